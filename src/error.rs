@@ -1,0 +1,48 @@
+//! The one error type. Every failure is a single sentence that names the file or value, what was expected and what was found.
+
+/// Why a command could not do its work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The input (argument, file, model, mask) is wrong; exit code 2.
+    #[error("{0}")]
+    Input(String),
+    /// The input was fine and the run failed all the same (disk full, device lost); exit code 1.
+    #[error("{0}")]
+    Run(String),
+    /// The user or a supervisor asked to stop; exit code 1.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// Result with the crate's error.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Wrong input, as one sentence.
+    pub fn input(sentence: impl Into<String>) -> Self {
+        Self::Input(sentence.into())
+    }
+
+    /// A failed run, as one sentence.
+    pub fn run(sentence: impl Into<String>) -> Self {
+        Self::Run(sentence.into())
+    }
+
+    /// The process exit code that this error stands for.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Input(_) => 2,
+            Self::Run(_) | Self::Cancelled => 1,
+        }
+    }
+}
+
+/// Turns an I/O error on a named path into a sentence: `reading PATH: reason`.
+pub fn io(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Error {
+    use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    let sentence = format!("{doing} {}: {error}", path.display());
+    match error.kind() {
+        NotFound | PermissionDenied | IsADirectory | NotADirectory => Error::Input(sentence),
+        _ => Error::Run(sentence),
+    }
+}

@@ -1,0 +1,10 @@
+//! kscope: a terminal inspector for K-cache channel pruning.
+//!
+//! The rooms and what may import what are described in `docs/ARCHITECTURE.md`; a test holds them to it.
+
+pub mod attention;
+pub mod cache;
+pub mod error;
+pub mod mask;
+
+pub use error::{Error, Result};

@@ -1,0 +1,96 @@
+//! The channel mask itself: one bit per layer, KV head and channel.
+
+use crate::{Error, Result};
+
+/// The axes of a mask or an importance table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Shape {
+    /// Decoder layers.
+    pub layers: usize,
+    /// KV heads per layer.
+    pub kv_heads: usize,
+    /// Channels per head.
+    pub head_dim: usize,
+}
+
+impl Shape {
+    /// Channels over all layers and heads.
+    pub fn entries(&self) -> usize {
+        self.layers * self.kv_heads * self.head_dim
+    }
+
+    /// Heads over all layers.
+    pub fn heads(&self) -> usize {
+        self.layers * self.kv_heads
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{} layers, {} KV heads, {} channels]", self.layers, self.kv_heads, self.head_dim)
+    }
+}
+
+/// Which channels of the cached keys are kept: `true` = kept, row-major `[layers, kv_heads, head_dim]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ChannelMask {
+    shape: Shape,
+    kept: Vec<bool>,
+}
+
+impl ChannelMask {
+    /// A mask from its bits in row-major order; refuses a length that does not fit the shape.
+    pub fn new(shape: Shape, kept: Vec<bool>) -> Result<Self> {
+        if kept.len() != shape.entries() {
+            return Err(Error::input(format!("a mask of shape {shape} has {} entries, not {}", shape.entries(), kept.len())));
+        }
+        Ok(Self { shape, kept })
+    }
+
+    /// The mask that keeps everything: dense decode.
+    pub fn full(shape: Shape) -> Self {
+        Self { shape, kept: vec![true; shape.entries()] }
+    }
+
+    /// A mask whose bit is `keep(layer, kv_head, channel)`.
+    pub fn from_fn(shape: Shape, mut keep: impl FnMut(usize, usize, usize) -> bool) -> Self {
+        let mut kept = Vec::with_capacity(shape.entries());
+        for layer in 0..shape.layers {
+            for head in 0..shape.kv_heads {
+                kept.extend((0..shape.head_dim).map(|channel| keep(layer, head, channel)));
+            }
+        }
+        Self { shape, kept }
+    }
+
+    /// The axes.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// All bits, row-major.
+    pub fn bits(&self) -> &[bool] {
+        &self.kept
+    }
+
+    /// The bits of one head, `head_dim` of them.
+    pub fn head(&self, layer: usize, kv_head: usize) -> &[bool] {
+        let start = (layer * self.shape.kv_heads + kv_head) * self.shape.head_dim;
+        &self.kept[start..start + self.shape.head_dim]
+    }
+
+    /// The kept channels of one head in ascending order.
+    pub fn kept_channels(&self, layer: usize, kv_head: usize) -> Vec<usize> {
+        self.head(layer, kv_head).iter().enumerate().filter_map(|(channel, &kept)| kept.then_some(channel)).collect()
+    }
+
+    /// How many channels one head keeps; 0 makes it a dropped head.
+    pub fn kept_count(&self, layer: usize, kv_head: usize) -> usize {
+        self.head(layer, kv_head).iter().filter(|&&kept| kept).count()
+    }
+
+    /// Whether every channel is kept.
+    pub fn is_full(&self) -> bool {
+        self.kept.iter().all(|&kept| kept)
+    }
+}
