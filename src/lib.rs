@@ -4,6 +4,7 @@
 
 pub mod attention;
 pub mod cache;
+pub mod cli;
 pub mod error;
 pub mod mask;
 

@@ -1,0 +1,45 @@
+//! Arguments -> ready objects -> one command -> exit code.
+//!
+//! One file per command: its arguments as data (help, man page and completions come from them) and `run`, which turns them
+//! once into ready objects and calls the room that does the work.
+
+pub mod mask;
+pub mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::Result;
+
+/// See and steer K-cache channel pruning.
+#[derive(Debug, Parser)]
+#[command(name = "kscope", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show, make, import, export, compare and check channel masks
+    Mask(mask::Args),
+}
+
+/// Parses the arguments, runs the command and turns its result into an exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kscope: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<()> {
+    match &cli.command {
+        Command::Mask(args) => mask::run(args),
+    }
+}

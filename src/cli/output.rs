@@ -1,0 +1,20 @@
+//! What commands print: text or one JSON object, and a closed pipe that is no error.
+
+use std::io::Write;
+
+use crate::{Error, Result};
+
+/// Writes `text` and a line end to standard output; a reader that went away (`| head`) ends the program quietly.
+pub fn line(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(Error::run(format!("writing to standard output: {error}"))),
+    }
+}
+
+/// Prints one value as a JSON object.
+pub fn json<T: serde::Serialize>(value: &T) -> Result<()> {
+    line(&serde_json::to_string_pretty(value).map_err(|error| Error::run(format!("writing JSON: {error}")))?)
+}
