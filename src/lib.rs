@@ -7,5 +7,6 @@ pub mod cache;
 pub mod cli;
 pub mod error;
 pub mod mask;
+pub mod model;
 
 pub use error::{Error, Result};

@@ -1,0 +1,146 @@
+//! The shape of a decoder model, whichever file it came from.
+
+use crate::mask::Shape;
+use crate::model::rope::RopeScaling;
+use crate::{Error, Result};
+
+/// Decoder families that kscope knows. They differ in biases and q/k normalisation, which [`Config`] states one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Architecture {
+    /// Llama 1, 2, 3.x and what shares its layout (SmolLM2, TinyLlama, Mistral).
+    Llama,
+    /// Qwen2 and Qwen2.5: biases on q, k and v.
+    Qwen2,
+    /// Qwen3 dense: RMS norm on each head's q and k.
+    Qwen3,
+}
+
+impl Architecture {
+    /// The family of a Hugging Face `model_type` or a GGUF `general.architecture`; an unknown one is refused by name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "llama" | "mistral" => Ok(Self::Llama),
+            "qwen2" => Ok(Self::Qwen2),
+            "qwen3" => Ok(Self::Qwen3),
+            other => Err(Error::input(format!(
+                "architecture `{other}` is not supported (known: llama, mistral, qwen2, qwen3)"
+            ))),
+        }
+    }
+}
+
+impl std::fmt::Display for Architecture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Llama => "llama",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+        })
+    }
+}
+
+/// Everything that the forward pass needs to know beside the weights.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Config {
+    /// The decoder family.
+    pub architecture: Architecture,
+    /// Decoder layers.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Width of the gated MLP.
+    pub intermediate: usize,
+    /// Query heads per layer.
+    pub heads: usize,
+    /// KV heads per layer; divides `heads`.
+    pub kv_heads: usize,
+    /// Channels per head; need not be `hidden / heads`.
+    pub head_dim: usize,
+    /// Rows of the embedding.
+    pub vocab: usize,
+    /// Epsilon of every RMS norm.
+    pub rms_eps: f32,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// How the rotary frequencies are stretched.
+    pub rope_scaling: RopeScaling,
+    /// Tokens that the model may see, scaling included.
+    pub max_context: usize,
+    /// Whether the output projection is the embedding.
+    pub tied: bool,
+    /// Biases on q, k and v.
+    pub qkv_bias: bool,
+    /// Bias on the attention output.
+    pub output_bias: bool,
+    /// Biases in the MLP.
+    pub mlp_bias: bool,
+    /// RMS norm on each head's q and k before rotation.
+    pub qk_norm: bool,
+    /// Tokens that end a text.
+    pub eos: Vec<u32>,
+    /// Token that begins a text, where the model has one.
+    pub bos: Option<u32>,
+}
+
+impl Config {
+    /// Axes of a mask for this model.
+    pub fn mask_shape(&self) -> Shape {
+        Shape { layers: self.layers, kv_heads: self.kv_heads, head_dim: self.head_dim }
+    }
+
+    /// Query heads that share one KV head.
+    pub fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// Width of all query heads together.
+    pub fn q_width(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    /// Width of all KV heads together.
+    pub fn kv_width(&self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+
+    /// Number of weights, biases and norms included; a tied embedding counts once.
+    pub fn parameters(&self) -> usize {
+        let (q, kv, h, ff) = (self.q_width(), self.kv_width(), self.hidden, self.intermediate);
+        let mut layer = h * (q + 2 * kv) + q * h + 3 * h * ff + 2 * h;
+        layer += if self.qkv_bias { q + 2 * kv } else { 0 };
+        layer += if self.output_bias { h } else { 0 };
+        layer += if self.mlp_bias { 2 * ff + h } else { 0 };
+        layer += if self.qk_norm { 2 * self.head_dim } else { 0 };
+        let embeddings = self.vocab * h * if self.tied { 1 } else { 2 };
+        self.layers * layer + embeddings + h
+    }
+
+    /// Refuses numbers that no decoder can have, naming the first.
+    pub fn check(&self) -> Result<()> {
+        let limits = [
+            ("layers", self.layers, 1, 1024),
+            ("hidden size", self.hidden, 1, 1 << 20),
+            ("intermediate size", self.intermediate, 1, 1 << 22),
+            ("query heads", self.heads, 1, 1024),
+            ("KV heads", self.kv_heads, 1, 1024),
+            ("vocabulary", self.vocab, 1, 1 << 24),
+            ("context", self.max_context, 1, 1 << 30),
+        ];
+        for (what, found, low, high) in limits {
+            if !(low..=high).contains(&found) {
+                return Err(Error::input(format!("the model's {what} must be {low} to {high}, not {found}")));
+            }
+        }
+        if !(16..=256).contains(&self.head_dim) || self.head_dim % 2 != 0 {
+            return Err(Error::input(format!("head_dim must be even and 16 to 256, not {}", self.head_dim)));
+        }
+        if !self.heads.is_multiple_of(self.kv_heads) {
+            return Err(Error::input(format!("{} query heads cannot share {} KV heads evenly", self.heads, self.kv_heads)));
+        }
+        if !(self.rope_theta.is_finite() && self.rope_theta > 0.0) {
+            return Err(Error::input(format!("rope theta must be positive, not {}", self.rope_theta)));
+        }
+        self.rope_scaling.check()
+    }
+}

@@ -1,0 +1,407 @@
+//! Dot products of stored weight rows with f32 activations, by instruction set chosen at run time.
+//!
+//! The order of additions of one output is fixed per instruction set: lanes, two accumulators, the tail. It does not depend on
+//! how many activation rows share the weights, nor on threads.
+
+use pulp::NullaryFnOnce;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m256i, __m512};
+
+use half::{bf16, f16};
+
+/// Outputs `first .. first + rows` of every row of a batch.
+pub struct Outputs<'a> {
+    /// First output.
+    pub first: usize,
+    /// Number of outputs.
+    pub rows: usize,
+    /// Per batch row, its outputs.
+    pub batch: Vec<&'a mut [f32]>,
+}
+
+impl<'a> Outputs<'a> {
+    /// Cuts `y` (`[batch, rows]`) into pieces of at most `piece` outputs, each over the whole batch.
+    pub fn split(y: &'a mut [f32], batch: usize, rows: usize, piece: usize) -> Vec<Self> {
+        let mut pieces: Vec<Self> = (0..rows)
+            .step_by(piece)
+            .map(|first| Self { first, rows: piece.min(rows - first), batch: Vec::with_capacity(batch) })
+            .collect();
+        for row in y.chunks_exact_mut(rows) {
+            for (slice, out) in row.chunks_mut(piece).zip(&mut pieces) {
+                out.batch.push(slice);
+            }
+        }
+        pieces
+    }
+}
+
+/// The instruction set that the products run on.
+#[derive(Clone, Copy)]
+pub enum Kernel {
+    /// AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    /// AVX2 with FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    /// Plain loops.
+    Portable,
+}
+
+impl Kernel {
+    /// The best one that this machine has.
+    pub fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(token) = Avx512::try_new() {
+                return Self::Avx512(token);
+            }
+            if let Some(token) = Avx2::try_new() {
+                return Self::Avx2(token);
+            }
+        }
+        Self::Portable
+    }
+
+    /// Every kernel that this machine can run.
+    pub fn available() -> Vec<Self> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let fast = [Avx512::try_new().map(Self::Avx512), Avx2::try_new().map(Self::Avx2)];
+            fast.into_iter().flatten().chain([Self::Portable]).collect()
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        vec![Self::Portable]
+    }
+
+    /// `out[b][r] = w[r] . x[b]` for the rows of `out`; `w` holds them, `cols` wide, `x` is `[batch, cols]`.
+    pub fn rows<E: Element>(self, w: &[E], x: &[f32], cols: usize, out: &mut Outputs<'_>) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(token) => token.vectorize(Rows { lanes: token, w, x, cols, out }),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(token) => token.vectorize(Rows { lanes: token, w, x, cols, out }),
+            Self::Portable => Rows { lanes: Portable, w, x, cols, out }.call(),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pulp::simd_type!({
+    /// Proof that the machine has AVX-512F.
+    pub struct Avx512 {
+        pub avx: feature!("avx"),
+        pub avx2: feature!("avx2"),
+        pub fma: feature!("fma"),
+        pub avx512f: feature!("avx512f"),
+    }
+});
+
+#[cfg(target_arch = "x86_64")]
+pulp::simd_type!({
+    /// Proof that the machine has AVX2 and FMA.
+    pub struct Avx2 {
+        pub avx: feature!("avx"),
+        pub avx2: feature!("avx2"),
+        pub fma: feature!("fma"),
+    }
+});
+
+/// A weight element and how each instruction set widens a vector of it.
+pub trait Element: Copy + Sync {
+    /// In f32.
+    fn wide(self) -> f32;
+    /// Lanes of a vector in f32.
+    fn load<L: Lanes>(lanes: L, from: &[Self]) -> L::Vector;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    fn wide(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    fn load<L: Lanes>(lanes: L, from: &[Self]) -> L::Vector {
+        lanes.f32(from)
+    }
+}
+
+impl Element for f16 {
+    #[inline(always)]
+    fn wide(self) -> f32 {
+        self.to_f32()
+    }
+    #[inline(always)]
+    fn load<L: Lanes>(lanes: L, from: &[Self]) -> L::Vector {
+        lanes.f16(from)
+    }
+}
+
+impl Element for bf16 {
+    #[inline(always)]
+    fn wide(self) -> f32 {
+        self.to_f32()
+    }
+    #[inline(always)]
+    fn load<L: Lanes>(lanes: L, from: &[Self]) -> L::Vector {
+        lanes.bf16(from)
+    }
+}
+
+/// Vectors of one instruction set. Loads take at least `WIDTH` elements and panic on fewer.
+pub trait Lanes: Copy {
+    /// Lanes of a vector.
+    const WIDTH: usize;
+    /// A vector of f32.
+    type Vector: Copy;
+    /// All lanes zero.
+    fn zero(self) -> Self::Vector;
+    /// Loads f32.
+    fn f32(self, from: &[f32]) -> Self::Vector;
+    /// Loads and widens f16.
+    fn f16(self, from: &[f16]) -> Self::Vector;
+    /// Loads and widens bf16.
+    fn bf16(self, from: &[bf16]) -> Self::Vector;
+    /// `a * b + c`.
+    fn fma(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// Sum of the lanes of `a + b`.
+    fn sum(self, a: Self::Vector, b: Self::Vector) -> f32;
+}
+
+#[inline(always)]
+fn array<T: bytemuck::Pod, const N: usize>(from: &[T]) -> [T; N] {
+    *from.first_chunk::<N>().expect("a full vector")
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Lanes for Avx512 {
+    const WIDTH: usize = 16;
+    type Vector = __m512;
+    #[inline(always)]
+    fn zero(self) -> __m512 {
+        self.avx512f._mm512_setzero_ps()
+    }
+    #[inline(always)]
+    fn f32(self, from: &[f32]) -> __m512 {
+        pulp::cast(array::<f32, 16>(from))
+    }
+    #[inline(always)]
+    fn f16(self, from: &[f16]) -> __m512 {
+        let bits: __m256i = pulp::cast(array::<f16, 16>(from));
+        self.avx512f._mm512_cvtph_ps(bits)
+    }
+    #[inline(always)]
+    fn bf16(self, from: &[bf16]) -> __m512 {
+        let bits: __m256i = pulp::cast(array::<bf16, 16>(from));
+        pulp::cast(self.avx512f._mm512_slli_epi32::<16>(self.avx512f._mm512_cvtepu16_epi32(bits)))
+    }
+    #[inline(always)]
+    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        self.avx512f._mm512_fmadd_ps(a, b, c)
+    }
+    #[inline(always)]
+    fn sum(self, a: __m512, b: __m512) -> f32 {
+        self.avx512f._mm512_reduce_add_ps(self.avx512f._mm512_add_ps(a, b))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Lanes for Avx2 {
+    const WIDTH: usize = 8;
+    type Vector = __m256;
+    #[inline(always)]
+    fn zero(self) -> __m256 {
+        self.avx._mm256_setzero_ps()
+    }
+    #[inline(always)]
+    fn f32(self, from: &[f32]) -> __m256 {
+        pulp::cast(array::<f32, 8>(from))
+    }
+    #[inline(always)]
+    fn f16(self, from: &[f16]) -> __m256 {
+        // Exponent and mantissa moved into place and rescaled by 2^112: exact for every finite f16, and weights are finite.
+        let bits = self.avx2._mm256_cvtepu16_epi32(pulp::cast(array::<f16, 8>(from)));
+        let magnitude = self.avx2._mm256_and_si256(bits, self.avx._mm256_set1_epi32(0x7fff));
+        let sign = self.avx2._mm256_xor_si256(bits, magnitude);
+        let shifted = pulp::cast(self.avx2._mm256_slli_epi32::<13>(magnitude));
+        let scaled = self.avx._mm256_mul_ps(shifted, self.avx._mm256_set1_ps(f32::from_bits(0x7780_0000)));
+        self.avx._mm256_or_ps(scaled, pulp::cast(self.avx2._mm256_slli_epi32::<16>(sign)))
+    }
+    #[inline(always)]
+    fn bf16(self, from: &[bf16]) -> __m256 {
+        let wide = self.avx2._mm256_cvtepu16_epi32(pulp::cast(array::<bf16, 8>(from)));
+        pulp::cast(self.avx2._mm256_slli_epi32::<16>(wide))
+    }
+    #[inline(always)]
+    fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        self.fma._mm256_fmadd_ps(a, b, c)
+    }
+    #[inline(always)]
+    fn sum(self, a: __m256, b: __m256) -> f32 {
+        let lanes: [f32; 8] = pulp::cast(self.avx._mm256_add_ps(a, b));
+        lanes.iter().sum()
+    }
+}
+
+/// Lanes as a plain array, for machines without the instruction sets above.
+#[derive(Clone, Copy)]
+struct Portable;
+
+impl Lanes for Portable {
+    const WIDTH: usize = 8;
+    type Vector = [f32; 8];
+    #[inline(always)]
+    fn zero(self) -> [f32; 8] {
+        [0.0; 8]
+    }
+    #[inline(always)]
+    fn f32(self, from: &[f32]) -> [f32; 8] {
+        array(from)
+    }
+    #[inline(always)]
+    fn f16(self, from: &[f16]) -> [f32; 8] {
+        array::<f16, 8>(from).map(f16::to_f32)
+    }
+    #[inline(always)]
+    fn bf16(self, from: &[bf16]) -> [f32; 8] {
+        array::<bf16, 8>(from).map(bf16::to_f32)
+    }
+    #[inline(always)]
+    fn fma(self, a: [f32; 8], b: [f32; 8], c: [f32; 8]) -> [f32; 8] {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    fn sum(self, a: [f32; 8], b: [f32; 8]) -> f32 {
+        (0..8).map(|i| a[i] + b[i]).sum()
+    }
+}
+
+struct Rows<'a, 'b, L, E> {
+    lanes: L,
+    w: &'a [E],
+    x: &'a [f32],
+    cols: usize,
+    out: &'a mut Outputs<'b>,
+}
+
+impl<L: Lanes, E: Element> NullaryFnOnce for Rows<'_, '_, L, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { lanes, w, x, cols, out } = self;
+        let batch = out.batch.len();
+        let mut b = 0;
+        // Four activation rows share a pair of weight rows in registers; a single one is paired with four weight rows instead.
+        while b + 4 <= batch {
+            let x: [&[f32]; 4] = std::array::from_fn(|i| &x[(b + i) * cols..(b + i + 1) * cols]);
+            blocks::<L, E, 2, 4>(lanes, w, &x, cols, out, b);
+            b += 4;
+        }
+        while b < batch {
+            blocks::<L, E, 4, 1>(lanes, w, &[&x[b * cols..(b + 1) * cols]], cols, out, b);
+            b += 1;
+        }
+    }
+}
+
+#[inline(always)]
+fn blocks<L: Lanes, E: Element, const R: usize, const B: usize>(
+    lanes: L,
+    w: &[E],
+    x: &[&[f32]; B],
+    cols: usize,
+    out: &mut Outputs<'_>,
+    b: usize,
+) {
+    let mut row = 0;
+    while row + R <= out.rows {
+        let w: [&[E]; R] = std::array::from_fn(|r| &w[(row + r) * cols..(row + r + 1) * cols]);
+        let dots = block::<L, E, R, B>(lanes, &w, x, cols);
+        for (i, dots) in dots.iter().enumerate() {
+            out.batch[b + i][row..row + R].copy_from_slice(dots);
+        }
+        row += R;
+    }
+    for row in row..out.rows {
+        let dots = block::<L, E, 1, B>(lanes, &[&w[row * cols..(row + 1) * cols]], x, cols);
+        for (i, dots) in dots.iter().enumerate() {
+            out.batch[b + i][row] = dots[0];
+        }
+    }
+}
+
+/// `R` weight rows times `B` activation rows: `[b][r]`.
+#[inline(always)]
+fn block<L: Lanes, E: Element, const R: usize, const B: usize>(
+    lanes: L,
+    w: &[&[E]; R],
+    x: &[&[f32]; B],
+    cols: usize,
+) -> [[f32; R]; B] {
+    let mut even = [[lanes.zero(); R]; B];
+    let mut odd = [[lanes.zero(); R]; B];
+    let (step, vectors) = (2 * L::WIDTH, cols / L::WIDTH);
+    for at in (0..cols / step * step).step_by(step) {
+        let next = at + L::WIDTH;
+        let w0: [L::Vector; R] = std::array::from_fn(|r| E::load(lanes, &w[r][at..next]));
+        let w1: [L::Vector; R] = std::array::from_fn(|r| E::load(lanes, &w[r][next..at + step]));
+        for b in 0..B {
+            let (x0, x1) = (lanes.f32(&x[b][at..next]), lanes.f32(&x[b][next..at + step]));
+            for r in 0..R {
+                even[b][r] = lanes.fma(w0[r], x0, even[b][r]);
+                odd[b][r] = lanes.fma(w1[r], x1, odd[b][r]);
+            }
+        }
+    }
+    if vectors % 2 == 1 {
+        let at = (vectors - 1) * L::WIDTH;
+        for b in 0..B {
+            let x0 = lanes.f32(&x[b][at..]);
+            for r in 0..R {
+                even[b][r] = lanes.fma(E::load(lanes, &w[r][at..]), x0, even[b][r]);
+            }
+        }
+    }
+    std::array::from_fn(|b| {
+        std::array::from_fn(|r| {
+            let tail = vectors * L::WIDTH..cols;
+            let rest: f32 = w[r][tail.clone()].iter().zip(&x[b][tail]).map(|(w, x)| w.wide() * x).sum();
+            lanes.sum(even[b][r], odd[b][r]) + rest
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kernel_is_exact_enough_and_blind_to_the_batch() {
+        for cols in [1, 7, 16, 33, 64, 576, 601] {
+            for rows in [1, 3, 4, 9] {
+                let w: Vec<f16> = (0..rows * cols).map(|i| f16::from_f32(((i * 37 % 101) as f32 - 50.0) / 50.0)).collect();
+                let x: Vec<f32> = (0..6 * cols).map(|i| ((i * 53 % 97) as f32 - 48.0) / 48.0).collect();
+                for kernel in Kernel::available() {
+                    let product = |x: &[f32]| {
+                        let batch = x.len() / cols;
+                        let mut y = vec![f32::NAN; batch * rows];
+                        let mut outs = Outputs::split(&mut y, batch, rows, rows);
+                        kernel.rows(&w, x, cols, &mut outs[0]);
+                        y
+                    };
+                    let together = product(&x);
+                    for b in 0..6 {
+                        let alone = product(&x[b * cols..(b + 1) * cols]);
+                        assert_eq!(alone, together[b * rows..(b + 1) * rows], "batch changed a result");
+                        for r in 0..rows {
+                            let exact: f64 =
+                                (0..cols).map(|c| w[r * cols + c].to_f64() * f64::from(x[b * cols + c])).sum();
+                            assert!((f64::from(alone[r]) - exact).abs() < 1e-4, "{} against {exact}", alone[r]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

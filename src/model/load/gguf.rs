@@ -1,0 +1,308 @@
+//! Weights and configuration from a GGUF file.
+//!
+//! Llama files keep each head's q and k rows in interleaved order (pairs side by side); they are brought to rotate-half order
+//! here by moving whole stored rows, so quantised values stay what they were.
+
+use std::collections::HashMap;
+use std::io::Cursor;
+use std::path::Path;
+
+use candle_core::quantized::GgmlDType;
+use candle_core::quantized::ggml_file::qtensor_from_ggml;
+use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
+use candle_core::{DType, Device};
+
+use super::{Bytes, Tensors};
+use crate::model::config::{Architecture, Config};
+use crate::model::matrix::{Dtype, Elements, Matrix};
+use crate::model::rope::RopeScaling;
+use crate::{Error, Result};
+
+/// An open GGUF file.
+pub struct Gguf {
+    name: String,
+    bytes: Bytes,
+    content: Content,
+    architecture: Architecture,
+}
+
+impl Gguf {
+    /// Opens a file and reads its metadata.
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let bytes = Bytes::open(path)?;
+        let content = Content::read(&mut Cursor::new(&*bytes))
+            .map_err(|cause| Error::input(format!("{name} is no readable GGUF file: {}", first_line(&cause))))?;
+        let family = match content.metadata.get("general.architecture") {
+            Some(Value::String(family)) => family.clone(),
+            _ => return Err(Error::input(format!("{name}: `general.architecture` is missing"))),
+        };
+        let architecture = Architecture::from_name(&family).map_err(|error| Error::input(format!("{name}: {error}")))?;
+        Ok(Self { name, bytes, content, architecture })
+    }
+
+    /// The file named in errors.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The metadata table.
+    pub fn metadata(&self) -> &HashMap<String, Value> {
+        &self.content.metadata
+    }
+
+    /// A metadata value of the model's own family, `llama.block_count` for `block_count`.
+    fn field(&self, key: &str) -> Option<&Value> {
+        let Some(Value::String(family)) = self.content.metadata.get("general.architecture") else { return None };
+        self.content.metadata.get(&format!("{family}.{key}"))
+    }
+
+    fn optional_count(&self, key: &str) -> Result<Option<usize>> {
+        self.field(key)
+            .map(|value| {
+                unsigned(value)
+                    .and_then(|n| usize::try_from(n).ok())
+                    .ok_or_else(|| Error::input(format!("{}: `{key}` must be a count, not {value:?}", self.name)))
+            })
+            .transpose()
+    }
+
+    fn count(&self, key: &str) -> Result<usize> {
+        self.optional_count(key)?.ok_or_else(|| Error::input(format!("{}: metadata `{key}` is missing", self.name)))
+    }
+
+    fn number(&self, key: &str) -> Option<f64> {
+        self.field(key).and_then(|value| match value {
+            Value::F32(n) => Some(f64::from(*n)),
+            Value::F64(n) => Some(*n),
+            other => unsigned(other).map(|n| n as f64),
+        })
+    }
+
+    /// The model's configuration.
+    pub fn config(&self) -> Result<Config> {
+        let hidden = self.count("embedding_length")?;
+        let heads = self.count("attention.head_count")?.max(1);
+        let head_dim = self.optional_count("attention.key_length")?.unwrap_or(hidden / heads);
+        for (key, what) in [("attention.value_length", "values"), ("rope.dimension_count", "rotated channels")] {
+            if let Some(found) = self.optional_count(key)?
+                && found != head_dim
+            {
+                return Err(Error::input(format!(
+                    "{}: heads of {head_dim} channels with {found} {what} are not supported",
+                    self.name
+                )));
+            }
+        }
+        let embedding = self.info("token_embd.weight")?.shape.dims().to_vec();
+        let trained_context = self.count("context_length")?;
+        let (rope_scaling, mut max_context) = self.rope_scaling(trained_context)?;
+        if let Some(window) = self.optional_count("attention.sliding_window")?.filter(|&window| window > 0) {
+            max_context = max_context.min(window);
+        }
+        let config = Config {
+            architecture: self.architecture,
+            layers: self.count("block_count")?,
+            hidden,
+            intermediate: self.count("feed_forward_length")?,
+            heads,
+            kv_heads: self.optional_count("attention.head_count_kv")?.unwrap_or(heads),
+            head_dim,
+            vocab: embedding.first().copied().unwrap_or(0),
+            rms_eps: self.number("attention.layer_norm_rms_epsilon").unwrap_or(1e-5) as f32,
+            rope_theta: self.number("rope.freq_base").unwrap_or(10_000.0),
+            rope_scaling,
+            max_context,
+            tied: !self.content.tensor_infos.contains_key("output.weight"),
+            qkv_bias: self.content.tensor_infos.contains_key("blk.0.attn_q.bias"),
+            output_bias: self.content.tensor_infos.contains_key("blk.0.attn_output.bias"),
+            mlp_bias: self.content.tensor_infos.contains_key("blk.0.ffn_down.bias"),
+            qk_norm: self.architecture == Architecture::Qwen3,
+            eos: self.token_id("eos").into_iter().chain(self.token_id("eot")).collect(),
+            bos: self.token_id("bos"),
+        };
+        config.check().map_err(|error| Error::input(format!("{}: {error}", self.name)))?;
+        Ok(config)
+    }
+
+    fn token_id(&self, which: &str) -> Option<u32> {
+        let value = self.content.metadata.get(&format!("tokenizer.ggml.{which}_token_id"))?;
+        unsigned(value).and_then(|id| u32::try_from(id).ok())
+    }
+
+    /// The scaling and the usable context.
+    fn rope_scaling(&self, trained_context: usize) -> Result<(RopeScaling, usize)> {
+        if self.content.tensor_infos.contains_key("rope_freqs.weight") {
+            let elements = self.info("rope_freqs.weight")?.shape.elem_count();
+            return Ok((RopeScaling::Divisors(self.read("rope_freqs.weight", &[elements], false)?.widened()), trained_context));
+        }
+        let kind = match self.field("rope.scaling.type") {
+            Some(Value::String(kind)) => kind.as_str(),
+            _ => "none",
+        };
+        let factor = self.number("rope.scaling.factor");
+        let required = || factor.ok_or_else(|| Error::input(format!("{}: `rope.scaling.factor` is missing", self.name)));
+        match kind {
+            "none" => Ok((RopeScaling::None, trained_context)),
+            "linear" => Ok((RopeScaling::Linear { factor: required()? }, trained_context)),
+            "yarn" => {
+                let factor = required()?;
+                let original = self.optional_count("rope.scaling.original_context_length")?.unwrap_or(trained_context);
+                let scaling = RopeScaling::Yarn {
+                    factor,
+                    original,
+                    beta_fast: self.number("rope.scaling.yarn_beta_fast").unwrap_or(32.0),
+                    beta_slow: self.number("rope.scaling.yarn_beta_slow").unwrap_or(1.0),
+                    attention_factor: self.number("rope.scaling.attn_factor").unwrap_or(1.0)
+                        * RopeScaling::yarn_attention_factor(factor),
+                };
+                Ok((scaling, trained_context.max((factor * original as f64) as usize)))
+            }
+            other => Err(Error::input(format!(
+                "{}: rope scaling type `{other}` is not supported (known: none, linear, yarn)",
+                self.name
+            ))),
+        }
+    }
+
+    fn info(&self, name: &str) -> Result<&TensorInfo> {
+        self.content
+            .tensor_infos
+            .get(name)
+            .ok_or_else(|| Error::input(format!("{}: tensor `{name}` is missing", self.name)))
+    }
+
+    /// One tensor under its GGUF name: stored floats as they are, quantised values widened to f32 and rounded to f16.
+    fn read(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<Matrix> {
+        let info = self.info(name)?;
+        let found = info.shape.dims();
+        if found != shape {
+            return Err(Error::input(format!("{}: tensor `{name}` has shape {found:?}, expected {shape:?}", self.name)));
+        }
+        let cols = *shape.last().expect("tensors have at least one dimension");
+        let rows = info.shape.elem_count() / cols.max(1);
+        let dtype = info.ggml_dtype;
+        let broken = |what: String| Error::input(format!("{}: tensor `{name}` {what}", self.name));
+        if !cols.is_multiple_of(dtype.block_size()) {
+            return Err(broken(format!("has rows of {cols}, no multiple of the {dtype:?} block")));
+        }
+        let row_bytes = cols / dtype.block_size() * dtype.type_size();
+        let start = self.content.tensor_data_offset.saturating_add(info.offset) as usize;
+        let stored = start
+            .checked_add(rows * row_bytes)
+            .and_then(|end| self.bytes.get(start..end))
+            .ok_or_else(|| broken(format!("reaches beyond the end of the file ({} bytes)", self.bytes.len())))?;
+        let raw = if interleaved { rotate_half_rows(stored, row_bytes, rows, self.config_head_dim()?) } else { stored.to_vec() };
+        let read = || {
+            let tensor = qtensor_from_ggml(dtype, &raw, vec![rows, cols], &Device::Cpu)?.dequantize(&Device::Cpu)?;
+            tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()
+        };
+        let wide = read().map_err(|cause| broken(format!("cannot be read: {}", first_line(&cause))))?;
+        let matrix = Matrix::new(rows, cols, Elements::F32(wide))?;
+        Ok(match dtype {
+            GgmlDType::F32 => matrix,
+            GgmlDType::BF16 => matrix.into_dtype(Dtype::Bf16),
+            _ => matrix.into_dtype(Dtype::F16),
+        })
+    }
+
+    fn config_head_dim(&self) -> Result<usize> {
+        match self.optional_count("attention.key_length")? {
+            Some(head_dim) => Ok(head_dim),
+            None => Ok(self.count("embedding_length")? / self.count("attention.head_count")?.max(1)),
+        }
+    }
+}
+
+/// Rows of each head from interleaved (0, d/2, 1, d/2+1, ...) to rotate-half order, whole rows at a time.
+fn rotate_half_rows<T: Copy>(stored: &[T], row_len: usize, rows: usize, head_dim: usize) -> Vec<T> {
+    let half = head_dim / 2;
+    let mut out = Vec::with_capacity(stored.len());
+    for row in 0..rows {
+        let (head, channel) = (row / head_dim, row % head_dim);
+        let from = head * head_dim + if channel < half { 2 * channel } else { 2 * (channel - half) + 1 };
+        out.extend_from_slice(&stored[from * row_len..(from + 1) * row_len]);
+    }
+    out
+}
+
+fn unsigned(value: &Value) -> Option<u64> {
+    match value {
+        Value::I8(n) => u64::try_from(*n).ok(),
+        Value::I16(n) => u64::try_from(*n).ok(),
+        Value::I32(n) => u64::try_from(*n).ok(),
+        Value::I64(n) => u64::try_from(*n).ok(),
+        Value::Bool(_) => None,
+        other => other.to_u64().ok(),
+    }
+}
+
+/// candle's errors can carry a backtrace; the first line says what is wrong.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// The GGUF name of a Hugging Face tensor.
+fn gguf_name(name: &str) -> Option<String> {
+    match name {
+        "model.embed_tokens.weight" => return Some("token_embd.weight".to_owned()),
+        "model.norm.weight" => return Some("output_norm.weight".to_owned()),
+        "lm_head.weight" => return Some("output.weight".to_owned()),
+        _ => {}
+    }
+    let (layer, rest) = name.strip_prefix("model.layers.")?.split_once('.')?;
+    let (module, kind) = rest.rsplit_once('.')?;
+    let part = match module {
+        "input_layernorm" => "attn_norm",
+        "self_attn.q_proj" => "attn_q",
+        "self_attn.k_proj" => "attn_k",
+        "self_attn.v_proj" => "attn_v",
+        "self_attn.o_proj" => "attn_output",
+        "self_attn.q_norm" => "attn_q_norm",
+        "self_attn.k_norm" => "attn_k_norm",
+        "post_attention_layernorm" => "ffn_norm",
+        "mlp.gate_proj" => "ffn_gate",
+        "mlp.up_proj" => "ffn_up",
+        "mlp.down_proj" => "ffn_down",
+        _ => return None,
+    };
+    Some(format!("blk.{layer}.{part}.{kind}"))
+}
+
+impl Tensors for Gguf {
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
+        self.read(&self.known(name)?, &[rows, cols], self.is_interleaved(name))
+    }
+
+    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
+        let stored = self.known(name)?;
+        let mut vector = self.read(&stored, &[len], false)?.widened();
+        if self.is_interleaved(name) {
+            vector = rotate_half_rows(&vector, 1, len, self.config_head_dim()?);
+        }
+        Ok(vector)
+    }
+}
+
+impl Gguf {
+    fn known(&self, name: &str) -> Result<String> {
+        gguf_name(name).ok_or_else(|| Error::input(format!("{}: no GGUF tensor stands for `{name}`", self.name)))
+    }
+
+    /// Whether the rows (or bias entries) of a tensor are in the interleaved order of Llama files.
+    fn is_interleaved(&self, name: &str) -> bool {
+        self.architecture == Architecture::Llama && (name.contains("self_attn.q_proj") || name.contains("self_attn.k_proj"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_move_from_interleaved_to_rotate_half_order() {
+        // One byte a row, two heads of four channels; interleaved rows hold pairs (0, 2), (1, 3) of each head.
+        let stored = [0_u8, 2, 1, 3, 10, 12, 11, 13];
+        assert_eq!(rotate_half_rows(&stored, 1, 8, 4), [0, 1, 2, 3, 10, 11, 12, 13]);
+    }
+}

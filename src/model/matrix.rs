@@ -1,0 +1,226 @@
+//! Weight matrices as stored (f32, f16 or bf16) and the two products that a decoder needs.
+//!
+//! Decode multiplies one or a few rows: every weight is read once, widened in registers and accumulated in f32, so it runs at
+//! the speed of memory. Prefill multiplies hundreds of rows: the matrix is widened once and handed to a blocked f32 product.
+
+use candle_core::{Device, Tensor};
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+use crate::model::dot;
+use crate::{Error, Result};
+
+/// Element type of weights in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// 4 bytes.
+    F32,
+    /// 2 bytes, 11 significant bits.
+    F16,
+    /// 2 bytes, 8 significant bits, the range of f32.
+    Bf16,
+}
+
+impl Dtype {
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+impl std::fmt::Display for Dtype {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        })
+    }
+}
+
+/// Elements of a matrix, row-major.
+#[derive(Debug, Clone)]
+pub enum Elements {
+    /// Single precision.
+    F32(Vec<f32>),
+    /// Half precision.
+    F16(Vec<f16>),
+    /// Brain float.
+    Bf16(Vec<bf16>),
+}
+
+/// A dense `[rows, cols]` matrix; a linear layer stores `[outputs, inputs]`.
+#[derive(Debug, Clone)]
+pub struct Matrix {
+    rows: usize,
+    cols: usize,
+    elements: Elements,
+}
+
+impl Matrix {
+    /// A matrix from its elements; their number must be `rows * cols`.
+    pub fn new(rows: usize, cols: usize, elements: Elements) -> Result<Self> {
+        let len = match &elements {
+            Elements::F32(e) => e.len(),
+            Elements::F16(e) => e.len(),
+            Elements::Bf16(e) => e.len(),
+        };
+        if len != rows * cols {
+            return Err(Error::input(format!("a {rows} x {cols} matrix has {} elements, not {len}", rows * cols)));
+        }
+        Ok(Self { rows, cols, elements })
+    }
+
+    /// Outputs.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Inputs.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Element type in memory.
+    pub fn dtype(&self) -> Dtype {
+        match self.elements {
+            Elements::F32(_) => Dtype::F32,
+            Elements::F16(_) => Dtype::F16,
+            Elements::Bf16(_) => Dtype::Bf16,
+        }
+    }
+
+    /// Bytes of the elements.
+    pub fn bytes(&self) -> usize {
+        self.rows * self.cols * self.dtype().bytes()
+    }
+
+    /// The matrix with elements of another type, rounded to nearest.
+    pub fn into_dtype(self, dtype: Dtype) -> Self {
+        if self.dtype() == dtype {
+            return self;
+        }
+        let wide = self.widened();
+        let elements = match dtype {
+            Dtype::F32 => Elements::F32(wide),
+            Dtype::F16 => Elements::F16(narrowed(&wide, |from, to: &mut [f16]| to.convert_from_f32_slice(from))),
+            Dtype::Bf16 => Elements::Bf16(narrowed(&wide, |from, to: &mut [bf16]| to.convert_from_f32_slice(from))),
+        };
+        Self { elements, ..self }
+    }
+
+    /// The rows of several matrices under one another; all must have the same width and element type.
+    pub fn stacked(parts: Vec<Self>) -> Result<Self> {
+        let (cols, dtype) = (parts[0].cols, parts[0].dtype());
+        if let Some(odd) = parts.iter().find(|part| part.cols != cols || part.dtype() != dtype) {
+            return Err(Error::input(format!(
+                "cannot stack a {} matrix of {} columns on one of {dtype} and {cols}",
+                odd.dtype(),
+                odd.cols
+            )));
+        }
+        let rows = parts.iter().map(|part| part.rows).sum();
+        let mut parts = parts.into_iter();
+        let mut elements = parts.next().expect("at least one part").elements;
+        for part in parts {
+            match (&mut elements, part.elements) {
+                (Elements::F32(all), Elements::F32(more)) => all.extend_from_slice(&more),
+                (Elements::F16(all), Elements::F16(more)) => all.extend_from_slice(&more),
+                (Elements::Bf16(all), Elements::Bf16(more)) => all.extend_from_slice(&more),
+                _ => unreachable!("element types were compared above"),
+            }
+        }
+        Self::new(rows, cols, elements)
+    }
+
+    /// One row in f32.
+    pub fn row(&self, row: usize, out: &mut [f32]) {
+        let range = row * self.cols..(row + 1) * self.cols;
+        match &self.elements {
+            Elements::F32(e) => out.copy_from_slice(&e[range]),
+            Elements::F16(e) => e[range].convert_to_f32_slice(out),
+            Elements::Bf16(e) => e[range].convert_to_f32_slice(out),
+        }
+    }
+
+    /// The first element that is no finite number, as (row, column).
+    pub fn first_non_finite(&self) -> Option<(usize, usize)> {
+        let at = match &self.elements {
+            Elements::F32(e) => e.par_iter().position_first(|x| !x.is_finite()),
+            Elements::F16(e) => e.par_iter().position_first(|x| !x.is_finite()),
+            Elements::Bf16(e) => e.par_iter().position_first(|x| !x.is_finite()),
+        }?;
+        Some((at / self.cols, at % self.cols))
+    }
+
+    /// All elements in f32, row-major.
+    pub fn widened(&self) -> Vec<f32> {
+        match &self.elements {
+            Elements::F32(e) => e.clone(),
+            Elements::F16(e) => widened(e, |from, to| from.convert_to_f32_slice(to)),
+            Elements::Bf16(e) => widened(e, |from, to| from.convert_to_f32_slice(to)),
+        }
+    }
+
+    /// The matrix in f32, ready for products with many rows.
+    pub fn wide(&self) -> Result<Wide> {
+        let tensor = Tensor::from_vec(self.widened(), (self.rows, self.cols), &Device::Cpu).map_err(product_failed)?;
+        Ok(Wide(tensor.t().map_err(product_failed)?))
+    }
+
+    /// `y[b] = W x[b]` for a few rows: `x` is `[batch, cols]`, `y` is `[batch, rows]`.
+    ///
+    /// Each output is one dot product with a fixed order of additions, so a row's result does not depend on the batch around
+    /// it or on the number of threads.
+    pub fn apply(&self, x: &[f32], y: &mut [f32]) {
+        let batch = x.len() / self.cols;
+        debug_assert_eq!(y.len(), batch * self.rows);
+        // A task reads about 64 KiB of weights: long enough to pay for the hand-over, short enough to balance.
+        let rows_per_task = (65_536 / (self.cols * self.dtype().bytes())).clamp(4, 256).next_multiple_of(4);
+        let kernel = dot::Kernel::detect();
+        let outputs = dot::Outputs::split(y, batch, self.rows, rows_per_task);
+        outputs.into_par_iter().for_each(|mut out| {
+            let range = out.first * self.cols..(out.first + out.rows) * self.cols;
+            match &self.elements {
+                Elements::F32(e) => kernel.rows(&e[range], x, self.cols, &mut out),
+                Elements::F16(e) => kernel.rows(&e[range], x, self.cols, &mut out),
+                Elements::Bf16(e) => kernel.rows(&e[range], x, self.cols, &mut out),
+            }
+        });
+    }
+}
+
+/// A matrix widened to f32 and transposed for products with many rows.
+pub struct Wide(Tensor);
+
+impl Wide {
+    /// `X W^T` for `x` of `[n, cols]`; the result is `[n, rows]`.
+    pub fn apply(&self, x: &[f32]) -> Result<Vec<f32>> {
+        let cols = self.0.dim(0).map_err(product_failed)?;
+        let x = Tensor::from_slice(x, (x.len() / cols, cols), &Device::Cpu).map_err(product_failed)?;
+        x.matmul(&self.0).and_then(|y| y.flatten_all()).and_then(|y| y.to_vec1()).map_err(product_failed)
+    }
+}
+
+fn product_failed(error: candle_core::Error) -> Error {
+    Error::run(format!("matrix product: {error}"))
+}
+
+const CONVERT_CHUNK: usize = 1 << 16;
+
+fn widened<T: Copy + Sync>(from: &[T], convert: impl Fn(&[T], &mut [f32]) + Sync) -> Vec<f32> {
+    let mut to = vec![0.0; from.len()];
+    to.par_chunks_mut(CONVERT_CHUNK).zip(from.par_chunks(CONVERT_CHUNK)).for_each(|(to, from)| convert(from, to));
+    to
+}
+
+fn narrowed<T: Copy + Send + Default>(from: &[f32], convert: impl Fn(&[f32], &mut [T]) + Sync) -> Vec<T> {
+    let mut to = vec![T::default(); from.len()];
+    to.par_chunks_mut(CONVERT_CHUNK).zip(from.par_chunks(CONVERT_CHUNK)).for_each(|(to, from)| convert(from, to));
+    to
+}
