@@ -1,1 +1,20 @@
-//! K/V storage.
+//! K/V storage: dense and pruned caches of one sequence, real byte accounting, rewind and retune.
+//!
+//! A pruned cache really lacks the channels that its mask drops. A dense cache is the same code with a full mask. This room knows
+//! the mask and nothing else: no tensor library, no model.
+
+mod blocks;
+mod bytes;
+mod dtype;
+mod head;
+mod sequence;
+mod spec;
+mod view;
+
+pub use blocks::BLOCK;
+pub use bytes::CacheBytes;
+pub(crate) use dtype::with_element;
+pub use dtype::{Element, KvDtype};
+pub use sequence::SequenceCache;
+pub use spec::CacheSpec;
+pub use view::{HeadView, Parts, StoredKey};

@@ -1,0 +1,165 @@
+//! Storage of one KV head of one layer.
+
+use std::ops::Range;
+
+use super::blocks::{BLOCK, Blocks};
+use super::{CacheSpec, Element};
+
+/// Blocks per allocation where tokens stay for good. Window keys come and go, so each of their blocks is its own allocation.
+const RESIDENT_BLOCKS: usize = 8;
+
+/// Keys and values of one head.
+///
+/// A key block is channel-major, `[channel][64 tokens]`, so that a SIMD register holds one channel of many tokens and any number
+/// of kept channels costs exactly its bytes. A value block is token-major, `[64 tokens][channel]`.
+#[derive(Debug, Clone)]
+pub(super) struct HeadStore {
+    /// Keys with all channels: of sink and recent, or of every token where the head keeps all channels.
+    pub(super) whole: Blocks,
+    /// Kept channels of the middle's keys; unused where a head keeps all channels or none.
+    pub(super) packed: Blocks,
+    /// Values of every token; without the middle where the head keeps no channel.
+    pub(super) values: Blocks,
+    head_dim: usize,
+    kept: usize,
+}
+
+/// The blocks that hold any of these positions, each with the columns that do.
+fn spans(positions: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let blocks = if positions.is_empty() { 0..0 } else { positions.start / BLOCK..positions.end.div_ceil(BLOCK) };
+    blocks.map(move |block| {
+        let first = block * BLOCK;
+        (block, positions.start.max(first) - first..positions.end.min(first + BLOCK) - first)
+    })
+}
+
+impl HeadStore {
+    pub(super) fn new(spec: &CacheSpec, layer: usize, kv_head: usize) -> Self {
+        let (head_dim, kept) = (spec.shape().head_dim, spec.kept(layer, kv_head).len());
+        let block_bytes = |channels: usize| channels * BLOCK * spec.dtype().bytes();
+        let slab = |stays: bool| if stays { RESIDENT_BLOCKS } else { 1 };
+        Self {
+            whole: Blocks::new(block_bytes(head_dim), slab(kept == head_dim)),
+            packed: Blocks::new(block_bytes(kept), RESIDENT_BLOCKS),
+            values: Blocks::new(block_bytes(head_dim), slab(kept > 0)),
+            head_dim,
+            kept,
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.kept == self.head_dim
+    }
+
+    /// Makes room in the block tables for a sequence of `tokens`.
+    pub(super) fn reserve(&mut self, tokens: usize) {
+        for blocks in [&mut self.whole, &mut self.packed, &mut self.values] {
+            blocks.reserve(tokens.div_ceil(BLOCK));
+        }
+    }
+
+    /// Writes the token at `position`, rounded to `E`.
+    fn write<E: Element>(&mut self, position: usize, k: &[f32], v: &[f32]) {
+        let (block, column, head_dim) = (position / BLOCK, position % BLOCK, self.head_dim);
+        let keys: &mut [E] = bytemuck::cast_slice_mut(self.whole.get_mut(block));
+        let mut rounded = [E::zeroed(); BLOCK];
+        for (piece, rows) in k.chunks(BLOCK).zip(keys.chunks_mut(BLOCK * BLOCK)) {
+            E::round(piece, &mut rounded[..piece.len()]);
+            for (row, &value) in rows.chunks_exact_mut(BLOCK).zip(&rounded) {
+                row[column] = value;
+            }
+        }
+        let values: &mut [E] = bytemuck::cast_slice_mut(self.values.get_mut(block));
+        E::round(v, &mut values[column * head_dim..][..head_dim]);
+    }
+
+    /// Appends tokens from position `len` on and moves what left the recent window to the middle, block by block, so that a
+    /// long prompt never stands in the window as a whole. `k` and `v` yield one row per token.
+    pub(super) fn append<'a, E: Element>(
+        &mut self,
+        spec: &CacheSpec,
+        kept: &[usize],
+        len: usize,
+        rows: impl ExactSizeIterator<Item = (&'a [f32], &'a [f32])>,
+    ) {
+        let window = spec.window();
+        let end = len + rows.len();
+        let mut middle_end = window.sink + window.middle(len);
+        for (position, (k, v)) in (len..).zip(rows) {
+            self.write::<E>(position, k, v);
+            let len = position + 1;
+            if len % BLOCK == 0 || len == end {
+                let target = window.sink + window.middle(len);
+                self.pack::<E>(None, kept, middle_end..target);
+                self.free_middle(window.sink, middle_end..target);
+                middle_end = target;
+            }
+        }
+    }
+
+    /// Copies the kept channels of these positions from whole keys (this head's own, or another's) to the packed middle.
+    pub(super) fn pack<E: Element>(&mut self, source: Option<&HeadStore>, kept: &[usize], positions: Range<usize>) {
+        if self.is_whole() || kept.is_empty() {
+            return;
+        }
+        let whole = source.map_or(&self.whole, |source| &source.whole);
+        for (block, columns) in spans(positions) {
+            let from: &[E] = bytemuck::cast_slice(whole.get(block).expect("a token leaves the window only once"));
+            let to: &mut [E] = bytemuck::cast_slice_mut(self.packed.get_mut(block));
+            for (row, &channel) in to.chunks_exact_mut(BLOCK).zip(kept) {
+                row[columns.clone()].copy_from_slice(&from[channel * BLOCK..][columns.clone()]);
+            }
+        }
+    }
+
+    /// Frees what these positions, new in the middle, no longer need: whole keys, and values if the head keeps nothing. The
+    /// blocks that sink or recent window share with the middle stay.
+    fn free_middle(&mut self, sink: usize, moved: Range<usize>) {
+        let blocks = sink.div_ceil(BLOCK).max(moved.start / BLOCK)..moved.end / BLOCK;
+        if !self.is_whole() {
+            self.whole.free(blocks.clone());
+        }
+        if self.kept == 0 {
+            self.values.free(blocks);
+        }
+    }
+
+    /// This head's storage under another specification, from `dense`, which holds `len` tokens with all channels.
+    pub(super) fn gather<E: Element>(dense: &HeadStore, spec: &CacheSpec, layer: usize, kv_head: usize, len: usize) -> Self {
+        let mut store = Self::new(spec, layer, kv_head);
+        let window = spec.window();
+        let middle_end = window.sink + window.middle(len);
+        let outside = [0..window.sink.min(len), middle_end.min(len)..len];
+        store.pack::<E>(Some(dense), spec.kept(layer, kv_head), window.sink..middle_end);
+        if store.is_whole() {
+            store.whole = dense.whole.clone();
+        } else {
+            copy_blocks(&dense.whole, &mut store.whole, &outside);
+        }
+        if store.kept > 0 {
+            store.values = dense.values.clone();
+        } else {
+            copy_blocks(&dense.values, &mut store.values, &outside);
+        }
+        store
+    }
+
+    /// Forgets every token past the first `len`.
+    pub(super) fn truncate(&mut self, len: usize, middle_end: usize) {
+        self.whole.truncate(len.div_ceil(BLOCK));
+        self.values.truncate(len.div_ceil(BLOCK));
+        self.packed.truncate(middle_end.div_ceil(BLOCK));
+    }
+
+    /// Bytes taken from the allocator.
+    pub(super) fn allocated(&self) -> usize {
+        self.whole.allocated() + self.packed.allocated() + self.values.allocated()
+    }
+}
+
+/// Copies the blocks that hold any of these positions.
+fn copy_blocks(from: &Blocks, to: &mut Blocks, positions: &[Range<usize>]) {
+    for (block, _) in positions.iter().flat_map(|range| spans(range.clone())) {
+        to.get_mut(block).copy_from_slice(from.get(block).expect("a dense cache holds every token"));
+    }
+}

@@ -1,0 +1,172 @@
+//! The cache of one sequence: every layer, every KV head.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::dtype::with_element;
+use super::head::HeadStore;
+use super::view::HeadView;
+use super::{CacheBytes, CacheSpec};
+use crate::mask::Shape;
+use crate::{Error, Result};
+
+/// Tokens from which on an append is worth more than one thread.
+const PARALLEL_TOKENS: usize = 64;
+
+/// Keys and values of one sequence. A token is in exactly one part, sink, middle or recent, at any time; the middle of a layer
+/// that holds `n` tokens has `window.middle(n)`. Cloning shares all storage until one of the clones writes to it.
+#[derive(Debug, Clone)]
+pub struct SequenceCache {
+    pub(super) spec: Arc<CacheSpec>,
+    pub(super) layers: Vec<LayerCache>,
+}
+
+/// One layer; layers differ in length only while a prefill runs through them.
+#[derive(Debug, Clone)]
+pub(super) struct LayerCache {
+    pub(super) len: usize,
+    pub(super) heads: Vec<HeadStore>,
+}
+
+impl SequenceCache {
+    /// An empty cache.
+    pub fn new(spec: Arc<CacheSpec>) -> Self {
+        Self::with_capacity(spec, 0)
+    }
+
+    /// An empty cache whose block tables have room for `tokens`; the blocks themselves are taken as tokens come.
+    pub fn with_capacity(spec: Arc<CacheSpec>, tokens: usize) -> Self {
+        let Shape { layers, kv_heads, .. } = spec.shape();
+        let head = |layer, head| {
+            let mut store = HeadStore::new(&spec, layer, head);
+            store.reserve(tokens);
+            store
+        };
+        let layer = |layer| LayerCache { len: 0, heads: (0..kv_heads).map(|index| head(layer, index)).collect() };
+        let layers = (0..layers).map(layer).collect();
+        Self { spec, layers }
+    }
+
+    /// What the cache is built to.
+    pub fn spec(&self) -> &Arc<CacheSpec> {
+        &self.spec
+    }
+
+    /// Appends tokens to one layer and moves whole chunks from the recent window to the middle.
+    ///
+    /// `k` (after RoPE) and `v` are `[tokens, kv_heads, head_dim]`, any number of tokens.
+    ///
+    /// # Panics
+    /// When `k` and `v` differ in length or are no whole number of tokens.
+    pub fn append(&mut self, layer: usize, k: &[f32], v: &[f32]) {
+        let Shape { kv_heads, head_dim, .. } = self.spec.shape();
+        let row = kv_heads * head_dim;
+        assert!(k.len() == v.len() && k.len().is_multiple_of(row), "k and v are [tokens, {kv_heads}, {head_dim}]");
+        let (spec, tokens) = (&*self.spec, k.len() / row);
+        let LayerCache { len, heads } = &mut self.layers[layer];
+        let append = |(head, store): (usize, &mut HeadStore)| {
+            let part = |token| &<[f32]>::split_at(token, head * head_dim).1[..head_dim];
+            let rows = k.chunks_exact(row).map(part).zip(v.chunks_exact(row).map(part));
+            with_element!(spec.dtype(), E => store.append::<E>(spec, spec.kept(layer, head), *len, rows));
+        };
+        if tokens < PARALLEL_TOKENS {
+            heads.iter_mut().enumerate().for_each(append);
+        } else {
+            heads.par_iter_mut().enumerate().for_each(append);
+        }
+        *len += tokens;
+    }
+
+    /// Tokens in one layer.
+    pub fn len(&self, layer: usize) -> usize {
+        self.layers[layer].len
+    }
+
+    /// Tokens that every layer holds.
+    pub fn tokens(&self) -> usize {
+        self.layers.iter().map(|layer| layer.len).min().unwrap_or(0)
+    }
+
+    /// Whether no layer holds a token.
+    pub fn is_empty(&self) -> bool {
+        self.layers.iter().all(|layer| layer.len == 0)
+    }
+
+    /// One KV head of one layer, for reading.
+    pub fn head(&self, layer: usize, kv_head: usize) -> HeadView<'_> {
+        HeadView::new(&self.spec, &self.layers[layer], layer, kv_head)
+    }
+
+    /// Bytes of the elements that are stored now.
+    pub fn bytes(&self) -> CacheBytes {
+        self.layers.iter().enumerate().map(|(index, layer)| self.spec.layer_bytes_at(index, layer.len)).sum()
+    }
+
+    /// Bytes taken from the allocator: [`Self::bytes`], the free columns of blocks that are not full, and alignment. Blocks
+    /// that a clone or a retuned cache shares count in both.
+    pub fn allocated(&self) -> usize {
+        self.layers.iter().flat_map(|layer| &layer.heads).map(HeadStore::allocated).sum()
+    }
+
+    /// Whether the cache can go back to `len` tokens by itself: no token that is pruned now has to become whole again.
+    pub fn can_truncate(&self, len: usize) -> bool {
+        let window = self.spec.window();
+        let becomes_whole = |now: usize| {
+            let (pruned, stays) = (window.sink + window.middle(now), window.sink + window.middle(len));
+            stays < pruned.min(len)
+        };
+        self.spec.is_dense() || !self.layers.iter().any(|layer| layer.len > len && becomes_whole(layer.len))
+    }
+
+    /// Rewinds every layer to its first `len` tokens (layers that hold no more stay as they are). A pruned cache whose pruned
+    /// tokens would have to become whole again takes their keys from `dense`, a cache of the same tokens with all channels.
+    ///
+    /// # Errors
+    /// When whole keys are needed and `dense` is missing, shorter, or of another geometry.
+    pub fn truncate(&mut self, len: usize, dense: Option<&SequenceCache>) -> Result<()> {
+        if !self.can_truncate(len) {
+            let Some(dense) = dense.filter(|dense| dense.tokens() >= len) else {
+                let now = self.tokens();
+                return Err(Error::input(format!(
+                    "going back from {now} to {len} tokens needs pruned key channels, and no dense cache of {len} tokens is at hand"
+                )));
+            };
+            let mut dense = dense.clone();
+            dense.truncate(len, None)?;
+            *self = dense.retuned(Arc::clone(&self.spec))?;
+            return Ok(());
+        }
+        let window = self.spec.window();
+        for layer in self.layers.iter_mut().filter(|layer| layer.len > len) {
+            layer.len = len;
+            for head in &mut layer.heads {
+                head.truncate(len, (window.sink + window.middle(len)).min(len));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same tokens under another specification, gathered from this dense cache's keys and values without computing them
+    /// again. Values, and whole keys of heads that keep all channels, are shared, not copied.
+    ///
+    /// # Errors
+    /// When this cache is not dense, or the specification has another shape or element type.
+    pub fn retuned(&self, spec: Arc<CacheSpec>) -> Result<SequenceCache> {
+        if !self.spec.is_dense() {
+            return Err(Error::input("only a dense cache can be retuned: a pruned one no longer has the channels it dropped"));
+        }
+        if spec.shape() != self.spec.shape() || spec.dtype() != self.spec.dtype() {
+            let describe = |spec: &CacheSpec| format!("{} {}", spec.dtype(), spec.shape());
+            return Err(Error::input(format!("a cache of {} cannot become one of {}", describe(&self.spec), describe(&spec))));
+        }
+        let heads = |(layer, from): (usize, &LayerCache)| {
+            let gather = |(head, dense): (usize, &HeadStore)| {
+                with_element!(spec.dtype(), E => HeadStore::gather::<E>(dense, &spec, layer, head, from.len))
+            };
+            LayerCache { len: from.len, heads: from.heads.iter().enumerate().map(gather).collect() }
+        };
+        let layers = self.layers.par_iter().enumerate().map(heads).collect();
+        Ok(SequenceCache { spec, layers })
+    }
+}
