@@ -1,1 +1,13 @@
-//! Decode attention over a cache.
+//! Decode attention over a cache, on the CPU.
+//!
+//! [`oracle`] is the definition, scalar and plain. [`Attention`] gives the same within rounding, at the speed of memory: one load
+//! of each key and value for all query heads that share it, over (sequence, KV head, key range) work items.
+
+mod decode;
+mod kernel;
+mod level;
+pub mod oracle;
+mod range;
+
+pub use decode::{Attention, DecodeItem};
+pub use level::SimdLevel;

@@ -13,7 +13,6 @@ mod view;
 
 pub use blocks::BLOCK;
 pub use bytes::CacheBytes;
-pub(crate) use dtype::with_element;
 pub use dtype::{Element, KvDtype};
 pub use sequence::SequenceCache;
 pub use spec::CacheSpec;

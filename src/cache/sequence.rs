@@ -161,9 +161,7 @@ impl SequenceCache {
             return Err(Error::input(format!("a cache of {} cannot become one of {}", describe(&self.spec), describe(&spec))));
         }
         let heads = |(layer, from): (usize, &LayerCache)| {
-            let gather = |(head, dense): (usize, &HeadStore)| {
-                with_element!(spec.dtype(), E => HeadStore::gather::<E>(dense, &spec, layer, head, from.len))
-            };
+            let gather = |(head, dense): (usize, &HeadStore)| with_element!(spec.dtype(), E => HeadStore::gather::<E>(dense, &spec, layer, head, from.len));
             LayerCache { len: from.len, heads: from.heads.iter().enumerate().map(gather).collect() }
         };
         let layers = self.layers.par_iter().enumerate().map(heads).collect();

@@ -1,0 +1,259 @@
+//! The vector kernels: one algorithm over any register width, compiled once per instruction set.
+//!
+//! A block of 64 tokens goes through three steps: [`scores`] (SIMD over tokens, one load of a key row for all query heads of a
+//! tile), [`softmax`] (online: running maximum and sum per query head) and [`accumulate`] (SIMD over channels, one load of a value
+//! row for all query heads of a tile).
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
+pub(super) mod portable;
+
+use crate::cache::{BLOCK, Element};
+
+/// Query heads that share one load; larger groups take several passes over a block that is in the first-level cache by then.
+pub(super) const HEAD_TILE: usize = 4;
+
+/// A register of f32 lanes. Methods are unsafe because they need the instruction set; callers are compiled with it.
+pub(super) trait Simd {
+    /// The register.
+    type V: Copy;
+    /// Lanes of the register; divides 64.
+    const LANES: usize;
+    /// Token registers per pass of [`scores`] and channel registers per pass of [`accumulate`]: 1, 2 or 4, as many as the
+    /// register file holds accumulators for, times [`HEAD_TILE`].
+    const TILE: usize;
+
+    unsafe fn splat(value: f32) -> Self::V;
+    unsafe fn load(from: *const f32) -> Self::V;
+    unsafe fn store(to: *mut f32, value: Self::V);
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    unsafe fn largest(a: Self::V) -> f32;
+    unsafe fn sum(a: Self::V) -> f32;
+    /// `2^a` for `a <= 0`; exactly 0 below 2^-126.
+    unsafe fn exp2(a: Self::V) -> Self::V;
+    /// Asks for a cache line.
+    unsafe fn prefetch(line: *const u8);
+}
+
+/// Loads stored elements as f32 lanes.
+pub(super) trait Widen<E>: Simd {
+    unsafe fn widen(from: *const E) -> Self::V;
+}
+
+/// Coefficients of `2^f`, `|f| <= 1/2`, after the leading 1: `ln(2)^k / k!`; the first term left out is below 6e-9.
+pub(super) const EXP2: [f32; 7] =
+    [0.693_147_2, 0.240_226_5, 0.055_504_11, 0.009_618_129, 0.001_333_355_8, 0.000_154_035_3, 0.000_015_252_734];
+
+/// `$kernel::<S, E, heads>(args)` with the number of heads as a constant.
+macro_rules! for_heads {
+    ($heads:expr, $kernel:ident::<$s:ty, $e:ty>($($argument:expr),*)) => {
+        match $heads {
+            1 => $kernel::<$s, $e, 1>($($argument),*),
+            2 => $kernel::<$s, $e, 2>($($argument),*),
+            3 => $kernel::<$s, $e, 3>($($argument),*),
+            _ => $kernel::<$s, $e, 4>($($argument),*),
+        }
+    };
+}
+pub(super) use for_heads;
+
+/// Asks for `len` bytes from `from`, line by line.
+#[inline(always)]
+unsafe fn prefetch_bytes<S: Simd>(from: *const u8, len: usize) {
+    let mut offset = 0;
+    while offset < len {
+        // SAFETY: a prefetch reads nothing and cannot fault; `wrapping_add` makes no claim about the object.
+        unsafe { S::prefetch(from.wrapping_add(offset)) };
+        offset += 64;
+    }
+}
+
+/// Scores of one block: `scores[h][t] = sum_c q[c][h] keys[c][t]`, for `HEADS` query heads and 64 tokens.
+///
+/// # Safety
+/// `keys` is valid for `channels * 64` elements, `q` for `channels * HEADS`, `scores` for `HEADS * 64`; the instruction set of
+/// `S` is there. `next` is only prefetched.
+#[inline(always)]
+pub(super) unsafe fn scores<S: Widen<E>, E: Element, const HEADS: usize>(
+    keys: *const E,
+    channels: usize,
+    q: *const f32,
+    scores: *mut f32,
+    next: *const E,
+) {
+    // SAFETY: the caller's promises are those of `scores_tiled`.
+    unsafe {
+        match S::TILE {
+            1 => scores_tiled::<S, E, HEADS, 1>(keys, channels, q, scores, next),
+            2 => scores_tiled::<S, E, HEADS, 2>(keys, channels, q, scores, next),
+            _ => scores_tiled::<S, E, HEADS, 4>(keys, channels, q, scores, next),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn scores_tiled<S: Widen<E>, E: Element, const HEADS: usize, const TILE: usize>(
+    keys: *const E,
+    channels: usize,
+    q: *const f32,
+    scores: *mut f32,
+    next: *const E,
+) {
+    // SAFETY: `token + TILE * LANES <= 64`, `channel < channels` and `head < HEADS` keep every address inside what the caller
+    // promised.
+    unsafe {
+        let mut token = 0;
+        while token < BLOCK {
+            let mut sums = [[S::splat(0.0); TILE]; HEADS];
+            for channel in 0..channels {
+                let row = keys.add(channel * BLOCK + token);
+                let ahead = next.wrapping_add(channel * BLOCK + token);
+                prefetch_bytes::<S>(ahead.cast(), TILE * S::LANES * size_of::<E>());
+                let mut key = [S::splat(0.0); TILE];
+                for (lane, key) in key.iter_mut().enumerate() {
+                    *key = S::widen(row.add(lane * S::LANES));
+                }
+                for (head, sums) in sums.iter_mut().enumerate() {
+                    let q = S::splat(*q.add(channel * HEADS + head));
+                    for (sum, &key) in sums.iter_mut().zip(&key) {
+                        *sum = S::fma(key, q, *sum);
+                    }
+                }
+            }
+            for (head, sums) in sums.iter().enumerate() {
+                for (lane, &sum) in sums.iter().enumerate() {
+                    S::store(scores.add(head * BLOCK + token + lane * S::LANES), sum);
+                }
+            }
+            token += TILE * S::LANES;
+        }
+    }
+}
+
+/// Online softmax of one query head over one block: turns 64 base-2 scores into weights relative to the running maximum
+/// `state[0]`, adds them to the running sum `state[1]` and returns by what everything summed so far has to be scaled.
+///
+/// # Safety
+/// `scores` is valid for 64 elements, of which at least one is finite and none is positive infinity; the instruction set of `S`
+/// is there.
+#[inline(always)]
+pub(super) unsafe fn softmax<S: Simd>(scores: *mut f32, largest: &mut f32, total: &mut f32) -> f32 {
+    // SAFETY: all offsets are below 64.
+    unsafe {
+        let mut block_largest = S::load(scores);
+        for token in (S::LANES..BLOCK).step_by(S::LANES) {
+            block_largest = S::max(block_largest, S::load(scores.add(token)));
+        }
+        let new = S::largest(block_largest).max(*largest);
+        let rescale = if new > *largest { (*largest - new).exp2() } else { 1.0 };
+        let mut sum = S::splat(0.0);
+        for token in (0..BLOCK).step_by(S::LANES) {
+            let weight = S::exp2(S::sub(S::load(scores.add(token)), S::splat(new)));
+            S::store(scores.add(token), weight);
+            sum = S::add(sum, weight);
+        }
+        *total = *total * rescale + S::sum(sum);
+        *largest = new;
+        rescale
+    }
+}
+
+/// Where [`accumulate`] finds its operands.
+pub(super) struct Values<E> {
+    /// Value rows `[64][head_dim]`.
+    pub rows: *const E,
+    /// Channels of a row.
+    pub head_dim: usize,
+    /// Only prefetched: the rows of the next block.
+    pub next: *const E,
+}
+
+/// `sums[h] = rescale[h] sums[h] + sum_t weights[h][t] rows[t]` over the tokens `first .. end` of a block.
+///
+/// # Safety
+/// `rows` is valid for `end` rows, `weights` for `HEADS * 64`, `rescale` for `HEADS`, `sums` for `HEADS * head_dim`; `end` is at
+/// most 64; the instruction set of `S` is there.
+#[inline(always)]
+pub(super) unsafe fn accumulate<S: Widen<E>, E: Element, const HEADS: usize>(
+    values: &Values<E>,
+    tokens: (usize, usize),
+    weights: *const f32,
+    rescale: *const f32,
+    sums: *mut f32,
+) {
+    let head_dim = values.head_dim;
+    let mut channel = 0;
+    // SAFETY: each pass is about `TILE * LANES` channels that end at or before `head_dim`.
+    unsafe {
+        while channel + S::TILE * S::LANES <= head_dim {
+            match S::TILE {
+                1 => accumulate_tiled::<S, E, HEADS, 1>(values, channel, tokens, weights, rescale, sums),
+                2 => accumulate_tiled::<S, E, HEADS, 2>(values, channel, tokens, weights, rescale, sums),
+                _ => accumulate_tiled::<S, E, HEADS, 4>(values, channel, tokens, weights, rescale, sums),
+            }
+            channel += S::TILE * S::LANES;
+        }
+        while channel + S::LANES <= head_dim {
+            accumulate_tiled::<S, E, HEADS, 1>(values, channel, tokens, weights, rescale, sums);
+            channel += S::LANES;
+        }
+        for head in 0..HEADS {
+            for channel in channel..head_dim {
+                let sum = sums.add(head * head_dim + channel);
+                *sum *= *rescale.add(head);
+                for token in tokens.0..tokens.1 {
+                    *sum += *weights.add(head * BLOCK + token) * (*values.rows.add(token * head_dim + channel)).widen();
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn accumulate_tiled<S: Widen<E>, E: Element, const HEADS: usize, const TILE: usize>(
+    values: &Values<E>,
+    channel: usize,
+    tokens: (usize, usize),
+    weights: *const f32,
+    rescale: *const f32,
+    sums: *mut f32,
+) {
+    // SAFETY: `channel + TILE * LANES <= head_dim`, tokens below `end` and heads below `HEADS`: inside what the caller promised.
+    unsafe {
+        let head_dim = values.head_dim;
+        let mut tile = [[S::splat(0.0); TILE]; HEADS];
+        for (head, tile) in tile.iter_mut().enumerate() {
+            let rescale = S::splat(*rescale.add(head));
+            for (lane, sum) in tile.iter_mut().enumerate() {
+                *sum = S::mul(S::load(sums.add(head * head_dim + channel + lane * S::LANES)), rescale);
+            }
+        }
+        for token in tokens.0..tokens.1 {
+            let row = values.rows.add(token * head_dim + channel);
+            let ahead = values.next.wrapping_add(token * head_dim + channel);
+            prefetch_bytes::<S>(ahead.cast(), TILE * S::LANES * size_of::<E>());
+            let mut value = [S::splat(0.0); TILE];
+            for (lane, value) in value.iter_mut().enumerate() {
+                *value = S::widen(row.add(lane * S::LANES));
+            }
+            for (head, tile) in tile.iter_mut().enumerate() {
+                let weight = S::splat(*weights.add(head * BLOCK + token));
+                for (sum, &value) in tile.iter_mut().zip(&value) {
+                    *sum = S::fma(value, weight, *sum);
+                }
+            }
+        }
+        for (head, tile) in tile.iter().enumerate() {
+            for (lane, &sum) in tile.iter().enumerate() {
+                S::store(sums.add(head * head_dim + channel + lane * S::LANES), sum);
+            }
+        }
+    }
+}

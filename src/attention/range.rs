@@ -1,0 +1,242 @@
+//! One work item: the query heads of one KV head over one range of key blocks.
+
+use std::ops::Range;
+
+use half::{bf16, f16};
+
+use super::kernel::{self, HEAD_TILE, Values, Widen, for_heads, portable::Portable};
+use super::level::SimdLevel;
+use crate::cache::{BLOCK, Element, HeadView, KvDtype};
+
+/// What a work item reads, and where it leaves its part of the result.
+pub(super) struct RangeJob<'a> {
+    pub view: HeadView<'a>,
+    pub blocks: Range<usize>,
+    /// Query heads of the KV head.
+    pub group: usize,
+    /// Scaled queries for whole keys, see [`arrange_queries`].
+    pub whole_q: &'a [f32],
+    /// The same for the kept channels only.
+    pub packed_q: &'a [f32],
+    /// Memory of this item alone.
+    pub state: &'a mut [f32],
+}
+
+/// How a work item's memory is divided: per query head the largest base-2 score, the sum of weights relative to it and the
+/// weighted sum of values; then scratch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StateLayout {
+    pub group: usize,
+    pub head_dim: usize,
+}
+
+impl StateLayout {
+    /// Numbers per work item, padded so that two items never share a cache line.
+    pub fn len(self) -> usize {
+        (self.group * (3 + self.head_dim + 2 * BLOCK)).next_multiple_of(32)
+    }
+
+    /// `[largest, total, sums]` of a finished item: `[group]`, `[group]`, `[group, head_dim]`.
+    pub fn result(self, state: &[f32]) -> [&[f32]; 3] {
+        let (largest, rest) = state.split_at(self.group);
+        let (total, rest) = rest.split_at(self.group);
+        [largest, total, &rest[..self.group * self.head_dim]]
+    }
+
+    /// `[largest, total, sums, rescale, scores, scores of packed keys]`.
+    fn split(self, state: &mut [f32]) -> [&mut [f32]; 6] {
+        let (largest, rest) = state.split_at_mut(self.group);
+        let (total, rest) = rest.split_at_mut(self.group);
+        let (sums, rest) = rest.split_at_mut(self.group * self.head_dim);
+        let (rescale, rest) = rest.split_at_mut(self.group);
+        let (scores, rest) = rest.split_at_mut(self.group * BLOCK);
+        [largest, total, sums, rescale, scores, &mut rest[..self.group * BLOCK]]
+    }
+}
+
+/// Writes the queries `q`, `[group, head_dim]`, of these channels, multiplied by `scale`, in the order the score kernel reads
+/// them: tiles of up to [`HEAD_TILE`] heads, in each `[channel][head]`.
+pub(super) fn arrange_queries(
+    q: &[f32],
+    head_dim: usize,
+    channels: impl ExactSizeIterator<Item = usize> + Clone,
+    scale: f32,
+    to: &mut [f32],
+) {
+    let mut to = to.iter_mut();
+    for tile in q.chunks(HEAD_TILE * head_dim) {
+        for channel in channels.clone() {
+            for (head, to) in tile.chunks(head_dim).zip(&mut to) {
+                *to = head[channel] * scale;
+            }
+        }
+    }
+}
+
+/// A work item compiled for one instruction set and element type.
+///
+/// # Safety
+/// The machine has the instruction set.
+pub(super) type RangeKernel = unsafe fn(RangeJob<'_>);
+
+/// The kernel of a level, which the machine must have, and an element type.
+pub(super) fn kernel_for(level: SimdLevel, dtype: KvDtype) -> RangeKernel {
+    #[cfg(target_arch = "x86_64")]
+    match (level, dtype) {
+        (SimdLevel::Avx2, KvDtype::F32) => return x86::avx2::<f32>,
+        (SimdLevel::Avx2, KvDtype::F16) => return x86::avx2::<f16>,
+        (SimdLevel::Avx2, KvDtype::Bf16) => return x86::avx2::<bf16>,
+        (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, KvDtype::F32) => return x86::avx512::<f32>,
+        (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, KvDtype::F16) => return x86::avx512::<f16>,
+        (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, KvDtype::Bf16) => return x86::avx512::<bf16>,
+        (SimdLevel::Portable, _) => {}
+    }
+    match dtype {
+        KvDtype::F32 => run::<Portable, f32>,
+        KvDtype::F16 => run::<Portable, f16>,
+        KvDtype::Bf16 => run::<Portable, bf16>,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Element, RangeJob, Widen, run};
+    use crate::attention::kernel::{avx2::Avx2, avx512::Avx512};
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) unsafe fn avx2<E: Element>(job: RangeJob<'_>)
+    where
+        Avx2: Widen<E>,
+    {
+        // SAFETY: this function is compiled with, and called only where there are, the instructions of `Avx2`.
+        unsafe { run::<Avx2, E>(job) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx2,fma,f16c")]
+    pub(super) unsafe fn avx512<E: Element>(job: RangeJob<'_>)
+    where
+        Avx512: Widen<E>,
+    {
+        // SAFETY: this function is compiled with, and called only where there are, the instructions of `Avx512`.
+        unsafe { run::<Avx512, E>(job) }
+    }
+}
+
+/// Goes through the blocks of a work item.
+///
+/// # Safety
+/// The machine has the instruction set of `S`, and the function is inlined into one that is compiled with it.
+#[inline(always)]
+unsafe fn run<S: Widen<E>, E: Element>(job: RangeJob<'_>) {
+    let RangeJob { view, blocks, group, whole_q, packed_q, state } = job;
+    let (head_dim, kept) = (view.head_dim(), view.kept().len());
+    let [largest, total, sums, rescale, scores, packed_scores] = StateLayout { group, head_dim }.split(state);
+    largest.fill(f32::NEG_INFINITY);
+    total.fill(0.0);
+    sums.fill(0.0);
+
+    let parts = view.parts();
+    let is_packed = kept < head_dim;
+    for block in blocks {
+        let (first, end) = (block * BLOCK, ((block + 1) * BLOCK).min(view.len()));
+        let columns = |from: usize, to: usize| (from.clamp(first, end) - first, to.clamp(first, end) - first);
+        let (middle, whole) = (columns(parts.middle.start, parts.middle.end), columns(0, view.len()));
+        let (has_middle, has_window) = (middle.0 < middle.1, middle.1 - middle.0 < whole.1);
+
+        // Tokens that count: all, or those on either side of a middle that this head dropped.
+        let seen = if kept == 0 && has_middle { [(0, middle.0), (middle.1, whole.1)] } else { [whole, (0, 0)] };
+        if seen.iter().all(|(from, to)| from == to) {
+            continue;
+        }
+
+        let reads_packed = is_packed && has_middle && kept > 0;
+        if !is_packed || has_window {
+            let keys = view.whole_block::<E>(block).expect("whole keys are stored outside the middle");
+            let next = view.whole_block::<E>(block + 1).unwrap_or(keys);
+            // SAFETY: as this function's.
+            unsafe { block_scores::<S, E>(keys, head_dim, whole_q, group, scores, next) };
+        }
+        if reads_packed {
+            let keys = view.packed_block::<E>(block).expect("packed keys are stored in the middle");
+            let next = view.packed_block::<E>(block + 1).unwrap_or(keys);
+            let to = if has_window { &mut *packed_scores } else { &mut *scores };
+            // SAFETY: as this function's.
+            unsafe { block_scores::<S, E>(keys, kept, packed_q, group, to, next) };
+        }
+
+        for head in 0..group {
+            let scores = &mut scores[head * BLOCK..][..BLOCK];
+            if reads_packed && has_window {
+                scores[middle.0..middle.1].copy_from_slice(&packed_scores[head * BLOCK..][middle.0..middle.1]);
+            }
+            scores[seen[0].1..seen[1].0.max(seen[0].1)].fill(f32::NEG_INFINITY);
+            scores[seen[0].1.max(seen[1].1)..].fill(f32::NEG_INFINITY);
+            // SAFETY: 64 scores, of which those in `seen` are finite; the instruction set as this function's.
+            rescale[head] = unsafe { kernel::softmax::<S>(scores.as_mut_ptr(), &mut largest[head], &mut total[head]) };
+        }
+
+        let rows = view.value_block::<E>(block).expect("values are stored where keys are seen");
+        let next = view.value_block::<E>(block + 1).unwrap_or(rows);
+        for &tokens in seen.iter().filter(|(from, to)| from < to) {
+            // SAFETY: as this function's; `tokens` lie in the block.
+            unsafe { block_values::<S, E>(rows, head_dim, tokens, (group, scores, rescale), sums, next) };
+            rescale.fill(1.0);
+        }
+    }
+}
+
+/// Scores of all query heads of a group over one block, `[group][64]`.
+///
+/// # Safety
+/// As [`run`].
+#[inline(always)]
+unsafe fn block_scores<S: Widen<E>, E: Element>(
+    keys: &[E],
+    channels: usize,
+    q: &[f32],
+    group: usize,
+    scores: &mut [f32],
+    next: &[E],
+) {
+    assert!(keys.len() >= channels * BLOCK && q.len() >= group * channels && scores.len() >= group * BLOCK);
+    let mut next = next.as_ptr();
+    for head in (0..group).step_by(HEAD_TILE) {
+        let heads = HEAD_TILE.min(group - head);
+        // SAFETY: the lengths are checked above: tile `head` has its queries from `head * channels` on.
+        unsafe {
+            let (q, scores) = (q.as_ptr().add(head * channels), scores.as_mut_ptr().add(head * BLOCK));
+            for_heads!(heads, tile_scores::<S, E>(keys.as_ptr(), channels, q, scores, next));
+        }
+        next = keys.as_ptr();
+    }
+}
+
+use kernel::{accumulate as tile_values, scores as tile_scores};
+
+/// Adds the weighted values of one block to the sums of all query heads of a group.
+///
+/// # Safety
+/// As [`run`].
+#[inline(always)]
+unsafe fn block_values<S: Widen<E>, E: Element>(
+    rows: &[E],
+    head_dim: usize,
+    tokens: (usize, usize),
+    (group, weights, rescale): (usize, &[f32], &[f32]),
+    sums: &mut [f32],
+    next: &[E],
+) {
+    assert!(tokens.1 <= BLOCK && rows.len() >= tokens.1 * head_dim && sums.len() >= group * head_dim);
+    assert!(weights.len() >= group * BLOCK && rescale.len() >= group);
+    let mut values = Values { rows: rows.as_ptr(), head_dim, next: next.as_ptr() };
+    for head in (0..group).step_by(HEAD_TILE) {
+        let heads = HEAD_TILE.min(group - head);
+        // SAFETY: the lengths are checked above.
+        unsafe {
+            let (weights, rescale) = (weights.as_ptr().add(head * BLOCK), rescale.as_ptr().add(head));
+            let sums = sums.as_mut_ptr().add(head * head_dim);
+            for_heads!(heads, tile_values::<S, E>(&values, tokens, weights, rescale, sums));
+        }
+        values.next = values.rows;
+    }
+}
