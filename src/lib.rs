@@ -5,6 +5,7 @@
 pub mod attention;
 pub mod cache;
 pub mod cli;
+pub mod decode;
 pub mod error;
 pub mod mask;
 pub mod model;

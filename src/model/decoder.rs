@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::attention;
+use crate::attention::{Attention, DecodeItem};
 use crate::cache::SequenceCache;
 use crate::model::config::Config;
 use crate::model::matrix::Wide;
@@ -101,7 +101,7 @@ pub struct StepBuffers {
     delta: Vec<f32>,
     cos: Vec<f32>,
     sin: Vec<f32>,
-    scratch: attention::Scratch,
+    attention: Attention,
     /// Logits of the last step, `[batch, vocab]`.
     pub logits: Vec<f32>,
     /// Time of the last step.
@@ -123,7 +123,7 @@ impl StepBuffers {
             delta: rows(config.hidden),
             cos: vec![0.0; config.head_dim / 2],
             sin: vec![0.0; config.head_dim / 2],
-            scratch: attention::Scratch::default(),
+            attention: Attention::new(),
             logits: rows(config.vocab),
             times: StepTimes::default(),
         }
@@ -364,13 +364,13 @@ impl Decoder {
 
     fn attend(&self, at: usize, caches: &[&mut SequenceCache], buffers: &mut StepBuffers) {
         let q_width = self.config.q_width();
-        let mut items: Vec<attention::DecodeItem<'_>> = caches
+        let mut items: Vec<DecodeItem<'_>> = caches
             .iter()
             .zip(buffers.q.chunks_exact(q_width))
             .zip(buffers.attended.chunks_exact_mut(q_width))
-            .map(|((cache, q), out)| attention::DecodeItem { cache, q, out })
+            .map(|((cache, q), out)| DecodeItem { cache, q, out })
             .collect();
-        attention::decode(&mut items, at, &mut buffers.scratch);
+        buffers.attention.decode(at, &mut items);
     }
 }
 
@@ -408,18 +408,22 @@ impl Clock {
     }
 
     fn attention(&mut self) {
-        self.times.attention += self.lap();
+        let lap = self.lap();
+        self.times.attention += lap;
     }
 
     fn projections(&mut self) {
-        self.times.projections += self.lap();
+        let lap = self.lap();
+        self.times.projections += lap;
     }
 
     fn logits(&mut self) {
-        self.times.logits += self.lap();
+        let lap = self.lap();
+        self.times.logits += lap;
     }
 
     fn rest(&mut self) {
-        self.times.rest += self.lap();
+        let lap = self.lap();
+        self.times.rest += lap;
     }
 }

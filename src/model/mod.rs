@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod decoder;
+mod demo;
 mod dot;
 pub mod load;
 pub mod matrix;
@@ -10,3 +11,32 @@ mod prefill_attention;
 pub mod rope;
 pub mod tokenizer;
 pub mod weights;
+
+use std::sync::Arc;
+
+use self::config::Config;
+use self::decoder::Decoder;
+use self::tokenizer::Tokenizer;
+
+/// A model in memory, ready to run.
+#[derive(Debug)]
+pub struct Model {
+    /// What the model calls itself.
+    pub name: String,
+    /// Weights and forward pass.
+    pub decoder: Decoder,
+    /// Its tokenizer; a model of random weights has none and works on token ids.
+    pub tokenizer: Option<Arc<Tokenizer>>,
+}
+
+impl Model {
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        self.decoder.config()
+    }
+
+    /// Element type of the weights in memory.
+    pub fn dtype(&self) -> matrix::Dtype {
+        self.decoder.weights().layers.first().map_or(self.decoder.weights().embedding.dtype(), |l| l.qkv.weight.dtype())
+    }
+}

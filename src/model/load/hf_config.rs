@@ -1,10 +1,18 @@
 //! `config.json` of a Hugging Face checkpoint.
 
+use std::path::Path;
+
 use serde_json::{Map, Value};
 
 use crate::model::config::{Architecture, Config};
 use crate::model::rope::RopeScaling;
-use crate::{Error, Result};
+use crate::{Error, Result, error};
+
+/// Reads a `config.json`.
+pub fn open(path: &Path) -> Result<Config> {
+    let text = std::fs::read_to_string(path).map_err(|cause| error::io("reading", path, &cause))?;
+    parse(&text, &path.display().to_string())
+}
 
 /// Reads the configuration; `origin` is the file named in errors.
 pub fn parse(text: &str, origin: &str) -> Result<Config> {

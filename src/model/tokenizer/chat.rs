@@ -1,6 +1,7 @@
 //! The model's own chat template, a Jinja text that comes with its tokenizer.
 
 use minijinja::value::Value;
+use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, context};
 
 use crate::{Error, Result};
@@ -20,8 +21,8 @@ impl ChatTemplate {
     pub fn new(source: String, bos: Option<String>, eos: Option<String>, origin: &str) -> Result<Self> {
         let mut environment = Environment::new();
         // What transformers' own renderer sets, and the Python methods that templates call on strings and lists.
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|cause| Error::run(format!("template syntax: {cause}")))?);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))

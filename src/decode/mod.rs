@@ -1,0 +1,4 @@
+//! Decoding: sampling, sessions of one prompt or a batch, and what they measure.
+
+pub mod sampler;
+pub mod session;

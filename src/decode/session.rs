@@ -1,0 +1,263 @@
+//! Decoding one prompt, or a ragged batch of them, over one set of weights.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::cache::{CacheSpec, SequenceCache};
+use crate::decode::sampler::{Sampler, Sampling, logprob};
+use crate::model::Model;
+use crate::model::decoder::{PrefillHooks, StepBuffers, StepTimes};
+use crate::{Error, Result};
+
+/// What ends a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    /// The model said so.
+    EndToken,
+    /// As many tokens as were asked for.
+    MaxNew,
+    /// The context is full.
+    Context,
+}
+
+/// One sequence of a session.
+#[derive(Debug)]
+pub struct Sequence {
+    /// Prompt and generated tokens; the last generated one has not been fed yet.
+    pub tokens: Vec<u32>,
+    /// Tokens of the prompt.
+    pub prompt_len: usize,
+    /// Natural log-probability of each generated token.
+    pub logprobs: Vec<f32>,
+    /// Keys and values of every token but the last.
+    pub cache: SequenceCache,
+    /// Why the sequence ended, once it has.
+    pub finish: Option<Finish>,
+    /// Time from the start of its prefill to its first token.
+    pub ttft: Duration,
+    sampler: Sampler,
+    /// Tokens to feed instead of sampling, next one last.
+    forced: Vec<u32>,
+}
+
+impl Sequence {
+    /// The generated tokens.
+    pub fn generated(&self) -> &[u32] {
+        &self.tokens[self.prompt_len..]
+    }
+}
+
+/// What a session is asked to do.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Token ids of each prompt.
+    pub prompts: Vec<Vec<u32>>,
+    /// How tokens are chosen; sequence `i` draws with `seed + i`.
+    pub sampling: Sampling,
+    /// Most tokens to generate per sequence.
+    pub max_new: usize,
+    /// Tokens to feed through decode instead of sampled ones; the session ends after them.
+    pub forced: Option<Vec<u32>>,
+    /// Largest context, prompt included; the model's own where it is smaller.
+    pub context: usize,
+}
+
+/// Sequences being decoded together.
+#[derive(Debug)]
+pub struct Session {
+    model: Arc<Model>,
+    sequences: Vec<Sequence>,
+    max_new: usize,
+    context: usize,
+    buffers: StepBuffers,
+    buffers_batch: usize,
+    /// Time of the prefill of all prompts.
+    pub prefill_time: Duration,
+    /// Time of each decode step.
+    pub step_times: Vec<Duration>,
+    /// Where the time of all steps went.
+    pub parts: StepTimes,
+    /// Log-probabilities of each prompt's tokens but the first, where they were asked for.
+    pub prompt_logprobs: Vec<Vec<f32>>,
+}
+
+/// A token that a step gave to one sequence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NewToken {
+    /// Index of the sequence.
+    pub sequence: usize,
+    /// The token.
+    pub id: u32,
+    /// Its natural log-probability at temperature 1.
+    pub logprob: f32,
+}
+
+impl Session {
+    /// Prefills every prompt and samples each sequence's first token.
+    pub fn start(
+        model: Arc<Model>,
+        spec: &Arc<CacheSpec>,
+        request: Request,
+        prompt_logprobs: bool,
+        hooks: PrefillHooks<'_>,
+    ) -> Result<(Self, Vec<NewToken>)> {
+        request.sampling.check()?;
+        let config = model.config();
+        let context = request.context.min(config.max_context);
+        let (hidden, vocab) = (config.hidden, config.vocab);
+        let began = Instant::now();
+        let total: usize = request.prompts.iter().map(Vec::len).sum();
+        let mut done = 0;
+        let mut sequences = Vec::with_capacity(request.prompts.len());
+        let mut all_prompt_logprobs = Vec::new();
+        let mut first = Vec::new();
+        for (index, prompt) in request.prompts.into_iter().enumerate() {
+            if prompt.len() > context {
+                return Err(Error::input(format!(
+                    "a prompt of {} tokens does not fit the context of {context}",
+                    prompt.len()
+                )));
+            }
+            let started = Instant::now();
+            let mut cache = SequenceCache::with_capacity(Arc::clone(spec), context.min(prompt.len() + request.max_new));
+            let (before, share) = (done as f32 / total.max(1) as f32, prompt.len() as f32 / total.max(1) as f32);
+            let states = model.decoder.prefill(
+                &prompt,
+                &mut [&mut cache],
+                PrefillHooks {
+                    chunk: hooks.chunk,
+                    progress: &mut |part| (hooks.progress)(before + share * part),
+                    keep_going: hooks.keep_going,
+                    observe: hooks.observe,
+                },
+            )?;
+            done += prompt.len();
+            if prompt_logprobs {
+                all_prompt_logprobs.push(logprobs_of_prompt(&model, &states, &prompt));
+            }
+            let logits = model.decoder.logits(&states[states.len() - hidden..]);
+            debug_assert_eq!(logits.len(), vocab);
+            let sampling = Sampling { seed: request.sampling.seed.wrapping_add(index as u64), ..request.sampling.clone() };
+            let mut forced = request.forced.clone().unwrap_or_default();
+            forced.reverse();
+            let mut sequence = Sequence {
+                prompt_len: prompt.len(),
+                tokens: prompt,
+                logprobs: Vec::new(),
+                cache,
+                finish: None,
+                ttft: Duration::ZERO,
+                sampler: Sampler::new(sampling),
+                forced,
+            };
+            if request.max_new == 0 {
+                sequence.finish = Some(Finish::MaxNew);
+            } else {
+                let (id, logprob) = sequence.choose(&logits);
+                sequence.settle(id, config.eos.contains(&id), request.max_new, context, request.forced.is_some());
+                first.push(NewToken { sequence: index, id, logprob });
+            }
+            sequence.ttft = started.elapsed();
+            sequences.push(sequence);
+        }
+        let session = Self {
+            buffers: StepBuffers::new(config, sequences.len()),
+            buffers_batch: sequences.len(),
+            sequences,
+            max_new: request.max_new,
+            context,
+            prefill_time: began.elapsed(),
+            step_times: Vec::new(),
+            parts: StepTimes::default(),
+            prompt_logprobs: all_prompt_logprobs,
+            model,
+        };
+        Ok((session, first))
+    }
+
+    /// The sequences.
+    pub fn sequences(&self) -> &[Sequence] {
+        &self.sequences
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Whether every sequence has ended.
+    pub fn is_finished(&self) -> bool {
+        self.sequences.iter().all(|sequence| sequence.finish.is_some())
+    }
+
+    /// Feeds each running sequence its last token and samples the next ones. `observe` is that of
+    /// [`Decoder::step`](crate::model::decoder::Decoder::step).
+    pub fn step(&mut self, observe: &mut dyn FnMut(usize, &[f32], &[&mut SequenceCache])) -> Result<Vec<NewToken>> {
+        let began = Instant::now();
+        let config = self.model.config();
+        let mut running: Vec<(usize, &mut Sequence)> =
+            self.sequences.iter_mut().enumerate().filter(|(_, sequence)| sequence.finish.is_none()).collect();
+        if running.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.buffers_batch != running.len() {
+            self.buffers = StepBuffers::new(config, running.len());
+            self.buffers_batch = running.len();
+        }
+        let fed: Vec<u32> = running.iter().map(|(_, sequence)| *sequence.tokens.last().expect("a first token")).collect();
+        let mut caches: Vec<&mut SequenceCache> = running.iter_mut().map(|(_, sequence)| &mut sequence.cache).collect();
+        self.model.decoder.step(&fed, &mut caches, &mut self.buffers, observe)?;
+        let mut new = Vec::with_capacity(running.len());
+        for (row, (index, sequence)) in running.iter_mut().enumerate() {
+            let forced = !sequence.forced.is_empty();
+            let (id, logprob) = sequence.choose(self.buffers.logits_of(row, config.vocab));
+            sequence.settle(id, config.eos.contains(&id), self.max_new, self.context, forced);
+            new.push(NewToken { sequence: *index, id, logprob });
+        }
+        self.parts += self.buffers.times;
+        self.step_times.push(began.elapsed());
+        Ok(new)
+    }
+
+    /// Logits of the last step's `row`-th running sequence.
+    pub fn last_logits(&self, row: usize) -> &[f32] {
+        self.buffers.logits_of(row, self.model.config().vocab)
+    }
+}
+
+impl Sequence {
+    /// The forced or sampled next token and its log-probability.
+    fn choose(&mut self, logits: &[f32]) -> (u32, f32) {
+        let id = self.forced.pop().unwrap_or_else(|| self.sampler.sample(logits, &self.tokens));
+        let logprob = logprob(logits, id);
+        self.logprobs.push(logprob);
+        (id, logprob)
+    }
+
+    fn settle(&mut self, id: u32, is_end: bool, max_new: usize, context: usize, forced: bool) {
+        self.tokens.push(id);
+        let generated = self.tokens.len() - self.prompt_len;
+        self.finish = if is_end && !forced {
+            Some(Finish::EndToken)
+        } else if generated >= max_new {
+            Some(Finish::MaxNew)
+        } else if self.tokens.len() >= context {
+            Some(Finish::Context)
+        } else {
+            None
+        };
+    }
+}
+
+/// Log-probability of each prompt token but the first, given those before it; logits are made a few rows at a time.
+fn logprobs_of_prompt(model: &Model, states: &[f32], prompt: &[u32]) -> Vec<f32> {
+    const ROWS: usize = 32;
+    let (hidden, vocab) = (model.config().hidden, model.config().vocab);
+    let mut out = Vec::with_capacity(prompt.len().saturating_sub(1));
+    for (states, next) in states.chunks(ROWS * hidden).zip(prompt[1..].chunks(ROWS)) {
+        let logits = model.decoder.logits(&states[..next.len() * hidden]);
+        out.extend(logits.chunks_exact(vocab).zip(next).map(|(logits, &token)| logprob(logits, token)));
+    }
+    out
+}

