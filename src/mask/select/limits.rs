@@ -98,21 +98,16 @@ impl Limits {
     }
 
     fn set(&mut self, shape: Shape, heads: Heads, limit: impl Fn(usize) -> HeadLimit) -> Result<()> {
-        let range = match heads {
-            Heads::All => 0..shape.heads(),
-            Heads::Layer(layer) if layer < shape.layers => layer * shape.kv_heads..(layer + 1) * shape.kv_heads,
-            Heads::Head(layer, head) if layer < shape.layers && head < shape.kv_heads => {
-                layer * shape.kv_heads + head..layer * shape.kv_heads + head + 1
-            }
-            Heads::Layer(layer) | Heads::Head(layer, _) if layer >= shape.layers => {
-                return Err(Error::input(format!("layer {layer}: expected one of 0 to {}", shape.layers - 1)));
-            }
-            Heads::Layer(_) => unreachable!("a layer is either inside the shape or was refused"),
-            Heads::Head(_, head) => {
-                return Err(Error::input(format!("KV head {head}: expected one of 0 to {}", shape.kv_heads - 1)));
-            }
+        let one = |name: &str, index: usize, number: usize| match index < number {
+            true => Ok(index..index + 1),
+            false => Err(Error::input(format!("{name} {index}: expected one of 0 to {}", number - 1))),
         };
-        for head in range {
+        let (layers, kv_heads) = match heads {
+            Heads::All => (0..shape.layers, 0..shape.kv_heads),
+            Heads::Layer(layer) => (one("layer", layer, shape.layers)?, 0..shape.kv_heads),
+            Heads::Head(layer, head) => (one("layer", layer, shape.layers)?, one("KV head", head, shape.kv_heads)?),
+        };
+        for head in layers.flat_map(|layer| kv_heads.clone().map(move |head| layer * shape.kv_heads + head)) {
             self.heads[head] = limit(head);
         }
         Ok(())

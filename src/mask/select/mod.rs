@@ -28,7 +28,7 @@ pub struct Options {
     pub align: usize,
     /// How the budget is spread over heads.
     pub budget: Budget,
-    /// Keep and prune both channels of a rotation pair together; a pair's score is the sum of its two.
+    /// Keep and prune both channels of a rotation pair together; a pair's score is the mean of its two.
     pub pair_closed: bool,
     /// Heads that keep at least some number of channels.
     pub floors: Vec<Floor>,

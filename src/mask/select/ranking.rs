@@ -22,7 +22,8 @@ impl Ranking {
         let mut order = Vec::with_capacity(shape.heads() * per_head);
         let mut keys = Vec::with_capacity(per_head);
         for head in importance.scores().chunks(shape.head_dim) {
-            let score = |index: usize| if pair_closed { head[index] + head[index + per_head] } else { head[index] };
+            // Halves first: the sum of two large scores could leave the range of f32.
+            let score = |index: usize| if pair_closed { head[index] / 2.0 + head[index + per_head] / 2.0 } else { head[index] };
             // One integer per unit sorts by falling score, then by rising index, several times faster than a comparison of floats.
             keys.clear();
             keys.extend((0..per_head).map(|index| u64::from(!ascending(score(index))) << 32 | index as u64));
