@@ -5,6 +5,7 @@
 
 pub mod bytes;
 mod channel_mask;
+pub mod files;
 mod geometry;
 mod importance;
 mod overlap;
