@@ -1,5 +1,7 @@
 //! The channel mask itself: one bit per layer, KV head and channel.
 
+use sha2::{Digest, Sha256};
+
 use crate::{Error, Result};
 
 /// The axes of a mask or an importance table.
@@ -22,6 +24,32 @@ impl Shape {
     /// Heads over all layers.
     pub fn heads(&self) -> usize {
         self.layers * self.kv_heads
+    }
+
+    /// A shape that came from a file or a person: every axis at least 1, and a number of entries that can be counted.
+    pub fn checked(layers: usize, kv_heads: usize, head_dim: usize) -> Result<Self> {
+        let shape = Self { layers, kv_heads, head_dim };
+        let entries = layers.checked_mul(kv_heads).and_then(|heads| heads.checked_mul(head_dim));
+        match entries {
+            Some(1..) => Ok(shape),
+            Some(_) => Err(Error::input(format!("shape {shape}: expected at least one layer, KV head and channel"))),
+            None => Err(Error::input(format!("shape {shape}: expected fewer entries than {}", usize::MAX))),
+        }
+    }
+
+    /// Rotation frequencies per head: channels `i` and `i + pairs()` turn together (rotate-half order).
+    pub fn pairs(&self) -> usize {
+        self.head_dim / 2
+    }
+
+    /// The channel that shares `channel`'s rotation; none for the last channel of an odd head.
+    pub fn partner(&self, channel: usize) -> Option<usize> {
+        let pairs = self.pairs();
+        match channel {
+            c if c < pairs => Some(c + pairs),
+            c if c < 2 * pairs => Some(c - pairs),
+            _ => None,
+        }
     }
 }
 
@@ -87,6 +115,31 @@ impl ChannelMask {
     /// How many channels one head keeps; 0 makes it a dropped head.
     pub fn kept_count(&self, layer: usize, kv_head: usize) -> usize {
         self.head(layer, kv_head).iter().filter(|&&kept| kept).count()
+    }
+
+    /// Kept channels of every head, row-major `[layers, kv_heads]`.
+    pub fn kept_counts(&self) -> Vec<usize> {
+        self.kept.chunks(self.shape.head_dim).map(|head| head.iter().filter(|&&kept| kept).count()).collect()
+    }
+
+    /// Kept channels over all layers and heads.
+    pub fn total_kept(&self) -> usize {
+        self.kept.iter().filter(|&&kept| kept).count()
+    }
+
+    /// Kept channels over all channels, 0..=1.
+    pub fn kept_ratio(&self) -> f64 {
+        self.total_kept() as f64 / self.shape.entries() as f64
+    }
+
+    /// One byte (0 or 1) per channel in row-major order: the tensor of a mask file.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.kept.iter().map(|&kept| u8::from(kept)).collect()
+    }
+
+    /// Sha256 of [`bytes`](Self::bytes), in hexadecimal: the identity of a mask whatever file it came from.
+    pub fn sha256(&self) -> String {
+        super::geometry::hex(&Sha256::digest(self.bytes()))
     }
 
     /// Whether every channel is kept.

@@ -3,8 +3,21 @@
 //! A mask is always in rotate-half channel order and in the checkpoint's original KV-head order. This room knows no tensor
 //! library, no model and no terminal.
 
+pub mod bytes;
 mod channel_mask;
+pub mod files;
+mod geometry;
+mod importance;
+mod overlap;
+pub mod rules;
+pub mod select;
+mod stats;
 mod window;
 
 pub use channel_mask::{ChannelMask, Shape};
+pub use geometry::{Geometry, fingerprint};
+pub use importance::Importance;
+pub use overlap::{Comparison, Overlap, compare};
+pub use select::{keep_counts, select};
+pub use stats::{Setting, Statistics, alignment_cost};
 pub use window::Window;

@@ -1,5 +1,7 @@
 //! Which tokens of a sequence are pruned: everything between the sink and the recent window, in whole chunks.
 
+use crate::{Error, Result};
+
 /// Sizes, in tokens, of the parts of the cache that keep every channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Window {
@@ -18,6 +20,17 @@ impl Default for Window {
 }
 
 impl Window {
+    /// The deployment defaults of the LeanK authors, for which their published masks were made.
+    pub const UPSTREAM: Self = Self { sink: 128, recent: 768, chunk: 128 };
+
+    /// Refuses a window without a chunk.
+    pub fn check(&self) -> Result<()> {
+        match self.chunk {
+            0 => Err(Error::input("chunk is 0: expected at least 1 token")),
+            _ => Ok(()),
+        }
+    }
+
     /// Tokens in the middle of a sequence of `len` tokens, the current one included:
     /// `chunk * floor(max(0, len - sink - recent) / chunk)`. They are positions `sink .. sink + middle(len)`.
     pub fn middle(&self, len: usize) -> usize {

@@ -1,0 +1,51 @@
+//! How much each channel matters: one number per layer, KV head and channel.
+
+use super::Shape;
+use crate::{Error, Result};
+
+/// Importance of every channel: f32, row-major `[layers, kv_heads, head_dim]`, always finite. A score of 0 or below is never
+/// worth keeping by itself; alignment may still add such a channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Importance {
+    shape: Shape,
+    scores: Vec<f32>,
+}
+
+impl Importance {
+    /// Importance from its scores in row-major order; refuses a length that does not fit the shape, NaN and infinity.
+    pub fn new(shape: Shape, scores: Vec<f32>) -> Result<Self> {
+        if scores.len() != shape.entries() {
+            return Err(Error::input(format!(
+                "importance of shape {shape} has {} entries, not {}",
+                shape.entries(),
+                scores.len()
+            )));
+        }
+        if let Some(index) = scores.iter().position(|score| !score.is_finite()) {
+            let (head, channel) = (index / shape.head_dim, index % shape.head_dim);
+            return Err(Error::input(format!(
+                "importance of layer {}, KV head {}, channel {channel}: expected a finite number, found {}",
+                head / shape.kv_heads,
+                head % shape.kv_heads,
+                scores[index]
+            )));
+        }
+        Ok(Self { shape, scores })
+    }
+
+    /// The axes.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// All scores, row-major.
+    pub fn scores(&self) -> &[f32] {
+        &self.scores
+    }
+
+    /// The scores of one head, `head_dim` of them.
+    pub fn head(&self, layer: usize, kv_head: usize) -> &[f32] {
+        let start = (layer * self.shape.kv_heads + kv_head) * self.shape.head_dim;
+        &self.scores[start..start + self.shape.head_dim]
+    }
+}

@@ -1,0 +1,125 @@
+//! How much to keep: a sparsity or bytes, spread over heads by the global quantile or exactly.
+
+use super::super::Window;
+use super::limits::Limits;
+use super::ranking::Ranking;
+use super::{Options, bytes, exact, round};
+use crate::{Error, Result};
+
+/// How much a selection keeps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Target {
+    /// Share of channels to prune, 0..=1.
+    Sparsity(f64),
+    /// The most that the cache may weigh.
+    Bytes(ByteBudget),
+}
+
+/// The most that the pruned K/V cache of one sequence may weigh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteBudget {
+    /// Bytes of keys and values, window included.
+    pub bytes: u64,
+    /// Context in tokens.
+    pub tokens: usize,
+    /// Sizes of the parts that are never pruned.
+    pub window: Window,
+    /// Bytes of one cached element.
+    pub element_size: usize,
+}
+
+/// How a budget is spread over heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budget {
+    /// One quantile over all scores, each head's number rounded to the alignment; the total may drift from the target.
+    Global,
+    /// The same without repairs: scores equal to the quantile count even where they are 0, and a full head is rounded as any other.
+    UpstreamTies,
+    /// The largest aligned total that does not exceed the target, given to the blocks of channels with the most importance.
+    Exact,
+}
+
+/// Kept channels per head at a sparsity.
+pub(super) fn at_sparsity(ranking: &Ranking, limits: &Limits, options: &Options, sparsity: f64) -> Result<Vec<usize>> {
+    if !(0.0..=1.0).contains(&sparsity) {
+        return Err(Error::input(format!("sparsity {sparsity}: expected a number from 0 to 1")));
+    }
+    match options.budget {
+        Budget::Exact => {
+            let entries = ranking.shape().entries() as f64;
+            // A sparsity such as 0.9 is not exact in binary: a total that is whole but for that error is meant to be whole.
+            let total = ((1.0 - sparsity) * entries + 1e-9 * entries).floor() as usize;
+            exact::counts(ranking, limits, options.align, total)
+        }
+        _ => {
+            let threshold = quantile(&mut ranking.all_scores().to_vec(), sparsity);
+            Ok(above(ranking, limits, options, threshold))
+        }
+    }
+}
+
+/// Kept channels per head of the largest selection whose cache fits the byte budget.
+pub(super) fn within_bytes(ranking: &Ranking, limits: &Limits, options: &Options, budget: &ByteBudget) -> Result<Vec<usize>> {
+    budget.window.check()?;
+    let shape = ranking.shape();
+    let weigh = |counts: &[usize]| bytes::pruned_of_counts(shape, counts, budget.window, budget.tokens, budget.element_size);
+    let mut thresholds = Vec::new();
+    if options.budget != Budget::Exact {
+        thresholds = ranking.all_scores().iter().map(|&score| f64::from(score)).collect();
+        thresholds.sort_unstable_by(f64::total_cmp);
+        thresholds.push(f64::INFINITY);
+    }
+    // Step 0 keeps the most, the last step the least; both rules shrink from step to step, so bisection finds the first that fits.
+    let least = if options.budget == Budget::Exact { shape.entries() - limits.least() } else { thresholds.len() - 1 };
+    let at = |step: usize| match options.budget {
+        Budget::Exact => exact::counts(ranking, limits, options.align, shape.entries() - step),
+        _ => Ok(above(ranking, limits, options, thresholds[step])),
+    };
+    let mut fitting = at(least)?;
+    let smallest = weigh(&fitting).total();
+    if smallest > budget.bytes {
+        return Err(Error::input(format!(
+            "a cache of {} tokens weighs at least {smallest} bytes with this window and these floors: expected a budget of that or \
+             more, found {} bytes",
+            budget.tokens, budget.bytes
+        )));
+    }
+    let (mut low, mut high) = (0, least);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let counts = at(middle)?;
+        if weigh(&counts).total() <= budget.bytes {
+            (fitting, high) = (counts, middle);
+        } else {
+            low = middle + 1;
+        }
+    }
+    Ok(fitting)
+}
+
+/// Kept channels per head: how many scores reach the threshold, rounded to the alignment.
+fn above(ranking: &Ranking, limits: &Limits, options: &Options, threshold: f64) -> Vec<usize> {
+    let (unit, per_head) = (ranking.unit(), ranking.per_head());
+    let align = (options.align / unit).max(1);
+    let upstream = options.budget == Budget::UpstreamTies;
+    let count = |scores: &[f32]| {
+        let counts = |score: f32| f64::from(score) >= threshold && (upstream || score > 0.0);
+        let n = scores.partition_point(|&score| counts(score));
+        let n = if upstream { ((n + align / 2) / align * align).min(per_head) } else { round(n, align, per_head) };
+        n * unit
+    };
+    ranking.heads().map(count).enumerate().map(|(head, count)| limits.apply(head, count)).collect()
+}
+
+/// The quantile of all scores with linear interpolation, as NumPy computes it in double precision; `scores` are reordered.
+fn quantile(scores: &mut [f32], q: f64) -> f64 {
+    let position = q * (scores.len() - 1) as f64;
+    let below = position.floor();
+    let fraction = position - below;
+    let (_, &mut low, rest) = scores.select_nth_unstable_by(below as usize, f32::total_cmp);
+    // The next larger score is the smallest of those behind; there is none at q = 1.
+    let high = rest.iter().copied().min_by(f32::total_cmp).unwrap_or(low);
+    let (low, high) = (f64::from(low), f64::from(high));
+    // NumPy interpolates from the nearer end, so that equal ends give exactly that value.
+    if fraction < 0.5 { low + (high - low) * fraction } else { high - (high - low) * (1.0 - fraction) }
+}
