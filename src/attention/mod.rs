@@ -10,8 +10,10 @@ mod kernel;
 mod level;
 pub mod oracle;
 mod range;
+mod stream;
 
 pub use activity::channel_activity;
 pub use decode::{Attention, DecodeItem};
 pub use explain::{Explanation, Mass, Seen, explain};
 pub use level::SimdLevel;
+pub use stream::stream;
