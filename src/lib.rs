@@ -3,6 +3,7 @@
 //! The rooms and what may import what are described in `docs/ARCHITECTURE.md`; a test holds them to it.
 
 pub mod attention;
+pub mod bench;
 pub mod cache;
 pub mod cli;
 pub mod decode;

@@ -3,11 +3,17 @@
 //! [`oracle`] is the definition, scalar and plain. [`Attention`] gives the same within rounding, at the speed of memory: one load
 //! of each key and value for all query heads that share it, over (sequence, KV head, key range) work items.
 
+mod activity;
 mod decode;
+mod explain;
 mod kernel;
 mod level;
 pub mod oracle;
 mod range;
+mod stream;
 
+pub use activity::channel_activity;
 pub use decode::{Attention, DecodeItem};
+pub use explain::{Explanation, Mass, Seen, explain};
 pub use level::SimdLevel;
+pub use stream::stream;

@@ -97,3 +97,12 @@ impl Blocks {
         self.slabs.iter().flatten().map(|slab| slab.bytes.len()).sum()
     }
 }
+
+/// The blocks that hold any of these positions, each with the columns that do.
+pub(super) fn spans(positions: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let blocks = if positions.is_empty() { 0..0 } else { positions.start / BLOCK..positions.end.div_ceil(BLOCK) };
+    blocks.map(move |block| {
+        let first = block * BLOCK;
+        (block, positions.start.max(first) - first..positions.end.min(first + BLOCK) - first)
+    })
+}

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::blocks::{BLOCK, Blocks};
+use super::blocks::{BLOCK, Blocks, spans};
 use super::{CacheSpec, Element};
 
 /// Blocks per allocation where tokens stay for good. Window keys come and go, so each of their blocks is its own allocation.
@@ -22,15 +22,6 @@ pub(super) struct HeadStore {
     pub(super) values: Blocks,
     head_dim: usize,
     kept: usize,
-}
-
-/// The blocks that hold any of these positions, each with the columns that do.
-fn spans(positions: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
-    let blocks = if positions.is_empty() { 0..0 } else { positions.start / BLOCK..positions.end.div_ceil(BLOCK) };
-    blocks.map(move |block| {
-        let first = block * BLOCK;
-        (block, positions.start.max(first) - first..positions.end.min(first + BLOCK) - first)
-    })
 }
 
 impl HeadStore {

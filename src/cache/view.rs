@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::blocks::{BLOCK, Blocks};
+use super::blocks::{BLOCK, Blocks, spans};
 use super::dtype::with_element;
 use super::head::HeadStore;
 use super::sequence::LayerCache;
@@ -98,6 +98,22 @@ impl<'a> HeadView<'a> {
         Some(with_element!(self.dtype(), E => {
             bytemuck::cast_slice::<u8, E>(bytes)[start..start + channels].iter().map(|value| value.widen()).collect()
         }))
+    }
+
+    /// Mean `|k|` over the middle per kept channel; 0 while the middle is empty.
+    pub fn middle_magnitudes(&self) -> Vec<f32> {
+        let middle = self.parts().middle;
+        let keys = if self.kept.len() == self.head_dim() { &self.store.whole } else { &self.store.packed };
+        let mut sums = vec![0.0; self.kept.len()];
+        for (block, columns) in spans(middle.clone()) {
+            let Some(bytes) = keys.get(block) else { continue };
+            with_element!(self.dtype(), E => {
+                for (sum, row) in sums.iter_mut().zip(bytemuck::cast_slice::<u8, E>(bytes).chunks_exact(BLOCK)) {
+                    *sum += row[columns.clone()].iter().map(|k| k.widen().abs()).sum::<f32>();
+                }
+            });
+        }
+        sums.iter().map(|sum| sum / middle.len().max(1) as f32).collect()
     }
 
     /// All stored channels of one token from channel-major blocks.

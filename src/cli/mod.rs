@@ -3,6 +3,7 @@
 //! One file per command: its arguments as data (help, man page and completions come from them) and `run`, which turns them
 //! once into ready objects and calls the room that does the work.
 
+pub mod bench;
 pub mod mask;
 pub mod output;
 
@@ -24,6 +25,8 @@ pub struct Cli {
 enum Command {
     /// Show, make, import, export, compare and check channel masks
     Mask(mask::Args),
+    /// Measure speed on this machine
+    Bench(bench::Args),
 }
 
 /// Parses the arguments, runs the command and turns its result into an exit code.
@@ -41,5 +44,6 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Mask(args) => mask::run(args),
+        Command::Bench(args) => bench::run(args),
     }
 }

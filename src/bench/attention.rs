@@ -1,0 +1,257 @@
+//! `kscope bench attention`: decode attention over all layers, dense and pruned in turn, beside the machine's read bandwidth.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use super::{masks, median, read_bandwidth};
+use crate::attention::{Attention, DecodeItem, SimdLevel};
+use crate::cache::{CacheSpec, KvDtype, SequenceCache};
+use crate::mask::{ChannelMask, Shape, Window};
+use crate::{Error, Result};
+
+/// Tokens of random keys and values, appended over and over: what they hold does not change how fast they are read.
+const FILL_TOKENS: usize = 512;
+
+/// A model's attention geometry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Geometry {
+    /// SmolLM2-135M: 30 layers, 9 query heads on 3 KV heads of 64 channels.
+    SmolLm2,
+    /// Llama-3.1-8B: 32 layers, 32 query heads on 8 KV heads of 128 channels.
+    Llama31,
+}
+
+impl Geometry {
+    /// All geometries.
+    pub const ALL: [Self; 2] = [Self::SmolLm2, Self::Llama31];
+
+    fn shape(self) -> Shape {
+        match self {
+            Self::SmolLm2 => Shape { layers: 30, kv_heads: 3, head_dim: 64 },
+            Self::Llama31 => Shape { layers: 32, kv_heads: 8, head_dim: 128 },
+        }
+    }
+
+    fn group(self) -> usize {
+        match self {
+            Self::SmolLm2 => 3,
+            Self::Llama31 => 4,
+        }
+    }
+
+    /// 70 % of the channels at equal counts, and for Llama the published mask's counts.
+    fn masks(self) -> Vec<ChannelMask> {
+        let mut masks = vec![masks::equal(self.shape(), 0.7)];
+        if self == Self::Llama31 {
+            masks.push(masks::llama(self.shape()));
+        }
+        masks
+    }
+}
+
+impl std::fmt::Display for Geometry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::SmolLm2 => "smollm2",
+            Self::Llama31 => "llama-3.1-8b",
+        })
+    }
+}
+
+impl std::str::FromStr for Geometry {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let known = Self::ALL.into_iter().find(|geometry| geometry.to_string() == text);
+        known.ok_or_else(|| Error::input(format!("a geometry is smollm2 or llama-3.1-8b, not `{text}`")))
+    }
+}
+
+/// What to measure; every combination is.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Models whose attention is measured.
+    pub geometries: Vec<Geometry>,
+    /// Lengths in tokens.
+    pub tokens: Vec<usize>,
+    /// Element types of the cache.
+    pub dtypes: Vec<KvDtype>,
+    /// Numbers of threads.
+    pub threads: Vec<usize>,
+    /// Timed rounds, in each of which dense and pruned run once.
+    pub rounds: usize,
+    /// Instructions to use.
+    pub level: SimdLevel,
+}
+
+/// One measured configuration.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Row {
+    /// Model.
+    pub geometry: String,
+    /// Length.
+    pub tokens: usize,
+    /// Element type.
+    pub dtype: String,
+    /// Threads.
+    pub threads: usize,
+    /// Share of K channels that the mask drops; 0 is dense.
+    pub sparsity: f64,
+    /// Bytes of keys and values that one step reads, over all layers.
+    pub bytes: usize,
+    /// Median time of one step over all layers, in milliseconds.
+    pub median_ms: f64,
+    /// Bytes over time, in 1e9 bytes per second.
+    pub gbps: f64,
+    /// Read bandwidth of the machine with as many threads, measured in the same run.
+    pub bandwidth_gbps: f64,
+    /// Dense bytes over these bytes.
+    pub byte_ratio: f64,
+    /// Median over rounds of dense time over this time.
+    pub time_ratio: f64,
+}
+
+/// All rows of a run.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Report {
+    /// Read bandwidth of the machine, with the most threads that were measured.
+    pub bandwidth_gbps: f64,
+    /// Configurations in the order they were measured.
+    pub rows: Vec<Row>,
+}
+
+/// Measures, telling `note` one sentence per configuration as it starts and per configuration that memory is too small for.
+pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
+    let mut pools = Vec::new();
+    for &threads in &options.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.map_err(|error| Error::run(format!("starting {threads} threads: {error}")))?;
+        let bandwidth = pool.install(read_bandwidth);
+        note(&format!("{threads} threads read {bandwidth:.1} GB/s"));
+        pools.push((pool, bandwidth));
+    }
+    let mut rows = Vec::new();
+    for &geometry in &options.geometries {
+        for &tokens in &options.tokens {
+            for &dtype in &options.dtypes {
+                let specs = specs(geometry, dtype)?;
+                if let Some(sentence) = too_large(&specs, tokens) {
+                    note(&format!("{geometry} {dtype} at {tokens} tokens is left out: {sentence}"));
+                    continue;
+                }
+                note(&format!("{geometry} {dtype} at {tokens} tokens"));
+                let caches = caches(&specs, tokens)?;
+                for (pool, bandwidth) in &pools {
+                    let times = pool.install(|| measure(geometry, &caches, options))?;
+                    rows.extend(caches.iter().enumerate().map(|(index, cache)| {
+                        let row = Row {
+                            geometry: geometry.to_string(),
+                            tokens,
+                            dtype: dtype.to_string(),
+                            threads: pool.current_num_threads(),
+                            bandwidth_gbps: *bandwidth,
+                            ..row(cache, &caches[0], &times[index], &times[0])
+                        };
+                        note(&format!(
+                            "  {} threads, {:.1} % pruned: {:.2} ms, {:.1} GB/s, byte ratio {:.3}, time ratio {:.3}",
+                            row.threads,
+                            row.sparsity * 100.0,
+                            row.median_ms,
+                            row.gbps,
+                            row.byte_ratio,
+                            row.time_ratio
+                        ));
+                        row
+                    }));
+                }
+            }
+        }
+    }
+    let bandwidth_gbps = pools.iter().map(|(_, bandwidth)| *bandwidth).fold(0.0, f64::max);
+    Ok(Report { bandwidth_gbps, rows })
+}
+
+/// Dense first, then one per mask.
+fn specs(geometry: Geometry, dtype: KvDtype) -> Result<Vec<Arc<CacheSpec>>> {
+    let (shape, window) = (geometry.shape(), Window::default());
+    let masks = std::iter::once(ChannelMask::full(shape)).chain(geometry.masks());
+    masks.map(|mask| CacheSpec::new(shape, window, dtype, mask).map(Arc::new)).collect()
+}
+
+/// The dense cache filled with `tokens` random tokens, and its prunings.
+fn caches(specs: &[Arc<CacheSpec>], tokens: usize) -> Result<Vec<SequenceCache>> {
+    let shape = specs[0].shape();
+    let row = shape.kv_heads * shape.head_dim;
+    let mut random = StdRng::seed_from_u64(3);
+    let mut fill = || -> Vec<f32> { (0..FILL_TOKENS * row).map(|_| random.random::<f32>() * 2.0 - 1.0).collect() };
+    let (k, v) = (fill(), fill());
+    let mut dense = SequenceCache::with_capacity(Arc::clone(&specs[0]), tokens);
+    for layer in 0..shape.layers {
+        for start in (0..tokens).step_by(FILL_TOKENS) {
+            let len = FILL_TOKENS.min(tokens - start) * row;
+            dense.append(layer, &k[..len], &v[..len]);
+        }
+    }
+    let mut caches = vec![dense];
+    for spec in &specs[1..] {
+        caches.push(caches[0].retuned(Arc::clone(spec))?);
+    }
+    Ok(caches)
+}
+
+/// Times in seconds, `[cache][round]`; the caches take turns, so that what else the machine does meets them alike.
+fn measure(geometry: Geometry, caches: &[SequenceCache], options: &Options) -> Result<Vec<Vec<f64>>> {
+    let shape = geometry.shape();
+    let mut random = StdRng::seed_from_u64(4);
+    let q: Vec<f32> = (0..shape.kv_heads * geometry.group() * shape.head_dim).map(|_| random.random()).collect();
+    let mut out = vec![0.0; q.len()];
+    let mut attention = Attention::with_level(options.level)?;
+    let mut times = vec![Vec::with_capacity(options.rounds); caches.len()];
+    for round in 0..=options.rounds {
+        for (cache, times) in caches.iter().zip(&mut times) {
+            let start = Instant::now();
+            for layer in 0..shape.layers {
+                attention.decode(layer, &mut [DecodeItem { cache, q: &q, out: &mut out }]);
+            }
+            // The first round finds cold tables and takes the working memory.
+            if round > 0 {
+                times.push(start.elapsed().as_secs_f64());
+            }
+        }
+    }
+    Ok(times)
+}
+
+fn row(cache: &SequenceCache, dense: &SequenceCache, times: &[f64], dense_times: &[f64]) -> Row {
+    let mask = cache.spec().mask();
+    let kept = mask.bits().iter().filter(|&&kept| kept).count();
+    let bytes = cache.bytes().total();
+    let seconds = median(&mut times.to_vec());
+    let mut ratios: Vec<f64> = dense_times.iter().zip(times).map(|(dense, time)| dense / time).collect();
+    Row {
+        geometry: String::new(),
+        tokens: 0,
+        dtype: String::new(),
+        threads: 0,
+        sparsity: 1.0 - kept as f64 / mask.bits().len() as f64,
+        bytes,
+        median_ms: seconds * 1e3,
+        gbps: bytes as f64 / seconds / 1e9,
+        bandwidth_gbps: 0.0,
+        byte_ratio: dense.bytes().total() as f64 / bytes as f64,
+        time_ratio: median(&mut ratios),
+    }
+}
+
+/// Why a configuration does not fit into this machine's free memory, if the system tells. Pruned caches share the dense one's
+/// values.
+fn too_large(specs: &[Arc<CacheSpec>], tokens: usize) -> Option<String> {
+    let needed = specs[0].bytes_at(tokens).total() + specs[1..].iter().map(|spec| spec.bytes_at(tokens).k()).sum::<usize>();
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let free = line.trim().trim_end_matches("kB").trim().parse::<usize>().ok()? << 10;
+    let gib = |bytes: usize| bytes as f64 / (1u64 << 30) as f64;
+    (needed > free).then(|| format!("it takes {:.1} GiB and {:.1} GiB are free", gib(needed), gib(free)))
+}
