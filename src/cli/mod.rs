@@ -4,8 +4,10 @@
 //! once into ready objects and calls the room that does the work.
 
 pub mod bench;
+pub mod common;
 pub mod mask;
 pub mod output;
+pub mod run;
 
 use std::process::ExitCode;
 
@@ -23,6 +25,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Decode a prompt: text to standard output, figures to standard error
+    Run(Box<run::Args>),
     /// Show, make, import, export, compare and check channel masks
     Mask(mask::Args),
     /// Measure speed on this machine
@@ -43,6 +47,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: &Cli) -> Result<()> {
     match &cli.command {
+        Command::Run(args) => run::run(args),
         Command::Mask(args) => mask::run(args),
         Command::Bench(args) => bench::run(args),
     }

@@ -1,1 +1,265 @@
 //! `kscope run`: decode without a screen; text to standard output, figures to standard error.
+
+use std::io::Write;
+use std::time::Duration;
+
+use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar};
+use super::output;
+use crate::decode::session::{NewToken, Request, Session};
+use crate::model::decoder::PrefillHooks;
+use crate::model::tokenizer::Detokenizer;
+use crate::{Error, Result, machine};
+
+/// Arguments of `kscope run`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
+    prompt: PromptArgs,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    /// Most tokens to generate
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    max_new: usize,
+    /// Decode every prompt this many times at once, drawing with seed, seed + 1, ...
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    batch: usize,
+    /// Feed these token ids through decode after the prefill and report their log-probabilities
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    force_ids: Vec<u32>,
+    /// Report the log-probability of each prompt token
+    #[arg(long)]
+    prompt_logprobs: bool,
+    /// Tokens that the prefill works on at once
+    #[arg(long, default_value_t = PrefillHooks::CHUNK, value_name = "TOKENS", hide = true)]
+    prefill_chunk: usize,
+    /// Print one JSON object instead of the text
+    #[arg(long)]
+    json: bool,
+}
+
+/// The JSON object of a run.
+#[derive(Debug, serde::Serialize)]
+struct Report {
+    model: String,
+    device: &'static str,
+    dtype: String,
+    kv_dtype: String,
+    mask: Option<String>,
+    window: crate::mask::Window,
+    prompt_tokens: usize,
+    tokens: Vec<u32>,
+    text: Option<String>,
+    logprobs: Vec<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_logprobs: Option<Vec<Option<f32>>>,
+    finish: Option<crate::decode::session::Finish>,
+    prefill_ms: f64,
+    ttft_ms: f64,
+    /// Median over decode steps; null where there was none.
+    tpot_ms: Option<f64>,
+    /// Tokens of all sequences per second of decode; null where there was none.
+    tokens_per_s: Option<f64>,
+    kv_bytes: usize,
+    kv_bytes_dense: usize,
+    threads: usize,
+    resident_bytes: Option<u64>,
+    warnings: Vec<String>,
+    /// Every sequence of a batch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sequences: Vec<SequenceReport>,
+}
+
+#[derive(Debug, serde::Serialize)]
+struct SequenceReport {
+    prompt_tokens: usize,
+    tokens: Vec<u32>,
+    text: Option<String>,
+    logprobs: Vec<f32>,
+    finish: Option<crate::decode::session::Finish>,
+    ttft_ms: f64,
+}
+
+/// Runs `kscope run`.
+pub fn run(args: &Args) -> Result<()> {
+    let sampling = args.sampling.sampling()?;
+    if args.batch == 0 || args.prefill_chunk == 0 {
+        return Err(Error::input("--batch and --prefill-chunk must be at least 1, not 0"));
+    }
+    let model = args.model.load()?;
+    let config = model.config();
+    let choice = args.cache.mask_choice(config)?;
+    choice.warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
+    let (spec, dense) = args.cache.specs(config, &choice)?;
+    let context = args.cache.context(config)?;
+    let mut prompts = args.prompt.tokens(&model)?;
+    prompts = prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt.clone(), args.batch)).collect();
+    let forced = (!args.force_ids.is_empty()).then(|| args.force_ids.clone());
+    let max_new = forced.as_ref().map_or(args.max_new, Vec::len);
+    let reach = |prompt: &Vec<u32>| (prompt.len() + max_new).min(context);
+    let cache_bytes: usize = prompts.iter().map(|prompt| spec.bytes_at(reach(prompt)).total()).sum();
+    machine::check_memory(&format!("a cache of {} sequences", prompts.len()), cache_bytes as u64)?;
+
+    let bar = progress_bar("prefill");
+    let hooks = PrefillHooks {
+        chunk: args.prefill_chunk,
+        progress: &mut |share| {
+            bar.set_position((share * 1000.0) as u64);
+            Ok(())
+        },
+        keep_going: &|| Ok(()),
+        observe: &mut |_| (),
+    };
+    let request = Request { prompts, sampling, max_new, forced, context };
+    let (mut session, first) = Session::start(model.clone(), &spec, request, args.prompt_logprobs, hooks)?;
+    bar.finish_and_clear();
+
+    let mut printer = Printer::new(&session, args.json);
+    printer.print(&session, &first)?;
+    while !session.is_finished() {
+        let new = session.step(&mut |_, _, _| ())?;
+        printer.print(&session, &new)?;
+    }
+    printer.finish(&session)?;
+
+    let report = report(args, &session, &choice.warnings, &spec, &dense);
+    if args.json {
+        output::json(&report)
+    } else {
+        eprintln!("{}", figures(&report));
+        Ok(())
+    }
+}
+
+fn report(
+    args: &Args,
+    session: &Session,
+    warnings: &[String],
+    spec: &crate::cache::CacheSpec,
+    dense: &crate::cache::CacheSpec,
+) -> Report {
+    let model = session.model();
+    let first = &session.sequences()[0];
+    let text = |tokens: &[u32]| model.tokenizer.as_ref().and_then(|tokenizer| tokenizer.decode(tokens).ok());
+    let of_sequence = |sequence: &crate::decode::session::Sequence| SequenceReport {
+        prompt_tokens: sequence.prompt_len,
+        tokens: sequence.generated().to_vec(),
+        text: text(sequence.generated()),
+        logprobs: sequence.logprobs.clone(),
+        finish: sequence.finish,
+        ttft_ms: ms(sequence.ttft),
+    };
+    let steps: Duration = session.step_times.iter().sum();
+    let stepped: usize = session.sequences().iter().map(|sequence| sequence.generated().len().saturating_sub(1)).sum();
+    Report {
+        model: model.name.clone(),
+        device: "cpu",
+        dtype: model.dtype().to_string(),
+        kv_dtype: spec.dtype().to_string(),
+        mask: args.cache.mask.as_ref().map(|path| path.display().to_string()),
+        window: spec.window(),
+        prompt_tokens: first.prompt_len,
+        tokens: first.generated().to_vec(),
+        text: text(first.generated()),
+        logprobs: first.logprobs.clone(),
+        prompt_logprobs: session
+            .prompt_logprobs
+            .first()
+            .map(|logprobs| std::iter::once(None).chain(logprobs.iter().copied().map(Some)).collect()),
+        finish: first.finish,
+        prefill_ms: ms(session.prefill_time),
+        ttft_ms: ms(first.ttft),
+        tpot_ms: median(&session.step_times).map(ms),
+        tokens_per_s: (stepped > 0).then(|| stepped as f64 / steps.as_secs_f64()),
+        kv_bytes: session.sequences().iter().map(|sequence| sequence.cache.bytes().total()).sum(),
+        kv_bytes_dense: session.sequences().iter().map(|sequence| dense.bytes_at(sequence.cache.tokens()).total()).sum(),
+        threads: rayon::current_num_threads(),
+        resident_bytes: machine::resident_bytes(),
+        warnings: warnings.to_vec(),
+        sequences: match session.sequences() {
+            [_] => Vec::new(),
+            all => all.iter().map(of_sequence).collect(),
+        },
+    }
+}
+
+fn figures(report: &Report) -> String {
+    let speed = match (report.tokens_per_s, report.tpot_ms) {
+        (Some(rate), Some(tpot)) => format!("decode {rate:.1} tok/s, TPOT {tpot:.2} ms (median)"),
+        _ => "no decode step".to_owned(),
+    };
+    format!(
+        "{} · {} · {} weights, {} cache · prompt {} tokens, prefill {:.0} ms, TTFT {:.0} ms · {speed} · KV {} of {} dense",
+        report.model,
+        report.device,
+        report.dtype,
+        report.kv_dtype,
+        report.prompt_tokens,
+        report.prefill_ms,
+        report.ttft_ms,
+        machine::human(report.kv_bytes as u64),
+        machine::human(report.kv_bytes_dense as u64),
+    )
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// The middle value, the lower of two.
+fn median(times: &[Duration]) -> Option<Duration> {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+}
+
+/// Streams the text of one sequence as it comes; a batch is printed sequence by sequence at the end.
+struct Printer {
+    stream: Option<Detokenizer>,
+    quiet: bool,
+}
+
+impl Printer {
+    fn new(session: &Session, quiet: bool) -> Self {
+        let single = session.sequences().len() == 1;
+        let tokenizer = session.model().tokenizer.clone().filter(|_| single && !quiet);
+        Self { stream: tokenizer.map(Detokenizer::new), quiet }
+    }
+
+    fn print(&mut self, session: &Session, new: &[NewToken]) -> Result<()> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        for token in new.iter().filter(|token| !session.model().config().eos.contains(&token.id)) {
+            write_out(&stream.push(token.id))?;
+        }
+        Ok(())
+    }
+
+    fn finish(self, session: &Session) -> Result<()> {
+        if let Some(stream) = self.stream {
+            write_out(&stream.finish())?;
+            return output::line("");
+        }
+        if self.quiet {
+            return Ok(());
+        }
+        for sequence in session.sequences() {
+            match &session.model().tokenizer {
+                Some(tokenizer) => output::line(&tokenizer.decode(sequence.generated())?)?,
+                None => output::line(&sequence.generated().iter().map(u32::to_string).collect::<Vec<_>>().join(","))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_out(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(Error::run(format!("writing to standard output: {error}"))),
+    }
+}

@@ -1,6 +1,6 @@
 //! The shape of a decoder model, whichever file it came from.
 
-use crate::mask::Shape;
+use crate::mask::{Geometry, Shape};
 use crate::model::rope::RopeScaling;
 use crate::{Error, Result};
 
@@ -87,6 +87,19 @@ impl Config {
     /// Axes of a mask for this model.
     pub fn mask_shape(&self) -> Shape {
         Shape { layers: self.layers, kv_heads: self.kv_heads, head_dim: self.head_dim }
+    }
+
+    /// The sizes that a mask is bound to; equal for every file format of one model.
+    pub fn geometry(&self) -> Geometry {
+        Geometry {
+            architecture: self.architecture.to_string(),
+            layers: self.layers,
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_dim: self.head_dim,
+            hidden: self.hidden,
+            rope_theta: self.rope_theta,
+        }
     }
 
     /// Query heads that share one KV head.

@@ -63,6 +63,7 @@ impl Kernel {
         Self::Portable
     }
 
+    #[cfg(test)]
     /// Every kernel that this machine can run.
     pub fn available() -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]

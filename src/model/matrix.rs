@@ -8,40 +8,9 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
+pub use crate::cache::KvDtype as Dtype;
 use crate::model::dot;
 use crate::{Error, Result};
-
-/// Element type of weights in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// 4 bytes.
-    F32,
-    /// 2 bytes, 11 significant bits.
-    F16,
-    /// 2 bytes, 8 significant bits, the range of f32.
-    Bf16,
-}
-
-impl Dtype {
-    /// Bytes of one element.
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-        }
-    }
-}
-
-impl std::fmt::Display for Dtype {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-        })
-    }
-}
 
 /// Elements of a matrix, row-major.
 #[derive(Debug, Clone)]

@@ -37,8 +37,10 @@ pub fn parse(text: &str, origin: &str) -> Result<Config> {
     if let RopeScaling::Yarn { factor, original, .. } = rope_scaling {
         max_context = max_context.max((factor * original as f64) as usize);
     }
-    // Within its window, windowed attention is full attention, so the window is the usable context.
-    if let Some(window) = fields.optional_count("sliding_window")?
+    // Within its window, windowed attention is full attention, so the window is the usable context. A Mistral configuration
+    // that does not mention one means 4096.
+    let unsaid = (fields.text("model_type")? == "mistral" && !map.contains_key("sliding_window")).then_some(4096);
+    if let Some(window) = fields.optional_count("sliding_window")?.or(unsaid)
         && fields.flag("use_sliding_window")?.unwrap_or(architecture == Architecture::Llama)
     {
         max_context = max_context.min(window);

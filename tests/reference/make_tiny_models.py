@@ -1,0 +1,497 @@
+#!/usr/bin/env python3
+"""Tiny random Hugging Face models and their reference logits.
+
+    python make_tiny_models.py OUT        # OUT = tests/vectors/tiny
+
+Writes OUT/cases.json, OUT/weights/<weights>/ (safetensors), OUT/tokenizer/ (one for all) and
+OUT/<case>/{config.json,vectors.safetensors}.
+Cases that differ only in their config share one weights folder. The reference is transformers on the CPU in f32
+with eager attention, loaded from the very config.json that is committed; 16-bit weights are widened to f32 first.
+
+Everything is seeded: weights come from numpy's PCG64 and are byte for byte the same on every machine; logits may
+differ in the last bits where torch's CPU kernels do.
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import save_file
+from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
+from tokenizers import models as token_models
+from transformers import AutoConfig, AutoModelForCausalLM
+
+PROMPT = 200
+DECODED = 16
+POSITIONS = [0, 1, 2, 31, 63, 64, 100, 150, 199]  # the last one is the prompt's last token
+SEEDS = 400
+
+LLAMA = dict(
+    architectures=["LlamaForCausalLM"],
+    model_type="llama",
+    attention_bias=False,
+    bos_token_id=1,
+    eos_token_id=2,
+    hidden_act="silu",
+    hidden_size=48,
+    intermediate_size=64,
+    max_position_embeddings=512,
+    num_attention_heads=3,
+    num_hidden_layers=2,
+    num_key_value_heads=3,
+    rms_norm_eps=1e-5,
+    rope_scaling=None,
+    rope_theta=10000.0,
+    tie_word_embeddings=False,
+    torch_dtype="float32",
+    use_cache=True,
+    vocab_size=96,
+)
+# As Llama 3.1 and 3.2 write it; the trained context is made small, so that 200 tokens feel the scaling.
+LLAMA3_SCALING = dict(
+    factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64, rope_type="llama3"
+)
+MISTRAL = dict(
+    architectures=["MistralForCausalLM"],
+    model_type="mistral",
+    attention_dropout=0.0,
+    bos_token_id=1,
+    eos_token_id=2,
+    head_dim=16,
+    hidden_act="silu",
+    hidden_size=64,
+    intermediate_size=48,
+    max_position_embeddings=512,
+    num_attention_heads=4,
+    num_hidden_layers=3,
+    num_key_value_heads=1,
+    rms_norm_eps=1e-5,
+    rope_theta=1000000.0,
+    sliding_window=None,
+    tie_word_embeddings=False,
+    torch_dtype="bfloat16",
+    vocab_size=112,
+)
+QWEN2 = dict(
+    architectures=["Qwen2ForCausalLM"],
+    model_type="qwen2",
+    attention_dropout=0.0,
+    bos_token_id=1,
+    eos_token_id=2,
+    hidden_act="silu",
+    hidden_size=64,
+    intermediate_size=48,
+    max_position_embeddings=512,
+    max_window_layers=2,
+    num_attention_heads=2,
+    num_hidden_layers=2,
+    num_key_value_heads=1,
+    rms_norm_eps=1e-6,
+    rope_theta=1000000.0,
+    sliding_window=512,
+    tie_word_embeddings=False,
+    torch_dtype="float32",
+    use_sliding_window=False,
+    vocab_size=104,
+)
+QWEN3 = dict(
+    architectures=["Qwen3ForCausalLM"],
+    model_type="qwen3",
+    attention_bias=False,
+    attention_dropout=0.0,
+    bos_token_id=1,
+    eos_token_id=2,
+    head_dim=32,
+    hidden_act="silu",
+    hidden_size=40,
+    intermediate_size=56,
+    max_position_embeddings=512,
+    max_window_layers=2,
+    num_attention_heads=4,
+    num_hidden_layers=2,
+    num_key_value_heads=2,
+    rms_norm_eps=1e-6,
+    rope_scaling=None,
+    rope_theta=1000000.0,
+    sliding_window=None,
+    tie_word_embeddings=True,
+    torch_dtype="float32",
+    use_sliding_window=False,
+    vocab_size=120,
+)
+
+
+def without(config, *keys):
+    return {k: v for k, v in config.items() if k not in keys}
+
+
+# weights name -> (stored type, number of shards, {case: config})
+GROUPS = {
+    "llama": (
+        "float32",
+        1,
+        {
+            "llama": LLAMA,
+            # transformers 5 spelling of the same thing, and of linear scaling.
+            "llama-rope-parameters": without(LLAMA, "rope_scaling", "rope_theta", "torch_dtype")
+            | dict(dtype="float32", rope_parameters=dict(rope_type="default", rope_theta=10000.0)),
+            # Llama 1 files know neither KV heads nor a rope theta (10000 is meant) nor a tie flag (false is meant).
+            "llama-sparse-config": without(
+                LLAMA,
+                "num_key_value_heads",
+                "rope_theta",
+                "rope_scaling",
+                "tie_word_embeddings",
+                "attention_bias",
+            ),
+            "llama-linear": LLAMA | dict(rope_scaling=dict(type="linear", factor=4.0)),
+            "llama-linear-rope-type": LLAMA | dict(rope_scaling=dict(rope_type="linear", factor=4.0)),
+        },
+    ),
+    "llama3": (
+        "float32",
+        1,
+        {
+            "llama3": LLAMA
+            | dict(
+                head_dim=32,
+                num_attention_heads=2,
+                num_key_value_heads=1,
+                rope_theta=500000.0,
+                rope_scaling=LLAMA3_SCALING,
+                tie_word_embeddings=True,
+                eos_token_id=[2, 3, 4],
+            ),
+            "llama3-rope-parameters": without(LLAMA, "rope_scaling", "rope_theta")
+            | dict(
+                head_dim=32,
+                num_attention_heads=2,
+                num_key_value_heads=1,
+                rope_parameters=LLAMA3_SCALING | dict(rope_theta=500000.0),
+                tie_word_embeddings=True,
+                eos_token_id=[2, 3, 4],
+            ),
+        },
+    ),
+    # group of 3, and heads * head_dim (96) is not the hidden size (48)
+    "llama-gqa3": (
+        "float16",
+        1,
+        {
+            "llama-gqa3": LLAMA
+            | dict(
+                hidden_size=48,
+                head_dim=16,
+                num_attention_heads=6,
+                num_key_value_heads=2,
+                torch_dtype="float16",
+                vocab_size=160,
+            )
+        },
+    ),
+    # the widest head the program promises
+    "llama-hd256": (
+        "bfloat16",
+        1,
+        {
+            "llama-hd256": LLAMA
+            | dict(
+                hidden_size=32,
+                head_dim=256,
+                num_attention_heads=2,
+                num_key_value_heads=1,
+                num_hidden_layers=1,
+                rope_theta=100000.0,
+                tie_word_embeddings=True,
+                torch_dtype="bfloat16",
+            )
+        },
+    ),
+    # a head and a group that are not powers of two
+    "llama-hd80-gqa7": (
+        "float16",
+        1,
+        {
+            "llama-hd80-gqa7": LLAMA
+            | dict(
+                hidden_size=42,
+                head_dim=80,
+                num_attention_heads=7,
+                num_key_value_heads=1,
+                num_hidden_layers=1,
+                tie_word_embeddings=True,
+                torch_dtype="float16",
+            )
+        },
+    ),
+    "mistral": (
+        "bfloat16",
+        1,
+        # both spellings of an absent head_dim (hidden / heads = 16) are in the wild
+        {
+            "mistral": MISTRAL,
+            "mistral-null-head-dim": MISTRAL | dict(head_dim=None),
+            "mistral-no-head-dim": without(MISTRAL, "head_dim"),
+        },
+    ),
+    "qwen2": (
+        "float32",
+        1,
+        {
+            "qwen2": QWEN2,
+            # Qwen2.5's own recipe: max_position_embeddings stays the trained length, usable context is 256 here.
+            "qwen2-yarn-type": QWEN2
+            | dict(
+                max_position_embeddings=64,
+                rope_scaling=dict(type="yarn", factor=4.0, original_max_position_embeddings=64),
+            ),
+            "qwen2-yarn-rope-type": QWEN2
+            | dict(
+                max_position_embeddings=256,
+                rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=64),
+            ),
+            "qwen2-yarn-rope-parameters": without(QWEN2, "rope_theta", "torch_dtype")
+            | dict(
+                dtype="float32",
+                max_position_embeddings=64,
+                rope_parameters=dict(
+                    rope_type="yarn", factor=4.0, original_max_position_embeddings=64, rope_theta=1000000.0
+                ),
+            ),
+            # the optional keys; a program may refuse them by name, but must not ignore them
+            "qwen2-yarn-options": QWEN2
+            | dict(
+                max_position_embeddings=64,
+                rope_scaling=dict(
+                    rope_type="yarn",
+                    factor=4.0,
+                    original_max_position_embeddings=64,
+                    beta_fast=4.0,
+                    beta_slow=0.5,
+                    attention_factor=1.25,
+                ),
+            ),
+        },
+    ),
+    "qwen3": ("float32", 2, {"qwen3": QWEN3}),
+}
+
+
+def tensors(config, seed):
+    """Seeded weights under their Hugging Face names, large enough that logits spread and greedy choices are clear."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    hidden, ff, vocab = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
+    heads = config["num_attention_heads"]
+    kv_heads = config.get("num_key_value_heads", heads)
+    head_dim = config.get("head_dim", hidden // heads)
+    out = {}
+
+    def normal(name, shape, std, mean=0.0):
+        out[name] = (mean + std * rng.standard_normal(shape)).astype(np.float32)
+
+    def linear(name, rows, columns, gain=1.5):
+        normal(name, (rows, columns), gain / np.sqrt(columns))
+
+    # Small as in real models, so that a wrong rms_norm_eps shows.
+    normal("model.embed_tokens.weight", (vocab, hidden), 0.05)
+    for layer in range(config["num_hidden_layers"]):
+        at = f"model.layers.{layer}."
+        normal(at + "input_layernorm.weight", hidden, 0.2, 1.0)
+        linear(at + "self_attn.q_proj.weight", heads * head_dim, hidden)
+        linear(at + "self_attn.k_proj.weight", kv_heads * head_dim, hidden)
+        linear(at + "self_attn.v_proj.weight", kv_heads * head_dim, hidden)
+        linear(at + "self_attn.o_proj.weight", hidden, heads * head_dim)
+        if config["model_type"] == "qwen2":
+            for name, rows in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
+                normal(f"{at}self_attn.{name}_proj.bias", rows * head_dim, 0.5)
+        if config["model_type"] == "qwen3":
+            normal(at + "self_attn.q_norm.weight", head_dim, 0.3, 1.2)
+            normal(at + "self_attn.k_norm.weight", head_dim, 0.3, 1.2)
+        normal(at + "post_attention_layernorm.weight", hidden, 0.2, 1.0)
+        linear(at + "mlp.gate_proj.weight", ff, hidden)
+        linear(at + "mlp.up_proj.weight", ff, hidden)
+        linear(at + "mlp.down_proj.weight", hidden, ff)
+    normal("model.norm.weight", hidden, 0.2, 1.0)
+    if not config.get("tie_word_embeddings", False):
+        linear("lm_head.weight", vocab, hidden, 2.0)
+    prompt = rng.integers(3, vocab, PROMPT)
+    return {name: torch.from_numpy(value) for name, value in out.items()}, torch.from_numpy(prompt)
+
+
+def load(folder, dtype):
+    """transformers, from the folder on disk as any user would."""
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, attn_implementation="eager", config=AutoConfig.from_pretrained(folder)
+    ).eval()
+    assert not any(p.is_meta for p in model.parameters())
+    return model
+
+
+@torch.no_grad()
+def reference(folder, prompt):
+    model = load(folder, torch.float32)
+    ids, steps = prompt[None], []
+    # Decode with transformers' own cache, then check it against one pass over the whole.
+    out = model(ids, use_cache=True)
+    prefill, cache, greedy = out.logits[0], out.past_key_values, []
+    row = prefill[-1]
+    for _ in range(DECODED):
+        greedy.append(int(row.argmax()))
+        out = model(torch.tensor([[greedy[-1]]]), past_key_values=cache, use_cache=True)
+        row, cache = out.logits[0, -1], out.past_key_values
+        steps.append(row)
+    decode = torch.stack(steps)
+    whole = torch.cat([prompt, torch.tensor(greedy)])[None]
+    once = model(whole, use_cache=False).logits[0]
+    scale = float(once.abs().max())
+    exact = load(folder, torch.float64)(whole, use_cache=False).logits[0]
+    rows = torch.cat([prefill[-1:], decode])
+    top = rows.topk(2, dim=-1).values
+    report = dict(
+        max_abs=scale,
+        f32_against_f64=float((once.double() - exact).abs().max()) / scale,
+        cached_against_whole=float((torch.cat([prefill, decode]) - once).abs().max()) / scale,
+        smallest_margin=float((top[:, 0] - top[:, 1]).min()) / scale,
+        distinct=len(set(greedy)),
+        rope=dict(
+            attention_factor=float(model.model.rotary_emb.attention_scaling),
+            slowest_inv_freq=float(model.model.rotary_emb.inv_freq[-1]),
+        ),
+    )
+    return prefill, decode, greedy, report
+
+
+def good(report):
+    return report["smallest_margin"] > 5e-3 and report["distinct"] >= 8 and report["f32_against_f64"] < 1e-5
+
+
+def write_weights(folder, weights, dtype, shards):
+    folder.mkdir(parents=True)
+    stored = {name: value.to(getattr(torch, dtype)).contiguous() for name, value in weights.items()}
+    if shards == 1:
+        save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+        return {n: v.float() for n, v in stored.items()}
+    names, where = list(stored), {}
+    for shard in range(shards):
+        file = f"model-{shard + 1:05}-of-{shards:05}.safetensors"
+        part = names[shard * len(names) // shards : (shard + 1) * len(names) // shards]
+        save_file({n: stored[n] for n in part}, folder / file, metadata={"format": "pt"})
+        where |= {n: file for n in part}
+    total = sum(v.numel() * v.element_size() for v in stored.values())
+    index = dict(metadata=dict(total_size=total), weight_map=dict(sorted(where.items())))
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
+def stage(weights, config, at):
+    """A folder as it would come from the hub: one config, the weights beside it."""
+    shutil.copytree(weights, at)
+    (at / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="folder to (re)create")
+    out = parser.parse_args().out
+    torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
+    with tempfile.TemporaryDirectory(prefix=out.name + ".", dir=out.parent) as folder:
+        make(Path(folder) / "new")
+        if out.exists():
+            shutil.rmtree(out)
+        (Path(folder) / "new").rename(out)
+
+
+CHAT = (
+    "{% for m in messages %}<s>{{ m['role'] }}: {{ m['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant: {% endif %}"
+)
+STRINGS = ["Hello, the tide is 12.", " in  the\nthen", "<s>user: hi</s><s>assistant: ", ""]
+
+
+def write_tokenizer(folder):
+    """A byte-level tokenizer small enough for every vocabulary here (95 tokens), to lay beside a case."""
+    folder.mkdir()
+    letters = [chr(c) for c in range(33, 127) if chr(c) not in "`~^|{}@"] + ["Ġ", "Ċ"]
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "the")]
+    tokens = ["<unk>", "<s>", "</s>"] + letters + ["".join(pair) for pair in merges]
+    tokenizer = Tokenizer(token_models.BPE({t: i for i, t in enumerate(tokens)}, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in tokens[:3]])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = dict(bos_token="<s>", eos_token="</s>", unk_token="<unk>", add_bos_token=False, chat_template=CHAT)
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    assert len(tokens) <= 96
+    ids = lambda text: tokenizer.encode(text, add_special_tokens=False).ids
+    return [dict(text=text, ids=ids(text)) for text in STRINGS]
+
+
+def make(work):
+    work.mkdir()
+    versions = dict(
+        transformers=transformers.__version__,
+        torch=torch.__version__.split("+")[0],
+        numpy=np.__version__,
+        python=platform.python_version(),
+    )
+    cases = []
+    for group, (dtype, shards, configs) in GROUPS.items():
+        for seed in range(SEEDS):
+            results, scratch = {}, Path(tempfile.mkdtemp())
+            weights, prompt = tensors(next(iter(configs.values())), seed)
+            write_weights(scratch / "weights", weights, dtype, shards)
+            for case, config in configs.items():
+                stage(scratch / "weights", config, scratch / case)
+                results[case] = reference(scratch / case, prompt)
+                if not good(results[case][3]):
+                    break
+            if good(results[case][3]):
+                break
+            shutil.rmtree(scratch)
+        else:
+            raise SystemExit(f"{group}: no seed gives clear greedy choices")
+        shutil.copytree(scratch / "weights", work / "weights" / group)
+        for case, (prefill, decode, greedy, report) in results.items():
+            (work / case).mkdir()
+            shutil.copy(scratch / case / "config.json", work / case)
+            save_file(
+                dict(
+                    prompt=prompt.int(),
+                    positions=torch.tensor(POSITIONS, dtype=torch.int32),
+                    logits=prefill[POSITIONS].contiguous(),
+                    greedy=torch.tensor(greedy, dtype=torch.int32),
+                    decode_logits=decode,
+                ),
+                work / case / "vectors.safetensors",
+                # one key only: the crate behind save_file writes several in random order
+                metadata=dict(transformers=versions["transformers"]),
+            )
+            cases.append(
+                dict(name=case, weights=f"weights/{group}", stored=dtype, seed=seed)
+                | {k: (float(f"{v:.3g}") if isinstance(v, float) else v) for k, v in report.items()}
+            )
+            print(json.dumps(cases[-1]), flush=True)
+        shutil.rmtree(scratch)
+    same("llama", "llama-rope-parameters", "llama-sparse-config", work=work)
+    same("llama-linear", "llama-linear-rope-type", work=work)
+    same("llama3", "llama3-rope-parameters", work=work)
+    same("qwen2-yarn-type", "qwen2-yarn-rope-type", "qwen2-yarn-rope-parameters", work=work)
+    head = dict(versions=versions, tokenizer=write_tokenizer(work / "tokenizer"))
+    lines = ",\n".join(json.dumps(case) for case in cases)
+    (work / "cases.json").write_text(json.dumps(head)[:-1] + f',\n"cases": [\n{lines}\n]}}\n')
+
+
+def same(*names, work):
+    """Spellings of one thing have one result."""
+    first, *others = [(work / name / "vectors.safetensors").read_bytes() for name in names]
+    assert all(first == other for other in others), f"{names} differ"
+
+
+if __name__ == "__main__":
+    main()
