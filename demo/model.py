@@ -152,6 +152,7 @@ def export(model, out_dir):
     assert all(torch.isfinite(t).all() for t in tensors.values()), "a weight overflows f16"
     tmp = os.path.join(out_dir, "model.safetensors.tmp")
     save_file(tensors, tmp, metadata={"format": "pt"})
+    os.chmod(tmp, 0o644)
     os.replace(tmp, tmp[:-4])
     tmp = os.path.join(out_dir, "config.json.tmp")
     with open(tmp, "w") as f:
