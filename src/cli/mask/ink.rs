@@ -38,7 +38,9 @@ pub(super) enum Tone {
     Faint,
     /// The numbers that matter.
     Strong,
-    /// The mark and the ground of a dropped head.
+    /// A bar.
+    Bar,
+    /// The mark and the ground of a dropped head; the ground is also what a bar leaves empty.
     Dropped,
     DroppedGround,
 }
@@ -102,6 +104,7 @@ impl Ink {
             }
             Tone::Faint => ((138, 138, 148), 245),
             Tone::Strong => ((130, 210, 190), 115),
+            Tone::Bar => ((86, 132, 124), 66),
             Tone::Dropped => ((128, 128, 128), 244),
             Tone::DroppedGround => ((38, 38, 38), 235),
         };

@@ -316,7 +316,11 @@ fn print(args: &Args, file: &MaskFile, settings: Settings) -> Result<()> {
     let name = |name: &str, setting: Inherited| format!("{name} {} ({})", setting.value, setting.from);
     let model = if report.model.is_empty() { "bound to no model".to_string() } else { format!("for {}", report.model) };
     output::line(&format!("wrote {}  {} {model}", report.output, file.mask.shape()))?;
-    output::line(&report::kept(stats, report.target_sparsity, report.alignment_cost))?;
+    output::line(&format!(
+        "keeps {}, {}",
+        percent(stats.kept_ratio),
+        report::kept(stats, report.target_sparsity, report.alignment_cost)
+    ))?;
     output::line(&format!(
         "saves K {}, V {}, K+V {} in long contexts; {} of {} bytes per middle token ({})",
         percent(stats.k_saving),

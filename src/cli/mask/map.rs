@@ -81,7 +81,7 @@ fn strip(pen: &mut Pen, head: &[bool], shape: Shape, layout: Layout) {
 fn summary(pen: &mut Pen, kept: usize, dropped: usize, shape: Shape) {
     let share = kept as f64 / (shape.kv_heads * shape.head_dim) as f64;
     pen.put(None, &format!("{:>5.1} % ", 100.0 * share));
-    pen.put(Some(Tone::Strong), &bar(share));
+    pen.on(Some(Tone::Bar), Some(Tone::DroppedGround), &bar(share));
     if dropped > 0 {
         pen.put(Some(Tone::Faint), &format!(" {dropped:>2} ×"));
     }
@@ -137,7 +137,8 @@ pub(super) fn frequencies(pen: &mut Pen, stats: &Statistics, width: usize) {
         for &share in &columns {
             let eighths = (share / most * (8 * HEIGHT) as f64).round() as usize;
             let glyph = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"][eighths.saturating_sub(8 * row).min(8)];
-            pen.put(Some(Tone::Share(share)), glyph);
+            // Lifted from the dark end of the scale, where a column would vanish on a dark terminal.
+            pen.put(Some(Tone::Share(0.3 + 0.7 * share / most)), glyph);
         }
         pen.line();
     }

@@ -4,13 +4,12 @@ use super::ink::{Pen, Tone};
 use super::values::{bytes as size, grouped, percent};
 use crate::mask::{ChannelMask, Statistics, Window, bytes};
 
-/// One sentence: what is kept, and what the alignment did to the target.
+/// How many channels are kept, and what the alignment did to the target.
 pub(super) fn kept(stats: &Statistics, target_sparsity: Option<f64>, alignment_cost: Option<i64>) -> String {
     let entries = (stats.layers * stats.kv_heads * stats.head_dim) as u64;
-    let mut text =
-        format!("keeps {} of {} channels, {}", grouped(stats.kept as u64), grouped(entries), percent(stats.kept_ratio));
+    let mut text = format!("{} of {} channels", grouped(stats.kept as u64), grouped(entries));
     if let (Some(sparsity), Some(cost)) = (target_sparsity, alignment_cost) {
-        text.push_str(&format!(" (target {}, alignment {cost:+} channels)", percent(1.0 - sparsity)));
+        text.push_str(&format!("; target {}, alignment {cost:+} channels", percent(1.0 - sparsity)));
     }
     text
 }
@@ -35,8 +34,7 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
         pen.put(None, &format!("  {note}"));
         pen.line();
     };
-    let sentence = kept(stats, around.target_sparsity, around.alignment_cost);
-    row("kept", &percent(stats.kept_ratio), sentence.strip_prefix("keeps ").unwrap_or(&sentence));
+    row("kept", &percent(stats.kept_ratio), &kept(stats, around.target_sparsity, around.alignment_cost));
     let place =
         around.context.map_or_else(|| "in long contexts".to_string(), |tokens| format!("at {} tokens", grouped(tokens as u64)));
     row(
