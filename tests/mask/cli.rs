@@ -36,7 +36,8 @@ fn workplace() -> tempfile::TempDir {
     let model = folder.path().join("tiny-llama");
     std::fs::create_dir(&model).unwrap();
     let config = r#"{"model_type": "llama", "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
-                     "hidden_size": 32, "rope_theta": 10000.0}"#;
+                     "hidden_size": 32, "intermediate_size": 64, "vocab_size": 96, "max_position_embeddings": 512,
+                     "rope_theta": 10000.0}"#;
     std::fs::write(model.join("config.json"), config).unwrap();
     for name in ["mask-f32.pth", "alpha.tsv", "alpha-f4.npy"] {
         std::fs::copy(super::vector(name), folder.path().join(name)).unwrap();
