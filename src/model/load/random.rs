@@ -156,7 +156,7 @@ impl Tensors for Random {
             let mut rng = self.rng(name, chunk);
             elements.fill_with(|| f16::from_f32(rng.random_range(-bound..=bound)));
         });
-        Matrix::new(rows, cols, Elements::F16(elements))
+        Matrix::new(rows, cols, Elements::F16(elements.into()))
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
