@@ -91,7 +91,7 @@ fn summary(pen: &mut Pen, kept: usize, dropped: usize, shape: Shape) {
 fn bar(share: f64) -> String {
     let eighths = (share * (8 * BAR) as f64).round() as usize;
     let mut text = "█".repeat(eighths / 8);
-    text.extend(["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8].chars());
+    text.push_str(["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8]);
     format!("{text:<BAR$}")
 }
 

@@ -172,7 +172,12 @@ impl Format {
 /// Reads a file of any known kind; `split` says how the columns of a flat array divide into heads.
 pub fn read(path: &Path, split: &Split) -> Result<Contents> {
     let io = |error: std::io::Error| error::io("reading", path, &error);
-    let size = std::fs::metadata(path).map_err(io)?.len();
+    let metadata = std::fs::metadata(path).map_err(io)?;
+    if !metadata.is_file() {
+        // A device or pipe says nothing about its size and may never end.
+        return Err(Error::input(format!("{}: expected a file, found a folder, device or pipe", path.display())));
+    }
+    let size = metadata.len();
     if size > MAX_FILE_BYTES {
         return Err(Error::input(format!(
             "{}: expected a mask or importance of at most {MAX_FILE_BYTES} bytes, found {size} bytes",
