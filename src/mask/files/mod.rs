@@ -184,12 +184,22 @@ pub fn read(path: &Path, split: &Split) -> Result<Contents> {
             path.display()
         )));
     }
-    parse(&std::fs::read(path).map_err(io)?, &path.display().to_string(), split)
+    let bytes = std::fs::read(path).map_err(io)?;
+    let format = match Format::of_content(&bytes) {
+        // A damaged file looks like text; the name knows better what it should have been.
+        Format::Tsv => Format::of_path(path).unwrap_or(Format::Tsv),
+        shown => shown,
+    };
+    parse_as(format, &bytes, &path.display().to_string(), split)
 }
 
 /// Reads the bytes of a file of any known kind; `name` is what errors call it.
 pub fn parse(bytes: &[u8], name: &str, split: &Split) -> Result<Contents> {
-    match Format::of_content(bytes) {
+    parse_as(Format::of_content(bytes), bytes, name, split)
+}
+
+fn parse_as(format: Format, bytes: &[u8], name: &str, split: &Split) -> Result<Contents> {
+    match format {
         Format::Safetensors => native::parse(bytes, name),
         Format::Pth => pth::parse(bytes, name)?.into_contents(name, split),
         Format::Npy => npy::parse(bytes, name)?.into_contents(name, split),

@@ -182,6 +182,9 @@ fn what_is_too_large_or_no_file_is_not_read() {
     };
     assert!(sentence(&large).contains("found 268435457 bytes"), "{}", sentence(&large));
     assert!(sentence(folder.path()).contains("expected a file"));
+    let torn = folder.path().join("torn.safetensors");
+    std::fs::write(&torn, b"\x08\0").unwrap();
+    assert!(sentence(&torn).contains("expected a safetensors file"), "{}", sentence(&torn));
     assert!(sentence(&folder.path().join("none")).contains("reading"));
     #[cfg(unix)]
     assert!(sentence(Path::new("/dev/zero")).contains("expected a file"));
