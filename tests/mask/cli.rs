@@ -156,6 +156,36 @@ fn rules_need_no_running_model() {
 }
 
 #[test]
+fn the_ways_to_spread_a_budget_are_recorded() {
+    let folder = workplace();
+    let at = folder.path();
+    let make = ["mask", "make", "--importance", "alpha-f4.npy", "--sparsity", "0.6", "--align", "2", "o.safetensors"];
+    let ways: [(&[&str], &str, bool); 4] = [
+        (&[], "global", false),
+        (&["--budget", "exact"], "exact", false),
+        (&["--upstream-ties"], "upstream-ties", false),
+        (&["--budget", "exact", "--pair-closed"], "exact", true),
+    ];
+    for (flags, budget, pairs) in ways {
+        let made = json(at, &[&make[..], flags].concat());
+        let recipe = json(at, &["mask", "show", "o.safetensors"])["recipe"].clone();
+        assert_eq!(recipe["selection"]["budget"], budget);
+        assert_eq!(made["pair_share"].as_f64() == Some(1.0), pairs, "{flags:?}");
+        if budget == "exact" {
+            // 48 * 0.4 = 19.2 channels in steps of 2.
+            assert_eq!((made["kept"].as_u64(), made["alignment_cost"].as_i64()), (Some(18), Some(-1)));
+        }
+    }
+    let text = stdout(at, &make);
+    assert!(
+        text.contains("sink 128 (importance file) · recent 768 (importance file)") && text.contains("align 2 (flag)"),
+        "{text}"
+    );
+    let both = kscope(at, &[&make[..], &["--upstream-ties", "--budget", "exact"]].concat());
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
 fn a_binding_is_checked() {
     let folder = workplace();
     let at = folder.path();
