@@ -121,8 +121,9 @@ impl Attention {
                 let view = item.cache.head(layer, kv_head);
                 let q = &item.q[kv_head * query_len..][..query_len];
                 let (whole, packed) = queries.next().expect("sized above").split_at_mut(query_len);
-                arrange_queries(q, head_dim, 0..head_dim, scale, whole);
-                arrange_queries(q, head_dim, view.kept().iter().copied(), scale, packed);
+                let kind = (self.level, view.dtype());
+                arrange_queries(kind, q, head_dim, 0..head_dim, scale, whole);
+                arrange_queries(kind, q, head_dim, view.kept().iter().copied(), scale, packed);
                 self.work.extend(ranges(view.len()).map(|blocks| WorkItem { sequence, kv_head, blocks }));
             }
         }
