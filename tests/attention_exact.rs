@@ -11,7 +11,7 @@ use proptest::prelude::*;
 const WINDOW: Window = Window { sink: 16, recent: 128, chunk: 32 };
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_geometry_mask_window_and_length_matches_the_oracle(
@@ -147,8 +147,7 @@ fn a_head_that_sees_no_token_gives_zeros() {
 #[test]
 fn a_batch_of_ragged_lengths_gives_bit_for_bit_what_each_sequence_gives_alone_on_any_number_of_threads() {
     let shape = shape(1, 2, 64);
-    let tokens: Vec<Tokens> =
-        [1, 63, 64, 177, 1025, 2999].iter().map(|&len| Tokens::random(shape, 3, len, len as u64)).collect();
+    let tokens: Vec<Tokens> = [1, 63, 64, 177, 1025, 2999].iter().map(|&len| Tokens::random(shape, 3, len, len as u64)).collect();
     for dtype in KvDtype::ALL {
         let masks = [mask_with_counts(shape, &[0, 19], 9), ChannelMask::full(shape), mask_with_counts(shape, &[33, 7], 9)];
         let cache = |(index, tokens): (usize, &Tokens)| tokens.cache(&spec(shape, WINDOW, dtype, masks[index % 3].clone()));
