@@ -166,15 +166,19 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
 
     let parts = view.parts();
     let is_packed = kept < head_dim;
-    let mut whole_keys = view.whole_block::<E>(blocks.start);
-    let mut packed_keys = view.packed_block::<E>(blocks.start);
-    let mut rows = view.value_block::<E>(blocks.start);
+    // Whole keys of the window lie far apart: a look for those of a block that has none would miss every cache.
+    let look_up = |block: usize| {
+        let all_middle = parts.middle.start <= block * BLOCK && (block + 1) * BLOCK <= parts.middle.end;
+        let whole = if is_packed && all_middle { None } else { view.whole_block::<E>(block) };
+        let packed = if is_packed { view.packed_block::<E>(block) } else { None };
+        let rows = if kept == 0 && all_middle { None } else { view.value_block::<E>(block) };
+        (whole, packed, rows)
+    };
+    let mut ahead = look_up(blocks.start);
     for block in blocks {
         // The next block, beyond this range too, is asked for while this one is worked on.
-        let now = (whole_keys, packed_keys, rows);
-        whole_keys = view.whole_block::<E>(block + 1);
-        packed_keys = view.packed_block::<E>(block + 1);
-        rows = view.value_block::<E>(block + 1);
+        let now = ahead;
+        ahead = look_up(block + 1);
 
         let (first, end) = (block * BLOCK, ((block + 1) * BLOCK).min(view.len()));
         let columns = |from: usize, to: usize| (from.clamp(first, end) - first, to.clamp(first, end) - first);
@@ -190,13 +194,13 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
         let reads_packed = is_packed && has_middle && kept > 0;
         if !is_packed || has_window {
             let keys = now.0.expect("whole keys are stored outside the middle");
-            let next = whole_keys.unwrap_or(keys);
+            let next = ahead.0.unwrap_or(keys);
             // SAFETY: as this function's.
             unsafe { block_scores::<S, E>(keys, head_dim, whole_q, group, scores, next) };
         }
         if reads_packed {
             let keys = now.1.expect("packed keys are stored in the middle");
-            let next = packed_keys.unwrap_or(keys);
+            let next = ahead.1.unwrap_or(keys);
             let to = if has_window { &mut *packed_scores } else { &mut *scores };
             // SAFETY: as this function's.
             unsafe { block_scores::<S, E>(keys, kept, packed_q, group, to, next) };
@@ -214,11 +218,11 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
             rescale[head] = unsafe { kernel::softmax::<S::Registers>(scores.as_mut_ptr(), &mut largest[head], lanes) };
         }
 
-        let now_rows = now.2.expect("values are stored where keys are seen");
-        let next = rows.unwrap_or(now_rows);
+        let rows = now.2.expect("values are stored where keys are seen");
+        let next = ahead.2.unwrap_or(rows);
         for &tokens in seen.iter().filter(|(from, to)| from < to) {
             // SAFETY: as this function's; `tokens` lie in the block.
-            unsafe { block_values::<S, E>(now_rows, head_dim, tokens, (group, scores, rescale), sums, next) };
+            unsafe { block_values::<S, E>(rows, head_dim, tokens, (group, scores, rescale), sums, next) };
             rescale.fill(1.0);
         }
     }
