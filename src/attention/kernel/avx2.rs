@@ -65,6 +65,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn any_above(a: Self::V, limit: f32) -> bool {
+        // SAFETY: see above.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, _mm256_set1_ps(limit))) != 0 }
+    }
+
+    #[inline(always)]
     unsafe fn largest(a: Self::V) -> f32 {
         // SAFETY: see above.
         unsafe {
@@ -75,25 +81,15 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn sum(a: Self::V) -> f32 {
-        // SAFETY: see above.
-        unsafe {
-            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)))
-        }
-    }
-
-    #[inline(always)]
     unsafe fn exp2(a: Self::V) -> Self::V {
         // SAFETY: see above.
         unsafe {
             let least = _mm256_set1_ps(-126.0);
             let clamped = _mm256_max_ps(a, least);
-            let whole = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(clamped);
+            let whole = _mm256_floor_ps(clamped);
             let fraction = _mm256_sub_ps(clamped, whole);
-            let mut polynomial = _mm256_set1_ps(EXP2[6]);
-            for term in [EXP2[5], EXP2[4], EXP2[3], EXP2[2], EXP2[1], EXP2[0], 1.0] {
+            let mut polynomial = _mm256_set1_ps(EXP2[5]);
+            for term in [EXP2[4], EXP2[3], EXP2[2], EXP2[1], EXP2[0]] {
                 polynomial = _mm256_fmadd_ps(polynomial, fraction, _mm256_set1_ps(term));
             }
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127));
@@ -105,7 +101,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn prefetch(line: *const u8) {
         // SAFETY: a prefetch cannot fault.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
     }
 }
 

@@ -9,7 +9,7 @@ use super::{EXP2, Simd, Widen};
 /// Sixteen lanes of a `__m512`.
 pub(in crate::attention) struct Avx512;
 
-// SAFETY throughout: the caller is compiled with avx512f and runs only where it is there; pointers come with the
+// SAFETY throughout: the caller is compiled with avx512f and avx512dq and runs only where they are there; pointers come with the
 // promises of the kernels in `super`, which cover sixteen elements each.
 impl Simd for Avx512 {
     type V = __m512;
@@ -65,37 +65,35 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn any_above(a: Self::V, limit: f32) -> bool {
+        // SAFETY: see above.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, _mm512_set1_ps(limit)) != 0 }
+    }
+
+    #[inline(always)]
     unsafe fn largest(a: Self::V) -> f32 {
         // SAFETY: see above.
         unsafe { _mm512_reduce_max_ps(a) }
     }
 
     #[inline(always)]
-    unsafe fn sum(a: Self::V) -> f32 {
-        // SAFETY: see above.
-        unsafe { _mm512_reduce_add_ps(a) }
-    }
-
-    #[inline(always)]
     unsafe fn exp2(a: Self::V) -> Self::V {
         // SAFETY: see above.
         unsafe {
-            // Far below the least f32, so that scaling gives 0; minus infinity would give NaN.
-            let clamped = _mm512_max_ps(a, _mm512_set1_ps(-400.0));
-            let whole = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(clamped);
-            let fraction = _mm512_sub_ps(clamped, whole);
-            let mut polynomial = _mm512_set1_ps(EXP2[6]);
-            for term in [EXP2[5], EXP2[4], EXP2[3], EXP2[2], EXP2[1], EXP2[0], 1.0] {
+            // a - floor(a), without exceptions; scaling floors by itself.
+            let fraction = _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(a);
+            let mut polynomial = _mm512_set1_ps(EXP2[5]);
+            for term in [EXP2[4], EXP2[3], EXP2[2], EXP2[1], EXP2[0]] {
                 polynomial = _mm512_fmadd_ps(polynomial, fraction, _mm512_set1_ps(term));
             }
-            _mm512_scalef_ps(polynomial, whole)
+            _mm512_scalef_ps(polynomial, a)
         }
     }
 
     #[inline(always)]
     unsafe fn prefetch(line: *const u8) {
         // SAFETY: a prefetch cannot fault.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
     }
 }
 

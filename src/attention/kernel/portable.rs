@@ -64,23 +64,24 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    unsafe fn any_above(a: Self::V, limit: f32) -> bool {
+        a.into_iter().fold(false, |any, a| any | (a > limit))
+    }
+
+    #[inline(always)]
     unsafe fn largest(a: Self::V) -> f32 {
         a.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
 
     #[inline(always)]
-    unsafe fn sum(a: Self::V) -> f32 {
-        a.into_iter().sum()
-    }
-
-    #[inline(always)]
     unsafe fn exp2(a: Self::V) -> Self::V {
-        // Adding 1.5 * 2^23 rounds to the nearest whole number, which then stands in the low bits.
+        // Adding 1.5 * 2^23 rounds to the nearest whole number, which then stands in the low bits; minus 1/2, to the one below.
         const ROUND: f32 = 12_582_912.0;
         a.map(|a| {
-            let whole = a.max(-126.0) + ROUND;
-            let fraction = a.max(-126.0) - (whole - ROUND);
-            let polynomial = EXP2.iter().rev().fold(0.0, |sum, &term| (sum + term) * fraction) + 1.0;
+            let clamped = a.max(-126.0);
+            let whole = (clamped - 0.5) + ROUND;
+            let fraction = clamped - (whole - ROUND);
+            let polynomial = EXP2.iter().rev().fold(0.0, |sum, &term| sum * fraction + term);
             let power = f32::from_bits((whole.to_bits() << 23).wrapping_add(127 << 23));
             if a < -126.0 { 0.0 } else { polynomial * power }
         })

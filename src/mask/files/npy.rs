@@ -61,8 +61,9 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Array> {
 pub(super) fn encode(array: &Array) -> Vec<u8> {
     let binary = array.is_binary();
     let descr = if binary { "|b1" } else { "<f4" };
+    // A shape of one axis would need a comma after it; masks have two or three.
     let axes: Vec<String> = array.axes.iter().map(usize::to_string).collect();
-    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({},), }}", axes.join(", "));
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", axes.join(", "));
     // NumPy aligns the data to 64 bytes and ends the header with a line feed.
     let unpadded = MAGIC.len() + 4 + header.len() + 1;
     header.push_str(&" ".repeat(unpadded.next_multiple_of(64) - unpadded));

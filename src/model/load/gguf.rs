@@ -134,7 +134,8 @@ impl Gguf {
     fn rope_scaling(&self, trained_context: usize) -> Result<(RopeScaling, usize)> {
         if self.content.tensor_infos.contains_key("rope_freqs.weight") {
             let elements = self.info("rope_freqs.weight")?.shape.elem_count();
-            return Ok((RopeScaling::Divisors(self.read("rope_freqs.weight", &[elements], false)?.widened()), trained_context));
+            let divisors = self.read("rope_freqs.weight", &[elements], false)?.widened();
+            return Ok((RopeScaling::Divisors { divisors }, trained_context));
         }
         let kind = match self.field("rope.scaling.type") {
             Some(Value::String(kind)) => kind.as_str(),

@@ -1,14 +1,16 @@
 //! The toy model inside the program: it recalls facts stated as plain sentences. `demo/README.md` tells how it was trained.
 
+pub mod generator;
+
 use crate::Result;
 use crate::model::load::safetensors::Checkpoint;
 use crate::model::load::{Bytes, Opened, hf_config};
 use crate::model::tokenizer::Tokenizer;
 
-const CONFIG: &str = include_str!("../../demo/model/config.json");
-const TOKENIZER: &[u8] = include_bytes!("../../demo/model/tokenizer.json");
-const TOKENIZER_CONFIG: &str = include_str!("../../demo/model/tokenizer_config.json");
-static WEIGHTS: &[u8] = include_bytes!("../../demo/model/model.safetensors");
+const CONFIG: &str = include_str!("../../../demo/model/config.json");
+const TOKENIZER: &[u8] = include_bytes!("../../../demo/model/tokenizer.json");
+const TOKENIZER_CONFIG: &str = include_str!("../../../demo/model/tokenizer_config.json");
+static WEIGHTS: &[u8] = include_bytes!("../../../demo/model/model.safetensors");
 
 /// Opens the embedded model.
 pub fn open() -> Result<Opened> {

@@ -1,0 +1,139 @@
+//! `kscope mask import` and `kscope mask export`.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::SplitArgs;
+use super::geometry::model_geometry;
+use crate::cli::output;
+use crate::mask::files::{self, Contents, Format};
+use crate::mask::{Shape, fingerprint};
+use crate::{Error, Result};
+
+/// Arguments of `kscope mask import`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ImportArgs {
+    /// The file to import: .pth, .npy, .tsv, or a kscope file to bind
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// The kscope file to write
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// Bind the file to this model
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    #[command(flatten)]
+    split: SplitArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `kscope mask export`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ExportArgs {
+    /// The file to export
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// The file to write; its extension says the format
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// Write the importance and not the mask
+    #[arg(long)]
+    importance: bool,
+    #[command(flatten)]
+    split: SplitArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a conversion did.
+#[derive(Serialize)]
+struct Report {
+    input: String,
+    output: String,
+    /// `mask` or `importance`.
+    kind: &'static str,
+    #[serde(flatten)]
+    shape: Shape,
+    kept_ratio: Option<f64>,
+    model: String,
+    model_fingerprint: String,
+    sha256: Option<String>,
+}
+
+impl Report {
+    fn new(input: &std::path::Path, output: &std::path::Path, contents: &Contents, importance: bool) -> Self {
+        let mask = match contents {
+            Contents::Mask(file) if !importance => Some(&file.mask),
+            _ => None,
+        };
+        Self {
+            input: input.display().to_string(),
+            output: output.display().to_string(),
+            kind: if mask.is_some() { "mask" } else { "importance" },
+            shape: contents.shape(),
+            kept_ratio: mask.map(|mask| mask.kept_ratio()),
+            model: contents.origin().model.clone(),
+            model_fingerprint: contents.origin().fingerprint.clone(),
+            sha256: mask.map(|mask| mask.sha256()),
+        }
+    }
+
+    fn print(&self, json: bool) -> Result<()> {
+        if json {
+            return output::json(self);
+        }
+        let kept = self.kept_ratio.map_or_else(String::new, |ratio| format!(", keeps {}", super::values::percent(ratio)));
+        output::line(&format!("{} -> {}: {} {}{kept}", self.input, self.output, self.kind, self.shape))
+    }
+}
+
+/// Runs `kscope mask import`.
+pub(super) fn import(args: &ImportArgs) -> Result<()> {
+    if Format::of_path(&args.output)? != Format::Safetensors {
+        return Err(Error::input(format!("{}: expected a kscope file, which ends in .safetensors", args.output.display())));
+    }
+    let mut contents = args.split.read(&args.input)?;
+    if let Some(spec) = &args.model {
+        let model = model_geometry(spec)?;
+        let (expected, found) = (model.geometry.shape(), contents.shape());
+        if expected != found {
+            return Err(Error::input(format!(
+                "{}: expected shape {expected} of {}, found {found}",
+                args.input.display(),
+                model.name
+            )));
+        }
+        let origin = contents.origin_mut();
+        let fingerprint = fingerprint(&model.geometry);
+        if !origin.fingerprint.is_empty() && origin.fingerprint != fingerprint {
+            return Err(Error::input(format!(
+                "{}: expected an unbound file, found one that is bound to {}",
+                args.input.display(),
+                origin.model
+            )));
+        }
+        (origin.model, origin.fingerprint) = (model.name, fingerprint);
+    }
+    files::save(&args.output, &contents, false)?;
+    Report::new(&args.input, &args.output, &contents, false).print(args.json)?;
+    if contents.origin().fingerprint.is_empty() && !args.json {
+        output::line("bound to no model: it is accepted wherever its shape fits, with a warning (--model MODEL binds it)")?;
+    }
+    Ok(())
+}
+
+/// Runs `kscope mask export`.
+pub(super) fn export(args: &ExportArgs) -> Result<()> {
+    let contents = args.split.read(&args.input)?;
+    files::save(&args.output, &contents, args.importance).map_err(|error| match error {
+        Error::Input(sentence) if args.importance && contents.importance().is_none() => {
+            Error::input(format!("{}: {sentence}", args.input.display()))
+        }
+        other => other,
+    })?;
+    Report::new(&args.input, &args.output, &contents, args.importance).print(args.json)
+}

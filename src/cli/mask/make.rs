@@ -1,0 +1,336 @@
+//! `kscope mask make`.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::geometry::{NamedGeometry, model_geometry};
+use super::values::{self, Fit, HeadSpec, KvDtype, grouped, percent};
+use super::{SplitArgs, report};
+use crate::cli::output;
+use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
+use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target};
+use crate::mask::{
+    ChannelMask, Importance, Setting, Shape, Statistics, Window, alignment_cost, fingerprint, keep_counts, rules, select,
+};
+use crate::{Error, Result};
+
+/// Arguments of `kscope mask make`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["rule", "importance"]))]
+#[command(group = clap::ArgGroup::new("target").required(true).args(["sparsity", "fit", "counts_of"]))]
+pub(super) struct Args {
+    /// The mask file to write
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// Give importance by a rule that needs no running model
+    #[arg(long, value_enum)]
+    rule: Option<Rule>,
+    /// Take importance from this file, or from a mask file that holds it
+    #[arg(long, value_name = "FILE")]
+    importance: Option<PathBuf>,
+    /// The model to bind the mask to; its sizes are needed for a rule without --counts-of
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// Share of channels to prune, 0 to 1
+    #[arg(long, value_name = "S")]
+    sparsity: Option<f64>,
+    /// The most that the K/V cache may weigh at a context, such as 1.5GiB@32k
+    #[arg(long, value_name = "SIZE@CONTEXT", value_parser = values::fit)]
+    fit: Option<Fit>,
+    /// Keep as many channels in each head as this mask does
+    #[arg(long, value_name = "MASK",
+          conflicts_with_all = ["align", "budget", "upstream_ties", "pair_closed", "floor", "lock"])]
+    counts_of: Option<PathBuf>,
+    /// Kept channels per head come in multiples of this: 1, 2, 4, 8, 16 or 32
+    #[arg(long, value_name = "N")]
+    align: Option<usize>,
+    /// Spread the budget by one global quantile, or reach it exactly
+    #[arg(long, value_enum, default_value_t = BudgetMode::Global)]
+    budget: BudgetMode,
+    /// Count zero scores at the quantile and round full heads, as the LeanK authors do
+    #[arg(long, conflicts_with = "budget")]
+    upstream_ties: bool,
+    /// Keep and prune both channels of a rotation pair together
+    #[arg(long)]
+    pair_closed: bool,
+    /// Heads that keep at least N channels: N, LAYER=N or LAYER:HEAD=N
+    #[arg(long, value_name = "SPEC", value_parser = values::floor)]
+    floor: Vec<HeadSpec>,
+    /// Heads left as they are in the mask of --importance (LAYER, LAYER:HEAD) or held at N channels (LAYER=N, LAYER:HEAD=N)
+    #[arg(long, value_name = "SPEC", value_parser = values::lock)]
+    lock: Vec<HeadSpec>,
+    /// First tokens that are never pruned
+    #[arg(long, value_name = "TOKENS")]
+    sink: Option<u32>,
+    /// Last tokens that are never pruned
+    #[arg(long, value_name = "TOKENS")]
+    recent: Option<u32>,
+    /// Tokens that leave the recent window at once
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    chunk: Option<u32>,
+    /// Seed of --rule random
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Element type of the cache, for --fit and the bytes shown
+    #[arg(long, value_enum, default_value_t = KvDtype::Bf16)]
+    kv_dtype: KvDtype,
+    #[command(flatten)]
+    split: SplitArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Rule {
+    /// Slowest rotation first
+    Frequency,
+    /// Uniform random scores
+    Random,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum BudgetMode {
+    /// One quantile over all scores; the total may drift from the target
+    Global,
+    /// The largest aligned total that does not exceed the target
+    Exact,
+}
+
+/// A setting and who said so.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Inherited {
+    value: usize,
+    from: &'static str,
+}
+
+/// Window and alignment of the mask to make.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Settings {
+    sink: Inherited,
+    recent: Inherited,
+    chunk: Inherited,
+    align: Inherited,
+}
+
+impl Settings {
+    /// A flag wins over the file that the mask is made from, and that over the defaults.
+    fn resolve(args: &Args, file: Option<(&Origin, &'static str)>) -> Self {
+        let pick = |flag: Option<usize>, of: fn(&Window) -> usize| match (flag, file) {
+            (Some(value), _) => Inherited { value, from: "flag" },
+            (None, Some((origin, from))) => Inherited { value: of(&origin.window), from },
+            (None, None) => Inherited { value: of(&Window::default()), from: "default" },
+        };
+        let flag = |tokens: Option<u32>| tokens.map(|tokens| tokens as usize);
+        let align = match (args.align, file) {
+            (Some(value), _) => Inherited { value, from: "flag" },
+            (None, Some((origin, from))) => Inherited { value: origin.align, from },
+            (None, None) => Inherited { value: DEFAULT_ALIGN, from: "default" },
+        };
+        Self {
+            sink: pick(flag(args.sink), |window| window.sink),
+            recent: pick(flag(args.recent), |window| window.recent),
+            chunk: pick(flag(args.chunk), |window| window.chunk),
+            align,
+        }
+    }
+
+    fn window(&self) -> Window {
+        Window { sink: self.sink.value, recent: self.recent.value, chunk: self.chunk.value }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    output: String,
+    model: String,
+    model_fingerprint: String,
+    settings: Settings,
+    target_sparsity: Option<f64>,
+    alignment_cost: Option<i64>,
+    #[serde(flatten)]
+    statistics: Statistics,
+}
+
+/// Runs `kscope mask make`.
+pub(super) fn run(args: &Args) -> Result<()> {
+    if Format::of_path(&args.output)? != Format::Safetensors {
+        return Err(Error::input(format!("{}: expected a kscope file, which ends in .safetensors", args.output.display())));
+    }
+    let source = args.importance.as_deref().map(|path| args.split.read(path)).transpose()?;
+    let counts = args.counts_of.as_deref().map(|path| args.split.read_mask(path)).transpose()?;
+    let model = args.model.as_deref().map(model_geometry).transpose()?;
+    let shape = agreed_shape(args, source.as_ref(), counts.as_ref(), model.as_ref())?;
+    let importance = match (&source, args.rule) {
+        (Some(source), _) => held_importance(source, args.importance.as_deref())?.clone(),
+        (None, Some(Rule::Random)) => rules::random(shape, args.seed),
+        (None, _) => rules::slowest_first(shape),
+    };
+    let inherited = match (&source, &counts) {
+        (Some(source), _) => Some((source.origin(), "importance file")),
+        (None, Some(counts)) => Some((&counts.origin, "counts file")),
+        (None, None) => None,
+    };
+    let mut settings = Settings::resolve(args, inherited);
+    let mask = match &counts {
+        Some(counts) => {
+            settings.align = Inherited { value: counts.origin.align, from: "counts file" };
+            keep_counts(&importance, &counts.mask.kept_counts())
+        }
+        None => select(&importance, &options(args, &settings, source.as_ref())?)?,
+    };
+
+    let (name, fingerprint) = binding(args, inherited.map(|(origin, _)| origin), model)?;
+    let recipe = recipe(args, source.as_ref());
+    let origin = Origin { model: name, fingerprint, window: settings.window(), align: settings.align.value, recipe };
+    let file = MaskFile { mask, importance: Some(importance), target_sparsity: args.sparsity, origin };
+    let contents = Contents::Mask(file);
+    files::save(&args.output, &contents, false)?;
+    let Contents::Mask(file) = contents else { unreachable!("a mask was just made") };
+    print(args, &file, settings)
+}
+
+fn agreed_shape(
+    args: &Args,
+    source: Option<&Contents>,
+    counts: Option<&MaskFile>,
+    model: Option<&NamedGeometry>,
+) -> Result<Shape> {
+    let path = |path: &Option<PathBuf>| path.as_deref().map_or_else(String::new, |path| path.display().to_string());
+    let known = [
+        source.map(|source| (path(&args.importance), source.shape())),
+        counts.map(|counts| (path(&args.counts_of), counts.mask.shape())),
+        model.map(|model| (model.name.clone(), model.geometry.shape())),
+    ];
+    let mut known = known.into_iter().flatten();
+    let (first, shape) =
+        known.next().ok_or_else(|| Error::input("a rule needs sizes: expected --model or --counts-of, found neither"))?;
+    match known.find(|(_, other)| *other != shape) {
+        Some((name, other)) => Err(Error::input(format!("{name}: expected shape {shape} as in {first}, found {other}"))),
+        None => Ok(shape),
+    }
+}
+
+fn held_importance<'a>(source: &'a Contents, path: Option<&Path>) -> Result<&'a Importance> {
+    source.importance().ok_or_else(|| {
+        let name = path.map_or_else(String::new, |path| path.display().to_string());
+        Error::input(format!("{name}: expected importance, found a mask alone"))
+    })
+}
+
+fn options(args: &Args, settings: &Settings, source: Option<&Contents>) -> Result<Options> {
+    let target = match (args.sparsity, args.fit) {
+        (_, Some(Fit { bytes, tokens })) => {
+            Target::Bytes(ByteBudget { bytes, tokens, window: settings.window(), element_size: args.kv_dtype.size() })
+        }
+        (sparsity, None) => Target::Sparsity(sparsity.unwrap_or_default()),
+    };
+    let base = match source {
+        Some(Contents::Mask(file)) => Some(&file.mask),
+        _ => None,
+    };
+    let locks = args.lock.iter().map(|spec| lock(spec, base)).collect::<Result<_>>()?;
+    let floors = args.floor.iter().map(|spec| Floor { heads: spec.heads, channels: spec.channels.unwrap_or_default() }).collect();
+    let budget = match args.budget {
+        _ if args.upstream_ties => Budget::UpstreamTies,
+        BudgetMode::Global => Budget::Global,
+        BudgetMode::Exact => Budget::Exact,
+    };
+    Ok(Options { target, align: settings.align.value, budget, pair_closed: args.pair_closed, floors, locks })
+}
+
+fn lock(spec: &HeadSpec, base: Option<&ChannelMask>) -> Result<Lock> {
+    let to = match (spec.channels, base) {
+        (Some(channels), _) => LockTo::Count(channels),
+        (None, Some(mask)) => LockTo::Mask(mask.clone()),
+        (None, None) => {
+            return Err(Error::input("--lock without a number: expected --importance with a file that holds a mask, found none"));
+        }
+    };
+    Ok(Lock { heads: spec.heads, to })
+}
+
+/// The model's name and fingerprint: of `--model`, else of the file that the mask is made from.
+fn binding(args: &Args, inherited: Option<&Origin>, model: Option<NamedGeometry>) -> Result<(String, String)> {
+    let Some(model) = model else {
+        return Ok(inherited.map_or_else(Default::default, |origin| (origin.model.clone(), origin.fingerprint.clone())));
+    };
+    let fingerprint = fingerprint(&model.geometry);
+    match inherited {
+        Some(origin) if !origin.fingerprint.is_empty() && origin.fingerprint != fingerprint => {
+            let file = args.importance.as_ref().or(args.counts_of.as_ref());
+            let name = file.map_or_else(String::new, |path| path.display().to_string());
+            Err(Error::input(format!("{name}: expected a file for {}, found one for {}", model.name, origin.model)))
+        }
+        _ => Ok((model.name, fingerprint)),
+    }
+}
+
+/// How the mask was made, for its file.
+fn recipe(args: &Args, source: Option<&Contents>) -> Value {
+    let file = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let texts = |specs: &[HeadSpec]| specs.iter().map(HeadSpec::to_string).collect::<Vec<_>>();
+    let mut recipe = json!({ "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")) });
+    match (args.rule, args.importance.as_deref()) {
+        (Some(Rule::Random), _) => (recipe["rule"], recipe["seed"]) = ("random".into(), args.seed.into()),
+        (Some(Rule::Frequency), _) => recipe["rule"] = "frequency".into(),
+        (None, path) => {
+            recipe["importance"] = json!({ "file": path.map(file), "recipe": source.map(|source| &source.origin().recipe) })
+        }
+    }
+    recipe["selection"] = match args.counts_of.as_deref() {
+        Some(path) => json!({ "counts_of": file(path) }),
+        None => json!({
+            "sparsity": args.sparsity,
+            "fit": args.fit.map(|fit| json!({ "bytes": fit.bytes, "tokens": fit.tokens, "kv_dtype": args.kv_dtype.name() })),
+            "budget": match args.budget {
+                _ if args.upstream_ties => "upstream-ties",
+                BudgetMode::Global => "global",
+                BudgetMode::Exact => "exact",
+            },
+            "pair_closed": args.pair_closed,
+            "floors": texts(&args.floor),
+            "locks": texts(&args.lock),
+        }),
+    };
+    recipe
+}
+
+fn print(args: &Args, file: &MaskFile, settings: Settings) -> Result<()> {
+    let setting = Setting { at: None, element_size: args.kv_dtype.size() };
+    let report = Report {
+        output: args.output.display().to_string(),
+        model: file.origin.model.clone(),
+        model_fingerprint: file.origin.fingerprint.clone(),
+        settings,
+        target_sparsity: file.target_sparsity,
+        alignment_cost: file.target_sparsity.map(|sparsity| alignment_cost(&file.mask, sparsity)),
+        statistics: Statistics::of(&file.mask, &setting),
+    };
+    if args.json {
+        return output::json(&report);
+    }
+    let stats = &report.statistics;
+    let name = |name: &str, setting: Inherited| format!("{name} {} ({})", setting.value, setting.from);
+    let model = if report.model.is_empty() { "bound to no model".to_string() } else { format!("for {}", report.model) };
+    output::line(&format!("wrote {}  {} {model}", report.output, file.mask.shape()))?;
+    output::line(&format!(
+        "keeps {}, {}",
+        percent(stats.kept_ratio),
+        report::kept(stats, report.target_sparsity, report.alignment_cost)
+    ))?;
+    output::line(&format!(
+        "saves K {}, V {}, K+V {} in long contexts; {} of {} bytes per middle token ({})",
+        percent(stats.k_saving),
+        percent(stats.v_saving),
+        percent(stats.kv_saving),
+        grouped(stats.bytes_per_middle_token),
+        grouped(stats.dense_bytes_per_token),
+        args.kv_dtype.name()
+    ))?;
+    let Settings { sink, recent, chunk, align } = settings;
+    let words = [name("sink", sink), name("recent", recent), name("chunk", chunk), name("align", align)];
+    output::line(&words.join(" · "))
+}

@@ -1,0 +1,75 @@
+//! The numbers of a mask in words.
+
+use super::ink::{Pen, Tone};
+use super::values::{bytes as size, grouped, percent};
+use crate::mask::{ChannelMask, Statistics, Window, bytes};
+
+/// How many channels are kept, and what the alignment did to the target.
+pub(super) fn kept(stats: &Statistics, target_sparsity: Option<f64>, alignment_cost: Option<i64>) -> String {
+    let entries = (stats.layers * stats.kv_heads * stats.head_dim) as u64;
+    let mut text = format!("{} of {} channels", grouped(stats.kept as u64), grouped(entries));
+    if let (Some(sparsity), Some(cost)) = (target_sparsity, alignment_cost) {
+        text.push_str(&format!("; target {}, alignment {cost:+} channels", percent(1.0 - sparsity)));
+    }
+    text
+}
+
+/// Everything that the report needs beside the numbers of the mask.
+pub(super) struct Surroundings<'a> {
+    pub(super) mask: &'a ChannelMask,
+    pub(super) window: Window,
+    pub(super) context: Option<usize>,
+    pub(super) element_size: usize,
+    pub(super) element_name: &'static str,
+    pub(super) target_sparsity: Option<f64>,
+    pub(super) alignment_cost: Option<i64>,
+}
+
+/// Writes the numbers, one topic per line.
+pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>) {
+    let heads = stats.layers * stats.kv_heads;
+    let mut row = |label: &str, value: &str, note: &str| {
+        pen.put(Some(Tone::Faint), &format!("{label:<16}"));
+        pen.put(Some(Tone::Strong), value);
+        pen.put(None, &format!("  {note}"));
+        pen.line();
+    };
+    row("kept", &percent(stats.kept_ratio), &kept(stats, around.target_sparsity, around.alignment_cost));
+    let place =
+        around.context.map_or_else(|| "in long contexts".to_string(), |tokens| format!("at {} tokens", grouped(tokens as u64)));
+    row(
+        "saved",
+        &format!("K {}  V {}  K+V {}", percent(stats.k_saving), percent(stats.v_saving), percent(stats.kv_saving)),
+        &format!("of the cache, {place}"),
+    );
+    row(
+        "middle token",
+        &format!("{} B", grouped(stats.bytes_per_middle_token)),
+        &format!("of {} B dense ({})", grouped(stats.dense_bytes_per_token), around.element_name),
+    );
+    let bound = stats.attention_speed_bound.map_or_else(|| "no middle to read".to_string(), |bound| format!("{bound:.2}×"));
+    row("attention", &bound, &format!("at most, by the bytes it reads, {place}"));
+    let dropped = format!("{} of {heads}", stats.dropped_heads);
+    row("dropped heads", &dropped, "keep no channel: neither keys nor values of the middle are stored");
+    let histogram: Vec<String> = stats.kept_histogram.iter().map(|(count, heads)| format!("{count}: {heads}")).collect();
+    row("heads by kept", &histogram.join(" · "), "");
+    let partners = format!("of the kept channels have their rotation partner; {} if all had", percent(stats.pair_closed_ratio));
+    row("pairs", &percent(stats.pair_share), &partners);
+    let slow = format!("shared with slowest-first at equal counts (random: {})", percent(stats.random_overlap));
+    row("slowest first", &percent(stats.slowest_first_overlap), &slow);
+    for tokens in contexts(around.context) {
+        let pruned = bytes::pruned(around.mask, around.window, tokens, around.element_size).total();
+        let dense = bytes::dense(around.mask.shape(), tokens, around.element_size).total();
+        let label = format!("cache at {}", context(tokens));
+        row(&label, &size(pruned), &format!("of {} dense ({})", size(dense), around.element_name));
+    }
+}
+
+/// The contexts whose cache is shown: the one asked for, else three usual ones.
+fn contexts(asked: Option<usize>) -> Vec<usize> {
+    asked.map_or_else(|| vec![4 << 10, 32 << 10, 128 << 10], |tokens| vec![tokens])
+}
+
+fn context(tokens: usize) -> String {
+    if tokens.is_multiple_of(1024) { format!("{}k", tokens / 1024) } else { tokens.to_string() }
+}

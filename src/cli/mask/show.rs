@@ -1,0 +1,119 @@
+//! `kscope mask show`.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::SplitArgs;
+use super::ink::{Ink, Pen, Tone, When};
+use super::values::{self, KvDtype};
+use super::{map, report};
+use crate::Result;
+use crate::cli::output;
+use crate::mask::files::{MaskFile, Origin};
+use crate::mask::{Setting, Statistics, Window, alignment_cost};
+
+/// Arguments of `kscope mask show`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The mask: a kscope file, .pth, .npy or .tsv
+    #[arg(value_name = "F")]
+    file: PathBuf,
+    /// Give savings at this context in tokens (32768 or 32k), window counted, and not as the limit for long contexts
+    #[arg(long, value_name = "N", value_parser = values::tokens)]
+    ctx: Option<usize>,
+    /// Element type of the cache, for bytes
+    #[arg(long, value_enum, default_value_t = KvDtype::Bf16)]
+    kv_dtype: KvDtype,
+    #[command(flatten)]
+    split: SplitArgs,
+    /// When to use colour
+    #[arg(long, value_enum, default_value_t = When::Auto)]
+    color: When,
+    /// Draw with ASCII characters only
+    #[arg(long)]
+    ascii: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    file: String,
+    #[serde(flatten)]
+    statistics: &'a Statistics,
+    context: Option<usize>,
+    kv_dtype: &'static str,
+    window: Window,
+    align: usize,
+    target_sparsity: Option<f64>,
+    alignment_cost: Option<i64>,
+    holds_importance: bool,
+    model: &'a str,
+    model_fingerprint: &'a str,
+    recipe: &'a serde_json::Value,
+}
+
+/// Runs `kscope mask show`.
+pub(super) fn run(args: &Args) -> Result<()> {
+    let MaskFile { mask, importance, target_sparsity, origin } = args.split.read_mask(&args.file)?;
+    let setting = Setting { at: args.ctx.map(|tokens| (origin.window, tokens)), element_size: args.kv_dtype.size() };
+    let statistics = Statistics::of(&mask, &setting);
+    let alignment_cost = target_sparsity.map(|sparsity| alignment_cost(&mask, sparsity));
+    if args.json {
+        return output::json(&Report {
+            file: args.file.display().to_string(),
+            statistics: &statistics,
+            context: args.ctx,
+            kv_dtype: args.kv_dtype.name(),
+            window: origin.window,
+            align: origin.align,
+            target_sparsity,
+            alignment_cost,
+            holds_importance: importance.is_some(),
+            model: &origin.model,
+            model_fingerprint: &origin.fingerprint,
+            recipe: &origin.recipe,
+        });
+    }
+    let width = width();
+    let mut pen = Pen::new(Ink::of_stdout(args.color, args.ascii));
+    title(&mut pen, args, &statistics, &origin);
+    map::draw(&mut pen, &mask, &statistics, width);
+    pen.line();
+    map::frequencies(&mut pen, &statistics, width);
+    pen.line();
+    let around = report::Surroundings {
+        mask: &mask,
+        window: origin.window,
+        context: args.ctx,
+        element_size: args.kv_dtype.size(),
+        element_name: args.kv_dtype.name(),
+        target_sparsity,
+        alignment_cost,
+    };
+    report::write(&mut pen, &statistics, &around);
+    output::line(pen.finish().trim_end_matches('\n'))
+}
+
+fn title(pen: &mut Pen, args: &Args, stats: &Statistics, origin: &Origin) {
+    pen.put(Some(Tone::Strong), &args.file.file_name().unwrap_or_default().to_string_lossy());
+    let model = if origin.model.is_empty() { "bound to no model" } else { &origin.model };
+    pen.put(None, &format!("  {model} · {} layers × {} KV heads × {} channels", stats.layers, stats.kv_heads, stats.head_dim));
+    pen.line();
+    let Window { sink, recent, chunk } = origin.window;
+    pen.put(Some(Tone::Faint), &format!("sink {sink} · recent {recent} · chunk {chunk} · align {}", origin.align));
+    pen.line();
+    pen.line();
+}
+
+/// Columns of the terminal; of a page where there is none.
+fn width() -> usize {
+    let terminal = std::io::stdout().is_terminal().then(crossterm::terminal::size);
+    match terminal {
+        Some(Ok((columns, _))) if columns > 0 => usize::from(columns),
+        _ => 100,
+    }
+}

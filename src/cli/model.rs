@@ -1,0 +1,124 @@
+//! `kscope model show`: what a model is, and what its K/V cache costs.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::common::{CacheArgs, ModelArgs};
+use super::output;
+use crate::mask::fingerprint;
+use crate::model::load::Opened;
+use crate::model::rope::Rope;
+use crate::{Result, machine};
+
+/// Arguments of `kscope model`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Show a model's configuration, geometry and cache bytes per token, dense and masked; no weights are read
+    Show(Box<Show>),
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `kscope model`.
+pub fn run(args: &Args) -> Result<()> {
+    match &args.what {
+        What::Show(args) => show(args),
+    }
+}
+
+fn show(args: &Show) -> Result<()> {
+    args.model.prepare()?;
+    let opened = Opened::open(&args.model.source()?)?;
+    let config = &opened.config;
+    let choice = args.cache.mask_choice(config)?;
+    let (spec, dense) = args.cache.specs(config, &choice)?;
+    let context = args.cache.context(config)?;
+    let element = args.cache.kv_dtype.bytes();
+    let dense_token = crate::mask::bytes::dense_token(config.mask_shape(), element).total();
+    let middle_token = crate::mask::bytes::middle_token(spec.mask(), element).total();
+    let (at_dense, at_masked) = (dense.bytes_at(context).total(), spec.bytes_at(context).total());
+    if args.json {
+        let wavelengths = Rope::new(config)?.wavelengths();
+        return output::json(&json!({
+            "name": opened.name,
+            "fingerprint": fingerprint(&config.geometry()),
+            "parameters": config.parameters(),
+            "config": config,
+            "group": config.group(),
+            "kv_dtype": args.cache.kv_dtype.to_string(),
+            "kv_bytes_per_token": dense_token,
+            "kv_bytes_per_middle_token": middle_token,
+            "context": context,
+            "kv_bytes_at_context": at_dense,
+            "kv_bytes_at_context_masked": at_masked,
+            "wavelengths": wavelengths,
+        }));
+    }
+    choice.warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
+    let mut text = format!(
+        "{} · {} · {} parameters\n\
+         {} layers · hidden {} · MLP {} · {} query heads on {} KV heads of {} channels · vocabulary {}\n\
+         context {} · rope theta {} · {}\n\
+         K/V cache in {}: {} a token dense",
+        opened.name,
+        config.architecture,
+        grouped(config.parameters()),
+        config.layers,
+        config.hidden,
+        config.intermediate,
+        config.heads,
+        config.kv_heads,
+        config.head_dim,
+        config.vocab,
+        config.max_context,
+        config.rope_theta,
+        match serde_json::to_value(&config.rope_scaling).ok().and_then(|v| Some(v.get("type")?.as_str()?.to_owned())) {
+            Some(kind) if kind != "none" => format!("rope scaling {kind}"),
+            _ => "no rope scaling".to_owned(),
+        },
+        args.cache.kv_dtype,
+        machine::human(dense_token),
+    );
+    if choice.file.is_some() {
+        text.push_str(&format!(", {} a token of the middle with the mask", machine::human(middle_token)));
+    }
+    text.push_str(&format!("\nat {context} tokens: {} dense", machine::human(at_dense as u64)));
+    if choice.file.is_some() {
+        text.push_str(&format!(
+            ", {} masked (sink {}, recent {}, chunk {})",
+            machine::human(at_masked as u64),
+            choice.window.sink,
+            choice.window.recent,
+            choice.window.chunk
+        ));
+    }
+    output::line(&text)
+}
+
+/// `134515008` as `134,515,008`.
+fn grouped(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

@@ -1,0 +1,228 @@
+//! A/B: dense and pruned decode over the same weights and one prefill.
+//!
+//! Side A keeps a dense cache, side B a pruned one. *Forced* mode feeds both A's tokens, so every step can be compared;
+//! *free* mode lets each side speak, and steps are compared up to the first token that differs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::cache::{CacheSpec, SequenceCache};
+use crate::decode::divergence::StepDivergence;
+use crate::decode::sampler::{Sampler, Sampling};
+use crate::model::Model;
+use crate::model::decoder::{PrefillHooks, StepBuffers};
+use crate::{Error, Result};
+
+/// Which tokens side B is fed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// A's tokens.
+    Forced,
+    /// Its own.
+    Free,
+}
+
+/// What a comparison starts from.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Token ids of each prompt.
+    pub prompts: Vec<Vec<u32>>,
+    /// Side A's cache.
+    pub dense: Arc<CacheSpec>,
+    /// Side B's cache.
+    pub pruned: Arc<CacheSpec>,
+    /// How tokens are chosen; sequence `i` draws with `seed + i`.
+    pub sampling: Sampling,
+    /// Which tokens B is fed.
+    pub mode: Mode,
+    /// Largest context, prompt included; the model's own where it is smaller.
+    pub context: usize,
+}
+
+/// One side of a comparison, all sequences of it.
+#[derive(Debug)]
+pub struct Side {
+    /// Keys and values of each sequence.
+    pub caches: Vec<SequenceCache>,
+    /// Generated tokens of each sequence, the first from the prefill; the last has not been fed yet.
+    pub generated: Vec<Vec<u32>>,
+    /// This side's own compute time of each step.
+    pub step_times: Vec<Duration>,
+    samplers: Vec<Sampler>,
+    buffers: StepBuffers,
+}
+
+impl Side {
+    /// Logits of the last step of one sequence.
+    pub fn logits(&self, sequence: usize, vocab: usize) -> &[f32] {
+        self.buffers.logits_of(sequence, vocab)
+    }
+
+    /// Bytes stored now, all sequences.
+    pub fn kv_bytes(&self) -> usize {
+        self.caches.iter().map(|cache| cache.bytes().total()).sum()
+    }
+}
+
+/// A running comparison.
+#[derive(Debug)]
+pub struct Comparison {
+    model: Arc<Model>,
+    mode: Mode,
+    prompts: Vec<Vec<u32>>,
+    /// The dense side.
+    pub a: Side,
+    /// The pruned side.
+    pub b: Side,
+    /// Divergence of each step, per sequence; in free mode only while the sides agree. The first new token comes from the
+    /// exact prefill and is left out.
+    pub steps: Vec<Vec<StepDivergence>>,
+    /// Time of the prefill.
+    pub prefill_time: Duration,
+    context: usize,
+}
+
+impl Comparison {
+    /// Prefills once and fills both sides; both then hold the same first token.
+    pub fn start(model: Arc<Model>, setup: Setup, hooks: PrefillHooks<'_>) -> Result<Self> {
+        let Setup { prompts, dense, pruned, sampling, mode, context } = setup;
+        sampling.check()?;
+        let began = Instant::now();
+        let config = model.config();
+        let context = context.min(config.max_context);
+        let side = |spec: &Arc<CacheSpec>| Side {
+            caches: prompts.iter().map(|prompt| SequenceCache::with_capacity(Arc::clone(spec), prompt.len())).collect(),
+            generated: Vec::new(),
+            step_times: Vec::new(),
+            samplers: (0..prompts.len() as u64)
+                .map(|i| Sampler::new(Sampling { seed: sampling.seed.wrapping_add(i), ..sampling.clone() }))
+                .collect(),
+            buffers: StepBuffers::new(config, prompts.len()),
+        };
+        let (mut a, mut b) = (side(&dense), side(&pruned));
+        for (i, prompt) in prompts.iter().enumerate() {
+            if prompt.len() >= context {
+                return Err(Error::input(format!(
+                    "a prompt of {} tokens leaves no room in the context of {context}",
+                    prompt.len()
+                )));
+            }
+            let hooks = PrefillHooks {
+                chunk: hooks.chunk,
+                progress: &mut |share| (hooks.progress)((i as f32 + share) / prompts.len() as f32),
+                keep_going: hooks.keep_going,
+                observe: hooks.observe,
+            };
+            let states = model.decoder.prefill(prompt, &mut [&mut a.caches[i], &mut b.caches[i]], hooks)?;
+            let logits = model.decoder.logits(&states[states.len() - config.hidden..]);
+            // Both samplers draw, so that their random numbers stay together while the sides agree.
+            let first = a.samplers[i].sample(&logits, prompt);
+            b.samplers[i].sample(&logits, prompt);
+            a.generated.push(vec![first]);
+            b.generated.push(vec![first]);
+        }
+        Ok(Self {
+            steps: vec![Vec::new(); prompts.len()],
+            model,
+            mode,
+            prompts,
+            a,
+            b,
+            prefill_time: began.elapsed(),
+            context,
+        })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// How side B is fed.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The prompts.
+    pub fn prompts(&self) -> &[Vec<u32>] {
+        &self.prompts
+    }
+
+    /// Whether the context has room for another step of every sequence.
+    pub fn has_room(&self) -> bool {
+        self.prompts.iter().zip(&self.a.generated).all(|(prompt, new)| prompt.len() + new.len() < self.context)
+    }
+
+    /// One step of both sides: A first, then B.
+    pub fn step(&mut self) -> Result<()> {
+        let fed_a = last_tokens(&self.a.generated);
+        advance(&self.model, &mut self.a, &fed_a)?;
+        let fed_b = match self.mode {
+            Mode::Forced => fed_a,
+            Mode::Free => last_tokens(&self.b.generated),
+        };
+        advance(&self.model, &mut self.b, &fed_b)?;
+        let vocab = self.model.config().vocab;
+        for (i, prompt) in self.prompts.iter().enumerate() {
+            let together = self.mode == Mode::Forced || self.a.generated[i] == self.b.generated[i];
+            let history = |new: &[u32]| [prompt.as_slice(), new].concat();
+            let (dense, pruned) = (self.a.buffers.logits_of(i, vocab), self.b.buffers.logits_of(i, vocab));
+            let next_a = self.a.samplers[i].sample(dense, &history(&self.a.generated[i]));
+            let next_b = match self.mode {
+                Mode::Forced => next_a,
+                Mode::Free => self.b.samplers[i].sample(pruned, &history(&self.b.generated[i])),
+            };
+            if together {
+                self.steps[i].push(StepDivergence::of(dense, pruned, next_a));
+            }
+            self.a.generated[i].push(next_a);
+            self.b.generated[i].push(next_b);
+        }
+        Ok(())
+    }
+
+    /// Index of the first generated token that differs, of one sequence.
+    pub fn first_divergence(&self, sequence: usize) -> Option<usize> {
+        self.a.generated[sequence].iter().zip(&self.b.generated[sequence]).position(|(a, b)| a != b)
+    }
+
+    /// Gives B a cache of another mask or window, gathered from A's full keys and values without another prefill. Everything
+    /// decoded so far counts as prefilled; in free mode B's text is first cut back to A's.
+    pub fn retune(&mut self, pruned: &Arc<CacheSpec>) -> Result<()> {
+        let caches = self.a.caches.iter().map(|cache| cache.retuned(Arc::clone(pruned))).collect::<Result<Vec<_>>>()?;
+        self.b.caches = caches;
+        self.b.generated.clone_from(&self.a.generated);
+        self.b.samplers.clone_from(&self.a.samplers);
+        Ok(())
+    }
+
+    /// Goes back to `generated` tokens (at least the first) on both sides.
+    pub fn rewind(&mut self, generated: usize) -> Result<()> {
+        let keep = generated.max(1);
+        for i in 0..self.prompts.len() {
+            if keep >= self.a.generated[i].len() {
+                continue;
+            }
+            let len = self.prompts[i].len() + keep - 1;
+            self.a.caches[i].truncate(len, None)?;
+            self.b.caches[i].truncate(len, Some(&self.a.caches[i]))?;
+            self.a.generated[i].truncate(keep);
+            self.b.generated[i].truncate(keep);
+            self.steps[i].truncate(keep - 1);
+        }
+        Ok(())
+    }
+}
+
+fn last_tokens(generated: &[Vec<u32>]) -> Vec<u32> {
+    generated.iter().map(|tokens| *tokens.last().expect("a first token from the prefill")).collect()
+}
+
+fn advance(model: &Model, side: &mut Side, tokens: &[u32]) -> Result<()> {
+    let began = Instant::now();
+    let mut caches: Vec<&mut SequenceCache> = side.caches.iter_mut().collect();
+    model.decoder.step(tokens, &mut caches, &mut side.buffers, &mut |_, _, _| ())?;
+    side.step_times.push(began.elapsed());
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! How far two next-token distributions are apart: the one definition that commands, screens, reports and tests read.
+
+use serde::Serialize;
+
+use crate::decode::sampler::argmax;
+
+/// What one decode step lost, dense against pruned, over the full vocabulary at temperature 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct StepDivergence {
+    /// KL(dense || pruned) in nats.
+    pub kld: f64,
+    /// Whether both put the same token first.
+    pub same_top: bool,
+    /// Log-probability of the token that was fed next, pruned minus dense.
+    pub delta_logprob: f64,
+    /// Probability of that token, pruned minus dense.
+    pub delta_p: f64,
+}
+
+impl StepDivergence {
+    /// Compares two rows of logits; `next` is the token whose probability is followed.
+    pub fn of(dense: &[f32], pruned: &[f32], next: u32) -> Self {
+        let (dense_norm, pruned_norm) = (log_sum_exp(dense), log_sum_exp(pruned));
+        let kld: f64 = dense
+            .iter()
+            .zip(pruned)
+            .map(|(&p, &q)| {
+                let (log_p, log_q) = (f64::from(p) - dense_norm, f64::from(q) - pruned_norm);
+                log_p.exp() * (log_p - log_q)
+            })
+            .sum();
+        let at = next as usize;
+        let (log_p, log_q) = (f64::from(dense[at]) - dense_norm, f64::from(pruned[at]) - pruned_norm);
+        Self {
+            // The sum of rounded terms of two equal distributions can fall just below zero; the divergence cannot.
+            kld: kld.max(0.0),
+            same_top: argmax(dense) == argmax(pruned),
+            delta_logprob: log_q - log_p,
+            delta_p: log_q.exp() - log_p.exp(),
+        }
+    }
+}
+
+fn log_sum_exp(logits: &[f32]) -> f64 {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - max).exp()).sum();
+    f64::from(max) + sum.ln()
+}
+
+/// The likeliest tokens of a row of logits with their probabilities, likeliest first.
+pub fn top(logits: &[f32], n: usize) -> Vec<(u32, f32)> {
+    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
+    let by_logit = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
+    let n = n.min(order.len());
+    if n == 0 {
+        return Vec::new();
+    }
+    order.select_nth_unstable_by(n - 1, by_logit);
+    order.truncate(n);
+    order.sort_unstable_by(by_logit);
+    let norm = log_sum_exp(logits);
+    order.into_iter().map(|token| (token, (f64::from(logits[token as usize]) - norm).exp() as f32)).collect()
+}
+
+/// Mean, standard error of the mean, and quantiles of a list of values.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation over the square root of the number of values.
+    pub stderr: f64,
+    /// Median.
+    pub p50: f64,
+    /// 99th percentile, the nearest value from above.
+    pub p99: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of these values; all zero where there are none.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        if values.is_empty() {
+            return Self::default();
+        }
+        values.sort_unstable_by(f64::total_cmp);
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = if values.len() > 1 { values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0) } else { 0.0 };
+        let rank = |share: f64| values[((share * n).ceil() as usize).clamp(1, values.len()) - 1];
+        Self { mean, stderr: (variance / n).sqrt(), p50: rank(0.5), p99: rank(0.99), max: values[values.len() - 1] }
+    }
+}
+
+/// Divergence over many steps.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct Divergence {
+    /// Steps compared.
+    pub steps: usize,
+    /// KL(dense || pruned) per step, nats.
+    pub kld: Spread,
+    /// Share of steps where both put the same token first.
+    pub top1_agreement: f64,
+    /// Mean change of the followed token's log-probability.
+    pub mean_delta_logprob: f64,
+    /// Root mean square of the change of its probability.
+    pub rms_delta_p: f64,
+}
+
+impl Divergence {
+    /// Over these steps.
+    pub fn of(steps: &[StepDivergence]) -> Self {
+        if steps.is_empty() {
+            return Self::default();
+        }
+        let n = steps.len() as f64;
+        Self {
+            steps: steps.len(),
+            kld: Spread::of(steps.iter().map(|step| step.kld)),
+            top1_agreement: steps.iter().filter(|step| step.same_top).count() as f64 / n,
+            mean_delta_logprob: steps.iter().map(|step| step.delta_logprob).sum::<f64>() / n,
+            rms_delta_p: (steps.iter().map(|step| step.delta_p.powi(2)).sum::<f64>() / n).sqrt(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divergence_of_known_distributions() {
+        let dense = [0.5_f32.ln(), 0.5_f32.ln()];
+        let pruned = [0.25_f32.ln(), 0.75_f32.ln()];
+        let step = StepDivergence::of(&dense, &pruned, 0);
+        let exact = 0.5 * (0.5_f64 / 0.25).ln() + 0.5 * (0.5_f64 / 0.75).ln();
+        assert!((step.kld - exact).abs() < 1e-7);
+        assert!((step.delta_p + 0.25).abs() < 1e-7);
+        assert!(!step.same_top);
+        // Adding a constant to all logits is no change.
+        let shifted: Vec<f32> = dense.iter().map(|l| l + 20.0).collect();
+        assert!(StepDivergence::of(&dense, &shifted, 1).kld < 1e-12);
+    }
+
+    #[test]
+    fn spread_of_known_values() {
+        let spread = Spread::of((1..=100).map(f64::from));
+        assert_eq!((spread.mean, spread.p50, spread.p99, spread.max), (50.5, 50.0, 99.0, 100.0));
+        assert!((spread.stderr - 2.901_149_197_588_202).abs() < 1e-12);
+        assert_eq!(Spread::of([]), Spread::default());
+    }
+
+    #[test]
+    fn top_lists_the_likeliest_first() {
+        let found = top(&[0.0, 2.0, 1.0, 2.0], 3);
+        assert_eq!(found.iter().map(|(token, _)| *token).collect::<Vec<_>>(), [1, 3, 2]);
+        let total: f32 = [0.0_f32, 2.0, 1.0, 2.0].iter().map(|l| l.exp()).sum();
+        assert!((found[0].1 - 2.0_f32.exp() / total).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,310 @@
+//! Fresh text of plain sentences in which facts are hidden: what the demo model was trained to recall, and what learning and
+//! evaluation use where a user brings no text of their own.
+//!
+//! The algorithm, draw by draw, is in `demo/SPEC.md`; the Python twin that trained the model gives byte-identical text.
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+use crate::{Error, Result};
+
+static GRAMMAR: LazyLock<Grammar> = LazyLock::new(|| {
+    let raw: Raw = serde_json::from_str(include_str!("../../../demo/grammar.json")).expect("the embedded grammar is whole");
+    Grammar::new(raw)
+});
+
+/// The generator's random numbers, splitmix64.
+#[derive(Debug, Clone)]
+pub struct SplitMix64(u64);
+
+impl SplitMix64 {
+    /// Numbers of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 bits.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number from `0..n`: the high half of the product of the next 64 bits and `n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.next()) * n as u128) >> 64) as usize
+    }
+
+    fn pick<'a, T: ?Sized>(&mut self, from: &'a [Box<T>]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    keys: Vec<Box<str>>,
+    lists: std::collections::HashMap<String, Vec<Box<str>>>,
+    sentences: Vec<String>,
+    facts: Vec<Box<str>>,
+    questions: Vec<Box<str>>,
+    question_form: String,
+    answer_lead: String,
+    answer: String,
+    value_min: usize,
+    value_count: usize,
+    newline_one_in: usize,
+}
+
+struct Grammar {
+    raw: Raw,
+    /// Each sentence as its parts.
+    sentences: Vec<Vec<Part>>,
+}
+
+enum Part {
+    Text(String),
+    Slot(String),
+}
+
+impl Grammar {
+    fn new(raw: Raw) -> Self {
+        let sentences = raw.sentences.iter().map(|template| parts(template)).collect();
+        Self { raw, sentences }
+    }
+}
+
+/// `{name}` slots and the text between them.
+fn parts(template: &str) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (slot, after) = after.split_once('}').expect("slots are closed");
+        parts.extend([Part::Text(before.to_owned()), Part::Slot(slot.to_owned())]);
+        rest = after;
+    }
+    parts.push(Part::Text(rest.to_owned()));
+    parts
+}
+
+/// One filler sentence.
+pub fn sentence(rng: &mut SplitMix64) -> String {
+    let template = &GRAMMAR.sentences[rng.below(GRAMMAR.sentences.len())];
+    let mut text = String::new();
+    for part in template {
+        match part {
+            Part::Text(literal) => text.push_str(literal),
+            Part::Slot(list) => text.push_str(rng.pick(&GRAMMAR.raw.lists[list])),
+        }
+    }
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
+}
+
+/// What a sample should be like.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted<'a> {
+    /// Seed of all draws.
+    pub seed: u64,
+    /// Filler is added until the text has about this many bytes.
+    pub target_chars: usize,
+    /// Facts in the text.
+    pub facts: usize,
+    /// Where they stand, per mille of the filler; spread at random where not given.
+    pub depths: Option<&'a [usize]>,
+    /// Which one is asked for; drawn where not given.
+    pub ask: Option<usize>,
+    /// Filler sentences to use instead of generated ones.
+    pub filler: Option<&'a [String]>,
+}
+
+/// A text with hidden facts, a question about one of them and its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The text, facts included.
+    pub text: String,
+    /// (key, value) of each fact.
+    pub facts: Vec<(String, String)>,
+    /// The fact that is asked for.
+    pub ask: usize,
+    /// Where each fact stands, per mille of the filler.
+    pub depths: Vec<usize>,
+    /// The question, beginning with a line end and ending with `Answer:`.
+    pub question: String,
+    /// The answer up to its value.
+    pub answer_lead: String,
+    /// The value with its blank and full stop.
+    pub answer: String,
+}
+
+impl Sample {
+    /// Draws a sample.
+    ///
+    /// # Errors
+    /// When there are fewer keys than facts, no fact at all, or depths and facts differ in number.
+    pub fn draw(wanted: &Wanted<'_>) -> Result<Self> {
+        let grammar = &GRAMMAR.raw;
+        let n = wanted.facts;
+        if n == 0 || n > grammar.keys.len() {
+            return Err(Error::input(format!("a sample holds 1 to {} facts, not {n}", grammar.keys.len())));
+        }
+        if wanted.depths.is_some_and(|depths| depths.len() != n || depths.iter().any(|&depth| depth > 1000)) {
+            return Err(Error::input(format!("a sample of {n} facts takes {n} depths of 0 to 1000")));
+        }
+        if wanted.ask.is_some_and(|ask| ask >= n) || wanted.filler.is_some_and(<[String]>::is_empty) {
+            return Err(Error::input("a sample asks for one of its facts and has filler"));
+        }
+        let mut rng = SplitMix64::new(wanted.seed);
+        let mut keys: Vec<&str> = grammar.keys.iter().map(|key| &**key).collect();
+        for i in 0..n {
+            let j = i + rng.below(keys.len() - i);
+            keys.swap(i, j);
+        }
+        let mut values: Vec<usize> = Vec::with_capacity(n);
+        while values.len() < n {
+            let value = grammar.value_min + rng.below(grammar.value_count);
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        let facts: Vec<(String, String)> =
+            keys.iter().zip(&values).map(|(key, value)| ((*key).to_owned(), value.to_string())).collect();
+        let lines: Vec<String> = facts
+            .iter()
+            .map(|(key, value)| rng.pick(&grammar.facts).replace("{key}", key).replace("{value}", value))
+            .collect();
+        let drawn = rng.below(n);
+        let ask = wanted.ask.unwrap_or(drawn);
+        let which = rng.pick(&grammar.questions);
+        let depths = match wanted.depths {
+            Some(depths) => depths.to_vec(),
+            None => (0..n).map(|i| (i * 1000 + rng.below(1000)) / n).collect(),
+        };
+        let filler = draw_filler(&mut rng, wanted, lines.iter().map(|line| line.len() + 1).sum());
+        let text = join(&mut rng, &lines, &depths, &filler, grammar.newline_one_in);
+        let (key, value) = &facts[ask];
+        Ok(Self {
+            question: grammar.question_form.replace("{question}", &which.replace("{key}", key)),
+            answer_lead: grammar.answer_lead.replace("{key}", key),
+            answer: grammar.answer.replace("{value}", value),
+            text,
+            ask,
+            depths,
+            facts,
+        })
+    }
+
+    /// Text and question: what is sent to the model.
+    pub fn prompt(&self) -> String {
+        format!("{}{}", self.text, self.question)
+    }
+
+    /// The asked fact's value, digits only.
+    pub fn value(&self) -> &str {
+        &self.facts[self.ask].1
+    }
+}
+
+fn draw_filler(rng: &mut SplitMix64, wanted: &Wanted<'_>, mut length: usize) -> Vec<String> {
+    let start = wanted.filler.map_or(0, |own| rng.below(own.len()));
+    let mut filler: Vec<String> = Vec::new();
+    while length < wanted.target_chars {
+        let sentence = match wanted.filler {
+            Some(own) => own[(start + filler.len()) % own.len()].clone(),
+            None => sentence(rng),
+        };
+        length += sentence.len() + 1;
+        filler.push(sentence);
+    }
+    filler
+}
+
+/// Facts among the filler at their depths, with a blank or a line end between neighbours.
+fn join(rng: &mut SplitMix64, lines: &[String], depths: &[usize], filler: &[String], newline_one_in: usize) -> String {
+    let place = |fact: usize| depths[fact] * filler.len() / 1000;
+    let mut order: Vec<usize> = (0..lines.len()).collect();
+    order.sort_by_key(|&fact| place(fact));
+    let mut facts = order.into_iter().peekable();
+    let mut body: Vec<&str> = Vec::with_capacity(lines.len() + filler.len());
+    for at in 0..=filler.len() {
+        while let Some(fact) = facts.next_if(|&fact| place(fact) == at) {
+            body.push(&lines[fact]);
+        }
+        body.extend(filler.get(at).map(String::as_str));
+    }
+    let mut text = body[0].to_owned();
+    for sentence in &body[1..] {
+        text.push(if rng.below(newline_one_in) == 0 { '\n' } else { ' ' });
+        text.push_str(sentence);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn vectors() -> Value {
+        serde_json::from_str(include_str!("../../../demo/vectors.json")).unwrap()
+    }
+
+    #[test]
+    fn random_numbers_equal_the_python_twins() {
+        for case in vectors()["rng"].as_array().unwrap() {
+            let seed = case["seed"].as_u64().unwrap();
+            let mut rng = SplitMix64::new(seed);
+            for want in case["next"].as_array().unwrap() {
+                assert_eq!(rng.next(), want.as_u64().unwrap(), "seed {seed}");
+            }
+            let mut rng = SplitMix64::new(seed);
+            for want in case["below_1000"].as_array().unwrap() {
+                assert_eq!(rng.below(1000) as u64, want.as_u64().unwrap(), "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn samples_equal_the_python_twins_byte_for_byte() {
+        let vectors = vectors();
+        let samples = vectors["samples"].as_array().unwrap();
+        assert!(samples.len() >= 5);
+        for case in samples {
+            let (args, want) = (&case["args"], &case["want"]);
+            let numbers = |value: &Value| -> Option<Vec<usize>> {
+                Some(value.as_array()?.iter().map(|n| n.as_u64().unwrap() as usize).collect())
+            };
+            let texts = |value: &Value| -> Option<Vec<String>> {
+                Some(value.as_array()?.iter().map(|t| t.as_str().unwrap().to_owned()).collect())
+            };
+            let (depths, filler) = (numbers(&args["depths"]), texts(&args["filler"]));
+            let sample = Sample::draw(&Wanted {
+                seed: args["seed"].as_u64().unwrap(),
+                target_chars: args["target_chars"].as_u64().unwrap() as usize,
+                facts: args["n_facts"].as_u64().unwrap() as usize,
+                depths: depths.as_deref(),
+                ask: args["ask"].as_u64().map(|n| n as usize),
+                filler: filler.as_deref(),
+            })
+            .unwrap();
+            assert_eq!(sample.text, want["text"].as_str().unwrap());
+            assert_eq!(sample.question, want["question"].as_str().unwrap());
+            assert_eq!(sample.answer_lead, want["answer_lead"].as_str().unwrap());
+            assert_eq!(sample.answer, want["answer"].as_str().unwrap());
+            assert_eq!(sample.depths, numbers(&want["depths"]).unwrap());
+            assert_eq!(sample.ask as u64, want["ask"].as_u64().unwrap());
+        }
+    }
+
+    #[test]
+    fn impossible_samples_are_refused() {
+        assert!(Sample::draw(&Wanted::default()).is_err());
+        assert!(Sample::draw(&Wanted { facts: 1000, ..Wanted::default() }).is_err());
+        assert!(Sample::draw(&Wanted { facts: 2, depths: Some(&[1]), ..Wanted::default() }).is_err());
+    }
+}

@@ -1,0 +1,192 @@
+//! Holds the house to its plan (docs/ARCHITECTURE.md): imports run downwards, no circles, `unsafe` only where it may be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Rooms by floor, ground first. Rooms of one floor may use each other where no circle arises.
+const FLOORS: &[&[&str]] = &[
+    &["error", "mask", "machine"],
+    &["cache", "attention"],
+    &["model"],
+    &["decode"],
+    &["bench", "learn"],
+    &["tui"],
+    &["cli"],
+];
+
+/// Where `unsafe` is allowed: vector kernels, and mapping files.
+const UNSAFE: &[&str] = &["src/attention/", "src/model/load/bytes.rs"];
+
+/// What a room may not touch, however it is spelled.
+const FORBIDDEN: &[(&str, &[&str])] = &[
+    ("mask", &["candle_core", "ratatui", "crossterm", "tokenizers"]),
+    ("cache", &["candle_core", "ratatui", "crossterm", "tokenizers"]),
+    ("attention", &["candle_core", "ratatui", "crossterm", "tokenizers"]),
+    ("model", &["ratatui", "crossterm"]),
+    ("decode", &["ratatui", "crossterm"]),
+    ("bench", &["ratatui::", "crossterm::terminal"]),
+    ("learn", &["ratatui", "crossterm"]),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn room(path: &Path) -> String {
+    let inside = path.strip_prefix(root().join("src")).unwrap();
+    let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn floor(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// Lines of code: without comments, and without what follows the file's own tests.
+fn code(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let tests = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests"));
+    let end = tests.unwrap_or(lines.len());
+    lines[..end].iter().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+/// The rooms that a piece of code names: `crate::room` and `crate::{room, ...}`.
+fn imports(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let names: Vec<&str> = match rest.strip_prefix('{') {
+            None => vec![rest],
+            Some(list) => {
+                // Names at the first level of the braces.
+                let mut depth = 0;
+                let mut start = 0;
+                let mut names = Vec::new();
+                for (i, c) in list.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => {
+                            names.push(list[start..i].trim());
+                            break;
+                        }
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => {
+                            names.push(list[start..i].trim());
+                            start = i + 1;
+                        }
+                        _ => {}
+                    }
+                }
+                names
+            }
+        };
+        for name in names {
+            let word: String = name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if word.chars().next().is_some_and(char::is_lowercase) {
+                found.insert(word);
+            }
+        }
+    }
+    found
+}
+
+fn all_rooms() -> BTreeMap<String, BTreeSet<String>> {
+    let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in sources(&root().join("src")) {
+        let name = room(&path);
+        if name == "lib" || name == "main" {
+            continue;
+        }
+        let own = rooms.entry(name.clone()).or_default();
+        own.extend(imports(&code(&path)).into_iter().filter(|import| *import != name && floor(import).is_some()));
+    }
+    rooms
+}
+
+#[test]
+fn every_room_has_a_floor() {
+    for room in all_rooms().keys() {
+        assert!(floor(room).is_some(), "src/{room} is on no floor of tests/structure.rs");
+    }
+}
+
+#[test]
+fn imports_run_downwards() {
+    let rooms = all_rooms();
+    assert!(rooms["model"].contains("cache") && rooms["attention"].contains("cache"), "the reader of imports is blind");
+    for (room, imports) in &rooms {
+        for import in imports {
+            assert!(floor(import) <= floor(room), "{room} imports {import}, which is on a higher floor");
+        }
+    }
+}
+
+#[test]
+fn rooms_of_one_floor_form_no_circle() {
+    let rooms = all_rooms();
+    fn reaches(rooms: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str, seen: &mut BTreeSet<String>) -> bool {
+        rooms.get(from).is_some_and(|imports| {
+            imports.iter().any(|next| next == to || (seen.insert(next.clone()) && reaches(rooms, next, to, seen)))
+        })
+    }
+    for room in rooms.keys() {
+        assert!(!reaches(&rooms, room, room, &mut BTreeSet::new()), "{room} imports itself through other rooms");
+    }
+}
+
+#[test]
+fn unsafe_code_stays_where_it_may_be() {
+    for path in sources(&root().join("src")) {
+        let inside = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        let allowed = UNSAFE.iter().any(|place| inside.starts_with(place));
+        let words = code(&path);
+        let found = words.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+        assert!(allowed || !found, "{inside} holds `unsafe`");
+    }
+}
+
+#[test]
+fn the_oracle_is_plain() {
+    let oracle = code(&root().join("src/attention/oracle.rs"));
+    for word in ["unsafe", "rayon", "core::arch", "std::arch"] {
+        assert!(!oracle.contains(word), "the oracle holds `{word}`");
+    }
+}
+
+#[test]
+fn rooms_know_nothing_above_them() {
+    for path in sources(&root().join("src")) {
+        let name = room(&path);
+        let code = code(&path);
+        for (_, words) in FORBIDDEN.iter().filter(|(room, _)| *room == name) {
+            for word in *words {
+                assert!(!code.contains(word), "{} names {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn one_version_of_each_shared_dependency() {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    let shared = ["ratatui", "ratatui-core", "crossterm", "tokenizers", "safetensors", "half", "candle-core", "gemm", "pulp"];
+    for name in shared {
+        let count = lock.lines().filter(|line| *line == format!("name = \"{name}\"")).count();
+        assert_eq!(count, 1, "Cargo.lock holds {count} versions of {name}");
+    }
+}
