@@ -8,7 +8,7 @@ use kscope::cache::{KvDtype, SequenceCache};
 use kscope::decode::session::Session;
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
-use kscope::model::decoder::{PrefillHooks, with_quiet_hooks};
+use kscope::model::decoder::PrefillHooks;
 use model::plain::Plain;
 use model::*;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -41,11 +41,13 @@ fn speak(model: &Arc<Model>, window: Window, mask: &ChannelMask, prompt: &[u32],
     let mut plain = Plain::new(model, window, mask);
     let spec = masked(model, window, KvDtype::F32, mask.clone());
     let request = greedy(model, vec![prompt.to_vec()], count);
-    let (mut session, first) = with_quiet_hooks(|hooks| {
-        let observe = &mut |view: kscope::model::decoder::LayerView<'_>| plain.observe(&view);
-        Session::start(Arc::clone(model), &spec, request, false, PrefillHooks { observe, ..hooks })
-    })
-    .unwrap();
+    let hooks = PrefillHooks {
+        chunk: PrefillHooks::CHUNK,
+        progress: &mut |_| Ok(()),
+        keep_going: &|| Ok(()),
+        observe: &mut |view| plain.observe(&view),
+    };
+    let (mut session, first) = Session::start(Arc::clone(model), &spec, request, false, hooks).unwrap();
     let (mut token, mut worst, mut tokens) = (first[0].id, 0.0_f64, vec![first[0].id]);
     while !session.is_finished() {
         let new = session.step(&mut |_, _, _| ()).unwrap()[0];

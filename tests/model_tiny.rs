@@ -150,7 +150,7 @@ fn the_tokenizer_and_the_chat_template_of_a_folder_are_read() {
     for string in &strings {
         assert_eq!(tokenizer.encode(string["text"].as_str().unwrap()).unwrap(), ids(&string["ids"]), "{string}");
     }
-    let rendered = tokenizer.template().unwrap().render("hi").unwrap();
+    let rendered = tokenizer.template().unwrap().render(&[("user", "hi")]).unwrap();
     assert_eq!(rendered, "<s>user: hi</s><s>assistant: ");
     assert_eq!(tokenizer.encode_chat("hi").unwrap(), ids(&strings[2]["ids"]));
     assert_eq!(model.config().eos, [2, 3, 4], "all end tokens of config.json");

@@ -2,6 +2,7 @@
 
 mod bytes;
 pub mod gguf;
+mod gguf_header;
 pub mod hf_config;
 #[cfg(feature = "hub")]
 mod hub;
@@ -26,10 +27,26 @@ use crate::model::weights::Weights;
 use crate::model::Model;
 use crate::{Error, Result, error};
 
+/// A matrix as a file holds it.
+pub struct Stored {
+    /// The values without loss: floats in their stored type, quantised ones widened to f32.
+    pub matrix: Matrix,
+    /// The element type to keep it in where none is asked for: the stored one, f16 for quantised values.
+    pub usual: Dtype,
+}
+
+impl From<Matrix> for Stored {
+    fn from(matrix: Matrix) -> Self {
+        Self { usual: matrix.dtype(), matrix }
+    }
+}
+
 /// Weights by their Hugging Face names, whatever file holds them. Shapes are checked, errors name the tensor.
 pub trait Tensors {
-    /// A `[rows, cols]` matrix in its stored element type.
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix>;
+    /// The file or folder, for errors.
+    fn origin(&self) -> &str;
+    /// A `[rows, cols]` matrix.
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored>;
     /// A vector of `len`, in f32.
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>>;
 }

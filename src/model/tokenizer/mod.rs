@@ -135,7 +135,7 @@ impl Tokenizer {
     /// Ids of one user message in the model's chat template, ready for the answer; of the plain text where there is none.
     pub fn encode_chat(&self, message: &str) -> Result<Vec<u32>> {
         match &self.template {
-            Some(template) => self.encode_with(&template.render(message)?, false),
+            Some(template) => self.encode_with(&template.render(&[("user", message)])?, false),
             None => self.encode(message),
         }
     }
