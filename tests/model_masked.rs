@@ -70,21 +70,22 @@ fn masked_decode_of_2000_tokens_of_smollm2_equals_full_keys_multiplied_by_the_ma
     assert!((0.3..=0.5).contains(&mask.kept_ratio()), "{}", mask.kept_ratio());
     assert!(mask.kept_counts().contains(&0) && mask.kept_counts().iter().any(|count| count % 8 != 0));
 
-    let (worst, tokens) = speak(&model, Window::default(), &mask, prompt, 24);
-    assert!(tokens.len() == 24 && worst < 1e-3, "{} tokens, log-probabilities differ by {worst:e}", tokens.len());
+    let (worst, tokens) = speak(&model, Window::default(), &mask, prompt, 16);
+    assert!(tokens.len() == 16 && worst < 1e-3, "{} tokens, log-probabilities differ by {worst:e}", tokens.len());
     let dense = dense(&model, Window::default(), KvDtype::F32);
-    let session = run(&model, &dense, greedy(&model, vec![prompt.to_vec()], 24)).unwrap();
+    let session = run(&model, &dense, greedy(&model, vec![prompt.to_vec()], 16)).unwrap();
     assert_ne!(session.sequences()[0].generated(), tokens, "this mask is meant to change the text");
 }
 
 #[test]
 fn masked_decode_equals_full_keys_multiplied_by_the_mask_for_every_architecture() {
-    for name in ["llama", "llama-gqa3", "llama-hd80-gqa7", "llama-hd256", "llama3", "mistral", "qwen2", "qwen2-yarn-type", "qwen3"] {
+    for name in
+        ["llama", "llama-gqa3", "llama-hd80-gqa7", "llama-hd256", "llama3", "mistral", "qwen2", "qwen2-yarn-type", "qwen3"]
+    {
         let model = tiny(name);
         let prompt = Vectors::open(&vectors().join("tiny").join(name).join("vectors.safetensors")).ids("prompt");
-        for (seed, window) in [SMALL, Window { sink: 0, recent: 1, chunk: 1 }, Window { sink: 3, recent: 0, chunk: 5 }]
-            .into_iter()
-            .enumerate()
+        for (seed, window) in
+            [SMALL, Window { sink: 0, recent: 1, chunk: 1 }, Window { sink: 3, recent: 0, chunk: 5 }].into_iter().enumerate()
         {
             let mask = random_mask(&model, seed as u64);
             let count = 40.min(model.config().max_context - prompt.len());

@@ -65,7 +65,8 @@ impl<'a> Plain<'a> {
         let mut out = Vec::with_capacity(x.len());
         for head in x.chunks(config.head_dim) {
             let head = norm.map_or_else(|| head.to_vec(), |norm| rms_norm(head, norm, f64::from(config.rms_eps)));
-            let turned = |a: usize, b: usize, sign: f64, i: usize| head[a] * f64::from(cos[i]) + sign * head[b] * f64::from(sin[i]);
+            let turned =
+                |a: usize, b: usize, sign: f64, i: usize| head[a] * f64::from(cos[i]) + sign * head[b] * f64::from(sin[i]);
             out.extend((0..half).map(|i| turned(i, i + half, -1.0, i)));
             out.extend((0..half).map(|i| turned(i + half, i, 1.0, i)));
         }
@@ -78,6 +79,7 @@ impl<'a> Plain<'a> {
         let tokens = self.keys[layer].len() / width;
         let Window { sink, recent, chunk } = self.window;
         let middle = sink..sink + tokens.saturating_sub(sink + recent) / chunk * chunk;
+        let whole = vec![1.0; d];
         let mut out = Vec::with_capacity(q.len());
         for (head, q) in q.chunks(d).enumerate() {
             let kv = head / config.group();
@@ -86,8 +88,8 @@ impl<'a> Plain<'a> {
             let seen: Vec<usize> = (0..tokens).filter(|token| !(dropped && middle.contains(token))).collect();
             let score = |&token: &usize| {
                 let key = &self.keys[layer][token * width + kv * d..][..d];
-                let masked = |c: usize| if middle.contains(&token) { key[c] * mask[c] } else { key[c] };
-                (0..d).map(|c| q[c] * masked(c)).sum::<f64>() / (d as f64).sqrt()
+                let bits = if middle.contains(&token) { &mask } else { &whole };
+                q.iter().zip(key).zip(bits).map(|((q, k), bit)| q * (k * bit)).sum::<f64>() / (d as f64).sqrt()
             };
             let scores: Vec<f64> = seen.iter().map(score).collect();
             let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -111,7 +113,19 @@ fn row(matrix: &Matrix, at: usize) -> Vec<f64> {
 }
 
 fn product(matrix: &Matrix, x: &[f64]) -> Vec<f64> {
-    (0..matrix.rows()).map(|at| row(matrix, at).iter().zip(x).map(|(w, x)| w * x).sum()).collect()
+    let mut weights = vec![0.0; matrix.cols()];
+    let mut dot = |at| {
+        matrix.row(at, &mut weights);
+        // Eight sums side by side, so that the compiler can use vectors.
+        let mut sums = [0.0; 8];
+        for (weights, x) in weights.chunks(8).zip(x.chunks(8)) {
+            for ((sum, weight), x) in sums.iter_mut().zip(weights).zip(x) {
+                *sum += f64::from(*weight) * x;
+            }
+        }
+        sums.iter().sum()
+    };
+    (0..matrix.rows()).map(&mut dot).collect()
 }
 
 fn add_bias(y: &mut [f64], bias: Option<&[f32]>) {

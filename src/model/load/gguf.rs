@@ -170,10 +170,7 @@ impl Gguf {
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo> {
-        self.content
-            .tensor_infos
-            .get(name)
-            .ok_or_else(|| Error::input(format!("{}: tensor `{name}` is missing", self.name)))
+        self.content.tensor_infos.get(name).ok_or_else(|| Error::input(format!("{}: tensor `{name}` is missing", self.name)))
     }
 
     /// One tensor under its GGUF name.

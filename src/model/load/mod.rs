@@ -18,13 +18,13 @@ use std::sync::Arc;
 
 use self::gguf::Gguf;
 use self::safetensors::Checkpoint;
+use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::decoder::Decoder;
 use crate::model::demo;
 use crate::model::matrix::{Dtype, Matrix};
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::Weights;
-use crate::model::Model;
 use crate::{Error, Result, error};
 
 /// A matrix as a file holds it.
@@ -99,11 +99,7 @@ impl Opened {
     /// become f16); `progress` gets the share done and may cancel.
     pub fn load(mut self, dtype: Option<Dtype>, progress: &mut dyn FnMut(f32) -> Result<()>) -> Result<Model> {
         let weights = Weights::read(&self.config, &mut *self.tensors, dtype, progress)?;
-        Ok(Model {
-            name: self.name,
-            decoder: Decoder::new(self.config, weights)?,
-            tokenizer: self.tokenizer.map(Arc::new),
-        })
+        Ok(Model { name: self.name, decoder: Decoder::new(self.config, weights)?, tokenizer: self.tokenizer.map(Arc::new) })
     }
 }
 
@@ -116,8 +112,8 @@ fn open_folder(folder: &Path) -> Result<Opened> {
     let generation = folder.join("generation_config.json");
     match std::fs::read_to_string(&generation) {
         Ok(text) => {
-            let json: serde_json::Value = serde_json::from_str(&text)
-                .map_err(|cause| Error::input(format!("{}: {cause}", generation.display())))?;
+            let json: serde_json::Value =
+                serde_json::from_str(&text).map_err(|cause| Error::input(format!("{}: {cause}", generation.display())))?;
             config.eos.extend(hf_config::token_ids(json.get("eos_token_id")));
         }
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}

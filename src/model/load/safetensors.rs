@@ -41,8 +41,8 @@ impl Checkpoint {
         let mut names = Vec::new();
         if index.exists() && !single.exists() {
             let text = std::fs::read_to_string(&index).map_err(|cause| error::io("reading", &index, &cause))?;
-            let json: serde_json::Value = serde_json::from_str(&text)
-                .map_err(|cause| Error::input(format!("{}: {cause}", index.display())))?;
+            let json: serde_json::Value =
+                serde_json::from_str(&text).map_err(|cause| Error::input(format!("{}: {cause}", index.display())))?;
             let map = json.get("weight_map").and_then(|map| map.as_object());
             let Some(map) = map.filter(|map| map.values().all(|file| file.is_string())) else {
                 return Err(Error::input(format!("{}: `weight_map` is missing or no map of names to files", index.display())));

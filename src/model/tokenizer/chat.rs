@@ -1,7 +1,7 @@
 //! The model's own chat template, a Jinja text that comes with its tokenizer.
 
-use minijinja::value::Value;
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Value;
 use minijinja::{Environment, ErrorKind, context};
 
 use crate::{Error, Result};

@@ -35,13 +35,14 @@ impl Tokenizer {
     /// From the text of `tokenizer.json` and, where there is one, `tokenizer_config.json`; `template` is a `chat_template.jinja`
     /// file's text. `origin` names the folder in errors.
     pub fn from_json(json: &[u8], config: Option<&str>, template: Option<String>, origin: &str) -> Result<Self> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(json)
-            .map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
+        let mut inner =
+            tokenizers::Tokenizer::from_bytes(json).map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
         let config: Value = match config {
-            Some(text) => serde_json::from_str(text)
-                .map_err(|cause| Error::input(format!("{origin}/tokenizer_config.json: {cause}")))?,
+            Some(text) => {
+                serde_json::from_str(text).map_err(|cause| Error::input(format!("{origin}/tokenizer_config.json: {cause}")))?
+            }
             None => Value::Null,
         };
         let source = template.or_else(|| match config.get("chat_template") {
