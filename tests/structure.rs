@@ -4,15 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Rooms by floor, ground first. Rooms of one floor may use each other where no circle arises.
-const FLOORS: &[&[&str]] = &[
-    &["error", "mask", "machine"],
-    &["cache", "attention"],
-    &["model"],
-    &["decode"],
-    &["bench", "learn"],
-    &["tui"],
-    &["cli"],
-];
+const FLOORS: &[&[&str]] =
+    &[&["error", "mask", "machine"], &["cache", "attention"], &["model"], &["decode"], &["bench", "learn"], &["tui"], &["cli"]];
 
 /// Where `unsafe` is allowed: vector kernels, and mapping files.
 const UNSAFE: &[&str] = &["src/attention/", "src/model/load/bytes.rs"];

@@ -52,9 +52,9 @@ impl ModelArgs {
         machine::set_threads(self.threads)?;
         match self.device.as_str() {
             "auto" | "cpu" => Ok(()),
-            device if device == "cuda" || device.starts_with("cuda:") => Err(Error::input(format!(
-                "--device {device}: this kscope decodes on the CPU only"
-            ))),
+            device if device == "cuda" || device.starts_with("cuda:") => {
+                Err(Error::input(format!("--device {device}: this kscope decodes on the CPU only")))
+            }
             other => Err(Error::input(format!("--device must be auto, cpu, cuda or cuda:N, not `{other}`"))),
         }
     }
@@ -196,10 +196,7 @@ impl PromptArgs {
         let Some(tokenizer) = &model.tokenizer else {
             return Err(Error::input(format!("{} has no tokenizer: give the prompt with --token-ids", model.name)));
         };
-        self.texts()?
-            .iter()
-            .map(|text| if self.raw { tokenizer.encode(text) } else { tokenizer.encode_chat(text) })
-            .collect()
+        self.texts()?.iter().map(|text| if self.raw { tokenizer.encode(text) } else { tokenizer.encode_chat(text) }).collect()
     }
 
     /// The prompts as text.

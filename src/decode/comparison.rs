@@ -122,16 +122,7 @@ impl Comparison {
             a.generated.push(vec![first]);
             b.generated.push(vec![first]);
         }
-        Ok(Self {
-            steps: vec![Vec::new(); prompts.len()],
-            model,
-            mode,
-            prompts,
-            a,
-            b,
-            prefill_time: began.elapsed(),
-            context,
-        })
+        Ok(Self { steps: vec![Vec::new(); prompts.len()], model, mode, prompts, a, b, prefill_time: began.elapsed(), context })
     }
 
     /// The model.

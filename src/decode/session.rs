@@ -105,7 +105,11 @@ impl Session {
         request.sampling.check()?;
         let config = model.config();
         let context = request.context.min(config.max_context);
+        let max_new = request.forced.as_ref().map_or(request.max_new, Vec::len);
         let (hidden, vocab) = (config.hidden, config.vocab);
+        for tokens in request.prompts.iter().chain(&request.forced) {
+            model.decoder.check_tokens(tokens)?;
+        }
         let began = Instant::now();
         let total: usize = request.prompts.iter().map(Vec::len).sum();
         let mut done = 0;
@@ -114,13 +118,18 @@ impl Session {
         let mut first = Vec::new();
         for (index, prompt) in request.prompts.into_iter().enumerate() {
             if prompt.len() > context {
+                return Err(Error::input(format!("a prompt of {} tokens does not fit the context of {context}", prompt.len())));
+            }
+            // The last position's own token may be predicted, not fed.
+            if let Some(forced) = request.forced.as_ref().filter(|forced| forced.len() > 1.max(context - prompt.len())) {
                 return Err(Error::input(format!(
-                    "a prompt of {} tokens does not fit the context of {context}",
-                    prompt.len()
+                    "a prompt of {} tokens and {} forced ones do not fit the context of {context}",
+                    prompt.len(),
+                    forced.len()
                 )));
             }
             let started = Instant::now();
-            let mut cache = SequenceCache::with_capacity(Arc::clone(spec), context.min(prompt.len() + request.max_new));
+            let mut cache = SequenceCache::with_capacity(Arc::clone(spec), context.min(prompt.len() + max_new));
             let (before, share) = (done as f32 / total.max(1) as f32, prompt.len() as f32 / total.max(1) as f32);
             let states = model.decoder.prefill(
                 &prompt,
@@ -151,11 +160,11 @@ impl Session {
                 sampler: Sampler::new(sampling),
                 forced,
             };
-            if request.max_new == 0 {
+            if max_new == 0 {
                 sequence.finish = Some(Finish::MaxNew);
             } else {
                 let (id, logprob) = sequence.choose(&logits);
-                sequence.settle(id, config.eos.contains(&id), request.max_new, context, request.forced.is_some());
+                sequence.settle(id, config.eos.contains(&id), max_new, context, request.forced.is_some());
                 first.push(NewToken { sequence: index, id, logprob });
             }
             sequence.ttft = started.elapsed();
@@ -165,7 +174,7 @@ impl Session {
             buffers: StepBuffers::new(config, sequences.len()),
             buffers_batch: sequences.len(),
             sequences,
-            max_new: request.max_new,
+            max_new,
             context,
             prefill_time: began.elapsed(),
             step_times: Vec::new(),

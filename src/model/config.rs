@@ -23,9 +23,7 @@ impl Architecture {
             "llama" | "mistral" => Ok(Self::Llama),
             "qwen2" => Ok(Self::Qwen2),
             "qwen3" => Ok(Self::Qwen3),
-            other => Err(Error::input(format!(
-                "architecture `{other}` is not supported (known: llama, mistral, qwen2, qwen3)"
-            ))),
+            other => Err(Error::input(format!("architecture `{other}` is not supported (known: llama, mistral, qwen2, qwen3)"))),
         }
     }
 }

@@ -51,12 +51,7 @@ impl PrefillHooks<'_> {
 
 /// Runs `f` with hooks that watch nothing and never cancel.
 pub fn with_quiet_hooks<T>(f: impl FnOnce(PrefillHooks<'_>) -> T) -> T {
-    f(PrefillHooks {
-        chunk: PrefillHooks::CHUNK,
-        progress: &mut |_| Ok(()),
-        keep_going: &|| Ok(()),
-        observe: &mut |_| (),
-    })
+    f(PrefillHooks { chunk: PrefillHooks::CHUNK, progress: &mut |_| Ok(()), keep_going: &|| Ok(()), observe: &mut |_| () })
 }
 
 /// Where the time of decode steps went.
@@ -157,7 +152,8 @@ impl Decoder {
         &self.rope
     }
 
-    fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
+    /// Refuses ids that the model has no embedding for, naming the first.
+    pub fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
         match tokens.iter().find(|&&token| token as usize >= self.config.vocab) {
             Some(token) => {
                 Err(Error::input(format!("token id {token} is outside the model's vocabulary of {}", self.config.vocab)))
@@ -312,7 +308,10 @@ impl Decoder {
             return Err(Error::run(format!("a step of {} tokens over {} sequences", tokens.len(), caches.len())));
         }
         if let Some(full) = caches.iter().map(|cache| cache.tokens()).find(|&n| n >= config.max_context) {
-            return Err(Error::input(format!("the sequence fills the model's context of {} ({full} tokens)", config.max_context)));
+            return Err(Error::input(format!(
+                "the sequence fills the model's context of {} ({full} tokens)",
+                config.max_context
+            )));
         }
         let mut clock = Clock::start();
         for (row, &token) in buffers.x.chunks_exact_mut(config.hidden).zip(tokens) {

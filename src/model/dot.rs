@@ -384,8 +384,7 @@ mod tests {
                         let alone = product(&x[b * cols..(b + 1) * cols]);
                         assert_eq!(alone, together[b * rows..(b + 1) * rows], "batch changed a result");
                         for r in 0..rows {
-                            let exact: f64 =
-                                (0..cols).map(|c| w[r * cols + c].to_f64() * f64::from(x[b * cols + c])).sum();
+                            let exact: f64 = (0..cols).map(|c| w[r * cols + c].to_f64() * f64::from(x[b * cols + c])).sum();
                             assert!((f64::from(alone[r]) - exact).abs() < 1e-4, "{} against {exact}", alone[r]);
                         }
                     }

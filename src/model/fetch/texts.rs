@@ -98,7 +98,8 @@ impl Domain {
 fn python_library() -> Result<PathBuf> {
     let script = "import sysconfig; print(sysconfig.get_paths()['stdlib'])";
     let out = Command::new("python3").args(["-c", script]).output();
-    let out = out.map_err(|cause| Error::run(format!("the Python library is found with python3, which could not be started: {cause}")))?;
+    let out = out
+        .map_err(|cause| Error::run(format!("the Python library is found with python3, which could not be started: {cause}")))?;
     Ok(PathBuf::from(String::from_utf8_lossy(&out.stdout).trim()))
 }
 

@@ -12,7 +12,7 @@ use candle_core::quantized::ggml_file::qtensor_from_ggml;
 use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
 use candle_core::{DType, Device};
 
-use super::{Bytes, Tensors};
+use super::{Bytes, Stored, Tensors, gguf_header};
 use crate::model::config::{Architecture, Config};
 use crate::model::matrix::{Dtype, Elements, Matrix};
 use crate::model::rope::RopeScaling;
@@ -31,6 +31,9 @@ impl Gguf {
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         let bytes = Bytes::open(path)?;
+        if gguf_header::has_zero_alignment(&bytes) {
+            return Err(Error::input(format!("{name}: `general.alignment` must be at least 1, not 0")));
+        }
         let content = Content::read(&mut Cursor::new(&*bytes))
             .map_err(|cause| Error::input(format!("{name} is no readable GGUF file: {}", first_line(&cause))))?;
         let family = match content.metadata.get("general.architecture") {
@@ -134,7 +137,7 @@ impl Gguf {
     fn rope_scaling(&self, trained_context: usize) -> Result<(RopeScaling, usize)> {
         if self.content.tensor_infos.contains_key("rope_freqs.weight") {
             let elements = self.info("rope_freqs.weight")?.shape.elem_count();
-            let divisors = self.read("rope_freqs.weight", &[elements], false)?.widened();
+            let divisors = self.read("rope_freqs.weight", &[elements], false)?.matrix.widened();
             return Ok((RopeScaling::Divisors { divisors }, trained_context));
         }
         let kind = match self.field("rope.scaling.type") {
@@ -167,14 +170,11 @@ impl Gguf {
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo> {
-        self.content
-            .tensor_infos
-            .get(name)
-            .ok_or_else(|| Error::input(format!("{}: tensor `{name}` is missing", self.name)))
+        self.content.tensor_infos.get(name).ok_or_else(|| Error::input(format!("{}: tensor `{name}` is missing", self.name)))
     }
 
-    /// One tensor under its GGUF name: stored floats as they are, quantised values widened to f32 and rounded to f16.
-    fn read(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<Matrix> {
+    /// One tensor under its GGUF name.
+    fn read(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<Stored> {
         let info = self.info(name)?;
         let found = info.shape.dims();
         if found != shape {
@@ -189,9 +189,9 @@ impl Gguf {
         }
         let row_bytes = cols / dtype.block_size() * dtype.type_size();
         let start = self.content.tensor_data_offset.saturating_add(info.offset) as usize;
-        let stored = start
-            .checked_add(rows * row_bytes)
-            .and_then(|end| self.bytes.get(start..end))
+        let stored = rows
+            .checked_mul(row_bytes)
+            .and_then(|len| self.bytes.get(start..start.checked_add(len)?))
             .ok_or_else(|| broken(format!("reaches beyond the end of the file ({} bytes)", self.bytes.len())))?;
         let raw = if interleaved { rotate_half_rows(stored, row_bytes, rows, self.config_head_dim()?) } else { stored.to_vec() };
         let read = || {
@@ -201,9 +201,10 @@ impl Gguf {
         let wide = read().map_err(|cause| broken(format!("cannot be read: {}", first_line(&cause))))?;
         let matrix = Matrix::new(rows, cols, Elements::F32(wide.into()))?;
         Ok(match dtype {
-            GgmlDType::F32 => matrix,
-            GgmlDType::BF16 => matrix.into_dtype(Dtype::Bf16),
-            _ => matrix.into_dtype(Dtype::F16),
+            GgmlDType::F16 => matrix.into_dtype(Dtype::F16).into(),
+            GgmlDType::BF16 => matrix.into_dtype(Dtype::Bf16).into(),
+            GgmlDType::F32 => matrix.into(),
+            _ => Stored { matrix, usual: Dtype::F16 },
         })
     }
 
@@ -271,13 +272,17 @@ fn gguf_name(name: &str) -> Option<String> {
 }
 
 impl Tensors for Gguf {
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
+    fn origin(&self) -> &str {
+        &self.name
+    }
+
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored> {
         self.read(&self.known(name)?, &[rows, cols], self.is_interleaved(name))
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
         let stored = self.known(name)?;
-        let mut vector = self.read(&stored, &[len], false)?.widened();
+        let mut vector = self.read(&stored, &[len], false)?.matrix.widened();
         if self.is_interleaved(name) {
             vector = rotate_half_rows(&vector, 1, len, self.config_head_dim()?);
         }

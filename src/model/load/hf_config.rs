@@ -22,8 +22,8 @@ pub fn parse(text: &str, origin: &str) -> Result<Config> {
         return Err(Error::input(format!("{origin}: expected a JSON object")));
     };
     let fields = Fields { map, origin };
-    let architecture = Architecture::from_name(fields.text("model_type")?)
-        .map_err(|error| Error::input(format!("{origin}: {error}")))?;
+    let architecture =
+        Architecture::from_name(fields.text("model_type")?).map_err(|error| Error::input(format!("{origin}: {error}")))?;
     refuse_unsupported(&fields)?;
 
     let hidden = fields.count("hidden_size")?;
@@ -129,12 +129,12 @@ fn rope(fields: &Fields<'_>, trained_context: usize) -> Result<(f64, RopeScaling
                 original: original()?,
                 beta_fast: rope.number("beta_fast")?.unwrap_or(32.0),
                 beta_slow: rope.number("beta_slow")?.unwrap_or(1.0),
-                attention_factor: rope
-                    .number("attention_factor")?
-                    .unwrap_or_else(|| RopeScaling::yarn_attention_factor(factor)),
+                attention_factor: rope.number("attention_factor")?.unwrap_or_else(|| RopeScaling::yarn_attention_factor(factor)),
             }
         }
-        other => return Err(rope.wrong("rope_type", &format!("`{other}` is not supported (known: default, linear, llama3, yarn)"))),
+        other => {
+            return Err(rope.wrong("rope_type", &format!("`{other}` is not supported (known: default, linear, llama3, yarn)")));
+        }
     };
     Ok((theta, scaling))
 }

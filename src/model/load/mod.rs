@@ -2,6 +2,7 @@
 
 mod bytes;
 pub mod gguf;
+mod gguf_header;
 pub mod hf_config;
 #[cfg(feature = "hub")]
 mod hub;
@@ -17,19 +18,35 @@ use std::sync::Arc;
 
 use self::gguf::Gguf;
 use self::safetensors::Checkpoint;
+use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::decoder::Decoder;
 use crate::model::demo;
 use crate::model::matrix::{Dtype, Matrix};
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::Weights;
-use crate::model::Model;
 use crate::{Error, Result, error};
+
+/// A matrix as a file holds it.
+pub struct Stored {
+    /// The values without loss: floats in their stored type, quantised ones widened to f32.
+    pub matrix: Matrix,
+    /// The element type to keep it in where none is asked for: the stored one, f16 for quantised values.
+    pub usual: Dtype,
+}
+
+impl From<Matrix> for Stored {
+    fn from(matrix: Matrix) -> Self {
+        Self { usual: matrix.dtype(), matrix }
+    }
+}
 
 /// Weights by their Hugging Face names, whatever file holds them. Shapes are checked, errors name the tensor.
 pub trait Tensors {
-    /// A `[rows, cols]` matrix in its stored element type.
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix>;
+    /// The file or folder, for errors.
+    fn origin(&self) -> &str;
+    /// A `[rows, cols]` matrix.
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored>;
     /// A vector of `len`, in f32.
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>>;
 }
@@ -82,11 +99,7 @@ impl Opened {
     /// become f16); `progress` gets the share done and may cancel.
     pub fn load(mut self, dtype: Option<Dtype>, progress: &mut dyn FnMut(f32) -> Result<()>) -> Result<Model> {
         let weights = Weights::read(&self.config, &mut *self.tensors, dtype, progress)?;
-        Ok(Model {
-            name: self.name,
-            decoder: Decoder::new(self.config, weights)?,
-            tokenizer: self.tokenizer.map(Arc::new),
-        })
+        Ok(Model { name: self.name, decoder: Decoder::new(self.config, weights)?, tokenizer: self.tokenizer.map(Arc::new) })
     }
 }
 
@@ -99,8 +112,8 @@ fn open_folder(folder: &Path) -> Result<Opened> {
     let generation = folder.join("generation_config.json");
     match std::fs::read_to_string(&generation) {
         Ok(text) => {
-            let json: serde_json::Value = serde_json::from_str(&text)
-                .map_err(|cause| Error::input(format!("{}: {cause}", generation.display())))?;
+            let json: serde_json::Value =
+                serde_json::from_str(&text).map_err(|cause| Error::input(format!("{}: {cause}", generation.display())))?;
             config.eos.extend(hf_config::token_ids(json.get("eos_token_id")));
         }
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}

@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::Tensors;
+use super::{Stored, Tensors};
 use crate::Result;
 use crate::model::config::{Architecture, Config};
 use crate::model::matrix::{Elements, Matrix};
@@ -149,14 +149,18 @@ impl Random {
 }
 
 impl Tensors for Random {
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
+    fn origin(&self) -> &str {
+        "random weights"
+    }
+
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored> {
         let bound = (3.0 / cols as f32).sqrt();
         let mut elements = vec![f16::ZERO; rows * cols];
         elements.par_chunks_mut(DRAWN_AT_ONCE).enumerate().for_each(|(chunk, elements)| {
             let mut rng = self.rng(name, chunk);
             elements.fill_with(|| f16::from_f32(rng.random_range(-bound..=bound)));
         });
-        Matrix::new(rows, cols, Elements::F16(elements.into()))
+        Ok(Matrix::new(rows, cols, Elements::F16(elements.into()))?.into())
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {

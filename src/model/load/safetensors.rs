@@ -6,7 +6,7 @@ use std::path::Path;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype as Stored, Metadata, SafeTensors};
 
-use super::{Bytes, Tensors};
+use super::{Bytes, Stored as StoredMatrix, Tensors};
 use crate::model::matrix::{Elements, Matrix};
 use crate::{Error, Result, error};
 
@@ -41,8 +41,8 @@ impl Checkpoint {
         let mut names = Vec::new();
         if index.exists() && !single.exists() {
             let text = std::fs::read_to_string(&index).map_err(|cause| error::io("reading", &index, &cause))?;
-            let json: serde_json::Value = serde_json::from_str(&text)
-                .map_err(|cause| Error::input(format!("{}: {cause}", index.display())))?;
+            let json: serde_json::Value =
+                serde_json::from_str(&text).map_err(|cause| Error::input(format!("{}: {cause}", index.display())))?;
             let map = json.get("weight_map").and_then(|map| map.as_object());
             let Some(map) = map.filter(|map| map.values().all(|file| file.is_string())) else {
                 return Err(Error::input(format!("{}: `weight_map` is missing or no map of names to files", index.display())));
@@ -102,8 +102,12 @@ fn decoded<T, const N: usize>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<
 }
 
 impl Tensors for Checkpoint {
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
-        Matrix::new(rows, cols, self.elements(name, &[rows, cols])?)
+    fn origin(&self) -> &str {
+        &self.folder
+    }
+
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<StoredMatrix> {
+        Ok(Matrix::new(rows, cols, self.elements(name, &[rows, cols])?)?.into())
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {

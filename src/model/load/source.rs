@@ -88,9 +88,7 @@ impl Source {
             Ok(meta) if meta.is_dir() => Ok(Self::Folder(path.to_owned())),
             Ok(_) => match path.extension().and_then(|ext| ext.to_str()) {
                 Some("gguf") => Ok(Self::Gguf(path.to_owned())),
-                _ => Err(Error::input(format!(
-                    "{spec} is neither a folder with config.json and safetensors nor a .gguf file"
-                ))),
+                _ => Err(Error::input(format!("{spec} is neither a folder with config.json and safetensors nor a .gguf file"))),
             },
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Self::from_hub(spec),
             Err(cause) => Err(error::io("opening", path, &cause)),
@@ -126,8 +124,6 @@ impl Source {
         #[cfg(feature = "hub")]
         return super::hub::fetch(spec).map(Self::Folder);
         #[cfg(not(feature = "hub"))]
-        Err(Error::input(format!(
-            "no file or folder `{spec}`; to fetch it from the hub, build kscope with `--features hub`"
-        )))
+        Err(Error::input(format!("no file or folder `{spec}`; to fetch it from the hub, build kscope with `--features hub`")))
     }
 }

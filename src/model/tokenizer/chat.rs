@@ -1,7 +1,7 @@
 //! The model's own chat template, a Jinja text that comes with its tokenizer.
 
-use minijinja::value::Value;
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Value;
 use minijinja::{Environment, ErrorKind, context};
 
 use crate::{Error, Result};
@@ -33,12 +33,13 @@ impl ChatTemplate {
         Ok(Self { environment, bos: bos.unwrap_or_default(), eos: eos.unwrap_or_default() })
     }
 
-    /// One user message, ready for the assistant's answer.
-    pub fn render(&self, message: &str) -> Result<String> {
+    /// Messages as (role, text), ready for the assistant's answer.
+    pub fn render(&self, messages: &[(&str, &str)]) -> Result<String> {
+        let messages: Vec<Value> = messages.iter().map(|&(role, content)| context! { role, content }).collect();
         let template = self.environment.get_template(NAME).expect("compiled in `new`");
         template
             .render(context! {
-                messages => [context! { role => "user", content => message }],
+                messages,
                 add_generation_prompt => true,
                 bos_token => &self.bos,
                 eos_token => &self.eos,

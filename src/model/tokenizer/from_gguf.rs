@@ -22,8 +22,10 @@ use crate::{Error, Result};
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
-const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const QWEN2_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const LLAMA3_WORDS: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2_WORDS: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// Builds the tokenizer that the file describes.
 pub fn read(file: &Gguf) -> Result<Tokenizer> {
@@ -109,7 +111,11 @@ fn byte_level(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
         }
         _ if llama3 => words(LLAMA3_WORDS)?,
         "default" | "gpt-2" | "gpt2" | "olmo" | "phi-2" | "jina-es" | "jina-de" | "mpt" => by_words.into(),
-        other => return Err(meta.wrong("pre", &format!("`{other}` is not supported (known: smollm, llama-bpe, qwen2, gpt-2 and their kin)"))),
+        other => {
+            return Err(
+                meta.wrong("pre", &format!("`{other}` is not supported (known: smollm, llama-bpe, qwen2, gpt-2 and their kin)"))
+            );
+        }
     };
     inner.with_pre_tokenizer(Some(pre_tokenizer));
     inner.with_decoder(Some(DecoderWrapper::from(ByteLevel::new(false, false, false))));
@@ -144,11 +150,9 @@ fn sentence_piece(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
     if let Some(unknown) = meta.id("unknown").and_then(|id| tokens.get(id as usize)) {
         bpe = bpe.unk_token(unknown.clone());
     }
-    let mut inner =
-        Inner::new(bpe.build().map_err(|cause| meta.wrong("tokens", &format!("give no tokenizer: {cause}")))?);
-    let replace = |from: &str, to: &str| {
-        Replace::new(from, to).map_err(|cause| Error::run(format!("SentencePiece normalizer: {cause}")))
-    };
+    let mut inner = Inner::new(bpe.build().map_err(|cause| meta.wrong("tokens", &format!("give no tokenizer: {cause}")))?);
+    let replace =
+        |from: &str, to: &str| Replace::new(from, to).map_err(|cause| Error::run(format!("SentencePiece normalizer: {cause}")));
     let mut steps: Vec<NormalizerWrapper> = Vec::new();
     if meta.flag("add_space_prefix").unwrap_or(true) {
         steps.push(Prepend::new("\u{2581}".to_owned()).into());

@@ -35,13 +35,14 @@ impl Tokenizer {
     /// From the text of `tokenizer.json` and, where there is one, `tokenizer_config.json`; `template` is a `chat_template.jinja`
     /// file's text. `origin` names the folder in errors.
     pub fn from_json(json: &[u8], config: Option<&str>, template: Option<String>, origin: &str) -> Result<Self> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(json)
-            .map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
+        let mut inner =
+            tokenizers::Tokenizer::from_bytes(json).map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
         let config: Value = match config {
-            Some(text) => serde_json::from_str(text)
-                .map_err(|cause| Error::input(format!("{origin}/tokenizer_config.json: {cause}")))?,
+            Some(text) => {
+                serde_json::from_str(text).map_err(|cause| Error::input(format!("{origin}/tokenizer_config.json: {cause}")))?
+            }
             None => Value::Null,
         };
         let source = template.or_else(|| match config.get("chat_template") {
@@ -135,7 +136,7 @@ impl Tokenizer {
     /// Ids of one user message in the model's chat template, ready for the answer; of the plain text where there is none.
     pub fn encode_chat(&self, message: &str) -> Result<Vec<u32>> {
         match &self.template {
-            Some(template) => self.encode_with(&template.render(message)?, false),
+            Some(template) => self.encode_with(&template.render(&[("user", message)])?, false),
             None => self.encode(message),
         }
     }

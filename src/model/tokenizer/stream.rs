@@ -23,20 +23,17 @@ impl Detokenizer {
     /// The text that became certain with this token.
     pub fn push(&mut self, id: u32) -> String {
         let inner = &self.tokenizer.inner;
-        let step = tokenizers::step_decode_stream(
-            inner,
-            vec![id],
-            true,
-            &mut self.ids,
-            &mut self.prefix,
-            &mut self.prefix_index,
-        );
+        let step = tokenizers::step_decode_stream(inner, vec![id], true, &mut self.ids, &mut self.prefix, &mut self.prefix_index);
         match step {
             Ok(piece) => piece.unwrap_or_default(),
-            // The decoder of this vocabulary rewrote earlier text; go on from this token alone.
+            // Bytes that never became a character make the decoder of some vocabularies take back good text before them. That
+            // text is out; say that something was wrong and go on from this token.
             Err(_) => {
-                *self = Self::new(Arc::clone(&self.tokenizer));
-                self.tokenizer.decode(&[id]).unwrap_or_default()
+                let text = self.tokenizer.decode(&[id]).unwrap_or_default();
+                (self.ids, self.prefix, self.prefix_index) = (vec![id], String::new(), 0);
+                // An unfinished character comes out with its last byte.
+                let text = if text.ends_with(char::REPLACEMENT_CHARACTER) { "" } else { &text };
+                format!("{}{text}", char::REPLACEMENT_CHARACTER)
             }
         }
     }
@@ -44,6 +41,9 @@ impl Detokenizer {
     /// What is left when the tokens end: an unfinished character becomes U+FFFD.
     pub fn finish(self) -> String {
         let whole = self.tokenizer.decode(&self.ids).unwrap_or_default();
-        whole.strip_prefix(&self.prefix).unwrap_or_default().to_owned()
+        match whole.strip_prefix(&self.prefix) {
+            Some(rest) => rest.to_owned(),
+            None => char::REPLACEMENT_CHARACTER.to_string(),
+        }
     }
 }

@@ -1,0 +1,138 @@
+//! A decode in plain loops and f64 over full keys: pruning is a multiplication by the mask. No cache, no block, no kernel.
+
+use kscope::mask::{ChannelMask, Window};
+use kscope::model::Model;
+use kscope::model::decoder::LayerView;
+use kscope::model::matrix::Matrix;
+
+pub struct Plain<'a> {
+    model: &'a Model,
+    window: Window,
+    mask: &'a ChannelMask,
+    /// Per layer, `[tokens, kv_heads, head_dim]`, every channel of every token.
+    keys: Vec<Vec<f64>>,
+    values: Vec<Vec<f64>>,
+}
+
+impl<'a> Plain<'a> {
+    pub fn new(model: &'a Model, window: Window, mask: &'a ChannelMask) -> Self {
+        let empty = vec![Vec::new(); model.config().layers];
+        Self { model, window, mask, keys: empty.clone(), values: empty }
+    }
+
+    /// Takes the keys and values of a prompt from its prefill.
+    pub fn observe(&mut self, view: &LayerView<'_>) {
+        self.keys[view.layer].extend(view.k.iter().map(|&x| f64::from(x)));
+        self.values[view.layer].extend(view.v.iter().map(|&x| f64::from(x)));
+    }
+
+    /// The logits after one more token.
+    pub fn step(&mut self, token: u32) -> Vec<f64> {
+        let config = self.model.config();
+        let weights = self.model.decoder.weights();
+        let eps = f64::from(config.rms_eps);
+        let mut x = row(&weights.embedding, token as usize);
+        for (at, layer) in weights.layers.iter().enumerate() {
+            let mut qkv = product(&layer.qkv.weight, &rms_norm(&x, &layer.attention_norm, eps));
+            add_bias(&mut qkv, layer.qkv.bias.as_deref());
+            let v = qkv.split_off(config.q_width() + config.kv_width());
+            let k = qkv.split_off(config.q_width());
+            let position = self.keys[at].len() / config.kv_width();
+            let q = self.rotated(qkv, layer.q_norm.as_deref(), position);
+            let k = self.rotated(k, layer.k_norm.as_deref(), position);
+            self.keys[at].extend(k);
+            self.values[at].extend(v);
+            let mut delta = product(&layer.output.weight, &self.attend(at, &q));
+            add_bias(&mut delta, layer.output.bias.as_deref());
+            x.iter_mut().zip(delta).for_each(|(x, delta)| *x += delta);
+            let mut gate = product(&layer.gate_up.weight, &rms_norm(&x, &layer.mlp_norm, eps));
+            add_bias(&mut gate, layer.gate_up.bias.as_deref());
+            let up = gate.split_off(config.intermediate);
+            let gated: Vec<f64> = gate.iter().zip(up).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
+            let mut delta = product(&layer.down.weight, &gated);
+            add_bias(&mut delta, layer.down.bias.as_deref());
+            x.iter_mut().zip(delta).for_each(|(x, delta)| *x += delta);
+        }
+        product(weights.head(), &rms_norm(&x, &weights.norm, eps))
+    }
+
+    /// Normalises each head where the model does so, then turns channels `i` and `i + head_dim / 2` by the position's angles.
+    fn rotated(&self, x: Vec<f64>, norm: Option<&[f32]>, position: usize) -> Vec<f64> {
+        let config = self.model.config();
+        let half = config.head_dim / 2;
+        let (mut cos, mut sin) = (vec![0.0; half], vec![0.0; half]);
+        self.model.decoder.rope().angles(position, &mut cos, &mut sin);
+        let mut out = Vec::with_capacity(x.len());
+        for head in x.chunks(config.head_dim) {
+            let head = norm.map_or_else(|| head.to_vec(), |norm| rms_norm(head, norm, f64::from(config.rms_eps)));
+            let turned =
+                |a: usize, b: usize, sign: f64, i: usize| head[a] * f64::from(cos[i]) + sign * head[b] * f64::from(sin[i]);
+            out.extend((0..half).map(|i| turned(i, i + half, -1.0, i)));
+            out.extend((0..half).map(|i| turned(i + half, i, 1.0, i)));
+        }
+        out
+    }
+
+    fn attend(&self, layer: usize, q: &[f64]) -> Vec<f64> {
+        let config = self.model.config();
+        let (d, width) = (config.head_dim, config.kv_width());
+        let tokens = self.keys[layer].len() / width;
+        let Window { sink, recent, chunk } = self.window;
+        let middle = sink..sink + tokens.saturating_sub(sink + recent) / chunk * chunk;
+        let whole = vec![1.0; d];
+        let mut out = Vec::with_capacity(q.len());
+        for (head, q) in q.chunks(d).enumerate() {
+            let kv = head / config.group();
+            let mask: Vec<f64> = self.mask.head(layer, kv).iter().map(|&kept| f64::from(u8::from(kept))).collect();
+            let dropped = mask.iter().all(|&bit| bit == 0.0);
+            let seen: Vec<usize> = (0..tokens).filter(|token| !(dropped && middle.contains(token))).collect();
+            let score = |&token: &usize| {
+                let key = &self.keys[layer][token * width + kv * d..][..d];
+                let bits = if middle.contains(&token) { &mask } else { &whole };
+                q.iter().zip(key).zip(bits).map(|((q, k), bit)| q * (k * bit)).sum::<f64>() / (d as f64).sqrt()
+            };
+            let scores: Vec<f64> = seen.iter().map(score).collect();
+            let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            let mut sum = vec![0.0; d];
+            for (token, weight) in seen.iter().zip(weights) {
+                let value = &self.values[layer][token * width + kv * d..][..d];
+                sum.iter_mut().zip(value).for_each(|(sum, value)| *sum += weight / total * value);
+            }
+            out.extend(sum);
+        }
+        out
+    }
+}
+
+fn row(matrix: &Matrix, at: usize) -> Vec<f64> {
+    let mut row = vec![0.0; matrix.cols()];
+    matrix.row(at, &mut row);
+    row.iter().map(|&x| f64::from(x)).collect()
+}
+
+fn product(matrix: &Matrix, x: &[f64]) -> Vec<f64> {
+    let mut weights = vec![0.0; matrix.cols()];
+    let mut dot = |at| {
+        matrix.row(at, &mut weights);
+        // Eight sums side by side, so that the compiler can use vectors.
+        let mut sums = [0.0; 8];
+        for (weights, x) in weights.chunks(8).zip(x.chunks(8)) {
+            for ((sum, weight), x) in sums.iter_mut().zip(weights).zip(x) {
+                *sum += f64::from(*weight) * x;
+            }
+        }
+        sums.iter().sum()
+    };
+    (0..matrix.rows()).map(&mut dot).collect()
+}
+
+fn add_bias(y: &mut [f64], bias: Option<&[f32]>) {
+    y.iter_mut().zip(bias.unwrap_or_default()).for_each(|(y, &bias)| *y += f64::from(bias));
+}
+
+fn rms_norm(x: &[f64], weight: &[f32], eps: f64) -> Vec<f64> {
+    let mean = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
+    x.iter().zip(weight).map(|(x, &weight)| x / (mean + eps).sqrt() * f64::from(weight)).collect()
+}
