@@ -2,3 +2,4 @@
 
 pub mod sampler;
 pub mod session;
+pub mod worker;
