@@ -11,5 +11,6 @@ pub mod error;
 pub mod machine;
 pub mod mask;
 pub mod model;
+pub mod tui;
 
 pub use error::{Error, Result};

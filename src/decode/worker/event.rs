@@ -137,6 +137,8 @@ pub struct ModelInfo {
     pub kv_dtype: String,
     /// The mask of the session; `None` is dense decode.
     pub mask: Option<MaskInfo>,
+    /// A second mask, to compare with.
+    pub other: Option<MaskInfo>,
     /// Sink, recent and chunk.
     pub window: Window,
     /// Sentences to show.

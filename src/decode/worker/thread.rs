@@ -28,6 +28,8 @@ pub struct Setup {
     pub model: Arc<Model>,
     /// The mask; `None` decodes dense.
     pub mask: Option<MaskInfo>,
+    /// A second mask, to compare with on screen.
+    pub other: Option<MaskInfo>,
     /// Sink, recent and chunk.
     pub window: Window,
     /// Element type of the cache.
@@ -61,6 +63,7 @@ impl Setup {
             wavelengths: self.model.decoder.rope().wavelengths(),
             kv_dtype: self.kv_dtype.to_string(),
             mask: self.mask.clone(),
+            other: self.other.clone(),
             window: self.window,
             warnings: self.warnings.clone(),
         }
