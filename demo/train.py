@@ -88,7 +88,13 @@ def main():
             for grp in o.param_groups:
                 grp["lr"] = peak * factor
         lr = a.lr * factor
-        mix = (0.35, 0.2, 0.3, 0.15) if s == 0 else (0.5, 0.15, 0.15, 0.2) if s <= 2 else (0.55, 0.05, 0.14, 0.26) if share < 0.65 else (0.62, 0.04, 0.06, 0.28)
+        # recall, dense, repeat, text
+        if s == 0:
+            mix = (0.35, 0.2, 0.3, 0.15)
+        elif s <= 2:
+            mix = (0.5, 0.15, 0.15, 0.2)
+        else:
+            mix = (0.55, 0.05, 0.14, 0.26) if share < 1 - DECAY else (0.62, 0.04, 0.06, 0.28)
         per_step = a.tokens // 2 if s <= 2 else a.tokens
         ids, w, kinds = rows.batch(max(1, per_step // t), t, mix)
         x = torch.from_numpy(ids)

@@ -1,29 +1,29 @@
 //! Elementwise arithmetic of the forward pass, compiled for each instruction set and chosen at run time.
 
-use pulp::Arch;
+use pulp::{Arch, Simd};
 
 /// `out = x / rms(x) * weight` for every row of `x` (`[n, weight.len()]`); RMSNorm, arXiv 1910.07467.
-pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
-    Arch::new().dispatch(|| {
-        for (x, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
-            let scale = inverse_rms(x, eps);
-            for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
-                *out = x * scale * weight;
-            }
+#[pulp::with_simd(rms_norm = Arch::new())]
+#[inline(always)]
+pub fn rms_norm_simd<'a, S: Simd>(_simd: S, x: &'a [f32], weight: &'a [f32], eps: f32, out: &'a mut [f32]) {
+    for (x, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
+        let scale = inverse_rms(x, eps);
+        for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
+            *out = x * scale * weight;
         }
-    });
+    }
 }
 
 /// [`rms_norm`] in place.
-pub fn rms_norm_in_place(x: &mut [f32], weight: &[f32], eps: f32) {
-    Arch::new().dispatch(|| {
-        for x in x.chunks_exact_mut(weight.len()) {
-            let scale = inverse_rms(x, eps);
-            for (x, weight) in x.iter_mut().zip(weight) {
-                *x = *x * scale * weight;
-            }
+#[pulp::with_simd(rms_norm_in_place = Arch::new())]
+#[inline(always)]
+pub fn rms_norm_in_place_simd<'a, S: Simd>(_simd: S, x: &'a mut [f32], weight: &'a [f32], eps: f32) {
+    for x in x.chunks_exact_mut(weight.len()) {
+        let scale = inverse_rms(x, eps);
+        for (x, weight) in x.iter_mut().zip(weight) {
+            *x = *x * scale * weight;
         }
-    });
+    }
 }
 
 #[inline(always)]
@@ -32,8 +32,21 @@ fn inverse_rms(x: &[f32], eps: f32) -> f32 {
 }
 
 /// `x += y`.
-pub fn add(x: &mut [f32], y: &[f32]) {
-    Arch::new().dispatch(|| x.iter_mut().zip(y).for_each(|(x, y)| *x += y));
+#[pulp::with_simd(add = Arch::new())]
+#[inline(always)]
+pub fn add_simd<'a, S: Simd>(_simd: S, x: &'a mut [f32], y: &'a [f32]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += y;
+    }
+}
+
+/// `x *= factor`.
+#[pulp::with_simd(scale = Arch::new())]
+#[inline(always)]
+pub fn scale_simd<'a, S: Simd>(_simd: S, x: &'a mut [f32], factor: f32) {
+    for x in x {
+        *x *= factor;
+    }
 }
 
 /// Adds `bias` to every row of `x`.
@@ -44,34 +57,37 @@ pub fn add_bias(x: &mut [f32], bias: &[f32]) {
 }
 
 /// `silu(gate) * up` for rows that hold gate and up side by side (`[n, 2 width]` to `[n, width]`); SwiGLU, arXiv 2002.05202.
-pub fn swiglu(gate_up: &[f32], width: usize, out: &mut [f32]) {
-    Arch::new().dispatch(|| {
-        for (row, out) in gate_up.chunks_exact(2 * width).zip(out.chunks_exact_mut(width)) {
-            let (gate, up) = row.split_at(width);
-            for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
-                *out = gate / (1.0 + exp(-gate)) * up;
-            }
+#[pulp::with_simd(swiglu = Arch::new())]
+#[inline(always)]
+pub fn swiglu_simd<'a, S: Simd>(_simd: S, gate_up: &'a [f32], width: usize, out: &'a mut [f32]) {
+    for (row, out) in gate_up.chunks_exact(2 * width).zip(out.chunks_exact_mut(width)) {
+        let (gate, up) = row.split_at(width);
+        for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+            *out = gate / (1.0 + exp(-gate)) * up;
         }
-    });
+    }
 }
 
 /// One tile of an online softmax: turns `scores` into `exp(score - max)` and returns the new running maximum, the factor for
 /// what was summed before, and the tile's sum.
-pub fn softmax_tile(scores: &mut [f32], running_max: f32) -> (f32, f32, f32) {
-    Arch::new().dispatch(|| {
-        let mut lanes = [f32::NEG_INFINITY; 16];
-        let (chunks, rest) = scores.as_chunks::<16>();
-        for chunk in chunks {
-            for (lane, &score) in lanes.iter_mut().zip(chunk) {
-                *lane = if score > *lane { score } else { *lane };
-            }
+#[pulp::with_simd(softmax_tile = Arch::new())]
+#[inline(always)]
+pub fn softmax_tile_simd<'a, S: Simd>(_simd: S, scores: &'a mut [f32], running_max: f32) -> (f32, f32, f32) {
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    let (chunks, rest) = scores.as_chunks::<16>();
+    for chunk in chunks {
+        for (lane, &score) in lanes.iter_mut().zip(chunk) {
+            *lane = if score > *lane { score } else { *lane };
         }
-        let max = lanes.iter().chain(rest).copied().fold(running_max, f32::max);
-        for score in scores.iter_mut() {
-            *score = exp(*score - max);
-        }
-        (max, if running_max == f32::NEG_INFINITY { 0.0 } else { exp(running_max - max) }, sum_of(scores, |x| x))
-    })
+    }
+    let mut max = running_max;
+    for &score in lanes.iter().chain(rest) {
+        max = if score > max { score } else { max };
+    }
+    for score in scores.iter_mut() {
+        *score = exp(*score - max);
+    }
+    (max, if running_max == f32::NEG_INFINITY { 0.0 } else { exp(running_max - max) }, sum_of(scores, |x| x))
 }
 
 /// Sum of `f(x)` in sixteen lanes, a fixed order on every machine.
@@ -87,13 +103,16 @@ fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest.iter().map(|&x| f(x)).sum::<f32>()
 }
 
+const ROUNDER: f32 = 12_582_912.0;
+
 /// e^x to about two units in the last place for -87 <= x <= 88, clamped outside; plain arithmetic, so that loops over it
 /// become vector code (range reduction by ln 2, minimax polynomial of the Cephes library).
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "the published coefficients")]
 fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
-    let n = (x * std::f32::consts::LOG2_E + 0.5).floor();
+    // Adding and taking away 1.5 * 2^23 rounds to a whole number in plain arithmetic.
+    let n = (x * std::f32::consts::LOG2_E + ROUNDER) - ROUNDER;
     let r = x - n * 0.693_359_375 + n * 2.121_944_4e-4;
     let p = 1.987_569_15e-4;
     let p = p * r + 1.398_199_95e-3;

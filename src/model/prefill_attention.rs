@@ -7,8 +7,8 @@ use crate::model::config::Config;
 use crate::model::ops;
 use crate::{Error, Result};
 
-const QUERY_TILE: usize = 64;
-const KEY_TILE: usize = 512;
+const QUERY_TILE: usize = 128;
+const KEY_TILE: usize = 1024;
 
 /// Replaces the queries in `q` (`[n, heads * head_dim]`, rotated) by their attention output over `k` and `v`
 /// (`[n, kv_heads * head_dim]`); token `i` sees tokens `0..=i`. `keep_going` is asked once a tile.
@@ -85,14 +85,14 @@ fn attend_tile(
             let (new_max, factor, tile_sum) = ops::softmax_tile(&mut scores[..seen], max[row]);
             max[row] = new_max;
             sum[row] = sum[row] * factor + tile_sum;
-            out[row * d..(row + 1) * d].iter_mut().for_each(|x| *x *= factor);
+            ops::scale(&mut out[row * d..(row + 1) * d], factor);
         }
         let weights = Tensor::from_vec(scores, (query_rows, width), &Device::Cpu)?;
         let part = weights.matmul(&values.narrow(0, key, width)?)?.flatten_all()?.to_vec1::<f32>()?;
         ops::add(&mut out, &part);
     }
     for (out, sum) in out.chunks_exact_mut(d).zip(&sum) {
-        out.iter_mut().for_each(|x| *x /= sum);
+        ops::scale(out, 1.0 / sum);
     }
     Ok(out)
 }
