@@ -46,6 +46,12 @@ impl Sequence {
     pub fn generated(&self) -> &[u32] {
         &self.tokens[self.prompt_len..]
     }
+
+    /// The generated tokens that are text: all but the one that ended the sequence.
+    pub fn spoken(&self) -> &[u32] {
+        let ends = usize::from(self.finish == Some(Finish::EndToken));
+        &self.tokens[self.prompt_len..self.tokens.len() - ends]
+    }
 }
 
 /// What a session is asked to do.

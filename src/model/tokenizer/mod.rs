@@ -35,6 +35,9 @@ impl Tokenizer {
     /// From the text of `tokenizer.json` and, where there is one, `tokenizer_config.json`; `template` is a `chat_template.jinja`
     /// file's text. `origin` names the folder in errors.
     pub fn from_json(json: &[u8], config: Option<&str>, template: Option<String>, origin: &str) -> Result<Self> {
+        // The tokenizers crate panics on text that is no JSON.
+        serde_json::from_slice::<serde::de::IgnoredAny>(json)
+            .map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
         let mut inner =
             tokenizers::Tokenizer::from_bytes(json).map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
         inner.with_padding(None);
