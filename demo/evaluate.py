@@ -90,6 +90,7 @@ def main():
     p.add_argument("--model", required=True)
     p.add_argument("--texts", required=True)
     p.add_argument("--n", type=int, default=100)
+    p.add_argument("--only", choices=("generator", "prose"), help="half of the table, to run both halves side by side")
     p.add_argument("--quick", action="store_true", help="one length, no prose haystack")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--json", help="write the results here as well")
@@ -109,16 +110,16 @@ def main():
             " ".join("%d/%d" % x for x in r["thirds"]), r["digit_nll"]), "%.0f s" % (time.time() - t), flush=True)
 
     print("| haystack | facts | tokens (mean) | digits exact | whole answer exact | by depth third | digit NLL |\n|---|---|---|---|---|---|---|")
-    for tokens in (512,) if a.quick else (512, 1024, 2000):
+    for tokens in () if a.only == "prose" else (512,) if a.quick else (512, 1024, 2000):
         for facts in (4, 16):
             row("generator", tokens, facts, a.n)
-    if not a.quick:
+    if not a.quick and a.only != "generator":
         with open(os.path.join(a.texts, "moby_tail.txt"), encoding="utf-8") as f:
             filler = [x.strip() for x in re.split(r"(?<=[.!?])\s+", f.read())]
         filler = [x for x in filler if 15 <= len(x) <= 400]
         for tokens, facts in ((1024, 4), (2000, 4), (2000, 16)):
             row("held-out Moby-Dick", tokens, facts, a.n, filler=filler)
-    for name in ("moby", "plays"):
+    for name in () if a.only == "generator" else ("moby", "plays"):
         out[name] = round(prose(model, tok, os.path.join(a.texts, name + "_tail.txt")), 3)
         print("held-out %s: %.3f bits per byte" % (name, out[name]), flush=True)
     if a.json:

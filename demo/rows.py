@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from generate import Grammar, SplitMix64, sample
 
 BOS, EOS = 0, 1
-W_DIGIT, W_ANSWER, W_REPEAT, W_REST, W_PLAIN = 4.0, 1.0, 1.5, 0.2, 0.5
+W_DIGIT, W_LEAD, W_ANSWER, W_REPEAT, W_REST, W_PLAIN = 4.0, 2.0, 1.0, 1.5, 0.2, 0.5
 
 
 class Rows:
@@ -56,9 +56,10 @@ class Rows:
     def qa(self, g, key, value, digits=W_DIGIT):
         q = self.enc(g.question(key, self.rnd.randrange(len(g.questions))))
         lead = self.enc(g.answer_lead(key))
+        wl = W_ANSWER if g is self.g else W_LEAD
         a = self.enc(g.answer(value)) + [EOS]
         wa = [digits if self.tok.id_to_token(i).isdigit() else W_ANSWER for i in a]
-        return q + lead + a, [W_REST] * len(q) + [W_ANSWER] * len(lead) + wa
+        return q + lead + a, [W_REST] * len(q) + [wl] * len(lead) + wa
 
     def recall(self, t):
         r = self.rnd
@@ -113,27 +114,27 @@ class Rows:
         return ids, w
 
     def repeat(self, t):
-        """A random string again and again, with prose between."""
+        """Strings in no order that could be guessed, each said two to four times, with a little prose between."""
         r = self.rnd
-        n = r.randint(6, max(8, t // 3))
-        x = r.random()
-        if x < 0.4:  # shuffled prose: tokens as frequent as in text, in no order that could be guessed
-            seg = self.plain(n)
-            r.shuffle(seg)
-        elif x < 0.6:  # a small alphabet
-            some = [r.randrange(2, self.vocab) for _ in range(r.randint(8, 40))]
-            seg = [r.choice(some) for _ in range(n)]
-        elif x < 0.8:
-            digits = [self.tok.token_to_id(c) for c in "0123456789"]
-            seg = [r.choice(digits) if r.random() < 0.6 else r.randrange(2, self.vocab) for _ in range(n)]
-        else:
-            seg = [r.randrange(2, self.vocab) for _ in range(n)]
-        ids, w, first = [BOS], [W_REST], True
+        ids, w = [BOS], [W_REST]
         while len(ids) < t + 1:
-            gap = self.plain(r.randint(1, max(2, t // 6)))
-            ids += gap + seg
-            w += [W_REST] * len(gap) + ([0.0] * n if first else [0.0] + [W_REPEAT] * (n - 1))
-            first = False
+            n = r.randint(3, 24) if r.random() < 0.8 else r.randint(8, max(8, t // 6))
+            x = r.random()
+            if x < 0.4:  # shuffled prose: tokens as frequent as in text
+                seg = self.plain(n)
+                r.shuffle(seg)
+            elif x < 0.6:  # a small alphabet
+                some = [r.randrange(2, self.vocab) for _ in range(r.randint(8, 40))]
+                seg = [r.choice(some) for _ in range(n)]
+            elif x < 0.8:
+                digits = [self.tok.token_to_id(c) for c in "0123456789"]
+                seg = [r.choice(digits) if r.random() < 0.6 else r.randrange(2, self.vocab) for _ in range(n)]
+            else:
+                seg = [r.randrange(2, self.vocab) for _ in range(n)]
+            for i in range(r.randint(2, 4)):
+                gap = self.plain(r.randint(1, 8)) if r.random() < 0.5 else []
+                ids += gap + seg
+                w += [W_REST] * len(gap) + ([0.0] * n if i == 0 else [0.0] + [W_REPEAT] * (n - 1))
         return ids[: t + 1], w[: t + 1]
 
     def text(self, t):

@@ -79,14 +79,16 @@ def main():
         if s != st["stage"]:
             st["stage"], st["good"], window = s, 0, []
         t = STAGES[s]
-        if s and rnd.random() < (0.5 if s == len(STAGES) - 1 else 0.25):
+        if s == len(STAGES) - 1:
+            t = rnd.choices(STAGES, (0.05, 0.05, 0.08, 0.22, 0.6))[0]
+        elif s and rnd.random() < 0.25:
             t = rnd.choice(STAGES[:s])
         factor = min(1.0, (st["step"] + 1) / 100) * min(1.0, 0.03 + 0.97 * (1 - share) / DECAY)
         for o, peak in zip(opts, peaks):
             for grp in o.param_groups:
                 grp["lr"] = peak * factor
         lr = a.lr * factor
-        mix = (0.35, 0.2, 0.3, 0.15) if s == 0 else (0.5, 0.15, 0.15, 0.2) if s <= 2 else (0.57, 0.06, 0.07, 0.3)
+        mix = (0.35, 0.2, 0.3, 0.15) if s == 0 else (0.5, 0.15, 0.15, 0.2) if s <= 2 else (0.55, 0.05, 0.14, 0.26) if share < 0.65 else (0.62, 0.04, 0.06, 0.28)
         per_step = a.tokens // 2 if s <= 2 else a.tokens
         ids, w, kinds = rows.batch(max(1, per_step // t), t, mix)
         x = torch.from_numpy(ids)

@@ -12,5 +12,6 @@ pub mod learn;
 pub mod machine;
 pub mod mask;
 pub mod model;
+pub mod tui;
 
 pub use error::{Error, Result};

@@ -121,8 +121,9 @@ impl Attention {
                 let view = item.cache.head(layer, kv_head);
                 let q = &item.q[kv_head * query_len..][..query_len];
                 let (whole, packed) = queries.next().expect("sized above").split_at_mut(query_len);
-                arrange_queries(q, head_dim, 0..head_dim, scale, whole);
-                arrange_queries(q, head_dim, view.kept().iter().copied(), scale, packed);
+                let kind = (self.level, view.dtype());
+                arrange_queries(kind, q, head_dim, 0..head_dim, scale, whole);
+                arrange_queries(kind, q, head_dim, view.kept().iter().copied(), scale, packed);
                 self.work.extend(ranges(view.len()).map(|blocks| WorkItem { sequence, kv_head, blocks }));
             }
         }
@@ -172,4 +173,46 @@ fn ranges(len: usize) -> impl Iterator<Item = Range<usize>> {
     let blocks = len.div_ceil(BLOCK);
     let size = blocks.div_ceil(RANGES).clamp(LEAST_BLOCKS, MOST_BLOCKS);
     (0..blocks).step_by(size).map(move |start| start..(start + size).min(blocks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_every_block_once_and_are_even() {
+        for len in (1..400).chain([4096 + 145, 8192, 32768, 139_264, 1 << 20]) {
+            let ranges: Vec<_> = ranges(len).collect();
+            assert_eq!(ranges[0].start, 0);
+            assert_eq!(ranges.last().unwrap().end, len.div_ceil(BLOCK));
+            assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].len() >= pair[1].len()));
+            assert!(ranges[0].len() <= MOST_BLOCKS);
+            if len >= 2048 {
+                assert!(ranges.len() >= RANGES - 1, "{len} tokens give {} ranges", ranges.len());
+            }
+        }
+    }
+
+    #[test]
+    fn any_split_merges_to_the_same() {
+        // Scores and values of 60 tokens, two channels.
+        let token = |t: usize| ((t * 37 % 60) as f32 / 7.0, [(t * 13 % 29) as f32 - 14.0, 1.0]);
+        let part = |tokens: Range<usize>| -> Vec<f32> {
+            let largest = tokens.clone().map(|t| token(t).0).fold(f32::NEG_INFINITY, f32::max);
+            let weights = tokens.map(|t| ((token(t).0 - largest).exp2(), token(t).1));
+            let sums = |c: usize| weights.clone().map(|(weight, value)| weight * value[c]).sum::<f32>();
+            vec![largest, weights.clone().map(|(weight, _)| weight).sum(), sums(0), sums(1)]
+        };
+        let merged = |bounds: &[usize]| {
+            let parts: Vec<Vec<f32>> = bounds.windows(2).map(|pair| part(pair[0]..pair[1])).collect();
+            let mut out = [0.0; 2];
+            merge_head(0, parts.iter().map(|part| [&part[..1], &part[1..2], &part[2..]]), &mut out);
+            out
+        };
+        let whole = merged(&[0, 60]);
+        for split in [vec![0, 1, 60], vec![0, 30, 60], vec![0, 7, 7, 20, 59, 60], (0..=60).collect()] {
+            let split = merged(&split);
+            assert!((split[0] - whole[0]).abs() < 1e-5 && (split[1] - 1.0).abs() < 1e-6, "{split:?} is not {whole:?}");
+        }
+    }
 }

@@ -30,7 +30,7 @@ impl SimdLevel {
                 Self::Portable => true,
                 Self::Avx2 => avx2,
                 Self::Avx512 => avx512,
-                Self::Avx512Bf16 => avx512 && is_x86_feature_detected!("avx512bf16"),
+                Self::Avx512Bf16 => avx512 && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512bf16"),
             }
         }
         #[cfg(not(target_arch = "x86_64"))]

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 
-use super::kernel::{self, HEAD_TILE, MOST_LANES, UNSEEN, Values, Widen, for_heads, portable::Portable};
+use super::kernel::{self, HEAD_TILE, MOST_LANES, Steps, UNSEEN, Values, for_heads, portable::Portable};
 use super::level::SimdLevel;
 use crate::cache::{BLOCK, Element, HeadView, KvDtype};
 
@@ -55,23 +55,42 @@ impl StateLayout {
     }
 }
 
-/// Writes the queries `q`, `[group, head_dim]`, of these channels, multiplied by `scale`, in the order the score kernel reads
-/// them: tiles of up to [`HEAD_TILE`] heads, in each `[channel][head]`.
+/// Writes the queries `q`, `[group, head_dim]`, of these channels, multiplied by `scale`, in the order the score kernel of a level
+/// reads them: tiles of up to [`HEAD_TILE`] heads, in each `[channel][head]`, or `[pair of channels][head]` as bits for the bf16
+/// dot product.
 pub(super) fn arrange_queries(
+    (level, dtype): (SimdLevel, KvDtype),
     q: &[f32],
     head_dim: usize,
     channels: impl ExactSizeIterator<Item = usize> + Clone,
     scale: f32,
     to: &mut [f32],
 ) {
-    let mut to = to.iter_mut();
-    for tile in q.chunks(HEAD_TILE * head_dim) {
-        for channel in channels.clone() {
+    let tile_len = HEAD_TILE * head_dim;
+    for (tile, to) in q.chunks(tile_len).zip(to.chunks_mut(HEAD_TILE * channels.len().max(1))) {
+        let mut to = to.iter_mut();
+        let mut channels = channels.clone();
+        while let Some(channel) = channels.next() {
+            let partner = if takes_pairs(level, dtype) { Some(channels.next()) } else { None };
             for (head, to) in tile.chunks(head_dim).zip(&mut to) {
-                *to = head[channel] * scale;
+                let first = head[channel] * scale;
+                *to = match partner {
+                    None => first,
+                    Some(second) => f32::from_bits(pair(first, second.map_or(0.0, |second| head[second] * scale))),
+                };
             }
         }
     }
+}
+
+/// Whether the score kernel reads channels in pairs.
+fn takes_pairs(level: SimdLevel, dtype: KvDtype) -> bool {
+    (level, dtype) == (SimdLevel::Avx512Bf16, KvDtype::Bf16)
+}
+
+/// Two bf16 as the dot product reads them; the first one is the lower half.
+fn pair(first: f32, second: f32) -> u32 {
+    u32::from(bf16::from_f32(first).to_bits()) | u32::from(bf16::from_f32(second).to_bits()) << 16
 }
 
 /// A work item compiled for one instruction set and element type.
@@ -89,7 +108,8 @@ pub(super) fn kernel_for(level: SimdLevel, dtype: KvDtype) -> RangeKernel {
         (SimdLevel::Avx2, KvDtype::Bf16) => return x86::avx2::<bf16>,
         (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, KvDtype::F32) => return x86::avx512::<f32>,
         (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, KvDtype::F16) => return x86::avx512::<f16>,
-        (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, KvDtype::Bf16) => return x86::avx512::<bf16>,
+        (SimdLevel::Avx512, KvDtype::Bf16) => return x86::avx512::<bf16>,
+        (SimdLevel::Avx512Bf16, KvDtype::Bf16) => return x86::avx512_bf16,
         (SimdLevel::Portable, _) => {}
     }
     match dtype {
@@ -101,8 +121,10 @@ pub(super) fn kernel_for(level: SimdLevel, dtype: KvDtype) -> RangeKernel {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Element, RangeJob, Widen, run};
-    use crate::attention::kernel::{avx2::Avx2, avx512::Avx512};
+    use half::bf16;
+
+    use super::{Element, RangeJob, run};
+    use crate::attention::kernel::{Widen, avx2::Avx2, avx512::Avx512, bf16_dot::Bf16Dot};
 
     #[target_feature(enable = "avx2,fma,f16c")]
     pub(super) unsafe fn avx2<E: Element>(job: RangeJob<'_>)
@@ -121,14 +143,20 @@ mod x86 {
         // SAFETY: this function is compiled with, and called only where there are, the instructions of `Avx512`.
         unsafe { run::<Avx512, E>(job) }
     }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512bf16,avx2,fma,f16c")]
+    pub(super) unsafe fn avx512_bf16(job: RangeJob<'_>) {
+        // SAFETY: this function is compiled with, and called only where there are, the instructions of `Bf16Dot`.
+        unsafe { run::<Bf16Dot, bf16>(job) }
+    }
 }
 
 /// Goes through the blocks of a work item.
 ///
 /// # Safety
-/// The machine has the instruction set of `S`, and the function is inlined into one that is compiled with it.
+/// The machine has the instructions of `S`, and the function is inlined into one that is compiled with it.
 #[inline(always)]
-unsafe fn run<S: Widen<E>, E: Element>(job: RangeJob<'_>) {
+unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
     let RangeJob { view, blocks, group, whole_q, packed_q, state } = job;
     let (head_dim, kept) = (view.head_dim(), view.kept().len());
     let [largest, total, sums, rescale, lanes, scores, packed_scores] = StateLayout { group, head_dim }.split(state);
@@ -138,7 +166,20 @@ unsafe fn run<S: Widen<E>, E: Element>(job: RangeJob<'_>) {
 
     let parts = view.parts();
     let is_packed = kept < head_dim;
+    // Whole keys of the window lie far apart: a look for those of a block that has none would miss every cache.
+    let look_up = |block: usize| {
+        let all_middle = parts.middle.start <= block * BLOCK && (block + 1) * BLOCK <= parts.middle.end;
+        let whole = if is_packed && all_middle { None } else { view.whole_block::<E>(block) };
+        let packed = if is_packed { view.packed_block::<E>(block) } else { None };
+        let rows = if kept == 0 && all_middle { None } else { view.value_block::<E>(block) };
+        (whole, packed, rows)
+    };
+    let mut ahead = look_up(blocks.start);
     for block in blocks {
+        // The next block, beyond this range too, is asked for while this one is worked on.
+        let now = ahead;
+        ahead = look_up(block + 1);
+
         let (first, end) = (block * BLOCK, ((block + 1) * BLOCK).min(view.len()));
         let columns = |from: usize, to: usize| (from.clamp(first, end) - first, to.clamp(first, end) - first);
         let (middle, whole) = (columns(parts.middle.start, parts.middle.end), columns(0, view.len()));
@@ -152,14 +193,14 @@ unsafe fn run<S: Widen<E>, E: Element>(job: RangeJob<'_>) {
 
         let reads_packed = is_packed && has_middle && kept > 0;
         if !is_packed || has_window {
-            let keys = view.whole_block::<E>(block).expect("whole keys are stored outside the middle");
-            let next = view.whole_block::<E>(block + 1).unwrap_or(keys);
+            let keys = now.0.expect("whole keys are stored outside the middle");
+            let next = ahead.0.unwrap_or(keys);
             // SAFETY: as this function's.
             unsafe { block_scores::<S, E>(keys, head_dim, whole_q, group, scores, next) };
         }
         if reads_packed {
-            let keys = view.packed_block::<E>(block).expect("packed keys are stored in the middle");
-            let next = view.packed_block::<E>(block + 1).unwrap_or(keys);
+            let keys = now.1.expect("packed keys are stored in the middle");
+            let next = ahead.1.unwrap_or(keys);
             let to = if has_window { &mut *packed_scores } else { &mut *scores };
             // SAFETY: as this function's.
             unsafe { block_scores::<S, E>(keys, kept, packed_q, group, to, next) };
@@ -174,11 +215,11 @@ unsafe fn run<S: Widen<E>, E: Element>(job: RangeJob<'_>) {
             scores[seen[0].1.max(seen[1].1)..].fill(UNSEEN);
             let lanes = lanes[head * MOST_LANES..][..MOST_LANES].as_mut_ptr();
             // SAFETY: 64 scores and room for a register; the instruction set as this function's.
-            rescale[head] = unsafe { kernel::softmax::<S>(scores.as_mut_ptr(), &mut largest[head], lanes) };
+            rescale[head] = unsafe { kernel::softmax::<S::Registers>(scores.as_mut_ptr(), &mut largest[head], lanes) };
         }
 
-        let rows = view.value_block::<E>(block).expect("values are stored where keys are seen");
-        let next = view.value_block::<E>(block + 1).unwrap_or(rows);
+        let rows = now.2.expect("values are stored where keys are seen");
+        let next = ahead.2.unwrap_or(rows);
         for &tokens in seen.iter().filter(|(from, to)| from < to) {
             // SAFETY: as this function's; `tokens` lie in the block.
             unsafe { block_values::<S, E>(rows, head_dim, tokens, (group, scores, rescale), sums, next) };
@@ -195,7 +236,7 @@ unsafe fn run<S: Widen<E>, E: Element>(job: RangeJob<'_>) {
 /// # Safety
 /// As [`run`].
 #[inline(always)]
-unsafe fn block_scores<S: Widen<E>, E: Element>(
+unsafe fn block_scores<S: Steps<E>, E: Element>(
     keys: &[E],
     channels: usize,
     q: &[f32],
@@ -210,20 +251,18 @@ unsafe fn block_scores<S: Widen<E>, E: Element>(
         // SAFETY: the lengths are checked above: tile `head` has its queries from `head * channels` on.
         unsafe {
             let (q, scores) = (q.as_ptr().add(head * channels), scores.as_mut_ptr().add(head * BLOCK));
-            for_heads!(heads, tile_scores::<S, E>(keys.as_ptr(), channels, q, scores, next));
+            for_heads!(heads, S::scores(keys.as_ptr(), channels, q, scores, next));
         }
         next = keys.as_ptr();
     }
 }
-
-use kernel::{accumulate as tile_values, scores as tile_scores};
 
 /// Adds the weighted values of one block to the sums of all query heads of a group.
 ///
 /// # Safety
 /// As [`run`].
 #[inline(always)]
-unsafe fn block_values<S: Widen<E>, E: Element>(
+unsafe fn block_values<S: Steps<E>, E: Element>(
     rows: &[E],
     head_dim: usize,
     tokens: (usize, usize),
@@ -231,7 +270,7 @@ unsafe fn block_values<S: Widen<E>, E: Element>(
     sums: &mut [f32],
     next: &[E],
 ) {
-    assert!(tokens.1 <= BLOCK && rows.len() >= tokens.1 * head_dim && sums.len() >= group * head_dim);
+    assert!(tokens.1 <= BLOCK && rows.len() >= BLOCK * head_dim && sums.len() >= group * head_dim);
     assert!(weights.len() >= group * BLOCK && rescale.len() >= group);
     let mut values = Values { rows: rows.as_ptr(), head_dim, next: next.as_ptr() };
     for head in (0..group).step_by(HEAD_TILE) {
@@ -240,7 +279,7 @@ unsafe fn block_values<S: Widen<E>, E: Element>(
         unsafe {
             let (weights, rescale) = (weights.as_ptr().add(head * BLOCK), rescale.as_ptr().add(head));
             let sums = sums.as_mut_ptr().add(head * head_dim);
-            for_heads!(heads, tile_values::<S, E>(&values, tokens, weights, rescale, sums));
+            for_heads!(heads, S::accumulate(&values, tokens, weights, rescale, sums));
         }
         values.next = values.rows;
     }

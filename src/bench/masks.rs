@@ -8,13 +8,13 @@ use crate::mask::{ChannelMask, Shape};
 const LLAMA_HEADS: [(usize, usize); 4] = [(0, 47), (32, 120), (64, 67), (96, 22)];
 
 /// Every head keeps the same number of random channels, `1 - sparsity` of them.
-pub(super) fn equal(shape: Shape, sparsity: f64) -> ChannelMask {
+pub fn equal(shape: Shape, sparsity: f64) -> ChannelMask {
     let kept = ((1.0 - sparsity) * shape.head_dim as f64).round() as usize;
     with_counts(shape, &vec![kept; shape.heads()])
 }
 
 /// Heads with the kept counts of the published Llama mask, in random order.
-pub(super) fn llama(shape: Shape) -> ChannelMask {
+pub fn llama(shape: Shape) -> ChannelMask {
     let mut counts: Vec<usize> = LLAMA_HEADS.iter().flat_map(|&(kept, heads)| vec![kept; heads]).collect();
     counts.shuffle(&mut StdRng::seed_from_u64(1));
     with_counts(shape, &counts)

@@ -2,7 +2,8 @@
 
 pub mod attention;
 mod bandwidth;
-mod masks;
+pub mod decode;
+pub mod masks;
 
 pub use bandwidth::read_bandwidth;
 

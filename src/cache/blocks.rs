@@ -13,31 +13,32 @@ pub const BLOCK: usize = 64;
 /// Blocks start on a cache line, so that no vector load straddles two.
 const LINE: usize = 64;
 
-/// One zeroed allocation whose used part starts on a cache line.
-#[derive(Debug)]
+/// One allocation, shared between clones. The table of slabs holds the address of the bytes itself: one step to the data,
+/// where a boxed slab would cost a reader a second cache miss.
+#[derive(Debug, Clone)]
 struct Slab {
-    bytes: Box<[u8]>,
+    bytes: Arc<[u8]>,
+    /// Where the first cache line starts.
     start: usize,
 }
 
 impl Slab {
     fn zeroed(len: usize) -> Self {
-        let bytes = vec![0; len + LINE - 1].into_boxed_slice();
+        let bytes: Arc<[u8]> = std::iter::repeat_n(0, len + LINE - 1).collect();
         let start = bytes.as_ptr().align_offset(LINE);
         Self { bytes, start }
     }
 
-    fn used(&self) -> Range<usize> {
-        self.start..self.start + self.bytes.len() - (LINE - 1)
-    }
-}
-
-impl Clone for Slab {
-    fn clone(&self) -> Self {
-        let mut copy = Self::zeroed(self.used().len());
-        let used = copy.used();
-        copy.bytes[used].copy_from_slice(&self.bytes[self.used()]);
-        copy
+    /// `len` bytes from `offset` on for writing, in a copy of this slab if a clone shares it.
+    fn get_mut(&mut self, offset: usize, len: usize) -> &mut [u8] {
+        if Arc::get_mut(&mut self.bytes).is_none() {
+            let used = self.bytes.len() - (LINE - 1);
+            let mut copy = Self::zeroed(used);
+            copy.get_mut(0, used).copy_from_slice(&self.bytes[self.start..][..used]);
+            *self = copy;
+        }
+        let bytes = Arc::get_mut(&mut self.bytes).expect("it is not shared");
+        &mut bytes[self.start + offset..][..len]
     }
 }
 
@@ -45,43 +46,56 @@ impl Clone for Slab {
 #[derive(Debug, Clone)]
 pub(super) struct Blocks {
     block_bytes: usize,
-    blocks_per_slab: usize,
-    slabs: Vec<Option<Arc<Slab>>>,
+    /// Base-2 logarithm of the blocks per slab.
+    slab_shift: u32,
+    slabs: Vec<Option<Slab>>,
 }
 
 impl Blocks {
+    /// No blocks yet; one block has `block_bytes`, and a power of two of them share an allocation.
     pub(super) fn new(block_bytes: usize, blocks_per_slab: usize) -> Self {
-        Self { block_bytes, blocks_per_slab, slabs: Vec::new() }
+        assert!(blocks_per_slab.is_power_of_two());
+        Self { block_bytes, slab_shift: blocks_per_slab.ilog2(), slabs: Vec::new() }
+    }
+
+    /// The slab of a block and the block's offset in it.
+    fn place(&self, block: usize) -> (usize, usize) {
+        let slab = block >> self.slab_shift;
+        (slab, (block - (slab << self.slab_shift)) * self.block_bytes)
+    }
+
+    /// How many slabs hold the first `blocks` blocks.
+    fn slabs_of(&self, blocks: usize) -> usize {
+        blocks.div_ceil(1 << self.slab_shift)
     }
 
     /// Makes room in the table, so that growth up to `blocks` blocks moves no entry.
     pub(super) fn reserve(&mut self, blocks: usize) {
-        self.slabs.reserve(blocks.div_ceil(self.blocks_per_slab));
+        self.slabs.reserve(self.slabs_of(blocks));
     }
 
     /// The bytes of a block; `None` where nothing is stored.
+    #[inline]
     pub(super) fn get(&self, block: usize) -> Option<&[u8]> {
-        let slab = self.slabs.get(block / self.blocks_per_slab)?.as_ref()?;
-        let start = slab.start + block % self.blocks_per_slab * self.block_bytes;
-        Some(&slab.bytes[start..start + self.block_bytes])
+        let (index, offset) = self.place(block);
+        let slab = self.slabs.get(index)?.as_ref()?;
+        Some(&slab.bytes[slab.start + offset..][..self.block_bytes])
     }
 
     /// The bytes of a block for writing: allocated when absent, copied when a clone shares it.
     pub(super) fn get_mut(&mut self, block: usize) -> &mut [u8] {
-        let (index, place) = (block / self.blocks_per_slab, block % self.blocks_per_slab);
+        let (index, offset) = self.place(block);
         if self.slabs.len() <= index {
             self.slabs.resize(index + 1, None);
         }
-        let slab_bytes = self.block_bytes * self.blocks_per_slab;
-        let slab = Arc::make_mut(self.slabs[index].get_or_insert_with(|| Arc::new(Slab::zeroed(slab_bytes))));
-        let start = slab.start + place * self.block_bytes;
-        &mut slab.bytes[start..start + self.block_bytes]
+        let slab_bytes = self.block_bytes << self.slab_shift;
+        self.slabs[index].get_or_insert_with(|| Slab::zeroed(slab_bytes)).get_mut(offset, self.block_bytes)
     }
 
     /// Frees the slabs that lie wholly inside these blocks.
     pub(super) fn free(&mut self, blocks: Range<usize>) {
-        let first = blocks.start.div_ceil(self.blocks_per_slab);
-        let end = (blocks.end / self.blocks_per_slab).min(self.slabs.len());
+        let first = self.slabs_of(blocks.start);
+        let end = (blocks.end >> self.slab_shift).min(self.slabs.len());
         for slab in self.slabs.iter_mut().take(end).skip(first) {
             *slab = None;
         }
@@ -89,7 +103,7 @@ impl Blocks {
 
     /// Frees every slab past the first `blocks` blocks.
     pub(super) fn truncate(&mut self, blocks: usize) {
-        self.slabs.truncate(blocks.div_ceil(self.blocks_per_slab));
+        self.slabs.truncate(self.slabs_of(blocks));
     }
 
     /// Bytes taken from the allocator; slabs shared with a clone count in both.

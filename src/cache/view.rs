@@ -126,16 +126,19 @@ impl<'a> HeadView<'a> {
     }
 
     /// Whole keys of a block, `[head_dim][64]`.
+    #[inline]
     pub(crate) fn whole_block<E: Element>(&self, block: usize) -> Option<&'a [E]> {
         self.store.whole.get(block).map(bytemuck::cast_slice)
     }
 
     /// Packed keys of a block, `[kept][64]`.
+    #[inline]
     pub(crate) fn packed_block<E: Element>(&self, block: usize) -> Option<&'a [E]> {
         self.store.packed.get(block).map(bytemuck::cast_slice)
     }
 
     /// Values of a block, `[64][head_dim]`.
+    #[inline]
     pub(crate) fn value_block<E: Element>(&self, block: usize) -> Option<&'a [E]> {
         self.store.values.get(block).map(bytemuck::cast_slice)
     }

@@ -5,3 +5,4 @@ pub mod divergence;
 pub mod sampler;
 pub mod session;
 pub mod sweep;
+pub mod worker;

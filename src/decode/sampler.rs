@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use crate::{Error, Result};
 
 /// How tokens are chosen. Filters apply in the order of the fields; temperature 0 is greedy and ignores the filters.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Sampling {
     /// Divides the logits of tokens that appeared before (multiplies negative ones); 1 changes nothing.
     pub repeat_penalty: f32,

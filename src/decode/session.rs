@@ -10,7 +10,7 @@ use crate::model::decoder::{PrefillHooks, StepBuffers, StepTimes};
 use crate::{Error, Result};
 
 /// What ends a sequence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finish {
     /// The model said so.

@@ -143,8 +143,8 @@ impl Config {
                 return Err(Error::input(format!("the model's {what} must be {low} to {high}, not {found}")));
             }
         }
-        if !(16..=256).contains(&self.head_dim) || self.head_dim % 2 != 0 {
-            return Err(Error::input(format!("head_dim must be even and 16 to 256, not {}", self.head_dim)));
+        if !(2..=256).contains(&self.head_dim) || self.head_dim % 2 != 0 {
+            return Err(Error::input(format!("head_dim must be even and at most 256, not {}", self.head_dim)));
         }
         if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(Error::input(format!("{} query heads cannot share {} KV heads evenly", self.heads, self.kv_heads)));

@@ -1,6 +1,6 @@
 //! Dot products of stored weight rows with f32 activations, by instruction set chosen at run time.
 //!
-//! The order of additions of one output is fixed per instruction set: lanes, two accumulators, the tail. It does not depend on
+//! The order of additions of one output is fixed per instruction set: lanes, four accumulators, the tail. It does not depend on
 //! how many activation rows share the weights, nor on threads.
 
 use pulp::NullaryFnOnce;
@@ -293,21 +293,22 @@ impl<L: Lanes, E: Element> NullaryFnOnce for Rows<'_, '_, L, E> {
         let Self { lanes, w, x, cols, out } = self;
         let batch = out.batch.len();
         let mut b = 0;
-        // Four activation rows share a pair of weight rows in registers; a single one is paired with four weight rows instead.
         while b + 4 <= batch {
-            let x: [&[f32]; 4] = std::array::from_fn(|i| &x[(b + i) * cols..(b + i + 1) * cols]);
-            blocks::<L, E, 2, 4>(lanes, w, &x, cols, out, b);
+            let x = [0, 1, 2, 3].map(|i| &x[(b + i) * cols..(b + i + 1) * cols]);
+            rows::<L, E, 4>(lanes, w, &x, cols, out, b);
             b += 4;
         }
         while b < batch {
-            blocks::<L, E, 4, 1>(lanes, w, &[&x[b * cols..(b + 1) * cols]], cols, out, b);
+            rows::<L, E, 1>(lanes, w, &[&x[b * cols..(b + 1) * cols]], cols, out, b);
             b += 1;
         }
     }
 }
 
+/// All weight rows times `B` activation rows that share each load of a weight. Rows are taken one after the other: a single
+/// stream through memory is what the hardware's prefetcher follows best.
 #[inline(always)]
-fn blocks<L: Lanes, E: Element, const R: usize, const B: usize>(
+fn rows<L: Lanes, E: Element, const B: usize>(
     lanes: L,
     w: &[E],
     x: &[&[f32]; B],
@@ -315,62 +316,49 @@ fn blocks<L: Lanes, E: Element, const R: usize, const B: usize>(
     out: &mut Outputs<'_>,
     b: usize,
 ) {
-    let mut row = 0;
-    while row + R <= out.rows {
-        let w: [&[E]; R] = std::array::from_fn(|r| &w[(row + r) * cols..(row + r + 1) * cols]);
-        let dots = block::<L, E, R, B>(lanes, &w, x, cols);
-        for (i, dots) in dots.iter().enumerate() {
-            out.batch[b + i][row..row + R].copy_from_slice(dots);
-        }
-        row += R;
-    }
-    for row in row..out.rows {
-        let dots = block::<L, E, 1, B>(lanes, &[&w[row * cols..(row + 1) * cols]], x, cols);
-        for (i, dots) in dots.iter().enumerate() {
-            out.batch[b + i][row] = dots[0];
+    for row in 0..out.rows {
+        let dots = dot::<L, E, B>(lanes, &w[row * cols..(row + 1) * cols], x);
+        for i in 0..B {
+            out.batch[b + i][row] = dots[i];
         }
     }
 }
 
-/// `R` weight rows times `B` activation rows: `[b][r]`.
+/// One weight row times `B` activation rows, each in four accumulators.
+///
+/// Plain loops only: a closure handed to a library function would lose the instruction set that this code is compiled for.
 #[inline(always)]
-fn block<L: Lanes, E: Element, const R: usize, const B: usize>(
-    lanes: L,
-    w: &[&[E]; R],
-    x: &[&[f32]; B],
-    cols: usize,
-) -> [[f32; R]; B] {
-    let mut even = [[lanes.zero(); R]; B];
-    let mut odd = [[lanes.zero(); R]; B];
-    let (step, vectors) = (2 * L::WIDTH, cols / L::WIDTH);
-    for at in (0..cols / step * step).step_by(step) {
-        let next = at + L::WIDTH;
-        let w0: [L::Vector; R] = std::array::from_fn(|r| E::load(lanes, &w[r][at..next]));
-        let w1: [L::Vector; R] = std::array::from_fn(|r| E::load(lanes, &w[r][next..at + step]));
-        for b in 0..B {
-            let (x0, x1) = (lanes.f32(&x[b][at..next]), lanes.f32(&x[b][next..at + step]));
-            for r in 0..R {
-                even[b][r] = lanes.fma(w0[r], x0, even[b][r]);
-                odd[b][r] = lanes.fma(w1[r], x1, odd[b][r]);
+fn dot<L: Lanes, E: Element, const B: usize>(lanes: L, w: &[E], x: &[&[f32]; B]) -> [f32; B] {
+    let mut sums = [[lanes.zero(); 4]; B];
+    let cols = w.len();
+    let mut at = 0;
+    while at + 4 * L::WIDTH <= cols {
+        for part in 0..4 {
+            let from = at + part * L::WIDTH;
+            let weights = E::load(lanes, &w[from..from + L::WIDTH]);
+            for b in 0..B {
+                sums[b][part] = lanes.fma(weights, lanes.f32(&x[b][from..from + L::WIDTH]), sums[b][part]);
             }
         }
+        at += 4 * L::WIDTH;
     }
-    if vectors % 2 == 1 {
-        let at = (vectors - 1) * L::WIDTH;
+    while at + L::WIDTH <= cols {
+        let weights = E::load(lanes, &w[at..at + L::WIDTH]);
         for b in 0..B {
-            let x0 = lanes.f32(&x[b][at..]);
-            for r in 0..R {
-                even[b][r] = lanes.fma(E::load(lanes, &w[r][at..]), x0, even[b][r]);
-            }
+            sums[b][0] = lanes.fma(weights, lanes.f32(&x[b][at..at + L::WIDTH]), sums[b][0]);
         }
+        at += L::WIDTH;
     }
-    std::array::from_fn(|b| {
-        std::array::from_fn(|r| {
-            let tail = vectors * L::WIDTH..cols;
-            let rest: f32 = w[r][tail.clone()].iter().zip(&x[b][tail]).map(|(w, x)| w.wide() * x).sum();
-            lanes.sum(even[b][r], odd[b][r]) + rest
-        })
-    })
+    let mut dots = [0.0; B];
+    for b in 0..B {
+        let mut rest = 0.0;
+        for (w, x) in w[at..].iter().zip(&x[b][at..]) {
+            rest += w.wide() * x;
+        }
+        let [s0, s1, s2, s3] = sums[b];
+        dots[b] = lanes.sum(s0, s1) + lanes.sum(s2, s3) + rest;
+    }
+    dots
 }
 
 #[cfg(test)]

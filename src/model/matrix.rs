@@ -10,17 +10,18 @@ use rayon::prelude::*;
 
 pub use crate::cache::KvDtype as Dtype;
 use crate::model::dot;
+use crate::model::storage::{Filling, Storage};
 use crate::{Error, Result};
 
 /// Elements of a matrix, row-major.
 #[derive(Debug, Clone)]
 pub enum Elements {
     /// Single precision.
-    F32(Vec<f32>),
+    F32(Storage<f32>),
     /// Half precision.
-    F16(Vec<f16>),
+    F16(Storage<f16>),
     /// Brain float.
-    Bf16(Vec<bf16>),
+    Bf16(Storage<bf16>),
 }
 
 /// A dense `[rows, cols]` matrix; a linear layer stores `[outputs, inputs]`.
@@ -76,9 +77,9 @@ impl Matrix {
         }
         let wide = self.widened();
         let elements = match dtype {
-            Dtype::F32 => Elements::F32(wide),
-            Dtype::F16 => Elements::F16(narrowed(&wide, |from, to: &mut [f16]| to.convert_from_f32_slice(from))),
-            Dtype::Bf16 => Elements::Bf16(narrowed(&wide, |from, to: &mut [bf16]| to.convert_from_f32_slice(from))),
+            Dtype::F32 => Elements::F32(wide.into()),
+            Dtype::F16 => Elements::F16(narrowed(&wide, |from, to: &mut [f16]| to.convert_from_f32_slice(from)).into()),
+            Dtype::Bf16 => Elements::Bf16(narrowed(&wide, |from, to: &mut [bf16]| to.convert_from_f32_slice(from)).into()),
         };
         Self { elements, ..self }
     }
@@ -94,16 +95,20 @@ impl Matrix {
             )));
         }
         let rows = parts.iter().map(|part| part.rows).sum();
-        let mut parts = parts.into_iter();
-        let mut elements = parts.next().expect("at least one part").elements;
-        for part in parts {
-            match (&mut elements, part.elements) {
-                (Elements::F32(all), Elements::F32(more)) => all.extend_from_slice(&more),
-                (Elements::F16(all), Elements::F16(more)) => all.extend_from_slice(&more),
-                (Elements::Bf16(all), Elements::Bf16(more)) => all.extend_from_slice(&more),
-                _ => unreachable!("element types were compared above"),
-            }
-        }
+        let elements = match dtype {
+            Dtype::F32 => Elements::F32(joined(&parts, |elements| match elements {
+                Elements::F32(e) => Some(&**e),
+                _ => None,
+            })),
+            Dtype::F16 => Elements::F16(joined(&parts, |elements| match elements {
+                Elements::F16(e) => Some(&**e),
+                _ => None,
+            })),
+            Dtype::Bf16 => Elements::Bf16(joined(&parts, |elements| match elements {
+                Elements::Bf16(e) => Some(&**e),
+                _ => None,
+            })),
+        };
         Self::new(rows, cols, elements)
     }
 
@@ -130,7 +135,7 @@ impl Matrix {
     /// All elements in f32, row-major.
     pub fn widened(&self) -> Vec<f32> {
         match &self.elements {
-            Elements::F32(e) => e.clone(),
+            Elements::F32(e) => e.to_vec(),
             Elements::F16(e) => widened(e, |from, to| from.convert_to_f32_slice(to)),
             Elements::Bf16(e) => widened(e, |from, to| from.convert_to_f32_slice(to)),
         }
@@ -140,6 +145,40 @@ impl Matrix {
     pub fn wide(&self) -> Result<Wide> {
         let tensor = Tensor::from_vec(self.widened(), (self.rows, self.cols), &Device::Cpu).map_err(product_failed)?;
         Ok(Wide(tensor.t().map_err(product_failed)?))
+    }
+
+    /// Moves the elements of several matrices together into memory on large pages.
+    pub fn place_together(matrices: &mut [&mut Self]) -> Result<()> {
+        let mut filling = Filling::new(matrices.iter().map(|matrix| matrix.bytes()))?;
+        let mut starts = Vec::with_capacity(matrices.len());
+        for matrix in matrices.iter_mut() {
+            starts.push(filling.add(matrix.raw()));
+            // The vector goes as soon as it is copied: a model is never in memory twice.
+            match &mut matrix.elements {
+                Elements::F32(e) => *e = Vec::new().into(),
+                Elements::F16(e) => *e = Vec::new().into(),
+                Elements::Bf16(e) => *e = Vec::new().into(),
+            }
+        }
+        let memory = filling.finish()?;
+        for (matrix, start) in matrices.iter_mut().zip(starts) {
+            let (memory, len) = (memory.clone(), matrix.rows * matrix.cols);
+            match &mut matrix.elements {
+                Elements::F32(e) => *e = Storage::Placed { memory, start, len },
+                Elements::F16(e) => *e = Storage::Placed { memory, start, len },
+                Elements::Bf16(e) => *e = Storage::Placed { memory, start, len },
+            }
+        }
+        Ok(())
+    }
+
+    /// The elements as bytes of this machine.
+    fn raw(&self) -> &[u8] {
+        match &self.elements {
+            Elements::F32(e) => bytemuck::cast_slice(e),
+            Elements::F16(e) => bytemuck::cast_slice(e),
+            Elements::Bf16(e) => bytemuck::cast_slice(e),
+        }
     }
 
     /// `y[b] = W x[b]` for a few rows: `x` is `[batch, cols]`, `y` is `[batch, rows]`.
@@ -178,6 +217,12 @@ impl Wide {
 
 fn product_failed(error: candle_core::Error) -> Error {
     Error::run(format!("matrix product: {error}"))
+}
+
+fn joined<'a, T: Copy + 'a>(parts: &'a [Matrix], pick: impl Fn(&'a Elements) -> Option<&'a [T]>) -> Storage<T> {
+    let mut all = Vec::with_capacity(parts.iter().map(|part| part.rows * part.cols).sum());
+    parts.iter().filter_map(|part| pick(&part.elements)).for_each(|elements| all.extend_from_slice(elements));
+    all.into()
 }
 
 const CONVERT_CHUNK: usize = 1 << 16;

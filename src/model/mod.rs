@@ -10,6 +10,7 @@ pub mod matrix;
 mod ops;
 mod prefill_attention;
 pub mod rope;
+pub mod storage;
 pub mod tokenizer;
 pub mod weights;
 

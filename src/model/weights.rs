@@ -35,6 +35,12 @@ pub struct Layer {
     pub down: Linear,
 }
 
+impl Layer {
+    fn matrices_mut(&mut self) -> [&mut Matrix; 4] {
+        [&mut self.qkv.weight, &mut self.output.weight, &mut self.gate_up.weight, &mut self.down.weight]
+    }
+}
+
 /// All weights of a decoder.
 #[derive(Debug)]
 pub struct Weights {
@@ -58,17 +64,21 @@ impl Weights {
         progress: &mut dyn FnMut(f32) -> Result<()>,
     ) -> Result<Self> {
         let mut reader = Reader { tensors, dtype };
-        let embedding = reader.matrix("model.embed_tokens.weight", config.vocab, config.hidden)?;
+        let mut embedding = reader.matrix("model.embed_tokens.weight", config.vocab, config.hidden)?;
         let mut layers = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             progress(layer as f32 / config.layers as f32)?;
             layers.push(reader.layer(config, layer)?);
         }
         let norm = reader.vector("model.norm.weight", config.hidden)?;
-        let head = match config.tied {
+        let mut head = match config.tied {
             true => None,
             false => Some(reader.matrix("lm_head.weight", config.vocab, config.hidden)?),
         };
+        let mut matrices: Vec<&mut Matrix> = layers.iter_mut().flat_map(Layer::matrices_mut).collect();
+        matrices.push(&mut embedding);
+        matrices.extend(&mut head);
+        Matrix::place_together(&mut matrices)?;
         progress(1.0)?;
         Ok(Self { embedding, layers, norm, head })
     }

@@ -36,7 +36,8 @@ fn workplace() -> tempfile::TempDir {
     let model = folder.path().join("tiny-llama");
     std::fs::create_dir(&model).unwrap();
     let config = r#"{"model_type": "llama", "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
-                     "hidden_size": 32, "rope_theta": 10000.0}"#;
+                     "hidden_size": 32, "intermediate_size": 64, "vocab_size": 96, "max_position_embeddings": 512,
+                     "rope_theta": 10000.0}"#;
     std::fs::write(model.join("config.json"), config).unwrap();
     for name in ["mask-f32.pth", "alpha.tsv", "alpha-f4.npy"] {
         std::fs::copy(super::vector(name), folder.path().join(name)).unwrap();
@@ -152,6 +153,36 @@ fn rules_need_no_running_model() {
     let weight =
         fitted["bytes_per_middle_token"].as_u64().unwrap() * middle + 20 * fitted["dense_bytes_per_token"].as_u64().unwrap();
     assert!(weight <= 150 * 1024 && weight + 2 * middle > 150 * 1024 - 2 * 8 * middle, "{weight}");
+}
+
+#[test]
+fn the_ways_to_spread_a_budget_are_recorded() {
+    let folder = workplace();
+    let at = folder.path();
+    let make = ["mask", "make", "--importance", "alpha-f4.npy", "--sparsity", "0.6", "--align", "2", "o.safetensors"];
+    let ways: [(&[&str], &str, bool); 4] = [
+        (&[], "global", false),
+        (&["--budget", "exact"], "exact", false),
+        (&["--upstream-ties"], "upstream-ties", false),
+        (&["--budget", "exact", "--pair-closed"], "exact", true),
+    ];
+    for (flags, budget, pairs) in ways {
+        let made = json(at, &[&make[..], flags].concat());
+        let recipe = json(at, &["mask", "show", "o.safetensors"])["recipe"].clone();
+        assert_eq!(recipe["selection"]["budget"], budget);
+        assert_eq!(made["pair_share"].as_f64() == Some(1.0), pairs, "{flags:?}");
+        if budget == "exact" {
+            // 48 * 0.4 = 19.2 channels in steps of 2.
+            assert_eq!((made["kept"].as_u64(), made["alignment_cost"].as_i64()), (Some(18), Some(-1)));
+        }
+    }
+    let text = stdout(at, &make);
+    assert!(
+        text.contains("sink 128 (importance file) · recent 768 (importance file)") && text.contains("align 2 (flag)"),
+        "{text}"
+    );
+    let both = kscope(at, &[&make[..], &["--upstream-ties", "--budget", "exact"]].concat());
+    assert_eq!(both.status.code(), Some(2));
 }
 
 #[test]

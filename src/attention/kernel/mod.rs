@@ -1,13 +1,15 @@
 //! The vector kernels: one algorithm over any register width, compiled once per instruction set.
 //!
-//! A block of 64 tokens goes through three steps: [`scores`] (SIMD over tokens, one load of a key row for all query heads of a
-//! tile), [`softmax`] (online: running maximum and sum per query head) and [`accumulate`] (SIMD over channels, one load of a value
-//! row for all query heads of a tile).
+//! A block of 64 tokens goes through three steps: [`Steps::scores`] (SIMD over tokens, one load of a key row for all query heads of
+//! a tile), [`softmax`] (online: running maximum and sum per query head) and [`Steps::accumulate`] (SIMD over channels, one load of
+//! a value row for all query heads of a tile).
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod bf16_dot;
 pub(super) mod portable;
 
 use crate::cache::{BLOCK, Element};
@@ -21,7 +23,7 @@ pub(super) trait Simd {
     type V: Copy;
     /// Lanes of the register; divides 64.
     const LANES: usize;
-    /// Token registers per pass of [`scores`] and channel registers per pass of [`accumulate`]: 1, 2 or 4, as many as the
+    /// Token registers per pass over keys and channel registers per pass over values: 1, 2 or 4, as many as the
     /// register file holds accumulators for, times [`HEAD_TILE`].
     const TILE: usize;
 
@@ -47,6 +49,60 @@ pub(super) trait Widen<E>: Simd {
     unsafe fn widen(from: *const E) -> Self::V;
 }
 
+/// The two steps that read stored elements, over a block of 64 tokens, for a tile of query heads.
+pub(super) trait Steps<E> {
+    /// The registers that softmax uses between the two.
+    type Registers: Simd;
+
+    /// `scores[h][t] = sum_c q[c][h] keys[c][t]`, for `HEADS` query heads and 64 tokens.
+    ///
+    /// # Safety
+    /// `keys` is valid for `channels * 64` elements, `q` for `channels * HEADS`, `scores` for `HEADS * 64`; the instruction set
+    /// is there. `next` is only prefetched.
+    unsafe fn scores<const HEADS: usize>(keys: *const E, channels: usize, q: *const f32, scores: *mut f32, next: *const E);
+
+    /// `sums[h] = rescale[h] sums[h] + sum_t weights[h][t] rows[t]` over the tokens `first .. end`.
+    ///
+    /// # Safety
+    /// `rows` is valid for the block, `weights` for `HEADS * 64`, `rescale` for `HEADS`, `sums` for `HEADS * head_dim`; `end` is
+    /// at most 64; the instruction set is there.
+    unsafe fn accumulate<const HEADS: usize>(
+        values: &Values<E>,
+        tokens: (usize, usize),
+        weights: *const f32,
+        rescale: *const f32,
+        sums: *mut f32,
+    );
+}
+
+impl<S: Widen<E>, E: Element> Steps<E> for S {
+    type Registers = S;
+
+    #[inline(always)]
+    unsafe fn scores<const HEADS: usize>(keys: *const E, channels: usize, q: *const f32, scores: *mut f32, next: *const E) {
+        // SAFETY: the caller's promises are those of `scores_tiled`.
+        unsafe {
+            match S::TILE {
+                1 => scores_tiled::<S, E, HEADS, 1>(keys, channels, q, scores, next),
+                2 => scores_tiled::<S, E, HEADS, 2>(keys, channels, q, scores, next),
+                _ => scores_tiled::<S, E, HEADS, 4>(keys, channels, q, scores, next),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn accumulate<const HEADS: usize>(
+        values: &Values<E>,
+        tokens: (usize, usize),
+        weights: *const f32,
+        rescale: *const f32,
+        sums: *mut f32,
+    ) {
+        // SAFETY: the caller's promises are those of `accumulate_from`.
+        unsafe { accumulate_from::<S, E, HEADS>(values, 0, tokens, weights, rescale, sums) }
+    }
+}
+
 /// Coefficients of `2^f`, `0 <= f < 1`, in rising order: minimax in the relative error, which is below 7.5e-8 (1.5e-7 with the
 /// roundings of f32).
 pub(super) const EXP2: [f32; 6] = [0.999_999_9, 0.693_153_1, 0.240_153_62, 0.055_826_318, 0.008_989_34, 0.001_877_576_7];
@@ -57,14 +113,14 @@ pub(super) const UNSEEN: f32 = -1e30;
 /// Room for the lanes of the widest register.
 pub(super) const MOST_LANES: usize = 16;
 
-/// `$kernel::<S, E, heads>(args)` with the number of heads as a constant.
+/// `$steps::$step::<heads>(args)` with the number of heads, at most [`HEAD_TILE`], as a constant.
 macro_rules! for_heads {
-    ($heads:expr, $kernel:ident::<$s:ty, $e:ty>($($argument:expr),*)) => {
+    ($heads:expr, $steps:ident::$step:ident($($argument:expr),*)) => {
         match $heads {
-            1 => $kernel::<$s, $e, 1>($($argument),*),
-            2 => $kernel::<$s, $e, 2>($($argument),*),
-            3 => $kernel::<$s, $e, 3>($($argument),*),
-            _ => $kernel::<$s, $e, 4>($($argument),*),
+            1 => $steps::$step::<1>($($argument),*),
+            2 => $steps::$step::<2>($($argument),*),
+            3 => $steps::$step::<3>($($argument),*),
+            _ => $steps::$step::<4>($($argument),*),
         }
     };
 }
@@ -78,29 +134,6 @@ unsafe fn prefetch_bytes<S: Simd>(from: *const u8, len: usize) {
         // SAFETY: a prefetch reads nothing and cannot fault; `wrapping_add` makes no claim about the object.
         unsafe { S::prefetch(from.wrapping_add(offset)) };
         offset += 64;
-    }
-}
-
-/// Scores of one block: `scores[h][t] = sum_c q[c][h] keys[c][t]`, for `HEADS` query heads and 64 tokens.
-///
-/// # Safety
-/// `keys` is valid for `channels * 64` elements, `q` for `channels * HEADS`, `scores` for `HEADS * 64`; the instruction set of
-/// `S` is there. `next` is only prefetched.
-#[inline(always)]
-pub(super) unsafe fn scores<S: Widen<E>, E: Element, const HEADS: usize>(
-    keys: *const E,
-    channels: usize,
-    q: *const f32,
-    scores: *mut f32,
-    next: *const E,
-) {
-    // SAFETY: the caller's promises are those of `scores_tiled`.
-    unsafe {
-        match S::TILE {
-            1 => scores_tiled::<S, E, HEADS, 1>(keys, channels, q, scores, next),
-            2 => scores_tiled::<S, E, HEADS, 2>(keys, channels, q, scores, next),
-            _ => scores_tiled::<S, E, HEADS, 4>(keys, channels, q, scores, next),
-        }
     }
 }
 
@@ -177,7 +210,7 @@ pub(super) unsafe fn softmax<S: Simd>(scores: *mut f32, largest: &mut f32, total
     }
 }
 
-/// Where [`accumulate`] finds its operands.
+/// Where [`Steps::accumulate`] finds its operands.
 pub(super) struct Values<E> {
     /// Value rows `[64][head_dim]`.
     pub rows: *const E,
@@ -187,21 +220,20 @@ pub(super) struct Values<E> {
     pub next: *const E,
 }
 
-/// `sums[h] = rescale[h] sums[h] + sum_t weights[h][t] rows[t]` over the tokens `first .. end` of a block.
+/// [`Steps::accumulate`] of the channels from `channel` on.
 ///
 /// # Safety
-/// `rows` is valid for `end` rows, `weights` for `HEADS * 64`, `rescale` for `HEADS`, `sums` for `HEADS * head_dim`; `end` is at
-/// most 64; the instruction set of `S` is there.
+/// As there.
 #[inline(always)]
-pub(super) unsafe fn accumulate<S: Widen<E>, E: Element, const HEADS: usize>(
+unsafe fn accumulate_from<S: Widen<E>, E: Element, const HEADS: usize>(
     values: &Values<E>,
+    mut channel: usize,
     tokens: (usize, usize),
     weights: *const f32,
     rescale: *const f32,
     sums: *mut f32,
 ) {
     let head_dim = values.head_dim;
-    let mut channel = 0;
     // SAFETY: each pass is about `TILE * LANES` channels that end at or before `head_dim`.
     unsafe {
         while channel + S::TILE * S::LANES <= head_dim {

@@ -1,9 +1,11 @@
-//! The sizes of a model, from the configuration beside its weights.
+//! The sizes of a model, from whatever names it; no weights are read.
 
 use std::path::Path;
 
+use crate::Result;
 use crate::mask::Geometry;
-use crate::{Error, Result, error};
+use crate::model::load::random::GEOMETRIES;
+use crate::model::load::{Opened, Source, hf_config};
 
 /// A model's name and sizes.
 #[derive(Debug)]
@@ -12,34 +14,27 @@ pub(super) struct NamedGeometry {
     pub(super) geometry: Geometry,
 }
 
-/// Looks up `--model`: a Hugging Face folder or its `config.json`.
+/// Looks up `--model`: anything that `kscope run --model` takes, a `config.json`, or a published geometry such as `llama-3.1-8b`.
 pub(super) fn model_geometry(spec: &str) -> Result<NamedGeometry> {
-    let given = Path::new(spec);
-    let path = if given.is_dir() { given.join("config.json") } else { given.to_path_buf() };
-    let text = std::fs::read_to_string(&path).map_err(|error| error::io("reading", &path, &error))?;
-    let wrong = |sentence: String| Error::input(format!("{}: {sentence}", path.display()));
-    let config: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| wrong(format!("expected a model's configuration as JSON, found {error}")))?;
-
-    let optional = |key: &str| config.get(key).and_then(serde_json::Value::as_u64).map(|number| number as usize);
-    let size = |key: &str| {
-        let number = optional(key).filter(|&number| number > 0);
-        number.ok_or_else(|| wrong(format!("expected a number of at least 1 at {key:?}, found {}", config[key])))
+    let path = Path::new(spec);
+    let named = |name: &str, config: &crate::model::config::Config| NamedGeometry {
+        name: name.to_owned(),
+        geometry: config.geometry(),
     };
-    let architecture = config["model_type"].as_str().ok_or_else(|| wrong("expected a text at \"model_type\"".into()))?;
-    let (layers, heads, hidden) = (size("num_hidden_layers")?, size("num_attention_heads")?, size("hidden_size")?);
-    let theta = config.get("rope_theta").or_else(|| config.get("rope_parameters")?.get("rope_theta"));
-    let geometry = Geometry {
-        architecture: architecture.to_string(),
-        layers,
-        heads,
-        kv_heads: optional("num_key_value_heads").unwrap_or(heads),
-        head_dim: optional("head_dim").unwrap_or(hidden / heads),
-        hidden,
-        rope_theta: theta.and_then(serde_json::Value::as_f64).unwrap_or(10_000.0),
-    };
-    let folder =
-        std::fs::canonicalize(&path).ok().and_then(|path| Some(path.parent()?.file_name()?.to_string_lossy().into_owned()));
-    let name = config["_name_or_path"].as_str().filter(|name| !name.is_empty()).map(str::to_string).or(folder);
-    Ok(NamedGeometry { name: name.unwrap_or_else(|| architecture.to_string()), geometry })
+    let in_folder = path.join("config.json");
+    let config_path = if in_folder.exists() { &in_folder } else { path };
+    if config_path.extension().is_some_and(|ext| ext == "json") {
+        let config = hf_config::open(config_path)?;
+        let folder = std::fs::canonicalize(config_path).ok();
+        let folder = folder.as_deref().and_then(|path| path.parent()?.file_name()?.to_str());
+        return Ok(named(folder.unwrap_or(spec), &config));
+    }
+    // A model that is here comes before the published shape of the same name.
+    match Source::resolve(spec).and_then(|source| Opened::open(&source)) {
+        Ok(opened) => Ok(named(&opened.name, &opened.config)),
+        Err(error) => match GEOMETRIES.iter().find(|(name, _)| *name == spec) {
+            Some((name, geometry)) => Ok(named(name, &geometry.config())),
+            None => Err(error),
+        },
+    }
 }

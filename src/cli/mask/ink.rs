@@ -40,7 +40,7 @@ pub(super) enum Tone {
     Strong,
     /// A bar.
     Bar,
-    /// The mark and the ground of a dropped head; the ground is also what a bar leaves empty.
+    /// The mark and the ground of a dropped head.
     Dropped,
     DroppedGround,
 }

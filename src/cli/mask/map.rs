@@ -31,7 +31,7 @@ impl Layout {
         let per_pixel = [1, 2, 4, 8, 16].into_iter().find(|&n| shape.kv_heads * (strip(n) + 1) <= room).unwrap_or(16);
         let strip = strip(per_pixel);
         let heads = (room / (strip + 1)).clamp(1, shape.kv_heads);
-        let summary = heads == shape.kv_heads && room >= heads * (strip + 1) + 8 + BAR + 6;
+        let summary = heads == shape.kv_heads && room >= heads * (strip + 1) + 8 + BAR + 8;
         Self { per_pixel, strip, heads, summary }
     }
 }
@@ -47,7 +47,7 @@ pub(super) fn draw(pen: &mut Pen, mask: &ChannelMask, stats: &Statistics, width:
             pen.put(Some(Tone::Faint), &format!("{:<1$} ", format!("h{head}"), layout.strip));
         }
         if layout.summary {
-            pen.put(Some(Tone::Faint), "kept");
+            pen.put(Some(Tone::Faint), &format!("{:<1$} dropped", "kept", 8 + BAR));
         }
         pen.line();
         for layer in 0..shape.layers {
@@ -81,7 +81,7 @@ fn strip(pen: &mut Pen, head: &[bool], shape: Shape, layout: Layout) {
 fn summary(pen: &mut Pen, kept: usize, dropped: usize, shape: Shape) {
     let share = kept as f64 / (shape.kv_heads * shape.head_dim) as f64;
     pen.put(None, &format!("{:>5.1} % ", 100.0 * share));
-    pen.on(Some(Tone::Bar), Some(Tone::DroppedGround), &bar(share));
+    pen.put(Some(Tone::Bar), &bar(share));
     if dropped > 0 {
         pen.put(Some(Tone::Faint), &format!(" {dropped:>2} ×"));
     }
@@ -91,7 +91,7 @@ fn summary(pen: &mut Pen, kept: usize, dropped: usize, shape: Shape) {
 fn bar(share: f64) -> String {
     let eighths = (share * (8 * BAR) as f64).round() as usize;
     let mut text = "█".repeat(eighths / 8);
-    text.extend(["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8].chars());
+    text.push_str(["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8]);
     format!("{text:<BAR$}")
 }
 

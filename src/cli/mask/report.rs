@@ -40,7 +40,7 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
     row(
         "saved",
         &format!("K {}  V {}  K+V {}", percent(stats.k_saving), percent(stats.v_saving), percent(stats.kv_saving)),
-        &format!("of the cache, {place}"),
+        &place,
     );
     row(
         "middle token",
@@ -50,12 +50,12 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
     let bound = stats.attention_speed_bound.map_or_else(|| "no middle to read".to_string(), |bound| format!("{bound:.2}×"));
     row("attention", &bound, &format!("at most, by the bytes it reads, {place}"));
     let dropped = format!("{} of {heads}", stats.dropped_heads);
-    row("dropped heads", &dropped, "keep no channel: neither keys nor values of the middle are stored");
+    row("dropped heads", &dropped, "store neither keys nor values of the middle");
     let histogram: Vec<String> = stats.kept_histogram.iter().map(|(count, heads)| format!("{count}: {heads}")).collect();
     row("heads by kept", &histogram.join(" · "), "");
-    let partners = format!("of the kept channels have their rotation partner; {} if all had", percent(stats.pair_closed_ratio));
+    let partners = format!("have their partner; {} would be kept if all had", percent(stats.pair_closed_ratio));
     row("pairs", &percent(stats.pair_share), &partners);
-    let slow = format!("shared with slowest-first at equal counts (random: {})", percent(stats.random_overlap));
+    let slow = format!("as slowest-first keeps at equal counts (random {})", percent(stats.random_overlap));
     row("slowest first", &percent(stats.slowest_first_overlap), &slow);
     for tokens in contexts(around.context) {
         let pruned = bytes::pruned(around.mask, around.window, tokens, around.element_size).total();

@@ -3,6 +3,9 @@
 //!
 //! Nothing is ever read back from the memo, so the values that exist are never larger than the program's own text.
 
+/// The stack of a bare tensor holds at most a dozen values.
+const MAX_STACK: usize = 64;
+
 /// The tensor that a pickle describes; its numbers lie in another file of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tensor {
@@ -70,14 +73,14 @@ impl<'a> Machine<'a> {
             b'q' => self.bytes(1).map(|_| ())?,
             b'r' => self.bytes(4).map(|_| ())?,
             0x94 => {}
-            b'(' => self.stack.push(Value::Mark),
-            0x88 => self.stack.push(Value::Bool(true)),
-            0x89 => self.stack.push(Value::Bool(false)),
+            b'(' => self.push(Value::Mark)?,
+            0x88 => self.push(Value::Bool(true))?,
+            0x89 => self.push(Value::Bool(false))?,
             b'K' => self.number(1)?,
             b'M' => self.number(2)?,
             b'J' => {
                 let four = self.array()?;
-                self.stack.push(Value::Int(i64::from(i32::from_le_bytes(four))));
+                self.push(Value::Int(i64::from(i32::from_le_bytes(four))))?;
             }
             // LONG1: torch writes sizes beyond 31 bits so. The topmost bit of the last byte would make the number negative.
             0x8a => {
@@ -104,12 +107,13 @@ impl<'a> Machine<'a> {
                 (Value::Text(name), Value::Text(module)) => self.global(&module, &name)?,
                 _ => return Err("a name that is no text".into()),
             },
-            b')' => self.stack.push(Value::Tuple(Vec::new())),
+            b')' => self.push(Value::Tuple(Vec::new()))?,
             0x85..=0x87 => self.tuple(usize::from(code - 0x84))?,
             b't' => {
                 let mark = self.stack.iter().rposition(|value| *value == Value::Mark).ok_or("a tuple without a beginning")?;
                 let items = self.stack.split_off(mark + 1);
-                self.stack[mark] = Value::Tuple(items);
+                self.stack.truncate(mark);
+                self.push_tuple(items)?;
             }
             b'Q' => self.storage()?,
             b'R' => self.call()?,
@@ -140,14 +144,12 @@ impl<'a> Machine<'a> {
         let mut eight = [0; 8];
         eight[..bytes].copy_from_slice(self.bytes(bytes)?);
         let value = i64::from_le_bytes(eight);
-        self.stack.push(Value::Int(value));
-        Ok(())
+        self.push(Value::Int(value))
     }
 
     fn text(&mut self, length: usize) -> Result<(), String> {
         let text = std::str::from_utf8(self.bytes(length)?).map_err(|_| "text that is not UTF-8")?;
-        self.stack.push(Value::Text(text.to_string()));
-        Ok(())
+        self.push(Value::Text(text.to_string()))
     }
 
     fn line(&mut self) -> Result<String, String> {
@@ -157,6 +159,14 @@ impl<'a> Machine<'a> {
         Ok(line.to_string())
     }
 
+    fn push(&mut self, value: Value) -> Result<(), String> {
+        if self.stack.len() == MAX_STACK {
+            return Err("more values than a bare tensor has".into());
+        }
+        self.stack.push(value);
+        Ok(())
+    }
+
     fn pop(&mut self) -> Result<Value, String> {
         self.stack.pop().ok_or_else(|| "a pickle that takes more than it has".to_string())
     }
@@ -164,8 +174,17 @@ impl<'a> Machine<'a> {
     fn tuple(&mut self, number: usize) -> Result<(), String> {
         let start = self.stack.len().checked_sub(number).ok_or("a pickle that takes more than it has")?;
         let items = self.stack.split_off(start);
-        self.stack.push(Value::Tuple(items));
-        Ok(())
+        self.push_tuple(items)
+    }
+
+    /// The arguments of a call may be tuples themselves, and nothing of a bare tensor is nested deeper.
+    fn push_tuple(&mut self, items: Vec<Value>) -> Result<(), String> {
+        let nested =
+            |value: &Value| matches!(value, Value::Tuple(inside) if inside.iter().any(|value| matches!(value, Value::Tuple(_))));
+        if items.iter().any(nested) {
+            return Err("tuples nested three deep".into());
+        }
+        self.push(Value::Tuple(items))
     }
 
     /// A name is only a word here: nothing is imported. Words that no bare tensor needs are refused at once.
@@ -177,8 +196,7 @@ impl<'a> Machine<'a> {
         if !known {
             return Err(format!("the Python object {:?}", full.chars().take(80).collect::<String>()));
         }
-        self.stack.push(Value::Global(full));
-        Ok(())
+        self.push(Value::Global(full))
     }
 
     /// BINPERSID: the tuple ("storage", class, key, device, number of elements).
@@ -193,8 +211,7 @@ impl<'a> Machine<'a> {
         if kind != "storage" {
             return Err(format!("a reference of kind {kind:?}"));
         }
-        self.stack.push(Value::Storage { class: class.to_string(), key: key.clone(), stored });
-        Ok(())
+        self.push(Value::Storage { class: class.to_string(), key: key.clone(), stored })
     }
 
     /// REDUCE: recognises the two calls of a bare tensor and makes a description of each.
@@ -225,8 +242,7 @@ impl<'a> Machine<'a> {
             }),
             _ => return Err(format!("a call of {function} with other arguments")),
         };
-        self.stack.push(value);
-        Ok(())
+        self.push(value)
     }
 }
 

@@ -169,3 +169,23 @@ fn a_failed_save_leaves_the_old_file_and_no_litter() {
         assert_eq!(mode(&path), mode(&plain), "as readable as any new file");
     }
 }
+
+#[test]
+fn what_is_too_large_or_no_file_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = folder.path().join("checkpoint.pth");
+    std::fs::File::create(&large).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+    let sentence = |path: &Path| {
+        let error = read(path, &Split::default()).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    };
+    assert!(sentence(&large).contains("found 268435457 bytes"), "{}", sentence(&large));
+    assert!(sentence(folder.path()).contains("expected a file"));
+    let torn = folder.path().join("torn.safetensors");
+    std::fs::write(&torn, b"\x08\0").unwrap();
+    assert!(sentence(&torn).contains("expected a safetensors file"), "{}", sentence(&torn));
+    assert!(sentence(&folder.path().join("none")).contains("reading"));
+    #[cfg(unix)]
+    assert!(sentence(Path::new("/dev/zero")).contains("expected a file"));
+}

@@ -173,7 +173,7 @@ fn a_byte_budget_is_used_up_to_the_next_step() {
             assert!(weight + (8 + 128) * 2 * 32768 > fit.bytes, "{budget:?}: {weight}");
         }
         let roomy = Options { target: Target::Bytes(ByteBudget { bytes: u64::MAX, ..fit }), ..options.clone() };
-        assert_eq!(select(&scores, &roomy).unwrap().is_full(), true, "{budget:?}");
+        assert!(select(&scores, &roomy).unwrap().is_full(), "{budget:?}");
         let tiny = Options { target: Target::Bytes(ByteBudget { bytes: 1000, ..fit }), ..options };
         assert!(select(&scores, &tiny).unwrap_err().to_string().contains("weighs at least"));
     }

@@ -199,7 +199,7 @@ impl Gguf {
             tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()
         };
         let wide = read().map_err(|cause| broken(format!("cannot be read: {}", first_line(&cause))))?;
-        let matrix = Matrix::new(rows, cols, Elements::F32(wide))?;
+        let matrix = Matrix::new(rows, cols, Elements::F32(wide.into()))?;
         Ok(match dtype {
             GgmlDType::F16 => matrix.into_dtype(Dtype::F16).into(),
             GgmlDType::BF16 => matrix.into_dtype(Dtype::Bf16).into(),

@@ -16,7 +16,8 @@ pub fn open(path: &Path) -> Result<Config> {
 
 /// Reads the configuration; `origin` is the file named in errors.
 pub fn parse(text: &str, origin: &str) -> Result<Config> {
-    let value: Value = serde_json::from_str(text).map_err(|error| Error::input(format!("{origin}: {error}")))?;
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| Error::input(format!("{origin}: expected a model's configuration as JSON, found {error}")))?;
     let Some(map) = value.as_object() else {
         return Err(Error::input(format!("{origin}: expected a JSON object")));
     };

@@ -160,7 +160,7 @@ impl Tensors for Random {
             let mut rng = self.rng(name, chunk);
             elements.fill_with(|| f16::from_f32(rng.random_range(-bound..=bound)));
         });
-        Ok(Matrix::new(rows, cols, Elements::F16(elements))?.into())
+        Ok(Matrix::new(rows, cols, Elements::F16(elements.into()))?.into())
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {

@@ -86,9 +86,9 @@ impl Checkpoint {
         let (from, to) = info.data_offsets;
         let bytes = &file.bytes[file.data_start + from..file.data_start + to];
         match info.dtype {
-            Stored::F32 => Ok(Elements::F32(decoded(bytes, f32::from_le_bytes))),
-            Stored::F16 => Ok(Elements::F16(decoded(bytes, f16::from_le_bytes))),
-            Stored::BF16 => Ok(Elements::Bf16(decoded(bytes, bf16::from_le_bytes))),
+            Stored::F32 => Ok(Elements::F32(decoded(bytes, f32::from_le_bytes).into())),
+            Stored::F16 => Ok(Elements::F16(decoded(bytes, f16::from_le_bytes).into())),
+            Stored::BF16 => Ok(Elements::Bf16(decoded(bytes, bf16::from_le_bytes).into())),
             other => Err(Error::input(format!(
                 "{}: tensor `{name}` has element type {other:?}; known are F32, F16 and BF16",
                 file.name

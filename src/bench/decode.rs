@@ -1,0 +1,176 @@
+//! `kscope bench decode`: whole decode steps of a model at several depths, dense and pruned in turn, and where the time goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use super::median;
+use crate::cache::{CacheSpec, KvDtype, SequenceCache};
+use crate::mask::{ChannelMask, Window};
+use crate::model::Model;
+use crate::model::decoder::{StepBuffers, StepTimes};
+use crate::{Error, Result, machine};
+
+/// Tokens of random keys and values, appended over and over: what they hold does not change how fast they are read.
+const FILL_TOKENS: usize = 512;
+/// Steps that warm up each depth.
+const WARM_UP: usize = 2;
+
+/// What to measure; every combination is.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Tokens in the cache before the first step.
+    pub depths: Vec<usize>,
+    /// Numbers of threads.
+    pub threads: Vec<usize>,
+    /// Timed steps, dense and pruned in turn.
+    pub steps: usize,
+    /// Masks to measure beside dense decode.
+    pub masks: Vec<ChannelMask>,
+    /// Sink, recent and chunk.
+    pub window: Window,
+    /// Element type of the cache.
+    pub kv_dtype: KvDtype,
+    /// Sequences decoded together.
+    pub batch: usize,
+}
+
+/// One measured configuration.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Row {
+    /// Model.
+    pub model: String,
+    /// Element type of the weights.
+    pub dtype: String,
+    /// Element type of the cache.
+    pub kv_dtype: String,
+    /// Tokens in the cache.
+    pub depth: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Sequences decoded together.
+    pub batch: usize,
+    /// Share of K channels that the mask drops; 0 is dense.
+    pub sparsity: f64,
+    /// Median time of a step.
+    pub median_ms: f64,
+    /// Tokens of all sequences per second at the median.
+    pub tokens_per_s: f64,
+    /// Median time of attention in a step.
+    pub attention_ms: f64,
+    /// Median time of the linear layers.
+    pub projections_ms: f64,
+    /// Median time of the output projection.
+    pub logits_ms: f64,
+    /// Median time of everything else.
+    pub rest_ms: f64,
+    /// Bytes of the cache.
+    pub kv_bytes: usize,
+    /// Median over step pairs of dense time over this time; 1 in dense rows.
+    pub time_ratio: f64,
+}
+
+/// All rows of a run.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Report {
+    /// Configurations in the order they were measured.
+    pub rows: Vec<Row>,
+}
+
+/// Measures, telling `note` one sentence per depth as it starts.
+pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
+    let config = model.config();
+    let mut specs = vec![Arc::new(CacheSpec::dense(config.mask_shape(), options.window, options.kv_dtype)?)];
+    for mask in &options.masks {
+        specs.push(Arc::new(CacheSpec::new(config.mask_shape(), options.window, options.kv_dtype, mask.clone())?));
+    }
+    let mut rows = Vec::new();
+    for &depth in &options.depths {
+        let steps = options.threads.len() * (options.steps + WARM_UP);
+        if depth + steps > config.max_context {
+            return Err(Error::input(format!(
+                "depth {depth} and {steps} steps do not fit the model's context of {}",
+                config.max_context
+            )));
+        }
+        let bytes: usize = specs.iter().map(|spec| spec.bytes_at(depth + steps).total()).sum();
+        machine::check_memory(&format!("depth {depth}"), (bytes * options.batch) as u64)?;
+        note(&format!("depth {depth}"));
+        let mut sides = filled(&specs, depth, options.batch)?;
+        for &threads in &options.threads {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool = pool.map_err(|cause| Error::run(format!("starting {threads} threads: {cause}")))?;
+            let times = pool.install(|| measure(model, &mut sides, options))?;
+            for (side, own) in sides.iter().zip(&times) {
+                rows.push(Row { depth, threads, ..row(model, side, own, &times[0]) });
+            }
+        }
+    }
+    Ok(Report { rows })
+}
+
+/// The sequences of each specification, holding `depth` random tokens.
+fn filled(specs: &[Arc<CacheSpec>], depth: usize, batch: usize) -> Result<Vec<Vec<SequenceCache>>> {
+    let shape = specs[0].shape();
+    let row = shape.kv_heads * shape.head_dim;
+    let mut random = StdRng::seed_from_u64(3);
+    let mut fill = || -> Vec<f32> { (0..FILL_TOKENS * row).map(|_| random.random::<f32>() * 2.0 - 1.0).collect() };
+    let (k, v) = (fill(), fill());
+    let sequence = |spec: &Arc<CacheSpec>| {
+        let mut cache = SequenceCache::with_capacity(Arc::clone(spec), depth);
+        for layer in 0..shape.layers {
+            for start in (0..depth).step_by(FILL_TOKENS) {
+                let len = FILL_TOKENS.min(depth - start) * row;
+                cache.append(layer, &k[..len], &v[..len]);
+            }
+        }
+        cache
+    };
+    // Each sequence has memory of its own: nothing is shared that a real batch would not share.
+    Ok(specs.iter().map(|spec| (0..batch).map(|_| sequence(spec)).collect()).collect())
+}
+
+/// Times of every step of every side.
+fn measure(model: &Model, sides: &mut [Vec<SequenceCache>], options: &Options) -> Result<Vec<Vec<StepTimes>>> {
+    let config = model.config();
+    let mut buffers = StepBuffers::new(config, options.batch);
+    let mut times = vec![Vec::with_capacity(options.steps); sides.len()];
+    for step in 0..WARM_UP + options.steps {
+        let tokens: Vec<u32> = (0..options.batch).map(|i| ((step * 31 + i * 7) % config.vocab) as u32).collect();
+        for (side, times) in sides.iter_mut().zip(&mut times) {
+            let mut caches: Vec<&mut SequenceCache> = side.iter_mut().collect();
+            model.decoder.step(&tokens, &mut caches, &mut buffers, &mut |_, _, _| ())?;
+            if step >= WARM_UP {
+                times.push(buffers.times);
+            }
+        }
+    }
+    Ok(times)
+}
+
+fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTimes]) -> Row {
+    let ms = |part: fn(&StepTimes) -> Duration| {
+        median(&mut own.iter().map(|times| part(times).as_secs_f64() * 1e3).collect::<Vec<_>>())
+    };
+    let spec = side[0].spec();
+    let median_ms = ms(StepTimes::total);
+    let ratios = dense.iter().zip(own).map(|(dense, own)| dense.total().as_secs_f64() / own.total().as_secs_f64());
+    Row {
+        model: model.name.clone(),
+        dtype: model.dtype().to_string(),
+        kv_dtype: spec.dtype().to_string(),
+        depth: 0,
+        threads: 0,
+        batch: side.len(),
+        sparsity: 1.0 - spec.mask().kept_ratio(),
+        median_ms,
+        tokens_per_s: side.len() as f64 * 1e3 / median_ms,
+        attention_ms: ms(|times| times.attention),
+        projections_ms: ms(|times| times.projections),
+        logits_ms: ms(|times| times.logits),
+        rest_ms: ms(|times| times.rest),
+        kv_bytes: side.iter().map(|cache| cache.bytes().total()).sum(),
+        time_ratio: median(&mut ratios.collect::<Vec<_>>()),
+    }
+}

@@ -1,0 +1,303 @@
+//! The inspector itself: `kscope` without a command.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::common::{CacheArgs, ModelArgs, SamplingArgs, read_mask, read_text};
+use super::output;
+use crate::decode::worker::event::MaskInfo;
+use crate::decode::worker::{Engine, Loader, Profile, Prompt, Setup};
+use crate::mask::select::{self, Options};
+use crate::mask::Importance;
+use crate::model::Model;
+use crate::model::decoder::PrefillHooks;
+use crate::model::load::{Opened, Source as ModelSource};
+use crate::tui::action::{Action, Effect};
+use crate::tui::color::{Colormap, Depth, Theme};
+use crate::tui::config::{self, Background};
+use crate::tui::keys::KeyTable;
+use crate::tui::log::LogBuffer;
+use crate::tui::record::Recorder;
+use crate::tui::runner::{self, Exit, Source};
+use crate::tui::state::{Beginning, Phase, Plan, State};
+use crate::tui::terminal::TerminalGuard;
+use crate::tui::update::update;
+use crate::tui::{log, summary};
+use crate::{Error, Result, machine};
+
+/// Tokens to generate where no screen is watched.
+const PLAIN_NEW: usize = 256;
+
+/// Arguments of the inspector.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// A second mask that `d` compares with
+    #[arg(long, value_name = "FILE")]
+    diff: Option<PathBuf>,
+    /// Prompt [default: a text that fits the model]
+    #[arg(long, short, value_name = "TEXT", conflicts_with_all = ["prompt_file", "token_ids"])]
+    prompt: Option<String>,
+    /// Prompt from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "token_ids")]
+    prompt_file: Option<PathBuf>,
+    /// Prompt as token ids, no template: 1,2,3
+    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    token_ids: Vec<u32>,
+    /// Send the text as it is, without the model's chat template
+    #[arg(long)]
+    raw: bool,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    /// Most tokens to generate [default: on a screen as many as the context takes, otherwise 256]
+    #[arg(long, value_name = "N")]
+    max_new: Option<usize>,
+    #[command(flatten)]
+    screen: ScreenArgs,
+    /// Write every event to this file, for `kscope replay`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Panic on purpose in this thread once the model is there, to test that the terminal survives it
+    #[arg(long, value_name = "THREAD", hide = true)]
+    panic: Option<runner::PanicIn>,
+}
+
+/// How the screen looks.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ScreenArgs {
+    /// Colours: auto, truecolor, 256, 16, none or ascii
+    #[arg(long, default_value = "auto", value_name = "DEPTH")]
+    color: String,
+    /// The terminal's background [default: COLORFGBG, or dark]
+    #[arg(long, value_name = "dark|light")]
+    background: Option<Background>,
+    /// Leave the mouse to the terminal, so that it selects text
+    #[arg(long)]
+    no_mouse: bool,
+    /// Print the summary instead of opening a screen; so it is where standard output is no terminal
+    #[arg(long)]
+    plain: bool,
+    /// The same summary as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl ScreenArgs {
+    /// Whether there is a screen to open.
+    pub fn is_interactive(&self) -> bool {
+        !self.plain && !self.json && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
+    }
+
+    /// Theme, keys and mouse, from flags over the configuration over the environment.
+    pub fn settings(&self) -> Result<(Theme, KeyTable, bool)> {
+        let config = match config::path() {
+            Some(path) => config::read(&path)?,
+            None => config::Config::default(),
+        };
+        let lookup = |name: &str| std::env::var(name).ok();
+        let depth = match self.color.as_str() {
+            "auto" => Depth::detect(lookup),
+            depth => depth.parse()?,
+        };
+        let background = self.background.or(config.background).unwrap_or_else(|| Background::detect(lookup));
+        let colormap = config.colormap.unwrap_or(Colormap::Viridis);
+        let theme = Theme::new(depth, background == Background::Light, colormap);
+        Ok((theme, KeyTable::new(&config.keys)?, !self.no_mouse && config.mouse.unwrap_or(true)))
+    }
+
+    /// Prints the summary of a session.
+    pub fn print(&self, state: &State) -> Result<()> {
+        if self.json { output::json(&summary::json(state)) } else { output::line(&summary::text(state)) }
+    }
+}
+
+/// Runs the inspector.
+pub fn run(args: &Args) -> Result<()> {
+    let began = Instant::now();
+    let sampling = args.sampling.sampling()?;
+    let (theme, keys, mouse) = args.screen.settings()?;
+    let source = args.model.source()?;
+    let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
+    args.model.prepare()?;
+    let interactive = args.screen.is_interactive();
+    // Everything that the prefill leaves; the engine stops at the context's end.
+    let most = if interactive { usize::MAX >> 1 } else { PLAIN_NEW };
+    let plan = Plan { prompt: prompt(args, &source)?, sampling, max_new: args.max_new.unwrap_or(most) };
+    let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
+    let mut state = State::new(Beginning {
+        theme,
+        keys,
+        loading_name: name(args),
+        plan,
+        replay: false,
+        log,
+        export_folder: PathBuf::from("."),
+    });
+    let exit = if interactive {
+        let guard = TerminalGuard::enter(mouse)?;
+        let (engine, events) = Engine::spawn(loader(args, source))?;
+        runner::run(&mut state, Source::Engine(engine, events), recorder, guard, args.panic, began)?
+    } else {
+        let (engine, events) = Engine::spawn(loader(args, source))?;
+        headless(&mut state, engine, events, recorder)?
+    };
+    finish(&args.screen, &state, exit, interactive)
+}
+
+/// What remains after the screen is gone.
+pub fn finish(screen: &ScreenArgs, state: &State, exit: Exit, interactive: bool) -> Result<()> {
+    match exit {
+        Exit::Failed(error) => Err(error),
+        Exit::Stopped => Err(Error::Cancelled),
+        Exit::Quit(shows) if shows || !interactive => screen.print(state),
+        Exit::Quit(_) => Ok(()),
+    }
+}
+
+/// Runs to the end without a screen, on the same state.
+fn headless(
+    state: &mut State,
+    engine: Engine,
+    mut events: tokio::sync::mpsc::Receiver<crate::decode::worker::Envelope>,
+    mut recorder: Option<Recorder>,
+) -> Result<Exit> {
+    while let Some(envelope) = events.blocking_recv() {
+        if let Some(recorder) = &mut recorder {
+            recorder.write(&envelope)?;
+        }
+        for effect in update(state, Action::Engine(Box::new(envelope))) {
+            match effect {
+                Effect::Engine(command) => engine.send(command)?,
+                Effect::Fail(error) => return Ok(Exit::Failed(error)),
+                _ => {}
+            }
+        }
+        match &state.phase {
+            Phase::Finished(_) => break,
+            Phase::Failed(sentence) => return Ok(Exit::Failed(Error::run(sentence.clone()))),
+            _ => {}
+        }
+    }
+    if let Some(recorder) = &mut recorder {
+        recorder.flush()?;
+    }
+    Ok(Exit::Quit(true))
+}
+
+fn name(args: &Args) -> String {
+    args.model.random_weights.clone().unwrap_or_else(|| args.model.model.clone())
+}
+
+fn prompt(args: &Args, source: &ModelSource) -> Result<Prompt> {
+    if !args.token_ids.is_empty() {
+        return Ok(Prompt::Tokens(args.token_ids.clone()));
+    }
+    match (&args.prompt, &args.prompt_file) {
+        (Some(text), _) => Ok(Prompt::Text { text: text.clone(), raw: args.raw }),
+        (None, Some(path)) => Ok(Prompt::Text { text: read_text(path)?, raw: args.raw }),
+        (None, None) => Ok(default_prompt(source)),
+    }
+}
+
+/// What a model is asked when nobody asks anything: long enough that the middle of the cache is not empty.
+fn default_prompt(source: &ModelSource) -> Prompt {
+    const TEXT: &str = "The harbour was quiet that morning. Two boats lay at the pier, and the keeper of the light walked down to \
+        count the crates. There were forty-one of them, each with a number in red paint. She wrote every number into her book, as \
+        she had done for nineteen years. At noon the wind turned west, and the first sail came in sight. By evening all the crates \
+        were gone, and the pier was empty again. The next day brought rain. Nobody came, so she oiled the lamp, swept the stairs and \
+        read the old entries: storms, births, a whale, the year the ice reached the rocks. In the margin her father had drawn small \
+        maps of the shoals, and beside them the depth in fathoms. She copied the best of them into the new book. On the third day a \
+        letter arrived from the capital. The light would be run by a machine, it said, and the keeper could go home. She read it \
+        twice, put it into the book between two pages, and went up to light the lamp.";
+    match source {
+        // Random weights have no tokenizer; any tokens are as good as any others.
+        ModelSource::Random { config, .. } => Prompt::Tokens((0..256).map(|i| (i * 7919) % config.vocab as u32).collect()),
+        ModelSource::Demo => Prompt::Text { text: TEXT.to_owned(), raw: true },
+        _ => Prompt::Text { text: format!("{TEXT}\n\nContinue this story."), raw: false },
+    }
+}
+
+/// What the engine does first, on its own thread.
+fn loader(args: &Args, source: ModelSource) -> Loader {
+    let (model_args, cache, diff, panic) = (args.model.clone(), args.cache.clone(), args.diff.clone(), args.panic);
+    Box::new(move |progress| {
+        let opened = Opened::open(&source)?;
+        machine::check_memory(&format!("the model {}", opened.name), opened.weight_bytes(model_args.dtype) as u64)?;
+        // Masks are read before the weights: what is wrong with them is said at once.
+        let config = opened.config.clone();
+        let choice = cache.mask_choice(&config)?;
+        let context = cache.context(&config)?;
+        let label = |path: &std::path::Path| path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let other = match &diff {
+            Some(path) => Some(mask_info(read_mask(path, &config)?.0, label(path))),
+            None => None,
+        };
+        let model = Arc::new(opened.load(model_args.dtype, progress)?);
+        assert!(panic != Some(runner::PanicIn::Engine), "on purpose: --panic engine");
+        let file = choice.file.map(|file| mask_info(file, cache.mask.as_deref().map_or_else(String::new, label)));
+        let mask = match file {
+            None if source == ModelSource::Demo => Some(demo_mask(&model)?),
+            file => file,
+        };
+        Ok(Setup { model, mask, other, window: choice.window, kv_dtype: cache.kv_dtype, context, warnings: choice.warnings })
+    })
+}
+
+fn mask_info(file: crate::mask::files::MaskFile, label: String) -> MaskInfo {
+    let rule = file.origin.recipe.get("rule").and_then(serde_json::Value::as_str).unwrap_or("file").to_owned();
+    MaskInfo {
+        label,
+        mask: file.mask,
+        importance: file.importance.map(|importance| importance.scores().to_vec()),
+        rule,
+        align: file.origin.align,
+        sparsity: file.target_sparsity,
+    }
+}
+
+/// The demo's mask where none is given: half of the channels by key norm over the default prompt.
+fn demo_mask(model: &Model) -> Result<MaskInfo> {
+    const SPARSITY: f64 = 0.5;
+    const ALIGN: usize = 8;
+    let config = model.config();
+    let Prompt::Text { text, .. } = default_prompt(&ModelSource::Demo) else {
+        return Err(Error::run("the demo's prompt is no text"));
+    };
+    let tokenizer = model.tokenizer.as_ref().ok_or_else(|| Error::run("the demo has no tokenizer"))?;
+    let mut profile = Profile::new(config);
+    let hooks = PrefillHooks {
+        chunk: PrefillHooks::CHUNK,
+        progress: &mut |_| Ok(()),
+        keep_going: &|| Ok(()),
+        observe: &mut |view| profile.observe(&view),
+    };
+    model.decoder.prefill(&tokenizer.encode(&text)?, &mut [], hooks)?;
+    let rules = profile.rules().ok_or_else(|| Error::run("the demo's keys are not finite"))?;
+    let importance = Importance::new(config.mask_shape(), rules.key_norm)?;
+    Ok(MaskInfo {
+        label: "key norm".to_owned(),
+        mask: select::select(&importance, &Options::new(SPARSITY, ALIGN))?,
+        importance: Some(importance.scores().to_vec()),
+        rule: "key norm".to_owned(),
+        align: ALIGN,
+        sparsity: Some(SPARSITY),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mask::Window;
+
+    #[test]
+    fn the_default_prompt_reaches_the_middle_of_the_default_window() {
+        let Prompt::Text { text, .. } = default_prompt(&ModelSource::Demo) else { panic!("text") };
+        let window = Window::default();
+        assert!(text.split(' ').count() > window.sink + window.recent, "words are at least tokens");
+    }
+}

@@ -1,0 +1,53 @@
+//! `kscope replay`: a recorded session on the inspector's screens.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::inspect::{ScreenArgs, finish};
+use crate::Result;
+use crate::decode::sampler::Sampling;
+use crate::decode::worker::Prompt;
+use crate::tui::action::Action;
+use crate::tui::log::{self, LogBuffer};
+use crate::tui::record::Player;
+use crate::tui::runner::{self, Exit, Source};
+use crate::tui::state::{Beginning, Plan, State};
+use crate::tui::terminal::TerminalGuard;
+use crate::tui::update::update;
+
+/// Arguments of `kscope replay`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A recording
+    file: PathBuf,
+    #[command(flatten)]
+    screen: ScreenArgs,
+}
+
+/// Runs `kscope replay`.
+pub fn run(args: &Args) -> Result<()> {
+    let began = Instant::now();
+    let (theme, keys, mouse) = args.screen.settings()?;
+    let mut player = Player::open(&args.file)?;
+    let interactive = args.screen.is_interactive();
+    let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
+    let mut state = State::new(Beginning {
+        theme,
+        keys,
+        loading_name: args.file.display().to_string(),
+        plan: Plan { prompt: Prompt::Tokens(Vec::new()), sampling: Sampling::default(), max_new: 0 },
+        replay: true,
+        log,
+        export_folder: PathBuf::from("."),
+    });
+    let exit = if interactive {
+        let guard = TerminalGuard::enter(mouse)?;
+        runner::run(&mut state, Source::Replay(player), None, guard, None, began)?
+    } else {
+        for envelope in player.take_due(f64::INFINITY) {
+            update(&mut state, Action::Engine(Box::new(envelope)));
+        }
+        Exit::Quit(true)
+    };
+    finish(&args.screen, &state, exit, interactive)
+}

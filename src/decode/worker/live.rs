@@ -1,0 +1,150 @@
+//! Live statistics of a running decode, at a small and bounded share of its time.
+
+use std::time::{Duration, Instant};
+
+use super::event::{HeadDetail, Live, Memory};
+use crate::attention::{channel_activity, explain};
+use crate::cache::{SequenceCache, StoredKey};
+use crate::machine;
+use crate::model::config::Config;
+
+/// Shortest time between two rounds of statistics.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// A round waits until this many times its own cost has passed, so that statistics take at most 1 % of the time.
+const COST_FACTOR: u32 = 100;
+/// Keys that the energy of a head is estimated from.
+const KEY_SAMPLE: usize = 128;
+
+/// Queries since the last round, and when the next one is due.
+pub struct Watcher {
+    /// Sum of |q| per layer, `[heads, head_dim]` each.
+    magnitudes: Vec<Vec<f32>>,
+    /// Sum of q² of the watched layer.
+    squares: Vec<f32>,
+    /// The last step's queries of the watched layer.
+    last: Vec<f32>,
+    steps: usize,
+    watched: (usize, usize),
+    due: Instant,
+}
+
+impl Watcher {
+    /// Nothing seen yet; the first round is due soon.
+    pub fn new(config: &Config, watched: (usize, usize)) -> Self {
+        let zeros = vec![0.0; config.q_width()];
+        Self {
+            magnitudes: vec![zeros.clone(); config.layers],
+            squares: zeros.clone(),
+            last: zeros,
+            steps: 0,
+            watched,
+            due: Instant::now() + INTERVAL / 5,
+        }
+    }
+
+    /// Watches another head, from the next step on.
+    pub fn watch(&mut self, layer: usize, head: usize) {
+        if self.watched != (layer, head) {
+            self.watched = (layer, head);
+            self.squares.fill(0.0);
+            self.restart();
+            self.due = self.due.min(Instant::now() + INTERVAL / 10);
+        }
+    }
+
+    fn restart(&mut self) {
+        self.magnitudes.iter_mut().for_each(|sums| sums.fill(0.0));
+        self.squares.fill(0.0);
+        self.steps = 0;
+    }
+
+    /// Takes the queries of one layer of one step. Additions only, no reading of the cache.
+    pub fn observe(&mut self, layer: usize, q: &[f32]) {
+        for (sum, q) in self.magnitudes[layer].iter_mut().zip(q) {
+            *sum += q.abs();
+        }
+        if layer == self.watched.0 {
+            self.last.copy_from_slice(q);
+            for (sum, q) in self.squares.iter_mut().zip(q) {
+                *sum += q * q;
+            }
+        }
+        if layer + 1 == self.magnitudes.len() {
+            self.steps += 1;
+        }
+    }
+
+    /// A round of statistics, if one is due and a step was made since the last.
+    pub fn round(&mut self, cache: &SequenceCache, heads: usize) -> Option<(Live, HeadDetail, Memory)> {
+        let began = Instant::now();
+        if self.steps == 0 || began < self.due {
+            return None;
+        }
+        let round = (self.live(cache), self.head(cache, heads), memory(cache));
+        self.restart();
+        let now = Instant::now();
+        self.due = now + INTERVAL.max((now - began) * COST_FACTOR);
+        Some(round)
+    }
+
+    fn live(&mut self, cache: &SequenceCache) -> Live {
+        let shape = cache.spec().shape();
+        let row = shape.kv_heads * shape.head_dim;
+        let mut activity = vec![0.0; shape.entries()];
+        let steps = self.steps as f32;
+        for (layer, (sums, activity)) in self.magnitudes.iter_mut().zip(activity.chunks_exact_mut(row)).enumerate() {
+            // The mean of |q| stands for the queries: activity is linear in |q|.
+            sums.iter_mut().for_each(|sum| *sum /= steps);
+            channel_activity(cache, layer, sums, activity);
+        }
+        let middle = cache.spec().window().middle(cache.tokens());
+        Live { activity, steps: self.steps, middle }
+    }
+
+    fn head(&self, cache: &SequenceCache, heads: usize) -> HeadDetail {
+        let shape = cache.spec().shape();
+        let (layer, head) = self.watched;
+        let (group, dim) = (heads / shape.kv_heads, shape.head_dim);
+        let mass = (head * group..(head + 1) * group).map(|query| {
+            let q = &self.last[query * dim..][..dim];
+            match explain(cache, None, layer, (query, heads), q) {
+                Ok(explanation) => {
+                    let mass = explanation.pruned.mass;
+                    [mass.sink as f32, mass.middle as f32, mass.recent as f32]
+                }
+                Err(_) => [0.0; 3],
+            }
+        });
+        let mut q_energy = vec![0.0; dim];
+        for q in self.squares[head * group * dim..][..group * dim].chunks_exact(dim) {
+            for (energy, square) in q_energy.iter_mut().zip(q) {
+                *energy += square / (group * self.steps) as f32;
+            }
+        }
+        HeadDetail { layer, head, mass: mass.collect(), q_energy, k_energy: key_energy(cache, layer, head) }
+    }
+}
+
+/// Mean k² per channel over evenly spaced tokens, each channel over those that store it.
+fn key_energy(cache: &SequenceCache, layer: usize, head: usize) -> Vec<f32> {
+    let view = cache.head(layer, head);
+    let mut energy = vec![0.0; view.head_dim()];
+    let mut counts = vec![0_u32; view.head_dim()];
+    let mut add = |channel: usize, k: f32| {
+        energy[channel] += k * k;
+        counts[channel] += 1;
+    };
+    for position in (0..view.len()).step_by(view.len().div_ceil(KEY_SAMPLE).max(1)) {
+        match view.key(position) {
+            StoredKey::Whole(key) => key.iter().enumerate().for_each(|(channel, &k)| add(channel, k)),
+            StoredKey::Packed(key) => view.kept().iter().zip(key).for_each(|(&channel, k)| add(channel, k)),
+            StoredKey::Dropped => {}
+        }
+    }
+    energy.iter().zip(counts).map(|(energy, count)| energy / count.max(1) as f32).collect()
+}
+
+/// Memory now.
+pub fn memory(cache: &SequenceCache) -> Memory {
+    Memory { resident: machine::resident_bytes(), kv_allocated: cache.allocated() as u64 }
+}

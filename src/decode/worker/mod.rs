@@ -1,0 +1,89 @@
+//! The background engine: one thread that loads a model and decodes, commands in, events out, both over bounded channels.
+//!
+//! Every event carries the generation of the run that made it. A panic in the thread becomes an event.
+
+pub mod event;
+mod live;
+mod profile;
+mod thread;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Instant;
+
+use tokio::sync::mpsc::{Receiver, channel};
+
+pub use event::{Command, Envelope, Event, Prompt, Start};
+pub use profile::Profile;
+pub use thread::{Loader, Setup};
+
+use crate::{Error, Result};
+use thread::Outbox;
+
+/// Commands that may wait. A person cannot type faster than the engine takes them.
+const COMMANDS: usize = 64;
+/// Events that may wait before statistics are dropped.
+const EVENTS: usize = 512;
+/// The generation that no run has: whatever runs is to end.
+const NO_RUN: u64 = u64::MAX;
+
+/// A running engine. Dropping it ends the thread after the step at hand.
+#[derive(Debug)]
+pub struct Engine {
+    commands: SyncSender<Command>,
+    /// The newest run asked for; an older one gives up as soon as it sees this.
+    newest: Arc<AtomicU64>,
+}
+
+impl Engine {
+    /// Starts the thread, which begins with `loader`.
+    pub fn spawn(loader: Loader) -> Result<(Self, Receiver<Envelope>)> {
+        let (commands, inbox) = sync_channel(COMMANDS);
+        let (sender, events) = channel(EVENTS);
+        let newest = Arc::new(AtomicU64::new(0));
+        let outbox = Outbox::new(sender, Arc::clone(&newest), Instant::now());
+        let body = move || {
+            let mut outbox = outbox;
+            let served = catch_unwind(AssertUnwindSafe(|| thread::serve(loader, &inbox, &mut outbox)));
+            if let Err(panic) = served {
+                outbox.state(Event::Panicked(message(&*panic)));
+            }
+        };
+        std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(body)
+            .map_err(|cause| Error::run(format!("starting the engine thread: {cause}")))?;
+        Ok((Self { commands, newest }, events))
+    }
+
+    /// Hands a command over without waiting.
+    ///
+    /// # Errors
+    /// When the engine is gone or far behind.
+    pub fn send(&self, command: Command) -> Result<()> {
+        match &command {
+            Command::Start(start) => self.newest.store(start.generation, Ordering::Relaxed),
+            Command::Shutdown => self.newest.store(NO_RUN, Ordering::Relaxed),
+            _ => {}
+        }
+        self.commands.try_send(command).map_err(|cause| match cause {
+            std::sync::mpsc::TrySendError::Full(_) => Error::run("the engine is busy and did not take the command"),
+            std::sync::mpsc::TrySendError::Disconnected(_) => Error::run("the engine has ended"),
+        })
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // A full or closed channel is no matter: the generation alone ends the thread.
+        let _ = self.send(Command::Shutdown);
+    }
+}
+
+/// What a panic says.
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
+}

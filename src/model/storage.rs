@@ -1,0 +1,82 @@
+//! Where the elements of matrices live: in a vector while a model is read, then together in large pages.
+//!
+//! A decode step reads every weight once. With ordinary pages each 4 KiB costs a walk through the page tables, which under a
+//! hypervisor is a long one; large pages make the same reads 1.3 to 1.4 times as fast (docs/DECISIONS.md).
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use bytemuck::Pod;
+use memmap2::{Mmap, MmapMut};
+
+use crate::{Error, Result};
+
+/// Elements of a matrix.
+#[derive(Debug, Clone)]
+pub enum Storage<T> {
+    /// In a vector of their own.
+    Own(Vec<T>),
+    /// In memory shared with other matrices.
+    Placed {
+        /// The memory.
+        memory: Arc<Mmap>,
+        /// First byte.
+        start: usize,
+        /// Number of elements.
+        len: usize,
+    },
+}
+
+impl<T: Pod> Deref for Storage<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Own(elements) => elements,
+            Self::Placed { memory, start, len } => {
+                bytemuck::cast_slice(&memory[*start..*start + len * std::mem::size_of::<T>()])
+            }
+        }
+    }
+}
+
+impl<T> From<Vec<T>> for Storage<T> {
+    fn from(elements: Vec<T>) -> Self {
+        Self::Own(elements)
+    }
+}
+
+/// Start of each piece in shared memory: a cache line.
+const ALIGN: usize = 64;
+
+/// Memory that is being filled with the elements of several matrices.
+pub struct Filling {
+    memory: MmapMut,
+    used: usize,
+}
+
+impl Filling {
+    /// Memory for pieces of these sizes in bytes, on large pages where the system has them.
+    pub fn new(sizes: impl IntoIterator<Item = usize>) -> Result<Self> {
+        let bytes: usize = sizes.into_iter().map(|size| size.next_multiple_of(ALIGN)).sum();
+        let memory = MmapMut::map_anon(bytes.max(1)).map_err(|cause| Error::run(format!("taking {bytes} bytes: {cause}")))?;
+        // Only a hint: a system without large pages works all the same.
+        #[cfg(target_os = "linux")]
+        let _ = memory.advise(memmap2::Advice::HugePage);
+        Ok(Self { memory, used: 0 })
+    }
+
+    /// Copies a piece in and gives its first byte.
+    pub fn add(&mut self, bytes: &[u8]) -> usize {
+        let start = self.used;
+        self.memory[start..start + bytes.len()].copy_from_slice(bytes);
+        self.used = (start + bytes.len()).next_multiple_of(ALIGN);
+        start
+    }
+
+    /// The filled memory, read-only from now on.
+    pub fn finish(self) -> Result<Arc<Mmap>> {
+        let memory = self.memory.make_read_only().map_err(|cause| Error::run(format!("sealing the weights: {cause}")))?;
+        Ok(Arc::new(memory))
+    }
+}

@@ -1,0 +1,201 @@
+//! What can happen to the interface: terminal input, time, engine events, and the commands that keys and palette stand for.
+
+use ratatui::crossterm::event::{KeyEvent, MouseEvent};
+
+use crate::decode::worker::Envelope;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// The mouse did something.
+    Mouse(MouseEvent),
+    /// Text was pasted.
+    Paste(String),
+    /// The terminal has this many columns and rows now.
+    Resize(u16, u16),
+    /// Milliseconds since the start.
+    Tick(f64),
+    /// The engine, or a recording, told something.
+    Engine(Box<Envelope>),
+    /// A recording has no more events.
+    ReplayEnded,
+    /// Something to do, whatever key it is on.
+    Do(Command),
+    /// Something to tell the person, such as how an effect went.
+    Tell {
+        /// One sentence.
+        sentence: String,
+        /// Whether it failed.
+        failed: bool,
+    },
+}
+
+macro_rules! commands {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)*) => {
+        /// Everything that a key can be bound to. The name is what the configuration and the palette call it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Command { $($(#[doc = $doc])+ $variant,)* }
+
+        impl Command {
+            /// All commands.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name in configuration and palette.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+commands! {
+    /// End the program.
+    Quit = "quit",
+    /// End the program and leave a summary on the terminal.
+    QuitWithSummary = "quit-with-summary",
+    /// One level out.
+    Back = "back",
+    /// Show the keys.
+    Help = "help",
+    /// Type a command.
+    Palette = "palette",
+    /// Show or hide the log.
+    Log = "log",
+    /// Draw everything anew.
+    Redraw = "redraw",
+    /// Stop the program as Ctrl-Z does everywhere.
+    Suspend = "suspend",
+    /// The map of all layers.
+    ShowMap = "show-map",
+    /// One head in detail.
+    ShowHead = "show-head",
+    /// Memory and speed.
+    ShowPerf = "show-perf",
+    /// The text, the prompt and the sampling.
+    ShowText = "show-text",
+    /// Show or hide the side panel.
+    Panel = "panel",
+    /// Stop or go on.
+    Pause = "pause",
+    /// One step forward.
+    StepForward = "step-forward",
+    /// One step back in a recording.
+    StepBack = "step-back",
+    /// The same prompt again.
+    Rerun = "rerun",
+    /// Up.
+    Up = "up",
+    /// Down.
+    Down = "down",
+    /// Left.
+    Left = "left",
+    /// Right.
+    Right = "right",
+    /// To the beginning.
+    First = "first",
+    /// To the end.
+    Last = "last",
+    /// Half a page up.
+    HalfUp = "half-page-up",
+    /// Half a page down.
+    HalfDown = "half-page-down",
+    /// The layer after.
+    NextLayer = "next-layer",
+    /// The layer before.
+    PrevLayer = "previous-layer",
+    /// The head after.
+    NextHead = "next-head",
+    /// The head before.
+    PrevHead = "previous-head",
+    /// One level in.
+    Open = "open",
+    /// The next metric.
+    Metric = "metric",
+    /// The next scale.
+    Scale = "scale",
+    /// The next colour map.
+    Colormap = "colormap",
+    /// Against the other mask, or back.
+    Diff = "diff",
+    /// Fewer channels per column.
+    ZoomIn = "zoom-in",
+    /// More channels per column.
+    ZoomOut = "zoom-out",
+    /// The zoom that fits.
+    ZoomReset = "zoom-reset",
+    /// Search heads.
+    Find = "find",
+    /// The next head found.
+    FindNext = "find-next",
+    /// The head found before.
+    FindPrev = "find-previous",
+    /// Remember this place.
+    Mark = "mark",
+    /// Go to the remembered place.
+    Jump = "jump",
+    /// Copy the value under the cursor.
+    Copy = "copy",
+    /// Write the screen's data or picture to a file.
+    Export = "export",
+    /// Type a prompt.
+    EditPrompt = "edit-prompt",
+    /// Send the prompt.
+    Submit = "submit",
+    /// A smaller value.
+    Less = "less",
+    /// A larger value.
+    More = "more",
+}
+
+impl Command {
+    /// The command called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|command| command.name() == name)
+    }
+}
+
+/// Something for the runner to do, because it touches the world.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Hand a command to the engine.
+    Engine(crate::decode::worker::Command),
+    /// End, with or without a summary left behind.
+    Quit {
+        /// Print the summary after the screen is gone.
+        summary: bool,
+    },
+    /// End because the run failed before there was anything to look at.
+    Fail(crate::Error),
+    /// Stop the process until the shell continues it.
+    Suspend,
+    /// Forget what is on the screen and draw everything.
+    Redraw,
+    /// Put text on the clipboard.
+    Copy(String),
+    /// Write a file and tell how it went.
+    Write {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Its content.
+        bytes: Vec<u8>,
+    },
+    /// Steer a recording.
+    Replay(Replay),
+}
+
+/// How a recording is steered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// Stop.
+    Pause,
+    /// Go on.
+    Resume,
+    /// To the next token.
+    Forward,
+    /// To the token before: everything is played anew up to it.
+    Back,
+    /// From the beginning.
+    Restart,
+}

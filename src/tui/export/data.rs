@@ -1,0 +1,120 @@
+//! The screen's data as a table.
+
+use serde_json::{Value, json};
+
+use super::super::state::{Metric, ModelView, Screen, State};
+use crate::{Error, Result};
+
+/// A table: names of the columns and rows of values.
+pub struct Sheet {
+    columns: Vec<&'static str>,
+    rows: Vec<Vec<Value>>,
+}
+
+/// What the screen at hand shows.
+pub fn of_screen(state: &State, model: &ModelView) -> Sheet {
+    let shape = model.shape();
+    match state.screen {
+        Screen::Map => {
+            let heads = (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)));
+            channels(state, model, heads)
+        }
+        Screen::Head => channels(state, model, [(state.at.layer, state.at.head)].into_iter()),
+        Screen::Perf => steps(state),
+        Screen::Text => tokens(state),
+    }
+}
+
+/// One row per channel.
+fn channels(state: &State, model: &ModelView, heads: impl Iterator<Item = (usize, usize)>) -> Sheet {
+    let shape = model.shape();
+    let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(|metric| model.table(*metric).is_some()).collect();
+    let mut columns = vec!["layer", "kv_head", "channel", "pair", "wavelength_tokens", "kept"];
+    columns.extend(metrics.iter().map(|metric| match metric {
+        Metric::Importance => "importance",
+        Metric::KeyNorm => "key_norm",
+        Metric::Think => "think",
+        _ => "live",
+    }));
+    let other = state.other.as_ref().filter(|_| state.diff);
+    columns.extend(other.map(|_| "kept_by_other"));
+    let mut rows = Vec::new();
+    for (layer, head) in heads {
+        let kept = model.mask.head(layer, head);
+        for channel in 0..shape.head_dim {
+            let pair = channel % shape.pairs();
+            let mut row = vec![
+                json!(layer),
+                json!(head),
+                json!(channel),
+                json!(pair),
+                json!(model.info.wavelengths[pair]),
+                json!(u8::from(kept[channel])),
+            ];
+            // A channel without a number is an empty cell, null in JSON.
+            row.extend(metrics.iter().filter_map(|metric| Some(json!(model.table(*metric)?.head(layer, head)[channel]))));
+            row.extend(other.map(|other| json!(u8::from(other.mask.head(layer, head)[channel]))));
+            rows.push(row);
+        }
+    }
+    Sheet { columns, rows }
+}
+
+/// One row per decode step.
+fn steps(state: &State) -> Sheet {
+    let columns = vec!["cached_tokens", "step_ms", "attention_ms", "projections_ms", "logits_ms", "rest_ms", "kv_bytes"];
+    let row = |step: &super::super::state::Step| {
+        let ms = step.ms;
+        let times = [ms.total, ms.attention, ms.projections, ms.logits, ms.rest].map(|ms| json!(ms));
+        std::iter::once(json!(step.cached)).chain(times).chain([json!(step.kv)]).collect()
+    };
+    Sheet { columns, rows: state.run.steps.iter().map(row).collect() }
+}
+
+/// One row per generated token.
+fn tokens(state: &State) -> Sheet {
+    let row = |(n, piece): (usize, &super::super::state::Piece)| vec![json!(n), json!(piece.text), json!(piece.logprob)];
+    Sheet { columns: vec!["n", "text", "logprob"], rows: state.run.pieces.iter().enumerate().map(row).collect() }
+}
+
+/// The table as comma-separated values (RFC 4180).
+pub fn csv(sheet: &Sheet) -> Vec<u8> {
+    let mut text = sheet.columns.join(",");
+    text.push('\n');
+    for row in &sheet.rows {
+        for (index, value) in row.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            match value {
+                Value::Null => {}
+                Value::String(value) if value.contains(['"', ',', '\n', '\r']) => {
+                    text.push_str(&format!("\"{}\"", value.replace('"', "\"\"")));
+                }
+                Value::String(value) => text.push_str(value),
+                other => text.push_str(&other.to_string()),
+            }
+        }
+        text.push('\n');
+    }
+    text.into_bytes()
+}
+
+/// The table as JSON, one object per row, with what it belongs to.
+pub fn json(state: &State, model: &ModelView) -> Result<Vec<u8>> {
+    let sheet = of_screen(state, model);
+    let rows: Vec<Value> = (sheet.rows.into_iter())
+        .map(|row| Value::Object(sheet.columns.iter().map(|name| (*name).to_owned()).zip(row).collect()))
+        .collect();
+    let whole = json!({
+        "screen": state.screen.title().to_lowercase(),
+        "model": model.info.name,
+        "mask": model.info.mask.as_ref().map(|mask| &mask.label),
+        "window": model.info.window,
+        "kv_dtype": model.info.kv_dtype,
+        "tokens_in_cache": state.run.cached,
+        "kv_bytes": state.run.kv.total(),
+        "rows": rows,
+    });
+    serde_json::to_vec_pretty(&whole).map_err(|cause| Error::run(format!("writing JSON: {cause}")))
+}

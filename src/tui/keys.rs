@@ -1,0 +1,314 @@
+//! The key table: one list of rows drives dispatch, footer, help, palette, configuration and documentation.
+
+use std::collections::BTreeMap;
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::action::Command;
+use crate::{Error, Result};
+
+/// Where a key counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Context {
+    /// Everywhere, unless the focus has the same key.
+    Global,
+    /// The map and its layer level.
+    Map,
+    /// One head.
+    Head,
+    /// Memory and speed.
+    Perf,
+    /// Text and sampling.
+    Text,
+    /// While a prompt is typed; other keys are text.
+    Prompt,
+    /// While a list is filtered (help, palette, find); other keys are text.
+    List,
+}
+
+impl Context {
+    /// All contexts, in the order of the help.
+    pub const ALL: [Self; 7] = [Self::Map, Self::Head, Self::Perf, Self::Text, Self::Global, Self::Prompt, Self::List];
+
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::Map => "map",
+            Self::Head => "head",
+            Self::Perf => "perf",
+            Self::Text => "text",
+            Self::Prompt => "prompt",
+            Self::List => "list",
+        }
+    }
+
+    /// Whether keys that are not bound here are typed text.
+    pub fn takes_text(self) -> bool {
+        matches!(self, Self::Prompt | Self::List)
+    }
+}
+
+/// One row of the key table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Where it counts.
+    pub context: Context,
+    /// What it does.
+    pub command: Command,
+    /// The keys, first the one that is shown.
+    pub keys: Vec<Chord>,
+    /// One or two words for the footer; empty leaves it to the help.
+    pub label: &'static str,
+    /// What it does, for the help.
+    pub about: &'static str,
+}
+
+/// A key with its modifiers. Shift is part of a character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Chord {
+    code: KeyCode,
+    ctrl: bool,
+    alt: bool,
+}
+
+const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
+    use Command as C;
+    use Context::{Global, Head, List, Map, Perf, Prompt, Text};
+    &[
+        (Map, C::Open, "enter", "open", "open the layer, then the head"),
+        (Map, C::Metric, "c", "metric", "show the next metric: mask, importance, key norm, ThinK, live"),
+        (Map, C::Scale, "v", "scale", "linear, logarithmic or rank scale"),
+        (Map, C::Diff, "d", "diff", "compare with the second mask (--diff FILE)"),
+        (Map, C::Find, "/", "find", "find heads: dropped, full, kept<32, kept>16, l3"),
+        (Map, C::FindNext, "n", "", "next head found"),
+        (Map, C::FindPrev, "N", "", "previous head found"),
+        (Map, C::Up, "up k", "", "layer up"),
+        (Map, C::Down, "down j", "", "layer down"),
+        (Map, C::Left, "left h", "", "head or pair to the left"),
+        (Map, C::Right, "right l", "", "head or pair to the right"),
+        (Map, C::First, "g home", "", "first layer, or fastest pair"),
+        (Map, C::Last, "G end", "", "last layer, or slowest pair"),
+        (Map, C::HalfUp, "ctrl-u pageup", "", "half a page up"),
+        (Map, C::HalfDown, "ctrl-d pagedown", "", "half a page down"),
+        (Map, C::ZoomIn, "+", "zoom", "fewer channels per column"),
+        (Map, C::ZoomOut, "-", "", "more channels per column"),
+        (Map, C::ZoomReset, "=", "", "the zoom that fits"),
+        (Map, C::Mark, "m", "", "remember this place"),
+        (Map, C::Jump, "'", "", "go to the remembered place and remember this one"),
+        (Head, C::Left, "left h", "pair", "faster pair"),
+        (Head, C::Right, "right l", "", "slower pair"),
+        (Head, C::Up, "up k", "half", "the other channel of the pair"),
+        (Head, C::Down, "down j", "", "the other channel of the pair"),
+        (Head, C::First, "g home", "", "fastest pair"),
+        (Head, C::Last, "G end", "", "slowest pair"),
+        (Head, C::HalfUp, "ctrl-u pageup", "", "eight pairs faster"),
+        (Head, C::HalfDown, "ctrl-d pagedown", "", "eight pairs slower"),
+        (Head, C::Metric, "c", "metric", "show the next metric"),
+        (Head, C::Scale, "v", "scale", "linear, logarithmic or rank scale"),
+        (Head, C::Mark, "m", "", "remember this place"),
+        (Head, C::Jump, "'", "", "go to the remembered place and remember this one"),
+        (Perf, C::Less, "[ left h", "context", "halve the target context"),
+        (Perf, C::More, "] right l", "", "double the target context"),
+        (Text, C::EditPrompt, "i enter", "edit prompt", "type a new prompt"),
+        (Text, C::Up, "up k", "setting", "setting above"),
+        (Text, C::Down, "down j", "", "setting below"),
+        (Text, C::Less, "[ left h", "change", "smaller value; counts from the next run"),
+        (Text, C::More, "] right l", "", "larger value; counts from the next run"),
+        (Text, C::HalfUp, "ctrl-u pageup", "scroll", "scroll the text up"),
+        (Text, C::HalfDown, "ctrl-d pagedown", "", "scroll the text down"),
+        (Text, C::Last, "G end", "", "follow the text again"),
+        (Prompt, C::Submit, "ctrl-s ctrl-enter", "send", "send the prompt and decode it"),
+        (Prompt, C::Back, "esc", "leave", "back to the text; what was typed is kept"),
+        (Prompt, C::Quit, "ctrl-c", "", "quit"),
+        (List, C::Open, "enter", "run", "run or go to the selected entry"),
+        (List, C::Up, "up ctrl-p", "", "entry above"),
+        (List, C::Down, "down ctrl-n", "", "entry below"),
+        (List, C::HalfUp, "pageup", "", "ten entries up"),
+        (List, C::HalfDown, "pagedown", "", "ten entries down"),
+        (List, C::Back, "esc", "close", "close"),
+        (List, C::Quit, "ctrl-c", "", "quit"),
+        (Global, C::Pause, "space", "pause", "pause or go on"),
+        (Global, C::StepForward, ">", "step", "pause and make one step"),
+        (Global, C::StepBack, "<", "", "in a recording: one token back"),
+        (Global, C::Rerun, "r", "rerun", "run the prompt again"),
+        (Global, C::NextLayer, "J", "", "next layer"),
+        (Global, C::PrevLayer, "K", "", "previous layer"),
+        (Global, C::NextHead, "L", "", "next head"),
+        (Global, C::PrevHead, "H", "", "previous head"),
+        (Global, C::Panel, "tab z", "panel", "show or hide the side panel"),
+        (Global, C::Colormap, "C", "", "next colour map: viridis, cividis, grey"),
+        (Global, C::Copy, "y", "", "copy the value under the cursor"),
+        (Global, C::Export, "e", "export", "export: choose csv, json, svg or png"),
+        (Global, C::ShowMap, "1", "", "map of all layers and heads"),
+        (Global, C::ShowHead, "2", "", "one head: pairs, threshold, attention mass"),
+        (Global, C::ShowPerf, "5", "", "memory and speed"),
+        (Global, C::ShowText, "6", "", "text, prompt and sampling"),
+        (Global, C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),
+        (Global, C::Help, "? f1", "help", "all keys; type to search, Enter runs"),
+        (Global, C::Log, "f12", "", "show or hide the log"),
+        (Global, C::Back, "esc backspace", "back", "one level out"),
+        (Global, C::Redraw, "ctrl-l", "", "draw the screen anew"),
+        (Global, C::Suspend, "ctrl-z", "", "suspend; `fg` comes back"),
+        (Global, C::QuitWithSummary, "Q", "", "quit and leave the summary on the terminal"),
+        (Global, C::Quit, "q ctrl-c", "quit", "quit"),
+    ]
+};
+
+/// All rows, with whatever the configuration changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyTable {
+    rows: Vec<Row>,
+}
+
+impl KeyTable {
+    /// The table with the configuration's `[keys.CONTEXT]` sections: command name to list of keys.
+    ///
+    /// # Errors
+    /// Contexts, commands and keys that do not exist, and a key that means two things in one context.
+    pub fn new(changes: &BTreeMap<String, BTreeMap<String, Vec<String>>>) -> Result<Self> {
+        let mut rows = Vec::with_capacity(DEFAULTS.len());
+        for &(context, command, keys, label, about) in DEFAULTS {
+            let keys = keys.split(' ').map(Chord::parse).collect::<Result<_>>()?;
+            rows.push(Row { context, command, keys, label, about });
+        }
+        for (context, commands) in changes {
+            let known = Context::ALL.into_iter().find(|known| known.name() == context);
+            let Some(known) = known else {
+                let names: Vec<&str> = Context::ALL.iter().map(|context| context.name()).collect();
+                return Err(Error::input(format!("[keys.{context}]: expected one of {}", names.join(", "))));
+            };
+            for (name, keys) in commands {
+                let row = rows.iter_mut().find(|row| row.context == known && row.command.name() == name);
+                let Some(row) = row else {
+                    return Err(Error::input(format!("[keys.{context}]: there is no command `{name}` in this context")));
+                };
+                row.keys = keys.iter().map(|key| Chord::parse(key)).collect::<Result<_>>()?;
+            }
+        }
+        let table = Self { rows };
+        table.check()?;
+        Ok(table)
+    }
+
+    /// Refuses a key that means two things in one context.
+    fn check(&self) -> Result<()> {
+        for (at, row) in self.rows.iter().enumerate() {
+            for key in &row.keys {
+                let mut others = self.rows[at + 1..].iter().filter(|other| other.context == row.context);
+                if let Some(other) = others.find(|other| other.keys.contains(key)) {
+                    return Err(Error::input(format!(
+                        "the key `{key}` means both {} and {} in [keys.{}]",
+                        row.command.name(),
+                        other.command.name(),
+                        row.context.name()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All rows.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Rows that count in `context`, its own first.
+    pub fn of(&self, context: Context) -> impl Iterator<Item = &Row> {
+        let own = self.rows.iter().filter(move |row| row.context == context);
+        let global = self.rows.iter().filter(move |row| row.context == Context::Global && !context.takes_text());
+        own.chain(global.filter(move |_| context != Context::Global))
+    }
+
+    /// What a key means in `context`.
+    pub fn command(&self, context: Context, key: &KeyEvent) -> Option<Command> {
+        let chord = Chord::of(key);
+        self.of(context).find(|row| row.keys.contains(&chord)).map(|row| row.command)
+    }
+
+    /// The first key of a command in `context`, for hints.
+    pub fn key_of(&self, context: Context, command: Command) -> Option<String> {
+        self.of(context).find(|row| row.command == command)?.keys.first().map(ToString::to_string)
+    }
+}
+
+impl Chord {
+    /// The chord of a key event.
+    fn of(key: &KeyEvent) -> Self {
+        let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
+        let alt = key.modifiers.contains(KeyModifiers::ALT);
+        Self { code: key.code, ctrl, alt }
+    }
+
+    /// A chord as configurations write it: `c`, `G`, `ctrl-p`, `f12`, `enter`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut rest = text;
+        let (mut ctrl, mut alt) = (false, false);
+        loop {
+            if let Some(after) = rest.strip_prefix("ctrl-").filter(|after| !after.is_empty()) {
+                (rest, ctrl) = (after, true);
+            } else if let Some(after) = rest.strip_prefix("alt-").filter(|after| !after.is_empty()) {
+                (rest, alt) = (after, true);
+            } else {
+                break;
+            }
+        }
+        let mut characters = rest.chars();
+        let code = match (characters.next(), characters.next()) {
+            (Some(one), None) => KeyCode::Char(one),
+            _ => {
+                let named = NAMES.iter().find(|(name, _)| *name == rest).map(|(_, code)| *code);
+                let function = || rest.strip_prefix('f')?.parse().ok().filter(|n| (1..=24).contains(n)).map(KeyCode::F);
+                named.or_else(function).ok_or_else(|| {
+                    Error::input(format!("`{text}` is no key: expected a character, a name such as enter or f1, or ctrl-X"))
+                })?
+            }
+        };
+        Ok(Self { code, ctrl, alt })
+    }
+}
+
+const NAMES: &[(&str, KeyCode)] = &[
+    ("space", KeyCode::Char(' ')),
+    ("enter", KeyCode::Enter),
+    ("esc", KeyCode::Esc),
+    ("tab", KeyCode::Tab),
+    ("shift-tab", KeyCode::BackTab),
+    ("backspace", KeyCode::Backspace),
+    ("delete", KeyCode::Delete),
+    ("insert", KeyCode::Insert),
+    ("up", KeyCode::Up),
+    ("down", KeyCode::Down),
+    ("left", KeyCode::Left),
+    ("right", KeyCode::Right),
+    ("home", KeyCode::Home),
+    ("end", KeyCode::End),
+    ("pageup", KeyCode::PageUp),
+    ("pagedown", KeyCode::PageDown),
+];
+
+impl std::fmt::Display for Chord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.ctrl {
+            f.write_str("^")?;
+        }
+        if self.alt {
+            f.write_str("alt-")?;
+        }
+        match self.code {
+            KeyCode::Char(' ') => f.write_str("␣"),
+            KeyCode::Char(c) => write!(f, "{c}"),
+            KeyCode::Up => f.write_str("↑"),
+            KeyCode::Down => f.write_str("↓"),
+            KeyCode::Left => f.write_str("←"),
+            KeyCode::Right => f.write_str("→"),
+            KeyCode::Enter => f.write_str("⏎"),
+            KeyCode::F(n) => write!(f, "F{n}"),
+            code => {
+                let name = NAMES.iter().find(|(_, known)| *known == code).map_or("?", |(name, _)| name);
+                f.write_str(name)
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What a channel looks like on the map, before any colour: shared by the screens and the exported pictures.
+
+use super::color::{DIVERGING, Rgb, STEPS, Theme};
+use super::state::{Metric, ModelView, OtherMask, Scale, State};
+
+/// What one pixel says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Shade {
+    /// A share of the metric's scale, 0 to 1.
+    Share(f32),
+    /// From 0 (only the other mask keeps) over 0.5 (both agree) to 1 (only this mask keeps).
+    Difference(f32),
+    /// There is no number: the channel is not stored.
+    Absent,
+}
+
+/// Turns channels into shades, for the metric and scale at hand.
+#[derive(Debug, Clone, Copy)]
+pub struct Shader<'a> {
+    /// The model.
+    pub model: &'a ModelView,
+    /// What is shown.
+    pub metric: Metric,
+    /// Its scale.
+    pub scale: Scale,
+    /// The mask to compare with, where the difference is shown.
+    pub other: Option<&'a OtherMask>,
+}
+
+impl<'a> Shader<'a> {
+    /// The shader of the screen at hand; `None` while there is nothing to show.
+    pub fn of(state: &'a State) -> Option<Self> {
+        let model = state.model.as_ref()?;
+        let metric = state.shown_metric()?;
+        let other = state.other.as_ref().filter(|_| state.diff);
+        Some(Self { model, metric, scale: state.scales[metric as usize], other })
+    }
+
+    /// The shade of several channels of one head together: their mean.
+    pub fn pool(&self, layer: usize, head: usize, channels: impl Iterator<Item = usize>) -> Shade {
+        let (mut sum, mut count) = (0.0, 0_usize);
+        let kept = self.model.mask.head(layer, head);
+        let mut add = |value: f32| {
+            if value.is_finite() {
+                (sum, count) = (sum + value, count + 1);
+            }
+        };
+        if let Some(other) = self.other {
+            let theirs = other.mask.head(layer, head);
+            channels.for_each(|c| add(f32::from(i8::from(kept[c]) - i8::from(theirs[c])) / 2.0 + 0.5));
+            return if count == 0 { Shade::Absent } else { Shade::Difference(sum / count as f32) };
+        }
+        match self.model.table(self.metric) {
+            Some(table) => {
+                let values = table.head(layer, head);
+                channels.for_each(|channel| add(values[channel]));
+                if count == 0 { Shade::Absent } else { Shade::Share(table.share(sum / count as f32, self.scale)) }
+            }
+            None => {
+                channels.for_each(|channel| add(f32::from(u8::from(kept[channel]))));
+                if count == 0 { Shade::Absent } else { Shade::Share(sum / count as f32) }
+            }
+        }
+    }
+
+    /// Whether a head keeps no channel, so that it must be marked by shape.
+    pub fn is_dropped(&self, layer: usize, head: usize) -> bool {
+        self.model.kept(layer, head) == 0
+    }
+
+    /// What is shown, in words.
+    pub fn title(&self) -> String {
+        match self.other {
+            Some(other) => format!("difference to {}", other.label),
+            None => self.metric.name().to_owned(),
+        }
+    }
+
+    /// What one number is.
+    pub fn unit(&self) -> &'static str {
+        if self.other.is_some() { "kept by one mask and not by the other" } else { self.metric.unit() }
+    }
+
+    /// The number that stands at a share of the legend, as text.
+    pub fn legend(&self, share: f32) -> String {
+        match (self.other, self.model.table(self.metric)) {
+            (Some(_), _) => ["only other", "same", "only mask"][(share * 2.0).round() as usize].to_owned(),
+            (None, Some(table)) => number(table.at(share, self.scale)),
+            (None, None) => format!("{:.0} %", share * 100.0),
+        }
+    }
+}
+
+/// A number in few characters.
+pub fn number(value: f32) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        v if !v.is_finite() => "–".to_owned(),
+        v if !(1e-3..1e5).contains(&v) => format!("{value:.1e}"),
+        v if v < 0.1 => format!("{value:.4}"),
+        v if v < 10.0 => format!("{value:.3}"),
+        v if v < 1000.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// The colour of a shade in an exported picture.
+pub fn paint(shade: Shade, theme: &Theme) -> Rgb {
+    let step = |share: f32| ((share.clamp(0.0, 1.0) * STEPS as f32) as usize).min(STEPS - 1);
+    match shade {
+        Shade::Share(share) => theme.colormap.table(theme.light)[step(share)],
+        Shade::Difference(share) => DIVERGING[step(share)],
+        Shade::Absent => if theme.light { 0xc9ced6 } else { 0x33373f },
+    }
+}

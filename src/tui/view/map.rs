@@ -1,0 +1,114 @@
+//! The map: a row per layer, a strip per KV head, fast to slow frequencies from left to right.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+use ratatui::text::Line;
+
+use super::super::color::Role;
+use super::super::geometry::{self, Grid};
+use super::super::shade::Shader;
+use super::super::state::State;
+use super::super::widget::Heatmap;
+use super::{placeholder, put};
+
+/// Draws the map.
+pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some(shader) = Shader::of(state) else { return placeholder(state, area, buffer) };
+    let grid = geometry::grid(state, area, shader.model.shape());
+    for layer in grid.layers.clone().step_by(grid.merged) {
+        label(state, &grid, layer, area, buffer);
+        for head in grid.heads.clone() {
+            let Some(strip) = grid.strip_of(layer, head) else { continue };
+            draw_strip(state, &shader, &grid, layer, head, strip, buffer);
+        }
+    }
+    head_labels(state, &grid, buffer);
+    brackets(state, &grid, buffer);
+    axis(state, &grid, area, buffer);
+}
+
+fn draw_strip(state: &State, shader: &Shader<'_>, grid: &Grid, layer: usize, head: usize, strip: Rect, buffer: &mut Buffer) {
+    let shape = grid.shape;
+    let pairs = shape.pairs();
+    if grid.merged == 2 {
+        // One half-pixel per layer: the channels of a pair are pooled.
+        let pixel = |x: u16, y: u16| {
+            let layer = (layer + usize::from(y)).min(shape.layers - 1);
+            shader.pool(layer, head, grid.pairs_at(x).flat_map(|pair| [pair, pair + pairs]))
+        };
+        let dropped = shader.is_dropped(layer, head) && (layer + 1 >= shape.layers || shader.is_dropped(layer + 1, head));
+        Heatmap::new(&state.theme, pixel).crossed(dropped).render(strip, buffer);
+        return;
+    }
+    let pixel = |x: u16, y: u16| {
+        let offset = if y < grid.rows { 0 } else { pairs };
+        shader.pool(layer, head, grid.pairs_at(x).map(|pair| pair + offset))
+    };
+    Heatmap::new(&state.theme, pixel).crossed(shader.is_dropped(layer, head)).render(strip, buffer);
+}
+
+fn label(state: &State, grid: &Grid, layer: usize, area: Rect, buffer: &mut Buffer) {
+    let line = ((layer - grid.layers.start) / grid.merged) as u16;
+    let y = grid.area.y + line * (grid.rows + grid.gap) + (grid.rows - 1) / 2;
+    if y >= grid.area.bottom() {
+        return;
+    }
+    let holds = (layer..layer + grid.merged).contains(&state.at.layer);
+    let shown = if holds { state.at.layer } else { layer };
+    let style = if holds { state.theme.style(Role::Accent) } else { state.theme.style(Role::Dim) };
+    let mark = if holds { "▸" } else { " " };
+    put(buffer, area, 0, y - area.y, Line::styled(format!("{mark}L{shown:02}"), style));
+}
+
+fn head_labels(state: &State, grid: &Grid, buffer: &mut Buffer) {
+    for head in grid.heads.clone() {
+        let x = grid.area.x + (head - grid.heads.start) as u16 * (grid.strip + 1);
+        let selected = head == state.at.head;
+        let style = if selected { state.theme.style(Role::Accent) } else { state.theme.style(Role::Dim) };
+        let group = state.model.as_ref().map_or(1, |model| model.group());
+        let mut text = format!("h{head}");
+        // The query heads that read it, where there is room to say so.
+        let long = format!("h{head}  q {}–{}", head * group, (head + 1) * group - 1);
+        if usize::from(grid.strip) >= long.chars().count() && group > 1 {
+            text = long;
+        }
+        let room = Rect { x, width: grid.strip, ..grid.labels };
+        put(buffer, room, 0, 0, Line::styled(text, style));
+    }
+    let hidden = grid.shape.kv_heads - grid.heads.len();
+    if hidden > 0 {
+        let text = format!("+{hidden}");
+        let x = grid.labels.width.saturating_sub(text.len() as u16);
+        put(buffer, grid.labels, x, 0, Line::styled(text, state.theme.style(Role::Warn)));
+    }
+}
+
+/// The selected strip between brackets that stand in the gaps.
+fn brackets(state: &State, grid: &Grid, buffer: &mut Buffer) {
+    let Some(strip) = grid.strip_of(state.at.layer, state.at.head) else { return };
+    let style = state.theme.style(Role::Accent).add_modifier(Modifier::REVERSED);
+    for y in strip.top()..strip.bottom() {
+        for (x, symbol) in [(strip.x.checked_sub(1), "["), (Some(strip.right()), "]")] {
+            let Some(x) = x.filter(|&x| x < grid.area.right()) else { continue };
+            buffer[(x, y)].set_symbol(symbol).set_style(style);
+        }
+    }
+}
+
+/// What the columns mean, below the strips: wavelengths under the selected one.
+fn axis(state: &State, grid: &Grid, area: Rect, buffer: &mut Buffer) {
+    let y = area.height.saturating_sub(1);
+    let fold = grid.shape.pairs().div_ceil(usize::from(grid.strip).max(1));
+    let each = match fold {
+        0 | 1 => "a column or more per pair".to_owned(),
+        fold => format!("{fold} pairs per column"),
+    };
+    let halves = if grid.merged == 2 { "two layers per row" } else { "upper half: channel i, lower: its partner" };
+    let scrolled = match grid.layers.len() < grid.shape.layers {
+        true => format!(" · layers {}–{} of {}", grid.layers.start, grid.layers.end - 1, grid.shape.layers),
+        false => String::new(),
+    };
+    let text = format!("fast ← frequency → slow · {each} · {halves}{scrolled}");
+    put(buffer, area, 5, y, Line::styled(text, state.theme.style(Role::Dim)));
+}

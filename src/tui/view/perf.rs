@@ -1,0 +1,182 @@
+//! Memory and speed. What is measured, what a formula gives and what is forecast never share a label.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::super::color::Role;
+use super::super::state::{ModelView, State};
+use super::super::widget::{Chart, Part, stacked};
+use super::pane::Pane;
+use super::{count, placeholder, put, rate};
+use crate::cache::CacheBytes;
+use crate::machine::human;
+
+/// Draws the screen: memory at the left, speed at the right, or one below the other.
+pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some(model) = &state.model else { return placeholder(state, area, buffer) };
+    let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+    let half = area.width / 2 - 1;
+    let left = Rect { width: half, ..area };
+    let right = Rect { x: area.x + half + 2, width: area.width - half - 2, ..area };
+    let mut pane = Pane::new(left, &state.theme, buffer);
+    memory_now(state, model, &mut pane);
+    allocator(state, model, &mut pane);
+    forecast(state, model, &mut pane);
+    let mut pane = Pane::new(right, &state.theme, buffer);
+    speed(state, &mut pane);
+    curves(state, &mut pane);
+}
+
+/// The cache as it is beside what dense decode would store.
+pub fn memory_now(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
+    pane.title("KV cache now", &format!("{} tokens", count(state.run.cached)));
+    let dense = model.bytes_at(state.run.cached).1;
+    bar_row(state, pane, "stored", state.run.kv, dense.total());
+    if model.is_masked() {
+        bar_row(state, pane, "dense", dense, dense.total());
+        saved(state, pane, state.run.kv, dense);
+    }
+    parts_legend(state, pane);
+}
+
+/// Label, bar by part, and total.
+fn bar_row(state: &State, pane: &mut Pane<'_>, label: &str, bytes: CacheBytes, whole: usize) {
+    let Some(area) = pane.take(1) else { return };
+    let theme = &state.theme;
+    put(pane.buffer, area, 0, 0, Line::styled(format!("{label:<8}"), theme.style(Role::Dim)));
+    let bar = Rect { x: area.x + 8, width: area.width.saturating_sub(19), ..area };
+    let part = |size: usize, glyph, role| Part { size: size as f64, glyph, color: theme.color(role) };
+    let parts = [
+        part(bytes.middle_k, "█", Role::First),
+        part(bytes.middle_v, "▓", Role::Second),
+        part(bytes.window_k + bytes.window_v, "▒", Role::Third),
+    ];
+    stacked(&parts, whole as f64, bar, pane.buffer);
+    let total = human(bytes.total() as u64);
+    put(pane.buffer, area, area.width.saturating_sub(10), 0, Line::styled(format!("{total:>10}"), theme.style(Role::Text)));
+}
+
+fn parts_legend(state: &State, pane: &mut Pane<'_>) {
+    let theme = &state.theme;
+    pane.line(Line::from(vec![
+        Span::styled("█ K middle  ", theme.style(Role::First)),
+        Span::styled("▓ V middle  ", theme.style(Role::Second)),
+        Span::styled("▒ sink+recent", theme.style(Role::Third)),
+    ]));
+}
+
+fn saved(state: &State, pane: &mut Pane<'_>, now: CacheBytes, dense: CacheBytes) {
+    let less = dense.total().saturating_sub(now.total());
+    let share = 100.0 * less as f64 / dense.total().max(1) as f64;
+    let text = match less {
+        0 => "nothing saved yet: no token has reached the middle".to_owned(),
+        _ => format!("saved {} = {share:.1} %", human(less as u64)),
+    };
+    let role = if less > 0 { Role::Good } else { Role::Dim };
+    pane.line(Line::styled(text, state.theme.style(role)));
+}
+
+/// The allocator's own figure beside the formula, and the process.
+fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
+    pane.title("memory", "measured");
+    let Some(memory) = state.run.memory else {
+        pane.note("comes with the first decode steps");
+        return;
+    };
+    let formula = model.bytes_at(state.run.cached).0.total();
+    pane.row("allocator", format!("{} for the cache", human(memory.kv_allocated)));
+    pane.row("formula", format!("{} of elements", human(formula as u64)));
+    let over = memory.kv_allocated as f64 / formula.max(1) as f64 - 1.0;
+    pane.row("blocks", format!("{:+.1} % free columns and alignment", over * 100.0));
+    if let Some(resident) = memory.resident {
+        pane.row("resident", format!("{} process", human(resident)));
+    }
+    pane.row("weights", format!("{} {}", human(model.info.weight_bytes), model.info.dtype));
+}
+
+/// What the formula says for longer contexts.
+fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
+    let target = state.target_context;
+    pane.title("KV cache at context", "computed, batch 1");
+    let (masked, dense) = model.bytes_at(target);
+    let most = model.info.max_context;
+    let keys = ["[", "]"].join(" ");
+    pane.row("context", format!("{} tokens   {keys} halve, double (model: {})", count(target), count(most)));
+    bar_row(state, pane, if model.is_masked() { "masked" } else { "stored" }, masked, dense.total());
+    if model.is_masked() {
+        bar_row(state, pane, "dense", dense, dense.total());
+        saved(state, pane, masked, dense);
+        let both = [("K", masked.middle_k, dense.middle_k), ("V", masked.middle_v, dense.middle_v)];
+        for (what, now, full) in both {
+            pane.row(&format!("{what} middle"), format!("{} of {}", human(now as u64), human(full as u64)));
+        }
+        if let Some(bound) = model.statistics.attention_speed_bound {
+            pane.row("bound", format!("attention at most {bound:.2}× faster at long context"));
+        }
+    }
+    let window = model.info.window;
+    pane.row("window", format!("sink {} · recent {} · chunk {}", window.sink, window.recent, window.chunk));
+}
+
+fn speed(state: &State, pane: &mut Pane<'_>) {
+    let run = &state.run;
+    pane.title("speed", "measured");
+    if let (Some(started), Some(prefill)) = (&run.started, run.prefill_rate()) {
+        let tokens = count(started.prompt_tokens);
+        pane.row("prefill", format!("{} · {tokens} tokens in {:.0} ms", rate(prefill), started.prefill_ms));
+        pane.row("TTFT", format!("{:.1} ms", started.ttft_ms));
+    }
+    let Some(now) = run.rate() else {
+        pane.note("decode figures come with the first steps");
+        return;
+    };
+    pane.row("decode", format!("{} · {} steps", rate(now), count(run.steps.len())));
+    let tpot = |quantile| run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
+    pane.row("TPOT", format!("p50 {} · p99 {} ms", tpot(0.5), tpot(0.99)));
+    step_parts(state, pane);
+}
+
+/// Where the time of the last steps went.
+fn step_parts(state: &State, pane: &mut Pane<'_>) {
+    let theme = &state.theme;
+    let last = &state.run.steps[state.run.steps.len().saturating_sub(32)..];
+    let mean = |part: fn(&super::super::state::Step) -> f64| last.iter().map(part).sum::<f64>() / last.len().max(1) as f64;
+    let parts = [
+        ("attention", mean(|step| step.ms.attention), "█", Role::First),
+        ("projections", mean(|step| step.ms.projections), "▓", Role::Second),
+        ("logits", mean(|step| step.ms.logits), "▒", Role::Third),
+        ("rest", mean(|step| step.ms.rest), "░", Role::Good),
+    ];
+    let whole: f64 = parts.iter().map(|part| part.1).sum();
+    if let Some(area) = pane.take(1) {
+        let bars = parts.map(|(_, size, glyph, role)| Part { size, glyph, color: theme.color(role) });
+        stacked(&bars, whole, area, pane.buffer);
+    }
+    let legend = parts.map(|(name, size, glyph, role)| {
+        Span::styled(format!("{glyph} {name} {:.0} %  ", 100.0 * size / whole.max(1e-9)), theme.style(role))
+    });
+    pane.line(Line::from(legend.to_vec()));
+}
+
+/// Speed, attention share and bytes over the steps of the run.
+fn curves(state: &State, pane: &mut Pane<'_>) {
+    let steps = &state.run.steps;
+    let series: [(&str, Vec<f64>, Role, fn(f64) -> String); 3] = [
+        ("decode tok/s", steps.iter().map(|step| 1e3 / step.ms.total.max(1e-6)).collect(), Role::Good, rate),
+        ("attention ms", steps.iter().map(|step| step.ms.attention).collect(), Role::First, |ms| format!("{ms:.3} ms")),
+        ("KV stored", steps.iter().map(|step| step.kv as f64).collect(), Role::Second, |bytes| human(bytes as u64)),
+    ];
+    let each = (pane.area.height / 3).saturating_sub(2).clamp(2, 8);
+    for (name, values, role, show) in series {
+        let chart = Chart::new(&values, state.theme.style(role));
+        let note = if values.is_empty() { String::new() } else { format!("up to {}", show(chart.highest())) };
+        if pane.area.height < each + 1 {
+            return;
+        }
+        pane.title(name, &note);
+        if let Some(area) = pane.take(each) {
+            chart.render(area, pane.buffer);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Pieces of screens that know no state: pictures, bars and curves.
+
+mod bars;
+mod chart;
+mod heatmap;
+
+pub use bars::{Part, columns, meter, stacked};
+pub use chart::Chart;
+pub use heatmap::Heatmap;
