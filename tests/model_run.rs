@@ -114,9 +114,9 @@ fn prompts_come_from_argument_file_and_standard_input_alike() {
 fn text_goes_to_standard_output_without_end_tokens_and_figures_to_standard_error() {
     let folder = tiny_folder("llama3");
     let arguments = ["--model", folder.path().to_str().unwrap(), "--token-ids", "9,8,7", "--max-new", "60", "--temperature", "3"];
-    let ended = (0..20).map(|seed| format!("--seed={seed}")).find(|seed| {
-        report(&[&arguments[..], &[seed.as_str()]].concat())["finish"] == "end_token"
-    });
+    let ended = (0..20)
+        .map(|seed| format!("--seed={seed}"))
+        .find(|seed| report(&[&arguments[..], &[seed.as_str()]].concat())["finish"] == "end_token");
     let seed = ended.expect("one of 20 seeds draws an end token");
     let json = report(&[&arguments[..], &[seed.as_str()]].concat());
     let output = run(&[&arguments[..], &[seed.as_str()]].concat());

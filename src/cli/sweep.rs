@@ -186,7 +186,8 @@ fn table(report: &Report) -> String {
 
 /// `0.3,0.5` or `0..0.9:0.1`; every value must be a sparsity.
 fn parse_range(text: &str) -> Result<Vec<f64>> {
-    let wrong = || Error::input(format!("--sparsity takes a list 0.3,0.5 or a range 0..0.9:0.1 of numbers from 0 to 1, not `{text}`"));
+    let wrong =
+        || Error::input(format!("--sparsity takes a list 0.3,0.5 or a range 0..0.9:0.1 of numbers from 0 to 1, not `{text}`"));
     let number = |text: &str| text.trim().parse::<f64>().ok().filter(|n| (0.0..=1.0).contains(n)).ok_or_else(wrong);
     let Some((from, rest)) = text.split_once("..") else {
         return text.split(',').map(number).collect();
