@@ -100,6 +100,7 @@ fn pair(first: f32, second: f32) -> u32 {
 pub(super) type RangeKernel = unsafe fn(RangeJob<'_>);
 
 /// The kernel of a level, which the machine must have, and an element type.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "there is one level"))]
 pub(super) fn kernel_for(level: SimdLevel, dtype: KvDtype) -> RangeKernel {
     #[cfg(target_arch = "x86_64")]
     match (level, dtype) {

@@ -1,0 +1,36 @@
+//! `kscope bench attention` prints what its readers (and the schema) expect.
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+#[test]
+fn json_has_the_bandwidth_and_one_row_per_configuration() {
+    let arguments = "bench attention --json --quick --geometry smollm2 --tokens 512 --dtype f16,bf16 --threads 1,2";
+    let output = Command::cargo_bin("kscope").unwrap().args(arguments.split(' ')).output().unwrap();
+    assert!(output.status.success());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["bandwidth_gbps"].as_f64().unwrap() > 0.0);
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2 * 2 * 2);
+    for row in rows {
+        for number in ["tokens", "threads", "sparsity", "bytes", "median_ms", "gbps", "byte_ratio", "time_ratio"] {
+            assert!(row[number].is_number(), "{number} in {row}");
+        }
+        let dense = row["sparsity"] == 0.0;
+        assert_eq!(row["byte_ratio"] == 1.0 && row["time_ratio"] == 1.0, dense);
+        // 30 layers, 3 KV heads, 64 channels of K and V, 2 bytes.
+        assert_eq!(row["bytes"] == 512 * 30 * 3 * 128 * 2, dense);
+    }
+}
+
+#[test]
+fn wrong_values_are_named() {
+    for (arguments, named) in
+        [("--geometry gpt-2", "gpt-2"), ("--dtype q8", "q8"), ("--threads 0", "not 0"), ("--simd neon", "neon")]
+    {
+        let output =
+            Command::cargo_bin("kscope").unwrap().args(["bench", "attention"]).args(arguments.split(' ')).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(named));
+    }
+}
