@@ -39,10 +39,11 @@ impl Error {
 
 /// Turns an I/O error on a named path into a sentence: `reading PATH: reason`.
 pub fn io(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Error {
-    use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    use std::io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied};
     let sentence = format!("{doing} {}: {error}", path.display());
     match error.kind() {
-        NotFound | PermissionDenied | IsADirectory | NotADirectory => Error::Input(sentence),
+        // Invalid data is a text file that is no UTF-8.
+        NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidData => Error::Input(sentence),
         _ => Error::Run(sentence),
     }
 }

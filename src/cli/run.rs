@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar};
 use super::output;
-use crate::decode::session::{NewToken, Request, Session};
+use crate::decode::session::{Finish, NewToken, Request, Session};
 use crate::model::decoder::PrefillHooks;
 use crate::model::tokenizer::Detokenizer;
 use crate::{Error, Result, machine};
@@ -56,7 +56,7 @@ struct Report {
     logprobs: Vec<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt_logprobs: Option<Vec<Option<f32>>>,
-    finish: Option<crate::decode::session::Finish>,
+    finish: Option<Finish>,
     prefill_ms: f64,
     ttft_ms: f64,
     /// Median over decode steps; null where there was none.
@@ -79,7 +79,7 @@ struct SequenceReport {
     tokens: Vec<u32>,
     text: Option<String>,
     logprobs: Vec<f32>,
-    finish: Option<crate::decode::session::Finish>,
+    finish: Option<Finish>,
     ttft_ms: f64,
 }
 
@@ -147,7 +147,7 @@ fn report(
     let of_sequence = |sequence: &crate::decode::session::Sequence| SequenceReport {
         prompt_tokens: sequence.prompt_len,
         tokens: sequence.generated().to_vec(),
-        text: text(sequence.generated()),
+        text: text(sequence.spoken()),
         logprobs: sequence.logprobs.clone(),
         finish: sequence.finish,
         ttft_ms: ms(sequence.ttft),
@@ -163,7 +163,7 @@ fn report(
         window: spec.window(),
         prompt_tokens: first.prompt_len,
         tokens: first.generated().to_vec(),
-        text: text(first.generated()),
+        text: text(first.spoken()),
         logprobs: first.logprobs.clone(),
         prompt_logprobs: session
             .prompt_logprobs
@@ -231,7 +231,8 @@ impl Printer {
 
     fn print(&mut self, session: &Session, new: &[NewToken]) -> Result<()> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        for token in new.iter().filter(|token| !session.model().config().eos.contains(&token.id)) {
+        let is_text = |token: &&NewToken| session.sequences()[token.sequence].finish != Some(Finish::EndToken);
+        for token in new.iter().filter(is_text) {
             write_out(&stream.push(token.id))?;
         }
         Ok(())
@@ -247,7 +248,7 @@ impl Printer {
         }
         for sequence in session.sequences() {
             match &session.model().tokenizer {
-                Some(tokenizer) => output::line(&tokenizer.decode(sequence.generated())?)?,
+                Some(tokenizer) => output::line(&tokenizer.decode(sequence.spoken())?)?,
                 None => output::line(&sequence.generated().iter().map(u32::to_string).collect::<Vec<_>>().join(","))?,
             }
         }

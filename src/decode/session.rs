@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::sampler::{Sampler, Sampling, logprob};
 use crate::model::Model;
-use crate::model::decoder::{PrefillHooks, StepBuffers, StepTimes};
+use crate::model::decoder::{PrefillHooks, StepBuffers, StepObserver, StepTimes};
 use crate::{Error, Result};
 
 /// What ends a sequence.
@@ -45,6 +45,12 @@ impl Sequence {
     /// The generated tokens.
     pub fn generated(&self) -> &[u32] {
         &self.tokens[self.prompt_len..]
+    }
+
+    /// The generated tokens that are text: all but the one that ended the sequence.
+    pub fn spoken(&self) -> &[u32] {
+        let ends = usize::from(self.finish == Some(Finish::EndToken));
+        &self.tokens[self.prompt_len..self.tokens.len() - ends]
     }
 }
 
@@ -202,7 +208,7 @@ impl Session {
 
     /// Feeds each running sequence its last token and samples the next ones. `observe` is that of
     /// [`Decoder::step`](crate::model::decoder::Decoder::step).
-    pub fn step(&mut self, observe: &mut dyn FnMut(usize, &[f32], &[&mut SequenceCache])) -> Result<Vec<NewToken>> {
+    pub fn step(&mut self, observe: &mut StepObserver<'_>) -> Result<Vec<NewToken>> {
         let began = Instant::now();
         let config = self.model.config();
         let mut running: Vec<(usize, &mut Sequence)> =

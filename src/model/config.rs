@@ -143,7 +143,7 @@ impl Config {
                 return Err(Error::input(format!("the model's {what} must be {low} to {high}, not {found}")));
             }
         }
-        if !(2..=256).contains(&self.head_dim) || self.head_dim % 2 != 0 {
+        if !(2..=256).contains(&self.head_dim) || !self.head_dim.is_multiple_of(2) {
             return Err(Error::input(format!("head_dim must be even and at most 256, not {}", self.head_dim)));
         }
         if !self.heads.is_multiple_of(self.kv_heads) {

@@ -32,6 +32,10 @@ pub struct LayerView<'a> {
     pub v: &'a [f32],
 }
 
+/// Called by a decode step after each layer's attention, with the layer, its rotated queries `[batch, heads, head_dim]` and the
+/// caches.
+pub type StepObserver<'a> = dyn FnMut(usize, &[f32], &[&mut SequenceCache]) + 'a;
+
 /// What a prefill calls while it runs.
 pub struct PrefillHooks<'a> {
     /// Tokens worked on at once in the linear layers.
@@ -213,7 +217,6 @@ impl Decoder {
     }
 
     /// Rotated q and k, and v, of a whole prompt in one layer.
-    #[expect(clippy::type_complexity, reason = "q, k, v")]
     fn project_prompt(
         &self,
         layer: &Layer,
@@ -300,7 +303,7 @@ impl Decoder {
         tokens: &[u32],
         caches: &mut [&mut SequenceCache],
         buffers: &mut StepBuffers,
-        observe: &mut dyn FnMut(usize, &[f32], &[&mut SequenceCache]),
+        observe: &mut StepObserver<'_>,
     ) -> Result<()> {
         let config = &self.config;
         self.check_tokens(tokens)?;

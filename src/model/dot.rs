@@ -311,8 +311,8 @@ impl<L: Lanes, E: Element> NullaryFnOnce for Rows<'_, '_, L, E> {
 fn rows<L: Lanes, E: Element, const B: usize>(lanes: L, w: &[E], x: &[&[f32]; B], cols: usize, out: &mut Outputs<'_>, b: usize) {
     for row in 0..out.rows {
         let dots = dot::<L, E, B>(lanes, &w[row * cols..(row + 1) * cols], x);
-        for i in 0..B {
-            out.batch[b + i][row] = dots[i];
+        for (out, dot) in out.batch[b..].iter_mut().zip(dots) {
+            out[row] = dot;
         }
     }
 }
@@ -321,6 +321,7 @@ fn rows<L: Lanes, E: Element, const B: usize>(lanes: L, w: &[E], x: &[&[f32]; B]
 ///
 /// Plain loops only: a closure handed to a library function would lose the instruction set that this code is compiled for.
 #[inline(always)]
+#[expect(clippy::needless_range_loop, reason = "indices of several arrays, as the registers are laid out")]
 fn dot<L: Lanes, E: Element, const B: usize>(lanes: L, w: &[E], x: &[&[f32]; B]) -> [f32; B] {
     let mut sums = [[lanes.zero(); 4]; B];
     let cols = w.len();

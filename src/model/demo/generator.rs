@@ -25,7 +25,7 @@ impl SplitMix64 {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -35,7 +35,7 @@ impl SplitMix64 {
 
     /// A number from `0..n`: the high half of the product of the next 64 bits and `n`.
     pub fn below(&mut self, n: usize) -> usize {
-        ((u128::from(self.next()) * n as u128) >> 64) as usize
+        ((u128::from(self.draw()) * n as u128) >> 64) as usize
     }
 
     fn pick<'a, T: ?Sized>(&mut self, from: &'a [Box<T>]) -> &'a T {
@@ -258,7 +258,7 @@ mod tests {
             let seed = case["seed"].as_u64().unwrap();
             let mut rng = SplitMix64::new(seed);
             for want in case["next"].as_array().unwrap() {
-                assert_eq!(rng.next(), want.as_u64().unwrap(), "seed {seed}");
+                assert_eq!(rng.draw(), want.as_u64().unwrap(), "seed {seed}");
             }
             let mut rng = SplitMix64::new(seed);
             for want in case["below_1000"].as_array().unwrap() {

@@ -18,6 +18,14 @@ use crate::{Error, Result, error};
 const END_TOKENS: &[&str] =
     &["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "</s>"];
 
+/// The section of `tokenizer.json` that the tokenizers crate panics on where it is no JSON; read first, so that it is refused.
+#[derive(serde::Deserialize)]
+struct DecoderSection {
+    #[serde(default)]
+    #[expect(dead_code, reason = "only whether it can be read counts")]
+    decoder: Value,
+}
+
 /// A model's tokenizer.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -35,6 +43,8 @@ impl Tokenizer {
     /// From the text of `tokenizer.json` and, where there is one, `tokenizer_config.json`; `template` is a `chat_template.jinja`
     /// file's text. `origin` names the folder in errors.
     pub fn from_json(json: &[u8], config: Option<&str>, template: Option<String>, origin: &str) -> Result<Self> {
+        serde_json::from_slice::<DecoderSection>(json)
+            .map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
         let mut inner =
             tokenizers::Tokenizer::from_bytes(json).map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
         inner.with_padding(None);
