@@ -1,6 +1,7 @@
 //! The one owner of the terminal's modes: whatever is switched on here is switched off on every way out.
 
 use std::io::{Stdout, Write, stdout};
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratatui::Terminal;
@@ -23,7 +24,8 @@ static ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// The terminal in the inspector's modes; dropping it gives it back.
 pub struct TerminalGuard {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Never dropped: ratatui's own destructor prints to standard error, which panics when the terminal is gone.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
     mouse: bool,
 }
 
@@ -37,7 +39,7 @@ impl TerminalGuard {
     pub fn enter(mouse: bool) -> Result<Self> {
         install_panic_hook();
         let terminal = Terminal::new(CrosstermBackend::new(stdout())).map_err(lost)?;
-        let guard = Self { terminal, mouse };
+        let guard = Self { terminal: ManuallyDrop::new(terminal), mouse };
         guard.switch_on()?;
         Ok(guard)
     }

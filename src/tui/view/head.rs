@@ -21,7 +21,10 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     match bar_metric(state, model) {
         Some((metric, table)) => {
             put(buffer, area, 1, 1, subtitle(state, metric));
-            bars(state, model, metric, table, &chart, buffer);
+            // The bars have this head's own scale: heads differ by orders of magnitude.
+            if let Some(own) = table.of_head(state.at.layer, state.at.head) {
+                bars(state, model, metric, &own, &chart, buffer);
+            }
         }
         None => put(buffer, area, 1, 1, Line::styled("no figures yet: they come with the prompt", state.theme.style(Role::Dim))),
     }
@@ -82,7 +85,7 @@ fn pruned(state: &State) -> Style {
 /// Bars of every pair: side by side where there are two columns or more, the larger one otherwise.
 fn bars(state: &State, model: &ModelView, metric: Metric, table: &Table, chart: &HeadChart, buffer: &mut Buffer) {
     let (layer, head) = (state.at.layer, state.at.head);
-    let (values, kept) = (table.head(layer, head), model.mask.head(layer, head));
+    let (values, kept) = (table.values(), model.mask.head(layer, head));
     let scale = state.scales[metric as usize];
     let (per_pair, pairs) = (chart.per_pair(), chart.pairs);
     columns(chart.bars, buffer, |x| {
@@ -123,7 +126,7 @@ fn threshold(state: &State, model: &ModelView, metric: Metric, table: &Table, ch
         return;
     }
     let (layer, head) = (state.at.layer, state.at.head);
-    let scores = table.head(layer, head).iter().zip(model.mask.head(layer, head));
+    let scores = table.values().iter().zip(model.mask.head(layer, head));
     let Some(lowest) = scores.filter(|(_, kept)| **kept).map(|(score, _)| *score).min_by(f32::total_cmp) else { return };
     let share = table.share(lowest, state.scales[metric as usize]);
     let up = (share * f32::from(chart.bars.height)) as u16;
