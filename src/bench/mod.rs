@@ -3,6 +3,8 @@
 pub mod attention;
 mod bandwidth;
 mod masks;
+#[cfg(unix)]
+pub mod tui;
 
 pub use bandwidth::read_bandwidth;
 

@@ -19,6 +19,26 @@ pub struct Args {
 enum What {
     /// Decode attention, dense and pruned, against the machine's read bandwidth
     Attention(AttentionArgs),
+    /// The inspector: first frame, key to frame, idle processor time, and what it takes from decode
+    #[cfg(unix)]
+    Tui(TuiArgs),
+}
+
+#[cfg(unix)]
+#[derive(Debug, clap::Args)]
+struct TuiArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Model, as for the inspector; it must not end its text early
+    #[arg(long, short, default_value = "smollm2-135m", value_name = "MODEL")]
+    model: String,
+    /// Tokens to decode per round
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    tokens: usize,
+    /// Rounds with and without a screen, taking turns
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    rounds: usize,
 }
 
 #[derive(Debug, clap::Args)]
@@ -50,6 +70,8 @@ struct AttentionArgs {
 pub fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Attention(args) => run_attention(args),
+        #[cfg(unix)]
+        What::Tui(args) => run_tui(args),
     }
 }
 
@@ -72,6 +94,30 @@ fn run_attention(args: &AttentionArgs) -> Result<()> {
     };
     let report = attention::run(&options, |sentence| eprintln!("{sentence}"))?;
     if args.json { output::json(&report) } else { output::line(&table(&report)) }
+}
+
+#[cfg(unix)]
+fn run_tui(args: &TuiArgs) -> Result<()> {
+    use crate::bench::tui;
+    let options =
+        tui::Options { model: args.model.clone(), tokens: args.tokens, rounds: args.rounds, size: (120, 40) };
+    let report = tui::run(&options, |sentence| eprintln!("{sentence}"))?;
+    if args.json {
+        return output::json(&report);
+    }
+    output::line(&format!(
+        "{} · first frame {:.0} ms · key to frame p50 {:.1}, p99 {:.1} ms over {} keys · idle {:.1} % of a core · \
+         decode {:.3} ms a step without, {:.3} with the screen: {:+.1} %",
+        report.model,
+        report.first_frame_ms,
+        report.key_p50_ms,
+        report.key_p99_ms,
+        report.keys,
+        report.idle_cpu_percent,
+        report.plain_step_ms,
+        report.screen_step_ms,
+        report.decode_loss_percent
+    ))
 }
 
 fn table(report: &Report) -> String {

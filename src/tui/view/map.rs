@@ -101,14 +101,14 @@ fn axis(state: &State, grid: &Grid, area: Rect, buffer: &mut Buffer) {
     let y = area.height.saturating_sub(1);
     let fold = grid.shape.pairs().div_ceil(usize::from(grid.strip).max(1));
     let each = match fold {
-        0 | 1 => "a column or more per pair".to_owned(),
-        fold => format!("{fold} pairs per column"),
+        0 | 1 => String::new(),
+        fold => format!(" · {fold} pairs a column"),
     };
-    let halves = if grid.merged == 2 { "two layers per row" } else { "upper half: channel i, lower: its partner" };
+    let halves = if grid.merged == 2 { "two layers a row" } else { "top: channel i, bottom: partner" };
     let scrolled = match grid.layers.len() < grid.shape.layers {
         true => format!(" · layers {}–{} of {}", grid.layers.start, grid.layers.end - 1, grid.shape.layers),
         false => String::new(),
     };
-    let text = format!("fast ← frequency → slow · {each} · {halves}{scrolled}");
+    let text = format!("fast ← frequency → slow · {halves}{each}{scrolled}");
     put(buffer, area, 5, y, Line::styled(text, state.theme.style(Role::Dim)));
 }

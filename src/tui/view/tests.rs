@@ -95,7 +95,7 @@ fn too_small_a_terminal_says_what_is_needed() {
 #[test]
 fn every_screen_draws_at_every_size_and_depth() {
     for shape in [SMALL, LARGE, Shape { layers: 80, kv_heads: 32, head_dim: 128 }, Shape { layers: 1, kv_heads: 1, head_dim: 16 }] {
-        for depth in Depth::ALL {
+        for depth in [Depth::True, Depth::Ascii] {
             for size in [(1, 1), (59, 16), (60, 16), (80, 24), (99, 17), (100, 30), (131, 41), (300, 100)] {
                 let mut state = session(shape, depth);
                 state.size = size;

@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn values_fill_from_the_right_and_many_are_averaged() {
-        assert_eq!(draw(&[1.0, 4.0], 2), " \u{28fc}");
+        assert_eq!(draw(&[1.0, 4.0], 2), " \u{28f8}");
         assert_eq!(draw(&[4.0, 4.0, 4.0, 4.0, 2.0, 2.0, 2.0, 2.0], 1), "\u{28e7}");
         assert_eq!(draw(&[], 1), " ");
     }
