@@ -99,8 +99,7 @@ fn run_attention(args: &AttentionArgs) -> Result<()> {
 #[cfg(unix)]
 fn run_tui(args: &TuiArgs) -> Result<()> {
     use crate::bench::tui;
-    let options =
-        tui::Options { model: args.model.clone(), tokens: args.tokens, rounds: args.rounds, size: (120, 40) };
+    let options = tui::Options { model: args.model.clone(), tokens: args.tokens, rounds: args.rounds, size: (120, 40) };
     let report = tui::run(&options, |sentence| eprintln!("{sentence}"))?;
     if args.json {
         return output::json(&report);

@@ -227,6 +227,23 @@ impl KeyTable {
         self.of(context).find(|row| row.keys.contains(&chord)).map(|row| row.command)
     }
 
+    /// The table as documentation, a section per context.
+    pub fn markdown(&self) -> String {
+        let mut text = String::from(
+            "# Keys\n\nMade from the program's key table; a test keeps it current. Every row can be changed in `kscope/config.toml` in \
+             the XDG configuration folder:\n\n```toml\n[keys.map]\nmetric = [\"c\", \"ctrl-x\"]\n```\n\nA key may mean one \
+             thing only in one context; a context hides what the same key means globally.\n",
+        );
+        for context in Context::ALL {
+            text += &format!("\n## {}\n\n| keys | command | what it does |\n| --- | --- | --- |\n", context.name());
+            for row in self.rows.iter().filter(|row| row.context == context) {
+                let keys: Vec<String> = row.keys.iter().map(|key| format!("`{key}`")).collect();
+                text += &format!("| {} | `{}` | {} |\n", keys.join(" "), row.command.name(), row.about);
+            }
+        }
+        text
+    }
+
     /// The first key of a command in `context`, for hints.
     pub fn key_of(&self, context: Context, command: Command) -> Option<String> {
         self.of(context).find(|row| row.command == command)?.keys.first().map(ToString::to_string)
@@ -331,6 +348,17 @@ mod tests {
             format!("{:<7}{:<18}{:<16}{:<12}{}", row.context.name(), row.command.name(), keys.join(" "), row.label, row.about)
         };
         insta::assert_snapshot!(table.rows().iter().map(line).collect::<Vec<_>>().join("\n"));
+    }
+
+    #[test]
+    fn the_documentation_is_current() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md");
+        let wanted = KeyTable::new(&BTreeMap::new()).expect("the defaults are consistent").markdown();
+        if std::env::var_os("KSCOPE_BLESS").is_some() {
+            std::fs::write(&path, &wanted).expect("docs can be written");
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == wanted, "docs/keys.md is not what the key table says: run this test with KSCOPE_BLESS=1");
     }
 
     #[test]

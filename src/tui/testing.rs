@@ -13,10 +13,10 @@ use super::update::update;
 use super::view;
 use crate::cache::{CacheSpec, KvDtype};
 use crate::decode::sampler::Sampling;
+use crate::decode::worker::Prompt;
 use crate::decode::worker::event::{
     Envelope, Event, HeadDetail, Live, MaskInfo, Memory, ModelInfo, Rules, Started, StepMs, Token,
 };
-use crate::decode::worker::Prompt;
 use crate::mask::select::{self, Options};
 use crate::mask::{ChannelMask, Importance, Shape, Window};
 
@@ -81,7 +81,7 @@ pub fn info(shape: Shape) -> ModelInfo {
         parameters: 2_605_056,
         max_context: 32_768,
         context: 8_192,
-        wavelengths: (0..shape.pairs()).map(|i| 6.283 * 50_000_f64.powf(i as f64 / shape.pairs() as f64)).collect(),
+        wavelengths: (0..shape.pairs()).map(|i| 6.25 * 50_000_f64.powf(i as f64 / shape.pairs() as f64)).collect(),
         kv_dtype: "f16".to_owned(),
         mask: Some(info("learned-50", mask, Some(importance.scores().to_vec()))),
         other: Some(info("slowest", other, None)),
@@ -119,14 +119,17 @@ pub fn session(shape: Shape, depth: Depth) -> State {
     let mut state = blank(depth);
     let info = info(shape);
     send(&mut state, Event::Loaded(Box::new(info.clone())));
-    send(&mut state, Event::Started(Box::new(Started {
-        prompt: "The harbour was quiet that morning. What did the keeper do?".to_owned(),
-        prompt_tokens: 400,
-        max_new: 256,
-        sampling: Sampling::default(),
-        prefill_ms: 81.5,
-        ttft_ms: 83.25,
-    })));
+    send(
+        &mut state,
+        Event::Started(Box::new(Started {
+            prompt: "The harbour was quiet that morning. What did the keeper do?".to_owned(),
+            prompt_tokens: 400,
+            max_new: 256,
+            sampling: Sampling::default(),
+            prefill_ms: 81.5,
+            ttft_ms: 83.25,
+        })),
+    );
     let table = |seed: usize| -> Vec<f32> { (0..shape.entries()).map(|i| (noise(i * 31 + seed) * 9.0 - 4.0).exp()).collect() };
     send(&mut state, Event::Rules(Box::new(Rules { key_norm: table(1), think: table(2) })));
     for n in 1..=120 {
@@ -161,7 +164,8 @@ pub fn draw(state: &State) -> Buffer {
 /// The text of a frame, a line per row, without blanks at the ends.
 pub fn text(buffer: &Buffer) -> String {
     let rows = buffer.content.chunks(usize::from(buffer.area.width).max(1));
-    let lines: Vec<String> = rows.map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned()).collect();
+    let lines: Vec<String> =
+        rows.map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned()).collect();
     lines.join("\n")
 }
 
@@ -180,7 +184,11 @@ pub fn styled(buffer: &Buffer) -> String {
         let symbols: String = row.iter().map(|cell| cell.symbol()).collect();
         out.push_str(&format!(" |{}\n", symbols.trim_end()));
         // The colour of a blank's ink cannot be seen.
-        plane(row.iter().map(|cell| if cell.symbol() == " " { ' ' } else { letter(&mut legend, cell.fg) }).collect(), 'f', &mut out);
+        plane(
+            row.iter().map(|cell| if cell.symbol() == " " { ' ' } else { letter(&mut legend, cell.fg) }).collect(),
+            'f',
+            &mut out,
+        );
         plane(row.iter().map(|cell| letter(&mut legend, cell.bg)).collect(), 'b', &mut out);
         let modifier = |modifier: Modifier| match modifier {
             m if m.contains(Modifier::REVERSED) => 'R',
@@ -189,7 +197,19 @@ pub fn styled(buffer: &Buffer) -> String {
             m if m.contains(Modifier::UNDERLINED) => 'U',
             _ => ' ',
         };
-        plane(row.iter().map(|cell| if cell.symbol() == " " && !cell.modifier.contains(Modifier::REVERSED) { ' ' } else { modifier(cell.modifier) }).collect(), 'm', &mut out);
+        plane(
+            row.iter()
+                .map(|cell| {
+                    if cell.symbol() == " " && !cell.modifier.contains(Modifier::REVERSED) {
+                        ' '
+                    } else {
+                        modifier(cell.modifier)
+                    }
+                })
+                .collect(),
+            'm',
+            &mut out,
+        );
     }
     for color in legend.clone() {
         let sign = letter(&mut legend, color);

@@ -85,7 +85,7 @@ impl Outbox {
     }
 
     fn envelope(&self, event: Event) -> Envelope {
-        let at_ms = self.began.elapsed().as_secs_f64() * 1e3;
+        let at_ms = milliseconds(self.began.elapsed());
         Envelope { generation: self.generation, at_ms, dropped: self.dropped, event }
     }
 
@@ -191,6 +191,11 @@ pub fn serve(loader: Loader, inbox: &Receiver<Command>, outbox: &mut Outbox) {
     }
 }
 
+/// Whole microseconds: what a clock gives, and few digits in a recording.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
 fn failed(error: &Error) -> Event {
     Event::Failed { sentence: error.to_string(), code: error.exit_code() }
 }
@@ -219,8 +224,7 @@ fn begin(setup: &Setup, spec: &Arc<CacheSpec>, start: Start, watched: (usize, us
     };
     let mut profile = Profile::new(config);
     let (newest, generation) = (Arc::clone(&outbox.newest), outbox.generation);
-    let keep_going =
-        || if newest.load(Ordering::Relaxed) == generation { Ok(()) } else { Err(Error::Cancelled) };
+    let keep_going = || if newest.load(Ordering::Relaxed) == generation { Ok(()) } else { Err(Error::Cancelled) };
     let hooks = PrefillHooks {
         chunk: PrefillHooks::CHUNK,
         progress: &mut |share| {
@@ -231,14 +235,13 @@ fn begin(setup: &Setup, spec: &Arc<CacheSpec>, start: Start, watched: (usize, us
         observe: &mut |view| profile.observe(&view),
     };
     let (session, first) = Session::start(Arc::clone(model), spec, request, false, hooks)?;
-    let ms = |time: Duration| time.as_secs_f64() * 1e3;
     outbox.state(Event::Started(Box::new(Started {
         prompt,
         prompt_tokens,
         max_new: start.max_new,
         sampling: start.sampling,
-        prefill_ms: ms(session.prefill_time),
-        ttft_ms: ms(session.sequences()[0].ttft),
+        prefill_ms: milliseconds(session.prefill_time),
+        ttft_ms: milliseconds(session.sequences()[0].ttft),
     })));
     if let Some(rules) = profile.rules() {
         outbox.state(Event::Rules(Box::new(rules)));
@@ -275,13 +278,12 @@ fn step(run: &mut Run, outbox: &mut Outbox) -> Result<()> {
     let new = session.step(&mut |layer, q, _| watcher.observe(layer, q))?;
     let total = session.step_times.last().copied().unwrap_or_default();
     let (now, before) = (session.parts, run.parts);
-    let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let times = StepMs {
-        total: ms(total),
-        attention: ms(now.attention - before.attention),
-        projections: ms(now.projections - before.projections),
-        logits: ms(now.logits - before.logits),
-        rest: ms(now.rest - before.rest),
+        total: milliseconds(total),
+        attention: milliseconds(now.attention - before.attention),
+        projections: milliseconds(now.projections - before.projections),
+        logits: milliseconds(now.logits - before.logits),
+        rest: milliseconds(now.rest - before.rest),
     };
     run.parts = now;
     tell(run, &new, Some(times), outbox);

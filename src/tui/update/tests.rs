@@ -133,12 +133,9 @@ fn drilling_goes_in_and_comes_out_with_the_selection_kept() {
 fn siblings_are_a_key_away_on_every_level() {
     let mut state = ready();
     state.screen = Screen::Head;
-    for (command, place) in [
-        (Command::NextLayer, (1, 0)),
-        (Command::NextHead, (1, 1)),
-        (Command::PrevLayer, (0, 1)),
-        (Command::PrevHead, (0, 0)),
-    ] {
+    for (command, place) in
+        [(Command::NextLayer, (1, 0)), (Command::NextHead, (1, 1)), (Command::PrevLayer, (0, 1)), (Command::PrevHead, (0, 0))]
+    {
         act(&mut state, command);
         assert_eq!((state.at.layer, state.at.head), place);
     }
@@ -376,14 +373,17 @@ fn leaving_and_the_shell() {
     act(&mut state, Command::Palette);
     let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
     assert_eq!(update(&mut state, Action::Key(ctrl_c)), [Effect::Quit { summary: false }], "from inside a list too");
-    assert!(matches!(&act(&mut ready(), Command::Copy)[..], [Effect::Copy(text)] if text.starts_with("test-model l0 h0 c0 mask:")));
+    assert!(
+        matches!(&act(&mut ready(), Command::Copy)[..], [Effect::Copy(text)] if text.starts_with("test-model l0 h0 c0 mask:"))
+    );
 }
 
 /// 20,000 random actions with frames in between: nothing panics, and the place stays inside the model.
 #[test]
 fn a_random_walk_keeps_the_invariants() {
     let mut random = StdRng::seed_from_u64(5);
-    for shape in [SMALL, LARGE, Shape { layers: 1, kv_heads: 1, head_dim: 16 }, Shape { layers: 40, kv_heads: 32, head_dim: 80 }] {
+    for shape in [SMALL, LARGE, Shape { layers: 1, kv_heads: 1, head_dim: 16 }, Shape { layers: 40, kv_heads: 32, head_dim: 80 }]
+    {
         let mut state = blank(Depth::True);
         let model = info(shape);
         for step in 0..5_000 {
@@ -416,8 +416,16 @@ fn random_action(random: &mut StdRng, state: &State, model: &crate::decode::work
             Action::Do(command)
         }
         9..12 => {
-            const CODES: [KeyCode; 8] =
-                [KeyCode::Enter, KeyCode::Esc, KeyCode::Up, KeyCode::Down, KeyCode::Left, KeyCode::Right, KeyCode::Tab, KeyCode::Backspace];
+            const CODES: [KeyCode; 8] = [
+                KeyCode::Enter,
+                KeyCode::Esc,
+                KeyCode::Up,
+                KeyCode::Down,
+                KeyCode::Left,
+                KeyCode::Right,
+                KeyCode::Tab,
+                KeyCode::Backspace,
+            ];
             let code = match random.random_range(0..3) {
                 0 => CODES[random.random_range(0..CODES.len())],
                 _ => KeyCode::Char(char::from(random.random_range(32..127_u8))),

@@ -62,6 +62,25 @@ fn memory_and_speed() {
 }
 
 #[test]
+fn the_help_and_the_palette() {
+    for (name, command) in [("help", Command::Help), ("palette", Command::Palette)] {
+        let mut state = session(SMALL, Depth::None);
+        run(&mut state, command);
+        insta::assert_snapshot!(name, text(&draw(&state)));
+    }
+}
+
+#[test]
+fn the_colour_maps() {
+    use super::super::color::{Colormap, DIVERGING};
+    let line =
+        |name: &str, table: &[u32]| format!("{name}: {}", table.iter().map(|c| format!("{c:06x}")).collect::<Vec<_>>().join(" "));
+    let mut lines: Vec<String> = Colormap::ALL.into_iter().map(|map| line(map.name(), &map.table(false))).collect();
+    lines.push(line("difference", &DIVERGING));
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
 fn the_text() {
     snapshots("text", SMALL, |state| run(state, Command::ShowText));
 }
@@ -73,8 +92,10 @@ fn small_models_fill_the_screen_as_well_as_large_ones() {
         state.size = (120, 40);
         let main = geometry::areas(&state).main;
         let grid = geometry::grid(&state, main, shape);
-        let (first, last) = (grid.strip_of(0, 0).expect("shown"), grid.strip_of(shape.layers - 1, shape.kv_heads - 1).expect("shown"));
-        let share = f32::from(last.right() - first.left()) * f32::from(last.bottom() - first.top()) / (f32::from(main.width) * f32::from(main.height));
+        let (first, last) =
+            (grid.strip_of(0, 0).expect("shown"), grid.strip_of(shape.layers - 1, shape.kv_heads - 1).expect("shown"));
+        let share = f32::from(last.right() - first.left()) * f32::from(last.bottom() - first.top())
+            / (f32::from(main.width) * f32::from(main.height));
         assert!(share > 0.6, "{shape}: {share}");
     }
 }
@@ -94,7 +115,8 @@ fn too_small_a_terminal_says_what_is_needed() {
 
 #[test]
 fn every_screen_draws_at_every_size_and_depth() {
-    for shape in [SMALL, LARGE, Shape { layers: 80, kv_heads: 32, head_dim: 128 }, Shape { layers: 1, kv_heads: 1, head_dim: 16 }] {
+    for shape in [SMALL, LARGE, Shape { layers: 80, kv_heads: 32, head_dim: 128 }, Shape { layers: 1, kv_heads: 1, head_dim: 16 }]
+    {
         for depth in [Depth::True, Depth::Ascii] {
             for size in [(1, 1), (59, 16), (60, 16), (80, 24), (99, 17), (100, 30), (131, 41), (300, 100)] {
                 let mut state = session(shape, depth);
