@@ -11,6 +11,7 @@ use ratatui::crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute, queue};
+use ratatui::layout::Rect;
 
 use super::state::State;
 use super::view;
@@ -67,7 +68,9 @@ impl TerminalGuard {
 
     /// Forgets what is on the screen, so that the next frame draws every cell.
     pub fn clear(&mut self) -> Result<()> {
-        self.terminal.clear().map_err(lost)
+        // Not `Terminal::clear`: it asks the terminal where the cursor is, and the answer would go to the event stream.
+        let (width, height) = self.size()?;
+        self.terminal.resize(Rect::new(0, 0, width, height)).map_err(lost)
     }
 
     /// Stops the process as Ctrl-Z does everywhere, and comes back when the shell continues it.

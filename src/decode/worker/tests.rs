@@ -166,3 +166,18 @@ fn events_survive_the_way_through_json() {
         assert_eq!(serde_json::from_str::<Envelope>(&line).expect("its own words"), envelope);
     }
 }
+
+#[test]
+fn a_head_can_be_looked_at_after_the_end() {
+    let (engine, mut events) = loaded();
+    engine.send(start(1, 60, 20)).expect("taken");
+    let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
+    assert!(tokens(&seen) > 1, "a step is needed for queries");
+    for place in [(4, 1), (2, 0), (90, 90)] {
+        engine.send(Command::Watch { layer: place.0, head: place.1 }).expect("taken");
+        let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Head(_)));
+        let Some(Event::Head(detail)) = seen.last().map(|envelope| &envelope.event) else { panic!("{seen:?}") };
+        assert_eq!((detail.layer, detail.head), (place.0.min(4), place.1.min(1)), "places outside are brought inside");
+        assert!(detail.q_energy.iter().all(|energy| *energy > 0.0));
+    }
+}

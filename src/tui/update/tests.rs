@@ -158,6 +158,28 @@ fn metrics_scales_and_colours_cycle() {
 }
 
 #[test]
+fn the_difference_to_the_second_mask_is_shown_and_left_by_the_next_metric() {
+    use super::super::shade::{Shade, Shader};
+    let mut state = ready();
+    act(&mut state, Command::Diff);
+    let shader = Shader::of(&state).expect("a map");
+    let other = state.other.as_ref().expect("the session has a second mask");
+    for channel in 0..SMALL.head_dim {
+        let shade = shader.pool(1, 0, std::iter::once(channel));
+        let (ours, theirs) = (shader.model.mask.head(1, 0)[channel], other.mask.head(1, 0)[channel]);
+        let wanted = match (ours, theirs) {
+            (true, false) => 1.0,
+            (false, true) => 0.0,
+            _ => 0.5,
+        };
+        assert_eq!(shade, Shade::Difference(wanted));
+    }
+    assert_eq!((shader.title().as_str(), shader.legend(1.0).as_str()), ("difference to slowest", "only mask"));
+    act(&mut state, Command::Metric);
+    assert!(!state.diff);
+}
+
+#[test]
 fn metrics_without_numbers_are_passed_over() {
     let mut state = blank(Depth::True);
     let mut dense = info(SMALL);
@@ -306,7 +328,7 @@ fn a_prompt_is_typed_pasted_and_sent() {
     update(&mut state, Action::Paste("what\nnow".to_owned()));
     let effects = update(&mut state, Action::Key(KeyEvent::new(KeyCode::Char('s'), KeyModifiers::CONTROL)));
     let [Effect::Engine(Order::Start(start))] = effects.as_slice() else { panic!("{effects:?}") };
-    assert_eq!(start.prompt, Prompt::Text { text: "q: what\nnowSay something.".to_owned(), raw: false });
+    assert_eq!(start.prompt, Prompt::Text { text: "Say something.q: what\nnow".to_owned(), raw: false });
     assert!(!state.editing);
 }
 

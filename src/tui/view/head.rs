@@ -5,11 +5,11 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use super::super::color::Role;
+use super::super::color::{Depth, Role};
 use super::super::geometry::{self, HEAD_LABEL, HeadChart};
 use super::super::shade::number;
 use super::super::state::{Metric, ModelView, State, Table};
-use super::super::widget::columns;
+use super::super::widget::{Bar, columns};
 use super::layer::wavelength;
 use super::{placeholder, put};
 
@@ -66,14 +66,14 @@ fn subtitle(state: &State, metric: Metric) -> Line<'static> {
     let theme = &state.theme;
     let scale = state.scales[metric as usize].name();
     let dim = theme.style(Role::Dim);
+    let pruned_mark = if theme.depth <= Depth::None { "░" } else { "█" };
     Line::from(vec![
-        Span::styled(format!("{} ({scale}): {}   ", metric.name(), metric.unit()), dim),
         Span::styled("█", theme.style(Role::First)),
         Span::styled(" channel i  ", dim),
         Span::styled("█", theme.style(Role::Second)),
-        Span::styled(" its partner  ", dim),
-        Span::styled("█", pruned(state)),
-        Span::styled(" pruned", dim),
+        Span::styled(" partner  ", dim),
+        Span::styled(pruned_mark, pruned(state)),
+        Span::styled(format!(" pruned   {} ({scale}): {}", metric.name(), metric.unit()), dim),
     ])
 }
 
@@ -106,7 +106,8 @@ fn bars(state: &State, model: &ModelView, metric: Metric, table: &Table, chart: 
             (true, false) => state.theme.style(Role::First),
             (true, true) => state.theme.style(Role::Second),
         };
-        Some((table.share(values[largest], scale), style))
+        let shaded = !kept[largest] && state.theme.depth <= Depth::None;
+        Some(Bar { share: table.share(values[largest], scale), style, shaded })
     });
     scale_labels(state, metric, table, chart, buffer);
     threshold(state, model, metric, table, chart, buffer);
@@ -199,7 +200,7 @@ fn energies(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer:
         let of = |x: u16| chart.pairs_of(x).map(|pair| energy[pair] + energy[pair + pairs]).fold(0.0, f32::max);
         let largest = (0..chart.columns).map(of).fold(0.0, f32::max);
         let style = state.theme.style(if index == 0 { Role::Third } else { Role::Good });
-        columns(area, buffer, |x| (largest > 0.0).then(|| (of(x) / largest, style)));
+        columns(area, buffer, |x| (largest > 0.0).then(|| Bar { share: of(x) / largest, style, shaded: false }));
     }
 }
 
