@@ -4,6 +4,8 @@ pub mod attention;
 mod bandwidth;
 pub mod decode;
 pub mod masks;
+#[cfg(unix)]
+pub mod tui;
 
 pub use bandwidth::read_bandwidth;
 

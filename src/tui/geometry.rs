@@ -58,11 +58,17 @@ fn split(state: &State, body: Rect) -> (Rect, Option<Rect>) {
         // No room for both: the panel takes the screen.
         return (Rect { width: 0, ..body }, Some(body));
     }
-    let side = match body.width {
-        160.. => (body.width * 2 / 5).min(88),
+    let least = match body.width {
+        160.. => body.width * 2 / 5,
         130.. => 46,
         _ => 40,
     };
+    // Columns that the strips cannot use are worth more in the panel.
+    let strips = state.model.as_ref().map_or(body.width, |model| {
+        let (strip, shown) = columns(body.width.saturating_sub(least + LABEL), model.shape(), 0);
+        LABEL + shown.min(model.shape().kv_heads) as u16 * (strip + 1)
+    });
+    let side = (body.width - strips.min(body.width)).clamp(least, (body.width / 2).max(least));
     let main = Rect { width: body.width - side, ..body };
     (main, Some(Rect { x: main.right(), width: side, ..body }))
 }

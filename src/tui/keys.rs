@@ -227,6 +227,23 @@ impl KeyTable {
         self.of(context).find(|row| row.keys.contains(&chord)).map(|row| row.command)
     }
 
+    /// The table as documentation, a section per context.
+    pub fn markdown(&self) -> String {
+        let mut text = String::from(
+            "# Keys\n\nMade from the program's key table; a test keeps it current. Every row can be changed in `kscope/config.toml` in \
+             the XDG configuration folder:\n\n```toml\n[keys.map]\nmetric = [\"c\", \"ctrl-x\"]\n```\n\nA key may mean one \
+             thing only in one context; a context hides what the same key means globally.\n",
+        );
+        for context in Context::ALL {
+            text += &format!("\n## {}\n\n| keys | command | what it does |\n| --- | --- | --- |\n", context.name());
+            for row in self.rows.iter().filter(|row| row.context == context) {
+                let keys: Vec<String> = row.keys.iter().map(|key| format!("`{key}`")).collect();
+                text += &format!("| {} | `{}` | {} |\n", keys.join(" "), row.command.name(), row.about);
+            }
+        }
+        text
+    }
+
     /// The first key of a command in `context`, for hints.
     pub fn key_of(&self, context: Context, command: Command) -> Option<String> {
         self.of(context).find(|row| row.command == command)?.keys.first().map(ToString::to_string)
@@ -310,5 +327,79 @@ impl std::fmt::Display for Chord {
                 f.write_str(name)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(context: &str, command: &str, keys: &[&str]) -> Result<KeyTable> {
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        let commands = BTreeMap::from([(command.to_owned(), keys)]);
+        KeyTable::new(&BTreeMap::from([(context.to_owned(), commands)]))
+    }
+
+    #[test]
+    fn the_table() {
+        let table = KeyTable::new(&BTreeMap::new()).expect("the defaults are consistent");
+        let line = |row: &Row| {
+            let keys: Vec<String> = row.keys.iter().map(ToString::to_string).collect();
+            format!("{:<7}{:<18}{:<16}{:<12}{}", row.context.name(), row.command.name(), keys.join(" "), row.label, row.about)
+        };
+        insta::assert_snapshot!(table.rows().iter().map(line).collect::<Vec<_>>().join("\n"));
+    }
+
+    #[test]
+    fn the_documentation_is_current() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md");
+        let wanted = KeyTable::new(&BTreeMap::new()).expect("the defaults are consistent").markdown();
+        if std::env::var_os("KSCOPE_BLESS").is_some() {
+            std::fs::write(&path, &wanted).expect("docs can be written");
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == wanted, "docs/keys.md is not what the key table says: run this test with KSCOPE_BLESS=1");
+    }
+
+    #[test]
+    fn every_command_has_a_key_somewhere() {
+        let table = KeyTable::new(&BTreeMap::new()).expect("the defaults are consistent");
+        for command in Command::ALL {
+            assert!(table.rows().iter().any(|row| row.command == *command), "{command:?}");
+            assert_eq!(Command::from_name(command.name()), Some(*command));
+        }
+    }
+
+    #[test]
+    fn keys_are_rebound_by_the_configuration() {
+        let table = changed("map", "metric", &["M", "ctrl-x"]).expect("free keys");
+        let press = |c, modifiers| table.command(Context::Map, &KeyEvent::new(KeyCode::Char(c), modifiers));
+        assert_eq!(press('M', KeyModifiers::SHIFT), Some(Command::Metric));
+        assert_eq!(press('x', KeyModifiers::CONTROL), Some(Command::Metric));
+        assert_eq!(press('c', KeyModifiers::NONE), None);
+        assert_eq!(table.key_of(Context::Map, Command::Metric).as_deref(), Some("M"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_by_name() {
+        let sentence = |result: Result<KeyTable>| {
+            let error = result.expect_err("wrong");
+            assert_eq!(error.exit_code(), 2);
+            error.to_string()
+        };
+        let duplicate = sentence(changed("map", "metric", &["v"]));
+        assert_eq!(duplicate, "the key `v` means both metric and scale in [keys.map]");
+        assert!(sentence(changed("mapp", "metric", &["v"])).contains("[keys.mapp]: expected one of map, head"));
+        assert!(sentence(changed("map", "metrics", &["v"])).contains("no command `metrics`"));
+        assert!(sentence(changed("map", "metric", &["hyper-v"])).contains("`hyper-v` is no key"));
+    }
+
+    #[test]
+    fn a_context_hides_the_global_meaning_of_a_key() {
+        let table = changed("map", "metric", &["q"]).expect("global keys may be hidden");
+        let q = KeyEvent::new(KeyCode::Char('q'), KeyModifiers::NONE);
+        assert_eq!(table.command(Context::Map, &q), Some(Command::Metric));
+        assert_eq!(table.command(Context::Perf, &q), Some(Command::Quit));
+        assert_eq!(table.command(Context::List, &q), None, "text is typed");
     }
 }

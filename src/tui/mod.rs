@@ -16,6 +16,8 @@ pub mod shade;
 pub mod state;
 pub mod summary;
 pub mod terminal;
+#[cfg(test)]
+mod testing;
 pub mod update;
 pub mod view;
 pub mod widget;

@@ -62,13 +62,13 @@ impl Player {
         if !events.iter().any(|envelope| matches!(envelope.event, Event::Loaded(_))) {
             return Err(Error::input(format!("{} is no kscope recording: it never says which model it is", path.display())));
         }
-        // Idle stretches are cut before anything is played, so that every later sum is simple.
-        let (mut cut, mut last) = (0.0, 0.0);
+        // Idle stretches are cut, and times that run backwards straightened, before anything is played.
+        let (mut played, mut last) = (0.0, 0.0);
         for envelope in &mut events {
-            let gap = envelope.at_ms - last;
+            let gap = (envelope.at_ms - last).clamp(0.0, LONGEST_GAP_MS);
             last = envelope.at_ms;
-            cut += (gap - LONGEST_GAP_MS).max(0.0);
-            envelope.at_ms -= cut;
+            played += gap;
+            envelope.at_ms = played;
         }
         Ok(Self { events, next: 0, at_ms: 0.0, since_ms: 0.0, playing: true })
     }
@@ -129,5 +129,58 @@ impl Player {
     pub fn restart(&mut self, now_ms: f64) {
         self.next = 0;
         self.resume(now_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{SMALL, info, token};
+    use super::*;
+
+    fn envelope(at_ms: f64, event: Event) -> Envelope {
+        Envelope { generation: 1, at_ms, dropped: 0, event }
+    }
+
+    /// Loaded at 0, tokens at 10, 20 and, after an hour, the third and a fourth whose clock ran backwards.
+    fn player() -> Player {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.jsonl");
+        let model = info(SMALL);
+        let mut recorder = Recorder::create(&path).expect("created");
+        recorder.write(&envelope(0.0, Event::Loaded(Box::new(model.clone())))).expect("written");
+        for (n, at) in [(1, 10.0), (2, 20.0), (3, 3_600_020.0), (4, 5.0)] {
+            recorder.write(&envelope(at, token(&model, n, 100 + n))).expect("written");
+        }
+        recorder.flush().expect("written");
+        Player::open(&path).expect("its own words")
+    }
+
+    fn tokens(events: &[Envelope]) -> usize {
+        events.iter().filter(|envelope| matches!(envelope.event, Event::Token(_))).count()
+    }
+
+    #[test]
+    fn a_recording_is_played_in_time_without_its_idle_stretches() {
+        let mut player = player();
+        assert_eq!((tokens(&player.take_due(9.0)), tokens(&player.take_due(15.0)), tokens(&player.take_due(21.0))), (0, 1, 1));
+        assert_eq!(player.due_ms(), Some(2_020.0));
+        player.pause();
+        assert_eq!((player.due_ms(), player.take_due(1e9).len()), (None, 0));
+        player.resume(5_000.0);
+        assert_eq!(player.due_ms(), Some(7_000.0));
+        assert_eq!(tokens(&player.take_due(7_000.0)), 2);
+        assert!(player.is_at_end());
+    }
+
+    #[test]
+    fn steps_go_a_token_forward_and_a_token_back() {
+        let mut player = player();
+        assert_eq!(tokens(&player.forward()), 1);
+        assert_eq!(tokens(&player.forward()), 1);
+        assert_eq!(tokens(&player.back()), 1, "everything up to the first token, played anew");
+        assert_eq!(tokens(&player.back()), 1, "the first token stays");
+        assert_eq!(tokens(&player.forward()), 1);
+        player.restart(0.0);
+        assert_eq!(tokens(&player.take_due(f64::INFINITY)), 4);
     }
 }

@@ -89,9 +89,6 @@ impl Runner<'_> {
         self.draw()?;
         loop {
             if let Some(exit) = self.exit.take() {
-                if let Some(recorder) = &mut self.recorder {
-                    recorder.flush()?;
-                }
                 return Ok(exit);
             }
             let draw_at = self.next_frame();
@@ -114,6 +111,10 @@ impl Runner<'_> {
                     next_batch = Instant::now() + BATCH;
                     for envelope in batch.drain(..) {
                         self.engine_event(envelope)?;
+                    }
+                    // A recording is complete up to now whatever happens next.
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.flush()?;
                     }
                 }
                 () = sleep_until(draw_at) => self.draw()?,

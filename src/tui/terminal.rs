@@ -1,6 +1,7 @@
 //! The one owner of the terminal's modes: whatever is switched on here is switched off on every way out.
 
 use std::io::{Stdout, Write, stdout};
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratatui::Terminal;
@@ -10,6 +11,7 @@ use ratatui::crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute, queue};
+use ratatui::layout::Rect;
 
 use super::state::State;
 use super::view;
@@ -20,7 +22,8 @@ static ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// The terminal in the inspector's modes; dropping it gives it back.
 pub struct TerminalGuard {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Never dropped: ratatui's own destructor prints to standard error, which panics when the terminal is gone.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
     mouse: bool,
 }
 
@@ -34,7 +37,7 @@ impl TerminalGuard {
     pub fn enter(mouse: bool) -> Result<Self> {
         install_panic_hook();
         let terminal = Terminal::new(CrosstermBackend::new(stdout())).map_err(lost)?;
-        let guard = Self { terminal, mouse };
+        let guard = Self { terminal: ManuallyDrop::new(terminal), mouse };
         guard.switch_on()?;
         Ok(guard)
     }
@@ -65,7 +68,9 @@ impl TerminalGuard {
 
     /// Forgets what is on the screen, so that the next frame draws every cell.
     pub fn clear(&mut self) -> Result<()> {
-        self.terminal.clear().map_err(lost)
+        // Not `Terminal::clear`: it asks the terminal where the cursor is, and the answer would go to the event stream.
+        let (width, height) = self.size()?;
+        self.terminal.resize(Rect::new(0, 0, width, height)).map_err(lost)
     }
 
     /// Stops the process as Ctrl-Z does everywhere, and comes back when the shell continues it.

@@ -234,7 +234,7 @@ pub struct Live {
     pub middle: usize,
 }
 
-/// The watched head over the steps since the last one.
+/// The watched head as of the last step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeadDetail {
     /// Layer.
@@ -243,7 +243,7 @@ pub struct HeadDetail {
     pub head: usize,
     /// Attention mass of the last step per query head: sink, middle, recent.
     pub mass: Vec<[f32; 3]>,
-    /// Mean q² per channel over the steps and the query heads of the group.
+    /// Mean q² per channel over the steps of the run and the query heads of the group.
     pub q_energy: Vec<f32>,
     /// Mean k² per channel over a sample of the keys that are stored with that channel.
     pub k_energy: Vec<f32>,

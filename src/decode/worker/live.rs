@@ -15,62 +15,55 @@ const COST_FACTOR: u32 = 100;
 /// Keys that the energy of a head is estimated from.
 const KEY_SAMPLE: usize = 128;
 
-/// Queries since the last round, and when the next one is due.
+/// What the queries of a run were, and when the next round of statistics is due.
 pub struct Watcher {
-    /// Sum of |q| per layer, `[heads, head_dim]` each.
+    /// Sum of |q| since the last round per layer, `[heads, head_dim]` each.
     magnitudes: Vec<Vec<f32>>,
-    /// Sum of q² of the watched layer.
-    squares: Vec<f32>,
-    /// The last step's queries of the watched layer.
-    last: Vec<f32>,
+    /// Steps since the last round.
     steps: usize,
+    /// Sum of q² over the run, likewise.
+    squares: Vec<Vec<f32>>,
+    /// Steps of the run.
+    all_steps: usize,
+    /// The last step's queries, likewise.
+    last: Vec<Vec<f32>>,
     watched: (usize, usize),
     due: Instant,
 }
 
 impl Watcher {
     /// Nothing seen yet; the first round is due soon.
-    pub fn new(config: &Config, watched: (usize, usize)) -> Self {
-        let zeros = vec![0.0; config.q_width()];
+    pub fn new(config: &Config) -> Self {
+        let zeros = vec![vec![0.0; config.q_width()]; config.layers];
         Self {
-            magnitudes: vec![zeros.clone(); config.layers],
-            squares: zeros.clone(),
-            last: zeros,
+            magnitudes: zeros.clone(),
             steps: 0,
-            watched,
+            squares: zeros.clone(),
+            all_steps: 0,
+            last: zeros,
+            watched: (0, 0),
             due: Instant::now() + INTERVAL / 5,
         }
     }
 
-    /// Watches another head, from the next step on.
-    pub fn watch(&mut self, layer: usize, head: usize) {
-        if self.watched != (layer, head) {
-            self.watched = (layer, head);
-            self.squares.fill(0.0);
-            self.restart();
+    /// Watches another head, and soon.
+    pub fn watch(&mut self, watched: (usize, usize)) {
+        if self.watched != watched {
+            self.watched = watched;
             self.due = self.due.min(Instant::now() + INTERVAL / 10);
         }
     }
 
-    fn restart(&mut self) {
-        self.magnitudes.iter_mut().for_each(|sums| sums.fill(0.0));
-        self.squares.fill(0.0);
-        self.steps = 0;
-    }
-
     /// Takes the queries of one layer of one step. Additions only, no reading of the cache.
     pub fn observe(&mut self, layer: usize, q: &[f32]) {
-        for (sum, q) in self.magnitudes[layer].iter_mut().zip(q) {
-            *sum += q.abs();
+        self.last[layer].copy_from_slice(q);
+        for ((magnitude, square), q) in self.magnitudes[layer].iter_mut().zip(&mut self.squares[layer]).zip(q) {
+            *magnitude += q.abs();
+            *square += q * q;
         }
-        if layer == self.watched.0 {
-            self.last.copy_from_slice(q);
-            for (sum, q) in self.squares.iter_mut().zip(q) {
-                *sum += q * q;
-            }
-        }
-        if layer + 1 == self.magnitudes.len() {
+        if layer + 1 == self.last.len() {
             self.steps += 1;
+            self.all_steps += 1;
         }
     }
 
@@ -80,8 +73,9 @@ impl Watcher {
         if self.steps == 0 || began < self.due {
             return None;
         }
-        let round = (self.live(cache), self.head(cache, heads), memory(cache));
-        self.restart();
+        let round = (self.live(cache), self.head(cache, heads)?, memory(cache));
+        self.magnitudes.iter_mut().for_each(|sums| sums.fill(0.0));
+        self.steps = 0;
         let now = Instant::now();
         self.due = now + INTERVAL.max((now - began) * COST_FACTOR);
         Some(round)
@@ -101,12 +95,16 @@ impl Watcher {
         Live { activity, steps: self.steps, middle }
     }
 
-    fn head(&self, cache: &SequenceCache, heads: usize) -> HeadDetail {
+    /// Detail of the watched head as of the last step; `None` before the first.
+    pub fn head(&self, cache: &SequenceCache, heads: usize) -> Option<HeadDetail> {
+        if self.all_steps == 0 {
+            return None;
+        }
         let shape = cache.spec().shape();
         let (layer, head) = self.watched;
         let (group, dim) = (heads / shape.kv_heads, shape.head_dim);
         let mass = (head * group..(head + 1) * group).map(|query| {
-            let q = &self.last[query * dim..][..dim];
+            let q = &self.last[layer][query * dim..][..dim];
             match explain(cache, None, layer, (query, heads), q) {
                 Ok(explanation) => {
                     let mass = explanation.pruned.mass;
@@ -116,12 +114,12 @@ impl Watcher {
             }
         });
         let mut q_energy = vec![0.0; dim];
-        for q in self.squares[head * group * dim..][..group * dim].chunks_exact(dim) {
+        for q in self.squares[layer][head * group * dim..][..group * dim].chunks_exact(dim) {
             for (energy, square) in q_energy.iter_mut().zip(q) {
-                *energy += square / (group * self.steps) as f32;
+                *energy += square / (group * self.all_steps) as f32;
             }
         }
-        HeadDetail { layer, head, mass: mass.collect(), q_energy, k_energy: key_energy(cache, layer, head) }
+        Some(HeadDetail { layer, head, mass: mass.collect(), q_energy, k_energy: key_energy(cache, layer, head) })
     }
 }
 

@@ -19,6 +19,7 @@ pub use event::{Command, Envelope, Event, Prompt, Start};
 pub use profile::Profile;
 pub use thread::{Loader, Setup};
 
+use crate::mask::Shape;
 use crate::{Error, Result};
 use thread::Outbox;
 
@@ -35,6 +36,25 @@ pub struct Engine {
     commands: SyncSender<Command>,
     /// The newest run asked for; an older one gives up as soon as it sees this.
     newest: Arc<AtomicU64>,
+    /// The watched layer and head. Beside the queue, so that moving about during a long prefill never fills it.
+    watched: Watched,
+}
+
+/// Layer and KV head that are watched, shared with the thread.
+#[derive(Debug, Clone, Default)]
+struct Watched(Arc<AtomicU64>);
+
+impl Watched {
+    fn set(&self, layer: usize, head: usize) {
+        self.0.store((layer as u64) << 32 | (head as u64 & u64::from(u32::MAX)), Ordering::Relaxed);
+    }
+
+    /// The watched place, inside `shape`.
+    fn get(&self, shape: Shape) -> (usize, usize) {
+        let packed = self.0.load(Ordering::Relaxed);
+        let (layer, head) = ((packed >> 32) as usize, (packed & u64::from(u32::MAX)) as usize);
+        (layer.min(shape.layers - 1), head.min(shape.kv_heads - 1))
+    }
 }
 
 impl Engine {
@@ -44,9 +64,11 @@ impl Engine {
         let (sender, events) = channel(EVENTS);
         let newest = Arc::new(AtomicU64::new(0));
         let outbox = Outbox::new(sender, Arc::clone(&newest), Instant::now());
+        let watched = Watched::default();
+        let of_thread = watched.clone();
         let body = move || {
             let mut outbox = outbox;
-            let served = catch_unwind(AssertUnwindSafe(|| thread::serve(loader, &inbox, &mut outbox)));
+            let served = catch_unwind(AssertUnwindSafe(|| thread::serve(loader, &inbox, &of_thread, &mut outbox)));
             if let Err(panic) = served {
                 outbox.state(Event::Panicked(message(&*panic)));
             }
@@ -55,7 +77,7 @@ impl Engine {
             .name("engine".into())
             .spawn(body)
             .map_err(|cause| Error::run(format!("starting the engine thread: {cause}")))?;
-        Ok((Self { commands, newest }, events))
+        Ok((Self { commands, newest, watched }, events))
     }
 
     /// Hands a command over without waiting.
@@ -66,6 +88,12 @@ impl Engine {
         match &command {
             Command::Start(start) => self.newest.store(start.generation, Ordering::Relaxed),
             Command::Shutdown => self.newest.store(NO_RUN, Ordering::Relaxed),
+            Command::Watch { layer, head } => {
+                self.watched.set(*layer, *head);
+                // The command only wakes a thread that waits; one that is busy looks by itself.
+                let _ = self.commands.try_send(command);
+                return Ok(());
+            }
             _ => {}
         }
         self.commands.try_send(command).map_err(|cause| match cause {
@@ -87,3 +115,6 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{Sender, error::TrySendError};
 
 use super::event::{Command, Envelope, Event, MaskInfo, ModelInfo, Prompt, Start, Started, StepMs, Token};
 use super::live::{Watcher, memory};
-use super::{NO_RUN, Profile};
+use super::{NO_RUN, Profile, Watched};
 use crate::cache::{CacheSpec, KvDtype};
 use crate::decode::session::{NewToken, Request, Session};
 use crate::mask::{ChannelMask, Window};
@@ -85,7 +85,7 @@ impl Outbox {
     }
 
     fn envelope(&self, event: Event) -> Envelope {
-        let at_ms = self.began.elapsed().as_secs_f64() * 1e3;
+        let at_ms = milliseconds(self.began.elapsed());
         Envelope { generation: self.generation, at_ms, dropped: self.dropped, event }
     }
 
@@ -120,7 +120,7 @@ struct Run {
 }
 
 /// Loads, then serves commands until told to stop.
-pub fn serve(loader: Loader, inbox: &Receiver<Command>, outbox: &mut Outbox) {
+pub fn serve(loader: Loader, inbox: &Receiver<Command>, watched: &Watched, outbox: &mut Outbox) {
     let mut last = Instant::now();
     let loaded = loader(&mut |share| {
         outbox.check()?;
@@ -138,7 +138,6 @@ pub fn serve(loader: Loader, inbox: &Receiver<Command>, outbox: &mut Outbox) {
     outbox.state(Event::Loaded(Box::new(setup.info())));
 
     let mut run: Option<Run> = None;
-    let mut watched = (0, 0);
     loop {
         let is_running = run.as_ref().is_some_and(|run| !run.session.is_finished() && run.steps_left != Some(0));
         let command = match is_running {
@@ -155,6 +154,7 @@ pub fn serve(loader: Loader, inbox: &Receiver<Command>, outbox: &mut Outbox) {
         match command {
             None => {
                 let Some(active) = run.as_mut() else { continue };
+                active.watcher.watch(watched.get(spec.shape()));
                 if let Err(error) = step(active, outbox) {
                     outbox.state(failed(&error));
                     run = None;
@@ -168,7 +168,7 @@ pub fn serve(loader: Loader, inbox: &Receiver<Command>, outbox: &mut Outbox) {
                 // The old run's memory goes before the new one's comes.
                 drop(run.take());
                 outbox.generation = start.generation;
-                run = match begin(&setup, &spec, *start, watched, outbox) {
+                run = match begin(&setup, &spec, *start, outbox) {
                     Ok(run) => Some(run),
                     Err(Error::Cancelled) => None,
                     Err(error) => {
@@ -177,11 +177,13 @@ pub fn serve(loader: Loader, inbox: &Receiver<Command>, outbox: &mut Outbox) {
                     }
                 };
             }
-            Some(Command::Watch { layer, head }) => {
-                let shape = spec.shape();
-                watched = (layer.min(shape.layers - 1), head.min(shape.kv_heads - 1));
-                if let Some(run) = &mut run {
-                    run.watcher.watch(watched.0, watched.1);
+            Some(Command::Watch { .. }) => {
+                let Some(run) = run.as_mut().filter(|_| !is_running) else { continue };
+                // Nothing runs that would tell the detail in its next round.
+                run.watcher.watch(watched.get(spec.shape()));
+                let heads = setup.model.config().heads;
+                if let Some(detail) = run.watcher.head(&run.session.sequences()[0].cache, heads) {
+                    outbox.statistic(Event::Head(Box::new(detail)));
                 }
             }
             Some(Command::Pause) => pace(&mut run, Some(0), outbox),
@@ -189,6 +191,11 @@ pub fn serve(loader: Loader, inbox: &Receiver<Command>, outbox: &mut Outbox) {
             Some(Command::Step(steps)) => pace(&mut run, Some(steps), outbox),
         }
     }
+}
+
+/// Whole microseconds: what a clock gives, and few digits in a recording.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 fn failed(error: &Error) -> Event {
@@ -202,7 +209,7 @@ fn pace(run: &mut Option<Run>, steps: Option<u32>, outbox: &mut Outbox) {
     outbox.state(if steps == Some(0) { Event::Paused } else { Event::Resumed });
 }
 
-fn begin(setup: &Setup, spec: &Arc<CacheSpec>, start: Start, watched: (usize, usize), outbox: &mut Outbox) -> Result<Run> {
+fn begin(setup: &Setup, spec: &Arc<CacheSpec>, start: Start, outbox: &mut Outbox) -> Result<Run> {
     outbox.check()?;
     let model = &setup.model;
     let config = model.config();
@@ -230,21 +237,20 @@ fn begin(setup: &Setup, spec: &Arc<CacheSpec>, start: Start, watched: (usize, us
         observe: &mut |view| profile.observe(&view),
     };
     let (session, first) = Session::start(Arc::clone(model), spec, request, false, hooks)?;
-    let ms = |time: Duration| time.as_secs_f64() * 1e3;
     outbox.state(Event::Started(Box::new(Started {
         prompt,
         prompt_tokens,
         max_new: start.max_new,
         sampling: start.sampling,
-        prefill_ms: ms(session.prefill_time),
-        ttft_ms: ms(session.sequences()[0].ttft),
+        prefill_ms: milliseconds(session.prefill_time),
+        ttft_ms: milliseconds(session.sequences()[0].ttft),
     })));
     if let Some(rules) = profile.rules() {
         outbox.state(Event::Rules(Box::new(rules)));
     }
     let mut run = Run {
         stream: model.tokenizer.clone().map(Detokenizer::new),
-        watcher: Watcher::new(config, watched),
+        watcher: Watcher::new(config),
         parts: StepTimes::default(),
         steps_left: None,
         session,
@@ -274,13 +280,12 @@ fn step(run: &mut Run, outbox: &mut Outbox) -> Result<()> {
     let new = session.step(&mut |layer, q, _| watcher.observe(layer, q))?;
     let total = session.step_times.last().copied().unwrap_or_default();
     let (now, before) = (session.parts, run.parts);
-    let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let times = StepMs {
-        total: ms(total),
-        attention: ms(now.attention - before.attention),
-        projections: ms(now.projections - before.projections),
-        logits: ms(now.logits - before.logits),
-        rest: ms(now.rest - before.rest),
+        total: milliseconds(total),
+        attention: milliseconds(now.attention - before.attention),
+        projections: milliseconds(now.projections - before.projections),
+        logits: milliseconds(now.logits - before.logits),
+        rest: milliseconds(now.rest - before.rest),
     };
     run.parts = now;
     tell(run, &new, Some(times), outbox);

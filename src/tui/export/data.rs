@@ -40,8 +40,7 @@ fn channels(state: &State, model: &ModelView, heads: impl Iterator<Item = (usize
     columns.extend(other.map(|_| "kept_by_other"));
     let mut rows = Vec::new();
     for (layer, head) in heads {
-        let kept = model.mask.head(layer, head);
-        for channel in 0..shape.head_dim {
+        for (channel, &kept) in model.mask.head(layer, head).iter().enumerate() {
             let pair = channel % shape.pairs();
             let mut row = vec![
                 json!(layer),
@@ -49,7 +48,7 @@ fn channels(state: &State, model: &ModelView, heads: impl Iterator<Item = (usize
                 json!(channel),
                 json!(pair),
                 json!(model.info.wavelengths[pair]),
-                json!(u8::from(kept[channel])),
+                json!(u8::from(kept)),
             ];
             // A channel without a number is an empty cell, null in JSON.
             row.extend(metrics.iter().filter_map(|metric| Some(json!(model.table(*metric)?.head(layer, head)[channel]))));

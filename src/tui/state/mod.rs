@@ -4,7 +4,7 @@ mod model;
 mod run;
 mod table;
 
-use ratatui_textarea::TextArea;
+use ratatui_textarea::{CursorMove, TextArea};
 use tui_input::Input;
 
 pub use model::ModelView;
@@ -227,6 +227,9 @@ impl State {
             Prompt::Text { text, .. } => text.as_str(),
             Prompt::Tokens(_) => "",
         };
+        let mut editor = TextArea::from(text.lines());
+        editor.move_cursor(CursorMove::Bottom);
+        editor.move_cursor(CursorMove::End);
         Self {
             size: (80, 24),
             now_ms: 0.0,
@@ -250,7 +253,7 @@ impl State {
             model: None,
             loading_name,
             run: RunView::new(0),
-            editor: TextArea::from(text.lines()),
+            editor,
             plan,
             editing: false,
             setting: 0,
@@ -267,9 +270,11 @@ impl State {
 
     /// The focus, which decides what keys mean.
     pub fn context(&self) -> Context {
-        if self.overlay.is_some() {
-            return Context::List;
-        }
+        if self.overlay.is_some() { Context::List } else { self.context_below() }
+    }
+
+    /// The focus of the screen, whatever lies over it.
+    pub fn context_below(&self) -> Context {
         match self.screen {
             Screen::Text if self.editing => Context::Prompt,
             Screen::Map => Context::Map,

@@ -37,8 +37,12 @@ impl ModelView {
         let dtype: KvDtype = info.kv_dtype.parse()?;
         let spec = CacheSpec::new(shape, info.window, dtype, mask.clone())?;
         let dense = CacheSpec::dense(shape, info.window, dtype)?;
-        if info.heads == 0 || !info.heads.is_multiple_of(shape.kv_heads) || info.wavelengths.len() != shape.pairs() {
-            return Err(crate::Error::input(format!("{}: heads or wavelengths do not fit {shape}", info.name)));
+        if shape.head_dim < 2
+            || info.heads == 0
+            || !info.heads.is_multiple_of(shape.kv_heads)
+            || info.wavelengths.len() != shape.pairs()
+        {
+            return Err(crate::Error::input(format!("{}: heads, channels or wavelengths do not fit {shape}", info.name)));
         }
         let scores = info.mask.as_ref().and_then(|mask| mask.importance.clone());
         let exact = info.mask.as_ref().and_then(|mask| {

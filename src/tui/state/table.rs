@@ -115,6 +115,12 @@ impl Table {
         &self.values[start..start + self.shape.head_dim]
     }
 
+    /// One head as a table of its own, with its own range.
+    pub fn of_head(&self, layer: usize, kv_head: usize) -> Option<Self> {
+        let shape = Shape { layers: 1, kv_heads: 1, ..self.shape };
+        Self::new(shape, self.head(layer, kv_head).to_vec())
+    }
+
     /// All values, row-major.
     pub fn values(&self) -> &[f32] {
         &self.values

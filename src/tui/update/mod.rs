@@ -226,3 +226,6 @@ fn next_metric(state: &mut State) {
     state.metric = next.unwrap_or(state.metric);
     state.diff = false;
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,13 +72,8 @@ fn help(state: &State) -> Vec<Entry> {
     Context::ALL.into_iter().flat_map(of).map(of_row).collect()
 }
 
-/// The focus below the list.
-fn context_below(state: &State) -> Context {
-    State { overlay: None, ..state.clone() }.context()
-}
-
 fn commands(state: &State) -> Vec<Entry> {
-    state.keys.of(context_below(state)).map(of_row).collect()
+    state.keys.of(state.context_below()).map(of_row).collect()
 }
 
 /// Commands of two words.
@@ -205,7 +200,7 @@ pub fn run_in_list(state: &mut State, command: Command) -> Vec<Effect> {
 /// Runs the selected entry and closes the list.
 fn choose(state: &mut State) -> Vec<Effect> {
     let entries = entries(state);
-    let below = context_below(state);
+    let below = state.context_below();
     let Some(overlay) = state.overlay.take() else { return Vec::new() };
     let (Overlay::Help(List { input, selected })
     | Overlay::Palette(List { input, selected })

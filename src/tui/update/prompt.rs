@@ -54,10 +54,14 @@ impl Setting {
             Self::MinP => (format!("{min_p:.2}"), if min_p == 0.0 { "off" } else { "" }),
             Self::RepeatPenalty => (format!("{repeat_penalty:.2}"), if repeat_penalty == 1.0 { "off" } else { "" }),
             Self::Seed => (seed.to_string(), ""),
+            Self::MaxNew if state.plan.max_new > MOST_NEW => ("all".to_owned(), "that fit"),
             Self::MaxNew => (state.plan.max_new.to_string(), ""),
         }
     }
 }
+
+/// The largest number of tokens that is a number; above it is whatever the context takes.
+const MOST_NEW: usize = 1 << 17;
 
 /// A smaller (-1) or larger (1) value of what is selected.
 pub fn change(state: &mut State, direction: i8) {
@@ -88,8 +92,12 @@ pub fn change(state: &mut State, direction: i8) {
         Setting::RepeatPenalty => sampling.repeat_penalty = moved(sampling.repeat_penalty, 0.05, 0.5, 2.0),
         Setting::Seed => sampling.seed = if up { sampling.seed.wrapping_add(1) } else { sampling.seed.wrapping_sub(1) },
         Setting::MaxNew => {
-            let next = if up { state.plan.max_new.saturating_mul(2) } else { state.plan.max_new / 2 };
-            state.plan.max_new = next.clamp(1, 1 << 20);
+            let now = state.plan.max_new;
+            state.plan.max_new = match up {
+                true if now >= MOST_NEW => usize::MAX >> 1,
+                true => now * 2,
+                false => now.min(2 * MOST_NEW).div_ceil(2),
+            };
         }
     }
 }

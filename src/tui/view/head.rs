@@ -5,11 +5,11 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use super::super::color::Role;
+use super::super::color::{Depth, Role};
 use super::super::geometry::{self, HEAD_LABEL, HeadChart};
 use super::super::shade::number;
 use super::super::state::{Metric, ModelView, State, Table};
-use super::super::widget::columns;
+use super::super::widget::{Bar, columns};
 use super::layer::wavelength;
 use super::{placeholder, put};
 
@@ -21,7 +21,10 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     match bar_metric(state, model) {
         Some((metric, table)) => {
             put(buffer, area, 1, 1, subtitle(state, metric));
-            bars(state, model, metric, table, &chart, buffer);
+            // The bars have this head's own scale: heads differ by orders of magnitude.
+            if let Some(own) = table.of_head(state.at.layer, state.at.head) {
+                bars(state, model, metric, &own, &chart, buffer);
+            }
         }
         None => put(buffer, area, 1, 1, Line::styled("no figures yet: they come with the prompt", state.theme.style(Role::Dim))),
     }
@@ -63,14 +66,14 @@ fn subtitle(state: &State, metric: Metric) -> Line<'static> {
     let theme = &state.theme;
     let scale = state.scales[metric as usize].name();
     let dim = theme.style(Role::Dim);
+    let pruned_mark = if theme.depth <= Depth::None { "░" } else { "█" };
     Line::from(vec![
-        Span::styled(format!("{} ({scale}): {}   ", metric.name(), metric.unit()), dim),
         Span::styled("█", theme.style(Role::First)),
         Span::styled(" channel i  ", dim),
         Span::styled("█", theme.style(Role::Second)),
-        Span::styled(" its partner  ", dim),
-        Span::styled("█", pruned(state)),
-        Span::styled(" pruned", dim),
+        Span::styled(" partner  ", dim),
+        Span::styled(pruned_mark, pruned(state)),
+        Span::styled(format!(" pruned   {} ({scale}): {}", metric.name(), metric.unit()), dim),
     ])
 }
 
@@ -82,7 +85,7 @@ fn pruned(state: &State) -> Style {
 /// Bars of every pair: side by side where there are two columns or more, the larger one otherwise.
 fn bars(state: &State, model: &ModelView, metric: Metric, table: &Table, chart: &HeadChart, buffer: &mut Buffer) {
     let (layer, head) = (state.at.layer, state.at.head);
-    let (values, kept) = (table.head(layer, head), model.mask.head(layer, head));
+    let (values, kept) = (table.values(), model.mask.head(layer, head));
     let scale = state.scales[metric as usize];
     let (per_pair, pairs) = (chart.per_pair(), chart.pairs);
     columns(chart.bars, buffer, |x| {
@@ -103,7 +106,8 @@ fn bars(state: &State, model: &ModelView, metric: Metric, table: &Table, chart: 
             (true, false) => state.theme.style(Role::First),
             (true, true) => state.theme.style(Role::Second),
         };
-        Some((table.share(values[largest], scale), style))
+        let shaded = !kept[largest] && state.theme.depth <= Depth::None;
+        Some(Bar { share: table.share(values[largest], scale), style, shaded })
     });
     scale_labels(state, metric, table, chart, buffer);
     threshold(state, model, metric, table, chart, buffer);
@@ -124,7 +128,7 @@ fn threshold(state: &State, model: &ModelView, metric: Metric, table: &Table, ch
         return;
     }
     let (layer, head) = (state.at.layer, state.at.head);
-    let scores = table.head(layer, head).iter().zip(model.mask.head(layer, head));
+    let scores = table.values().iter().zip(model.mask.head(layer, head));
     let Some(lowest) = scores.filter(|(_, kept)| **kept).map(|(score, _)| *score).min_by(f32::total_cmp) else { return };
     let share = table.share(lowest, state.scales[metric as usize]);
     let up = (share * f32::from(chart.bars.height)) as u16;
@@ -196,7 +200,7 @@ fn energies(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer:
         let of = |x: u16| chart.pairs_of(x).map(|pair| energy[pair] + energy[pair + pairs]).fold(0.0, f32::max);
         let largest = (0..chart.columns).map(of).fold(0.0, f32::max);
         let style = state.theme.style(if index == 0 { Role::Third } else { Role::Good });
-        columns(area, buffer, |x| (largest > 0.0).then(|| (of(x) / largest, style)));
+        columns(area, buffer, |x| (largest > 0.0).then(|| Bar { share: of(x) / largest, style, shaded: false }));
     }
 }
 

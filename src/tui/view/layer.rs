@@ -92,9 +92,9 @@ fn mask_row(
     for x in 0..row.width {
         let share = |lower: bool| of(x, lower).filter(|&channel| kept[channel]).count() > 0;
         let (symbol, role) = match (share(false), share(true)) {
-            (true, true) => ("█", Role::Text),
-            (true, false) => ("▀", Role::Text),
-            (false, true) => ("▄", Role::Text),
+            (true, true) => ("█", Role::Dim),
+            (true, false) => ("▀", Role::Dim),
+            (false, true) => ("▄", Role::Dim),
             (false, false) => ("·", Role::Border),
         };
         buffer[(row.x + x, row.y)].set_symbol(symbol).set_style(state.theme.style(role));

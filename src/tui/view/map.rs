@@ -10,9 +10,12 @@ use super::super::geometry::{self, Grid};
 use super::super::shade::Shader;
 use super::super::state::State;
 use super::super::widget::Heatmap;
-use super::{placeholder, put};
+use super::{head, placeholder, put};
 
-/// Draws the map.
+/// Rows from which on the selected head is drawn below the strips.
+const HEAD_ROWS: u16 = 16;
+
+/// Draws the map, and the selected head below it where there is room.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(shader) = Shader::of(state) else { return placeholder(state, area, buffer) };
     let grid = geometry::grid(state, area, shader.model.shape());
@@ -25,7 +28,21 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     }
     head_labels(state, &grid, buffer);
     brackets(state, &grid, buffer);
-    axis(state, &grid, area, buffer);
+    let below = below(&grid, area);
+    axis(state, &grid, Rect { height: below.y - area.y, ..area }, buffer);
+    if below.height >= HEAD_ROWS {
+        head::render(state, Rect { y: below.y + 1, height: below.height - 1, ..below }, buffer);
+    }
+}
+
+/// What the strips leave of the area, below their axis.
+fn below(grid: &Grid, area: Rect) -> Rect {
+    let lines = grid.layers.len().div_ceil(grid.merged) as u16;
+    let strips = (lines * (grid.rows + grid.gap)).saturating_sub(grid.gap);
+    let y = (grid.area.y + strips + 1).min(area.bottom());
+    let rest = area.bottom() - y;
+    // Too little for the head: the axis stays at the bottom.
+    if rest >= HEAD_ROWS { Rect { y, height: rest, ..area } } else { Rect { y: area.bottom(), height: 0, ..area } }
 }
 
 fn draw_strip(state: &State, shader: &Shader<'_>, grid: &Grid, layer: usize, head: usize, strip: Rect, buffer: &mut Buffer) {
@@ -101,14 +118,14 @@ fn axis(state: &State, grid: &Grid, area: Rect, buffer: &mut Buffer) {
     let y = area.height.saturating_sub(1);
     let fold = grid.shape.pairs().div_ceil(usize::from(grid.strip).max(1));
     let each = match fold {
-        0 | 1 => "a column or more per pair".to_owned(),
-        fold => format!("{fold} pairs per column"),
+        0 | 1 => String::new(),
+        fold => format!(" · {fold} pairs a column"),
     };
-    let halves = if grid.merged == 2 { "two layers per row" } else { "upper half: channel i, lower: its partner" };
+    let halves = if grid.merged == 2 { "two layers a row" } else { "top: channel i, bottom: partner" };
     let scrolled = match grid.layers.len() < grid.shape.layers {
         true => format!(" · layers {}–{} of {}", grid.layers.start, grid.layers.end - 1, grid.shape.layers),
         false => String::new(),
     };
-    let text = format!("fast ← frequency → slow · {each} · {halves}{scrolled}");
+    let text = format!("fast ← frequency → slow · {halves}{each}{scrolled}");
     put(buffer, area, 5, y, Line::styled(text, state.theme.style(Role::Dim)));
 }

@@ -60,7 +60,10 @@ pub fn render(state: &State, buffer: &mut Buffer) {
 fn put<'a>(buffer: &mut Buffer, area: Rect, x: u16, y: u16, line: impl Into<Line<'a>>) {
     let area = area.intersection(buffer.area);
     if x < area.width && y < area.height {
-        line.into().render(Rect { x: area.x + x, y: area.y + y, width: area.width - x, height: 1 }, buffer);
+        let line = line.into();
+        // A line's own style would otherwise reach to the edge of the area.
+        let width = (line.width().min(usize::from(u16::MAX)) as u16).min(area.width - x);
+        line.render(Rect { x: area.x + x, y: area.y + y, width, height: 1 }, buffer);
     }
 }
 
@@ -119,3 +122,6 @@ fn rate(tokens_per_second: f64) -> String {
         r => format!("{} tok/s", count(r.round() as usize)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,8 +40,8 @@ impl<'a> Pane<'a> {
             self.take(1);
         }
         let width = usize::from(self.area.width);
-        let used = text.chars().count() + note.chars().count() + if note.is_empty() { 1 } else { 3 };
-        let rule = "─".repeat(width.saturating_sub(used + 1));
+        let used = text.chars().count() + note.chars().count() + if note.is_empty() { 1 } else { 2 };
+        let rule = "─".repeat(width.saturating_sub(used));
         let mut spans = vec![Span::styled(text.to_owned(), self.theme.style(Role::Title)), Span::raw(" ")];
         spans.push(Span::styled(rule, self.theme.style(Role::Border)));
         if !note.is_empty() {

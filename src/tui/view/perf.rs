@@ -88,7 +88,7 @@ fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     pane.row("allocator", format!("{} for the cache", human(memory.kv_allocated)));
     pane.row("formula", format!("{} of elements", human(formula as u64)));
     let over = memory.kv_allocated as f64 / formula.max(1) as f64 - 1.0;
-    pane.row("blocks", format!("{:+.1} % free columns and alignment", over * 100.0));
+    pane.row("blocks", format!("{:+.1} % over the formula", over * 100.0));
     if let Some(resident) = memory.resident {
         pane.row("resident", format!("{} process", human(resident)));
     }
@@ -101,8 +101,7 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     pane.title("KV cache at context", "computed, batch 1");
     let (masked, dense) = model.bytes_at(target);
     let most = model.info.max_context;
-    let keys = ["[", "]"].join(" ");
-    pane.row("context", format!("{} tokens   {keys} halve, double (model: {})", count(target), count(most)));
+    pane.row("context", format!("{} of {} tokens", count(target), count(most)));
     bar_row(state, pane, if model.is_masked() { "masked" } else { "stored" }, masked, dense.total());
     if model.is_masked() {
         bar_row(state, pane, "dense", dense, dense.total());
@@ -112,11 +111,11 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
             pane.row(&format!("{what} middle"), format!("{} of {}", human(now as u64), human(full as u64)));
         }
         if let Some(bound) = model.statistics.attention_speed_bound {
-            pane.row("bound", format!("attention at most {bound:.2}× faster at long context"));
+            pane.row("bound", format!("attention ≤ {bound:.2}× as fast"));
         }
     }
     let window = model.info.window;
-    pane.row("window", format!("sink {} · recent {} · chunk {}", window.sink, window.recent, window.chunk));
+    pane.row("window", format!("{}+{}, chunk {}", window.sink, window.recent, window.chunk));
 }
 
 fn speed(state: &State, pane: &mut Pane<'_>) {
@@ -124,7 +123,8 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
     pane.title("speed", "measured");
     if let (Some(started), Some(prefill)) = (&run.started, run.prefill_rate()) {
         let tokens = count(started.prompt_tokens);
-        pane.row("prefill", format!("{} · {tokens} tokens in {:.0} ms", rate(prefill), started.prefill_ms));
+        pane.row("prefill", rate(prefill));
+        pane.row("prompt", format!("{tokens} tokens in {:.0} ms", started.prefill_ms));
         pane.row("TTFT", format!("{:.1} ms", started.ttft_ms));
     }
     let Some(now) = run.rate() else {
@@ -156,27 +156,39 @@ fn step_parts(state: &State, pane: &mut Pane<'_>) {
     let legend = parts.map(|(name, size, glyph, role)| {
         Span::styled(format!("{glyph} {name} {:.0} %  ", 100.0 * size / whole.max(1e-9)), theme.style(role))
     });
-    pane.line(Line::from(legend.to_vec()));
+    let each = if pane.area.width < 60 { 2 } else { 4 };
+    for line in legend.chunks(each) {
+        pane.line(Line::from(line.to_vec()));
+    }
 }
 
 /// Speed, attention share and bytes over the steps of the run.
 fn curves(state: &State, pane: &mut Pane<'_>) {
     let steps = &state.run.steps;
-    let series: [(&str, Vec<f64>, Role, fn(f64) -> String); 3] = [
-        ("decode tok/s", steps.iter().map(|step| 1e3 / step.ms.total.max(1e-6)).collect(), Role::Good, rate),
-        ("attention ms", steps.iter().map(|step| step.ms.attention).collect(), Role::First, |ms| format!("{ms:.3} ms")),
-        ("KV stored", steps.iter().map(|step| step.kv as f64).collect(), Role::Second, |bytes| human(bytes as u64)),
-    ];
-    let each = (pane.area.height / 3).saturating_sub(2).clamp(2, 8);
-    for (name, values, role, show) in series {
-        let chart = Chart::new(&values, state.theme.style(role));
-        let note = if values.is_empty() { String::new() } else { format!("up to {}", show(chart.highest())) };
-        if pane.area.height < each + 1 {
-            return;
-        }
-        pane.title(name, &note);
-        if let Some(area) = pane.take(each) {
-            chart.render(area, pane.buffer);
-        }
+    let rows = (pane.area.height / 3).saturating_sub(2).clamp(2, 8);
+    let rates: Vec<f64> = steps.iter().map(|step| 1e3 / step.ms.total.max(1e-6)).collect();
+    curve(state, pane, rows, ("decode tok/s", Role::Good), &rates, rate);
+    let attention: Vec<f64> = steps.iter().map(|step| step.ms.attention).collect();
+    curve(state, pane, rows, ("attention ms", Role::First), &attention, |ms| format!("{ms:.3} ms"));
+    let bytes: Vec<f64> = steps.iter().map(|step| step.kv as f64).collect();
+    curve(state, pane, rows, ("KV stored", Role::Second), &bytes, |bytes| human(bytes as u64));
+}
+
+fn curve(
+    state: &State,
+    pane: &mut Pane<'_>,
+    rows: u16,
+    (name, role): (&str, Role),
+    values: &[f64],
+    show: impl Fn(f64) -> String,
+) {
+    if pane.area.height < rows + 1 {
+        return;
+    }
+    let chart = Chart::new(values, state.theme.style(role));
+    let note = if values.is_empty() { String::new() } else { format!("up to {}", show(chart.highest())) };
+    pane.title(name, &note);
+    if let Some(area) = pane.take(rows) {
+        chart.render(area, pane.buffer);
     }
 }

@@ -53,16 +53,16 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         "kept",
         match kept {
             0 => "none: dropped, × on the map".to_owned(),
-            _ => format!("{kept}/{} · pairs {both} whole, {one} half", shape.head_dim),
+            _ => format!("{kept}/{} · {both} pairs, {one} halves", shape.head_dim),
         },
     );
     if let Some(exact) = &model.exact {
         let exact = exact.kept_count(layer, head);
         let align = model.info.mask.as_ref().map_or(1, |mask| mask.align);
-        pane.row("align", format!("{align}: {:+} over the exact {exact}", kept as i64 - exact as i64));
+        pane.row(&format!("align {align}"), format!("{:+} over the exact {exact}", kept as i64 - exact as i64));
     }
     let (now, dense) = model.head_bytes(layer, head);
-    pane.row("per token", format!("K {} of {} B · V {} of {} B", now.k, dense.k, now.v, dense.v));
+    pane.row("B/token", format!("K {}/{} · V {}/{}", now.k, dense.k, now.v, dense.v));
     if let Some((metric, table)) = head::bar_metric(state, model) {
         let values: Vec<f32> = table.head(layer, head).iter().copied().filter(|value| value.is_finite()).collect();
         let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
@@ -71,7 +71,7 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         let pair = channel % shape.pairs();
         let state_of = if bits[channel] { "kept" } else { "pruned" };
         let value = number(table.head(layer, head)[channel]);
-        pane.row(&format!("ch {channel}"), format!("{state_of} · {value} · λ {} tok", wavelength(model.info.wavelengths[pair])));
+        pane.row(&format!("ch {channel}"), format!("{state_of} · {value} · λ {}", wavelength(model.info.wavelengths[pair])));
     }
 }
 
@@ -154,8 +154,9 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
         return;
     };
     let tpot = |quantile| run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
-    pane.row("decode", format!("{} · TPOT p50 {} p99 {} ms", rate(now), tpot(0.5), tpot(0.99)));
-    if pane.area.height > 8
+    pane.row("decode", rate(now));
+    pane.row("TPOT", format!("p50 {} · p99 {} ms", tpot(0.5), tpot(0.99)));
+    if pane.area.height > 9
         && let Some(area) = pane.take(2)
     {
         let rates: Vec<f64> = run.steps.iter().map(|step| 1e3 / step.ms.total.max(1e-6)).collect();

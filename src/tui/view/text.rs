@@ -87,7 +87,7 @@ fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
     let pieces = &state.run.pieces;
     for piece in pieces.iter().rev().take(rows) {
         let text: String = piece.text.chars().flat_map(char::escape_debug).take(16).collect();
-        let surprise = if piece.logprob > -1.0 { Role::Dim } else { Role::Warn };
+        let surprise = if piece.logprob > -3.0 { Role::Dim } else { Role::Warn };
         let Some(line) = pane.take(1) else { return };
         put(pane.buffer, line, 1, 0, Line::styled(format!("{text:<18}"), theme.style(Role::Text)));
         put(pane.buffer, line, 20, 0, Line::styled(format!("{:>7.3}", piece.logprob), theme.style(surprise)));

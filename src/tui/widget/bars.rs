@@ -50,20 +50,35 @@ pub fn meter(share: f64, style: Style, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Draws one upright bar per column, to an eighth of a cell; `bar` gives share and style.
-pub fn columns(area: Rect, buffer: &mut Buffer, bar: impl Fn(u16) -> Option<(f32, Style)>) {
+/// An upright bar.
+#[derive(Debug, Clone, Copy)]
+pub struct Bar {
+    /// Its height, 0 to 1.
+    pub share: f32,
+    /// Its colour.
+    pub style: Style,
+    /// Whether it is drawn as a shade instead of solid, so that it differs without colour too.
+    pub shaded: bool,
+}
+
+/// Draws one upright bar per column, to an eighth of a cell where it is solid.
+pub fn columns(area: Rect, buffer: &mut Buffer, bar: impl Fn(u16) -> Option<Bar>) {
     let area = area.intersection(buffer.area);
     for x in 0..area.width {
-        let Some((share, style)) = bar(x) else { continue };
+        let Some(Bar { share, style, shaded }) = bar(x) else { continue };
         let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
         let eighths = (share * f32::from(area.height) * 8.0).round() as u16;
         for y in 0..area.height {
             let filled = eighths.saturating_sub(8 * y).min(8);
             // The lowest row shows that there is a bar even where it is nothing.
             let filled = if y == 0 { filled.max(1) } else { filled };
-            if filled > 0 {
-                buffer[(area.x + x, area.bottom() - 1 - y)].set_symbol(UP[usize::from(filled)]).set_style(style);
-            }
+            let symbol = match (filled, shaded) {
+                (0, _) => continue,
+                (1..5, true) if y > 0 => continue,
+                (_, true) => "░",
+                (filled, false) => UP[usize::from(filled)],
+            };
+            buffer[(area.x + x, area.bottom() - 1 - y)].set_symbol(symbol).set_style(style);
         }
     }
 }

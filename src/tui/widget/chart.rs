@@ -47,11 +47,10 @@ impl<'a> Chart<'a> {
         let first = dots - shown;
         for x in 0..usize::from(area.width) {
             let mut bits = vec![0_u8; usize::from(area.height)];
-            for side in 0..2 {
+            for (side, column) in BITS.iter().enumerate() {
                 let Some(dot) = (2 * x + side).checked_sub(first) else { continue };
-                for height in 0..level(dot) {
-                    let (cell, row) = ((height / 4) as usize, height % 4);
-                    bits[cell] |= BITS[side][row as usize];
+                for height in 0..level(dot) as usize {
+                    bits[height / 4] |= column[height % 4];
                 }
             }
             for (cell, bits) in bits.iter().enumerate().filter(|(_, bits)| **bits != 0) {
@@ -79,7 +78,7 @@ mod tests {
 
     #[test]
     fn values_fill_from_the_right_and_many_are_averaged() {
-        assert_eq!(draw(&[1.0, 4.0], 2), " \u{28fc}");
+        assert_eq!(draw(&[1.0, 4.0], 2), " \u{28f8}");
         assert_eq!(draw(&[4.0, 4.0, 4.0, 4.0, 2.0, 2.0, 2.0, 2.0], 1), "\u{28e7}");
         assert_eq!(draw(&[], 1), " ");
     }

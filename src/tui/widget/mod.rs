@@ -4,6 +4,6 @@ mod bars;
 mod chart;
 mod heatmap;
 
-pub use bars::{Part, columns, meter, stacked};
+pub use bars::{Bar, Part, columns, meter, stacked};
 pub use chart::Chart;
 pub use heatmap::Heatmap;

@@ -1,0 +1,279 @@
+//! `kscope bench tui`: the inspector in a pseudo-terminal, as a person's terminal would drive it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use super::median;
+use crate::{Error, Result};
+
+/// The frame's first and last bytes: a synchronized update.
+const FRAME_START: &[u8] = b"\x1b[?2026h";
+const FRAME_END: &[u8] = b"\x1b[?2026l";
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Time between two key presses: no multiple of the time between statistics frames.
+const KEY_EVERY: Duration = Duration::from_millis(73);
+
+/// Text of about fifty tokens that goes on without an end in sight.
+const PROMPT: &str = "The keeper counted the ships that passed the light and wrote each of them down. On some days there were many, on \
+    others none at all, and the book told of both with the same care. When the wind rose she climbed the stairs again. ";
+
+/// What to measure with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The model's name or path.
+    pub model: String,
+    /// Tokens to decode per round.
+    pub tokens: usize,
+    /// Rounds with and without a screen, taking turns.
+    pub rounds: usize,
+    /// Columns and rows.
+    pub size: (u16, u16),
+}
+
+/// What was measured. Times in milliseconds, shares in per cent.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Report {
+    /// Model.
+    pub model: String,
+    /// From the start of the process to the end of its first frame, median.
+    pub first_frame_ms: f64,
+    /// From a key press to the end of the next frame while decoding, median.
+    pub key_p50_ms: f64,
+    /// The same, 99th percentile.
+    pub key_p99_ms: f64,
+    /// Key presses that were timed.
+    pub keys: usize,
+    /// Processor time over three seconds after the run ended.
+    pub idle_cpu_percent: f64,
+    /// Time per decode step without a screen: `kscope run`, median of rounds.
+    pub plain_step_ms: f64,
+    /// Time per decode step with the screen, from token to token.
+    pub screen_step_ms: f64,
+    /// What the screen takes, median over rounds that take turns.
+    pub decode_loss_percent: f64,
+}
+
+/// A frame's start and end as they arrived.
+struct Frame {
+    start: Instant,
+    end: Instant,
+}
+
+/// The inspector in a pseudo-terminal.
+struct Session {
+    child: Child,
+    keyboard: File,
+    frames: Receiver<Frame>,
+    started: Instant,
+}
+
+fn os(cause: impl std::fmt::Display) -> Error {
+    Error::run(format!("running the inspector in a pseudo-terminal: {cause}"))
+}
+
+impl Session {
+    fn start(options: &Options, prompt: &Path, record: &Path, max_new: usize) -> Result<Self> {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).map_err(os)?;
+        grantpt(&controller).and_then(|()| unlockpt(&controller)).map_err(os)?;
+        let name = ptsname(&controller, Vec::new()).map_err(os)?;
+        let (columns, rows) = options.size;
+        let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&controller, size).map_err(os)?;
+        let path = name.to_str().map_err(os)?;
+        let terminal = File::options().read(true).write(true).open(path).map_err(os)?;
+        let handle = |file: &File| file.try_clone().map(Stdio::from).map_err(os);
+        let started = Instant::now();
+        let child = Command::new(std::env::current_exe().map_err(os)?)
+            .args(["--model", &options.model, "--raw", "--color", "truecolor", "--prompt-file"])
+            .arg(prompt)
+            .arg("--record")
+            .arg(record)
+            .args(["--max-new", &max_new.to_string()])
+            .stdin(handle(&terminal)?)
+            .stdout(handle(&terminal)?)
+            .stderr(handle(&terminal)?)
+            .spawn()
+            .map_err(os)?;
+        let keyboard = File::from(controller);
+        let mut screen = keyboard.try_clone().map_err(os)?;
+        let (sender, frames) = channel();
+        std::thread::spawn(move || {
+            let mut pending = Vec::new();
+            let mut start = None;
+            let mut bytes = vec![0; 1 << 16];
+            while let Ok(count @ 1..) = screen.read(&mut bytes) {
+                let now = Instant::now();
+                pending.extend_from_slice(&bytes[..count]);
+                loop {
+                    let mark = if start.is_none() { FRAME_START } else { FRAME_END };
+                    let Some(at) = pending.windows(mark.len()).position(|window| window == mark) else { break };
+                    pending.drain(..at + mark.len());
+                    start = match start {
+                        None => Some(now),
+                        Some(start) => {
+                            if sender.send(Frame { start, end: now }).is_err() {
+                                return;
+                            }
+                            None
+                        }
+                    };
+                }
+            }
+        });
+        Ok(Self { child, keyboard, frames, started })
+    }
+
+    fn first_frame(&self) -> Result<f64> {
+        let frame = self.frames.recv_timeout(PATIENCE).map_err(os)?;
+        Ok((frame.end - self.started).as_secs_f64() * 1e3)
+    }
+
+    /// Presses a key and waits for a frame that began after it; `None` where none comes.
+    fn press(&mut self, key: &str) -> Result<Option<f64>> {
+        while self.frames.try_recv().is_ok() {}
+        let pressed = Instant::now();
+        self.keyboard.write_all(key.as_bytes()).map_err(os)?;
+        while let Ok(frame) = self.frames.recv_timeout(Duration::from_secs(2)) {
+            if frame.start >= pressed {
+                return Ok(Some((frame.end - pressed).as_secs_f64() * 1e3));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Processor seconds that the process has used.
+    fn cpu_seconds(&self) -> Result<f64> {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(&path).map_err(os)?;
+        // Fields after the name, which ends with the last parenthesis: user and system time are the 12th and 13th.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks: f64 = fields.iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+        Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
+    }
+
+    fn quit(mut self) -> Result<()> {
+        self.keyboard.write_all(b"q").map_err(os)?;
+        self.child.wait().map_err(os)?;
+        Ok(())
+    }
+}
+
+/// Measures; `note` is told one sentence per round.
+pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
+    let folder = tempfile::tempdir().map_err(os)?;
+    let record = folder.path().join("session.jsonl");
+    let (mut first, mut keys, mut losses) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut plain, mut screen) = (Vec::new(), Vec::new());
+    let prompt = folder.path().join("prompt.txt");
+    std::fs::write(&prompt, PROMPT.repeat(8)).map_err(os)?;
+    let mut idle = 0.0;
+    for round in 0..options.rounds.max(1) {
+        // Without keys for the loss, so that only watching is measured.
+        let session = Session::start(options, &prompt, &record, options.tokens)?;
+        first.push(session.first_frame()?);
+        let with = wait_for_end(&record, options.tokens)?;
+        if round == 0 {
+            std::thread::sleep(Duration::from_secs(1));
+            let before = session.cpu_seconds()?;
+            std::thread::sleep(Duration::from_secs(3));
+            idle = 100.0 * (session.cpu_seconds()? - before) / 3.0;
+        }
+        session.quit()?;
+        let without = plain_step(options, &prompt)?;
+        note(&format!("round {}: {without:.3} ms a step without a screen, {with:.3} ms with", round + 1));
+        losses.push(100.0 * (with / without - 1.0));
+        plain.push(without);
+        screen.push(with);
+    }
+    std::fs::remove_file(&record).map_err(os)?;
+    let mut session = Session::start(options, &prompt, &record, options.tokens * 4)?;
+    session.first_frame()?;
+    wait_for_token(&record)?;
+    let end = Instant::now() + Duration::from_secs(10);
+    for key in ["j", "c", "k", "v", "l", "C", "h"].into_iter().cycle() {
+        if Instant::now() > end || ended(&record)? {
+            break;
+        }
+        std::thread::sleep(KEY_EVERY);
+        keys.extend(session.press(key)?);
+    }
+    session.quit()?;
+    if keys.is_empty() {
+        return Err(Error::run("the run ended before a key could be timed: more --tokens are needed"));
+    }
+    keys.sort_by(f64::total_cmp);
+    let at = |quantile: f64| keys[((keys.len() - 1) as f64 * quantile).round() as usize];
+    Ok(Report {
+        model: options.model.clone(),
+        first_frame_ms: median(&mut first),
+        key_p50_ms: at(0.5),
+        key_p99_ms: at(0.99),
+        keys: keys.len(),
+        idle_cpu_percent: idle,
+        plain_step_ms: median(&mut plain),
+        screen_step_ms: median(&mut screen),
+        decode_loss_percent: median(&mut losses),
+    })
+}
+
+/// Lines of the recording so far that are complete.
+fn events(record: &Path) -> Result<Vec<serde_json::Value>> {
+    let Ok(file) = File::open(record) else { return Ok(Vec::new()) };
+    let lines = BufReader::new(file).lines().map_while(std::io::Result::ok);
+    Ok(lines.filter_map(|line| serde_json::from_str(&line).ok()).collect())
+}
+
+fn kind<'a>(event: &'a serde_json::Value, name: &str) -> Option<&'a serde_json::Value> {
+    event.get("event")?.get(name)
+}
+
+fn wait_until(record: &Path, what: &str, done: impl Fn(&[serde_json::Value]) -> bool) -> Result<Vec<serde_json::Value>> {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        let events = events(record)?;
+        if done(&events) {
+            return Ok(events);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Err(Error::run(format!("the inspector did not {what} within {} s", PATIENCE.as_secs())))
+}
+
+fn ended(record: &Path) -> Result<bool> {
+    Ok(events(record)?.iter().any(|event| kind(event, "finished").is_some()))
+}
+
+fn wait_for_token(record: &Path) -> Result<()> {
+    wait_until(record, "decode", |events| events.iter().any(|event| kind(event, "token").is_some())).map(|_| ())
+}
+
+/// Waits for the end of the run. Gives the time from token to token on the engine's own clock, statistics and sending included.
+fn wait_for_end(record: &Path, tokens: usize) -> Result<f64> {
+    let is_end = |event: &serde_json::Value| kind(event, "finished").is_some();
+    let events = wait_until(record, "finish", |events| events.iter().any(is_end))?;
+    let times: Vec<f64> =
+        events.iter().filter(|event| kind(event, "token").is_some()).filter_map(|event| event.get("at_ms")?.as_f64()).collect();
+    if times.len() < tokens.min(8) {
+        return Err(Error::run(format!("the model stopped after {} of {tokens} tokens: too few to measure", times.len())));
+    }
+    Ok((times[times.len() - 1] - times[0]) / (times.len() - 1) as f64)
+}
+
+/// Time per step of `kscope run` on the same prompt.
+fn plain_step(options: &Options, prompt: &Path) -> Result<f64> {
+    let output = Command::new(std::env::current_exe().map_err(os)?)
+        .args(["run", "--json", "--raw", "--model", &options.model, "--prompt-file"])
+        .arg(prompt)
+        .args(["--max-new", &options.tokens.to_string()])
+        .output()
+        .map_err(os)?;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(os)?;
+    let rate = report.get("tokens_per_s").and_then(serde_json::Value::as_f64);
+    rate.map(|rate| 1e3 / rate).ok_or_else(|| Error::run("kscope run gave no decode speed"))
+}

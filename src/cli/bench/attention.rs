@@ -1,0 +1,77 @@
+//! `kscope bench attention`.
+
+use crate::attention::SimdLevel;
+use crate::bench::attention::{self, Geometry, Report};
+use crate::cache::KvDtype;
+use crate::cli::output;
+use crate::{Error, Result};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Fewer rounds, and 8,192 tokens only
+    #[arg(long)]
+    quick: bool,
+    /// Models whose geometry is measured: smollm2, llama-3.1-8b
+    #[arg(long, value_delimiter = ',', default_value = "smollm2,llama-3.1-8b")]
+    geometry: Vec<Geometry>,
+    /// Lengths in tokens [default: 8192,32768; with --quick 8192]
+    #[arg(long, value_delimiter = ',')]
+    tokens: Vec<usize>,
+    /// Element types of the cache: f32, f16, bf16
+    #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16")]
+    dtype: Vec<KvDtype>,
+    /// Numbers of threads
+    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    threads: Vec<usize>,
+    /// Instructions: portable, avx2, avx512, avx512-bf16 [default: the best exact ones of this machine]
+    #[arg(long)]
+    simd: Option<SimdLevel>,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    if args.tokens.contains(&0) || args.threads.contains(&0) {
+        return Err(Error::input("--tokens and --threads take numbers from 1 on, not 0"));
+    }
+    let tokens = match (args.tokens.as_slice(), args.quick) {
+        ([], true) => vec![8192],
+        ([], false) => vec![8192, 32768],
+        (tokens, _) => tokens.to_vec(),
+    };
+    let options = attention::Options {
+        geometries: args.geometry.clone(),
+        tokens,
+        dtypes: args.dtype.clone(),
+        threads: args.threads.clone(),
+        rounds: if args.quick { 5 } else { 11 },
+        level: args.simd.unwrap_or_else(SimdLevel::best),
+    };
+    let report = attention::run(&options, |sentence| eprintln!("{sentence}"))?;
+    if args.json { output::json(&report) } else { output::line(&table(&report)) }
+}
+
+fn table(report: &Report) -> String {
+    let mut text = format!(
+        "{:<13} {:>7} {:>5} {:>8} {:>8} {:>10} {:>10} {:>7} {:>7} {:>11} {:>11}",
+        "geometry", "tokens", "dtype", "threads", "pruned", "bytes", "median ms", "GB/s", "of max", "byte ratio", "time ratio"
+    );
+    for row in &report.rows {
+        text += &format!(
+            "\n{:<13} {:>7} {:>5} {:>8} {:>7.1}% {:>7} MB {:>10.3} {:>7.1} {:>6.0}% {:>11.3} {:>11.3}",
+            row.geometry,
+            row.tokens,
+            row.dtype,
+            row.threads,
+            row.sparsity * 100.0,
+            row.bytes / 1_000_000,
+            row.median_ms,
+            row.gbps,
+            100.0 * row.gbps / row.bandwidth_gbps,
+            row.byte_ratio,
+            row.time_ratio
+        );
+    }
+    text
+}

@@ -1,0 +1,94 @@
+//! `kscope bench decode`.
+
+use crate::bench::{decode, masks};
+use crate::cli::common::{CacheArgs, ModelArgs};
+use crate::cli::output;
+use crate::mask::ChannelMask;
+use crate::{Error, Result};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// Tokens in the cache before the first step
+    #[arg(long, value_delimiter = ',', default_value = "0,2048,4096,8000")]
+    depth: Vec<usize>,
+    /// Shares of K channels to drop, at equal counts per head; --mask is measured beside them
+    #[arg(long, value_delimiter = ',', default_value = "0.7")]
+    sparsity: Vec<f64>,
+    /// Timed steps of each configuration
+    #[arg(long, default_value_t = 16)]
+    steps: usize,
+    /// Numbers of threads
+    #[arg(long = "bench-threads", value_delimiter = ',', default_value = "1,2")]
+    thread_counts: Vec<usize>,
+    /// Sequences decoded together
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    if args.thread_counts.contains(&0) || args.steps == 0 || args.batch == 0 {
+        return Err(Error::input("--bench-threads, --steps and --batch take numbers from 1 on, not 0"));
+    }
+    if let Some(wrong) = args.sparsity.iter().find(|sparsity| !(0.0..=1.0).contains(*sparsity)) {
+        return Err(Error::input(format!("--sparsity must be 0 to 1, not {wrong}")));
+    }
+    let model = args.model.load()?;
+    let choice = args.cache.mask_choice(model.config())?;
+    let shape = model.config().mask_shape();
+    let mut masks: Vec<ChannelMask> = args.sparsity.iter().map(|&sparsity| masks::equal(shape, sparsity)).collect();
+    masks.extend(choice.file.as_ref().map(|file| file.mask.clone()));
+    let options = decode::Options {
+        depths: args.depth.clone(),
+        threads: args.thread_counts.clone(),
+        steps: args.steps,
+        masks,
+        window: choice.window,
+        kv_dtype: args.cache.kv_dtype,
+        batch: args.batch,
+    };
+    let report = decode::run(&model, &options, |sentence| eprintln!("{sentence}"))?;
+    if args.json { output::json(&report) } else { output::line(&table(&report)) }
+}
+
+fn table(report: &decode::Report) -> String {
+    let mut text = format!(
+        "{:>6} {:>7} {:>5} {:>7} {:>10} {:>9} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10}",
+        "depth",
+        "threads",
+        "batch",
+        "pruned",
+        "median ms",
+        "tok/s",
+        "attention",
+        "projections",
+        "logits",
+        "rest",
+        "KV MB",
+        "time ratio"
+    );
+    for row in &report.rows {
+        text += &format!(
+            "\n{:>6} {:>7} {:>5} {:>6.1}% {:>10.2} {:>9.1} {:>10.2} {:>12.2} {:>8.2} {:>7.2} {:>9.1} {:>10.3}",
+            row.depth,
+            row.threads,
+            row.batch,
+            row.sparsity * 100.0,
+            row.median_ms,
+            row.tokens_per_s,
+            row.attention_ms,
+            row.projections_ms,
+            row.logits_ms,
+            row.rest_ms,
+            row.kv_bytes as f64 / 1e6,
+            row.time_ratio
+        );
+    }
+    text
+}

@@ -1,0 +1,42 @@
+//! `kscope bench tui`.
+
+use crate::Result;
+use crate::bench::tui;
+use crate::cli::output;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Model, as for the inspector; it must not end its text early
+    #[arg(long, short, default_value = "smollm2-135m", value_name = "MODEL")]
+    model: String,
+    /// Tokens to decode per round
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    tokens: usize,
+    /// Rounds with and without a screen, taking turns
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    rounds: usize,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let options = tui::Options { model: args.model.clone(), tokens: args.tokens, rounds: args.rounds, size: (120, 40) };
+    let report = tui::run(&options, |sentence| eprintln!("{sentence}"))?;
+    if args.json {
+        return output::json(&report);
+    }
+    output::line(&format!(
+        "{} · first frame {:.0} ms · key to frame p50 {:.1}, p99 {:.1} ms over {} keys · idle {:.1} % of a core · \
+         decode {:.3} ms a step without, {:.3} with the screen: {:+.1} %",
+        report.model,
+        report.first_frame_ms,
+        report.key_p50_ms,
+        report.key_p99_ms,
+        report.keys,
+        report.idle_cpu_percent,
+        report.plain_step_ms,
+        report.screen_step_ms,
+        report.decode_loss_percent
+    ))
+}

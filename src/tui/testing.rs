@@ -1,0 +1,237 @@
+//! A session for tests, without model or engine, and a dump of frames that shows colours.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier};
+
+use super::action::Action;
+use super::color::{Colormap, Depth, Theme};
+use super::keys::KeyTable;
+use super::log::LogBuffer;
+use super::state::{Beginning, Plan, State};
+use super::update::update;
+use super::view;
+use crate::cache::{CacheSpec, KvDtype};
+use crate::decode::sampler::Sampling;
+use crate::decode::worker::Prompt;
+use crate::decode::worker::event::{
+    Envelope, Event, HeadDetail, Live, MaskInfo, Memory, ModelInfo, Rules, Started, StepMs, Token,
+};
+use crate::mask::select::{self, Options};
+use crate::mask::{ChannelMask, Importance, Shape, Window};
+
+/// The demo's axes.
+pub const SMALL: Shape = Shape { layers: 5, kv_heads: 2, head_dim: 64 };
+/// Llama-3.1-8B's axes.
+pub const LARGE: Shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
+
+/// A number in 0..1 that depends on `n` alone.
+fn noise(n: usize) -> f32 {
+    let mut x = n as u64 ^ 0x9e37_79b9_7f4a_7c15;
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((x ^ (x >> 31)) >> 40) as f32 / (1 << 24) as f32
+}
+
+/// A state before anything happened.
+pub fn blank(depth: Depth) -> State {
+    let mut state = State::new(Beginning {
+        theme: Theme::new(depth, false, Colormap::Viridis),
+        keys: KeyTable::new(&Default::default()).expect("the defaults are consistent"),
+        loading_name: "demo".to_owned(),
+        plan: Plan {
+            prompt: Prompt::Text { text: "Say something.".to_owned(), raw: false },
+            sampling: Sampling::default(),
+            max_new: 256,
+        },
+        replay: false,
+        log: LogBuffer::default(),
+        export_folder: "out".into(),
+    });
+    state.size = (120, 40);
+    state
+}
+
+/// What a model of this shape tells when it is loaded; one head in seven is dropped.
+pub fn info(shape: Shape) -> ModelInfo {
+    let score = |i: usize| {
+        let (head, channel) = (i / shape.head_dim, i % shape.head_dim);
+        let slow = (channel % shape.pairs()) as f32 / shape.pairs() as f32;
+        if head % 7 == 5 { 0.0 } else { (0.2 + slow * slow) * noise(i) }
+    };
+    let importance = Importance::new(shape, (0..shape.entries()).map(score).collect()).expect("finite");
+    let mask = select::select(&importance, &Options::new(0.5, 8)).expect("a fair budget");
+    let other = ChannelMask::from_fn(shape, |_, _, channel| channel % shape.pairs() >= shape.pairs() / 2);
+    let info = |label: &str, mask: ChannelMask, importance: Option<Vec<f32>>| MaskInfo {
+        label: label.to_owned(),
+        mask,
+        importance,
+        rule: "test".to_owned(),
+        align: 8,
+        sparsity: Some(0.5),
+    };
+    ModelInfo {
+        name: "test-model".to_owned(),
+        architecture: "llama".to_owned(),
+        device: "cpu".to_owned(),
+        dtype: "f16".to_owned(),
+        weight_bytes: 5_210_112,
+        shape,
+        heads: shape.kv_heads * 2,
+        parameters: 2_605_056,
+        max_context: 32_768,
+        context: 8_192,
+        wavelengths: (0..shape.pairs()).map(|i| 6.25 * 50_000_f64.powf(i as f64 / shape.pairs() as f64)).collect(),
+        kv_dtype: "f16".to_owned(),
+        mask: Some(info("learned-50", mask, Some(importance.scores().to_vec()))),
+        other: Some(info("slowest", other, None)),
+        window: Window::default(),
+        warnings: Vec::new(),
+    }
+}
+
+/// Sends one event of the run at hand.
+pub fn send(state: &mut State, event: Event) {
+    let generation = state.run.generation;
+    update(state, Action::Engine(Box::new(Envelope { generation, at_ms: 0.0, dropped: 0, event })));
+}
+
+/// The `n`-th token of a run over `cached` tokens.
+pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
+    const WORDS: [&str; 6] = [" the", " light", " was", " quiet", ",", " and"];
+    let mask = info.mask.as_ref().map_or_else(|| ChannelMask::full(info.shape), |mask| mask.mask.clone());
+    let spec = CacheSpec::new(info.shape, info.window, KvDtype::F16, mask).expect("fits");
+    let total = 4.0 + f64::from(noise(n));
+    let step = StepMs { total, attention: total * 0.3, projections: total * 0.55, logits: total * 0.1, rest: total * 0.05 };
+    Event::Token(Box::new(Token {
+        n,
+        id: n as u32,
+        text: WORDS[n % WORDS.len()].to_owned(),
+        logprob: -5.0 * noise(n + 7),
+        cached,
+        kv: spec.bytes_at(cached),
+        step: (n > 1).then_some(step),
+    }))
+}
+
+/// A session that has decoded a while.
+pub fn session(shape: Shape, depth: Depth) -> State {
+    let mut state = blank(depth);
+    let info = info(shape);
+    send(&mut state, Event::Loaded(Box::new(info.clone())));
+    send(
+        &mut state,
+        Event::Started(Box::new(Started {
+            prompt: "The harbour was quiet that morning. What did the keeper do?".to_owned(),
+            prompt_tokens: 400,
+            max_new: 256,
+            sampling: Sampling::default(),
+            prefill_ms: 81.5,
+            ttft_ms: 83.25,
+        })),
+    );
+    let table = |seed: usize| -> Vec<f32> { (0..shape.entries()).map(|i| (noise(i * 31 + seed) * 9.0 - 4.0).exp()).collect() };
+    send(&mut state, Event::Rules(Box::new(Rules { key_norm: table(1), think: table(2) })));
+    for n in 1..=120 {
+        send(&mut state, token(&info, n, 399 + n));
+    }
+    send(&mut state, Event::Live(Box::new(Live { activity: table(3), steps: 40, middle: 352 })));
+    send(&mut state, head_detail(shape, 0, 0));
+    send(&mut state, Event::Memory(Memory { resident: Some(123 << 20), kv_allocated: 1_500_000 }));
+    state.toast = None;
+    state
+}
+
+/// Live detail of a head.
+pub fn head_detail(shape: Shape, layer: usize, head: usize) -> Event {
+    let energy = |seed: usize| (0..shape.head_dim).map(|i| noise(i + seed)).collect();
+    Event::Head(Box::new(HeadDetail {
+        layer,
+        head,
+        mass: vec![[0.1, 0.6, 0.3], [0.05, 0.15, 0.8]],
+        q_energy: energy(11),
+        k_energy: energy(13),
+    }))
+}
+
+/// Draws a frame.
+pub fn draw(state: &State) -> Buffer {
+    let mut buffer = Buffer::empty(Rect::new(0, 0, state.size.0, state.size.1));
+    view::render(state, &mut buffer);
+    buffer
+}
+
+/// The text of a frame, a line per row, without blanks at the ends.
+pub fn text(buffer: &Buffer) -> String {
+    let rows = buffer.content.chunks(usize::from(buffer.area.width).max(1));
+    let lines: Vec<String> =
+        rows.map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+/// A frame with its colours: below each row of text the foregrounds (`f`), backgrounds (`b`) and modifiers (`m`) that are not the
+/// default. Colours are letters, explained at the end.
+pub fn styled(buffer: &Buffer) -> String {
+    let mut legend: Vec<Color> = Vec::new();
+    let mut out = String::new();
+    for row in buffer.content.chunks(usize::from(buffer.area.width).max(1)) {
+        let plane = |cells: Vec<char>, name: char, out: &mut String| {
+            let line: String = cells.into_iter().collect();
+            if !line.trim_end().is_empty() {
+                out.push_str(&format!("{name}|{}\n", line.trim_end()));
+            }
+        };
+        let symbols: String = row.iter().map(|cell| cell.symbol()).collect();
+        out.push_str(&format!(" |{}\n", symbols.trim_end()));
+        // The colour of a blank's ink cannot be seen.
+        plane(
+            row.iter().map(|cell| if cell.symbol() == " " { ' ' } else { letter(&mut legend, cell.fg) }).collect(),
+            'f',
+            &mut out,
+        );
+        plane(row.iter().map(|cell| letter(&mut legend, cell.bg)).collect(), 'b', &mut out);
+        let modifier = |modifier: Modifier| match modifier {
+            m if m.contains(Modifier::REVERSED) => 'R',
+            m if m.contains(Modifier::BOLD) => 'B',
+            m if m.contains(Modifier::DIM) => 'D',
+            m if m.contains(Modifier::UNDERLINED) => 'U',
+            _ => ' ',
+        };
+        plane(
+            row.iter()
+                .map(|cell| {
+                    if cell.symbol() == " " && !cell.modifier.contains(Modifier::REVERSED) {
+                        ' '
+                    } else {
+                        modifier(cell.modifier)
+                    }
+                })
+                .collect(),
+            'm',
+            &mut out,
+        );
+    }
+    for color in legend.clone() {
+        let sign = letter(&mut legend, color);
+        let name = match color {
+            Color::Rgb(r, g, b) => format!("#{r:02x}{g:02x}{b:02x}"),
+            Color::Indexed(index) => index.to_string(),
+            other => other.to_string(),
+        };
+        out.push_str(&format!("{sign} {name}\n"));
+    }
+    out
+}
+
+/// The letter of a colour; blank for the default. Letters first, then whatever printable signs follow: more than a map's 32
+/// colours and all roles need.
+fn letter(legend: &mut Vec<Color>, color: Color) -> char {
+    if color == Color::Reset {
+        return ' ';
+    }
+    let at = legend.iter().position(|known| *known == color).unwrap_or_else(|| {
+        legend.push(color);
+        legend.len() - 1
+    });
+    ('a'..='z').chain('A'..='Z').chain('0'..='9').chain('\u{100}'..='\u{17f}').nth(at).unwrap_or('?')
+}

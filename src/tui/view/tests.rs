@@ -1,0 +1,161 @@
+//! Every screen, as text and colours.
+
+use super::super::action::{Action, Command};
+use super::super::color::Depth;
+use super::super::geometry;
+use super::super::state::{Level, Screen, State};
+use super::super::testing::{LARGE, SMALL, blank, draw, head_detail, send, session, styled, text};
+use super::super::update::update;
+use crate::mask::Shape;
+
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
+const DEPTHS: [Depth; 3] = [Depth::True, Depth::Ansi256, Depth::None];
+
+fn snapshots(name: &str, shape: Shape, prepare: impl Fn(&mut State)) {
+    for depth in DEPTHS {
+        for size in SIZES {
+            let mut state = session(shape, depth);
+            prepare(&mut state);
+            state.size = size;
+            let frame = draw(&state);
+            let dump = if depth == Depth::None { text(&frame) } else { styled(&frame) };
+            insta::assert_snapshot!(format!("{name}_{}x{}_{}", size.0, size.1, depth.name()), dump);
+        }
+    }
+}
+
+fn run(state: &mut State, command: Command) {
+    update(state, Action::Do(command));
+}
+
+#[test]
+fn the_map() {
+    snapshots("map", LARGE, |state| {
+        for _ in 0..14 {
+            run(state, Command::Down);
+        }
+        run(state, Command::Right);
+    });
+}
+
+#[test]
+fn a_layer() {
+    snapshots("layer", SMALL, |state| {
+        run(state, Command::Open);
+        run(state, Command::Right);
+        state.metric = super::super::state::Metric::Live;
+    });
+}
+
+#[test]
+fn a_head() {
+    snapshots("head", SMALL, |state| {
+        run(state, Command::NextLayer);
+        run(state, Command::ShowHead);
+        send(state, head_detail(SMALL, 1, 0));
+    });
+}
+
+#[test]
+fn memory_and_speed() {
+    snapshots("perf", SMALL, |state| run(state, Command::ShowPerf));
+}
+
+#[test]
+fn the_help_and_the_palette() {
+    for (name, command) in [("help", Command::Help), ("palette", Command::Palette)] {
+        let mut state = session(SMALL, Depth::None);
+        run(&mut state, command);
+        insta::assert_snapshot!(name, text(&draw(&state)));
+    }
+}
+
+#[test]
+fn the_colour_maps() {
+    use super::super::color::{Colormap, DIVERGING};
+    let line =
+        |name: &str, table: &[u32]| format!("{name}: {}", table.iter().map(|c| format!("{c:06x}")).collect::<Vec<_>>().join(" "));
+    let mut lines: Vec<String> = Colormap::ALL.into_iter().map(|map| line(map.name(), &map.table(false))).collect();
+    lines.push(line("difference", &DIVERGING));
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn the_text() {
+    snapshots("text", SMALL, |state| run(state, Command::ShowText));
+}
+
+#[test]
+fn small_models_fill_the_screen_as_well_as_large_ones() {
+    for shape in [SMALL, Shape { layers: 30, kv_heads: 3, head_dim: 64 }, LARGE, Shape { layers: 4, kv_heads: 1, head_dim: 32 }] {
+        let mut state = session(shape, Depth::True);
+        state.size = (120, 40);
+        let main = geometry::areas(&state).main;
+        let grid = geometry::grid(&state, main, shape);
+        let (first, last) =
+            (grid.strip_of(0, 0).expect("shown"), grid.strip_of(shape.layers - 1, shape.kv_heads - 1).expect("shown"));
+        let share = f32::from(last.right() - first.left()) * f32::from(last.bottom() - first.top())
+            / (f32::from(main.width) * f32::from(main.height));
+        assert!(share > 0.6, "{shape}: {share}");
+    }
+}
+
+#[test]
+fn the_first_frame_says_what_is_loading() {
+    let frame = text(&draw(&blank(Depth::True)));
+    assert!(frame.contains("loading demo") && frame.contains("loading 0 %"), "{frame}");
+}
+
+#[test]
+fn too_small_a_terminal_says_what_is_needed() {
+    let mut state = session(SMALL, Depth::True);
+    state.size = (50, 20);
+    assert_eq!(text(&draw(&state)).lines().next(), Some("kscope needs 60x16, this is 50x20"));
+}
+
+#[test]
+fn every_screen_draws_at_every_size_and_depth() {
+    for shape in [SMALL, LARGE, Shape { layers: 80, kv_heads: 32, head_dim: 128 }, Shape { layers: 1, kv_heads: 1, head_dim: 16 }]
+    {
+        for depth in [Depth::True, Depth::Ascii] {
+            for size in [(1, 1), (59, 16), (60, 16), (80, 24), (99, 17), (100, 30), (131, 41), (300, 100)] {
+                let mut state = session(shape, depth);
+                state.size = size;
+                for screen in Screen::ALL {
+                    for level in [Level::Model, Level::Layer] {
+                        (state.screen, state.level) = (screen, level);
+                        for command in [Command::Help, Command::Palette, Command::Find, Command::Log, Command::Panel] {
+                            run(&mut state, command);
+                            draw(&state);
+                            state.overlay = None;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dropped_head_is_told_by_shape_on_every_depth() {
+    for depth in Depth::ALL {
+        let mut state = session(LARGE, depth);
+        state.size = (200, 60);
+        let mark = if depth == Depth::Ascii { 'x' } else { '×' };
+        let frame = text(&draw(&state));
+        // One head in seven, in every row of it a mark in every second cell; the legend explains it once.
+        assert!(frame.matches(mark).count() > 30, "{depth:?}");
+        assert!(frame.contains("dropped head (36 of 256)"), "{frame}");
+    }
+}
+
+#[test]
+fn plain_terminals_get_plain_characters() {
+    for screen in Screen::ALL {
+        let mut state = session(SMALL, Depth::Ascii);
+        state.screen = screen;
+        let frame = text(&draw(&state));
+        assert!(frame.is_ascii(), "{screen:?}: {:?}", frame.chars().filter(|c| !c.is_ascii()).collect::<Vec<_>>());
+        assert!(!frame.contains('?') || screen != Screen::Map || frame.matches('?').count() == 1, "only the help key: {frame}");
+    }
+}
