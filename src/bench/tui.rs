@@ -54,8 +54,10 @@ pub struct Report {
     pub plain_step_ms: f64,
     /// Time per decode step with the screen, from token to token.
     pub screen_step_ms: f64,
-    /// What the screen takes, median over rounds that take turns.
+    /// What the screen takes, median over rounds that take turns. On a busy machine this is mostly noise.
     pub decode_loss_percent: f64,
+    /// The part of it that the engine's own thread spends on statistics and events instead of steps: one process, one clock.
+    pub engine_share_percent: f64,
 }
 
 /// A frame's start and end as they arrived.
@@ -168,7 +170,7 @@ impl Session {
 pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
     let folder = tempfile::tempdir().map_err(os)?;
     let record = folder.path().join("session.jsonl");
-    let (mut first, mut keys, mut losses) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut first, mut keys, mut losses, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut plain, mut screen) = (Vec::new(), Vec::new());
     let prompt = folder.path().join("prompt.txt");
     std::fs::write(&prompt, PROMPT.repeat(8)).map_err(os)?;
@@ -177,7 +179,8 @@ pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
         // Without keys for the loss, so that only watching is measured.
         let session = Session::start(options, &prompt, &record, options.tokens)?;
         first.push(session.first_frame()?);
-        let with = wait_for_end(&record, options.tokens)?;
+        let (with, share) = wait_for_end(&record, options.tokens)?;
+        shares.push(100.0 * share);
         if round == 0 {
             std::thread::sleep(Duration::from_secs(1));
             let before = session.cpu_seconds()?;
@@ -219,6 +222,7 @@ pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
         plain_step_ms: median(&mut plain),
         screen_step_ms: median(&mut screen),
         decode_loss_percent: median(&mut losses),
+        engine_share_percent: median(&mut shares),
     })
 }
 
@@ -253,8 +257,9 @@ fn wait_for_token(record: &Path) -> Result<()> {
     wait_until(record, "decode", |events| events.iter().any(|event| kind(event, "token").is_some())).map(|_| ())
 }
 
-/// Waits for the end of the run. Gives the time from token to token on the engine's own clock, statistics and sending included.
-fn wait_for_end(record: &Path, tokens: usize) -> Result<f64> {
+/// Waits for the end of the run. Gives the time from token to token on the engine's own clock, and the share of it that was not
+/// spent in steps.
+fn wait_for_end(record: &Path, tokens: usize) -> Result<(f64, f64)> {
     let is_end = |event: &serde_json::Value| kind(event, "finished").is_some();
     let events = wait_until(record, "finish", |events| events.iter().any(is_end))?;
     let times: Vec<f64> =
@@ -262,7 +267,9 @@ fn wait_for_end(record: &Path, tokens: usize) -> Result<f64> {
     if times.len() < tokens.min(8) {
         return Err(Error::run(format!("the model stopped after {} of {tokens} tokens: too few to measure", times.len())));
     }
-    Ok((times[times.len() - 1] - times[0]) / (times.len() - 1) as f64)
+    let steps: f64 = (events.iter()).filter_map(|event| kind(event, "token")?.get("step")?.get("total")?.as_f64()).sum();
+    let all = times[times.len() - 1] - times[0];
+    Ok((all / (times.len() - 1) as f64, 1.0 - steps / all))
 }
 
 /// Time per step of `kscope run` on the same prompt.

@@ -15,8 +15,8 @@ const PANEL_FROM: u16 = 100;
 const LABEL: u16 = 5;
 /// Fewest columns of a strip before heads are scrolled.
 const LEAST_STRIP: u16 = 4;
-/// Most text rows of a layer: more only makes the same colours taller.
-const MOST_ROWS: u16 = 8;
+/// Most text rows of a layer: more only makes the same colours taller, and below the strips the selected head has a use for them.
+const MOST_ROWS: u16 = 6;
 
 /// The parts of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

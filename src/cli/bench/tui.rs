@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     output::line(&format!(
         "{} · first frame {:.0} ms · key to frame p50 {:.1}, p99 {:.1} ms over {} keys · idle {:.1} % of a core · \
-         decode {:.3} ms a step without, {:.3} with the screen: {:+.1} %",
+         decode {:.3} ms a step without, {:.3} with the screen: {:+.1} %, of which statistics and events {:.2} %",
         report.model,
         report.first_frame_ms,
         report.key_p50_ms,
@@ -37,6 +37,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         report.idle_cpu_percent,
         report.plain_step_ms,
         report.screen_step_ms,
-        report.decode_loss_percent
+        report.decode_loss_percent,
+        report.engine_share_percent
     ))
 }

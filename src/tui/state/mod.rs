@@ -4,7 +4,7 @@ mod model;
 mod run;
 mod table;
 
-use ratatui_textarea::{CursorMove, TextArea};
+use ratatui_textarea::{CursorMove, TextArea, WrapMode};
 use tui_input::Input;
 
 pub use model::ModelView;
@@ -228,6 +228,7 @@ impl State {
             Prompt::Tokens(_) => "",
         };
         let mut editor = TextArea::from(text.lines());
+        editor.set_wrap_mode(WrapMode::WordOrGlyph);
         editor.move_cursor(CursorMove::Bottom);
         editor.move_cursor(CursorMove::End);
         Self {

@@ -54,7 +54,7 @@ impl Setting {
             Self::MinP => (format!("{min_p:.2}"), if min_p == 0.0 { "off" } else { "" }),
             Self::RepeatPenalty => (format!("{repeat_penalty:.2}"), if repeat_penalty == 1.0 { "off" } else { "" }),
             Self::Seed => (seed.to_string(), ""),
-            Self::MaxNew if state.plan.max_new > MOST_NEW => ("all".to_owned(), "that fit"),
+            Self::MaxNew if state.plan.max_new > MOST_NEW => ("all".to_owned(), "fit"),
             Self::MaxNew => (state.plan.max_new.to_string(), ""),
         }
     }

@@ -10,16 +10,20 @@ use super::super::state::{Level, Phase, Screen, State};
 use super::{clear, count, put, rate};
 use crate::decode::session::Finish;
 
+/// Columns from which on the header says things in full.
+const WIDE: u16 = 100;
+
 /// Model, device, element types, context, mask and badge at the left; state and speed at the right.
 pub fn header(state: &State, area: Rect, buffer: &mut Buffer) {
     clear(buffer, area, state.theme.bar());
     let theme = &state.theme;
-    let right = status(state);
+    let wide = area.width >= WIDE;
+    let right = status(state, wide);
     let right_width = right.width() as u16;
     let mut spans = vec![Span::styled(" kscope ", theme.style(Role::Accent))];
     let room = usize::from(area.width.saturating_sub(right_width + 1));
     let mut used = 8;
-    for (text, role) in facts(state) {
+    for (text, role) in facts(state, wide) {
         let text = if used == 8 { text } else { format!(" · {text}") };
         used += text.chars().count();
         if used > room {
@@ -32,15 +36,16 @@ pub fn header(state: &State, area: Rect, buffer: &mut Buffer) {
 }
 
 /// What is known of the session, the most telling first: what does not fit is left out from the end.
-fn facts(state: &State) -> Vec<(String, Role)> {
+fn facts(state: &State, wide: bool) -> Vec<(String, Role)> {
     let Some(model) = &state.model else { return vec![(state.loading_name.clone(), Role::Text)] };
     let info = &model.info;
     let mut facts = vec![(info.name.clone(), Role::Title)];
     match &info.mask {
         Some(mask) => {
             let share = model.statistics.kept_ratio * 100.0;
-            facts.push((format!("mask {} keeps {share:.0} %", mask.label), Role::Text));
-            facts.push((badge(state), Role::Good));
+            let keeps = if wide { "keeps " } else { "" };
+            facts.push((format!("{} {keeps}{share:.0} %", mask.label), Role::Text));
+            facts.push((badge(state, wide), Role::Good));
         }
         None => facts.push(("dense".to_owned(), Role::Text)),
     }
@@ -51,18 +56,19 @@ fn facts(state: &State) -> Vec<(String, Role)> {
 }
 
 /// The honesty badge: channels are really gone, and what that saves now.
-fn badge(state: &State) -> String {
+fn badge(state: &State, wide: bool) -> String {
     let Some(model) = &state.model else { return String::new() };
     let (masked, dense) = (state.run.kv.total(), model.bytes_at(state.run.cached).1.total());
     match dense.checked_sub(masked) {
-        Some(saved) if saved > 0 => {
+        Some(saved) if saved > 0 && wide => {
             format!("[compacted −{} = {:.0} %]", crate::machine::human(saved as u64), 100.0 * saved as f64 / dense as f64)
         }
-        _ => "[compacted, nothing in the middle yet]".to_owned(),
+        Some(saved) if saved > 0 => format!("[compacted −{}]", crate::machine::human(saved as u64)),
+        _ => "[compacted, nothing saved yet]".to_owned(),
     }
 }
 
-fn status(state: &State) -> Line<'static> {
+fn status(state: &State, wide: bool) -> Line<'static> {
     let theme = &state.theme;
     let mut spans = Vec::new();
     if state.dropped > 0 {
@@ -75,7 +81,8 @@ fn status(state: &State) -> Line<'static> {
         Phase::Prefill(share) => (format!("prefill {:.0} %", share * 100.0), Role::Warn),
         Phase::Running => (format!("● {replay}"), Role::Good),
         Phase::Paused => ("▮▮ PAUSED".to_owned(), Role::Warn),
-        Phase::Finished(finish) => (format!("■ DONE ({})", finish_words(*finish)), Role::Dim),
+        Phase::Finished(finish) if wide => (format!("■ DONE ({})", finish_words(*finish)), Role::Dim),
+        Phase::Finished(_) => ("■ DONE".to_owned(), Role::Dim),
         Phase::Failed(_) => ("■ FAILED".to_owned(), Role::Bad),
     };
     spans.push(Span::styled(mark, theme.style(role).add_modifier(Modifier::BOLD)));

@@ -74,7 +74,8 @@ fn draw_band(state: &State, shader: &Shader<'_>, bands: &Bands, layer: usize, he
         let x = picture.x + column as u16;
         let y = if state.at.channel >= pairs && rows > 1 { picture.bottom() - 1 } else { picture.y };
         let cell = &mut buffer[(x, y)];
-        cell.set_symbol("◆").set_style(theme.style(Role::Text).add_modifier(Modifier::BOLD));
+        // Red, because no colour map has it.
+        cell.set_symbol("◆").set_fg(theme.color(Role::Bad)).modifier.insert(Modifier::BOLD);
     }
 }
 

@@ -20,7 +20,7 @@ const SHOWN: usize = 24_000;
 /// Draws the screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
-    let side = if area.width >= 90 { 36 } else { 28 };
+    let side = if area.width >= 90 { 36 } else { 30 };
     let main = Rect { width: area.width.saturating_sub(side + 2), ..area };
     let right = Rect { x: main.right() + 2, width: side, ..area };
     let editor_rows = if state.editing { (area.height / 2).clamp(4, 14) } else { 5.min(area.height / 3) };
@@ -74,7 +74,7 @@ fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
     for (index, setting) in SETTINGS.into_iter().enumerate() {
         let (value, meaning) = setting.value(state);
         let style = if index == state.setting && !state.editing { theme.selected() } else { theme.style(Role::Text) };
-        let text = format!(" {:<15}{value:>8} {meaning:<8}", setting.name());
+        let text = format!(" {:<15}{value:>6} {meaning:<7}", setting.name());
         pane.line(Line::styled(text, style));
     }
     let started = state.run.started.as_ref();

@@ -1,0 +1,46 @@
+#!/bin/bash
+# Makes the pictures in this folder from the running program: tmux is the terminal, pane2png.py the camera.
+#   docs/screens/make.sh [PYTHON]     needs tmux, Python with Pillow, fonts-dejavu-core, and `kscope fetch smollm2-135m`
+# Extra arguments for SmolLM2, such as a mask, come in SMOLLM2_ARGS.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+python=${1:-python3} here=docs/screens socket=kscope-screens-$$
+trap 'tmux -L $socket kill-server 2>/dev/null || true' EXIT
+cargo build --release --quiet
+
+open() { # COLUMNS ROWS ARGUMENTS: starts the program and waits for its first tokens
+    columns=$1 rows=$2; shift 2
+    tmux -L $socket kill-server 2>/dev/null || true; sleep 0.3
+    tmux -L $socket -f /dev/null new-session -d -s s -x "$columns" -y "$rows" \
+        "env COLORTERM=truecolor LANG=C.UTF-8 XDG_CONFIG_HOME=/nonexistent target/release/kscope $*"
+    for _ in $(seq 600); do
+        tmux -L $socket capture-pane -p -t s | head -1 | grep -q 'tok/s' && break
+        sleep 0.1
+    done
+    sleep 3
+}
+keys() { for key in "$@"; do tmux -L $socket send-keys -t s "$key"; sleep 0.4; done; }
+shoot() { # NAME
+    sleep 0.6
+    tmux -L $socket capture-pane -e -N -p -t s | "$python" $here/pane2png.py "$here/$1.png" "$columns" "$rows"
+    echo "$here/$1.png"
+}
+
+tour() { # NAME ARGUMENTS
+    name=$1; shift
+    open 120 40 "$@"
+    shoot "$name-map"
+    keys c; shoot "$name-importance"
+    keys c c c; shoot "$name-live"
+    keys j Enter; shoot "$name-layer"
+    keys Enter; shoot "$name-head"
+    keys 5; shoot "$name-perf"
+    keys 6; shoot "$name-text"
+    keys '?'; shoot "$name-help"
+    keys Escape q
+    open 200 60 "$@"; shoot "$name-map-200"; keys q
+    open 80 24 "$@"; shoot "$name-map-80"; keys q
+}
+
+tour demo
+tour smollm2 --model smollm2-135m ${SMOLLM2_ARGS:-}
