@@ -8,11 +8,10 @@ use std::time::Instant;
 use super::common::{CacheArgs, ModelArgs, SamplingArgs, read_mask, read_text};
 use super::output;
 use crate::decode::worker::event::MaskInfo;
-use crate::decode::worker::{Engine, Loader, Profile, Prompt, Setup};
-use crate::mask::Importance;
-use crate::mask::select::{self, Options};
+use crate::decode::worker::{Engine, Loader, Prompt, Setup};
+use crate::mask::{files, fingerprint};
 use crate::model::Model;
-use crate::model::decoder::PrefillHooks;
+use crate::model::demo::generator::{Sample, Wanted};
 use crate::model::load::{Opened, Source as ModelSource};
 use crate::tui::action::{Action, Effect};
 use crate::tui::color::{Colormap, Depth, Theme};
@@ -217,9 +216,15 @@ fn default_prompt(source: &ModelSource) -> Prompt {
     match source {
         // Random weights have no tokenizer; any tokens are as good as any others.
         ModelSource::Random { config, .. } => Prompt::Tokens((0..256).map(|i| (i * 7919) % config.vocab as u32).collect()),
-        ModelSource::Demo => Prompt::Text { text: TEXT.to_owned(), raw: true },
+        ModelSource::Demo => Prompt::Facts { text: demo_prompt() },
         _ => Prompt::Text { text: format!("{TEXT}\n\nContinue this story."), raw: false },
     }
+}
+
+/// Sixteen facts in a page of plain sentences, and a question about one of them: what the demo model was trained to recall.
+fn demo_prompt() -> String {
+    let wanted = Wanted { seed: 77, target_chars: 6400, facts: 16, ..Wanted::default() };
+    Sample::draw(&wanted).expect("sixteen facts are within the grammar").prompt()
 }
 
 /// What the engine does first, on its own thread.
@@ -260,33 +265,14 @@ fn mask_info(file: crate::mask::files::MaskFile, label: String) -> MaskInfo {
     }
 }
 
-/// The demo's mask where none is given: half of the channels by key norm over the default prompt.
+/// The demo's own mask, used where none is given.
 fn demo_mask(model: &Model) -> Result<MaskInfo> {
-    const SPARSITY: f64 = 0.5;
-    const ALIGN: usize = 8;
+    static MASK: &[u8] = include_bytes!("../../masks/demo.safetensors");
     let config = model.config();
-    let Prompt::Text { text, .. } = default_prompt(&ModelSource::Demo) else {
-        return Err(Error::run("the demo's prompt is no text"));
-    };
-    let tokenizer = model.tokenizer.as_ref().ok_or_else(|| Error::run("the demo has no tokenizer"))?;
-    let mut profile = Profile::new(config);
-    let hooks = PrefillHooks {
-        chunk: PrefillHooks::CHUNK,
-        progress: &mut |_| Ok(()),
-        keep_going: &|| Ok(()),
-        observe: &mut |view| profile.observe(&view),
-    };
-    model.decoder.prefill(&tokenizer.encode(&text)?, &mut [], hooks)?;
-    let rules = profile.rules().ok_or_else(|| Error::run("the demo's keys are not finite"))?;
-    let importance = Importance::new(config.mask_shape(), rules.key_norm)?;
-    Ok(MaskInfo {
-        label: "key norm".to_owned(),
-        mask: select::select(&importance, &Options::new(SPARSITY, ALIGN))?,
-        importance: Some(importance.scores().to_vec()),
-        rule: "key norm".to_owned(),
-        align: ALIGN,
-        sparsity: Some(SPARSITY),
-    })
+    let split = files::Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) };
+    let file = files::parse(MASK, "masks/demo.safetensors", &split)?.into_mask("masks/demo.safetensors")?;
+    files::check(&file, "masks/demo.safetensors", config.mask_shape(), &fingerprint(&config.geometry()))?;
+    Ok(mask_info(file, "demo".to_owned()))
 }
 
 #[cfg(test)]
@@ -296,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_default_prompt_reaches_the_middle_of_the_default_window() {
-        let Prompt::Text { text, .. } = default_prompt(&ModelSource::Demo) else { panic!("text") };
+        let Prompt::Facts { text } = default_prompt(&ModelSource::Demo) else { panic!("facts") };
         let window = Window::default();
         assert!(text.split(' ').count() > window.sink + window.recent, "words are at least tokens");
     }

@@ -30,6 +30,9 @@ pub struct Args {
     /// Feed these token ids through decode after the prefill and report their log-probabilities
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     force_ids: Vec<u32>,
+    /// Go on after the model's end tokens, to --max-new or the end of the context
+    #[arg(long)]
+    ignore_eos: bool,
     /// Report the log-probability of each prompt token
     #[arg(long)]
     prompt_logprobs: bool,
@@ -113,7 +116,7 @@ pub fn run(args: &Args) -> Result<()> {
         keep_going: &|| Ok(()),
         observe: &mut |_| (),
     };
-    let request = Request { prompts, sampling, max_new, forced, context };
+    let request = Request { prompts, sampling, max_new, forced, context, ignore_end: args.ignore_eos };
     let (mut session, first) = Session::start(model.clone(), &spec, request, args.prompt_logprobs, hooks)?;
     bar.finish_and_clear();
 

@@ -4,5 +4,6 @@ pub mod comparison;
 pub mod divergence;
 pub mod sampler;
 pub mod session;
+pub mod squares;
 pub mod sweep;
 pub mod worker;

@@ -67,6 +67,8 @@ pub struct Request {
     pub forced: Option<Vec<u32>>,
     /// Largest context, prompt included; the model's own where it is smaller.
     pub context: usize,
+    /// Whether end tokens are tokens like any other, so that only length ends a sequence.
+    pub ignore_end: bool,
 }
 
 /// Sequences being decoded together.
@@ -76,6 +78,7 @@ pub struct Session {
     sequences: Vec<Sequence>,
     max_new: usize,
     context: usize,
+    ignore_end: bool,
     buffers: StepBuffers,
     buffers_batch: usize,
     /// Time of the prefill of all prompts.
@@ -170,7 +173,7 @@ impl Session {
                 sequence.finish = Some(Finish::MaxNew);
             } else {
                 let (id, logprob) = sequence.choose(&logits);
-                sequence.settle(id, config.eos.contains(&id), max_new, context, request.forced.is_some());
+                sequence.settle(id, config.eos.contains(&id), max_new, context, request.forced.is_some() || request.ignore_end);
                 first.push(NewToken { sequence: index, id, logprob });
             }
             sequence.ttft = started.elapsed();
@@ -182,6 +185,7 @@ impl Session {
             sequences,
             max_new,
             context,
+            ignore_end: request.ignore_end,
             prefill_time: began.elapsed(),
             step_times: Vec::new(),
             parts: StepTimes::default(),
@@ -225,9 +229,9 @@ impl Session {
         self.model.decoder.step(&fed, &mut caches, &mut self.buffers, observe)?;
         let mut new = Vec::with_capacity(running.len());
         for (row, (index, sequence)) in running.iter_mut().enumerate() {
-            let forced = !sequence.forced.is_empty();
+            let goes_on = !sequence.forced.is_empty() || self.ignore_end;
             let (id, logprob) = sequence.choose(self.buffers.logits_of(row, config.vocab));
-            sequence.settle(id, config.eos.contains(&id), self.max_new, self.context, forced);
+            sequence.settle(id, config.eos.contains(&id), self.max_new, self.context, goes_on);
             new.push(NewToken { sequence: *index, id, logprob });
         }
         self.parts += self.buffers.times;
@@ -250,10 +254,10 @@ impl Sequence {
         (id, logprob)
     }
 
-    fn settle(&mut self, id: u32, is_end: bool, max_new: usize, context: usize, forced: bool) {
+    fn settle(&mut self, id: u32, is_end: bool, max_new: usize, context: usize, goes_on: bool) {
         self.tokens.push(id);
         let generated = self.tokens.len() - self.prompt_len;
-        self.finish = if is_end && !forced {
+        self.finish = if is_end && !goes_on {
             Some(Finish::EndToken)
         } else if generated >= max_new {
             Some(Finish::MaxNew)

@@ -1,75 +1,8 @@
 //! Training-free importance: mean squares of keys and of late queries over windows of a text.
 
-use crate::mask::{Importance, Shape, rules};
-use crate::model::config::Config;
-use crate::model::decoder::{Decoder, LayerView, PrefillHooks};
-use crate::{Error, Result};
-
-/// Queries at the end of a window that ThinK looks at (arXiv 2407.21018).
-pub const LAST_QUERIES: usize = 32;
-
-/// Sums of squares per channel over everything seen so far, in f64.
-#[derive(Debug, Clone)]
-pub struct Squares {
-    shape: Shape,
-    heads: usize,
-    /// `[layers, kv_heads, head_dim]`.
-    keys: Vec<f64>,
-    /// `[layers, heads, head_dim]`.
-    queries: Vec<f64>,
-    keys_seen: usize,
-    queries_seen: usize,
-}
-
-impl Squares {
-    /// Nothing seen yet.
-    pub fn new(config: &Config) -> Self {
-        let shape = config.mask_shape();
-        let queries = vec![0.0; shape.layers * config.q_width()];
-        Self { shape, heads: config.heads, keys: vec![0.0; shape.entries()], queries, keys_seen: 0, queries_seen: 0 }
-    }
-
-    /// Adds one layer of one window: all keys, the last queries.
-    pub fn add(&mut self, view: &LayerView<'_>) {
-        let (kv_width, q_width) = (self.shape.kv_heads * self.shape.head_dim, self.heads * self.shape.head_dim);
-        let tokens = view.k.len() / kv_width;
-        add_squares(&mut self.keys[view.layer * kv_width..][..kv_width], view.k);
-        let late = tokens.min(LAST_QUERIES);
-        add_squares(&mut self.queries[view.layer * q_width..][..q_width], &view.q[(tokens - late) * q_width..]);
-        if view.layer == 0 {
-            self.keys_seen += tokens;
-            self.queries_seen += late;
-        }
-    }
-
-    /// Mean k² per channel.
-    pub fn key_norm(&self) -> Result<Importance> {
-        rules::key_norm(self.shape, &self.mean_keys()?)
-    }
-
-    /// ThinK: mean q² over the last queries, averaged over the group, times mean k².
-    pub fn think(&self) -> Result<Importance> {
-        let seen = self.queries_seen as f64;
-        let queries: Vec<f64> = self.queries.iter().map(|sum| sum / seen).collect();
-        rules::think(self.shape, self.heads, &queries, &self.mean_keys()?)
-    }
-
-    fn mean_keys(&self) -> Result<Vec<f64>> {
-        if self.keys_seen == 0 {
-            return Err(Error::input("importance needs some text: no token was seen"));
-        }
-        Ok(self.keys.iter().map(|sum| sum / self.keys_seen as f64).collect())
-    }
-}
-
-/// Adds the squares of `rows` (`[n, sums.len()]`) to `sums`.
-fn add_squares(sums: &mut [f64], rows: &[f32]) {
-    for row in rows.chunks_exact(sums.len()) {
-        for (sum, &x) in sums.iter_mut().zip(row) {
-            *sum += f64::from(x) * f64::from(x);
-        }
-    }
-}
+use crate::Result;
+use crate::decode::squares::Squares;
+use crate::model::decoder::{Decoder, PrefillHooks};
 
 /// Runs text through a model in windows of at most `window` tokens and gathers squares; a rest shorter than a quarter of a
 /// window is left out unless it is all there is. `progress` gets the share done and may cancel.

@@ -167,7 +167,14 @@ pub fn check_decode(what: &str, model: &Model, spec: &Arc<CacheSpec>, expected: 
 
 /// A request that decodes greedily.
 pub fn greedy(model: &Model, prompts: Vec<Vec<u32>>, max_new: usize) -> Request {
-    Request { prompts, sampling: Sampling::default(), max_new, forced: None, context: model.config().max_context }
+    Request {
+        prompts,
+        sampling: Sampling::default(),
+        max_new,
+        forced: None,
+        context: model.config().max_context,
+        ignore_end: false,
+    }
 }
 
 /// Runs a request to its end.

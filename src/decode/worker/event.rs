@@ -52,6 +52,12 @@ pub enum Prompt {
         /// Send it as it is.
         raw: bool,
     },
+    /// A text with hidden facts and a question about one, sent as it is; end tokens do not end the run, so the model goes on asking
+    /// and answering.
+    Facts {
+        /// The text.
+        text: String,
+    },
     /// Token ids.
     Tokens(Vec<u32>),
 }

@@ -4,7 +4,6 @@
 
 pub mod event;
 mod live;
-mod profile;
 mod thread;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +15,6 @@ use std::time::Instant;
 use tokio::sync::mpsc::{Receiver, channel};
 
 pub use event::{Command, Envelope, Event, Prompt, Start};
-pub use profile::Profile;
 pub use thread::{Loader, Setup};
 
 use crate::mask::Shape;

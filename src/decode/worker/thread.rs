@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Sender, error::TrySendError};
 
-use super::event::{Command, Envelope, Event, MaskInfo, ModelInfo, Prompt, Start, Started, StepMs, Token};
+use super::event::{Command, Envelope, Event, MaskInfo, ModelInfo, Prompt, Rules, Start, Started, StepMs, Token};
 use super::live::{Watcher, memory};
-use super::{NO_RUN, Profile, Watched};
+use super::{NO_RUN, Watched};
 use crate::cache::{CacheSpec, KvDtype};
 use crate::decode::session::{NewToken, Request, Session};
+use crate::decode::squares::Squares;
 use crate::mask::{ChannelMask, Window};
 use crate::model::Model;
 use crate::model::decoder::{PrefillHooks, StepTimes};
@@ -213,7 +214,7 @@ fn begin(setup: &Setup, spec: &Arc<CacheSpec>, start: Start, outbox: &mut Outbox
     outbox.check()?;
     let model = &setup.model;
     let config = model.config();
-    let (prompt, tokens) = encode(model, start.prompt)?;
+    let (prompt, tokens) = encode(model, start.prompt.clone())?;
     let prompt_tokens = tokens.len();
     let reach = (prompt_tokens + start.max_new).min(setup.context);
     machine::check_memory("the cache", spec.bytes_at(reach).total() as u64)?;
@@ -223,8 +224,9 @@ fn begin(setup: &Setup, spec: &Arc<CacheSpec>, start: Start, outbox: &mut Outbox
         max_new: start.max_new,
         forced: None,
         context: setup.context,
+        ignore_end: matches!(start.prompt, Prompt::Facts { .. }),
     };
-    let mut profile = Profile::new(config);
+    let mut squares = Squares::new(config);
     let (newest, generation) = (Arc::clone(&outbox.newest), outbox.generation);
     let keep_going = || if newest.load(Ordering::Relaxed) == generation { Ok(()) } else { Err(Error::Cancelled) };
     let hooks = PrefillHooks {
@@ -234,7 +236,7 @@ fn begin(setup: &Setup, spec: &Arc<CacheSpec>, start: Start, outbox: &mut Outbox
             keep_going()
         },
         keep_going: &keep_going,
-        observe: &mut |view| profile.observe(&view),
+        observe: &mut |view| squares.add(&view),
     };
     let (session, first) = Session::start(Arc::clone(model), spec, request, false, hooks)?;
     outbox.state(Event::Started(Box::new(Started {
@@ -245,7 +247,9 @@ fn begin(setup: &Setup, spec: &Arc<CacheSpec>, start: Start, outbox: &mut Outbox
         prefill_ms: milliseconds(session.prefill_time),
         ttft_ms: milliseconds(session.sequences()[0].ttft),
     })));
-    if let Some(rules) = profile.rules() {
+    // Values that ran out of range make no importance; the maps of these rules are then missing.
+    if let (Ok(key_norm), Ok(think)) = (squares.key_norm(), squares.think()) {
+        let rules = Rules { key_norm: key_norm.scores().to_vec(), think: think.scores().to_vec() };
         outbox.state(Event::Rules(Box::new(rules)));
     }
     let mut run = Run {
@@ -266,7 +270,11 @@ fn encode(model: &Model, prompt: Prompt) -> Result<(String, Vec<u32>)> {
             let tokens = if raw { tokenizer.encode(&text)? } else { tokenizer.encode_chat(&text)? };
             Ok((text, tokens))
         }
-        (Prompt::Text { .. }, None) => {
+        (Prompt::Facts { text }, Some(tokenizer)) => {
+            let tokens = tokenizer.encode(&text)?;
+            Ok((text, tokens))
+        }
+        (Prompt::Text { .. } | Prompt::Facts { .. }, None) => {
             Err(Error::input(format!("{} has no tokenizer: give the prompt with --token-ids", model.name)))
         }
         (Prompt::Tokens(tokens), Some(tokenizer)) => Ok((tokenizer.decode(&tokens)?, tokens)),

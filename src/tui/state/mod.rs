@@ -224,7 +224,7 @@ impl State {
     pub fn new(beginning: Beginning) -> Self {
         let Beginning { theme, keys, loading_name, plan, replay, log, export_folder } = beginning;
         let text = match &plan.prompt {
-            Prompt::Text { text, .. } => text.as_str(),
+            Prompt::Text { text, .. } | Prompt::Facts { text } => text.as_str(),
             Prompt::Tokens(_) => "",
         };
         let mut editor = TextArea::from(text.lines());

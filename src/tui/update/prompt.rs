@@ -113,7 +113,7 @@ pub fn submit(state: &mut State) -> Vec<Effect> {
         tell(state, "a recording takes no prompt", false);
         return Vec::new();
     }
-    let raw = matches!(state.plan.prompt, Prompt::Text { raw: true, .. });
+    let raw = matches!(state.plan.prompt, Prompt::Text { raw: true, .. } | Prompt::Facts { .. });
     state.plan.prompt = Prompt::Text { text, raw };
     state.editing = false;
     rerun(state)
