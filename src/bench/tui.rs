@@ -1,7 +1,7 @@
 //! `kscope bench tui`: the inspector in a pseudo-terminal, as a person's terminal would drive it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -13,6 +13,8 @@ use crate::{Error, Result};
 /// The frame's first and last bytes: a synchronized update.
 const FRAME_START: &[u8] = b"\x1b[?2026h";
 const FRAME_END: &[u8] = b"\x1b[?2026l";
+/// What the last event of a run says of itself in a recording.
+const FINISHED: &str = "\"finished\"";
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Time between two key presses: no multiple of the time between statistics frames.
@@ -197,7 +199,7 @@ pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
     std::fs::remove_file(&record).map_err(os)?;
     let mut session = Session::start(options, &prompt, &record, options.tokens * 4)?;
     session.first_frame()?;
-    wait_for_token(&record)?;
+    wait_for(&record, "\"token\"", "decode")?;
     let end = Instant::now() + Duration::from_secs(10);
     for key in ["j", "c", "k", "v", "l", "C", "h"].into_iter().cycle() {
         if Instant::now() > end || ended(&record)? {
@@ -237,31 +239,38 @@ fn kind<'a>(event: &'a serde_json::Value, name: &str) -> Option<&'a serde_json::
     event.get("event")?.get(name)
 }
 
-fn wait_until(record: &Path, what: &str, done: impl Fn(&[serde_json::Value]) -> bool) -> Result<Vec<serde_json::Value>> {
+/// Waits until a word stands near the end of the recording. Only its last bytes are read: parsing all of it again and again would
+/// take from the very decode that is measured.
+fn wait_for(record: &Path, word: &str, what: &str) -> Result<()> {
     let end = Instant::now() + PATIENCE;
-    while Instant::now() < end {
-        let events = events(record)?;
-        if done(&events) {
-            return Ok(events);
+    while !tail_has(record, word)? {
+        if Instant::now() > end {
+            return Err(Error::run(format!("the inspector did not {what} within {} s", PATIENCE.as_secs())));
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    Err(Error::run(format!("the inspector did not {what} within {} s", PATIENCE.as_secs())))
+    Ok(())
+}
+
+fn tail_has(record: &Path, word: &str) -> Result<bool> {
+    const TAIL: u64 = 2048;
+    let Ok(mut file) = File::open(record) else { return Ok(false) };
+    let length = file.metadata().map_err(os)?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).map_err(os)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(os)?;
+    Ok(bytes.windows(word.len()).any(|window| window == word.as_bytes()))
 }
 
 fn ended(record: &Path) -> Result<bool> {
-    Ok(events(record)?.iter().any(|event| kind(event, "finished").is_some()))
-}
-
-fn wait_for_token(record: &Path) -> Result<()> {
-    wait_until(record, "decode", |events| events.iter().any(|event| kind(event, "token").is_some())).map(|_| ())
+    tail_has(record, FINISHED)
 }
 
 /// Waits for the end of the run. Gives the time from token to token on the engine's own clock, and the share of it that was not
 /// spent in steps.
 fn wait_for_end(record: &Path, tokens: usize) -> Result<(f64, f64)> {
-    let is_end = |event: &serde_json::Value| kind(event, "finished").is_some();
-    let events = wait_until(record, "finish", |events| events.iter().any(is_end))?;
+    wait_for(record, FINISHED, "finish")?;
+    let events = events(record)?;
     let times: Vec<f64> =
         events.iter().filter(|event| kind(event, "token").is_some()).filter_map(|event| event.get("at_ms")?.as_f64()).collect();
     if times.len() < tokens.min(8) {
