@@ -34,8 +34,7 @@ fn key_norm_and_think_equal_plain_sums_over_the_windows() {
                 queries += group;
             }
         };
-        let hooks =
-            PrefillHooks { chunk: 64, progress: &mut |_| Ok(()), keep_going: &|| Ok(()), observe: &mut observe };
+        let hooks = PrefillHooks { chunk: 64, progress: &mut |_| Ok(()), keep_going: &|| Ok(()), observe: &mut observe };
         model.decoder.prefill(piece, &mut [], hooks).unwrap();
     }
     assert_eq!(keys, 150);
