@@ -1,4 +1,5 @@
 //! Elementwise arithmetic of the forward pass, compiled for each instruction set and chosen at run time.
+#![expect(clippy::needless_lifetimes, reason = "pulp's macro needs lifetimes by name")]
 
 use pulp::{Arch, Simd};
 
