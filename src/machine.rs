@@ -1,5 +1,9 @@
 //! What this machine has: threads, free memory, and what the process takes.
 
+use std::sync::OnceLock;
+
+use nvml_wrapper::Nvml;
+
 use crate::{Error, Result};
 
 /// Resident memory of this process in bytes, where the system tells.
@@ -17,6 +21,23 @@ fn kilobytes(path: &str, key: &str) -> Option<u64> {
     let text = std::fs::read_to_string(path).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// Memory of a graphics card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DeviceMemory {
+    /// Bytes in use, by every process.
+    pub used: u64,
+    /// Bytes there are.
+    pub total: u64,
+}
+
+/// Memory of the first NVIDIA card, where there is one and its management library can be loaded.
+pub fn device_memory() -> Option<DeviceMemory> {
+    static NVML: OnceLock<Option<Nvml>> = OnceLock::new();
+    let nvml = NVML.get_or_init(|| Nvml::init().ok()).as_ref()?;
+    let memory = nvml.device_by_index(0).and_then(|device| device.memory_info()).ok()?;
+    Some(DeviceMemory { used: memory.used, total: memory.total })
 }
 
 /// Refuses to take more memory than there is, with the sizes; `what` names what wants it.

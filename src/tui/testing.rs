@@ -137,7 +137,7 @@ pub fn session(shape: Shape, depth: Depth) -> State {
     }
     send(&mut state, Event::Live(Box::new(Live { activity: table(3), steps: 40, middle: 352 })));
     send(&mut state, head_detail(shape, 0, 0));
-    send(&mut state, Event::Memory(Memory { resident: Some(123 << 20), kv_allocated: 1_500_000 }));
+    send(&mut state, Event::Memory(Memory { resident: Some(123 << 20), device: None, kv_allocated: 1_500_000 }));
     state.toast = None;
     state
 }

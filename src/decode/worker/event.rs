@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::CacheBytes;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
+use crate::machine::DeviceMemory;
 use crate::mask::{ChannelMask, Shape, Window};
 
 /// What the engine is told to do.
@@ -260,6 +261,9 @@ pub struct HeadDetail {
 pub struct Memory {
     /// Resident bytes of the process.
     pub resident: Option<u64>,
+    /// Memory of the graphics card, where there is one.
+    #[serde(default)]
+    pub device: Option<DeviceMemory>,
     /// Bytes that the cache took from the allocator.
     pub kv_allocated: u64,
 }

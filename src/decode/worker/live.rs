@@ -144,5 +144,5 @@ fn key_energy(cache: &SequenceCache, layer: usize, head: usize) -> Vec<f32> {
 
 /// Memory now.
 pub fn memory(cache: &SequenceCache) -> Memory {
-    Memory { resident: machine::resident_bytes(), kv_allocated: cache.allocated() as u64 }
+    Memory { resident: machine::resident_bytes(), device: machine::device_memory(), kv_allocated: cache.allocated() as u64 }
 }

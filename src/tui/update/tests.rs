@@ -85,7 +85,7 @@ fn a_model_that_never_comes_ends_the_program_with_its_own_code() {
 fn dropped_statistics_are_counted_and_statistics_alone_do_not_hurry() {
     let mut state = ready();
     state.dirty = Dirty::Clean;
-    let event = Event::Memory(Memory { resident: None, kv_allocated: 7 });
+    let event = Event::Memory(Memory { resident: None, device: None, kv_allocated: 7 });
     update(&mut state, Action::Engine(Box::new(Envelope { generation: 1, at_ms: 0.0, dropped: 3, event })));
     assert_eq!((state.dropped, state.dirty), (3, Dirty::Soon));
     key(&mut state, KeyCode::Down);
@@ -472,7 +472,7 @@ fn random_action(random: &mut StdRng, state: &State, model: &crate::decode::work
             3 => Event::Resumed,
             4 => Event::Finished(Finish::Context),
             5 => Event::Live(Box::new(Live { activity: vec![1.0; shape.entries()], steps: 9, middle: 64 })),
-            6 => Event::Memory(Memory { resident: Some(1 << 30), kv_allocated: 1 << 20 }),
+            6 => Event::Memory(Memory { resident: Some(1 << 30), device: None, kv_allocated: 1 << 20 }),
             _ => Event::Panicked("a test".to_owned()),
         }),
     }

@@ -92,6 +92,9 @@ fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     if let Some(resident) = memory.resident {
         pane.row("resident", format!("{} process", human(resident)));
     }
+    if let Some(device) = memory.device {
+        pane.row("card", format!("{} of {} in use", human(device.used), human(device.total)));
+    }
     pane.row("weights", format!("{} {}", human(model.info.weight_bytes), model.info.dtype));
 }
 
