@@ -134,7 +134,18 @@ fn run_decode(args: &DecodeArgs) -> Result<()> {
 fn decode_table(report: &decode::Report) -> String {
     let mut text = format!(
         "{:>6} {:>7} {:>5} {:>7} {:>10} {:>9} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10}",
-        "depth", "threads", "batch", "pruned", "median ms", "tok/s", "attention", "projections", "logits", "rest", "KV MB", "time ratio"
+        "depth",
+        "threads",
+        "batch",
+        "pruned",
+        "median ms",
+        "tok/s",
+        "attention",
+        "projections",
+        "logits",
+        "rest",
+        "KV MB",
+        "time ratio"
     );
     for row in &report.rows {
         text += &format!(

@@ -308,14 +308,7 @@ impl<L: Lanes, E: Element> NullaryFnOnce for Rows<'_, '_, L, E> {
 /// All weight rows times `B` activation rows that share each load of a weight. Rows are taken one after the other: a single
 /// stream through memory is what the hardware's prefetcher follows best.
 #[inline(always)]
-fn rows<L: Lanes, E: Element, const B: usize>(
-    lanes: L,
-    w: &[E],
-    x: &[&[f32]; B],
-    cols: usize,
-    out: &mut Outputs<'_>,
-    b: usize,
-) {
+fn rows<L: Lanes, E: Element, const B: usize>(lanes: L, w: &[E], x: &[&[f32]; B], cols: usize, out: &mut Outputs<'_>, b: usize) {
     for row in 0..out.rows {
         let dots = dot::<L, E, B>(lanes, &w[row * cols..(row + 1) * cols], x);
         for i in 0..B {

@@ -33,9 +33,7 @@ impl<T: Pod> Deref for Storage<T> {
     fn deref(&self) -> &[T] {
         match self {
             Self::Own(elements) => elements,
-            Self::Placed { memory, start, len } => {
-                bytemuck::cast_slice(&memory[*start..*start + len * std::mem::size_of::<T>()])
-            }
+            Self::Placed { memory, start, len } => bytemuck::cast_slice(&memory[*start..*start + len * std::mem::size_of::<T>()]),
         }
     }
 }

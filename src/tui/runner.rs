@@ -63,8 +63,7 @@ pub fn run(
 ) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| Error::run(format!("starting the interface: {cause}")))?;
-    let mut runner =
-        Runner { state, source, recorder, guard, panic, began, drawn: VecDeque::with_capacity(FRAMES), exit: None };
+    let mut runner = Runner { state, source, recorder, guard, panic, began, drawn: VecDeque::with_capacity(FRAMES), exit: None };
     runtime.block_on(runner.serve())
 }
 
@@ -336,12 +335,7 @@ impl Signals {
         let open = |kind| signal(kind).map_err(|cause| Error::run(format!("watching signals: {cause}")));
         let suspend = SignalKind::from_raw(signal_hook::consts::SIGTSTP);
         Ok(Self {
-            kinds: [
-                open(SignalKind::terminate())?,
-                open(SignalKind::hangup())?,
-                open(SignalKind::interrupt())?,
-                open(suspend)?,
-            ],
+            kinds: [open(SignalKind::terminate())?, open(SignalKind::hangup())?, open(SignalKind::interrupt())?, open(suspend)?],
         })
     }
 

@@ -110,6 +110,12 @@ pub fn paint(shade: Shade, theme: &Theme) -> Rgb {
     match shade {
         Shade::Share(share) => theme.colormap.table(theme.light)[step(share)],
         Shade::Difference(share) => DIVERGING[step(share)],
-        Shade::Absent => if theme.light { 0xc9ced6 } else { 0x33373f },
+        Shade::Absent => {
+            if theme.light {
+                0xc9ced6
+            } else {
+                0x33373f
+            }
+        }
     }
 }

@@ -40,10 +40,7 @@ pub fn text(state: &State) -> String {
         None => "no mask: dense decode".to_owned(),
     });
     if let (Some(started), Some(prefill)) = (&run.started, run.prefill_rate()) {
-        lines.push(format!(
-            "prefill {} tokens at {prefill:.0} tok/s · TTFT {:.1} ms",
-            started.prompt_tokens, started.ttft_ms
-        ));
+        lines.push(format!("prefill {} tokens at {prefill:.0} tok/s · TTFT {:.1} ms", started.prompt_tokens, started.ttft_ms));
     }
     if let (Some(rate), Some(p50), Some(p99)) = (run.rate(), run.tpot(0.5), run.tpot(0.99)) {
         lines.push(format!(

@@ -219,8 +219,7 @@ fn begin(setup: &Setup, spec: &Arc<CacheSpec>, start: Start, watched: (usize, us
     };
     let mut profile = Profile::new(config);
     let (newest, generation) = (Arc::clone(&outbox.newest), outbox.generation);
-    let keep_going =
-        || if newest.load(Ordering::Relaxed) == generation { Ok(()) } else { Err(Error::Cancelled) };
+    let keep_going = || if newest.load(Ordering::Relaxed) == generation { Ok(()) } else { Err(Error::Cancelled) };
     let hooks = PrefillHooks {
         chunk: PrefillHooks::CHUNK,
         progress: &mut |share| {

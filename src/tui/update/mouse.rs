@@ -18,16 +18,19 @@ pub fn take(state: &mut State, event: MouseEvent) -> Vec<Effect> {
         MouseEventKind::ScrollUp | MouseEventKind::ScrollDown => {
             state.dirty = Dirty::Now;
             let up = event.kind == MouseEventKind::ScrollUp;
-            run(state, match (zooms && state.overlay.is_none(), state.screen, up) {
-                (true, _, true) => Command::ZoomIn,
-                (true, _, false) => Command::ZoomOut,
-                (false, Screen::Text, true) if state.overlay.is_none() => Command::HalfUp,
-                (false, Screen::Text, false) if state.overlay.is_none() => Command::HalfDown,
-                (_, Screen::Head, true) if state.overlay.is_none() => Command::Left,
-                (_, Screen::Head, false) if state.overlay.is_none() => Command::Right,
-                (_, _, true) => Command::Up,
-                (_, _, false) => Command::Down,
-            })
+            run(
+                state,
+                match (zooms && state.overlay.is_none(), state.screen, up) {
+                    (true, _, true) => Command::ZoomIn,
+                    (true, _, false) => Command::ZoomOut,
+                    (false, Screen::Text, true) if state.overlay.is_none() => Command::HalfUp,
+                    (false, Screen::Text, false) if state.overlay.is_none() => Command::HalfDown,
+                    (_, Screen::Head, true) if state.overlay.is_none() => Command::Left,
+                    (_, Screen::Head, false) if state.overlay.is_none() => Command::Right,
+                    (_, _, true) => Command::Up,
+                    (_, _, false) => Command::Down,
+                },
+            )
         }
         MouseEventKind::Down(MouseButton::Left) => {
             state.dirty = Dirty::Now;

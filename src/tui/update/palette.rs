@@ -207,8 +207,9 @@ fn choose(state: &mut State) -> Vec<Effect> {
     let entries = entries(state);
     let below = context_below(state);
     let Some(overlay) = state.overlay.take() else { return Vec::new() };
-    let (Overlay::Help(List { input, selected }) | Overlay::Palette(List { input, selected }) | Overlay::Find(List { input, selected })) =
-        &overlay;
+    let (Overlay::Help(List { input, selected })
+    | Overlay::Palette(List { input, selected })
+    | Overlay::Find(List { input, selected })) = &overlay;
     let chosen = entries.get((*selected).min(entries.len().saturating_sub(1))).cloned();
     if matches!(overlay, Overlay::Find(_)) && Query::parse(input.value()).is_some() {
         state.find = input.value().trim().to_owned();

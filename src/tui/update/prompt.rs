@@ -26,15 +26,8 @@ pub enum Setting {
 }
 
 /// All settings, in the order of the screen.
-pub const SETTINGS: [Setting; 7] = [
-    Setting::Temperature,
-    Setting::TopP,
-    Setting::TopK,
-    Setting::MinP,
-    Setting::RepeatPenalty,
-    Setting::Seed,
-    Setting::MaxNew,
-];
+pub const SETTINGS: [Setting; 7] =
+    [Setting::Temperature, Setting::TopP, Setting::TopK, Setting::MinP, Setting::RepeatPenalty, Setting::Seed, Setting::MaxNew];
 
 impl Setting {
     /// The name on screen.

@@ -96,7 +96,8 @@ fn bars(state: &State, model: &ModelView, metric: Metric, table: &Table, chart: 
         };
         let channels = chart.pairs_of(x).flat_map(|pair| [pair, pair + pairs]);
         let of_half = |channel: &usize| half.is_none_or(|second| (*channel >= pairs) == second);
-        let largest = channels.filter(of_half).filter(|&c| values[c].is_finite()).max_by(|&a, &b| values[a].total_cmp(&values[b]))?;
+        let largest =
+            channels.filter(of_half).filter(|&c| values[c].is_finite()).max_by(|&a, &b| values[a].total_cmp(&values[b]))?;
         let style = match (kept[largest], largest >= pairs) {
             (false, _) => pruned(state),
             (true, false) => state.theme.style(Role::First),

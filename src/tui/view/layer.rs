@@ -125,4 +125,3 @@ pub fn wavelength(tokens: f64) -> String {
         t => format!("{:.1}M", t / 1e6),
     }
 }
-

@@ -26,7 +26,8 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     };
     clear(buffer, frame, state.theme.bar());
     border(state, frame, title, hint, buffer);
-    let inner = Rect { x: frame.x + 2, y: frame.y + 1, width: frame.width.saturating_sub(4), height: frame.height.saturating_sub(2) };
+    let inner =
+        Rect { x: frame.x + 2, y: frame.y + 1, width: frame.width.saturating_sub(4), height: frame.height.saturating_sub(2) };
     let typed = list.input.value();
     put(buffer, inner, 0, 0, Line::from(vec![Span::styled("› ", state.theme.style(Role::Accent)), Span::raw(typed.to_owned())]));
     let cursor = inner.x + 2 + list.input.visual_cursor() as u16;

@@ -14,7 +14,13 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let mut pane = Pane::new(area, &state.theme, buffer);
     pane.title("log", "newest below");
     for text in state.log.last(usize::from(pane.area.height)) {
-        let role = if text.contains("ERROR") { Role::Bad } else if text.contains("WARN") { Role::Warn } else { Role::Dim };
+        let role = if text.contains("ERROR") {
+            Role::Bad
+        } else if text.contains("WARN") {
+            Role::Warn
+        } else {
+            Role::Dim
+        };
         pane.line(Line::styled(text, state.theme.style(role)));
     }
 }

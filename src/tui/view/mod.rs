@@ -1,7 +1,7 @@
 //! The screens: state in, cells out. Nothing here changes the state.
 
-mod header;
 mod head;
+mod header;
 mod layer;
 mod lists;
 mod log;

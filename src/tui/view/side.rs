@@ -49,10 +49,13 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let pairs = (0..shape.pairs()).map(|pair| usize::from(bits[pair]) + usize::from(bits[pair + shape.pairs()]));
     let both = pairs.clone().filter(|&n| n == 2).count();
     let one = pairs.filter(|&n| n == 1).count();
-    pane.row("kept", match kept {
-        0 => "none: dropped, × on the map".to_owned(),
-        _ => format!("{kept}/{} · pairs {both} whole, {one} half", shape.head_dim),
-    });
+    pane.row(
+        "kept",
+        match kept {
+            0 => "none: dropped, × on the map".to_owned(),
+            _ => format!("{kept}/{} · pairs {both} whole, {one} half", shape.head_dim),
+        },
+    );
     if let Some(exact) = &model.exact {
         let exact = exact.kept_count(layer, head);
         let align = model.info.mask.as_ref().map_or(1, |mask| mask.align);
