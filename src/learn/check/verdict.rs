@@ -65,15 +65,15 @@ impl Verdict {
     pub fn of(nll: (f64, f64), recall: (f64, f64), kld: f64, test: &McNemar, limits: &Thresholds) -> Self {
         let mut faults = Vec::new();
         let more = nll.1 - nll.0;
-        // Written so that a value that is no number fails.
-        if !(more <= limits.digit_nll) {
+        let above = |value: f64, limit: f64| value.is_nan() || value > limit;
+        if above(more, limits.digit_nll) {
             faults.push(format!("digit NLL is {more:.3} above dense (at most {:.3})", limits.digit_nll));
         }
-        if !(kld <= limits.kld) {
+        if above(kld, limits.kld) {
             faults.push(format!("text KLD is {kld:.4} (at most {:.4})", limits.kld));
         }
         let less = recall.0 - recall.1;
-        if !(less <= limits.recall) {
+        if above(less, limits.recall) {
             faults.push(format!("recall is {:.1} points below dense (at most {:.1})", less * 100.0, limits.recall * 100.0));
         }
         if test.p < limits.significance {

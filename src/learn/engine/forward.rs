@@ -78,6 +78,9 @@ pub(super) struct Tape {
     pub(super) layers: Vec<Saved>,
 }
 
+/// Sees a layer's index and its rotated keys and values of the rows.
+pub(super) type Observe<'a> = &'a mut dyn FnMut(usize, &[f32], &[f32]);
+
 /// Runs the rows through every layer; gives the residual stream before the final norm, `[rows, hidden]`. `observe` sees each
 /// layer's rotated keys and values of the rows.
 pub(super) fn run(
@@ -86,7 +89,7 @@ pub(super) fn run(
     factors: &Factors,
     rows: &Rows<'_>,
     mut tape: Option<&mut Tape>,
-    observe: &mut dyn FnMut(usize, &[f32], &[f32]),
+    observe: Observe<'_>,
 ) -> Result<Vec<f32>> {
     let config = decoder.config();
     let tokens: Vec<u32> = rows.blocks.iter().flat_map(|block| block.tokens.iter().copied()).collect();
@@ -131,7 +134,6 @@ fn apply(linear: &Linear, x: &[f32]) -> Result<Vec<f32>> {
 }
 
 /// Rotated q and k, and v, of every row; and q and k before their norms where the model has such.
-#[expect(clippy::type_complexity, reason = "q, k, v and what was before")]
 fn split(
     decoder: &Decoder,
     layer: &Layer,
