@@ -73,7 +73,7 @@ pub struct Args {
     /// Seed of data and order
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Folder for checkpoints [default: none but beside --out when learning is stopped]
+    /// Folder for checkpoints [default: beside --out, with the ending .learning]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     checkpoints: Option<PathBuf>,
     /// Go on from the checkpoint in this folder
@@ -139,7 +139,9 @@ pub fn run(args: &Args) -> Result<()> {
         thresholds: Thresholds::default(),
     };
     let folder = args.resume.as_ref().or(args.checkpoints.as_ref()).cloned().unwrap_or_else(|| out.with_extension("learning"));
-    std::fs::create_dir_all(&folder).map_err(|cause| crate::error::io("making", &folder, &cause))?;
+    if args.resume.is_none() {
+        std::fs::create_dir_all(&folder).map_err(|cause| crate::error::io("making", &folder, &cause))?;
+    }
     let bar = progress_bar("prefilling");
     let outcome = run::learn(&model, &request, &folder.join("state.safetensors"), args.resume.is_some(), &mut |event| {
         show(&bar, &request.settings, event);

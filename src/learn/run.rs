@@ -11,7 +11,8 @@ use super::data::{self, Haystack, Part, Piece, Task};
 use super::score;
 use super::train::{Dense, Pool, Settings, Stage, State, Trainer, Update, Wanted};
 use crate::mask::files::{MaskFile, Origin};
-use crate::mask::{ChannelMask, bytes, fingerprint};
+use crate::mask::select::{Options, select};
+use crate::mask::{ChannelMask, Importance, bytes, fingerprint};
 use crate::model::Model;
 use crate::model::demo::generator::SplitMix64;
 use crate::{Error, Result, machine};
@@ -100,41 +101,16 @@ pub fn learn(
     let began = Instant::now();
     let key = key(model, request);
     let state = if resume { Some(State::load(checkpoint, &request.settings, &key)?) } else { None };
-    let mut pool = fill(model, request, report)?;
-    let validation = pool.samples.split_off(request.pool);
-    let mut trainer = Trainer::new(model, &request.settings, &pool.samples, &validation, state)?;
-    let mut step_time = 0.0;
-    let mut timed = 0;
-    loop {
-        let started = Instant::now();
-        let (state, update) = (&trainer.state.clone(), trainer.step());
-        let update = match update {
-            Ok(Some(update)) => update,
-            Ok(None) => break,
-            Err(error) => {
-                state.save(checkpoint, &request.settings, &key)?;
-                return Err(Error::run(format!("{error}; the last good state is in {}", checkpoint.display())));
-            }
-        };
-        // The update that ends stage 1 also validates: it is no plain step.
-        if update.stage == Stage::Importance && trainer.state.stage == Stage::Importance {
-            step_time += started.elapsed().as_secs_f64();
-            timed += 1;
-        }
-        let keep = trainer.state.step.is_multiple_of(SAVE_EVERY) || trainer.state.stage != update.stage;
-        if keep {
-            trainer.state.save(checkpoint, &request.settings, &key)?;
-        }
-        if let Err(error) = report(&Event::Update(update)) {
-            trainer.state.save(checkpoint, &request.settings, &key)?;
-            return Err(error);
-        }
-    }
-    report(&Event::Validated { cut: trainer.state.first_loss, best: trainer.state.best_loss })?;
-    let (mask, importance, state) = (trainer.cut()?, trainer.importance()?, trainer.state.clone());
+    let learned = match state {
+        // Nothing is left to learn: the check alone is made again, without a pool.
+        Some(state) if state.stage == Stage::Done => Learned { state, prefill_seconds: 0.0, step_ratio: 0.0 },
+        state => train(model, request, state, (checkpoint, &key), report)?,
+    };
+    let state = learned.state;
+    report(&Event::Validated { cut: state.first_loss, best: state.best_loss })?;
+    let importance = Importance::new(model.config().mask_shape(), state.alpha.clone())?;
+    let mask = select(&importance, &Options::new(request.settings.sparsity, request.settings.align))?;
     let learned_seconds = began.elapsed().as_secs_f64();
-    let per_sample = pool.prefill.as_secs_f64() / (request.pool + VALIDATION) as f64;
-    drop(pool);
     let (rows, own_texts) = match request.check_prompts {
         0 => (Vec::new(), 0),
         _ => checked(model, request, &mask, report)?,
@@ -155,11 +131,58 @@ pub fn learn(
         verdict: verdict.map(|(verdict, _)| verdict),
         steps: state.losses.len() + state.mask_losses.len(),
         seconds: began.elapsed().as_secs_f64(),
-        prefill_seconds: per_sample * (request.pool + VALIDATION) as f64,
+        prefill_seconds: learned.prefill_seconds,
         check_seconds: began.elapsed().as_secs_f64() - learned_seconds,
-        step_ratio: step_time / f64::from(timed.max(1)) / per_sample,
+        step_ratio: learned.step_ratio,
         peak_bytes: machine::peak_bytes().unwrap_or(0),
     })
+}
+
+/// A finished training.
+struct Learned {
+    state: State,
+    prefill_seconds: f64,
+    step_ratio: f64,
+}
+
+/// Fills the pool and makes every update that is left.
+fn train(
+    model: &Model,
+    request: &Request,
+    state: Option<State>,
+    (checkpoint, key): (&Path, &str),
+    report: &mut dyn FnMut(&Event) -> Result<()>,
+) -> Result<Learned> {
+    let settings = &request.settings;
+    let mut pool = fill(model, request, report)?;
+    let validation = pool.samples.split_off(request.pool);
+    let mut trainer = Trainer::new(model, settings, &pool.samples, &validation, state)?;
+    let (mut step_time, mut timed) = (0.0, 0_u32);
+    loop {
+        let started = Instant::now();
+        let update = match trainer.step() {
+            Ok(Some(update)) => update,
+            Ok(None) => break,
+            Err(error) => {
+                // A step that fails leaves the state as it was before.
+                trainer.state.save(checkpoint, settings, key)?;
+                return Err(Error::run(format!("{error}; the last good state is in {}", checkpoint.display())));
+            }
+        };
+        // The update that ends stage 1 also validates: it is no plain step.
+        if update.stage == Stage::Importance && trainer.state.stage == Stage::Importance {
+            step_time += started.elapsed().as_secs_f64();
+            timed += 1;
+        }
+        let told = report(&Event::Update(update));
+        if told.is_err() || trainer.state.step.is_multiple_of(SAVE_EVERY) || trainer.state.stage != update.stage {
+            trainer.state.save(checkpoint, settings, key)?;
+        }
+        told?;
+    }
+    let prefill_seconds = pool.prefill.as_secs_f64();
+    let per_sample = prefill_seconds / (request.pool + VALIDATION) as f64;
+    Ok(Learned { state: trainer.state, prefill_seconds, step_ratio: step_time / f64::from(timed.max(1)) / per_sample })
 }
 
 /// What a checkpoint belongs to beside its settings: model and data.
