@@ -3,7 +3,7 @@
 mod pool;
 mod state;
 
-pub use pool::{Answer, Dense, Pool, Wanted, answers};
+pub use pool::{Answer, Dense, Pool, Wanted, tokens_of};
 pub use state::State;
 
 use crate::learn::engine::{self, Factors, Sample};
@@ -174,8 +174,10 @@ impl<'a> Trainer<'a> {
         let mean = |alpha: &[f32]| alpha.iter().map(|&a| f64::from(a)).sum::<f64>() / entries;
         let update_reg = reg * mean(&self.state.alpha);
         self.check_loss(found.loss, found.gradient.iter(), sample)?;
-        // |a| has slope 1 above 0, and none at 0.
-        let slope = (reg / entries) as f32;
+        // |a| has slope 1 above 0, and none at 0. Pressure ends once the mean is down to the share to keep: beyond it a small model
+        // would give up far more channels than were asked for.
+        let pressed = mean(&self.state.alpha) > 1.0 - self.settings.sparsity;
+        let slope = if pressed { (reg / entries) as f32 } else { 0.0 };
         let gradient: Vec<f32> =
             found.gradient.iter().zip(&self.state.alpha).map(|(g, &a)| g + if a > 0.0 { slope } else { 0.0 }).collect();
         self.update(&gradient, schedule(lr, step, steps));

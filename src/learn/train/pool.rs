@@ -53,7 +53,7 @@ pub struct Pool {
 }
 
 /// The tokens of sample `index`: lengths are spread evenly over the range, in a drawn order.
-pub fn answers(model: &Model, wanted: &Wanted<'_>, index: usize) -> Result<Tokens> {
+pub fn tokens_of(model: &Model, wanted: &Wanted<'_>, index: usize) -> Result<Tokens> {
     let mut rng = SplitMix64::new(wanted.seed.wrapping_mul(0x2545_F491_4F6C_DD1D) ^ index as u64);
     let (least, most) = wanted.lengths;
     let length = least + rng.below(most - least + 1);
@@ -67,7 +67,7 @@ impl Pool {
         let mut pool = Self { samples: Vec::new(), dense: Vec::new(), prefill: Duration::ZERO, tokens: 0 };
         for index in 0..wanted.samples {
             progress(index)?;
-            let tokens = answers(model, wanted, index)?;
+            let tokens = tokens_of(model, wanted, index)?;
             let branches: Vec<_> = tokens.questions.iter().map(|q| (q.tail.clone(), q.answer.clone())).collect();
             let began = Instant::now();
             let sample = Sample::new(&model.decoder, &tokens.prefix, &branches)?;
