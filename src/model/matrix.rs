@@ -213,6 +213,16 @@ impl Wide {
         let x = Tensor::from_slice(x, (x.len() / cols, cols), &Device::Cpu).map_err(product_failed)?;
         x.matmul(&self.0).and_then(|y| y.flatten_all()).and_then(|y| y.to_vec1()).map_err(product_failed)
     }
+
+    /// `Y W` for `y` of `[n, rows]`, the product that carries gradients back; the result is `[n, cols]`.
+    pub fn back(&self, y: &[f32]) -> Result<Vec<f32>> {
+        let product = || {
+            let weight = self.0.t()?;
+            let y = Tensor::from_slice(y, (y.len() / weight.dim(0)?, weight.dim(0)?), &Device::Cpu)?;
+            y.matmul(&weight)?.flatten_all()?.to_vec1()
+        };
+        product().map_err(product_failed)
+    }
 }
 
 fn product_failed(error: candle_core::Error) -> Error {

@@ -7,7 +7,7 @@ mod dot;
 pub mod fetch;
 pub mod load;
 pub mod matrix;
-mod ops;
+pub mod ops;
 mod prefill_attention;
 pub mod rope;
 pub mod storage;

@@ -8,16 +8,31 @@ use kscope::model::matrix::Matrix;
 pub struct Plain<'a> {
     model: &'a Model,
     window: Window,
-    mask: &'a ChannelMask,
+    factors: Vec<f64>,
+    dropped: Vec<bool>,
+    /// From which position on the middle is pruned.
+    pruned_from: usize,
     /// Per layer, `[tokens, kv_heads, head_dim]`, every channel of every token.
     keys: Vec<Vec<f64>>,
     values: Vec<Vec<f64>>,
 }
 
 impl<'a> Plain<'a> {
-    pub fn new(model: &'a Model, window: Window, mask: &'a ChannelMask) -> Self {
+    pub fn new(model: &'a Model, window: Window, mask: &ChannelMask) -> Self {
+        let factors = mask.bits().iter().map(|&kept| f64::from(u8::from(kept))).collect();
+        Self::with_factors(model, window, factors, mask.kept_counts().iter().map(|&count| count == 0).collect())
+    }
+
+    /// Real factors on the channels of middle keys, and heads that do not see their middle.
+    pub fn with_factors(model: &'a Model, window: Window, factors: Vec<f64>, dropped: Vec<bool>) -> Self {
         let empty = vec![Vec::new(); model.config().layers];
-        Self { model, window, mask, keys: empty.clone(), values: empty }
+        Self { model, window, factors, dropped, pruned_from: 0, keys: empty.clone(), values: empty }
+    }
+
+    /// Normalised hidden states of a whole text, `[tokens][hidden]`; rows before `pruned_from` see every key whole.
+    pub fn states(mut self, tokens: &[u32], pruned_from: usize) -> Vec<Vec<f64>> {
+        self.pruned_from = pruned_from;
+        tokens.iter().map(|&token| self.state(token)).collect()
     }
 
     /// Takes the keys and values of a prompt from its prefill.
@@ -28,6 +43,12 @@ impl<'a> Plain<'a> {
 
     /// The logits after one more token.
     pub fn step(&mut self, token: u32) -> Vec<f64> {
+        let state = self.state(token);
+        product(self.model.decoder.weights().head(), &state)
+    }
+
+    /// The normalised hidden state after one more token.
+    fn state(&mut self, token: u32) -> Vec<f64> {
         let config = self.model.config();
         let weights = self.model.decoder.weights();
         let eps = f64::from(config.rms_eps);
@@ -53,7 +74,7 @@ impl<'a> Plain<'a> {
             add_bias(&mut delta, layer.down.bias.as_deref());
             x.iter_mut().zip(delta).for_each(|(x, delta)| *x += delta);
         }
-        product(weights.head(), &rms_norm(&x, &weights.norm, eps))
+        rms_norm(&x, &weights.norm, eps)
     }
 
     /// Normalises each head where the model does so, then turns channels `i` and `i + head_dim / 2` by the position's angles.
@@ -78,17 +99,18 @@ impl<'a> Plain<'a> {
         let (d, width) = (config.head_dim, config.kv_width());
         let tokens = self.keys[layer].len() / width;
         let Window { sink, recent, chunk } = self.window;
-        let middle = sink..sink + tokens.saturating_sub(sink + recent) / chunk * chunk;
+        let pruned = if tokens > self.pruned_from { tokens.saturating_sub(sink + recent) / chunk * chunk } else { 0 };
+        let middle = sink..sink + pruned;
         let whole = vec![1.0; d];
         let mut out = Vec::with_capacity(q.len());
         for (head, q) in q.chunks(d).enumerate() {
             let kv = head / config.group();
-            let mask: Vec<f64> = self.mask.head(layer, kv).iter().map(|&kept| f64::from(u8::from(kept))).collect();
-            let dropped = mask.iter().all(|&bit| bit == 0.0);
+            let at = layer * config.kv_heads + kv;
+            let (mask, dropped) = (&self.factors[at * d..(at + 1) * d], self.dropped[at]);
             let seen: Vec<usize> = (0..tokens).filter(|token| !(dropped && middle.contains(token))).collect();
             let score = |&token: &usize| {
                 let key = &self.keys[layer][token * width + kv * d..][..d];
-                let bits = if middle.contains(&token) { &mask } else { &whole };
+                let bits = if middle.contains(&token) { mask } else { &whole };
                 q.iter().zip(key).zip(bits).map(|((q, k), bit)| q * (k * bit)).sum::<f64>() / (d as f64).sqrt()
             };
             let scores: Vec<f64> = seen.iter().map(score).collect();

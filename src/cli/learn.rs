@@ -1,0 +1,317 @@
+//! `kscope learn`: importance and a mask, learned on the model's own answers.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::common::{ModelArgs, progress_bar};
+use super::output;
+use crate::learn::check::{Row, Thresholds};
+use crate::learn::data::Task;
+use crate::learn::estimate::{Rates, estimate};
+use crate::learn::run::{self, Event, Outcome, Request};
+use crate::learn::train::{Settings, Stage};
+use crate::mask::files::{self, Contents, Format};
+use crate::mask::{Window, bytes};
+use crate::model::config::Config;
+use crate::model::load::Source;
+use crate::{Error, Result, machine};
+
+/// Arguments of `kscope learn`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The mask file to write
+    #[arg(long, value_name = "FILE", required_unless_present = "estimate")]
+    out: Option<PathBuf>,
+    /// Texts to hide facts in and to learn from: text, Markdown or JSON lines; without, what `kscope fetch texts` brought
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    haystack: Vec<PathBuf>,
+    /// Field of JSON lines that holds the text
+    #[arg(long, value_name = "NAME", default_value = "text")]
+    haystack_field: String,
+    /// Shortest and longest context
+    #[arg(long, value_name = "MIN..MAX", default_value = "512..2048", value_parser = lengths)]
+    ctx: (usize, usize),
+    /// Share of channels to prune, between 0 and 1
+    #[arg(long, value_name = "S", default_value_t = 0.7)]
+    sparsity: f64,
+    /// Kept channels per head come in multiples of this: 1, 2, 4, 8, 16 or 32
+    #[arg(long, value_name = "N", default_value_t = files::DEFAULT_ALIGN)]
+    align: usize,
+    /// Updates of stage 1 [default: 150 up to sparsity 0.5, 250 above]
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// Weight of the mean factor in the loss [default: follows the sparsity]
+    #[arg(long, value_name = "W")]
+    reg: Option<f64>,
+    /// Learning rate of stage 1
+    #[arg(long, value_name = "LR")]
+    lr: Option<f64>,
+    /// Updates of stage 2, four samples each
+    #[arg(long, value_name = "N")]
+    mask_steps: Option<usize>,
+    /// Learning rate of stage 2
+    #[arg(long, value_name = "LR")]
+    mask_lr: Option<f64>,
+    /// Prefilled samples to learn from, kept in memory
+    #[arg(long, value_name = "N", default_value_t = 96)]
+    pool: usize,
+    /// Kinds of samples, taken in turn [default: all; for the demo model codes and text]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "TASKS")]
+    tasks: Vec<Task>,
+    /// First tokens that keep every channel
+    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().sink)]
+    sink: usize,
+    /// Last tokens that keep every channel
+    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().recent)]
+    recent: usize,
+    /// Tokens that are pruned at once
+    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().chunk)]
+    chunk: usize,
+    /// Seed of data and order
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Folder for checkpoints [default: beside --out, with the ending .learning]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    checkpoints: Option<PathBuf>,
+    /// Go on from the checkpoint in this folder
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+    /// Prompts of the held-out check, seven questions each; 0 leaves it out
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    check_prompts: usize,
+    /// Print what Llama-3.1-8B would cost on one 80 GB GPU, and stop
+    #[arg(long)]
+    estimate: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// `MIN..MAX` in tokens.
+fn lengths(text: &str) -> std::result::Result<(usize, usize), String> {
+    let parsed = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    match parsed {
+        Some((least, most)) if 64 <= least && least <= most => Ok((least, most)),
+        _ => Err("expected MIN..MAX in tokens, at least 64, such as 512..2048".to_owned()),
+    }
+}
+
+/// Runs `kscope learn`.
+pub fn run(args: &Args) -> Result<()> {
+    if args.estimate {
+        return print_estimate(args);
+    }
+    let Some(out) = &args.out else { return Err(Error::input("--out FILE says where the mask goes")) };
+    if Format::of_path(out)? != Format::Safetensors {
+        return Err(Error::input(format!("{}: expected a kscope file, which ends in .safetensors", out.display())));
+    }
+    let settings = settings(args);
+    settings.check()?;
+    if !crate::mask::select::ALIGNMENTS.contains(&args.align) {
+        return Err(Error::input(format!("--align must be 1, 2, 4, 8, 16 or 32, not {}", args.align)));
+    }
+    let model = args.model.load()?;
+    if args.ctx.1 > model.config().max_context {
+        return Err(Error::input(format!(
+            "--ctx up to {} is more than the model's context of {}",
+            args.ctx.1,
+            model.config().max_context
+        )));
+    }
+    let (haystack, others) = run::texts(&args.haystack, &args.haystack_field)?;
+    let haystack = if args.haystack.is_empty() && model.name == "demo" { Default::default() } else { haystack };
+    if haystack.pieces.is_empty() {
+        eprintln!(
+            "kscope: no natural text is used, only generated sentences; --haystack FILE or `kscope fetch texts` gives some"
+        );
+    }
+    let request = Request {
+        settings,
+        haystack,
+        others: if model.name == "demo" { Vec::new() } else { others },
+        tasks: if args.tasks.is_empty() { run::default_tasks(&model) } else { args.tasks.clone() },
+        lengths: args.ctx,
+        pool: args.pool,
+        check_prompts: args.check_prompts,
+        thresholds: Thresholds::default(),
+    };
+    let folder = args.resume.as_ref().or(args.checkpoints.as_ref()).cloned().unwrap_or_else(|| out.with_extension("learning"));
+    if args.resume.is_none() {
+        std::fs::create_dir_all(&folder).map_err(|cause| crate::error::io("making", &folder, &cause))?;
+    }
+    let bar = progress_bar("prefilling");
+    let outcome = run::learn(&model, &request, &folder.join("state.safetensors"), args.resume.is_some(), &mut |event| {
+        show(&bar, &request.settings, event);
+        Ok(())
+    })?;
+    bar.finish_and_clear();
+    files::save(out, &Contents::Mask(outcome.file.clone()), false)?;
+    if args.json { output::json(&report(args, &outcome)) } else { output::line(&table(&out.display().to_string(), &outcome)) }
+}
+
+fn settings(args: &Args) -> Settings {
+    let base = Settings::for_sparsity(args.sparsity);
+    Settings {
+        align: args.align,
+        window: Window { sink: args.sink, recent: args.recent, chunk: args.chunk },
+        seed: args.seed,
+        steps: args.steps.unwrap_or(base.steps),
+        lr: args.lr.unwrap_or(base.lr),
+        reg: args.reg.unwrap_or(base.reg),
+        mask_steps: args.mask_steps.unwrap_or(base.mask_steps),
+        mask_lr: args.mask_lr.unwrap_or(base.mask_lr),
+        ..base
+    }
+}
+
+/// Progress on a bar; lasting facts as lines on standard error.
+fn show(bar: &indicatif::ProgressBar, settings: &Settings, event: &Event) {
+    let at = |done: usize, all: usize| (done * 1000 / all.max(1)) as u64;
+    match event {
+        Event::Prefill(done, all) => bar.set_position(at(*done, *all)),
+        Event::Dense(tasks) => {
+            for (task, dense) in tasks {
+                eprintln!("kscope: dense recall on {task:?}: {} of {}", dense.right, dense.asked);
+            }
+        }
+        Event::Update(update) => {
+            let all = if update.stage == Stage::Mask { settings.mask_steps } else { settings.steps };
+            let losses = format!(
+                "{:?} {}/{all}: distill {:.5}, reg {:.5}, mean {:.3}, kept {:.1} %",
+                update.stage,
+                update.step + 1,
+                update.distill,
+                update.reg,
+                update.mean,
+                update.kept * 100.0
+            );
+            if update.stage == Stage::Mask || (update.step + 1).is_multiple_of(10) {
+                bar.suspend(|| eprintln!("kscope: {losses}"));
+            }
+            bar.set_message(losses);
+            bar.set_position(at(update.step + 1, all));
+        }
+        Event::Validated { cut, best } => {
+            eprintln!("kscope: validation loss {cut:.5} of the stage-1 cut, {best:.5} of the mask that is kept");
+        }
+        Event::Check(share) => {
+            bar.set_message("checking");
+            bar.set_position((share * 1000.0) as u64);
+        }
+    }
+}
+
+fn report(args: &Args, outcome: &Outcome) -> serde_json::Value {
+    json!({
+        "verdict": outcome.verdict.as_ref().map(|verdict| verdict.word()),
+        "reason": outcome.verdict.as_ref().map(|verdict| &verdict.reason),
+        "sparsity_target": args.sparsity,
+        "sparsity": 1.0 - outcome.file.mask.kept_ratio(),
+        "saved": bytes::savings(&outcome.file.mask, None),
+        "steps": outcome.steps,
+        "seconds": outcome.seconds,
+        "prefill_seconds": outcome.prefill_seconds,
+        "check_seconds": outcome.check_seconds,
+        "step_to_prefill": outcome.step_ratio,
+        "peak_bytes": outcome.peak_bytes,
+        "threads": rayon::current_num_threads(),
+        "rows": outcome.rows,
+    })
+}
+
+fn table(out: &str, outcome: &Outcome) -> String {
+    let saved = bytes::savings(&outcome.file.mask, None);
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let mut lines = vec![format!(
+        "wrote {out}: prunes {} of the channels, saves K {}, V {}, K+V {} in long contexts",
+        percent(1.0 - outcome.file.mask.kept_ratio()),
+        percent(saved.k),
+        percent(saved.v),
+        percent(saved.kv)
+    )];
+    lines.push(format!(
+        "{} updates in {:.0} s (prefills {:.0} s, check {:.0} s); an update costs {:.2} of its prefill; peak memory {}",
+        outcome.steps,
+        outcome.seconds,
+        outcome.prefill_seconds,
+        outcome.check_seconds,
+        outcome.step_ratio,
+        machine::human(outcome.peak_bytes)
+    ));
+    if !outcome.rows.is_empty() {
+        lines.push(format!(
+            "\n{:<10} {:<8} {:>8} {:>14} {:>10} {:>9}  KLD per text",
+            "rule", "counts", "sparsity", "recall", "digit NLL", "KLD"
+        ));
+    }
+    lines.extend(outcome.rows.iter().map(row));
+    match &outcome.verdict {
+        Some(verdict) => lines.push(format!("\n{}: {}", verdict.word(), verdict.reason)),
+        None => lines.push("no check was made, so there is no verdict".to_owned()),
+    }
+    lines.join("\n")
+}
+
+fn row(row: &Row) -> String {
+    let word = |value: serde_json::Result<serde_json::Value>| {
+        value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    let texts: Vec<String> = row.texts.iter().map(|text| format!("{} {:.4}", text.text, text.divergence.kld.mean)).collect();
+    format!(
+        "{:<10} {:<8} {:>8.3} {:>6.1} % of {:<4} {:>9.3} {:>9.4}  {}",
+        word(serde_json::to_value(row.rule)),
+        word(serde_json::to_value(row.counts)),
+        row.sparsity,
+        row.recall * 100.0,
+        row.asked,
+        row.digit_nll,
+        row.kld_mean,
+        texts.join(", ")
+    )
+}
+
+/// Context lengths of the estimate: those that the authors learned on.
+const CONTEXTS: [usize; 5] = [4096, 16_384, 32_768, 65_536, 98_304];
+
+/// Answer rows of the estimate's samples, and its updates.
+const ESTIMATE: (usize, usize) = (40, 310);
+
+fn print_estimate(args: &Args) -> Result<()> {
+    let config: Config = match Source::random("llama-3.1-8b", None, 0)? {
+        Source::Random { config, .. } => *config,
+        _ => return Err(Error::run("a named geometry has a configuration")),
+    };
+    let (rows, updates) = ESTIMATE;
+    let all = CONTEXTS.map(|context| estimate(&config, Rates::ONE_80GB, context, rows, updates, args.pool));
+    if args.json {
+        return output::json(&json!({
+            "model": "llama-3.1-8b", "kind": "estimate", "rates": Rates::ONE_80GB, "rows": rows, "updates": updates, "pool": args.pool,
+            "contexts": all,
+        }));
+    }
+    let mut lines = vec![format!(
+        "estimate, not measured: Llama-3.1-8B on one 80 GB GPU at an assumed {:.0} TFLOP/s and {:.1} TB/s; {updates} updates of {rows} answer rows, pool of {}",
+        Rates::ONE_80GB.flops / 1e12,
+        Rates::ONE_80GB.bandwidth / 1e12,
+        args.pool
+    )];
+    lines.push(format!(
+        "{:>8} {:>10} {:>10} {:>10} {:>11} {:>12}",
+        "context", "prefill", "update", "all", "GPU memory", "pool (host)"
+    ));
+    lines.extend(all.iter().map(|estimate| {
+        format!(
+            "{:>8} {:>8.2} s {:>8.3} s {:>6.1} min {:>11} {:>12}",
+            estimate.context,
+            estimate.prefill_seconds,
+            estimate.step_seconds,
+            estimate.total_seconds / 60.0,
+            machine::human(estimate.device_bytes()),
+            machine::human(estimate.sample_bytes * args.pool as u64)
+        )
+    }));
+    output::line(&lines.join("\n"))
+}

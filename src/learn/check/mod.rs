@@ -1,0 +1,11 @@
+//! The held-out check: fresh prompts and texts through the real pruned decode, for the learned mask and its training-free rivals.
+
+mod contenders;
+mod decode;
+mod plan;
+mod verdict;
+
+pub use contenders::{Contender, Counts, Rule, contenders};
+pub use decode::{Plan, Row, TextLoss, run};
+pub use plan::{Extent, plan};
+pub use verdict::{McNemar, Thresholds, Verdict};

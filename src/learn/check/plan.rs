@@ -1,0 +1,66 @@
+//! Held-out data: fresh seeds, other lengths, depths spread evenly, texts that learning has not seen.
+
+use super::decode::Plan;
+use crate::Result;
+use crate::learn::data::{Draw, Haystack, Part, Piece, Task, draw_of_length, window_of};
+use crate::model::Model;
+use crate::model::demo::generator::SplitMix64;
+
+/// How much is checked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Extent {
+    /// Recall prompts.
+    pub prompts: usize,
+    /// Shortest and longest context learned on, in tokens.
+    pub lengths: (usize, usize),
+    /// Seed that the training used; the check's own differ from it.
+    pub seed: u64,
+}
+
+/// Codes per prompt; all are asked, so that depths are balanced.
+const CODES: usize = 7;
+
+/// Tokens at the end of a text window that decode is forced through.
+const FORCED: usize = 128;
+
+/// Text windows are this long, where the model's context has room.
+const WINDOW: (usize, usize) = (1024, 1536);
+
+/// Makes the plan; gives the number of texts that are of the kind learned from.
+pub fn plan(model: &Model, haystack: &Haystack, others: &[Piece], extent: &Extent) -> Result<(Plan, usize)> {
+    let mut rng = SplitMix64::new(extent.seed ^ 0xC0FF_EE00_D15E_A5E5);
+    let mut prompts = Vec::with_capacity(extent.prompts);
+    for index in 0..extent.prompts {
+        // Lengths between those of training: two fifths and four fifths of the longest.
+        let length = (extent.lengths.1 * if index % 2 == 0 { 2 } else { 4 } / 5).max(extent.lengths.0);
+        let draw = Draw { haystack, part: Part::HeldOut, tokens: length, codes: CODES, seed: rng.draw() };
+        prompts.push(draw_of_length(model, Task::Codes, &draw)?);
+    }
+    let windows_each = (extent.prompts / 12).clamp(2, 12);
+    let own: Vec<Piece> = match haystack.pieces.is_empty() {
+        true => vec![Piece::new("sentences".to_owned(), haystack.passage(Part::HeldOut, 400_000, &mut rng))],
+        false => haystack.pieces.clone(),
+    };
+    let others = others.iter().filter(|other| own.iter().all(|own| own.name != other.name));
+    let mut texts = Vec::new();
+    for piece in own.iter().chain(others) {
+        let mut windows = Vec::new();
+        for _ in 0..windows_each {
+            windows.extend(window(model, piece.part(Part::HeldOut), &mut rng)?);
+        }
+        if !windows.is_empty() {
+            texts.push((piece.name.clone(), windows));
+        }
+    }
+    Ok((Plan { prompts, texts, forced: FORCED, rule_questions: 2 }, own.len()))
+}
+
+/// A window of token ids; none where the text is too short for one.
+fn window(model: &Model, text: &str, rng: &mut SplitMix64) -> Result<Option<Vec<u32>>> {
+    let longest = WINDOW.1.min(model.config().max_context);
+    let length = WINDOW.0.min(longest) + rng.below(longest - WINDOW.0.min(longest) + 1);
+    let Some(tokenizer) = &model.tokenizer else { return Ok(None) };
+    let mut ids = tokenizer.encode(&window_of(text, length * 8, rng.draw()))?;
+    ids.truncate(length);
+    Ok((ids.len() > 2 * FORCED).then_some(ids))
+}

@@ -1,0 +1,147 @@
+//! Haystacks: the user's files, fetched texts, or fresh sentences; each with a tail that is kept for the check.
+
+use std::path::{Path, PathBuf};
+
+use crate::model::demo::generator::{SplitMix64, sentence};
+use crate::model::fetch::texts::DOMAINS;
+use crate::{Error, Result, error};
+
+/// Which end of a haystack is read: training never sees the tail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The first five sixths.
+    Training,
+    /// The last sixth.
+    HeldOut,
+}
+
+/// One source of text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// What it is called in reports.
+    pub name: String,
+    text: String,
+    split: usize,
+}
+
+impl Piece {
+    /// A source; its last sixth is held out.
+    pub fn new(name: String, text: String) -> Self {
+        let mut split = text.len() - text.len() / 6;
+        while !text.is_char_boundary(split) {
+            split -= 1;
+        }
+        Self { name, text, split }
+    }
+
+    /// One end of the text.
+    pub fn part(&self, part: Part) -> &str {
+        match part {
+            Part::Training => &self.text[..self.split],
+            Part::HeldOut => &self.text[self.split..],
+        }
+    }
+}
+
+/// Where filler and ordinary text come from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Haystack {
+    /// Natural text; empty where there is none.
+    pub pieces: Vec<Piece>,
+}
+
+/// Texts of other kinds than those learned from, as fetched: they are only checked on.
+const OTHER_KINDS: [&str; 2] = ["shakespeare", "python"];
+
+/// Texts that learning uses where a user names none.
+const LEARNED: [&str; 2] = ["moby-dick", "debian-policy"];
+
+/// The user's files or, without any, what `kscope fetch texts` brought. `field` names the text in JSON lines.
+pub fn load(files: &[PathBuf], field: &str) -> Result<Haystack> {
+    let named = |path: &Path| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let pieces = if files.is_empty() {
+        fetched(&LEARNED)?
+    } else {
+        files.iter().map(|path| Ok(Piece::new(named(path), read(path, field)?))).collect::<Result<_>>()?
+    };
+    Ok(Haystack { pieces })
+}
+
+/// Texts of another kind for the check: fetched ones that learning never sees.
+pub fn held_out() -> Result<Vec<Piece>> {
+    fetched(&OTHER_KINDS)
+}
+
+fn fetched(names: &[&str]) -> Result<Vec<Piece>> {
+    let mut pieces = Vec::new();
+    for domain in DOMAINS.iter().filter(|domain| names.contains(&domain.name)) {
+        let path = domain.path()?;
+        if path.exists() {
+            pieces.push(Piece::new(domain.name.to_owned(), read(&path, "")?));
+        }
+    }
+    Ok(pieces)
+}
+
+/// A text or Markdown file as it is; of JSON lines, the field's texts joined by blank lines.
+fn read(path: &Path, field: &str) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|cause| error::io("reading", path, &cause))?;
+    let name = path.display();
+    let text = String::from_utf8(bytes).map_err(|_| Error::input(format!("{name} is no UTF-8 text")))?;
+    let text = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("jsonl" | "ndjson") => {
+            let mut texts = Vec::new();
+            for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+                let json: serde_json::Value = serde_json::from_str(line)
+                    .map_err(|cause| Error::input(format!("{name}, line {}: expected JSON, found {cause}", at + 1)))?;
+                let own = json.get(field).and_then(serde_json::Value::as_str);
+                texts.push(own.map(str::to_owned).ok_or_else(|| {
+                    Error::input(format!("{name}, line {}: expected a text in field `{field}`, found none", at + 1))
+                })?);
+            }
+            texts.join("\n\n")
+        }
+        _ => text,
+    };
+    if text.trim().is_empty() {
+        return Err(Error::input(format!("{name}: expected some text, found none")));
+    }
+    Ok(text)
+}
+
+impl Haystack {
+    /// About `bytes` of running text from a random place of one part; fresh sentences where there is no natural text.
+    pub fn passage(&self, part: Part, bytes: usize, rng: &mut SplitMix64) -> String {
+        if self.pieces.is_empty() {
+            let mut text = String::new();
+            while text.len() < bytes {
+                text.push_str(&sentence(rng));
+                text.push(if rng.below(8) == 0 { '\n' } else { ' ' });
+            }
+            return text;
+        }
+        let piece = &self.pieces[rng.below(self.pieces.len())];
+        passage(piece.part(part), bytes, rng)
+    }
+
+    /// The same as separate sentences.
+    pub fn sentences(&self, part: Part, bytes: usize, rng: &mut SplitMix64) -> Vec<String> {
+        let text = self.passage(part, bytes, rng).split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut sentences: Vec<String> = text.split_inclusive(". ").map(|sentence| sentence.trim().to_owned()).collect();
+        sentences.retain(|sentence| !sentence.is_empty());
+        sentences
+    }
+}
+
+/// About `bytes` bytes of a text from a random place on.
+pub(super) fn passage(text: &str, bytes: usize, rng: &mut SplitMix64) -> String {
+    let mut start = rng.below(text.len().saturating_sub(bytes) + 1);
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    let mut end = (start + bytes).min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[start..end].to_owned()
+}

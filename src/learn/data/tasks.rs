@@ -1,0 +1,255 @@
+//! Recall tasks as token ids: a shared context, and questions with the answers that are supervised.
+
+use super::haystack::{Haystack, Part, passage};
+use crate::model::Model;
+use crate::model::demo::generator::{Sample, SplitMix64, Wanted};
+use crate::{Error, Result};
+
+/// A kind of sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Codes of several names stated among filler sentences; each is asked for.
+    Codes,
+    /// One code among filler sentences (passkey).
+    Passkey,
+    /// Lines that give a uuid for each of many uuids (RULER's niah_multikey_3).
+    MultiKey,
+    /// Four numbers of one key spread over prose (RULER's niah_multivalue).
+    MultiValue,
+    /// Ordinary text: its last tokens.
+    Text,
+}
+
+/// A sample's text: the message before the question, and questions with answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// What the user says, up to the question.
+    pub context: String,
+    /// Each question with its answer's lead and value.
+    pub questions: Vec<[String; 3]>,
+}
+
+/// One question as token ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Tokens behind the shared prefix.
+    pub tail: Vec<u32>,
+    /// The answer; its tokens are fed and supervised.
+    pub answer: Vec<u32>,
+    /// Which answer tokens are digits (or hexadecimal digits) of the value: recall and NLL count these.
+    pub scored: Vec<bool>,
+}
+
+/// A sample as token ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokens {
+    /// What it is.
+    pub task: Task,
+    /// The shared prefix.
+    pub prefix: Vec<u32>,
+    /// At least one.
+    pub questions: Vec<Question>,
+}
+
+/// What to draw.
+#[derive(Debug, Clone, Copy)]
+pub struct Draw<'a> {
+    /// Where filler comes from.
+    pub haystack: &'a Haystack,
+    /// Which end of it.
+    pub part: Part,
+    /// Most tokens, answers included.
+    pub tokens: usize,
+    /// Facts of task `codes`.
+    pub codes: usize,
+    /// Seed of all draws.
+    pub seed: u64,
+}
+
+/// The repeated filler of passkey tests (arXiv 2305.16300).
+const FILLER: &str = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
+
+/// Tokens of ordinary text that are supervised.
+const TEXT_ROWS: usize = 40;
+
+fn uuid(rng: &mut SplitMix64) -> String {
+    // Version 4: 122 random bits.
+    let (a, b) = (rng.draw() & 0xffff_ffff_ffff_0fff | 0x4000, rng.draw() & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000);
+    format!("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", a >> 32, a >> 16 & 0xffff, a & 0xffff, b >> 48, b & 0xffff_ffff_ffff)
+}
+
+/// Draws a recall sample of about `bytes` bytes.
+pub fn draw(task: Task, draw: &Draw<'_>, bytes: usize) -> Result<Text> {
+    let mut rng = SplitMix64::new(draw.seed);
+    match task {
+        Task::Codes | Task::Passkey => codes(if task == Task::Codes { draw.codes } else { 1 }, draw, bytes, &mut rng),
+        Task::MultiKey => Ok(multi_key(bytes, &mut rng)),
+        Task::MultiValue => Ok(multi_value(draw, bytes, &mut rng)),
+        Task::Text => Err(Error::run("ordinary text asks no question")),
+    }
+}
+
+fn codes(facts: usize, draw: &Draw<'_>, bytes: usize, rng: &mut SplitMix64) -> Result<Text> {
+    // Half of the samples have the repeated filler, the others the haystack's sentences.
+    let filler = match rng.below(2) {
+        0 => FILLER.split_inclusive(". ").map(|sentence| sentence.trim().to_owned()).collect(),
+        _ => draw.haystack.sentences(draw.part, bytes, rng),
+    };
+    let wanted = Wanted { seed: rng.draw(), target_chars: bytes, facts, filler: Some(&filler), ..Wanted::default() };
+    let sample = Sample::draw(&wanted)?;
+    let questions = sample
+        .facts
+        .iter()
+        .map(|(key, value)| [format!("What is the code for {key}?"), format!("The code for {key} is"), format!(" {value}")]);
+    Ok(Text { questions: questions.collect(), context: sample.text })
+}
+
+fn multi_key(bytes: usize, rng: &mut SplitMix64) -> Text {
+    let line = |key: &str, value: &str| format!("One of the special magic uuids for {key} is: {value}.\n");
+    let mut context = String::from("Some special magic uuids are hidden within the following text. Memorize them.\n");
+    let mut pairs = Vec::new();
+    while context.len() < bytes || pairs.len() < 2 {
+        let (key, value) = (uuid(rng), uuid(rng));
+        context.push_str(&line(&key, &value));
+        pairs.push((key, value));
+    }
+    // Two questions, one from each half.
+    let half = pairs.len() / 2;
+    let asked = [rng.below(half), half + rng.below(pairs.len() - half)];
+    let questions = asked.map(|at| {
+        let (key, value) = &pairs[at];
+        let question = format!("What is the special magic uuid for {key} mentioned in the provided text?");
+        [question, format!("The special magic uuid for {key} is"), format!(" {value}")]
+    });
+    Text { context, questions: questions.to_vec() }
+}
+
+fn multi_value(draw: &Draw<'_>, bytes: usize, rng: &mut SplitMix64) -> Text {
+    const KEYS: [&str; 8] = [
+        "quiet-harbour",
+        "brave-lantern",
+        "amber-orchard",
+        "hollow-bridge",
+        "silver-anchor",
+        "gentle-meadow",
+        "copper-window",
+        "distant-engine",
+    ];
+    let key = KEYS[rng.below(KEYS.len())];
+    let values: Vec<String> = (0..4).map(|_| (1_000_000 + rng.below(9_000_000)).to_string()).collect();
+    let mut sentences = draw.haystack.sentences(draw.part, bytes, rng);
+    // One value in each quarter; its place inside is drawn. From the back, so that earlier places stay.
+    for (quarter, value) in values.iter().enumerate().rev() {
+        let at = (quarter * sentences.len() + rng.below(sentences.len().max(1))) / 4;
+        sentences.insert(at.min(sentences.len()), format!("One of the special magic numbers for {key} is: {value}."));
+    }
+    let context =
+        format!("Some special magic numbers are hidden within the following text. Memorize them.\n{}", sentences.join(" "));
+    let question = format!("What are all the special magic numbers for {key} mentioned in the provided text?");
+    let lead = format!("The special magic numbers for {key} mentioned in the provided text are");
+    Text {
+        context,
+        questions: vec![[question, lead, format!(" {}, {}, {}, and {}", values[0], values[1], values[2], values[3])]],
+    }
+}
+
+/// Token ids of a sample in the model's own chat template.
+pub fn tokens(model: &Model, task: Task, text: &Text) -> Result<Tokens> {
+    let tokenizer = model
+        .tokenizer
+        .as_ref()
+        .ok_or_else(|| Error::input(format!("{} has no tokenizer, so it cannot read recall tasks", model.name)))?;
+    // A template that puts "Answer:" behind the question is one of plain text, in which the answer begins with a blank.
+    let plain =
+        tokenizer.template().is_none_or(|template| template.render(&[("user", "x")]).is_ok_and(|text| text.ends_with(':')));
+    let (before, blank) = if plain { ("\nQuestion: ", " ") } else { ("\n\n", "") };
+    let ids = |text: &str| -> Result<Vec<u32>> {
+        let mut ids = tokenizer.encode(text)?;
+        if model.config().bos.is_some() && ids.first() == model.config().bos.as_ref() {
+            ids.remove(0);
+        }
+        Ok(ids)
+    };
+    let mut prompts = Vec::new();
+    let mut answers = Vec::new();
+    for [question, lead, value] in &text.questions {
+        prompts.push(tokenizer.encode_chat(&format!("{}{before}{question}", text.context))?);
+        let lead = format!("{blank}{lead}");
+        let answer = ids(&format!("{lead}{value}"))?;
+        let lead = shared(&answer, &ids(&lead)?);
+        let is_digit = |&id: &u32| {
+            let text = tokenizer.token_text(id);
+            !text.trim().is_empty() && text.trim().chars().all(|c| c.is_ascii_hexdigit())
+        };
+        let scored = answer.iter().enumerate().map(|(at, id)| at >= lead && is_digit(id)).collect();
+        answers.push((answer, scored));
+    }
+    let prefix = prompts[1..].iter().fold(prompts[0].len(), |len, other| len.min(shared(&prompts[0], other)));
+    // A lone question keeps its last token as the tail, so that every branch has one.
+    let prefix = prefix.min(prompts.iter().map(Vec::len).min().unwrap_or(0).saturating_sub(1));
+    let shared_tokens = prompts[0][..prefix].to_vec();
+    let branch = |(prompt, (answer, scored)): (Vec<u32>, (Vec<u32>, Vec<bool>))| Question {
+        tail: prompt[prefix..].to_vec(),
+        answer,
+        scored,
+    };
+    Ok(Tokens { task, prefix: shared_tokens, questions: prompts.into_iter().zip(answers).map(branch).collect() })
+}
+
+/// Length of the common beginning.
+fn shared(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// A sample of at most `draw.tokens` tokens, near to it: the text's size follows from bytes per token of a first try.
+pub fn draw_of_length(model: &Model, task: Task, draw: &Draw<'_>) -> Result<Tokens> {
+    if task == Task::Text {
+        let mut rng = SplitMix64::new(draw.seed);
+        let text = draw.haystack.passage(draw.part, draw.tokens * 8, &mut rng);
+        return text_rows(model, &text, draw.tokens, TEXT_ROWS);
+    }
+    let longest = |tokens: &Tokens| {
+        let question = |question: &Question| question.tail.len() + question.answer.len();
+        tokens.prefix.len() + tokens.questions.iter().map(question).max().unwrap_or(0)
+    };
+    let mut bytes = draw.tokens * 3;
+    for _ in 0..8 {
+        let tokens = tokens(model, task, &self::draw(task, draw, bytes)?)?;
+        let found = longest(&tokens);
+        if found <= draw.tokens && found * 10 >= draw.tokens * 8 {
+            return Ok(tokens);
+        }
+        // Aim a little below, so that the next try fits.
+        bytes = (bytes * draw.tokens * 93 / 100 / found.max(1)).max(1);
+    }
+    let tokens = tokens(model, task, &self::draw(task, draw, bytes)?)?;
+    match longest(&tokens) {
+        found if found > draw.tokens => {
+            Err(Error::input(format!("a {task:?} sample of {} tokens cannot be made, the shortest has {found}", draw.tokens)))
+        }
+        _ => Ok(tokens),
+    }
+}
+
+/// Ordinary text of `length` tokens, of which the last `rows` are the answer.
+pub fn text_rows(model: &Model, text: &str, length: usize, rows: usize) -> Result<Tokens> {
+    let tokenizer = model
+        .tokenizer
+        .as_ref()
+        .ok_or_else(|| Error::input(format!("{} has no tokenizer, so it cannot read text", model.name)))?;
+    let mut ids = tokenizer.encode(text)?;
+    ids.truncate(length);
+    if ids.len() < rows + 2 {
+        return Err(Error::input(format!("a text of {} tokens is too short: at least {} are needed", ids.len(), rows + 2)));
+    }
+    let answer = ids.split_off(ids.len() - rows);
+    let tail = vec![ids.pop().expect("longer than its rows")];
+    let scored = vec![false; answer.len()];
+    Ok(Tokens { task: Task::Text, prefix: ids, questions: vec![Question { tail, answer, scored }] })
+}
+
+/// Text from one end of a piece, for windows of the check.
+pub fn window_of(text: &str, bytes: usize, seed: u64) -> String {
+    passage(text, bytes, &mut SplitMix64::new(seed))
+}

@@ -1,0 +1,139 @@
+//! The backward pass over answer rows: from the residual stream's gradient down to the factors of every layer.
+
+use super::Factors;
+use super::attention::{HeadJob, each_head, scatter};
+use super::forward::{Rows, Saved, Tape};
+use crate::Result;
+use crate::mask::Window;
+use crate::model::decoder::Decoder;
+use crate::model::ops;
+use crate::model::weights::Layer;
+
+/// Gradient to the factors, `[layers, kv_heads, head_dim]`, from that to the residual stream behind the last layer.
+pub(super) fn run(
+    decoder: &Decoder,
+    window: Window,
+    factors: &Factors,
+    rows: &Rows<'_>,
+    tape: &Tape,
+    mut dx: Vec<f32>,
+) -> Result<Vec<f32>> {
+    let config = decoder.config();
+    let mut gradient = vec![0.0; config.mask_shape().entries()];
+    let width = config.kv_width();
+    for (at, (layer, saved)) in decoder.weights().layers.iter().zip(&tape.layers).enumerate().rev() {
+        mlp(decoder, layer, saved, &mut dx)?;
+        let d_attended = layer.output.weight.wide()?.back(&dx)?;
+        let part = &mut gradient[at * width..(at + 1) * width];
+        let d_qkv = attention(decoder, window, factors, rows, at, saved, &d_attended, part)?;
+        if at > 0 {
+            let d_projected = unposition(decoder, layer, saved, rows, d_qkv);
+            let d_normed = layer.qkv.weight.wide()?.back(&d_projected)?;
+            rms_norm(&saved.x, &layer.attention_norm, config.rms_eps, &d_normed, &mut dx);
+        }
+    }
+    Ok(gradient)
+}
+
+/// Adds the MLP's part: `dx` goes from behind the layer to between attention and MLP.
+fn mlp(decoder: &Decoder, layer: &Layer, saved: &Saved, dx: &mut [f32]) -> Result<()> {
+    let config = decoder.config();
+    let d_gated = layer.down.weight.wide()?.back(dx)?;
+    let width = config.intermediate;
+    let mut d_gate_up = vec![0.0; saved.gate_up.len()];
+    let rows = saved.gate_up.chunks_exact(2 * width).zip(d_gate_up.chunks_exact_mut(2 * width));
+    for ((gate_up, d_gate_up), d_gated) in rows.zip(d_gated.chunks_exact(width)) {
+        let (gate, up) = gate_up.split_at(width);
+        let (d_gate, d_up) = d_gate_up.split_at_mut(width);
+        for c in 0..width {
+            // silu(x) = x s(x), silu'(x) = s(x) (1 + x (1 - s(x))).
+            let s = 1.0 / (1.0 + (-gate[c]).exp());
+            d_gate[c] = d_gated[c] * up[c] * s * (1.0 + gate[c] * (1.0 - s));
+            d_up[c] = d_gated[c] * gate[c] * s;
+        }
+    }
+    let d_normed = layer.gate_up.weight.wide()?.back(&d_gate_up)?;
+    rms_norm(&saved.middle, &layer.mlp_norm, config.rms_eps, &d_normed, dx);
+    Ok(())
+}
+
+/// Gradients to rotated q and k and to v, from that to the attention output; adds the factors' to `gradient`.
+#[expect(clippy::too_many_arguments, reason = "one layer's whole setting")]
+fn attention(
+    decoder: &Decoder,
+    window: Window,
+    factors: &Factors,
+    rows: &Rows<'_>,
+    at: usize,
+    saved: &Saved,
+    d_attended: &[f32],
+    gradient: &mut [f32],
+) -> Result<[Vec<f32>; 3]> {
+    let config = decoder.config();
+    let (d, q_width, kv_width) = (config.head_dim, config.q_width(), config.kv_width());
+    let group_width = config.group() * d;
+    let parts = each_head(config, rows, |block, first, kv_head| {
+        let count = rows.blocks[block].tokens.len();
+        let own = |x: &[f32]| -> Vec<f32> {
+            let rows = x[first * q_width..(first + count) * q_width].chunks_exact(q_width);
+            rows.flat_map(|row| &row[kv_head * group_width..(kv_head + 1) * group_width]).copied().collect()
+        };
+        HeadJob::new(config, window, factors, rows, (block, first), (at, kv_head), (&saved.q, &saved.k, &saved.v))
+            .backward(&own(&saved.attended), &own(d_attended))
+    })?;
+    let mut out = [vec![0.0; rows.count * q_width], vec![0.0; rows.count * kv_width], vec![0.0; rows.count * kv_width]];
+    for (first, kv_head, part) in &parts {
+        scatter(&part.q, group_width, &mut out[0][first * q_width..], q_width, kv_head * group_width);
+        scatter(&part.k, d, &mut out[1][first * kv_width..], kv_width, kv_head * d);
+        scatter(&part.v, d, &mut out[2][first * kv_width..], kv_width, kv_head * d);
+        ops::add(&mut gradient[kv_head * d..(kv_head + 1) * d], &part.factors);
+    }
+    Ok(out)
+}
+
+/// Back through the rotation and the norms of q and k: gradients to the stacked projection, `[rows, q + k + v]`.
+fn unposition(decoder: &Decoder, layer: &Layer, saved: &Saved, rows: &Rows<'_>, [mut dq, mut dk, dv]: [Vec<f32>; 3]) -> Vec<f32> {
+    let config = decoder.config();
+    let (q_width, kv_width, half) = (config.q_width(), config.kv_width(), config.head_dim / 2);
+    for (x, width) in [(&mut dq, q_width), (&mut dk, kv_width)] {
+        let angles = rows.cos.chunks_exact(half).zip(rows.sin.chunks_exact(half));
+        x.chunks_exact_mut(width).zip(angles).for_each(|(x, (cos, sin))| unrotate(x, cos, sin));
+    }
+    if let (Some(before), Some(q_norm), Some(k_norm)) = (&saved.before_norm, &layer.q_norm, &layer.k_norm) {
+        let before = before.chunks_exact(q_width + kv_width);
+        for ((before, dq), dk) in before.zip(dq.chunks_exact_mut(q_width)).zip(dk.chunks_exact_mut(kv_width)) {
+            for (x, norm, dy) in [(&before[..q_width], q_norm, dq), (&before[q_width..], k_norm, dk)] {
+                let mut dx = vec![0.0; x.len()];
+                rms_norm(x, norm, config.rms_eps, dy, &mut dx);
+                dy.copy_from_slice(&dx);
+            }
+        }
+    }
+    let rows = dq.chunks_exact(q_width).zip(dk.chunks_exact(kv_width)).zip(dv.chunks_exact(kv_width));
+    rows.flat_map(|((q, k), v)| [q, k, v]).flatten().copied().collect()
+}
+
+/// The transposed rotation of [`crate::model::rope::rotate`].
+fn unrotate(x: &mut [f32], cos: &[f32], sin: &[f32]) {
+    let half = cos.len();
+    for head in x.chunks_exact_mut(2 * half) {
+        let (first, second) = head.split_at_mut(half);
+        for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+            (*a, *b) = (*a * cos + *b * sin, *b * cos - *a * sin);
+        }
+    }
+}
+
+/// Adds to `dx` the gradient through `y = x s w`, `s = 1 / sqrt(mean(x²) + eps)`, of every row:
+/// `dx = s w dy - x s³ / n sum(w dy x)`.
+pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, dy: &[f32], dx: &mut [f32]) {
+    let n = weight.len();
+    for ((x, dy), dx) in x.chunks_exact(n).zip(dy.chunks_exact(n)).zip(dx.chunks_exact_mut(n)) {
+        let mean: f32 = x.iter().map(|x| x * x).sum::<f32>() / n as f32;
+        let s = 1.0 / (mean + eps).sqrt();
+        let dot: f32 = x.iter().zip(dy).zip(weight).map(|((x, dy), w)| x * dy * w).sum();
+        for c in 0..n {
+            dx[c] += s * weight[c] * dy[c] - x[c] * s * s * s / n as f32 * dot;
+        }
+    }
+}

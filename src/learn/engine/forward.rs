@@ -1,0 +1,165 @@
+//! The forward pass over answer rows, and what of it the backward pass needs.
+
+use super::attention::HeadJob;
+use super::context::{Context, Sample};
+use super::{Factors, attention};
+use crate::Result;
+use crate::mask::Window;
+use crate::model::decoder::Decoder;
+use crate::model::matrix::Wide;
+use crate::model::ops;
+use crate::model::rope::rotate;
+use crate::model::weights::{Layer, Linear};
+
+/// Rows that follow one another after two pieces of constant context.
+pub(super) struct Block<'a> {
+    pub(super) contexts: [&'a Context; 2],
+    /// One token per row.
+    pub(super) tokens: &'a [u32],
+}
+
+impl Block<'_> {
+    /// Tokens before the first row.
+    pub(super) fn before(&self) -> usize {
+        self.contexts.iter().map(|context| context.tokens()).sum()
+    }
+}
+
+/// The rows of a pass: blocks that do not see each other, and the rotation of every row.
+pub(super) struct Rows<'a> {
+    pub(super) blocks: Vec<Block<'a>>,
+    /// cos and sin of every row's position, each `[rows, head_dim / 2]`.
+    pub(super) cos: Vec<f32>,
+    pub(super) sin: Vec<f32>,
+    pub(super) count: usize,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(decoder: &Decoder, blocks: Vec<Block<'a>>) -> Self {
+        let half = decoder.config().head_dim / 2;
+        let count: usize = blocks.iter().map(|block| block.tokens.len()).sum();
+        let (mut cos, mut sin) = (vec![0.0; count * half], vec![0.0; count * half]);
+        let positions = blocks.iter().flat_map(|block| block.before()..block.before() + block.tokens.len());
+        for ((cos, sin), position) in cos.chunks_exact_mut(half).zip(sin.chunks_exact_mut(half)).zip(positions) {
+            decoder.rope().angles(position, cos, sin);
+        }
+        Self { blocks, cos, sin, count }
+    }
+
+    /// The answer rows of a sample.
+    pub(super) fn of(decoder: &Decoder, sample: &'a Sample) -> Self {
+        let block = |branch: &'a super::Branch| Block { contexts: [&sample.prefix, &branch.tail], tokens: &branch.answer };
+        Self::new(decoder, sample.branches.iter().map(block).collect())
+    }
+}
+
+/// Activations of one layer that the backward pass reads; rows of all blocks under one another.
+pub(super) struct Saved {
+    /// Residual stream before the layer, `[rows, hidden]`.
+    pub(super) x: Vec<f32>,
+    /// q and k before their norms (Qwen3 only), `[rows, (heads + kv_heads) head_dim]`.
+    pub(super) before_norm: Option<Vec<f32>>,
+    /// After rotation, `[rows, heads head_dim]`.
+    pub(super) q: Vec<f32>,
+    /// After rotation, `[rows, kv_heads head_dim]`.
+    pub(super) k: Vec<f32>,
+    pub(super) v: Vec<f32>,
+    /// Attention output, `[rows, heads head_dim]`.
+    pub(super) attended: Vec<f32>,
+    /// Residual stream between attention and MLP.
+    pub(super) middle: Vec<f32>,
+    /// `[rows, 2 intermediate]`.
+    pub(super) gate_up: Vec<f32>,
+}
+
+/// All layers of one pass.
+#[derive(Default)]
+pub(super) struct Tape {
+    pub(super) layers: Vec<Saved>,
+}
+
+/// Sees a layer's index and its rotated keys and values of the rows.
+pub(super) type Observe<'a> = &'a mut dyn FnMut(usize, &[f32], &[f32]);
+
+/// Runs the rows through every layer; gives the residual stream before the final norm, `[rows, hidden]`. `observe` sees each
+/// layer's rotated keys and values of the rows.
+pub(super) fn run(
+    decoder: &Decoder,
+    window: Window,
+    factors: &Factors,
+    rows: &Rows<'_>,
+    mut tape: Option<&mut Tape>,
+    observe: Observe<'_>,
+) -> Result<Vec<f32>> {
+    let config = decoder.config();
+    let tokens: Vec<u32> = rows.blocks.iter().flat_map(|block| block.tokens.iter().copied()).collect();
+    decoder.check_tokens(&tokens)?;
+    let mut x = vec![0.0; rows.count * config.hidden];
+    for (row, &token) in x.chunks_exact_mut(config.hidden).zip(&tokens) {
+        decoder.weights().embedding.row(token as usize, row);
+    }
+    let mut normed = vec![0.0; x.len()];
+    for (at, layer) in decoder.weights().layers.iter().enumerate() {
+        ops::rms_norm(&x, &layer.attention_norm, config.rms_eps, &mut normed);
+        let projected = apply(&layer.qkv, &normed)?;
+        let (q, k, v, before_norm) = split(decoder, layer, rows, &projected);
+        observe(at, &k, &v);
+        let attended = attention::gather(config, rows, |block, first, kv_head| {
+            HeadJob::new(config, window, factors, rows, (block, first), (at, kv_head), (&q, &k, &v)).attend()
+        })?;
+        let mut middle = apply(&layer.output, &attended)?;
+        ops::add(&mut middle, &x);
+        ops::rms_norm(&middle, &layer.mlp_norm, config.rms_eps, &mut normed);
+        let gate_up = apply(&layer.gate_up, &normed)?;
+        let mut gated = vec![0.0; rows.count * config.intermediate];
+        ops::swiglu(&gate_up, config.intermediate, &mut gated);
+        let mut out = apply(&layer.down, &gated)?;
+        ops::add(&mut out, &middle);
+        let x_before = std::mem::replace(&mut x, out);
+        if let Some(tape) = tape.as_deref_mut() {
+            tape.layers.push(Saved { x: x_before, before_norm, q, k, v, attended, middle, gate_up });
+        }
+    }
+    Ok(x)
+}
+
+/// `x W^T + b`, the weights widened for this product only.
+fn apply(linear: &Linear, x: &[f32]) -> Result<Vec<f32>> {
+    let wide: Wide = linear.weight.wide()?;
+    let mut y = wide.apply(x)?;
+    if let Some(bias) = &linear.bias {
+        ops::add_bias(&mut y, bias);
+    }
+    Ok(y)
+}
+
+/// Rotated q and k, and v, of every row; and q and k before their norms where the model has such.
+fn split(
+    decoder: &Decoder,
+    layer: &Layer,
+    rows: &Rows<'_>,
+    projected: &[f32],
+) -> (Vec<f32>, Vec<f32>, Vec<f32>, Option<Vec<f32>>) {
+    let config = decoder.config();
+    let (q_width, kv_width, half) = (config.q_width(), config.kv_width(), config.head_dim / 2);
+    let mut q = Vec::with_capacity(rows.count * q_width);
+    let mut k = Vec::with_capacity(rows.count * kv_width);
+    let mut v = Vec::with_capacity(rows.count * kv_width);
+    let mut before = config.qk_norm.then(Vec::new);
+    for row in projected.chunks_exact(q_width + 2 * kv_width) {
+        q.extend_from_slice(&row[..q_width]);
+        k.extend_from_slice(&row[q_width..q_width + kv_width]);
+        v.extend_from_slice(&row[q_width + kv_width..]);
+        if let Some(before) = &mut before {
+            before.extend_from_slice(&row[..q_width + kv_width]);
+        }
+    }
+    for (x, norm, width) in [(&mut q, &layer.q_norm, q_width), (&mut k, &layer.k_norm, kv_width)] {
+        if let Some(norm) = norm {
+            ops::rms_norm_in_place(x, norm, config.rms_eps);
+        }
+        let angles = rows.cos.chunks_exact(half).zip(rows.sin.chunks_exact(half));
+        x.chunks_exact_mut(width).zip(angles).for_each(|(x, (cos, sin))| rotate(x, cos, sin));
+    }
+    (q, k, v, before)
+}

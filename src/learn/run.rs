@@ -1,0 +1,322 @@
+//! One learning from nothing to a verdict.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::check::{self, Contender, Extent, McNemar, Plan, Row, Thresholds, Verdict};
+use super::data::{self, Haystack, Part, Piece, Task};
+use super::score;
+use super::train::{Dense, Pool, Settings, Stage, State, Trainer, Update, Wanted};
+use crate::mask::files::{MaskFile, Origin};
+use crate::mask::select::{Options, select};
+use crate::mask::{ChannelMask, Importance, bytes, fingerprint};
+use crate::model::Model;
+use crate::model::demo::generator::SplitMix64;
+use crate::{Error, Result, machine};
+
+/// What is learned, from what, and how it is checked.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The training.
+    pub settings: Settings,
+    /// Filler and ordinary text.
+    pub haystack: Haystack,
+    /// Texts of another kind, for the check alone.
+    pub others: Vec<Piece>,
+    /// Kinds of samples.
+    pub tasks: Vec<Task>,
+    /// Shortest and longest context in tokens.
+    pub lengths: (usize, usize),
+    /// Samples to learn from.
+    pub pool: usize,
+    /// Prompts of the check; 0 leaves it out, and the mask without a verdict.
+    pub check_prompts: usize,
+    /// What the mask may lose.
+    pub thresholds: Thresholds,
+}
+
+/// What happens while learning.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Prefilling sample `.0` of `.1`.
+    Prefill(usize, usize),
+    /// What the exact model answers.
+    Dense(Vec<(Task, Dense)>),
+    /// An update was made.
+    Update(Update),
+    /// The stage-1 cut and the best mask on the validation samples.
+    Validated {
+        /// Loss of the stage-1 cut.
+        cut: f32,
+        /// Loss of the mask that is kept.
+        best: f32,
+    },
+    /// The check is this far, 0 to 1.
+    Check(f32),
+}
+
+/// What came out.
+pub struct Outcome {
+    /// The mask with importance and recipe.
+    pub file: MaskFile,
+    /// The check's rows; empty without a check.
+    pub rows: Vec<Row>,
+    /// The judgement; none without a check.
+    pub verdict: Option<Verdict>,
+    /// Updates of both stages.
+    pub steps: usize,
+    /// The whole time.
+    pub seconds: f64,
+    /// Of that, prefills of the pool.
+    pub prefill_seconds: f64,
+    /// Of that, the check.
+    pub check_seconds: f64,
+    /// Time per update of stage 1 over prefill time per sample.
+    pub step_ratio: f64,
+    /// Most resident memory.
+    pub peak_bytes: u64,
+}
+
+/// Samples that are only used to choose between the stage-1 cut and later masks.
+const VALIDATION: usize = 8;
+
+/// Updates between two checkpoints.
+const SAVE_EVERY: usize = 25;
+
+/// Dense recall below which learning is refused.
+const LEAST_RECALL: f64 = 0.2;
+
+/// Learns. Checkpoints go to `checkpoint` every few updates; where it exists already and `resume` is set, learning goes on from it.
+pub fn learn(
+    model: &Arc<Model>,
+    request: &Request,
+    checkpoint: &Path,
+    resume: bool,
+    report: &mut dyn FnMut(&Event) -> Result<()>,
+) -> Result<Outcome> {
+    request.settings.check()?;
+    let began = Instant::now();
+    let key = key(model, request);
+    let state = if resume { Some(State::load(checkpoint, &request.settings, &key)?) } else { None };
+    let learned = match state {
+        // Nothing is left to learn: the check alone is made again, without a pool.
+        Some(state) if state.stage == Stage::Done => Learned { state, prefill_seconds: 0.0, step_ratio: 0.0 },
+        state => train(model, request, state, (checkpoint, &key), report)?,
+    };
+    let state = learned.state;
+    report(&Event::Validated { cut: state.first_loss, best: state.best_loss })?;
+    let importance = Importance::new(model.config().mask_shape(), state.alpha.clone())?;
+    let mask = select(&importance, &Options::new(request.settings.sparsity, request.settings.align))?;
+    let learned_seconds = began.elapsed().as_secs_f64();
+    let (rows, own_texts) = match request.check_prompts {
+        0 => (Vec::new(), 0),
+        _ => checked(model, request, &mask, report)?,
+    };
+    let verdict = (!rows.is_empty()).then(|| judge(&rows, &request.thresholds));
+    let recipe = recipe(model, request, &state, &mask, &rows, verdict.as_ref(), own_texts);
+    let origin = Origin {
+        model: model.name.clone(),
+        fingerprint: fingerprint(&model.config().geometry()),
+        window: request.settings.window,
+        align: request.settings.align,
+        recipe,
+    };
+    let file = MaskFile { mask, importance: Some(importance), target_sparsity: Some(request.settings.sparsity), origin };
+    Ok(Outcome {
+        file,
+        rows,
+        verdict: verdict.map(|(verdict, _)| verdict),
+        steps: state.losses.len() + state.mask_losses.len(),
+        seconds: began.elapsed().as_secs_f64(),
+        prefill_seconds: learned.prefill_seconds,
+        check_seconds: began.elapsed().as_secs_f64() - learned_seconds,
+        step_ratio: learned.step_ratio,
+        peak_bytes: machine::peak_bytes().unwrap_or(0),
+    })
+}
+
+/// A finished training.
+struct Learned {
+    state: State,
+    prefill_seconds: f64,
+    step_ratio: f64,
+}
+
+/// Fills the pool and makes every update that is left.
+fn train(
+    model: &Model,
+    request: &Request,
+    state: Option<State>,
+    (checkpoint, key): (&Path, &str),
+    report: &mut dyn FnMut(&Event) -> Result<()>,
+) -> Result<Learned> {
+    let settings = &request.settings;
+    let mut pool = fill(model, request, report)?;
+    let validation = pool.samples.split_off(request.pool);
+    let mut trainer = Trainer::new(model, settings, &pool.samples, &validation, state)?;
+    let (mut step_time, mut timed) = (0.0, 0_u32);
+    loop {
+        let started = Instant::now();
+        let update = match trainer.step() {
+            Ok(Some(update)) => update,
+            Ok(None) => break,
+            Err(error) => {
+                // A step that fails leaves the state as it was before.
+                trainer.state.save(checkpoint, settings, key)?;
+                return Err(Error::run(format!("{error}; the last good state is in {}", checkpoint.display())));
+            }
+        };
+        // The update that ends stage 1 also validates: it is no plain step.
+        if update.stage == Stage::Importance && trainer.state.stage == Stage::Importance {
+            step_time += started.elapsed().as_secs_f64();
+            timed += 1;
+        }
+        let told = report(&Event::Update(update));
+        if told.is_err() || trainer.state.step.is_multiple_of(SAVE_EVERY) || trainer.state.stage != update.stage {
+            trainer.state.save(checkpoint, settings, key)?;
+        }
+        told?;
+    }
+    let prefill_seconds = pool.prefill.as_secs_f64();
+    let per_sample = prefill_seconds / (request.pool + VALIDATION) as f64;
+    Ok(Learned { state: trainer.state, prefill_seconds, step_ratio: step_time / f64::from(timed.max(1)) / per_sample })
+}
+
+/// What a checkpoint belongs to beside its settings: model and data.
+fn key(model: &Model, request: &Request) -> String {
+    let texts: Vec<(&str, usize)> =
+        request.haystack.pieces.iter().map(|piece| (piece.name.as_str(), piece.part(Part::Training).len())).collect();
+    let key = json!({
+        "model": fingerprint(&model.config().geometry()),
+        "texts": texts,
+        "tasks": request.tasks,
+        "lengths": request.lengths,
+        "pool": request.pool,
+    });
+    key.to_string()
+}
+
+fn fill(model: &Model, request: &Request, report: &mut dyn FnMut(&Event) -> Result<()>) -> Result<Pool> {
+    let samples = request.pool + VALIDATION;
+    let config = model.config();
+    let bytes = (2 * config.layers * config.kv_width() * 2 * (request.lengths.0 + request.lengths.1) / 2 * samples) as u64;
+    machine::check_memory(&format!("a pool of {samples} prefills"), bytes)?;
+    let wanted = Wanted {
+        haystack: &request.haystack,
+        tasks: &request.tasks,
+        lengths: request.lengths,
+        samples,
+        seed: request.settings.seed,
+    };
+    let pool = Pool::fill(model, &wanted, &mut |index| report(&Event::Prefill(index, samples)))?;
+    report(&Event::Dense(pool.dense.clone()))?;
+    pool.check_dense(LEAST_RECALL)?;
+    Ok(pool)
+}
+
+/// Runs the held-out check; gives its rows and how many texts are of the kind learned from.
+fn checked(
+    model: &Arc<Model>,
+    request: &Request,
+    mask: &ChannelMask,
+    report: &mut dyn FnMut(&Event) -> Result<()>,
+) -> Result<(Vec<Row>, usize)> {
+    let Settings { window, align, seed, .. } = request.settings;
+    let (contenders, plan, own_texts) = prepare(model, request, mask, window, align, seed)?;
+    let rows = check::run(model, &contenders, &plan, own_texts, &mut |share| report(&Event::Check(share)))?;
+    Ok((rows, own_texts))
+}
+
+fn prepare(
+    model: &Model,
+    request: &Request,
+    mask: &ChannelMask,
+    window: crate::mask::Window,
+    align: usize,
+    seed: u64,
+) -> Result<(Vec<Contender>, Plan, usize)> {
+    let tokenizer = model.tokenizer.as_ref().ok_or_else(|| Error::input("a model without tokenizer cannot be checked"))?;
+    let mut rng = SplitMix64::new(seed);
+    // Training-free rules see as much text as learning did, up to 16 windows.
+    let texts = (0..16)
+        .map(|_| {
+            let mut ids = tokenizer.encode(&request.haystack.passage(Part::Training, 8192, &mut rng))?;
+            ids.truncate(1024);
+            Ok(ids)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let squares = score::gather(&model.decoder, &texts, 1024, &mut |_| Ok(()))?;
+    let contenders = check::contenders(mask, window, align, &squares, seed)?;
+    let extent = Extent { prompts: request.check_prompts, lengths: request.lengths, seed };
+    let (plan, own_texts) = check::plan(model, &request.haystack, &request.others, &extent)?;
+    Ok((contenders, plan, own_texts))
+}
+
+fn judge(rows: &[Row], thresholds: &Thresholds) -> (Verdict, McNemar) {
+    let (dense, learned) = (&rows[0], &rows[1]);
+    let test = McNemar::of(&dense.answers, &learned.answers);
+    let (nll, recall) = ((dense.digit_nll, learned.digit_nll), (dense.recall, learned.recall));
+    (Verdict::of(nll, recall, learned.kld_mean, &test, thresholds), test)
+}
+
+/// How the mask was made and what the check found, for its file.
+fn recipe(
+    model: &Model,
+    request: &Request,
+    state: &State,
+    mask: &ChannelMask,
+    rows: &[Row],
+    verdict: Option<&(Verdict, McNemar)>,
+    own_texts: usize,
+) -> serde_json::Value {
+    let names = |pieces: &[Piece]| pieces.iter().map(|piece| piece.name.clone()).collect::<Vec<_>>();
+    let tail = |losses: &[f32]| {
+        let last = &losses[losses.len().saturating_sub(20)..];
+        last.iter().sum::<f32>() / last.len().max(1) as f32
+    };
+    json!({
+        "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")),
+        "rule": "learned",
+        "weights": model.dtype().to_string(),
+        "settings": request.settings,
+        "data": {
+            "haystack": names(&request.haystack.pieces),
+            "tasks": request.tasks,
+            "lengths": request.lengths,
+            "pool": request.pool,
+        },
+        "losses": {
+            "stage_1_first": state.losses.first(),
+            "stage_1_last_20": tail(&state.losses),
+            "stage_2_last_20": tail(&state.mask_losses),
+            "validation_cut": state.first_loss,
+            "validation_kept": state.best_loss,
+        },
+        "saved": bytes::savings(mask, None),
+        "check": verdict.map(|(verdict, test)| json!({
+            "verdict": verdict.word(),
+            "reason": verdict.reason,
+            "thresholds": request.thresholds,
+            "mcnemar": test,
+            "prompts": request.check_prompts,
+            "texts_learned_from": own_texts,
+            "rows": rows,
+        })),
+    })
+}
+
+/// Default tasks: the demo model recalls facts among sentences and nothing else.
+pub fn default_tasks(model: &Model) -> Vec<Task> {
+    match model.name.as_str() {
+        "demo" => vec![Task::Codes, Task::Text],
+        _ => vec![Task::Codes, Task::Text, Task::MultiKey, Task::Text, Task::MultiValue, Task::Text, Task::Passkey],
+    }
+}
+
+/// The haystack of the arguments and the texts of another kind that are here.
+pub fn texts(files: &[std::path::PathBuf], field: &str) -> Result<(Haystack, Vec<Piece>)> {
+    Ok((data::load(files, field)?, data::held_out()?))
+}

@@ -1,0 +1,95 @@
+//! `kscope learn` from arguments to files, on the embedded demo model.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use kscope::mask::files::{self, Contents, Split};
+use serde_json::Value;
+
+fn kscope(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kscope")).args(arguments).output().unwrap()
+}
+
+const SMALL: &[&str] =
+    &["--ctx", "220..300", "--pool", "3", "--steps", "6", "--mask-steps", "3", "--check-prompts", "1", "--sparsity", "0.5"];
+
+fn learn(out: &Path, more: &[&str]) -> Output {
+    kscope(&[&["learn", "--json", "--out", out.to_str().unwrap()], SMALL, more].concat())
+}
+
+fn mask(path: &Path) -> files::MaskFile {
+    match files::read(path, &Split::default()).unwrap() {
+        Contents::Mask(file) => file,
+        Contents::Importance(_) => panic!("a mask was asked for"),
+    }
+}
+
+#[test]
+fn a_learning_ends_with_a_mask_a_verdict_and_every_rival() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mask.safetensors");
+    let run = learn(&out, &[]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("no natural text is used"));
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert!(["ship", "do not ship"].contains(&report["verdict"].as_str().unwrap()), "{report}");
+    assert_eq!((report["steps"].as_u64(), report["sparsity_target"].as_f64()), (Some(9), Some(0.5)));
+    assert!(report["seconds"].as_f64() > report["prefill_seconds"].as_f64() && report["peak_bytes"].as_u64() > Some(1 << 20));
+    let rows: Vec<(&str, &str)> = report["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["rule"].as_str().unwrap(), row["counts"].as_str().unwrap()))
+        .collect();
+    let rivals = ["think", "key-norm", "frequency", "random"].into_iter().flat_map(|rule| [(rule, "learned"), (rule, "own")]);
+    assert_eq!(rows, [("dense", "own"), ("learned", "learned")].into_iter().chain(rivals).collect::<Vec<_>>());
+    assert_eq!(report["rows"][0]["kld_mean"], 0.0, "dense against itself");
+
+    let file = mask(&out);
+    assert_eq!(file.origin.model, "demo");
+    assert_eq!(file.target_sparsity, Some(0.5));
+    assert!(file.importance.unwrap().scores().iter().all(|score| (0.0..=1.0).contains(score)));
+    let recipe = &file.origin.recipe;
+    assert_eq!(recipe["check"]["verdict"], report["verdict"]);
+    assert_eq!(recipe["settings"]["steps"], 6);
+
+    // A finished learning can be checked again; what was learned stays.
+    let again = folder.path().join("again.safetensors");
+    let run = learn(&again, &["--resume", folder.path().join("mask.learning").to_str().unwrap()]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(mask(&again).mask, file.mask);
+    // Another learning's checkpoint is refused.
+    let run = learn(&again, &["--resume", folder.path().join("mask.learning").to_str().unwrap(), "--seed", "9"]);
+    assert_eq!(run.status.code(), Some(2), "{}", String::from_utf8_lossy(&run.stderr));
+}
+
+#[test]
+fn wrong_arguments_are_refused_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mask.safetensors");
+    for (more, word) in [
+        (&["--sparsity", "1.5"][..], "--sparsity"),
+        (&["--align", "5"], "--align"),
+        (&["--ctx", "900..100"], "MIN..MAX"),
+        (&["--ctx", "512..99999"], "context"),
+        (&["--chunk", "0"], "chunk"),
+        (&["--haystack", "nowhere.txt"], "nowhere.txt"),
+        (&["--resume", "nowhere"], "nowhere"),
+    ] {
+        let given = ["learn", "--out", out.to_str().unwrap()];
+        let run = Command::new(env!("CARGO_BIN_EXE_kscope")).current_dir(folder.path()).args(given).args(more).output().unwrap();
+        let error = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.code(), Some(2), "{more:?}: {error}");
+        assert!(error.contains(word), "{more:?}: {error}");
+    }
+    let run = kscope(&["learn", "--out", folder.path().join("mask.txt").to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(2));
+    assert!(!out.exists());
+}
+
+#[test]
+fn the_estimate_says_that_it_is_one() {
+    let run = kscope(&["learn", "--estimate"]);
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(run.status.success() && text.starts_with("estimate, not measured") && text.contains("98304"), "{text}");
+}
