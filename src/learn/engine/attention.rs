@@ -2,9 +2,7 @@
 //!
 //! With `q` already scaled by `1 / sqrt(head_dim)` and the factors `a` of the head, the score of row `r` and key `t` is
 //! `q_r . k_t` outside the middle of `r` and `(q_r a) . k_t` inside it. So
-//!
-//!     dL/da[c] = sum over rows, query heads of the group and middle keys of dL/dscore * q[c] * k[c]
-//!
+//! `dL/da[c] = sum over rows, query heads of the group and middle keys of dL/dscore * q[c] * k[c]`,
 //! which is one product of the score gradients with the keys, `G = dS_middle K`, and a row-wise `sum q G`.
 
 use candle_core::{Device, Tensor};
