@@ -193,3 +193,17 @@ fn the_wrong_mask_or_chunk_is_refused_in_a_sentence() {
     assert!(CacheSpec::dense(geometry, Window { chunk: 0, ..WINDOW }, KvDtype::F16).is_err());
     assert!("q8".parse::<KvDtype>().unwrap_err().to_string().contains("`q8`"));
 }
+
+#[test]
+fn the_accounting_is_the_mask_rooms_formula() {
+    let shape = kscope::mask::Shape { layers: 3, kv_heads: 4, head_dim: 16 };
+    let mask = ChannelMask::from_fn(shape, |layer, head, channel| head != 1 && (channel * 7 + layer) % 5 < head);
+    for dtype in KvDtype::ALL {
+        let spec = CacheSpec::new(shape, WINDOW, dtype, mask.clone()).unwrap();
+        for tokens in [0, 1, 16, 143, 144, 175, 176, 177, 208, 4096, 4223] {
+            let formula = kscope::mask::bytes::pruned(&mask, WINDOW, tokens, dtype.bytes());
+            let counted = spec.bytes_at(tokens);
+            assert_eq!((counted.k() as u64, counted.v() as u64), (formula.k, formula.v), "{dtype}, {tokens} tokens");
+        }
+    }
+}
