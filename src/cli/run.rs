@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar};
+use super::compare::median_ms;
 use super::output;
 use crate::decode::session::{Finish, NewToken, Request, Session};
 use crate::model::decoder::PrefillHooks;
@@ -175,7 +176,7 @@ fn report(
         finish: first.finish,
         prefill_ms: ms(session.prefill_time),
         ttft_ms: ms(first.ttft),
-        tpot_ms: median(&session.step_times).map(ms),
+        tpot_ms: (!session.step_times.is_empty()).then(|| median_ms(&session.step_times)),
         tokens_per_s: (stepped > 0).then(|| stepped as f64 / steps.as_secs_f64()),
         kv_bytes: session.sequences().iter().map(|sequence| sequence.cache.bytes().total()).sum(),
         kv_bytes_dense: session.sequences().iter().map(|sequence| dense.bytes_at(sequence.cache.tokens()).total()).sum(),
@@ -210,13 +211,6 @@ fn figures(report: &Report) -> String {
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-/// The middle value, the lower of two.
-fn median(times: &[Duration]) -> Option<Duration> {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
 }
 
 /// Streams the text of one sequence as it comes; a batch is printed sequence by sequence at the end.
