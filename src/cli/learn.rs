@@ -1,6 +1,6 @@
 //! `kscope learn`: importance and a mask, learned on the model's own answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -9,10 +9,11 @@ use super::output;
 use crate::learn::check::{Row, Thresholds};
 use crate::learn::data::Task;
 use crate::learn::estimate::{Rates, estimate};
-use crate::learn::run::{self, Event, Outcome, Request};
-use crate::learn::train::{Settings, Stage};
-use crate::mask::files::{self, Contents, Format};
-use crate::mask::{Window, bytes};
+use crate::learn::run::{self, Event, Outcome, Request, Start};
+use crate::learn::train::{Settings, Stage, Variant};
+use crate::mask::files::{self, Contents, Format, Split};
+use crate::mask::{Window, bytes, fingerprint};
+use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::load::Source;
 use crate::{Error, Result, machine};
@@ -55,6 +56,21 @@ pub struct Args {
     /// Learning rate of stage 2
     #[arg(long, value_name = "LR")]
     mask_lr: Option<f64>,
+    /// Samples whose gradients are averaged in one update of stage 2
+    #[arg(long, value_name = "N")]
+    accumulate: Option<usize>,
+    /// Take importance from this file (or a mask file that holds it) instead of stage 1; with --mask-steps 0 its cut is checked as it is
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["steps", "reg", "lr"])]
+    importance: Option<PathBuf>,
+    /// Keep and prune both channels of a rotation pair together
+    #[arg(long)]
+    pair_closed: bool,
+    /// For comparison: round factors to bf16 after each update
+    #[arg(long, hide_short_help = true)]
+    bf16_factors: bool,
+    /// For comparison: stage 2 as the LeanK authors have it (kept channels weigh their factor, dropped heads see zero scores, the last mask wins)
+    #[arg(long, hide_short_help = true)]
+    authors_masks: bool,
     /// Prefilled samples to learn from, kept in memory
     #[arg(long, value_name = "N", default_value_t = 96)]
     pool: usize,
@@ -82,6 +98,9 @@ pub struct Args {
     /// Prompts of the held-out check, seven questions each; 0 leaves it out
     #[arg(long, value_name = "N", default_value_t = 60)]
     check_prompts: usize,
+    /// Leave the training-free rules out of the check
+    #[arg(long)]
+    no_rivals: bool,
     /// Print what Llama-3.1-8B would cost on one 80 GB GPU, and stop
     #[arg(long)]
     estimate: bool,
@@ -135,7 +154,9 @@ pub fn run(args: &Args) -> Result<()> {
         tasks: if args.tasks.is_empty() { run::default_tasks(&model) } else { args.tasks.clone() },
         lengths: args.ctx,
         pool: args.pool,
+        start: args.importance.as_deref().map(|path| start(path, &model)).transpose()?,
         check_prompts: args.check_prompts,
+        rivals: !args.no_rivals,
         thresholds: Thresholds::default(),
     };
     let folder = args.resume.as_ref().or(args.checkpoints.as_ref()).cloned().unwrap_or_else(|| out.with_extension("learning"));
@@ -158,13 +179,31 @@ fn settings(args: &Args) -> Settings {
         align: args.align,
         window: Window { sink: args.sink, recent: args.recent, chunk: args.chunk },
         seed: args.seed,
-        steps: args.steps.unwrap_or(base.steps),
+        steps: if args.importance.is_some() { 0 } else { args.steps.unwrap_or(base.steps) },
         lr: args.lr.unwrap_or(base.lr),
         reg: args.reg.unwrap_or(base.reg),
         mask_steps: args.mask_steps.unwrap_or(base.mask_steps),
         mask_lr: args.mask_lr.unwrap_or(base.mask_lr),
+        accumulate: args.accumulate.unwrap_or(base.accumulate),
+        variant: Variant { pair_closed: args.pair_closed, bf16: args.bf16_factors, authors: args.authors_masks },
         ..base
     }
+}
+
+/// Importance to go on from, refused where it is of another model.
+fn start(path: &Path, model: &Model) -> Result<Start> {
+    let name = path.display().to_string();
+    let config = model.config();
+    let contents = files::read(path, &Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) })?;
+    let bound = &contents.origin().fingerprint;
+    if !bound.is_empty() && *bound != fingerprint(&config.geometry()) {
+        return Err(Error::input(format!("{name}: expected a file for {}, found one for {}", model.name, contents.origin().model)));
+    }
+    let Some(importance) = contents.importance().cloned() else {
+        return Err(Error::input(format!("{name}: expected importance, found a mask alone")));
+    };
+    let file = path.file_name().map_or(name, |name| name.to_string_lossy().into_owned());
+    Ok(Start { importance, file, recipe: contents.origin().recipe.clone() })
 }
 
 /// Progress on a bar; lasting facts as lines on standard error.
@@ -194,6 +233,7 @@ fn show(bar: &indicatif::ProgressBar, settings: &Settings, event: &Event) {
             bar.set_message(losses);
             bar.set_position(at(update.step + 1, all));
         }
+        Event::Factors(_) => {}
         Event::Validated { cut, best } => {
             eprintln!("kscope: validation loss {cut:.5} of the stage-1 cut, {best:.5} of the mask that is kept");
         }
