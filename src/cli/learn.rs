@@ -110,7 +110,7 @@ pub struct Args {
 }
 
 /// `MIN..MAX` in tokens.
-fn lengths(text: &str) -> std::result::Result<(usize, usize), String> {
+pub(super) fn lengths(text: &str) -> std::result::Result<(usize, usize), String> {
     let parsed = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     match parsed {
         Some((least, most)) if 64 <= least && least <= most => Ok((least, most)),

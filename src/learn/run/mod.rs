@@ -98,7 +98,7 @@ pub struct Outcome {
 }
 
 /// Samples that are only used to choose between the stage-1 cut and later masks.
-const VALIDATION: usize = 8;
+pub const VALIDATION: usize = 8;
 
 /// Updates between two checkpoints.
 const SAVE_EVERY: usize = 25;
