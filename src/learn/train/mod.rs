@@ -209,7 +209,7 @@ impl<'a> Trainer<'a> {
         order[at]
     }
 
-    /// A loss that is no number, or one that states all answers wrong, ends the training.
+    /// A loss that is no number, or one of states that have little to do with the teacher's, ends the training.
     fn check_loss<'g>(&self, loss: f64, mut gradient: impl Iterator<Item = &'g f32>, sample: &Sample) -> Result<()> {
         let (stage, step) = (self.state.stage, self.state.step);
         if !loss.is_finite() || gradient.any(|g| !g.is_finite()) {
@@ -222,7 +222,7 @@ impl<'a> Trainer<'a> {
         let bound = HOPELESS * sum / f64::from(count.max(1));
         if loss > bound {
             return Err(Error::run(format!(
-                "the loss of step {step} ({stage:?}) is {loss:.4}, above {bound:.4}, which hidden states of 0 would have: learning diverges"
+                "the loss of step {step} ({stage:?}) is {loss:.4}, above {bound:.4}, {HOPELESS} times what hidden states of 0 would have: learning diverges"
             )));
         }
         Ok(())
@@ -240,5 +240,6 @@ const VALIDATE_EVERY: usize = 3;
 /// A validation loss of this many times the stage-1 cut's ends stage 2.
 const DIVERGED: f32 = 3.0;
 
-/// A loss of this many times the mean square of the teacher's states ends learning.
-const HOPELESS: f64 = 2.0;
+/// A loss of this many times the mean square of the teacher's states ends learning: states of 0 would have it once, states that have
+/// nothing to do with the teacher's twice.
+const HOPELESS: f64 = 1.5;
