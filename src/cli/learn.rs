@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::common::{ModelArgs, progress_bar};
 use super::output;
-use crate::learn::check::{Row, Thresholds};
+use crate::learn::check::Row;
 use crate::learn::data::Task;
 use crate::learn::estimate::{Rates, estimate};
 use crate::learn::run::{self, Event, Outcome, Request, Start};
@@ -72,7 +72,7 @@ pub struct Args {
     #[arg(long, hide_short_help = true)]
     authors_masks: bool,
     /// Prefilled samples to learn from, kept in memory
-    #[arg(long, value_name = "N", default_value_t = 96)]
+    #[arg(long, value_name = "N", default_value_t = run::POOL)]
     pool: usize,
     /// Kinds of samples, taken in turn [default: all; for the demo model codes and text]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "TASKS")]
@@ -96,7 +96,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
     /// Prompts of the held-out check, seven questions each; 0 leaves it out
-    #[arg(long, value_name = "N", default_value_t = 60)]
+    #[arg(long, value_name = "N", default_value_t = run::CHECK_PROMPTS)]
     check_prompts: usize,
     /// Leave the training-free rules out of the check
     #[arg(long)]
@@ -129,42 +129,28 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let settings = settings(args);
     settings.check()?;
-    if !crate::mask::select::ALIGNMENTS.contains(&args.align) {
-        return Err(Error::input(format!("--align must be 1, 2, 4, 8, 16 or 32, not {}", args.align)));
-    }
     let model = args.model.load()?;
-    if args.ctx.1 > model.config().max_context {
-        return Err(Error::input(format!(
-            "--ctx up to {} is more than the model's context of {}",
-            args.ctx.1,
-            model.config().max_context
-        )));
-    }
-    let (haystack, others) = run::texts(&args.haystack, &args.haystack_field)?;
-    let haystack = if args.haystack.is_empty() && model.name == "demo" { Default::default() } else { haystack };
-    if haystack.pieces.is_empty() {
+    let texts = run::texts(&model, &args.haystack, &args.haystack_field)?;
+    if texts.0.pieces.is_empty() {
         eprintln!(
             "kscope: no natural text is used, only generated sentences; --haystack FILE or `kscope fetch texts` gives some"
         );
     }
-    let request = Request {
-        settings,
-        haystack,
-        others: if model.name == "demo" { Vec::new() } else { others },
-        tasks: if args.tasks.is_empty() { run::default_tasks(&model) } else { args.tasks.clone() },
-        lengths: args.ctx,
-        pool: args.pool,
-        start: args.importance.as_deref().map(|path| start(path, &model)).transpose()?,
-        check_prompts: args.check_prompts,
-        rivals: !args.no_rivals,
-        thresholds: Thresholds::default(),
-    };
+    let mut request = Request::new(&model, texts, settings, args.ctx)?;
+    if !args.tasks.is_empty() {
+        request.tasks.clone_from(&args.tasks);
+    }
+    request.pool = args.pool;
+    request.check_prompts = args.check_prompts;
+    request.rivals = !args.no_rivals;
+    request.start = args.importance.as_deref().map(|path| start(path, &model)).transpose()?;
     let folder = args.resume.as_ref().or(args.checkpoints.as_ref()).cloned().unwrap_or_else(|| out.with_extension("learning"));
+    let checkpoint = folder.join("state.safetensors");
     if args.resume.is_none() {
-        std::fs::create_dir_all(&folder).map_err(|cause| crate::error::io("making", &folder, &cause))?;
+        run::prepare_checkpoint(&checkpoint)?;
     }
     let bar = progress_bar("prefilling");
-    let outcome = run::learn(&model, &request, &folder.join("state.safetensors"), args.resume.is_some(), &mut |event| {
+    let outcome = run::learn(&model, &request, &checkpoint, args.resume.is_some(), &mut |event| {
         show(&bar, &request.settings, event);
         Ok(())
     })?;

@@ -43,8 +43,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     let model = args.model.load()?;
-    let demo = model.name == "demo";
-    let (haystack, others) = if demo { Default::default() } else { run::texts(&[], "")? };
+    let (haystack, others) = run::texts(&model, &[], "")?;
     let bar = progress_bar("");
     if args.variants {
         let base = Settings::for_sparsity(args.sparsity);

@@ -18,6 +18,7 @@ pub use event::{Command, Envelope, Event, Prompt, Start};
 pub use thread::{Loader, Setup};
 
 use crate::mask::Shape;
+use crate::error::panic_message;
 use crate::{Error, Result};
 use thread::Outbox;
 
@@ -68,7 +69,7 @@ impl Engine {
             let mut outbox = outbox;
             let served = catch_unwind(AssertUnwindSafe(|| thread::serve(loader, &inbox, &of_thread, &mut outbox)));
             if let Err(panic) = served {
-                outbox.state(Event::Panicked(message(&*panic)));
+                outbox.state(Event::Panicked(panic_message(&*panic)));
             }
         };
         std::thread::Builder::new()
@@ -106,12 +107,6 @@ impl Drop for Engine {
         // A full or closed channel is no matter: the generation alone ends the thread.
         let _ = self.send(Command::Shutdown);
     }
-}
-
-/// What a panic says.
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
 }
 
 #[cfg(test)]

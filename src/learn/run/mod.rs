@@ -2,7 +2,7 @@
 
 mod report;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,6 +41,38 @@ pub struct Request {
     /// What the mask may lose.
     pub thresholds: Thresholds,
 }
+
+impl Request {
+    /// A learning with the default tasks, pool, check and thresholds.
+    ///
+    /// # Errors
+    /// Settings that cannot be trained with, and contexts that the model cannot see.
+    pub fn new(model: &Model, texts: (Haystack, Vec<Piece>), settings: Settings, lengths: (usize, usize)) -> Result<Self> {
+        settings.check()?;
+        let most = model.config().max_context;
+        if lengths.1 > most {
+            return Err(Error::input(format!("--ctx up to {} is more than the model's context of {most}", lengths.1)));
+        }
+        Ok(Self {
+            settings,
+            haystack: texts.0,
+            others: texts.1,
+            tasks: default_tasks(model),
+            lengths,
+            pool: POOL,
+            start: None,
+            check_prompts: CHECK_PROMPTS,
+            rivals: true,
+            thresholds: Thresholds::default(),
+        })
+    }
+}
+
+/// Samples to learn from by default.
+pub const POOL: usize = 96;
+
+/// Prompts of the check by default; seven questions each.
+pub const CHECK_PROMPTS: usize = 60;
 
 /// Importance that stage 2 begins with, and where it comes from.
 #[derive(Debug, Clone)]
@@ -269,7 +301,20 @@ pub fn default_tasks(model: &Model) -> Vec<Task> {
     }
 }
 
-/// The haystack of the arguments and the texts of another kind that are here.
-pub fn texts(files: &[std::path::PathBuf], field: &str) -> Result<(Haystack, Vec<Piece>)> {
-    Ok((data::load(files, field)?, data::held_out()?))
+/// The haystack of the user's files or else of the fetched texts, and the texts of another kind that are here. The demo model reads
+/// its own sentences where no file is named.
+pub fn texts(model: &Model, files: &[PathBuf], field: &str) -> Result<(Haystack, Vec<Piece>)> {
+    match model.name == "demo" {
+        true if files.is_empty() => Ok(Default::default()),
+        true => Ok((data::load(files, field)?, Vec::new())),
+        false => Ok((data::load(files, field)?, data::held_out()?)),
+    }
+}
+
+/// Makes the folder of a checkpoint.
+pub fn prepare_checkpoint(checkpoint: &Path) -> Result<()> {
+    match checkpoint.parent() {
+        Some(folder) => std::fs::create_dir_all(folder).map_err(|cause| crate::error::io("making", folder, &cause)),
+        None => Ok(()),
+    }
 }

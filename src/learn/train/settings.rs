@@ -1,7 +1,7 @@
 //! Everything that decides what is learned.
 
 use crate::mask::Window;
-use crate::mask::select::Options;
+use crate::mask::select::{ALIGNMENTS, Options};
 use crate::{Error, Result};
 
 /// Everything that decides what is learned.
@@ -83,6 +83,9 @@ impl Settings {
         let positive = [("--lr", self.lr), ("--reg", self.reg), ("--mask-lr", self.mask_lr)];
         if let Some((name, value)) = positive.into_iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
             return Err(Error::input(format!("{name} must be a number of at least 0, not {value}")));
+        }
+        if !ALIGNMENTS.contains(&self.align) {
+            return Err(Error::input(format!("--align must be 1, 2, 4, 8, 16 or 32, not {}", self.align)));
         }
         if self.accumulate == 0 {
             return Err(Error::input("--accumulate must be at least 1, not 0"));
