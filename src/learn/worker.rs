@@ -43,7 +43,7 @@ impl Order {
 }
 
 /// Something that a learning tells.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Notice {
     /// The learning that tells it.
     pub generation: u64,
@@ -54,7 +54,7 @@ pub struct Notice {
 }
 
 /// What happened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Told {
     /// It goes on.
     Going(Event),
@@ -69,7 +69,7 @@ pub enum Told {
 }
 
 /// A finished learning.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Done {
     /// The mask with importance and recipe.
     pub file: MaskFile,

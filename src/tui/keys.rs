@@ -18,17 +18,22 @@ pub enum Context {
     Head,
     /// Memory and speed.
     Perf,
+    /// Learning a mask.
+    Learn,
     /// Text and sampling.
     Text,
     /// While a prompt is typed; other keys are text.
     Prompt,
+    /// While a field of a form is typed; other keys are text.
+    Field,
     /// While a list is filtered (help, palette, find); other keys are text.
     List,
 }
 
 impl Context {
     /// All contexts, in the order of the help.
-    pub const ALL: [Self; 7] = [Self::Map, Self::Head, Self::Perf, Self::Text, Self::Global, Self::Prompt, Self::List];
+    pub const ALL: [Self; 9] =
+        [Self::Map, Self::Head, Self::Perf, Self::Learn, Self::Text, Self::Global, Self::Prompt, Self::Field, Self::List];
 
     /// The name in the configuration.
     pub fn name(self) -> &'static str {
@@ -37,15 +42,17 @@ impl Context {
             Self::Map => "map",
             Self::Head => "head",
             Self::Perf => "perf",
+            Self::Learn => "learn",
             Self::Text => "text",
             Self::Prompt => "prompt",
+            Self::Field => "field",
             Self::List => "list",
         }
     }
 
     /// Whether keys that are not bound here are typed text.
     pub fn takes_text(self) -> bool {
-        matches!(self, Self::Prompt | Self::List)
+        matches!(self, Self::Prompt | Self::Field | Self::List)
     }
 }
 
@@ -74,7 +81,7 @@ pub struct Chord {
 
 const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
     use Command as C;
-    use Context::{Global, Head, List, Map, Perf, Prompt, Text};
+    use Context::{Field, Global, Head, Learn, List, Map, Perf, Prompt, Text};
     &[
         (Map, C::Open, "enter", "open", "open the layer, then the head"),
         (Map, C::Metric, "c", "metric", "show the next metric: mask, importance, key norm, ThinK, live"),
@@ -110,6 +117,16 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Head, C::Jump, "'", "", "go to the remembered place and remember this one"),
         (Perf, C::Less, "[ left h", "context", "halve the target context"),
         (Perf, C::More, "] right l", "", "double the target context"),
+        (Learn, C::Learn, "s", "start", "learn a mask with what the form says"),
+        (Learn, C::CancelLearning, "x", "cancel", "stop learning; what was learned can be gone on from"),
+        (Learn, C::ResumeLearning, "R", "resume", "go on from the checkpoint beside the file of the form"),
+        (Learn, C::EditField, "enter i", "type", "type the value of the selected field"),
+        (Learn, C::Less, "[ left h", "change", "smaller value"),
+        (Learn, C::More, "] right l", "", "larger value"),
+        (Learn, C::Up, "up k", "field", "field above"),
+        (Learn, C::Down, "down j", "", "field below"),
+        (Learn, C::First, "g home", "", "first field"),
+        (Learn, C::Last, "G end", "", "last field"),
         (Text, C::EditPrompt, "i enter", "edit prompt", "type a new prompt"),
         (Text, C::Up, "up k", "setting", "setting above"),
         (Text, C::Down, "down j", "", "setting below"),
@@ -121,6 +138,9 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Prompt, C::Submit, "ctrl-s ctrl-enter", "send", "send the prompt and decode it"),
         (Prompt, C::Back, "esc", "leave", "back to the text; what was typed is kept"),
         (Prompt, C::Quit, "ctrl-c", "", "quit"),
+        (Field, C::Submit, "enter", "take", "take what is typed"),
+        (Field, C::Back, "esc", "leave", "leave the field as it was"),
+        (Field, C::Quit, "ctrl-c", "", "quit"),
         (List, C::Open, "enter", "run", "run or go to the selected entry"),
         (List, C::Up, "up ctrl-p", "", "entry above"),
         (List, C::Down, "down ctrl-n", "", "entry below"),
@@ -143,7 +163,8 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Global, C::ShowMap, "1", "", "map of all layers and heads"),
         (Global, C::ShowHead, "2", "", "one head: pairs, threshold, attention mass"),
         (Global, C::ShowPerf, "5", "", "memory and speed"),
-        (Global, C::ShowText, "6", "", "text, prompt and sampling"),
+        (Global, C::ShowLearn, "6", "", "learn a mask: progress, loss, importance, verdict"),
+        (Global, C::ShowText, "7", "", "text, prompt and sampling"),
         (Global, C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),
         (Global, C::Help, "? f1", "help", "all keys; type to search, Enter runs"),
         (Global, C::Log, "f12", "", "show or hide the log"),

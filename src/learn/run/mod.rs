@@ -86,7 +86,7 @@ pub struct Start {
 }
 
 /// What happens while learning.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// Prefilling sample `.0` of `.1`.
     Prefill(usize, usize),

@@ -1,5 +1,6 @@
 //! Everything that the screens show. Only [`update`](super::update::update) changes it.
 
+pub mod learn;
 mod model;
 mod run;
 mod table;
@@ -7,6 +8,7 @@ mod table;
 use ratatui_textarea::{CursorMove, TextArea, WrapMode};
 use tui_input::Input;
 
+pub use learn::Learning;
 pub use model::ModelView;
 pub use run::{Phase, Piece, Plan, RunView, Step};
 pub use table::{Metric, Scale, Table};
@@ -27,13 +29,15 @@ pub enum Screen {
     Head,
     /// Memory and speed.
     Perf,
+    /// Learning a mask.
+    Learn,
     /// Text, prompt and sampling.
     Text,
 }
 
 impl Screen {
     /// All screens in the order of their tabs.
-    pub const ALL: [Self; 4] = [Self::Map, Self::Head, Self::Perf, Self::Text];
+    pub const ALL: [Self; 5] = [Self::Map, Self::Head, Self::Perf, Self::Learn, Self::Text];
 
     /// The title of its tab.
     pub fn title(self) -> &'static str {
@@ -41,6 +45,7 @@ impl Screen {
             Self::Map => "Map",
             Self::Head => "Head",
             Self::Perf => "Perf",
+            Self::Learn => "Learn",
             Self::Text => "Text",
         }
     }
@@ -51,6 +56,7 @@ impl Screen {
             Self::Map => Command::ShowMap,
             Self::Head => Command::ShowHead,
             Self::Perf => Command::ShowPerf,
+            Self::Learn => Command::ShowLearn,
             Self::Text => Command::ShowText,
         }
     }
@@ -173,6 +179,8 @@ pub struct State {
     pub setting: usize,
     /// Rows that the text is scrolled up from its end.
     pub scroll: usize,
+    /// Learning a mask.
+    pub learning: Learning,
     /// Context of the memory forecast, in tokens.
     pub target_context: usize,
     /// Statistics that the engine dropped.
@@ -259,6 +267,7 @@ impl State {
             editing: false,
             setting: 0,
             scroll: 0,
+            learning: Learning::default(),
             target_context: 0,
             dropped: 0,
             replay,
@@ -281,6 +290,8 @@ impl State {
             Screen::Map => Context::Map,
             Screen::Head => Context::Head,
             Screen::Perf => Context::Perf,
+            Screen::Learn if self.learning.typing.is_some() => Context::Field,
+            Screen::Learn => Context::Learn,
             Screen::Text => Context::Text,
         }
     }

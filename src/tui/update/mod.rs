@@ -3,6 +3,7 @@
 mod engine;
 mod export;
 mod find;
+mod learn;
 mod mouse;
 mod navigate;
 mod palette;
@@ -16,6 +17,7 @@ use ratatui::crossterm::event::{Event as TerminalEvent, KeyEvent, KeyEventKind};
 use tui_input::backend::crossterm::EventHandler;
 
 use super::action::{Action, Command, Effect, Replay};
+use super::keys::Context;
 use super::state::{Dirty, Level, List, Metric, Overlay, Phase, RunView, Screen, State, Toast};
 use crate::decode::worker::{Command as Order, Start};
 
@@ -34,6 +36,10 @@ pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::Engine(envelope) => engine::take(state, *envelope),
+        Action::Learning(notice) => {
+            learn::take(state, *notice);
+            Vec::new()
+        }
         Action::ReplayEnded => {
             state.phase = Phase::Paused;
             tell(state, "end of the recording", false);
@@ -60,6 +66,10 @@ pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
                     list.input.handle(tui_input::InputRequest::InsertChar(c));
                 });
                 list.selected = 0;
+            } else if let Some(input) = &mut state.learning.typing {
+                text.chars().filter(|c| !c.is_control()).for_each(|c| {
+                    input.handle(tui_input::InputRequest::InsertChar(c));
+                });
             } else if state.screen == Screen::Text {
                 state.editing = true;
                 state.editor.insert_str(text);
@@ -87,6 +97,8 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         if list.input.handle_event(&TerminalEvent::Key(key)).is_some_and(|change| change.value) {
             list.selected = 0;
         }
+    } else if let (Context::Field, Some(input)) = (context, &mut state.learning.typing) {
+        input.handle_event(&TerminalEvent::Key(key));
     } else if context.takes_text() {
         state.editor.input(key);
     }
@@ -129,11 +141,14 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::ShowMap => state.screen = Screen::Map,
         Command::ShowHead => state.screen = Screen::Head,
         Command::ShowPerf => state.screen = Screen::Perf,
+        Command::ShowLearn => state.screen = Screen::Learn,
         Command::ShowText => state.screen = Screen::Text,
         Command::Panel => {
             let shown = super::geometry::areas(state).side.is_some();
             state.panel = Some(!shown);
         }
+        Command::Learn | Command::ResumeLearning | Command::CancelLearning => return learn::order(state, command),
+        _ if state.screen == Screen::Learn && learn::takes(command) => learn::edit(state, command),
         Command::Pause => return pause(state),
         Command::StepForward => return step(state),
         Command::StepBack if state.replay => return vec![Effect::Replay(Replay::Back)],
@@ -160,7 +175,9 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
 
 /// One level out.
 fn back(state: &mut State) {
-    if state.editing {
+    if state.learning.typing.take().is_some() {
+        // The field is as it was.
+    } else if state.editing {
         state.editing = false;
     } else if state.log_open {
         state.log_open = false;
@@ -227,5 +244,7 @@ fn next_metric(state: &mut State) {
     state.diff = false;
 }
 
+#[cfg(test)]
+mod learn_tests;
 #[cfg(test)]
 mod tests;

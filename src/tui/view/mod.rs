@@ -3,6 +3,7 @@
 mod head;
 mod header;
 mod layer;
+mod learn;
 mod lists;
 mod log;
 mod map;
@@ -42,6 +43,7 @@ pub fn render(state: &State, buffer: &mut Buffer) {
             (Screen::Map, Level::Layer) => layer::render(state, areas.main, buffer),
             (Screen::Head, _) => head::render(state, areas.main, buffer),
             (Screen::Perf, _) => perf::render(state, areas.main, buffer),
+            (Screen::Learn, _) => learn::render(state, areas.main, buffer),
             (Screen::Text, _) => text::render(state, areas.main, buffer),
         }
     }

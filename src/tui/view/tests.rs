@@ -4,7 +4,7 @@ use super::super::action::{Action, Command};
 use super::super::color::Depth;
 use super::super::geometry;
 use super::super::state::{Level, Screen, State};
-use super::super::testing::{LARGE, SMALL, blank, draw, head_detail, send, session, styled, text};
+use super::super::testing::{LARGE, SMALL, blank, draw, head_detail, learned, learning, send, session, styled, text};
 use super::super::update::update;
 use crate::mask::Shape;
 
@@ -59,6 +59,15 @@ fn a_head() {
 #[test]
 fn memory_and_speed() {
     snapshots("perf", SMALL, |state| run(state, Command::ShowPerf));
+}
+
+#[test]
+fn a_learning_and_its_end() {
+    snapshots("learn", SMALL, |state| learning(state, 90));
+    snapshots("learned", LARGE, |state| {
+        learning(state, 250);
+        learned(state);
+    });
 }
 
 #[test]
