@@ -21,7 +21,8 @@ fn the_cost_of_an_update_stands_beside_its_prefill() {
 
 #[test]
 fn variants_are_compared_at_equal_bytes() {
-    let report = json("bench learn --json --model demo --ctx 220..300 --variants --sparsity 0.5 --steps 6 --pool 3 --check-prompts 1");
+    let report =
+        json("bench learn --json --model demo --ctx 220..300 --variants --sparsity 0.5 --steps 6 --pool 3 --check-prompts 1");
     let variants = report["variants"].as_array().unwrap();
     let names: Vec<&str> = variants.iter().map(|found| found["variant"].as_str().unwrap()).collect();
     assert_eq!(

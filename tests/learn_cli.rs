@@ -99,7 +99,19 @@ fn a_model_that_cannot_do_the_task_is_refused_before_any_training() {
     std::fs::write(&config, json.to_string()).unwrap();
     let out = folder.path().join("mask.safetensors");
     let model = folder.path().to_str().unwrap();
-    let run = kscope(&["learn", "--out", out.to_str().unwrap(), "--model", model, "--ctx", "3000..4000", "--tasks", "codes", "--pool", "3"]);
+    let run = kscope(&[
+        "learn",
+        "--out",
+        out.to_str().unwrap(),
+        "--model",
+        model,
+        "--ctx",
+        "3000..4000",
+        "--tasks",
+        "codes",
+        "--pool",
+        "3",
+    ]);
     let error = String::from_utf8_lossy(&run.stderr);
     assert_eq!(run.status.code(), Some(1), "{error}");
     assert!(error.contains("dense recall is 0 % on the best task: a mask learned on this would mean nothing"), "{error}");
@@ -135,7 +147,8 @@ fn learning_goes_on_from_given_importance() {
     assert_eq!(report["steps"], 3, "{}", String::from_utf8_lossy(&run.stderr));
     // Importance that no learning gives, and that of another model.
     let scores = folder.path().join("scores.safetensors");
-    let run = kscope(&["score", "--model", "demo", "--rule", "key-norm", "--text", "Cargo.toml", "--out", scores.to_str().unwrap()]);
+    let run =
+        kscope(&["score", "--model", "demo", "--rule", "key-norm", "--text", "Cargo.toml", "--out", scores.to_str().unwrap()]);
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let run = kscope(&["learn", "--out", second.to_str().unwrap(), "--importance", scores.to_str().unwrap()]);
     let error = String::from_utf8_lossy(&run.stderr);

@@ -191,9 +191,9 @@ fn the_authors_stage_two_weighs_kept_channels_and_takes_the_last_mask() {
     let weighed = Factors::soft(model.config().mask_shape(), weighed).unwrap();
     let losses: Vec<f64> = pool[..4].iter().map(|sample| loss(&model.decoder, WINDOW, &weighed, sample).unwrap()).collect();
     let found = trainer.step().unwrap().unwrap().distill;
-    let is_mean_of_two = (0..4).flat_map(|a| (0..4).map(move |b| (a, b))).any(|(a, b)| {
-        a != b && ((losses[a] + losses[b]) / 2.0 - found).abs() < 1e-9
-    });
+    let is_mean_of_two = (0..4)
+        .flat_map(|a| (0..4).map(move |b| (a, b)))
+        .any(|(a, b)| a != b && ((losses[a] + losses[b]) / 2.0 - found).abs() < 1e-9);
     assert!(is_mean_of_two, "{found} of {losses:?}");
     while trainer.step().unwrap().is_some() {}
     // The last mask is kept whatever it is worth: its loss stands beside the cut's.

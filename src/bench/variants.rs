@@ -69,6 +69,13 @@ struct Plan {
     settings: Settings,
 }
 
+/// A variant's mask, and the validation losses of its stage 2.
+struct Finished {
+    plan: Plan,
+    mask: ChannelMask,
+    validated: Option<(f32, f32)>,
+}
+
 /// What is learned otherwise, one thing at a time.
 fn plans(base: &Settings) -> Vec<Plan> {
     let stage_2 = Settings { steps: 0, ..base.clone() };
@@ -97,13 +104,8 @@ pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> 
     let began = Instant::now();
     let tasks = default_tasks(model);
     let samples = options.pool + VALIDATION;
-    let wanted = Wanted {
-        haystack: &options.haystack,
-        tasks: &tasks,
-        lengths: options.lengths,
-        samples,
-        seed: options.settings.seed,
-    };
+    let wanted =
+        Wanted { haystack: &options.haystack, tasks: &tasks, lengths: options.lengths, samples, seed: options.settings.seed };
     let mut pool = Pool::fill(model, &wanted, &mut |index| {
         say(&format!("prefilling {index} of {samples}"));
         Ok(())
@@ -116,11 +118,11 @@ pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> 
     let importance = learn("stage 1", &first, None, say)?.0;
     let bf16 = Settings { variant: Variant { bf16: true, ..Variant::default() }, ..first };
     let rounded = learn("stage 1 in bf16", &bf16, None, say)?.0;
-    let mut masks: Vec<(Plan, ChannelMask, Option<(f32, f32)>)> = Vec::new();
+    let mut masks: Vec<Finished> = Vec::new();
     for mut plan in plans(&options.settings) {
         let start = if plan.settings.variant.bf16 { &rounded } else { &importance };
         // Every other variant has the bytes of the default's mask, before stage 2 as after it.
-        let target = masks.first().map(|(_, mask, _)| token_bytes(mask));
+        let target = masks.first().map(|first| token_bytes(&first.mask));
         if let Some(target) = target {
             plan.settings.sparsity = sparsity_of_bytes(start, &plan.settings, target)?;
         }
@@ -132,12 +134,12 @@ pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> 
             plan.settings.sparsity = sparsity_of_bytes(&learned, &plan.settings, target)?;
         }
         let mask = select(&learned, &plan.settings.options())?;
-        masks.push((plan, mask, validated));
+        masks.push(Finished { plan, mask, validated });
     }
     drop(pool);
     let window = options.settings.window;
-    let mut contenders = check::dense_and_learned(&masks[0].1, window)?;
-    for (_, mask, _) in &masks[1..] {
+    let mut contenders = check::dense_and_learned(&masks[0].mask, window)?;
+    for Finished { mask, .. } in &masks[1..] {
         let spec = Arc::new(CacheSpec::new(mask.shape(), window, KvDtype::F16, mask.clone())?);
         contenders.push(Contender { rule: Rule::Learned, counts: Counts::Own, spec });
     }
@@ -151,12 +153,12 @@ pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> 
     })?
     .into_iter();
     let dense = rows.next().ok_or_else(|| Error::run("a check has a dense row"))?;
-    let compared = masks.into_iter().zip(rows).map(|((plan, mask, validation), row)| Compared {
+    let compared = masks.into_iter().zip(rows).map(|(Finished { plan, mask, validated }, row)| Compared {
         variant: plan.name,
         align: plan.settings.align,
         saved: bytes::savings(&mask, None),
         dropped_heads: mask.kept_counts().iter().filter(|&&count| count == 0).count(),
-        validation,
+        validation: validated,
         mcnemar: McNemar::of(&dense.answers, &row.answers),
         row,
     });

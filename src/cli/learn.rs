@@ -183,7 +183,11 @@ fn start(path: &Path, model: &Model) -> Result<Start> {
     let contents = files::read(path, &Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) })?;
     let bound = &contents.origin().fingerprint;
     if !bound.is_empty() && *bound != fingerprint(&config.geometry()) {
-        return Err(Error::input(format!("{name}: expected a file for {}, found one for {}", model.name, contents.origin().model)));
+        return Err(Error::input(format!(
+            "{name}: expected a file for {}, found one for {}",
+            model.name,
+            contents.origin().model
+        )));
     }
     let Some(importance) = contents.importance().cloned() else {
         return Err(Error::input(format!("{name}: expected importance, found a mask alone")));

@@ -69,7 +69,17 @@ pub fn run(
 ) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| Error::run(format!("starting the interface: {cause}")))?;
-    let mut runner = Runner { state, source, recorder, guard, panic, began, drawn: VecDeque::with_capacity(FRAMES), learning: None, exit: None };
+    let mut runner = Runner {
+        state,
+        source,
+        recorder,
+        guard,
+        panic,
+        began,
+        drawn: VecDeque::with_capacity(FRAMES),
+        learning: None,
+        exit: None,
+    };
     runtime.block_on(runner.serve())
 }
 

@@ -300,7 +300,8 @@ pub fn learned(state: &mut State) {
         answers: Vec::new(),
     };
     let rules = [Rule::Think, Rule::KeyNorm, Rule::Frequency, Rule::Random].into_iter().enumerate();
-    let rivals = rules.flat_map(|(i, rule)| [(rule, Counts::Learned, 0.1 * (i + 1) as f64), (rule, Counts::Own, 0.12 * (i + 1) as f64)]);
+    let rivals =
+        rules.flat_map(|(i, rule)| [(rule, Counts::Learned, 0.1 * (i + 1) as f64), (rule, Counts::Own, 0.12 * (i + 1) as f64)]);
     let rows = [(Rule::Dense, Counts::Own, 0.0), (Rule::Learned, Counts::Learned, 0.01)].into_iter().chain(rivals).map(row);
     let origin = Origin {
         model: "test-model".to_owned(),

@@ -83,7 +83,8 @@ fn cost(report: &learn::Report) -> String {
 /// A table in Markdown, as the results' file has it.
 fn table(report: &variants::Report) -> String {
     let mut lines = vec![
-        "| variant | K saved | V saved | K+V saved | dropped heads | recall | lost / won (p) | digit NLL | KLD | KLD per text |".to_owned(),
+        "| variant | K saved | V saved | K+V saved | dropped heads | recall | lost / won (p) | digit NLL | KLD | KLD per text |"
+            .to_owned(),
         "|---|---|---|---|---|---|---|---|---|---|".to_owned(),
     ];
     let texts = |row: &crate::learn::check::Row| {
@@ -93,7 +94,12 @@ fn table(report: &variants::Report) -> String {
         row.texts.iter().map(one).collect::<Vec<_>>().join(", ")
     };
     let dense = &report.dense;
-    lines.push(format!("| dense | 0 | 0 | 0 | 0 | {:.1} % of {} | | {:.3} | 0 | |", dense.recall * 100.0, dense.asked, dense.digit_nll));
+    lines.push(format!(
+        "| dense | 0 | 0 | 0 | 0 | {:.1} % of {} | | {:.3} | 0 | |",
+        dense.recall * 100.0,
+        dense.asked,
+        dense.digit_nll
+    ));
     for found in &report.variants {
         lines.push(format!(
             "| {} | {:.1} % | {:.1} % | {:.1} % | {} | {:.1} % | {} / {} ({:.2}) | {:.3} | {:.4} | {} |",

@@ -17,8 +17,8 @@ use tokio::sync::mpsc::{Receiver, channel};
 pub use event::{Command, Envelope, Event, Prompt, Start};
 pub use thread::{Loader, Setup};
 
-use crate::mask::Shape;
 use crate::error::panic_message;
+use crate::mask::Shape;
 use crate::{Error, Result};
 use thread::Outbox;
 

@@ -8,8 +8,8 @@ use safetensors::{SafeTensors, serialize};
 
 use super::{Settings, Stage};
 use crate::learn::optim::AdamW;
-use crate::mask::{Importance, Shape};
 use crate::mask::files::overwrite;
+use crate::mask::{Importance, Shape};
 use crate::{Error, Result, error};
 
 /// A training between two updates. Factors are f32, `[layers, kv_heads, head_dim]`.
@@ -46,7 +46,9 @@ impl State {
     /// Stage 1 is done elsewhere (its settings have no steps): these are its factors, refused outside 0..=1.
     pub fn of(importance: &Importance) -> Result<Self> {
         match importance.scores().iter().find(|score| !(0.0..=1.0).contains(*score)) {
-            Some(score) => Err(Error::input(format!("importance to go on from must lie between 0 and 1 as learned factors do, found {score}"))),
+            Some(score) => Err(Error::input(format!(
+                "importance to go on from must lie between 0 and 1 as learned factors do, found {score}"
+            ))),
             None => Ok(Self::with(importance.scores().to_vec())),
         }
     }

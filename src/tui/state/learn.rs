@@ -8,8 +8,8 @@ use crate::learn::data::Task;
 use crate::learn::run::{CHECK_PROMPTS, POOL};
 use crate::learn::train::{Dense, Settings, Stage, Update};
 use crate::learn::worker::{Done, Order};
-use crate::mask::{ChannelMask, Importance, Window};
 use crate::mask::select::ALIGNMENTS;
+use crate::mask::{ChannelMask, Importance, Window};
 
 /// What a person sets before learning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,17 +36,8 @@ pub enum Field {
 
 impl Field {
     /// All fields in the order of the form.
-    pub const ALL: [Self; 9] = [
-        Self::Haystack,
-        Self::Sparsity,
-        Self::Align,
-        Self::Context,
-        Self::Pool,
-        Self::Steps,
-        Self::Seed,
-        Self::Check,
-        Self::Out,
-    ];
+    pub const ALL: [Self; 9] =
+        [Self::Haystack, Self::Sparsity, Self::Align, Self::Context, Self::Pool, Self::Steps, Self::Seed, Self::Check, Self::Out];
 
     /// The name on screen.
     pub fn name(self) -> &'static str {

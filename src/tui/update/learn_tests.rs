@@ -250,6 +250,9 @@ fn updates_are_exported() {
     // Screens without a learning have an empty table.
     update(&mut state, Action::Do(Command::ShowLearn));
     state.learning = Default::default();
-    assert_eq!(super::super::export::make(&state, super::super::export::Format::Csv).unwrap().iter().filter(|c| **c == b'\n').count(), 1);
+    assert_eq!(
+        super::super::export::make(&state, super::super::export::Format::Csv).unwrap().iter().filter(|c| **c == b'\n').count(),
+        1
+    );
     assert!(factors(SMALL, 0.5).scores().iter().all(|f| (0.0..=1.0).contains(f)));
 }

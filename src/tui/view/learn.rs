@@ -225,14 +225,7 @@ fn dropped(mask: &ChannelMask) -> usize {
 }
 
 /// Factors of one strip, pairs folded as on the map: above channel i, below its partner.
-fn draw_strip(
-    state: &State,
-    grid: &Grid,
-    factors: &Importance,
-    (layer, head): (usize, usize),
-    strip: Rect,
-    buffer: &mut Buffer,
-) {
+fn draw_strip(state: &State, grid: &Grid, factors: &Importance, (layer, head): (usize, usize), strip: Rect, buffer: &mut Buffer) {
     let pairs = grid.shape.pairs();
     let last = grid.shape.layers - 1;
     let mean = |layer: usize, channels: &mut dyn Iterator<Item = usize>| {
@@ -275,7 +268,8 @@ fn verdict(state: &State, rows: &[Row], pane: &mut Pane<'_>) {
     let wide = pane.area.width >= 56;
     let note = if wide { format!("{answers} answers, dense and learned") } else { "* its own counts".to_owned() };
     pane.title("held-out check", &note);
-    let head = if wide { "rule       counts   pruned  recall digit NLL     KLD" } else { "rule       pruned recall   NLL     KLD" };
+    let head =
+        if wide { "rule       counts   pruned  recall digit NLL     KLD" } else { "rule       pruned recall   NLL     KLD" };
     pane.note(head);
     for row in rows {
         let counts = if row.counts == Counts::Learned { "learned" } else { "own" };
@@ -291,7 +285,12 @@ fn verdict(state: &State, rows: &[Row], pane: &mut Pane<'_>) {
             false => {
                 let mark = if row.counts == Counts::Own && !matches!(row.rule, Rule::Dense) { "*" } else { "" };
                 let rule = format!("{}{mark}", rule_words(row.rule));
-                format!("{rule:<10} {pruned:>6} {:>6} {:>5.2} {:>7.4}", format!("{:.0} %", row.recall * 100.0), row.digit_nll, row.kld_mean)
+                format!(
+                    "{rule:<10} {pruned:>6} {:>6} {:>5.2} {:>7.4}",
+                    format!("{:.0} %", row.recall * 100.0),
+                    row.digit_nll,
+                    row.kld_mean
+                )
             }
         };
         let role = match row.rule {
