@@ -14,10 +14,11 @@ use crate::model::decoder::{PrefillHooks, StepBuffers};
 use crate::{Error, Result};
 
 /// Which tokens side B is fed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// A's tokens.
+    #[default]
     Forced,
     /// Its own.
     Free,

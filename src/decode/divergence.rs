@@ -1,11 +1,11 @@
 //! How far two next-token distributions are apart: the one definition that commands, screens, reports and tests read.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::decode::sampler::argmax;
 
 /// What one decode step lost, dense against pruned, over the full vocabulary at temperature 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StepDivergence {
     /// KL(dense || pruned) in nats.
     pub kld: f64,
@@ -63,7 +63,7 @@ pub fn top(logits: &[f32], n: usize) -> Vec<(u32, f32)> {
 }
 
 /// Mean, standard error of the mean, and quantiles of a list of values.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Spread {
     /// Mean.
     pub mean: f64,
@@ -94,7 +94,7 @@ impl Spread {
 }
 
 /// Divergence over many steps.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Divergence {
     /// Steps compared.
     pub steps: usize,

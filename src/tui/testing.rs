@@ -86,6 +86,9 @@ pub fn info(shape: Shape) -> ModelInfo {
         mask: Some(info("learned-50", mask, Some(importance.scores().to_vec()))),
         other: Some(info("slowest", other, None)),
         window: Window::default(),
+        solo: false,
+        feed: Default::default(),
+        fingerprint: String::new(),
         warnings: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Every event carries the generation of the run that made it. A panic in the thread becomes an event.
 
+pub mod command;
 pub mod event;
 mod live;
 mod thread;
@@ -14,7 +15,8 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::{Receiver, channel};
 
-pub use event::{Command, Envelope, Event, Prompt, Start};
+pub use command::{Asked, Command, Prompt, Retune, Start, Trial};
+pub use event::{Envelope, Event};
 pub use thread::{Loader, Setup};
 
 use crate::mask::Shape;

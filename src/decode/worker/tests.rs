@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::Receiver;
 
-use super::event::{Command, Envelope, Event, Prompt, Start};
-use super::{Engine, Loader, Setup};
+use super::{Command, Engine, Envelope, Event, Loader, Prompt, Setup, Start};
 use crate::cache::KvDtype;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;

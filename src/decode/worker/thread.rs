@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Sender, error::TrySendError};
 
-use super::event::{Command, Envelope, Event, MaskInfo, ModelInfo, Prompt, Rules, Start, Started, StepMs, Token};
+use super::command::{Command, Prompt, Start};
+use super::event::{Envelope, Event, MaskInfo, ModelInfo, Rules, Started, StepMs, Token};
 use super::live::{Watcher, memory};
 use super::{NO_RUN, Watched};
 use crate::cache::{CacheSpec, KvDtype};
@@ -66,6 +67,9 @@ impl Setup {
             mask: self.mask.clone(),
             other: self.other.clone(),
             window: self.window,
+            solo: true,
+            feed: Default::default(),
+            fingerprint: crate::mask::fingerprint(&config.geometry()),
             warnings: self.warnings.clone(),
         }
     }
@@ -190,6 +194,7 @@ pub fn serve(loader: Loader, inbox: &Receiver<Command>, watched: &Watched, outbo
             Some(Command::Pause) => pace(&mut run, Some(0), outbox),
             Some(Command::Resume) => pace(&mut run, None, outbox),
             Some(Command::Step(steps)) => pace(&mut run, Some(steps), outbox),
+            Some(_) => {}
         }
     }
 }

@@ -37,6 +37,14 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
                 model.take_live(*live);
             }
         }
+        Event::Pair(_)
+        | Event::Retuned(_)
+        | Event::Refused(_)
+        | Event::Measured(_)
+        | Event::Timed(_)
+        | Event::Fed(_)
+        | Event::Rewound(_)
+        | Event::Lost(_) => {}
         Event::Head(detail) => state.run.head = Some(*detail),
         Event::Memory(memory) => state.run.memory = Some(memory),
         Event::Paused => state.phase = Phase::Paused,
