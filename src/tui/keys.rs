@@ -16,6 +16,8 @@ pub enum Context {
     Map,
     /// One head.
     Head,
+    /// Dense against masked.
+    Ab,
     /// Memory and speed.
     Perf,
     /// Text and sampling.
@@ -28,7 +30,7 @@ pub enum Context {
 
 impl Context {
     /// All contexts, in the order of the help.
-    pub const ALL: [Self; 7] = [Self::Map, Self::Head, Self::Perf, Self::Text, Self::Global, Self::Prompt, Self::List];
+    pub const ALL: [Self; 8] = [Self::Map, Self::Head, Self::Ab, Self::Perf, Self::Text, Self::Global, Self::Prompt, Self::List];
 
     /// The name in the configuration.
     pub fn name(self) -> &'static str {
@@ -36,6 +38,7 @@ impl Context {
             Self::Global => "global",
             Self::Map => "map",
             Self::Head => "head",
+            Self::Ab => "ab",
             Self::Perf => "perf",
             Self::Text => "text",
             Self::Prompt => "prompt",
@@ -74,7 +77,7 @@ pub struct Chord {
 
 const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
     use Command as C;
-    use Context::{Global, Head, List, Map, Perf, Prompt, Text};
+    use Context::{Ab, Global, Head, List, Map, Perf, Prompt, Text};
     &[
         (Map, C::Open, "enter", "open", "open the layer, then the head"),
         (Map, C::Metric, "c", "metric", "show the next metric: mask, importance, key norm, ThinK, live"),
@@ -108,6 +111,23 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Head, C::Scale, "v", "scale", "linear, logarithmic or rank scale"),
         (Head, C::Mark, "m", "", "remember this place"),
         (Head, C::Jump, "'", "", "go to the remembered place and remember this one"),
+        (Ab, C::Left, "left h", "token", "token before"),
+        (Ab, C::Right, "right l", "", "token after; past the last one the cursor follows the text"),
+        (Ab, C::Up, "up k", "", "row above"),
+        (Ab, C::Down, "down j", "", "row below"),
+        (Ab, C::FindNext, "n", "divergence", "next token at which the sides part"),
+        (Ab, C::FindPrev, "N", "", "token before at which the sides part"),
+        (Ab, C::Feed, "f", "force tokens", "feed both the dense side's tokens, or each its own"),
+        (Ab, C::Time, "b", "timed run", "time each side alone over the last tokens, decode waits"),
+        (Ab, C::Less, "[", "query head", "query head before, within its group"),
+        (Ab, C::More, "]", "", "query head after"),
+        (Ab, C::Swap, "x", "swap", "the other side at the left"),
+        (Ab, C::RewindHere, "backspace", "go on here", "drop everything after the cursor and go on from it"),
+        (Ab, C::EditPrompt, "i", "", "type a new prompt"),
+        (Ab, C::First, "g home", "", "first token"),
+        (Ab, C::Last, "G end", "", "follow the text again"),
+        (Ab, C::HalfUp, "ctrl-u pageup", "", "sixteen tokens back"),
+        (Ab, C::HalfDown, "ctrl-d pagedown", "", "sixteen tokens on"),
         (Perf, C::Less, "[ left h", "context", "halve the target context"),
         (Perf, C::More, "] right l", "", "double the target context"),
         (Text, C::EditPrompt, "i enter", "edit prompt", "type a new prompt"),
@@ -130,7 +150,7 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (List, C::Quit, "ctrl-c", "", "quit"),
         (Global, C::Pause, "space", "pause", "pause or go on"),
         (Global, C::StepForward, ">", "step", "pause and make one step"),
-        (Global, C::StepBack, "<", "", "in a recording: one token back"),
+        (Global, C::StepBack, "<", "", "one token back, in a recording or beside a dense side"),
         (Global, C::Rerun, "r", "rerun", "run the prompt again"),
         (Global, C::NextLayer, "J", "", "next layer"),
         (Global, C::PrevLayer, "K", "", "previous layer"),
@@ -142,8 +162,9 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Global, C::Export, "e", "export", "export: choose csv, json, svg or png"),
         (Global, C::ShowMap, "1", "", "map of all layers and heads"),
         (Global, C::ShowHead, "2", "", "one head: pairs, threshold, attention mass"),
+        (Global, C::ShowAb, "3", "", "dense against masked, token by token"),
         (Global, C::ShowPerf, "5", "", "memory and speed"),
-        (Global, C::ShowText, "6", "", "text, prompt and sampling"),
+        (Global, C::ShowText, "7", "", "text, prompt and sampling"),
         (Global, C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),
         (Global, C::Help, "? f1", "help", "all keys; type to search, Enter runs"),
         (Global, C::Log, "f12", "", "show or hide the log"),
