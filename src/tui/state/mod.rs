@@ -3,6 +3,7 @@
 mod model;
 mod run;
 mod table;
+pub mod tune;
 
 use ratatui_textarea::{CursorMove, TextArea, WrapMode};
 use tui_input::Input;
@@ -10,6 +11,7 @@ use tui_input::Input;
 pub use model::ModelView;
 pub use run::{Phase, Piece, Plan, RunView, Step};
 pub use table::{Metric, Scale, Table};
+pub use tune::Tuning;
 
 use super::action::Command;
 use super::color::Theme;
@@ -25,6 +27,8 @@ pub enum Screen {
     Map,
     /// One head.
     Head,
+    /// Another mask while the model talks.
+    Tune,
     /// Memory and speed.
     Perf,
     /// Text, prompt and sampling.
@@ -33,13 +37,14 @@ pub enum Screen {
 
 impl Screen {
     /// All screens in the order of their tabs.
-    pub const ALL: [Self; 4] = [Self::Map, Self::Head, Self::Perf, Self::Text];
+    pub const ALL: [Self; 5] = [Self::Map, Self::Head, Self::Tune, Self::Perf, Self::Text];
 
     /// The title of its tab.
     pub fn title(self) -> &'static str {
         match self {
             Self::Map => "Map",
             Self::Head => "Head",
+            Self::Tune => "Tune",
             Self::Perf => "Perf",
             Self::Text => "Text",
         }
@@ -50,6 +55,7 @@ impl Screen {
         match self {
             Self::Map => Command::ShowMap,
             Self::Head => Command::ShowHead,
+            Self::Tune => Command::ShowTune,
             Self::Perf => Command::ShowPerf,
             Self::Text => Command::ShowText,
         }
@@ -159,6 +165,8 @@ pub struct State {
     pub phase: Phase,
     /// The model, once loaded.
     pub model: Option<ModelView>,
+    /// The mask that is being made, once there is a model.
+    pub tuning: Option<Tuning>,
     /// The name of the model while it loads.
     pub loading_name: String,
     /// The run at hand.
@@ -252,6 +260,7 @@ impl State {
             find: String::new(),
             phase: Phase::Loading(0.0),
             model: None,
+            tuning: None,
             loading_name,
             run: RunView::new(0),
             editor,
@@ -280,6 +289,7 @@ impl State {
             Screen::Text if self.editing => Context::Prompt,
             Screen::Map => Context::Map,
             Screen::Head => Context::Head,
+            Screen::Tune => Context::Tune,
             Screen::Perf => Context::Perf,
             Screen::Text => Context::Text,
         }

@@ -1,8 +1,8 @@
 //! What the engine's events change.
 
 use super::super::action::Effect;
-use super::super::state::{Dirty, Metric, ModelView, OtherMask, Phase, RunView, State};
-use super::{rerun, tell};
+use super::super::state::{Dirty, Metric, ModelView, OtherMask, Phase, RunView, State, Tuning};
+use super::{rerun, tell, tune};
 use crate::Error;
 use crate::decode::worker::{Envelope, Event};
 
@@ -12,7 +12,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
     if state.replay && generation > state.run.generation {
         state.run = RunView::new(generation);
     }
-    let is_of_engine = matches!(event, Event::Loading(_) | Event::Loaded(_) | Event::Panicked(_));
+    let is_of_engine = matches!(event, Event::Loading(_) | Event::Loaded(_) | Event::Retuned(_) | Event::Panicked(_));
     if generation != state.run.generation && !is_of_engine {
         return Vec::new();
     }
@@ -27,6 +27,9 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             state.phase = Phase::Running;
         }
         Event::Rules(rules) => {
+            if let Some(tuning) = &mut state.tuning {
+                tuning.take_rules(&rules);
+            }
             if let Some(model) = &mut state.model {
                 model.take_rules(*rules);
             }
@@ -37,10 +40,10 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
                 model.take_live(*live);
             }
         }
+        Event::Retuned(retuned) => tune::retuned(state, *retuned),
+        Event::Refused(sentence) => tune::refused(state, sentence),
+        Event::Measured(measured) => tune::measured(state, generation, *measured),
         Event::Pair(_)
-        | Event::Retuned(_)
-        | Event::Refused(_)
-        | Event::Measured(_)
         | Event::Timed(_)
         | Event::Fed(_)
         | Event::Rewound(_)
@@ -79,6 +82,7 @@ fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> V
     state.at.layer = state.at.layer.min(shape.layers - 1);
     state.at.head = state.at.head.min(shape.kv_heads - 1);
     state.at.channel = state.at.channel.min(shape.head_dim - 1);
+    state.tuning = Some(Tuning::new(&model));
     state.model = Some(model);
     state.phase = Phase::Prefill(0.0);
     state.dirty = Dirty::Now;

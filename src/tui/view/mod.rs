@@ -10,6 +10,7 @@ mod pane;
 mod perf;
 mod side;
 mod text;
+mod tune;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -41,6 +42,7 @@ pub fn render(state: &State, buffer: &mut Buffer) {
             (Screen::Map, Level::Model) => map::render(state, areas.main, buffer),
             (Screen::Map, Level::Layer) => layer::render(state, areas.main, buffer),
             (Screen::Head, _) => head::render(state, areas.main, buffer),
+            (Screen::Tune, _) => tune::render(state, areas.main, buffer),
             (Screen::Perf, _) => perf::render(state, areas.main, buffer),
             (Screen::Text, _) => text::render(state, areas.main, buffer),
         }
