@@ -2,24 +2,15 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::Serialize;
 
-use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar};
+use super::common::{CacheArgs, ModeArg, ModelArgs, PromptArgs, SamplingArgs, progress_bar};
 use super::output;
-use crate::decode::comparison::{Comparison, Mode, Setup, Side};
+use crate::decode::comparison::{Comparison, Mode, Setup, Side, Sides};
 use crate::decode::divergence::{Divergence, Spread, StepDivergence};
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
 use crate::{Error, Result, machine};
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ModeArg {
-    /// Both sides are fed the dense side's tokens
-    Forced,
-    /// Each side is fed its own
-    Free,
-}
 
 /// Arguments of `kscope compare`.
 #[derive(Debug, clap::Args)]
@@ -67,8 +58,8 @@ struct Report {
     a: SideReport,
     b: SideReport,
     saved_bytes: usize,
-    /// Of the first sequence, in order.
-    steps: Vec<StepDivergence>,
+    /// Of the first sequence, one per decode step; null in free mode where the texts already differ.
+    steps: Vec<Option<StepDivergence>>,
     threads: usize,
 }
 
@@ -103,10 +94,7 @@ pub fn run(args: &Args) -> Result<()> {
         .map(|len| dense.bytes_at(len).total() + pruned.bytes_at(len).total())
         .sum();
     machine::check_memory("a dense and a pruned cache", reach as u64)?;
-    let mode = match args.mode {
-        ModeArg::Forced => Mode::Forced,
-        ModeArg::Free => Mode::Free,
-    };
+    let mode = args.mode.into();
     let bar = progress_bar("prefill");
     let hooks = PrefillHooks {
         chunk: PrefillHooks::CHUNK,
@@ -124,7 +112,7 @@ pub fn run(args: &Args) -> Result<()> {
         if !comparison.has_room() || all_ended(&comparison) {
             break;
         }
-        comparison.step()?;
+        comparison.step(Sides::Both, &mut |_, _, _| ())?;
         bar.set_position((step * 1000 / args.max_new) as u64);
     }
     bar.finish_and_clear();
@@ -139,7 +127,7 @@ fn all_ended(comparison: &Comparison) -> bool {
 }
 
 fn report(args: &Args, model: &Model, comparison: &Comparison) -> Report {
-    let all: Vec<StepDivergence> = comparison.steps.iter().flatten().copied().collect();
+    let all: Vec<StepDivergence> = comparison.steps.iter().flatten().flatten().copied().collect();
     let divergence = Divergence::of(&all);
     let (a, b) = (side(model, &comparison.a), side(model, &comparison.b));
     Report {

@@ -47,19 +47,23 @@ fn log_sum_exp(logits: &[f32]) -> f64 {
     f64::from(max) + sum.ln()
 }
 
-/// The likeliest tokens of a row of logits with their probabilities, likeliest first.
+/// The likeliest tokens of a row of logits with their probabilities, likeliest first; of equal ones the lower id.
 pub fn top(logits: &[f32], n: usize) -> Vec<(u32, f32)> {
-    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-    let by_logit = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
-    let n = n.min(order.len());
-    if n == 0 {
-        return Vec::new();
-    }
-    order.select_nth_unstable_by(n - 1, by_logit);
-    order.truncate(n);
-    order.sort_unstable_by(by_logit);
     let norm = log_sum_exp(logits);
-    order.into_iter().map(|token| (token, (f64::from(logits[token as usize]) - norm).exp() as f32)).collect()
+    let mut best: Vec<(u32, f32)> = Vec::with_capacity(n + 1);
+    // Hardly any logit reaches the list, so one comparison per token is all that most cost.
+    let mut least = f32::NEG_INFINITY;
+    for (id, &logit) in logits.iter().enumerate() {
+        if logit > least || best.len() < n {
+            let at = best.partition_point(|&(_, other)| other >= logit);
+            best.insert(at, (id as u32, logit));
+            best.truncate(n);
+            if best.len() == n {
+                least = best.last().map_or(f32::INFINITY, |&(_, logit)| logit);
+            }
+        }
+    }
+    best.into_iter().map(|(id, logit)| (id, (f64::from(logit) - norm).exp() as f32)).collect()
 }
 
 /// Mean, standard error of the mean, and quantiles of a list of values.

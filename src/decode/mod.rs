@@ -2,6 +2,7 @@
 
 pub mod comparison;
 pub mod divergence;
+pub mod replay;
 pub mod sampler;
 pub mod session;
 pub mod squares;

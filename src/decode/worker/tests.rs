@@ -25,7 +25,8 @@ fn loader() -> Loader {
         };
         let window = Window { sink: 2, recent: 8, chunk: 2 };
         let (kv_dtype, context) = (KvDtype::F32, 512);
-        Ok(Setup { model, mask: Some(mask), other: None, window, kv_dtype, context, warnings: Vec::new() })
+        let (solo, feed) = (false, Default::default());
+        Ok(Setup { model, mask: Some(mask), other: None, window, kv_dtype, context, solo, feed, warnings: Vec::new() })
     })
 }
 
