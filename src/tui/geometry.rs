@@ -100,12 +100,8 @@ pub fn tune(state: &State, main: Rect) -> Tune {
     let solo = state.model.as_ref().is_some_and(|model| model.info.solo);
     let notice = solo.then_some(Rect { x: main.x + 1, width: main.width.saturating_sub(2), height: 1.min(main.height), ..main });
     let top = u16::from(solo);
-    let area = Rect {
-        x: main.x + 1,
-        y: main.y + top,
-        width: main.width.saturating_sub(2),
-        height: main.height.saturating_sub(top),
-    };
+    let area =
+        Rect { x: main.x + 1, y: main.y + top, width: main.width.saturating_sub(2), height: main.height.saturating_sub(top) };
     let wide = main.width >= PANEL_FROM;
     let left = match main.width {
         160.. => 44,

@@ -30,7 +30,8 @@ pub enum Context {
 
 impl Context {
     /// All contexts, in the order of the help.
-    pub const ALL: [Self; 8] = [Self::Map, Self::Head, Self::Tune, Self::Perf, Self::Text, Self::Global, Self::Prompt, Self::List];
+    pub const ALL: [Self; 8] =
+        [Self::Map, Self::Head, Self::Tune, Self::Perf, Self::Text, Self::Global, Self::Prompt, Self::List];
 
     /// The name in the configuration.
     pub fn name(self) -> &'static str {
@@ -83,7 +84,7 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Map, C::Metric, "c", "metric", "show the next metric: mask, importance, key norm, ThinK, live"),
         (Map, C::Scale, "v", "scale", "linear, logarithmic or rank scale"),
         (Map, C::Diff, "d", "diff", "compare with the second mask (--diff FILE)"),
-        (Map, C::Find, "/", "find", "find heads: dropped, full, kept<32, kept>16, l3"),
+        (Map, C::Find, "/", "find", "find heads: dropped, full, edited, locked, kept<32, kept>16, l3"),
         (Map, C::FindNext, "n", "", "next head found"),
         (Map, C::FindPrev, "N", "", "previous head found"),
         (Map, C::Up, "up k", "", "layer up"),

@@ -102,7 +102,7 @@ fn masks(state: &State, model: &ModelView) -> Sheet {
     };
     let info = model.info.mask.as_ref();
     let (set, saved) = (tuning.mask_info(), tuning.saved());
-    let of_saved = saved.measured.as_ref().filter(|(of, _)| *of == generation).map(|(_, measured)| measured);
+    let of_saved = tuning.figures_of_saved(generation);
     let of_set = now.filter(|_| tuning.is_applied(model));
     let sparsity = info.and_then(|info| info.sparsity);
     let mut rows = vec![

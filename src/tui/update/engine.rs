@@ -42,12 +42,8 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         }
         Event::Retuned(retuned) => tune::retuned(state, *retuned),
         Event::Refused(sentence) => tune::refused(state, sentence),
-        Event::Measured(measured) => tune::measured(state, generation, *measured),
-        Event::Pair(_)
-        | Event::Timed(_)
-        | Event::Fed(_)
-        | Event::Rewound(_)
-        | Event::Lost(_) => {}
+        Event::Measured(measured) => return tune::measured(state, generation, *measured),
+        Event::Pair(_) | Event::Timed(_) | Event::Fed(_) | Event::Rewound(_) | Event::Lost(_) => {}
         Event::Head(detail) => state.run.head = Some(*detail),
         Event::Memory(memory) => state.run.memory = Some(memory),
         Event::Paused => state.phase = Phase::Paused,

@@ -163,7 +163,8 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         | Command::Reset
         | Command::SaveMask => return tune::edit(state, command),
         _ if state.screen == Screen::Tune && tune::takes(command) => return tune::run(state, command),
-        Command::Diff if state.other.is_some() => state.diff = !state.diff,
+        Command::Diff if state.diff => tune::end_difference(state),
+        Command::Diff if state.other.is_some() => state.diff = true,
         Command::Diff => tell(state, "no second mask to compare with: start with --diff FILE", false),
         Command::Copy => return export::copy(state),
         Command::EditPrompt => state.editing = true,

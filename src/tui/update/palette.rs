@@ -204,7 +204,7 @@ fn found(state: &State, typed: &str) -> Vec<Entry> {
         keys: String::new(),
         does: Does::Place(Place { layer, head, channel: state.at.channel }),
     };
-    query.heads(model).into_iter().map(entry).collect()
+    query.heads(model, state.tuning.as_ref()).into_iter().map(entry).collect()
 }
 
 /// Entries whose title, keys or description contain every typed word in part, better ones first.

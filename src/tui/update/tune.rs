@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::super::action::{Command, Effect, Saving};
 use super::super::state::tune::{Against, Base, Control, Draft, Set, Tuning, lock};
-use super::super::state::{List, ModelView, OtherMask, Overlay, Screen, State};
+use super::super::state::{List, ModelView, OtherMask, Overlay, Phase, Screen, State};
 use super::prompt::change_context;
 use super::tell;
 use crate::decode::worker::Command as Order;
@@ -168,6 +168,15 @@ fn show_difference(state: &mut State) {
     (state.diff, state.screen) = (true, Screen::Map);
 }
 
+/// The map without a difference; the mask that the session was given to compare with, if any, is there for the next one.
+pub fn end_difference(state: &mut State) {
+    state.diff = false;
+    let Some(model) = &state.model else { return };
+    if let Some(other) = model.info.other.as_ref().filter(|other| other.mask.shape() == model.shape()) {
+        state.other = Some(OtherMask { label: other.label.clone(), mask: other.mask.clone() });
+    }
+}
+
 /// Does a command that changes the mask on any screen that shows it.
 pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
     let (Some(model), Some(tuning)) = (&state.model, &mut state.tuning) else { return Vec::new() };
@@ -253,7 +262,8 @@ fn file_name(model: &ModelView, tuning: &Tuning) -> String {
 /// Saves what is set under a name.
 pub fn save(state: &mut State, path: PathBuf) -> Vec<Effect> {
     if Format::of_path(&path).ok() != Some(Format::Safetensors) {
-        let sentence = format!("{}: expected a name that ends in .safetensors (`kscope mask export` makes the others)", path.display());
+        let sentence =
+            format!("{}: expected a name that ends in .safetensors (`kscope mask export` makes the others)", path.display());
         tell(state, sentence, true);
         return Vec::new();
     }
@@ -311,11 +321,20 @@ pub fn refused(state: &mut State, sentence: String) {
     tell(state, sentence, true);
 }
 
-/// A mask was measured.
-pub fn measured(state: &mut State, generation: u64, measured: Measured) {
-    let (Some(model), Some(tuning)) = (&state.model, &mut state.tuning) else { return };
+/// A mask was measured. Where the text stands still the saved mask is measured over the same tokens too, so that the two can be
+/// compared; while it grows that would never meet.
+pub fn measured(state: &mut State, generation: u64, measured: Measured) -> Vec<Effect> {
+    let stands = matches!(state.phase, Phase::Paused | Phase::Finished(_)) && !state.replay;
+    let (Some(model), Some(tuning)) = (&state.model, &mut state.tuning) else { return Vec::new() };
     match measured.subject {
-        Subject::Now(revision) => tuning.take_measured(revision, generation, measured, model),
-        Subject::Trial(id) => tuning.sweep.take(id, measured),
+        Subject::Now(revision) => {
+            tuning.take_measured(revision, generation, measured, model);
+            let trial = if stands { tuning.compare_with_saved(generation) } else { None };
+            trial.map_or_else(Vec::new, |trial| vec![Effect::Engine(Order::Sweep(vec![trial]))])
+        }
+        Subject::Trial(id) => {
+            tuning.take_trial(id, generation, measured);
+            Vec::new()
+        }
     }
 }

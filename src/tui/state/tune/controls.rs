@@ -124,7 +124,7 @@ impl Control {
             },
             Self::Lock => {
                 let here = (0..shape.kv_heads).filter(|&head| draft.is_locked(shape, around.layer, head)).count();
-                format!("{here} of {} heads · {} in all", shape.kv_heads, draft.locks.len())
+                format!("{here}/{} here · {} in all", shape.kv_heads, draft.locks.len())
             }
             Self::Rule => draft.rule.name().to_owned(),
             Self::Blend => draft.blend.map_or("off", Rule::name).to_owned(),
@@ -133,7 +133,7 @@ impl Control {
             Self::Recent => format!("{} tokens", draft.window.recent),
             Self::Chunk => format!("{} tokens", draft.window.chunk),
             Self::Context => format!("{} tokens", around.context),
-            Self::Hold => if around.hold { "on: Enter applies" } else { "off: applied at once" }.to_owned(),
+            Self::Hold => if around.hold { "on: Enter applies" } else { "off: at once" }.to_owned(),
         };
         let counts = match self {
             Self::Keep => selects && matches!(draft.goal, Goal::Keep(_)),
@@ -210,7 +210,8 @@ impl Control {
             }
             Self::Blend => {
                 let has = |rule: &Rule| around.sources.has(*rule) && *rule != draft.rule;
-                let choices: Vec<Option<Rule>> = std::iter::once(None).chain(Rule::ALL.into_iter().filter(has).map(Some)).collect();
+                let choices: Vec<Option<Rule>> =
+                    std::iter::once(None).chain(Rule::ALL.into_iter().filter(has).map(Some)).collect();
                 let at = choices.iter().position(|&choice| choice == draft.blend).unwrap_or(0) as i64;
                 draft.blend = choices[(at + i64::from(by)).rem_euclid(choices.len() as i64) as usize];
                 draft.base = Base::Selection;

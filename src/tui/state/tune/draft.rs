@@ -150,7 +150,9 @@ impl Draft {
             Set::Split(split) => self.split = split,
             Set::Floor(floor) => self.floor = floor,
             Set::Rule(rule) => (self.rule, self.blend) = (rule, None),
-            Set::Blend(rule, weight) => (self.blend, self.weight) = (Some(rule).filter(|&rule| rule != self.rule), weight.min(100)),
+            Set::Blend(rule, weight) => {
+                (self.blend, self.weight) = (Some(rule).filter(|&rule| rule != self.rule), weight.min(100))
+            }
             Set::Sink(sink) => self.window.sink = sink,
             Set::Recent(recent) => self.window.recent = recent,
             Set::Chunk(chunk) => self.window.chunk = chunk.max(1),

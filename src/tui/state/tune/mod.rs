@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub use controls::{Around, Control, lock, split_name};
 pub use draft::{ALL, Base, Draft, Goal, Rule, Set};
 pub use history::STEPS;
-pub use plot::{Plot, Place as PlotPlace, Spot};
+pub use plot::{Place as PlotPlace, Plot, Spot};
 pub use proposal::{Proposal, Sources, Tally, propose};
 pub use sweep::{Point, Sweep};
 
@@ -57,6 +57,11 @@ pub enum Freshness<'a> {
     Stale(&'a Measured),
 }
 
+/// Whether two masks were measured over the same tokens of one run: the dense cache was as long after the last one.
+pub fn is_comparable(one: &Measured, other: &Measured) -> bool {
+    one.dense_kv == other.dense_kv && one.divergence.steps == other.divergence.steps
+}
+
 /// Everything about retuning.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuning {
@@ -85,6 +90,8 @@ pub struct Tuning {
     pub cursor: Option<u64>,
     /// The sweep at hand.
     pub sweep: Sweep,
+    /// The trial of the saved mask that was asked for beside a measurement of the mask at work.
+    saved_trial: Option<u64>,
     /// Whether leaving without saving was asked about.
     pub quit_asked: bool,
 }
@@ -114,6 +121,7 @@ impl Tuning {
             against: Against::Bytes,
             cursor: None,
             sweep: Sweep::default(),
+            saved_trial: None,
             quit_asked: false,
         }
     }
@@ -230,7 +238,38 @@ impl Tuning {
 
     /// Begins a sweep of the rule at hand, in the run of this number.
     pub fn begin_sweep(&mut self, generation: u64) -> Vec<Trial> {
-        self.sweep.begin(&self.draft, &self.sources, generation)
+        let saved = Draft::verbatim(Arc::clone(&self.saved.mask), self.saved.window);
+        self.sweep.begin(&self.draft, vec![self.draft.clone(), saved], &self.sources, generation)
+    }
+
+    /// The saved mask as a trial, where it was not measured over the same tokens as the mask at work; a sweep at hand comes first.
+    pub fn compare_with_saved(&mut self, generation: u64) -> Option<Trial> {
+        let Freshness::Measured(now) = self.figures(generation) else { return None };
+        if self.sweep.is_running() || self.figures_of_saved(generation).is_some_and(|saved| is_comparable(now, saved)) {
+            return None;
+        }
+        let id = self.sweep.take_id();
+        self.saved_trial = Some(id);
+        Some(Trial { id, mask: self.saved.mask.mask.clone(), window: self.saved.window })
+    }
+
+    /// Takes figures of a trial.
+    pub fn take_trial(&mut self, id: u64, generation: u64, measured: Measured) {
+        if self.saved_trial == Some(id) {
+            self.saved_trial = None;
+            self.saved.measured = Some((generation, measured));
+        } else {
+            self.sweep.take(id, measured);
+        }
+    }
+
+    /// Figures of the saved mask in the run of this number: over the same tokens as those of the mask at work, where there are such.
+    pub fn figures_of_saved(&self, generation: u64) -> Option<&Measured> {
+        let own = self.saved.measured.as_ref().filter(|(of, _)| *of == generation).map(|(_, measured)| measured);
+        let swept = self.sweep.figures_of(&self.saved.mask.mask, self.saved.window).filter(|_| !self.sweep.is_stale(generation));
+        let now = self.measured.as_ref().map(|(_, _, measured)| measured);
+        let fits = |figures: &&Measured| now.is_some_and(|now| is_comparable(now, figures));
+        own.filter(fits).or(swept.filter(fits)).or(own).or(swept)
     }
 
     /// The engine applied a change.
@@ -278,6 +317,7 @@ impl Tuning {
             _ => None,
         };
         self.saved = Saved { mask: Arc::new(mask), window, draft, measured: figures };
+        self.saved_trial = None;
     }
 
     /// Channels kept by what is set alone, and by the saved mask alone.

@@ -77,12 +77,14 @@ impl Tuning {
         });
         let mut spots: Vec<Spot> = spots.collect();
         spots.sort_by(|a, b| a.place.x.total_cmp(&b.place.x).then(a.id.cmp(&b.id)));
-        let now = match self.figures(generation) {
+        // Figures of the sweep come first: they are of the same tokens as its points.
+        let swept = |mask, window| self.sweep.figures_of(mask, window).filter(|_| !self.sweep.is_stale(generation));
+        let now = swept(&model.mask, model.info.window).or_else(|| match self.figures(generation) {
             Freshness::Measured(measured) => Some(measured),
             Freshness::Stale(_) | Freshness::None => None,
-        };
+        });
         let proposed = (!self.is_applied(model)).then(|| bytes(&self.proposal.mask, self.draft.window));
-        let of_saved = self.saved.measured.as_ref().filter(|(of, _)| *of == generation).map(|(_, measured)| measured);
+        let of_saved = swept(&self.saved.mask.mask, self.saved.window).or_else(|| self.figures_of_saved(generation));
         Plot {
             spots,
             now: place(bytes(&model.mask, model.info.window), now),

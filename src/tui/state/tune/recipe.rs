@@ -6,8 +6,8 @@ use super::controls::split_name;
 use super::draft::{ALL, Base, Draft, Goal};
 use super::{Freshness, Tuning};
 use crate::decode::worker::event::ModelInfo;
-use crate::mask::files::{MaskFile, Origin};
 use crate::mask::Shape;
+use crate::mask::files::{MaskFile, Origin};
 
 impl Tuning {
     /// The file of the mask that is set: with its importance, window, alignment, the model's fingerprint and the recipe. What was
@@ -86,8 +86,9 @@ fn flips(draft: &Draft, shape: Shape) -> Value {
     let of = |row: &[Option<bool>], wanted: bool| -> Vec<usize> {
         row.iter().enumerate().filter(|(_, pin)| **pin == Some(wanted)).map(|(channel, _)| channel).collect()
     };
-    let rows = draft.pins.iter().map(|(&head, row)| {
-        json!({ "head": place(shape, head), "kept": of(row, true), "pruned": of(row, false) })
-    });
+    let rows = draft
+        .pins
+        .iter()
+        .map(|(&head, row)| json!({ "head": place(shape, head), "kept": of(row, true), "pruned": of(row, false) }));
     rows.collect()
 }

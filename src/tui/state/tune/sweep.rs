@@ -2,9 +2,9 @@
 
 use super::draft::{Base, Draft, Goal};
 use super::proposal::{Sources, propose};
-use crate::decode::worker::event::Measured;
 use crate::decode::worker::Trial;
-use crate::mask::ChannelMask;
+use crate::decode::worker::event::Measured;
+use crate::mask::{ChannelMask, Window};
 
 /// Kept thousandths of a sweep: sparsity 0 to 0.9.
 const KEEPS: [u16; 10] = [1000, 900, 800, 700, 600, 500, 400, 300, 200, 100];
@@ -34,22 +34,34 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Begins a sweep around a draft: its rule, split, pairs, floors, locks and window at every size and alignment. Sizes that floors
-    /// and locks rule out are left out.
-    pub fn begin(&mut self, draft: &Draft, sources: &Sources, generation: u64) -> Vec<Trial> {
+    /// Begins a sweep around a draft: its rule, split, pairs, floors, locks and window at every size and alignment, then `others` as
+    /// they are, so that they are measured over the same tokens. Sizes that floors and locks rule out are left out.
+    pub fn begin(&mut self, draft: &Draft, others: Vec<Draft>, sources: &Sources, generation: u64) -> Vec<Trial> {
         self.points.clear();
         self.generation = generation;
-        for align in ALIGNS {
-            for keep in KEEPS {
-                let mut draft = Draft { base: Base::Selection, goal: Goal::Keep(keep), align, ..draft.clone() };
-                draft.pins.clear();
-                let Ok(proposal) = propose(&draft, sources) else { continue };
-                self.next_id += 1;
-                self.points.push(Point { id: self.next_id, draft, mask: proposal.mask, measured: None });
-            }
+        let sized = |align: usize, keep: u16| {
+            let goal = Goal::Keep(keep);
+            Draft { base: Base::Selection, goal, align, pins: Default::default(), ..draft.clone() }
+        };
+        let all = ALIGNS.into_iter().flat_map(|align| KEEPS.map(|keep| sized(align, keep)));
+        for draft in all.chain(others) {
+            let Ok(proposal) = propose(&draft, sources) else { continue };
+            let id = self.take_id();
+            self.points.push(Point { id, draft, mask: proposal.mask, measured: None });
         }
         let trial = |point: &Point| Trial { id: point.id, mask: point.mask.clone(), window: point.draft.window };
         self.points.iter().map(trial).collect()
+    }
+
+    /// A number that no trial had before.
+    pub fn take_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// What was measured of a mask, if it is one of the sweep's.
+    pub fn figures_of(&self, mask: &ChannelMask, window: Window) -> Option<&Measured> {
+        self.measured().find(|(point, _)| point.mask == *mask && point.draft.window == window).map(|(_, measured)| measured)
     }
 
     /// Takes what was measured; numbers of another sweep are not known here and change nothing.

@@ -9,7 +9,7 @@ use super::super::super::geometry;
 use super::super::super::state::tune::{Base, Control, Tuning};
 use super::super::super::state::{ModelView, State};
 use super::super::pane::Pane;
-use super::super::put;
+use super::super::{put, text};
 
 /// Columns of the names, and of values that a slider follows.
 const NAME: usize = 11;
@@ -37,13 +37,22 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
         let text = format!("{mark}{:<NAME$}{value}", control.name(state.at.layer));
         put(pane.buffer, row, 0, 0, Line::styled(format!("{text:<width$}"), style));
         if let Some(share) = share(control, tuning, around.proposed.share) {
-            let slider = Rect { x: row.x + (1 + NAME + VALUE) as u16, width: row.width.saturating_sub(2 + (NAME + VALUE) as u16), ..row };
+            let slider =
+                Rect { x: row.x + (1 + NAME + VALUE) as u16, width: row.width.saturating_sub(2 + (NAME + VALUE) as u16), ..row };
             slide(state, share, slider, pane.buffer);
         }
     }
     pane.line(standing(state, model, tuning));
     let (back, forward) = tuning.steps();
     pane.note(format!("{back} steps back · {forward} forward"));
+    // The text is what the mask is tuned for: it fills what is left.
+    if pane.area.height >= 4 {
+        pane.title("text", "");
+        let room = pane.area;
+        for line in text::tail(state, usize::from(room.width), usize::from(room.height)) {
+            pane.line(line);
+        }
+    }
 }
 
 /// The share that a slider shows beside the value.

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::super::super::color::Role;
 use super::super::super::shade::number;
-use super::super::super::state::tune::{Freshness, Tally, Tuning};
+use super::super::super::state::tune::{Freshness, Tally, Tuning, is_comparable};
 use super::super::super::state::{ModelView, State};
 use super::super::pane::Pane;
 use super::super::{count, put};
@@ -16,6 +16,8 @@ use crate::machine::human;
 
 /// Columns of the labels.
 const LABEL: u16 = 9;
+/// Most columns of a value: figures far apart are hard to compare.
+const WIDEST: u16 = 15;
 /// Rows from which on everything is shown.
 const FULL: u16 = 20;
 
@@ -31,9 +33,11 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
 fn row(pane: &mut Pane<'_>, label: &str, label_style: Style, cells: [String; 4], styles: [Style; 4]) {
     let Some(row) = pane.take(1) else { return };
     put(pane.buffer, row, 0, 0, Line::styled(label.to_owned(), label_style));
-    let width = row.width.saturating_sub(LABEL) / 4;
+    let width = (row.width.saturating_sub(LABEL) / 4).min(WIDEST);
     for (index, (cell, style)) in cells.into_iter().zip(styles).enumerate() {
         let right = LABEL + width * (index as u16 + 1);
+        // Where columns would touch, units stand close to their numbers.
+        let cell = if cell.chars().count() >= usize::from(width) { cell.replace(' ', "") } else { cell };
         let wide = cell.chars().count() as u16;
         put(pane.buffer, row, right.saturating_sub(wide), 0, Line::from(Span::styled(cell, style)));
     }
@@ -48,8 +52,12 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     row(pane, "", dim, heads, [theme.style(Role::Good), theme.style(Role::Warn), theme.style(Role::Third), dim]);
     let saved = tuning.saved();
     let sparsity = model.info.mask.as_ref().and_then(|mask| mask.sparsity);
-    let now = tuning.tally(&model.mask, model.info.window, sparsity, context);
     let set = tuning.proposed_tally(context);
+    // The same mask may be set with another sparsity in mind: what counts is what is set now.
+    let now = match tuning.is_applied(model) {
+        true => set,
+        false => tuning.tally(&model.mask, model.info.window, sparsity, context),
+    };
     let old = tuning.tally(&saved.mask.mask, saved.window, saved.mask.sparsity, context);
     let mut line = |label: &str, show: &dyn Fn(&Tally) -> String, delta: String| {
         let delta_style = if delta.trim_start_matches(['+', '−']).starts_with('0') { dim } else { text };
@@ -99,19 +107,23 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
         }
     };
     let applied = tuning.is_applied(model).then_some(figures);
-    let saved = tuning.saved().measured.as_ref();
-    let saved_style = if saved.is_some_and(|(of, _)| *of == generation) { text } else { dim };
-    let saved = saved.map(|(_, figures)| figures);
-    let mut line = |label: &str, value: &dyn Fn(&Measured) -> f64, show: &dyn Fn(f64) -> String, signed: &dyn Fn(f64) -> String| {
-        let cell = |figures: Option<&Measured>| figures.map_or_else(|| "–".to_owned(), |figures| show(value(figures)));
-        let delta = applied.zip(saved).map_or_else(String::new, |(set, old)| signed(value(set) - value(old)));
-        row(pane, label, dim, [cell(Some(figures)), cell(applied), cell(saved), delta], [style, style, saved_style, style]);
-    };
+    let saved = tuning.figures_of_saved(generation);
+    // Figures over other tokens are shown, and not subtracted.
+    let fits = saved.is_some_and(|saved| is_comparable(figures, saved));
+    let saved_style = if fits { text } else { dim };
+    let mut line =
+        |label: &str, value: &dyn Fn(&Measured) -> f64, show: &dyn Fn(f64) -> String, signed: &dyn Fn(f64) -> String| {
+            let cell = |figures: Option<&Measured>| figures.map_or_else(|| "–".to_owned(), |figures| show(value(figures)));
+            let delta =
+                applied.zip(saved.filter(|_| fits)).map_or_else(String::new, |(set, old)| signed(value(set) - value(old)));
+            row(pane, label, dim, [cell(Some(figures)), cell(applied), cell(saved), delta], [style, style, saved_style, style]);
+        };
     let small = |value: f64| number(value as f32);
     let small_signed = |value: f64| format!("{}{}", sign(value), number(value.abs() as f32));
     line("KLD mean", &|figures| figures.divergence.kld.mean, &small, &small_signed);
     line("± stderr", &|figures| figures.divergence.kld.stderr, &|value| format!("±{}", small(value)), &|_| String::new());
-    let rate = |figures: &Measured| if figures.b_ms.mean > 0.0 { 1e3 / figures.b_ms.mean } else { 0.0 };
+    // The median, as TPOT: one slow step would move the mean of 64 a lot.
+    let rate = |figures: &Measured| if figures.b_ms.p50 > 0.0 { 1e3 / figures.b_ms.p50 } else { 0.0 };
     if full {
         let same = |figures: &Measured| figures.divergence.top1_agreement * 100.0;
         line("same top", &same, &|value| format!("{value:.1} %"), &|value| signed(value, 1));
@@ -119,8 +131,11 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     }
     line("tok/s", &rate, &|rate| format!("{rate:.1}"), &|rate| signed(rate, 1));
     if full {
-        let dense = &figures.a_ms;
-        pane.note(format!("dense side: TPOT p50 {:.2} ms · {} stored here", dense.p50, human(figures.dense_kv as u64)));
+        let stored = human(figures.dense_kv as u64);
+        pane.note(match saved {
+            Some(_) if !fits => "saved was measured over other tokens: no difference".to_owned(),
+            _ => format!("dense side: TPOT p50 {:.2} ms · {stored} stored now", figures.a_ms.p50),
+        });
     }
 }
 

@@ -38,7 +38,14 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
 }
 
 /// One bar: label, lock, bar with the floor and what is at work, share.
-fn draw(state: &State, tuning: &Tuning, (layer, head): geometry::LayerRow, (share, now): (f64, f64), row: Rect, buffer: &mut Buffer) {
+fn draw(
+    state: &State,
+    tuning: &Tuning,
+    (layer, head): geometry::LayerRow,
+    (share, now): (f64, f64),
+    row: Rect,
+    buffer: &mut Buffer,
+) {
     let theme = &state.theme;
     let (draft, shape) = (tuning.draft(), tuning.sources().shape);
     let selected = layer == state.at.layer && head.is_none_or(|head| head == state.at.head);

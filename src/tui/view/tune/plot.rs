@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use super::super::super::color::Role;
 use super::super::super::geometry;
 use super::super::super::shade::number;
-use super::super::super::state::tune::{Against, Plot, PlotPlace, Tuning};
+use super::super::super::state::tune::{Against, Base, Goal, Plot, PlotPlace, Tuning};
 use super::super::super::state::{ModelView, State};
 use super::super::super::widget::{Mark, Scatter};
 use super::super::pane::Pane;
@@ -99,15 +99,19 @@ fn readout(state: &State, tuning: &Tuning, plot: &Plot) -> Line<'static> {
     let theme = &state.theme;
     let chosen = tuning.sweep.measured().find(|(point, _)| Some(point.id) == tuning.cursor);
     if let Some((point, measured)) = chosen {
-        let x = plot.spots.iter().find(|spot| spot.id == point.id).map_or(0.0, |spot| spot.place.x);
+        let bytes = tuning.tally(&point.mask, point.draft.window, None, state.target_context).bytes.total();
         let kld = measured.divergence.kld;
         let text = format!(
-            "keeps {:.0} %, align {} · {} · KLD {} ±{} · {:.2} ms · Enter takes it",
-            point.mask.kept_ratio() * 100.0,
+            "⏎ {} align {} · KLD {} ±{} · {} · {:.2} ms",
+            match point.draft.goal {
+                _ if point.draft.base != Base::Selection => "as it was,".to_owned(),
+                Goal::Keep(keep) => format!("keep {:.0} %", f64::from(keep) / 10.0),
+                Goal::Fit { bytes, .. } => format!("fit {}", human(bytes)),
+            },
             point.draft.align,
-            across(tuning.against, x),
             number(kld.mean as f32),
             number(kld.stderr as f32),
+            human(bytes),
             measured.b_ms.p50
         );
         return Line::styled(text, theme.style(Role::Accent));
