@@ -143,7 +143,11 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::ShowPerf => state.screen = Screen::Perf,
         Command::ShowText => state.screen = Screen::Text,
         Command::Panel => {
-            let shown = super::geometry::areas(state).side.is_some();
+            let areas = super::geometry::areas(state);
+            let shown = match state.screen {
+                Screen::Tune => super::geometry::tune(state, areas.main).layers.is_some(),
+                _ => areas.side.is_some(),
+            };
             state.panel = Some(!shown);
         }
         Command::Pause => return pause(state),

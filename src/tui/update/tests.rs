@@ -9,12 +9,12 @@ use super::super::color::{Colormap, Depth};
 use super::super::export::Format;
 use super::super::keys::Context;
 use super::super::state::{Dirty, Level, Metric, Overlay, Phase, Place, Scale, Screen, State};
-use super::super::testing::{LARGE, SMALL, blank, draw, head_detail, info, send, session, token};
+use super::super::testing::{LARGE, SMALL, blank, draw, head_detail, info, measured, send, session, token};
 use super::{SETTINGS, update};
 use crate::decode::session::Finish;
-use crate::decode::worker::event::{Envelope, Event, Live, Memory};
+use crate::decode::worker::event::{Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject};
 use crate::decode::worker::{Command as Order, Prompt};
-use crate::mask::Shape;
+use crate::mask::{ChannelMask, Shape, Window};
 
 fn key(state: &mut State, code: KeyCode) -> Vec<Effect> {
     update(state, Action::Key(KeyEvent::new(code, KeyModifiers::NONE)))
@@ -465,7 +465,25 @@ fn random_action(random: &mut StdRng, state: &State, model: &crate::decode::work
         16 => Action::Paste("some\npasted text \u{1f600}".to_owned()),
         17 => engine(token(model, state.run.generated() + 1, 300 + state.run.generated())),
         18 => engine(head_detail(shape, random.random_range(0..shape.layers), random.random_range(0..shape.kv_heads))),
-        _ => engine(match random.random_range(0..8) {
+        _ => engine(match random.random_range(0..11) {
+            8 => {
+                let window = Window {
+                    sink: random.random_range(0..9),
+                    recent: random.random_range(1..99),
+                    chunk: random.random_range(1..9),
+                };
+                let share = random.random::<f64>();
+                let mask = ChannelMask::from_fn(shape, |_, _, _| random.random::<f64>() < share);
+                let mask = MaskInfo { mask, ..model.mask.clone().expect("masked") };
+                let revision = random.random_range(0..9);
+                Event::Retuned(Box::new(Retuned { revision, mask, window, from: None, ms: 1.0 }))
+            }
+            9 => {
+                let number = random.random_range(0..30);
+                let subject = if random.random() { Subject::Now(number / 4) } else { Subject::Trial(number) };
+                measured(subject, f64::from(random.random_range(0..3_u8)) * random.random::<f64>(), 0)
+            }
+            10 => Event::Refused("not now".to_owned()),
             0 => Event::Loaded(Box::new(model.clone())),
             1 => Event::Prefill(0.5),
             2 => Event::Paused,

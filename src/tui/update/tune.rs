@@ -286,7 +286,12 @@ pub fn saved(state: &mut State, saving: Saving) {
         align: file.origin.align,
         sparsity: file.target_sparsity,
     };
-    if let (Some(model), Some(tuning)) = (&state.model, &mut state.tuning) {
+    if let (Some(model), Some(tuning)) = (&mut state.model, &mut state.tuning) {
+        // What runs may have been changed since; where it was not, it has a name now.
+        if let Some(now) = model.info.mask.as_mut().filter(|now| now.mask == mask.mask && model.info.window == file.origin.window)
+        {
+            now.label.clone_from(&mask.label);
+        }
         tuning.was_saved(mask, file.origin.window, draft, state.run.generation, model);
     }
     tell(state, sentence, false);
@@ -307,8 +312,13 @@ pub fn asks_first(state: &mut State) -> bool {
 pub fn retuned(state: &mut State, retuned: Retuned) {
     let Retuned { revision, mask, window, ms, .. } = retuned;
     let (Some(model), Some(tuning)) = (&mut state.model, &mut state.tuning) else { return };
-    match model.retuned(mask, window) {
-        Ok(()) => tuning.applied(revision, ms),
+    match model.retuned(mask.clone(), window) {
+        Ok(()) => {
+            tuning.applied(revision, ms);
+            if state.replay {
+                tuning.follow(mask, window);
+            }
+        }
         Err(error) => tell(state, error.to_string(), true),
     }
 }

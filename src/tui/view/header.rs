@@ -118,7 +118,8 @@ pub fn tabs(state: &State, area: Rect, buffer: &mut Buffer) {
         (screen, _) => crumbs.push(screen.title().to_lowercase()),
     }
     let last = tab_places(state).last().map_or(0, |(x, title, _)| x + title.chars().count() as u16);
-    let unsaved = if state.tuning.as_ref().is_some_and(|tuning| tuning.is_unsaved()) { " * unsaved " } else { "" };
+    let unsaved =
+        if !state.replay && state.tuning.as_ref().is_some_and(|tuning| tuning.is_unsaved()) { " * unsaved " } else { "" };
     let text = format!("{} ", crumbs.join(" › "));
     let (width, marked) = (text.chars().count() as u16, unsaved.chars().count() as u16);
     if last + width + marked < area.width {

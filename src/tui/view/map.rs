@@ -75,13 +75,16 @@ fn hand_marks(state: &State, grid: &Grid, layer: usize, head: usize, strip: Rect
         let pairs = shape.pairs();
         for x in 0..strip.width {
             for y in 0..strip.height {
-                // A strip's upper rows are the first channels of the pairs, its lower ones the second; a single row is both.
-                let halves = match strip.height {
-                    1 => vec![0, pairs],
-                    height => vec![if y < height.div_ceil(2) { 0 } else { pairs }],
+                // The last row of a strip's upper half stands for the first channels of the pairs, the last of its lower one for the
+                // second; a single row is both.
+                let halves: &[usize] = match strip.height {
+                    1 => &[0, pairs],
+                    height if y + 1 == height.div_ceil(2) => &[0],
+                    height if y + 1 == height => &[pairs],
+                    _ => continue,
                 };
                 let edited = layers.clone().any(|layer| {
-                    let channels = grid.pairs_at(x).flat_map(|pair| halves.iter().map(move |half| pair + half));
+                    let channels = grid.pairs_at(x).flat_map(|pair| halves.iter().map(move |half| pair + *half));
                     channels.into_iter().any(|channel| draft.pin(shape, layer, head, channel).is_some())
                 });
                 if edited {

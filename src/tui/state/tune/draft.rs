@@ -95,7 +95,7 @@ pub struct Draft {
     pub pins: BTreeMap<usize, Arc<[Option<bool>]>>,
 }
 
-/// One thing to set, as the palette and a point of the sweep say it.
+/// One thing to set, as a word of the palette says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Set {
     /// Thousandths of the channels to keep.

@@ -275,8 +275,18 @@ impl Tuning {
     /// The engine applied a change.
     pub fn applied(&mut self, revision: u64, ms: f64) {
         self.applied = revision;
+        // A change that a run could not take is the next one's: it is refused first and applied later.
+        self.refused = None;
         self.asked = self.asked.max(revision);
         self.applied_ms = Some(ms);
+    }
+
+    /// What is set follows the mask of a recording, which nobody sets here.
+    pub fn follow(&mut self, mask: MaskInfo, window: Window) {
+        let draft = Draft::verbatim(Arc::new(mask), window);
+        if let Ok(proposal) = propose(&draft, &self.sources) {
+            (self.draft, self.proposal) = (draft, proposal);
+        }
     }
 
     /// The engine refused something: a change, if one was under way, else the sweep.

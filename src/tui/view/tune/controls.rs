@@ -44,7 +44,7 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     }
     pane.line(standing(state, model, tuning));
     let (back, forward) = tuning.steps();
-    pane.note(format!("{back} steps back · {forward} forward"));
+    pane.note(format!("history: {back} back · {forward} forward"));
     // The text is what the mask is tuned for: it fills what is left.
     if pane.area.height >= 4 {
         pane.title("text", "");

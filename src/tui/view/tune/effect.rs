@@ -149,7 +149,9 @@ fn sign(value: f64) -> &'static str {
 }
 
 fn signed(value: f64, digits: usize) -> String {
-    format!("{}{:.digits$}", sign(value), value.abs())
+    let text = format!("{:.digits$}", value.abs());
+    let is_nothing = text.chars().all(|c| matches!(c, '0' | '.'));
+    format!("{}{text}", if is_nothing { "" } else { sign(value) })
 }
 
 fn whole(value: i64) -> String {

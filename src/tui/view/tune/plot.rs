@@ -5,8 +5,10 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
+use super::super::super::action::Command;
 use super::super::super::color::Role;
 use super::super::super::geometry;
+use super::super::super::keys::Context;
 use super::super::super::shade::number;
 use super::super::super::state::tune::{Against, Base, Goal, Plot, PlotPlace, Tuning};
 use super::super::super::state::{ModelView, State};
@@ -21,9 +23,10 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     let generation = state.run.generation;
     let plot = tuning.plot(model, state.target_context, generation);
     let (done, all) = tuning.sweep.progress();
+    let key = state.keys.key_of(Context::Tune, Command::Sweep).unwrap_or_default();
     let note = match (done, all) {
-        (_, 0) => "s sweeps".to_owned(),
-        (done, all) if tuning.sweep.is_running() => format!("{done} of {all} measured · s stops"),
+        (_, 0) => format!("{key} sweeps"),
+        (done, all) if tuning.sweep.is_running() => format!("{done} of {all} · {key} stops"),
         _ if tuning.sweep.is_stale(generation) => format!("{done} points of an earlier run"),
         _ => format!("{done} points measured"),
     };
