@@ -2,6 +2,7 @@
 
 pub mod comparison;
 pub mod divergence;
+pub mod lost;
 pub mod replay;
 pub mod sampler;
 pub mod session;

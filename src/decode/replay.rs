@@ -99,6 +99,22 @@ impl Stretch {
     }
 }
 
+/// The sides of a timed run, dense (0) and pruned (1), in the order in which they have the machine to themselves: one that slows
+/// down or speeds up favours neither.
+pub const ROUNDS: [usize; 4] = [0, 1, 1, 0];
+
+/// Times both sides over a stretch, each alone; compute time of each step.
+pub fn time_alone(model: &Model, stretch: &Arc<Stretch>, pruned: &Arc<CacheSpec>) -> Result<[Vec<Duration>; 2]> {
+    let mut times = [Vec::new(), Vec::new()];
+    for side in ROUNDS {
+        let spec = if side == 0 { stretch.dense_spec() } else { pruned };
+        let mut replay = Replay::new(model, Arc::clone(stretch), spec)?;
+        while replay.step(model)? {}
+        times[side].extend(replay.times);
+    }
+    Ok(times)
+}
+
 /// A stretch being repeated under one specification.
 #[derive(Debug)]
 pub struct Replay {

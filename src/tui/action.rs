@@ -73,6 +73,8 @@ commands! {
     ShowMap = "show-map",
     /// One head in detail.
     ShowHead = "show-head",
+    /// Dense against masked.
+    ShowAb = "show-ab",
     /// Another mask while the model talks.
     ShowTune = "show-tune",
     /// Memory and speed.
@@ -147,6 +149,14 @@ commands! {
     EditPrompt = "edit-prompt",
     /// Send the prompt.
     Submit = "submit",
+    /// Feed both sides the dense side's tokens, or each its own.
+    Feed = "feed",
+    /// Time each side alone.
+    Time = "time",
+    /// The other side at the left.
+    Swap = "swap",
+    /// Go on from the token under the cursor.
+    RewindHere = "rewind-here",
     /// A smaller value.
     Less = "less",
     /// A larger value.

@@ -16,6 +16,8 @@ pub enum Context {
     Map,
     /// One head.
     Head,
+    /// Dense against masked.
+    Ab,
     /// Another mask while the model talks.
     Tune,
     /// Memory and speed.
@@ -30,8 +32,8 @@ pub enum Context {
 
 impl Context {
     /// All contexts, in the order of the help.
-    pub const ALL: [Self; 8] =
-        [Self::Map, Self::Head, Self::Tune, Self::Perf, Self::Text, Self::Global, Self::Prompt, Self::List];
+    pub const ALL: [Self; 9] =
+        [Self::Map, Self::Head, Self::Ab, Self::Tune, Self::Perf, Self::Text, Self::Global, Self::Prompt, Self::List];
 
     /// The name in the configuration.
     pub fn name(self) -> &'static str {
@@ -39,6 +41,7 @@ impl Context {
             Self::Global => "global",
             Self::Map => "map",
             Self::Head => "head",
+            Self::Ab => "ab",
             Self::Tune => "tune",
             Self::Perf => "perf",
             Self::Text => "text",
@@ -78,7 +81,7 @@ pub struct Chord {
 
 const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
     use Command as C;
-    use Context::{Global, Head, List, Map, Perf, Prompt, Text, Tune};
+    use Context::{Ab, Global, Head, List, Map, Perf, Prompt, Text, Tune};
     &[
         (Map, C::Open, "enter", "open", "open the layer, then the head"),
         (Map, C::Metric, "c", "metric", "show the next metric: mask, importance, key norm, ThinK, live"),
@@ -117,6 +120,23 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Head, C::Scale, "v", "scale", "linear, logarithmic or rank scale"),
         (Head, C::Mark, "m", "", "remember this place"),
         (Head, C::Jump, "'", "", "go to the remembered place and remember this one"),
+        (Ab, C::Left, "left h", "token", "token before"),
+        (Ab, C::Right, "right l", "", "token after; past the last one the cursor follows the text"),
+        (Ab, C::Up, "up k", "", "row above"),
+        (Ab, C::Down, "down j", "", "row below"),
+        (Ab, C::FindNext, "n", "divergence", "next token at which the sides part"),
+        (Ab, C::FindPrev, "N", "", "token before at which the sides part"),
+        (Ab, C::Feed, "f", "force tokens", "feed both the dense side's tokens, or each its own"),
+        (Ab, C::Time, "b", "timed run", "time each side alone over the last tokens, decode waits"),
+        (Ab, C::Less, "[", "query head", "query head before, within its group"),
+        (Ab, C::More, "]", "", "query head after"),
+        (Ab, C::Swap, "x", "swap", "the other side at the left"),
+        (Ab, C::RewindHere, "backspace", "go on here", "drop everything after the cursor and go on from it"),
+        (Ab, C::EditPrompt, "i", "", "type a new prompt"),
+        (Ab, C::First, "g home", "", "first token"),
+        (Ab, C::Last, "G end", "", "follow the text again"),
+        (Ab, C::HalfUp, "ctrl-u pageup", "", "sixteen tokens back"),
+        (Ab, C::HalfDown, "ctrl-d pagedown", "", "sixteen tokens on"),
         (Head, C::Flip, "t", "flip", "keep or prune the channel at hand"),
         (Head, C::FlipHead, "T", "head", "keep all channels of the head, or none"),
         (Head, C::LockHead, "x", "lock", "lock the head, or let it go"),
@@ -163,7 +183,7 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (List, C::Quit, "ctrl-c", "", "quit"),
         (Global, C::Pause, "space", "pause", "pause or go on"),
         (Global, C::StepForward, ">", "step", "pause and make one step"),
-        (Global, C::StepBack, "<", "", "in a recording: one token back"),
+        (Global, C::StepBack, "<", "", "one token back, in a recording or beside a dense side"),
         (Global, C::Rerun, "r", "rerun", "run the prompt again"),
         (Global, C::NextLayer, "J", "", "next layer"),
         (Global, C::PrevLayer, "K", "", "previous layer"),
@@ -178,9 +198,10 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Global, C::Export, "e", "export", "export: choose csv, json, svg or png"),
         (Global, C::ShowMap, "1", "", "map of all layers and heads"),
         (Global, C::ShowHead, "2", "", "one head: pairs, threshold, attention mass"),
+        (Global, C::ShowAb, "3", "", "dense against masked, token by token"),
         (Global, C::ShowTune, "4", "", "another mask while the model talks"),
         (Global, C::ShowPerf, "5", "", "memory and speed"),
-        (Global, C::ShowText, "6", "", "text, prompt and sampling"),
+        (Global, C::ShowText, "7", "", "text, prompt and sampling"),
         (Global, C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),
         (Global, C::Help, "? f1", "help", "all keys; type to search, Enter runs"),
         (Global, C::Log, "f12", "", "show or hide the log"),

@@ -1,9 +1,8 @@
 //! What the engine is told to do.
 
-use serde::{Deserialize, Serialize};
-
 use super::event::MaskInfo;
 use crate::decode::comparison::Mode;
+use crate::decode::lost::Asked;
 use crate::decode::sampler::Sampling;
 use crate::mask::{ChannelMask, Window};
 
@@ -61,17 +60,6 @@ pub struct Trial {
     pub mask: ChannelMask,
     /// Sink, recent and chunk.
     pub window: Window,
-}
-
-/// A decode step and a query head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
-    /// The generated token that the step gave, counted from 1; the first came from the prefill and has none.
-    pub n: usize,
-    /// Layer.
-    pub layer: usize,
-    /// Query head.
-    pub head: usize,
 }
 
 /// A run to begin.

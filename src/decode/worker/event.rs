@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::command::Asked;
 use crate::cache::CacheBytes;
 use crate::decode::comparison::Mode;
 use crate::decode::divergence::{Divergence, Spread, StepDivergence};
+use crate::decode::lost::Lost;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
 use crate::machine::DeviceMemory;
@@ -280,46 +280,6 @@ pub struct Timed {
     pub a_ms: Spread,
     /// Time per step of the pruned side, milliseconds.
     pub b_ms: Spread,
-}
-
-/// What one step lost in one query head. The step is repeated over the dense side's keys and values: earlier steps lose nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Lost {
-    /// Which step and head.
-    pub asked: Asked,
-    /// Attention mass of sink, middle and recent with all channels.
-    pub exact: [f64; 3],
-    /// The same under the mask.
-    pub pruned: [f64; 3],
-    /// KL(exact || pruned) of the attention weights in nats; `None` where it is infinite, because a token with weight is not seen.
-    pub kld: Option<f64>,
-    /// Root mean square change of the logits of the middle tokens that are seen; 0 where there are none.
-    pub logit_rms: f64,
-    /// The tokens with the most exact weight, and those that lost the most.
-    pub tokens: Vec<LostToken>,
-}
-
-/// One token that a query sees.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LostToken {
-    /// Its position in the sequence.
-    pub position: usize,
-    /// Its text by itself.
-    pub text: String,
-    /// Whether it is in the middle.
-    pub middle: bool,
-    /// Attention logit with all channels.
-    pub exact_logit: f64,
-    /// Attention logit under the mask; `None` where a dropped head does not see it.
-    pub pruned_logit: Option<f64>,
-    /// Attention weight with all channels.
-    pub exact_weight: f64,
-    /// Attention weight under the mask.
-    pub pruned_weight: f64,
-    /// Place by weight with all channels, from 1.
-    pub exact_rank: usize,
-    /// Place by weight under the mask, from 1.
-    pub pruned_rank: usize,
 }
 
 /// Milliseconds of a step by part.

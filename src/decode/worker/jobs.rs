@@ -10,7 +10,7 @@ use super::talk::Both;
 use crate::Result;
 use crate::cache::CacheSpec;
 use crate::decode::divergence::{Divergence, Spread, StepDivergence};
-use crate::decode::replay::{Replay, Stretch};
+use crate::decode::replay::{ROUNDS, Replay, Stretch};
 
 /// What waits to be measured.
 #[derive(Default)]
@@ -36,15 +36,11 @@ enum Kind {
     Timed(Rounds),
 }
 
-/// The sides take turns, dense first and last, so that a machine that slows down or speeds up favours neither.
+/// A timed run, one round after the other.
 #[derive(Default)]
 struct Rounds {
     done: usize,
     times: [Vec<Duration>; 2],
-}
-
-impl Rounds {
-    const ORDER: [usize; 4] = [0, 1, 1, 0];
 }
 
 impl Jobs {
@@ -95,9 +91,9 @@ impl Jobs {
             }
             Kind::Trial(id) => Ok(Some(measured(Subject::Trial(id), &stretch, &replay, self.trials.len()))),
             Kind::Timed(mut rounds) => {
-                rounds.times[Rounds::ORDER[rounds.done]].extend(&replay.times);
+                rounds.times[ROUNDS[rounds.done]].extend(&replay.times);
                 rounds.done += 1;
-                if rounds.done < Rounds::ORDER.len() {
+                if rounds.done < ROUNDS.len() {
                     self.at_work = Some(timed(both, stretch, rounds)?);
                     return Ok(None);
                 }
@@ -136,7 +132,7 @@ fn can_start(both: &Both, is_running: bool) -> bool {
 }
 
 fn timed(both: &Both, stretch: Arc<Stretch>, rounds: Rounds) -> Result<Job> {
-    let spec = match Rounds::ORDER[rounds.done] {
+    let spec = match ROUNDS[rounds.done] {
         0 => Arc::clone(stretch.dense_spec()),
         _ => Arc::clone(both.comparison.b.caches[0].spec()),
     };

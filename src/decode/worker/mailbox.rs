@@ -3,7 +3,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::command::{Asked, Retune};
+use super::command::Retune;
+use crate::decode::lost::Asked;
 use crate::mask::Shape;
 
 /// The newest of each kind, shared between the engine and its owner.

@@ -6,7 +6,6 @@ pub mod command;
 pub mod event;
 mod jobs;
 mod live;
-mod lost;
 mod mailbox;
 mod outbox;
 mod run;
@@ -21,7 +20,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::mpsc::{Receiver, channel};
 
-pub use command::{Asked, Command, Prompt, Retune, Start, Trial};
+pub use crate::decode::lost::Asked;
+pub use command::{Command, Prompt, Retune, Start, Trial};
 pub use event::{Envelope, Event};
 pub use setup::{Loader, Setup};
 

@@ -267,11 +267,10 @@ impl Both {
         Voice { id, text: push(&mut self.streams[index], id, is_end), ms, kv, top }
     }
 
-    /// The text of a token by itself.
-    pub fn text_of(&mut self, id: u32) -> String {
-        let tokenizer = &self.comparison.model().tokenizer;
-        let text = || tokenizer.as_ref().map_or_else(|| id.to_string(), |tokenizer| tokenizer.token_text(id));
-        self.texts.entry(id).or_insert_with(text).clone()
+    /// The text of a token by itself, remembered.
+    fn text_of(&mut self, id: u32) -> String {
+        let model = self.comparison.model();
+        self.texts.entry(id).or_insert_with(|| model.token_text(id)).clone()
     }
 
     fn retune(&mut self, spec: &Arc<CacheSpec>) -> Result<()> {

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use super::Order;
 use super::command::{Command, Retune, Trial};
 use super::event::{Event, Retuned};
-use super::lost::lost;
 use super::mailbox::Mailbox;
 use super::outbox::{Outbox, milliseconds};
 use super::run::Run;
 use super::setup::{Loader, Setup};
 use crate::cache::CacheSpec;
 use crate::decode::comparison::Mode;
+use crate::decode::lost::lost;
 use crate::decode::session::Finish;
 use crate::{Error, Result};
 
@@ -97,7 +97,7 @@ impl Desk {
         let Some(run) = &mut self.run else { return };
         run.watcher.watch(mailbox.watched(self.pruned.shape()));
         if let Some(asked) = mailbox.take_asked() {
-            match run.talk.pair().map_or_else(|| Err(Error::input(SOLO)), |both| lost(both, asked)) {
+            match run.talk.as_pair().map_or_else(|| Err(Error::input(SOLO)), |both| lost(&both.comparison, asked)) {
                 Ok(lost) => outbox.state(Event::Lost(Box::new(lost))),
                 Err(error) => outbox.state(Event::Refused(error.to_string())),
             }

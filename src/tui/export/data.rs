@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::state::tune::Freshness;
 use super::super::state::{Metric, ModelView, Screen, State};
-use crate::decode::worker::event::Measured;
+use crate::decode::worker::event::{Measured, Pair};
 use crate::{Error, Result};
 
 /// A table: names of the columns and rows of values.
@@ -22,6 +22,7 @@ pub fn of_screen(state: &State, model: &ModelView) -> Sheet {
             channels(state, model, heads)
         }
         Screen::Head => channels(state, model, [(state.at.layer, state.at.head)].into_iter()),
+        Screen::Ab => pairs(state),
         Screen::Tune => masks(state, model),
         Screen::Perf => steps(state),
         Screen::Text => tokens(state),
@@ -134,6 +135,42 @@ fn steps(state: &State) -> Sheet {
 fn tokens(state: &State) -> Sheet {
     let row = |(n, piece): (usize, &super::super::state::Piece)| vec![json!(n), json!(piece.text), json!(piece.logprob)];
     Sheet { columns: vec!["n", "text", "logprob"], rows: state.run.pieces.iter().enumerate().map(row).collect() }
+}
+
+/// One row per token of both sides.
+fn pairs(state: &State) -> Sheet {
+    let columns = vec![
+        "n",
+        "a_text",
+        "b_text",
+        "b_top",
+        "kld",
+        "same_top",
+        "delta_logprob",
+        "delta_p",
+        "a_ms",
+        "b_ms",
+        "a_kv_bytes",
+        "b_kv_bytes",
+    ];
+    let row = |pair: &Pair| {
+        let (a, b, step) = (pair.a.as_ref(), pair.b.as_ref(), pair.divergence.as_ref());
+        vec![
+            json!(pair.n),
+            json!(a.map(|a| &a.text)),
+            json!(b.map(|b| &b.text)),
+            json!(b.and_then(|b| b.top.first()).map(|top| &top.text)),
+            json!(step.map(|step| step.kld)),
+            json!(step.map(|step| step.same_top)),
+            json!(step.map(|step| step.delta_logprob)),
+            json!(step.map(|step| step.delta_p)),
+            json!(a.and_then(|a| a.ms)),
+            json!(b.and_then(|b| b.ms)),
+            json!(a.map(|a| a.kv)),
+            json!(b.map(|b| b.kv)),
+        ]
+    };
+    Sheet { columns, rows: state.run.pairs.all().iter().map(row).collect() }
 }
 
 /// The table as comma-separated values (RFC 4180).

@@ -1,6 +1,7 @@
 //! Everything that the screens show. Only [`update`](super::update::update) changes it.
 
 mod model;
+mod pairs;
 mod run;
 mod table;
 pub mod tune;
@@ -9,6 +10,7 @@ use ratatui_textarea::{CursorMove, TextArea, WrapMode};
 use tui_input::Input;
 
 pub use model::ModelView;
+pub use pairs::{AbView, Pairs, Side, voice};
 pub use run::{Phase, Piece, Plan, RunView, Step};
 pub use table::{Metric, Scale, Table};
 pub use tune::Tuning;
@@ -17,6 +19,7 @@ use super::action::Command;
 use super::color::Theme;
 use super::keys::{Context, KeyTable};
 use super::log::LogBuffer;
+use crate::decode::comparison::Mode;
 use crate::decode::worker::Prompt;
 use crate::mask::ChannelMask;
 
@@ -27,6 +30,8 @@ pub enum Screen {
     Map,
     /// One head.
     Head,
+    /// Dense against masked.
+    Ab,
     /// Another mask while the model talks.
     Tune,
     /// Memory and speed.
@@ -37,13 +42,14 @@ pub enum Screen {
 
 impl Screen {
     /// All screens in the order of their tabs.
-    pub const ALL: [Self; 5] = [Self::Map, Self::Head, Self::Tune, Self::Perf, Self::Text];
+    pub const ALL: [Self; 6] = [Self::Map, Self::Head, Self::Ab, Self::Tune, Self::Perf, Self::Text];
 
     /// The title of its tab.
     pub fn title(self) -> &'static str {
         match self {
             Self::Map => "Map",
             Self::Head => "Head",
+            Self::Ab => "A/B",
             Self::Tune => "Tune",
             Self::Perf => "Perf",
             Self::Text => "Text",
@@ -55,6 +61,7 @@ impl Screen {
         match self {
             Self::Map => Command::ShowMap,
             Self::Head => Command::ShowHead,
+            Self::Ab => Command::ShowAb,
             Self::Tune => Command::ShowTune,
             Self::Perf => Command::ShowPerf,
             Self::Text => Command::ShowText,
@@ -179,6 +186,8 @@ pub struct State {
     pub editing: bool,
     /// The selected sampling setting.
     pub setting: usize,
+    /// Where the A/B screen looks.
+    pub ab: AbView,
     /// Rows that the text is scrolled up from its end.
     pub scroll: usize,
     /// Context of the memory forecast, in tokens.
@@ -267,6 +276,7 @@ impl State {
             plan,
             editing: false,
             setting: 0,
+            ab: AbView::default(),
             scroll: 0,
             target_context: 0,
             dropped: 0,
@@ -289,10 +299,16 @@ impl State {
             Screen::Text if self.editing => Context::Prompt,
             Screen::Map => Context::Map,
             Screen::Head => Context::Head,
+            Screen::Ab => Context::Ab,
             Screen::Tune => Context::Tune,
             Screen::Perf => Context::Perf,
             Screen::Text => Context::Text,
         }
+    }
+
+    /// Which tokens the pruned side is fed.
+    pub fn feed(&self) -> Mode {
+        self.model.as_ref().map_or(Mode::Forced, |model| model.info.feed)
     }
 
     /// The scale of the metric on screen.

@@ -4,6 +4,7 @@ use super::super::action::Effect;
 use super::super::state::{Dirty, Metric, ModelView, OtherMask, Phase, RunView, State, Tuning};
 use super::{rerun, tell, tune};
 use crate::Error;
+use crate::decode::comparison::Mode;
 use crate::decode::worker::{Envelope, Event};
 
 /// Takes an event; those of a run that is over change nothing.
@@ -12,7 +13,8 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
     if state.replay && generation > state.run.generation {
         state.run = RunView::new(generation);
     }
-    let is_of_engine = matches!(event, Event::Loading(_) | Event::Loaded(_) | Event::Retuned(_) | Event::Panicked(_));
+    let is_of_engine =
+        matches!(event, Event::Loading(_) | Event::Loaded(_) | Event::Retuned(_) | Event::Fed(_) | Event::Panicked(_));
     if generation != state.run.generation && !is_of_engine {
         return Vec::new();
     }
@@ -40,10 +42,35 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
                 model.take_live(*live);
             }
         }
-        Event::Retuned(retuned) => tune::retuned(state, *retuned),
-        Event::Refused(sentence) => tune::refused(state, sentence),
+        Event::Pair(pair) => state.run.pairs.take(*pair),
+        Event::Retuned(retuned) => {
+            if retuned.from.is_some() && generation == state.run.generation {
+                state.run.cut_back();
+                state.run.pairs.retuned();
+            }
+            state.ab.asked = None;
+            tune::retuned(state, *retuned);
+        }
         Event::Measured(measured) => return tune::measured(state, generation, *measured),
-        Event::Pair(_) | Event::Timed(_) | Event::Fed(_) | Event::Rewound(_) | Event::Lost(_) => {}
+        Event::Refused(sentence) => tune::refused(state, sentence),
+        Event::Timed(timed) => {
+            let share = timed.b_ms.p50 / timed.a_ms.p50;
+            tell(state, format!("alone, B takes {share:.2} of A's time a token"), false);
+            state.run.pairs.timed = Some(*timed);
+        }
+        Event::Fed(mode) => {
+            if let Some(model) = &mut state.model {
+                model.info.feed = mode;
+            }
+            if mode == Mode::Forced {
+                state.run.cut_back();
+            }
+        }
+        Event::Rewound(n) => {
+            state.run.rewind(n);
+            (state.ab.cursor, state.ab.asked) = (None, None);
+        }
+        Event::Lost(lost) => state.run.pairs.lost = Some(*lost),
         Event::Head(detail) => state.run.head = Some(*detail),
         Event::Memory(memory) => state.run.memory = Some(memory),
         Event::Paused => state.phase = Phase::Paused,

@@ -1,5 +1,6 @@
 //! What an action changes. Pure: no clock, no file, no channel; what touches the world is returned as effects.
 
+pub mod ab;
 mod engine;
 mod export;
 mod find;
@@ -26,6 +27,14 @@ const TOAST_MS: f64 = 4_000.0;
 
 /// Changes the state as the action asks and returns what remains to be done outside.
 pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
+    let mut effects = apply(state, action);
+    if state.screen == Screen::Ab {
+        effects.extend(ab::ask(state));
+    }
+    effects
+}
+
+fn apply(state: &mut State, action: Action) -> Vec<Effect> {
     match action {
         Action::Tick(now) => {
             state.now_ms = now;
@@ -139,6 +148,7 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Log => state.log_open = !state.log_open,
         Command::ShowMap => state.screen = Screen::Map,
         Command::ShowHead => state.screen = Screen::Head,
+        Command::ShowAb => state.screen = Screen::Ab,
         Command::ShowTune => state.screen = Screen::Tune,
         Command::ShowPerf => state.screen = Screen::Perf,
         Command::ShowText => state.screen = Screen::Text,
@@ -153,7 +163,7 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Pause => return pause(state),
         Command::StepForward => return step(state),
         Command::StepBack if state.replay => return vec![Effect::Replay(Replay::Back)],
-        Command::StepBack => tell(state, "only a recording can go back: kscope replay FILE", false),
+        Command::StepBack => return ab::rewind(state, state.run.pairs.len().saturating_sub(1)),
         Command::Rerun => return rerun(state),
         Command::Metric => next_metric(state),
         Command::Scale => state.scales[state.metric as usize] = state.scale().next(),
@@ -171,8 +181,9 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Diff if state.other.is_some() => state.diff = true,
         Command::Diff => tell(state, "no second mask to compare with: start with --diff FILE", false),
         Command::Copy => return export::copy(state),
-        Command::EditPrompt => state.editing = true,
+        Command::EditPrompt => (state.screen, state.editing) = (Screen::Text, true),
         Command::Submit => return prompt::submit(state),
+        Command::Less | Command::More if state.screen == Screen::Ab => return ab::go(state, command),
         Command::Less => prompt::change(state, -1),
         Command::More => prompt::change(state, 1),
         Command::Mark => {
@@ -243,6 +254,7 @@ pub(super) fn rerun(state: &mut State) -> Vec<Effect> {
     state.run = RunView::new(generation);
     state.phase = Phase::Prefill(0.0);
     state.scroll = 0;
+    (state.ab.cursor, state.ab.asked) = (None, None);
     let plan = state.plan.clone();
     let start = Start { generation, prompt: plan.prompt, sampling: plan.sampling, max_new: plan.max_new };
     vec![Effect::Engine(Order::Start(Box::new(start)))]

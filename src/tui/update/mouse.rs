@@ -28,6 +28,8 @@ pub fn take(state: &mut State, event: MouseEvent) -> Vec<Effect> {
                     (true, _, false) => Command::ZoomOut,
                     (false, Screen::Text, true) if state.overlay.is_none() => Command::HalfUp,
                     (false, Screen::Text, false) if state.overlay.is_none() => Command::HalfDown,
+                    (_, Screen::Ab, true) if state.overlay.is_none() => Command::Left,
+                    (_, Screen::Ab, false) if state.overlay.is_none() => Command::Right,
                     (_, Screen::Head, true) if state.overlay.is_none() => Command::Left,
                     (_, Screen::Head, false) if state.overlay.is_none() => Command::Right,
                     (_, _, true) => Command::Up,
@@ -66,6 +68,11 @@ fn press(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
             let Some(shape) = state.model.as_ref().map(|model| model.shape()) else { return Vec::new() };
             if let Some(pair) = geometry::head_chart(state, areas.main, shape).pair_at(x, y) {
                 state.at.channel = pair + if state.at.channel >= shape.pairs() { shape.pairs() } else { 0 };
+            }
+        }
+        Screen::Ab => {
+            if let Some(n) = super::super::flow::ab_hit(state, areas.main, x, y) {
+                state.ab.cursor = Some(n);
             }
         }
         Screen::Tune => return tune_mouse::press(state, x, y, is_double),

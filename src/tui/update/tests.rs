@@ -9,8 +9,10 @@ use super::super::color::{Colormap, Depth};
 use super::super::export::Format;
 use super::super::keys::Context;
 use super::super::state::{Dirty, Level, Metric, Overlay, Phase, Place, Scale, Screen, State};
-use super::super::testing::{LARGE, SMALL, blank, draw, head_detail, info, measured, send, session, token};
+use super::super::testing::{LARGE, SMALL, blank, draw, head_detail, info, lost, measured, pair, send, session, token};
 use super::{SETTINGS, update};
+use crate::decode::comparison::Mode;
+use crate::decode::lost::Asked;
 use crate::decode::session::Finish;
 use crate::decode::worker::event::{Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject};
 use crate::decode::worker::{Command as Order, Prompt};
@@ -463,10 +465,18 @@ fn random_action(random: &mut StdRng, state: &State, model: &crate::decode::work
         }
         15 => Action::Tick(step as f64 * 40.0),
         16 => Action::Paste("some\npasted text \u{1f600}".to_owned()),
+        17 if random.random() => engine(pair(model, state.run.pairs.len() + 1, 300 + state.run.generated())),
         17 => engine(token(model, state.run.generated() + 1, 300 + state.run.generated())),
         18 => engine(head_detail(shape, random.random_range(0..shape.layers), random.random_range(0..shape.kv_heads))),
-        _ => engine(match random.random_range(0..11) {
-            8 => {
+        _ => engine(match random.random_range(0..15) {
+            8 => Event::Rewound(random.random_range(0..=state.run.pairs.len())),
+            9 => Event::Fed(if random.random() { Mode::Free } else { Mode::Forced }),
+            10 => {
+                let (mask, window) = (model.mask.clone().expect("masked"), model.window);
+                Event::Retuned(Box::new(Retuned { revision: step as u64, mask, window, from: Some(9), ms: 0.5 }))
+            }
+            11 => lost(state.ab.asked.unwrap_or(Asked { n: 2, layer: 0, head: 0 })),
+            12 => {
                 let window = Window {
                     sink: random.random_range(0..9),
                     recent: random.random_range(1..99),
@@ -478,12 +488,12 @@ fn random_action(random: &mut StdRng, state: &State, model: &crate::decode::work
                 let revision = random.random_range(0..9);
                 Event::Retuned(Box::new(Retuned { revision, mask, window, from: None, ms: 1.0 }))
             }
-            9 => {
+            13 => {
                 let number = random.random_range(0..30);
                 let subject = if random.random() { Subject::Now(number / 4) } else { Subject::Trial(number) };
                 measured(subject, f64::from(random.random_range(0..3_u8)) * random.random::<f64>(), 0)
             }
-            10 => Event::Refused("not now".to_owned()),
+            14 => Event::Refused("not now".to_owned()),
             0 => Event::Loaded(Box::new(model.clone())),
             1 => Event::Prefill(0.5),
             2 => Event::Paused,

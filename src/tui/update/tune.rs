@@ -328,7 +328,7 @@ pub fn refused(state: &mut State, sentence: String) {
     if let Some(tuning) = &mut state.tuning {
         tuning.was_refused(&sentence);
     }
-    tell(state, sentence, true);
+    tell(state, sentence, false);
 }
 
 /// A mask was measured. Where the text stands still the saved mask is measured over the same tokens too, so that the two can be

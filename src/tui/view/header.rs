@@ -74,7 +74,9 @@ fn status(state: &State, wide: bool) -> Line<'static> {
     if state.dropped > 0 {
         spans.push(Span::styled(format!("{} dropped  ", state.dropped), theme.style(Role::Warn)));
     }
-    let speed = state.run.rate().map(rate);
+    // Beside a dense side this is the masked side's own speed.
+    let side = if state.run.pairs.is_empty() { "" } else { "B " };
+    let speed = state.run.rate().map(|r| format!("{side}{}", rate(r)));
     let replay = if state.replay { "REPLAY" } else { "LIVE" };
     let (mark, role) = match &state.phase {
         Phase::Loading(share) => (format!("loading {:.0} %", share * 100.0), Role::Warn),

@@ -125,6 +125,16 @@ fn the_colour_maps() {
 }
 
 #[test]
+fn dense_against_masked() {
+    snapshots("ab", SMALL, |state| {
+        run(state, Command::ShowAb);
+        run(state, Command::FindPrev);
+        let asked = state.ab.asked.expect("the engine is asked about the token under the cursor");
+        send(state, super::super::testing::lost(asked));
+    });
+}
+
+#[test]
 fn the_text() {
     snapshots("text", SMALL, |state| run(state, Command::ShowText));
 }

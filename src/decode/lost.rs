@@ -1,12 +1,64 @@
 //! What one decode step lost in one query head, over the dense side's keys and values.
 
-use super::command::Asked;
-use super::event::{Lost, LostToken};
-use super::talk::Both;
+use serde::{Deserialize, Serialize};
+
 use crate::attention::{Explanation, Mass, explain};
 use crate::cache::{SequenceCache, StoredKey};
+use crate::decode::comparison::Comparison;
+use crate::model::Model;
 use crate::model::decoder::StepBuffers;
 use crate::{Error, Result};
+
+/// A decode step and a query head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The generated token that the step gave, counted from 1; the first came from the prefill and has none.
+    pub n: usize,
+    /// Layer.
+    pub layer: usize,
+    /// Query head.
+    pub head: usize,
+}
+
+/// What one step lost in one query head. The step is repeated over the dense side's keys and values: earlier steps lose nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Which step and head.
+    pub asked: Asked,
+    /// Attention mass of sink, middle and recent with all channels.
+    pub exact: [f64; 3],
+    /// The same under the mask.
+    pub pruned: [f64; 3],
+    /// KL(exact || pruned) of the attention weights in nats; `None` where it is infinite, because a token with weight is not seen.
+    pub kld: Option<f64>,
+    /// Root mean square change of the logits of the middle tokens that are seen; 0 where there are none.
+    pub logit_rms: f64,
+    /// The tokens with the most exact weight, and those that lost the most.
+    pub tokens: Vec<LostToken>,
+}
+
+/// One token that a query sees.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LostToken {
+    /// Its position in the sequence.
+    pub position: usize,
+    /// Its text by itself.
+    pub text: String,
+    /// Whether it is in the middle.
+    pub middle: bool,
+    /// Attention logit with all channels.
+    pub exact_logit: f64,
+    /// Attention logit under the mask; `None` where a dropped head does not see it.
+    pub pruned_logit: Option<f64>,
+    /// Attention weight with all channels.
+    pub exact_weight: f64,
+    /// Attention weight under the mask.
+    pub pruned_weight: f64,
+    /// Place by weight with all channels, from 1.
+    pub exact_rank: usize,
+    /// Place by weight under the mask, from 1.
+    pub pruned_rank: usize,
+}
 
 /// Tokens told for their weight, and for what they lost.
 const WEIGHTY: usize = 10;
@@ -18,8 +70,7 @@ const LOSERS: usize = 6;
 /// # Errors
 /// For the first token, which the exact prefill gave, for tokens and heads that are not there, and in free mode where the two texts
 /// already differ before the token.
-pub fn lost(both: &mut Both, asked: Asked) -> Result<Lost> {
-    let comparison = &both.comparison;
+pub fn lost(comparison: &Comparison, asked: Asked) -> Result<Lost> {
     let model = comparison.model().clone();
     let config = model.config();
     let (a, b) = (&comparison.a.generated[0], &comparison.b.generated[0]);
@@ -49,7 +100,7 @@ pub fn lost(both: &mut Both, asked: Asked) -> Result<Lost> {
     })?;
     let explanation = explained.expect("every layer is observed")?;
     let middle = pruned.head(layer, head * config.kv_heads / config.heads).parts().middle;
-    Ok(told(both, asked, &explanation, &tokens, middle))
+    Ok(told(&model, asked, &explanation, &tokens, middle))
 }
 
 /// Gives `dense` the newest token of one layer of `cache`. A window without recent tokens has pruned it already; then the dense
@@ -72,7 +123,7 @@ fn append_last(dense: &mut SequenceCache, cache: &SequenceCache, own: &SequenceC
     dense.append(layer, &k, &v);
 }
 
-fn told(both: &mut Both, asked: Asked, explanation: &Explanation, tokens: &[u32], middle: std::ops::Range<usize>) -> Lost {
+fn told(model: &Model, asked: Asked, explanation: &Explanation, tokens: &[u32], middle: std::ops::Range<usize>) -> Lost {
     let pruned = &explanation.pruned;
     let exact = explanation.exact.as_ref().expect("a dense cache was given");
     let (exact_ranks, pruned_ranks) = (ranks(&exact.weights), ranks(&pruned.weights));
@@ -86,7 +137,7 @@ fn told(both: &mut Both, asked: Asked, explanation: &Explanation, tokens: &[u32]
     chosen.extend(losers.take(LOSERS));
     let token = |position: usize| LostToken {
         position,
-        text: both.text_of(tokens[position]),
+        text: model.token_text(tokens[position]),
         middle: middle.contains(&position),
         exact_logit: exact.logits[position].unwrap_or_default(),
         pruned_logit: pruned.logits[position],
