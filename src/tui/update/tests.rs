@@ -468,32 +468,23 @@ fn random_action(random: &mut StdRng, state: &State, model: &crate::decode::work
         17 if random.random() => engine(pair(model, state.run.pairs.len() + 1, 300 + state.run.generated())),
         17 => engine(token(model, state.run.generated() + 1, 300 + state.run.generated())),
         18 => engine(head_detail(shape, random.random_range(0..shape.layers), random.random_range(0..shape.kv_heads))),
-        _ => engine(match random.random_range(0..15) {
+        _ => engine(match random.random_range(0..14) {
             8 => Event::Rewound(random.random_range(0..=state.run.pairs.len())),
             9 => Event::Fed(if random.random() { Mode::Free } else { Mode::Forced }),
-            10 => {
-                let (mask, window) = (model.mask.clone().expect("masked"), model.window);
-                Event::Retuned(Box::new(Retuned { revision: step as u64, mask, window, from: Some(9), ms: 0.5 }))
-            }
             11 => lost(state.ab.asked.unwrap_or(Asked { n: 2, layer: 0, head: 0 })),
-            12 => {
-                let window = Window {
-                    sink: random.random_range(0..9),
-                    recent: random.random_range(1..99),
-                    chunk: random.random_range(1..9),
-                };
-                let share = random.random::<f64>();
-                let mask = ChannelMask::from_fn(shape, |_, _, _| random.random::<f64>() < share);
+            10 => {
+                let [sink, recent, chunk] = [0, 0, 0].map(|_| random.random_range(1..99));
+                let mask = ChannelMask::from_fn(shape, |_, _, _| random.random());
                 let mask = MaskInfo { mask, ..model.mask.clone().expect("masked") };
-                let revision = random.random_range(0..9);
-                Event::Retuned(Box::new(Retuned { revision, mask, window, from: None, ms: 1.0 }))
+                let (revision, from) = (random.random_range(0..9), random.random::<bool>().then_some(9));
+                Event::Retuned(Box::new(Retuned { revision, mask, window: Window { sink, recent, chunk }, from, ms: 1.0 }))
             }
-            13 => {
+            12 => {
                 let number = random.random_range(0..30);
                 let subject = if random.random() { Subject::Now(number / 4) } else { Subject::Trial(number) };
                 measured(subject, f64::from(random.random_range(0..3_u8)) * random.random::<f64>(), 0)
             }
-            14 => Event::Refused("not now".to_owned()),
+            13 => Event::Refused("not now".to_owned()),
             0 => Event::Loaded(Box::new(model.clone())),
             1 => Event::Prefill(0.5),
             2 => Event::Paused,
