@@ -28,7 +28,10 @@ fn figures_are_measured_only_for_the_mask_at_work_and_stale_until_then() {
     // The words stand on the screen, whatever its size.
     for size in [(80, 24), (120, 40)] {
         state.size = size;
-        assert!(text(&draw(&state)).contains("stale"), "{size:?}");
+        let frame = text(&draw(&state));
+        assert!(frame.contains("stale"), "{size:?}");
+        let of = |word: &str| frame.lines().find(|line| line.contains(word)).map(|line| line.matches("0.125").count());
+        assert_eq!(of("KLD mean"), Some(1), "{size:?}: nothing is known of what is set: {frame}");
     }
 }
 

@@ -91,7 +91,7 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     let theme = &state.theme;
     let (text, dim) = (theme.style(Role::Text), theme.style(Role::Dim));
     let generation = state.run.generation;
-    let (figures, style) = match tuning.figures(generation) {
+    let (figures, is_fresh) = match tuning.figures(generation) {
         Freshness::None => {
             pane.title("quality and speed", "not measured yet");
             pane.note("comes with the next 64 tokens; Enter asks again");
@@ -99,14 +99,16 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
         }
         Freshness::Measured(figures) => {
             pane.title("quality and speed", &format!("measured · {} steps, forced", figures.divergence.steps));
-            (figures, text)
+            (figures, true)
         }
         Freshness::Stale(figures) => {
             pane.title("quality and speed", if tuning.is_waiting() { "stale · retuning" } else { "stale · measuring" });
-            (figures, dim)
+            (figures, false)
         }
     };
-    let applied = tuning.is_applied(model).then_some(figures);
+    let style = if is_fresh { text } else { dim };
+    // Old figures are of what was at work then; nothing is known of what is set.
+    let applied = (is_fresh && tuning.is_applied(model)).then_some(figures);
     let saved = tuning.figures_of_saved(generation);
     // Figures over other tokens are shown, and not subtracted.
     let fits = saved.is_some_and(|saved| is_comparable(figures, saved));
@@ -133,7 +135,7 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     if full {
         let stored = human(figures.dense_kv as u64);
         pane.note(match saved {
-            Some(_) if !fits => "saved was measured over other tokens: no difference".to_owned(),
+            Some(_) if !fits => "saved: over other tokens · Enter measures both".to_owned(),
             _ => format!("dense side: TPOT p50 {:.2} ms · {stored} stored now", figures.a_ms.p50),
         });
     }
