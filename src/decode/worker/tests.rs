@@ -380,6 +380,7 @@ fn free_sides_end_each_by_itself_and_forcing_brings_them_together() {
 fn alone_there_is_nothing_to_compare_with_and_only_further_pruning() {
     let solo: Loader = Box::new(|progress| Ok(Setup { solo: true, ..loader()(progress)? }));
     let (engine, mut events) = Engine::spawn(solo).expect("a thread");
+    until(&mut events, |envelope| matches!(envelope.event, Event::Loaded(_)));
     engine.send(start(1, 200, 400)).expect("taken");
     next(&mut events, token_of);
     engine.send(retune(1, 4)).expect("taken");

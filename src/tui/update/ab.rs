@@ -124,7 +124,7 @@ pub fn ask(state: &mut State) -> Vec<Effect> {
     let wanted = Asked { n, layer: state.at.layer, head: state.at.head * group + state.ab.query.min(group - 1) };
     let follows = state.ab.cursor.is_none() && state.phase == Phase::Running;
     let is_known = state.ab.asked == Some(wanted);
-    let is_early = follows && state.now_ms - state.ab.asked_ms < EVERY_MS;
+    let is_early = follows && state.ab.asked.is_some() && state.now_ms - state.ab.asked_ms < EVERY_MS;
     if is_known || is_early || n < 2 || state.replay || model.info.solo || !state.run.pairs.together_before(n) {
         return Vec::new();
     }

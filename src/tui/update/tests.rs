@@ -213,7 +213,7 @@ fn pause_step_and_rerun_reach_the_engine() {
     send(&mut state, Event::Paused);
     assert_eq!(key(&mut state, KeyCode::Char('>')), [Effect::Engine(Order::Step(1))]);
     assert_eq!(key(&mut state, KeyCode::Char(' ')), [Effect::Engine(Order::Resume)]);
-    assert_eq!(key(&mut state, KeyCode::Char('<')), []);
+    assert_eq!(key(&mut state, KeyCode::Char('<')), [Effect::Engine(Order::Rewind(119))]);
     let effects = key(&mut state, KeyCode::Char('r'));
     assert!(matches!(&effects[..], [Effect::Engine(Order::Start(start))] if start.generation == 2));
     send(&mut state, Event::Finished(Finish::EndToken));
@@ -287,7 +287,7 @@ fn help_searches_and_runs_what_counts_here() {
     act(&mut state, Command::Help);
     letters(&mut state, "edit-prompt");
     key(&mut state, KeyCode::Enter);
-    assert!(!state.editing && state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("text screen")));
+    assert!(!state.editing && state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("counts on the")));
     act(&mut state, Command::Help);
     key(&mut state, KeyCode::Esc);
     assert!(state.overlay.is_none());

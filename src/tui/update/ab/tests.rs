@@ -27,7 +27,8 @@ fn letter(state: &mut State, c: char) -> Vec<Effect> {
 /// A session of 120 tokens on the A/B screen, at its end; the sides part at every seventh token from the third on.
 fn ready() -> State {
     let mut state = session(SMALL, Depth::True);
-    letter(&mut state, '3');
+    send(&mut state, Event::Paused);
+    assert_eq!(asked(&letter(&mut state, '3')).n, 120);
     assert_eq!(state.screen, Screen::Ab);
     state
 }
@@ -67,7 +68,7 @@ fn up_and_down_keep_the_column() {
     letter(&mut state, 'k');
     assert!(state.ab.cursor.unwrap() < above);
     letter(&mut state, 'j');
-    assert_eq!(state.ab.cursor, Some(above));
+    assert!(state.ab.cursor.unwrap().abs_diff(above) <= 1, "the nearest column of another row");
 }
 
 #[test]
@@ -122,10 +123,11 @@ fn query_heads_stay_within_their_group_and_kv_heads_are_global() {
 fn while_tokens_come_the_engine_is_asked_now_and_then() {
     let mut state = ready();
     let model = info(SMALL);
+    send(&mut state, Event::Resumed);
     update(&mut state, Action::Tick(5_000.0));
     let mut questions = 0;
     for n in 121..=180 {
-        update(&mut state, Action::Tick(5_000.0 + 50.0 * (n - 120) as f64));
+        questions += update(&mut state, Action::Tick(5_000.0 + 50.0 * (n - 120) as f64)).len();
         let envelope =
             |event| Action::Engine(Box::new(crate::decode::worker::Envelope { generation: 1, at_ms: 0.0, dropped: 0, event }));
         let effects = update(&mut state, envelope(pair(&model, n, 399 + n)));
@@ -198,7 +200,7 @@ fn free_texts_part_once_and_a_change_of_the_mask_brings_them_together() {
     send(&mut state, Event::Retuned(Box::new(retuned)));
     assert_eq!((state.run.pairs.len(), state.run.generated(), state.run.pairs.since), (6, 6, 6));
     assert!(state.run.pairs.together_before(7));
-    assert_eq!(state.run.pieces[3].text, " quiet", "the text on every screen is the dense side's");
+    assert_eq!(state.run.pieces[3].text, ",", "the text on every screen is the dense side's");
     assert_eq!(state.run.pairs.divergence().steps, 0, "figures begin anew with the mask");
     send(&mut state, Event::Rewound(4));
     assert_eq!((state.run.pairs.len(), state.run.generated(), state.run.pairs.since), (4, 4, 4));
