@@ -18,6 +18,8 @@ pub enum Context {
     Head,
     /// Dense against masked.
     Ab,
+    /// Another mask while the model talks.
+    Tune,
     /// Memory and speed.
     Perf,
     /// Text and sampling.
@@ -30,7 +32,8 @@ pub enum Context {
 
 impl Context {
     /// All contexts, in the order of the help.
-    pub const ALL: [Self; 8] = [Self::Map, Self::Head, Self::Ab, Self::Perf, Self::Text, Self::Global, Self::Prompt, Self::List];
+    pub const ALL: [Self; 9] =
+        [Self::Map, Self::Head, Self::Ab, Self::Tune, Self::Perf, Self::Text, Self::Global, Self::Prompt, Self::List];
 
     /// The name in the configuration.
     pub fn name(self) -> &'static str {
@@ -39,6 +42,7 @@ impl Context {
             Self::Map => "map",
             Self::Head => "head",
             Self::Ab => "ab",
+            Self::Tune => "tune",
             Self::Perf => "perf",
             Self::Text => "text",
             Self::Prompt => "prompt",
@@ -77,13 +81,13 @@ pub struct Chord {
 
 const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
     use Command as C;
-    use Context::{Ab, Global, Head, List, Map, Perf, Prompt, Text};
+    use Context::{Ab, Global, Head, List, Map, Perf, Prompt, Text, Tune};
     &[
         (Map, C::Open, "enter", "open", "open the layer, then the head"),
         (Map, C::Metric, "c", "metric", "show the next metric: mask, importance, key norm, ThinK, live"),
         (Map, C::Scale, "v", "scale", "linear, logarithmic or rank scale"),
         (Map, C::Diff, "d", "diff", "compare with the second mask (--diff FILE)"),
-        (Map, C::Find, "/", "find", "find heads: dropped, full, kept<32, kept>16, l3"),
+        (Map, C::Find, "/", "find", "find heads: dropped, full, edited, locked, kept<32, kept>16, l3"),
         (Map, C::FindNext, "n", "", "next head found"),
         (Map, C::FindPrev, "N", "", "previous head found"),
         (Map, C::Up, "up k", "", "layer up"),
@@ -99,6 +103,11 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Map, C::ZoomReset, "=", "", "the zoom that fits"),
         (Map, C::Mark, "m", "", "remember this place"),
         (Map, C::Jump, "'", "", "go to the remembered place and remember this one"),
+        (Map, C::Flip, "t", "flip", "keep or prune the channel at hand"),
+        (Map, C::FlipHead, "T", "", "keep all channels of the head, or none"),
+        (Map, C::LockHead, "x", "", "lock the head, or let it go"),
+        (Map, C::LockLayer, "X", "", "lock the layer, or let it go"),
+        (Map, C::Reset, "R", "", "back to the saved mask"),
         (Head, C::Left, "left h", "pair", "faster pair"),
         (Head, C::Right, "right l", "", "slower pair"),
         (Head, C::Up, "up k", "half", "the other channel of the pair"),
@@ -128,6 +137,30 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Ab, C::Last, "G end", "", "follow the text again"),
         (Ab, C::HalfUp, "ctrl-u pageup", "", "sixteen tokens back"),
         (Ab, C::HalfDown, "ctrl-d pagedown", "", "sixteen tokens on"),
+        (Head, C::Flip, "t", "flip", "keep or prune the channel at hand"),
+        (Head, C::FlipHead, "T", "head", "keep all channels of the head, or none"),
+        (Head, C::LockHead, "x", "lock", "lock the head, or let it go"),
+        (Head, C::LockLayer, "X", "", "lock the layer, or let it go"),
+        (Head, C::Reset, "R", "", "back to the saved mask"),
+        (Tune, C::Up, "up k", "control", "control above"),
+        (Tune, C::Down, "down j", "", "control below"),
+        (Tune, C::First, "g home", "", "first control"),
+        (Tune, C::Last, "G end", "", "last control"),
+        (Tune, C::Less, "[ left h", "step", "one step less"),
+        (Tune, C::More, "] right l", "", "one step more"),
+        (Tune, C::MuchLess, "{", "five", "five steps less"),
+        (Tune, C::MuchMore, "}", "", "five steps more"),
+        (Tune, C::Open, "enter", "apply", "apply and measure what is set; on a point of the plot: take its settings"),
+        (Tune, C::Sweep, "s", "sweep", "measure sparsities 0 to .9 at alignments 8 and 32 of this rule, or stop"),
+        (Tune, C::FindNext, "n", "point", "next point of the plot"),
+        (Tune, C::FindPrev, "N", "", "previous point of the plot"),
+        (Tune, C::PlotAxis, "v", "axis", "plot against bytes or against time per token"),
+        (Tune, C::Diff, "d", "diff", "show on the map what differs from the saved mask"),
+        (Tune, C::Flip, "t", "", "keep or prune the channel at hand"),
+        (Tune, C::FlipHead, "T", "", "keep all channels of the head at hand, or none"),
+        (Tune, C::LockHead, "x", "", "lock the head at hand, or let it go"),
+        (Tune, C::LockLayer, "X", "lock", "lock the layer at hand, or let it go"),
+        (Tune, C::Reset, "R", "reset", "back to the saved mask"),
         (Perf, C::Less, "[ left h", "context", "halve the target context"),
         (Perf, C::More, "] right l", "", "double the target context"),
         (Text, C::EditPrompt, "i enter", "edit prompt", "type a new prompt"),
@@ -156,6 +189,9 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Global, C::PrevLayer, "K", "", "previous layer"),
         (Global, C::NextHead, "L", "", "next head"),
         (Global, C::PrevHead, "H", "", "previous head"),
+        (Global, C::Undo, "u", "undo", "take the last change of the mask back"),
+        (Global, C::Redo, "ctrl-r", "", "make it again"),
+        (Global, C::SaveMask, "w", "save", "save the mask under a name"),
         (Global, C::Panel, "tab z", "panel", "show or hide the side panel"),
         (Global, C::Colormap, "C", "", "next colour map: viridis, cividis, grey"),
         (Global, C::Copy, "y", "", "copy the value under the cursor"),
@@ -163,6 +199,7 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Global, C::ShowMap, "1", "", "map of all layers and heads"),
         (Global, C::ShowHead, "2", "", "one head: pairs, threshold, attention mass"),
         (Global, C::ShowAb, "3", "", "dense against masked, token by token"),
+        (Global, C::ShowTune, "4", "", "another mask while the model talks"),
         (Global, C::ShowPerf, "5", "", "memory and speed"),
         (Global, C::ShowText, "7", "", "text, prompt and sampling"),
         (Global, C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),

@@ -16,6 +16,7 @@ use super::state::{Dirty, State};
 use super::terminal::TerminalGuard;
 use super::update::update;
 use crate::decode::worker::{Engine, Envelope};
+use crate::mask::files::{self, Contents};
 use crate::{Error, Result};
 
 /// Most frames in a second.
@@ -246,6 +247,14 @@ impl Runner<'_> {
                     };
                     tracing::info!("{sentence}");
                     update(self.state, Action::Tell { sentence, failed });
+                }
+                Effect::Save(saving) => {
+                    let written = files::save(&saving.path, &Contents::Mask(saving.file.clone()), false);
+                    let action = match written {
+                        Ok(()) => Action::Saved(saving),
+                        Err(error) => Action::Tell { sentence: error.to_string(), failed: true },
+                    };
+                    update(self.state, action);
                 }
                 Effect::Replay(how) => self.steer(how)?,
             }

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
-use super::action::Action;
+use super::action::{Action, Effect};
 use super::color::{Colormap, Depth, Theme};
 use super::keys::KeyTable;
 use super::log::LogBuffer;
@@ -12,13 +12,14 @@ use super::state::{Beginning, Plan, State};
 use super::update::update;
 use super::view;
 use crate::cache::{CacheSpec, KvDtype};
-use crate::decode::divergence::StepDivergence;
+use crate::decode::divergence::{Divergence, Spread, StepDivergence};
 use crate::decode::lost::{Asked, Lost, LostToken};
 use crate::decode::sampler::Sampling;
-use crate::decode::worker::Prompt;
 use crate::decode::worker::event::{
-    Envelope, Event, HeadDetail, Likely, Live, MaskInfo, Memory, ModelInfo, Pair, Rules, Started, StepMs, Token, Voice,
+    Envelope, Event, HeadDetail, Likely, Live, MaskInfo, Measured, Memory, ModelInfo, Pair, Retuned, Rules, Started, StepMs,
+    Subject, Token, Voice,
 };
+use crate::decode::worker::{Command as Order, Prompt, Retune};
 use crate::mask::select::{self, Options};
 use crate::mask::{ChannelMask, Importance, Shape, Window};
 
@@ -216,6 +217,32 @@ pub fn head_detail(shape: Shape, layer: usize, head: usize) -> Event {
         mass: vec![[0.1, 0.6, 0.3], [0.05, 0.15, 0.8]],
         q_energy: energy(11),
         k_energy: energy(13),
+    }))
+}
+
+/// Answers changes of the mask as the engine does when nothing is in its way.
+pub fn answer(state: &mut State, effects: &[Effect]) {
+    for effect in effects {
+        if let Effect::Engine(Order::Retune(retune)) = effect {
+            let Retune { revision, mask, window } = (**retune).clone();
+            send(state, Event::Retuned(Box::new(Retuned { revision, mask, window, from: Some(120), ms: 2.5 })));
+        }
+    }
+}
+
+/// What a mask lost over 64 steps, with this mean.
+pub fn measured(subject: Subject, kld: f64, left: usize) -> Event {
+    let spread = |mean: f64| Spread { mean, stderr: mean / 8.0, p50: mean * 0.9, p99: mean * 3.0, max: mean * 4.0 };
+    let divergence =
+        Divergence { steps: 64, kld: spread(kld), top1_agreement: 0.984375, mean_delta_logprob: -kld, rms_delta_p: kld };
+    Event::Measured(Box::new(Measured {
+        subject,
+        divergence,
+        a_ms: spread(5.0),
+        b_ms: spread(4.0 + kld),
+        kv: 1_000_000,
+        dense_kv: 1_500_000,
+        left,
     }))
 }
 

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::super::state::tune::Freshness;
 use super::super::state::{Metric, ModelView, Screen, State};
-use crate::decode::worker::event::Pair;
+use crate::decode::worker::event::{Measured, Pair};
 use crate::{Error, Result};
 
 /// A table: names of the columns and rows of values.
@@ -22,6 +23,7 @@ pub fn of_screen(state: &State, model: &ModelView) -> Sheet {
         }
         Screen::Head => channels(state, model, [(state.at.layer, state.at.head)].into_iter()),
         Screen::Ab => pairs(state),
+        Screen::Tune => masks(state, model),
         Screen::Perf => steps(state),
         Screen::Text => tokens(state),
     }
@@ -57,6 +59,63 @@ fn channels(state: &State, model: &ModelView, heads: impl Iterator<Item = (usize
             row.extend(other.map(|other| json!(u8::from(other.mask.head(layer, head)[channel]))));
             rows.push(row);
         }
+    }
+    Sheet { columns, rows }
+}
+
+/// One row per mask: at work, set, saved, and every point of the sweep. What is not measured, or is stale, is an empty cell.
+fn masks(state: &State, model: &ModelView) -> Sheet {
+    let columns = vec![
+        "what",
+        "sparsity_target",
+        "align",
+        "kept_share",
+        "context_tokens",
+        "kv_bytes_at_context",
+        "steps",
+        "kld_mean",
+        "kld_stderr",
+        "top1_agreement",
+        "tpot_ms",
+    ];
+    let Some(tuning) = &state.tuning else { return Sheet { columns, rows: Vec::new() } };
+    let (context, generation) = (state.target_context, state.run.generation);
+    let row = |what: &str, mask, window, sparsity: Option<f64>, align: usize, measured: Option<&Measured>| {
+        let tally = tuning.tally(mask, window, sparsity, context);
+        let divergence = measured.map(|measured| &measured.divergence);
+        vec![
+            json!(what),
+            json!(sparsity),
+            json!(align),
+            json!(tally.share),
+            json!(context),
+            json!(tally.bytes.total()),
+            json!(divergence.map(|divergence| divergence.steps)),
+            json!(divergence.map(|divergence| divergence.kld.mean)),
+            json!(divergence.map(|divergence| divergence.kld.stderr)),
+            json!(divergence.map(|divergence| divergence.top1_agreement)),
+            json!(measured.map(|measured| measured.b_ms.p50)),
+        ]
+    };
+    let now = match tuning.figures(generation) {
+        Freshness::Measured(measured) => Some(measured),
+        Freshness::Stale(_) | Freshness::None => None,
+    };
+    let info = model.info.mask.as_ref();
+    let (set, saved) = (tuning.mask_info(), tuning.saved());
+    let of_saved = tuning.figures_of_saved(generation);
+    let of_set = now.filter(|_| tuning.is_applied(model));
+    let sparsity = info.and_then(|info| info.sparsity);
+    let mut rows = vec![
+        row("now", &model.mask, model.info.window, sparsity, info.map_or(1, |info| info.align), now),
+        row("proposed", &set.mask, tuning.draft().window, set.sparsity, set.align, of_set),
+        row("saved", &saved.mask.mask, saved.window, saved.mask.sparsity, saved.mask.align, of_saved),
+    ];
+    if !tuning.sweep.is_stale(generation) {
+        rows.extend(tuning.sweep.measured().map(|(point, measured)| {
+            let draft = &point.draft;
+            row("point", &point.mask, draft.window, draft.sparsity(), draft.align, Some(measured))
+        }));
     }
     Sheet { columns, rows }
 }

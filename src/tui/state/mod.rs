@@ -4,6 +4,7 @@ mod model;
 mod pairs;
 mod run;
 mod table;
+pub mod tune;
 
 use ratatui_textarea::{CursorMove, TextArea, WrapMode};
 use tui_input::Input;
@@ -12,6 +13,7 @@ pub use model::ModelView;
 pub use pairs::{AbView, Pairs, Side, voice};
 pub use run::{Phase, Piece, Plan, RunView, Step};
 pub use table::{Metric, Scale, Table};
+pub use tune::Tuning;
 
 use super::action::Command;
 use super::color::Theme;
@@ -30,6 +32,8 @@ pub enum Screen {
     Head,
     /// Dense against masked.
     Ab,
+    /// Another mask while the model talks.
+    Tune,
     /// Memory and speed.
     Perf,
     /// Text, prompt and sampling.
@@ -38,7 +42,7 @@ pub enum Screen {
 
 impl Screen {
     /// All screens in the order of their tabs.
-    pub const ALL: [Self; 5] = [Self::Map, Self::Head, Self::Ab, Self::Perf, Self::Text];
+    pub const ALL: [Self; 6] = [Self::Map, Self::Head, Self::Ab, Self::Tune, Self::Perf, Self::Text];
 
     /// The title of its tab.
     pub fn title(self) -> &'static str {
@@ -46,6 +50,7 @@ impl Screen {
             Self::Map => "Map",
             Self::Head => "Head",
             Self::Ab => "A/B",
+            Self::Tune => "Tune",
             Self::Perf => "Perf",
             Self::Text => "Text",
         }
@@ -57,6 +62,7 @@ impl Screen {
             Self::Map => Command::ShowMap,
             Self::Head => Command::ShowHead,
             Self::Ab => Command::ShowAb,
+            Self::Tune => Command::ShowTune,
             Self::Perf => Command::ShowPerf,
             Self::Text => Command::ShowText,
         }
@@ -166,6 +172,8 @@ pub struct State {
     pub phase: Phase,
     /// The model, once loaded.
     pub model: Option<ModelView>,
+    /// The mask that is being made, once there is a model.
+    pub tuning: Option<Tuning>,
     /// The name of the model while it loads.
     pub loading_name: String,
     /// The run at hand.
@@ -261,6 +269,7 @@ impl State {
             find: String::new(),
             phase: Phase::Loading(0.0),
             model: None,
+            tuning: None,
             loading_name,
             run: RunView::new(0),
             editor,
@@ -291,6 +300,7 @@ impl State {
             Screen::Map => Context::Map,
             Screen::Head => Context::Head,
             Screen::Ab => Context::Ab,
+            Screen::Tune => Context::Tune,
             Screen::Perf => Context::Perf,
             Screen::Text => Context::Text,
         }

@@ -1,8 +1,8 @@
 //! What the engine's events change.
 
 use super::super::action::Effect;
-use super::super::state::{Dirty, Metric, ModelView, OtherMask, Phase, RunView, State};
-use super::{rerun, tell};
+use super::super::state::{Dirty, Metric, ModelView, OtherMask, Phase, RunView, State, Tuning};
+use super::{rerun, tell, tune};
 use crate::Error;
 use crate::decode::comparison::Mode;
 use crate::decode::worker::{Envelope, Event};
@@ -29,6 +29,9 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             state.phase = Phase::Running;
         }
         Event::Rules(rules) => {
+            if let Some(tuning) = &mut state.tuning {
+                tuning.take_rules(&rules);
+            }
             if let Some(model) = &mut state.model {
                 model.take_rules(*rules);
             }
@@ -46,9 +49,10 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
                 state.run.pairs.retuned();
             }
             state.ab.asked = None;
+            tune::retuned(state, *retuned);
         }
-        Event::Measured(_) => {}
-        Event::Refused(sentence) => tell(state, sentence, false),
+        Event::Measured(measured) => return tune::measured(state, generation, *measured),
+        Event::Refused(sentence) => tune::refused(state, sentence),
         Event::Timed(timed) => {
             let share = timed.b_ms.p50 / timed.a_ms.p50;
             tell(state, format!("alone, B takes {share:.2} of A's time a token"), false);
@@ -101,6 +105,7 @@ fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> V
     state.at.layer = state.at.layer.min(shape.layers - 1);
     state.at.head = state.at.head.min(shape.kv_heads - 1);
     state.at.channel = state.at.channel.min(shape.head_dim - 1);
+    state.tuning = Some(Tuning::new(&model));
     state.model = Some(model);
     state.phase = Phase::Prefill(0.0);
     state.dirty = Dirty::Now;

@@ -8,6 +8,8 @@ mod mouse;
 mod navigate;
 mod palette;
 mod prompt;
+mod tune;
+mod tune_mouse;
 
 pub use find::Query;
 pub use palette::{Does, Entry, entries};
@@ -51,6 +53,10 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Resize(width, height) => {
             state.size = (width, height);
             state.dirty = Dirty::Now;
+            Vec::new()
+        }
+        Action::Saved(saving) => {
+            tune::saved(state, *saving);
             Vec::new()
         }
         Action::Tell { sentence, failed } => {
@@ -118,10 +124,15 @@ pub(super) fn tell(state: &mut State, sentence: impl Into<String>, failed: bool)
 
 /// Does a command.
 pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
+    let quits = matches!(command, Command::Quit | Command::QuitWithSummary);
+    if !quits && let Some(tuning) = &mut state.tuning {
+        tuning.quit_asked = false;
+    }
     if state.overlay.is_some() && command != Command::Quit {
         return palette::run_in_list(state, command);
     }
     match command {
+        _ if quits && tune::asks_first(state) => {}
         Command::Quit => return vec![Effect::Quit { summary: false }],
         Command::QuitWithSummary => return vec![Effect::Quit { summary: true }],
         Command::Suspend => return vec![Effect::Suspend],
@@ -138,10 +149,15 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::ShowMap => state.screen = Screen::Map,
         Command::ShowHead => state.screen = Screen::Head,
         Command::ShowAb => state.screen = Screen::Ab,
+        Command::ShowTune => state.screen = Screen::Tune,
         Command::ShowPerf => state.screen = Screen::Perf,
         Command::ShowText => state.screen = Screen::Text,
         Command::Panel => {
-            let shown = super::geometry::areas(state).side.is_some();
+            let areas = super::geometry::areas(state);
+            let shown = match state.screen {
+                Screen::Tune => super::geometry::tune(state, areas.main).layers.is_some(),
+                _ => areas.side.is_some(),
+            };
             state.panel = Some(!shown);
         }
         Command::Pause => return pause(state),
@@ -152,7 +168,17 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Metric => next_metric(state),
         Command::Scale => state.scales[state.metric as usize] = state.scale().next(),
         Command::Colormap => state.theme = state.theme.with_colormap(state.theme.colormap.next()),
-        Command::Diff if state.other.is_some() => state.diff = !state.diff,
+        Command::Flip
+        | Command::FlipHead
+        | Command::LockHead
+        | Command::LockLayer
+        | Command::Undo
+        | Command::Redo
+        | Command::Reset
+        | Command::SaveMask => return tune::edit(state, command),
+        _ if state.screen == Screen::Tune && tune::takes(command) => return tune::run(state, command),
+        Command::Diff if state.diff => tune::end_difference(state),
+        Command::Diff if state.other.is_some() => state.diff = true,
         Command::Diff => tell(state, "no second mask to compare with: start with --diff FILE", false),
         Command::Copy => return export::copy(state),
         Command::EditPrompt => (state.screen, state.editing) = (Screen::Text, true),
@@ -175,6 +201,8 @@ fn back(state: &mut State) {
         state.editing = false;
     } else if state.log_open {
         state.log_open = false;
+    } else if let Some(tuning) = state.tuning.as_mut().filter(|tuning| state.screen == Screen::Tune && tuning.cursor.is_some()) {
+        tuning.cursor = None;
     } else if state.screen == Screen::Head {
         (state.screen, state.level) = (Screen::Map, Level::Layer);
     } else if state.screen != Screen::Map {
@@ -219,6 +247,9 @@ pub(super) fn rerun(state: &mut State) -> Vec<Effect> {
     }
     let Some(model) = state.model.as_mut() else { return Vec::new() };
     model.forget_run();
+    if let Some(tuning) = &mut state.tuning {
+        tuning.sweep.stop();
+    }
     let generation = state.run.generation + 1;
     state.run = RunView::new(generation);
     state.phase = Phase::Prefill(0.0);
@@ -241,3 +272,5 @@ fn next_metric(state: &mut State) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tune_tests;

@@ -6,7 +6,7 @@ use super::super::action::{Command, Effect};
 use super::super::geometry;
 use super::super::state::{Dirty, Place, Screen, State};
 use super::super::view::tab_at;
-use super::{navigate, run};
+use super::{navigate, run, tune_mouse};
 
 /// Two presses within this time, in milliseconds, on one cell are a double click.
 const DOUBLE_MS: f64 = 400.0;
@@ -18,6 +18,9 @@ pub fn take(state: &mut State, event: MouseEvent) -> Vec<Effect> {
         MouseEventKind::ScrollUp | MouseEventKind::ScrollDown => {
             state.dirty = Dirty::Now;
             let up = event.kind == MouseEventKind::ScrollUp;
+            if state.screen == Screen::Tune && state.overlay.is_none() {
+                return tune_mouse::wheel(state, event.column, event.row, up);
+            }
             run(
                 state,
                 match (zooms && state.overlay.is_none(), state.screen, up) {
@@ -72,6 +75,7 @@ fn press(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
                 state.ab.cursor = Some(n);
             }
         }
+        Screen::Tune => return tune_mouse::press(state, x, y, is_double),
         Screen::Perf | Screen::Text => {}
     }
     navigate::watch(state, before)

@@ -9,14 +9,14 @@ use super::super::color::{Colormap, Depth};
 use super::super::export::Format;
 use super::super::keys::Context;
 use super::super::state::{Dirty, Level, Metric, Overlay, Phase, Place, Scale, Screen, State};
-use super::super::testing::{LARGE, SMALL, blank, draw, head_detail, info, lost, pair, send, session, token};
+use super::super::testing::{LARGE, SMALL, blank, draw, head_detail, info, lost, measured, pair, send, session, token};
 use super::{SETTINGS, update};
 use crate::decode::comparison::Mode;
 use crate::decode::lost::Asked;
 use crate::decode::session::Finish;
-use crate::decode::worker::event::{Envelope, Event, Live, Memory, Retuned};
+use crate::decode::worker::event::{Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject};
 use crate::decode::worker::{Command as Order, Prompt};
-use crate::mask::Shape;
+use crate::mask::{ChannelMask, Shape, Window};
 
 fn key(state: &mut State, code: KeyCode) -> Vec<Effect> {
     update(state, Action::Key(KeyEvent::new(code, KeyModifiers::NONE)))
@@ -468,14 +468,23 @@ fn random_action(random: &mut StdRng, state: &State, model: &crate::decode::work
         17 if random.random() => engine(pair(model, state.run.pairs.len() + 1, 300 + state.run.generated())),
         17 => engine(token(model, state.run.generated() + 1, 300 + state.run.generated())),
         18 => engine(head_detail(shape, random.random_range(0..shape.layers), random.random_range(0..shape.kv_heads))),
-        _ => engine(match random.random_range(0..12) {
+        _ => engine(match random.random_range(0..14) {
             8 => Event::Rewound(random.random_range(0..=state.run.pairs.len())),
             9 => Event::Fed(if random.random() { Mode::Free } else { Mode::Forced }),
-            10 => {
-                let (mask, window) = (model.mask.clone().expect("masked"), model.window);
-                Event::Retuned(Box::new(Retuned { revision: step as u64, mask, window, from: Some(9), ms: 0.5 }))
-            }
             11 => lost(state.ab.asked.unwrap_or(Asked { n: 2, layer: 0, head: 0 })),
+            10 => {
+                let [sink, recent, chunk] = [0, 0, 0].map(|_| random.random_range(1..99));
+                let mask = ChannelMask::from_fn(shape, |_, _, _| random.random());
+                let mask = MaskInfo { mask, ..model.mask.clone().expect("masked") };
+                let (revision, from) = (random.random_range(0..9), random.random::<bool>().then_some(9));
+                Event::Retuned(Box::new(Retuned { revision, mask, window: Window { sink, recent, chunk }, from, ms: 1.0 }))
+            }
+            12 => {
+                let number = random.random_range(0..30);
+                let subject = if random.random() { Subject::Now(number / 4) } else { Subject::Trial(number) };
+                measured(subject, f64::from(random.random_range(0..3_u8)) * random.random::<f64>(), 0)
+            }
+            13 => Event::Refused("not now".to_owned()),
             0 => Event::Loaded(Box::new(model.clone())),
             1 => Event::Prefill(0.5),
             2 => Event::Paused,

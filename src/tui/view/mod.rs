@@ -11,6 +11,7 @@ mod pane;
 mod perf;
 mod side;
 mod text;
+mod tune;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -43,6 +44,7 @@ pub fn render(state: &State, buffer: &mut Buffer) {
             (Screen::Map, Level::Layer) => layer::render(state, areas.main, buffer),
             (Screen::Head, _) => head::render(state, areas.main, buffer),
             (Screen::Ab, _) => ab::render(state, areas.main, buffer),
+            (Screen::Tune, _) => tune::render(state, areas.main, buffer),
             (Screen::Perf, _) => perf::render(state, areas.main, buffer),
             (Screen::Text, _) => text::render(state, areas.main, buffer),
         }
