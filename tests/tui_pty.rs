@@ -177,7 +177,7 @@ fn a_mask_is_retuned_measured_saved_and_loaded_again() {
 fn a_prompt_is_typed_and_answered() {
     let Some(terminal) = Terminal::new(120, 40) else { return };
     terminal.start("");
-    terminal.keys(&["6", "i"]);
+    terminal.keys(&["7", "i"]);
     terminal.wait("the editor", |screen| screen.contains("sends, esc leaves"));
     terminal.keys(&["-l", "zebra zebra "]);
     terminal.keys(&["C-s"]);
@@ -267,7 +267,7 @@ fn a_recording_is_played_paused_and_stepped() {
     terminal.line(&format!("{} replay session.jsonl; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
     terminal.wait("the recording", |screen| screen.contains("test") || screen.contains("demo"));
     terminal.wait("its end", |screen| screen.contains("PAUSED"));
-    terminal.keys(&["6"]);
+    terminal.keys(&["7"]);
     terminal.wait("all tokens", |screen| screen.contains("text · 40 tokens"));
     terminal.keys(&["<", "<"]);
     terminal.wait("two tokens fewer", |screen| screen.contains("text · 38 tokens"));
