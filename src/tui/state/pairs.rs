@@ -24,6 +24,8 @@ pub enum Side {
 #[derive(Debug, Clone, Default)]
 pub struct Pairs {
     list: Vec<Pair>,
+    /// The first token that differs between the texts, counted from 1.
+    first_difference: Option<usize>,
     /// Tokens that were there when the mask at work began to count; figures are of those after it.
     pub since: usize,
     /// Tokens that were there at each change of the mask.
@@ -37,7 +39,11 @@ pub struct Pairs {
 impl Pairs {
     /// Takes a step.
     pub fn take(&mut self, pair: Pair) {
+        let differs = pair.a.as_ref().map(|a| a.id) != pair.b.as_ref().map(|b| b.id);
         self.list.push(pair);
+        if differs {
+            self.first_difference.get_or_insert(self.list.len());
+        }
     }
 
     /// Tokens generated, of the side that has more.
@@ -63,6 +69,7 @@ impl Pairs {
     /// Goes back to `n` tokens.
     pub fn rewind(&mut self, n: usize) {
         self.list.truncate(n);
+        self.first_difference.take_if(|first| *first > n);
         self.since = self.since.min(n);
         self.changes.retain(|&at| at < n);
         (self.lost, self.timed) = (None, None);
@@ -79,6 +86,7 @@ impl Pairs {
     /// B's text becomes A's, as the engine makes it.
     pub fn cut_back(&mut self) {
         self.list.retain(|pair| pair.a.is_some());
+        self.first_difference = None;
         for pair in &mut self.list {
             let Pair { a: Some(a), b, .. } = pair else { continue };
             match b {
@@ -112,16 +120,12 @@ impl Pairs {
         self.list.iter().rev().find_map(|pair| voice(pair, side)).map(|voice| voice.kv)
     }
 
-    /// Whether the sides part at token `n`: forced, where they prefer different tokens; free, where the texts begin to differ.
+    /// Whether the sides part at token `n`: forced, where they prefer different tokens; free, at the first token that differs.
     pub fn parts_at(&self, n: usize, mode: Mode) -> bool {
         match mode {
             Mode::Forced => self.get(n).and_then(|pair| pair.divergence).is_some_and(|step| !step.same_top),
-            Mode::Free => self.differs(n) && !self.differs(n - 1),
+            Mode::Free => self.first_difference == Some(n),
         }
-    }
-
-    fn differs(&self, n: usize) -> bool {
-        self.get(n).is_some_and(|pair| pair.a.as_ref().map(|a| a.id) != pair.b.as_ref().map(|b| b.id))
     }
 
     /// The next token after `n` (or before it) at which the sides part.
@@ -137,7 +141,7 @@ impl Pairs {
 
     /// Whether both texts are the same before token `n`.
     pub fn together_before(&self, n: usize) -> bool {
-        (1..n).all(|n| !self.differs(n))
+        self.first_difference.is_none_or(|first| first >= n)
     }
 }
 

@@ -33,7 +33,10 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
     }
     let kld = &divergence.kld;
     let mut facts = vec![
-        format!("KLD {} ± {}", nats(kld.mean), nats(kld.stderr)),
+        match divergence.steps {
+            1 => format!("KLD {}", nats(kld.mean)),
+            _ => format!("KLD {} ± {}", nats(kld.mean), nats(kld.stderr)),
+        },
         format!("p99 {}", nats(kld.p99)),
         format!("same top {:.1} %", divergence.top1_agreement * 100.0),
         format!("p50 {}", nats(kld.p50)),
@@ -41,7 +44,7 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
         format!("Δ log p {:+.4}", divergence.mean_delta_logprob),
         format!("RMS Δp {:.2} %", divergence.rms_delta_p * 100.0),
     ];
-    facts.insert(3, format!("{} steps", count(divergence.steps)));
+    facts.insert(3, format!("{} step{}", count(divergence.steps), if divergence.steps == 1 { "" } else { "s" }));
     if let Some(first) = pairs.first_parting(state.feed()) {
         facts.insert(4, format!("parts at {first}"));
     }
@@ -143,7 +146,7 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
             pane.line(Line::from(vec![
                 Span::styled("KLD ", theme.style(Role::Dim)),
                 Span::styled(nats(step.kld), theme.style(Role::Text)),
-                Span::styled("  Δ log p of the token ", theme.style(Role::Dim)),
+                Span::styled("  Δ log p ", theme.style(Role::Dim)),
                 Span::styled(format!("{:+.4}", step.delta_logprob), theme.style(Role::Text)),
             ]));
         }

@@ -13,7 +13,7 @@ use super::super::{count, put};
 use super::figures::{nats, visible};
 use crate::decode::lost::{Lost, LostToken};
 
-/// Tokens up to this place are shown for their weight, others for what they lost.
+/// Tokens that are shown for their weight at most.
 const WEIGHTY: usize = 10;
 
 /// Draws the pane.
@@ -68,15 +68,23 @@ fn masses(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
         put(pane.buffer, row, row.width.saturating_sub(width), 0, Line::styled(text, theme.style(Role::Text)));
     }
     let kld = lost.kld.map_or_else(|| "∞: tokens with weight are not seen".to_owned(), |kld| format!("{} nats", nats(kld)));
-    pane.line(Line::from(vec![
+    let legend = Line::from(vec![
         Span::styled("▒ sink ", theme.style(Role::Third)),
         Span::styled("█ middle ", theme.style(Role::First)),
-        Span::styled("▓ recent", theme.style(Role::Second)),
-        Span::styled("  KL of weights ", theme.style(Role::Dim)),
+        Span::styled("▓ recent  ", theme.style(Role::Second)),
+    ]);
+    let figures = Line::from(vec![
+        Span::styled("KL ", theme.style(Role::Dim)),
         Span::styled(kld, theme.style(Role::Text)),
         Span::styled("  middle logits ±", theme.style(Role::Dim)),
         Span::styled(nats(lost.logit_rms), theme.style(Role::Text)),
-    ]));
+    ]);
+    // On a narrow pane the columns of percentages say enough.
+    if legend.width() + figures.width() <= usize::from(pane.area.width) {
+        pane.line(Line::from_iter(legend.spans.into_iter().chain(figures.spans)));
+    } else {
+        pane.line(figures);
+    }
 }
 
 /// The weightiest tokens and the greatest losers: exact value → under the mask.
@@ -87,11 +95,15 @@ fn tokens(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
         false => format!("{:<12}{:>6}  {:<14}rank", "token", "at", "weight"),
     };
     pane.note(head);
-    // The losers come last; some of them are shown however little room there is.
+    // Half of the rows for the weightiest tokens, the rest for those that lost the most.
     let rows = usize::from(pane.area.height);
-    let (weighty, losers): (Vec<_>, Vec<_>) = lost.tokens.iter().partition(|token| token.exact_rank <= WEIGHTY);
-    let kept = rows.saturating_sub(losers.len().min(rows / 3));
-    for token in weighty.into_iter().take(kept).chain(losers) {
+    let mut rest: Vec<&LostToken> = lost.tokens.iter().collect();
+    rest.sort_by_key(|token| token.exact_rank);
+    let mut shown: Vec<&LostToken> = rest.drain(..rest.len().min(rows.div_ceil(2).min(WEIGHTY))).collect();
+    let loss = |token: &LostToken| token.exact_weight - token.pruned_weight;
+    rest.sort_by(|x, y| loss(y).total_cmp(&loss(x)));
+    shown.extend(rest.into_iter().take(rows - shown.len()));
+    for token in shown {
         let Some(row) = pane.take(1) else { return };
         put(pane.buffer, row, 0, 0, line(state, token, wide));
     }
