@@ -60,7 +60,7 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     };
     let old = tuning.tally(&saved.mask.mask, saved.window, saved.mask.sparsity, context);
     let mut line = |label: &str, show: &dyn Fn(&Tally) -> String, delta: String| {
-        let delta_style = if delta.trim_start_matches(['+', '−']).starts_with('0') { dim } else { text };
+        let delta_style = if delta.contains(|c: char| ('1'..='9').contains(&c)) { text } else { dim };
         row(pane, label, dim, [show(&now), show(&set), show(&old), delta], [text, text, text, delta_style]);
     };
     line("K kept", &|tally| format!("{:.1} %", tally.share * 100.0), signed((set.share - old.share) * 100.0, 1));
