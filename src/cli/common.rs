@@ -4,9 +4,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cache::{CacheSpec, KvDtype};
+use crate::decode::comparison::Mode;
 use crate::decode::sampler::Sampling;
 use crate::mask::files::{self, MaskFile};
 use crate::mask::{ChannelMask, Window, fingerprint};
@@ -14,6 +16,24 @@ use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::load::{Opened, Source};
 use crate::{Error, Result, error, machine};
+
+/// Which tokens the masked side of a comparison is fed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ModeArg {
+    /// Both sides are fed the dense side's tokens
+    Forced,
+    /// Each side is fed its own
+    Free,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Forced => Self::Forced,
+            ModeArg::Free => Self::Free,
+        }
+    }
+}
 
 /// Which model, on which device.
 #[derive(Debug, Clone, clap::Args)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::common::{CacheArgs, ModelArgs, SamplingArgs, read_mask, read_text};
+use super::common::{CacheArgs, ModeArg, ModelArgs, SamplingArgs, read_mask, read_text};
 use super::output;
 use crate::decode::worker::event::MaskInfo;
 use crate::decode::worker::{Engine, Loader, Prompt, Setup};
@@ -36,6 +36,13 @@ pub struct Args {
     model: ModelArgs,
     #[command(flatten)]
     cache: CacheArgs,
+    /// Decode under the mask alone, without a dense side: the cache is really as small as the mask makes it, nothing is compared,
+    /// and retuning can only prune further
+    #[arg(long)]
+    solo: bool,
+    /// Which tokens the masked side is fed beside the dense one
+    #[arg(long, value_enum, default_value = "forced", conflicts_with = "solo")]
+    mode: ModeArg,
     /// A second mask that `d` compares with
     #[arg(long, value_name = "FILE")]
     diff: Option<PathBuf>,
@@ -231,6 +238,7 @@ fn demo_prompt() -> String {
 /// What the engine does first, on its own thread.
 fn loader(args: &Args, source: ModelSource, shared: SharedModel) -> Loader {
     let (model_args, cache, diff, panic) = (args.model.clone(), args.cache.clone(), args.diff.clone(), args.panic);
+    let (solo, feed) = (args.solo, args.mode.into());
     Box::new(move |progress| {
         let opened = Opened::open(&source)?;
         machine::check_memory(&format!("the model {}", opened.name), opened.weight_bytes(model_args.dtype) as u64)?;
@@ -252,7 +260,8 @@ fn loader(args: &Args, source: ModelSource, shared: SharedModel) -> Loader {
             None if source == ModelSource::Demo => Some(demo_mask(&model)?),
             file => file,
         };
-        Ok(Setup { model, mask, other, window: choice.window, kv_dtype: cache.kv_dtype, context, warnings: choice.warnings })
+        let (window, kv_dtype, warnings) = (choice.window, cache.kv_dtype, choice.warnings);
+        Ok(Setup { model, mask, other, window, kv_dtype, context, solo, feed, warnings })
     })
 }
 

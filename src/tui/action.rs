@@ -26,6 +26,8 @@ pub enum Action {
     ReplayEnded,
     /// Something to do, whatever key it is on.
     Do(Command),
+    /// A mask was written to a file.
+    Saved(Box<Saving>),
     /// Something to tell the person, such as how an effect went.
     Tell {
         /// One sentence.
@@ -74,6 +76,10 @@ commands! {
     ShowMap = "show-map",
     /// One head in detail.
     ShowHead = "show-head",
+    /// Dense against masked.
+    ShowAb = "show-ab",
+    /// Another mask while the model talks.
+    ShowTune = "show-tune",
     /// Memory and speed.
     ShowPerf = "show-perf",
     /// Learning a mask.
@@ -156,10 +162,44 @@ commands! {
     CancelLearning = "cancel-learning",
     /// Go on with a learning that was stopped.
     ResumeLearning = "resume-learning",
+    /// Decode with the learned mask from the next token on.
+    ApplyLearned = "apply-learned",
+    /// Feed both sides the dense side's tokens, or each its own.
+    Feed = "feed",
+    /// Time each side alone.
+    Time = "time",
+    /// The other side at the left.
+    Swap = "swap",
+    /// Go on from the token under the cursor.
+    RewindHere = "rewind-here",
     /// A smaller value.
     Less = "less",
     /// A larger value.
     More = "more",
+    /// Five steps smaller.
+    MuchLess = "much-less",
+    /// Five steps larger.
+    MuchMore = "much-more",
+    /// Keep or prune the channel at hand.
+    Flip = "flip",
+    /// Keep all channels of the head at hand, or none.
+    FlipHead = "flip-head",
+    /// Lock the head at hand, or let it go.
+    LockHead = "lock-head",
+    /// Lock the layer at hand, or let it go.
+    LockLayer = "lock-layer",
+    /// Take the last change of the mask back.
+    Undo = "undo",
+    /// Make it again.
+    Redo = "redo",
+    /// Back to the saved mask.
+    Reset = "reset",
+    /// Save the mask under a name.
+    SaveMask = "save-mask",
+    /// Measure masks of many sizes, or stop.
+    Sweep = "sweep",
+    /// Bytes or time along the plot.
+    PlotAxis = "plot-axis",
 }
 
 impl Command {
@@ -198,8 +238,21 @@ pub enum Effect {
         /// Its content.
         bytes: Vec<u8>,
     },
+    /// Write a mask file and tell how it went.
+    Save(Box<Saving>),
     /// Steer a recording.
     Replay(Replay),
+}
+
+/// A mask file to write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Saving {
+    /// Its path.
+    pub path: std::path::PathBuf,
+    /// Its content.
+    pub file: crate::mask::files::MaskFile,
+    /// The settings that made it.
+    pub draft: super::state::tune::Draft,
 }
 
 /// How a recording is steered.

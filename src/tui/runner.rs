@@ -18,6 +18,7 @@ use super::terminal::TerminalGuard;
 use super::update::update;
 use crate::decode::worker::{Engine, Envelope};
 use crate::learn::worker::{Learner, Notice, Order, Told};
+use crate::mask::files::{self, Contents};
 use crate::model::Model;
 use crate::{Error, Result};
 
@@ -274,6 +275,14 @@ impl Runner<'_> {
                     };
                     tracing::info!("{sentence}");
                     update(self.state, Action::Tell { sentence, failed });
+                }
+                Effect::Save(saving) => {
+                    let written = files::save(&saving.path, &Contents::Mask(saving.file.clone()), false);
+                    let action = match written {
+                        Ok(()) => Action::Saved(saving),
+                        Err(error) => Action::Tell { sentence: error.to_string(), failed: true },
+                    };
+                    update(self.state, action);
                 }
                 Effect::Replay(how) => self.steer(how)?,
             }

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
-use super::action::{Action, Command};
+use super::action::{Action, Command, Effect};
 use super::color::{Colormap, Depth, Theme};
 use super::keys::KeyTable;
 use super::log::LogBuffer;
@@ -12,11 +12,14 @@ use super::state::{Beginning, Plan, State};
 use super::update::update;
 use super::view;
 use crate::cache::{CacheSpec, KvDtype};
+use crate::decode::divergence::{Divergence, Spread, StepDivergence};
+use crate::decode::lost::{Asked, Lost, LostToken};
 use crate::decode::sampler::Sampling;
-use crate::decode::worker::Prompt;
 use crate::decode::worker::event::{
-    Envelope, Event, HeadDetail, Live, MaskInfo, Memory, ModelInfo, Rules, Started, StepMs, Token,
+    Envelope, Event, HeadDetail, Likely, Live, MaskInfo, Measured, Memory, ModelInfo, Pair, Retuned, Rules, Started, StepMs,
+    Subject, Token, Voice,
 };
+use crate::decode::worker::{Command as Order, Prompt, Retune};
 use crate::learn::check::{Counts, Row, Rule, Verdict};
 use crate::learn::data::Task;
 use crate::learn::run::Event as Learned;
@@ -92,6 +95,9 @@ pub fn info(shape: Shape) -> ModelInfo {
         mask: Some(info("learned-50", mask, Some(importance.scores().to_vec()))),
         other: Some(info("slowest", other, None)),
         window: Window::default(),
+        solo: false,
+        feed: Default::default(),
+        fingerprint: String::new(),
         warnings: Vec::new(),
     }
 }
@@ -102,9 +108,11 @@ pub fn send(state: &mut State, event: Event) {
     update(state, Action::Engine(Box::new(Envelope { generation, at_ms: 0.0, dropped: 0, event })));
 }
 
+/// What the tokens say.
+const WORDS: [&str; 6] = [" the", " light", " was", " quiet", ",", " and"];
+
 /// The `n`-th token of a run over `cached` tokens.
 pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
-    const WORDS: [&str; 6] = [" the", " light", " was", " quiet", ",", " and"];
     let mask = info.mask.as_ref().map_or_else(|| ChannelMask::full(info.shape), |mask| mask.mask.clone());
     let spec = CacheSpec::new(info.shape, info.window, KvDtype::F16, mask).expect("fits");
     let total = 4.0 + f64::from(noise(n));
@@ -117,6 +125,63 @@ pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
         cached,
         kv: spec.bytes_at(cached),
         step: (n > 1).then_some(step),
+    }))
+}
+
+/// Both sides at the `n`-th token of a run over `cached` tokens; every seventh token the sides prefer different ones.
+pub fn pair(info: &ModelInfo, n: usize, cached: usize) -> Event {
+    let Event::Token(token) = token(info, n, cached) else { unreachable!("a token") };
+    let dense = CacheSpec::dense(info.shape, info.window, KvDtype::F16).expect("fits").bytes_at(cached).total();
+    let parts = n % 7 == 3;
+    let top = |first: usize| -> Vec<Likely> {
+        let of = |place: usize| Likely {
+            id: (first + place) as u32,
+            text: WORDS[(first + place) % WORDS.len()].to_owned(),
+            p: 0.6 / (1 << place) as f32,
+        };
+        (0..5).map(of).collect()
+    };
+    let voice = |ms: f64, kv: usize, first: usize| Voice {
+        id: token.id,
+        text: token.text.clone(),
+        ms: (n > 1).then_some(ms * (1.0 + f64::from(noise(n)) / 10.0)),
+        kv,
+        top: top(first),
+    };
+    let divergence = (n > 1).then(|| StepDivergence {
+        kld: f64::from((noise(n + 3) * 8.0 - 9.0).exp()),
+        same_top: !parts,
+        delta_logprob: f64::from(noise(n + 5) - 0.5) / 10.0,
+        delta_p: f64::from(noise(n + 6) - 0.5) / 20.0,
+    });
+    Event::Pair(Box::new(Pair {
+        n,
+        a: Some(voice(5.2, dense, n)),
+        b: Some(voice(4.4, token.kv.total(), n + usize::from(parts))),
+        divergence,
+    }))
+}
+
+/// What a step lost, as the engine would tell it.
+pub fn lost(asked: Asked) -> Event {
+    let token = |rank: usize| LostToken {
+        position: 17 * rank,
+        text: WORDS[rank % WORDS.len()].to_owned(),
+        middle: rank > 2,
+        exact_logit: 9.0 - rank as f64 / 2.0,
+        pruned_logit: (rank != 4).then_some(8.5 - rank as f64 / 2.0),
+        exact_weight: 0.3 / rank as f64,
+        pruned_weight: if rank == 4 { 0.0 } else { 0.31 / rank as f64 },
+        exact_rank: rank,
+        pruned_rank: if rank == 4 { 380 } else { rank },
+    };
+    Event::Lost(Box::new(Lost {
+        asked,
+        exact: [0.2, 0.5, 0.3],
+        pruned: [0.22, 0.45, 0.33],
+        kld: Some(0.0123),
+        logit_rms: 0.31,
+        tokens: (1..14).map(token).collect(),
     }))
 }
 
@@ -139,6 +204,7 @@ pub fn session(shape: Shape, depth: Depth) -> State {
     let table = |seed: usize| -> Vec<f32> { (0..shape.entries()).map(|i| (noise(i * 31 + seed) * 9.0 - 4.0).exp()).collect() };
     send(&mut state, Event::Rules(Box::new(Rules { key_norm: table(1), think: table(2) })));
     for n in 1..=120 {
+        send(&mut state, pair(&info, n, 399 + n));
         send(&mut state, token(&info, n, 399 + n));
     }
     send(&mut state, Event::Live(Box::new(Live { activity: table(3), steps: 40, middle: 352 })));
@@ -157,6 +223,32 @@ pub fn head_detail(shape: Shape, layer: usize, head: usize) -> Event {
         mass: vec![[0.1, 0.6, 0.3], [0.05, 0.15, 0.8]],
         q_energy: energy(11),
         k_energy: energy(13),
+    }))
+}
+
+/// Answers changes of the mask as the engine does when nothing is in its way.
+pub fn answer(state: &mut State, effects: &[Effect]) {
+    for effect in effects {
+        if let Effect::Engine(Order::Retune(retune)) = effect {
+            let Retune { revision, mask, window } = (**retune).clone();
+            send(state, Event::Retuned(Box::new(Retuned { revision, mask, window, from: Some(120), ms: 2.5 })));
+        }
+    }
+}
+
+/// What a mask lost over 64 steps, with this mean.
+pub fn measured(subject: Subject, kld: f64, left: usize) -> Event {
+    let spread = |mean: f64| Spread { mean, stderr: mean / 8.0, p50: mean * 0.9, p99: mean * 3.0, max: mean * 4.0 };
+    let divergence =
+        Divergence { steps: 64, kld: spread(kld), top1_agreement: 0.984375, mean_delta_logprob: -kld, rms_delta_p: kld };
+    Event::Measured(Box::new(Measured {
+        subject,
+        divergence,
+        a_ms: spread(5.0),
+        b_ms: spread(4.0 + kld),
+        kv: 1_000_000,
+        dense_kv: 1_500_000,
+        left,
     }))
 }
 

@@ -2,21 +2,26 @@
 
 pub mod learn;
 mod model;
+mod pairs;
 mod run;
 mod table;
+pub mod tune;
 
 use ratatui_textarea::{CursorMove, TextArea, WrapMode};
 use tui_input::Input;
 
 pub use learn::Learning;
 pub use model::ModelView;
+pub use pairs::{AbView, Pairs, Side, voice};
 pub use run::{Phase, Piece, Plan, RunView, Step};
 pub use table::{Metric, Scale, Table};
+pub use tune::Tuning;
 
 use super::action::Command;
 use super::color::Theme;
 use super::keys::{Context, KeyTable};
 use super::log::LogBuffer;
+use crate::decode::comparison::Mode;
 use crate::decode::worker::Prompt;
 use crate::mask::ChannelMask;
 
@@ -27,6 +32,10 @@ pub enum Screen {
     Map,
     /// One head.
     Head,
+    /// Dense against masked.
+    Ab,
+    /// Another mask while the model talks.
+    Tune,
     /// Memory and speed.
     Perf,
     /// Learning a mask.
@@ -37,13 +46,15 @@ pub enum Screen {
 
 impl Screen {
     /// All screens in the order of their tabs.
-    pub const ALL: [Self; 5] = [Self::Map, Self::Head, Self::Perf, Self::Learn, Self::Text];
+    pub const ALL: [Self; 7] = [Self::Map, Self::Head, Self::Ab, Self::Tune, Self::Perf, Self::Learn, Self::Text];
 
     /// The title of its tab.
     pub fn title(self) -> &'static str {
         match self {
             Self::Map => "Map",
             Self::Head => "Head",
+            Self::Ab => "A/B",
+            Self::Tune => "Tune",
             Self::Perf => "Perf",
             Self::Learn => "Learn",
             Self::Text => "Text",
@@ -55,6 +66,8 @@ impl Screen {
         match self {
             Self::Map => Command::ShowMap,
             Self::Head => Command::ShowHead,
+            Self::Ab => Command::ShowAb,
+            Self::Tune => Command::ShowTune,
             Self::Perf => Command::ShowPerf,
             Self::Learn => Command::ShowLearn,
             Self::Text => Command::ShowText,
@@ -165,6 +178,8 @@ pub struct State {
     pub phase: Phase,
     /// The model, once loaded.
     pub model: Option<ModelView>,
+    /// The mask that is being made, once there is a model.
+    pub tuning: Option<Tuning>,
     /// The name of the model while it loads.
     pub loading_name: String,
     /// The run at hand.
@@ -177,6 +192,8 @@ pub struct State {
     pub editing: bool,
     /// The selected sampling setting.
     pub setting: usize,
+    /// Where the A/B screen looks.
+    pub ab: AbView,
     /// Rows that the text is scrolled up from its end.
     pub scroll: usize,
     /// Learning a mask.
@@ -260,12 +277,14 @@ impl State {
             find: String::new(),
             phase: Phase::Loading(0.0),
             model: None,
+            tuning: None,
             loading_name,
             run: RunView::new(0),
             editor,
             plan,
             editing: false,
             setting: 0,
+            ab: AbView::default(),
             scroll: 0,
             learning: Learning::default(),
             target_context: 0,
@@ -289,11 +308,18 @@ impl State {
             Screen::Text if self.editing => Context::Prompt,
             Screen::Map => Context::Map,
             Screen::Head => Context::Head,
+            Screen::Ab => Context::Ab,
+            Screen::Tune => Context::Tune,
             Screen::Perf => Context::Perf,
             Screen::Learn if self.learning.typing.is_some() => Context::Field,
             Screen::Learn => Context::Learn,
             Screen::Text => Context::Text,
         }
+    }
+
+    /// Which tokens the pruned side is fed.
+    pub fn feed(&self) -> Mode {
+        self.model.as_ref().map_or(Mode::Forced, |model| model.info.feed)
     }
 
     /// The scale of the metric on screen.

@@ -5,8 +5,9 @@ use tui_input::Input;
 use super::super::action::{Command, Effect};
 use super::super::geometry;
 use super::super::state::learn::{Field, Learning, Part};
-use super::super::state::{Dirty, State};
-use super::tell;
+use super::super::state::{Dirty, State, Tuning};
+use super::{tell, tune};
+use crate::decode::worker::event::MaskInfo;
 use crate::learn::run::Event;
 use crate::learn::train::Stage;
 use crate::learn::worker::{Notice, Order, Told};
@@ -98,6 +99,31 @@ fn cancel(state: &mut State) -> Vec<Effect> {
     }
     tell(state, "stopping after the update at hand", false);
     vec![Effect::CancelLearning]
+}
+
+/// Decodes with the learned mask from now on, as if the session had been given its file.
+pub fn apply(state: &mut State) -> Vec<Effect> {
+    let Some(done) = &state.learning.done else {
+        tell(state, "nothing is learned yet", false);
+        return Vec::new();
+    };
+    if state.tuning.as_ref().is_some_and(Tuning::is_unsaved) {
+        tell(state, "the mask at work is not saved: save it (w) or go back (R on Tune), then apply", false);
+        return Vec::new();
+    }
+    let label = done.out.file_stem().unwrap_or(done.out.as_os_str()).to_string_lossy().into_owned();
+    let file = &done.file;
+    let mask = MaskInfo {
+        label,
+        mask: file.mask.clone(),
+        importance: file.importance.as_ref().map(|importance| importance.scores().to_vec()),
+        rule: "learned".to_owned(),
+        align: file.origin.align,
+        sparsity: file.target_sparsity,
+    };
+    let window = file.origin.window;
+    tell(state, "the learned mask is at work from the next token on", false);
+    tune::adopt(state, mask, window)
 }
 
 /// Takes what a learning tells; notices of one that is over change nothing.

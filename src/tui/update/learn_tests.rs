@@ -8,11 +8,12 @@ use super::super::geometry;
 use super::super::keys::Context;
 use super::super::state::learn::{Field, Part};
 use super::super::state::{Screen, State};
-use super::super::testing::{SMALL, blank, factors, learned, learning, session, tell_learning};
+use super::super::testing::{SMALL, answer, blank, factors, learned, learning, session, tell_learning};
 use super::update;
+use crate::decode::worker::Command as Order;
 use crate::learn::run::Event;
 use crate::learn::train::{Settings, Stage, Update};
-use crate::learn::worker::{Notice, Order, Told};
+use crate::learn::worker::{Notice, Order as Learn, Told};
 use crate::mask::select;
 
 fn key(state: &mut State, code: KeyCode) -> Vec<Effect> {
@@ -31,7 +32,7 @@ fn on_screen() -> State {
     state
 }
 
-fn ordered(effects: &[Effect]) -> &Order {
+fn ordered(effects: &[Effect]) -> &Learn {
     match effects {
         [Effect::Learn(order)] => order,
         other => panic!("{other:?}"),
@@ -73,7 +74,7 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
     let base = Settings::for_sparsity(0.8);
     assert_eq!(
         *order,
-        Order {
+        Learn {
             generation: 1,
             haystack: vec!["notes.md".into()],
             settings: Settings { align: 16, seed: 3, steps: base.steps + 10, ..base },
@@ -163,6 +164,38 @@ fn a_learning_is_followed_to_its_end() {
 
 fn update_time(state: &mut State, ms: f64) {
     update(state, Action::Tick(ms));
+}
+
+#[test]
+fn the_learned_mask_is_applied_and_tuned_from() {
+    let mut state = on_screen();
+    assert_eq!(press(&mut state, "a"), []);
+    assert!(state.toast.as_ref().unwrap().sentence.contains("nothing is learned"));
+    learning(&mut state, 60);
+    learned(&mut state);
+    let file = state.learning.done.as_ref().unwrap().file.clone();
+    // A mask that is not saved would be lost.
+    state.screen = Screen::Map;
+    let effects = press(&mut state, "t");
+    answer(&mut state, &effects);
+    press(&mut state, "6");
+    assert_eq!(press(&mut state, "a"), []);
+    assert!(state.toast.as_ref().unwrap().sentence.contains("not saved"));
+    let effects = update(&mut state, Action::Do(Command::Undo));
+    answer(&mut state, &effects);
+    let effects = press(&mut state, "a");
+    let [Effect::Engine(Order::Retune(retune))] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((&retune.mask.mask, retune.mask.label.as_str()), (&file.mask, "learned"));
+    answer(&mut state, &effects);
+    let model = state.model.as_ref().unwrap();
+    assert_eq!((&model.mask, model.info.window), (&file.mask, file.origin.window));
+    assert!(!state.tuning.as_ref().unwrap().is_unsaved(), "it is in its file");
+    // Other sparsities come from the learned importance.
+    press(&mut state, "4");
+    press(&mut state, "{");
+    let tuning = state.tuning.as_ref().unwrap();
+    assert_eq!(tuning.proposal().importance, file.importance);
+    assert_ne!(tuning.proposal().mask, file.mask);
 }
 
 #[test]
