@@ -3,9 +3,11 @@
 pub mod attention;
 mod bandwidth;
 pub mod decode;
+pub mod learn;
 pub mod masks;
 #[cfg(unix)]
 pub mod tui;
+pub mod variants;
 
 pub use bandwidth::read_bandwidth;
 

@@ -19,7 +19,7 @@ use crate::tui::config::{self, Background};
 use crate::tui::keys::KeyTable;
 use crate::tui::log::LogBuffer;
 use crate::tui::record::Recorder;
-use crate::tui::runner::{self, Exit, Source};
+use crate::tui::runner::{self, Exit, SharedModel, Source};
 use crate::tui::state::{Beginning, Phase, Plan, State};
 use crate::tui::terminal::TerminalGuard;
 use crate::tui::update::update;
@@ -146,10 +146,11 @@ pub fn run(args: &Args) -> Result<()> {
     });
     let exit = if interactive {
         let guard = TerminalGuard::enter(mouse)?;
-        let (engine, events) = Engine::spawn(loader(args, source))?;
-        runner::run(&mut state, Source::Engine(engine, events), recorder, guard, args.panic, began)?
+        let model = SharedModel::default();
+        let (engine, events) = Engine::spawn(loader(args, source, SharedModel::clone(&model)))?;
+        runner::run(&mut state, Source::Engine(engine, events, model), recorder, guard, args.panic, began)?
     } else {
-        let (engine, events) = Engine::spawn(loader(args, source))?;
+        let (engine, events) = Engine::spawn(loader(args, source, SharedModel::default()))?;
         headless(&mut state, engine, events, recorder)?
     };
     finish(&args.screen, &state, exit, interactive)
@@ -235,7 +236,7 @@ fn demo_prompt() -> String {
 }
 
 /// What the engine does first, on its own thread.
-fn loader(args: &Args, source: ModelSource) -> Loader {
+fn loader(args: &Args, source: ModelSource, shared: SharedModel) -> Loader {
     let (model_args, cache, diff, panic) = (args.model.clone(), args.cache.clone(), args.diff.clone(), args.panic);
     let (solo, feed) = (args.solo, args.mode.into());
     Box::new(move |progress| {
@@ -251,6 +252,8 @@ fn loader(args: &Args, source: ModelSource) -> Loader {
             None => None,
         };
         let model = Arc::new(opened.load(model_args.dtype, progress)?);
+        // The shelf is empty: a loader runs once.
+        let _ = shared.set(Arc::clone(&model));
         assert!(panic != Some(runner::PanicIn::Engine), "on purpose: --panic engine");
         let file = choice.file.map(|file| mask_info(file, cache.mask.as_deref().map_or_else(String::new, label)));
         let mask = match file {

@@ -3,6 +3,7 @@
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
 use crate::decode::worker::Envelope;
+use crate::learn::worker::{Notice, Order};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,8 @@ pub enum Action {
     Tick(f64),
     /// The engine, or a recording, told something.
     Engine(Box<Envelope>),
+    /// A learning told something.
+    Learning(Box<Notice>),
     /// A recording has no more events.
     ReplayEnded,
     /// Something to do, whatever key it is on.
@@ -79,6 +82,8 @@ commands! {
     ShowTune = "show-tune",
     /// Memory and speed.
     ShowPerf = "show-perf",
+    /// Learning a mask.
+    ShowLearn = "show-learn",
     /// The text, the prompt and the sampling.
     ShowText = "show-text",
     /// Show or hide the side panel.
@@ -149,6 +154,16 @@ commands! {
     EditPrompt = "edit-prompt",
     /// Send the prompt.
     Submit = "submit",
+    /// Type the value of a field.
+    EditField = "edit-field",
+    /// Learn a mask.
+    Learn = "learn",
+    /// Stop learning.
+    CancelLearning = "cancel-learning",
+    /// Go on with a learning that was stopped.
+    ResumeLearning = "resume-learning",
+    /// Decode with the learned mask from the next token on.
+    ApplyLearned = "apply-learned",
     /// Feed both sides the dense side's tokens, or each its own.
     Feed = "feed",
     /// Time each side alone.
@@ -199,6 +214,10 @@ impl Command {
 pub enum Effect {
     /// Hand a command to the engine.
     Engine(crate::decode::worker::Command),
+    /// Learn a mask on a thread of its own.
+    Learn(Box<Order>),
+    /// Stop the learning at hand.
+    CancelLearning,
     /// End, with or without a summary left behind.
     Quit {
         /// Print the summary after the screen is gone.

@@ -22,18 +22,33 @@ pub enum Context {
     Tune,
     /// Memory and speed.
     Perf,
+    /// Learning a mask.
+    Learn,
     /// Text and sampling.
     Text,
     /// While a prompt is typed; other keys are text.
     Prompt,
+    /// While a field of a form is typed; other keys are text.
+    Field,
     /// While a list is filtered (help, palette, find); other keys are text.
     List,
 }
 
 impl Context {
     /// All contexts, in the order of the help.
-    pub const ALL: [Self; 9] =
-        [Self::Map, Self::Head, Self::Ab, Self::Tune, Self::Perf, Self::Text, Self::Global, Self::Prompt, Self::List];
+    pub const ALL: [Self; 11] = [
+        Self::Map,
+        Self::Head,
+        Self::Ab,
+        Self::Tune,
+        Self::Perf,
+        Self::Learn,
+        Self::Text,
+        Self::Global,
+        Self::Prompt,
+        Self::Field,
+        Self::List,
+    ];
 
     /// The name in the configuration.
     pub fn name(self) -> &'static str {
@@ -44,15 +59,17 @@ impl Context {
             Self::Ab => "ab",
             Self::Tune => "tune",
             Self::Perf => "perf",
+            Self::Learn => "learn",
             Self::Text => "text",
             Self::Prompt => "prompt",
+            Self::Field => "field",
             Self::List => "list",
         }
     }
 
     /// Whether keys that are not bound here are typed text.
     pub fn takes_text(self) -> bool {
-        matches!(self, Self::Prompt | Self::List)
+        matches!(self, Self::Prompt | Self::Field | Self::List)
     }
 }
 
@@ -81,7 +98,7 @@ pub struct Chord {
 
 const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
     use Command as C;
-    use Context::{Ab, Global, Head, List, Map, Perf, Prompt, Text, Tune};
+    use Context::{Ab, Field, Global, Head, Learn, List, Map, Perf, Prompt, Text, Tune};
     &[
         (Map, C::Open, "enter", "open", "open the layer, then the head"),
         (Map, C::Metric, "c", "metric", "show the next metric: mask, importance, key norm, ThinK, live"),
@@ -163,6 +180,17 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Tune, C::Reset, "R", "reset", "back to the saved mask"),
         (Perf, C::Less, "[ left h", "context", "halve the target context"),
         (Perf, C::More, "] right l", "", "double the target context"),
+        (Learn, C::Learn, "s", "start", "learn a mask with what the form says"),
+        (Learn, C::CancelLearning, "x", "cancel", "stop learning; what was learned can be gone on from"),
+        (Learn, C::ResumeLearning, "R", "resume", "go on from the checkpoint beside the file of the form"),
+        (Learn, C::ApplyLearned, "a", "apply", "decode with the learned mask from the next token on, and tune from it"),
+        (Learn, C::EditField, "enter i", "type", "type the value of the selected field"),
+        (Learn, C::Less, "[ left h", "change", "smaller value"),
+        (Learn, C::More, "] right l", "", "larger value"),
+        (Learn, C::Up, "up k", "field", "field above"),
+        (Learn, C::Down, "down j", "", "field below"),
+        (Learn, C::First, "g home", "", "first field"),
+        (Learn, C::Last, "G end", "", "last field"),
         (Text, C::EditPrompt, "i enter", "edit prompt", "type a new prompt"),
         (Text, C::Up, "up k", "setting", "setting above"),
         (Text, C::Down, "down j", "", "setting below"),
@@ -174,6 +202,9 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Prompt, C::Submit, "ctrl-s ctrl-enter", "send", "send the prompt and decode it"),
         (Prompt, C::Back, "esc", "leave", "back to the text; what was typed is kept"),
         (Prompt, C::Quit, "ctrl-c", "", "quit"),
+        (Field, C::Submit, "enter", "take", "take what is typed"),
+        (Field, C::Back, "esc", "leave", "leave the field as it was"),
+        (Field, C::Quit, "ctrl-c", "", "quit"),
         (List, C::Open, "enter", "run", "run or go to the selected entry"),
         (List, C::Up, "up ctrl-p", "", "entry above"),
         (List, C::Down, "down ctrl-n", "", "entry below"),
@@ -201,6 +232,7 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Global, C::ShowAb, "3", "", "dense against masked, token by token"),
         (Global, C::ShowTune, "4", "", "another mask while the model talks"),
         (Global, C::ShowPerf, "5", "", "memory and speed"),
+        (Global, C::ShowLearn, "6", "", "learn a mask: progress, loss, importance, verdict"),
         (Global, C::ShowText, "7", "", "text, prompt and sampling"),
         (Global, C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),
         (Global, C::Help, "? f1", "help", "all keys; type to search, Enter runs"),

@@ -25,6 +25,7 @@ pub use command::{Command, Prompt, Retune, Start, Trial};
 pub use event::{Envelope, Event};
 pub use setup::{Loader, Setup};
 
+use crate::error::panic_message;
 use crate::{Error, Result};
 use mailbox::Mailbox;
 use outbox::{NO_RUN, Outbox};
@@ -64,7 +65,7 @@ impl Engine {
         let body = move || {
             let served = catch_unwind(AssertUnwindSafe(|| thread::serve(loader, &inbox, &of_thread, &mut outbox)));
             if let Err(panic) = served {
-                outbox.state(Event::Panicked(message(&*panic)));
+                outbox.state(Event::Panicked(panic_message(&*panic)));
             }
         };
         std::thread::Builder::new()
@@ -107,12 +108,6 @@ impl Drop for Engine {
         // A full or closed channel is no matter: the generation alone ends the thread.
         let _ = self.send(Command::Shutdown);
     }
-}
-
-/// What a panic says.
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
 }
 
 #[cfg(test)]

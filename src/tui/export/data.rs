@@ -25,6 +25,7 @@ pub fn of_screen(state: &State, model: &ModelView) -> Sheet {
         Screen::Ab => pairs(state),
         Screen::Tune => masks(state, model),
         Screen::Perf => steps(state),
+        Screen::Learn => updates(state),
         Screen::Text => tokens(state),
     }
 }
@@ -129,6 +130,16 @@ fn steps(state: &State) -> Sheet {
         std::iter::once(json!(step.cached)).chain(times).chain([json!(step.kv)]).collect()
     };
     Sheet { columns, rows: state.run.steps.iter().map(row).collect() }
+}
+
+/// One row per update of the learning at hand.
+fn updates(state: &State) -> Sheet {
+    let columns = vec!["stage", "step", "distill", "reg", "mean_factor", "kept"];
+    let row = |update: &crate::learn::train::Update| {
+        let numbers = [update.distill, update.reg, update.mean, update.kept].map(|number| json!(number));
+        [json!(update.stage), json!(update.step)].into_iter().chain(numbers).collect()
+    };
+    Sheet { columns, rows: state.learning.updates.iter().map(row).collect() }
 }
 
 /// One row per generated token.

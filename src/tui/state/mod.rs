@@ -1,5 +1,6 @@
 //! Everything that the screens show. Only [`update`](super::update::update) changes it.
 
+pub mod learn;
 mod model;
 mod pairs;
 mod run;
@@ -9,6 +10,7 @@ pub mod tune;
 use ratatui_textarea::{CursorMove, TextArea, WrapMode};
 use tui_input::Input;
 
+pub use learn::Learning;
 pub use model::ModelView;
 pub use pairs::{AbView, Pairs, Side, voice};
 pub use run::{Phase, Piece, Plan, RunView, Step};
@@ -36,13 +38,15 @@ pub enum Screen {
     Tune,
     /// Memory and speed.
     Perf,
+    /// Learning a mask.
+    Learn,
     /// Text, prompt and sampling.
     Text,
 }
 
 impl Screen {
     /// All screens in the order of their tabs.
-    pub const ALL: [Self; 6] = [Self::Map, Self::Head, Self::Ab, Self::Tune, Self::Perf, Self::Text];
+    pub const ALL: [Self; 7] = [Self::Map, Self::Head, Self::Ab, Self::Tune, Self::Perf, Self::Learn, Self::Text];
 
     /// The title of its tab.
     pub fn title(self) -> &'static str {
@@ -52,6 +56,7 @@ impl Screen {
             Self::Ab => "A/B",
             Self::Tune => "Tune",
             Self::Perf => "Perf",
+            Self::Learn => "Learn",
             Self::Text => "Text",
         }
     }
@@ -64,6 +69,7 @@ impl Screen {
             Self::Ab => Command::ShowAb,
             Self::Tune => Command::ShowTune,
             Self::Perf => Command::ShowPerf,
+            Self::Learn => Command::ShowLearn,
             Self::Text => Command::ShowText,
         }
     }
@@ -190,6 +196,8 @@ pub struct State {
     pub ab: AbView,
     /// Rows that the text is scrolled up from its end.
     pub scroll: usize,
+    /// Learning a mask.
+    pub learning: Learning,
     /// Context of the memory forecast, in tokens.
     pub target_context: usize,
     /// Statistics that the engine dropped.
@@ -278,6 +286,7 @@ impl State {
             setting: 0,
             ab: AbView::default(),
             scroll: 0,
+            learning: Learning::default(),
             target_context: 0,
             dropped: 0,
             replay,
@@ -302,6 +311,8 @@ impl State {
             Screen::Ab => Context::Ab,
             Screen::Tune => Context::Tune,
             Screen::Perf => Context::Perf,
+            Screen::Learn if self.learning.typing.is_some() => Context::Field,
+            Screen::Learn => Context::Learn,
             Screen::Text => Context::Text,
         }
     }

@@ -4,6 +4,7 @@ pub mod ab;
 mod engine;
 mod export;
 mod find;
+mod learn;
 mod mouse;
 mod navigate;
 mod palette;
@@ -19,6 +20,7 @@ use ratatui::crossterm::event::{Event as TerminalEvent, KeyEvent, KeyEventKind};
 use tui_input::backend::crossterm::EventHandler;
 
 use super::action::{Action, Command, Effect, Replay};
+use super::keys::Context;
 use super::state::{Dirty, Level, List, Metric, Overlay, Phase, RunView, Screen, State, Toast};
 use crate::decode::worker::{Command as Order, Start};
 
@@ -45,6 +47,10 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::Engine(envelope) => engine::take(state, *envelope),
+        Action::Learning(notice) => {
+            learn::take(state, *notice);
+            Vec::new()
+        }
         Action::ReplayEnded => {
             state.phase = Phase::Paused;
             tell(state, "end of the recording", false);
@@ -75,6 +81,10 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
                     list.input.handle(tui_input::InputRequest::InsertChar(c));
                 });
                 list.selected = 0;
+            } else if let Some(input) = &mut state.learning.typing {
+                text.chars().filter(|c| !c.is_control()).for_each(|c| {
+                    input.handle(tui_input::InputRequest::InsertChar(c));
+                });
             } else if state.screen == Screen::Text {
                 state.editing = true;
                 state.editor.insert_str(text);
@@ -102,6 +112,8 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         if list.input.handle_event(&TerminalEvent::Key(key)).is_some_and(|change| change.value) {
             list.selected = 0;
         }
+    } else if let (Context::Field, Some(input)) = (context, &mut state.learning.typing) {
+        input.handle_event(&TerminalEvent::Key(key));
     } else if context.takes_text() {
         state.editor.input(key);
     }
@@ -151,6 +163,7 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::ShowAb => state.screen = Screen::Ab,
         Command::ShowTune => state.screen = Screen::Tune,
         Command::ShowPerf => state.screen = Screen::Perf,
+        Command::ShowLearn => state.screen = Screen::Learn,
         Command::ShowText => state.screen = Screen::Text,
         Command::Panel => {
             let areas = super::geometry::areas(state);
@@ -160,6 +173,9 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
             };
             state.panel = Some(!shown);
         }
+        Command::Learn | Command::ResumeLearning | Command::CancelLearning => return learn::order(state, command),
+        Command::ApplyLearned => return learn::apply(state),
+        _ if state.screen == Screen::Learn && learn::takes(command) => learn::edit(state, command),
         Command::Pause => return pause(state),
         Command::StepForward => return step(state),
         Command::StepBack if state.replay => return vec![Effect::Replay(Replay::Back)],
@@ -197,7 +213,9 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
 
 /// One level out.
 fn back(state: &mut State) {
-    if state.editing {
+    if state.learning.typing.take().is_some() {
+        // The field is as it was.
+    } else if state.editing {
         state.editing = false;
     } else if state.log_open {
         state.log_open = false;
@@ -270,6 +288,8 @@ fn next_metric(state: &mut State) {
     state.diff = false;
 }
 
+#[cfg(test)]
+mod learn_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

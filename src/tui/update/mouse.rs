@@ -6,7 +6,7 @@ use super::super::action::{Command, Effect};
 use super::super::geometry;
 use super::super::state::{Dirty, Place, Screen, State};
 use super::super::view::tab_at;
-use super::{navigate, run, tune_mouse};
+use super::{learn, navigate, run, tune_mouse};
 
 /// Two presses within this time, in milliseconds, on one cell are a double click.
 const DOUBLE_MS: f64 = 400.0;
@@ -70,6 +70,7 @@ fn press(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
                 state.at.channel = pair + if state.at.channel >= shape.pairs() { shape.pairs() } else { 0 };
             }
         }
+        Screen::Learn => learn::press(state, x, y, is_double),
         Screen::Ab => {
             if let Some(n) = super::super::flow::ab_hit(state, areas.main, x, y) {
                 state.ab.cursor = Some(n);

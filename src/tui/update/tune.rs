@@ -1,6 +1,7 @@
 //! Retuning: what is set by key, mouse or word becomes a mask at once, and goes to the engine.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::super::action::{Command, Effect, Saving};
 use super::super::state::tune::{Against, Base, Control, Draft, Set, Tuning, lock};
@@ -9,6 +10,7 @@ use super::prompt::change_context;
 use super::tell;
 use crate::decode::worker::Command as Order;
 use crate::decode::worker::event::{MaskInfo, Measured, Retuned, Subject};
+use crate::mask::Window;
 use crate::mask::files::Format;
 
 /// Whether a command means something on this screen.
@@ -245,6 +247,13 @@ pub fn set(state: &mut State, set: Set) -> Vec<Effect> {
     let mut draft = tuning.draft().clone();
     draft.set(set);
     change(state, draft)
+}
+
+/// Takes a mask that is in a file, with its importance, and sends it.
+pub fn adopt(state: &mut State, mask: MaskInfo, window: Window) -> Vec<Effect> {
+    let Some(tuning) = &mut state.tuning else { return Vec::new() };
+    tuning.adopt(Arc::new(mask), window);
+    apply(state)
 }
 
 /// A name for the mask that is set; never that of the mask it comes from.

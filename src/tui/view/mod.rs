@@ -4,6 +4,7 @@ mod ab;
 mod head;
 mod header;
 mod layer;
+mod learn;
 mod lists;
 mod log;
 mod map;
@@ -46,6 +47,7 @@ pub fn render(state: &State, buffer: &mut Buffer) {
             (Screen::Ab, _) => ab::render(state, areas.main, buffer),
             (Screen::Tune, _) => tune::render(state, areas.main, buffer),
             (Screen::Perf, _) => perf::render(state, areas.main, buffer),
+            (Screen::Learn, _) => learn::render(state, areas.main, buffer),
             (Screen::Text, _) => text::render(state, areas.main, buffer),
         }
     }

@@ -5,7 +5,9 @@ use super::super::color::Depth;
 use super::super::geometry;
 use super::super::state::tune::Control;
 use super::super::state::{Level, Screen, State};
-use super::super::testing::{LARGE, SMALL, answer, blank, draw, head_detail, measured, send, session, styled, text};
+use super::super::testing::{
+    LARGE, SMALL, answer, blank, draw, head_detail, learned, learning, measured, send, session, styled, text,
+};
 use super::super::update::update;
 use crate::decode::worker::Command as Order;
 use crate::decode::worker::event::Subject;
@@ -103,6 +105,15 @@ fn tuning_a_large_model() {
         state.size = size;
         insta::assert_snapshot!(format!("tune_large_{}x{}", size.0, size.1), text(&draw(&state)));
     }
+}
+
+#[test]
+fn a_learning_and_its_end() {
+    snapshots("learn", SMALL, |state| learning(state, 90));
+    snapshots("learned", LARGE, |state| {
+        learning(state, 250);
+        learned(state);
+    });
 }
 
 #[test]

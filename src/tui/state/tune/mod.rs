@@ -102,11 +102,8 @@ impl Tuning {
         let sources = Sources::new(&model.info);
         let window = model.info.window;
         let draft = Draft::verbatim(Arc::clone(&sources.loaded), window);
-        let mask = sources.loaded.mask.clone();
-        let importance =
-            sources.loaded.importance.clone().and_then(|scores| crate::mask::Importance::new(sources.shape, scores).ok());
         Self {
-            proposal: Proposal { selected: mask.clone(), mask, importance },
+            proposal: Proposal::verbatim(&sources),
             saved: Saved { mask: Arc::clone(&sources.loaded), window, draft: draft.clone(), measured: None },
             sources,
             draft,
@@ -124,6 +121,17 @@ impl Tuning {
             saved_trial: None,
             quit_asked: false,
         }
+    }
+
+    /// Begins anew from a mask that is in a file, as a session does that was given it: what was set before is forgotten.
+    pub fn adopt(&mut self, mask: Arc<MaskInfo>, window: Window) {
+        self.draft = Draft::verbatim(Arc::clone(&mask), window);
+        self.saved = Saved { mask: Arc::clone(&mask), window, draft: self.draft.clone(), measured: None };
+        self.sources.take_mask(mask);
+        self.proposal = Proposal::verbatim(&self.sources);
+        self.history = History::default();
+        self.sweep.stop();
+        self.cursor = None;
     }
 
     /// What is set.

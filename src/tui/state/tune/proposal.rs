@@ -45,6 +45,12 @@ impl Sources {
         Self { shape, element_size, loaded, importance, key_norm: None, think: None }
     }
 
+    /// Takes the mask that is made from now on, and its importance.
+    pub fn take_mask(&mut self, mask: Arc<MaskInfo>) {
+        self.importance = mask.importance.clone().and_then(|scores| Importance::new(self.shape, scores).ok());
+        self.loaded = mask;
+    }
+
     /// Takes the tables of a prompt; numbers that are no importance leave the rule without any.
     pub fn take_rules(&mut self, rules: &Rules) {
         self.key_norm = Importance::new(self.shape, rules.key_norm.clone()).ok();
@@ -95,6 +101,14 @@ pub struct Proposal {
     pub selected: ChannelMask,
     /// What it was selected from, where it was.
     pub importance: Option<Importance>,
+}
+
+impl Proposal {
+    /// The mask that the session has, as it stands.
+    pub fn verbatim(sources: &Sources) -> Self {
+        let mask = sources.loaded.mask.clone();
+        Self { selected: mask.clone(), mask, importance: sources.importance.clone() }
+    }
 }
 
 /// The mask that `draft` means.
