@@ -188,6 +188,30 @@ fn a_prompt_is_typed_and_answered() {
 }
 
 #[test]
+fn both_sides_are_shown_gone_through_and_gone_back_on() {
+    let Some(terminal) = Terminal::new(120, 40) else { return };
+    terminal.start("--max-new 60");
+    terminal.wait("the end", |screen| screen.contains("DONE"));
+    terminal.keys(&["3"]);
+    let screen =
+        terminal.wait("both sides", |screen| screen.contains("A dense") && screen.contains("masked ") && screen.contains("rank"));
+    assert!(screen.contains("B keeps") && screen.contains("same top") && screen.contains("token 60 of 60"), "{screen}");
+    terminal.keys(&["h"]);
+    terminal.wait("the token before", |screen| screen.contains("token 59 of 60"));
+    terminal.keys(&["b"]);
+    terminal.wait("the timed run", |screen| screen.contains("alone A "));
+    terminal.keys(&["f"]);
+    terminal.wait("free sides", |screen| screen.contains("free each reads its own"));
+    terminal.keys(&["BSpace"]);
+    terminal.wait("the text cut back", |screen| screen.contains("token 59 of 59") && screen.contains("PAUSED"));
+    terminal.keys(&["Space"]);
+    terminal.wait("the end again", |screen| screen.contains("DONE") && screen.contains("of 60"));
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.assert_sane();
+}
+
+#[test]
 fn a_signal_to_end_leaves_the_shell_as_it_was() {
     let Some(terminal) = Terminal::new(100, 30) else { return };
     for signal in ["TERM", "HUP", "INT"] {

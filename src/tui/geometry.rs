@@ -95,6 +95,9 @@ const LEAST_PLOT: u16 = 7;
 /// Columns left of the plot's points, and rows above and below them.
 const PLOT_FRAME: (u16, u16, u16) = (9, 1, 3);
 
+/// From this width on controls, layers and figures stand side by side.
+const THREE_COLUMNS_FROM: u16 = 116;
+
 /// Where things are on the tune screen. A narrow one shows the layers in place of the plot when the panel is asked for.
 pub fn tune(state: &State, main: Rect) -> Tune {
     let solo = state.model.as_ref().is_some_and(|model| model.info.solo);
@@ -102,7 +105,7 @@ pub fn tune(state: &State, main: Rect) -> Tune {
     let top = u16::from(solo);
     let area =
         Rect { x: main.x + 1, y: main.y + top, width: main.width.saturating_sub(2), height: main.height.saturating_sub(top) };
-    let wide = main.width >= PANEL_FROM;
+    let wide = main.width >= THREE_COLUMNS_FROM;
     let left = match main.width {
         160.. => 44,
         PANEL_FROM.. => 36,

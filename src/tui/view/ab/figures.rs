@@ -19,7 +19,7 @@ const LOW: f64 = 1e-5;
 /// ... to this one.
 const HIGH: f64 = 1.0;
 
-/// Mean, spread and agreement since the mask at work counts; what does not fit is left out from the end.
+/// Mean, spread and agreement since the mask at work counts, in nats; what does not fit is left out from the end.
 pub fn line(state: &State, width: u16) -> Line<'static> {
     let theme = &state.theme;
     let pairs = &state.run.pairs;
@@ -35,19 +35,19 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
     let mut facts = vec![
         match divergence.steps {
             1 => format!("KLD {}", nats(kld.mean)),
-            _ => format!("KLD {} ± {}", nats(kld.mean), nats(kld.stderr)),
+            _ => format!("KLD {} ±{}", nats(kld.mean), nats(kld.stderr)),
         },
-        format!("p99 {}", nats(kld.p99)),
-        format!("same top {:.1} %", divergence.top1_agreement * 100.0),
         format!("p50 {}", nats(kld.p50)),
-        format!("max {} nats", nats(kld.max)),
+        format!("p99 {}", nats(kld.p99)),
+        format!("max {}", nats(kld.max)),
+        format!("same top {:.1} %", divergence.top1_agreement * 100.0),
         format!("Δ log p {:+.4}", divergence.mean_delta_logprob),
-        format!("RMS Δp {:.2} %", divergence.rms_delta_p * 100.0),
+        format!("{} step{}", count(divergence.steps), if divergence.steps == 1 { "" } else { "s" }),
     ];
-    facts.insert(3, format!("{} step{}", count(divergence.steps), if divergence.steps == 1 { "" } else { "s" }));
     if let Some(first) = pairs.first_parting(state.feed()) {
-        facts.insert(4, format!("parts at {first}"));
+        facts.push(format!("parts at {first}"));
     }
+    facts.push(format!("RMS Δp {:.2} %", divergence.rms_delta_p * 100.0));
     if let Some(timed) = &pairs.timed {
         let (a, b) = (timed.a_ms.p50, timed.b_ms.p50);
         facts.insert(1, format!("alone A {a:.2} B {b:.2} ms = {:.2}×", a / b));
@@ -55,14 +55,14 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
     let mut spans = Vec::new();
     let mut used = 0;
     for (index, fact) in facts.into_iter().enumerate() {
-        let wide = fact.chars().count() + if index > 0 { 3 } else { 0 };
+        let wide = fact.chars().count() + if index > 0 { 2 } else { 0 };
         if used + wide > usize::from(width) {
             break;
         }
         used += wide;
         let style = theme.style(if index == 0 { Role::Title } else { Role::Text });
         if index > 0 {
-            spans.push(Span::styled(" · ", theme.style(Role::Dim)));
+            spans.push(Span::raw("  "));
         }
         spans.push(Span::styled(fact, style));
     }

@@ -90,6 +90,11 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
 fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane: &mut Pane<'_>) {
     let theme = &state.theme;
     let (text, dim) = (theme.style(Role::Text), theme.style(Role::Dim));
+    if model.info.solo {
+        pane.title("quality and speed", "not measured");
+        pane.note("divergence needs a dense side: start without --solo");
+        return;
+    }
     let generation = state.run.generation;
     let (figures, is_fresh) = match tuning.figures(generation) {
         Freshness::None => {
