@@ -4,6 +4,7 @@ pub mod attention;
 mod bandwidth;
 pub mod decode;
 pub mod masks;
+pub mod selftest;
 #[cfg(unix)]
 pub mod tui;
 
