@@ -12,7 +12,8 @@ pub fn find(root: &Path) -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let wheels = root.join("target/cuda-toolkit/nvidia/cu13/bin/nvcc");
     let candidates = [set("KSCOPE_NVCC"), set("CUDA_HOME").map(|home| home.join("bin/nvcc")), Some(wheels)];
-    let on_path = || std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join("nvcc")).find(|nvcc| nvcc.is_file());
+    let on_path =
+        || std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join("nvcc")).find(|nvcc| nvcc.is_file());
     candidates.into_iter().flatten().find(|nvcc| nvcc.is_file()).or_else(on_path)
 }
 

@@ -107,7 +107,8 @@ fn cuda_fatbin_kernels_spill_nothing_and_use_tensor_cores() {
     assert!(run(Command::new(&cuobjdump).arg("--list-ptx").arg(&fatbin)).contains("sm_80.ptx"), "PTX for other cards");
     // Its machine code comes from nvdisasm, which lies beside it.
     let folder = nvcc.parent().unwrap();
-    let path = std::env::join_paths(std::iter::once(folder.to_owned()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())));
+    let path =
+        std::env::join_paths(std::iter::once(folder.to_owned()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())));
     let code = run(Command::new(&cuobjdump).arg("--dump-sass").arg(&fatbin).env("PATH", path.unwrap()));
     let mut functions: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let (mut architecture, mut function) = (String::new(), String::new());
@@ -123,7 +124,11 @@ fn cuda_fatbin_kernels_spill_nothing_and_use_tensor_cores() {
     }
     let count = |kernel: &Kernel, architecture: &str, what: &str| {
         let lines = functions.get(&format!("{} {architecture}", kernel.name()));
-        lines.unwrap_or_else(|| panic!("no machine code of {} for {architecture}", kernel.name())).iter().filter(|line| line.contains(what)).count()
+        lines
+            .unwrap_or_else(|| panic!("no machine code of {} for {architecture}", kernel.name()))
+            .iter()
+            .filter(|line| line.contains(what))
+            .count()
     };
     for architecture in ["sm_80", "sm_90a"] {
         for kernel in &kernels {

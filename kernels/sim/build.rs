@@ -17,15 +17,30 @@ const DEFECTS: &[Defect] = &[
     // Warps read each other's parts before they are written.
     ("no_syncthreads", "decode.cuh", "    __syncthreads();\n\n    float* to", "    float* to"),
     // Only the threads of one warp come to the barrier.
-    ("divergent_barrier", "decode.cuh", "    __syncthreads();\n\n    float* to", "    if (warp == 0) __syncthreads();\n\n    float* to"),
+    (
+        "divergent_barrier",
+        "decode.cuh",
+        "    __syncthreads();\n\n    float* to",
+        "    if (warp == 0) __syncthreads();\n\n    float* to",
+    ),
     // Half of the warp does not come to the reduction.
-    ("divergent_warp", "decode.cuh", "const float sum = sum_of_rows(total[k]);", "const float sum = lane < 16 ? sum_of_rows(total[k]) : 0.0f;"),
+    (
+        "divergent_warp",
+        "decode.cuh",
+        "const float sum = sum_of_rows(total[k]);",
+        "const float sum = lane < 16 ? sum_of_rows(total[k]) : 0.0f;",
+    ),
     // The mask leaves out the upper half of the warp.
     ("short_mask", "decode.cuh", "fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 8))", "fmaxf(x, __shfl_xor_sync(0x0000ffffu, x, 8))"),
     // Rows of the lower lanes only.
     ("short_reduction", "decode.cuh", "    x += __shfl_xor_sync(0xffffffffu, x, 8);\n", ""),
     // Two registers of a fragment change places.
-    ("swapped_fragment", "decode.cuh", "kx_mma<T>(out[step], a, p);", "{ const u32 s = a[1]; a[1] = a[2]; a[2] = s; } kx_mma<T>(out[step], a, p);"),
+    (
+        "swapped_fragment",
+        "decode.cuh",
+        "kx_mma<T>(out[step], a, p);",
+        "{ const u32 s = a[1]; a[1] = a[2]; a[2] = s; } kx_mma<T>(out[step], a, p);",
+    ),
     // The second stage lies where the next warp's first one is.
     ("stage_overlap", "decode.cuh", "own + (turn + 1) % 2 * Shape::STAGE", "own + (turn + 1) % 2 * Shape::WARP"),
     // One row too many is read and counted.
@@ -37,7 +52,12 @@ const DEFECTS: &[Defect] = &[
     // The ring is one slot too short.
     ("short_ring", "layout.cuh", "(position - state.sink) % state.ring", "(position - state.sink) % (state.ring - 1)"),
     // The padding of a key keeps what was in memory.
-    ("dirty_padding", "store.cuh", "at < head.kept ? key[channels[at]] : (u16)0", "at < head.kept ? key[channels[at]] : (u16)0x7fc1"),
+    (
+        "dirty_padding",
+        "store.cuh",
+        "at < head.kept ? key[channels[at]] : (u16)0",
+        "at < head.kept ? key[channels[at]] : (u16)0x7fc1",
+    ),
 ];
 
 fn main() {

@@ -2,6 +2,9 @@
 
 pub mod attention;
 mod bandwidth;
+#[cfg(feature = "cuda-types")]
+pub mod cuda;
+pub mod cuda_model;
 pub mod decode;
 pub mod masks;
 pub mod selftest;

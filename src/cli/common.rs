@@ -15,6 +15,48 @@ use crate::model::config::Config;
 use crate::model::load::{Opened, Source};
 use crate::{Error, Result, error, machine};
 
+/// Where to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The CPU: a card has to be asked for.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The card of this number.
+    Cuda(usize),
+}
+
+impl std::fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+        }
+    }
+}
+
+impl std::str::FromStr for DeviceChoice {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let cuda = text.strip_prefix("cuda").map(|rest| if rest.is_empty() { Some("0") } else { rest.strip_prefix(':') });
+        match (text, cuda) {
+            ("auto", _) => Ok(Self::Auto),
+            ("cpu", _) => Ok(Self::Cpu),
+            (_, Some(Some(ordinal))) if ordinal.parse::<usize>().is_ok() => Ok(Self::Cuda(ordinal.parse().unwrap_or(0))),
+            _ => Err(Error::input(format!("--device must be auto, cpu, cuda or cuda:N, not `{text}`"))),
+        }
+    }
+}
+
+/// Why a program that was built without the feature cannot use a card.
+pub fn without_cuda(ordinal: usize) -> Error {
+    Error::input(format!(
+        "--device cuda:{ordinal}: this kscope was built without the feature `cuda`; README, section \"A graphics card\", says how to build it"
+    ))
+}
+
 /// Which model, on which device.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ModelArgs {
@@ -29,7 +71,7 @@ pub struct ModelArgs {
     pub layers: Option<usize>,
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
-    pub device: String,
+    pub device: DeviceChoice,
     /// Element type of the weights [default: as stored; quantised weights become f16]
     #[arg(long, value_name = "f32|f16|bf16")]
     pub dtype: Option<KvDtype>,
@@ -50,12 +92,9 @@ impl ModelArgs {
     /// Sets the threads and refuses a device that this program cannot use.
     pub fn prepare(&self) -> Result<()> {
         machine::set_threads(self.threads)?;
-        match self.device.as_str() {
-            "auto" | "cpu" => Ok(()),
-            device if device == "cuda" || device.starts_with("cuda:") => {
-                Err(Error::input(format!("--device {device}: this kscope decodes on the CPU only")))
-            }
-            other => Err(Error::input(format!("--device must be auto, cpu, cuda or cuda:N, not `{other}`"))),
+        match self.device {
+            DeviceChoice::Auto | DeviceChoice::Cpu => Ok(()),
+            DeviceChoice::Cuda(ordinal) => Err(without_cuda(ordinal)),
         }
     }
 

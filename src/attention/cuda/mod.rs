@@ -4,6 +4,8 @@
 //! host simulator, the card's is behind the feature `cuda`; geometry, accounting and bookkeeping are the same code for both.
 
 mod batch;
+#[cfg(feature = "cuda-types")]
+mod card;
 mod device;
 mod launch;
 mod layout;
@@ -12,6 +14,8 @@ mod plan;
 mod sequence;
 
 pub use batch::Batch;
+#[cfg(feature = "cuda-types")]
+pub use card::{Card, unusable};
 pub use device::Device;
 pub use launch::{Geometry, Kernel, Launch, Params};
 pub use layout::{DeviceMask, Layout, SLAB};
