@@ -21,7 +21,9 @@ pub fn run(args: &Args) -> Result<()> {
     let ordinal = match args.device {
         DeviceChoice::Cuda(ordinal) => ordinal,
         other => {
-            return Err(Error::input(format!("selftest compares a card with the CPU: give --device cuda or cuda:N, not {other}")));
+            return Err(Error::input(format!(
+                "selftest compares a card with the CPU: give --device cuda or cuda:N, not {other}"
+            )));
         }
     };
     on_card(ordinal, args.fail_fast)

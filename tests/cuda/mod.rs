@@ -1,8 +1,8 @@
 //! The simulator as a device: memory is the host's, launches run on fibers.
 
 use std::alloc::{Layout, alloc, dealloc};
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use kscope::attention::cuda::{Device, Launch};
 use kscope::{Error, Result};
@@ -15,19 +15,19 @@ pub struct Simulator {
     pub schedules: Vec<Schedule>,
     /// Taken from every launch's shared memory.
     pub withheld: usize,
-    buffers: Rc<RefCell<Vec<[u64; 2]>>>,
-    launches: Cell<usize>,
+    buffers: Arc<Mutex<Vec<[u64; 2]>>>,
+    launches: AtomicUsize,
 }
 
 impl Simulator {
     pub fn new(variant: &'static str, schedules: &[Schedule]) -> Self {
         let schedules = schedules.to_vec();
-        Self { variant, schedules, withheld: 0, buffers: Rc::default(), launches: Cell::new(0) }
+        Self { variant, schedules, withheld: 0, buffers: Arc::default(), launches: AtomicUsize::new(0) }
     }
 
     /// Launches so far.
     pub fn launches(&self) -> usize {
-        self.launches.get()
+        self.launches.load(Ordering::Relaxed)
     }
 }
 
@@ -35,13 +35,18 @@ impl Simulator {
 pub struct Memory {
     start: *mut u8,
     layout: Layout,
-    buffers: Rc<RefCell<Vec<[u64; 2]>>>,
+    buffers: Arc<Mutex<Vec<[u64; 2]>>>,
 }
+
+// SAFETY: the memory is its owner's alone, wherever the owner goes.
+unsafe impl Send for Memory {}
+// SAFETY: shared references only read it.
+unsafe impl Sync for Memory {}
 
 impl Drop for Memory {
     fn drop(&mut self) {
         let address = self.start as u64;
-        self.buffers.borrow_mut().retain(|[start, _]| *start != address);
+        self.buffers.lock().unwrap().retain(|[start, _]| *start != address);
         // SAFETY: allocated with this layout, and freed once.
         unsafe { dealloc(self.start, self.layout) };
     }
@@ -59,8 +64,8 @@ impl Device for Simulator {
         // What is read before it is written is no number.
         // SAFETY: just allocated, that large.
         unsafe { start.write_bytes(0xFF, bytes) };
-        self.buffers.borrow_mut().push([start as u64, bytes as u64]);
-        Ok(Memory { start, layout, buffers: Rc::clone(&self.buffers) })
+        self.buffers.lock().unwrap().push([start as u64, bytes as u64]);
+        Ok(Memory { start, layout, buffers: Arc::clone(&self.buffers) })
     }
 
     fn address(&self, memory: &Memory) -> u64 {
@@ -81,10 +86,17 @@ impl Device for Simulator {
         Ok(())
     }
 
+    fn copy(&self, from: &Memory, to: &mut Memory) -> Result<()> {
+        assert!(from.layout.size() <= to.layout.size(), "a copy past the end of an allocation");
+        // SAFETY: two allocations, both that large.
+        unsafe { to.start.copy_from_nonoverlapping(from.start, from.layout.size()) };
+        Ok(())
+    }
+
     fn launch(&self, launch: &Launch) -> Result<()> {
-        let schedule = self.schedules[self.launches.get() % self.schedules.len()];
-        self.launches.set(self.launches.get() + 1);
+        let schedule = self.schedules[self.launches.fetch_add(1, Ordering::Relaxed) % self.schedules.len()];
         assert!(launch.grid.iter().all(|&blocks| blocks > 0), "an empty grid: {launch:?}");
+        let buffers = self.buffers.lock().unwrap();
         let run = kscope_sim::Launch {
             variant: self.variant,
             kernel: &launch.kernel.name(),
@@ -92,7 +104,7 @@ impl Device for Simulator {
             threads: launch.kernel.threads(),
             shared: launch.kernel.shared_bytes().saturating_sub(self.withheld),
             params: launch.params.bytes(),
-            buffers: &self.buffers.borrow(),
+            buffers: &buffers,
             schedule,
         };
         // SAFETY: the addresses in the parameters are of `Memory` that the caller keeps alive.

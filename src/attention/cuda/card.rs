@@ -157,6 +157,10 @@ impl Device for Card {
         self.synchronize()
     }
 
+    fn copy(&self, from: &Self::Memory, to: &mut Self::Memory) -> Result<()> {
+        self.stream.memcpy_dtod(from, to).map_err(|cause| failed("copying on the card", cause))
+    }
+
     fn launch(&self, launch: &Launch) -> Result<()> {
         let kernel = launch.kernel;
         let bound = self.stream.context().bind_to_thread();

@@ -21,6 +21,9 @@ pub trait Device {
     /// Fills `bytes` from `offset` on, waiting for every operation before.
     fn read(&self, memory: &Self::Memory, offset: usize, bytes: &mut [u8]) -> Result<()>;
 
+    /// Copies all of `from` to the start of `to`.
+    fn copy(&self, from: &Self::Memory, to: &mut Self::Memory) -> Result<()>;
+
     /// Runs a kernel. Every address in its parameters is of memory that is alive.
     fn launch(&self, launch: &Launch) -> Result<()>;
 

@@ -4,6 +4,7 @@
 //! host simulator, the card's is behind the feature `cuda`; geometry, accounting and bookkeeping are the same code for both.
 
 mod batch;
+mod cache;
 #[cfg(feature = "cuda-types")]
 mod card;
 mod device;
@@ -14,6 +15,7 @@ mod plan;
 mod sequence;
 
 pub use batch::Batch;
+pub use cache::DeviceCache;
 #[cfg(feature = "cuda-types")]
 pub use card::{Card, unusable};
 pub use device::Device;

@@ -192,30 +192,47 @@ impl<D: Device> DeviceSequence<D> {
         }
     }
 
-    /// The key (its stored channels) and value of one token as they lie in the device's memory, bits of 16-bit elements; `None`
-    /// where its head dropped it. Waits for the device: for tests.
-    pub fn stored(&self, device: &D, layer: usize, kv_head: usize, position: usize) -> Result<Option<[Vec<u16>; 2]>> {
+    /// A copy with memory of its own.
+    pub fn copied(&self, device: &D) -> Result<Self> {
+        let mut copy = Self::new(device, Arc::clone(&self.mask), self.capacity)?;
+        copy.begin(device, self.len())?;
+        device.copy(&self.window, &mut copy.window)?;
+        // A sequence that went back may have more slabs than its tokens need.
+        self.slabs.iter().zip(&mut copy.slabs).try_for_each(|(from, to)| device.copy(from, to))?;
+        Ok(copy)
+    }
+
+    /// Keys (their stored channels, padding included) and values of every token of one head as they lie in the device's memory,
+    /// bits of 16-bit elements, with whether the token is in the middle; `None` where its head dropped it. Waits for the device.
+    pub fn stored_rows(&self, device: &D, layer: usize, kv_head: usize) -> Result<Vec<Option<([Vec<u16>; 2], bool)>>> {
         let shape = self.layout().spec().shape();
-        let read = |memory: &D::Memory, row: usize, channels: usize, start: usize| {
-            let mut elements = vec![0u16; channels];
-            device.read(memory, start + row * channels * 2, bytemuck::cast_slice_mut(&mut elements))?;
-            Ok(elements)
+        let read = |memory: &D::Memory, start: usize, elements: usize| {
+            let mut bits = vec![0u16; elements];
+            device.read(memory, start, bytemuck::cast_slice_mut(&mut bits))?;
+            Ok::<_, Error>(bits)
         };
         let (sink, ring, middle) = (self.state.sink as usize, self.state.ring as usize, self.state.middle as usize);
-        if position < sink || position >= sink + middle {
-            let slot = if position < sink { position } else { sink + (position - sink) % ring };
-            let block = 2 * (layer * shape.kv_heads + kv_head) * (sink + ring) * shape.head_dim * 2;
-            let values = block + (sink + ring) * shape.head_dim * 2;
-            let row = |start| read(&self.window, slot, shape.head_dim, start);
-            return Ok(Some([row(block)?, row(values)?]));
-        }
         let head = self.layout().head(layer, kv_head);
-        if head.kept == 0 {
-            return Ok(None);
+        let row = |bits: &[u16], at: usize, width: usize| bits[at * width..][..width].to_vec();
+
+        let elements = (sink + ring) * shape.head_dim;
+        let block = 2 * (layer * shape.kv_heads + kv_head) * elements * 2;
+        let window = [read(&self.window, block, elements)?, read(&self.window, block + elements * 2, elements)?];
+        let mut slabs = Vec::new();
+        for slab in self.slabs.iter().filter(|_| head.kept > 0) {
+            let keys = read(slab, head.keys as usize, SLAB * head.padded as usize)?;
+            slabs.push([keys, read(slab, head.values as usize, SLAB * shape.head_dim)?]);
         }
-        let token = position - sink;
-        let slab = &self.slabs[token / SLAB];
-        let key = read(slab, token % SLAB, head.padded as usize, head.keys as usize)?;
-        Ok(Some([key, read(slab, token % SLAB, shape.head_dim, head.values as usize)?]))
+        let stored = |position: usize| {
+            if position < sink || position >= sink + middle {
+                let slot = if position < sink { position } else { sink + (position - sink) % ring };
+                let [key, value] = &window;
+                return Some(([row(key, slot, shape.head_dim), row(value, slot, shape.head_dim)], false));
+            }
+            let token = position - sink;
+            let [keys, values] = slabs.get(token / SLAB)?;
+            Some(([row(keys, token % SLAB, head.padded as usize), row(values, token % SLAB, shape.head_dim)], true))
+        };
+        Ok((0..self.len()).map(stored).collect())
     }
 }
