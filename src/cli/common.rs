@@ -13,6 +13,7 @@ use crate::mask::{ChannelMask, Window, fingerprint};
 use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::load::{Opened, Source};
+use crate::model::tensor::Placement;
 use crate::{Error, Result, error, machine};
 
 /// Where to compute.
@@ -57,6 +58,24 @@ pub fn without_cuda(ordinal: usize) -> Error {
     ))
 }
 
+#[cfg(not(feature = "cuda"))]
+fn on_card(ordinal: usize) -> Result<Placement> {
+    Err(without_cuda(ordinal))
+}
+
+/// A card for a model: candle's device, and the kernels on its stream.
+#[cfg(feature = "cuda")]
+fn on_card(ordinal: usize) -> Result<Placement> {
+    use crate::attention::cuda::{Card, unusable};
+    use crate::model::tensor::{Attend, OnDevice};
+    let device = candle_core::Device::new_cuda_with_stream(ordinal)
+        .map_err(|cause| unusable(ordinal, cause.to_string().lines().next().unwrap_or_default()))?;
+    let stream = device.as_cuda_device().map_err(|cause| unusable(ordinal, &cause.to_string()))?.cuda_stream();
+    let card = Card::new(stream)?;
+    let name = format!("cuda:{ordinal} ({})", card.name()?);
+    Ok(Placement { device, name, attend: Attend::Device(Box::new(OnDevice::new(Arc::new(card)))) })
+}
+
 /// Which model, on which device.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ModelArgs {
@@ -89,22 +108,27 @@ impl ModelArgs {
         }
     }
 
-    /// Sets the threads and refuses a device that this program cannot use.
+    /// Sets the threads.
     pub fn prepare(&self) -> Result<()> {
-        machine::set_threads(self.threads)?;
+        machine::set_threads(self.threads)
+    }
+
+    /// Where the model is to run; `None` is the CPU. Refuses a card that cannot be used before anything is loaded.
+    pub fn placement(&self) -> Result<Option<Placement>> {
         match self.device {
-            DeviceChoice::Auto | DeviceChoice::Cpu => Ok(()),
-            DeviceChoice::Cuda(ordinal) => Err(without_cuda(ordinal)),
+            DeviceChoice::Auto | DeviceChoice::Cpu => Ok(None),
+            DeviceChoice::Cuda(ordinal) => on_card(ordinal).map(Some),
         }
     }
 
     /// Opens the model, checks that its weights fit the memory, and loads them with a progress bar on standard error.
     pub fn load(&self) -> Result<Arc<Model>> {
         self.prepare()?;
+        let placement = self.placement()?;
         let opened = Opened::open(&self.source()?)?;
         machine::check_memory(&format!("the model {}", opened.name), opened.weight_bytes(self.dtype) as u64)?;
         let bar = progress_bar(&format!("loading {}", opened.name));
-        let model = opened.load(self.dtype, &mut |share| {
+        let model = opened.load_on(self.dtype, placement, &mut |share| {
             bar.set_position((share * 1000.0) as u64);
             Ok(())
         })?;

@@ -13,6 +13,7 @@ use crate::mask::{files, fingerprint};
 use crate::model::Model;
 use crate::model::demo::generator::{Sample, Wanted};
 use crate::model::load::{Opened, Source as ModelSource};
+use crate::model::tensor::Placement;
 use crate::tui::action::{Action, Effect};
 use crate::tui::color::{Colormap, Depth, Theme};
 use crate::tui::config::{self, Background};
@@ -123,6 +124,7 @@ pub fn run(args: &Args) -> Result<()> {
     let source = args.model.source()?;
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     args.model.prepare()?;
+    let placement = args.model.placement()?;
     let interactive = args.screen.is_interactive();
     // Everything that the prefill leaves; the engine stops at the context's end.
     let most = if interactive { usize::MAX >> 1 } else { PLAIN_NEW };
@@ -139,10 +141,10 @@ pub fn run(args: &Args) -> Result<()> {
     });
     let exit = if interactive {
         let guard = TerminalGuard::enter(mouse)?;
-        let (engine, events) = Engine::spawn(loader(args, source))?;
+        let (engine, events) = Engine::spawn(loader(args, source, placement))?;
         runner::run(&mut state, Source::Engine(engine, events), recorder, guard, args.panic, began)?
     } else {
-        let (engine, events) = Engine::spawn(loader(args, source))?;
+        let (engine, events) = Engine::spawn(loader(args, source, placement))?;
         headless(&mut state, engine, events, recorder)?
     };
     finish(&args.screen, &state, exit, interactive)
@@ -228,7 +230,7 @@ fn demo_prompt() -> String {
 }
 
 /// What the engine does first, on its own thread.
-fn loader(args: &Args, source: ModelSource) -> Loader {
+fn loader(args: &Args, source: ModelSource, placement: Option<Placement>) -> Loader {
     let (model_args, cache, diff, panic) = (args.model.clone(), args.cache.clone(), args.diff.clone(), args.panic);
     Box::new(move |progress| {
         let opened = Opened::open(&source)?;
@@ -242,7 +244,7 @@ fn loader(args: &Args, source: ModelSource) -> Loader {
             Some(path) => Some(mask_info(read_mask(path, &config)?.0, label(path))),
             None => None,
         };
-        let model = Arc::new(opened.load(model_args.dtype, progress)?);
+        let model = Arc::new(opened.load_on(model_args.dtype, placement, progress)?);
         assert!(panic != Some(runner::PanicIn::Engine), "on purpose: --panic engine");
         let file = choice.file.map(|file| mask_info(file, cache.mask.as_deref().map_or_else(String::new, label)));
         let mask = match file {

@@ -49,7 +49,7 @@ pub struct Args {
 #[derive(Debug, serde::Serialize)]
 struct Report {
     model: String,
-    device: &'static str,
+    device: String,
     dtype: String,
     kv_dtype: String,
     mask: Option<String>,
@@ -160,7 +160,7 @@ fn report(
     let stepped: usize = session.sequences().iter().map(|sequence| sequence.generated().len().saturating_sub(1)).sum();
     Report {
         model: model.name.clone(),
-        device: "cpu",
+        device: model.decoder.device_name().to_owned(),
         dtype: model.dtype().to_string(),
         kv_dtype: spec.dtype().to_string(),
         mask: args.cache.mask.as_ref().map(|path| path.display().to_string()),
