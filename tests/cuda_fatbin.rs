@@ -69,7 +69,7 @@ fn usages(report: &str) -> BTreeMap<(String, String), Usage> {
 fn budget(kernel: Kernel) -> usize {
     match kernel {
         Kernel::Decode(_, 64) => 80,
-        Kernel::Decode(_, 96 | 128) => 104,
+        Kernel::Decode(_, 96 | 128) => 112,
         Kernel::Decode(..) => 160,
         _ => 64,
     }

@@ -1,4 +1,5 @@
 //! The simulator as a device: memory is the host's, launches run on fibers.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::sync::atomic::{AtomicUsize, Ordering};
