@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use cuda::Simulator;
-use kscope::attention::Attention;
+use kscope::attention::{Attention, channel_activity};
 use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
 use kscope::decode::comparison::{Comparison, Mode, Setup};
 use kscope::decode::sampler::{Sampling, argmax};
@@ -218,6 +218,9 @@ fn cuda_sim_a_comparison_retunes_and_rewinds_on_the_device() {
         (0..3).for_each(|_| step(&mut both, &mut logits));
         let copy = both.b.caches[0].clone();
         let keys: Vec<_> = (0..copy.tokens()).map(|at| (copy.head(1, 0).key(at), copy.head(1, 1).value(at))).collect();
+        let mut activity = vec![0.0; 2 * 64];
+        channel_activity(&copy, 1, &vec![0.5; 6 * 64], &mut activity);
+        logits.push(activity);
         (logits, both.a.generated[0].clone(), keys, both.b.caches[0].tokens())
     };
     let (expected, generated, keys, lengths) = run(None);

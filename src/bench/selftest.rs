@@ -6,7 +6,7 @@ use std::sync::Arc;
 use half::{bf16, f16};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use crate::attention::cuda::{Batch, Device, DeviceMask, DeviceSequence, Geometry, Layout, Source};
+use crate::attention::cuda::{Batch, Device, DeviceMask, DeviceSequence, Geometry, Layout, Source, StoredRow};
 use crate::attention::{channel_activity, oracle};
 use crate::cache::{CacheSpec, KvDtype, SequenceCache, StoredKey};
 use crate::mask::{ChannelMask, Shape, Window};
@@ -256,11 +256,7 @@ fn step<D: Device>(
             outcome.error = outcome.error.max(error);
             outcome.compared += 1;
 
-            let activity_memory = device.allocate(kv_row * size_of::<f32>())?;
-            let q_address = device.address(&q_memory) + (index * q_row * case.dtype.bytes()) as u64;
-            batch.activity(device, layer, index, q_address, device.address(&activity_memory))?;
-            let mut found = vec![0.0f32; kv_row];
-            device.read(&activity_memory, 0, bytemuck::cast_slice_mut(&mut found))?;
+            let found = pair.device.activity(device, layer, q)?;
             let mut expected = vec![0.0; kv_row];
             channel_activity(&pair.cpu, layer, q, &mut expected);
             let error = difference(&found, &expected);
@@ -289,7 +285,8 @@ fn check_stored<D: Device>(device: &D, case: &Case, pairs: &[Pair<D>]) -> Result
                         let mut key = bits(case.dtype, &key);
                         // Stored in the middle, a key is padded with zeros.
                         key.resize(key.len().next_multiple_of(8), 0);
-                        Some(([key, bits(case.dtype, &value)], view.parts().middle.contains(&position)))
+                        let in_middle = view.parts().middle.contains(&position);
+                        Some(StoredRow { key, value: bits(case.dtype, &value), in_middle })
                     }
                     _ => None,
                 };

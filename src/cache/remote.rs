@@ -23,6 +23,10 @@ pub trait Remote: Debug + Send + Sync {
     /// What is stored for every token of one head. Waits for the device.
     fn rows(&self, layer: usize, kv_head: usize) -> Result<HeadRows>;
 
+    /// Mean `|q_c k_c|` over the middle of one layer and the query heads of each group, `[kv_heads, head_dim]`, for queries
+    /// `[heads, head_dim]`; 0 for channels that are not stored. Waits for the device.
+    fn activity(&self, layer: usize, q: &[f32]) -> Result<Vec<f32>>;
+
     /// A copy with storage of its own.
     fn copied(&self) -> Result<Box<dyn Remote>>;
 

@@ -105,7 +105,10 @@ pub fn run(args: &Args) -> Result<()> {
     let max_new = forced.as_ref().map_or(args.max_new, Vec::len);
     let reach = |prompt: &Vec<u32>| (prompt.len() + max_new).min(context);
     let cache_bytes: usize = prompts.iter().map(|prompt| spec.bytes_at(reach(prompt)).total()).sum();
-    machine::check_memory(&format!("a cache of {} sequences", prompts.len()), cache_bytes as u64)?;
+    // A device says itself, with the size, when its memory does not suffice.
+    if model.decoder.is_on_host() {
+        machine::check_memory(&format!("a cache of {} sequences", prompts.len()), cache_bytes as u64)?;
+    }
 
     let bar = progress_bar("prefill");
     let hooks = PrefillHooks {

@@ -155,6 +155,23 @@ impl Decoder {
         self.tensors.as_ref().map_or("cpu", TensorDecoder::device_name)
     }
 
+    /// Whether the forward pass and its caches are in this process's own memory.
+    pub fn is_on_host(&self) -> bool {
+        self.tensors.is_none()
+    }
+
+    /// Stores one layer of a whole sequence in an empty cache, wherever this decoder keeps its caches: keys (after RoPE) and values,
+    /// `[tokens, kv_heads, head_dim]`. Layers come in order.
+    pub fn fill(&self, cache: &mut SequenceCache, layer: usize, k: &[f32], v: &[f32]) -> Result<()> {
+        match &self.tensors {
+            Some(tensors) => tensors.fill(&self.config, cache, layer, [k, v]),
+            None => {
+                cache.append(layer, k, v);
+                Ok(())
+            }
+        }
+    }
+
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config

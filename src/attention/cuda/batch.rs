@@ -9,8 +9,6 @@ use crate::{Error, Result};
 
 /// The window's length is planned in steps of so many rows, so that a plan holds for several tokens.
 const WINDOW_STEP: usize = 64;
-/// Most parts into which live importance divides a middle.
-const SPLITS: usize = 64;
 
 /// Working memory of the decode steps of one batch.
 pub struct Batch<D: Device> {
@@ -23,7 +21,6 @@ pub struct Batch<D: Device> {
     items: Room<D>,
     ranges: Room<D>,
     partials: Room<D>,
-    sums: Room<D>,
 }
 
 /// Memory that grows by doubling.
@@ -67,7 +64,6 @@ impl<D: Device> Batch<D> {
             items: Room::EMPTY,
             ranges: Room::EMPTY,
             partials: Room::EMPTY,
-            sums: Room::EMPTY,
         }
     }
 
@@ -128,16 +124,6 @@ impl<D: Device> Batch<D> {
         }
         let ranges = self.ranges.address(device) + (ranges * size_of::<u32>()) as u64;
         device.launch(&self.geometry.combine(self.states.len(), [partials, ranges, out]))
-    }
-
-    /// Live importance of the `row`-th sequence in one layer: the mean of `|q_c k_c|` over its middle and each group's query
-    /// heads, f32 `[kv_heads, head_dim]` at `out`. `q` is the address of this sequence's queries.
-    pub fn activity(&mut self, device: &D, layer: usize, row: usize, q: u64, out: u64) -> Result<()> {
-        let splits = (self.states[row].middle as usize / 64).clamp(1, SPLITS);
-        self.sums.reserve(device, self.geometry.kv_heads() * splits * self.geometry.head_dim() * size_of::<f32>())?;
-        let state = self.state_memory.address(device) + (row * size_of::<SequenceState>()) as u64;
-        let addresses = [q, state, self.sums.address(device), out];
-        self.geometry.activity(layer, splits, addresses).iter().try_for_each(|launch| device.launch(launch))
     }
 }
 

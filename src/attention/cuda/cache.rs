@@ -76,15 +76,19 @@ where
         for stored in self.sequence.stored_rows(&*self.device, layer, kv_head)? {
             let (key, value) = match &stored {
                 None => (StoredKey::Dropped, None),
-                Some(([key, value], is_middle)) if !is_middle || kept == head_dim => {
-                    (StoredKey::Whole(widened(&key[..head_dim])), Some(widened(value)))
+                Some(row) if !row.in_middle || kept == head_dim => {
+                    (StoredKey::Whole(widened(&row.key[..head_dim])), Some(widened(&row.value)))
                 }
-                Some(([key, value], _)) => (StoredKey::Packed(widened(&key[..kept])), Some(widened(value))),
+                Some(row) => (StoredKey::Packed(widened(&row.key[..kept])), Some(widened(&row.value))),
             };
             rows.keys.push(key);
             rows.values.push(value);
         }
         Ok(rows)
+    }
+
+    fn activity(&self, layer: usize, q: &[f32]) -> Result<Vec<f32>> {
+        self.sequence.activity(&*self.device, layer, q)
     }
 
     fn copied(&self) -> Result<Box<dyn Remote>> {

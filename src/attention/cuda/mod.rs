@@ -22,4 +22,4 @@ pub use device::Device;
 pub use launch::{Geometry, Kernel, Launch, Params};
 pub use layout::{DeviceMask, Layout, SLAB};
 pub use plan::{Plan, Planned, Share, plan};
-pub use sequence::{DeviceSequence, Source};
+pub use sequence::{DeviceSequence, Source, StoredRow};

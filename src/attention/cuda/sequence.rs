@@ -5,8 +5,11 @@ use std::sync::Arc;
 use super::device::Device;
 use super::layout::{DeviceMask, Layout, SLAB};
 use super::params::{RebuildParams, SequenceState};
-use crate::cache::CacheBytes;
+use crate::cache::{CacheBytes, KvDtype};
 use crate::{Error, Result};
+
+/// Most parts into which live importance divides a middle.
+const MOST_SPLITS: usize = 64;
 
 /// One sequence: a window of fixed size, slabs that are taken as the middle grows, and their table.
 pub struct DeviceSequence<D: Device> {
@@ -18,6 +21,17 @@ pub struct DeviceSequence<D: Device> {
     states: D::Memory,
     state: SequenceState,
     capacity: usize,
+}
+
+/// One token of one head, bits of 16-bit elements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRow {
+    /// The stored channels of the key, padding included.
+    pub key: Vec<u16>,
+    /// The value.
+    pub value: Vec<u16>,
+    /// Whether the token is in the middle.
+    pub in_middle: bool,
 }
 
 /// Where a sequence is filled from.
@@ -192,6 +206,29 @@ impl<D: Device> DeviceSequence<D> {
         }
     }
 
+    /// Live importance of one layer: the mean of `|q_c k_c|` over the middle and each group's query heads, `[kv_heads, head_dim]`;
+    /// 0 for channels that are not stored. `q`, `[heads, head_dim]`, is rounded to the cache's type. Waits for the device.
+    pub fn activity(&self, device: &D, layer: usize, q: &[f32]) -> Result<Vec<f32>> {
+        let geometry = self.layout().geometry();
+        let row = geometry.kv_heads() * geometry.head_dim();
+        let splits = (self.state.middle as usize / 64).clamp(1, MOST_SPLITS);
+        let bits: Vec<u16> = match geometry.dtype() {
+            KvDtype::Bf16 => q.iter().map(|&q| half::bf16::from_f32(q).to_bits()).collect(),
+            _ => q.iter().map(|&q| half::f16::from_f32(q).to_bits()).collect(),
+        };
+        let mut queries = device.allocate(bits.len() * 2)?;
+        device.write(&mut queries, 0, bytemuck::cast_slice(&bits))?;
+        let mut state = device.allocate(size_of::<SequenceState>())?;
+        device.write(&mut state, 0, bytemuck::bytes_of(&self.state))?;
+        let sums = device.allocate(row * splits * size_of::<f32>())?;
+        let out = device.allocate(row * size_of::<f32>())?;
+        let addresses = [&queries, &state, &sums, &out].map(|memory| device.address(memory));
+        geometry.activity(layer, splits, addresses).iter().try_for_each(|launch| device.launch(launch))?;
+        let mut activity = vec![0.0f32; row];
+        device.read(&out, 0, bytemuck::cast_slice_mut(&mut activity))?;
+        Ok(activity)
+    }
+
     /// A copy with memory of its own.
     pub fn copied(&self, device: &D) -> Result<Self> {
         let mut copy = Self::new(device, Arc::clone(&self.mask), self.capacity)?;
@@ -202,9 +239,8 @@ impl<D: Device> DeviceSequence<D> {
         Ok(copy)
     }
 
-    /// Keys (their stored channels, padding included) and values of every token of one head as they lie in the device's memory,
-    /// bits of 16-bit elements, with whether the token is in the middle; `None` where its head dropped it. Waits for the device.
-    pub fn stored_rows(&self, device: &D, layer: usize, kv_head: usize) -> Result<Vec<Option<([Vec<u16>; 2], bool)>>> {
+    /// Every token of one head as it lies in the device's memory; `None` where its head dropped it. Waits for the device.
+    pub fn stored_rows(&self, device: &D, layer: usize, kv_head: usize) -> Result<Vec<Option<StoredRow>>> {
         let shape = self.layout().spec().shape();
         let read = |memory: &D::Memory, start: usize, elements: usize| {
             let mut bits = vec![0u16; elements];
@@ -227,11 +263,13 @@ impl<D: Device> DeviceSequence<D> {
             if position < sink || position >= sink + middle {
                 let slot = if position < sink { position } else { sink + (position - sink) % ring };
                 let [key, value] = &window;
-                return Some(([row(key, slot, shape.head_dim), row(value, slot, shape.head_dim)], false));
+                let [key, value] = [key, value].map(|rows| row(rows, slot, shape.head_dim));
+                return Some(StoredRow { key, value, in_middle: false });
             }
             let token = position - sink;
             let [keys, values] = slabs.get(token / SLAB)?;
-            Some(([row(keys, token % SLAB, head.padded as usize), row(values, token % SLAB, shape.head_dim)], true))
+            let key = row(keys, token % SLAB, head.padded as usize);
+            Some(StoredRow { key, value: row(values, token % SLAB, shape.head_dim), in_middle: true })
         };
         Ok((0..self.len()).map(stored).collect())
     }

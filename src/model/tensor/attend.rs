@@ -185,7 +185,7 @@ impl Attend {
     }
 }
 
-fn remote<'a>(cache: &'a mut SequenceCache) -> Result<&'a mut dyn Remote> {
+fn remote(cache: &mut SequenceCache) -> Result<&mut dyn Remote> {
     cache.remote_mut().ok_or_else(|| Error::run("a cache is not on the device of the model that decodes over it"))
 }
 

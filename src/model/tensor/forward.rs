@@ -161,6 +161,17 @@ impl TensorDecoder {
         Tensor::cat(&pieces, 0)
     }
 
+    /// [`Decoder::fill`](crate::model::decoder::Decoder::fill).
+    pub(in crate::model) fn fill(&self, config: &Config, cache: &mut SequenceCache, layer: usize, kv: [&[f32]; 2]) -> Result<()> {
+        let tokens = kv[0].len() / config.kv_width();
+        let attend = self.attend();
+        if layer == 0 {
+            attend.begin_prompt(&mut [&mut *cache], (config.heads, config.max_context), tokens)?;
+        }
+        let [k, v] = kv.map(|rows| Tensor::from_slice(rows, (tokens, config.kv_width()), &self.device).map_err(failed));
+        attend.fill(&mut [cache], layer, &k?, &v?)
+    }
+
     /// Logits of normalised hidden states on the host: `[n, hidden]` to `[n, vocab]`.
     ///
     /// # Panics
