@@ -134,8 +134,7 @@ fn cuda_sim_planted_defects_are_caught() {
     assert!(kscope_sim::DEFECTS.len() >= 15);
     for defect in kscope_sim::DEFECTS {
         let mut seen = SCHEDULES.iter().flat_map(|&schedule| base.iter().map(move |case| (schedule, case)));
-        let found =
-            seen.find_map(|(schedule, case)| run(&Simulator::new(defect, &[schedule]), case).err().map(|e| (schedule, e)));
+        let found = seen.find_map(|(schedule, case)| run(&Simulator::new(defect, &[schedule]), case).err());
         let error = found.unwrap_or_else(|| panic!("the defect {defect} is not seen"));
         println!("{defect}: {error}");
         let named = match *defect {
