@@ -39,7 +39,10 @@ pub fn link(nvcc: &Path, out: &Path) {
 /// The source folder of the cudarc that this build uses.
 fn cudarc() -> PathBuf {
     let cargo = env::var("CARGO").expect("cargo sets it");
-    let output = Command::new(cargo).args(["metadata", "--format-version", "1", "--offline"]).output().expect("cargo starts");
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--offline", "--features", "cuda"])
+        .output()
+        .expect("cargo starts");
     let metadata = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
     let manifests = metadata.split("\"manifest_path\":\"").skip(1).filter_map(|rest| rest.split('"').next());
     let is_cudarc = |path: &&str| {
