@@ -47,3 +47,9 @@ pub fn io(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Error 
         _ => Error::Run(sentence),
     }
 }
+
+/// What a caught panic says.
+pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
+}

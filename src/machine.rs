@@ -67,6 +67,35 @@ pub fn set_threads(threads: Option<usize>) -> Result<()> {
         .map_err(|cause| Error::run(format!("starting {threads} threads: {cause}")))
 }
 
+/// A size as people type it: `1.5GiB`, `800 MB`, `4096`; decimal and binary units, at least one byte.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let unit_at = text.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(text.len());
+    let unit: f64 = match text[unit_at..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1024.0 * 1024.0,
+        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    let number = text[..unit_at].trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0)?;
+    Some((number * unit).floor() as u64).filter(|&bytes| bytes > 0)
+}
+
+/// A context in tokens as people type it: `32768`, `32k` (1024 each) or `1m`.
+pub fn parse_tokens(text: &str) -> Option<usize> {
+    let lower = text.to_ascii_lowercase();
+    let (digits, unit) = match lower.as_bytes().last() {
+        Some(b'k') => (&lower[..lower.len() - 1], 1 << 10),
+        Some(b'm') => (&lower[..lower.len() - 1], 1 << 20),
+        _ => (&lower[..], 1),
+    };
+    let number = digits.parse::<u32>().ok().filter(|&number| number > 0).and_then(|number| number.checked_mul(unit));
+    number.map(|number| number as usize)
+}
+
 /// Bytes for people: `1.50 GiB`.
 pub fn human(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

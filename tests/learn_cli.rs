@@ -1,5 +1,7 @@
 //! `kscope learn` from arguments to files, on the embedded demo model.
 
+mod model;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -85,6 +87,75 @@ fn wrong_arguments_are_refused_before_anything_runs() {
     let run = kscope(&["learn", "--out", folder.path().join("mask.txt").to_str().unwrap()]);
     assert_eq!(run.status.code(), Some(2));
     assert!(!out.exists());
+}
+
+#[test]
+fn a_model_that_cannot_do_the_task_is_refused_before_any_training() {
+    // Random weights with a tokenizer: it reads the questions and knows no answer.
+    let folder = model::tiny_folder("llama");
+    let config = folder.path().join("config.json");
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    json["max_position_embeddings"] = 8192.into();
+    std::fs::write(&config, json.to_string()).unwrap();
+    let out = folder.path().join("mask.safetensors");
+    let model = folder.path().to_str().unwrap();
+    let run = kscope(&[
+        "learn",
+        "--out",
+        out.to_str().unwrap(),
+        "--model",
+        model,
+        "--ctx",
+        "3000..4000",
+        "--tasks",
+        "codes",
+        "--pool",
+        "3",
+    ]);
+    let error = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{error}");
+    assert!(error.contains("dense recall is 0 % on the best task: a mask learned on this would mean nothing"), "{error}");
+    assert!(!out.exists() && !error.contains("Importance 1/"), "{error}");
+    assert!(std::fs::read_dir(folder.path().join("mask.learning")).unwrap().next().is_none(), "no checkpoint of nothing");
+}
+
+#[test]
+fn learning_goes_on_from_given_importance() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first.safetensors"), folder.path().join("second.safetensors"));
+    let small = ["--ctx", "220..300", "--pool", "3", "--check-prompts", "0"];
+    let run = kscope(&[&["learn", "--out", first.to_str().unwrap(), "--steps", "6", "--mask-steps", "0"], &small[..]].concat());
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let from = ["--importance", first.to_str().unwrap()];
+    let more = |out: &Path, more: &[&str]| {
+        kscope(&[&["learn", "--json", "--out", out.to_str().unwrap()], &small[..], &from, more].concat())
+    };
+    // Its cut at another sparsity, with nothing learned: what `mask make` selects, and no update.
+    let run = more(&second, &["--sparsity", "0.7", "--mask-steps", "0"]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!((report["steps"].as_u64(), &report["verdict"]), (Some(0), &Value::Null));
+    let (was, now) = (mask(&first), mask(&second));
+    assert_eq!(was.importance, now.importance);
+    let options = kscope::mask::select::Options::new(0.7, 8);
+    assert_eq!(now.mask, kscope::mask::select(now.importance.as_ref().unwrap(), &options).unwrap());
+    assert_eq!(now.origin.recipe["importance"]["file"], "first.safetensors");
+    assert_eq!(now.origin.recipe["importance"]["recipe"]["settings"]["steps"], 6);
+    // With stage 2: its updates alone.
+    let run = more(&second, &["--sparsity", "0.7", "--mask-steps", "3"]);
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(report["steps"], 3, "{}", String::from_utf8_lossy(&run.stderr));
+    // Importance that no learning gives, and that of another model.
+    let scores = folder.path().join("scores.safetensors");
+    let run =
+        kscope(&["score", "--model", "demo", "--rule", "key-norm", "--text", "Cargo.toml", "--out", scores.to_str().unwrap()]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let run = kscope(&["learn", "--out", second.to_str().unwrap(), "--importance", scores.to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.code() == Some(2) && error.contains("between 0 and 1"), "{error}");
+    let llama = model::tiny_folder("llama");
+    let run = more(&second, &["--model", llama.path().to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(2), "{}", String::from_utf8_lossy(&run.stderr));
 }
 
 #[test]

@@ -4,8 +4,8 @@ mod model;
 
 use std::path::Path;
 
-use kscope::learn::engine::Sample;
-use kscope::learn::train::{Settings, Stage, State, Trainer};
+use kscope::learn::engine::{Factors, Sample, loss};
+use kscope::learn::train::{Settings, Stage, State, Trainer, Variant};
 use kscope::mask::Window;
 use kscope::model::Model;
 use kscope::model::decoder::Decoder;
@@ -147,6 +147,60 @@ fn a_loss_that_is_no_number_stops_with_a_reason_and_leaves_the_last_good_state()
     assert_eq!(error.exit_code(), 1);
     assert!(error.to_string().contains("step 1"), "{error}");
     assert_eq!((trainer.state.step, &trainer.state.optimiser), (1, &before));
+}
+
+#[test]
+fn a_diverging_loss_stops_with_a_reason_and_leaves_the_last_good_state() {
+    let model = tiny("llama-gqa3");
+    // The teacher is another model: no factors bring the student near its hidden states.
+    let pool = samples(&planted(), 3);
+    let settings = settings(0.5, 8);
+    let mut trainer = Trainer::new(&model, &settings, &pool[..2], &pool[2..], None).unwrap();
+    let before = trainer.state.clone();
+    let error = trainer.step().unwrap_err();
+    assert_eq!(error.exit_code(), 1);
+    assert!(error.to_string().contains("step 0") && error.to_string().contains("diverges"), "{error}");
+    assert_eq!(trainer.state, before);
+}
+
+#[test]
+fn factors_in_bf16_are_bf16() {
+    let model = tiny("llama");
+    let pool = samples(&model, 3);
+    let bf16 = Variant { bf16: true, ..Variant::default() };
+    let settings = Settings { variant: bf16, ..settings(0.5, 6) };
+    let mut trainer = Trainer::new(&model, &settings, &pool[..2], &pool[2..], None).unwrap();
+    while trainer.step().unwrap().is_some() {}
+    let alpha = &trainer.state.alpha;
+    assert!(alpha.iter().all(|a| a.to_bits() & 0xffff == 0) && alpha.iter().any(|&a| a < 1.0));
+}
+
+#[test]
+fn the_authors_stage_two_weighs_kept_channels_and_takes_the_last_mask() {
+    let model = tiny("llama-gqa3");
+    let pool = samples(&model, 5);
+    let authors = Variant { authors: true, ..Variant::default() };
+    let settings = Settings { variant: authors, mask_lr: 0.5, ..settings(0.5, 8) };
+    let mut trainer = Trainer::new(&model, &settings, &pool[..4], &pool[4..], None).unwrap();
+    while trainer.state.stage == Stage::Importance {
+        trainer.step().unwrap();
+    }
+    // The first loss is that of the kept channels' own factors, all heads seeing their middle.
+    let cut = trainer.cut().unwrap();
+    let weighed = trainer.state.alpha.iter().zip(cut.bits()).map(|(&a, &kept)| if kept { a } else { 0.0 }).collect();
+    let weighed = Factors::soft(model.config().mask_shape(), weighed).unwrap();
+    let losses: Vec<f64> = pool[..4].iter().map(|sample| loss(&model.decoder, WINDOW, &weighed, sample).unwrap()).collect();
+    let found = trainer.step().unwrap().unwrap().distill;
+    let is_mean_of_two = (0..4)
+        .flat_map(|a| (0..4).map(move |b| (a, b)))
+        .any(|(a, b)| a != b && ((losses[a] + losses[b]) / 2.0 - found).abs() < 1e-9);
+    assert!(is_mean_of_two, "{found} of {losses:?}");
+    while trainer.step().unwrap().is_some() {}
+    // The last mask is kept whatever it is worth: its loss stands beside the cut's.
+    let last = Factors::masked(&trainer.cut().unwrap());
+    let found = loss(&model.decoder, WINDOW, &last, &pool[4]).unwrap() as f32;
+    assert_eq!((trainer.state.best_loss, &trainer.state.best_alpha), (found, &trainer.state.alpha));
+    assert_ne!(trainer.state.alpha, trainer.state.first_alpha);
 }
 
 #[test]

@@ -11,12 +11,13 @@ use candle_core::Device;
 use cuda::Simulator;
 use kscope::attention::{Attention, channel_activity};
 use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
-use kscope::decode::comparison::{Comparison, Mode, Setup};
+use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
 use kscope::decode::sampler::{Sampling, argmax};
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::{PrefillHooks, StepBuffers, with_quiet_hooks};
-use kscope::model::load::{Opened, Source};
+use kscope::model::load::gguf::Gguf;
+use kscope::model::load::{Opened, Source, Tensors};
 use kscope::model::matrix::Dtype;
 use kscope::model::tensor::{Attend, OnDevice, Placement};
 use kscope_sim::Schedule;
@@ -127,7 +128,7 @@ fn every_tiny_model_gives_the_plain_logits() {
 
 #[test]
 fn quantised_weights_stay_quantised_and_give_close_logits() {
-    let mut tried = 0;
+    let (mut tried, mut quantised) = (0, 0);
     for entry in std::fs::read_dir(vectors().join("gguf")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "gguf") {
@@ -136,11 +137,19 @@ fn quantised_weights_stay_quantised_and_give_close_logits() {
         let plain = loaded(open(&path), None, None);
         let tensors = loaded(open(&path), None, Some(on_cpu()));
         let spec = CacheSpec::dense(plain.config().mask_shape(), SMALL, KvDtype::F32).unwrap();
+        // The blocks that a device gets hold the host's numbers, rows of q in the same order.
+        let mut file = Gguf::open(&path).unwrap();
+        let (name, config) = ("model.layers.0.self_attn.q_proj.weight", plain.config());
+        if let Some(blocks) = file.quantised(name, config.q_width(), config.hidden, &Device::Cpu).unwrap() {
+            let there = blocks.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(there, file.matrix(name, config.q_width(), config.hidden).unwrap().matrix.widened(), "{}", path.display());
+            quantised += 1;
+        }
         // candle's products of quantised weights round activations to 8 bits on the CPU.
         compare(&path.file_name().unwrap().to_string_lossy(), &plain, &tensors, spec, &[20], 2, 0.1);
         tried += 1;
     }
-    assert!(tried >= 5, "{tried} files");
+    assert!(tried >= 5 && quantised >= 5, "{tried} files, {quantised} of them quantised");
 }
 
 /// A model whose heads the kernels know: random weights in the shape of a config that is written here.
@@ -203,7 +212,7 @@ fn cuda_sim_a_comparison_retunes_and_rewinds_on_the_device() {
         let mut both = Comparison::start(Arc::clone(&model), setup, hooks).unwrap();
         let mut logits = Vec::new();
         let step = |both: &mut Comparison, logits: &mut Vec<Vec<f32>>| {
-            both.step().unwrap();
+            both.step(Sides::Both, &mut |_, _, _| ()).unwrap();
             logits.push(both.a.logits(0, 300).to_vec());
             logits.push(both.b.logits(0, 300).to_vec());
         };

@@ -134,14 +134,78 @@ fn a_session_from_start_to_quit() {
 }
 
 #[test]
+fn a_mask_is_retuned_measured_saved_and_loaded_again() {
+    let Some(terminal) = Terminal::new(120, 40) else { return };
+    terminal.start("--record session.jsonl");
+    terminal.keys(&["4"]);
+    terminal.wait("the first measurement", |screen| screen.contains("measured · 64 steps, forced"));
+    terminal.keys(&["}"]);
+    terminal.wait("another mask at work", |screen| screen.contains("at work, applied in") && screen.contains("* unsaved"));
+    terminal.wait("its measurement", |screen| screen.contains("measured · 64 steps, forced"));
+    terminal.keys(&["s"]);
+    terminal.wait("the sweep", |screen| screen.contains("22 points measured"));
+    terminal.keys(&["n", "n", "Enter"]);
+    terminal.wait("the point's settings", |screen| screen.contains("history: 2 back") && screen.contains("at work, applied in"));
+    terminal.keys(&["q"]);
+    terminal.wait("the question", |screen| screen.contains("the mask is not saved"));
+    terminal.keys(&["w"]);
+    terminal.wait("the offered name", |screen| screen.contains("save demo-keep"));
+    terminal.keys(&["C-u"]);
+    terminal.keys(&["-l", "save mine.safetensors"]);
+    terminal.keys(&["Enter"]);
+    terminal.wait("the file", |screen| screen.contains("saved mine.safetensors") && !screen.contains("* unsaved"));
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.line("clear");
+    terminal.start("--mask mine.safetensors");
+    terminal.keys(&["4"]);
+    terminal.wait("the saved mask", |screen| screen.contains("as it is: mine") && screen.contains("measured · 64 steps, forced"));
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.line("clear");
+    // The recording shows the same changes.
+    terminal.line(&format!("{} replay session.jsonl; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
+    terminal.wait("the recording", |screen| screen.contains("REPLAY") || screen.contains("PAUSED"));
+    terminal.keys(&["4"]);
+    terminal.wait("its last mask", |screen| screen.contains("tuned keeps") && screen.contains("at work, applied in"));
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.assert_sane();
+}
+
+#[test]
 fn a_prompt_is_typed_and_answered() {
     let Some(terminal) = Terminal::new(120, 40) else { return };
     terminal.start("");
-    terminal.keys(&["6", "i"]);
+    terminal.keys(&["7", "i"]);
     terminal.wait("the editor", |screen| screen.contains("sends, esc leaves"));
     terminal.keys(&["-l", "zebra zebra "]);
     terminal.keys(&["C-s"]);
     terminal.wait("the new run", |screen| screen.contains("zebra zebra") && !screen.contains("sends, esc leaves"));
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.assert_sane();
+}
+
+#[test]
+fn both_sides_are_shown_gone_through_and_gone_back_on() {
+    let Some(terminal) = Terminal::new(120, 40) else { return };
+    terminal.start("--max-new 60");
+    terminal.wait("the end", |screen| screen.contains("DONE"));
+    terminal.keys(&["3"]);
+    let screen =
+        terminal.wait("both sides", |screen| screen.contains("A dense") && screen.contains("masked ") && screen.contains("rank"));
+    assert!(screen.contains("B keeps") && screen.contains("same top") && screen.contains("token 60 of 60"), "{screen}");
+    terminal.keys(&["h"]);
+    terminal.wait("the token before", |screen| screen.contains("token 59 of 60"));
+    terminal.keys(&["b"]);
+    terminal.wait("the timed run", |screen| screen.contains("alone A "));
+    terminal.keys(&["f"]);
+    terminal.wait("free sides", |screen| screen.contains("free each reads its own"));
+    terminal.keys(&["BSpace"]);
+    terminal.wait("the text cut back", |screen| screen.contains("token 59 of 59") && screen.contains("PAUSED"));
+    terminal.keys(&["Space"]);
+    terminal.wait("the end again", |screen| screen.contains("DONE") && screen.contains("of 60"));
     terminal.keys(&["q"]);
     terminal.wait("the shell", |screen| screen.contains("code=0"));
     terminal.assert_sane();
@@ -227,7 +291,7 @@ fn a_recording_is_played_paused_and_stepped() {
     terminal.line(&format!("{} replay session.jsonl; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
     terminal.wait("the recording", |screen| screen.contains("test") || screen.contains("demo"));
     terminal.wait("its end", |screen| screen.contains("PAUSED"));
-    terminal.keys(&["6"]);
+    terminal.keys(&["7"]);
     terminal.wait("all tokens", |screen| screen.contains("text · 40 tokens"));
     terminal.keys(&["<", "<"]);
     terminal.wait("two tokens fewer", |screen| screen.contains("text · 38 tokens"));

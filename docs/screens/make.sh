@@ -34,8 +34,10 @@ tour() { # NAME ARGUMENTS
     keys c c c; shoot "$name-live"
     keys j Enter; shoot "$name-layer"
     keys Enter; shoot "$name-head"
+    keys 3 N; sleep 1; shoot "$name-ab"
+    keys 4; shoot "$name-tune"
     keys 5; shoot "$name-perf"
-    keys 6; shoot "$name-text"
+    keys 7; shoot "$name-text"
     keys '?'; shoot "$name-help"
     keys Escape q
     open 200 60 "$@"; shoot "$name-map-200"; keys q

@@ -1,7 +1,7 @@
 //! `kscope bench decode`: whole decode steps of a model at several depths, dense and pruned in turn, and where the time goes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -16,6 +16,9 @@ use crate::{Error, Result, machine};
 const FILL_TOKENS: usize = 512;
 /// Steps that warm up each depth.
 const WARM_UP: usize = 2;
+
+/// Gathers that are timed.
+const RETUNES: usize = 7;
 
 /// What to measure; every combination is.
 #[derive(Debug, Clone)]
@@ -69,6 +72,8 @@ pub struct Row {
     pub kv_bytes: usize,
     /// Median over step pairs of dense time over this time; 1 in dense rows.
     pub time_ratio: f64,
+    /// Median time to gather one sequence's cache from the dense one: what a retune costs; 0 in dense rows.
+    pub retune_ms: f64,
 }
 
 /// All rows of a run.
@@ -105,7 +110,9 @@ pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Resu
             let pool = pool.map_err(|cause| Error::run(format!("starting {threads} threads: {cause}")))?;
             let times = pool.install(|| measure(model, &mut sides, options))?;
             for (side, own) in sides.iter().zip(&times) {
-                rows.push(Row { depth, threads, ..row(model, side, own, &times[0]) });
+                let spec = side[0].spec();
+                let retune_ms = if spec.is_dense() { 0.0 } else { pool.install(|| retune(&sides[0][0], spec))? };
+                rows.push(Row { depth, threads, retune_ms, ..row(model, side, own, &times[0]) });
             }
         }
     }
@@ -148,6 +155,18 @@ fn measure(model: &Model, sides: &mut [Vec<SequenceCache>], options: &Options) -
     Ok(times)
 }
 
+/// Median milliseconds of a gather from the dense cache, the release of the old cache included.
+fn retune(dense: &SequenceCache, spec: &Arc<CacheSpec>) -> Result<f64> {
+    let mut times = Vec::with_capacity(RETUNES);
+    let mut cache = dense.retuned(Arc::clone(spec))?;
+    for _ in 0..RETUNES {
+        let began = Instant::now();
+        cache = dense.retuned(Arc::clone(cache.spec()))?;
+        times.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(median(&mut times))
+}
+
 fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTimes]) -> Row {
     let ms = |part: fn(&StepTimes) -> Duration| {
         median(&mut own.iter().map(|times| part(times).as_secs_f64() * 1e3).collect::<Vec<_>>())
@@ -171,5 +190,6 @@ fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTi
         rest_ms: ms(|times| times.rest),
         kv_bytes: side.iter().map(|cache| cache.bytes().total()).sum(),
         time_ratio: median(&mut ratios.collect::<Vec<_>>()),
+        retune_ms: 0.0,
     }
 }

@@ -6,10 +6,12 @@ mod bandwidth;
 pub mod cuda;
 pub mod cuda_model;
 pub mod decode;
+pub mod learn;
 pub mod masks;
 pub mod selftest;
 #[cfg(unix)]
 pub mod tui;
+pub mod variants;
 
 pub use bandwidth::read_bandwidth;
 

@@ -107,25 +107,17 @@ impl HeadStore {
             let len = position + 1;
             if len % BLOCK == 0 || len == end {
                 let target = window.sink + window.middle(len);
-                self.pack::<E>(None, kept, middle_end..target);
+                self.pack_own::<E>(kept, middle_end..target);
                 self.free_middle(window.sink, middle_end..target);
                 middle_end = target;
             }
         }
     }
 
-    /// Copies the kept channels of these positions from whole keys (this head's own, or another's) to the packed middle.
-    pub(super) fn pack<E: Element>(&mut self, source: Option<&HeadStore>, kept: &[usize], positions: Range<usize>) {
-        if self.is_whole() || kept.is_empty() {
-            return;
-        }
-        let whole = source.map_or(&self.whole, |source| &source.whole);
-        for (block, columns) in spans(positions) {
-            let from: &[E] = bytemuck::cast_slice(whole.get(block).expect("a token leaves the window only once"));
-            let to: &mut [E] = bytemuck::cast_slice_mut(self.packed.get_mut(block));
-            for (row, &channel) in to.chunks_exact_mut(BLOCK).zip(kept) {
-                row[columns.clone()].copy_from_slice(&from[channel * BLOCK..][columns.clone()]);
-            }
+    /// Copies the kept channels of these positions from this head's whole keys to its packed middle.
+    fn pack_own<E: Element>(&mut self, kept: &[usize], positions: Range<usize>) {
+        if !self.is_whole() && !kept.is_empty() {
+            pack::<E>(&self.whole, &mut self.packed, kept, positions);
         }
     }
 
@@ -141,22 +133,42 @@ impl HeadStore {
         }
     }
 
-    /// This head's storage under another specification, from `dense`, which holds `len` tokens with all channels.
-    pub(super) fn gather<E: Element>(dense: &HeadStore, spec: &CacheSpec, layer: usize, kv_head: usize, len: usize) -> Self {
-        let mut store = Self::new(spec, layer, kv_head);
-        let window = spec.window();
-        let middle_end = window.sink + window.middle(len);
-        let outside = [0..window.sink.min(len), middle_end.min(len)..len];
-        store.pack::<E>(Some(dense), spec.kept(layer, kv_head), window.sink..middle_end);
-        if store.is_whole() {
-            store.whole = dense.whole.clone();
+    /// This head's storage of `len` tokens under another specification, which needs nothing that `old`, its own, has dropped.
+    pub(super) fn gather<E: Element>(
+        &self,
+        old: &CacheSpec,
+        new: &CacheSpec,
+        (layer, kv_head): (usize, usize),
+        len: usize,
+    ) -> Self {
+        let mut store = Self::new(new, layer, kv_head);
+        let middle = |spec: &CacheSpec| {
+            let window = spec.window();
+            window.sink.min(len)..window.sink.min(len) + window.middle(len)
+        };
+        let (had, wants) = (old.kept(layer, kv_head), new.kept(layer, kv_head));
+        let becomes = middle(new);
+        // What is packed here already; whole keys hold everything else.
+        let packed = if self.is_whole() { 0..0 } else { middle(old) };
+        let outside = [0..becomes.start, becomes.end..len];
+        if store.is_whole() && packed.is_empty() {
+            store.whole = self.whole.clone();
         } else {
-            copy_blocks(&dense.whole, &mut store.whole, &outside);
+            copy_blocks(&self.whole, &mut store.whole, &outside);
+        }
+        if !store.is_whole() && !wants.is_empty() {
+            let fresh = match packed.is_empty() {
+                true => [becomes, 0..0],
+                false => [becomes.start..packed.start, packed.end..becomes.end],
+            };
+            fresh.into_iter().for_each(|positions| pack::<E>(&self.whole, &mut store.packed, wants, positions));
+            let rows: Vec<usize> = wants.iter().filter_map(|channel| had.binary_search(channel).ok()).collect();
+            pack::<E>(&self.packed, &mut store.packed, &rows, packed);
         }
         if store.kept > 0 {
-            store.values = dense.values.clone();
+            store.values = self.values.clone();
         } else {
-            copy_blocks(&dense.values, &mut store.values, &outside);
+            copy_blocks(&self.values, &mut store.values, &outside);
         }
         store
     }
@@ -174,9 +186,20 @@ impl HeadStore {
     }
 }
 
+/// Copies rows of keys, one per kept channel, at these positions.
+fn pack<E: Element>(from: &Blocks, to: &mut Blocks, rows: &[usize], positions: Range<usize>) {
+    for (block, columns) in spans(positions) {
+        let from: &[E] = bytemuck::cast_slice(from.get(block).expect("a key that is wanted is stored"));
+        let to: &mut [E] = bytemuck::cast_slice_mut(to.get_mut(block));
+        for (row, &channel) in to.chunks_exact_mut(BLOCK).zip(rows) {
+            row[columns.clone()].copy_from_slice(&from[channel * BLOCK..][columns.clone()]);
+        }
+    }
+}
+
 /// Copies the blocks that hold any of these positions.
 fn copy_blocks(from: &Blocks, to: &mut Blocks, positions: &[Range<usize>]) {
     for (block, _) in positions.iter().flat_map(|range| spans(range.clone())) {
-        to.get_mut(block).copy_from_slice(from.get(block).expect("a dense cache holds every token"));
+        to.get_mut(block).copy_from_slice(from.get(block).expect("a token that is wanted is stored"));
     }
 }

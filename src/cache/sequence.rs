@@ -200,6 +200,15 @@ impl SequenceCache {
         if !self.spec.is_dense() {
             return Err(Error::input("only a dense cache can be retuned: a pruned one no longer has the channels it dropped"));
         }
+        self.narrowed(spec)
+    }
+
+    /// The same tokens under a specification that prunes at least as much: every channel and every whole token that it needs is
+    /// still here.
+    ///
+    /// # Errors
+    /// When the specification needs something that this cache dropped, or has another shape or element type.
+    pub fn narrowed(&self, spec: Arc<CacheSpec>) -> Result<SequenceCache> {
         if spec.shape() != self.spec.shape() || spec.dtype() != self.spec.dtype() {
             let describe = |spec: &CacheSpec| format!("{} {}", spec.dtype(), spec.shape());
             return Err(Error::input(format!("a cache of {} cannot become one of {}", describe(&self.spec), describe(&spec))));
@@ -210,11 +219,44 @@ impl SequenceCache {
             cache.move_to(storage);
             return Ok(cache);
         }
+        self.check_narrower(&spec)?;
         let heads = |(layer, from): (usize, &LayerCache)| {
-            let gather = |(head, dense): (usize, &HeadStore)| with_element!(spec.dtype(), E => HeadStore::gather::<E>(dense, &spec, layer, head, from.len));
+            let gather = |(head, store): (usize, &HeadStore)| with_element!(spec.dtype(), E => store.gather::<E>(&self.spec, &spec, (layer, head), from.len));
             LayerCache { len: from.len, heads: from.heads.iter().enumerate().map(gather).collect() }
         };
         let layers = self.layers.par_iter().enumerate().map(heads).collect();
         Ok(SequenceCache { spec, layers, remote: None })
+    }
+
+    /// Says what `spec` needs that this cache no longer has.
+    fn check_narrower(&self, spec: &CacheSpec) -> Result<()> {
+        let Shape { kv_heads, head_dim, .. } = spec.shape();
+        let (old, new) = (self.spec.window(), spec.window());
+        for (layer, of_layer) in self.layers.iter().enumerate() {
+            let len = of_layer.len;
+            let pruned = old.sink.min(len)..old.sink.min(len) + old.middle(len);
+            let becomes = new.sink.min(len)..new.sink.min(len) + new.middle(len);
+            let stays_pruned = pruned.is_empty() || becomes.start <= pruned.start && pruned.end <= becomes.end;
+            for head in 0..kv_heads {
+                let (had, wants) = (self.spec.kept(layer, head), spec.kept(layer, head));
+                if had.len() == head_dim || pruned.is_empty() {
+                    continue;
+                }
+                if let Some(channel) = wants.iter().find(|channel| had.binary_search(channel).is_err()) {
+                    return Err(Error::input(format!(
+                        "layer {layer}, KV head {head}, channel {channel} was dropped and is gone: without a dense cache a mask can \
+                         only prune further"
+                    )));
+                }
+                if !stays_pruned {
+                    return Err(Error::input(format!(
+                        "tokens {}..{} are pruned and cannot become whole again: without a dense cache sink and recent window can \
+                         only shrink",
+                        pruned.start, pruned.end
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -4,76 +4,36 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::device::DeviceChoice;
 use crate::cache::{CacheSpec, KvDtype};
+use crate::decode::comparison::Mode;
 use crate::decode::sampler::Sampling;
 use crate::mask::files::{self, MaskFile};
 use crate::mask::{ChannelMask, Window, fingerprint};
 use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::load::{Opened, Source};
-use crate::model::tensor::Placement;
 use crate::{Error, Result, error, machine};
 
-/// Where to compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeviceChoice {
-    /// The CPU: a card has to be asked for.
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// The card of this number.
-    Cuda(usize),
+/// Which tokens the masked side of a comparison is fed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ModeArg {
+    /// Both sides are fed the dense side's tokens
+    Forced,
+    /// Each side is fed its own
+    Free,
 }
 
-impl std::fmt::Display for DeviceChoice {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Forced => Self::Forced,
+            ModeArg::Free => Self::Free,
         }
     }
-}
-
-impl std::str::FromStr for DeviceChoice {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let cuda = text.strip_prefix("cuda").map(|rest| if rest.is_empty() { Some("0") } else { rest.strip_prefix(':') });
-        match (text, cuda) {
-            ("auto", _) => Ok(Self::Auto),
-            ("cpu", _) => Ok(Self::Cpu),
-            (_, Some(Some(ordinal))) if ordinal.parse::<usize>().is_ok() => Ok(Self::Cuda(ordinal.parse().unwrap_or(0))),
-            _ => Err(Error::input(format!("--device must be auto, cpu, cuda or cuda:N, not `{text}`"))),
-        }
-    }
-}
-
-/// Why a program that was built without the feature cannot use a card.
-pub fn without_cuda(ordinal: usize) -> Error {
-    Error::input(format!(
-        "--device cuda:{ordinal}: this kscope was built without the feature `cuda`; README, section \"A graphics card\", says how to build it"
-    ))
-}
-
-#[cfg(not(feature = "cuda"))]
-fn on_card(ordinal: usize) -> Result<Placement> {
-    Err(without_cuda(ordinal))
-}
-
-/// A card for a model: candle's device, and the kernels on its stream.
-#[cfg(feature = "cuda")]
-fn on_card(ordinal: usize) -> Result<Placement> {
-    use crate::attention::cuda::{Card, unusable};
-    use crate::model::tensor::{Attend, OnDevice};
-    let device = candle_core::Device::new_cuda_with_stream(ordinal)
-        .map_err(|cause| unusable(ordinal, cause.to_string().lines().next().unwrap_or_default()))?;
-    let stream = device.as_cuda_device().map_err(|cause| unusable(ordinal, &cause.to_string()))?.cuda_stream();
-    let card = Card::new(stream)?;
-    let name = format!("cuda:{ordinal} ({})", card.name()?);
-    Ok(Placement { device, name, attend: Attend::Device(Box::new(OnDevice::new(Arc::new(card)))) })
 }
 
 /// Which model, on which device.
@@ -113,18 +73,10 @@ impl ModelArgs {
         machine::set_threads(self.threads)
     }
 
-    /// Where the model is to run; `None` is the CPU. Refuses a card that cannot be used before anything is loaded.
-    pub fn placement(&self) -> Result<Option<Placement>> {
-        match self.device {
-            DeviceChoice::Auto | DeviceChoice::Cpu => Ok(None),
-            DeviceChoice::Cuda(ordinal) => on_card(ordinal).map(Some),
-        }
-    }
-
     /// Opens the model, checks that its weights fit the memory, and loads them with a progress bar on standard error.
     pub fn load(&self) -> Result<Arc<Model>> {
         self.prepare()?;
-        let placement = self.placement()?;
+        let placement = self.device.placement()?;
         let opened = Opened::open(&self.source()?)?;
         machine::check_memory(&format!("the model {}", opened.name), opened.weight_bytes(self.dtype) as u64)?;
         let bar = progress_bar(&format!("loading {}", opened.name));

@@ -1,25 +1,19 @@
 //! `kscope compare`: dense against masked decode of the same prompt, without a screen.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::Serialize;
 
-use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar};
+use super::common::{CacheArgs, ModeArg, ModelArgs, PromptArgs, SamplingArgs, progress_bar};
 use super::output;
-use crate::decode::comparison::{Comparison, Mode, Setup, Side};
-use crate::decode::divergence::{Divergence, Spread, StepDivergence};
+use crate::decode::comparison::{Comparison, Mode, Setup, Side, Sides};
+use crate::decode::divergence::{Divergence, Spread, StepDivergence, top};
+use crate::decode::lost::{Asked, Lost, lost};
+use crate::decode::replay::{DenseStep, Recent, Stretch, time_alone};
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
 use crate::{Error, Result, machine};
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ModeArg {
-    /// Both sides are fed the dense side's tokens
-    Forced,
-    /// Each side is fed its own
-    Free,
-}
 
 /// Arguments of `kscope compare`.
 #[derive(Debug, clap::Args)]
@@ -41,6 +35,13 @@ pub struct Args {
     /// Compare every prompt this many times at once, drawing with seed, seed + 1, ...
     #[arg(long, default_value_t = 1, value_name = "N")]
     batch: usize,
+    /// Then time each side alone over the last tokens of the first sequence (dense, masked, masked, dense)
+    #[arg(long)]
+    timed: bool,
+    /// Then tell what one step lost in one query head of the first sequence: LAYER:QUERY_HEAD, and :N for the N-th new token
+    /// instead of the last
+    #[arg(long, value_name = "L:H[:N]")]
+    lost: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -67,9 +68,38 @@ struct Report {
     a: SideReport,
     b: SideReport,
     saved_bytes: usize,
-    /// Of the first sequence, in order.
-    steps: Vec<StepDivergence>,
+    /// Of the first sequence, one per decode step.
+    steps: Vec<Step>,
+    /// Each side alone, milliseconds per step.
+    alone: Option<Alone>,
+    lost: Option<Lost>,
     threads: usize,
+}
+
+/// A decode step of both sides.
+#[derive(Debug, Serialize)]
+struct Step {
+    /// The new token that it gave, counted from 1; the first came from the prefill.
+    n: usize,
+    /// Missing in free mode where the texts already differ.
+    #[serde(flatten)]
+    divergence: Option<StepDivergence>,
+    a_top: Vec<Likely>,
+    b_top: Vec<Likely>,
+}
+
+#[derive(Debug, Serialize)]
+struct Likely {
+    token: u32,
+    text: String,
+    p: f32,
+}
+
+#[derive(Debug, Serialize)]
+struct Alone {
+    steps: usize,
+    a_ms: Spread,
+    b_ms: Spread,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,10 +133,7 @@ pub fn run(args: &Args) -> Result<()> {
         .map(|len| dense.bytes_at(len).total() + pruned.bytes_at(len).total())
         .sum();
     machine::check_memory("a dense and a pruned cache", reach as u64)?;
-    let mode = match args.mode {
-        ModeArg::Forced => Mode::Forced,
-        ModeArg::Free => Mode::Free,
-    };
+    let mode = args.mode.into();
     let bar = progress_bar("prefill");
     let hooks = PrefillHooks {
         chunk: PrefillHooks::CHUNK,
@@ -119,16 +146,21 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let setup = Setup { prompts, dense, pruned, sampling, mode, context };
     let mut comparison = Comparison::start(model.clone(), setup, hooks)?;
+    let mut log = Log { recent: Recent::new(TIMED), steps: Vec::new() };
     bar.set_message("decoding");
     for step in 1..args.max_new {
         if !comparison.has_room() || all_ended(&comparison) {
             break;
         }
-        comparison.step()?;
+        let fed = comparison.a.generated[0][step - 1];
+        comparison.step(Sides::Both, &mut |_, _, _| ())?;
+        log.take(&model, &comparison, fed);
         bar.set_position((step * 1000 / args.max_new) as u64);
     }
     bar.finish_and_clear();
-    let report = report(args, &model, &comparison);
+    let alone = args.timed.then(|| alone(&model, &comparison, &log.recent)).transpose()?;
+    let lost = args.lost.as_deref().map(|place| lost(&comparison, asked(place, &comparison)?)).transpose()?;
+    let report = Report { alone, lost, ..report(args, &model, &comparison, log.steps) };
     if args.json { output::json(&report) } else { output::line(&table(&report)) }
 }
 
@@ -138,8 +170,53 @@ fn all_ended(comparison: &Comparison) -> bool {
     comparison.a.generated.iter().all(|tokens| tokens.iter().any(|token| eos.contains(token)))
 }
 
-fn report(args: &Args, model: &Model, comparison: &Comparison) -> Report {
-    let all: Vec<StepDivergence> = comparison.steps.iter().flatten().copied().collect();
+/// Dense steps that a timed run goes over.
+const TIMED: usize = 64;
+/// Likeliest tokens of each side that are told per step.
+const LIKELIEST: usize = 5;
+
+/// The first sequence, step by step.
+struct Log {
+    recent: Recent,
+    steps: Vec<Step>,
+}
+
+impl Log {
+    fn take(&mut self, model: &Model, comparison: &Comparison, fed: u32) {
+        let vocab = model.config().vocab;
+        let Comparison { a, b, .. } = comparison;
+        let next = a.generated[0][a.generated[0].len() - 1];
+        let time = a.step_times.last().copied().unwrap_or_default();
+        self.recent.push(DenseStep { fed, next, logits: a.logits(0, vocab).into(), time });
+        let likely = |side: &Side| {
+            let tokens = top(side.logits(0, vocab), LIKELIEST).into_iter();
+            tokens.map(|(token, p)| Likely { token, text: model.token_text(token), p }).collect()
+        };
+        let divergence = comparison.steps[0].last().copied().flatten();
+        self.steps.push(Step { n: a.generated[0].len(), divergence, a_top: likely(a), b_top: likely(b) });
+    }
+}
+
+fn alone(model: &Model, comparison: &Comparison, recent: &Recent) -> Result<Alone> {
+    let stretch = Arc::new(Stretch::new(&comparison.a.caches[0], recent)?);
+    let times = time_alone(model, &stretch, comparison.b.caches[0].spec())?;
+    let steps = times[0].len();
+    let [a_ms, b_ms] = times.map(|times| Spread::of(times.iter().map(|time| time.as_secs_f64() * 1e3)));
+    Ok(Alone { steps, a_ms, b_ms })
+}
+
+/// The step and query head of `--lost`.
+fn asked(place: &str, comparison: &Comparison) -> Result<Asked> {
+    let numbers: Option<Vec<usize>> = place.split(':').map(|part| part.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[layer, head]) => Ok(Asked { n: comparison.a.generated[0].len(), layer, head }),
+        Some(&[layer, head, n]) => Ok(Asked { n, layer, head }),
+        _ => Err(Error::input(format!("--lost {place}: expected LAYER:QUERY_HEAD or LAYER:QUERY_HEAD:N"))),
+    }
+}
+
+fn report(args: &Args, model: &Model, comparison: &Comparison, steps: Vec<Step>) -> Report {
+    let all: Vec<StepDivergence> = comparison.steps.iter().flatten().flatten().copied().collect();
     let divergence = Divergence::of(&all);
     let (a, b) = (side(model, &comparison.a), side(model, &comparison.b));
     Report {
@@ -160,7 +237,9 @@ fn report(args: &Args, model: &Model, comparison: &Comparison) -> Report {
         saved_bytes: a.kv_bytes.saturating_sub(b.kv_bytes),
         a,
         b,
-        steps: comparison.steps[0].clone(),
+        steps,
+        alone: None,
+        lost: None,
         threads: rayon::current_num_threads(),
     }
 }
@@ -186,10 +265,15 @@ fn table(report: &Report) -> String {
         Some(at) => format!("first differing token: {at}"),
         None => "no token differs".to_owned(),
     };
+    let alone = report.alone.as_ref().map_or_else(String::new, |alone| {
+        let (a, b) = (alone.a_ms.p50, alone.b_ms.p50);
+        format!("\nalone over {} steps each: A {a:.2} ms, B {b:.2} ms a token, {:.2} of A's time", alone.steps, b / a)
+    });
+    let lost = report.lost.as_ref().map_or_else(String::new, lost_text);
     format!(
         "A dense   {:>8.2} ms a token   KV {:>10}\n{}\n\nB masked  {:>8.2} ms a token   KV {:>10}   saved {}\n{}\n\n\
          KLD mean {:.5} ± {:.5} nats, p50 {:.5}, p99 {:.5}, max {:.5} over {} steps\n\
-         same top token {:.1} %, RMS Δp {:.2} %, {divergence}",
+         same top token {:.1} %, RMS Δp {:.2} %, {divergence}{alone}{lost}",
         report.a.tpot_ms,
         machine::human(report.a.kv_bytes as u64),
         text(&report.a),
@@ -205,5 +289,33 @@ fn table(report: &Report) -> String {
         report.compared_steps,
         report.top1_agreement * 100.0,
         report.rms_delta_p * 100.0,
+    )
+}
+
+/// What a step lost, one line per token.
+fn lost_text(lost: &Lost) -> String {
+    let Asked { n, layer, head } = lost.asked;
+    let mass = |mass: [f64; 3]| mass.map(|share| format!("{:.1} %", share * 100.0)).join(", ");
+    let kld = lost.kld.map_or_else(|| "infinite".to_owned(), |kld| format!("{kld:.5} nats"));
+    let rows = lost.tokens.iter().map(|token| {
+        let pruned = token.pruned_logit.map_or_else(|| "unseen".to_owned(), |logit| format!("{logit:.3}"));
+        format!(
+            "\n  {:>7} {:<14} logit {:>8.3} -> {pruned:>8}  weight {:.5} -> {:.5}  rank {} -> {}",
+            token.position,
+            format!("{:?}", token.text),
+            token.exact_logit,
+            token.exact_weight,
+            token.pruned_weight,
+            token.exact_rank,
+            token.pruned_rank
+        )
+    });
+    format!(
+        "\nnew token {n}, layer {layer}, query head {head}: mass on sink, middle, recent {} -> {}; KL of the weights {kld}, middle \
+         logits ±{:.4}{}",
+        mass(lost.exact),
+        mass(lost.pruned),
+        lost.logit_rms,
+        rows.collect::<String>()
     )
 }

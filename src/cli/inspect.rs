@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::common::{CacheArgs, ModelArgs, SamplingArgs, read_mask, read_text};
+use super::common::{CacheArgs, ModeArg, ModelArgs, SamplingArgs, read_mask, read_text};
 use super::output;
 use crate::decode::worker::event::MaskInfo;
 use crate::decode::worker::{Engine, Loader, Prompt, Setup};
@@ -20,7 +20,7 @@ use crate::tui::config::{self, Background};
 use crate::tui::keys::KeyTable;
 use crate::tui::log::LogBuffer;
 use crate::tui::record::Recorder;
-use crate::tui::runner::{self, Exit, Source};
+use crate::tui::runner::{self, Exit, SharedModel, Source};
 use crate::tui::state::{Beginning, Phase, Plan, State};
 use crate::tui::terminal::TerminalGuard;
 use crate::tui::update::update;
@@ -37,6 +37,13 @@ pub struct Args {
     model: ModelArgs,
     #[command(flatten)]
     cache: CacheArgs,
+    /// Decode under the mask alone, without a dense side: the cache is really as small as the mask makes it, nothing is compared,
+    /// and retuning can only prune further
+    #[arg(long)]
+    solo: bool,
+    /// Which tokens the masked side is fed beside the dense one
+    #[arg(long, value_enum, default_value = "forced", conflicts_with = "solo")]
+    mode: ModeArg,
     /// A second mask that `d` compares with
     #[arg(long, value_name = "FILE")]
     diff: Option<PathBuf>,
@@ -124,7 +131,7 @@ pub fn run(args: &Args) -> Result<()> {
     let source = args.model.source()?;
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     args.model.prepare()?;
-    let placement = args.model.placement()?;
+    let placement = args.model.device.placement()?;
     let interactive = args.screen.is_interactive();
     // Everything that the prefill leaves; the engine stops at the context's end.
     let most = if interactive { usize::MAX >> 1 } else { PLAIN_NEW };
@@ -141,10 +148,11 @@ pub fn run(args: &Args) -> Result<()> {
     });
     let exit = if interactive {
         let guard = TerminalGuard::enter(mouse)?;
-        let (engine, events) = Engine::spawn(loader(args, source, placement))?;
-        runner::run(&mut state, Source::Engine(engine, events), recorder, guard, args.panic, began)?
+        let model = SharedModel::default();
+        let (engine, events) = Engine::spawn(loader(args, source, SharedModel::clone(&model), placement))?;
+        runner::run(&mut state, Source::Engine(engine, events, model), recorder, guard, args.panic, began)?
     } else {
-        let (engine, events) = Engine::spawn(loader(args, source, placement))?;
+        let (engine, events) = Engine::spawn(loader(args, source, SharedModel::default(), placement))?;
         headless(&mut state, engine, events, recorder)?
     };
     finish(&args.screen, &state, exit, interactive)
@@ -230,8 +238,9 @@ fn demo_prompt() -> String {
 }
 
 /// What the engine does first, on its own thread.
-fn loader(args: &Args, source: ModelSource, placement: Option<Placement>) -> Loader {
+fn loader(args: &Args, source: ModelSource, shared: SharedModel, placement: Option<Placement>) -> Loader {
     let (model_args, cache, diff, panic) = (args.model.clone(), args.cache.clone(), args.diff.clone(), args.panic);
+    let (solo, feed) = (args.solo, args.mode.into());
     Box::new(move |progress| {
         let opened = Opened::open(&source)?;
         machine::check_memory(&format!("the model {}", opened.name), opened.weight_bytes(model_args.dtype) as u64)?;
@@ -245,13 +254,16 @@ fn loader(args: &Args, source: ModelSource, placement: Option<Placement>) -> Loa
             None => None,
         };
         let model = Arc::new(opened.load_on(model_args.dtype, placement, progress)?);
+        // The shelf is empty: a loader runs once.
+        let _ = shared.set(Arc::clone(&model));
         assert!(panic != Some(runner::PanicIn::Engine), "on purpose: --panic engine");
         let file = choice.file.map(|file| mask_info(file, cache.mask.as_deref().map_or_else(String::new, label)));
         let mask = match file {
             None if source == ModelSource::Demo => Some(demo_mask(&model)?),
             file => file,
         };
-        Ok(Setup { model, mask, other, window: choice.window, kv_dtype: cache.kv_dtype, context, warnings: choice.warnings })
+        let (window, kv_dtype, warnings) = (choice.window, cache.kv_dtype, choice.warnings);
+        Ok(Setup { model, mask, other, window, kv_dtype, context, solo, feed, warnings })
     })
 }
 

@@ -1,18 +1,19 @@
 //! `kscope learn`: importance and a mask, learned on the model's own answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::common::{ModelArgs, progress_bar};
 use super::output;
-use crate::learn::check::{Row, Thresholds};
+use crate::learn::check::Row;
 use crate::learn::data::Task;
 use crate::learn::estimate::{Rates, estimate};
-use crate::learn::run::{self, Event, Outcome, Request};
-use crate::learn::train::{Settings, Stage};
-use crate::mask::files::{self, Contents, Format};
-use crate::mask::{Window, bytes};
+use crate::learn::run::{self, Event, Outcome, Request, Start};
+use crate::learn::train::{Settings, Stage, Variant};
+use crate::mask::files::{self, Contents, Format, Split};
+use crate::mask::{Window, bytes, fingerprint};
+use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::load::Source;
 use crate::{Error, Result, machine};
@@ -55,8 +56,23 @@ pub struct Args {
     /// Learning rate of stage 2
     #[arg(long, value_name = "LR")]
     mask_lr: Option<f64>,
+    /// Samples whose gradients are averaged in one update of stage 2
+    #[arg(long, value_name = "N")]
+    accumulate: Option<usize>,
+    /// Take importance from this file (or a mask file that holds it) instead of stage 1; with --mask-steps 0 its cut is checked as it is
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["steps", "reg", "lr"])]
+    importance: Option<PathBuf>,
+    /// Keep and prune both channels of a rotation pair together
+    #[arg(long)]
+    pair_closed: bool,
+    /// For comparison: round factors to bf16 after each update
+    #[arg(long, hide_short_help = true)]
+    bf16_factors: bool,
+    /// For comparison: stage 2 as the LeanK authors have it (kept channels weigh their factor, dropped heads see zero scores, the last mask wins)
+    #[arg(long, hide_short_help = true)]
+    authors_masks: bool,
     /// Prefilled samples to learn from, kept in memory
-    #[arg(long, value_name = "N", default_value_t = 96)]
+    #[arg(long, value_name = "N", default_value_t = run::POOL)]
     pool: usize,
     /// Kinds of samples, taken in turn [default: all; for the demo model codes and text]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "TASKS")]
@@ -80,8 +96,11 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
     /// Prompts of the held-out check, seven questions each; 0 leaves it out
-    #[arg(long, value_name = "N", default_value_t = 60)]
+    #[arg(long, value_name = "N", default_value_t = run::CHECK_PROMPTS)]
     check_prompts: usize,
+    /// Leave the training-free rules out of the check
+    #[arg(long)]
+    no_rivals: bool,
     /// Print what Llama-3.1-8B would cost on one 80 GB GPU, and stop
     #[arg(long)]
     estimate: bool,
@@ -91,7 +110,7 @@ pub struct Args {
 }
 
 /// `MIN..MAX` in tokens.
-fn lengths(text: &str) -> std::result::Result<(usize, usize), String> {
+pub(super) fn lengths(text: &str) -> std::result::Result<(usize, usize), String> {
     let parsed = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     match parsed {
         Some((least, most)) if 64 <= least && least <= most => Ok((least, most)),
@@ -110,40 +129,28 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let settings = settings(args);
     settings.check()?;
-    if !crate::mask::select::ALIGNMENTS.contains(&args.align) {
-        return Err(Error::input(format!("--align must be 1, 2, 4, 8, 16 or 32, not {}", args.align)));
-    }
     let model = args.model.load()?;
-    if args.ctx.1 > model.config().max_context {
-        return Err(Error::input(format!(
-            "--ctx up to {} is more than the model's context of {}",
-            args.ctx.1,
-            model.config().max_context
-        )));
-    }
-    let (haystack, others) = run::texts(&args.haystack, &args.haystack_field)?;
-    let haystack = if args.haystack.is_empty() && model.name == "demo" { Default::default() } else { haystack };
-    if haystack.pieces.is_empty() {
+    let texts = run::texts(&model, &args.haystack, &args.haystack_field)?;
+    if texts.0.pieces.is_empty() {
         eprintln!(
             "kscope: no natural text is used, only generated sentences; --haystack FILE or `kscope fetch texts` gives some"
         );
     }
-    let request = Request {
-        settings,
-        haystack,
-        others: if model.name == "demo" { Vec::new() } else { others },
-        tasks: if args.tasks.is_empty() { run::default_tasks(&model) } else { args.tasks.clone() },
-        lengths: args.ctx,
-        pool: args.pool,
-        check_prompts: args.check_prompts,
-        thresholds: Thresholds::default(),
-    };
+    let mut request = Request::new(&model, texts, settings, args.ctx)?;
+    if !args.tasks.is_empty() {
+        request.tasks.clone_from(&args.tasks);
+    }
+    request.pool = args.pool;
+    request.check_prompts = args.check_prompts;
+    request.rivals = !args.no_rivals;
+    request.start = args.importance.as_deref().map(|path| start(path, &model)).transpose()?;
     let folder = args.resume.as_ref().or(args.checkpoints.as_ref()).cloned().unwrap_or_else(|| out.with_extension("learning"));
+    let checkpoint = folder.join("state.safetensors");
     if args.resume.is_none() {
-        std::fs::create_dir_all(&folder).map_err(|cause| crate::error::io("making", &folder, &cause))?;
+        run::prepare_checkpoint(&checkpoint)?;
     }
     let bar = progress_bar("prefilling");
-    let outcome = run::learn(&model, &request, &folder.join("state.safetensors"), args.resume.is_some(), &mut |event| {
+    let outcome = run::learn(&model, &request, &checkpoint, args.resume.is_some(), &mut |event| {
         show(&bar, &request.settings, event);
         Ok(())
     })?;
@@ -158,13 +165,35 @@ fn settings(args: &Args) -> Settings {
         align: args.align,
         window: Window { sink: args.sink, recent: args.recent, chunk: args.chunk },
         seed: args.seed,
-        steps: args.steps.unwrap_or(base.steps),
+        steps: if args.importance.is_some() { 0 } else { args.steps.unwrap_or(base.steps) },
         lr: args.lr.unwrap_or(base.lr),
         reg: args.reg.unwrap_or(base.reg),
         mask_steps: args.mask_steps.unwrap_or(base.mask_steps),
         mask_lr: args.mask_lr.unwrap_or(base.mask_lr),
+        accumulate: args.accumulate.unwrap_or(base.accumulate),
+        variant: Variant { pair_closed: args.pair_closed, bf16: args.bf16_factors, authors: args.authors_masks },
         ..base
     }
+}
+
+/// Importance to go on from, refused where it is of another model.
+fn start(path: &Path, model: &Model) -> Result<Start> {
+    let name = path.display().to_string();
+    let config = model.config();
+    let contents = files::read(path, &Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) })?;
+    let bound = &contents.origin().fingerprint;
+    if !bound.is_empty() && *bound != fingerprint(&config.geometry()) {
+        return Err(Error::input(format!(
+            "{name}: expected a file for {}, found one for {}",
+            model.name,
+            contents.origin().model
+        )));
+    }
+    let Some(importance) = contents.importance().cloned() else {
+        return Err(Error::input(format!("{name}: expected importance, found a mask alone")));
+    };
+    let file = path.file_name().map_or(name, |name| name.to_string_lossy().into_owned());
+    Ok(Start { importance, file, recipe: contents.origin().recipe.clone() })
 }
 
 /// Progress on a bar; lasting facts as lines on standard error.
@@ -194,6 +223,7 @@ fn show(bar: &indicatif::ProgressBar, settings: &Settings, event: &Event) {
             bar.set_message(losses);
             bar.set_position(at(update.step + 1, all));
         }
+        Event::Factors(_) => {}
         Event::Validated { cut, best } => {
             eprintln!("kscope: validation loss {cut:.5} of the stage-1 cut, {best:.5} of the mask that is kept");
         }

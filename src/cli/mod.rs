@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod common;
 pub mod compare;
+pub mod device;
 pub mod fetch;
 mod generate;
 pub mod inspect;

@@ -1,6 +1,6 @@
 //! `kscope selftest --device cuda`: the cases of the simulator's tests, on a card.
 
-use super::common::DeviceChoice;
+use super::device::DeviceChoice;
 #[cfg(feature = "cuda-types")]
 use crate::bench::selftest;
 use crate::{Error, Result};
@@ -31,7 +31,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 #[cfg(not(feature = "cuda-types"))]
 fn on_card(ordinal: usize, _: bool) -> Result<()> {
-    Err(super::common::without_cuda(ordinal))
+    Err(super::device::without_cuda(ordinal))
 }
 
 #[cfg(feature = "cuda-types")]

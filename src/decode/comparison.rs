@@ -10,17 +10,29 @@ use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::divergence::StepDivergence;
 use crate::decode::sampler::{Sampler, Sampling};
 use crate::model::Model;
-use crate::model::decoder::{PrefillHooks, StepBuffers};
+use crate::model::decoder::{PrefillHooks, StepBuffers, StepObserver, StepTimes};
 use crate::{Error, Result};
 
 /// Which tokens side B is fed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// A's tokens.
+    #[default]
     Forced,
     /// Its own.
     Free,
+}
+
+/// Which sides make a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sides {
+    /// Both; in forced mode there is no other way.
+    Both,
+    /// The dense side, because the pruned one has ended.
+    A,
+    /// The pruned side, because the dense one has ended.
+    B,
 }
 
 /// What a comparison starts from.
@@ -54,7 +66,12 @@ pub struct Side {
 }
 
 impl Side {
-    /// Logits of the last step of one sequence.
+    /// Where the time of the last step went.
+    pub fn parts(&self) -> StepTimes {
+        self.buffers.times
+    }
+
+    /// Logits of one sequence: of the last step, or of the prefill before the first.
     pub fn logits(&self, sequence: usize, vocab: usize) -> &[f32] {
         self.buffers.logits_of(sequence, vocab)
     }
@@ -75,9 +92,9 @@ pub struct Comparison {
     pub a: Side,
     /// The pruned side.
     pub b: Side,
-    /// Divergence of each step, per sequence; in free mode only while the sides agree. The first new token comes from the
-    /// exact prefill and is left out.
-    pub steps: Vec<Vec<StepDivergence>>,
+    /// Divergence of each step, per sequence; `None` in free mode where the texts already differ. The first new token comes from
+    /// the exact prefill and is left out, so entry `i` belongs to generated token `i + 1`.
+    pub steps: Vec<Vec<Option<StepDivergence>>>,
     /// Time of the prefill.
     pub prefill_time: Duration,
     context: usize,
@@ -117,6 +134,9 @@ impl Comparison {
             let states = model.decoder.prefill(prompt, &mut [&mut a.caches[i], &mut b.caches[i]], hooks)?;
             let logits = model.decoder.logits(&states[states.len() - config.hidden..]);
             // Both samplers draw, so that their random numbers stay together while the sides agree.
+            for side in [&mut a, &mut b] {
+                side.buffers.logits[i * config.vocab..][..config.vocab].copy_from_slice(&logits);
+            }
             let first = a.samplers[i].sample(&logits, prompt);
             b.samplers[i].sample(&logits, prompt);
             a.generated.push(vec![first]);
@@ -145,32 +165,39 @@ impl Comparison {
         self.prompts.iter().zip(&self.a.generated).all(|(prompt, new)| prompt.len() + new.len() < self.context)
     }
 
-    /// One step of both sides: A first, then B.
-    pub fn step(&mut self) -> Result<()> {
-        let fed_a = last_tokens(&self.a.generated);
-        advance(&self.model, &mut self.a, &fed_a)?;
-        let fed_b = match self.mode {
-            Mode::Forced => fed_a,
-            Mode::Free => last_tokens(&self.b.generated),
-        };
-        advance(&self.model, &mut self.b, &fed_b)?;
+    /// One step of these sides, A first. `observe` is that of [`Decoder::step`](crate::model::decoder::Decoder::step), for B.
+    pub fn step(&mut self, sides: Sides, observe: &mut StepObserver<'_>) -> Result<()> {
+        assert!(sides == Sides::Both || self.mode == Mode::Free, "a side that is fed the other's tokens needs the other");
+        if sides != Sides::B {
+            self.a.advance(&self.model, &mut |_, _, _| ())?;
+        }
+        if sides != Sides::A {
+            // In forced mode B's text is A's, so B's last token is the one that A was fed.
+            self.b.advance(&self.model, observe)?;
+        }
         let vocab = self.model.config().vocab;
         for (i, prompt) in self.prompts.iter().enumerate() {
-            let together = self.mode == Mode::Forced || self.a.generated[i] == self.b.generated[i];
-            let history = |new: &[u32]| [prompt.as_slice(), new].concat();
-            let (dense, pruned) = (self.a.buffers.logits_of(i, vocab), self.b.buffers.logits_of(i, vocab));
-            let next_a = self.a.samplers[i].sample(dense, &history(&self.a.generated[i]));
-            let next_b = match self.mode {
-                Mode::Forced => next_a,
-                Mode::Free => self.b.samplers[i].sample(pruned, &history(&self.b.generated[i])),
-            };
-            if together {
-                self.steps[i].push(StepDivergence::of(dense, pruned, next_a));
+            let together = sides == Sides::Both && self.a.generated[i] == self.b.generated[i];
+            if sides != Sides::B {
+                self.a.choose(i, prompt, vocab);
             }
-            self.a.generated[i].push(next_a);
-            self.b.generated[i].push(next_b);
+            match (sides, self.mode) {
+                (Sides::A, _) => {}
+                (_, Mode::Free) => self.b.choose(i, prompt, vocab),
+                (_, Mode::Forced) => self.b.generated[i].push(self.a.generated[i][self.a.generated[i].len() - 1]),
+            }
+            let next = self.a.generated[i].last().copied().unwrap_or_default();
+            let divergence = together.then(|| StepDivergence::of(self.a.logits(i, vocab), self.b.logits(i, vocab), next));
+            self.steps[i].push(divergence);
         }
         Ok(())
+    }
+
+    /// Feeds B other tokens from the next step on. Where it is to be fed A's, its text is first cut back to A's.
+    pub fn set_mode(&mut self, mode: Mode) -> Result<()> {
+        self.mode = mode;
+        let spec = Arc::clone(self.b.caches[0].spec());
+        if mode == Mode::Forced && self.a.generated != self.b.generated { self.retune(&spec) } else { Ok(()) }
     }
 
     /// Index of the first generated token that differs, of one sequence.
@@ -188,32 +215,43 @@ impl Comparison {
         Ok(())
     }
 
-    /// Goes back to `generated` tokens (at least the first) on both sides.
+    /// Goes back to `generated` tokens (at least the first) on both sides. B goes back by itself where it still has every key that
+    /// has to become whole again; otherwise it becomes a gather of A, and its text A's, as in a retune.
     pub fn rewind(&mut self, generated: usize) -> Result<()> {
         let keep = generated.max(1);
         for i in 0..self.prompts.len() {
-            if keep >= self.a.generated[i].len() {
-                continue;
-            }
             let len = self.prompts[i].len() + keep - 1;
             self.a.caches[i].truncate(len, None)?;
-            self.b.caches[i].truncate(len, Some(&self.a.caches[i]))?;
             self.a.generated[i].truncate(keep);
-            self.b.generated[i].truncate(keep);
+            if self.b.caches[i].can_truncate(len) {
+                self.b.caches[i].truncate(len, None)?;
+                self.b.generated[i].truncate(keep);
+            } else {
+                self.b.caches[i] = self.a.caches[i].retuned(Arc::clone(self.b.caches[i].spec()))?;
+                self.b.generated[i].clone_from(&self.a.generated[i]);
+            }
             self.steps[i].truncate(keep - 1);
         }
         Ok(())
     }
 }
 
-fn last_tokens(generated: &[Vec<u32>]) -> Vec<u32> {
-    generated.iter().map(|tokens| *tokens.last().expect("a first token from the prefill")).collect()
-}
+impl Side {
+    /// Feeds each sequence its last token.
+    fn advance(&mut self, model: &Model, observe: &mut StepObserver<'_>) -> Result<()> {
+        let began = Instant::now();
+        let tokens: Vec<u32> =
+            (self.generated.iter()).map(|tokens| *tokens.last().expect("a first token from the prefill")).collect();
+        let mut caches: Vec<&mut SequenceCache> = self.caches.iter_mut().collect();
+        model.decoder.step(&tokens, &mut caches, &mut self.buffers, observe)?;
+        self.step_times.push(began.elapsed());
+        Ok(())
+    }
 
-fn advance(model: &Model, side: &mut Side, tokens: &[u32]) -> Result<()> {
-    let began = Instant::now();
-    let mut caches: Vec<&mut SequenceCache> = side.caches.iter_mut().collect();
-    model.decoder.step(tokens, &mut caches, &mut side.buffers, &mut |_, _, _| ())?;
-    side.step_times.push(began.elapsed());
-    Ok(())
+    /// Chooses the next token of one sequence.
+    fn choose(&mut self, sequence: usize, prompt: &[u32], vocab: usize) {
+        let history = [prompt, &self.generated[sequence]].concat();
+        let next = self.samplers[sequence].sample(self.buffers.logits_of(sequence, vocab), &history);
+        self.generated[sequence].push(next);
+    }
 }

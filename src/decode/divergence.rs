@@ -1,11 +1,11 @@
 //! How far two next-token distributions are apart: the one definition that commands, screens, reports and tests read.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::decode::sampler::argmax;
 
 /// What one decode step lost, dense against pruned, over the full vocabulary at temperature 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StepDivergence {
     /// KL(dense || pruned) in nats.
     pub kld: f64,
@@ -47,23 +47,27 @@ fn log_sum_exp(logits: &[f32]) -> f64 {
     f64::from(max) + sum.ln()
 }
 
-/// The likeliest tokens of a row of logits with their probabilities, likeliest first.
+/// The likeliest tokens of a row of logits with their probabilities, likeliest first; of equal ones the lower id.
 pub fn top(logits: &[f32], n: usize) -> Vec<(u32, f32)> {
-    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-    let by_logit = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
-    let n = n.min(order.len());
-    if n == 0 {
-        return Vec::new();
-    }
-    order.select_nth_unstable_by(n - 1, by_logit);
-    order.truncate(n);
-    order.sort_unstable_by(by_logit);
     let norm = log_sum_exp(logits);
-    order.into_iter().map(|token| (token, (f64::from(logits[token as usize]) - norm).exp() as f32)).collect()
+    let mut best: Vec<(u32, f32)> = Vec::with_capacity(n + 1);
+    // Hardly any logit reaches the list, so one comparison per token is all that most cost.
+    let mut least = f32::NEG_INFINITY;
+    for (id, &logit) in logits.iter().enumerate() {
+        if logit > least || best.len() < n {
+            let at = best.partition_point(|&(_, other)| other >= logit);
+            best.insert(at, (id as u32, logit));
+            best.truncate(n);
+            if best.len() == n {
+                least = best.last().map_or(f32::INFINITY, |&(_, logit)| logit);
+            }
+        }
+    }
+    best.into_iter().map(|(id, logit)| (id, (f64::from(logit) - norm).exp() as f32)).collect()
 }
 
 /// Mean, standard error of the mean, and quantiles of a list of values.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Spread {
     /// Mean.
     pub mean: f64,
@@ -94,7 +98,7 @@ impl Spread {
 }
 
 /// Divergence over many steps.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Divergence {
     /// Steps compared.
     pub steps: usize,

@@ -2,6 +2,8 @@
 
 pub mod comparison;
 pub mod divergence;
+pub mod lost;
+pub mod replay;
 pub mod sampler;
 pub mod session;
 pub mod squares;

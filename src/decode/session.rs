@@ -239,6 +239,16 @@ impl Session {
         Ok(new)
     }
 
+    /// Prunes every sequence further, from the next token on; see [`SequenceCache::narrowed`].
+    pub fn narrow(&mut self, spec: &Arc<CacheSpec>) -> Result<()> {
+        let narrowed = self.sequences.iter().map(|sequence| sequence.cache.narrowed(Arc::clone(spec)));
+        let caches = narrowed.collect::<Result<Vec<_>>>()?;
+        for (sequence, cache) in self.sequences.iter_mut().zip(caches) {
+            sequence.cache = cache;
+        }
+        Ok(())
+    }
+
     /// Logits of the last step's `row`-th running sequence.
     pub fn last_logits(&self, row: usize) -> &[f32] {
         self.buffers.logits_of(row, self.model.config().vocab)

@@ -8,3 +8,4 @@ pub mod optim;
 pub mod run;
 pub mod score;
 pub mod train;
+pub mod worker;

@@ -1,5 +1,7 @@
 //! How much each channel matters: one number per layer, KV head and channel.
 
+use sha2::{Digest, Sha256};
+
 use super::Shape;
 use crate::{Error, Result};
 
@@ -41,6 +43,12 @@ impl Importance {
     /// All scores, row-major.
     pub fn scores(&self) -> &[f32] {
         &self.scores
+    }
+
+    /// Sha256 of the scores as little-endian f32, in hexadecimal: the identity of importance whatever file it came from.
+    pub fn sha256(&self) -> String {
+        let bytes: Vec<u8> = self.scores.iter().flat_map(|score| score.to_le_bytes()).collect();
+        super::geometry::hex(&Sha256::digest(bytes))
     }
 
     /// The scores of one head, `head_dim` of them.

@@ -62,6 +62,40 @@ pub fn think(shape: Shape, query_heads: usize, query_squares: &[f64], key_square
     Importance::new(shape, (0..shape.entries()).map(score).collect())
 }
 
+/// A mix of two importances by rank, so that rules of different units meet: `(1 - weight) * rank(first) + weight * rank(second)`.
+/// The rank of a score is the share of the positive scores that are at most as large (over all layers, equal scores alike); a
+/// score of 0 or below has rank 0, so that what neither rule would keep stays at 0. `weight` is 0..=1.
+///
+/// # Errors
+/// Importances of different shape, and a weight outside 0..=1.
+pub fn blend(first: &Importance, second: &Importance, weight: f64) -> Result<Importance> {
+    let shape = first.shape();
+    if shape != second.shape() {
+        return Err(Error::input(format!("importances of different shape cannot be mixed: {shape} and {}", second.shape())));
+    }
+    if !(0.0..=1.0).contains(&weight) {
+        return Err(Error::input(format!("weight {weight}: expected a number from 0 to 1")));
+    }
+    let mixed = ranks(first).into_iter().zip(ranks(second)).map(|(a, b)| ((1.0 - weight) * a + weight * b) as f32);
+    Importance::new(shape, mixed.collect())
+}
+
+/// The rank of every score, 0..=1.
+fn ranks(importance: &Importance) -> Vec<f64> {
+    let scores = importance.scores();
+    let mut order: Vec<u32> = (0..scores.len() as u32).filter(|&index| scores[index as usize] > 0.0).collect();
+    order.sort_unstable_by(|&a, &b| scores[a as usize].total_cmp(&scores[b as usize]));
+    let mut ranks = vec![0.0; scores.len()];
+    let mut done = 0;
+    for equal in order.chunk_by(|&a, &b| scores[a as usize] == scores[b as usize]) {
+        done += equal.len();
+        for &index in equal {
+            ranks[index as usize] = done as f64 / order.len() as f64;
+        }
+    }
+    ranks
+}
+
 /// Share of the kept channels that slowest-first also keeps at equal per-head counts; 0 for a mask that keeps nothing.
 pub fn slowest_first_overlap(mask: &ChannelMask) -> f64 {
     let slow = keep_counts(&slowest_first(mask.shape()), &mask.kept_counts());
@@ -109,6 +143,26 @@ mod tests {
         assert_eq!(scores.head(0, 1), [10.0, 11.0, 12.0, 13.0], "heads 2 and 3 average to 10, 11, 12, 13");
         assert_eq!(think(SHAPE, 3, &queries, &keys).unwrap_err().exit_code(), 2);
         assert_eq!(think(SHAPE, 4, &queries[1..], &keys).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_blend_mixes_ranks_and_leaves_zeros_alone() {
+        let first = Importance::new(SHAPE, vec![0.0, 1e-9, 5.0, 5.0, 0.0, 7.0, -1.0, 0.0]).unwrap();
+        let second = Importance::new(SHAPE, vec![0.0, 400.0, 100.0, 0.0, 300.0, 200.0, 0.0, 0.0]).unwrap();
+        // Ranks: 0, 1/4, 3/4, 3/4, 0, 1, 0, 0 and 0, 1, 1/4, 0, 3/4, 1/2, 0, 0.
+        assert_eq!(blend(&first, &second, 0.0).unwrap().scores(), [0.0, 0.25, 0.75, 0.75, 0.0, 1.0, 0.0, 0.0]);
+        assert_eq!(blend(&first, &second, 1.0).unwrap().scores(), [0.0, 1.0, 0.25, 0.0, 0.75, 0.5, 0.0, 0.0]);
+        assert_eq!(blend(&first, &second, 0.5).unwrap().scores(), [0.0, 0.625, 0.5, 0.375, 0.375, 0.75, 0.0, 0.0]);
+        // A rule mixed with itself selects what it selects alone.
+        let own = random(Shape { layers: 2, kv_heads: 2, head_dim: 32 }, 3);
+        let options = super::super::select::Options::new(0.6, 8);
+        let select = |importance: &Importance| super::super::select(importance, &options).unwrap();
+        assert_eq!(
+            select(&blend(&own, &own, 0.3).unwrap()).kept_counts(),
+            select(&blend(&own, &own, 0.0).unwrap()).kept_counts()
+        );
+        assert_eq!(blend(&first, &own, 0.5).unwrap_err().exit_code(), 2);
+        assert_eq!(blend(&first, &second, 1.5).unwrap_err().exit_code(), 2);
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Model {
         self.decoder.config()
     }
 
+    /// The text of a token by itself; its number where there is no tokenizer.
+    pub fn token_text(&self, id: u32) -> String {
+        self.tokenizer.as_ref().map_or_else(|| id.to_string(), |tokenizer| tokenizer.token_text(id))
+    }
+
     /// Element type of the weights in memory.
     pub fn dtype(&self) -> matrix::Dtype {
         self.decoder.weights().layers.first().map_or(self.decoder.weights().embedding.dtype(), |l| l.qkv.weight.dtype())

@@ -3,6 +3,7 @@
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
 use crate::decode::worker::Envelope;
+use crate::learn::worker::{Notice, Order};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,10 +20,14 @@ pub enum Action {
     Tick(f64),
     /// The engine, or a recording, told something.
     Engine(Box<Envelope>),
+    /// A learning told something.
+    Learning(Box<Notice>),
     /// A recording has no more events.
     ReplayEnded,
     /// Something to do, whatever key it is on.
     Do(Command),
+    /// A mask was written to a file.
+    Saved(Box<Saving>),
     /// Something to tell the person, such as how an effect went.
     Tell {
         /// One sentence.
@@ -71,8 +76,14 @@ commands! {
     ShowMap = "show-map",
     /// One head in detail.
     ShowHead = "show-head",
+    /// Dense against masked.
+    ShowAb = "show-ab",
+    /// Another mask while the model talks.
+    ShowTune = "show-tune",
     /// Memory and speed.
     ShowPerf = "show-perf",
+    /// Learning a mask.
+    ShowLearn = "show-learn",
     /// The text, the prompt and the sampling.
     ShowText = "show-text",
     /// Show or hide the side panel.
@@ -143,10 +154,52 @@ commands! {
     EditPrompt = "edit-prompt",
     /// Send the prompt.
     Submit = "submit",
+    /// Type the value of a field.
+    EditField = "edit-field",
+    /// Learn a mask.
+    Learn = "learn",
+    /// Stop learning.
+    CancelLearning = "cancel-learning",
+    /// Go on with a learning that was stopped.
+    ResumeLearning = "resume-learning",
+    /// Decode with the learned mask from the next token on.
+    ApplyLearned = "apply-learned",
+    /// Feed both sides the dense side's tokens, or each its own.
+    Feed = "feed",
+    /// Time each side alone.
+    Time = "time",
+    /// The other side at the left.
+    Swap = "swap",
+    /// Go on from the token under the cursor.
+    RewindHere = "rewind-here",
     /// A smaller value.
     Less = "less",
     /// A larger value.
     More = "more",
+    /// Five steps smaller.
+    MuchLess = "much-less",
+    /// Five steps larger.
+    MuchMore = "much-more",
+    /// Keep or prune the channel at hand.
+    Flip = "flip",
+    /// Keep all channels of the head at hand, or none.
+    FlipHead = "flip-head",
+    /// Lock the head at hand, or let it go.
+    LockHead = "lock-head",
+    /// Lock the layer at hand, or let it go.
+    LockLayer = "lock-layer",
+    /// Take the last change of the mask back.
+    Undo = "undo",
+    /// Make it again.
+    Redo = "redo",
+    /// Back to the saved mask.
+    Reset = "reset",
+    /// Save the mask under a name.
+    SaveMask = "save-mask",
+    /// Measure masks of many sizes, or stop.
+    Sweep = "sweep",
+    /// Bytes or time along the plot.
+    PlotAxis = "plot-axis",
 }
 
 impl Command {
@@ -161,6 +214,10 @@ impl Command {
 pub enum Effect {
     /// Hand a command to the engine.
     Engine(crate::decode::worker::Command),
+    /// Learn a mask on a thread of its own.
+    Learn(Box<Order>),
+    /// Stop the learning at hand.
+    CancelLearning,
     /// End, with or without a summary left behind.
     Quit {
         /// Print the summary after the screen is gone.
@@ -181,8 +238,21 @@ pub enum Effect {
         /// Its content.
         bytes: Vec<u8>,
     },
+    /// Write a mask file and tell how it went.
+    Save(Box<Saving>),
     /// Steer a recording.
     Replay(Replay),
+}
+
+/// A mask file to write.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Saving {
+    /// Its path.
+    pub path: std::path::PathBuf,
+    /// Its content.
+    pub file: crate::mask::files::MaskFile,
+    /// The settings that made it.
+    pub draft: super::state::tune::Draft,
 }
 
 /// How a recording is steered.

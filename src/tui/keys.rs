@@ -16,19 +16,39 @@ pub enum Context {
     Map,
     /// One head.
     Head,
+    /// Dense against masked.
+    Ab,
+    /// Another mask while the model talks.
+    Tune,
     /// Memory and speed.
     Perf,
+    /// Learning a mask.
+    Learn,
     /// Text and sampling.
     Text,
     /// While a prompt is typed; other keys are text.
     Prompt,
+    /// While a field of a form is typed; other keys are text.
+    Field,
     /// While a list is filtered (help, palette, find); other keys are text.
     List,
 }
 
 impl Context {
     /// All contexts, in the order of the help.
-    pub const ALL: [Self; 7] = [Self::Map, Self::Head, Self::Perf, Self::Text, Self::Global, Self::Prompt, Self::List];
+    pub const ALL: [Self; 11] = [
+        Self::Map,
+        Self::Head,
+        Self::Ab,
+        Self::Tune,
+        Self::Perf,
+        Self::Learn,
+        Self::Text,
+        Self::Global,
+        Self::Prompt,
+        Self::Field,
+        Self::List,
+    ];
 
     /// The name in the configuration.
     pub fn name(self) -> &'static str {
@@ -36,16 +56,20 @@ impl Context {
             Self::Global => "global",
             Self::Map => "map",
             Self::Head => "head",
+            Self::Ab => "ab",
+            Self::Tune => "tune",
             Self::Perf => "perf",
+            Self::Learn => "learn",
             Self::Text => "text",
             Self::Prompt => "prompt",
+            Self::Field => "field",
             Self::List => "list",
         }
     }
 
     /// Whether keys that are not bound here are typed text.
     pub fn takes_text(self) -> bool {
-        matches!(self, Self::Prompt | Self::List)
+        matches!(self, Self::Prompt | Self::Field | Self::List)
     }
 }
 
@@ -74,13 +98,13 @@ pub struct Chord {
 
 const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
     use Command as C;
-    use Context::{Global, Head, List, Map, Perf, Prompt, Text};
+    use Context::{Ab, Field, Global, Head, Learn, List, Map, Perf, Prompt, Text, Tune};
     &[
         (Map, C::Open, "enter", "open", "open the layer, then the head"),
         (Map, C::Metric, "c", "metric", "show the next metric: mask, importance, key norm, ThinK, live"),
         (Map, C::Scale, "v", "scale", "linear, logarithmic or rank scale"),
         (Map, C::Diff, "d", "diff", "compare with the second mask (--diff FILE)"),
-        (Map, C::Find, "/", "find", "find heads: dropped, full, kept<32, kept>16, l3"),
+        (Map, C::Find, "/", "find", "find heads: dropped, full, edited, locked, kept<32, kept>16, l3"),
         (Map, C::FindNext, "n", "", "next head found"),
         (Map, C::FindPrev, "N", "", "previous head found"),
         (Map, C::Up, "up k", "", "layer up"),
@@ -96,6 +120,11 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Map, C::ZoomReset, "=", "", "the zoom that fits"),
         (Map, C::Mark, "m", "", "remember this place"),
         (Map, C::Jump, "'", "", "go to the remembered place and remember this one"),
+        (Map, C::Flip, "t", "flip", "keep or prune the channel at hand"),
+        (Map, C::FlipHead, "T", "", "keep all channels of the head, or none"),
+        (Map, C::LockHead, "x", "", "lock the head, or let it go"),
+        (Map, C::LockLayer, "X", "", "lock the layer, or let it go"),
+        (Map, C::Reset, "R", "", "back to the saved mask"),
         (Head, C::Left, "left h", "pair", "faster pair"),
         (Head, C::Right, "right l", "", "slower pair"),
         (Head, C::Up, "up k", "half", "the other channel of the pair"),
@@ -108,8 +137,60 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Head, C::Scale, "v", "scale", "linear, logarithmic or rank scale"),
         (Head, C::Mark, "m", "", "remember this place"),
         (Head, C::Jump, "'", "", "go to the remembered place and remember this one"),
+        (Ab, C::Left, "left h", "token", "token before"),
+        (Ab, C::Right, "right l", "", "token after; past the last one the cursor follows the text"),
+        (Ab, C::Up, "up k", "", "row above"),
+        (Ab, C::Down, "down j", "", "row below"),
+        (Ab, C::FindNext, "n", "divergence", "next token at which the sides part"),
+        (Ab, C::FindPrev, "N", "", "token before at which the sides part"),
+        (Ab, C::Feed, "f", "force tokens", "feed both the dense side's tokens, or each its own"),
+        (Ab, C::Time, "b", "timed run", "time each side alone over the last tokens, decode waits"),
+        (Ab, C::Less, "[", "query head", "query head before, within its group"),
+        (Ab, C::More, "]", "", "query head after"),
+        (Ab, C::Swap, "x", "swap", "the other side at the left"),
+        (Ab, C::RewindHere, "backspace", "go on here", "drop everything after the cursor and go on from it"),
+        (Ab, C::EditPrompt, "i", "", "type a new prompt"),
+        (Ab, C::First, "g home", "", "first token"),
+        (Ab, C::Last, "G end", "", "follow the text again"),
+        (Ab, C::HalfUp, "ctrl-u pageup", "", "sixteen tokens back"),
+        (Ab, C::HalfDown, "ctrl-d pagedown", "", "sixteen tokens on"),
+        (Head, C::Flip, "t", "flip", "keep or prune the channel at hand"),
+        (Head, C::FlipHead, "T", "head", "keep all channels of the head, or none"),
+        (Head, C::LockHead, "x", "lock", "lock the head, or let it go"),
+        (Head, C::LockLayer, "X", "", "lock the layer, or let it go"),
+        (Head, C::Reset, "R", "", "back to the saved mask"),
+        (Tune, C::Up, "up k", "control", "control above"),
+        (Tune, C::Down, "down j", "", "control below"),
+        (Tune, C::First, "g home", "", "first control"),
+        (Tune, C::Last, "G end", "", "last control"),
+        (Tune, C::Less, "[ left h", "step", "one step less"),
+        (Tune, C::More, "] right l", "", "one step more"),
+        (Tune, C::MuchLess, "{", "five", "five steps less"),
+        (Tune, C::MuchMore, "}", "", "five steps more"),
+        (Tune, C::Open, "enter", "apply", "apply and measure what is set; on a point of the plot: take its settings"),
+        (Tune, C::Sweep, "s", "sweep", "measure sparsities 0 to .9 at alignments 8 and 32 of this rule, or stop"),
+        (Tune, C::FindNext, "n", "point", "next point of the plot"),
+        (Tune, C::FindPrev, "N", "", "previous point of the plot"),
+        (Tune, C::PlotAxis, "v", "axis", "plot against bytes or against time per token"),
+        (Tune, C::Diff, "d", "diff", "show on the map what differs from the saved mask"),
+        (Tune, C::Flip, "t", "", "keep or prune the channel at hand"),
+        (Tune, C::FlipHead, "T", "", "keep all channels of the head at hand, or none"),
+        (Tune, C::LockHead, "x", "", "lock the head at hand, or let it go"),
+        (Tune, C::LockLayer, "X", "lock", "lock the layer at hand, or let it go"),
+        (Tune, C::Reset, "R", "reset", "back to the saved mask"),
         (Perf, C::Less, "[ left h", "context", "halve the target context"),
         (Perf, C::More, "] right l", "", "double the target context"),
+        (Learn, C::Learn, "s", "start", "learn a mask with what the form says"),
+        (Learn, C::CancelLearning, "x", "cancel", "stop learning; what was learned can be gone on from"),
+        (Learn, C::ResumeLearning, "R", "resume", "go on from the checkpoint beside the file of the form"),
+        (Learn, C::ApplyLearned, "a", "apply", "decode with the learned mask from the next token on, and tune from it"),
+        (Learn, C::EditField, "enter i", "type", "type the value of the selected field"),
+        (Learn, C::Less, "[ left h", "change", "smaller value"),
+        (Learn, C::More, "] right l", "", "larger value"),
+        (Learn, C::Up, "up k", "field", "field above"),
+        (Learn, C::Down, "down j", "", "field below"),
+        (Learn, C::First, "g home", "", "first field"),
+        (Learn, C::Last, "G end", "", "last field"),
         (Text, C::EditPrompt, "i enter", "edit prompt", "type a new prompt"),
         (Text, C::Up, "up k", "setting", "setting above"),
         (Text, C::Down, "down j", "", "setting below"),
@@ -121,6 +202,9 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Prompt, C::Submit, "ctrl-s ctrl-enter", "send", "send the prompt and decode it"),
         (Prompt, C::Back, "esc", "leave", "back to the text; what was typed is kept"),
         (Prompt, C::Quit, "ctrl-c", "", "quit"),
+        (Field, C::Submit, "enter", "take", "take what is typed"),
+        (Field, C::Back, "esc", "leave", "leave the field as it was"),
+        (Field, C::Quit, "ctrl-c", "", "quit"),
         (List, C::Open, "enter", "run", "run or go to the selected entry"),
         (List, C::Up, "up ctrl-p", "", "entry above"),
         (List, C::Down, "down ctrl-n", "", "entry below"),
@@ -130,20 +214,26 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (List, C::Quit, "ctrl-c", "", "quit"),
         (Global, C::Pause, "space", "pause", "pause or go on"),
         (Global, C::StepForward, ">", "step", "pause and make one step"),
-        (Global, C::StepBack, "<", "", "in a recording: one token back"),
+        (Global, C::StepBack, "<", "", "one token back, in a recording or beside a dense side"),
         (Global, C::Rerun, "r", "rerun", "run the prompt again"),
         (Global, C::NextLayer, "J", "", "next layer"),
         (Global, C::PrevLayer, "K", "", "previous layer"),
         (Global, C::NextHead, "L", "", "next head"),
         (Global, C::PrevHead, "H", "", "previous head"),
+        (Global, C::Undo, "u", "undo", "take the last change of the mask back"),
+        (Global, C::Redo, "ctrl-r", "", "make it again"),
+        (Global, C::SaveMask, "w", "save", "save the mask under a name"),
         (Global, C::Panel, "tab z", "panel", "show or hide the side panel"),
         (Global, C::Colormap, "C", "", "next colour map: viridis, cividis, grey"),
         (Global, C::Copy, "y", "", "copy the value under the cursor"),
         (Global, C::Export, "e", "export", "export: choose csv, json, svg or png"),
         (Global, C::ShowMap, "1", "", "map of all layers and heads"),
         (Global, C::ShowHead, "2", "", "one head: pairs, threshold, attention mass"),
+        (Global, C::ShowAb, "3", "", "dense against masked, token by token"),
+        (Global, C::ShowTune, "4", "", "another mask while the model talks"),
         (Global, C::ShowPerf, "5", "", "memory and speed"),
-        (Global, C::ShowText, "6", "", "text, prompt and sampling"),
+        (Global, C::ShowLearn, "6", "", "learn a mask: progress, loss, importance, verdict"),
+        (Global, C::ShowText, "7", "", "text, prompt and sampling"),
         (Global, C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),
         (Global, C::Help, "? f1", "help", "all keys; type to search, Enter runs"),
         (Global, C::Log, "f12", "", "show or hide the log"),

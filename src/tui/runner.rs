@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::Write;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -16,6 +17,9 @@ use super::state::{Dirty, State};
 use super::terminal::TerminalGuard;
 use super::update::update;
 use crate::decode::worker::{Engine, Envelope};
+use crate::learn::worker::{Learner, Notice, Order, Told};
+use crate::mask::files::{self, Contents};
+use crate::model::Model;
 use crate::{Error, Result};
 
 /// Most frames in a second.
@@ -25,10 +29,13 @@ const STATISTICS: Duration = Duration::from_millis(100);
 /// Engine events are taken this often, all at once, so that a fast model does not wake the interface with each token.
 const BATCH: Duration = Duration::from_millis(20);
 
+/// The loaded model, shared between the engine and learning.
+pub type SharedModel = Arc<OnceLock<Arc<Model>>>;
+
 /// Where events come from.
 pub enum Source {
-    /// A running engine.
-    Engine(Engine, Receiver<Envelope>),
+    /// A running engine, and its model once that is loaded.
+    Engine(Engine, Receiver<Envelope>, SharedModel),
     /// A recording.
     Replay(Player),
 }
@@ -63,7 +70,17 @@ pub fn run(
 ) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| Error::run(format!("starting the interface: {cause}")))?;
-    let mut runner = Runner { state, source, recorder, guard, panic, began, drawn: VecDeque::with_capacity(FRAMES), exit: None };
+    let mut runner = Runner {
+        state,
+        source,
+        recorder,
+        guard,
+        panic,
+        began,
+        drawn: VecDeque::with_capacity(FRAMES),
+        learning: None,
+        exit: None,
+    };
     runtime.block_on(runner.serve())
 }
 
@@ -76,6 +93,8 @@ struct Runner<'a> {
     began: Instant,
     /// Times of the last frames.
     drawn: VecDeque<Instant>,
+    /// The learning at hand; its end closes the channel.
+    learning: Option<(Learner, Receiver<Notice>)>,
     exit: Option<Exit>,
 }
 
@@ -117,6 +136,10 @@ impl Runner<'_> {
                         recorder.flush()?;
                     }
                 }
+                notice = next_notice(&mut self.learning) => match notice {
+                    Some(notice) => self.act(Action::Learning(Box::new(notice)))?,
+                    None => self.learning = None,
+                },
                 () = sleep_until(draw_at) => self.draw()?,
                 () = tokio::time::sleep_until(next_batch.into()), if engine_open && next_batch > now => {}
                 () = sleep_until(wake_at) => self.tick()?,
@@ -218,10 +241,16 @@ impl Runner<'_> {
         for effect in effects {
             match effect {
                 Effect::Engine(command) => {
-                    if let Source::Engine(engine, _) = &self.source
+                    if let Source::Engine(engine, ..) = &self.source
                         && let Err(error) = engine.send(command)
                     {
                         update(self.state, Action::Tell { sentence: error.to_string(), failed: true });
+                    }
+                }
+                Effect::Learn(order) => self.learn(*order),
+                Effect::CancelLearning => {
+                    if let Some((learner, _)) = &self.learning {
+                        learner.cancel();
                     }
                 }
                 Effect::Quit { summary } => self.exit = Some(Exit::Quit(summary)),
@@ -247,10 +276,35 @@ impl Runner<'_> {
                     tracing::info!("{sentence}");
                     update(self.state, Action::Tell { sentence, failed });
                 }
+                Effect::Save(saving) => {
+                    let written = files::save(&saving.path, &Contents::Mask(saving.file.clone()), false);
+                    let action = match written {
+                        Ok(()) => Action::Saved(saving),
+                        Err(error) => Action::Tell { sentence: error.to_string(), failed: true },
+                    };
+                    update(self.state, action);
+                }
                 Effect::Replay(how) => self.steer(how)?,
             }
         }
         Ok(())
+    }
+
+    /// Starts a learning; one that cannot start is told as one that failed.
+    fn learn(&mut self, order: Order) {
+        let generation = order.generation;
+        let model = match &self.source {
+            Source::Engine(_, _, model) => model.get().cloned(),
+            Source::Replay(_) => None,
+        };
+        let model = model.ok_or_else(|| Error::run("there is no model to learn on"));
+        match model.and_then(|model| Learner::spawn(model, order)) {
+            Ok(learning) => self.learning = Some(learning),
+            Err(error) => {
+                let notice = Notice { generation, dropped: 0, told: Told::Failed(error.to_string()) };
+                update(self.state, Action::Learning(Box::new(notice)));
+            }
+        }
     }
 
     fn steer(&mut self, how: Replay) -> Result<()> {
@@ -313,8 +367,16 @@ async fn sleep_until(at: Option<Instant>) {
 /// Takes the events that are there, waiting for the first; 0 when the engine has ended.
 async fn engine_events(source: &mut Source, batch: &mut Vec<Envelope>) -> usize {
     match source {
-        Source::Engine(_, events) => events.recv_many(batch, 4096).await,
+        Source::Engine(_, events, _) => events.recv_many(batch, 4096).await,
         Source::Replay(_) => std::future::pending().await,
+    }
+}
+
+/// The next thing that a learning tells; `None` when it has ended. Without one, never.
+async fn next_notice(learning: &mut Option<(Learner, Receiver<Notice>)>) -> Option<Notice> {
+    match learning {
+        Some((_, notices)) => notices.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::state::{Phase, State};
+use super::state::{Phase, Side, State};
 use super::view::finish_words;
+use crate::decode::comparison::Mode;
 use crate::machine::human;
 
 /// The session as text.
@@ -47,6 +48,23 @@ pub fn text(state: &State) -> String {
             "decode {} tokens at {rate:.1} tok/s · TPOT p50 {p50:.2} ms, p99 {p99:.2} ms · attention {:.1} % of a step",
             run.generated(),
             run.attention_share().unwrap_or(0.0) * 100.0
+        ));
+    }
+    if let (Some(a), Some(b)) = (run.pairs.times(Side::A), run.pairs.times(Side::B)) {
+        let divergence = run.pairs.divergence();
+        lines.push(format!(
+            "against dense ({}): KLD {:.5} ± {:.5} nats over {} steps, same top token {:.1} % · last steps: dense {:.2} ms, masked \
+             {:.2} ms a token",
+            match state.feed() {
+                Mode::Forced => "both fed its tokens",
+                Mode::Free => "each fed its own, up to the first difference",
+            },
+            divergence.kld.mean,
+            divergence.kld.stderr,
+            divergence.steps,
+            divergence.top1_agreement * 100.0,
+            a.p50,
+            b.p50
         ));
     }
     let dense = model.bytes_at(run.cached).1.total();
@@ -95,6 +113,8 @@ pub fn json(state: &State) -> serde_json::Value {
         "kv_bytes": run.kv,
         "kv_bytes_dense": dense,
         "memory": run.memory,
+        "divergence": (!run.pairs.is_empty()).then(|| run.pairs.divergence()),
+        "dense_tpot_ms": run.pairs.times(Side::A).map(|times| times.p50),
         "finish": match &state.phase {
             Phase::Finished(finish) => json!(finish),
             Phase::Failed(sentence) => json!({ "failed": sentence }),

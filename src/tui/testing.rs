@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
-use super::action::Action;
+use super::action::{Action, Command, Effect};
 use super::color::{Colormap, Depth, Theme};
 use super::keys::KeyTable;
 use super::log::LogBuffer;
@@ -12,11 +12,20 @@ use super::state::{Beginning, Plan, State};
 use super::update::update;
 use super::view;
 use crate::cache::{CacheSpec, KvDtype};
+use crate::decode::divergence::{Divergence, Spread, StepDivergence};
+use crate::decode::lost::{Asked, Lost, LostToken};
 use crate::decode::sampler::Sampling;
-use crate::decode::worker::Prompt;
 use crate::decode::worker::event::{
-    Envelope, Event, HeadDetail, Live, MaskInfo, Memory, ModelInfo, Rules, Started, StepMs, Token,
+    Envelope, Event, HeadDetail, Likely, Live, MaskInfo, Measured, Memory, ModelInfo, Pair, Retuned, Rules, Started, StepMs,
+    Subject, Token, Voice,
 };
+use crate::decode::worker::{Command as Order, Prompt, Retune};
+use crate::learn::check::{Counts, Row, Rule, Verdict};
+use crate::learn::data::Task;
+use crate::learn::run::Event as Learned;
+use crate::learn::train::{Dense, Stage, Update};
+use crate::learn::worker::{Done, Notice, Told};
+use crate::mask::files::{MaskFile, Origin};
 use crate::mask::select::{self, Options};
 use crate::mask::{ChannelMask, Importance, Shape, Window};
 
@@ -86,6 +95,9 @@ pub fn info(shape: Shape) -> ModelInfo {
         mask: Some(info("learned-50", mask, Some(importance.scores().to_vec()))),
         other: Some(info("slowest", other, None)),
         window: Window::default(),
+        solo: false,
+        feed: Default::default(),
+        fingerprint: String::new(),
         warnings: Vec::new(),
     }
 }
@@ -96,9 +108,11 @@ pub fn send(state: &mut State, event: Event) {
     update(state, Action::Engine(Box::new(Envelope { generation, at_ms: 0.0, dropped: 0, event })));
 }
 
+/// What the tokens say.
+const WORDS: [&str; 6] = [" the", " light", " was", " quiet", ",", " and"];
+
 /// The `n`-th token of a run over `cached` tokens.
 pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
-    const WORDS: [&str; 6] = [" the", " light", " was", " quiet", ",", " and"];
     let mask = info.mask.as_ref().map_or_else(|| ChannelMask::full(info.shape), |mask| mask.mask.clone());
     let spec = CacheSpec::new(info.shape, info.window, KvDtype::F16, mask).expect("fits");
     let total = 4.0 + f64::from(noise(n));
@@ -111,6 +125,63 @@ pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
         cached,
         kv: spec.bytes_at(cached),
         step: (n > 1).then_some(step),
+    }))
+}
+
+/// Both sides at the `n`-th token of a run over `cached` tokens; every seventh token the sides prefer different ones.
+pub fn pair(info: &ModelInfo, n: usize, cached: usize) -> Event {
+    let Event::Token(token) = token(info, n, cached) else { unreachable!("a token") };
+    let dense = CacheSpec::dense(info.shape, info.window, KvDtype::F16).expect("fits").bytes_at(cached).total();
+    let parts = n % 7 == 3;
+    let top = |first: usize| -> Vec<Likely> {
+        let of = |place: usize| Likely {
+            id: (first + place) as u32,
+            text: WORDS[(first + place) % WORDS.len()].to_owned(),
+            p: 0.6 / (1 << place) as f32,
+        };
+        (0..5).map(of).collect()
+    };
+    let voice = |ms: f64, kv: usize, first: usize| Voice {
+        id: token.id,
+        text: token.text.clone(),
+        ms: (n > 1).then_some(ms * (1.0 + f64::from(noise(n)) / 10.0)),
+        kv,
+        top: top(first),
+    };
+    let divergence = (n > 1).then(|| StepDivergence {
+        kld: f64::from((noise(n + 3) * 8.0 - 9.0).exp()),
+        same_top: !parts,
+        delta_logprob: f64::from(noise(n + 5) - 0.5) / 10.0,
+        delta_p: f64::from(noise(n + 6) - 0.5) / 20.0,
+    });
+    Event::Pair(Box::new(Pair {
+        n,
+        a: Some(voice(5.2, dense, n)),
+        b: Some(voice(4.4, token.kv.total(), n + usize::from(parts))),
+        divergence,
+    }))
+}
+
+/// What a step lost, as the engine would tell it.
+pub fn lost(asked: Asked) -> Event {
+    let token = |rank: usize| LostToken {
+        position: 17 * rank,
+        text: WORDS[rank % WORDS.len()].to_owned(),
+        middle: rank > 2,
+        exact_logit: 9.0 - rank as f64 / 2.0,
+        pruned_logit: (rank != 4).then_some(8.5 - rank as f64 / 2.0),
+        exact_weight: 0.3 / rank as f64,
+        pruned_weight: if rank == 4 { 0.0 } else { 0.31 / rank as f64 },
+        exact_rank: rank,
+        pruned_rank: if rank == 4 { 380 } else { rank },
+    };
+    Event::Lost(Box::new(Lost {
+        asked,
+        exact: [0.2, 0.5, 0.3],
+        pruned: [0.22, 0.45, 0.33],
+        kld: Some(0.0123),
+        logit_rms: 0.31,
+        tokens: (1..14).map(token).collect(),
     }))
 }
 
@@ -133,6 +204,7 @@ pub fn session(shape: Shape, depth: Depth) -> State {
     let table = |seed: usize| -> Vec<f32> { (0..shape.entries()).map(|i| (noise(i * 31 + seed) * 9.0 - 4.0).exp()).collect() };
     send(&mut state, Event::Rules(Box::new(Rules { key_norm: table(1), think: table(2) })));
     for n in 1..=120 {
+        send(&mut state, pair(&info, n, 399 + n));
         send(&mut state, token(&info, n, 399 + n));
     }
     send(&mut state, Event::Live(Box::new(Live { activity: table(3), steps: 40, middle: 352 })));
@@ -151,6 +223,32 @@ pub fn head_detail(shape: Shape, layer: usize, head: usize) -> Event {
         mass: vec![[0.1, 0.6, 0.3], [0.05, 0.15, 0.8]],
         q_energy: energy(11),
         k_energy: energy(13),
+    }))
+}
+
+/// Answers changes of the mask as the engine does when nothing is in its way.
+pub fn answer(state: &mut State, effects: &[Effect]) {
+    for effect in effects {
+        if let Effect::Engine(Order::Retune(retune)) = effect {
+            let Retune { revision, mask, window } = (**retune).clone();
+            send(state, Event::Retuned(Box::new(Retuned { revision, mask, window, from: Some(120), ms: 2.5 })));
+        }
+    }
+}
+
+/// What a mask lost over 64 steps, with this mean.
+pub fn measured(subject: Subject, kld: f64, left: usize) -> Event {
+    let spread = |mean: f64| Spread { mean, stderr: mean / 8.0, p50: mean * 0.9, p99: mean * 3.0, max: mean * 4.0 };
+    let divergence =
+        Divergence { steps: 64, kld: spread(kld), top1_agreement: 0.984375, mean_delta_logprob: -kld, rms_delta_p: kld };
+    Event::Measured(Box::new(Measured {
+        subject,
+        divergence,
+        a_ms: spread(5.0),
+        b_ms: spread(4.0 + kld),
+        kv: 1_000_000,
+        dense_kv: 1_500_000,
+        left,
     }))
 }
 
@@ -234,4 +332,87 @@ fn letter(legend: &mut Vec<Color>, color: Color) -> char {
         legend.len() - 1
     });
     ('a'..='z').chain('A'..='Z').chain('0'..='9').chain('\u{100}'..='\u{17f}').nth(at).unwrap_or('?')
+}
+
+/// Tells something of the learning at hand.
+pub fn tell_learning(state: &mut State, told: Told) {
+    let generation = state.learning.generation;
+    update(state, Action::Learning(Box::new(Notice { generation, dropped: 0, told })));
+}
+
+/// Factors after a share of stage 1: slow channels keep theirs.
+pub fn factors(shape: Shape, share: f32) -> Importance {
+    let factor = |i: usize| {
+        let slow = (i % shape.pairs()) as f32 / shape.pairs() as f32;
+        if i / shape.head_dim % 7 == 5 { 1.0 - share } else { 1.0 - share * (1.0 - slow * slow) * (0.6 + 0.4 * noise(i)) }
+    };
+    Importance::new(shape, (0..shape.entries()).map(factor).collect()).expect("finite")
+}
+
+/// A learning that has made `updates` updates of stage 1, two a second.
+pub fn learning(state: &mut State, updates: usize) {
+    let shape = state.model.as_ref().map_or(SMALL, |model| model.shape());
+    let began = state.now_ms;
+    update(state, Action::Do(Command::ShowLearn));
+    update(state, Action::Do(Command::Learn));
+    let going = |state: &mut State, event| tell_learning(state, Told::Going(event));
+    for done in [0, 60, 104] {
+        update(state, Action::Tick(began + 500.0 * done as f64));
+        going(state, Learned::Prefill(done, 104));
+    }
+    let dense = |asked, right| Dense { asked, right };
+    going(state, Learned::Dense(vec![(Task::Codes, dense(60, 44)), (Task::Passkey, dense(14, 11))]));
+    for step in 0..updates {
+        update(state, Action::Tick(began + 52_000.0 + 500.0 * (step + 1) as f64));
+        let mean = (1.0 - 0.004 * step as f64).max(0.3);
+        let distill = 0.004 * (1.0 - mean) * (1.0 + f64::from(noise(step)));
+        going(state, Learned::Update(Update { stage: Stage::Importance, step, distill, reg: 0.2 * mean, mean, kept: 0.31 }));
+        if step % 10 == 9 {
+            going(state, Learned::Factors(factors(shape, 1.0 - mean as f32)));
+        }
+    }
+}
+
+/// The learning at hand ends with a verdict.
+pub fn learned(state: &mut State) {
+    let shape = state.model.as_ref().map_or(SMALL, |model| model.shape());
+    tell_learning(state, Told::Going(Learned::Validated { cut: 0.0113, best: 0.0109 }));
+    tell_learning(state, Told::Going(Learned::Check(0.5)));
+    let importance = factors(shape, 0.7);
+    let mask = select::select(&importance, &Options::new(0.7, 8)).expect("a fair budget");
+    let row = |(rule, counts, at): (Rule, Counts, f64)| Row {
+        rule,
+        counts,
+        sparsity: if rule == Rule::Dense { 0.0 } else { 0.7 },
+        recall: 0.7 - at,
+        asked: if at > 0.05 { 120 } else { 420 },
+        digit_nll: 0.25 + at,
+        kld_mean: at / 3.0,
+        texts: Vec::new(),
+        answers: Vec::new(),
+    };
+    let rules = [Rule::Think, Rule::KeyNorm, Rule::Frequency, Rule::Random].into_iter().enumerate();
+    let rivals =
+        rules.flat_map(|(i, rule)| [(rule, Counts::Learned, 0.1 * (i + 1) as f64), (rule, Counts::Own, 0.12 * (i + 1) as f64)]);
+    let rows = [(Rule::Dense, Counts::Own, 0.0), (Rule::Learned, Counts::Learned, 0.01)].into_iter().chain(rivals).map(row);
+    let origin = Origin {
+        model: "test-model".to_owned(),
+        fingerprint: String::new(),
+        window: Window::default(),
+        align: 8,
+        recipe: serde_json::json!({ "rule": "learned" }),
+    };
+    let file = MaskFile { mask, importance: Some(importance), target_sparsity: Some(0.7), origin };
+    let reason = "digit NLL +0.010 against dense, text KLD 0.0033, recall -1.0 points (9 lost, 5 won, p = 0.21)".to_owned();
+    tell_learning(
+        state,
+        Told::Done(Box::new(Done {
+            file,
+            out: "masks/learned.safetensors".into(),
+            rows: rows.collect(),
+            verdict: Some(Verdict { ship: true, reason }),
+            seconds: 312.0,
+        })),
+    );
+    state.toast = None;
 }

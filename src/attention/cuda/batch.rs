@@ -27,17 +27,19 @@ pub struct Batch<D: Device> {
 struct Room<D: Device> {
     memory: Option<D::Memory>,
     bytes: usize,
+    /// Kept, because asking a card's memory for its address is not free.
+    address: u64,
 }
 
 impl<D: Device> Room<D> {
-    const EMPTY: Self = Self { memory: None, bytes: 0 };
+    const EMPTY: Self = Self { memory: None, bytes: 0, address: 0 };
 
     /// Makes sure of `bytes` bytes; what was in it is lost when it grows.
     fn reserve(&mut self, device: &D, bytes: usize) -> Result<()> {
         if bytes > self.bytes || self.memory.is_none() {
             let bytes = bytes.max(2 * self.bytes).max(256);
-            self.memory = Some(device.allocate(bytes)?);
-            self.bytes = bytes;
+            let memory = device.allocate(bytes)?;
+            *self = Self { address: device.address(&memory), memory: Some(memory), bytes };
         }
         Ok(())
     }
@@ -45,10 +47,6 @@ impl<D: Device> Room<D> {
     fn write(&mut self, device: &D, bytes: &[u8]) -> Result<()> {
         self.reserve(device, bytes.len())?;
         device.write(self.memory.as_mut().expect("just reserved"), 0, bytes)
-    }
-
-    fn address(&self, device: &D) -> u64 {
-        self.memory.as_ref().map_or(0, |memory| device.address(memory))
     }
 }
 
@@ -107,7 +105,7 @@ impl<D: Device> Batch<D> {
         if self.states.is_empty() {
             return Ok(());
         }
-        device.launch(&self.geometry.append(layer, self.states.len(), [k, v, self.state_memory.address(device)]))
+        device.launch(&self.geometry.append(layer, self.states.len(), [k, v, self.state_memory.address]))
     }
 
     /// Attention of the new tokens in one layer: `q` (after RoPE) and `out` are addresses of `[sequences, heads, head_dim]`.
@@ -116,13 +114,13 @@ impl<D: Device> Batch<D> {
             return Ok(());
         }
         let Planned { first, items, ranges } = self.plan.layers[layer];
-        let partials = self.partials.address(device);
+        let partials = self.partials.address;
         if items > 0 {
-            let at = self.items.address(device) + (first * size_of::<WorkItem>()) as u64;
-            let states = self.state_memory.address(device);
+            let at = self.items.address + (first * size_of::<WorkItem>()) as u64;
+            let states = self.state_memory.address;
             device.launch(&self.geometry.decode(layer, items, [q, states, at, partials]))?;
         }
-        let ranges = self.ranges.address(device) + (ranges * size_of::<u32>()) as u64;
+        let ranges = self.ranges.address + (ranges * size_of::<u32>()) as u64;
         device.launch(&self.geometry.combine(self.states.len(), [partials, ranges, out]))
     }
 }

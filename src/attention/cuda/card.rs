@@ -43,6 +43,9 @@ impl Card {
     /// Loads the kernels into the context of `stream`; every operation goes there.
     pub fn new(stream: Arc<CudaStream>) -> Result<Self> {
         let context = Arc::clone(stream.context());
+        // Otherwise every use of memory would wait for and record events, for the sake of other streams.
+        // SAFETY: all work of the context goes to this one stream, candle's too.
+        unsafe { context.disable_event_tracking() };
         let module =
             context.load_module(Ptx::from_binary(FATBIN.to_vec())).map_err(|cause| failed("loading the kernels", cause))?;
         let mut functions = HashMap::new();
@@ -131,7 +134,7 @@ impl Device for Card {
     }
 
     fn address(&self, memory: &Self::Memory) -> u64 {
-        // The guard would record a read for other streams; there is only this one.
+        // The guard stands for uses by other streams; there are none.
         memory.device_ptr(&self.stream).0
     }
 

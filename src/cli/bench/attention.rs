@@ -4,7 +4,7 @@ use crate::attention::SimdLevel;
 use crate::bench::attention::{self, Geometry, Report};
 use crate::cache::KvDtype;
 use crate::cli::bench::card;
-use crate::cli::common::DeviceChoice;
+use crate::cli::device::DeviceChoice;
 use crate::cli::output;
 use crate::{Error, Result};
 

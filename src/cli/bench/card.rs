@@ -1,7 +1,7 @@
 //! `kscope bench attention --device cuda`: measured on a card, or computed with `--dry-run`.
 
 use crate::bench::cuda_model::{self, CARDS, Report};
-use crate::cli::common::DeviceChoice;
+use crate::cli::device::DeviceChoice;
 use crate::cli::output;
 use crate::machine::human;
 use crate::{Error, Result};
@@ -69,7 +69,7 @@ fn text(report: &Report) -> String {
 /// Measures on a card.
 #[cfg(not(feature = "cuda-types"))]
 pub(super) fn measure(ordinal: usize, _: bool) -> Result<()> {
-    Err(crate::cli::common::without_cuda(ordinal))
+    Err(crate::cli::device::without_cuda(ordinal))
 }
 
 /// Measures on a card.

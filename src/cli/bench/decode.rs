@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 fn table(report: &decode::Report) -> String {
     let mut text = format!(
-        "{:>6} {:>7} {:>5} {:>7} {:>10} {:>9} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10}",
+        "{:>6} {:>7} {:>5} {:>7} {:>10} {:>9} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10} {:>9}",
         "depth",
         "threads",
         "batch",
@@ -71,11 +71,12 @@ fn table(report: &decode::Report) -> String {
         "logits",
         "rest",
         "KV MB",
-        "time ratio"
+        "time ratio",
+        "retune ms"
     );
     for row in &report.rows {
         text += &format!(
-            "\n{:>6} {:>7} {:>5} {:>6.1}% {:>10.2} {:>9.1} {:>10.2} {:>12.2} {:>8.2} {:>7.2} {:>9.1} {:>10.3}",
+            "\n{:>6} {:>7} {:>5} {:>6.1}% {:>10.2} {:>9.1} {:>10.2} {:>12.2} {:>8.2} {:>7.2} {:>9.1} {:>10.3} {:>9.1}",
             row.depth,
             row.threads,
             row.batch,
@@ -87,7 +88,8 @@ fn table(report: &decode::Report) -> String {
             row.logits_ms,
             row.rest_ms,
             row.kv_bytes as f64 / 1e6,
-            row.time_ratio
+            row.time_ratio,
+            row.retune_ms
         );
     }
     text

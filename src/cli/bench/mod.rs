@@ -3,6 +3,7 @@
 mod attention;
 mod card;
 mod decode;
+mod learn;
 #[cfg(unix)]
 mod tui;
 
@@ -23,6 +24,8 @@ enum What {
     Attention(attention::Args),
     /// Whole decode steps of a model at several depths, and where the time goes
     Decode(Box<decode::Args>),
+    /// An update of learning beside the prefill of its sample; with --variants, ways to learn compared at equal bytes
+    Learn(Box<learn::Args>),
     /// The inspector: first frame, key to frame, idle processor time, and what it takes from decode
     #[cfg(unix)]
     Tui(tui::Args),
@@ -33,6 +36,7 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.what {
         What::Attention(args) => attention::run(args),
         What::Decode(args) => decode::run(args),
+        What::Learn(args) => learn::run(args),
         #[cfg(unix)]
         What::Tui(args) => tui::run(args),
     }

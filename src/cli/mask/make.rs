@@ -244,7 +244,7 @@ fn options(args: &Args, settings: &Settings, source: Option<&Contents>) -> Resul
 fn lock(spec: &HeadSpec, base: Option<&ChannelMask>) -> Result<Lock> {
     let to = match (spec.channels, base) {
         (Some(channels), _) => LockTo::Count(channels),
-        (None, Some(mask)) => LockTo::Mask(mask.clone()),
+        (None, Some(mask)) => LockTo::Mask(mask.clone().into()),
         (None, None) => {
             return Err(Error::input("--lock without a number: expected --importance with a file that holds a mask, found none"));
         }

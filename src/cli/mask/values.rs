@@ -1,5 +1,6 @@
 //! Values that people type: sizes, contexts, floors and locks; and numbers as people read them.
 
+use crate::machine;
 use crate::mask::select::Heads;
 
 /// Element type of the cache, by its size.
@@ -29,14 +30,7 @@ impl KvDtype {
 
 /// A context in tokens: `32768`, `32k` (1024 each) or `1m`.
 pub(super) fn tokens(text: &str) -> Result<usize, String> {
-    let lower = text.to_ascii_lowercase();
-    let (digits, unit) = match lower.as_bytes().last() {
-        Some(b'k') => (&lower[..lower.len() - 1], 1 << 10),
-        Some(b'm') => (&lower[..lower.len() - 1], 1 << 20),
-        _ => (&lower[..], 1),
-    };
-    let number = digits.parse::<u32>().ok().filter(|&number| number > 0).and_then(|number| number.checked_mul(unit));
-    number.map(|number| number as usize).ok_or_else(|| "expected tokens such as 32768 or 32k".to_string())
+    machine::parse_tokens(text).ok_or_else(|| "expected tokens such as 32768 or 32k".to_string())
 }
 
 /// A byte budget at a context: `1.5GiB@32k`.
@@ -49,20 +43,7 @@ pub(super) struct Fit {
 pub(super) fn fit(text: &str) -> Result<Fit, String> {
     let wrong = || "expected a size at a context, such as 1.5GiB@32k".to_string();
     let (size, context) = text.split_once('@').ok_or_else(wrong)?;
-    let unit_at = size.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(size.len());
-    let unit: f64 = match size[unit_at..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "k" | "kib" => 1024.0,
-        "m" | "mib" => 1024.0 * 1024.0,
-        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
-        _ => return Err(wrong()),
-    };
-    let number = size[..unit_at].trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
-    let bytes = (number.ok_or_else(wrong)? * unit).floor();
-    Ok(Fit { bytes: bytes as u64, tokens: tokens(context)? })
+    Ok(Fit { bytes: machine::parse_size(size).ok_or_else(wrong)?, tokens: tokens(context)? })
 }
 
 /// Heads and perhaps a number of channels: `3`, `3:1`, `3=64`, `3:1=64`.

@@ -1,67 +1,15 @@
-//! What the engine is told and what it tells: plain data, so that a recording is a file of events.
+//! What the engine tells: plain data, so that a recording is a file of events.
 
 use serde::{Deserialize, Serialize};
 
 use crate::cache::CacheBytes;
+use crate::decode::comparison::Mode;
+use crate::decode::divergence::{Divergence, Spread, StepDivergence};
+use crate::decode::lost::Lost;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
 use crate::machine::DeviceMemory;
 use crate::mask::{ChannelMask, Shape, Window};
-
-/// What the engine is told to do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Command {
-    /// Drop the run at hand and begin this one.
-    Start(Box<Start>),
-    /// Stop after the step at hand.
-    Pause,
-    /// Go on.
-    Resume,
-    /// Make this many steps, then pause.
-    Step(u32),
-    /// Tell the live detail of this head.
-    Watch {
-        /// Layer.
-        layer: usize,
-        /// KV head.
-        head: usize,
-    },
-    /// End the thread.
-    Shutdown,
-}
-
-/// A run to begin.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Start {
-    /// Number of the run; its events carry it.
-    pub generation: u64,
-    /// What to send to the model.
-    pub prompt: Prompt,
-    /// How tokens are chosen.
-    pub sampling: Sampling,
-    /// Most tokens to generate.
-    pub max_new: usize,
-}
-
-/// What to send to the model.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Prompt {
-    /// Text, in the model's chat template unless it is `raw`.
-    Text {
-        /// The text.
-        text: String,
-        /// Send it as it is.
-        raw: bool,
-    },
-    /// A text with hidden facts and a question about one, sent as it is; end tokens do not end the run, so the model goes on asking
-    /// and answering.
-    Facts {
-        /// The text.
-        text: String,
-    },
-    /// Token ids.
-    Tokens(Vec<u32>),
-}
 
 /// An event with its run and time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,6 +40,22 @@ pub enum Event {
     Rules(Box<Rules>),
     /// One more token.
     Token(Box<Token>),
+    /// The same step on both sides.
+    Pair(Box<Pair>),
+    /// The pruned side has another mask or window.
+    Retuned(Box<Retuned>),
+    /// What was asked cannot be done; everything is as it was.
+    Refused(String),
+    /// A mask was measured.
+    Measured(Box<Measured>),
+    /// Both sides were timed, each alone.
+    Timed(Box<Timed>),
+    /// The pruned side is fed these tokens from now on.
+    Fed(Mode),
+    /// The run went back to this many generated tokens.
+    Rewound(usize),
+    /// What a step lost.
+    Lost(Box<Lost>),
     /// Live importance.
     Live(Box<Live>),
     /// The watched head.
@@ -148,6 +112,15 @@ pub struct ModelInfo {
     pub other: Option<MaskInfo>,
     /// Sink, recent and chunk.
     pub window: Window,
+    /// Whether the pruned side runs alone, so that no dense cache is held.
+    #[serde(default)]
+    pub solo: bool,
+    /// Which tokens the pruned side is fed.
+    #[serde(default)]
+    pub feed: Mode,
+    /// What a mask for this model is bound to.
+    #[serde(default)]
+    pub fingerprint: String,
     /// Sentences to show.
     pub warnings: Vec<String>,
 }
@@ -213,6 +186,100 @@ pub struct Token {
     pub kv: CacheBytes,
     /// Time of the step; `None` for the first token, which the prefill gives.
     pub step: Option<StepMs>,
+}
+
+/// One step on both sides. After one side has ended the other one goes on alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pair {
+    /// Tokens generated so far, this one included.
+    pub n: usize,
+    /// The dense side.
+    pub a: Option<Voice>,
+    /// The pruned side.
+    pub b: Option<Voice>,
+    /// How far they are apart; missing for the first token, and in free mode once the texts differ.
+    pub divergence: Option<StepDivergence>,
+}
+
+/// What one side said in a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Voice {
+    /// The token that goes into this side's text.
+    pub id: u32,
+    /// Text that became certain with it.
+    pub text: String,
+    /// This side's own compute time; `None` for the first token.
+    pub ms: Option<f64>,
+    /// Bytes of this side's cache.
+    pub kv: usize,
+    /// This side's likeliest tokens, likeliest first.
+    pub top: Vec<Likely>,
+}
+
+/// A token with its probability at temperature 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Likely {
+    /// Id.
+    pub id: u32,
+    /// Its text by itself.
+    pub text: String,
+    /// Probability.
+    pub p: f32,
+}
+
+/// The pruned side under another mask or window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Retuned {
+    /// Number of the change.
+    pub revision: u64,
+    /// The mask.
+    pub mask: MaskInfo,
+    /// Sink, recent and chunk.
+    pub window: Window,
+    /// Generated tokens when it began to count; `None` where no run was under way.
+    pub from: Option<usize>,
+    /// Time that the new cache took.
+    pub ms: f64,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// The mask at work, as of this revision.
+    Now(u64),
+    /// The trial of this number.
+    Trial(u64),
+}
+
+/// A mask over the last tokens, forced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Which mask.
+    pub subject: Subject,
+    /// Loss against dense.
+    pub divergence: Divergence,
+    /// The dense side's time per step, milliseconds, as it was when it made these tokens.
+    pub a_ms: Spread,
+    /// The mask's time per step, milliseconds.
+    pub b_ms: Spread,
+    /// Bytes of the mask's cache after the last token.
+    pub kv: usize,
+    /// Bytes of the dense cache after the last token.
+    pub dense_kv: usize,
+    /// Trials still to come.
+    pub left: usize,
+}
+
+/// Both sides over the same tokens, one after the other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timed {
+    /// Steps of each side.
+    pub steps: usize,
+    /// Time per step of the dense side, milliseconds.
+    pub a_ms: Spread,
+    /// Time per step of the pruned side, milliseconds.
+    pub b_ms: Spread,
 }
 
 /// Milliseconds of a step by part.

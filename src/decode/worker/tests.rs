@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::Receiver;
 
-use super::event::{Command, Envelope, Event, Prompt, Start};
-use super::{Engine, Loader, Setup};
+use super::{Command, Engine, Envelope, Event, Loader, Prompt, Retune, Setup, Start};
 use crate::cache::KvDtype;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
@@ -26,7 +25,8 @@ fn loader() -> Loader {
         };
         let window = Window { sink: 2, recent: 8, chunk: 2 };
         let (kv_dtype, context) = (KvDtype::F32, 512);
-        Ok(Setup { model, mask: Some(mask), other: None, window, kv_dtype, context, warnings: Vec::new() })
+        let (solo, feed) = (false, Default::default());
+        Ok(Setup { model, mask: Some(mask), other: None, window, kv_dtype, context, solo, feed, warnings: Vec::new() })
     })
 }
 
@@ -180,4 +180,219 @@ fn a_head_can_be_looked_at_after_the_end() {
         assert_eq!((detail.layer, detail.head), (place.0.min(4), place.1.min(1)), "places outside are brought inside");
         assert!(detail.q_energy.iter().all(|energy| *energy > 0.0));
     }
+}
+
+fn even_of(label: &str, every: usize) -> super::event::MaskInfo {
+    let shape = crate::mask::Shape { layers: 5, kv_heads: 2, head_dim: 64 };
+    super::event::MaskInfo {
+        label: label.to_owned(),
+        mask: ChannelMask::from_fn(shape, |_, _, channel| channel % every == 0),
+        importance: None,
+        rule: "test".to_owned(),
+        align: 1,
+        sparsity: None,
+    }
+}
+
+fn retune(revision: u64, every: usize) -> Command {
+    let window = Window { sink: 2, recent: 8, chunk: 2 };
+    Command::Retune(Box::new(Retune { revision, mask: even_of("sparser", every), window }))
+}
+
+/// The first event that `pick` takes.
+fn next<T>(events: &mut Receiver<Envelope>, pick: impl Fn(Event) -> Option<T>) -> T {
+    loop {
+        let event = events.blocking_recv().expect("the engine goes on").event;
+        assert!(!matches!(event, Event::Failed { .. } | Event::Panicked(_)), "{event:?}");
+        if let Some(found) = pick(event) {
+            return found;
+        }
+    }
+}
+
+fn token_of(event: Event) -> Option<super::event::Token> {
+    if let Event::Token(token) = event { Some(*token) } else { None }
+}
+
+fn refusal(event: Event) -> Option<String> {
+    if let Event::Refused(sentence) = event { Some(sentence) } else { None }
+}
+
+#[test]
+fn both_sides_are_told_step_by_step() {
+    let (engine, mut events) = loaded();
+    engine.send(start(1, 60, 20)).expect("taken");
+    let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
+    let pairs = seen.iter().filter_map(|envelope| if let Event::Pair(pair) = &envelope.event { Some(pair) } else { None });
+    let pairs: Vec<_> = pairs.collect();
+    assert_eq!(pairs.len(), tokens(&seen));
+    for (index, pair) in pairs.iter().enumerate() {
+        let (a, b) = (pair.a.as_ref().expect("goes on"), pair.b.as_ref().expect("goes on"));
+        assert_eq!((pair.n, a.id, pair.divergence.is_some(), a.ms.is_some()), (index + 1, b.id, index > 0, index > 0));
+        assert!(a.kv >= b.kv && a.top.len() == 5 && a.top[0].p >= a.top[4].p);
+        if let Some(step) = pair.divergence {
+            assert_eq!(step.same_top, a.top[0].id == b.top[0].id);
+        }
+    }
+    assert!(pairs.last().is_some_and(|pair| pair.a.as_ref().unwrap().kv > pair.b.as_ref().unwrap().kv));
+}
+
+#[test]
+fn a_retune_counts_from_the_next_token_and_is_measured() {
+    let (engine, mut events) = loaded();
+    engine.send(start(1, 200, 300)).expect("taken");
+    (0..5).for_each(|_| drop(next(&mut events, token_of)));
+    engine.send(retune(7, 4)).expect("taken");
+    let retuned = next(&mut events, |event| if let Event::Retuned(retuned) = event { Some(*retuned) } else { None });
+    assert_eq!((retuned.revision, retuned.mask.label.as_str()), (7, "sparser"));
+    let token = next(&mut events, token_of);
+    assert_eq!(token.n, retuned.from.expect("a run is under way") + 1);
+    let shape = retuned.mask.mask.shape();
+    let spec = crate::cache::CacheSpec::new(shape, retuned.window, KvDtype::F32, retuned.mask.mask).expect("fits");
+    assert_eq!(token.kv, spec.bytes_at(token.cached));
+    let measured = next(&mut events, |event| if let Event::Measured(measured) = event { Some(*measured) } else { None });
+    assert_eq!(measured.subject, super::event::Subject::Now(7));
+    assert!(measured.divergence.steps > 0 && measured.divergence.kld.mean > 0.0 && measured.b_ms.p50 > 0.0);
+    assert!(measured.kv < measured.dense_kv);
+}
+
+#[test]
+fn a_retune_during_the_prefill_counts_from_its_end_and_the_newest_wins() {
+    let (engine, mut events) = loaded();
+    engine.send(start(1, 480, 8)).expect("taken");
+    for revision in 1..200 {
+        engine.send(retune(revision, 2 + revision as usize % 30)).expect("the mailbox never fills");
+    }
+    engine.send(retune(200, 16)).expect("taken");
+    let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
+    let last = seen.iter().rev().find_map(|e| if let Event::Retuned(retuned) = &e.event { Some(retuned) } else { None });
+    assert_eq!(last.expect("applied").revision, 200);
+    let token = seen.iter().rev().find_map(|e| token_of(e.event.clone())).expect("tokens");
+    let spec = crate::cache::CacheSpec::new(
+        last.unwrap().mask.mask.shape(),
+        last.unwrap().window,
+        KvDtype::F32,
+        last.unwrap().mask.mask.clone(),
+    );
+    assert_eq!(token.kv, spec.expect("fits").bytes_at(token.cached));
+    // The next run begins with it.
+    engine.send(start(2, 100, 4)).expect("taken");
+    let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
+    let token = seen.iter().rev().find_map(|e| token_of(e.event.clone())).expect("tokens");
+    assert_eq!(token.kv.middle_k, (token.cached - 10) / 2 * 2 * 4 * 5 * 2 * 4);
+}
+
+#[test]
+fn sweeps_are_measured_trial_by_trial_and_can_be_called_off() {
+    let (engine, mut events) = loaded();
+    engine.send(start(1, 200, 24)).expect("taken");
+    until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
+    let trial =
+        |id: u64| super::Trial { id, mask: even_of("trial", 1 << id).mask, window: Window { sink: 2, recent: 8, chunk: 2 } };
+    let measured = |event| if let Event::Measured(measured) = event { Some(*measured) } else { None };
+    let now = next(&mut events, measured);
+    assert_eq!(now.subject, super::event::Subject::Now(0));
+    engine.send(Command::Sweep((0..5).map(trial).collect())).expect("taken");
+    let points: Vec<_> = (0..5).map(|_| next(&mut events, measured)).collect();
+    for (id, point) in points.iter().enumerate() {
+        assert_eq!((point.subject, point.left), (super::event::Subject::Trial(id as u64), 4 - id));
+    }
+    assert!(points[0].divergence.kld.max < 1e-9, "a mask of ones loses nothing");
+    // Trial 1 is the mask at work, over the same steps.
+    assert_eq!(points[1].divergence, now.divergence);
+    assert!(points.windows(2).all(|pair| pair[0].kv > pair[1].kv));
+    engine.send(Command::Sweep((0..60).map(|id| trial(id % 5)).collect())).expect("taken");
+    engine.send(Command::Sweep(Vec::new())).expect("taken");
+    engine.send(start(2, 20, 4)).expect("taken");
+    let rest = until(&mut events, |envelope| envelope.generation == 2 && matches!(envelope.event, Event::Finished(_)));
+    assert!(rest.iter().filter(|e| matches!(e.event, Event::Measured(_))).count() < 10, "called off");
+}
+
+#[test]
+fn both_sides_are_timed_alone() {
+    let (engine, mut events) = loaded();
+    engine.send(Command::Time).expect("taken: there is nothing to time yet, and nobody minds");
+    engine.send(start(1, 200, 90)).expect("taken");
+    (0..70).for_each(|_| drop(next(&mut events, token_of)));
+    engine.send(Command::Time).expect("taken");
+    let timed = next(&mut events, |event| if let Event::Timed(timed) = event { Some(*timed) } else { None });
+    assert_eq!(timed.steps, 128);
+    assert!(timed.a_ms.p50 > 0.0 && timed.b_ms.p50 > 0.0);
+}
+
+#[test]
+fn what_a_step_lost_is_told_for_any_step_and_head() {
+    let (engine, mut events) = loaded();
+    engine.send(start(1, 120, 20)).expect("taken");
+    until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
+    let ask = |n, layer, head| engine.send(Command::Explain(super::Asked { n, layer, head })).expect("taken");
+    for (n, layer, head) in [(2, 0, 0), (20, 4, 3), (11, 2, 1)] {
+        ask(n, layer, head);
+        let lost = next(&mut events, |event| if let Event::Lost(lost) = event { Some(*lost) } else { None });
+        assert_eq!((lost.asked.n, lost.asked.layer, lost.asked.head), (n, layer, head));
+        assert!((lost.exact.iter().sum::<f64>() - 1.0).abs() < 1e-9 && (lost.pruned.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        assert!(lost.kld.is_some_and(|kld| kld > 0.0) && lost.logit_rms > 0.0 && lost.tokens.len() >= 10);
+        for token in &lost.tokens {
+            assert!(token.position < 120 + n - 1 && token.exact_weight >= 0.0);
+            assert!(token.middle || (token.pruned_logit.unwrap() - token.exact_logit).abs() < 1e-9, "whole keys lose nothing");
+        }
+        assert!(lost.tokens[..10].iter().map(|token| token.exact_rank).eq(1..=10));
+    }
+    ask(1, 0, 0);
+    assert!(next(&mut events, refusal).contains("exact prefill"));
+    ask(21, 0, 0);
+    assert!(next(&mut events, refusal).contains("no such step"));
+}
+
+#[test]
+fn going_back_repeats_the_dense_side_and_stands_still() {
+    let (engine, mut events) = loaded();
+    engine.send(start(1, 100, 30)).expect("taken");
+    let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
+    let ids: Vec<u32> = seen.iter().filter_map(|e| token_of(e.event.clone())).map(|token| token.id).collect();
+    engine.send(Command::Rewind(12)).expect("taken");
+    assert_eq!(next(&mut events, |event| if let Event::Rewound(n) = event { Some(n) } else { None }), 12);
+    assert_eq!(next(&mut events, |event| (event == Event::Paused).then_some(())), ());
+    engine.send(Command::Resume).expect("taken");
+    let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
+    let again: Vec<u32> = seen.iter().filter_map(|e| token_of(e.event.clone())).map(|token| token.id).collect();
+    assert_eq!(again, ids[12..]);
+}
+
+#[test]
+fn free_sides_end_each_by_itself_and_forcing_brings_them_together() {
+    let (engine, mut events) = loaded();
+    engine.send(Command::Feed(crate::decode::comparison::Mode::Free)).expect("taken");
+    engine.send(retune(1, 64)).expect("taken");
+    engine.send(start(1, 300, 60)).expect("taken");
+    let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
+    let pairs: Vec<_> =
+        seen.iter().filter_map(|e| if let Event::Pair(pair) = &e.event { Some((**pair).clone()) } else { None }).collect();
+    let id = |voice: &Option<super::event::Voice>| voice.as_ref().map(|voice| voice.id);
+    let first = pairs.iter().position(|pair| id(&pair.a) != id(&pair.b)).expect("one channel in 64 is not enough");
+    assert!(pairs[..first].iter().skip(1).all(|pair| pair.divergence.is_some()));
+    assert!(pairs[first].divergence.is_some() && pairs[first + 1..].iter().all(|pair| pair.divergence.is_none()));
+    engine.send(Command::Feed(crate::decode::comparison::Mode::Forced)).expect("taken");
+    next(&mut events, |event| (event == Event::Fed(crate::decode::comparison::Mode::Forced)).then_some(()));
+}
+
+#[test]
+fn alone_there_is_nothing_to_compare_with_and_only_further_pruning() {
+    let solo: Loader = Box::new(|progress| Ok(Setup { solo: true, ..loader()(progress)? }));
+    let (engine, mut events) = Engine::spawn(solo).expect("a thread");
+    until(&mut events, |envelope| matches!(envelope.event, Event::Loaded(_)));
+    engine.send(start(1, 200, 400)).expect("taken");
+    next(&mut events, token_of);
+    engine.send(retune(1, 4)).expect("taken");
+    next(&mut events, |event| if let Event::Retuned(retuned) = event { Some(retuned) } else { None });
+    engine.send(retune(2, 3)).expect("taken");
+    assert!(next(&mut events, refusal).contains("was dropped and is gone"));
+    for command in [Command::Time, Command::Rewind(1), Command::Sweep(Vec::new())] {
+        engine.send(command).expect("taken");
+        assert!(next(&mut events, refusal).contains("--solo"));
+    }
+    // What had to be refused counts from the next prompt on.
+    engine.send(start(2, 100, 3)).expect("taken");
+    let retuned = next(&mut events, |event| if let Event::Retuned(retuned) = event { Some(retuned) } else { None });
+    assert_eq!((retuned.revision, retuned.from), (2, None));
 }

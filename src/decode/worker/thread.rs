@@ -1,127 +1,24 @@
-//! The engine's thread: load, then serve commands and decode in between.
+//! The engine's thread: load, then serve commands, and decode and measure in between.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{Sender, error::TrySendError};
-
-use super::event::{Command, Envelope, Event, MaskInfo, ModelInfo, Prompt, Rules, Start, Started, StepMs, Token};
-use super::live::{Watcher, memory};
-use super::{NO_RUN, Watched};
-use crate::cache::{CacheSpec, KvDtype};
-use crate::decode::session::{NewToken, Request, Session};
-use crate::decode::squares::Squares;
-use crate::mask::{ChannelMask, Window};
-use crate::model::Model;
-use crate::model::decoder::{PrefillHooks, StepTimes};
-use crate::model::tokenizer::Detokenizer;
-use crate::{Error, Result, machine};
-
-/// Makes what the engine works with, on the engine's thread; is given a function that reports the share done and may cancel.
-pub type Loader = Box<dyn FnOnce(&mut dyn FnMut(f32) -> Result<()>) -> Result<Setup> + Send>;
-
-/// What the engine works with.
-#[derive(Debug)]
-pub struct Setup {
-    /// The model.
-    pub model: Arc<Model>,
-    /// The mask; `None` decodes dense.
-    pub mask: Option<MaskInfo>,
-    /// A second mask, to compare with on screen.
-    pub other: Option<MaskInfo>,
-    /// Sink, recent and chunk.
-    pub window: Window,
-    /// Element type of the cache.
-    pub kv_dtype: KvDtype,
-    /// Largest context in tokens.
-    pub context: usize,
-    /// Sentences to show.
-    pub warnings: Vec<String>,
-}
-
-impl Setup {
-    fn spec(&self) -> Result<CacheSpec> {
-        let shape = self.model.config().mask_shape();
-        let mask = self.mask.as_ref().map_or_else(|| ChannelMask::full(shape), |info| info.mask.clone());
-        CacheSpec::new(shape, self.window, self.kv_dtype, mask)
-    }
-
-    fn info(&self) -> ModelInfo {
-        let config = self.model.config();
-        ModelInfo {
-            name: self.model.name.clone(),
-            architecture: config.architecture.to_string(),
-            device: self.model.decoder.device_name().to_owned(),
-            dtype: self.model.dtype().to_string(),
-            weight_bytes: (config.parameters() * self.model.dtype().bytes()) as u64,
-            shape: config.mask_shape(),
-            heads: config.heads,
-            parameters: config.parameters() as u64,
-            max_context: config.max_context,
-            context: self.context,
-            wavelengths: self.model.decoder.rope().wavelengths(),
-            kv_dtype: self.kv_dtype.to_string(),
-            mask: self.mask.clone(),
-            other: self.other.clone(),
-            window: self.window,
-            warnings: self.warnings.clone(),
-        }
-    }
-}
-
-/// Where events go.
-pub struct Outbox {
-    sender: Sender<Envelope>,
-    newest: Arc<AtomicU64>,
-    began: Instant,
-    generation: u64,
-    dropped: u64,
-}
-
-impl Outbox {
-    pub fn new(sender: Sender<Envelope>, newest: Arc<AtomicU64>, began: Instant) -> Self {
-        Self { sender, newest, began, generation: 0, dropped: 0 }
-    }
-
-    fn envelope(&self, event: Event) -> Envelope {
-        let at_ms = milliseconds(self.began.elapsed());
-        Envelope { generation: self.generation, at_ms, dropped: self.dropped, event }
-    }
-
-    /// Sends what must arrive, waiting for room. A receiver that is gone ends the run.
-    pub fn state(&mut self, event: Event) {
-        if self.sender.blocking_send(self.envelope(event)).is_err() {
-            self.newest.store(NO_RUN, Ordering::Relaxed);
-        }
-    }
-
-    /// Sends what the next one of its kind replaces; counts it where there is no room.
-    fn statistic(&mut self, event: Event) {
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(self.envelope(event)) {
-            self.dropped += 1;
-        }
-    }
-
-    /// Refuses to go on with a run that is no longer wanted.
-    fn check(&self) -> Result<()> {
-        if self.newest.load(Ordering::Relaxed) == self.generation { Ok(()) } else { Err(Error::Cancelled) }
-    }
-}
-
-/// One run of the engine.
-struct Run {
-    session: Session,
-    stream: Option<Detokenizer>,
-    watcher: Watcher,
-    parts: StepTimes,
-    /// Steps still to make; `None` runs on.
-    steps_left: Option<u32>,
-}
+use super::Order;
+use super::command::{Command, Retune, Trial};
+use super::event::{Event, Retuned};
+use super::mailbox::Mailbox;
+use super::outbox::{Outbox, milliseconds};
+use super::run::Run;
+use super::setup::{Loader, Setup};
+use crate::cache::CacheSpec;
+use crate::decode::comparison::Mode;
+use crate::decode::lost::lost;
+use crate::decode::session::Finish;
+use crate::{Error, Result};
 
 /// Loads, then serves commands until told to stop.
-pub fn serve(loader: Loader, inbox: &Receiver<Command>, watched: &Watched, outbox: &mut Outbox) {
+pub fn serve(loader: Loader, inbox: &Receiver<Order>, mailbox: &Mailbox, outbox: &mut Outbox) {
     let mut last = Instant::now();
     let loaded = loader(&mut |share| {
         outbox.check()?;
@@ -131,45 +28,99 @@ pub fn serve(loader: Loader, inbox: &Receiver<Command>, watched: &Watched, outbo
         }
         Ok(())
     });
-    let ready = loaded.and_then(|setup| Ok((Arc::new(setup.spec()?), setup)));
-    let (spec, setup) = match ready {
+    let ready = loaded.and_then(|setup| Ok((Arc::new(setup.dense()?), Arc::new(setup.spec()?), setup)));
+    let (dense, pruned, setup) = match ready {
         Ok(ready) => ready,
         Err(error) => return outbox.state(failed(&error)),
     };
     outbox.state(Event::Loaded(Box::new(setup.info())));
-
-    let mut run: Option<Run> = None;
+    let mut desk = Desk { setup, dense, pruned, revision: 0, waiting: None, run: None };
     loop {
-        let is_running = run.as_ref().is_some_and(|run| !run.session.is_finished() && run.steps_left != Some(0));
-        let command = match is_running {
+        desk.take_mail(mailbox, outbox);
+        let order = match desk.run.as_ref().is_some_and(Run::is_busy) {
             true => match inbox.try_recv() {
-                Ok(command) => Some(command),
-                Err(TryRecvError::Empty) => None,
+                Ok(order) => order,
+                Err(TryRecvError::Empty) => {
+                    desk.work(outbox);
+                    if outbox.is_over() {
+                        return;
+                    }
+                    continue;
+                }
                 Err(TryRecvError::Disconnected) => return,
             },
             false => match inbox.recv() {
-                Ok(command) => Some(command),
+                Ok(order) => order,
                 Err(_) => return,
             },
         };
-        match command {
-            None => {
-                let Some(active) = run.as_mut() else { continue };
-                active.watcher.watch(watched.get(spec.shape()));
-                if let Err(error) = step(active, outbox) {
-                    outbox.state(failed(&error));
-                    run = None;
-                }
-                if outbox.newest.load(Ordering::Relaxed) == NO_RUN {
-                    return;
-                }
+        match order {
+            Order::Do(Command::Shutdown) => return,
+            Order::Do(command) => desk.obey(command, outbox),
+            Order::Look => desk.look(mailbox, outbox),
+        }
+    }
+}
+
+fn failed(error: &Error) -> Event {
+    Event::Failed { sentence: error.to_string(), code: error.exit_code() }
+}
+
+/// What the thread works on.
+struct Desk {
+    setup: Setup,
+    dense: Arc<CacheSpec>,
+    pruned: Arc<CacheSpec>,
+    /// The last change of the mask that counts.
+    revision: u64,
+    /// A change that the run at hand could not take; the next one begins with it.
+    waiting: Option<Retune>,
+    run: Option<Run>,
+}
+
+impl Desk {
+    /// Makes a round of work; a run that fails is over.
+    fn work(&mut self, outbox: &mut Outbox) {
+        if let Some(run) = &mut self.run
+            && let Err(error) = run.work(outbox)
+        {
+            outbox.state(failed(&error));
+            self.run = None;
+        }
+    }
+
+    /// Takes what waits in its newest form.
+    fn take_mail(&mut self, mailbox: &Mailbox, outbox: &mut Outbox) {
+        if let Some(retune) = mailbox.take_retune() {
+            self.retune(*retune, outbox);
+        }
+        let Some(run) = &mut self.run else { return };
+        run.watcher.watch(mailbox.watched(self.pruned.shape()));
+        if let Some(asked) = mailbox.take_asked() {
+            match run.talk.as_pair().map_or_else(|| Err(Error::input(SOLO)), |both| lost(&both.comparison, asked)) {
+                Ok(lost) => outbox.state(Event::Lost(Box::new(lost))),
+                Err(error) => outbox.state(Event::Refused(error.to_string())),
             }
-            Some(Command::Shutdown) => return,
-            Some(Command::Start(start)) => {
+        }
+    }
+
+    /// Someone looks at another head while nothing runs that would tell its detail by itself.
+    fn look(&mut self, mailbox: &Mailbox, outbox: &mut Outbox) {
+        let Some(run) = self.run.as_mut().filter(|run| !run.is_running()) else { return };
+        run.watcher.watch(mailbox.watched(self.pruned.shape()));
+        run.tell_head(outbox);
+    }
+
+    fn obey(&mut self, command: Command, outbox: &mut Outbox) {
+        match command {
+            Command::Start(start) => {
                 // The old run's memory goes before the new one's comes.
-                drop(run.take());
+                self.run = None;
                 outbox.generation = start.generation;
-                run = match begin(&setup, &spec, *start, outbox) {
+                if let Some(retune) = self.waiting.take() {
+                    self.retune(retune, outbox);
+                }
+                self.run = match Run::begin(&self.setup, [&self.dense, &self.pruned], self.revision, *start, outbox) {
                     Ok(run) => Some(run),
                     Err(Error::Cancelled) => None,
                     Err(error) => {
@@ -178,157 +129,121 @@ pub fn serve(loader: Loader, inbox: &Receiver<Command>, watched: &Watched, outbo
                     }
                 };
             }
-            Some(Command::Watch { .. }) => {
-                let Some(run) = run.as_mut().filter(|_| !is_running) else { continue };
-                // Nothing runs that would tell the detail in its next round.
-                run.watcher.watch(watched.get(spec.shape()));
-                let heads = setup.model.config().heads;
-                if let Some(detail) = run.watcher.head(&run.session.sequences()[0].cache, heads) {
-                    outbox.statistic(Event::Head(Box::new(detail)));
+            Command::Pause => self.pace(Some(0), outbox),
+            Command::Resume => self.pace(None, outbox),
+            Command::Step(steps) => self.pace(Some(steps), outbox),
+            Command::Feed(mode) => self.feed(mode, outbox),
+            Command::Rewind(generated) => self.rewind(generated, outbox),
+            Command::Sweep(trials) => self.sweep(trials, outbox),
+            Command::Time => self.time(outbox),
+            // In the mailbox, or the loop's own.
+            Command::Watch { .. } | Command::Retune(_) | Command::Explain(_) | Command::Shutdown => {}
+        }
+    }
+
+    /// Changes how many steps are left and says so.
+    fn pace(&mut self, steps: Option<u32>, outbox: &mut Outbox) {
+        let Some(run) = self.run.as_mut().filter(|run| run.talk.finish().is_none()) else { return };
+        run.steps_left = steps;
+        outbox.state(if steps == Some(0) { Event::Paused } else { Event::Resumed });
+    }
+
+    fn retune(&mut self, retune: Retune, outbox: &mut Outbox) {
+        match self.try_retune(&retune) {
+            Ok((from, ms)) => {
+                let Retune { revision, mask, window } = retune;
+                (self.setup.mask, self.setup.window) = (Some(mask.clone()), window);
+                (self.revision, self.waiting) = (revision, None);
+                if let Some(run) = &mut self.run {
+                    run.jobs.want_now(revision);
                 }
+                outbox.state(Event::Retuned(Box::new(Retuned { revision, mask, window, from, ms })));
+                self.tell_end(outbox);
             }
-            Some(Command::Pause) => pace(&mut run, Some(0), outbox),
-            Some(Command::Resume) => pace(&mut run, None, outbox),
-            Some(Command::Step(steps)) => pace(&mut run, Some(steps), outbox),
+            Err(error) => {
+                outbox.state(Event::Refused(error.to_string()));
+                self.waiting = self.setup.solo.then_some(retune);
+            }
+        }
+    }
+
+    /// Builds the pruned side's new cache; the generated tokens so far and the time that it took.
+    fn try_retune(&mut self, retune: &Retune) -> Result<(Option<usize>, f64)> {
+        let began = Instant::now();
+        retune.window.check()?;
+        let spec = CacheSpec::new(self.pruned.shape(), retune.window, self.pruned.dtype(), retune.mask.mask.clone())?;
+        let spec = Arc::new(spec);
+        let from = match &mut self.run {
+            Some(run) => {
+                run.talk.retune(&spec)?;
+                Some(run.talk.generated())
+            }
+            None => None,
+        };
+        self.pruned = spec;
+        Ok((from, milliseconds(began.elapsed())))
+    }
+
+    fn feed(&mut self, mode: Mode, outbox: &mut Outbox) {
+        self.setup.feed = mode;
+        let fed = match self.run.as_mut().map(|run| run.talk.pair()) {
+            Some(Some(both)) => both.feed(mode),
+            Some(None) => Err(Error::input(SOLO)),
+            None => Ok(()),
+        };
+        match fed {
+            Ok(()) => {
+                outbox.state(Event::Fed(mode));
+                self.tell_end(outbox);
+            }
+            Err(error) => outbox.state(Event::Refused(error.to_string())),
+        }
+    }
+
+    fn rewind(&mut self, generated: usize, outbox: &mut Outbox) {
+        let Some(run) = &mut self.run else { return };
+        let rewound = match run.talk.pair() {
+            Some(both) => both.rewind(generated).map(|()| both.generated()),
+            None => Err(Error::input(SOLO)),
+        };
+        match rewound {
+            Ok(n) => {
+                run.steps_left = Some(0);
+                run.jobs.want_now(self.revision);
+                outbox.state(Event::Rewound(n));
+                outbox.state(Event::Paused);
+                self.tell_end(outbox);
+            }
+            Err(error) => outbox.state(Event::Refused(error.to_string())),
+        }
+    }
+
+    fn sweep(&mut self, trials: Vec<Trial>, outbox: &mut Outbox) {
+        let Some(run) = &mut self.run else { return };
+        match run.talk.as_pair() {
+            Some(_) => run.jobs.want_trials(trials),
+            None => outbox.state(Event::Refused(SOLO.to_owned())),
+        }
+    }
+
+    fn time(&mut self, outbox: &mut Outbox) {
+        let Some(run) = &mut self.run else { return };
+        match run.talk.as_pair() {
+            Some(both) if both.recent.is_empty() => {
+                outbox.state(Event::Refused("nothing decoded yet that could be timed".to_owned()));
+            }
+            Some(_) => run.jobs.want_timed(),
+            None => outbox.state(Event::Refused(SOLO.to_owned())),
+        }
+    }
+
+    /// Says that the run is over where a change of its text ended it.
+    fn tell_end(&self, outbox: &mut Outbox) {
+        let finish: Option<Finish> = self.run.as_ref().and_then(|run| run.talk.finish());
+        if let Some(finish) = finish {
+            outbox.state(Event::Finished(finish));
         }
     }
 }
 
-/// Whole microseconds: what a clock gives, and few digits in a recording.
-fn milliseconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1e3
-}
-
-fn failed(error: &Error) -> Event {
-    Event::Failed { sentence: error.to_string(), code: error.exit_code() }
-}
-
-/// Changes how many steps are left and says so.
-fn pace(run: &mut Option<Run>, steps: Option<u32>, outbox: &mut Outbox) {
-    let Some(run) = run.as_mut().filter(|run| !run.session.is_finished()) else { return };
-    run.steps_left = steps;
-    outbox.state(if steps == Some(0) { Event::Paused } else { Event::Resumed });
-}
-
-fn begin(setup: &Setup, spec: &Arc<CacheSpec>, start: Start, outbox: &mut Outbox) -> Result<Run> {
-    outbox.check()?;
-    let model = &setup.model;
-    let config = model.config();
-    let (prompt, tokens) = encode(model, start.prompt.clone())?;
-    let prompt_tokens = tokens.len();
-    let reach = (prompt_tokens + start.max_new).min(setup.context);
-    machine::check_memory("the cache", spec.bytes_at(reach).total() as u64)?;
-    let request = Request {
-        prompts: vec![tokens],
-        sampling: start.sampling.clone(),
-        max_new: start.max_new,
-        forced: None,
-        context: setup.context,
-        ignore_end: matches!(start.prompt, Prompt::Facts { .. }),
-    };
-    let mut squares = Squares::new(config);
-    let (newest, generation) = (Arc::clone(&outbox.newest), outbox.generation);
-    let keep_going = || if newest.load(Ordering::Relaxed) == generation { Ok(()) } else { Err(Error::Cancelled) };
-    let hooks = PrefillHooks {
-        chunk: PrefillHooks::CHUNK,
-        progress: &mut |share| {
-            outbox.statistic(Event::Prefill(share));
-            keep_going()
-        },
-        keep_going: &keep_going,
-        observe: &mut |view| squares.add(&view),
-    };
-    let (session, first) = Session::start(Arc::clone(model), spec, request, false, hooks)?;
-    outbox.state(Event::Started(Box::new(Started {
-        prompt,
-        prompt_tokens,
-        max_new: start.max_new,
-        sampling: start.sampling,
-        prefill_ms: milliseconds(session.prefill_time),
-        ttft_ms: milliseconds(session.sequences()[0].ttft),
-    })));
-    // Values that ran out of range make no importance; the maps of these rules are then missing.
-    if let (Ok(key_norm), Ok(think)) = (squares.key_norm(), squares.think()) {
-        let rules = Rules { key_norm: key_norm.scores().to_vec(), think: think.scores().to_vec() };
-        outbox.state(Event::Rules(Box::new(rules)));
-    }
-    let mut run = Run {
-        stream: model.tokenizer.clone().map(Detokenizer::new),
-        watcher: Watcher::new(config),
-        parts: StepTimes::default(),
-        steps_left: None,
-        session,
-    };
-    outbox.statistic(Event::Memory(memory(&run.session.sequences()[0].cache)));
-    tell(&mut run, &first, None, outbox);
-    Ok(run)
-}
-
-fn encode(model: &Model, prompt: Prompt) -> Result<(String, Vec<u32>)> {
-    match (prompt, &model.tokenizer) {
-        (Prompt::Text { text, raw }, Some(tokenizer)) => {
-            let tokens = if raw { tokenizer.encode(&text)? } else { tokenizer.encode_chat(&text)? };
-            Ok((text, tokens))
-        }
-        (Prompt::Facts { text }, Some(tokenizer)) => {
-            let tokens = tokenizer.encode(&text)?;
-            Ok((text, tokens))
-        }
-        (Prompt::Text { .. } | Prompt::Facts { .. }, None) => {
-            Err(Error::input(format!("{} has no tokenizer: give the prompt with --token-ids", model.name)))
-        }
-        (Prompt::Tokens(tokens), Some(tokenizer)) => Ok((tokenizer.decode(&tokens)?, tokens)),
-        (Prompt::Tokens(tokens), None) => Ok((String::new(), tokens)),
-    }
-}
-
-/// One decode step, its token, and a round of statistics where one is due.
-fn step(run: &mut Run, outbox: &mut Outbox) -> Result<()> {
-    let Run { session, watcher, .. } = run;
-    let new = session.step(&mut |layer, q, _| watcher.observe(layer, q))?;
-    let total = session.step_times.last().copied().unwrap_or_default();
-    let (now, before) = (session.parts, run.parts);
-    let times = StepMs {
-        total: milliseconds(total),
-        attention: milliseconds(now.attention - before.attention),
-        projections: milliseconds(now.projections - before.projections),
-        logits: milliseconds(now.logits - before.logits),
-        rest: milliseconds(now.rest - before.rest),
-    };
-    run.parts = now;
-    tell(run, &new, Some(times), outbox);
-    let heads = run.session.model().config().heads;
-    if let Some((live, head, memory)) = run.watcher.round(&run.session.sequences()[0].cache, heads) {
-        outbox.statistic(Event::Live(Box::new(live)));
-        outbox.statistic(Event::Head(Box::new(head)));
-        outbox.statistic(Event::Memory(memory));
-    }
-    if let Some(steps) = &mut run.steps_left {
-        *steps = steps.saturating_sub(1);
-        if *steps == 0 && !run.session.is_finished() {
-            outbox.state(Event::Paused);
-        }
-    }
-    Ok(())
-}
-
-/// Sends a token, and the end of the run after its last one.
-fn tell(run: &mut Run, new: &[NewToken], step: Option<StepMs>, outbox: &mut Outbox) {
-    let sequence = &run.session.sequences()[0];
-    for token in new {
-        let is_end = run.session.model().config().eos.contains(&token.id);
-        let text = run.stream.as_mut().filter(|_| !is_end).map(|stream| stream.push(token.id)).unwrap_or_default();
-        outbox.state(Event::Token(Box::new(Token {
-            n: sequence.generated().len(),
-            id: token.id,
-            text,
-            logprob: token.logprob,
-            cached: sequence.cache.tokens(),
-            kv: sequence.cache.bytes(),
-            step,
-        })));
-    }
-    if let Some(finish) = sequence.finish {
-        outbox.state(Event::Finished(finish));
-    }
-}
+const SOLO: &str = "the pruned side runs alone (--solo): there is no dense side to compare with or to go back on";

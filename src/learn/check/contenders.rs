@@ -47,16 +47,22 @@ pub struct Contender {
     pub spec: Arc<CacheSpec>,
 }
 
+fn contender(rule: Rule, counts: Counts, window: Window, mask: ChannelMask) -> Result<Contender> {
+    Ok(Contender { rule, counts, spec: Arc::new(CacheSpec::new(mask.shape(), window, KvDtype::F16, mask)?) })
+}
+
+/// Dense and learned alone.
+pub fn dense_and_learned(mask: &ChannelMask, window: Window) -> Result<Vec<Contender>> {
+    Ok(vec![
+        contender(Rule::Dense, Counts::Own, window, ChannelMask::full(mask.shape()))?,
+        contender(Rule::Learned, Counts::Learned, window, mask.clone())?,
+    ])
+}
+
 /// Dense, learned, and every rule at both counts. `squares` come from the training text.
 pub fn contenders(mask: &ChannelMask, window: Window, align: usize, squares: &Squares, seed: u64) -> Result<Vec<Contender>> {
     let shape = mask.shape();
-    let contender = |rule, counts, mask: ChannelMask| -> Result<Contender> {
-        Ok(Contender { rule, counts, spec: Arc::new(CacheSpec::new(shape, window, KvDtype::F16, mask)?) })
-    };
-    let mut all = vec![
-        contender(Rule::Dense, Counts::Own, ChannelMask::full(shape))?,
-        contender(Rule::Learned, Counts::Learned, mask.clone())?,
-    ];
+    let mut all = dense_and_learned(mask, window)?;
     let sparsity = 1.0 - mask.kept_ratio();
     let equal = ((mask.kept_ratio() * shape.head_dim as f64 / align as f64).round() as usize * align).min(shape.head_dim);
     let scores: [(Rule, Importance); 4] = [
@@ -66,12 +72,12 @@ pub fn contenders(mask: &ChannelMask, window: Window, align: usize, squares: &Sq
         (Rule::Random, rules::random(shape, seed)),
     ];
     for (rule, importance) in scores {
-        all.push(contender(rule, Counts::Learned, keep_counts(&importance, &mask.kept_counts()))?);
+        all.push(contender(rule, Counts::Learned, window, keep_counts(&importance, &mask.kept_counts()))?);
         let own = match rule {
             Rule::Think | Rule::Frequency => keep_counts(&importance, &vec![equal; shape.heads()]),
             _ => select(&importance, &Options::new(sparsity, align))?,
         };
-        all.push(contender(rule, Counts::Own, own)?);
+        all.push(contender(rule, Counts::Own, window, own)?);
     }
     Ok(all)
 }

@@ -1,84 +1,19 @@
 //! The two stages: importance as real factors, then the mask that ships, with a straight-through gradient.
 
 mod pool;
+mod settings;
 mod state;
 
 pub use pool::{Answer, Dense, Pool, Wanted, tokens_of};
+pub use settings::{Settings, Variant};
 pub use state::State;
 
 use crate::learn::engine::{self, Factors, Sample};
 use crate::learn::optim::schedule;
-use crate::mask::select::Options;
-use crate::mask::{ChannelMask, Importance, Shape, Window, select};
+use crate::mask::{ChannelMask, Importance, Shape, select};
 use crate::model::Model;
 use crate::model::demo::generator::SplitMix64;
 use crate::{Error, Result};
-
-/// Everything that decides what is learned.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Settings {
-    /// Share of channels to prune.
-    pub sparsity: f64,
-    /// Kept counts per head come in multiples of this.
-    pub align: usize,
-    /// Sink, recent and chunk of deployment.
-    pub window: Window,
-    /// Seed of data and order.
-    pub seed: u64,
-    /// Updates of stage 1, one sample each.
-    pub steps: usize,
-    /// Learning rate of stage 1.
-    pub lr: f64,
-    /// Weight of the mean factor in the loss.
-    pub reg: f64,
-    /// Updates of stage 2.
-    pub mask_steps: usize,
-    /// Samples whose gradients are averaged in one update of stage 2.
-    pub accumulate: usize,
-    /// Learning rate of stage 2.
-    pub mask_lr: f64,
-}
-
-impl Settings {
-    /// What worked (leank.md section 8): regularisation and steps follow the target, so that the mean factor ends near the share
-    /// to keep and the cut is a natural one.
-    pub fn for_sparsity(sparsity: f64) -> Self {
-        const REG: [(f64, f64); 4] = [(0.5, 0.06), (0.7, 0.20), (0.8, 0.40), (0.9, 0.80)];
-        let between = |pair: &[(f64, f64)]| {
-            let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
-            (x0..=x1).contains(&sparsity).then(|| y0 * (y1 / y0).powf((sparsity - x0) / (x1 - x0)))
-        };
-        let edge = if sparsity < 0.5 { REG[0].1 } else { REG[3].1 };
-        Self {
-            sparsity,
-            align: crate::mask::files::DEFAULT_ALIGN,
-            window: Window::default(),
-            seed: 0,
-            steps: if sparsity <= 0.5 { 150 } else { 250 },
-            lr: 0.02,
-            reg: REG.windows(2).find_map(between).unwrap_or(edge),
-            mask_steps: 15,
-            accumulate: 4,
-            mask_lr: 0.002,
-        }
-    }
-
-    /// Refuses values that cannot be trained with.
-    pub fn check(&self) -> Result<()> {
-        self.window.check()?;
-        if !(self.sparsity > 0.0 && self.sparsity < 1.0) {
-            return Err(Error::input(format!("--sparsity must lie between 0 and 1, not {}", self.sparsity)));
-        }
-        let positive = [("--lr", self.lr), ("--reg", self.reg), ("--mask-lr", self.mask_lr)];
-        if let Some((name, value)) = positive.into_iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
-            return Err(Error::input(format!("{name} must be a number of at least 0, not {value}")));
-        }
-        if self.steps == 0 || self.accumulate == 0 {
-            return Err(Error::input("--steps and the samples of a mask update must be at least 1, not 0"));
-        }
-        Ok(())
-    }
-}
 
 /// Which stage a training is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -138,7 +73,12 @@ impl<'a> Trainer<'a> {
         if state.alpha.len() != shape.entries() {
             return Err(Error::input(format!("the checkpoint has {} factors, the model {}", state.alpha.len(), shape.entries())));
         }
-        Ok(Self { model, settings, samples, validation, state })
+        let mut trainer = Self { model, settings, samples, validation, state };
+        if trainer.state.stage == Stage::Importance && trainer.state.step == settings.steps {
+            // Importance that was learned elsewhere: its cut is the mask to beat.
+            trainer.begin_masks()?;
+        }
+        Ok(trainer)
     }
 
     fn shape(&self) -> Shape {
@@ -152,7 +92,7 @@ impl<'a> Trainer<'a> {
 
     /// The mask that importance gives at the target.
     pub fn cut(&self) -> Result<ChannelMask> {
-        select(&self.importance()?, &Options::new(self.settings.sparsity, self.settings.align))
+        select(&self.importance()?, &self.settings.options())
     }
 
     /// One update; `None` once all are made. Learning that leaves the numbers is an error and leaves the state as it was.
@@ -204,9 +144,13 @@ impl<'a> Trainer<'a> {
     }
 
     fn mask_step(&mut self) -> Result<Update> {
-        let Settings { mask_steps, mask_lr, accumulate, window, .. } = *self.settings;
+        let Settings { mask_steps, mask_lr, accumulate, window, variant, .. } = *self.settings;
         let step = self.state.step;
-        let factors = Factors::masked(&self.cut()?);
+        let cut = self.cut()?;
+        let factors = match variant.authors {
+            true => Factors::soft(self.shape(), weighed(&self.state.alpha, &cut))?,
+            false => Factors::masked(&cut),
+        };
         let mut gradient = vec![0.0_f32; self.state.alpha.len()];
         let mut loss = 0.0;
         for turn in 0..accumulate {
@@ -222,12 +166,12 @@ impl<'a> Trainer<'a> {
         let last = self.state.step == mask_steps;
         if last || self.state.step.is_multiple_of(VALIDATE_EVERY) {
             let found = self.validate(&self.cut()?)? as f32;
-            if found < self.state.best_loss {
+            if found < self.state.best_loss || (last && variant.authors) {
                 self.state.best_loss = found;
                 self.state.best_alpha.clone_from(&self.state.alpha);
             }
             // Diverging: nothing better is to come, and the best mask is kept.
-            if last || found > DIVERGED * self.state.first_loss {
+            if last || (found > DIVERGED * self.state.first_loss && !variant.authors) {
                 self.state.alpha.clone_from(&self.state.best_alpha);
                 self.state.stage = Stage::Done;
             }
@@ -239,7 +183,8 @@ impl<'a> Trainer<'a> {
 
     fn update(&mut self, gradient: &[f32], lr: f64) {
         self.state.optimiser.step(&mut self.state.alpha, gradient, lr);
-        self.state.alpha.iter_mut().for_each(|a| *a = a.clamp(0.0, 1.0));
+        let kept = |a: f32| if self.settings.variant.bf16 { half::bf16::from_f32(a).to_f32() } else { a };
+        self.state.alpha.iter_mut().for_each(|a| *a = kept(a.clamp(0.0, 1.0)));
     }
 
     /// Mean loss of a mask, as deployed, over the validation samples.
@@ -264,7 +209,7 @@ impl<'a> Trainer<'a> {
         order[at]
     }
 
-    /// A loss that is no number, or one that states all answers wrong, ends the training.
+    /// A loss that is no number, or one of states that have little to do with the teacher's, ends the training.
     fn check_loss<'g>(&self, loss: f64, mut gradient: impl Iterator<Item = &'g f32>, sample: &Sample) -> Result<()> {
         let (stage, step) = (self.state.stage, self.state.step);
         if !loss.is_finite() || gradient.any(|g| !g.is_finite()) {
@@ -277,11 +222,16 @@ impl<'a> Trainer<'a> {
         let bound = HOPELESS * sum / f64::from(count.max(1));
         if loss > bound {
             return Err(Error::run(format!(
-                "the loss of step {step} ({stage:?}) is {loss:.4}, above {bound:.4}, which hidden states of 0 would have: learning diverges"
+                "the loss of step {step} ({stage:?}) is {loss:.4}, above {bound:.4}, {HOPELESS} times what hidden states of 0 would have: learning diverges"
             )));
         }
         Ok(())
     }
+}
+
+/// The factors of kept channels, 0 for the others.
+fn weighed(alpha: &[f32], mask: &ChannelMask) -> Vec<f32> {
+    alpha.iter().zip(mask.bits()).map(|(&a, &kept)| if kept { a } else { 0.0 }).collect()
 }
 
 /// Updates of stage 2 between two looks at the validation samples.
@@ -290,5 +240,6 @@ const VALIDATE_EVERY: usize = 3;
 /// A validation loss of this many times the stage-1 cut's ends stage 2.
 const DIVERGED: f32 = 3.0;
 
-/// A loss of this many times the mean square of the teacher's states ends learning.
-const HOPELESS: f64 = 2.0;
+/// A loss of this many times the mean square of the teacher's states ends learning: states of 0 would have it once, states that have
+/// nothing to do with the teacher's twice.
+const HOPELESS: f64 = 1.5;

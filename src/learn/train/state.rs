@@ -8,8 +8,8 @@ use safetensors::{SafeTensors, serialize};
 
 use super::{Settings, Stage};
 use crate::learn::optim::AdamW;
-use crate::mask::Shape;
 use crate::mask::files::overwrite;
+use crate::mask::{Importance, Shape};
 use crate::{Error, Result, error};
 
 /// A training between two updates. Factors are f32, `[layers, kv_heads, head_dim]`.
@@ -40,11 +40,25 @@ pub struct State {
 impl State {
     /// Nothing learned: every factor is 1.
     pub fn new(shape: Shape) -> Self {
+        Self::with(vec![1.0; shape.entries()])
+    }
+
+    /// Stage 1 is done elsewhere (its settings have no steps): these are its factors, refused outside 0..=1.
+    pub fn of(importance: &Importance) -> Result<Self> {
+        match importance.scores().iter().find(|score| !(0.0..=1.0).contains(*score)) {
+            Some(score) => Err(Error::input(format!(
+                "importance to go on from must lie between 0 and 1 as learned factors do, found {score}"
+            ))),
+            None => Ok(Self::with(importance.scores().to_vec())),
+        }
+    }
+
+    fn with(alpha: Vec<f32>) -> Self {
         Self {
             stage: Stage::Importance,
             step: 0,
-            alpha: vec![1.0; shape.entries()],
-            optimiser: AdamW::new(shape.entries()),
+            optimiser: AdamW::new(alpha.len()),
+            alpha,
             first_alpha: Vec::new(),
             first_loss: 0.0,
             best_alpha: Vec::new(),
@@ -52,6 +66,11 @@ impl State {
             losses: Vec::new(),
             mask_losses: Vec::new(),
         }
+    }
+
+    /// Validation losses of the stage-1 cut and of the mask that is kept; none before stage 2 began.
+    pub fn validated(&self) -> Option<(f32, f32)> {
+        (!self.best_alpha.is_empty()).then_some((self.first_loss, self.best_loss))
     }
 
     /// Writes the state atomically; `key` names what it belongs to (model, settings, data).

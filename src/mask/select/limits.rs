@@ -1,6 +1,8 @@
 //! Floors and locks: what a person has fixed before the budget is spread.
 
-use super::super::Shape;
+use std::sync::Arc;
+
+use super::super::{ChannelMask, Shape};
 use super::Options;
 use crate::{Error, Result};
 
@@ -38,8 +40,8 @@ pub struct Lock {
 pub enum LockTo {
     /// Its best channels, this many: a multiple of the alignment or head_dim.
     Count(usize),
-    /// The channels that this mask keeps.
-    Mask(super::super::ChannelMask),
+    /// The channels that this mask keeps; shared, because a person may lock many heads one by one.
+    Mask(Arc<ChannelMask>),
 }
 
 /// Floors and locks resolved to one rule per head, row-major.

@@ -116,7 +116,7 @@ fn floors_raise_heads_and_locks_hold_them() {
             floors: vec![Floor { heads: Heads::All, channels: 3 }],
             locks: vec![
                 Lock { heads: Heads::Head(0, 1), to: LockTo::Count(12) },
-                Lock { heads: Heads::Layer(2), to: LockTo::Mask(pinned.clone()) },
+                Lock { heads: Heads::Layer(2), to: LockTo::Mask(pinned.clone().into()) },
             ],
             ..Options::new(0.6, 4)
         };
@@ -146,7 +146,10 @@ fn wrong_options_are_refused_with_a_sentence() {
         (Options { floors: floor(Heads::Head(0, 7), 4), ..base.clone() }, "KV head 7: expected one of 0 to 1"),
         (Options { floors: floor(Heads::All, 17), ..base.clone() }, "floor of 17"),
         (Options { locks: lock(Heads::All, LockTo::Count(3)), ..base.clone() }, "lock at 3"),
-        (Options { locks: lock(Heads::All, LockTo::Mask(ChannelMask::full(LLAMA))), ..base.clone() }, "lock to a mask of shape"),
+        (
+            Options { locks: lock(Heads::All, LockTo::Mask(ChannelMask::full(LLAMA).into())), ..base.clone() },
+            "lock to a mask of shape",
+        ),
         (
             Options { budget: Budget::Exact, floors: floor(Heads::All, 16), ..base.clone() },
             "floors and locks keep 64 channels: expected at most the budget of 32",

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::super::state::tune::Freshness;
 use super::super::state::{Metric, ModelView, Screen, State};
+use crate::decode::worker::event::{Measured, Pair};
 use crate::{Error, Result};
 
 /// A table: names of the columns and rows of values.
@@ -20,7 +22,10 @@ pub fn of_screen(state: &State, model: &ModelView) -> Sheet {
             channels(state, model, heads)
         }
         Screen::Head => channels(state, model, [(state.at.layer, state.at.head)].into_iter()),
+        Screen::Ab => pairs(state),
+        Screen::Tune => masks(state, model),
         Screen::Perf => steps(state),
+        Screen::Learn => updates(state),
         Screen::Text => tokens(state),
     }
 }
@@ -59,6 +64,63 @@ fn channels(state: &State, model: &ModelView, heads: impl Iterator<Item = (usize
     Sheet { columns, rows }
 }
 
+/// One row per mask: at work, set, saved, and every point of the sweep. What is not measured, or is stale, is an empty cell.
+fn masks(state: &State, model: &ModelView) -> Sheet {
+    let columns = vec![
+        "what",
+        "sparsity_target",
+        "align",
+        "kept_share",
+        "context_tokens",
+        "kv_bytes_at_context",
+        "steps",
+        "kld_mean",
+        "kld_stderr",
+        "top1_agreement",
+        "tpot_ms",
+    ];
+    let Some(tuning) = &state.tuning else { return Sheet { columns, rows: Vec::new() } };
+    let (context, generation) = (state.target_context, state.run.generation);
+    let row = |what: &str, mask, window, sparsity: Option<f64>, align: usize, measured: Option<&Measured>| {
+        let tally = tuning.tally(mask, window, sparsity, context);
+        let divergence = measured.map(|measured| &measured.divergence);
+        vec![
+            json!(what),
+            json!(sparsity),
+            json!(align),
+            json!(tally.share),
+            json!(context),
+            json!(tally.bytes.total()),
+            json!(divergence.map(|divergence| divergence.steps)),
+            json!(divergence.map(|divergence| divergence.kld.mean)),
+            json!(divergence.map(|divergence| divergence.kld.stderr)),
+            json!(divergence.map(|divergence| divergence.top1_agreement)),
+            json!(measured.map(|measured| measured.b_ms.p50)),
+        ]
+    };
+    let now = match tuning.figures(generation) {
+        Freshness::Measured(measured) => Some(measured),
+        Freshness::Stale(_) | Freshness::None => None,
+    };
+    let info = model.info.mask.as_ref();
+    let (set, saved) = (tuning.mask_info(), tuning.saved());
+    let of_saved = tuning.figures_of_saved(generation);
+    let of_set = now.filter(|_| tuning.is_applied(model));
+    let sparsity = info.and_then(|info| info.sparsity);
+    let mut rows = vec![
+        row("now", &model.mask, model.info.window, sparsity, info.map_or(1, |info| info.align), now),
+        row("proposed", &set.mask, tuning.draft().window, set.sparsity, set.align, of_set),
+        row("saved", &saved.mask.mask, saved.window, saved.mask.sparsity, saved.mask.align, of_saved),
+    ];
+    if !tuning.sweep.is_stale(generation) {
+        rows.extend(tuning.sweep.measured().map(|(point, measured)| {
+            let draft = &point.draft;
+            row("point", &point.mask, draft.window, draft.sparsity(), draft.align, Some(measured))
+        }));
+    }
+    Sheet { columns, rows }
+}
+
 /// One row per decode step.
 fn steps(state: &State) -> Sheet {
     let columns = vec!["cached_tokens", "step_ms", "attention_ms", "projections_ms", "logits_ms", "rest_ms", "kv_bytes"];
@@ -70,10 +132,56 @@ fn steps(state: &State) -> Sheet {
     Sheet { columns, rows: state.run.steps.iter().map(row).collect() }
 }
 
+/// One row per update of the learning at hand.
+fn updates(state: &State) -> Sheet {
+    let columns = vec!["stage", "step", "distill", "reg", "mean_factor", "kept"];
+    let row = |update: &crate::learn::train::Update| {
+        let numbers = [update.distill, update.reg, update.mean, update.kept].map(|number| json!(number));
+        [json!(update.stage), json!(update.step)].into_iter().chain(numbers).collect()
+    };
+    Sheet { columns, rows: state.learning.updates.iter().map(row).collect() }
+}
+
 /// One row per generated token.
 fn tokens(state: &State) -> Sheet {
     let row = |(n, piece): (usize, &super::super::state::Piece)| vec![json!(n), json!(piece.text), json!(piece.logprob)];
     Sheet { columns: vec!["n", "text", "logprob"], rows: state.run.pieces.iter().enumerate().map(row).collect() }
+}
+
+/// One row per token of both sides.
+fn pairs(state: &State) -> Sheet {
+    let columns = vec![
+        "n",
+        "a_text",
+        "b_text",
+        "b_top",
+        "kld",
+        "same_top",
+        "delta_logprob",
+        "delta_p",
+        "a_ms",
+        "b_ms",
+        "a_kv_bytes",
+        "b_kv_bytes",
+    ];
+    let row = |pair: &Pair| {
+        let (a, b, step) = (pair.a.as_ref(), pair.b.as_ref(), pair.divergence.as_ref());
+        vec![
+            json!(pair.n),
+            json!(a.map(|a| &a.text)),
+            json!(b.map(|b| &b.text)),
+            json!(b.and_then(|b| b.top.first()).map(|top| &top.text)),
+            json!(step.map(|step| step.kld)),
+            json!(step.map(|step| step.same_top)),
+            json!(step.map(|step| step.delta_logprob)),
+            json!(step.map(|step| step.delta_p)),
+            json!(a.and_then(|a| a.ms)),
+            json!(b.and_then(|b| b.ms)),
+            json!(a.map(|a| a.kv)),
+            json!(b.map(|b| b.kv)),
+        ]
+    };
+    Sheet { columns, rows: state.run.pairs.all().iter().map(row).collect() }
 }
 
 /// The table as comma-separated values (RFC 4180).

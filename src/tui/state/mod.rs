@@ -1,20 +1,27 @@
 //! Everything that the screens show. Only [`update`](super::update::update) changes it.
 
+pub mod learn;
 mod model;
+mod pairs;
 mod run;
 mod table;
+pub mod tune;
 
 use ratatui_textarea::{CursorMove, TextArea, WrapMode};
 use tui_input::Input;
 
+pub use learn::Learning;
 pub use model::ModelView;
+pub use pairs::{AbView, Pairs, Side, voice};
 pub use run::{Phase, Piece, Plan, RunView, Step};
 pub use table::{Metric, Scale, Table};
+pub use tune::Tuning;
 
 use super::action::Command;
 use super::color::Theme;
 use super::keys::{Context, KeyTable};
 use super::log::LogBuffer;
+use crate::decode::comparison::Mode;
 use crate::decode::worker::Prompt;
 use crate::mask::ChannelMask;
 
@@ -25,22 +32,31 @@ pub enum Screen {
     Map,
     /// One head.
     Head,
+    /// Dense against masked.
+    Ab,
+    /// Another mask while the model talks.
+    Tune,
     /// Memory and speed.
     Perf,
+    /// Learning a mask.
+    Learn,
     /// Text, prompt and sampling.
     Text,
 }
 
 impl Screen {
     /// All screens in the order of their tabs.
-    pub const ALL: [Self; 4] = [Self::Map, Self::Head, Self::Perf, Self::Text];
+    pub const ALL: [Self; 7] = [Self::Map, Self::Head, Self::Ab, Self::Tune, Self::Perf, Self::Learn, Self::Text];
 
     /// The title of its tab.
     pub fn title(self) -> &'static str {
         match self {
             Self::Map => "Map",
             Self::Head => "Head",
+            Self::Ab => "A/B",
+            Self::Tune => "Tune",
             Self::Perf => "Perf",
+            Self::Learn => "Learn",
             Self::Text => "Text",
         }
     }
@@ -50,7 +66,10 @@ impl Screen {
         match self {
             Self::Map => Command::ShowMap,
             Self::Head => Command::ShowHead,
+            Self::Ab => Command::ShowAb,
+            Self::Tune => Command::ShowTune,
             Self::Perf => Command::ShowPerf,
+            Self::Learn => Command::ShowLearn,
             Self::Text => Command::ShowText,
         }
     }
@@ -159,6 +178,8 @@ pub struct State {
     pub phase: Phase,
     /// The model, once loaded.
     pub model: Option<ModelView>,
+    /// The mask that is being made, once there is a model.
+    pub tuning: Option<Tuning>,
     /// The name of the model while it loads.
     pub loading_name: String,
     /// The run at hand.
@@ -171,8 +192,12 @@ pub struct State {
     pub editing: bool,
     /// The selected sampling setting.
     pub setting: usize,
+    /// Where the A/B screen looks.
+    pub ab: AbView,
     /// Rows that the text is scrolled up from its end.
     pub scroll: usize,
+    /// Learning a mask.
+    pub learning: Learning,
     /// Context of the memory forecast, in tokens.
     pub target_context: usize,
     /// Statistics that the engine dropped.
@@ -252,13 +277,16 @@ impl State {
             find: String::new(),
             phase: Phase::Loading(0.0),
             model: None,
+            tuning: None,
             loading_name,
             run: RunView::new(0),
             editor,
             plan,
             editing: false,
             setting: 0,
+            ab: AbView::default(),
             scroll: 0,
+            learning: Learning::default(),
             target_context: 0,
             dropped: 0,
             replay,
@@ -280,9 +308,18 @@ impl State {
             Screen::Text if self.editing => Context::Prompt,
             Screen::Map => Context::Map,
             Screen::Head => Context::Head,
+            Screen::Ab => Context::Ab,
+            Screen::Tune => Context::Tune,
             Screen::Perf => Context::Perf,
+            Screen::Learn if self.learning.typing.is_some() => Context::Field,
+            Screen::Learn => Context::Learn,
             Screen::Text => Context::Text,
         }
+    }
+
+    /// Which tokens the pruned side is fed.
+    pub fn feed(&self) -> Mode {
+        self.model.as_ref().map_or(Mode::Forced, |model| model.info.feed)
     }
 
     /// The scale of the metric on screen.

@@ -2,9 +2,9 @@
 
 use super::table::{Metric, Table};
 use crate::cache::{CacheBytes, CacheSpec, KvDtype};
-use crate::decode::worker::event::{Live, ModelInfo, Rules};
+use crate::decode::worker::event::{Live, MaskInfo, ModelInfo, Rules};
 use crate::mask::select::{self, Options};
-use crate::mask::{ChannelMask, Importance, Setting, Shape, Statistics, bytes};
+use crate::mask::{ChannelMask, Importance, Setting, Shape, Statistics, Window, bytes};
 
 /// The loaded model with everything that follows from it.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,8 +35,6 @@ impl ModelView {
         let shape = info.shape;
         let mask = info.mask.as_ref().map_or_else(|| ChannelMask::full(shape), |mask| mask.mask.clone());
         let dtype: KvDtype = info.kv_dtype.parse()?;
-        let spec = CacheSpec::new(shape, info.window, dtype, mask.clone())?;
-        let dense = CacheSpec::dense(shape, info.window, dtype)?;
         if shape.head_dim < 2
             || info.heads == 0
             || !info.heads.is_multiple_of(shape.kv_heads)
@@ -44,25 +42,49 @@ impl ModelView {
         {
             return Err(crate::Error::input(format!("{}: heads, channels or wavelengths do not fit {shape}", info.name)));
         }
-        let scores = info.mask.as_ref().and_then(|mask| mask.importance.clone());
-        let exact = info.mask.as_ref().and_then(|mask| {
-            let importance = Importance::new(shape, mask.importance.clone()?).ok()?;
-            select::select(&importance, &Options::new(mask.sparsity?, 1)).ok()
-        });
-        let statistics = Statistics::of(&mask, &Setting { at: None, element_size: dtype.bytes() });
-        Ok(Self {
-            importance: scores.and_then(|scores| Table::new(shape, scores)),
+        let mut view = Self {
+            importance: None,
+            exact: None,
+            statistics: Statistics::of(&mask, &Setting { at: None, element_size: dtype.bytes() }),
+            spec: CacheSpec::new(shape, info.window, dtype, mask.clone())?,
+            dense: CacheSpec::dense(shape, info.window, dtype)?,
             mask,
-            exact,
-            statistics,
-            spec,
-            dense,
             key_norm: None,
             think: None,
             live: None,
             live_from: (0, 0),
             info,
-        })
+        };
+        view.take_origin();
+        Ok(view)
+    }
+
+    /// What the mask was selected from, and what it would be without alignment.
+    fn take_origin(&mut self) {
+        let shape = self.info.shape;
+        let origin = self.info.mask.as_ref();
+        let scores = origin.and_then(|mask| mask.importance.clone());
+        self.exact = origin.and_then(|mask| {
+            let importance = Importance::new(shape, mask.importance.clone()?).ok()?;
+            select::select(&importance, &Options::new(mask.sparsity?, 1)).ok()
+        });
+        self.importance = scores.and_then(|scores| Table::new(shape, scores));
+    }
+
+    /// Takes another mask and window; the tables of the prompt stay.
+    ///
+    /// # Errors
+    /// A mask of another shape and a window without a chunk (a recording can say anything); everything stays as it was.
+    pub fn retuned(&mut self, mask: MaskInfo, window: Window) -> crate::Result<()> {
+        let (shape, dtype) = (self.info.shape, self.spec.dtype());
+        let spec = CacheSpec::new(shape, window, dtype, mask.mask.clone())?;
+        self.dense = CacheSpec::dense(shape, window, dtype)?;
+        self.statistics = Statistics::of(&mask.mask, &Setting { at: None, element_size: dtype.bytes() });
+        self.mask = mask.mask.clone();
+        self.spec = spec;
+        (self.info.mask, self.info.window) = (Some(mask), window);
+        self.take_origin();
+        Ok(())
     }
 
     /// Layers, KV heads, channels.

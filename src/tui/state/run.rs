@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 
+use super::Pairs;
 use crate::cache::CacheBytes;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
@@ -65,6 +66,8 @@ pub struct RunView {
     pub memory: Option<Memory>,
     /// Live detail of the watched head.
     pub head: Option<HeadDetail>,
+    /// Both sides, where there are two.
+    pub pairs: Pairs,
 }
 
 /// Steps that the current speed is taken over.
@@ -83,6 +86,7 @@ impl RunView {
             kv: CacheBytes::default(),
             memory: None,
             head: None,
+            pairs: Pairs::default(),
         }
     }
 
@@ -94,6 +98,30 @@ impl RunView {
         if let Some(ms) = token.step.filter(|ms| ms.total.is_finite()) {
             self.steps.push(Step { cached: token.cached, ms, kv: token.kv.total() });
             self.times.saturating_record((ms.total * 1e3) as u64);
+        }
+    }
+
+    /// Goes back to `n` tokens. Times stay: they were measured.
+    pub fn rewind(&mut self, n: usize) {
+        self.pieces.truncate(n);
+        self.steps.truncate(n.saturating_sub(1));
+        self.pairs.rewind(n);
+        self.head = None;
+    }
+
+    /// The text becomes the dense side's, as the engine makes it when the two differ and something asks for one.
+    pub fn cut_back(&mut self) {
+        self.pairs.cut_back();
+        if self.pairs.is_empty() {
+            return;
+        }
+        self.pieces.resize(self.pairs.len(), Piece { text: String::new(), logprob: f32::NAN });
+        self.steps.truncate(self.pairs.len().saturating_sub(1));
+        for (piece, pair) in self.pieces.iter_mut().zip(self.pairs.all()) {
+            if let Some(b) = pair.b.as_ref().filter(|b| b.text != piece.text) {
+                piece.text.clone_from(&b.text);
+                piece.logprob = f32::NAN;
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! What the engine's events change.
 
 use super::super::action::Effect;
-use super::super::state::{Dirty, Metric, ModelView, OtherMask, Phase, RunView, State};
-use super::{rerun, tell};
+use super::super::state::{Dirty, Metric, ModelView, OtherMask, Phase, RunView, State, Tuning};
+use super::{rerun, tell, tune};
 use crate::Error;
+use crate::decode::comparison::Mode;
 use crate::decode::worker::{Envelope, Event};
 
 /// Takes an event; those of a run that is over change nothing.
@@ -12,7 +13,8 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
     if state.replay && generation > state.run.generation {
         state.run = RunView::new(generation);
     }
-    let is_of_engine = matches!(event, Event::Loading(_) | Event::Loaded(_) | Event::Panicked(_));
+    let is_of_engine =
+        matches!(event, Event::Loading(_) | Event::Loaded(_) | Event::Retuned(_) | Event::Fed(_) | Event::Panicked(_));
     if generation != state.run.generation && !is_of_engine {
         return Vec::new();
     }
@@ -27,6 +29,9 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             state.phase = Phase::Running;
         }
         Event::Rules(rules) => {
+            if let Some(tuning) = &mut state.tuning {
+                tuning.take_rules(&rules);
+            }
             if let Some(model) = &mut state.model {
                 model.take_rules(*rules);
             }
@@ -37,6 +42,35 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
                 model.take_live(*live);
             }
         }
+        Event::Pair(pair) => state.run.pairs.take(*pair),
+        Event::Retuned(retuned) => {
+            if retuned.from.is_some() && generation == state.run.generation {
+                state.run.cut_back();
+                state.run.pairs.retuned();
+            }
+            state.ab.asked = None;
+            tune::retuned(state, *retuned);
+        }
+        Event::Measured(measured) => return tune::measured(state, generation, *measured),
+        Event::Refused(sentence) => tune::refused(state, sentence),
+        Event::Timed(timed) => {
+            let share = timed.b_ms.p50 / timed.a_ms.p50;
+            tell(state, format!("alone, B takes {share:.2} of A's time a token"), false);
+            state.run.pairs.timed = Some(*timed);
+        }
+        Event::Fed(mode) => {
+            if let Some(model) = &mut state.model {
+                model.info.feed = mode;
+            }
+            if mode == Mode::Forced {
+                state.run.cut_back();
+            }
+        }
+        Event::Rewound(n) => {
+            state.run.rewind(n);
+            (state.ab.cursor, state.ab.asked) = (None, None);
+        }
+        Event::Lost(lost) => state.run.pairs.lost = Some(*lost),
         Event::Head(detail) => state.run.head = Some(*detail),
         Event::Memory(memory) => state.run.memory = Some(memory),
         Event::Paused => state.phase = Phase::Paused,
@@ -71,6 +105,7 @@ fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> V
     state.at.layer = state.at.layer.min(shape.layers - 1);
     state.at.head = state.at.head.min(shape.kv_heads - 1);
     state.at.channel = state.at.channel.min(shape.head_dim - 1);
+    state.tuning = Some(Tuning::new(&model));
     state.model = Some(model);
     state.phase = Phase::Prefill(0.0);
     state.dirty = Dirty::Now;

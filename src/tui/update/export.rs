@@ -32,6 +32,7 @@ pub fn write(state: &mut State, format: Format, path: Option<PathBuf>) -> Vec<Ef
         let what = match state.screen {
             Screen::Map | Screen::Head if format.is_picture() => "map".to_owned(),
             Screen::Head => format!("l{}h{}", state.at.layer, state.at.head),
+            Screen::Ab => "ab".to_owned(),
             screen => screen.title().to_lowercase(),
         };
         let name = format!("kscope {model} {what}").replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");

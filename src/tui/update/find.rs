@@ -1,6 +1,6 @@
-//! Searching heads: `dropped`, `full`, `kept<32`, `kept>16`, `kept=8`, `l3`, `h1`; several words must all hold.
+//! Searching heads: `dropped`, `full`, `edited`, `locked`, `kept<32`, `kept>16`, `kept=8`, `l3`, `h1`; several words must all hold.
 
-use super::super::state::{ModelView, Place, State};
+use super::super::state::{ModelView, Place, State, Tuning};
 use super::tell;
 
 /// What a head must be.
@@ -13,6 +13,8 @@ pub struct Query {
 enum Term {
     Dropped,
     Full,
+    Edited,
+    Locked,
     Below(usize),
     Above(usize),
     Exactly(usize),
@@ -28,6 +30,8 @@ impl Query {
             Some(match word {
                 "dropped" => Term::Dropped,
                 "full" => Term::Full,
+                "edited" => Term::Edited,
+                "locked" => Term::Locked,
                 _ => {
                     let kept = word.strip_prefix("kept");
                     let after = |sign: char| kept.and_then(|rest| number(rest.strip_prefix(sign)?));
@@ -45,13 +49,16 @@ impl Query {
     }
 
     /// The heads that fit, in order of layer and head.
-    pub fn heads(&self, model: &ModelView) -> Vec<(usize, usize)> {
+    pub fn heads(&self, model: &ModelView, tuning: Option<&Tuning>) -> Vec<(usize, usize)> {
         let shape = model.shape();
+        let draft = tuning.map(|tuning| tuning.draft());
         let fits = |layer: usize, head: usize| {
             let kept = model.kept(layer, head);
             self.terms.iter().all(|term| match *term {
                 Term::Dropped => kept == 0,
                 Term::Full => kept == shape.head_dim,
+                Term::Edited => draft.is_some_and(|draft| draft.pinned(shape, layer, head) > 0),
+                Term::Locked => draft.is_some_and(|draft| draft.is_locked(shape, layer, head)),
                 Term::Below(count) => kept < count,
                 Term::Above(count) => kept > count,
                 Term::Exactly(count) => kept == count,
@@ -70,7 +77,7 @@ pub fn next(state: &mut State, direction: isize) {
         return tell(state, "nothing to find yet: / asks what", false);
     };
     let Some(model) = &state.model else { return };
-    let heads = query.heads(model);
+    let heads = query.heads(model, state.tuning.as_ref());
     let at = (state.at.layer, state.at.head);
     let found = match direction {
         1 => heads.iter().find(|&&head| head > at).or(heads.first()),

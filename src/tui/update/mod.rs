@@ -1,12 +1,16 @@
 //! What an action changes. Pure: no clock, no file, no channel; what touches the world is returned as effects.
 
+pub mod ab;
 mod engine;
 mod export;
 mod find;
+mod learn;
 mod mouse;
 mod navigate;
 mod palette;
 mod prompt;
+mod tune;
+mod tune_mouse;
 
 pub use find::Query;
 pub use palette::{Does, Entry, entries};
@@ -16,6 +20,7 @@ use ratatui::crossterm::event::{Event as TerminalEvent, KeyEvent, KeyEventKind};
 use tui_input::backend::crossterm::EventHandler;
 
 use super::action::{Action, Command, Effect, Replay};
+use super::keys::Context;
 use super::state::{Dirty, Level, List, Metric, Overlay, Phase, RunView, Screen, State, Toast};
 use crate::decode::worker::{Command as Order, Start};
 
@@ -24,6 +29,14 @@ const TOAST_MS: f64 = 4_000.0;
 
 /// Changes the state as the action asks and returns what remains to be done outside.
 pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
+    let mut effects = apply(state, action);
+    if state.screen == Screen::Ab {
+        effects.extend(ab::ask(state));
+    }
+    effects
+}
+
+fn apply(state: &mut State, action: Action) -> Vec<Effect> {
     match action {
         Action::Tick(now) => {
             state.now_ms = now;
@@ -34,6 +47,10 @@ pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::Engine(envelope) => engine::take(state, *envelope),
+        Action::Learning(notice) => {
+            learn::take(state, *notice);
+            Vec::new()
+        }
         Action::ReplayEnded => {
             state.phase = Phase::Paused;
             tell(state, "end of the recording", false);
@@ -42,6 +59,10 @@ pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Resize(width, height) => {
             state.size = (width, height);
             state.dirty = Dirty::Now;
+            Vec::new()
+        }
+        Action::Saved(saving) => {
+            tune::saved(state, *saving);
             Vec::new()
         }
         Action::Tell { sentence, failed } => {
@@ -60,6 +81,10 @@ pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
                     list.input.handle(tui_input::InputRequest::InsertChar(c));
                 });
                 list.selected = 0;
+            } else if let Some(input) = &mut state.learning.typing {
+                text.chars().filter(|c| !c.is_control()).for_each(|c| {
+                    input.handle(tui_input::InputRequest::InsertChar(c));
+                });
             } else if state.screen == Screen::Text {
                 state.editing = true;
                 state.editor.insert_str(text);
@@ -87,6 +112,8 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         if list.input.handle_event(&TerminalEvent::Key(key)).is_some_and(|change| change.value) {
             list.selected = 0;
         }
+    } else if let (Context::Field, Some(input)) = (context, &mut state.learning.typing) {
+        input.handle_event(&TerminalEvent::Key(key));
     } else if context.takes_text() {
         state.editor.input(key);
     }
@@ -109,10 +136,15 @@ pub(super) fn tell(state: &mut State, sentence: impl Into<String>, failed: bool)
 
 /// Does a command.
 pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
+    let quits = matches!(command, Command::Quit | Command::QuitWithSummary);
+    if !quits && let Some(tuning) = &mut state.tuning {
+        tuning.quit_asked = false;
+    }
     if state.overlay.is_some() && command != Command::Quit {
         return palette::run_in_list(state, command);
     }
     match command {
+        _ if quits && tune::asks_first(state) => {}
         Command::Quit => return vec![Effect::Quit { summary: false }],
         Command::QuitWithSummary => return vec![Effect::Quit { summary: true }],
         Command::Suspend => return vec![Effect::Suspend],
@@ -128,25 +160,46 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Log => state.log_open = !state.log_open,
         Command::ShowMap => state.screen = Screen::Map,
         Command::ShowHead => state.screen = Screen::Head,
+        Command::ShowAb => state.screen = Screen::Ab,
+        Command::ShowTune => state.screen = Screen::Tune,
         Command::ShowPerf => state.screen = Screen::Perf,
+        Command::ShowLearn => state.screen = Screen::Learn,
         Command::ShowText => state.screen = Screen::Text,
         Command::Panel => {
-            let shown = super::geometry::areas(state).side.is_some();
+            let areas = super::geometry::areas(state);
+            let shown = match state.screen {
+                Screen::Tune => super::geometry::tune(state, areas.main).layers.is_some(),
+                _ => areas.side.is_some(),
+            };
             state.panel = Some(!shown);
         }
+        Command::Learn | Command::ResumeLearning | Command::CancelLearning => return learn::order(state, command),
+        Command::ApplyLearned => return learn::apply(state),
+        _ if state.screen == Screen::Learn && learn::takes(command) => learn::edit(state, command),
         Command::Pause => return pause(state),
         Command::StepForward => return step(state),
         Command::StepBack if state.replay => return vec![Effect::Replay(Replay::Back)],
-        Command::StepBack => tell(state, "only a recording can go back: kscope replay FILE", false),
+        Command::StepBack => return ab::rewind(state, state.run.pairs.len().saturating_sub(1)),
         Command::Rerun => return rerun(state),
         Command::Metric => next_metric(state),
         Command::Scale => state.scales[state.metric as usize] = state.scale().next(),
         Command::Colormap => state.theme = state.theme.with_colormap(state.theme.colormap.next()),
-        Command::Diff if state.other.is_some() => state.diff = !state.diff,
+        Command::Flip
+        | Command::FlipHead
+        | Command::LockHead
+        | Command::LockLayer
+        | Command::Undo
+        | Command::Redo
+        | Command::Reset
+        | Command::SaveMask => return tune::edit(state, command),
+        _ if state.screen == Screen::Tune && tune::takes(command) => return tune::run(state, command),
+        Command::Diff if state.diff => tune::end_difference(state),
+        Command::Diff if state.other.is_some() => state.diff = true,
         Command::Diff => tell(state, "no second mask to compare with: start with --diff FILE", false),
         Command::Copy => return export::copy(state),
-        Command::EditPrompt => state.editing = true,
+        Command::EditPrompt => (state.screen, state.editing) = (Screen::Text, true),
         Command::Submit => return prompt::submit(state),
+        Command::Less | Command::More if state.screen == Screen::Ab => return ab::go(state, command),
         Command::Less => prompt::change(state, -1),
         Command::More => prompt::change(state, 1),
         Command::Mark => {
@@ -160,10 +213,14 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
 
 /// One level out.
 fn back(state: &mut State) {
-    if state.editing {
+    if state.learning.typing.take().is_some() {
+        // The field is as it was.
+    } else if state.editing {
         state.editing = false;
     } else if state.log_open {
         state.log_open = false;
+    } else if let Some(tuning) = state.tuning.as_mut().filter(|tuning| state.screen == Screen::Tune && tuning.cursor.is_some()) {
+        tuning.cursor = None;
     } else if state.screen == Screen::Head {
         (state.screen, state.level) = (Screen::Map, Level::Layer);
     } else if state.screen != Screen::Map {
@@ -208,10 +265,14 @@ pub(super) fn rerun(state: &mut State) -> Vec<Effect> {
     }
     let Some(model) = state.model.as_mut() else { return Vec::new() };
     model.forget_run();
+    if let Some(tuning) = &mut state.tuning {
+        tuning.sweep.stop();
+    }
     let generation = state.run.generation + 1;
     state.run = RunView::new(generation);
     state.phase = Phase::Prefill(0.0);
     state.scroll = 0;
+    (state.ab.cursor, state.ab.asked) = (None, None);
     let plan = state.plan.clone();
     let start = Start { generation, prompt: plan.prompt, sampling: plan.sampling, max_new: plan.max_new };
     vec![Effect::Engine(Order::Start(Box::new(start)))]
@@ -228,4 +289,8 @@ fn next_metric(state: &mut State) {
 }
 
 #[cfg(test)]
+mod learn_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tune_tests;

@@ -6,7 +6,7 @@ use super::super::action::{Command, Effect};
 use super::super::geometry;
 use super::super::state::{Dirty, Place, Screen, State};
 use super::super::view::tab_at;
-use super::{navigate, run};
+use super::{learn, navigate, run, tune_mouse};
 
 /// Two presses within this time, in milliseconds, on one cell are a double click.
 const DOUBLE_MS: f64 = 400.0;
@@ -18,6 +18,9 @@ pub fn take(state: &mut State, event: MouseEvent) -> Vec<Effect> {
         MouseEventKind::ScrollUp | MouseEventKind::ScrollDown => {
             state.dirty = Dirty::Now;
             let up = event.kind == MouseEventKind::ScrollUp;
+            if state.screen == Screen::Tune && state.overlay.is_none() {
+                return tune_mouse::wheel(state, event.column, event.row, up);
+            }
             run(
                 state,
                 match (zooms && state.overlay.is_none(), state.screen, up) {
@@ -25,6 +28,8 @@ pub fn take(state: &mut State, event: MouseEvent) -> Vec<Effect> {
                     (true, _, false) => Command::ZoomOut,
                     (false, Screen::Text, true) if state.overlay.is_none() => Command::HalfUp,
                     (false, Screen::Text, false) if state.overlay.is_none() => Command::HalfDown,
+                    (_, Screen::Ab, true) if state.overlay.is_none() => Command::Left,
+                    (_, Screen::Ab, false) if state.overlay.is_none() => Command::Right,
                     (_, Screen::Head, true) if state.overlay.is_none() => Command::Left,
                     (_, Screen::Head, false) if state.overlay.is_none() => Command::Right,
                     (_, _, true) => Command::Up,
@@ -65,6 +70,13 @@ fn press(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
                 state.at.channel = pair + if state.at.channel >= shape.pairs() { shape.pairs() } else { 0 };
             }
         }
+        Screen::Learn => learn::press(state, x, y, is_double),
+        Screen::Ab => {
+            if let Some(n) = super::super::flow::ab_hit(state, areas.main, x, y) {
+                state.ab.cursor = Some(n);
+            }
+        }
+        Screen::Tune => return tune_mouse::press(state, x, y, is_double),
         Screen::Perf | Screen::Text => {}
     }
     navigate::watch(state, before)

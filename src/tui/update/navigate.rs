@@ -3,7 +3,7 @@
 use super::super::action::{Command, Effect};
 use super::super::geometry;
 use super::super::state::{Level, Place, Screen, State};
-use super::find;
+use super::{ab, find};
 use crate::decode::worker::Command as Order;
 use crate::mask::Shape;
 
@@ -19,6 +19,10 @@ pub fn go(state: &mut State, command: Command) -> Vec<Effect> {
         return Vec::new();
     }
     let Some(shape) = state.model.as_ref().map(|model| model.shape()) else { return Vec::new() };
+    let of_head = [Command::NextLayer, Command::PrevLayer, Command::NextHead, Command::PrevHead];
+    if state.screen == Screen::Ab && !of_head.contains(&command) {
+        return ab::go(state, command);
+    }
     let before = state.at;
     match command {
         Command::NextLayer => layer(state, shape, 1),

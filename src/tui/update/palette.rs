@@ -5,8 +5,11 @@ use super::super::color::Colormap;
 use super::super::color::Theme;
 use super::super::export::Format;
 use super::super::keys::{Context, Row};
+use super::super::state::tune::{Rule, Set, split_name};
 use super::super::state::{List, Metric, Overlay, Place, Scale, State};
-use super::{Query, export, list_mut, navigate, run, tell};
+use super::{Query, export, list_mut, navigate, run, tell, tune};
+use crate::machine;
+use crate::mask::select::{ALIGNMENTS, Budget};
 
 /// One line of a list.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +43,10 @@ pub enum Does {
     Export(Format, Option<std::path::PathBuf>),
     /// Forecast memory at this context.
     Context(usize),
+    /// Set one thing of the mask.
+    Tune(Set),
+    /// Save the mask that is set.
+    Save(std::path::PathBuf),
 }
 
 /// The entries of the list at hand that fit what is typed, best first.
@@ -107,6 +114,14 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
             let tokens = words.next()?.parse().ok().filter(|&tokens| tokens > 0)?;
             (Does::Context(tokens), "forecast memory at this context".to_owned())
         }
+        "save" => {
+            let path = typed.split_once(char::is_whitespace)?.1.trim();
+            (Does::Save(path.into()), format!("save the mask as {path}"))
+        }
+        "keep" | "fit" | "align" | "split" | "floor" | "rule" | "blend" | "sink" | "recent" | "chunk" => {
+            let (set, about) = setting(state, first, words.next()?, words.next())?;
+            (Does::Tune(set), about)
+        }
         "export" => {
             let format = Format::from_name(words.next()?)?;
             let path = typed.splitn(3, char::is_whitespace).nth(2)?.trim();
@@ -118,6 +133,48 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
         }
     };
     Some(Entry { title: typed.to_owned(), about, keys: String::new(), does })
+}
+
+/// One thing of the mask to set: `keep 30`, `fit 1.5GiB`, `fit 1.5GiB@32k`, `rule think`, `blend think 25`.
+fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option<(Set, String)> {
+    let shape = state.model.as_ref()?.shape();
+    let sources = state.tuning.as_ref()?.sources();
+    let number = || value.parse::<usize>().ok();
+    let rule = || Rule::ALL.into_iter().find(|rule| rule.name() == value && sources.has(*rule));
+    let (set, about) = match what {
+        "keep" => {
+            let percent: f64 = value.trim_end_matches('%').parse().ok().filter(|percent| (0.0..=100.0).contains(percent))?;
+            (Set::Keep((percent * 10.0).round() as u16), format!("keep {percent} % of the channels"))
+        }
+        "fit" => {
+            let (size, context) = value.split_once('@').map_or((value, None), |(size, context)| (size, Some(context)));
+            let bytes = machine::parse_size(size)?;
+            let tokens = context.map_or(Some(state.target_context), machine::parse_tokens)?;
+            (Set::Fit(bytes, tokens), format!("keep what {} hold at {tokens} tokens", machine::human(bytes)))
+        }
+        "align" => {
+            let align = number().filter(|align| ALIGNMENTS.contains(align))?;
+            (Set::Align(align), format!("kept counts in multiples of {align}"))
+        }
+        "split" => {
+            let split = [Budget::Global, Budget::Exact].into_iter().find(|&split| split_name(split) == value)?;
+            (Set::Split(split), format!("spread the budget: {value}"))
+        }
+        "floor" => {
+            let floor = number().filter(|&floor| floor <= shape.head_dim)?;
+            (Set::Floor(floor), format!("every head keeps at least {floor} channels"))
+        }
+        "rule" => (Set::Rule(rule()?), format!("select by {value}")),
+        "blend" => {
+            let weight = more.map_or(Some(50), |more| more.trim_end_matches('%').parse().ok()).filter(|&weight| weight <= 100)?;
+            (Set::Blend(rule()?, weight), format!("mix {weight} % of {value} in, by rank"))
+        }
+        "sink" => (Set::Sink(number()?), format!("never prune the first {value} tokens")),
+        "recent" => (Set::Recent(number().filter(|&recent| recent > 0)?), format!("never prune the last {value} tokens")),
+        "chunk" => (Set::Chunk(number().filter(|&chunk| chunk > 0)?), format!("{value} tokens leave the recent window at once")),
+        _ => return None,
+    };
+    Some((set, about))
 }
 
 fn place(state: &State, typed: &str) -> Option<Place> {
@@ -147,7 +204,7 @@ fn found(state: &State, typed: &str) -> Vec<Entry> {
         keys: String::new(),
         does: Does::Place(Place { layer, head, channel: state.at.channel }),
     };
-    query.heads(model).into_iter().map(entry).collect()
+    query.heads(model, state.tuning.as_ref()).into_iter().map(entry).collect()
 }
 
 /// Entries whose title, keys or description contain every typed word in part, better ones first.
@@ -239,6 +296,8 @@ fn perform(state: &mut State, does: Does) -> Vec<Effect> {
         Does::Scale(scale) => state.scales[state.metric as usize] = scale,
         Does::Export(format, path) => return export::write(state, format, path),
         Does::Context(tokens) => state.target_context = tokens,
+        Does::Tune(set) => return tune::set(state, set),
+        Does::Save(path) => return tune::save(state, path),
     }
     Vec::new()
 }

@@ -67,10 +67,7 @@ const MOST_NEW: usize = 1 << 17;
 pub fn change(state: &mut State, direction: i8) {
     let up = direction > 0;
     if state.screen == Screen::Perf {
-        let most = state.model.as_ref().map_or(1 << 20, |model| model.info.max_context.max(1));
-        let next = if up { state.target_context.saturating_mul(2) } else { state.target_context / 2 };
-        state.target_context = next.clamp(64.min(most), most);
-        return;
+        return change_context(state, up);
     }
     let sampling = &mut state.plan.sampling;
     let moved = |value: f32, by: f32, low: f32, high: f32| {
@@ -100,6 +97,13 @@ pub fn change(state: &mut State, direction: i8) {
             };
         }
     }
+}
+
+/// Doubles or halves the context of forecasts.
+pub fn change_context(state: &mut State, up: bool) {
+    let most = state.model.as_ref().map_or(1 << 20, |model| model.info.max_context.max(1));
+    let next = if up { state.target_context.saturating_mul(2) } else { state.target_context / 2 };
+    state.target_context = next.clamp(64.min(most), most);
 }
 
 /// Sends what the editor holds.

@@ -9,12 +9,14 @@ use super::super::color::{Colormap, Depth};
 use super::super::export::Format;
 use super::super::keys::Context;
 use super::super::state::{Dirty, Level, Metric, Overlay, Phase, Place, Scale, Screen, State};
-use super::super::testing::{LARGE, SMALL, blank, draw, head_detail, info, send, session, token};
+use super::super::testing::{LARGE, SMALL, blank, draw, head_detail, info, lost, measured, pair, send, session, token};
 use super::{SETTINGS, update};
+use crate::decode::comparison::Mode;
+use crate::decode::lost::Asked;
 use crate::decode::session::Finish;
-use crate::decode::worker::event::{Envelope, Event, Live, Memory};
+use crate::decode::worker::event::{Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject};
 use crate::decode::worker::{Command as Order, Prompt};
-use crate::mask::Shape;
+use crate::mask::{ChannelMask, Shape, Window};
 
 fn key(state: &mut State, code: KeyCode) -> Vec<Effect> {
     update(state, Action::Key(KeyEvent::new(code, KeyModifiers::NONE)))
@@ -211,7 +213,7 @@ fn pause_step_and_rerun_reach_the_engine() {
     send(&mut state, Event::Paused);
     assert_eq!(key(&mut state, KeyCode::Char('>')), [Effect::Engine(Order::Step(1))]);
     assert_eq!(key(&mut state, KeyCode::Char(' ')), [Effect::Engine(Order::Resume)]);
-    assert_eq!(key(&mut state, KeyCode::Char('<')), []);
+    assert_eq!(key(&mut state, KeyCode::Char('<')), [Effect::Engine(Order::Rewind(119))]);
     let effects = key(&mut state, KeyCode::Char('r'));
     assert!(matches!(&effects[..], [Effect::Engine(Order::Start(start))] if start.generation == 2));
     send(&mut state, Event::Finished(Finish::EndToken));
@@ -285,7 +287,7 @@ fn help_searches_and_runs_what_counts_here() {
     act(&mut state, Command::Help);
     letters(&mut state, "edit-prompt");
     key(&mut state, KeyCode::Enter);
-    assert!(!state.editing && state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("text screen")));
+    assert!(!state.editing && state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("counts on the")));
     act(&mut state, Command::Help);
     key(&mut state, KeyCode::Esc);
     assert!(state.overlay.is_none());
@@ -463,9 +465,26 @@ fn random_action(random: &mut StdRng, state: &State, model: &crate::decode::work
         }
         15 => Action::Tick(step as f64 * 40.0),
         16 => Action::Paste("some\npasted text \u{1f600}".to_owned()),
+        17 if random.random() => engine(pair(model, state.run.pairs.len() + 1, 300 + state.run.generated())),
         17 => engine(token(model, state.run.generated() + 1, 300 + state.run.generated())),
         18 => engine(head_detail(shape, random.random_range(0..shape.layers), random.random_range(0..shape.kv_heads))),
-        _ => engine(match random.random_range(0..8) {
+        _ => engine(match random.random_range(0..14) {
+            8 => Event::Rewound(random.random_range(0..=state.run.pairs.len())),
+            9 => Event::Fed(if random.random() { Mode::Free } else { Mode::Forced }),
+            11 => lost(state.ab.asked.unwrap_or(Asked { n: 2, layer: 0, head: 0 })),
+            10 => {
+                let [sink, recent, chunk] = [0, 0, 0].map(|_| random.random_range(1..99));
+                let mask = ChannelMask::from_fn(shape, |_, _, _| random.random());
+                let mask = MaskInfo { mask, ..model.mask.clone().expect("masked") };
+                let (revision, from) = (random.random_range(0..9), random.random::<bool>().then_some(9));
+                Event::Retuned(Box::new(Retuned { revision, mask, window: Window { sink, recent, chunk }, from, ms: 1.0 }))
+            }
+            12 => {
+                let number = random.random_range(0..30);
+                let subject = if random.random() { Subject::Now(number / 4) } else { Subject::Trial(number) };
+                measured(subject, f64::from(random.random_range(0..3_u8)) * random.random::<f64>(), 0)
+            }
+            13 => Event::Refused("not now".to_owned()),
             0 => Event::Loaded(Box::new(model.clone())),
             1 => Event::Prefill(0.5),
             2 => Event::Paused,

@@ -56,10 +56,21 @@ fn title(state: &State, model: &ModelView) -> Line<'static> {
         0 => "dropped: its middle is not stored at all".to_owned(),
         kept => format!("keeps {kept} of {} channels", model.shape().head_dim),
     };
-    Line::from(vec![
+    let mut spans = vec![
         Span::styled(format!(" L{layer} · h{head}  "), state.theme.style(Role::Title)),
         Span::styled(format!("{keeps} · {serves}"), state.theme.style(Role::Dim)),
-    ])
+    ];
+    if let Some(draft) = state.tuning.as_ref().map(|tuning| tuning.draft()) {
+        if draft.is_locked(model.shape(), layer, head) {
+            spans.push(Span::styled(" · ■ locked", state.theme.style(Role::Warn)));
+        }
+        let edited = draft.pinned(model.shape(), layer, head);
+        if edited > 0 {
+            let style = state.theme.style(Role::Warn).add_modifier(Modifier::UNDERLINED);
+            spans.extend([Span::raw(" · "), Span::styled(format!("{edited} edited"), style)]);
+        }
+    }
+    Line::from(spans)
 }
 
 fn subtitle(state: &State, metric: Metric) -> Line<'static> {
@@ -166,11 +177,16 @@ fn axis(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer: &mu
 
 /// One row per half: a block for a kept channel, a dot for a pruned one.
 fn mask_rows(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer: &mut Buffer) {
-    let kept = model.mask.head(state.at.layer, state.at.head);
+    let (layer, head) = (state.at.layer, state.at.head);
+    let kept = model.mask.head(layer, head);
     for (half, label) in ["kept  i ", "partner "].into_iter().enumerate() {
         let area = Rect { x: chart.bars.x - HEAD_LABEL, y: y + half as u16, width: HEAD_LABEL, height: 1 };
         put(buffer, area, 0, 0, Line::styled(label, state.theme.style(Role::Dim)));
         for x in 0..chart.columns {
+            let edited = state.tuning.as_ref().is_some_and(|tuning| {
+                let is_edited = |pair: usize| tuning.draft().pin(model.shape(), layer, head, pair + half * chart.pairs).is_some();
+                chart.pairs_of(x).any(is_edited)
+            });
             let all = chart.pairs_of(x).len();
             let count = chart.pairs_of(x).filter(|pair| kept[pair + half * chart.pairs]).count();
             let (symbol, role) = match count {
@@ -181,6 +197,9 @@ fn mask_rows(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer
             let place = (chart.bars.x + x, y + half as u16);
             if buffer.area.contains(place.into()) {
                 buffer[place].set_symbol(symbol).set_style(state.theme.style(role));
+                if edited {
+                    buffer[place].modifier.insert(Modifier::UNDERLINED);
+                }
             }
         }
     }

@@ -74,7 +74,9 @@ fn status(state: &State, wide: bool) -> Line<'static> {
     if state.dropped > 0 {
         spans.push(Span::styled(format!("{} dropped  ", state.dropped), theme.style(Role::Warn)));
     }
-    let speed = state.run.rate().map(rate);
+    // Beside a dense side this is the masked side's own speed.
+    let side = if state.run.pairs.is_empty() { "" } else { "B " };
+    let speed = state.run.rate().map(|r| format!("{side}{}", rate(r)));
     let replay = if state.replay { "REPLAY" } else { "LIVE" };
     let (mark, role) = match &state.phase {
         Phase::Loading(share) => (format!("loading {:.0} %", share * 100.0), Role::Warn),
@@ -117,11 +119,17 @@ pub fn tabs(state: &State, area: Rect, buffer: &mut Buffer) {
         (Screen::Head, _) => crumbs.extend([format!("L{}", at.layer), format!("h{}", at.head), format!("ch {}", at.channel)]),
         (screen, _) => crumbs.push(screen.title().to_lowercase()),
     }
-    let text = format!("{} ", crumbs.join(" › "));
-    let width = text.chars().count() as u16;
     let last = tab_places(state).last().map_or(0, |(x, title, _)| x + title.chars().count() as u16);
-    if last + width < area.width {
+    let unsaved =
+        if !state.replay && state.tuning.as_ref().is_some_and(|tuning| tuning.is_unsaved()) { " * unsaved " } else { "" };
+    let text = format!("{} ", crumbs.join(" › "));
+    let (width, marked) = (text.chars().count() as u16, unsaved.chars().count() as u16);
+    if last + width + marked < area.width {
         put(buffer, area, area.width - width, 0, Line::styled(text, state.theme.style(Role::Dim)));
+        put(buffer, area, area.width - width - marked, 0, Line::styled(unsaved, state.theme.style(Role::Warn)));
+    } else if last + marked < area.width {
+        // A mask that may be lost is worth more than where one is.
+        put(buffer, area, area.width - marked, 0, Line::styled(unsaved, state.theme.style(Role::Warn)));
     }
 }
 

@@ -49,6 +49,10 @@ fn draw_band(state: &State, shader: &Shader<'_>, bands: &Bands, layer: usize, he
     let style = if selected { theme.style(Role::Accent) } else { theme.style(Role::Dim) };
     let mark = if selected { "▸" } else { " " };
     put(buffer, band, 0, 0, Line::styled(format!("{mark}h{head}"), style));
+    let draft = state.tuning.as_ref().map(|tuning| tuning.draft());
+    if draft.is_some_and(|draft| draft.is_locked(shape, layer, head)) {
+        put(buffer, band, BAND_LABEL - 2, 0, Line::styled("■", theme.style(Role::Warn)));
+    }
     let kept = shader.model.kept(layer, head);
     put(buffer, band, 1, 1, Line::styled(format!("{kept}/{}", shape.head_dim), theme.style(Role::Dim)));
     if let Some(table) = shader.model.table(shader.metric).filter(|_| band.height > 4) {
@@ -98,7 +102,14 @@ fn mask_row(
             (false, true) => ("▄", Role::Dim),
             (false, false) => ("·", Role::Border),
         };
-        buffer[(row.x + x, row.y)].set_symbol(symbol).set_style(state.theme.style(role));
+        let cell = &mut buffer[(row.x + x, row.y)];
+        cell.set_symbol(symbol).set_style(state.theme.style(role));
+        let is_edited = |channel: usize| {
+            state.tuning.as_ref().is_some_and(|tuning| tuning.draft().pin(tuning.sources().shape, layer, head, channel).is_some())
+        };
+        if of(x, false).chain(of(x, true)).any(is_edited) {
+            cell.modifier.insert(Modifier::UNDERLINED);
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         for head in grid.heads.clone() {
             let Some(strip) = grid.strip_of(layer, head) else { continue };
             draw_strip(state, &shader, &grid, layer, head, strip, buffer);
+            hand_marks(state, &grid, layer, head, strip, buffer);
         }
     }
     head_labels(state, &grid, buffer);
@@ -63,6 +64,44 @@ fn draw_strip(state: &State, shader: &Shader<'_>, grid: &Grid, layer: usize, hea
         shader.pool(layer, head, grid.pairs_at(x).map(|pair| pair + offset))
     };
     Heatmap::new(&state.theme, pixel).crossed(shader.is_dropped(layer, head)).render(strip, buffer);
+}
+
+/// What a person did to a head: channels set by hand are underlined, a lock stands in the gap to its right.
+fn hand_marks(state: &State, grid: &Grid, layer: usize, head: usize, strip: Rect, buffer: &mut Buffer) {
+    let Some(tuning) = &state.tuning else { return };
+    let (draft, shape) = (tuning.draft(), grid.shape);
+    let layers = layer..(layer + grid.merged).min(shape.layers);
+    if layers.clone().any(|layer| draft.pinned(shape, layer, head) > 0) {
+        let pairs = shape.pairs();
+        for x in 0..strip.width {
+            for y in 0..strip.height {
+                // The last row of a strip's upper half stands for the first channels of the pairs, the last of its lower one for the
+                // second; a single row is both.
+                let halves: &[usize] = match strip.height {
+                    1 => &[0, pairs],
+                    height if y + 1 == height.div_ceil(2) => &[0],
+                    height if y + 1 == height => &[pairs],
+                    _ => continue,
+                };
+                let edited = layers.clone().any(|layer| {
+                    let channels = grid.pairs_at(x).flat_map(|pair| halves.iter().map(move |half| pair + *half));
+                    channels.into_iter().any(|channel| draft.pin(shape, layer, head, channel).is_some())
+                });
+                if edited {
+                    let cell = &mut buffer[(strip.x + x, strip.y + y)];
+                    cell.modifier.insert(Modifier::UNDERLINED);
+                    // A blank is underlined in no colour of its own.
+                    if cell.symbol() == " " {
+                        cell.set_fg(state.theme.color(Role::Bad));
+                    }
+                }
+            }
+        }
+    }
+    let gap = (strip.right(), strip.y);
+    if layers.clone().any(|layer| draft.is_locked(shape, layer, head)) && gap.0 < grid.area.right() {
+        buffer[gap].set_symbol("■").set_style(state.theme.style(Role::Warn));
+    }
 }
 
 fn label(state: &State, grid: &Grid, layer: usize, area: Rect, buffer: &mut Buffer) {
@@ -108,6 +147,7 @@ fn brackets(state: &State, grid: &Grid, buffer: &mut Buffer) {
     for y in strip.top()..strip.bottom() {
         for (x, symbol) in [(strip.x.checked_sub(1), "["), (Some(strip.right()), "]")] {
             let Some(x) = x.filter(|&x| x < grid.area.right()) else { continue };
+            let symbol = if buffer[(x, y)].symbol() == "■" { "■" } else { symbol };
             buffer[(x, y)].set_symbol(symbol).set_style(style);
         }
     }

@@ -1,8 +1,10 @@
 //! The screens: state in, cells out. Nothing here changes the state.
 
+mod ab;
 mod head;
 mod header;
 mod layer;
+mod learn;
 mod lists;
 mod log;
 mod map;
@@ -10,6 +12,7 @@ mod pane;
 mod perf;
 mod side;
 mod text;
+mod tune;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -41,7 +44,10 @@ pub fn render(state: &State, buffer: &mut Buffer) {
             (Screen::Map, Level::Model) => map::render(state, areas.main, buffer),
             (Screen::Map, Level::Layer) => layer::render(state, areas.main, buffer),
             (Screen::Head, _) => head::render(state, areas.main, buffer),
+            (Screen::Ab, _) => ab::render(state, areas.main, buffer),
+            (Screen::Tune, _) => tune::render(state, areas.main, buffer),
             (Screen::Perf, _) => perf::render(state, areas.main, buffer),
+            (Screen::Learn, _) => learn::render(state, areas.main, buffer),
             (Screen::Text, _) => text::render(state, areas.main, buffer),
         }
     }

@@ -1,11 +1,16 @@
 //! Every screen, as text and colours.
 
-use super::super::action::{Action, Command};
+use super::super::action::{Action, Command, Effect};
 use super::super::color::Depth;
 use super::super::geometry;
+use super::super::state::tune::Control;
 use super::super::state::{Level, Screen, State};
-use super::super::testing::{LARGE, SMALL, blank, draw, head_detail, send, session, styled, text};
+use super::super::testing::{
+    LARGE, SMALL, answer, blank, draw, head_detail, learned, learning, measured, send, session, styled, text,
+};
 use super::super::update::update;
+use crate::decode::worker::Command as Order;
+use crate::decode::worker::event::Subject;
 use crate::mask::Shape;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
@@ -61,6 +66,56 @@ fn memory_and_speed() {
     snapshots("perf", SMALL, |state| run(state, Command::ShowPerf));
 }
 
+/// Half a sweep, a retuned mask that is measured, a lock, a floor and channels set by hand, and a proposal that waits.
+fn tuned(state: &mut State) {
+    run(state, Command::ShowTune);
+    send(state, measured(Subject::Now(0), 0.021, 0));
+    let effects = update(state, Action::Do(Command::Sweep));
+    let [Effect::Engine(Order::Sweep(trials))] = effects.as_slice() else { panic!("{effects:?}") };
+    for (index, trial) in trials.iter().enumerate().take(14) {
+        send(state, measured(Subject::Trial(trial.id), 2e-5 * 3.0_f64.powi(index as i32 % 10), 19 - index));
+    }
+    for command in [Command::NextLayer, Command::LockLayer, Command::NextLayer, Command::LockHead, Command::Flip] {
+        let effects = update(state, Action::Do(command));
+        answer(state, &effects);
+    }
+    for _ in 0..4 {
+        run(state, Command::Down);
+    }
+    run(state, Command::Down);
+    let effects = update(state, Action::Do(Command::MuchMore));
+    answer(state, &effects);
+    send(state, measured(Subject::Now(2), 0.0173, 0));
+    let tuning = state.tuning.as_mut().expect("loaded");
+    (tuning.hold, tuning.control) = (true, Control::Keep);
+    run(state, Command::MuchLess);
+    state.toast = None;
+}
+
+#[test]
+fn tuning() {
+    snapshots("tune", SMALL, tuned);
+}
+
+#[test]
+fn tuning_a_large_model() {
+    for size in SIZES {
+        let mut state = session(LARGE, Depth::None);
+        tuned(&mut state);
+        state.size = size;
+        insta::assert_snapshot!(format!("tune_large_{}x{}", size.0, size.1), text(&draw(&state)));
+    }
+}
+
+#[test]
+fn a_learning_and_its_end() {
+    snapshots("learn", SMALL, |state| learning(state, 90));
+    snapshots("learned", LARGE, |state| {
+        learning(state, 250);
+        learned(state);
+    });
+}
+
 #[test]
 fn the_help_and_the_palette() {
     for (name, command) in [("help", Command::Help), ("palette", Command::Palette)] {
@@ -78,6 +133,16 @@ fn the_colour_maps() {
     let mut lines: Vec<String> = Colormap::ALL.into_iter().map(|map| line(map.name(), &map.table(false))).collect();
     lines.push(line("difference", &DIVERGING));
     insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn dense_against_masked() {
+    snapshots("ab", SMALL, |state| {
+        run(state, Command::ShowAb);
+        run(state, Command::FindPrev);
+        let asked = state.ab.asked.expect("the engine is asked about the token under the cursor");
+        send(state, super::super::testing::lost(asked));
+    });
 }
 
 #[test]

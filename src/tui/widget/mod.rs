@@ -3,7 +3,9 @@
 mod bars;
 mod chart;
 mod heatmap;
+mod scatter;
 
 pub use bars::{Bar, Part, columns, meter, stacked};
 pub use chart::Chart;
 pub use heatmap::Heatmap;
+pub use scatter::{Mark, Scatter};

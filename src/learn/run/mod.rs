@@ -1,20 +1,20 @@
 //! One learning from nothing to a verdict.
 
-use std::path::Path;
+mod report;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
 
-use super::check::{self, Contender, Extent, McNemar, Plan, Row, Thresholds, Verdict};
+use super::check::{Row, Thresholds, Verdict};
 use super::data::{self, Haystack, Part, Piece, Task};
-use super::score;
 use super::train::{Dense, Pool, Settings, Stage, State, Trainer, Update, Wanted};
 use crate::mask::files::{MaskFile, Origin};
-use crate::mask::select::{Options, select};
-use crate::mask::{ChannelMask, Importance, bytes, fingerprint};
+use crate::mask::select::select;
+use crate::mask::{Importance, fingerprint};
 use crate::model::Model;
-use crate::model::demo::generator::SplitMix64;
 use crate::{Error, Result, machine};
 
 /// What is learned, from what, and how it is checked.
@@ -32,14 +32,61 @@ pub struct Request {
     pub lengths: (usize, usize),
     /// Samples to learn from.
     pub pool: usize,
+    /// Importance to go on from instead of stage 1.
+    pub start: Option<Start>,
     /// Prompts of the check; 0 leaves it out, and the mask without a verdict.
     pub check_prompts: usize,
+    /// Whether the check also runs the training-free rules.
+    pub rivals: bool,
     /// What the mask may lose.
     pub thresholds: Thresholds,
 }
 
-/// What happens while learning.
+impl Request {
+    /// A learning with the default tasks, pool, check and thresholds.
+    ///
+    /// # Errors
+    /// Settings that cannot be trained with, and contexts that the model cannot see.
+    pub fn new(model: &Model, texts: (Haystack, Vec<Piece>), settings: Settings, lengths: (usize, usize)) -> Result<Self> {
+        settings.check()?;
+        let most = model.config().max_context;
+        if lengths.1 > most {
+            return Err(Error::input(format!("--ctx up to {} is more than the model's context of {most}", lengths.1)));
+        }
+        Ok(Self {
+            settings,
+            haystack: texts.0,
+            others: texts.1,
+            tasks: default_tasks(model),
+            lengths,
+            pool: POOL,
+            start: None,
+            check_prompts: CHECK_PROMPTS,
+            rivals: true,
+            thresholds: Thresholds::default(),
+        })
+    }
+}
+
+/// Samples to learn from by default.
+pub const POOL: usize = 96;
+
+/// Prompts of the check by default; seven questions each.
+pub const CHECK_PROMPTS: usize = 60;
+
+/// Importance that stage 2 begins with, and where it comes from.
 #[derive(Debug, Clone)]
+pub struct Start {
+    /// The importance, 0 to 1.
+    pub importance: Importance,
+    /// The file's name.
+    pub file: String,
+    /// How it was made.
+    pub recipe: serde_json::Value,
+}
+
+/// What happens while learning.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// Prefilling sample `.0` of `.1`.
     Prefill(usize, usize),
@@ -47,6 +94,8 @@ pub enum Event {
     Dense(Vec<(Task, Dense)>),
     /// An update was made.
     Update(Update),
+    /// The factors after an update.
+    Factors(Importance),
     /// The stage-1 cut and the best mask on the validation samples.
     Validated {
         /// Loss of the stage-1 cut.
@@ -81,7 +130,7 @@ pub struct Outcome {
 }
 
 /// Samples that are only used to choose between the stage-1 cut and later masks.
-const VALIDATION: usize = 8;
+pub const VALIDATION: usize = 8;
 
 /// Updates between two checkpoints.
 const SAVE_EVERY: usize = 25;
@@ -98,25 +147,34 @@ pub fn learn(
     report: &mut dyn FnMut(&Event) -> Result<()>,
 ) -> Result<Outcome> {
     request.settings.check()?;
+    if (request.settings.steps == 0) != request.start.is_some() {
+        return Err(Error::input("stage 1 has at least one update, and none where learning goes on from given importance"));
+    }
     let began = Instant::now();
     let key = key(model, request);
-    let state = if resume { Some(State::load(checkpoint, &request.settings, &key)?) } else { None };
+    let state = match (&request.start, resume) {
+        (_, true) => Some(State::load(checkpoint, &request.settings, &key)?),
+        (Some(start), false) => Some(start.state(model, &request.settings)?),
+        (None, false) => None,
+    };
     let learned = match state {
-        // Nothing is left to learn: the check alone is made again, without a pool.
+        // Nothing is left to learn: the check alone is made, without a pool.
         Some(state) if state.stage == Stage::Done => Learned { state, prefill_seconds: 0.0, step_ratio: 0.0 },
         state => train(model, request, state, (checkpoint, &key), report)?,
     };
     let state = learned.state;
-    report(&Event::Validated { cut: state.first_loss, best: state.best_loss })?;
+    if let Some((cut, best)) = state.validated() {
+        report(&Event::Validated { cut, best })?;
+    }
     let importance = Importance::new(model.config().mask_shape(), state.alpha.clone())?;
-    let mask = select(&importance, &Options::new(request.settings.sparsity, request.settings.align))?;
+    let mask = select(&importance, &request.settings.options())?;
     let learned_seconds = began.elapsed().as_secs_f64();
     let (rows, own_texts) = match request.check_prompts {
         0 => (Vec::new(), 0),
-        _ => checked(model, request, &mask, report)?,
+        _ => report::checked(model, request, &mask, report)?,
     };
-    let verdict = (!rows.is_empty()).then(|| judge(&rows, &request.thresholds));
-    let recipe = recipe(model, request, &state, &mask, &rows, verdict.as_ref(), own_texts);
+    let verdict = (!rows.is_empty()).then(|| report::judge(&rows, &request.thresholds));
+    let recipe = report::recipe(model, request, &state, &mask, &rows, verdict.as_ref(), own_texts);
     let origin = Origin {
         model: model.name.clone(),
         fingerprint: fingerprint(&model.config().geometry()),
@@ -136,6 +194,21 @@ pub fn learn(
         step_ratio: learned.step_ratio,
         peak_bytes: machine::peak_bytes().unwrap_or(0),
     })
+}
+
+impl Start {
+    /// The beginning of stage 2; the end of learning where that has no updates.
+    fn state(&self, model: &Model, settings: &Settings) -> Result<State> {
+        let (found, shape) = (self.importance.shape(), model.config().mask_shape());
+        if found != shape {
+            return Err(Error::input(format!("{}: expected importance of shape {shape}, found {found}", self.file)));
+        }
+        let mut state = State::of(&self.importance)?;
+        if settings.mask_steps == 0 {
+            state.stage = Stage::Done;
+        }
+        Ok(state)
+    }
 }
 
 /// A finished training.
@@ -174,7 +247,7 @@ fn train(
             step_time += started.elapsed().as_secs_f64();
             timed += 1;
         }
-        let told = report(&Event::Update(update));
+        let told = report(&Event::Update(update)).and_then(|()| report(&Event::Factors(trainer.importance()?)));
         if told.is_err() || trainer.state.step.is_multiple_of(SAVE_EVERY) || trainer.state.stage != update.stage {
             trainer.state.save(checkpoint, settings, key)?;
         }
@@ -189,13 +262,16 @@ fn train(
 fn key(model: &Model, request: &Request) -> String {
     let texts: Vec<(&str, usize)> =
         request.haystack.pieces.iter().map(|piece| (piece.name.as_str(), piece.part(Part::Training).len())).collect();
-    let key = json!({
+    let mut key = json!({
         "model": fingerprint(&model.config().geometry()),
         "texts": texts,
         "tasks": request.tasks,
         "lengths": request.lengths,
         "pool": request.pool,
     });
+    if let Some(start) = &request.start {
+        key["importance"] = start.importance.sha256().into();
+    }
     key.to_string()
 }
 
@@ -217,97 +293,6 @@ fn fill(model: &Model, request: &Request, report: &mut dyn FnMut(&Event) -> Resu
     Ok(pool)
 }
 
-/// Runs the held-out check; gives its rows and how many texts are of the kind learned from.
-fn checked(
-    model: &Arc<Model>,
-    request: &Request,
-    mask: &ChannelMask,
-    report: &mut dyn FnMut(&Event) -> Result<()>,
-) -> Result<(Vec<Row>, usize)> {
-    let Settings { window, align, seed, .. } = request.settings;
-    let (contenders, plan, own_texts) = prepare(model, request, mask, window, align, seed)?;
-    let rows = check::run(model, &contenders, &plan, own_texts, &mut |share| report(&Event::Check(share)))?;
-    Ok((rows, own_texts))
-}
-
-fn prepare(
-    model: &Model,
-    request: &Request,
-    mask: &ChannelMask,
-    window: crate::mask::Window,
-    align: usize,
-    seed: u64,
-) -> Result<(Vec<Contender>, Plan, usize)> {
-    let tokenizer = model.tokenizer.as_ref().ok_or_else(|| Error::input("a model without tokenizer cannot be checked"))?;
-    let mut rng = SplitMix64::new(seed);
-    // Training-free rules see as much text as learning did, up to 16 windows.
-    let texts = (0..16)
-        .map(|_| {
-            let mut ids = tokenizer.encode(&request.haystack.passage(Part::Training, 8192, &mut rng))?;
-            ids.truncate(1024);
-            Ok(ids)
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let squares = score::gather(&model.decoder, &texts, 1024, &mut |_| Ok(()))?;
-    let contenders = check::contenders(mask, window, align, &squares, seed)?;
-    let extent = Extent { prompts: request.check_prompts, lengths: request.lengths, seed };
-    let (plan, own_texts) = check::plan(model, &request.haystack, &request.others, &extent)?;
-    Ok((contenders, plan, own_texts))
-}
-
-fn judge(rows: &[Row], thresholds: &Thresholds) -> (Verdict, McNemar) {
-    let (dense, learned) = (&rows[0], &rows[1]);
-    let test = McNemar::of(&dense.answers, &learned.answers);
-    let (nll, recall) = ((dense.digit_nll, learned.digit_nll), (dense.recall, learned.recall));
-    (Verdict::of(nll, recall, learned.kld_mean, &test, thresholds), test)
-}
-
-/// How the mask was made and what the check found, for its file.
-fn recipe(
-    model: &Model,
-    request: &Request,
-    state: &State,
-    mask: &ChannelMask,
-    rows: &[Row],
-    verdict: Option<&(Verdict, McNemar)>,
-    own_texts: usize,
-) -> serde_json::Value {
-    let names = |pieces: &[Piece]| pieces.iter().map(|piece| piece.name.clone()).collect::<Vec<_>>();
-    let tail = |losses: &[f32]| {
-        let last = &losses[losses.len().saturating_sub(20)..];
-        last.iter().sum::<f32>() / last.len().max(1) as f32
-    };
-    json!({
-        "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")),
-        "rule": "learned",
-        "weights": model.dtype().to_string(),
-        "settings": request.settings,
-        "data": {
-            "haystack": names(&request.haystack.pieces),
-            "tasks": request.tasks,
-            "lengths": request.lengths,
-            "pool": request.pool,
-        },
-        "losses": {
-            "stage_1_first": state.losses.first(),
-            "stage_1_last_20": tail(&state.losses),
-            "stage_2_last_20": tail(&state.mask_losses),
-            "validation_cut": state.first_loss,
-            "validation_kept": state.best_loss,
-        },
-        "saved": bytes::savings(mask, None),
-        "check": verdict.map(|(verdict, test)| json!({
-            "verdict": verdict.word(),
-            "reason": verdict.reason,
-            "thresholds": request.thresholds,
-            "mcnemar": test,
-            "prompts": request.check_prompts,
-            "texts_learned_from": own_texts,
-            "rows": rows,
-        })),
-    })
-}
-
 /// Default tasks: the demo model recalls facts among sentences and nothing else.
 pub fn default_tasks(model: &Model) -> Vec<Task> {
     match model.name.as_str() {
@@ -316,7 +301,20 @@ pub fn default_tasks(model: &Model) -> Vec<Task> {
     }
 }
 
-/// The haystack of the arguments and the texts of another kind that are here.
-pub fn texts(files: &[std::path::PathBuf], field: &str) -> Result<(Haystack, Vec<Piece>)> {
-    Ok((data::load(files, field)?, data::held_out()?))
+/// The haystack of the user's files or else of the fetched texts, and the texts of another kind that are here. The demo model reads
+/// its own sentences where no file is named.
+pub fn texts(model: &Model, files: &[PathBuf], field: &str) -> Result<(Haystack, Vec<Piece>)> {
+    match model.name == "demo" {
+        true if files.is_empty() => Ok(Default::default()),
+        true => Ok((data::load(files, field)?, Vec::new())),
+        false => Ok((data::load(files, field)?, data::held_out()?)),
+    }
+}
+
+/// Makes the folder of a checkpoint.
+pub fn prepare_checkpoint(checkpoint: &Path) -> Result<()> {
+    match checkpoint.parent() {
+        Some(folder) => std::fs::create_dir_all(folder).map_err(|cause| crate::error::io("making", folder, &cause)),
+        None => Ok(()),
+    }
 }

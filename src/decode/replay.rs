@@ -1,0 +1,152 @@
+//! The last decode steps once more under another mask: what re-measuring, sweeps on screen and timed runs are made of.
+//!
+//! A replay feeds the dense side's last tokens to a cache that was gathered from the dense one as it stood before them, so it needs
+//! no prefill, and the decode at hand goes on undisturbed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::cache::{CacheSpec, SequenceCache};
+use crate::decode::divergence::StepDivergence;
+use crate::model::Model;
+use crate::model::decoder::StepBuffers;
+
+/// One dense decode step, as a replay compares with it.
+#[derive(Debug, Clone)]
+pub struct DenseStep {
+    /// The token that was fed.
+    pub fed: u32,
+    /// The token that was chosen.
+    pub next: u32,
+    /// Logits, `[vocab]`.
+    pub logits: Arc<[f32]>,
+    /// The dense side's compute time.
+    pub time: Duration,
+}
+
+/// The last dense steps of a run, at most as many as it was made for.
+#[derive(Debug)]
+pub struct Recent {
+    steps: VecDeque<DenseStep>,
+    most: usize,
+}
+
+impl Recent {
+    /// No steps yet.
+    pub fn new(most: usize) -> Self {
+        Self { steps: VecDeque::with_capacity(most), most }
+    }
+
+    /// Takes a step; the oldest goes where there is no room.
+    pub fn push(&mut self, step: DenseStep) {
+        if self.steps.len() == self.most {
+            self.steps.pop_front();
+        }
+        self.steps.push_back(step);
+    }
+
+    /// Forgets the last `steps` steps.
+    pub fn forget(&mut self, steps: usize) {
+        self.steps.truncate(self.steps.len().saturating_sub(steps));
+    }
+
+    /// Steps that are there.
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether there is no step.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Whether there are as many as can be.
+    pub fn is_full(&self) -> bool {
+        self.steps.len() == self.most
+    }
+}
+
+/// A point to replay from: the dense cache before the last steps, and those steps.
+#[derive(Debug)]
+pub struct Stretch {
+    dense: SequenceCache,
+    steps: Vec<DenseStep>,
+}
+
+impl Stretch {
+    /// The stretch of these steps, which are the last ones of `dense`. Storage is shared with it.
+    pub fn new(dense: &SequenceCache, recent: &Recent) -> Result<Self> {
+        let mut dense = dense.clone();
+        dense.truncate(dense.tokens().saturating_sub(recent.len()), None)?;
+        Ok(Self { dense, steps: recent.steps.iter().cloned().collect() })
+    }
+
+    /// The dense side's steps.
+    pub fn steps(&self) -> &[DenseStep] {
+        &self.steps
+    }
+
+    /// What the dense cache is built to.
+    pub fn dense_spec(&self) -> &Arc<CacheSpec> {
+        self.dense.spec()
+    }
+
+    /// Bytes of the dense cache after the last step.
+    pub fn dense_bytes(&self) -> usize {
+        self.dense.spec().bytes_at(self.dense.tokens() + self.steps.len()).total()
+    }
+}
+
+/// The sides of a timed run, dense (0) and pruned (1), in the order in which they have the machine to themselves: one that slows
+/// down or speeds up favours neither.
+pub const ROUNDS: [usize; 4] = [0, 1, 1, 0];
+
+/// Times both sides over a stretch, each alone; compute time of each step.
+pub fn time_alone(model: &Model, stretch: &Arc<Stretch>, pruned: &Arc<CacheSpec>) -> Result<[Vec<Duration>; 2]> {
+    let mut times = [Vec::new(), Vec::new()];
+    for side in ROUNDS {
+        let spec = if side == 0 { stretch.dense_spec() } else { pruned };
+        let mut replay = Replay::new(model, Arc::clone(stretch), spec)?;
+        while replay.step(model)? {}
+        times[side].extend(replay.times);
+    }
+    Ok(times)
+}
+
+/// A stretch being repeated under one specification.
+#[derive(Debug)]
+pub struct Replay {
+    stretch: Arc<Stretch>,
+    cache: SequenceCache,
+    buffers: StepBuffers,
+    /// Divergence of each step made so far.
+    pub steps: Vec<StepDivergence>,
+    /// Compute time of each.
+    pub times: Vec<Duration>,
+}
+
+impl Replay {
+    /// At the beginning of the stretch.
+    pub fn new(model: &Model, stretch: Arc<Stretch>, spec: &Arc<CacheSpec>) -> Result<Self> {
+        let cache = stretch.dense.retuned(Arc::clone(spec))?;
+        let buffers = StepBuffers::new(model.config(), 1);
+        Ok(Self { stretch, cache, buffers, steps: Vec::new(), times: Vec::new() })
+    }
+
+    /// Repeats the next step; false once there is none.
+    pub fn step(&mut self, model: &Model) -> Result<bool> {
+        let Some(dense) = self.stretch.steps.get(self.steps.len()) else { return Ok(false) };
+        let began = Instant::now();
+        model.decoder.step(&[dense.fed], &mut [&mut self.cache], &mut self.buffers, &mut |_, _, _| ())?;
+        self.times.push(began.elapsed());
+        self.steps.push(StepDivergence::of(&dense.logits, &self.buffers.logits, dense.next));
+        Ok(self.steps.len() < self.stretch.steps.len())
+    }
+
+    /// Bytes that the cache stores now.
+    pub fn kv_bytes(&self) -> usize {
+        self.cache.bytes().total()
+    }
+}

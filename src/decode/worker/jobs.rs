@@ -1,0 +1,158 @@
+//! Measurements beside the decode at hand: one replayed step at a time, so that neither waits long for the other.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::command::Trial;
+use super::event::{Event, Measured, Subject, Timed};
+use super::talk::Both;
+use crate::Result;
+use crate::cache::CacheSpec;
+use crate::decode::divergence::{Divergence, Spread, StepDivergence};
+use crate::decode::replay::{ROUNDS, Replay, Stretch};
+
+/// What waits to be measured.
+#[derive(Default)]
+pub struct Jobs {
+    /// The revision of the mask at work, while it is not measured.
+    now: Option<u64>,
+    timed: bool,
+    trials: VecDeque<Trial>,
+    /// The steps that all trials of a sweep are measured over.
+    sweep: Option<Arc<Stretch>>,
+    at_work: Option<Job>,
+}
+
+struct Job {
+    kind: Kind,
+    stretch: Arc<Stretch>,
+    replay: Replay,
+}
+
+enum Kind {
+    Now(u64),
+    Trial(u64),
+    Timed(Rounds),
+}
+
+/// A timed run, one round after the other.
+#[derive(Default)]
+struct Rounds {
+    done: usize,
+    times: [Vec<Duration>; 2],
+}
+
+impl Jobs {
+    /// Measures the mask at work, in place of the one before.
+    pub fn want_now(&mut self, revision: u64) {
+        self.now = Some(revision);
+        self.at_work.take_if(|job| matches!(job.kind, Kind::Now(_) | Kind::Timed(_)));
+    }
+
+    /// Measures these masks in place of those that wait.
+    pub fn want_trials(&mut self, trials: Vec<Trial>) {
+        self.trials = trials.into();
+        self.sweep = None;
+        self.at_work.take_if(|job| matches!(job.kind, Kind::Trial(_)));
+    }
+
+    /// Times both sides.
+    pub fn want_timed(&mut self) {
+        self.timed = true;
+    }
+
+    /// Whether decode has to stand still meanwhile.
+    pub fn is_exclusive(&self) -> bool {
+        matches!(self.at_work, Some(Job { kind: Kind::Timed(_), .. }))
+    }
+
+    /// Whether there is something to do. While tokens come it waits for as many as it can have.
+    pub fn has_work(&self, both: &Both, is_running: bool) -> bool {
+        let wanted = self.now.is_some() || self.timed || !self.trials.is_empty();
+        self.at_work.is_some() || wanted && can_start(both, is_running)
+    }
+
+    /// Repeats one step; what came of it, once something did.
+    pub fn work(&mut self, both: &Both, is_running: bool) -> Result<Option<Event>> {
+        let model = Arc::clone(both.comparison.model());
+        if self.at_work.is_none() && can_start(both, is_running) {
+            self.at_work = self.next(both)?;
+        }
+        let Some(job) = &mut self.at_work else { return Ok(None) };
+        if job.replay.step(&model)? {
+            return Ok(None);
+        }
+        let Some(Job { kind, stretch, replay }) = self.at_work.take() else { return Ok(None) };
+        match kind {
+            Kind::Now(revision) => {
+                self.now.take_if(|wanted| *wanted == revision);
+                Ok(Some(measured(Subject::Now(revision), &stretch, &replay, 0)))
+            }
+            Kind::Trial(id) => Ok(Some(measured(Subject::Trial(id), &stretch, &replay, self.trials.len()))),
+            Kind::Timed(mut rounds) => {
+                rounds.times[ROUNDS[rounds.done]].extend(&replay.times);
+                rounds.done += 1;
+                if rounds.done < ROUNDS.len() {
+                    self.at_work = Some(timed(both, stretch, rounds)?);
+                    return Ok(None);
+                }
+                let [a_ms, b_ms] = rounds.times.map(|times| spread(&times));
+                Ok(Some(Event::Timed(Box::new(Timed { steps: 2 * stretch.steps().len(), a_ms, b_ms }))))
+            }
+        }
+    }
+
+    fn next(&mut self, both: &Both) -> Result<Option<Job>> {
+        let model = both.comparison.model();
+        let stretch = || Ok(Arc::new(Stretch::new(&both.comparison.a.caches[0], &both.recent)?));
+        let job = |kind, stretch: Arc<Stretch>, spec: &Arc<CacheSpec>| {
+            let replay = Replay::new(model, Arc::clone(&stretch), spec)?;
+            Ok(Some(Job { kind, stretch, replay }))
+        };
+        let at_work = both.comparison.b.caches[0].spec();
+        if std::mem::take(&mut self.timed) {
+            return Ok(Some(timed(both, stretch()?, Rounds::default())?));
+        }
+        if let Some(revision) = self.now {
+            return job(Kind::Now(revision), stretch()?, at_work);
+        }
+        let Some(Trial { id, mask, window }) = self.trials.pop_front() else { return Ok(None) };
+        let stretch = match &self.sweep {
+            Some(stretch) => Arc::clone(stretch),
+            None => Arc::clone(self.sweep.insert(stretch()?)),
+        };
+        let spec = CacheSpec::new(at_work.shape(), window, at_work.dtype(), mask)?;
+        job(Kind::Trial(id), stretch, &Arc::new(spec))
+    }
+}
+
+fn can_start(both: &Both, is_running: bool) -> bool {
+    both.recent.is_full() || !is_running && !both.recent.is_empty()
+}
+
+fn timed(both: &Both, stretch: Arc<Stretch>, rounds: Rounds) -> Result<Job> {
+    let spec = match ROUNDS[rounds.done] {
+        0 => Arc::clone(stretch.dense_spec()),
+        _ => Arc::clone(both.comparison.b.caches[0].spec()),
+    };
+    let replay = Replay::new(both.comparison.model(), Arc::clone(&stretch), &spec)?;
+    Ok(Job { kind: Kind::Timed(rounds), stretch, replay })
+}
+
+fn measured(subject: Subject, stretch: &Stretch, replay: &Replay, left: usize) -> Event {
+    let steps: &[StepDivergence] = &replay.steps;
+    Event::Measured(Box::new(Measured {
+        subject,
+        divergence: Divergence::of(steps),
+        a_ms: spread(&stretch.steps().iter().map(|step| step.time).collect::<Vec<_>>()),
+        b_ms: spread(&replay.times),
+        kv: replay.kv_bytes(),
+        dense_kv: stretch.dense_bytes(),
+        left,
+    }))
+}
+
+fn spread(times: &[Duration]) -> Spread {
+    Spread::of(times.iter().map(|time| time.as_secs_f64() * 1e3))
+}

@@ -1,0 +1,56 @@
+//! What only counts in its newest form: beside the queue, so that moving about or turning a knob during a long prefill never
+//! fills it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::command::Retune;
+use crate::decode::lost::Asked;
+use crate::mask::Shape;
+
+/// The newest of each kind, shared between the engine and its owner.
+#[derive(Debug, Clone, Default)]
+pub struct Mailbox(Arc<Mutex<Mail>>);
+
+#[derive(Debug, Default)]
+struct Mail {
+    watched: (usize, usize),
+    retune: Option<Box<Retune>>,
+    asked: Option<Asked>,
+}
+
+impl Mailbox {
+    fn with<T>(&self, f: impl FnOnce(&mut Mail) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Watches a layer and KV head.
+    pub fn watch(&self, layer: usize, head: usize) {
+        self.with(|mail| mail.watched = (layer, head));
+    }
+
+    /// The watched place, inside `shape`.
+    pub fn watched(&self, shape: Shape) -> (usize, usize) {
+        let (layer, head) = self.with(|mail| mail.watched);
+        (layer.min(shape.layers - 1), head.min(shape.kv_heads - 1))
+    }
+
+    /// Leaves a change of the mask.
+    pub fn put_retune(&self, retune: Box<Retune>) {
+        self.with(|mail| mail.retune = Some(retune));
+    }
+
+    /// Takes the change that waits.
+    pub fn take_retune(&self) -> Option<Box<Retune>> {
+        self.with(|mail| mail.retune.take())
+    }
+
+    /// Leaves a question about a step.
+    pub fn put_asked(&self, asked: Asked) {
+        self.with(|mail| mail.asked = Some(asked));
+    }
+
+    /// Takes the question that waits.
+    pub fn take_asked(&self) -> Option<Asked> {
+        self.with(|mail| mail.asked.take())
+    }
+}

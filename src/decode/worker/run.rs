@@ -1,0 +1,162 @@
+//! One run of the engine: a prompt, what came of it, and the measurements beside it.
+
+use std::sync::Arc;
+
+use super::command::{Prompt, Start};
+use super::event::{Event, Rules, Started};
+use super::jobs::Jobs;
+use super::live::{Watcher, memory};
+use super::outbox::{Outbox, milliseconds};
+use super::setup::Setup;
+use super::talk::{Both, Solo, Talk};
+use crate::cache::CacheSpec;
+use crate::decode::session::Request;
+use crate::decode::squares::Squares;
+use crate::model::Model;
+use crate::model::decoder::PrefillHooks;
+use crate::{Error, Result, machine};
+
+/// A prompt being answered.
+pub struct Run {
+    /// The sequence.
+    pub talk: Talk,
+    /// Live statistics.
+    pub watcher: Watcher,
+    /// Measurements that wait.
+    pub jobs: Jobs,
+    /// Steps still to make; `None` runs on.
+    pub steps_left: Option<u32>,
+    heads: usize,
+}
+
+impl Run {
+    /// Prefills, and tells the beginning and the first token.
+    pub fn begin(setup: &Setup, specs: [&Arc<CacheSpec>; 2], revision: u64, start: Start, outbox: &mut Outbox) -> Result<Self> {
+        outbox.check()?;
+        let model = &setup.model;
+        let config = model.config();
+        let [dense, pruned] = specs;
+        let began = std::time::Instant::now();
+        let (prompt, tokens) = encode(model, start.prompt.clone())?;
+        let prompt_tokens = tokens.len();
+        let reach = prompt_tokens.saturating_add(start.max_new).min(setup.context);
+        let (name, specs) = if setup.solo { ("the cache", &specs[1..]) } else { ("a dense and a pruned cache", &specs[..]) };
+        machine::check_memory(name, specs.iter().map(|spec| spec.bytes_at(reach).total() as u64).sum())?;
+        let request = Request {
+            prompts: vec![tokens],
+            sampling: start.sampling.clone(),
+            max_new: start.max_new,
+            forced: None,
+            context: setup.context,
+            ignore_end: matches!(start.prompt, Prompt::Facts { .. }),
+        };
+        let mut squares = Squares::new(config);
+        let keep_going = outbox.wanted();
+        let hooks = PrefillHooks {
+            chunk: PrefillHooks::CHUNK,
+            progress: &mut |share| {
+                outbox.statistic(Event::Prefill(share));
+                keep_going()
+            },
+            keep_going: &keep_going,
+            observe: &mut |view| squares.add(&view),
+        };
+        let prefill = std::time::Instant::now();
+        let (talk, events) = if setup.solo {
+            let (solo, events) = Solo::start(Arc::clone(model), pruned, request, hooks)?;
+            (Talk::Solo(Box::new(solo)), events)
+        } else {
+            let (both, events) = Both::start(Arc::clone(model), [dense, pruned], setup.feed, request, hooks)?;
+            (Talk::Pair(Box::new(both)), events)
+        };
+        outbox.state(Event::Started(Box::new(Started {
+            prompt,
+            prompt_tokens,
+            max_new: start.max_new,
+            sampling: start.sampling,
+            prefill_ms: milliseconds(prefill.elapsed()),
+            ttft_ms: milliseconds(began.elapsed()),
+        })));
+        // Values that ran out of range make no importance; the maps of these rules are then missing.
+        if let (Ok(key_norm), Ok(think)) = (squares.key_norm(), squares.think()) {
+            let rules = Rules { key_norm: key_norm.scores().to_vec(), think: think.scores().to_vec() };
+            outbox.state(Event::Rules(Box::new(rules)));
+        }
+        let mut run = Self { talk, watcher: Watcher::new(config), jobs: Jobs::default(), steps_left: None, heads: config.heads };
+        run.jobs.want_now(revision);
+        outbox.statistic(Event::Memory(memory(run.talk.cache())));
+        run.tell(events, outbox);
+        Ok(run)
+    }
+
+    /// Whether a step is to be made.
+    pub fn is_running(&self) -> bool {
+        self.talk.finish().is_none() && self.steps_left != Some(0)
+    }
+
+    /// Whether there is anything to do without being told.
+    pub fn is_busy(&self) -> bool {
+        let has_work = |both| self.jobs.has_work(both, self.is_running());
+        self.is_running() || self.talk.as_pair().is_some_and(has_work)
+    }
+
+    /// A step of the decode, a step of what is measured beside it, and a round of statistics where one is due.
+    pub fn work(&mut self, outbox: &mut Outbox) -> Result<()> {
+        if self.is_running() && !self.jobs.is_exclusive() {
+            let Self { talk, watcher, .. } = self;
+            let events = talk.step(&mut |layer, q, _| watcher.observe(layer, q))?;
+            self.tell(events, outbox);
+            if let Some((live, head, memory)) = self.watcher.round(self.talk.cache(), self.heads) {
+                outbox.statistic(Event::Live(Box::new(live)));
+                outbox.statistic(Event::Head(Box::new(head)));
+                outbox.statistic(Event::Memory(memory));
+            }
+            if let Some(steps) = &mut self.steps_left {
+                *steps = steps.saturating_sub(1);
+                if *steps == 0 && self.talk.finish().is_none() {
+                    outbox.state(Event::Paused);
+                }
+            }
+        }
+        let is_running = self.is_running();
+        if let Some(both) = self.talk.as_pair()
+            && let Some(event) = self.jobs.work(both, is_running)?
+        {
+            outbox.state(event);
+        }
+        Ok(())
+    }
+
+    /// Tells the live detail of the watched head to someone who waits.
+    pub fn tell_head(&self, outbox: &mut Outbox) {
+        if let Some(detail) = self.watcher.head(self.talk.cache(), self.heads) {
+            outbox.statistic(Event::Head(Box::new(detail)));
+        }
+    }
+
+    /// Sends what a step has to tell, and the end of the run after its last one.
+    fn tell(&self, events: Vec<Event>, outbox: &mut Outbox) {
+        events.into_iter().for_each(|event| outbox.state(event));
+        if let Some(finish) = self.talk.finish() {
+            outbox.state(Event::Finished(finish));
+        }
+    }
+}
+
+fn encode(model: &Model, prompt: Prompt) -> Result<(String, Vec<u32>)> {
+    match (prompt, &model.tokenizer) {
+        (Prompt::Text { text, raw }, Some(tokenizer)) => {
+            let tokens = if raw { tokenizer.encode(&text)? } else { tokenizer.encode_chat(&text)? };
+            Ok((text, tokens))
+        }
+        (Prompt::Facts { text }, Some(tokenizer)) => {
+            let tokens = tokenizer.encode(&text)?;
+            Ok((text, tokens))
+        }
+        (Prompt::Text { .. } | Prompt::Facts { .. }, None) => {
+            Err(Error::input(format!("{} has no tokenizer: give the prompt with --token-ids", model.name)))
+        }
+        (Prompt::Tokens(tokens), Some(tokenizer)) => Ok((tokenizer.decode(&tokens)?, tokens)),
+        (Prompt::Tokens(tokens), None) => Ok((String::new(), tokens)),
+    }
+}

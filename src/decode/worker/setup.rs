@@ -1,0 +1,75 @@
+//! What the engine works with.
+
+use std::sync::Arc;
+
+use super::event::{MaskInfo, ModelInfo};
+use crate::Result;
+use crate::cache::{CacheSpec, KvDtype};
+use crate::decode::comparison::Mode;
+use crate::mask::{ChannelMask, Window, fingerprint};
+use crate::model::Model;
+
+/// Makes what the engine works with, on the engine's thread; is given a function that reports the share done and may cancel.
+pub type Loader = Box<dyn FnOnce(&mut dyn FnMut(f32) -> Result<()>) -> Result<Setup> + Send>;
+
+/// What the engine works with.
+#[derive(Debug)]
+pub struct Setup {
+    /// The model.
+    pub model: Arc<Model>,
+    /// The mask; `None` decodes dense.
+    pub mask: Option<MaskInfo>,
+    /// A second mask, to compare with on screen.
+    pub other: Option<MaskInfo>,
+    /// Sink, recent and chunk.
+    pub window: Window,
+    /// Element type of the cache.
+    pub kv_dtype: KvDtype,
+    /// Largest context in tokens.
+    pub context: usize,
+    /// Whether the pruned side runs alone, so that no dense cache is held.
+    pub solo: bool,
+    /// Which tokens the pruned side is fed beside a dense one.
+    pub feed: Mode,
+    /// Sentences to show.
+    pub warnings: Vec<String>,
+}
+
+impl Setup {
+    /// What the pruned side's cache is built to.
+    pub(super) fn spec(&self) -> Result<CacheSpec> {
+        let shape = self.model.config().mask_shape();
+        let mask = self.mask.as_ref().map_or_else(|| ChannelMask::full(shape), |info| info.mask.clone());
+        CacheSpec::new(shape, self.window, self.kv_dtype, mask)
+    }
+
+    /// What the dense side's cache is built to.
+    pub(super) fn dense(&self) -> Result<CacheSpec> {
+        CacheSpec::dense(self.model.config().mask_shape(), self.window, self.kv_dtype)
+    }
+
+    pub(super) fn info(&self) -> ModelInfo {
+        let config = self.model.config();
+        ModelInfo {
+            name: self.model.name.clone(),
+            architecture: config.architecture.to_string(),
+            device: self.model.decoder.device_name().to_owned(),
+            dtype: self.model.dtype().to_string(),
+            weight_bytes: (config.parameters() * self.model.dtype().bytes()) as u64,
+            shape: config.mask_shape(),
+            heads: config.heads,
+            parameters: config.parameters() as u64,
+            max_context: config.max_context,
+            context: self.context,
+            wavelengths: self.model.decoder.rope().wavelengths(),
+            kv_dtype: self.kv_dtype.to_string(),
+            mask: self.mask.clone(),
+            other: self.other.clone(),
+            window: self.window,
+            solo: self.solo,
+            feed: self.feed,
+            fingerprint: fingerprint(&config.geometry()),
+            warnings: self.warnings.clone(),
+        }
+    }
+}

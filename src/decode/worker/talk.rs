@@ -1,0 +1,326 @@
+//! The sequence that a run decodes: the pruned side alone, or a dense side beside it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::event::{Event, Likely, Pair, StepMs, Token, Voice};
+use super::outbox::milliseconds;
+use crate::Result;
+use crate::cache::{CacheSpec, SequenceCache};
+use crate::decode::comparison::{self, Comparison, Mode, Side, Sides};
+use crate::decode::divergence::top;
+use crate::decode::replay::{DenseStep, Recent};
+use crate::decode::sampler::logprob;
+use crate::decode::session::{Finish, NewToken, Request, Session};
+use crate::model::Model;
+use crate::model::decoder::{PrefillHooks, StepObserver, StepTimes};
+use crate::model::tokenizer::Detokenizer;
+
+/// Likeliest tokens told of each side.
+const LIKELIEST: usize = 5;
+/// Dense steps that masks are measured over.
+pub const STRETCH: usize = 64;
+
+/// What a run decodes.
+pub enum Talk {
+    /// The pruned side alone.
+    Solo(Box<Solo>),
+    /// Both sides.
+    Pair(Box<Both>),
+}
+
+impl Talk {
+    /// The pruned side's cache.
+    pub fn cache(&self) -> &SequenceCache {
+        match self {
+            Self::Solo(solo) => &solo.session.sequences()[0].cache,
+            Self::Pair(both) => &both.comparison.b.caches[0],
+        }
+    }
+
+    /// Why the run ended, once it has.
+    pub fn finish(&self) -> Option<Finish> {
+        match self {
+            Self::Solo(solo) => solo.session.sequences()[0].finish,
+            Self::Pair(both) => both.finish,
+        }
+    }
+
+    /// Tokens generated so far.
+    pub fn generated(&self) -> usize {
+        match self {
+            Self::Solo(solo) => solo.session.sequences()[0].generated().len(),
+            Self::Pair(both) => both.generated(),
+        }
+    }
+
+    /// Both sides, where there are two.
+    pub fn pair(&mut self) -> Option<&mut Both> {
+        match self {
+            Self::Solo(_) => None,
+            Self::Pair(both) => Some(both),
+        }
+    }
+
+    /// The same, to read.
+    pub fn as_pair(&self) -> Option<&Both> {
+        match self {
+            Self::Solo(_) => None,
+            Self::Pair(both) => Some(both),
+        }
+    }
+
+    /// One step; what it has to tell.
+    pub fn step(&mut self, observe: &mut StepObserver<'_>) -> Result<Vec<Event>> {
+        match self {
+            Self::Solo(solo) => solo.step(observe),
+            Self::Pair(both) => both.step(observe),
+        }
+    }
+
+    /// Another mask or window for the pruned side.
+    pub fn retune(&mut self, spec: &Arc<CacheSpec>) -> Result<()> {
+        match self {
+            Self::Solo(solo) => solo.session.narrow(spec),
+            Self::Pair(both) => both.retune(spec),
+        }
+    }
+}
+
+/// The pruned side alone.
+pub struct Solo {
+    session: Session,
+    stream: Option<Detokenizer>,
+    parts: StepTimes,
+}
+
+impl Solo {
+    /// Prefills and tells the first token.
+    pub fn start(
+        model: Arc<Model>,
+        spec: &Arc<CacheSpec>,
+        request: Request,
+        hooks: PrefillHooks<'_>,
+    ) -> Result<(Self, Vec<Event>)> {
+        let stream = model.tokenizer.clone().map(Detokenizer::new);
+        let (session, first) = Session::start(model, spec, request, false, hooks)?;
+        let mut solo = Self { session, stream, parts: StepTimes::default() };
+        let events = first.iter().map(|token| solo.token(token, None)).collect();
+        Ok((solo, events))
+    }
+
+    fn step(&mut self, observe: &mut StepObserver<'_>) -> Result<Vec<Event>> {
+        let new = self.session.step(observe)?;
+        let total = self.session.step_times.last().copied().unwrap_or_default();
+        let (now, before) = (self.session.parts, std::mem::replace(&mut self.parts, self.session.parts));
+        let parts = StepTimes {
+            attention: now.attention - before.attention,
+            projections: now.projections - before.projections,
+            logits: now.logits - before.logits,
+            rest: now.rest - before.rest,
+        };
+        Ok(new.iter().map(|token| self.token(token, Some(step_ms(milliseconds(total), parts)))).collect())
+    }
+
+    fn token(&mut self, token: &NewToken, step: Option<StepMs>) -> Event {
+        let sequence = &self.session.sequences()[0];
+        let is_end = self.session.model().config().eos.contains(&token.id);
+        Event::Token(Box::new(Token {
+            n: sequence.generated().len(),
+            id: token.id,
+            text: push(&mut self.stream, token.id, is_end),
+            logprob: token.logprob,
+            cached: sequence.cache.tokens(),
+            kv: sequence.cache.bytes(),
+            step,
+        }))
+    }
+}
+
+/// A dense and a pruned side of one sequence, with what ends them.
+pub struct Both {
+    /// The two sides.
+    pub comparison: Comparison,
+    /// The dense side's last steps.
+    pub recent: Recent,
+    max_new: usize,
+    context: usize,
+    ignore_end: bool,
+    finish: Option<Finish>,
+    streams: [Option<Detokenizer>; 2],
+    texts: HashMap<u32, String>,
+}
+
+impl Both {
+    /// Prefills once and tells the first token.
+    pub fn start(
+        model: Arc<Model>,
+        [dense, pruned]: [&Arc<CacheSpec>; 2],
+        mode: Mode,
+        request: Request,
+        hooks: PrefillHooks<'_>,
+    ) -> Result<(Self, Vec<Event>)> {
+        let Request { prompts, sampling, max_new, context, ignore_end, .. } = request;
+        let context = context.min(model.config().max_context);
+        let setup = comparison::Setup { prompts, dense: Arc::clone(dense), pruned: Arc::clone(pruned), sampling, mode, context };
+        let comparison = Comparison::start(model, setup, hooks)?;
+        let mut both = Self {
+            comparison,
+            recent: Recent::new(STRETCH),
+            max_new,
+            context,
+            ignore_end,
+            finish: None,
+            streams: [None, None],
+            texts: HashMap::new(),
+        };
+        both.restream(0);
+        both.settle();
+        let events = both.tell(Sides::Both, true);
+        Ok((both, events))
+    }
+
+    /// Tokens generated so far, of the side that has more.
+    pub fn generated(&self) -> usize {
+        let Comparison { a, b, .. } = &self.comparison;
+        a.generated[0].len().max(b.generated[0].len())
+    }
+
+    fn step(&mut self, observe: &mut StepObserver<'_>) -> Result<Vec<Event>> {
+        let sides = match self.ended() {
+            [true, false] => Sides::B,
+            [false, true] => Sides::A,
+            _ => Sides::Both,
+        };
+        let fed = self.comparison.a.generated[0].last().copied().unwrap_or_default();
+        self.comparison.step(sides, observe)?;
+        if sides != Sides::B {
+            let vocab = self.comparison.model().config().vocab;
+            let a = &self.comparison.a;
+            self.recent.push(DenseStep {
+                fed,
+                next: a.generated[0].last().copied().unwrap_or_default(),
+                logits: a.logits(0, vocab).into(),
+                time: a.step_times.last().copied().unwrap_or_default(),
+            });
+        }
+        self.settle();
+        Ok(self.tell(sides, false))
+    }
+
+    fn is_end(&self, id: u32) -> bool {
+        self.comparison.model().config().eos.contains(&id)
+    }
+
+    /// Which sides have said an end token.
+    fn ended(&self) -> [bool; 2] {
+        let Comparison { a, b, .. } = &self.comparison;
+        [a, b].map(|side| !self.ignore_end && side.generated[0].last().is_some_and(|&id| self.is_end(id)))
+    }
+
+    fn settle(&mut self) {
+        let (n, prompt) = (self.generated(), self.comparison.prompts()[0].len());
+        self.finish = if self.ended() == [true, true] {
+            Some(Finish::EndToken)
+        } else if n >= self.max_new {
+            Some(Finish::MaxNew)
+        } else if prompt + n >= self.context {
+            Some(Finish::Context)
+        } else {
+            None
+        };
+    }
+
+    /// What the last step has to tell.
+    fn tell(&mut self, sides: Sides, is_first: bool) -> Vec<Event> {
+        let (n, vocab) = (self.generated(), self.comparison.model().config().vocab);
+        let a = (sides != Sides::B).then(|| self.voice(0, is_first));
+        let b = (sides != Sides::A).then(|| self.voice(1, is_first));
+        let divergence = if is_first { None } else { self.comparison.steps[0].last().copied().flatten() };
+        let side = &self.comparison.b;
+        let token = b.as_ref().map(|voice| {
+            Event::Token(Box::new(Token {
+                n: side.generated[0].len(),
+                id: voice.id,
+                text: voice.text.clone(),
+                logprob: logprob(side.logits(0, vocab), voice.id),
+                cached: side.caches[0].tokens(),
+                kv: side.caches[0].bytes(),
+                step: voice.ms.map(|ms| step_ms(ms, side.parts())),
+            }))
+        });
+        [Event::Pair(Box::new(Pair { n, a, b, divergence }))].into_iter().chain(token).collect()
+    }
+
+    fn side(&self, index: usize) -> &Side {
+        if index == 0 { &self.comparison.a } else { &self.comparison.b }
+    }
+
+    fn voice(&mut self, index: usize, is_first: bool) -> Voice {
+        let vocab = self.comparison.model().config().vocab;
+        let side = self.side(index);
+        let id = *side.generated[0].last().expect("a first token from the prefill");
+        let ms = side.step_times.last().filter(|_| !is_first).map(|&time| milliseconds(time));
+        let (kv, likely) = (side.kv_bytes(), top(side.logits(0, vocab), LIKELIEST));
+        let is_end = self.is_end(id);
+        let top = likely.into_iter().map(|(id, p)| Likely { id, text: self.text_of(id), p }).collect();
+        Voice { id, text: push(&mut self.streams[index], id, is_end), ms, kv, top }
+    }
+
+    /// The text of a token by itself, remembered.
+    fn text_of(&mut self, id: u32) -> String {
+        let model = self.comparison.model();
+        self.texts.entry(id).or_insert_with(|| model.token_text(id)).clone()
+    }
+
+    fn retune(&mut self, spec: &Arc<CacheSpec>) -> Result<()> {
+        self.comparison.retune(spec)?;
+        self.restream(self.generated());
+        self.settle();
+        Ok(())
+    }
+
+    /// Feeds the pruned side other tokens.
+    pub fn feed(&mut self, mode: Mode) -> Result<()> {
+        self.comparison.set_mode(mode)?;
+        self.restream(self.generated());
+        self.settle();
+        Ok(())
+    }
+
+    /// Goes back to this many generated tokens.
+    pub fn rewind(&mut self, generated: usize) -> Result<()> {
+        let before = self.comparison.a.generated[0].len();
+        self.comparison.rewind(generated)?;
+        self.recent.forget(before - self.comparison.a.generated[0].len());
+        self.restream(self.generated());
+        self.settle();
+        Ok(())
+    }
+
+    /// Text streams that stand behind the first `told` generated tokens.
+    fn restream(&mut self, told: usize) {
+        for index in 0..2 {
+            let mut stream = self.comparison.model().tokenizer.clone().map(Detokenizer::new);
+            for &id in self.side(index).generated[0].iter().take(told) {
+                push(&mut stream, id, self.is_end(id));
+            }
+            self.streams[index] = stream;
+        }
+    }
+}
+
+/// Text that became certain with a token; an end token is no text.
+fn push(stream: &mut Option<Detokenizer>, id: u32, is_end: bool) -> String {
+    stream.as_mut().filter(|_| !is_end).map(|stream| stream.push(id)).unwrap_or_default()
+}
+
+fn step_ms(total: f64, parts: StepTimes) -> StepMs {
+    StepMs {
+        total,
+        attention: milliseconds(parts.attention),
+        projections: milliseconds(parts.projections),
+        logits: milliseconds(parts.logits),
+        rest: milliseconds(parts.rest),
+    }
+}

@@ -1,0 +1,110 @@
+//! The held-out check of a finished mask, its verdict, and the recipe that is written into the file.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{Event, Request};
+use crate::learn::check::{self, Contender, Extent, McNemar, Plan, Row, Thresholds, Verdict};
+use crate::learn::data::{Part, Piece};
+use crate::learn::score;
+use crate::learn::train::{Settings, State};
+use crate::mask::{ChannelMask, Window, bytes};
+use crate::model::Model;
+use crate::model::demo::generator::SplitMix64;
+use crate::{Error, Result};
+
+/// Runs the held-out check; gives its rows and how many texts are of the kind learned from.
+pub(super) fn checked(
+    model: &Arc<Model>,
+    request: &Request,
+    mask: &ChannelMask,
+    report: &mut dyn FnMut(&Event) -> Result<()>,
+) -> Result<(Vec<Row>, usize)> {
+    let Settings { window, align, seed, .. } = request.settings;
+    let (contenders, plan, own_texts) = prepare(model, request, mask, window, align, seed)?;
+    let rows = check::run(model, &contenders, &plan, own_texts, &mut |share| report(&Event::Check(share)))?;
+    Ok((rows, own_texts))
+}
+
+fn prepare(
+    model: &Model,
+    request: &Request,
+    mask: &ChannelMask,
+    window: Window,
+    align: usize,
+    seed: u64,
+) -> Result<(Vec<Contender>, Plan, usize)> {
+    let tokenizer = model.tokenizer.as_ref().ok_or_else(|| Error::input("a model without tokenizer cannot be checked"))?;
+    let mut rng = SplitMix64::new(seed);
+    // Training-free rules see as much text as learning did, up to 16 windows.
+    let texts = (0..16)
+        .map(|_| {
+            let mut ids = tokenizer.encode(&request.haystack.passage(Part::Training, 8192, &mut rng))?;
+            ids.truncate(1024);
+            Ok(ids)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let contenders = match request.rivals {
+        true => check::contenders(mask, window, align, &score::gather(&model.decoder, &texts, 1024, &mut |_| Ok(()))?, seed)?,
+        false => check::dense_and_learned(mask, window)?,
+    };
+    let extent = Extent { prompts: request.check_prompts, lengths: request.lengths, seed };
+    let (plan, own_texts) = check::plan(model, &request.haystack, &request.others, &extent)?;
+    Ok((contenders, plan, own_texts))
+}
+
+/// The verdict on the second row against the first, dense one.
+pub(super) fn judge(rows: &[Row], thresholds: &Thresholds) -> (Verdict, McNemar) {
+    let (dense, learned) = (&rows[0], &rows[1]);
+    let test = McNemar::of(&dense.answers, &learned.answers);
+    let (nll, recall) = ((dense.digit_nll, learned.digit_nll), (dense.recall, learned.recall));
+    (Verdict::of(nll, recall, learned.kld_mean, &test, thresholds), test)
+}
+
+/// How the mask was made and what the check found, for its file.
+pub(super) fn recipe(
+    model: &Model,
+    request: &Request,
+    state: &State,
+    mask: &ChannelMask,
+    rows: &[Row],
+    verdict: Option<&(Verdict, McNemar)>,
+    own_texts: usize,
+) -> serde_json::Value {
+    let names = |pieces: &[Piece]| pieces.iter().map(|piece| piece.name.clone()).collect::<Vec<_>>();
+    let tail = |losses: &[f32]| {
+        let last = &losses[losses.len().saturating_sub(20)..];
+        (!last.is_empty()).then(|| last.iter().sum::<f32>() / last.len() as f32)
+    };
+    json!({
+        "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")),
+        "rule": "learned",
+        "weights": model.dtype().to_string(),
+        "settings": request.settings,
+        "data": {
+            "haystack": names(&request.haystack.pieces),
+            "tasks": request.tasks,
+            "lengths": request.lengths,
+            "pool": request.pool,
+        },
+        "losses": {
+            "stage_1_first": state.losses.first(),
+            "stage_1_last_20": tail(&state.losses),
+            "stage_2_last_20": tail(&state.mask_losses),
+            "validation_cut": state.validated().map(|(cut, _)| cut),
+            "validation_kept": state.validated().map(|(_, kept)| kept),
+        },
+        "importance": request.start.as_ref().map(|start| json!({ "file": start.file, "recipe": start.recipe })),
+        "saved": bytes::savings(mask, None),
+        "check": verdict.map(|(verdict, test)| json!({
+            "verdict": verdict.word(),
+            "reason": verdict.reason,
+            "thresholds": request.thresholds,
+            "mcnemar": test,
+            "prompts": request.check_prompts,
+            "texts_learned_from": own_texts,
+            "rows": rows,
+        })),
+    })
+}

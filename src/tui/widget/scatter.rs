@@ -1,0 +1,111 @@
+//! Points on two axes: along x linear, along y logarithmic.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+/// One point.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    /// Along x.
+    pub x: f64,
+    /// Along y; `None` stands on the x axis, because there is no number yet.
+    pub y: Option<f64>,
+    /// Its glyph.
+    pub glyph: &'static str,
+    /// Its style.
+    pub style: Style,
+}
+
+/// The axes of a plot within its area.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scatter {
+    x: (f64, f64),
+    y: (f64, f64),
+    area: Rect,
+}
+
+impl Scatter {
+    /// Axes over these ranges; `None` where there is no range, no room, or `y` reaches 0, which has no logarithm.
+    pub fn of(x: Option<(f64, f64)>, y: (f64, f64), area: Rect) -> Option<Self> {
+        let x = x?;
+        (x.1 > x.0 && y.0 > 0.0 && y.1 > y.0 && area.width > 1 && area.height > 1).then_some(Self { x, y, area })
+    }
+
+    /// The cell of a point: below the range it is the lowest row of points, without y the axis below them. `None` for what is no
+    /// number.
+    pub fn cell(&self, x: f64, y: Option<f64>) -> Option<(u16, u16)> {
+        let share = (x - self.x.0) / (self.x.1 - self.x.0);
+        let column = (share.clamp(0.0, 1.0) * f64::from(self.area.width - 1)).round() as u16;
+        let row = match y {
+            None => self.area.height,
+            Some(y) if y.is_nan() => return None,
+            Some(y) => {
+                let share = if y > 0.0 { (y / self.y.0).ln() / (self.y.1 / self.y.0).ln() } else { 0.0 };
+                self.area.height - 1 - (share.clamp(0.0, 1.0) * f64::from(self.area.height - 1)).round() as u16
+            }
+        };
+        share.is_finite().then_some((self.area.x + column, self.area.y + row))
+    }
+
+    /// The value at a share of the y axis, 0 at the bottom.
+    pub fn y_at(&self, share: f64) -> f64 {
+        self.y.0 * (self.y.1 / self.y.0).powf(share)
+    }
+
+    /// Draws the axes and the points, later ones over earlier ones.
+    pub fn render(&self, marks: impl IntoIterator<Item = Mark>, axis: Style, buffer: &mut Buffer) {
+        let Rect { x, y, width, height } = self.area;
+        let left = x.saturating_sub(1);
+        let mut set = |at: (u16, u16), glyph: &str, style: Style| {
+            if buffer.area.contains(at.into()) {
+                buffer[at].set_symbol(glyph).set_style(style);
+            }
+        };
+        (y..y + height).for_each(|row| set((left, row), "│", axis));
+        (x..x + width).for_each(|column| set((column, y + height), "─", axis));
+        set((left, y + height), "└", axis);
+        for mark in marks {
+            if let Some(at) = self.cell(mark.x, mark.y) {
+                set(at, mark.glyph, mark.style);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AREA: Rect = Rect { x: 3, y: 2, width: 11, height: 5 };
+
+    #[test]
+    fn points_stand_where_the_axes_say() {
+        let plot = Scatter::of(Some((0.0, 10.0)), (1e-4, 1.0), AREA).expect("axes");
+        assert_eq!(plot.cell(0.0, Some(1.0)), Some((3, 2)), "top left");
+        assert_eq!(plot.cell(10.0, Some(1e-4)), Some((13, 6)), "bottom right");
+        assert_eq!(plot.cell(5.0, Some(1e-2)), Some((8, 4)), "the middle of four decades");
+        assert_eq!(plot.cell(5.0, Some(0.0)), Some((8, 6)), "no loss is the lowest row");
+        assert_eq!(plot.cell(5.0, None), Some((8, 7)), "no number is the axis");
+        assert_eq!(plot.cell(f64::NAN, Some(1.0)), None);
+        assert!((plot.y_at(0.5) - 1e-2).abs() < 1e-12);
+    }
+
+    #[test]
+    fn later_marks_cover_earlier_ones_and_the_axis_is_drawn() {
+        let area = Rect::new(0, 0, 16, 9);
+        let mut buffer = Buffer::empty(area);
+        let plot = Scatter::of(Some((0.0, 10.0)), (1e-4, 1.0), AREA).expect("axes");
+        let mark = |glyph| Mark { x: 5.0, y: Some(1e-2), glyph, style: Style::new() };
+        plot.render([mark("a"), mark("b")], Style::new(), &mut buffer);
+        assert_eq!((buffer[(8, 4)].symbol(), buffer[(2, 7)].symbol(), buffer[(9, 7)].symbol()), ("b", "└", "─"));
+    }
+
+    #[test]
+    fn ranges_without_extent_have_no_axes() {
+        assert_eq!(Scatter::of(None, (1e-4, 1.0), AREA), None);
+        assert_eq!(Scatter::of(Some((1.0, 1.0)), (1e-4, 1.0), AREA), None);
+        assert_eq!(Scatter::of(Some((0.0, 1.0)), (0.0, 1.0), AREA), None);
+        assert_eq!(Scatter::of(Some((0.0, 1.0)), (1e-4, 1.0), Rect { width: 1, ..AREA }), None);
+    }
+}

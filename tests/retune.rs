@@ -1,0 +1,211 @@
+//! Another mask while the model talks: whatever the change, decode goes on as a fresh session would, and nothing piles up.
+
+use std::sync::Arc;
+
+use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
+use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
+use kscope::decode::sampler::Sampling;
+use kscope::decode::session::{Request, Session};
+use kscope::mask::{ChannelMask, Shape, Window};
+use kscope::model::Model;
+use kscope::model::decoder::{StepBuffers, with_quiet_hooks};
+use kscope::model::demo::generator::{Sample, Wanted};
+use kscope::model::load::{Opened, Source};
+use peak_alloc::PeakAlloc;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+const WINDOW: Window = Window { sink: 8, recent: 32, chunk: 16 };
+
+fn demo() -> Arc<Model> {
+    Arc::new(Opened::open(&Source::Demo).unwrap().load(None, &mut |_| Ok(())).unwrap())
+}
+
+fn prompt(model: &Model, chars: usize) -> Vec<u32> {
+    let sample = Sample::draw(&Wanted { seed: 9, target_chars: chars, facts: 4, ..Wanted::default() }).unwrap();
+    model.tokenizer.as_ref().unwrap().encode(&sample.prompt()).unwrap()
+}
+
+fn spec(shape: Shape, window: Window, keep: impl FnMut(usize, usize, usize) -> bool) -> Arc<CacheSpec> {
+    Arc::new(CacheSpec::new(shape, window, KvDtype::F32, ChannelMask::from_fn(shape, keep)).unwrap())
+}
+
+fn random_spec(shape: Shape, random: &mut StdRng) -> Arc<CacheSpec> {
+    let window =
+        Window { sink: random.random_range(0..40), recent: random.random_range(1..80), chunk: random.random_range(1..40) };
+    let share: Vec<f64> = (0..shape.heads()).map(|_| [0.0, 1.0, random.random()][random.random_range(0..3)]).collect();
+    spec(shape, window, |layer, head, _| random.random_bool(share[layer * shape.kv_heads + head]))
+}
+
+fn compare(model: &Arc<Model>, pruned: &Arc<CacheSpec>, mode: Mode, ids: Vec<u32>) -> Comparison {
+    let setup = Setup {
+        prompts: vec![ids],
+        dense: spec(model.config().mask_shape(), WINDOW, |_, _, _| true),
+        pruned: Arc::clone(pruned),
+        sampling: Sampling::default(),
+        mode,
+        context: usize::MAX,
+    };
+    with_quiet_hooks(|hooks| Comparison::start(Arc::clone(model), setup, hooks)).unwrap()
+}
+
+fn steps(comparison: &mut Comparison, count: usize) {
+    (0..count).for_each(|_| comparison.step(Sides::Both, &mut |_, _, _| ()).unwrap());
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// Prune more, prune less, another sink, recent window and chunk, and back again: B goes on as a session that was prefilled
+/// with the prompt and A's tokens and decodes under the new mask.
+#[test]
+fn every_retune_goes_on_as_a_fresh_dense_prefill_does() {
+    let model = demo();
+    let config = model.config();
+    let shape = config.mask_shape();
+    let ids = prompt(&model, 1200);
+    let half = spec(shape, WINDOW, |_, _, channel| channel % 2 == 0);
+    let path = [
+        ("prune more", spec(shape, WINDOW, |_, _, channel| channel % 4 == 0)),
+        ("prune less", spec(shape, WINDOW, |_, _, channel| channel % 8 != 1)),
+        ("smaller sink and recent", spec(shape, Window { sink: 0, recent: 5, chunk: 16 }, |_, _, channel| channel % 2 == 0)),
+        ("larger sink and recent", spec(shape, Window { sink: 64, recent: 150, chunk: 16 }, |_, _, channel| channel % 2 == 0)),
+        ("another chunk", spec(shape, Window { sink: 8, recent: 32, chunk: 61 }, |_, head, channel| head == 0 && channel > 20)),
+        ("nothing left", spec(shape, WINDOW, |_, _, _| false)),
+        ("undo", Arc::clone(&half)),
+    ];
+    for mode in [Mode::Forced, Mode::Free] {
+        let mut comparison = compare(&model, &half, mode, ids.clone());
+        for (name, to) in &path {
+            steps(&mut comparison, 7);
+            comparison.retune(to).unwrap();
+            let so_far = comparison.a.generated[0].clone();
+            let (last, known) = so_far.split_last().unwrap();
+            let tokens = [ids.as_slice(), known].concat();
+            let mut fresh = SequenceCache::new(Arc::clone(to));
+            with_quiet_hooks(|hooks| model.decoder.prefill(&tokens, &mut [&mut fresh], hooks)).unwrap();
+            let mut buffers = StepBuffers::new(config, 1);
+            model.decoder.step(&[*last], &mut [&mut fresh], &mut buffers, &mut |_, _, _| ()).unwrap();
+            steps(&mut comparison, 1);
+            assert_eq!(comparison.b.generated[0][..so_far.len()], so_far[..], "{name}: B's text is A's");
+            assert_eq!(comparison.b.caches[0].bytes(), fresh.bytes(), "{mode:?} {name}");
+            // A prefill multiplies in blocks and a step does not: equal up to rounding.
+            let apart = largest_difference(comparison.b.logits(0, config.vocab), &buffers.logits);
+            assert!(apart < 2e-3, "{mode:?} {name}: {apart}");
+        }
+    }
+}
+
+#[test]
+fn a_thousand_random_retunes_leave_no_trace() {
+    let model = demo();
+    let shape = model.config().mask_shape();
+    let ids = prompt(&model, 1500);
+    let first = spec(shape, WINDOW, |_, _, channel| channel % 2 == 0);
+    let mut untouched = compare(&model, &first, Mode::Forced, ids.clone());
+    let mut comparison = compare(&model, &first, Mode::Forced, ids);
+    let mut random = StdRng::seed_from_u64(11);
+    let mut after_warm_up = 0;
+    for round in 0..1000 {
+        comparison.retune(&random_spec(shape, &mut random)).unwrap();
+        if round % 50 == 0 {
+            steps(&mut comparison, 1);
+            steps(&mut untouched, 1);
+        }
+        if round == 100 {
+            after_warm_up = MEMORY.current_usage();
+        }
+    }
+    let last = Arc::clone(comparison.b.caches[0].spec());
+    let grown = MEMORY.current_usage() as i64 - after_warm_up as i64;
+    assert!(grown < 1 << 20, "{grown} bytes more after 900 further retunes (18 tokens came meanwhile)");
+    assert_eq!(comparison.a.generated, untouched.a.generated, "the dense side knows nothing of it");
+    untouched.retune(&last).unwrap();
+    for side in [&mut comparison, &mut untouched] {
+        side.retune(&first).unwrap();
+        steps(side, 6);
+    }
+    let vocab = model.config().vocab;
+    assert_eq!(comparison.b.logits(0, vocab), untouched.b.logits(0, vocab), "bit for bit as if nothing had been changed before");
+    assert_eq!(comparison.b.caches[0].allocated(), untouched.b.caches[0].allocated());
+}
+
+#[test]
+fn feeding_changes_on_the_way_and_forced_again_means_the_same_text() {
+    let model = demo();
+    let nothing = spec(model.config().mask_shape(), WINDOW, |_, _, _| false);
+    let mut comparison = compare(&model, &nothing, Mode::Forced, prompt(&model, 1500));
+    steps(&mut comparison, 4);
+    comparison.set_mode(Mode::Free).unwrap();
+    steps(&mut comparison, 20);
+    assert_ne!(comparison.a.generated, comparison.b.generated, "without its middle the model cannot know the code");
+    comparison.set_mode(Mode::Forced).unwrap();
+    assert_eq!(comparison.a.generated, comparison.b.generated);
+    assert_eq!(comparison.a.caches[0].tokens(), comparison.b.caches[0].tokens());
+    steps(&mut comparison, 2);
+    assert!(comparison.steps[0].last().unwrap().is_some(), "divergence counts again");
+}
+
+#[test]
+fn rewinding_past_the_first_difference_takes_a_s_text() {
+    let model = demo();
+    let shape = model.config().mask_shape();
+    let nothing = spec(shape, Window { sink: 8, recent: 4, chunk: 1 }, |_, _, _| false);
+    let mut comparison = compare(&model, &nothing, Mode::Free, prompt(&model, 1500));
+    steps(&mut comparison, 40);
+    let first = comparison.first_divergence(0).expect("the texts differ");
+    assert!(first < 30, "{first}");
+    comparison.rewind(34).unwrap();
+    // Pruned tokens had to become whole again, which only the dense side could do.
+    assert_eq!(comparison.b.generated, comparison.a.generated);
+    assert_eq!(comparison.a.generated[0].len(), 34);
+    steps(&mut comparison, 3);
+}
+
+/// Without a dense side: every mask that prunes further gives the cache that a dense prefill would have been gathered to.
+#[test]
+fn a_session_alone_can_prune_further_and_nothing_else() {
+    let model = demo();
+    let shape = model.config().mask_shape();
+    let ids = prompt(&model, 1200);
+    let start = |spec: &Arc<CacheSpec>| {
+        let request = Request {
+            prompts: vec![ids.clone()],
+            sampling: Sampling::default(),
+            max_new: 64,
+            forced: Some((40..60).collect()),
+            context: usize::MAX,
+            ignore_end: true,
+        };
+        with_quiet_hooks(|hooks| Session::start(Arc::clone(&model), spec, request, false, hooks)).unwrap().0
+    };
+    let mut random = StdRng::seed_from_u64(3);
+    for round in 0..12 {
+        let wide = random_spec(shape, &mut random);
+        let window = wide.window();
+        let narrower = Window { sink: window.sink / 2, recent: window.recent.div_ceil(2), chunk: 1 };
+        let narrow = spec(shape, narrower, |layer, head, channel| {
+            wide.kept(layer, head).binary_search(&channel).is_ok() && random.random_bool(0.6)
+        });
+        let mut session = start(&wide);
+        session.narrow(&narrow).unwrap_or_else(|error| panic!("round {round}: {error}"));
+        let mut fresh = start(&narrow);
+        assert_eq!(session.sequences()[0].cache.bytes(), fresh.sequences()[0].cache.bytes());
+        for _ in 0..4 {
+            session.step(&mut |_, _, _| ()).unwrap();
+            fresh.step(&mut |_, _, _| ()).unwrap();
+            assert_eq!(session.last_logits(0), fresh.last_logits(0), "round {round}: bit for bit");
+        }
+    }
+    let half = spec(shape, WINDOW, |_, _, channel| channel % 2 == 0);
+    let mut session = start(&half);
+    let more = session.narrow(&spec(shape, WINDOW, |_, _, channel| channel % 3 == 0)).unwrap_err().to_string();
+    assert!(more.contains("channel 3 was dropped"), "{more}");
+    let longer = Window { recent: 60, ..WINDOW };
+    let longer = session.narrow(&spec(shape, longer, |_, _, channel| channel % 4 == 0)).unwrap_err().to_string();
+    assert!(longer.contains("cannot become whole again"), "{longer}");
+    session.step(&mut |_, _, _| ()).expect("a refusal changes nothing");
+}
