@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "element.h"
+
 #define KX_DEVICE inline
 #define KX_KERNEL(threads, blocks) static void
 #define KX_INFINITY HUGE_VALF
@@ -44,9 +46,6 @@ void block_barrier(const char* file, int line);
 void copy16(void* shared, const void* global, bool valid);
 void copies_commit();
 void copies_wait(int pending);
-u32 round_bf16(float x);
-u32 round_f16(float x);
-float widen_f16(u16 x);
 
 template <class X>
 X shuffle_xor(u32 mask, X x, u32 by, int line) {
@@ -90,12 +89,7 @@ template <>
 struct Element<Bf16> {
     static constexpr Kind MMA = MMA_BF16;
     static u32 round(float x) { return round_bf16(x); }
-    static float widen(u16 x) {
-        u32 bits = (u32)x << 16;
-        float y;
-        memcpy(&y, &bits, 4);
-        return y;
-    }
+    static float widen(u16 x) { return widen_bf16(x); }
 };
 template <>
 struct Element<F16> {

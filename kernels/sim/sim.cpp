@@ -8,14 +8,7 @@
 #include <cstdlib>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
-
-#if !defined(__x86_64__)
-#include <ucontext.h>
-#endif
+#include "fiber.h"
 
 namespace ksim {
 
@@ -46,14 +39,7 @@ struct Fiber {
     std::vector<Copy> open;
     std::vector<Copy> landed;
     u8* stack;
-#if defined(__x86_64__)
-    void* pointer;
-#else
-    ucontext_t context;
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-    void* fake;
-#endif
+    Context context;
 };
 
 struct Range {
@@ -70,56 +56,8 @@ Entry entry;
 const void* parameters;
 char failure[512];
 
-#if defined(__x86_64__)
-void* scheduler;
-extern "C" void ksim_switch(void** save, void* load);
-asm(R"(
-.text
-.globl ksim_switch
-.type ksim_switch, @function
-ksim_switch:
-    pushq %rbp
-    pushq %rbx
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
-    movq %rsp, (%rdi)
-    movq %rsi, %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbx
-    popq %rbp
-    ret
-.size ksim_switch, .-ksim_switch
-)");
-#else
-ucontext_t scheduler;
-#endif
-
-#if defined(__SANITIZE_ADDRESS__)
-void* scheduler_fake;
-const void* scheduler_stack;
-size_t scheduler_stack_bytes;
-#endif
-
 // Back to the scheduler; returns when this thread goes on.
-void pause() {
-    Fiber& self = fibers[running];
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(self.state == State::DONE ? nullptr : &self.fake, scheduler_stack, scheduler_stack_bytes);
-#endif
-#if defined(__x86_64__)
-    ksim_switch(&self.pointer, scheduler);
-#else
-    swapcontext(&self.context, &scheduler);
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(self.fake, nullptr, nullptr);
-#endif
-}
+void pause() { leave(fibers[running].context, fibers[running].state == State::DONE); }
 
 [[noreturn]] void fail(const char* format, ...) {
     va_list args;
@@ -131,49 +69,16 @@ void pause() {
 }
 
 void body() {
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack, &scheduler_stack_bytes);
-#endif
+    arrived();
     entry(parameters);
     fibers[running].state = State::DONE;
     for (;;) pause();
 }
 
-void prepare(Fiber& fiber) {
-#if defined(__SANITIZE_ADDRESS__)
-    __asan_unpoison_memory_region(fiber.stack, STACK);
-    fiber.fake = nullptr;
-#endif
-#if defined(__x86_64__)
-    void** top = (void**)(fiber.stack + STACK - 64);
-    // Six registers, the address to go to, and its own return address, which leaves the stack aligned as after a call.
-    for (int i = 1; i <= 8; i++) top[-i] = nullptr;
-    top[-2] = (void*)body;
-    fiber.pointer = top - 8;
-#else
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack;
-    fiber.context.uc_stack.ss_size = STACK;
-    fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, body, 0);
-#endif
-}
-
 void resume(u32 thread) {
     running = thread;
-    Fiber& fiber = fibers[thread];
-    thread_index = fiber.index;
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(&scheduler_fake, fiber.stack, STACK);
-#endif
-#if defined(__x86_64__)
-    ksim_switch(&scheduler, fiber.pointer);
-#else
-    swapcontext(&scheduler, &fiber.context);
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(scheduler_fake, nullptr, nullptr);
-#endif
+    thread_index = fibers[thread].index;
+    enter(fibers[thread].context, fibers[thread].stack, STACK);
 }
 
 bool inside_shared(const void* address, size_t bytes) {
@@ -181,15 +86,9 @@ bool inside_shared(const void* address, size_t bytes) {
     return at >= dynamic && at + bytes <= dynamic + dynamic_bytes;
 }
 
-float bits_to_float(u32 bits) {
-    float x;
-    memcpy(&x, &bits, 4);
-    return x;
-}
-
 float element(u32 pair, int which, bool bf16) {
     const u16 x = (u16)(pair >> 16 * which);
-    return bf16 ? bits_to_float((u32)x << 16) : widen_f16(x);
+    return bf16 ? widen_bf16(x) : widen_f16(x);
 }
 
 // Makes the copies that a thread has waited for visible to the others.
@@ -266,7 +165,7 @@ void carry_out(Meeting* (&lanes)[32], Fiber* first) {
             for (u32 lane = 0; lane < 32; lane++) {
                 for (u32 k = 0; k < 4; k++) {
                     const u32 row = lane / 4 + k / 2 * 8, column = lane % 4 * 2 + k % 2;
-                    float sum = bits_to_float(lanes[lane]->in[k]);
+                    float sum = float_of(lanes[lane]->in[k]);
                     for (u32 i = 0; i < 16; i++) sum += a[row][i] * b[i][column];
                     memcpy(&lanes[lane]->out[k], &sum, 4);
                 }
@@ -386,7 +285,7 @@ void run_block(u32 schedule) {
         fiber.open.clear();
         fiber.landed.clear();
         fiber.index = {index % block_size.x, index / block_size.x % block_size.y, index / block_size.x / block_size.y};
-        prepare(fiber);
+        prepare(fiber.context, fiber.stack, STACK, body);
         index++;
     }
     std::vector<u32> order;
@@ -468,40 +367,6 @@ void copies_wait(int pending) {
         landed.insert(landed.end(), groups.front().begin(), groups.front().end());
         groups.erase(groups.begin());
     }
-}
-
-u32 round_bf16(float x) {
-    u32 bits;
-    memcpy(&bits, &x, 4);
-    if (x != x) return 0x7fff;
-    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-}
-
-u32 round_f16(float x) {
-    u32 bits;
-    memcpy(&bits, &x, 4);
-    const u32 sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
-    if (magnitude > 0x7f800000) return sign | 0x7fff;
-    if (magnitude >= 0x477ff000) return sign | 0x7c00;  // rounds to 65536 or more
-    if (magnitude < 0x38800000) {
-        // Below 2^-14: a multiple of 2^-24, which adding 0.5 rounds to.
-        float size, shifted;
-        memcpy(&size, &magnitude, 4);
-        shifted = size + 0.5f;
-        u32 rounded;
-        memcpy(&rounded, &shifted, 4);
-        return sign | (rounded - 0x3f000000);
-    }
-    return sign | ((magnitude - 0x38000000 + 0xfff + (magnitude >> 13 & 1)) >> 13);
-}
-
-float widen_f16(u16 x) {
-    const u32 sign = (u32)(x & 0x8000) << 16, exponent = x >> 10 & 31, digits = x & 1023;
-    if (exponent == 0) {
-        const float size = (float)digits * 0x1p-24f;
-        return sign ? -size : size;
-    }
-    return bits_to_float(sign | (exponent == 31 ? 0x7f800000 : (exponent + 112) << 23) | digits << 13);
 }
 
 }  // namespace ksim
