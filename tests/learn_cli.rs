@@ -158,6 +158,40 @@ fn learning_goes_on_from_given_importance() {
     assert_eq!(run.status.code(), Some(2), "{}", String::from_utf8_lossy(&run.stderr));
 }
 
+/// What the shipped files say of themselves meets the goals: KLD on the texts learned from, and at most 1.3 times that on others.
+#[test]
+fn shipped_masks_follow_from_their_importance_and_passed_their_check() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("masks");
+    for (name, goal) in [("0.5", 0.010), ("0.7", 0.025), ("0.8", 0.045)] {
+        let file = mask(&folder.join(format!("smollm2-135m-{name}.safetensors")));
+        let recipe = &file.origin.recipe;
+        assert_eq!(file.target_sparsity, Some(name.parse().unwrap()));
+        let options = kscope::mask::select::Options::new(name.parse().unwrap(), file.origin.align);
+        assert_eq!(file.mask, kscope::mask::select(file.importance.as_ref().unwrap(), &options).unwrap());
+        assert!((1.0 - file.mask.kept_ratio() - file.target_sparsity.unwrap()).abs() < 0.012, "{name}");
+        let check = &recipe["check"];
+        assert_eq!(check["verdict"], "ship", "{name}");
+        let rows = check["rows"].as_array().unwrap();
+        let number = |row: &Value, key: &str| row[key].as_f64().unwrap();
+        let (dense, learned) = (&rows[0], &rows[1]);
+        assert!(learned["asked"].as_u64() >= Some(400) && learned["asked"] == dense["asked"], "{name}: {}", learned["asked"]);
+        assert!(number(learned, "digit_nll") <= number(dense, "digit_nll") + 0.02);
+        assert!(number(learned, "recall") >= number(dense, "recall") - 0.02);
+        assert!(check["mcnemar"]["p"].as_f64() >= Some(0.05));
+        let kld = number(learned, "kld_mean");
+        assert!(kld <= goal, "{name}: {kld}");
+        for text in learned["texts"].as_array().unwrap() {
+            let found = text["kld"]["mean"].as_f64().unwrap();
+            assert!(found <= 1.3 * goal, "{name}, {}: {found}", text["text"]);
+        }
+        let rivals = rows[2..].iter().filter(|row| row["counts"] == "learned");
+        let best = rivals.map(|row| number(row, "kld_mean")).fold(f64::INFINITY, f64::min);
+        assert!(kld <= best / 2.0, "{name}: {kld} against {best}");
+    }
+    let demo = mask(&folder.join("demo.safetensors"));
+    assert_eq!((&demo.origin.recipe["rule"], &demo.origin.recipe["check"]["verdict"]), (&"learned".into(), &"ship".into()));
+}
+
 #[test]
 fn the_estimate_says_that_it_is_one() {
     let run = kscope(&["learn", "--estimate"]);

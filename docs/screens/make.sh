@@ -44,5 +44,23 @@ tour() { # NAME ARGUMENTS
     open 80 24 "$@"; shoot "$name-map-80"; keys q
 }
 
+# A learning of the demo model from the screen: a small pool and a short check, at work and at its end.
+learning() {
+    open 120 40
+    keys 6 j j j j '[' '[' '[' j j j '[' '[' '[' '[' '[' s
+    for _ in $(seq 600); do
+        tmux -L $socket capture-pane -p -t s | grep -q 'update  *1[0-9][0-9] of 250' && break
+        sleep 0.1
+    done
+    shoot demo-learn
+    for _ in $(seq 600); do
+        tmux -L $socket capture-pane -p -t s | grep -q 'held-out check ──' && break
+        sleep 0.5
+    done
+    shoot demo-learned; keys q
+    rm -rf learned.safetensors learned.learning
+}
+
 tour demo
+learning
 tour smollm2 --model smollm2-135m ${SMOLLM2_ARGS:-}

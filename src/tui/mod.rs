@@ -7,7 +7,6 @@ pub mod action;
 pub mod color;
 pub mod config;
 pub mod export;
-mod flow;
 mod geometry;
 pub mod keys;
 pub mod log;

@@ -45,7 +45,12 @@ pub enum Event {
     /// The pruned side has another mask or window.
     Retuned(Box<Retuned>),
     /// What was asked cannot be done; everything is as it was.
-    Refused(String),
+    Refused {
+        /// What was asked.
+        wish: Wish,
+        /// Why not, in one sentence.
+        sentence: String,
+    },
     /// A mask was measured.
     Measured(Box<Measured>),
     /// Both sides were timed, each alone.
@@ -186,6 +191,24 @@ pub struct Token {
     pub kv: CacheBytes,
     /// Time of the step; `None` for the first token, which the prefill gives.
     pub step: Option<StepMs>,
+}
+
+/// What can be refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wish {
+    /// The change of the mask of this number.
+    Retune(u64),
+    /// Other tokens for the pruned side.
+    Feed,
+    /// To go back.
+    Rewind,
+    /// A sweep.
+    Sweep,
+    /// A timed run.
+    Time,
+    /// What a step lost.
+    Explain,
 }
 
 /// One step on both sides. After one side has ended the other one goes on alone.

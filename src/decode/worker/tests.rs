@@ -215,7 +215,7 @@ fn token_of(event: Event) -> Option<super::event::Token> {
 }
 
 fn refusal(event: Event) -> Option<String> {
-    if let Event::Refused(sentence) = event { Some(sentence) } else { None }
+    if let Event::Refused { sentence, .. } = event { Some(sentence) } else { None }
 }
 
 #[test]

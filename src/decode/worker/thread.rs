@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Order;
 use super::command::{Command, Retune, Trial};
-use super::event::{Event, Retuned};
+use super::event::{Event, Retuned, Wish};
 use super::mailbox::Mailbox;
 use super::outbox::{Outbox, milliseconds};
 use super::run::Run;
@@ -66,6 +66,10 @@ fn failed(error: &Error) -> Event {
     Event::Failed { sentence: error.to_string(), code: error.exit_code() }
 }
 
+fn refused(wish: Wish, error: &Error) -> Event {
+    Event::Refused { wish, sentence: error.to_string() }
+}
+
 /// What the thread works on.
 struct Desk {
     setup: Setup,
@@ -99,7 +103,7 @@ impl Desk {
         if let Some(asked) = mailbox.take_asked() {
             match run.talk.as_pair().map_or_else(|| Err(Error::input(SOLO)), |both| lost(&both.comparison, asked)) {
                 Ok(lost) => outbox.state(Event::Lost(Box::new(lost))),
-                Err(error) => outbox.state(Event::Refused(error.to_string())),
+                Err(error) => outbox.state(refused(Wish::Explain, &error)),
             }
         }
     }
@@ -161,7 +165,7 @@ impl Desk {
                 self.tell_end(outbox);
             }
             Err(error) => {
-                outbox.state(Event::Refused(error.to_string()));
+                outbox.state(refused(Wish::Retune(retune.revision), &error));
                 self.waiting = self.setup.solo.then_some(retune);
             }
         }
@@ -196,7 +200,7 @@ impl Desk {
                 outbox.state(Event::Fed(mode));
                 self.tell_end(outbox);
             }
-            Err(error) => outbox.state(Event::Refused(error.to_string())),
+            Err(error) => outbox.state(refused(Wish::Feed, &error)),
         }
     }
 
@@ -214,7 +218,7 @@ impl Desk {
                 outbox.state(Event::Paused);
                 self.tell_end(outbox);
             }
-            Err(error) => outbox.state(Event::Refused(error.to_string())),
+            Err(error) => outbox.state(refused(Wish::Rewind, &error)),
         }
     }
 
@@ -222,7 +226,7 @@ impl Desk {
         let Some(run) = &mut self.run else { return };
         match run.talk.as_pair() {
             Some(_) => run.jobs.want_trials(trials),
-            None => outbox.state(Event::Refused(SOLO.to_owned())),
+            None => outbox.state(refused(Wish::Sweep, &Error::input(SOLO))),
         }
     }
 
@@ -230,10 +234,10 @@ impl Desk {
         let Some(run) = &mut self.run else { return };
         match run.talk.as_pair() {
             Some(both) if both.recent.is_empty() => {
-                outbox.state(Event::Refused("nothing decoded yet that could be timed".to_owned()));
+                outbox.state(refused(Wish::Time, &Error::input("nothing decoded yet that could be timed")));
             }
             Some(_) => run.jobs.want_timed(),
-            None => outbox.state(Event::Refused(SOLO.to_owned())),
+            None => outbox.state(refused(Wish::Time, &Error::input(SOLO))),
         }
     }
 

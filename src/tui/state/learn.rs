@@ -144,7 +144,7 @@ impl Form {
     pub fn value(&self, field: Field) -> (String, String) {
         let plain = |value: String| (value, String::new());
         match field {
-            Field::Haystack if self.haystack.is_empty() => plain("fetched texts".to_owned()),
+            Field::Haystack if self.haystack.is_empty() => plain("default texts".to_owned()),
             Field::Haystack => plain(self.haystack.clone()),
             Field::Sparsity => (format!("{} %", self.percent), "of K channels".to_owned()),
             Field::Align => (self.align.to_string(), "channels".to_owned()),

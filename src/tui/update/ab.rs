@@ -1,7 +1,6 @@
 //! The A/B screen: the cursor over tokens, how the sides are fed, and what the engine is asked about a step.
 
 use super::super::action::{Command, Effect};
-use super::super::flow;
 use super::super::geometry;
 use super::super::state::{Phase, Side, State};
 use super::tell;
@@ -51,9 +50,9 @@ fn step(state: &mut State, by: isize) {
 
 /// To the token above or below the cursor in the left pane.
 fn row(state: &mut State, by: i32) {
-    let areas = flow::ab_areas(geometry::areas(state).main);
+    let areas = geometry::ab(geometry::areas(state).main);
     let side = if state.ab.swapped { Side::B } else { Side::A };
-    let words = flow::words(state, side, flow::below_title(areas.left));
+    let words = geometry::words(state, side, geometry::below_title(areas.left));
     let here = words.iter().rev().find(|word| word.n <= at(state)).map(|word| word.at);
     let Some((row, column)) = here else { return };
     let wanted = i32::from(row) + by;

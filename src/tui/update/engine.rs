@@ -52,7 +52,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             tune::retuned(state, *retuned);
         }
         Event::Measured(measured) => return tune::measured(state, generation, *measured),
-        Event::Refused(sentence) => tune::refused(state, sentence),
+        Event::Refused { wish, sentence } => tune::refused(state, wish, sentence),
         Event::Timed(timed) => {
             let share = timed.b_ms.p50 / timed.a_ms.p50;
             tell(state, format!("alone, B takes {share:.2} of A's time a token"), false);

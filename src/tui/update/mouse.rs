@@ -5,7 +5,6 @@ use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEven
 use super::super::action::{Command, Effect};
 use super::super::geometry;
 use super::super::state::{Dirty, Place, Screen, State};
-use super::super::view::tab_at;
 use super::{learn, navigate, run, tune_mouse};
 
 /// Two presses within this time, in milliseconds, on one cell are a double click.
@@ -53,7 +52,7 @@ fn press(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
     }
     let areas = geometry::areas(state);
     if areas.tabs.contains((x, y).into()) {
-        return tab_at(state, x).map_or_else(Vec::new, |screen| run(state, screen.command()));
+        return geometry::tab_at(state, x).map_or_else(Vec::new, |screen| run(state, screen.command()));
     }
     let before = state.at;
     match state.screen {
@@ -72,7 +71,7 @@ fn press(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
         }
         Screen::Learn => learn::press(state, x, y, is_double),
         Screen::Ab => {
-            if let Some(n) = super::super::flow::ab_hit(state, areas.main, x, y) {
+            if let Some(n) = geometry::ab_hit(state, areas.main, x, y) {
                 state.ab.cursor = Some(n);
             }
         }

@@ -14,7 +14,7 @@ use super::{SETTINGS, update};
 use crate::decode::comparison::Mode;
 use crate::decode::lost::Asked;
 use crate::decode::session::Finish;
-use crate::decode::worker::event::{Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject};
+use crate::decode::worker::event::{Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject, Wish};
 use crate::decode::worker::{Command as Order, Prompt};
 use crate::mask::{ChannelMask, Shape, Window};
 
@@ -371,7 +371,7 @@ fn the_mouse_selects_drills_scrolls_and_changes_tabs() {
     assert_eq!(state.level, Level::Layer, "a second press on the same cell drills");
     update(&mut state, mouse(MouseEventKind::ScrollUp, 5, 5));
     assert_eq!(state.at.head, 0);
-    let tab = (0..60).find(|&x| super::super::view::tab_at(&state, x) == Some(Screen::Perf)).expect("a tab");
+    let tab = (0..60).find(|&x| super::super::geometry::tab_at(&state, x) == Some(Screen::Perf)).expect("a tab");
     update(&mut state, mouse(press, tab, 1));
     assert_eq!(state.screen, Screen::Perf);
     assert_eq!(update(&mut state, mouse(MouseEventKind::Moved, 9, 9)), []);
@@ -484,7 +484,7 @@ fn random_action(random: &mut StdRng, state: &State, model: &crate::decode::work
                 let subject = if random.random() { Subject::Now(number / 4) } else { Subject::Trial(number) };
                 measured(subject, f64::from(random.random_range(0..3_u8)) * random.random::<f64>(), 0)
             }
-            13 => Event::Refused("not now".to_owned()),
+            13 => Event::Refused { wish: Wish::Time, sentence: "not now".to_owned() },
             0 => Event::Loaded(Box::new(model.clone())),
             1 => Event::Prefill(0.5),
             2 => Event::Paused,

@@ -9,7 +9,7 @@ use super::super::state::{List, ModelView, OtherMask, Overlay, Phase, Screen, St
 use super::prompt::change_context;
 use super::tell;
 use crate::decode::worker::Command as Order;
-use crate::decode::worker::event::{MaskInfo, Measured, Retuned, Subject};
+use crate::decode::worker::event::{MaskInfo, Measured, Retuned, Subject, Wish};
 use crate::mask::Window;
 use crate::mask::files::Format;
 
@@ -333,9 +333,9 @@ pub fn retuned(state: &mut State, retuned: Retuned) {
 }
 
 /// The engine refused something.
-pub fn refused(state: &mut State, sentence: String) {
+pub fn refused(state: &mut State, wish: Wish, sentence: String) {
     if let Some(tuning) = &mut state.tuning {
-        tuning.was_refused(&sentence);
+        tuning.was_refused(wish, &sentence);
     }
     tell(state, sentence, false);
 }

@@ -6,6 +6,7 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
 use super::super::color::Role;
+use super::super::geometry::tab_places;
 use super::super::state::{Level, Phase, Screen, State};
 use super::{clear, count, put, rate};
 use crate::decode::session::Finish;
@@ -131,27 +132,6 @@ pub fn tabs(state: &State, area: Rect, buffer: &mut Buffer) {
         // A mask that may be lost is worth more than where one is.
         put(buffer, area, area.width - marked, 0, Line::styled(unsaved, state.theme.style(Role::Warn)));
     }
-}
-
-/// Column, text and screen of each tab.
-fn tab_places(state: &State) -> Vec<(u16, String, Screen)> {
-    let mut x = 1;
-    let mut places = Vec::new();
-    for screen in Screen::ALL {
-        let key = state.keys.key_of(super::super::keys::Context::Global, screen.command()).unwrap_or_default();
-        let title = format!(" {key} {} ", screen.title());
-        let width = title.chars().count() as u16;
-        places.push((x, title, screen));
-        x += width + 1;
-    }
-    places
-}
-
-/// The tab at a column.
-pub fn tab_at(state: &State, x: u16) -> Option<Screen> {
-    let places = tab_places(state);
-    let found = places.into_iter().find(|(from, title, _)| (*from..*from + title.chars().count() as u16).contains(&x));
-    found.map(|(_, _, screen)| screen)
 }
 
 /// Keys of the focus, and a message while there is one.

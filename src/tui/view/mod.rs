@@ -24,7 +24,7 @@ use super::color::Role;
 use super::geometry;
 use super::state::{Level, Screen, State};
 
-pub use header::{finish_words, tab_at};
+pub use header::finish_words;
 
 /// Draws the whole frame.
 pub fn render(state: &State, buffer: &mut Buffer) {

@@ -19,7 +19,7 @@ pub use sweep::{Point, Sweep};
 
 use super::ModelView;
 use crate::Result;
-use crate::decode::worker::event::{MaskInfo, Measured, Rules};
+use crate::decode::worker::event::{MaskInfo, Measured, Rules, Wish};
 use crate::decode::worker::{Retune, Trial};
 use crate::mask::{ChannelMask, Overlap, Window, compare};
 use history::History;
@@ -297,12 +297,12 @@ impl Tuning {
         }
     }
 
-    /// The engine refused something: a change, if one was under way, else the sweep.
-    pub fn was_refused(&mut self, sentence: &str) {
-        if self.is_waiting() {
-            self.refused = Some(sentence.to_owned());
-        } else {
-            self.sweep.stop();
+    /// The engine refused something.
+    pub fn was_refused(&mut self, wish: Wish, sentence: &str) {
+        match wish {
+            Wish::Retune(revision) if revision == self.asked && self.is_waiting() => self.refused = Some(sentence.to_owned()),
+            Wish::Sweep => self.sweep.stop(),
+            _ => {}
         }
     }
 

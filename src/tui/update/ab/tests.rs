@@ -4,7 +4,6 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, Mo
 
 use super::super::super::action::{Action, Effect};
 use super::super::super::color::Depth;
-use super::super::super::flow::{ab_areas, below_title, words};
 use super::super::super::geometry;
 use super::super::super::state::{Screen, Side, State};
 use super::super::super::testing::{LARGE, SMALL, draw, info, lost, pair, send, session, text, token};
@@ -148,11 +147,11 @@ fn the_mouse_picks_tokens_in_both_panes_and_in_the_strip() {
         let kind = MouseEventKind::Down(MouseButton::Left);
         Action::Mouse(MouseEvent { kind, column: x, row: y, modifiers: KeyModifiers::NONE })
     };
-    let areas = ab_areas(geometry::areas(&state).main);
+    let areas = geometry::ab(geometry::areas(&state).main);
     for (side, area) in [(Side::A, areas.left), (Side::B, areas.right)] {
         state.ab.cursor = None;
-        let inner = below_title(area);
-        let shown = words(&state, side, inner);
+        let inner = geometry::below_title(area);
+        let shown = geometry::words(&state, side, inner);
         let word = &shown[shown.len() / 2];
         update(&mut state, press(inner.x + word.at.1, inner.y + word.at.0));
         assert_eq!(state.ab.cursor, Some(word.n));

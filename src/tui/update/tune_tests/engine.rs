@@ -1,6 +1,7 @@
 //! What is sent to the engine, and what its answers change.
 
 use super::*;
+use crate::decode::worker::event::Wish;
 
 #[test]
 fn figures_are_measured_only_for_the_mask_at_work_and_stale_until_then() {
@@ -110,13 +111,15 @@ fn what_the_engine_refuses_is_said_and_stays_a_proposal() {
     state.model.as_mut().unwrap().info.solo = true;
     assert!(text(&draw(&state)).contains("can only prune further"));
     press(&mut state, '}');
-    send(&mut state, Event::Refused("channels are gone".into()));
+    send(&mut state, Event::Refused { wish: Wish::Retune(1), sentence: "channels are gone".into() });
     assert!(!tuning(&state).is_waiting() && !tuning(&state).is_applied(state.model.as_ref().unwrap()));
     assert!(text(&draw(&state)).contains("channels are gone"));
     // A refused sweep is over.
     press(&mut state, 's');
     assert!(tuning(&state).sweep.is_running());
-    send(&mut state, Event::Refused("no dense side".into()));
+    send(&mut state, Event::Refused { wish: Wish::Explain, sentence: "no such step".into() });
+    assert!(tuning(&state).sweep.is_running(), "that was about something else");
+    send(&mut state, Event::Refused { wish: Wish::Sweep, sentence: "no dense side".into() });
     assert!(!tuning(&state).sweep.is_running());
 }
 

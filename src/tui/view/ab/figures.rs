@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::super::super::color::Role;
-use super::super::super::flow::{column_of, columns_of};
+use super::super::super::geometry::{column_of, columns_of};
 use super::super::super::state::{Side, State, voice};
 use super::super::super::update::ab::at;
 use super::super::super::widget::{Bar, columns};

@@ -9,7 +9,7 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
 use super::super::color::Role;
-use super::super::flow::{self, ab_areas};
+use super::super::geometry;
 use super::super::state::{ModelView, Side, State};
 use super::super::update::ab::at;
 use super::pane::Pane;
@@ -26,7 +26,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     if state.run.pairs.is_empty() {
         return placeholder(state, area, buffer);
     }
-    let areas = ab_areas(area);
+    let areas = geometry::ab(area);
     put(buffer, areas.mode, 0, 0, mode_line(state));
     let [left, right] = if state.ab.swapped { [Side::B, Side::A] } else { [Side::A, Side::B] };
     side(state, model, left, areas.left, buffer);
@@ -100,7 +100,7 @@ fn side(state: &State, model: &ModelView, side: Side, area: Rect, buffer: &mut B
     });
     pane.title(&name, &facts.join(" · "));
     let (inner, cursor) = (pane.area, at(state));
-    for word in flow::words(state, side, inner) {
+    for word in geometry::words(state, side, inner) {
         let mut style = match (word.parts, side) {
             (true, _) => theme.style(Role::Warn).add_modifier(Modifier::BOLD),
             (false, Side::A) => theme.style(Role::Text),

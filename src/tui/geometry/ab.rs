@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthChar;
 
-use super::state::{Side, State, voice};
+use super::super::state::{Side, State, voice};
 use crate::decode::comparison::Mode;
 use crate::decode::worker::event::Pair;
 
@@ -33,7 +33,7 @@ pub struct AbAreas {
 }
 
 /// Divides the screen's main area.
-pub fn ab_areas(main: Rect) -> AbAreas {
+pub fn ab(main: Rect) -> AbAreas {
     let main = Rect { x: main.x + 1, width: main.width.saturating_sub(2), ..main };
     let strip_rows = match main.height {
         30.. => 4,
@@ -131,7 +131,7 @@ fn shown_text(pair: &Pair, side: Side, parts: bool, mode: Mode) -> Option<(Strin
 
 /// The token under a cell of the A/B screen, in its panes or its strip.
 pub fn ab_hit(state: &State, main: Rect, x: u16, y: u16) -> Option<usize> {
-    let areas = ab_areas(main);
+    let areas = ab(main);
     let [left, right] = if state.ab.swapped { [Side::B, Side::A] } else { [Side::A, Side::B] };
     for (area, side) in [(areas.left, left), (areas.right, right)] {
         let inner = below_title(area);
