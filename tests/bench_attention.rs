@@ -34,3 +34,30 @@ fn wrong_values_are_named() {
         assert!(String::from_utf8_lossy(&output.stderr).contains(named));
     }
 }
+
+#[test]
+fn a_card_is_computed_without_one_and_refused_with_a_reason() {
+    let run = |arguments: &str| Command::cargo_bin("kscope").unwrap().args(arguments.split(' ')).output().unwrap();
+    let output = run("bench attention --device cuda --dry-run --card a100 --json");
+    assert!(output.status.success());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["kind"], &report["card"]["name"]), (&"computed".into(), &"A100 80GB SXM".into()));
+    assert_eq!(report["bytes_per_middle_token"], serde_json::json!([131_072, 73_984]));
+    assert!(report["settings"][0]["bound"].as_f64().unwrap() > 1.7);
+    let table = String::from_utf8(run("bench attention --device cuda --dry-run").stdout).unwrap();
+    assert!(table.contains("H100") && table.contains("not measured"), "{table}");
+
+    // Whether it was built without the feature or there is no card: one sentence, and never a table of numbers.
+    for command in ["bench attention --device cuda", "selftest --device cuda:0", "run --device cuda --prompt hello"] {
+        let output = run(command);
+        if output.status.success() {
+            eprintln!("NOT TESTED: this machine has a card that `kscope {command}` can use");
+            continue;
+        }
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{command}: {error}");
+        assert!(error.starts_with("kscope: --device cuda:0: ") && error.trim_end().lines().count() == 1, "{command}: {error}");
+    }
+    let unknown = run("bench attention --device cuda --dry-run --card voodoo");
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("voodoo"));
+}

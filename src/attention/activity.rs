@@ -7,12 +7,16 @@ use crate::cache::SequenceCache;
 /// `[heads, head_dim]`.
 ///
 /// # Panics
-/// When `activity` or `q` has another shape.
+/// When `activity` or `q` has another shape, or a device that holds the cache fails.
 pub fn channel_activity(cache: &SequenceCache, layer: usize, q: &[f32], activity: &mut [f32]) {
     let shape = cache.spec().shape();
     let (row, head_dim) = (shape.kv_heads * shape.head_dim, shape.head_dim);
     assert!(q.len().is_multiple_of(row), "q is [heads, head_dim]");
     assert_eq!(activity.len(), row, "activity is [kv_heads, head_dim]");
+    if let Some(remote) = cache.remote() {
+        activity.copy_from_slice(&remote.activity(layer, q).unwrap_or_else(|error| panic!("{error}")));
+        return;
+    }
     let group = q.len() / row;
     activity.fill(0.0);
     for (kv_head, (activity, q)) in activity.chunks_mut(head_dim).zip(q.chunks(group * head_dim)).enumerate() {

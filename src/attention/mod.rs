@@ -4,6 +4,7 @@
 //! of each key and value for all query heads that share it, over (sequence, KV head, key range) work items.
 
 mod activity;
+pub mod cuda;
 mod decode;
 mod explain;
 mod kernel;

@@ -100,9 +100,11 @@ pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Resu
             )));
         }
         let bytes: usize = specs.iter().map(|spec| spec.bytes_at(depth + steps).total()).sum();
-        machine::check_memory(&format!("depth {depth}"), (bytes * options.batch) as u64)?;
+        if model.decoder.is_on_host() {
+            machine::check_memory(&format!("depth {depth}"), (bytes * options.batch) as u64)?;
+        }
         note(&format!("depth {depth}"));
-        let mut sides = filled(&specs, depth, options.batch)?;
+        let mut sides = filled(model, &specs, depth, options.batch)?;
         for &threads in &options.threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             let pool = pool.map_err(|cause| Error::run(format!("starting {threads} threads: {cause}")))?;
@@ -117,25 +119,22 @@ pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Resu
     Ok(Report { rows })
 }
 
-/// The sequences of each specification, holding `depth` random tokens.
-fn filled(specs: &[Arc<CacheSpec>], depth: usize, batch: usize) -> Result<Vec<Vec<SequenceCache>>> {
+/// The sequences of each specification, holding `depth` tokens: the same few random ones over and over.
+fn filled(model: &Model, specs: &[Arc<CacheSpec>], depth: usize, batch: usize) -> Result<Vec<Vec<SequenceCache>>> {
     let shape = specs[0].shape();
     let row = shape.kv_heads * shape.head_dim;
     let mut random = StdRng::seed_from_u64(3);
-    let mut fill = || -> Vec<f32> { (0..FILL_TOKENS * row).map(|_| random.random::<f32>() * 2.0 - 1.0).collect() };
+    let mut fill = || -> Vec<f32> {
+        let few: Vec<f32> = (0..FILL_TOKENS * row).map(|_| random.random::<f32>() * 2.0 - 1.0).collect();
+        few.into_iter().cycle().take(depth * row).collect()
+    };
     let (k, v) = (fill(), fill());
     let sequence = |spec: &Arc<CacheSpec>| {
         let mut cache = SequenceCache::with_capacity(Arc::clone(spec), depth);
-        for layer in 0..shape.layers {
-            for start in (0..depth).step_by(FILL_TOKENS) {
-                let len = FILL_TOKENS.min(depth - start) * row;
-                cache.append(layer, &k[..len], &v[..len]);
-            }
-        }
-        cache
+        (0..shape.layers).try_for_each(|layer| model.decoder.fill(&mut cache, layer, &k, &v)).map(|()| cache)
     };
     // Each sequence has memory of its own: nothing is shared that a real batch would not share.
-    Ok(specs.iter().map(|spec| (0..batch).map(|_| sequence(spec)).collect()).collect())
+    specs.iter().map(|spec| (0..batch).map(|_| sequence(spec)).collect()).collect()
 }
 
 /// Times of every step of every side.

@@ -2,9 +2,13 @@
 
 pub mod attention;
 mod bandwidth;
+#[cfg(feature = "cuda-types")]
+pub mod cuda;
+pub mod cuda_model;
 pub mod decode;
 pub mod learn;
 pub mod masks;
+pub mod selftest;
 #[cfg(unix)]
 pub mod tui;
 pub mod variants;

@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use super::blocks::{BLOCK, Blocks, spans};
+use super::remote::HeadRows;
+use super::view::StoredKey;
 use super::{CacheSpec, Element};
 
 /// Blocks per allocation where tokens stay for good. Window keys come and go, so each of their blocks is its own allocation.
@@ -36,6 +38,30 @@ impl HeadStore {
             head_dim,
             kept,
         }
+    }
+
+    /// A head from what is stored of it elsewhere.
+    pub(super) fn from_rows<E: Element>(spec: &CacheSpec, layer: usize, kv_head: usize, rows: &HeadRows) -> Self {
+        let mut store = Self::new(spec, layer, kv_head);
+        let head_dim = store.head_dim;
+        for (position, key) in rows.keys.iter().enumerate() {
+            let (block, column) = (position / BLOCK, position % BLOCK);
+            let (blocks, key) = match key {
+                StoredKey::Whole(key) => (&mut store.whole, key),
+                StoredKey::Packed(key) => (&mut store.packed, key),
+                StoredKey::Dropped => continue,
+            };
+            let stored: &mut [E] = bytemuck::cast_slice_mut(blocks.get_mut(block));
+            for (row, k) in stored.chunks_exact_mut(BLOCK).zip(key) {
+                E::round(std::slice::from_ref(k), &mut row[column..=column]);
+            }
+        }
+        for (position, value) in rows.values.iter().enumerate() {
+            let Some(value) = value else { continue };
+            let stored: &mut [E] = bytemuck::cast_slice_mut(store.values.get_mut(position / BLOCK));
+            E::round(value, &mut stored[position % BLOCK * head_dim..][..head_dim]);
+        }
+        store
     }
 
     fn is_whole(&self) -> bool {

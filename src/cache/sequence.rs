@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::dtype::with_element;
 use super::head::HeadStore;
+use super::remote::{HeadRows, Remote, RemoteCache};
 use super::view::HeadView;
 use super::{CacheBytes, CacheSpec};
 use crate::mask::Shape;
@@ -20,6 +21,8 @@ const PARALLEL_TOKENS: usize = 64;
 pub struct SequenceCache {
     pub(super) spec: Arc<CacheSpec>,
     pub(super) layers: Vec<LayerCache>,
+    /// Where the tokens are if they are not in `layers`.
+    remote: Option<RemoteCache>,
 }
 
 /// One layer; layers differ in length only while a prefill runs through them.
@@ -27,6 +30,14 @@ pub struct SequenceCache {
 pub(super) struct LayerCache {
     pub(super) len: usize,
     pub(super) heads: Vec<HeadStore>,
+}
+
+impl LayerCache {
+    /// A layer from what is stored of each head elsewhere.
+    pub(super) fn from_rows(spec: &CacheSpec, layer: usize, heads: impl Iterator<Item = HeadRows>, len: usize) -> Self {
+        let head = |(head, rows): (usize, HeadRows)| with_element!(spec.dtype(), E => HeadStore::from_rows::<E>(spec, layer, head, &rows));
+        Self { len, heads: heads.enumerate().map(head).collect() }
+    }
 }
 
 impl SequenceCache {
@@ -45,7 +56,26 @@ impl SequenceCache {
         };
         let layer = |layer| LayerCache { len: 0, heads: (0..kv_heads).map(|index| head(layer, index)).collect() };
         let layers = (0..layers).map(layer).collect();
-        Self { spec, layers }
+        Self { spec, layers, remote: None }
+    }
+
+    /// Gives an empty cache another place for its tokens: a device appends to them from now on.
+    ///
+    /// # Panics
+    /// When there are tokens already.
+    pub fn move_to(&mut self, storage: Box<dyn Remote>) {
+        assert!(self.is_empty() && self.remote.is_none(), "only an empty cache moves");
+        self.remote = Some(RemoteCache::new(storage, self.spec.shape().layers));
+    }
+
+    /// Where the tokens are if they are not in this process's memory.
+    pub fn remote(&self) -> Option<&dyn Remote> {
+        self.remote.as_ref().map(RemoteCache::storage)
+    }
+
+    /// The same, to append to.
+    pub fn remote_mut(&mut self) -> Option<&mut dyn Remote> {
+        self.remote.as_mut().map(RemoteCache::storage_mut)
     }
 
     /// What the cache is built to.
@@ -62,6 +92,7 @@ impl SequenceCache {
     pub fn append(&mut self, layer: usize, k: &[f32], v: &[f32]) {
         let Shape { kv_heads, head_dim, .. } = self.spec.shape();
         let row = kv_heads * head_dim;
+        assert!(self.remote.is_none(), "a device appends to its own caches");
         assert!(k.len() == v.len() && k.len().is_multiple_of(row), "k and v are [tokens, {kv_heads}, {head_dim}]");
         let (spec, tokens) = (&*self.spec, k.len() / row);
         let LayerCache { len, heads } = &mut self.layers[layer];
@@ -80,32 +111,39 @@ impl SequenceCache {
 
     /// Tokens in one layer.
     pub fn len(&self, layer: usize) -> usize {
-        self.layers[layer].len
+        self.remote().map_or(self.layers[layer].len, |remote| remote.len(layer))
     }
 
     /// Tokens that every layer holds.
     pub fn tokens(&self) -> usize {
-        self.layers.iter().map(|layer| layer.len).min().unwrap_or(0)
+        (0..self.layers.len()).map(|layer| self.len(layer)).min().unwrap_or(0)
     }
 
     /// Whether no layer holds a token.
     pub fn is_empty(&self) -> bool {
-        self.layers.iter().all(|layer| layer.len == 0)
+        (0..self.layers.len()).all(|layer| self.len(layer) == 0)
     }
 
-    /// One KV head of one layer, for reading.
+    /// One KV head of one layer, for reading. What lies on a device is copied from there, a layer at a time, once per change.
     pub fn head(&self, layer: usize, kv_head: usize) -> HeadView<'_> {
-        HeadView::new(&self.spec, &self.layers[layer], layer, kv_head)
+        let here = self.remote.as_ref().map_or(&self.layers[layer], |remote| remote.layer(&self.spec, layer));
+        HeadView::new(&self.spec, here, layer, kv_head)
     }
 
     /// Bytes of the elements that are stored now.
     pub fn bytes(&self) -> CacheBytes {
+        if let Some(remote) = self.remote() {
+            return remote.bytes();
+        }
         self.layers.iter().enumerate().map(|(index, layer)| self.spec.layer_bytes_at(index, layer.len)).sum()
     }
 
     /// Bytes taken from the allocator: [`Self::bytes`], the free columns of blocks that are not full, and alignment. Blocks
     /// that a clone or a retuned cache shares count in both.
     pub fn allocated(&self) -> usize {
+        if let Some(remote) = self.remote() {
+            return remote.allocated();
+        }
         self.layers.iter().flat_map(|layer| &layer.heads).map(HeadStore::allocated).sum()
     }
 
@@ -116,7 +154,7 @@ impl SequenceCache {
             let (pruned, stays) = (window.sink + window.middle(now), window.sink + window.middle(len));
             stays < pruned.min(len)
         };
-        self.spec.is_dense() || !self.layers.iter().any(|layer| layer.len > len && becomes_whole(layer.len))
+        self.spec.is_dense() || !(0..self.layers.len()).map(|layer| self.len(layer)).any(|now| now > len && becomes_whole(now))
     }
 
     /// Rewinds every layer to its first `len` tokens (layers that hold no more stay as they are). A pruned cache whose pruned
@@ -132,10 +170,16 @@ impl SequenceCache {
                     "going back from {now} to {len} tokens needs pruned key channels, and no dense cache of {len} tokens is at hand"
                 )));
             };
+            if let (Some(remote), Some(dense)) = (self.remote_mut(), dense.remote().filter(|dense| dense.len(0) == len)) {
+                return remote.truncate(len, Some(dense));
+            }
             let mut dense = dense.clone();
             dense.truncate(len, None)?;
             *self = dense.retuned(Arc::clone(&self.spec))?;
             return Ok(());
+        }
+        if let Some(remote) = self.remote_mut() {
+            return remote.truncate(len, None);
         }
         let window = self.spec.window();
         for layer in self.layers.iter_mut().filter(|layer| layer.len > len) {
@@ -169,13 +213,19 @@ impl SequenceCache {
             let describe = |spec: &CacheSpec| format!("{} {}", spec.dtype(), spec.shape());
             return Err(Error::input(format!("a cache of {} cannot become one of {}", describe(&self.spec), describe(&spec))));
         }
+        if let Some(remote) = &self.remote {
+            let storage = remote.storage().retuned(Arc::clone(&spec))?;
+            let mut cache = Self::new(spec);
+            cache.move_to(storage);
+            return Ok(cache);
+        }
         self.check_narrower(&spec)?;
         let heads = |(layer, from): (usize, &LayerCache)| {
             let gather = |(head, store): (usize, &HeadStore)| with_element!(spec.dtype(), E => store.gather::<E>(&self.spec, &spec, (layer, head), from.len));
             LayerCache { len: from.len, heads: from.heads.iter().enumerate().map(gather).collect() }
         };
         let layers = self.layers.par_iter().enumerate().map(heads).collect();
-        Ok(SequenceCache { spec, layers })
+        Ok(SequenceCache { spec, layers, remote: None })
     }
 
     /// Says what `spec` needs that this cache no longer has.

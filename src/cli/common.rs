@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::device::DeviceChoice;
 use crate::cache::{CacheSpec, KvDtype};
 use crate::decode::comparison::Mode;
 use crate::decode::sampler::Sampling;
@@ -49,7 +50,7 @@ pub struct ModelArgs {
     pub layers: Option<usize>,
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
-    pub device: String,
+    pub device: DeviceChoice,
     /// Element type of the weights [default: as stored; quantised weights become f16]
     #[arg(long, value_name = "f32|f16|bf16")]
     pub dtype: Option<KvDtype>,
@@ -67,25 +68,19 @@ impl ModelArgs {
         }
     }
 
-    /// Sets the threads and refuses a device that this program cannot use.
+    /// Sets the threads.
     pub fn prepare(&self) -> Result<()> {
-        machine::set_threads(self.threads)?;
-        match self.device.as_str() {
-            "auto" | "cpu" => Ok(()),
-            device if device == "cuda" || device.starts_with("cuda:") => {
-                Err(Error::input(format!("--device {device}: this kscope decodes on the CPU only")))
-            }
-            other => Err(Error::input(format!("--device must be auto, cpu, cuda or cuda:N, not `{other}`"))),
-        }
+        machine::set_threads(self.threads)
     }
 
     /// Opens the model, checks that its weights fit the memory, and loads them with a progress bar on standard error.
     pub fn load(&self) -> Result<Arc<Model>> {
         self.prepare()?;
+        let placement = self.device.placement()?;
         let opened = Opened::open(&self.source()?)?;
         machine::check_memory(&format!("the model {}", opened.name), opened.weight_bytes(self.dtype) as u64)?;
         let bar = progress_bar(&format!("loading {}", opened.name));
-        let model = opened.load(self.dtype, &mut |share| {
+        let model = opened.load_on(self.dtype, placement, &mut |share| {
             bar.set_position((share * 1000.0) as u64);
             Ok(())
         })?;

@@ -13,6 +13,7 @@ use crate::mask::{files, fingerprint};
 use crate::model::Model;
 use crate::model::demo::generator::{Sample, Wanted};
 use crate::model::load::{Opened, Source as ModelSource};
+use crate::model::tensor::Placement;
 use crate::tui::action::{Action, Effect};
 use crate::tui::color::{Colormap, Depth, Theme};
 use crate::tui::config::{self, Background};
@@ -130,6 +131,7 @@ pub fn run(args: &Args) -> Result<()> {
     let source = args.model.source()?;
     let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
     args.model.prepare()?;
+    let placement = args.model.device.placement()?;
     let interactive = args.screen.is_interactive();
     // Everything that the prefill leaves; the engine stops at the context's end.
     let most = if interactive { usize::MAX >> 1 } else { PLAIN_NEW };
@@ -147,10 +149,10 @@ pub fn run(args: &Args) -> Result<()> {
     let exit = if interactive {
         let guard = TerminalGuard::enter(mouse)?;
         let model = SharedModel::default();
-        let (engine, events) = Engine::spawn(loader(args, source, SharedModel::clone(&model)))?;
+        let (engine, events) = Engine::spawn(loader(args, source, SharedModel::clone(&model), placement))?;
         runner::run(&mut state, Source::Engine(engine, events, model), recorder, guard, args.panic, began)?
     } else {
-        let (engine, events) = Engine::spawn(loader(args, source, SharedModel::default()))?;
+        let (engine, events) = Engine::spawn(loader(args, source, SharedModel::default(), placement))?;
         headless(&mut state, engine, events, recorder)?
     };
     finish(&args.screen, &state, exit, interactive)
@@ -236,7 +238,7 @@ fn demo_prompt() -> String {
 }
 
 /// What the engine does first, on its own thread.
-fn loader(args: &Args, source: ModelSource, shared: SharedModel) -> Loader {
+fn loader(args: &Args, source: ModelSource, shared: SharedModel, placement: Option<Placement>) -> Loader {
     let (model_args, cache, diff, panic) = (args.model.clone(), args.cache.clone(), args.diff.clone(), args.panic);
     let (solo, feed) = (args.solo, args.mode.into());
     Box::new(move |progress| {
@@ -251,7 +253,7 @@ fn loader(args: &Args, source: ModelSource, shared: SharedModel) -> Loader {
             Some(path) => Some(mask_info(read_mask(path, &config)?.0, label(path))),
             None => None,
         };
-        let model = Arc::new(opened.load(model_args.dtype, progress)?);
+        let model = Arc::new(opened.load_on(model_args.dtype, placement, progress)?);
         // The shelf is empty: a loader runs once.
         let _ = shared.set(Arc::clone(&model));
         assert!(panic != Some(runner::PanicIn::Engine), "on purpose: --panic engine");

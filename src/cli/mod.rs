@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod common;
 pub mod compare;
+pub mod device;
 pub mod fetch;
 mod generate;
 pub mod inspect;
@@ -16,6 +17,7 @@ pub mod output;
 pub mod replay;
 pub mod run;
 pub mod score;
+pub mod selftest;
 pub mod sweep;
 
 use std::io::Write;
@@ -57,6 +59,8 @@ enum Command {
     Mask(mask::Args),
     /// Measure speed on this machine
     Bench(bench::Args),
+    /// Compare the CUDA kernels with the scalar oracle on a card, case by case
+    Selftest(selftest::Args),
     /// Print completions for a shell
     Completions(generate::Completions),
     /// Print the manual page, or write one page per command
@@ -89,6 +93,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Some(Command::Model(args)) => model::run(args),
         Some(Command::Mask(args)) => mask::run(args),
         Some(Command::Bench(args)) => bench::run(args),
+        Some(Command::Selftest(args)) => selftest::run(args),
         Some(Command::Completions(args)) => generate::completions(args),
         Some(Command::Man(args)) => generate::man(args),
     }

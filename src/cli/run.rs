@@ -49,7 +49,7 @@ pub struct Args {
 #[derive(Debug, serde::Serialize)]
 struct Report {
     model: String,
-    device: &'static str,
+    device: String,
     dtype: String,
     kv_dtype: String,
     mask: Option<String>,
@@ -105,7 +105,10 @@ pub fn run(args: &Args) -> Result<()> {
     let max_new = forced.as_ref().map_or(args.max_new, Vec::len);
     let reach = |prompt: &Vec<u32>| (prompt.len() + max_new).min(context);
     let cache_bytes: usize = prompts.iter().map(|prompt| spec.bytes_at(reach(prompt)).total()).sum();
-    machine::check_memory(&format!("a cache of {} sequences", prompts.len()), cache_bytes as u64)?;
+    // A device says itself, with the size, when its memory does not suffice.
+    if model.decoder.is_on_host() {
+        machine::check_memory(&format!("a cache of {} sequences", prompts.len()), cache_bytes as u64)?;
+    }
 
     let bar = progress_bar("prefill");
     let hooks = PrefillHooks {
@@ -160,7 +163,7 @@ fn report(
     let stepped: usize = session.sequences().iter().map(|sequence| sequence.generated().len().saturating_sub(1)).sum();
     Report {
         model: model.name.clone(),
-        device: "cpu",
+        device: model.decoder.device_name().to_owned(),
         dtype: model.dtype().to_string(),
         kv_dtype: spec.dtype().to_string(),
         mask: args.cache.mask.as_ref().map(|path| path.display().to_string()),

@@ -33,7 +33,7 @@ impl Squares {
     pub fn add(&mut self, view: &LayerView<'_>) {
         let (kv_width, q_width) = (self.shape.kv_heads * self.shape.head_dim, self.heads * self.shape.head_dim);
         let tokens = view.k.len() / kv_width;
-        add_squares(&mut self.keys[view.layer * kv_width..][..kv_width], view.k);
+        add_squares(&mut self.keys[view.layer * kv_width..][..kv_width], &view.k);
         let late = tokens.min(LAST_QUERIES);
         add_squares(&mut self.queries[view.layer * q_width..][..q_width], &view.q[(tokens - late) * q_width..]);
         if view.layer == 0 {

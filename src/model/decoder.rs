@@ -9,6 +9,8 @@ use crate::model::matrix::Wide;
 use crate::model::ops;
 use crate::model::prefill_attention::attend_causal;
 use crate::model::rope::{Rope, rotate};
+use crate::model::rows::Rows;
+use crate::model::tensor::TensorDecoder;
 use crate::model::weights::{Layer, Linear, Weights};
 use crate::{Error, Result};
 
@@ -18,6 +20,8 @@ pub struct Decoder {
     config: Config,
     weights: Weights,
     rope: Rope,
+    /// Where the forward pass runs if not over the host's weights.
+    tensors: Option<TensorDecoder>,
 }
 
 /// Post-RoPE queries and keys and the values of one layer over a whole prompt, as prefill hands them to an observer.
@@ -25,11 +29,11 @@ pub struct LayerView<'a> {
     /// Layer index.
     pub layer: usize,
     /// `[tokens, heads, head_dim]`.
-    pub q: &'a [f32],
+    pub q: Rows<'a>,
     /// `[tokens, kv_heads, head_dim]`.
-    pub k: &'a [f32],
+    pub k: Rows<'a>,
     /// `[tokens, kv_heads, head_dim]`.
-    pub v: &'a [f32],
+    pub v: Rows<'a>,
 }
 
 /// Called by a decode step after each layer's attention, with the layer, its rotated queries `[batch, heads, head_dim]` and the
@@ -138,7 +142,34 @@ impl Decoder {
     /// A decoder from its parts.
     pub fn new(config: Config, weights: Weights) -> Result<Self> {
         let rope = Rope::new(&config)?;
-        Ok(Self { config, weights, rope })
+        Ok(Self { config, weights, rope, tensors: None })
+    }
+
+    /// The same model with its forward pass on a device. The host keeps its weights: learning reads them.
+    pub fn on(self, tensors: TensorDecoder) -> Self {
+        Self { tensors: Some(tensors), ..self }
+    }
+
+    /// What the forward pass runs on.
+    pub fn device_name(&self) -> &str {
+        self.tensors.as_ref().map_or("cpu", TensorDecoder::device_name)
+    }
+
+    /// Whether the forward pass and its caches are in this process's own memory.
+    pub fn is_on_host(&self) -> bool {
+        self.tensors.is_none()
+    }
+
+    /// Stores one layer of a whole sequence in an empty cache, wherever this decoder keeps its caches: keys (after RoPE) and values,
+    /// `[tokens, kv_heads, head_dim]`. Layers come in order.
+    pub fn fill(&self, cache: &mut SequenceCache, layer: usize, k: &[f32], v: &[f32]) -> Result<()> {
+        match &self.tensors {
+            Some(tensors) => tensors.fill(&self.config, cache, layer, [k, v]),
+            None => {
+                cache.append(layer, k, v);
+                Ok(())
+            }
+        }
     }
 
     /// The configuration.
@@ -184,6 +215,9 @@ impl Decoder {
                 config.max_context
             )));
         }
+        if let Some(tensors) = &self.tensors {
+            return tensors.prefill((config, &self.rope), tokens, caches, hooks);
+        }
         let n = tokens.len();
         let mut x = vec![0.0; n * config.hidden];
         for (row, &token) in x.chunks_exact_mut(config.hidden).zip(tokens) {
@@ -197,7 +231,7 @@ impl Decoder {
             for cache in caches.iter_mut() {
                 cache.append(at, &k, &v);
             }
-            (hooks.observe)(LayerView { layer: at, q: &q, k: &k, v: &v });
+            (hooks.observe)(LayerView { layer: at, q: Rows::here(&q), k: Rows::here(&k), v: Rows::here(&v) });
             attend_causal(config, &mut q, &k, &v, hooks.keep_going)?;
             self.finish_prompt_layer(layer, &mut x, &q, hooks.chunk, &mut part)?;
         }
@@ -291,13 +325,17 @@ impl Decoder {
 
     /// Logits of normalised hidden states: `[n, hidden]` to `[n, vocab]`.
     pub fn logits(&self, hidden: &[f32]) -> Vec<f32> {
+        if let Some(tensors) = &self.tensors {
+            return tensors.logits(&self.config, hidden);
+        }
         let mut logits = vec![0.0; hidden.len() / self.config.hidden * self.config.vocab];
         self.weights.head().apply(hidden, &mut logits);
         logits
     }
 
     /// One decode step: appends one token to each sequence and leaves the next-token logits in `buffers`. `observe` sees each
-    /// layer's rotated queries (`[batch, heads, head_dim]`) right after its attention.
+    /// layer's rotated queries (`[batch, heads, head_dim]`) right after its attention; those of a device come all at the end, and
+    /// only the whole time of a device's step is known.
     pub fn step(
         &self,
         tokens: &[u32],
@@ -317,6 +355,12 @@ impl Decoder {
             )));
         }
         let mut clock = Clock::start();
+        if let Some(tensors) = &self.tensors {
+            tensors.step((config, &self.rope), tokens, caches, &mut buffers.logits, observe)?;
+            clock.rest();
+            buffers.times = clock.times;
+            return Ok(());
+        }
         for (row, &token) in buffers.x.chunks_exact_mut(config.hidden).zip(tokens) {
             self.weights.embedding.row(token as usize, row);
         }

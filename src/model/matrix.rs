@@ -65,6 +65,11 @@ impl Matrix {
         }
     }
 
+    /// The elements, row-major.
+    pub fn elements(&self) -> &Elements {
+        &self.elements
+    }
+
     /// Bytes of the elements.
     pub fn bytes(&self) -> usize {
         self.rows * self.cols * self.dtype().bytes()

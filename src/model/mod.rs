@@ -10,7 +10,9 @@ pub mod matrix;
 pub mod ops;
 mod prefill_attention;
 pub mod rope;
+pub mod rows;
 pub mod storage;
+pub mod tensor;
 pub mod tokenizer;
 pub mod weights;
 

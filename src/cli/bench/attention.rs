@@ -3,6 +3,8 @@
 use crate::attention::SimdLevel;
 use crate::bench::attention::{self, Geometry, Report};
 use crate::cache::KvDtype;
+use crate::cli::bench::card;
+use crate::cli::device::DeviceChoice;
 use crate::cli::output;
 use crate::{Error, Result};
 
@@ -26,6 +28,15 @@ pub(super) struct Args {
     /// Numbers of threads
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     threads: Vec<usize>,
+    /// Where: cpu, cuda or cuda:N. On a card the settings are fixed: those of the LeanK authors, and one sequence at 8k to 128k
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    device: DeviceChoice,
+    /// With --device cuda: compute what the kernels would do on a card instead of measuring
+    #[arg(long)]
+    dry_run: bool,
+    /// With --dry-run: the card, by a part of its name
+    #[arg(long, default_value = "H100", value_name = "NAME", requires = "dry_run")]
+    card: String,
     /// Instructions: portable, avx2, avx512, avx512-bf16 [default: the best exact ones of this machine]
     #[arg(long)]
     simd: Option<SimdLevel>,
@@ -34,6 +45,12 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<()> {
     if args.tokens.contains(&0) || args.threads.contains(&0) {
         return Err(Error::input("--tokens and --threads take numbers from 1 on, not 0"));
+    }
+    match card::ordinal(args.device) {
+        Some(_) if args.dry_run => return card::model(&args.card, args.json),
+        Some(ordinal) => return card::measure(ordinal, args.json),
+        None if args.dry_run => return Err(Error::input("--dry-run goes with --device cuda")),
+        None => {}
     }
     let tokens = match (args.tokens.as_slice(), args.quick) {
         ([], true) => vec![8192],

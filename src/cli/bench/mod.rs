@@ -1,6 +1,7 @@
 //! `kscope bench`: how fast the program is on this machine.
 
 mod attention;
+mod card;
 mod decode;
 mod learn;
 #[cfg(unix)]

@@ -53,7 +53,7 @@ impl Setup {
         ModelInfo {
             name: self.model.name.clone(),
             architecture: config.architecture.to_string(),
-            device: "cpu".to_owned(),
+            device: self.model.decoder.device_name().to_owned(),
             dtype: self.model.dtype().to_string(),
             weight_bytes: (config.parameters() * self.model.dtype().bytes()) as u64,
             shape: config.mask_shape(),

@@ -26,7 +26,7 @@ impl Context {
             chunk: PrefillHooks::CHUNK,
             progress: &mut |_| Ok(()),
             keep_going: &|| Ok(()),
-            observe: &mut |view| context.layers.push([narrow(view.k), narrow(view.v)]),
+            observe: &mut |view| context.layers.push([narrow(&view.k), narrow(&view.v)]),
         };
         decoder.prefill(tokens, &mut [], hooks)?;
         Ok(context)

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::io::Cursor;
 use std::path::Path;
 
-use candle_core::quantized::GgmlDType;
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
 use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device};
 
 use super::{Bytes, Stored, Tensors, gguf_header};
@@ -173,8 +173,8 @@ impl Gguf {
         self.content.tensor_infos.get(name).ok_or_else(|| Error::input(format!("{}: tensor `{name}` is missing", self.name)))
     }
 
-    /// One tensor under its GGUF name.
-    fn read(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<Stored> {
+    /// The stored bytes of one tensor under its GGUF name, rows in rotate-half order, with its type, rows and columns.
+    fn raw(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<(Vec<u8>, GgmlDType, [usize; 2])> {
         let info = self.info(name)?;
         let found = info.shape.dims();
         if found != shape {
@@ -194,6 +194,13 @@ impl Gguf {
             .and_then(|len| self.bytes.get(start..start.checked_add(len)?))
             .ok_or_else(|| broken(format!("reaches beyond the end of the file ({} bytes)", self.bytes.len())))?;
         let raw = if interleaved { rotate_half_rows(stored, row_bytes, rows, self.config_head_dim()?) } else { stored.to_vec() };
+        Ok((raw, dtype, [rows, cols]))
+    }
+
+    /// One tensor under its GGUF name.
+    fn read(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<Stored> {
+        let (raw, dtype, [rows, cols]) = self.raw(name, shape, interleaved)?;
+        let broken = |what: String| Error::input(format!("{}: tensor `{name}` {what}", self.name));
         let read = || {
             let tensor = qtensor_from_ggml(dtype, &raw, vec![rows, cols], &Device::Cpu)?.dequantize(&Device::Cpu)?;
             tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()
@@ -287,6 +294,15 @@ impl Tensors for Gguf {
             vector = rotate_half_rows(&vector, 1, len, self.config_head_dim()?);
         }
         Ok(vector)
+    }
+
+    fn quantised(&mut self, name: &str, rows: usize, cols: usize, device: &Device) -> Result<Option<QTensor>> {
+        let (raw, dtype, [rows, cols]) = self.raw(&self.known(name)?, &[rows, cols], self.is_interleaved(name))?;
+        if matches!(dtype, GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) {
+            return Ok(None);
+        }
+        let broken = |cause| Error::run(format!("{}: tensor `{name}` on the device: {}", self.name, first_line(&cause)));
+        qtensor_from_ggml(dtype, &raw, vec![rows, cols], device).map(Some).map_err(broken)
     }
 }
 

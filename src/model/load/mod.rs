@@ -16,6 +16,9 @@ pub use source::{FETCHABLE, Fetchable, Source, cache_folder};
 use std::path::Path;
 use std::sync::Arc;
 
+use candle_core::Device;
+use candle_core::quantized::QTensor;
+
 use self::gguf::Gguf;
 use self::safetensors::Checkpoint;
 use crate::model::Model;
@@ -23,6 +26,7 @@ use crate::model::config::Config;
 use crate::model::decoder::Decoder;
 use crate::model::demo;
 use crate::model::matrix::{Dtype, Matrix};
+use crate::model::tensor::{Placement, TensorDecoder, TensorWeights};
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::Weights;
 use crate::{Error, Result, error};
@@ -49,6 +53,10 @@ pub trait Tensors {
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored>;
     /// A vector of `len`, in f32.
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>>;
+    /// A `[rows, cols]` matrix in the blocks that the file stores, on `device`; `None` where it holds floats.
+    fn quantised(&mut self, _name: &str, _rows: usize, _cols: usize, _device: &Device) -> Result<Option<QTensor>> {
+        Ok(None)
+    }
 }
 
 /// A model whose configuration and tokenizer are read and whose weights are not.
@@ -97,9 +105,33 @@ impl Opened {
 
     /// Reads the weights. `dtype` converts the matrices (without it, floats keep their stored type and quantised values
     /// become f16); `progress` gets the share done and may cancel.
-    pub fn load(mut self, dtype: Option<Dtype>, progress: &mut dyn FnMut(f32) -> Result<()>) -> Result<Model> {
+    pub fn load(self, dtype: Option<Dtype>, progress: &mut dyn FnMut(f32) -> Result<()>) -> Result<Model> {
+        self.load_on(dtype, None, progress)
+    }
+
+    /// Reads the weights and, where there is a placement, copies them to its device, on which the model then runs. Values that
+    /// the file has quantised stay so on a device unless `dtype` asks for floats.
+    pub fn load_on(
+        mut self,
+        dtype: Option<Dtype>,
+        placement: Option<Placement>,
+        progress: &mut dyn FnMut(f32) -> Result<()>,
+    ) -> Result<Model> {
         let weights = Weights::read(&self.config, &mut *self.tensors, dtype, progress)?;
-        Ok(Model { name: self.name, decoder: Decoder::new(self.config, weights)?, tokenizer: self.tokenizer.map(Arc::new) })
+        let tensors = match placement {
+            None => None,
+            Some(placement) => {
+                let keep_blocks = dtype.is_none();
+                let read = TensorWeights::read(&self.config, &weights, &mut *self.tensors, keep_blocks, &placement.device)?;
+                Some(TensorDecoder::new(read, placement))
+            }
+        };
+        let decoder = Decoder::new(self.config, weights)?;
+        let decoder = match tensors {
+            None => decoder,
+            Some(tensors) => decoder.on(tensors),
+        };
+        Ok(Model { name: self.name, decoder, tokenizer: self.tokenizer.map(Arc::new) })
     }
 }
 

@@ -1,0 +1,120 @@
+// What lies where in a card's memory. src/attention/cuda/params.rs holds the same structures; a test compares their sizes.
+#pragma once
+#include "kx.cuh"
+
+// Tokens of the middle in one slab, a multiple of every tile. A slab holds all layers and heads of these tokens.
+constexpr u32 SLAB = 256;
+
+// One KV head of one layer in every slab: keys `[SLAB][padded]`, values `[SLAB][head_dim]`. A dropped head has neither.
+struct HeadLayout {
+    u64 keys;      // bytes from the slab's start
+    u64 values;    // bytes from the slab's start
+    u64 channels;  // address of the kept channels, u8[padded], ascending, then zeros
+    u32 kept;      // channels kept; 0 drops the head
+    u32 padded;    // kept rounded up to a multiple of 8; the columns in between hold zeros
+};
+
+// One sequence. Its window, everything outside the middle, is `[layer][kv head][keys, values][sink + ring][head_dim]`: the sink
+// first, then a ring in which position p lies at (p - sink) % ring. Nothing in it is ever moved.
+struct SequenceState {
+    u64 window;  // address
+    u64 slabs;   // address of the slabs' addresses, u64 each
+    u64 heads;   // address of HeadLayout[layers][kv_heads]
+    u32 len;     // tokens, the current one included
+    u32 middle;  // tokens of the middle: positions sink .. sink + middle
+    u32 moved;   // how many of them, the last ones, are new in the middle with the current token
+    u32 sink;    // slots of the sink
+    u32 ring;    // slots of the ring
+    u32 pad;
+};
+
+// Query heads of one KV head of one sequence over rows first .. end of one part.
+struct WorkItem {
+    u32 sequence;
+    u16 kv_head;
+    u16 part;  // WINDOW or MIDDLE
+    u32 first;
+    u32 end;  // in the window it may lie past the last token, which only the state knows
+};
+constexpr u16 WINDOW = 0, MIDDLE = 1;
+
+struct DecodeParams {
+    u64 q;          // T[sequences][kv_heads * group][head_dim], after RoPE
+    u64 states;     // SequenceState[sequences]
+    u64 items;      // WorkItem[]
+    u64 partials;   // f32: per item, group largest scores, group sums of weights, [group][head_dim] weighted values
+    u32 layer;
+    u32 kv_heads;
+    u32 group;
+    float scale;  // log2(e) / sqrt(head_dim)
+};
+
+struct CombineParams {
+    u64 partials;
+    u64 ranges;  // u32[sequences * kv_heads + 1]: first item of each head
+    u64 out;     // T[sequences][kv_heads * group][head_dim]
+    u32 kv_heads;
+    u32 group;
+};
+
+struct AppendParams {
+    u64 k;       // T[sequences][kv_heads][head_dim], after RoPE
+    u64 v;       // the same
+    u64 states;  // SequenceState[sequences], the new token counted
+    u32 layer;
+    u32 kv_heads;
+    u32 head_dim;
+    u32 pad;
+};
+
+// Fills one sequence from keys and values of all its tokens: those of a dense sequence, or of plain rows.
+struct RebuildParams {
+    u64 source;  // SequenceState of a dense sequence, or 0
+    u64 k;       // without a source: T[tokens][kv_heads][head_dim] of the one layer
+    u64 v;       // the same
+    u64 state;   // SequenceState to fill
+    u32 layer;   // first layer; the grid counts on from it
+    u32 kv_heads;
+    u32 head_dim;
+    u32 keep_middle;  // 1: the middle is in place already (going back to fewer tokens)
+};
+
+struct ActivityParams {
+    u64 q;       // T[kv_heads * group][head_dim]
+    u64 state;   // SequenceState
+    u64 sums;    // f32[kv_heads][splits][head_dim]: sums of |k| over each split's tokens
+    u64 out;     // f32[kv_heads][head_dim]
+    u32 layer;
+    u32 kv_heads;
+    u32 group;
+    u32 head_dim;
+    u32 splits;
+    u32 pad;
+};
+
+// Rows of `head_dim` elements of one head's window: keys (0) or values (1).
+KX_DEVICE u16* window_rows(const SequenceState& state, u32 layer, u32 kv_heads, u32 kv_head, u32 which, u32 head_dim) {
+    u64 block = (u64)(layer * kv_heads + kv_head) * 2 + which;
+    return (u16*)state.window + block * (state.sink + state.ring) * head_dim;
+}
+
+// Slot of a position in the window.
+KX_DEVICE u32 window_slot(const SequenceState& state, u32 position) {
+    return position < state.sink ? position : state.sink + (position - state.sink) % state.ring;
+}
+
+// Key row of a middle token, `padded` elements.
+KX_DEVICE u16* middle_key(const SequenceState& state, const HeadLayout& head, u32 token) {
+    u64 slab = ((const u64*)state.slabs)[token / SLAB];
+    return (u16*)(slab + head.keys) + (u64)(token % SLAB) * head.padded;
+}
+
+// Value row of a middle token, `head_dim` elements.
+KX_DEVICE u16* middle_value(const SequenceState& state, const HeadLayout& head, u32 token, u32 head_dim) {
+    u64 slab = ((const u64*)state.slabs)[token / SLAB];
+    return (u16*)(slab + head.values) + (u64)(token % SLAB) * head_dim;
+}
+
+KX_DEVICE const HeadLayout& head_layout(const SequenceState& state, u32 layer, u32 kv_heads, u32 kv_head) {
+    return ((const HeadLayout*)state.heads)[layer * kv_heads + kv_head];
+}

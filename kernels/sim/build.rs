@@ -1,0 +1,129 @@
+//! Compiles the simulator with the kernels' sources: as they are, as they are under sanitizers (a shared library), and as
+//! copies with one defect each, which the tests expect to be caught.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// A defect: its name, the file, what stands there once, and what replaces it.
+type Defect = (&'static str, &'static str, &'static str, &'static str);
+
+const DEFECTS: &[Defect] = &[
+    // The stage is read before its copies have landed.
+    ("no_wait", "decode.cuh", "kx_copies_wait<1>();", ""),
+    // One group of copies too many may still be under way.
+    ("late_wait", "decode.cuh", "kx_copies_wait<1>();", "kx_copies_wait<2>();"),
+    // Other lanes' copies may not have landed.
+    ("no_syncwarp", "decode.cuh", "kx_copies_wait<1>();\n        __syncwarp();", "kx_copies_wait<1>();"),
+    // Warps read each other's parts before they are written.
+    ("no_syncthreads", "decode.cuh", "    __syncthreads();\n\n    float* to", "    float* to"),
+    // Only the threads of one warp come to the barrier.
+    (
+        "divergent_barrier",
+        "decode.cuh",
+        "    __syncthreads();\n\n    float* to",
+        "    if (warp == 0) __syncthreads();\n\n    float* to",
+    ),
+    // Half of the warp does not come to the reduction.
+    (
+        "divergent_warp",
+        "decode.cuh",
+        "const float sum = sum_of_rows(total[k]);",
+        "const float sum = lane < 16 ? sum_of_rows(total[k]) : 0.0f;",
+    ),
+    // The mask leaves out the upper half of the warp.
+    ("short_mask", "decode.cuh", "fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 8))", "fmaxf(x, __shfl_xor_sync(0x0000ffffu, x, 8))"),
+    // Rows of the lower lanes only.
+    ("short_reduction", "decode.cuh", "    x += __shfl_xor_sync(0xffffffffu, x, 8);\n", ""),
+    // Two registers of a fragment change places.
+    (
+        "swapped_fragment",
+        "decode.cuh",
+        "kx_mma<T>(out[step], a, p);",
+        "{ const u32 s = a[1]; a[1] = a[2]; a[2] = s; } kx_mma<T>(out[step], a, p);",
+    ),
+    // The second stage lies where the next warp's first one is.
+    ("stage_overlap", "decode.cuh", "own + (turn + 1) % 2 * Shape::STAGE", "own + (turn + 1) % 2 * Shape::WARP"),
+    // One row too many is read and counted.
+    ("row_too_many", "decode.cuh", "row + k / 2 * 8 < end ?", "row + k / 2 * 8 <= end ?"),
+    // What lies behind a key of an odd number of units is taken for channels.
+    ("stray_channels", "decode.cuh", "if (step * 16 + 8 >= rows.channels) a[2] = a[3] = 0;", ""),
+    // The chunk is copied before the current token, which may be in it, is there.
+    ("no_barrier_in_append", "store.cuh", "    __syncthreads();\n", ""),
+    // The ring is one slot too short.
+    ("short_ring", "layout.cuh", "(position - state.sink) % state.ring", "(position - state.sink) % (state.ring - 1)"),
+    // The padding of a key keeps what was in memory.
+    (
+        "dirty_padding",
+        "store.cuh",
+        "at < head.kept ? key[channels[at]] : (u16)0",
+        "at < head.kept ? key[channels[at]] : (u16)0x7fc1",
+    ),
+];
+
+fn main() {
+    let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
+    let cuda = here.join("../cuda");
+    for folder in [&here, &cuda] {
+        for entry in fs::read_dir(folder).expect("the sources are there") {
+            println!("cargo:rerun-if-changed={}", entry.expect("a readable folder").path().display());
+        }
+    }
+
+    let mut objects = vec![];
+    let mut variants = String::from("-DKX_VARIANTS(X)=X(kscope)");
+    objects.extend(compiler(&here, &cuda).define("KX_VARIANT", "kscope").file(here.join("variant.cpp")).compile_intermediates());
+    for defect in DEFECTS {
+        let folder = out.join(defect.0);
+        plant(&cuda, &folder, defect);
+        let mut build = compiler(&here, &folder);
+        build.define("KX_VARIANT", defect.0).define("KX_MUTANT", None).out_dir(&folder);
+        objects.extend(build.file(here.join("variant.cpp")).compile_intermediates());
+        variants += &format!(" X({})", defect.0);
+    }
+    let mut simulator = compiler(&here, &cuda);
+    simulator.flag(&variants).file(here.join("sim.cpp")).objects(&objects).compile("ksim");
+
+    let names: Vec<&str> = DEFECTS.iter().map(|defect| defect.0).collect();
+    fs::write(out.join("defects.rs"), format!("&{names:?}")).expect("the output folder is writable");
+    sanitized(&here, &cuda, &out);
+}
+
+fn compiler(here: &Path, cuda: &Path) -> cc::Build {
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17").opt_level(2).define("KX_SIM", None).include(cuda).include(here);
+    // Kernels compare a loop counter with unsigned limits and punned pointers with memory of the launch.
+    build.flag("-Wno-sign-compare").flag("-fno-strict-aliasing").flag("-Wno-unused-function").flag("-Wno-unknown-pragmas");
+    build
+}
+
+/// A copy of the kernels with one defect.
+fn plant(cuda: &Path, folder: &Path, (name, file, from, to): &Defect) {
+    fs::create_dir_all(folder).expect("the output folder is writable");
+    for entry in fs::read_dir(cuda).expect("the sources are there") {
+        let path = entry.expect("a readable folder").path();
+        let source = fs::read_to_string(&path).expect("the sources are text");
+        let source = if path.file_name().is_some_and(|at| at == *file) {
+            assert_eq!(source.matches(from).count(), 1, "the defect {name} no longer fits {file}");
+            source.replace(from, to)
+        } else {
+            source
+        };
+        fs::write(folder.join(path.file_name().expect("a file")), source).expect("the output folder is writable");
+    }
+}
+
+/// The same simulator and kernels under the address and undefined-behaviour sanitizers, as a shared library.
+fn sanitized(here: &Path, cuda: &Path, out: &Path) {
+    let library = out.join("libksim_sanitized.so");
+    let mut command = compiler(here, cuda).get_compiler().to_command();
+    command.args(["-g", "-O1", "-fPIC", "-shared", "-DKX_VARIANT=kscope", "-DKX_VARIANTS(X)=X(kscope)"]);
+    command.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]);
+    command.arg(here.join("sim.cpp")).arg(here.join("variant.cpp")).arg("-o").arg(&library);
+    let status = command.status().expect("the compiler starts");
+    assert!(status.success(), "compiling the kernels under sanitizers failed: {command:?}");
+    println!("cargo:rustc-env=KSIM_SANITIZED={}", library.display());
+    let runtime = compiler(here, cuda).get_compiler().to_command().arg("-print-file-name=libasan.so").output();
+    let runtime = String::from_utf8(runtime.expect("the compiler starts").stdout).expect("a path");
+    println!("cargo:rustc-env=KSIM_RUNTIME={}", runtime.trim());
+}

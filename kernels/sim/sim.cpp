@@ -1,0 +1,434 @@
+// The simulator: fibers, meetings of warps, barriers of blocks, asynchronous copies, shared memory, schedules.
+#include "../cuda/kx.cuh"
+
+#include <sys/mman.h>
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "fiber.h"
+
+namespace ksim {
+
+Dim thread_index, block_index, block_size, grid_size;
+
+namespace {
+
+constexpr size_t STACK = 256 << 10;
+// Bytes on either side of a block's shared memory that have to stay as they are.
+constexpr size_t FENCE = 4096;
+constexpr u8 FILL = 0xFF;
+const char* const NAMES[] = {"__syncwarp", "__shfl_xor_sync", "ldmatrix", "ldmatrix.trans", "movmatrix", "mma", "mma"};
+
+struct Copy {
+    void* to;
+    const void* from;
+};
+
+enum class State : u8 { READY, IN_WARP, IN_BLOCK, DONE };
+
+struct Fiber {
+    State state;
+    Meeting* meeting;
+    const char* file;
+    int line;
+    Dim index;
+    std::vector<std::vector<Copy>> groups;
+    std::vector<Copy> open;
+    std::vector<Copy> landed;
+    u8* stack;
+    Context context;
+};
+
+struct Range {
+    u64 start, bytes;
+};
+
+std::vector<Fiber> fibers;
+u32 threads, running;
+u8* dynamic;
+size_t dynamic_bytes;
+const Range* ranges;
+size_t range_count;
+Entry entry;
+const void* parameters;
+char failure[512];
+
+// Back to the scheduler; returns when this thread goes on.
+void pause() { leave(fibers[running].context, fibers[running].state == State::DONE); }
+
+[[noreturn]] void fail(const char* format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(failure, sizeof failure, format, args);
+    va_end(args);
+    // The block is given up; its fibers never run again.
+    for (;;) pause();
+}
+
+void body() {
+    arrived();
+    entry(parameters);
+    fibers[running].state = State::DONE;
+    for (;;) pause();
+}
+
+void resume(u32 thread) {
+    running = thread;
+    thread_index = fibers[thread].index;
+    enter(fibers[thread].context, fibers[thread].stack, STACK);
+}
+
+bool inside_shared(const void* address, size_t bytes) {
+    const u8* at = (const u8*)address;
+    return at >= dynamic && at + bytes <= dynamic + dynamic_bytes;
+}
+
+float element(u32 pair, int which, bool bf16) {
+    const u16 x = (u16)(pair >> 16 * which);
+    return bf16 ? widen_bf16(x) : widen_f16(x);
+}
+
+// Makes the copies that a thread has waited for visible to the others.
+void publish(Fiber& fiber) {
+    for (const Copy& copy : fiber.landed) {
+        if (copy.from) {
+            memcpy(copy.to, copy.from, 16);
+        } else {
+            memset(copy.to, 0, 16);
+        }
+    }
+    fiber.landed.clear();
+}
+
+// Carries out the operation at which the whole warp has met whose first thread is `first`.
+void carry_out(Meeting* (&lanes)[32], Fiber* first) {
+    switch (lanes[0]->kind) {
+        case SYNC_WARP:
+            for (u32 lane = 0; lane < 32; lane++) publish(first[lane]);
+            break;
+        case SHUFFLE_XOR:
+            for (u32 lane = 0; lane < 32; lane++) lanes[lane]->out[0] = lanes[(lane ^ lanes[lane]->arg) % 32]->in[0];
+            break;
+        case LOAD_MATRICES:
+        case LOAD_MATRICES_TRANSPOSED:
+            for (u32 lane = 0; lane < 32; lane++) {
+                const void* row = lanes[lane]->address;
+                if (!inside_shared(row, 16)) {
+                    fail("%s at line %d: lane %u reads outside the block's %zu bytes of shared memory (offset %td)",
+                         NAMES[lanes[0]->kind], lanes[0]->line, lane, dynamic_bytes, (const u8*)row - dynamic);
+                }
+                if ((uintptr_t)row % 16) fail("%s at line %d: lane %u reads from an address that is not aligned to 16 bytes", NAMES[lanes[0]->kind], lanes[0]->line, lane);
+            }
+            for (u32 lane = 0; lane < 32; lane++) {
+                for (u32 matrix = 0; matrix < 4; matrix++) {
+                    u32 pair = 0;
+                    for (u32 k = 0; k < 2; k++) {
+                        const u32 along = lane % 4 * 2 + k, across = lane / 4;
+                        const bool flip = lanes[0]->kind == LOAD_MATRICES_TRANSPOSED;
+                        const u32 row = flip ? along : across, column = flip ? across : along;
+                        u16 x;
+                        memcpy(&x, (const u8*)lanes[matrix * 8 + row]->address + column * 2, 2);
+                        pair |= (u32)x << 16 * k;
+                    }
+                    lanes[lane]->out[matrix] = pair;
+                }
+            }
+            break;
+        case TRANSPOSE:
+            for (u32 lane = 0; lane < 32; lane++) {
+                u32 pair = 0;
+                for (u32 k = 0; k < 2; k++) {
+                    // Element [lane / 4][lane % 4 * 2 + k] of the result is [lane % 4 * 2 + k][lane / 4] of the source.
+                    const u32 row = lane % 4 * 2 + k, column = lane / 4;
+                    pair |= (lanes[row * 4 + column / 2]->in[0] >> 16 * (column % 2) & 0xffff) << 16 * k;
+                }
+                lanes[lane]->out[0] = pair;
+            }
+            break;
+        case MMA_BF16:
+        case MMA_F16: {
+            const bool bf16 = lanes[0]->kind == MMA_BF16;
+            float a[16][16], b[16][8];
+            for (u32 lane = 0; lane < 32; lane++) {
+                for (u32 k = 0; k < 2; k++) {
+                    for (u32 part = 0; part < 4; part++) {
+                        a[lane / 4 + part % 2 * 8][lane % 4 * 2 + k + part / 2 * 8] = element(lanes[lane]->in[4 + part], k, bf16);
+                    }
+                    for (u32 part = 0; part < 2; part++) {
+                        b[lane % 4 * 2 + k + part * 8][lane / 4] = element(lanes[lane]->in[8 + part], k, bf16);
+                    }
+                }
+            }
+            for (u32 lane = 0; lane < 32; lane++) {
+                for (u32 k = 0; k < 4; k++) {
+                    const u32 row = lane / 4 + k / 2 * 8, column = lane % 4 * 2 + k % 2;
+                    float sum = float_of(lanes[lane]->in[k]);
+                    for (u32 i = 0; i < 16; i++) sum += a[row][i] * b[i][column];
+                    memcpy(&lanes[lane]->out[k], &sum, 4);
+                }
+            }
+        }
+    }
+}
+
+// Lets the warps and the block go on whose threads have all arrived; tells whether any has.
+bool release() {
+    bool released = false;
+    for (u32 warp = 0; warp < threads / 32; warp++) {
+        Fiber* lanes = &fibers[warp * 32];
+        bool all = true;
+        for (u32 lane = 0; lane < 32; lane++) all &= lanes[lane].state == State::IN_WARP;
+        if (!all) continue;
+        Meeting* meetings[32];
+        for (u32 lane = 0; lane < 32; lane++) meetings[lane] = lanes[lane].meeting;
+        for (u32 lane = 1; lane < 32; lane++) {
+            const Meeting &a = *meetings[0], &b = *meetings[lane];
+            if (a.kind != b.kind || a.line != b.line) {
+                snprintf(failure, sizeof failure, "divergent warp: thread %u is at %s (line %d), thread %u at %s (line %d)",
+                         warp * 32, NAMES[a.kind], a.line, warp * 32 + lane, NAMES[b.kind], b.line);
+                return false;
+            }
+        }
+        carry_out(meetings, lanes);
+        if (failure[0]) return false;
+        for (u32 lane = 0; lane < 32; lane++) lanes[lane].state = State::READY;
+        released = true;
+    }
+    u32 waiting = 0, done = 0, first = 0;
+    for (u32 i = 0; i < threads; i++) {
+        waiting += fibers[i].state == State::IN_BLOCK;
+        done += fibers[i].state == State::DONE;
+    }
+    if (waiting == 0 || waiting + done != threads) return released;
+    while (fibers[first].state != State::IN_BLOCK) first++;
+    for (u32 i = 0; i < threads; i++) {
+        const Fiber& fiber = fibers[i];
+        if (fiber.state == State::DONE) {
+            snprintf(failure, sizeof failure, "divergent __syncthreads: thread %u waits at %s:%d, thread %u has ended", first,
+                     fibers[first].file, fibers[first].line, i);
+            return false;
+        }
+        if (fiber.line != fibers[first].line || strcmp(fiber.file, fibers[first].file) != 0) {
+            snprintf(failure, sizeof failure, "divergent __syncthreads: thread %u is at %s:%d, thread %u at %s:%d", first,
+                     fibers[first].file, fibers[first].line, i, fiber.file, fiber.line);
+            return false;
+        }
+    }
+    for (u32 i = 0; i < threads; i++) {
+        publish(fibers[i]);
+        fibers[i].state = State::READY;
+    }
+    return true;
+}
+
+void describe_deadlock() {
+    for (u32 i = 0; i < threads; i++) {
+        const Fiber &a = fibers[i / 32 * 32], &b = fibers[i];
+        if (a.state == b.state) continue;
+        auto where = [](const Fiber& fiber, char* text, size_t bytes) {
+            switch (fiber.state) {
+                case State::IN_WARP:
+                    snprintf(text, bytes, "is at %s (line %d)", NAMES[fiber.meeting->kind], fiber.meeting->line);
+                    break;
+                case State::IN_BLOCK:
+                    snprintf(text, bytes, "is at __syncthreads (line %d)", fiber.line);
+                    break;
+                default:
+                    snprintf(text, bytes, "has ended");
+            }
+        };
+        char first[96], second[96];
+        where(a, first, sizeof first);
+        where(b, second, sizeof second);
+        snprintf(failure, sizeof failure, "divergent warp: thread %u %s, thread %u %s", i / 32 * 32, first, i, second);
+        return;
+    }
+    snprintf(failure, sizeof failure, "divergent block: its warps wait at different places and none can go on");
+}
+
+u64 random_state;
+
+u32 random_below(u32 n) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (u32)(random_state % n);
+}
+
+// The numbers 0 .. n in the order of a schedule: 0 forward, 1 backward, otherwise shuffled.
+void arrange(std::vector<u32>& order, u32 n, u32 schedule) {
+    order.resize(n);
+    for (u32 i = 0; i < n; i++) order[i] = schedule == 1 ? n - 1 - i : i;
+    if (schedule > 1) {
+        for (u32 i = n; i > 1; i--) std::swap(order[i - 1], order[random_below(i)]);
+    }
+}
+
+void run_block(u32 schedule) {
+#if defined(__SANITIZE_ADDRESS__)
+    // Exactly as large as asked for, so that the sanitizer sees the first byte past it.
+    u8* memory = dynamic = (u8*)aligned_alloc(16, dynamic_bytes ? dynamic_bytes : 16);
+    memset(dynamic, FILL, dynamic_bytes);
+#else
+    static std::vector<u8> pool;
+    pool.assign(dynamic_bytes + 2 * FENCE + 16, FILL);
+    u8* memory = pool.data();
+    dynamic = memory + FENCE + (16 - (uintptr_t)(memory + FENCE) % 16) % 16;
+#endif
+    u32 index = 0;
+    for (Fiber& fiber : fibers) {
+        fiber.state = State::READY;
+        fiber.groups.clear();
+        fiber.open.clear();
+        fiber.landed.clear();
+        fiber.index = {index % block_size.x, index / block_size.x % block_size.y, index / block_size.x / block_size.y};
+        prepare(fiber.context, fiber.stack, STACK, body);
+        index++;
+    }
+    std::vector<u32> order;
+    for (;;) {
+        arrange(order, threads, schedule);
+        bool ran = false;
+        for (u32 thread : order) {
+            if (fibers[thread].state != State::READY) continue;
+            ran = true;
+            resume(thread);
+            if (failure[0]) break;
+            // A meeting or barrier that is complete lets its threads go on at once, in this round.
+            if (fibers[thread].state != State::READY) release();
+            if (failure[0]) break;
+        }
+        if (failure[0]) break;
+        u32 done = 0;
+        for (const Fiber& fiber : fibers) done += fiber.state == State::DONE;
+        if (done == threads) break;
+        if (!ran && !release()) {
+            if (!failure[0]) describe_deadlock();
+            break;
+        }
+    }
+#if defined(__SANITIZE_ADDRESS__)
+    free(memory);
+#else
+    for (u8* at = memory; at < memory + pool.size() && !failure[0]; at++) {
+        if ((at < dynamic || at >= dynamic + dynamic_bytes) && *at != FILL) {
+            snprintf(failure, sizeof failure, "a thread wrote outside the block's %zu bytes of shared memory (offset %td)", dynamic_bytes, at - dynamic);
+        }
+    }
+#endif
+}
+
+}  // namespace
+
+u8* shared() { return dynamic; }
+
+void meet(Meeting& meeting) {
+    if (meeting.mask != 0xffffffffu) fail("%s at line %d: mask %08x leaves out lanes of the warp", NAMES[meeting.kind], meeting.line, meeting.mask);
+    Fiber& self = fibers[running];
+    self.meeting = &meeting;
+    self.state = State::IN_WARP;
+    pause();
+}
+
+void block_barrier(const char* file, int line) {
+    Fiber& self = fibers[running];
+    self.file = file;
+    self.line = line;
+    self.state = State::IN_BLOCK;
+    pause();
+}
+
+void copy16(void* to, const void* from, bool valid) {
+    if (!inside_shared(to, 16)) fail("cp.async writes outside the block's %zu bytes of shared memory (offset %td)", dynamic_bytes, (u8*)to - dynamic);
+    if ((uintptr_t)to % 16 || (uintptr_t)from % 16) fail("cp.async with an address that is not aligned to 16 bytes");
+    if (valid) {
+        bool known = false;
+        for (size_t i = 0; i < range_count; i++) known |= (u64)from >= ranges[i].start && (u64)from + 16 <= ranges[i].start + ranges[i].bytes;
+        if (!known) fail("cp.async reads global memory outside every buffer of the launch");
+    }
+    // Until it is waited for, what the copy brings is not there.
+    memset(to, FILL, 16);
+    fibers[running].open.push_back({to, valid ? from : nullptr});
+}
+
+void copies_commit() {
+    Fiber& self = fibers[running];
+    self.groups.push_back(std::move(self.open));
+    self.open.clear();
+}
+
+void copies_wait(int pending) {
+    auto& groups = fibers[running].groups;
+    while (groups.size() > (size_t)pending) {
+        auto& landed = fibers[running].landed;
+        landed.insert(landed.end(), groups.front().begin(), groups.front().end());
+        groups.erase(groups.begin());
+    }
+}
+
+}  // namespace ksim
+
+// Every variant of the kernels: `kscope`, the sources as they are, and the defective copies that the build script makes.
+extern "C" {
+#define KX_DECLARE(variant) ksim::Entry variant##_find(const char* name, size_t* size);
+KX_VARIANTS(KX_DECLARE)
+}
+
+namespace {
+
+ksim::Entry find(const char* variant, const char* name, size_t* size) {
+#define KX_LOOK(of) \
+    if (!strcmp(variant, #of)) return of##_find(name, size);
+    KX_VARIANTS(KX_LOOK)
+    return nullptr;
+}
+
+}  // namespace
+
+// Runs a kernel. `size` is that of its parameters. Returns 0, or 1 and a sentence in `error`.
+extern "C" int ksim_run(const char* variant, const char* name, const u32* grid, const u32* block, size_t shared_bytes, const void* params, size_t size,
+                        const u64* buffers, size_t buffer_count, u32 schedule, u64 seed, char* error, size_t error_bytes) {
+    using namespace ksim;
+    failure[0] = 0;
+    size_t expected = 0;
+    entry = find(variant, name, &expected);
+    threads = block[0] * block[1] * block[2];
+    if (!entry) snprintf(failure, sizeof failure, "%s has no kernel `%s`", variant, name);
+    else if (size != expected) snprintf(failure, sizeof failure, "%s takes %zu bytes of parameters, not %zu", name, expected, size);
+    else if (threads == 0 || threads > 1024 || threads % 32) snprintf(failure, sizeof failure, "%s: a block of %u threads", name, threads);
+    else if (shared_bytes > 232448) snprintf(failure, sizeof failure, "%s: %zu bytes of shared memory", name, shared_bytes);
+    parameters = params;
+    ranges = (const Range*)buffers;
+    range_count = buffer_count;
+    dynamic_bytes = shared_bytes;
+    random_state = seed | 1;
+    grid_size = {grid[0], grid[1], grid[2]};
+    block_size = {block[0], block[1], block[2]};
+    while (!failure[0] && fibers.size() < threads) {
+        Fiber fiber{};
+        fiber.stack = (u8*)mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (fiber.stack == MAP_FAILED) snprintf(failure, sizeof failure, "no memory for the stacks of %u threads", threads);
+        else fibers.push_back(std::move(fiber));
+    }
+    if (!failure[0]) {
+        std::vector<Fiber> rest;
+        while (fibers.size() > threads) {
+            rest.push_back(std::move(fibers.back()));
+            fibers.pop_back();
+        }
+        std::vector<u32> order;
+        arrange(order, grid[0] * grid[1] * grid[2], schedule);
+        for (u32 at : order) {
+            block_index = {at % grid[0], at / grid[0] % grid[1], at / grid[0] / grid[1]};
+            run_block(schedule);
+            if (failure[0]) break;
+        }
+        for (Fiber& fiber : rest) fibers.push_back(std::move(fiber));
+    }
+    if (!failure[0]) return 0;
+    snprintf(error, error_bytes, "%s, block (%u, %u, %u): %s", name, block_index.x, block_index.y, block_index.z, failure);
+    return 1;
+}

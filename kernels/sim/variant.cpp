@@ -1,0 +1,54 @@
+// The kernels' sources compiled once, in a namespace of their own, and found by name.
+#include "kx.cuh"
+
+namespace KX_VARIANT {
+
+#include "kscope.cu"
+
+template <class Params, void (*KERNEL)(Params)>
+void call(const void* params) {
+    KERNEL(*(const Params*)params);
+}
+
+struct Named {
+    const char* name;
+    size_t size;
+    ksim::Entry entry;
+};
+
+#define KX_NAMED(kernel, Params) {#kernel, sizeof(Params), call<const Params, kernel>},
+#define KX_NAMED_DECODE(of) KX_NAMED(decode_##of, DecodeParams) KX_NAMED(combine_##of, CombineParams)
+const Named KERNELS[] = {
+    KX_NAMED_DECODE(bf16_64)
+#ifndef KX_MUTANT
+    KX_NAMED_DECODE(bf16_96)
+    KX_NAMED_DECODE(bf16_128)
+    KX_NAMED_DECODE(bf16_256)
+    KX_NAMED_DECODE(f16_64)
+    KX_NAMED_DECODE(f16_96)
+    KX_NAMED_DECODE(f16_128)
+    KX_NAMED_DECODE(f16_256)
+#endif
+    KX_NAMED(append_token, AppendParams)
+    KX_NAMED(rebuild_cache, RebuildParams)
+    KX_NAMED(activity_sums_bf16, ActivityParams)
+    KX_NAMED(activity_sums_f16, ActivityParams)
+    KX_NAMED(activity_means_bf16, ActivityParams)
+    KX_NAMED(activity_means_f16, ActivityParams)
+};
+
+}  // namespace KX_VARIANT
+
+#define KX_JOIN_NAMES(a, b) a##b
+#define KX_JOIN(a, b) KX_JOIN_NAMES(a, b)
+#define KX_FIND(variant) KX_JOIN(variant, _find)
+
+extern "C" ksim::Entry KX_FIND(KX_VARIANT)(const char* name, size_t* size) {
+    for (const auto& kernel : KX_VARIANT::KERNELS) {
+        if (strcmp(kernel.name, name) == 0) {
+            *size = kernel.size;
+            return kernel.entry;
+        }
+    }
+    return nullptr;
+}

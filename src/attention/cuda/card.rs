@@ -1,0 +1,191 @@
+//! A real card behind [`Device`]: the one file that calls the driver. It is given a stream, so that its launches and those of
+//! whoever owns the stream take effect in one order.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use cudarc::driver::sys::CUdevice_attribute as Attribute;
+use cudarc::driver::sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MAX_SHARED;
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DriverError, HostSlice, PinnedHostSlice, SyncOnDrop, result,
+};
+use cudarc::nvrtc::Ptx;
+
+use super::device::Device;
+use super::launch::{Kernel, Launch};
+use crate::{Error, Result};
+
+/// The compiled kernels: machine code for sm_80 and sm_90a, and PTX. Empty where only types are checked.
+static FATBIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
+
+/// Page-locked buffers through which small writes go, so that none waits for the card; a buffer is used again when so many
+/// others have been.
+const STAGES: usize = 16;
+/// Bytes of each of them.
+const STAGE_BYTES: usize = 64 << 10;
+
+/// A card with its kernels loaded.
+pub struct Card {
+    stream: Arc<CudaStream>,
+    functions: HashMap<Kernel, CudaFunction>,
+    multiprocessors: usize,
+    stages: Mutex<(Vec<PinnedHostSlice<u8>>, usize)>,
+}
+
+impl Card {
+    /// The `ordinal`-th card of this machine, with a stream of its own.
+    pub fn open(ordinal: usize) -> Result<Self> {
+        let context = CudaContext::new(ordinal).map_err(|cause| unusable(ordinal, &cause.to_string()))?;
+        let stream = context.new_stream().map_err(|cause| failed("making a stream", cause))?;
+        Self::new(stream)
+    }
+
+    /// Loads the kernels into the context of `stream`; every operation goes there.
+    pub fn new(stream: Arc<CudaStream>) -> Result<Self> {
+        let context = Arc::clone(stream.context());
+        // Otherwise every use of memory would wait for and record events, for the sake of other streams.
+        // SAFETY: all work of the context goes to this one stream, candle's too.
+        unsafe { context.disable_event_tracking() };
+        let module =
+            context.load_module(Ptx::from_binary(FATBIN.to_vec())).map_err(|cause| failed("loading the kernels", cause))?;
+        let mut functions = HashMap::new();
+        for kernel in Kernel::all() {
+            let name = kernel.name();
+            let function = module.load_function(&name).map_err(|cause| failed(&format!("finding the kernel {name}"), cause))?;
+            let shared = kernel.shared_bytes();
+            if shared > 48 << 10 {
+                let set = function.set_attribute(MAX_SHARED, shared as i32);
+                set.map_err(|cause| failed(&format!("giving {name} {shared} bytes of shared memory"), cause))?;
+            }
+            functions.insert(kernel, function);
+        }
+        let multiprocessors = context
+            .attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
+            .map_err(|cause| failed("asking for multiprocessors", cause))?;
+        let mut stages = Vec::with_capacity(STAGES);
+        for _ in 0..STAGES {
+            // SAFETY: every byte is written before it is copied.
+            let stage = unsafe { context.alloc_pinned(STAGE_BYTES) };
+            stages.push(stage.map_err(|cause| failed("taking page-locked memory", cause))?);
+        }
+        Ok(Self { stream, functions, multiprocessors: multiprocessors as usize, stages: Mutex::new((stages, 0)) })
+    }
+
+    /// The card's name.
+    pub fn name(&self) -> Result<String> {
+        self.stream.context().name().map_err(|cause| failed("asking for the card's name", cause))
+    }
+
+    /// Free and total memory in bytes.
+    pub fn memory(&self) -> Result<(usize, usize)> {
+        self.stream.context().mem_get_info().map_err(|cause| failed("asking for free memory", cause))
+    }
+
+    /// The stream of all operations.
+    pub fn stream(&self) -> &Arc<CudaStream> {
+        &self.stream
+    }
+
+    /// Waits until everything that was asked for is done.
+    pub fn synchronize(&self) -> Result<()> {
+        self.stream.synchronize().map_err(|cause| failed("waiting for the card", cause))
+    }
+}
+
+/// The first bytes of a page-locked buffer, which remembers when the card has read them.
+struct Staged<'a> {
+    stage: &'a PinnedHostSlice<u8>,
+    len: usize,
+}
+
+impl HostSlice<u8> for Staged<'_> {
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    unsafe fn stream_synced_slice<'a>(&'a self, stream: &'a CudaStream) -> (&'a [u8], SyncOnDrop<'a>) {
+        // SAFETY: as this function's.
+        let (all, guard) = unsafe { self.stage.stream_synced_slice(stream) };
+        (&all[..self.len], guard)
+    }
+
+    unsafe fn stream_synced_mut_slice<'a>(&'a mut self, stream: &'a CudaStream) -> (&'a mut [u8], SyncOnDrop<'a>) {
+        let _ = stream;
+        unreachable!("a staged write is only read by the card")
+    }
+}
+
+/// Why there is no card to compute on, as one sentence.
+pub fn unusable(ordinal: usize, cause: &str) -> Error {
+    Error::input(format!("--device cuda:{ordinal}: no NVIDIA card can be used ({cause}); --device cpu decodes without one"))
+}
+
+fn failed(doing: &str, cause: DriverError) -> Error {
+    Error::run(format!("{doing}: {cause}"))
+}
+
+impl Device for Card {
+    type Memory = CudaSlice<u8>;
+
+    fn allocate(&self, bytes: usize) -> Result<Self::Memory> {
+        // SAFETY: what is in it is undefined, as the trait says.
+        unsafe { self.stream.alloc(bytes) }
+            .map_err(|cause| failed(&format!("taking {} of the card's memory", crate::machine::human(bytes as u64)), cause))
+    }
+
+    fn address(&self, memory: &Self::Memory) -> u64 {
+        // The guard stands for uses by other streams; there are none.
+        memory.device_ptr(&self.stream).0
+    }
+
+    fn write(&self, memory: &mut Self::Memory, offset: usize, bytes: &[u8]) -> Result<()> {
+        let mut stages = self.stages.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (buffers, next) = &mut *stages;
+        for (part, bytes) in bytes.chunks(STAGE_BYTES).enumerate() {
+            let stage = &mut buffers[*next % STAGES];
+            *next += 1;
+            let ready = stage.as_mut_slice().map_err(|cause| failed("waiting for page-locked memory", cause))?;
+            ready[..bytes.len()].copy_from_slice(bytes);
+            let start = offset + part * STAGE_BYTES;
+            let copied =
+                self.stream.memcpy_htod(&Staged { stage, len: bytes.len() }, &mut memory.slice_mut(start..start + bytes.len()));
+            copied.map_err(|cause| failed("writing the card's memory", cause))?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, memory: &Self::Memory, offset: usize, bytes: &mut [u8]) -> Result<()> {
+        let copied = self.stream.memcpy_dtoh(&memory.slice(offset..offset + bytes.len()), bytes);
+        copied.map_err(|cause| failed("reading the card's memory", cause))?;
+        self.synchronize()
+    }
+
+    fn copy(&self, from: &Self::Memory, to: &mut Self::Memory) -> Result<()> {
+        self.stream.memcpy_dtod(from, to).map_err(|cause| failed("copying on the card", cause))
+    }
+
+    fn launch(&self, launch: &Launch) -> Result<()> {
+        let kernel = launch.kernel;
+        let bound = self.stream.context().bind_to_thread();
+        bound.map_err(|cause| failed("using the card", cause))?;
+        let [x, y, z] = launch.grid;
+        let mut params = [launch.params.bytes().as_ptr().cast_mut().cast()];
+        // SAFETY: the kernel takes one structure by value, the one in `params`, whose size every simulated launch compares; the
+        // driver copies it before it returns. Its addresses are of live memory, as the trait asks.
+        let launched = unsafe {
+            result::launch_kernel(
+                self.functions[&kernel].cu_function(),
+                (x, y, z),
+                (kernel.threads(), 1, 1),
+                kernel.shared_bytes() as u32,
+                self.stream.cu_stream(),
+                &mut params,
+            )
+        };
+        launched.map_err(|cause| failed(&format!("launching {}", kernel.name()), cause))
+    }
+
+    fn multiprocessors(&self) -> usize {
+        self.multiprocessors
+    }
+}

@@ -1,0 +1,247 @@
+//! Kernels, grids, blocks and shared memory: computed here once, for the simulator and for a card.
+
+use super::params::{ActivityParams, AppendParams, CombineParams, DecodeParams, RebuildParams};
+use crate::cache::KvDtype;
+use crate::mask::Shape;
+use crate::{Error, Result};
+
+/// Head sizes that the kernels are compiled for.
+pub const HEAD_DIMS: [usize; 4] = [64, 96, 128, 256];
+/// Most query heads per KV head: the short side of a tensor core's product.
+pub const MOST_GROUP: usize = 8;
+/// Rows of a tile, which one warp works on.
+pub const TILE: usize = 16;
+/// Tokens per block of the rebuild kernel.
+const REBUILD_TOKENS: usize = 32;
+/// Threads of the kernels that only copy.
+const STORE_THREADS: u32 = 128;
+/// Threads of the kernels of live importance; at least the largest head.
+const ACTIVITY_THREADS: u32 = 256;
+
+/// Element type, KV heads, group and head size that a launch is made for; only those that there are kernels for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    dtype: KvDtype,
+    kv_heads: usize,
+    group: usize,
+    head_dim: usize,
+}
+
+/// An entry point of `kernels/cuda/kscope.cu`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// Attention of one work item, for an element type and a head size.
+    Decode(KvDtype, usize),
+    /// Merge of a query head's items.
+    Combine(KvDtype, usize),
+    /// The new token into the window, a chunk into the middle.
+    Append,
+    /// A whole sequence from full keys and values.
+    Rebuild,
+    /// Sums of |k|.
+    ActivitySums(KvDtype),
+    /// Live importance from the sums.
+    ActivityMeans(KvDtype),
+}
+
+impl Kernel {
+    /// All entry points.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let halves = [KvDtype::F16, KvDtype::Bf16];
+        let sized =
+            move |of: fn(KvDtype, usize) -> Self| halves.into_iter().flat_map(move |dtype| HEAD_DIMS.map(|d| of(dtype, d)));
+        let store = [Self::Append, Self::Rebuild];
+        let activity = halves.into_iter().flat_map(|dtype| [Self::ActivitySums(dtype), Self::ActivityMeans(dtype)]);
+        sized(Self::Decode).chain(sized(Self::Combine)).chain(store).chain(activity)
+    }
+
+    /// The name of the entry point.
+    pub fn name(self) -> String {
+        match self {
+            Self::Decode(dtype, head_dim) => format!("decode_{dtype}_{head_dim}"),
+            Self::Combine(dtype, head_dim) => format!("combine_{dtype}_{head_dim}"),
+            Self::Append => "append_token".to_owned(),
+            Self::Rebuild => "rebuild_cache".to_owned(),
+            Self::ActivitySums(dtype) => format!("activity_sums_{dtype}"),
+            Self::ActivityMeans(dtype) => format!("activity_means_{dtype}"),
+        }
+    }
+
+    /// Bytes of dynamic shared memory per block. The decode kernel's two stages per warp hold 16 keys and 16 values with all
+    /// channels, each row an odd number of 16-byte units long.
+    pub fn shared_bytes(self) -> usize {
+        match self {
+            Self::Decode(_, head_dim) => warps(head_dim) * 2 * TILE * 2 * ((head_dim / 8) | 1) * 16,
+            _ => 0,
+        }
+    }
+
+    /// Threads per block.
+    pub fn threads(self) -> u32 {
+        match self {
+            Self::Decode(_, head_dim) => warps(head_dim) as u32 * 32,
+            Self::Combine(_, head_dim) => head_dim as u32,
+            Self::Append | Self::Rebuild => STORE_THREADS,
+            Self::ActivitySums(_) | Self::ActivityMeans(_) => ACTIVITY_THREADS,
+        }
+    }
+
+    /// Blocks of this kernel that the compiler makes fit one multiprocessor (its second launch bound).
+    pub fn resident_blocks(self) -> usize {
+        match self {
+            Self::Decode(..) => 3,
+            _ => 1,
+        }
+    }
+}
+
+/// Warps of a decode block.
+fn warps(head_dim: usize) -> usize {
+    if head_dim > 128 { 2 } else { 4 }
+}
+
+/// The parameter structure of a launch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Params {
+    /// Of [`Kernel::Decode`].
+    Decode(DecodeParams),
+    /// Of [`Kernel::Combine`].
+    Combine(CombineParams),
+    /// Of [`Kernel::Append`].
+    Append(AppendParams),
+    /// Of [`Kernel::Rebuild`].
+    Rebuild(RebuildParams),
+    /// Of [`Kernel::ActivitySums`] and [`Kernel::ActivityMeans`].
+    Activity(ActivityParams),
+}
+
+impl Params {
+    /// The structure's bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Decode(params) => bytemuck::bytes_of(params),
+            Self::Combine(params) => bytemuck::bytes_of(params),
+            Self::Append(params) => bytemuck::bytes_of(params),
+            Self::Rebuild(params) => bytemuck::bytes_of(params),
+            Self::Activity(params) => bytemuck::bytes_of(params),
+        }
+    }
+}
+
+/// One launch, ready for a device.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Launch {
+    /// Which kernel; it determines threads and shared memory.
+    pub kernel: Kernel,
+    /// Blocks along x, y and z, none of them 0.
+    pub grid: [u32; 3],
+    /// What it gets.
+    pub params: Params,
+}
+
+impl Geometry {
+    /// Refuses, by name, what there is no kernel for. `heads` are the query heads of a layer.
+    pub fn new(shape: Shape, heads: usize, dtype: KvDtype) -> Result<Self> {
+        let Shape { kv_heads, head_dim, .. } = shape;
+        if !HEAD_DIMS.contains(&head_dim) {
+            return Err(Error::input(format!("--device cuda has kernels for head_dim 64, 96, 128 and 256, not {head_dim}")));
+        }
+        if heads == 0 || !heads.is_multiple_of(kv_heads) || heads / kv_heads > MOST_GROUP {
+            return Err(Error::input(format!(
+                "--device cuda has kernels for 1 to {MOST_GROUP} query heads per KV head, not {heads} on {kv_heads}"
+            )));
+        }
+        if dtype == KvDtype::F32 {
+            return Err(Error::input(
+                "--device cuda stores keys and values as f16 or bf16, not f32: give --kv-dtype f16 or bf16",
+            ));
+        }
+        Ok(Self { dtype, kv_heads, group: heads / kv_heads, head_dim })
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> KvDtype {
+        self.dtype
+    }
+
+    /// KV heads.
+    pub fn kv_heads(&self) -> usize {
+        self.kv_heads
+    }
+
+    /// Query heads per KV head.
+    pub fn group(&self) -> usize {
+        self.group
+    }
+
+    /// Channels per head.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
+    /// The kernel that attends.
+    pub fn decode_kernel(&self) -> Kernel {
+        Kernel::Decode(self.dtype, self.head_dim)
+    }
+
+    /// Numbers (f32) that the decode kernel leaves per item: per query head the largest score, the sum of weights, and the
+    /// weighted values.
+    pub fn partial_len(&self) -> usize {
+        self.group * (self.head_dim + 2)
+    }
+
+    /// Attention of the items at `addresses.items`.
+    pub(super) fn decode(&self, layer: usize, items: usize, [q, states, at, partials]: [u64; 4]) -> Launch {
+        let params = DecodeParams {
+            q,
+            states,
+            items: at,
+            partials,
+            layer: layer as u32,
+            kv_heads: self.kv_heads as u32,
+            group: self.group as u32,
+            scale: std::f32::consts::LOG2_E / (self.head_dim as f32).sqrt(),
+        };
+        Launch { kernel: self.decode_kernel(), grid: [items as u32, 1, 1], params: Params::Decode(params) }
+    }
+
+    /// Merge of the items of every query head.
+    pub(super) fn combine(&self, sequences: usize, [partials, ranges, out]: [u64; 3]) -> Launch {
+        let (kv_heads, group) = (self.kv_heads as u32, self.group as u32);
+        Launch {
+            kernel: Kernel::Combine(self.dtype, self.head_dim),
+            grid: [kv_heads * group, sequences as u32, 1],
+            params: Params::Combine(CombineParams { partials, ranges, out, kv_heads, group }),
+        }
+    }
+
+    /// The new token of every sequence.
+    pub(super) fn append(&self, layer: usize, sequences: usize, [k, v, states]: [u64; 3]) -> Launch {
+        let (kv_heads, head_dim) = (self.kv_heads as u32, self.head_dim as u32);
+        Launch {
+            kernel: Kernel::Append,
+            grid: [kv_heads, sequences as u32, 1],
+            params: Params::Append(AppendParams { k, v, states, layer: layer as u32, kv_heads, head_dim, pad: 0 }),
+        }
+    }
+
+    /// One sequence of `len` tokens, `layers` layers from the first one on.
+    pub(super) fn rebuild(&self, len: usize, layers: usize, params: RebuildParams) -> Launch {
+        Launch {
+            kernel: Kernel::Rebuild,
+            grid: [len.div_ceil(REBUILD_TOKENS) as u32, self.kv_heads as u32, layers as u32],
+            params: Params::Rebuild(RebuildParams { kv_heads: self.kv_heads as u32, head_dim: self.head_dim as u32, ..params }),
+        }
+    }
+
+    /// Live importance of one layer of one sequence: sums, then means.
+    pub(super) fn activity(&self, layer: usize, splits: usize, [q, state, sums, out]: [u64; 4]) -> [Launch; 2] {
+        let (kv_heads, group, head_dim) = (self.kv_heads as u32, self.group as u32, self.head_dim as u32);
+        let (layer, splits) = (layer as u32, splits as u32);
+        let params = Params::Activity(ActivityParams { q, state, sums, out, layer, kv_heads, group, head_dim, splits, pad: 0 });
+        [
+            Launch { kernel: Kernel::ActivitySums(self.dtype), grid: [kv_heads, splits, 1], params },
+            Launch { kernel: Kernel::ActivityMeans(self.dtype), grid: [kv_heads, 1, 1], params },
+        ]
+    }
+}

@@ -1,0 +1,25 @@
+//! Decode attention on a CUDA card: layout, plan and launches of the kernels in `kernels/cuda`.
+//!
+//! Nothing here needs a card, a driver or a CUDA crate: a [`Device`] gives memory and runs launches. The tests' device is the
+//! host simulator, the card's is behind the feature `cuda`; geometry, accounting and bookkeeping are the same code for both.
+
+mod batch;
+mod cache;
+#[cfg(feature = "cuda-types")]
+mod card;
+mod device;
+mod launch;
+mod layout;
+pub mod params;
+mod plan;
+mod sequence;
+
+pub use batch::Batch;
+pub use cache::DeviceCache;
+#[cfg(feature = "cuda-types")]
+pub use card::{Card, unusable};
+pub use device::Device;
+pub use launch::{Geometry, Kernel, Launch, Params};
+pub use layout::{DeviceMask, Layout, SLAB};
+pub use plan::{Plan, Planned, Share, plan};
+pub use sequence::{DeviceSequence, Source, StoredRow};

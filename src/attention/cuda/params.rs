@@ -1,0 +1,170 @@
+//! The structures that kernels read, as `kernels/cuda/layout.cuh` has them; sizes are compared at every simulated launch.
+
+use bytemuck::{Pod, Zeroable};
+
+/// `HeadLayout`: one KV head of one layer in every slab.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct HeadLayout {
+    /// Keys `[SLAB][padded]`, bytes from the slab's start.
+    pub keys: u64,
+    /// Values `[SLAB][head_dim]`, bytes from the slab's start.
+    pub values: u64,
+    /// Address of the kept channels, `padded` bytes.
+    pub channels: u64,
+    /// Channels kept; 0 drops the head.
+    pub kept: u32,
+    /// `kept` rounded up to a multiple of 8.
+    pub padded: u32,
+}
+
+/// `SequenceState`: where one sequence's keys and values are, and how many.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
+pub struct SequenceState {
+    /// Address of the window.
+    pub window: u64,
+    /// Address of the slabs' addresses.
+    pub slabs: u64,
+    /// Address of the head layouts.
+    pub heads: u64,
+    /// Tokens, the current one included.
+    pub len: u32,
+    /// Tokens of the middle.
+    pub middle: u32,
+    /// How many of them came into the middle with the current token.
+    pub moved: u32,
+    /// Slots of the sink.
+    pub sink: u32,
+    /// Slots of the ring behind it.
+    pub ring: u32,
+    /// Unused.
+    pub pad: u32,
+}
+
+/// `WorkItem`: what one block of the decode kernel reads.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+pub struct WorkItem {
+    /// Index in the batch.
+    pub sequence: u32,
+    /// KV head.
+    pub kv_head: u16,
+    /// [`WINDOW`] or [`MIDDLE`].
+    pub part: u16,
+    /// First row of the part.
+    pub first: u32,
+    /// Row after the last one; in the window it may lie past the last token.
+    pub end: u32,
+}
+
+/// The part of a cache outside the middle.
+pub const WINDOW: u16 = 0;
+/// The pruned part.
+pub const MIDDLE: u16 = 1;
+
+/// `DecodeParams`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct DecodeParams {
+    /// Address of queries after RoPE, `[sequences, heads, head_dim]`.
+    pub q: u64,
+    /// Address of the states.
+    pub states: u64,
+    /// Address of the layer's items.
+    pub items: u64,
+    /// Address of the items' results.
+    pub partials: u64,
+    /// Layer.
+    pub layer: u32,
+    /// KV heads.
+    pub kv_heads: u32,
+    /// Query heads per KV head.
+    pub group: u32,
+    /// `log2(e) / sqrt(head_dim)`.
+    pub scale: f32,
+}
+
+/// `CombineParams`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct CombineParams {
+    /// Address of the items' results.
+    pub partials: u64,
+    /// Address of each head's first item, and the end.
+    pub ranges: u64,
+    /// Address of the output, `[sequences, heads, head_dim]`.
+    pub out: u64,
+    /// KV heads.
+    pub kv_heads: u32,
+    /// Query heads per KV head.
+    pub group: u32,
+}
+
+/// `AppendParams`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct AppendParams {
+    /// Address of the new keys after RoPE, `[sequences, kv_heads, head_dim]`.
+    pub k: u64,
+    /// Address of the new values.
+    pub v: u64,
+    /// Address of the states.
+    pub states: u64,
+    /// Layer.
+    pub layer: u32,
+    /// KV heads.
+    pub kv_heads: u32,
+    /// Channels.
+    pub head_dim: u32,
+    /// Unused.
+    pub pad: u32,
+}
+
+/// `RebuildParams`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct RebuildParams {
+    /// Address of a dense sequence's state to read from, or 0.
+    pub source: u64,
+    /// Without a source: address of all keys, `[tokens, kv_heads, head_dim]`.
+    pub k: u64,
+    /// Without a source: address of all values.
+    pub v: u64,
+    /// Address of the state to fill.
+    pub state: u64,
+    /// First layer.
+    pub layer: u32,
+    /// KV heads.
+    pub kv_heads: u32,
+    /// Channels.
+    pub head_dim: u32,
+    /// 1: the middle is in place already.
+    pub keep_middle: u32,
+}
+
+/// `ActivityParams`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub struct ActivityParams {
+    /// Address of queries after RoPE, `[heads, head_dim]`.
+    pub q: u64,
+    /// Address of the state.
+    pub state: u64,
+    /// Address of sums, `[kv_heads, splits, head_dim]`.
+    pub sums: u64,
+    /// Address of the result, f32 `[kv_heads, head_dim]`.
+    pub out: u64,
+    /// Layer.
+    pub layer: u32,
+    /// KV heads.
+    pub kv_heads: u32,
+    /// Query heads per KV head.
+    pub group: u32,
+    /// Channels.
+    pub head_dim: u32,
+    /// Parts of the middle that are summed by themselves.
+    pub splits: u32,
+    /// Unused.
+    pub pad: u32,
+}

@@ -1,0 +1,100 @@
+//! Who reads what: the rows of every head of every sequence, divided into work items of about equal bytes.
+
+use super::launch::TILE;
+use super::layout::Layout;
+use super::params::{MIDDLE, WINDOW, WorkItem};
+
+/// Rows that the four warps of a block take in one turn; items start and end there, so that no warp has a turn without rows.
+const TURN: usize = 4 * TILE;
+/// Items per block that fits the card at once. More even out the blocks' ends; each costs a partial result.
+const WAVES: usize = 4;
+/// Bytes below which an item is not worth its partial result.
+const LEAST_BYTES: usize = 32 << 10;
+
+/// What a sequence brings to a plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Share<'a> {
+    /// Its layout; all sequences of a plan have the same shape.
+    pub layout: &'a Layout,
+    /// Tokens of the middle.
+    pub middle: usize,
+    /// Most tokens of the window while the plan holds.
+    pub window: usize,
+}
+
+/// One layer's part of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    /// Index of its first item.
+    pub first: usize,
+    /// Number of items, all of them launched together.
+    pub items: usize,
+    /// Index of its first range.
+    pub ranges: usize,
+}
+
+/// Work items of a decode step over all layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Items, layer after layer.
+    pub items: Vec<WorkItem>,
+    /// Per layer `sequences * kv_heads + 1` bounds: the items of a head, counted from the layer's first.
+    pub ranges: Vec<u32>,
+    /// The layers.
+    pub layers: Vec<Planned>,
+}
+
+impl Plan {
+    /// Most items of a layer.
+    pub fn most_items(&self) -> usize {
+        self.layers.iter().map(|layer| layer.items).max().unwrap_or(0)
+    }
+}
+
+/// Divides the work so that `blocks`, the number of decode blocks that run at once, are kept busy to the end: items are of equal
+/// bytes, not of equal tokens, so heads of different width and sequences of different length end together.
+pub fn plan(shares: &[Share<'_>], blocks: usize) -> Plan {
+    let mut plan = Plan { items: Vec::new(), ranges: Vec::new(), layers: Vec::new() };
+    let Some(first) = shares.first() else { return plan };
+    let shape = first.layout.spec().shape();
+    for layer in 0..shape.layers {
+        let heads = || {
+            let of = |(sequence, share)| (0..shape.kv_heads).map(move |head| (sequence, share, head));
+            shares.iter().enumerate().flat_map(of)
+        };
+        let total: usize = heads()
+            .map(|(_, share, head): (usize, &Share<'_>, usize)| {
+                let (middle, window) = share.layout.row_bytes(layer, head);
+                middle * share.middle + window * share.window
+            })
+            .sum();
+        let target = (total / (blocks.max(1) * WAVES)).max(LEAST_BYTES);
+
+        let planned = Planned { first: plan.items.len(), items: 0, ranges: plan.ranges.len() };
+        for (sequence, share, kv_head) in heads() {
+            plan.ranges.push((plan.items.len() - planned.first) as u32);
+            let (middle, window) = share.layout.row_bytes(layer, kv_head);
+            for (part, rows, bytes) in [(MIDDLE, share.middle, middle), (WINDOW, share.window, window)] {
+                let (sequence, kv_head) = (sequence as u32, kv_head as u16);
+                plan.items.extend(divide(rows, bytes, target).map(|(first, end)| WorkItem {
+                    sequence,
+                    kv_head,
+                    part,
+                    first,
+                    end,
+                }));
+            }
+        }
+        plan.ranges.push((plan.items.len() - planned.first) as u32);
+        plan.layers.push(Planned { items: plan.items.len() - planned.first, ..planned });
+    }
+    plan
+}
+
+/// Even ranges of `rows` rows of `bytes` each, of about `target` bytes; none where a row has no bytes.
+fn divide(rows: usize, bytes: usize, target: usize) -> impl Iterator<Item = (u32, u32)> {
+    let rows = if bytes == 0 { 0 } else { rows };
+    let parts = (rows * bytes).div_ceil(target).max(1);
+    let size = rows.div_ceil(parts).next_multiple_of(TURN).max(TURN);
+    (0..rows).step_by(size).map(move |first| (first as u32, (first + size).min(rows) as u32))
+}

@@ -1,0 +1,276 @@
+//! Keys and values of one sequence in a device's memory.
+
+use std::sync::Arc;
+
+use super::device::Device;
+use super::layout::{DeviceMask, Layout, SLAB};
+use super::params::{RebuildParams, SequenceState};
+use crate::cache::{CacheBytes, KvDtype};
+use crate::{Error, Result};
+
+/// Most parts into which live importance divides a middle.
+const MOST_SPLITS: usize = 64;
+
+/// One sequence: a window of fixed size, slabs that are taken as the middle grows, and their table.
+pub struct DeviceSequence<D: Device> {
+    mask: Arc<DeviceMask<D>>,
+    window: D::Memory,
+    slabs: Vec<D::Memory>,
+    table: D::Memory,
+    /// Two states: its own for launches about this sequence alone, and a source's.
+    states: D::Memory,
+    state: SequenceState,
+    capacity: usize,
+}
+
+/// One token of one head, bits of 16-bit elements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRow {
+    /// The stored channels of the key, padding included.
+    pub key: Vec<u16>,
+    /// The value.
+    pub value: Vec<u16>,
+    /// Whether the token is in the middle.
+    pub in_middle: bool,
+}
+
+/// Where a sequence is filled from.
+pub enum Source<'a, D: Device> {
+    /// Addresses of keys (after RoPE) and values of all tokens of one layer, `[tokens, kv_heads, head_dim]`.
+    Rows {
+        /// The layer.
+        layer: usize,
+        /// Keys.
+        k: u64,
+        /// Values.
+        v: u64,
+    },
+    /// All layers of a sequence that has every channel.
+    Dense(&'a DeviceSequence<D>),
+}
+
+impl<D: Device> DeviceSequence<D> {
+    /// An empty sequence that can grow to `capacity` tokens.
+    pub fn new(device: &D, mask: Arc<DeviceMask<D>>, capacity: usize) -> Result<Self> {
+        let layout = mask.layout();
+        let (sink, ring) = layout.window_slots(capacity);
+        let window = device.allocate(layout.window_bytes(capacity))?;
+        let table = device.allocate(layout.slabs(layout.spec().window().middle(capacity)).max(1) * size_of::<u64>())?;
+        let states = device.allocate(2 * size_of::<SequenceState>())?;
+        let state = SequenceState {
+            window: device.address(&window),
+            slabs: device.address(&table),
+            heads: mask.heads(),
+            sink: sink as u32,
+            ring: ring as u32,
+            ..SequenceState::default()
+        };
+        Ok(Self { mask, window, slabs: Vec::new(), table, states, state, capacity })
+    }
+
+    /// Its layout.
+    pub fn layout(&self) -> &Layout {
+        self.mask.layout()
+    }
+
+    /// Tokens.
+    pub fn len(&self) -> usize {
+        self.state.len as usize
+    }
+
+    /// Whether it holds no token.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Most tokens that it can hold.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Its state, as a launch reads it.
+    pub fn state(&self) -> SequenceState {
+        self.state
+    }
+
+    /// Bytes of the stored elements, padding channels included.
+    pub fn bytes(&self) -> CacheBytes {
+        self.layout().bytes_at(self.len())
+    }
+
+    /// Bytes taken from the device for keys and values: [`Self::bytes`], free slots of the window, and what is left of the last
+    /// slab.
+    pub fn allocated(&self) -> usize {
+        self.layout().window_bytes(self.capacity) + self.slabs.len() * self.layout().slab_bytes()
+    }
+
+    /// Memory of keys and values: the window, then the slabs.
+    pub fn memory(&self) -> impl Iterator<Item = &D::Memory> {
+        std::iter::once(&self.window).chain(&self.slabs)
+    }
+
+    /// Counts one token more, and takes a slab where the middle needs it. The token's key and value follow layer by layer.
+    pub(super) fn grow(&mut self, device: &D) -> Result<()> {
+        self.set_len(device, self.len() + 1)
+    }
+
+    /// Counts `tokens` tokens of a prompt; [`Self::fill`] follows, layer by layer.
+    pub fn begin(&mut self, device: &D, tokens: usize) -> Result<()> {
+        self.set_len(device, tokens)?;
+        self.upload(device)
+    }
+
+    fn set_len(&mut self, device: &D, len: usize) -> Result<()> {
+        if len > self.capacity {
+            return Err(Error::input(format!("a sequence made for {} tokens cannot hold {len}", self.capacity)));
+        }
+        let middle = self.layout().spec().window().middle(len);
+        while self.slabs.len() < self.layout().slabs(middle) {
+            let slab = device.allocate(self.layout().slab_bytes())?;
+            let entry = device.address(&slab);
+            device.write(&mut self.table, self.slabs.len() * size_of::<u64>(), &entry.to_ne_bytes())?;
+            self.slabs.push(slab);
+        }
+        let before = self.state.middle;
+        self.state.len = len as u32;
+        self.state.middle = middle as u32;
+        self.state.moved = (middle as u32).saturating_sub(before);
+        Ok(())
+    }
+
+    fn upload(&mut self, device: &D) -> Result<()> {
+        device.write(&mut self.states, 0, bytemuck::bytes_of(&self.state))
+    }
+
+    /// Writes every token to its place, from full keys and values: after a prefill, or for another mask or window.
+    pub fn fill(&mut self, device: &D, source: &Source<'_, D>) -> Result<()> {
+        let layers = self.layout().spec().shape().layers;
+        let state = device.address(&self.states);
+        let mut params = RebuildParams { source: 0, k: 0, v: 0, state, layer: 0, kv_heads: 0, head_dim: 0, keep_middle: 0 };
+        let count = match source {
+            Source::Rows { layer, k, v } => {
+                params = RebuildParams { k: *k, v: *v, layer: *layer as u32, ..params };
+                1
+            }
+            Source::Dense(dense) => {
+                let spec = dense.layout().spec();
+                if !spec.is_dense() {
+                    return Err(Error::input(
+                        "only a dense cache can be retuned: a pruned one no longer has the channels it dropped",
+                    ));
+                }
+                if spec.shape() != self.layout().spec().shape() || spec.dtype() != self.layout().spec().dtype() {
+                    return Err(Error::input(format!(
+                        "a cache of {} cannot become one of {}",
+                        spec.shape(),
+                        self.layout().spec().shape()
+                    )));
+                }
+                self.set_len(device, dense.len())?;
+                self.upload(device)?;
+                device.write(&mut self.states, size_of::<SequenceState>(), bytemuck::bytes_of(&dense.state))?;
+                params.source = state + size_of::<SequenceState>() as u64;
+                layers
+            }
+        };
+        if self.is_empty() { Ok(()) } else { device.launch(&self.layout().geometry().rebuild(self.len(), count, params)) }
+    }
+
+    /// Goes back to the first `len` tokens. Where pruned tokens become whole again their keys come from `dense`, a sequence of
+    /// exactly these tokens with every channel.
+    pub fn truncate(&mut self, device: &D, len: usize, dense: Option<&Self>) -> Result<()> {
+        if len >= self.len() {
+            return Ok(());
+        }
+        let window = self.layout().spec().window();
+        let whole_again = window.sink + window.middle(len) < (window.sink + window.middle(self.len())).min(len);
+        if !whole_again {
+            return self.begin(device, len);
+        }
+        if self.layout().spec().is_dense() {
+            // The window takes back what lies in the middle, where every channel is.
+            let before = self.state;
+            self.begin(device, len)?;
+            device.write(&mut self.states, size_of::<SequenceState>(), bytemuck::bytes_of(&before))?;
+            let state = device.address(&self.states);
+            let source = state + size_of::<SequenceState>() as u64;
+            let params = RebuildParams { source, k: 0, v: 0, state, layer: 0, kv_heads: 0, head_dim: 0, keep_middle: 1 };
+            return device.launch(&self.layout().geometry().rebuild(len, self.layout().spec().shape().layers, params));
+        }
+        match dense.filter(|dense| dense.len() == len) {
+            Some(dense) => self.fill(device, &Source::Dense(dense)),
+            None => Err(Error::input(format!(
+                "going back from {} to {len} tokens needs pruned key channels, and no dense cache of {len} tokens is at hand",
+                self.len()
+            ))),
+        }
+    }
+
+    /// Live importance of one layer: the mean of `|q_c k_c|` over the middle and each group's query heads, `[kv_heads, head_dim]`;
+    /// 0 for channels that are not stored. `q`, `[heads, head_dim]`, is rounded to the cache's type. Waits for the device.
+    pub fn activity(&self, device: &D, layer: usize, q: &[f32]) -> Result<Vec<f32>> {
+        let geometry = self.layout().geometry();
+        let row = geometry.kv_heads() * geometry.head_dim();
+        let splits = (self.state.middle as usize / 64).clamp(1, MOST_SPLITS);
+        let bits: Vec<u16> = match geometry.dtype() {
+            KvDtype::Bf16 => q.iter().map(|&q| half::bf16::from_f32(q).to_bits()).collect(),
+            _ => q.iter().map(|&q| half::f16::from_f32(q).to_bits()).collect(),
+        };
+        let mut queries = device.allocate(bits.len() * 2)?;
+        device.write(&mut queries, 0, bytemuck::cast_slice(&bits))?;
+        let mut state = device.allocate(size_of::<SequenceState>())?;
+        device.write(&mut state, 0, bytemuck::bytes_of(&self.state))?;
+        let sums = device.allocate(row * splits * size_of::<f32>())?;
+        let out = device.allocate(row * size_of::<f32>())?;
+        let addresses = [&queries, &state, &sums, &out].map(|memory| device.address(memory));
+        geometry.activity(layer, splits, addresses).iter().try_for_each(|launch| device.launch(launch))?;
+        let mut activity = vec![0.0f32; row];
+        device.read(&out, 0, bytemuck::cast_slice_mut(&mut activity))?;
+        Ok(activity)
+    }
+
+    /// A copy with memory of its own.
+    pub fn copied(&self, device: &D) -> Result<Self> {
+        let mut copy = Self::new(device, Arc::clone(&self.mask), self.capacity)?;
+        copy.begin(device, self.len())?;
+        device.copy(&self.window, &mut copy.window)?;
+        // A sequence that went back may have more slabs than its tokens need.
+        self.slabs.iter().zip(&mut copy.slabs).try_for_each(|(from, to)| device.copy(from, to))?;
+        Ok(copy)
+    }
+
+    /// Every token of one head as it lies in the device's memory; `None` where its head dropped it. Waits for the device.
+    pub fn stored_rows(&self, device: &D, layer: usize, kv_head: usize) -> Result<Vec<Option<StoredRow>>> {
+        let shape = self.layout().spec().shape();
+        let read = |memory: &D::Memory, start: usize, elements: usize| {
+            let mut bits = vec![0u16; elements];
+            device.read(memory, start, bytemuck::cast_slice_mut(&mut bits))?;
+            Ok::<_, Error>(bits)
+        };
+        let (sink, ring, middle) = (self.state.sink as usize, self.state.ring as usize, self.state.middle as usize);
+        let head = self.layout().head(layer, kv_head);
+        let row = |bits: &[u16], at: usize, width: usize| bits[at * width..][..width].to_vec();
+
+        let elements = (sink + ring) * shape.head_dim;
+        let block = 2 * (layer * shape.kv_heads + kv_head) * elements * 2;
+        let window = [read(&self.window, block, elements)?, read(&self.window, block + elements * 2, elements)?];
+        let mut slabs = Vec::new();
+        for slab in self.slabs.iter().filter(|_| head.kept > 0) {
+            let keys = read(slab, head.keys as usize, SLAB * head.padded as usize)?;
+            slabs.push([keys, read(slab, head.values as usize, SLAB * shape.head_dim)?]);
+        }
+        let stored = |position: usize| {
+            if position < sink || position >= sink + middle {
+                let slot = if position < sink { position } else { sink + (position - sink) % ring };
+                let [key, value] = &window;
+                let [key, value] = [key, value].map(|rows| row(rows, slot, shape.head_dim));
+                return Some(StoredRow { key, value, in_middle: false });
+            }
+            let token = position - sink;
+            let [keys, values] = slabs.get(token / SLAB)?;
+            let key = row(keys, token % SLAB, head.padded as usize);
+            Some(StoredRow { key, value: row(values, token % SLAB, shape.head_dim), in_middle: true })
+        };
+        Ok((0..self.len()).map(stored).collect())
+    }
+}

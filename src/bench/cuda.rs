@@ -1,0 +1,171 @@
+//! Decode attention measured on a card, dense and pruned in turn, beside the card's own copies.
+
+use std::sync::Arc;
+
+use cudarc::driver::sys::CUevent_flags;
+
+use super::{masks, median};
+use crate::attention::cuda::{Batch, Card, Device, DeviceMask, DeviceSequence, Layout, Source};
+use crate::cache::{CacheSpec, KvDtype};
+use crate::mask::{ChannelMask, Shape, Window};
+use crate::{Error, Result};
+
+/// Llama-3.1-8B's attention.
+const SHAPE: Shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
+const HEADS: usize = 32;
+/// The authors' setting, and one sequence at many lengths.
+const SETTINGS: [(usize, usize); 6] = [(64, 32_768), (1, 8_192), (1, 16_384), (1, 32_768), (1, 65_536), (1, 131_072)];
+/// Timed rounds, dense and pruned in turn.
+const ROUNDS: usize = 11;
+/// Bytes of each of the two buffers of a timed copy.
+const COPY_BYTES: usize = 1 << 30;
+
+/// One setting, all 32 layers.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Row {
+    /// Sequences.
+    pub batch: usize,
+    /// Tokens of each.
+    pub tokens: usize,
+    /// Median time of a dense step in milliseconds.
+    pub dense_ms: f64,
+    /// Dense bytes over it, in 1e9 bytes per second.
+    pub dense_gbps: f64,
+    /// Median time of a pruned step.
+    pub pruned_ms: f64,
+    /// Pruned bytes over it.
+    pub pruned_gbps: f64,
+    /// Dense bytes over pruned bytes, padding counted.
+    pub byte_ratio: f64,
+}
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Report {
+    /// The card's name.
+    pub card: String,
+    /// Copies inside the card's memory, bytes read plus bytes written, in 1e9 bytes per second.
+    pub copy_gbps: f64,
+    /// Settings that fit the card.
+    pub rows: Vec<Row>,
+}
+
+/// Measures, telling `note` one sentence per setting.
+pub fn run(card: &Card, mut note: impl FnMut(&str)) -> Result<Report> {
+    let mut report = Report { card: card.name()?, copy_gbps: copy_bandwidth(card)?, rows: Vec::new() };
+    note(&format!("{} copies {:.0} GB/s", report.card, report.copy_gbps));
+    for (batch, tokens) in SETTINGS {
+        // One sequence passes through all layers' own memory, so that none of it is still in the card's cache; many sequences
+        // are larger than any cache in every single layer, and all layers of them would not fit.
+        let together = if batch == 1 { SHAPE.layers } else { 1 };
+        let row = setting(card, batch, tokens, together)?;
+        note(&format!("batch {batch}, {tokens} tokens: dense {:.3} ms, pruned {:.3} ms", row.dense_ms, row.pruned_ms));
+        report.rows.push(row);
+    }
+    Ok(report)
+}
+
+/// Seconds that `work` takes on the card.
+fn seconds(card: &Card, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let failed = |cause| Error::run(format!("timing: {cause}"));
+    let event = || card.stream().record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).map_err(failed);
+    let start = event()?;
+    work()?;
+    let end = event()?;
+    Ok(f64::from(start.elapsed_ms(&end).map_err(failed)?) / 1e3)
+}
+
+fn copy_bandwidth(card: &Card) -> Result<f64> {
+    let from = card.allocate(COPY_BYTES)?;
+    let mut to = card.allocate(COPY_BYTES)?;
+    let mut times = Vec::new();
+    for round in 0..=ROUNDS {
+        let mut copy = || card.stream().memcpy_dtod(&from, &mut to).map_err(|cause| Error::run(format!("copying: {cause}")));
+        let time = seconds(card, &mut copy)?;
+        if round > 0 {
+            times.push(time);
+        }
+    }
+    Ok(2.0 * COPY_BYTES as f64 / median(&mut times) / 1e9)
+}
+
+/// Sequences of one specification with a batch of their own, ready to attend.
+struct Side {
+    sequences: Vec<DeviceSequence<Card>>,
+    batch: Batch<Card>,
+    bytes: usize,
+}
+
+impl Side {
+    fn new(card: &Card, sequences: Vec<DeviceSequence<Card>>) -> Result<Self> {
+        let mut side = Self { batch: Batch::new(sequences[0].layout().geometry()), sequences, bytes: 0 };
+        let mut all: Vec<&mut DeviceSequence<Card>> = side.sequences.iter_mut().collect();
+        side.batch.begin(card, &mut all)?;
+        side.bytes = side.sequences.iter().map(|sequence| sequence.bytes().total()).sum();
+        Ok(side)
+    }
+
+    fn step(&self, card: &Card, layers: usize, q: u64, out: u64) -> Result<f64> {
+        seconds(card, || (0..layers).try_for_each(|layer| self.batch.attend(card, layer, q, out)))
+    }
+}
+
+fn setting(card: &Card, batch: usize, tokens: usize, together: usize) -> Result<Row> {
+    let mask = masks::llama(SHAPE);
+    let shape = Shape { layers: together, ..SHAPE };
+    let of = |mask: ChannelMask| -> Result<Arc<DeviceMask<Card>>> {
+        let spec = CacheSpec::new(shape, Window::UPSTREAM, KvDtype::Bf16, mask)?;
+        DeviceMask::new(card, Layout::new(Arc::new(spec), HEADS)?)
+    };
+    // Small whole numbers: what is read does not change how fast it is read, and none of it may be a NaN.
+    let elements = tokens * SHAPE.kv_heads * SHAPE.head_dim;
+    let mut rows = card.allocate(elements * 2)?;
+    let bits: Vec<u16> = (0..elements).map(|i| half::bf16::from_f32((i * 7919 % 17) as f32 / 8.0 - 1.0).to_bits()).collect();
+    card.write(&mut rows, 0, bytemuck::cast_slice(&bits))?;
+    let row = card.address(&rows);
+    let q = row;
+    let out = card.allocate(batch * HEADS * SHAPE.head_dim * 2)?;
+    let out = card.address(&out);
+
+    let full = of(ChannelMask::full(shape))?;
+    let mut dense = Vec::new();
+    for _ in 0..batch {
+        let mut sequence = DeviceSequence::new(card, Arc::clone(&full), tokens + 1)?;
+        sequence.begin(card, tokens)?;
+        for layer in 0..together {
+            sequence.fill(card, &Source::Rows { layer, k: row, v: row })?;
+        }
+        dense.push(sequence);
+    }
+    let (mut times, mut bytes) = ([vec![0.0; ROUNDS], vec![0.0; ROUNDS]], [0, 0]);
+    let dense = Side::new(card, dense)?;
+    for first in (0..SHAPE.layers).step_by(together) {
+        let own = of(ChannelMask::from_fn(shape, |layer, head, channel| mask.head(first + layer, head)[channel]))?;
+        let mut pruned = Vec::new();
+        for from in &dense.sequences {
+            let mut sequence = DeviceSequence::new(card, Arc::clone(&own), tokens + 2)?;
+            sequence.fill(card, &Source::Dense(from))?;
+            pruned.push(sequence);
+        }
+        let pruned = Side::new(card, pruned)?;
+        for round in 0..=ROUNDS {
+            let step = [dense.step(card, together, q, out)?, pruned.step(card, together, q, out)?];
+            // The first round warms up.
+            if round > 0 {
+                (0..2).for_each(|side| times[side][round - 1] += step[side]);
+            }
+        }
+        bytes[0] += dense.bytes;
+        bytes[1] += pruned.bytes;
+    }
+    let [dense_time, pruned_time] = times.map(|mut times| median(&mut times));
+    Ok(Row {
+        batch,
+        tokens,
+        dense_ms: dense_time * 1e3,
+        dense_gbps: bytes[0] as f64 / dense_time / 1e9,
+        pruned_ms: pruned_time * 1e3,
+        pruned_gbps: bytes[1] as f64 / pruned_time / 1e9,
+        byte_ratio: bytes[0] as f64 / bytes[1] as f64,
+    })
+}

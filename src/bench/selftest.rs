@@ -1,0 +1,352 @@
+//! The CUDA kernels against the scalar oracle, case by case: on the host simulator in the tests, on a card with
+//! `kscope selftest --device cuda`.
+
+use std::sync::Arc;
+
+use half::{bf16, f16};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use crate::attention::cuda::{Batch, Device, DeviceMask, DeviceSequence, Geometry, Layout, Source, StoredRow};
+use crate::attention::{channel_activity, oracle};
+use crate::cache::{CacheSpec, KvDtype, SequenceCache, StoredKey};
+use crate::mask::{ChannelMask, Shape, Window};
+use crate::{Error, Result};
+
+/// Layers of every case, so that offsets by layer count.
+const LAYERS: usize = 2;
+
+/// What happens to the sequences before the last comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Story {
+    /// A prompt, then decode steps.
+    Decode,
+    /// The prompt in a dense sequence; the pruned ones are gathered from it, then decode steps.
+    Retune,
+    /// A prompt, decode steps, back by so many tokens with the dense sequence's help, decode steps again.
+    Rewind(usize),
+}
+
+/// One configuration that is run and compared.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Channels per head.
+    pub head_dim: usize,
+    /// Query heads per KV head.
+    pub group: usize,
+    /// KV heads.
+    pub kv_heads: usize,
+    /// Element type.
+    pub dtype: KvDtype,
+    /// Sink, recent and chunk.
+    pub window: Window,
+    /// Prompt tokens of each sequence.
+    pub prompts: Vec<usize>,
+    /// Kept channels of the heads, in turn over sequences, layers and heads.
+    pub counts: Vec<usize>,
+    /// Decode steps.
+    pub steps: usize,
+    /// What happens.
+    pub story: Story,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+/// What a case gave.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// Largest error of an attention output, relative to the largest output.
+    pub error: f64,
+    /// Largest error that the element type's rounding explains.
+    pub allowed: f64,
+    /// Comparisons of a sequence's attention output with the oracle's.
+    pub compared: usize,
+}
+
+impl std::fmt::Display for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Window { sink, recent, chunk } = self.window;
+        write!(
+            f,
+            "{} d {} group {} x {} KV heads, kept {:?}, window {sink}/{recent}/{chunk}, prompts {:?} + {} steps, {:?}, seed {}",
+            self.dtype, self.head_dim, self.group, self.kv_heads, self.counts, self.prompts, self.steps, self.story, self.seed
+        )
+    }
+}
+
+impl Case {
+    /// A case with the ordinary window, two ragged sequences and odd kept counts.
+    pub fn new(head_dim: usize, group: usize, dtype: KvDtype) -> Self {
+        Self {
+            head_dim,
+            group,
+            kv_heads: 2,
+            dtype,
+            window: Window { sink: 4, recent: 40, chunk: 16 },
+            prompts: vec![150, 71],
+            counts: vec![head_dim * 3 / 10, 0, head_dim, 8, head_dim / 2 + 3],
+            steps: 2,
+            story: Story::Decode,
+            seed: (head_dim * 100 + group) as u64,
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        Shape { layers: LAYERS, kv_heads: self.kv_heads, head_dim: self.head_dim }
+    }
+
+    fn geometry(&self) -> Result<Geometry> {
+        Geometry::new(self.shape(), self.group * self.kv_heads, self.dtype)
+    }
+}
+
+/// The cases that the tests run on the simulator and a card repeats.
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for dtype in [KvDtype::Bf16, KvDtype::F16] {
+        for head_dim in [64, 96, 128, 256] {
+            cases.extend((1..=8).map(|group| Case::new(head_dim, group, dtype)));
+        }
+        let base = Case::new(64, 3, dtype);
+        let window = |sink, recent, chunk| Window { sink, recent, chunk };
+        cases.extend([
+            // Nothing is pruned yet; a single token; a prompt that ends where a chunk moves.
+            Case { prompts: vec![1, 30, 43, 59], steps: 3, ..base.clone() },
+            // Lengths around tiles, turns and slabs.
+            Case { prompts: vec![15, 16, 17, 63, 64, 65], window: window(0, 8, 8), ..base.clone() },
+            Case { prompts: vec![300, 299], window: window(4, 8, 8), steps: 12, counts: vec![19, 64], ..base.clone() },
+            // Every count of channels of a small head, and what padding makes of it.
+            Case { kv_heads: 4, counts: (1..=64).collect(), prompts: vec![90; 8], steps: 1, ..base.clone() },
+            // Only dropped heads; only whole ones.
+            Case { counts: vec![0], prompts: vec![100, 50], steps: 20, ..base.clone() },
+            Case { counts: vec![64], prompts: vec![100, 50], steps: 20, ..base.clone() },
+            // Chunks of one token, no recent window, no sink: the current token itself is pruned.
+            Case { window: window(0, 0, 1), prompts: vec![40, 3], counts: vec![5, 64, 24], steps: 4, ..base.clone() },
+            Case { window: window(7, 0, 5), prompts: vec![40, 9], counts: vec![5, 64, 24], steps: 12, ..base.clone() },
+            // A head that sees nothing at all.
+            Case { window: window(0, 0, 1), counts: vec![0], prompts: vec![5], steps: 1, ..base.clone() },
+            // A long ring that wraps many times.
+            Case { window: window(3, 17, 7), prompts: vec![61], steps: 60, ..base.clone() },
+            Case { story: Story::Retune, prompts: vec![331, 80], steps: 3, ..base.clone() },
+            Case {
+                story: Story::Retune,
+                window: window(16, 30, 1),
+                head_dim: 128,
+                counts: vec![32, 0, 128, 41],
+                group: 4,
+                ..base.clone()
+            },
+            Case { story: Story::Rewind(1), prompts: vec![100], steps: 20, ..base.clone() },
+            Case { story: Story::Rewind(50), prompts: vec![290], steps: 5, ..base.clone() },
+            Case { story: Story::Rewind(40), window: window(2, 3, 4), prompts: vec![60, 41], steps: 3, ..base },
+        ]);
+    }
+    cases
+}
+
+/// One sequence, dense or pruned, on both sides.
+struct Pair<D: Device> {
+    cpu: SequenceCache,
+    device: DeviceSequence<D>,
+}
+
+/// Runs a case; an error names what differs. Every prompt has a dense and a pruned sequence, all of them in one batch.
+pub fn run<D: Device>(device: &D, case: &Case) -> Result<Outcome> {
+    let mut random = StdRng::seed_from_u64(case.seed);
+    let mut pairs = Vec::new();
+    for index in 0..case.prompts.len() {
+        pairs.extend(prompt(device, case, index, &mut random)?);
+    }
+    check_stored(device, case, &pairs)?;
+    let allowed = if case.dtype == KvDtype::Bf16 { 1e-2 } else { 2e-3 };
+    let mut outcome = Outcome { error: 0.0, allowed, compared: 0 };
+    let mut batch = Batch::new(case.geometry()?);
+    for _ in 0..case.steps {
+        step(device, case, &mut pairs, &mut batch, &mut random, &mut outcome)?;
+    }
+    check_stored(device, case, &pairs)?;
+    if let Story::Rewind(back) = case.story {
+        for two in pairs.chunks_exact_mut(2) {
+            let [dense, pruned] = two else { unreachable!("chunks of two") };
+            let len = dense.device.len() - back;
+            dense.cpu.truncate(len, None)?;
+            dense.device.truncate(device, len, None)?;
+            pruned.cpu.truncate(len, Some(&dense.cpu))?;
+            pruned.device.truncate(device, len, Some(&dense.device))?;
+        }
+        check_stored(device, case, &pairs)?;
+        for _ in 0..case.steps {
+            step(device, case, &mut pairs, &mut batch, &mut random, &mut outcome)?;
+        }
+        check_stored(device, case, &pairs)?;
+    }
+    Ok(outcome)
+}
+
+/// The dense and the pruned sequence of one prompt.
+fn prompt<D: Device>(device: &D, case: &Case, index: usize, random: &mut StdRng) -> Result<[Pair<D>; 2]> {
+    let (shape, tokens) = (case.shape(), case.prompts[index]);
+    let row = shape.kv_heads * shape.head_dim;
+    let mut counts = case.counts.iter().cycle().skip(index * shape.heads());
+    let mut bits = Vec::with_capacity(shape.entries());
+    for _ in 0..shape.heads() {
+        let mut head = vec![false; shape.head_dim];
+        let count = *counts.next().expect("an endless iterator");
+        rand::seq::index::sample(random, shape.head_dim, count.min(shape.head_dim)).iter().for_each(|at| head[at] = true);
+        bits.extend(head);
+    }
+    let dense = CacheSpec::dense(shape, case.window, case.dtype)?;
+    let pruned = CacheSpec::new(shape, case.window, case.dtype, ChannelMask::new(shape, bits)?)?;
+    let heads = case.group * case.kv_heads;
+    let pair = |spec: CacheSpec| -> Result<Pair<D>> {
+        let spec = Arc::new(spec);
+        let mask = DeviceMask::new(device, Layout::new(Arc::clone(&spec), heads)?)?;
+        let mut sequence = DeviceSequence::new(device, mask, tokens + 2 * case.steps)?;
+        sequence.begin(device, tokens)?;
+        Ok(Pair { cpu: SequenceCache::new(spec), device: sequence })
+    };
+    let (mut dense, mut pruned) = (pair(dense)?, pair(pruned)?);
+    for layer in 0..LAYERS {
+        let (k, v) = (numbers(random, tokens * row, 2.0), numbers(random, tokens * row, 1.0));
+        let (k_memory, v_memory) = (upload(device, case.dtype, &k)?, upload(device, case.dtype, &v)?);
+        let source = Source::Rows { layer, k: device.address(&k_memory), v: device.address(&v_memory) };
+        dense.cpu.append(layer, &k, &v);
+        dense.device.fill(device, &source)?;
+        pruned.cpu.append(layer, &k, &v);
+        if case.story != Story::Retune {
+            pruned.device.fill(device, &source)?;
+        }
+    }
+    if case.story == Story::Retune {
+        pruned.device.fill(device, &Source::Dense(&dense.device))?;
+    }
+    Ok([dense, pruned])
+}
+
+/// One token for every sequence, compared in every layer: attention outputs, and live importance.
+fn step<D: Device>(
+    device: &D,
+    case: &Case,
+    pairs: &mut [Pair<D>],
+    batch: &mut Batch<D>,
+    random: &mut StdRng,
+    outcome: &mut Outcome,
+) -> Result<()> {
+    let (kv_row, q_row) = (case.kv_heads * case.head_dim, case.group * case.kv_heads * case.head_dim);
+    let mut sequences: Vec<&mut DeviceSequence<D>> = pairs.iter_mut().map(|pair| &mut pair.device).collect();
+    batch.begin(device, &mut sequences)?;
+    for layer in 0..LAYERS {
+        let (k, v) = (numbers(random, pairs.len() * kv_row, 2.0), numbers(random, pairs.len() * kv_row, 1.0));
+        // The oracle gets the queries that the device gets: rounded.
+        let q = rounded(case.dtype, &numbers(random, pairs.len() * q_row, 2.0));
+        let (k_memory, v_memory) = (upload(device, case.dtype, &k)?, upload(device, case.dtype, &v)?);
+        let q_memory = upload(device, case.dtype, &q)?;
+        let out_memory = device.allocate(q.len() * case.dtype.bytes())?;
+        batch.append(device, layer, device.address(&k_memory), device.address(&v_memory))?;
+        batch.attend(device, layer, device.address(&q_memory), device.address(&out_memory))?;
+        let found = download(device, case.dtype, &out_memory, q.len())?;
+        for (index, pair) in pairs.iter_mut().enumerate() {
+            pair.cpu.append(layer, &k[index * kv_row..][..kv_row], &v[index * kv_row..][..kv_row]);
+            let q = &q[index * q_row..][..q_row];
+            let mut expected = vec![0.0; q_row];
+            oracle::decode(&pair.cpu, layer, q, &mut expected);
+            let error = difference(&found[index * q_row..][..q_row], &expected);
+            if error.is_nan() || error > outcome.allowed {
+                return Err(Error::run(format!("{case}: sequence {index}, layer {layer}: error {error:.2e}")));
+            }
+            outcome.error = outcome.error.max(error);
+            outcome.compared += 1;
+
+            let found = pair.device.activity(device, layer, q)?;
+            let mut expected = vec![0.0; kv_row];
+            channel_activity(&pair.cpu, layer, q, &mut expected);
+            let error = difference(&found, &expected);
+            if error.is_nan() || error > 1e-5 {
+                return Err(Error::run(format!("{case}: live importance of sequence {index}, layer {layer}: error {error:.2e}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Compares every stored key and value, bit for bit, with the CPU's cache.
+fn check_stored<D: Device>(device: &D, case: &Case, pairs: &[Pair<D>]) -> Result<()> {
+    for (index, Pair { cpu, device: sequence }) in pairs.iter().enumerate() {
+        let exact = cpu.bytes();
+        let counted = sequence.bytes();
+        if counted.total() < exact.total() || sequence.allocated() < counted.total() {
+            return Err(Error::run(format!("{case}: {counted:?} bytes are counted, {exact:?} without padding")));
+        }
+        for (layer, head) in (0..LAYERS).flat_map(|layer| (0..case.kv_heads).map(move |head| (layer, head))) {
+            let view = cpu.head(layer, head);
+            let stored = sequence.stored_rows(device, layer, head)?;
+            for (position, stored) in stored.into_iter().enumerate() {
+                let expected = match (view.key(position), view.value(position)) {
+                    (StoredKey::Whole(key) | StoredKey::Packed(key), Some(value)) => {
+                        let mut key = bits(case.dtype, &key);
+                        // Stored in the middle, a key is padded with zeros.
+                        key.resize(key.len().next_multiple_of(8), 0);
+                        let in_middle = view.parts().middle.contains(&position);
+                        Some(StoredRow { key, value: bits(case.dtype, &value), in_middle })
+                    }
+                    _ => None,
+                };
+                if stored != expected {
+                    return Err(Error::run(format!(
+                        "{case}: sequence {index}, layer {layer}, head {head}: token {position} of {} is stored wrongly",
+                        view.len()
+                    )));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn numbers(random: &mut StdRng, len: usize, size: f32) -> Vec<f32> {
+    (0..len).map(|_| size * (random.random::<f32>() * 2.0 - 1.0)).collect()
+}
+
+/// Bits of the elements, rounded to nearest.
+fn bits(dtype: KvDtype, x: &[f32]) -> Vec<u16> {
+    match dtype {
+        KvDtype::Bf16 => x.iter().map(|&x| bf16::from_f32(x).to_bits()).collect(),
+        _ => x.iter().map(|&x| f16::from_f32(x).to_bits()).collect(),
+    }
+}
+
+fn widened(dtype: KvDtype, bits: &[u16]) -> Vec<f32> {
+    match dtype {
+        KvDtype::Bf16 => bits.iter().map(|&bits| bf16::from_bits(bits).to_f32()).collect(),
+        _ => bits.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect(),
+    }
+}
+
+fn rounded(dtype: KvDtype, x: &[f32]) -> Vec<f32> {
+    widened(dtype, &bits(dtype, x))
+}
+
+fn upload<D: Device>(device: &D, dtype: KvDtype, x: &[f32]) -> Result<D::Memory> {
+    let mut memory = device.allocate(x.len() * dtype.bytes())?;
+    device.write(&mut memory, 0, bytemuck::cast_slice(&bits(dtype, x)))?;
+    Ok(memory)
+}
+
+fn download<D: Device>(device: &D, dtype: KvDtype, memory: &D::Memory, len: usize) -> Result<Vec<f32>> {
+    let mut found = vec![0u16; len];
+    device.read(memory, 0, bytemuck::cast_slice_mut(&mut found))?;
+    Ok(widened(dtype, &found))
+}
+
+/// Largest difference, relative to the largest expected number; NaN where a number is none.
+fn difference(found: &[f32], expected: &[f32]) -> f64 {
+    let largest = expected.iter().fold(0.0, |most: f64, x| most.max(f64::from(x.abs())));
+    let mut difference = 0.0f64;
+    for (found, expected) in found.iter().zip(expected) {
+        let error = f64::from((found - expected).abs());
+        if error.is_nan() {
+            return f64::NAN;
+        }
+        difference = difference.max(error);
+    }
+    if difference == 0.0 { 0.0 } else { difference / largest }
+}

@@ -1,0 +1,95 @@
+//! Keys and values that lie elsewhere than in this process's own memory: on a card.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::{Arc, OnceLock};
+
+use super::sequence::LayerCache;
+use super::view::StoredKey;
+use super::{CacheBytes, CacheSpec};
+use crate::Result;
+
+/// Storage of one sequence on a device. Whoever computes there appends to it; the rest is what a cache can be asked for.
+pub trait Remote: Debug + Send + Sync {
+    /// Tokens of one layer.
+    fn len(&self, layer: usize) -> usize;
+
+    /// Bytes of the stored elements, padding that the device needs included.
+    fn bytes(&self) -> CacheBytes;
+
+    /// Bytes taken from the device.
+    fn allocated(&self) -> usize;
+
+    /// What is stored for every token of one head. Waits for the device.
+    fn rows(&self, layer: usize, kv_head: usize) -> Result<HeadRows>;
+
+    /// Mean `|q_c k_c|` over the middle of one layer and the query heads of each group, `[kv_heads, head_dim]`, for queries
+    /// `[heads, head_dim]`; 0 for channels that are not stored. Waits for the device.
+    fn activity(&self, layer: usize, q: &[f32]) -> Result<Vec<f32>>;
+
+    /// A copy with storage of its own.
+    fn copied(&self) -> Result<Box<dyn Remote>>;
+
+    /// The same tokens under another specification, gathered on the device; only where every channel is stored.
+    fn retuned(&self, spec: Arc<CacheSpec>) -> Result<Box<dyn Remote>>;
+
+    /// Goes back to `len` tokens. Whole keys that are needed come from `dense`, which holds exactly these tokens.
+    fn truncate(&mut self, len: usize, dense: Option<&dyn Remote>) -> Result<()>;
+
+    /// The storage itself, for its device.
+    fn as_any(&self) -> &dyn Any;
+
+    /// The storage itself, for its device to append to.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+/// What is stored of one head, per token.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HeadRows {
+    /// Keys.
+    pub keys: Vec<StoredKey>,
+    /// Values; `None` where the head dropped its middle.
+    pub values: Vec<Option<Vec<f32>>>,
+}
+
+/// A remote sequence with copies of the layers that someone has looked at since it last changed.
+#[derive(Debug)]
+pub(super) struct RemoteCache {
+    storage: Box<dyn Remote>,
+    seen: Vec<OnceLock<LayerCache>>,
+}
+
+impl RemoteCache {
+    pub(super) fn new(storage: Box<dyn Remote>, layers: usize) -> Self {
+        Self { storage, seen: (0..layers).map(|_| OnceLock::new()).collect() }
+    }
+
+    pub(super) fn storage(&self) -> &dyn Remote {
+        &*self.storage
+    }
+
+    pub(super) fn storage_mut(&mut self) -> &mut dyn Remote {
+        self.seen.iter_mut().for_each(|layer| *layer = OnceLock::new());
+        &mut *self.storage
+    }
+
+    /// One layer in this process's memory.
+    ///
+    /// # Panics
+    /// When the device cannot be read.
+    pub(super) fn layer(&self, spec: &CacheSpec, layer: usize) -> &LayerCache {
+        self.seen[layer].get_or_init(|| {
+            let rows = |head| self.storage.rows(layer, head).unwrap_or_else(|error| panic!("{error}"));
+            LayerCache::from_rows(spec, layer, (0..spec.shape().kv_heads).map(rows), self.storage.len(layer))
+        })
+    }
+}
+
+impl Clone for RemoteCache {
+    /// # Panics
+    /// When the device has no memory for a copy.
+    fn clone(&self) -> Self {
+        let storage = self.storage.copied().unwrap_or_else(|error| panic!("{error}"));
+        Self::new(storage, self.seen.len())
+    }
+}

@@ -1,0 +1,103 @@
+//! `kscope bench attention --device cuda`: measured on a card, or computed with `--dry-run`.
+
+use crate::bench::cuda_model::{self, CARDS, Report};
+use crate::cli::device::DeviceChoice;
+use crate::cli::output;
+use crate::machine::human;
+use crate::{Error, Result};
+
+/// The card that `--device` means; `None` is the CPU.
+pub(super) fn ordinal(device: DeviceChoice) -> Option<usize> {
+    match device {
+        DeviceChoice::Cuda(ordinal) => Some(ordinal),
+        DeviceChoice::Auto | DeviceChoice::Cpu => None,
+    }
+}
+
+/// Prints the model of the card whose name contains `name`.
+pub(super) fn model(name: &str, json: bool) -> Result<()> {
+    let known = CARDS.into_iter().find(|card| card.name.to_lowercase().contains(&name.to_lowercase()));
+    let names = || CARDS.map(|card| card.name).join(", ");
+    let card = known.ok_or_else(|| Error::input(format!("--card {name}: the known cards are {}", names())))?;
+    let report = cuda_model::report(card)?;
+    if json { output::json(&report) } else { output::line(&text(&report)) }
+}
+
+fn text(report: &Report) -> String {
+    let card = report.card;
+    let mut text = format!(
+        "computed for {} ({} multiprocessors, {} GB/s published), not measured\n\n{:>8} {:>8} {:>13} {:>17} {:>7} {:>16}",
+        card.name,
+        card.multiprocessors,
+        card.gbps,
+        "head_dim",
+        "threads",
+        "shared memory",
+        "registers at most",
+        "blocks",
+        "bytes under way"
+    );
+    for row in &report.occupancy {
+        text += &format!(
+            "\n{:>8} {:>8} {:>13} {:>17} {:>7} {:>16}",
+            row.head_dim, row.threads, row.shared, row.registers, row.blocks, row.bytes_under_way
+        );
+    }
+    let [dense, pruned] = report.bytes_per_middle_token;
+    text += &format!("\n\nLlama-3.1-8B, published counts, bf16: {dense} bytes a middle token dense, {pruned} pruned");
+    text += &format!(
+        "\n{:>6} {:>7} {:>10} {:>10} {:>7} {:>13} {:>16} {:>16} {:>17}",
+        "batch", "tokens", "dense", "pruned", "bound", "items a layer", "partial results", "dense at least", "pruned at least"
+    );
+    for row in &report.settings {
+        text += &format!(
+            "\n{:>6} {:>7} {:>10} {:>10} {:>6.3}x {:>13} {:>16} {:>13.3} ms {:>14.3} ms",
+            row.batch,
+            row.tokens,
+            human(row.dense_bytes),
+            human(row.pruned_bytes),
+            row.bound,
+            row.items,
+            human(row.partial_bytes),
+            row.dense_least_ms,
+            row.pruned_least_ms
+        );
+    }
+    text
+}
+
+/// Measures on a card.
+#[cfg(not(feature = "cuda-types"))]
+pub(super) fn measure(ordinal: usize, _: bool) -> Result<()> {
+    Err(crate::cli::device::without_cuda(ordinal))
+}
+
+/// Measures on a card.
+#[cfg(feature = "cuda-types")]
+pub(super) fn measure(ordinal: usize, json: bool) -> Result<()> {
+    let card = crate::attention::cuda::Card::open(ordinal)?;
+    let report = crate::bench::cuda::run(&card, |sentence| eprintln!("{sentence}"))?;
+    if json {
+        return output::json(&report);
+    }
+    let mut text = format!("{}: copies {:.0} GB/s (read and written)", report.card, report.copy_gbps);
+    text += &format!(
+        "\n{:>6} {:>7} {:>11} {:>9} {:>8} {:>11} {:>9} {:>11} {:>11}",
+        "batch", "tokens", "dense ms", "GB/s", "of copy", "pruned ms", "GB/s", "time ratio", "byte ratio"
+    );
+    for row in &report.rows {
+        text += &format!(
+            "\n{:>6} {:>7} {:>11.3} {:>9.0} {:>7.0}% {:>11.3} {:>9.0} {:>10.3}x {:>10.3}x",
+            row.batch,
+            row.tokens,
+            row.dense_ms,
+            row.dense_gbps,
+            100.0 * row.dense_gbps / report.copy_gbps,
+            row.pruned_ms,
+            row.pruned_gbps,
+            row.dense_ms / row.pruned_ms,
+            row.byte_ratio
+        );
+    }
+    output::line(&text)
+}

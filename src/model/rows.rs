@@ -1,0 +1,47 @@
+//! Rows that an observer may look at: in this process's memory, or on a device until someone looks.
+
+use std::cell::OnceCell;
+use std::ops::Deref;
+
+use candle_core::Tensor;
+
+/// A slice of f32 that is fetched when it is first read.
+pub struct Rows<'a> {
+    here: OnceCell<Here<'a>>,
+    on_device: Option<&'a Tensor>,
+}
+
+enum Here<'a> {
+    Borrowed(&'a [f32]),
+    Fetched(Vec<f32>),
+}
+
+impl<'a> Rows<'a> {
+    /// Rows in memory.
+    pub fn here(rows: &'a [f32]) -> Self {
+        Self { here: OnceCell::from(Here::Borrowed(rows)), on_device: None }
+    }
+
+    /// The elements of a tensor, f32.
+    pub fn on_device(rows: &'a Tensor) -> Self {
+        Self { here: OnceCell::new(), on_device: Some(rows) }
+    }
+}
+
+impl Deref for Rows<'_> {
+    type Target = [f32];
+
+    /// # Panics
+    /// When the device cannot be read.
+    fn deref(&self) -> &[f32] {
+        let fetch = || {
+            let tensor = self.on_device.expect("rows are here or on a device");
+            let fetched = tensor.flatten_all().and_then(|rows| rows.to_vec1());
+            Here::Fetched(fetched.unwrap_or_else(|error| panic!("reading a device's memory: {error}")))
+        };
+        match self.here.get_or_init(fetch) {
+            Here::Borrowed(rows) => rows,
+            Here::Fetched(rows) => rows,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Attention of decode steps, and the caches that it goes over.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device as TensorDevice, Tensor};
+
+use super::address::address;
+use super::failed;
+use crate::attention::cuda::{Batch, Device, DeviceCache, DeviceSequence, Geometry, Source};
+use crate::attention::{Attention, DecodeItem};
+use crate::cache::{CacheSpec, KvDtype, Remote, SequenceCache};
+use crate::{Error, Result};
+
+/// Who attends, and where the caches are.
+pub enum Attend {
+    /// This process, over caches in its memory.
+    Host(Attention),
+    /// A device.
+    Device(Box<dyn DeviceAttend>),
+}
+
+/// Decode attention on a device, whatever the device is.
+pub trait DeviceAttend: Send {
+    /// A new, empty place for a sequence of at most `capacity` tokens.
+    fn place(&self, spec: &Arc<CacheSpec>, heads: usize, capacity: usize) -> Result<Box<dyn Remote>>;
+
+    /// Announces a prompt of `tokens` tokens; [`Self::fill`] follows for each layer.
+    fn begin_prompt(&self, cache: &mut dyn Remote, tokens: usize) -> Result<()>;
+
+    /// Stores one layer of a prompt: `k` (after RoPE) and `v` are `[tokens, kv_heads * head_dim]` in the cache's type.
+    fn fill(&self, cache: &mut dyn Remote, layer: usize, k: &Tensor, v: &Tensor) -> Result<()>;
+
+    /// Begins a step of one token for every cache; [`Self::step`] follows for each layer.
+    fn begin_step(&mut self, caches: &mut [&mut dyn Remote], heads: usize) -> Result<()>;
+
+    /// Appends `k` and `v`, `[batch, kv_heads * head_dim]`, and attends with `q`, `[batch, heads * head_dim]`; all after RoPE and
+    /// in the caches' type, as is the result.
+    fn step(&mut self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor>;
+}
+
+/// Batches whose plans are kept: the sides of a comparison take turns.
+const BATCHES: usize = 4;
+
+/// Attention on a device of `attention::cuda`, over tensors whose memory is that device's too.
+pub struct OnDevice<D: Device> {
+    device: Arc<D>,
+    /// Working memory by the windows of the sequences it was made for; the one in use is last.
+    batches: Vec<(Vec<u64>, Batch<D>)>,
+}
+
+impl<D: Device> OnDevice<D> {
+    /// Attention on `device`.
+    pub fn new(device: Arc<D>) -> Self {
+        Self { device, batches: Vec::new() }
+    }
+}
+
+impl<D> DeviceAttend for OnDevice<D>
+where
+    D: Device + Send + Sync + 'static,
+    D::Memory: Send + Sync,
+{
+    fn place(&self, spec: &Arc<CacheSpec>, heads: usize, capacity: usize) -> Result<Box<dyn Remote>> {
+        Ok(Box::new(DeviceCache::new(Arc::clone(&self.device), Arc::clone(spec), heads, capacity)?))
+    }
+
+    fn begin_prompt(&self, cache: &mut dyn Remote, tokens: usize) -> Result<()> {
+        DeviceCache::<D>::of(cache)?.sequence_mut().begin(&*self.device, tokens)
+    }
+
+    fn fill(&self, cache: &mut dyn Remote, layer: usize, k: &Tensor, v: &Tensor) -> Result<()> {
+        let source = Source::Rows { layer, k: address(k)?, v: address(v)? };
+        DeviceCache::<D>::of(cache)?.sequence_mut().fill(&*self.device, &source)
+    }
+
+    fn begin_step(&mut self, caches: &mut [&mut dyn Remote], heads: usize) -> Result<()> {
+        let mut sequences: Vec<&mut DeviceSequence<D>> = Vec::with_capacity(caches.len());
+        for cache in caches {
+            sequences.push(DeviceCache::<D>::of(&mut **cache)?.sequence_mut());
+        }
+        let Some(first) = sequences.first() else { return Err(Error::run("a step of no sequence")) };
+        let spec = first.layout().spec();
+        let geometry = Geometry::new(spec.shape(), heads, spec.dtype())?;
+        let windows: Vec<u64> = sequences.iter().map(|sequence| sequence.state().window).collect();
+        let known = self.batches.iter().position(|(of, _)| *of == windows);
+        let entry = match known {
+            Some(at) => self.batches.remove(at),
+            None => {
+                if self.batches.len() >= BATCHES {
+                    self.batches.remove(0);
+                }
+                (windows, Batch::new(geometry))
+            }
+        };
+        self.batches.push(entry);
+        let (_, batch) = self.batches.last_mut().expect("just pushed");
+        batch.begin(&*self.device, &mut sequences)
+    }
+
+    fn step(&mut self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+        let (_, batch) = self.batches.last().ok_or_else(|| Error::run("a layer without a step"))?;
+        batch.append(&*self.device, layer, address(k)?, address(v)?)?;
+        let out = Tensor::zeros(q.shape(), q.dtype(), q.device()).map_err(failed)?;
+        batch.attend(&*self.device, layer, address(q)?, address(&out)?)?;
+        Ok(out)
+    }
+}
+
+/// The tensor type of a cache's elements.
+fn dtype(kv: KvDtype) -> DType {
+    match kv {
+        KvDtype::F32 => DType::F32,
+        KvDtype::F16 => DType::F16,
+        KvDtype::Bf16 => DType::BF16,
+    }
+}
+
+impl Attend {
+    /// Makes the empty caches of a prompt ready, for sequences of at most `capacity` tokens.
+    pub(super) fn begin_prompt(
+        &self,
+        caches: &mut [&mut SequenceCache],
+        (heads, capacity): (usize, usize),
+        tokens: usize,
+    ) -> Result<()> {
+        let Self::Device(device) = self else { return Ok(()) };
+        for cache in caches {
+            if cache.remote().is_none() {
+                let spec = Arc::clone(cache.spec());
+                cache.move_to(device.place(&spec, heads, capacity)?);
+            }
+            device.begin_prompt(cache.remote_mut().expect("just placed"), tokens)?;
+        }
+        Ok(())
+    }
+
+    /// Stores one layer of a prompt, f32 `[tokens, kv_heads * head_dim]`, in every cache.
+    pub(super) fn fill(&self, caches: &mut [&mut SequenceCache], layer: usize, k: &Tensor, v: &Tensor) -> Result<()> {
+        for cache in caches {
+            let kv = dtype(cache.spec().dtype());
+            match self {
+                Self::Host(_) => cache.append(layer, &rows(k)?, &rows(v)?),
+                Self::Device(device) => {
+                    let (k, v) = (k.to_dtype(kv).map_err(failed)?, v.to_dtype(kv).map_err(failed)?);
+                    device.fill(remote(cache)?, layer, &k, &v)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a step of one token for every cache.
+    pub(super) fn begin_step(&mut self, caches: &mut [&mut SequenceCache], heads: usize) -> Result<()> {
+        let Self::Device(device) = self else { return Ok(()) };
+        let mut remotes = Vec::with_capacity(caches.len());
+        for cache in caches {
+            remotes.push(remote(cache)?);
+        }
+        device.begin_step(&mut remotes, heads)
+    }
+
+    /// Appends and attends in one layer; f32 in and out, `[batch, heads * head_dim]`.
+    pub(super) fn step(&mut self, layer: usize, caches: &mut [&mut SequenceCache], [q, k, v]: [&Tensor; 3]) -> Result<Tensor> {
+        match self {
+            Self::Device(device) => {
+                let kv = dtype(caches[0].spec().dtype());
+                let cast = |x: &Tensor| x.to_dtype(kv).map_err(failed);
+                device.step(layer, &cast(q)?, &cast(k)?, &cast(v)?)?.to_dtype(DType::F32).map_err(failed)
+            }
+            Self::Host(attention) => {
+                let (q, k, v) = (rows(q)?, rows(k)?, rows(v)?);
+                let (q_width, kv_width) = (q.len() / caches.len(), k.len() / caches.len());
+                let mut out = vec![0.0; q.len()];
+                for (at, cache) in caches.iter_mut().enumerate() {
+                    let own = at * kv_width..(at + 1) * kv_width;
+                    cache.append(layer, &k[own.clone()], &v[own]);
+                }
+                let parts = q.chunks_exact(q_width).zip(out.chunks_exact_mut(q_width));
+                let mut items: Vec<DecodeItem<'_>> =
+                    caches.iter().zip(parts).map(|(cache, (q, out))| DecodeItem { cache, q, out }).collect();
+                attention.decode(layer, &mut items);
+                Tensor::from_vec(out, (caches.len(), q_width), &TensorDevice::Cpu).map_err(failed)
+            }
+        }
+    }
+}
+
+fn remote(cache: &mut SequenceCache) -> Result<&mut dyn Remote> {
+    cache.remote_mut().ok_or_else(|| Error::run("a cache is not on the device of the model that decodes over it"))
+}
+
+/// A tensor's elements in this process's memory, f32.
+pub(super) fn rows(x: &Tensor) -> Result<Vec<f32>> {
+    x.flatten_all().and_then(|x| x.to_vec1()).map_err(failed)
+}

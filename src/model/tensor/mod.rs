@@ -1,0 +1,32 @@
+//! The forward pass over candle's tensors: what runs on a card. It also runs on candle's CPU device, where the tests hold it to
+//! the plain [`Decoder`](super::decoder::Decoder).
+//!
+//! Activations are f32 between products; products are in the weights' type, or quantised. Attention of decode steps is not
+//! candle's: it goes over a cache on the device (`attention::cuda`), or over one in this process's memory.
+
+mod address;
+mod attend;
+mod forward;
+mod prefill;
+mod weights;
+
+pub use attend::{Attend, DeviceAttend, OnDevice};
+pub use forward::TensorDecoder;
+pub use weights::TensorWeights;
+
+use crate::Error;
+
+/// Where a model runs through tensors.
+pub struct Placement {
+    /// candle's device.
+    pub device: candle_core::Device,
+    /// What it is called.
+    pub name: String,
+    /// Attention of decode steps.
+    pub attend: Attend,
+}
+
+/// A failure of candle's as one sentence; its errors can carry a backtrace, and the first line says what is wrong.
+fn failed(error: candle_core::Error) -> Error {
+    Error::run(error.to_string().lines().next().unwrap_or_default().to_owned())
+}

@@ -1,0 +1,144 @@
+//! Weights on a device: matrices in their own float type, or quantised as the file has them.
+
+use candle_core::quantized::QMatMul;
+use candle_core::{DType, Device, Module, Tensor};
+
+use super::failed;
+use crate::Result;
+use crate::model::config::Config;
+use crate::model::load::Tensors;
+use crate::model::matrix::{Elements, Matrix};
+use crate::model::weights::{Layer, Linear, Weights};
+
+/// A matrix that multiplies activations.
+enum Product {
+    /// `[inputs, outputs]`.
+    Dense(Tensor),
+    /// Blocks as the file stores them.
+    Quantised(QMatMul),
+}
+
+/// A linear layer. Parts whose outputs stand side by side: one, or several where a file quantises them each by itself.
+pub(super) struct TensorLinear {
+    parts: Vec<Product>,
+    bias: Option<Tensor>,
+}
+
+impl TensorLinear {
+    /// `x W^T + b` for f32 `[n, inputs]`; f32 `[n, outputs]`.
+    pub(super) fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let outputs = self.parts.iter().map(|part| match part {
+            Product::Dense(weight) => x.to_dtype(weight.dtype())?.matmul(weight)?.to_dtype(DType::F32),
+            Product::Quantised(weight) => weight.forward(x),
+        });
+        let mut outputs = outputs.collect::<candle_core::Result<Vec<Tensor>>>()?;
+        let y = if outputs.len() == 1 { outputs.remove(0) } else { Tensor::cat(&outputs, 1)? };
+        self.bias.as_ref().map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))
+    }
+}
+
+/// One decoder layer.
+pub(super) struct TensorLayer {
+    pub attention_norm: Tensor,
+    pub qkv: TensorLinear,
+    pub q_norm: Option<Tensor>,
+    pub k_norm: Option<Tensor>,
+    pub output: TensorLinear,
+    pub mlp_norm: Tensor,
+    pub gate_up: TensorLinear,
+    pub down: TensorLinear,
+}
+
+/// All weights of a decoder on a device.
+pub struct TensorWeights {
+    /// `[vocab, hidden]`.
+    pub(super) embedding: Tensor,
+    pub(super) layers: Vec<TensorLayer>,
+    pub(super) norm: Tensor,
+    pub(super) head: TensorLinear,
+}
+
+impl TensorWeights {
+    /// Copies the host's weights to `device`; with `keep_blocks`, those that the file has quantised come from the file. On candle's
+    /// CPU, whose products in other types are slow or missing, every dense matrix becomes f32.
+    pub fn read(config: &Config, host: &Weights, tensors: &mut dyn Tensors, keep_blocks: bool, device: &Device) -> Result<Self> {
+        let mut reader = Reader { tensors, keep_blocks, device };
+        let (q, kv) = (config.q_width(), config.kv_width());
+        let mut layers = Vec::with_capacity(host.layers.len());
+        for (at, layer) in host.layers.iter().enumerate() {
+            layers.push(reader.layer(&format!("model.layers.{at}."), layer, config, (q, kv))?);
+        }
+        let embedding = dense(&host.embedding, device)?;
+        let head = match &host.head {
+            None => reader.linear("model.", &[("embed_tokens", config.vocab)], &host.embedding, None)?,
+            Some(head) => reader.linear("", &[("lm_head", config.vocab)], head, None)?,
+        };
+        // A tied head that is dense shares the embedding's memory.
+        let head = match (&host.head, &head.parts[..]) {
+            (None, [Product::Dense(_)]) => {
+                TensorLinear { parts: vec![Product::Dense(embedding.t().map_err(failed)?)], bias: None }
+            }
+            _ => head,
+        };
+        Ok(Self { embedding, layers, norm: vector(&host.norm, device)?, head })
+    }
+}
+
+struct Reader<'a> {
+    tensors: &'a mut dyn Tensors,
+    keep_blocks: bool,
+    device: &'a Device,
+}
+
+impl Reader<'_> {
+    /// A linear layer whose modules, with their outputs, are stacked in `host`.
+    fn linear(&mut self, prefix: &str, modules: &[(&str, usize)], host: &Matrix, bias: Option<&[f32]>) -> Result<TensorLinear> {
+        let bias = bias.map(|bias| vector(bias, self.device)).transpose()?;
+        let mut parts = Vec::new();
+        for (module, outputs) in modules.iter().filter(|_| self.keep_blocks) {
+            let name = format!("{prefix}{module}.weight");
+            let Some(stored) = self.tensors.quantised(&name, *outputs, host.cols(), self.device)? else { break };
+            parts.push(Product::Quantised(QMatMul::from_qtensor(stored).map_err(failed)?));
+        }
+        if parts.len() < modules.len() {
+            parts = vec![Product::Dense(dense(host, self.device)?.t().map_err(failed)?)];
+        }
+        Ok(TensorLinear { parts, bias })
+    }
+
+    fn layer(&mut self, prefix: &str, host: &Layer, config: &Config, (q, kv): (usize, usize)) -> Result<TensorLayer> {
+        let mut linear =
+            |modules: &[(&str, usize)], host: &Linear| self.linear(prefix, modules, &host.weight, host.bias.as_deref());
+        let qkv = linear(&[("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)], &host.qkv)?;
+        let output = linear(&[("self_attn.o_proj", config.hidden)], &host.output)?;
+        let gate_up = linear(&[("mlp.gate_proj", config.intermediate), ("mlp.up_proj", config.intermediate)], &host.gate_up)?;
+        let down = linear(&[("mlp.down_proj", config.hidden)], &host.down)?;
+        let head_norm = |norm: &Option<Vec<f32>>| norm.as_deref().map(|norm| vector(norm, self.device)).transpose();
+        Ok(TensorLayer {
+            attention_norm: vector(&host.attention_norm, self.device)?,
+            qkv,
+            q_norm: head_norm(&host.q_norm)?,
+            k_norm: head_norm(&host.k_norm)?,
+            output,
+            mlp_norm: vector(&host.mlp_norm, self.device)?,
+            gate_up,
+            down,
+        })
+    }
+}
+
+fn vector(values: &[f32], device: &Device) -> Result<Tensor> {
+    Tensor::from_slice(values, values.len(), device).map_err(failed)
+}
+
+/// `[outputs, inputs]`.
+fn dense(matrix: &Matrix, device: &Device) -> Result<Tensor> {
+    let shape = (matrix.rows(), matrix.cols());
+    let tensor = match matrix.elements() {
+        _ if device.is_cpu() => Tensor::from_vec(matrix.widened(), shape, device),
+        Elements::F32(elements) => Tensor::from_slice(elements, shape, device),
+        Elements::F16(elements) => Tensor::from_slice(elements, shape, device),
+        Elements::Bf16(elements) => Tensor::from_slice(elements, shape, device),
+    };
+    tensor.map_err(failed)
+}

@@ -1,0 +1,245 @@
+//! The forward pass over candle's tensors, which is what runs on a card, against the plain one: on candle's CPU device with caches
+//! in memory, and with caches and attention on the simulated card, whole models through the CUDA kernels.
+
+#[path = "cuda/mod.rs"]
+mod cuda;
+mod model;
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use cuda::Simulator;
+use kscope::attention::{Attention, channel_activity};
+use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
+use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
+use kscope::decode::sampler::{Sampling, argmax};
+use kscope::mask::{ChannelMask, Window};
+use kscope::model::Model;
+use kscope::model::decoder::{PrefillHooks, StepBuffers, with_quiet_hooks};
+use kscope::model::load::gguf::Gguf;
+use kscope::model::load::{Opened, Source, Tensors};
+use kscope::model::matrix::Dtype;
+use kscope::model::tensor::{Attend, OnDevice, Placement};
+use kscope_sim::Schedule;
+use model::{SMALL, open, tiny_folder, vectors};
+
+/// candle's CPU, with caches in memory.
+fn on_cpu() -> Placement {
+    Placement { device: Device::Cpu, name: "tensors".to_owned(), attend: Attend::Host(Attention::new()) }
+}
+
+/// candle's CPU, with caches and attention on the simulated card.
+fn on_simulator() -> Placement {
+    let card = Arc::new(Simulator::new("kscope", &[Schedule::Forward, Schedule::Backward, Schedule::Random(5)]));
+    Placement { device: Device::Cpu, name: "simulated card".to_owned(), attend: Attend::Device(Box::new(OnDevice::new(card))) }
+}
+
+fn loaded(opened: Opened, dtype: Option<Dtype>, placement: Option<Placement>) -> Arc<Model> {
+    Arc::new(opened.load_on(dtype, placement, &mut |_| Ok(())).unwrap())
+}
+
+/// Every third channel of every head, one head dropped where there are several.
+fn third(model: &Model) -> ChannelMask {
+    let shape = model.config().mask_shape();
+    ChannelMask::from_fn(shape, |layer, head, channel| (shape.kv_heads == 1 || layer + head != 1) && channel % 3 == 0)
+}
+
+/// Logits of a prefill and of every decode step over a ragged batch, fed `steps` tokens that the first model chose.
+fn decode(model: &Model, spec: &Arc<CacheSpec>, prompts: &[Vec<u32>], fed: &[Vec<u32>]) -> (Vec<Vec<f32>>, Vec<SequenceCache>) {
+    let hidden = model.config().hidden;
+    let mut logits = Vec::new();
+    let mut caches = Vec::new();
+    for prompt in prompts {
+        let mut cache = SequenceCache::new(Arc::clone(spec));
+        let states = with_quiet_hooks(|hooks| model.decoder.prefill(prompt, &mut [&mut cache], hooks)).unwrap();
+        assert_eq!(states.len(), prompt.len() * hidden);
+        logits.push(model.decoder.logits(&states[states.len() - hidden..]));
+        caches.push(cache);
+    }
+    let mut buffers = StepBuffers::new(model.config(), prompts.len());
+    for tokens in fed {
+        let mut all: Vec<&mut SequenceCache> = caches.iter_mut().collect();
+        let mut seen = 0;
+        let mut observe = |layer: usize, q: &[f32], caches: &[&mut SequenceCache]| {
+            assert_eq!((layer, q.len()), (seen, caches.len() * model.config().q_width()));
+            seen += 1;
+        };
+        model.decoder.step(tokens, &mut all, &mut buffers, &mut observe).unwrap();
+        assert_eq!(seen, model.config().layers);
+        logits.push(buffers.logits.clone());
+    }
+    (logits, caches)
+}
+
+fn prompts(model: &Model, lengths: &[usize]) -> Vec<Vec<u32>> {
+    let vocab = model.config().vocab;
+    lengths.iter().enumerate().map(|(i, &n)| (0..n).map(|t| ((t * 31 + i * 7 + 3) % vocab) as u32).collect()).collect()
+}
+
+/// Largest difference of two logits, relative to their spread.
+fn apart(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let mut worst = 0.0f32;
+    for (a, b) in a.iter().zip(b) {
+        let largest = a.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        for (a, b) in a.iter().zip(b) {
+            assert!(a.is_finite() && b.is_finite());
+            worst = worst.max((a - b).abs() / largest);
+        }
+    }
+    worst
+}
+
+fn compare(name: &str, plain: &Model, tensors: &Model, spec: CacheSpec, lengths: &[usize], steps: usize, allowed: f32) {
+    let spec = Arc::new(spec);
+    let prompts = prompts(plain, lengths);
+    let fed: Vec<Vec<u32>> =
+        (0..steps).map(|s| lengths.iter().map(|&n| ((n + s * 5) % plain.config().vocab) as u32).collect()).collect();
+    let (expected, plain_caches) = decode(plain, &spec, &prompts, &fed);
+    let (found, caches) = decode(tensors, &spec, &prompts, &fed);
+    let apart = apart(&expected, &found);
+    println!("{name}: logits differ by {apart:.1e} of the largest");
+    assert!(apart <= allowed, "{name}: logits differ by {apart:e}");
+    for (plain, cache) in plain_caches.iter().zip(&caches) {
+        assert_eq!(plain.tokens(), cache.tokens());
+        assert!(cache.bytes().total() >= plain.bytes().total() && cache.allocated() >= cache.bytes().total());
+    }
+}
+
+#[test]
+fn every_tiny_model_gives_the_plain_logits() {
+    let mut names: Vec<String> = std::fs::read_dir(vectors().join("tiny"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().join("config.json").exists())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert!(names.len() >= 15, "{names:?}");
+    for name in names {
+        let folder = tiny_folder(&name);
+        let plain = loaded(open(folder.path()), Some(Dtype::F32), None);
+        let tensors = loaded(open(folder.path()), Some(Dtype::F32), Some(on_cpu()));
+        assert_eq!(tensors.decoder.device_name(), "tensors");
+        let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F32, third(&plain)).unwrap();
+        compare(&name, &plain, &tensors, spec, &[50, 9], 6, 1e-4);
+    }
+}
+
+#[test]
+fn quantised_weights_stay_quantised_and_give_close_logits() {
+    let (mut tried, mut quantised) = (0, 0);
+    for entry in std::fs::read_dir(vectors().join("gguf")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "gguf") {
+            continue;
+        }
+        let plain = loaded(open(&path), None, None);
+        let tensors = loaded(open(&path), None, Some(on_cpu()));
+        let spec = CacheSpec::dense(plain.config().mask_shape(), SMALL, KvDtype::F32).unwrap();
+        // The blocks that a device gets hold the host's numbers, rows of q in the same order.
+        let mut file = Gguf::open(&path).unwrap();
+        let (name, config) = ("model.layers.0.self_attn.q_proj.weight", plain.config());
+        if let Some(blocks) = file.quantised(name, config.q_width(), config.hidden, &Device::Cpu).unwrap() {
+            let there = blocks.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(there, file.matrix(name, config.q_width(), config.hidden).unwrap().matrix.widened(), "{}", path.display());
+            quantised += 1;
+        }
+        // candle's products of quantised weights round activations to 8 bits on the CPU.
+        compare(&path.file_name().unwrap().to_string_lossy(), &plain, &tensors, spec, &[20], 2, 0.1);
+        tried += 1;
+    }
+    assert!(tried >= 5 && quantised >= 5, "{tried} files, {quantised} of them quantised");
+}
+
+/// A model whose heads the kernels know: random weights in the shape of a config that is written here.
+fn random(head_dim: usize, heads: usize, kv_heads: usize, placement: Option<Placement>) -> Arc<Model> {
+    let folder = tempfile::tempdir().unwrap();
+    let config = serde_json::json!({
+        "model_type": "llama", "hidden_size": 96, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads, "head_dim": head_dim, "vocab_size": 300, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+        "max_position_embeddings": 2048, "tie_word_embeddings": true
+    });
+    let path = folder.path().join("config.json");
+    std::fs::write(&path, config.to_string()).unwrap();
+    let source = Source::random(path.to_str().unwrap(), None, 7).unwrap();
+    loaded(Opened::open(&source).unwrap(), Some(Dtype::F32), placement)
+}
+
+#[test]
+fn cuda_sim_whole_models_decode_through_the_kernels() {
+    for (head_dim, heads, kv_heads, dtype) in [(64, 6, 2, KvDtype::F16), (64, 3, 3, KvDtype::Bf16), (128, 8, 1, KvDtype::F16)] {
+        let plain = random(head_dim, heads, kv_heads, None);
+        let tensors = random(head_dim, heads, kv_heads, Some(on_simulator()));
+        let spec = |mask| CacheSpec::new(plain.config().mask_shape(), SMALL, dtype, mask).unwrap();
+        let allowed = if dtype == KvDtype::F16 { 2e-3 } else { 2e-2 };
+        let name = format!("{dtype} d {head_dim}, {heads} on {kv_heads} heads");
+        compare(
+            &format!("{name}, dense"),
+            &plain,
+            &tensors,
+            spec(ChannelMask::full(plain.config().mask_shape())),
+            &[60, 9],
+            5,
+            allowed,
+        );
+        compare(&format!("{name}, pruned"), &plain, &tensors, spec(third(&plain)), &[60, 9], 10, allowed);
+    }
+}
+
+/// The cache's own interface over a device: reading, cloning, retuning, rewinding, in a comparison of two sides.
+#[test]
+fn cuda_sim_a_comparison_retunes_and_rewinds_on_the_device() {
+    let run = |placement: Option<Placement>| {
+        let model = random(64, 6, 2, placement);
+        let shape = model.config().mask_shape();
+        let dense = Arc::new(CacheSpec::dense(shape, SMALL, KvDtype::F16).unwrap());
+        let pruned = |window: Window, mask: ChannelMask| Arc::new(CacheSpec::new(shape, window, KvDtype::F16, mask).unwrap());
+        let setup = Setup {
+            prompts: prompts(&model, &[70]),
+            dense,
+            pruned: pruned(SMALL, third(&model)),
+            sampling: Sampling::default(),
+            mode: Mode::Forced,
+            context: 512,
+        };
+        let hooks = PrefillHooks {
+            chunk: 64,
+            progress: &mut |_| Ok(()),
+            keep_going: &|| Ok(()),
+            observe: &mut |view| assert!(!view.k.is_empty()),
+        };
+        let mut both = Comparison::start(Arc::clone(&model), setup, hooks).unwrap();
+        let mut logits = Vec::new();
+        let step = |both: &mut Comparison, logits: &mut Vec<Vec<f32>>| {
+            both.step(Sides::Both, &mut |_, _, _| ()).unwrap();
+            logits.push(both.a.logits(0, 300).to_vec());
+            logits.push(both.b.logits(0, 300).to_vec());
+        };
+        (0..4).for_each(|_| step(&mut both, &mut logits));
+        both.retune(&pruned(
+            Window { sink: 2, recent: 10, chunk: 3 },
+            ChannelMask::from_fn(shape, |_, head, channel| head == 0 && channel < 20),
+        ))
+        .unwrap();
+        (0..3).for_each(|_| step(&mut both, &mut logits));
+        both.rewind(2).unwrap();
+        (0..3).for_each(|_| step(&mut both, &mut logits));
+        let copy = both.b.caches[0].clone();
+        let keys: Vec<_> = (0..copy.tokens()).map(|at| (copy.head(1, 0).key(at), copy.head(1, 1).value(at))).collect();
+        let mut activity = vec![0.0; 2 * 64];
+        channel_activity(&copy, 1, &vec![0.5; 6 * 64], &mut activity);
+        logits.push(activity);
+        (logits, both.a.generated[0].clone(), keys, both.b.caches[0].tokens())
+    };
+    let (expected, generated, keys, lengths) = run(None);
+    let (found, generated_there, keys_there, lengths_there) = run(Some(on_simulator()));
+    assert!(argmax(&expected[0]) == argmax(&found[0]));
+    assert_eq!((generated, lengths), (generated_there, lengths_there));
+    assert!(apart(&expected, &found) < 2e-3);
+    assert_eq!(keys.len(), keys_there.len());
+    for ((key, value), (key_there, value_there)) in keys.iter().zip(&keys_there) {
+        assert_eq!(value.is_some(), value_there.is_some());
+        assert_eq!(std::mem::discriminant(key), std::mem::discriminant(key_there));
+    }
+}
