@@ -56,8 +56,12 @@ fn cudarc() -> PathBuf {
 fn functions(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let names = text.lines().filter_map(|line| line.trim_start().strip_prefix("pub unsafe fn ")?.split('(').next());
-    let mut names: Vec<String> =
-        names.filter(|name| name.starts_with("cu") || name.starts_with("nvrtc")).map(str::to_owned).collect();
+    // Not cudarc's own helpers, whose names merely begin alike.
+    let is_nvidia = |name: &&str| {
+        let driver = name.strip_prefix("cu").is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_uppercase()));
+        driver || ["cublas", "curand", "nvrtc"].iter().any(|prefix| name.starts_with(prefix))
+    };
+    let mut names: Vec<String> = names.filter(is_nvidia).map(str::to_owned).collect();
     names.sort();
     names.dedup();
     assert!(!names.is_empty(), "{} declares no function", path.display());
