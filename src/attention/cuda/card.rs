@@ -115,9 +115,21 @@ impl HostSlice<u8> for Staged<'_> {
     }
 }
 
-/// Why there is no card to compute on, as one sentence.
+/// Why there is no card to compute on, as one sentence: the library that cannot be loaded, or what the driver says.
 pub fn unusable(ordinal: usize, cause: &str) -> Error {
-    Error::input(format!("--device cuda:{ordinal}: no NVIDIA card can be used ({cause}); --device cpu decodes without one"))
+    let libraries = [
+        (c"libcuda.so.1", true, "NVIDIA's driver"),
+        (c"libcublas.so.13", cause.contains("CUBLAS"), "cuBLAS of CUDA 13"),
+        (c"libcurand.so.10", cause.contains("CURAND"), "cuRAND"),
+    ];
+    // SAFETY: names that end with zero; what the libraries do when they are loaded they would do at the first call, too.
+    let is_missing = |name: &std::ffi::CStr| unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_LAZY) }.is_null();
+    let missing = libraries.into_iter().find(|(name, matters, _)| *matters && is_missing(name));
+    let reason = match missing {
+        Some((name, _, what)) => format!("{}, {what}, cannot be loaded", name.to_string_lossy()),
+        None => cause.to_owned(),
+    };
+    Error::input(format!("--device cuda:{ordinal}: no NVIDIA card can be used: {reason}; --device cpu decodes without one"))
 }
 
 fn failed(doing: &str, cause: DriverError) -> Error {

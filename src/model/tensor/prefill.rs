@@ -16,48 +16,60 @@ pub(super) fn attend_causal(
     v: &Tensor,
     each_tile: &mut dyn FnMut() -> crate::Result<()>,
 ) -> crate::Result<Tensor> {
-    let mut run = || -> Result<Option<Tensor>> {
-        let (n, heads, d) = q.dims3()?;
-        let kv_heads = k.dim(1)?;
-        let group = heads / kv_heads;
-        // [kv_heads, d, n] and [kv_heads, n, d].
-        let keys = k.permute((1, 2, 0))?.contiguous()?;
-        let values = v.transpose(0, 1)?.contiguous()?;
-        let key_tile = (SCORE_BYTES / (size_of::<f32>() * heads * QUERIES.min(n))).max(QUERIES) / QUERIES * QUERIES;
-        let mut outputs = Vec::new();
-        for first in (0..n).step_by(QUERIES) {
-            if each_tile().is_err() {
-                return Ok(None);
-            }
-            let rows = QUERIES.min(n - first);
-            // [kv_heads, group * rows, d]: the query heads of a group are neighbours, each with all its rows.
-            let queries = (q.narrow(0, first, rows)?.permute((1, 0, 2))?.contiguous()? * (1.0 / (d as f64).sqrt()))?;
-            let queries = queries.reshape((kv_heads, group * rows, d))?;
-            let mut state = State::new(kv_heads, group * rows, d, q.device())?;
-            for key in (0..first + rows).step_by(key_tile) {
-                let width = key_tile.min(first + rows - key);
-                let mut scores = queries.matmul(&keys.narrow(2, key, width)?)?;
-                if key + width > first + 1 {
-                    scores = unseen(first, rows, key, width, group, q.device())?.broadcast_add(&scores)?;
-                }
-                state.add(&scores, &values.narrow(1, key, width)?)?;
-            }
-            let out = state.finish()?.reshape((heads, rows, d))?.transpose(0, 1)?.contiguous()?;
-            outputs.push(out.reshape((rows, heads * d))?);
-        }
-        Tensor::cat(&outputs, 0).map(Some)
+    let heads = q.dim(1).map_err(super::failed)?;
+    let keys = (SCORE_BYTES / (size_of::<f32>() * heads * QUERIES)).max(QUERIES);
+    let mut cancelled = None;
+    let mut goes_on = || {
+        cancelled = each_tile().err();
+        cancelled.is_none()
     };
-    match run().map_err(super::failed)? {
-        Some(out) => Ok(out),
-        None => Err(each_tile().err().unwrap_or(crate::Error::Cancelled)),
-    }
+    let out = attend_tiled([q, k, v], (QUERIES, keys), &mut goes_on).map_err(super::failed)?;
+    cancelled.map_or(Ok(out), Err)
 }
 
-/// 0 where a row of the tile sees a key, minus infinity where the key comes after it; `[1, group * rows, width]`.
-fn unseen(first: usize, rows: usize, key: usize, width: usize, group: usize, device: &Device) -> Result<Tensor> {
-    let one = (0..rows).flat_map(|row| (0..width).map(move |at| if key + at <= first + row { 0.0 } else { f32::NEG_INFINITY }));
-    let one = Tensor::from_vec(one.collect::<Vec<f32>>(), (1, rows, width), device)?;
-    one.repeat((group, 1, 1))?.reshape((1, group * rows, width))
+/// The same in tiles of so many queries and keys; what it gives when `goes_on` says no is worth nothing.
+fn attend_tiled(
+    [q, k, v]: [&Tensor; 3],
+    (query_tile, key_tile): (usize, usize),
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Tensor> {
+    let (n, heads, d) = q.dims3()?;
+    let kv_heads = k.dim(1)?;
+    let group = heads / kv_heads;
+    // [kv_heads, d, n] and [kv_heads, n, d].
+    let keys = k.permute((1, 2, 0))?.contiguous()?;
+    let values = v.transpose(0, 1)?.contiguous()?;
+    let triangle = triangle(query_tile.min(n), q.device())?;
+    let mut outputs = Vec::new();
+    for first in (0..n).step_by(query_tile) {
+        if !goes_on() {
+            return Ok(q.clone());
+        }
+        let rows = query_tile.min(n - first);
+        // [kv_heads, group * rows, d]: the query heads of a group are neighbours, each with all its rows.
+        let queries = (q.narrow(0, first, rows)?.permute((1, 0, 2))?.contiguous()? * (1.0 / (d as f64).sqrt()))?;
+        let queries = queries.reshape((kv_heads, group * rows, d))?;
+        let mut state = State::new(kv_heads, group * rows, d, q.device())?;
+        // Every row sees all keys before the tile's own tokens.
+        for key in (0..first).step_by(key_tile) {
+            let width = key_tile.min(first - key);
+            state.add(&queries.matmul(&keys.narrow(2, key, width)?)?, &values.narrow(1, key, width)?)?;
+        }
+        let scores = queries.matmul(&keys.narrow(2, first, rows)?)?.reshape((kv_heads, group, rows, rows))?;
+        let unseen = triangle.narrow(0, 0, rows)?.narrow(1, 0, rows)?;
+        let scores = scores.broadcast_add(&unseen)?.reshape((kv_heads, group * rows, rows))?;
+        state.add(&scores, &values.narrow(1, first, rows)?)?;
+        let out = state.finish()?.reshape((heads, rows, d))?.transpose(0, 1)?.contiguous()?;
+        outputs.push(out.reshape((rows, heads * d))?);
+    }
+    Tensor::cat(&outputs, 0)
+}
+
+/// 0 where a row sees a key of its own tile, minus infinity where the key comes after it; `[rows, rows]`.
+fn triangle(rows: usize, device: &Device) -> Result<Tensor> {
+    let entry = |row: usize, key: usize| if key <= row { 0.0 } else { f32::NEG_INFINITY };
+    let entries = (0..rows).flat_map(|row| (0..rows).map(move |key| entry(row, key))).collect::<Vec<f32>>();
+    Tensor::from_vec(entries, (rows, rows), device)
 }
 
 /// Online softmax: largest score and sum of weights per row, and the weighted values relative to them.
@@ -69,7 +81,7 @@ struct State {
 
 impl State {
     fn new(kv_heads: usize, rows: usize, d: usize, device: &Device) -> Result<Self> {
-        // A first tile holds key 0, which every row sees: a finite start changes no weight.
+        // The first tile holds key 0, which every row sees: a finite start changes no weight.
         let largest = (Tensor::ones((kv_heads, rows, 1), DType::F32, device)? * f64::from(f32::MIN))?;
         let total = Tensor::zeros((kv_heads, rows, 1), DType::F32, device)?;
         Ok(Self { largest, total, sums: Tensor::zeros((kv_heads, rows, d), DType::F32, device)? })
@@ -87,5 +99,41 @@ impl State {
 
     fn finish(self) -> Result<Tensor> {
         self.sums.broadcast_div(&self.total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_of_any_size_give_the_plain_softmax() {
+        let (n, heads, kv_heads, d) = (53, 4, 2, 8);
+        let numbers =
+            |len: usize, seed: usize| -> Vec<f32> { (0..len).map(|i| ((i * 37 + seed) % 101) as f32 / 40.0 - 1.2).collect() };
+        let rows = [numbers(n * heads * d, 1), numbers(n * kv_heads * d, 2), numbers(n * kv_heads * d, 3)];
+        let mut expected = Vec::new();
+        for token in 0..n {
+            for head in 0..heads {
+                let own = |rows: &[f32], of: usize, at: usize, count: usize| rows[(at * count + of) * d..][..d].to_vec();
+                let kv = head / (heads / kv_heads);
+                let q = own(&rows[0], head, token, heads);
+                let dot = |at: usize| -> f32 { own(&rows[1], kv, at, kv_heads).iter().zip(&q).map(|(k, q)| k * q).sum() };
+                let weights: Vec<f32> = (0..=token).map(|at| (dot(at) / (d as f32).sqrt()).exp()).collect();
+                let total: f32 = weights.iter().sum();
+                expected.extend((0..d).map(|c| {
+                    let value = |at: usize| rows[2][(at * kv_heads + kv) * d + c];
+                    weights.iter().enumerate().map(|(at, weight)| weight * value(at)).sum::<f32>() / total
+                }));
+            }
+        }
+        let tensor = |rows: &[f32], heads: usize| Tensor::from_slice(rows, (n, heads, d), &Device::Cpu).unwrap();
+        let [q, k, v] = [tensor(&rows[0], heads), tensor(&rows[1], kv_heads), tensor(&rows[2], kv_heads)];
+        for tiles in [(7, 10), (16, 16), (53, 53), (64, 5), (1, 1)] {
+            let found = attend_tiled([&q, &k, &v], tiles, &mut || true).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((found - expected).abs() < 1e-5, "{tiles:?}: {found} is not {expected}");
+            }
+        }
     }
 }
