@@ -85,7 +85,8 @@ impl Run {
         let mut run = Self { talk, watcher: Watcher::new(config), jobs: Jobs::default(), steps_left: None, heads: config.heads };
         run.jobs.want_now(revision);
         outbox.statistic(Event::Memory(memory(run.talk.cache())));
-        run.tell(events, outbox);
+        events.into_iter().for_each(|event| outbox.state(event));
+        run.tell_end(outbox);
         Ok(run)
     }
 
@@ -105,12 +106,14 @@ impl Run {
         if self.is_running() && !self.jobs.is_exclusive() {
             let Self { talk, watcher, .. } = self;
             let events = talk.step(&mut |layer, q, _| watcher.observe(layer, q))?;
-            self.tell(events, outbox);
+            events.into_iter().for_each(|event| outbox.state(event));
             if let Some((live, head, memory)) = self.watcher.round(self.talk.cache(), self.heads) {
                 outbox.statistic(Event::Live(Box::new(live)));
                 outbox.statistic(Event::Head(Box::new(head)));
                 outbox.statistic(Event::Memory(memory));
             }
+            // Last, so that whoever sees the end has seen everything of the run.
+            self.tell_end(outbox);
             if let Some(steps) = &mut self.steps_left {
                 *steps = steps.saturating_sub(1);
                 if *steps == 0 && self.talk.finish().is_none() {
@@ -134,9 +137,8 @@ impl Run {
         }
     }
 
-    /// Sends what a step has to tell, and the end of the run after its last one.
-    fn tell(&self, events: Vec<Event>, outbox: &mut Outbox) {
-        events.into_iter().for_each(|event| outbox.state(event));
+    /// Says that the run is over, once it is.
+    pub fn tell_end(&self, outbox: &mut Outbox) {
         if let Some(finish) = self.talk.finish() {
             outbox.state(Event::Finished(finish));
         }

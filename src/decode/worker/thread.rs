@@ -14,7 +14,6 @@ use super::setup::{Loader, Setup};
 use crate::cache::CacheSpec;
 use crate::decode::comparison::Mode;
 use crate::decode::lost::lost;
-use crate::decode::session::Finish;
 use crate::{Error, Result};
 
 /// Loads, then serves commands until told to stop.
@@ -243,9 +242,8 @@ impl Desk {
 
     /// Says that the run is over where a change of its text ended it.
     fn tell_end(&self, outbox: &mut Outbox) {
-        let finish: Option<Finish> = self.run.as_ref().and_then(|run| run.talk.finish());
-        if let Some(finish) = finish {
-            outbox.state(Event::Finished(finish));
+        if let Some(run) = &self.run {
+            run.tell_end(outbox);
         }
     }
 }
