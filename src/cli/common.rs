@@ -15,6 +15,7 @@ use crate::mask::files::{self, MaskFile};
 use crate::mask::{ChannelMask, Window, fingerprint};
 use crate::model::Model;
 use crate::model::config::Config;
+use crate::model::decoder::PrefillHooks;
 use crate::model::load::{Opened, Source};
 use crate::{Error, Result, error, machine};
 
@@ -97,6 +98,15 @@ pub fn progress_bar(what: &str) -> ProgressBar {
     }
     bar.set_message(what.to_owned());
     bar
+}
+
+/// Runs `f` with prefill hooks that move the bar and never cancel.
+pub fn with_bar<T>(bar: &ProgressBar, chunk: usize, f: impl FnOnce(PrefillHooks<'_>) -> T) -> T {
+    let mut progress = |share: f32| {
+        bar.set_position((share * 1000.0) as u64);
+        Ok(())
+    };
+    f(PrefillHooks { chunk, progress: &mut progress, keep_going: &|| Ok(()), observe: &mut |_| () })
 }
 
 /// What the cache stores.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::common::{CacheArgs, ModeArg, ModelArgs, PromptArgs, SamplingArgs, progress_bar};
+use super::common::{CacheArgs, ModeArg, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar};
 use super::output;
 use crate::decode::comparison::{Comparison, Mode, Setup, Side, Sides};
 use crate::decode::divergence::{Divergence, Spread, StepDivergence, top};
@@ -135,17 +135,8 @@ pub fn run(args: &Args) -> Result<()> {
     machine::check_memory("a dense and a pruned cache", reach as u64)?;
     let mode = args.mode.into();
     let bar = progress_bar("prefill");
-    let hooks = PrefillHooks {
-        chunk: PrefillHooks::CHUNK,
-        progress: &mut |share| {
-            bar.set_position((share * 1000.0) as u64);
-            Ok(())
-        },
-        keep_going: &|| Ok(()),
-        observe: &mut |_| (),
-    };
     let setup = Setup { prompts, dense, pruned, sampling, mode, context };
-    let mut comparison = Comparison::start(model.clone(), setup, hooks)?;
+    let mut comparison = with_bar(&bar, PrefillHooks::CHUNK, |hooks| Comparison::start(model.clone(), setup, hooks))?;
     let mut log = Log { recent: Recent::new(TIMED), steps: Vec::new() };
     bar.set_message("decoding");
     for step in 1..args.max_new {
@@ -201,7 +192,7 @@ fn alone(model: &Model, comparison: &Comparison, recent: &Recent) -> Result<Alon
     let stretch = Arc::new(Stretch::new(&comparison.a.caches[0], recent)?);
     let times = time_alone(model, &stretch, comparison.b.caches[0].spec())?;
     let steps = times[0].len();
-    let [a_ms, b_ms] = times.map(|times| Spread::of(times.iter().map(|time| time.as_secs_f64() * 1e3)));
+    let [a_ms, b_ms] = times.map(|times| Spread::of_times(&times));
     Ok(Alone { steps, a_ms, b_ms })
 }
 
@@ -256,7 +247,7 @@ fn side(model: &Model, side: &Side) -> SideReport {
 
 /// Median of step times in milliseconds; 0 where there was no step.
 pub fn median_ms(times: &[Duration]) -> f64 {
-    Spread::of(times.iter().map(|time| time.as_secs_f64() * 1e3)).p50
+    Spread::of_times(times).p50
 }
 
 fn table(report: &Report) -> String {

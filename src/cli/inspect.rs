@@ -1,7 +1,7 @@
 //! The inspector itself: `kscope` without a command.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -248,16 +248,15 @@ fn loader(args: &Args, source: ModelSource, shared: SharedModel, placement: Opti
         let config = opened.config.clone();
         let choice = cache.mask_choice(&config)?;
         let context = cache.context(&config)?;
-        let label = |path: &std::path::Path| path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let other = match &diff {
-            Some(path) => Some(mask_info(read_mask(path, &config)?.0, label(path))),
+            Some(path) => Some(MaskInfo::of_file(read_mask(path, &config)?.0, path)),
             None => None,
         };
         let model = Arc::new(opened.load_on(model_args.dtype, placement, progress)?);
         // The shelf is empty: a loader runs once.
         let _ = shared.set(Arc::clone(&model));
         assert!(panic != Some(runner::PanicIn::Engine), "on purpose: --panic engine");
-        let file = choice.file.map(|file| mask_info(file, cache.mask.as_deref().map_or_else(String::new, label)));
+        let file = choice.file.map(|file| MaskInfo::of_file(file, cache.mask.as_deref().unwrap_or(Path::new(""))));
         let mask = match file {
             None if source == ModelSource::Demo => Some(demo_mask(&model)?),
             file => file,
@@ -267,18 +266,6 @@ fn loader(args: &Args, source: ModelSource, shared: SharedModel, placement: Opti
     })
 }
 
-fn mask_info(file: crate::mask::files::MaskFile, label: String) -> MaskInfo {
-    let rule = file.origin.recipe.get("rule").and_then(serde_json::Value::as_str).unwrap_or("file").to_owned();
-    MaskInfo {
-        label,
-        mask: file.mask,
-        importance: file.importance.map(|importance| importance.scores().to_vec()),
-        rule,
-        align: file.origin.align,
-        sparsity: file.target_sparsity,
-    }
-}
-
 /// The demo's own mask, used where none is given.
 fn demo_mask(model: &Model) -> Result<MaskInfo> {
     static MASK: &[u8] = include_bytes!("../../masks/demo.safetensors");
@@ -286,7 +273,7 @@ fn demo_mask(model: &Model) -> Result<MaskInfo> {
     let split = files::Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) };
     let file = files::parse(MASK, "masks/demo.safetensors", &split)?.into_mask("masks/demo.safetensors")?;
     files::check(&file, "masks/demo.safetensors", config.mask_shape(), &fingerprint(&config.geometry()))?;
-    Ok(mask_info(file, "demo".to_owned()))
+    Ok(MaskInfo::of_file(file, Path::new("masks/demo.safetensors")))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar};
+use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar};
 use super::compare::median_ms;
 use super::output;
 use crate::decode::session::{Finish, NewToken, Request, Session};
@@ -111,17 +111,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
 
     let bar = progress_bar("prefill");
-    let hooks = PrefillHooks {
-        chunk: args.prefill_chunk,
-        progress: &mut |share| {
-            bar.set_position((share * 1000.0) as u64);
-            Ok(())
-        },
-        keep_going: &|| Ok(()),
-        observe: &mut |_| (),
-    };
     let request = Request { prompts, sampling, max_new, forced, context, ignore_end: args.ignore_eos };
-    let (mut session, first) = Session::start(model.clone(), &spec, request, args.prompt_logprobs, hooks)?;
+    let (mut session, first) =
+        with_bar(&bar, args.prefill_chunk, |hooks| Session::start(model.clone(), &spec, request, args.prompt_logprobs, hooks))?;
     bar.finish_and_clear();
 
     let mut printer = Printer::new(&session, args.json);

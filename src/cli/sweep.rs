@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar};
+use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar};
 use super::compare::median_ms;
 use super::output;
 use crate::cache::CacheSpec;
@@ -107,16 +107,9 @@ pub fn run(args: &Args) -> Result<()> {
     };
     machine::check_memory("two caches", 2 * dense.bytes_at(prompt.len() + args.steps).total() as u64)?;
     let bar = progress_bar("dense run");
-    let hooks = PrefillHooks {
-        chunk: PrefillHooks::CHUNK,
-        progress: &mut |share| {
-            bar.set_position((share * 1000.0) as u64);
-            Ok(())
-        },
-        keep_going: &|| Ok(()),
-        observe: &mut |_| (),
-    };
-    let reference = Reference::run(Arc::clone(&model), &dense, prompt, &sampling, args.steps, hooks)?;
+    let reference = with_bar(&bar, PrefillHooks::CHUNK, |hooks| {
+        Reference::run(Arc::clone(&model), &dense, prompt, &sampling, args.steps, hooks)
+    })?;
     let points: Vec<(f64, usize)> =
         args.align.iter().flat_map(|&align| sparsities.iter().map(move |&sparsity| (sparsity, align))).collect();
     let mut rows = Vec::with_capacity(points.len());

@@ -1,5 +1,7 @@
 //! How far two next-token distributions are apart: the one definition that commands, screens, reports and tests read.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::decode::sampler::argmax;
@@ -82,6 +84,11 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// Of these times, in milliseconds.
+    pub fn of_times<'a>(times: impl IntoIterator<Item = &'a Duration>) -> Self {
+        Self::of(times.into_iter().map(|time| time.as_secs_f64() * 1e3))
+    }
+
     /// Of these values; all zero where there are none.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();

@@ -1,7 +1,6 @@
 //! The one place where the interface meets the world: terminal events, engine events, signals and time in; frames and effects out.
 
 use std::collections::VecDeque;
-use std::io::Write;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -269,7 +268,7 @@ impl Runner<'_> {
                     copied.map_err(|cause| Error::run(format!("the terminal: {cause}")))?;
                 }
                 Effect::Write { path, bytes } => {
-                    let (sentence, failed) = match write(&path, &bytes) {
+                    let (sentence, failed) = match crate::mask::files::overwrite(&path, &bytes) {
                         Ok(()) => (format!("wrote {}", path.display()), false),
                         Err(error) => (error.to_string(), true),
                     };
@@ -345,16 +344,6 @@ impl Runner<'_> {
 /// A recording that was stepped stands still, whatever its own last event was.
 fn paused(generation: u64) -> Envelope {
     Envelope { generation, at_ms: 0.0, dropped: 0, event: crate::decode::worker::Event::Paused }
-}
-
-/// Writes an export; an existing file is replaced whole or not at all.
-fn write(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
-    let fail = |cause: std::io::Error| crate::error::io("writing", path, &cause);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
-    file.persist(path).map_err(|cause| fail(cause.error))?;
-    Ok(())
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -1,5 +1,7 @@
 //! What the engine tells: plain data, so that a recording is a file of events.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cache::CacheBytes;
@@ -9,6 +11,7 @@ use crate::decode::lost::Lost;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
 use crate::machine::DeviceMemory;
+use crate::mask::files::MaskFile;
 use crate::mask::{ChannelMask, Shape, Window};
 
 /// An event with its run and time.
@@ -146,6 +149,21 @@ pub struct MaskInfo {
     pub align: usize,
     /// The sparsity asked for, before alignment.
     pub sparsity: Option<f64>,
+}
+
+impl MaskInfo {
+    /// What the file at `path` holds; the screen calls it by the file's name.
+    pub fn of_file(file: MaskFile, path: &Path) -> Self {
+        let rule = file.origin.recipe.get("rule").and_then(serde_json::Value::as_str).unwrap_or("file").to_owned();
+        Self {
+            label: path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            mask: file.mask,
+            importance: file.importance.map(|importance| importance.scores().to_vec()),
+            rule,
+            align: file.origin.align,
+            sparsity: file.target_sparsity,
+        }
+    }
 }
 
 /// The beginning of a run.

@@ -97,7 +97,7 @@ impl Jobs {
                     self.at_work = Some(timed(both, stretch, rounds)?);
                     return Ok(None);
                 }
-                let [a_ms, b_ms] = rounds.times.map(|times| spread(&times));
+                let [a_ms, b_ms] = rounds.times.map(|times| Spread::of_times(&times));
                 Ok(Some(Event::Timed(Box::new(Timed { steps: 2 * stretch.steps().len(), a_ms, b_ms }))))
             }
         }
@@ -145,14 +145,10 @@ fn measured(subject: Subject, stretch: &Stretch, replay: &Replay, left: usize) -
     Event::Measured(Box::new(Measured {
         subject,
         divergence: Divergence::of(steps),
-        a_ms: spread(&stretch.steps().iter().map(|step| step.time).collect::<Vec<_>>()),
-        b_ms: spread(&replay.times),
+        a_ms: Spread::of_times(stretch.steps().iter().map(|step| &step.time)),
+        b_ms: Spread::of_times(&replay.times),
         kv: replay.kv_bytes(),
         dense_kv: stretch.dense_bytes(),
         left,
     }))
-}
-
-fn spread(times: &[Duration]) -> Spread {
-    Spread::of(times.iter().map(|time| time.as_secs_f64() * 1e3))
 }

@@ -111,17 +111,8 @@ pub fn apply(state: &mut State) -> Vec<Effect> {
         tell(state, "the mask at work is not saved: save it (w) or go back (R on Tune), then apply", false);
         return Vec::new();
     }
-    let label = done.out.file_stem().unwrap_or(done.out.as_os_str()).to_string_lossy().into_owned();
-    let file = &done.file;
-    let mask = MaskInfo {
-        label,
-        mask: file.mask.clone(),
-        importance: file.importance.as_ref().map(|importance| importance.scores().to_vec()),
-        rule: "learned".to_owned(),
-        align: file.origin.align,
-        sparsity: file.target_sparsity,
-    };
-    let window = file.origin.window;
+    let mask = MaskInfo::of_file(done.file.clone(), &done.out);
+    let window = done.file.origin.window;
     tell(state, "the learned mask is at work from the next token on", false);
     tune::adopt(state, mask, window)
 }

@@ -285,23 +285,14 @@ pub fn save(state: &mut State, path: PathBuf) -> Vec<Effect> {
 pub fn saved(state: &mut State, saving: Saving) {
     let sentence = format!("saved {}", saving.path.display());
     let Saving { path, file, draft } = saving;
-    let label = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let rule = file.origin.recipe.get("rule").and_then(serde_json::Value::as_str).unwrap_or("file").to_owned();
-    let mask = MaskInfo {
-        label,
-        mask: file.mask,
-        importance: file.importance.map(|importance| importance.scores().to_vec()),
-        rule,
-        align: file.origin.align,
-        sparsity: file.target_sparsity,
-    };
+    let window = file.origin.window;
+    let mask = MaskInfo::of_file(file, &path);
     if let (Some(model), Some(tuning)) = (&mut state.model, &mut state.tuning) {
         // What runs may have been changed since; where it was not, it has a name now.
-        if let Some(now) = model.info.mask.as_mut().filter(|now| now.mask == mask.mask && model.info.window == file.origin.window)
-        {
+        if let Some(now) = model.info.mask.as_mut().filter(|now| now.mask == mask.mask && model.info.window == window) {
             now.label.clone_from(&mask.label);
         }
-        tuning.was_saved(mask, file.origin.window, draft, state.run.generation, model);
+        tuning.was_saved(mask, window, draft, state.run.generation, model);
     }
     tell(state, sentence, false);
 }

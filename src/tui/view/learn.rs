@@ -84,11 +84,12 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     let learning = &state.learning;
     let mut pane = Pane::new(area, theme, buffer);
     let (words, role) = part_words(learning);
-    pane.title(&words, &time(learning.seconds(state.now_ms)));
     if learning.part == Part::Idle {
+        pane.title(&words, "");
         pane.note("nothing is learned yet");
         return;
     }
+    pane.title(&words, &time(learning.seconds(state.now_ms)));
     if let Part::Failed(sentence) = &learning.part {
         wrapped(sentence, &mut pane, theme.style(Role::Bad));
     }

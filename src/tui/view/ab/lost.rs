@@ -73,12 +73,13 @@ fn masses(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
         Span::styled("█ middle ", theme.style(Role::First)),
         Span::styled("▓ recent  ", theme.style(Role::Second)),
     ]);
-    let figures = Line::from(vec![
-        Span::styled("KL ", theme.style(Role::Dim)),
-        Span::styled(kld, theme.style(Role::Text)),
-        Span::styled("  middle logits ±", theme.style(Role::Dim)),
-        Span::styled(nats(lost.logit_rms), theme.style(Role::Text)),
-    ]);
+    let mut figures = vec![Span::styled("KL ", theme.style(Role::Dim)), Span::styled(kld, theme.style(Role::Text))];
+    // A dropped head has no logits in the middle that could change.
+    if lost.kld.is_some() {
+        figures.push(Span::styled("  middle logits ±", theme.style(Role::Dim)));
+        figures.push(Span::styled(nats(lost.logit_rms), theme.style(Role::Text)));
+    }
+    let figures = Line::from(figures);
     // On a narrow pane the columns of percentages say enough.
     if legend.width() + figures.width() <= usize::from(pane.area.width) {
         pane.line(Line::from_iter(legend.spans.into_iter().chain(figures.spans)));
