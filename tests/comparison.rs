@@ -1,55 +1,24 @@
 //! Dense against pruned over one prefill: what the comparison and the sweep say equals what separate runs give.
 
+mod sides;
+
 use std::sync::Arc;
 
-use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
-use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
+use kscope::cache::{CacheSpec, SequenceCache};
+use kscope::decode::comparison::{Mode, Sides};
 use kscope::decode::divergence::StepDivergence;
 use kscope::decode::sampler::Sampling;
 use kscope::decode::sweep::Reference;
-use kscope::mask::{ChannelMask, Window};
-use kscope::model::Model;
+use kscope::mask::Window;
 use kscope::model::decoder::{StepBuffers, with_quiet_hooks};
-use kscope::model::demo::generator::{Sample, Wanted};
-use kscope::model::load::{Opened, Source};
 
-const WINDOW: Window = Window { sink: 8, recent: 32, chunk: 16 };
-
-fn demo() -> Arc<Model> {
-    Arc::new(Opened::open(&Source::Demo).unwrap().load(None, &mut |_| Ok(())).unwrap())
-}
-
-fn prompt(model: &Model, chars: usize) -> Vec<u32> {
-    let sample = Sample::draw(&Wanted { seed: 5, target_chars: chars, facts: 4, ..Wanted::default() }).unwrap();
-    model.tokenizer.as_ref().unwrap().encode(&sample.prompt()).unwrap()
-}
-
-fn spec(model: &Model, window: Window, keep: impl FnMut(usize, usize, usize) -> bool) -> Arc<CacheSpec> {
-    let shape = model.config().mask_shape();
-    Arc::new(CacheSpec::new(shape, window, KvDtype::F32, ChannelMask::from_fn(shape, keep)).unwrap())
-}
-
-fn compare(model: &Arc<Model>, pruned: &Arc<CacheSpec>, mode: Mode, prompts: Vec<Vec<u32>>) -> Comparison {
-    let setup = Setup {
-        prompts,
-        dense: spec(model, WINDOW, |_, _, _| true),
-        pruned: Arc::clone(pruned),
-        sampling: Sampling::default(),
-        mode,
-        context: usize::MAX,
-    };
-    with_quiet_hooks(|hooks| Comparison::start(Arc::clone(model), setup, hooks)).unwrap()
-}
-
-fn steps(comparison: &mut Comparison, count: usize) {
-    (0..count).for_each(|_| comparison.step(Sides::Both, &mut |_, _, _| ()).unwrap());
-}
+use sides::{WINDOW, compare, demo, prompt, spec, steps};
 
 #[test]
 fn a_mask_of_ones_diverges_by_nothing() {
     let model = demo();
     let full = spec(&model, WINDOW, |_, _, _| true);
-    let mut comparison = compare(&model, &full, Mode::Free, vec![prompt(&model, 1200), prompt(&model, 300)]);
+    let mut comparison = compare(&model, &full, Mode::Free, vec![prompt(&model, 5, 1200), prompt(&model, 5, 300)]);
     steps(&mut comparison, 12);
     for (i, steps) in comparison.steps.iter().enumerate() {
         assert_eq!(steps.iter().flatten().count(), 12, "sides that agree are compared at every step");
@@ -63,7 +32,7 @@ fn a_mask_of_ones_diverges_by_nothing() {
 fn forced_divergence_equals_two_separate_runs() {
     let model = demo();
     let pruned = spec(&model, WINDOW, |layer, _, channel| (channel + layer) % 3 == 0);
-    let ids = prompt(&model, 1200);
+    let ids = prompt(&model, 5, 1200);
     let mut comparison = compare(&model, &pruned, Mode::Forced, vec![ids.clone()]);
     steps(&mut comparison, 10);
     assert!(comparison.steps[0].iter().flatten().any(|step| step.kld > 1e-6), "a third of the channels cannot be free");
@@ -90,7 +59,7 @@ fn forced_divergence_equals_two_separate_runs() {
 fn free_mode_marks_exactly_the_first_token_that_differs() {
     let model = demo();
     let nothing = spec(&model, WINDOW, |_, _, _| false);
-    let mut comparison = compare(&model, &nothing, Mode::Free, vec![prompt(&model, 1500)]);
+    let mut comparison = compare(&model, &nothing, Mode::Free, vec![prompt(&model, 5, 1500)]);
     steps(&mut comparison, 24);
     let (a, b) = (&comparison.a.generated[0], &comparison.b.generated[0]);
     let first = (0..a.len()).find(|&i| a[i] != b[i]);
@@ -103,7 +72,7 @@ fn free_mode_marks_exactly_the_first_token_that_differs() {
 #[test]
 fn a_retuned_session_goes_on_as_a_fresh_one_over_the_same_tokens() {
     let model = demo();
-    let ids = prompt(&model, 1200);
+    let ids = prompt(&model, 5, 1200);
     let first = spec(&model, WINDOW, |_, _, channel| channel % 2 == 0);
     let others = [
         spec(&model, WINDOW, |_, _, channel| channel % 4 == 0),
@@ -130,7 +99,7 @@ fn a_retuned_session_goes_on_as_a_fresh_one_over_the_same_tokens() {
 fn rewinding_goes_on_as_if_the_tokens_had_never_been() {
     let model = demo();
     let pruned = spec(&model, WINDOW, |layer, _, channel| (channel + layer) % 3 == 0);
-    let ids = prompt(&model, 1200);
+    let ids = prompt(&model, 5, 1200);
     let mut rewound = compare(&model, &pruned, Mode::Forced, vec![ids.clone()]);
     steps(&mut rewound, 30);
     let tokens = rewound.a.generated[0].clone();
@@ -151,7 +120,7 @@ fn rewinding_goes_on_as_if_the_tokens_had_never_been() {
 #[test]
 fn a_sweep_measures_what_a_comparison_measures() {
     let model = demo();
-    let ids = prompt(&model, 1200);
+    let ids = prompt(&model, 5, 1200);
     let dense = spec(&model, WINDOW, |_, _, _| true);
     let pruned = spec(&model, WINDOW, |_, _, channel| channel % 3 == 0);
     let greedy = Sampling::default();

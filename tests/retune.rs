@@ -1,58 +1,30 @@
 //! Another mask while the model talks: whatever the change, decode goes on as a fresh session would, and nothing piles up.
 
+mod sides;
+
 use std::sync::Arc;
 
-use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
-use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
+use kscope::cache::{CacheSpec, SequenceCache};
+use kscope::decode::comparison::Mode;
 use kscope::decode::sampler::Sampling;
 use kscope::decode::session::{Request, Session};
-use kscope::mask::{ChannelMask, Shape, Window};
+use kscope::mask::Window;
 use kscope::model::Model;
 use kscope::model::decoder::{StepBuffers, with_quiet_hooks};
-use kscope::model::demo::generator::{Sample, Wanted};
-use kscope::model::load::{Opened, Source};
 use peak_alloc::PeakAlloc;
 use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use sides::{WINDOW, compare, demo, prompt, spec, steps};
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-const WINDOW: Window = Window { sink: 8, recent: 32, chunk: 16 };
-
-fn demo() -> Arc<Model> {
-    Arc::new(Opened::open(&Source::Demo).unwrap().load(None, &mut |_| Ok(())).unwrap())
-}
-
-fn prompt(model: &Model, chars: usize) -> Vec<u32> {
-    let sample = Sample::draw(&Wanted { seed: 9, target_chars: chars, facts: 4, ..Wanted::default() }).unwrap();
-    model.tokenizer.as_ref().unwrap().encode(&sample.prompt()).unwrap()
-}
-
-fn spec(shape: Shape, window: Window, keep: impl FnMut(usize, usize, usize) -> bool) -> Arc<CacheSpec> {
-    Arc::new(CacheSpec::new(shape, window, KvDtype::F32, ChannelMask::from_fn(shape, keep)).unwrap())
-}
-
-fn random_spec(shape: Shape, random: &mut StdRng) -> Arc<CacheSpec> {
+fn random_spec(model: &Model, random: &mut StdRng) -> Arc<CacheSpec> {
+    let shape = model.config().mask_shape();
     let window =
         Window { sink: random.random_range(0..40), recent: random.random_range(1..80), chunk: random.random_range(1..40) };
     let share: Vec<f64> = (0..shape.heads()).map(|_| [0.0, 1.0, random.random()][random.random_range(0..3)]).collect();
-    spec(shape, window, |layer, head, _| random.random_bool(share[layer * shape.kv_heads + head]))
-}
-
-fn compare(model: &Arc<Model>, pruned: &Arc<CacheSpec>, mode: Mode, ids: Vec<u32>) -> Comparison {
-    let setup = Setup {
-        prompts: vec![ids],
-        dense: spec(model.config().mask_shape(), WINDOW, |_, _, _| true),
-        pruned: Arc::clone(pruned),
-        sampling: Sampling::default(),
-        mode,
-        context: usize::MAX,
-    };
-    with_quiet_hooks(|hooks| Comparison::start(Arc::clone(model), setup, hooks)).unwrap()
-}
-
-fn steps(comparison: &mut Comparison, count: usize) {
-    (0..count).for_each(|_| comparison.step(Sides::Both, &mut |_, _, _| ()).unwrap());
+    spec(model, window, |layer, head, _| random.random_bool(share[layer * shape.kv_heads + head]))
 }
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
@@ -65,20 +37,19 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 fn every_retune_goes_on_as_a_fresh_dense_prefill_does() {
     let model = demo();
     let config = model.config();
-    let shape = config.mask_shape();
-    let ids = prompt(&model, 1200);
-    let half = spec(shape, WINDOW, |_, _, channel| channel % 2 == 0);
+    let ids = prompt(&model, 9, 1200);
+    let half = spec(&model, WINDOW, |_, _, channel| channel % 2 == 0);
     let path = [
-        ("prune more", spec(shape, WINDOW, |_, _, channel| channel % 4 == 0)),
-        ("prune less", spec(shape, WINDOW, |_, _, channel| channel % 8 != 1)),
-        ("smaller sink and recent", spec(shape, Window { sink: 0, recent: 5, chunk: 16 }, |_, _, channel| channel % 2 == 0)),
-        ("larger sink and recent", spec(shape, Window { sink: 64, recent: 150, chunk: 16 }, |_, _, channel| channel % 2 == 0)),
-        ("another chunk", spec(shape, Window { sink: 8, recent: 32, chunk: 61 }, |_, head, channel| head == 0 && channel > 20)),
-        ("nothing left", spec(shape, WINDOW, |_, _, _| false)),
+        ("prune more", spec(&model, WINDOW, |_, _, channel| channel % 4 == 0)),
+        ("prune less", spec(&model, WINDOW, |_, _, channel| channel % 8 != 1)),
+        ("smaller sink and recent", spec(&model, Window { sink: 0, recent: 5, chunk: 16 }, |_, _, channel| channel % 2 == 0)),
+        ("larger sink and recent", spec(&model, Window { sink: 64, recent: 150, chunk: 16 }, |_, _, channel| channel % 2 == 0)),
+        ("another chunk", spec(&model, Window { sink: 8, recent: 32, chunk: 61 }, |_, head, channel| head == 0 && channel > 20)),
+        ("nothing left", spec(&model, WINDOW, |_, _, _| false)),
         ("undo", Arc::clone(&half)),
     ];
     for mode in [Mode::Forced, Mode::Free] {
-        let mut comparison = compare(&model, &half, mode, ids.clone());
+        let mut comparison = compare(&model, &half, mode, vec![ids.clone()]);
         for (name, to) in &path {
             steps(&mut comparison, 7);
             comparison.retune(to).unwrap();
@@ -102,15 +73,14 @@ fn every_retune_goes_on_as_a_fresh_dense_prefill_does() {
 #[test]
 fn a_thousand_random_retunes_leave_no_trace() {
     let model = demo();
-    let shape = model.config().mask_shape();
-    let ids = prompt(&model, 1500);
-    let first = spec(shape, WINDOW, |_, _, channel| channel % 2 == 0);
-    let mut untouched = compare(&model, &first, Mode::Forced, ids.clone());
-    let mut comparison = compare(&model, &first, Mode::Forced, ids);
+    let ids = prompt(&model, 9, 1500);
+    let first = spec(&model, WINDOW, |_, _, channel| channel % 2 == 0);
+    let mut untouched = compare(&model, &first, Mode::Forced, vec![ids.clone()]);
+    let mut comparison = compare(&model, &first, Mode::Forced, vec![ids]);
     let mut random = StdRng::seed_from_u64(11);
     let mut after_warm_up = 0;
     for round in 0..1000 {
-        comparison.retune(&random_spec(shape, &mut random)).unwrap();
+        comparison.retune(&random_spec(&model, &mut random)).unwrap();
         if round % 50 == 0 {
             steps(&mut comparison, 1);
             steps(&mut untouched, 1);
@@ -136,8 +106,8 @@ fn a_thousand_random_retunes_leave_no_trace() {
 #[test]
 fn feeding_changes_on_the_way_and_forced_again_means_the_same_text() {
     let model = demo();
-    let nothing = spec(model.config().mask_shape(), WINDOW, |_, _, _| false);
-    let mut comparison = compare(&model, &nothing, Mode::Forced, prompt(&model, 1500));
+    let nothing = spec(&model, WINDOW, |_, _, _| false);
+    let mut comparison = compare(&model, &nothing, Mode::Forced, vec![prompt(&model, 9, 1500)]);
     steps(&mut comparison, 4);
     comparison.set_mode(Mode::Free).unwrap();
     steps(&mut comparison, 20);
@@ -152,9 +122,8 @@ fn feeding_changes_on_the_way_and_forced_again_means_the_same_text() {
 #[test]
 fn rewinding_past_the_first_difference_takes_a_s_text() {
     let model = demo();
-    let shape = model.config().mask_shape();
-    let nothing = spec(shape, Window { sink: 8, recent: 4, chunk: 1 }, |_, _, _| false);
-    let mut comparison = compare(&model, &nothing, Mode::Free, prompt(&model, 1500));
+    let nothing = spec(&model, Window { sink: 8, recent: 4, chunk: 1 }, |_, _, _| false);
+    let mut comparison = compare(&model, &nothing, Mode::Free, vec![prompt(&model, 9, 1500)]);
     steps(&mut comparison, 40);
     let first = comparison.first_divergence(0).expect("the texts differ");
     assert!(first < 30, "{first}");
@@ -169,8 +138,7 @@ fn rewinding_past_the_first_difference_takes_a_s_text() {
 #[test]
 fn a_session_alone_can_prune_further_and_nothing_else() {
     let model = demo();
-    let shape = model.config().mask_shape();
-    let ids = prompt(&model, 1200);
+    let ids = prompt(&model, 9, 1200);
     let start = |spec: &Arc<CacheSpec>| {
         let request = Request {
             prompts: vec![ids.clone()],
@@ -184,10 +152,10 @@ fn a_session_alone_can_prune_further_and_nothing_else() {
     };
     let mut random = StdRng::seed_from_u64(3);
     for round in 0..12 {
-        let wide = random_spec(shape, &mut random);
+        let wide = random_spec(&model, &mut random);
         let window = wide.window();
         let narrower = Window { sink: window.sink / 2, recent: window.recent.div_ceil(2), chunk: 1 };
-        let narrow = spec(shape, narrower, |layer, head, channel| {
+        let narrow = spec(&model, narrower, |layer, head, channel| {
             wide.kept(layer, head).binary_search(&channel).is_ok() && random.random_bool(0.6)
         });
         let mut session = start(&wide);
@@ -200,12 +168,12 @@ fn a_session_alone_can_prune_further_and_nothing_else() {
             assert_eq!(session.last_logits(0), fresh.last_logits(0), "round {round}: bit for bit");
         }
     }
-    let half = spec(shape, WINDOW, |_, _, channel| channel % 2 == 0);
+    let half = spec(&model, WINDOW, |_, _, channel| channel % 2 == 0);
     let mut session = start(&half);
-    let more = session.narrow(&spec(shape, WINDOW, |_, _, channel| channel % 3 == 0)).unwrap_err().to_string();
+    let more = session.narrow(&spec(&model, WINDOW, |_, _, channel| channel % 3 == 0)).unwrap_err().to_string();
     assert!(more.contains("channel 3 was dropped"), "{more}");
     let longer = Window { recent: 60, ..WINDOW };
-    let longer = session.narrow(&spec(shape, longer, |_, _, channel| channel % 4 == 0)).unwrap_err().to_string();
+    let longer = session.narrow(&spec(&model, longer, |_, _, channel| channel % 4 == 0)).unwrap_err().to_string();
     assert!(longer.contains("cannot become whole again"), "{longer}");
     session.step(&mut |_, _, _| ()).expect("a refusal changes nothing");
 }

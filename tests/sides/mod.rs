@@ -1,0 +1,44 @@
+//! What the tests of dense against pruned decode share: the demo model, prompts, specifications, and a comparison over them.
+
+use std::sync::Arc;
+
+use kscope::cache::{CacheSpec, KvDtype};
+use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
+use kscope::decode::sampler::Sampling;
+use kscope::mask::{ChannelMask, Window};
+use kscope::model::Model;
+use kscope::model::decoder::with_quiet_hooks;
+use kscope::model::demo::generator::{Sample, Wanted};
+use kscope::model::load::{Opened, Source};
+
+pub const WINDOW: Window = Window { sink: 8, recent: 32, chunk: 16 };
+
+pub fn demo() -> Arc<Model> {
+    Arc::new(Opened::open(&Source::Demo).unwrap().load(None, &mut |_| Ok(())).unwrap())
+}
+
+pub fn prompt(model: &Model, seed: u64, chars: usize) -> Vec<u32> {
+    let sample = Sample::draw(&Wanted { seed, target_chars: chars, facts: 4, ..Wanted::default() }).unwrap();
+    model.tokenizer.as_ref().unwrap().encode(&sample.prompt()).unwrap()
+}
+
+pub fn spec(model: &Model, window: Window, keep: impl FnMut(usize, usize, usize) -> bool) -> Arc<CacheSpec> {
+    let shape = model.config().mask_shape();
+    Arc::new(CacheSpec::new(shape, window, KvDtype::F32, ChannelMask::from_fn(shape, keep)).unwrap())
+}
+
+pub fn compare(model: &Arc<Model>, pruned: &Arc<CacheSpec>, mode: Mode, prompts: Vec<Vec<u32>>) -> Comparison {
+    let setup = Setup {
+        prompts,
+        dense: spec(model, WINDOW, |_, _, _| true),
+        pruned: Arc::clone(pruned),
+        sampling: Sampling::default(),
+        mode,
+        context: usize::MAX,
+    };
+    with_quiet_hooks(|hooks| Comparison::start(Arc::clone(model), setup, hooks)).unwrap()
+}
+
+pub fn steps(comparison: &mut Comparison, count: usize) {
+    (0..count).for_each(|_| comparison.step(Sides::Both, &mut |_, _, _| ()).unwrap());
+}
