@@ -28,10 +28,18 @@ fn on_cpu() -> Placement {
     Placement { device: Device::Cpu, name: "tensors".to_owned(), attend: Attend::Host(Attention::new()) }
 }
 
-/// candle's CPU, with caches and attention on the simulated card.
+/// candle's CPU, with caches and attention on a simulated card.
 fn on_simulator() -> Placement {
-    let card = Arc::new(Simulator::new("kscope", &[Schedule::Forward, Schedule::Backward, Schedule::Random(5)]));
-    Placement { device: Device::Cpu, name: "simulated card".to_owned(), attend: Attend::Device(Box::new(OnDevice::new(card))) }
+    on_card(&simulator())
+}
+
+fn simulator() -> Arc<Simulator> {
+    Arc::new(Simulator::new("kscope", &[Schedule::Forward, Schedule::Backward, Schedule::Random(5)]))
+}
+
+fn on_card(card: &Arc<Simulator>) -> Placement {
+    let attend = Attend::Device(Box::new(OnDevice::new(Arc::clone(card))));
+    Placement { device: Device::Cpu, name: "simulated card".to_owned(), attend }
 }
 
 fn loaded(opened: Opened, dtype: Option<Dtype>, placement: Option<Placement>) -> Arc<Model> {
@@ -184,6 +192,22 @@ fn cuda_sim_whole_models_decode_through_the_kernels() {
             allowed,
         );
         compare(&format!("{name}, pruned"), &plain, &tensors, spec(third(&plain)), &[60, 9], 10, allowed);
+    }
+}
+
+/// What differs from one step to the next is in memory that stays where it is: the launches are the same until a slab is full.
+#[test]
+fn cuda_sim_a_step_is_recorded_once_per_plan_and_repeated() {
+    let card = simulator();
+    let (plain, tensors) = (random(64, 4, 2, None), random(64, 4, 2, Some(on_card(&card))));
+    for mask in [third(&plain), ChannelMask::full(plain.config().mask_shape())] {
+        let before = card.repeated();
+        // The first sequence gets its second slab with the fourth step: 4 of the sink, 256 of the slab, 24 recent, and a chunk.
+        let steps = 18;
+        let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F16, mask).unwrap();
+        compare("recorded", &plain, &tensors, spec, &[288, 150], steps, 2e-3);
+        // One step of each plan goes launch by launch.
+        assert_eq!(card.repeated() - before, steps - 2, "steps repeated");
     }
 }
 

@@ -102,7 +102,8 @@ KX_DEVICE void decode(const DecodeParams& params) {
     rows.start = state.middle % state.ring;
     rows.keys = window_rows(state, params.layer, params.kv_heads, item.kv_head, 0, D);
     rows.values = window_rows(state, params.layer, params.kv_heads, item.kv_head, 1, D);
-    const u32 end = rows.middle ? item.end : min(item.end, state.len - state.middle);
+    // A plan holds for longer than one token: it may name rows that are not there yet.
+    const u32 end = min(item.end, rows.middle ? state.middle : state.len - state.middle);
     const u32 steps = (rows.channels + 15) / 16;
     const u32 pitch = (rows.channels / 8 | 1) * 16;
 

@@ -34,7 +34,7 @@ struct WorkItem {
     u16 kv_head;
     u16 part;  // WINDOW or MIDDLE
     u32 first;
-    u32 end;  // in the window it may lie past the last token, which only the state knows
+    u32 end;  // it may lie past the last token of the part, which only the state knows
 };
 constexpr u16 WINDOW = 0, MIDDLE = 1;
 

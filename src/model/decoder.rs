@@ -10,7 +10,7 @@ use crate::model::ops;
 use crate::model::prefill_attention::attend_causal;
 use crate::model::rope::{Rope, rotate};
 use crate::model::rows::Rows;
-use crate::model::tensor::TensorDecoder;
+use crate::model::tensor::{StepInput, TensorDecoder};
 use crate::model::weights::{Layer, Linear, Weights};
 use crate::{Error, Result};
 
@@ -223,7 +223,7 @@ impl Decoder {
         for (row, &token) in x.chunks_exact_mut(config.hidden).zip(tokens) {
             self.weights.embedding.row(token as usize, row);
         }
-        let angles = self.angles(n);
+        let angles = self.rope.angles_of(0..n);
         for (at, layer) in self.weights.layers.iter().enumerate() {
             let started = at as f32 / config.layers as f32;
             let mut part = |share: f32| (hooks.progress)(started + share / config.layers as f32);
@@ -238,16 +238,6 @@ impl Decoder {
         ops::rms_norm_in_place(&mut x, &self.weights.norm, config.rms_eps);
         (hooks.progress)(1.0)?;
         Ok(x)
-    }
-
-    /// cos and sin of positions `0..n`, each `[n, head_dim / 2]`.
-    fn angles(&self, n: usize) -> (Vec<f32>, Vec<f32>) {
-        let half = self.config.head_dim / 2;
-        let (mut cos, mut sin) = (vec![0.0; n * half], vec![0.0; n * half]);
-        for (position, (cos, sin)) in cos.chunks_exact_mut(half).zip(sin.chunks_exact_mut(half)).enumerate() {
-            self.rope.angles(position, cos, sin);
-        }
-        (cos, sin)
     }
 
     /// Rotated q and k, and v, of a whole prompt in one layer.
@@ -355,14 +345,16 @@ impl Decoder {
             )));
         }
         let mut clock = Clock::start();
+        for (row, &token) in buffers.x.chunks_exact_mut(config.hidden).zip(tokens) {
+            self.weights.embedding.row(token as usize, row);
+        }
         if let Some(tensors) = &self.tensors {
-            tensors.step((config, &self.rope), tokens, caches, &mut buffers.logits, observe)?;
+            let (cos, sin) = self.rope.angles_of(caches.iter().map(|cache| cache.tokens()));
+            let input = StepInput { x: &buffers.x, cos: &cos, sin: &sin };
+            tensors.step(config, input, caches, &mut buffers.logits, observe)?;
             clock.rest();
             buffers.times = clock.times;
             return Ok(());
-        }
-        for (row, &token) in buffers.x.chunks_exact_mut(config.hidden).zip(tokens) {
-            self.weights.embedding.row(token as usize, row);
         }
         for (at, layer) in self.weights.layers.iter().enumerate() {
             ops::rms_norm(&buffers.x, &layer.attention_norm, config.rms_eps, &mut buffers.normed);

@@ -151,6 +151,16 @@ impl Rope {
             *sin = (angle.sin() * self.magnitude) as f32;
         }
     }
+
+    /// The same of several positions, each `[positions, head_dim / 2]`.
+    pub fn angles_of(&self, positions: impl ExactSizeIterator<Item = usize>) -> (Vec<f32>, Vec<f32>) {
+        let half = self.inv_freq.len();
+        let (mut cos, mut sin) = (vec![0.0; positions.len() * half], vec![0.0; positions.len() * half]);
+        for (position, (cos, sin)) in positions.zip(cos.chunks_exact_mut(half).zip(sin.chunks_exact_mut(half))) {
+            self.angles(position, cos, sin);
+        }
+        (cos, sin)
+    }
 }
 
 /// Rotates every head of `x` (`[heads, head_dim]`) by the angles of its position.

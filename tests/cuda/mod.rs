@@ -5,7 +5,8 @@ use std::alloc::{Layout, alloc, dealloc};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use kscope::attention::cuda::{Device, Launch};
+use kscope::attention::cuda::params::{AppendParams, CombineParams, DecodeParams};
+use kscope::attention::cuda::{Device, Launch, Params};
 use kscope::{Error, Result};
 use kscope_sim::Schedule;
 
@@ -18,12 +19,34 @@ pub struct Simulator {
     pub withheld: usize,
     buffers: Arc<Mutex<Vec<[u64; 2]>>>,
     launches: AtomicUsize,
+    /// What is asked for while a step is recorded or repeated.
+    noted: Mutex<Option<Noting>>,
+    repeated: AtomicUsize,
+}
+
+/// A recording of launches, and how far a repetition has come.
+enum Noting {
+    Recording(Vec<Launch>),
+    Repeating(Vec<Launch>, usize),
 }
 
 impl Simulator {
     pub fn new(variant: &'static str, schedules: &[Schedule]) -> Self {
         let schedules = schedules.to_vec();
-        Self { variant, schedules, withheld: 0, buffers: Arc::default(), launches: AtomicUsize::new(0) }
+        Self {
+            variant,
+            schedules,
+            withheld: 0,
+            buffers: Arc::default(),
+            launches: AtomicUsize::new(0),
+            noted: Mutex::default(),
+            repeated: AtomicUsize::new(0),
+        }
+    }
+
+    /// Steps that were repeated from a recording.
+    pub fn repeated(&self) -> usize {
+        self.repeated.load(Ordering::Relaxed)
     }
 
     /// Launches so far.
@@ -55,9 +78,11 @@ impl Drop for Memory {
 
 impl Device for Simulator {
     type Memory = Memory;
+    type Recording = Vec<Launch>;
 
     fn allocate(&self, bytes: usize) -> Result<Memory> {
         assert!(bytes > 0, "an allocation of no bytes");
+        assert!(self.noted.lock().unwrap().is_none(), "an allocation cannot be recorded");
         let layout = Layout::from_size_align(bytes, 256).unwrap();
         // SAFETY: the layout has a size.
         let start = unsafe { alloc(layout) };
@@ -75,13 +100,22 @@ impl Device for Simulator {
 
     fn write(&self, memory: &mut Memory, offset: usize, bytes: &[u8]) -> Result<()> {
         assert!(offset + bytes.len() <= memory.layout.size(), "a write past the end of an allocation");
+        assert!(self.noted.lock().unwrap().is_none(), "a write cannot be recorded");
         // SAFETY: inside the allocation.
         unsafe { memory.start.add(offset).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         Ok(())
     }
 
+    fn write_at(&self, address: u64, bytes: &[u8]) -> Result<()> {
+        assert!(self.noted.lock().unwrap().is_none(), "a write cannot be recorded");
+        // SAFETY: memory that is alive and that large, as the trait asks.
+        unsafe { (address as *mut u8).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        Ok(())
+    }
+
     fn read(&self, memory: &Memory, offset: usize, bytes: &mut [u8]) -> Result<()> {
         assert!(offset + bytes.len() <= memory.layout.size(), "a read past the end of an allocation");
+        assert!(self.noted.lock().unwrap().is_none(), "a read cannot be recorded");
         // SAFETY: inside the allocation.
         unsafe { memory.start.add(offset).copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
         Ok(())
@@ -95,6 +129,17 @@ impl Device for Simulator {
     }
 
     fn launch(&self, launch: &Launch) -> Result<()> {
+        match &mut *self.noted.lock().unwrap() {
+            Some(Noting::Recording(launches)) => {
+                launches.push(*launch);
+                return Ok(());
+            }
+            Some(Noting::Repeating(launches, at)) => {
+                assert_eq!(steady(&launches[*at]), steady(launch), "launch {at} of a step is another one than was recorded");
+                *at += 1;
+            }
+            None => {}
+        }
         let schedule = self.schedules[self.launches.fetch_add(1, Ordering::Relaxed) % self.schedules.len()];
         assert!(launch.grid.iter().all(|&blocks| blocks > 0), "an empty grid: {launch:?}");
         let buffers = self.buffers.lock().unwrap();
@@ -112,7 +157,36 @@ impl Device for Simulator {
         unsafe { kscope_sim::run(&run) }.map_err(Error::run)
     }
 
+    /// Launches are noted, not run.
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Vec<Launch>>> {
+        *self.noted.lock().unwrap() = Some(Noting::Recording(Vec::new()));
+        let done = work();
+        let Some(Noting::Recording(launches)) = self.noted.lock().unwrap().take() else { panic!("recording") };
+        done.map(|()| Some(launches))
+    }
+
+    /// Runs it again, and sees that it asks for the launches that were recorded.
+    fn repeat(&self, recording: &Vec<Launch>, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        *self.noted.lock().unwrap() = Some(Noting::Repeating(recording.clone(), 0));
+        let done = work();
+        let Some(Noting::Repeating(launches, at)) = self.noted.lock().unwrap().take() else { panic!("repeating") };
+        assert_eq!(at, launches.len(), "a step asks for fewer launches than were recorded");
+        self.repeated.fetch_add(1, Ordering::Relaxed);
+        done
+    }
+
     fn multiprocessors(&self) -> usize {
         2
     }
+}
+
+/// A launch without the addresses of tensors that live for a step only; a recorded step on a card has those, too, where they were.
+fn steady(launch: &Launch) -> Launch {
+    let params = match launch.params {
+        Params::Decode(params) => Params::Decode(DecodeParams { q: 0, ..params }),
+        Params::Combine(params) => Params::Combine(CombineParams { out: 0, ..params }),
+        Params::Append(params) => Params::Append(AppendParams { k: 0, v: 0, ..params }),
+        other => other,
+    };
+    Launch { params, ..*launch }
 }

@@ -1,14 +1,20 @@
 //! A decode step over a batch of sequences: states, plan, launches. What a step needs is allocated once and grows rarely.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::device::Device;
 use super::launch::Geometry;
+use super::layout::SLAB;
 use super::params::{SequenceState, WorkItem};
 use super::plan::{Plan, Planned, Share, plan};
 use super::sequence::DeviceSequence;
 use crate::{Error, Result};
 
-/// The window's length is planned in steps of so many rows, so that a plan holds for several tokens.
+/// A window that still grows is planned in steps of so many rows, so that a plan holds for several tokens.
 const WINDOW_STEP: usize = 64;
+
+/// Numbers of plans, each given once.
+static PLANS: AtomicU64 = AtomicU64::new(1);
 
 /// Working memory of the decode steps of one batch.
 pub struct Batch<D: Device> {
@@ -18,6 +24,7 @@ pub struct Batch<D: Device> {
     /// What the plan was made for: per sequence its heads' address, middle and planned window.
     planned_for: Vec<(u64, usize, usize)>,
     plan: Plan,
+    plan_id: u64,
     items: Room<D>,
     ranges: Room<D>,
     partials: Room<D>,
@@ -59,6 +66,7 @@ impl<D: Device> Batch<D> {
             state_memory: Room::EMPTY,
             planned_for: Vec::new(),
             plan: Plan { items: Vec::new(), ranges: Vec::new(), layers: Vec::new() },
+            plan_id: 0,
             items: Room::EMPTY,
             ranges: Room::EMPTY,
             partials: Room::EMPTY,
@@ -68,6 +76,12 @@ impl<D: Device> Batch<D> {
     /// The plan of the current step.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The number of the current plan. Steps of one plan make the same launches over the same working memory; what differs from
+    /// one to the next is in that memory.
+    pub fn plan_id(&self) -> u64 {
+        self.plan_id
     }
 
     /// Begins a step: every sequence gets one token more. [`Self::append`] and [`Self::attend`] follow for each layer, in order.
@@ -93,6 +107,7 @@ impl<D: Device> Batch<D> {
             .zip(&self.planned_for)
             .map(|(sequence, &(_, middle, window))| Share { layout: sequence.layout(), middle, window })
             .collect();
+        self.plan_id = PLANS.fetch_add(1, Ordering::Relaxed);
         self.plan = plan(&shares, device.multiprocessors() * self.geometry.decode_kernel().resident_blocks());
         self.items.write(device, bytemuck::cast_slice::<WorkItem, u8>(&self.plan.items))?;
         self.ranges.write(device, bytemuck::cast_slice(&self.plan.ranges))?;
@@ -125,9 +140,11 @@ impl<D: Device> Batch<D> {
     }
 }
 
-/// What a plan depends on.
+/// What a plan depends on: rows that may not be there yet are planned for, and left out by the kernel.
 fn wanted<D: Device>(sequence: &DeviceSequence<D>) -> (u64, usize, usize) {
     let state = sequence.state();
-    let window = (state.len - state.middle) as usize;
-    (state.heads, state.middle as usize, window.next_multiple_of(WINDOW_STEP))
+    let (middle, window) = (state.middle as usize, (state.len - state.middle) as usize);
+    // With a middle the window is nearly full and goes up and down by a chunk; a middle grows by whole slabs.
+    let window = if middle > 0 { (state.sink + state.ring) as usize } else { window.next_multiple_of(WINDOW_STEP) };
+    (state.heads, middle.next_multiple_of(SLAB), window)
 }

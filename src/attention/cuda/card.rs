@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use cudarc::driver::sys::CUdevice_attribute as Attribute;
 use cudarc::driver::sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MAX_SHARED;
+use cudarc::driver::sys::CUgraphInstantiate_flags as InstantiateFlags;
+use cudarc::driver::sys::CUstreamCaptureMode as CaptureMode;
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaSlice, CudaStream, DevicePtr, DriverError, HostSlice, PinnedHostSlice, SyncOnDrop, result,
+    CudaContext, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr, DriverError, HostSlice, PinnedHostSlice, result,
 };
 use cudarc::nvrtc::Ptx;
 
@@ -86,32 +88,13 @@ impl Card {
         &self.stream
     }
 
+    fn bind(&self) -> Result<()> {
+        self.stream.context().bind_to_thread().map_err(|cause| failed("using the card", cause))
+    }
+
     /// Waits until everything that was asked for is done.
     pub fn synchronize(&self) -> Result<()> {
         self.stream.synchronize().map_err(|cause| failed("waiting for the card", cause))
-    }
-}
-
-/// The first bytes of a page-locked buffer, which remembers when the card has read them.
-struct Staged<'a> {
-    stage: &'a PinnedHostSlice<u8>,
-    len: usize,
-}
-
-impl HostSlice<u8> for Staged<'_> {
-    fn len(&self) -> usize {
-        self.len
-    }
-
-    unsafe fn stream_synced_slice<'a>(&'a self, stream: &'a CudaStream) -> (&'a [u8], SyncOnDrop<'a>) {
-        // SAFETY: as this function's.
-        let (all, guard) = unsafe { self.stage.stream_synced_slice(stream) };
-        (&all[..self.len], guard)
-    }
-
-    unsafe fn stream_synced_mut_slice<'a>(&'a mut self, stream: &'a CudaStream) -> (&'a mut [u8], SyncOnDrop<'a>) {
-        let _ = stream;
-        unreachable!("a staged write is only read by the card")
     }
 }
 
@@ -136,8 +119,15 @@ fn failed(doing: &str, cause: DriverError) -> Error {
     Error::run(format!("{doing}: {cause}"))
 }
 
+/// A step as one graph of launches and of the memory that they take from the stream's pool.
+pub struct Graph(CudaGraph);
+
+// SAFETY: a graph may be used from any thread, from one at a time; it is not shared.
+unsafe impl Send for Graph {}
+
 impl Device for Card {
     type Memory = CudaSlice<u8>;
+    type Recording = Graph;
 
     fn allocate(&self, bytes: usize) -> Result<Self::Memory> {
         // SAFETY: what is in it is undefined, as the trait says.
@@ -151,6 +141,12 @@ impl Device for Card {
     }
 
     fn write(&self, memory: &mut Self::Memory, offset: usize, bytes: &[u8]) -> Result<()> {
+        assert!(offset + bytes.len() <= memory.len(), "a write past the end of an allocation");
+        self.write_at(self.address(memory) + offset as u64, bytes)
+    }
+
+    fn write_at(&self, address: u64, bytes: &[u8]) -> Result<()> {
+        self.bind()?;
         let mut stages = self.stages.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let (buffers, next) = &mut *stages;
         for (part, bytes) in bytes.chunks(STAGE_BYTES).enumerate() {
@@ -158,9 +154,13 @@ impl Device for Card {
             *next += 1;
             let ready = stage.as_mut_slice().map_err(|cause| failed("waiting for page-locked memory", cause))?;
             ready[..bytes.len()].copy_from_slice(bytes);
-            let start = offset + part * STAGE_BYTES;
-            let copied =
-                self.stream.memcpy_htod(&Staged { stage, len: bytes.len() }, &mut memory.slice_mut(start..start + bytes.len()));
+            let to = address + (part * STAGE_BYTES) as u64;
+            // SAFETY: the buffer is page-locked and stays; the guard makes its next use wait for this copy. The address is of live
+            // memory, as the trait asks.
+            let copied = unsafe {
+                let (stage, _used) = stage.stream_synced_slice(&self.stream);
+                result::memcpy_htod_async(to, &stage[..bytes.len()], self.stream.cu_stream())
+            };
             copied.map_err(|cause| failed("writing the card's memory", cause))?;
         }
         Ok(())
@@ -178,8 +178,7 @@ impl Device for Card {
 
     fn launch(&self, launch: &Launch) -> Result<()> {
         let kernel = launch.kernel;
-        let bound = self.stream.context().bind_to_thread();
-        bound.map_err(|cause| failed("using the card", cause))?;
+        self.bind()?;
         let [x, y, z] = launch.grid;
         let mut params = [launch.params.bytes().as_ptr().cast_mut().cast()];
         // SAFETY: the kernel takes one structure by value, the one in `params`, whose size every simulated launch compares; the
@@ -195,6 +194,28 @@ impl Device for Card {
             )
         };
         launched.map_err(|cause| failed(&format!("launching {}", kernel.name()), cause))
+    }
+
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Graph>> {
+        // Of this thread only: another one may load a model meanwhile.
+        let mode = CaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        if self.stream.begin_capture(mode).is_err() {
+            return Ok(None);
+        }
+        let done = work();
+        // Also after a failure: the stream must not stay in capture.
+        let captured = self.stream.end_capture(InstantiateFlags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH);
+        match done.and(captured.map_err(|cause| failed("capturing a decode step", cause))) {
+            Ok(graph) => Ok(graph.map(Graph)),
+            Err(cause) => {
+                tracing::warn!(%cause, "steps go to the card launch by launch");
+                Ok(None)
+            }
+        }
+    }
+
+    fn repeat(&self, recording: &Graph, _: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        recording.0.launch().map_err(|cause| failed("launching a decode step", cause))
     }
 
     fn multiprocessors(&self) -> usize {

@@ -54,7 +54,7 @@ pub struct WorkItem {
     pub part: u16,
     /// First row of the part.
     pub first: u32,
-    /// Row after the last one; in the window it may lie past the last token.
+    /// Row after the last one; it may lie past the last token of the part.
     pub end: u32,
 }
 

@@ -16,7 +16,7 @@ const LEAST_BYTES: usize = 32 << 10;
 pub struct Share<'a> {
     /// Its layout; all sequences of a plan have the same shape.
     pub layout: &'a Layout,
-    /// Tokens of the middle.
+    /// Most tokens of the middle while the plan holds.
     pub middle: usize,
     /// Most tokens of the window while the plan holds.
     pub window: usize,

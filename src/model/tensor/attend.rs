@@ -1,5 +1,6 @@
 //! Attention of decode steps, and the caches that it goes over.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use candle_core::{DType, Device as TensorDevice, Tensor};
@@ -30,13 +31,26 @@ pub trait DeviceAttend: Send {
     /// Stores one layer of a prompt: `k` (after RoPE) and `v` are `[tokens, kv_heads * head_dim]` in the cache's type.
     fn fill(&self, cache: &mut dyn Remote, layer: usize, k: &Tensor, v: &Tensor) -> Result<()>;
 
-    /// Begins a step of one token for every cache; [`Self::step`] follows for each layer.
-    fn begin_step(&mut self, caches: &mut [&mut dyn Remote], heads: usize) -> Result<()>;
+    /// Begins a step of one token for every cache; [`Self::step`] follows for each layer. Steps of one number make the same launches
+    /// over the same memory.
+    fn begin_step(&mut self, caches: &mut [&mut dyn Remote], heads: usize) -> Result<u64>;
 
     /// Appends `k` and `v`, `[batch, kv_heads * head_dim]`, and attends with `q`, `[batch, heads * head_dim]`; all after RoPE and
     /// in the caches' type, as is the result.
-    fn step(&mut self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor>;
+    fn step(&self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor>;
+
+    /// Overwrites an f32 tensor, in place.
+    fn write(&self, tensor: &Tensor, values: &[f32]) -> Result<()>;
+
+    /// Notes what `work` asks of the device instead of doing it; see [`Device::record`].
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Recording>>;
+
+    /// Does what was recorded; see [`Device::repeat`].
+    fn repeat(&self, recording: &Recording, work: &mut dyn FnMut() -> Result<()>) -> Result<()>;
 }
+
+/// A device's recording, whatever the device is.
+pub type Recording = Box<dyn Any + Send>;
 
 /// Batches whose plans are kept: the sides of a comparison take turns.
 const BATCHES: usize = 4;
@@ -59,6 +73,7 @@ impl<D> DeviceAttend for OnDevice<D>
 where
     D: Device + Send + Sync + 'static,
     D::Memory: Send + Sync,
+    D::Recording: Send,
 {
     fn place(&self, spec: &Arc<CacheSpec>, heads: usize, capacity: usize) -> Result<Box<dyn Remote>> {
         Ok(Box::new(DeviceCache::new(Arc::clone(&self.device), Arc::clone(spec), heads, capacity)?))
@@ -73,7 +88,7 @@ where
         DeviceCache::<D>::of(cache)?.sequence_mut().fill(&*self.device, &source)
     }
 
-    fn begin_step(&mut self, caches: &mut [&mut dyn Remote], heads: usize) -> Result<()> {
+    fn begin_step(&mut self, caches: &mut [&mut dyn Remote], heads: usize) -> Result<u64> {
         let mut sequences: Vec<&mut DeviceSequence<D>> = Vec::with_capacity(caches.len());
         for cache in caches {
             sequences.push(DeviceCache::<D>::of(&mut **cache)?.sequence_mut());
@@ -94,15 +109,32 @@ where
         };
         self.batches.push(entry);
         let (_, batch) = self.batches.last_mut().expect("just pushed");
-        batch.begin(&*self.device, &mut sequences)
+        batch.begin(&*self.device, &mut sequences)?;
+        Ok(batch.plan_id())
     }
 
-    fn step(&mut self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    fn step(&self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
         let (_, batch) = self.batches.last().ok_or_else(|| Error::run("a layer without a step"))?;
         batch.append(&*self.device, layer, address(k)?, address(v)?)?;
         let out = Tensor::zeros(q.shape(), q.dtype(), q.device()).map_err(failed)?;
         batch.attend(&*self.device, layer, address(q)?, address(&out)?)?;
         Ok(out)
+    }
+
+    fn write(&self, tensor: &Tensor, values: &[f32]) -> Result<()> {
+        if tensor.elem_count() != values.len() || tensor.dtype() != DType::F32 {
+            return Err(Error::run(format!("{} numbers for a tensor of {:?}", values.len(), tensor.shape())));
+        }
+        self.device.write_at(address(tensor)?, bytemuck::cast_slice(values))
+    }
+
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Recording>> {
+        Ok(self.device.record(work)?.map(|recording| Box::new(recording) as Recording))
+    }
+
+    fn repeat(&self, recording: &Recording, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let recording = recording.downcast_ref().ok_or_else(|| Error::run("a recording of another device"))?;
+        self.device.repeat(recording, work)
     }
 }
 
@@ -148,41 +180,42 @@ impl Attend {
         }
         Ok(())
     }
+}
 
-    /// Begins a step of one token for every cache.
-    pub(super) fn begin_step(&mut self, caches: &mut [&mut SequenceCache], heads: usize) -> Result<()> {
-        let Self::Device(device) = self else { return Ok(()) };
-        let mut remotes = Vec::with_capacity(caches.len());
-        for cache in caches {
-            remotes.push(remote(cache)?);
-        }
-        device.begin_step(&mut remotes, heads)
+/// Begins a step of one token for every cache; see [`DeviceAttend::begin_step`].
+pub(super) fn begin_step(device: &mut dyn DeviceAttend, caches: &mut [&mut SequenceCache], heads: usize) -> Result<u64> {
+    let mut remotes = Vec::with_capacity(caches.len());
+    for cache in caches {
+        remotes.push(remote(cache)?);
     }
+    device.begin_step(&mut remotes, heads)
+}
 
-    /// Appends and attends in one layer; f32 in and out, `[batch, heads * head_dim]`.
-    pub(super) fn step(&mut self, layer: usize, caches: &mut [&mut SequenceCache], [q, k, v]: [&Tensor; 3]) -> Result<Tensor> {
-        match self {
-            Self::Device(device) => {
-                let kv = dtype(caches[0].spec().dtype());
-                let cast = |x: &Tensor| x.to_dtype(kv).map_err(failed);
-                device.step(layer, &cast(q)?, &cast(k)?, &cast(v)?)?.to_dtype(DType::F32).map_err(failed)
-            }
-            Self::Host(attention) => {
-                let (q, k, v) = (rows(q)?, rows(k)?, rows(v)?);
-                let (q_width, kv_width) = (q.len() / caches.len(), k.len() / caches.len());
-                let mut out = vec![0.0; q.len()];
-                for (at, cache) in caches.iter_mut().enumerate() {
-                    let own = at * kv_width..(at + 1) * kv_width;
-                    cache.append(layer, &k[own.clone()], &v[own]);
-                }
-                let parts = q.chunks_exact(q_width).zip(out.chunks_exact_mut(q_width));
-                let mut items: Vec<DecodeItem<'_>> =
-                    caches.iter().zip(parts).map(|(cache, (q, out))| DecodeItem { cache, q, out }).collect();
-                attention.decode(layer, &mut items);
-                Tensor::from_vec(out, (caches.len(), q_width), &TensorDevice::Cpu).map_err(failed)
-            }
-        }
+/// Appends and attends in one layer on a device, over caches of one element type; f32 in and out, `[batch, heads * head_dim]`.
+pub(super) fn attend_there(device: &dyn DeviceAttend, kv: KvDtype, layer: usize, qkv: [&Tensor; 3]) -> Result<Tensor> {
+    let [q, k, v] = qkv.map(|x| x.to_dtype(dtype(kv)).map_err(failed));
+    device.step(layer, &q?, &k?, &v?)?.to_dtype(DType::F32).map_err(failed)
+}
+
+/// Appends and attends in one layer in this process's memory; f32 in and out, `[batch, heads * head_dim]`.
+pub(super) fn attend_here(
+    attention: &mut Attention,
+    caches: &mut [&mut SequenceCache],
+    layer: usize,
+    qkv: [&Tensor; 3],
+) -> Result<Tensor> {
+    let [q, k, v] = qkv.map(rows);
+    let (q, k, v) = (q?, k?, v?);
+    let (q_width, kv_width) = (q.len() / caches.len(), k.len() / caches.len());
+    let mut out = vec![0.0; q.len()];
+    for (at, cache) in caches.iter_mut().enumerate() {
+        let own = at * kv_width..(at + 1) * kv_width;
+        cache.append(layer, &k[own.clone()], &v[own]);
     }
+    let parts = q.chunks_exact(q_width).zip(out.chunks_exact_mut(q_width));
+    let mut items: Vec<DecodeItem<'_>> = caches.iter().zip(parts).map(|(cache, (q, out))| DecodeItem { cache, q, out }).collect();
+    attention.decode(layer, &mut items);
+    Tensor::from_vec(out, (caches.len(), q_width), &TensorDevice::Cpu).map_err(failed)
 }
 
 fn remote(cache: &mut SequenceCache) -> Result<&mut dyn Remote> {

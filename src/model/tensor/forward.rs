@@ -1,4 +1,4 @@
-//! A whole prompt at once, or one token of each sequence, over tensors.
+//! A decoder over tensors: a whole prompt at once, and what a decode step shares with it.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard};
@@ -9,12 +9,13 @@ use candle_nn::rotary_emb::rope;
 
 use super::attend::{Attend, rows};
 use super::prefill::attend_causal;
+use super::step::Steps;
 use super::weights::{TensorLayer, TensorWeights};
 use super::{Placement, failed};
 use crate::Result;
 use crate::cache::SequenceCache;
 use crate::model::config::Config;
-use crate::model::decoder::{LayerView, PrefillHooks, StepObserver};
+use crate::model::decoder::{LayerView, PrefillHooks};
 use crate::model::rope::Rope;
 use crate::model::rows::Rows;
 
@@ -23,10 +24,11 @@ const CHUNK: usize = 2048;
 
 /// A decoder's weights on a device, and its attention.
 pub struct TensorDecoder {
-    weights: TensorWeights,
-    device: Device,
+    pub(super) weights: TensorWeights,
+    pub(super) device: Device,
     name: String,
     attend: Mutex<Attend>,
+    steps: Mutex<Steps>,
 }
 
 impl fmt::Debug for TensorDecoder {
@@ -39,7 +41,7 @@ impl TensorDecoder {
     /// A decoder from its parts.
     pub fn new(weights: TensorWeights, placement: Placement) -> Self {
         let Placement { device, name, attend } = placement;
-        Self { weights, device, name, attend: Mutex::new(attend) }
+        Self { weights, device, name, attend: Mutex::new(attend), steps: Mutex::default() }
     }
 
     /// What the device is called.
@@ -47,8 +49,12 @@ impl TensorDecoder {
         &self.name
     }
 
-    fn attend(&self) -> MutexGuard<'_, Attend> {
+    pub(super) fn attend(&self) -> MutexGuard<'_, Attend> {
         self.attend.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(super) fn steps(&self) -> MutexGuard<'_, Steps> {
+        self.steps.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn embedded(&self, tokens: &[u32]) -> candle_core::Result<Tensor> {
@@ -68,7 +74,9 @@ impl TensorDecoder {
         let attend = self.attend();
         attend.begin_prompt(caches, (config.heads, config.max_context), n)?;
         let mut x = self.embedded(tokens).map_err(failed)?;
-        let angles = self.angles(config, positions, &(0..n).collect::<Vec<_>>()).map_err(failed)?;
+        let (cos, sin) = positions.angles_of(0..n);
+        let angle = |values| Tensor::from_vec(values, (n, config.head_dim / 2), &self.device).map_err(failed);
+        let angles = [angle(cos)?, angle(sin)?];
         let chunk = hooks.chunk.max(CHUNK);
         for (at, layer) in self.weights.layers.iter().enumerate() {
             (hooks.progress)(at as f32 / config.layers as f32)?;
@@ -85,18 +93,8 @@ impl TensorDecoder {
         rows(&states)
     }
 
-    /// cos and sin of these positions, each `[positions, head_dim / 2]`.
-    fn angles(&self, config: &Config, positions: &Rope, at: &[usize]) -> candle_core::Result<[Tensor; 2]> {
-        let half = config.head_dim / 2;
-        let (mut cos, mut sin) = (vec![0.0; at.len() * half], vec![0.0; at.len() * half]);
-        for (&position, (cos, sin)) in at.iter().zip(cos.chunks_exact_mut(half).zip(sin.chunks_exact_mut(half))) {
-            positions.angles(position, cos, sin);
-        }
-        Ok([Tensor::from_vec(cos, (at.len(), half), &self.device)?, Tensor::from_vec(sin, (at.len(), half), &self.device)?])
-    }
-
     /// Normalised projections of `x` `[n, hidden]`, q and k rotated by one row of angles each: `[n, width]` in f32.
-    fn project(
+    pub(super) fn project(
         &self,
         config: &Config,
         layer: &TensorLayer,
@@ -139,7 +137,7 @@ impl TensorDecoder {
     }
 
     /// Output projection, residuals and MLP: the residual stream after the layer.
-    fn finish_layer(
+    pub(super) fn finish_layer(
         &self,
         config: &Config,
         layer: &TensorLayer,
@@ -180,35 +178,5 @@ impl TensorDecoder {
         let shape = (hidden.len() / config.hidden, config.hidden);
         let logits = Tensor::from_slice(hidden, shape, &self.device).and_then(|states| self.weights.head.apply(&states));
         logits.map_err(failed).and_then(|logits| rows(&logits)).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// [`Decoder::step`](crate::model::decoder::Decoder::step) after its checks: writes the next-token logits. The queries of all
-    /// layers come back with the logits, in one go, and `observe` sees them then: until then nothing waits for the device.
-    pub(in crate::model) fn step(
-        &self,
-        (config, positions): (&Config, &Rope),
-        tokens: &[u32],
-        caches: &mut [&mut SequenceCache],
-        logits: &mut [f32],
-        observe: &mut StepObserver<'_>,
-    ) -> Result<()> {
-        let mut attend = self.attend();
-        let at: Vec<usize> = caches.iter().map(|cache| cache.tokens()).collect();
-        let [cos, sin] = self.angles(config, positions, &at).map_err(failed)?;
-        attend.begin_step(caches, config.heads)?;
-        let mut x = self.embedded(tokens).map_err(failed)?;
-        let mut queries = Vec::with_capacity(self.weights.layers.len());
-        for (at, layer) in self.weights.layers.iter().enumerate() {
-            let [q, k, v] = self.project(config, layer, &x, [&cos, &sin]).map_err(failed)?;
-            let attended = attend.step(at, caches, [&q, &k, &v])?;
-            queries.push(q);
-            x = self.finish_layer(config, layer, &x, &attended, tokens.len()).map_err(failed)?;
-        }
-        let last = || self.weights.head.apply(&rms_norm(&x, &self.weights.norm, config.rms_eps)?);
-        logits.copy_from_slice(&rows(&last().map_err(failed)?)?);
-        let queries = rows(&Tensor::cat(&queries, 0).map_err(failed)?)?;
-        let per_layer = tokens.len() * config.q_width();
-        queries.chunks_exact(per_layer).enumerate().for_each(|(layer, q)| observe(layer, q, caches));
-        Ok(())
     }
 }

@@ -8,10 +8,12 @@ mod address;
 mod attend;
 mod forward;
 mod prefill;
+mod step;
 mod weights;
 
 pub use attend::{Attend, DeviceAttend, OnDevice};
 pub use forward::TensorDecoder;
+pub(in crate::model) use step::StepInput;
 pub use weights::TensorWeights;
 
 use crate::Error;

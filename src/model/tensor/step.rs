@@ -1,0 +1,171 @@
+//! One token of each sequence, over tensors that stay where they are: what a step is given and what comes of it have their places,
+//! so that a device which can record a step repeats it with one request.
+
+use candle_core::{DType, Tensor};
+use candle_nn::ops::rms_norm;
+
+use super::address::keep_shapes;
+use super::attend::{Attend, DeviceAttend, Recording, attend_here, attend_there, begin_step, rows};
+use super::failed;
+use super::forward::TensorDecoder;
+use crate::Result;
+use crate::cache::SequenceCache;
+use crate::model::config::Config;
+use crate::model::decoder::StepObserver;
+
+/// Kinds of steps that are kept: the sides of a comparison take turns.
+const KEPT: usize = 4;
+
+/// What decode steps keep from one to the next.
+#[derive(Default)]
+pub(super) struct Steps {
+    /// Steps on a device by the number of their plan; the last one is in use.
+    kept: Vec<(u64, Kept)>,
+}
+
+/// Steps of one plan: the first is made launch by launch, which loads all that it needs; the second is recorded; the others repeat it.
+struct Kept {
+    places: Places,
+    recording: State,
+}
+
+enum State {
+    New,
+    Warm,
+    Recorded(Recording),
+    /// The device cannot, or this step is none that it can.
+    Never,
+}
+
+/// Tensors that a step reads from and writes to.
+struct Places {
+    /// Embedded tokens, `[batch, hidden]`.
+    x: Tensor,
+    /// cos and sin of each token's position, `[batch, head_dim / 2]`.
+    cos: Tensor,
+    sin: Tensor,
+    /// `[batch, vocab]`.
+    logits: Tensor,
+    /// Rotated queries of every layer, `[layers, batch, heads * head_dim]`.
+    queries: Tensor,
+}
+
+impl Places {
+    fn new(decoder: &TensorDecoder, config: &Config, batch: usize) -> Result<Self> {
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &decoder.device).map_err(failed);
+        let half = config.head_dim / 2;
+        Ok(Self {
+            x: zeros(&[batch, config.hidden])?,
+            cos: zeros(&[batch, half])?,
+            sin: zeros(&[batch, half])?,
+            logits: zeros(&[batch, config.vocab])?,
+            queries: zeros(&[config.layers, batch, config.q_width()])?,
+        })
+    }
+}
+
+impl Steps {
+    /// What is kept of the plan of this number, in use from now on.
+    fn of(&mut self, plan: u64, places: impl FnOnce() -> Result<Places>) -> Result<&mut Kept> {
+        let entry = match self.kept.iter().position(|(of, _)| *of == plan) {
+            Some(at) => self.kept.remove(at),
+            None => {
+                if self.kept.len() >= KEPT {
+                    self.kept.remove(0);
+                }
+                (plan, Kept { places: places()?, recording: State::New })
+            }
+        };
+        self.kept.push(entry);
+        Ok(&mut self.kept.last_mut().expect("just pushed").1)
+    }
+}
+
+/// What a decode step is given, on the host.
+pub(in crate::model) struct StepInput<'a> {
+    /// Embedded tokens, `[batch, hidden]`.
+    pub x: &'a [f32],
+    /// cos and sin of each token's position, `[batch, head_dim / 2]`.
+    pub cos: &'a [f32],
+    pub sin: &'a [f32],
+}
+
+impl TensorDecoder {
+    /// [`Decoder::step`](crate::model::decoder::Decoder::step) after its checks: writes the next-token logits. The queries of all
+    /// layers come back with the logits, and `observe` sees them then: until then nothing waits for the device.
+    pub(in crate::model) fn step(
+        &self,
+        config: &Config,
+        input: StepInput<'_>,
+        caches: &mut [&mut SequenceCache],
+        logits: &mut [f32],
+        observe: &mut StepObserver<'_>,
+    ) -> Result<()> {
+        let batch = caches.len();
+        let queries = match &mut *self.attend() {
+            Attend::Host(attention) => {
+                let new =
+                    |values: &[f32]| Tensor::from_slice(values, (batch, values.len() / batch), &self.device).map_err(failed);
+                let mut places = Places::new(self, config, batch)?;
+                (places.x, places.cos, places.sin) = (new(input.x)?, new(input.cos)?, new(input.sin)?);
+                self.forward(config, &places, &mut |layer, qkv| attend_here(attention, caches, layer, qkv))?;
+                logits.copy_from_slice(&rows(&places.logits)?);
+                rows(&places.queries)?
+            }
+            Attend::Device(device) => {
+                let plan = begin_step(&mut **device, caches, config.heads)?;
+                let mut steps = self.steps();
+                let kept = steps.of(plan, || Places::new(self, config, batch))?;
+                let Places { x, cos, sin, .. } = &kept.places;
+                [(x, input.x), (cos, input.cos), (sin, input.sin)]
+                    .into_iter()
+                    .try_for_each(|(to, from)| device.write(to, from))?;
+                self.run(config, &**device, kept, caches)?;
+                logits.copy_from_slice(&rows(&kept.places.logits)?);
+                rows(&kept.places.queries)?
+            }
+        };
+        queries.chunks_exact(batch * config.q_width()).enumerate().for_each(|(layer, q)| observe(layer, q, caches));
+        Ok(())
+    }
+
+    fn run(&self, config: &Config, device: &dyn DeviceAttend, kept: &mut Kept, caches: &[&mut SequenceCache]) -> Result<()> {
+        let kv = caches[0].spec().dtype();
+        let Kept { places, recording } = kept;
+        let mut work = || {
+            let _kept = keep_shapes(&self.device);
+            self.forward(config, places, &mut |layer, qkv| attend_there(device, kv, layer, qkv))
+        };
+        if matches!(recording, State::Warm) {
+            *recording = device.record(&mut work)?.map_or(State::Never, State::Recorded);
+        }
+        match recording {
+            State::Recorded(recorded) => device.repeat(recorded, &mut work),
+            State::Never => work(),
+            State::New | State::Warm => {
+                *recording = State::Warm;
+                work()
+            }
+        }
+    }
+
+    /// All layers over one token of each sequence, from and to `places`; whatever else it takes it gives back.
+    fn forward(
+        &self,
+        config: &Config,
+        places: &Places,
+        attend: &mut dyn FnMut(usize, [&Tensor; 3]) -> Result<Tensor>,
+    ) -> Result<()> {
+        let Places { x, cos, sin, logits, queries } = places;
+        let batch = x.dim(0).map_err(failed)?;
+        let mut x = x.clone();
+        for (at, layer) in self.weights.layers.iter().enumerate() {
+            let [q, k, v] = self.project(config, layer, &x, [cos, sin]).map_err(failed)?;
+            let attended = attend(at, [&q, &k, &v])?;
+            q.unsqueeze(0).and_then(|q| queries.slice_set(&q, 0, at)).map_err(failed)?;
+            x = self.finish_layer(config, layer, &x, &attended, batch).map_err(failed)?;
+        }
+        let last = || logits.slice_set(&self.weights.head.apply(&rms_norm(&x, &self.weights.norm, config.rms_eps)?)?, 0, 0);
+        last().map_err(failed)
+    }
+}
