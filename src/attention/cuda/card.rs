@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use cudarc::driver::sys::CUdevice_attribute as Attribute;
 use cudarc::driver::sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MAX_SHARED;
 use cudarc::driver::sys::CUgraphInstantiate_flags as InstantiateFlags;
+use cudarc::driver::sys::CUmemPool_attribute as PoolAttribute;
 use cudarc::driver::sys::CUstreamCaptureMode as CaptureMode;
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr, DriverError, HostSlice, PinnedHostSlice, result,
@@ -48,6 +49,7 @@ impl Card {
         // Otherwise every use of memory would wait for and record events, for the sake of other streams.
         // SAFETY: all work of the context goes to this one stream, candle's too.
         unsafe { context.disable_event_tracking() };
+        keep_freed_memory(&context).map_err(|cause| failed("asking for the card's memory pool", cause))?;
         let module =
             context.load_module(Ptx::from_binary(FATBIN.to_vec())).map_err(|cause| failed("loading the kernels", cause))?;
         let mut functions = HashMap::new();
@@ -95,6 +97,17 @@ impl Card {
     /// Waits until everything that was asked for is done.
     pub fn synchronize(&self) -> Result<()> {
         self.stream.synchronize().map_err(|cause| failed("waiting for the card", cause))
+    }
+}
+
+/// Has the pool of asynchronous allocations keep what is freed. By default it gives everything back to the system whenever someone
+/// waits for the card, which is once per token.
+fn keep_freed_memory(context: &CudaContext) -> std::result::Result<(), DriverError> {
+    let mut all = u64::MAX;
+    // SAFETY: the device is the context's; the attribute is a 64-bit number, which the driver reads before it returns.
+    unsafe {
+        let pool = result::device::get_mem_pool(context.cu_device())?;
+        result::mem_pool::set_attribute(pool, PoolAttribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, (&raw mut all).cast())
     }
 }
 

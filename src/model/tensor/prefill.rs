@@ -36,9 +36,10 @@ fn attend_tiled(
     let (n, heads, d) = q.dims3()?;
     let kv_heads = k.dim(1)?;
     let group = heads / kv_heads;
-    // [kv_heads, d, n] and [kv_heads, n, d].
-    let keys = k.permute((1, 2, 0))?.contiguous()?;
+    // [kv_heads, n, d]: a range of tokens is whole rows, which cuBLAS takes as they are, transposed or not.
+    let keys = k.transpose(0, 1)?.contiguous()?;
     let values = v.transpose(0, 1)?.contiguous()?;
+    let keys_of = |first: usize, count: usize| keys.narrow(1, first, count)?.t();
     let triangle = triangle(query_tile.min(n), q.device())?;
     let mut outputs = Vec::new();
     for first in (0..n).step_by(query_tile) {
@@ -53,9 +54,9 @@ fn attend_tiled(
         // Every row sees all keys before the tile's own tokens.
         for key in (0..first).step_by(key_tile) {
             let width = key_tile.min(first - key);
-            state.add(&queries.matmul(&keys.narrow(2, key, width)?)?, &values.narrow(1, key, width)?)?;
+            state.add(&queries.matmul(&keys_of(key, width)?)?, &values.narrow(1, key, width)?)?;
         }
-        let scores = queries.matmul(&keys.narrow(2, first, rows)?)?.reshape((kv_heads, group, rows, rows))?;
+        let scores = queries.matmul(&keys_of(first, rows)?)?.reshape((kv_heads, group, rows, rows))?;
         let unseen = triangle.narrow(0, 0, rows)?.narrow(1, 0, rows)?;
         let scores = scores.broadcast_add(&unseen)?.reshape((kv_heads, group * rows, rows))?;
         state.add(&scores, &values.narrow(1, first, rows)?)?;
