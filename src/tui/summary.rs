@@ -44,10 +44,11 @@ pub fn text(state: &State) -> String {
         lines.push(format!("prefill {} tokens at {prefill:.0} tok/s · TTFT {:.1} ms", started.prompt_tokens, started.ttft_ms));
     }
     if let (Some(rate), Some(p50), Some(p99)) = (run.rate(), run.tpot(0.5), run.tpot(0.99)) {
+        let attention =
+            run.attention_share().map(|share| format!(" · attention {:.1} % of a step", share * 100.0)).unwrap_or_default();
         lines.push(format!(
-            "decode {} tokens at {rate:.1} tok/s · TPOT p50 {p50:.2} ms, p99 {p99:.2} ms · attention {:.1} % of a step",
-            run.generated(),
-            run.attention_share().unwrap_or(0.0) * 100.0
+            "decode {} tokens at {rate:.1} tok/s · TPOT p50 {p50:.2} ms, p99 {p99:.2} ms{attention}",
+            run.generated()
         ));
     }
     if let (Some(a), Some(b)) = (run.pairs.times(Side::A), run.pairs.times(Side::B)) {

@@ -142,11 +142,12 @@ impl RunView {
         (!self.steps.is_empty()).then(|| self.times.value_at_quantile(quantile) as f64 / 1e3)
     }
 
-    /// Share of attention in the last steps.
+    /// Share of attention in the last steps; `None` also where steps are timed as a whole, as a device's are.
     pub fn attention_share(&self) -> Option<f64> {
         let last = &self.steps[self.steps.len().saturating_sub(RECENT)..];
-        let total: f64 = last.iter().map(|step| step.ms.total).sum();
-        (total > 0.0).then(|| last.iter().map(|step| step.ms.attention).sum::<f64>() / total)
+        let sum = |part: fn(&Step) -> f64| last.iter().map(part).sum::<f64>();
+        let (attention, total) = (sum(|step| step.ms.attention), sum(|step| step.ms.total));
+        (attention > 0.0).then(|| attention / total)
     }
 
     /// Prompt tokens per second of prefill.

@@ -143,6 +143,10 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
 /// Where the time of the last steps went.
 fn step_parts(state: &State, pane: &mut Pane<'_>) {
     let theme = &state.theme;
+    if !state.run.steps.is_empty() && state.run.attention_share().is_none() {
+        pane.row("parts", "not known: a device's step is timed as a whole");
+        return;
+    }
     let last = &state.run.steps[state.run.steps.len().saturating_sub(32)..];
     let mean = |part: fn(&super::super::state::Step) -> f64| last.iter().map(part).sum::<f64>() / last.len().max(1) as f64;
     let parts = [
@@ -171,8 +175,10 @@ fn curves(state: &State, pane: &mut Pane<'_>) {
     let rows = (pane.area.height / 3).saturating_sub(2).clamp(2, 8);
     let rates: Vec<f64> = steps.iter().map(|step| 1e3 / step.ms.total.max(1e-6)).collect();
     curve(state, pane, rows, ("decode tok/s", Role::Good), &rates, rate);
-    let attention: Vec<f64> = steps.iter().map(|step| step.ms.attention).collect();
-    curve(state, pane, rows, ("attention ms", Role::First), &attention, |ms| format!("{ms:.3} ms"));
+    if steps.is_empty() || state.run.attention_share().is_some() {
+        let attention: Vec<f64> = steps.iter().map(|step| step.ms.attention).collect();
+        curve(state, pane, rows, ("attention ms", Role::First), &attention, |ms| format!("{ms:.3} ms"));
+    }
     let bytes: Vec<f64> = steps.iter().map(|step| step.kv as f64).collect();
     curve(state, pane, rows, ("KV stored", Role::Second), &bytes, |bytes| human(bytes as u64));
 }

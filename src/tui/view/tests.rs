@@ -10,7 +10,7 @@ use super::super::testing::{
 };
 use super::super::update::update;
 use crate::decode::worker::Command as Order;
-use crate::decode::worker::event::Subject;
+use crate::decode::worker::event::{StepMs, Subject};
 use crate::mask::Shape;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
@@ -223,4 +223,18 @@ fn plain_terminals_get_plain_characters() {
         assert!(frame.is_ascii(), "{screen:?}: {:?}", frame.chars().filter(|c| !c.is_ascii()).collect::<Vec<_>>());
         assert!(!frame.contains('?') || screen != Screen::Map || frame.matches('?').count() == 1, "only the help key: {frame}");
     }
+}
+
+#[test]
+fn parts_of_a_step_that_nobody_timed_are_not_shown_as_nothing() {
+    let mut state = session(SMALL, Depth::None);
+    state.size = (120, 40);
+    for step in &mut state.run.steps {
+        step.ms = StepMs { total: step.ms.total, rest: step.ms.total, ..StepMs::default() };
+    }
+    let map = text(&draw(&state));
+    assert!(map.contains("TPOT") && !map.contains("of a step"), "{map}");
+    state.screen = Screen::Perf;
+    let perf = text(&draw(&state));
+    assert!(perf.contains("a device's step is timed as a whole") && !perf.contains("attention ms"), "{perf}");
 }
