@@ -211,6 +211,36 @@ fn cuda_sim_a_step_is_recorded_once_per_plan_and_repeated() {
     }
 }
 
+/// Without a dense side a mask can still prune further, on a device too; more than is stored is refused by name.
+#[test]
+fn cuda_sim_a_pruned_cache_narrows() {
+    let models = [random(64, 4, 2, None), random(64, 4, 2, Some(on_simulator()))];
+    let shape = models[0].config().mask_shape();
+    let spec = |window, mask| Arc::new(CacheSpec::new(shape, window, KvDtype::F16, mask).unwrap());
+    let smaller = Window { sink: 2, recent: 12, chunk: 4 };
+    let sixth = ChannelMask::from_fn(shape, |layer, head, channel| layer + head != 1 && head != 0 && channel % 6 == 0);
+    let logits = models.map(|model| {
+        let prompts = prompts(&model, &[90]);
+        let fed: Vec<Vec<u32>> = (0..6).map(|step| vec![step * 5 + 1]).collect();
+        let (mut logits, mut caches) = decode(&model, &spec(SMALL, third(&model)), &prompts, &fed);
+        let cache = caches.remove(0);
+        let more = cache.narrowed(spec(SMALL, ChannelMask::full(shape))).unwrap_err().to_string();
+        assert!(more.contains("was dropped and is gone"), "{more}");
+        let longer = cache.narrowed(spec(Window { sink: 8, ..SMALL }, third(&model))).unwrap_err().to_string();
+        assert!(longer.contains("cannot become whole again"), "{longer}");
+        let mut narrow = cache.narrowed(spec(smaller, sixth.clone())).unwrap();
+        assert!(narrow.bytes().total() < cache.bytes().total());
+        let mut buffers = StepBuffers::new(model.config(), 1);
+        for token in [7, 40, 41, 42, 43] {
+            model.decoder.step(&[token], &mut [&mut narrow], &mut buffers, &mut |_, _, _| ()).unwrap();
+            logits.push(buffers.logits.clone());
+        }
+        logits
+    });
+    let apart = apart(&logits[0], &logits[1]);
+    assert!(apart < 2e-3, "logits differ by {apart:e}");
+}
+
 /// The cache's own interface over a device: reading, cloning, retuning, rewinding, in a comparison of two sides.
 #[test]
 fn cuda_sim_a_comparison_retunes_and_rewinds_on_the_device() {

@@ -30,8 +30,8 @@ pub trait Remote: Debug + Send + Sync {
     /// A copy with storage of its own.
     fn copied(&self) -> Result<Box<dyn Remote>>;
 
-    /// The same tokens under another specification, gathered on the device; only where every channel is stored.
-    fn retuned(&self, spec: Arc<CacheSpec>) -> Result<Box<dyn Remote>>;
+    /// The same tokens under another specification, which needs nothing that is not stored.
+    fn narrowed(&self, spec: Arc<CacheSpec>) -> Result<Box<dyn Remote>>;
 
     /// Goes back to `len` tokens. Whole keys that are needed come from `dense`, which holds exactly these tokens.
     fn truncate(&mut self, len: usize, dense: Option<&dyn Remote>) -> Result<()>;

@@ -213,13 +213,13 @@ impl SequenceCache {
             let describe = |spec: &CacheSpec| format!("{} {}", spec.dtype(), spec.shape());
             return Err(Error::input(format!("a cache of {} cannot become one of {}", describe(&self.spec), describe(&spec))));
         }
+        self.check_narrower(&spec)?;
         if let Some(remote) = &self.remote {
-            let storage = remote.storage().retuned(Arc::clone(&spec))?;
+            let storage = remote.storage().narrowed(Arc::clone(&spec))?;
             let mut cache = Self::new(spec);
             cache.move_to(storage);
             return Ok(cache);
         }
-        self.check_narrower(&spec)?;
         let heads = |(layer, from): (usize, &LayerCache)| {
             let gather = |(head, store): (usize, &HeadStore)| with_element!(spec.dtype(), E => store.gather::<E>(&self.spec, &spec, (layer, head), from.len));
             LayerCache { len: from.len, heads: from.heads.iter().enumerate().map(gather).collect() }
@@ -232,8 +232,8 @@ impl SequenceCache {
     fn check_narrower(&self, spec: &CacheSpec) -> Result<()> {
         let Shape { kv_heads, head_dim, .. } = spec.shape();
         let (old, new) = (self.spec.window(), spec.window());
-        for (layer, of_layer) in self.layers.iter().enumerate() {
-            let len = of_layer.len;
+        for layer in 0..self.spec.shape().layers {
+            let len = self.len(layer);
             let pruned = old.sink.min(len)..old.sink.min(len) + old.middle(len);
             let becomes = new.sink.min(len)..new.sink.min(len) + new.middle(len);
             let stays_pruned = pruned.is_empty() || becomes.start <= pruned.start && pruned.end <= becomes.end;

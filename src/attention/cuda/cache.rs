@@ -40,6 +40,44 @@ impl<D: Device> DeviceCache<D> {
     }
 }
 
+impl<D: Device> DeviceCache<D> {
+    /// Fills this cache from one that stores at least as much, by way of this process: it happens when someone prunes further
+    /// without a dense side, not in decoding. Channels that are gone are zeros, which this cache does not store either.
+    fn refill_from(&mut self, wider: &Self) -> Result<()> {
+        let device = &*wider.device;
+        let spec = wider.sequence.layout().spec();
+        let (shape, tokens) = (spec.shape(), wider.sequence.len());
+        let (row, d) = (shape.kv_heads * shape.head_dim, shape.head_dim);
+        self.sequence.begin(device, tokens)?;
+        if tokens == 0 {
+            return Ok(());
+        }
+        for layer in 0..shape.layers {
+            let (mut keys, mut values) = (vec![0u16; tokens * row], vec![0u16; tokens * row]);
+            for kv_head in 0..shape.kv_heads {
+                let kept = spec.kept(layer, kv_head);
+                for (token, stored) in wider.sequence.stored_rows(device, layer, kv_head)?.iter().enumerate() {
+                    let Some(stored) = stored else { continue };
+                    let own = token * row + kv_head * d..token * row + (kv_head + 1) * d;
+                    values[own.clone()].copy_from_slice(&stored.value);
+                    if stored.in_middle {
+                        kept.iter().zip(&stored.key).for_each(|(&channel, &bits)| keys[own.start + channel] = bits);
+                    } else {
+                        keys[own].copy_from_slice(&stored.key);
+                    }
+                }
+            }
+            let mut places = [device.allocate(tokens * row * 2)?, device.allocate(tokens * row * 2)?];
+            for (place, rows) in places.iter_mut().zip([&keys, &values]) {
+                device.write(place, 0, bytemuck::cast_slice(rows))?;
+            }
+            let [k, v] = [device.address(&places[0]), device.address(&places[1])];
+            self.sequence.fill(device, &Source::Rows { layer, k, v })?;
+        }
+        Ok(())
+    }
+}
+
 impl<D: Device> fmt::Debug for DeviceCache<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeviceCache").field("tokens", &self.sequence.len()).finish_non_exhaustive()
@@ -96,9 +134,13 @@ where
         Ok(Box::new(Self { device: Arc::clone(&self.device), sequence, heads: self.heads }))
     }
 
-    fn retuned(&self, spec: Arc<CacheSpec>) -> Result<Box<dyn Remote>> {
+    fn narrowed(&self, spec: Arc<CacheSpec>) -> Result<Box<dyn Remote>> {
         let mut cache = Self::new(Arc::clone(&self.device), spec, self.heads, self.sequence.capacity())?;
-        cache.sequence.fill(&*self.device, &Source::Dense(&self.sequence))?;
+        if self.sequence.layout().spec().is_dense() {
+            cache.sequence.fill(&*self.device, &Source::Dense(&self.sequence))?;
+        } else {
+            cache.refill_from(self)?;
+        }
         Ok(Box::new(cache))
     }
 
