@@ -66,14 +66,14 @@ impl Places {
 
 impl Steps {
     /// What is kept of the plan of this number, in use from now on.
-    fn of(&mut self, plan: u64, places: impl FnOnce() -> Result<Places>) -> Result<&mut Kept> {
+    fn of(&mut self, plan: u64, new: impl FnOnce() -> Result<Kept>) -> Result<&mut Kept> {
         let entry = match self.kept.iter().position(|(of, _)| *of == plan) {
             Some(at) => self.kept.remove(at),
             None => {
                 if self.kept.len() >= KEPT {
                     self.kept.remove(0);
                 }
-                (plan, Kept { places: places()?, recording: State::New })
+                (plan, new()?)
             }
         };
         self.kept.push(entry);
@@ -115,7 +115,11 @@ impl TensorDecoder {
             Attend::Device(device) => {
                 let plan = begin_step(&mut **device, caches, config.heads)?;
                 let mut steps = self.steps();
-                let kept = steps.of(plan, || Places::new(self, config, batch))?;
+                let new = || {
+                    let recording = if self.weights.can_record(batch) { State::New } else { State::Never };
+                    Ok(Kept { places: Places::new(self, config, batch)?, recording })
+                };
+                let kept = steps.of(plan, new)?;
                 let Places { x, cos, sin, .. } = &kept.places;
                 [(x, input.x), (cos, input.cos), (sin, input.sin)]
                     .into_iter()

@@ -25,6 +25,14 @@ pub(super) struct TensorLinear {
 }
 
 impl TensorLinear {
+    /// Inputs, where a part is quantised.
+    fn quantised_inputs(&self) -> Option<usize> {
+        self.parts.iter().find_map(|part| match part {
+            Product::Quantised(QMatMul::QTensor(weight)) => weight.shape().dims().last().copied(),
+            _ => None,
+        })
+    }
+
     /// `x W^T + b` for f32 `[n, inputs]`; f32 `[n, outputs]`.
     pub(super) fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let outputs = self.parts.iter().map(|part| match part {
@@ -36,6 +44,10 @@ impl TensorLinear {
         self.bias.as_ref().map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))
     }
 }
+
+/// Rows of the largest step over quantised weights that is recorded: up to these, candle takes the product for few rows, whose
+/// working memory is settled at the start.
+const SETTLED_ROWS: usize = 8;
 
 /// One decoder layer.
 pub(super) struct TensorLayer {
@@ -80,7 +92,27 @@ impl TensorWeights {
             }
             _ => head,
         };
-        Ok(Self { embedding, layers, norm: vector(&host.norm, device)?, head })
+        let weights = Self { embedding, layers, norm: vector(&host.norm, device)?, head };
+        weights.settle(device).map_err(failed)?;
+        Ok(weights)
+    }
+
+    fn linears(&self) -> impl Iterator<Item = &TensorLinear> {
+        self.layers.iter().flat_map(|layer| [&layer.qkv, &layer.output, &layer.gate_up, &layer.down]).chain([&self.head])
+    }
+
+    /// Whether a decode step of so many rows uses the same memory whenever it is repeated.
+    pub(super) fn can_record(&self, batch: usize) -> bool {
+        batch <= SETTLED_ROWS || self.linears().all(|linear| linear.quantised_inputs().is_none())
+    }
+
+    /// On a card candle's products of quantised weights share working memory that only grows, and what it was before is freed: a
+    /// recorded step would go on using that. So it gets the size of the largest step that is recorded before there is any.
+    fn settle(&self, device: &Device) -> candle_core::Result<()> {
+        let widest =
+            self.linears().filter_map(|linear| Some((linear.quantised_inputs()?, linear))).max_by_key(|(width, _)| *width);
+        let Some((width, linear)) = widest.filter(|_| device.is_cuda()) else { return Ok(()) };
+        linear.apply(&Tensor::zeros((SETTLED_ROWS, width), DType::F32, device)?).map(|_| ())
     }
 }
 
