@@ -6,6 +6,7 @@
 // which order: parameters, lifetimes, captures, waiting. It says nothing about speed, and nothing about the machine code of any kernel.
 //
 // KSCOPE_DRIVER_LOG=FILE writes one line per call that allocates, frees, copies, launches, waits or captures.
+// KSCOPE_DRIVER_BYTES=N is the memory of the card, 8 GiB without it.
 #include <algorithm>
 #include <cstdarg>
 #include <cstdint>
@@ -62,7 +63,7 @@ struct Block {
 std::recursive_mutex turn;
 std::map<char*, Block> blocks;
 FILE* log_file;
-uint64_t held, most_held;
+uint64_t held;
 thread_local void* current;
 
 void note(const char* format, ...) {
@@ -88,13 +89,20 @@ int complain(int status, const char* format, ...) {
     return status;
 }
 
+uint64_t capacity() {
+    static const char* set = getenv("KSCOPE_DRIVER_BYTES");
+    static const uint64_t bytes = set ? strtoull(set, nullptr, 10) : 8ull << 30;
+    return bytes;
+}
+
+bool is_full(size_t bytes) { return held + bytes > capacity(); }
+
 char* take(size_t bytes, bool pinned, Graph* graph) {
     char* start = (char*)aligned_alloc(256, (std::max<size_t>(bytes, 1) + 255) / 256 * 256);
     // What is read before it is written is no number.
     memset(start, 0xff, bytes);
     blocks[start] = {bytes, pinned, graph, true};
     held += bytes;
-    most_held = std::max(most_held, held);
     return start;
 }
 
@@ -168,7 +176,7 @@ API cuDeviceGet(int* device, int ordinal) {
     return *device = 0, SUCCESS;
 }
 API cuDeviceGetName(char* name, int bytes, int) { return snprintf(name, bytes, "a processor that stands for a card"), SUCCESS; }
-API cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = 8ull << 30, SUCCESS; }
+API cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = capacity(), SUCCESS; }
 API cuDeviceGetUuid_v2(void* uuid, int) { return memset(uuid, 0, 16), SUCCESS; }
 API cuDeviceGetAttribute(int* value, int attribute, int) {
     // Multiprocessors, major and minor of the compute capability, memory pools, shared memory per block that can be asked for.
@@ -192,7 +200,7 @@ API cuCtxSynchronize() {
     note("wait context");
     return forbid("waiting for the context") ? CAPTURE_UNSUPPORTED : SUCCESS;
 }
-API cuMemGetInfo_v2(size_t* free, size_t* total) { return *total = 8ull << 30, *free = *total - held, SUCCESS; }
+API cuMemGetInfo_v2(size_t* free, size_t* total) { return *total = capacity(), *free = *total - held, SUCCESS; }
 API cuGetErrorName(int error, const char** name) {
     static thread_local char text[32];
     snprintf(text, sizeof text, "CUDA_ERROR_%d", error);
@@ -245,6 +253,7 @@ API cuFuncGetAttribute(int* value, int, Function*) { return *value = 0, SUCCESS;
 API cuMemAllocAsync(char** memory, size_t bytes, Stream* stream) {
     LOCK;
     note("%s %zu", stream && stream->capture ? "node allocate" : "allocate", bytes);
+    if (is_full(bytes)) return note("full"), OUT_OF_MEMORY;
     if (!stream || !stream->capture) return *memory = take(bytes, false, nullptr), SUCCESS;
     char* start = *memory = take(bytes, false, stream->capture);
     stream->capture->memory.push_back(start);
@@ -283,6 +292,7 @@ API cuMemAlloc_v2(char** memory, size_t bytes) {
     LOCK;
     note("allocate %zu", bytes);
     if (forbid("allocating out of order")) return CAPTURE_UNSUPPORTED;
+    if (is_full(bytes)) return OUT_OF_MEMORY;
     return *memory = take(bytes, false, nullptr), SUCCESS;
 }
 API cuMemFree_v2(char* memory) {

@@ -30,5 +30,10 @@ pub struct Placement {
 
 /// A failure of candle's as one sentence; its errors can carry a backtrace, and the first line says what is wrong.
 fn failed(error: candle_core::Error) -> Error {
-    Error::run(error.to_string().lines().next().unwrap_or_default().to_owned())
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    if first.contains("OUT_OF_MEMORY") {
+        return Error::run("the card's memory is full: a shorter context, fewer sequences or quantised weights take less");
+    }
+    Error::run(first.to_owned())
 }

@@ -138,9 +138,15 @@ pub fn tabs(state: &State, area: Rect, buffer: &mut Buffer) {
 pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
     clear(buffer, area, state.theme.bar());
     let theme = &state.theme;
-    let toast = state.toast.as_ref().map(|toast| {
-        let role = if toast.failed { Role::Bad } else { Role::Warn };
-        Line::styled(format!(" {} ", toast.sentence), theme.style(role).add_modifier(Modifier::BOLD))
+    // Why a run failed stays in sight; a toast goes.
+    let said = match (&state.toast, &state.phase) {
+        (Some(toast), _) => Some((toast.sentence.as_str(), toast.failed)),
+        (None, Phase::Failed(sentence)) => Some((sentence.as_str(), true)),
+        _ => None,
+    };
+    let toast = said.map(|(sentence, failed)| {
+        let role = if failed { Role::Bad } else { Role::Warn };
+        Line::styled(format!(" {sentence} "), theme.style(role).add_modifier(Modifier::BOLD))
     });
     let reserved = toast.as_ref().map_or(0, |line| line.width() as u16).min(area.width);
     let room = usize::from(area.width - reserved);

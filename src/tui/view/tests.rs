@@ -10,7 +10,7 @@ use super::super::testing::{
 };
 use super::super::update::update;
 use crate::decode::worker::Command as Order;
-use crate::decode::worker::event::{StepMs, Subject};
+use crate::decode::worker::event::{Event, StepMs, Subject};
 use crate::mask::Shape;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
@@ -237,4 +237,15 @@ fn parts_of_a_step_that_nobody_timed_are_not_shown_as_nothing() {
     state.screen = Screen::Perf;
     let perf = text(&draw(&state));
     assert!(perf.contains("a device's step is timed as a whole") && !perf.contains("attention ms"), "{perf}");
+}
+
+#[test]
+fn why_a_run_failed_stays_in_sight() {
+    let mut state = session(SMALL, Depth::None);
+    state.size = (80, 24);
+    let sentence = "the card's memory is full";
+    send(&mut state, Event::Failed { sentence: sentence.to_owned(), code: 1 });
+    assert!(state.toast.take().is_some_and(|toast| toast.failed));
+    let frame = text(&draw(&state));
+    assert!(frame.contains("FAILED") && frame.contains(sentence) && frame.contains("help"), "{frame}");
 }
