@@ -44,6 +44,8 @@ pub struct Options {
 pub struct Row {
     /// Model.
     pub model: String,
+    /// Where it ran.
+    pub device: String,
     /// Element type of the weights.
     pub dtype: String,
     /// Element type of the cache.
@@ -60,14 +62,14 @@ pub struct Row {
     pub median_ms: f64,
     /// Tokens of all sequences per second at the median.
     pub tokens_per_s: f64,
-    /// Median time of attention in a step.
-    pub attention_ms: f64,
+    /// Median time of attention in a step; a device's steps are timed as a whole, so they have no parts.
+    pub attention_ms: Option<f64>,
     /// Median time of the linear layers.
-    pub projections_ms: f64,
+    pub projections_ms: Option<f64>,
     /// Median time of the output projection.
-    pub logits_ms: f64,
+    pub logits_ms: Option<f64>,
     /// Median time of everything else.
-    pub rest_ms: f64,
+    pub rest_ms: Option<f64>,
     /// Bytes of the cache.
     pub kv_bytes: usize,
     /// Median over step pairs of dense time over this time; 1 in dense rows.
@@ -91,8 +93,10 @@ pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Resu
         specs.push(Arc::new(CacheSpec::new(config.mask_shape(), options.window, options.kv_dtype, mask.clone())?));
     }
     let mut rows = Vec::new();
+    // On a device the number of threads says nothing.
+    let threads = if model.decoder.is_on_host() { options.threads.as_slice() } else { &[1] };
     for &depth in &options.depths {
-        let steps = options.threads.len() * (options.steps + WARM_UP);
+        let steps = threads.len() * (options.steps + WARM_UP);
         if depth + steps > config.max_context {
             return Err(Error::input(format!(
                 "depth {depth} and {steps} steps do not fit the model's context of {}",
@@ -105,7 +109,7 @@ pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Resu
         }
         note(&format!("depth {depth}"));
         let mut sides = filled(model, &specs, depth, options.batch)?;
-        for &threads in &options.threads {
+        for &threads in threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             let pool = pool.map_err(|cause| Error::run(format!("starting {threads} threads: {cause}")))?;
             let times = pool.install(|| measure(model, &mut sides, options))?;
@@ -171,11 +175,13 @@ fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTi
     let ms = |part: fn(&StepTimes) -> Duration| {
         median(&mut own.iter().map(|times| part(times).as_secs_f64() * 1e3).collect::<Vec<_>>())
     };
+    let part = |part: fn(&StepTimes) -> Duration| model.decoder.is_on_host().then(|| ms(part));
     let spec = side[0].spec();
     let median_ms = ms(StepTimes::total);
     let ratios = dense.iter().zip(own).map(|(dense, own)| dense.total().as_secs_f64() / own.total().as_secs_f64());
     Row {
         model: model.name.clone(),
+        device: model.decoder.device_name().to_owned(),
         dtype: model.dtype().to_string(),
         kv_dtype: spec.dtype().to_string(),
         depth: 0,
@@ -184,10 +190,10 @@ fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTi
         sparsity: 1.0 - spec.mask().kept_ratio(),
         median_ms,
         tokens_per_s: side.len() as f64 * 1e3 / median_ms,
-        attention_ms: ms(|times| times.attention),
-        projections_ms: ms(|times| times.projections),
-        logits_ms: ms(|times| times.logits),
-        rest_ms: ms(|times| times.rest),
+        attention_ms: part(|times| times.attention),
+        projections_ms: part(|times| times.projections),
+        logits_ms: part(|times| times.logits),
+        rest_ms: part(|times| times.rest),
         kv_bytes: side.iter().map(|cache| cache.bytes().total()).sum(),
         time_ratio: median(&mut ratios.collect::<Vec<_>>()),
         retune_ms: 0.0,

@@ -30,7 +30,8 @@ pub trait Remote: Debug + Send + Sync {
     /// A copy with storage of its own.
     fn copied(&self) -> Result<Box<dyn Remote>>;
 
-    /// The same tokens under another specification, which needs nothing that is not stored.
+    /// The same tokens under another specification, which needs nothing that is not stored. Waits for the device, so that the time that
+    /// it takes is all of it.
     fn narrowed(&self, spec: Arc<CacheSpec>) -> Result<Box<dyn Remote>>;
 
     /// Goes back to `len` tokens. Whole keys that are needed come from `dense`, which holds exactly these tokens.

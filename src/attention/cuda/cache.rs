@@ -141,6 +141,7 @@ where
         } else {
             cache.refill_from(self)?;
         }
+        cache.sequence.wait(&*self.device)?;
         Ok(Box::new(cache))
     }
 

@@ -8,7 +8,7 @@ use cudarc::driver::sys::CUdevice_attribute as Attribute;
 use cudarc::driver::sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MAX_SHARED;
 use cudarc::driver::sys::CUgraphInstantiate_flags as InstantiateFlags;
 use cudarc::driver::sys::CUmemPool_attribute as PoolAttribute;
-use cudarc::driver::sys::CUstreamCaptureMode as CaptureMode;
+use cudarc::driver::sys::{CUresult, CUstreamCaptureMode as CaptureMode};
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr, DriverError, HostSlice, PinnedHostSlice, result,
 };
@@ -129,7 +129,10 @@ pub fn unusable(ordinal: usize, cause: &str) -> Error {
 }
 
 fn failed(doing: &str, cause: DriverError) -> Error {
-    Error::run(format!("{doing}: {cause}"))
+    match cause.0 {
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => Error::run(format!("{doing}: the card's memory is full")),
+        _ => Error::run(format!("{doing}: {cause}")),
+    }
 }
 
 /// A step as one graph of launches and of the memory that they take from the stream's pool.

@@ -138,6 +138,11 @@ impl<D: Device> DeviceSequence<D> {
         Ok(())
     }
 
+    /// Waits until everything that was asked of the device is done.
+    pub(super) fn wait(&self, device: &D) -> Result<()> {
+        device.read(&self.states, 0, &mut [0; 4])
+    }
+
     fn upload(&mut self, device: &D) -> Result<()> {
         device.write(&mut self.states, 0, bytemuck::bytes_of(&self.state))
     }

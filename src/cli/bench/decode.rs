@@ -74,19 +74,20 @@ fn table(report: &decode::Report) -> String {
         "time ratio",
         "retune ms"
     );
+    let part = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
     for row in &report.rows {
         text += &format!(
-            "\n{:>6} {:>7} {:>5} {:>6.1}% {:>10.2} {:>9.1} {:>10.2} {:>12.2} {:>8.2} {:>7.2} {:>9.1} {:>10.3} {:>9.1}",
+            "\n{:>6} {:>7} {:>5} {:>6.1}% {:>10.2} {:>9.1} {:>10} {:>12} {:>8} {:>7} {:>9.1} {:>10.3} {:>9.1}",
             row.depth,
             row.threads,
             row.batch,
             row.sparsity * 100.0,
             row.median_ms,
             row.tokens_per_s,
-            row.attention_ms,
-            row.projections_ms,
-            row.logits_ms,
-            row.rest_ms,
+            part(row.attention_ms),
+            part(row.projections_ms),
+            part(row.logits_ms),
+            part(row.rest_ms),
             row.kv_bytes as f64 / 1e6,
             row.time_ratio,
             row.retune_ms

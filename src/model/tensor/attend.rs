@@ -52,8 +52,8 @@ pub trait DeviceAttend: Send {
 /// A device's recording, whatever the device is.
 pub type Recording = Box<dyn Any + Send>;
 
-/// Batches whose plans are kept: the sides of a comparison take turns.
-const BATCHES: usize = 4;
+/// Batches whose plans are kept: the sides of a comparison, or all masks of a benchmark, take turns.
+pub(super) const BATCHES: usize = 16;
 
 /// Attention on a device of `attention::cuda`, over tensors whose memory is that device's too.
 pub struct OnDevice<D: Device> {

@@ -5,16 +5,13 @@ use candle_core::{DType, Tensor};
 use candle_nn::ops::rms_norm;
 
 use super::address::keep_shapes;
-use super::attend::{Attend, DeviceAttend, Recording, attend_here, attend_there, begin_step, rows};
+use super::attend::{Attend, BATCHES, DeviceAttend, Recording, attend_here, attend_there, begin_step, rows};
 use super::failed;
 use super::forward::TensorDecoder;
 use crate::Result;
 use crate::cache::SequenceCache;
 use crate::model::config::Config;
 use crate::model::decoder::StepObserver;
-
-/// Kinds of steps that are kept: the sides of a comparison take turns.
-const KEPT: usize = 4;
 
 /// What decode steps keep from one to the next.
 #[derive(Default)]
@@ -70,7 +67,7 @@ impl Steps {
         let entry = match self.kept.iter().position(|(of, _)| *of == plan) {
             Some(at) => self.kept.remove(at),
             None => {
-                if self.kept.len() >= KEPT {
+                if self.kept.len() >= BATCHES {
                     self.kept.remove(0);
                 }
                 (plan, new()?)

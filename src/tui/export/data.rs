@@ -126,8 +126,9 @@ fn steps(state: &State) -> Sheet {
     let columns = vec!["cached_tokens", "step_ms", "attention_ms", "projections_ms", "logits_ms", "rest_ms", "kv_bytes"];
     let row = |step: &super::super::state::Step| {
         let ms = step.ms;
-        let times = [ms.total, ms.attention, ms.projections, ms.logits, ms.rest].map(|ms| json!(ms));
-        std::iter::once(json!(step.cached)).chain(times).chain([json!(step.kv)]).collect()
+        // A device's step is timed as a whole.
+        let parts = [ms.attention, ms.projections, ms.logits, ms.rest].map(|part| json!((ms.attention > 0.0).then_some(part)));
+        [json!(step.cached), json!(ms.total)].into_iter().chain(parts).chain([json!(step.kv)]).collect()
     };
     Sheet { columns, rows: state.run.steps.iter().map(row).collect() }
 }
