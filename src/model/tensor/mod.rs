@@ -8,10 +8,13 @@ mod address;
 mod attend;
 mod forward;
 mod prefill;
+mod product;
 mod weights;
 
 pub use attend::{Attend, DeviceAttend, OnDevice};
 pub use forward::TensorDecoder;
+pub(crate) use product::product;
+pub(crate) use weights::TensorLayer;
 pub use weights::TensorWeights;
 
 use crate::Error;
@@ -27,6 +30,6 @@ pub struct Placement {
 }
 
 /// A failure of candle's as one sentence; its errors can carry a backtrace, and the first line says what is wrong.
-fn failed(error: candle_core::Error) -> Error {
+pub(crate) fn failed(error: candle_core::Error) -> Error {
     Error::run(error.to_string().lines().next().unwrap_or_default().to_owned())
 }
