@@ -60,7 +60,7 @@ impl TensorLinear {
     /// `x W^T + b` for f32 `[n, inputs]`; f32 `[n, outputs]`.
     pub(super) fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let outputs = self.parts.iter().map(|part| match part {
-            Product::Dense(weight) => x.to_dtype(weight.dtype())?.matmul(weight)?.to_dtype(DType::F32),
+            Product::Dense(weight) => product(&x.to_dtype(weight.dtype())?, weight)?.to_dtype(DType::F32),
             Product::Quantised(weight) => weight.forward(x),
         });
         let mut outputs = outputs.collect::<candle_core::Result<Vec<Tensor>>>()?;
