@@ -14,6 +14,7 @@ mod host;
 mod rows;
 
 pub use context::{Branch, Context, Sample};
+pub(super) use device::MOST_BYTES;
 pub use factors::Factors;
 
 use half::f16;

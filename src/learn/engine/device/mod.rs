@@ -24,7 +24,7 @@ use crate::model::decoder::Decoder;
 use crate::model::tensor::{TensorDecoder, failed};
 
 /// Most bytes of a buffer of scores, or of widened keys or values; a single KV head may need more.
-const MOST_BYTES: usize = 256 << 20;
+pub(in crate::learn) const MOST_BYTES: usize = 256 << 20;
 
 /// Passes of a decoder on its device.
 #[derive(Clone, Copy)]
