@@ -82,6 +82,8 @@ pub fn estimate(config: &Config, rates: Rates, context: usize, rows: usize, upda
         20.0 * (linear * config.layers) as f64 + 11.0 * sample_bytes + 4.0 * (FORWARD_PASSES + BACKWARD_PASSES) * scores;
     // Both passes upload the context.
     let step_seconds = operations / rates.flops_f32 + traffic / rates.bandwidth + 2.0 * sample_bytes / rates.bus;
+    let before_norms = if config.qk_norm { q + kv } else { 0 };
+    let kept = 2 * h + 2 * q + 2 * kv + 2 * ff + config.heads + before_norms;
     let head_bytes = 4 * context * (rows * config.group()).max(d);
     let buffer = (config.kv_heads * head_bytes).min(MOST_BYTES.max(head_bytes));
     let step_bytes = 4 * 2 * h * ff + 4 * kv * context + SCORE_BUFFERS * buffer;
@@ -93,7 +95,7 @@ pub fn estimate(config: &Config, rates: Rates, context: usize, rows: usize, upda
         total_seconds: prefill_seconds * samples as f64 + step_seconds * updates as f64,
         weight_bytes: 2 * config.parameters() as u64,
         sample_bytes: sample_bytes as u64,
-        kept_bytes: (4 * config.layers * rows * (2 * h + 2 * q + 2 * kv + 2 * ff + config.heads)) as u64,
+        kept_bytes: (4 * config.layers * rows * kept) as u64,
         working_bytes: step_bytes.max(prefill_bytes) as u64,
     }
 }

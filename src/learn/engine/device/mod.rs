@@ -4,8 +4,8 @@
 //! and constant weights would get gradients as large as they are, at the price of a product each.
 //!
 //! Keys and values of the context are in the host's memory, in f16, as the pool has them. Those of one layer are uploaded where a
-//! pass comes to it, and widened for a few KV heads at a time. Nothing waits for the device in the middle of a pass: what the host
-//! needs is read at its end.
+//! pass comes to it, and widened for a few KV heads at a time. Nothing is read from the device in the middle of a pass: what the host
+//! needs it reads at the end.
 
 mod attention;
 mod backward;
@@ -108,23 +108,53 @@ mod tests {
     use crate::attention::Attention;
     use crate::learn::engine::rows::Rows;
     use crate::learn::engine::{Factors, Sample};
+    use crate::learn::estimate::{Rates, estimate};
     use crate::mask::{ChannelMask, Window};
+    use crate::model::config::Config;
     use crate::model::load::{Opened, Source};
     use crate::model::tensor::{Attend, Placement};
 
-    #[test]
-    fn heads_attend_alone_as_they_attend_together() {
-        let source = Source::random("qwen2.5-0.5b", Some(2), 3).unwrap();
-        let mut opened = Opened::open(&source).unwrap();
-        // Six KV heads, so that slices of four leave two.
-        (opened.config.heads, opened.config.kv_heads, opened.config.head_dim) = (12, 6, 8);
+    /// Random weights over tensors: `change` may change the shape.
+    fn random(geometry: &str, change: impl Fn(&mut Config)) -> Decoder {
+        let mut opened = Opened::open(&Source::random(geometry, Some(2), 3).unwrap()).unwrap();
         (opened.config.hidden, opened.config.intermediate, opened.config.vocab) = (96, 112, 128);
+        change(&mut opened.config);
         let (device, attend) = (candle_core::Device::Cpu, Attend::Host(Attention::new()));
         let placement = Placement { device, name: "tensors".to_owned(), attend };
-        let decoder = opened.load_on(None, Some(placement), &mut |_| Ok(())).unwrap().decoder;
+        opened.load_on(None, Some(placement), &mut |_| Ok(())).unwrap().decoder
+    }
+
+    /// A prefix of 50 tokens, questions of 4 and 1, answers of 6 and 2.
+    fn sample(decoder: &Decoder) -> Sample {
         let list = |from: u32, n: u32| (from..from + n).map(|i| i * 37 % 101).collect::<Vec<u32>>();
-        let branches = [(list(3, 4), list(60, 6)), (list(9, 1), list(80, 2))];
-        let sample = Sample::new(&decoder, &list(0, 50), &branches).unwrap();
+        Sample::new(decoder, &list(0, 50), &[(list(3, 4), list(60, 6)), (list(9, 1), list(80, 2))]).unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_of_a_pass_is_what_the_estimate_says() {
+        for geometry in ["llama-3.2-1b", "qwen2.5-0.5b", "qwen3-0.6b"] {
+            let decoder = random(geometry, |_| ());
+            let sample = sample(&decoder);
+            let (rows, factors) = (Rows::of(&decoder, &sample).unwrap(), Factors::whole(decoder.config().mask_shape()));
+            let pass = Pass { rows: &rows, window: Window::default(), factors: &factors };
+            let on = OnDevice::new(&decoder, decoder.tensors().unwrap());
+            let mut bytes = 0;
+            let mut count = |Saved { x, before_norm, qkv, attended, middle, gate, up }: Saved| {
+                let all = [x, middle, gate, up].into_iter().chain(qkv).chain(attended).chain(before_norm.into_iter().flatten());
+                bytes += all.map(|x| x.elem_count() * x.dtype().size_in_bytes()).sum::<usize>();
+                Ok(())
+            };
+            forward::run(&on, pass, &Setting::new(&on, pass).unwrap(), &mut count).unwrap();
+            let estimate = estimate(decoder.config(), Rates::ONE_80GB, 50, rows.count, 1, 1);
+            assert_eq!(estimate.kept_bytes, bytes as u64, "{geometry}");
+        }
+    }
+
+    #[test]
+    fn heads_attend_alone_as_they_attend_together() {
+        // Six KV heads, so that slices of four leave two.
+        let decoder = random("qwen2.5-0.5b", |config| (config.heads, config.kv_heads, config.head_dim) = (12, 6, 8));
+        let sample = sample(&decoder);
         let shape = decoder.config().mask_shape();
         let mask = ChannelMask::from_fn(shape, |layer, head, channel| (layer + head) % 3 != 0 && channel % 3 != 0);
         let (rows, factors) = (Rows::of(&decoder, &sample).unwrap(), Factors::masked(&mask));
