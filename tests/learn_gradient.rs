@@ -72,17 +72,19 @@ fn the_cached_gradient_is_that_of_the_full_sequence_for_every_architecture() {
         let model = tiny(name);
         let (case, shape) = (case(), model.config().mask_shape());
         let values = soft(shape);
-        let found =
-            engine::distill(&model.decoder, WINDOW, &Factors::soft(shape, values.clone()).unwrap(), &sample(&model, &case))
-                .unwrap();
         let dropped = vec![false; shape.heads()];
         let wide: Vec<f64> = values.iter().map(|&x| f64::from(x)).collect();
         let loss = full_loss(&model, &case, &wide, &dropped);
-        // Context keys and values are f16 here and exact there.
-        assert!((found.loss / loss - 1.0).abs() < 1e-2, "{name}: loss {} against {loss}", found.loss);
         let expected = differences(&wide, |at| full_loss(&model, &case, at, &dropped));
-        let error = distance(&found.gradient, &expected);
-        assert!(error < 1e-2, "{name}: the gradient is off by {error:e}");
+        for model in [model, tiny_on_tensors(name)] {
+            let where_ = model.decoder.device_name();
+            let factors = Factors::soft(shape, values.clone()).unwrap();
+            let found = engine::distill(&model.decoder, WINDOW, &factors, &sample(&model, &case)).unwrap();
+            // Context keys and values are f16 here and exact there.
+            assert!((found.loss / loss - 1.0).abs() < 1e-2, "{name} on {where_}: loss {} against {loss}", found.loss);
+            let error = distance(&found.gradient, &expected);
+            assert!(error < 1e-2, "{name} on {where_}: the gradient is off by {error:e}");
+        }
     }
 }
 
@@ -92,30 +94,33 @@ fn a_deployed_mask_has_the_straight_through_gradient_and_dropped_heads_have_none
     let (case, shape) = (case(), model.config().mask_shape());
     // The first head of layer 1 is dropped, the others keep two channels of three.
     let mask = ChannelMask::from_fn(shape, |layer, head, channel| (layer, head) != (1, 0) && channel % 3 != 0);
-    let found = engine::distill(&model.decoder, WINDOW, &Factors::masked(&mask), &sample(&model, &case)).unwrap();
     let bits: Vec<f64> = mask.bits().iter().map(|&kept| f64::from(u8::from(kept))).collect();
     let dropped: Vec<bool> = mask.kept_counts().iter().map(|&count| count == 0).collect();
     let loss = full_loss(&model, &case, &bits, &dropped);
-    assert!((found.loss / loss - 1.0).abs() < 1e-2, "the forward value is the mask: {} against {loss}", found.loss);
     let expected = differences(&bits, |at| full_loss(&model, &case, at, &dropped));
-    let error = distance(&found.gradient, &expected);
-    assert!(error < 1e-2, "the gradient is off by {error:e}");
-    let d = shape.head_dim;
-    let head = |index: usize| &found.gradient[index * d..(index + 1) * d];
-    assert!(head(shape.kv_heads).iter().all(|&g| g == 0.0), "a dropped head sees no middle");
-    assert!((0..d).step_by(3).all(|channel| head(0)[channel] != 0.0), "channels that are not kept get a gradient too");
+    for model in [model, tiny_on_tensors("llama-gqa3")] {
+        let found = engine::distill(&model.decoder, WINDOW, &Factors::masked(&mask), &sample(&model, &case)).unwrap();
+        assert!((found.loss / loss - 1.0).abs() < 1e-2, "the forward value is the mask: {} against {loss}", found.loss);
+        let error = distance(&found.gradient, &expected);
+        assert!(error < 1e-2, "on {}, the gradient is off by {error:e}", model.decoder.device_name());
+        let d = shape.head_dim;
+        let head = |index: usize| &found.gradient[index * d..(index + 1) * d];
+        assert!(head(shape.kv_heads).iter().all(|&g| g == 0.0), "a dropped head sees no middle");
+        assert!((0..d).step_by(3).all(|channel| head(0)[channel] != 0.0), "channels that are not kept get a gradient too");
+    }
 }
 
 #[test]
 fn factors_of_one_lose_nothing() {
-    let model = tiny("llama");
-    let shape = model.config().mask_shape();
-    let sample = sample(&model, &case());
-    let found =
-        engine::distill(&model.decoder, WINDOW, &Factors::soft(shape, vec![1.0; shape.entries()]).unwrap(), &sample).unwrap();
-    assert!(found.loss < 1e-10, "{}", found.loss);
-    let masked = engine::loss(&model.decoder, WINDOW, &Factors::masked(&ChannelMask::full(shape)), &sample).unwrap();
-    assert!(masked < 1e-10, "{masked}");
+    for model in [tiny("llama"), tiny_on_tensors("llama")] {
+        let shape = model.config().mask_shape();
+        let sample = sample(&model, &case());
+        let ones = Factors::soft(shape, vec![1.0; shape.entries()]).unwrap();
+        let found = engine::distill(&model.decoder, WINDOW, &ones, &sample).unwrap();
+        assert!(found.loss < 1e-10, "{}", found.loss);
+        let masked = engine::loss(&model.decoder, WINDOW, &Factors::masked(&ChannelMask::full(shape)), &sample).unwrap();
+        assert!(masked < 1e-10, "{masked}");
+    }
 }
 
 #[test]

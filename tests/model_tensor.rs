@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use cuda::Simulator;
-use kscope::attention::{Attention, channel_activity};
+use kscope::attention::channel_activity;
 use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
 use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
 use kscope::decode::sampler::{Sampling, argmax};
@@ -21,12 +21,7 @@ use kscope::model::load::{Opened, Source, Tensors};
 use kscope::model::matrix::Dtype;
 use kscope::model::tensor::{Attend, OnDevice, Placement};
 use kscope_sim::Schedule;
-use model::{SMALL, open, tiny_folder, vectors};
-
-/// candle's CPU, with caches in memory.
-fn on_cpu() -> Placement {
-    Placement { device: Device::Cpu, name: "tensors".to_owned(), attend: Attend::Host(Attention::new()) }
-}
+use model::{SMALL, on_cpu, open, tiny_folder, vectors};
 
 /// candle's CPU, with caches and attention on a simulated card.
 fn on_simulator() -> Placement {

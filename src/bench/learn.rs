@@ -26,6 +26,8 @@ pub struct Options {
 /// Medians over the samples; times in milliseconds.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Report {
+    /// What the model runs on.
+    pub device: String,
     /// Samples measured.
     pub samples: usize,
     /// Tokens of a sample's context.
@@ -44,7 +46,7 @@ pub struct Report {
     pub worst_step_to_prefill: f64,
     /// Bytes of one sample in the pool.
     pub sample_bytes: f64,
-    /// Most memory that the process had resident, one sample at a time.
+    /// Most host memory that the process had resident, one sample at a time.
     pub peak_bytes: u64,
     /// Threads.
     pub threads: usize,
@@ -90,6 +92,7 @@ pub fn run(model: &Model, options: &Options, mut say: impl FnMut(usize)) -> Resu
     let [context, rows, prefill_ms, sample_ms, step_ms, step_to_prefill, sample_bytes] =
         columns.map(|mut column| median(&mut column));
     Ok(Report {
+        device: model.decoder.device_name().to_owned(),
         samples: options.samples,
         context,
         rows,

@@ -323,9 +323,11 @@ fn print_estimate(args: &Args) -> Result<()> {
         }));
     }
     let mut lines = vec![format!(
-        "estimate, not measured: Llama-3.1-8B on one 80 GB GPU at an assumed {:.0} TFLOP/s and {:.1} TB/s; {updates} updates of {rows} answer rows, pool of {}",
+        "estimate, not measured: Llama-3.1-8B on one 80 GB GPU at an assumed {:.0} TFLOP/s ({:.0} in f32), {:.1} TB/s, and {:.0} GB/s from the host; {updates} updates of {rows} answer rows, pool of {}",
         Rates::ONE_80GB.flops / 1e12,
+        Rates::ONE_80GB.flops_f32 / 1e12,
         Rates::ONE_80GB.bandwidth / 1e12,
+        Rates::ONE_80GB.bus / 1e9,
         args.pool
     )];
     lines.push(format!(

@@ -145,7 +145,8 @@ impl Decoder {
         Ok(Self { config, weights, rope, tensors: None })
     }
 
-    /// The same model with its forward pass on a device. The host keeps its weights: learning reads them.
+    /// The same model with its forward pass on a device, and that of learning. The host keeps its own copy of the weights, with
+    /// which nothing is computed any more.
     pub fn on(self, tensors: TensorDecoder) -> Self {
         Self { tensors: Some(tensors), ..self }
     }
@@ -158,6 +159,11 @@ impl Decoder {
     /// Whether the forward pass and its caches are in this process's own memory.
     pub fn is_on_host(&self) -> bool {
         self.tensors.is_none()
+    }
+
+    /// What runs on a device.
+    pub(crate) fn tensors(&self) -> Option<&TensorDecoder> {
+        self.tensors.as_ref()
     }
 
     /// Stores one layer of a whole sequence in an empty cache, wherever this decoder keeps its caches: keys (after RoPE) and values,

@@ -153,11 +153,13 @@ impl Rope {
     }
 
     /// The same of several positions, each `[positions, head_dim / 2]`.
-    pub fn angles_of(&self, positions: impl ExactSizeIterator<Item = usize>) -> (Vec<f32>, Vec<f32>) {
+    pub fn angles_of(&self, positions: impl Iterator<Item = usize>) -> (Vec<f32>, Vec<f32>) {
         let half = self.inv_freq.len();
-        let (mut cos, mut sin) = (vec![0.0; positions.len() * half], vec![0.0; positions.len() * half]);
-        for (position, (cos, sin)) in positions.zip(cos.chunks_exact_mut(half).zip(sin.chunks_exact_mut(half))) {
-            self.angles(position, cos, sin);
+        let (mut cos, mut sin) = (Vec::new(), Vec::new());
+        for position in positions {
+            let start = cos.len();
+            [&mut cos, &mut sin].into_iter().for_each(|angles| angles.resize(start + half, 0.0));
+            self.angles(position, &mut cos[start..], &mut sin[start..]);
         }
         (cos, sin)
     }

@@ -6,6 +6,8 @@ pub mod plain;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use candle_core::Device;
+use kscope::attention::Attention;
 use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
 use kscope::decode::sampler::{Sampling, argmax};
 use kscope::decode::session::{Request, Session};
@@ -14,6 +16,7 @@ use kscope::model::Model;
 use kscope::model::decoder::{PrefillHooks, StepBuffers, with_quiet_hooks};
 use kscope::model::load::{Opened, Source};
 use kscope::model::matrix::Dtype;
+use kscope::model::tensor::{Attend, Placement};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -62,6 +65,16 @@ pub fn load(path: &Path, dtype: Option<Dtype>) -> Arc<Model> {
 /// One of the tiny models, with its weights as stored.
 pub fn tiny(name: &str) -> Arc<Model> {
     load(tiny_folder(name).path(), None)
+}
+
+/// candle's CPU, with caches in memory: what stands for a device where there is none.
+pub fn on_cpu() -> Placement {
+    Placement { device: Device::Cpu, name: "tensors".to_owned(), attend: Attend::Host(Attention::new()) }
+}
+
+/// One of the tiny models over tensors, with its weights as stored.
+pub fn tiny_on_tensors(name: &str) -> Arc<Model> {
+    Arc::new(open(tiny_folder(name).path()).load_on(None, Some(on_cpu()), &mut |_| Ok(())).unwrap())
 }
 
 /// SmolLM2 where `kscope fetch smollm2-135m` has put it. Without the file a test says loudly that it proves nothing, or fails

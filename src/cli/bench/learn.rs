@@ -62,13 +62,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 fn cost(report: &learn::Report) -> String {
     format!(
-        "{} samples of {:.0} tokens and {:.0} answer rows (medians), {} threads\n\
+        "{} samples of {:.0} tokens and {:.0} answer rows (medians) on {}, {} threads\n\
          prefill {:.0} ms, with questions and teacher {:.0} ms, update of stage 1 {:.0} ms\n\
          an update costs {:.2} of the prefill of its sample, {:.2} at worst\n\
-         a sample of the pool holds {}; peak memory {}",
+         a sample of the pool holds {}; peak host memory {}",
         report.samples,
         report.context,
         report.rows,
+        report.device,
         report.threads,
         report.prefill_ms,
         report.sample_ms,

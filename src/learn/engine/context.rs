@@ -3,8 +3,8 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use super::forward::{self, Block, Rows};
-use super::{Factors, hidden};
+use super::rows::{Block, Pass, Rows};
+use super::{Factors, engine, hidden};
 use crate::Result;
 use crate::mask::Window;
 use crate::model::config::Config;
@@ -37,15 +37,26 @@ impl Context {
         self.tokens
     }
 
+    /// A context of so many tokens without keys and values.
+    #[cfg(test)]
+    pub(super) fn of(tokens: usize) -> Self {
+        Self { tokens, layers: Vec::new() }
+    }
+
     /// Bytes of keys and values.
     pub fn bytes(&self) -> usize {
         self.layers.iter().flatten().map(|rows| rows.len() * 2).sum()
     }
 
+    /// Keys and values of one layer, each `[tokens, kv_heads, head_dim]`; `None` where there are no tokens.
+    pub(super) fn layer(&self, layer: usize) -> Option<&[Vec<f16>; 2]> {
+        self.layers.get(layer)
+    }
+
     /// Appends the rows of one KV head in f32: keys, then values.
     pub(super) fn head(&self, config: &Config, layer: usize, kv_head: usize, out: [&mut Vec<f32>; 2]) {
         let d = config.head_dim;
-        let Some(layer) = self.layers.get(layer) else { return };
+        let Some(layer) = self.layer(layer) else { return };
         for (rows, out) in layer.iter().zip(out) {
             let start = out.len();
             out.resize(start + self.tokens * d, 0.0);
@@ -56,7 +67,7 @@ impl Context {
     }
 }
 
-fn narrow(rows: &[f32]) -> Vec<f16> {
+pub(super) fn narrow(rows: &[f32]) -> Vec<f16> {
     let mut out = vec![f16::ZERO; rows.len()];
     out.convert_from_f32_slice(rows);
     out
@@ -93,27 +104,9 @@ impl Sample {
     /// Prefills `prefix` exactly, then every branch's (question, answer); the teacher's hidden states of the answer rows come from
     /// exact attention over the same stored keys and values.
     pub fn new(decoder: &Decoder, prefix: &[u32], branches: &[(Vec<u32>, Vec<u32>)]) -> Result<Self> {
-        let layers = decoder.config().layers;
         let exact = Factors::whole(decoder.config().mask_shape());
         let mut sample = Self { prefix: Context::prefill(decoder, prefix)?, branches: Vec::new() };
-        let questions: Vec<Vec<u32>> = branches.iter().map(|(question, _)| question.clone()).collect();
-        let mut tails = vec![Context { tokens: 0, layers: Vec::with_capacity(layers) }; branches.len()];
-        if questions.iter().any(|question| !question.is_empty()) {
-            let empty = Context::default();
-            let blocks = questions.iter().map(|tokens| Block { contexts: [&sample.prefix, &empty], tokens });
-            let rows = Rows::new(decoder, blocks.collect());
-            let width = decoder.config().kv_width();
-            let mut keep = |_: usize, k: &[f32], v: &[f32]| {
-                let mut first = 0;
-                for (tail, question) in tails.iter_mut().zip(&questions) {
-                    let range = first * width..(first + question.len()) * width;
-                    tail.layers.push([narrow(&k[range.clone()]), narrow(&v[range])]);
-                    tail.tokens = question.len();
-                    first += question.len();
-                }
-            };
-            forward::run(decoder, Window::default(), &exact, &rows, None, &mut keep)?;
-        }
+        let tails = sample.tails(decoder, &exact, branches.iter().map(|(question, _)| question.as_slice()))?;
         for ((_, answer), tail) in branches.iter().zip(tails) {
             sample.branches.push(Branch { tail, answer: answer.clone(), target: Vec::new() });
         }
@@ -125,6 +118,30 @@ impl Sample {
             states = rest;
         }
         Ok(sample)
+    }
+
+    /// Keys and values of the questions, which follow the prefix and do not see each other.
+    fn tails<'q>(
+        &self,
+        decoder: &Decoder,
+        exact: &Factors,
+        questions: impl Iterator<Item = &'q [u32]> + Clone,
+    ) -> Result<Vec<Context>> {
+        let empty = Context::default();
+        let blocks = questions.clone().map(|tokens| Block { tail: &empty, tokens }).collect();
+        let rows = Rows::new(decoder, &self.prefix, blocks)?;
+        let layers = match rows.count {
+            0 => Vec::new(),
+            _ => engine(decoder).keys_and_values(Pass { rows: &rows, window: Window::default(), factors: exact })?,
+        };
+        let (width, mut first) = (decoder.config().kv_width(), 0);
+        let tail = |question: &[u32]| {
+            let own = first * width..(first + question.len()) * width;
+            first += question.len();
+            let cut = |[k, v]: &[Vec<f16>; 2]| [k[own.clone()].to_vec(), v[own.clone()].to_vec()];
+            Context { tokens: question.len(), layers: layers.iter().map(cut).collect() }
+        };
+        Ok(questions.map(tail).collect())
     }
 
     /// The branches.
@@ -142,13 +159,20 @@ impl Sample {
         self.prefix.tokens
     }
 
+    /// The keys, and the values, of the prefix and of every branch's question in every layer, each `[tokens, kv_heads, head_dim]`.
+    pub fn stored(&self) -> impl Iterator<Item = &[f16]> {
+        let contexts = std::iter::once(&self.prefix).chain(self.branches.iter().map(|branch| &branch.tail));
+        contexts.flat_map(|context| context.layers.iter().flatten().map(Vec::as_slice))
+    }
+
     /// Bytes held: keys, values and targets.
     pub fn bytes(&self) -> usize {
         let branch = |branch: &Branch| branch.tail.bytes() + branch.target.len() * 4;
         self.prefix.bytes() + self.branches.iter().map(branch).sum::<usize>()
     }
 
-    pub(super) fn targets(&self) -> impl Iterator<Item = f32> {
-        self.branches.iter().flat_map(|branch| branch.target.iter().copied())
+    /// The targets of all rows, `[rows, hidden]`.
+    pub(super) fn targets(&self) -> Vec<f32> {
+        self.branches.iter().flat_map(|branch| branch.target.iter().copied()).collect()
     }
 }

@@ -3,21 +3,26 @@
 //! Hidden states of the context never depend on the factors (prefill is exact), so keys and values of the context are constants
 //! and both passes run over answer rows alone. The gradient is written out by hand, one layer at a time: what is kept of a pass is
 //! a few activations of the answer rows per layer, and a layer's weights are widened to f32 only while they are used.
+//!
+//! It is written twice: over the host's weights ([`host`]), and over the tensors of a decoder that runs on a device ([`device`]).
+//! A pass runs where its decoder runs.
 
-mod attention;
-mod backward;
 mod context;
+mod device;
 mod factors;
-mod forward;
+mod host;
+mod rows;
 
 pub use context::{Branch, Context, Sample};
+pub(super) use device::MOST_BYTES;
 pub use factors::Factors;
 
-use self::forward::{Rows, Tape};
+use half::f16;
+
+use self::rows::{Pass, Rows};
 use crate::Result;
 use crate::mask::Window;
 use crate::model::decoder::Decoder;
-use crate::model::ops;
 
 /// Distillation loss of one sample and its gradient to the factors, `[layers, kv_heads, head_dim]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,40 +33,51 @@ pub struct Distilled {
     pub gradient: Vec<f32>,
 }
 
+/// One way to compute passes over rows; there is at least one row.
+trait Engine {
+    /// Rotated keys and values of the rows, per layer, each `[rows, kv_heads, head_dim]`.
+    fn keys_and_values(&self, pass: Pass<'_>) -> Result<Vec<[Vec<f16>; 2]>>;
+
+    /// Normalised hidden states of the rows, `[rows, hidden]`.
+    fn hidden(&self, pass: Pass<'_>) -> Result<Vec<f32>>;
+
+    /// The loss against `targets`, `[rows, hidden]`, and its gradient.
+    fn distill(&self, pass: Pass<'_>, targets: &[f32]) -> Result<Distilled>;
+}
+
+/// The engine of a decoder.
+fn engine(decoder: &Decoder) -> Box<dyn Engine + '_> {
+    match decoder.tensors() {
+        Some(tensors) => Box::new(device::OnDevice::new(decoder, tensors)),
+        None => Box::new(host::OnHost::new(decoder)),
+    }
+}
+
 /// Normalised hidden states of every answer row of a sample, `[rows, hidden]`, branches after one another.
 pub fn hidden(decoder: &Decoder, window: Window, factors: &Factors, sample: &Sample) -> Result<Vec<f32>> {
-    let rows = Rows::of(decoder, sample);
-    let mut x = forward::run(decoder, window, factors, &rows, None, &mut |_, _, _| ())?;
-    ops::rms_norm_in_place(&mut x, &decoder.weights().norm, decoder.config().rms_eps);
-    Ok(x)
+    let rows = Rows::of(decoder, sample)?;
+    match rows.count {
+        0 => Ok(Vec::new()),
+        _ => engine(decoder).hidden(Pass { rows: &rows, window, factors }),
+    }
 }
 
 /// The loss alone: mean squared difference to the sample's targets.
 pub fn loss(decoder: &Decoder, window: Window, factors: &Factors, sample: &Sample) -> Result<f64> {
     let states = hidden(decoder, window, factors, sample)?;
-    Ok(mean_square(&states, sample.targets()))
+    Ok(mean_square(&states, &sample.targets()))
 }
 
 /// The loss and its gradient.
 pub fn distill(decoder: &Decoder, window: Window, factors: &Factors, sample: &Sample) -> Result<Distilled> {
-    let config = decoder.config();
-    let rows = Rows::of(decoder, sample);
-    let mut tape = Tape::default();
-    let x = forward::run(decoder, window, factors, &rows, Some(&mut tape), &mut |_, _, _| ())?;
-    let norm = &decoder.weights().norm;
-    let mut states = vec![0.0; x.len()];
-    ops::rms_norm(&x, norm, config.rms_eps, &mut states);
-    let targets: Vec<f32> = sample.targets().collect();
-    let loss = mean_square(&states, targets.iter().copied());
-    let scale = 2.0 / states.len() as f32;
-    let d_states: Vec<f32> = states.iter().zip(&targets).map(|(state, target)| scale * (state - target)).collect();
-    let mut dx = vec![0.0; x.len()];
-    backward::rms_norm(&x, norm, config.rms_eps, &d_states, &mut dx);
-    let gradient = backward::run(decoder, window, factors, &rows, &tape, dx)?;
-    Ok(Distilled { loss, gradient })
+    let rows = Rows::of(decoder, sample)?;
+    match rows.count {
+        0 => Ok(Distilled { loss: 0.0, gradient: vec![0.0; factors.shape().entries()] }),
+        _ => engine(decoder).distill(Pass { rows: &rows, window, factors }, &sample.targets()),
+    }
 }
 
-fn mean_square(states: &[f32], targets: impl Iterator<Item = f32>) -> f64 {
+fn mean_square(states: &[f32], targets: &[f32]) -> f64 {
     let sum: f64 = states.iter().zip(targets).map(|(state, target)| f64::from(state - target).powi(2)).sum();
     sum / states.len().max(1) as f64
 }

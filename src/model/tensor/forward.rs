@@ -57,7 +57,18 @@ impl TensorDecoder {
         self.steps.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn embedded(&self, tokens: &[u32]) -> candle_core::Result<Tensor> {
+    /// The device of the weights.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The weights.
+    pub(crate) fn weights(&self) -> &TensorWeights {
+        &self.weights
+    }
+
+    /// The embeddings of these tokens, f32 `[tokens, hidden]`.
+    pub(crate) fn embedded(&self, tokens: &[u32]) -> candle_core::Result<Tensor> {
         let ids = Tensor::from_slice(tokens, tokens.len(), &self.device)?;
         self.weights.embedding.index_select(&ids, 0)?.to_dtype(DType::F32)
     }

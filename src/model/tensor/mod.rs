@@ -8,12 +8,15 @@ mod address;
 mod attend;
 mod forward;
 mod prefill;
+mod product;
 mod step;
 mod weights;
 
 pub use attend::{Attend, DeviceAttend, OnDevice};
 pub use forward::TensorDecoder;
+pub(crate) use product::product;
 pub(in crate::model) use step::StepInput;
+pub(crate) use weights::TensorLayer;
 pub use weights::TensorWeights;
 
 use crate::Error;
@@ -29,7 +32,7 @@ pub struct Placement {
 }
 
 /// A failure of candle's as one sentence; its errors can carry a backtrace, and the first line says what is wrong.
-fn failed(error: candle_core::Error) -> Error {
+pub(crate) fn failed(error: candle_core::Error) -> Error {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     if first.contains("OUT_OF_MEMORY") {

@@ -3,6 +3,8 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
+use super::product;
+
 /// Queries of a tile.
 const QUERIES: usize = 256;
 /// Most bytes of a tile's scores.
@@ -36,10 +38,9 @@ fn attend_tiled(
     let (n, heads, d) = q.dims3()?;
     let kv_heads = k.dim(1)?;
     let group = heads / kv_heads;
-    // [kv_heads, n, d]: a range of tokens is whole rows, which cuBLAS takes as they are, transposed or not.
+    // [kv_heads, n, d] each: a run of keys is then a matrix without gaps.
     let keys = k.transpose(0, 1)?.contiguous()?;
     let values = v.transpose(0, 1)?.contiguous()?;
-    let keys_of = |first: usize, count: usize| keys.narrow(1, first, count)?.t();
     let triangle = triangle(query_tile.min(n), q.device())?;
     let mut outputs = Vec::new();
     for first in (0..n).step_by(query_tile) {
@@ -54,9 +55,9 @@ fn attend_tiled(
         // Every row sees all keys before the tile's own tokens.
         for key in (0..first).step_by(key_tile) {
             let width = key_tile.min(first - key);
-            state.add(&queries.matmul(&keys_of(key, width)?)?, &values.narrow(1, key, width)?)?;
+            state.add(&product(&queries, &keys.narrow(1, key, width)?.t()?)?, &values.narrow(1, key, width)?)?;
         }
-        let scores = queries.matmul(&keys_of(first, rows)?)?.reshape((kv_heads, group, rows, rows))?;
+        let scores = product(&queries, &keys.narrow(1, first, rows)?.t()?)?.reshape((kv_heads, group, rows, rows))?;
         let unseen = triangle.narrow(0, 0, rows)?.narrow(1, 0, rows)?;
         let scores = scores.broadcast_add(&unseen)?.reshape((kv_heads, group * rows, rows))?;
         state.add(&scores, &values.narrow(1, first, rows)?)?;
@@ -93,7 +94,7 @@ impl State {
         let factor = (&self.largest - &largest)?.exp()?;
         let weights = scores.broadcast_sub(&largest)?.exp()?;
         self.total = ((&self.total * &factor)? + weights.sum_keepdim(D::Minus1)?)?;
-        self.sums = (self.sums.broadcast_mul(&factor)? + weights.matmul(values)?)?;
+        self.sums = (self.sums.broadcast_mul(&factor)? + product(&weights, values)?)?;
         self.largest = largest;
         Ok(())
     }

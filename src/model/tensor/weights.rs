@@ -3,7 +3,7 @@
 use candle_core::quantized::QMatMul;
 use candle_core::{DType, Device, Module, Tensor};
 
-use super::failed;
+use super::{failed, product};
 use crate::Result;
 use crate::model::config::Config;
 use crate::model::load::Tensors;
@@ -18,8 +18,20 @@ enum Product {
     Quantised(QMatMul),
 }
 
+impl Product {
+    /// The matrix in f32, `[inputs, outputs]`, as the transpose of what lies in memory.
+    fn wide(&self) -> candle_core::Result<Tensor> {
+        match self {
+            // Widened in the order in which it is stored.
+            Self::Dense(weight) => weight.t()?.to_dtype(DType::F32)?.t(),
+            Self::Quantised(QMatMul::QTensor(blocks)) => blocks.dequantize(&blocks.device())?.t(),
+            Self::Quantised(QMatMul::Tensor(weight) | QMatMul::TensorF16(weight)) => weight.to_dtype(DType::F32)?.t(),
+        }
+    }
+}
+
 /// A linear layer. Parts whose outputs stand side by side: one, or several where a file quantises them each by itself.
-pub(super) struct TensorLinear {
+pub(crate) struct TensorLinear {
     parts: Vec<Product>,
     bias: Option<Tensor>,
 }
@@ -33,10 +45,30 @@ impl TensorLinear {
         })
     }
 
+    /// [`Self::apply`] without rounding activations: each part is widened to f32 for its product and then let go.
+    pub(crate) fn apply_wide(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let outputs = self.parts.iter().map(|part| product(x, &part.wide()?)).collect::<candle_core::Result<Vec<_>>>()?;
+        let y = Tensor::cat(&outputs, 1)?;
+        self.bias.as_ref().map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))
+    }
+
+    /// `dy W`, which carries gradients back: f32 `[n, outputs]` to `[n, inputs]`.
+    pub(crate) fn back(&self, dy: &Tensor) -> candle_core::Result<Tensor> {
+        let (mut sum, mut first): (Option<Tensor>, usize) = (None, 0);
+        for part in &self.parts {
+            let weight = part.wide()?.t()?;
+            let outputs = weight.dim(0)?;
+            let dx = product(&dy.narrow(1, first, outputs)?.contiguous()?, &weight)?;
+            first += outputs;
+            sum = Some(sum.map_or(Ok(dx.clone()), |sum| sum + dx)?);
+        }
+        sum.ok_or_else(|| candle_core::Error::Msg("a linear layer without weights".to_owned()))
+    }
+
     /// `x W^T + b` for f32 `[n, inputs]`; f32 `[n, outputs]`.
     pub(super) fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let outputs = self.parts.iter().map(|part| match part {
-            Product::Dense(weight) => x.to_dtype(weight.dtype())?.matmul(weight)?.to_dtype(DType::F32),
+            Product::Dense(weight) => product(&x.to_dtype(weight.dtype())?, weight)?.to_dtype(DType::F32),
             Product::Quantised(weight) => weight.forward(x),
         });
         let mut outputs = outputs.collect::<candle_core::Result<Vec<Tensor>>>()?;
@@ -50,7 +82,7 @@ impl TensorLinear {
 const SETTLED_ROWS: usize = 8;
 
 /// One decoder layer.
-pub(super) struct TensorLayer {
+pub(crate) struct TensorLayer {
     pub attention_norm: Tensor,
     pub qkv: TensorLinear,
     pub q_norm: Option<Tensor>,
@@ -65,8 +97,8 @@ pub(super) struct TensorLayer {
 pub struct TensorWeights {
     /// `[vocab, hidden]`.
     pub(super) embedding: Tensor,
-    pub(super) layers: Vec<TensorLayer>,
-    pub(super) norm: Tensor,
+    pub(crate) layers: Vec<TensorLayer>,
+    pub(crate) norm: Tensor,
     pub(super) head: TensorLinear,
 }
 

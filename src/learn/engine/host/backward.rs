@@ -1,23 +1,15 @@
 //! The backward pass over answer rows: from the residual stream's gradient down to the factors of every layer.
 
-use super::Factors;
 use super::attention::{HeadJob, each_head, scatter};
-use super::forward::{Rows, Saved, Tape};
+use super::forward::{Saved, Tape};
 use crate::Result;
-use crate::mask::Window;
+use crate::learn::engine::rows::{Pass, Rows};
 use crate::model::decoder::Decoder;
 use crate::model::ops;
 use crate::model::weights::Layer;
 
 /// Gradient to the factors, `[layers, kv_heads, head_dim]`, from that to the residual stream behind the last layer.
-pub(super) fn run(
-    decoder: &Decoder,
-    window: Window,
-    factors: &Factors,
-    rows: &Rows<'_>,
-    tape: &Tape,
-    mut dx: Vec<f32>,
-) -> Result<Vec<f32>> {
+pub(super) fn run(decoder: &Decoder, pass: Pass<'_>, tape: &Tape, mut dx: Vec<f32>) -> Result<Vec<f32>> {
     let config = decoder.config();
     let mut gradient = vec![0.0; config.mask_shape().entries()];
     let width = config.kv_width();
@@ -25,9 +17,9 @@ pub(super) fn run(
         mlp(decoder, layer, saved, &mut dx)?;
         let d_attended = layer.output.weight.wide()?.back(&dx)?;
         let part = &mut gradient[at * width..(at + 1) * width];
-        let d_qkv = attention(decoder, window, factors, rows, at, saved, &d_attended, part)?;
+        let d_qkv = attention(decoder, pass, at, saved, &d_attended, part)?;
         if at > 0 {
-            let d_projected = unposition(decoder, layer, saved, rows, d_qkv);
+            let d_projected = unposition(decoder, layer, saved, pass.rows, d_qkv);
             let d_normed = layer.qkv.weight.wide()?.back(&d_projected)?;
             rms_norm(&saved.x, &layer.attention_norm, config.rms_eps, &d_normed, &mut dx);
         }
@@ -58,18 +50,15 @@ fn mlp(decoder: &Decoder, layer: &Layer, saved: &Saved, dx: &mut [f32]) -> Resul
 }
 
 /// Gradients to rotated q and k and to v, from that to the attention output; adds the factors' to `gradient`.
-#[expect(clippy::too_many_arguments, reason = "one layer's whole setting")]
 fn attention(
     decoder: &Decoder,
-    window: Window,
-    factors: &Factors,
-    rows: &Rows<'_>,
+    pass: Pass<'_>,
     at: usize,
     saved: &Saved,
     d_attended: &[f32],
     gradient: &mut [f32],
 ) -> Result<[Vec<f32>; 3]> {
-    let config = decoder.config();
+    let (config, rows) = (decoder.config(), pass.rows);
     let (d, q_width, kv_width) = (config.head_dim, config.q_width(), config.kv_width());
     let group_width = config.group() * d;
     let parts = each_head(config, rows, |block, first, kv_head| {
@@ -78,7 +67,7 @@ fn attention(
             let rows = x[first * q_width..(first + count) * q_width].chunks_exact(q_width);
             rows.flat_map(|row| &row[kv_head * group_width..(kv_head + 1) * group_width]).copied().collect()
         };
-        HeadJob::new(config, window, factors, rows, (block, first), (at, kv_head), (&saved.q, &saved.k, &saved.v))
+        HeadJob::new(config, pass, (block, first), (at, kv_head), (&saved.q, &saved.k, &saved.v))
             .backward(&own(&saved.attended), &own(d_attended))
     })?;
     let mut out = [vec![0.0; rows.count * q_width], vec![0.0; rows.count * kv_width], vec![0.0; rows.count * kv_width]];

@@ -8,9 +8,7 @@
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use super::Factors;
-use super::forward::{Block, Rows};
-use crate::mask::Window;
+use crate::learn::engine::rows::{Pass, Rows};
 use crate::model::config::Config;
 use crate::model::ops;
 use crate::{Error, Result};
@@ -28,7 +26,7 @@ pub(super) struct HeadJob<'a> {
     values: Vec<f32>,
     /// Scaled queries, `[rows * group, d]`; row `r * group + g`.
     queries: Vec<f32>,
-    /// First middle position, and the end of the middle per row (at most `start` where there is none).
+    /// First middle position, and the end of the middle per row (`start` where there is none).
     start: usize,
     ends: Vec<usize>,
     factors: &'a [f32],
@@ -50,19 +48,17 @@ impl<'a> HeadJob<'a> {
     /// Gathers the head's part of `q`, `k`, `v` (rows of all blocks) and of the block's contexts.
     pub(super) fn new(
         config: &Config,
-        window: Window,
-        factors: &'a Factors,
-        rows: &Rows<'_>,
+        pass: Pass<'a>,
         (block, first): (usize, usize),
         (layer, kv_head): (usize, usize),
         (q, k, v): (&[f32], &[f32], &[f32]),
     ) -> Self {
         let (d, group) = (config.head_dim, config.group());
-        let block: &Block<'_> = &rows.blocks[block];
-        let (count, before) = (block.tokens.len(), block.before());
+        let (rows, block) = (pass.rows, &pass.rows.blocks[block]);
+        let (count, before) = (block.tokens.len(), rows.before(block));
         let tokens = before + count;
         let (mut keys, mut values) = (Vec::with_capacity(tokens * d), Vec::with_capacity(tokens * d));
-        for context in block.contexts {
+        for context in [rows.prefix, block.tail] {
             context.head(config, layer, kv_head, [&mut keys, &mut values]);
         }
         for (rows, out) in [(k, &mut keys), (v, &mut values)] {
@@ -74,18 +70,17 @@ impl<'a> HeadJob<'a> {
             .chunks_exact(config.q_width())
             .flat_map(|row| row[kv_head * group * d..(kv_head + 1) * group * d].iter().map(|x| x * scale))
             .collect();
-        let middle = |row| if factors.is_whole() { 0 } else { window.middle(before + row + 1) };
-        let ends = (0..count).map(|row| window.sink + middle(row)).collect();
-        let (factors, dropped) = factors.head(layer, kv_head);
-        Self { d, group, rows: count, tokens, keys, values, queries, start: window.sink, ends, factors, dropped }
+        // A sink that is longer than the sequence leaves no middle.
+        let start = pass.window.sink.min(tokens);
+        let ends = (0..count).map(|row| start + pass.middle(before + row)).collect();
+        let (factors, dropped) = pass.factors.head(layer, kv_head);
+        Self { d, group, rows: count, tokens, keys, values, queries, start, ends, factors, dropped }
     }
 
     /// The middle of the last row, and the first key that any row sees outside its middle and behind the sink.
     fn middle(&self) -> (std::ops::Range<usize>, usize) {
-        let start = self.start.min(self.tokens);
-        let end = self.ends.last().map_or(start, |&end| end.max(start));
-        let least = self.ends.first().map_or(start, |&end| end.max(start));
-        (start..end, least)
+        let end = |row: Option<&usize>| row.copied().unwrap_or(self.start);
+        (self.start..end(self.ends.last()), end(self.ends.first()))
     }
 
     /// Softmax weights, `[rows * group, tokens]`: 0 for keys that a row does not see.

@@ -1,57 +1,14 @@
 //! The forward pass over answer rows, and what of it the backward pass needs.
 
+use super::attention;
 use super::attention::HeadJob;
-use super::context::{Context, Sample};
-use super::{Factors, attention};
 use crate::Result;
-use crate::mask::Window;
+use crate::learn::engine::rows::{Pass, Rows};
 use crate::model::decoder::Decoder;
 use crate::model::matrix::Wide;
 use crate::model::ops;
 use crate::model::rope::rotate;
 use crate::model::weights::{Layer, Linear};
-
-/// Rows that follow one another after two pieces of constant context.
-pub(super) struct Block<'a> {
-    pub(super) contexts: [&'a Context; 2],
-    /// One token per row.
-    pub(super) tokens: &'a [u32],
-}
-
-impl Block<'_> {
-    /// Tokens before the first row.
-    pub(super) fn before(&self) -> usize {
-        self.contexts.iter().map(|context| context.tokens()).sum()
-    }
-}
-
-/// The rows of a pass: blocks that do not see each other, and the rotation of every row.
-pub(super) struct Rows<'a> {
-    pub(super) blocks: Vec<Block<'a>>,
-    /// cos and sin of every row's position, each `[rows, head_dim / 2]`.
-    pub(super) cos: Vec<f32>,
-    pub(super) sin: Vec<f32>,
-    pub(super) count: usize,
-}
-
-impl<'a> Rows<'a> {
-    pub(super) fn new(decoder: &Decoder, blocks: Vec<Block<'a>>) -> Self {
-        let half = decoder.config().head_dim / 2;
-        let count: usize = blocks.iter().map(|block| block.tokens.len()).sum();
-        let (mut cos, mut sin) = (vec![0.0; count * half], vec![0.0; count * half]);
-        let positions = blocks.iter().flat_map(|block| block.before()..block.before() + block.tokens.len());
-        for ((cos, sin), position) in cos.chunks_exact_mut(half).zip(sin.chunks_exact_mut(half)).zip(positions) {
-            decoder.rope().angles(position, cos, sin);
-        }
-        Self { blocks, cos, sin, count }
-    }
-
-    /// The answer rows of a sample.
-    pub(super) fn of(decoder: &Decoder, sample: &'a Sample) -> Self {
-        let block = |branch: &'a super::Branch| Block { contexts: [&sample.prefix, &branch.tail], tokens: &branch.answer };
-        Self::new(decoder, sample.branches.iter().map(block).collect())
-    }
-}
 
 /// Activations of one layer that the backward pass reads; rows of all blocks under one another.
 pub(super) struct Saved {
@@ -78,24 +35,15 @@ pub(super) struct Tape {
     pub(super) layers: Vec<Saved>,
 }
 
-/// Sees a layer's index and its rotated keys and values of the rows.
-pub(super) type Observe<'a> = &'a mut dyn FnMut(usize, &[f32], &[f32]);
+/// Sees a layer's rotated keys and values of the rows.
+pub(super) type Observe<'a> = &'a mut dyn FnMut(&[f32], &[f32]);
 
 /// Runs the rows through every layer; gives the residual stream before the final norm, `[rows, hidden]`. `observe` sees each
-/// layer's rotated keys and values of the rows.
-pub(super) fn run(
-    decoder: &Decoder,
-    window: Window,
-    factors: &Factors,
-    rows: &Rows<'_>,
-    mut tape: Option<&mut Tape>,
-    observe: Observe<'_>,
-) -> Result<Vec<f32>> {
-    let config = decoder.config();
-    let tokens: Vec<u32> = rows.blocks.iter().flat_map(|block| block.tokens.iter().copied()).collect();
-    decoder.check_tokens(&tokens)?;
+/// layer's rotated keys and values of the rows, in the order of the layers.
+pub(super) fn run(decoder: &Decoder, pass: Pass<'_>, mut tape: Option<&mut Tape>, observe: Observe<'_>) -> Result<Vec<f32>> {
+    let (config, rows) = (decoder.config(), pass.rows);
     let mut x = vec![0.0; rows.count * config.hidden];
-    for (row, &token) in x.chunks_exact_mut(config.hidden).zip(&tokens) {
+    for (row, token) in x.chunks_exact_mut(config.hidden).zip(rows.tokens()) {
         decoder.weights().embedding.row(token as usize, row);
     }
     let mut normed = vec![0.0; x.len()];
@@ -103,9 +51,9 @@ pub(super) fn run(
         ops::rms_norm(&x, &layer.attention_norm, config.rms_eps, &mut normed);
         let projected = apply(&layer.qkv, &normed)?;
         let (q, k, v, before_norm) = split(decoder, layer, rows, &projected);
-        observe(at, &k, &v);
+        observe(&k, &v);
         let attended = attention::gather(config, rows, |block, first, kv_head| {
-            HeadJob::new(config, window, factors, rows, (block, first), (at, kv_head), (&q, &k, &v)).attend()
+            HeadJob::new(config, pass, (block, first), (at, kv_head), (&q, &k, &v)).attend()
         })?;
         let mut middle = apply(&layer.output, &attended)?;
         ops::add(&mut middle, &x);

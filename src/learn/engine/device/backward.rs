@@ -1,0 +1,67 @@
+//! The backward pass of rows over tensors: from the residual stream's gradient down to the factors of every layer.
+
+use candle_core::{D, Result, Tensor};
+use candle_nn::ops::sigmoid;
+
+use super::OnDevice;
+use super::attention::{self, Gradients};
+use super::forward::{Saved, Setting};
+use crate::learn::engine::rows::Pass;
+use crate::model::tensor::TensorLayer;
+
+/// Gradient to the factors, `[layers * kv_heads, 1, head_dim]`, from that to the residual stream behind the last layer. Each layer's
+/// activations are let go when it is done.
+pub(super) fn run(on: &OnDevice<'_>, pass: Pass<'_>, setting: &Setting, mut tape: Vec<Saved>, mut dx: Tensor) -> Result<Tensor> {
+    let eps = on.decoder.config().rms_eps;
+    let mut gradients = Vec::with_capacity(tape.len());
+    for (at, layer) in on.tensors.weights().layers.iter().enumerate().rev() {
+        let Some(saved) = tape.pop() else { break };
+        dx = mlp(layer, &saved, eps, &dx)?;
+        let d_attended = layer.output.back(&dx)?;
+        let [q, k, v] = &saved.qkv;
+        let [out, log_total] = &saved.attended;
+        let mut found = attention::backward(&setting.plan, pass, at, [q, k, v], [out, log_total], &d_attended)?;
+        gradients.push(found.factors.clone());
+        if at > 0 {
+            unposition(layer, setting, &saved, eps, &mut found)?;
+            let d_normed = layer.qkv.back(&Tensor::cat(&[found.q, found.k, found.v], 1)?)?;
+            dx = (dx + rms_norm(&saved.x, &layer.attention_norm, eps, &d_normed)?)?;
+        }
+    }
+    gradients.reverse();
+    Tensor::cat(&gradients, 0)
+}
+
+/// `dx` goes from behind the layer to between attention and MLP.
+fn mlp(layer: &TensorLayer, saved: &Saved, eps: f32, dx: &Tensor) -> Result<Tensor> {
+    let d_gated = layer.down.back(dx)?;
+    // silu(x) = x s(x), silu'(x) = s(x) (1 + x (1 - s(x))).
+    let s = sigmoid(&saved.gate)?;
+    let slope = (&s * ((&saved.gate * (1.0 - &s)?)? + 1.0)?)?;
+    let d_gate = ((&d_gated * &saved.up)? * slope)?;
+    let d_up = (d_gated * (&saved.gate * s)?)?;
+    let d_normed = layer.gate_up.back(&Tensor::cat(&[d_gate, d_up], 1)?)?;
+    dx + rms_norm(&saved.middle, &layer.mlp_norm, eps, &d_normed)?
+}
+
+/// Back through the rotation and the norms of q and k.
+fn unposition(layer: &TensorLayer, setting: &Setting, saved: &Saved, eps: f32, found: &mut Gradients) -> Result<()> {
+    for (which, dx, norm) in [(0, &mut found.q, &layer.q_norm), (1, &mut found.k, &layer.k_norm)] {
+        *dx = setting.unrotated(dx)?;
+        if let (Some(norm), Some(before)) = (norm, &saved.before_norm) {
+            let (rows, width) = dx.dims2()?;
+            let heads = |x: &Tensor| x.reshape((rows, width / norm.elem_count(), norm.elem_count()));
+            *dx = rms_norm(&heads(&before[which])?, norm, eps, &heads(dx)?)?.reshape((rows, width))?;
+        }
+    }
+    Ok(())
+}
+
+/// The gradient through `y = x s w`, `s = 1 / sqrt(mean(x²) + eps)`, over the last axis: `s w dy - x s³ / n sum(w dy x)`.
+pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, dy: &Tensor) -> Result<Tensor> {
+    let s = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(eps))?.sqrt()?.recip()?;
+    let weighted = dy.broadcast_mul(weight)?;
+    let dot = (&weighted * x)?.mean_keepdim(D::Minus1)?;
+    let pull = ((&s * s.sqr()?)? * dot)?;
+    weighted.broadcast_mul(&s)? - x.broadcast_mul(&pull)?
+}

@@ -1,0 +1,106 @@
+//! The forward pass of rows over tensors, and what of it the backward pass needs.
+
+use candle_core::{Result, Tensor};
+use candle_nn::ops::{rms_norm, silu};
+use candle_nn::rotary_emb::rope;
+
+use super::OnDevice;
+use super::attention::{self, Plan};
+use crate::learn::engine::rows::Pass;
+use crate::model::tensor::TensorLayer;
+
+/// Activations of one layer that the backward pass reads; rows of all blocks under one another, all in f32.
+pub(super) struct Saved {
+    /// Residual stream before the layer, `[rows, hidden]`.
+    pub(super) x: Tensor,
+    /// q and k before their norms (Qwen3 only), `[rows, heads head_dim]` and `[rows, kv_heads head_dim]`.
+    pub(super) before_norm: Option<[Tensor; 2]>,
+    /// q and k after rotation, and v: `[rows, heads head_dim]` and twice `[rows, kv_heads head_dim]`.
+    pub(super) qkv: [Tensor; 3],
+    /// Attention output, `[rows, heads head_dim]`, and the logarithms of its rows' sums of weights, `[kv_heads, rows group, 1]`.
+    pub(super) attended: [Tensor; 2],
+    /// Residual stream between attention and MLP.
+    pub(super) middle: Tensor,
+    /// `[rows, intermediate]` each.
+    pub(super) gate: Tensor,
+    pub(super) up: Tensor,
+}
+
+/// What the layers of a pass share.
+pub(super) struct Setting {
+    pub(super) plan: Plan,
+    /// cos, sin and -sin of every row's position, each `[rows, 1, head_dim / 2]`.
+    angles: [Tensor; 3],
+}
+
+impl Setting {
+    pub(super) fn new(on: &OnDevice<'_>, pass: Pass<'_>) -> Result<Self> {
+        let (config, device) = (on.decoder.config(), on.tensors.device());
+        let angles = |angles: &[f32]| Tensor::from_slice(angles, (pass.rows.count, 1, config.head_dim / 2), device);
+        let sin = angles(&pass.rows.sin)?;
+        Ok(Self {
+            plan: Plan::new(config, pass, on.most_bytes, device)?,
+            angles: [angles(&pass.rows.cos)?, sin.clone(), sin.neg()?],
+        })
+    }
+
+    /// Rotates every head of `[rows, heads * head_dim]`, each row by its position.
+    pub(super) fn rotated(&self, x: &Tensor) -> Result<Tensor> {
+        self.turned(x, &self.angles[1])
+    }
+
+    /// The transposed rotation, which carries gradients back.
+    pub(super) fn unrotated(&self, x: &Tensor) -> Result<Tensor> {
+        self.turned(x, &self.angles[2])
+    }
+
+    fn turned(&self, x: &Tensor, sin: &Tensor) -> Result<Tensor> {
+        let (rows, _, half) = sin.dims3()?;
+        // Every row is a batch entry of one position.
+        let heads = x.reshape((rows, x.dim(1)? / (2 * half), 1, 2 * half))?;
+        rope(&heads, &self.angles[0], sin)?.reshape(x.shape())
+    }
+}
+
+/// Runs the rows through every layer; gives the residual stream before the final norm, `[rows, hidden]`. `observe` sees each layer's
+/// activations and says whether to go on.
+pub(super) fn run(
+    on: &OnDevice<'_>,
+    pass: Pass<'_>,
+    setting: &Setting,
+    observe: &mut dyn FnMut(Saved) -> Result<()>,
+) -> Result<Tensor> {
+    let eps = on.decoder.config().rms_eps;
+    let mut x = on.tensors.embedded(&pass.rows.tokens())?;
+    for (at, layer) in on.tensors.weights().layers.iter().enumerate() {
+        let (qkv, before_norm) = project(on, setting, layer, &x)?;
+        let attended = attention::attend(&setting.plan, pass, at, [&qkv[0], &qkv[1], &qkv[2]])?;
+        let middle = (layer.output.apply_wide(&attended[0])? + &x)?;
+        let gate_up = layer.gate_up.apply_wide(&rms_norm(&middle, &layer.mlp_norm, eps)?)?;
+        let width = on.decoder.config().intermediate;
+        let half = |start| gate_up.narrow(1, start, width)?.contiguous();
+        let (gate, up) = (half(0)?, half(width)?);
+        let out = (layer.down.apply_wide(&(silu(&gate)? * &up)?)? + &middle)?;
+        observe(Saved { x: std::mem::replace(&mut x, out), before_norm, qkv, attended, middle, gate, up })?;
+    }
+    Ok(x)
+}
+
+/// Rotated q and k, and v, of every row; and q and k before their norms where the model has such.
+fn project(on: &OnDevice<'_>, setting: &Setting, layer: &TensorLayer, x: &Tensor) -> Result<([Tensor; 3], Option<[Tensor; 2]>)> {
+    let config = on.decoder.config();
+    let projected = layer.qkv.apply_wide(&rms_norm(x, &layer.attention_norm, config.rms_eps)?)?;
+    let (q_width, kv_width) = (config.q_width(), config.kv_width());
+    let part = |start: usize, width: usize| projected.narrow(1, start, width)?.contiguous();
+    let (q, k, v) = (part(0, q_width)?, part(q_width, kv_width)?, part(q_width + kv_width, kv_width)?);
+    let normed = |x: &Tensor, norm: &Option<Tensor>| match norm {
+        Some(norm) => {
+            let heads = x.reshape((x.dim(0)?, x.dim(1)? / config.head_dim, config.head_dim))?;
+            rms_norm(&heads, norm, config.rms_eps)?.reshape(x.shape())
+        }
+        None => Ok(x.clone()),
+    };
+    let rotated = [setting.rotated(&normed(&q, &layer.q_norm)?)?, setting.rotated(&normed(&k, &layer.k_norm)?)?];
+    let [rotated_q, rotated_k] = rotated;
+    Ok(([rotated_q, rotated_k, v], config.qk_norm.then_some([q, k])))
+}

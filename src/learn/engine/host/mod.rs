@@ -1,0 +1,53 @@
+//! Passes over the host's weights, on the CPU.
+
+mod attention;
+mod backward;
+mod forward;
+
+use half::f16;
+
+use self::forward::Tape;
+use super::context::narrow;
+use super::rows::Pass;
+use super::{Distilled, Engine, mean_square};
+use crate::Result;
+use crate::model::decoder::Decoder;
+use crate::model::ops;
+
+/// Passes of a decoder on the CPU.
+pub(super) struct OnHost<'a>(&'a Decoder);
+
+impl<'a> OnHost<'a> {
+    pub(super) fn new(decoder: &'a Decoder) -> Self {
+        Self(decoder)
+    }
+}
+
+impl Engine for OnHost<'_> {
+    fn keys_and_values(&self, pass: Pass<'_>) -> Result<Vec<[Vec<f16>; 2]>> {
+        let mut layers = Vec::with_capacity(self.0.config().layers);
+        forward::run(self.0, pass, None, &mut |k, v| layers.push([narrow(k), narrow(v)]))?;
+        Ok(layers)
+    }
+
+    fn hidden(&self, pass: Pass<'_>) -> Result<Vec<f32>> {
+        let mut x = forward::run(self.0, pass, None, &mut |_, _| ())?;
+        ops::rms_norm_in_place(&mut x, &self.0.weights().norm, self.0.config().rms_eps);
+        Ok(x)
+    }
+
+    fn distill(&self, pass: Pass<'_>, targets: &[f32]) -> Result<Distilled> {
+        let eps = self.0.config().rms_eps;
+        let mut tape = Tape::default();
+        let x = forward::run(self.0, pass, Some(&mut tape), &mut |_, _| ())?;
+        let norm = &self.0.weights().norm;
+        let mut states = vec![0.0; x.len()];
+        ops::rms_norm(&x, norm, eps, &mut states);
+        let loss = mean_square(&states, targets);
+        let scale = 2.0 / states.len() as f32;
+        let d_states: Vec<f32> = states.iter().zip(targets).map(|(state, target)| scale * (state - target)).collect();
+        let mut dx = vec![0.0; x.len()];
+        backward::rms_norm(&x, norm, eps, &d_states, &mut dx);
+        Ok(Distilled { loss, gradient: backward::run(self.0, pass, &tape, dx)? })
+    }
+}

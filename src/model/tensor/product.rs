@@ -1,0 +1,44 @@
+//! Matrix products in layouts that a card takes.
+
+use candle_core::{Error, Result, Tensor};
+
+/// `A B` for `[m, k]` and `[k, n]`, or a batch of each. candle multiplies in any layout on the CPU and on a card only in those that
+/// cuBLAS is told in one number: rows without gaps, or the transpose of such. What a card refuses is refused on every device, so
+/// that the tests, which run on the CPU, see it.
+pub(crate) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    for x in [a, b] {
+        if !is_dense(x) {
+            return Err(Error::Msg(format!("a card multiplies no matrix of shape {:?} with strides {:?}", x.dims(), x.stride())));
+        }
+    }
+    a.matmul(b)
+}
+
+/// Whether each matrix of a batch is without gaps, in either order; the matrices may lie apart.
+fn is_dense(x: &Tensor) -> bool {
+    let (dims, strides) = (x.dims(), x.stride());
+    let [.., rows, cols] = *dims else { return false };
+    let [.., by_row, by_col] = *strides else { return false };
+    let is_plain = (by_col == 1 || cols == 1) && (by_row == cols || rows == 1);
+    let is_transposed = (by_row == 1 || rows == 1) && (by_col == rows || cols == 1);
+    dims.len() <= 3 && (is_plain || is_transposed)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn columns_cut_out_of_a_matrix_are_refused_and_transposes_and_runs_of_rows_are_not() {
+        let a = Tensor::arange(0f32, 48.0, &Device::Cpu).unwrap().reshape((2, 4, 6)).unwrap();
+        let b = Tensor::arange(0f32, 60.0, &Device::Cpu).unwrap().reshape((2, 5, 6)).unwrap();
+        let by_b = |a: &Tensor| product(a, &b.t().unwrap());
+        assert_eq!(by_b(&a).unwrap().dims(), [2, 4, 5]);
+        assert_eq!(by_b(&a.narrow(1, 1, 3).unwrap()).unwrap().dims(), [2, 3, 5]);
+        let cut = b.narrow(1, 0, 4).unwrap().narrow(2, 1, 3).unwrap();
+        assert!(product(&a.t().unwrap(), &cut).is_err(), "rows of 3 with gaps of 3");
+        assert!(product(&a.t().unwrap(), &cut.contiguous().unwrap()).is_ok());
+    }
+}
