@@ -287,6 +287,7 @@ inline Work dispatch(const std::string& name, void** params, unsigned grid) {
     if (op == "copy2d" && type == "u32") return copy2d<uint32_t>(params);
     if (op == "const_set" && type == "u8") return const_set<uint8_t>(params);
     if (op == "copy2d" && type == "u8") return copy2d<uint8_t>(params);
+    if (op == "ucopy" && type == "u8") return unary<uint8_t, uint8_t>(params, [](uint8_t x) { return x; });
     return {};
 }
 

@@ -1,4 +1,5 @@
 //! What the tests of dense against pruned decode share: the demo model, prompts, specifications, and a comparison over them.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use kscope::model::Model;
 use kscope::model::decoder::with_quiet_hooks;
 use kscope::model::demo::generator::{Sample, Wanted};
 use kscope::model::load::{Opened, Source};
+use rand::{Rng, rngs::StdRng};
 
 pub const WINDOW: Window = Window { sink: 8, recent: 32, chunk: 16 };
 
@@ -41,4 +43,13 @@ pub fn compare(model: &Arc<Model>, pruned: &Arc<CacheSpec>, mode: Mode, prompts:
 
 pub fn steps(comparison: &mut Comparison, count: usize) {
     (0..count).for_each(|_| comparison.step(Sides::Both, &mut |_, _, _| ()).unwrap());
+}
+
+/// A drawn window, and heads that keep all, nothing, or a drawn share of their channels.
+pub fn random_spec(model: &Model, random: &mut StdRng) -> Arc<CacheSpec> {
+    let shape = model.config().mask_shape();
+    let window =
+        Window { sink: random.random_range(0..40), recent: random.random_range(1..80), chunk: random.random_range(1..40) };
+    let share: Vec<f64> = (0..shape.heads()).map(|_| [0.0, 1.0, random.random()][random.random_range(0..3)]).collect();
+    spec(model, window, |layer, head, _| random.random_bool(share[layer * shape.kv_heads + head]))
 }
