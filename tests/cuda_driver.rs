@@ -8,6 +8,8 @@ use std::process::Command;
 use std::ptr::null_mut;
 use std::sync::OnceLock;
 
+use kscope::mask::files::{self, Split};
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -203,4 +205,27 @@ fn a_whole_decode_takes_one_graph_per_token_and_no_memory() {
     let plans = calls.iter().filter(|call| **call == "capture").count();
     println!("{tokens} tokens, {} graphs launched, {plans} captured, {} calls per token", graphs.len(), usual.len());
     assert!(plans <= 2 && *count + 3 * plans + 1 >= tokens, "{count} of {tokens} tokens are one graph; {plans} plans");
+}
+
+#[test]
+fn learning_over_the_driver_gives_the_mask_of_the_cpu() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut masks = Vec::new();
+    for device in ["cpu", "cuda"] {
+        let out = folder.path().join(format!("{device}.safetensors"));
+        let settings =
+            "--model demo --sparsity 0.9 --sink 4 --recent 16 --chunk 8 --ctx 100..160 --pool 6 --steps 30 --mask-steps 3";
+        let output = Command::new(&program)
+            .args(["learn", "--device", device, "--check-prompts", "0", "--seed", "3", "--out"])
+            .arg(&out)
+            .args(settings.split(' '))
+            .env("LD_LIBRARY_PATH", driver())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "--device {device}: {}", String::from_utf8_lossy(&output.stderr));
+        masks.push(files::read(&out, &Split { kv_heads: None, head_dim: None }).unwrap().into_mask(device).unwrap().mask);
+    }
+    assert!(masks[0].kept_ratio() < 0.2, "something is pruned: {}", masks[0].kept_ratio());
+    assert_eq!(masks[0], masks[1]);
 }

@@ -74,7 +74,7 @@ fn planted(placement: Option<Placement>) -> Model {
     });
     let decoder = Decoder::new(config, weights).unwrap();
     let decoder = match placed {
-        Some(placed) => decoder.on(placed),
+        Some(placed) => decoder.on(placed).unwrap(),
         None => decoder,
     };
     Model { name: "planted".to_owned(), decoder, tokenizer: None }

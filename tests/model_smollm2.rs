@@ -69,7 +69,7 @@ fn logits_along_the_greedy_text_equal_the_references() {
         let engine = &prompt["transformers_f32"];
         let ids = prompt_ids(prompt);
         let (mut cache, states) = prefill(&model, &dense(&model, Window::default(), KvDtype::F32), &ids, 512);
-        let mut logits = vec![model.decoder.logits(&states[states.len() - model.config().hidden..])];
+        let mut logits = vec![model.decoder.logits(&states[states.len() - model.config().hidden..]).unwrap()];
         logits.extend(step_logits(&model, &mut cache, &model::ids(&engine["tokens"])[..20]));
         for (at, (logits, top2)) in logits.iter().zip(engine["top2"].as_array().unwrap()).enumerate() {
             for entry in top2.as_array().unwrap() {

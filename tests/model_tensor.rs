@@ -56,7 +56,7 @@ fn decode(model: &Model, spec: &Arc<CacheSpec>, prompts: &[Vec<u32>], fed: &[Vec
         let mut cache = SequenceCache::new(Arc::clone(spec));
         let states = with_quiet_hooks(|hooks| model.decoder.prefill(prompt, &mut [&mut cache], hooks)).unwrap();
         assert_eq!(states.len(), prompt.len() * hidden);
-        logits.push(model.decoder.logits(&states[states.len() - hidden..]));
+        logits.push(model.decoder.logits(&states[states.len() - hidden..]).unwrap());
         caches.push(cache);
     }
     let mut buffers = StepBuffers::new(model.config(), prompts.len());

@@ -132,7 +132,7 @@ impl Comparison {
                 observe: hooks.observe,
             };
             let states = model.decoder.prefill(prompt, &mut [&mut a.caches[i], &mut b.caches[i]], hooks)?;
-            let logits = model.decoder.logits(&states[states.len() - config.hidden..]);
+            let logits = model.decoder.logits(&states[states.len() - config.hidden..])?;
             // Both samplers draw, so that their random numbers stay together while the sides agree.
             for side in [&mut a, &mut b] {
                 side.buffers.logits[i * config.vocab..][..config.vocab].copy_from_slice(&logits);

@@ -152,9 +152,9 @@ impl Session {
             )?;
             done += prompt.len();
             if prompt_logprobs {
-                all_prompt_logprobs.push(logprobs_of_prompt(&model, &states, &prompt));
+                all_prompt_logprobs.push(logprobs_of_prompt(&model, &states, &prompt)?);
             }
-            let logits = model.decoder.logits(&states[states.len() - hidden..]);
+            let logits = model.decoder.logits(&states[states.len() - hidden..])?;
             debug_assert_eq!(logits.len(), vocab);
             let sampling = Sampling { seed: request.sampling.seed.wrapping_add(index as u64), ..request.sampling.clone() };
             let mut forced = request.forced.clone().unwrap_or_default();
@@ -280,13 +280,13 @@ impl Sequence {
 }
 
 /// Log-probability of each prompt token but the first, given those before it; logits are made a few rows at a time.
-fn logprobs_of_prompt(model: &Model, states: &[f32], prompt: &[u32]) -> Vec<f32> {
+fn logprobs_of_prompt(model: &Model, states: &[f32], prompt: &[u32]) -> Result<Vec<f32>> {
     const ROWS: usize = 32;
     let (hidden, vocab) = (model.config().hidden, model.config().vocab);
     let mut out = Vec::with_capacity(prompt.len().saturating_sub(1));
     for (states, next) in states.chunks(ROWS * hidden).zip(prompt[1..].chunks(ROWS)) {
-        let logits = model.decoder.logits(&states[..next.len() * hidden]);
+        let logits = model.decoder.logits(&states[..next.len() * hidden])?;
         out.extend(logits.chunks_exact(vocab).zip(next).map(|(logits, &token)| logprob(logits, token)));
     }
-    out
+    Ok(out)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::attention::{Attention, DecodeItem};
 use crate::cache::SequenceCache;
 use crate::model::config::Config;
-use crate::model::matrix::Wide;
+use crate::model::matrix::{Dtype, Wide};
 use crate::model::ops;
 use crate::model::prefill_attention::attend_causal;
 use crate::model::rope::{Rope, rotate};
@@ -18,10 +18,20 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub struct Decoder {
     config: Config,
+    /// On a device's decoder the embedding alone: the device has the others.
     weights: Weights,
+    dtype: Dtype,
     rope: Rope,
     /// Where the forward pass runs if not over the host's weights.
     tensors: Option<TensorDecoder>,
+}
+
+/// Where the weights are that a decoder runs over.
+pub(crate) enum Place<'a> {
+    /// In this process.
+    Host(&'a Weights),
+    /// On a device.
+    Device(&'a TensorDecoder),
 }
 
 /// Post-RoPE queries and keys and the values of one layer over a whole prompt, as prefill hands them to an observer.
@@ -142,13 +152,14 @@ impl Decoder {
     /// A decoder from its parts.
     pub fn new(config: Config, weights: Weights) -> Result<Self> {
         let rope = Rope::new(&config)?;
-        Ok(Self { config, weights, rope, tensors: None })
+        let dtype = weights.layers.first().map_or(weights.embedding.dtype(), |layer| layer.qkv.weight.dtype());
+        Ok(Self { config, weights, dtype, rope, tensors: None })
     }
 
-    /// The same model with its forward pass on a device, and that of learning. The host keeps its own copy of the weights, with
-    /// which nothing is computed any more.
-    pub fn on(self, tensors: TensorDecoder) -> Self {
-        Self { tensors: Some(tensors), ..self }
+    /// The same model with its forward pass on a device, and that of learning. Of the host's weights the embedding stays, whose rows
+    /// are what a step is given.
+    pub fn on(self, tensors: TensorDecoder) -> Result<Self> {
+        Ok(Self { weights: self.weights.embedding_alone()?, tensors: Some(tensors), ..self })
     }
 
     /// What the forward pass runs on.
@@ -161,9 +172,9 @@ impl Decoder {
         self.tensors.is_none()
     }
 
-    /// What runs on a device.
-    pub(crate) fn tensors(&self) -> Option<&TensorDecoder> {
-        self.tensors.as_ref()
+    /// Where the forward pass runs, and the weights there.
+    pub(crate) fn place(&self) -> Place<'_> {
+        self.tensors.as_ref().map_or(Place::Host(&self.weights), Place::Device)
     }
 
     /// Stores one layer of a whole sequence in an empty cache, wherever this decoder keeps its caches: keys (after RoPE) and values,
@@ -183,9 +194,14 @@ impl Decoder {
         &self.config
     }
 
-    /// The weights.
-    pub fn weights(&self) -> &Weights {
-        &self.weights
+    /// The weights; `None` where they are on a device.
+    pub fn weights(&self) -> Option<&Weights> {
+        self.is_on_host().then_some(&self.weights)
+    }
+
+    /// Element type of the weights, as they were read.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     /// The rotation.
@@ -319,14 +335,14 @@ impl Decoder {
         Ok(())
     }
 
-    /// Logits of normalised hidden states: `[n, hidden]` to `[n, vocab]`.
-    pub fn logits(&self, hidden: &[f32]) -> Vec<f32> {
+    /// Logits of normalised hidden states: `[n, hidden]` to `[n, vocab]`. Only a device can fail.
+    pub fn logits(&self, hidden: &[f32]) -> Result<Vec<f32>> {
         if let Some(tensors) = &self.tensors {
             return tensors.logits(&self.config, hidden);
         }
         let mut logits = vec![0.0; hidden.len() / self.config.hidden * self.config.vocab];
         self.weights.head().apply(hidden, &mut logits);
-        logits
+        Ok(logits)
     }
 
     /// One decode step: appends one token to each sequence and leaves the next-token logits in `buffers`. `observe` sees each

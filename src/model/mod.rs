@@ -44,8 +44,8 @@ impl Model {
         self.tokenizer.as_ref().map_or_else(|| id.to_string(), |tokenizer| tokenizer.token_text(id))
     }
 
-    /// Element type of the weights in memory.
+    /// Element type of the weights, as they were read.
     pub fn dtype(&self) -> matrix::Dtype {
-        self.decoder.weights().layers.first().map_or(self.decoder.weights().embedding.dtype(), |l| l.qkv.weight.dtype())
+        self.decoder.dtype()
     }
 }

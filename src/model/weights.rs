@@ -83,6 +83,13 @@ impl Weights {
         Ok(Self { embedding, layers, norm, head })
     }
 
+    /// Lets go of everything but the embedding, which gets memory of its own.
+    pub(super) fn embedding_alone(self) -> Result<Self> {
+        let mut embedding = self.embedding;
+        Matrix::place_together(&mut [&mut embedding])?;
+        Ok(Self { embedding, layers: Vec::new(), norm: self.norm, head: None })
+    }
+
     /// The output projection, `[vocab, hidden]`.
     pub fn head(&self) -> &Matrix {
         self.head.as_ref().unwrap_or(&self.embedding)

@@ -140,7 +140,7 @@ pub fn prefill(model: &Model, spec: &Arc<CacheSpec>, prompt: &[u32], chunk: usiz
 /// Logits after every token of a prompt.
 pub fn prompt_logits(model: &Model, prompt: &[u32], chunk: usize) -> Vec<Vec<f32>> {
     let (_, states) = prefill(model, &dense(model, SMALL, KvDtype::F32), prompt, chunk);
-    model.decoder.logits(&states).chunks(model.config().vocab).map(<[f32]>::to_vec).collect()
+    model.decoder.logits(&states).unwrap().chunks(model.config().vocab).map(<[f32]>::to_vec).collect()
 }
 
 /// Logits after each of `fed`, through decode steps of one sequence.
@@ -166,7 +166,7 @@ pub struct Expected {
 pub fn check_decode(what: &str, model: &Model, spec: &Arc<CacheSpec>, expected: &Expected, tolerance: f32) {
     let (mut cache, states) = prefill(model, spec, &expected.prompt, PrefillHooks::CHUNK);
     let hidden = model.config().hidden;
-    let at = |&position: &usize| model.decoder.logits(&states[position * hidden..][..hidden]);
+    let at = |&position: &usize| model.decoder.logits(&states[position * hidden..][..hidden]).unwrap();
     let logits: Vec<_> = expected.positions.iter().map(at).collect();
     let decoded = step_logits(model, &mut cache, &expected.greedy);
     let errors = [error(&logits, &expected.logits), error(&decoded, &expected.decode_logits)];

@@ -44,13 +44,13 @@ impl<'a> Plain<'a> {
     /// The logits after one more token.
     pub fn step(&mut self, token: u32) -> Vec<f64> {
         let state = self.state(token);
-        product(self.model.decoder.weights().head(), &state)
+        product(self.model.decoder.weights().unwrap().head(), &state)
     }
 
     /// The normalised hidden state after one more token.
     fn state(&mut self, token: u32) -> Vec<f64> {
         let config = self.model.config();
-        let weights = self.model.decoder.weights();
+        let weights = self.model.decoder.weights().unwrap();
         let eps = f64::from(config.rms_eps);
         let mut x = row(&weights.embedding, token as usize);
         for (at, layer) in weights.layers.iter().enumerate() {

@@ -22,7 +22,7 @@ use half::f16;
 use self::rows::{Pass, Rows};
 use crate::Result;
 use crate::mask::Window;
-use crate::model::decoder::Decoder;
+use crate::model::decoder::{Decoder, Place};
 
 /// Distillation loss of one sample and its gradient to the factors, `[layers, kv_heads, head_dim]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,9 +47,9 @@ trait Engine {
 
 /// The engine of a decoder.
 fn engine(decoder: &Decoder) -> Box<dyn Engine + '_> {
-    match decoder.tensors() {
-        Some(tensors) => Box::new(device::OnDevice::new(decoder, tensors)),
-        None => Box::new(host::OnHost::new(decoder)),
+    match decoder.place() {
+        Place::Host(weights) => Box::new(host::OnHost::new(decoder.config(), weights)),
+        Place::Device(tensors) => Box::new(device::OnDevice::new(decoder.config(), tensors)),
     }
 }
 

@@ -73,25 +73,26 @@ impl Pool {
             let sample = Sample::new(&model.decoder, &tokens.prefix, &branches)?;
             pool.prefill += began.elapsed();
             pool.tokens += tokens.prefix.len() + tokens.questions.iter().map(|q| q.tail.len()).sum::<usize>();
-            pool.ask(model, &tokens, &sample);
+            pool.ask(model, &tokens, &sample)?;
             pool.samples.push(sample);
         }
         Ok(pool)
     }
 
-    fn ask(&mut self, model: &Model, tokens: &Tokens, sample: &Sample) {
+    fn ask(&mut self, model: &Model, tokens: &Tokens, sample: &Sample) -> Result<()> {
         if tokens.task == Task::Text {
-            return;
+            return Ok(());
         }
         let at = self.dense.iter().position(|(task, _)| *task == tokens.task).unwrap_or_else(|| {
             self.dense.push((tokens.task, Dense::default()));
             self.dense.len() - 1
         });
         for (question, branch) in tokens.questions.iter().zip(sample.branches()) {
-            let logits = model.decoder.logits(branch.target());
+            let logits = model.decoder.logits(branch.target())?;
             self.dense[at].1.asked += 1;
             self.dense[at].1.right += usize::from(Answer::of(question, logits.chunks_exact(model.config().vocab)).right);
         }
+        Ok(())
     }
 
     /// Bytes of all samples.

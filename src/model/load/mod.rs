@@ -129,7 +129,7 @@ impl Opened {
         let decoder = Decoder::new(self.config, weights)?;
         let decoder = match tensors {
             None => decoder,
-            Some(tensors) => decoder.on(tensors),
+            Some(tensors) => decoder.on(tensors)?,
         };
         Ok(Model { name: self.name, decoder, tokenizer: self.tokenizer.map(Arc::new) })
     }

@@ -182,12 +182,9 @@ impl TensorDecoder {
     }
 
     /// Logits of normalised hidden states on the host: `[n, hidden]` to `[n, vocab]`.
-    ///
-    /// # Panics
-    /// When the device fails.
-    pub(in crate::model) fn logits(&self, config: &Config, hidden: &[f32]) -> Vec<f32> {
+    pub(in crate::model) fn logits(&self, config: &Config, hidden: &[f32]) -> Result<Vec<f32>> {
         let shape = (hidden.len() / config.hidden, config.hidden);
         let logits = Tensor::from_slice(hidden, shape, &self.device).and_then(|states| self.weights.head.apply(&states));
-        logits.map_err(failed).and_then(|logits| rows(&logits)).unwrap_or_else(|error| panic!("{error}"))
+        rows(&logits.map_err(failed)?)
     }
 }

@@ -12,7 +12,7 @@ use crate::model::tensor::TensorLayer;
 /// Gradient to the factors, `[layers * kv_heads, 1, head_dim]`, from that to the residual stream behind the last layer. Each layer's
 /// activations are let go when it is done.
 pub(super) fn run(on: &OnDevice<'_>, pass: Pass<'_>, setting: &Setting, mut tape: Vec<Saved>, mut dx: Tensor) -> Result<Tensor> {
-    let eps = on.decoder.config().rms_eps;
+    let eps = on.config.rms_eps;
     let mut gradients = Vec::with_capacity(tape.len());
     for (at, layer) in on.tensors.weights().layers.iter().enumerate().rev() {
         let Some(saved) = tape.pop() else { break };

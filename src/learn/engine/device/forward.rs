@@ -35,7 +35,7 @@ pub(super) struct Setting {
 
 impl Setting {
     pub(super) fn new(on: &OnDevice<'_>, pass: Pass<'_>) -> Result<Self> {
-        let (config, device) = (on.decoder.config(), on.tensors.device());
+        let (config, device) = (on.config, on.tensors.device());
         let angles = |angles: &[f32]| Tensor::from_slice(angles, (pass.rows.count, 1, config.head_dim / 2), device);
         let sin = angles(&pass.rows.sin)?;
         Ok(Self {
@@ -70,14 +70,14 @@ pub(super) fn run(
     setting: &Setting,
     observe: &mut dyn FnMut(Saved) -> Result<()>,
 ) -> Result<Tensor> {
-    let eps = on.decoder.config().rms_eps;
+    let eps = on.config.rms_eps;
     let mut x = on.tensors.embedded(&pass.rows.tokens())?;
     for (at, layer) in on.tensors.weights().layers.iter().enumerate() {
         let (qkv, before_norm) = project(on, setting, layer, &x)?;
         let attended = attention::attend(&setting.plan, pass, at, [&qkv[0], &qkv[1], &qkv[2]])?;
         let middle = (layer.output.apply_wide(&attended[0])? + &x)?;
         let gate_up = layer.gate_up.apply_wide(&rms_norm(&middle, &layer.mlp_norm, eps)?)?;
-        let width = on.decoder.config().intermediate;
+        let width = on.config.intermediate;
         let half = |start| gate_up.narrow(1, start, width)?.contiguous();
         let (gate, up) = (half(0)?, half(width)?);
         let out = (layer.down.apply_wide(&(silu(&gate)? * &up)?)? + &middle)?;
@@ -88,7 +88,7 @@ pub(super) fn run(
 
 /// Rotated q and k, and v, of every row; and q and k before their norms where the model has such.
 fn project(on: &OnDevice<'_>, setting: &Setting, layer: &TensorLayer, x: &Tensor) -> Result<([Tensor; 3], Option<[Tensor; 2]>)> {
-    let config = on.decoder.config();
+    let config = on.config;
     let projected = layer.qkv.apply_wide(&rms_norm(x, &layer.attention_norm, config.rms_eps)?)?;
     let (q_width, kv_width) = (config.q_width(), config.kv_width());
     let part = |start: usize, width: usize| projected.narrow(1, start, width)?.contiguous();

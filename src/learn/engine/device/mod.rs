@@ -20,7 +20,7 @@ use self::forward::{Saved, Setting};
 use super::rows::Pass;
 use super::{Distilled, Engine, mean_square};
 use crate::Result;
-use crate::model::decoder::Decoder;
+use crate::model::config::Config;
 use crate::model::tensor::{TensorDecoder, failed};
 
 /// Most bytes of a buffer of scores, or of widened keys or values; a single KV head may need more.
@@ -29,18 +29,18 @@ pub(in crate::learn) const MOST_BYTES: usize = 256 << 20;
 /// Passes of a decoder on its device.
 #[derive(Clone, Copy)]
 pub(super) struct OnDevice<'a> {
-    decoder: &'a Decoder,
+    config: &'a Config,
     tensors: &'a TensorDecoder,
     most_bytes: usize,
 }
 
 impl<'a> OnDevice<'a> {
-    pub(super) fn new(decoder: &'a Decoder, tensors: &'a TensorDecoder) -> Self {
-        Self { decoder, tensors, most_bytes: MOST_BYTES }
+    pub(super) fn new(config: &'a Config, tensors: &'a TensorDecoder) -> Self {
+        Self { config, tensors, most_bytes: MOST_BYTES }
     }
 
     fn states(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        rms_norm(x, &self.tensors.weights().norm, self.decoder.config().rms_eps)
+        rms_norm(x, &self.tensors.weights().norm, self.config.rms_eps)
     }
 
     /// Keys and values of the rows in f16, layer by layer, `[layers * 2 * rows, kv_heads * head_dim]`.
@@ -57,7 +57,7 @@ impl<'a> OnDevice<'a> {
     /// Hidden states and gradient, on the device.
     fn differentiate(&self, pass: Pass<'_>, targets: &[f32]) -> candle_core::Result<[Tensor; 2]> {
         let setting = Setting::new(self, pass)?;
-        let mut tape = Vec::with_capacity(self.decoder.config().layers);
+        let mut tape = Vec::with_capacity(self.config.layers);
         let mut keep = |saved| {
             tape.push(saved);
             Ok(())
@@ -66,7 +66,7 @@ impl<'a> OnDevice<'a> {
         let states = self.states(&x)?;
         let targets = Tensor::from_slice(targets, states.shape(), self.tensors.device())?;
         let d_states = ((&states - targets)? * (2.0 / states.elem_count() as f64))?;
-        let (norm, eps) = (&self.tensors.weights().norm, self.decoder.config().rms_eps);
+        let (norm, eps) = (&self.tensors.weights().norm, self.config.rms_eps);
         let dx = backward::rms_norm(&x, norm, eps, &d_states)?;
         Ok([states, backward::run(self, pass, &setting, tape, dx)?])
     }
@@ -75,7 +75,7 @@ impl<'a> OnDevice<'a> {
 impl Engine for OnDevice<'_> {
     fn keys_and_values(&self, pass: Pass<'_>) -> Result<Vec<[Vec<f16>; 2]>> {
         let stored = self.stored(pass).and_then(|stored| read::<f16>(&stored)).map_err(failed)?;
-        let rows = pass.rows.count * self.decoder.config().kv_width();
+        let rows = pass.rows.count * self.config.kv_width();
         Ok(stored.chunks_exact(2 * rows).map(|layer| [layer[..rows].to_vec(), layer[rows..].to_vec()]).collect())
     }
 
@@ -110,7 +110,7 @@ mod tests {
     use crate::learn::engine::{Factors, Sample};
     use crate::learn::estimate::{Rates, estimate};
     use crate::mask::{ChannelMask, Window};
-    use crate::model::config::Config;
+    use crate::model::decoder::{Decoder, Place};
     use crate::model::load::{Opened, Source};
     use crate::model::tensor::{Attend, Placement};
 
@@ -122,6 +122,11 @@ mod tests {
         let (device, attend) = (candle_core::Device::Cpu, Attend::Host(Attention::new()));
         let placement = Placement { device, name: "tensors".to_owned(), attend };
         opened.load_on(None, Some(placement), &mut |_| Ok(())).unwrap().decoder
+    }
+
+    fn on(decoder: &Decoder) -> OnDevice<'_> {
+        let Place::Device(tensors) = decoder.place() else { panic!("on the host") };
+        OnDevice::new(decoder.config(), tensors)
     }
 
     /// A prefix of 50 tokens, questions of 4 and 1, answers of 6 and 2.
@@ -137,7 +142,7 @@ mod tests {
             let sample = sample(&decoder);
             let (rows, factors) = (Rows::of(&decoder, &sample).unwrap(), Factors::whole(decoder.config().mask_shape()));
             let pass = Pass { rows: &rows, window: Window::default(), factors: &factors };
-            let on = OnDevice::new(&decoder, decoder.tensors().unwrap());
+            let on = on(&decoder);
             let mut bytes = 0;
             let mut count = |Saved { x, before_norm, qkv, attended, middle, gate, up }: Saved| {
                 let all = [x, middle, gate, up].into_iter().chain(qkv).chain(attended).chain(before_norm.into_iter().flatten());
@@ -159,7 +164,7 @@ mod tests {
         let mask = ChannelMask::from_fn(shape, |layer, head, channel| (layer + head) % 3 != 0 && channel % 3 != 0);
         let (rows, factors) = (Rows::of(&decoder, &sample).unwrap(), Factors::masked(&mask));
         let pass = Pass { rows: &rows, window: Window { sink: 3, recent: 7, chunk: 4 }, factors: &factors };
-        let whole = OnDevice::new(&decoder, decoder.tensors().unwrap());
+        let whole = on(&decoder);
         let expected = whole.distill(pass, &sample.targets()).unwrap();
         assert!(expected.loss > 0.0 && expected.gradient.iter().any(|&g| g != 0.0));
         // A head's scores: 8 rows of two query heads over 50 + 5 + 8 keys in f32.

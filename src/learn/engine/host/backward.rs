@@ -1,25 +1,26 @@
 //! The backward pass over answer rows: from the residual stream's gradient down to the factors of every layer.
 
+use super::OnHost;
 use super::attention::{HeadJob, each_head, scatter};
 use super::forward::{Saved, Tape};
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};
-use crate::model::decoder::Decoder;
+use crate::model::config::Config;
 use crate::model::ops;
 use crate::model::weights::Layer;
 
 /// Gradient to the factors, `[layers, kv_heads, head_dim]`, from that to the residual stream behind the last layer.
-pub(super) fn run(decoder: &Decoder, pass: Pass<'_>, tape: &Tape, mut dx: Vec<f32>) -> Result<Vec<f32>> {
-    let config = decoder.config();
+pub(super) fn run(on: OnHost<'_>, pass: Pass<'_>, tape: &Tape, mut dx: Vec<f32>) -> Result<Vec<f32>> {
+    let config = on.config;
     let mut gradient = vec![0.0; config.mask_shape().entries()];
     let width = config.kv_width();
-    for (at, (layer, saved)) in decoder.weights().layers.iter().zip(&tape.layers).enumerate().rev() {
-        mlp(decoder, layer, saved, &mut dx)?;
+    for (at, (layer, saved)) in on.weights.layers.iter().zip(&tape.layers).enumerate().rev() {
+        mlp(config, layer, saved, &mut dx)?;
         let d_attended = layer.output.weight.wide()?.back(&dx)?;
         let part = &mut gradient[at * width..(at + 1) * width];
-        let d_qkv = attention(decoder, pass, at, saved, &d_attended, part)?;
+        let d_qkv = attention(config, pass, at, saved, &d_attended, part)?;
         if at > 0 {
-            let d_projected = unposition(decoder, layer, saved, pass.rows, d_qkv);
+            let d_projected = unposition(config, layer, saved, pass.rows, d_qkv);
             let d_normed = layer.qkv.weight.wide()?.back(&d_projected)?;
             rms_norm(&saved.x, &layer.attention_norm, config.rms_eps, &d_normed, &mut dx);
         }
@@ -28,8 +29,7 @@ pub(super) fn run(decoder: &Decoder, pass: Pass<'_>, tape: &Tape, mut dx: Vec<f3
 }
 
 /// Adds the MLP's part: `dx` goes from behind the layer to between attention and MLP.
-fn mlp(decoder: &Decoder, layer: &Layer, saved: &Saved, dx: &mut [f32]) -> Result<()> {
-    let config = decoder.config();
+fn mlp(config: &Config, layer: &Layer, saved: &Saved, dx: &mut [f32]) -> Result<()> {
     let d_gated = layer.down.weight.wide()?.back(dx)?;
     let width = config.intermediate;
     let mut d_gate_up = vec![0.0; saved.gate_up.len()];
@@ -51,14 +51,14 @@ fn mlp(decoder: &Decoder, layer: &Layer, saved: &Saved, dx: &mut [f32]) -> Resul
 
 /// Gradients to rotated q and k and to v, from that to the attention output; adds the factors' to `gradient`.
 fn attention(
-    decoder: &Decoder,
+    config: &Config,
     pass: Pass<'_>,
     at: usize,
     saved: &Saved,
     d_attended: &[f32],
     gradient: &mut [f32],
 ) -> Result<[Vec<f32>; 3]> {
-    let (config, rows) = (decoder.config(), pass.rows);
+    let rows = pass.rows;
     let (d, q_width, kv_width) = (config.head_dim, config.q_width(), config.kv_width());
     let group_width = config.group() * d;
     let parts = each_head(config, rows, |block, first, kv_head| {
@@ -81,8 +81,7 @@ fn attention(
 }
 
 /// Back through the rotation and the norms of q and k: gradients to the stacked projection, `[rows, q + k + v]`.
-fn unposition(decoder: &Decoder, layer: &Layer, saved: &Saved, rows: &Rows<'_>, [mut dq, mut dk, dv]: [Vec<f32>; 3]) -> Vec<f32> {
-    let config = decoder.config();
+fn unposition(config: &Config, layer: &Layer, saved: &Saved, rows: &Rows<'_>, [mut dq, mut dk, dv]: [Vec<f32>; 3]) -> Vec<f32> {
     let (q_width, kv_width, half) = (config.q_width(), config.kv_width(), config.head_dim / 2);
     for (x, width) in [(&mut dq, q_width), (&mut dk, kv_width)] {
         let angles = rows.cos.chunks_exact(half).zip(rows.sin.chunks_exact(half));

@@ -1,10 +1,11 @@
 //! The forward pass over answer rows, and what of it the backward pass needs.
 
+use super::OnHost;
 use super::attention;
 use super::attention::HeadJob;
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};
-use crate::model::decoder::Decoder;
+use crate::model::config::Config;
 use crate::model::matrix::Wide;
 use crate::model::ops;
 use crate::model::rope::rotate;
@@ -40,17 +41,17 @@ pub(super) type Observe<'a> = &'a mut dyn FnMut(&[f32], &[f32]);
 
 /// Runs the rows through every layer; gives the residual stream before the final norm, `[rows, hidden]`. `observe` sees each
 /// layer's rotated keys and values of the rows, in the order of the layers.
-pub(super) fn run(decoder: &Decoder, pass: Pass<'_>, mut tape: Option<&mut Tape>, observe: Observe<'_>) -> Result<Vec<f32>> {
-    let (config, rows) = (decoder.config(), pass.rows);
+pub(super) fn run(on: OnHost<'_>, pass: Pass<'_>, mut tape: Option<&mut Tape>, observe: Observe<'_>) -> Result<Vec<f32>> {
+    let (config, rows) = (on.config, pass.rows);
     let mut x = vec![0.0; rows.count * config.hidden];
     for (row, token) in x.chunks_exact_mut(config.hidden).zip(rows.tokens()) {
-        decoder.weights().embedding.row(token as usize, row);
+        on.weights.embedding.row(token as usize, row);
     }
     let mut normed = vec![0.0; x.len()];
-    for (at, layer) in decoder.weights().layers.iter().enumerate() {
+    for (at, layer) in on.weights.layers.iter().enumerate() {
         ops::rms_norm(&x, &layer.attention_norm, config.rms_eps, &mut normed);
         let projected = apply(&layer.qkv, &normed)?;
-        let (q, k, v, before_norm) = split(decoder, layer, rows, &projected);
+        let (q, k, v, before_norm) = split(config, layer, rows, &projected);
         observe(&k, &v);
         let attended = attention::gather(config, rows, |block, first, kv_head| {
             HeadJob::new(config, pass, (block, first), (at, kv_head), (&q, &k, &v)).attend()
@@ -82,13 +83,7 @@ fn apply(linear: &Linear, x: &[f32]) -> Result<Vec<f32>> {
 }
 
 /// Rotated q and k, and v, of every row; and q and k before their norms where the model has such.
-fn split(
-    decoder: &Decoder,
-    layer: &Layer,
-    rows: &Rows<'_>,
-    projected: &[f32],
-) -> (Vec<f32>, Vec<f32>, Vec<f32>, Option<Vec<f32>>) {
-    let config = decoder.config();
+fn split(config: &Config, layer: &Layer, rows: &Rows<'_>, projected: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<f32>, Option<Vec<f32>>) {
     let (q_width, kv_width, half) = (config.q_width(), config.kv_width(), config.head_dim / 2);
     let mut q = Vec::with_capacity(rows.count * q_width);
     let mut k = Vec::with_capacity(rows.count * kv_width);
