@@ -45,6 +45,8 @@ const DEFECTS: &[Defect] = &[
     ("stage_overlap", "decode.cuh", "own + (turn + 1) % 2 * Shape::STAGE", "own + (turn + 1) % 2 * Shape::WARP"),
     // One row too many is read and counted.
     ("row_too_many", "decode.cuh", "row + k / 2 * 8 < end ?", "row + k / 2 * 8 <= end ?"),
+    // Rows of the middle that a plan names and that are not there yet.
+    ("rows_to_come", "decode.cuh", "min(item.end, rows.middle ? state.middle : state.len - state.middle)", "item.end"),
     // What lies behind a key of an odd number of units is taken for channels.
     ("stray_channels", "decode.cuh", "if (step * 16 + 8 >= rows.channels) a[2] = a[3] = 0;", ""),
     // The chunk is copied before the current token, which may be in it, is there.
