@@ -12,14 +12,16 @@ mod device;
 mod factors;
 mod host;
 mod rows;
+mod sample;
 
-pub use context::{Branch, Context, Sample};
+pub use context::Context;
 pub(super) use device::MOST_BYTES;
 pub use factors::Factors;
+pub use sample::{Branch, Sample};
 
 use half::f16;
 
-use self::rows::{Pass, Rows};
+use self::rows::Pass;
 use crate::Result;
 use crate::mask::Window;
 use crate::model::decoder::{Decoder, Place};
@@ -55,7 +57,7 @@ fn engine(decoder: &Decoder) -> Box<dyn Engine + '_> {
 
 /// Normalised hidden states of every answer row of a sample, `[rows, hidden]`, branches after one another.
 pub fn hidden(decoder: &Decoder, window: Window, factors: &Factors, sample: &Sample) -> Result<Vec<f32>> {
-    let rows = Rows::of(decoder, sample)?;
+    let rows = sample.answer_rows(decoder)?;
     match rows.count {
         0 => Ok(Vec::new()),
         _ => engine(decoder).hidden(Pass { rows: &rows, window, factors }),
@@ -70,7 +72,7 @@ pub fn loss(decoder: &Decoder, window: Window, factors: &Factors, sample: &Sampl
 
 /// The loss and its gradient.
 pub fn distill(decoder: &Decoder, window: Window, factors: &Factors, sample: &Sample) -> Result<Distilled> {
-    let rows = Rows::of(decoder, sample)?;
+    let rows = sample.answer_rows(decoder)?;
     match rows.count {
         0 => Ok(Distilled { loss: 0.0, gradient: vec![0.0; factors.shape().entries()] }),
         _ => engine(decoder).distill(Pass { rows: &rows, window, factors }, &sample.targets()),

@@ -1,6 +1,6 @@
 //! The rows of a pass: answer rows, or the question rows before them, each block after the shared prefix and its own tail.
 
-use super::context::{Branch, Context, Sample};
+use super::context::Context;
 use super::factors::Factors;
 use crate::Result;
 use crate::mask::Window;
@@ -32,12 +32,6 @@ impl<'a> Rows<'a> {
         let positions = rows.blocks.iter().flat_map(|block| rows.before(block)..rows.before(block) + block.tokens.len());
         let (cos, sin) = decoder.rope().angles_of(positions);
         Ok(Self { cos, sin, ..rows })
-    }
-
-    /// The answer rows of a sample.
-    pub(super) fn of(decoder: &Decoder, sample: &'a Sample) -> Result<Self> {
-        let block = |branch: &'a Branch| Block { tail: &branch.tail, tokens: &branch.answer };
-        Self::new(decoder, &sample.prefix, sample.branches.iter().map(block).collect())
     }
 
     /// The tokens of all rows.

@@ -6,6 +6,7 @@
 
 mod address;
 mod attend;
+mod decoder;
 mod forward;
 mod prefill;
 mod product;
@@ -13,7 +14,7 @@ mod step;
 mod weights;
 
 pub use attend::{Attend, DeviceAttend, OnDevice};
-pub use forward::TensorDecoder;
+pub use decoder::TensorDecoder;
 pub(crate) use product::product;
 pub(in crate::model) use step::StepInput;
 pub(crate) use weights::TensorLayer;

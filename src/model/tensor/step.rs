@@ -1,17 +1,16 @@
 //! One token of each sequence, over tensors that stay where they are: what a step is given and what comes of it have their places,
 //! so that a device which can record a step repeats it with one request.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::rms_norm;
 
 use super::address::keep_shapes;
 use super::attend::{Attend, BATCHES, DeviceAttend, Recording, attend_here, attend_there, begin_step, rows};
 use super::failed;
-use super::forward::TensorDecoder;
+use super::weights::TensorWeights;
 use crate::Result;
 use crate::cache::SequenceCache;
 use crate::model::config::Config;
-use crate::model::decoder::StepObserver;
 
 /// What decode steps keep from one to the next.
 #[derive(Default)]
@@ -48,8 +47,8 @@ struct Places {
 }
 
 impl Places {
-    fn new(decoder: &TensorDecoder, config: &Config, batch: usize) -> Result<Self> {
-        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &decoder.device).map_err(failed);
+    fn new(Over { config, device, .. }: Over<'_>, batch: usize) -> Result<Self> {
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device).map_err(failed);
         let half = config.head_dim / 2;
         Ok(Self {
             x: zeros(&[batch, config.hidden])?,
@@ -58,6 +57,12 @@ impl Places {
             logits: zeros(&[batch, config.vocab])?,
             queries: zeros(&[config.layers, batch, config.q_width()])?,
         })
+    }
+
+    /// Waits for the step: writes the logits, and gives the queries.
+    fn read(&self, logits: &mut [f32]) -> Result<Vec<f32>> {
+        logits.copy_from_slice(&rows(&self.logits)?);
+        rows(&self.queries)
     }
 }
 
@@ -87,55 +92,59 @@ pub(in crate::model) struct StepInput<'a> {
     pub sin: &'a [f32],
 }
 
-impl TensorDecoder {
-    /// [`Decoder::step`](crate::model::decoder::Decoder::step) after its checks: writes the next-token logits. The queries of all
-    /// layers come back with the logits, and `observe` sees them then: until then nothing waits for the device.
-    pub(in crate::model) fn step(
-        &self,
-        config: &Config,
+/// A decoder's weights, as its steps see them.
+#[derive(Clone, Copy)]
+pub(super) struct Over<'a> {
+    pub(super) config: &'a Config,
+    pub(super) weights: &'a TensorWeights,
+    pub(super) device: &'a Device,
+}
+
+impl Steps {
+    /// One step: writes the next-token logits and gives the queries of all layers, `[layers, batch, heads * head_dim]`.
+    pub(super) fn step(
+        &mut self,
+        over: Over<'_>,
+        attend: &mut Attend,
         input: StepInput<'_>,
         caches: &mut [&mut SequenceCache],
         logits: &mut [f32],
-        observe: &mut StepObserver<'_>,
-    ) -> Result<()> {
+    ) -> Result<Vec<f32>> {
         let batch = caches.len();
-        let queries = match &mut *self.attend() {
+        match attend {
             Attend::Host(attention) => {
-                let new =
-                    |values: &[f32]| Tensor::from_slice(values, (batch, values.len() / batch), &self.device).map_err(failed);
-                let mut places = Places::new(self, config, batch)?;
+                let new = |values: &[f32]| Tensor::from_slice(values, (batch, values.len() / batch), over.device).map_err(failed);
+                let mut places = Places::new(over, batch)?;
                 (places.x, places.cos, places.sin) = (new(input.x)?, new(input.cos)?, new(input.sin)?);
-                self.forward(config, &places, &mut |layer, qkv| attend_here(attention, caches, layer, qkv))?;
-                logits.copy_from_slice(&rows(&places.logits)?);
-                rows(&places.queries)?
+                over.forward(&places, &mut |layer, qkv| attend_here(attention, caches, layer, qkv))?;
+                places.read(logits)
             }
             Attend::Device(device) => {
-                let plan = begin_step(&mut **device, caches, config.heads)?;
-                let mut steps = self.steps();
+                let plan = begin_step(&mut **device, caches, over.config.heads)?;
                 let new = || {
-                    let recording = if self.weights.can_record(batch) { State::New } else { State::Never };
-                    Ok(Kept { places: Places::new(self, config, batch)?, recording })
+                    let recording = if over.weights.can_record(batch) { State::New } else { State::Never };
+                    Ok(Kept { places: Places::new(over, batch)?, recording })
                 };
-                let kept = steps.of(plan, new)?;
+                let kept = self.of(plan, new)?;
                 let Places { x, cos, sin, .. } = &kept.places;
                 [(x, input.x), (cos, input.cos), (sin, input.sin)]
                     .into_iter()
                     .try_for_each(|(to, from)| device.write(to, from))?;
-                self.run(config, &**device, kept, caches)?;
-                logits.copy_from_slice(&rows(&kept.places.logits)?);
-                rows(&kept.places.queries)?
+                over.run(&**device, kept, caches)?;
+                kept.places.read(logits)
             }
-        };
-        queries.chunks_exact(batch * config.q_width()).enumerate().for_each(|(layer, q)| observe(layer, q, caches));
-        Ok(())
+        }
     }
+}
 
-    fn run(&self, config: &Config, device: &dyn DeviceAttend, kept: &mut Kept, caches: &[&mut SequenceCache]) -> Result<()> {
+impl Over<'_> {
+    /// One step on a device, as far along as its recording is.
+    fn run(self, device: &dyn DeviceAttend, kept: &mut Kept, caches: &[&mut SequenceCache]) -> Result<()> {
         let kv = caches[0].spec().dtype();
         let Kept { places, recording } = kept;
         let mut work = || {
-            let _kept = keep_shapes(&self.device);
-            self.forward(config, places, &mut |layer, qkv| attend_there(device, kv, layer, qkv))
+            let _kept = keep_shapes(self.device);
+            self.forward(places, &mut |layer, qkv| attend_there(device, kv, layer, qkv))
         };
         if matches!(recording, State::Warm) {
             *recording = device.record(&mut work)?.map_or(State::Never, State::Recorded);
@@ -151,22 +160,17 @@ impl TensorDecoder {
     }
 
     /// All layers over one token of each sequence, from and to `places`; whatever else it takes it gives back.
-    fn forward(
-        &self,
-        config: &Config,
-        places: &Places,
-        attend: &mut dyn FnMut(usize, [&Tensor; 3]) -> Result<Tensor>,
-    ) -> Result<()> {
+    fn forward(self, places: &Places, attend: &mut dyn FnMut(usize, [&Tensor; 3]) -> Result<Tensor>) -> Result<()> {
         let Places { x, cos, sin, logits, queries } = places;
         let batch = x.dim(0).map_err(failed)?;
         let mut x = x.clone();
         for (at, layer) in self.weights.layers.iter().enumerate() {
-            let [q, k, v] = self.project(config, layer, &x, [cos, sin]).map_err(failed)?;
+            let [q, k, v] = layer.project(self.config, &x, [cos, sin]).map_err(failed)?;
             let attended = attend(at, [&q, &k, &v])?;
             q.unsqueeze(0).and_then(|q| queries.slice_set(&q, 0, at)).map_err(failed)?;
-            x = self.finish_layer(config, layer, &x, &attended, batch).map_err(failed)?;
+            x = layer.finish(self.config, &x, &attended, batch).map_err(failed)?;
         }
-        let last = || logits.slice_set(&self.weights.head.apply(&rms_norm(&x, &self.weights.norm, config.rms_eps)?)?, 0, 0);
+        let last = || logits.slice_set(&self.weights.head.apply(&rms_norm(&x, &self.weights.norm, self.config.rms_eps)?)?, 0, 0);
         last().map_err(failed)
     }
 }

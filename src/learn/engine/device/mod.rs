@@ -106,7 +106,6 @@ fn read<T: candle_core::WithDType>(x: &Tensor) -> candle_core::Result<Vec<T>> {
 mod tests {
     use super::*;
     use crate::attention::Attention;
-    use crate::learn::engine::rows::Rows;
     use crate::learn::engine::{Factors, Sample};
     use crate::learn::estimate::{Rates, estimate};
     use crate::mask::{ChannelMask, Window};
@@ -140,7 +139,7 @@ mod tests {
         for geometry in ["llama-3.2-1b", "qwen2.5-0.5b", "qwen3-0.6b"] {
             let decoder = random(geometry, |_| ());
             let sample = sample(&decoder);
-            let (rows, factors) = (Rows::of(&decoder, &sample).unwrap(), Factors::whole(decoder.config().mask_shape()));
+            let (rows, factors) = (sample.answer_rows(&decoder).unwrap(), Factors::whole(decoder.config().mask_shape()));
             let pass = Pass { rows: &rows, window: Window::default(), factors: &factors };
             let on = on(&decoder);
             let mut bytes = 0;
@@ -162,7 +161,7 @@ mod tests {
         let sample = sample(&decoder);
         let shape = decoder.config().mask_shape();
         let mask = ChannelMask::from_fn(shape, |layer, head, channel| (layer + head) % 3 != 0 && channel % 3 != 0);
-        let (rows, factors) = (Rows::of(&decoder, &sample).unwrap(), Factors::masked(&mask));
+        let (rows, factors) = (sample.answer_rows(&decoder).unwrap(), Factors::masked(&mask));
         let pass = Pass { rows: &rows, window: Window { sink: 3, recent: 7, chunk: 4 }, factors: &factors };
         let whole = on(&decoder);
         let expected = whole.distill(pass, &sample.targets()).unwrap();

@@ -1,0 +1,136 @@
+//! A decoder over tensors: a whole prompt at once, or a decode step.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard};
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::ops::rms_norm;
+
+use super::attend::{Attend, rows};
+use super::prefill::attend_causal;
+use super::step::{Over, StepInput, Steps};
+use super::weights::TensorWeights;
+use super::{Placement, failed};
+use crate::Result;
+use crate::cache::SequenceCache;
+use crate::model::config::Config;
+use crate::model::decoder::{LayerView, PrefillHooks, StepObserver};
+use crate::model::rope::Rope;
+use crate::model::rows::Rows;
+
+/// Tokens of a prompt that pass the linear layers at once, at least: a card wants many rows.
+const CHUNK: usize = 2048;
+
+/// A decoder's weights on a device, and its attention.
+pub struct TensorDecoder {
+    weights: TensorWeights,
+    device: Device,
+    name: String,
+    attend: Mutex<Attend>,
+    steps: Mutex<Steps>,
+}
+
+impl fmt::Debug for TensorDecoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TensorDecoder").field("device", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl TensorDecoder {
+    /// A decoder from its parts.
+    pub fn new(weights: TensorWeights, placement: Placement) -> Self {
+        let Placement { device, name, attend } = placement;
+        Self { weights, device, name, attend: Mutex::new(attend), steps: Mutex::default() }
+    }
+
+    /// What the device is called.
+    pub fn device_name(&self) -> &str {
+        &self.name
+    }
+
+    fn attend(&self) -> MutexGuard<'_, Attend> {
+        self.attend.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// The device of the weights.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The weights.
+    pub(crate) fn weights(&self) -> &TensorWeights {
+        &self.weights
+    }
+
+    /// The embeddings of these tokens, f32 `[tokens, hidden]`.
+    pub(crate) fn embedded(&self, tokens: &[u32]) -> candle_core::Result<Tensor> {
+        let ids = Tensor::from_slice(tokens, tokens.len(), &self.device)?;
+        self.weights.embedding.index_select(&ids, 0)?.to_dtype(DType::F32)
+    }
+
+    /// [`Decoder::prefill`](crate::model::decoder::Decoder::prefill) after its checks.
+    pub(in crate::model) fn prefill(
+        &self,
+        (config, positions): (&Config, &Rope),
+        tokens: &[u32],
+        caches: &mut [&mut SequenceCache],
+        hooks: PrefillHooks<'_>,
+    ) -> Result<Vec<f32>> {
+        let n = tokens.len();
+        let attend = self.attend();
+        attend.begin_prompt(caches, (config.heads, config.max_context), n)?;
+        let mut x = self.embedded(tokens).map_err(failed)?;
+        let (cos, sin) = positions.angles_of(0..n);
+        let angle = |values| Tensor::from_vec(values, (n, config.head_dim / 2), &self.device).map_err(failed);
+        let angles = [angle(cos)?, angle(sin)?];
+        let chunk = hooks.chunk.max(CHUNK);
+        for (at, layer) in self.weights.layers.iter().enumerate() {
+            (hooks.progress)(at as f32 / config.layers as f32)?;
+            let [q, k, v] = layer.project_prompt(config, &x, &angles, chunk).map_err(failed)?;
+            attend.fill(caches, at, &k, &v)?;
+            (hooks.observe)(LayerView { layer: at, q: Rows::on_device(&q), k: Rows::on_device(&k), v: Rows::on_device(&v) });
+            let heads = |x: &Tensor, heads: usize| x.reshape((n, heads, config.head_dim)).map_err(failed);
+            let (q, k, v) = (heads(&q, config.heads)?, heads(&k, config.kv_heads)?, heads(&v, config.kv_heads)?);
+            let attended = attend_causal(&q, &k, &v, &mut || (hooks.keep_going)())?;
+            x = layer.finish(config, &x, &attended, chunk).map_err(failed)?;
+        }
+        let states = rms_norm(&x, &self.weights.norm, config.rms_eps).map_err(failed)?;
+        (hooks.progress)(1.0)?;
+        rows(&states)
+    }
+
+    /// [`Decoder::fill`](crate::model::decoder::Decoder::fill).
+    pub(in crate::model) fn fill(&self, config: &Config, cache: &mut SequenceCache, layer: usize, kv: [&[f32]; 2]) -> Result<()> {
+        let tokens = kv[0].len() / config.kv_width();
+        let attend = self.attend();
+        if layer == 0 {
+            attend.begin_prompt(&mut [&mut *cache], (config.heads, config.max_context), tokens)?;
+        }
+        let [k, v] = kv.map(|rows| Tensor::from_slice(rows, (tokens, config.kv_width()), &self.device).map_err(failed));
+        attend.fill(&mut [cache], layer, &k?, &v?)
+    }
+
+    /// Logits of normalised hidden states on the host: `[n, hidden]` to `[n, vocab]`.
+    pub(in crate::model) fn logits(&self, config: &Config, hidden: &[f32]) -> Result<Vec<f32>> {
+        let shape = (hidden.len() / config.hidden, config.hidden);
+        let logits = Tensor::from_slice(hidden, shape, &self.device).and_then(|states| self.weights.head.apply(&states));
+        rows(&logits.map_err(failed)?)
+    }
+
+    /// [`Decoder::step`](crate::model::decoder::Decoder::step) after its checks: writes the next-token logits. The queries of all
+    /// layers come back with the logits, and `observe` sees them then: until then nothing waits for the device.
+    pub(in crate::model) fn step(
+        &self,
+        config: &Config,
+        input: StepInput<'_>,
+        caches: &mut [&mut SequenceCache],
+        logits: &mut [f32],
+        observe: &mut StepObserver<'_>,
+    ) -> Result<()> {
+        let mut steps = self.steps.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let over = Over { config, weights: &self.weights, device: &self.device };
+        let queries = steps.step(over, &mut self.attend(), input, caches, logits)?;
+        queries.chunks_exact(caches.len() * config.q_width()).enumerate().for_each(|(layer, q)| observe(layer, q, caches));
+        Ok(())
+    }
+}
