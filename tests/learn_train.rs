@@ -9,10 +9,11 @@ use kscope::learn::train::{Settings, Stage, State, Trainer, Variant};
 use kscope::mask::Window;
 use kscope::model::Model;
 use kscope::model::decoder::Decoder;
-use kscope::model::load::{Stored, Tensors, random::Random};
+use kscope::model::load::random::Random;
 use kscope::model::matrix::{Dtype, Elements, Matrix};
 use kscope::model::tensor::{Placement, TensorDecoder, TensorWeights};
 use kscope::model::weights::Weights;
+use kscope::model::weights::{Stored, Tensors};
 use model::*;
 
 const WINDOW: Window = Window { sink: 2, recent: 6, chunk: 2 };

@@ -6,7 +6,8 @@ use kscope::cache::KvDtype;
 use kscope::model::config::Config;
 use kscope::model::load::hf_config;
 use kscope::model::matrix::Dtype;
-use kscope::model::rope::{Rope, RopeScaling};
+use kscope::model::rope::Rope;
+use kscope::model::rope_scaling::RopeScaling;
 use model::*;
 use serde_json::Value;
 

@@ -17,9 +17,10 @@ use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::{PrefillHooks, StepBuffers, with_quiet_hooks};
 use kscope::model::load::gguf::Gguf;
-use kscope::model::load::{Opened, Source, Tensors};
+use kscope::model::load::{Opened, Source};
 use kscope::model::matrix::Dtype;
 use kscope::model::tensor::{Attend, OnDevice, Placement};
+use kscope::model::weights::Tensors;
 use kscope_sim::Schedule;
 use model::{SMALL, on_cpu, open, tiny_folder, vectors};
 

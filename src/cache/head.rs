@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 use super::blocks::{BLOCK, Blocks, spans};
-use super::remote::HeadRows;
-use super::view::StoredKey;
+use super::rows::{HeadRows, StoredKey};
 use super::{CacheSpec, Element};
 
 /// Blocks per allocation where tokens stay for good. Window keys come and go, so each of their blocks is its own allocation.

@@ -4,8 +4,8 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
 
-use super::sequence::LayerCache;
-use super::view::StoredKey;
+use super::layer::LayerCache;
+use super::rows::HeadRows;
 use super::{CacheBytes, CacheSpec};
 use crate::Result;
 
@@ -42,15 +42,6 @@ pub trait Remote: Debug + Send + Sync {
 
     /// The storage itself, for its device to append to.
     fn as_any_mut(&mut self) -> &mut dyn Any;
-}
-
-/// What is stored of one head, per token.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct HeadRows {
-    /// Keys.
-    pub keys: Vec<StoredKey>,
-    /// Values; `None` where the head dropped its middle.
-    pub values: Vec<Option<Vec<f32>>>,
 }
 
 /// A remote sequence with copies of the layers that someone has looked at since it last changed.

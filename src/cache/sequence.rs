@@ -6,7 +6,8 @@ use rayon::prelude::*;
 
 use super::dtype::with_element;
 use super::head::HeadStore;
-use super::remote::{HeadRows, Remote, RemoteCache};
+use super::layer::LayerCache;
+use super::remote::{Remote, RemoteCache};
 use super::view::HeadView;
 use super::{CacheBytes, CacheSpec};
 use crate::mask::Shape;
@@ -23,21 +24,6 @@ pub struct SequenceCache {
     pub(super) layers: Vec<LayerCache>,
     /// Where the tokens are if they are not in `layers`.
     remote: Option<RemoteCache>,
-}
-
-/// One layer; layers differ in length only while a prefill runs through them.
-#[derive(Debug, Clone)]
-pub(super) struct LayerCache {
-    pub(super) len: usize,
-    pub(super) heads: Vec<HeadStore>,
-}
-
-impl LayerCache {
-    /// A layer from what is stored of each head elsewhere.
-    pub(super) fn from_rows(spec: &CacheSpec, layer: usize, heads: impl Iterator<Item = HeadRows>, len: usize) -> Self {
-        let head = |(head, rows): (usize, HeadRows)| with_element!(spec.dtype(), E => HeadStore::from_rows::<E>(spec, layer, head, &rows));
-        Self { len, heads: heads.enumerate().map(head).collect() }
-    }
 }
 
 impl SequenceCache {

@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::blocks::{BLOCK, Blocks, spans};
 use super::dtype::with_element;
 use super::head::HeadStore;
-use super::sequence::LayerCache;
+use super::layer::LayerCache;
+use super::rows::StoredKey;
 use super::{CacheSpec, Element, KvDtype};
 
 /// Token positions by part; together `0 .. len`.
@@ -17,17 +18,6 @@ pub struct Parts {
     pub middle: Range<usize>,
     /// Last tokens, whole.
     pub recent: Range<usize>,
-}
-
-/// The stored key of one token.
-#[derive(Debug, Clone, PartialEq)]
-pub enum StoredKey {
-    /// All channels.
-    Whole(Vec<f32>),
-    /// The kept channels, in the order of [`HeadView::kept`].
-    Packed(Vec<f32>),
-    /// A middle token of a dropped head: neither key nor value is stored.
-    Dropped,
 }
 
 /// One KV head of one layer of one sequence.

@@ -1,7 +1,7 @@
 //! The shape of a decoder model, whichever file it came from.
 
 use crate::mask::{Geometry, Shape};
-use crate::model::rope::RopeScaling;
+use crate::model::rope_scaling::RopeScaling;
 use crate::{Error, Result};
 
 /// Decoder families that kscope knows. They differ in biases and q/k normalisation, which [`Config`] states one by one.

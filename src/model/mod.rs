@@ -10,6 +10,7 @@ pub mod matrix;
 pub mod ops;
 mod prefill_attention;
 pub mod rope;
+pub mod rope_scaling;
 pub mod rows;
 pub mod storage;
 pub mod tensor;

@@ -1,9 +1,39 @@
-//! The weights of a decoder, as the forward pass reads them.
+//! The weights of a decoder, as the forward pass reads them, and what they are read from.
+
+use candle_core::Device;
+use candle_core::quantized::QTensor;
 
 use crate::model::config::Config;
-use crate::model::load::{Stored, Tensors};
 use crate::model::matrix::{Dtype, Matrix};
 use crate::{Error, Result};
+
+/// A matrix as a file holds it.
+pub struct Stored {
+    /// The values without loss: floats in their stored type, quantised ones widened to f32.
+    pub matrix: Matrix,
+    /// The element type to keep it in where none is asked for: the stored one, f16 for quantised values.
+    pub usual: Dtype,
+}
+
+impl From<Matrix> for Stored {
+    fn from(matrix: Matrix) -> Self {
+        Self { usual: matrix.dtype(), matrix }
+    }
+}
+
+/// Weights by their Hugging Face names, whatever file holds them. Shapes are checked, errors name the tensor.
+pub trait Tensors {
+    /// The file or folder, for errors.
+    fn origin(&self) -> &str;
+    /// A `[rows, cols]` matrix.
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored>;
+    /// A vector of `len`, in f32.
+    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>>;
+    /// A `[rows, cols]` matrix in the blocks that the file stores, on `device`; `None` where it holds floats.
+    fn quantised(&mut self, _name: &str, _rows: usize, _cols: usize, _device: &Device) -> Result<Option<QTensor>> {
+        Ok(None)
+    }
+}
 
 /// A linear layer; the bias, where there is one, has one entry per output.
 #[derive(Debug)]

@@ -1,21 +1,3 @@
-//! The toy model inside the program: it recalls facts stated as plain sentences. `demo/README.md` tells how it was trained.
+//! The language of the toy model inside the program: it recalls facts stated as plain sentences.
 
 pub mod generator;
-
-use crate::Result;
-use crate::model::load::safetensors::Checkpoint;
-use crate::model::load::{Bytes, Opened, hf_config};
-use crate::model::tokenizer::Tokenizer;
-
-const CONFIG: &str = include_str!("../../../demo/model/config.json");
-const TOKENIZER: &[u8] = include_bytes!("../../../demo/model/tokenizer.json");
-const TOKENIZER_CONFIG: &str = include_str!("../../../demo/model/tokenizer_config.json");
-static WEIGHTS: &[u8] = include_bytes!("../../../demo/model/model.safetensors");
-
-/// Opens the embedded model.
-pub fn open() -> Result<Opened> {
-    let config = hf_config::parse(CONFIG, "demo/config.json")?;
-    let tokenizer = Tokenizer::from_json(TOKENIZER, Some(TOKENIZER_CONFIG), None, "demo")?;
-    let files = vec![("demo/model.safetensors".to_owned(), Bytes::Embedded(WEIGHTS))];
-    Opened::from_checkpoint("demo".to_owned(), config, tokenizer, Checkpoint::from_files(files, "demo".to_owned())?)
-}

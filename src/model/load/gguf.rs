@@ -12,10 +12,11 @@ use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device};
 
-use super::{Bytes, Stored, Tensors, gguf_header};
+use super::{Bytes, gguf_header};
 use crate::model::config::{Architecture, Config};
 use crate::model::matrix::{Dtype, Elements, Matrix};
-use crate::model::rope::RopeScaling;
+use crate::model::rope_scaling::RopeScaling;
+use crate::model::weights::{Stored, Tensors};
 use crate::{Error, Result};
 
 /// An open GGUF file.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::model::config::{Architecture, Config};
-use crate::model::rope::RopeScaling;
+use crate::model::rope_scaling::RopeScaling;
 use crate::{Error, Result, error};
 
 /// Reads a `config.json`.

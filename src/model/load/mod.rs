@@ -1,6 +1,7 @@
 //! Where models come from: Hugging Face folders, GGUF files, the embedded demo, names and random weights.
 
 mod bytes;
+mod embedded;
 pub mod gguf;
 mod gguf_header;
 pub mod hf_config;
@@ -16,48 +17,16 @@ pub use source::{FETCHABLE, Fetchable, Source, cache_folder};
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::Device;
-use candle_core::quantized::QTensor;
-
 use self::gguf::Gguf;
 use self::safetensors::Checkpoint;
 use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::decoder::Decoder;
-use crate::model::demo;
-use crate::model::matrix::{Dtype, Matrix};
+use crate::model::matrix::Dtype;
 use crate::model::tensor::{Placement, TensorDecoder, TensorWeights};
 use crate::model::tokenizer::Tokenizer;
-use crate::model::weights::Weights;
+use crate::model::weights::{Tensors, Weights};
 use crate::{Error, Result, error};
-
-/// A matrix as a file holds it.
-pub struct Stored {
-    /// The values without loss: floats in their stored type, quantised ones widened to f32.
-    pub matrix: Matrix,
-    /// The element type to keep it in where none is asked for: the stored one, f16 for quantised values.
-    pub usual: Dtype,
-}
-
-impl From<Matrix> for Stored {
-    fn from(matrix: Matrix) -> Self {
-        Self { usual: matrix.dtype(), matrix }
-    }
-}
-
-/// Weights by their Hugging Face names, whatever file holds them. Shapes are checked, errors name the tensor.
-pub trait Tensors {
-    /// The file or folder, for errors.
-    fn origin(&self) -> &str;
-    /// A `[rows, cols]` matrix.
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored>;
-    /// A vector of `len`, in f32.
-    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>>;
-    /// A `[rows, cols]` matrix in the blocks that the file stores, on `device`; `None` where it holds floats.
-    fn quantised(&mut self, _name: &str, _rows: usize, _cols: usize, _device: &Device) -> Result<Option<QTensor>> {
-        Ok(None)
-    }
-}
 
 /// A model whose configuration and tokenizer are read and whose weights are not.
 pub struct Opened {
@@ -73,7 +42,7 @@ impl Opened {
     /// Opens a model without reading its weights.
     pub fn open(source: &Source) -> Result<Self> {
         match source {
-            Source::Demo => demo::open(),
+            Source::Demo => embedded::open(),
             Source::Folder(folder) => open_folder(folder),
             Source::Gguf(path) => open_gguf(path),
             Source::Random { name, config, seed } => Ok(Self {

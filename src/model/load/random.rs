@@ -6,11 +6,11 @@ use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::{Stored, Tensors};
 use crate::Result;
 use crate::model::config::{Architecture, Config};
 use crate::model::matrix::{Elements, Matrix};
-use crate::model::rope::RopeScaling;
+use crate::model::rope_scaling::RopeScaling;
+use crate::model::weights::{Stored, Tensors};
 
 /// Geometry names that `--random-weights` knows, with what their published configurations say.
 pub const GEOMETRIES: &[(&str, Geometry)] = &[

@@ -6,8 +6,9 @@ use std::path::Path;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype as Stored, Metadata, SafeTensors};
 
-use super::{Bytes, Stored as StoredMatrix, Tensors};
+use super::Bytes;
 use crate::model::matrix::{Elements, Matrix};
+use crate::model::weights::{Stored as StoredMatrix, Tensors};
 use crate::{Error, Result, error};
 
 /// Open safetensors files of one checkpoint.

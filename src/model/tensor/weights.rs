@@ -6,9 +6,8 @@ use candle_core::{DType, Device, Module, Tensor};
 use super::{failed, product};
 use crate::Result;
 use crate::model::config::Config;
-use crate::model::load::Tensors;
 use crate::model::matrix::{Elements, Matrix};
-use crate::model::weights::{Layer, Linear, Weights};
+use crate::model::weights::{Layer, Linear, Tensors, Weights};
 
 /// A matrix that multiplies activations.
 enum Product {

@@ -1,0 +1,21 @@
+//! Storage of one layer.
+
+use super::CacheSpec;
+use super::dtype::with_element;
+use super::head::HeadStore;
+use super::rows::HeadRows;
+
+/// One layer; layers differ in length only while a prefill runs through them.
+#[derive(Debug, Clone)]
+pub(super) struct LayerCache {
+    pub(super) len: usize,
+    pub(super) heads: Vec<HeadStore>,
+}
+
+impl LayerCache {
+    /// A layer from what is stored of each head elsewhere.
+    pub(super) fn from_rows(spec: &CacheSpec, layer: usize, heads: impl Iterator<Item = HeadRows>, len: usize) -> Self {
+        let head = |(head, rows): (usize, HeadRows)| with_element!(spec.dtype(), E => HeadStore::from_rows::<E>(spec, layer, head, &rows));
+        Self { len, heads: heads.enumerate().map(head).collect() }
+    }
+}

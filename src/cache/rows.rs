@@ -1,0 +1,21 @@
+//! What a cache stores, token by token.
+
+/// The stored key of one token.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StoredKey {
+    /// All channels.
+    Whole(Vec<f32>),
+    /// The kept channels, in the order of [`HeadView::kept`](super::HeadView::kept).
+    Packed(Vec<f32>),
+    /// A middle token of a dropped head: neither key nor value is stored.
+    Dropped,
+}
+
+/// What is stored of one head, per token.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HeadRows {
+    /// Keys.
+    pub keys: Vec<StoredKey>,
+    /// Values; `None` where the head dropped its middle.
+    pub values: Vec<Option<Vec<f32>>>,
+}
