@@ -197,6 +197,7 @@ fn one_graph_per_token(program: &Path, batch: usize, log: &Path) {
     let calls = std::fs::read_to_string(log).unwrap();
     let calls: Vec<&str> = calls.lines().collect();
     assert!(!calls.iter().any(|call| call.starts_with("error")), "the driver refused something");
+    assert!(calls.iter().any(|call| call.starts_with("product tf32")), "attention of the prompt takes tensor cores");
     let graphs: Vec<usize> = (0..calls.len()).filter(|&at| calls[at] == "graph").collect();
     let tokens = there["tokens"].as_array().unwrap().len();
     let mut kinds: BTreeMap<Vec<&str>, usize> = BTreeMap::new();

@@ -308,11 +308,21 @@ struct Product {
     float alpha, beta;
     const void *a, *b;
     void* c;
+    // f32 factors rounded to 11 bits.
+    bool tf32;
     // 0: f32, 2: f16, 14: bf16.
     int type, lda, ldb, ldc;
     long long stride_a, stride_b, stride_c;
     int batch;
 };
+
+inline float rounded(float x, bool tf32) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    if (tf32) bits = (bits + 0x1000) & ~0x1fffu;
+    memcpy(&x, &bits, 4);
+    return x;
+}
 
 template <class T>
 void multiply_as(const Product& p) {
@@ -325,10 +335,10 @@ void multiply_as(const Product& p) {
         live(c, ((size_t)(p.n - 1) * p.ldc + p.m) * sizeof(T), "a product");
         // Rows of A and columns of B, each contiguous.
         for (int i = 0; i < p.m; i++) {
-            for (int l = 0; l < p.k; l++) left[(size_t)i * p.k + l] = (float)(p.transpose_a ? a[(size_t)i * p.lda + l] : a[(size_t)l * p.lda + i]);
+            for (int l = 0; l < p.k; l++) left[(size_t)i * p.k + l] = rounded((float)(p.transpose_a ? a[(size_t)i * p.lda + l] : a[(size_t)l * p.lda + i]), p.tf32);
         }
         for (int j = 0; j < p.n; j++) {
-            for (int l = 0; l < p.k; l++) right[(size_t)j * p.k + l] = (float)(p.transpose_b ? b[(size_t)l * p.ldb + j] : b[(size_t)j * p.ldb + l]);
+            for (int l = 0; l < p.k; l++) right[(size_t)j * p.k + l] = rounded((float)(p.transpose_b ? b[(size_t)l * p.ldb + j] : b[(size_t)j * p.ldb + l]), p.tf32);
         }
         for (int j = 0; j < p.n; j++) {
             for (int i = 0; i < p.m; i++) {

@@ -413,9 +413,11 @@ API cublasGemmStridedBatchedEx(Stream** handle, int transpose_a, int transpose_b
                                long long stride_a, const void* b, int b_type, int ldb, long long stride_b, const void* beta, void* c, int c_type, int ldc,
                                long long stride_c, int batch, int compute, int) {
     LOCK;
-    note("product %d %d %d %d", batch, m, n, k);
-    if (compute != 68 || a_type != b_type || a_type != c_type) return complain(15, "a product in another type than its factors'");
-    const candle::Product product{transpose_a != 0, transpose_b != 0, m, n, k, *(const float*)alpha, *(const float*)beta, a, b, c, a_type,
+    // CUBLAS_COMPUTE_32F, and the same with TF32.
+    const bool tf32 = compute == 77 && a_type == 0;
+    note("product%s %d %d %d %d", tf32 ? " tf32" : "", batch, m, n, k);
+    if ((compute != 68 && !tf32) || a_type != b_type || a_type != c_type) return complain(15, "a product in another type than its factors'");
+    const candle::Product product{transpose_a != 0, transpose_b != 0, m, n, k, *(const float*)alpha, *(const float*)beta, a, b, c, tf32, a_type,
                                   lda, ldb, ldc, stride_a, stride_b, stride_c, batch};
     return submit(*handle, [product] { candle::multiply(product); });
 }

@@ -323,8 +323,9 @@ fn print_estimate(args: &Args) -> Result<()> {
         }));
     }
     let mut lines = vec![format!(
-        "estimate, not measured: Llama-3.1-8B on one 80 GB GPU at an assumed {:.0} TFLOP/s ({:.0} in f32), {:.1} TB/s, and {:.0} GB/s from the host; {updates} updates of {rows} answer rows, pool of {}",
+        "estimate, not measured: Llama-3.1-8B on one 80 GB GPU at an assumed {:.0} TFLOP/s ({:.0} in TF32, {:.0} in f32), {:.1} TB/s, and {:.0} GB/s from the host; {updates} updates of {rows} answer rows, pool of {}",
         Rates::ONE_80GB.flops / 1e12,
+        Rates::ONE_80GB.flops_tf32 / 1e12,
         Rates::ONE_80GB.flops_f32 / 1e12,
         Rates::ONE_80GB.bandwidth / 1e12,
         Rates::ONE_80GB.bus / 1e9,

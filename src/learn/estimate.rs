@@ -9,7 +9,9 @@ use crate::model::config::Config;
 pub struct Rates {
     /// Floating-point operations a second in dense products, 16 bit.
     pub flops: f64,
-    /// The same in f32, in which attention and all of an update are computed.
+    /// The same in TF32, in which attention of a prefill is computed.
+    pub flops_tf32: f64,
+    /// The same in f32, in which all of an update is computed.
     pub flops_f32: f64,
     /// Bytes a second from device memory.
     pub bandwidth: f64,
@@ -18,9 +20,9 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Assumed of one 80 GB data-centre GPU: 400 TFLOP/s in large products and 15 in f32, 2 TB/s, 10 GB/s from memory that is not
-    /// pinned. Not measured here.
-    pub const ONE_80GB: Self = Self { flops: 4e14, flops_f32: 1.5e13, bandwidth: 2e12, bus: 1e10 };
+    /// Assumed of one 80 GB data-centre GPU: 400 TFLOP/s in large products, 150 in TF32 and 15 in f32, 2 TB/s, 10 GB/s from memory that
+    /// is not pinned. Not measured here.
+    pub const ONE_80GB: Self = Self { flops: 4e14, flops_tf32: 1.5e14, flops_f32: 1.5e13, bandwidth: 2e12, bus: 1e10 };
 }
 
 /// Cost of learning at one context length.
@@ -69,10 +71,10 @@ pub fn estimate(config: &Config, rates: Rates, context: usize, rows: usize, upda
     let (n, layers, heads) = (context as f64, config.layers as f64, config.heads as f64);
     let kv_bytes = 2 * config.layers * kv * 2;
     let sample_bytes = (kv_bytes * context) as f64;
-    // Causal attention: half of n² scores per head, two products of 2 d operations each, in f32.
+    // Causal attention: half of n² scores per head, two products of 2 d operations each, in TF32.
     let causal = layers * heads * n * n / 2.0;
     let prefill_seconds = layers * 2.0 * linear as f64 * n / rates.flops
-        + causal * (4.0 * d as f64 / rates.flops_f32 + 4.0 * FORWARD_PASSES / rates.bandwidth)
+        + causal * (4.0 * d as f64 / rates.flops_tf32 + 4.0 * FORWARD_PASSES / rates.bandwidth)
         + sample_bytes / rates.bus;
     // Forward and back through the weights; attention: two products forward, three backward.
     let scores = layers * heads * rows as f64 * n;

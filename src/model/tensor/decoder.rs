@@ -91,7 +91,7 @@ impl TensorDecoder {
             (hooks.observe)(LayerView { layer: at, q: Rows::on_device(&q), k: Rows::on_device(&k), v: Rows::on_device(&v) });
             let heads = |x: &Tensor, heads: usize| x.reshape((n, heads, config.head_dim)).map_err(failed);
             let (q, k, v) = (heads(&q, config.heads)?, heads(&k, config.kv_heads)?, heads(&v, config.kv_heads)?);
-            let attended = attend_causal(&q, &k, &v, &mut || (hooks.keep_going)())?;
+            let attended = attend_causal([&q, &k, &v], self.weights.is_narrow(), &mut || (hooks.keep_going)())?;
             x = layer.finish(config, &x, &attended, chunk).map_err(failed)?;
         }
         let states = rms_norm(&x, &self.weights.norm, config.rms_eps).map_err(failed)?;

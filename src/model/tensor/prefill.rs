@@ -3,7 +3,10 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use super::product;
+use super::product::{product, product_in_tf32};
+
+/// The products that attention is made of.
+type Multiply = fn(&Tensor, &Tensor) -> Result<Tensor>;
 
 /// Queries of a tile.
 const QUERIES: usize = 256;
@@ -11,11 +14,11 @@ const QUERIES: usize = 256;
 const SCORE_BYTES: usize = 128 << 20;
 
 /// Attention of `q` `[n, heads, head_dim]` over `k` and `v` `[n, kv_heads, head_dim]`, all f32; token i sees tokens 0..=i. The
-/// result is `[n, heads * head_dim]`. `each_tile` may cancel.
+/// result is `[n, heads * head_dim]`. In a model whose weights are 16-bit or quantised (`is_narrow`), a card rounds the factors of its
+/// products to what f16 has, as a cache does. `each_tile` may cancel.
 pub(super) fn attend_causal(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
+    [q, k, v]: [&Tensor; 3],
+    is_narrow: bool,
     each_tile: &mut dyn FnMut() -> crate::Result<()>,
 ) -> crate::Result<Tensor> {
     let heads = q.dim(1).map_err(super::failed)?;
@@ -25,7 +28,8 @@ pub(super) fn attend_causal(
         cancelled = each_tile().err();
         cancelled.is_none()
     };
-    let out = attend_tiled([q, k, v], (QUERIES, keys), &mut goes_on).map_err(super::failed)?;
+    let multiply = if is_narrow { product_in_tf32 } else { product };
+    let out = attend_tiled([q, k, v], (QUERIES, keys), multiply, &mut goes_on).map_err(super::failed)?;
     cancelled.map_or(Ok(out), Err)
 }
 
@@ -33,6 +37,7 @@ pub(super) fn attend_causal(
 fn attend_tiled(
     [q, k, v]: [&Tensor; 3],
     (query_tile, key_tile): (usize, usize),
+    multiply: Multiply,
     goes_on: &mut dyn FnMut() -> bool,
 ) -> Result<Tensor> {
     let (n, heads, d) = q.dims3()?;
@@ -51,13 +56,13 @@ fn attend_tiled(
         // [kv_heads, group * rows, d]: the query heads of a group are neighbours, each with all its rows.
         let queries = (q.narrow(0, first, rows)?.permute((1, 0, 2))?.contiguous()? * (1.0 / (d as f64).sqrt()))?;
         let queries = queries.reshape((kv_heads, group * rows, d))?;
-        let mut state = State::new(kv_heads, group * rows, d, q.device())?;
+        let mut state = State::new([kv_heads, group * rows, d], multiply, q.device())?;
         // Every row sees all keys before the tile's own tokens.
         for key in (0..first).step_by(key_tile) {
             let width = key_tile.min(first - key);
-            state.add(&product(&queries, &keys.narrow(1, key, width)?.t()?)?, &values.narrow(1, key, width)?)?;
+            state.add(&multiply(&queries, &keys.narrow(1, key, width)?.t()?)?, &values.narrow(1, key, width)?)?;
         }
-        let scores = product(&queries, &keys.narrow(1, first, rows)?.t()?)?.reshape((kv_heads, group, rows, rows))?;
+        let scores = multiply(&queries, &keys.narrow(1, first, rows)?.t()?)?.reshape((kv_heads, group, rows, rows))?;
         let unseen = triangle.narrow(0, 0, rows)?.narrow(1, 0, rows)?;
         let scores = scores.broadcast_add(&unseen)?.reshape((kv_heads, group * rows, rows))?;
         state.add(&scores, &values.narrow(1, first, rows)?)?;
@@ -79,14 +84,15 @@ struct State {
     largest: Tensor,
     total: Tensor,
     sums: Tensor,
+    multiply: Multiply,
 }
 
 impl State {
-    fn new(kv_heads: usize, rows: usize, d: usize, device: &Device) -> Result<Self> {
+    fn new([kv_heads, rows, d]: [usize; 3], multiply: Multiply, device: &Device) -> Result<Self> {
         // The first tile holds key 0, which every row sees: a finite start changes no weight.
         let largest = (Tensor::ones((kv_heads, rows, 1), DType::F32, device)? * f64::from(f32::MIN))?;
         let total = Tensor::zeros((kv_heads, rows, 1), DType::F32, device)?;
-        Ok(Self { largest, total, sums: Tensor::zeros((kv_heads, rows, d), DType::F32, device)? })
+        Ok(Self { largest, total, sums: Tensor::zeros((kv_heads, rows, d), DType::F32, device)?, multiply })
     }
 
     fn add(&mut self, scores: &Tensor, values: &Tensor) -> Result<()> {
@@ -94,7 +100,7 @@ impl State {
         let factor = (&self.largest - &largest)?.exp()?;
         let weights = scores.broadcast_sub(&largest)?.exp()?;
         self.total = ((&self.total * &factor)? + weights.sum_keepdim(D::Minus1)?)?;
-        self.sums = (self.sums.broadcast_mul(&factor)? + product(&weights, values)?)?;
+        self.sums = (self.sums.broadcast_mul(&factor)? + (self.multiply)(&weights, values)?)?;
         self.largest = largest;
         Ok(())
     }
@@ -132,7 +138,12 @@ mod tests {
         let tensor = |rows: &[f32], heads: usize| Tensor::from_slice(rows, (n, heads, d), &Device::Cpu).unwrap();
         let [q, k, v] = [tensor(&rows[0], heads), tensor(&rows[1], kv_heads), tensor(&rows[2], kv_heads)];
         for tiles in [(7, 10), (16, 16), (53, 53), (64, 5), (1, 1)] {
-            let found = attend_tiled([&q, &k, &v], tiles, &mut || true).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let found = attend_tiled([&q, &k, &v], tiles, product, &mut || true)
+                .unwrap()
+                .flatten_all()
+                .unwrap()
+                .to_vec1::<f32>()
+                .unwrap();
             for (found, expected) in found.iter().zip(&expected) {
                 assert!((found - expected).abs() < 1e-5, "{tiles:?}: {found} is not {expected}");
             }

@@ -1,17 +1,45 @@
 //! Matrix products in layouts that a card takes.
 
-use candle_core::{Error, Result, Tensor};
+use std::sync::{Mutex, MutexGuard};
+
+use candle_core::{Error, Result, Tensor, cuda};
+
+/// How f32 products on a card are computed is one switch for the whole process, which they look at when they are asked for.
+static SWITCH: Mutex<()> = Mutex::new(());
 
 /// `A B` for `[m, k]` and `[k, n]`, or a batch of each. candle multiplies in any layout on the CPU and on a card only in those that
 /// cuBLAS is told in one number: rows without gaps, or the transpose of such. What a card refuses is refused on every device, so
 /// that the tests, which run on the CPU, see it.
 pub(crate) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    for x in [a, b] {
-        if !is_dense(x) {
-            return Err(Error::Msg(format!("a card multiplies no matrix of shape {:?} with strides {:?}", x.dims(), x.stride())));
-        }
-    }
+    check(a, b)?;
+    // On the CPU a product runs here and now, on several threads: none may wait for another's.
+    let _turn = a.device().is_cuda().then(switch);
     a.matmul(b)
+}
+
+/// [`product`] of f32 matrices on a card's tensor cores: factors are rounded to 11 bits (TF32), as many as f16 has, sums are f32. On
+/// the CPU the same as [`product`].
+pub(super) fn product_in_tf32(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    check(a, b)?;
+    if !a.device().is_cuda() {
+        return a.matmul(b);
+    }
+    let _turn = switch();
+    cuda::set_gemm_reduced_precision_f32(true);
+    let product = a.matmul(b);
+    cuda::set_gemm_reduced_precision_f32(false);
+    product
+}
+
+fn switch() -> MutexGuard<'static, ()> {
+    SWITCH.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn check(a: &Tensor, b: &Tensor) -> Result<()> {
+    match [a, b].into_iter().find(|x| !is_dense(x)) {
+        Some(x) => Err(Error::Msg(format!("a card multiplies no matrix of shape {:?} with strides {:?}", x.dims(), x.stride()))),
+        None => Ok(()),
+    }
 }
 
 /// Whether each matrix of a batch is without gaps, in either order; the matrices may lie apart.

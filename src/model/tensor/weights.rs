@@ -132,6 +132,12 @@ impl TensorWeights {
         self.layers.iter().flat_map(|layer| [&layer.qkv, &layer.output, &layer.gate_up, &layer.down]).chain([&self.head])
     }
 
+    /// Whether the weights have fewer bits than f32.
+    pub(super) fn is_narrow(&self) -> bool {
+        let wide = |part: &Product| matches!(part, Product::Dense(weight) if weight.dtype() == DType::F32);
+        !self.linears().flat_map(|linear| &linear.parts).all(wide)
+    }
+
     /// Whether a decode step of so many rows uses the same memory whenever it is repeated.
     pub(super) fn can_record(&self, batch: usize) -> bool {
         batch <= SETTLED_ROWS || self.linears().all(|linear| linear.quantised_inputs().is_none())
