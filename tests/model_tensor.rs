@@ -205,6 +205,15 @@ fn cuda_sim_a_step_is_recorded_once_per_plan_and_repeated() {
         // One step of each plan goes launch by launch.
         assert_eq!(card.repeated() - before, steps - 2, "steps repeated");
     }
+    let before = card.repeated();
+    let shared = tensors.decoder.share();
+    assert!(shared.is_some() && plain.decoder.share().is_none());
+    let spec = || CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F16, third(&plain)).unwrap();
+    compare("shared", &plain, &tensors, spec(), &[40], 6, 2e-3);
+    assert_eq!(card.repeated(), before, "nothing is recorded while another thread may ask for something");
+    drop(shared);
+    compare("alone again", &plain, &tensors, spec(), &[41], 6, 2e-3);
+    assert_eq!(card.repeated() - before, 5);
 }
 
 /// Without a dense side a mask can still prune further, on a device too; more than is stored is refused by name.

@@ -168,6 +168,7 @@ impl Outbox {
 }
 
 fn learn(model: &Arc<Model>, order: &Order, outbox: &mut Outbox) -> Result<Done> {
+    let _shared = model.decoder.share();
     let texts = run::texts(model, &order.haystack, "text")?;
     let request = Request::new(model, texts, order.settings.clone(), order.lengths)?;
     let request = Request { pool: order.pool, check_prompts: order.check_prompts, ..request };

@@ -172,6 +172,11 @@ impl Decoder {
         self.tensors.is_none()
     }
 
+    /// To be held by a thread that computes with this decoder beside the one that decodes.
+    pub fn share(&self) -> Option<impl Drop + '_> {
+        self.tensors.as_ref().map(TensorDecoder::share)
+    }
+
     /// Where the forward pass runs, and the weights there.
     pub(crate) fn place(&self) -> Place<'_> {
         self.tensors.as_ref().map_or(Place::Host(&self.weights), Place::Device)

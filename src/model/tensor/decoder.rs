@@ -1,7 +1,7 @@
 //! A decoder over tensors: a whole prompt at once, or a decode step.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::rms_norm;
@@ -28,6 +28,8 @@ pub struct TensorDecoder {
     name: String,
     attend: Mutex<Attend>,
     steps: Mutex<Steps>,
+    /// Read by whoever computes on another thread; written while a step is recorded.
+    shared: RwLock<()>,
 }
 
 impl fmt::Debug for TensorDecoder {
@@ -40,7 +42,7 @@ impl TensorDecoder {
     /// A decoder from its parts.
     pub fn new(weights: TensorWeights, placement: Placement) -> Self {
         let Placement { device, name, attend } = placement;
-        Self { weights, device, name, attend: Mutex::new(attend), steps: Mutex::default() }
+        Self { weights, device, name, attend: Mutex::new(attend), steps: Mutex::default(), shared: RwLock::default() }
     }
 
     /// What the device is called.
@@ -50,6 +52,12 @@ impl TensorDecoder {
 
     fn attend(&self) -> MutexGuard<'_, Attend> {
         self.attend.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// While the result lives, another thread than the one that decodes may compute here too. No step is recorded then: whatever anybody
+    /// asks of the device in the meantime would become a part of the recording.
+    pub(in crate::model) fn share(&self) -> RwLockReadGuard<'_, ()> {
+        self.shared.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// The device of the weights.
@@ -128,7 +136,7 @@ impl TensorDecoder {
         observe: &mut StepObserver<'_>,
     ) -> Result<()> {
         let mut steps = self.steps.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let over = Over { config, weights: &self.weights, device: &self.device };
+        let over = Over { config, weights: &self.weights, device: &self.device, shared: &self.shared };
         let queries = steps.step(over, &mut self.attend(), input, caches, logits)?;
         queries.chunks_exact(caches.len() * config.q_width()).enumerate().for_each(|(layer, q)| observe(layer, q, caches));
         Ok(())

@@ -1,6 +1,8 @@
 //! One token of each sequence, over tensors that stay where they are: what a step is given and what comes of it have their places,
 //! so that a device which can record a step repeats it with one request.
 
+use std::sync::RwLock;
+
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::rms_norm;
 
@@ -98,6 +100,8 @@ pub(super) struct Over<'a> {
     pub(super) config: &'a Config,
     pub(super) weights: &'a TensorWeights,
     pub(super) device: &'a Device,
+    /// Nobody else computes on the device while this can be written.
+    pub(super) shared: &'a RwLock<()>,
 }
 
 impl Steps {
@@ -146,7 +150,9 @@ impl Over<'_> {
             let _kept = keep_shapes(self.device);
             self.forward(places, &mut |layer, qkv| attend_there(device, kv, layer, qkv))
         };
-        if matches!(recording, State::Warm) {
+        if matches!(recording, State::Warm)
+            && let Ok(_alone) = self.shared.try_write()
+        {
             *recording = device.record(&mut work)?.map_or(State::Never, State::Recorded);
         }
         match recording {
