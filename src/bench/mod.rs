@@ -12,6 +12,7 @@ pub mod selftest;
 #[cfg(unix)]
 pub mod tui;
 pub mod variants;
+pub mod whole_model;
 
 pub use bandwidth::read_bandwidth;
 

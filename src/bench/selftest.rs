@@ -54,11 +54,11 @@ pub struct Case {
 /// What a case gave.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outcome {
-    /// Largest error of an attention output, relative to the largest output.
+    /// Largest error of an output (of attention, or logits), relative to the largest.
     pub error: f64,
     /// Largest error that the element type's rounding explains.
     pub allowed: f64,
-    /// Comparisons of a sequence's attention output with the oracle's.
+    /// Outputs compared.
     pub compared: usize,
 }
 

@@ -1,8 +1,8 @@
-//! `kscope selftest --device cuda`: the cases of the simulator's tests, on a card.
+//! `kscope selftest --device cuda`: the cases of the simulator's tests, and the demo model as a whole, on a card.
 
 use super::device::DeviceChoice;
 #[cfg(feature = "cuda-types")]
-use crate::bench::selftest;
+use crate::bench::{selftest, whole_model};
 use crate::{Error, Result};
 
 /// Arguments of `kscope selftest`.
@@ -41,16 +41,27 @@ fn on_card(ordinal: usize, fail_fast: bool) -> Result<()> {
     output::line(&format!("{}: every case against the scalar oracle", card.name()?))?;
     let cases = selftest::cases();
     let mut failed = 0;
-    for case in &cases {
-        match selftest::run(&card, case) {
-            Ok(outcome) => output::line(&format!("ok    {:.1e} of {:.0e}  {case}", outcome.error, outcome.allowed))?,
-            Err(error) if fail_fast => return Err(error),
-            Err(error) => {
-                failed += 1;
-                output::line(&format!("FAILED  {error}"))?;
-            }
+    let mut report = |name: &str, outcome: Result<selftest::Outcome>| match outcome {
+        Ok(outcome) => output::line(&format!("ok    {:.1e} of {:.0e}  {name}", outcome.error, outcome.allowed)),
+        Err(error) if fail_fast => Err(error),
+        Err(error) => {
+            failed += 1;
+            output::line(&format!("FAILED  {error}"))
         }
+    };
+    for case in &cases {
+        report(&case.to_string(), selftest::run(&card, case))?;
     }
-    output::line(&format!("{} passed, {failed} failed", cases.len() - failed))?;
-    if failed > 0 { Err(Error::run(format!("{failed} of {} cases failed", cases.len()))) } else { Ok(()) }
+    report("the demo model, prompt and 40 steps of two sequences, dense and pruned, against the CPU", demo(ordinal))?;
+    let all = cases.len() + 1;
+    output::line(&format!("{} passed, {failed} failed", all - failed))?;
+    if failed > 0 { Err(Error::run(format!("{failed} of {all} cases failed"))) } else { Ok(()) }
+}
+
+/// The demo on the CPU and on the card.
+#[cfg(feature = "cuda-types")]
+fn demo(ordinal: usize) -> Result<selftest::Outcome> {
+    use crate::model::load::{Opened, Source};
+    let load = |device: DeviceChoice| Opened::open(&Source::Demo)?.load_on(None, device.placement()?, &mut |_| Ok(()));
+    whole_model::compare(&load(DeviceChoice::Cpu)?, &load(DeviceChoice::Cuda(ordinal))?)
 }

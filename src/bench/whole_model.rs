@@ -1,0 +1,68 @@
+//! One model here and on a device, token by token: prefill, the steps that are recorded and those that repeat them.
+
+use std::sync::Arc;
+
+use super::selftest::Outcome;
+use crate::cache::{CacheSpec, KvDtype, SequenceCache};
+use crate::mask::{ChannelMask, Window};
+use crate::model::Model;
+use crate::model::decoder::{StepBuffers, with_quiet_hooks};
+use crate::{Error, Result};
+
+/// A window small enough for the demo's prompts to have a middle.
+const WINDOW: Window = Window { sink: 4, recent: 24, chunk: 8 };
+/// Prompt tokens of the sequences; the first gets another slab of its middle on the way.
+const PROMPTS: [usize; 2] = [288, 150];
+/// Tokens fed to each after its prompt.
+const STEPS: usize = 40;
+/// Largest difference of two logits, relative to the largest, that rounding products of a 16-bit model explains.
+const ALLOWED: f64 = 2e-2;
+
+/// Compares every logit of a prefill and of [`STEPS`] steps over two sequences at once, dense and pruned; the worst.
+pub fn compare(here: &Model, there: &Model) -> Result<Outcome> {
+    let shape = here.config().mask_shape();
+    // Two channels of three, and heads that keep none.
+    let pruned = ChannelMask::from_fn(shape, |layer, head, channel| (layer + head) % 3 != 2 && channel % 3 != 0);
+    let (mut error, mut compared) = (0.0f64, 0);
+    for mask in [ChannelMask::full(shape), pruned] {
+        let spec = Arc::new(CacheSpec::new(shape, WINDOW, KvDtype::F16, mask)?);
+        let (expected, found) = (decode(here, &spec)?, decode(there, &spec)?);
+        let largest = expected.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
+        for (expected, found) in expected.iter().zip(&found) {
+            let apart = f64::from((expected - found).abs() / largest);
+            if apart.is_nan() || apart > ALLOWED {
+                return Err(Error::run(format!(
+                    "{} on {}: a logit of {found} where {} has {expected}",
+                    there.name,
+                    there.decoder.device_name(),
+                    here.decoder.device_name()
+                )));
+            }
+            error = error.max(apart);
+            compared += 1;
+        }
+    }
+    Ok(Outcome { error, allowed: ALLOWED, compared })
+}
+
+/// Logits after each prompt and after every step.
+fn decode(model: &Model, spec: &Arc<CacheSpec>) -> Result<Vec<f32>> {
+    let (hidden, vocab) = (model.config().hidden, model.config().vocab);
+    let token = |at: usize, sequence: usize| ((at * 31 + sequence * 7 + 3) % vocab) as u32;
+    let (mut logits, mut caches) = (Vec::new(), Vec::new());
+    for (sequence, &len) in PROMPTS.iter().enumerate() {
+        let prompt: Vec<u32> = (0..len).map(|at| token(at, sequence)).collect();
+        let mut cache = SequenceCache::new(Arc::clone(spec));
+        let states = with_quiet_hooks(|hooks| model.decoder.prefill(&prompt, &mut [&mut cache], hooks))?;
+        logits.extend(model.decoder.logits(&states[states.len() - hidden..])?);
+        caches.push(cache);
+    }
+    let mut buffers = StepBuffers::new(model.config(), PROMPTS.len());
+    for step in 0..STEPS {
+        let tokens: Vec<u32> = (0..PROMPTS.len()).map(|sequence| token(1000 + step, sequence)).collect();
+        let mut all: Vec<&mut SequenceCache> = caches.iter_mut().collect();
+        model.decoder.step(&tokens, &mut all, &mut buffers, &mut |_, _, _| ())?;
+        logits.extend_from_slice(&buffers.logits);
+    }
+    Ok(logits)
+}
