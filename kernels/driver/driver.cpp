@@ -313,21 +313,17 @@ API cuDeviceGetDefaultMemPool(void** pool, int) { return *pool = (void*)1, SUCCE
 API cuDeviceGetMemPool(void** pool, int) { return *pool = (void*)1, SUCCESS; }
 API cuMemPoolSetAttribute(void*, int, void*) { return note("pool attribute"), SUCCESS; }
 
-API cuMemcpyHtoDAsync_v2(char* to, const char* from, size_t bytes, Stream* stream) {
+// A copy between the host and the card, whose side is `there`.
+static int copy_now(const char* which, char* to, const char* from, const char* there, size_t bytes, Stream* stream) {
     LOCK;
-    note("copy in %zu", bytes);
-    if (stream && stream->capture) return forbid("copying from the host"), CAPTURE_UNSUPPORTED;
-    need(to, bytes, "copying in");
+    note("copy %s %zu", which, bytes);
+    if (stream && stream->capture) return forbid("copying from or to the host"), CAPTURE_UNSUPPORTED;
+    need(there, bytes, "copying");
     return memcpy(to, from, bytes), SUCCESS;
 }
+API cuMemcpyHtoDAsync_v2(char* to, const char* from, size_t bytes, Stream* stream) { return copy_now("in", to, from, to, bytes, stream); }
 API cuMemcpyHtoD_v2(char* to, const char* from, size_t bytes) { return cuMemcpyHtoDAsync_v2(to, from, bytes, nullptr); }
-API cuMemcpyDtoHAsync_v2(char* to, const char* from, size_t bytes, Stream* stream) {
-    LOCK;
-    note("copy out %zu", bytes);
-    if (stream && stream->capture) return forbid("copying to the host"), CAPTURE_UNSUPPORTED;
-    need(from, bytes, "copying out");
-    return memcpy(to, from, bytes), SUCCESS;
-}
+API cuMemcpyDtoHAsync_v2(char* to, const char* from, size_t bytes, Stream* stream) { return copy_now("out", to, from, from, bytes, stream); }
 API cuMemcpyDtoH_v2(char* to, const char* from, size_t bytes) { return cuMemcpyDtoHAsync_v2(to, from, bytes, nullptr); }
 API cuMemcpyDtoDAsync_v2(char* to, const char* from, size_t bytes, Stream* stream) {
     LOCK;

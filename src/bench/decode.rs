@@ -10,7 +10,7 @@ use crate::cache::{CacheSpec, KvDtype, SequenceCache};
 use crate::mask::{ChannelMask, Window};
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, StepTimes};
-use crate::{Error, Result, machine};
+use crate::{Error, Result};
 
 /// Tokens of random keys and values, appended over and over: what they hold does not change how fast they are read.
 const FILL_TOKENS: usize = 512;
@@ -104,9 +104,7 @@ pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Resu
             )));
         }
         let bytes: usize = specs.iter().map(|spec| spec.bytes_at(depth + steps).total()).sum();
-        if model.decoder.is_on_host() {
-            machine::check_memory(&format!("depth {depth}"), (bytes * options.batch) as u64)?;
-        }
+        model.check_cache_memory(&format!("depth {depth}"), bytes * options.batch)?;
         note(&format!("depth {depth}"));
         let mut sides = filled(model, &specs, depth, options.batch)?;
         for &threads in threads {

@@ -90,11 +90,6 @@ impl ModelArgs {
     }
 }
 
-/// Refuses caches that this machine has no memory for. A device says itself, with the size, when its own does not suffice.
-pub fn check_cache_memory(model: &Model, what: &str, bytes: usize) -> Result<()> {
-    if model.decoder.is_on_host() { machine::check_memory(what, bytes as u64) } else { Ok(()) }
-}
-
 /// A bar of a thousand steps on standard error; hidden where that is no terminal.
 pub fn progress_bar(what: &str) -> ProgressBar {
     let bar = ProgressBar::new(1000);

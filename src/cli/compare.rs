@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::common::{CacheArgs, ModeArg, ModelArgs, PromptArgs, SamplingArgs, check_cache_memory, progress_bar, with_bar};
+use super::common::{CacheArgs, ModeArg, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar};
 use super::output;
 use crate::decode::comparison::{Comparison, Mode, Setup, Side, Sides};
 use crate::decode::divergence::{Divergence, Spread, StepDivergence, top};
@@ -132,7 +132,7 @@ pub fn run(args: &Args) -> Result<()> {
         .map(|prompt| (prompt.len() + args.max_new).min(context))
         .map(|len| dense.bytes_at(len).total() + pruned.bytes_at(len).total())
         .sum();
-    check_cache_memory(&model, "a dense and a pruned cache", reach)?;
+    model.check_cache_memory("a dense and a pruned cache", reach)?;
     let mode = args.mode.into();
     let bar = progress_bar("prefill");
     let setup = Setup { prompts, dense, pruned, sampling, mode, context };

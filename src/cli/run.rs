@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, check_cache_memory, progress_bar, with_bar};
+use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar};
 use super::compare::median_ms;
 use super::output;
 use crate::decode::session::{Finish, NewToken, Request, Session};
@@ -105,7 +105,7 @@ pub fn run(args: &Args) -> Result<()> {
     let max_new = forced.as_ref().map_or(args.max_new, Vec::len);
     let reach = |prompt: &Vec<u32>| (prompt.len() + max_new).min(context);
     let cache_bytes: usize = prompts.iter().map(|prompt| spec.bytes_at(reach(prompt)).total()).sum();
-    check_cache_memory(&model, &format!("a cache of {} sequences", prompts.len()), cache_bytes)?;
+    model.check_cache_memory(&format!("a cache of {} sequences", prompts.len()), cache_bytes)?;
 
     let bar = progress_bar("prefill");
     let request = Request { prompts, sampling, max_new, forced, context, ignore_end: args.ignore_eos };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, check_cache_memory, progress_bar, with_bar};
+use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar};
 use super::compare::median_ms;
 use super::output;
 use crate::cache::CacheSpec;
@@ -105,7 +105,7 @@ pub fn run(args: &Args) -> Result<()> {
     let [prompt] = prompts.as_slice() else {
         return Err(Error::input(format!("sweep takes one prompt, not {}", prompts.len())));
     };
-    check_cache_memory(&model, "two caches", 2 * dense.bytes_at(prompt.len() + args.steps).total())?;
+    model.check_cache_memory("two caches", 2 * dense.bytes_at(prompt.len() + args.steps).total())?;
     let bar = progress_bar("dense run");
     let reference = with_bar(&bar, PrefillHooks::CHUNK, |hooks| {
         Reference::run(Arc::clone(&model), &dense, prompt, &sampling, args.steps, hooks)

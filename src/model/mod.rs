@@ -22,6 +22,7 @@ use std::sync::Arc;
 use self::config::Config;
 use self::decoder::Decoder;
 use self::tokenizer::Tokenizer;
+use crate::{Result, machine};
 
 /// A model in memory, ready to run.
 #[derive(Debug)]
@@ -38,6 +39,11 @@ impl Model {
     /// The configuration.
     pub fn config(&self) -> &Config {
         self.decoder.config()
+    }
+
+    /// Refuses caches that this machine has no memory for; `what` names them. A device says itself when its own does not suffice.
+    pub fn check_cache_memory(&self, what: &str, bytes: usize) -> Result<()> {
+        if self.decoder.is_on_host() { machine::check_memory(what, bytes as u64) } else { Ok(()) }
     }
 
     /// The text of a token by itself; its number where there is no tokenizer.

@@ -49,7 +49,18 @@ pub const SANITIZER_RUNTIME: &str = env!("KSIM_RUNTIME");
 /// Environment variable that names a shared library to use instead of the built-in simulator.
 pub const LIBRARY: &str = "KSIM_LIBRARY";
 
-type Run = unsafe extern "C" fn(
+/// The entry point of `sim.cpp`: its type, for the one in a shared library, and its declaration, for the one that is built in.
+macro_rules! entry_point {
+    ($($name:ident: $kind:ty),* $(,)?) => {
+        type Run = unsafe extern "C" fn($($name: $kind),*) -> c_int;
+
+        unsafe extern "C" {
+            fn ksim_run($($name: $kind),*) -> c_int;
+        }
+    };
+}
+
+entry_point! {
     variant: *const c_char,
     name: *const c_char,
     grid: *const u32,
@@ -63,24 +74,6 @@ type Run = unsafe extern "C" fn(
     seed: u64,
     error: *mut c_char,
     error_bytes: usize,
-) -> c_int;
-
-unsafe extern "C" {
-    fn ksim_run(
-        variant: *const c_char,
-        name: *const c_char,
-        grid: *const u32,
-        block: *const u32,
-        shared_bytes: usize,
-        params: *const c_void,
-        size: usize,
-        buffers: *const u64,
-        buffer_count: usize,
-        schedule: u32,
-        seed: u64,
-        error: *mut c_char,
-        error_bytes: usize,
-    ) -> c_int;
 }
 
 fn runner() -> Run {

@@ -49,13 +49,13 @@ struct Places {
 }
 
 impl Places {
-    fn new(Over { config, device, .. }: Over<'_>, batch: usize) -> Result<Self> {
+    fn new(Over { config, device, .. }: Over<'_>, input: &StepInput<'_>, batch: usize) -> Result<Self> {
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device).map_err(failed);
-        let half = config.head_dim / 2;
+        let given = |values: &[f32]| Tensor::from_slice(values, (batch, values.len() / batch), device).map_err(failed);
         Ok(Self {
-            x: zeros(&[batch, config.hidden])?,
-            cos: zeros(&[batch, half])?,
-            sin: zeros(&[batch, half])?,
+            x: given(input.x)?,
+            cos: given(input.cos)?,
+            sin: given(input.sin)?,
             logits: zeros(&[batch, config.vocab])?,
             queries: zeros(&[config.layers, batch, config.q_width()])?,
         })
@@ -65,23 +65,6 @@ impl Places {
     fn read(&self, logits: &mut [f32]) -> Result<Vec<f32>> {
         logits.copy_from_slice(&rows(&self.logits)?);
         rows(&self.queries)
-    }
-}
-
-impl Steps {
-    /// What is kept of the plan of this number, in use from now on.
-    fn of(&mut self, plan: u64, new: impl FnOnce() -> Result<Kept>) -> Result<&mut Kept> {
-        let entry = match self.kept.iter().position(|(of, _)| *of == plan) {
-            Some(at) => self.kept.remove(at),
-            None => {
-                if self.kept.len() >= BATCHES {
-                    self.kept.remove(0);
-                }
-                (plan, new()?)
-            }
-        };
-        self.kept.push(entry);
-        Ok(&mut self.kept.last_mut().expect("just pushed").1)
     }
 }
 
@@ -117,9 +100,7 @@ impl Steps {
         let batch = caches.len();
         match attend {
             Attend::Host(attention) => {
-                let new = |values: &[f32]| Tensor::from_slice(values, (batch, values.len() / batch), over.device).map_err(failed);
-                let mut places = Places::new(over, batch)?;
-                (places.x, places.cos, places.sin) = (new(input.x)?, new(input.cos)?, new(input.sin)?);
+                let places = Places::new(over, &input, batch)?;
                 over.forward(&places, &mut |layer, qkv| attend_here(attention, caches, layer, qkv))?;
                 places.read(logits)
             }
@@ -127,7 +108,7 @@ impl Steps {
                 let plan = begin_step(&mut **device, caches, over.config.heads)?;
                 let new = || {
                     let recording = if over.weights.can_record(batch) { State::New } else { State::Never };
-                    Ok(Kept { places: Places::new(over, batch)?, recording })
+                    Ok(Kept { places: Places::new(over, &input, batch)?, recording })
                 };
                 let kept = self.of(plan, new)?;
                 let Places { x, cos, sin, .. } = &kept.places;
@@ -138,6 +119,21 @@ impl Steps {
                 kept.places.read(logits)
             }
         }
+    }
+
+    /// What is kept of the plan of this number, in use from now on.
+    fn of(&mut self, plan: u64, new: impl FnOnce() -> Result<Kept>) -> Result<&mut Kept> {
+        let entry = match self.kept.iter().position(|(of, _)| *of == plan) {
+            Some(at) => self.kept.remove(at),
+            None => {
+                if self.kept.len() >= BATCHES {
+                    self.kept.remove(0);
+                }
+                (plan, new()?)
+            }
+        };
+        self.kept.push(entry);
+        Ok(&mut self.kept.last_mut().expect("just pushed").1)
     }
 }
 

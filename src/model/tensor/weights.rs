@@ -113,15 +113,13 @@ impl TensorWeights {
         }
         let embedding = dense(&host.embedding, device)?;
         let head = match &host.head {
-            None => reader.linear("model.", &[("embed_tokens", config.vocab)], &host.embedding, None)?,
             Some(head) => reader.linear("", &[("lm_head", config.vocab)], head, None)?,
-        };
-        // A tied head that is dense shares the embedding's memory.
-        let head = match (&host.head, &head.parts[..]) {
-            (None, [Product::Dense(_)]) => {
-                TensorLinear { parts: vec![Product::Dense(embedding.t().map_err(failed)?)], bias: None }
+            None => {
+                let blocks = reader.blocks("model.", &[("embed_tokens", config.vocab)], config.hidden)?;
+                // A tied head that is dense shares the embedding's memory.
+                let dense = || embedding.t().map(|head| vec![Product::Dense(head)]).map_err(failed);
+                TensorLinear { parts: blocks.map_or_else(dense, Ok)?, bias: None }
             }
-            _ => head,
         };
         let weights = Self { embedding, layers, norm: vector(&host.norm, device)?, head };
         weights.settle(device).map_err(failed)?;
@@ -160,18 +158,24 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// A linear layer whose modules, with their outputs, are stacked in `host`.
-    fn linear(&mut self, prefix: &str, modules: &[(&str, usize)], host: &Matrix, bias: Option<&[f32]>) -> Result<TensorLinear> {
-        let bias = bias.map(|bias| vector(bias, self.device)).transpose()?;
+    /// The modules of a linear layer, with their outputs, as blocks of the file; `None` where not all of them are quantised.
+    fn blocks(&mut self, prefix: &str, modules: &[(&str, usize)], inputs: usize) -> Result<Option<Vec<Product>>> {
         let mut parts = Vec::new();
         for (module, outputs) in modules.iter().filter(|_| self.keep_blocks) {
             let name = format!("{prefix}{module}.weight");
-            let Some(stored) = self.tensors.quantised(&name, *outputs, host.cols(), self.device)? else { break };
+            let Some(stored) = self.tensors.quantised(&name, *outputs, inputs, self.device)? else { break };
             parts.push(Product::Quantised(QMatMul::from_qtensor(stored).map_err(failed)?));
         }
-        if parts.len() < modules.len() {
-            parts = vec![Product::Dense(dense(host, self.device)?.t().map_err(failed)?)];
-        }
+        Ok((parts.len() == modules.len()).then_some(parts))
+    }
+
+    /// A linear layer whose modules, with their outputs, are stacked in `host`.
+    fn linear(&mut self, prefix: &str, modules: &[(&str, usize)], host: &Matrix, bias: Option<&[f32]>) -> Result<TensorLinear> {
+        let bias = bias.map(|bias| vector(bias, self.device)).transpose()?;
+        let parts = match self.blocks(prefix, modules, host.cols())? {
+            Some(parts) => parts,
+            None => vec![Product::Dense(dense(host, self.device)?.t().map_err(failed)?)],
+        };
         Ok(TensorLinear { parts, bias })
     }
 
