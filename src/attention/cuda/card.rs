@@ -148,7 +148,7 @@ impl Device for Card {
     fn allocate(&self, bytes: usize) -> Result<Self::Memory> {
         // SAFETY: what is in it is undefined, as the trait says.
         unsafe { self.stream.alloc(bytes) }
-            .map_err(|cause| failed(&format!("taking {} of the card's memory", crate::machine::human(bytes as u64)), cause))
+            .map_err(|cause| failed(&format!("taking {}", crate::machine::human(bytes as u64)), cause))
     }
 
     fn address(&self, memory: &Self::Memory) -> u64 {

@@ -70,7 +70,7 @@ fn saved(state: &State, pane: &mut Pane<'_>, now: CacheBytes, dense: CacheBytes)
     let less = dense.total().saturating_sub(now.total());
     let share = 100.0 * less as f64 / dense.total().max(1) as f64;
     let text = match less {
-        0 => "nothing saved yet: no token has reached the middle".to_owned(),
+        0 => "nothing saved: no middle token yet".to_owned(),
         _ => format!("saved {} = {share:.1} %", human(less as u64)),
     };
     let role = if less > 0 { Role::Good } else { Role::Dim };
@@ -144,7 +144,8 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
 fn step_parts(state: &State, pane: &mut Pane<'_>) {
     let theme = &state.theme;
     if !state.run.steps.is_empty() && state.run.attention_share().is_none() {
-        pane.row("parts", "not known: a device's step is timed as a whole");
+        pane.row("parts", "not known");
+        pane.note("a device's step is timed as a whole");
         return;
     }
     let last = &state.run.steps[state.run.steps.len().saturating_sub(32)..];
