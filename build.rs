@@ -1,4 +1,5 @@
-//! Feature `cuda`: compiles the kernels and makes the lazy stand-ins for NVIDIA's libraries. Without it there is nothing to do.
+//! Feature `cuda`: compiles the kernels and makes the lazy stand-ins for NVIDIA's libraries.
+//! Without it there is nothing to do.
 
 #[cfg(feature = "cuda")]
 #[path = "kernels/stubs.rs"]
@@ -25,13 +26,28 @@ fn kernels() {
     {
         println!("cargo:rerun-if-changed=kernels");
         println!("cargo:rerun-if-env-changed=KSCOPE_NVCC");
-        let root = std::path::PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-        let nvcc = nvcc::find(&root).expect("feature `cuda` needs nvcc of CUDA 13.0: README, section \"A graphics card\"");
-        let version = std::process::Command::new(&nvcc).arg("--version").output().expect("nvcc starts").stdout;
+        let root =
+            std::path::PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+        let nvcc = nvcc::find(&root)
+            .expect("feature `cuda` needs nvcc of CUDA 13.0: README, section \"A graphics card\"");
+        let version = std::process::Command::new(&nvcc)
+            .arg("--version")
+            .output()
+            .expect("nvcc starts")
+            .stdout;
         let version = String::from_utf8_lossy(&version);
-        assert!(version.contains(nvcc::RELEASE), "{} must be of {}, not\n{version}", nvcc.display(), nvcc::RELEASE);
+        assert!(
+            version.contains(nvcc::RELEASE),
+            "{} must be of {}, not\n{version}",
+            nvcc.display(),
+            nvcc::RELEASE
+        );
         let output = nvcc::fatbin(&nvcc, &root, &fatbin).output().expect("nvcc starts");
-        assert!(output.status.success(), "nvcc failed:\n{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "nvcc failed:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         stubs::link(&nvcc, &out);
     }
 }

@@ -1,27 +1,46 @@
-//! How the kernels are compiled. Shared by the build script (feature `cuda`) and the test of the compiled kernels.
+//! How the kernels are compiled. Shared by the build script (feature `cuda`) and the test of the
+//! compiled kernels.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The release whose PTX a driver of CUDA 13.0 takes; newer compilers write newer PTX, which that driver refuses.
+/// The release whose PTX a driver of CUDA 13.0 takes; newer compilers write newer PTX, which that
+/// driver refuses.
 pub const RELEASE: &str = "release 13.0";
 
-/// Where the compiler may be, in order: `KSCOPE_NVCC`, `CUDA_HOME`, the folder into which continuous integration installs the
-/// pinned wheels, the search path.
+/// Where the compiler may be, in order: `KSCOPE_NVCC`, `CUDA_HOME`, the folder into which
+/// continuous integration installs the pinned wheels, the search path.
 pub fn find(root: &Path) -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let wheels = root.join("target/cuda-toolkit/nvidia/cu13/bin/nvcc");
-    let candidates = [set("KSCOPE_NVCC"), set("CUDA_HOME").map(|home| home.join("bin/nvcc")), Some(wheels)];
-    let on_path =
-        || std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join("nvcc")).find(|nvcc| nvcc.is_file());
+    let candidates =
+        [set("KSCOPE_NVCC"), set("CUDA_HOME").map(|home| home.join("bin/nvcc")), Some(wheels)];
+    let on_path = || {
+        std::env::split_paths(&std::env::var_os("PATH")?)
+            .map(|folder| folder.join("nvcc"))
+            .find(|nvcc| nvcc.is_file())
+    };
     candidates.into_iter().flatten().find(|nvcc| nvcc.is_file()).or_else(on_path)
 }
 
-/// The compilation of the kernels into one file for sm_80, sm_90a, and as PTX for what comes between and after.
+/// The compilation of the kernels into one file for sm_80, sm_90a, and as PTX for what comes
+/// between and after.
 pub fn fatbin(nvcc: &Path, root: &Path, output: &Path) -> Command {
     let mut command = Command::new(nvcc);
-    command.args(["-std=c++17", "-O3", "-lineinfo", "--compress-mode=size", "-Xptxas=-v", "-fatbin"]);
-    command.args(["-gencode", "arch=compute_80,code=[sm_80,compute_80]", "-gencode", "arch=compute_90a,code=sm_90a"]);
+    command.args([
+        "-std=c++17",
+        "-O3",
+        "-lineinfo",
+        "--compress-mode=size",
+        "-Xptxas=-v",
+        "-fatbin",
+    ]);
+    command.args([
+        "-gencode",
+        "arch=compute_80,code=[sm_80,compute_80]",
+        "-gencode",
+        "arch=compute_90a,code=sm_90a",
+    ]);
     command.arg("-o").arg(output).arg(root.join("kernels/cuda/kscope.cu"));
     command
 }

@@ -1,4 +1,5 @@
-//! The one error type. Every failure is a single sentence that names the file or value, what was expected and what was found.
+//! The one error type. Every failure is a single sentence that names the file or value, what was
+//! expected and what was found.
 
 /// Why a command could not do its work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,11 +40,15 @@ impl Error {
 
 /// Turns an I/O error on a named path into a sentence: `reading PATH: reason`.
 pub fn io(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Error {
-    use std::io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    use std::io::ErrorKind::{
+        InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+    };
     let sentence = format!("{doing} {}: {error}", path.display());
     match error.kind() {
         // Invalid data is a text file that is no UTF-8.
-        NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidData => Error::Input(sentence),
+        NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidData => {
+            Error::Input(sentence)
+        }
         _ => Error::Run(sentence),
     }
 }
@@ -51,5 +56,6 @@ pub fn io(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Error 
 /// What a caught panic says.
 pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
 }

@@ -1,6 +1,7 @@
 //! kscope: a terminal inspector for K-cache channel pruning.
 //!
-//! The rooms and what may import what are described in `docs/ARCHITECTURE.md`; a test holds them to it.
+//! The rooms and what may import what are described in `docs/ARCHITECTURE.md`; a test holds them to
+//! it.
 
 pub mod attention;
 pub mod bench;

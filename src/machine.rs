@@ -48,14 +48,17 @@ pub fn device_memory() -> Option<DeviceMemory> {
 /// Refuses to take more memory than there is, with the sizes; `what` names what wants it.
 pub fn check_memory(what: &str, bytes: u64) -> Result<()> {
     match available_bytes() {
-        Some(free) if bytes > free => {
-            Err(Error::input(format!("{what} needs {}, and this machine has {} left", human(bytes), human(free))))
-        }
+        Some(free) if bytes > free => Err(Error::input(format!(
+            "{what} needs {}, and this machine has {} left",
+            human(bytes),
+            human(free)
+        ))),
         _ => Ok(()),
     }
 }
 
-/// Sets the number of threads of every computation; without a number, `RAYON_NUM_THREADS` or all processors.
+/// Sets the number of threads of every computation; without a number, `RAYON_NUM_THREADS` or all
+/// processors.
 pub fn set_threads(threads: Option<usize>) -> Result<()> {
     let Some(threads) = threads else { return Ok(()) };
     if threads == 0 {
@@ -67,9 +70,11 @@ pub fn set_threads(threads: Option<usize>) -> Result<()> {
         .map_err(|cause| Error::run(format!("starting {threads} threads: {cause}")))
 }
 
-/// A size as people type it: `1.5GiB`, `800 MB`, `4096`; decimal and binary units, at least one byte.
+/// A size as people type it: `1.5GiB`, `800 MB`, `4096`; decimal and binary units, at least one
+/// byte.
 pub fn parse_size(text: &str) -> Option<u64> {
-    let unit_at = text.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(text.len());
+    let unit_at =
+        text.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(text.len());
     let unit: f64 = match text[unit_at..].to_ascii_lowercase().as_str() {
         "" | "b" => 1.0,
         "kb" => 1e3,
@@ -80,7 +85,11 @@ pub fn parse_size(text: &str) -> Option<u64> {
         "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
         _ => return None,
     };
-    let number = text[..unit_at].trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0)?;
+    let number = text[..unit_at]
+        .trim()
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite() && *number > 0.0)?;
     Some((number * unit).floor() as u64).filter(|&bytes| bytes > 0)
 }
 
@@ -92,7 +101,11 @@ pub fn parse_tokens(text: &str) -> Option<usize> {
         Some(b'm') => (&lower[..lower.len() - 1], 1 << 20),
         _ => (&lower[..], 1),
     };
-    let number = digits.parse::<u32>().ok().filter(|&number| number > 0).and_then(|number| number.checked_mul(unit));
+    let number = digits
+        .parse::<u32>()
+        .ok()
+        .filter(|&number| number > 0)
+        .and_then(|number| number.checked_mul(unit));
     number.map(|number| number as usize)
 }
 

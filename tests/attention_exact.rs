@@ -1,4 +1,5 @@
-//! Decode attention against the oracle and against a dense softmax with masked keys, for every instruction set of the machine.
+//! Decode attention against the oracle and against a dense softmax with masked keys, for every
+//! instruction set of the machine.
 
 mod attention;
 
@@ -41,7 +42,11 @@ fn every_group_size_and_head_size_matches_the_oracle() {
             let shape = shape(1, 1, head_dim);
             let mask = mask_with_counts(shape, &[head_dim * 3 / 10], 1);
             for dtype in KvDtype::ALL {
-                check(&Tokens::random(shape, group, 333, 1), &spec(shape, WINDOW, dtype, mask.clone()), 333);
+                check(
+                    &Tokens::random(shape, group, 333, 1),
+                    &spec(shape, WINDOW, dtype, mask.clone()),
+                    333,
+                );
             }
         }
     }
@@ -65,9 +70,17 @@ fn a_mask_of_ones_is_dense_attention_bit_for_bit() {
     let everything = Window { sink: 4096, ..WINDOW };
     for dtype in KvDtype::ALL {
         let ones = tokens.cache(&spec(shape, WINDOW, dtype, ChannelMask::full(shape)));
-        let dense = tokens.cache(&spec(shape, everything, dtype, ChannelMask::from_fn(shape, |_, _, _| false)));
+        let dense = tokens.cache(&spec(
+            shape,
+            everything,
+            dtype,
+            ChannelMask::from_fn(shape, |_, _, _| false),
+        ));
         for level in levels() {
-            assert_eq!(attend(level, &ones, 1, &tokens.q[1]), attend(level, &dense, 1, &tokens.q[1]));
+            assert_eq!(
+                attend(level, &ones, 1, &tokens.q[1]),
+                attend(level, &dense, 1, &tokens.q[1])
+            );
         }
     }
 }
@@ -86,7 +99,9 @@ fn a_mask_of_zeros_is_attention_over_sink_and_recent() {
     }
     let dense = kscope::cache::CacheSpec::dense(shape, WINDOW, KvDtype::F32).unwrap().into();
     let expected = oracle(&near.cache(&dense), 0, &tokens.q[0]);
-    assert!(error(&attend(SimdLevel::best(), &tokens.cache(&spec), 0, &tokens.q[0]), &expected) < 1e-5);
+    assert!(
+        error(&attend(SimdLevel::best(), &tokens.cache(&spec), 0, &tokens.q[0]), &expected) < 1e-5
+    );
 }
 
 #[test]
@@ -98,7 +113,11 @@ fn prompts_shorter_than_the_window_are_dense_bit_for_bit() {
         let dense = tokens.cache(&spec(shape, WINDOW, KvDtype::F16, ChannelMask::full(shape)));
         let pruned = tokens.cache(&spec(shape, WINDOW, KvDtype::F16, mask.clone()));
         for level in levels() {
-            assert_eq!(attend(level, &pruned, 0, &tokens.q[0]), attend(level, &dense, 0, &tokens.q[0]), "{len} tokens");
+            assert_eq!(
+                attend(level, &pruned, 0, &tokens.q[0]),
+                attend(level, &dense, 0, &tokens.q[0]),
+                "{len} tokens"
+            );
         }
     }
 }
@@ -107,7 +126,11 @@ fn prompts_shorter_than_the_window_are_dense_bit_for_bit() {
 fn every_length_around_a_moved_chunk_matches_the_oracle() {
     let shape = shape(1, 2, 48);
     let mask = mask_with_counts(shape, &[0, 13], 6);
-    for window in [WINDOW, Window { sink: 0, recent: 0, chunk: 1 }, Window { sink: 100, recent: 70, chunk: 50 }] {
+    for window in [
+        WINDOW,
+        Window { sink: 0, recent: 0, chunk: 1 },
+        Window { sink: 100, recent: 70, chunk: 50 },
+    ] {
         let spec = spec(shape, window, KvDtype::F32, mask.clone());
         let tokens = Tokens::random(shape, 2, 400, 6);
         let mut cache = SequenceCache::new(spec.clone());
@@ -115,7 +138,10 @@ fn every_length_around_a_moved_chunk_matches_the_oracle() {
             tokens.extend(&mut cache, len - 1, len);
             let expected = oracle(&cache, 0, &tokens.q[0]);
             for level in levels() {
-                assert!(error(&attend(level, &cache, 0, &tokens.q[0]), &expected) < 1e-5, "{window:?}, {len} tokens");
+                assert!(
+                    error(&attend(level, &cache, 0, &tokens.q[0]), &expected) < 1e-5,
+                    "{window:?}, {len} tokens"
+                );
             }
             if len % 37 == 0 || window.middle(len) != window.middle(len - 1) {
                 check(&tokens.first(len), &spec, 64);
@@ -127,7 +153,9 @@ fn every_length_around_a_moved_chunk_matches_the_oracle() {
 #[test]
 fn a_layer_that_keeps_nothing_and_one_that_keeps_all_stand_side_by_side() {
     let shape = shape(3, 2, 64);
-    let mask = ChannelMask::from_fn(shape, |layer, _, channel| layer == 1 || layer == 2 && channel % 3 == 0);
+    let mask = ChannelMask::from_fn(shape, |layer, _, channel| {
+        layer == 1 || layer == 2 && channel % 3 == 0
+    });
     for dtype in KvDtype::ALL {
         check(&Tokens::random(shape, 4, 600, 7), &spec(shape, WINDOW, dtype, mask.clone()), 600);
     }
@@ -138,34 +166,61 @@ fn a_head_that_sees_no_token_gives_zeros() {
     let shape = shape(1, 1, 32);
     let nothing = Window { sink: 0, recent: 0, chunk: 1 };
     let tokens = Tokens::random(shape, 2, 5, 8);
-    let cache = tokens.cache(&spec(shape, nothing, KvDtype::F32, ChannelMask::from_fn(shape, |_, _, _| false)));
+    let cache = tokens.cache(&spec(
+        shape,
+        nothing,
+        KvDtype::F32,
+        ChannelMask::from_fn(shape, |_, _, _| false),
+    ));
     for level in levels() {
         assert_eq!(attend(level, &cache, 0, &tokens.q[0]), vec![0.0; 64]);
     }
 }
 
 #[test]
-fn a_batch_of_ragged_lengths_gives_bit_for_bit_what_each_sequence_gives_alone_on_any_number_of_threads() {
+fn a_batch_of_ragged_lengths_gives_bit_for_bit_what_each_sequence_gives_alone_on_any_number_of_threads()
+ {
     let shape = shape(1, 2, 64);
-    let tokens: Vec<Tokens> = [1, 63, 64, 177, 1025, 2999].iter().map(|&len| Tokens::random(shape, 3, len, len as u64)).collect();
+    let tokens: Vec<Tokens> = [1, 63, 64, 177, 1025, 2999]
+        .iter()
+        .map(|&len| Tokens::random(shape, 3, len, len as u64))
+        .collect();
     for dtype in KvDtype::ALL {
-        let masks = [mask_with_counts(shape, &[0, 19], 9), ChannelMask::full(shape), mask_with_counts(shape, &[33, 7], 9)];
-        let cache = |(index, tokens): (usize, &Tokens)| tokens.cache(&spec(shape, WINDOW, dtype, masks[index % 3].clone()));
+        let masks = [
+            mask_with_counts(shape, &[0, 19], 9),
+            ChannelMask::full(shape),
+            mask_with_counts(shape, &[33, 7], 9),
+        ];
+        let cache = |(index, tokens): (usize, &Tokens)| {
+            tokens.cache(&spec(shape, WINDOW, dtype, masks[index % 3].clone()))
+        };
         let caches: Vec<SequenceCache> = tokens.iter().enumerate().map(cache).collect();
         for level in levels() {
-            let alone: Vec<Vec<f32>> = caches.iter().zip(&tokens).map(|(cache, t)| attend(level, cache, 0, &t.q[0])).collect();
+            let alone: Vec<Vec<f32>> = caches
+                .iter()
+                .zip(&tokens)
+                .map(|(cache, t)| attend(level, cache, 0, &t.q[0]))
+                .collect();
             for threads in [1, 2, 5] {
                 for order in [[0, 1, 2, 3, 4, 5], [5, 3, 1, 0, 2, 4]] {
                     let mut outs = vec![vec![f32::NAN; 6 * 64]; 6];
                     let mut items: Vec<DecodeItem<'_>> = order
                         .iter()
                         .zip(&mut outs)
-                        .map(|(&index, out)| DecodeItem { cache: &caches[index], q: &tokens[index].q[0], out })
+                        .map(|(&index, out)| DecodeItem {
+                            cache: &caches[index],
+                            q: &tokens[index].q[0],
+                            out,
+                        })
                         .collect();
-                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    let pool =
+                        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                     pool.install(|| Attention::with_level(level).unwrap().decode(0, &mut items));
                     for (&index, out) in order.iter().zip(&outs) {
-                        assert_eq!(out, &alone[index], "{level} {dtype}, sequence {index} on {threads} threads");
+                        assert_eq!(
+                            out, &alone[index],
+                            "{level} {dtype}, sequence {index} on {threads} threads"
+                        );
                     }
                 }
             }
@@ -184,13 +239,16 @@ fn the_order_of_heads_and_of_middle_tokens_does_not_matter() {
     // KV heads 2, 0, 1 with their query heads: the same outputs, bit for bit, in that order.
     let order = [2, 0, 1];
     let by_head = |rows: &[f32], width: usize| -> Vec<f32> {
-        rows.chunks(3 * width).flat_map(|row| order.iter().flat_map(|&h| row[h * width..(h + 1) * width].to_vec())).collect()
+        rows.chunks(3 * width)
+            .flat_map(|row| order.iter().flat_map(|&h| row[h * width..(h + 1) * width].to_vec()))
+            .collect()
     };
     let mut permuted = tokens.clone();
     permuted.k[0] = by_head(&tokens.k[0], 64);
     permuted.v[0] = by_head(&tokens.v[0], 64);
     permuted.q[0] = by_head(&tokens.q[0], 3 * 64);
-    let permuted_mask = ChannelMask::from_fn(shape, |_, head, channel| mask.head(0, order[head])[channel]);
+    let permuted_mask =
+        ChannelMask::from_fn(shape, |_, head, channel| mask.head(0, order[head])[channel]);
     let permuted_cache = permuted.cache(&spec(shape, WINDOW, KvDtype::F16, permuted_mask));
 
     // The middle's tokens backwards: the same outputs within rounding.
@@ -204,7 +262,11 @@ fn the_order_of_heads_and_of_middle_tokens_does_not_matter() {
     let reversed_cache = reversed.cache(&spec(shape, WINDOW, KvDtype::F16, mask));
     for level in levels() {
         let out = attend(level, &cache, 0, &tokens.q[0]);
-        assert_eq!(attend(level, &permuted_cache, 0, &permuted.q[0]), by_head(&out, 3 * 64), "{level}");
+        assert_eq!(
+            attend(level, &permuted_cache, 0, &permuted.q[0]),
+            by_head(&out, 3 * 64),
+            "{level}"
+        );
         assert!(error(&attend(level, &reversed_cache, 0, &tokens.q[0]), &out) < 1e-5, "{level}");
     }
 }
@@ -218,6 +280,9 @@ fn scores_far_apart_overflow_nothing() {
     let cache = tokens.cache(&spec);
     for level in levels() {
         // Scores of some thousand in base 2 leave an f32 about 1e-4 of absolute accuracy.
-        assert!(error(&attend(level, &cache, 0, &tokens.q[0]), &oracle(&cache, 0, &tokens.q[0])) < 1e-3, "{level}");
+        assert!(
+            error(&attend(level, &cache, 0, &tokens.q[0]), &oracle(&cache, 0, &tokens.q[0])) < 1e-3,
+            "{level}"
+        );
     }
 }

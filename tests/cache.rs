@@ -21,8 +21,16 @@ fn assert_same(a: &SequenceCache, b: &SequenceCache) {
             let (a, b) = (a.head(layer, head), b.head(layer, head));
             assert_eq!(a.parts(), b.parts());
             for position in 0..a.len() {
-                assert_eq!(a.key(position), b.key(position), "key {position} of head {head}, layer {layer}");
-                assert_eq!(a.value(position), b.value(position), "value {position} of head {head}, layer {layer}");
+                assert_eq!(
+                    a.key(position),
+                    b.key(position),
+                    "key {position} of head {head}, layer {layer}"
+                );
+                assert_eq!(
+                    a.value(position),
+                    b.value(position),
+                    "value {position} of head {head}, layer {layer}"
+                );
             }
         }
     }
@@ -45,7 +53,9 @@ fn parts_depend_on_the_length_alone_and_store_what_they_should() {
             let in_middle = parts.middle.contains(&position);
             let expected = match (in_middle, head) {
                 (true, 0) => StoredKey::Dropped,
-                (true, 1) => StoredKey::Packed(mask.kept_channels(0, 1).into_iter().map(|channel| key[channel]).collect()),
+                (true, 1) => StoredKey::Packed(
+                    mask.kept_channels(0, 1).into_iter().map(|channel| key[channel]).collect(),
+                ),
                 _ => StoredKey::Whole(key),
             };
             assert_eq!(view.key(position), expected);
@@ -112,7 +122,8 @@ fn a_dense_cache_always_rewinds_and_a_pruned_one_says_why_it_cannot() {
     dense.truncate(3, None).unwrap();
     assert_same(&dense, &tokens.first(3).cache(dense.spec()));
 
-    let mut pruned = tokens.cache(&spec(shape, WINDOW, KvDtype::F16, mask_with_counts(shape, &[20], 4)));
+    let mut pruned =
+        tokens.cache(&spec(shape, WINDOW, KvDtype::F16, mask_with_counts(shape, &[20], 4)));
     assert!(pruned.can_truncate(599) && pruned.can_truncate(16) && !pruned.can_truncate(300));
     let message = pruned.truncate(300, None).unwrap_err().to_string();
     assert!(message.contains("from 600 to 300 tokens"), "{message}");
@@ -122,11 +133,23 @@ fn a_dense_cache_always_rewinds_and_a_pruned_one_says_why_it_cannot() {
 #[test]
 fn a_cache_that_lacks_channels_or_has_another_shape_is_not_retuned() {
     let shape2 = shape(1, 2, 64);
-    let pruned = Tokens::random(shape2, 1, 10, 5).cache(&spec(shape2, WINDOW, KvDtype::F16, mask_with_counts(shape2, &[20], 5)));
+    let pruned = Tokens::random(shape2, 1, 10, 5).cache(&spec(
+        shape2,
+        WINDOW,
+        KvDtype::F16,
+        mask_with_counts(shape2, &[20], 5),
+    ));
     assert!(pruned.retuned(Arc::clone(pruned.spec())).unwrap_err().to_string().contains("dense"));
-    let dense = Tokens::random(shape2, 1, 10, 5).cache(&CacheSpec::dense(shape2, WINDOW, KvDtype::F16).unwrap().into());
+    let dense = Tokens::random(shape2, 1, 10, 5)
+        .cache(&CacheSpec::dense(shape2, WINDOW, KvDtype::F16).unwrap().into());
     let other = CacheSpec::dense(shape(1, 1, 64), WINDOW, KvDtype::F16).unwrap().into();
-    assert!(dense.retuned(other).unwrap_err().to_string().contains("[1 layers, 2 KV heads, 64 channels]"));
+    assert!(
+        dense
+            .retuned(other)
+            .unwrap_err()
+            .to_string()
+            .contains("[1 layers, 2 KV heads, 64 channels]")
+    );
 }
 
 #[test]
@@ -143,7 +166,8 @@ fn clones_share_until_one_writes() {
 
 #[test]
 fn bytes_are_the_formula_and_the_allocator_holds_little_more() {
-    // Llama-3.1's counts: per middle token a head takes 2 c + 256 bytes (0 if it keeps nothing) against 512 (leank.md 1.7).
+    // Llama-3.1's counts: per middle token a head takes 2 c + 256 bytes (0 if it keeps nothing)
+    // against 512 (leank.md 1.7).
     let shape = shape(1, 8, 128);
     let counts = [0, 32, 32, 64, 96, 0, 128, 33];
     let window = Window { sink: 128, recent: 768, chunk: 128 };
@@ -151,12 +175,15 @@ fn bytes_are_the_formula_and_the_allocator_holds_little_more() {
     for len in [500, 896, 896 + 128 * 20, 8192] {
         let cache = Tokens::random(shape, 1, len, 7).cache(&spec);
         let middle = window.middle(len);
-        let heads: usize = counts.iter().filter(|&&count| count > 0).map(|count| 2 * count + 256).sum();
+        let heads: usize =
+            counts.iter().filter(|&&count| count > 0).map(|count| 2 * count + 256).sum();
         assert_eq!(cache.bytes().total(), middle * heads + (len - middle) * 8 * 512);
         assert_eq!(cache.bytes(), spec.bytes_at(len));
-        // Blocks that are not full: at most a block of whole keys beside sink and recent each, and 7 blocks of the last slab.
+        // Blocks that are not full: at most a block of whole keys beside sink and recent each, and
+        // 7 blocks of the last slab.
         let slack = cache.allocated() - cache.bytes().total();
-        let most: usize = counts.iter().map(|count| 4 * 64 * 256 + 8 * 64 * (256 + 2 * count) + 8192).sum();
+        let most: usize =
+            counts.iter().map(|count| 4 * 64 * 256 + 8 * 64 * (256 + 2 * count) + 8192).sum();
         assert!(slack < most, "{len} tokens: {slack} bytes of slack, allowed {most}");
     }
     assert_eq!(spec.bytes_at(0).total(), 0);
@@ -166,7 +193,8 @@ fn bytes_are_the_formula_and_the_allocator_holds_little_more() {
 fn a_retune_of_8192_tokens_is_a_gather_not_a_prefill() {
     let shape = shape(30, 3, 64);
     let tokens = Tokens::random(shape, 1, 1024, 8);
-    let mut dense = SequenceCache::new(CacheSpec::dense(shape, WINDOW, KvDtype::F16).unwrap().into());
+    let mut dense =
+        SequenceCache::new(CacheSpec::dense(shape, WINDOW, KvDtype::F16).unwrap().into());
     for _ in 0..8 {
         tokens.extend(&mut dense, 0, 1024);
     }
@@ -197,13 +225,19 @@ fn the_wrong_mask_or_chunk_is_refused_in_a_sentence() {
 #[test]
 fn the_accounting_is_the_mask_rooms_formula() {
     let shape = kscope::mask::Shape { layers: 3, kv_heads: 4, head_dim: 16 };
-    let mask = ChannelMask::from_fn(shape, |layer, head, channel| head != 1 && (channel * 7 + layer) % 5 < head);
+    let mask = ChannelMask::from_fn(shape, |layer, head, channel| {
+        head != 1 && (channel * 7 + layer) % 5 < head
+    });
     for dtype in KvDtype::ALL {
         let spec = CacheSpec::new(shape, WINDOW, dtype, mask.clone()).unwrap();
         for tokens in [0, 1, 16, 143, 144, 175, 176, 177, 208, 4096, 4223] {
             let formula = kscope::mask::bytes::pruned(&mask, WINDOW, tokens, dtype.bytes());
             let counted = spec.bytes_at(tokens);
-            assert_eq!((counted.k() as u64, counted.v() as u64), (formula.k, formula.v), "{dtype}, {tokens} tokens");
+            assert_eq!(
+                (counted.k() as u64, counted.v() as u64),
+                (formula.k, formula.v),
+                "{dtype}, {tokens} tokens"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Resident memory at 8,192 tokens shrinks by what the accounting says. Alone in its process: other tests would blur it.
+//! Resident memory at 8,192 tokens shrinks by what the accounting says. Alone in its process: other
+//! tests would blur it.
 #![cfg(target_os = "linux")]
 
 mod attention;
@@ -28,19 +29,34 @@ fn resident_memory_shrinks_by_what_the_accounting_says() {
         }
         (resident() - before, cache.bytes().total(), cache)
     };
-    // The first cache warms the allocator and the thread pool. All stay, so that none finds freed memory to reuse.
+    // The first cache warms the allocator and the thread pool. All stay, so that none finds freed
+    // memory to reuse.
     let mut alive = vec![fill(mask_with_counts(shape, &[20], 1)).2];
     let (dense, dense_bytes, cache) = fill(ChannelMask::full(shape));
     alive.push(cache);
-    for (name, counts) in
-        [("70 % pruned", vec![19]), ("a third of the heads dropped", vec![0, 32, 24]), ("odd counts", vec![1, 13, 63])]
-    {
+    for (name, counts) in [
+        ("70 % pruned", vec![19]),
+        ("a third of the heads dropped", vec![0, 32, 24]),
+        ("odd counts", vec![1, 13, 63]),
+    ] {
         let (pruned, bytes, cache) = fill(mask_with_counts(shape, &counts, 2));
         alive.push(cache);
         let (saved, promised) = (dense as f64 - pruned as f64, (dense_bytes - bytes) as f64);
-        println!("{name}: resident {dense} -> {pruned}, accounted {dense_bytes} -> {bytes}: saved {:.4} of it", saved / promised);
-        assert!((saved / promised - 1.0).abs() < 0.05, "{name}: {saved} bytes saved, {promised} promised");
-        assert!((pruned as f64 / bytes as f64 - 1.0).abs() < 0.05, "{name}: {pruned} bytes resident, {bytes} accounted");
+        println!(
+            "{name}: resident {dense} -> {pruned}, accounted {dense_bytes} -> {bytes}: saved {:.4} of it",
+            saved / promised
+        );
+        assert!(
+            (saved / promised - 1.0).abs() < 0.05,
+            "{name}: {saved} bytes saved, {promised} promised"
+        );
+        assert!(
+            (pruned as f64 / bytes as f64 - 1.0).abs() < 0.05,
+            "{name}: {pruned} bytes resident, {bytes} accounted"
+        );
     }
-    assert_eq!(CacheSpec::dense(shape, Window::default(), KvDtype::F16).unwrap().bytes_at(8192).total(), dense_bytes);
+    assert_eq!(
+        CacheSpec::dense(shape, Window::default(), KvDtype::F16).unwrap().bytes_at(8192).total(),
+        dense_bytes
+    );
 }

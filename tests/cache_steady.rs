@@ -1,4 +1,5 @@
-//! Defect 16 of leank.md 6, a decode step that allocates and copies, does not exist. Alone in its process: it counts allocations.
+//! Defect 16 of leank.md 6, a decode step that allocates and copies, does not exist. Alone in its
+//! process: it counts allocations.
 
 mod attention;
 
@@ -38,8 +39,12 @@ static ALLOCATOR: Counting = Counting;
 fn defect_16_a_decode_step_takes_no_memory_and_copies_no_middle() {
     let shape = shape(1, 3, 64);
     let tokens = Tokens::random(shape, 3, 8192, 16);
-    let mut cache =
-        tokens.first(8000).cache(&spec(shape, Window::default(), KvDtype::F16, mask_with_counts(shape, &[0, 19, 64], 16)));
+    let mut cache = tokens.first(8000).cache(&spec(
+        shape,
+        Window::default(),
+        KvDtype::F16,
+        mask_with_counts(shape, &[0, 19, 64], 16),
+    ));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let mut attention = Attention::new();
     let mut out = vec![0.0; tokens.q[0].len()];
@@ -49,12 +54,17 @@ fn defect_16_a_decode_step_takes_no_memory_and_copies_no_middle() {
         let before = (CALLS.load(Relaxed), BYTES.load(Relaxed));
         pool.install(|| {
             cache.append(0, &tokens.k[0][row.clone()], &tokens.v[0][row]);
-            attention.decode(0, &mut [DecodeItem { cache: &cache, q: &tokens.q[0], out: &mut out }]);
+            attention
+                .decode(0, &mut [DecodeItem { cache: &cache, q: &tokens.q[0], out: &mut out }]);
         });
         let (calls, bytes) = (CALLS.load(Relaxed) - before.0, BYTES.load(Relaxed) - before.1);
         quiet += usize::from(calls == 0);
-        // A step that opens blocks takes at most a slab for each of the head's stores, and tables may double.
-        assert!(bytes < 3 * 3 * (8 * 64 * 64 * 2 + 8192), "step {len} took {bytes} bytes in {calls} allocations");
+        // A step that opens blocks takes at most a slab for each of the head's stores, and tables
+        // may double.
+        assert!(
+            bytes < 3 * 3 * (8 * 64 * 64 * 2 + 8192),
+            "step {len} took {bytes} bytes in {calls} allocations"
+        );
     }
     assert!(quiet > 180, "only {quiet} of 192 steps took no memory at all");
 }

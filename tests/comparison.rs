@@ -1,4 +1,5 @@
-//! Dense against pruned over one prefill: what the comparison and the sweep say equals what separate runs give.
+//! Dense against pruned over one prefill: what the comparison and the sweep say equals what
+//! separate runs give.
 
 mod sides;
 
@@ -18,10 +19,15 @@ use sides::{WINDOW, compare, demo, prompt, spec, steps};
 fn a_mask_of_ones_diverges_by_nothing() {
     let model = demo();
     let full = spec(&model, WINDOW, |_, _, _| true);
-    let mut comparison = compare(&model, &full, Mode::Free, vec![prompt(&model, 5, 1200), prompt(&model, 5, 300)]);
+    let mut comparison =
+        compare(&model, &full, Mode::Free, vec![prompt(&model, 5, 1200), prompt(&model, 5, 300)]);
     steps(&mut comparison, 12);
     for (i, steps) in comparison.steps.iter().enumerate() {
-        assert_eq!(steps.iter().flatten().count(), 12, "sides that agree are compared at every step");
+        assert_eq!(
+            steps.iter().flatten().count(),
+            12,
+            "sides that agree are compared at every step"
+        );
         assert!(steps.iter().flatten().all(|step| step.kld < 1e-9 && step.same_top), "{steps:?}");
         assert_eq!(comparison.first_divergence(i), None);
     }
@@ -35,7 +41,10 @@ fn forced_divergence_equals_two_separate_runs() {
     let ids = prompt(&model, 5, 1200);
     let mut comparison = compare(&model, &pruned, Mode::Forced, vec![ids.clone()]);
     steps(&mut comparison, 10);
-    assert!(comparison.steps[0].iter().flatten().any(|step| step.kld > 1e-6), "a third of the channels cannot be free");
+    assert!(
+        comparison.steps[0].iter().flatten().any(|step| step.kld > 1e-6),
+        "a third of the channels cannot be free"
+    );
 
     // Each side alone: its own prefill, its own cache, the same tokens.
     let fed = &comparison.a.generated[0];
@@ -44,7 +53,10 @@ fn forced_divergence_equals_two_separate_runs() {
         with_quiet_hooks(|hooks| model.decoder.prefill(&ids, &mut [&mut cache], hooks)).unwrap();
         let mut buffers = StepBuffers::new(model.config(), 1);
         let step = |&token: &u32| {
-            model.decoder.step(&[token], &mut [&mut cache], &mut buffers, &mut |_, _, _| ()).unwrap();
+            model
+                .decoder
+                .step(&[token], &mut [&mut cache], &mut buffers, &mut |_, _, _| ())
+                .unwrap();
             buffers.logits.clone()
         };
         fed[..10].iter().map(step).collect()
@@ -66,7 +78,11 @@ fn free_mode_marks_exactly_the_first_token_that_differs() {
     assert!(first.is_some(), "without its middle the model cannot know the code");
     assert_eq!(comparison.first_divergence(0), first);
     let compared = comparison.steps[0].iter().take_while(|step| step.is_some()).count();
-    assert_eq!(Some(compared), first, "steps are compared while the texts agree, the differing choice included");
+    assert_eq!(
+        Some(compared),
+        first,
+        "steps are compared while the texts agree, the differing choice included"
+    );
 }
 
 #[test]
@@ -77,14 +93,17 @@ fn a_retuned_session_goes_on_as_a_fresh_one_over_the_same_tokens() {
     let others = [
         spec(&model, WINDOW, |_, _, channel| channel % 4 == 0),
         spec(&model, WINDOW, |_, _, channel| channel % 2 == 0 || channel > 40),
-        spec(&model, Window { sink: 3, recent: 70, chunk: 5 }, |_, head, channel| head == 0 && channel > 20),
+        spec(&model, Window { sink: 3, recent: 70, chunk: 5 }, |_, head, channel| {
+            head == 0 && channel > 20
+        }),
         Arc::clone(&first),
     ];
     for other in &others {
         let mut comparison = compare(&model, &first, Mode::Free, vec![ids.clone()]);
         steps(&mut comparison, 8);
         comparison.retune(other).unwrap();
-        // Fresh: A's cache of prompt and tokens so far, gathered under the new mask, fed A's last token.
+        // Fresh: A's cache of prompt and tokens so far, gathered under the new mask, fed A's last
+        // token.
         let mut fresh = comparison.a.caches[0].retuned(Arc::clone(other)).unwrap();
         let mut buffers = StepBuffers::new(model.config(), 1);
         let last = *comparison.a.generated[0].last().unwrap();
@@ -109,7 +128,8 @@ fn rewinding_goes_on_as_if_the_tokens_had_never_been() {
     steps(&mut rewound, 26);
     assert_eq!(rewound.a.generated[0], tokens, "the dense side repeats itself");
 
-    // Tokens that were pruned have to become whole again, so B is gathered from A, as after a retune at that token.
+    // Tokens that were pruned have to become whole again, so B is gathered from A, as after a
+    // retune at that token.
     let mut fresh = compare(&model, &pruned, Mode::Forced, vec![ids]);
     steps(&mut fresh, 4);
     fresh.retune(&pruned).unwrap();
@@ -124,7 +144,10 @@ fn a_sweep_measures_what_a_comparison_measures() {
     let dense = spec(&model, WINDOW, |_, _, _| true);
     let pruned = spec(&model, WINDOW, |_, _, channel| channel % 3 == 0);
     let greedy = Sampling::default();
-    let reference = with_quiet_hooks(|hooks| Reference::run(Arc::clone(&model), &dense, &ids, &greedy, 10, hooks)).unwrap();
+    let reference = with_quiet_hooks(|hooks| {
+        Reference::run(Arc::clone(&model), &dense, &ids, &greedy, 10, hooks)
+    })
+    .unwrap();
     let measured = reference.measure(&pruned, &|| Ok(())).unwrap();
     let mut comparison = compare(&model, &pruned, Mode::Forced, vec![ids]);
     steps(&mut comparison, 10);

@@ -1,6 +1,6 @@
-//! The compiled kernels, looked at without a card: no spills, registers within a budget, tensor cores and asynchronous copies
-//! really in the machine code. Needs the CUDA 13.0 compiler (README, "Tests"); without it the test says so and is skipped, or
-//! fails where `KSCOPE_REQUIRE_NVCC` is 1.
+//! The compiled kernels, looked at without a card: no spills, registers within a budget, tensor
+//! cores and asynchronous copies really in the machine code. Needs the CUDA 13.0 compiler (README,
+//! "Tests"); without it the test says so and is skipped, or fails where `KSCOPE_REQUIRE_NVCC` is 1.
 
 #[path = "../kernels/nvcc.rs"]
 mod nvcc;
@@ -21,14 +21,17 @@ fn compiler() -> Option<PathBuf> {
     let required = std::env::var_os("KSCOPE_REQUIRE_NVCC").is_some_and(|value| value == "1");
     assert!(found.is_some() || !required, "KSCOPE_REQUIRE_NVCC is set and there is no nvcc");
     if found.is_none() {
-        eprintln!("SKIPPED: there is no nvcc, so the CUDA kernels are not compiled (README, section Tests)");
+        eprintln!(
+            "SKIPPED: there is no nvcc, so the CUDA kernels are not compiled (README, section Tests)"
+        );
     }
     found
 }
 
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} failed:\n{text}");
     text
 }
@@ -47,7 +50,13 @@ fn usages(report: &str) -> BTreeMap<(String, String), Usage> {
     let mut current = None;
     let number = |line: &str, before: &str| -> usize {
         let end = line.find(before).unwrap_or_else(|| panic!("`{before}` in `{line}`"));
-        line[..end].trim_end().rsplit(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+        line[..end]
+            .trim_end()
+            .rsplit(|c: char| !c.is_ascii_digit())
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
     };
     for line in report.lines() {
         if line.contains("Compiling entry function") {
@@ -59,13 +68,15 @@ fn usages(report: &str) -> BTreeMap<(String, String), Usage> {
             usage.stack = number(line, " bytes stack frame");
             usage.spills = number(line, " bytes spill stores") + number(line, " bytes spill loads");
         } else if line.contains("Used ") && line.contains(" registers") {
-            found.entry(current.clone().expect("a kernel was named")).or_default().registers = number(line, " registers");
+            found.entry(current.clone().expect("a kernel was named")).or_default().registers =
+                number(line, " registers");
         }
     }
     found
 }
 
-/// Most registers per thread, so that as many blocks fit a multiprocessor as the launch geometry counts on.
+/// Most registers per thread, so that as many blocks fit a multiprocessor as the launch geometry
+/// counts on.
 fn budget(kernel: Kernel) -> usize {
     match kernel {
         Kernel::Decode(_, 64) => 80,
@@ -79,7 +90,12 @@ fn budget(kernel: Kernel) -> usize {
 fn cuda_fatbin_kernels_spill_nothing_and_use_tensor_cores() {
     let Some(nvcc) = compiler() else { return };
     let version = run(Command::new(&nvcc).arg("--version"));
-    assert!(version.contains(nvcc::RELEASE), "{} is not of {}:\n{version}", nvcc.display(), nvcc::RELEASE);
+    assert!(
+        version.contains(nvcc::RELEASE),
+        "{} is not of {}:\n{version}",
+        nvcc.display(),
+        nvcc::RELEASE
+    );
     let fatbin = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels.fatbin");
     let report = run(&mut nvcc::fatbin(&nvcc, root(), &fatbin));
     assert!(!report.contains("warning"), "{report}");
@@ -87,29 +103,52 @@ fn cuda_fatbin_kernels_spill_nothing_and_use_tensor_cores() {
     let usages = usages(&report);
     println!("{:<22} {:<8} {:>9} {:>7} {:>7}", "kernel", "for", "registers", "spills", "stack");
     for ((architecture, kernel), usage) in &usages {
-        println!("{kernel:<22} {architecture:<8} {:>9} {:>7} {:>7}", usage.registers, usage.spills, usage.stack);
+        println!(
+            "{kernel:<22} {architecture:<8} {:>9} {:>7} {:>7}",
+            usage.registers, usage.spills, usage.stack
+        );
     }
     let kernels: Vec<Kernel> = Kernel::all().collect();
     for kernel in &kernels {
         for architecture in ["sm_80", "sm_90a"] {
             let usage = usages.get(&(architecture.to_owned(), kernel.name()));
-            let usage = usage.unwrap_or_else(|| panic!("{} was not compiled for {architecture}", kernel.name()));
-            assert_eq!((usage.spills, usage.stack), (0, 0), "{} for {architecture} spills", kernel.name());
-            assert!((1..=budget(*kernel)).contains(&usage.registers), "{} for {architecture}: {usage:?}", kernel.name());
+            let usage = usage
+                .unwrap_or_else(|| panic!("{} was not compiled for {architecture}", kernel.name()));
+            assert_eq!(
+                (usage.spills, usage.stack),
+                (0, 0),
+                "{} for {architecture} spills",
+                kernel.name()
+            );
+            assert!(
+                (1..=budget(*kernel)).contains(&usage.registers),
+                "{} for {architecture}: {usage:?}",
+                kernel.name()
+            );
             // The blocks that the plan counts on fit the registers of a multiprocessor.
             let threads = kernel.threads() as usize * kernel.resident_blocks();
-            assert!(usage.registers.next_multiple_of(8) * threads <= 65_536, "{} for {architecture}: {usage:?}", kernel.name());
+            assert!(
+                usage.registers.next_multiple_of(8) * threads <= 65_536,
+                "{} for {architecture}: {usage:?}",
+                kernel.name()
+            );
         }
     }
     assert_eq!(usages.len(), 2 * kernels.len(), "kernels that the launch geometry does not know");
 
     let cuobjdump = nvcc.with_file_name("cuobjdump");
-    assert!(run(Command::new(&cuobjdump).arg("--list-ptx").arg(&fatbin)).contains("sm_80.ptx"), "PTX for other cards");
+    assert!(
+        run(Command::new(&cuobjdump).arg("--list-ptx").arg(&fatbin)).contains("sm_80.ptx"),
+        "PTX for other cards"
+    );
     // Its machine code comes from nvdisasm, which lies beside it.
     let folder = nvcc.parent().unwrap();
-    let path =
-        std::env::join_paths(std::iter::once(folder.to_owned()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())));
-    let code = run(Command::new(&cuobjdump).arg("--dump-sass").arg(&fatbin).env("PATH", path.unwrap()));
+    let path = std::env::join_paths(
+        std::iter::once(folder.to_owned())
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
+    let code =
+        run(Command::new(&cuobjdump).arg("--dump-sass").arg(&fatbin).env("PATH", path.unwrap()));
     let mut functions: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let (mut architecture, mut function) = (String::new(), String::new());
     for line in code.lines() {
@@ -133,9 +172,18 @@ fn cuda_fatbin_kernels_spill_nothing_and_use_tensor_cores() {
     for architecture in ["sm_80", "sm_90a"] {
         for kernel in &kernels {
             let count = |what: &str| count(kernel, architecture, what);
-            assert_eq!(count("LDL") + count("STL"), 0, "{} for {architecture} uses local memory", kernel.name());
+            assert_eq!(
+                count("LDL") + count("STL"),
+                0,
+                "{} for {architecture} uses local memory",
+                kernel.name()
+            );
             if let Kernel::Decode(dtype, head_dim) = kernel {
-                let product = if dtype.to_string() == "bf16" { "HMMA.16816.F32.BF16" } else { "HMMA.16816.F32 " };
+                let product = if dtype.to_string() == "bf16" {
+                    "HMMA.16816.F32.BF16"
+                } else {
+                    "HMMA.16816.F32 "
+                };
                 println!(
                     "{} {architecture}: {} HMMA, {} LDGSTS of 16 bytes, {} LDSM, {} MOVM",
                     kernel.name(),
@@ -144,10 +192,26 @@ fn cuda_fatbin_kernels_spill_nothing_and_use_tensor_cores() {
                     count("LDSM"),
                     count("MOVM")
                 );
-                assert!(count(product) >= 2 * head_dim / 16, "{} for {architecture}: tensor cores", kernel.name());
-                assert!(count("LDGSTS.E.BYPASS.128") >= 4, "{} for {architecture}: asynchronous copies", kernel.name());
-                assert!(count("LDSM.16.M88.4") >= head_dim / 16 && count("LDSM.16.MT88.4") >= head_dim / 16, "matrix loads");
-                assert!(count("MOVM.16.MT88") >= 2, "{} for {architecture}: transposed weights", kernel.name());
+                assert!(
+                    count(product) >= 2 * head_dim / 16,
+                    "{} for {architecture}: tensor cores",
+                    kernel.name()
+                );
+                assert!(
+                    count("LDGSTS.E.BYPASS.128") >= 4,
+                    "{} for {architecture}: asynchronous copies",
+                    kernel.name()
+                );
+                assert!(
+                    count("LDSM.16.M88.4") >= head_dim / 16
+                        && count("LDSM.16.MT88.4") >= head_dim / 16,
+                    "matrix loads"
+                );
+                assert!(
+                    count("MOVM.16.MT88") >= 2,
+                    "{} for {architecture}: transposed weights",
+                    kernel.name()
+                );
             }
         }
     }

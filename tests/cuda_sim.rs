@@ -1,6 +1,7 @@
-//! The CUDA kernels, their Rust launch geometry and bookkeeping, without a card: the kernels' own sources run on the host
-//! simulator (kernels/sim) and are compared with the scalar oracle, in several schedules and under sanitizers. Copies of the
-//! sources with one defect each show that the simulator sees what it should.
+//! The CUDA kernels, their Rust launch geometry and bookkeeping, without a card: the kernels' own
+//! sources run on the host simulator (kernels/sim) and are compared with the scalar oracle, in
+//! several schedules and under sanitizers. Copies of the sources with one defect each show that the
+//! simulator sees what it should.
 
 #[path = "cuda/mod.rs"]
 mod cuda;
@@ -15,10 +16,16 @@ use kscope::mask::Window;
 use kscope_sim::Schedule;
 use proptest::prelude::*;
 
-const SCHEDULES: [Schedule; 5] =
-    [Schedule::Forward, Schedule::Backward, Schedule::Random(1), Schedule::Random(2), Schedule::Random(3)];
+const SCHEDULES: [Schedule; 5] = [
+    Schedule::Forward,
+    Schedule::Backward,
+    Schedule::Random(1),
+    Schedule::Random(2),
+    Schedule::Random(3),
+];
 
-/// Runs cases, the schedules in turn over launches, and prints how many there were and how close they came.
+/// Runs cases, the schedules in turn over launches, and prints how many there were and how close
+/// they came.
 fn run_all(what: &str, cases: &[Case]) {
     let (mut launches, mut compared, mut worst) = (0, 0, [0.0f64; 2]);
     for case in cases {
@@ -37,7 +44,8 @@ fn run_all(what: &str, cases: &[Case]) {
     );
 }
 
-/// The cases of an element type; under sanitizers, which are slow, three group sizes of each head size stand for all eight.
+/// The cases of an element type; under sanitizers, which are slow, three group sizes of each head
+/// size stand for all eight.
 fn of(dtype: KvDtype) -> Vec<Case> {
     let quick = std::env::var_os(kscope_sim::LIBRARY).is_some();
     let taken = |case: &Case| case.dtype == dtype && (!quick || [1, 3, 8].contains(&case.group));
@@ -60,14 +68,25 @@ fn cuda_sim_cases_cover_the_shapes() {
     for dtype in [KvDtype::Bf16, KvDtype::F16] {
         for head_dim in [64, 96, 128, 256] {
             for group in 1..=8 {
-                assert!(cases.iter().any(|case| (case.dtype, case.head_dim, case.group) == (dtype, head_dim, group)));
+                assert!(cases.iter().any(
+                    |case| (case.dtype, case.head_dim, case.group) == (dtype, head_dim, group)
+                ));
             }
         }
     }
-    assert!(cases.iter().any(|case| case.counts.iter().any(|count| count % 8 != 0)), "counts that are padded");
+    assert!(
+        cases.iter().any(|case| case.counts.iter().any(|count| count % 8 != 0)),
+        "counts that are padded"
+    );
     assert!(cases.iter().any(|case| case.counts.contains(&0)), "dropped heads");
-    assert!(cases.iter().any(|case| case.prompts.iter().any(|&prompt| case.window.middle(prompt) == 0)), "empty middles");
-    assert!(cases.iter().any(|case| case.prompts.iter().any(|&prompt| prompt > 256)), "more than a slab");
+    assert!(
+        cases.iter().any(|case| case.prompts.iter().any(|&prompt| case.window.middle(prompt) == 0)),
+        "empty middles"
+    );
+    assert!(
+        cases.iter().any(|case| case.prompts.iter().any(|&prompt| prompt > 256)),
+        "more than a slab"
+    );
 }
 
 #[test]
@@ -112,7 +131,12 @@ fn cuda_sim_too_little_shared_memory_is_an_error() {
         // The last row's padding, 16 bytes, is never touched; the 16 before it are.
         device.withheld = 32;
         // Long enough for every warp to use both of its stages.
-        let case = Case { counts: vec![head_dim], prompts: vec![900], steps: 1, ..Case::new(head_dim, 2, KvDtype::Bf16) };
+        let case = Case {
+            counts: vec![head_dim],
+            prompts: vec![900],
+            steps: 1,
+            ..Case::new(head_dim, 2, KvDtype::Bf16)
+        };
         let error = run(&device, &case).unwrap_err().to_string();
         let needed = Kernel::Decode(KvDtype::Bf16, head_dim).shared_bytes() - 32;
         assert!(error.contains(&format!("{needed} bytes of shared memory")), "{error}");
@@ -122,7 +146,11 @@ fn cuda_sim_too_little_shared_memory_is_an_error() {
 /// Every planted defect is seen, as a named error or as a wrong result, by at least one schedule.
 #[test]
 fn cuda_sim_planted_defects_are_caught() {
-    let case = |counts: &[usize]| Case { counts: counts.to_vec(), prompts: vec![150, 37], ..Case::new(64, 3, KvDtype::Bf16) };
+    let case = |counts: &[usize]| Case {
+        counts: counts.to_vec(),
+        prompts: vec![150, 37],
+        ..Case::new(64, 3, KvDtype::Bf16)
+    };
     let base = [
         case(&[19, 64, 8]),
         Case { window: Window { sink: 3, recent: 0, chunk: 5 }, steps: 12, ..case(&[19, 64, 8]) },
@@ -133,8 +161,10 @@ fn cuda_sim_planted_defects_are_caught() {
     }
     assert!(kscope_sim::DEFECTS.len() >= 15);
     for defect in kscope_sim::DEFECTS {
-        let mut seen = SCHEDULES.iter().flat_map(|&schedule| base.iter().map(move |case| (schedule, case)));
-        let found = seen.find_map(|(schedule, case)| run(&Simulator::new(defect, &[schedule]), case).err());
+        let mut seen =
+            SCHEDULES.iter().flat_map(|&schedule| base.iter().map(move |case| (schedule, case)));
+        let found =
+            seen.find_map(|(schedule, case)| run(&Simulator::new(defect, &[schedule]), case).err());
         let error = found.unwrap_or_else(|| panic!("the defect {defect} is not seen"));
         println!("{defect}: {error}");
         let named = match *defect {
@@ -147,21 +177,28 @@ fn cuda_sim_planted_defects_are_caught() {
     }
 }
 
-/// The cases once more in a process of its own, with the kernels compiled under the address and undefined-behaviour sanitizers.
+/// The cases once more in a process of its own, with the kernels compiled under the address and
+/// undefined-behaviour sanitizers.
 #[test]
 fn cuda_sim_under_sanitizers() {
     if std::env::var_os(kscope_sim::LIBRARY).is_some() {
         return;
     }
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture", "cuda_sim_bf16_matches_the_oracle", "cuda_sim_f16_matches_the_oracle"])
+        .args([
+            "--exact",
+            "--nocapture",
+            "cuda_sim_bf16_matches_the_oracle",
+            "cuda_sim_f16_matches_the_oracle",
+        ])
         .env(kscope_sim::LIBRARY, kscope_sim::SANITIZED)
         .env("LD_PRELOAD", kscope_sim::SANITIZER_RUNTIME)
         .env("ASAN_OPTIONS", "detect_leaks=0")
         .env("RUST_TEST_THREADS", "1")
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
     assert!(text.contains("2 passed"), "the sanitized run ran no test:\n{text}");
     println!("{text}");

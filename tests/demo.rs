@@ -1,5 +1,5 @@
-//! The embedded model and what it is for: equal to the reference that transformers made of it, and recalling facts, densely and
-//! under its shipped mask.
+//! The embedded model and what it is for: equal to the reference that transformers made of it, and
+//! recalling facts, densely and under its shipped mask.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,8 @@ fn shipped_mask() -> MaskFile {
 }
 
 fn session(model: &Arc<Model>, mask: ChannelMask, prompt: Vec<u32>, max_new: usize) -> Session {
-    let spec = CacheSpec::new(model.config().mask_shape(), Window::default(), KvDtype::F16, mask).unwrap();
+    let spec =
+        CacheSpec::new(model.config().mask_shape(), Window::default(), KvDtype::F16, mask).unwrap();
     let request = Request {
         prompts: vec![prompt],
         sampling: Sampling::default(),
@@ -35,7 +36,9 @@ fn session(model: &Arc<Model>, mask: ChannelMask, prompt: Vec<u32>, max_new: usi
         context: model.config().max_context,
         ignore_end: false,
     };
-    let started = with_quiet_hooks(|hooks| Session::start(Arc::clone(model), &Arc::new(spec), request, false, hooks));
+    let started = with_quiet_hooks(|hooks| {
+        Session::start(Arc::clone(model), &Arc::new(spec), request, false, hooks)
+    });
     let (mut session, _) = started.unwrap();
     while !session.is_finished() {
         session.step(&mut |_, _, _| ()).unwrap();
@@ -47,18 +50,24 @@ fn session(model: &Arc<Model>, mask: ChannelMask, prompt: Vec<u32>, max_new: usi
 fn the_demo_equals_its_reference() {
     let model = demo();
     let reference: Value = serde_json::from_str(include_str!("../demo/reference.json")).unwrap();
-    let ids = |value: &Value| -> Vec<u32> { value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect() };
+    let ids = |value: &Value| -> Vec<u32> {
+        value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+    };
     let prompts = reference["prompts"].as_array().unwrap();
     assert_eq!(prompts.len(), 2);
     for case in prompts {
         let (prompt, want) = (ids(&case["ids"]), ids(&case["greedy"]));
-        let states = with_quiet_hooks(|hooks| model.decoder.prefill(&prompt, &mut [], hooks)).unwrap();
+        let states =
+            with_quiet_hooks(|hooks| model.decoder.prefill(&prompt, &mut [], hooks)).unwrap();
         let logits = model.decoder.logits(&states[states.len() - model.config().hidden..]).unwrap();
         let tops = case["top5"].as_array().unwrap();
         for (found, want) in top(&logits, 5).iter().zip(tops) {
             assert_eq!(u64::from(found.0), want["id"].as_u64().unwrap());
             let exact = want["logit"].as_f64().unwrap();
-            assert!((f64::from(logits[found.0 as usize]) - exact).abs() < 2e-3 * exact.abs().max(1.0), "{found:?} {want}");
+            assert!(
+                (f64::from(logits[found.0 as usize]) - exact).abs() < 2e-3 * exact.abs().max(1.0),
+                "{found:?} {want}"
+            );
         }
         let full = ChannelMask::full(model.config().mask_shape());
         let session = session(&model, full, prompt, want.len());
@@ -73,7 +82,8 @@ fn recalled(model: &Arc<Model>, mask: &ChannelMask, facts: usize, trials: u64) -
     let tokenizer = model.tokenizer.as_ref().unwrap();
     let right = |seed: u64| {
         // Seeds far from those of training and of the shipped record.
-        let wanted = Wanted { seed: 900_000 + seed, target_chars: 8000, facts, ..Wanted::default() };
+        let wanted =
+            Wanted { seed: 900_000 + seed, target_chars: 8000, facts, ..Wanted::default() };
         let sample = Sample::draw(&wanted).unwrap();
         let session = session(model, mask.clone(), tokenizer.encode(&sample.prompt()).unwrap(), 16);
         let said = tokenizer.decode(session.sequences()[0].spoken()).unwrap();
@@ -98,5 +108,8 @@ fn a_mask_of_nothing_forgets() {
     let model = demo();
     let none = ChannelMask::from_fn(model.config().mask_shape(), |_, _, _| false);
     let recalled = recalled(&model, &none, 16, 10);
-    assert!(recalled <= 5, "sink and recent alone recalled {recalled} of 10: the test above would prove nothing");
+    assert!(
+        recalled <= 5,
+        "sink and recent alone recalled {recalled} of 10: the test above would prove nothing"
+    );
 }

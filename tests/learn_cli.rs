@@ -12,8 +12,20 @@ fn kscope(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_kscope")).args(arguments).output().unwrap()
 }
 
-const SMALL: &[&str] =
-    &["--ctx", "220..300", "--pool", "3", "--steps", "6", "--mask-steps", "3", "--check-prompts", "1", "--sparsity", "0.5"];
+const SMALL: &[&str] = &[
+    "--ctx",
+    "220..300",
+    "--pool",
+    "3",
+    "--steps",
+    "6",
+    "--mask-steps",
+    "3",
+    "--check-prompts",
+    "1",
+    "--sparsity",
+    "0.5",
+];
 
 fn learn(out: &Path, more: &[&str]) -> Output {
     kscope(&[&["learn", "--json", "--out", out.to_str().unwrap()], SMALL, more].concat())
@@ -35,16 +47,27 @@ fn a_learning_ends_with_a_mask_a_verdict_and_every_rival() {
     assert!(String::from_utf8_lossy(&run.stderr).contains("no natural text is used"));
     let report: Value = serde_json::from_slice(&run.stdout).unwrap();
     assert!(["ship", "do not ship"].contains(&report["verdict"].as_str().unwrap()), "{report}");
-    assert_eq!((report["steps"].as_u64(), report["sparsity_target"].as_f64()), (Some(9), Some(0.5)));
-    assert!(report["seconds"].as_f64() > report["prefill_seconds"].as_f64() && report["peak_bytes"].as_u64() > Some(1 << 20));
+    assert_eq!(
+        (report["steps"].as_u64(), report["sparsity_target"].as_f64()),
+        (Some(9), Some(0.5))
+    );
+    assert!(
+        report["seconds"].as_f64() > report["prefill_seconds"].as_f64()
+            && report["peak_bytes"].as_u64() > Some(1 << 20)
+    );
     let rows: Vec<(&str, &str)> = report["rows"]
         .as_array()
         .unwrap()
         .iter()
         .map(|row| (row["rule"].as_str().unwrap(), row["counts"].as_str().unwrap()))
         .collect();
-    let rivals = ["think", "key-norm", "frequency", "random"].into_iter().flat_map(|rule| [(rule, "learned"), (rule, "own")]);
-    assert_eq!(rows, [("dense", "own"), ("learned", "learned")].into_iter().chain(rivals).collect::<Vec<_>>());
+    let rivals = ["think", "key-norm", "frequency", "random"]
+        .into_iter()
+        .flat_map(|rule| [(rule, "learned"), (rule, "own")]);
+    assert_eq!(
+        rows,
+        [("dense", "own"), ("learned", "learned")].into_iter().chain(rivals).collect::<Vec<_>>()
+    );
     assert_eq!(report["rows"][0]["kld_mean"], 0.0, "dense against itself");
 
     let file = mask(&out);
@@ -61,7 +84,10 @@ fn a_learning_ends_with_a_mask_a_verdict_and_every_rival() {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     assert_eq!(mask(&again).mask, file.mask);
     // Another learning's checkpoint is refused.
-    let run = learn(&again, &["--resume", folder.path().join("mask.learning").to_str().unwrap(), "--seed", "9"]);
+    let run = learn(
+        &again,
+        &["--resume", folder.path().join("mask.learning").to_str().unwrap(), "--seed", "9"],
+    );
     assert_eq!(run.status.code(), Some(2), "{}", String::from_utf8_lossy(&run.stderr));
 }
 
@@ -79,7 +105,12 @@ fn wrong_arguments_are_refused_before_anything_runs() {
         (&["--resume", "nowhere"], "nowhere"),
     ] {
         let given = ["learn", "--out", out.to_str().unwrap()];
-        let run = Command::new(env!("CARGO_BIN_EXE_kscope")).current_dir(folder.path()).args(given).args(more).output().unwrap();
+        let run = Command::new(env!("CARGO_BIN_EXE_kscope"))
+            .current_dir(folder.path())
+            .args(given)
+            .args(more)
+            .output()
+            .unwrap();
         let error = String::from_utf8_lossy(&run.stderr);
         assert_eq!(run.status.code(), Some(2), "{more:?}: {error}");
         assert!(error.contains(word), "{more:?}: {error}");
@@ -114,21 +145,39 @@ fn a_model_that_cannot_do_the_task_is_refused_before_any_training() {
     ]);
     let error = String::from_utf8_lossy(&run.stderr);
     assert_eq!(run.status.code(), Some(1), "{error}");
-    assert!(error.contains("dense recall is 0 % on the best task: a mask learned on this would mean nothing"), "{error}");
+    assert!(
+        error.contains(
+            "dense recall is 0 % on the best task: a mask learned on this would mean nothing"
+        ),
+        "{error}"
+    );
     assert!(!out.exists() && !error.contains("Importance 1/"), "{error}");
-    assert!(std::fs::read_dir(folder.path().join("mask.learning")).unwrap().next().is_none(), "no checkpoint of nothing");
+    assert!(
+        std::fs::read_dir(folder.path().join("mask.learning")).unwrap().next().is_none(),
+        "no checkpoint of nothing"
+    );
 }
 
 #[test]
 fn learning_goes_on_from_given_importance() {
     let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (folder.path().join("first.safetensors"), folder.path().join("second.safetensors"));
+    let (first, second) =
+        (folder.path().join("first.safetensors"), folder.path().join("second.safetensors"));
     let small = ["--ctx", "220..300", "--pool", "3", "--check-prompts", "0"];
-    let run = kscope(&[&["learn", "--out", first.to_str().unwrap(), "--steps", "6", "--mask-steps", "0"], &small[..]].concat());
+    let run = kscope(
+        &[
+            &["learn", "--out", first.to_str().unwrap(), "--steps", "6", "--mask-steps", "0"],
+            &small[..],
+        ]
+        .concat(),
+    );
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let from = ["--importance", first.to_str().unwrap()];
     let more = |out: &Path, more: &[&str]| {
-        kscope(&[&["learn", "--json", "--out", out.to_str().unwrap()], &small[..], &from, more].concat())
+        kscope(
+            &[&["learn", "--json", "--out", out.to_str().unwrap()], &small[..], &from, more]
+                .concat(),
+        )
     };
     // Its cut at another sparsity, with nothing learned: what `mask make` selects, and no update.
     let run = more(&second, &["--sparsity", "0.7", "--mask-steps", "0"]);
@@ -147,10 +196,25 @@ fn learning_goes_on_from_given_importance() {
     assert_eq!(report["steps"], 3, "{}", String::from_utf8_lossy(&run.stderr));
     // Importance that no learning gives, and that of another model.
     let scores = folder.path().join("scores.safetensors");
-    let run =
-        kscope(&["score", "--model", "demo", "--rule", "key-norm", "--text", "Cargo.toml", "--out", scores.to_str().unwrap()]);
+    let run = kscope(&[
+        "score",
+        "--model",
+        "demo",
+        "--rule",
+        "key-norm",
+        "--text",
+        "Cargo.toml",
+        "--out",
+        scores.to_str().unwrap(),
+    ]);
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    let run = kscope(&["learn", "--out", second.to_str().unwrap(), "--importance", scores.to_str().unwrap()]);
+    let run = kscope(&[
+        "learn",
+        "--out",
+        second.to_str().unwrap(),
+        "--importance",
+        scores.to_str().unwrap(),
+    ]);
     let error = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.code() == Some(2) && error.contains("between 0 and 1"), "{error}");
     let llama = model::tiny_folder("llama");
@@ -158,7 +222,8 @@ fn learning_goes_on_from_given_importance() {
     assert_eq!(run.status.code(), Some(2), "{}", String::from_utf8_lossy(&run.stderr));
 }
 
-/// What the shipped files say of themselves meets the goals: KLD on the texts learned from, and at most 1.3 times that on others.
+/// What the shipped files say of themselves meets the goals: KLD on the texts learned from, and at
+/// most 1.3 times that on others.
 #[test]
 fn shipped_masks_follow_from_their_importance_and_passed_their_check() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("masks");
@@ -167,14 +232,24 @@ fn shipped_masks_follow_from_their_importance_and_passed_their_check() {
         let recipe = &file.origin.recipe;
         assert_eq!(file.target_sparsity, Some(name.parse().unwrap()));
         let options = kscope::mask::select::Options::new(name.parse().unwrap(), file.origin.align);
-        assert_eq!(file.mask, kscope::mask::select(file.importance.as_ref().unwrap(), &options).unwrap());
-        assert!((1.0 - file.mask.kept_ratio() - file.target_sparsity.unwrap()).abs() < 0.012, "{name}");
+        assert_eq!(
+            file.mask,
+            kscope::mask::select(file.importance.as_ref().unwrap(), &options).unwrap()
+        );
+        assert!(
+            (1.0 - file.mask.kept_ratio() - file.target_sparsity.unwrap()).abs() < 0.012,
+            "{name}"
+        );
         let check = &recipe["check"];
         assert_eq!(check["verdict"], "ship", "{name}");
         let rows = check["rows"].as_array().unwrap();
         let number = |row: &Value, key: &str| row[key].as_f64().unwrap();
         let (dense, learned) = (&rows[0], &rows[1]);
-        assert!(learned["asked"].as_u64() >= Some(400) && learned["asked"] == dense["asked"], "{name}: {}", learned["asked"]);
+        assert!(
+            learned["asked"].as_u64() >= Some(400) && learned["asked"] == dense["asked"],
+            "{name}: {}",
+            learned["asked"]
+        );
         assert!(number(learned, "digit_nll") <= number(dense, "digit_nll") + 0.02);
         assert!(number(learned, "recall") >= number(dense, "recall") - 0.02);
         assert!(check["mcnemar"]["p"].as_f64() >= Some(0.05));
@@ -189,12 +264,20 @@ fn shipped_masks_follow_from_their_importance_and_passed_their_check() {
         assert!(kld <= best / 2.0, "{name}: {kld} against {best}");
     }
     let demo = mask(&folder.join("demo.safetensors"));
-    assert_eq!((&demo.origin.recipe["rule"], &demo.origin.recipe["check"]["verdict"]), (&"learned".into(), &"ship".into()));
+    assert_eq!(
+        (&demo.origin.recipe["rule"], &demo.origin.recipe["check"]["verdict"]),
+        (&"learned".into(), &"ship".into())
+    );
 }
 
 #[test]
 fn the_estimate_says_that_it_is_one() {
     let run = kscope(&["learn", "--estimate"]);
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
-    assert!(run.status.success() && text.starts_with("estimate, not measured") && text.contains("98304"), "{text}");
+    assert!(
+        run.status.success()
+            && text.starts_with("estimate, not measured")
+            && text.contains("98304"),
+        "{text}"
+    );
 }

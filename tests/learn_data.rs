@@ -1,4 +1,5 @@
-//! Learning's data: deterministic, in length, whole answers supervised, the held-out end never trained on.
+//! Learning's data: deterministic, in length, whole answers supervised, the held-out end never
+//! trained on.
 
 mod model;
 
@@ -13,7 +14,8 @@ fn demo() -> Arc<Model> {
 }
 
 fn haystack() -> Haystack {
-    let text: String = (0..6000).map(|i| format!("Sentence number {i} of this text stands here. ")).collect();
+    let text: String =
+        (0..6000).map(|i| format!("Sentence number {i} of this text stands here. ")).collect();
     Haystack { pieces: vec![Piece::new("numbers".to_owned(), text)] }
 }
 
@@ -43,13 +45,20 @@ fn questions_share_a_prefix_and_their_answers_hold_the_whole_value() {
     let tokenizer = model.tokenizer.as_ref().unwrap();
     assert_eq!(sample.questions.len(), 4);
     for question in &sample.questions {
-        let prompt = tokenizer.decode(&[sample.prefix.as_slice(), &question.tail].concat()).unwrap();
+        let prompt =
+            tokenizer.decode(&[sample.prefix.as_slice(), &question.tail].concat()).unwrap();
         assert!(prompt.ends_with("?\nAnswer:"), "{}", &prompt[prompt.len() - 60..]);
         let answer = tokenizer.decode(&question.answer).unwrap();
         let (lead, value) = answer.rsplit_once(' ').unwrap();
         assert!(lead.contains("code for"), "{answer}");
         assert!(value.len() == 4 && prompt.contains(value), "{answer}");
-        let scored: Vec<u32> = question.answer.iter().zip(&question.scored).filter(|(_, s)| **s).map(|(&id, _)| id).collect();
+        let scored: Vec<u32> = question
+            .answer
+            .iter()
+            .zip(&question.scored)
+            .filter(|(_, s)| **s)
+            .map(|(&id, _)| id)
+            .collect();
         assert_eq!(tokenizer.decode(&scored).unwrap().trim(), value);
     }
 }
@@ -62,7 +71,8 @@ fn training_never_sees_the_held_out_end() {
         let draw = Draw { haystack: &haystack, part, tokens: 600, codes: 4, seed };
         let sample = draw_of_length(&model, Task::Text, &draw).unwrap();
         let text = tokenizer.decode(&sample.prefix).unwrap();
-        let numbers: Vec<usize> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let numbers: Vec<usize> =
+            text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         // The first and the last number of a passage may be cut in half.
         numbers[1..numbers.len() - 1].to_vec()
     };
@@ -79,10 +89,17 @@ fn files_are_read_by_their_kind_and_refused_with_the_line() {
         std::fs::write(&path, text).unwrap();
         path
     };
-    let good = [write("a.md", "# Title\nSome text."), write("b.jsonl", "{\"body\": \"one\"}\n\n{\"body\": \"two\"}\n")];
+    let good = [
+        write("a.md", "# Title\nSome text."),
+        write("b.jsonl", "{\"body\": \"one\"}\n\n{\"body\": \"two\"}\n"),
+    ];
     let haystack = load(&good, "body").unwrap();
-    assert_eq!(haystack.pieces.iter().map(|piece| piece.name.as_str()).collect::<Vec<_>>(), ["a.md", "b.jsonl"]);
-    let missing = load(&[write("c.jsonl", "{\"body\": \"one\"}\n{\"text\": 2}\n")], "body").unwrap_err();
+    assert_eq!(
+        haystack.pieces.iter().map(|piece| piece.name.as_str()).collect::<Vec<_>>(),
+        ["a.md", "b.jsonl"]
+    );
+    let missing =
+        load(&[write("c.jsonl", "{\"body\": \"one\"}\n{\"text\": 2}\n")], "body").unwrap_err();
     assert!(missing.to_string().contains("line 2") && missing.exit_code() == 2, "{missing}");
     assert_eq!(load(&[write("d.txt", "  \n")], "body").unwrap_err().exit_code(), 2);
     assert_eq!(load(&[folder.path().join("none")], "body").unwrap_err().exit_code(), 2);

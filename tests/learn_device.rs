@@ -1,5 +1,5 @@
-//! Learning over tensors, which is what runs on a card, against learning over the host's weights; candle's CPU stands for the card.
-//! `tests/learn_gradient.rs` holds both to a plain formulation.
+//! Learning over tensors, which is what runs on a card, against learning over the host's weights;
+//! candle's CPU stands for the card. `tests/learn_gradient.rs` holds both to a plain formulation.
 
 mod model;
 
@@ -10,11 +10,13 @@ use model::*;
 
 const ARCHITECTURES: [&str; 4] = ["llama", "llama-gqa3", "qwen2-yarn-type", "qwen3"];
 
-/// Largest difference of losses and of gradients, each relative to the largest of its kind, that two ways of adding in f32 may have.
+/// Largest difference of losses and of gradients, each relative to the largest of its kind, that
+/// two ways of adding in f32 may have.
 const CLOSE: f64 = 2e-5;
 
-/// Windows around a prefix of 40 tokens with questions of up to 5 and answers of up to 7: chunks of one and more; middles that end in
-/// the prefix, in a question and in an answer; without a sink; without a middle.
+/// Windows around a prefix of 40 tokens with questions of up to 5 and answers of up to 7: chunks of
+/// one and more; middles that end in the prefix, in a question and in an answer; without a sink;
+/// without a middle.
 const WINDOWS: [Window; 7] = [
     Window { sink: 3, recent: 6, chunk: 4 },
     Window { sink: 0, recent: 2, chunk: 1 },
@@ -31,17 +33,24 @@ fn tokens(from: u32, n: u32) -> Vec<u32> {
 
 /// A context of 40 tokens; questions of 5, 2 and no tokens, and answers of 7, 4 and 1.
 fn branches() -> Vec<(Vec<u32>, Vec<u32>)> {
-    vec![(tokens(100, 5), tokens(200, 7)), (tokens(300, 2), tokens(400, 4)), (Vec::new(), tokens(500, 1))]
+    vec![
+        (tokens(100, 5), tokens(200, 7)),
+        (tokens(300, 2), tokens(400, 4)),
+        (Vec::new(), tokens(500, 1)),
+    ]
 }
 
 fn sample(model: &Model) -> Sample {
     Sample::new(&model.decoder, &tokens(0, 40), &branches()).unwrap()
 }
 
-/// Factors that differ from channel to channel, and masks: every third channel dropped, and whole heads.
+/// Factors that differ from channel to channel, and masks: every third channel dropped, and whole
+/// heads.
 fn factors(shape: Shape) -> Vec<Factors> {
     let soft = (0..shape.entries()).map(|i| 0.15 + 0.7 * ((i * 29 % 97) as f32 / 97.0)).collect();
-    let masked = |kept: &dyn Fn(usize, usize, usize) -> bool| Factors::masked(&ChannelMask::from_fn(shape, kept));
+    let masked = |kept: &dyn Fn(usize, usize, usize) -> bool| {
+        Factors::masked(&ChannelMask::from_fn(shape, kept))
+    };
     vec![
         Factors::soft(shape, soft).unwrap(),
         masked(&|_, _, channel| channel % 3 != 0),
@@ -73,8 +82,16 @@ fn loss_and_gradient_are_the_hosts_in_every_window() {
                 // Without a middle there is nothing but rounding.
                 let loss = (found.loss - expected.loss).abs() / expected.loss.max(1e-7);
                 let gradient = apart(&expected.gradient, &found.gradient);
-                assert!(loss < CLOSE, "{name}, {window:?}, factors {which}: loss {} for {}", found.loss, expected.loss);
-                assert!(gradient < CLOSE, "{name}, {window:?}, factors {which}: the gradient is off by {gradient:e}");
+                assert!(
+                    loss < CLOSE,
+                    "{name}, {window:?}, factors {which}: loss {} for {}",
+                    found.loss,
+                    expected.loss
+                );
+                assert!(
+                    gradient < CLOSE,
+                    "{name}, {window:?}, factors {which}: the gradient is off by {gradient:e}"
+                );
                 let alone = engine::loss(&device.decoder, window, factors, &sample).unwrap();
                 assert_eq!(alone, found.loss, "{name}, {window:?}");
                 worst = worst.max(gradient).max(loss);
@@ -97,7 +114,10 @@ fn a_sample_of_the_device_is_the_hosts() {
             for (a, b) in expected.iter().zip(found) {
                 let (a, b) = (a.to_f32(), b.to_f32());
                 // A neighbour in f16; where a sum cancels, what f32 itself rounds by.
-                assert!((a - b).abs() <= a.abs() * 2f32.powi(-10) + 2e-5 * largest, "{name}: {a} and {b}");
+                assert!(
+                    (a - b).abs() <= a.abs() * 2f32.powi(-10) + 2e-5 * largest,
+                    "{name}: {a} and {b}"
+                );
             }
         }
         for (expected, found) in expected.branches().iter().zip(found.branches()) {
@@ -113,15 +133,32 @@ fn a_sample_of_the_device_is_the_hosts() {
 fn what_the_model_does_not_have_is_refused_and_no_rows_have_no_gradient() {
     for model in [tiny("llama"), tiny_on_tensors("llama")] {
         let vocab = model.config().vocab as u32;
-        assert_eq!(Sample::new(&model.decoder, &tokens(0, 9), &[(vec![], vec![vocab])]).unwrap_err().exit_code(), 2);
-        assert_eq!(Sample::new(&model.decoder, &tokens(0, 9), &[(vec![vocab], vec![1])]).unwrap_err().exit_code(), 2);
+        assert_eq!(
+            Sample::new(&model.decoder, &tokens(0, 9), &[(vec![], vec![vocab])])
+                .unwrap_err()
+                .exit_code(),
+            2
+        );
+        assert_eq!(
+            Sample::new(&model.decoder, &tokens(0, 9), &[(vec![vocab], vec![1])])
+                .unwrap_err()
+                .exit_code(),
+            2
+        );
         let sample = Sample::new(&model.decoder, &tokens(0, 9), &[(vec![1], vec![])]).unwrap();
-        let found = engine::distill(&model.decoder, WINDOWS[0], &Factors::whole(model.config().mask_shape()), &sample).unwrap();
+        let found = engine::distill(
+            &model.decoder,
+            WINDOWS[0],
+            &Factors::whole(model.config().mask_shape()),
+            &sample,
+        )
+        .unwrap();
         assert_eq!((found.loss, found.gradient.iter().any(|&g| g != 0.0)), (0.0, false));
     }
 }
 
-/// Models whose matrices a file has quantised, each by itself: q, k and v are parts of one layer on a device.
+/// Models whose matrices a file has quantised, each by itself: q, k and v are parts of one layer on
+/// a device.
 #[test]
 fn quantised_weights_have_nearly_the_hosts_gradient() {
     let mut tried = 0;
@@ -137,7 +174,9 @@ fn quantised_weights_have_nearly_the_hosts_gradient() {
         for factors in &factors(host.config().mask_shape())[..2] {
             let expected = engine::distill(&host.decoder, WINDOWS[0], factors, &sample).unwrap();
             let found = engine::distill(&device.decoder, WINDOWS[0], factors, &sample).unwrap();
-            worst = worst.max(apart(&expected.gradient, &found.gradient)).max((found.loss / expected.loss - 1.0).abs());
+            worst = worst
+                .max(apart(&expected.gradient, &found.gradient))
+                .max((found.loss / expected.loss - 1.0).abs());
         }
         // The host rounds quantised values to f16.
         println!("{}: {worst:.1e}", path.display());

@@ -1,4 +1,5 @@
-//! The gradient of learning against a full-sequence formulation in plain f64, differentiated numerically.
+//! The gradient of learning against a full-sequence formulation in plain f64, differentiated
+//! numerically.
 
 mod model;
 
@@ -19,7 +20,10 @@ struct Case {
 fn case() -> Case {
     let token = |i: u32| (i * 37 + 11) % 90;
     let list = |from: u32, n: u32| (from..from + n).map(token).collect::<Vec<u32>>();
-    Case { prefix: list(0, 40), branches: vec![(list(100, 5), list(200, 7)), (list(300, 2), list(400, 4))] }
+    Case {
+        prefix: list(0, 40),
+        branches: vec![(list(100, 5), list(200, 7)), (list(300, 2), list(400, 4))],
+    }
 }
 
 fn sample(model: &Model, case: &Case) -> Sample {
@@ -31,16 +35,21 @@ fn soft(shape: Shape) -> Vec<f32> {
     (0..shape.entries()).map(|i| 0.15 + 0.7 * ((i * 29 % 97) as f32 / 97.0)).collect()
 }
 
-/// The loss of the full-sequence formulation: one pass over context, question and answer, in which the factors act on the
-/// middle keys of answer rows alone.
+/// The loss of the full-sequence formulation: one pass over context, question and answer, in which
+/// the factors act on the middle keys of answer rows alone.
 fn full_loss(model: &Model, case: &Case, factors: &[f64], dropped: &[bool]) -> f64 {
     let (mut sum, mut count) = (0.0, 0);
     for (question, answer) in &case.branches {
         let tokens = [case.prefix.as_slice(), question, answer].concat();
         let pruned_from = case.prefix.len() + question.len();
-        let run = |from| Plain::with_factors(model, WINDOW, factors.to_vec(), dropped.to_vec()).states(&tokens, from);
+        let run = |from| {
+            Plain::with_factors(model, WINDOW, factors.to_vec(), dropped.to_vec())
+                .states(&tokens, from)
+        };
         let (exact, pruned) = (run(tokens.len()), run(pruned_from));
-        for (a, b) in exact[pruned_from..].iter().flatten().zip(pruned[pruned_from..].iter().flatten()) {
+        for (a, b) in
+            exact[pruned_from..].iter().flatten().zip(pruned[pruned_from..].iter().flatten())
+        {
             sum += (a - b).powi(2);
             count += 1;
         }
@@ -79,9 +88,14 @@ fn the_cached_gradient_is_that_of_the_full_sequence_for_every_architecture() {
         for model in [model, tiny_on_tensors(name)] {
             let where_ = model.decoder.device_name();
             let factors = Factors::soft(shape, values.clone()).unwrap();
-            let found = engine::distill(&model.decoder, WINDOW, &factors, &sample(&model, &case)).unwrap();
+            let found =
+                engine::distill(&model.decoder, WINDOW, &factors, &sample(&model, &case)).unwrap();
             // Context keys and values are f16 here and exact there.
-            assert!((found.loss / loss - 1.0).abs() < 1e-2, "{name} on {where_}: loss {} against {loss}", found.loss);
+            assert!(
+                (found.loss / loss - 1.0).abs() < 1e-2,
+                "{name} on {where_}: loss {} against {loss}",
+                found.loss
+            );
             let error = distance(&found.gradient, &expected);
             assert!(error < 1e-2, "{name} on {where_}: the gradient is off by {error:e}");
         }
@@ -93,20 +107,39 @@ fn a_deployed_mask_has_the_straight_through_gradient_and_dropped_heads_have_none
     let model = tiny("llama-gqa3");
     let (case, shape) = (case(), model.config().mask_shape());
     // The first head of layer 1 is dropped, the others keep two channels of three.
-    let mask = ChannelMask::from_fn(shape, |layer, head, channel| (layer, head) != (1, 0) && channel % 3 != 0);
+    let mask = ChannelMask::from_fn(shape, |layer, head, channel| {
+        (layer, head) != (1, 0) && channel % 3 != 0
+    });
     let bits: Vec<f64> = mask.bits().iter().map(|&kept| f64::from(u8::from(kept))).collect();
     let dropped: Vec<bool> = mask.kept_counts().iter().map(|&count| count == 0).collect();
     let loss = full_loss(&model, &case, &bits, &dropped);
     let expected = differences(&bits, |at| full_loss(&model, &case, at, &dropped));
     for model in [model, tiny_on_tensors("llama-gqa3")] {
-        let found = engine::distill(&model.decoder, WINDOW, &Factors::masked(&mask), &sample(&model, &case)).unwrap();
-        assert!((found.loss / loss - 1.0).abs() < 1e-2, "the forward value is the mask: {} against {loss}", found.loss);
+        let found = engine::distill(
+            &model.decoder,
+            WINDOW,
+            &Factors::masked(&mask),
+            &sample(&model, &case),
+        )
+        .unwrap();
+        assert!(
+            (found.loss / loss - 1.0).abs() < 1e-2,
+            "the forward value is the mask: {} against {loss}",
+            found.loss
+        );
         let error = distance(&found.gradient, &expected);
-        assert!(error < 1e-2, "on {}, the gradient is off by {error:e}", model.decoder.device_name());
+        assert!(
+            error < 1e-2,
+            "on {}, the gradient is off by {error:e}",
+            model.decoder.device_name()
+        );
         let d = shape.head_dim;
         let head = |index: usize| &found.gradient[index * d..(index + 1) * d];
         assert!(head(shape.kv_heads).iter().all(|&g| g == 0.0), "a dropped head sees no middle");
-        assert!((0..d).step_by(3).all(|channel| head(0)[channel] != 0.0), "channels that are not kept get a gradient too");
+        assert!(
+            (0..d).step_by(3).all(|channel| head(0)[channel] != 0.0),
+            "channels that are not kept get a gradient too"
+        );
     }
 }
 
@@ -118,7 +151,13 @@ fn factors_of_one_lose_nothing() {
         let ones = Factors::soft(shape, vec![1.0; shape.entries()]).unwrap();
         let found = engine::distill(&model.decoder, WINDOW, &ones, &sample).unwrap();
         assert!(found.loss < 1e-10, "{}", found.loss);
-        let masked = engine::loss(&model.decoder, WINDOW, &Factors::masked(&ChannelMask::full(shape)), &sample).unwrap();
+        let masked = engine::loss(
+            &model.decoder,
+            WINDOW,
+            &Factors::masked(&ChannelMask::full(shape)),
+            &sample,
+        )
+        .unwrap();
         assert!(masked < 1e-10, "{masked}");
     }
 }

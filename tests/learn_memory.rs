@@ -1,5 +1,5 @@
-//! What an update needs does not grow with the layers, beyond the activations of its answer rows. Alone in its process: other tests
-//! would allocate beside it.
+//! What an update needs does not grow with the layers, beyond the activations of its answer rows.
+//! Alone in its process: other tests would allocate beside it.
 
 mod model;
 
@@ -34,7 +34,8 @@ fn update(layers: usize, on_tensors: bool) -> usize {
     let model = random(layers, on_tensors);
     let shape = model.config().mask_shape();
     let tokens = |from: u32, n: usize| (from..).take(n).map(|i| i * 37 % 299).collect::<Vec<u32>>();
-    let sample = Sample::new(&model.decoder, &tokens(0, 1000), &[(tokens(5, 4), tokens(9, ROWS))]).unwrap();
+    let sample =
+        Sample::new(&model.decoder, &tokens(0, 1000), &[(tokens(5, 4), tokens(9, ROWS))]).unwrap();
     let factors = Factors::soft(shape, vec![0.5; shape.entries()]).unwrap();
     let before = PEAK.current_usage();
     PEAK.reset_peak_usage();
@@ -48,8 +49,13 @@ fn an_update_keeps_the_activations_of_its_rows_and_nothing_else_of_a_layer() {
         let (few, many) = (update(2, on_tensors), update(10, on_tensors));
         // Two residual streams, q and the attention output, k and v, gate and up.
         let kept = ROWS * 4 * (2 * 256 + 2 * 256 + 2 * 128 + 2 * 1024);
-        println!("tensors {on_tensors}: {few} bytes with 2 layers, {many} with 10, a layer's activations {kept}");
+        println!(
+            "tensors {on_tensors}: {few} bytes with 2 layers, {many} with 10, a layer's activations {kept}"
+        );
         // A layer's keys and values in f16 alone are .5 MB, its widened weights 4 MB.
-        assert!(many < few + 8 * kept * 3 / 2, "{few} bytes with 2 layers, {many} with 10, a layer's activations {kept}");
+        assert!(
+            many < few + 8 * kept * 3 / 2,
+            "{few} bytes with 2 layers, {many} with 10, a layer's activations {kept}"
+        );
     }
 }

@@ -22,10 +22,16 @@ fn updates_and_learning_rates_equal_pytorch() {
         for (step, want) in case["updates"].as_array().unwrap().iter().enumerate() {
             let gradient: Vec<f32> = numbers(&want["gradient"]).iter().map(|&x| x as f32).collect();
             let rate = schedule(lr, step, steps);
-            assert!((rate / want["lr"].as_f64().unwrap() - 1.0).abs() < 1e-12, "step {step} of {steps}: {rate}");
+            assert!(
+                (rate / want["lr"].as_f64().unwrap() - 1.0).abs() < 1e-12,
+                "step {step} of {steps}: {rate}"
+            );
             optimiser.step(&mut parameters, &gradient, rate);
             for (found, want) in parameters.iter().zip(numbers(&want["parameters"])) {
-                assert!((f64::from(*found) - want).abs() < 2e-7, "step {step} of {steps}: {found} is not {want}");
+                assert!(
+                    (f64::from(*found) - want).abs() < 2e-7,
+                    "step {step} of {steps}: {found} is not {want}"
+                );
             }
             parameters.iter_mut().for_each(|p| *p = p.clamp(0.0, 1.0));
         }

@@ -1,4 +1,5 @@
-//! Training: planted dead channels, resuming to the bit, checkpoints, and losses that are no numbers.
+//! Training: planted dead channels, resuming to the bit, checkpoints, and losses that are no
+//! numbers.
 
 mod model;
 
@@ -19,25 +20,40 @@ use model::*;
 const WINDOW: Window = Window { sink: 2, recent: 6, chunk: 2 };
 
 fn settings(sparsity: f64, steps: usize) -> Settings {
-    Settings { window: WINDOW, align: 1, steps, mask_steps: 4, accumulate: 2, reg: 0.02, ..Settings::for_sparsity(sparsity) }
+    Settings {
+        window: WINDOW,
+        align: 1,
+        steps,
+        mask_steps: 4,
+        accumulate: 2,
+        reg: 0.02,
+        ..Settings::for_sparsity(sparsity)
+    }
 }
 
 fn samples(model: &Model, count: u32) -> Vec<Sample> {
     let vocab = model.config().vocab as u32;
-    let tokens = |from: u32, n: u32| (from..from + n).map(|i| (i * i + 7 * i + from) % vocab).collect::<Vec<u32>>();
+    let tokens = |from: u32, n: u32| {
+        (from..from + n).map(|i| (i * i + 7 * i + from) % vocab).collect::<Vec<u32>>()
+    };
     let sample = |i: u32| {
-        let branches = [(tokens(50 * i + 1, 3), tokens(50 * i + 9, 8)), (tokens(50 * i + 20, 4), tokens(50 * i + 31, 8))];
+        let branches = [
+            (tokens(50 * i + 1, 3), tokens(50 * i + 9, 8)),
+            (tokens(50 * i + 20, 4), tokens(50 * i + 31, 8)),
+        ];
         Sample::new(&model.decoder, &tokens(100 * i, 48), &branches).unwrap()
     };
     (0..count).map(sample).collect()
 }
 
-/// Channels of the planted model that carry nothing: pairs, so that the rotation keeps them apart from the others.
+/// Channels of the planted model that carry nothing: pairs, so that the rotation keeps them apart
+/// from the others.
 fn is_dead(channel: usize, head_dim: usize) -> bool {
     channel % (head_dim / 2) % 3 == 1
 }
 
-/// Random weights, larger in q and k, with the rows of dead query channels at zero: those key channels are pure noise.
+/// Random weights, larger in q and k, with the rows of dead query channels at zero: those key
+/// channels are pure noise.
 struct Planted {
     random: Random,
     head_dim: usize,
@@ -70,7 +86,8 @@ fn planted(placement: Option<Placement>) -> Model {
     let mut tensors = Planted { random: Random { seed: 3 }, head_dim: config.head_dim };
     let weights = Weights::read(&config, &mut tensors, Some(Dtype::F32), &mut |_| Ok(())).unwrap();
     let placed = placement.map(|placement| {
-        let read = TensorWeights::read(&config, &weights, &mut tensors, false, &placement.device).unwrap();
+        let read =
+            TensorWeights::read(&config, &weights, &mut tensors, false, &placement.device).unwrap();
         TensorDecoder::new(read, placement)
     });
     let decoder = Decoder::new(config, weights).unwrap();
@@ -83,8 +100,8 @@ fn planted(placement: Option<Placement>) -> Model {
 
 #[test]
 fn dead_key_channels_get_pruned_exactly_wherever_the_model_runs() {
-    // The first gradient is rounding alone (factors of 1 lose nothing), and the optimiser makes whole steps of it: the two runs go
-    // different ways, to the same mask.
+    // The first gradient is rounding alone (factors of 1 lose nothing), and the optimiser makes
+    // whole steps of it: the two runs go different ways, to the same mask.
     for model in [planted(None), planted(Some(on_cpu()))] {
         let shape = model.config().mask_shape();
         let dead = (0..shape.head_dim).filter(|&channel| is_dead(channel, shape.head_dim)).count();
@@ -96,12 +113,21 @@ fn dead_key_channels_get_pruned_exactly_wherever_the_model_runs() {
         let (mask, where_) = (trainer.cut().unwrap(), model.decoder.device_name());
         for (index, &kept) in mask.bits().iter().enumerate() {
             let (channel, alpha) = (index % shape.head_dim, trainer.state.alpha[index]);
-            assert_eq!(kept, !is_dead(channel, shape.head_dim), "entry {index}, channel {channel} on {where_}: {alpha}");
+            assert_eq!(
+                kept,
+                !is_dead(channel, shape.head_dim),
+                "entry {index}, channel {channel} on {where_}: {alpha}"
+            );
         }
     }
 }
 
-fn run_to_end(trainer: &mut Trainer<'_>, saved: &Path, settings: &Settings, stop_at: Option<(Stage, usize)>) {
+fn run_to_end(
+    trainer: &mut Trainer<'_>,
+    saved: &Path,
+    settings: &Settings,
+    stop_at: Option<(Stage, usize)>,
+) {
     while trainer.step().unwrap().is_some() {
         trainer.state.save(saved, settings, "key").unwrap();
         if stop_at == Some((trainer.state.stage, trainer.state.step)) {
@@ -119,7 +145,10 @@ fn a_resumed_training_equals_an_uninterrupted_one_to_the_bit() {
     let path = folder.path().join("state.safetensors");
     let mut whole = Trainer::new(&model, &settings, &pool[..4], &pool[4..], None).unwrap();
     run_to_end(&mut whole, &path, &settings, None);
-    assert_eq!((whole.state.losses.len(), whole.state.mask_losses.len(), whole.state.stage), (8, 4, Stage::Done));
+    assert_eq!(
+        (whole.state.losses.len(), whole.state.mask_losses.len(), whole.state.stage),
+        (8, 4, Stage::Done)
+    );
     for stop in [(Stage::Importance, 3), (Stage::Mask, 0), (Stage::Mask, 2)] {
         let mut first = Trainer::new(&model, &settings, &pool[..4], &pool[4..], None).unwrap();
         run_to_end(&mut first, &path, &settings, Some(stop));
@@ -127,7 +156,8 @@ fn a_resumed_training_equals_an_uninterrupted_one_to_the_bit() {
         let pool = samples(&model, 5);
         let state = State::load(&path, &settings, "key").unwrap();
         assert_eq!(state, first.state);
-        let mut second = Trainer::new(&model, &settings, &pool[..4], &pool[4..], Some(state)).unwrap();
+        let mut second =
+            Trainer::new(&model, &settings, &pool[..4], &pool[4..], Some(state)).unwrap();
         run_to_end(&mut second, &path, &settings, None);
         assert_eq!(second.state, whole.state, "stopped at {stop:?}");
     }
@@ -142,10 +172,18 @@ fn a_checkpoint_of_another_learning_is_refused() {
     State::new(model.config().mask_shape()).save(&path, &settings, "key").unwrap();
     assert!(State::load(&path, &settings, "key").is_ok());
     assert_eq!(State::load(&path, &settings, "other data").unwrap_err().exit_code(), 2);
-    assert_eq!(State::load(&path, &Settings { seed: 1, ..settings.clone() }, "key").unwrap_err().exit_code(), 2);
+    assert_eq!(
+        State::load(&path, &Settings { seed: 1, ..settings.clone() }, "key")
+            .unwrap_err()
+            .exit_code(),
+        2
+    );
     std::fs::write(&path, b"nothing of the kind").unwrap();
     assert_eq!(State::load(&path, &settings, "key").unwrap_err().exit_code(), 2);
-    assert_eq!(State::load(&folder.path().join("none"), &settings, "key").unwrap_err().exit_code(), 2);
+    assert_eq!(
+        State::load(&folder.path().join("none"), &settings, "key").unwrap_err().exit_code(),
+        2
+    );
 }
 
 #[test]
@@ -173,7 +211,10 @@ fn a_diverging_loss_stops_with_a_reason_and_leaves_the_last_good_state() {
     let before = trainer.state.clone();
     let error = trainer.step().unwrap_err();
     assert_eq!(error.exit_code(), 1);
-    assert!(error.to_string().contains("step 0") && error.to_string().contains("diverges"), "{error}");
+    assert!(
+        error.to_string().contains("step 0") && error.to_string().contains("diverges"),
+        "{error}"
+    );
     assert_eq!(trainer.state, before);
 }
 
@@ -201,9 +242,18 @@ fn the_authors_stage_two_weighs_kept_channels_and_takes_the_last_mask() {
     }
     // The first loss is that of the kept channels' own factors, all heads seeing their middle.
     let cut = trainer.cut().unwrap();
-    let weighed = trainer.state.alpha.iter().zip(cut.bits()).map(|(&a, &kept)| if kept { a } else { 0.0 }).collect();
+    let weighed = trainer
+        .state
+        .alpha
+        .iter()
+        .zip(cut.bits())
+        .map(|(&a, &kept)| if kept { a } else { 0.0 })
+        .collect();
     let weighed = Factors::soft(model.config().mask_shape(), weighed).unwrap();
-    let losses: Vec<f64> = pool[..4].iter().map(|sample| loss(&model.decoder, WINDOW, &weighed, sample).unwrap()).collect();
+    let losses: Vec<f64> = pool[..4]
+        .iter()
+        .map(|sample| loss(&model.decoder, WINDOW, &weighed, sample).unwrap())
+        .collect();
     let found = trainer.step().unwrap().unwrap().distill;
     let is_mean_of_two = (0..4)
         .flat_map(|a| (0..4).map(move |b| (a, b)))

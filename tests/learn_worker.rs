@@ -1,4 +1,5 @@
-//! Learning on its own thread: it tells everything that must arrive, can be cancelled, and goes on from where it stood.
+//! Learning on its own thread: it tells everything that must arrive, can be cancelled, and goes on
+//! from where it stood.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -59,14 +60,22 @@ fn a_learning_tells_every_update_and_ends_with_a_file() {
     let out = folder.path().join("mask.safetensors");
     let notices = told(&demo(), order(&out), |_, _| ());
     assert!(notices.iter().all(|notice| notice.generation == 7));
-    let all = (0..8).map(|step| (Stage::Importance, step)).chain((0..3).map(|step| (Stage::Mask, step)));
+    let all =
+        (0..8).map(|step| (Stage::Importance, step)).chain((0..3).map(|step| (Stage::Mask, step)));
     assert_eq!(updates(&notices), all.collect::<Vec<_>>());
-    let has = |is: fn(&Event) -> bool| notices.iter().any(|notice| matches!(&notice.told, Told::Going(event) if is(event)));
+    let has = |is: fn(&Event) -> bool| {
+        notices.iter().any(|notice| matches!(&notice.told, Told::Going(event) if is(event)))
+    };
     assert!(has(|event| matches!(event, Event::Dense(tasks) if !tasks.is_empty())));
-    assert!(has(|event| matches!(event, Event::Validated { .. })) && has(|event| matches!(event, Event::Factors(_))));
+    assert!(
+        has(|event| matches!(event, Event::Validated { .. }))
+            && has(|event| matches!(event, Event::Factors(_)))
+    );
     let done = done(&notices);
     assert!(done.verdict.is_some() && done.rows.len() == 10);
-    let Contents::Mask(file) = files::read(&out, &Split::default()).unwrap() else { panic!("a mask") };
+    let Contents::Mask(file) = files::read(&out, &Split::default()).unwrap() else {
+        panic!("a mask")
+    };
     assert_eq!((&file.mask, &file.importance), (&done.file.mask, &done.file.importance));
 }
 
@@ -74,14 +83,19 @@ fn a_learning_tells_every_update_and_ends_with_a_file() {
 fn a_cancelled_learning_goes_on_to_the_same_mask() {
     let folder = tempfile::tempdir().unwrap();
     let model = demo();
-    let (whole, cut) = (folder.path().join("whole.safetensors"), folder.path().join("cut.safetensors"));
+    let (whole, cut) =
+        (folder.path().join("whole.safetensors"), folder.path().join("cut.safetensors"));
     let whole = told(&model, Order { check_prompts: 0, ..order(&whole) }, |_, _| ());
     let first = told(&model, order(&cut), |learner, told| {
         if matches!(told, Told::Going(Event::Update(update)) if update.step == 3) {
             learner.cancel();
         }
     });
-    assert!(matches!(first.last().unwrap().told, Told::Cancelled), "{:?}", first.last().unwrap().told);
+    assert!(
+        matches!(first.last().unwrap().told, Told::Cancelled),
+        "{:?}",
+        first.last().unwrap().told
+    );
     assert!(!cut.exists(), "a cancelled learning leaves no mask");
     let rest = told(&model, Order { resume: true, check_prompts: 0, ..order(&cut) }, |_, _| ());
     let (before, after) = (updates(&first), updates(&rest));
@@ -110,7 +124,9 @@ fn what_cannot_be_learned_is_said_in_a_sentence() {
         (Order { resume: true, ..base.clone() }, "state.safetensors"),
     ] {
         let notices = told(&model, order, |_, _| ());
-        let Told::Failed(sentence) = &notices.last().unwrap().told else { panic!("{:?}", notices.last()) };
+        let Told::Failed(sentence) = &notices.last().unwrap().told else {
+            panic!("{:?}", notices.last())
+        };
         assert!(sentence.contains(word), "{sentence}");
     }
 }

@@ -1,5 +1,5 @@
-//! Files that mean harm: every reader refuses them with a sentence, never panics, and allocates no more than the file's size
-//! justifies. The same files start the fuzz targets (fuzz/).
+//! Files that mean harm: every reader refuses them with a sentence, never panics, and allocates no
+//! more than the file's size justifies. The same files start the fuzz targets (fuzz/).
 //!
 //! One test in a binary of its own, because the allocator counts for the whole process.
 
@@ -13,8 +13,9 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// Allocated bytes per byte of the file. The most is needed by text: a number of two characters becomes an f32 in a vector that
-/// doubles as it grows; and by the directory of a zip file, whose entries are large in memory.
+/// Allocated bytes per byte of the file. The most is needed by text: a number of two characters
+/// becomes an f32 in a vector that doubles as it grows; and by the directory of a zip file, whose
+/// entries are large in memory.
 const PER_BYTE: usize = 32;
 
 /// Allocated bytes that any file may cost: error sentences, small buffers of the libraries.
@@ -27,12 +28,14 @@ const SPLIT: Split = Split { kv_heads: Some(2), head_dim: None };
 
 fn folder(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
-    let mut files: Vec<PathBuf> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
-/// Reads the bytes with every reader; returns what the right one says. Panics where one allocates too much.
+/// Reads the bytes with every reader; returns what the right one says. Panics where one allocates
+/// too much.
 fn read(bytes: &[u8], name: &str) -> kscope::Result<Contents> {
     let before = ALLOCATOR.current_usage();
     ALLOCATOR.reset_peak_usage();
@@ -42,7 +45,11 @@ fn read(bytes: &[u8], name: &str) -> kscope::Result<Contents> {
     let _ = files::npy::parse(bytes, name);
     let _ = files::tsv::parse(bytes, name);
     let used = ALLOCATOR.peak_usage().saturating_sub(before);
-    assert!(used <= BASE + PER_BYTE * bytes.len(), "{name}: {used} bytes were allocated for a file of {}", bytes.len());
+    assert!(
+        used <= BASE + PER_BYTE * bytes.len(),
+        "{name}: {used} bytes were allocated for a file of {}",
+        bytes.len()
+    );
     result
 }
 
@@ -63,8 +70,12 @@ fn mutated(bytes: &[u8], random: &mut StdRng) -> Vec<u8> {
             0 => bytes.truncate(at),
             1 if at < bytes.len() => bytes[at] = random.random(),
             2 if at < bytes.len() => bytes[at] ^= 1 << random.random_range(0..8),
-            3 if at + 8 <= bytes.len() => bytes[at..at + 8].fill(*[0, 0xff, 0x7f].get(random.random_range(0..3)).unwrap_or(&0)),
-            4 => drop(bytes.splice(at.min(bytes.len())..at.min(bytes.len()), std::iter::repeat_n(random.random(), 4))),
+            3 if at + 8 <= bytes.len() => bytes[at..at + 8]
+                .fill(*[0, 0xff, 0x7f].get(random.random_range(0..3)).unwrap_or(&0)),
+            4 => drop(bytes.splice(
+                at.min(bytes.len())..at.min(bytes.len()),
+                std::iter::repeat_n(random.random(), 4),
+            )),
             _ => {
                 let end = (at + random.random_range(0..32)).min(bytes.len());
                 bytes.drain(at.min(end)..end);
@@ -95,7 +106,12 @@ fn hostile_files_are_refused_within_their_own_size() {
     let shape = Shape { layers: 3, kv_heads: 2, head_dim: 8 };
     let importance = rules::random(shape, 1);
     let mask = keep_counts(&importance, &[0, 8, 2, 4, 6, 1]);
-    let file = MaskFile { mask, importance: Some(importance), target_sparsity: Some(0.5), origin: Origin::upstream("x".into()) };
+    let file = MaskFile {
+        mask,
+        importance: Some(importance),
+        target_sparsity: Some(0.5),
+        origin: Origin::upstream("x".into()),
+    };
     for format in [Format::Safetensors, Format::Pth] {
         seeds.push(files::encode(&Contents::Mask(file.clone()), format, false).unwrap());
     }

@@ -1,4 +1,5 @@
-//! Bad input through the real program: exit code 2 and one sentence on standard error that names the culprit.
+//! Bad input through the real program: exit code 2 and one sentence on standard error that names
+//! the culprit.
 
 mod model;
 
@@ -17,11 +18,15 @@ fn kscope() -> Command {
 /// Checks that `command` fails with exit code 2 and one sentence that has all of `words` in it.
 fn refuses(command: &mut Command, words: &[&str]) -> String {
     let output = command.output().unwrap();
-    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let (out, err) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(2), "expected {words:?}, found {out}{err}");
     assert_eq!(out, "", "nothing is printed before a refusal");
     let sentence = err.strip_suffix('\n').unwrap();
-    assert!(sentence.starts_with("kscope: ") && !sentence.contains('\n'), "one sentence, not {err}");
+    assert!(
+        sentence.starts_with("kscope: ") && !sentence.contains('\n'),
+        "one sentence, not {err}"
+    );
     for word in words {
         assert!(sentence.contains(word), "no `{word}` in: {sentence}");
     }
@@ -31,7 +36,10 @@ fn refuses(command: &mut Command, words: &[&str]) -> String {
 /// `kscope run` on a model with a prompt of ids.
 fn refuses_model(path: &Path, words: &[&str]) {
     let path = path.to_str().unwrap();
-    refuses(kscope().args(["run", "--token-ids", "1,5,6", "--max-new", "2", "--model", path]), words);
+    refuses(
+        kscope().args(["run", "--token-ids", "1,5,6", "--max-new", "2", "--model", path]),
+        words,
+    );
 }
 
 /// The `llama` folder of the vectors, changed.
@@ -60,7 +68,8 @@ fn edit_weights(folder: &Path, edit: impl FnOnce(&mut Tensors)) {
         .map(|(name, view)| (name, (view.dtype(), view.shape().to_vec(), view.data().to_vec())))
         .collect();
     edit(&mut tensors);
-    let views: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), view(tensor))).collect();
+    let views: Vec<_> =
+        tensors.iter().map(|(name, tensor)| (name.as_str(), view(tensor))).collect();
     std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
@@ -113,13 +122,16 @@ fn a_folder_without_its_files() {
 
 #[test]
 fn a_configuration_that_is_no_json_or_lacks_a_number() {
-    let folder = changed(|folder| std::fs::write(folder.join("config.json"), "{ model: llama }").unwrap());
+    let folder =
+        changed(|folder| std::fs::write(folder.join("config.json"), "{ model: llama }").unwrap());
     refuses_model(folder.path(), &["config.json", "line 1"]);
-    let folder = changed(|folder| std::fs::write(folder.join("config.json"), [0xff, 0xfe, b'{']).unwrap());
+    let folder =
+        changed(|folder| std::fs::write(folder.join("config.json"), [0xff, 0xfe, b'{']).unwrap());
     refuses_model(folder.path(), &["config.json", "UTF-8"]);
     let folder = changed(|folder| std::fs::write(folder.join("config.json"), "[]").unwrap());
     refuses_model(folder.path(), &["config.json", "object"]);
-    let folder = changed(|folder| edit_config(folder, "\"num_hidden_layers\"", "\"layers_hidden\""));
+    let folder =
+        changed(|folder| edit_config(folder, "\"num_hidden_layers\"", "\"layers_hidden\""));
     refuses_model(folder.path(), &["config.json", "num_hidden_layers", "missing"]);
     for (from, to, word) in [
         ("\"hidden_size\": 48", "\"hidden_size\": -48", "hidden_size"),
@@ -138,14 +150,18 @@ fn a_configuration_that_is_no_json_or_lacks_a_number() {
 
 #[test]
 fn an_unknown_architecture_or_rope_scaling_is_refused_by_name() {
-    let folder = changed(|folder| edit_config(folder, "\"model_type\": \"llama\"", "\"model_type\": \"mamba\""));
+    let folder = changed(|folder| {
+        edit_config(folder, "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"")
+    });
     refuses_model(folder.path(), &["config.json", "`mamba`", "llama"]);
     for spelling in ["type", "rope_type"] {
         let to = format!("\"rope_scaling\": {{\"{spelling}\": \"longrope\", \"factor\": 2.0}}");
         let folder = changed(|folder| edit_config(folder, "\"rope_scaling\": null", &to));
         refuses_model(folder.path(), &["config.json", "`longrope`", "yarn"]);
     }
-    let folder = changed(|folder| edit_config(folder, "\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"linear\"}"));
+    let folder = changed(|folder| {
+        edit_config(folder, "\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"linear\"}")
+    });
     refuses_model(folder.path(), &["config.json", "`factor`", "missing"]);
     let gguf = changed_gguf("llama-linear", |metadata| {
         metadata.insert("llama.rope.scaling.type".to_owned(), Value::String("longrope".to_owned()));
@@ -159,7 +175,9 @@ fn an_unknown_architecture_or_rope_scaling_is_refused_by_name() {
 
 #[test]
 fn safetensors_that_are_cut_short_or_lie_about_their_header() {
-    let weights = |edit: fn(&mut Vec<u8>)| changed(|folder| edit_file(&folder.join("model.safetensors"), edit));
+    let weights = |edit: fn(&mut Vec<u8>)| {
+        changed(|folder| edit_file(&folder.join("model.safetensors"), edit))
+    };
     for edit in [
         (|bytes| bytes.truncate(bytes.len() - 100)) as fn(&mut Vec<u8>),
         |bytes| bytes.truncate(100),
@@ -183,11 +201,16 @@ fn a_tensor_that_is_missing_misshapen_or_of_an_unknown_type_is_named() {
     let folder = changed(|folder| edit_weights(folder, |tensors| drop(tensors.remove(Q))));
     refuses_model(folder.path(), &[Q, "missing"]);
     let up = "model.layers.0.mlp.up_proj.weight";
-    let folder = changed(|folder| edit_weights(folder, |tensors| tensors.get_mut(up).unwrap().1.reverse()));
+    let folder =
+        changed(|folder| edit_weights(folder, |tensors| tensors.get_mut(up).unwrap().1.reverse()));
     refuses_model(folder.path(), &["model.safetensors", up, "[48, 64]", "[64, 48]"]);
-    let folder = changed(|folder| edit_weights(folder, |tensors| tensors.get_mut("model.norm.weight").unwrap().1.push(1)));
+    let folder = changed(|folder| {
+        edit_weights(folder, |tensors| tensors.get_mut("model.norm.weight").unwrap().1.push(1))
+    });
     refuses_model(folder.path(), &["model.norm.weight", "[48, 1]", "[48]"]);
-    let folder = changed(|folder| edit_weights(folder, |tensors| tensors.get_mut(Q).unwrap().0 = Dtype::I32));
+    let folder = changed(|folder| {
+        edit_weights(folder, |tensors| tensors.get_mut(Q).unwrap().0 = Dtype::I32)
+    });
     refuses_model(folder.path(), &["model.safetensors", Q, "I32", "F16"]);
     let folder = changed(|folder| {
         edit_file(&folder.join("model.safetensors"), |bytes| {
@@ -200,17 +223,28 @@ fn a_tensor_that_is_missing_misshapen_or_of_an_unknown_type_is_named() {
 
 #[test]
 fn a_weight_that_is_not_a_number_is_named() {
-    for (name, value) in [(Q, f32::NAN), ("model.embed_tokens.weight", f32::INFINITY), ("model.norm.weight", f32::NAN)] {
+    for (name, value) in [
+        (Q, f32::NAN),
+        ("model.embed_tokens.weight", f32::INFINITY),
+        ("model.norm.weight", f32::NAN),
+    ] {
         let folder = changed(|folder| {
-            edit_weights(folder, |tensors| tensors.get_mut(name).unwrap().2[40..44].copy_from_slice(&value.to_le_bytes()));
+            edit_weights(folder, |tensors| {
+                tensors.get_mut(name).unwrap().2[40..44].copy_from_slice(&value.to_le_bytes())
+            });
         });
         refuses_model(folder.path(), &[folder.path().to_str().unwrap(), name, "not finite", "10"]);
     }
     let folder = changed(|folder| {
-        edit_weights(folder, |tensors| tensors.get_mut(Q).unwrap().2[..4].copy_from_slice(&1e6_f32.to_le_bytes()));
+        edit_weights(folder, |tensors| {
+            tensors.get_mut(Q).unwrap().2[..4].copy_from_slice(&1e6_f32.to_le_bytes())
+        });
     });
     let model = folder.path().to_str().unwrap();
-    refuses(kscope().args(["run", "--token-ids", "1", "--dtype", "f16", "--model", model]), &[Q, "range of f16", "bf16"]);
+    refuses(
+        kscope().args(["run", "--token-ids", "1", "--dtype", "f16", "--model", model]),
+        &[Q, "range of f16", "bf16"],
+    );
     let gguf = tempfile::tempdir().unwrap();
     let path = gguf.path().join("model.gguf");
     std::fs::copy(vectors().join("gguf/llama-f32.gguf"), &path).unwrap();
@@ -222,15 +256,20 @@ fn a_weight_that_is_not_a_number_is_named() {
 }
 
 /// A GGUF file of the vectors with other metadata.
-fn changed_gguf(name: &str, change: impl FnOnce(&mut std::collections::HashMap<String, Value>)) -> tempfile::TempDir {
+fn changed_gguf(
+    name: &str,
+    change: impl FnOnce(&mut std::collections::HashMap<String, Value>),
+) -> tempfile::TempDir {
     let mut file = std::fs::File::open(vectors().join(format!("gguf/{name}.gguf"))).unwrap();
     let mut content = Content::read(&mut file).unwrap();
     change(&mut content.metadata);
     let device = candle_core::Device::Cpu;
     let names: Vec<String> = content.tensor_infos.keys().cloned().collect();
-    let tensors: Vec<_> = names.iter().map(|name| content.tensor(&mut file, name, &device).unwrap()).collect();
+    let tensors: Vec<_> =
+        names.iter().map(|name| content.tensor(&mut file, name, &device).unwrap()).collect();
     let tensors: Vec<_> = names.iter().map(String::as_str).zip(&tensors).collect();
-    let metadata: Vec<_> = content.metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    let metadata: Vec<_> =
+        content.metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
     let folder = tempfile::tempdir().unwrap();
     let mut out = std::fs::File::create(folder.path().join("model.gguf")).unwrap();
     gguf_file::write(&mut out, &metadata, &tensors).unwrap();
@@ -244,7 +283,8 @@ fn a_gguf_file_with_absurd_counts_or_cut_short() {
     let absurd = [u64::MAX, 1 << 62, 1 << 40, 1 << 20];
     let at = |offset: usize| move |value: u64| (offset, value.to_le_bytes().to_vec());
     // Tensors, metadata entries, the length of the first key.
-    let mut edits: Vec<(usize, Vec<u8>)> = [8, 16, 24].into_iter().flat_map(|offset| absurd.map(at(offset))).collect();
+    let mut edits: Vec<(usize, Vec<u8>)> =
+        [8, 16, 24].into_iter().flat_map(|offset| absurd.map(at(offset))).collect();
     edits.push((4, 9_u32.to_le_bytes().to_vec()));
     for (offset, value) in edits {
         std::fs::copy(vectors().join("gguf/llama-q4_0.gguf"), &path).unwrap();
@@ -274,7 +314,11 @@ fn a_gguf_file_with_broken_metadata() {
         ("tokenizer.ggml.model", Some(Value::String("wordpiece".to_owned())), &["wordpiece"]),
         ("tokenizer.ggml.pre", Some(Value::String("martian".to_owned())), &["martian"]),
         ("tokenizer.ggml.tokens", None, &["tokens", "missing"]),
-        ("tokenizer.ggml.merges", Some(Value::Array(vec![Value::String("zzz qqq".to_owned())])), &["merges"]),
+        (
+            "tokenizer.ggml.merges",
+            Some(Value::Array(vec![Value::String("zzz qqq".to_owned())])),
+            &["merges"],
+        ),
     ] {
         let folder = changed_gguf("llama-q4_0", |metadata| {
             match value {
@@ -299,8 +343,15 @@ fn a_tokenizer_that_is_larger_than_the_embedding() {
     refuses_model(folder.path(), &["100 tokens", "96 rows"]);
     let folder = changed_gguf("llama-q4_0", |metadata| {
         for key in ["tokens", "token_type"] {
-            let Some(Value::Array(list)) = metadata.get_mut(&format!("tokenizer.ggml.{key}")) else { panic!("no {key}") };
-            list.push(if key == "tokens" { Value::String("extra".to_owned()) } else { Value::I32(1) });
+            let Some(Value::Array(list)) = metadata.get_mut(&format!("tokenizer.ggml.{key}"))
+            else {
+                panic!("no {key}")
+            };
+            list.push(if key == "tokens" {
+                Value::String("extra".to_owned())
+            } else {
+                Value::I32(1)
+            });
         }
     });
     refuses_model(&folder.path().join("model.gguf"), &["model.gguf", "312 tokens", "311 rows"]);
@@ -310,15 +361,21 @@ fn a_tokenizer_that_is_larger_than_the_embedding() {
 fn a_broken_tokenizer_file() {
     let folder = changed(|folder| std::fs::write(folder.join("tokenizer.json"), "{}").unwrap());
     refuses_model(folder.path(), &["tokenizer.json"]);
-    let folder = changed(|folder| std::fs::write(folder.join("tokenizer_config.json"), "{").unwrap());
+    let folder =
+        changed(|folder| std::fs::write(folder.join("tokenizer_config.json"), "{").unwrap());
     refuses_model(folder.path(), &["tokenizer_config.json"]);
     let template = "{\"chat_template\": \"{% for %}\"}";
-    let folder = changed(|folder| std::fs::write(folder.join("tokenizer_config.json"), template).unwrap());
+    let folder =
+        changed(|folder| std::fs::write(folder.join("tokenizer_config.json"), template).unwrap());
     refuses_model(folder.path(), &["chat template"]);
     let template = "{\"chat_template\": \"{{ raise_exception('no users here') }}\"}";
-    let folder = changed(|folder| std::fs::write(folder.join("tokenizer_config.json"), template).unwrap());
+    let folder =
+        changed(|folder| std::fs::write(folder.join("tokenizer_config.json"), template).unwrap());
     let model = folder.path().to_str().unwrap();
-    refuses(kscope().args(["run", "--prompt", "the", "--model", model]), &["chat template", "no users here", "--raw"]);
+    refuses(
+        kscope().args(["run", "--prompt", "the", "--model", model]),
+        &["chat template", "no users here", "--raw"],
+    );
 }
 
 #[cfg(unix)]
@@ -326,9 +383,12 @@ fn a_broken_tokenizer_file() {
 fn a_file_that_may_not_be_read() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
-    let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap()
+    };
     let folder = tiny_folder("llama");
-    // The superuser may read everything, so the program runs as another user then, from a place where that user finds it.
+    // The superuser may read everything, so the program runs as another user then, from a place
+    // where that user finds it.
     let program = folder.path().join("kscope");
     std::fs::copy(env!("CARGO_BIN_EXE_kscope"), &program).unwrap();
     set(&program, 0o755);
@@ -393,9 +453,15 @@ fn sampling_and_device_flags_that_make_no_sense() {
         refuses(kscope().args(["run", "--token-ids", "1", "--model", model, &flag]), &[word]);
     }
     // What the argument parser itself refuses comes in its own form, its first line a sentence.
-    let output = kscope().args(["run", "--token-ids", "1", "--device", "tpu"]).output().expect("kscope runs");
+    let output = kscope()
+        .args(["run", "--token-ids", "1", "--device", "tpu"])
+        .output()
+        .expect("kscope runs");
     let text = String::from_utf8_lossy(&output.stderr);
     let first = text.lines().next().unwrap_or_default();
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(first.contains("'tpu'") && first.contains("must be auto, cpu, cuda or cuda:N"), "{text}");
+    assert!(
+        first.contains("'tpu'") && first.contains("must be auto, cpu, cuda or cuda:N"),
+        "{text}"
+    );
 }

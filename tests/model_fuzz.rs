@@ -1,4 +1,5 @@
-//! Random and damaged files: whatever they hold, opening and loading ends in a model or in a sentence, never in a panic.
+//! Random and damaged files: whatever they hold, opening and loading ends in a model or in a
+//! sentence, never in a panic.
 
 mod model;
 
@@ -50,7 +51,10 @@ fn damage(bytes: &mut Vec<u8>, within: usize, rng: &mut StdRng) {
 
 fn random_bytes(rng: &mut StdRng, start: &[u8]) -> Vec<u8> {
     let mut bytes = start.to_vec();
-    bytes.extend((0..rng.random_range(0..400)).map(|_| if rng.random_bool(0.5) { 0 } else { rng.random::<u8>() }));
+    bytes.extend(
+        (0..rng.random_range(0..400))
+            .map(|_| if rng.random_bool(0.5) { 0 } else { rng.random::<u8>() }),
+    );
     bytes
 }
 
@@ -76,12 +80,19 @@ fn damaged_gguf_headers() {
         for seed in 0..400 {
             let mut bytes = whole.clone();
             // Half of the damage goes to the first keys, the rest anywhere in the metadata.
-            damage(&mut bytes, if seed % 2 == 0 { 1200 } else { 20_000 }, &mut StdRng::seed_from_u64(seed));
+            damage(
+                &mut bytes,
+                if seed % 2 == 0 { 1200 } else { 20_000 },
+                &mut StdRng::seed_from_u64(seed),
+            );
             std::fs::write(&path, bytes).unwrap();
             loaded += usize::from(outcome(&Source::Gguf(path.clone())));
         }
     }
-    assert!(loaded > 100 && loaded < 1500, "{loaded} of 1600 damaged files load: the damage is too small or too large");
+    assert!(
+        loaded > 100 && loaded < 1500,
+        "{loaded} of 1600 damaged files load: the damage is too small or too large"
+    );
 }
 
 /// Damages one file of a model folder again and again.
@@ -96,7 +107,10 @@ fn damaged_folder(file: &str, within: impl Fn(&[u8]) -> usize, rounds: u64) {
         std::fs::write(&path, bytes).unwrap();
         loaded += u64::from(outcome(&Source::Folder(folder.path().to_owned())));
     }
-    assert!(loaded > 0 && loaded < rounds, "{loaded} of {rounds} folders with a damaged {file} load");
+    assert!(
+        loaded > 0 && loaded < rounds,
+        "{loaded} of {rounds} folders with a damaged {file} load"
+    );
 }
 
 #[test]
@@ -106,7 +120,11 @@ fn damaged_configurations() {
 
 #[test]
 fn damaged_safetensors_headers() {
-    damaged_folder("model.safetensors", |whole| 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize, 1500);
+    damaged_folder(
+        "model.safetensors",
+        |whole| 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize,
+        1500,
+    );
 }
 
 #[test]
@@ -122,7 +140,10 @@ fn random_bytes_as_safetensors_configuration_and_tokenizer() {
             let mut rng = StdRng::seed_from_u64(seed);
             let start: &[u8] = if seed % 2 == 0 { b"" } else { b"{\"" };
             std::fs::write(folder.path().join(file), random_bytes(&mut rng, start)).unwrap();
-            assert!(!outcome(&Source::Folder(Path::new(folder.path()).to_owned())), "{file} of seed {seed} makes a model");
+            assert!(
+                !outcome(&Source::Folder(Path::new(folder.path()).to_owned())),
+                "{file} of seed {seed} makes a model"
+            );
         }
     }
 }

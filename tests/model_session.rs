@@ -1,4 +1,5 @@
-//! What a session promises whatever the model: chunks, steps and batches that change nothing, limits, ends, streamed text.
+//! What a session promises whatever the model: chunks, steps and batches that change nothing,
+//! limits, ends, streamed text.
 
 mod model;
 
@@ -17,7 +18,8 @@ fn prompt(name: &str) -> Vec<u32> {
 }
 
 fn refusal(model: &Arc<Model>, request: Request) -> String {
-    let error = run(model, &dense(model, SMALL, KvDtype::F16), request).expect_err("must be refused");
+    let error =
+        run(model, &dense(model, SMALL, KvDtype::F16), request).expect_err("must be refused");
     assert_eq!(error.exit_code(), 2);
     error.to_string()
 }
@@ -36,7 +38,9 @@ fn chunked_prefill_equals_one_shot_prefill() {
 
 #[test]
 fn decode_step_by_step_equals_one_prefill_of_the_whole() {
-    for name in ["llama", "llama-gqa3", "llama-hd256", "llama3", "mistral", "qwen2-yarn-type", "qwen3"] {
+    for name in
+        ["llama", "llama-gqa3", "llama-hd256", "llama3", "mistral", "qwen2-yarn-type", "qwen3"]
+    {
         let (model, prompt) = (tiny(name), prompt(name));
         let whole = prompt_logits(&model, &prompt, 512);
         let spec = dense(&model, SMALL, KvDtype::F32);
@@ -51,22 +55,36 @@ fn decode_step_by_step_equals_one_prefill_of_the_whole() {
 #[test]
 fn a_ragged_batch_equals_each_prompt_alone_bit_for_bit() {
     let (model, prompt) = (tiny("llama3"), prompt("llama3"));
-    let prompts: Vec<Vec<u32>> = [1, 3, 64, 200, 17, 90, 128, 33, 2].iter().map(|&len| prompt[..len].to_vec()).collect();
-    let mask = ChannelMask::from_fn(model.config().mask_shape(), |layer, head, channel| (layer + head + channel) % 3 != 0);
+    let prompts: Vec<Vec<u32>> =
+        [1, 3, 64, 200, 17, 90, 128, 33, 2].iter().map(|&len| prompt[..len].to_vec()).collect();
+    let mask = ChannelMask::from_fn(model.config().mask_shape(), |layer, head, channel| {
+        (layer + head + channel) % 3 != 0
+    });
     for (kv, temperature) in [(KvDtype::F16, 0.0), (KvDtype::F32, 1.0), (KvDtype::Bf16, 1.5)] {
         let spec = masked(&model, SMALL, kv, mask.clone());
-        let sampling = |seed| Sampling { temperature, repeat_penalty: 1.1, seed, ..Sampling::default() };
-        let request = |prompts, seed| Request { sampling: sampling(seed), ..greedy(&model, prompts, 48) };
+        let sampling =
+            |seed| Sampling { temperature, repeat_penalty: 1.1, seed, ..Sampling::default() };
+        let request =
+            |prompts, seed| Request { sampling: sampling(seed), ..greedy(&model, prompts, 48) };
         let batch = run(&model, &spec, request(prompts.clone(), 7)).unwrap();
         for (index, (prompt, together)) in prompts.iter().zip(batch.sequences()).enumerate() {
-            let alone = run(&model, &spec, request(vec![prompt.clone()], 7 + index as u64)).unwrap();
+            let alone =
+                run(&model, &spec, request(vec![prompt.clone()], 7 + index as u64)).unwrap();
             let alone = &alone.sequences()[0];
             assert_eq!(together.tokens, alone.tokens, "sequence {index}");
             assert_eq!(bits(&together.logprobs), bits(&alone.logprobs), "sequence {index}");
-            assert_eq!((together.finish, together.cache.bytes()), (alone.finish, alone.cache.bytes()), "sequence {index}");
+            assert_eq!(
+                (together.finish, together.cache.bytes()),
+                (alone.finish, alone.cache.bytes()),
+                "sequence {index}"
+            );
         }
-        let lengths: Vec<usize> = batch.sequences().iter().map(|sequence| sequence.generated().len()).collect();
-        assert!(temperature == 0.0 || lengths.iter().any(|&len| len < 48), "no sequence left the batch early: {lengths:?}");
+        let lengths: Vec<usize> =
+            batch.sequences().iter().map(|sequence| sequence.generated().len()).collect();
+        assert!(
+            temperature == 0.0 || lengths.iter().any(|&len| len < 48),
+            "no sequence left the batch early: {lengths:?}"
+        );
     }
 }
 
@@ -84,18 +102,28 @@ fn a_prompt_longer_than_the_context_is_refused_and_one_exactly_as_long_gives_one
 
     let spec = dense(&model, SMALL, KvDtype::F16);
     let exact = run(&model, &spec, greedy(&model, vec![long[..limit].to_vec()], 4)).unwrap();
-    assert_eq!((exact.sequences()[0].generated().len(), exact.sequences()[0].finish), (1, Some(Finish::Context)));
+    assert_eq!(
+        (exact.sequences()[0].generated().len(), exact.sequences()[0].finish),
+        (1, Some(Finish::Context))
+    );
     let below = run(&model, &spec, greedy(&model, vec![long[..limit - 3].to_vec()], 8)).unwrap();
-    assert_eq!((below.sequences()[0].tokens.len(), below.sequences()[0].finish), (limit, Some(Finish::Context)));
+    assert_eq!(
+        (below.sequences()[0].tokens.len(), below.sequences()[0].finish),
+        (limit, Some(Finish::Context))
+    );
 }
 
 #[test]
 fn a_smaller_context_than_the_models_holds_and_a_larger_one_does_not() {
     let model = tiny("llama");
     let spec = dense(&model, SMALL, KvDtype::F16);
-    let request = |context| Request { context, ..greedy(&model, vec![prompt("llama")[..40].to_vec()], 100) };
+    let request =
+        |context| Request { context, ..greedy(&model, vec![prompt("llama")[..40].to_vec()], 100) };
     assert_eq!(run(&model, &spec, request(50)).unwrap().sequences()[0].tokens.len(), 50);
-    assert_eq!(refusal(&model, request(39)), "a prompt of 40 tokens does not fit the context of 39");
+    assert_eq!(
+        refusal(&model, request(39)),
+        "a prompt of 40 tokens does not fit the context of 39"
+    );
     let long = vec![prompt("llama").into_iter().cycle().take(513).collect()];
     let sentence = refusal(&model, Request { context: usize::MAX, ..greedy(&model, long, 1) });
     assert!(sentence.contains("513") && sentence.contains("512"), "{sentence}");
@@ -108,7 +136,8 @@ fn the_decoder_itself_refuses_a_step_beyond_the_context() {
     let long: Vec<u32> = prompt("llama").into_iter().cycle().take(limit).collect();
     let (mut cache, _) = prefill(&model, &dense(&model, SMALL, KvDtype::F16), &long, 512);
     let mut buffers = kscope::model::decoder::StepBuffers::new(model.config(), 1);
-    let error = model.decoder.step(&[1], &mut [&mut cache], &mut buffers, &mut |_, _, _| ()).unwrap_err();
+    let error =
+        model.decoder.step(&[1], &mut [&mut cache], &mut buffers, &mut |_, _, _| ()).unwrap_err();
     assert_eq!(error.to_string(), "the sequence fills the model's context of 512 (512 tokens)");
     assert_eq!(cache.tokens(), limit, "nothing was appended");
 }
@@ -116,13 +145,17 @@ fn the_decoder_itself_refuses_a_step_beyond_the_context() {
 #[test]
 fn an_empty_prompt_is_refused_and_a_prompt_of_one_token_decodes() {
     let model = tiny("qwen3");
-    assert_eq!(refusal(&model, greedy(&model, vec![vec![]], 4)), "the prompt is empty: at least one token is needed");
+    assert_eq!(
+        refusal(&model, greedy(&model, vec![vec![]], 4)),
+        "the prompt is empty: at least one token is needed"
+    );
     let spec = dense(&model, SMALL, KvDtype::F32);
     let session = run(&model, &spec, greedy(&model, vec![vec![5]], 4)).unwrap();
     assert_eq!(session.sequences()[0].generated().len(), 4);
     assert_eq!(session.prompt_logprobs, [Vec::<f32>::new()]);
     let whole = prompt_logits(&model, &session.sequences()[0].tokens, 512);
-    let found: Vec<u32> = whole[..4].iter().map(|logits| kscope::decode::sampler::argmax(logits)).collect();
+    let found: Vec<u32> =
+        whole[..4].iter().map(|logits| kscope::decode::sampler::argmax(logits)).collect();
     assert_eq!(session.sequences()[0].generated(), found);
 }
 
@@ -141,7 +174,12 @@ fn every_end_token_of_the_model_ends_a_sequence_and_nothing_else_does() {
     assert_eq!(model.config().eos, [2, 3, 4]);
     let sampling = Sampling { temperature: 3.0, seed: 1, ..Sampling::default() };
     let prompts = vec![prompt("llama3")[..8].to_vec(); 64];
-    let session = run(&model, &dense(&model, SMALL, KvDtype::F16), Request { sampling, ..greedy(&model, prompts, 40) }).unwrap();
+    let session = run(
+        &model,
+        &dense(&model, SMALL, KvDtype::F16),
+        Request { sampling, ..greedy(&model, prompts, 40) },
+    )
+    .unwrap();
     let mut ends = Vec::new();
     for sequence in session.sequences() {
         let (last, before) = sequence.generated().split_last().unwrap();
@@ -167,10 +205,17 @@ fn forced_tokens_are_fed_and_scored_as_prefill_scores_them_and_end_tokens_among_
     let whole = run(&model, &spec, greedy(&model, vec![tokens.clone()], 0)).unwrap();
     // The session ends with the last forced token, whatever else may be asked for.
     for max_new in [70, 100] {
-        let request = Request { forced: Some(tokens[50..].to_vec()), ..greedy(&model, vec![tokens[..50].to_vec()], max_new) };
+        let request = Request {
+            forced: Some(tokens[50..].to_vec()),
+            ..greedy(&model, vec![tokens[..50].to_vec()], max_new)
+        };
         let fed = run(&model, &spec, request).unwrap();
-        assert_eq!((&fed.sequences()[0].tokens, fed.sequences()[0].finish), (&tokens, Some(Finish::MaxNew)));
-        for (fed, whole) in fed.sequences()[0].logprobs.iter().zip(&whole.prompt_logprobs[0][49..]) {
+        assert_eq!(
+            (&fed.sequences()[0].tokens, fed.sequences()[0].finish),
+            (&tokens, Some(Finish::MaxNew))
+        );
+        for (fed, whole) in fed.sequences()[0].logprobs.iter().zip(&whole.prompt_logprobs[0][49..])
+        {
             assert!((fed - whole).abs() < 1e-4, "{fed} and {whole}");
         }
     }
@@ -179,17 +224,29 @@ fn forced_tokens_are_fed_and_scored_as_prefill_scores_them_and_end_tokens_among_
 #[test]
 fn forced_tokens_that_do_not_fit_the_context_are_refused_rather_than_cut() {
     let model = tiny("llama");
-    let forced = |count| Request { forced: Some(vec![5; count]), context: 50, ..greedy(&model, vec![vec![1; 40]], count) };
+    let forced = |count| Request {
+        forced: Some(vec![5; count]),
+        context: 50,
+        ..greedy(&model, vec![vec![1; 40]], count)
+    };
     let session = run(&model, &dense(&model, SMALL, KvDtype::F16), forced(10)).unwrap();
     assert_eq!(session.sequences()[0].generated(), [5; 10]);
-    assert_eq!(refusal(&model, forced(11)), "a prompt of 40 tokens and 11 forced ones do not fit the context of 50");
+    assert_eq!(
+        refusal(&model, forced(11)),
+        "a prompt of 40 tokens and 11 forced ones do not fit the context of 50"
+    );
 }
 
 #[test]
 fn nothing_is_generated_where_nothing_was_asked_for() {
     let model = tiny("llama");
-    let session = run(&model, &dense(&model, SMALL, KvDtype::F16), greedy(&model, vec![vec![1, 5]], 0)).unwrap();
-    assert_eq!((session.sequences()[0].generated().len(), session.sequences()[0].finish), (0, Some(Finish::MaxNew)));
+    let session =
+        run(&model, &dense(&model, SMALL, KvDtype::F16), greedy(&model, vec![vec![1, 5]], 0))
+            .unwrap();
+    assert_eq!(
+        (session.sequences()[0].generated().len(), session.sequences()[0].finish),
+        (0, Some(Finish::MaxNew))
+    );
     assert_eq!(session.prompt_logprobs[0].len(), 1);
 }
 
@@ -204,11 +261,16 @@ fn streamed_text_never_cuts_a_character_and_adds_up_to_the_whole() {
     let strings = json(&vectors().join("gguf/cases.json"))["strings"].as_array().unwrap().clone();
     let smollm2 = smollm2().into_iter();
     let files = ["llama-f32", "llama-rope-freqs", "llama-spm", "qwen2-q8_0"];
-    for path in files.iter().map(|name| vectors().join(format!("gguf/{name}.gguf"))).chain(smollm2) {
+    for path in files.iter().map(|name| vectors().join(format!("gguf/{name}.gguf"))).chain(smollm2)
+    {
         let tokenizer = load(&path, None).tokenizer.clone().unwrap();
         let mut split = 0;
-        for text in strings.iter().map(|string| string.as_str().unwrap()).chain(["🙂👩‍👩‍👧‍👦 x 🏳️‍🌈", "a\u{fffd}b", " lead", "日本"])
-        {
+        for text in strings.iter().map(|string| string.as_str().unwrap()).chain([
+            "🙂👩‍👩‍👧‍👦 x 🏳️‍🌈",
+            "a\u{fffd}b",
+            " lead",
+            "日本",
+        ]) {
             let ids = tokenizer.encode(text).unwrap();
             let mut stream = Detokenizer::new(Arc::clone(&tokenizer));
             for &id in &ids {
@@ -223,11 +285,18 @@ fn streamed_text_never_cuts_a_character_and_adds_up_to_the_whole() {
             assert_eq!(streamed(&tokenizer, &ids), whole, "{}", path.display());
             // Cut anywhere, also inside a character.
             for cut in 0..ids.len() {
-                let (found, expected) = (streamed(&tokenizer, &ids[..cut]), tokenizer.decode(&ids[..cut]).unwrap());
+                let (found, expected) =
+                    (streamed(&tokenizer, &ids[..cut]), tokenizer.decode(&ids[..cut]).unwrap());
                 if found != expected {
-                    // Decoding all at once gives up the whole characters among the bytes before the cut as well.
-                    let good = found.strip_suffix('\u{fffd}').unwrap_or_else(|| panic!("{found:?} is no {expected:?}"));
-                    assert!(expected.ends_with('\u{fffd}') && whole.starts_with(good), "{found:?} of {whole:?}");
+                    // Decoding all at once gives up the whole characters among the bytes before the
+                    // cut as well.
+                    let good = found
+                        .strip_suffix('\u{fffd}')
+                        .unwrap_or_else(|| panic!("{found:?} is no {expected:?}"));
+                    assert!(
+                        expected.ends_with('\u{fffd}') && whole.starts_with(good),
+                        "{found:?} of {whole:?}"
+                    );
                 }
             }
         }

@@ -1,5 +1,6 @@
-//! The forward pass over candle's tensors, which is what runs on a card, against the plain one: on candle's CPU device with caches
-//! in memory, and with caches and attention on the simulated card, whole models through the CUDA kernels.
+//! The forward pass over candle's tensors, which is what runs on a card, against the plain one: on
+//! candle's CPU device with caches in memory, and with caches and attention on the simulated card,
+//! whole models through the CUDA kernels.
 
 #[path = "cuda/mod.rs"]
 mod cuda;
@@ -31,7 +32,10 @@ fn on_simulator() -> Placement {
 }
 
 fn simulator() -> Arc<Simulator> {
-    Arc::new(Simulator::new("kscope", &[Schedule::Forward, Schedule::Backward, Schedule::Random(5)]))
+    Arc::new(Simulator::new(
+        "kscope",
+        &[Schedule::Forward, Schedule::Backward, Schedule::Random(5)],
+    ))
 }
 
 fn on_card(card: &Arc<Simulator>) -> Placement {
@@ -46,17 +50,27 @@ fn loaded(opened: Opened, dtype: Option<Dtype>, placement: Option<Placement>) ->
 /// Every third channel of every head, one head dropped where there are several.
 fn third(model: &Model) -> ChannelMask {
     let shape = model.config().mask_shape();
-    ChannelMask::from_fn(shape, |layer, head, channel| (shape.kv_heads == 1 || layer + head != 1) && channel % 3 == 0)
+    ChannelMask::from_fn(shape, |layer, head, channel| {
+        (shape.kv_heads == 1 || layer + head != 1) && channel % 3 == 0
+    })
 }
 
-/// Logits of a prefill and of every decode step over a ragged batch, fed `steps` tokens that the first model chose.
-fn decode(model: &Model, spec: &Arc<CacheSpec>, prompts: &[Vec<u32>], fed: &[Vec<u32>]) -> (Vec<Vec<f32>>, Vec<SequenceCache>) {
+/// Logits of a prefill and of every decode step over a ragged batch, fed `steps` tokens that the
+/// first model chose.
+fn decode(
+    model: &Model,
+    spec: &Arc<CacheSpec>,
+    prompts: &[Vec<u32>],
+    fed: &[Vec<u32>],
+) -> (Vec<Vec<f32>>, Vec<SequenceCache>) {
     let hidden = model.config().hidden;
     let mut logits = Vec::new();
     let mut caches = Vec::new();
     for prompt in prompts {
         let mut cache = SequenceCache::new(Arc::clone(spec));
-        let states = with_quiet_hooks(|hooks| model.decoder.prefill(prompt, &mut [&mut cache], hooks)).unwrap();
+        let states =
+            with_quiet_hooks(|hooks| model.decoder.prefill(prompt, &mut [&mut cache], hooks))
+                .unwrap();
         assert_eq!(states.len(), prompt.len() * hidden);
         logits.push(model.decoder.logits(&states[states.len() - hidden..]).unwrap());
         caches.push(cache);
@@ -78,7 +92,11 @@ fn decode(model: &Model, spec: &Arc<CacheSpec>, prompts: &[Vec<u32>], fed: &[Vec
 
 fn prompts(model: &Model, lengths: &[usize]) -> Vec<Vec<u32>> {
     let vocab = model.config().vocab;
-    lengths.iter().enumerate().map(|(i, &n)| (0..n).map(|t| ((t * 31 + i * 7 + 3) % vocab) as u32).collect()).collect()
+    lengths
+        .iter()
+        .enumerate()
+        .map(|(i, &n)| (0..n).map(|t| ((t * 31 + i * 7 + 3) % vocab) as u32).collect())
+        .collect()
 }
 
 /// Largest difference of two logits, relative to their spread.
@@ -95,11 +113,20 @@ fn apart(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     worst
 }
 
-fn compare(name: &str, plain: &Model, tensors: &Model, spec: CacheSpec, lengths: &[usize], steps: usize, allowed: f32) {
+fn compare(
+    name: &str,
+    plain: &Model,
+    tensors: &Model,
+    spec: CacheSpec,
+    lengths: &[usize],
+    steps: usize,
+    allowed: f32,
+) {
     let spec = Arc::new(spec);
     let prompts = prompts(plain, lengths);
-    let fed: Vec<Vec<u32>> =
-        (0..steps).map(|s| lengths.iter().map(|&n| ((n + s * 5) % plain.config().vocab) as u32).collect()).collect();
+    let fed: Vec<Vec<u32>> = (0..steps)
+        .map(|s| lengths.iter().map(|&n| ((n + s * 5) % plain.config().vocab) as u32).collect())
+        .collect();
     let (expected, plain_caches) = decode(plain, &spec, &prompts, &fed);
     let (found, caches) = decode(tensors, &spec, &prompts, &fed);
     let apart = apart(&expected, &found);
@@ -107,7 +134,10 @@ fn compare(name: &str, plain: &Model, tensors: &Model, spec: CacheSpec, lengths:
     assert!(apart <= allowed, "{name}: logits differ by {apart:e}");
     for (plain, cache) in plain_caches.iter().zip(&caches) {
         assert_eq!(plain.tokens(), cache.tokens());
-        assert!(cache.bytes().total() >= plain.bytes().total() && cache.allocated() >= cache.bytes().total());
+        assert!(
+            cache.bytes().total() >= plain.bytes().total()
+                && cache.allocated() >= cache.bytes().total()
+        );
     }
 }
 
@@ -126,7 +156,8 @@ fn every_tiny_model_gives_the_plain_logits() {
         let plain = loaded(open(folder.path()), Some(Dtype::F32), None);
         let tensors = loaded(open(folder.path()), Some(Dtype::F32), Some(on_cpu()));
         assert_eq!(tensors.decoder.device_name(), "tensors");
-        let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F32, third(&plain)).unwrap();
+        let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F32, third(&plain))
+            .unwrap();
         compare(&name, &plain, &tensors, spec, &[50, 9], 6, 1e-4);
     }
 }
@@ -145,20 +176,47 @@ fn quantised_weights_stay_quantised_and_give_close_logits() {
         // The blocks that a device gets hold the host's numbers, rows of q in the same order.
         let mut file = Gguf::open(&path).unwrap();
         let (name, config) = ("model.layers.0.self_attn.q_proj.weight", plain.config());
-        if let Some(blocks) = file.quantised(name, config.q_width(), config.hidden, &Device::Cpu).unwrap() {
-            let there = blocks.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            assert_eq!(there, file.matrix(name, config.q_width(), config.hidden).unwrap().matrix.widened(), "{}", path.display());
+        if let Some(blocks) =
+            file.quantised(name, config.q_width(), config.hidden, &Device::Cpu).unwrap()
+        {
+            let there = blocks
+                .dequantize(&Device::Cpu)
+                .unwrap()
+                .flatten_all()
+                .unwrap()
+                .to_vec1::<f32>()
+                .unwrap();
+            assert_eq!(
+                there,
+                file.matrix(name, config.q_width(), config.hidden).unwrap().matrix.widened(),
+                "{}",
+                path.display()
+            );
             quantised += 1;
         }
         // candle's products of quantised weights round activations to 8 bits on the CPU.
-        compare(&path.file_name().unwrap().to_string_lossy(), &plain, &tensors, spec, &[20], 2, 0.1);
+        compare(
+            &path.file_name().unwrap().to_string_lossy(),
+            &plain,
+            &tensors,
+            spec,
+            &[20],
+            2,
+            0.1,
+        );
         tried += 1;
     }
     assert!(tried >= 5 && quantised >= 5, "{tried} files, {quantised} of them quantised");
 }
 
-/// A model whose heads the kernels know: random weights in the shape of a config that is written here.
-fn random(head_dim: usize, heads: usize, kv_heads: usize, placement: Option<Placement>) -> Arc<Model> {
+/// A model whose heads the kernels know: random weights in the shape of a config that is written
+/// here.
+fn random(
+    head_dim: usize,
+    heads: usize,
+    kv_heads: usize,
+    placement: Option<Placement>,
+) -> Arc<Model> {
     let folder = tempfile::tempdir().unwrap();
     let config = serde_json::json!({
         "model_type": "llama", "hidden_size": 96, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": heads,
@@ -173,7 +231,9 @@ fn random(head_dim: usize, heads: usize, kv_heads: usize, placement: Option<Plac
 
 #[test]
 fn cuda_sim_whole_models_decode_through_the_kernels() {
-    for (head_dim, heads, kv_heads, dtype) in [(64, 6, 2, KvDtype::F16), (64, 3, 3, KvDtype::Bf16), (128, 8, 1, KvDtype::F16)] {
+    for (head_dim, heads, kv_heads, dtype) in
+        [(64, 6, 2, KvDtype::F16), (64, 3, 3, KvDtype::Bf16), (128, 8, 1, KvDtype::F16)]
+    {
         let plain = random(head_dim, heads, kv_heads, None);
         let tensors = random(head_dim, heads, kv_heads, Some(on_simulator()));
         let spec = |mask| CacheSpec::new(plain.config().mask_shape(), SMALL, dtype, mask).unwrap();
@@ -188,18 +248,28 @@ fn cuda_sim_whole_models_decode_through_the_kernels() {
             5,
             allowed,
         );
-        compare(&format!("{name}, pruned"), &plain, &tensors, spec(third(&plain)), &[60, 9], 10, allowed);
+        compare(
+            &format!("{name}, pruned"),
+            &plain,
+            &tensors,
+            spec(third(&plain)),
+            &[60, 9],
+            10,
+            allowed,
+        );
     }
 }
 
-/// What differs from one step to the next is in memory that stays where it is: the launches are the same until a slab is full.
+/// What differs from one step to the next is in memory that stays where it is: the launches are the
+/// same until a slab is full.
 #[test]
 fn cuda_sim_a_step_is_recorded_once_per_plan_and_repeated() {
     let card = simulator();
     let (plain, tensors) = (random(64, 4, 2, None), random(64, 4, 2, Some(on_card(&card))));
     for mask in [third(&plain), ChannelMask::full(plain.config().mask_shape())] {
         let before = card.repeated();
-        // The first sequence gets its second slab with the fourth step: 4 of the sink, 256 of the slab, 24 recent, and a chunk.
+        // The first sequence gets its second slab with the fourth step: 4 of the sink, 256 of the
+        // slab, 24 recent, and a chunk.
         let steps = 18;
         let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F16, mask).unwrap();
         compare("recorded", &plain, &tensors, spec, &[288, 150], steps, 2e-3);
@@ -209,9 +279,14 @@ fn cuda_sim_a_step_is_recorded_once_per_plan_and_repeated() {
     let before = card.repeated();
     let shared = tensors.decoder.share();
     assert!(shared.is_some() && plain.decoder.share().is_none());
-    let spec = || CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F16, third(&plain)).unwrap();
+    let spec =
+        || CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F16, third(&plain)).unwrap();
     compare("shared", &plain, &tensors, spec(), &[40], 6, 2e-3);
-    assert_eq!(card.repeated(), before, "nothing is recorded while another thread may ask for something");
+    assert_eq!(
+        card.repeated(),
+        before,
+        "nothing is recorded while another thread may ask for something"
+    );
     drop(shared);
     compare("alone again", &plain, &tensors, spec(), &[41], 6, 2e-3);
     assert_eq!(card.repeated() - before, 5);
@@ -225,19 +300,26 @@ fn cuda_sim_the_self_test_compares_whole_models() {
     let (here, there) = (demo(None), demo(Some(on_card(&card))));
     let outcome = whole_model::compare(&here, &there).unwrap();
     println!("the demo: logits differ by {:.1e} of {:.0e}", outcome.error, outcome.allowed);
-    assert!(outcome.error > 0.0 && outcome.error < outcome.allowed && card.repeated() > 60, "{outcome:?}");
-    let other = whole_model::compare(&random(64, 4, 2, None), &random(64, 4, 4, Some(on_simulator())));
+    assert!(
+        outcome.error > 0.0 && outcome.error < outcome.allowed && card.repeated() > 60,
+        "{outcome:?}"
+    );
+    let other =
+        whole_model::compare(&random(64, 4, 2, None), &random(64, 4, 4, Some(on_simulator())));
     assert!(other.is_err(), "another model is no pass");
 }
 
-/// Without a dense side a mask can still prune further, on a device too; more than is stored is refused by name.
+/// Without a dense side a mask can still prune further, on a device too; more than is stored is
+/// refused by name.
 #[test]
 fn cuda_sim_a_pruned_cache_narrows() {
     let models = [random(64, 4, 2, None), random(64, 4, 2, Some(on_simulator()))];
     let shape = models[0].config().mask_shape();
     let spec = |window, mask| Arc::new(CacheSpec::new(shape, window, KvDtype::F16, mask).unwrap());
     let smaller = Window { sink: 2, recent: 12, chunk: 4 };
-    let sixth = ChannelMask::from_fn(shape, |layer, head, channel| layer + head != 1 && head != 0 && channel % 6 == 0);
+    let sixth = ChannelMask::from_fn(shape, |layer, head, channel| {
+        layer + head != 1 && head != 0 && channel % 6 == 0
+    });
     let logits = models.map(|model| {
         let prompts = prompts(&model, &[90]);
         let fed: Vec<Vec<u32>> = (0..6).map(|step| vec![step * 5 + 1]).collect();
@@ -245,13 +327,19 @@ fn cuda_sim_a_pruned_cache_narrows() {
         let cache = caches.remove(0);
         let more = cache.narrowed(spec(SMALL, ChannelMask::full(shape))).unwrap_err().to_string();
         assert!(more.contains("was dropped and is gone"), "{more}");
-        let longer = cache.narrowed(spec(Window { sink: 8, ..SMALL }, third(&model))).unwrap_err().to_string();
+        let longer = cache
+            .narrowed(spec(Window { sink: 8, ..SMALL }, third(&model)))
+            .unwrap_err()
+            .to_string();
         assert!(longer.contains("cannot become whole again"), "{longer}");
         let mut narrow = cache.narrowed(spec(smaller, sixth.clone())).unwrap();
         assert!(narrow.bytes().total() < cache.bytes().total());
         let mut buffers = StepBuffers::new(model.config(), 1);
         for token in [7, 40, 41, 42, 43] {
-            model.decoder.step(&[token], &mut [&mut narrow], &mut buffers, &mut |_, _, _| ()).unwrap();
+            model
+                .decoder
+                .step(&[token], &mut [&mut narrow], &mut buffers, &mut |_, _, _| ())
+                .unwrap();
             logits.push(buffers.logits.clone());
         }
         logits
@@ -260,14 +348,17 @@ fn cuda_sim_a_pruned_cache_narrows() {
     assert!(apart < 2e-3, "logits differ by {apart:e}");
 }
 
-/// The cache's own interface over a device: reading, cloning, retuning, rewinding, in a comparison of two sides.
+/// The cache's own interface over a device: reading, cloning, retuning, rewinding, in a comparison
+/// of two sides.
 #[test]
 fn cuda_sim_a_comparison_retunes_and_rewinds_on_the_device() {
     let run = |placement: Option<Placement>| {
         let model = random(64, 6, 2, placement);
         let shape = model.config().mask_shape();
         let dense = Arc::new(CacheSpec::dense(shape, SMALL, KvDtype::F16).unwrap());
-        let pruned = |window: Window, mask: ChannelMask| Arc::new(CacheSpec::new(shape, window, KvDtype::F16, mask).unwrap());
+        let pruned = |window: Window, mask: ChannelMask| {
+            Arc::new(CacheSpec::new(shape, window, KvDtype::F16, mask).unwrap())
+        };
         let setup = Setup {
             prompts: prompts(&model, &[70]),
             dense,
@@ -299,7 +390,9 @@ fn cuda_sim_a_comparison_retunes_and_rewinds_on_the_device() {
         both.rewind(2).unwrap();
         (0..3).for_each(|_| step(&mut both, &mut logits));
         let copy = both.b.caches[0].clone();
-        let keys: Vec<_> = (0..copy.tokens()).map(|at| (copy.head(1, 0).key(at), copy.head(1, 1).value(at))).collect();
+        let keys: Vec<_> = (0..copy.tokens())
+            .map(|at| (copy.head(1, 0).key(at), copy.head(1, 1).value(at)))
+            .collect();
         let mut activity = vec![0.0; 2 * 64];
         channel_activity(&copy, 1, &vec![0.5; 6 * 64], &mut activity);
         logits.push(activity);

@@ -1,4 +1,5 @@
-//! Tiny random models of every architecture, rope variant and stored element type against transformers.
+//! Tiny random models of every architecture, rope variant and stored element type against
+//! transformers.
 
 mod model;
 
@@ -32,7 +33,13 @@ fn prefill_and_decode_equal_transformers_for_every_case() {
         let name = case["name"].as_str().unwrap();
         let (model, expected) = (tiny(name), expected(name));
         assert_eq!((expected.prompt.len(), expected.greedy.len()), (200, 16));
-        check_decode(name, &model, &dense(&model, Window::default(), KvDtype::F32), &expected, 1e-4);
+        check_decode(
+            name,
+            &model,
+            &dense(&model, Window::default(), KvDtype::F32),
+            &expected,
+            1e-4,
+        );
     }
 }
 
@@ -53,9 +60,11 @@ fn sixteen_bit_caches_stay_near_transformers() {
     for case in cases() {
         let name = case["name"].as_str().unwrap();
         let model = tiny(name);
-        // Keys and values carry 11 and 8 bits; the softmax averages their rounding, the logits keep about one such step.
+        // Keys and values carry 11 and 8 bits; the softmax averages their rounding, the logits keep
+        // about one such step.
         check_decode(name, &model, &dense(&model, SMALL, KvDtype::F16), &expected(name), 2e-3);
-        let mut cache = prefill(&model, &dense(&model, SMALL, KvDtype::Bf16), &expected(name).prompt, 512).0;
+        let mut cache =
+            prefill(&model, &dense(&model, SMALL, KvDtype::Bf16), &expected(name).prompt, 512).0;
         let found = step_logits(&model, &mut cache, &expected(name).greedy);
         let error = error(&found, &expected(name).decode_logits);
         assert!(error < 2e-2, "{name}: {error:e}");
@@ -85,11 +94,14 @@ fn weights_keep_their_stored_type_and_widening_them_changes_nothing() {
 
 #[test]
 fn weights_rounded_to_sixteen_bits_stay_near_transformers() {
-    for (name, dtype, tolerance) in [("llama", Dtype::F16, 3e-3), ("qwen2", Dtype::Bf16, 3e-2), ("qwen3", Dtype::F16, 3e-3)] {
+    for (name, dtype, tolerance) in
+        [("llama", Dtype::F16, 3e-3), ("qwen2", Dtype::Bf16, 3e-2), ("qwen3", Dtype::F16, 3e-3)]
+    {
         let model = load(tiny_folder(name).path(), Some(dtype));
         assert_eq!(model.dtype(), dtype);
         let logits = prompt_logits(&model, &expected(name).prompt, 512);
-        let found: Vec<_> = expected(name).positions.iter().map(|&position| logits[position].clone()).collect();
+        let found: Vec<_> =
+            expected(name).positions.iter().map(|&position| logits[position].clone()).collect();
         let error = error(&found, &expected(name).logits);
         assert!(error > 1e-5 && error < tolerance, "{name}: {error:e}");
     }
@@ -123,19 +135,30 @@ fn rotation_speeds_and_temperature_are_those_of_transformers() {
         let rope = model.decoder.rope();
         let slowest = 2.0 * std::f64::consts::PI / rope.wavelengths().last().unwrap();
         let expected = case["rope"]["slowest_inv_freq"].as_f64().unwrap();
-        assert!((slowest / expected - 1.0).abs() < 1e-6, "{name}: slowest {slowest:e}, expected {expected:e}");
+        assert!(
+            (slowest / expected - 1.0).abs() < 1e-6,
+            "{name}: slowest {slowest:e}, expected {expected:e}"
+        );
         let half = model.config().head_dim / 2;
         let (mut cos, mut sin) = (vec![0.0; half], vec![0.0; half]);
         rope.angles(0, &mut cos, &mut sin);
         let factor = case["rope"]["attention_factor"].as_f64().unwrap();
-        assert!((f64::from(cos[0]) / factor - 1.0).abs() < 1e-6, "{name}: cos {}, expected {factor}", cos[0]);
+        assert!(
+            (f64::from(cos[0]) / factor - 1.0).abs() < 1e-6,
+            "{name}: cos {}, expected {factor}",
+            cos[0]
+        );
     }
 }
 
 #[test]
 fn yarn_widens_the_usable_context_and_the_others_do_not() {
     let context = |name: &str| tiny(name).config().max_context;
-    assert_eq!(context("qwen2-yarn-type"), 256, "4 x the original 64, although max_position_embeddings says 64");
+    assert_eq!(
+        context("qwen2-yarn-type"),
+        256,
+        "4 x the original 64, although max_position_embeddings says 64"
+    );
     assert_eq!(context("qwen2"), 512);
     assert_eq!(context("llama3"), 512);
     assert_eq!(context("llama-linear"), 512);
@@ -148,7 +171,11 @@ fn the_tokenizer_and_the_chat_template_of_a_folder_are_read() {
     let strings = json(&vectors().join("tiny/cases.json"))["tokenizer"].as_array().unwrap().clone();
     assert_eq!(strings.len(), 4);
     for string in &strings {
-        assert_eq!(tokenizer.encode(string["text"].as_str().unwrap()).unwrap(), ids(&string["ids"]), "{string}");
+        assert_eq!(
+            tokenizer.encode(string["text"].as_str().unwrap()).unwrap(),
+            ids(&string["ids"]),
+            "{string}"
+        );
     }
     let rendered = tokenizer.template().unwrap().render(&[("user", "hi")]).unwrap();
     assert_eq!(rendered, "<s>user: hi</s><s>assistant: ");

@@ -34,7 +34,10 @@ fn a_thousand_random_retunes_leave_no_trace() {
     }
     let last = Arc::clone(comparison.b.caches[0].spec());
     let grown = MEMORY.current_usage() as i64 - after_warm_up as i64;
-    assert!(grown < 1 << 20, "{grown} bytes more after 900 further retunes (18 tokens came meanwhile)");
+    assert!(
+        grown < 1 << 20,
+        "{grown} bytes more after 900 further retunes (18 tokens came meanwhile)"
+    );
     assert_eq!(comparison.a.generated, untouched.a.generated, "the dense side knows nothing of it");
     untouched.retune(&last).unwrap();
     for side in [&mut comparison, &mut untouched] {
@@ -42,6 +45,10 @@ fn a_thousand_random_retunes_leave_no_trace() {
         steps(side, 6);
     }
     let vocab = model.config().vocab;
-    assert_eq!(comparison.b.logits(0, vocab), untouched.b.logits(0, vocab), "bit for bit as if nothing had been changed before");
+    assert_eq!(
+        comparison.b.logits(0, vocab),
+        untouched.b.logits(0, vocab),
+        "bit for bit as if nothing had been changed before"
+    );
     assert_eq!(comparison.b.caches[0].allocated(), untouched.b.caches[0].allocated());
 }

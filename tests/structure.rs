@@ -1,11 +1,19 @@
-//! Holds the house to its plan (docs/ARCHITECTURE.md): imports run downwards, no circles, `unsafe` only where it may be.
+//! Holds the house to its plan (docs/ARCHITECTURE.md): imports run downwards, no circles, `unsafe`
+//! only where it may be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Rooms by floor, ground first. Rooms of one floor may use each other where no circle arises.
-const FLOORS: &[&[&str]] =
-    &[&["error", "mask", "machine"], &["cache", "attention"], &["model"], &["decode"], &["bench", "learn"], &["tui"], &["cli"]];
+const FLOORS: &[&[&str]] = &[
+    &["error", "mask", "machine"],
+    &["cache", "attention"],
+    &["model"],
+    &["decode"],
+    &["bench", "learn"],
+    &["tui"],
+    &["cli"],
+];
 
 /// Where `unsafe` is allowed: vector kernels, and mapping files.
 const UNSAFE: &[&str] = &["src/attention/", "src/model/load/bytes.rs"];
@@ -53,7 +61,9 @@ fn floor(room: &str) -> Option<usize> {
 fn code(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    let tests = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests"));
+    let tests = lines
+        .windows(2)
+        .position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests"));
     let end = tests.unwrap_or(lines.len());
     lines[..end].iter().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
@@ -89,7 +99,8 @@ fn imports(code: &str) -> BTreeSet<String> {
             }
         };
         for name in names {
-            let word: String = name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let word: String =
+                name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             if word.chars().next().is_some_and(char::is_lowercase) {
                 found.insert(word);
             }
@@ -106,7 +117,11 @@ fn all_rooms() -> BTreeMap<String, BTreeSet<String>> {
             continue;
         }
         let own = rooms.entry(name.clone()).or_default();
-        own.extend(imports(&code(&path)).into_iter().filter(|import| *import != name && floor(import).is_some()));
+        own.extend(
+            imports(&code(&path))
+                .into_iter()
+                .filter(|import| *import != name && floor(import).is_some()),
+        );
     }
     rooms
 }
@@ -121,10 +136,16 @@ fn every_room_has_a_floor() {
 #[test]
 fn imports_run_downwards() {
     let rooms = all_rooms();
-    assert!(rooms["model"].contains("cache") && rooms["attention"].contains("cache"), "the reader of imports is blind");
+    assert!(
+        rooms["model"].contains("cache") && rooms["attention"].contains("cache"),
+        "the reader of imports is blind"
+    );
     for (room, imports) in &rooms {
         for import in imports {
-            assert!(floor(import) <= floor(room), "{room} imports {import}, which is on a higher floor");
+            assert!(
+                floor(import) <= floor(room),
+                "{room} imports {import}, which is on a higher floor"
+            );
         }
     }
 }
@@ -132,13 +153,23 @@ fn imports_run_downwards() {
 #[test]
 fn rooms_of_one_floor_form_no_circle() {
     let rooms = all_rooms();
-    fn reaches(rooms: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str, seen: &mut BTreeSet<String>) -> bool {
+    fn reaches(
+        rooms: &BTreeMap<String, BTreeSet<String>>,
+        from: &str,
+        to: &str,
+        seen: &mut BTreeSet<String>,
+    ) -> bool {
         rooms.get(from).is_some_and(|imports| {
-            imports.iter().any(|next| next == to || (seen.insert(next.clone()) && reaches(rooms, next, to, seen)))
+            imports.iter().any(|next| {
+                next == to || (seen.insert(next.clone()) && reaches(rooms, next, to, seen))
+            })
         })
     }
     for room in rooms.keys() {
-        assert!(!reaches(&rooms, room, room, &mut BTreeSet::new()), "{room} imports itself through other rooms");
+        assert!(
+            !reaches(&rooms, room, room, &mut BTreeSet::new()),
+            "{room} imports itself through other rooms"
+        );
     }
 }
 
@@ -148,7 +179,8 @@ fn unsafe_code_stays_where_it_may_be() {
         let inside = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
         let allowed = UNSAFE.iter().any(|place| inside.starts_with(place));
         let words = code(&path);
-        let found = words.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+        let found =
+            words.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
         assert!(allowed || !found, "{inside} holds `unsafe`");
     }
 }
@@ -177,7 +209,17 @@ fn rooms_know_nothing_above_them() {
 #[test]
 fn one_version_of_each_shared_dependency() {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
-    let shared = ["ratatui", "ratatui-core", "crossterm", "tokenizers", "safetensors", "half", "candle-core", "gemm", "pulp"];
+    let shared = [
+        "ratatui",
+        "ratatui-core",
+        "crossterm",
+        "tokenizers",
+        "safetensors",
+        "half",
+        "candle-core",
+        "gemm",
+        "pulp",
+    ];
     for name in shared {
         let count = lock.lines().filter(|line| *line == format!("name = \"{name}\"")).count();
         assert_eq!(count, 1, "Cargo.lock holds {count} versions of {name}");

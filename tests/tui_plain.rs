@@ -27,11 +27,24 @@ fn without_a_terminal_the_summary_is_printed() {
 #[test]
 fn a_recorded_session_has_the_figures_that_were_printed() {
     let home = tempfile::tempdir().expect("a folder");
-    let live = kscope(home.path()).args(["--json", "--max-new", "20", "--record", "a.jsonl"]).output().expect("runs");
+    let live = kscope(home.path())
+        .args(["--json", "--max-new", "20", "--record", "a.jsonl"])
+        .output()
+        .expect("runs");
     let played = kscope(home.path()).args(["replay", "a.jsonl", "--json"]).output().expect("runs");
     assert!(live.status.success() && played.status.success(), "{}", text(&played.stderr));
-    let [live, played] = [live, played].map(|output| serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("JSON"));
-    for key in ["model", "text", "generated_tokens", "kv_bytes", "tokens_per_s", "tpot_p50_ms", "mask", "finish"] {
+    let [live, played] = [live, played]
+        .map(|output| serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("JSON"));
+    for key in [
+        "model",
+        "text",
+        "generated_tokens",
+        "kv_bytes",
+        "tokens_per_s",
+        "tpot_p50_ms",
+        "mask",
+        "finish",
+    ] {
         assert_eq!(live[key], played[key], "{key}");
     }
 }
@@ -48,9 +61,18 @@ fn what_is_wrong_ends_with_code_2_and_one_sentence() {
         let output = kscope(home.path()).args(args).output().expect("runs");
         let sentence = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{sentence}");
-        assert!(sentence.starts_with("kscope: ") && sentence.lines().count() == 1 && sentence.contains(part), "{sentence}");
+        assert!(
+            sentence.starts_with("kscope: ")
+                && sentence.lines().count() == 1
+                && sentence.contains(part),
+            "{sentence}"
+        );
     };
-    refused("[keys.map]\nmetric = [\"v\"]\n", &["--plain"], "the key `v` means both metric and scale in [keys.map]");
+    refused(
+        "[keys.map]\nmetric = [\"v\"]\n",
+        &["--plain"],
+        "the key `v` means both metric and scale in [keys.map]",
+    );
     refused("[keys.map]\nmetric = [\"hyper-x\"]\n", &["--plain"], "`hyper-x` is no key");
     refused("colours = 3\n", &["--plain"], "line 1: unknown field `colours`");
     refused("", &["--plain", "--color", "many"], "--color must be auto");

@@ -1,4 +1,5 @@
-//! The inspector in a real terminal: tmux is the terminal emulator, a shell is what must be sane afterwards.
+//! The inspector in a real terminal: tmux is the terminal emulator, a shell is what must be sane
+//! afterwards.
 #![cfg(target_os = "linux")]
 
 use std::path::PathBuf;
@@ -20,11 +21,20 @@ impl Terminal {
     /// `None`, loudly, where there is no tmux; in CI that is a failure.
     fn new(columns: u16, rows: u16) -> Option<Self> {
         if Command::new("tmux").arg("-V").output().is_err() {
-            assert!(std::env::var_os("CI").is_none(), "tmux is missing, and CI has to run this test");
-            eprintln!("\n*** SKIPPED: tmux is not installed, so the inspector was not tested in a terminal ***\n");
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "tmux is missing, and CI has to run this test"
+            );
+            eprintln!(
+                "\n*** SKIPPED: tmux is not installed, so the inspector was not tested in a terminal ***\n"
+            );
             return None;
         }
-        let socket = format!("kscope-test-{}-{}", std::process::id(), SOCKETS.fetch_add(1, Ordering::Relaxed));
+        let socket = format!(
+            "kscope-test-{}-{}",
+            std::process::id(),
+            SOCKETS.fetch_add(1, Ordering::Relaxed)
+        );
         let terminal = Self { socket, home: tempfile::tempdir().expect("a folder") };
         let home = terminal.home.path().display();
         // Nothing of the person who runs the tests gets in.
@@ -33,14 +43,31 @@ impl Terminal {
              bash --norc --noprofile"
         );
         let (columns, rows) = (columns.to_string(), rows.to_string());
-        terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-s", "t", "-x", &columns, "-y", &rows, &shell]);
+        terminal.tmux(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-s",
+            "t",
+            "-x",
+            &columns,
+            "-y",
+            &rows,
+            &shell,
+        ]);
         terminal.wait("the shell", |screen| screen.contains("ready$"));
         Some(terminal)
     }
 
     fn tmux(&self, args: &[&str]) -> Output {
-        let output = Command::new("tmux").args(["-L", &self.socket]).args(args).output().expect("tmux runs");
-        assert!(output.status.success(), "tmux {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let output =
+            Command::new("tmux").args(["-L", &self.socket]).args(args).output().expect("tmux runs");
+        assert!(
+            output.status.success(),
+            "tmux {args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         output
     }
 
@@ -61,7 +88,9 @@ impl Terminal {
     /// Starts the inspector and waits until its text has begun.
     fn start(&self, args: &str) {
         self.line(&format!("{} {args}; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
-        self.wait("the first tokens", |screen| screen.contains("tok/s") && screen.contains("1 Map"));
+        self.wait("the first tokens", |screen| {
+            screen.contains("tok/s") && screen.contains("1 Map")
+        });
     }
 
     fn wait(&self, what: &str, holds: impl Fn(&str) -> bool) -> String {
@@ -80,7 +109,8 @@ impl Terminal {
     fn child(&self) -> u32 {
         let output = self.tmux(&["display-message", "-p", "-t", "t", "#{pane_pid}"]);
         let shell = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).expect("linux");
+        let children =
+            std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).expect("linux");
         children.split_whitespace().next().expect("a child").parse().expect("a number")
     }
 
@@ -93,8 +123,18 @@ impl Terminal {
         for mode in ["echo", "icanon", "isig", "opost"] {
             assert!(screen.contains(mode) && !screen.contains(&format!("-{mode}")), "{screen}");
         }
-        let flags = self.tmux(&["display-message", "-p", "-t", "t", "#{alternate_on} #{mouse_any_flag} #{cursor_flag}"]);
-        assert_eq!(String::from_utf8_lossy(&flags.stdout).trim(), "0 0 1", "alternate screen, mouse, cursor");
+        let flags = self.tmux(&[
+            "display-message",
+            "-p",
+            "-t",
+            "t",
+            "#{alternate_on} #{mouse_any_flag} #{cursor_flag}",
+        ]);
+        assert_eq!(
+            String::from_utf8_lossy(&flags.stdout).trim(),
+            "0 0 1",
+            "alternate screen, mouse, cursor"
+        );
     }
 }
 
@@ -109,7 +149,9 @@ impl Drop for Terminal {
 fn a_session_from_start_to_quit() {
     let Some(terminal) = Terminal::new(120, 40) else { return };
     terminal.start("");
-    terminal.wait("the map", |screen| screen.contains("all layers") && screen.contains("share of channels kept"));
+    terminal.wait("the map", |screen| {
+        screen.contains("all layers") && screen.contains("share of channels kept")
+    });
     terminal.keys(&["c"]);
     terminal.wait("another metric", |screen| screen.contains("score the mask was selected by"));
     terminal.keys(&["j", "Enter"]);
@@ -124,8 +166,12 @@ fn a_session_from_start_to_quit() {
     terminal.keys(&["-l", "export csv channels.csv"]);
     terminal.keys(&["Enter"]);
     terminal.wait("the file", |screen| screen.contains("wrote channels.csv"));
-    let written = std::fs::read_to_string(terminal.home.path().join("channels.csv")).expect("written");
-    assert!(written.starts_with("layer,kv_head,channel,pair,wavelength_tokens,kept,importance"), "{written}");
+    let written =
+        std::fs::read_to_string(terminal.home.path().join("channels.csv")).expect("written");
+    assert!(
+        written.starts_with("layer,kv_head,channel,pair,wavelength_tokens,kept,importance"),
+        "{written}"
+    );
     assert_eq!(written.lines().count(), 65, "one head of 64 channels");
     terminal.keys(&["Q"]);
     let screen = terminal.wait("the shell", |screen| screen.contains("code=0"));
@@ -140,12 +186,16 @@ fn a_mask_is_retuned_measured_saved_and_loaded_again() {
     terminal.keys(&["4"]);
     terminal.wait("the first measurement", |screen| screen.contains("measured · 64 steps, forced"));
     terminal.keys(&["}"]);
-    terminal.wait("another mask at work", |screen| screen.contains("at work, applied in") && screen.contains("* unsaved"));
+    terminal.wait("another mask at work", |screen| {
+        screen.contains("at work, applied in") && screen.contains("* unsaved")
+    });
     terminal.wait("its measurement", |screen| screen.contains("measured · 64 steps, forced"));
     terminal.keys(&["s"]);
     terminal.wait("the sweep", |screen| screen.contains("22 points measured"));
     terminal.keys(&["n", "n", "Enter"]);
-    terminal.wait("the point's settings", |screen| screen.contains("history: 2 back") && screen.contains("at work, applied in"));
+    terminal.wait("the point's settings", |screen| {
+        screen.contains("history: 2 back") && screen.contains("at work, applied in")
+    });
     terminal.keys(&["q"]);
     terminal.wait("the question", |screen| screen.contains("the mask is not saved"));
     terminal.keys(&["w"]);
@@ -153,13 +203,17 @@ fn a_mask_is_retuned_measured_saved_and_loaded_again() {
     terminal.keys(&["C-u"]);
     terminal.keys(&["-l", "save mine.safetensors"]);
     terminal.keys(&["Enter"]);
-    terminal.wait("the file", |screen| screen.contains("saved mine.safetensors") && !screen.contains("* unsaved"));
+    terminal.wait("the file", |screen| {
+        screen.contains("saved mine.safetensors") && !screen.contains("* unsaved")
+    });
     terminal.keys(&["q"]);
     terminal.wait("the shell", |screen| screen.contains("code=0"));
     terminal.line("clear");
     terminal.start("--mask mine.safetensors");
     terminal.keys(&["4"]);
-    terminal.wait("the saved mask", |screen| screen.contains("as it is: mine") && screen.contains("measured · 64 steps, forced"));
+    terminal.wait("the saved mask", |screen| {
+        screen.contains("as it is: mine") && screen.contains("measured · 64 steps, forced")
+    });
     terminal.keys(&["q"]);
     terminal.wait("the shell", |screen| screen.contains("code=0"));
     terminal.line("clear");
@@ -167,7 +221,9 @@ fn a_mask_is_retuned_measured_saved_and_loaded_again() {
     terminal.line(&format!("{} replay session.jsonl; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
     terminal.wait("the recording", |screen| screen.contains("REPLAY") || screen.contains("PAUSED"));
     terminal.keys(&["4"]);
-    terminal.wait("its last mask", |screen| screen.contains("tuned keeps") && screen.contains("at work, applied in"));
+    terminal.wait("its last mask", |screen| {
+        screen.contains("tuned keeps") && screen.contains("at work, applied in")
+    });
     terminal.keys(&["q"]);
     terminal.wait("the shell", |screen| screen.contains("code=0"));
     terminal.assert_sane();
@@ -181,7 +237,9 @@ fn a_prompt_is_typed_and_answered() {
     terminal.wait("the editor", |screen| screen.contains("sends, esc leaves"));
     terminal.keys(&["-l", "zebra zebra "]);
     terminal.keys(&["C-s"]);
-    terminal.wait("the new run", |screen| screen.contains("zebra zebra") && !screen.contains("sends, esc leaves"));
+    terminal.wait("the new run", |screen| {
+        screen.contains("zebra zebra") && !screen.contains("sends, esc leaves")
+    });
     terminal.keys(&["q"]);
     terminal.wait("the shell", |screen| screen.contains("code=0"));
     terminal.assert_sane();
@@ -193,9 +251,15 @@ fn both_sides_are_shown_gone_through_and_gone_back_on() {
     terminal.start("--max-new 60");
     terminal.wait("the end", |screen| screen.contains("DONE"));
     terminal.keys(&["3"]);
-    let screen =
-        terminal.wait("both sides", |screen| screen.contains("A dense") && screen.contains("masked ") && screen.contains("rank"));
-    assert!(screen.contains("B keeps") && screen.contains("same top") && screen.contains("token 60 of 60"), "{screen}");
+    let screen = terminal.wait("both sides", |screen| {
+        screen.contains("A dense") && screen.contains("masked ") && screen.contains("rank")
+    });
+    assert!(
+        screen.contains("B keeps")
+            && screen.contains("same top")
+            && screen.contains("token 60 of 60"),
+        "{screen}"
+    );
     terminal.keys(&["h"]);
     terminal.wait("the token before", |screen| screen.contains("token 59 of 60"));
     terminal.keys(&["b"]);
@@ -203,7 +267,9 @@ fn both_sides_are_shown_gone_through_and_gone_back_on() {
     terminal.keys(&["f"]);
     terminal.wait("free sides", |screen| screen.contains("free each reads its own"));
     terminal.keys(&["BSpace"]);
-    terminal.wait("the text cut back", |screen| screen.contains("token 59 of 59") && screen.contains("PAUSED"));
+    terminal.wait("the text cut back", |screen| {
+        screen.contains("token 59 of 59") && screen.contains("PAUSED")
+    });
     terminal.keys(&["Space"]);
     terminal.wait("the end again", |screen| screen.contains("DONE") && screen.contains("of 60"));
     terminal.keys(&["q"]);
@@ -218,7 +284,9 @@ fn a_signal_to_end_leaves_the_shell_as_it_was() {
         terminal.start("");
         let pid = terminal.child().to_string();
         Command::new("kill").args([&format!("-{signal}"), &pid]).status().expect("kill runs");
-        terminal.wait("the shell", |screen| screen.contains("kscope: cancelled") && screen.contains("code=1"));
+        terminal.wait("the shell", |screen| {
+            screen.contains("kscope: cancelled") && screen.contains("code=1")
+        });
         terminal.assert_sane();
     }
 }
@@ -235,7 +303,10 @@ fn suspending_gives_the_shell_back_and_fg_brings_the_screen() {
         terminal.wait("the screen", |screen| screen.contains("1 Map") && screen.contains("? help"));
     }
     // The same for a signal from outside.
-    Command::new("kill").args(["-TSTP", &terminal.child().to_string()]).status().expect("kill runs");
+    Command::new("kill")
+        .args(["-TSTP", &terminal.child().to_string()])
+        .status()
+        .expect("kill runs");
     terminal.wait("the shell", |screen| screen.contains("Stopped"));
     terminal.assert_sane();
     terminal.line("fg");
@@ -258,7 +329,9 @@ fn a_panic_of_the_interface_is_printed_on_a_restored_screen() {
 fn a_panic_of_the_engine_is_shown_and_does_not_tear_the_screen() {
     let Some(terminal) = Terminal::new(100, 30) else { return };
     terminal.line(&format!("{} --panic engine; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
-    terminal.wait("the failure", |screen| screen.contains("FAILED") && screen.contains("on purpose: --panic engine"));
+    terminal.wait("the failure", |screen| {
+        screen.contains("FAILED") && screen.contains("on purpose: --panic engine")
+    });
     terminal.keys(&["5"]);
     terminal.wait("a living screen", |screen| screen.contains("? help"));
     terminal.keys(&["q"]);

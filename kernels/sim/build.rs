@@ -1,5 +1,5 @@
-//! Compiles the simulator with the kernels' sources: as they are, as they are under sanitizers (a shared library), and as
-//! copies with one defect each, which the tests expect to be caught.
+//! Compiles the simulator with the kernels' sources: as they are, as they are under sanitizers (a
+//! shared library), and as copies with one defect each, which the tests expect to be caught.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -13,7 +13,12 @@ const DEFECTS: &[Defect] = &[
     // One group of copies too many may still be under way.
     ("late_wait", "decode.cuh", "kx_copies_wait<1>();", "kx_copies_wait<2>();"),
     // Other lanes' copies may not have landed.
-    ("no_syncwarp", "decode.cuh", "kx_copies_wait<1>();\n        __syncwarp();", "kx_copies_wait<1>();"),
+    (
+        "no_syncwarp",
+        "decode.cuh",
+        "kx_copies_wait<1>();\n        __syncwarp();",
+        "kx_copies_wait<1>();",
+    ),
     // Warps read each other's parts before they are written.
     ("no_syncthreads", "decode.cuh", "    __syncthreads();\n\n    float* to", "    float* to"),
     // Only the threads of one warp come to the barrier.
@@ -31,7 +36,12 @@ const DEFECTS: &[Defect] = &[
         "const float sum = lane < 16 ? sum_of_rows(total[k]) : 0.0f;",
     ),
     // The mask leaves out the upper half of the warp.
-    ("short_mask", "decode.cuh", "fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 8))", "fmaxf(x, __shfl_xor_sync(0x0000ffffu, x, 8))"),
+    (
+        "short_mask",
+        "decode.cuh",
+        "fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 8))",
+        "fmaxf(x, __shfl_xor_sync(0x0000ffffu, x, 8))",
+    ),
     // Rows of the lower lanes only.
     ("short_reduction", "decode.cuh", "    x += __shfl_xor_sync(0xffffffffu, x, 8);\n", ""),
     // Two registers of a fragment change places.
@@ -42,17 +52,32 @@ const DEFECTS: &[Defect] = &[
         "{ const u32 s = a[1]; a[1] = a[2]; a[2] = s; } kx_mma<T>(out[step], a, p);",
     ),
     // The second stage lies where the next warp's first one is.
-    ("stage_overlap", "decode.cuh", "own + (turn + 1) % 2 * Shape::STAGE", "own + (turn + 1) % 2 * Shape::WARP"),
+    (
+        "stage_overlap",
+        "decode.cuh",
+        "own + (turn + 1) % 2 * Shape::STAGE",
+        "own + (turn + 1) % 2 * Shape::WARP",
+    ),
     // One row too many is read and counted.
     ("row_too_many", "decode.cuh", "row + k / 2 * 8 < end ?", "row + k / 2 * 8 <= end ?"),
     // Rows of the middle that a plan names and that are not there yet.
-    ("rows_to_come", "decode.cuh", "min(item.end, rows.middle ? state.middle : state.len - state.middle)", "item.end"),
+    (
+        "rows_to_come",
+        "decode.cuh",
+        "min(item.end, rows.middle ? state.middle : state.len - state.middle)",
+        "item.end",
+    ),
     // What lies behind a key of an odd number of units is taken for channels.
     ("stray_channels", "decode.cuh", "if (step * 16 + 8 >= rows.channels) a[2] = a[3] = 0;", ""),
     // The chunk is copied before the current token, which may be in it, is there.
     ("no_barrier_in_append", "store.cuh", "    __syncthreads();\n", ""),
     // The ring is one slot too short.
-    ("short_ring", "layout.cuh", "(position - state.sink) % state.ring", "(position - state.sink) % (state.ring - 1)"),
+    (
+        "short_ring",
+        "layout.cuh",
+        "(position - state.sink) % state.ring",
+        "(position - state.sink) % (state.ring - 1)",
+    ),
     // The padding of a key keeps what was in memory.
     (
         "dirty_padding",
@@ -68,13 +93,21 @@ fn main() {
     let cuda = here.join("../cuda");
     for folder in [&here, &cuda] {
         for entry in fs::read_dir(folder).expect("the sources are there") {
-            println!("cargo:rerun-if-changed={}", entry.expect("a readable folder").path().display());
+            println!(
+                "cargo:rerun-if-changed={}",
+                entry.expect("a readable folder").path().display()
+            );
         }
     }
 
     let mut objects = vec![];
     let mut variants = String::from("-DKX_VARIANTS(X)=X(kscope)");
-    objects.extend(compiler(&here, &cuda).define("KX_VARIANT", "kscope").file(here.join("variant.cpp")).compile_intermediates());
+    objects.extend(
+        compiler(&here, &cuda)
+            .define("KX_VARIANT", "kscope")
+            .file(here.join("variant.cpp"))
+            .compile_intermediates(),
+    );
     for defect in DEFECTS {
         let folder = out.join(defect.0);
         plant(&cuda, &folder, defect);
@@ -87,15 +120,21 @@ fn main() {
     simulator.flag(&variants).file(here.join("sim.cpp")).objects(&objects).compile("ksim");
 
     let names: Vec<&str> = DEFECTS.iter().map(|defect| defect.0).collect();
-    fs::write(out.join("defects.rs"), format!("&{names:?}")).expect("the output folder is writable");
+    fs::write(out.join("defects.rs"), format!("&{names:?}"))
+        .expect("the output folder is writable");
     sanitized(&here, &cuda, &out);
 }
 
 fn compiler(here: &Path, cuda: &Path) -> cc::Build {
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").opt_level(2).define("KX_SIM", None).include(cuda).include(here);
-    // Kernels compare a loop counter with unsigned limits and punned pointers with memory of the launch.
-    build.flag("-Wno-sign-compare").flag("-fno-strict-aliasing").flag("-Wno-unused-function").flag("-Wno-unknown-pragmas");
+    // Kernels compare a loop counter with unsigned limits and punned pointers with memory of the
+    // launch.
+    build
+        .flag("-Wno-sign-compare")
+        .flag("-fno-strict-aliasing")
+        .flag("-Wno-unused-function")
+        .flag("-Wno-unknown-pragmas");
     build
 }
 
@@ -111,21 +150,38 @@ fn plant(cuda: &Path, folder: &Path, (name, file, from, to): &Defect) {
         } else {
             source
         };
-        fs::write(folder.join(path.file_name().expect("a file")), source).expect("the output folder is writable");
+        fs::write(folder.join(path.file_name().expect("a file")), source)
+            .expect("the output folder is writable");
     }
 }
 
-/// The same simulator and kernels under the address and undefined-behaviour sanitizers, as a shared library.
+/// The same simulator and kernels under the address and undefined-behaviour sanitizers, as a shared
+/// library.
 fn sanitized(here: &Path, cuda: &Path, out: &Path) {
     let library = out.join("libksim_sanitized.so");
     let mut command = compiler(here, cuda).get_compiler().to_command();
-    command.args(["-g", "-O1", "-fPIC", "-shared", "-DKX_VARIANT=kscope", "-DKX_VARIANTS(X)=X(kscope)"]);
-    command.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]);
+    command.args([
+        "-g",
+        "-O1",
+        "-fPIC",
+        "-shared",
+        "-DKX_VARIANT=kscope",
+        "-DKX_VARIANTS(X)=X(kscope)",
+    ]);
+    command.args([
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=undefined",
+        "-fno-omit-frame-pointer",
+    ]);
     command.arg(here.join("sim.cpp")).arg(here.join("variant.cpp")).arg("-o").arg(&library);
     let status = command.status().expect("the compiler starts");
     assert!(status.success(), "compiling the kernels under sanitizers failed: {command:?}");
     println!("cargo:rustc-env=KSIM_SANITIZED={}", library.display());
-    let runtime = compiler(here, cuda).get_compiler().to_command().arg("-print-file-name=libasan.so").output();
+    let runtime = compiler(here, cuda)
+        .get_compiler()
+        .to_command()
+        .arg("-print-file-name=libasan.so")
+        .output();
     let runtime = String::from_utf8(runtime.expect("the compiler starts").stdout).expect("a path");
     println!("cargo:rustc-env=KSIM_RUNTIME={}", runtime.trim());
 }

@@ -9,14 +9,16 @@ use super::range::{RangeJob, StateLayout, arrange_queries, kernel_for};
 use crate::cache::{BLOCK, SequenceCache};
 use crate::{Error, Result};
 
-/// Key ranges that a sequence is split into when it is long enough, so that one sequence can use many cores.
+/// Key ranges that a sequence is split into when it is long enough, so that one sequence can use
+/// many cores.
 const RANGES: usize = 8;
 /// Fewest blocks of a range: below, a thread costs more than it gives.
 const LEAST_BLOCKS: usize = 4;
 /// Most blocks of a range, so that very long sequences spread further.
 const MOST_BLOCKS: usize = 64;
 
-/// Blocks up to which one thread is done sooner (about 10 microseconds) than a second one has woken up.
+/// Blocks up to which one thread is done sooner (about 10 microseconds) than a second one has woken
+/// up.
 const SERIAL_BLOCKS: usize = 16;
 
 /// One sequence's part in a decode step.
@@ -71,14 +73,17 @@ impl Attention {
         self.level
     }
 
-    /// Attention of the current token of every sequence over one layer, on the threads of the current rayon pool.
+    /// Attention of the current token of every sequence over one layer, on the threads of the
+    /// current rayon pool.
     ///
-    /// Query heads `g * h .. g * (h + 1)` with `g = heads / kv_heads` read KV head `h`; scores are scaled by
-    /// `1 / sqrt(head_dim)`. Sequences may differ in length, mask and window. Each gives bit for bit what it gives alone and on
-    /// any number of threads: key ranges depend on its length only and are merged in order, by their largest scores in f32.
+    /// Query heads `g * h .. g * (h + 1)` with `g = heads / kv_heads` read KV head `h`; scores are
+    /// scaled by `1 / sqrt(head_dim)`. Sequences may differ in length, mask and window. Each gives
+    /// bit for bit what it gives alone and on any number of threads: key ranges depend on its
+    /// length only and are merged in order, by their largest scores in f32.
     ///
     /// # Panics
-    /// When the sequences differ in shape, or `q` and `out` are not `[heads, head_dim]` with a multiple of `kv_heads` heads.
+    /// When the sequences differ in shape, or `q` and `out` are not `[heads, head_dim]` with a
+    /// multiple of `kv_heads` heads.
     pub fn decode(&mut self, layer: usize, items: &mut [DecodeItem<'_>]) {
         let Some(first) = items.first() else { return };
         let shape = first.cache.spec().shape();
@@ -87,7 +92,10 @@ impl Attention {
         for item in items.iter() {
             assert_eq!(item.cache.spec().shape(), shape, "sequences of one batch have one shape");
             let heads = group * shape.kv_heads * shape.head_dim;
-            assert!(group > 0 && item.q.len() == heads && item.out.len() == heads, "q and out are [heads, head_dim]");
+            assert!(
+                group > 0 && item.q.len() == heads && item.out.len() == heads,
+                "q and out are [heads, head_dim]"
+            );
         }
         self.arrange(layer, items, layout);
 
@@ -96,23 +104,42 @@ impl Attention {
         let attend = |(work, state): (&WorkItem, &mut [f32])| {
             let cache = items[work.sequence].cache;
             let view = cache.head(layer, work.kv_head);
-            let queries = &queries[(work.sequence * shape.kv_heads + work.kv_head) * 2 * query_len..][..2 * query_len];
+            let queries = &queries
+                [(work.sequence * shape.kv_heads + work.kv_head) * 2 * query_len..]
+                [..2 * query_len];
             let (whole_q, packed_q) = queries.split_at(query_len);
             let kernel = kernel_for(*level, cache.spec().dtype());
             // SAFETY: `level` was found to be available when this `Attention` was made.
-            unsafe { kernel(RangeJob { view, blocks: work.blocks.clone(), group, whole_q, packed_q, state }) }
+            unsafe {
+                kernel(RangeJob {
+                    view,
+                    blocks: work.blocks.clone(),
+                    group,
+                    whole_q,
+                    packed_q,
+                    state,
+                })
+            }
         };
         let blocks: usize = work.iter().map(|work| work.blocks.len()).sum();
         if rayon::current_num_threads() == 1 || blocks <= SERIAL_BLOCKS {
             work.iter().zip(state.chunks_exact_mut(layout.len())).for_each(attend);
         } else {
-            work.par_iter().zip(state.par_chunks_exact_mut(layout.len())).with_max_len(1).for_each(attend);
+            work.par_iter()
+                .zip(state.par_chunks_exact_mut(layout.len()))
+                .with_max_len(1)
+                .for_each(attend);
         }
         self.merge(items, layout);
     }
 
     /// Lists the work items and lays out their queries.
-    fn arrange(&mut self, layer: usize, items: &[DecodeItem<'_>], StateLayout { group, head_dim }: StateLayout) {
+    fn arrange(
+        &mut self,
+        layer: usize,
+        items: &[DecodeItem<'_>],
+        StateLayout { group, head_dim }: StateLayout,
+    ) {
         // Weights are powers of two: exp(x) = 2^(x log2 e).
         let scale = std::f32::consts::LOG2_E / (head_dim as f32).sqrt();
         let query_len = group * head_dim;
@@ -128,7 +155,11 @@ impl Attention {
                 let kind = (self.level, view.dtype());
                 arrange_queries(kind, q, head_dim, 0..head_dim, scale, whole);
                 arrange_queries(kind, q, head_dim, view.kept().iter().copied(), scale, packed);
-                self.work.extend(ranges(view.len()).map(|blocks| WorkItem { sequence, kv_head, blocks }));
+                self.work.extend(ranges(view.len()).map(|blocks| WorkItem {
+                    sequence,
+                    kv_head,
+                    blocks,
+                }));
             }
         }
         self.state.resize(self.work.len() * StateLayout { group, head_dim }.len(), 0.0);
@@ -142,7 +173,10 @@ impl Attention {
             for (kv_head, out) in item.out.chunks_mut(group * head_dim).enumerate() {
                 let start = parts.clone();
                 let mut ranges = 0;
-                while parts.next_if(|(work, _)| (work.sequence, work.kv_head) == (sequence, kv_head)).is_some() {
+                while parts
+                    .next_if(|(work, _)| (work.sequence, work.kv_head) == (sequence, kv_head))
+                    .is_some()
+                {
                     ranges += 1;
                 }
                 let parts = || start.clone().take(ranges).map(|(_, state)| layout.result(state));
@@ -154,13 +188,21 @@ impl Attention {
     }
 }
 
-/// `out = sum_r 2^(m_r - m) s_r / sum_r 2^(m_r - m) t_r` over the ranges `r` of one query head, with `m` the largest `m_r`.
-fn merge_head<'a>(head: usize, parts: impl Iterator<Item = [&'a [f32]; 3]> + Clone, out: &mut [f32]) {
-    let largest = parts.clone().map(|[largest, ..]| largest[head]).fold(f32::NEG_INFINITY, f32::max);
+/// `out = sum_r 2^(m_r - m) s_r / sum_r 2^(m_r - m) t_r` over the ranges `r` of one query head,
+/// with `m` the largest `m_r`.
+fn merge_head<'a>(
+    head: usize,
+    parts: impl Iterator<Item = [&'a [f32]; 3]> + Clone,
+    out: &mut [f32],
+) {
+    let largest =
+        parts.clone().map(|[largest, ..]| largest[head]).fold(f32::NEG_INFINITY, f32::max);
     let mut sum_of_weights = 0.0;
     let first_channel = head * out.len();
     out.fill(0.0);
-    for [part_largest, total, sums] in parts.filter(|[part_largest, ..]| part_largest[head] > f32::NEG_INFINITY) {
+    for [part_largest, total, sums] in
+        parts.filter(|[part_largest, ..]| part_largest[head] > f32::NEG_INFINITY)
+    {
         let weight = (part_largest[head] - largest).exp2();
         sum_of_weights += weight * total[head];
         for (out, sum) in out.iter_mut().zip(&sums[first_channel..]) {
@@ -189,7 +231,11 @@ mod tests {
             let ranges: Vec<_> = ranges(len).collect();
             assert_eq!(ranges[0].start, 0);
             assert_eq!(ranges.last().unwrap().end, len.div_ceil(BLOCK));
-            assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start && pair[0].len() >= pair[1].len()));
+            assert!(
+                ranges
+                    .windows(2)
+                    .all(|pair| pair[0].end == pair[1].start && pair[0].len() >= pair[1].len())
+            );
             assert!(ranges[0].len() <= MOST_BLOCKS);
             if len >= 2048 {
                 assert!(ranges.len() >= RANGES - 1, "{len} tokens give {} ranges", ranges.len());
@@ -204,19 +250,26 @@ mod tests {
         let part = |tokens: Range<usize>| -> Vec<f32> {
             let largest = tokens.clone().map(|t| token(t).0).fold(f32::NEG_INFINITY, f32::max);
             let weights = tokens.map(|t| ((token(t).0 - largest).exp2(), token(t).1));
-            let sums = |c: usize| weights.clone().map(|(weight, value)| weight * value[c]).sum::<f32>();
+            let sums =
+                |c: usize| weights.clone().map(|(weight, value)| weight * value[c]).sum::<f32>();
             vec![largest, weights.clone().map(|(weight, _)| weight).sum(), sums(0), sums(1)]
         };
         let merged = |bounds: &[usize]| {
-            let parts: Vec<Vec<f32>> = bounds.windows(2).map(|pair| part(pair[0]..pair[1])).collect();
+            let parts: Vec<Vec<f32>> =
+                bounds.windows(2).map(|pair| part(pair[0]..pair[1])).collect();
             let mut out = [0.0; 2];
             merge_head(0, parts.iter().map(|part| [&part[..1], &part[1..2], &part[2..]]), &mut out);
             out
         };
         let whole = merged(&[0, 60]);
-        for split in [vec![0, 1, 60], vec![0, 30, 60], vec![0, 7, 7, 20, 59, 60], (0..=60).collect()] {
+        for split in
+            [vec![0, 1, 60], vec![0, 30, 60], vec![0, 7, 7, 20, 59, 60], (0..=60).collect()]
+        {
             let split = merged(&split);
-            assert!((split[0] - whole[0]).abs() < 1e-5 && (split[1] - 1.0).abs() < 1e-6, "{split:?} is not {whole:?}");
+            assert!(
+                (split[0] - whole[0]).abs() < 1e-5 && (split[1] - 1.0).abs() < 1e-6,
+                "{split:?} is not {whole:?}"
+            );
         }
     }
 }

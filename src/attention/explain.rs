@@ -1,6 +1,8 @@
-//! What one decode step sees and what it lost: logits per token and attention mass per part, pruned and exact.
+//! What one decode step sees and what it lost: logits per token and attention mass per part, pruned
+//! and exact.
 //!
-//! For the inspector, so on the oracle's scalar arithmetic: it reads what the fast path reads, and nothing else.
+//! For the inspector, so on the oracle's scalar arithmetic: it reads what the fast path reads, and
+//! nothing else.
 
 use super::oracle;
 use crate::cache::{HeadView, SequenceCache};
@@ -28,21 +30,28 @@ pub struct Seen {
     pub mass: Mass,
 }
 
-/// One step of one query head through a cache and, where there is one, through a dense cache of the same tokens.
+/// One step of one query head through a cache and, where there is one, through a dense cache of the
+/// same tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     /// What the cache gives.
     pub pruned: Seen,
-    /// What all channels give; its mass is by the parts of the pruned cache, so that the two compare.
+    /// What all channels give; its mass is by the parts of the pruned cache, so that the two
+    /// compare.
     pub exact: Option<Seen>,
 }
 
 impl Explanation {
-    /// KL(exact || pruned) of the attention weights in nats; infinite when a token with weight is not seen. `None` without a
-    /// dense cache.
+    /// KL(exact || pruned) of the attention weights in nats; infinite when a token with weight is
+    /// not seen. `None` without a dense cache.
     pub fn divergence(&self) -> Option<f64> {
         let pairs = self.exact.as_ref()?.weights.iter().zip(&self.pruned.weights);
-        Some(pairs.filter(|&(&exact, _)| exact > 0.0).map(|(exact, pruned)| exact * (exact / pruned).ln()).sum())
+        Some(
+            pairs
+                .filter(|&(&exact, _)| exact > 0.0)
+                .map(|(exact, pruned)| exact * (exact / pruned).ln())
+                .sum(),
+        )
     }
 }
 
@@ -83,6 +92,7 @@ fn seen(view: &HeadView<'_>, parted: &HeadView<'_>, q: &[f32]) -> Seen {
     let weights = oracle::softmax(&logits);
     let parts = parted.parts();
     let mass = |positions: std::ops::Range<usize>| weights[positions].iter().sum();
-    let mass = Mass { sink: mass(parts.sink), middle: mass(parts.middle), recent: mass(parts.recent) };
+    let mass =
+        Mass { sink: mass(parts.sink), middle: mass(parts.middle), recent: mass(parts.recent) };
     Seen { logits, weights, mass }
 }

@@ -2,7 +2,8 @@
 
 use crate::{Error, Result};
 
-/// A set of vector instructions, from the least to the most. There is no NEON path: ARM takes the portable one.
+/// A set of vector instructions, from the least to the most. There is no NEON path: ARM takes the
+/// portable one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SimdLevel {
     /// Plain Rust that the compiler may vectorise.
@@ -11,8 +12,8 @@ pub enum SimdLevel {
     Avx2,
     /// AVX-512 F and DQ.
     Avx512,
-    /// AVX-512 with the bf16 dot product, for bf16 caches: rounds queries and softmax weights to bf16 (relative error up to
-    /// 1e-2). Other element types run as [`Self::Avx512`].
+    /// AVX-512 with the bf16 dot product, for bf16 caches: rounds queries and softmax weights to
+    /// bf16 (relative error up to 1e-2). Other element types run as [`Self::Avx512`].
     Avx512Bf16,
 }
 
@@ -24,13 +25,20 @@ impl SimdLevel {
     pub fn is_available(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
-            let avx512 = avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c");
+            let avx512 =
+                avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
             match self {
                 Self::Portable => true,
                 Self::Avx2 => avx2,
                 Self::Avx512 => avx512,
-                Self::Avx512Bf16 => avx512 && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512bf16"),
+                Self::Avx512Bf16 => {
+                    avx512
+                        && is_x86_feature_detected!("avx512bw")
+                        && is_x86_feature_detected!("avx512bf16")
+                }
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -39,9 +47,13 @@ impl SimdLevel {
         }
     }
 
-    /// The fastest level of this machine that rounds nothing but sums. The bf16 dot product has to be asked for.
+    /// The fastest level of this machine that rounds nothing but sums. The bf16 dot product has to
+    /// be asked for.
     pub fn best() -> Self {
-        [Self::Avx512, Self::Avx2].into_iter().find(|level| level.is_available()).unwrap_or(Self::Portable)
+        [Self::Avx512, Self::Avx2]
+            .into_iter()
+            .find(|level| level.is_available())
+            .unwrap_or(Self::Portable)
     }
 }
 
@@ -61,6 +73,10 @@ impl std::str::FromStr for SimdLevel {
 
     fn from_str(text: &str) -> Result<Self> {
         let known = Self::ALL.into_iter().find(|level| level.to_string() == text);
-        known.ok_or_else(|| Error::input(format!("a SIMD level is portable, avx2, avx512 or avx512-bf16, not `{text}`")))
+        known.ok_or_else(|| {
+            Error::input(format!(
+                "a SIMD level is portable, avx2, avx512 or avx512-bf16, not `{text}`"
+            ))
+        })
     }
 }

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 
-use super::kernel::{self, HEAD_TILE, MOST_LANES, Steps, UNSEEN, Values, for_heads, portable::Portable};
+use super::kernel::{
+    self, HEAD_TILE, MOST_LANES, Steps, UNSEEN, Values, for_heads, portable::Portable,
+};
 use super::level::SimdLevel;
 use crate::cache::{BLOCK, Element, HeadView, KvDtype};
 
@@ -22,8 +24,8 @@ pub(super) struct RangeJob<'a> {
     pub state: &'a mut [f32],
 }
 
-/// How a work item's memory is divided: per query head the largest base-2 score, the sum of weights relative to it and the
-/// weighted sum of values; then scratch.
+/// How a work item's memory is divided: per query head the largest base-2 score, the sum of weights
+/// relative to it and the weighted sum of values; then scratch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StateLayout {
     pub group: usize,
@@ -55,9 +57,9 @@ impl StateLayout {
     }
 }
 
-/// Writes the queries `q`, `[group, head_dim]`, of these channels, multiplied by `scale`, in the order the score kernel of a level
-/// reads them: tiles of up to [`HEAD_TILE`] heads, in each `[channel][head]`, or `[pair of channels][head]` as bits for the bf16
-/// dot product.
+/// Writes the queries `q`, `[group, head_dim]`, of these channels, multiplied by `scale`, in the
+/// order the score kernel of a level reads them: tiles of up to [`HEAD_TILE`] heads, in each
+/// `[channel][head]`, or `[pair of channels][head]` as bits for the bf16 dot product.
 pub(super) fn arrange_queries(
     (level, dtype): (SimdLevel, KvDtype),
     q: &[f32],
@@ -76,7 +78,10 @@ pub(super) fn arrange_queries(
                 let first = head[channel] * scale;
                 *to = match partner {
                     None => first,
-                    Some(second) => f32::from_bits(pair(first, second.map_or(0.0, |second| head[second] * scale))),
+                    Some(second) => f32::from_bits(pair(
+                        first,
+                        second.map_or(0.0, |second| head[second] * scale),
+                    )),
                 };
             }
         }
@@ -132,7 +137,8 @@ mod x86 {
     where
         Avx2: Widen<E>,
     {
-        // SAFETY: this function is compiled with, and called only where there are, the instructions of `Avx2`.
+        // SAFETY: this function is compiled with, and called only where there are, the instructions
+        // of `Avx2`.
         unsafe { run::<Avx2, E>(job) }
     }
 
@@ -141,13 +147,15 @@ mod x86 {
     where
         Avx512: Widen<E>,
     {
-        // SAFETY: this function is compiled with, and called only where there are, the instructions of `Avx512`.
+        // SAFETY: this function is compiled with, and called only where there are, the instructions
+        // of `Avx512`.
         unsafe { run::<Avx512, E>(job) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512bf16,avx2,fma,f16c")]
     pub(super) unsafe fn avx512_bf16(job: RangeJob<'_>) {
-        // SAFETY: this function is compiled with, and called only where there are, the instructions of `Bf16Dot`.
+        // SAFETY: this function is compiled with, and called only where there are, the instructions
+        // of `Bf16Dot`.
         unsafe { run::<Bf16Dot, bf16>(job) }
     }
 }
@@ -155,21 +163,25 @@ mod x86 {
 /// Goes through the blocks of a work item.
 ///
 /// # Safety
-/// The machine has the instructions of `S`, and the function is inlined into one that is compiled with it.
+/// The machine has the instructions of `S`, and the function is inlined into one that is compiled
+/// with it.
 #[inline(always)]
 unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
     let RangeJob { view, blocks, group, whole_q, packed_q, state } = job;
     let (head_dim, kept) = (view.head_dim(), view.kept().len());
-    let [largest, total, sums, rescale, lanes, scores, packed_scores] = StateLayout { group, head_dim }.split(state);
+    let [largest, total, sums, rescale, lanes, scores, packed_scores] =
+        StateLayout { group, head_dim }.split(state);
     largest.fill(f32::NEG_INFINITY);
     lanes.fill(0.0);
     sums.fill(0.0);
 
     let parts = view.parts();
     let is_packed = kept < head_dim;
-    // Whole keys of the window lie far apart: a look for those of a block that has none would miss every cache.
+    // Whole keys of the window lie far apart: a look for those of a block that has none would miss
+    // every cache.
     let look_up = |block: usize| {
-        let all_middle = parts.middle.start <= block * BLOCK && (block + 1) * BLOCK <= parts.middle.end;
+        let all_middle =
+            parts.middle.start <= block * BLOCK && (block + 1) * BLOCK <= parts.middle.end;
         let whole = if is_packed && all_middle { None } else { view.whole_block::<E>(block) };
         let packed = if is_packed { view.packed_block::<E>(block) } else { None };
         let rows = if kept == 0 && all_middle { None } else { view.value_block::<E>(block) };
@@ -182,12 +194,18 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
         ahead = look_up(block + 1);
 
         let (first, end) = (block * BLOCK, ((block + 1) * BLOCK).min(view.len()));
-        let columns = |from: usize, to: usize| (from.clamp(first, end) - first, to.clamp(first, end) - first);
-        let (middle, whole) = (columns(parts.middle.start, parts.middle.end), columns(0, view.len()));
+        let columns =
+            |from: usize, to: usize| (from.clamp(first, end) - first, to.clamp(first, end) - first);
+        let (middle, whole) =
+            (columns(parts.middle.start, parts.middle.end), columns(0, view.len()));
         let (has_middle, has_window) = (middle.0 < middle.1, middle.1 - middle.0 < whole.1);
 
         // Tokens that count: all, or those on either side of a middle that this head dropped.
-        let seen = if kept == 0 && has_middle { [(0, middle.0), (middle.1, whole.1)] } else { [whole, (0, 0)] };
+        let seen = if kept == 0 && has_middle {
+            [(0, middle.0), (middle.1, whole.1)]
+        } else {
+            [whole, (0, 0)]
+        };
         if seen.iter().all(|(from, to)| from == to) {
             continue;
         }
@@ -210,20 +228,25 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
         for head in 0..group {
             let scores = &mut scores[head * BLOCK..][..BLOCK];
             if reads_packed && has_window {
-                scores[middle.0..middle.1].copy_from_slice(&packed_scores[head * BLOCK..][middle.0..middle.1]);
+                scores[middle.0..middle.1]
+                    .copy_from_slice(&packed_scores[head * BLOCK..][middle.0..middle.1]);
             }
             scores[seen[0].1..seen[1].0.max(seen[0].1)].fill(UNSEEN);
             scores[seen[0].1.max(seen[1].1)..].fill(UNSEEN);
             let lanes = lanes[head * MOST_LANES..][..MOST_LANES].as_mut_ptr();
             // SAFETY: 64 scores and room for a register; the instruction set as this function's.
-            rescale[head] = unsafe { kernel::softmax::<S::Registers>(scores.as_mut_ptr(), &mut largest[head], lanes) };
+            rescale[head] = unsafe {
+                kernel::softmax::<S::Registers>(scores.as_mut_ptr(), &mut largest[head], lanes)
+            };
         }
 
         let rows = now.2.expect("values are stored where keys are seen");
         let next = ahead.2.unwrap_or(rows);
         for &tokens in seen.iter().filter(|(from, to)| from < to) {
             // SAFETY: as this function's; `tokens` lie in the block.
-            unsafe { block_values::<S, E>(rows, head_dim, tokens, (group, scores, rescale), sums, next) };
+            unsafe {
+                block_values::<S, E>(rows, head_dim, tokens, (group, scores, rescale), sums, next)
+            };
             rescale.fill(1.0);
         }
     }
@@ -245,13 +268,19 @@ unsafe fn block_scores<S: Steps<E>, E: Element>(
     scores: &mut [f32],
     next: &[E],
 ) {
-    assert!(keys.len() >= channels * BLOCK && q.len() >= group * channels && scores.len() >= group * BLOCK);
+    assert!(
+        keys.len() >= channels * BLOCK
+            && q.len() >= group * channels
+            && scores.len() >= group * BLOCK
+    );
     let mut next = next.as_ptr();
     for head in (0..group).step_by(HEAD_TILE) {
         let heads = HEAD_TILE.min(group - head);
-        // SAFETY: the lengths are checked above: tile `head` has its queries from `head * channels` on.
+        // SAFETY: the lengths are checked above: tile `head` has its queries from `head * channels`
+        // on.
         unsafe {
-            let (q, scores) = (q.as_ptr().add(head * channels), scores.as_mut_ptr().add(head * BLOCK));
+            let (q, scores) =
+                (q.as_ptr().add(head * channels), scores.as_mut_ptr().add(head * BLOCK));
             for_heads!(heads, S::scores(keys.as_ptr(), channels, q, scores, next));
         }
         next = keys.as_ptr();
@@ -278,7 +307,8 @@ unsafe fn block_values<S: Steps<E>, E: Element>(
         let heads = HEAD_TILE.min(group - head);
         // SAFETY: the lengths are checked above.
         unsafe {
-            let (weights, rescale) = (weights.as_ptr().add(head * BLOCK), rescale.as_ptr().add(head));
+            let (weights, rescale) =
+                (weights.as_ptr().add(head * BLOCK), rescale.as_ptr().add(head));
             let sums = sums.as_mut_ptr().add(head * head_dim);
             for_heads!(heads, S::accumulate(&values, tokens, weights, rescale, sums));
         }

@@ -1,6 +1,7 @@
 //! Reading memory and nothing else: the yardstick for attention, which cannot be faster.
 
-/// The wrapping sum of `memory`, read once from front to back with the widest loads of this machine.
+/// The wrapping sum of `memory`, read once from front to back with the widest loads of this
+/// machine.
 pub fn stream(memory: &[u64]) -> u64 {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f") {

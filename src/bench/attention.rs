@@ -1,4 +1,5 @@
-//! `kscope bench attention`: decode attention over all layers, dense and pruned in turn, beside the machine's read bandwidth.
+//! `kscope bench attention`: decode attention over all layers, dense and pruned in turn, beside the
+//! machine's read bandwidth.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +12,8 @@ use crate::cache::{CacheSpec, KvDtype, SequenceCache};
 use crate::mask::{ChannelMask, Shape, Window};
 use crate::{Error, Result};
 
-/// Tokens of random keys and values, appended over and over: what they hold does not change how fast they are read.
+/// Tokens of random keys and values, appended over and over: what they hold does not change how
+/// fast they are read.
 const FILL_TOKENS: usize = 512;
 
 /// A model's attention geometry.
@@ -65,7 +67,9 @@ impl std::str::FromStr for Geometry {
 
     fn from_str(text: &str) -> Result<Self> {
         let known = Self::ALL.into_iter().find(|geometry| geometry.to_string() == text);
-        known.ok_or_else(|| Error::input(format!("a geometry is smollm2 or llama-3.1-8b, not `{text}`")))
+        known.ok_or_else(|| {
+            Error::input(format!("a geometry is smollm2 or llama-3.1-8b, not `{text}`"))
+        })
     }
 }
 
@@ -122,12 +126,14 @@ pub struct Report {
     pub rows: Vec<Row>,
 }
 
-/// Measures, telling `note` one sentence per configuration as it starts and per configuration that memory is too small for.
+/// Measures, telling `note` one sentence per configuration as it starts and per configuration that
+/// memory is too small for.
 pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
     let mut pools = Vec::new();
     for &threads in &options.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let pool = pool.map_err(|error| Error::run(format!("starting {threads} threads: {error}")))?;
+        let pool =
+            pool.map_err(|error| Error::run(format!("starting {threads} threads: {error}")))?;
         let bandwidth = pool.install(read_bandwidth);
         note(&format!("{threads} threads read {bandwidth:.1} GB/s"));
         pools.push((pool, bandwidth));
@@ -185,7 +191,9 @@ fn caches(specs: &[Arc<CacheSpec>], tokens: usize) -> Result<Vec<SequenceCache>>
     let shape = specs[0].shape();
     let row = shape.kv_heads * shape.head_dim;
     let mut random = StdRng::seed_from_u64(3);
-    let mut fill = || -> Vec<f32> { (0..FILL_TOKENS * row).map(|_| random.random::<f32>() * 2.0 - 1.0).collect() };
+    let mut fill = || -> Vec<f32> {
+        (0..FILL_TOKENS * row).map(|_| random.random::<f32>() * 2.0 - 1.0).collect()
+    };
     let (k, v) = (fill(), fill());
     let mut dense = SequenceCache::with_capacity(Arc::clone(&specs[0]), tokens);
     for layer in 0..shape.layers {
@@ -201,11 +209,17 @@ fn caches(specs: &[Arc<CacheSpec>], tokens: usize) -> Result<Vec<SequenceCache>>
     Ok(caches)
 }
 
-/// Times in seconds, `[cache][round]`; the caches take turns, so that what else the machine does meets them alike.
-fn measure(geometry: Geometry, caches: &[SequenceCache], options: &Options) -> Result<Vec<Vec<f64>>> {
+/// Times in seconds, `[cache][round]`; the caches take turns, so that what else the machine does
+/// meets them alike.
+fn measure(
+    geometry: Geometry,
+    caches: &[SequenceCache],
+    options: &Options,
+) -> Result<Vec<Vec<f64>>> {
     let shape = geometry.shape();
     let mut random = StdRng::seed_from_u64(4);
-    let q: Vec<f32> = (0..shape.kv_heads * geometry.group() * shape.head_dim).map(|_| random.random()).collect();
+    let q: Vec<f32> =
+        (0..shape.kv_heads * geometry.group() * shape.head_dim).map(|_| random.random()).collect();
     let mut out = vec![0.0; q.len()];
     let mut attention = Attention::with_level(options.level)?;
     let mut times = vec![Vec::with_capacity(options.rounds); caches.len()];
@@ -229,7 +243,8 @@ fn row(cache: &SequenceCache, dense: &SequenceCache, times: &[f64], dense_times:
     let kept = mask.bits().iter().filter(|&&kept| kept).count();
     let bytes = cache.bytes().total();
     let seconds = median(&mut times.to_vec());
-    let mut ratios: Vec<f64> = dense_times.iter().zip(times).map(|(dense, time)| dense / time).collect();
+    let mut ratios: Vec<f64> =
+        dense_times.iter().zip(times).map(|(dense, time)| dense / time).collect();
     Row {
         geometry: String::new(),
         tokens: 0,
@@ -245,13 +260,15 @@ fn row(cache: &SequenceCache, dense: &SequenceCache, times: &[f64], dense_times:
     }
 }
 
-/// Why a configuration does not fit into this machine's free memory, if the system tells. Pruned caches share the dense one's
-/// values.
+/// Why a configuration does not fit into this machine's free memory, if the system tells. Pruned
+/// caches share the dense one's values.
 fn too_large(specs: &[Arc<CacheSpec>], tokens: usize) -> Option<String> {
-    let needed = specs[0].bytes_at(tokens).total() + specs[1..].iter().map(|spec| spec.bytes_at(tokens).k()).sum::<usize>();
+    let needed = specs[0].bytes_at(tokens).total()
+        + specs[1..].iter().map(|spec| spec.bytes_at(tokens).k()).sum::<usize>();
     let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let free = line.trim().trim_end_matches("kB").trim().parse::<usize>().ok()? << 10;
     let gib = |bytes: usize| bytes as f64 / (1u64 << 30) as f64;
-    (needed > free).then(|| format!("it takes {:.1} GiB and {:.1} GiB are free", gib(needed), gib(free)))
+    (needed > free)
+        .then(|| format!("it takes {:.1} GiB and {:.1} GiB are free", gib(needed), gib(free)))
 }

@@ -14,7 +14,8 @@ use crate::{Error, Result};
 const SHAPE: Shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
 const HEADS: usize = 32;
 /// The authors' setting, and one sequence at many lengths.
-const SETTINGS: [(usize, usize); 6] = [(64, 32_768), (1, 8_192), (1, 16_384), (1, 32_768), (1, 65_536), (1, 131_072)];
+const SETTINGS: [(usize, usize); 6] =
+    [(64, 32_768), (1, 8_192), (1, 16_384), (1, 32_768), (1, 65_536), (1, 131_072)];
 /// Timed rounds, dense and pruned in turn.
 const ROUNDS: usize = 11;
 /// Bytes of each of the two buffers of a timed copy.
@@ -52,14 +53,19 @@ pub struct Report {
 
 /// Measures, telling `note` one sentence per setting.
 pub fn run(card: &Card, mut note: impl FnMut(&str)) -> Result<Report> {
-    let mut report = Report { card: card.name()?, copy_gbps: copy_bandwidth(card)?, rows: Vec::new() };
+    let mut report =
+        Report { card: card.name()?, copy_gbps: copy_bandwidth(card)?, rows: Vec::new() };
     note(&format!("{} copies {:.0} GB/s", report.card, report.copy_gbps));
     for (batch, tokens) in SETTINGS {
-        // One sequence passes through all layers' own memory, so that none of it is still in the card's cache; many sequences
-        // are larger than any cache in every single layer, and all layers of them would not fit.
+        // One sequence passes through all layers' own memory, so that none of it is still in the
+        // card's cache; many sequences are larger than any cache in every single layer, and all
+        // layers of them would not fit.
         let together = if batch == 1 { SHAPE.layers } else { 1 };
         let row = setting(card, batch, tokens, together)?;
-        note(&format!("batch {batch}, {tokens} tokens: dense {:.3} ms, pruned {:.3} ms", row.dense_ms, row.pruned_ms));
+        note(&format!(
+            "batch {batch}, {tokens} tokens: dense {:.3} ms, pruned {:.3} ms",
+            row.dense_ms, row.pruned_ms
+        ));
         report.rows.push(row);
     }
     Ok(report)
@@ -68,7 +74,8 @@ pub fn run(card: &Card, mut note: impl FnMut(&str)) -> Result<Report> {
 /// Seconds that `work` takes on the card.
 fn seconds(card: &Card, work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let failed = |cause| Error::run(format!("timing: {cause}"));
-    let event = || card.stream().record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).map_err(failed);
+    let event =
+        || card.stream().record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).map_err(failed);
     let start = event()?;
     work()?;
     let end = event()?;
@@ -80,7 +87,11 @@ fn copy_bandwidth(card: &Card) -> Result<f64> {
     let mut to = card.allocate(COPY_BYTES)?;
     let mut times = Vec::new();
     for round in 0..=ROUNDS {
-        let mut copy = || card.stream().memcpy_dtod(&from, &mut to).map_err(|cause| Error::run(format!("copying: {cause}")));
+        let mut copy = || {
+            card.stream()
+                .memcpy_dtod(&from, &mut to)
+                .map_err(|cause| Error::run(format!("copying: {cause}")))
+        };
         let time = seconds(card, &mut copy)?;
         if round > 0 {
             times.push(time);
@@ -98,7 +109,8 @@ struct Side {
 
 impl Side {
     fn new(card: &Card, sequences: Vec<DeviceSequence<Card>>) -> Result<Self> {
-        let mut side = Self { batch: Batch::new(sequences[0].layout().geometry()), sequences, bytes: 0 };
+        let mut side =
+            Self { batch: Batch::new(sequences[0].layout().geometry()), sequences, bytes: 0 };
         let mut all: Vec<&mut DeviceSequence<Card>> = side.sequences.iter_mut().collect();
         side.batch.begin(card, &mut all)?;
         side.bytes = side.sequences.iter().map(|sequence| sequence.bytes().total()).sum();
@@ -117,10 +129,13 @@ fn setting(card: &Card, batch: usize, tokens: usize, together: usize) -> Result<
         let spec = CacheSpec::new(shape, Window::UPSTREAM, KvDtype::Bf16, mask)?;
         DeviceMask::new(card, Layout::new(Arc::new(spec), HEADS)?)
     };
-    // Small whole numbers: what is read does not change how fast it is read, and none of it may be a NaN.
+    // Small whole numbers: what is read does not change how fast it is read, and none of it may be
+    // a NaN.
     let elements = tokens * SHAPE.kv_heads * SHAPE.head_dim;
     let mut rows = card.allocate(elements * 2)?;
-    let bits: Vec<u16> = (0..elements).map(|i| half::bf16::from_f32((i * 7919 % 17) as f32 / 8.0 - 1.0).to_bits()).collect();
+    let bits: Vec<u16> = (0..elements)
+        .map(|i| half::bf16::from_f32((i * 7919 % 17) as f32 / 8.0 - 1.0).to_bits())
+        .collect();
     card.write(&mut rows, 0, bytemuck::cast_slice(&bits))?;
     let row = card.address(&rows);
     let q = row;
@@ -140,7 +155,9 @@ fn setting(card: &Card, batch: usize, tokens: usize, together: usize) -> Result<
     let (mut times, mut bytes) = ([vec![0.0; ROUNDS], vec![0.0; ROUNDS]], [0, 0]);
     let dense = Side::new(card, dense)?;
     for first in (0..SHAPE.layers).step_by(together) {
-        let own = of(ChannelMask::from_fn(shape, |layer, head, channel| mask.head(first + layer, head)[channel]))?;
+        let own = of(ChannelMask::from_fn(shape, |layer, head, channel| {
+            mask.head(first + layer, head)[channel]
+        }))?;
         let mut pruned = Vec::new();
         for from in &dense.sequences {
             let mut sequence = DeviceSequence::new(card, Arc::clone(&own), tokens + 2)?;

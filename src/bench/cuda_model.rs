@@ -1,4 +1,5 @@
-//! What a card would have to do, computed and not measured: bytes, work items and resident blocks of the decode kernel.
+//! What a card would have to do, computed and not measured: bytes, work items and resident blocks
+//! of the decode kernel.
 
 use std::sync::Arc;
 
@@ -25,9 +26,27 @@ pub struct CardFigures {
 
 /// Cards that the model knows, from NVIDIA's data sheets and the CUDA programming guide.
 pub const CARDS: [CardFigures; 4] = [
-    CardFigures { name: "H100 SXM", multiprocessors: 132, shared: 228 << 10, threads: 2048, gbps: 3350.0 },
-    CardFigures { name: "H200", multiprocessors: 132, shared: 228 << 10, threads: 2048, gbps: 4800.0 },
-    CardFigures { name: "A100 80GB SXM", multiprocessors: 108, shared: 164 << 10, threads: 2048, gbps: 2039.0 },
+    CardFigures {
+        name: "H100 SXM",
+        multiprocessors: 132,
+        shared: 228 << 10,
+        threads: 2048,
+        gbps: 3350.0,
+    },
+    CardFigures {
+        name: "H200",
+        multiprocessors: 132,
+        shared: 228 << 10,
+        threads: 2048,
+        gbps: 4800.0,
+    },
+    CardFigures {
+        name: "A100 80GB SXM",
+        multiprocessors: 108,
+        shared: 164 << 10,
+        threads: 2048,
+        gbps: 2039.0,
+    },
     CardFigures { name: "L4", multiprocessors: 58, shared: 100 << 10, threads: 1536, gbps: 300.0 },
 ];
 
@@ -45,11 +64,13 @@ pub struct Occupancy {
     pub threads: usize,
     /// Shared memory of a block in bytes.
     pub shared: usize,
-    /// Registers per thread that the launch bound leaves; the compiled kernels use fewer (tests/cuda_fatbin.rs prints them).
+    /// Registers per thread that the launch bound leaves; the compiled kernels use fewer
+    /// (tests/cuda_fatbin.rs prints them).
     pub registers: usize,
     /// Blocks that fit.
     pub blocks: usize,
-    /// Bytes of keys and values that these blocks have under way at once, besides those that they work on.
+    /// Bytes of keys and values that these blocks have under way at once, besides those that they
+    /// work on.
     pub bytes_under_way: usize,
 }
 
@@ -58,13 +79,16 @@ pub fn occupancy(card: &CardFigures, head_dim: usize) -> Occupancy {
     let kernel = Kernel::Decode(KvDtype::Bf16, head_dim);
     let (threads, shared) = (kernel.threads() as usize, kernel.shared_bytes());
     let registers = (REGISTERS / (threads * kernel.resident_blocks()) / 8 * 8).min(255);
-    let blocks = (card.shared / (shared + RESERVED)).min(REGISTERS / (threads * registers)).min(card.threads / threads);
+    let blocks = (card.shared / (shared + RESERVED))
+        .min(REGISTERS / (threads * registers))
+        .min(card.threads / threads);
     // One of a warp's two stages: 16 whole keys and values.
     let bytes_under_way = blocks * threads / 32 * 16 * 2 * head_dim * 2;
     Occupancy { head_dim, threads, shared, registers, blocks, bytes_under_way }
 }
 
-/// One setting: so many equal sequences of Llama-3.1-8B's attention, dense and under the published mask's counts.
+/// One setting: so many equal sequences of Llama-3.1-8B's attention, dense and under the published
+/// mask's counts.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Setting {
     /// Sequences.
@@ -81,7 +105,8 @@ pub struct Setting {
     pub items: usize,
     /// Dense bytes over pruned bytes: how much faster the pruned step can be at most.
     pub bound: f64,
-    /// Time in milliseconds that reading the dense bytes takes at the card's published bandwidth: a lower bound, no measurement.
+    /// Time in milliseconds that reading the dense bytes takes at the card's published bandwidth: a
+    /// lower bound, no measurement.
     pub dense_least_ms: f64,
     /// The same for the pruned bytes.
     pub pruned_least_ms: f64,
@@ -105,7 +130,9 @@ pub struct Report {
 /// Computes the report for a card.
 pub fn report(card: CardFigures) -> Result<Report> {
     let shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
-    let layout = |mask: ChannelMask| Layout::new(Arc::new(CacheSpec::new(shape, Window::UPSTREAM, KvDtype::Bf16, mask)?), 32);
+    let layout = |mask: ChannelMask| {
+        Layout::new(Arc::new(CacheSpec::new(shape, Window::UPSTREAM, KvDtype::Bf16, mask)?), 32)
+    };
     let (dense, pruned) = (layout(ChannelMask::full(shape))?, layout(masks::llama(shape))?);
     let blocks = card.multiprocessors * occupancy(&card, shape.head_dim).blocks;
     let settings = [(64, 32_768), (52, 4_223), (1, 8_192), (1, 32_768), (1, 131_072)];
@@ -129,7 +156,8 @@ pub fn report(card: CardFigures) -> Result<Report> {
         }
     };
     let token = |layout: &Layout| {
-        let heads = (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)));
+        let heads =
+            (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)));
         heads.map(|(layer, head)| layout.row_bytes(layer, head).0).sum()
     };
     Ok(Report {
@@ -147,21 +175,29 @@ mod tests {
 
     #[test]
     fn the_authors_setting_has_their_bound() {
-        // leank.md 2: 73,984 bytes a middle token against 131,072 dense, at most 1.77 times as fast.
+        // leank.md 2: 73,984 bytes a middle token against 131,072 dense, at most 1.77 times as
+        // fast.
         let report = report(CARDS[0]).unwrap();
         assert_eq!(report.bytes_per_middle_token, [131_072, 73_984]);
         let authors = &report.settings[0];
         assert_eq!((authors.batch, authors.tokens), (64, 32_768));
         assert!(authors.bound > 1.70 && authors.bound < 131_072.0 / 73_984.0, "{}", authors.bound);
-        assert!(authors.partial_bytes * 50 < authors.pruned_bytes, "partial results cost more than 2 %");
+        assert!(
+            authors.partial_bytes * 50 < authors.pruned_bytes,
+            "partial results cost more than 2 %"
+        );
     }
 
     #[test]
     fn as_many_blocks_fit_as_the_launch_bounds_ask_for() {
         for head_dim in [64, 96, 128, 256] {
             let hopper = occupancy(&CARDS[0], head_dim);
-            assert!(hopper.blocks >= Kernel::Decode(KvDtype::F16, head_dim).resident_blocks(), "{hopper:?}");
-            // 3.35 TB/s times a latency of 1 microsecond, over 132 multiprocessors: 25 KB have to be under way.
+            assert!(
+                hopper.blocks >= Kernel::Decode(KvDtype::F16, head_dim).resident_blocks(),
+                "{hopper:?}"
+            );
+            // 3.35 TB/s times a latency of 1 microsecond, over 132 multiprocessors: 25 KB have to
+            // be under way.
             assert!(hopper.bytes_under_way > 25_000, "{hopper:?}");
             assert!(occupancy(&CARDS[3], head_dim).blocks >= 1, "an L4 runs d {head_dim}");
         }

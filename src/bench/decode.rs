@@ -1,4 +1,5 @@
-//! `kscope bench decode`: whole decode steps of a model at several depths, dense and pruned in turn, and where the time goes.
+//! `kscope bench decode`: whole decode steps of a model at several depths, dense and pruned in
+//! turn, and where the time goes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,8 @@ use crate::model::Model;
 use crate::model::decoder::{StepBuffers, StepTimes};
 use crate::{Error, Result};
 
-/// Tokens of random keys and values, appended over and over: what they hold does not change how fast they are read.
+/// Tokens of random keys and values, appended over and over: what they hold does not change how
+/// fast they are read.
 const FILL_TOKENS: usize = 512;
 /// Steps that warm up each depth.
 const WARM_UP: usize = 2;
@@ -62,7 +64,8 @@ pub struct Row {
     pub median_ms: f64,
     /// Tokens of all sequences per second at the median.
     pub tokens_per_s: f64,
-    /// Median time of attention in a step; a device's steps are timed as a whole, so they have no parts.
+    /// Median time of attention in a step; a device's steps are timed as a whole, so they have no
+    /// parts.
     pub attention_ms: Option<f64>,
     /// Median time of the linear layers.
     pub projections_ms: Option<f64>,
@@ -74,7 +77,8 @@ pub struct Row {
     pub kv_bytes: usize,
     /// Median over step pairs of dense time over this time; 1 in dense rows.
     pub time_ratio: f64,
-    /// Median time to gather one sequence's cache from the dense one: what a retune costs; 0 in dense rows.
+    /// Median time to gather one sequence's cache from the dense one: what a retune costs; 0 in
+    /// dense rows.
     pub retune_ms: f64,
 }
 
@@ -88,9 +92,15 @@ pub struct Report {
 /// Measures, telling `note` one sentence per depth as it starts.
 pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
     let config = model.config();
-    let mut specs = vec![Arc::new(CacheSpec::dense(config.mask_shape(), options.window, options.kv_dtype)?)];
+    let mut specs =
+        vec![Arc::new(CacheSpec::dense(config.mask_shape(), options.window, options.kv_dtype)?)];
     for mask in &options.masks {
-        specs.push(Arc::new(CacheSpec::new(config.mask_shape(), options.window, options.kv_dtype, mask.clone())?));
+        specs.push(Arc::new(CacheSpec::new(
+            config.mask_shape(),
+            options.window,
+            options.kv_dtype,
+            mask.clone(),
+        )?));
     }
     let mut rows = Vec::new();
     // On a device the number of threads says nothing.
@@ -109,11 +119,16 @@ pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Resu
         let mut sides = filled(model, &specs, depth, options.batch)?;
         for &threads in threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-            let pool = pool.map_err(|cause| Error::run(format!("starting {threads} threads: {cause}")))?;
+            let pool =
+                pool.map_err(|cause| Error::run(format!("starting {threads} threads: {cause}")))?;
             let times = pool.install(|| measure(model, &mut sides, options))?;
             for (side, own) in sides.iter().zip(&times) {
                 let spec = side[0].spec();
-                let retune_ms = if spec.is_dense() { 0.0 } else { pool.install(|| retune(&sides[0][0], spec))? };
+                let retune_ms = if spec.is_dense() {
+                    0.0
+                } else {
+                    pool.install(|| retune(&sides[0][0], spec))?
+                };
                 rows.push(Row { depth, threads, retune_ms, ..row(model, side, own, &times[0]) });
             }
         }
@@ -121,31 +136,45 @@ pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Resu
     Ok(Report { rows })
 }
 
-/// The sequences of each specification, holding `depth` tokens: the same few random ones over and over.
-fn filled(model: &Model, specs: &[Arc<CacheSpec>], depth: usize, batch: usize) -> Result<Vec<Vec<SequenceCache>>> {
+/// The sequences of each specification, holding `depth` tokens: the same few random ones over and
+/// over.
+fn filled(
+    model: &Model,
+    specs: &[Arc<CacheSpec>],
+    depth: usize,
+    batch: usize,
+) -> Result<Vec<Vec<SequenceCache>>> {
     let shape = specs[0].shape();
     let row = shape.kv_heads * shape.head_dim;
     let mut random = StdRng::seed_from_u64(3);
     let mut fill = || -> Vec<f32> {
-        let few: Vec<f32> = (0..FILL_TOKENS * row).map(|_| random.random::<f32>() * 2.0 - 1.0).collect();
+        let few: Vec<f32> =
+            (0..FILL_TOKENS * row).map(|_| random.random::<f32>() * 2.0 - 1.0).collect();
         few.into_iter().cycle().take(depth * row).collect()
     };
     let (k, v) = (fill(), fill());
     let sequence = |spec: &Arc<CacheSpec>| {
         let mut cache = SequenceCache::with_capacity(Arc::clone(spec), depth);
-        (0..shape.layers).try_for_each(|layer| model.decoder.fill(&mut cache, layer, &k, &v)).map(|()| cache)
+        (0..shape.layers)
+            .try_for_each(|layer| model.decoder.fill(&mut cache, layer, &k, &v))
+            .map(|()| cache)
     };
     // Each sequence has memory of its own: nothing is shared that a real batch would not share.
     specs.iter().map(|spec| (0..batch).map(|_| sequence(spec)).collect()).collect()
 }
 
 /// Times of every step of every side.
-fn measure(model: &Model, sides: &mut [Vec<SequenceCache>], options: &Options) -> Result<Vec<Vec<StepTimes>>> {
+fn measure(
+    model: &Model,
+    sides: &mut [Vec<SequenceCache>],
+    options: &Options,
+) -> Result<Vec<Vec<StepTimes>>> {
     let config = model.config();
     let mut buffers = StepBuffers::new(config, options.batch);
     let mut times = vec![Vec::with_capacity(options.steps); sides.len()];
     for step in 0..WARM_UP + options.steps {
-        let tokens: Vec<u32> = (0..options.batch).map(|i| ((step * 31 + i * 7) % config.vocab) as u32).collect();
+        let tokens: Vec<u32> =
+            (0..options.batch).map(|i| ((step * 31 + i * 7) % config.vocab) as u32).collect();
         for (side, times) in sides.iter_mut().zip(&mut times) {
             let mut caches: Vec<&mut SequenceCache> = side.iter_mut().collect();
             model.decoder.step(&tokens, &mut caches, &mut buffers, &mut |_, _, _| ())?;
@@ -176,7 +205,10 @@ fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTi
     let part = |part: fn(&StepTimes) -> Duration| model.decoder.is_on_host().then(|| ms(part));
     let spec = side[0].spec();
     let median_ms = ms(StepTimes::total);
-    let ratios = dense.iter().zip(own).map(|(dense, own)| dense.total().as_secs_f64() / own.total().as_secs_f64());
+    let ratios = dense
+        .iter()
+        .zip(own)
+        .map(|(dense, own)| dense.total().as_secs_f64() / own.total().as_secs_f64());
     Row {
         model: model.name.clone(),
         device: model.decoder.device_name().to_owned(),

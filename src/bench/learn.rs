@@ -75,7 +75,8 @@ pub fn run(model: &Model, options: &Options, mut say: impl FnMut(usize)) -> Resu
         let context = Context::prefill(&model.decoder, &tokens.prefix)?;
         let prefill = milliseconds(began);
         drop(context);
-        let branches: Vec<_> = tokens.questions.iter().map(|q| (q.tail.clone(), q.answer.clone())).collect();
+        let branches: Vec<_> =
+            tokens.questions.iter().map(|q| (q.tail.clone(), q.answer.clone())).collect();
         let began = Instant::now();
         let sample = [Sample::new(&model.decoder, &tokens.prefix, &branches)?];
         let whole = milliseconds(began);
@@ -84,8 +85,15 @@ pub fn run(model: &Model, options: &Options, mut say: impl FnMut(usize)) -> Resu
         trainer.step()?;
         let step = milliseconds(began);
         let [sample] = &sample;
-        let row =
-            [sample.prefix_tokens() as f64, sample.rows() as f64, prefill, whole, step, step / prefill, sample.bytes() as f64];
+        let row = [
+            sample.prefix_tokens() as f64,
+            sample.rows() as f64,
+            prefill,
+            whole,
+            step,
+            step / prefill,
+            sample.bytes() as f64,
+        ];
         columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
     }
     let worst_step_to_prefill = columns[5].iter().copied().fold(0.0, f64::max);

@@ -15,7 +15,8 @@ pub fn equal(shape: Shape, sparsity: f64) -> ChannelMask {
 
 /// Heads with the kept counts of the published Llama mask, in random order.
 pub fn llama(shape: Shape) -> ChannelMask {
-    let mut counts: Vec<usize> = LLAMA_HEADS.iter().flat_map(|&(kept, heads)| vec![kept; heads]).collect();
+    let mut counts: Vec<usize> =
+        LLAMA_HEADS.iter().flat_map(|&(kept, heads)| vec![kept; heads]).collect();
     counts.shuffle(&mut StdRng::seed_from_u64(1));
     with_counts(shape, &counts)
 }

@@ -1,4 +1,5 @@
-//! Measurements of the program itself: one clock, medians of interleaved runs, the machine's limit beside them.
+//! Measurements of the program itself: one clock, medians of interleaved runs, the machine's limit
+//! beside them.
 
 pub mod attention;
 mod bandwidth;
@@ -23,5 +24,9 @@ pub use bandwidth::read_bandwidth;
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(|a, b| a.partial_cmp(b).expect("times are numbers"));
     let half = values.len() / 2;
-    if values.len().is_multiple_of(2) { (values[half - 1] + values[half]) / 2.0 } else { values[half] }
+    if values.len().is_multiple_of(2) {
+        (values[half - 1] + values[half]) / 2.0
+    } else {
+        values[half]
+    }
 }

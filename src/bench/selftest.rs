@@ -1,12 +1,14 @@
-//! The CUDA kernels against the scalar oracle, case by case: on the host simulator in the tests, on a card with
-//! `kscope selftest --device cuda`.
+//! The CUDA kernels against the scalar oracle, case by case: on the host simulator in the tests, on
+//! a card with `kscope selftest --device cuda`.
 
 use std::sync::Arc;
 
 use half::{bf16, f16};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use crate::attention::cuda::{Batch, Device, DeviceMask, DeviceSequence, Geometry, Layout, Source, StoredRow};
+use crate::attention::cuda::{
+    Batch, Device, DeviceMask, DeviceSequence, Geometry, Layout, Source, StoredRow,
+};
 use crate::attention::{channel_activity, oracle};
 use crate::cache::{CacheSpec, KvDtype, SequenceCache, StoredKey};
 use crate::mask::{ChannelMask, Shape, Window};
@@ -22,7 +24,8 @@ pub enum Story {
     Decode,
     /// The prompt in a dense sequence; the pruned ones are gathered from it, then decode steps.
     Retune,
-    /// A prompt, decode steps, back by so many tokens with the dense sequence's help, decode steps again.
+    /// A prompt, decode steps, back by so many tokens with the dense sequence's help, decode steps
+    /// again.
     Rewind(usize),
 }
 
@@ -68,7 +71,15 @@ impl std::fmt::Display for Case {
         write!(
             f,
             "{} d {} group {} x {} KV heads, kept {:?}, window {sink}/{recent}/{chunk}, prompts {:?} + {} steps, {:?}, seed {}",
-            self.dtype, self.head_dim, self.group, self.kv_heads, self.counts, self.prompts, self.steps, self.story, self.seed
+            self.dtype,
+            self.head_dim,
+            self.group,
+            self.kv_heads,
+            self.counts,
+            self.prompts,
+            self.steps,
+            self.story,
+            self.seed
         )
     }
 }
@@ -113,17 +124,47 @@ pub fn cases() -> Vec<Case> {
             Case { prompts: vec![1, 30, 43, 59], steps: 3, ..base.clone() },
             // Lengths around tiles, turns and slabs.
             Case { prompts: vec![15, 16, 17, 63, 64, 65], window: window(0, 8, 8), ..base.clone() },
-            Case { prompts: vec![300, 299], window: window(4, 8, 8), steps: 12, counts: vec![19, 64], ..base.clone() },
+            Case {
+                prompts: vec![300, 299],
+                window: window(4, 8, 8),
+                steps: 12,
+                counts: vec![19, 64],
+                ..base.clone()
+            },
             // Every count of channels of a small head, and what padding makes of it.
-            Case { kv_heads: 4, counts: (1..=64).collect(), prompts: vec![90; 8], steps: 1, ..base.clone() },
+            Case {
+                kv_heads: 4,
+                counts: (1..=64).collect(),
+                prompts: vec![90; 8],
+                steps: 1,
+                ..base.clone()
+            },
             // Only dropped heads; only whole ones.
             Case { counts: vec![0], prompts: vec![100, 50], steps: 20, ..base.clone() },
             Case { counts: vec![64], prompts: vec![100, 50], steps: 20, ..base.clone() },
             // Chunks of one token, no recent window, no sink: the current token itself is pruned.
-            Case { window: window(0, 0, 1), prompts: vec![40, 3], counts: vec![5, 64, 24], steps: 4, ..base.clone() },
-            Case { window: window(7, 0, 5), prompts: vec![40, 9], counts: vec![5, 64, 24], steps: 12, ..base.clone() },
+            Case {
+                window: window(0, 0, 1),
+                prompts: vec![40, 3],
+                counts: vec![5, 64, 24],
+                steps: 4,
+                ..base.clone()
+            },
+            Case {
+                window: window(7, 0, 5),
+                prompts: vec![40, 9],
+                counts: vec![5, 64, 24],
+                steps: 12,
+                ..base.clone()
+            },
             // A head that sees nothing at all.
-            Case { window: window(0, 0, 1), counts: vec![0], prompts: vec![5], steps: 1, ..base.clone() },
+            Case {
+                window: window(0, 0, 1),
+                counts: vec![0],
+                prompts: vec![5],
+                steps: 1,
+                ..base.clone()
+            },
             // A long ring that wraps many times.
             Case { window: window(3, 17, 7), prompts: vec![61], steps: 60, ..base.clone() },
             Case { story: Story::Retune, prompts: vec![331, 80], steps: 3, ..base.clone() },
@@ -137,7 +178,13 @@ pub fn cases() -> Vec<Case> {
             },
             Case { story: Story::Rewind(1), prompts: vec![100], steps: 20, ..base.clone() },
             Case { story: Story::Rewind(50), prompts: vec![290], steps: 5, ..base.clone() },
-            Case { story: Story::Rewind(40), window: window(2, 3, 4), prompts: vec![60, 41], steps: 3, ..base },
+            Case {
+                story: Story::Rewind(40),
+                window: window(2, 3, 4),
+                prompts: vec![60, 41],
+                steps: 3,
+                ..base
+            },
         ]);
     }
     cases
@@ -149,7 +196,8 @@ struct Pair<D: Device> {
     device: DeviceSequence<D>,
 }
 
-/// Runs a case; an error names what differs. Every prompt has a dense and a pruned sequence, all of them in one batch.
+/// Runs a case; an error names what differs. Every prompt has a dense and a pruned sequence, all of
+/// them in one batch.
 pub fn run<D: Device>(device: &D, case: &Case) -> Result<Outcome> {
     let mut random = StdRng::seed_from_u64(case.seed);
     let mut pairs = Vec::new();
@@ -183,7 +231,12 @@ pub fn run<D: Device>(device: &D, case: &Case) -> Result<Outcome> {
 }
 
 /// The dense and the pruned sequence of one prompt.
-fn prompt<D: Device>(device: &D, case: &Case, index: usize, random: &mut StdRng) -> Result<[Pair<D>; 2]> {
+fn prompt<D: Device>(
+    device: &D,
+    case: &Case,
+    index: usize,
+    random: &mut StdRng,
+) -> Result<[Pair<D>; 2]> {
     let (shape, tokens) = (case.shape(), case.prompts[index]);
     let row = shape.kv_heads * shape.head_dim;
     let mut counts = case.counts.iter().cycle().skip(index * shape.heads());
@@ -191,7 +244,9 @@ fn prompt<D: Device>(device: &D, case: &Case, index: usize, random: &mut StdRng)
     for _ in 0..shape.heads() {
         let mut head = vec![false; shape.head_dim];
         let count = *counts.next().expect("an endless iterator");
-        rand::seq::index::sample(random, shape.head_dim, count.min(shape.head_dim)).iter().for_each(|at| head[at] = true);
+        rand::seq::index::sample(random, shape.head_dim, count.min(shape.head_dim))
+            .iter()
+            .for_each(|at| head[at] = true);
         bits.extend(head);
     }
     let dense = CacheSpec::dense(shape, case.window, case.dtype)?;
@@ -207,8 +262,10 @@ fn prompt<D: Device>(device: &D, case: &Case, index: usize, random: &mut StdRng)
     let (mut dense, mut pruned) = (pair(dense)?, pair(pruned)?);
     for layer in 0..LAYERS {
         let (k, v) = (numbers(random, tokens * row, 2.0), numbers(random, tokens * row, 1.0));
-        let (k_memory, v_memory) = (upload(device, case.dtype, &k)?, upload(device, case.dtype, &v)?);
-        let source = Source::Rows { layer, k: device.address(&k_memory), v: device.address(&v_memory) };
+        let (k_memory, v_memory) =
+            (upload(device, case.dtype, &k)?, upload(device, case.dtype, &v)?);
+        let source =
+            Source::Rows { layer, k: device.address(&k_memory), v: device.address(&v_memory) };
         dense.cpu.append(layer, &k, &v);
         dense.device.fill(device, &source)?;
         pruned.cpu.append(layer, &k, &v);
@@ -231,14 +288,20 @@ fn step<D: Device>(
     random: &mut StdRng,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    let (kv_row, q_row) = (case.kv_heads * case.head_dim, case.group * case.kv_heads * case.head_dim);
-    let mut sequences: Vec<&mut DeviceSequence<D>> = pairs.iter_mut().map(|pair| &mut pair.device).collect();
+    let (kv_row, q_row) =
+        (case.kv_heads * case.head_dim, case.group * case.kv_heads * case.head_dim);
+    let mut sequences: Vec<&mut DeviceSequence<D>> =
+        pairs.iter_mut().map(|pair| &mut pair.device).collect();
     batch.begin(device, &mut sequences)?;
     for layer in 0..LAYERS {
-        let (k, v) = (numbers(random, pairs.len() * kv_row, 2.0), numbers(random, pairs.len() * kv_row, 1.0));
+        let (k, v) = (
+            numbers(random, pairs.len() * kv_row, 2.0),
+            numbers(random, pairs.len() * kv_row, 1.0),
+        );
         // The oracle gets the queries that the device gets: rounded.
         let q = rounded(case.dtype, &numbers(random, pairs.len() * q_row, 2.0));
-        let (k_memory, v_memory) = (upload(device, case.dtype, &k)?, upload(device, case.dtype, &v)?);
+        let (k_memory, v_memory) =
+            (upload(device, case.dtype, &k)?, upload(device, case.dtype, &v)?);
         let q_memory = upload(device, case.dtype, &q)?;
         let out_memory = device.allocate(q.len() * case.dtype.bytes())?;
         batch.append(device, layer, device.address(&k_memory), device.address(&v_memory))?;
@@ -251,7 +314,9 @@ fn step<D: Device>(
             oracle::decode(&pair.cpu, layer, q, &mut expected);
             let error = difference(&found[index * q_row..][..q_row], &expected);
             if error.is_nan() || error > outcome.allowed {
-                return Err(Error::run(format!("{case}: sequence {index}, layer {layer}: error {error:.2e}")));
+                return Err(Error::run(format!(
+                    "{case}: sequence {index}, layer {layer}: error {error:.2e}"
+                )));
             }
             outcome.error = outcome.error.max(error);
             outcome.compared += 1;
@@ -261,7 +326,9 @@ fn step<D: Device>(
             channel_activity(&pair.cpu, layer, q, &mut expected);
             let error = difference(&found, &expected);
             if error.is_nan() || error > 1e-5 {
-                return Err(Error::run(format!("{case}: live importance of sequence {index}, layer {layer}: error {error:.2e}")));
+                return Err(Error::run(format!(
+                    "{case}: live importance of sequence {index}, layer {layer}: error {error:.2e}"
+                )));
             }
         }
     }
@@ -274,9 +341,13 @@ fn check_stored<D: Device>(device: &D, case: &Case, pairs: &[Pair<D>]) -> Result
         let exact = cpu.bytes();
         let counted = sequence.bytes();
         if counted.total() < exact.total() || sequence.allocated() < counted.total() {
-            return Err(Error::run(format!("{case}: {counted:?} bytes are counted, {exact:?} without padding")));
+            return Err(Error::run(format!(
+                "{case}: {counted:?} bytes are counted, {exact:?} without padding"
+            )));
         }
-        for (layer, head) in (0..LAYERS).flat_map(|layer| (0..case.kv_heads).map(move |head| (layer, head))) {
+        for (layer, head) in
+            (0..LAYERS).flat_map(|layer| (0..case.kv_heads).map(move |head| (layer, head)))
+        {
             let view = cpu.head(layer, head);
             let stored = sequence.stored_rows(device, layer, head)?;
             for (position, stored) in stored.into_iter().enumerate() {
@@ -331,7 +402,12 @@ fn upload<D: Device>(device: &D, dtype: KvDtype, x: &[f32]) -> Result<D::Memory>
     Ok(memory)
 }
 
-fn download<D: Device>(device: &D, dtype: KvDtype, memory: &D::Memory, len: usize) -> Result<Vec<f32>> {
+fn download<D: Device>(
+    device: &D,
+    dtype: KvDtype,
+    memory: &D::Memory,
+    len: usize,
+) -> Result<Vec<f32>> {
     let mut found = vec![0u16; len];
     device.read(memory, 0, bytemuck::cast_slice_mut(&mut found))?;
     Ok(widened(dtype, &found))

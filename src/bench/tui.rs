@@ -56,9 +56,11 @@ pub struct Report {
     pub plain_step_ms: f64,
     /// Time per decode step with the screen, from token to token.
     pub screen_step_ms: f64,
-    /// What the screen takes, median over rounds that take turns. On a busy machine this is mostly noise.
+    /// What the screen takes, median over rounds that take turns. On a busy machine this is mostly
+    /// noise.
     pub decode_loss_percent: f64,
-    /// The part of it that the engine's own thread spends on statistics and events instead of steps: one process, one clock.
+    /// The part of it that the engine's own thread spends on statistics and events instead of
+    /// steps: one process, one clock.
     pub engine_share_percent: f64,
 }
 
@@ -87,7 +89,8 @@ impl Session {
         grantpt(&controller).and_then(|()| unlockpt(&controller)).map_err(os)?;
         let name = ptsname(&controller, Vec::new()).map_err(os)?;
         let (columns, rows) = options.size;
-        let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let size =
+            rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&controller, size).map_err(os)?;
         let path = name.to_str().map_err(os)?;
         let terminal = File::options().read(true).write(true).open(path).map_err(os)?;
@@ -116,7 +119,10 @@ impl Session {
                 pending.extend_from_slice(&bytes[..count]);
                 loop {
                     let mark = if start.is_none() { FRAME_START } else { FRAME_END };
-                    let Some(at) = pending.windows(mark.len()).position(|window| window == mark) else { break };
+                    let Some(at) = pending.windows(mark.len()).position(|window| window == mark)
+                    else {
+                        break;
+                    };
                     pending.drain(..at + mark.len());
                     start = match start {
                         None => Some(now),
@@ -155,9 +161,12 @@ impl Session {
     fn cpu_seconds(&self) -> Result<f64> {
         let path = format!("/proc/{}/stat", self.child.id());
         let stat = std::fs::read_to_string(&path).map_err(os)?;
-        // Fields after the name, which ends with the last parenthesis: user and system time are the 12th and 13th.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks: f64 = fields.iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+        // Fields after the name, which ends with the last parenthesis: user and system time are the
+        // 12th and 13th.
+        let fields: Vec<&str> =
+            stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks: f64 =
+            fields.iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
         Ok(ticks / rustix::param::clock_ticks_per_second() as f64)
     }
 
@@ -172,7 +181,8 @@ impl Session {
 pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
     let folder = tempfile::tempdir().map_err(os)?;
     let record = folder.path().join("session.jsonl");
-    let (mut first, mut keys, mut losses, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut first, mut keys, mut losses, mut shares) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut plain, mut screen) = (Vec::new(), Vec::new());
     let prompt = folder.path().join("prompt.txt");
     std::fs::write(&prompt, PROMPT.repeat(8)).map_err(os)?;
@@ -191,7 +201,10 @@ pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
         }
         session.quit()?;
         let without = plain_step(options, &prompt)?;
-        note(&format!("round {}: {without:.3} ms a step without a screen, {with:.3} ms with", round + 1));
+        note(&format!(
+            "round {}: {without:.3} ms a step without a screen, {with:.3} ms with",
+            round + 1
+        ));
         losses.push(100.0 * (with / without - 1.0));
         plain.push(without);
         screen.push(with);
@@ -210,7 +223,9 @@ pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
     }
     session.quit()?;
     if keys.is_empty() {
-        return Err(Error::run("the run ended before a key could be timed: more --tokens are needed"));
+        return Err(Error::run(
+            "the run ended before a key could be timed: more --tokens are needed",
+        ));
     }
     keys.sort_by(f64::total_cmp);
     let at = |quantile: f64| keys[((keys.len() - 1) as f64 * quantile).round() as usize];
@@ -239,13 +254,16 @@ fn kind<'a>(event: &'a serde_json::Value, name: &str) -> Option<&'a serde_json::
     event.get("event")?.get(name)
 }
 
-/// Waits until a word stands near the end of the recording. Only its last bytes are read: parsing all of it again and again would
-/// take from the very decode that is measured.
+/// Waits until a word stands near the end of the recording. Only its last bytes are read: parsing
+/// all of it again and again would take from the very decode that is measured.
 fn wait_for(record: &Path, word: &str, what: &str) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     while !tail_has(record, word)? {
         if Instant::now() > end {
-            return Err(Error::run(format!("the inspector did not {what} within {} s", PATIENCE.as_secs())));
+            return Err(Error::run(format!(
+                "the inspector did not {what} within {} s",
+                PATIENCE.as_secs()
+            )));
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -266,17 +284,25 @@ fn ended(record: &Path) -> Result<bool> {
     tail_has(record, FINISHED)
 }
 
-/// Waits for the end of the run. Gives the time from token to token on the engine's own clock, and the share of it that was not
-/// spent in steps.
+/// Waits for the end of the run. Gives the time from token to token on the engine's own clock, and
+/// the share of it that was not spent in steps.
 fn wait_for_end(record: &Path, tokens: usize) -> Result<(f64, f64)> {
     wait_for(record, FINISHED, "finish")?;
     let events = events(record)?;
-    let times: Vec<f64> =
-        events.iter().filter(|event| kind(event, "token").is_some()).filter_map(|event| event.get("at_ms")?.as_f64()).collect();
+    let times: Vec<f64> = events
+        .iter()
+        .filter(|event| kind(event, "token").is_some())
+        .filter_map(|event| event.get("at_ms")?.as_f64())
+        .collect();
     if times.len() < tokens.min(8) {
-        return Err(Error::run(format!("the model stopped after {} of {tokens} tokens: too few to measure", times.len())));
+        return Err(Error::run(format!(
+            "the model stopped after {} of {tokens} tokens: too few to measure",
+            times.len()
+        )));
     }
-    let steps: f64 = (events.iter()).filter_map(|event| kind(event, "token")?.get("step")?.get("total")?.as_f64()).sum();
+    let steps: f64 = (events.iter())
+        .filter_map(|event| kind(event, "token")?.get("step")?.get("total")?.as_f64())
+        .sum();
     let all = times[times.len() - 1] - times[0];
     Ok((all / (times.len() - 1) as f64, 1.0 - steps / all))
 }

@@ -1,4 +1,5 @@
-//! Ways to learn, compared at equal bytes: one pool, one stage 1, then stage 2 of every variant, and one held-out check of all.
+//! Ways to learn, compared at equal bytes: one pool, one stage 1, then stage 2 of every variant,
+//! and one held-out check of all.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,7 +44,8 @@ pub struct Compared {
     pub saved: Savings,
     /// Heads that keep nothing.
     pub dropped_heads: usize,
-    /// Validation loss of the mask before stage 2, where it was learned at its target, and of the one that is kept.
+    /// Validation loss of the mask before stage 2, where it was learned at its target, and of the
+    /// one that is kept.
     pub validation: Option<(f32, f32)>,
     /// Answers against the dense ones.
     pub mcnemar: McNemar,
@@ -104,16 +106,24 @@ pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> 
     let began = Instant::now();
     let tasks = default_tasks(model);
     let samples = options.pool + VALIDATION;
-    let wanted =
-        Wanted { haystack: &options.haystack, tasks: &tasks, lengths: options.lengths, samples, seed: options.settings.seed };
+    let wanted = Wanted {
+        haystack: &options.haystack,
+        tasks: &tasks,
+        lengths: options.lengths,
+        samples,
+        seed: options.settings.seed,
+    };
     let mut pool = Pool::fill(model, &wanted, &mut |index| {
         say(&format!("prefilling {index} of {samples}"));
         Ok(())
     })?;
     let validation = pool.samples.split_off(options.pool);
-    let learn = |name: &str, settings: &Settings, state: Option<State>, say: &mut dyn FnMut(&str)| {
-        trained(model, settings, (&pool.samples, &validation), state, &mut |step| say(&format!("{name}: update {step}")))
-    };
+    let learn =
+        |name: &str, settings: &Settings, state: Option<State>, say: &mut dyn FnMut(&str)| {
+            trained(model, settings, (&pool.samples, &validation), state, &mut |step| {
+                say(&format!("{name}: update {step}"))
+            })
+        };
     let first = Settings { mask_steps: 0, ..options.settings.clone() };
     let importance = learn("stage 1", &first, None, say)?.0;
     let bf16 = Settings { variant: Variant { bf16: true, ..Variant::default() }, ..first };
@@ -143,7 +153,11 @@ pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> 
         let spec = Arc::new(CacheSpec::new(mask.shape(), window, KvDtype::F16, mask.clone())?);
         contenders.push(Contender { rule: Rule::Learned, counts: Counts::Own, spec });
     }
-    let extent = Extent { prompts: options.check_prompts, lengths: options.lengths, seed: options.settings.seed };
+    let extent = Extent {
+        prompts: options.check_prompts,
+        lengths: options.lengths,
+        seed: options.settings.seed,
+    };
     let (mut plan, own_texts) = check::plan(model, &options.haystack, &options.others, &extent)?;
     // Every variant answers every question.
     plan.rule_questions = usize::MAX;
@@ -153,15 +167,16 @@ pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> 
     })?
     .into_iter();
     let dense = rows.next().ok_or_else(|| Error::run("a check has a dense row"))?;
-    let compared = masks.into_iter().zip(rows).map(|(Finished { plan, mask, validated }, row)| Compared {
-        variant: plan.name,
-        align: plan.settings.align,
-        saved: bytes::savings(&mask, None),
-        dropped_heads: mask.kept_counts().iter().filter(|&&count| count == 0).count(),
-        validation: validated,
-        mcnemar: McNemar::of(&dense.answers, &row.answers),
-        row,
-    });
+    let compared =
+        masks.into_iter().zip(rows).map(|(Finished { plan, mask, validated }, row)| Compared {
+            variant: plan.name,
+            align: plan.settings.align,
+            saved: bytes::savings(&mask, None),
+            dropped_heads: mask.kept_counts().iter().filter(|&&count| count == 0).count(),
+            validation: validated,
+            mcnemar: McNemar::of(&dense.answers, &row.answers),
+            row,
+        });
     Ok(Report { variants: compared.collect(), dense, seconds: began.elapsed().as_secs_f64() })
 }
 
@@ -190,7 +205,10 @@ fn sparsity_of_bytes(importance: &Importance, settings: &Settings, target: u64) 
     let mut best = (u64::MAX, settings.sparsity);
     for thousandth in 1..1000 {
         let sparsity = f64::from(thousandth) / 1000.0;
-        let mask = select(importance, &Selection { target: Target::Sparsity(sparsity), ..settings.options() })?;
+        let mask = select(
+            importance,
+            &Selection { target: Target::Sparsity(sparsity), ..settings.options() },
+        )?;
         let distance = token_bytes(&mask).abs_diff(target);
         if distance < best.0 {
             best = (distance, sparsity);

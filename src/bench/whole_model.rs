@@ -1,4 +1,5 @@
-//! One model here and on a device, token by token: prefill, the steps that are recorded and those that repeat them.
+//! One model here and on a device, token by token: prefill, the steps that are recorded and those
+//! that repeat them.
 
 use std::sync::Arc;
 
@@ -15,14 +16,18 @@ const WINDOW: Window = Window { sink: 4, recent: 24, chunk: 8 };
 const PROMPTS: [usize; 2] = [288, 150];
 /// Tokens fed to each after its prompt.
 const STEPS: usize = 40;
-/// Largest difference of two logits, relative to the largest, that rounding products of a 16-bit model explains.
+/// Largest difference of two logits, relative to the largest, that rounding products of a 16-bit
+/// model explains.
 const ALLOWED: f64 = 2e-2;
 
-/// Compares every logit of a prefill and of [`STEPS`] steps over two sequences at once, dense and pruned; the worst.
+/// Compares every logit of a prefill and of [`STEPS`] steps over two sequences at once, dense and
+/// pruned; the worst.
 pub fn compare(here: &Model, there: &Model) -> Result<Outcome> {
     let shape = here.config().mask_shape();
     // Two channels of three, and heads that keep none.
-    let pruned = ChannelMask::from_fn(shape, |layer, head, channel| (layer + head) % 3 != 2 && channel % 3 != 0);
+    let pruned = ChannelMask::from_fn(shape, |layer, head, channel| {
+        (layer + head) % 3 != 2 && channel % 3 != 0
+    });
     let (mut error, mut compared) = (0.0f64, 0);
     for mask in [ChannelMask::full(shape), pruned] {
         let spec = Arc::new(CacheSpec::new(shape, WINDOW, KvDtype::F16, mask)?);
@@ -53,13 +58,15 @@ fn decode(model: &Model, spec: &Arc<CacheSpec>) -> Result<Vec<f32>> {
     for (sequence, &len) in PROMPTS.iter().enumerate() {
         let prompt: Vec<u32> = (0..len).map(|at| token(at, sequence)).collect();
         let mut cache = SequenceCache::new(Arc::clone(spec));
-        let states = with_quiet_hooks(|hooks| model.decoder.prefill(&prompt, &mut [&mut cache], hooks))?;
+        let states =
+            with_quiet_hooks(|hooks| model.decoder.prefill(&prompt, &mut [&mut cache], hooks))?;
         logits.extend(model.decoder.logits(&states[states.len() - hidden..])?);
         caches.push(cache);
     }
     let mut buffers = StepBuffers::new(model.config(), PROMPTS.len());
     for step in 0..STEPS {
-        let tokens: Vec<u32> = (0..PROMPTS.len()).map(|sequence| token(1000 + step, sequence)).collect();
+        let tokens: Vec<u32> =
+            (0..PROMPTS.len()).map(|sequence| token(1000 + step, sequence)).collect();
         let mut all: Vec<&mut SequenceCache> = caches.iter_mut().collect();
         model.decoder.step(&tokens, &mut all, &mut buffers, &mut |_, _, _| ())?;
         logits.extend_from_slice(&buffers.logits);

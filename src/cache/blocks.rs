@@ -1,8 +1,9 @@
 //! Growing storage in blocks of 64 tokens, addressed by the block's place in the sequence.
 //!
-//! Block `b` holds positions `64 b .. 64 b + 64`, in every store alike. Keys of the window, packed keys of the middle and values
-//! therefore line up: moving a chunk to the middle is a copy of equal columns, and a store may have holes where its tokens
-//! went elsewhere. A few blocks share one allocation (a slab); slabs are shared between clones until one of them writes.
+//! Block `b` holds positions `64 b .. 64 b + 64`, in every store alike. Keys of the window, packed
+//! keys of the middle and values therefore line up: moving a chunk to the middle is a copy of equal
+//! columns, and a store may have holes where its tokens went elsewhere. A few blocks share one
+//! allocation (a slab); slabs are shared between clones until one of them writes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ pub const BLOCK: usize = 64;
 /// Blocks start on a cache line, so that no vector load straddles two.
 const LINE: usize = 64;
 
-/// One allocation, shared between clones. The table of slabs holds the address of the bytes itself: one step to the data,
-/// where a boxed slab would cost a reader a second cache miss.
+/// One allocation, shared between clones. The table of slabs holds the address of the bytes itself:
+/// one step to the data, where a boxed slab would cost a reader a second cache miss.
 #[derive(Debug, Clone)]
 struct Slab {
     bytes: Arc<[u8]>,
@@ -89,7 +90,9 @@ impl Blocks {
             self.slabs.resize(index + 1, None);
         }
         let slab_bytes = self.block_bytes << self.slab_shift;
-        self.slabs[index].get_or_insert_with(|| Slab::zeroed(slab_bytes)).get_mut(offset, self.block_bytes)
+        self.slabs[index]
+            .get_or_insert_with(|| Slab::zeroed(slab_bytes))
+            .get_mut(offset, self.block_bytes)
     }
 
     /// Frees the slabs that lie wholly inside these blocks.
@@ -114,7 +117,11 @@ impl Blocks {
 
 /// The blocks that hold any of these positions, each with the columns that do.
 pub(super) fn spans(positions: Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> {
-    let blocks = if positions.is_empty() { 0..0 } else { positions.start / BLOCK..positions.end.div_ceil(BLOCK) };
+    let blocks = if positions.is_empty() {
+        0..0
+    } else {
+        positions.start / BLOCK..positions.end.div_ceil(BLOCK)
+    };
     blocks.map(move |block| {
         let first = block * BLOCK;
         (block, positions.start.max(first) - first..positions.end.min(first + BLOCK) - first)

@@ -42,10 +42,9 @@ impl std::str::FromStr for KvDtype {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|dtype| dtype.to_string() == text)
-            .ok_or_else(|| Error::input(format!("a KV element type is f32, f16 or bf16, not `{text}`")))
+        Self::ALL.into_iter().find(|dtype| dtype.to_string() == text).ok_or_else(|| {
+            Error::input(format!("a KV element type is f32, f16 or bf16, not `{text}`"))
+        })
     }
 }
 

@@ -6,16 +6,19 @@ use super::blocks::{BLOCK, Blocks, spans};
 use super::rows::{HeadRows, StoredKey};
 use super::{CacheSpec, Element};
 
-/// Blocks per allocation where tokens stay for good. Window keys come and go, so each of their blocks is its own allocation.
+/// Blocks per allocation where tokens stay for good. Window keys come and go, so each of their
+/// blocks is its own allocation.
 const RESIDENT_BLOCKS: usize = 8;
 
 /// Keys and values of one head.
 ///
-/// A key block is channel-major, `[channel][64 tokens]`, so that a SIMD register holds one channel of many tokens and any number
-/// of kept channels costs exactly its bytes. A value block is token-major, `[64 tokens][channel]`.
+/// A key block is channel-major, `[channel][64 tokens]`, so that a SIMD register holds one channel
+/// of many tokens and any number of kept channels costs exactly its bytes. A value block is
+/// token-major, `[64 tokens][channel]`.
 #[derive(Debug, Clone)]
 pub(super) struct HeadStore {
-    /// Keys with all channels: of sink and recent, or of every token where the head keeps all channels.
+    /// Keys with all channels: of sink and recent, or of every token where the head keeps all
+    /// channels.
     pub(super) whole: Blocks,
     /// Kept channels of the middle's keys; unused where a head keeps all channels or none.
     pub(super) packed: Blocks,
@@ -40,7 +43,12 @@ impl HeadStore {
     }
 
     /// A head from what is stored of it elsewhere.
-    pub(super) fn from_rows<E: Element>(spec: &CacheSpec, layer: usize, kv_head: usize, rows: &HeadRows) -> Self {
+    pub(super) fn from_rows<E: Element>(
+        spec: &CacheSpec,
+        layer: usize,
+        kv_head: usize,
+        rows: &HeadRows,
+    ) -> Self {
         let mut store = Self::new(spec, layer, kv_head);
         let head_dim = store.head_dim;
         for (position, key) in rows.keys.iter().enumerate() {
@@ -89,8 +97,9 @@ impl HeadStore {
         E::round(v, &mut values[column * head_dim..][..head_dim]);
     }
 
-    /// Appends tokens from position `len` on and moves what left the recent window to the middle, block by block, so that a
-    /// long prompt never stands in the window as a whole. `k` and `v` yield one row per token.
+    /// Appends tokens from position `len` on and moves what left the recent window to the middle,
+    /// block by block, so that a long prompt never stands in the window as a whole. `k` and `v`
+    /// yield one row per token.
     pub(super) fn append<'a, E: Element>(
         &mut self,
         spec: &CacheSpec,
@@ -113,15 +122,16 @@ impl HeadStore {
         }
     }
 
-    /// Copies the kept channels of these positions from this head's whole keys to its packed middle.
+    /// Copies the kept channels of these positions from this head's whole keys to its packed
+    /// middle.
     fn pack_own<E: Element>(&mut self, kept: &[usize], positions: Range<usize>) {
         if !self.is_whole() && !kept.is_empty() {
             pack::<E>(&self.whole, &mut self.packed, kept, positions);
         }
     }
 
-    /// Frees what these positions, new in the middle, no longer need: whole keys, and values if the head keeps nothing. The
-    /// blocks that sink or recent window share with the middle stay.
+    /// Frees what these positions, new in the middle, no longer need: whole keys, and values if the
+    /// head keeps nothing. The blocks that sink or recent window share with the middle stay.
     fn free_middle(&mut self, sink: usize, moved: Range<usize>) {
         let blocks = sink.div_ceil(BLOCK).max(moved.start / BLOCK)..moved.end / BLOCK;
         if !self.is_whole() {
@@ -132,7 +142,8 @@ impl HeadStore {
         }
     }
 
-    /// This head's storage of `len` tokens under another specification, which needs nothing that `old`, its own, has dropped.
+    /// This head's storage of `len` tokens under another specification, which needs nothing that
+    /// `old`, its own, has dropped.
     pub(super) fn gather<E: Element>(
         &self,
         old: &CacheSpec,
@@ -160,8 +171,11 @@ impl HeadStore {
                 true => [becomes, 0..0],
                 false => [becomes.start..packed.start, packed.end..becomes.end],
             };
-            fresh.into_iter().for_each(|positions| pack::<E>(&self.whole, &mut store.packed, wants, positions));
-            let rows: Vec<usize> = wants.iter().filter_map(|channel| had.binary_search(channel).ok()).collect();
+            fresh
+                .into_iter()
+                .for_each(|positions| pack::<E>(&self.whole, &mut store.packed, wants, positions));
+            let rows: Vec<usize> =
+                wants.iter().filter_map(|channel| had.binary_search(channel).ok()).collect();
             pack::<E>(&self.packed, &mut store.packed, &rows, packed);
         }
         if store.kept > 0 {
@@ -188,7 +202,8 @@ impl HeadStore {
 /// Copies rows of keys, one per kept channel, at these positions.
 fn pack<E: Element>(from: &Blocks, to: &mut Blocks, rows: &[usize], positions: Range<usize>) {
     for (block, columns) in spans(positions) {
-        let from: &[E] = bytemuck::cast_slice(from.get(block).expect("a key that is wanted is stored"));
+        let from: &[E] =
+            bytemuck::cast_slice(from.get(block).expect("a key that is wanted is stored"));
         let to: &mut [E] = bytemuck::cast_slice_mut(to.get_mut(block));
         for (row, &channel) in to.chunks_exact_mut(BLOCK).zip(rows) {
             row[columns.clone()].copy_from_slice(&from[channel * BLOCK..][columns.clone()]);
@@ -199,6 +214,7 @@ fn pack<E: Element>(from: &Blocks, to: &mut Blocks, rows: &[usize], positions: R
 /// Copies the blocks that hold any of these positions.
 fn copy_blocks(from: &Blocks, to: &mut Blocks, positions: &[Range<usize>]) {
     for (block, _) in positions.iter().flat_map(|range| spans(range.clone())) {
-        to.get_mut(block).copy_from_slice(from.get(block).expect("a token that is wanted is stored"));
+        to.get_mut(block)
+            .copy_from_slice(from.get(block).expect("a token that is wanted is stored"));
     }
 }

@@ -14,7 +14,12 @@ pub(super) struct LayerCache {
 
 impl LayerCache {
     /// A layer from what is stored of each head elsewhere.
-    pub(super) fn from_rows(spec: &CacheSpec, layer: usize, heads: impl Iterator<Item = HeadRows>, len: usize) -> Self {
+    pub(super) fn from_rows(
+        spec: &CacheSpec,
+        layer: usize,
+        heads: impl Iterator<Item = HeadRows>,
+        len: usize,
+    ) -> Self {
         let head = |(head, rows): (usize, HeadRows)| with_element!(spec.dtype(), E => HeadStore::from_rows::<E>(spec, layer, head, &rows));
         Self { len, heads: heads.enumerate().map(head).collect() }
     }

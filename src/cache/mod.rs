@@ -1,7 +1,7 @@
 //! K/V storage: dense and pruned caches of one sequence, real byte accounting, rewind and retune.
 //!
-//! A pruned cache really lacks the channels that its mask drops. A dense cache is the same code with a full mask. This room knows
-//! the mask and nothing else: no tensor library, no model.
+//! A pruned cache really lacks the channels that its mask drops. A dense cache is the same code
+//! with a full mask. This room knows the mask and nothing else: no tensor library, no model.
 
 mod blocks;
 mod bytes;

@@ -9,7 +9,8 @@ use super::rows::HeadRows;
 use super::{CacheBytes, CacheSpec};
 use crate::Result;
 
-/// Storage of one sequence on a device. Whoever computes there appends to it; the rest is what a cache can be asked for.
+/// Storage of one sequence on a device. Whoever computes there appends to it; the rest is what a
+/// cache can be asked for.
 pub trait Remote: Debug + Send + Sync {
     /// Tokens of one layer.
     fn len(&self, layer: usize) -> usize;
@@ -23,18 +24,20 @@ pub trait Remote: Debug + Send + Sync {
     /// What is stored for every token of one head. Waits for the device.
     fn rows(&self, layer: usize, kv_head: usize) -> Result<HeadRows>;
 
-    /// Mean `|q_c k_c|` over the middle of one layer and the query heads of each group, `[kv_heads, head_dim]`, for queries
-    /// `[heads, head_dim]`; 0 for channels that are not stored. Waits for the device.
+    /// Mean `|q_c k_c|` over the middle of one layer and the query heads of each group, `[kv_heads,
+    /// head_dim]`, for queries `[heads, head_dim]`; 0 for channels that are not stored. Waits for
+    /// the device.
     fn activity(&self, layer: usize, q: &[f32]) -> Result<Vec<f32>>;
 
     /// A copy with storage of its own.
     fn copied(&self) -> Result<Box<dyn Remote>>;
 
-    /// The same tokens under another specification, which needs nothing that is not stored. Waits for the device, so that the time that
-    /// it takes is all of it.
+    /// The same tokens under another specification, which needs nothing that is not stored. Waits
+    /// for the device, so that the time that it takes is all of it.
     fn narrowed(&self, spec: Arc<CacheSpec>) -> Result<Box<dyn Remote>>;
 
-    /// Goes back to `len` tokens. Whole keys that are needed come from `dense`, which holds exactly these tokens.
+    /// Goes back to `len` tokens. Whole keys that are needed come from `dense`, which holds exactly
+    /// these tokens.
     fn truncate(&mut self, len: usize, dense: Option<&dyn Remote>) -> Result<()>;
 
     /// The storage itself, for its device.
@@ -71,8 +74,14 @@ impl RemoteCache {
     /// When the device cannot be read.
     pub(super) fn layer(&self, spec: &CacheSpec, layer: usize) -> &LayerCache {
         self.seen[layer].get_or_init(|| {
-            let rows = |head| self.storage.rows(layer, head).unwrap_or_else(|error| panic!("{error}"));
-            LayerCache::from_rows(spec, layer, (0..spec.shape().kv_heads).map(rows), self.storage.len(layer))
+            let rows =
+                |head| self.storage.rows(layer, head).unwrap_or_else(|error| panic!("{error}"));
+            LayerCache::from_rows(
+                spec,
+                layer,
+                (0..spec.shape().kv_heads).map(rows),
+                self.storage.len(layer),
+            )
         })
     }
 }

@@ -16,8 +16,9 @@ use crate::{Error, Result};
 /// Tokens from which on an append is worth more than one thread.
 const PARALLEL_TOKENS: usize = 64;
 
-/// Keys and values of one sequence. A token is in exactly one part, sink, middle or recent, at any time; the middle of a layer
-/// that holds `n` tokens has `window.middle(n)`. Cloning shares all storage until one of the clones writes to it.
+/// Keys and values of one sequence. A token is in exactly one part, sink, middle or recent, at any
+/// time; the middle of a layer that holds `n` tokens has `window.middle(n)`. Cloning shares all
+/// storage until one of the clones writes to it.
 #[derive(Debug, Clone)]
 pub struct SequenceCache {
     pub(super) spec: Arc<CacheSpec>,
@@ -32,7 +33,8 @@ impl SequenceCache {
         Self::with_capacity(spec, 0)
     }
 
-    /// An empty cache whose block tables have room for `tokens`; the blocks themselves are taken as tokens come.
+    /// An empty cache whose block tables have room for `tokens`; the blocks themselves are taken as
+    /// tokens come.
     pub fn with_capacity(spec: Arc<CacheSpec>, tokens: usize) -> Self {
         let Shape { layers, kv_heads, .. } = spec.shape();
         let head = |layer, head| {
@@ -40,7 +42,10 @@ impl SequenceCache {
             store.reserve(tokens);
             store
         };
-        let layer = |layer| LayerCache { len: 0, heads: (0..kv_heads).map(|index| head(layer, index)).collect() };
+        let layer = |layer| LayerCache {
+            len: 0,
+            heads: (0..kv_heads).map(|index| head(layer, index)).collect(),
+        };
         let layers = (0..layers).map(layer).collect();
         Self { spec, layers, remote: None }
     }
@@ -79,7 +84,10 @@ impl SequenceCache {
         let Shape { kv_heads, head_dim, .. } = self.spec.shape();
         let row = kv_heads * head_dim;
         assert!(self.remote.is_none(), "a device appends to its own caches");
-        assert!(k.len() == v.len() && k.len().is_multiple_of(row), "k and v are [tokens, {kv_heads}, {head_dim}]");
+        assert!(
+            k.len() == v.len() && k.len().is_multiple_of(row),
+            "k and v are [tokens, {kv_heads}, {head_dim}]"
+        );
         let (spec, tokens) = (&*self.spec, k.len() / row);
         let LayerCache { len, heads } = &mut self.layers[layer];
         let append = |(head, store): (usize, &mut HeadStore)| {
@@ -110,9 +118,13 @@ impl SequenceCache {
         (0..self.layers.len()).all(|layer| self.len(layer) == 0)
     }
 
-    /// One KV head of one layer, for reading. What lies on a device is copied from there, a layer at a time, once per change.
+    /// One KV head of one layer, for reading. What lies on a device is copied from there, a layer
+    /// at a time, once per change.
     pub fn head(&self, layer: usize, kv_head: usize) -> HeadView<'_> {
-        let here = self.remote.as_ref().map_or(&self.layers[layer], |remote| remote.layer(&self.spec, layer));
+        let here = self
+            .remote
+            .as_ref()
+            .map_or(&self.layers[layer], |remote| remote.layer(&self.spec, layer));
         HeadView::new(&self.spec, here, layer, kv_head)
     }
 
@@ -121,11 +133,15 @@ impl SequenceCache {
         if let Some(remote) = self.remote() {
             return remote.bytes();
         }
-        self.layers.iter().enumerate().map(|(index, layer)| self.spec.layer_bytes_at(index, layer.len)).sum()
+        self.layers
+            .iter()
+            .enumerate()
+            .map(|(index, layer)| self.spec.layer_bytes_at(index, layer.len))
+            .sum()
     }
 
-    /// Bytes taken from the allocator: [`Self::bytes`], the free columns of blocks that are not full, and alignment. Blocks
-    /// that a clone or a retuned cache shares count in both.
+    /// Bytes taken from the allocator: [`Self::bytes`], the free columns of blocks that are not
+    /// full, and alignment. Blocks that a clone or a retuned cache shares count in both.
     pub fn allocated(&self) -> usize {
         if let Some(remote) = self.remote() {
             return remote.allocated();
@@ -133,18 +149,24 @@ impl SequenceCache {
         self.layers.iter().flat_map(|layer| &layer.heads).map(HeadStore::allocated).sum()
     }
 
-    /// Whether the cache can go back to `len` tokens by itself: no token that is pruned now has to become whole again.
+    /// Whether the cache can go back to `len` tokens by itself: no token that is pruned now has to
+    /// become whole again.
     pub fn can_truncate(&self, len: usize) -> bool {
         let window = self.spec.window();
         let becomes_whole = |now: usize| {
-            let (pruned, stays) = (window.sink + window.middle(now), window.sink + window.middle(len));
+            let (pruned, stays) =
+                (window.sink + window.middle(now), window.sink + window.middle(len));
             stays < pruned.min(len)
         };
-        self.spec.is_dense() || !(0..self.layers.len()).map(|layer| self.len(layer)).any(|now| now > len && becomes_whole(now))
+        self.spec.is_dense()
+            || !(0..self.layers.len())
+                .map(|layer| self.len(layer))
+                .any(|now| now > len && becomes_whole(now))
     }
 
-    /// Rewinds every layer to its first `len` tokens (layers that hold no more stay as they are). A pruned cache whose pruned
-    /// tokens would have to become whole again takes their keys from `dense`, a cache of the same tokens with all channels.
+    /// Rewinds every layer to its first `len` tokens (layers that hold no more stay as they are). A
+    /// pruned cache whose pruned tokens would have to become whole again takes their keys from
+    /// `dense`, a cache of the same tokens with all channels.
     ///
     /// # Errors
     /// When whole keys are needed and `dense` is missing, shorter, or of another geometry.
@@ -156,7 +178,9 @@ impl SequenceCache {
                     "going back from {now} to {len} tokens needs pruned key channels, and no dense cache of {len} tokens is at hand"
                 )));
             };
-            if let (Some(remote), Some(dense)) = (self.remote_mut(), dense.remote().filter(|dense| dense.len(0) == len)) {
+            if let (Some(remote), Some(dense)) =
+                (self.remote_mut(), dense.remote().filter(|dense| dense.len(0) == len))
+            {
                 return remote.truncate(len, Some(dense));
             }
             let mut dense = dense.clone();
@@ -177,27 +201,35 @@ impl SequenceCache {
         Ok(())
     }
 
-    /// The same tokens under another specification, gathered from this dense cache's keys and values without computing them
-    /// again. Values, and whole keys of heads that keep all channels, are shared, not copied.
+    /// The same tokens under another specification, gathered from this dense cache's keys and
+    /// values without computing them again. Values, and whole keys of heads that keep all channels,
+    /// are shared, not copied.
     ///
     /// # Errors
     /// When this cache is not dense, or the specification has another shape or element type.
     pub fn retuned(&self, spec: Arc<CacheSpec>) -> Result<SequenceCache> {
         if !self.spec.is_dense() {
-            return Err(Error::input("only a dense cache can be retuned: a pruned one no longer has the channels it dropped"));
+            return Err(Error::input(
+                "only a dense cache can be retuned: a pruned one no longer has the channels it dropped",
+            ));
         }
         self.narrowed(spec)
     }
 
-    /// The same tokens under a specification that prunes at least as much: every channel and every whole token that it needs is
-    /// still here.
+    /// The same tokens under a specification that prunes at least as much: every channel and every
+    /// whole token that it needs is still here.
     ///
     /// # Errors
-    /// When the specification needs something that this cache dropped, or has another shape or element type.
+    /// When the specification needs something that this cache dropped, or has another shape or
+    /// element type.
     pub fn narrowed(&self, spec: Arc<CacheSpec>) -> Result<SequenceCache> {
         if spec.shape() != self.spec.shape() || spec.dtype() != self.spec.dtype() {
             let describe = |spec: &CacheSpec| format!("{} {}", spec.dtype(), spec.shape());
-            return Err(Error::input(format!("a cache of {} cannot become one of {}", describe(&self.spec), describe(&spec))));
+            return Err(Error::input(format!(
+                "a cache of {} cannot become one of {}",
+                describe(&self.spec),
+                describe(&spec)
+            )));
         }
         self.check_narrower(&spec)?;
         if let Some(remote) = &self.remote {
@@ -222,13 +254,16 @@ impl SequenceCache {
             let len = self.len(layer);
             let pruned = old.sink.min(len)..old.sink.min(len) + old.middle(len);
             let becomes = new.sink.min(len)..new.sink.min(len) + new.middle(len);
-            let stays_pruned = pruned.is_empty() || becomes.start <= pruned.start && pruned.end <= becomes.end;
+            let stays_pruned =
+                pruned.is_empty() || becomes.start <= pruned.start && pruned.end <= becomes.end;
             for head in 0..kv_heads {
                 let (had, wants) = (self.spec.kept(layer, head), spec.kept(layer, head));
                 if had.len() == head_dim || pruned.is_empty() {
                     continue;
                 }
-                if let Some(channel) = wants.iter().find(|channel| had.binary_search(channel).is_err()) {
+                if let Some(channel) =
+                    wants.iter().find(|channel| had.binary_search(channel).is_err())
+                {
                     return Err(Error::input(format!(
                         "layer {layer}, KV head {head}, channel {channel} was dropped and is gone: without a dense cache a mask can \
                          only prune further"

@@ -1,4 +1,5 @@
-//! What a cache is built to: geometry, window, element type and mask, fixed for its life and shared by its sequences.
+//! What a cache is built to: geometry, window, element type and mask, fixed for its life and shared
+//! by its sequences.
 
 use super::{CacheBytes, KvDtype};
 use crate::mask::{ChannelMask, Shape, Window};
@@ -18,16 +19,23 @@ impl CacheSpec {
     /// A specification; refuses a mask of another shape and a chunk of no tokens.
     pub fn new(shape: Shape, window: Window, dtype: KvDtype, mask: ChannelMask) -> Result<Self> {
         if mask.shape() != shape {
-            return Err(Error::input(format!("the mask has shape {}, the cache {shape}", mask.shape())));
+            return Err(Error::input(format!(
+                "the mask has shape {}, the cache {shape}",
+                mask.shape()
+            )));
         }
         if window.chunk == 0 {
             return Err(Error::input("a chunk holds at least 1 token, not 0"));
         }
         if shape.entries() == 0 {
-            return Err(Error::input(format!("a cache needs at least one layer, KV head and channel, not {shape}")));
+            return Err(Error::input(format!(
+                "a cache needs at least one layer, KV head and channel, not {shape}"
+            )));
         }
-        let heads = (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)));
-        let kept = heads.map(|(layer, head)| mask.kept_channels(layer, head).into_boxed_slice()).collect();
+        let heads =
+            (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)));
+        let kept =
+            heads.map(|(layer, head)| mask.kept_channels(layer, head).into_boxed_slice()).collect();
         Ok(Self { window, dtype, mask, kept })
     }
 
@@ -66,9 +74,10 @@ impl CacheSpec {
         self.mask.is_full()
     }
 
-    /// Bytes that one sequence of `len` tokens stores, in closed form (leank.md 1.7): with `M` middle and `F` other tokens and
-    /// `e` bytes per element, each KV head takes `M e c` for its `c` kept key channels, `M e d` for its middle values unless
-    /// `c = 0`, and `F e d` twice for the window.
+    /// Bytes that one sequence of `len` tokens stores, in closed form (leank.md 1.7): with `M`
+    /// middle and `F` other tokens and `e` bytes per element, each KV head takes `M e c` for its
+    /// `c` kept key channels, `M e d` for its middle values unless `c = 0`, and `F e d` twice for
+    /// the window.
     pub fn bytes_at(&self, len: usize) -> CacheBytes {
         let shape = self.shape();
         (0..shape.layers).map(|layer| self.layer_bytes_at(layer, len)).sum()

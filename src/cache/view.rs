@@ -30,7 +30,12 @@ pub struct HeadView<'a> {
 }
 
 impl<'a> HeadView<'a> {
-    pub(super) fn new(spec: &'a CacheSpec, layer: &'a LayerCache, index: usize, kv_head: usize) -> Self {
+    pub(super) fn new(
+        spec: &'a CacheSpec,
+        layer: &'a LayerCache,
+        index: usize,
+        kv_head: usize,
+    ) -> Self {
         Self { spec, store: &layer.heads[kv_head], kept: spec.kept(index, kv_head), len: layer.len }
     }
 
@@ -93,7 +98,8 @@ impl<'a> HeadView<'a> {
     /// Mean `|k|` over the middle per kept channel; 0 while the middle is empty.
     pub fn middle_magnitudes(&self) -> Vec<f32> {
         let middle = self.parts().middle;
-        let keys = if self.kept.len() == self.head_dim() { &self.store.whole } else { &self.store.packed };
+        let keys =
+            if self.kept.len() == self.head_dim() { &self.store.whole } else { &self.store.packed };
         let mut sums = vec![0.0; self.kept.len()];
         for (block, columns) in spans(middle.clone()) {
             let Some(bytes) = keys.get(block) else { continue };

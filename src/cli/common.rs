@@ -40,10 +40,12 @@ impl From<ModeArg> for Mode {
 /// Which model, on which device.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ModelArgs {
-    /// Model: `demo`, a name that `kscope fetch` knows, a Hugging Face folder, a GGUF file, or org/name (feature `hub`)
+    /// Model: `demo`, a name that `kscope fetch` knows, a Hugging Face folder, a GGUF file, or
+    /// org/name (feature `hub`)
     #[arg(long, short, default_value = "demo", value_name = "MODEL")]
     pub model: String,
-    /// A model of this shape with seeded random weights instead: a known name such as llama-3.1-8b, or a config.json
+    /// A model of this shape with seeded random weights instead: a known name such as llama-3.1-8b,
+    /// or a config.json
     #[arg(long, value_name = "GEOMETRY", conflicts_with = "model")]
     pub random_weights: Option<String>,
     /// With --random-weights: at most this many layers
@@ -74,12 +76,16 @@ impl ModelArgs {
         machine::set_threads(self.threads)
     }
 
-    /// Opens the model, checks that its weights fit the memory, and loads them with a progress bar on standard error.
+    /// Opens the model, checks that its weights fit the memory, and loads them with a progress bar
+    /// on standard error.
     pub fn load(&self) -> Result<Arc<Model>> {
         self.prepare()?;
         let placement = self.device.placement()?;
         let opened = Opened::open(&self.source()?)?;
-        machine::check_memory(&format!("the model {}", opened.name), opened.weight_bytes(self.dtype) as u64)?;
+        machine::check_memory(
+            &format!("the model {}", opened.name),
+            opened.weight_bytes(self.dtype) as u64,
+        )?;
         let bar = progress_bar(&format!("loading {}", opened.name));
         let model = opened.load_on(self.dtype, placement, &mut |share| {
             bar.set_position((share * 1000.0) as u64);
@@ -146,7 +152,9 @@ pub struct MaskChoice {
 impl MaskChoice {
     /// The mask, or the full one.
     pub fn mask(&self, config: &Config) -> ChannelMask {
-        self.file.as_ref().map_or_else(|| ChannelMask::full(config.mask_shape()), |file| file.mask.clone())
+        self.file
+            .as_ref()
+            .map_or_else(|| ChannelMask::full(config.mask_shape()), |file| file.mask.clone())
     }
 }
 
@@ -166,7 +174,11 @@ impl CacheArgs {
     }
 
     /// The pruned cache's specification (dense without a mask) and the dense one beside it.
-    pub fn specs(&self, config: &Config, choice: &MaskChoice) -> Result<(Arc<CacheSpec>, Arc<CacheSpec>)> {
+    pub fn specs(
+        &self,
+        config: &Config,
+        choice: &MaskChoice,
+    ) -> Result<(Arc<CacheSpec>, Arc<CacheSpec>)> {
         let shape = config.mask_shape();
         let pruned = CacheSpec::new(shape, choice.window, self.kv_dtype, choice.mask(config))?;
         let dense = CacheSpec::dense(shape, choice.window, self.kv_dtype)?;
@@ -177,9 +189,10 @@ impl CacheArgs {
     pub fn context(&self, config: &Config) -> Result<usize> {
         match self.ctx {
             Some(0) => Err(Error::input("--ctx must be at least 1, not 0")),
-            Some(ctx) if ctx > config.max_context => {
-                Err(Error::input(format!("--ctx {ctx} is more than the model's context of {}", config.max_context)))
-            }
+            Some(ctx) if ctx > config.max_context => Err(Error::input(format!(
+                "--ctx {ctx} is more than the model's context of {}",
+                config.max_context
+            ))),
             Some(ctx) => Ok(ctx),
             None => Ok(config.max_context),
         }
@@ -191,7 +204,8 @@ pub fn read_mask(path: &Path, config: &Config) -> Result<(MaskFile, Vec<String>)
     let name = path.display().to_string();
     let split = files::Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) };
     let file = files::read(path, &split)?.into_mask(&name)?;
-    let binding = files::check(&file, &name, config.mask_shape(), &fingerprint(&config.geometry()))?;
+    let binding =
+        files::check(&file, &name, config.mask_shape(), &fingerprint(&config.geometry()))?;
     Ok((file, binding.warnings))
 }
 
@@ -219,9 +233,15 @@ impl PromptArgs {
             return Ok(vec![self.token_ids.clone()]);
         }
         let Some(tokenizer) = &model.tokenizer else {
-            return Err(Error::input(format!("{} has no tokenizer: give the prompt with --token-ids", model.name)));
+            return Err(Error::input(format!(
+                "{} has no tokenizer: give the prompt with --token-ids",
+                model.name
+            )));
         };
-        self.texts()?.iter().map(|text| if self.raw { tokenizer.encode(text) } else { tokenizer.encode_chat(text) }).collect()
+        self.texts()?
+            .iter()
+            .map(|text| if self.raw { tokenizer.encode(text) } else { tokenizer.encode_chat(text) })
+            .collect()
     }
 
     /// The prompts as text.
@@ -239,7 +259,9 @@ impl PromptArgs {
 
 fn standard_input() -> Result<String> {
     let mut bytes = Vec::new();
-    std::io::stdin().read_to_end(&mut bytes).map_err(|cause| Error::run(format!("reading standard input: {cause}")))?;
+    std::io::stdin()
+        .read_to_end(&mut bytes)
+        .map_err(|cause| Error::run(format!("reading standard input: {cause}")))?;
     text_of(bytes, "standard input")
 }
 
@@ -250,8 +272,12 @@ pub fn read_text(path: &Path) -> Result<String> {
 }
 
 fn text_of(bytes: Vec<u8>, name: &str) -> Result<String> {
-    String::from_utf8(bytes)
-        .map_err(|cause| Error::input(format!("{name} is no UTF-8 text (byte {} is wrong)", cause.utf8_error().valid_up_to())))
+    String::from_utf8(bytes).map_err(|cause| {
+        Error::input(format!(
+            "{name} is no UTF-8 text (byte {} is wrong)",
+            cause.utf8_error().valid_up_to()
+        ))
+    })
 }
 
 /// How tokens are chosen.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::common::{CacheArgs, ModeArg, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar};
+use super::common::{
+    CacheArgs, ModeArg, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar,
+};
 use super::output;
 use crate::decode::comparison::{Comparison, Mode, Setup, Side, Sides};
 use crate::decode::divergence::{Divergence, Spread, StepDivergence, top};
@@ -35,11 +37,12 @@ pub struct Args {
     /// Compare every prompt this many times at once, drawing with seed, seed + 1, ...
     #[arg(long, default_value_t = 1, value_name = "N")]
     batch: usize,
-    /// Then time each side alone over the last tokens of the first sequence (dense, masked, masked, dense)
+    /// Then time each side alone over the last tokens of the first sequence (dense, masked, masked,
+    /// dense)
     #[arg(long)]
     timed: bool,
-    /// Then tell what one step lost in one query head of the first sequence: LAYER:QUERY_HEAD, and :N for the N-th new token
-    /// instead of the last
+    /// Then tell what one step lost in one query head of the first sequence: LAYER:QUERY_HEAD, and
+    /// :N for the N-th new token instead of the last
     #[arg(long, value_name = "L:H[:N]")]
     lost: Option<String>,
     /// Print one JSON object
@@ -114,7 +117,9 @@ struct SideReport {
 /// Runs `kscope compare`.
 pub fn run(args: &Args) -> Result<()> {
     if args.max_new < 2 || args.batch == 0 {
-        return Err(Error::input("--max-new must be at least 2 (the first token is exact) and --batch at least 1"));
+        return Err(Error::input(
+            "--max-new must be at least 2 (the first token is exact) and --batch at least 1",
+        ));
     }
     if args.cache.mask.is_none() {
         return Err(Error::input("compare needs a mask: give it --mask FILE"));
@@ -126,7 +131,8 @@ pub fn run(args: &Args) -> Result<()> {
     let (pruned, dense) = args.cache.specs(model.config(), &choice)?;
     let context = args.cache.context(model.config())?;
     let prompts = args.prompt.tokens(&model)?;
-    let prompts: Vec<Vec<u32>> = prompts.iter().flat_map(|p| std::iter::repeat_n(p.clone(), args.batch)).collect();
+    let prompts: Vec<Vec<u32>> =
+        prompts.iter().flat_map(|p| std::iter::repeat_n(p.clone(), args.batch)).collect();
     let reach: usize = prompts
         .iter()
         .map(|prompt| (prompt.len() + args.max_new).min(context))
@@ -136,7 +142,9 @@ pub fn run(args: &Args) -> Result<()> {
     let mode = args.mode.into();
     let bar = progress_bar("prefill");
     let setup = Setup { prompts, dense, pruned, sampling, mode, context };
-    let mut comparison = with_bar(&bar, PrefillHooks::CHUNK, |hooks| Comparison::start(model.clone(), setup, hooks))?;
+    let mut comparison = with_bar(&bar, PrefillHooks::CHUNK, |hooks| {
+        Comparison::start(model.clone(), setup, hooks)
+    })?;
     let mut log = Log { recent: Recent::new(TIMED), steps: Vec::new() };
     bar.set_message("decoding");
     for step in 1..args.max_new {
@@ -150,7 +158,11 @@ pub fn run(args: &Args) -> Result<()> {
     }
     bar.finish_and_clear();
     let alone = args.timed.then(|| alone(&model, &comparison, &log.recent)).transpose()?;
-    let lost = args.lost.as_deref().map(|place| lost(&comparison, asked(place, &comparison)?)).transpose()?;
+    let lost = args
+        .lost
+        .as_deref()
+        .map(|place| lost(&comparison, asked(place, &comparison)?))
+        .transpose()?;
     let report = Report { alone, lost, ..report(args, &model, &comparison, log.steps) };
     if args.json { output::json(&report) } else { output::line(&table(&report)) }
 }
@@ -184,7 +196,12 @@ impl Log {
             tokens.map(|(token, p)| Likely { token, text: model.token_text(token), p }).collect()
         };
         let divergence = comparison.steps[0].last().copied().flatten();
-        self.steps.push(Step { n: a.generated[0].len(), divergence, a_top: likely(a), b_top: likely(b) });
+        self.steps.push(Step {
+            n: a.generated[0].len(),
+            divergence,
+            a_top: likely(a),
+            b_top: likely(b),
+        });
     }
 }
 
@@ -202,7 +219,9 @@ fn asked(place: &str, comparison: &Comparison) -> Result<Asked> {
     match numbers.as_deref() {
         Some(&[layer, head]) => Ok(Asked { n: comparison.a.generated[0].len(), layer, head }),
         Some(&[layer, head, n]) => Ok(Asked { n, layer, head }),
-        _ => Err(Error::input(format!("--lost {place}: expected LAYER:QUERY_HEAD or LAYER:QUERY_HEAD:N"))),
+        _ => Err(Error::input(format!(
+            "--lost {place}: expected LAYER:QUERY_HEAD or LAYER:QUERY_HEAD:N"
+        ))),
     }
 }
 
@@ -251,14 +270,19 @@ pub fn median_ms(times: &[Duration]) -> f64 {
 }
 
 fn table(report: &Report) -> String {
-    let text = |side: &SideReport| side.text.clone().unwrap_or_else(|| format!("{:?}", side.tokens));
+    let text =
+        |side: &SideReport| side.text.clone().unwrap_or_else(|| format!("{:?}", side.tokens));
     let divergence = match report.first_divergence {
         Some(at) => format!("first differing token: {at}"),
         None => "no token differs".to_owned(),
     };
     let alone = report.alone.as_ref().map_or_else(String::new, |alone| {
         let (a, b) = (alone.a_ms.p50, alone.b_ms.p50);
-        format!("\nalone over {} steps each: A {a:.2} ms, B {b:.2} ms a token, {:.2} of A's time", alone.steps, b / a)
+        format!(
+            "\nalone over {} steps each: A {a:.2} ms, B {b:.2} ms a token, {:.2} of A's time",
+            alone.steps,
+            b / a
+        )
     });
     let lost = report.lost.as_ref().map_or_else(String::new, lost_text);
     format!(
@@ -289,7 +313,8 @@ fn lost_text(lost: &Lost) -> String {
     let mass = |mass: [f64; 3]| mass.map(|share| format!("{:.1} %", share * 100.0)).join(", ");
     let kld = lost.kld.map_or_else(|| "infinite".to_owned(), |kld| format!("{kld:.5} nats"));
     let rows = lost.tokens.iter().map(|token| {
-        let pruned = token.pruned_logit.map_or_else(|| "unseen".to_owned(), |logit| format!("{logit:.3}"));
+        let pruned =
+            token.pruned_logit.map_or_else(|| "unseen".to_owned(), |logit| format!("{logit:.3}"));
         format!(
             "\n  {:>7} {:<14} logit {:>8.3} -> {pruned:>8}  weight {:.5} -> {:.5}  rank {} -> {}",
             token.position,

@@ -28,7 +28,8 @@ impl std::fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Where a model is to run; `None` is the CPU. A card that cannot be used is refused with the reason.
+    /// Where a model is to run; `None` is the CPU. A card that cannot be used is refused with the
+    /// reason.
     pub fn placement(self) -> Result<Option<Placement>> {
         match self {
             Self::Auto | Self::Cpu => Ok(None),
@@ -41,12 +42,18 @@ impl std::str::FromStr for DeviceChoice {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let cuda = text.strip_prefix("cuda").map(|rest| if rest.is_empty() { Some("0") } else { rest.strip_prefix(':') });
+        let cuda = text
+            .strip_prefix("cuda")
+            .map(|rest| if rest.is_empty() { Some("0") } else { rest.strip_prefix(':') });
         match (text, cuda) {
             ("auto", _) => Ok(Self::Auto),
             ("cpu", _) => Ok(Self::Cpu),
-            (_, Some(Some(ordinal))) if ordinal.parse::<usize>().is_ok() => Ok(Self::Cuda(ordinal.parse().unwrap_or(0))),
-            _ => Err(Error::input(format!("--device must be auto, cpu, cuda or cuda:N, not `{text}`"))),
+            (_, Some(Some(ordinal))) if ordinal.parse::<usize>().is_ok() => {
+                Ok(Self::Cuda(ordinal.parse().unwrap_or(0)))
+            }
+            _ => Err(Error::input(format!(
+                "--device must be auto, cpu, cuda or cuda:N, not `{text}`"
+            ))),
         }
     }
 }
@@ -70,7 +77,10 @@ fn on_card(ordinal: usize) -> Result<Placement> {
     use crate::model::tensor::{Attend, OnDevice};
     let device = candle_core::Device::new_cuda_with_stream(ordinal)
         .map_err(|cause| unusable(ordinal, cause.to_string().lines().next().unwrap_or_default()))?;
-    let stream = device.as_cuda_device().map_err(|cause| unusable(ordinal, &cause.to_string()))?.cuda_stream();
+    let stream = device
+        .as_cuda_device()
+        .map_err(|cause| unusable(ordinal, &cause.to_string()))?
+        .cuda_stream();
     let card = Card::new(stream)?;
     let name = format!("cuda:{ordinal} ({})", card.name()?);
     Ok(Placement { device, name, attend: Attend::Device(Box::new(OnDevice::new(Arc::new(card)))) })

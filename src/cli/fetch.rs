@@ -30,7 +30,13 @@ fn fetch_texts(bar: &mut Bar) -> Result<()> {
     let mut failures = Vec::new();
     for domain in texts::DOMAINS {
         match domain.fetch(bar) {
-            Ok(path) => output::line(&format!("{}: {} ({}) at {}", domain.name, domain.what, domain.licence, path.display()))?,
+            Ok(path) => output::line(&format!(
+                "{}: {} ({}) at {}",
+                domain.name,
+                domain.what,
+                domain.licence,
+                path.display()
+            ))?,
             Err(error) => failures.push(format!("{}: {error}", domain.name)),
         }
     }

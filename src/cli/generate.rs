@@ -36,11 +36,14 @@ pub fn man(args: &Man) -> Result<()> {
     match &args.folder {
         Some(folder) => {
             std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;
-            clap_mangen::generate_to(Cli::command(), folder).map_err(|cause| error::io("writing pages to", folder, &cause))
+            clap_mangen::generate_to(Cli::command(), folder)
+                .map_err(|cause| error::io("writing pages to", folder, &cause))
         }
         None => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page).expect("writing to memory does not fail");
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut page)
+                .expect("writing to memory does not fail");
             output::line(String::from_utf8_lossy(&page).trim_end())
         }
     }

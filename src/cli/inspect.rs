@@ -37,8 +37,8 @@ pub struct Args {
     model: ModelArgs,
     #[command(flatten)]
     cache: CacheArgs,
-    /// Decode under the mask alone, without a dense side: the cache is really as small as the mask makes it, nothing is compared,
-    /// and retuning can only prune further
+    /// Decode under the mask alone, without a dense side: the cache is really as small as the mask
+    /// makes it, nothing is compared, and retuning can only prune further
     #[arg(long)]
     solo: bool,
     /// Which tokens the masked side is fed beside the dense one
@@ -69,7 +69,8 @@ pub struct Args {
     /// Write every event to this file, for `kscope replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Panic on purpose in this thread once the model is there, to test that the terminal survives it
+    /// Panic on purpose in this thread once the model is there, to test that the terminal survives
+    /// it
     #[arg(long, value_name = "THREAD", hide = true)]
     panic: Option<runner::PanicIn>,
 }
@@ -97,7 +98,10 @@ pub struct ScreenArgs {
 impl ScreenArgs {
     /// Whether there is a screen to open.
     pub fn is_interactive(&self) -> bool {
-        !self.plain && !self.json && std::io::stdout().is_terminal() && std::io::stdin().is_terminal()
+        !self.plain
+            && !self.json
+            && std::io::stdout().is_terminal()
+            && std::io::stdin().is_terminal()
     }
 
     /// Theme, keys and mouse, from flags over the configuration over the environment.
@@ -111,7 +115,8 @@ impl ScreenArgs {
             "auto" => Depth::detect(lookup),
             depth => depth.parse()?,
         };
-        let background = self.background.or(config.background).unwrap_or_else(|| Background::detect(lookup));
+        let background =
+            self.background.or(config.background).unwrap_or_else(|| Background::detect(lookup));
         let colormap = config.colormap.unwrap_or(Colormap::Viridis);
         let theme = Theme::new(depth, background == Background::Light, colormap);
         Ok((theme, KeyTable::new(&config.keys)?, !self.no_mouse && config.mouse.unwrap_or(true)))
@@ -119,7 +124,11 @@ impl ScreenArgs {
 
     /// Prints the summary of a session.
     pub fn print(&self, state: &State) -> Result<()> {
-        if self.json { output::json(&summary::json(state)) } else { output::line(&summary::text(state)) }
+        if self.json {
+            output::json(&summary::json(state))
+        } else {
+            output::line(&summary::text(state))
+        }
     }
 }
 
@@ -135,7 +144,8 @@ pub fn run(args: &Args) -> Result<()> {
     let interactive = args.screen.is_interactive();
     // Everything that the prefill leaves; the engine stops at the context's end.
     let most = if interactive { usize::MAX >> 1 } else { PLAIN_NEW };
-    let plan = Plan { prompt: prompt(args, &source)?, sampling, max_new: args.max_new.unwrap_or(most) };
+    let plan =
+        Plan { prompt: prompt(args, &source)?, sampling, max_new: args.max_new.unwrap_or(most) };
     let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {
         theme,
@@ -149,10 +159,19 @@ pub fn run(args: &Args) -> Result<()> {
     let exit = if interactive {
         let guard = TerminalGuard::enter(mouse)?;
         let model = SharedModel::default();
-        let (engine, events) = Engine::spawn(loader(args, source, SharedModel::clone(&model), placement))?;
-        runner::run(&mut state, Source::Engine(engine, events, model), recorder, guard, args.panic, began)?
+        let (engine, events) =
+            Engine::spawn(loader(args, source, SharedModel::clone(&model), placement))?;
+        runner::run(
+            &mut state,
+            Source::Engine(engine, events, model),
+            recorder,
+            guard,
+            args.panic,
+            began,
+        )?
     } else {
-        let (engine, events) = Engine::spawn(loader(args, source, SharedModel::default(), placement))?;
+        let (engine, events) =
+            Engine::spawn(loader(args, source, SharedModel::default(), placement))?;
         headless(&mut state, engine, events, recorder)?
     };
     finish(&args.screen, &state, exit, interactive)
@@ -213,7 +232,8 @@ fn prompt(args: &Args, source: &ModelSource) -> Result<Prompt> {
     }
 }
 
-/// What a model is asked when nobody asks anything: long enough that the middle of the cache is not empty.
+/// What a model is asked when nobody asks anything: long enough that the middle of the cache is not
+/// empty.
 fn default_prompt(source: &ModelSource) -> Prompt {
     const TEXT: &str = "The harbour was quiet that morning. Two boats lay at the pier, and the keeper of the light walked down to \
         count the crates. There were forty-one of them, each with a number in red paint. She wrote every number into her book, as \
@@ -225,25 +245,37 @@ fn default_prompt(source: &ModelSource) -> Prompt {
         twice, put it into the book between two pages, and went up to light the lamp.";
     match source {
         // Random weights have no tokenizer; any tokens are as good as any others.
-        ModelSource::Random { config, .. } => Prompt::Tokens((0..256).map(|i| (i * 7919) % config.vocab as u32).collect()),
+        ModelSource::Random { config, .. } => {
+            Prompt::Tokens((0..256).map(|i| (i * 7919) % config.vocab as u32).collect())
+        }
         ModelSource::Demo => Prompt::Facts { text: demo_prompt() },
         _ => Prompt::Text { text: format!("{TEXT}\n\nContinue this story."), raw: false },
     }
 }
 
-/// Sixteen facts in a page of plain sentences, and a question about one of them: what the demo model was trained to recall.
+/// Sixteen facts in a page of plain sentences, and a question about one of them: what the demo
+/// model was trained to recall.
 fn demo_prompt() -> String {
     let wanted = Wanted { seed: 77, target_chars: 6400, facts: 16, ..Wanted::default() };
     Sample::draw(&wanted).expect("sixteen facts are within the grammar").prompt()
 }
 
 /// What the engine does first, on its own thread.
-fn loader(args: &Args, source: ModelSource, shared: SharedModel, placement: Option<Placement>) -> Loader {
-    let (model_args, cache, diff, panic) = (args.model.clone(), args.cache.clone(), args.diff.clone(), args.panic);
+fn loader(
+    args: &Args,
+    source: ModelSource,
+    shared: SharedModel,
+    placement: Option<Placement>,
+) -> Loader {
+    let (model_args, cache, diff, panic) =
+        (args.model.clone(), args.cache.clone(), args.diff.clone(), args.panic);
     let (solo, feed) = (args.solo, args.mode.into());
     Box::new(move |progress| {
         let opened = Opened::open(&source)?;
-        machine::check_memory(&format!("the model {}", opened.name), opened.weight_bytes(model_args.dtype) as u64)?;
+        machine::check_memory(
+            &format!("the model {}", opened.name),
+            opened.weight_bytes(model_args.dtype) as u64,
+        )?;
         // Masks are read before the weights: what is wrong with them is said at once.
         let config = opened.config.clone();
         let choice = cache.mask_choice(&config)?;
@@ -256,7 +288,9 @@ fn loader(args: &Args, source: ModelSource, shared: SharedModel, placement: Opti
         // The shelf is empty: a loader runs once.
         let _ = shared.set(Arc::clone(&model));
         assert!(panic != Some(runner::PanicIn::Engine), "on purpose: --panic engine");
-        let file = choice.file.map(|file| MaskInfo::of_file(file, cache.mask.as_deref().unwrap_or(Path::new(""))));
+        let file = choice
+            .file
+            .map(|file| MaskInfo::of_file(file, cache.mask.as_deref().unwrap_or(Path::new(""))));
         let mask = match file {
             None if source == ModelSource::Demo => Some(demo_mask(&model)?),
             file => file,
@@ -271,8 +305,14 @@ fn demo_mask(model: &Model) -> Result<MaskInfo> {
     static MASK: &[u8] = include_bytes!("../../masks/demo.safetensors");
     let config = model.config();
     let split = files::Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) };
-    let file = files::parse(MASK, "masks/demo.safetensors", &split)?.into_mask("masks/demo.safetensors")?;
-    files::check(&file, "masks/demo.safetensors", config.mask_shape(), &fingerprint(&config.geometry()))?;
+    let file = files::parse(MASK, "masks/demo.safetensors", &split)?
+        .into_mask("masks/demo.safetensors")?;
+    files::check(
+        &file,
+        "masks/demo.safetensors",
+        config.mask_shape(),
+        &fingerprint(&config.geometry()),
+    )?;
     Ok(MaskInfo::of_file(file, Path::new("masks/demo.safetensors")))
 }
 

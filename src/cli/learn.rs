@@ -26,7 +26,8 @@ pub struct Args {
     /// The mask file to write
     #[arg(long, value_name = "FILE", required_unless_present = "estimate")]
     out: Option<PathBuf>,
-    /// Texts to hide facts in and to learn from: text, Markdown or JSON lines; without, what `kscope fetch texts` brought
+    /// Texts to hide facts in and to learn from: text, Markdown or JSON lines; without, what
+    /// `kscope fetch texts` brought
     #[arg(long, value_name = "FILE", num_args = 1..)]
     haystack: Vec<PathBuf>,
     /// Field of JSON lines that holds the text
@@ -59,7 +60,8 @@ pub struct Args {
     /// Samples whose gradients are averaged in one update of stage 2
     #[arg(long, value_name = "N")]
     accumulate: Option<usize>,
-    /// Take importance from this file (or a mask file that holds it) instead of stage 1; with --mask-steps 0 its cut is checked as it is
+    /// Take importance from this file (or a mask file that holds it) instead of stage 1; with
+    /// --mask-steps 0 its cut is checked as it is
     #[arg(long, value_name = "FILE", conflicts_with_all = ["steps", "reg", "lr"])]
     importance: Option<PathBuf>,
     /// Keep and prune both channels of a rotation pair together
@@ -68,7 +70,8 @@ pub struct Args {
     /// For comparison: round factors to bf16 after each update
     #[arg(long, hide_short_help = true)]
     bf16_factors: bool,
-    /// For comparison: stage 2 as the LeanK authors have it (kept channels weigh their factor, dropped heads see zero scores, the last mask wins)
+    /// For comparison: stage 2 as the LeanK authors have it (kept channels weigh their factor,
+    /// dropped heads see zero scores, the last mask wins)
     #[arg(long, hide_short_help = true)]
     authors_masks: bool,
     /// Prefilled samples to learn from, kept in memory
@@ -123,9 +126,14 @@ pub fn run(args: &Args) -> Result<()> {
     if args.estimate {
         return print_estimate(args);
     }
-    let Some(out) = &args.out else { return Err(Error::input("--out FILE says where the mask goes")) };
+    let Some(out) = &args.out else {
+        return Err(Error::input("--out FILE says where the mask goes"));
+    };
     if Format::of_path(out)? != Format::Safetensors {
-        return Err(Error::input(format!("{}: expected a kscope file, which ends in .safetensors", out.display())));
+        return Err(Error::input(format!(
+            "{}: expected a kscope file, which ends in .safetensors",
+            out.display()
+        )));
     }
     let settings = settings(args);
     settings.check()?;
@@ -144,7 +152,12 @@ pub fn run(args: &Args) -> Result<()> {
     request.check_prompts = args.check_prompts;
     request.rivals = !args.no_rivals;
     request.start = args.importance.as_deref().map(|path| start(path, &model)).transpose()?;
-    let folder = args.resume.as_ref().or(args.checkpoints.as_ref()).cloned().unwrap_or_else(|| out.with_extension("learning"));
+    let folder = args
+        .resume
+        .as_ref()
+        .or(args.checkpoints.as_ref())
+        .cloned()
+        .unwrap_or_else(|| out.with_extension("learning"));
     let checkpoint = folder.join("state.safetensors");
     if args.resume.is_none() {
         run::prepare_checkpoint(&checkpoint)?;
@@ -156,7 +169,11 @@ pub fn run(args: &Args) -> Result<()> {
     })?;
     bar.finish_and_clear();
     files::save(out, &Contents::Mask(outcome.file.clone()), false)?;
-    if args.json { output::json(&report(args, &outcome)) } else { output::line(&table(&out.display().to_string(), &outcome)) }
+    if args.json {
+        output::json(&report(args, &outcome))
+    } else {
+        output::line(&table(&out.display().to_string(), &outcome))
+    }
 }
 
 fn settings(args: &Args) -> Settings {
@@ -171,7 +188,11 @@ fn settings(args: &Args) -> Settings {
         mask_steps: args.mask_steps.unwrap_or(base.mask_steps),
         mask_lr: args.mask_lr.unwrap_or(base.mask_lr),
         accumulate: args.accumulate.unwrap_or(base.accumulate),
-        variant: Variant { pair_closed: args.pair_closed, bf16: args.bf16_factors, authors: args.authors_masks },
+        variant: Variant {
+            pair_closed: args.pair_closed,
+            bf16: args.bf16_factors,
+            authors: args.authors_masks,
+        },
         ..base
     }
 }
@@ -180,7 +201,10 @@ fn settings(args: &Args) -> Settings {
 fn start(path: &Path, model: &Model) -> Result<Start> {
     let name = path.display().to_string();
     let config = model.config();
-    let contents = files::read(path, &Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) })?;
+    let contents = files::read(
+        path,
+        &Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) },
+    )?;
     let bound = &contents.origin().fingerprint;
     if !bound.is_empty() && *bound != fingerprint(&config.geometry()) {
         return Err(Error::input(format!(
@@ -207,7 +231,8 @@ fn show(bar: &indicatif::ProgressBar, settings: &Settings, event: &Event) {
             }
         }
         Event::Update(update) => {
-            let all = if update.stage == Stage::Mask { settings.mask_steps } else { settings.steps };
+            let all =
+                if update.stage == Stage::Mask { settings.mask_steps } else { settings.steps };
             let losses = format!(
                 "{:?} {}/{all}: distill {:.5}, reg {:.5}, mean {:.3}, kept {:.1} %",
                 update.stage,
@@ -225,7 +250,9 @@ fn show(bar: &indicatif::ProgressBar, settings: &Settings, event: &Event) {
         }
         Event::Factors(_) => {}
         Event::Validated { cut, best } => {
-            eprintln!("kscope: validation loss {cut:.5} of the stage-1 cut, {best:.5} of the mask that is kept");
+            eprintln!(
+                "kscope: validation loss {cut:.5} of the stage-1 cut, {best:.5} of the mask that is kept"
+            );
         }
         Event::Check(share) => {
             bar.set_message("checking");
@@ -289,7 +316,11 @@ fn row(row: &Row) -> String {
     let word = |value: serde_json::Result<serde_json::Value>| {
         value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
     };
-    let texts: Vec<String> = row.texts.iter().map(|text| format!("{} {:.4}", text.text, text.divergence.kld.mean)).collect();
+    let texts: Vec<String> = row
+        .texts
+        .iter()
+        .map(|text| format!("{} {:.4}", text.text, text.divergence.kld.mean))
+        .collect();
     format!(
         "{:<10} {:<8} {:>8.3} {:>6.1} % of {:<4} {:>9.3} {:>9.4}  {}",
         word(serde_json::to_value(row.rule)),
@@ -315,7 +346,8 @@ fn print_estimate(args: &Args) -> Result<()> {
         _ => return Err(Error::run("a named geometry has a configuration")),
     };
     let (rows, updates) = ESTIMATE;
-    let all = CONTEXTS.map(|context| estimate(&config, Rates::ONE_80GB, context, rows, updates, args.pool));
+    let all = CONTEXTS
+        .map(|context| estimate(&config, Rates::ONE_80GB, context, rows, updates, args.pool));
     if args.json {
         return output::json(&json!({
             "model": "llama-3.1-8b", "kind": "estimate", "rates": Rates::ONE_80GB, "rows": rows, "updates": updates, "pool": args.pool,

@@ -19,7 +19,8 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Show a model's configuration, geometry and cache bytes per token, dense and masked; no weights are read
+    /// Show a model's configuration, geometry and cache bytes per token, dense and masked; no
+    /// weights are read
     Show(Box<Show>),
 }
 
@@ -87,7 +88,10 @@ fn show(args: &Show) -> Result<()> {
         config.vocab,
         config.max_context,
         config.rope_theta,
-        match serde_json::to_value(&config.rope_scaling).ok().and_then(|v| Some(v.get("type")?.as_str()?.to_owned())) {
+        match serde_json::to_value(&config.rope_scaling)
+            .ok()
+            .and_then(|v| Some(v.get("type")?.as_str()?.to_owned()))
+        {
             Some(kind) if kind != "none" => format!("rope scaling {kind}"),
             _ => "no rope scaling".to_owned(),
         },
@@ -95,7 +99,10 @@ fn show(args: &Show) -> Result<()> {
         machine::human(dense_token),
     );
     if choice.file.is_some() {
-        text.push_str(&format!(", {} a token of the middle with the mask", machine::human(middle_token)));
+        text.push_str(&format!(
+            ", {} a token of the middle with the mask",
+            machine::human(middle_token)
+        ));
     }
     text.push_str(&format!("\nat {context} tokens: {} dense", machine::human(at_dense as u64)));
     if choice.file.is_some() {

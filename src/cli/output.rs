@@ -4,7 +4,8 @@ use std::io::Write;
 
 use crate::{Error, Result};
 
-/// Writes `text` and a line end to standard output; a reader that went away (`| head`) ends the program quietly.
+/// Writes `text` and a line end to standard output; a reader that went away (`| head`) ends the
+/// program quietly.
 pub fn line(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
@@ -16,5 +17,8 @@ pub fn line(text: &str) -> Result<()> {
 
 /// Prints one value as a JSON object.
 pub fn json<T: serde::Serialize>(value: &T) -> Result<()> {
-    line(&serde_json::to_string_pretty(value).map_err(|error| Error::run(format!("writing JSON: {error}")))?)
+    line(
+        &serde_json::to_string_pretty(value)
+            .map_err(|error| Error::run(format!("writing JSON: {error}")))?,
+    )
 }

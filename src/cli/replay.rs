@@ -35,7 +35,11 @@ pub fn run(args: &Args) -> Result<()> {
         theme,
         keys,
         loading_name: args.file.display().to_string(),
-        plan: Plan { prompt: Prompt::Tokens(Vec::new()), sampling: Sampling::default(), max_new: 0 },
+        plan: Plan {
+            prompt: Prompt::Tokens(Vec::new()),
+            sampling: Sampling::default(),
+            max_new: 0,
+        },
         replay: true,
         log,
         export_folder: PathBuf::from("."),

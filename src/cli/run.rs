@@ -100,17 +100,21 @@ pub fn run(args: &Args) -> Result<()> {
     let (spec, dense) = args.cache.specs(config, &choice)?;
     let context = args.cache.context(config)?;
     let mut prompts = args.prompt.tokens(&model)?;
-    prompts = prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt.clone(), args.batch)).collect();
+    prompts =
+        prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt.clone(), args.batch)).collect();
     let forced = (!args.force_ids.is_empty()).then(|| args.force_ids.clone());
     let max_new = forced.as_ref().map_or(args.max_new, Vec::len);
     let reach = |prompt: &Vec<u32>| (prompt.len() + max_new).min(context);
-    let cache_bytes: usize = prompts.iter().map(|prompt| spec.bytes_at(reach(prompt)).total()).sum();
+    let cache_bytes: usize =
+        prompts.iter().map(|prompt| spec.bytes_at(reach(prompt)).total()).sum();
     model.check_cache_memory(&format!("a cache of {} sequences", prompts.len()), cache_bytes)?;
 
     let bar = progress_bar("prefill");
-    let request = Request { prompts, sampling, max_new, forced, context, ignore_end: args.ignore_eos };
-    let (mut session, first) =
-        with_bar(&bar, args.prefill_chunk, |hooks| Session::start(model.clone(), &spec, request, args.prompt_logprobs, hooks))?;
+    let request =
+        Request { prompts, sampling, max_new, forced, context, ignore_end: args.ignore_eos };
+    let (mut session, first) = with_bar(&bar, args.prefill_chunk, |hooks| {
+        Session::start(model.clone(), &spec, request, args.prompt_logprobs, hooks)
+    })?;
     bar.finish_and_clear();
 
     let mut printer = Printer::new(&session, args.json);
@@ -139,7 +143,9 @@ fn report(
 ) -> Report {
     let model = session.model();
     let first = &session.sequences()[0];
-    let text = |tokens: &[u32]| model.tokenizer.as_ref().and_then(|tokenizer| tokenizer.decode(tokens).ok());
+    let text = |tokens: &[u32]| {
+        model.tokenizer.as_ref().and_then(|tokenizer| tokenizer.decode(tokens).ok())
+    };
     let of_sequence = |sequence: &crate::decode::session::Sequence| SequenceReport {
         prompt_tokens: sequence.prompt_len,
         tokens: sequence.generated().to_vec(),
@@ -149,7 +155,11 @@ fn report(
         ttft_ms: ms(sequence.ttft),
     };
     let steps: Duration = session.step_times.iter().sum();
-    let stepped: usize = session.sequences().iter().map(|sequence| sequence.generated().len().saturating_sub(1)).sum();
+    let stepped: usize = session
+        .sequences()
+        .iter()
+        .map(|sequence| sequence.generated().len().saturating_sub(1))
+        .sum();
     Report {
         model: model.name.clone(),
         device: model.decoder.device_name().to_owned(),
@@ -161,17 +171,20 @@ fn report(
         tokens: first.generated().to_vec(),
         text: text(first.spoken()),
         logprobs: first.logprobs.clone(),
-        prompt_logprobs: session
-            .prompt_logprobs
-            .first()
-            .map(|logprobs| std::iter::once(None).chain(logprobs.iter().copied().map(Some)).collect()),
+        prompt_logprobs: session.prompt_logprobs.first().map(|logprobs| {
+            std::iter::once(None).chain(logprobs.iter().copied().map(Some)).collect()
+        }),
         finish: first.finish,
         prefill_ms: ms(session.prefill_time),
         ttft_ms: ms(first.ttft),
         tpot_ms: (!session.step_times.is_empty()).then(|| median_ms(&session.step_times)),
         tokens_per_s: (stepped > 0).then(|| stepped as f64 / steps.as_secs_f64()),
         kv_bytes: session.sequences().iter().map(|sequence| sequence.cache.bytes().total()).sum(),
-        kv_bytes_dense: session.sequences().iter().map(|sequence| dense.bytes_at(sequence.cache.tokens()).total()).sum(),
+        kv_bytes_dense: session
+            .sequences()
+            .iter()
+            .map(|sequence| dense.bytes_at(sequence.cache.tokens()).total())
+            .sum(),
         threads: rayon::current_num_threads(),
         resident_bytes: machine::resident_bytes(),
         warnings: warnings.to_vec(),
@@ -205,7 +218,8 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Streams the text of one sequence as it comes; a batch is printed sequence by sequence at the end.
+/// Streams the text of one sequence as it comes; a batch is printed sequence by sequence at the
+/// end.
 struct Printer {
     stream: Option<Detokenizer>,
     quiet: bool,
@@ -220,7 +234,9 @@ impl Printer {
 
     fn print(&mut self, session: &Session, new: &[NewToken]) -> Result<()> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        let is_text = |token: &&NewToken| session.sequences()[token.sequence].finish != Some(Finish::EndToken);
+        let is_text = |token: &&NewToken| {
+            session.sequences()[token.sequence].finish != Some(Finish::EndToken)
+        };
         for token in new.iter().filter(is_text) {
             write_out(&stream.push(token.id))?;
         }
@@ -238,7 +254,9 @@ impl Printer {
         for sequence in session.sequences() {
             match &session.model().tokenizer {
                 Some(tokenizer) => output::line(&tokenizer.decode(sequence.spoken())?)?,
-                None => output::line(&sequence.generated().iter().map(u32::to_string).collect::<Vec<_>>().join(","))?,
+                None => output::line(
+                    &sequence.generated().iter().map(u32::to_string).collect::<Vec<_>>().join(","),
+                )?,
             }
         }
         Ok(())

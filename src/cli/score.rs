@@ -66,10 +66,9 @@ pub fn run(args: &Args) -> Result<()> {
     let shape = model.config().mask_shape();
     let mut tokens = 0;
     let importance = if needs_text {
-        let tokenizer = model
-            .tokenizer
-            .as_ref()
-            .ok_or_else(|| Error::input(format!("{} has no tokenizer, so it cannot read text", model.name)))?;
+        let tokenizer = model.tokenizer.as_ref().ok_or_else(|| {
+            Error::input(format!("{} has no tokenizer, so it cannot read text", model.name))
+        })?;
         let mut texts = Vec::new();
         // Every file gets an equal part of what may be run.
         let share = args.max_tokens.div_ceil(args.text.len());
@@ -92,8 +91,11 @@ pub fn run(args: &Args) -> Result<()> {
         rules::slowest_first(shape)
     };
     let rule = args.rule.to_possible_value().expect("no rule is skipped").get_name().to_owned();
-    let names: Vec<String> =
-        args.text.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect();
+    let names: Vec<String> = args
+        .text
+        .iter()
+        .map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned())
+        .collect();
     let recipe = json!({
         "tool": format!("kscope {}", env!("CARGO_PKG_VERSION")),
         "rule": rule,
@@ -112,7 +114,9 @@ pub fn run(args: &Args) -> Result<()> {
     files::save(&args.out, &Contents::Importance(ImportanceFile { importance, origin }), true)?;
     let out = args.out.display().to_string();
     match args.json {
-        true => output::json(&json!({ "rule": rule, "tokens": tokens, "shape": shape, "out": out })),
+        true => {
+            output::json(&json!({ "rule": rule, "tokens": tokens, "shape": shape, "out": out }))
+        }
         false => output::line(&format!("{rule} importance of {} {shape} is in {out}", model.name)),
     }
 }

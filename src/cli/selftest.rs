@@ -1,4 +1,5 @@
-//! `kscope selftest --device cuda`: the cases of the simulator's tests, and the demo model as a whole, on a card.
+//! `kscope selftest --device cuda`: the cases of the simulator's tests, and the demo model as a
+//! whole, on a card.
 
 use super::device::DeviceChoice;
 #[cfg(feature = "cuda-types")]
@@ -42,7 +43,9 @@ fn on_card(ordinal: usize, fail_fast: bool) -> Result<()> {
     let cases = selftest::cases();
     let mut failed = 0;
     let mut report = |name: &str, outcome: Result<selftest::Outcome>| match outcome {
-        Ok(outcome) => output::line(&format!("ok    {:.1e} of {:.0e}  {name}", outcome.error, outcome.allowed)),
+        Ok(outcome) => {
+            output::line(&format!("ok    {:.1e} of {:.0e}  {name}", outcome.error, outcome.allowed))
+        }
         Err(error) if fail_fast => Err(error),
         Err(error) => {
             failed += 1;
@@ -52,7 +55,10 @@ fn on_card(ordinal: usize, fail_fast: bool) -> Result<()> {
     for case in &cases {
         report(&case.to_string(), selftest::run(&card, case))?;
     }
-    report("the demo model, prompt and 40 steps of two sequences, dense and pruned, against the CPU", demo(ordinal))?;
+    report(
+        "the demo model, prompt and 40 steps of two sequences, dense and pruned, against the CPU",
+        demo(ordinal),
+    )?;
     let all = cases.len() + 1;
     output::line(&format!("{} passed, {failed} failed", all - failed))?;
     if failed > 0 { Err(Error::run(format!("{failed} of {all} cases failed"))) } else { Ok(()) }
@@ -62,6 +68,8 @@ fn on_card(ordinal: usize, fail_fast: bool) -> Result<()> {
 #[cfg(feature = "cuda-types")]
 fn demo(ordinal: usize) -> Result<selftest::Outcome> {
     use crate::model::load::{Opened, Source};
-    let load = |device: DeviceChoice| Opened::open(&Source::Demo)?.load_on(None, device.placement()?, &mut |_| Ok(()));
+    let load = |device: DeviceChoice| {
+        Opened::open(&Source::Demo)?.load_on(None, device.placement()?, &mut |_| Ok(()))
+    };
     whole_model::compare(&load(DeviceChoice::Cpu)?, &load(DeviceChoice::Cuda(ordinal))?)
 }

@@ -1,4 +1,5 @@
-//! `kscope sweep`: many sparsities and alignments of one importance, measured against one dense run.
+//! `kscope sweep`: many sparsities and alignments of one importance, measured against one dense
+//! run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,10 +87,16 @@ pub fn run(args: &Args) -> Result<()> {
     let model = args.model.load()?;
     let config = model.config();
     let name = args.importance.display().to_string();
-    let contents = files::read(&args.importance, &Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) })?;
-    let importance = contents.importance().ok_or_else(|| Error::input(format!("{name} holds no importance")))?;
+    let contents = files::read(
+        &args.importance,
+        &Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) },
+    )?;
+    let importance =
+        contents.importance().ok_or_else(|| Error::input(format!("{name} holds no importance")))?;
     let found = &contents.origin().fingerprint;
-    if importance.shape() != config.mask_shape() || !(found.is_empty() || *found == fingerprint(&config.geometry())) {
+    if importance.shape() != config.mask_shape()
+        || !(found.is_empty() || *found == fingerprint(&config.geometry()))
+    {
         return Err(Error::input(format!(
             "{name}: importance of shape {} for {} does not belong to {} {}",
             importance.shape(),
@@ -105,20 +112,25 @@ pub fn run(args: &Args) -> Result<()> {
     let [prompt] = prompts.as_slice() else {
         return Err(Error::input(format!("sweep takes one prompt, not {}", prompts.len())));
     };
-    model.check_cache_memory("two caches", 2 * dense.bytes_at(prompt.len() + args.steps).total())?;
+    model
+        .check_cache_memory("two caches", 2 * dense.bytes_at(prompt.len() + args.steps).total())?;
     let bar = progress_bar("dense run");
     let reference = with_bar(&bar, PrefillHooks::CHUNK, |hooks| {
         Reference::run(Arc::clone(&model), &dense, prompt, &sampling, args.steps, hooks)
     })?;
-    let points: Vec<(f64, usize)> =
-        args.align.iter().flat_map(|&align| sparsities.iter().map(move |&sparsity| (sparsity, align))).collect();
+    let points: Vec<(f64, usize)> = args
+        .align
+        .iter()
+        .flat_map(|&align| sparsities.iter().map(move |&sparsity| (sparsity, align)))
+        .collect();
     let mut rows = Vec::with_capacity(points.len());
     for (i, &(sparsity, align)) in points.iter().enumerate() {
         bar.set_message(format!("sparsity {sparsity:.2}, align {align}"));
         bar.set_position((i * 1000 / points.len()) as u64);
         let mask = select(importance, &Options::new(sparsity, align))?;
         let kept = mask.kept_ratio();
-        let spec = Arc::new(CacheSpec::new(config.mask_shape(), window, args.cache.kv_dtype, mask)?);
+        let spec =
+            Arc::new(CacheSpec::new(config.mask_shape(), window, args.cache.kv_dtype, mask)?);
         let measured = reference.measure(&spec, &|| Ok(()))?;
         rows.push(Row {
             sparsity_target: sparsity,
@@ -179,9 +191,14 @@ fn table(report: &Report) -> String {
 
 /// `0.3,0.5` or `0..0.9:0.1`; every value must be a sparsity.
 fn parse_range(text: &str) -> Result<Vec<f64>> {
-    let wrong =
-        || Error::input(format!("--sparsity takes a list 0.3,0.5 or a range 0..0.9:0.1 of numbers from 0 to 1, not `{text}`"));
-    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|n| (0.0..=1.0).contains(n)).ok_or_else(wrong);
+    let wrong = || {
+        Error::input(format!(
+            "--sparsity takes a list 0.3,0.5 or a range 0..0.9:0.1 of numbers from 0 to 1, not `{text}`"
+        ))
+    };
+    let number = |text: &str| {
+        text.trim().parse::<f64>().ok().filter(|n| (0.0..=1.0).contains(n)).ok_or_else(wrong)
+    };
     let Some((from, rest)) = text.split_once("..") else {
         return text.split(',').map(number).collect();
     };

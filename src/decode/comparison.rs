@@ -1,7 +1,8 @@
 //! A/B: dense and pruned decode over the same weights and one prefill.
 //!
-//! Side A keeps a dense cache, side B a pruned one. *Forced* mode feeds both A's tokens, so every step can be compared;
-//! *free* mode lets each side speak, and steps are compared up to the first token that differs.
+//! Side A keeps a dense cache, side B a pruned one. *Forced* mode feeds both A's tokens, so every
+//! step can be compared; *free* mode lets each side speak, and steps are compared up to the first
+//! token that differs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,7 +58,8 @@ pub struct Setup {
 pub struct Side {
     /// Keys and values of each sequence.
     pub caches: Vec<SequenceCache>,
-    /// Generated tokens of each sequence, the first from the prefill; the last has not been fed yet.
+    /// Generated tokens of each sequence, the first from the prefill; the last has not been fed
+    /// yet.
     pub generated: Vec<Vec<u32>>,
     /// This side's own compute time of each step.
     pub step_times: Vec<Duration>,
@@ -92,8 +94,9 @@ pub struct Comparison {
     pub a: Side,
     /// The pruned side.
     pub b: Side,
-    /// Divergence of each step, per sequence; `None` in free mode where the texts already differ. The first new token comes from
-    /// the exact prefill and is left out, so entry `i` belongs to generated token `i + 1`.
+    /// Divergence of each step, per sequence; `None` in free mode where the texts already differ.
+    /// The first new token comes from the exact prefill and is left out, so entry `i` belongs to
+    /// generated token `i + 1`.
     pub steps: Vec<Vec<Option<StepDivergence>>>,
     /// Time of the prefill.
     pub prefill_time: Duration,
@@ -109,11 +112,19 @@ impl Comparison {
         let config = model.config();
         let context = context.min(config.max_context);
         let side = |spec: &Arc<CacheSpec>| Side {
-            caches: prompts.iter().map(|prompt| SequenceCache::with_capacity(Arc::clone(spec), prompt.len())).collect(),
+            caches: prompts
+                .iter()
+                .map(|prompt| SequenceCache::with_capacity(Arc::clone(spec), prompt.len()))
+                .collect(),
             generated: Vec::new(),
             step_times: Vec::new(),
             samplers: (0..prompts.len() as u64)
-                .map(|i| Sampler::new(Sampling { seed: sampling.seed.wrapping_add(i), ..sampling.clone() }))
+                .map(|i| {
+                    Sampler::new(Sampling {
+                        seed: sampling.seed.wrapping_add(i),
+                        ..sampling.clone()
+                    })
+                })
                 .collect(),
             buffers: StepBuffers::new(config, prompts.len()),
         };
@@ -131,7 +142,8 @@ impl Comparison {
                 keep_going: hooks.keep_going,
                 observe: hooks.observe,
             };
-            let states = model.decoder.prefill(prompt, &mut [&mut a.caches[i], &mut b.caches[i]], hooks)?;
+            let states =
+                model.decoder.prefill(prompt, &mut [&mut a.caches[i], &mut b.caches[i]], hooks)?;
             let logits = model.decoder.logits(&states[states.len() - config.hidden..])?;
             // Both samplers draw, so that their random numbers stay together while the sides agree.
             for side in [&mut a, &mut b] {
@@ -142,7 +154,16 @@ impl Comparison {
             a.generated.push(vec![first]);
             b.generated.push(vec![first]);
         }
-        Ok(Self { steps: vec![Vec::new(); prompts.len()], model, mode, prompts, a, b, prefill_time: began.elapsed(), context })
+        Ok(Self {
+            steps: vec![Vec::new(); prompts.len()],
+            model,
+            mode,
+            prompts,
+            a,
+            b,
+            prefill_time: began.elapsed(),
+            context,
+        })
     }
 
     /// The model.
@@ -162,12 +183,19 @@ impl Comparison {
 
     /// Whether the context has room for another step of every sequence.
     pub fn has_room(&self) -> bool {
-        self.prompts.iter().zip(&self.a.generated).all(|(prompt, new)| prompt.len() + new.len() < self.context)
+        self.prompts
+            .iter()
+            .zip(&self.a.generated)
+            .all(|(prompt, new)| prompt.len() + new.len() < self.context)
     }
 
-    /// One step of these sides, A first. `observe` is that of [`Decoder::step`](crate::model::decoder::Decoder::step), for B.
+    /// One step of these sides, A first. `observe` is that of
+    /// [`Decoder::step`](crate::model::decoder::Decoder::step), for B.
     pub fn step(&mut self, sides: Sides, observe: &mut StepObserver<'_>) -> Result<()> {
-        assert!(sides == Sides::Both || self.mode == Mode::Free, "a side that is fed the other's tokens needs the other");
+        assert!(
+            sides == Sides::Both || self.mode == Mode::Free,
+            "a side that is fed the other's tokens needs the other"
+        );
         if sides != Sides::B {
             self.a.advance(&self.model, &mut |_, _, _| ())?;
         }
@@ -184,20 +212,29 @@ impl Comparison {
             match (sides, self.mode) {
                 (Sides::A, _) => {}
                 (_, Mode::Free) => self.b.choose(i, prompt, vocab),
-                (_, Mode::Forced) => self.b.generated[i].push(self.a.generated[i][self.a.generated[i].len() - 1]),
+                (_, Mode::Forced) => {
+                    self.b.generated[i].push(self.a.generated[i][self.a.generated[i].len() - 1])
+                }
             }
             let next = self.a.generated[i].last().copied().unwrap_or_default();
-            let divergence = together.then(|| StepDivergence::of(self.a.logits(i, vocab), self.b.logits(i, vocab), next));
+            let divergence = together.then(|| {
+                StepDivergence::of(self.a.logits(i, vocab), self.b.logits(i, vocab), next)
+            });
             self.steps[i].push(divergence);
         }
         Ok(())
     }
 
-    /// Feeds B other tokens from the next step on. Where it is to be fed A's, its text is first cut back to A's.
+    /// Feeds B other tokens from the next step on. Where it is to be fed A's, its text is first cut
+    /// back to A's.
     pub fn set_mode(&mut self, mode: Mode) -> Result<()> {
         self.mode = mode;
         let spec = Arc::clone(self.b.caches[0].spec());
-        if mode == Mode::Forced && self.a.generated != self.b.generated { self.retune(&spec) } else { Ok(()) }
+        if mode == Mode::Forced && self.a.generated != self.b.generated {
+            self.retune(&spec)
+        } else {
+            Ok(())
+        }
     }
 
     /// Index of the first generated token that differs, of one sequence.
@@ -205,18 +242,25 @@ impl Comparison {
         self.a.generated[sequence].iter().zip(&self.b.generated[sequence]).position(|(a, b)| a != b)
     }
 
-    /// Gives B a cache of another mask or window, gathered from A's full keys and values without another prefill. Everything
-    /// decoded so far counts as prefilled; in free mode B's text is first cut back to A's.
+    /// Gives B a cache of another mask or window, gathered from A's full keys and values without
+    /// another prefill. Everything decoded so far counts as prefilled; in free mode B's text is
+    /// first cut back to A's.
     pub fn retune(&mut self, pruned: &Arc<CacheSpec>) -> Result<()> {
-        let caches = self.a.caches.iter().map(|cache| cache.retuned(Arc::clone(pruned))).collect::<Result<Vec<_>>>()?;
+        let caches = self
+            .a
+            .caches
+            .iter()
+            .map(|cache| cache.retuned(Arc::clone(pruned)))
+            .collect::<Result<Vec<_>>>()?;
         self.b.caches = caches;
         self.b.generated.clone_from(&self.a.generated);
         self.b.samplers.clone_from(&self.a.samplers);
         Ok(())
     }
 
-    /// Goes back to `generated` tokens (at least the first) on both sides. B goes back by itself where it still has every key that
-    /// has to become whole again; otherwise it becomes a gather of A, and its text A's, as in a retune.
+    /// Goes back to `generated` tokens (at least the first) on both sides. B goes back by itself
+    /// where it still has every key that has to become whole again; otherwise it becomes a gather
+    /// of A, and its text A's, as in a retune.
     pub fn rewind(&mut self, generated: usize) -> Result<()> {
         let keep = generated.max(1);
         for i in 0..self.prompts.len() {
@@ -240,8 +284,9 @@ impl Side {
     /// Feeds each sequence its last token.
     fn advance(&mut self, model: &Model, observe: &mut StepObserver<'_>) -> Result<()> {
         let began = Instant::now();
-        let tokens: Vec<u32> =
-            (self.generated.iter()).map(|tokens| *tokens.last().expect("a first token from the prefill")).collect();
+        let tokens: Vec<u32> = (self.generated.iter())
+            .map(|tokens| *tokens.last().expect("a first token from the prefill"))
+            .collect();
         let mut caches: Vec<&mut SequenceCache> = self.caches.iter_mut().collect();
         model.decoder.step(&tokens, &mut caches, &mut self.buffers, observe)?;
         self.step_times.push(began.elapsed());
@@ -251,7 +296,8 @@ impl Side {
     /// Chooses the next token of one sequence.
     fn choose(&mut self, sequence: usize, prompt: &[u32], vocab: usize) {
         let history = [prompt, &self.generated[sequence]].concat();
-        let next = self.samplers[sequence].sample(self.buffers.logits_of(sequence, vocab), &history);
+        let next =
+            self.samplers[sequence].sample(self.buffers.logits_of(sequence, vocab), &history);
         self.generated[sequence].push(next);
     }
 }

@@ -1,4 +1,5 @@
-//! How far two next-token distributions are apart: the one definition that commands, screens, reports and tests read.
+//! How far two next-token distributions are apart: the one definition that commands, screens,
+//! reports and tests read.
 
 use std::time::Duration;
 
@@ -32,9 +33,11 @@ impl StepDivergence {
             })
             .sum();
         let at = next as usize;
-        let (log_p, log_q) = (f64::from(dense[at]) - dense_norm, f64::from(pruned[at]) - pruned_norm);
+        let (log_p, log_q) =
+            (f64::from(dense[at]) - dense_norm, f64::from(pruned[at]) - pruned_norm);
         Self {
-            // The sum of rounded terms of two equal distributions can fall just below zero; the divergence cannot.
+            // The sum of rounded terms of two equal distributions can fall just below zero; the
+            // divergence cannot.
             kld: kld.max(0.0),
             same_top: argmax(dense) == argmax(pruned),
             delta_logprob: log_q - log_p,
@@ -49,7 +52,8 @@ fn log_sum_exp(logits: &[f32]) -> f64 {
     f64::from(max) + sum.ln()
 }
 
-/// The likeliest tokens of a row of logits with their probabilities, likeliest first; of equal ones the lower id.
+/// The likeliest tokens of a row of logits with their probabilities, likeliest first; of equal ones
+/// the lower id.
 pub fn top(logits: &[f32], n: usize) -> Vec<(u32, f32)> {
     let norm = log_sum_exp(logits);
     let mut best: Vec<(u32, f32)> = Vec::with_capacity(n + 1);
@@ -98,9 +102,19 @@ impl Spread {
         values.sort_unstable_by(f64::total_cmp);
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
-        let variance = if values.len() > 1 { values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0) } else { 0.0 };
+        let variance = if values.len() > 1 {
+            values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)
+        } else {
+            0.0
+        };
         let rank = |share: f64| values[((share * n).ceil() as usize).clamp(1, values.len()) - 1];
-        Self { mean, stderr: (variance / n).sqrt(), p50: rank(0.5), p99: rank(0.99), max: values[values.len() - 1] }
+        Self {
+            mean,
+            stderr: (variance / n).sqrt(),
+            p50: rank(0.5),
+            p99: rank(0.99),
+            max: values[values.len() - 1],
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use crate::{Error, Result};
 /// A decode step and a query head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
-    /// The generated token that the step gave, counted from 1; the first came from the prefill and has none.
+    /// The generated token that the step gave, counted from 1; the first came from the prefill and
+    /// has none.
     pub n: usize,
     /// Layer.
     pub layer: usize,
@@ -20,7 +21,8 @@ pub struct Asked {
     pub head: usize,
 }
 
-/// What one step lost in one query head. The step is repeated over the dense side's keys and values: earlier steps lose nothing.
+/// What one step lost in one query head. The step is repeated over the dense side's keys and
+/// values: earlier steps lose nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lost {
     /// Which step and head.
@@ -29,9 +31,11 @@ pub struct Lost {
     pub exact: [f64; 3],
     /// The same under the mask.
     pub pruned: [f64; 3],
-    /// KL(exact || pruned) of the attention weights in nats; `None` where it is infinite, because a token with weight is not seen.
+    /// KL(exact || pruned) of the attention weights in nats; `None` where it is infinite, because a
+    /// token with weight is not seen.
     pub kld: Option<f64>,
-    /// Root mean square change of the logits of the middle tokens that are seen; 0 where there are none.
+    /// Root mean square change of the logits of the middle tokens that are seen; 0 where there are
+    /// none.
     pub logit_rms: f64,
     /// The tokens with the most exact weight, and those that lost the most.
     pub tokens: Vec<LostToken>,
@@ -64,25 +68,32 @@ pub struct LostToken {
 const WEIGHTY: usize = 10;
 const LOSERS: usize = 6;
 
-/// Repeats the step that gave generated token `asked.n` under the mask at work, from the dense cache as it stood before, and
-/// explains its attention in one query head. Queries, and the key and value of the token fed, are the repeated step's own.
+/// Repeats the step that gave generated token `asked.n` under the mask at work, from the dense
+/// cache as it stood before, and explains its attention in one query head. Queries, and the key and
+/// value of the token fed, are the repeated step's own.
 ///
 /// # Errors
-/// For the first token, which the exact prefill gave, for tokens and heads that are not there, and in free mode where the two texts
-/// already differ before the token.
+/// For the first token, which the exact prefill gave, for tokens and heads that are not there, and
+/// in free mode where the two texts already differ before the token.
 pub fn lost(comparison: &Comparison, asked: Asked) -> Result<Lost> {
     let model = comparison.model().clone();
     let config = model.config();
     let (a, b) = (&comparison.a.generated[0], &comparison.b.generated[0]);
     let Asked { n, layer, head } = asked;
     if n < 2 {
-        return Err(Error::input("the first token comes from the exact prefill: nothing is lost in it"));
+        return Err(Error::input(
+            "the first token comes from the exact prefill: nothing is lost in it",
+        ));
     }
     if n > a.len() || layer >= config.layers || head >= config.heads {
-        return Err(Error::input(format!("token {n}, layer {layer}, query head {head}: there is no such step")));
+        return Err(Error::input(format!(
+            "token {n}, layer {layer}, query head {head}: there is no such step"
+        )));
     }
     if b.get(..n - 1) != Some(&a[..n - 1]) {
-        return Err(Error::input("the two texts differ before this token; forced mode keeps them together"));
+        return Err(Error::input(
+            "the two texts differ before this token; forced mode keeps them together",
+        ));
     }
     let tokens = [comparison.prompts()[0].as_slice(), &a[..n - 1]].concat();
     let fed = tokens[tokens.len() - 1];
@@ -103,9 +114,14 @@ pub fn lost(comparison: &Comparison, asked: Asked) -> Result<Lost> {
     Ok(told(&model, asked, &explanation, &tokens, middle))
 }
 
-/// Gives `dense` the newest token of one layer of `cache`. A window without recent tokens has pruned it already; then the dense
-/// side's own key and value of that token stand in.
-fn append_last(dense: &mut SequenceCache, cache: &SequenceCache, own: &SequenceCache, layer: usize) {
+/// Gives `dense` the newest token of one layer of `cache`. A window without recent tokens has
+/// pruned it already; then the dense side's own key and value of that token stand in.
+fn append_last(
+    dense: &mut SequenceCache,
+    cache: &SequenceCache,
+    own: &SequenceCache,
+    layer: usize,
+) {
     let position = cache.len(layer) - 1;
     let (mut k, mut v) = (Vec::new(), Vec::new());
     for head in 0..cache.spec().shape().kv_heads {
@@ -123,7 +139,13 @@ fn append_last(dense: &mut SequenceCache, cache: &SequenceCache, own: &SequenceC
     dense.append(layer, &k, &v);
 }
 
-fn told(model: &Model, asked: Asked, explanation: &Explanation, tokens: &[u32], middle: std::ops::Range<usize>) -> Lost {
+fn told(
+    model: &Model,
+    asked: Asked,
+    explanation: &Explanation,
+    tokens: &[u32],
+    middle: std::ops::Range<usize>,
+) -> Lost {
     let pruned = &explanation.pruned;
     let exact = explanation.exact.as_ref().expect("a dense cache was given");
     let (exact_ranks, pruned_ranks) = (ranks(&exact.weights), ranks(&pruned.weights));
@@ -133,7 +155,9 @@ fn told(model: &Model, asked: Asked, explanation: &Explanation, tokens: &[u32], 
     let loss = |position: &usize| exact.weights[*position] - pruned.weights[*position];
     by_loss.sort_by(|x, y| loss(y).total_cmp(&loss(x)));
     let mut chosen: Vec<usize> = by_weight.iter().take(WEIGHTY).copied().collect();
-    let losers = by_loss.into_iter().filter(|position| loss(position) > 0.0 && exact_ranks[*position] > WEIGHTY);
+    let losers = by_loss
+        .into_iter()
+        .filter(|position| loss(position) > 0.0 && exact_ranks[*position] > WEIGHTY);
     chosen.extend(losers.take(LOSERS));
     let token = |position: usize| LostToken {
         position,
@@ -147,8 +171,9 @@ fn told(model: &Model, asked: Asked, explanation: &Explanation, tokens: &[u32], 
         pruned_rank: pruned_ranks[position],
     };
     let rows = chosen.into_iter().map(token).collect();
-    let changes: Vec<f64> =
-        middle.filter_map(|position| Some((pruned.logits[position]? - exact.logits[position]?).powi(2))).collect();
+    let changes: Vec<f64> = middle
+        .filter_map(|position| Some((pruned.logits[position]? - exact.logits[position]?).powi(2)))
+        .collect();
     let mass = |mass: Mass| [mass.sink, mass.middle, mass.recent];
     Lost {
         asked,

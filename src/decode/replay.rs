@@ -1,7 +1,8 @@
-//! The last decode steps once more under another mask: what re-measuring, sweeps on screen and timed runs are made of.
+//! The last decode steps once more under another mask: what re-measuring, sweeps on screen and
+//! timed runs are made of.
 //!
-//! A replay feeds the dense side's last tokens to a cache that was gathered from the dense one as it stood before them, so it needs
-//! no prefill, and the decode at hand goes on undisturbed.
+//! A replay feeds the dense side's last tokens to a cache that was gathered from the dense one as
+//! it stood before them, so it needs no prefill, and the decode at hand goes on undisturbed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -99,12 +100,16 @@ impl Stretch {
     }
 }
 
-/// The sides of a timed run, dense (0) and pruned (1), in the order in which they have the machine to themselves: one that slows
-/// down or speeds up favours neither.
+/// The sides of a timed run, dense (0) and pruned (1), in the order in which they have the machine
+/// to themselves: one that slows down or speeds up favours neither.
 pub const ROUNDS: [usize; 4] = [0, 1, 1, 0];
 
 /// Times both sides over a stretch, each alone; compute time of each step.
-pub fn time_alone(model: &Model, stretch: &Arc<Stretch>, pruned: &Arc<CacheSpec>) -> Result<[Vec<Duration>; 2]> {
+pub fn time_alone(
+    model: &Model,
+    stretch: &Arc<Stretch>,
+    pruned: &Arc<CacheSpec>,
+) -> Result<[Vec<Duration>; 2]> {
     let mut times = [Vec::new(), Vec::new()];
     for side in ROUNDS {
         let spec = if side == 0 { stretch.dense_spec() } else { pruned };
@@ -139,7 +144,12 @@ impl Replay {
     pub fn step(&mut self, model: &Model) -> Result<bool> {
         let Some(dense) = self.stretch.steps.get(self.steps.len()) else { return Ok(false) };
         let began = Instant::now();
-        model.decoder.step(&[dense.fed], &mut [&mut self.cache], &mut self.buffers, &mut |_, _, _| ())?;
+        model.decoder.step(
+            &[dense.fed],
+            &mut [&mut self.cache],
+            &mut self.buffers,
+            &mut |_, _, _| (),
+        )?;
         self.times.push(began.elapsed());
         self.steps.push(StepDivergence::of(&dense.logits, &self.buffers.logits, dense.next));
         Ok(self.steps.len() < self.stretch.steps.len())

@@ -5,10 +5,12 @@ use rand::{Rng, SeedableRng};
 
 use crate::{Error, Result};
 
-/// How tokens are chosen. Filters apply in the order of the fields; temperature 0 is greedy and ignores the filters.
+/// How tokens are chosen. Filters apply in the order of the fields; temperature 0 is greedy and
+/// ignores the filters.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Sampling {
-    /// Divides the logits of tokens that appeared before (multiplies negative ones); 1 changes nothing.
+    /// Divides the logits of tokens that appeared before (multiplies negative ones); 1 changes
+    /// nothing.
     pub repeat_penalty: f32,
     /// 0 takes the largest logit.
     pub temperature: f32,
@@ -84,7 +86,11 @@ impl Sampler {
         // Largest first, lower id first among equals.
         let order = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
         if greedy {
-            return candidates.iter().min_by(|a, b| order(a, b)).expect("a vocabulary is not empty").1;
+            return candidates
+                .iter()
+                .min_by(|a, b| order(a, b))
+                .expect("a vocabulary is not empty")
+                .1;
         }
         if self.sampling.top_k > 0 && self.sampling.top_k < candidates.len() {
             candidates.select_nth_unstable_by(self.sampling.top_k - 1, order);
@@ -153,13 +159,18 @@ mod tests {
         assert_eq!(argmax(&[1.0, 3.0, 3.0, 2.0]), 1);
         let mut sampler = Sampler::new(Sampling { repeat_penalty: 2.0, ..Sampling::default() });
         assert_eq!(sampler.sample(&[1.0, 3.0, 2.0, -1.0], &[]), 1);
-        assert_eq!(sampler.sample(&[1.0, 3.0, 2.0, -1.0], &[1, 1]), 2, "the penalty counts a token once");
+        assert_eq!(
+            sampler.sample(&[1.0, 3.0, 2.0, -1.0], &[1, 1]),
+            2,
+            "the penalty counts a token once"
+        );
     }
 
     #[test]
     fn draws_follow_the_softmax() {
         let logits = [0.0_f32, 1.0, 2.0];
-        let found = counts(Sampling { temperature: 1.0, seed: 7, ..Sampling::default() }, &logits, &[]);
+        let found =
+            counts(Sampling { temperature: 1.0, seed: 7, ..Sampling::default() }, &logits, &[]);
         let total: f32 = logits.iter().map(|l| l.exp()).sum();
         for (logit, count) in logits.iter().zip(found) {
             assert!((count as f32 / 20_000.0 - logit.exp() / total).abs() < 0.015);
@@ -170,11 +181,18 @@ mod tests {
     fn filters_cut_the_tail() {
         let logits = [0.0, 1.0, 2.0, 3.0];
         let warm = Sampling { temperature: 1.0, ..Sampling::default() };
-        let zero = |counts: Vec<usize>| counts.iter().map(|&c| usize::from(c > 0)).collect::<Vec<_>>();
+        let zero =
+            |counts: Vec<usize>| counts.iter().map(|&c| usize::from(c > 0)).collect::<Vec<_>>();
         assert_eq!(zero(counts(Sampling { top_k: 2, ..warm.clone() }, &logits, &[])), [0, 0, 1, 1]);
         // softmax is .032 .087 .237 .644
-        assert_eq!(zero(counts(Sampling { top_p: 0.7, ..warm.clone() }, &logits, &[])), [0, 0, 1, 1]);
-        assert_eq!(zero(counts(Sampling { top_p: 0.6, ..warm.clone() }, &logits, &[])), [0, 0, 0, 1]);
+        assert_eq!(
+            zero(counts(Sampling { top_p: 0.7, ..warm.clone() }, &logits, &[])),
+            [0, 0, 1, 1]
+        );
+        assert_eq!(
+            zero(counts(Sampling { top_p: 0.6, ..warm.clone() }, &logits, &[])),
+            [0, 0, 0, 1]
+        );
         assert_eq!(zero(counts(Sampling { min_p: 0.1, ..warm }, &logits, &[])), [0, 1, 1, 1]);
     }
 
@@ -182,7 +200,8 @@ mod tests {
     fn the_same_seed_draws_the_same_tokens() {
         let logits: Vec<f32> = (0..50).map(|i| (i as f32 * 0.7).sin()).collect();
         let draw = |seed| {
-            let mut sampler = Sampler::new(Sampling { temperature: 1.5, seed, ..Sampling::default() });
+            let mut sampler =
+                Sampler::new(Sampling { temperature: 1.5, seed, ..Sampling::default() });
             (0..40).map(|_| sampler.sample(&logits, &[])).collect::<Vec<_>>()
         };
         assert_eq!(draw(3), draw(3));

@@ -127,10 +127,17 @@ impl Session {
         let mut first = Vec::new();
         for (index, prompt) in request.prompts.into_iter().enumerate() {
             if prompt.len() > context {
-                return Err(Error::input(format!("a prompt of {} tokens does not fit the context of {context}", prompt.len())));
+                return Err(Error::input(format!(
+                    "a prompt of {} tokens does not fit the context of {context}",
+                    prompt.len()
+                )));
             }
             // The last position's own token may be predicted, not fed.
-            if let Some(forced) = request.forced.as_ref().filter(|forced| forced.len() > 1.max(context - prompt.len())) {
+            if let Some(forced) = request
+                .forced
+                .as_ref()
+                .filter(|forced| forced.len() > 1.max(context - prompt.len()))
+            {
                 return Err(Error::input(format!(
                     "a prompt of {} tokens and {} forced ones do not fit the context of {context}",
                     prompt.len(),
@@ -138,8 +145,10 @@ impl Session {
                 )));
             }
             let started = Instant::now();
-            let mut cache = SequenceCache::with_capacity(Arc::clone(spec), context.min(prompt.len() + max_new));
-            let (before, share) = (done as f32 / total.max(1) as f32, prompt.len() as f32 / total.max(1) as f32);
+            let mut cache =
+                SequenceCache::with_capacity(Arc::clone(spec), context.min(prompt.len() + max_new));
+            let (before, share) =
+                (done as f32 / total.max(1) as f32, prompt.len() as f32 / total.max(1) as f32);
             let states = model.decoder.prefill(
                 &prompt,
                 &mut [&mut cache],
@@ -156,7 +165,10 @@ impl Session {
             }
             let logits = model.decoder.logits(&states[states.len() - hidden..])?;
             debug_assert_eq!(logits.len(), vocab);
-            let sampling = Sampling { seed: request.sampling.seed.wrapping_add(index as u64), ..request.sampling.clone() };
+            let sampling = Sampling {
+                seed: request.sampling.seed.wrapping_add(index as u64),
+                ..request.sampling.clone()
+            };
             let mut forced = request.forced.clone().unwrap_or_default();
             forced.reverse();
             let mut sequence = Sequence {
@@ -173,7 +185,13 @@ impl Session {
                 sequence.finish = Some(Finish::MaxNew);
             } else {
                 let (id, logprob) = sequence.choose(&logits);
-                sequence.settle(id, config.eos.contains(&id), max_new, context, request.forced.is_some() || request.ignore_end);
+                sequence.settle(
+                    id,
+                    config.eos.contains(&id),
+                    max_new,
+                    context,
+                    request.forced.is_some() || request.ignore_end,
+                );
                 first.push(NewToken { sequence: index, id, logprob });
             }
             sequence.ttft = started.elapsed();
@@ -215,8 +233,12 @@ impl Session {
     pub fn step(&mut self, observe: &mut StepObserver<'_>) -> Result<Vec<NewToken>> {
         let began = Instant::now();
         let config = self.model.config();
-        let mut running: Vec<(usize, &mut Sequence)> =
-            self.sequences.iter_mut().enumerate().filter(|(_, sequence)| sequence.finish.is_none()).collect();
+        let mut running: Vec<(usize, &mut Sequence)> = self
+            .sequences
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, sequence)| sequence.finish.is_none())
+            .collect();
         if running.is_empty() {
             return Ok(Vec::new());
         }
@@ -224,8 +246,12 @@ impl Session {
             self.buffers = StepBuffers::new(config, running.len());
             self.buffers_batch = running.len();
         }
-        let fed: Vec<u32> = running.iter().map(|(_, sequence)| *sequence.tokens.last().expect("a first token")).collect();
-        let mut caches: Vec<&mut SequenceCache> = running.iter_mut().map(|(_, sequence)| &mut sequence.cache).collect();
+        let fed: Vec<u32> = running
+            .iter()
+            .map(|(_, sequence)| *sequence.tokens.last().expect("a first token"))
+            .collect();
+        let mut caches: Vec<&mut SequenceCache> =
+            running.iter_mut().map(|(_, sequence)| &mut sequence.cache).collect();
         self.model.decoder.step(&fed, &mut caches, &mut self.buffers, observe)?;
         let mut new = Vec::with_capacity(running.len());
         for (row, (index, sequence)) in running.iter_mut().enumerate() {
@@ -241,7 +267,8 @@ impl Session {
 
     /// Prunes every sequence further, from the next token on; see [`SequenceCache::narrowed`].
     pub fn narrow(&mut self, spec: &Arc<CacheSpec>) -> Result<()> {
-        let narrowed = self.sequences.iter().map(|sequence| sequence.cache.narrowed(Arc::clone(spec)));
+        let narrowed =
+            self.sequences.iter().map(|sequence| sequence.cache.narrowed(Arc::clone(spec)));
         let caches = narrowed.collect::<Result<Vec<_>>>()?;
         for (sequence, cache) in self.sequences.iter_mut().zip(caches) {
             sequence.cache = cache;
@@ -279,14 +306,17 @@ impl Sequence {
     }
 }
 
-/// Log-probability of each prompt token but the first, given those before it; logits are made a few rows at a time.
+/// Log-probability of each prompt token but the first, given those before it; logits are made a few
+/// rows at a time.
 fn logprobs_of_prompt(model: &Model, states: &[f32], prompt: &[u32]) -> Result<Vec<f32>> {
     const ROWS: usize = 32;
     let (hidden, vocab) = (model.config().hidden, model.config().vocab);
     let mut out = Vec::with_capacity(prompt.len().saturating_sub(1));
     for (states, next) in states.chunks(ROWS * hidden).zip(prompt[1..].chunks(ROWS)) {
         let logits = model.decoder.logits(&states[..next.len() * hidden])?;
-        out.extend(logits.chunks_exact(vocab).zip(next).map(|(logits, &token)| logprob(logits, token)));
+        out.extend(
+            logits.chunks_exact(vocab).zip(next).map(|(logits, &token)| logprob(logits, token)),
+        );
     }
     Ok(out)
 }

@@ -1,4 +1,5 @@
-//! What training-free importance is made of: mean squares of keys and of late queries, gathered while text goes through a model.
+//! What training-free importance is made of: mean squares of keys and of late queries, gathered
+//! while text goes through a model.
 
 use crate::mask::{Importance, Shape, rules};
 use crate::model::config::Config;
@@ -26,16 +27,27 @@ impl Squares {
     pub fn new(config: &Config) -> Self {
         let shape = config.mask_shape();
         let queries = vec![0.0; shape.layers * config.q_width()];
-        Self { shape, heads: config.heads, keys: vec![0.0; shape.entries()], queries, keys_seen: 0, queries_seen: 0 }
+        Self {
+            shape,
+            heads: config.heads,
+            keys: vec![0.0; shape.entries()],
+            queries,
+            keys_seen: 0,
+            queries_seen: 0,
+        }
     }
 
     /// Adds one layer of one window: all keys, the last queries.
     pub fn add(&mut self, view: &LayerView<'_>) {
-        let (kv_width, q_width) = (self.shape.kv_heads * self.shape.head_dim, self.heads * self.shape.head_dim);
+        let (kv_width, q_width) =
+            (self.shape.kv_heads * self.shape.head_dim, self.heads * self.shape.head_dim);
         let tokens = view.k.len() / kv_width;
         add_squares(&mut self.keys[view.layer * kv_width..][..kv_width], &view.k);
         let late = tokens.min(LAST_QUERIES);
-        add_squares(&mut self.queries[view.layer * q_width..][..q_width], &view.q[(tokens - late) * q_width..]);
+        add_squares(
+            &mut self.queries[view.layer * q_width..][..q_width],
+            &view.q[(tokens - late) * q_width..],
+        );
         if view.layer == 0 {
             self.keys_seen += tokens;
             self.queries_seen += late;

@@ -1,5 +1,5 @@
-//! Many masks against one dense run: the dense tokens and logits are made once, each mask is measured in forced mode from a
-//! gather of the dense cache.
+//! Many masks against one dense run: the dense tokens and logits are made once, each mask is
+//! measured in forced mode from a gather of the dense cache.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,7 +60,9 @@ impl Reference {
         let prompt_cache = cache.clone();
         let mut sampler = Sampler::new(sampling.clone());
         let mut history = prompt.to_vec();
-        history.push(sampler.sample(&model.decoder.logits(&states[states.len() - config.hidden..])?, prompt));
+        history.push(
+            sampler.sample(&model.decoder.logits(&states[states.len() - config.hidden..])?, prompt),
+        );
         let mut buffers = StepBuffers::new(config, 1);
         let mut logits = Vec::with_capacity(steps * config.vocab);
         let mut step_times = Vec::with_capacity(steps);
@@ -74,7 +76,14 @@ impl Reference {
             history.push(sampler.sample(&buffers.logits, &history));
         }
         let tokens = history[prompt.len()..prompt.len() + steps].to_vec();
-        Ok(Self { prompt_cache, tokens, logits, step_times, kv_bytes: cache.bytes().total(), model })
+        Ok(Self {
+            prompt_cache,
+            tokens,
+            logits,
+            step_times,
+            kv_bytes: cache.bytes().total(),
+            model,
+        })
     }
 
     /// Time of each dense step.
@@ -88,20 +97,39 @@ impl Reference {
     }
 
     /// Measures one mask over the reference's tokens; `keep_going` may cancel between steps.
-    pub fn measure(&self, pruned: &Arc<CacheSpec>, keep_going: &dyn Fn() -> Result<()>) -> Result<Measured> {
+    pub fn measure(
+        &self,
+        pruned: &Arc<CacheSpec>,
+        keep_going: &dyn Fn() -> Result<()>,
+    ) -> Result<Measured> {
         let config = self.model.config();
         let mut cache = self.prompt_cache.retuned(Arc::clone(pruned))?;
         let mut buffers = StepBuffers::new(config, 1);
         let mut steps = Vec::with_capacity(self.tokens.len());
         let mut step_times = Vec::with_capacity(self.tokens.len());
-        for (i, (&token, dense)) in self.tokens.iter().zip(self.logits.chunks_exact(config.vocab)).enumerate() {
+        for (i, (&token, dense)) in
+            self.tokens.iter().zip(self.logits.chunks_exact(config.vocab)).enumerate()
+        {
             keep_going()?;
             let began = Instant::now();
-            self.model.decoder.step(&[token], &mut [&mut cache], &mut buffers, &mut |_, _, _| ())?;
+            self.model.decoder.step(
+                &[token],
+                &mut [&mut cache],
+                &mut buffers,
+                &mut |_, _, _| (),
+            )?;
             step_times.push(began.elapsed());
-            let next = self.tokens.get(i + 1).copied().unwrap_or_else(|| crate::decode::sampler::argmax(dense));
+            let next = self
+                .tokens
+                .get(i + 1)
+                .copied()
+                .unwrap_or_else(|| crate::decode::sampler::argmax(dense));
             steps.push(StepDivergence::of(dense, &buffers.logits, next));
         }
-        Ok(Measured { divergence: Divergence::of(&steps), step_times, kv_bytes: cache.bytes().total() })
+        Ok(Measured {
+            divergence: Divergence::of(&steps),
+            step_times,
+            kv_bytes: cache.bytes().total(),
+        })
     }
 }

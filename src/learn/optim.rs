@@ -1,4 +1,5 @@
-//! AdamW without weight decay (arXiv 1711.05101, the defaults of PyTorch) and the learning-rate schedule of leank.md 1.3.
+//! AdamW without weight decay (arXiv 1711.05101, the defaults of PyTorch) and the learning-rate
+//! schedule of leank.md 1.3.
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -37,8 +38,8 @@ impl AdamW {
     }
 }
 
-/// Learning rate of step `step` of `steps`: linear rise over the first fifth from a floor of a tenth, flat, linear fall over the last
-/// fifth to a tenth. A fifth is a whole number, at least 1.
+/// Learning rate of step `step` of `steps`: linear rise over the first fifth from a floor of a
+/// tenth, flat, linear fall over the last fifth to a tenth. A fifth is a whole number, at least 1.
 pub fn schedule(lr: f64, step: usize, steps: usize) -> f64 {
     let fifth = (steps / 5).max(1) as f64;
     let rise = ((step + 1) as f64 / fifth).max(0.1);

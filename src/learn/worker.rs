@@ -1,4 +1,5 @@
-//! Learning on a thread of its own: told once what to learn, it tells how it goes over a bounded channel and can be cancelled.
+//! Learning on a thread of its own: told once what to learn, it tells how it goes over a bounded
+//! channel and can be cancelled.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -97,7 +98,12 @@ impl Learner {
     pub fn spawn(model: Arc<Model>, order: Order) -> Result<(Self, Receiver<Notice>)> {
         let (sender, notices) = channel(NOTICES);
         let cancelled = Arc::new(AtomicBool::new(false));
-        let mut outbox = Outbox { sender, generation: order.generation, dropped: 0, cancelled: Arc::clone(&cancelled) };
+        let mut outbox = Outbox {
+            sender,
+            generation: order.generation,
+            dropped: 0,
+            cancelled: Arc::clone(&cancelled),
+        };
         let body = move || {
             let end = match catch_unwind(AssertUnwindSafe(|| learn(&model, &order, &mut outbox))) {
                 Ok(Ok(done)) => Told::Done(Box::new(done)),
@@ -174,7 +180,8 @@ fn learn(model: &Arc<Model>, order: &Order, outbox: &mut Outbox) -> Result<Done>
     let request = Request { pool: order.pool, check_prompts: order.check_prompts, ..request };
     let checkpoint = order.checkpoint();
     run::prepare_checkpoint(&checkpoint)?;
-    let outcome = run::learn(model, &request, &checkpoint, order.resume, &mut |event| outbox.event(event))?;
+    let outcome =
+        run::learn(model, &request, &checkpoint, order.resume, &mut |event| outbox.event(event))?;
     files::save(&order.out, &Contents::Mask(outcome.file.clone()), false)?;
     let Outcome { file, rows, verdict, seconds, .. } = outcome;
     Ok(Done { file, out: order.out.clone(), rows, verdict, seconds })

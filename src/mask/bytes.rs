@@ -1,7 +1,9 @@
-//! Bytes of a dense and of a pruned K/V cache, and what follows from them: savings and the bound on attention speed.
+//! Bytes of a dense and of a pruned K/V cache, and what follows from them: savings and the bound on
+//! attention speed.
 //!
-//! A middle token costs, per layer and KV head, the kept key channels plus the whole value; a dropped head stores neither.
-//! Every other token costs `2 * head_dim` elements per head. Batch is 1 everywhere.
+//! A middle token costs, per layer and KV head, the kept key channels plus the whole value; a
+//! dropped head stores neither. Every other token costs `2 * head_dim` elements per head. Batch is
+//! 1 everywhere.
 
 use super::{ChannelMask, Shape, Window};
 
@@ -30,8 +32,8 @@ pub struct Savings {
     pub v: f64,
     /// Share of key and value bytes saved.
     pub kv: f64,
-    /// Dense bytes over pruned bytes: how much faster a decode attention limited by reading the cache can become at most.
-    /// None where the pruned cache is empty.
+    /// Dense bytes over pruned bytes: how much faster a decode attention limited by reading the
+    /// cache can become at most. None where the pruned cache is empty.
     pub attention_speed_bound: Option<f64>,
 }
 
@@ -47,10 +49,17 @@ pub fn middle_token(mask: &ChannelMask, element_size: usize) -> CacheBytes {
 }
 
 /// [`middle_token`] from kept counts alone, `[layers, kv_heads]`.
-pub(super) fn middle_token_of_counts(shape: Shape, counts: &[usize], element_size: usize) -> CacheBytes {
+pub(super) fn middle_token_of_counts(
+    shape: Shape,
+    counts: &[usize],
+    element_size: usize,
+) -> CacheBytes {
     let kept: usize = counts.iter().sum();
     let storing = counts.iter().filter(|&&count| count > 0).count();
-    CacheBytes { k: (kept * element_size) as u64, v: (storing * shape.head_dim * element_size) as u64 }
+    CacheBytes {
+        k: (kept * element_size) as u64,
+        v: (storing * shape.head_dim * element_size) as u64,
+    }
 }
 
 /// Bytes of a dense cache of `tokens` tokens.
@@ -59,30 +68,48 @@ pub fn dense(shape: Shape, tokens: usize, element_size: usize) -> CacheBytes {
     CacheBytes { k: token.k * tokens as u64, v: token.v * tokens as u64 }
 }
 
-/// Bytes of a pruned cache of `tokens` tokens; sink, recent window and tokens not yet moved are counted whole.
-pub fn pruned(mask: &ChannelMask, window: Window, tokens: usize, element_size: usize) -> CacheBytes {
+/// Bytes of a pruned cache of `tokens` tokens; sink, recent window and tokens not yet moved are
+/// counted whole.
+pub fn pruned(
+    mask: &ChannelMask,
+    window: Window,
+    tokens: usize,
+    element_size: usize,
+) -> CacheBytes {
     pruned_of_counts(mask.shape(), &mask.kept_counts(), window, tokens, element_size)
 }
 
 /// [`pruned`] from kept counts alone, `[layers, kv_heads]`.
-pub(super) fn pruned_of_counts(shape: Shape, counts: &[usize], window: Window, tokens: usize, element_size: usize) -> CacheBytes {
+pub(super) fn pruned_of_counts(
+    shape: Shape,
+    counts: &[usize],
+    window: Window,
+    tokens: usize,
+    element_size: usize,
+) -> CacheBytes {
     let middle = window.middle(tokens);
-    let (whole, part) = (dense(shape, tokens - middle, element_size), middle_token_of_counts(shape, counts, element_size));
+    let (whole, part) = (
+        dense(shape, tokens - middle, element_size),
+        middle_token_of_counts(shape, counts, element_size),
+    );
     CacheBytes { k: whole.k + part.k * middle as u64, v: whole.v + part.v * middle as u64 }
 }
 
-/// Savings at a context of `tokens` tokens, or the limit for long contexts, where the window weighs nothing.
+/// Savings at a context of `tokens` tokens, or the limit for long contexts, where the window weighs
+/// nothing.
 pub fn savings(mask: &ChannelMask, at: Option<(Window, usize)>) -> Savings {
     let (pruned, dense) = match at {
         Some((window, tokens)) => (pruned(mask, window, tokens, 1), dense(mask.shape(), tokens, 1)),
         None => (middle_token(mask, 1), dense_token(mask.shape(), 1)),
     };
-    let saved = |part: u64, whole: u64| if whole == 0 { 0.0 } else { 1.0 - part as f64 / whole as f64 };
+    let saved =
+        |part: u64, whole: u64| if whole == 0 { 0.0 } else { 1.0 - part as f64 / whole as f64 };
     Savings {
         k: saved(pruned.k, dense.k),
         v: saved(pruned.v, dense.v),
         kv: saved(pruned.total(), dense.total()),
-        attention_speed_bound: (pruned.total() > 0).then(|| dense.total() as f64 / pruned.total() as f64),
+        attention_speed_bound: (pruned.total() > 0)
+            .then(|| dense.total() as f64 / pruned.total() as f64),
     }
 }
 
@@ -92,15 +119,24 @@ mod tests {
 
     #[test]
     fn bytes_follow_the_deployment_layout() {
-        // leank.md 1.7: 2c + 256 bytes per middle token and head in bf16, 0 for a dropped head, 512 dense.
+        // leank.md 1.7: 2c + 256 bytes per middle token and head in bf16, 0 for a dropped head, 512
+        // dense.
         let shape = Shape { layers: 1, kv_heads: 3, head_dim: 128 };
         let mask = ChannelMask::from_fn(shape, |_, head, channel| channel < [0, 32, 96][head]);
         assert_eq!(middle_token(&mask, 2), CacheBytes { k: 2 * 128, v: 2 * 256 });
         assert_eq!(dense_token(shape, 2).total(), 3 * 512);
 
         let window = Window { sink: 4, recent: 8, chunk: 4 };
-        assert_eq!(pruned(&mask, window, 12, 2), dense(shape, 12, 2), "nothing is pruned inside the window");
-        assert_eq!(pruned(&mask, window, 15, 2), dense(shape, 15, 2), "nothing moves before a whole chunk has gathered");
+        assert_eq!(
+            pruned(&mask, window, 12, 2),
+            dense(shape, 12, 2),
+            "nothing is pruned inside the window"
+        );
+        assert_eq!(
+            pruned(&mask, window, 15, 2),
+            dense(shape, 15, 2),
+            "nothing moves before a whole chunk has gathered"
+        );
         let expected = 3 * 512 * (30 - 16) + (256 + 512) * 16;
         assert_eq!(pruned(&mask, window, 30, 2).total(), expected);
     }
@@ -117,7 +153,10 @@ mod tests {
         let shape = Shape { layers: 2, kv_heads: 1, head_dim: 4 };
         let nothing = ChannelMask::from_fn(shape, |_, _, _| false);
         let limit = savings(&nothing, None);
-        assert_eq!((limit.k, limit.v, limit.kv, limit.attention_speed_bound), (1.0, 1.0, 1.0, None));
+        assert_eq!(
+            (limit.k, limit.v, limit.kv, limit.attention_speed_bound),
+            (1.0, 1.0, 1.0, None)
+        );
         let near = savings(&nothing, Some((Window { sink: 1, recent: 1, chunk: 1 }, 4)));
         assert_eq!((near.kv, near.attention_speed_bound), (0.5, Some(2.0)));
     }

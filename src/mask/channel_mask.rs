@@ -26,18 +26,25 @@ impl Shape {
         self.layers * self.kv_heads
     }
 
-    /// A shape that came from a file or a person: every axis at least 1, and a number of entries that can be counted.
+    /// A shape that came from a file or a person: every axis at least 1, and a number of entries
+    /// that can be counted.
     pub fn checked(layers: usize, kv_heads: usize, head_dim: usize) -> Result<Self> {
         let shape = Self { layers, kv_heads, head_dim };
         let entries = layers.checked_mul(kv_heads).and_then(|heads| heads.checked_mul(head_dim));
         match entries {
             Some(1..) => Ok(shape),
-            Some(_) => Err(Error::input(format!("shape {shape}: expected at least one layer, KV head and channel"))),
-            None => Err(Error::input(format!("shape {shape}: expected fewer entries than {}", usize::MAX))),
+            Some(_) => Err(Error::input(format!(
+                "shape {shape}: expected at least one layer, KV head and channel"
+            ))),
+            None => Err(Error::input(format!(
+                "shape {shape}: expected fewer entries than {}",
+                usize::MAX
+            ))),
         }
     }
 
-    /// Rotation frequencies per head: channels `i` and `i + pairs()` turn together (rotate-half order).
+    /// Rotation frequencies per head: channels `i` and `i + pairs()` turn together (rotate-half
+    /// order).
     pub fn pairs(&self) -> usize {
         self.head_dim / 2
     }
@@ -55,11 +62,16 @@ impl Shape {
 
 impl std::fmt::Display for Shape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "[{} layers, {} KV heads, {} channels]", self.layers, self.kv_heads, self.head_dim)
+        write!(
+            f,
+            "[{} layers, {} KV heads, {} channels]",
+            self.layers, self.kv_heads, self.head_dim
+        )
     }
 }
 
-/// Which channels of the cached keys are kept: `true` = kept, row-major `[layers, kv_heads, head_dim]`.
+/// Which channels of the cached keys are kept: `true` = kept, row-major `[layers, kv_heads,
+/// head_dim]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ChannelMask {
     shape: Shape,
@@ -70,7 +82,11 @@ impl ChannelMask {
     /// A mask from its bits in row-major order; refuses a length that does not fit the shape.
     pub fn new(shape: Shape, kept: Vec<bool>) -> Result<Self> {
         if kept.len() != shape.entries() {
-            return Err(Error::input(format!("a mask of shape {shape} has {} entries, not {}", shape.entries(), kept.len())));
+            return Err(Error::input(format!(
+                "a mask of shape {shape} has {} entries, not {}",
+                shape.entries(),
+                kept.len()
+            )));
         }
         Ok(Self { shape, kept })
     }
@@ -109,7 +125,11 @@ impl ChannelMask {
 
     /// The kept channels of one head in ascending order.
     pub fn kept_channels(&self, layer: usize, kv_head: usize) -> Vec<usize> {
-        self.head(layer, kv_head).iter().enumerate().filter_map(|(channel, &kept)| kept.then_some(channel)).collect()
+        self.head(layer, kv_head)
+            .iter()
+            .enumerate()
+            .filter_map(|(channel, &kept)| kept.then_some(channel))
+            .collect()
     }
 
     /// How many channels one head keeps; 0 makes it a dropped head.
@@ -119,7 +139,10 @@ impl ChannelMask {
 
     /// Kept channels of every head, row-major `[layers, kv_heads]`.
     pub fn kept_counts(&self) -> Vec<usize> {
-        self.kept.chunks(self.shape.head_dim).map(|head| head.iter().filter(|&&kept| kept).count()).collect()
+        self.kept
+            .chunks(self.shape.head_dim)
+            .map(|head| head.iter().filter(|&&kept| kept).count())
+            .collect()
     }
 
     /// Kept channels over all layers and heads.
@@ -137,7 +160,8 @@ impl ChannelMask {
         self.kept.iter().map(|&kept| u8::from(kept)).collect()
     }
 
-    /// Sha256 of [`bytes`](Self::bytes), in hexadecimal: the identity of a mask whatever file it came from.
+    /// Sha256 of [`bytes`](Self::bytes), in hexadecimal: the identity of a mask whatever file it
+    /// came from.
     pub fn sha256(&self) -> String {
         super::geometry::hex(&Sha256::digest(self.bytes()))
     }

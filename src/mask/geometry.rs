@@ -4,7 +4,8 @@ use sha2::{Digest, Sha256};
 
 use super::Shape;
 
-/// The sizes and the rotation base of a decoder: equal for every file format that holds the same model.
+/// The sizes and the rotation base of a decoder: equal for every file format that holds the same
+/// model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Geometry {
     /// Family name, in lower case: `llama`, `qwen2`, ...
@@ -30,8 +31,8 @@ impl Geometry {
     }
 }
 
-/// Sha256, in hexadecimal, of the canonical JSON of a geometry: keys in alphabetical order, no white space, the rotation base
-/// as a floating-point number (`500000.0`).
+/// Sha256, in hexadecimal, of the canonical JSON of a geometry: keys in alphabetical order, no
+/// white space, the rotation base as a floating-point number (`500000.0`).
 pub fn fingerprint(geometry: &Geometry) -> String {
     let canonical = serde_json::json!({
         "architecture": geometry.architecture,
@@ -69,7 +70,10 @@ mod tests {
     #[test]
     fn the_fingerprint_is_the_sha256_of_sorted_compact_json() {
         // printf '{"architecture":"llama","head_dim":128,...,"rope_theta":500000.0}' | sha256sum
-        assert_eq!(fingerprint(&llama()), "e5cc0ccebda5204f1df0b11063869300fc6614028cf31ebc73519bc2c3aa540d");
+        assert_eq!(
+            fingerprint(&llama()),
+            "e5cc0ccebda5204f1df0b11063869300fc6614028cf31ebc73519bc2c3aa540d"
+        );
     }
 
     #[test]

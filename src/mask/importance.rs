@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 use super::Shape;
 use crate::{Error, Result};
 
-/// Importance of every channel: f32, row-major `[layers, kv_heads, head_dim]`, always finite. A score of 0 or below is never
-/// worth keeping by itself; alignment may still add such a channel.
+/// Importance of every channel: f32, row-major `[layers, kv_heads, head_dim]`, always finite. A
+/// score of 0 or below is never worth keeping by itself; alignment may still add such a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Importance {
     shape: Shape,
@@ -14,7 +14,8 @@ pub struct Importance {
 }
 
 impl Importance {
-    /// Importance from its scores in row-major order; refuses a length that does not fit the shape, NaN and infinity.
+    /// Importance from its scores in row-major order; refuses a length that does not fit the shape,
+    /// NaN and infinity.
     pub fn new(shape: Shape, scores: Vec<f32>) -> Result<Self> {
         if scores.len() != shape.entries() {
             return Err(Error::input(format!(
@@ -45,7 +46,8 @@ impl Importance {
         &self.scores
     }
 
-    /// Sha256 of the scores as little-endian f32, in hexadecimal: the identity of importance whatever file it came from.
+    /// Sha256 of the scores as little-endian f32, in hexadecimal: the identity of importance
+    /// whatever file it came from.
     pub fn sha256(&self) -> String {
         let bytes: Vec<u8> = self.scores.iter().flat_map(|score| score.to_le_bytes()).collect();
         super::geometry::hex(&Sha256::digest(bytes))

@@ -33,8 +33,11 @@ pub struct Comparison {
 
 impl Overlap {
     fn of(a: &[bool], b: &[bool]) -> Self {
-        let count = |in_a: bool, in_b: bool| a.iter().zip(b).filter(|&(&x, &y)| (x, y) == (in_a, in_b)).count();
-        let (both, only_a, only_b, neither) = (count(true, true), count(true, false), count(false, true), count(false, false));
+        let count = |in_a: bool, in_b: bool| {
+            a.iter().zip(b).filter(|&(&x, &y)| (x, y) == (in_a, in_b)).count()
+        };
+        let (both, only_a, only_b, neither) =
+            (count(true, true), count(true, false), count(false, true), count(false, false));
         let either = both + only_a + only_b;
         Self {
             both,
@@ -51,13 +54,21 @@ impl Overlap {
 pub fn compare(a: &ChannelMask, b: &ChannelMask) -> Result<Comparison> {
     let shape = a.shape();
     if shape != b.shape() {
-        return Err(Error::input(format!("masks of different shape cannot be compared: {shape} and {}", b.shape())));
+        return Err(Error::input(format!(
+            "masks of different shape cannot be compared: {shape} and {}",
+            b.shape()
+        )));
     }
     let layer = shape.kv_heads * shape.head_dim;
     let counts = a.kept_counts().into_iter().zip(b.kept_counts());
     Ok(Comparison {
         whole: Overlap::of(a.bits(), b.bits()),
-        layers: a.bits().chunks(layer).zip(b.bits().chunks(layer)).map(|(a, b)| Overlap::of(a, b)).collect(),
+        layers: a
+            .bits()
+            .chunks(layer)
+            .zip(b.bits().chunks(layer))
+            .map(|(a, b)| Overlap::of(a, b))
+            .collect(),
         heads_with_other_counts: counts.filter(|(a, b)| a != b).count(),
     })
 }
@@ -70,8 +81,10 @@ mod tests {
     #[test]
     fn overlap_counts_each_of_the_four_cases() {
         let shape = Shape { layers: 2, kv_heads: 1, head_dim: 4 };
-        let a = ChannelMask::new(shape, vec![true, true, false, false, false, false, false, false]).unwrap();
-        let b = ChannelMask::new(shape, vec![true, false, true, false, false, false, false, false]).unwrap();
+        let a = ChannelMask::new(shape, vec![true, true, false, false, false, false, false, false])
+            .unwrap();
+        let b = ChannelMask::new(shape, vec![true, false, true, false, false, false, false, false])
+            .unwrap();
         let comparison = compare(&a, &b).unwrap();
         let first = comparison.layers[0];
         assert_eq!((first.both, first.only_a, first.only_b, first.neither), (1, 1, 1, 1));

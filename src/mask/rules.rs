@@ -1,7 +1,7 @@
 //! Rules that give importance without training: baselines and starting points.
 //!
-//! Frequency and random need no running model. Key norm and ThinK turn mean squares, gathered by whoever runs text through the
-//! model, into importance.
+//! Frequency and random need no running model. Key norm and ThinK turn mean squares, gathered by
+//! whoever runs text through the model, into importance.
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -9,8 +9,9 @@ use super::select::keep_counts;
 use super::{ChannelMask, Importance, Shape};
 use crate::{Error, Result};
 
-/// Slowest rotation first: the score of rotation frequency `i` (0 = fastest) is `(i + 1) / pairs`, equal for both channels of a
-/// pair. The last channel of an odd head does not rotate and counts as slowest.
+/// Slowest rotation first: the score of rotation frequency `i` (0 = fastest) is `(i + 1) / pairs`,
+/// equal for both channels of a pair. The last channel of an odd head does not rotate and counts as
+/// slowest.
 pub fn slowest_first(shape: Shape) -> Importance {
     let pairs = shape.pairs();
     let score = |channel: usize| match shape.partner(channel) {
@@ -34,9 +35,14 @@ pub fn key_norm(shape: Shape, key_squares: &[f64]) -> Result<Importance> {
 }
 
 /// ThinK: mean q², averaged over the query heads of a group, times mean k². `query_squares` is
-/// `[layers, query_heads, head_dim]`, `key_squares` `[layers, kv_heads, head_dim]`; query head `h` reads KV head
-/// `h / (query_heads / kv_heads)`.
-pub fn think(shape: Shape, query_heads: usize, query_squares: &[f64], key_squares: &[f64]) -> Result<Importance> {
+/// `[layers, query_heads, head_dim]`, `key_squares` `[layers, kv_heads, head_dim]`; query head `h`
+/// reads KV head `h / (query_heads / kv_heads)`.
+pub fn think(
+    shape: Shape,
+    query_heads: usize,
+    query_squares: &[f64],
+    key_squares: &[f64],
+) -> Result<Importance> {
     let group = query_heads / shape.kv_heads;
     if group == 0 || !query_heads.is_multiple_of(shape.kv_heads) {
         return Err(Error::input(format!(
@@ -56,34 +62,43 @@ pub fn think(shape: Shape, query_heads: usize, query_squares: &[f64], key_square
     let dim = shape.head_dim;
     let score = |entry: usize| {
         let (head, channel) = (entry / dim, entry % dim);
-        let of_group = (0..group).map(|member| query_squares[(head * group + member) * dim + channel]);
+        let of_group =
+            (0..group).map(|member| query_squares[(head * group + member) * dim + channel]);
         (of_group.sum::<f64>() / group as f64 * key_squares[entry]) as f32
     };
     Importance::new(shape, (0..shape.entries()).map(score).collect())
 }
 
-/// A mix of two importances by rank, so that rules of different units meet: `(1 - weight) * rank(first) + weight * rank(second)`.
-/// The rank of a score is the share of the positive scores that are at most as large (over all layers, equal scores alike); a
-/// score of 0 or below has rank 0, so that what neither rule would keep stays at 0. `weight` is 0..=1.
+/// A mix of two importances by rank, so that rules of different units meet: `(1 - weight) *
+/// rank(first) + weight * rank(second)`. The rank of a score is the share of the positive scores
+/// that are at most as large (over all layers, equal scores alike); a score of 0 or below has rank
+/// 0, so that what neither rule would keep stays at 0. `weight` is 0..=1.
 ///
 /// # Errors
 /// Importances of different shape, and a weight outside 0..=1.
 pub fn blend(first: &Importance, second: &Importance, weight: f64) -> Result<Importance> {
     let shape = first.shape();
     if shape != second.shape() {
-        return Err(Error::input(format!("importances of different shape cannot be mixed: {shape} and {}", second.shape())));
+        return Err(Error::input(format!(
+            "importances of different shape cannot be mixed: {shape} and {}",
+            second.shape()
+        )));
     }
     if !(0.0..=1.0).contains(&weight) {
         return Err(Error::input(format!("weight {weight}: expected a number from 0 to 1")));
     }
-    let mixed = ranks(first).into_iter().zip(ranks(second)).map(|(a, b)| ((1.0 - weight) * a + weight * b) as f32);
+    let mixed = ranks(first)
+        .into_iter()
+        .zip(ranks(second))
+        .map(|(a, b)| ((1.0 - weight) * a + weight * b) as f32);
     Importance::new(shape, mixed.collect())
 }
 
 /// The rank of every score, 0..=1.
 fn ranks(importance: &Importance) -> Vec<f64> {
     let scores = importance.scores();
-    let mut order: Vec<u32> = (0..scores.len() as u32).filter(|&index| scores[index as usize] > 0.0).collect();
+    let mut order: Vec<u32> =
+        (0..scores.len() as u32).filter(|&index| scores[index as usize] > 0.0).collect();
     order.sort_unstable_by(|&a, &b| scores[a as usize].total_cmp(&scores[b as usize]));
     let mut ranks = vec![0.0; scores.len()];
     let mut done = 0;
@@ -96,21 +111,24 @@ fn ranks(importance: &Importance) -> Vec<f64> {
     ranks
 }
 
-/// Share of the kept channels that slowest-first also keeps at equal per-head counts; 0 for a mask that keeps nothing.
+/// Share of the kept channels that slowest-first also keeps at equal per-head counts; 0 for a mask
+/// that keeps nothing.
 pub fn slowest_first_overlap(mask: &ChannelMask) -> f64 {
     let slow = keep_counts(&slowest_first(mask.shape()), &mask.kept_counts());
     let both = mask.bits().iter().zip(slow.bits()).filter(|&(&a, &b)| a && b).count();
     both as f64 / mask.total_kept().max(1) as f64
 }
 
-/// The overlap that random channels at equal per-head counts have with a mask on average: sum of c²/head_dim over sum of c.
+/// The overlap that random channels at equal per-head counts have with a mask on average: sum of
+/// c²/head_dim over sum of c.
 pub fn random_overlap(mask: &ChannelMask) -> f64 {
     let squares: usize = mask.kept_counts().iter().map(|count| count * count).sum();
     squares as f64 / (mask.shape().head_dim * mask.total_kept().max(1)) as f64
 }
 
 fn every_head(shape: Shape, head: &[f32]) -> Importance {
-    Importance::new(shape, head.repeat(shape.heads())).expect("one finite score per channel, repeated for every head")
+    Importance::new(shape, head.repeat(shape.heads()))
+        .expect("one finite score per channel, repeated for every head")
 }
 
 #[cfg(test)]
@@ -139,8 +157,16 @@ mod tests {
         let keys = [1.0, 2.0, 3.0, 4.0, 1.0, 1.0, 1.0, 1.0];
         let queries: Vec<f64> = (0..16).map(f64::from).collect();
         let scores = think(SHAPE, 4, &queries, &keys).unwrap();
-        assert_eq!(scores.head(0, 0), [2.0, 6.0, 12.0, 20.0], "heads 0 and 1 average to 2, 3, 4, 5");
-        assert_eq!(scores.head(0, 1), [10.0, 11.0, 12.0, 13.0], "heads 2 and 3 average to 10, 11, 12, 13");
+        assert_eq!(
+            scores.head(0, 0),
+            [2.0, 6.0, 12.0, 20.0],
+            "heads 0 and 1 average to 2, 3, 4, 5"
+        );
+        assert_eq!(
+            scores.head(0, 1),
+            [10.0, 11.0, 12.0, 13.0],
+            "heads 2 and 3 average to 10, 11, 12, 13"
+        );
         assert_eq!(think(SHAPE, 3, &queries, &keys).unwrap_err().exit_code(), 2);
         assert_eq!(think(SHAPE, 4, &queries[1..], &keys).unwrap_err().exit_code(), 2);
     }
@@ -148,11 +174,21 @@ mod tests {
     #[test]
     fn a_blend_mixes_ranks_and_leaves_zeros_alone() {
         let first = Importance::new(SHAPE, vec![0.0, 1e-9, 5.0, 5.0, 0.0, 7.0, -1.0, 0.0]).unwrap();
-        let second = Importance::new(SHAPE, vec![0.0, 400.0, 100.0, 0.0, 300.0, 200.0, 0.0, 0.0]).unwrap();
+        let second =
+            Importance::new(SHAPE, vec![0.0, 400.0, 100.0, 0.0, 300.0, 200.0, 0.0, 0.0]).unwrap();
         // Ranks: 0, 1/4, 3/4, 3/4, 0, 1, 0, 0 and 0, 1, 1/4, 0, 3/4, 1/2, 0, 0.
-        assert_eq!(blend(&first, &second, 0.0).unwrap().scores(), [0.0, 0.25, 0.75, 0.75, 0.0, 1.0, 0.0, 0.0]);
-        assert_eq!(blend(&first, &second, 1.0).unwrap().scores(), [0.0, 1.0, 0.25, 0.0, 0.75, 0.5, 0.0, 0.0]);
-        assert_eq!(blend(&first, &second, 0.5).unwrap().scores(), [0.0, 0.625, 0.5, 0.375, 0.375, 0.75, 0.0, 0.0]);
+        assert_eq!(
+            blend(&first, &second, 0.0).unwrap().scores(),
+            [0.0, 0.25, 0.75, 0.75, 0.0, 1.0, 0.0, 0.0]
+        );
+        assert_eq!(
+            blend(&first, &second, 1.0).unwrap().scores(),
+            [0.0, 1.0, 0.25, 0.0, 0.75, 0.5, 0.0, 0.0]
+        );
+        assert_eq!(
+            blend(&first, &second, 0.5).unwrap().scores(),
+            [0.0, 0.625, 0.5, 0.375, 0.375, 0.75, 0.0, 0.0]
+        );
         // A rule mixed with itself selects what it selects alone.
         let own = random(Shape { layers: 2, kv_heads: 2, head_dim: 32 }, 3);
         let options = super::super::select::Options::new(0.6, 8);

@@ -82,8 +82,9 @@ impl Statistics {
             *kept_histogram.entry(count).or_insert(0) += 1;
         }
         let per_layer: Vec<&[usize]> = counts.chunks(shape.kv_heads).collect();
-        let share_among =
-            |heads: usize| -> Vec<f64> { pairs.kept_at.iter().map(|&kept| kept as f64 / (2 * heads.max(1)) as f64).collect() };
+        let share_among = |heads: usize| -> Vec<f64> {
+            pairs.kept_at.iter().map(|&kept| kept as f64 / (2 * heads.max(1)) as f64).collect()
+        };
         Self {
             layers: shape.layers,
             kv_heads: shape.kv_heads,
@@ -104,7 +105,10 @@ impl Statistics {
             slowest_first_overlap: rules::slowest_first_overlap(mask),
             random_overlap: rules::random_overlap(mask),
             kept_per_layer: per_layer.iter().map(|layer| layer.iter().sum()).collect(),
-            dropped_heads_per_layer: per_layer.iter().map(|layer| layer.iter().filter(|&&count| count == 0).count()).collect(),
+            dropped_heads_per_layer: per_layer
+                .iter()
+                .map(|layer| layer.iter().filter(|&&count| count == 0).count())
+                .collect(),
             kept_per_head: per_layer.iter().map(|layer| layer.to_vec()).collect(),
             frequency_shares: share_among(shape.heads()),
             frequency_shares_of_stored_heads: share_among(storing),
@@ -113,7 +117,8 @@ impl Statistics {
     }
 }
 
-/// Channels that alignment added (above 0) or took (below 0) against the exact budget of `sparsity`.
+/// Channels that alignment added (above 0) or took (below 0) against the exact budget of
+/// `sparsity`.
 pub fn alignment_cost(mask: &ChannelMask, sparsity: f64) -> i64 {
     let exact = ((1.0 - sparsity) * mask.shape().entries() as f64).round();
     mask.total_kept() as i64 - exact as i64
@@ -157,7 +162,9 @@ mod tests {
     fn pairs_and_frequencies_of_a_small_mask() {
         let shape = Shape { layers: 1, kv_heads: 2, head_dim: 4 };
         // Head 0 keeps the whole slow pair and one channel of the fast one; head 1 is dropped.
-        let mask = ChannelMask::new(shape, vec![true, true, false, true, false, false, false, false]).unwrap();
+        let mask =
+            ChannelMask::new(shape, vec![true, true, false, true, false, false, false, false])
+                .unwrap();
         let stats = Statistics::of(&mask, &LIMIT);
         assert_eq!((stats.kept, stats.dropped_heads), (3, 1));
         assert_eq!((stats.pair_share, stats.pair_closed_ratio), (2.0 / 3.0, 0.5));
@@ -174,10 +181,19 @@ mod tests {
         for head_dim in [1, 3, 8] {
             let shape = Shape { layers: 2, kv_heads: 1, head_dim };
             let stats = Statistics::of(&ChannelMask::from_fn(shape, |_, _, _| false), &LIMIT);
-            assert_eq!((stats.kept_ratio, stats.v_saving, stats.attention_speed_bound), (0.0, 1.0, None));
-            assert_eq!((stats.pair_share, stats.slowest_first_overlap, stats.random_overlap), (0.0, 0.0, 0.0));
+            assert_eq!(
+                (stats.kept_ratio, stats.v_saving, stats.attention_speed_bound),
+                (0.0, 1.0, None)
+            );
+            assert_eq!(
+                (stats.pair_share, stats.slowest_first_overlap, stats.random_overlap),
+                (0.0, 0.0, 0.0)
+            );
             let full = Statistics::of(&ChannelMask::full(shape), &LIMIT);
-            assert_eq!((full.kv_saving, full.attention_speed_bound, full.slowest_first_overlap), (0.0, Some(1.0), 1.0));
+            assert_eq!(
+                (full.kv_saving, full.attention_speed_bound, full.slowest_first_overlap),
+                (0.0, Some(1.0), 1.0)
+            );
         }
     }
 }

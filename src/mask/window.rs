@@ -1,4 +1,5 @@
-//! Which tokens of a sequence are pruned: everything between the sink and the recent window, in whole chunks.
+//! Which tokens of a sequence are pruned: everything between the sink and the recent window, in
+//! whole chunks.
 
 use crate::{Error, Result};
 
@@ -31,8 +32,9 @@ impl Window {
         }
     }
 
-    /// Tokens in the middle of a sequence of `len` tokens, the current one included:
-    /// `chunk * floor(max(0, len - sink - recent) / chunk)`. They are positions `sink .. sink + middle(len)`.
+    /// Tokens in the middle of a sequence of `len` tokens, the current one included: `chunk *
+    /// floor(max(0, len - sink - recent) / chunk)`. They are positions `sink .. sink +
+    /// middle(len)`.
     pub fn middle(&self, len: usize) -> usize {
         let over = len.saturating_sub(self.sink.saturating_add(self.recent));
         over / self.chunk * self.chunk

@@ -4,7 +4,8 @@ use crate::mask::{Geometry, Shape};
 use crate::model::rope_scaling::RopeScaling;
 use crate::{Error, Result};
 
-/// Decoder families that kscope knows. They differ in biases and q/k normalisation, which [`Config`] states one by one.
+/// Decoder families that kscope knows. They differ in biases and q/k normalisation, which
+/// [`Config`] states one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
@@ -17,13 +18,16 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// The family of a Hugging Face `model_type` or a GGUF `general.architecture`; an unknown one is refused by name.
+    /// The family of a Hugging Face `model_type` or a GGUF `general.architecture`; an unknown one
+    /// is refused by name.
     pub fn from_name(name: &str) -> Result<Self> {
         match name {
             "llama" | "mistral" => Ok(Self::Llama),
             "qwen2" => Ok(Self::Qwen2),
             "qwen3" => Ok(Self::Qwen3),
-            other => Err(Error::input(format!("architecture `{other}` is not supported (known: llama, mistral, qwen2, qwen3)"))),
+            other => Err(Error::input(format!(
+                "architecture `{other}` is not supported (known: llama, mistral, qwen2, qwen3)"
+            ))),
         }
     }
 }
@@ -140,17 +144,28 @@ impl Config {
         ];
         for (what, found, low, high) in limits {
             if !(low..=high).contains(&found) {
-                return Err(Error::input(format!("the model's {what} must be {low} to {high}, not {found}")));
+                return Err(Error::input(format!(
+                    "the model's {what} must be {low} to {high}, not {found}"
+                )));
             }
         }
         if !(2..=256).contains(&self.head_dim) || !self.head_dim.is_multiple_of(2) {
-            return Err(Error::input(format!("head_dim must be even and at most 256, not {}", self.head_dim)));
+            return Err(Error::input(format!(
+                "head_dim must be even and at most 256, not {}",
+                self.head_dim
+            )));
         }
         if !self.heads.is_multiple_of(self.kv_heads) {
-            return Err(Error::input(format!("{} query heads cannot share {} KV heads evenly", self.heads, self.kv_heads)));
+            return Err(Error::input(format!(
+                "{} query heads cannot share {} KV heads evenly",
+                self.heads, self.kv_heads
+            )));
         }
         if !(self.rope_theta.is_finite() && self.rope_theta > 0.0) {
-            return Err(Error::input(format!("rope theta must be positive, not {}", self.rope_theta)));
+            return Err(Error::input(format!(
+                "rope theta must be positive, not {}",
+                self.rope_theta
+            )));
         }
         self.rope_scaling.check()
     }

@@ -1,4 +1,5 @@
-//! The forward pass on the CPU: a whole prompt at once (prefill), or one token of each sequence (a decode step).
+//! The forward pass on the CPU: a whole prompt at once (prefill), or one token of each sequence (a
+//! decode step).
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,8 @@ pub(crate) enum Place<'a> {
     Device(&'a TensorDecoder),
 }
 
-/// Post-RoPE queries and keys and the values of one layer over a whole prompt, as prefill hands them to an observer.
+/// Post-RoPE queries and keys and the values of one layer over a whole prompt, as prefill hands
+/// them to an observer.
 pub struct LayerView<'a> {
     /// Layer index.
     pub layer: usize,
@@ -46,8 +48,8 @@ pub struct LayerView<'a> {
     pub v: Rows<'a>,
 }
 
-/// Called by a decode step after each layer's attention, with the layer, its rotated queries `[batch, heads, head_dim]` and the
-/// caches.
+/// Called by a decode step after each layer's attention, with the layer, its rotated queries
+/// `[batch, heads, head_dim]` and the caches.
 pub type StepObserver<'a> = dyn FnMut(usize, &[f32], &[&mut SequenceCache]) + 'a;
 
 /// What a prefill calls while it runs.
@@ -63,13 +65,19 @@ pub struct PrefillHooks<'a> {
 }
 
 impl PrefillHooks<'_> {
-    /// Tokens worked on at once where nothing else is asked for: enough rows for the blocked product, small activations.
+    /// Tokens worked on at once where nothing else is asked for: enough rows for the blocked
+    /// product, small activations.
     pub const CHUNK: usize = 512;
 }
 
 /// Runs `f` with hooks that watch nothing and never cancel.
 pub fn with_quiet_hooks<T>(f: impl FnOnce(PrefillHooks<'_>) -> T) -> T {
-    f(PrefillHooks { chunk: PrefillHooks::CHUNK, progress: &mut |_| Ok(()), keep_going: &|| Ok(()), observe: &mut |_| () })
+    f(PrefillHooks {
+        chunk: PrefillHooks::CHUNK,
+        progress: &mut |_| Ok(()),
+        keep_going: &|| Ok(()),
+        observe: &mut |_| (),
+    })
 }
 
 /// Where the time of decode steps went.
@@ -152,12 +160,15 @@ impl Decoder {
     /// A decoder from its parts.
     pub fn new(config: Config, weights: Weights) -> Result<Self> {
         let rope = Rope::new(&config)?;
-        let dtype = weights.layers.first().map_or(weights.embedding.dtype(), |layer| layer.qkv.weight.dtype());
+        let dtype = weights
+            .layers
+            .first()
+            .map_or(weights.embedding.dtype(), |layer| layer.qkv.weight.dtype());
         Ok(Self { config, weights, dtype, rope, tensors: None })
     }
 
-    /// The same model with its forward pass on a device, and that of learning. Of the host's weights the embedding stays, whose rows
-    /// are what a step is given.
+    /// The same model with its forward pass on a device, and that of learning. Of the host's
+    /// weights the embedding stays, whose rows are what a step is given.
     pub fn on(self, tensors: TensorDecoder) -> Result<Self> {
         Ok(Self { weights: self.weights.embedding_alone()?, tensors: Some(tensors), ..self })
     }
@@ -182,9 +193,15 @@ impl Decoder {
         self.tensors.as_ref().map_or(Place::Host(&self.weights), Place::Device)
     }
 
-    /// Stores one layer of a whole sequence in an empty cache, wherever this decoder keeps its caches: keys (after RoPE) and values,
-    /// `[tokens, kv_heads, head_dim]`. Layers come in order.
-    pub fn fill(&self, cache: &mut SequenceCache, layer: usize, k: &[f32], v: &[f32]) -> Result<()> {
+    /// Stores one layer of a whole sequence in an empty cache, wherever this decoder keeps its
+    /// caches: keys (after RoPE) and values, `[tokens, kv_heads, head_dim]`. Layers come in order.
+    pub fn fill(
+        &self,
+        cache: &mut SequenceCache,
+        layer: usize,
+        k: &[f32],
+        v: &[f32],
+    ) -> Result<()> {
         match &self.tensors {
             Some(tensors) => tensors.fill(&self.config, cache, layer, [k, v]),
             None => {
@@ -217,19 +234,25 @@ impl Decoder {
     /// Refuses ids that the model has no embedding for, naming the first.
     pub fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
         match tokens.iter().find(|&&token| token as usize >= self.config.vocab) {
-            Some(token) => {
-                Err(Error::input(format!("token id {token} is outside the model's vocabulary of {}", self.config.vocab)))
-            }
+            Some(token) => Err(Error::input(format!(
+                "token id {token} is outside the model's vocabulary of {}",
+                self.config.vocab
+            ))),
             None => Ok(()),
         }
     }
 
-    /// Runs a prompt with exact full attention and fills every cache in `caches` (all empty) with its keys and values. Returns
-    /// the normalised hidden states, `[tokens, hidden]`.
+    /// Runs a prompt with exact full attention and fills every cache in `caches` (all empty) with
+    /// its keys and values. Returns the normalised hidden states, `[tokens, hidden]`.
     ///
-    /// The prompt goes through one layer after the other, so full keys exist for one layer at a time: with pruned caches the
-    /// process really is as small as they are.
-    pub fn prefill(&self, tokens: &[u32], caches: &mut [&mut SequenceCache], hooks: PrefillHooks<'_>) -> Result<Vec<f32>> {
+    /// The prompt goes through one layer after the other, so full keys exist for one layer at a
+    /// time: with pruned caches the process really is as small as they are.
+    pub fn prefill(
+        &self,
+        tokens: &[u32],
+        caches: &mut [&mut SequenceCache],
+        hooks: PrefillHooks<'_>,
+    ) -> Result<Vec<f32>> {
         let config = &self.config;
         self.check_tokens(tokens)?;
         if tokens.is_empty() {
@@ -258,7 +281,12 @@ impl Decoder {
             for cache in caches.iter_mut() {
                 cache.append(at, &k, &v);
             }
-            (hooks.observe)(LayerView { layer: at, q: Rows::here(&q), k: Rows::here(&k), v: Rows::here(&v) });
+            (hooks.observe)(LayerView {
+                layer: at,
+                q: Rows::here(&q),
+                k: Rows::here(&k),
+                v: Rows::here(&v),
+            });
             attend_causal(config, &mut q, &k, &v, hooks.keep_going)?;
             self.finish_prompt_layer(layer, &mut x, &q, hooks.chunk, &mut part)?;
         }
@@ -324,15 +352,18 @@ impl Decoder {
     ) -> Result<()> {
         let config = &self.config;
         let n = x.len() / config.hidden;
-        let (output, gate_up, down) = (layer.output.weight.wide()?, layer.gate_up.weight.wide()?, layer.down.weight.wide()?);
+        let (output, gate_up, down) =
+            (layer.output.weight.wide()?, layer.gate_up.weight.wide()?, layer.down.weight.wide()?);
         let mut normed = vec![0.0; chunk.min(n) * config.hidden];
         let mut gated = vec![0.0; chunk.min(n) * config.intermediate];
-        let pieces = x.chunks_mut(chunk * config.hidden).zip(attended.chunks(chunk * config.q_width()));
+        let pieces =
+            x.chunks_mut(chunk * config.hidden).zip(attended.chunks(chunk * config.q_width()));
         for (piece, (x, attended)) in pieces.enumerate() {
             progress(0.4 + 0.6 * (piece * chunk) as f32 / n as f32)?;
             ops::add(x, &apply_wide(&output, &layer.output, attended)?);
             let rows = x.len() / config.hidden;
-            let (normed, gated) = (&mut normed[..x.len()], &mut gated[..rows * config.intermediate]);
+            let (normed, gated) =
+                (&mut normed[..x.len()], &mut gated[..rows * config.intermediate]);
             ops::rms_norm(x, &layer.mlp_norm, config.rms_eps, normed);
             ops::swiglu(&apply_wide(&gate_up, &layer.gate_up, normed)?, config.intermediate, gated);
             ops::add(x, &apply_wide(&down, &layer.down, gated)?);
@@ -350,9 +381,10 @@ impl Decoder {
         Ok(logits)
     }
 
-    /// One decode step: appends one token to each sequence and leaves the next-token logits in `buffers`. `observe` sees each
-    /// layer's rotated queries (`[batch, heads, head_dim]`) right after its attention; those of a device come all at the end, and
-    /// only the whole time of a device's step is known.
+    /// One decode step: appends one token to each sequence and leaves the next-token logits in
+    /// `buffers`. `observe` sees each layer's rotated queries (`[batch, heads, head_dim]`) right
+    /// after its attention; those of a device come all at the end, and only the whole time of a
+    /// device's step is known.
     pub fn step(
         &self,
         tokens: &[u32],
@@ -363,9 +395,15 @@ impl Decoder {
         let config = &self.config;
         self.check_tokens(tokens)?;
         if tokens.len() != caches.len() || buffers.x.len() != tokens.len() * config.hidden {
-            return Err(Error::run(format!("a step of {} tokens over {} sequences", tokens.len(), caches.len())));
+            return Err(Error::run(format!(
+                "a step of {} tokens over {} sequences",
+                tokens.len(),
+                caches.len()
+            )));
         }
-        if let Some(full) = caches.iter().map(|cache| cache.tokens()).find(|&n| n >= config.max_context) {
+        if let Some(full) =
+            caches.iter().map(|cache| cache.tokens()).find(|&n| n >= config.max_context)
+        {
             return Err(Error::input(format!(
                 "the sequence fills the model's context of {} ({full} tokens)",
                 config.max_context
@@ -413,10 +451,20 @@ impl Decoder {
         Ok(())
     }
 
-    /// Rotates the new token of each sequence and appends its key and value, so that chunks move before attention.
-    fn append_token(&self, layer: &Layer, at: usize, caches: &mut [&mut SequenceCache], buffers: &mut StepBuffers) {
+    /// Rotates the new token of each sequence and appends its key and value, so that chunks move
+    /// before attention.
+    fn append_token(
+        &self,
+        layer: &Layer,
+        at: usize,
+        caches: &mut [&mut SequenceCache],
+        buffers: &mut StepBuffers,
+    ) {
         let (q_width, kv_width) = (self.config.q_width(), self.config.kv_width());
-        let rows = buffers.qkv.chunks_exact_mut(q_width + 2 * kv_width).zip(buffers.q.chunks_exact_mut(q_width));
+        let rows = buffers
+            .qkv
+            .chunks_exact_mut(q_width + 2 * kv_width)
+            .zip(buffers.q.chunks_exact_mut(q_width));
         for ((row, q), cache) in rows.zip(caches) {
             self.rope.angles(cache.len(at), &mut buffers.cos, &mut buffers.sin);
             let (own_q, kv) = row.split_at_mut(q_width);

@@ -1,7 +1,7 @@
 //! Dot products of stored weight rows with f32 activations, by instruction set chosen at run time.
 //!
-//! The order of additions of one output is fixed per instruction set: lanes, four accumulators, the tail. It does not depend on
-//! how many activation rows share the weights, nor on threads.
+//! The order of additions of one output is fixed per instruction set: lanes, four accumulators, the
+//! tail. It does not depend on how many activation rows share the weights, nor on threads.
 
 use pulp::NullaryFnOnce;
 #[cfg(target_arch = "x86_64")]
@@ -20,11 +20,16 @@ pub struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Cuts `y` (`[batch, rows]`) into pieces of at most `piece` outputs, each over the whole batch.
+    /// Cuts `y` (`[batch, rows]`) into pieces of at most `piece` outputs, each over the whole
+    /// batch.
     pub fn split(y: &'a mut [f32], batch: usize, rows: usize, piece: usize) -> Vec<Self> {
         let mut pieces: Vec<Self> = (0..rows)
             .step_by(piece)
-            .map(|first| Self { first, rows: piece.min(rows - first), batch: Vec::with_capacity(batch) })
+            .map(|first| Self {
+                first,
+                rows: piece.min(rows - first),
+                batch: Vec::with_capacity(batch),
+            })
             .collect();
         for row in y.chunks_exact_mut(rows) {
             for (slice, out) in row.chunks_mut(piece).zip(&mut pieces) {
@@ -75,7 +80,8 @@ impl Kernel {
         vec![Self::Portable]
     }
 
-    /// `out[b][r] = w[r] . x[b]` for the rows of `out`; `w` holds them, `cols` wide, `x` is `[batch, cols]`.
+    /// `out[b][r] = w[r] . x[b]` for the rows of `out`; `w` holds them, `cols` wide, `x` is
+    /// `[batch, cols]`.
     pub fn rows<E: Element>(self, w: &[E], x: &[f32], cols: usize, out: &mut Outputs<'_>) {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -220,12 +226,14 @@ impl Lanes for Avx2 {
     }
     #[inline(always)]
     fn f16(self, from: &[f16]) -> __m256 {
-        // Exponent and mantissa moved into place and rescaled by 2^112: exact for every finite f16, and weights are finite.
+        // Exponent and mantissa moved into place and rescaled by 2^112: exact for every finite f16,
+        // and weights are finite.
         let bits = self.avx2._mm256_cvtepu16_epi32(pulp::cast(array::<f16, 8>(from)));
         let magnitude = self.avx2._mm256_and_si256(bits, self.avx._mm256_set1_epi32(0x7fff));
         let sign = self.avx2._mm256_xor_si256(bits, magnitude);
         let shifted = pulp::cast(self.avx2._mm256_slli_epi32::<13>(magnitude));
-        let scaled = self.avx._mm256_mul_ps(shifted, self.avx._mm256_set1_ps(f32::from_bits(0x7780_0000)));
+        let scaled =
+            self.avx._mm256_mul_ps(shifted, self.avx._mm256_set1_ps(f32::from_bits(0x7780_0000)));
         self.avx._mm256_or_ps(scaled, pulp::cast(self.avx2._mm256_slli_epi32::<16>(sign)))
     }
     #[inline(always)]
@@ -305,10 +313,17 @@ impl<L: Lanes, E: Element> NullaryFnOnce for Rows<'_, '_, L, E> {
     }
 }
 
-/// All weight rows times `B` activation rows that share each load of a weight. Rows are taken one after the other: a single
-/// stream through memory is what the hardware's prefetcher follows best.
+/// All weight rows times `B` activation rows that share each load of a weight. Rows are taken one
+/// after the other: a single stream through memory is what the hardware's prefetcher follows best.
 #[inline(always)]
-fn rows<L: Lanes, E: Element, const B: usize>(lanes: L, w: &[E], x: &[&[f32]; B], cols: usize, out: &mut Outputs<'_>, b: usize) {
+fn rows<L: Lanes, E: Element, const B: usize>(
+    lanes: L,
+    w: &[E],
+    x: &[&[f32]; B],
+    cols: usize,
+    out: &mut Outputs<'_>,
+    b: usize,
+) {
     for row in 0..out.rows {
         let dots = dot::<L, E, B>(lanes, &w[row * cols..(row + 1) * cols], x);
         for (out, dot) in out.batch[b..].iter_mut().zip(dots) {
@@ -319,9 +334,13 @@ fn rows<L: Lanes, E: Element, const B: usize>(lanes: L, w: &[E], x: &[&[f32]; B]
 
 /// One weight row times `B` activation rows, each in four accumulators.
 ///
-/// Plain loops only: a closure handed to a library function would lose the instruction set that this code is compiled for.
+/// Plain loops only: a closure handed to a library function would lose the instruction set that
+/// this code is compiled for.
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "indices of several arrays, as the registers are laid out")]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "indices of several arrays, as the registers are laid out"
+)]
 fn dot<L: Lanes, E: Element, const B: usize>(lanes: L, w: &[E], x: &[&[f32]; B]) -> [f32; B] {
     let mut sums = [[lanes.zero(); 4]; B];
     let cols = w.len();
@@ -331,7 +350,8 @@ fn dot<L: Lanes, E: Element, const B: usize>(lanes: L, w: &[E], x: &[&[f32]; B])
             let from = at + part * L::WIDTH;
             let weights = E::load(lanes, &w[from..from + L::WIDTH]);
             for b in 0..B {
-                sums[b][part] = lanes.fma(weights, lanes.f32(&x[b][from..from + L::WIDTH]), sums[b][part]);
+                sums[b][part] =
+                    lanes.fma(weights, lanes.f32(&x[b][from..from + L::WIDTH]), sums[b][part]);
             }
         }
         at += 4 * L::WIDTH;
@@ -363,8 +383,11 @@ mod tests {
     fn every_kernel_is_exact_enough_and_blind_to_the_batch() {
         for cols in [1, 7, 16, 33, 64, 576, 601] {
             for rows in [1, 3, 4, 9] {
-                let w: Vec<f16> = (0..rows * cols).map(|i| f16::from_f32(((i * 37 % 101) as f32 - 50.0) / 50.0)).collect();
-                let x: Vec<f32> = (0..6 * cols).map(|i| ((i * 53 % 97) as f32 - 48.0) / 48.0).collect();
+                let w: Vec<f16> = (0..rows * cols)
+                    .map(|i| f16::from_f32(((i * 37 % 101) as f32 - 50.0) / 50.0))
+                    .collect();
+                let x: Vec<f32> =
+                    (0..6 * cols).map(|i| ((i * 53 % 97) as f32 - 48.0) / 48.0).collect();
                 for kernel in Kernel::available() {
                     let product = |x: &[f32]| {
                         let batch = x.len() / cols;
@@ -376,10 +399,20 @@ mod tests {
                     let together = product(&x);
                     for b in 0..6 {
                         let alone = product(&x[b * cols..(b + 1) * cols]);
-                        assert_eq!(alone, together[b * rows..(b + 1) * rows], "batch changed a result");
+                        assert_eq!(
+                            alone,
+                            together[b * rows..(b + 1) * rows],
+                            "batch changed a result"
+                        );
                         for r in 0..rows {
-                            let exact: f64 = (0..cols).map(|c| w[r * cols + c].to_f64() * f64::from(x[b * cols + c])).sum();
-                            assert!((f64::from(alone[r]) - exact).abs() < 1e-4, "{} against {exact}", alone[r]);
+                            let exact: f64 = (0..cols)
+                                .map(|c| w[r * cols + c].to_f64() * f64::from(x[b * cols + c]))
+                                .sum();
+                            assert!(
+                                (f64::from(alone[r]) - exact).abs() < 1e-4,
+                                "{} against {exact}",
+                                alone[r]
+                            );
                         }
                     }
                 }

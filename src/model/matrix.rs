@@ -1,7 +1,8 @@
 //! Weight matrices as stored (f32, f16 or bf16) and the two products that a decoder needs.
 //!
-//! Decode multiplies one or a few rows: every weight is read once, widened in registers and accumulated in f32, so it runs at
-//! the speed of memory. Prefill multiplies hundreds of rows: the matrix is widened once and handed to a blocked f32 product.
+//! Decode multiplies one or a few rows: every weight is read once, widened in registers and
+//! accumulated in f32, so it runs at the speed of memory. Prefill multiplies hundreds of rows: the
+//! matrix is widened once and handed to a blocked f32 product.
 
 use candle_core::{Device, Tensor};
 use half::slice::HalfFloatSliceExt;
@@ -41,7 +42,10 @@ impl Matrix {
             Elements::Bf16(e) => e.len(),
         };
         if len != rows * cols {
-            return Err(Error::input(format!("a {rows} x {cols} matrix has {} elements, not {len}", rows * cols)));
+            return Err(Error::input(format!(
+                "a {rows} x {cols} matrix has {} elements, not {len}",
+                rows * cols
+            )));
         }
         Ok(Self { rows, cols, elements })
     }
@@ -83,13 +87,18 @@ impl Matrix {
         let wide = self.widened();
         let elements = match dtype {
             Dtype::F32 => Elements::F32(wide.into()),
-            Dtype::F16 => Elements::F16(narrowed(&wide, |from, to: &mut [f16]| to.convert_from_f32_slice(from)).into()),
-            Dtype::Bf16 => Elements::Bf16(narrowed(&wide, |from, to: &mut [bf16]| to.convert_from_f32_slice(from)).into()),
+            Dtype::F16 => Elements::F16(
+                narrowed(&wide, |from, to: &mut [f16]| to.convert_from_f32_slice(from)).into(),
+            ),
+            Dtype::Bf16 => Elements::Bf16(
+                narrowed(&wide, |from, to: &mut [bf16]| to.convert_from_f32_slice(from)).into(),
+            ),
         };
         Self { elements, ..self }
     }
 
-    /// The rows of several matrices under one another; all must have the same width and element type.
+    /// The rows of several matrices under one another; all must have the same width and element
+    /// type.
     pub fn stacked(parts: Vec<Self>) -> Result<Self> {
         let (cols, dtype) = (parts[0].cols, parts[0].dtype());
         if let Some(odd) = parts.iter().find(|part| part.cols != cols || part.dtype() != dtype) {
@@ -148,7 +157,8 @@ impl Matrix {
 
     /// The matrix in f32, ready for products with many rows.
     pub fn wide(&self) -> Result<Wide> {
-        let tensor = Tensor::from_vec(self.widened(), (self.rows, self.cols), &Device::Cpu).map_err(product_failed)?;
+        let tensor = Tensor::from_vec(self.widened(), (self.rows, self.cols), &Device::Cpu)
+            .map_err(product_failed)?;
         Ok(Wide(tensor.t().map_err(product_failed)?))
     }
 
@@ -188,13 +198,15 @@ impl Matrix {
 
     /// `y[b] = W x[b]` for a few rows: `x` is `[batch, cols]`, `y` is `[batch, rows]`.
     ///
-    /// Each output is one dot product with a fixed order of additions, so a row's result does not depend on the batch around
-    /// it or on the number of threads.
+    /// Each output is one dot product with a fixed order of additions, so a row's result does not
+    /// depend on the batch around it or on the number of threads.
     pub fn apply(&self, x: &[f32], y: &mut [f32]) {
         let batch = x.len() / self.cols;
         debug_assert_eq!(y.len(), batch * self.rows);
-        // A task reads about 64 KiB of weights: long enough to pay for the hand-over, short enough to balance.
-        let rows_per_task = (65_536 / (self.cols * self.dtype().bytes())).clamp(4, 256).next_multiple_of(4);
+        // A task reads about 64 KiB of weights: long enough to pay for the hand-over, short enough
+        // to balance.
+        let rows_per_task =
+            (65_536 / (self.cols * self.dtype().bytes())).clamp(4, 256).next_multiple_of(4);
         let kernel = dot::Kernel::detect();
         let outputs = dot::Outputs::split(y, batch, self.rows, rows_per_task);
         outputs.into_par_iter().for_each(|mut out| {
@@ -215,15 +227,21 @@ impl Wide {
     /// `X W^T` for `x` of `[n, cols]`; the result is `[n, rows]`.
     pub fn apply(&self, x: &[f32]) -> Result<Vec<f32>> {
         let cols = self.0.dim(0).map_err(product_failed)?;
-        let x = Tensor::from_slice(x, (x.len() / cols, cols), &Device::Cpu).map_err(product_failed)?;
-        x.matmul(&self.0).and_then(|y| y.flatten_all()).and_then(|y| y.to_vec1()).map_err(product_failed)
+        let x =
+            Tensor::from_slice(x, (x.len() / cols, cols), &Device::Cpu).map_err(product_failed)?;
+        x.matmul(&self.0)
+            .and_then(|y| y.flatten_all())
+            .and_then(|y| y.to_vec1())
+            .map_err(product_failed)
     }
 
-    /// `Y W` for `y` of `[n, rows]`, the product that carries gradients back; the result is `[n, cols]`.
+    /// `Y W` for `y` of `[n, rows]`, the product that carries gradients back; the result is `[n,
+    /// cols]`.
     pub fn back(&self, y: &[f32]) -> Result<Vec<f32>> {
         let product = || {
             let weight = self.0.t()?;
-            let y = Tensor::from_slice(y, (y.len() / weight.dim(0)?, weight.dim(0)?), &Device::Cpu)?;
+            let y =
+                Tensor::from_slice(y, (y.len() / weight.dim(0)?, weight.dim(0)?), &Device::Cpu)?;
             y.matmul(&weight)?.flatten_all()?.to_vec1()
         };
         product().map_err(product_failed)
@@ -234,9 +252,15 @@ fn product_failed(error: candle_core::Error) -> Error {
     Error::run(format!("matrix product: {error}"))
 }
 
-fn joined<'a, T: Copy + 'a>(parts: &'a [Matrix], pick: impl Fn(&'a Elements) -> Option<&'a [T]>) -> Storage<T> {
+fn joined<'a, T: Copy + 'a>(
+    parts: &'a [Matrix],
+    pick: impl Fn(&'a Elements) -> Option<&'a [T]>,
+) -> Storage<T> {
     let mut all = Vec::with_capacity(parts.iter().map(|part| part.rows * part.cols).sum());
-    parts.iter().filter_map(|part| pick(&part.elements)).for_each(|elements| all.extend_from_slice(elements));
+    parts
+        .iter()
+        .filter_map(|part| pick(&part.elements))
+        .for_each(|elements| all.extend_from_slice(elements));
     all.into()
 }
 
@@ -244,12 +268,19 @@ const CONVERT_CHUNK: usize = 1 << 16;
 
 fn widened<T: Copy + Sync>(from: &[T], convert: impl Fn(&[T], &mut [f32]) + Sync) -> Vec<f32> {
     let mut to = vec![0.0; from.len()];
-    to.par_chunks_mut(CONVERT_CHUNK).zip(from.par_chunks(CONVERT_CHUNK)).for_each(|(to, from)| convert(from, to));
+    to.par_chunks_mut(CONVERT_CHUNK)
+        .zip(from.par_chunks(CONVERT_CHUNK))
+        .for_each(|(to, from)| convert(from, to));
     to
 }
 
-fn narrowed<T: Copy + Send + Default>(from: &[f32], convert: impl Fn(&[f32], &mut [T]) + Sync) -> Vec<T> {
+fn narrowed<T: Copy + Send + Default>(
+    from: &[f32],
+    convert: impl Fn(&[f32], &mut [T]) + Sync,
+) -> Vec<T> {
     let mut to = vec![T::default(); from.len()];
-    to.par_chunks_mut(CONVERT_CHUNK).zip(from.par_chunks(CONVERT_CHUNK)).for_each(|(to, from)| convert(from, to));
+    to.par_chunks_mut(CONVERT_CHUNK)
+        .zip(from.par_chunks(CONVERT_CHUNK))
+        .for_each(|(to, from)| convert(from, to));
     to
 }

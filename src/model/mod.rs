@@ -41,7 +41,8 @@ impl Model {
         self.decoder.config()
     }
 
-    /// Refuses caches that this machine has no memory for; `what` names them. A device says itself when its own does not suffice.
+    /// Refuses caches that this machine has no memory for; `what` names them. A device says itself
+    /// when its own does not suffice.
     pub fn check_cache_memory(&self, what: &str, bytes: usize) -> Result<()> {
         if self.decoder.is_on_host() { machine::check_memory(what, bytes as u64) } else { Ok(()) }
     }

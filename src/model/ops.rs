@@ -1,12 +1,20 @@
-//! Elementwise arithmetic of the forward pass, compiled for each instruction set and chosen at run time.
+//! Elementwise arithmetic of the forward pass, compiled for each instruction set and chosen at run
+//! time.
 #![expect(clippy::needless_lifetimes, reason = "pulp's macro needs lifetimes by name")]
 
 use pulp::{Arch, Simd};
 
-/// `out = x / rms(x) * weight` for every row of `x` (`[n, weight.len()]`); RMSNorm, arXiv 1910.07467.
+/// `out = x / rms(x) * weight` for every row of `x` (`[n, weight.len()]`); RMSNorm, arXiv
+/// 1910.07467.
 #[pulp::with_simd(rms_norm = Arch::new())]
 #[inline(always)]
-pub fn rms_norm_simd<'a, S: Simd>(_simd: S, x: &'a [f32], weight: &'a [f32], eps: f32, out: &'a mut [f32]) {
+pub fn rms_norm_simd<'a, S: Simd>(
+    _simd: S,
+    x: &'a [f32],
+    weight: &'a [f32],
+    eps: f32,
+    out: &'a mut [f32],
+) {
     for (x, out) in x.chunks_exact(weight.len()).zip(out.chunks_exact_mut(weight.len())) {
         let scale = inverse_rms(x, eps);
         for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
@@ -18,7 +26,12 @@ pub fn rms_norm_simd<'a, S: Simd>(_simd: S, x: &'a [f32], weight: &'a [f32], eps
 /// [`rms_norm`] in place.
 #[pulp::with_simd(rms_norm_in_place = Arch::new())]
 #[inline(always)]
-pub fn rms_norm_in_place_simd<'a, S: Simd>(_simd: S, x: &'a mut [f32], weight: &'a [f32], eps: f32) {
+pub fn rms_norm_in_place_simd<'a, S: Simd>(
+    _simd: S,
+    x: &'a mut [f32],
+    weight: &'a [f32],
+    eps: f32,
+) {
     for x in x.chunks_exact_mut(weight.len()) {
         let scale = inverse_rms(x, eps);
         for (x, weight) in x.iter_mut().zip(weight) {
@@ -57,7 +70,8 @@ pub fn add_bias(x: &mut [f32], bias: &[f32]) {
     }
 }
 
-/// `silu(gate) * up` for rows that hold gate and up side by side (`[n, 2 width]` to `[n, width]`); SwiGLU, arXiv 2002.05202.
+/// `silu(gate) * up` for rows that hold gate and up side by side (`[n, 2 width]` to `[n, width]`);
+/// SwiGLU, arXiv 2002.05202.
 #[pulp::with_simd(swiglu = Arch::new())]
 #[inline(always)]
 pub fn swiglu_simd<'a, S: Simd>(_simd: S, gate_up: &'a [f32], width: usize, out: &'a mut [f32]) {
@@ -69,11 +83,15 @@ pub fn swiglu_simd<'a, S: Simd>(_simd: S, gate_up: &'a [f32], width: usize, out:
     }
 }
 
-/// One tile of an online softmax: turns `scores` into `exp(score - max)` and returns the new running maximum, the factor for
-/// what was summed before, and the tile's sum.
+/// One tile of an online softmax: turns `scores` into `exp(score - max)` and returns the new
+/// running maximum, the factor for what was summed before, and the tile's sum.
 #[pulp::with_simd(softmax_tile = Arch::new())]
 #[inline(always)]
-pub fn softmax_tile_simd<'a, S: Simd>(_simd: S, scores: &'a mut [f32], running_max: f32) -> (f32, f32, f32) {
+pub fn softmax_tile_simd<'a, S: Simd>(
+    _simd: S,
+    scores: &'a mut [f32],
+    running_max: f32,
+) -> (f32, f32, f32) {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let (chunks, rest) = scores.as_chunks::<16>();
     for chunk in chunks {
@@ -88,7 +106,11 @@ pub fn softmax_tile_simd<'a, S: Simd>(_simd: S, scores: &'a mut [f32], running_m
     for score in scores.iter_mut() {
         *score = exp(*score - max);
     }
-    (max, if running_max == f32::NEG_INFINITY { 0.0 } else { exp(running_max - max) }, sum_of(scores, |x| x))
+    (
+        max,
+        if running_max == f32::NEG_INFINITY { 0.0 } else { exp(running_max - max) },
+        sum_of(scores, |x| x),
+    )
 }
 
 /// Sum of `f(x)` in sixteen lanes, a fixed order on every machine.
@@ -106,8 +128,9 @@ fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
 
 const ROUNDER: f32 = 12_582_912.0;
 
-/// e^x to about two units in the last place for -87 <= x <= 88, clamped outside; plain arithmetic, so that loops over it
-/// become vector code (range reduction by ln 2, minimax polynomial of the Cephes library).
+/// e^x to about two units in the last place for -87 <= x <= 88, clamped outside; plain arithmetic,
+/// so that loops over it become vector code (range reduction by ln 2, minimax polynomial of the
+/// Cephes library).
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "the published coefficients")]
 fn exp(x: f32) -> f32 {
@@ -134,7 +157,11 @@ mod tests {
         for i in -8700..8800 {
             let x = i as f32 / 100.0;
             let exact = f64::from(x).exp();
-            assert!((f64::from(exp(x)) / exact - 1.0).abs() < 4e-7, "exp({x}) is {} and not {exact}", exp(x));
+            assert!(
+                (f64::from(exp(x)) / exact - 1.0).abs() < 4e-7,
+                "exp({x}) is {} and not {exact}",
+                exp(x)
+            );
         }
         assert!(exp(-1e9) < 1e-37 && exp(f32::NEG_INFINITY) < 1e-37);
     }

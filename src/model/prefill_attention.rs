@@ -1,4 +1,5 @@
-//! Exact causal attention over a whole prompt, tiled by queries and keys: no score matrix is larger than one tile.
+//! Exact causal attention over a whole prompt, tiled by queries and keys: no score matrix is larger
+//! than one tile.
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -10,8 +11,9 @@ use crate::{Error, Result};
 const QUERY_TILE: usize = 128;
 const KEY_TILE: usize = 1024;
 
-/// Replaces the queries in `q` (`[n, heads * head_dim]`, rotated) by their attention output over `k` and `v`
-/// (`[n, kv_heads * head_dim]`); token `i` sees tokens `0..=i`. `keep_going` is asked once a tile.
+/// Replaces the queries in `q` (`[n, heads * head_dim]`, rotated) by their attention output over
+/// `k` and `v` (`[n, kv_heads * head_dim]`); token `i` sees tokens `0..=i`. `keep_going` is asked
+/// once a tile.
 pub fn attend_causal(
     config: &Config,
     q: &mut [f32],
@@ -30,10 +32,14 @@ pub fn attend_causal(
         (0..config.kv_heads).try_for_each(|head| {
             keep_going()?;
             let columns = head * group * d..(head + 1) * group * d;
-            // A token's query heads of one group become neighbouring rows: row r is token r / group.
-            let queries: Vec<f32> =
-                q.chunks_exact(q_width).flat_map(|row| row[columns.clone()].iter().map(|x| x * scale)).collect();
-            let out = attend_tile(&queries, &keys[head], &values[head], d, group, first, rows).map_err(failed)?;
+            // A token's query heads of one group become neighbouring rows: row r is token r /
+            // group.
+            let queries: Vec<f32> = q
+                .chunks_exact(q_width)
+                .flat_map(|row| row[columns.clone()].iter().map(|x| x * scale))
+                .collect();
+            let out = attend_tile(&queries, &keys[head], &values[head], d, group, first, rows)
+                .map_err(failed)?;
             for (row, out) in q.chunks_exact_mut(q_width).zip(out.chunks_exact(group * d)) {
                 row[columns.clone()].copy_from_slice(out);
             }
@@ -51,7 +57,11 @@ fn per_head(x: &[f32], config: &Config, tokens: usize) -> Result<Vec<Tensor>> {
     let d = config.head_dim;
     (0..config.kv_heads)
         .map(|head| {
-            let own = x.chunks_exact(config.kv_width()).flat_map(|row| &row[head * d..(head + 1) * d]).copied().collect();
+            let own = x
+                .chunks_exact(config.kv_width())
+                .flat_map(|row| &row[head * d..(head + 1) * d])
+                .copied()
+                .collect();
             Tensor::from_vec::<_, f32>(own, (tokens, d), &Device::Cpu).map_err(failed)
         })
         .collect()
@@ -75,7 +85,8 @@ fn attend_tile(
     let visible = first + rows;
     for key in (0..visible).step_by(KEY_TILE) {
         let width = KEY_TILE.min(visible - key);
-        let mut scores = q.matmul(&keys.narrow(0, key, width)?.t()?)?.flatten_all()?.to_vec1::<f32>()?;
+        let mut scores =
+            q.matmul(&keys.narrow(0, key, width)?.t()?)?.flatten_all()?.to_vec1::<f32>()?;
         for (row, scores) in scores.chunks_exact_mut(width).enumerate() {
             let seen = (first + row / group + 1).saturating_sub(key).min(width);
             scores[seen..].fill(0.0);
@@ -88,7 +99,8 @@ fn attend_tile(
             ops::scale(&mut out[row * d..(row + 1) * d], factor);
         }
         let weights = Tensor::from_vec(scores, (query_rows, width), &Device::Cpu)?;
-        let part = weights.matmul(&values.narrow(0, key, width)?)?.flatten_all()?.to_vec1::<f32>()?;
+        let part =
+            weights.matmul(&values.narrow(0, key, width)?)?.flatten_all()?.to_vec1::<f32>()?;
         ops::add(&mut out, &part);
     }
     for (out, sum) in out.chunks_exact_mut(d).zip(&sum) {

@@ -1,6 +1,8 @@
-//! Rotary position embedding in rotate-half order: channels `i` and `i + head_dim/2` form one rotation.
+//! Rotary position embedding in rotate-half order: channels `i` and `i + head_dim/2` form one
+//! rotation.
 //!
-//! Frequencies follow RoPE (arXiv 2104.09864), the `llama3` stretch of the Llama-3.1 release, and YaRN (arXiv 2309.00071).
+//! Frequencies follow RoPE (arXiv 2104.09864), the `llama3` stretch of the Llama-3.1 release, and
+//! YaRN (arXiv 2309.00071).
 
 use std::f64::consts::PI;
 
@@ -21,7 +23,9 @@ impl Rope {
     /// The rotation of a model.
     pub fn new(config: &Config) -> Result<Self> {
         let half = config.head_dim / 2;
-        let base: Vec<f64> = (0..half).map(|i| config.rope_theta.powf(-2.0 * i as f64 / config.head_dim as f64)).collect();
+        let base: Vec<f64> = (0..half)
+            .map(|i| config.rope_theta.powf(-2.0 * i as f64 / config.head_dim as f64))
+            .collect();
         let mut magnitude = 1.0;
         let inv_freq = match &config.rope_scaling {
             RopeScaling::None => base,
@@ -30,14 +34,17 @@ impl Rope {
                 .iter()
                 .map(|&freq| {
                     let turns = *original as f64 * freq / (2.0 * PI);
-                    let smooth = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);
+                    let smooth = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor))
+                        .clamp(0.0, 1.0);
                     (1.0 - smooth) * freq / factor + smooth * freq
                 })
                 .collect(),
             RopeScaling::Yarn { factor, original, beta_fast, beta_slow, attention_factor } => {
                 magnitude = *attention_factor;
                 let (dim, ln_theta) = (config.head_dim as f64, config.rope_theta.ln());
-                let pair_of = |turns: f64| dim * (*original as f64 / (turns * 2.0 * PI)).ln() / (2.0 * ln_theta);
+                let pair_of = |turns: f64| {
+                    dim * (*original as f64 / (turns * 2.0 * PI)).ln() / (2.0 * ln_theta)
+                };
                 let low = pair_of(*beta_fast).floor().max(0.0);
                 let high = pair_of(*beta_slow).ceil().min(dim - 1.0);
                 let span = if high > low { high - low } else { 0.001 };
@@ -56,7 +63,10 @@ impl Rope {
                         divisors.len()
                     )));
                 }
-                base.iter().zip(divisors).map(|(freq, &divisor)| freq / f64::from(divisor)).collect()
+                base.iter()
+                    .zip(divisors)
+                    .map(|(freq, &divisor)| freq / f64::from(divisor))
+                    .collect()
             }
         };
         Ok(Self { inv_freq, magnitude })
@@ -70,7 +80,8 @@ impl Rope {
     /// cos and sin of every pair at one position, each `head_dim / 2` long.
     pub fn angles(&self, position: usize, cos: &mut [f32], sin: &mut [f32]) {
         for ((freq, cos), sin) in self.inv_freq.iter().zip(cos).zip(sin) {
-            // The frequency in f32 and the angle in f32 are what checkpoints were trained with (transformers does the same).
+            // The frequency in f32 and the angle in f32 are what checkpoints were trained with
+            // (transformers does the same).
             let angle = f64::from(*freq as f32 * position as f32);
             *cos = (angle.cos() * self.magnitude) as f32;
             *sin = (angle.sin() * self.magnitude) as f32;

@@ -1,4 +1,5 @@
-//! How rotary frequencies are stretched beyond the context of pretraining: a part of a model's configuration.
+//! How rotary frequencies are stretched beyond the context of pretraining: a part of a model's
+//! configuration.
 
 use crate::{Error, Result};
 
@@ -24,7 +25,8 @@ pub enum RopeScaling {
         /// Context of pretraining, tokens.
         original: usize,
     },
-    /// YaRN: a ramp between stretched and kept frequencies by rotations per original context, and a temperature on the logits.
+    /// YaRN: a ramp between stretched and kept frequencies by rotations per original context, and a
+    /// temperature on the logits.
     Yarn {
         /// The stretch.
         factor: f64,
@@ -55,7 +57,9 @@ impl RopeScaling {
             Self::None => return Ok(()),
             Self::Divisors { divisors } => {
                 return match divisors.iter().find(|d| !(d.is_finite() && **d > 0.0)) {
-                    Some(bad) => Err(Error::input(format!("rope_freqs.weight holds {bad}; divisors must be positive"))),
+                    Some(bad) => Err(Error::input(format!(
+                        "rope_freqs.weight holds {bad}; divisors must be positive"
+                    ))),
                     None => Ok(()),
                 };
             }

@@ -37,7 +37,9 @@ impl Deref for Rows<'_> {
         let fetch = || {
             let tensor = self.on_device.expect("rows are here or on a device");
             let fetched = tensor.flatten_all().and_then(|rows| rows.to_vec1());
-            Here::Fetched(fetched.unwrap_or_else(|error| panic!("reading a device's memory: {error}")))
+            Here::Fetched(
+                fetched.unwrap_or_else(|error| panic!("reading a device's memory: {error}")),
+            )
         };
         match self.here.get_or_init(fetch) {
             Here::Borrowed(rows) => rows,

@@ -1,7 +1,9 @@
-//! Where the elements of matrices live: in a vector while a model is read, then together in large pages.
+//! Where the elements of matrices live: in a vector while a model is read, then together in large
+//! pages.
 //!
-//! A decode step reads every weight once. With ordinary pages each 4 KiB costs a walk through the page tables, which under a
-//! hypervisor is a long one; large pages make the same reads 1.3 to 1.4 times as fast (docs/DECISIONS.md).
+//! A decode step reads every weight once. With ordinary pages each 4 KiB costs a walk through the
+//! page tables, which under a hypervisor is a long one; large pages make the same reads 1.3 to 1.4
+//! times as fast (docs/DECISIONS.md).
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -33,7 +35,9 @@ impl<T: Pod> Deref for Storage<T> {
     fn deref(&self) -> &[T] {
         match self {
             Self::Own(elements) => elements,
-            Self::Placed { memory, start, len } => bytemuck::cast_slice(&memory[*start..*start + len * std::mem::size_of::<T>()]),
+            Self::Placed { memory, start, len } => {
+                bytemuck::cast_slice(&memory[*start..*start + len * std::mem::size_of::<T>()])
+            }
         }
     }
 }
@@ -57,7 +61,8 @@ impl Filling {
     /// Memory for pieces of these sizes in bytes, on large pages where the system has them.
     pub fn new(sizes: impl IntoIterator<Item = usize>) -> Result<Self> {
         let bytes: usize = sizes.into_iter().map(|size| size.next_multiple_of(ALIGN)).sum();
-        let memory = MmapMut::map_anon(bytes.max(1)).map_err(|cause| Error::run(format!("taking {bytes} bytes: {cause}")))?;
+        let memory = MmapMut::map_anon(bytes.max(1))
+            .map_err(|cause| Error::run(format!("taking {bytes} bytes: {cause}")))?;
         // Only a hint: a system without large pages works all the same.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(memmap2::Advice::HugePage);
@@ -74,7 +79,10 @@ impl Filling {
 
     /// The filled memory, read-only from now on.
     pub fn finish(self) -> Result<Arc<Mmap>> {
-        let memory = self.memory.make_read_only().map_err(|cause| Error::run(format!("sealing the weights: {cause}")))?;
+        let memory = self
+            .memory
+            .make_read_only()
+            .map_err(|cause| Error::run(format!("sealing the weights: {cause}")))?;
         Ok(Arc::new(memory))
     }
 }

@@ -11,7 +11,8 @@ use crate::{Error, Result};
 pub struct Stored {
     /// The values without loss: floats in their stored type, quantised ones widened to f32.
     pub matrix: Matrix,
-    /// The element type to keep it in where none is asked for: the stored one, f16 for quantised values.
+    /// The element type to keep it in where none is asked for: the stored one, f16 for quantised
+    /// values.
     pub usual: Dtype,
 }
 
@@ -21,7 +22,8 @@ impl From<Matrix> for Stored {
     }
 }
 
-/// Weights by their Hugging Face names, whatever file holds them. Shapes are checked, errors name the tensor.
+/// Weights by their Hugging Face names, whatever file holds them. Shapes are checked, errors name
+/// the tensor.
 pub trait Tensors {
     /// The file or folder, for errors.
     fn origin(&self) -> &str;
@@ -29,8 +31,15 @@ pub trait Tensors {
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored>;
     /// A vector of `len`, in f32.
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>>;
-    /// A `[rows, cols]` matrix in the blocks that the file stores, on `device`; `None` where it holds floats.
-    fn quantised(&mut self, _name: &str, _rows: usize, _cols: usize, _device: &Device) -> Result<Option<QTensor>> {
+    /// A `[rows, cols]` matrix in the blocks that the file stores, on `device`; `None` where it
+    /// holds floats.
+    fn quantised(
+        &mut self,
+        _name: &str,
+        _rows: usize,
+        _cols: usize,
+        _device: &Device,
+    ) -> Result<Option<QTensor>> {
         Ok(None)
     }
 }
@@ -44,7 +53,8 @@ pub struct Linear {
     pub bias: Option<Vec<f32>>,
 }
 
-/// One decoder layer. Matrices that read the same input are stacked, so that each step reads them in one go.
+/// One decoder layer. Matrices that read the same input are stacked, so that each step reads them
+/// in one go.
 #[derive(Debug)]
 pub struct Layer {
     /// RMS norm before attention, `[hidden]`.
@@ -67,7 +77,12 @@ pub struct Layer {
 
 impl Layer {
     fn matrices_mut(&mut self) -> [&mut Matrix; 4] {
-        [&mut self.qkv.weight, &mut self.output.weight, &mut self.gate_up.weight, &mut self.down.weight]
+        [
+            &mut self.qkv.weight,
+            &mut self.output.weight,
+            &mut self.gate_up.weight,
+            &mut self.down.weight,
+        ]
     }
 }
 
@@ -85,8 +100,8 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Reads every tensor of a model. `dtype` converts the matrices; without it they keep their stored type. `progress` gets
-    /// the share done, 0 to 1, and may cancel by returning an error.
+    /// Reads every tensor of a model. `dtype` converts the matrices; without it they keep their
+    /// stored type. `progress` gets the share done, 0 to 1, and may cancel by returning an error.
     pub fn read(
         config: &Config,
         tensors: &mut dyn Tensors,
@@ -94,7 +109,8 @@ impl Weights {
         progress: &mut dyn FnMut(f32) -> Result<()>,
     ) -> Result<Self> {
         let mut reader = Reader { tensors, dtype };
-        let mut embedding = reader.matrix("model.embed_tokens.weight", config.vocab, config.hidden)?;
+        let mut embedding =
+            reader.matrix("model.embed_tokens.weight", config.vocab, config.hidden)?;
         let mut layers = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             progress(layer as f32 / config.layers as f32)?;
@@ -105,7 +121,8 @@ impl Weights {
             true => None,
             false => Some(reader.matrix("lm_head.weight", config.vocab, config.hidden)?),
         };
-        let mut matrices: Vec<&mut Matrix> = layers.iter_mut().flat_map(Layer::matrices_mut).collect();
+        let mut matrices: Vec<&mut Matrix> =
+            layers.iter_mut().flat_map(Layer::matrices_mut).collect();
         matrices.push(&mut embedding);
         matrices.extend(&mut head);
         Matrix::place_together(&mut matrices)?;
@@ -127,8 +144,12 @@ impl Weights {
 
     /// Bytes of all matrices in memory.
     pub fn bytes(&self) -> usize {
-        let layer = |l: &Layer| [&l.qkv, &l.output, &l.gate_up, &l.down].iter().map(|m| m.weight.bytes()).sum::<usize>();
-        self.embedding.bytes() + self.head.as_ref().map_or(0, Matrix::bytes) + self.layers.iter().map(layer).sum::<usize>()
+        let layer = |l: &Layer| {
+            [&l.qkv, &l.output, &l.gate_up, &l.down].iter().map(|m| m.weight.bytes()).sum::<usize>()
+        };
+        self.embedding.bytes()
+            + self.head.as_ref().map_or(0, Matrix::bytes)
+            + self.layers.iter().map(layer).sum::<usize>()
     }
 }
 
@@ -142,7 +163,9 @@ impl Reader<'_> {
         let Stored { matrix: stored, usual } = self.tensors.matrix(name, rows, cols)?;
         let origin = self.tensors.origin();
         if let Some((row, col)) = stored.first_non_finite() {
-            return Err(Error::input(format!("{origin}: tensor `{name}` is not finite at row {row}, column {col}")));
+            return Err(Error::input(format!(
+                "{origin}: tensor `{name}` is not finite at row {row}, column {col}"
+            )));
         }
         let dtype = self.dtype.unwrap_or(usual);
         if stored.dtype() == dtype {
@@ -160,13 +183,22 @@ impl Reader<'_> {
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
         let vector = self.tensors.vector(name, len)?;
         match vector.iter().position(|x| !x.is_finite()) {
-            Some(at) => Err(Error::input(format!("{}: tensor `{name}` is not finite at entry {at}", self.tensors.origin()))),
+            Some(at) => Err(Error::input(format!(
+                "{}: tensor `{name}` is not finite at entry {at}",
+                self.tensors.origin()
+            ))),
             None => Ok(vector),
         }
     }
 
     /// Several linear layers over one input, stacked; `parts` are (module, outputs).
-    fn linear(&mut self, prefix: &str, parts: &[(&str, usize)], inputs: usize, bias: bool) -> Result<Linear> {
+    fn linear(
+        &mut self,
+        prefix: &str,
+        parts: &[(&str, usize)],
+        inputs: usize,
+        bias: bool,
+    ) -> Result<Linear> {
         let mut weights = Vec::with_capacity(parts.len());
         let mut biases = Vec::new();
         for (module, outputs) in parts {
@@ -176,8 +208,10 @@ impl Reader<'_> {
             }
         }
         // Files may quantise parts of a stack differently; the widest type holds them all.
-        let widest = weights.iter().map(Matrix::dtype).reduce(|a, b| if a == b { a } else { Dtype::F32 });
-        let weights = weights.into_iter().map(|w| w.into_dtype(widest.expect("at least one part"))).collect();
+        let widest =
+            weights.iter().map(Matrix::dtype).reduce(|a, b| if a == b { a } else { Dtype::F32 });
+        let weights =
+            weights.into_iter().map(|w| w.into_dtype(widest.expect("at least one part"))).collect();
         Ok(Linear { weight: Matrix::stacked(weights)?, bias: bias.then_some(biases) })
     }
 
@@ -185,11 +219,15 @@ impl Reader<'_> {
         let prefix = format!("model.layers.{layer}.");
         let (q, kv) = (config.q_width(), config.kv_width());
         let mut head_norm = |name: &str| {
-            config.qk_norm.then(|| self.vector(&format!("{prefix}self_attn.{name}.weight"), config.head_dim)).transpose()
+            config
+                .qk_norm
+                .then(|| self.vector(&format!("{prefix}self_attn.{name}.weight"), config.head_dim))
+                .transpose()
         };
         let (q_norm, k_norm) = (head_norm("q_norm")?, head_norm("k_norm")?);
         Ok(Layer {
-            attention_norm: self.vector(&format!("{prefix}input_layernorm.weight"), config.hidden)?,
+            attention_norm: self
+                .vector(&format!("{prefix}input_layernorm.weight"), config.hidden)?,
             qkv: self.linear(
                 &prefix,
                 &[("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)],
@@ -198,15 +236,26 @@ impl Reader<'_> {
             )?,
             q_norm,
             k_norm,
-            output: self.linear(&prefix, &[("self_attn.o_proj", config.hidden)], q, config.output_bias)?,
-            mlp_norm: self.vector(&format!("{prefix}post_attention_layernorm.weight"), config.hidden)?,
+            output: self.linear(
+                &prefix,
+                &[("self_attn.o_proj", config.hidden)],
+                q,
+                config.output_bias,
+            )?,
+            mlp_norm: self
+                .vector(&format!("{prefix}post_attention_layernorm.weight"), config.hidden)?,
             gate_up: self.linear(
                 &prefix,
                 &[("mlp.gate_proj", config.intermediate), ("mlp.up_proj", config.intermediate)],
                 config.hidden,
                 config.mlp_bias,
             )?,
-            down: self.linear(&prefix, &[("mlp.down_proj", config.hidden)], config.intermediate, config.mlp_bias)?,
+            down: self.linear(
+                &prefix,
+                &[("mlp.down_proj", config.hidden)],
+                config.intermediate,
+                config.mlp_bias,
+            )?,
         })
     }
 }

@@ -1,4 +1,5 @@
-//! What can happen to the interface: terminal input, time, engine events, and the commands that keys and palette stand for.
+//! What can happen to the interface: terminal input, time, engine events, and the commands that
+//! keys and palette stand for.
 
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
@@ -39,7 +40,8 @@ pub enum Action {
 
 macro_rules! commands {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)*) => {
-        /// Everything that a key can be bound to. The name is what the configuration and the palette call it.
+        /// Everything that a key can be bound to. The name is what the configuration and the
+        /// palette call it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Command { $($(#[doc = $doc])+ $variant,)* }
 

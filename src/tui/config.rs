@@ -56,8 +56,11 @@ pub fn read(path: &Path) -> Result<Config> {
         Err(cause) => return Err(error::io("reading", path, &cause)),
     };
     toml::from_str(&text).map_err(|cause| {
-        // The parser draws the line with a pointer below it; one sentence has room for the message and the place.
-        let line = cause.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        // The parser draws the line with a pointer below it; one sentence has room for the message
+        // and the place.
+        let line = cause
+            .span()
+            .map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         Error::input(format!("{}: line {line}: {}", path.display(), cause.message()))
     })
 }

@@ -1,4 +1,5 @@
-//! The key table: one list of rows drives dispatch, footer, help, palette, configuration and documentation.
+//! The key table: one list of rows drives dispatch, footer, help, palette, configuration and
+//! documentation.
 
 use std::collections::BTreeMap;
 
@@ -101,10 +102,22 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
     use Context::{Ab, Field, Global, Head, Learn, List, Map, Perf, Prompt, Text, Tune};
     &[
         (Map, C::Open, "enter", "open", "open the layer, then the head"),
-        (Map, C::Metric, "c", "metric", "show the next metric: mask, importance, key norm, ThinK, live"),
+        (
+            Map,
+            C::Metric,
+            "c",
+            "metric",
+            "show the next metric: mask, importance, key norm, ThinK, live",
+        ),
         (Map, C::Scale, "v", "scale", "linear, logarithmic or rank scale"),
         (Map, C::Diff, "d", "diff", "compare with the second mask (--diff FILE)"),
-        (Map, C::Find, "/", "find", "find heads: dropped, full, edited, locked, kept<32, kept>16, l3"),
+        (
+            Map,
+            C::Find,
+            "/",
+            "find",
+            "find heads: dropped, full, edited, locked, kept<32, kept>16, l3",
+        ),
         (Map, C::FindNext, "n", "", "next head found"),
         (Map, C::FindPrev, "N", "", "previous head found"),
         (Map, C::Up, "up k", "", "layer up"),
@@ -148,7 +161,13 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Ab, C::Less, "[", "query head", "query head before, within its group"),
         (Ab, C::More, "]", "", "query head after"),
         (Ab, C::Swap, "x", "swap", "the other side at the left"),
-        (Ab, C::RewindHere, "backspace", "go on here", "drop everything after the cursor and go on from it"),
+        (
+            Ab,
+            C::RewindHere,
+            "backspace",
+            "go on here",
+            "drop everything after the cursor and go on from it",
+        ),
         (Ab, C::EditPrompt, "i", "", "type a new prompt"),
         (Ab, C::First, "g home", "", "first token"),
         (Ab, C::Last, "G end", "", "follow the text again"),
@@ -167,8 +186,20 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Tune, C::More, "] right l", "", "one step more"),
         (Tune, C::MuchLess, "{", "five", "five steps less"),
         (Tune, C::MuchMore, "}", "", "five steps more"),
-        (Tune, C::Open, "enter", "apply", "apply and measure what is set; on a point of the plot: take its settings"),
-        (Tune, C::Sweep, "s", "sweep", "measure sparsities 0 to .9 at alignments 8 and 32 of this rule, or stop"),
+        (
+            Tune,
+            C::Open,
+            "enter",
+            "apply",
+            "apply and measure what is set; on a point of the plot: take its settings",
+        ),
+        (
+            Tune,
+            C::Sweep,
+            "s",
+            "sweep",
+            "measure sparsities 0 to .9 at alignments 8 and 32 of this rule, or stop",
+        ),
         (Tune, C::FindNext, "n", "point", "next point of the plot"),
         (Tune, C::FindPrev, "N", "", "previous point of the plot"),
         (Tune, C::PlotAxis, "v", "axis", "plot against bytes or against time per token"),
@@ -181,9 +212,27 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Perf, C::Less, "[ left h", "context", "halve the target context"),
         (Perf, C::More, "] right l", "", "double the target context"),
         (Learn, C::Learn, "s", "start", "learn a mask with what the form says"),
-        (Learn, C::CancelLearning, "x", "cancel", "stop learning; what was learned can be gone on from"),
-        (Learn, C::ResumeLearning, "R", "resume", "go on from the checkpoint beside the file of the form"),
-        (Learn, C::ApplyLearned, "a", "apply", "decode with the learned mask from the next token on, and tune from it"),
+        (
+            Learn,
+            C::CancelLearning,
+            "x",
+            "cancel",
+            "stop learning; what was learned can be gone on from",
+        ),
+        (
+            Learn,
+            C::ResumeLearning,
+            "R",
+            "resume",
+            "go on from the checkpoint beside the file of the form",
+        ),
+        (
+            Learn,
+            C::ApplyLearned,
+            "a",
+            "apply",
+            "decode with the learned mask from the next token on, and tune from it",
+        ),
         (Learn, C::EditField, "enter i", "type", "type the value of the selected field"),
         (Learn, C::Less, "[ left h", "change", "smaller value"),
         (Learn, C::More, "] right l", "", "larger value"),
@@ -234,7 +283,13 @@ const DEFAULTS: &[(Context, Command, &str, &str, &str)] = {
         (Global, C::ShowPerf, "5", "", "memory and speed"),
         (Global, C::ShowLearn, "6", "", "learn a mask: progress, loss, importance, verdict"),
         (Global, C::ShowText, "7", "", "text, prompt and sampling"),
-        (Global, C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),
+        (
+            Global,
+            C::Palette,
+            ": ctrl-p",
+            "command",
+            "type a command: l14 h3, theme cividis, export svg, ...",
+        ),
         (Global, C::Help, "? f1", "help", "all keys; type to search, Enter runs"),
         (Global, C::Log, "f12", "", "show or hide the log"),
         (Global, C::Back, "esc backspace", "back", "one level out"),
@@ -255,7 +310,8 @@ impl KeyTable {
     /// The table with the configuration's `[keys.CONTEXT]` sections: command name to list of keys.
     ///
     /// # Errors
-    /// Contexts, commands and keys that do not exist, and a key that means two things in one context.
+    /// Contexts, commands and keys that do not exist, and a key that means two things in one
+    /// context.
     pub fn new(changes: &BTreeMap<String, BTreeMap<String, Vec<String>>>) -> Result<Self> {
         let mut rows = Vec::with_capacity(DEFAULTS.len());
         for &(context, command, keys, label, about) in DEFAULTS {
@@ -266,12 +322,18 @@ impl KeyTable {
             let known = Context::ALL.into_iter().find(|known| known.name() == context);
             let Some(known) = known else {
                 let names: Vec<&str> = Context::ALL.iter().map(|context| context.name()).collect();
-                return Err(Error::input(format!("[keys.{context}]: expected one of {}", names.join(", "))));
+                return Err(Error::input(format!(
+                    "[keys.{context}]: expected one of {}",
+                    names.join(", ")
+                )));
             };
             for (name, keys) in commands {
-                let row = rows.iter_mut().find(|row| row.context == known && row.command.name() == name);
+                let row =
+                    rows.iter_mut().find(|row| row.context == known && row.command.name() == name);
                 let Some(row) = row else {
-                    return Err(Error::input(format!("[keys.{context}]: there is no command `{name}` in this context")));
+                    return Err(Error::input(format!(
+                        "[keys.{context}]: there is no command `{name}` in this context"
+                    )));
                 };
                 row.keys = keys.iter().map(|key| Chord::parse(key)).collect::<Result<_>>()?;
             }
@@ -285,7 +347,8 @@ impl KeyTable {
     fn check(&self) -> Result<()> {
         for (at, row) in self.rows.iter().enumerate() {
             for key in &row.keys {
-                let mut others = self.rows[at + 1..].iter().filter(|other| other.context == row.context);
+                let mut others =
+                    self.rows[at + 1..].iter().filter(|other| other.context == row.context);
                 if let Some(other) = others.find(|other| other.keys.contains(key)) {
                     return Err(Error::input(format!(
                         "the key `{key}` means both {} and {} in [keys.{}]",
@@ -307,7 +370,10 @@ impl KeyTable {
     /// Rows that count in `context`, its own first.
     pub fn of(&self, context: Context) -> impl Iterator<Item = &Row> {
         let own = self.rows.iter().filter(move |row| row.context == context);
-        let global = self.rows.iter().filter(move |row| row.context == Context::Global && !context.takes_text());
+        let global = self
+            .rows
+            .iter()
+            .filter(move |row| row.context == Context::Global && !context.takes_text());
         own.chain(global.filter(move |_| context != Context::Global))
     }
 
@@ -325,10 +391,14 @@ impl KeyTable {
              thing only in one context; a context hides what the same key means globally.\n",
         );
         for context in Context::ALL {
-            text += &format!("\n## {}\n\n| keys | command | what it does |\n| --- | --- | --- |\n", context.name());
+            text += &format!(
+                "\n## {}\n\n| keys | command | what it does |\n| --- | --- | --- |\n",
+                context.name()
+            );
             for row in self.rows.iter().filter(|row| row.context == context) {
                 let keys: Vec<String> = row.keys.iter().map(|key| format!("`{key}`")).collect();
-                text += &format!("| {} | `{}` | {} |\n", keys.join(" "), row.command.name(), row.about);
+                text +=
+                    &format!("| {} | `{}` | {} |\n", keys.join(" "), row.command.name(), row.about);
             }
         }
         text
@@ -355,7 +425,8 @@ impl Chord {
         loop {
             if let Some(after) = rest.strip_prefix("ctrl-").filter(|after| !after.is_empty()) {
                 (rest, ctrl) = (after, true);
-            } else if let Some(after) = rest.strip_prefix("alt-").filter(|after| !after.is_empty()) {
+            } else if let Some(after) = rest.strip_prefix("alt-").filter(|after| !after.is_empty())
+            {
                 (rest, alt) = (after, true);
             } else {
                 break;
@@ -366,7 +437,13 @@ impl Chord {
             (Some(one), None) => KeyCode::Char(one),
             _ => {
                 let named = NAMES.iter().find(|(name, _)| *name == rest).map(|(_, code)| *code);
-                let function = || rest.strip_prefix('f')?.parse().ok().filter(|n| (1..=24).contains(n)).map(KeyCode::F);
+                let function = || {
+                    rest.strip_prefix('f')?
+                        .parse()
+                        .ok()
+                        .filter(|n| (1..=24).contains(n))
+                        .map(KeyCode::F)
+                };
                 named.or_else(function).ok_or_else(|| {
                     Error::input(format!("`{text}` is no key: expected a character, a name such as enter or f1, or ctrl-X"))
                 })?
@@ -413,7 +490,8 @@ impl std::fmt::Display for Chord {
             KeyCode::Enter => f.write_str("⏎"),
             KeyCode::F(n) => write!(f, "F{n}"),
             code => {
-                let name = NAMES.iter().find(|(_, known)| *known == code).map_or("?", |(name, _)| name);
+                let name =
+                    NAMES.iter().find(|(_, known)| *known == code).map_or("?", |(name, _)| name);
                 f.write_str(name)
             }
         }
@@ -435,7 +513,14 @@ mod tests {
         let table = KeyTable::new(&BTreeMap::new()).expect("the defaults are consistent");
         let line = |row: &Row| {
             let keys: Vec<String> = row.keys.iter().map(ToString::to_string).collect();
-            format!("{:<7}{:<18}{:<16}{:<12}{}", row.context.name(), row.command.name(), keys.join(" "), row.label, row.about)
+            format!(
+                "{:<7}{:<18}{:<16}{:<12}{}",
+                row.context.name(),
+                row.command.name(),
+                keys.join(" "),
+                row.label,
+                row.about
+            )
         };
         insta::assert_snapshot!(table.rows().iter().map(line).collect::<Vec<_>>().join("\n"));
     }
@@ -443,12 +528,16 @@ mod tests {
     #[test]
     fn the_documentation_is_current() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md");
-        let wanted = KeyTable::new(&BTreeMap::new()).expect("the defaults are consistent").markdown();
+        let wanted =
+            KeyTable::new(&BTreeMap::new()).expect("the defaults are consistent").markdown();
         if std::env::var_os("KSCOPE_BLESS").is_some() {
             std::fs::write(&path, &wanted).expect("docs can be written");
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == wanted, "docs/keys.md is not what the key table says: run this test with KSCOPE_BLESS=1");
+        assert!(
+            found == wanted,
+            "docs/keys.md is not what the key table says: run this test with KSCOPE_BLESS=1"
+        );
     }
 
     #[test]
@@ -463,7 +552,8 @@ mod tests {
     #[test]
     fn keys_are_rebound_by_the_configuration() {
         let table = changed("map", "metric", &["M", "ctrl-x"]).expect("free keys");
-        let press = |c, modifiers| table.command(Context::Map, &KeyEvent::new(KeyCode::Char(c), modifiers));
+        let press =
+            |c, modifiers| table.command(Context::Map, &KeyEvent::new(KeyCode::Char(c), modifiers));
         assert_eq!(press('M', KeyModifiers::SHIFT), Some(Command::Metric));
         assert_eq!(press('x', KeyModifiers::CONTROL), Some(Command::Metric));
         assert_eq!(press('c', KeyModifiers::NONE), None);
@@ -479,7 +569,10 @@ mod tests {
         };
         let duplicate = sentence(changed("map", "metric", &["v"]));
         assert_eq!(duplicate, "the key `v` means both metric and scale in [keys.map]");
-        assert!(sentence(changed("mapp", "metric", &["v"])).contains("[keys.mapp]: expected one of map, head"));
+        assert!(
+            sentence(changed("mapp", "metric", &["v"]))
+                .contains("[keys.mapp]: expected one of map, head")
+        );
         assert!(sentence(changed("map", "metrics", &["v"])).contains("no command `metrics`"));
         assert!(sentence(changed("map", "metric", &["hyper-v"])).contains("`hyper-v` is no key"));
     }

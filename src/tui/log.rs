@@ -1,4 +1,5 @@
-//! The log: `tracing` writes to a file in the XDG state folder and to a ring of lines for the log pane.
+//! The log: `tracing` writes to a file in the XDG state folder and to a ring of lines for the log
+//! pane.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -53,8 +54,8 @@ pub struct LogGuard {
     _writer: tracing_appender::non_blocking::WorkerGuard,
 }
 
-/// Sends the program's log to `$XDG_STATE_HOME/kscope/kscope.log` and to the returned ring. `KSCOPE_LOG` sets the level. Where no
-/// file can be written the ring alone is kept, and says so.
+/// Sends the program's log to `$XDG_STATE_HOME/kscope/kscope.log` and to the returned ring.
+/// `KSCOPE_LOG` sets the level. Where no file can be written the ring alone is kept, and says so.
 pub fn start() -> (LogBuffer, Option<LogGuard>) {
     let buffer = LogBuffer::default();
     let ring = buffer.clone();
@@ -66,7 +67,11 @@ pub fn start() -> (LogBuffer, Option<LogGuard>) {
     let (writer, guard) = writer.unzip();
     let filter = EnvFilter::try_from_env("KSCOPE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let to_file = writer.map(|writer| fmt::layer().with_ansi(false).with_writer(writer));
-    let to_ring = fmt::layer().with_ansi(false).with_target(false).without_time().with_writer(move || ring.clone());
+    let to_ring = fmt::layer()
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .with_writer(move || ring.clone());
     let subscriber = tracing_subscriber::registry().with(filter).with(to_file).with(to_ring);
     // A second inspector in one process (tests) keeps the first one's log.
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -76,10 +81,15 @@ pub fn start() -> (LogBuffer, Option<LogGuard>) {
     (buffer, guard.map(|writer| LogGuard { _writer: writer }))
 }
 
-fn open() -> Result<(tracing_appender::non_blocking::NonBlocking, tracing_appender::non_blocking::WorkerGuard)> {
-    let base = etcetera::choose_base_strategy().map_err(|cause| Error::run(format!("finding the state folder: {cause}")))?;
+fn open() -> Result<(
+    tracing_appender::non_blocking::NonBlocking,
+    tracing_appender::non_blocking::WorkerGuard,
+)> {
+    let base = etcetera::choose_base_strategy()
+        .map_err(|cause| Error::run(format!("finding the state folder: {cause}")))?;
     let folder = base.state_dir().unwrap_or_else(|| base.data_dir()).join("kscope");
-    std::fs::create_dir_all(&folder).map_err(|cause| error::io("making the log folder", &folder, &cause))?;
+    std::fs::create_dir_all(&folder)
+        .map_err(|cause| error::io("making the log folder", &folder, &cause))?;
     let path = folder.join("kscope.log");
     let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
     let file = file.map_err(|cause| error::io("opening the log", &path, &cause))?;

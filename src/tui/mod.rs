@@ -1,7 +1,8 @@
 //! The inspector: screens on the engine's events.
 //!
-//! Data goes one way: a terminal event, an engine event or time becomes an [`Action`](action::Action); [`update`](update::update)
-//! changes the [`State`](state::State) and returns effects; the [runner](runner) performs them; the [view](view) draws the state.
+//! Data goes one way: a terminal event, an engine event or time becomes an
+//! [`Action`](action::Action); [`update`](update::update) changes the [`State`](state::State) and
+//! returns effects; the [runner](runner) performs them; the [view](view) draws the state.
 
 pub mod action;
 pub mod color;

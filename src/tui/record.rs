@@ -55,14 +55,22 @@ impl Player {
         for (index, line) in BufReader::new(file).lines().enumerate() {
             let line = line.map_err(|cause| error::io("reading", path, &cause))?;
             let envelope: Envelope = serde_json::from_str(&line).map_err(|cause| {
-                Error::input(format!("{}: line {} is no event of a kscope recording: {cause}", path.display(), index + 1))
+                Error::input(format!(
+                    "{}: line {} is no event of a kscope recording: {cause}",
+                    path.display(),
+                    index + 1
+                ))
             })?;
             events.push(envelope);
         }
         if !events.iter().any(|envelope| matches!(envelope.event, Event::Loaded(_))) {
-            return Err(Error::input(format!("{} is no kscope recording: it never says which model it is", path.display())));
+            return Err(Error::input(format!(
+                "{} is no kscope recording: it never says which model it is",
+                path.display()
+            )));
         }
-        // Idle stretches are cut, and times that run backwards straightened, before anything is played.
+        // Idle stretches are cut, and times that run backwards straightened, before anything is
+        // played.
         let (mut played, mut last) = (0.0, 0.0);
         for envelope in &mut events {
             let gap = (envelope.at_ms - last).clamp(0.0, LONGEST_GAP_MS);
@@ -109,7 +117,9 @@ impl Player {
     pub fn forward(&mut self) -> Vec<Envelope> {
         self.pause();
         let first = self.next;
-        let token = self.events[first..].iter().position(|envelope| matches!(envelope.event, Event::Token(_)));
+        let token = self.events[first..]
+            .iter()
+            .position(|envelope| matches!(envelope.event, Event::Token(_)));
         self.next = token.map_or(self.events.len(), |at| first + at + 1);
         self.events[first..self.next].to_vec()
     }
@@ -141,7 +151,8 @@ mod tests {
         Envelope { generation: 1, at_ms, dropped: 0, event }
     }
 
-    /// Loaded at 0, tokens at 10, 20 and, after an hour, the third and a fourth whose clock ran backwards.
+    /// Loaded at 0, tokens at 10, 20 and, after an hour, the third and a fourth whose clock ran
+    /// backwards.
     fn player() -> Player {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.jsonl");
@@ -162,7 +173,14 @@ mod tests {
     #[test]
     fn a_recording_is_played_in_time_without_its_idle_stretches() {
         let mut player = player();
-        assert_eq!((tokens(&player.take_due(9.0)), tokens(&player.take_due(15.0)), tokens(&player.take_due(21.0))), (0, 1, 1));
+        assert_eq!(
+            (
+                tokens(&player.take_due(9.0)),
+                tokens(&player.take_due(15.0)),
+                tokens(&player.take_due(21.0))
+            ),
+            (0, 1, 1)
+        );
         assert_eq!(player.due_ms(), Some(2_020.0));
         player.pause();
         assert_eq!((player.due_ms(), player.take_due(1e9).len()), (None, 0));

@@ -1,4 +1,5 @@
-//! The one place where the interface meets the world: terminal events, engine events, signals and time in; frames and effects out.
+//! The one place where the interface meets the world: terminal events, engine events, signals and
+//! time in; frames and effects out.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -25,7 +26,8 @@ use crate::{Error, Result};
 const FRAMES: usize = 30;
 /// Time between two frames that only statistics ask for.
 const STATISTICS: Duration = Duration::from_millis(100);
-/// Engine events are taken this often, all at once, so that a fast model does not wake the interface with each token.
+/// Engine events are taken this often, all at once, so that a fast model does not wake the
+/// interface with each token.
 const BATCH: Duration = Duration::from_millis(20);
 
 /// The loaded model, shared between the engine and learning.
@@ -68,7 +70,8 @@ pub fn run(
     began: Instant,
 ) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|cause| Error::run(format!("starting the interface: {cause}")))?;
+    let runtime =
+        runtime.map_err(|cause| Error::run(format!("starting the interface: {cause}")))?;
     let mut runner = Runner {
         state,
         source,
@@ -220,7 +223,10 @@ impl Runner<'_> {
         }
         let loaded = matches!(envelope.event, crate::decode::worker::Event::Loaded(_));
         self.act(Action::Engine(Box::new(envelope)))?;
-        assert!(!(loaded && self.panic == Some(PanicIn::Interface)), "on purpose: --panic interface");
+        assert!(
+            !(loaded && self.panic == Some(PanicIn::Interface)),
+            "on purpose: --panic interface"
+        );
         Ok(())
     }
 
@@ -243,7 +249,10 @@ impl Runner<'_> {
                     if let Source::Engine(engine, ..) = &self.source
                         && let Err(error) = engine.send(command)
                     {
-                        update(self.state, Action::Tell { sentence: error.to_string(), failed: true });
+                        update(
+                            self.state,
+                            Action::Tell { sentence: error.to_string(), failed: true },
+                        );
                     }
                 }
                 Effect::Learn(order) => self.learn(*order),
@@ -264,7 +273,8 @@ impl Runner<'_> {
                     self.state.dirty = Dirty::Now;
                 }
                 Effect::Copy(text) => {
-                    let copied = execute!(std::io::stdout(), CopyToClipboard::to_clipboard_from(text));
+                    let copied =
+                        execute!(std::io::stdout(), CopyToClipboard::to_clipboard_from(text));
                     copied.map_err(|cause| Error::run(format!("the terminal: {cause}")))?;
                 }
                 Effect::Write { path, bytes } => {
@@ -276,7 +286,8 @@ impl Runner<'_> {
                     update(self.state, Action::Tell { sentence, failed });
                 }
                 Effect::Save(saving) => {
-                    let written = files::save(&saving.path, &Contents::Mask(saving.file.clone()), false);
+                    let written =
+                        files::save(&saving.path, &Contents::Mask(saving.file.clone()), false);
                     let action = match written {
                         Ok(()) => Action::Saved(saving),
                         Err(error) => Action::Tell { sentence: error.to_string(), failed: true },
@@ -300,7 +311,8 @@ impl Runner<'_> {
         match model.and_then(|model| Learner::spawn(model, order)) {
             Ok(learning) => self.learning = Some(learning),
             Err(error) => {
-                let notice = Notice { generation, dropped: 0, told: Told::Failed(error.to_string()) };
+                let notice =
+                    Notice { generation, dropped: 0, told: Told::Failed(error.to_string()) };
                 update(self.state, Action::Learning(Box::new(notice)));
             }
         }
@@ -384,10 +396,16 @@ impl Signals {
     #[cfg(unix)]
     fn new() -> Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let open = |kind| signal(kind).map_err(|cause| Error::run(format!("watching signals: {cause}")));
+        let open =
+            |kind| signal(kind).map_err(|cause| Error::run(format!("watching signals: {cause}")));
         let suspend = SignalKind::from_raw(signal_hook::consts::SIGTSTP);
         Ok(Self {
-            kinds: [open(SignalKind::terminate())?, open(SignalKind::hangup())?, open(SignalKind::interrupt())?, open(suspend)?],
+            kinds: [
+                open(SignalKind::terminate())?,
+                open(SignalKind::hangup())?,
+                open(SignalKind::interrupt())?,
+                open(suspend)?,
+            ],
         })
     }
 

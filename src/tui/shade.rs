@@ -1,4 +1,5 @@
-//! What a channel looks like on the map, before any colour: shared by the screens and the exported pictures.
+//! What a channel looks like on the map, before any colour: shared by the screens and the exported
+//! pictures.
 
 use super::color::{DIVERGING, Rgb, STEPS, Theme};
 use super::state::{Metric, ModelView, OtherMask, Scale, State};
@@ -47,14 +48,19 @@ impl<'a> Shader<'a> {
         };
         if let Some(other) = self.other {
             let theirs = other.mask.head(layer, head);
-            channels.for_each(|c| add(f32::from(i8::from(kept[c]) - i8::from(theirs[c])) / 2.0 + 0.5));
+            channels
+                .for_each(|c| add(f32::from(i8::from(kept[c]) - i8::from(theirs[c])) / 2.0 + 0.5));
             return if count == 0 { Shade::Absent } else { Shade::Difference(sum / count as f32) };
         }
         match self.model.table(self.metric) {
             Some(table) => {
                 let values = table.head(layer, head);
                 channels.for_each(|channel| add(values[channel]));
-                if count == 0 { Shade::Absent } else { Shade::Share(table.share(sum / count as f32, self.scale)) }
+                if count == 0 {
+                    Shade::Absent
+                } else {
+                    Shade::Share(table.share(sum / count as f32, self.scale))
+                }
             }
             None => {
                 channels.for_each(|channel| add(f32::from(u8::from(kept[channel]))));
@@ -78,13 +84,19 @@ impl<'a> Shader<'a> {
 
     /// What one number is.
     pub fn unit(&self) -> &'static str {
-        if self.other.is_some() { "kept by one mask and not by the other" } else { self.metric.unit() }
+        if self.other.is_some() {
+            "kept by one mask and not by the other"
+        } else {
+            self.metric.unit()
+        }
     }
 
     /// The number that stands at a share of the legend, as text.
     pub fn legend(&self, share: f32) -> String {
         match (self.other, self.model.table(self.metric)) {
-            (Some(_), _) => ["only other", "same", "only mask"][(share * 2.0).round() as usize].to_owned(),
+            (Some(_), _) => {
+                ["only other", "same", "only mask"][(share * 2.0).round() as usize].to_owned()
+            }
             (None, Some(table)) => number(table.at(share, self.scale)),
             (None, None) => format!("{:.0} %", share * 100.0),
         }

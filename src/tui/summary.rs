@@ -1,4 +1,5 @@
-//! What a session showed, in a few lines: for terminals that are none, and for those that quit with it.
+//! What a session showed, in a few lines: for terminals that are none, and for those that quit with
+//! it.
 
 use serde_json::json;
 
@@ -41,11 +42,16 @@ pub fn text(state: &State) -> String {
         None => "no mask: dense decode".to_owned(),
     });
     if let (Some(started), Some(prefill)) = (&run.started, run.prefill_rate()) {
-        lines.push(format!("prefill {} tokens at {prefill:.0} tok/s · TTFT {:.1} ms", started.prompt_tokens, started.ttft_ms));
+        lines.push(format!(
+            "prefill {} tokens at {prefill:.0} tok/s · TTFT {:.1} ms",
+            started.prompt_tokens, started.ttft_ms
+        ));
     }
     if let (Some(rate), Some(p50), Some(p99)) = (run.rate(), run.tpot(0.5), run.tpot(0.99)) {
-        let attention =
-            run.attention_share().map(|share| format!(" · attention {:.1} % of a step", share * 100.0)).unwrap_or_default();
+        let attention = run
+            .attention_share()
+            .map(|share| format!(" · attention {:.1} % of a step", share * 100.0))
+            .unwrap_or_default();
         lines.push(format!(
             "decode {} tokens at {rate:.1} tok/s · TPOT p50 {p50:.2} ms, p99 {p99:.2} ms{attention}",
             run.generated()

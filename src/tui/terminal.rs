@@ -1,4 +1,5 @@
-//! The one owner of the terminal's modes: whatever is switched on here is switched off on every way out.
+//! The one owner of the terminal's modes: whatever is switched on here is switched off on every way
+//! out.
 
 use std::io::{Stdout, Write, stdout};
 use std::mem::ManuallyDrop;
@@ -6,9 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
-use ratatui::crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
+use ratatui::crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+};
 use ratatui::crossterm::terminal::{
-    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute, queue};
 use ratatui::layout::Rect;
@@ -22,7 +26,8 @@ static ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// The terminal in the inspector's modes; dropping it gives it back.
 pub struct TerminalGuard {
-    /// Never dropped: ratatui's own destructor prints to standard error, which panics when the terminal is gone.
+    /// Never dropped: ratatui's own destructor prints to standard error, which panics when the
+    /// terminal is gone.
     terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
     mouse: bool,
 }
@@ -32,8 +37,8 @@ fn lost(cause: std::io::Error) -> Error {
 }
 
 impl TerminalGuard {
-    /// Takes the terminal. From here on a panic of this thread restores it before it prints; one of another thread goes to the
-    /// log, because that thread's owner turns it into an event.
+    /// Takes the terminal. From here on a panic of this thread restores it before it prints; one of
+    /// another thread goes to the log, because that thread's owner turns it into an event.
     pub fn enter(mouse: bool) -> Result<Self> {
         install_panic_hook();
         let terminal = Terminal::new(CrosstermBackend::new(stdout())).map_err(lost)?;
@@ -45,7 +50,8 @@ impl TerminalGuard {
     fn switch_on(&self) -> Result<()> {
         enable_raw_mode().map_err(lost)?;
         ENTERED.store(true, Ordering::SeqCst);
-        execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste, cursor::Hide).map_err(lost)?;
+        execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)
+            .map_err(lost)?;
         if self.mouse {
             execute!(stdout(), EnableMouseCapture).map_err(lost)?;
         }
@@ -68,7 +74,8 @@ impl TerminalGuard {
 
     /// Forgets what is on the screen, so that the next frame draws every cell.
     pub fn clear(&mut self) -> Result<()> {
-        // Not `Terminal::clear`: it asks the terminal where the cursor is, and the answer would go to the event stream.
+        // Not `Terminal::clear`: it asks the terminal where the cursor is, and the answer would go
+        // to the event stream.
         let (width, height) = self.size()?;
         self.terminal.resize(Rect::new(0, 0, width, height)).map_err(lost)
     }
@@ -77,7 +84,8 @@ impl TerminalGuard {
     #[cfg(unix)]
     pub fn suspend(&mut self) -> Result<()> {
         restore();
-        signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP).map_err(lost)?;
+        signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)
+            .map_err(lost)?;
         self.switch_on()?;
         self.clear()
     }
@@ -94,8 +102,14 @@ fn restore() {
     if !ENTERED.swap(false, Ordering::SeqCst) {
         return;
     }
-    let _ =
-        execute!(stdout(), EndSynchronizedUpdate, DisableMouseCapture, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
+    let _ = execute!(
+        stdout(),
+        EndSynchronizedUpdate,
+        DisableMouseCapture,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        cursor::Show
+    );
     let _ = disable_raw_mode();
     let _ = stdout().flush();
 }

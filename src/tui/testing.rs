@@ -16,8 +16,8 @@ use crate::decode::divergence::{Divergence, Spread, StepDivergence};
 use crate::decode::lost::{Asked, Lost, LostToken};
 use crate::decode::sampler::Sampling;
 use crate::decode::worker::event::{
-    Envelope, Event, HeadDetail, Likely, Live, MaskInfo, Measured, Memory, ModelInfo, Pair, Retuned, Rules, Started, StepMs,
-    Subject, Token, Voice,
+    Envelope, Event, HeadDetail, Likely, Live, MaskInfo, Measured, Memory, ModelInfo, Pair,
+    Retuned, Rules, Started, StepMs, Subject, Token, Voice,
 };
 use crate::decode::worker::{Command as Order, Prompt, Retune};
 use crate::learn::check::{Counts, Row, Rule, Verdict};
@@ -68,9 +68,11 @@ pub fn info(shape: Shape) -> ModelInfo {
         let slow = (channel % shape.pairs()) as f32 / shape.pairs() as f32;
         if head % 7 == 5 { 0.0 } else { (0.2 + slow * slow) * noise(i) }
     };
-    let importance = Importance::new(shape, (0..shape.entries()).map(score).collect()).expect("finite");
+    let importance =
+        Importance::new(shape, (0..shape.entries()).map(score).collect()).expect("finite");
     let mask = select::select(&importance, &Options::new(0.5, 8)).expect("a fair budget");
-    let other = ChannelMask::from_fn(shape, |_, _, channel| channel % shape.pairs() >= shape.pairs() / 2);
+    let other =
+        ChannelMask::from_fn(shape, |_, _, channel| channel % shape.pairs() >= shape.pairs() / 2);
     let info = |label: &str, mask: ChannelMask, importance: Option<Vec<f32>>| MaskInfo {
         label: label.to_owned(),
         mask,
@@ -90,7 +92,9 @@ pub fn info(shape: Shape) -> ModelInfo {
         parameters: 2_605_056,
         max_context: 32_768,
         context: 8_192,
-        wavelengths: (0..shape.pairs()).map(|i| 6.25 * 50_000_f64.powf(i as f64 / shape.pairs() as f64)).collect(),
+        wavelengths: (0..shape.pairs())
+            .map(|i| 6.25 * 50_000_f64.powf(i as f64 / shape.pairs() as f64))
+            .collect(),
         kv_dtype: "f16".to_owned(),
         mask: Some(info("learned-50", mask, Some(importance.scores().to_vec()))),
         other: Some(info("slowest", other, None)),
@@ -113,10 +117,17 @@ const WORDS: [&str; 6] = [" the", " light", " was", " quiet", ",", " and"];
 
 /// The `n`-th token of a run over `cached` tokens.
 pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
-    let mask = info.mask.as_ref().map_or_else(|| ChannelMask::full(info.shape), |mask| mask.mask.clone());
+    let mask =
+        info.mask.as_ref().map_or_else(|| ChannelMask::full(info.shape), |mask| mask.mask.clone());
     let spec = CacheSpec::new(info.shape, info.window, KvDtype::F16, mask).expect("fits");
     let total = 4.0 + f64::from(noise(n));
-    let step = StepMs { total, attention: total * 0.3, projections: total * 0.55, logits: total * 0.1, rest: total * 0.05 };
+    let step = StepMs {
+        total,
+        attention: total * 0.3,
+        projections: total * 0.55,
+        logits: total * 0.1,
+        rest: total * 0.05,
+    };
     Event::Token(Box::new(Token {
         n,
         id: n as u32,
@@ -128,10 +139,14 @@ pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
     }))
 }
 
-/// Both sides at the `n`-th token of a run over `cached` tokens; every seventh token the sides prefer different ones.
+/// Both sides at the `n`-th token of a run over `cached` tokens; every seventh token the sides
+/// prefer different ones.
 pub fn pair(info: &ModelInfo, n: usize, cached: usize) -> Event {
     let Event::Token(token) = token(info, n, cached) else { unreachable!("a token") };
-    let dense = CacheSpec::dense(info.shape, info.window, KvDtype::F16).expect("fits").bytes_at(cached).total();
+    let dense = CacheSpec::dense(info.shape, info.window, KvDtype::F16)
+        .expect("fits")
+        .bytes_at(cached)
+        .total();
     let parts = n % 7 == 3;
     let top = |first: usize| -> Vec<Likely> {
         let of = |place: usize| Likely {
@@ -201,7 +216,9 @@ pub fn session(shape: Shape, depth: Depth) -> State {
             ttft_ms: 83.25,
         })),
     );
-    let table = |seed: usize| -> Vec<f32> { (0..shape.entries()).map(|i| (noise(i * 31 + seed) * 9.0 - 4.0).exp()).collect() };
+    let table = |seed: usize| -> Vec<f32> {
+        (0..shape.entries()).map(|i| (noise(i * 31 + seed) * 9.0 - 4.0).exp()).collect()
+    };
     send(&mut state, Event::Rules(Box::new(Rules { key_norm: table(1), think: table(2) })));
     for n in 1..=120 {
         send(&mut state, pair(&info, n, 399 + n));
@@ -209,7 +226,10 @@ pub fn session(shape: Shape, depth: Depth) -> State {
     }
     send(&mut state, Event::Live(Box::new(Live { activity: table(3), steps: 40, middle: 352 })));
     send(&mut state, head_detail(shape, 0, 0));
-    send(&mut state, Event::Memory(Memory { resident: Some(123 << 20), device: None, kv_allocated: 1_500_000 }));
+    send(
+        &mut state,
+        Event::Memory(Memory { resident: Some(123 << 20), device: None, kv_allocated: 1_500_000 }),
+    );
     state.toast = None;
     state
 }
@@ -231,16 +251,36 @@ pub fn answer(state: &mut State, effects: &[Effect]) {
     for effect in effects {
         if let Effect::Engine(Order::Retune(retune)) = effect {
             let Retune { revision, mask, window } = (**retune).clone();
-            send(state, Event::Retuned(Box::new(Retuned { revision, mask, window, from: Some(120), ms: 2.5 })));
+            send(
+                state,
+                Event::Retuned(Box::new(Retuned {
+                    revision,
+                    mask,
+                    window,
+                    from: Some(120),
+                    ms: 2.5,
+                })),
+            );
         }
     }
 }
 
 /// What a mask lost over 64 steps, with this mean.
 pub fn measured(subject: Subject, kld: f64, left: usize) -> Event {
-    let spread = |mean: f64| Spread { mean, stderr: mean / 8.0, p50: mean * 0.9, p99: mean * 3.0, max: mean * 4.0 };
-    let divergence =
-        Divergence { steps: 64, kld: spread(kld), top1_agreement: 0.984375, mean_delta_logprob: -kld, rms_delta_p: kld };
+    let spread = |mean: f64| Spread {
+        mean,
+        stderr: mean / 8.0,
+        p50: mean * 0.9,
+        p99: mean * 3.0,
+        max: mean * 4.0,
+    };
+    let divergence = Divergence {
+        steps: 64,
+        kld: spread(kld),
+        top1_agreement: 0.984375,
+        mean_delta_logprob: -kld,
+        rms_delta_p: kld,
+    };
     Event::Measured(Box::new(Measured {
         subject,
         divergence,
@@ -262,13 +302,14 @@ pub fn draw(state: &State) -> Buffer {
 /// The text of a frame, a line per row, without blanks at the ends.
 pub fn text(buffer: &Buffer) -> String {
     let rows = buffer.content.chunks(usize::from(buffer.area.width).max(1));
-    let lines: Vec<String> =
-        rows.map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned()).collect();
+    let lines: Vec<String> = rows
+        .map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned())
+        .collect();
     lines.join("\n")
 }
 
-/// A frame with its colours: below each row of text the foregrounds (`f`), backgrounds (`b`) and modifiers (`m`) that are not the
-/// default. Colours are letters, explained at the end.
+/// A frame with its colours: below each row of text the foregrounds (`f`), backgrounds (`b`) and
+/// modifiers (`m`) that are not the default. Colours are letters, explained at the end.
 pub fn styled(buffer: &Buffer) -> String {
     let mut legend: Vec<Color> = Vec::new();
     let mut out = String::new();
@@ -283,7 +324,9 @@ pub fn styled(buffer: &Buffer) -> String {
         out.push_str(&format!(" |{}\n", symbols.trim_end()));
         // The colour of a blank's ink cannot be seen.
         plane(
-            row.iter().map(|cell| if cell.symbol() == " " { ' ' } else { letter(&mut legend, cell.fg) }).collect(),
+            row.iter()
+                .map(|cell| if cell.symbol() == " " { ' ' } else { letter(&mut legend, cell.fg) })
+                .collect(),
             'f',
             &mut out,
         );
@@ -321,8 +364,8 @@ pub fn styled(buffer: &Buffer) -> String {
     out
 }
 
-/// The letter of a colour; blank for the default. Letters first, then whatever printable signs follow: more than a map's 32
-/// colours and all roles need.
+/// The letter of a colour; blank for the default. Letters first, then whatever printable signs
+/// follow: more than a map's 32 colours and all roles need.
 fn letter(legend: &mut Vec<Color>, color: Color) -> char {
     if color == Color::Reset {
         return ' ';
@@ -331,7 +374,12 @@ fn letter(legend: &mut Vec<Color>, color: Color) -> char {
         legend.push(color);
         legend.len() - 1
     });
-    ('a'..='z').chain('A'..='Z').chain('0'..='9').chain('\u{100}'..='\u{17f}').nth(at).unwrap_or('?')
+    ('a'..='z')
+        .chain('A'..='Z')
+        .chain('0'..='9')
+        .chain('\u{100}'..='\u{17f}')
+        .nth(at)
+        .unwrap_or('?')
 }
 
 /// Tells something of the learning at hand.
@@ -344,7 +392,11 @@ pub fn tell_learning(state: &mut State, told: Told) {
 pub fn factors(shape: Shape, share: f32) -> Importance {
     let factor = |i: usize| {
         let slow = (i % shape.pairs()) as f32 / shape.pairs() as f32;
-        if i / shape.head_dim % 7 == 5 { 1.0 - share } else { 1.0 - share * (1.0 - slow * slow) * (0.6 + 0.4 * noise(i)) }
+        if i / shape.head_dim % 7 == 5 {
+            1.0 - share
+        } else {
+            1.0 - share * (1.0 - slow * slow) * (0.6 + 0.4 * noise(i))
+        }
     };
     Importance::new(shape, (0..shape.entries()).map(factor).collect()).expect("finite")
 }
@@ -361,12 +413,25 @@ pub fn learning(state: &mut State, updates: usize) {
         going(state, Learned::Prefill(done, 104));
     }
     let dense = |asked, right| Dense { asked, right };
-    going(state, Learned::Dense(vec![(Task::Codes, dense(60, 44)), (Task::Passkey, dense(14, 11))]));
+    going(
+        state,
+        Learned::Dense(vec![(Task::Codes, dense(60, 44)), (Task::Passkey, dense(14, 11))]),
+    );
     for step in 0..updates {
         update(state, Action::Tick(began + 52_000.0 + 500.0 * (step + 1) as f64));
         let mean = (1.0 - 0.004 * step as f64).max(0.3);
         let distill = 0.004 * (1.0 - mean) * (1.0 + f64::from(noise(step)));
-        going(state, Learned::Update(Update { stage: Stage::Importance, step, distill, reg: 0.2 * mean, mean, kept: 0.31 }));
+        going(
+            state,
+            Learned::Update(Update {
+                stage: Stage::Importance,
+                step,
+                distill,
+                reg: 0.2 * mean,
+                mean,
+                kept: 0.31,
+            }),
+        );
         if step % 10 == 9 {
             going(state, Learned::Factors(factors(shape, 1.0 - mean as f32)));
         }
@@ -392,9 +457,13 @@ pub fn learned(state: &mut State) {
         answers: Vec::new(),
     };
     let rules = [Rule::Think, Rule::KeyNorm, Rule::Frequency, Rule::Random].into_iter().enumerate();
-    let rivals =
-        rules.flat_map(|(i, rule)| [(rule, Counts::Learned, 0.1 * (i + 1) as f64), (rule, Counts::Own, 0.12 * (i + 1) as f64)]);
-    let rows = [(Rule::Dense, Counts::Own, 0.0), (Rule::Learned, Counts::Learned, 0.01)].into_iter().chain(rivals).map(row);
+    let rivals = rules.flat_map(|(i, rule)| {
+        [(rule, Counts::Learned, 0.1 * (i + 1) as f64), (rule, Counts::Own, 0.12 * (i + 1) as f64)]
+    });
+    let rows = [(Rule::Dense, Counts::Own, 0.0), (Rule::Learned, Counts::Learned, 0.01)]
+        .into_iter()
+        .chain(rivals)
+        .map(row);
     let origin = Origin {
         model: "test-model".to_owned(),
         fingerprint: String::new(),

@@ -1,4 +1,5 @@
-//! What the attention tests share: random caches, and an attention of their own that knows nothing of blocks or parts.
+//! What the attention tests share: random caches, and an attention of their own that knows nothing
+//! of blocks or parts.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 /// The levels of this machine; says loudly which ones it cannot test.
 pub fn levels() -> Vec<SimdLevel> {
-    let (have, lack): (Vec<_>, Vec<_>) = SimdLevel::ALL.into_iter().partition(|level| level.is_available());
+    let (have, lack): (Vec<_>, Vec<_>) =
+        SimdLevel::ALL.into_iter().partition(|level| level.is_available());
     for level in lack {
         eprintln!("NOT TESTED: this machine has no {level} instructions");
     }
@@ -26,7 +28,8 @@ pub fn tolerance(level: SimdLevel, dtype: KvDtype) -> f64 {
     }
 }
 
-/// Keys and values of a sequence, `[layers][tokens, kv_heads, head_dim]`, and one query row per layer.
+/// Keys and values of a sequence, `[layers][tokens, kv_heads, head_dim]`, and one query row per
+/// layer.
 #[derive(Clone)]
 pub struct Tokens {
     pub shape: Shape,
@@ -41,9 +44,17 @@ impl Tokens {
         let mut rng = StdRng::seed_from_u64(seed);
         let row = shape.kv_heads * shape.head_dim;
         let mut fill = |len: usize, size: f32| -> Vec<Vec<f32>> {
-            (0..shape.layers).map(|_| (0..len).map(|_| size * (rng.random::<f32>() * 2.0 - 1.0)).collect()).collect()
+            (0..shape.layers)
+                .map(|_| (0..len).map(|_| size * (rng.random::<f32>() * 2.0 - 1.0)).collect())
+                .collect()
         };
-        Self { shape, group, k: fill(len * row, 2.0), v: fill(len * row, 1.0), q: fill(group * row, 2.0) }
+        Self {
+            shape,
+            group,
+            k: fill(len * row, 2.0),
+            v: fill(len * row, 1.0),
+            q: fill(group * row, 2.0),
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -58,7 +69,10 @@ impl Tokens {
     pub fn cache_in_pieces(&self, spec: &Arc<CacheSpec>, piece: usize) -> SequenceCache {
         let mut cache = SequenceCache::new(Arc::clone(spec));
         for layer in 0..self.shape.layers {
-            for (k, v) in self.k[layer].chunks(piece * self.row()).zip(self.v[layer].chunks(piece * self.row())) {
+            for (k, v) in self.k[layer]
+                .chunks(piece * self.row())
+                .zip(self.v[layer].chunks(piece * self.row()))
+            {
                 cache.append(layer, k, v);
             }
         }
@@ -79,7 +93,9 @@ impl Tokens {
 
     /// The first `len` tokens.
     pub fn first(&self, len: usize) -> Self {
-        let cut = |rows: &Vec<Vec<f32>>| rows.iter().map(|row| row[..len * self.row()].to_vec()).collect();
+        let cut = |rows: &Vec<Vec<f32>>| {
+            rows.iter().map(|row| row[..len * self.row()].to_vec()).collect()
+        };
         Self { k: cut(&self.k), v: cut(&self.v), ..self.clone() }
     }
 }
@@ -98,7 +114,9 @@ pub fn mask_with_counts(shape: Shape, counts: &[usize], seed: u64) -> ChannelMas
     let mut kept = Vec::new();
     for head in 0..shape.heads() {
         let mut bits = vec![false; shape.head_dim];
-        for channel in rand::seq::index::sample(&mut rng, shape.head_dim, counts[head % counts.len()]) {
+        for channel in
+            rand::seq::index::sample(&mut rng, shape.head_dim, counts[head % counts.len()])
+        {
             bits[channel] = true;
         }
         kept.extend(bits);
@@ -109,7 +127,9 @@ pub fn mask_with_counts(shape: Shape, counts: &[usize], seed: u64) -> ChannelMas
 /// Attention of one layer by the fast path.
 pub fn attend(level: SimdLevel, cache: &SequenceCache, layer: usize, q: &[f32]) -> Vec<f32> {
     let mut out = vec![f32::NAN; q.len()];
-    Attention::with_level(level).unwrap().decode(layer, &mut [DecodeItem { cache, q, out: &mut out }]);
+    Attention::with_level(level)
+        .unwrap()
+        .decode(layer, &mut [DecodeItem { cache, q, out: &mut out }]);
     out
 }
 
@@ -119,9 +139,16 @@ pub fn oracle(cache: &SequenceCache, layer: usize, q: &[f32]) -> Vec<f32> {
     out
 }
 
-/// Dense attention with masked keys, straight from the tokens: keys and values are rounded to `dtype`, the keys of middle
-/// tokens multiplied by the mask, middle tokens of dropped heads left out. No cache, no block, no part.
-pub fn masked_softmax(tokens: &Tokens, window: Window, dtype: KvDtype, mask: &ChannelMask, layer: usize) -> Vec<f32> {
+/// Dense attention with masked keys, straight from the tokens: keys and values are rounded to
+/// `dtype`, the keys of middle tokens multiplied by the mask, middle tokens of dropped heads left
+/// out. No cache, no block, no part.
+pub fn masked_softmax(
+    tokens: &Tokens,
+    window: Window,
+    dtype: KvDtype,
+    mask: &ChannelMask,
+    layer: usize,
+) -> Vec<f32> {
     let (shape, len) = (tokens.shape, tokens.len());
     let rounded = |x: f32| match dtype {
         KvDtype::F32 => f64::from(x),
@@ -141,14 +168,18 @@ pub fn masked_softmax(tokens: &Tokens, window: Window, dtype: KvDtype, mask: &Ch
                 continue;
             }
             let key = &tokens.k[layer][t * tokens.row() + kv * shape.head_dim..][..shape.head_dim];
-            let dot: f64 =
-                (0..shape.head_dim).filter(|&c| bits[c] || !middle.contains(&t)).map(|c| f64::from(q[c]) * rounded(key[c])).sum();
+            let dot: f64 = (0..shape.head_dim)
+                .filter(|&c| bits[c] || !middle.contains(&t))
+                .map(|c| f64::from(q[c]) * rounded(key[c]))
+                .sum();
             *weight = (dot / (shape.head_dim as f64).sqrt()).exp();
         }
         let sum: f64 = weights.iter().sum();
         out.extend((0..shape.head_dim).map(|c| {
-            let value = |t: usize| rounded(tokens.v[layer][t * tokens.row() + kv * shape.head_dim + c]);
-            ((0..len).map(|t| weights[t] * value(t)).sum::<f64>() / if sum > 0.0 { sum } else { 1.0 }) as f32
+            let value =
+                |t: usize| rounded(tokens.v[layer][t * tokens.row() + kv * shape.head_dim + c]);
+            ((0..len).map(|t| weights[t] * value(t)).sum::<f64>()
+                / if sum > 0.0 { sum } else { 1.0 }) as f32
         }));
     }
     out
@@ -158,25 +189,36 @@ pub fn masked_softmax(tokens: &Tokens, window: Window, dtype: KvDtype, mask: &Ch
 pub fn error(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let largest = expected.iter().fold(0.0, |max: f64, x| max.max(f64::from(x.abs())));
-    let difference = found.iter().zip(expected).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, |max, x| {
-        assert!(!x.is_nan(), "an output is not a number");
-        f64::max(max, x)
-    });
+    let difference =
+        found.iter().zip(expected).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, |max, x| {
+            assert!(!x.is_nan(), "an output is not a number");
+            f64::max(max, x)
+        });
     if difference == 0.0 { 0.0 } else { difference / largest }
 }
 
-/// Every level of this machine against the oracle, and the oracle against the dense masked softmax, on every layer.
+/// Every level of this machine against the oracle, and the oracle against the dense masked softmax,
+/// on every layer.
 pub fn check(tokens: &Tokens, spec: &Arc<CacheSpec>, piece: usize) {
     let cache = tokens.cache_in_pieces(spec, piece);
     for layer in 0..tokens.shape.layers {
         let q = &tokens.q[layer];
         let expected = oracle(&cache, layer, q);
         let plain = masked_softmax(tokens, spec.window(), spec.dtype(), spec.mask(), layer);
-        assert!(error(&expected, &plain) < 1e-6, "oracle differs by {} from the plain softmax", error(&expected, &plain));
+        assert!(
+            error(&expected, &plain) < 1e-6,
+            "oracle differs by {} from the plain softmax",
+            error(&expected, &plain)
+        );
         for level in levels() {
             let error = error(&attend(level, &cache, layer, q), &expected);
             let allowed = tolerance(level, spec.dtype());
-            assert!(error <= allowed, "{level} {} layer {layer} of {}: error {error:e}", spec.dtype(), tokens.shape);
+            assert!(
+                error <= allowed,
+                "{level} {} layer {layer} of {}: error {error:e}",
+                spec.dtype(),
+                tokens.shape
+            );
         }
     }
 }

@@ -99,7 +99,10 @@ impl Device for Simulator {
     }
 
     fn write(&self, memory: &mut Memory, offset: usize, bytes: &[u8]) -> Result<()> {
-        assert!(offset + bytes.len() <= memory.layout.size(), "a write past the end of an allocation");
+        assert!(
+            offset + bytes.len() <= memory.layout.size(),
+            "a write past the end of an allocation"
+        );
         assert!(self.noted.lock().unwrap().is_none(), "a write cannot be recorded");
         // SAFETY: inside the allocation.
         unsafe { memory.start.add(offset).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
@@ -114,7 +117,10 @@ impl Device for Simulator {
     }
 
     fn read(&self, memory: &Memory, offset: usize, bytes: &mut [u8]) -> Result<()> {
-        assert!(offset + bytes.len() <= memory.layout.size(), "a read past the end of an allocation");
+        assert!(
+            offset + bytes.len() <= memory.layout.size(),
+            "a read past the end of an allocation"
+        );
         assert!(self.noted.lock().unwrap().is_none(), "a read cannot be recorded");
         // SAFETY: inside the allocation.
         unsafe { memory.start.add(offset).copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
@@ -135,12 +141,17 @@ impl Device for Simulator {
                 return Ok(());
             }
             Some(Noting::Repeating(launches, at)) => {
-                assert_eq!(steady(&launches[*at]), steady(launch), "launch {at} of a step is another one than was recorded");
+                assert_eq!(
+                    steady(&launches[*at]),
+                    steady(launch),
+                    "launch {at} of a step is another one than was recorded"
+                );
                 *at += 1;
             }
             None => {}
         }
-        let schedule = self.schedules[self.launches.fetch_add(1, Ordering::Relaxed) % self.schedules.len()];
+        let schedule =
+            self.schedules[self.launches.fetch_add(1, Ordering::Relaxed) % self.schedules.len()];
         assert!(launch.grid.iter().all(|&blocks| blocks > 0), "an empty grid: {launch:?}");
         let buffers = self.buffers.lock().unwrap();
         let run = kscope_sim::Launch {
@@ -161,7 +172,9 @@ impl Device for Simulator {
     fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Vec<Launch>>> {
         *self.noted.lock().unwrap() = Some(Noting::Recording(Vec::new()));
         let done = work();
-        let Some(Noting::Recording(launches)) = self.noted.lock().unwrap().take() else { panic!("recording") };
+        let Some(Noting::Recording(launches)) = self.noted.lock().unwrap().take() else {
+            panic!("recording")
+        };
         done.map(|()| Some(launches))
     }
 
@@ -169,7 +182,9 @@ impl Device for Simulator {
     fn repeat(&self, recording: &Vec<Launch>, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         *self.noted.lock().unwrap() = Some(Noting::Repeating(recording.clone(), 0));
         let done = work();
-        let Some(Noting::Repeating(launches, at)) = self.noted.lock().unwrap().take() else { panic!("repeating") };
+        let Some(Noting::Repeating(launches, at)) = self.noted.lock().unwrap().take() else {
+            panic!("repeating")
+        };
         assert_eq!(at, launches.len(), "a step asks for fewer launches than were recorded");
         self.repeated.fetch_add(1, Ordering::Relaxed);
         done
@@ -180,7 +195,8 @@ impl Device for Simulator {
     }
 }
 
-/// A launch without the addresses of tensors that live for a step only; a recorded step on a card has those, too, where they were.
+/// A launch without the addresses of tensors that live for a step only; a recorded step on a card
+/// has those, too, where they were.
 fn steady(launch: &Launch) -> Launch {
     let params = match launch.params {
         Params::Decode(params) => Params::Decode(DecodeParams { q: 0, ..params }),

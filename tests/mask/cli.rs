@@ -7,7 +7,11 @@ use serde_json::Value;
 
 fn kscope(folder: &Path, args: &[&str]) -> std::process::Output {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("kscope"));
-    command.current_dir(folder).env_remove("NO_COLOR").env("TERM", "xterm-256color").env("COLORTERM", "truecolor");
+    command
+        .current_dir(folder)
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm-256color")
+        .env("COLORTERM", "truecolor");
     command.env("LC_ALL", "C.UTF-8").args(args).output().unwrap()
 }
 
@@ -65,7 +69,10 @@ fn the_published_mask_is_imported_and_shown() {
     ] {
         assert_eq!(shown[key].as_f64(), Some(expected), "{key}");
     }
-    assert_eq!(shown["kept_histogram"], serde_json::json!({"0": 47, "32": 120, "64": 67, "96": 22}));
+    assert_eq!(
+        shown["kept_histogram"],
+        serde_json::json!({"0": 47, "32": 120, "64": 67, "96": 22})
+    );
     let near = json(folder.path(), &["mask", "show", "l.safetensors", "--ctx", "32k"]);
     assert!((near["kv_saving"].as_f64().unwrap() - (1.0 - 0.576)).abs() < 0.0005);
     let wide = json(folder.path(), &["mask", "show", "l.safetensors", "--kv-dtype", "f32"]);
@@ -76,31 +83,69 @@ fn the_published_mask_is_imported_and_shown() {
 fn a_mask_goes_through_every_format_and_comes_back_the_same() {
     let folder = workplace();
     let at = folder.path();
-    let first = json(at, &["mask", "import", "mask-f32.pth", "a.safetensors", "--model", "tiny-llama"]);
-    assert_eq!((first["kind"].as_str(), first["model"].as_str()), (Some("mask"), Some("tiny-llama")));
+    let first =
+        json(at, &["mask", "import", "mask-f32.pth", "a.safetensors", "--model", "tiny-llama"]);
+    assert_eq!(
+        (first["kind"].as_str(), first["model"].as_str()),
+        (Some("mask"), Some("tiny-llama"))
+    );
     for file in ["b.pth", "b.npy", "b.tsv", "b.safetensors"] {
         json(at, &["mask", "export", "a.safetensors", file]);
         let shown = json(at, &["mask", "show", file, "--kv-heads", "2"]);
         assert_eq!(shown["sha256"], first["sha256"], "{file}");
     }
     let diff = json(at, &["mask", "diff", "a.safetensors", "b.npy"]);
-    assert_eq!((diff["whole"]["jaccard"].as_f64(), diff["layers"].as_array().map(Vec::len)), (Some(1.0), Some(3)));
-    assert!(stdout(at, &["mask", "diff", "a.safetensors", "b.npy"]).contains("agreement  100.00 %"));
+    assert_eq!(
+        (diff["whole"]["jaccard"].as_f64(), diff["layers"].as_array().map(Vec::len)),
+        (Some(1.0), Some(3))
+    );
+    assert!(
+        stdout(at, &["mask", "diff", "a.safetensors", "b.npy"]).contains("agreement  100.00 %")
+    );
 }
 
 #[test]
 fn importance_becomes_masks() {
     let folder = workplace();
     let at = folder.path();
-    let imported = json(at, &["mask", "import", "alpha.tsv", "i.safetensors", "--kv-heads", "2", "--model", "tiny-llama"]);
+    let imported = json(
+        at,
+        &[
+            "mask",
+            "import",
+            "alpha.tsv",
+            "i.safetensors",
+            "--kv-heads",
+            "2",
+            "--model",
+            "tiny-llama",
+        ],
+    );
     assert_eq!(imported["kind"], "importance");
-    let made = json(at, &["mask", "make", "--importance", "i.safetensors", "--sparsity", "0.5", "--align", "2", "m.safetensors"]);
+    let made = json(
+        at,
+        &[
+            "mask",
+            "make",
+            "--importance",
+            "i.safetensors",
+            "--sparsity",
+            "0.5",
+            "--align",
+            "2",
+            "m.safetensors",
+        ],
+    );
     assert_eq!(made["model"], "tiny-llama", "the binding is inherited");
     assert_eq!(made["settings"]["align"], serde_json::json!({"value": 2, "from": "flag"}));
-    assert_eq!(made["settings"]["sink"], serde_json::json!({"value": 128, "from": "importance file"}));
+    assert_eq!(
+        made["settings"]["sink"],
+        serde_json::json!({"value": 128, "from": "importance file"})
+    );
     assert_eq!(made["target_sparsity"], 0.5);
 
-    // The mask file holds the importance: it serves as a source itself, and lends its mask to locks.
+    // The mask file holds the importance: it serves as a source itself, and lends its mask to
+    // locks.
     let again = json(
         at,
         &[
@@ -124,7 +169,10 @@ fn importance_becomes_masks() {
     assert_eq!(recipe["importance"]["file"], "m.safetensors");
 
     json(at, &["mask", "export", "--importance", "m.safetensors", "back.npy"]);
-    assert_eq!(std::fs::read(at.join("back.npy")).unwrap(), std::fs::read(super::vector("alpha-f4.npy")).unwrap());
+    assert_eq!(
+        std::fs::read(at.join("back.npy")).unwrap(),
+        std::fs::read(super::vector("alpha-f4.npy")).unwrap()
+    );
 }
 
 #[test]
@@ -133,25 +181,68 @@ fn rules_need_no_running_model() {
     let at = folder.path();
     let made = json(
         at,
-        &["mask", "make", "--rule", "frequency", "--model", "tiny-llama", "--sparsity", "0.5", "--align", "4", "f.safetensors"],
+        &[
+            "mask",
+            "make",
+            "--rule",
+            "frequency",
+            "--model",
+            "tiny-llama",
+            "--sparsity",
+            "0.5",
+            "--align",
+            "4",
+            "f.safetensors",
+        ],
     );
-    assert_eq!((made["slow_half_share"].as_f64(), made["kept_ratio"].as_f64()), (Some(1.0), Some(0.5)));
+    assert_eq!(
+        (made["slow_half_share"].as_f64(), made["kept_ratio"].as_f64()),
+        (Some(1.0), Some(0.5))
+    );
     assert_eq!(made["settings"]["sink"], serde_json::json!({"value": 16, "from": "default"}));
 
     for seed in ["1", "1", "2"] {
         let out = format!("r{seed}.safetensors");
-        json(at, &["mask", "make", "--rule", "random", "--seed", seed, "--counts-of", "mask-f32.pth", &out]);
+        json(
+            at,
+            &[
+                "mask",
+                "make",
+                "--rule",
+                "random",
+                "--seed",
+                seed,
+                "--counts-of",
+                "mask-f32.pth",
+                &out,
+            ],
+        );
     }
     let shown = |file: &str| json(at, &["mask", "show", file]);
     assert_eq!(shown("r1.safetensors")["kept_per_head"], shown("mask-f32.pth")["kept_per_head"]);
     assert_ne!(shown("r1.safetensors")["sha256"], shown("r2.safetensors")["sha256"]);
 
-    let fit =
-        ["mask", "make", "--rule", "random", "--model", "tiny-llama", "--fit", "150KiB@1k", "--budget", "exact", "--align", "1"];
-    let fitted = json(at, &[&fit[..], &["--sink", "4", "--recent", "16", "--chunk", "1", "fit.safetensors"]].concat());
+    let fit = [
+        "mask",
+        "make",
+        "--rule",
+        "random",
+        "--model",
+        "tiny-llama",
+        "--fit",
+        "150KiB@1k",
+        "--budget",
+        "exact",
+        "--align",
+        "1",
+    ];
+    let fitted = json(
+        at,
+        &[&fit[..], &["--sink", "4", "--recent", "16", "--chunk", "1", "fit.safetensors"]].concat(),
+    );
     let middle = 1024 - 20;
-    let weight =
-        fitted["bytes_per_middle_token"].as_u64().unwrap() * middle + 20 * fitted["dense_bytes_per_token"].as_u64().unwrap();
+    let weight = fitted["bytes_per_middle_token"].as_u64().unwrap() * middle
+        + 20 * fitted["dense_bytes_per_token"].as_u64().unwrap();
     assert!(weight <= 150 * 1024 && weight + 2 * middle > 150 * 1024 - 2 * 8 * middle, "{weight}");
 }
 
@@ -159,7 +250,17 @@ fn rules_need_no_running_model() {
 fn the_ways_to_spread_a_budget_are_recorded() {
     let folder = workplace();
     let at = folder.path();
-    let make = ["mask", "make", "--importance", "alpha-f4.npy", "--sparsity", "0.6", "--align", "2", "o.safetensors"];
+    let make = [
+        "mask",
+        "make",
+        "--importance",
+        "alpha-f4.npy",
+        "--sparsity",
+        "0.6",
+        "--align",
+        "2",
+        "o.safetensors",
+    ];
     let ways: [(&[&str], &str, bool); 4] = [
         (&[], "global", false),
         (&["--budget", "exact"], "exact", false),
@@ -173,12 +274,16 @@ fn the_ways_to_spread_a_budget_are_recorded() {
         assert_eq!(made["pair_share"].as_f64() == Some(1.0), pairs, "{flags:?}");
         if budget == "exact" {
             // 48 * 0.4 = 19.2 channels in steps of 2.
-            assert_eq!((made["kept"].as_u64(), made["alignment_cost"].as_i64()), (Some(18), Some(-1)));
+            assert_eq!(
+                (made["kept"].as_u64(), made["alignment_cost"].as_i64()),
+                (Some(18), Some(-1))
+            );
         }
     }
     let text = stdout(at, &make);
     assert!(
-        text.contains("sink 128 (importance file) · recent 768 (importance file)") && text.contains("align 2 (flag)"),
+        text.contains("sink 128 (importance file) · recent 768 (importance file)")
+            && text.contains("align 2 (flag)"),
         "{text}"
     );
     let both = kscope(at, &[&make[..], &["--upstream-ties", "--budget", "exact"]].concat());
@@ -190,23 +295,46 @@ fn a_binding_is_checked() {
     let folder = workplace();
     let at = folder.path();
     json(at, &["mask", "import", "mask-f32.pth", "free.safetensors"]);
-    json(at, &["mask", "import", "mask-f32.pth", "bound.safetensors", "--model", "tiny-llama/config.json"]);
+    json(
+        at,
+        &[
+            "mask",
+            "import",
+            "mask-f32.pth",
+            "bound.safetensors",
+            "--model",
+            "tiny-llama/config.json",
+        ],
+    );
     let valid = json(at, &["mask", "validate", "bound.safetensors", "--model", "tiny-llama"]);
     assert_eq!((valid["valid"].as_bool(), valid["bound"].as_bool()), (Some(true), Some(true)));
     let free = json(at, &["mask", "validate", "free.safetensors", "--model", "tiny-llama"]);
     assert_eq!(free["bound"], false);
-    assert!(stdout(at, &["mask", "validate", "free.safetensors", "--model", "tiny-llama"]).contains("warning: free.safetensors"));
+    assert!(
+        stdout(at, &["mask", "validate", "free.safetensors", "--model", "tiny-llama"])
+            .contains("warning: free.safetensors")
+    );
 
     let config = std::fs::read_to_string(at.join("tiny-llama/config.json")).unwrap();
     std::fs::create_dir(at.join("other")).unwrap();
     std::fs::write(at.join("other/config.json"), config.replace("10000.0", "500000.0")).unwrap();
     let refused = refusal(at, &["mask", "validate", "bound.safetensors", "--model", "other"]);
     assert!(refused.contains("expected a mask for the model with fingerprint"), "{refused}");
-    let refused = refusal(at, &["mask", "import", "bound.safetensors", "x.safetensors", "--model", "other"]);
+    let refused =
+        refusal(at, &["mask", "import", "bound.safetensors", "x.safetensors", "--model", "other"]);
     assert!(refused.contains("bound to tiny-llama"), "{refused}");
-    std::fs::write(at.join("other/config.json"), config.replace("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4")).unwrap();
+    std::fs::write(
+        at.join("other/config.json"),
+        config.replace("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4"),
+    )
+    .unwrap();
     let refused = refusal(at, &["mask", "validate", "free.safetensors", "--model", "other"]);
-    assert!(refused.contains("expected a mask of shape [4 layers, 2 KV heads, 8 channels], found [3 layers"), "{refused}");
+    assert!(
+        refused.contains(
+            "expected a mask of shape [4 layers, 2 KV heads, 8 channels], found [3 layers"
+        ),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -219,18 +347,44 @@ fn refusals_are_one_sentence() {
         (&["mask", "show", "none.pth"], "reading none.pth"),
         (&["mask", "show", "alpha-f4.npy"], "expected a mask, found importance alone"),
         (&["mask", "show", "alpha.tsv"], "expected --kv-heads or --head-dim"),
-        (&["mask", "import", "mask-f32.pth", "out.npy"], "expected a kscope file, which ends in .safetensors"),
+        (
+            &["mask", "import", "mask-f32.pth", "out.npy"],
+            "expected a kscope file, which ends in .safetensors",
+        ),
         (&["mask", "export", "mask-f32.pth", "out.csv"], "expected a name that ends in"),
-        (&["mask", "export", "--importance", "mask-f32.pth", "out.npy"], "mask-f32.pth: this mask file holds no importance"),
-        (&["mask", "validate", "mask-f32.pth", "--model", "broken.json"], "broken.json: expected a model's configuration"),
-        (&[&make[..], &["--rule", "random", "o.safetensors"]].concat(), "expected --model or --counts-of"),
-        (&[&make[..], &["--importance", "mask-f32.pth", "o.safetensors"]].concat(), "expected importance, found a mask alone"),
-        (&[&make[..], &["--importance", "alpha-f4.npy", "--lock", "0", "o.safetensors"]].concat(), "--lock without a number"),
-        (&[&make[..], &["--importance", "alpha-f4.npy", "--align", "5", "o.safetensors"]].concat(), "alignment 5"),
+        (
+            &["mask", "export", "--importance", "mask-f32.pth", "out.npy"],
+            "mask-f32.pth: this mask file holds no importance",
+        ),
+        (
+            &["mask", "validate", "mask-f32.pth", "--model", "broken.json"],
+            "broken.json: expected a model's configuration",
+        ),
+        (
+            &[&make[..], &["--rule", "random", "o.safetensors"]].concat(),
+            "expected --model or --counts-of",
+        ),
+        (
+            &[&make[..], &["--importance", "mask-f32.pth", "o.safetensors"]].concat(),
+            "expected importance, found a mask alone",
+        ),
+        (
+            &[&make[..], &["--importance", "alpha-f4.npy", "--lock", "0", "o.safetensors"]]
+                .concat(),
+            "--lock without a number",
+        ),
+        (
+            &[&make[..], &["--importance", "alpha-f4.npy", "--align", "5", "o.safetensors"]]
+                .concat(),
+            "alignment 5",
+        ),
     ];
     for (args, expected) in cases {
         let sentence = refusal(at, args);
-        assert!(sentence.starts_with("kscope: ") && sentence.contains(expected), "{args:?}: {sentence}");
+        assert!(
+            sentence.starts_with("kscope: ") && sentence.contains(expected),
+            "{args:?}: {sentence}"
+        );
         assert_eq!(sentence.trim_end().lines().count(), 1, "{sentence}");
     }
     assert!(!at.join("o.safetensors").exists(), "a refused command writes nothing");

@@ -1,4 +1,5 @@
-//! Files that PyTorch and NumPy wrote (tests/reference/foreign_masks.py) hold the values that Python put there.
+//! Files that PyTorch and NumPy wrote (tests/reference/foreign_masks.py) hold the values that
+//! Python put there.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +42,10 @@ fn every_type_and_version_reads_as_python_wrote_it() {
 
 #[test]
 fn a_layer_may_keep_nothing() {
-    let file = files::read(&super::vector("mask-f32.pth"), &Split::default()).unwrap().into_mask("f").unwrap();
+    let file = files::read(&super::vector("mask-f32.pth"), &Split::default())
+        .unwrap()
+        .into_mask("f")
+        .unwrap();
     let stats = Statistics::of(&file.mask, &Setting { at: None, element_size: 2 });
     assert_eq!((stats.kept_per_layer[1], stats.dropped_heads_per_layer[1]), (0, 2));
 }
@@ -51,6 +55,10 @@ fn our_npy_is_numpy_s_to_the_byte() {
     for (name, prefer_importance) in [("mask-bool.npy", false), ("alpha-f4.npy", true)] {
         let written = std::fs::read(super::vector(name)).unwrap();
         let contents = files::parse(&written, name, &Split::default()).unwrap();
-        assert_eq!(files::encode(&contents, Format::Npy, prefer_importance).unwrap(), written, "{name}");
+        assert_eq!(
+            files::encode(&contents, Format::Npy, prefer_importance).unwrap(),
+            written,
+            "{name}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Channel masks from the outside: the published mask, foreign files, properties and the command line.
+//! Channel masks from the outside: the published mask, foreign files, properties and the command
+//! line.
 
 mod cli;
 mod foreign;
@@ -15,7 +16,8 @@ fn vector(name: &str) -> PathBuf {
 
 /// The published Llama mask, which lies outside the repository; None, loudly, where it is missing.
 fn published_mask() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures/leank/llama3.1-8b-instruct.pth");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/fixtures/leank/llama3.1-8b-instruct.pth");
     if !path.exists() {
         eprintln!("SKIPPED: {} is missing", path.display());
         return None;

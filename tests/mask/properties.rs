@@ -2,11 +2,18 @@
 
 use kscope::mask::files::{self, Contents, Format, ImportanceFile, MaskFile, Origin, Split};
 use kscope::mask::select::{ALIGNMENTS, Budget, ByteBudget, Options, Target};
-use kscope::mask::{ChannelMask, Importance, Setting, Shape, Statistics, Window, bytes, compare, keep_counts, select};
+use kscope::mask::{
+    ChannelMask, Importance, Setting, Shape, Statistics, Window, bytes, compare, keep_counts,
+    select,
+};
 use proptest::prelude::*;
 
 fn shape() -> impl Strategy<Value = Shape> {
-    (1usize..4, 1usize..4, 1usize..41).prop_map(|(layers, kv_heads, head_dim)| Shape { layers, kv_heads, head_dim })
+    (1usize..4, 1usize..4, 1usize..41).prop_map(|(layers, kv_heads, head_dim)| Shape {
+        layers,
+        kv_heads,
+        head_dim,
+    })
 }
 
 /// Scores with many ties and zeros, or any finite ones.
@@ -27,7 +34,8 @@ fn importance() -> impl Strategy<Value = Importance> {
 
 fn mask() -> impl Strategy<Value = ChannelMask> {
     shape().prop_flat_map(|shape| {
-        prop::collection::vec(any::<bool>(), shape.entries()).prop_map(move |kept| ChannelMask::new(shape, kept).unwrap())
+        prop::collection::vec(any::<bool>(), shape.entries())
+            .prop_map(move |kept| ChannelMask::new(shape, kept).unwrap())
     })
 }
 
@@ -44,15 +52,24 @@ fn subset(small: &ChannelMask, large: &ChannelMask) -> bool {
 }
 
 fn origin() -> impl Strategy<Value = Origin> {
-    (".*", prop::option::of(any::<[u8; 32]>()), 0usize..5000, 0usize..5000, 1usize..500, align(), ".*").prop_map(
-        |(model, fingerprint, sink, recent, chunk, align, note)| Origin {
+    (
+        ".*",
+        prop::option::of(any::<[u8; 32]>()),
+        0usize..5000,
+        0usize..5000,
+        1usize..500,
+        align(),
+        ".*",
+    )
+        .prop_map(|(model, fingerprint, sink, recent, chunk, align, note)| Origin {
             model,
-            fingerprint: fingerprint.map_or_else(String::new, |bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+            fingerprint: fingerprint.map_or_else(String::new, |bytes| {
+                bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+            }),
             window: Window { sink, recent, chunk },
             align,
             recipe: serde_json::json!({ "note": note }),
-        },
-    )
+        })
 }
 
 proptest! {
@@ -127,7 +144,8 @@ proptest! {
         let of = |sparsity| select(&importance, &Options { budget, ..Options::new(sparsity, align) }).unwrap();
         let (low, high) = (of(a.min(b)), of(a.max(b)));
         prop_assert!(high.total_kept() <= low.total_kept());
-        // Where head_dim is no multiple of the alignment, the exact total may need another mix of heads: only its size is monotone.
+        // Where head_dim is no multiple of the alignment, the exact total may need another mix of
+        // heads: only its size is monotone.
         if budget != Budget::Exact || importance.shape().head_dim.is_multiple_of(align) {
             prop_assert!(subset(&high, &low));
         }

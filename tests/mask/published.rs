@@ -4,8 +4,14 @@ use kscope::mask::files::{self, Split};
 use kscope::mask::{ChannelMask, Setting, Statistics, Window, bytes};
 
 fn mask() -> Option<ChannelMask> {
-    let file = files::read(&super::published_mask()?, &Split::default()).unwrap().into_mask("llama").unwrap();
-    assert_eq!((file.origin.window, file.origin.align), (Window { sink: 128, recent: 768, chunk: 128 }, 32));
+    let file = files::read(&super::published_mask()?, &Split::default())
+        .unwrap()
+        .into_mask("llama")
+        .unwrap();
+    assert_eq!(
+        (file.origin.window, file.origin.align),
+        (Window { sink: 128, recent: 768, chunk: 128 }, 32)
+    );
     Some(file.mask)
 }
 
@@ -16,7 +22,10 @@ fn statistics() -> Option<Statistics> {
 /// Equality to the digits that were published.
 fn near(found: f64, published: f64, digits: i32) {
     let step = 10f64.powi(-digits);
-    assert!((found - published).abs() <= 0.5 * step + 1e-12, "found {found}, published {published}");
+    assert!(
+        (found - published).abs() <= 0.5 * step + 1e-12,
+        "found {found}, published {published}"
+    );
 }
 
 #[test]
@@ -38,10 +47,13 @@ fn the_mask_has_the_published_hash_and_totals() {
 fn layers_keep_the_published_channels() {
     let Some(stats) = statistics() else { return };
     let kept = [
-        192, 320, 288, 256, 288, 320, 224, 192, 256, 352, 320, 224, 160, 544, 448, 384, 512, 416, 320, 288, 384, 192, 288, 320,
-        352, 320, 352, 352, 320, 256, 512, 288,
+        192, 320, 288, 256, 288, 320, 224, 192, 256, 352, 320, 224, 160, 544, 448, 384, 512, 416,
+        320, 288, 384, 192, 288, 320, 352, 320, 352, 352, 320, 256, 512, 288,
     ];
-    let dropped = [2, 0, 2, 0, 1, 2, 2, 4, 3, 1, 2, 4, 4, 0, 0, 0, 0, 0, 1, 2, 1, 3, 3, 1, 2, 2, 1, 2, 0, 2, 0, 0];
+    let dropped = [
+        2, 0, 2, 0, 1, 2, 2, 4, 3, 1, 2, 4, 4, 0, 0, 0, 0, 0, 1, 2, 1, 3, 3, 1, 2, 2, 1, 2, 0, 2,
+        0, 0,
+    ];
     assert_eq!(stats.kept_per_layer, kept);
     assert_eq!(stats.dropped_heads_per_layer, dropped);
 }
@@ -75,7 +87,10 @@ fn the_cache_has_the_published_size_at_four_contexts() {
         (131_072, [0.317, 0.818, 0.567]),
     ];
     for (tokens, [k, v, both]) in table {
-        let (pruned, dense) = (bytes::pruned(&mask, Window::UPSTREAM, tokens, 2), bytes::dense(mask.shape(), tokens, 2));
+        let (pruned, dense) = (
+            bytes::pruned(&mask, Window::UPSTREAM, tokens, 2),
+            bytes::dense(mask.shape(), tokens, 2),
+        );
         near(pruned.k as f64 / dense.k as f64, k, 3);
         near(pruned.v as f64 / dense.v as f64, v, 3);
         near(pruned.total() as f64 / dense.total() as f64, both, 3);
@@ -84,7 +99,10 @@ fn the_cache_has_the_published_size_at_four_contexts() {
     }
     let gib = |tokens: usize| {
         let size = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-        (size(bytes::dense(mask.shape(), tokens, 2).total()), size(bytes::pruned(&mask, Window::UPSTREAM, tokens, 2).total()))
+        (
+            size(bytes::dense(mask.shape(), tokens, 2).total()),
+            size(bytes::pruned(&mask, Window::UPSTREAM, tokens, 2).total()),
+        )
     };
     for (tokens, dense, pruned) in [(4096, 0.5, 0.33), (32768, 4.0, 2.31), (131_072, 16.0, 9.08)] {
         near(gib(tokens).0, dense, 2);

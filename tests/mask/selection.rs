@@ -1,4 +1,5 @@
-//! Selection equals a plain NumPy version on random importance with ties (tests/reference/selection_vectors.py).
+//! Selection equals a plain NumPy version on random importance with ties
+//! (tests/reference/selection_vectors.py).
 
 use kscope::mask::select::{Budget, Options};
 use kscope::mask::{Importance, Shape, select};
@@ -28,9 +29,17 @@ fn selection_equals_numpy() {
             "upstream" => Budget::UpstreamTies,
             _ => Budget::Exact,
         };
-        let options = Options { budget, pair_closed: case.pair_closed, ..Options::new(case.sparsity, case.align) };
+        let options = Options {
+            budget,
+            pair_closed: case.pair_closed,
+            ..Options::new(case.sparsity, case.align)
+        };
         let mask = select(&importance, &options).unwrap();
         let bits: String = mask.bits().iter().map(|&kept| if kept { '1' } else { '0' }).collect();
-        assert_eq!(bits, case.mask, "case {index}: {:?} at {} align {} {}", case.shape, case.sparsity, case.align, case.rule);
+        assert_eq!(
+            bits, case.mask,
+            "case {index}: {:?} at {} align {} {}",
+            case.shape, case.sparsity, case.align, case.rule
+        );
     }
 }

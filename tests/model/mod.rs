@@ -1,4 +1,5 @@
-//! What the model tests share: the committed vectors, model folders laid together from them, and a decode by hand.
+//! What the model tests share: the committed vectors, model folders laid together from them, and a
+//! decode by hand.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod plain;
@@ -37,7 +38,8 @@ pub fn ids(list: &Value) -> Vec<u32> {
     list.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
-/// A folder of `tests/vectors/tiny` as a user would have it: configuration, weights and tokenizer in one place.
+/// A folder of `tests/vectors/tiny` as a user would have it: configuration, weights and tokenizer
+/// in one place.
 pub fn tiny_folder(name: &str) -> tempfile::TempDir {
     let tiny = vectors().join("tiny");
     let cases = json(&tiny.join("cases.json"));
@@ -69,7 +71,11 @@ pub fn tiny(name: &str) -> Arc<Model> {
 
 /// candle's CPU, with caches in memory: what stands for a device where there is none.
 pub fn on_cpu() -> Placement {
-    Placement { device: Device::Cpu, name: "tensors".to_owned(), attend: Attend::Host(Attention::new()) }
+    Placement {
+        device: Device::Cpu,
+        name: "tensors".to_owned(),
+        attend: Attend::Host(Attention::new()),
+    }
 }
 
 /// One of the tiny models over tensors, with its weights as stored.
@@ -77,12 +83,14 @@ pub fn tiny_on_tensors(name: &str) -> Arc<Model> {
     Arc::new(open(tiny_folder(name).path()).load_on(None, Some(on_cpu()), &mut |_| Ok(())).unwrap())
 }
 
-/// SmolLM2 where `kscope fetch smollm2-135m` has put it. Without the file a test says loudly that it proves nothing, or fails
-/// where `KSCOPE_REQUIRE_MODELS` is set.
+/// SmolLM2 where `kscope fetch smollm2-135m` has put it. Without the file a test says loudly that
+/// it proves nothing, or fails where `KSCOPE_REQUIRE_MODELS` is set.
 pub fn smollm2() -> Option<PathBuf> {
     match Source::resolve("smollm2-135m") {
         Ok(Source::Gguf(path)) => Some(path),
-        found if std::env::var_os("KSCOPE_REQUIRE_MODELS").is_some() => panic!("KSCOPE_REQUIRE_MODELS is set: {found:?}"),
+        found if std::env::var_os("KSCOPE_REQUIRE_MODELS").is_some() => {
+            panic!("KSCOPE_REQUIRE_MODELS is set: {found:?}")
+        }
         found => {
             eprintln!("NOT TESTED: SmolLM2 is missing ({found:?})");
             None
@@ -107,7 +115,13 @@ impl Vectors {
     pub fn rows(&self, name: &str) -> Vec<Vec<f32>> {
         let file = SafeTensors::deserialize(&self.0).unwrap();
         let tensor = file.tensor(name).unwrap();
-        let all: Vec<f32> = tensor.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        let all: Vec<f32> = tensor
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|&bytes| f32::from_le_bytes(bytes))
+            .collect();
         all.chunks(tensor.shape()[1]).map(<[f32]>::to_vec).collect()
     }
 }
@@ -131,16 +145,29 @@ pub fn masked(model: &Model, window: Window, dtype: KvDtype, mask: ChannelMask) 
 }
 
 /// A prompt's cache and normalised hidden states.
-pub fn prefill(model: &Model, spec: &Arc<CacheSpec>, prompt: &[u32], chunk: usize) -> (SequenceCache, Vec<f32>) {
+pub fn prefill(
+    model: &Model,
+    spec: &Arc<CacheSpec>,
+    prompt: &[u32],
+    chunk: usize,
+) -> (SequenceCache, Vec<f32>) {
     let mut cache = SequenceCache::new(Arc::clone(spec));
-    let states = with_quiet_hooks(|hooks| model.decoder.prefill(prompt, &mut [&mut cache], PrefillHooks { chunk, ..hooks }));
+    let states = with_quiet_hooks(|hooks| {
+        model.decoder.prefill(prompt, &mut [&mut cache], PrefillHooks { chunk, ..hooks })
+    });
     (cache, states.unwrap())
 }
 
 /// Logits after every token of a prompt.
 pub fn prompt_logits(model: &Model, prompt: &[u32], chunk: usize) -> Vec<Vec<f32>> {
     let (_, states) = prefill(model, &dense(model, SMALL, KvDtype::F32), prompt, chunk);
-    model.decoder.logits(&states).unwrap().chunks(model.config().vocab).map(<[f32]>::to_vec).collect()
+    model
+        .decoder
+        .logits(&states)
+        .unwrap()
+        .chunks(model.config().vocab)
+        .map(<[f32]>::to_vec)
+        .collect()
 }
 
 /// Logits after each of `fed`, through decode steps of one sequence.
@@ -162,17 +189,29 @@ pub struct Expected {
     pub decode_logits: Vec<Vec<f32>>,
 }
 
-/// Prefills and decodes as the reference did; checks every logit to `tolerance` (relative to the largest) and every greedy choice.
-pub fn check_decode(what: &str, model: &Model, spec: &Arc<CacheSpec>, expected: &Expected, tolerance: f32) {
+/// Prefills and decodes as the reference did; checks every logit to `tolerance` (relative to the
+/// largest) and every greedy choice.
+pub fn check_decode(
+    what: &str,
+    model: &Model,
+    spec: &Arc<CacheSpec>,
+    expected: &Expected,
+    tolerance: f32,
+) {
     let (mut cache, states) = prefill(model, spec, &expected.prompt, PrefillHooks::CHUNK);
     let hidden = model.config().hidden;
-    let at = |&position: &usize| model.decoder.logits(&states[position * hidden..][..hidden]).unwrap();
+    let at =
+        |&position: &usize| model.decoder.logits(&states[position * hidden..][..hidden]).unwrap();
     let logits: Vec<_> = expected.positions.iter().map(at).collect();
     let decoded = step_logits(model, &mut cache, &expected.greedy);
     let errors = [error(&logits, &expected.logits), error(&decoded, &expected.decode_logits)];
     assert!(errors[0] <= tolerance, "{what}: prefill logits are off by {:e}", errors[0]);
     assert!(errors[1] <= tolerance, "{what}: decode logits are off by {:e}", errors[1]);
-    assert_eq!(*expected.positions.last().unwrap(), expected.prompt.len() - 1, "the last logits give the first token");
+    assert_eq!(
+        *expected.positions.last().unwrap(),
+        expected.prompt.len() - 1,
+        "the last logits give the first token"
+    );
     let choices = logits.last().into_iter().chain(&decoded).map(|logits| argmax(logits));
     let greedy: Vec<u32> = choices.take(expected.greedy.len()).collect();
     assert_eq!(greedy, expected.greedy, "{what}: greedy tokens");
@@ -192,7 +231,8 @@ pub fn greedy(model: &Model, prompts: Vec<Vec<u32>>, max_new: usize) -> Request 
 
 /// Runs a request to its end.
 pub fn run(model: &Arc<Model>, spec: &Arc<CacheSpec>, request: Request) -> kscope::Result<Session> {
-    let (mut session, _) = with_quiet_hooks(|hooks| Session::start(Arc::clone(model), spec, request, true, hooks))?;
+    let (mut session, _) =
+        with_quiet_hooks(|hooks| Session::start(Arc::clone(model), spec, request, true, hooks))?;
     while !session.is_finished() {
         session.step(&mut |_, _, _| ())?;
     }

@@ -1,4 +1,5 @@
-//! A decode in plain loops and f64 over full keys: pruning is a multiplication by the mask. No cache, no block, no kernel.
+//! A decode in plain loops and f64 over full keys: pruning is a multiplication by the mask. No
+//! cache, no block, no kernel.
 
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
@@ -20,16 +21,27 @@ pub struct Plain<'a> {
 impl<'a> Plain<'a> {
     pub fn new(model: &'a Model, window: Window, mask: &ChannelMask) -> Self {
         let factors = mask.bits().iter().map(|&kept| f64::from(u8::from(kept))).collect();
-        Self::with_factors(model, window, factors, mask.kept_counts().iter().map(|&count| count == 0).collect())
+        Self::with_factors(
+            model,
+            window,
+            factors,
+            mask.kept_counts().iter().map(|&count| count == 0).collect(),
+        )
     }
 
     /// Real factors on the channels of middle keys, and heads that do not see their middle.
-    pub fn with_factors(model: &'a Model, window: Window, factors: Vec<f64>, dropped: Vec<bool>) -> Self {
+    pub fn with_factors(
+        model: &'a Model,
+        window: Window,
+        factors: Vec<f64>,
+        dropped: Vec<bool>,
+    ) -> Self {
         let empty = vec![Vec::new(); model.config().layers];
         Self { model, window, factors, dropped, pruned_from: 0, keys: empty.clone(), values: empty }
     }
 
-    /// Normalised hidden states of a whole text, `[tokens][hidden]`; rows before `pruned_from` see every key whole.
+    /// Normalised hidden states of a whole text, `[tokens][hidden]`; rows before `pruned_from` see
+    /// every key whole.
     pub fn states(mut self, tokens: &[u32], pruned_from: usize) -> Vec<Vec<f64>> {
         self.pruned_from = pruned_from;
         tokens.iter().map(|&token| self.state(token)).collect()
@@ -69,7 +81,8 @@ impl<'a> Plain<'a> {
             let mut gate = product(&layer.gate_up.weight, &rms_norm(&x, &layer.mlp_norm, eps));
             add_bias(&mut gate, layer.gate_up.bias.as_deref());
             let up = gate.split_off(config.intermediate);
-            let gated: Vec<f64> = gate.iter().zip(up).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
+            let gated: Vec<f64> =
+                gate.iter().zip(up).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
             let mut delta = product(&layer.down.weight, &gated);
             add_bias(&mut delta, layer.down.bias.as_deref());
             x.iter_mut().zip(delta).for_each(|(x, delta)| *x += delta);
@@ -77,7 +90,8 @@ impl<'a> Plain<'a> {
         rms_norm(&x, &weights.norm, eps)
     }
 
-    /// Normalises each head where the model does so, then turns channels `i` and `i + head_dim / 2` by the position's angles.
+    /// Normalises each head where the model does so, then turns channels `i` and `i + head_dim / 2`
+    /// by the position's angles.
     fn rotated(&self, x: Vec<f64>, norm: Option<&[f32]>, position: usize) -> Vec<f64> {
         let config = self.model.config();
         let half = config.head_dim / 2;
@@ -85,9 +99,13 @@ impl<'a> Plain<'a> {
         self.model.decoder.rope().angles(position, &mut cos, &mut sin);
         let mut out = Vec::with_capacity(x.len());
         for head in x.chunks(config.head_dim) {
-            let head = norm.map_or_else(|| head.to_vec(), |norm| rms_norm(head, norm, f64::from(config.rms_eps)));
-            let turned =
-                |a: usize, b: usize, sign: f64, i: usize| head[a] * f64::from(cos[i]) + sign * head[b] * f64::from(sin[i]);
+            let head = norm.map_or_else(
+                || head.to_vec(),
+                |norm| rms_norm(head, norm, f64::from(config.rms_eps)),
+            );
+            let turned = |a: usize, b: usize, sign: f64, i: usize| {
+                head[a] * f64::from(cos[i]) + sign * head[b] * f64::from(sin[i])
+            };
             out.extend((0..half).map(|i| turned(i, i + half, -1.0, i)));
             out.extend((0..half).map(|i| turned(i + half, i, 1.0, i)));
         }
@@ -99,7 +117,11 @@ impl<'a> Plain<'a> {
         let (d, width) = (config.head_dim, config.kv_width());
         let tokens = self.keys[layer].len() / width;
         let Window { sink, recent, chunk } = self.window;
-        let pruned = if tokens > self.pruned_from { tokens.saturating_sub(sink + recent) / chunk * chunk } else { 0 };
+        let pruned = if tokens > self.pruned_from {
+            tokens.saturating_sub(sink + recent) / chunk * chunk
+        } else {
+            0
+        };
         let middle = sink..sink + pruned;
         let whole = vec![1.0; d];
         let mut out = Vec::with_capacity(q.len());
@@ -107,11 +129,13 @@ impl<'a> Plain<'a> {
             let kv = head / config.group();
             let at = layer * config.kv_heads + kv;
             let (mask, dropped) = (&self.factors[at * d..(at + 1) * d], self.dropped[at]);
-            let seen: Vec<usize> = (0..tokens).filter(|token| !(dropped && middle.contains(token))).collect();
+            let seen: Vec<usize> =
+                (0..tokens).filter(|token| !(dropped && middle.contains(token))).collect();
             let score = |&token: &usize| {
                 let key = &self.keys[layer][token * width + kv * d..][..d];
                 let bits = if middle.contains(&token) { mask } else { &whole };
-                q.iter().zip(key).zip(bits).map(|((q, k), bit)| q * (k * bit)).sum::<f64>() / (d as f64).sqrt()
+                q.iter().zip(key).zip(bits).map(|((q, k), bit)| q * (k * bit)).sum::<f64>()
+                    / (d as f64).sqrt()
             };
             let scores: Vec<f64> = seen.iter().map(score).collect();
             let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);

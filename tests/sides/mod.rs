@@ -1,4 +1,5 @@
-//! What the tests of dense against pruned decode share: the demo model, prompts, specifications, and a comparison over them.
+//! What the tests of dense against pruned decode share: the demo model, prompts, specifications,
+//! and a comparison over them.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::sync::Arc;
@@ -20,16 +21,28 @@ pub fn demo() -> Arc<Model> {
 }
 
 pub fn prompt(model: &Model, seed: u64, chars: usize) -> Vec<u32> {
-    let sample = Sample::draw(&Wanted { seed, target_chars: chars, facts: 4, ..Wanted::default() }).unwrap();
+    let sample =
+        Sample::draw(&Wanted { seed, target_chars: chars, facts: 4, ..Wanted::default() }).unwrap();
     model.tokenizer.as_ref().unwrap().encode(&sample.prompt()).unwrap()
 }
 
-pub fn spec(model: &Model, window: Window, keep: impl FnMut(usize, usize, usize) -> bool) -> Arc<CacheSpec> {
+pub fn spec(
+    model: &Model,
+    window: Window,
+    keep: impl FnMut(usize, usize, usize) -> bool,
+) -> Arc<CacheSpec> {
     let shape = model.config().mask_shape();
-    Arc::new(CacheSpec::new(shape, window, KvDtype::F32, ChannelMask::from_fn(shape, keep)).unwrap())
+    Arc::new(
+        CacheSpec::new(shape, window, KvDtype::F32, ChannelMask::from_fn(shape, keep)).unwrap(),
+    )
 }
 
-pub fn compare(model: &Arc<Model>, pruned: &Arc<CacheSpec>, mode: Mode, prompts: Vec<Vec<u32>>) -> Comparison {
+pub fn compare(
+    model: &Arc<Model>,
+    pruned: &Arc<CacheSpec>,
+    mode: Mode,
+    prompts: Vec<Vec<u32>>,
+) -> Comparison {
     let setup = Setup {
         prompts,
         dense: spec(model, WINDOW, |_, _, _| true),
@@ -48,8 +61,13 @@ pub fn steps(comparison: &mut Comparison, count: usize) {
 /// A drawn window, and heads that keep all, nothing, or a drawn share of their channels.
 pub fn random_spec(model: &Model, random: &mut StdRng) -> Arc<CacheSpec> {
     let shape = model.config().mask_shape();
-    let window =
-        Window { sink: random.random_range(0..40), recent: random.random_range(1..80), chunk: random.random_range(1..40) };
-    let share: Vec<f64> = (0..shape.heads()).map(|_| [0.0, 1.0, random.random()][random.random_range(0..3)]).collect();
+    let window = Window {
+        sink: random.random_range(0..40),
+        recent: random.random_range(1..80),
+        chunk: random.random_range(1..40),
+    };
+    let share: Vec<f64> = (0..shape.heads())
+        .map(|_| [0.0, 1.0, random.random()][random.random_range(0..3)])
+        .collect();
     spec(model, window, |layer, head, _| random.random_bool(share[layer * shape.kv_heads + head]))
 }

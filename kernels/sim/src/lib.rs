@@ -1,5 +1,6 @@
-//! Runs kscope's CUDA kernels on a processor: every CUDA thread is a fiber, warp operations and barriers are meetings of
-//! fibers, asynchronous copies land when they are waited for. For tests; see `ksim.h` for what it checks and cannot see.
+//! Runs kscope's CUDA kernels on a processor: every CUDA thread is a fiber, warp operations and
+//! barriers are meetings of fibers, asynchronous copies land when they are waited for. For tests;
+//! see `ksim.h` for what it checks and cannot see.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::sync::{Mutex, OnceLock};
@@ -39,8 +40,8 @@ pub struct Launch<'a> {
 /// Names of the variants that have one defect each.
 pub const DEFECTS: &[&str] = include!(concat!(env!("OUT_DIR"), "/defects.rs"));
 
-/// The shared library with the kernels under sanitizers. A process uses it instead of the plain ones when [`LIBRARY`] names it
-/// and [`SANITIZER_RUNTIME`] is preloaded.
+/// The shared library with the kernels under sanitizers. A process uses it instead of the plain
+/// ones when [`LIBRARY`] names it and [`SANITIZER_RUNTIME`] is preloaded.
 pub const SANITIZED: &str = env!("KSIM_SANITIZED");
 
 /// The address sanitizer's run-time library.
@@ -49,7 +50,8 @@ pub const SANITIZER_RUNTIME: &str = env!("KSIM_RUNTIME");
 /// Environment variable that names a shared library to use instead of the built-in simulator.
 pub const LIBRARY: &str = "KSIM_LIBRARY";
 
-/// The entry point of `sim.cpp`: its type, for the one in a shared library, and its declaration, for the one that is built in.
+/// The entry point of `sim.cpp`: its type, for the one in a shared library, and its declaration,
+/// for the one that is built in.
 macro_rules! entry_point {
     ($($name:ident: $kind:ty),* $(,)?) => {
         type Run = unsafe extern "C" fn($($name: $kind),*) -> c_int;
@@ -104,10 +106,12 @@ fn load(path: &str) -> Run {
     panic!("{path}: a simulator in a shared library needs a Unix system")
 }
 
-/// Runs a kernel to its end; the error is one sentence that names the block and what its threads did wrong.
+/// Runs a kernel to its end; the error is one sentence that names the block and what its threads
+/// did wrong.
 ///
 /// # Safety
-/// The kernel reads and writes the addresses in its parameters: they must be those of live memory, large enough.
+/// The kernel reads and writes the addresses in its parameters: they must be those of live memory,
+/// large enough.
 pub unsafe fn run(launch: &Launch<'_>) -> Result<(), String> {
     // The simulator runs one launch at a time.
     static TURN: Mutex<()> = Mutex::new(());
@@ -121,7 +125,8 @@ pub unsafe fn run(launch: &Launch<'_>) -> Result<(), String> {
     let kernel = CString::new(launch.kernel).expect("a name without zeros");
     let block = [launch.threads, 1, 1];
     let mut error = [0 as c_char; 1024];
-    // SAFETY: strings end with zero, arrays have the lengths that are passed; the addresses inside are the caller's promise.
+    // SAFETY: strings end with zero, arrays have the lengths that are passed; the addresses inside
+    // are the caller's promise.
     let code = unsafe {
         runner()(
             variant.as_ptr(),

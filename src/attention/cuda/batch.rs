@@ -1,4 +1,5 @@
-//! A decode step over a batch of sequences: states, plan, launches. What a step needs is allocated once and grows rarely.
+//! A decode step over a batch of sequences: states, plan, launches. What a step needs is allocated
+//! once and grows rarely.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +11,8 @@ use super::plan::{Plan, Planned, Share, plan};
 use super::sequence::DeviceSequence;
 use crate::{Error, Result};
 
-/// A window that still grows is planned in steps of so many rows, so that a plan holds for several tokens.
+/// A window that still grows is planned in steps of so many rows, so that a plan holds for several
+/// tokens.
 const WINDOW_STEP: usize = 64;
 
 /// Numbers of plans, each given once.
@@ -78,13 +80,14 @@ impl<D: Device> Batch<D> {
         &self.plan
     }
 
-    /// The number of the current plan. Steps of one plan make the same launches over the same working memory; what differs from
-    /// one to the next is in that memory.
+    /// The number of the current plan. Steps of one plan make the same launches over the same
+    /// working memory; what differs from one to the next is in that memory.
     pub fn plan_id(&self) -> u64 {
         self.plan_id
     }
 
-    /// Begins a step: every sequence gets one token more. [`Self::append`] and [`Self::attend`] follow for each layer, in order.
+    /// Begins a step: every sequence gets one token more. [`Self::append`] and [`Self::attend`]
+    /// follow for each layer, in order.
     pub fn begin(&mut self, device: &D, sequences: &mut [&mut DeviceSequence<D>]) -> Result<()> {
         self.states.clear();
         let mut wanted_same = self.planned_for.len() == sequences.len();
@@ -105,25 +108,40 @@ impl<D: Device> Batch<D> {
         let shares: Vec<Share<'_>> = sequences
             .iter()
             .zip(&self.planned_for)
-            .map(|(sequence, &(_, middle, window))| Share { layout: sequence.layout(), middle, window })
+            .map(|(sequence, &(_, middle, window))| Share {
+                layout: sequence.layout(),
+                middle,
+                window,
+            })
             .collect();
         self.plan_id = PLANS.fetch_add(1, Ordering::Relaxed);
-        self.plan = plan(&shares, device.multiprocessors() * self.geometry.decode_kernel().resident_blocks());
+        self.plan = plan(
+            &shares,
+            device.multiprocessors() * self.geometry.decode_kernel().resident_blocks(),
+        );
         self.items.write(device, bytemuck::cast_slice::<WorkItem, u8>(&self.plan.items))?;
         self.ranges.write(device, bytemuck::cast_slice(&self.plan.ranges))?;
-        self.partials.reserve(device, self.plan.most_items() * self.geometry.partial_len() * size_of::<f32>())
+        self.partials.reserve(
+            device,
+            self.plan.most_items() * self.geometry.partial_len() * size_of::<f32>(),
+        )
     }
 
-    /// Stores the new tokens' keys (after RoPE) and values of one layer, at addresses of `[sequences, kv_heads, head_dim]`, and
-    /// moves chunks.
+    /// Stores the new tokens' keys (after RoPE) and values of one layer, at addresses of
+    /// `[sequences, kv_heads, head_dim]`, and moves chunks.
     pub fn append(&self, device: &D, layer: usize, k: u64, v: u64) -> Result<()> {
         if self.states.is_empty() {
             return Ok(());
         }
-        device.launch(&self.geometry.append(layer, self.states.len(), [k, v, self.state_memory.address]))
+        device.launch(&self.geometry.append(
+            layer,
+            self.states.len(),
+            [k, v, self.state_memory.address],
+        ))
     }
 
-    /// Attention of the new tokens in one layer: `q` (after RoPE) and `out` are addresses of `[sequences, heads, head_dim]`.
+    /// Attention of the new tokens in one layer: `q` (after RoPE) and `out` are addresses of
+    /// `[sequences, heads, head_dim]`.
     pub fn attend(&self, device: &D, layer: usize, q: u64, out: u64) -> Result<()> {
         if self.states.is_empty() {
             return Ok(());
@@ -140,11 +158,17 @@ impl<D: Device> Batch<D> {
     }
 }
 
-/// What a plan depends on: rows that may not be there yet are planned for, and left out by the kernel.
+/// What a plan depends on: rows that may not be there yet are planned for, and left out by the
+/// kernel.
 fn wanted<D: Device>(sequence: &DeviceSequence<D>) -> (u64, usize, usize) {
     let state = sequence.state();
     let (middle, window) = (state.middle as usize, (state.len - state.middle) as usize);
-    // With a middle the window is nearly full and goes up and down by a chunk; a middle grows by whole slabs.
-    let window = if middle > 0 { (state.sink + state.ring) as usize } else { window.next_multiple_of(WINDOW_STEP) };
+    // With a middle the window is nearly full and goes up and down by a chunk; a middle grows by
+    // whole slabs.
+    let window = if middle > 0 {
+        (state.sink + state.ring) as usize
+    } else {
+        window.next_multiple_of(WINDOW_STEP)
+    };
     (state.heads, middle.next_multiple_of(SLAB), window)
 }

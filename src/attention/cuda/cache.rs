@@ -19,7 +19,12 @@ pub struct DeviceCache<D: Device> {
 
 impl<D: Device> DeviceCache<D> {
     /// An empty cache for `heads` query heads per layer that can grow to `capacity` tokens.
-    pub fn new(device: Arc<D>, spec: Arc<CacheSpec>, heads: usize, capacity: usize) -> Result<Self> {
+    pub fn new(
+        device: Arc<D>,
+        spec: Arc<CacheSpec>,
+        heads: usize,
+        capacity: usize,
+    ) -> Result<Self> {
         let mask = DeviceMask::new(&*device, Layout::new(spec, heads)?)?;
         let sequence = DeviceSequence::new(&*device, mask, capacity)?;
         Ok(Self { device, sequence, heads })
@@ -36,13 +41,17 @@ impl<D: Device> DeviceCache<D> {
         D: Send + Sync + 'static,
         D::Memory: Send + Sync,
     {
-        remote.as_any_mut().downcast_mut().ok_or_else(|| Error::run("a cache is on another device than the model"))
+        remote
+            .as_any_mut()
+            .downcast_mut()
+            .ok_or_else(|| Error::run("a cache is on another device than the model"))
     }
 }
 
 impl<D: Device> DeviceCache<D> {
-    /// Fills this cache from one that stores at least as much, by way of this process: it happens when someone prunes further
-    /// without a dense side, not in decoding. Channels that are gone are zeros, which this cache does not store either.
+    /// Fills this cache from one that stores at least as much, by way of this process: it happens
+    /// when someone prunes further without a dense side, not in decoding. Channels that are gone
+    /// are zeros, which this cache does not store either.
     fn refill_from(&mut self, wider: &Self) -> Result<()> {
         let device = &*wider.device;
         let spec = wider.sequence.layout().spec();
@@ -56,18 +65,23 @@ impl<D: Device> DeviceCache<D> {
             let (mut keys, mut values) = (vec![0u16; tokens * row], vec![0u16; tokens * row]);
             for kv_head in 0..shape.kv_heads {
                 let kept = spec.kept(layer, kv_head);
-                for (token, stored) in wider.sequence.stored_rows(device, layer, kv_head)?.iter().enumerate() {
+                for (token, stored) in
+                    wider.sequence.stored_rows(device, layer, kv_head)?.iter().enumerate()
+                {
                     let Some(stored) = stored else { continue };
                     let own = token * row + kv_head * d..token * row + (kv_head + 1) * d;
                     values[own.clone()].copy_from_slice(&stored.value);
                     if stored.in_middle {
-                        kept.iter().zip(&stored.key).for_each(|(&channel, &bits)| keys[own.start + channel] = bits);
+                        kept.iter()
+                            .zip(&stored.key)
+                            .for_each(|(&channel, &bits)| keys[own.start + channel] = bits);
                     } else {
                         keys[own].copy_from_slice(&stored.key);
                     }
                 }
             }
-            let mut places = [device.allocate(tokens * row * 2)?, device.allocate(tokens * row * 2)?];
+            let mut places =
+                [device.allocate(tokens * row * 2)?, device.allocate(tokens * row * 2)?];
             for (place, rows) in places.iter_mut().zip([&keys, &values]) {
                 device.write(place, 0, bytemuck::cast_slice(rows))?;
             }
@@ -106,7 +120,9 @@ where
         let (head_dim, kept) = (spec.shape().head_dim, spec.kept(layer, kv_head).len());
         let widened = |bits: &[u16]| -> Vec<f32> {
             match spec.dtype() {
-                KvDtype::Bf16 => bits.iter().map(|&bits| half::bf16::from_bits(bits).to_f32()).collect(),
+                KvDtype::Bf16 => {
+                    bits.iter().map(|&bits| half::bf16::from_bits(bits).to_f32()).collect()
+                }
                 _ => bits.iter().map(|&bits| half::f16::from_bits(bits).to_f32()).collect(),
             }
         };
@@ -117,7 +133,9 @@ where
                 Some(row) if !row.in_middle || kept == head_dim => {
                     (StoredKey::Whole(widened(&row.key[..head_dim])), Some(widened(&row.value)))
                 }
-                Some(row) => (StoredKey::Packed(widened(&row.key[..kept])), Some(widened(&row.value))),
+                Some(row) => {
+                    (StoredKey::Packed(widened(&row.key[..kept])), Some(widened(&row.value)))
+                }
             };
             rows.keys.push(key);
             rows.values.push(value);
@@ -135,7 +153,8 @@ where
     }
 
     fn narrowed(&self, spec: Arc<CacheSpec>) -> Result<Box<dyn Remote>> {
-        let mut cache = Self::new(Arc::clone(&self.device), spec, self.heads, self.sequence.capacity())?;
+        let mut cache =
+            Self::new(Arc::clone(&self.device), spec, self.heads, self.sequence.capacity())?;
         if self.sequence.layout().spec().is_dense() {
             cache.sequence.fill(&*self.device, &Source::Dense(&self.sequence))?;
         } else {

@@ -1,5 +1,5 @@
-//! A real card behind [`Device`]: the one file that calls the driver. It is given a stream, so that its launches and those of
-//! whoever owns the stream take effect in one order.
+//! A real card behind [`Device`]: the one file that calls the driver. It is given a stream, so that
+//! its launches and those of whoever owns the stream take effect in one order.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,8 @@ use cudarc::driver::sys::CUgraphInstantiate_flags as InstantiateFlags;
 use cudarc::driver::sys::CUmemPool_attribute as PoolAttribute;
 use cudarc::driver::sys::{CUresult, CUstreamCaptureMode as CaptureMode};
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr, DriverError, HostSlice, PinnedHostSlice, result,
+    CudaContext, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr, DriverError, HostSlice,
+    PinnedHostSlice, result,
 };
 use cudarc::nvrtc::Ptx;
 
@@ -18,11 +19,12 @@ use super::device::Device;
 use super::launch::{Kernel, Launch};
 use crate::{Error, Result};
 
-/// The compiled kernels: machine code for sm_80 and sm_90a, and PTX. Empty where only types are checked.
+/// The compiled kernels: machine code for sm_80 and sm_90a, and PTX. Empty where only types are
+/// checked.
 static FATBIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
 
-/// Page-locked buffers through which small writes go, so that none waits for the card; a buffer is used again when so many
-/// others have been.
+/// Page-locked buffers through which small writes go, so that none waits for the card; a buffer is
+/// used again when so many others have been.
 const STAGES: usize = 16;
 /// Bytes of each of them.
 const STAGE_BYTES: usize = 64 << 10;
@@ -38,7 +40,8 @@ pub struct Card {
 impl Card {
     /// The `ordinal`-th card of this machine, with a stream of its own.
     pub fn open(ordinal: usize) -> Result<Self> {
-        let context = CudaContext::new(ordinal).map_err(|cause| unusable(ordinal, &cause.to_string()))?;
+        let context =
+            CudaContext::new(ordinal).map_err(|cause| unusable(ordinal, &cause.to_string()))?;
         let stream = context.new_stream().map_err(|cause| failed("making a stream", cause))?;
         Self::new(stream)
     }
@@ -46,20 +49,26 @@ impl Card {
     /// Loads the kernels into the context of `stream`; every operation goes there.
     pub fn new(stream: Arc<CudaStream>) -> Result<Self> {
         let context = Arc::clone(stream.context());
-        // Otherwise every use of memory would wait for and record events, for the sake of other streams.
-        // SAFETY: all work of the context goes to this one stream, candle's too.
+        // Otherwise every use of memory would wait for and record events, for the sake of other
+        // streams. SAFETY: all work of the context goes to this one stream, candle's too.
         unsafe { context.disable_event_tracking() };
-        keep_freed_memory(&context).map_err(|cause| failed("asking for the card's memory pool", cause))?;
-        let module =
-            context.load_module(Ptx::from_binary(FATBIN.to_vec())).map_err(|cause| failed("loading the kernels", cause))?;
+        keep_freed_memory(&context)
+            .map_err(|cause| failed("asking for the card's memory pool", cause))?;
+        let module = context
+            .load_module(Ptx::from_binary(FATBIN.to_vec()))
+            .map_err(|cause| failed("loading the kernels", cause))?;
         let mut functions = HashMap::new();
         for kernel in Kernel::all() {
             let name = kernel.name();
-            let function = module.load_function(&name).map_err(|cause| failed(&format!("finding the kernel {name}"), cause))?;
+            let function = module
+                .load_function(&name)
+                .map_err(|cause| failed(&format!("finding the kernel {name}"), cause))?;
             let shared = kernel.shared_bytes();
             if shared > 48 << 10 {
                 let set = function.set_attribute(MAX_SHARED, shared as i32);
-                set.map_err(|cause| failed(&format!("giving {name} {shared} bytes of shared memory"), cause))?;
+                set.map_err(|cause| {
+                    failed(&format!("giving {name} {shared} bytes of shared memory"), cause)
+                })?;
             }
             functions.insert(kernel, function);
         }
@@ -72,7 +81,12 @@ impl Card {
             let stage = unsafe { context.alloc_pinned(STAGE_BYTES) };
             stages.push(stage.map_err(|cause| failed("taking page-locked memory", cause))?);
         }
-        Ok(Self { stream, functions, multiprocessors: multiprocessors as usize, stages: Mutex::new((stages, 0)) })
+        Ok(Self {
+            stream,
+            functions,
+            multiprocessors: multiprocessors as usize,
+            stages: Mutex::new((stages, 0)),
+        })
     }
 
     /// The card's name.
@@ -82,7 +96,10 @@ impl Card {
 
     /// Free and total memory in bytes.
     pub fn memory(&self) -> Result<(usize, usize)> {
-        self.stream.context().mem_get_info().map_err(|cause| failed("asking for free memory", cause))
+        self.stream
+            .context()
+            .mem_get_info()
+            .map_err(|cause| failed("asking for free memory", cause))
     }
 
     /// The stream of all operations.
@@ -100,37 +117,49 @@ impl Card {
     }
 }
 
-/// Has the pool of asynchronous allocations keep what is freed. By default it gives everything back to the system whenever someone
-/// waits for the card, which is once per token.
+/// Has the pool of asynchronous allocations keep what is freed. By default it gives everything back
+/// to the system whenever someone waits for the card, which is once per token.
 fn keep_freed_memory(context: &CudaContext) -> std::result::Result<(), DriverError> {
     let mut all = u64::MAX;
-    // SAFETY: the device is the context's; the attribute is a 64-bit number, which the driver reads before it returns.
+    // SAFETY: the device is the context's; the attribute is a 64-bit number, which the driver reads
+    // before it returns.
     unsafe {
         let pool = result::device::get_mem_pool(context.cu_device())?;
-        result::mem_pool::set_attribute(pool, PoolAttribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, (&raw mut all).cast())
+        result::mem_pool::set_attribute(
+            pool,
+            PoolAttribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
+            (&raw mut all).cast(),
+        )
     }
 }
 
-/// Why there is no card to compute on, as one sentence: the library that cannot be loaded, or what the driver says.
+/// Why there is no card to compute on, as one sentence: the library that cannot be loaded, or what
+/// the driver says.
 pub fn unusable(ordinal: usize, cause: &str) -> Error {
     let libraries = [
         (c"libcuda.so.1", true, "NVIDIA's driver"),
         (c"libcublas.so.13", cause.contains("CUBLAS"), "cuBLAS of CUDA 13"),
         (c"libcurand.so.10", cause.contains("CURAND"), "cuRAND"),
     ];
-    // SAFETY: names that end with zero; what the libraries do when they are loaded they would do at the first call, too.
-    let is_missing = |name: &std::ffi::CStr| unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_LAZY) }.is_null();
+    // SAFETY: names that end with zero; what the libraries do when they are loaded they would do at
+    // the first call, too.
+    let is_missing =
+        |name: &std::ffi::CStr| unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_LAZY) }.is_null();
     let missing = libraries.into_iter().find(|(name, matters, _)| *matters && is_missing(name));
     let reason = match missing {
         Some((name, _, what)) => format!("{}, {what}, cannot be loaded", name.to_string_lossy()),
         None => cause.to_owned(),
     };
-    Error::input(format!("--device cuda:{ordinal}: no NVIDIA card can be used: {reason}; --device cpu decodes without one"))
+    Error::input(format!(
+        "--device cuda:{ordinal}: no NVIDIA card can be used: {reason}; --device cpu decodes without one"
+    ))
 }
 
 fn failed(doing: &str, cause: DriverError) -> Error {
     match cause.0 {
-        CUresult::CUDA_ERROR_OUT_OF_MEMORY => Error::run(format!("{doing}: the card's memory is full")),
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
+            Error::run(format!("{doing}: the card's memory is full"))
+        }
         _ => Error::run(format!("{doing}: {cause}")),
     }
 }
@@ -147,8 +176,9 @@ impl Device for Card {
 
     fn allocate(&self, bytes: usize) -> Result<Self::Memory> {
         // SAFETY: what is in it is undefined, as the trait says.
-        unsafe { self.stream.alloc(bytes) }
-            .map_err(|cause| failed(&format!("taking {}", crate::machine::human(bytes as u64)), cause))
+        unsafe { self.stream.alloc(bytes) }.map_err(|cause| {
+            failed(&format!("taking {}", crate::machine::human(bytes as u64)), cause)
+        })
     }
 
     fn address(&self, memory: &Self::Memory) -> u64 {
@@ -168,11 +198,13 @@ impl Device for Card {
         for (part, bytes) in bytes.chunks(STAGE_BYTES).enumerate() {
             let stage = &mut buffers[*next % STAGES];
             *next += 1;
-            let ready = stage.as_mut_slice().map_err(|cause| failed("waiting for page-locked memory", cause))?;
+            let ready = stage
+                .as_mut_slice()
+                .map_err(|cause| failed("waiting for page-locked memory", cause))?;
             ready[..bytes.len()].copy_from_slice(bytes);
             let to = address + (part * STAGE_BYTES) as u64;
-            // SAFETY: the buffer is page-locked and stays; the guard makes its next use wait for this copy. The address is of live
-            // memory, as the trait asks.
+            // SAFETY: the buffer is page-locked and stays; the guard makes its next use wait for
+            // this copy. The address is of live memory, as the trait asks.
             let copied = unsafe {
                 let (stage, _used) = stage.stream_synced_slice(&self.stream);
                 result::memcpy_htod_async(to, &stage[..bytes.len()], self.stream.cu_stream())
@@ -197,8 +229,9 @@ impl Device for Card {
         self.bind()?;
         let [x, y, z] = launch.grid;
         let mut params = [launch.params.bytes().as_ptr().cast_mut().cast()];
-        // SAFETY: the kernel takes one structure by value, the one in `params`, whose size every simulated launch compares; the
-        // driver copies it before it returns. Its addresses are of live memory, as the trait asks.
+        // SAFETY: the kernel takes one structure by value, the one in `params`, whose size every
+        // simulated launch compares; the driver copies it before it returns. Its addresses are of
+        // live memory, as the trait asks.
         let launched = unsafe {
             result::launch_kernel(
                 self.functions[&kernel].cu_function(),
@@ -220,7 +253,9 @@ impl Device for Card {
         }
         let done = work();
         // Also after a failure: the stream must not stay in capture.
-        let captured = self.stream.end_capture(InstantiateFlags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH);
+        let captured = self
+            .stream
+            .end_capture(InstantiateFlags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH);
         match done.and(captured.map_err(|cause| failed("capturing a decode step", cause))) {
             Ok(graph) => Ok(graph.map(Graph)),
             Err(cause) => {

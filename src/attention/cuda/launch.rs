@@ -18,7 +18,8 @@ const STORE_THREADS: u32 = 128;
 /// Threads of the kernels of live importance; at least the largest head.
 const ACTIVITY_THREADS: u32 = 256;
 
-/// Element type, KV heads, group and head size that a launch is made for; only those that there are kernels for.
+/// Element type, KV heads, group and head size that a launch is made for; only those that there are
+/// kernels for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
     dtype: KvDtype,
@@ -48,10 +49,13 @@ impl Kernel {
     /// All entry points.
     pub fn all() -> impl Iterator<Item = Self> {
         let halves = [KvDtype::F16, KvDtype::Bf16];
-        let sized =
-            move |of: fn(KvDtype, usize) -> Self| halves.into_iter().flat_map(move |dtype| HEAD_DIMS.map(|d| of(dtype, d)));
+        let sized = move |of: fn(KvDtype, usize) -> Self| {
+            halves.into_iter().flat_map(move |dtype| HEAD_DIMS.map(|d| of(dtype, d)))
+        };
         let store = [Self::Append, Self::Rebuild];
-        let activity = halves.into_iter().flat_map(|dtype| [Self::ActivitySums(dtype), Self::ActivityMeans(dtype)]);
+        let activity = halves
+            .into_iter()
+            .flat_map(|dtype| [Self::ActivitySums(dtype), Self::ActivityMeans(dtype)]);
         sized(Self::Decode).chain(sized(Self::Combine)).chain(store).chain(activity)
     }
 
@@ -67,8 +71,8 @@ impl Kernel {
         }
     }
 
-    /// Bytes of dynamic shared memory per block. The decode kernel's two stages per warp hold 16 keys and 16 values with all
-    /// channels, each row an odd number of 16-byte units long.
+    /// Bytes of dynamic shared memory per block. The decode kernel's two stages per warp hold 16
+    /// keys and 16 values with all channels, each row an odd number of 16-byte units long.
     pub fn shared_bytes(self) -> usize {
         match self {
             Self::Decode(_, head_dim) => warps(head_dim) * 2 * TILE * 2 * ((head_dim / 8) | 1) * 16,
@@ -86,7 +90,8 @@ impl Kernel {
         }
     }
 
-    /// Blocks of this kernel that the compiler makes fit one multiprocessor (its second launch bound).
+    /// Blocks of this kernel that the compiler makes fit one multiprocessor (its second launch
+    /// bound).
     pub fn resident_blocks(self) -> usize {
         match self {
             Self::Decode(..) => 3,
@@ -144,7 +149,9 @@ impl Geometry {
     pub fn new(shape: Shape, heads: usize, dtype: KvDtype) -> Result<Self> {
         let Shape { kv_heads, head_dim, .. } = shape;
         if !HEAD_DIMS.contains(&head_dim) {
-            return Err(Error::input(format!("--device cuda has kernels for head_dim 64, 96, 128 and 256, not {head_dim}")));
+            return Err(Error::input(format!(
+                "--device cuda has kernels for head_dim 64, 96, 128 and 256, not {head_dim}"
+            )));
         }
         if heads == 0 || !heads.is_multiple_of(kv_heads) || heads / kv_heads > MOST_GROUP {
             return Err(Error::input(format!(
@@ -184,14 +191,19 @@ impl Geometry {
         Kernel::Decode(self.dtype, self.head_dim)
     }
 
-    /// Numbers (f32) that the decode kernel leaves per item: per query head the largest score, the sum of weights, and the
-    /// weighted values.
+    /// Numbers (f32) that the decode kernel leaves per item: per query head the largest score, the
+    /// sum of weights, and the weighted values.
     pub fn partial_len(&self) -> usize {
         self.group * (self.head_dim + 2)
     }
 
     /// Attention of the items at `addresses.items`.
-    pub(super) fn decode(&self, layer: usize, items: usize, [q, states, at, partials]: [u64; 4]) -> Launch {
+    pub(super) fn decode(
+        &self,
+        layer: usize,
+        items: usize,
+        [q, states, at, partials]: [u64; 4],
+    ) -> Launch {
         let params = DecodeParams {
             q,
             states,
@@ -202,7 +214,11 @@ impl Geometry {
             group: self.group as u32,
             scale: std::f32::consts::LOG2_E / (self.head_dim as f32).sqrt(),
         };
-        Launch { kernel: self.decode_kernel(), grid: [items as u32, 1, 1], params: Params::Decode(params) }
+        Launch {
+            kernel: self.decode_kernel(),
+            grid: [items as u32, 1, 1],
+            params: Params::Decode(params),
+        }
     }
 
     /// Merge of the items of every query head.
@@ -216,12 +232,25 @@ impl Geometry {
     }
 
     /// The new token of every sequence.
-    pub(super) fn append(&self, layer: usize, sequences: usize, [k, v, states]: [u64; 3]) -> Launch {
+    pub(super) fn append(
+        &self,
+        layer: usize,
+        sequences: usize,
+        [k, v, states]: [u64; 3],
+    ) -> Launch {
         let (kv_heads, head_dim) = (self.kv_heads as u32, self.head_dim as u32);
         Launch {
             kernel: Kernel::Append,
             grid: [kv_heads, sequences as u32, 1],
-            params: Params::Append(AppendParams { k, v, states, layer: layer as u32, kv_heads, head_dim, pad: 0 }),
+            params: Params::Append(AppendParams {
+                k,
+                v,
+                states,
+                layer: layer as u32,
+                kv_heads,
+                head_dim,
+                pad: 0,
+            }),
         }
     }
 
@@ -230,17 +259,42 @@ impl Geometry {
         Launch {
             kernel: Kernel::Rebuild,
             grid: [len.div_ceil(REBUILD_TOKENS) as u32, self.kv_heads as u32, layers as u32],
-            params: Params::Rebuild(RebuildParams { kv_heads: self.kv_heads as u32, head_dim: self.head_dim as u32, ..params }),
+            params: Params::Rebuild(RebuildParams {
+                kv_heads: self.kv_heads as u32,
+                head_dim: self.head_dim as u32,
+                ..params
+            }),
         }
     }
 
     /// Live importance of one layer of one sequence: sums, then means.
-    pub(super) fn activity(&self, layer: usize, splits: usize, [q, state, sums, out]: [u64; 4]) -> [Launch; 2] {
-        let (kv_heads, group, head_dim) = (self.kv_heads as u32, self.group as u32, self.head_dim as u32);
+    pub(super) fn activity(
+        &self,
+        layer: usize,
+        splits: usize,
+        [q, state, sums, out]: [u64; 4],
+    ) -> [Launch; 2] {
+        let (kv_heads, group, head_dim) =
+            (self.kv_heads as u32, self.group as u32, self.head_dim as u32);
         let (layer, splits) = (layer as u32, splits as u32);
-        let params = Params::Activity(ActivityParams { q, state, sums, out, layer, kv_heads, group, head_dim, splits, pad: 0 });
+        let params = Params::Activity(ActivityParams {
+            q,
+            state,
+            sums,
+            out,
+            layer,
+            kv_heads,
+            group,
+            head_dim,
+            splits,
+            pad: 0,
+        });
         [
-            Launch { kernel: Kernel::ActivitySums(self.dtype), grid: [kv_heads, splits, 1], params },
+            Launch {
+                kernel: Kernel::ActivitySums(self.dtype),
+                grid: [kv_heads, splits, 1],
+                params,
+            },
             Launch { kernel: Kernel::ActivityMeans(self.dtype), grid: [kv_heads, 1, 1], params },
         ]
     }

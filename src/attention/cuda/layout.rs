@@ -1,10 +1,11 @@
 //! Where keys and values lie in a card's memory, and how many bytes that takes.
 //!
-//! The window of a sequence (sink, recent, tokens on their way) is one allocation of fixed size per sequence, in which nothing
-//! is ever moved: the sink, then a ring. The middle grows in slabs of [`SLAB`] tokens, one allocation for all layers and heads;
-//! growing copies nothing, and a table holds the slabs' addresses. In a slab each head has its keys, `[SLAB][padded]`, and its
-//! values, `[SLAB][head_dim]`. Rows are token-major, so that a row is a run of 16-byte units: a kept count that is no multiple
-//! of 8 is padded with zero channels, which [`Layout::bytes_at`] counts.
+//! The window of a sequence (sink, recent, tokens on their way) is one allocation of fixed size per
+//! sequence, in which nothing is ever moved: the sink, then a ring. The middle grows in slabs of
+//! [`SLAB`] tokens, one allocation for all layers and heads; growing copies nothing, and a table
+//! holds the slabs' addresses. In a slab each head has its keys, `[SLAB][padded]`, and its values,
+//! `[SLAB][head_dim]`. Rows are token-major, so that a row is a run of 16-byte units: a kept count
+//! that is no multiple of 8 is padded with zero channels, which [`Layout::bytes_at`] counts.
 
 use std::sync::Arc;
 
@@ -37,15 +38,27 @@ impl Layout {
         let shape = spec.shape();
         let (mut channels, mut slab_bytes) = (Vec::new(), 0);
         let mut layout = Vec::with_capacity(shape.heads());
-        for (layer, head) in (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head))) {
+        for (layer, head) in
+            (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)))
+        {
             let kept = spec.kept(layer, head);
             let padded = kept.len().next_multiple_of(UNIT);
             let stored = if kept.is_empty() { 0 } else { shape.head_dim };
             let at = slab_bytes as u64;
             let values = at + (SLAB * padded * spec.dtype().bytes()) as u64;
             let list = channels.len() as u64;
-            channels.extend(kept.iter().map(|&channel| channel as u8).chain(std::iter::repeat_n(0, padded - kept.len())));
-            layout.push(HeadLayout { keys: at, values, channels: list, kept: kept.len() as u32, padded: padded as u32 });
+            channels.extend(
+                kept.iter()
+                    .map(|&channel| channel as u8)
+                    .chain(std::iter::repeat_n(0, padded - kept.len())),
+            );
+            layout.push(HeadLayout {
+                keys: at,
+                values,
+                channels: list,
+                kept: kept.len() as u32,
+                padded: padded as u32,
+            });
             slab_bytes += SLAB * (padded + stored) * spec.dtype().bytes();
         }
         Ok(Self { spec, geometry, heads: layout, channels, slab_bytes })
@@ -99,7 +112,10 @@ impl Layout {
     pub fn bytes_at(&self, len: usize) -> CacheBytes {
         let exact = self.spec.bytes_at(len);
         let padded: usize = self.heads.iter().map(|head| head.padded as usize).sum();
-        CacheBytes { middle_k: self.spec.window().middle(len) * padded * self.spec.dtype().bytes(), ..exact }
+        CacheBytes {
+            middle_k: self.spec.window().middle(len) * padded * self.spec.dtype().bytes(),
+            ..exact
+        }
     }
 
     /// Bytes that one decode step reads from a middle token and from a window token of one head.
@@ -127,8 +143,11 @@ impl<D: Device> DeviceMask<D> {
         let mut memory = device.allocate(table + layout.channels.len().max(1))?;
         let address = device.address(&memory);
         let lists = address + table as u64;
-        let heads: Vec<HeadLayout> =
-            layout.heads.iter().map(|head| HeadLayout { channels: lists + head.channels, ..*head }).collect();
+        let heads: Vec<HeadLayout> = layout
+            .heads
+            .iter()
+            .map(|head| HeadLayout { channels: lists + head.channels, ..*head })
+            .collect();
         device.write(&mut memory, 0, bytemuck::cast_slice(&heads))?;
         device.write(&mut memory, table, &layout.channels)?;
         Ok(Arc::new(Self { layout, memory, address }))

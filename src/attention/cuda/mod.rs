@@ -1,7 +1,8 @@
 //! Decode attention on a CUDA card: layout, plan and launches of the kernels in `kernels/cuda`.
 //!
-//! Nothing here needs a card, a driver or a CUDA crate: a [`Device`] gives memory and runs launches. The tests' device is the
-//! host simulator, the card's is behind the feature `cuda`; geometry, accounting and bookkeeping are the same code for both.
+//! Nothing here needs a card, a driver or a CUDA crate: a [`Device`] gives memory and runs
+//! launches. The tests' device is the host simulator, the card's is behind the feature `cuda`;
+//! geometry, accounting and bookkeeping are the same code for both.
 
 mod batch;
 mod cache;

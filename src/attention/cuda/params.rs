@@ -1,4 +1,5 @@
-//! The structures that kernels read, as `kernels/cuda/layout.cuh` has them; sizes are compared at every simulated launch.
+//! The structures that kernels read, as `kernels/cuda/layout.cuh` has them; sizes are compared at
+//! every simulated launch.
 
 use bytemuck::{Pod, Zeroable};
 

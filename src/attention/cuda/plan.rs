@@ -1,12 +1,15 @@
-//! Who reads what: the rows of every head of every sequence, divided into work items of about equal bytes.
+//! Who reads what: the rows of every head of every sequence, divided into work items of about equal
+//! bytes.
 
 use super::launch::TILE;
 use super::layout::Layout;
 use super::params::{MIDDLE, WINDOW, WorkItem};
 
-/// Rows that the four warps of a block take in one turn; items start and end there, so that no warp has a turn without rows.
+/// Rows that the four warps of a block take in one turn; items start and end there, so that no warp
+/// has a turn without rows.
 const TURN: usize = 4 * TILE;
-/// Items per block that fits the card at once. More even out the blocks' ends; each costs a partial result.
+/// Items per block that fits the card at once. More even out the blocks' ends; each costs a partial
+/// result.
 const WAVES: usize = 4;
 /// Bytes below which an item is not worth its partial result.
 const LEAST_BYTES: usize = 32 << 10;
@@ -38,7 +41,8 @@ pub struct Planned {
 pub struct Plan {
     /// Items, layer after layer.
     pub items: Vec<WorkItem>,
-    /// Per layer `sequences * kv_heads + 1` bounds: the items of a head, counted from the layer's first.
+    /// Per layer `sequences * kv_heads + 1` bounds: the items of a head, counted from the layer's
+    /// first.
     pub ranges: Vec<u32>,
     /// The layers.
     pub layers: Vec<Planned>,
@@ -51,15 +55,17 @@ impl Plan {
     }
 }
 
-/// Divides the work so that `blocks`, the number of decode blocks that run at once, are kept busy to the end: items are of equal
-/// bytes, not of equal tokens, so heads of different width and sequences of different length end together.
+/// Divides the work so that `blocks`, the number of decode blocks that run at once, are kept busy
+/// to the end: items are of equal bytes, not of equal tokens, so heads of different width and
+/// sequences of different length end together.
 pub fn plan(shares: &[Share<'_>], blocks: usize) -> Plan {
     let mut plan = Plan { items: Vec::new(), ranges: Vec::new(), layers: Vec::new() };
     let Some(first) = shares.first() else { return plan };
     let shape = first.layout.spec().shape();
     for layer in 0..shape.layers {
         let heads = || {
-            let of = |(sequence, share)| (0..shape.kv_heads).map(move |head| (sequence, share, head));
+            let of =
+                |(sequence, share)| (0..shape.kv_heads).map(move |head| (sequence, share, head));
             shares.iter().enumerate().flat_map(of)
         };
         let total: usize = heads()
@@ -74,7 +80,9 @@ pub fn plan(shares: &[Share<'_>], blocks: usize) -> Plan {
         for (sequence, share, kv_head) in heads() {
             plan.ranges.push((plan.items.len() - planned.first) as u32);
             let (middle, window) = share.layout.row_bytes(layer, kv_head);
-            for (part, rows, bytes) in [(MIDDLE, share.middle, middle), (WINDOW, share.window, window)] {
+            for (part, rows, bytes) in
+                [(MIDDLE, share.middle, middle), (WINDOW, share.window, window)]
+            {
                 let (sequence, kv_head) = (sequence as u32, kv_head as u16);
                 plan.items.extend(divide(rows, bytes, target).map(|(first, end)| WorkItem {
                     sequence,
@@ -91,7 +99,8 @@ pub fn plan(shares: &[Share<'_>], blocks: usize) -> Plan {
     plan
 }
 
-/// Even ranges of `rows` rows of `bytes` each, of about `target` bytes; none where a row has no bytes.
+/// Even ranges of `rows` rows of `bytes` each, of about `target` bytes; none where a row has no
+/// bytes.
 fn divide(rows: usize, bytes: usize, target: usize) -> impl Iterator<Item = (u32, u32)> {
     let rows = if bytes == 0 { 0 } else { rows };
     let parts = (rows * bytes).div_ceil(target).max(1);

@@ -36,7 +36,8 @@ pub struct StoredRow {
 
 /// Where a sequence is filled from.
 pub enum Source<'a, D: Device> {
-    /// Addresses of keys (after RoPE) and values of all tokens of one layer, `[tokens, kv_heads, head_dim]`.
+    /// Addresses of keys (after RoPE) and values of all tokens of one layer, `[tokens, kv_heads,
+    /// head_dim]`.
     Rows {
         /// The layer.
         layer: usize,
@@ -55,7 +56,9 @@ impl<D: Device> DeviceSequence<D> {
         let layout = mask.layout();
         let (sink, ring) = layout.window_slots(capacity);
         let window = device.allocate(layout.window_bytes(capacity))?;
-        let table = device.allocate(layout.slabs(layout.spec().window().middle(capacity)).max(1) * size_of::<u64>())?;
+        let table = device.allocate(
+            layout.slabs(layout.spec().window().middle(capacity)).max(1) * size_of::<u64>(),
+        )?;
         let states = device.allocate(2 * size_of::<SequenceState>())?;
         let state = SequenceState {
             window: device.address(&window),
@@ -98,8 +101,8 @@ impl<D: Device> DeviceSequence<D> {
         self.layout().bytes_at(self.len())
     }
 
-    /// Bytes taken from the device for keys and values: [`Self::bytes`], free slots of the window, and what is left of the last
-    /// slab.
+    /// Bytes taken from the device for keys and values: [`Self::bytes`], free slots of the window,
+    /// and what is left of the last slab.
     pub fn allocated(&self) -> usize {
         self.layout().window_bytes(self.capacity) + self.slabs.len() * self.layout().slab_bytes()
     }
@@ -109,7 +112,8 @@ impl<D: Device> DeviceSequence<D> {
         std::iter::once(&self.window).chain(&self.slabs)
     }
 
-    /// Counts one token more, and takes a slab where the middle needs it. The token's key and value follow layer by layer.
+    /// Counts one token more, and takes a slab where the middle needs it. The token's key and value
+    /// follow layer by layer.
     pub(super) fn grow(&mut self, device: &D) -> Result<()> {
         self.set_len(device, self.len() + 1)
     }
@@ -122,13 +126,20 @@ impl<D: Device> DeviceSequence<D> {
 
     fn set_len(&mut self, device: &D, len: usize) -> Result<()> {
         if len > self.capacity {
-            return Err(Error::input(format!("a sequence made for {} tokens cannot hold {len}", self.capacity)));
+            return Err(Error::input(format!(
+                "a sequence made for {} tokens cannot hold {len}",
+                self.capacity
+            )));
         }
         let middle = self.layout().spec().window().middle(len);
         while self.slabs.len() < self.layout().slabs(middle) {
             let slab = device.allocate(self.layout().slab_bytes())?;
             let entry = device.address(&slab);
-            device.write(&mut self.table, self.slabs.len() * size_of::<u64>(), &entry.to_ne_bytes())?;
+            device.write(
+                &mut self.table,
+                self.slabs.len() * size_of::<u64>(),
+                &entry.to_ne_bytes(),
+            )?;
             self.slabs.push(slab);
         }
         let before = self.state.middle;
@@ -147,11 +158,21 @@ impl<D: Device> DeviceSequence<D> {
         device.write(&mut self.states, 0, bytemuck::bytes_of(&self.state))
     }
 
-    /// Writes every token to its place, from full keys and values: after a prefill, or for another mask or window.
+    /// Writes every token to its place, from full keys and values: after a prefill, or for another
+    /// mask or window.
     pub fn fill(&mut self, device: &D, source: &Source<'_, D>) -> Result<()> {
         let layers = self.layout().spec().shape().layers;
         let state = device.address(&self.states);
-        let mut params = RebuildParams { source: 0, k: 0, v: 0, state, layer: 0, kv_heads: 0, head_dim: 0, keep_middle: 0 };
+        let mut params = RebuildParams {
+            source: 0,
+            k: 0,
+            v: 0,
+            state,
+            layer: 0,
+            kv_heads: 0,
+            head_dim: 0,
+            keep_middle: 0,
+        };
         let count = match source {
             Source::Rows { layer, k, v } => {
                 params = RebuildParams { k: *k, v: *v, layer: *layer as u32, ..params };
@@ -164,7 +185,9 @@ impl<D: Device> DeviceSequence<D> {
                         "only a dense cache can be retuned: a pruned one no longer has the channels it dropped",
                     ));
                 }
-                if spec.shape() != self.layout().spec().shape() || spec.dtype() != self.layout().spec().dtype() {
+                if spec.shape() != self.layout().spec().shape()
+                    || spec.dtype() != self.layout().spec().dtype()
+                {
                     return Err(Error::input(format!(
                         "a cache of {} cannot become one of {}",
                         spec.shape(),
@@ -173,22 +196,31 @@ impl<D: Device> DeviceSequence<D> {
                 }
                 self.set_len(device, dense.len())?;
                 self.upload(device)?;
-                device.write(&mut self.states, size_of::<SequenceState>(), bytemuck::bytes_of(&dense.state))?;
+                device.write(
+                    &mut self.states,
+                    size_of::<SequenceState>(),
+                    bytemuck::bytes_of(&dense.state),
+                )?;
                 params.source = state + size_of::<SequenceState>() as u64;
                 layers
             }
         };
-        if self.is_empty() { Ok(()) } else { device.launch(&self.layout().geometry().rebuild(self.len(), count, params)) }
+        if self.is_empty() {
+            Ok(())
+        } else {
+            device.launch(&self.layout().geometry().rebuild(self.len(), count, params))
+        }
     }
 
-    /// Goes back to the first `len` tokens. Where pruned tokens become whole again their keys come from `dense`, a sequence of
-    /// exactly these tokens with every channel.
+    /// Goes back to the first `len` tokens. Where pruned tokens become whole again their keys come
+    /// from `dense`, a sequence of exactly these tokens with every channel.
     pub fn truncate(&mut self, device: &D, len: usize, dense: Option<&Self>) -> Result<()> {
         if len >= self.len() {
             return Ok(());
         }
         let window = self.layout().spec().window();
-        let whole_again = window.sink + window.middle(len) < (window.sink + window.middle(self.len())).min(len);
+        let whole_again =
+            window.sink + window.middle(len) < (window.sink + window.middle(self.len())).min(len);
         if !whole_again {
             return self.begin(device, len);
         }
@@ -196,11 +228,28 @@ impl<D: Device> DeviceSequence<D> {
             // The window takes back what lies in the middle, where every channel is.
             let before = self.state;
             self.begin(device, len)?;
-            device.write(&mut self.states, size_of::<SequenceState>(), bytemuck::bytes_of(&before))?;
+            device.write(
+                &mut self.states,
+                size_of::<SequenceState>(),
+                bytemuck::bytes_of(&before),
+            )?;
             let state = device.address(&self.states);
             let source = state + size_of::<SequenceState>() as u64;
-            let params = RebuildParams { source, k: 0, v: 0, state, layer: 0, kv_heads: 0, head_dim: 0, keep_middle: 1 };
-            return device.launch(&self.layout().geometry().rebuild(len, self.layout().spec().shape().layers, params));
+            let params = RebuildParams {
+                source,
+                k: 0,
+                v: 0,
+                state,
+                layer: 0,
+                kv_heads: 0,
+                head_dim: 0,
+                keep_middle: 1,
+            };
+            return device.launch(&self.layout().geometry().rebuild(
+                len,
+                self.layout().spec().shape().layers,
+                params,
+            ));
         }
         match dense.filter(|dense| dense.len() == len) {
             Some(dense) => self.fill(device, &Source::Dense(dense)),
@@ -211,8 +260,9 @@ impl<D: Device> DeviceSequence<D> {
         }
     }
 
-    /// Live importance of one layer: the mean of `|q_c k_c|` over the middle and each group's query heads, `[kv_heads, head_dim]`;
-    /// 0 for channels that are not stored. `q`, `[heads, head_dim]`, is rounded to the cache's type. Waits for the device.
+    /// Live importance of one layer: the mean of `|q_c k_c|` over the middle and each group's query
+    /// heads, `[kv_heads, head_dim]`; 0 for channels that are not stored. `q`, `[heads, head_dim]`,
+    /// is rounded to the cache's type. Waits for the device.
     pub fn activity(&self, device: &D, layer: usize, q: &[f32]) -> Result<Vec<f32>> {
         let geometry = self.layout().geometry();
         let row = geometry.kv_heads() * geometry.head_dim();
@@ -228,7 +278,10 @@ impl<D: Device> DeviceSequence<D> {
         let sums = device.allocate(row * splits * size_of::<f32>())?;
         let out = device.allocate(row * size_of::<f32>())?;
         let addresses = [&queries, &state, &sums, &out].map(|memory| device.address(memory));
-        geometry.activity(layer, splits, addresses).iter().try_for_each(|launch| device.launch(launch))?;
+        geometry
+            .activity(layer, splits, addresses)
+            .iter()
+            .try_for_each(|launch| device.launch(launch))?;
         let mut activity = vec![0.0f32; row];
         device.read(&out, 0, bytemuck::cast_slice_mut(&mut activity))?;
         Ok(activity)
@@ -244,21 +297,31 @@ impl<D: Device> DeviceSequence<D> {
         Ok(copy)
     }
 
-    /// Every token of one head as it lies in the device's memory; `None` where its head dropped it. Waits for the device.
-    pub fn stored_rows(&self, device: &D, layer: usize, kv_head: usize) -> Result<Vec<Option<StoredRow>>> {
+    /// Every token of one head as it lies in the device's memory; `None` where its head dropped it.
+    /// Waits for the device.
+    pub fn stored_rows(
+        &self,
+        device: &D,
+        layer: usize,
+        kv_head: usize,
+    ) -> Result<Vec<Option<StoredRow>>> {
         let shape = self.layout().spec().shape();
         let read = |memory: &D::Memory, start: usize, elements: usize| {
             let mut bits = vec![0u16; elements];
             device.read(memory, start, bytemuck::cast_slice_mut(&mut bits))?;
             Ok::<_, Error>(bits)
         };
-        let (sink, ring, middle) = (self.state.sink as usize, self.state.ring as usize, self.state.middle as usize);
+        let (sink, ring, middle) =
+            (self.state.sink as usize, self.state.ring as usize, self.state.middle as usize);
         let head = self.layout().head(layer, kv_head);
         let row = |bits: &[u16], at: usize, width: usize| bits[at * width..][..width].to_vec();
 
         let elements = (sink + ring) * shape.head_dim;
         let block = 2 * (layer * shape.kv_heads + kv_head) * elements * 2;
-        let window = [read(&self.window, block, elements)?, read(&self.window, block + elements * 2, elements)?];
+        let window = [
+            read(&self.window, block, elements)?,
+            read(&self.window, block + elements * 2, elements)?,
+        ];
         let mut slabs = Vec::new();
         for slab in self.slabs.iter().filter(|_| head.kept > 0) {
             let keys = read(slab, head.keys as usize, SLAB * head.padded as usize)?;
@@ -274,7 +337,11 @@ impl<D: Device> DeviceSequence<D> {
             let token = position - sink;
             let [keys, values] = slabs.get(token / SLAB)?;
             let key = row(keys, token % SLAB, head.padded as usize);
-            Some(StoredRow { key, value: row(values, token % SLAB, shape.head_dim), in_middle: true })
+            Some(StoredRow {
+                key,
+                value: row(values, token % SLAB, shape.head_dim),
+                in_middle: true,
+            })
         };
         Ok((0..self.len()).map(stored).collect())
     }

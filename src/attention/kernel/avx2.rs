@@ -9,8 +9,9 @@ use super::{EXP2, Simd, Widen};
 /// Eight lanes of a `__m256`.
 pub(in crate::attention) struct Avx2;
 
-// SAFETY throughout: the caller is compiled with avx2, fma and f16c and runs only where they are there; pointers come with the
-// promises of the kernels in `super`, which cover eight elements each.
+// SAFETY throughout: the caller is compiled with avx2, fma and f16c and runs only where they are
+// there; pointers come with the promises of the kernels in `super`, which cover eight elements
+// each.
 impl Simd for Avx2 {
     type V = __m256;
     const LANES: usize = 8;
@@ -94,7 +95,10 @@ impl Simd for Avx2 {
             }
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127));
             let power = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent));
-            _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, least), _mm256_mul_ps(polynomial, power))
+            _mm256_andnot_ps(
+                _mm256_cmp_ps::<_CMP_LT_OQ>(a, least),
+                _mm256_mul_ps(polynomial, power),
+            )
         }
     }
 
@@ -124,7 +128,12 @@ impl Widen<f16> for Avx2 {
 impl Widen<bf16> for Avx2 {
     #[inline(always)]
     unsafe fn widen(from: *const bf16) -> Self::V {
-        // SAFETY: see above; bf16 is a transparent u16, and the high half of the f32 of equal value.
-        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast())))) }
+        // SAFETY: see above; bf16 is a transparent u16, and the high half of the f32 of equal
+        // value.
+        unsafe {
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(
+                from.cast(),
+            ))))
+        }
     }
 }

@@ -9,8 +9,9 @@ use super::{EXP2, Simd, Widen};
 /// Sixteen lanes of a `__m512`.
 pub(in crate::attention) struct Avx512;
 
-// SAFETY throughout: the caller is compiled with avx512f and avx512dq and runs only where they are there; pointers come with the
-// promises of the kernels in `super`, which cover sixteen elements each.
+// SAFETY throughout: the caller is compiled with avx512f and avx512dq and runs only where they are
+// there; pointers come with the promises of the kernels in `super`, which cover sixteen elements
+// each.
 impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = 16;
@@ -116,7 +117,12 @@ impl Widen<f16> for Avx512 {
 impl Widen<bf16> for Avx512 {
     #[inline(always)]
     unsafe fn widen(from: *const bf16) -> Self::V {
-        // SAFETY: see above; bf16 is a transparent u16, and the high half of the f32 of equal value.
-        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast())))) }
+        // SAFETY: see above; bf16 is a transparent u16, and the high half of the f32 of equal
+        // value.
+        unsafe {
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(
+                from.cast(),
+            ))))
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! AVX-512 with the bf16 dot product: two products per lane and instruction, without widening.
 //!
-//! Rows of two channels (keys) or two tokens (values) are interleaved on load, so the stored layout is that of every other path.
-//! Queries and softmax weights are rounded to bf16, sums are f32.
+//! Rows of two channels (keys) or two tokens (values) are interleaved on load, so the stored layout
+//! is that of every other path. Queries and softmax weights are rounded to bf16, sums are f32.
 
 use std::arch::x86_64::*;
 
@@ -14,12 +14,13 @@ use crate::cache::BLOCK;
 /// The bf16 steps; softmax is that of [`Avx512`].
 pub(in crate::attention) struct Bf16Dot;
 
-/// Interleaving works inside quarters of a register. These lanes of (low, high) are the first 16 elements in order; the second 16
-/// are eight lanes further on.
+/// Interleaving works inside quarters of a register. These lanes of (low, high) are the first 16
+/// elements in order; the second 16 are eight lanes further on.
 const IN_ORDER: [i32; 16] = [0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23];
 
-// SAFETY throughout: the caller is compiled with avx512f, avx512bw, avx512dq and avx512bf16 and runs only where they are there;
-// pointers come with the promises of `Steps`, and offsets stay inside them as said at each loop.
+// SAFETY throughout: the caller is compiled with avx512f, avx512bw, avx512dq and avx512bf16 and
+// runs only where they are there; pointers come with the promises of `Steps`, and offsets stay
+// inside them as said at each loop.
 
 /// Interleaved elements of two rows of 32: `[low, high]`.
 #[inline(always)]
@@ -27,7 +28,8 @@ unsafe fn interleave(first: *const bf16, second: *const bf16) -> [__m512bh; 2] {
     // SAFETY: see above; bf16 is a transparent u16.
     unsafe {
         let (first, second) = (_mm512_loadu_si512(first.cast()), _mm512_loadu_si512(second.cast()));
-        [_mm512_unpacklo_epi16(first, second), _mm512_unpackhi_epi16(first, second)].map(|pairs| std::mem::transmute(pairs))
+        [_mm512_unpacklo_epi16(first, second), _mm512_unpackhi_epi16(first, second)]
+            .map(|pairs| std::mem::transmute(pairs))
     }
 }
 
@@ -58,7 +60,10 @@ unsafe fn load_interleaved(from: *const f32, scale: f32) -> [__m512; 2] {
         let scale = _mm512_set1_ps(scale);
         let first = _mm512_mul_ps(_mm512_loadu_ps(from), scale);
         let second = _mm512_mul_ps(_mm512_loadu_ps(from.add(16)), scale);
-        [_mm512_shuffle_f32x4::<0b10_00_10_00>(first, second), _mm512_shuffle_f32x4::<0b11_01_11_01>(first, second)]
+        [
+            _mm512_shuffle_f32x4::<0b10_00_10_00>(first, second),
+            _mm512_shuffle_f32x4::<0b11_01_11_01>(first, second),
+        ]
     }
 }
 
@@ -67,8 +72,15 @@ impl Steps<bf16> for Bf16Dot {
 
     /// `q` holds pairs of channels, `[pair][head]`, as bits.
     #[inline(always)]
-    unsafe fn scores<const HEADS: usize>(keys: *const bf16, channels: usize, q: *const f32, scores: *mut f32, next: *const bf16) {
-        // SAFETY: `pair < pairs` and the second row is the first again where the number of channels is odd (its query is 0).
+    unsafe fn scores<const HEADS: usize>(
+        keys: *const bf16,
+        channels: usize,
+        q: *const f32,
+        scores: *mut f32,
+        next: *const bf16,
+    ) {
+        // SAFETY: `pair < pairs` and the second row is the first again where the number of channels
+        // is odd (its query is 0).
         unsafe {
             let mut sums = [[[_mm512_setzero_ps(); 2]; 2]; HEADS];
             for pair in 0..channels.div_ceil(2) {
@@ -104,13 +116,17 @@ impl Steps<bf16> for Bf16Dot {
         rescale: *const f32,
         sums: *mut f32,
     ) {
-        // SAFETY: passes are about whole groups of 32 channels below `head_dim`; pairs of tokens end at or before 64.
+        // SAFETY: passes are about whole groups of 32 channels below `head_dim`; pairs of tokens
+        // end at or before 64.
         unsafe {
             let mut pairs = [[0u32; BLOCK / 2]; HEADS];
             for (head, pairs) in pairs.iter_mut().enumerate() {
                 for half in 0..2 {
                     let weights = weights.add(head * BLOCK + half * 32);
-                    let rounded = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(weights.add(16)), _mm512_loadu_ps(weights));
+                    let rounded = _mm512_cvtne2ps_pbh(
+                        _mm512_loadu_ps(weights.add(16)),
+                        _mm512_loadu_ps(weights),
+                    );
                     _mm512_storeu_si512(
                         pairs.as_mut_ptr().add(half * 16).cast(),
                         std::mem::transmute::<__m512bh, __m512i>(rounded),
@@ -127,7 +143,9 @@ impl Steps<bf16> for Bf16Dot {
                 channel += 32;
             }
             if channel < values.head_dim {
-                accumulate_from::<Avx512, bf16, HEADS>(values, channel, tokens, weights, rescale, sums);
+                accumulate_from::<Avx512, bf16, HEADS>(
+                    values, channel, tokens, weights, rescale, sums,
+                );
             }
         }
     }
@@ -149,13 +167,17 @@ unsafe fn accumulate_tile<const HEADS: usize, const TILE: usize>(
         let mut tile = [[[_mm512_setzero_ps(); 2]; TILE]; HEADS];
         for (head, tile) in tile.iter_mut().enumerate() {
             for (part, sum) in tile.iter_mut().enumerate() {
-                *sum = load_interleaved(sums.add(head * head_dim + channel + 32 * part), *rescale.add(head));
+                *sum = load_interleaved(
+                    sums.add(head * head_dim + channel + 32 * part),
+                    *rescale.add(head),
+                );
             }
         }
         for pair in tokens.0 / 2..tokens.1.div_ceil(2) {
             let row = values.rows.add(2 * pair * head_dim + channel);
             let ahead = values.next.wrapping_add(2 * pair * head_dim + channel);
-            let mut rows = [[std::mem::transmute::<__m512i, __m512bh>(_mm512_setzero_si512()); 2]; TILE];
+            let mut rows =
+                [[std::mem::transmute::<__m512i, __m512bh>(_mm512_setzero_si512()); 2]; TILE];
             for (part, rows) in rows.iter_mut().enumerate() {
                 *rows = interleave(row.add(32 * part), row.add(head_dim + 32 * part));
                 _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(32 * part).cast());

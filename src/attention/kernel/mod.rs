@@ -1,8 +1,9 @@
 //! The vector kernels: one algorithm over any register width, compiled once per instruction set.
 //!
-//! A block of 64 tokens goes through three steps: [`Steps::scores`] (SIMD over tokens, one load of a key row for all query heads of
-//! a tile), [`softmax`] (online: running maximum and sum per query head) and [`Steps::accumulate`] (SIMD over channels, one load of
-//! a value row for all query heads of a tile).
+//! A block of 64 tokens goes through three steps: [`Steps::scores`] (SIMD over tokens, one load of
+//! a key row for all query heads of a tile), [`softmax`] (online: running maximum and sum per query
+//! head) and [`Steps::accumulate`] (SIMD over channels, one load of a value row for all query heads
+//! of a tile).
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
@@ -14,17 +15,19 @@ pub(super) mod portable;
 
 use crate::cache::{BLOCK, Element};
 
-/// Query heads that share one load; larger groups take several passes over a block that is in the first-level cache by then.
+/// Query heads that share one load; larger groups take several passes over a block that is in the
+/// first-level cache by then.
 pub(super) const HEAD_TILE: usize = 4;
 
-/// A register of f32 lanes. Methods are unsafe because they need the instruction set; callers are compiled with it.
+/// A register of f32 lanes. Methods are unsafe because they need the instruction set; callers are
+/// compiled with it.
 pub(super) trait Simd {
     /// The register.
     type V: Copy;
     /// Lanes of the register; divides 64.
     const LANES: usize;
-    /// Token registers per pass over keys and channel registers per pass over values: 1, 2 or 4, as many as the
-    /// register file holds accumulators for, times [`HEAD_TILE`].
+    /// Token registers per pass over keys and channel registers per pass over values: 1, 2 or 4, as
+    /// many as the register file holds accumulators for, times [`HEAD_TILE`].
     const TILE: usize;
 
     unsafe fn splat(value: f32) -> Self::V;
@@ -57,15 +60,21 @@ pub(super) trait Steps<E> {
     /// `scores[h][t] = sum_c q[c][h] keys[c][t]`, for `HEADS` query heads and 64 tokens.
     ///
     /// # Safety
-    /// `keys` is valid for `channels * 64` elements, `q` for `channels * HEADS`, `scores` for `HEADS * 64`; the instruction set
-    /// is there. `next` is only prefetched.
-    unsafe fn scores<const HEADS: usize>(keys: *const E, channels: usize, q: *const f32, scores: *mut f32, next: *const E);
+    /// `keys` is valid for `channels * 64` elements, `q` for `channels * HEADS`, `scores` for
+    /// `HEADS * 64`; the instruction set is there. `next` is only prefetched.
+    unsafe fn scores<const HEADS: usize>(
+        keys: *const E,
+        channels: usize,
+        q: *const f32,
+        scores: *mut f32,
+        next: *const E,
+    );
 
     /// `sums[h] = rescale[h] sums[h] + sum_t weights[h][t] rows[t]` over the tokens `first .. end`.
     ///
     /// # Safety
-    /// `rows` is valid for the block, `weights` for `HEADS * 64`, `rescale` for `HEADS`, `sums` for `HEADS * head_dim`; `end` is
-    /// at most 64; the instruction set is there.
+    /// `rows` is valid for the block, `weights` for `HEADS * 64`, `rescale` for `HEADS`, `sums` for
+    /// `HEADS * head_dim`; `end` is at most 64; the instruction set is there.
     unsafe fn accumulate<const HEADS: usize>(
         values: &Values<E>,
         tokens: (usize, usize),
@@ -79,7 +88,13 @@ impl<S: Widen<E>, E: Element> Steps<E> for S {
     type Registers = S;
 
     #[inline(always)]
-    unsafe fn scores<const HEADS: usize>(keys: *const E, channels: usize, q: *const f32, scores: *mut f32, next: *const E) {
+    unsafe fn scores<const HEADS: usize>(
+        keys: *const E,
+        channels: usize,
+        q: *const f32,
+        scores: *mut f32,
+        next: *const E,
+    ) {
         // SAFETY: the caller's promises are those of `scores_tiled`.
         unsafe {
             match S::TILE {
@@ -103,11 +118,13 @@ impl<S: Widen<E>, E: Element> Steps<E> for S {
     }
 }
 
-/// Coefficients of `2^f`, `0 <= f < 1`, in rising order: minimax in the relative error, which is below 7.5e-8 (1.5e-7 with the
-/// roundings of f32).
-pub(super) const EXP2: [f32; 6] = [0.999_999_9, 0.693_153_1, 0.240_153_62, 0.055_826_318, 0.008_989_34, 0.001_877_576_7];
+/// Coefficients of `2^f`, `0 <= f < 1`, in rising order: minimax in the relative error, which is
+/// below 7.5e-8 (1.5e-7 with the roundings of f32).
+pub(super) const EXP2: [f32; 6] =
+    [0.999_999_9, 0.693_153_1, 0.240_153_62, 0.055_826_318, 0.008_989_34, 0.001_877_576_7];
 
-/// The score of a token that does not count: far below any other, and finite, so that differences of scores stay numbers.
+/// The score of a token that does not count: far below any other, and finite, so that differences
+/// of scores stay numbers.
 pub(super) const UNSEEN: f32 = -1e30;
 
 /// Room for the lanes of the widest register.
@@ -131,7 +148,8 @@ pub(super) use for_heads;
 unsafe fn prefetch_bytes<S: Simd>(from: *const u8, len: usize) {
     let mut offset = 0;
     while offset < len {
-        // SAFETY: a prefetch reads nothing and cannot fault; `wrapping_add` makes no claim about the object.
+        // SAFETY: a prefetch reads nothing and cannot fault; `wrapping_add` makes no claim about
+        // the object.
         unsafe { S::prefetch(from.wrapping_add(offset)) };
         offset += 64;
     }
@@ -145,8 +163,8 @@ unsafe fn scores_tiled<S: Widen<E>, E: Element, const HEADS: usize, const TILE: 
     scores: *mut f32,
     next: *const E,
 ) {
-    // SAFETY: `token + TILE * LANES <= 64`, `channel < channels` and `head < HEADS` keep every address inside what the caller
-    // promised.
+    // SAFETY: `token + TILE * LANES <= 64`, `channel < channels` and `head < HEADS` keep every
+    // address inside what the caller promised.
     unsafe {
         let mut token = 0;
         while token < BLOCK {
@@ -176,14 +194,19 @@ unsafe fn scores_tiled<S: Widen<E>, E: Element, const HEADS: usize, const TILE: 
     }
 }
 
-/// Online softmax of one query head over one block: turns 64 base-2 scores into weights relative to `largest`, a score that is
-/// raised when one of these exceeds it, adds them lane by lane to `totals` and returns by what everything summed so far has to
-/// be scaled.
+/// Online softmax of one query head over one block: turns 64 base-2 scores into weights relative to
+/// `largest`, a score that is raised when one of these exceeds it, adds them lane by lane to
+/// `totals` and returns by what everything summed so far has to be scaled.
 ///
 /// # Safety
-/// `scores` is valid for 64 elements, all finite, `totals` for a register; the instruction set of `S` is there.
+/// `scores` is valid for 64 elements, all finite, `totals` for a register; the instruction set of
+/// `S` is there.
 #[inline(always)]
-pub(super) unsafe fn softmax<S: Simd>(scores: *mut f32, largest: &mut f32, totals: *mut f32) -> f32 {
+pub(super) unsafe fn softmax<S: Simd>(
+    scores: *mut f32,
+    largest: &mut f32,
+    totals: *mut f32,
+) -> f32 {
     // SAFETY: all offsets are below 64.
     unsafe {
         let mut block_largest = S::load(scores);
@@ -238,9 +261,15 @@ unsafe fn accumulate_from<S: Widen<E>, E: Element, const HEADS: usize>(
     unsafe {
         while channel + S::TILE * S::LANES <= head_dim {
             match S::TILE {
-                1 => accumulate_tiled::<S, E, HEADS, 1>(values, channel, tokens, weights, rescale, sums),
-                2 => accumulate_tiled::<S, E, HEADS, 2>(values, channel, tokens, weights, rescale, sums),
-                _ => accumulate_tiled::<S, E, HEADS, 4>(values, channel, tokens, weights, rescale, sums),
+                1 => accumulate_tiled::<S, E, HEADS, 1>(
+                    values, channel, tokens, weights, rescale, sums,
+                ),
+                2 => accumulate_tiled::<S, E, HEADS, 2>(
+                    values, channel, tokens, weights, rescale, sums,
+                ),
+                _ => accumulate_tiled::<S, E, HEADS, 4>(
+                    values, channel, tokens, weights, rescale, sums,
+                ),
             }
             channel += S::TILE * S::LANES;
         }
@@ -253,7 +282,8 @@ unsafe fn accumulate_from<S: Widen<E>, E: Element, const HEADS: usize>(
                 let sum = sums.add(head * head_dim + channel);
                 *sum *= *rescale.add(head);
                 for token in tokens.0..tokens.1 {
-                    *sum += *weights.add(head * BLOCK + token) * (*values.rows.add(token * head_dim + channel)).widen();
+                    *sum += *weights.add(head * BLOCK + token)
+                        * (*values.rows.add(token * head_dim + channel)).widen();
                 }
             }
         }
@@ -269,14 +299,16 @@ unsafe fn accumulate_tiled<S: Widen<E>, E: Element, const HEADS: usize, const TI
     rescale: *const f32,
     sums: *mut f32,
 ) {
-    // SAFETY: `channel + TILE * LANES <= head_dim`, tokens below `end` and heads below `HEADS`: inside what the caller promised.
+    // SAFETY: `channel + TILE * LANES <= head_dim`, tokens below `end` and heads below `HEADS`:
+    // inside what the caller promised.
     unsafe {
         let head_dim = values.head_dim;
         let mut tile = [[S::splat(0.0); TILE]; HEADS];
         for (head, tile) in tile.iter_mut().enumerate() {
             let rescale = S::splat(*rescale.add(head));
             for (lane, sum) in tile.iter_mut().enumerate() {
-                *sum = S::mul(S::load(sums.add(head * head_dim + channel + lane * S::LANES)), rescale);
+                *sum =
+                    S::mul(S::load(sums.add(head * head_dim + channel + lane * S::LANES)), rescale);
             }
         }
         for token in tokens.0..tokens.1 {

@@ -28,7 +28,8 @@ pub(super) struct Args {
     /// Numbers of threads
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     threads: Vec<usize>,
-    /// Where: cpu, cuda or cuda:N. On a card the settings are fixed: those of the LeanK authors, and one sequence at 8k to 128k
+    /// Where: cpu, cuda or cuda:N. On a card the settings are fixed: those of the LeanK authors,
+    /// and one sequence at 8k to 128k
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: DeviceChoice,
     /// With --device cuda: compute what the kernels would do on a card instead of measuring
@@ -37,7 +38,8 @@ pub(super) struct Args {
     /// With --dry-run: the card, by a part of its name
     #[arg(long, default_value = "H100", value_name = "NAME", requires = "dry_run")]
     card: String,
-    /// Instructions: portable, avx2, avx512, avx512-bf16 [default: the best exact ones of this machine]
+    /// Instructions: portable, avx2, avx512, avx512-bf16 [default: the best exact ones of this
+    /// machine]
     #[arg(long)]
     simd: Option<SimdLevel>,
 }
@@ -72,7 +74,17 @@ pub(super) fn run(args: &Args) -> Result<()> {
 fn table(report: &Report) -> String {
     let mut text = format!(
         "{:<13} {:>7} {:>5} {:>8} {:>8} {:>10} {:>10} {:>7} {:>7} {:>11} {:>11}",
-        "geometry", "tokens", "dtype", "threads", "pruned", "bytes", "median ms", "GB/s", "of max", "byte ratio", "time ratio"
+        "geometry",
+        "tokens",
+        "dtype",
+        "threads",
+        "pruned",
+        "bytes",
+        "median ms",
+        "GB/s",
+        "of max",
+        "byte ratio",
+        "time ratio"
     );
     for row in &report.rows {
         text += &format!(

@@ -16,9 +16,11 @@ pub(super) fn ordinal(device: DeviceChoice) -> Option<usize> {
 
 /// Prints the model of the card whose name contains `name`.
 pub(super) fn model(name: &str, json: bool) -> Result<()> {
-    let known = CARDS.into_iter().find(|card| card.name.to_lowercase().contains(&name.to_lowercase()));
+    let known =
+        CARDS.into_iter().find(|card| card.name.to_lowercase().contains(&name.to_lowercase()));
     let names = || CARDS.map(|card| card.name).join(", ");
-    let card = known.ok_or_else(|| Error::input(format!("--card {name}: the known cards are {}", names())))?;
+    let card = known
+        .ok_or_else(|| Error::input(format!("--card {name}: the known cards are {}", names())))?;
     let report = cuda_model::report(card)?;
     if json { output::json(&report) } else { output::line(&text(&report)) }
 }
@@ -44,10 +46,20 @@ fn text(report: &Report) -> String {
         );
     }
     let [dense, pruned] = report.bytes_per_middle_token;
-    text += &format!("\n\nLlama-3.1-8B, published counts, bf16: {dense} bytes a middle token dense, {pruned} pruned");
+    text += &format!(
+        "\n\nLlama-3.1-8B, published counts, bf16: {dense} bytes a middle token dense, {pruned} pruned"
+    );
     text += &format!(
         "\n{:>6} {:>7} {:>10} {:>10} {:>7} {:>13} {:>16} {:>16} {:>17}",
-        "batch", "tokens", "dense", "pruned", "bound", "items a layer", "partial results", "dense at least", "pruned at least"
+        "batch",
+        "tokens",
+        "dense",
+        "pruned",
+        "bound",
+        "items a layer",
+        "partial results",
+        "dense at least",
+        "pruned at least"
     );
     for row in &report.settings {
         text += &format!(
@@ -80,10 +92,19 @@ pub(super) fn measure(ordinal: usize, json: bool) -> Result<()> {
     if json {
         return output::json(&report);
     }
-    let mut text = format!("{}: copies {:.0} GB/s (read and written)", report.card, report.copy_gbps);
+    let mut text =
+        format!("{}: copies {:.0} GB/s (read and written)", report.card, report.copy_gbps);
     text += &format!(
         "\n{:>6} {:>7} {:>11} {:>9} {:>8} {:>11} {:>9} {:>11} {:>11}",
-        "batch", "tokens", "dense ms", "GB/s", "of copy", "pruned ms", "GB/s", "time ratio", "byte ratio"
+        "batch",
+        "tokens",
+        "dense ms",
+        "GB/s",
+        "of copy",
+        "pruned ms",
+        "GB/s",
+        "time ratio",
+        "byte ratio"
     );
     for row in &report.rows {
         text += &format!(

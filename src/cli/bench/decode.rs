@@ -34,7 +34,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<()> {
     if args.thread_counts.contains(&0) || args.steps == 0 || args.batch == 0 {
-        return Err(Error::input("--bench-threads, --steps and --batch take numbers from 1 on, not 0"));
+        return Err(Error::input(
+            "--bench-threads, --steps and --batch take numbers from 1 on, not 0",
+        ));
     }
     if let Some(wrong) = args.sparsity.iter().find(|sparsity| !(0.0..=1.0).contains(*sparsity)) {
         return Err(Error::input(format!("--sparsity must be 0 to 1, not {wrong}")));
@@ -42,7 +44,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let model = args.model.load()?;
     let choice = args.cache.mask_choice(model.config())?;
     let shape = model.config().mask_shape();
-    let mut masks: Vec<ChannelMask> = args.sparsity.iter().map(|&sparsity| masks::equal(shape, sparsity)).collect();
+    let mut masks: Vec<ChannelMask> =
+        args.sparsity.iter().map(|&sparsity| masks::equal(shape, sparsity)).collect();
     masks.extend(choice.file.as_ref().map(|file| file.mask.clone()));
     let options = decode::Options {
         depths: args.depth.clone(),

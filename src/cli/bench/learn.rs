@@ -21,7 +21,8 @@ pub(super) struct Args {
     /// Seed of data and order
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Compare ways to learn at the bytes of the default's mask: alignment, pairs, bf16 importance, the authors' stage 2
+    /// Compare ways to learn at the bytes of the default's mask: alignment, pairs, bf16 importance,
+    /// the authors' stage 2
     #[arg(long)]
     variants: bool,
     /// With --variants: share of channels that the default prunes
@@ -47,15 +48,20 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let bar = progress_bar("");
     if args.variants {
         let base = Settings::for_sparsity(args.sparsity);
-        let settings = Settings { seed: args.seed, steps: args.steps.unwrap_or(base.steps), ..base };
+        let settings =
+            Settings { seed: args.seed, steps: args.steps.unwrap_or(base.steps), ..base };
         let (lengths, pool, check_prompts) = (args.ctx, args.pool, args.check_prompts);
-        let options = variants::Options { haystack, others, lengths, pool, settings, check_prompts };
+        let options =
+            variants::Options { haystack, others, lengths, pool, settings, check_prompts };
         let report = variants::run(&model, &options, &mut |what| bar.set_message(what.to_owned()))?;
         bar.finish_and_clear();
         return if args.json { output::json(&report) } else { output::line(&table(&report)) };
     }
-    let options = learn::Options { haystack, lengths: args.ctx, samples: args.samples, seed: args.seed };
-    let report = learn::run(&model, &options, |index| bar.set_position((index * 1000 / args.samples.max(1)) as u64))?;
+    let options =
+        learn::Options { haystack, lengths: args.ctx, samples: args.samples, seed: args.seed };
+    let report = learn::run(&model, &options, |index| {
+        bar.set_position((index * 1000 / args.samples.max(1)) as u64)
+    })?;
     bar.finish_and_clear();
     if args.json { output::json(&report) } else { output::line(&cost(&report)) }
 }
@@ -90,7 +96,10 @@ fn table(report: &variants::Report) -> String {
     ];
     let texts = |row: &crate::learn::check::Row| {
         let one = |text: &crate::learn::check::TextLoss| {
-            format!("{} {:.4} ± {:.4}", text.text, text.divergence.kld.mean, text.divergence.kld.stderr)
+            format!(
+                "{} {:.4} ± {:.4}",
+                text.text, text.divergence.kld.mean, text.divergence.kld.stderr
+            )
         };
         row.texts.iter().map(one).collect::<Vec<_>>().join(", ")
     };

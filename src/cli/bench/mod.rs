@@ -24,7 +24,8 @@ enum What {
     Attention(attention::Args),
     /// Whole decode steps of a model at several depths, and where the time goes
     Decode(Box<decode::Args>),
-    /// An update of learning beside the prefill of its sample; with --variants, ways to learn compared at equal bytes
+    /// An update of learning beside the prefill of its sample; with --variants, ways to learn
+    /// compared at equal bytes
     Learn(Box<learn::Args>),
     /// The inspector: first frame, key to frame, idle processor time, and what it takes from decode
     #[cfg(unix)]

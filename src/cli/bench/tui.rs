@@ -21,7 +21,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let options = tui::Options { model: args.model.clone(), tokens: args.tokens, rounds: args.rounds, size: (120, 40) };
+    let options = tui::Options {
+        model: args.model.clone(),
+        tokens: args.tokens,
+        rounds: args.rounds,
+        size: (120, 40),
+    };
     let report = tui::run(&options, |sentence| eprintln!("{sentence}"))?;
     if args.json {
         return output::json(&report);

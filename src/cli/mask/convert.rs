@@ -65,7 +65,12 @@ struct Report {
 }
 
 impl Report {
-    fn new(input: &std::path::Path, output: &std::path::Path, contents: &Contents, importance: bool) -> Self {
+    fn new(
+        input: &std::path::Path,
+        output: &std::path::Path,
+        contents: &Contents,
+        importance: bool,
+    ) -> Self {
         let mask = match contents {
             Contents::Mask(file) if !importance => Some(&file.mask),
             _ => None,
@@ -86,15 +91,23 @@ impl Report {
         if json {
             return output::json(self);
         }
-        let kept = self.kept_ratio.map_or_else(String::new, |ratio| format!(", keeps {}", super::values::percent(ratio)));
-        output::line(&format!("{} -> {}: {} {}{kept}", self.input, self.output, self.kind, self.shape))
+        let kept = self
+            .kept_ratio
+            .map_or_else(String::new, |ratio| format!(", keeps {}", super::values::percent(ratio)));
+        output::line(&format!(
+            "{} -> {}: {} {}{kept}",
+            self.input, self.output, self.kind, self.shape
+        ))
     }
 }
 
 /// Runs `kscope mask import`.
 pub(super) fn import(args: &ImportArgs) -> Result<()> {
     if Format::of_path(&args.output)? != Format::Safetensors {
-        return Err(Error::input(format!("{}: expected a kscope file, which ends in .safetensors", args.output.display())));
+        return Err(Error::input(format!(
+            "{}: expected a kscope file, which ends in .safetensors",
+            args.output.display()
+        )));
     }
     let mut contents = args.split.read(&args.input)?;
     if let Some(spec) = &args.model {
@@ -121,7 +134,9 @@ pub(super) fn import(args: &ImportArgs) -> Result<()> {
     files::save(&args.output, &contents, false)?;
     Report::new(&args.input, &args.output, &contents, false).print(args.json)?;
     if contents.origin().fingerprint.is_empty() && !args.json {
-        output::line("bound to no model: it is accepted wherever its shape fits, with a warning (--model MODEL binds it)")?;
+        output::line(
+            "bound to no model: it is accepted wherever its shape fits, with a warning (--model MODEL binds it)",
+        )?;
     }
     Ok(())
 }

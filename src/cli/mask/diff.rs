@@ -57,7 +57,10 @@ fn text(report: &Report<'_>) -> String {
         String::new(),
         format!("Jaccard    {}  (kept by both over kept by either)", percent(whole.jaccard)),
         format!("agreement  {}  (channels on which both say the same)", percent(whole.agreement)),
-        format!("{} heads keep another number of channels", report.comparison.heads_with_other_counts),
+        format!(
+            "{} heads keep another number of channels",
+            report.comparison.heads_with_other_counts
+        ),
         String::new(),
         "layer      both    only A    only B   Jaccard  agreement".to_string(),
     ];

@@ -14,11 +14,14 @@ pub(super) struct NamedGeometry {
     pub(super) geometry: Geometry,
 }
 
-/// Looks up `--model`: anything that `kscope run --model` takes, a `config.json`, or a published geometry such as `llama-3.1-8b`.
+/// Looks up `--model`: anything that `kscope run --model` takes, a `config.json`, or a published
+/// geometry such as `llama-3.1-8b`.
 pub(super) fn model_geometry(spec: &str) -> Result<NamedGeometry> {
     let path = Path::new(spec);
-    let named =
-        |name: &str, config: &crate::model::config::Config| NamedGeometry { name: name.to_owned(), geometry: config.geometry() };
+    let named = |name: &str, config: &crate::model::config::Config| NamedGeometry {
+        name: name.to_owned(),
+        geometry: config.geometry(),
+    };
     let in_folder = path.join("config.json");
     let config_path = if in_folder.exists() { &in_folder } else { path };
     if config_path.extension().is_some_and(|ext| ext == "json") {

@@ -50,7 +50,8 @@ struct Step {
     indexed: u8,
 }
 
-/// Viridis in 16 steps, enough for shares of 16 channels, with the nearest of the 256 colours whose luminance does not fall.
+/// Viridis in 16 steps, enough for shares of 16 channels, with the nearest of the 256 colours whose
+/// luminance does not fall.
 const SCALE: [Step; 16] = [
     Step { rgb: (71, 1, 85), indexed: 53 },
     Step { rgb: (72, 25, 108), indexed: 53 },
@@ -74,10 +75,17 @@ impl Ink {
     /// What standard output can show.
     pub(super) fn of_stdout(when: When, ascii: bool) -> Self {
         let terminal = std::io::stdout().is_terminal();
-        Self::of(when, ascii, terminal, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        Self::of(when, ascii, terminal, |name| {
+            std::env::var(name).ok().filter(|value| !value.is_empty())
+        })
     }
 
-    fn of(when: When, ascii: bool, terminal: bool, variable: impl Fn(&str) -> Option<String>) -> Self {
+    fn of(
+        when: When,
+        ascii: bool,
+        terminal: bool,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Self {
         let term = variable("TERM").unwrap_or_default();
         let wanted = match when {
             When::Always => true,
@@ -90,7 +98,10 @@ impl Ink {
             true if term.contains("256color") || when == When::Always => Depth::Indexed,
             _ => Depth::None,
         };
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable).map(|locale| locale.to_ascii_lowercase());
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .into_iter()
+            .find_map(variable)
+            .map(|locale| locale.to_ascii_lowercase());
         let utf8 = locale.is_none_or(|locale| locale.contains("utf-8") || locale.contains("utf8"));
         Self { depth, ascii: ascii || !utf8 }
     }
@@ -141,8 +152,12 @@ impl Pen {
     /// Text in a tone on a ground.
     pub(super) fn on(&mut self, tone: Option<Tone>, ground: Option<Tone>, text: &str) {
         if self.ink.depth != Depth::None && self.now != (tone, ground) {
-            let colours = [tone.map(|tone| self.ink.colour(tone, false)), ground.map(|tone| self.ink.colour(tone, true))];
-            let codes: Vec<String> = std::iter::once("0".to_string()).chain(colours.into_iter().flatten()).collect();
+            let colours = [
+                tone.map(|tone| self.ink.colour(tone, false)),
+                ground.map(|tone| self.ink.colour(tone, true)),
+            ];
+            let codes: Vec<String> =
+                std::iter::once("0".to_string()).chain(colours.into_iter().flatten()).collect();
             self.text.push_str(&format!("\x1b[{}m", codes.join(";")));
             self.now = (tone, ground);
         }
@@ -181,7 +196,8 @@ impl Pen {
 /// The glyph of a share: the first means exactly nothing, the last everything.
 fn ramp(glyphs: &'static str, share: f64) -> &'static str {
     let last = glyphs.chars().count() - 1;
-    let index = if share <= 0.0 { 0 } else { ((share * last as f64).ceil() as usize).clamp(1, last) };
+    let index =
+        if share <= 0.0 { 0 } else { ((share * last as f64).ceil() as usize).clamp(1, last) };
     let mut glyphs = glyphs.char_indices().map(|(at, glyph)| &glyphs[at..at + glyph.len_utf8()]);
     glyphs.nth(index).unwrap_or_default()
 }
@@ -207,25 +223,42 @@ mod tests {
     #[test]
     fn the_ladder_goes_from_true_colour_to_ascii() {
         let of = |when, terminal, variables: &[(&str, &str)]| {
-            let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string());
+            let find = |name: &str| {
+                variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string())
+            };
             Ink::of(when, false, terminal, find)
         };
         let ink = |depth, ascii| Ink { depth, ascii };
         let xterm = ("TERM", "xterm-256color");
-        assert_eq!(of(When::Auto, true, &[xterm, ("COLORTERM", "truecolor")]), ink(Depth::True, false));
+        assert_eq!(
+            of(When::Auto, true, &[xterm, ("COLORTERM", "truecolor")]),
+            ink(Depth::True, false)
+        );
         assert_eq!(of(When::Auto, true, &[xterm]), ink(Depth::Indexed, false));
         assert_eq!(of(When::Auto, true, &[xterm, ("NO_COLOR", "1")]), ink(Depth::None, false));
-        assert_eq!(of(When::Auto, true, &[("TERM", "dumb"), ("COLORTERM", "truecolor")]), ink(Depth::None, false));
-        assert_eq!(of(When::Auto, false, &[xterm, ("COLORTERM", "truecolor")]), ink(Depth::None, false), "not a terminal");
+        assert_eq!(
+            of(When::Auto, true, &[("TERM", "dumb"), ("COLORTERM", "truecolor")]),
+            ink(Depth::None, false)
+        );
+        assert_eq!(
+            of(When::Auto, false, &[xterm, ("COLORTERM", "truecolor")]),
+            ink(Depth::None, false),
+            "not a terminal"
+        );
         assert_eq!(of(When::Always, false, &[("NO_COLOR", "1")]), ink(Depth::Indexed, false));
         assert_eq!(of(When::Never, true, &[xterm]), ink(Depth::None, false));
-        assert_eq!(of(When::Auto, true, &[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")]), ink(Depth::None, true));
+        assert_eq!(
+            of(When::Auto, true, &[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")]),
+            ink(Depth::None, true)
+        );
         assert_eq!(of(When::Auto, true, &[("LANG", "de_DE.utf8")]), ink(Depth::None, false));
     }
 
     #[test]
     fn the_scale_never_gets_darker() {
-        let luminance = |(r, g, b): (u8, u8, u8)| 0.2126 * f64::from(r) + 0.7152 * f64::from(g) + 0.0722 * f64::from(b);
+        let luminance = |(r, g, b): (u8, u8, u8)| {
+            0.2126 * f64::from(r) + 0.7152 * f64::from(g) + 0.0722 * f64::from(b)
+        };
         let cube = |index: u8| {
             let level = |n: u8| if n == 0 { 0 } else { 55 + 40 * n };
             (level((index - 16) / 36), level((index - 16) / 6 % 6), level((index - 16) % 6))
@@ -238,7 +271,15 @@ mod tests {
 
     #[test]
     fn nothing_and_everything_have_their_own_glyphs() {
-        assert_eq!([0.0, 0.01, 0.5, 0.99, 1.0].map(|share| ramp(" ░▒▓█", share)), [" ", "░", "▒", "█", "█"]);
-        assert!("×·█▃│└".chars().map(ascii).all(|character| character.is_ascii_graphic() && character != '?'));
+        assert_eq!(
+            [0.0, 0.01, 0.5, 0.99, 1.0].map(|share| ramp(" ░▒▓█", share)),
+            [" ", "░", "▒", "█", "█"]
+        );
+        assert!(
+            "×·█▃│└"
+                .chars()
+                .map(ascii)
+                .all(|character| character.is_ascii_graphic() && character != '?')
+        );
     }
 }

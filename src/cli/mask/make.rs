@@ -12,7 +12,8 @@ use crate::cli::output;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
 use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target};
 use crate::mask::{
-    ChannelMask, Importance, Setting, Shape, Statistics, Window, alignment_cost, fingerprint, keep_counts, rules, select,
+    ChannelMask, Importance, Setting, Shape, Statistics, Window, alignment_cost, fingerprint,
+    keep_counts, rules, select,
 };
 use crate::{Error, Result};
 
@@ -58,7 +59,8 @@ pub(super) struct Args {
     /// Heads that keep at least N channels: N, LAYER=N or LAYER:HEAD=N
     #[arg(long, value_name = "SPEC", value_parser = values::floor)]
     floor: Vec<HeadSpec>,
-    /// Heads left as they are in the mask of --importance (LAYER, LAYER:HEAD) or held at N channels (LAYER=N, LAYER:HEAD=N)
+    /// Heads left as they are in the mask of --importance (LAYER, LAYER:HEAD) or held at N channels
+    /// (LAYER=N, LAYER:HEAD=N)
     #[arg(long, value_name = "SPEC", value_parser = values::lock)]
     lock: Vec<HeadSpec>,
     /// First tokens that are never pruned
@@ -157,7 +159,10 @@ struct Report {
 /// Runs `kscope mask make`.
 pub(super) fn run(args: &Args) -> Result<()> {
     if Format::of_path(&args.output)? != Format::Safetensors {
-        return Err(Error::input(format!("{}: expected a kscope file, which ends in .safetensors", args.output.display())));
+        return Err(Error::input(format!(
+            "{}: expected a kscope file, which ends in .safetensors",
+            args.output.display()
+        )));
     }
     let source = args.importance.as_deref().map(|path| args.split.read(path)).transpose()?;
     let counts = args.counts_of.as_deref().map(|path| args.split.read_mask(path)).transpose()?;
@@ -184,8 +189,15 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
     let (name, fingerprint) = binding(args, inherited.map(|(origin, _)| origin), model)?;
     let recipe = recipe(args, source.as_ref());
-    let origin = Origin { model: name, fingerprint, window: settings.window(), align: settings.align.value, recipe };
-    let file = MaskFile { mask, importance: Some(importance), target_sparsity: args.sparsity, origin };
+    let origin = Origin {
+        model: name,
+        fingerprint,
+        window: settings.window(),
+        align: settings.align.value,
+        recipe,
+    };
+    let file =
+        MaskFile { mask, importance: Some(importance), target_sparsity: args.sparsity, origin };
     let contents = Contents::Mask(file);
     files::save(&args.output, &contents, false)?;
     let Contents::Mask(file) = contents else { unreachable!("a mask was just made") };
@@ -198,17 +210,22 @@ fn agreed_shape(
     counts: Option<&MaskFile>,
     model: Option<&NamedGeometry>,
 ) -> Result<Shape> {
-    let path = |path: &Option<PathBuf>| path.as_deref().map_or_else(String::new, |path| path.display().to_string());
+    let path = |path: &Option<PathBuf>| {
+        path.as_deref().map_or_else(String::new, |path| path.display().to_string())
+    };
     let known = [
         source.map(|source| (path(&args.importance), source.shape())),
         counts.map(|counts| (path(&args.counts_of), counts.mask.shape())),
         model.map(|model| (model.name.clone(), model.geometry.shape())),
     ];
     let mut known = known.into_iter().flatten();
-    let (first, shape) =
-        known.next().ok_or_else(|| Error::input("a rule needs sizes: expected --model or --counts-of, found neither"))?;
+    let (first, shape) = known.next().ok_or_else(|| {
+        Error::input("a rule needs sizes: expected --model or --counts-of, found neither")
+    })?;
     match known.find(|(_, other)| *other != shape) {
-        Some((name, other)) => Err(Error::input(format!("{name}: expected shape {shape} as in {first}, found {other}"))),
+        Some((name, other)) => Err(Error::input(format!(
+            "{name}: expected shape {shape} as in {first}, found {other}"
+        ))),
         None => Ok(shape),
     }
 }
@@ -222,9 +239,12 @@ fn held_importance<'a>(source: &'a Contents, path: Option<&Path>) -> Result<&'a 
 
 fn options(args: &Args, settings: &Settings, source: Option<&Contents>) -> Result<Options> {
     let target = match (args.sparsity, args.fit) {
-        (_, Some(Fit { bytes, tokens })) => {
-            Target::Bytes(ByteBudget { bytes, tokens, window: settings.window(), element_size: args.kv_dtype.size() })
-        }
+        (_, Some(Fit { bytes, tokens })) => Target::Bytes(ByteBudget {
+            bytes,
+            tokens,
+            window: settings.window(),
+            element_size: args.kv_dtype.size(),
+        }),
         (sparsity, None) => Target::Sparsity(sparsity.unwrap_or_default()),
     };
     let base = match source {
@@ -232,13 +252,24 @@ fn options(args: &Args, settings: &Settings, source: Option<&Contents>) -> Resul
         _ => None,
     };
     let locks = args.lock.iter().map(|spec| lock(spec, base)).collect::<Result<_>>()?;
-    let floors = args.floor.iter().map(|spec| Floor { heads: spec.heads, channels: spec.channels.unwrap_or_default() }).collect();
+    let floors = args
+        .floor
+        .iter()
+        .map(|spec| Floor { heads: spec.heads, channels: spec.channels.unwrap_or_default() })
+        .collect();
     let budget = match args.budget {
         _ if args.upstream_ties => Budget::UpstreamTies,
         BudgetMode::Global => Budget::Global,
         BudgetMode::Exact => Budget::Exact,
     };
-    Ok(Options { target, align: settings.align.value, budget, pair_closed: args.pair_closed, floors, locks })
+    Ok(Options {
+        target,
+        align: settings.align.value,
+        budget,
+        pair_closed: args.pair_closed,
+        floors,
+        locks,
+    })
 }
 
 fn lock(spec: &HeadSpec, base: Option<&ChannelMask>) -> Result<Lock> {
@@ -246,23 +277,34 @@ fn lock(spec: &HeadSpec, base: Option<&ChannelMask>) -> Result<Lock> {
         (Some(channels), _) => LockTo::Count(channels),
         (None, Some(mask)) => LockTo::Mask(mask.clone().into()),
         (None, None) => {
-            return Err(Error::input("--lock without a number: expected --importance with a file that holds a mask, found none"));
+            return Err(Error::input(
+                "--lock without a number: expected --importance with a file that holds a mask, found none",
+            ));
         }
     };
     Ok(Lock { heads: spec.heads, to })
 }
 
 /// The model's name and fingerprint: of `--model`, else of the file that the mask is made from.
-fn binding(args: &Args, inherited: Option<&Origin>, model: Option<NamedGeometry>) -> Result<(String, String)> {
+fn binding(
+    args: &Args,
+    inherited: Option<&Origin>,
+    model: Option<NamedGeometry>,
+) -> Result<(String, String)> {
     let Some(model) = model else {
-        return Ok(inherited.map_or_else(Default::default, |origin| (origin.model.clone(), origin.fingerprint.clone())));
+        return Ok(inherited.map_or_else(Default::default, |origin| {
+            (origin.model.clone(), origin.fingerprint.clone())
+        }));
     };
     let fingerprint = fingerprint(&model.geometry);
     match inherited {
         Some(origin) if !origin.fingerprint.is_empty() && origin.fingerprint != fingerprint => {
             let file = args.importance.as_ref().or(args.counts_of.as_ref());
             let name = file.map_or_else(String::new, |path| path.display().to_string());
-            Err(Error::input(format!("{name}: expected a file for {}, found one for {}", model.name, origin.model)))
+            Err(Error::input(format!(
+                "{name}: expected a file for {}, found one for {}",
+                model.name, origin.model
+            )))
         }
         _ => Ok((model.name, fingerprint)),
     }
@@ -274,7 +316,9 @@ fn recipe(args: &Args, source: Option<&Contents>) -> Value {
     let texts = |specs: &[HeadSpec]| specs.iter().map(HeadSpec::to_string).collect::<Vec<_>>();
     let mut recipe = json!({ "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")) });
     match (args.rule, args.importance.as_deref()) {
-        (Some(Rule::Random), _) => (recipe["rule"], recipe["seed"]) = ("random".into(), args.seed.into()),
+        (Some(Rule::Random), _) => {
+            (recipe["rule"], recipe["seed"]) = ("random".into(), args.seed.into())
+        }
         (Some(Rule::Frequency), _) => recipe["rule"] = "frequency".into(),
         (None, path) => {
             recipe["importance"] = json!({ "file": path.map(file), "recipe": source.map(|source| &source.origin().recipe) })
@@ -313,8 +357,13 @@ fn print(args: &Args, file: &MaskFile, settings: Settings) -> Result<()> {
         return output::json(&report);
     }
     let stats = &report.statistics;
-    let name = |name: &str, setting: Inherited| format!("{name} {} ({})", setting.value, setting.from);
-    let model = if report.model.is_empty() { "bound to no model".to_string() } else { format!("for {}", report.model) };
+    let name =
+        |name: &str, setting: Inherited| format!("{name} {} ({})", setting.value, setting.from);
+    let model = if report.model.is_empty() {
+        "bound to no model".to_string()
+    } else {
+        format!("for {}", report.model)
+    };
     output::line(&format!("wrote {}  {} {model}", report.output, file.mask.shape()))?;
     output::line(&format!(
         "keeps {}, {}",
@@ -331,6 +380,7 @@ fn print(args: &Args, file: &MaskFile, settings: Settings) -> Result<()> {
         args.kv_dtype.name()
     ))?;
     let Settings { sink, recent, chunk, align } = settings;
-    let words = [name("sink", sink), name("recent", recent), name("chunk", chunk), name("align", align)];
+    let words =
+        [name("sink", sink), name("recent", recent), name("chunk", chunk), name("align", align)];
     output::line(&words.join(" · "))
 }

@@ -1,5 +1,6 @@
-//! The frequency-folded map: one row per layer, one strip per KV head, fast rotations on the left. The upper half of a cell are
-//! channels of the first half of the head, the lower half their rotation partners.
+//! The frequency-folded map: one row per layer, one strip per KV head, fast rotations on the left.
+//! The upper half of a cell are channels of the first half of the head, the lower half their
+//! rotation partners.
 
 use super::ink::{Depth, Pen, Tone};
 use super::values::percent;
@@ -28,7 +29,10 @@ impl Layout {
     fn of(shape: Shape, width: usize) -> Self {
         let room = width.saturating_sub(LABEL);
         let strip = |per_pixel: usize| shape.pairs().div_ceil(per_pixel).max(1);
-        let per_pixel = [1, 2, 4, 8, 16].into_iter().find(|&n| shape.kv_heads * (strip(n) + 1) <= room).unwrap_or(16);
+        let per_pixel = [1, 2, 4, 8, 16]
+            .into_iter()
+            .find(|&n| shape.kv_heads * (strip(n) + 1) <= room)
+            .unwrap_or(16);
         let strip = strip(per_pixel);
         let heads = (room / (strip + 1)).clamp(1, shape.kv_heads);
         let summary = heads == shape.kv_heads && room >= heads * (strip + 1) + 8 + BAR + 8;
@@ -57,7 +61,12 @@ pub(super) fn draw(pen: &mut Pen, mask: &ChannelMask, stats: &Statistics, width:
                 pen.put(None, " ");
             }
             if layout.summary {
-                summary(pen, stats.kept_per_layer[layer], stats.dropped_heads_per_layer[layer], shape);
+                summary(
+                    pen,
+                    stats.kept_per_layer[layer],
+                    stats.dropped_heads_per_layer[layer],
+                    shape,
+                );
             }
             pen.line();
         }
@@ -72,8 +81,12 @@ fn strip(pen: &mut Pen, head: &[bool], shape: Shape, layout: Layout) {
         return;
     }
     let (upper, rest) = head.split_at(shape.pairs());
-    let share = |channels: &[bool]| channels.iter().filter(|&&kept| kept).count() as f64 / channels.len() as f64;
-    for (upper, lower) in upper.chunks(layout.per_pixel).zip(rest[..shape.pairs()].chunks(layout.per_pixel)) {
+    let share = |channels: &[bool]| {
+        channels.iter().filter(|&&kept| kept).count() as f64 / channels.len() as f64
+    };
+    for (upper, lower) in
+        upper.chunks(layout.per_pixel).zip(rest[..shape.pairs()].chunks(layout.per_pixel))
+    {
         pen.pixels(share(upper), share(lower));
     }
 }
@@ -96,7 +109,11 @@ fn bar(share: f64) -> String {
 }
 
 fn legend(pen: &mut Pen, shape: Shape, layout: Layout, width: usize) {
-    let each = if layout.per_pixel == 1 { "one channel".to_string() } else { format!("{} channels", layout.per_pixel) };
+    let each = if layout.per_pixel == 1 {
+        "one channel".to_string()
+    } else {
+        format!("{} channels", layout.per_pixel)
+    };
     pen.put(Some(Tone::Faint), "kept share of ");
     pen.put(Some(Tone::Faint), &format!("{each}  0 "));
     for step in 0..16 {
@@ -114,7 +131,8 @@ fn legend(pen: &mut Pen, shape: Shape, layout: Layout, width: usize) {
         last.saturating_sub(1)
     );
     let folded = "left to right: fast to slow rotation";
-    let shown = if pen.depth() != Depth::None && words.chars().count() <= width { &words } else { folded };
+    let shown =
+        if pen.depth() != Depth::None && words.chars().count() <= width { &words } else { folded };
     pen.put(Some(Tone::Faint), shown);
     pen.line();
 }
@@ -124,7 +142,10 @@ pub(super) fn frequencies(pen: &mut Pen, stats: &Statistics, width: usize) {
     const HEIGHT: usize = 5;
     let shares = &stats.frequency_shares;
     let per_column = shares.len().div_ceil(width.saturating_sub(LABEL + 4).max(1)).max(1);
-    let columns: Vec<f64> = shares.chunks(per_column).map(|part| part.iter().sum::<f64>() / part.len() as f64).collect();
+    let columns: Vec<f64> = shares
+        .chunks(per_column)
+        .map(|part| part.iter().sum::<f64>() / part.len() as f64)
+        .collect();
     let most = columns.iter().copied().fold(0.0, f64::max);
     if most == 0.0 {
         return;
@@ -132,12 +153,15 @@ pub(super) fn frequencies(pen: &mut Pen, stats: &Statistics, width: usize) {
     pen.put(Some(Tone::Faint), "kept share of each rotation frequency, all heads");
     pen.line();
     for row in (0..HEIGHT).rev() {
-        let label = if row == HEIGHT - 1 { format!("{:>5.1} % ", 100.0 * most) } else { " ".repeat(8) };
+        let label =
+            if row == HEIGHT - 1 { format!("{:>5.1} % ", 100.0 * most) } else { " ".repeat(8) };
         pen.put(Some(Tone::Faint), &label);
         for &share in &columns {
             let eighths = (share / most * (8 * HEIGHT) as f64).round() as usize;
-            let glyph = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"][eighths.saturating_sub(8 * row).min(8)];
-            // Lifted from the dark end of the scale, where a column would vanish on a dark terminal.
+            let glyph = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
+                [eighths.saturating_sub(8 * row).min(8)];
+            // Lifted from the dark end of the scale, where a column would vanish on a dark
+            // terminal.
             pen.put(Some(Tone::Share(0.3 + 0.7 * share / most)), glyph);
         }
         pen.line();

@@ -5,11 +5,18 @@ use super::values::{bytes as size, grouped, percent};
 use crate::mask::{ChannelMask, Statistics, Window, bytes};
 
 /// How many channels are kept, and what the alignment did to the target.
-pub(super) fn kept(stats: &Statistics, target_sparsity: Option<f64>, alignment_cost: Option<i64>) -> String {
+pub(super) fn kept(
+    stats: &Statistics,
+    target_sparsity: Option<f64>,
+    alignment_cost: Option<i64>,
+) -> String {
     let entries = (stats.layers * stats.kv_heads * stats.head_dim) as u64;
     let mut text = format!("{} of {} channels", grouped(stats.kept as u64), grouped(entries));
     if let (Some(sparsity), Some(cost)) = (target_sparsity, alignment_cost) {
-        text.push_str(&format!("; target {}, alignment {cost:+} channels", percent(1.0 - sparsity)));
+        text.push_str(&format!(
+            "; target {}, alignment {cost:+} channels",
+            percent(1.0 - sparsity)
+        ));
     }
     text
 }
@@ -34,12 +41,23 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
         pen.put(None, &format!("  {note}"));
         pen.line();
     };
-    row("kept", &percent(stats.kept_ratio), &kept(stats, around.target_sparsity, around.alignment_cost));
-    let place =
-        around.context.map_or_else(|| "in long contexts".to_string(), |tokens| format!("at {} tokens", grouped(tokens as u64)));
+    row(
+        "kept",
+        &percent(stats.kept_ratio),
+        &kept(stats, around.target_sparsity, around.alignment_cost),
+    );
+    let place = around.context.map_or_else(
+        || "in long contexts".to_string(),
+        |tokens| format!("at {} tokens", grouped(tokens as u64)),
+    );
     row(
         "saved",
-        &format!("K {}  V {}  K+V {}", percent(stats.k_saving), percent(stats.v_saving), percent(stats.kv_saving)),
+        &format!(
+            "K {}  V {}  K+V {}",
+            percent(stats.k_saving),
+            percent(stats.v_saving),
+            percent(stats.kv_saving)
+        ),
         &place,
     );
     row(
@@ -47,15 +65,24 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
         &format!("{} B", grouped(stats.bytes_per_middle_token)),
         &format!("of {} B dense ({})", grouped(stats.dense_bytes_per_token), around.element_name),
     );
-    let bound = stats.attention_speed_bound.map_or_else(|| "no middle to read".to_string(), |bound| format!("{bound:.2}×"));
+    let bound = stats
+        .attention_speed_bound
+        .map_or_else(|| "no middle to read".to_string(), |bound| format!("{bound:.2}×"));
     row("attention", &bound, &format!("at most, by the bytes it reads, {place}"));
     let dropped = format!("{} of {heads}", stats.dropped_heads);
     row("dropped heads", &dropped, "store neither keys nor values of the middle");
-    let histogram: Vec<String> = stats.kept_histogram.iter().map(|(count, heads)| format!("{count}: {heads}")).collect();
+    let histogram: Vec<String> =
+        stats.kept_histogram.iter().map(|(count, heads)| format!("{count}: {heads}")).collect();
     row("heads by kept", &histogram.join(" · "), "");
-    let partners = format!("have their partner; {} would be kept if all had", percent(stats.pair_closed_ratio));
+    let partners = format!(
+        "have their partner; {} would be kept if all had",
+        percent(stats.pair_closed_ratio)
+    );
     row("pairs", &percent(stats.pair_share), &partners);
-    let slow = format!("as slowest-first keeps at equal counts (random {})", percent(stats.random_overlap));
+    let slow = format!(
+        "as slowest-first keeps at equal counts (random {})",
+        percent(stats.random_overlap)
+    );
     row("slowest first", &percent(stats.slowest_first_overlap), &slow);
     for tokens in contexts(around.context) {
         let pruned = bytes::pruned(around.mask, around.window, tokens, around.element_size).total();

@@ -20,7 +20,8 @@ pub(super) struct Args {
     /// The mask: a kscope file, .pth, .npy or .tsv
     #[arg(value_name = "F")]
     file: PathBuf,
-    /// Give savings at this context in tokens (32768 or 32k), window counted, and not as the limit for long contexts
+    /// Give savings at this context in tokens (32768 or 32k), window counted, and not as the limit
+    /// for long contexts
     #[arg(long, value_name = "N", value_parser = values::tokens)]
     ctx: Option<usize>,
     /// Element type of the cache, for bytes
@@ -58,8 +59,12 @@ struct Report<'a> {
 
 /// Runs `kscope mask show`.
 pub(super) fn run(args: &Args) -> Result<()> {
-    let MaskFile { mask, importance, target_sparsity, origin } = args.split.read_mask(&args.file)?;
-    let setting = Setting { at: args.ctx.map(|tokens| (origin.window, tokens)), element_size: args.kv_dtype.size() };
+    let MaskFile { mask, importance, target_sparsity, origin } =
+        args.split.read_mask(&args.file)?;
+    let setting = Setting {
+        at: args.ctx.map(|tokens| (origin.window, tokens)),
+        element_size: args.kv_dtype.size(),
+    };
     let statistics = Statistics::of(&mask, &setting);
     let alignment_cost = target_sparsity.map(|sparsity| alignment_cost(&mask, sparsity));
     if args.json {
@@ -101,10 +106,19 @@ pub(super) fn run(args: &Args) -> Result<()> {
 fn title(pen: &mut Pen, args: &Args, stats: &Statistics, origin: &Origin) {
     pen.put(Some(Tone::Strong), &args.file.file_name().unwrap_or_default().to_string_lossy());
     let model = if origin.model.is_empty() { "bound to no model" } else { &origin.model };
-    pen.put(None, &format!("  {model} · {} layers × {} KV heads × {} channels", stats.layers, stats.kv_heads, stats.head_dim));
+    pen.put(
+        None,
+        &format!(
+            "  {model} · {} layers × {} KV heads × {} channels",
+            stats.layers, stats.kv_heads, stats.head_dim
+        ),
+    );
     pen.line();
     let Window { sink, recent, chunk } = origin.window;
-    pen.put(Some(Tone::Faint), &format!("sink {sink} · recent {recent} · chunk {chunk} · align {}", origin.align));
+    pen.put(
+        Some(Tone::Faint),
+        &format!("sink {sink} · recent {recent} · chunk {chunk} · align {}", origin.align),
+    );
     pen.line();
     pen.line();
 }

@@ -36,7 +36,8 @@ struct Report {
     warnings: Vec<String>,
 }
 
-/// Runs `kscope mask validate`: a mask that does not fit is an error, as it is wherever a mask is loaded.
+/// Runs `kscope mask validate`: a mask that does not fit is an error, as it is wherever a mask is
+/// loaded.
 pub(super) fn run(args: &Args) -> Result<()> {
     let name = args.file.display().to_string();
     let file = args.split.read_mask(&args.file)?;

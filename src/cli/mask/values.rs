@@ -76,7 +76,9 @@ pub(super) fn lock(text: &str) -> Result<HeadSpec, String> {
         None => (text, None),
     };
     let heads = match heads.split_once(':') {
-        Some((layer, head)) => Heads::Head(layer.parse().map_err(|_| wrong())?, head.parse().map_err(|_| wrong())?),
+        Some((layer, head)) => {
+            Heads::Head(layer.parse().map_err(|_| wrong())?, head.parse().map_err(|_| wrong())?)
+        }
         None => Heads::Layer(heads.parse().map_err(|_| wrong())?),
     };
     Ok(HeadSpec { heads, channels })
@@ -155,12 +157,23 @@ mod tests {
             assert_eq!(floor(text).unwrap().to_string(), text);
         }
         assert_eq!(lock("3:1").unwrap().to_string(), "3:1");
-        assert!(floor("3:1").is_err() && floor("x").is_err() && lock("3:=4").is_err() && lock("=4").is_err());
+        assert!(
+            floor("3:1").is_err()
+                && floor("x").is_err()
+                && lock("3:=4").is_err()
+                && lock("=4").is_err()
+        );
     }
 
     #[test]
     fn numbers_as_people_read_them() {
-        assert_eq!((grouped(73984), grouped(7), grouped(1_000_000)), ("73 984".into(), "7".into(), "1 000 000".into()));
-        assert_eq!((bytes(512), bytes(73984), bytes(4 << 30)), ("512 B".into(), "72.25 KiB".into(), "4.00 GiB".into()));
+        assert_eq!(
+            (grouped(73984), grouped(7), grouped(1_000_000)),
+            ("73 984".into(), "7".into(), "1 000 000".into())
+        );
+        assert_eq!(
+            (bytes(512), bytes(73984), bytes(4 << 30)),
+            ("512 B".into(), "72.25 KiB".into(), "4.00 GiB".into())
+        );
     }
 }

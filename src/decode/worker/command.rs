@@ -24,9 +24,11 @@ pub enum Command {
         /// KV head.
         head: usize,
     },
-    /// Give the pruned side another mask or window from the next token on. A newer one replaces one that still waits.
+    /// Give the pruned side another mask or window from the next token on. A newer one replaces one
+    /// that still waits.
     Retune(Box<Retune>),
-    /// Measure these masks over the last tokens, one after the other, in place of those still waiting; none cancels.
+    /// Measure these masks over the last tokens, one after the other, in place of those still
+    /// waiting; none cancels.
     Sweep(Vec<Trial>),
     /// Which tokens the pruned side is fed, from the next one on.
     Feed(Mode),
@@ -85,8 +87,8 @@ pub enum Prompt {
         /// Send it as it is.
         raw: bool,
     },
-    /// A text with hidden facts and a question about one, sent as it is; end tokens do not end the run, so the model goes on asking
-    /// and answering.
+    /// A text with hidden facts and a question about one, sent as it is; end tokens do not end the
+    /// run, so the model goes on asking and answering.
     Facts {
         /// The text.
         text: String,

@@ -154,7 +154,13 @@ pub struct MaskInfo {
 impl MaskInfo {
     /// What the file at `path` holds; the screen calls it by the file's name.
     pub fn of_file(file: MaskFile, path: &Path) -> Self {
-        let rule = file.origin.recipe.get("rule").and_then(serde_json::Value::as_str).unwrap_or("file").to_owned();
+        let rule = file
+            .origin
+            .recipe
+            .get("rule")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or("file")
+            .to_owned();
         Self {
             label: path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
             mask: file.mask,
@@ -393,8 +399,11 @@ mod bits {
         Form { shape: mask.shape(), kept }.serialize(serializer)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChannelMask, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<ChannelMask, D::Error> {
         let form = Form::deserialize(deserializer)?;
-        ChannelMask::new(form.shape, form.kept.chars().map(|digit| digit == '1').collect()).map_err(D::Error::custom)
+        ChannelMask::new(form.shape, form.kept.chars().map(|digit| digit == '1').collect())
+            .map_err(D::Error::custom)
     }
 }

@@ -1,4 +1,5 @@
-//! Measurements beside the decode at hand: one replayed step at a time, so that neither waits long for the other.
+//! Measurements beside the decode at hand: one replayed step at a time, so that neither waits long
+//! for the other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -89,7 +90,9 @@ impl Jobs {
                 self.now.take_if(|wanted| *wanted == revision);
                 Ok(Some(measured(Subject::Now(revision), &stretch, &replay, 0)))
             }
-            Kind::Trial(id) => Ok(Some(measured(Subject::Trial(id), &stretch, &replay, self.trials.len()))),
+            Kind::Trial(id) => {
+                Ok(Some(measured(Subject::Trial(id), &stretch, &replay, self.trials.len())))
+            }
             Kind::Timed(mut rounds) => {
                 rounds.times[ROUNDS[rounds.done]].extend(&replay.times);
                 rounds.done += 1;
@@ -98,7 +101,11 @@ impl Jobs {
                     return Ok(None);
                 }
                 let [a_ms, b_ms] = rounds.times.map(|times| Spread::of_times(&times));
-                Ok(Some(Event::Timed(Box::new(Timed { steps: 2 * stretch.steps().len(), a_ms, b_ms }))))
+                Ok(Some(Event::Timed(Box::new(Timed {
+                    steps: 2 * stretch.steps().len(),
+                    a_ms,
+                    b_ms,
+                }))))
             }
         }
     }

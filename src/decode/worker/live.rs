@@ -10,7 +10,8 @@ use crate::model::config::Config;
 
 /// Shortest time between two rounds of statistics.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// A round waits until this many times its own cost has passed, so that statistics take at most 1 % of the time.
+/// A round waits until this many times its own cost has passed, so that statistics take at most 1 %
+/// of the time.
 const COST_FACTOR: u32 = 100;
 /// Keys that the energy of a head is estimated from.
 const KEY_SAMPLE: usize = 128;
@@ -57,7 +58,9 @@ impl Watcher {
     /// Takes the queries of one layer of one step. Additions only, no reading of the cache.
     pub fn observe(&mut self, layer: usize, q: &[f32]) {
         self.last[layer].copy_from_slice(q);
-        for ((magnitude, square), q) in self.magnitudes[layer].iter_mut().zip(&mut self.squares[layer]).zip(q) {
+        for ((magnitude, square), q) in
+            self.magnitudes[layer].iter_mut().zip(&mut self.squares[layer]).zip(q)
+        {
             *magnitude += q.abs();
             *square += q * q;
         }
@@ -68,7 +71,11 @@ impl Watcher {
     }
 
     /// A round of statistics, if one is due and a step was made since the last.
-    pub fn round(&mut self, cache: &SequenceCache, heads: usize) -> Option<(Live, HeadDetail, Memory)> {
+    pub fn round(
+        &mut self,
+        cache: &SequenceCache,
+        heads: usize,
+    ) -> Option<(Live, HeadDetail, Memory)> {
         let began = Instant::now();
         if self.steps == 0 || began < self.due {
             return None;
@@ -86,7 +93,9 @@ impl Watcher {
         let row = shape.kv_heads * shape.head_dim;
         let mut activity = vec![0.0; shape.entries()];
         let steps = self.steps as f32;
-        for (layer, (sums, activity)) in self.magnitudes.iter_mut().zip(activity.chunks_exact_mut(row)).enumerate() {
+        for (layer, (sums, activity)) in
+            self.magnitudes.iter_mut().zip(activity.chunks_exact_mut(row)).enumerate()
+        {
             // The mean of |q| stands for the queries: activity is linear in |q|.
             sums.iter_mut().for_each(|sum| *sum /= steps);
             channel_activity(cache, layer, sums, activity);
@@ -119,7 +128,13 @@ impl Watcher {
                 *energy += square / (group * self.all_steps) as f32;
             }
         }
-        Some(HeadDetail { layer, head, mass: mass.collect(), q_energy, k_energy: key_energy(cache, layer, head) })
+        Some(HeadDetail {
+            layer,
+            head,
+            mass: mass.collect(),
+            q_energy,
+            k_energy: key_energy(cache, layer, head),
+        })
     }
 }
 
@@ -134,8 +149,12 @@ fn key_energy(cache: &SequenceCache, layer: usize, head: usize) -> Vec<f32> {
     };
     for position in (0..view.len()).step_by(view.len().div_ceil(KEY_SAMPLE).max(1)) {
         match view.key(position) {
-            StoredKey::Whole(key) => key.iter().enumerate().for_each(|(channel, &k)| add(channel, k)),
-            StoredKey::Packed(key) => view.kept().iter().zip(key).for_each(|(&channel, k)| add(channel, k)),
+            StoredKey::Whole(key) => {
+                key.iter().enumerate().for_each(|(channel, &k)| add(channel, k))
+            }
+            StoredKey::Packed(key) => {
+                view.kept().iter().zip(key).for_each(|(&channel, k)| add(channel, k))
+            }
             StoredKey::Dropped => {}
         }
     }
@@ -144,5 +163,9 @@ fn key_energy(cache: &SequenceCache, layer: usize, head: usize) -> Vec<f32> {
 
 /// Memory now.
 pub fn memory(cache: &SequenceCache) -> Memory {
-    Memory { resident: machine::resident_bytes(), device: machine::device_memory(), kv_allocated: cache.allocated() as u64 }
+    Memory {
+        resident: machine::resident_bytes(),
+        device: machine::device_memory(),
+        kv_allocated: cache.allocated() as u64,
+    }
 }

@@ -1,5 +1,5 @@
-//! What only counts in its newest form: beside the queue, so that moving about or turning a knob during a long prefill never
-//! fills it.
+//! What only counts in its newest form: beside the queue, so that moving about or turning a knob
+//! during a long prefill never fills it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,6 +1,8 @@
-//! The background engine: one thread that loads a model and decodes, commands in, events out, both over bounded channels.
+//! The background engine: one thread that loads a model and decodes, commands in, events out, both
+//! over bounded channels.
 //!
-//! Every event carries the generation of the run that made it. A panic in the thread becomes an event.
+//! Every event carries the generation of the run that made it. A panic in the thread becomes an
+//! event.
 
 pub mod command;
 pub mod event;
@@ -49,7 +51,8 @@ pub struct Engine {
 enum Order {
     /// A command, in its turn.
     Do(Command),
-    /// Something is in the mailbox. It only wakes a thread that waits; one that is busy looks by itself.
+    /// Something is in the mailbox. It only wakes a thread that waits; one that is busy looks by
+    /// itself.
     Look,
 }
 
@@ -63,7 +66,9 @@ impl Engine {
         let mailbox = Mailbox::default();
         let of_thread = mailbox.clone();
         let body = move || {
-            let served = catch_unwind(AssertUnwindSafe(|| thread::serve(loader, &inbox, &of_thread, &mut outbox)));
+            let served = catch_unwind(AssertUnwindSafe(|| {
+                thread::serve(loader, &inbox, &of_thread, &mut outbox)
+            }));
             if let Err(panic) = served {
                 outbox.state(Event::Panicked(panic_message(&*panic)));
             }
@@ -97,7 +102,9 @@ impl Engine {
             _ => {}
         }
         self.orders.try_send(Order::Do(command)).map_err(|cause| match cause {
-            std::sync::mpsc::TrySendError::Full(_) => Error::run("the engine is busy and did not take the command"),
+            std::sync::mpsc::TrySendError::Full(_) => {
+                Error::run("the engine is busy and did not take the command")
+            }
             std::sync::mpsc::TrySendError::Disconnected(_) => Error::run("the engine has ended"),
         })
     }

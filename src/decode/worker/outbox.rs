@@ -60,7 +60,13 @@ impl Outbox {
     /// The same as a function of its own, for other threads.
     pub fn wanted(&self) -> impl Fn() -> Result<()> + Sync + use<> {
         let (newest, generation) = (Arc::clone(&self.newest), self.generation);
-        move || if newest.load(Ordering::Relaxed) == generation { Ok(()) } else { Err(Error::Cancelled) }
+        move || {
+            if newest.load(Ordering::Relaxed) == generation {
+                Ok(())
+            } else {
+                Err(Error::Cancelled)
+            }
+        }
     }
 }
 

@@ -31,7 +31,13 @@ pub struct Run {
 
 impl Run {
     /// Prefills, and tells the beginning and the first token.
-    pub fn begin(setup: &Setup, specs: [&Arc<CacheSpec>; 2], revision: u64, start: Start, outbox: &mut Outbox) -> Result<Self> {
+    pub fn begin(
+        setup: &Setup,
+        specs: [&Arc<CacheSpec>; 2],
+        revision: u64,
+        start: Start,
+        outbox: &mut Outbox,
+    ) -> Result<Self> {
         outbox.check()?;
         let model = &setup.model;
         let config = model.config();
@@ -40,8 +46,15 @@ impl Run {
         let (prompt, tokens) = encode(model, start.prompt.clone())?;
         let prompt_tokens = tokens.len();
         let reach = prompt_tokens.saturating_add(start.max_new).min(setup.context);
-        let (name, specs) = if setup.solo { ("the cache", &specs[1..]) } else { ("a dense and a pruned cache", &specs[..]) };
-        machine::check_memory(name, specs.iter().map(|spec| spec.bytes_at(reach).total() as u64).sum())?;
+        let (name, specs) = if setup.solo {
+            ("the cache", &specs[1..])
+        } else {
+            ("a dense and a pruned cache", &specs[..])
+        };
+        machine::check_memory(
+            name,
+            specs.iter().map(|spec| spec.bytes_at(reach).total() as u64).sum(),
+        )?;
         let request = Request {
             prompts: vec![tokens],
             sampling: start.sampling.clone(),
@@ -66,7 +79,8 @@ impl Run {
             let (solo, events) = Solo::start(Arc::clone(model), pruned, request, hooks)?;
             (Talk::Solo(Box::new(solo)), events)
         } else {
-            let (both, events) = Both::start(Arc::clone(model), [dense, pruned], setup.feed, request, hooks)?;
+            let (both, events) =
+                Both::start(Arc::clone(model), [dense, pruned], setup.feed, request, hooks)?;
             (Talk::Pair(Box::new(both)), events)
         };
         outbox.state(Event::Started(Box::new(Started {
@@ -77,12 +91,20 @@ impl Run {
             prefill_ms: milliseconds(prefill.elapsed()),
             ttft_ms: milliseconds(began.elapsed()),
         })));
-        // Values that ran out of range make no importance; the maps of these rules are then missing.
+        // Values that ran out of range make no importance; the maps of these rules are then
+        // missing.
         if let (Ok(key_norm), Ok(think)) = (squares.key_norm(), squares.think()) {
-            let rules = Rules { key_norm: key_norm.scores().to_vec(), think: think.scores().to_vec() };
+            let rules =
+                Rules { key_norm: key_norm.scores().to_vec(), think: think.scores().to_vec() };
             outbox.state(Event::Rules(Box::new(rules)));
         }
-        let mut run = Self { talk, watcher: Watcher::new(config), jobs: Jobs::default(), steps_left: None, heads: config.heads };
+        let mut run = Self {
+            talk,
+            watcher: Watcher::new(config),
+            jobs: Jobs::default(),
+            steps_left: None,
+            heads: config.heads,
+        };
         run.jobs.want_now(revision);
         outbox.statistic(Event::Memory(memory(run.talk.cache())));
         events.into_iter().for_each(|event| outbox.state(event));
@@ -101,7 +123,8 @@ impl Run {
         self.is_running() || self.talk.as_pair().is_some_and(has_work)
     }
 
-    /// A step of the decode, a step of what is measured beside it, and a round of statistics where one is due.
+    /// A step of the decode, a step of what is measured beside it, and a round of statistics where
+    /// one is due.
     pub fn work(&mut self, outbox: &mut Outbox) -> Result<()> {
         if self.is_running() && !self.jobs.is_exclusive() {
             let Self { talk, watcher, .. } = self;
@@ -148,16 +171,18 @@ impl Run {
 fn encode(model: &Model, prompt: Prompt) -> Result<(String, Vec<u32>)> {
     match (prompt, &model.tokenizer) {
         (Prompt::Text { text, raw }, Some(tokenizer)) => {
-            let tokens = if raw { tokenizer.encode(&text)? } else { tokenizer.encode_chat(&text)? };
+            let tokens =
+                if raw { tokenizer.encode(&text)? } else { tokenizer.encode_chat(&text)? };
             Ok((text, tokens))
         }
         (Prompt::Facts { text }, Some(tokenizer)) => {
             let tokens = tokenizer.encode(&text)?;
             Ok((text, tokens))
         }
-        (Prompt::Text { .. } | Prompt::Facts { .. }, None) => {
-            Err(Error::input(format!("{} has no tokenizer: give the prompt with --token-ids", model.name)))
-        }
+        (Prompt::Text { .. } | Prompt::Facts { .. }, None) => Err(Error::input(format!(
+            "{} has no tokenizer: give the prompt with --token-ids",
+            model.name
+        ))),
         (Prompt::Tokens(tokens), Some(tokenizer)) => Ok((tokenizer.decode(&tokens)?, tokens)),
         (Prompt::Tokens(tokens), None) => Ok((String::new(), tokens)),
     }

@@ -9,7 +9,8 @@ use crate::decode::comparison::Mode;
 use crate::mask::{ChannelMask, Window, fingerprint};
 use crate::model::Model;
 
-/// Makes what the engine works with, on the engine's thread; is given a function that reports the share done and may cancel.
+/// Makes what the engine works with, on the engine's thread; is given a function that reports the
+/// share done and may cancel.
 pub type Loader = Box<dyn FnOnce(&mut dyn FnMut(f32) -> Result<()>) -> Result<Setup> + Send>;
 
 /// What the engine works with.
@@ -39,7 +40,8 @@ impl Setup {
     /// What the pruned side's cache is built to.
     pub(super) fn spec(&self) -> Result<CacheSpec> {
         let shape = self.model.config().mask_shape();
-        let mask = self.mask.as_ref().map_or_else(|| ChannelMask::full(shape), |info| info.mask.clone());
+        let mask =
+            self.mask.as_ref().map_or_else(|| ChannelMask::full(shape), |info| info.mask.clone());
         CacheSpec::new(shape, self.window, self.kv_dtype, mask)
     }
 

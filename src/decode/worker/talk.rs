@@ -112,14 +112,18 @@ impl Solo {
     fn step(&mut self, observe: &mut StepObserver<'_>) -> Result<Vec<Event>> {
         let new = self.session.step(observe)?;
         let total = self.session.step_times.last().copied().unwrap_or_default();
-        let (now, before) = (self.session.parts, std::mem::replace(&mut self.parts, self.session.parts));
+        let (now, before) =
+            (self.session.parts, std::mem::replace(&mut self.parts, self.session.parts));
         let parts = StepTimes {
             attention: now.attention - before.attention,
             projections: now.projections - before.projections,
             logits: now.logits - before.logits,
             rest: now.rest - before.rest,
         };
-        Ok(new.iter().map(|token| self.token(token, Some(step_ms(milliseconds(total), parts)))).collect())
+        Ok(new
+            .iter()
+            .map(|token| self.token(token, Some(step_ms(milliseconds(total), parts))))
+            .collect())
     }
 
     fn token(&mut self, token: &NewToken, step: Option<StepMs>) -> Event {
@@ -162,7 +166,14 @@ impl Both {
     ) -> Result<(Self, Vec<Event>)> {
         let Request { prompts, sampling, max_new, context, ignore_end, .. } = request;
         let context = context.min(model.config().max_context);
-        let setup = comparison::Setup { prompts, dense: Arc::clone(dense), pruned: Arc::clone(pruned), sampling, mode, context };
+        let setup = comparison::Setup {
+            prompts,
+            dense: Arc::clone(dense),
+            pruned: Arc::clone(pruned),
+            sampling,
+            mode,
+            context,
+        };
         let comparison = Comparison::start(model, setup, hooks)?;
         let mut both = Self {
             comparison,
@@ -215,7 +226,9 @@ impl Both {
     /// Which sides have said an end token.
     fn ended(&self) -> [bool; 2] {
         let Comparison { a, b, .. } = &self.comparison;
-        [a, b].map(|side| !self.ignore_end && side.generated[0].last().is_some_and(|&id| self.is_end(id)))
+        [a, b].map(|side| {
+            !self.ignore_end && side.generated[0].last().is_some_and(|&id| self.is_end(id))
+        })
     }
 
     fn settle(&mut self) {
@@ -236,7 +249,8 @@ impl Both {
         let (n, vocab) = (self.generated(), self.comparison.model().config().vocab);
         let a = (sides != Sides::B).then(|| self.voice(0, is_first));
         let b = (sides != Sides::A).then(|| self.voice(1, is_first));
-        let divergence = if is_first { None } else { self.comparison.steps[0].last().copied().flatten() };
+        let divergence =
+            if is_first { None } else { self.comparison.steps[0].last().copied().flatten() };
         let side = &self.comparison.b;
         let token = b.as_ref().map(|voice| {
             Event::Token(Box::new(Token {
@@ -263,7 +277,8 @@ impl Both {
         let ms = side.step_times.last().filter(|_| !is_first).map(|&time| milliseconds(time));
         let (kv, likely) = (side.kv_bytes(), top(side.logits(0, vocab), LIKELIEST));
         let is_end = self.is_end(id);
-        let top = likely.into_iter().map(|(id, p)| Likely { id, text: self.text_of(id), p }).collect();
+        let top =
+            likely.into_iter().map(|(id, p)| Likely { id, text: self.text_of(id), p }).collect();
         Voice { id, text: push(&mut self.streams[index], id, is_end), ms, kv, top }
     }
 

@@ -27,7 +27,8 @@ pub fn serve(loader: Loader, inbox: &Receiver<Order>, mailbox: &Mailbox, outbox:
         }
         Ok(())
     });
-    let ready = loaded.and_then(|setup| Ok((Arc::new(setup.dense()?), Arc::new(setup.spec()?), setup)));
+    let ready =
+        loaded.and_then(|setup| Ok((Arc::new(setup.dense()?), Arc::new(setup.spec()?), setup)));
     let (dense, pruned, setup) = match ready {
         Ok(ready) => ready,
         Err(error) => return outbox.state(failed(&error)),
@@ -100,7 +101,11 @@ impl Desk {
         let Some(run) = &mut self.run else { return };
         run.watcher.watch(mailbox.watched(self.pruned.shape()));
         if let Some(asked) = mailbox.take_asked() {
-            match run.talk.as_pair().map_or_else(|| Err(Error::input(SOLO)), |both| lost(&both.comparison, asked)) {
+            match run
+                .talk
+                .as_pair()
+                .map_or_else(|| Err(Error::input(SOLO)), |both| lost(&both.comparison, asked))
+            {
                 Ok(lost) => outbox.state(Event::Lost(Box::new(lost))),
                 Err(error) => outbox.state(refused(Wish::Explain, &error)),
             }
@@ -123,7 +128,13 @@ impl Desk {
                 if let Some(retune) = self.waiting.take() {
                     self.retune(retune, outbox);
                 }
-                self.run = match Run::begin(&self.setup, [&self.dense, &self.pruned], self.revision, *start, outbox) {
+                self.run = match Run::begin(
+                    &self.setup,
+                    [&self.dense, &self.pruned],
+                    self.revision,
+                    *start,
+                    outbox,
+                ) {
                     Ok(run) => Some(run),
                     Err(Error::Cancelled) => None,
                     Err(error) => {
@@ -140,7 +151,10 @@ impl Desk {
             Command::Sweep(trials) => self.sweep(trials, outbox),
             Command::Time => self.time(outbox),
             // In the mailbox, or the loop's own.
-            Command::Watch { .. } | Command::Retune(_) | Command::Explain(_) | Command::Shutdown => {}
+            Command::Watch { .. }
+            | Command::Retune(_)
+            | Command::Explain(_)
+            | Command::Shutdown => {}
         }
     }
 
@@ -160,7 +174,13 @@ impl Desk {
                 if let Some(run) = &mut self.run {
                     run.jobs.want_now(revision);
                 }
-                outbox.state(Event::Retuned(Box::new(Retuned { revision, mask, window, from, ms })));
+                outbox.state(Event::Retuned(Box::new(Retuned {
+                    revision,
+                    mask,
+                    window,
+                    from,
+                    ms,
+                })));
                 self.tell_end(outbox);
             }
             Err(error) => {
@@ -174,7 +194,12 @@ impl Desk {
     fn try_retune(&mut self, retune: &Retune) -> Result<(Option<usize>, f64)> {
         let began = Instant::now();
         retune.window.check()?;
-        let spec = CacheSpec::new(self.pruned.shape(), retune.window, self.pruned.dtype(), retune.mask.mask.clone())?;
+        let spec = CacheSpec::new(
+            self.pruned.shape(),
+            retune.window,
+            self.pruned.dtype(),
+            retune.mask.mask.clone(),
+        )?;
         let spec = Arc::new(spec);
         let from = match &mut self.run {
             Some(run) => {
@@ -233,7 +258,10 @@ impl Desk {
         let Some(run) = &mut self.run else { return };
         match run.talk.as_pair() {
             Some(both) if both.recent.is_empty() => {
-                outbox.state(refused(Wish::Time, &Error::input("nothing decoded yet that could be timed")));
+                outbox.state(refused(
+                    Wish::Time,
+                    &Error::input("nothing decoded yet that could be timed"),
+                ));
             }
             Some(_) => run.jobs.want_timed(),
             None => outbox.state(refused(Wish::Time, &Error::input(SOLO))),
@@ -248,4 +276,5 @@ impl Desk {
     }
 }
 
-const SOLO: &str = "the pruned side runs alone (--solo): there is no dense side to compare with or to go back on";
+const SOLO: &str =
+    "the pruned side runs alone (--solo): there is no dense side to compare with or to go back on";

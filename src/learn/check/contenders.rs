@@ -1,4 +1,5 @@
-//! Who is compared: the learned mask, and the training-free rules at its per-head counts and at their own.
+//! Who is compared: the learned mask, and the training-free rules at its per-head counts and at
+//! their own.
 
 use std::sync::Arc;
 
@@ -48,7 +49,11 @@ pub struct Contender {
 }
 
 fn contender(rule: Rule, counts: Counts, window: Window, mask: ChannelMask) -> Result<Contender> {
-    Ok(Contender { rule, counts, spec: Arc::new(CacheSpec::new(mask.shape(), window, KvDtype::F16, mask)?) })
+    Ok(Contender {
+        rule,
+        counts,
+        spec: Arc::new(CacheSpec::new(mask.shape(), window, KvDtype::F16, mask)?),
+    })
 }
 
 /// Dense and learned alone.
@@ -60,11 +65,19 @@ pub fn dense_and_learned(mask: &ChannelMask, window: Window) -> Result<Vec<Conte
 }
 
 /// Dense, learned, and every rule at both counts. `squares` come from the training text.
-pub fn contenders(mask: &ChannelMask, window: Window, align: usize, squares: &Squares, seed: u64) -> Result<Vec<Contender>> {
+pub fn contenders(
+    mask: &ChannelMask,
+    window: Window,
+    align: usize,
+    squares: &Squares,
+    seed: u64,
+) -> Result<Vec<Contender>> {
     let shape = mask.shape();
     let mut all = dense_and_learned(mask, window)?;
     let sparsity = 1.0 - mask.kept_ratio();
-    let equal = ((mask.kept_ratio() * shape.head_dim as f64 / align as f64).round() as usize * align).min(shape.head_dim);
+    let equal = ((mask.kept_ratio() * shape.head_dim as f64 / align as f64).round() as usize
+        * align)
+        .min(shape.head_dim);
     let scores: [(Rule, Importance); 4] = [
         (Rule::Think, squares.think()?),
         (Rule::KeyNorm, squares.key_norm()?),
@@ -72,7 +85,12 @@ pub fn contenders(mask: &ChannelMask, window: Window, align: usize, squares: &Sq
         (Rule::Random, rules::random(shape, seed)),
     ];
     for (rule, importance) in scores {
-        all.push(contender(rule, Counts::Learned, window, keep_counts(&importance, &mask.kept_counts()))?);
+        all.push(contender(
+            rule,
+            Counts::Learned,
+            window,
+            keep_counts(&importance, &mask.kept_counts()),
+        )?);
         let own = match rule {
             Rule::Think | Rule::Frequency => keep_counts(&importance, &vec![equal; shape.heads()]),
             _ => select(&importance, &Options::new(sparsity, align))?,

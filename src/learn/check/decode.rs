@@ -49,7 +49,8 @@ pub struct Row {
     pub asked: usize,
     /// Mean over questions of the mean negative log-probability of the digits, nats.
     pub digit_nll: f64,
-    /// Mean KL(dense || pruned) per forced token over all windows of the first texts (those of the kind learned from).
+    /// Mean KL(dense || pruned) per forced token over all windows of the first texts (those of the
+    /// kind learned from).
     pub kld_mean: f64,
     /// Each text.
     pub texts: Vec<TextLoss>,
@@ -58,7 +59,8 @@ pub struct Row {
     pub answers: Vec<bool>,
 }
 
-/// Runs the plan; the first contender is dense. `own_texts` of the plan's texts count for `kld_mean`. `progress` gets the share done.
+/// Runs the plan; the first contender is dense. `own_texts` of the plan's texts count for
+/// `kld_mean`. `progress` gets the share done.
 pub fn run(
     model: &Arc<Model>,
     contenders: &[Contender],
@@ -70,9 +72,13 @@ pub fn run(
     let mut done = 0;
     let mut advance = |weight: usize| {
         done += weight;
-        progress(done as f32 / (windows * WINDOW_WEIGHT + plan.prompts.len() * PROMPT_WEIGHT).max(1) as f32)
+        progress(
+            done as f32
+                / (windows * WINDOW_WEIGHT + plan.prompts.len() * PROMPT_WEIGHT).max(1) as f32,
+        )
     };
-    let mut steps: Vec<Vec<Vec<StepDivergence>>> = vec![vec![Vec::new(); plan.texts.len()]; contenders.len()];
+    let mut steps: Vec<Vec<Vec<StepDivergence>>> =
+        vec![vec![Vec::new(); plan.texts.len()]; contenders.len()];
     for (text, (_, windows)) in plan.texts.iter().enumerate() {
         for window in windows {
             for (all, own) in steps.iter_mut().zip(read(model, contenders, window, plan.forced)?) {
@@ -86,21 +92,27 @@ pub fn run(
         ask(model, contenders, (turn, prompt), plan.rule_questions, &mut answers)?;
         advance(PROMPT_WEIGHT)?;
     }
-    let row = |((contender, steps), answers): ((&Contender, Vec<Vec<StepDivergence>>), Vec<Answer>)| {
-        let own: Vec<StepDivergence> = steps[..own_texts].iter().flatten().copied().collect();
-        let names = plan.texts.iter().map(|(name, _)| name.clone());
-        Row {
-            rule: contender.rule,
-            counts: contender.counts,
-            sparsity: 1.0 - contender.spec.mask().kept_ratio(),
-            recall: answers.iter().filter(|answer| answer.right).count() as f64 / answers.len().max(1) as f64,
-            asked: answers.len(),
-            digit_nll: answers.iter().map(|answer| answer.nll).sum::<f64>() / answers.len().max(1) as f64,
-            kld_mean: Divergence::of(&own).kld.mean,
-            texts: names.zip(&steps).map(|(text, steps)| TextLoss { text, divergence: Divergence::of(steps) }).collect(),
-            answers: answers.iter().map(|answer| answer.right).collect(),
-        }
-    };
+    let row =
+        |((contender, steps), answers): ((&Contender, Vec<Vec<StepDivergence>>), Vec<Answer>)| {
+            let own: Vec<StepDivergence> = steps[..own_texts].iter().flatten().copied().collect();
+            let names = plan.texts.iter().map(|(name, _)| name.clone());
+            Row {
+                rule: contender.rule,
+                counts: contender.counts,
+                sparsity: 1.0 - contender.spec.mask().kept_ratio(),
+                recall: answers.iter().filter(|answer| answer.right).count() as f64
+                    / answers.len().max(1) as f64,
+                asked: answers.len(),
+                digit_nll: answers.iter().map(|answer| answer.nll).sum::<f64>()
+                    / answers.len().max(1) as f64,
+                kld_mean: Divergence::of(&own).kld.mean,
+                texts: names
+                    .zip(&steps)
+                    .map(|(text, steps)| TextLoss { text, divergence: Divergence::of(steps) })
+                    .collect(),
+                answers: answers.iter().map(|answer| answer.right).collect(),
+            }
+        };
     Ok(contenders.iter().zip(steps).zip(answers).map(row).collect())
 }
 
@@ -121,16 +133,30 @@ fn forks(cache: &SequenceCache, contenders: &[Contender]) -> Result<Vec<Sequence
 }
 
 /// Feeds one token to every cache.
-fn step(model: &Model, token: u32, caches: &mut [SequenceCache], buffers: &mut StepBuffers) -> Result<()> {
+fn step(
+    model: &Model,
+    token: u32,
+    caches: &mut [SequenceCache],
+    buffers: &mut StepBuffers,
+) -> Result<()> {
     let tokens = vec![token; caches.len()];
     let mut caches: Vec<&mut SequenceCache> = caches.iter_mut().collect();
     model.decoder.step(&tokens, &mut caches, buffers, &mut |_, _, _| ())
 }
 
-/// Forced divergence of every contender over the last `forced` tokens of a window; the first of them comes from the exact prefill.
-fn read(model: &Model, contenders: &[Contender], window: &[u32], forced: usize) -> Result<Vec<Vec<StepDivergence>>> {
+/// Forced divergence of every contender over the last `forced` tokens of a window; the first of
+/// them comes from the exact prefill.
+fn read(
+    model: &Model,
+    contenders: &[Contender],
+    window: &[u32],
+    forced: usize,
+) -> Result<Vec<Vec<StepDivergence>>> {
     let Some(prompt) = window.len().checked_sub(forced).filter(|&prompt| prompt > 0) else {
-        return Err(Error::input(format!("a window of {} tokens has no room for {forced} forced ones", window.len())));
+        return Err(Error::input(format!(
+            "a window of {} tokens has no room for {forced} forced ones",
+            window.len()
+        )));
     };
     let mut caches = forks(&prefilled(model, &contenders[0].spec, &window[..prompt])?, contenders)?;
     let mut buffers = StepBuffers::new(model.config(), contenders.len());
@@ -139,13 +165,18 @@ fn read(model: &Model, contenders: &[Contender], window: &[u32], forced: usize) 
     for pair in window[prompt..].windows(2) {
         step(model, pair[0], &mut caches, &mut buffers)?;
         for (index, steps) in steps.iter_mut().enumerate() {
-            steps.push(StepDivergence::of(buffers.logits_of(0, vocab), buffers.logits_of(index, vocab), pair[1]));
+            steps.push(StepDivergence::of(
+                buffers.logits_of(0, vocab),
+                buffers.logits_of(index, vocab),
+                pair[1],
+            ));
         }
     }
     Ok(steps)
 }
 
-/// Asks a prompt's questions: each one's own tokens go through dense decode, which is exact, then its answer through every cache.
+/// Asks a prompt's questions: each one's own tokens go through dense decode, which is exact, then
+/// its answer through every cache.
 fn ask(
     model: &Model,
     contenders: &[Contender],
@@ -167,7 +198,8 @@ fn ask(
         model.decoder.step(&tokens, &mut fed, &mut buffers, &mut |_, _, _| ())?;
     }
     for (index, (question, cache)) in prompt.questions.iter().zip(&caches).enumerate() {
-        // Dense and learned come first and answer every question; the rules answer other depths at each prompt.
+        // Dense and learned come first and answer every question; the rules answer other depths at
+        // each prompt.
         let rules_too = (index + turn) % prompt.questions.len() < rule_questions;
         let active = if rules_too { contenders } else { &contenders[..contenders.len().min(2)] };
         for (contender, answer) in answers.iter_mut().zip(answer(model, active, question, cache)?) {
@@ -177,7 +209,12 @@ fn ask(
     Ok(())
 }
 
-fn answer(model: &Model, contenders: &[Contender], question: &Question, cache: &SequenceCache) -> Result<Vec<Answer>> {
+fn answer(
+    model: &Model,
+    contenders: &[Contender],
+    question: &Question,
+    cache: &SequenceCache,
+) -> Result<Vec<Answer>> {
     let mut caches = forks(cache, contenders)?;
     let mut buffers = StepBuffers::new(model.config(), contenders.len());
     let vocab = model.config().vocab;

@@ -1,4 +1,5 @@
-//! The held-out check: fresh prompts and texts through the real pruned decode, for the learned mask and its training-free rivals.
+//! The held-out check: fresh prompts and texts through the real pruned decode, for the learned mask
+//! and its training-free rivals.
 
 mod contenders;
 mod decode;

@@ -1,4 +1,5 @@
-//! Held-out data: fresh seeds, other lengths, depths spread evenly, texts that learning has not seen.
+//! Held-out data: fresh seeds, other lengths, depths spread evenly, texts that learning has not
+//! seen.
 
 use super::decode::Plan;
 use crate::Result;
@@ -27,18 +28,28 @@ const FORCED: usize = 128;
 const WINDOW: (usize, usize) = (1024, 1536);
 
 /// Makes the plan; gives the number of texts that are of the kind learned from.
-pub fn plan(model: &Model, haystack: &Haystack, others: &[Piece], extent: &Extent) -> Result<(Plan, usize)> {
+pub fn plan(
+    model: &Model,
+    haystack: &Haystack,
+    others: &[Piece],
+    extent: &Extent,
+) -> Result<(Plan, usize)> {
     let mut rng = SplitMix64::new(extent.seed ^ 0xC0FF_EE00_D15E_A5E5);
     let mut prompts = Vec::with_capacity(extent.prompts);
     for index in 0..extent.prompts {
         // Lengths between those of training: two fifths and four fifths of the longest.
-        let length = (extent.lengths.1 * if index % 2 == 0 { 2 } else { 4 } / 5).max(extent.lengths.0);
-        let draw = Draw { haystack, part: Part::HeldOut, tokens: length, codes: CODES, seed: rng.draw() };
+        let length =
+            (extent.lengths.1 * if index % 2 == 0 { 2 } else { 4 } / 5).max(extent.lengths.0);
+        let draw =
+            Draw { haystack, part: Part::HeldOut, tokens: length, codes: CODES, seed: rng.draw() };
         prompts.push(draw_of_length(model, Task::Codes, &draw)?);
     }
     let windows_each = (extent.prompts / 12).clamp(2, 12);
     let own: Vec<Piece> = match haystack.pieces.is_empty() {
-        true => vec![Piece::new("sentences".to_owned(), haystack.passage(Part::HeldOut, 400_000, &mut rng))],
+        true => vec![Piece::new(
+            "sentences".to_owned(),
+            haystack.passage(Part::HeldOut, 400_000, &mut rng),
+        )],
         false => haystack.pieces.clone(),
     };
     let others = others.iter().filter(|other| own.iter().all(|own| own.name != other.name));

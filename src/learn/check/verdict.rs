@@ -26,7 +26,8 @@ pub struct McNemar {
     pub lost: usize,
     /// Answers that only the pruned side gave.
     pub won: usize,
-    /// Probability of at least `lost` losses among the pairs that differ, were both sides equally good.
+    /// Probability of at least `lost` losses among the pairs that differ, were both sides equally
+    /// good.
     pub p: f64,
 }
 
@@ -61,23 +62,40 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Of what was measured: digit NLL and recall as (dense, learned), KLD, and the test on paired answers.
-    pub fn of(nll: (f64, f64), recall: (f64, f64), kld: f64, test: &McNemar, limits: &Thresholds) -> Self {
+    /// Of what was measured: digit NLL and recall as (dense, learned), KLD, and the test on paired
+    /// answers.
+    pub fn of(
+        nll: (f64, f64),
+        recall: (f64, f64),
+        kld: f64,
+        test: &McNemar,
+        limits: &Thresholds,
+    ) -> Self {
         let mut faults = Vec::new();
         let more = nll.1 - nll.0;
         let above = |value: f64, limit: f64| value.is_nan() || value > limit;
         if above(more, limits.digit_nll) {
-            faults.push(format!("digit NLL is {more:.3} above dense (at most {:.3})", limits.digit_nll));
+            faults.push(format!(
+                "digit NLL is {more:.3} above dense (at most {:.3})",
+                limits.digit_nll
+            ));
         }
         if above(kld, limits.kld) {
             faults.push(format!("text KLD is {kld:.4} (at most {:.4})", limits.kld));
         }
         let less = recall.0 - recall.1;
         if above(less, limits.recall) {
-            faults.push(format!("recall is {:.1} points below dense (at most {:.1})", less * 100.0, limits.recall * 100.0));
+            faults.push(format!(
+                "recall is {:.1} points below dense (at most {:.1})",
+                less * 100.0,
+                limits.recall * 100.0
+            ));
         }
         if test.p < limits.significance {
-            faults.push(format!("it loses {} answers and wins {} (one-sided McNemar p = {:.3})", test.lost, test.won, test.p));
+            faults.push(format!(
+                "it loses {} answers and wins {} (one-sided McNemar p = {:.3})",
+                test.lost, test.won, test.p
+            ));
         }
         let reason = match faults.is_empty() {
             true => format!(
@@ -120,7 +138,9 @@ mod tests {
     fn each_threshold_can_stop_a_mask() {
         let limits = Thresholds::default();
         let fine = McNemar { lost: 3, won: 3, p: 0.66 };
-        let of = |nll, recall, kld, test: &McNemar| Verdict::of((0.1, nll), (0.8, recall), kld, test, &limits).ship;
+        let of = |nll, recall, kld, test: &McNemar| {
+            Verdict::of((0.1, nll), (0.8, recall), kld, test, &limits).ship
+        };
         assert!(of(0.12, 0.79, 0.05, &fine));
         assert!(!of(0.121, 0.8, 0.01, &fine));
         assert!(!of(0.1, 0.77, 0.01, &fine));

@@ -1,4 +1,5 @@
-//! Haystacks: the user's files, fetched texts, or fresh sentences; each with a tail that is kept for the check.
+//! Haystacks: the user's files, fetched texts, or fresh sentences; each with a tail that is kept
+//! for the check.
 
 use std::path::{Path, PathBuf};
 
@@ -56,13 +57,19 @@ const OTHER_KINDS: [&str; 2] = ["shakespeare", "python"];
 /// Texts that learning uses where a user names none.
 const LEARNED: [&str; 2] = ["moby-dick", "debian-policy"];
 
-/// The user's files or, without any, what `kscope fetch texts` brought. `field` names the text in JSON lines.
+/// The user's files or, without any, what `kscope fetch texts` brought. `field` names the text in
+/// JSON lines.
 pub fn load(files: &[PathBuf], field: &str) -> Result<Haystack> {
-    let named = |path: &Path| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let named = |path: &Path| {
+        path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    };
     let pieces = if files.is_empty() {
         fetched(&LEARNED)?
     } else {
-        files.iter().map(|path| Ok(Piece::new(named(path), read(path, field)?))).collect::<Result<_>>()?
+        files
+            .iter()
+            .map(|path| Ok(Piece::new(named(path), read(path, field)?)))
+            .collect::<Result<_>>()?
     };
     Ok(Haystack { pieces })
 }
@@ -87,16 +94,21 @@ fn fetched(names: &[&str]) -> Result<Vec<Piece>> {
 fn read(path: &Path, field: &str) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|cause| error::io("reading", path, &cause))?;
     let name = path.display();
-    let text = String::from_utf8(bytes).map_err(|_| Error::input(format!("{name} is no UTF-8 text")))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Error::input(format!("{name} is no UTF-8 text")))?;
     let text = match path.extension().and_then(|extension| extension.to_str()) {
         Some("jsonl" | "ndjson") => {
             let mut texts = Vec::new();
             for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-                let json: serde_json::Value = serde_json::from_str(line)
-                    .map_err(|cause| Error::input(format!("{name}, line {}: expected JSON, found {cause}", at + 1)))?;
+                let json: serde_json::Value = serde_json::from_str(line).map_err(|cause| {
+                    Error::input(format!("{name}, line {}: expected JSON, found {cause}", at + 1))
+                })?;
                 let own = json.get(field).and_then(serde_json::Value::as_str);
                 texts.push(own.map(str::to_owned).ok_or_else(|| {
-                    Error::input(format!("{name}, line {}: expected a text in field `{field}`, found none", at + 1))
+                    Error::input(format!(
+                        "{name}, line {}: expected a text in field `{field}`, found none",
+                        at + 1
+                    ))
                 })?);
             }
             texts.join("\n\n")
@@ -110,7 +122,8 @@ fn read(path: &Path, field: &str) -> Result<String> {
 }
 
 impl Haystack {
-    /// About `bytes` of running text from a random place of one part; fresh sentences where there is no natural text.
+    /// About `bytes` of running text from a random place of one part; fresh sentences where there
+    /// is no natural text.
     pub fn passage(&self, part: Part, bytes: usize, rng: &mut SplitMix64) -> String {
         if self.pieces.is_empty() {
             let mut text = String::new();
@@ -127,7 +140,8 @@ impl Haystack {
     /// The same as separate sentences.
     pub fn sentences(&self, part: Part, bytes: usize, rng: &mut SplitMix64) -> Vec<String> {
         let text = self.passage(part, bytes, rng).split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut sentences: Vec<String> = text.split_inclusive(". ").map(|sentence| sentence.trim().to_owned()).collect();
+        let mut sentences: Vec<String> =
+            text.split_inclusive(". ").map(|sentence| sentence.trim().to_owned()).collect();
         sentences.retain(|sentence| !sentence.is_empty());
         sentences
     }

@@ -1,7 +1,10 @@
-//! What masks are learned on and checked with: recall tasks hidden in a haystack, and ordinary text.
+//! What masks are learned on and checked with: recall tasks hidden in a haystack, and ordinary
+//! text.
 
 mod haystack;
 mod tasks;
 
 pub use haystack::{Haystack, Part, Piece, held_out, load};
-pub use tasks::{Draw, Question, Task, Text, Tokens, draw, draw_of_length, text_rows, tokens, window_of};
+pub use tasks::{
+    Draw, Question, Task, Text, Tokens, draw, draw_of_length, text_rows, tokens, window_of,
+};

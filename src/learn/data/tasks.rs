@@ -6,7 +6,9 @@ use crate::model::demo::generator::{Sample, SplitMix64, Wanted};
 use crate::{Error, Result};
 
 /// A kind of sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
     /// Codes of several names stated among filler sentences; each is asked for.
@@ -37,7 +39,8 @@ pub struct Question {
     pub tail: Vec<u32>,
     /// The answer; its tokens are fed and supervised.
     pub answer: Vec<u32>,
-    /// Which answer tokens are digits (or hexadecimal digits) of the value: recall and NLL count these.
+    /// Which answer tokens are digits (or hexadecimal digits) of the value: recall and NLL count
+    /// these.
     pub scored: Vec<bool>,
 }
 
@@ -68,22 +71,35 @@ pub struct Draw<'a> {
 }
 
 /// The repeated filler of passkey tests (arXiv 2305.16300).
-const FILLER: &str = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
+const FILLER: &str =
+    "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
 
 /// Tokens of ordinary text that are supervised.
 const TEXT_ROWS: usize = 40;
 
 fn uuid(rng: &mut SplitMix64) -> String {
     // Version 4: 122 random bits.
-    let (a, b) = (rng.draw() & 0xffff_ffff_ffff_0fff | 0x4000, rng.draw() & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000);
-    format!("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", a >> 32, a >> 16 & 0xffff, a & 0xffff, b >> 48, b & 0xffff_ffff_ffff)
+    let (a, b) = (
+        rng.draw() & 0xffff_ffff_ffff_0fff | 0x4000,
+        rng.draw() & 0x3fff_ffff_ffff_ffff | 0x8000_0000_0000_0000,
+    );
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        a >> 32,
+        a >> 16 & 0xffff,
+        a & 0xffff,
+        b >> 48,
+        b & 0xffff_ffff_ffff
+    )
 }
 
 /// Draws a recall sample of about `bytes` bytes.
 pub fn draw(task: Task, draw: &Draw<'_>, bytes: usize) -> Result<Text> {
     let mut rng = SplitMix64::new(draw.seed);
     match task {
-        Task::Codes | Task::Passkey => codes(if task == Task::Codes { draw.codes } else { 1 }, draw, bytes, &mut rng),
+        Task::Codes | Task::Passkey => {
+            codes(if task == Task::Codes { draw.codes } else { 1 }, draw, bytes, &mut rng)
+        }
         Task::MultiKey => Ok(multi_key(bytes, &mut rng)),
         Task::MultiValue => Ok(multi_value(draw, bytes, &mut rng)),
         Task::Text => Err(Error::run("ordinary text asks no question")),
@@ -96,18 +112,30 @@ fn codes(facts: usize, draw: &Draw<'_>, bytes: usize, rng: &mut SplitMix64) -> R
         0 => FILLER.split_inclusive(". ").map(|sentence| sentence.trim().to_owned()).collect(),
         _ => draw.haystack.sentences(draw.part, bytes, rng),
     };
-    let wanted = Wanted { seed: rng.draw(), target_chars: bytes, facts, filler: Some(&filler), ..Wanted::default() };
+    let wanted = Wanted {
+        seed: rng.draw(),
+        target_chars: bytes,
+        facts,
+        filler: Some(&filler),
+        ..Wanted::default()
+    };
     let sample = Sample::draw(&wanted)?;
-    let questions = sample
-        .facts
-        .iter()
-        .map(|(key, value)| [format!("What is the code for {key}?"), format!("The code for {key} is"), format!(" {value}")]);
+    let questions = sample.facts.iter().map(|(key, value)| {
+        [
+            format!("What is the code for {key}?"),
+            format!("The code for {key} is"),
+            format!(" {value}"),
+        ]
+    });
     Ok(Text { questions: questions.collect(), context: sample.text })
 }
 
 fn multi_key(bytes: usize, rng: &mut SplitMix64) -> Text {
-    let line = |key: &str, value: &str| format!("One of the special magic uuids for {key} is: {value}.\n");
-    let mut context = String::from("Some special magic uuids are hidden within the following text. Memorize them.\n");
+    let line =
+        |key: &str, value: &str| format!("One of the special magic uuids for {key} is: {value}.\n");
+    let mut context = String::from(
+        "Some special magic uuids are hidden within the following text. Memorize them.\n",
+    );
     let mut pairs = Vec::new();
     while context.len() < bytes || pairs.len() < 2 {
         let (key, value) = (uuid(rng), uuid(rng));
@@ -119,7 +147,8 @@ fn multi_key(bytes: usize, rng: &mut SplitMix64) -> Text {
     let asked = [rng.below(half), half + rng.below(pairs.len() - half)];
     let questions = asked.map(|at| {
         let (key, value) = &pairs[at];
-        let question = format!("What is the special magic uuid for {key} mentioned in the provided text?");
+        let question =
+            format!("What is the special magic uuid for {key} mentioned in the provided text?");
         [question, format!("The special magic uuid for {key} is"), format!(" {value}")]
     });
     Text { context, questions: questions.to_vec() }
@@ -137,32 +166,45 @@ fn multi_value(draw: &Draw<'_>, bytes: usize, rng: &mut SplitMix64) -> Text {
         "distant-engine",
     ];
     let key = KEYS[rng.below(KEYS.len())];
-    let values: Vec<String> = (0..4).map(|_| (1_000_000 + rng.below(9_000_000)).to_string()).collect();
+    let values: Vec<String> =
+        (0..4).map(|_| (1_000_000 + rng.below(9_000_000)).to_string()).collect();
     let mut sentences = draw.haystack.sentences(draw.part, bytes, rng);
-    // One value in each quarter; its place inside is drawn. From the back, so that earlier places stay.
+    // One value in each quarter; its place inside is drawn. From the back, so that earlier places
+    // stay.
     for (quarter, value) in values.iter().enumerate().rev() {
         let at = (quarter * sentences.len() + rng.below(sentences.len().max(1))) / 4;
-        sentences.insert(at.min(sentences.len()), format!("One of the special magic numbers for {key} is: {value}."));
+        sentences.insert(
+            at.min(sentences.len()),
+            format!("One of the special magic numbers for {key} is: {value}."),
+        );
     }
-    let context =
-        format!("Some special magic numbers are hidden within the following text. Memorize them.\n{}", sentences.join(" "));
-    let question = format!("What are all the special magic numbers for {key} mentioned in the provided text?");
+    let context = format!(
+        "Some special magic numbers are hidden within the following text. Memorize them.\n{}",
+        sentences.join(" ")
+    );
+    let question =
+        format!("What are all the special magic numbers for {key} mentioned in the provided text?");
     let lead = format!("The special magic numbers for {key} mentioned in the provided text are");
     Text {
         context,
-        questions: vec![[question, lead, format!(" {}, {}, {}, and {}", values[0], values[1], values[2], values[3])]],
+        questions: vec![[
+            question,
+            lead,
+            format!(" {}, {}, {}, and {}", values[0], values[1], values[2], values[3]),
+        ]],
     }
 }
 
 /// Token ids of a sample in the model's own chat template.
 pub fn tokens(model: &Model, task: Task, text: &Text) -> Result<Tokens> {
-    let tokenizer = model
-        .tokenizer
-        .as_ref()
-        .ok_or_else(|| Error::input(format!("{} has no tokenizer, so it cannot read recall tasks", model.name)))?;
-    // A template that puts "Answer:" behind the question is one of plain text, in which the answer begins with a blank.
-    let plain =
-        tokenizer.template().is_none_or(|template| template.render(&[("user", "x")]).is_ok_and(|text| text.ends_with(':')));
+    let tokenizer = model.tokenizer.as_ref().ok_or_else(|| {
+        Error::input(format!("{} has no tokenizer, so it cannot read recall tasks", model.name))
+    })?;
+    // A template that puts "Answer:" behind the question is one of plain text, in which the answer
+    // begins with a blank.
+    let plain = tokenizer.template().is_none_or(|template| {
+        template.render(&[("user", "x")]).is_ok_and(|text| text.ends_with(':'))
+    });
     let (before, blank) = if plain { ("\nQuestion: ", " ") } else { ("\n\n", "") };
     let ids = |text: &str| -> Result<Vec<u32>> {
         let mut ids = tokenizer.encode(text)?;
@@ -185,7 +227,9 @@ pub fn tokens(model: &Model, task: Task, text: &Text) -> Result<Tokens> {
         let scored = answer.iter().enumerate().map(|(at, id)| at >= lead && is_digit(id)).collect();
         answers.push((answer, scored));
     }
-    let prefix = prompts[1..].iter().fold(prompts[0].len(), |len, other| len.min(shared(&prompts[0], other)));
+    let prefix = prompts[1..]
+        .iter()
+        .fold(prompts[0].len(), |len, other| len.min(shared(&prompts[0], other)));
     // A lone question keeps its last token as the tail, so that every branch has one.
     let prefix = prefix.min(prompts.iter().map(Vec::len).min().unwrap_or(0).saturating_sub(1));
     let shared_tokens = prompts[0][..prefix].to_vec();
@@ -194,7 +238,11 @@ pub fn tokens(model: &Model, task: Task, text: &Text) -> Result<Tokens> {
         answer,
         scored,
     };
-    Ok(Tokens { task, prefix: shared_tokens, questions: prompts.into_iter().zip(answers).map(branch).collect() })
+    Ok(Tokens {
+        task,
+        prefix: shared_tokens,
+        questions: prompts.into_iter().zip(answers).map(branch).collect(),
+    })
 }
 
 /// Length of the common beginning.
@@ -202,7 +250,8 @@ fn shared(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// A sample of at most `draw.tokens` tokens, near to it: the text's size follows from bytes per token of a first try.
+/// A sample of at most `draw.tokens` tokens, near to it: the text's size follows from bytes per
+/// token of a first try.
 pub fn draw_of_length(model: &Model, task: Task, draw: &Draw<'_>) -> Result<Tokens> {
     if task == Task::Text {
         let mut rng = SplitMix64::new(draw.seed);
@@ -225,23 +274,27 @@ pub fn draw_of_length(model: &Model, task: Task, draw: &Draw<'_>) -> Result<Toke
     }
     let tokens = tokens(model, task, &self::draw(task, draw, bytes)?)?;
     match longest(&tokens) {
-        found if found > draw.tokens => {
-            Err(Error::input(format!("a {task:?} sample of {} tokens cannot be made, the shortest has {found}", draw.tokens)))
-        }
+        found if found > draw.tokens => Err(Error::input(format!(
+            "a {task:?} sample of {} tokens cannot be made, the shortest has {found}",
+            draw.tokens
+        ))),
         _ => Ok(tokens),
     }
 }
 
 /// Ordinary text of `length` tokens, of which the last `rows` are the answer.
 pub fn text_rows(model: &Model, text: &str, length: usize, rows: usize) -> Result<Tokens> {
-    let tokenizer = model
-        .tokenizer
-        .as_ref()
-        .ok_or_else(|| Error::input(format!("{} has no tokenizer, so it cannot read text", model.name)))?;
+    let tokenizer = model.tokenizer.as_ref().ok_or_else(|| {
+        Error::input(format!("{} has no tokenizer, so it cannot read text", model.name))
+    })?;
     let mut ids = tokenizer.encode(text)?;
     ids.truncate(length);
     if ids.len() < rows + 2 {
-        return Err(Error::input(format!("a text of {} tokens is too short: at least {} are needed", ids.len(), rows + 2)));
+        return Err(Error::input(format!(
+            "a text of {} tokens is too short: at least {} are needed",
+            ids.len(),
+            rows + 2
+        )));
     }
     let answer = ids.split_off(ids.len() - rows);
     let tail = vec![ids.pop().expect("longer than its rows")];

@@ -7,7 +7,8 @@ use crate::Result;
 use crate::model::config::Config;
 use crate::model::decoder::{Decoder, PrefillHooks};
 
-/// Keys (after rotation) and values of consecutive tokens in every layer, in f16 as a deployed cache stores them.
+/// Keys (after rotation) and values of consecutive tokens in every layer, in f16 as a deployed
+/// cache stores them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Context {
     pub(super) tokens: usize,
@@ -18,7 +19,8 @@ pub struct Context {
 impl Context {
     /// The exact prefill of a prompt.
     pub fn prefill(decoder: &Decoder, tokens: &[u32]) -> Result<Self> {
-        let mut context = Self { tokens: tokens.len(), layers: Vec::with_capacity(decoder.config().layers) };
+        let mut context =
+            Self { tokens: tokens.len(), layers: Vec::with_capacity(decoder.config().layers) };
         let hooks = PrefillHooks {
             chunk: PrefillHooks::CHUNK,
             progress: &mut |_| Ok(()),
@@ -45,19 +47,28 @@ impl Context {
         self.layers.iter().flatten().map(|rows| rows.len() * 2).sum()
     }
 
-    /// Keys and values of one layer, each `[tokens, kv_heads, head_dim]`; `None` where there are no tokens.
+    /// Keys and values of one layer, each `[tokens, kv_heads, head_dim]`; `None` where there are no
+    /// tokens.
     pub(super) fn layer(&self, layer: usize) -> Option<&[Vec<f16>; 2]> {
         self.layers.get(layer)
     }
 
     /// Appends the rows of one KV head in f32: keys, then values.
-    pub(super) fn head(&self, config: &Config, layer: usize, kv_head: usize, out: [&mut Vec<f32>; 2]) {
+    pub(super) fn head(
+        &self,
+        config: &Config,
+        layer: usize,
+        kv_head: usize,
+        out: [&mut Vec<f32>; 2],
+    ) {
         let d = config.head_dim;
         let Some(layer) = self.layer(layer) else { return };
         for (rows, out) in layer.iter().zip(out) {
             let start = out.len();
             out.resize(start + self.tokens * d, 0.0);
-            for (row, out) in rows.chunks_exact(config.kv_width()).zip(out[start..].chunks_exact_mut(d)) {
+            for (row, out) in
+                rows.chunks_exact(config.kv_width()).zip(out[start..].chunks_exact_mut(d))
+            {
                 row[kv_head * d..(kv_head + 1) * d].convert_to_f32_slice(out);
             }
         }

@@ -15,18 +15,28 @@ pub struct Factors {
 impl Factors {
     /// Exact attention: every key with every channel.
     pub fn whole(shape: Shape) -> Self {
-        Self { shape, values: vec![1.0; shape.entries()], dropped: vec![false; shape.heads()], whole: true }
+        Self {
+            shape,
+            values: vec![1.0; shape.entries()],
+            dropped: vec![false; shape.heads()],
+            whole: true,
+        }
     }
 
     /// Real numbers, `[layers, kv_heads, head_dim]` (stage 1): every head sees its middle.
     pub fn soft(shape: Shape, values: Vec<f32>) -> Result<Self> {
         if values.len() != shape.entries() {
-            return Err(Error::input(format!("factors of shape {shape} have {} entries, not {}", shape.entries(), values.len())));
+            return Err(Error::input(format!(
+                "factors of shape {shape} have {} entries, not {}",
+                shape.entries(),
+                values.len()
+            )));
         }
         Ok(Self { shape, values, dropped: vec![false; shape.heads()], whole: false })
     }
 
-    /// A mask as it is deployed (stage 2): 1 or 0, and a head that keeps nothing does not see its middle.
+    /// A mask as it is deployed (stage 2): 1 or 0, and a head that keeps nothing does not see its
+    /// middle.
     pub fn masked(mask: &ChannelMask) -> Self {
         Self {
             shape: mask.shape(),

@@ -1,11 +1,13 @@
-//! The learning engine: student and teacher passes over answer rows, and the gradient of the loss to every channel's factor.
+//! The learning engine: student and teacher passes over answer rows, and the gradient of the loss
+//! to every channel's factor.
 //!
-//! Hidden states of the context never depend on the factors (prefill is exact), so keys and values of the context are constants
-//! and both passes run over answer rows alone. The gradient is written out by hand, one layer at a time: what is kept of a pass is
-//! a few activations of the answer rows per layer, and a layer's weights are widened to f32 only while they are used.
+//! Hidden states of the context never depend on the factors (prefill is exact), so keys and values
+//! of the context are constants and both passes run over answer rows alone. The gradient is written
+//! out by hand, one layer at a time: what is kept of a pass is a few activations of the answer rows
+//! per layer, and a layer's weights are widened to f32 only while they are used.
 //!
-//! It is written twice: over the host's weights ([`host`]), and over the tensors of a decoder that runs on a device ([`device`]).
-//! A pass runs where its decoder runs.
+//! It is written twice: over the host's weights ([`host`]), and over the tensors of a decoder that
+//! runs on a device ([`device`]). A pass runs where its decoder runs.
 
 mod context;
 mod device;
@@ -55,8 +57,14 @@ fn engine(decoder: &Decoder) -> Box<dyn Engine + '_> {
     }
 }
 
-/// Normalised hidden states of every answer row of a sample, `[rows, hidden]`, branches after one another.
-pub fn hidden(decoder: &Decoder, window: Window, factors: &Factors, sample: &Sample) -> Result<Vec<f32>> {
+/// Normalised hidden states of every answer row of a sample, `[rows, hidden]`, branches after one
+/// another.
+pub fn hidden(
+    decoder: &Decoder,
+    window: Window,
+    factors: &Factors,
+    sample: &Sample,
+) -> Result<Vec<f32>> {
     let rows = sample.answer_rows(decoder)?;
     match rows.count {
         0 => Ok(Vec::new()),
@@ -71,7 +79,12 @@ pub fn loss(decoder: &Decoder, window: Window, factors: &Factors, sample: &Sampl
 }
 
 /// The loss and its gradient.
-pub fn distill(decoder: &Decoder, window: Window, factors: &Factors, sample: &Sample) -> Result<Distilled> {
+pub fn distill(
+    decoder: &Decoder,
+    window: Window,
+    factors: &Factors,
+    sample: &Sample,
+) -> Result<Distilled> {
     let rows = sample.answer_rows(decoder)?;
     match rows.count {
         0 => Ok(Distilled { loss: 0.0, gradient: vec![0.0; factors.shape().entries()] }),
@@ -80,6 +93,7 @@ pub fn distill(decoder: &Decoder, window: Window, factors: &Factors, sample: &Sa
 }
 
 fn mean_square(states: &[f32], targets: &[f32]) -> f64 {
-    let sum: f64 = states.iter().zip(targets).map(|(state, target)| f64::from(state - target).powi(2)).sum();
+    let sum: f64 =
+        states.iter().zip(targets).map(|(state, target)| f64::from(state - target).powi(2)).sum();
     sum / states.len().max(1) as f64
 }

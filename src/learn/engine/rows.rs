@@ -1,4 +1,5 @@
-//! The rows of a pass: answer rows, or the question rows before them, each block after the shared prefix and its own tail.
+//! The rows of a pass: answer rows, or the question rows before them, each block after the shared
+//! prefix and its own tail.
 
 use super::context::Context;
 use super::factors::Factors;
@@ -13,7 +14,8 @@ pub(super) struct Block<'a> {
     pub(super) tokens: &'a [u32],
 }
 
-/// The rows of a pass: blocks that share a prefix and do not see each other, and the rotation of every row.
+/// The rows of a pass: blocks that share a prefix and do not see each other, and the rotation of
+/// every row.
 pub(super) struct Rows<'a> {
     pub(super) prefix: &'a Context,
     pub(super) blocks: Vec<Block<'a>>,
@@ -25,11 +27,18 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Refuses tokens that the model does not have.
-    pub(super) fn new(decoder: &Decoder, prefix: &'a Context, blocks: Vec<Block<'a>>) -> Result<Self> {
+    pub(super) fn new(
+        decoder: &Decoder,
+        prefix: &'a Context,
+        blocks: Vec<Block<'a>>,
+    ) -> Result<Self> {
         let count: usize = blocks.iter().map(|block| block.tokens.len()).sum();
         let rows = Self { prefix, blocks, cos: Vec::new(), sin: Vec::new(), count };
         decoder.check_tokens(&rows.tokens())?;
-        let positions = rows.blocks.iter().flat_map(|block| rows.before(block)..rows.before(block) + block.tokens.len());
+        let positions = rows
+            .blocks
+            .iter()
+            .flat_map(|block| rows.before(block)..rows.before(block) + block.tokens.len());
         let (cos, sin) = decoder.rope().angles_of(positions);
         Ok(Self { cos, sin, ..rows })
     }

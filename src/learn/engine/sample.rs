@@ -9,7 +9,8 @@ use crate::Result;
 use crate::mask::Window;
 use crate::model::decoder::Decoder;
 
-/// One question on a shared context: its own tokens, exact and constant, and the answer rows after them.
+/// One question on a shared context: its own tokens, exact and constant, and the answer rows after
+/// them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Branch {
     pub(super) tail: Context,
@@ -37,12 +38,20 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Prefills `prefix` exactly, then every branch's (question, answer); the teacher's hidden states of the answer rows come from
-    /// exact attention over the same stored keys and values.
-    pub fn new(decoder: &Decoder, prefix: &[u32], branches: &[(Vec<u32>, Vec<u32>)]) -> Result<Self> {
+    /// Prefills `prefix` exactly, then every branch's (question, answer); the teacher's hidden
+    /// states of the answer rows come from exact attention over the same stored keys and values.
+    pub fn new(
+        decoder: &Decoder,
+        prefix: &[u32],
+        branches: &[(Vec<u32>, Vec<u32>)],
+    ) -> Result<Self> {
         let exact = Factors::whole(decoder.config().mask_shape());
         let mut sample = Self { prefix: Context::prefill(decoder, prefix)?, branches: Vec::new() };
-        let tails = sample.tails(decoder, &exact, branches.iter().map(|(question, _)| question.as_slice()))?;
+        let tails = sample.tails(
+            decoder,
+            &exact,
+            branches.iter().map(|(question, _)| question.as_slice()),
+        )?;
         for ((_, answer), tail) in branches.iter().zip(tails) {
             sample.branches.push(Branch { tail, answer: answer.clone(), target: Vec::new() });
         }
@@ -68,7 +77,11 @@ impl Sample {
         let rows = Rows::new(decoder, &self.prefix, blocks)?;
         let layers = match rows.count {
             0 => Vec::new(),
-            _ => engine(decoder).keys_and_values(Pass { rows: &rows, window: Window::default(), factors: exact })?,
+            _ => engine(decoder).keys_and_values(Pass {
+                rows: &rows,
+                window: Window::default(),
+                factors: exact,
+            })?,
         };
         let (width, mut first) = (decoder.config().kv_width(), 0);
         let tail = |question: &[u32]| {
@@ -95,9 +108,11 @@ impl Sample {
         self.prefix.tokens
     }
 
-    /// The keys, and the values, of the prefix and of every branch's question in every layer, each `[tokens, kv_heads, head_dim]`.
+    /// The keys, and the values, of the prefix and of every branch's question in every layer, each
+    /// `[tokens, kv_heads, head_dim]`.
     pub fn stored(&self) -> impl Iterator<Item = &[f16]> {
-        let contexts = std::iter::once(&self.prefix).chain(self.branches.iter().map(|branch| &branch.tail));
+        let contexts =
+            std::iter::once(&self.prefix).chain(self.branches.iter().map(|branch| &branch.tail));
         contexts.flat_map(|context| context.layers.iter().flatten().map(Vec::as_slice))
     }
 
@@ -109,7 +124,8 @@ impl Sample {
 
     /// The answer rows.
     pub(super) fn answer_rows(&self, decoder: &Decoder) -> Result<Rows<'_>> {
-        let blocks = self.branches.iter().map(|branch| Block { tail: &branch.tail, tokens: &branch.answer });
+        let blocks =
+            self.branches.iter().map(|branch| Block { tail: &branch.tail, tokens: &branch.answer });
         Rows::new(decoder, &self.prefix, blocks.collect())
     }
 

@@ -47,11 +47,19 @@ impl Request {
     ///
     /// # Errors
     /// Settings that cannot be trained with, and contexts that the model cannot see.
-    pub fn new(model: &Model, texts: (Haystack, Vec<Piece>), settings: Settings, lengths: (usize, usize)) -> Result<Self> {
+    pub fn new(
+        model: &Model,
+        texts: (Haystack, Vec<Piece>),
+        settings: Settings,
+        lengths: (usize, usize),
+    ) -> Result<Self> {
         settings.check()?;
         let most = model.config().max_context;
         if lengths.1 > most {
-            return Err(Error::input(format!("--ctx up to {} is more than the model's context of {most}", lengths.1)));
+            return Err(Error::input(format!(
+                "--ctx up to {} is more than the model's context of {most}",
+                lengths.1
+            )));
         }
         Ok(Self {
             settings,
@@ -138,7 +146,8 @@ const SAVE_EVERY: usize = 25;
 /// Dense recall below which learning is refused.
 const LEAST_RECALL: f64 = 0.2;
 
-/// Learns. Checkpoints go to `checkpoint` every few updates; where it exists already and `resume` is set, learning goes on from it.
+/// Learns. Checkpoints go to `checkpoint` every few updates; where it exists already and `resume`
+/// is set, learning goes on from it.
 pub fn learn(
     model: &Arc<Model>,
     request: &Request,
@@ -148,7 +157,9 @@ pub fn learn(
 ) -> Result<Outcome> {
     request.settings.check()?;
     if (request.settings.steps == 0) != request.start.is_some() {
-        return Err(Error::input("stage 1 has at least one update, and none where learning goes on from given importance"));
+        return Err(Error::input(
+            "stage 1 has at least one update, and none where learning goes on from given importance",
+        ));
     }
     let began = Instant::now();
     let key = key(model, request);
@@ -159,7 +170,9 @@ pub fn learn(
     };
     let learned = match state {
         // Nothing is left to learn: the check alone is made, without a pool.
-        Some(state) if state.stage == Stage::Done => Learned { state, prefill_seconds: 0.0, step_ratio: 0.0 },
+        Some(state) if state.stage == Stage::Done => {
+            Learned { state, prefill_seconds: 0.0, step_ratio: 0.0 }
+        }
         state => train(model, request, state, (checkpoint, &key), report)?,
     };
     let state = learned.state;
@@ -182,7 +195,12 @@ pub fn learn(
         align: request.settings.align,
         recipe,
     };
-    let file = MaskFile { mask, importance: Some(importance), target_sparsity: Some(request.settings.sparsity), origin };
+    let file = MaskFile {
+        mask,
+        importance: Some(importance),
+        target_sparsity: Some(request.settings.sparsity),
+        origin,
+    };
     Ok(Outcome {
         file,
         rows,
@@ -201,7 +219,10 @@ impl Start {
     fn state(&self, model: &Model, settings: &Settings) -> Result<State> {
         let (found, shape) = (self.importance.shape(), model.config().mask_shape());
         if found != shape {
-            return Err(Error::input(format!("{}: expected importance of shape {shape}, found {found}", self.file)));
+            return Err(Error::input(format!(
+                "{}: expected importance of shape {shape}, found {found}",
+                self.file
+            )));
         }
         let mut state = State::of(&self.importance)?;
         if settings.mask_steps == 0 {
@@ -239,7 +260,10 @@ fn train(
             Err(error) => {
                 // A step that fails leaves the state as it was before.
                 trainer.state.save(checkpoint, settings, key)?;
-                return Err(Error::run(format!("{error}; the last good state is in {}", checkpoint.display())));
+                return Err(Error::run(format!(
+                    "{error}; the last good state is in {}",
+                    checkpoint.display()
+                )));
             }
         };
         // The update that ends stage 1 also validates: it is no plain step.
@@ -247,21 +271,33 @@ fn train(
             step_time += started.elapsed().as_secs_f64();
             timed += 1;
         }
-        let told = report(&Event::Update(update)).and_then(|()| report(&Event::Factors(trainer.importance()?)));
-        if told.is_err() || trainer.state.step.is_multiple_of(SAVE_EVERY) || trainer.state.stage != update.stage {
+        let told = report(&Event::Update(update))
+            .and_then(|()| report(&Event::Factors(trainer.importance()?)));
+        if told.is_err()
+            || trainer.state.step.is_multiple_of(SAVE_EVERY)
+            || trainer.state.stage != update.stage
+        {
             trainer.state.save(checkpoint, settings, key)?;
         }
         told?;
     }
     let prefill_seconds = pool.prefill.as_secs_f64();
     let per_sample = prefill_seconds / (request.pool + VALIDATION) as f64;
-    Ok(Learned { state: trainer.state, prefill_seconds, step_ratio: step_time / f64::from(timed.max(1)) / per_sample })
+    Ok(Learned {
+        state: trainer.state,
+        prefill_seconds,
+        step_ratio: step_time / f64::from(timed.max(1)) / per_sample,
+    })
 }
 
 /// What a checkpoint belongs to beside its settings: model and data.
 fn key(model: &Model, request: &Request) -> String {
-    let texts: Vec<(&str, usize)> =
-        request.haystack.pieces.iter().map(|piece| (piece.name.as_str(), piece.part(Part::Training).len())).collect();
+    let texts: Vec<(&str, usize)> = request
+        .haystack
+        .pieces
+        .iter()
+        .map(|piece| (piece.name.as_str(), piece.part(Part::Training).len()))
+        .collect();
     let mut key = json!({
         "model": fingerprint(&model.config().geometry()),
         "texts": texts,
@@ -275,10 +311,16 @@ fn key(model: &Model, request: &Request) -> String {
     key.to_string()
 }
 
-fn fill(model: &Model, request: &Request, report: &mut dyn FnMut(&Event) -> Result<()>) -> Result<Pool> {
+fn fill(
+    model: &Model,
+    request: &Request,
+    report: &mut dyn FnMut(&Event) -> Result<()>,
+) -> Result<Pool> {
     let samples = request.pool + VALIDATION;
     let config = model.config();
-    let bytes = (2 * config.layers * config.kv_width() * 2 * (request.lengths.0 + request.lengths.1) / 2 * samples) as u64;
+    let bytes =
+        (2 * config.layers * config.kv_width() * 2 * (request.lengths.0 + request.lengths.1) / 2
+            * samples) as u64;
     machine::check_memory(&format!("a pool of {samples} prefills"), bytes)?;
     let wanted = Wanted {
         haystack: &request.haystack,
@@ -297,12 +339,20 @@ fn fill(model: &Model, request: &Request, report: &mut dyn FnMut(&Event) -> Resu
 pub fn default_tasks(model: &Model) -> Vec<Task> {
     match model.name.as_str() {
         "demo" => vec![Task::Codes, Task::Text],
-        _ => vec![Task::Codes, Task::Text, Task::MultiKey, Task::Text, Task::MultiValue, Task::Text, Task::Passkey],
+        _ => vec![
+            Task::Codes,
+            Task::Text,
+            Task::MultiKey,
+            Task::Text,
+            Task::MultiValue,
+            Task::Text,
+            Task::Passkey,
+        ],
     }
 }
 
-/// The haystack of the user's files or else of the fetched texts, and the texts of another kind that are here. The demo model reads
-/// its own sentences where no file is named.
+/// The haystack of the user's files or else of the fetched texts, and the texts of another kind
+/// that are here. The demo model reads its own sentences where no file is named.
 pub fn texts(model: &Model, files: &[PathBuf], field: &str) -> Result<(Haystack, Vec<Piece>)> {
     match model.name == "demo" {
         true if files.is_empty() => Ok(Default::default()),
@@ -314,7 +364,8 @@ pub fn texts(model: &Model, files: &[PathBuf], field: &str) -> Result<(Haystack,
 /// Makes the folder of a checkpoint.
 pub fn prepare_checkpoint(checkpoint: &Path) -> Result<()> {
     match checkpoint.parent() {
-        Some(folder) => std::fs::create_dir_all(folder).map_err(|cause| crate::error::io("making", folder, &cause)),
+        Some(folder) => std::fs::create_dir_all(folder)
+            .map_err(|cause| crate::error::io("making", folder, &cause)),
         None => Ok(()),
     }
 }

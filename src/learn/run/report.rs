@@ -1,4 +1,5 @@
-//! The held-out check of a finished mask, its verdict, and the recipe that is written into the file.
+//! The held-out check of a finished mask, its verdict, and the recipe that is written into the
+//! file.
 
 use std::sync::Arc;
 
@@ -23,7 +24,9 @@ pub(super) fn checked(
 ) -> Result<(Vec<Row>, usize)> {
     let Settings { window, align, seed, .. } = request.settings;
     let (contenders, plan, own_texts) = prepare(model, request, mask, window, align, seed)?;
-    let rows = check::run(model, &contenders, &plan, own_texts, &mut |share| report(&Event::Check(share)))?;
+    let rows = check::run(model, &contenders, &plan, own_texts, &mut |share| {
+        report(&Event::Check(share))
+    })?;
     Ok((rows, own_texts))
 }
 
@@ -35,18 +38,28 @@ fn prepare(
     align: usize,
     seed: u64,
 ) -> Result<(Vec<Contender>, Plan, usize)> {
-    let tokenizer = model.tokenizer.as_ref().ok_or_else(|| Error::input("a model without tokenizer cannot be checked"))?;
+    let tokenizer = model
+        .tokenizer
+        .as_ref()
+        .ok_or_else(|| Error::input("a model without tokenizer cannot be checked"))?;
     let mut rng = SplitMix64::new(seed);
     // Training-free rules see as much text as learning did, up to 16 windows.
     let texts = (0..16)
         .map(|_| {
-            let mut ids = tokenizer.encode(&request.haystack.passage(Part::Training, 8192, &mut rng))?;
+            let mut ids =
+                tokenizer.encode(&request.haystack.passage(Part::Training, 8192, &mut rng))?;
             ids.truncate(1024);
             Ok(ids)
         })
         .collect::<Result<Vec<_>>>()?;
     let contenders = match request.rivals {
-        true => check::contenders(mask, window, align, &score::gather(&model.decoder, &texts, 1024, &mut |_| Ok(()))?, seed)?,
+        true => check::contenders(
+            mask,
+            window,
+            align,
+            &score::gather(&model.decoder, &texts, 1024, &mut |_| Ok(()))?,
+            seed,
+        )?,
         false => check::dense_and_learned(mask, window)?,
     };
     let extent = Extent { prompts: request.check_prompts, lengths: request.lengths, seed };
@@ -72,7 +85,8 @@ pub(super) fn recipe(
     verdict: Option<&(Verdict, McNemar)>,
     own_texts: usize,
 ) -> serde_json::Value {
-    let names = |pieces: &[Piece]| pieces.iter().map(|piece| piece.name.clone()).collect::<Vec<_>>();
+    let names =
+        |pieces: &[Piece]| pieces.iter().map(|piece| piece.name.clone()).collect::<Vec<_>>();
     let tail = |losses: &[f32]| {
         let last = &losses[losses.len().saturating_sub(20)..];
         (!last.is_empty()).then(|| last.iter().sum::<f32>() / last.len() as f32)

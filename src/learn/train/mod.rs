@@ -1,4 +1,5 @@
-//! The two stages: importance as real factors, then the mask that ships, with a straight-through gradient.
+//! The two stages: importance as real factors, then the mask that ships, with a straight-through
+//! gradient.
 
 mod pool;
 mod settings;
@@ -66,12 +67,18 @@ impl<'a> Trainer<'a> {
         state: Option<State>,
     ) -> Result<Self> {
         if samples.is_empty() || validation.is_empty() {
-            return Err(Error::input("learning needs at least one sample to learn from and one to choose by"));
+            return Err(Error::input(
+                "learning needs at least one sample to learn from and one to choose by",
+            ));
         }
         let shape = model.config().mask_shape();
         let state = state.unwrap_or_else(|| State::new(shape));
         if state.alpha.len() != shape.entries() {
-            return Err(Error::input(format!("the checkpoint has {} factors, the model {}", state.alpha.len(), shape.entries())));
+            return Err(Error::input(format!(
+                "the checkpoint has {} factors, the model {}",
+                state.alpha.len(),
+                shape.entries()
+            )));
         }
         let mut trainer = Self { model, settings, samples, validation, state };
         if trainer.state.stage == Stage::Importance && trainer.state.step == settings.steps {
@@ -95,7 +102,8 @@ impl<'a> Trainer<'a> {
         select(&self.importance()?, &self.settings.options())
     }
 
-    /// One update; `None` once all are made. Learning that leaves the numbers is an error and leaves the state as it was.
+    /// One update; `None` once all are made. Learning that leaves the numbers is an error and
+    /// leaves the state as it was.
     pub fn step(&mut self) -> Result<Option<Update>> {
         match self.state.stage {
             Stage::Importance => self.importance_step().map(Some),
@@ -118,8 +126,12 @@ impl<'a> Trainer<'a> {
         // would give up far more channels than were asked for.
         let pressed = mean(&self.state.alpha) > 1.0 - self.settings.sparsity;
         let slope = if pressed { (reg / entries) as f32 } else { 0.0 };
-        let gradient: Vec<f32> =
-            found.gradient.iter().zip(&self.state.alpha).map(|(g, &a)| g + if a > 0.0 { slope } else { 0.0 }).collect();
+        let gradient: Vec<f32> = found
+            .gradient
+            .iter()
+            .zip(&self.state.alpha)
+            .map(|(g, &a)| g + if a > 0.0 { slope } else { 0.0 })
+            .collect();
         self.update(&gradient, schedule(lr, step, steps));
         self.state.losses.push(found.loss as f32);
         self.state.step += 1;
@@ -127,7 +139,14 @@ impl<'a> Trainer<'a> {
             self.begin_masks()?;
         }
         let kept = self.cut()?.kept_ratio();
-        Ok(Update { stage: Stage::Importance, step, distill: found.loss, reg: update_reg, mean: mean(&self.state.alpha), kept })
+        Ok(Update {
+            stage: Stage::Importance,
+            step,
+            distill: found.loss,
+            reg: update_reg,
+            mean: mean(&self.state.alpha),
+            kept,
+        })
     }
 
     /// Stage 1 is over: its cut is the mask to beat.
@@ -154,11 +173,15 @@ impl<'a> Trainer<'a> {
         let mut gradient = vec![0.0_f32; self.state.alpha.len()];
         let mut loss = 0.0;
         for turn in 0..accumulate {
-            let sample = &self.samples[self.sample_at(self.settings.steps + step * accumulate + turn, 1)];
+            let sample =
+                &self.samples[self.sample_at(self.settings.steps + step * accumulate + turn, 1)];
             let found = engine::distill(&self.model.decoder, window, &factors, sample)?;
             self.check_loss(found.loss, found.gradient.iter(), sample)?;
             loss += found.loss / accumulate as f64;
-            gradient.iter_mut().zip(&found.gradient).for_each(|(sum, g)| *sum += g / accumulate as f32);
+            gradient
+                .iter_mut()
+                .zip(&found.gradient)
+                .for_each(|(sum, g)| *sum += g / accumulate as f32);
         }
         self.update(&gradient, schedule(mask_lr, step, mask_steps));
         self.state.mask_losses.push(loss as f32);
@@ -177,13 +200,15 @@ impl<'a> Trainer<'a> {
             }
         }
         let kept = self.cut()?.kept_ratio();
-        let mean = self.state.alpha.iter().map(|&a| f64::from(a)).sum::<f64>() / self.state.alpha.len() as f64;
+        let mean = self.state.alpha.iter().map(|&a| f64::from(a)).sum::<f64>()
+            / self.state.alpha.len() as f64;
         Ok(Update { stage: Stage::Mask, step, distill: loss, reg: 0.0, mean, kept })
     }
 
     fn update(&mut self, gradient: &[f32], lr: f64) {
         self.state.optimiser.step(&mut self.state.alpha, gradient, lr);
-        let kept = |a: f32| if self.settings.variant.bf16 { half::bf16::from_f32(a).to_f32() } else { a };
+        let kept =
+            |a: f32| if self.settings.variant.bf16 { half::bf16::from_f32(a).to_f32() } else { a };
         self.state.alpha.iter_mut().for_each(|a| *a = kept(a.clamp(0.0, 1.0)));
     }
 
@@ -200,7 +225,9 @@ impl<'a> Trainer<'a> {
     /// Every sample once in each round, in a new order each time.
     fn sample_at(&self, turn: usize, stage: u64) -> usize {
         let (round, at) = (turn / self.samples.len(), turn % self.samples.len());
-        let mut rng = SplitMix64::new(self.settings.seed ^ (round as u64 + 1).wrapping_mul(0x9E37_79B9) ^ stage << 48);
+        let mut rng = SplitMix64::new(
+            self.settings.seed ^ (round as u64 + 1).wrapping_mul(0x9E37_79B9) ^ stage << 48,
+        );
         let mut order: Vec<usize> = (0..self.samples.len()).collect();
         for i in 0..order.len() {
             let j = i + rng.below(order.len() - i);
@@ -209,8 +236,14 @@ impl<'a> Trainer<'a> {
         order[at]
     }
 
-    /// A loss that is no number, or one of states that have little to do with the teacher's, ends the training.
-    fn check_loss<'g>(&self, loss: f64, mut gradient: impl Iterator<Item = &'g f32>, sample: &Sample) -> Result<()> {
+    /// A loss that is no number, or one of states that have little to do with the teacher's, ends
+    /// the training.
+    fn check_loss<'g>(
+        &self,
+        loss: f64,
+        mut gradient: impl Iterator<Item = &'g f32>,
+        sample: &Sample,
+    ) -> Result<()> {
         let (stage, step) = (self.state.stage, self.state.step);
         if !loss.is_finite() || gradient.any(|g| !g.is_finite()) {
             return Err(Error::run(format!(
@@ -218,7 +251,8 @@ impl<'a> Trainer<'a> {
             )));
         }
         let targets = sample.branches().iter().flat_map(engine::Branch::target);
-        let (sum, count) = targets.fold((0.0, 0), |(sum, count), &t| (sum + f64::from(t).powi(2), count + 1));
+        let (sum, count) =
+            targets.fold((0.0, 0), |(sum, count), &t| (sum + f64::from(t).powi(2), count + 1));
         let bound = HOPELESS * sum / f64::from(count.max(1));
         if loss > bound {
             return Err(Error::run(format!(
@@ -240,6 +274,6 @@ const VALIDATE_EVERY: usize = 3;
 /// A validation loss of this many times the stage-1 cut's ends stage 2.
 const DIVERGED: f32 = 3.0;
 
-/// A loss of this many times the mean square of the teacher's states ends learning: states of 0 would have it once, states that have
-/// nothing to do with the teacher's twice.
+/// A loss of this many times the mean square of the teacher's states ends learning: states of 0
+/// would have it once, states that have nothing to do with the teacher's twice.
 const HOPELESS: f64 = 1.5;

@@ -57,22 +57,35 @@ pub fn tokens_of(model: &Model, wanted: &Wanted<'_>, index: usize) -> Result<Tok
     let mut rng = SplitMix64::new(wanted.seed.wrapping_mul(0x2545_F491_4F6C_DD1D) ^ index as u64);
     let (least, most) = wanted.lengths;
     let length = least + rng.below(most - least + 1);
-    let draw = Draw { haystack: wanted.haystack, part: Part::Training, tokens: length, codes: 4, seed: rng.draw() };
+    let draw = Draw {
+        haystack: wanted.haystack,
+        part: Part::Training,
+        tokens: length,
+        codes: 4,
+        seed: rng.draw(),
+    };
     draw_of_length(model, wanted.tasks[index % wanted.tasks.len()], &draw)
 }
 
 impl Pool {
     /// Draws and prefills all samples; `progress` gets the number done and may cancel.
-    pub fn fill(model: &Model, wanted: &Wanted<'_>, progress: &mut dyn FnMut(usize) -> Result<()>) -> Result<Self> {
-        let mut pool = Self { samples: Vec::new(), dense: Vec::new(), prefill: Duration::ZERO, tokens: 0 };
+    pub fn fill(
+        model: &Model,
+        wanted: &Wanted<'_>,
+        progress: &mut dyn FnMut(usize) -> Result<()>,
+    ) -> Result<Self> {
+        let mut pool =
+            Self { samples: Vec::new(), dense: Vec::new(), prefill: Duration::ZERO, tokens: 0 };
         for index in 0..wanted.samples {
             progress(index)?;
             let tokens = tokens_of(model, wanted, index)?;
-            let branches: Vec<_> = tokens.questions.iter().map(|q| (q.tail.clone(), q.answer.clone())).collect();
+            let branches: Vec<_> =
+                tokens.questions.iter().map(|q| (q.tail.clone(), q.answer.clone())).collect();
             let began = Instant::now();
             let sample = Sample::new(&model.decoder, &tokens.prefix, &branches)?;
             pool.prefill += began.elapsed();
-            pool.tokens += tokens.prefix.len() + tokens.questions.iter().map(|q| q.tail.len()).sum::<usize>();
+            pool.tokens +=
+                tokens.prefix.len() + tokens.questions.iter().map(|q| q.tail.len()).sum::<usize>();
             pool.ask(model, &tokens, &sample)?;
             pool.samples.push(sample);
         }
@@ -83,14 +96,16 @@ impl Pool {
         if tokens.task == Task::Text {
             return Ok(());
         }
-        let at = self.dense.iter().position(|(task, _)| *task == tokens.task).unwrap_or_else(|| {
-            self.dense.push((tokens.task, Dense::default()));
-            self.dense.len() - 1
-        });
+        let at =
+            self.dense.iter().position(|(task, _)| *task == tokens.task).unwrap_or_else(|| {
+                self.dense.push((tokens.task, Dense::default()));
+                self.dense.len() - 1
+            });
         for (question, branch) in tokens.questions.iter().zip(sample.branches()) {
             let logits = model.decoder.logits(branch.target())?;
             self.dense[at].1.asked += 1;
-            self.dense[at].1.right += usize::from(Answer::of(question, logits.chunks_exact(model.config().vocab)).right);
+            self.dense[at].1.right +=
+                usize::from(Answer::of(question, logits.chunks_exact(model.config().vocab)).right);
         }
         Ok(())
     }

@@ -32,21 +32,23 @@ pub struct Settings {
     pub variant: Variant,
 }
 
-/// Other ways to learn, to compare with the default ones (docs/RESULTS.md has the comparison that chose the defaults).
+/// Other ways to learn, to compare with the default ones (docs/RESULTS.md has the comparison that
+/// chose the defaults).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Variant {
     /// Keep and prune both channels of a rotation pair together.
     pub pair_closed: bool,
     /// Round every factor to bf16 after each update, as a parameter of a bf16 model is kept.
     pub bf16: bool,
-    /// The LeanK authors' stage 2 (leank.md 1.5, 1.6): kept channels weigh their factor and not 1, a head that keeps nothing still sees its
-    /// middle with scores of 0, and the last mask is taken without a look at validation samples.
+    /// The LeanK authors' stage 2 (leank.md 1.5, 1.6): kept channels weigh their factor and not 1,
+    /// a head that keeps nothing still sees its middle with scores of 0, and the last mask is taken
+    /// without a look at validation samples.
     pub authors: bool,
 }
 
 impl Settings {
-    /// What worked (leank.md section 8): regularisation and steps follow the target, so that the mean factor ends near the share
-    /// to keep and the cut is a natural one.
+    /// What worked (leank.md section 8): regularisation and steps follow the target, so that the
+    /// mean factor ends near the share to keep and the cut is a natural one.
     pub fn for_sparsity(sparsity: f64) -> Self {
         const REG: [(f64, f64); 4] = [(0.5, 0.06), (0.7, 0.20), (0.8, 0.40), (0.9, 0.80)];
         let between = |pair: &[(f64, f64)]| {
@@ -78,14 +80,24 @@ impl Settings {
     pub fn check(&self) -> Result<()> {
         self.window.check()?;
         if !(self.sparsity > 0.0 && self.sparsity < 1.0) {
-            return Err(Error::input(format!("--sparsity must lie between 0 and 1, not {}", self.sparsity)));
+            return Err(Error::input(format!(
+                "--sparsity must lie between 0 and 1, not {}",
+                self.sparsity
+            )));
         }
         let positive = [("--lr", self.lr), ("--reg", self.reg), ("--mask-lr", self.mask_lr)];
-        if let Some((name, value)) = positive.into_iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
-            return Err(Error::input(format!("{name} must be a number of at least 0, not {value}")));
+        if let Some((name, value)) =
+            positive.into_iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0))
+        {
+            return Err(Error::input(format!(
+                "{name} must be a number of at least 0, not {value}"
+            )));
         }
         if !ALIGNMENTS.contains(&self.align) {
-            return Err(Error::input(format!("--align must be 1, 2, 4, 8, 16 or 32, not {}", self.align)));
+            return Err(Error::input(format!(
+                "--align must be 1, 2, 4, 8, 16 or 32, not {}",
+                self.align
+            )));
         }
         if self.accumulate == 0 {
             return Err(Error::input("--accumulate must be at least 1, not 0"));

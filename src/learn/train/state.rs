@@ -43,7 +43,8 @@ impl State {
         Self::with(vec![1.0; shape.entries()])
     }
 
-    /// Stage 1 is done elsewhere (its settings have no steps): these are its factors, refused outside 0..=1.
+    /// Stage 1 is done elsewhere (its settings have no steps): these are its factors, refused
+    /// outside 0..=1.
     pub fn of(importance: &Importance) -> Result<Self> {
         match importance.scores().iter().find(|score| !(0.0..=1.0).contains(*score)) {
             Some(score) => Err(Error::input(format!(
@@ -68,7 +69,8 @@ impl State {
         }
     }
 
-    /// Validation losses of the stage-1 cut and of the mask that is kept; none before stage 2 began.
+    /// Validation losses of the stage-1 cut and of the mask that is kept; none before stage 2
+    /// began.
     pub fn validated(&self) -> Option<(f32, f32)> {
         (!self.best_alpha.is_empty()).then_some((self.first_loss, self.best_loss))
     }
@@ -87,12 +89,18 @@ impl State {
             ("losses", &self.losses),
             ("mask_losses", &self.mask_losses),
         ];
-        let bytes = parts.map(|(name, values)| (name, values.len(), bytemuck::cast_slice::<f32, u8>(values)));
+        let bytes = parts
+            .map(|(name, values)| (name, values.len(), bytemuck::cast_slice::<f32, u8>(values)));
         let mut tensors = Vec::new();
         for (name, len, bytes) in &bytes {
-            tensors.push((*name, TensorView::new(Dtype::F32, vec![*len], bytes).map_err(|cause| failed(cause.to_string()))?));
+            tensors.push((
+                *name,
+                TensorView::new(Dtype::F32, vec![*len], bytes)
+                    .map_err(|cause| failed(cause.to_string()))?,
+            ));
         }
-        let text = |value: serde_json::Result<String>| value.map_err(|cause| failed(cause.to_string()));
+        let text =
+            |value: serde_json::Result<String>| value.map_err(|cause| failed(cause.to_string()));
         let words = HashMap::from([
             ("format".to_owned(), "kscope-learning".to_owned()),
             ("key".to_owned(), key.to_owned()),
@@ -108,15 +116,21 @@ impl State {
     /// Reads a state that [`save`](Self::save) wrote for the same model, settings and data.
     pub fn load(path: &Path, settings: &Settings, key: &str) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|cause| error::io("reading", path, &cause))?;
-        let bad = |what: &str| Error::input(format!("{}: expected a kscope checkpoint, found {what}", path.display()));
+        let bad = |what: &str| {
+            Error::input(format!("{}: expected a kscope checkpoint, found {what}", path.display()))
+        };
         let file = SafeTensors::deserialize(&bytes).map_err(|cause| bad(&cause.to_string()))?;
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|cause| bad(&cause.to_string()))?;
+        let (_, header) =
+            SafeTensors::read_metadata(&bytes).map_err(|cause| bad(&cause.to_string()))?;
         let words = header.metadata().clone().unwrap_or_default();
-        let word = |name: &str| words.get(name).map(String::as_str).ok_or_else(|| bad(&format!("no metadata `{name}`")));
+        let word = |name: &str| {
+            words.get(name).map(String::as_str).ok_or_else(|| bad(&format!("no metadata `{name}`")))
+        };
         if word("format")? != "kscope-learning" {
             return Err(bad("another format"));
         }
-        let found: Settings = serde_json::from_str(word("settings")?).map_err(|cause| bad(&cause.to_string()))?;
+        let found: Settings =
+            serde_json::from_str(word("settings")?).map_err(|cause| bad(&cause.to_string()))?;
         if found != *settings || word("key")? != key {
             return Err(Error::input(format!(
                 "{} belongs to another learning (model, data or settings differ): resume with the arguments that began it",
@@ -125,11 +139,21 @@ impl State {
         }
         let values = |name: &str| -> Result<Vec<f32>> {
             let tensor = file.tensor(name).map_err(|cause| bad(&cause.to_string()))?;
-            Ok(tensor.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+            Ok(tensor
+                .data()
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|&bytes| f32::from_le_bytes(bytes))
+                .collect())
         };
-        let number = |name: &str| word(name)?.parse::<u64>().map_err(|cause| bad(&format!("`{name}`: {cause}")));
+        let number = |name: &str| {
+            word(name)?.parse::<u64>().map_err(|cause| bad(&format!("`{name}`: {cause}")))
+        };
         let scalars = values("scalars")?;
-        let [first_loss, best_loss] = scalars[..] else { return Err(bad("a wrong number of losses")) };
+        let [first_loss, best_loss] = scalars[..] else {
+            return Err(bad("a wrong number of losses"));
+        };
         let (alpha, m, v) = (values("alpha")?, values("m")?, values("v")?);
         if m.len() != alpha.len() || v.len() != alpha.len() {
             return Err(bad("moments that do not fit the factors"));

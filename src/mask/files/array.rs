@@ -4,7 +4,8 @@ use super::super::{ChannelMask, Importance, Shape};
 use super::{Contents, ImportanceFile, MaskFile, Origin};
 use crate::{Error, Result};
 
-/// How the columns of a flat `[layers, kv_heads * head_dim]` array divide into heads; one of the two is enough.
+/// How the columns of a flat `[layers, kv_heads * head_dim]` array divide into heads; one of the
+/// two is enough.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Split {
     /// KV heads per layer.
@@ -51,8 +52,12 @@ impl Array {
             [layers, columns] => {
                 let (kv_heads, head_dim) = match *split {
                     Split { kv_heads: Some(heads), head_dim: Some(dim) } => (heads, dim),
-                    Split { kv_heads: Some(heads), head_dim: None } => (heads, columns.checked_div(heads).unwrap_or(0)),
-                    Split { kv_heads: None, head_dim: Some(dim) } => (columns.checked_div(dim).unwrap_or(0), dim),
+                    Split { kv_heads: Some(heads), head_dim: None } => {
+                        (heads, columns.checked_div(heads).unwrap_or(0))
+                    }
+                    Split { kv_heads: None, head_dim: Some(dim) } => {
+                        (columns.checked_div(dim).unwrap_or(0), dim)
+                    }
                     Split { kv_heads: None, head_dim: None } => {
                         return Err(wrong(format!(
                             "{columns} columns hold all heads of a layer: expected --kv-heads or --head-dim to divide them"
@@ -60,7 +65,9 @@ impl Array {
                     }
                 };
                 if kv_heads.checked_mul(head_dim) != Some(columns) {
-                    return Err(wrong(format!("{columns} columns: expected {kv_heads} KV heads times {head_dim} channels")));
+                    return Err(wrong(format!(
+                        "{columns} columns: expected {kv_heads} KV heads times {head_dim} channels"
+                    )));
                 }
                 (layers, kv_heads, head_dim)
             }
@@ -72,7 +79,9 @@ impl Array {
             }
         };
         let named = |axis: &str, found: usize, wanted: Option<usize>| match wanted {
-            Some(wanted) if wanted != found => Err(wrong(format!("expected {wanted} {axis}, found {found}"))),
+            Some(wanted) if wanted != found => {
+                Err(wrong(format!("expected {wanted} {axis}, found {found}")))
+            }
             _ => Ok(()),
         };
         named("KV heads", kv_heads, split.kv_heads)?;
@@ -85,10 +94,17 @@ impl Array {
         let shape = self.shape(name, split)?;
         let origin = Origin::upstream(serde_json::json!({ "imported_from": file_name(name) }));
         if self.is_binary() {
-            let mask = ChannelMask::new(shape, self.values.iter().map(|&value| value == 1.0).collect())?;
-            return Ok(Contents::Mask(MaskFile { mask, importance: None, target_sparsity: None, origin }));
+            let mask =
+                ChannelMask::new(shape, self.values.iter().map(|&value| value == 1.0).collect())?;
+            return Ok(Contents::Mask(MaskFile {
+                mask,
+                importance: None,
+                target_sparsity: None,
+                origin,
+            }));
         }
-        let importance = Importance::new(shape, self.values).map_err(|error| Error::input(format!("{name}: {error}")))?;
+        let importance = Importance::new(shape, self.values)
+            .map_err(|error| Error::input(format!("{name}: {error}")))?;
         Ok(Contents::Importance(ImportanceFile { importance, origin }))
     }
 }

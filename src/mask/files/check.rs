@@ -13,15 +13,17 @@ pub struct Binding {
     pub warnings: Vec<String>,
 }
 
-/// Accepts a mask for a model of this shape and fingerprint, or refuses it with a sentence. `name` is what the sentences call the
-/// file.
+/// Accepts a mask for a model of this shape and fingerprint, or refuses it with a sentence. `name`
+/// is what the sentences call the file.
 ///
 /// # Errors
 /// Another shape, or the fingerprint of another model.
 pub fn check(file: &MaskFile, name: &str, shape: Shape, fingerprint: &str) -> Result<Binding> {
     let found = file.mask.shape();
     if found != shape {
-        return Err(Error::input(format!("{name}: expected a mask of shape {shape}, found {found}")));
+        return Err(Error::input(format!(
+            "{name}: expected a mask of shape {shape}, found {found}"
+        )));
     }
     let origin = &file.origin;
     let bound = !origin.fingerprint.is_empty();
@@ -42,11 +44,15 @@ pub fn check(file: &MaskFile, name: &str, shape: Shape, fingerprint: &str) -> Re
     Ok(Binding { bound, warnings })
 }
 
-/// The first head whose kept count is neither a multiple of the alignment nor head_dim, as a sentence.
+/// The first head whose kept count is neither a multiple of the alignment nor head_dim, as a
+/// sentence.
 fn misaligned(mask: &ChannelMask, align: usize) -> Option<String> {
     let shape = mask.shape();
     let counts = mask.kept_counts();
-    let (head, count) = counts.iter().enumerate().find(|&(_, &count)| !count.is_multiple_of(align) && count != shape.head_dim)?;
+    let (head, count) = counts
+        .iter()
+        .enumerate()
+        .find(|&(_, &count)| !count.is_multiple_of(align) && count != shape.head_dim)?;
     Some(format!(
         "layer {}, KV head {} keeps {count} channels, expected a multiple of the alignment {align} or {}; decode stays exact and may be \
          slower",

@@ -1,7 +1,9 @@
-//! Mask and importance files: kscope's own safetensors form, and the raw arrays of others (`.pth`, `.npy`, `.tsv`).
+//! Mask and importance files: kscope's own safetensors form, and the raw arrays of others (`.pth`,
+//! `.npy`, `.tsv`).
 //!
-//! Readers take bytes that may come from anywhere. They execute nothing, allocate no more than the file's own size justifies and
-//! refuse with one sentence. A raw array of which every value is 0 or 1 is a mask, any other is importance.
+//! Readers take bytes that may come from anywhere. They execute nothing, allocate no more than the
+//! file's own size justifies and refuse with one sentence. A raw array of which every value is 0 or
+//! 1 is a mask, any other is importance.
 
 mod array;
 mod check;
@@ -21,7 +23,8 @@ pub use save::{overwrite, save};
 use super::{ChannelMask, Importance, Shape, Window};
 use crate::{Error, Result, error};
 
-/// The largest file that is read: importance of the largest models, in the widest type and as text, is ten times smaller.
+/// The largest file that is read: importance of the largest models, in the widest type and as text,
+/// is ten times smaller.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// Alignment of kscope's own masks unless something else is said.
@@ -46,9 +49,16 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// What is assumed of a raw array: that the authors made it, for their window and alignment; bound to no model.
+    /// What is assumed of a raw array: that the authors made it, for their window and alignment;
+    /// bound to no model.
     pub fn upstream(recipe: serde_json::Value) -> Self {
-        Self { model: String::new(), fingerprint: String::new(), window: Window::UPSTREAM, align: UPSTREAM_ALIGN, recipe }
+        Self {
+            model: String::new(),
+            fingerprint: String::new(),
+            window: Window::UPSTREAM,
+            align: UPSTREAM_ALIGN,
+            recipe,
+        }
     }
 }
 
@@ -70,7 +80,8 @@ pub struct MaskFile {
 pub struct ImportanceFile {
     /// The importance.
     pub importance: Importance,
-    /// Model, window, alignment and recipe; window and alignment are what masks made from it inherit.
+    /// Model, window, alignment and recipe; window and alignment are what masks made from it
+    /// inherit.
     pub origin: Origin,
 }
 
@@ -143,7 +154,10 @@ pub enum Format {
 impl Format {
     /// The format that a path's extension asks for.
     pub fn of_path(path: &Path) -> Result<Self> {
-        let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        let extension = path
+            .extension()
+            .map(|extension| extension.to_string_lossy().to_ascii_lowercase())
+            .unwrap_or_default();
         match extension.as_str() {
             "safetensors" => Ok(Self::Safetensors),
             "pth" | "pt" => Ok(Self::Pth),
@@ -156,12 +170,14 @@ impl Format {
         }
     }
 
-    /// The format that a file's content shows; text is the last resort, because any bytes may be meant as text.
+    /// The format that a file's content shows; text is the last resort, because any bytes may be
+    /// meant as text.
     pub fn of_content(bytes: &[u8]) -> Self {
         match bytes {
             [b'P', b'K', ..] => Self::Pth,
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Self::Npy,
-            // Pickle protocol 2 and later: an archive of old PyTorch, which the `.pth` reader refuses by name.
+            // Pickle protocol 2 and later: an archive of old PyTorch, which the `.pth` reader
+            // refuses by name.
             [0x80, 2..=5, ..] => Self::Pth,
             [_, _, _, _, _, _, _, _, b'{', ..] => Self::Safetensors,
             _ => Self::Tsv,
@@ -175,7 +191,10 @@ pub fn read(path: &Path, split: &Split) -> Result<Contents> {
     let metadata = std::fs::metadata(path).map_err(io)?;
     if !metadata.is_file() {
         // A device or pipe says nothing about its size and may never end.
-        return Err(Error::input(format!("{}: expected a file, found a folder, device or pipe", path.display())));
+        return Err(Error::input(format!(
+            "{}: expected a file, found a folder, device or pipe",
+            path.display()
+        )));
     }
     let size = metadata.len();
     if size > MAX_FILE_BYTES {
@@ -207,8 +226,8 @@ fn parse_as(format: Format, bytes: &[u8], name: &str, split: &Split) -> Result<C
     }
 }
 
-/// The bytes of a file of this format. A raw format holds the mask, or the importance where `prefer_importance` says so or nothing
-/// else is there.
+/// The bytes of a file of this format. A raw format holds the mask, or the importance where
+/// `prefer_importance` says so or nothing else is there.
 pub fn encode(contents: &Contents, format: Format, prefer_importance: bool) -> Result<Vec<u8>> {
     if format == Format::Safetensors {
         return native::encode(contents);

@@ -1,8 +1,10 @@
-//! kscope's own files: safetensors with a U8 tensor `mask`, an F32 tensor `importance`, and metadata in words.
+//! kscope's own files: safetensors with a U8 tensor `mask`, an F32 tensor `importance`, and
+//! metadata in words.
 //!
-//! `format` is `kscope-mask` (a mask, perhaps with its importance) or `kscope-importance` (importance alone). The other keys are
-//! `version`, `model`, `model_fingerprint`, `channel_order`, `sink`, `recent`, `chunk`, `align`, `target_sparsity` (masks only;
-//! empty = unknown) and `recipe` (JSON).
+//! `format` is `kscope-mask` (a mask, perhaps with its importance) or `kscope-importance`
+//! (importance alone). The other keys are `version`, `model`, `model_fingerprint`, `channel_order`,
+//! `sink`, `recent`, `chunk`, `align`, `target_sparsity` (masks only; empty = unknown) and `recipe`
+//! (JSON).
 
 use std::collections::HashMap;
 
@@ -19,7 +21,8 @@ const IMPORTANCE: &str = "kscope-importance";
 /// Reads a mask or importance file.
 pub fn parse(bytes: &[u8], name: &str) -> Result<Contents> {
     let wrong = |sentence: String| Error::input(format!("{name}: {sentence}"));
-    let broken = |error| wrong(format!("expected a safetensors file, found a broken one ({error})"));
+    let broken =
+        |error| wrong(format!("expected a safetensors file, found a broken one ({error})"));
     let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
     let metadata = Metadata { name, entries: header.metadata().clone().unwrap_or_default() };
@@ -37,15 +40,22 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Contents> {
         Err(_) => None,
     };
     if format == IMPORTANCE {
-        let importance = importance.ok_or_else(|| wrong("expected a tensor named importance, found none".into()))?;
+        let importance = importance
+            .ok_or_else(|| wrong("expected a tensor named importance, found none".into()))?;
         return Ok(Contents::Importance(ImportanceFile { importance, origin }));
     }
-    let tensor = tensors.tensor("mask").map_err(|_| wrong("expected a tensor named mask, found none".into()))?;
+    let tensor = tensors
+        .tensor("mask")
+        .map_err(|_| wrong("expected a tensor named mask, found none".into()))?;
     let mask = read_mask(&tensor).map_err(|error| wrong(error.to_string()))?;
     if let Some(importance) = &importance
         && importance.shape() != mask.shape()
     {
-        return Err(wrong(format!("expected importance of the mask's shape {}, found {}", mask.shape(), importance.shape())));
+        return Err(wrong(format!(
+            "expected importance of the mask's shape {}, found {}",
+            mask.shape(),
+            importance.shape()
+        )));
     }
     let target_sparsity = metadata.target_sparsity()?;
     Ok(Contents::Mask(MaskFile { mask, importance, target_sparsity, origin }))
@@ -55,17 +65,22 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Contents> {
 pub(super) fn encode(contents: &Contents) -> Result<Vec<u8>> {
     let shape = contents.shape();
     let axes = vec![shape.layers, shape.kv_heads, shape.head_dim];
-    let scores: Vec<u8> = contents
-        .importance()
-        .map_or_else(Vec::new, |importance| importance.scores().iter().flat_map(|score| score.to_le_bytes()).collect());
+    let scores: Vec<u8> = contents.importance().map_or_else(Vec::new, |importance| {
+        importance.scores().iter().flat_map(|score| score.to_le_bytes()).collect()
+    });
     let bits = match contents {
         Contents::Mask(file) => file.mask.bytes(),
         Contents::Importance(_) => Vec::new(),
     };
-    let failed = |error: safetensors::SafeTensorError| Error::run(format!("writing a safetensors file: {error}"));
+    let failed = |error: safetensors::SafeTensorError| {
+        Error::run(format!("writing a safetensors file: {error}"))
+    };
     let mut tensors = Vec::new();
     if !scores.is_empty() {
-        tensors.push(("importance", TensorView::new(Dtype::F32, axes.clone(), &scores).map_err(failed)?));
+        tensors.push((
+            "importance",
+            TensorView::new(Dtype::F32, axes.clone(), &scores).map_err(failed)?,
+        ));
     }
     if !bits.is_empty() {
         tensors.push(("mask", TensorView::new(Dtype::U8, axes, &bits).map_err(failed)?));
@@ -91,22 +106,26 @@ fn describe(contents: &Contents) -> HashMap<String, String> {
         ("recipe".to_string(), recipe.to_string()),
     ]);
     if let Contents::Mask(file) = contents {
-        let sparsity = file.target_sparsity.map_or_else(String::new, |sparsity| sparsity.to_string());
+        let sparsity =
+            file.target_sparsity.map_or_else(String::new, |sparsity| sparsity.to_string());
         entries.insert("target_sparsity".to_string(), sparsity);
     }
     entries
 }
 
-/// Puts the header's keys in order: the library writes metadata in the order of a hash table, which changes from run to run, and a
-/// checksum must not.
+/// Puts the header's keys in order: the library writes metadata in the order of a hash table, which
+/// changes from run to run, and a checksum must not.
 fn sort_header(bytes: &mut [u8]) -> Result<()> {
-    let failed = |error: serde_json::Error| Error::run(format!("ordering a safetensors header: {error}"));
-    let length = u64::from_le_bytes(bytes[..8].try_into().expect("a header starts with 8 bytes")) as usize;
+    let failed =
+        |error: serde_json::Error| Error::run(format!("ordering a safetensors header: {error}"));
+    let length =
+        u64::from_le_bytes(bytes[..8].try_into().expect("a header starts with 8 bytes")) as usize;
     let header = &mut bytes[8..8 + length];
     let mut json: serde_json::Value = serde_json::from_slice(header).map_err(failed)?;
     json.sort_all_objects();
     let sorted = serde_json::to_vec(&json).map_err(failed)?;
-    // The same tokens in another order: the length cannot change, and what is left is the library's padding.
+    // The same tokens in another order: the length cannot change, and what is left is the library's
+    // padding.
     header.fill(b' ');
     header[..sorted.len()].copy_from_slice(&sorted);
     Ok(())
@@ -120,13 +139,18 @@ struct Metadata<'a> {
 
 impl Metadata<'_> {
     fn text(&self, key: &str) -> Result<&str> {
-        let missing = || Error::input(format!("{}: expected metadata {key:?}, found none", self.name));
+        let missing =
+            || Error::input(format!("{}: expected metadata {key:?}, found none", self.name));
         self.entries.get(key).map(String::as_str).ok_or_else(missing)
     }
 
     fn unexpected(&self, key: &str, expected: &str) -> Error {
-        let found: String = self.entries.get(key).map(|value| value.chars().take(80).collect()).unwrap_or_default();
-        Error::input(format!("{}: metadata {key:?}: expected {expected}, found {found:?}", self.name))
+        let found: String =
+            self.entries.get(key).map(|value| value.chars().take(80).collect()).unwrap_or_default();
+        Error::input(format!(
+            "{}: metadata {key:?}: expected {expected}, found {found:?}",
+            self.name
+        ))
     }
 
     fn expect(&self, key: &str, expected: &str) -> Result<()> {
@@ -135,12 +159,17 @@ impl Metadata<'_> {
 
     fn tokens(&self, key: &str) -> Result<usize> {
         // Windows are added up later; 32 bits leave room for that.
-        let number = self.text(key)?.parse::<u32>().map_err(|_| self.unexpected(key, "a whole number"))?;
+        let number =
+            self.text(key)?.parse::<u32>().map_err(|_| self.unexpected(key, "a whole number"))?;
         Ok(number as usize)
     }
 
     fn origin(&self) -> Result<Origin> {
-        let window = Window { sink: self.tokens("sink")?, recent: self.tokens("recent")?, chunk: self.tokens("chunk")? };
+        let window = Window {
+            sink: self.tokens("sink")?,
+            recent: self.tokens("recent")?,
+            chunk: self.tokens("chunk")?,
+        };
         if window.chunk == 0 {
             return Err(self.unexpected("chunk", "at least 1"));
         }
@@ -149,11 +178,20 @@ impl Metadata<'_> {
             return Err(self.unexpected("align", "one of 1, 2, 4, 8, 16, 32"));
         }
         let fingerprint = self.text("model_fingerprint")?;
-        if !(fingerprint.is_empty() || fingerprint.len() == 64 && fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        if !(fingerprint.is_empty()
+            || fingerprint.len() == 64 && fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
             return Err(self.unexpected("model_fingerprint", "64 hexadecimal digits or nothing"));
         }
-        let recipe = serde_json::from_str(self.text("recipe")?).map_err(|_| self.unexpected("recipe", "JSON"))?;
-        Ok(Origin { model: self.text("model")?.to_string(), fingerprint: fingerprint.to_string(), window, align, recipe })
+        let recipe = serde_json::from_str(self.text("recipe")?)
+            .map_err(|_| self.unexpected("recipe", "JSON"))?;
+        Ok(Origin {
+            model: self.text("model")?.to_string(),
+            fingerprint: fingerprint.to_string(),
+            window,
+            align,
+            recipe,
+        })
     }
 
     fn target_sparsity(&self) -> Result<Option<f64>> {
@@ -169,11 +207,16 @@ impl Metadata<'_> {
 
 fn shape_of(tensor: &TensorView<'_>, name: &str, dtype: Dtype) -> Result<Shape> {
     if tensor.dtype() != dtype {
-        return Err(Error::input(format!("tensor {name}: expected type {dtype:?}, found {:?}", tensor.dtype())));
+        return Err(Error::input(format!(
+            "tensor {name}: expected type {dtype:?}, found {:?}",
+            tensor.dtype()
+        )));
     }
     match *tensor.shape() {
         [layers, kv_heads, head_dim] => Shape::checked(layers, kv_heads, head_dim),
-        ref other => Err(Error::input(format!("tensor {name}: expected 3 axes (layers, KV heads, channels), found {other:?}"))),
+        ref other => Err(Error::input(format!(
+            "tensor {name}: expected 3 axes (layers, KV heads, channels), found {other:?}"
+        ))),
     }
 }
 
@@ -193,5 +236,8 @@ fn read_mask(tensor: &TensorView<'_>) -> Result<ChannelMask> {
 
 fn read_importance(tensor: &TensorView<'_>) -> Result<Importance> {
     let shape = shape_of(tensor, "importance", Dtype::F32)?;
-    Importance::new(shape, tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    Importance::new(
+        shape,
+        tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+    )
 }

@@ -1,4 +1,5 @@
-//! NumPy's `.npy`: a magic string, a version, a header that is a Python dictionary, then the values in row-major order.
+//! NumPy's `.npy`: a magic string, a version, a header that is a Python dictionary, then the values
+//! in row-major order.
 
 use half::f16;
 
@@ -7,21 +8,32 @@ use crate::{Error, Result};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// Reads an array of booleans, bytes, or floats of 2, 4 or 8 bytes; versions 1 and 2, row-major order.
+/// Reads an array of booleans, bytes, or floats of 2, 4 or 8 bytes; versions 1 and 2, row-major
+/// order.
 pub fn parse(bytes: &[u8], name: &str) -> Result<Array> {
     let wrong = |sentence: String| Error::input(format!("{name}: {sentence}"));
-    let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| wrong("expected a NumPy array, found other bytes".into()))?;
+    let rest = bytes
+        .strip_prefix(MAGIC)
+        .ok_or_else(|| wrong("expected a NumPy array, found other bytes".into()))?;
     let (header_len, rest) = match *rest {
         [1, _, a, b, ref rest @ ..] => (usize::from(u16::from_le_bytes([a, b])), rest),
         [2, _, a, b, c, d, ref rest @ ..] => (u32::from_le_bytes([a, b, c, d]) as usize, rest),
-        [major, ..] => return Err(wrong(format!("expected version 1 or 2 of the NumPy format, found {major}"))),
+        [major, ..] => {
+            return Err(wrong(format!(
+                "expected version 1 or 2 of the NumPy format, found {major}"
+            )));
+        }
         [] => return Err(wrong("the file ends after the magic string: expected a version".into())),
     };
     if header_len > rest.len() {
-        return Err(wrong(format!("expected a header of {header_len} bytes, found {} bytes to the end of the file", rest.len())));
+        return Err(wrong(format!(
+            "expected a header of {header_len} bytes, found {} bytes to the end of the file",
+            rest.len()
+        )));
     }
     let (header, data) = rest.split_at(header_len);
-    let header = std::str::from_utf8(header).map_err(|_| wrong("expected a header in ASCII, found other bytes".into()))?;
+    let header = std::str::from_utf8(header)
+        .map_err(|_| wrong("expected a header in ASCII, found other bytes".into()))?;
     let header = Header::parse(header).map_err(wrong)?;
 
     let size = match header.descr.as_str() {
@@ -30,13 +42,18 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Array> {
         "<f4" => 4,
         "<f8" => 8,
         other => {
-            return Err(wrong(format!("expected values of type |b1, |u1, <f2, <f4 or <f8, found {other:?}")));
+            return Err(wrong(format!(
+                "expected values of type |b1, |u1, <f2, <f4 or <f8, found {other:?}"
+            )));
         }
     };
     if header.fortran_order {
-        return Err(wrong("expected row-major (C) order, found column-major (Fortran) order".into()));
+        return Err(wrong(
+            "expected row-major (C) order, found column-major (Fortran) order".into(),
+        ));
     }
-    let expected = header.axes.iter().try_fold(size, |product: usize, &axis| product.checked_mul(axis));
+    let expected =
+        header.axes.iter().try_fold(size, |product: usize, &axis| product.checked_mul(axis));
     if expected != Some(data.len()) {
         return Err(wrong(format!(
             "shape {:?} of {}: expected that many values, found {} bytes",
@@ -63,7 +80,8 @@ pub(super) fn encode(array: &Array) -> Vec<u8> {
     let descr = if binary { "|b1" } else { "<f4" };
     // A shape of one axis would need a comma after it; masks have two or three.
     let axes: Vec<String> = array.axes.iter().map(usize::to_string).collect();
-    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", axes.join(", "));
+    let mut header =
+        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}", axes.join(", "));
     // NumPy aligns the data to 64 bytes and ends the header with a line feed.
     let unpadded = MAGIC.len() + 4 + header.len() + 1;
     header.push_str(&" ".repeat(unpadded.next_multiple_of(64) - unpadded));
@@ -91,8 +109,18 @@ struct Header {
 impl Header {
     /// Reads the one form that NumPy writes: three keys in any order, values without nesting.
     fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("expected a header with 'descr', 'fortran_order' and 'shape', found {:?}", shortened(text));
-        let mut rest = text.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).ok_or_else(wrong)?.trim();
+        let wrong = || {
+            format!(
+                "expected a header with 'descr', 'fortran_order' and 'shape', found {:?}",
+                shortened(text)
+            )
+        };
+        let mut rest = text
+            .trim()
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'))
+            .ok_or_else(wrong)?
+            .trim();
         let (mut descr, mut fortran_order, mut axes) = (None, None, None);
         while !rest.is_empty() {
             let (key, after) = quoted(rest).ok_or_else(wrong)?;
@@ -112,9 +140,16 @@ impl Header {
                     after
                 }
                 "shape" => {
-                    let (inside, after) = after.strip_prefix('(').and_then(|rest| rest.split_once(')')).ok_or_else(wrong)?;
+                    let (inside, after) = after
+                        .strip_prefix('(')
+                        .and_then(|rest| rest.split_once(')'))
+                        .ok_or_else(wrong)?;
                     let fields = inside.split(',').map(str::trim).filter(|field| !field.is_empty());
-                    axes = Some(fields.map(|field| field.parse().map_err(|_| wrong())).collect::<Result<_, _>>()?);
+                    axes = Some(
+                        fields
+                            .map(|field| field.parse().map_err(|_| wrong()))
+                            .collect::<Result<_, _>>()?,
+                    );
                     after
                 }
                 _ => return Err(wrong()),
@@ -123,7 +158,9 @@ impl Header {
             rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
         }
         match (descr, fortran_order, axes) {
-            (Some(descr), Some(fortran_order), Some(axes)) => Ok(Self { descr, fortran_order, axes }),
+            (Some(descr), Some(fortran_order), Some(axes)) => {
+                Ok(Self { descr, fortran_order, axes })
+            }
             _ => Err(wrong()),
         }
     }

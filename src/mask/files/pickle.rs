@@ -1,7 +1,9 @@
-//! A recogniser for the one pickle that `torch.save(tensor)` writes. It executes nothing: it knows the few instructions such a
-//! program consists of, calls no function, and refuses every other instruction or name.
+//! A recogniser for the one pickle that `torch.save(tensor)` writes. It executes nothing: it knows
+//! the few instructions such a program consists of, calls no function, and refuses every other
+//! instruction or name.
 //!
-//! Nothing is ever read back from the memo, so the values that exist are never larger than the program's own text.
+//! Nothing is ever read back from the memo, so the values that exist are never larger than the
+//! program's own text.
 
 /// The stack of a bare tensor holds at most a dozen values.
 const MAX_STACK: usize = 64;
@@ -42,12 +44,17 @@ enum Value {
     Tensor(Tensor),
 }
 
-/// Recognises the program of one bare tensor. The error completes "expected a bare tensor, found ...".
+/// Recognises the program of one bare tensor. The error completes "expected a bare tensor, found
+/// ...".
 pub(super) fn tensor(program: &[u8]) -> Result<Tensor, String> {
     let mut machine = Machine { rest: program, stack: Vec::new() };
     loop {
         if let Some(tensor) = machine.step()? {
-            return if machine.rest.is_empty() { Ok(tensor) } else { Err("bytes behind the end of the pickle".into()) };
+            return if machine.rest.is_empty() {
+                Ok(tensor)
+            } else {
+                Err("bytes behind the end of the pickle".into())
+            };
         }
     }
 }
@@ -69,7 +76,8 @@ impl<'a> Machine<'a> {
             },
             // FRAME: a length that only speeds up reading.
             0x95 => self.bytes(8).map(|_| ())?,
-            // BINPUT, LONG_BINPUT, MEMOIZE: stores for a later look-up, which a bare tensor never does.
+            // BINPUT, LONG_BINPUT, MEMOIZE: stores for a later look-up, which a bare tensor never
+            // does.
             b'q' => self.bytes(1).map(|_| ())?,
             b'r' => self.bytes(4).map(|_| ())?,
             0x94 => {}
@@ -82,10 +90,14 @@ impl<'a> Machine<'a> {
                 let four = self.array()?;
                 self.push(Value::Int(i64::from(i32::from_le_bytes(four))))?;
             }
-            // LONG1: torch writes sizes beyond 31 bits so. The topmost bit of the last byte would make the number negative.
+            // LONG1: torch writes sizes beyond 31 bits so. The topmost bit of the last byte would
+            // make the number negative.
             0x8a => {
                 let length = usize::from(self.bytes(1)?[0]);
-                let negative = length.checked_sub(1).and_then(|last| self.rest.get(last)).is_some_and(|&byte| byte > 127);
+                let negative = length
+                    .checked_sub(1)
+                    .and_then(|last| self.rest.get(last))
+                    .is_some_and(|&byte| byte > 127);
                 if length > 8 || negative {
                     return Err("a whole number outside the range of sizes".into());
                 }
@@ -110,7 +122,11 @@ impl<'a> Machine<'a> {
             b')' => self.push(Value::Tuple(Vec::new()))?,
             0x85..=0x87 => self.tuple(usize::from(code - 0x84))?,
             b't' => {
-                let mark = self.stack.iter().rposition(|value| *value == Value::Mark).ok_or("a tuple without a beginning")?;
+                let mark = self
+                    .stack
+                    .iter()
+                    .rposition(|value| *value == Value::Mark)
+                    .ok_or("a tuple without a beginning")?;
                 let items = self.stack.split_off(mark + 1);
                 self.stack.truncate(mark);
                 self.push_tuple(items)?;
@@ -123,15 +139,20 @@ impl<'a> Machine<'a> {
                     _ => Err("something else than one tensor".into()),
                 };
             }
-            b'}' | b']' | 0x8f => return Err("a dictionary, list or set (save the tensor itself)".into()),
-            b'h' | b'j' => return Err("a pickle that reads its memo, as no bare tensor does".into()),
+            b'}' | b']' | 0x8f => {
+                return Err("a dictionary, list or set (save the tensor itself)".into());
+            }
+            b'h' | b'j' => {
+                return Err("a pickle that reads its memo, as no bare tensor does".into());
+            }
             other => return Err(format!("pickle instruction 0x{other:02x}")),
         }
         Ok(None)
     }
 
     fn bytes(&mut self, number: usize) -> Result<&'a [u8], String> {
-        let (bytes, rest) = self.rest.split_at_checked(number).ok_or("a pickle that ends too early")?;
+        let (bytes, rest) =
+            self.rest.split_at_checked(number).ok_or("a pickle that ends too early")?;
         self.rest = rest;
         Ok(bytes)
     }
@@ -148,12 +169,14 @@ impl<'a> Machine<'a> {
     }
 
     fn text(&mut self, length: usize) -> Result<(), String> {
-        let text = std::str::from_utf8(self.bytes(length)?).map_err(|_| "text that is not UTF-8")?;
+        let text =
+            std::str::from_utf8(self.bytes(length)?).map_err(|_| "text that is not UTF-8")?;
         self.push(Value::Text(text.to_string()))
     }
 
     fn line(&mut self) -> Result<String, String> {
-        let end = self.rest.iter().position(|&byte| byte == b'\n').ok_or("a name without an end")?;
+        let end =
+            self.rest.iter().position(|&byte| byte == b'\n').ok_or("a name without an end")?;
         let line = std::str::from_utf8(self.bytes(end)?).map_err(|_| "a name that is not UTF-8")?;
         self.bytes(1)?;
         Ok(line.to_string())
@@ -172,40 +195,55 @@ impl<'a> Machine<'a> {
     }
 
     fn tuple(&mut self, number: usize) -> Result<(), String> {
-        let start = self.stack.len().checked_sub(number).ok_or("a pickle that takes more than it has")?;
+        let start =
+            self.stack.len().checked_sub(number).ok_or("a pickle that takes more than it has")?;
         let items = self.stack.split_off(start);
         self.push_tuple(items)
     }
 
-    /// The arguments of a call may be tuples themselves, and nothing of a bare tensor is nested deeper.
+    /// The arguments of a call may be tuples themselves, and nothing of a bare tensor is nested
+    /// deeper.
     fn push_tuple(&mut self, items: Vec<Value>) -> Result<(), String> {
-        let nested =
-            |value: &Value| matches!(value, Value::Tuple(inside) if inside.iter().any(|value| matches!(value, Value::Tuple(_))));
+        let nested = |value: &Value| matches!(value, Value::Tuple(inside) if inside.iter().any(|value| matches!(value, Value::Tuple(_))));
         if items.iter().any(nested) {
             return Err("tuples nested three deep".into());
         }
         self.push(Value::Tuple(items))
     }
 
-    /// A name is only a word here: nothing is imported. Words that no bare tensor needs are refused at once.
+    /// A name is only a word here: nothing is imported. Words that no bare tensor needs are refused
+    /// at once.
     fn global(&mut self, module: &str, name: &str) -> Result<(), String> {
         let full = format!("{module}.{name}");
         let known = full == "torch._utils._rebuild_tensor_v2"
             || full == "collections.OrderedDict"
             || module == "torch" && name.ends_with("Storage");
         if !known {
-            return Err(format!("the Python object {:?}", full.chars().take(80).collect::<String>()));
+            return Err(format!(
+                "the Python object {:?}",
+                full.chars().take(80).collect::<String>()
+            ));
         }
         self.push(Value::Global(full))
     }
 
     /// BINPERSID: the tuple ("storage", class, key, device, number of elements).
     fn storage(&mut self) -> Result<(), String> {
-        let Value::Tuple(items) = self.pop()? else { return Err("a storage that is no tuple".into()) };
-        let [Value::Text(kind), Value::Global(class), Value::Text(key), Value::Text(_), Value::Int(stored)] = &items[..] else {
+        let Value::Tuple(items) = self.pop()? else {
+            return Err("a storage that is no tuple".into());
+        };
+        let [
+            Value::Text(kind),
+            Value::Global(class),
+            Value::Text(key),
+            Value::Text(_),
+            Value::Int(stored),
+        ] = &items[..]
+        else {
             return Err("a storage described in another way".into());
         };
-        let (Some(class), Ok(stored)) = (class.strip_prefix("torch."), usize::try_from(*stored)) else {
+        let (Some(class), Ok(stored)) = (class.strip_prefix("torch."), usize::try_from(*stored))
+        else {
             return Err("a storage described in another way".into());
         };
         if kind != "storage" {

@@ -1,5 +1,5 @@
-//! PyTorch archives that hold one bare tensor: a zip with stored entries under a folder of any name, `data.pkl` describing the
-//! tensor and `data/KEY` holding its numbers.
+//! PyTorch archives that hold one bare tensor: a zip with stored entries under a folder of any
+//! name, `data.pkl` describing the tensor and `data/KEY` holding its numbers.
 
 use std::io::{Cursor, Read, Write};
 
@@ -26,11 +26,18 @@ fn read(bytes: &[u8]) -> Result<Array, String> {
         return Err("expected a zip archive, found a bare pickle (torch.save of PyTorch 1.6 or later writes the archive)".into());
     }
     if !counts_are_possible(bytes) {
-        return Err("expected a zip archive, found one that claims more entries than its size allows".into());
+        return Err(
+            "expected a zip archive, found one that claims more entries than its size allows"
+                .into(),
+        );
     }
-    let mut archive =
-        ZipArchive::new(Cursor::new(bytes)).map_err(|error| format!("expected a zip archive, found a broken one ({error})"))?;
-    let names: Vec<String> = archive.file_names().map_while(|name| Some(name.ok()?.into_owned())).take(MAX_ENTRIES + 1).collect();
+    let mut archive = ZipArchive::new(Cursor::new(bytes))
+        .map_err(|error| format!("expected a zip archive, found a broken one ({error})"))?;
+    let names: Vec<String> = archive
+        .file_names()
+        .map_while(|name| Some(name.ok()?.into_owned()))
+        .take(MAX_ENTRIES + 1)
+        .collect();
     if names.len() > MAX_ENTRIES {
         return Err(format!("expected at most {MAX_ENTRIES} entries, found more"));
     }
@@ -44,7 +51,9 @@ fn read(bytes: &[u8]) -> Result<Array, String> {
     if names.contains(&format!("{folder}byteorder")) {
         let order = entry(&mut archive, &format!("{folder}byteorder"), MAX_PICKLE)?;
         if order.trim_ascii() != b"little" {
-            return Err("expected numbers in little-endian order, found another byteorder entry".into());
+            return Err(
+                "expected numbers in little-endian order, found another byteorder entry".into()
+            );
         }
     }
     let tensor = pickle::tensor(&entry(&mut archive, &format!("{folder}data.pkl"), MAX_PICKLE)?)
@@ -64,8 +73,8 @@ fn read(bytes: &[u8]) -> Result<Array, String> {
     Ok(Array { axes: tensor.axes, values })
 }
 
-/// Whether every end-of-directory record, wherever it seems to be, claims no more entries than fit into the file: the zip library
-/// reserves room for as many as are claimed.
+/// Whether every end-of-directory record, wherever it seems to be, claims no more entries than fit
+/// into the file: the zip library reserves room for as many as are claimed.
 fn counts_are_possible(bytes: &[u8]) -> bool {
     let most = bytes.len() as u64 / 46;
     let claim = |record: &[u8]| match *record {
@@ -79,19 +88,32 @@ fn counts_are_possible(bytes: &[u8]) -> bool {
 }
 
 /// The bytes of one stored entry of at most `limit` bytes.
-fn entry(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str, limit: usize) -> Result<Vec<u8>, String> {
-    let mut file =
-        archive.by_name(name).map_err(|error| format!("expected an entry {name:?}, found none that can be read ({error})"))?;
+fn entry(
+    archive: &mut ZipArchive<Cursor<&[u8]>>,
+    name: &str,
+    limit: usize,
+) -> Result<Vec<u8>, String> {
+    let mut file = archive.by_name(name).map_err(|error| {
+        format!("expected an entry {name:?}, found none that can be read ({error})")
+    })?;
     if file.compression() != CompressionMethod::Stored {
-        return Err(format!("entry {name:?}: expected it stored, found it compressed ({})", file.compression()));
+        return Err(format!(
+            "entry {name:?}: expected it stored, found it compressed ({})",
+            file.compression()
+        ));
     }
     if file.size() != file.compressed_size() || file.size() > limit as u64 {
-        return Err(format!("entry {name:?}: expected at most {limit} bytes, found a claim of {} bytes", file.size()));
+        return Err(format!(
+            "entry {name:?}: expected at most {limit} bytes, found a claim of {} bytes",
+            file.size()
+        ));
     }
     // The claim may still be a lie: memory grows with what is really there.
     let mut bytes = Vec::new();
     let read = file.by_ref().take(limit as u64 + 1).read_to_end(&mut bytes);
-    read.map_err(|error| format!("entry {name:?}: expected {} bytes, found a damaged entry ({error})", file.size()))?;
+    read.map_err(|error| {
+        format!("entry {name:?}: expected {} bytes, found a damaged entry ({error})", file.size())
+    })?;
     Ok(bytes)
 }
 
@@ -101,16 +123,23 @@ fn element_size(storage: &str) -> Result<usize, String> {
         "HalfStorage" | "BFloat16Storage" => Ok(2),
         "FloatStorage" => Ok(4),
         "DoubleStorage" => Ok(8),
-        other => Err(format!("expected numbers of type f64, f32, f16, bf16, u8 or bool, found {other}")),
+        other => {
+            Err(format!("expected numbers of type f64, f32, f16, bf16, u8 or bool, found {other}"))
+        }
     }
 }
 
-/// The tensor's number of values; refuses strides that are not row-major, and a tensor larger than its storage.
+/// The tensor's number of values; refuses strides that are not row-major, and a tensor larger than
+/// its storage.
 fn check_layout(tensor: &Tensor) -> Result<usize, String> {
     let Tensor { axes, strides, offset, stored, .. } = tensor;
     let number = axes.iter().try_fold(1, |product: usize, &axis| product.checked_mul(axis));
-    let Some(number) = number.filter(|number| offset.checked_add(*number).is_some_and(|end| end <= *stored)) else {
-        return Err(format!("shape {axes:?} from number {offset} on: expected it inside a storage of {stored} numbers"));
+    let Some(number) =
+        number.filter(|number| offset.checked_add(*number).is_some_and(|end| end <= *stored))
+    else {
+        return Err(format!(
+            "shape {axes:?} from number {offset} on: expected it inside a storage of {stored} numbers"
+        ));
     };
     if number == 0 {
         return Err(format!("shape {axes:?}: expected at least one number"));
@@ -122,7 +151,11 @@ fn check_layout(tensor: &Tensor) -> Result<usize, String> {
             dense *= axis.max(1);
             fits
         });
-    if row_major { Ok(number) } else { Err(format!("shape {axes:?}: expected row-major order, found strides {strides:?}")) }
+    if row_major {
+        Ok(number)
+    } else {
+        Err(format!("shape {axes:?}: expected row-major order, found strides {strides:?}"))
+    }
 }
 
 fn decode(storage: &str, data: &[u8]) -> Result<Vec<f32>, String> {
@@ -131,19 +164,30 @@ fn decode(storage: &str, data: &[u8]) -> Result<Vec<f32>, String> {
             return Err("expected booleans of 0 and 1, found another byte".into());
         }
         "BoolStorage" | "ByteStorage" => data.iter().map(|&byte| f32::from(byte)).collect(),
-        "HalfStorage" => data.as_chunks().0.iter().map(|&value| f16::from_le_bytes(value).to_f32()).collect(),
-        "BFloat16Storage" => data.as_chunks().0.iter().map(|&value| bf16::from_le_bytes(value).to_f32()).collect(),
-        "FloatStorage" => data.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect(),
+        "HalfStorage" => {
+            data.as_chunks().0.iter().map(|&value| f16::from_le_bytes(value).to_f32()).collect()
+        }
+        "BFloat16Storage" => {
+            data.as_chunks().0.iter().map(|&value| bf16::from_le_bytes(value).to_f32()).collect()
+        }
+        "FloatStorage" => {
+            data.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect()
+        }
         _ => data.as_chunks().0.iter().map(|&value| f64::from_le_bytes(value) as f32).collect(),
     })
 }
 
 /// Writes an f32 tensor in the container of the authors' files: `torch.load` reads it.
 pub(super) fn encode(array: &Array) -> Result<Vec<u8>> {
-    let failed = |error: zip::result::ZipError| Error::run(format!("writing a PyTorch archive: {error}"));
+    let failed =
+        |error: zip::result::ZipError| Error::run(format!("writing a PyTorch archive: {error}"));
     let data: Vec<u8> = array.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let entries: [(&str, &[u8]); 4] =
-        [("data.pkl", &describe(array)), ("byteorder", b"little"), ("data/0", &data), ("version", b"3\n")];
+    let entries: [(&str, &[u8]); 4] = [
+        ("data.pkl", &describe(array)),
+        ("byteorder", b"little"),
+        ("data/0", &data),
+        ("version", b"3\n"),
+    ];
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in entries {
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
@@ -153,7 +197,8 @@ pub(super) fn encode(array: &Array) -> Result<Vec<u8>> {
     Ok(writer.finish().map_err(failed)?.into_inner())
 }
 
-/// The pickle of one contiguous f32 tensor, instruction by instruction as `torch.save` writes it, without the memo.
+/// The pickle of one contiguous f32 tensor, instruction by instruction as `torch.save` writes it,
+/// without the memo.
 fn describe(array: &Array) -> Vec<u8> {
     let mut program = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((".to_vec();
     text(&mut program, "storage");
@@ -162,8 +207,12 @@ fn describe(array: &Array) -> Vec<u8> {
     text(&mut program, "cpu");
     number(&mut program, array.values.len());
     program.extend(b"tQK\x00");
-    let mut strides: Vec<usize> =
-        array.axes.iter().rev().scan(1, |stride, axis| Some(std::mem::replace(stride, *stride * axis))).collect();
+    let mut strides: Vec<usize> = array
+        .axes
+        .iter()
+        .rev()
+        .scan(1, |stride, axis| Some(std::mem::replace(stride, *stride * axis)))
+        .collect();
     strides.reverse();
     for sizes in [&array.axes, &strides] {
         program.push(b'(');

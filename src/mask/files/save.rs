@@ -11,7 +11,8 @@ pub fn save(path: &Path, contents: &Contents, prefer_importance: bool) -> Result
     overwrite(path, &encode(contents, Format::of_path(path)?, prefer_importance)?)
 }
 
-/// Replaces a file by `bytes`: a temporary file in the same folder, fsync, rename. A failure leaves the old file as it was.
+/// Replaces a file by `bytes`: a temporary file in the same folder, fsync, rename. A failure leaves
+/// the old file as it was.
 pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
     let io = |error: std::io::Error| error::io("writing", path, &error);
     let folder = match path.parent() {
@@ -23,14 +24,16 @@ pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private by default; a mask is made to be shared, as far as the user's umask allows.
+        // Temporary files are private by default; a mask is made to be shared, as far as the user's
+        // umask allows.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(folder).map_err(io)?;
     file.write_all(bytes).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
     file.persist(path).map_err(|failure| io(failure.error))?;
-    // The rename itself lives in the folder; some file systems cannot sync one, which leaves the file no less whole.
+    // The rename itself lives in the folder; some file systems cannot sync one, which leaves the
+    // file no less whole.
     if let Ok(folder) = std::fs::File::open(folder) {
         let _ = folder.sync_all();
     }

@@ -28,7 +28,11 @@ fn a_file_of_our_own_keeps_every_word_and_its_bytes_never_change() {
     let bytes = encode(&contents, Format::Safetensors, false).unwrap();
     assert_eq!(parse(&bytes, "m", &Split::default()).unwrap(), contents);
     for _ in 0..8 {
-        assert_eq!(encode(&contents, Format::Safetensors, false).unwrap(), bytes, "a hash table's order must not show");
+        assert_eq!(
+            encode(&contents, Format::Safetensors, false).unwrap(),
+            bytes,
+            "a hash table's order must not show"
+        );
     }
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(tensors.tensor("mask").unwrap().data(), mask_file().mask.bytes());
@@ -44,7 +48,10 @@ fn raw_formats_return_the_mask_and_the_importance() {
     let file = mask_file();
     for format in [Format::Pth, Format::Npy, Format::Tsv] {
         let contents = Contents::Mask(file.clone());
-        let mask = parse(&encode(&contents, format, false).unwrap(), "f", &split()).unwrap().into_mask("f").unwrap();
+        let mask = parse(&encode(&contents, format, false).unwrap(), "f", &split())
+            .unwrap()
+            .into_mask("f")
+            .unwrap();
         assert_eq!((mask.mask, mask.importance), (file.mask.clone(), None), "{format:?}");
         assert_eq!((mask.origin.window, mask.origin.align), (Window::UPSTREAM, 32));
         let scores = parse(&encode(&contents, format, true).unwrap(), "f", &split()).unwrap();
@@ -60,28 +67,54 @@ fn metadata_that_would_be_misunderstood_is_refused() {
     let good = encode(&Contents::Mask(mask_file()), Format::Safetensors, false).unwrap();
     let replaced = |from: &str, to: &str| {
         assert_eq!(from.len(), to.len(), "the header keeps its length");
-        let at = good.windows(from.len()).position(|window| window == from.as_bytes()).expect("the word is there");
+        let at = good
+            .windows(from.len())
+            .position(|window| window == from.as_bytes())
+            .expect("the word is there");
         let mut bytes = good.clone();
         bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
         native::parse(&bytes, "file.safetensors").unwrap_err().to_string()
     };
     let cases = [
-        ("kscope-mask", "kscope-musk", "metadata \"format\": expected kscope-mask or kscope-importance"),
+        (
+            "kscope-mask",
+            "kscope-musk",
+            "metadata \"format\": expected kscope-mask or kscope-importance",
+        ),
         ("\"version\":\"1\"", "\"version\":\"2\"", "metadata \"version\": expected 1, found \"2\""),
-        ("rotate-half", "interleaved", "metadata \"channel_order\": expected rotate-half, found \"interleaved\""),
+        (
+            "rotate-half",
+            "interleaved",
+            "metadata \"channel_order\": expected rotate-half, found \"interleaved\"",
+        ),
         ("\"chunk\":\"2\"", "\"chunk\":\"0\"", "metadata \"chunk\": expected at least 1"),
-        ("\"align\":\"2\"", "\"align\":\"3\"", "metadata \"align\": expected one of 1, 2, 4, 8, 16, 32"),
+        (
+            "\"align\":\"2\"",
+            "\"align\":\"3\"",
+            "metadata \"align\": expected one of 1, 2, 4, 8, 16, 32",
+        ),
         ("\"sink\":\"4\"", "\"sink\":\"x\"", "metadata \"sink\": expected a whole number"),
-        ("\"target_sparsity\":\"0.7\"", "\"target_sparsity\":\"7.0\"", "expected a number from 0 to 1"),
+        (
+            "\"target_sparsity\":\"0.7\"",
+            "\"target_sparsity\":\"7.0\"",
+            "expected a number from 0 to 1",
+        ),
         ("\"model\":", "\"nodel\":", "expected metadata \"model\", found none"),
         ("\"mask\":{", "\"musk\":{", "expected a tensor named mask, found none"),
         ("[3,2,6]", "[3,6,2]", "expected importance of the mask's shape"),
         ("\"U8\"", "\"I8\"", "tensor mask: expected type U8, found I8"),
-        ("abab", "xbab", "metadata \"model_fingerprint\": expected 64 hexadecimal digits or nothing"),
+        (
+            "abab",
+            "xbab",
+            "metadata \"model_fingerprint\": expected 64 hexadecimal digits or nothing",
+        ),
     ];
     for (from, to, expected) in cases {
         let error = replaced(from, to);
-        assert!(error.contains(expected) && error.starts_with("file.safetensors: "), "{from} -> {to}: {error}");
+        assert!(
+            error.contains(expected) && error.starts_with("file.safetensors: "),
+            "{from} -> {to}: {error}"
+        );
     }
     let mut bytes = good.clone();
     *bytes.last_mut().unwrap() = 2;
@@ -97,8 +130,16 @@ fn flat_rows_need_to_know_how_they_divide() {
     let expected = Shape { layers: 2, kv_heads: 2, head_dim: 2 };
     assert_eq!(tsv(by(Some(2), None)).unwrap(), expected);
     assert_eq!(tsv(by(None, Some(2))).unwrap(), expected);
-    assert!(tsv(by(None, None)).unwrap_err().to_string().contains("expected --kv-heads or --head-dim"));
-    for wrong in [by(Some(3), None), by(Some(0), None), by(None, Some(0)), by(Some(1), Some(2)), by(Some(usize::MAX), Some(2))] {
+    assert!(
+        tsv(by(None, None)).unwrap_err().to_string().contains("expected --kv-heads or --head-dim")
+    );
+    for wrong in [
+        by(Some(3), None),
+        by(Some(0), None),
+        by(None, Some(0)),
+        by(Some(1), Some(2)),
+        by(Some(usize::MAX), Some(2)),
+    ] {
         assert_eq!(tsv(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
     }
     let npy = encode(&Contents::Mask(mask_file()), Format::Npy, false).unwrap();
@@ -109,26 +150,48 @@ fn flat_rows_need_to_know_how_they_divide() {
 #[test]
 fn text_errors_name_row_and_column() {
     let error = |text: &[u8]| tsv::parse(text, "a.tsv").unwrap_err().to_string();
-    assert_eq!(error(b"1\t2\n3\tx\n"), "a.tsv: row 2, column 2: expected a finite number, found \"x\"");
-    assert_eq!(error(b"1\t2\n3\n"), "a.tsv: row 2: expected 2 columns as in the rows before, found 1");
-    assert_eq!(error(b"1\tinf\n"), "a.tsv: row 1, column 2: expected a finite number, found \"inf\"");
+    assert_eq!(
+        error(b"1\t2\n3\tx\n"),
+        "a.tsv: row 2, column 2: expected a finite number, found \"x\""
+    );
+    assert_eq!(
+        error(b"1\t2\n3\n"),
+        "a.tsv: row 2: expected 2 columns as in the rows before, found 1"
+    );
+    assert_eq!(
+        error(b"1\tinf\n"),
+        "a.tsv: row 1, column 2: expected a finite number, found \"inf\""
+    );
     assert_eq!(error(b"\n\n"), "a.tsv: expected one row of numbers per layer, found no rows");
-    assert_eq!(error(b"1\t\xff\n"), "a.tsv: expected text with tabs, found bytes that are not UTF-8 at offset 2");
+    assert_eq!(
+        error(b"1\t\xff\n"),
+        "a.tsv: expected text with tabs, found bytes that are not UTF-8 at offset 2"
+    );
     let windows = tsv::parse(b"1\t2\r\n3\t4\r\n", "w").unwrap();
     assert_eq!((windows.axes, windows.values), (vec![2, 2], vec![1.0, 2.0, 3.0, 4.0]));
 }
 
 #[test]
 fn a_mask_binds_by_fingerprint_or_fits_by_shape_with_a_warning() {
-    let geometry =
-        Geometry { architecture: "llama".into(), layers: 3, heads: 4, kv_heads: 2, head_dim: 6, hidden: 24, rope_theta: 1e4 };
+    let geometry = Geometry {
+        architecture: "llama".into(),
+        layers: 3,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 6,
+        hidden: 24,
+        rope_theta: 1e4,
+    };
     let model = fingerprint(&geometry);
     let mut file = mask_file();
     let refusal = check(&file, "m", geometry.shape(), &model).unwrap_err().to_string();
     assert!(refusal.contains("found one for tiny \"model\" (abababababab)"), "{refusal}");
 
     file.origin.fingerprint = model.clone();
-    assert_eq!(check(&file, "m", geometry.shape(), &model).unwrap(), Binding { bound: true, warnings: Vec::new() });
+    assert_eq!(
+        check(&file, "m", geometry.shape(), &model).unwrap(),
+        Binding { bound: true, warnings: Vec::new() }
+    );
 
     file.origin.fingerprint.clear();
     file.origin.align = 8;
@@ -158,7 +221,10 @@ fn a_failed_save_leaves_the_old_file_and_no_litter() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the temporary file is gone");
 
     assert_eq!(save(&folder.path().join("m.csv"), &contents, false).unwrap_err().exit_code(), 2);
-    assert_eq!(save(&folder.path().join("none/m.npy"), &contents, false).unwrap_err().exit_code(), 2);
+    assert_eq!(
+        save(&folder.path().join("none/m.npy"), &contents, false).unwrap_err().exit_code(),
+        2
+    );
     assert_eq!(read(&path, &Split::default()).unwrap(), contents);
     #[cfg(unix)]
     {

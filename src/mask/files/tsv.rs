@@ -7,7 +7,10 @@ use crate::{Error, Result};
 pub fn parse(bytes: &[u8], name: &str) -> Result<Array> {
     let wrong = |sentence: String| Error::input(format!("{name}: {sentence}"));
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        wrong(format!("expected text with tabs, found bytes that are not UTF-8 at offset {}", error.valid_up_to()))
+        wrong(format!(
+            "expected text with tabs, found bytes that are not UTF-8 at offset {}",
+            error.valid_up_to()
+        ))
     })?;
     let (mut layers, mut columns, mut values) = (0, 0, Vec::new());
     for (row, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -15,13 +18,21 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Array> {
         for (column, field) in line.trim_end_matches(['\t', ' ', '\r']).split('\t').enumerate() {
             let value = field.trim().parse::<f32>().ok().filter(|value| value.is_finite());
             let value = value.ok_or_else(|| {
-                wrong(format!("row {}, column {}: expected a finite number, found {:?}", row + 1, column + 1, shortened(field)))
+                wrong(format!(
+                    "row {}, column {}: expected a finite number, found {:?}",
+                    row + 1,
+                    column + 1,
+                    shortened(field)
+                ))
             })?;
             values.push(value);
         }
         let found = values.len() - before;
         if layers > 0 && found != columns {
-            return Err(wrong(format!("row {}: expected {columns} columns as in the rows before, found {found}", row + 1)));
+            return Err(wrong(format!(
+                "row {}: expected {columns} columns as in the rows before, found {found}",
+                row + 1
+            )));
         }
         (layers, columns) = (layers + 1, found);
     }
@@ -31,7 +42,8 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Array> {
     Ok(Array { axes: vec![layers, columns], values })
 }
 
-/// Writes an array, every axis after the first in one row; each number is the shortest text that reads back as the same f32.
+/// Writes an array, every axis after the first in one row; each number is the shortest text that
+/// reads back as the same f32.
 pub(super) fn encode(array: &Array) -> Vec<u8> {
     let columns = array.axes[1..].iter().product();
     let mut text = String::new();

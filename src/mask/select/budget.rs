@@ -31,23 +31,32 @@ pub struct ByteBudget {
 /// How a budget is spread over heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
-    /// One quantile over all scores, each head's number rounded to the alignment; the total may drift from the target.
+    /// One quantile over all scores, each head's number rounded to the alignment; the total may
+    /// drift from the target.
     Global,
-    /// The same without repairs: scores equal to the quantile count even where they are 0, and a full head is rounded as any other.
+    /// The same without repairs: scores equal to the quantile count even where they are 0, and a
+    /// full head is rounded as any other.
     UpstreamTies,
-    /// The largest aligned total that does not exceed the target, given to the blocks of channels with the most importance.
+    /// The largest aligned total that does not exceed the target, given to the blocks of channels
+    /// with the most importance.
     Exact,
 }
 
 /// Kept channels per head at a sparsity.
-pub(super) fn at_sparsity(ranking: &Ranking, limits: &Limits, options: &Options, sparsity: f64) -> Result<Vec<usize>> {
+pub(super) fn at_sparsity(
+    ranking: &Ranking,
+    limits: &Limits,
+    options: &Options,
+    sparsity: f64,
+) -> Result<Vec<usize>> {
     if !(0.0..=1.0).contains(&sparsity) {
         return Err(Error::input(format!("sparsity {sparsity}: expected a number from 0 to 1")));
     }
     match options.budget {
         Budget::Exact => {
             let entries = ranking.shape().entries() as f64;
-            // A sparsity such as 0.9 is not exact in binary: a total that is whole but for that error is meant to be whole.
+            // A sparsity such as 0.9 is not exact in binary: a total that is whole but for that
+            // error is meant to be whole.
             let total = ((1.0 - sparsity) * entries + 1e-9 * entries).floor() as usize;
             exact::counts(ranking, limits, options.align, total)
         }
@@ -59,18 +68,30 @@ pub(super) fn at_sparsity(ranking: &Ranking, limits: &Limits, options: &Options,
 }
 
 /// Kept channels per head of the largest selection whose cache fits the byte budget.
-pub(super) fn within_bytes(ranking: &Ranking, limits: &Limits, options: &Options, budget: &ByteBudget) -> Result<Vec<usize>> {
+pub(super) fn within_bytes(
+    ranking: &Ranking,
+    limits: &Limits,
+    options: &Options,
+    budget: &ByteBudget,
+) -> Result<Vec<usize>> {
     budget.window.check()?;
     let shape = ranking.shape();
-    let weigh = |counts: &[usize]| bytes::pruned_of_counts(shape, counts, budget.window, budget.tokens, budget.element_size);
+    let weigh = |counts: &[usize]| {
+        bytes::pruned_of_counts(shape, counts, budget.window, budget.tokens, budget.element_size)
+    };
     let mut thresholds = Vec::new();
     if options.budget != Budget::Exact {
         thresholds = ranking.all_scores().iter().map(|&score| f64::from(score)).collect();
         thresholds.sort_unstable_by(f64::total_cmp);
         thresholds.push(f64::INFINITY);
     }
-    // Step 0 keeps the most, the last step the least; both rules shrink from step to step, so bisection finds the first that fits.
-    let least = if options.budget == Budget::Exact { shape.entries() - limits.least() } else { thresholds.len() - 1 };
+    // Step 0 keeps the most, the last step the least; both rules shrink from step to step, so
+    // bisection finds the first that fits.
+    let least = if options.budget == Budget::Exact {
+        shape.entries() - limits.least()
+    } else {
+        thresholds.len() - 1
+    };
     let at = |step: usize| match options.budget {
         Budget::Exact => exact::counts(ranking, limits, options.align, shape.entries() - step),
         _ => Ok(above(ranking, limits, options, thresholds[step])),
@@ -105,13 +126,18 @@ fn above(ranking: &Ranking, limits: &Limits, options: &Options, threshold: f64) 
     let count = |scores: &[f32]| {
         let counts = |score: f32| f64::from(score) >= threshold && (upstream || score > 0.0);
         let n = scores.partition_point(|&score| counts(score));
-        let n = if upstream { ((n + align / 2) / align * align).min(per_head) } else { round(n, align, per_head) };
+        let n = if upstream {
+            ((n + align / 2) / align * align).min(per_head)
+        } else {
+            round(n, align, per_head)
+        };
         n * unit
     };
     ranking.heads().map(count).enumerate().map(|(head, count)| limits.apply(head, count)).collect()
 }
 
-/// The quantile of all scores with linear interpolation, as NumPy computes it in double precision; `scores` are reordered.
+/// The quantile of all scores with linear interpolation, as NumPy computes it in double precision;
+/// `scores` are reordered.
 fn quantile(scores: &mut [f32], q: f64) -> f64 {
     let position = q * (scores.len() - 1) as f64;
     let below = position.floor();
@@ -121,5 +147,9 @@ fn quantile(scores: &mut [f32], q: f64) -> f64 {
     let high = rest.iter().copied().min_by(f32::total_cmp).unwrap_or(low);
     let (low, high) = (f64::from(low), f64::from(high));
     // NumPy interpolates from the nearer end, so that equal ends give exactly that value.
-    if fraction < 0.5 { low + (high - low) * fraction } else { high - (high - low) * (1.0 - fraction) }
+    if fraction < 0.5 {
+        low + (high - low) * fraction
+    } else {
+        high - (high - low) * (1.0 - fraction)
+    }
 }

@@ -1,7 +1,8 @@
 //! Exact budget: the largest aligned total that does not exceed the target.
 //!
-//! A head grows by blocks of `align` units, best first; a last block is shorter where head_dim is not a multiple. Inside a head
-//! no block is worth more than the one before it, so taking the most valuable blocks overall keeps the most importance.
+//! A head grows by blocks of `align` units, best first; a last block is shorter where head_dim is
+//! not a multiple. Inside a head no block is worth more than the one before it, so taking the most
+//! valuable blocks overall keeps the most importance.
 
 use super::limits::Limits;
 use super::ranking::Ranking;
@@ -15,19 +16,29 @@ struct Block {
 }
 
 /// Kept channels per head for a total of at most `total` channels.
-pub(super) fn counts(ranking: &Ranking, limits: &Limits, align: usize, total: usize) -> Result<Vec<usize>> {
+pub(super) fn counts(
+    ranking: &Ranking,
+    limits: &Limits,
+    align: usize,
+    total: usize,
+) -> Result<Vec<usize>> {
     let (unit, per_head) = (ranking.unit(), ranking.per_head());
     let align = (align / unit).max(1);
     let heads = ranking.shape().heads();
     let mut counts: Vec<usize> = (0..heads).map(|head| limits.apply(head, 0)).collect();
     let least: usize = counts.iter().sum();
     let Some(left) = total.checked_sub(least) else {
-        return Err(Error::input(format!("floors and locks keep {least} channels: expected at most the budget of {total}")));
+        return Err(Error::input(format!(
+            "floors and locks keep {least} channels: expected at most the budget of {total}"
+        )));
     };
     let (mut left, tail, whole) = (left / unit, per_head % align, per_head / align);
 
-    let growing: Vec<(usize, &[f32])> =
-        ranking.heads().enumerate().filter(|&(head, _)| !limits.is_locked(head) && counts[head] < per_head * unit).collect();
+    let growing: Vec<(usize, &[f32])> = ranking
+        .heads()
+        .enumerate()
+        .filter(|&(head, _)| !limits.is_locked(head) && counts[head] < per_head * unit)
+        .collect();
     let first = |head: usize| counts[head] / unit / align;
     let mut completed = vec![false; heads];
     if tail > 0 {
@@ -41,7 +52,11 @@ pub(super) fn counts(ranking: &Ranking, limits: &Limits, align: usize, total: us
     for &(head, scores) in &growing {
         for index in first(head)..whole {
             // A head that will be complete takes all its blocks, so these come first.
-            let gain = if completed[head] { f64::INFINITY } else { sum(&scores[index * align..][..align]) };
+            let gain = if completed[head] {
+                f64::INFINITY
+            } else {
+                sum(&scores[index * align..][..align])
+            };
             blocks.push(Block { gain, head, index });
         }
     }
@@ -60,8 +75,8 @@ pub(super) fn counts(ranking: &Ranking, limits: &Limits, align: usize, total: us
     Ok(counts)
 }
 
-/// The heads to fill to the last channel so that whole blocks and short last blocks come closest to `left` units from below: the
-/// fewest such heads, those with the most importance.
+/// The heads to fill to the last channel so that whole blocks and short last blocks come closest to
+/// `left` units from below: the fewest such heads, those with the most importance.
 fn to_complete(
     growing: &[(usize, &[f32])],
     first: impl Fn(usize) -> usize,
@@ -70,7 +85,8 @@ fn to_complete(
     tail: usize,
     whole: usize,
 ) -> Vec<usize> {
-    let mut heads: Vec<(f64, usize)> = growing.iter().map(|&(head, scores)| (sum(scores), head)).collect();
+    let mut heads: Vec<(f64, usize)> =
+        growing.iter().map(|&(head, scores)| (sum(scores), head)).collect();
     heads.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let available: usize = heads.iter().map(|&(_, head)| whole - first(head)).sum();
     let (mut best, mut best_total, mut needed) = (0, 0, 0);

@@ -62,7 +62,8 @@ impl Limits {
         Self { heads: vec![HeadLimit::AtLeast(0); shape.heads()] }
     }
 
-    /// Checks floors and locks against the shape; a later one on the same head replaces an earlier one, and locks win over floors.
+    /// Checks floors and locks against the shape; a later one on the same head replaces an earlier
+    /// one, and locks win over floors.
     pub(super) fn resolve(shape: Shape, options: &Options, unit: usize) -> Result<Self> {
         let mut limits = Self::none(shape);
         let step = options.align.max(unit);
@@ -79,7 +80,9 @@ impl Limits {
         for lock in &options.locks {
             match &lock.to {
                 LockTo::Count(count) => {
-                    if *count > shape.head_dim || !(count.is_multiple_of(step) || *count == shape.head_dim) {
+                    if *count > shape.head_dim
+                        || !(count.is_multiple_of(step) || *count == shape.head_dim)
+                    {
                         return Err(Error::input(format!(
                             "lock at {count} channels: expected a multiple of {step} up to head_dim, {}",
                             shape.head_dim
@@ -89,9 +92,16 @@ impl Limits {
                 }
                 LockTo::Mask(mask) => {
                     if mask.shape() != shape {
-                        return Err(Error::input(format!("lock to a mask of shape {}: expected {shape}", mask.shape())));
+                        return Err(Error::input(format!(
+                            "lock to a mask of shape {}: expected {shape}",
+                            mask.shape()
+                        )));
                     }
-                    let of = |head| HeadLimit::Channels(mask.head(head / shape.kv_heads, head % shape.kv_heads).to_vec());
+                    let of = |head| {
+                        HeadLimit::Channels(
+                            mask.head(head / shape.kv_heads, head % shape.kv_heads).to_vec(),
+                        )
+                    };
                     limits.set(shape, lock.heads, of)?;
                 }
             }
@@ -99,17 +109,28 @@ impl Limits {
         Ok(limits)
     }
 
-    fn set(&mut self, shape: Shape, heads: Heads, limit: impl Fn(usize) -> HeadLimit) -> Result<()> {
+    fn set(
+        &mut self,
+        shape: Shape,
+        heads: Heads,
+        limit: impl Fn(usize) -> HeadLimit,
+    ) -> Result<()> {
         let one = |name: &str, index: usize, number: usize| match index < number {
             true => Ok(index..index + 1),
-            false => Err(Error::input(format!("{name} {index}: expected one of 0 to {}", number - 1))),
+            false => {
+                Err(Error::input(format!("{name} {index}: expected one of 0 to {}", number - 1)))
+            }
         };
         let (layers, kv_heads) = match heads {
             Heads::All => (0..shape.layers, 0..shape.kv_heads),
             Heads::Layer(layer) => (one("layer", layer, shape.layers)?, 0..shape.kv_heads),
-            Heads::Head(layer, head) => (one("layer", layer, shape.layers)?, one("KV head", head, shape.kv_heads)?),
+            Heads::Head(layer, head) => {
+                (one("layer", layer, shape.layers)?, one("KV head", head, shape.kv_heads)?)
+            }
         };
-        for head in layers.flat_map(|layer| kv_heads.clone().map(move |head| layer * shape.kv_heads + head)) {
+        for head in
+            layers.flat_map(|layer| kv_heads.clone().map(move |head| layer * shape.kv_heads + head))
+        {
             self.heads[head] = limit(head);
         }
         Ok(())

@@ -23,10 +23,19 @@ impl Ranking {
         let mut keys = Vec::with_capacity(per_head);
         for head in importance.scores().chunks(shape.head_dim) {
             // Halves first: the sum of two large scores could leave the range of f32.
-            let score = |index: usize| if pair_closed { head[index] / 2.0 + head[index + per_head] / 2.0 } else { head[index] };
-            // One integer per unit sorts by falling score, then by rising index, several times faster than a comparison of floats.
+            let score = |index: usize| {
+                if pair_closed {
+                    head[index] / 2.0 + head[index + per_head] / 2.0
+                } else {
+                    head[index]
+                }
+            };
+            // One integer per unit sorts by falling score, then by rising index, several times
+            // faster than a comparison of floats.
             keys.clear();
-            keys.extend((0..per_head).map(|index| u64::from(!ascending(score(index))) << 32 | index as u64));
+            keys.extend(
+                (0..per_head).map(|index| u64::from(!ascending(score(index))) << 32 | index as u64),
+            );
             keys.sort_unstable();
             order.extend(keys.iter().map(|&key| key as u32));
             scores.extend(keys.iter().map(|&key| score(key as u32 as usize)));
@@ -57,7 +66,8 @@ impl Ranking {
         &self.scores
     }
 
-    /// The mask that keeps the best `counts[head]` channels of every head, except where a lock says which ones.
+    /// The mask that keeps the best `counts[head]` channels of every head, except where a lock says
+    /// which ones.
     pub(super) fn mask(&self, counts: &[usize], limits: &Limits) -> ChannelMask {
         let (shape, per_head) = (self.shape, self.per_head());
         let mut kept = vec![false; shape.entries()];
@@ -77,7 +87,8 @@ impl Ranking {
     }
 }
 
-/// A key that orders like the float: -0 and 0 are equal, as they are for floats. The score is finite.
+/// A key that orders like the float: -0 and 0 are equal, as they are for floats. The score is
+/// finite.
 fn ascending(score: f32) -> u32 {
     let bits = (score + 0.0).to_bits();
     if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }

@@ -9,7 +9,18 @@ fn importance(shape: Shape, score: impl FnMut(usize) -> f32) -> Importance {
 
 #[test]
 fn counts_round_to_the_nearest_multiple_of_32() {
-    let table = [(0, 0), (15, 0), (16, 32), (47, 32), (48, 64), (79, 64), (80, 96), (111, 96), (112, 128), (128, 128)];
+    let table = [
+        (0, 0),
+        (15, 0),
+        (16, 32),
+        (47, 32),
+        (48, 64),
+        (79, 64),
+        (80, 96),
+        (111, 96),
+        (112, 128),
+        (128, 128),
+    ];
     for (n, rounded) in table {
         assert_eq!(round(n, 32, 128), rounded, "{n}");
     }
@@ -23,12 +34,17 @@ fn counts_round_to_the_nearest_multiple_of_32() {
 #[test]
 fn rounding_takes_and_adds_channels_through_the_whole_rule() {
     // Two heads with n and 128 - n large scores: half of all channels reach the median.
-    for (n, kept) in [(15, 0), (16, 32), (47, 32), (48, 64), (79, 64), (80, 96), (111, 96), (112, 128)] {
+    for (n, kept) in
+        [(15, 0), (16, 32), (47, 32), (48, 64), (79, 64), (80, 96), (111, 96), (112, 128)]
+    {
         let shape = Shape { layers: 1, kv_heads: 2, head_dim: 128 };
         let large = |entry: usize| if entry < n || entry >= 128 + n { 1.0 } else { 0.25 };
         let mask = select(&importance(shape, large), &Options::new(0.5, 32)).unwrap();
         assert_eq!(mask.kept_count(0, 0), kept, "{n}");
-        assert!(mask.head(0, 0).iter().take(n.min(kept)).all(|&kept| kept), "the large scores come first");
+        assert!(
+            mask.head(0, 0).iter().take(n.min(kept)).all(|&kept| kept),
+            "the large scores come first"
+        );
     }
 }
 
@@ -38,7 +54,9 @@ fn a_zero_score_is_never_counted_except_by_the_authors_rule() {
     let mostly_zero = importance(shape, |entry| if entry < 6 { 1.0 } else { 0.0 });
     let repaired = select(&mostly_zero, &Options::new(0.5, 8)).unwrap();
     assert_eq!(repaired.kept_counts(), [8, 0], "6 rounds up to 8 with two channels of score zero");
-    let upstream = select(&mostly_zero, &Options { budget: Budget::UpstreamTies, ..Options::new(0.5, 8) }).unwrap();
+    let upstream =
+        select(&mostly_zero, &Options { budget: Budget::UpstreamTies, ..Options::new(0.5, 8) })
+            .unwrap();
     assert!(upstream.is_full(), "the quantile is 0 and every score reaches it");
 }
 
@@ -59,7 +77,8 @@ fn exact_budget_reaches_the_largest_aligned_total_even_with_short_last_blocks() 
     let allowed = [0usize, 8, 16, 20];
     for total in 0..=60 {
         let sparsity = 1.0 - total as f64 / 60.0;
-        let mask = select(&scores, &Options { budget: Budget::Exact, ..Options::new(sparsity, 8) }).unwrap();
+        let mask = select(&scores, &Options { budget: Budget::Exact, ..Options::new(sparsity, 8) })
+            .unwrap();
         let mut best = 0;
         for a in allowed {
             for b in allowed {
@@ -80,10 +99,18 @@ fn exact_budget_keeps_the_most_importance_of_all_aligned_masks() {
     let shape = Shape { layers: 1, kv_heads: 2, head_dim: 8 };
     let scores = rules::random(shape, 11);
     let worth = |mask: &ChannelMask| -> f64 {
-        mask.bits().iter().zip(scores.scores()).filter(|&(&kept, _)| kept).map(|(_, &score)| f64::from(score)).sum()
+        mask.bits()
+            .iter()
+            .zip(scores.scores())
+            .filter(|&(&kept, _)| kept)
+            .map(|(_, &score)| f64::from(score))
+            .sum()
     };
     let mask = select(&scores, &Options { budget: Budget::Exact, ..Options::new(0.5, 4) }).unwrap();
-    let best = [[0, 8], [4, 4], [8, 0]].iter().map(|counts| worth(&keep_counts(&scores, counts))).fold(0.0, f64::max);
+    let best = [[0, 8], [4, 4], [8, 0]]
+        .iter()
+        .map(|counts| worth(&keep_counts(&scores, counts)))
+        .fold(0.0, f64::max);
     assert_eq!(worth(&mask), best);
 }
 
@@ -97,7 +124,9 @@ fn pair_closed_keeps_partners_together() {
             for head in mask.bits().chunks(16) {
                 assert_eq!(head[..8], head[8..]);
             }
-            assert!(mask.kept_counts().iter().all(|count| count.is_multiple_of(align) || *count == 16));
+            assert!(
+                mask.kept_counts().iter().all(|count| count.is_multiple_of(align) || *count == 16)
+            );
         }
     }
     let odd = Shape { layers: 1, kv_heads: 1, head_dim: 5 };
@@ -108,7 +137,8 @@ fn pair_closed_keeps_partners_together() {
 #[test]
 fn floors_raise_heads_and_locks_hold_them() {
     let shape = Shape { layers: 3, kv_heads: 2, head_dim: 16 };
-    let scores = importance(shape, |entry| if entry < 32 { 1.0 } else { 0.001 * (entry + 1) as f32 });
+    let scores =
+        importance(shape, |entry| if entry < 32 { 1.0 } else { 0.001 * (entry + 1) as f32 });
     let pinned = ChannelMask::from_fn(shape, |_, _, channel| channel % 5 == 0);
     for budget in [Budget::Global, Budget::Exact] {
         let options = Options {
@@ -125,7 +155,8 @@ fn floors_raise_heads_and_locks_hold_them() {
         assert!((0..2).all(|head| mask.kept_count(1, head) >= 4), "a floor of 3 rounds up to 4");
         assert!((0..2).all(|head| mask.head(2, head) == pinned.head(2, head)));
         if budget == Budget::Exact {
-            // 96 * 0.4 = 38 channels; the lock to a mask is 4 + 4, everything else moves in steps of 4.
+            // 96 * 0.4 = 38 channels; the lock to a mask is 4 + 4, everything else moves in steps
+            // of 4.
             assert_eq!(mask.total_kept(), 36);
         }
     }
@@ -142,12 +173,21 @@ fn wrong_options_are_refused_with_a_sentence() {
         (Options::new(0.5, 3), "alignment 3"),
         (Options::new(1.5, 4), "sparsity 1.5"),
         (Options::new(f64::NAN, 4), "sparsity NaN"),
-        (Options { floors: floor(Heads::Layer(2), 4), ..base.clone() }, "layer 2: expected one of 0 to 1"),
-        (Options { floors: floor(Heads::Head(0, 7), 4), ..base.clone() }, "KV head 7: expected one of 0 to 1"),
+        (
+            Options { floors: floor(Heads::Layer(2), 4), ..base.clone() },
+            "layer 2: expected one of 0 to 1",
+        ),
+        (
+            Options { floors: floor(Heads::Head(0, 7), 4), ..base.clone() },
+            "KV head 7: expected one of 0 to 1",
+        ),
         (Options { floors: floor(Heads::All, 17), ..base.clone() }, "floor of 17"),
         (Options { locks: lock(Heads::All, LockTo::Count(3)), ..base.clone() }, "lock at 3"),
         (
-            Options { locks: lock(Heads::All, LockTo::Mask(ChannelMask::full(LLAMA).into())), ..base.clone() },
+            Options {
+                locks: lock(Heads::All, LockTo::Mask(ChannelMask::full(LLAMA).into())),
+                ..base.clone()
+            },
             "lock to a mask of shape",
         ),
         (
@@ -165,17 +205,22 @@ fn wrong_options_are_refused_with_a_sentence() {
 #[test]
 fn a_byte_budget_is_used_up_to_the_next_step() {
     let scores = rules::random(LLAMA, 2);
-    let fit = ByteBudget { bytes: 3 << 29, tokens: 32768, window: Window::default(), element_size: 2 };
+    let fit =
+        ByteBudget { bytes: 3 << 29, tokens: 32768, window: Window::default(), element_size: 2 };
     for budget in [Budget::Global, Budget::Exact] {
         let options = Options { target: Target::Bytes(fit), budget, ..Options::new(0.0, 8) };
         let mask = select(&scores, &options).unwrap();
         let weight = bytes::pruned(&mask, fit.window, fit.tokens, 2).total();
         assert!(weight <= fit.bytes, "{budget:?}: {weight}");
         if budget == Budget::Exact {
-            // One more block of 8 channels, with the values of one more head at worst, would not fit.
+            // One more block of 8 channels, with the values of one more head at worst, would not
+            // fit.
             assert!(weight + (8 + 128) * 2 * 32768 > fit.bytes, "{budget:?}: {weight}");
         }
-        let roomy = Options { target: Target::Bytes(ByteBudget { bytes: u64::MAX, ..fit }), ..options.clone() };
+        let roomy = Options {
+            target: Target::Bytes(ByteBudget { bytes: u64::MAX, ..fit }),
+            ..options.clone()
+        };
         assert!(select(&scores, &roomy).unwrap().is_full(), "{budget:?}");
         let tiny = Options { target: Target::Bytes(ByteBudget { bytes: 1000, ..fit }), ..options };
         assert!(select(&scores, &tiny).unwrap_err().to_string().contains("weighs at least"));
@@ -191,7 +236,12 @@ fn selecting_a_large_model_is_quick_enough_for_a_slider() {
         for _ in 0..20 {
             assert!(select(&scores, &options).unwrap().total_kept() > 9000);
         }
-        // The bound is 2 ms; a busy machine must not fail the test, so the time is shown and not judged.
-        eprintln!("selecting {} entries, {budget:?}: {:.2} ms", LLAMA.entries(), start.elapsed().as_secs_f64() * 50.0);
+        // The bound is 2 ms; a busy machine must not fail the test, so the time is shown and not
+        // judged.
+        eprintln!(
+            "selecting {} entries, {budget:?}: {:.2} ms",
+            LLAMA.entries(),
+            start.elapsed().as_secs_f64() * 50.0
+        );
     }
 }

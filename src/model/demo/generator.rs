@@ -1,7 +1,8 @@
-//! Fresh text of plain sentences in which facts are hidden: what the demo model was trained to recall, and what learning and
-//! evaluation use where a user brings no text of their own.
+//! Fresh text of plain sentences in which facts are hidden: what the demo model was trained to
+//! recall, and what learning and evaluation use where a user brings no text of their own.
 //!
-//! The algorithm, draw by draw, is in `demo/SPEC.md`; the Python twin that trained the model gives byte-identical text.
+//! The algorithm, draw by draw, is in `demo/SPEC.md`; the Python twin that trained the model gives
+//! byte-identical text.
 
 use std::sync::LazyLock;
 
@@ -10,7 +11,8 @@ use serde::Deserialize;
 use crate::{Error, Result};
 
 static GRAMMAR: LazyLock<Grammar> = LazyLock::new(|| {
-    let raw: Raw = serde_json::from_str(include_str!("../../../demo/grammar.json")).expect("the embedded grammar is whole");
+    let raw: Raw = serde_json::from_str(include_str!("../../../demo/grammar.json"))
+        .expect("the embedded grammar is whole");
     Grammar::new(raw)
 });
 
@@ -150,12 +152,21 @@ impl Sample {
         let grammar = &GRAMMAR.raw;
         let n = wanted.facts;
         if n == 0 || n > grammar.keys.len() {
-            return Err(Error::input(format!("a sample holds 1 to {} facts, not {n}", grammar.keys.len())));
+            return Err(Error::input(format!(
+                "a sample holds 1 to {} facts, not {n}",
+                grammar.keys.len()
+            )));
         }
-        if wanted.depths.is_some_and(|depths| depths.len() != n || depths.iter().any(|&depth| depth > 1000)) {
-            return Err(Error::input(format!("a sample of {n} facts takes {n} depths of 0 to 1000")));
+        if wanted
+            .depths
+            .is_some_and(|depths| depths.len() != n || depths.iter().any(|&depth| depth > 1000))
+        {
+            return Err(Error::input(format!(
+                "a sample of {n} facts takes {n} depths of 0 to 1000"
+            )));
         }
-        if wanted.ask.is_some_and(|ask| ask >= n) || wanted.filler.is_some_and(<[String]>::is_empty) {
+        if wanted.ask.is_some_and(|ask| ask >= n) || wanted.filler.is_some_and(<[String]>::is_empty)
+        {
             return Err(Error::input("a sample asks for one of its facts and has filler"));
         }
         let mut rng = SplitMix64::new(wanted.seed);
@@ -171,10 +182,17 @@ impl Sample {
                 values.push(value);
             }
         }
-        let facts: Vec<(String, String)> =
-            keys.iter().zip(&values).map(|(key, value)| ((*key).to_owned(), value.to_string())).collect();
-        let lines: Vec<String> =
-            facts.iter().map(|(key, value)| rng.pick(&grammar.facts).replace("{key}", key).replace("{value}", value)).collect();
+        let facts: Vec<(String, String)> = keys
+            .iter()
+            .zip(&values)
+            .map(|(key, value)| ((*key).to_owned(), value.to_string()))
+            .collect();
+        let lines: Vec<String> = facts
+            .iter()
+            .map(|(key, value)| {
+                rng.pick(&grammar.facts).replace("{key}", key).replace("{value}", value)
+            })
+            .collect();
         let drawn = rng.below(n);
         let ask = wanted.ask.unwrap_or(drawn);
         let which = rng.pick(&grammar.questions);
@@ -222,7 +240,13 @@ fn draw_filler(rng: &mut SplitMix64, wanted: &Wanted<'_>, mut length: usize) -> 
 }
 
 /// Facts among the filler at their depths, with a blank or a line end between neighbours.
-fn join(rng: &mut SplitMix64, lines: &[String], depths: &[usize], filler: &[String], newline_one_in: usize) -> String {
+fn join(
+    rng: &mut SplitMix64,
+    lines: &[String],
+    depths: &[usize],
+    filler: &[String],
+    newline_one_in: usize,
+) -> String {
     let place = |fact: usize| depths[fact] * filler.len() / 1000;
     let mut order: Vec<usize> = (0..lines.len()).collect();
     order.sort_by_key(|&fact| place(fact));
@@ -303,6 +327,8 @@ mod tests {
     fn impossible_samples_are_refused() {
         assert!(Sample::draw(&Wanted::default()).is_err());
         assert!(Sample::draw(&Wanted { facts: 1000, ..Wanted::default() }).is_err());
-        assert!(Sample::draw(&Wanted { facts: 2, depths: Some(&[1]), ..Wanted::default() }).is_err());
+        assert!(
+            Sample::draw(&Wanted { facts: 2, depths: Some(&[1]), ..Wanted::default() }).is_err()
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The package clients: pip, npm and apt-get, each in its ordinary way, into one folder of the cache.
+//! The package clients: pip, npm and apt-get, each in its ordinary way, into one folder of the
+//! cache.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,7 +20,8 @@ pub enum Client {
     Apt,
 }
 
-/// The folder that clients download into. It stays between runs, so that an interrupted fetch goes on from what is whole.
+/// The folder that clients download into. It stays between runs, so that an interrupted fetch goes
+/// on from what is whole.
 pub struct Downloads {
     folder: PathBuf,
 }
@@ -34,9 +36,18 @@ impl Downloads {
         Ok(Self { folder })
     }
 
-    /// Downloads one package (`name` or `name==version`) and gives the path of its archive; `expected` is about how large it is.
-    pub fn package(&self, client: Client, package: &str, expected: Option<u64>, progress: &mut dyn Progress) -> Result<PathBuf> {
-        let own = self.folder.join(package.replace(|c: char| !c.is_alphanumeric() && c != '.' && c != '-', "_"));
+    /// Downloads one package (`name` or `name==version`) and gives the path of its archive;
+    /// `expected` is about how large it is.
+    pub fn package(
+        &self,
+        client: Client,
+        package: &str,
+        expected: Option<u64>,
+        progress: &mut dyn Progress,
+    ) -> Result<PathBuf> {
+        let own = self
+            .folder
+            .join(package.replace(|c: char| !c.is_alphanumeric() && c != '.' && c != '-', "_"));
         let parts = own.join("parts");
         std::fs::create_dir_all(&parts).map_err(|cause| error::io("making", &parts, &cause))?;
         if let Some(archive) = archive_in(&own)? {
@@ -46,7 +57,14 @@ impl Downloads {
         let mut command = match client {
             Client::Pip => {
                 let mut pip = Command::new("python3");
-                pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]);
+                pip.args([
+                    "-m",
+                    "pip",
+                    "download",
+                    "--quiet",
+                    "--no-deps",
+                    "--disable-pip-version-check",
+                ]);
                 if pip_resumes() {
                     pip.args(["--resume-retries", "5"]);
                 }
@@ -65,11 +83,18 @@ impl Downloads {
             }
         };
         // The client's partial file lies in `parts`, where its growth can be seen.
-        command.current_dir(&own).env("TMPDIR", &parts).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .current_dir(&own)
+            .env("TMPDIR", &parts)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let program = command.get_program().to_string_lossy().into_owned();
-        let mut child = command
-            .spawn()
-            .map_err(|cause| Error::run(format!("{package} comes with {program}, which could not be started: {cause}")))?;
+        let mut child = command.spawn().map_err(|cause| {
+            Error::run(format!(
+                "{package} comes with {program}, which could not be started: {cause}"
+            ))
+        })?;
         let status = loop {
             match child.try_wait() {
                 Ok(Some(status)) => break status,
@@ -78,18 +103,30 @@ impl Downloads {
             }
             std::thread::sleep(POLL);
         };
-        let said = child.wait_with_output().map(|out| String::from_utf8_lossy(&out.stderr).into_owned()).unwrap_or_default();
+        let said = child
+            .wait_with_output()
+            .map(|out| String::from_utf8_lossy(&out.stderr).into_owned())
+            .unwrap_or_default();
         std::fs::remove_dir_all(&parts).ok();
         if !status.success() {
-            let reason = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
-            return Err(Error::run(format!("{program} could not download {package}: {}", reason.trim())));
+            let reason = said
+                .lines()
+                .rev()
+                .find(|line| !line.trim().is_empty())
+                .unwrap_or("no reason given");
+            return Err(Error::run(format!(
+                "{program} could not download {package}: {}",
+                reason.trim()
+            )));
         }
-        archive_in(&own)?.ok_or_else(|| Error::run(format!("{program} left no archive of {package}")))
+        archive_in(&own)?
+            .ok_or_else(|| Error::run(format!("{program} left no archive of {package}")))
     }
 
     /// Unpacks a wheel, npm or Debian archive into a temporary folder beside it.
     pub fn unpack(&self, archive: &Path) -> Result<tempfile::TempDir> {
-        let folder = tempfile::tempdir_in(&self.folder).map_err(|cause| error::io("making a folder in", &self.folder, &cause))?;
+        let folder = tempfile::tempdir_in(&self.folder)
+            .map_err(|cause| error::io("making a folder in", &self.folder, &cause))?;
         let mut command = match archive.extension().and_then(|ext| ext.to_str()) {
             Some("deb") => {
                 let mut dpkg = Command::new("dpkg-deb");
@@ -114,9 +151,15 @@ impl Downloads {
                 // A broken archive would only fail again.
                 std::fs::remove_file(archive).ok();
                 let said = String::from_utf8_lossy(&out.stderr);
-                Err(Error::run(format!("{program} could not unpack {}: {}", archive.display(), said.trim())))
+                Err(Error::run(format!(
+                    "{program} could not unpack {}: {}",
+                    archive.display(),
+                    said.trim()
+                )))
             }
-            Err(cause) => Err(Error::run(format!("unpacking needs {program}, which could not be started: {cause}"))),
+            Err(cause) => Err(Error::run(format!(
+                "unpacking needs {program}, which could not be started: {cause}"
+            ))),
         }
     }
 }
@@ -125,15 +168,23 @@ impl Downloads {
 fn pip_resumes() -> bool {
     let version = Command::new("python3").args(["-m", "pip", "--version"]).output().ok();
     let version = version.and_then(|out| String::from_utf8(out.stdout).ok()).unwrap_or_default();
-    let mut numbers = version.split_whitespace().nth(1).unwrap_or_default().split('.').map(|n| n.parse::<u32>().unwrap_or(0));
+    let mut numbers = version
+        .split_whitespace()
+        .nth(1)
+        .unwrap_or_default()
+        .split('.')
+        .map(|n| n.parse::<u32>().unwrap_or(0));
     (numbers.next(), numbers.next()) >= (Some(25), Some(1))
 }
 
 /// A finished archive in a folder.
 fn archive_in(folder: &Path) -> Result<Option<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(|cause| error::io("reading", folder, &cause))?;
+    let entries =
+        std::fs::read_dir(folder).map_err(|cause| error::io("reading", folder, &cause))?;
     let is_archive = |path: &PathBuf| {
-        path.extension().and_then(|ext| ext.to_str()).is_some_and(|ext| matches!(ext, "whl" | "tgz" | "gz" | "deb"))
+        path.extension()
+            .and_then(|ext| ext.to_str())
+            .is_some_and(|ext| matches!(ext, "whl" | "tgz" | "gz" | "deb"))
     };
     Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).find(is_archive))
 }

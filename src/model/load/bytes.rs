@@ -24,8 +24,9 @@ impl Bytes {
         if file.metadata().map_err(failed)?.is_dir() {
             return Err(failed(std::io::ErrorKind::IsADirectory.into()));
         }
-        // SAFETY: the map is read-only and private to this value. Another process could still truncate the file under it;
-        // weights are copied out during the load, so the exposure ends with it.
+        // SAFETY: the map is read-only and private to this value. Another process could still
+        // truncate the file under it; weights are copied out during the load, so the exposure ends
+        // with it.
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
         Ok(Self::Mapped(map))
     }

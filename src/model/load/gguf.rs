@@ -1,7 +1,8 @@
 //! Weights and configuration from a GGUF file.
 //!
-//! Llama files keep each head's q and k rows in interleaved order (pairs side by side); they are brought to rotate-half order
-//! here by moving whole stored rows, so quantised values stay what they were.
+//! Llama files keep each head's q and k rows in interleaved order (pairs side by side); they are
+//! brought to rotate-half order here by moving whole stored rows, so quantised values stay what
+//! they were.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -33,15 +34,19 @@ impl Gguf {
         let name = path.display().to_string();
         let bytes = Bytes::open(path)?;
         if gguf_header::has_zero_alignment(&bytes) {
-            return Err(Error::input(format!("{name}: `general.alignment` must be at least 1, not 0")));
+            return Err(Error::input(format!(
+                "{name}: `general.alignment` must be at least 1, not 0"
+            )));
         }
-        let content = Content::read(&mut Cursor::new(&*bytes))
-            .map_err(|cause| Error::input(format!("{name} is no readable GGUF file: {}", first_line(&cause))))?;
+        let content = Content::read(&mut Cursor::new(&*bytes)).map_err(|cause| {
+            Error::input(format!("{name} is no readable GGUF file: {}", first_line(&cause)))
+        })?;
         let family = match content.metadata.get("general.architecture") {
             Some(Value::String(family)) => family.clone(),
             _ => return Err(Error::input(format!("{name}: `general.architecture` is missing"))),
         };
-        let architecture = Architecture::from_name(&family).map_err(|error| Error::input(format!("{name}: {error}")))?;
+        let architecture = Architecture::from_name(&family)
+            .map_err(|error| Error::input(format!("{name}: {error}")))?;
         Ok(Self { name, bytes, content, architecture })
     }
 
@@ -57,22 +62,25 @@ impl Gguf {
 
     /// A metadata value of the model's own family, `llama.block_count` for `block_count`.
     fn field(&self, key: &str) -> Option<&Value> {
-        let Some(Value::String(family)) = self.content.metadata.get("general.architecture") else { return None };
+        let Some(Value::String(family)) = self.content.metadata.get("general.architecture") else {
+            return None;
+        };
         self.content.metadata.get(&format!("{family}.{key}"))
     }
 
     fn optional_count(&self, key: &str) -> Result<Option<usize>> {
         self.field(key)
             .map(|value| {
-                unsigned(value)
-                    .and_then(|n| usize::try_from(n).ok())
-                    .ok_or_else(|| Error::input(format!("{}: `{key}` must be a count, not {value:?}", self.name)))
+                unsigned(value).and_then(|n| usize::try_from(n).ok()).ok_or_else(|| {
+                    Error::input(format!("{}: `{key}` must be a count, not {value:?}", self.name))
+                })
             })
             .transpose()
     }
 
     fn count(&self, key: &str) -> Result<usize> {
-        self.optional_count(key)?.ok_or_else(|| Error::input(format!("{}: metadata `{key}` is missing", self.name)))
+        self.optional_count(key)?
+            .ok_or_else(|| Error::input(format!("{}: metadata `{key}` is missing", self.name)))
     }
 
     fn number(&self, key: &str) -> Option<f64> {
@@ -88,7 +96,9 @@ impl Gguf {
         let hidden = self.count("embedding_length")?;
         let heads = self.count("attention.head_count")?.max(1);
         let head_dim = self.optional_count("attention.key_length")?.unwrap_or(hidden / heads);
-        for (key, what) in [("attention.value_length", "values"), ("rope.dimension_count", "rotated channels")] {
+        for (key, what) in
+            [("attention.value_length", "values"), ("rope.dimension_count", "rotated channels")]
+        {
             if let Some(found) = self.optional_count(key)?
                 && found != head_dim
             {
@@ -101,7 +111,9 @@ impl Gguf {
         let embedding = self.info("token_embd.weight")?.shape.dims().to_vec();
         let trained_context = self.count("context_length")?;
         let (rope_scaling, mut max_context) = self.rope_scaling(trained_context)?;
-        if let Some(window) = self.optional_count("attention.sliding_window")?.filter(|&window| window > 0) {
+        if let Some(window) =
+            self.optional_count("attention.sliding_window")?.filter(|&window| window > 0)
+        {
             max_context = max_context.min(window);
         }
         let config = Config {
@@ -146,13 +158,19 @@ impl Gguf {
             _ => "none",
         };
         let factor = self.number("rope.scaling.factor");
-        let required = || factor.ok_or_else(|| Error::input(format!("{}: `rope.scaling.factor` is missing", self.name)));
+        let required = || {
+            factor.ok_or_else(|| {
+                Error::input(format!("{}: `rope.scaling.factor` is missing", self.name))
+            })
+        };
         match kind {
             "none" => Ok((RopeScaling::None, trained_context)),
             "linear" => Ok((RopeScaling::Linear { factor: required()? }, trained_context)),
             "yarn" => {
                 let factor = required()?;
-                let original = self.optional_count("rope.scaling.original_context_length")?.unwrap_or(trained_context);
+                let original = self
+                    .optional_count("rope.scaling.original_context_length")?
+                    .unwrap_or(trained_context);
                 let scaling = RopeScaling::Yarn {
                     factor,
                     original,
@@ -171,15 +189,27 @@ impl Gguf {
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo> {
-        self.content.tensor_infos.get(name).ok_or_else(|| Error::input(format!("{}: tensor `{name}` is missing", self.name)))
+        self.content
+            .tensor_infos
+            .get(name)
+            .ok_or_else(|| Error::input(format!("{}: tensor `{name}` is missing", self.name)))
     }
 
-    /// The stored bytes of one tensor under its GGUF name, rows in rotate-half order, with its type, rows and columns.
-    fn raw(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<(Vec<u8>, GgmlDType, [usize; 2])> {
+    /// The stored bytes of one tensor under its GGUF name, rows in rotate-half order, with its
+    /// type, rows and columns.
+    fn raw(
+        &self,
+        name: &str,
+        shape: &[usize],
+        interleaved: bool,
+    ) -> Result<(Vec<u8>, GgmlDType, [usize; 2])> {
         let info = self.info(name)?;
         let found = info.shape.dims();
         if found != shape {
-            return Err(Error::input(format!("{}: tensor `{name}` has shape {found:?}, expected {shape:?}", self.name)));
+            return Err(Error::input(format!(
+                "{}: tensor `{name}` has shape {found:?}, expected {shape:?}",
+                self.name
+            )));
         }
         let cols = *shape.last().expect("tensors have at least one dimension");
         let rows = info.shape.elem_count() / cols.max(1);
@@ -193,8 +223,14 @@ impl Gguf {
         let stored = rows
             .checked_mul(row_bytes)
             .and_then(|len| self.bytes.get(start..start.checked_add(len)?))
-            .ok_or_else(|| broken(format!("reaches beyond the end of the file ({} bytes)", self.bytes.len())))?;
-        let raw = if interleaved { rotate_half_rows(stored, row_bytes, rows, self.config_head_dim()?) } else { stored.to_vec() };
+            .ok_or_else(|| {
+                broken(format!("reaches beyond the end of the file ({} bytes)", self.bytes.len()))
+            })?;
+        let raw = if interleaved {
+            rotate_half_rows(stored, row_bytes, rows, self.config_head_dim()?)
+        } else {
+            stored.to_vec()
+        };
         Ok((raw, dtype, [rows, cols]))
     }
 
@@ -203,10 +239,12 @@ impl Gguf {
         let (raw, dtype, [rows, cols]) = self.raw(name, shape, interleaved)?;
         let broken = |what: String| Error::input(format!("{}: tensor `{name}` {what}", self.name));
         let read = || {
-            let tensor = qtensor_from_ggml(dtype, &raw, vec![rows, cols], &Device::Cpu)?.dequantize(&Device::Cpu)?;
+            let tensor = qtensor_from_ggml(dtype, &raw, vec![rows, cols], &Device::Cpu)?
+                .dequantize(&Device::Cpu)?;
             tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()
         };
-        let wide = read().map_err(|cause| broken(format!("cannot be read: {}", first_line(&cause))))?;
+        let wide =
+            read().map_err(|cause| broken(format!("cannot be read: {}", first_line(&cause))))?;
         let matrix = Matrix::new(rows, cols, Elements::F32(wide.into()))?;
         Ok(match dtype {
             GgmlDType::F16 => matrix.into_dtype(Dtype::F16).into(),
@@ -219,18 +257,22 @@ impl Gguf {
     fn config_head_dim(&self) -> Result<usize> {
         match self.optional_count("attention.key_length")? {
             Some(head_dim) => Ok(head_dim),
-            None => Ok(self.count("embedding_length")? / self.count("attention.head_count")?.max(1)),
+            None => {
+                Ok(self.count("embedding_length")? / self.count("attention.head_count")?.max(1))
+            }
         }
     }
 }
 
-/// Rows of each head from interleaved (0, d/2, 1, d/2+1, ...) to rotate-half order, whole rows at a time.
+/// Rows of each head from interleaved (0, d/2, 1, d/2+1, ...) to rotate-half order, whole rows at a
+/// time.
 fn rotate_half_rows<T: Copy>(stored: &[T], row_len: usize, rows: usize, head_dim: usize) -> Vec<T> {
     let half = head_dim / 2;
     let mut out = Vec::with_capacity(stored.len());
     for row in 0..rows {
         let (head, channel) = (row / head_dim, row % head_dim);
-        let from = head * head_dim + if channel < half { 2 * channel } else { 2 * (channel - half) + 1 };
+        let from =
+            head * head_dim + if channel < half { 2 * channel } else { 2 * (channel - half) + 1 };
         out.extend_from_slice(&stored[from * row_len..(from + 1) * row_len]);
     }
     out
@@ -297,24 +339,40 @@ impl Tensors for Gguf {
         Ok(vector)
     }
 
-    fn quantised(&mut self, name: &str, rows: usize, cols: usize, device: &Device) -> Result<Option<QTensor>> {
-        let (raw, dtype, [rows, cols]) = self.raw(&self.known(name)?, &[rows, cols], self.is_interleaved(name))?;
+    fn quantised(
+        &mut self,
+        name: &str,
+        rows: usize,
+        cols: usize,
+        device: &Device,
+    ) -> Result<Option<QTensor>> {
+        let (raw, dtype, [rows, cols]) =
+            self.raw(&self.known(name)?, &[rows, cols], self.is_interleaved(name))?;
         if matches!(dtype, GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) {
             return Ok(None);
         }
-        let broken = |cause| Error::run(format!("{}: tensor `{name}` on the device: {}", self.name, first_line(&cause)));
+        let broken = |cause| {
+            Error::run(format!(
+                "{}: tensor `{name}` on the device: {}",
+                self.name,
+                first_line(&cause)
+            ))
+        };
         qtensor_from_ggml(dtype, &raw, vec![rows, cols], device).map(Some).map_err(broken)
     }
 }
 
 impl Gguf {
     fn known(&self, name: &str) -> Result<String> {
-        gguf_name(name).ok_or_else(|| Error::input(format!("{}: no GGUF tensor stands for `{name}`", self.name)))
+        gguf_name(name).ok_or_else(|| {
+            Error::input(format!("{}: no GGUF tensor stands for `{name}`", self.name))
+        })
     }
 
     /// Whether the rows (or bias entries) of a tensor are in the interleaved order of Llama files.
     fn is_interleaved(&self, name: &str) -> bool {
-        self.architecture == Architecture::Llama && (name.contains("self_attn.q_proj") || name.contains("self_attn.k_proj"))
+        self.architecture == Architecture::Llama
+            && (name.contains("self_attn.q_proj") || name.contains("self_attn.k_proj"))
     }
 }
 
@@ -324,7 +382,8 @@ mod tests {
 
     #[test]
     fn rows_move_from_interleaved_to_rotate_half_order() {
-        // One byte a row, two heads of four channels; interleaved rows hold pairs (0, 2), (1, 3) of each head.
+        // One byte a row, two heads of four channels; interleaved rows hold pairs (0, 2), (1, 3) of
+        // each head.
         let stored = [0_u8, 2, 1, 3, 10, 12, 11, 13];
         assert_eq!(rotate_half_rows(&stored, 1, 8, 4), [0, 1, 2, 3, 10, 11, 12, 13]);
     }

@@ -1,7 +1,7 @@
 //! A walk over a GGUF header for what candle's reader takes on trust.
 
-/// Whether the metadata asks for an alignment of zero, which candle divides by. A header that ends early or makes no sense is
-/// left to candle, which says what is wrong with it.
+/// Whether the metadata asks for an alignment of zero, which candle divides by. A header that ends
+/// early or makes no sense is left to candle, which says what is wrong with it.
 pub(super) fn has_zero_alignment(file: &[u8]) -> bool {
     let mut header = Header { rest: file, long_counts: true };
     header.find_zero_alignment().unwrap_or(false)

@@ -16,14 +16,15 @@ pub fn open(path: &Path) -> Result<Config> {
 
 /// Reads the configuration; `origin` is the file named in errors.
 pub fn parse(text: &str, origin: &str) -> Result<Config> {
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| Error::input(format!("{origin}: expected a model's configuration as JSON, found {error}")))?;
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        Error::input(format!("{origin}: expected a model's configuration as JSON, found {error}"))
+    })?;
     let Some(map) = value.as_object() else {
         return Err(Error::input(format!("{origin}: expected a JSON object")));
     };
     let fields = Fields { map, origin };
-    let architecture =
-        Architecture::from_name(fields.text("model_type")?).map_err(|error| Error::input(format!("{origin}: {error}")))?;
+    let architecture = Architecture::from_name(fields.text("model_type")?)
+        .map_err(|error| Error::input(format!("{origin}: {error}")))?;
     refuse_unsupported(&fields)?;
 
     let hidden = fields.count("hidden_size")?;
@@ -38,9 +39,10 @@ pub fn parse(text: &str, origin: &str) -> Result<Config> {
     if let RopeScaling::Yarn { factor, original, .. } = rope_scaling {
         max_context = max_context.max((factor * original as f64) as usize);
     }
-    // Within its window, windowed attention is full attention, so the window is the usable context. A Mistral configuration
-    // that does not mention one means 4096.
-    let unsaid = (fields.text("model_type")? == "mistral" && !map.contains_key("sliding_window")).then_some(4096);
+    // Within its window, windowed attention is full attention, so the window is the usable context.
+    // A Mistral configuration that does not mention one means 4096.
+    let unsaid = (fields.text("model_type")? == "mistral" && !map.contains_key("sliding_window"))
+        .then_some(4096);
     if let Some(window) = fields.optional_count("sliding_window")?.or(unsaid)
         && fields.flag("use_sliding_window")?.unwrap_or(architecture == Architecture::Llama)
     {
@@ -91,18 +93,21 @@ fn refuse_unsupported(fields: &Fields<'_>) -> Result<()> {
     if let Some(share) = fields.number("partial_rotary_factor")?
         && share != 1.0
     {
-        return Err(fields.wrong("partial_rotary_factor", &format!("{share} is not supported, only 1")));
+        return Err(
+            fields.wrong("partial_rotary_factor", &format!("{share} is not supported, only 1"))
+        );
     }
     Ok(())
 }
 
-/// Theta and scaling, in the spellings of transformers 4 (`rope_theta`, `rope_scaling` with `type` or `rope_type`) and 5
-/// (`rope_parameters`).
+/// Theta and scaling, in the spellings of transformers 4 (`rope_theta`, `rope_scaling` with `type`
+/// or `rope_type`) and 5 (`rope_parameters`).
 fn rope(fields: &Fields<'_>, trained_context: usize) -> Result<(f64, RopeScaling)> {
-    let section = ["rope_parameters", "rope_scaling"].into_iter().find_map(|key| match fields.map.get(key) {
-        Some(Value::Object(map)) => Some((key, map)),
-        _ => None,
-    });
+    let section =
+        ["rope_parameters", "rope_scaling"].into_iter().find_map(|key| match fields.map.get(key) {
+            Some(Value::Object(map)) => Some((key, map)),
+            _ => None,
+        });
     let top_theta = fields.number("rope_theta")?;
     let Some((key, map)) = section else {
         return Ok((top_theta.unwrap_or(10_000.0), RopeScaling::None));
@@ -110,9 +115,16 @@ fn rope(fields: &Fields<'_>, trained_context: usize) -> Result<(f64, RopeScaling
     let origin = format!("{}: {key}", fields.origin);
     let rope = Fields { map, origin: &origin };
     let theta = rope.number("rope_theta")?.or(top_theta).unwrap_or(10_000.0);
-    let kind = ["rope_type", "type"].into_iter().find_map(|key| map.get(key).and_then(Value::as_str)).unwrap_or("default");
+    let kind = ["rope_type", "type"]
+        .into_iter()
+        .find_map(|key| map.get(key).and_then(Value::as_str))
+        .unwrap_or("default");
     let required = |name: &str| rope.number(name)?.ok_or_else(|| rope.wrong(name, "is missing"));
-    let original = || Ok::<_, Error>(rope.optional_count("original_max_position_embeddings")?.unwrap_or(trained_context));
+    let original = || {
+        Ok::<_, Error>(
+            rope.optional_count("original_max_position_embeddings")?.unwrap_or(trained_context),
+        )
+    };
     let scaling = match kind {
         "default" => RopeScaling::None,
         "linear" => RopeScaling::Linear { factor: required("factor")? },
@@ -129,11 +141,16 @@ fn rope(fields: &Fields<'_>, trained_context: usize) -> Result<(f64, RopeScaling
                 original: original()?,
                 beta_fast: rope.number("beta_fast")?.unwrap_or(32.0),
                 beta_slow: rope.number("beta_slow")?.unwrap_or(1.0),
-                attention_factor: rope.number("attention_factor")?.unwrap_or_else(|| RopeScaling::yarn_attention_factor(factor)),
+                attention_factor: rope
+                    .number("attention_factor")?
+                    .unwrap_or_else(|| RopeScaling::yarn_attention_factor(factor)),
             }
         }
         other => {
-            return Err(rope.wrong("rope_type", &format!("`{other}` is not supported (known: default, linear, llama3, yarn)")));
+            return Err(rope.wrong(
+                "rope_type",
+                &format!("`{other}` is not supported (known: default, linear, llama3, yarn)"),
+            ));
         }
     };
     Ok((theta, scaling))
@@ -151,7 +168,10 @@ impl Fields<'_> {
     }
 
     fn text(&self, key: &str) -> Result<&str> {
-        self.map.get(key).and_then(Value::as_str).ok_or_else(|| self.wrong(key, "is missing or no string"))
+        self.map
+            .get(key)
+            .and_then(Value::as_str)
+            .ok_or_else(|| self.wrong(key, "is missing or no string"))
     }
 
     fn count(&self, key: &str) -> Result<usize> {

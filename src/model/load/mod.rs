@@ -1,4 +1,5 @@
-//! Where models come from: Hugging Face folders, GGUF files, the embedded demo, names and random weights.
+//! Where models come from: Hugging Face folders, GGUF files, the embedded demo, names and random
+//! weights.
 
 mod bytes;
 mod embedded;
@@ -62,7 +63,9 @@ impl Opened {
         checkpoint: Checkpoint,
     ) -> Result<Self> {
         let tokenizer = tokenizer.with_end_tokens(&config.eos);
-        tokenizer.check_vocabulary(config.vocab).map_err(|error| Error::input(format!("{name}: {error}")))?;
+        tokenizer
+            .check_vocabulary(config.vocab)
+            .map_err(|error| Error::input(format!("{name}: {error}")))?;
         config.eos = tokenizer.end_tokens().to_vec();
         Ok(Self { name, config, tokenizer: Some(tokenizer), tensors: Box::new(checkpoint) })
     }
@@ -72,14 +75,19 @@ impl Opened {
         self.config.parameters() * dtype.map_or(2, Dtype::bytes)
     }
 
-    /// Reads the weights. `dtype` converts the matrices (without it, floats keep their stored type and quantised values
-    /// become f16); `progress` gets the share done and may cancel.
-    pub fn load(self, dtype: Option<Dtype>, progress: &mut dyn FnMut(f32) -> Result<()>) -> Result<Model> {
+    /// Reads the weights. `dtype` converts the matrices (without it, floats keep their stored type
+    /// and quantised values become f16); `progress` gets the share done and may cancel.
+    pub fn load(
+        self,
+        dtype: Option<Dtype>,
+        progress: &mut dyn FnMut(f32) -> Result<()>,
+    ) -> Result<Model> {
         self.load_on(dtype, None, progress)
     }
 
-    /// Reads the weights and, where there is a placement, copies them to its device, on which the model then runs. Values that
-    /// the file has quantised stay so on a device unless `dtype` asks for floats.
+    /// Reads the weights and, where there is a placement, copies them to its device, on which the
+    /// model then runs. Values that the file has quantised stay so on a device unless `dtype` asks
+    /// for floats.
     pub fn load_on(
         mut self,
         dtype: Option<Dtype>,
@@ -91,7 +99,13 @@ impl Opened {
             None => None,
             Some(placement) => {
                 let keep_blocks = dtype.is_none();
-                let read = TensorWeights::read(&self.config, &weights, &mut *self.tensors, keep_blocks, &placement.device)?;
+                let read = TensorWeights::read(
+                    &self.config,
+                    &weights,
+                    &mut *self.tensors,
+                    keep_blocks,
+                    &placement.device,
+                )?;
                 Some(TensorDecoder::new(read, placement))
             }
         };
@@ -107,21 +121,25 @@ impl Opened {
 fn open_folder(folder: &Path) -> Result<Opened> {
     let config_path = folder.join("config.json");
     if !config_path.exists() {
-        return Err(Error::input(format!("{} has no config.json, so it is no model folder", folder.display())));
+        return Err(Error::input(format!(
+            "{} has no config.json, so it is no model folder",
+            folder.display()
+        )));
     }
     let mut config = hf_config::open(&config_path)?;
     let generation = folder.join("generation_config.json");
     match std::fs::read_to_string(&generation) {
         Ok(text) => {
-            let json: serde_json::Value =
-                serde_json::from_str(&text).map_err(|cause| Error::input(format!("{}: {cause}", generation.display())))?;
+            let json: serde_json::Value = serde_json::from_str(&text)
+                .map_err(|cause| Error::input(format!("{}: {cause}", generation.display())))?;
             config.eos.extend(hf_config::token_ids(json.get("eos_token_id")));
         }
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
         Err(cause) => return Err(error::io("reading", &generation, &cause)),
     }
     let checkpoint = Checkpoint::open(folder)?;
-    let name = folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
+    let name =
+        folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
     let name = name.unwrap_or_else(|| folder.display().to_string());
     if !folder.join("tokenizer.json").exists() {
         // Still good for work with token ids.
@@ -134,8 +152,12 @@ fn open_gguf(path: &Path) -> Result<Opened> {
     let file = Gguf::open(path)?;
     let mut config = file.config()?;
     let tokenizer = Tokenizer::from_gguf(&file)?.with_end_tokens(&config.eos);
-    tokenizer.check_vocabulary(config.vocab).map_err(|error| Error::input(format!("{}: {error}", file.name())))?;
+    tokenizer
+        .check_vocabulary(config.vocab)
+        .map_err(|error| Error::input(format!("{}: {error}", file.name())))?;
     config.eos = tokenizer.end_tokens().to_vec();
-    let name = path.file_stem().map_or_else(|| file.name().to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let name = path
+        .file_stem()
+        .map_or_else(|| file.name().to_owned(), |stem| stem.to_string_lossy().into_owned());
     Ok(Opened { name, config, tokenizer: Some(tokenizer), tensors: Box::new(file) })
 }

@@ -1,4 +1,5 @@
-//! Seeded random weights in the shape of a known model, for speed and memory work where the weights cannot be had.
+//! Seeded random weights in the shape of a known model, for speed and memory work where the weights
+//! cannot be had.
 
 use half::f16;
 use rand::rngs::SmallRng;
@@ -14,19 +15,68 @@ use crate::model::weights::{Stored, Tensors};
 
 /// Geometry names that `--random-weights` knows, with what their published configurations say.
 pub const GEOMETRIES: &[(&str, Geometry)] = &[
-    ("smollm2-135m", Geometry::llama(30, 576, 1536, 9, 3, 64, 49_152, 8_192).theta(100_000.0).tied()),
-    ("smollm2-360m", Geometry::llama(32, 960, 2560, 15, 5, 64, 49_152, 8_192).theta(100_000.0).tied()),
+    (
+        "smollm2-135m",
+        Geometry::llama(30, 576, 1536, 9, 3, 64, 49_152, 8_192).theta(100_000.0).tied(),
+    ),
+    (
+        "smollm2-360m",
+        Geometry::llama(32, 960, 2560, 15, 5, 64, 49_152, 8_192).theta(100_000.0).tied(),
+    ),
     ("tinyllama-1.1b", Geometry::llama(22, 2048, 5632, 32, 4, 64, 32_000, 2_048)),
     ("llama-2-7b", Geometry::llama(32, 4096, 11_008, 32, 32, 128, 32_000, 4_096)),
-    ("llama-3.1-8b", Geometry::llama(32, 4096, 14_336, 32, 8, 128, 128_256, 131_072).theta(500_000.0).llama3(8.0)),
-    ("llama-3.2-1b", Geometry::llama(16, 2048, 8192, 32, 8, 64, 128_256, 131_072).theta(500_000.0).llama3(32.0).tied()),
-    ("llama-3.2-3b", Geometry::llama(28, 3072, 8192, 24, 8, 128, 128_256, 131_072).theta(500_000.0).llama3(32.0).tied()),
-    ("llama-3.1-70b", Geometry::llama(80, 8192, 28_672, 64, 8, 128, 128_256, 131_072).theta(500_000.0).llama3(8.0)),
-    ("mistral-7b-v0.3", Geometry::llama(32, 4096, 14_336, 32, 8, 128, 32_768, 32_768).theta(1_000_000.0)),
-    ("qwen2.5-0.5b", Geometry::llama(24, 896, 4864, 14, 2, 64, 151_936, 32_768).theta(1_000_000.0).qwen2().tied()),
-    ("qwen2.5-7b", Geometry::llama(28, 3584, 18_944, 28, 4, 128, 152_064, 32_768).theta(1_000_000.0).qwen2()),
-    ("qwen3-0.6b", Geometry::llama(28, 1024, 3072, 16, 8, 128, 151_936, 40_960).theta(1_000_000.0).qwen3().tied()),
-    ("qwen3-8b", Geometry::llama(36, 4096, 12_288, 32, 8, 128, 151_936, 40_960).theta(1_000_000.0).qwen3()),
+    (
+        "llama-3.1-8b",
+        Geometry::llama(32, 4096, 14_336, 32, 8, 128, 128_256, 131_072)
+            .theta(500_000.0)
+            .llama3(8.0),
+    ),
+    (
+        "llama-3.2-1b",
+        Geometry::llama(16, 2048, 8192, 32, 8, 64, 128_256, 131_072)
+            .theta(500_000.0)
+            .llama3(32.0)
+            .tied(),
+    ),
+    (
+        "llama-3.2-3b",
+        Geometry::llama(28, 3072, 8192, 24, 8, 128, 128_256, 131_072)
+            .theta(500_000.0)
+            .llama3(32.0)
+            .tied(),
+    ),
+    (
+        "llama-3.1-70b",
+        Geometry::llama(80, 8192, 28_672, 64, 8, 128, 128_256, 131_072)
+            .theta(500_000.0)
+            .llama3(8.0),
+    ),
+    (
+        "mistral-7b-v0.3",
+        Geometry::llama(32, 4096, 14_336, 32, 8, 128, 32_768, 32_768).theta(1_000_000.0),
+    ),
+    (
+        "qwen2.5-0.5b",
+        Geometry::llama(24, 896, 4864, 14, 2, 64, 151_936, 32_768)
+            .theta(1_000_000.0)
+            .qwen2()
+            .tied(),
+    ),
+    (
+        "qwen2.5-7b",
+        Geometry::llama(28, 3584, 18_944, 28, 4, 128, 152_064, 32_768).theta(1_000_000.0).qwen2(),
+    ),
+    (
+        "qwen3-0.6b",
+        Geometry::llama(28, 1024, 3072, 16, 8, 128, 151_936, 40_960)
+            .theta(1_000_000.0)
+            .qwen3()
+            .tied(),
+    ),
+    (
+        "qwen3-8b",
+        Geometry::llama(36, 4096, 12_288, 32, 8, 128, 151_936, 40_960).theta(1_000_000.0).qwen3(),
+    ),
 ];
 
 /// A published model's shape.
@@ -112,11 +162,13 @@ impl Geometry {
             vocab: self.vocab,
             rms_eps: 1e-5,
             rope_theta: self.theta,
-            rope_scaling: self.llama3_factor.map_or(RopeScaling::None, |factor| RopeScaling::Llama3 {
-                factor,
-                low_freq_factor: 1.0,
-                high_freq_factor: 4.0,
-                original: 8192,
+            rope_scaling: self.llama3_factor.map_or(RopeScaling::None, |factor| {
+                RopeScaling::Llama3 {
+                    factor,
+                    low_freq_factor: 1.0,
+                    high_freq_factor: 4.0,
+                    original: 8192,
+                }
             }),
             max_context: self.context,
             tied: self.tied,
@@ -130,7 +182,8 @@ impl Geometry {
     }
 }
 
-/// Weights drawn from a uniform distribution of variance `1 / inputs`, the same for the same seed and name on every machine.
+/// Weights drawn from a uniform distribution of variance `1 / inputs`, the same for the same seed
+/// and name on every machine.
 pub struct Random {
     /// Seed of all tensors.
     pub seed: u64,

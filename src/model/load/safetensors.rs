@@ -28,31 +28,42 @@ struct Shard {
 
 impl Shard {
     fn new(name: String, bytes: Bytes) -> Result<Self> {
-        let (header, metadata) = SafeTensors::read_metadata(&bytes)
-            .map_err(|cause| Error::input(format!("{name} is no whole safetensors file: {cause}")))?;
+        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(|cause| {
+            Error::input(format!("{name} is no whole safetensors file: {cause}"))
+        })?;
         Ok(Self { data_start: header + 8, metadata, bytes, name })
     }
 }
 
 impl Checkpoint {
-    /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` lists, in a folder.
+    /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` lists, in a
+    /// folder.
     pub fn open(folder: &Path) -> Result<Self> {
         let single = folder.join("model.safetensors");
         let index = folder.join("model.safetensors.index.json");
         let mut names = Vec::new();
         if index.exists() && !single.exists() {
-            let text = std::fs::read_to_string(&index).map_err(|cause| error::io("reading", &index, &cause))?;
-            let json: serde_json::Value =
-                serde_json::from_str(&text).map_err(|cause| Error::input(format!("{}: {cause}", index.display())))?;
+            let text = std::fs::read_to_string(&index)
+                .map_err(|cause| error::io("reading", &index, &cause))?;
+            let json: serde_json::Value = serde_json::from_str(&text)
+                .map_err(|cause| Error::input(format!("{}: {cause}", index.display())))?;
             let map = json.get("weight_map").and_then(|map| map.as_object());
             let Some(map) = map.filter(|map| map.values().all(|file| file.is_string())) else {
-                return Err(Error::input(format!("{}: `weight_map` is missing or no map of names to files", index.display())));
+                return Err(Error::input(format!(
+                    "{}: `weight_map` is missing or no map of names to files",
+                    index.display()
+                )));
             };
             names.extend(map.values().filter_map(|file| file.as_str()).map(str::to_owned));
             names.sort();
             names.dedup();
-            if let Some(bad) = names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref())) {
-                return Err(Error::input(format!("{}: shard `{bad}` must be a file name in the same folder", index.display())));
+            if let Some(bad) =
+                names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref()))
+            {
+                return Err(Error::input(format!(
+                    "{}: shard `{bad}` must be a file name in the same folder",
+                    index.display()
+                )));
             }
         } else {
             names.push("model.safetensors".to_owned());
@@ -67,7 +78,10 @@ impl Checkpoint {
 
     /// A checkpoint from the bytes of its files, with the names to use in errors.
     pub fn from_files(files: Vec<(String, Bytes)>, folder: String) -> Result<Self> {
-        let files = files.into_iter().map(|(name, bytes)| Shard::new(name, bytes)).collect::<Result<Vec<_>>>()?;
+        let files = files
+            .into_iter()
+            .map(|(name, bytes)| Shard::new(name, bytes))
+            .collect::<Result<Vec<_>>>()?;
         let mut owner = HashMap::new();
         for (at, file) in files.iter().enumerate() {
             owner.extend(file.metadata.offset_keys().into_iter().map(|name| (name, at)));
@@ -80,9 +94,13 @@ impl Checkpoint {
             return Err(Error::input(format!("{}: tensor `{name}` is missing", self.folder)));
         };
         let file = &self.files[at];
-        let info = file.metadata.info(name).expect("the owner table lists only names that the file has");
+        let info =
+            file.metadata.info(name).expect("the owner table lists only names that the file has");
         if info.shape != shape {
-            return Err(Error::input(format!("{}: tensor `{name}` has shape {:?}, expected {shape:?}", file.name, info.shape)));
+            return Err(Error::input(format!(
+                "{}: tensor `{name}` has shape {:?}, expected {shape:?}",
+                file.name, info.shape
+            )));
         }
         let (from, to) = info.data_offsets;
         let bytes = &file.bytes[file.data_start + from..file.data_start + to];

@@ -71,7 +71,8 @@ pub fn cache_folder() -> Result<PathBuf> {
 }
 
 impl Source {
-    /// Finds the model that `spec` names: `demo`, a name that `kscope fetch` knows, a folder, a GGUF file, or `org/name` on the hub.
+    /// Finds the model that `spec` names: `demo`, a name that `kscope fetch` knows, a folder, a
+    /// GGUF file, or `org/name` on the hub.
     pub fn resolve(spec: &str) -> Result<Self> {
         if spec == "demo" {
             return Ok(Self::Demo);
@@ -80,7 +81,9 @@ impl Source {
             let path = known.path()?;
             return match path.exists() {
                 true => Ok(Self::Gguf(path)),
-                false => Err(Error::input(format!("the model {spec} is not here yet: `kscope fetch {spec}` gets it"))),
+                false => Err(Error::input(format!(
+                    "the model {spec} is not here yet: `kscope fetch {spec}` gets it"
+                ))),
             };
         }
         let path = Path::new(spec);
@@ -88,7 +91,9 @@ impl Source {
             Ok(meta) if meta.is_dir() => Ok(Self::Folder(path.to_owned())),
             Ok(_) => match path.extension().and_then(|ext| ext.to_str()) {
                 Some("gguf") => Ok(Self::Gguf(path.to_owned())),
-                _ => Err(Error::input(format!("{spec} is neither a folder with config.json and safetensors nor a .gguf file"))),
+                _ => Err(Error::input(format!(
+                    "{spec} is neither a folder with config.json and safetensors nor a .gguf file"
+                ))),
             },
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Self::from_hub(spec),
             Err(cause) => Err(error::io("opening", path, &cause)),
@@ -97,7 +102,10 @@ impl Source {
 
     /// A named geometry or a `config.json`, filled with random weights; `layers` caps the depth.
     pub fn random(geometry: &str, layers: Option<usize>, seed: u64) -> Result<Self> {
-        let known = GEOMETRIES.iter().find(|(name, _)| *name == geometry).map(|(_, geometry)| geometry.config());
+        let known = GEOMETRIES
+            .iter()
+            .find(|(name, _)| *name == geometry)
+            .map(|(_, geometry)| geometry.config());
         let mut config = match known {
             Some(config) => config,
             None if Path::new(geometry).exists() => super::hf_config::open(Path::new(geometry))?,
@@ -113,17 +121,25 @@ impl Source {
             config.layers = config.layers.min(layers);
             config.check()?;
         }
-        Ok(Self::Random { name: format!("{geometry} (random weights)"), config: Box::new(config), seed })
+        Ok(Self::Random {
+            name: format!("{geometry} (random weights)"),
+            config: Box::new(config),
+            seed,
+        })
     }
 
     fn from_hub(spec: &str) -> Result<Self> {
         let is_id = spec.split('/').count() == 2 && !spec.starts_with(['.', '/', '~']);
         if !is_id {
-            return Err(Error::input(format!("no model `{spec}`: no such file or folder, and no name that kscope knows")));
+            return Err(Error::input(format!(
+                "no model `{spec}`: no such file or folder, and no name that kscope knows"
+            )));
         }
         #[cfg(feature = "hub")]
         return super::hub::fetch(spec).map(Self::Folder);
         #[cfg(not(feature = "hub"))]
-        Err(Error::input(format!("no file or folder `{spec}`; to fetch it from the hub, build kscope with `--features hub`")))
+        Err(Error::input(format!(
+            "no file or folder `{spec}`; to fetch it from the hub, build kscope with `--features hub`"
+        )))
     }
 }

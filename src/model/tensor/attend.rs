@@ -23,20 +23,26 @@ pub enum Attend {
 /// Decode attention on a device, whatever the device is.
 pub trait DeviceAttend: Send {
     /// A new, empty place for a sequence of at most `capacity` tokens.
-    fn place(&self, spec: &Arc<CacheSpec>, heads: usize, capacity: usize) -> Result<Box<dyn Remote>>;
+    fn place(
+        &self,
+        spec: &Arc<CacheSpec>,
+        heads: usize,
+        capacity: usize,
+    ) -> Result<Box<dyn Remote>>;
 
     /// Announces a prompt of `tokens` tokens; [`Self::fill`] follows for each layer.
     fn begin_prompt(&self, cache: &mut dyn Remote, tokens: usize) -> Result<()>;
 
-    /// Stores one layer of a prompt: `k` (after RoPE) and `v` are `[tokens, kv_heads * head_dim]` in the cache's type.
+    /// Stores one layer of a prompt: `k` (after RoPE) and `v` are `[tokens, kv_heads * head_dim]`
+    /// in the cache's type.
     fn fill(&self, cache: &mut dyn Remote, layer: usize, k: &Tensor, v: &Tensor) -> Result<()>;
 
-    /// Begins a step of one token for every cache; [`Self::step`] follows for each layer. Steps of one number make the same launches
-    /// over the same memory.
+    /// Begins a step of one token for every cache; [`Self::step`] follows for each layer. Steps of
+    /// one number make the same launches over the same memory.
     fn begin_step(&mut self, caches: &mut [&mut dyn Remote], heads: usize) -> Result<u64>;
 
-    /// Appends `k` and `v`, `[batch, kv_heads * head_dim]`, and attends with `q`, `[batch, heads * head_dim]`; all after RoPE and
-    /// in the caches' type, as is the result.
+    /// Appends `k` and `v`, `[batch, kv_heads * head_dim]`, and attends with `q`, `[batch, heads *
+    /// head_dim]`; all after RoPE and in the caches' type, as is the result.
     fn step(&self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor>;
 
     /// Overwrites an f32 tensor, in place.
@@ -52,7 +58,8 @@ pub trait DeviceAttend: Send {
 /// A device's recording, whatever the device is.
 pub type Recording = Box<dyn Any + Send>;
 
-/// Batches whose plans are kept: the sides of a comparison, or all masks of a benchmark, take turns.
+/// Batches whose plans are kept: the sides of a comparison, or all masks of a benchmark, take
+/// turns.
 pub(super) const BATCHES: usize = 16;
 
 /// Attention on a device of `attention::cuda`, over tensors whose memory is that device's too.
@@ -75,7 +82,12 @@ where
     D::Memory: Send + Sync,
     D::Recording: Send,
 {
-    fn place(&self, spec: &Arc<CacheSpec>, heads: usize, capacity: usize) -> Result<Box<dyn Remote>> {
+    fn place(
+        &self,
+        spec: &Arc<CacheSpec>,
+        heads: usize,
+        capacity: usize,
+    ) -> Result<Box<dyn Remote>> {
         Ok(Box::new(DeviceCache::new(Arc::clone(&self.device), Arc::clone(spec), heads, capacity)?))
     }
 
@@ -93,7 +105,9 @@ where
         for cache in caches {
             sequences.push(DeviceCache::<D>::of(&mut **cache)?.sequence_mut());
         }
-        let Some(first) = sequences.first() else { return Err(Error::run("a step of no sequence")) };
+        let Some(first) = sequences.first() else {
+            return Err(Error::run("a step of no sequence"));
+        };
         let spec = first.layout().spec();
         let geometry = Geometry::new(spec.shape(), heads, spec.dtype())?;
         let windows: Vec<u64> = sequences.iter().map(|sequence| sequence.state().window).collect();
@@ -123,7 +137,11 @@ where
 
     fn write(&self, tensor: &Tensor, values: &[f32]) -> Result<()> {
         if tensor.elem_count() != values.len() || tensor.dtype() != DType::F32 {
-            return Err(Error::run(format!("{} numbers for a tensor of {:?}", values.len(), tensor.shape())));
+            return Err(Error::run(format!(
+                "{} numbers for a tensor of {:?}",
+                values.len(),
+                tensor.shape()
+            )));
         }
         self.device.write_at(address(tensor)?, bytemuck::cast_slice(values))
     }
@@ -133,7 +151,8 @@ where
     }
 
     fn repeat(&self, recording: &Recording, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-        let recording = recording.downcast_ref().ok_or_else(|| Error::run("a recording of another device"))?;
+        let recording =
+            recording.downcast_ref().ok_or_else(|| Error::run("a recording of another device"))?;
         self.device.repeat(recording, work)
     }
 }
@@ -167,7 +186,13 @@ impl Attend {
     }
 
     /// Stores one layer of a prompt, f32 `[tokens, kv_heads * head_dim]`, in every cache.
-    pub(super) fn fill(&self, caches: &mut [&mut SequenceCache], layer: usize, k: &Tensor, v: &Tensor) -> Result<()> {
+    pub(super) fn fill(
+        &self,
+        caches: &mut [&mut SequenceCache],
+        layer: usize,
+        k: &Tensor,
+        v: &Tensor,
+    ) -> Result<()> {
         for cache in caches {
             let kv = dtype(cache.spec().dtype());
             match self {
@@ -183,7 +208,11 @@ impl Attend {
 }
 
 /// Begins a step of one token for every cache; see [`DeviceAttend::begin_step`].
-pub(super) fn begin_step(device: &mut dyn DeviceAttend, caches: &mut [&mut SequenceCache], heads: usize) -> Result<u64> {
+pub(super) fn begin_step(
+    device: &mut dyn DeviceAttend,
+    caches: &mut [&mut SequenceCache],
+    heads: usize,
+) -> Result<u64> {
     let mut remotes = Vec::with_capacity(caches.len());
     for cache in caches {
         remotes.push(remote(cache)?);
@@ -191,13 +220,20 @@ pub(super) fn begin_step(device: &mut dyn DeviceAttend, caches: &mut [&mut Seque
     device.begin_step(&mut remotes, heads)
 }
 
-/// Appends and attends in one layer on a device, over caches of one element type; f32 in and out, `[batch, heads * head_dim]`.
-pub(super) fn attend_there(device: &dyn DeviceAttend, kv: KvDtype, layer: usize, qkv: [&Tensor; 3]) -> Result<Tensor> {
+/// Appends and attends in one layer on a device, over caches of one element type; f32 in and out,
+/// `[batch, heads * head_dim]`.
+pub(super) fn attend_there(
+    device: &dyn DeviceAttend,
+    kv: KvDtype,
+    layer: usize,
+    qkv: [&Tensor; 3],
+) -> Result<Tensor> {
     let [q, k, v] = qkv.map(|x| x.to_dtype(dtype(kv)).map_err(failed));
     device.step(layer, &q?, &k?, &v?)?.to_dtype(DType::F32).map_err(failed)
 }
 
-/// Appends and attends in one layer in this process's memory; f32 in and out, `[batch, heads * head_dim]`.
+/// Appends and attends in one layer in this process's memory; f32 in and out, `[batch, heads *
+/// head_dim]`.
 pub(super) fn attend_here(
     attention: &mut Attention,
     caches: &mut [&mut SequenceCache],
@@ -213,13 +249,16 @@ pub(super) fn attend_here(
         cache.append(layer, &k[own.clone()], &v[own]);
     }
     let parts = q.chunks_exact(q_width).zip(out.chunks_exact_mut(q_width));
-    let mut items: Vec<DecodeItem<'_>> = caches.iter().zip(parts).map(|(cache, (q, out))| DecodeItem { cache, q, out }).collect();
+    let mut items: Vec<DecodeItem<'_>> =
+        caches.iter().zip(parts).map(|(cache, (q, out))| DecodeItem { cache, q, out }).collect();
     attention.decode(layer, &mut items);
     Tensor::from_vec(out, (caches.len(), q_width), &TensorDevice::Cpu).map_err(failed)
 }
 
 fn remote(cache: &mut SequenceCache) -> Result<&mut dyn Remote> {
-    cache.remote_mut().ok_or_else(|| Error::run("a cache is not on the device of the model that decodes over it"))
+    cache
+        .remote_mut()
+        .ok_or_else(|| Error::run("a cache is not on the device of the model that decodes over it"))
 }
 
 /// A tensor's elements in this process's memory, f32.

@@ -42,7 +42,14 @@ impl TensorDecoder {
     /// A decoder from its parts.
     pub fn new(weights: TensorWeights, placement: Placement) -> Self {
         let Placement { device, name, attend } = placement;
-        Self { weights, device, name, attend: Mutex::new(attend), steps: Mutex::default(), shared: RwLock::default() }
+        Self {
+            weights,
+            device,
+            name,
+            attend: Mutex::new(attend),
+            steps: Mutex::default(),
+            shared: RwLock::default(),
+        }
     }
 
     /// What the device is called.
@@ -54,8 +61,9 @@ impl TensorDecoder {
         self.attend.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// While the result lives, another thread than the one that decodes may compute here too. No step is recorded then: whatever anybody
-    /// asks of the device in the meantime would become a part of the recording.
+    /// While the result lives, another thread than the one that decodes may compute here too. No
+    /// step is recorded then: whatever anybody asks of the device in the meantime would become a
+    /// part of the recording.
     pub(in crate::model) fn share(&self) -> RwLockReadGuard<'_, ()> {
         self.shared.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -89,17 +97,31 @@ impl TensorDecoder {
         attend.begin_prompt(caches, (config.heads, config.max_context), n)?;
         let mut x = self.embedded(tokens).map_err(failed)?;
         let (cos, sin) = positions.angles_of(0..n);
-        let angle = |values| Tensor::from_vec(values, (n, config.head_dim / 2), &self.device).map_err(failed);
+        let angle = |values| {
+            Tensor::from_vec(values, (n, config.head_dim / 2), &self.device).map_err(failed)
+        };
         let angles = [angle(cos)?, angle(sin)?];
         let chunk = hooks.chunk.max(CHUNK);
         for (at, layer) in self.weights.layers.iter().enumerate() {
             (hooks.progress)(at as f32 / config.layers as f32)?;
             let [q, k, v] = layer.project_prompt(config, &x, &angles, chunk).map_err(failed)?;
             attend.fill(caches, at, &k, &v)?;
-            (hooks.observe)(LayerView { layer: at, q: Rows::on_device(&q), k: Rows::on_device(&k), v: Rows::on_device(&v) });
-            let heads = |x: &Tensor, heads: usize| x.reshape((n, heads, config.head_dim)).map_err(failed);
-            let (q, k, v) = (heads(&q, config.heads)?, heads(&k, config.kv_heads)?, heads(&v, config.kv_heads)?);
-            let attended = attend_causal([&q, &k, &v], self.weights.is_narrow(), &mut || (hooks.keep_going)())?;
+            (hooks.observe)(LayerView {
+                layer: at,
+                q: Rows::on_device(&q),
+                k: Rows::on_device(&k),
+                v: Rows::on_device(&v),
+            });
+            let heads =
+                |x: &Tensor, heads: usize| x.reshape((n, heads, config.head_dim)).map_err(failed);
+            let (q, k, v) = (
+                heads(&q, config.heads)?,
+                heads(&k, config.kv_heads)?,
+                heads(&v, config.kv_heads)?,
+            );
+            let attended = attend_causal([&q, &k, &v], self.weights.is_narrow(), &mut || {
+                (hooks.keep_going)()
+            })?;
             x = layer.finish(config, &x, &attended, chunk).map_err(failed)?;
         }
         let states = rms_norm(&x, &self.weights.norm, config.rms_eps).map_err(failed)?;
@@ -108,25 +130,35 @@ impl TensorDecoder {
     }
 
     /// [`Decoder::fill`](crate::model::decoder::Decoder::fill).
-    pub(in crate::model) fn fill(&self, config: &Config, cache: &mut SequenceCache, layer: usize, kv: [&[f32]; 2]) -> Result<()> {
+    pub(in crate::model) fn fill(
+        &self,
+        config: &Config,
+        cache: &mut SequenceCache,
+        layer: usize,
+        kv: [&[f32]; 2],
+    ) -> Result<()> {
         let tokens = kv[0].len() / config.kv_width();
         let attend = self.attend();
         if layer == 0 {
             attend.begin_prompt(&mut [&mut *cache], (config.heads, config.max_context), tokens)?;
         }
-        let [k, v] = kv.map(|rows| Tensor::from_slice(rows, (tokens, config.kv_width()), &self.device).map_err(failed));
+        let [k, v] = kv.map(|rows| {
+            Tensor::from_slice(rows, (tokens, config.kv_width()), &self.device).map_err(failed)
+        });
         attend.fill(&mut [cache], layer, &k?, &v?)
     }
 
     /// Logits of normalised hidden states on the host: `[n, hidden]` to `[n, vocab]`.
     pub(in crate::model) fn logits(&self, config: &Config, hidden: &[f32]) -> Result<Vec<f32>> {
         let shape = (hidden.len() / config.hidden, config.hidden);
-        let logits = Tensor::from_slice(hidden, shape, &self.device).and_then(|states| self.weights.head.apply(&states));
+        let logits = Tensor::from_slice(hidden, shape, &self.device)
+            .and_then(|states| self.weights.head.apply(&states));
         rows(&logits.map_err(failed)?)
     }
 
-    /// [`Decoder::step`](crate::model::decoder::Decoder::step) after its checks: writes the next-token logits. The queries of all
-    /// layers come back with the logits, and `observe` sees them then: until then nothing waits for the device.
+    /// [`Decoder::step`](crate::model::decoder::Decoder::step) after its checks: writes the
+    /// next-token logits. The queries of all layers come back with the logits, and `observe` sees
+    /// them then: until then nothing waits for the device.
     pub(in crate::model) fn step(
         &self,
         config: &Config,
@@ -136,9 +168,13 @@ impl TensorDecoder {
         observe: &mut StepObserver<'_>,
     ) -> Result<()> {
         let mut steps = self.steps.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let over = Over { config, weights: &self.weights, device: &self.device, shared: &self.shared };
+        let over =
+            Over { config, weights: &self.weights, device: &self.device, shared: &self.shared };
         let queries = steps.step(over, &mut self.attend(), input, caches, logits)?;
-        queries.chunks_exact(caches.len() * config.q_width()).enumerate().for_each(|(layer, q)| observe(layer, q, caches));
+        queries
+            .chunks_exact(caches.len() * config.q_width())
+            .enumerate()
+            .for_each(|(layer, q)| observe(layer, q, caches));
         Ok(())
     }
 }

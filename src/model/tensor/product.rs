@@ -4,12 +4,14 @@ use std::sync::{Mutex, MutexGuard};
 
 use candle_core::{Error, Result, Tensor, cuda};
 
-/// How f32 products on a card are computed is one switch for the whole process, which they look at when they are asked for.
+/// How f32 products on a card are computed is one switch for the whole process, which they look at
+/// when they are asked for.
 static SWITCH: Mutex<()> = Mutex::new(());
 
-/// `A B` for `[m, k]` and `[k, n]`, or a batch of each. candle multiplies in any layout on the CPU and on a card only in those that
-/// cuBLAS is told in one number: rows without gaps, or the transpose of such. What a card refuses is refused on every device, so
-/// that the tests, which run on the CPU, see it.
+/// `A B` for `[m, k]` and `[k, n]`, or a batch of each. candle multiplies in any layout on the CPU
+/// and on a card only in those that cuBLAS is told in one number: rows without gaps, or the
+/// transpose of such. What a card refuses is refused on every device, so that the tests, which run
+/// on the CPU, see it.
 pub(crate) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check(a, b)?;
     // On the CPU a product runs here and now, on several threads: none may wait for another's.
@@ -17,8 +19,8 @@ pub(crate) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     a.matmul(b)
 }
 
-/// [`product`] of f32 matrices on a card's tensor cores: factors are rounded to 11 bits (TF32), as many as f16 has, sums are f32. On
-/// the CPU the same as [`product`].
+/// [`product`] of f32 matrices on a card's tensor cores: factors are rounded to 11 bits (TF32), as
+/// many as f16 has, sums are f32. On the CPU the same as [`product`].
 pub(super) fn product_in_tf32(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check(a, b)?;
     if !a.device().is_cuda() {
@@ -37,7 +39,11 @@ fn switch() -> MutexGuard<'static, ()> {
 
 fn check(a: &Tensor, b: &Tensor) -> Result<()> {
     match [a, b].into_iter().find(|x| !is_dense(x)) {
-        Some(x) => Err(Error::Msg(format!("a card multiplies no matrix of shape {:?} with strides {:?}", x.dims(), x.stride()))),
+        Some(x) => Err(Error::Msg(format!(
+            "a card multiplies no matrix of shape {:?} with strides {:?}",
+            x.dims(),
+            x.stride()
+        ))),
         None => Ok(()),
     }
 }

@@ -1,5 +1,6 @@
-//! One token of each sequence, over tensors that stay where they are: what a step is given and what comes of it have their places,
-//! so that a device which can record a step repeats it with one request.
+//! One token of each sequence, over tensors that stay where they are: what a step is given and what
+//! comes of it have their places, so that a device which can record a step repeats it with one
+//! request.
 
 use std::sync::RwLock;
 
@@ -7,7 +8,9 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::rms_norm;
 
 use super::address::keep_shapes;
-use super::attend::{Attend, BATCHES, DeviceAttend, Recording, attend_here, attend_there, begin_step, rows};
+use super::attend::{
+    Attend, BATCHES, DeviceAttend, Recording, attend_here, attend_there, begin_step, rows,
+};
 use super::failed;
 use super::weights::TensorWeights;
 use crate::Result;
@@ -21,7 +24,8 @@ pub(super) struct Steps {
     kept: Vec<(u64, Kept)>,
 }
 
-/// Steps of one plan: the first is made launch by launch, which loads all that it needs; the second is recorded; the others repeat it.
+/// Steps of one plan: the first is made launch by launch, which loads all that it needs; the second
+/// is recorded; the others repeat it.
 struct Kept {
     places: Places,
     recording: State,
@@ -49,9 +53,15 @@ struct Places {
 }
 
 impl Places {
-    fn new(Over { config, device, .. }: Over<'_>, input: &StepInput<'_>, batch: usize) -> Result<Self> {
+    fn new(
+        Over { config, device, .. }: Over<'_>,
+        input: &StepInput<'_>,
+        batch: usize,
+    ) -> Result<Self> {
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device).map_err(failed);
-        let given = |values: &[f32]| Tensor::from_slice(values, (batch, values.len() / batch), device).map_err(failed);
+        let given = |values: &[f32]| {
+            Tensor::from_slice(values, (batch, values.len() / batch), device).map_err(failed)
+        };
         Ok(Self {
             x: given(input.x)?,
             cos: given(input.cos)?,
@@ -88,7 +98,8 @@ pub(super) struct Over<'a> {
 }
 
 impl Steps {
-    /// One step: writes the next-token logits and gives the queries of all layers, `[layers, batch, heads * head_dim]`.
+    /// One step: writes the next-token logits and gives the queries of all layers, `[layers, batch,
+    /// heads * head_dim]`.
     pub(super) fn step(
         &mut self,
         over: Over<'_>,
@@ -101,13 +112,16 @@ impl Steps {
         match attend {
             Attend::Host(attention) => {
                 let places = Places::new(over, &input, batch)?;
-                over.forward(&places, &mut |layer, qkv| attend_here(attention, caches, layer, qkv))?;
+                over.forward(&places, &mut |layer, qkv| {
+                    attend_here(attention, caches, layer, qkv)
+                })?;
                 places.read(logits)
             }
             Attend::Device(device) => {
                 let plan = begin_step(&mut **device, caches, over.config.heads)?;
                 let new = || {
-                    let recording = if over.weights.can_record(batch) { State::New } else { State::Never };
+                    let recording =
+                        if over.weights.can_record(batch) { State::New } else { State::Never };
                     Ok(Kept { places: Places::new(over, &input, batch)?, recording })
                 };
                 let kept = self.of(plan, new)?;
@@ -139,7 +153,12 @@ impl Steps {
 
 impl Over<'_> {
     /// One step on a device, as far along as its recording is.
-    fn run(self, device: &dyn DeviceAttend, kept: &mut Kept, caches: &[&mut SequenceCache]) -> Result<()> {
+    fn run(
+        self,
+        device: &dyn DeviceAttend,
+        kept: &mut Kept,
+        caches: &[&mut SequenceCache],
+    ) -> Result<()> {
         let kv = caches[0].spec().dtype();
         let Kept { places, recording } = kept;
         let mut work = || {
@@ -161,8 +180,13 @@ impl Over<'_> {
         }
     }
 
-    /// All layers over one token of each sequence, from and to `places`; whatever else it takes it gives back.
-    fn forward(self, places: &Places, attend: &mut dyn FnMut(usize, [&Tensor; 3]) -> Result<Tensor>) -> Result<()> {
+    /// All layers over one token of each sequence, from and to `places`; whatever else it takes it
+    /// gives back.
+    fn forward(
+        self,
+        places: &Places,
+        attend: &mut dyn FnMut(usize, [&Tensor; 3]) -> Result<Tensor>,
+    ) -> Result<()> {
         let Places { x, cos, sin, logits, queries } = places;
         let batch = x.dim(0).map_err(failed)?;
         let mut x = x.clone();
@@ -172,7 +196,17 @@ impl Over<'_> {
             q.unsqueeze(0).and_then(|q| queries.slice_set(&q, 0, at)).map_err(failed)?;
             x = layer.finish(self.config, &x, &attended, batch).map_err(failed)?;
         }
-        let last = || logits.slice_set(&self.weights.head.apply(&rms_norm(&x, &self.weights.norm, self.config.rms_eps)?)?, 0, 0);
+        let last = || {
+            logits.slice_set(
+                &self.weights.head.apply(&rms_norm(
+                    &x,
+                    &self.weights.norm,
+                    self.config.rms_eps,
+                )?)?,
+                0,
+                0,
+            )
+        };
         last().map_err(failed)
     }
 }

@@ -24,12 +24,15 @@ impl Product {
             // Widened in the order in which it is stored.
             Self::Dense(weight) => weight.t()?.to_dtype(DType::F32)?.t(),
             Self::Quantised(QMatMul::QTensor(blocks)) => blocks.dequantize(&blocks.device())?.t(),
-            Self::Quantised(QMatMul::Tensor(weight) | QMatMul::TensorF16(weight)) => weight.to_dtype(DType::F32)?.t(),
+            Self::Quantised(QMatMul::Tensor(weight) | QMatMul::TensorF16(weight)) => {
+                weight.to_dtype(DType::F32)?.t()
+            }
         }
     }
 }
 
-/// A linear layer. Parts whose outputs stand side by side: one, or several where a file quantises them each by itself.
+/// A linear layer. Parts whose outputs stand side by side: one, or several where a file quantises
+/// them each by itself.
 pub(crate) struct TensorLinear {
     parts: Vec<Product>,
     bias: Option<Tensor>,
@@ -44,9 +47,14 @@ impl TensorLinear {
         })
     }
 
-    /// [`Self::apply`] without rounding activations: each part is widened to f32 for its product and then let go.
+    /// [`Self::apply`] without rounding activations: each part is widened to f32 for its product
+    /// and then let go.
     pub(crate) fn apply_wide(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let outputs = self.parts.iter().map(|part| product(x, &part.wide()?)).collect::<candle_core::Result<Vec<_>>>()?;
+        let outputs = self
+            .parts
+            .iter()
+            .map(|part| product(x, &part.wide()?))
+            .collect::<candle_core::Result<Vec<_>>>()?;
         let y = Tensor::cat(&outputs, 1)?;
         self.bias.as_ref().map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))
     }
@@ -67,7 +75,9 @@ impl TensorLinear {
     /// `x W^T + b` for f32 `[n, inputs]`; f32 `[n, outputs]`.
     pub(super) fn apply(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let outputs = self.parts.iter().map(|part| match part {
-            Product::Dense(weight) => product(&x.to_dtype(weight.dtype())?, weight)?.to_dtype(DType::F32),
+            Product::Dense(weight) => {
+                product(&x.to_dtype(weight.dtype())?, weight)?.to_dtype(DType::F32)
+            }
             Product::Quantised(weight) => weight.forward(x),
         });
         let mut outputs = outputs.collect::<candle_core::Result<Vec<Tensor>>>()?;
@@ -76,8 +86,8 @@ impl TensorLinear {
     }
 }
 
-/// Rows of the largest step over quantised weights that is recorded: up to these, candle takes the product for few rows, whose
-/// working memory is settled at the start.
+/// Rows of the largest step over quantised weights that is recorded: up to these, candle takes the
+/// product for few rows, whose working memory is settled at the start.
 const SETTLED_ROWS: usize = 8;
 
 /// One decoder layer.
@@ -102,9 +112,16 @@ pub struct TensorWeights {
 }
 
 impl TensorWeights {
-    /// Copies the host's weights to `device`; with `keep_blocks`, those that the file has quantised come from the file. On candle's
-    /// CPU, whose products in other types are slow or missing, every dense matrix becomes f32.
-    pub fn read(config: &Config, host: &Weights, tensors: &mut dyn Tensors, keep_blocks: bool, device: &Device) -> Result<Self> {
+    /// Copies the host's weights to `device`; with `keep_blocks`, those that the file has quantised
+    /// come from the file. On candle's CPU, whose products in other types are slow or missing,
+    /// every dense matrix becomes f32.
+    pub fn read(
+        config: &Config,
+        host: &Weights,
+        tensors: &mut dyn Tensors,
+        keep_blocks: bool,
+        device: &Device,
+    ) -> Result<Self> {
         let mut reader = Reader { tensors, keep_blocks, device };
         let (q, kv) = (config.q_width(), config.kv_width());
         let mut layers = Vec::with_capacity(host.layers.len());
@@ -115,7 +132,8 @@ impl TensorWeights {
         let head = match &host.head {
             Some(head) => reader.linear("", &[("lm_head", config.vocab)], head, None)?,
             None => {
-                let blocks = reader.blocks("model.", &[("embed_tokens", config.vocab)], config.hidden)?;
+                let blocks =
+                    reader.blocks("model.", &[("embed_tokens", config.vocab)], config.hidden)?;
                 // A tied head that is dense shares the embedding's memory.
                 let dense = || embedding.t().map(|head| vec![Product::Dense(head)]).map_err(failed);
                 TensorLinear { parts: blocks.map_or_else(dense, Ok)?, bias: None }
@@ -127,12 +145,16 @@ impl TensorWeights {
     }
 
     fn linears(&self) -> impl Iterator<Item = &TensorLinear> {
-        self.layers.iter().flat_map(|layer| [&layer.qkv, &layer.output, &layer.gate_up, &layer.down]).chain([&self.head])
+        self.layers
+            .iter()
+            .flat_map(|layer| [&layer.qkv, &layer.output, &layer.gate_up, &layer.down])
+            .chain([&self.head])
     }
 
     /// Whether the weights have fewer bits than f32.
     pub(super) fn is_narrow(&self) -> bool {
-        let wide = |part: &Product| matches!(part, Product::Dense(weight) if weight.dtype() == DType::F32);
+        let wide =
+            |part: &Product| matches!(part, Product::Dense(weight) if weight.dtype() == DType::F32);
         !self.linears().flat_map(|linear| &linear.parts).all(wide)
     }
 
@@ -141,11 +163,14 @@ impl TensorWeights {
         batch <= SETTLED_ROWS || self.linears().all(|linear| linear.quantised_inputs().is_none())
     }
 
-    /// On a card candle's products of quantised weights share working memory that only grows, and what it was before is freed: a
-    /// recorded step would go on using that. So it gets the size of the largest step that is recorded before there is any.
+    /// On a card candle's products of quantised weights share working memory that only grows, and
+    /// what it was before is freed: a recorded step would go on using that. So it gets the size of
+    /// the largest step that is recorded before there is any.
     fn settle(&self, device: &Device) -> candle_core::Result<()> {
-        let widest =
-            self.linears().filter_map(|linear| Some((linear.quantised_inputs()?, linear))).max_by_key(|(width, _)| *width);
+        let widest = self
+            .linears()
+            .filter_map(|linear| Some((linear.quantised_inputs()?, linear)))
+            .max_by_key(|(width, _)| *width);
         let Some((width, linear)) = widest.filter(|_| device.is_cuda()) else { return Ok(()) };
         linear.apply(&Tensor::zeros((SETTLED_ROWS, width), DType::F32, device)?).map(|_| ())
     }
@@ -158,19 +183,33 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The modules of a linear layer, with their outputs, as blocks of the file; `None` where not all of them are quantised.
-    fn blocks(&mut self, prefix: &str, modules: &[(&str, usize)], inputs: usize) -> Result<Option<Vec<Product>>> {
+    /// The modules of a linear layer, with their outputs, as blocks of the file; `None` where not
+    /// all of them are quantised.
+    fn blocks(
+        &mut self,
+        prefix: &str,
+        modules: &[(&str, usize)],
+        inputs: usize,
+    ) -> Result<Option<Vec<Product>>> {
         let mut parts = Vec::new();
         for (module, outputs) in modules.iter().filter(|_| self.keep_blocks) {
             let name = format!("{prefix}{module}.weight");
-            let Some(stored) = self.tensors.quantised(&name, *outputs, inputs, self.device)? else { break };
+            let Some(stored) = self.tensors.quantised(&name, *outputs, inputs, self.device)? else {
+                break;
+            };
             parts.push(Product::Quantised(QMatMul::from_qtensor(stored).map_err(failed)?));
         }
         Ok((parts.len() == modules.len()).then_some(parts))
     }
 
     /// A linear layer whose modules, with their outputs, are stacked in `host`.
-    fn linear(&mut self, prefix: &str, modules: &[(&str, usize)], host: &Matrix, bias: Option<&[f32]>) -> Result<TensorLinear> {
+    fn linear(
+        &mut self,
+        prefix: &str,
+        modules: &[(&str, usize)],
+        host: &Matrix,
+        bias: Option<&[f32]>,
+    ) -> Result<TensorLinear> {
         let bias = bias.map(|bias| vector(bias, self.device)).transpose()?;
         let parts = match self.blocks(prefix, modules, host.cols())? {
             Some(parts) => parts,
@@ -179,14 +218,29 @@ impl Reader<'_> {
         Ok(TensorLinear { parts, bias })
     }
 
-    fn layer(&mut self, prefix: &str, host: &Layer, config: &Config, (q, kv): (usize, usize)) -> Result<TensorLayer> {
-        let mut linear =
-            |modules: &[(&str, usize)], host: &Linear| self.linear(prefix, modules, &host.weight, host.bias.as_deref());
-        let qkv = linear(&[("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)], &host.qkv)?;
+    fn layer(
+        &mut self,
+        prefix: &str,
+        host: &Layer,
+        config: &Config,
+        (q, kv): (usize, usize),
+    ) -> Result<TensorLayer> {
+        let mut linear = |modules: &[(&str, usize)], host: &Linear| {
+            self.linear(prefix, modules, &host.weight, host.bias.as_deref())
+        };
+        let qkv = linear(
+            &[("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)],
+            &host.qkv,
+        )?;
         let output = linear(&[("self_attn.o_proj", config.hidden)], &host.output)?;
-        let gate_up = linear(&[("mlp.gate_proj", config.intermediate), ("mlp.up_proj", config.intermediate)], &host.gate_up)?;
+        let gate_up = linear(
+            &[("mlp.gate_proj", config.intermediate), ("mlp.up_proj", config.intermediate)],
+            &host.gate_up,
+        )?;
         let down = linear(&[("mlp.down_proj", config.hidden)], &host.down)?;
-        let head_norm = |norm: &Option<Vec<f32>>| norm.as_deref().map(|norm| vector(norm, self.device)).transpose();
+        let head_norm = |norm: &Option<Vec<f32>>| {
+            norm.as_deref().map(|norm| vector(norm, self.device)).transpose()
+        };
         Ok(TensorLayer {
             attention_norm: vector(&host.attention_norm, self.device)?,
             qkv,

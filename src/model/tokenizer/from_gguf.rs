@@ -1,4 +1,5 @@
-//! A tokenizer from GGUF metadata: byte-level BPE (`gpt2`) by its pre-tokenizer's name, and SentencePiece BPE (`llama`).
+//! A tokenizer from GGUF metadata: byte-level BPE (`gpt2`) by its pre-tokenizer's name, and
+//! SentencePiece BPE (`llama`).
 
 use std::collections::HashMap;
 
@@ -12,7 +13,9 @@ use tokenizers::pre_tokenizers::sequence::Sequence as PreSequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::tokenizer::SplitDelimiterBehavior;
-use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer as Inner};
+use tokenizers::{
+    AddedToken, DecoderWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer as Inner,
+};
 
 use super::{ChatTemplate, Tokenizer};
 use crate::model::load::gguf::Gguf;
@@ -22,10 +25,8 @@ use crate::{Error, Result};
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
-const LLAMA3_WORDS: &str =
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const QWEN2_WORDS: &str =
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// Builds the tokenizer that the file describes.
 pub fn read(file: &Gguf) -> Result<Tokenizer> {
@@ -39,7 +40,11 @@ pub fn read(file: &Gguf) -> Result<Tokenizer> {
     let mut inner = match kind {
         "gpt2" => byte_level(&meta, &tokens)?,
         "llama" => sentence_piece(&meta, &tokens)?,
-        other => return Err(meta.wrong("model", &format!("`{other}` is not supported (known: gpt2, llama)"))),
+        other => {
+            return Err(
+                meta.wrong("model", &format!("`{other}` is not supported (known: gpt2, llama)"))
+            );
+        }
     };
     let mut special = Vec::new();
     let mut plain = Vec::new();
@@ -53,9 +58,12 @@ pub fn read(file: &Gguf) -> Result<Tokenizer> {
     let added = inner.add_special_tokens(special).and_then(|_| inner.add_tokens(plain));
     added.map_err(|cause| meta.wrong("tokens", &format!("cannot be used: {cause}")))?;
 
-    let named = |which: &str| meta.id(which).and_then(|id| tokens.get(id as usize).cloned().map(|text| (text, id)));
+    let named = |which: &str| {
+        meta.id(which).and_then(|id| tokens.get(id as usize).cloned().map(|text| (text, id)))
+    };
     let (bos, eos) = (named("bos"), named("eos"));
-    // SentencePiece models want a beginning token unless the file says otherwise; byte-level ones do not.
+    // SentencePiece models want a beginning token unless the file says otherwise; byte-level ones
+    // do not.
     if meta.flag("add_bos_token").unwrap_or(kind == "llama")
         && let Some((text, id)) = &bos
     {
@@ -65,7 +73,10 @@ pub fn read(file: &Gguf) -> Result<Tokenizer> {
             .map(|builder| builder.special_tokens(vec![(text.clone(), *id)]).build());
         match template {
             Ok(Ok(template)) => inner.with_post_processor(Some(template)),
-            _ => return Err(meta.wrong("bos_token_id", &format!("names `{text}`, which cannot begin a text"))),
+            _ => {
+                return Err(meta
+                    .wrong("bos_token_id", &format!("names `{text}`, which cannot begin a text")));
+            }
         };
     }
     let template = match file.metadata().get("tokenizer.chat_template") {
@@ -75,7 +86,8 @@ pub fn read(file: &Gguf) -> Result<Tokenizer> {
         }
         _ => None,
     };
-    let end = [eos.map(|(_, id)| id), meta.id("eot"), meta.id("eom")].into_iter().flatten().collect();
+    let end =
+        [eos.map(|(_, id)| id), meta.id("eot"), meta.id("eom")].into_iter().flatten().collect();
     Ok(Tokenizer { inner, template, end })
 }
 
@@ -87,7 +99,8 @@ fn byte_level(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| meta.wrong("merges", "has an entry that is no pair"))?;
     let pre = meta.text("pre").unwrap_or("default");
-    let llama3 = matches!(pre, "llama3" | "llama-v3" | "llama-bpe" | "falcon3" | "dbrx" | "smaug-bpe");
+    let llama3 =
+        matches!(pre, "llama3" | "llama-v3" | "llama-bpe" | "falcon3" | "dbrx" | "smaug-bpe");
     let bpe = BPE::builder()
         .vocab_and_merges(vocabulary(tokens), merges)
         .ignore_merges(llama3)
@@ -95,8 +108,12 @@ fn byte_level(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
         .map_err(|cause| meta.wrong("merges", &format!("do not fit the tokens: {cause}")))?;
     let mut inner = Inner::new(bpe);
     let words = |pattern: &str| -> Result<PreTokenizerWrapper> {
-        let split = Split::new(SplitPattern::Regex(pattern.to_owned()), SplitDelimiterBehavior::Isolated, false)
-            .map_err(|cause| Error::run(format!("pre-tokenizer pattern: {cause}")))?;
+        let split = Split::new(
+            SplitPattern::Regex(pattern.to_owned()),
+            SplitDelimiterBehavior::Isolated,
+            false,
+        )
+        .map_err(|cause| Error::run(format!("pre-tokenizer pattern: {cause}")))?;
         Ok(PreSequence::new(vec![split.into(), ByteLevel::new(false, false, false).into()]).into())
     };
     let by_words = ByteLevel::new(false, false, true);
@@ -105,12 +122,15 @@ fn byte_level(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
             PreSequence::new(vec![Digits::new(true).into(), by_words.into()]).into()
         }
         "qwen2" | "qwen35" | "deepseek-r1-qwen" | "stablelm2" | "megrez" | "hunyuan" => {
-            // Qwen composes characters first; the others here do not mind, their vocabularies hold composed ones.
+            // Qwen composes characters first; the others here do not mind, their vocabularies hold
+            // composed ones.
             let _ = inner.with_normalizer(Some(NormalizerWrapper::from(NFC)));
             words(QWEN2_WORDS)?
         }
         _ if llama3 => words(LLAMA3_WORDS)?,
-        "default" | "gpt-2" | "gpt2" | "olmo" | "phi-2" | "jina-es" | "jina-de" | "mpt" => by_words.into(),
+        "default" | "gpt-2" | "gpt2" | "olmo" | "phi-2" | "jina-es" | "jina-de" | "mpt" => {
+            by_words.into()
+        }
         other => {
             return Err(
                 meta.wrong("pre", &format!("`{other}` is not supported (known: smollm, llama-bpe, qwen2, gpt-2 and their kin)"))
@@ -122,11 +142,14 @@ fn byte_level(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
     Ok(inner)
 }
 
-/// SentencePiece BPE: pieces join in the order of their scores, unknown characters fall back to bytes. The merges are not in
-/// the file; every split of a piece into two pieces is one, ranked by the piece's score.
+/// SentencePiece BPE: pieces join in the order of their scores, unknown characters fall back to
+/// bytes. The merges are not in the file; every split of a piece into two pieces is one, ranked by
+/// the piece's score.
 fn sentence_piece(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
     let scores = match meta.file.metadata().get("tokenizer.ggml.scores") {
-        Some(Value::Array(scores)) => scores.iter().map(|score| score.to_f32().ok()).collect::<Option<Vec<_>>>(),
+        Some(Value::Array(scores)) => {
+            scores.iter().map(|score| score.to_f32().ok()).collect::<Option<Vec<_>>>()
+        }
         _ => None,
     };
     let scores = scores
@@ -150,16 +173,25 @@ fn sentence_piece(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
     if let Some(unknown) = meta.id("unknown").and_then(|id| tokens.get(id as usize)) {
         bpe = bpe.unk_token(unknown.clone());
     }
-    let mut inner = Inner::new(bpe.build().map_err(|cause| meta.wrong("tokens", &format!("give no tokenizer: {cause}")))?);
-    let replace =
-        |from: &str, to: &str| Replace::new(from, to).map_err(|cause| Error::run(format!("SentencePiece normalizer: {cause}")));
+    let mut inner = Inner::new(
+        bpe.build()
+            .map_err(|cause| meta.wrong("tokens", &format!("give no tokenizer: {cause}")))?,
+    );
+    let replace = |from: &str, to: &str| {
+        Replace::new(from, to)
+            .map_err(|cause| Error::run(format!("SentencePiece normalizer: {cause}")))
+    };
     let mut steps: Vec<NormalizerWrapper> = Vec::new();
     if meta.flag("add_space_prefix").unwrap_or(true) {
         steps.push(Prepend::new("\u{2581}".to_owned()).into());
     }
     steps.push(replace(" ", "\u{2581}")?.into());
-    let _ = inner.with_normalizer(Some(NormalizerWrapper::from(tokenizers::normalizers::Sequence::new(steps))));
-    use tokenizers::decoders::{byte_fallback::ByteFallback, fuse::Fuse, sequence::Sequence, strip::Strip};
+    let _ = inner.with_normalizer(Some(NormalizerWrapper::from(
+        tokenizers::normalizers::Sequence::new(steps),
+    )));
+    use tokenizers::decoders::{
+        byte_fallback::ByteFallback, fuse::Fuse, sequence::Sequence, strip::Strip,
+    };
     inner.with_decoder(Some(DecoderWrapper::from(Sequence::new(vec![
         replace("\u{2581}", " ")?.into(),
         ByteFallback::new().into(),
@@ -223,7 +255,12 @@ impl Meta<'_> {
         self.list(key, number, "numbers")
     }
 
-    fn list<T>(&self, key: &str, one: impl Fn(&Value) -> Option<T>, what: &str) -> Result<Option<Vec<T>>> {
+    fn list<T>(
+        &self,
+        key: &str,
+        one: impl Fn(&Value) -> Option<T>,
+        what: &str,
+    ) -> Result<Option<Vec<T>>> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::Array(items)) => match items.iter().map(one).collect() {

@@ -14,11 +14,21 @@ pub use stream::Detokenizer;
 use crate::model::load::gguf::Gguf;
 use crate::{Error, Result, error};
 
-/// Control tokens that end a turn or a text in the families that kscope loads, whatever the configuration names.
-const END_TOKENS: &[&str] =
-    &["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "</s>"];
+/// Control tokens that end a turn or a text in the families that kscope loads, whatever the
+/// configuration names.
+const END_TOKENS: &[&str] = &[
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "</s>",
+];
 
-/// The section of `tokenizer.json` that the tokenizers crate panics on where it is no JSON; read first, so that it is refused.
+/// The section of `tokenizer.json` that the tokenizers crate panics on where it is no JSON; read
+/// first, so that it is refused.
 #[derive(serde::Deserialize)]
 struct DecoderSection {
     #[serde(default)]
@@ -40,19 +50,26 @@ impl std::fmt::Debug for Tokenizer {
 }
 
 impl Tokenizer {
-    /// From the text of `tokenizer.json` and, where there is one, `tokenizer_config.json`; `template` is a `chat_template.jinja`
-    /// file's text. `origin` names the folder in errors.
-    pub fn from_json(json: &[u8], config: Option<&str>, template: Option<String>, origin: &str) -> Result<Self> {
+    /// From the text of `tokenizer.json` and, where there is one, `tokenizer_config.json`;
+    /// `template` is a `chat_template.jinja` file's text. `origin` names the folder in errors.
+    pub fn from_json(
+        json: &[u8],
+        config: Option<&str>,
+        template: Option<String>,
+        origin: &str,
+    ) -> Result<Self> {
         serde_json::from_slice::<DecoderSection>(json)
             .map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
-        let mut inner =
-            tokenizers::Tokenizer::from_bytes(json).map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(json)
+            .map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
+        inner
+            .with_truncation(None)
+            .map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
         let config: Value = match config {
-            Some(text) => {
-                serde_json::from_str(text).map_err(|cause| Error::input(format!("{origin}/tokenizer_config.json: {cause}")))?
-            }
+            Some(text) => serde_json::from_str(text).map_err(|cause| {
+                Error::input(format!("{origin}/tokenizer_config.json: {cause}"))
+            })?,
             None => Value::Null,
         };
         let source = template.or_else(|| match config.get("chat_template") {
@@ -71,7 +88,8 @@ impl Tokenizer {
             value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
         };
         let (bos, eos) = (token("bos_token"), token("eos_token"));
-        let template = source.map(|source| ChatTemplate::new(source, bos, eos.clone(), origin)).transpose()?;
+        let template =
+            source.map(|source| ChatTemplate::new(source, bos, eos.clone(), origin)).transpose()?;
         let mut tokenizer = Self { inner, template, end: Vec::new() };
         tokenizer.end.extend(eos.and_then(|eos| tokenizer.inner.token_to_id(&eos)));
         Ok(tokenizer)
@@ -89,7 +107,8 @@ impl Tokenizer {
                 Err(cause) => Err(error::io("reading", &path, &cause)),
             }
         };
-        let (config, template) = (optional("tokenizer_config.json")?, optional("chat_template.jinja")?);
+        let (config, template) =
+            (optional("tokenizer_config.json")?, optional("chat_template.jinja")?);
         Self::from_json(&json, config.as_deref(), template, &folder.display().to_string())
     }
 
@@ -114,7 +133,8 @@ impl Tokenizer {
 
     /// Refuses a vocabulary that the model's embedding cannot hold.
     pub fn check_vocabulary(&self, embedding_rows: usize) -> Result<()> {
-        let largest = self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
+        let largest =
+            self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
         if largest > embedding_rows {
             return Err(Error::input(format!(
                 "the tokenizer has {largest} tokens, more than the {embedding_rows} rows of the model's embedding"
@@ -138,12 +158,14 @@ impl Tokenizer {
         self.template.as_ref()
     }
 
-    /// Ids of a text as it is; the model's own beginning-of-text token is put before it where the model wants one.
+    /// Ids of a text as it is; the model's own beginning-of-text token is put before it where the
+    /// model wants one.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         self.encode_with(text, true)
     }
 
-    /// Ids of one user message in the model's chat template, ready for the answer; of the plain text where there is none.
+    /// Ids of one user message in the model's chat template, ready for the answer; of the plain
+    /// text where there is none.
     pub fn encode_chat(&self, message: &str) -> Result<Vec<u32>> {
         match &self.template {
             Some(template) => self.encode_with(&template.render(&[("user", message)])?, false),
@@ -160,7 +182,9 @@ impl Tokenizer {
 
     /// The text of ids, without special tokens.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
-        self.inner.decode(ids, true).map_err(|cause| Error::run(format!("decoding tokens: {cause}")))
+        self.inner
+            .decode(ids, true)
+            .map_err(|cause| Error::run(format!("decoding tokens: {cause}")))
     }
 
     /// The text of one token for display: what it stands for, special tokens by name.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Tokenizer;
 
-/// Turns one sequence's tokens into text as they come. A token may complete a character that earlier ones began, so a piece
-/// can be empty; special tokens give no text.
+/// Turns one sequence's tokens into text as they come. A token may complete a character that
+/// earlier ones began, so a piece can be empty; special tokens give no text.
 #[derive(Debug)]
 pub struct Detokenizer {
     tokenizer: Arc<Tokenizer>,
@@ -23,11 +23,19 @@ impl Detokenizer {
     /// The text that became certain with this token.
     pub fn push(&mut self, id: u32) -> String {
         let inner = &self.tokenizer.inner;
-        let step = tokenizers::step_decode_stream(inner, vec![id], true, &mut self.ids, &mut self.prefix, &mut self.prefix_index);
+        let step = tokenizers::step_decode_stream(
+            inner,
+            vec![id],
+            true,
+            &mut self.ids,
+            &mut self.prefix,
+            &mut self.prefix_index,
+        );
         match step {
             Ok(piece) => piece.unwrap_or_default(),
-            // Bytes that never became a character make the decoder of some vocabularies take back good text before them. That
-            // text is out; say that something was wrong and go on from this token.
+            // Bytes that never became a character make the decoder of some vocabularies take back
+            // good text before them. That text is out; say that something was wrong and go on from
+            // this token.
             Err(_) => {
                 let text = self.tokenizer.decode(&[id]).unwrap_or_default();
                 (self.ids, self.prefix, self.prefix_index) = (vec![id], String::new(), 0);

@@ -1,4 +1,5 @@
-//! What a terminal can show, and how a finished frame is brought down to it: the one place where colours are converted.
+//! What a terminal can show, and how a finished frame is brought down to it: the one place where
+//! colours are converted.
 
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier};
@@ -39,11 +40,16 @@ impl Depth {
     /// What the environment says the terminal can show; `lookup` reads a variable.
     pub fn detect(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let variable = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        let locale = variable("LC_ALL").or_else(|| variable("LC_CTYPE")).or_else(|| variable("LANG"));
-        // Without a locale the terminal is taken to be a modern one; with one that says so, to lack Unicode.
+        let locale =
+            variable("LC_ALL").or_else(|| variable("LC_CTYPE")).or_else(|| variable("LANG"));
+        // Without a locale the terminal is taken to be a modern one; with one that says so, to lack
+        // Unicode.
         let unicode = locale.is_none_or(|locale| {
             let locale = locale.to_ascii_lowercase();
-            locale.contains("utf-8") || locale.contains("utf8") || locale == "c" || locale == "posix"
+            locale.contains("utf-8")
+                || locale.contains("utf8")
+                || locale == "c"
+                || locale == "posix"
         });
         let term = variable("TERM").unwrap_or_default();
         if !unicode || term == "dumb" {
@@ -55,7 +61,8 @@ impl Depth {
         let colour = variable("COLORTERM").unwrap_or_default();
         if colour == "truecolor" || colour == "24bit" || term.ends_with("-direct") {
             Self::True
-        } else if term.contains("256color") || term.contains("kitty") || term.contains("alacritty") {
+        } else if term.contains("256color") || term.contains("kitty") || term.contains("alacritty")
+        {
             Self::Ansi256
         } else {
             Self::Ansi16
@@ -82,10 +89,15 @@ impl Depth {
         }
         for cell in &mut frame.content {
             match self {
-                Self::Ansi256 => (cell.fg, cell.bg) = (map(cell.fg, nearest_256), map(cell.bg, nearest_256)),
-                Self::Ansi16 => (cell.fg, cell.bg) = (map(cell.fg, nearest_16), map(cell.bg, |_| Color::Reset)),
+                Self::Ansi256 => {
+                    (cell.fg, cell.bg) = (map(cell.fg, nearest_256), map(cell.bg, nearest_256))
+                }
+                Self::Ansi16 => {
+                    (cell.fg, cell.bg) = (map(cell.fg, nearest_16), map(cell.bg, |_| Color::Reset))
+                }
                 _ => {
-                    // A background marked a selection or an overlay: reversal says it without colour.
+                    // A background marked a selection or an overlay: reversal says it without
+                    // colour.
                     (cell.fg, cell.bg) = (Color::Reset, Color::Reset);
                 }
             }
@@ -104,7 +116,11 @@ impl std::str::FromStr for Depth {
 
     fn from_str(text: &str) -> Result<Self> {
         let known = Self::ALL.into_iter().find(|depth| depth.name() == text);
-        known.ok_or_else(|| Error::input(format!("--color must be auto, truecolor, 256, 16, none or ascii, not `{text}`")))
+        known.ok_or_else(|| {
+            Error::input(format!(
+                "--color must be auto, truecolor, 256, 16, none or ascii, not `{text}`"
+            ))
+        })
     }
 }
 
@@ -174,7 +190,9 @@ fn ascii(symbol: &str) -> Option<&'static str> {
     Some(match first {
         '│' | '┃' | '▏' | '▎' | '┆' | '┊' | '▌' | '▐' => "|",
         '─' | '━' | '—' | '–' | '−' | '╌' | '┄' => "-",
-        '┌' | '┐' | '└' | '┘' | '├' | '┤' | '┬' | '┴' | '┼' | '╭' | '╮' | '╰' | '╯' => "+",
+        '┌' | '┐' | '└' | '┘' | '├' | '┤' | '┬' | '┴' | '┼' | '╭' | '╮' | '╰' | '╯' => {
+            "+"
+        }
         '█' | '▇' | '▆' | '■' | '▉' | '▊' => "#",
         '▅' | '▄' | '▋' | '▀' => "=",
         '▃' | '▂' | '▍' => "-",
@@ -210,7 +228,9 @@ mod tests {
     use super::*;
 
     fn detect(variables: &[(&str, &str)]) -> Depth {
-        Depth::detect(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        Depth::detect(|name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
     }
 
     #[test]
@@ -219,8 +239,15 @@ mod tests {
         assert_eq!(detect(&[("TERM", "tmux-256color"), ("LANG", "C.UTF-8")]), Depth::Ansi256);
         assert_eq!(detect(&[("TERM", "xterm")]), Depth::Ansi16);
         assert_eq!(detect(&[("TERM", "xterm-256color"), ("NO_COLOR", "1")]), Depth::None);
-        assert_eq!(detect(&[("TERM", "xterm-256color"), ("NO_COLOR", "")]), Depth::Ansi256, "an empty NO_COLOR does not count");
-        assert_eq!(detect(&[("TERM", "xterm-256color"), ("LC_ALL", "de_DE.ISO-8859-1")]), Depth::Ascii);
+        assert_eq!(
+            detect(&[("TERM", "xterm-256color"), ("NO_COLOR", "")]),
+            Depth::Ansi256,
+            "an empty NO_COLOR does not count"
+        );
+        assert_eq!(
+            detect(&[("TERM", "xterm-256color"), ("LC_ALL", "de_DE.ISO-8859-1")]),
+            Depth::Ascii
+        );
         assert_eq!(detect(&[("TERM", "dumb")]), Depth::Ascii);
     }
 

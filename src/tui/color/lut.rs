@@ -1,4 +1,5 @@
-//! Colour maps as tables of 32 steps: few enough that frames differ little and snapshots stay stable.
+//! Colour maps as tables of 32 steps: few enough that frames differ little and snapshots stay
+//! stable.
 
 use serde::{Deserialize, Serialize};
 

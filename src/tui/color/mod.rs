@@ -1,4 +1,5 @@
-//! The one place that knows colours: roles, colour maps, and the ladder from 24-bit colour down to plain ASCII.
+//! The one place that knows colours: roles, colour maps, and the ladder from 24-bit colour down to
+//! plain ASCII.
 
 mod depth;
 mod lut;
@@ -102,7 +103,9 @@ impl Theme {
         match role {
             Role::Title | Role::Accent => style.add_modifier(Modifier::BOLD),
             // Where there is no grey, labels are dim.
-            Role::Dim | Role::Border if self.depth <= Depth::None => style.add_modifier(Modifier::DIM),
+            Role::Dim | Role::Border if self.depth <= Depth::None => {
+                style.add_modifier(Modifier::DIM)
+            }
             _ => style,
         }
     }
@@ -112,13 +115,20 @@ impl Theme {
         if self.depth <= Depth::Ansi16 {
             Style::new().add_modifier(Modifier::REVERSED)
         } else {
-            Style::new().bg(self.color(Role::Selected)).fg(self.color(Role::Text)).add_modifier(Modifier::BOLD)
+            Style::new()
+                .bg(self.color(Role::Selected))
+                .fg(self.color(Role::Text))
+                .add_modifier(Modifier::BOLD)
         }
     }
 
     /// The style of header and footer.
     pub fn bar(&self) -> Style {
-        if self.depth <= Depth::Ansi16 { Style::new() } else { Style::new().bg(self.color(Role::Bar)).fg(self.color(Role::Text)) }
+        if self.depth <= Depth::Ansi16 {
+            Style::new()
+        } else {
+            Style::new().bg(self.color(Role::Bar)).fg(self.color(Role::Text))
+        }
     }
 }
 
@@ -133,8 +143,9 @@ pub fn rgb(rgb: Rgb) -> Color {
     Color::Rgb(r, g, b)
 }
 
-/// A colour map for a depth. On 256 colours a sequential map must stay monotone in luminance: each step takes the nearest entry
-/// that is not darker (or, on a falling map, lighter) than the step before.
+/// A colour map for a depth. On 256 colours a sequential map must stay monotone in luminance: each
+/// step takes the nearest entry that is not darker (or, on a falling map, lighter) than the step
+/// before.
 fn colours(table: [Rgb; STEPS], depth: Depth, monotone: bool) -> [Color; STEPS] {
     if depth != Depth::Ansi256 {
         return table.map(rgb);

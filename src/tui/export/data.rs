@@ -18,7 +18,8 @@ pub fn of_screen(state: &State, model: &ModelView) -> Sheet {
     let shape = model.shape();
     match state.screen {
         Screen::Map => {
-            let heads = (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)));
+            let heads = (0..shape.layers)
+                .flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)));
             channels(state, model, heads)
         }
         Screen::Head => channels(state, model, [(state.at.layer, state.at.head)].into_iter()),
@@ -31,9 +32,14 @@ pub fn of_screen(state: &State, model: &ModelView) -> Sheet {
 }
 
 /// One row per channel.
-fn channels(state: &State, model: &ModelView, heads: impl Iterator<Item = (usize, usize)>) -> Sheet {
+fn channels(
+    state: &State,
+    model: &ModelView,
+    heads: impl Iterator<Item = (usize, usize)>,
+) -> Sheet {
     let shape = model.shape();
-    let metrics: Vec<Metric> = Metric::ALL.into_iter().filter(|metric| model.table(*metric).is_some()).collect();
+    let metrics: Vec<Metric> =
+        Metric::ALL.into_iter().filter(|metric| model.table(*metric).is_some()).collect();
     let mut columns = vec!["layer", "kv_head", "channel", "pair", "wavelength_tokens", "kept"];
     columns.extend(metrics.iter().map(|metric| match metric {
         Metric::Importance => "importance",
@@ -56,7 +62,9 @@ fn channels(state: &State, model: &ModelView, heads: impl Iterator<Item = (usize
                 json!(u8::from(kept)),
             ];
             // A channel without a number is an empty cell, null in JSON.
-            row.extend(metrics.iter().filter_map(|metric| Some(json!(model.table(*metric)?.head(layer, head)[channel]))));
+            row.extend(metrics.iter().filter_map(|metric| {
+                Some(json!(model.table(*metric)?.head(layer, head)[channel]))
+            }));
             row.extend(other.map(|other| json!(u8::from(other.mask.head(layer, head)[channel]))));
             rows.push(row);
         }
@@ -64,7 +72,8 @@ fn channels(state: &State, model: &ModelView, heads: impl Iterator<Item = (usize
     Sheet { columns, rows }
 }
 
-/// One row per mask: at work, set, saved, and every point of the sweep. What is not measured, or is stale, is an empty cell.
+/// One row per mask: at work, set, saved, and every point of the sweep. What is not measured, or is
+/// stale, is an empty cell.
 fn masks(state: &State, model: &ModelView) -> Sheet {
     let columns = vec![
         "what",
@@ -81,7 +90,12 @@ fn masks(state: &State, model: &ModelView) -> Sheet {
     ];
     let Some(tuning) = &state.tuning else { return Sheet { columns, rows: Vec::new() } };
     let (context, generation) = (state.target_context, state.run.generation);
-    let row = |what: &str, mask, window, sparsity: Option<f64>, align: usize, measured: Option<&Measured>| {
+    let row = |what: &str,
+               mask,
+               window,
+               sparsity: Option<f64>,
+               align: usize,
+               measured: Option<&Measured>| {
         let tally = tuning.tally(mask, window, sparsity, context);
         let divergence = measured.map(|measured| &measured.divergence);
         vec![
@@ -108,9 +122,23 @@ fn masks(state: &State, model: &ModelView) -> Sheet {
     let of_set = now.filter(|_| tuning.is_applied(model));
     let sparsity = info.and_then(|info| info.sparsity);
     let mut rows = vec![
-        row("now", &model.mask, model.info.window, sparsity, info.map_or(1, |info| info.align), now),
+        row(
+            "now",
+            &model.mask,
+            model.info.window,
+            sparsity,
+            info.map_or(1, |info| info.align),
+            now,
+        ),
         row("proposed", &set.mask, tuning.draft().window, set.sparsity, set.align, of_set),
-        row("saved", &saved.mask.mask, saved.window, saved.mask.sparsity, saved.mask.align, of_saved),
+        row(
+            "saved",
+            &saved.mask.mask,
+            saved.window,
+            saved.mask.sparsity,
+            saved.mask.align,
+            of_saved,
+        ),
     ];
     if !tuning.sweep.is_stale(generation) {
         rows.extend(tuning.sweep.measured().map(|(point, measured)| {
@@ -123,12 +151,25 @@ fn masks(state: &State, model: &ModelView) -> Sheet {
 
 /// One row per decode step.
 fn steps(state: &State) -> Sheet {
-    let columns = vec!["cached_tokens", "step_ms", "attention_ms", "projections_ms", "logits_ms", "rest_ms", "kv_bytes"];
+    let columns = vec![
+        "cached_tokens",
+        "step_ms",
+        "attention_ms",
+        "projections_ms",
+        "logits_ms",
+        "rest_ms",
+        "kv_bytes",
+    ];
     let row = |step: &super::super::state::Step| {
         let ms = step.ms;
         // A device's step is timed as a whole.
-        let parts = [ms.attention, ms.projections, ms.logits, ms.rest].map(|part| json!((ms.attention > 0.0).then_some(part)));
-        [json!(step.cached), json!(ms.total)].into_iter().chain(parts).chain([json!(step.kv)]).collect()
+        let parts = [ms.attention, ms.projections, ms.logits, ms.rest]
+            .map(|part| json!((ms.attention > 0.0).then_some(part)));
+        [json!(step.cached), json!(ms.total)]
+            .into_iter()
+            .chain(parts)
+            .chain([json!(step.kv)])
+            .collect()
     };
     Sheet { columns, rows: state.run.steps.iter().map(row).collect() }
 }
@@ -137,7 +178,8 @@ fn steps(state: &State) -> Sheet {
 fn updates(state: &State) -> Sheet {
     let columns = vec!["stage", "step", "distill", "reg", "mean_factor", "kept"];
     let row = |update: &crate::learn::train::Update| {
-        let numbers = [update.distill, update.reg, update.mean, update.kept].map(|number| json!(number));
+        let numbers =
+            [update.distill, update.reg, update.mean, update.kept].map(|number| json!(number));
         [json!(update.stage), json!(update.step)].into_iter().chain(numbers).collect()
     };
     Sheet { columns, rows: state.learning.updates.iter().map(row).collect() }
@@ -145,8 +187,13 @@ fn updates(state: &State) -> Sheet {
 
 /// One row per generated token.
 fn tokens(state: &State) -> Sheet {
-    let row = |(n, piece): (usize, &super::super::state::Piece)| vec![json!(n), json!(piece.text), json!(piece.logprob)];
-    Sheet { columns: vec!["n", "text", "logprob"], rows: state.run.pieces.iter().enumerate().map(row).collect() }
+    let row = |(n, piece): (usize, &super::super::state::Piece)| {
+        vec![json!(n), json!(piece.text), json!(piece.logprob)]
+    };
+    Sheet {
+        columns: vec!["n", "text", "logprob"],
+        rows: state.run.pieces.iter().enumerate().map(row).collect(),
+    }
 }
 
 /// One row per token of both sides.
@@ -212,7 +259,9 @@ pub fn csv(sheet: &Sheet) -> Vec<u8> {
 pub fn json(state: &State, model: &ModelView) -> Result<Vec<u8>> {
     let sheet = of_screen(state, model);
     let rows: Vec<Value> = (sheet.rows.into_iter())
-        .map(|row| Value::Object(sheet.columns.iter().map(|name| (*name).to_owned()).zip(row).collect()))
+        .map(|row| {
+            Value::Object(sheet.columns.iter().map(|name| (*name).to_owned()).zip(row).collect())
+        })
         .collect();
     let whole = json!({
         "screen": state.screen.title().to_lowercase(),

@@ -56,7 +56,10 @@ impl Format {
 
 /// The content of an export of what is on screen.
 pub fn make(state: &State, format: Format) -> Result<Vec<u8>> {
-    let model = state.model.as_ref().ok_or_else(|| Error::run("there is nothing to export before the model is loaded"))?;
+    let model = state
+        .model
+        .as_ref()
+        .ok_or_else(|| Error::run("there is nothing to export before the model is loaded"))?;
     match format {
         Format::Csv => Ok(data::csv(&data::of_screen(state, model))),
         Format::Json => data::json(state, model),
@@ -72,7 +75,15 @@ pub fn value(state: &State) -> Option<String> {
     let at = state.at;
     let value = match model.table(metric) {
         Some(table) => table.head(at.layer, at.head)[at.channel].to_string(),
-        None => if model.mask.head(at.layer, at.head)[at.channel] { "kept" } else { "pruned" }.to_owned(),
+        None => if model.mask.head(at.layer, at.head)[at.channel] { "kept" } else { "pruned" }
+            .to_owned(),
     };
-    Some(format!("{} l{} h{} c{} {}: {value}", model.info.name, at.layer, at.head, at.channel, metric.name()))
+    Some(format!(
+        "{} l{} h{} c{} {}: {value}",
+        model.info.name,
+        at.layer,
+        at.head,
+        at.channel,
+        metric.name()
+    ))
 }

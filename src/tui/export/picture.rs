@@ -13,7 +13,8 @@ const CELL: usize = 4;
 /// Pixels between strips and between layers.
 const GAP: usize = 4;
 
-/// Where the channels are: upper half of a strip the first channels of the pairs, lower half the second.
+/// Where the channels are: upper half of a strip the first channels of the pairs, lower half the
+/// second.
 struct Plan {
     shape: Shape,
     cell: (usize, usize),
@@ -73,7 +74,8 @@ pub fn svg(state: &State, model: &ModelView) -> Result<String> {
     let shader = shader(state)?;
     let plan = Plan::new(model.shape());
     let ((width, height), (strip_width, strip_height)) = (plan.size(), plan.strip());
-    let (back, ink) = if state.theme.light { ("#ffffff", "#24292f") } else { ("#101014", "#d8dee9") };
+    let (back, ink) =
+        if state.theme.light { ("#ffffff", "#24292f") } else { ("#101014", "#d8dee9") };
     let (whole_width, whole_height) = ((width + LEFT + 24).max(420), height + TOP + 72);
     let mut out = String::new();
     let mut line = |text: std::fmt::Arguments<'_>| {
@@ -98,7 +100,11 @@ pub fn svg(state: &State, model: &ModelView) -> Result<String> {
     );
     line(format_args!(r#"<text x="{LEFT}" y="36">{}</text>"#, escape(&caption)));
     for head in 0..model.shape().kv_heads {
-        line(format_args!(r#"<text x="{}" y="{}">h{head}</text>"#, LEFT + head * (strip_width + GAP), TOP - 6));
+        line(format_args!(
+            r#"<text x="{}" y="{}">h{head}</text>"#,
+            LEFT + head * (strip_width + GAP),
+            TOP - 6
+        ));
     }
     for layer in 0..model.shape().layers {
         let y = TOP + layer * (strip_height + GAP) + strip_height.min(14).max(strip_height / 2 + 4);
@@ -122,7 +128,8 @@ pub fn svg(state: &State, model: &ModelView) -> Result<String> {
     let y = TOP + height + 24;
     for step in 0..STEPS {
         let share = (step as f32 + 0.5) / STEPS as f32;
-        let shade = if shader.other.is_some() { Shade::Difference(share) } else { Shade::Share(share) };
+        let shade =
+            if shader.other.is_some() { Shade::Difference(share) } else { Shade::Share(share) };
         line(format_args!(
             r##"<rect x="{}" y="{y}" width="8" height="12" fill="#{:06x}"/>"##,
             LEFT + step * 8,
@@ -131,9 +138,17 @@ pub fn svg(state: &State, model: &ModelView) -> Result<String> {
     }
     for (share, anchor) in [(0.0, "start"), (0.5, "middle"), (1.0, "end")] {
         let x = LEFT as f32 + share * (STEPS * 8) as f32;
-        line(format_args!(r#"<text x="{x}" y="{}" text-anchor="{anchor}">{}</text>"#, y + 26, escape(&shader.legend(share))));
+        line(format_args!(
+            r#"<text x="{x}" y="{}" text-anchor="{anchor}">{}</text>"#,
+            y + 26,
+            escape(&shader.legend(share))
+        ));
     }
-    line(format_args!(r#"<text x="{}" y="{}">✕ dropped head</text>"#, LEFT + STEPS * 8 + 16, y + 10));
+    line(format_args!(
+        r#"<text x="{}" y="{}">✕ dropped head</text>"#,
+        LEFT + STEPS * 8 + 16,
+        y + 10
+    ));
     line(format_args!("</svg>"));
     Ok(out)
 }
@@ -153,12 +168,16 @@ pub fn png(state: &State, model: &ModelView) -> Result<Vec<u8>> {
     let mut pixels: Vec<u8> = back.iter().copied().cycle().take(width * height * 3).collect();
     let mut fill = |x: usize, y: usize, (wide, tall): (usize, usize), color: [u8; 3]| {
         for row in y..y + tall {
-            for pixel in pixels[(row * width + x) * 3..(row * width + x + wide) * 3].chunks_exact_mut(3) {
+            for pixel in
+                pixels[(row * width + x) * 3..(row * width + x + wide) * 3].chunks_exact_mut(3)
+            {
                 pixel.copy_from_slice(&color);
             }
         }
     };
-    plan.each(&shader, |(x, y), shade| fill(MARGIN + x, MARGIN + y, plan.cell, parts(paint(shade, &state.theme))));
+    plan.each(&shader, |(x, y), shade| {
+        fill(MARGIN + x, MARGIN + y, plan.cell, parts(paint(shade, &state.theme)))
+    });
     let (strip_width, strip_height) = plan.strip();
     let ink = parts(if state.theme.light { 0x24292f } else { 0xd8dee9 });
     plan.each_dropped(&shader, |(x, y)| {

@@ -1,4 +1,5 @@
-//! Tokens laid out as running text: shared by the A/B screen, which draws them, and by the mouse, which asks what is where.
+//! Tokens laid out as running text: shared by the A/B screen, which draws them, and by the mouse,
+//! which asks what is where.
 
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthChar;
@@ -56,7 +57,11 @@ pub fn ab(main: Rect) -> AbAreas {
         strip: row(2 + panes, strip_rows),
         marks: row(2 + panes + strip_rows, 1),
         top: Rect { width: top_width, ..bottom },
-        lost: Rect { x: bottom.x + top_width + 2, width: bottom.width.saturating_sub(top_width + 2), ..bottom },
+        lost: Rect {
+            x: bottom.x + top_width + 2,
+            width: bottom.width.saturating_sub(top_width + 2),
+            ..bottom
+        },
     }
 }
 
@@ -86,7 +91,8 @@ pub fn words(state: &State, side: Side, area: Rect) -> Vec<Word> {
     for (pair, n) in pairs.all()[shown.clone()].iter().zip(shown.start + 1..) {
         let parts = pairs.parts_at(n, mode);
         let Some((text, breaks)) = shown_text(pair, side, parts, mode) else { continue };
-        let width = |text: &str| text.chars().filter_map(UnicodeWidthChar::width).sum::<usize>() as u16;
+        let width =
+            |text: &str| text.chars().filter_map(UnicodeWidthChar::width).sum::<usize>() as u16;
         if x > 0 && x + width(&text) > area.width {
             (row, x) = (row + 1, 0);
         }
@@ -116,11 +122,14 @@ fn shown_text(pair: &Pair, side: Side, parts: bool, mode: Mode) -> Option<(Strin
     let own = voice(pair, side)?;
     // A forced side does not say what it would have said: its first choice stands in its pane.
     let text = match (parts, mode, side) {
-        (true, Mode::Forced, Side::B) => own.top.first().map_or(own.text.as_str(), |top| top.text.as_str()),
+        (true, Mode::Forced, Side::B) => {
+            own.top.first().map_or(own.text.as_str(), |top| top.text.as_str())
+        }
         _ => own.text.as_str(),
     };
     let breaks = text.contains('\n');
-    let text: String = text.chars().map(|c| if c == '\n' { '↵' } else { c }).filter(|c| !c.is_control()).collect();
+    let text: String =
+        text.chars().map(|c| if c == '\n' { '↵' } else { c }).filter(|c| !c.is_control()).collect();
     let text = match (parts, text.strip_prefix(' ')) {
         (false, _) => text,
         (true, Some(rest)) => format!(" ‹{rest}›"),
@@ -137,7 +146,9 @@ pub fn ab_hit(state: &State, main: Rect, x: u16, y: u16) -> Option<usize> {
         let inner = below_title(area);
         if inner.contains((x, y).into()) {
             let (row, column) = (y - inner.y, x - inner.x);
-            let hit = |word: &&Word| word.at.0 == row && (word.at.1..word.at.1 + word.width).contains(&column);
+            let hit = |word: &&Word| {
+                word.at.0 == row && (word.at.1..word.at.1 + word.width).contains(&column)
+            };
             return words(state, side, inner).iter().find(hit).map(|word| word.n);
         }
     }
@@ -151,7 +162,8 @@ pub fn below_title(area: Rect) -> Rect {
     Rect { y: area.y + 1.min(area.height), height: area.height.saturating_sub(1), ..area }
 }
 
-/// The tokens, counted from 1, that a column of the strip stands for: one each while they fit, evenly shared otherwise.
+/// The tokens, counted from 1, that a column of the strip stands for: one each while they fit,
+/// evenly shared otherwise.
 pub fn columns_of(tokens: usize, width: u16, column: u16) -> std::ops::RangeInclusive<usize> {
     let (width, column) = (usize::from(width.max(1)), usize::from(column));
     if tokens <= width {

@@ -27,8 +27,13 @@ pub fn learn(main: Rect) -> Learn {
     let rows = (Field::ALL.len() as u16 + 1).min(left.height);
     let form = Rect { height: rows, ..left };
     let gap = u16::from(left.height > rows + 10);
-    let progress = Rect { y: form.bottom() + gap, height: left.height - rows - gap.min(left.height - rows), ..left };
-    let right = Rect { x: left.right() + 2, width: area.width.saturating_sub(left.width + 2), ..area };
+    let progress = Rect {
+        y: form.bottom() + gap,
+        height: left.height - rows - gap.min(left.height - rows),
+        ..left
+    };
+    let right =
+        Rect { x: left.right() + 2, width: area.width.saturating_sub(left.width + 2), ..area };
     Learn { form, progress, right }
 }
 

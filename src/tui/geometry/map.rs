@@ -8,7 +8,8 @@ use super::super::state::{Level, State};
 use super::{LABEL, areas, columns, pairs_at, window};
 use crate::mask::Shape;
 
-/// Most text rows of a layer: more only makes the same colours taller, and below the strips the selected head has a use for them.
+/// Most text rows of a layer: more only makes the same colours taller, and below the strips the
+/// selected head has a use for them.
 const MOST_ROWS: u16 = 6;
 
 /// The grid of strips on the map: one row per layer, one strip per KV head.
@@ -36,7 +37,8 @@ pub struct Grid {
 
 /// Where the strips of the map are, within the screen's main area.
 pub fn grid(state: &State, main: Rect, shape: Shape) -> Grid {
-    let inner = Rect { x: main.x, y: main.y + 1, width: main.width, height: main.height.saturating_sub(2) };
+    let inner =
+        Rect { x: main.x, y: main.y + 1, width: main.width, height: main.height.saturating_sub(2) };
     let labels = Rect { height: 1.min(main.height), ..main };
     let wide = inner.width.saturating_sub(LABEL);
     let (strip, shown_heads) = columns(wide, shape, state.zoom);
@@ -59,11 +61,22 @@ pub fn grid(state: &State, main: Rect, shape: Shape) -> Grid {
     let layers = window(state.at.layer, fit, shape.layers);
     let start = layers.start / merged * merged;
     let layers = start..(start + fit).min(shape.layers);
-    Grid { shape, labels, area: Rect { x: inner.x + LABEL, width: wide, ..inner }, strip, layers, heads, rows, merged, gap }
+    Grid {
+        shape,
+        labels,
+        area: Rect { x: inner.x + LABEL, width: wide, ..inner },
+        strip,
+        layers,
+        heads,
+        rows,
+        merged,
+        gap,
+    }
 }
 
 impl Grid {
-    /// Where the strip of a head is; `None` off screen. Layers that share a row share its rectangle.
+    /// Where the strip of a head is; `None` off screen. Layers that share a row share its
+    /// rectangle.
     pub fn strip_of(&self, layer: usize, head: usize) -> Option<Rect> {
         if !self.layers.contains(&layer) || !self.heads.contains(&head) {
             return None;
@@ -72,7 +85,8 @@ impl Grid {
         let y = self.area.y + line * (self.rows + self.gap);
         let x = self.area.x + (head - self.heads.start) as u16 * (self.strip + 1);
         let strip = Rect { x, y, width: self.strip, height: self.rows };
-        (strip.bottom() <= self.area.bottom() && strip.right() <= self.area.right()).then_some(strip)
+        (strip.bottom() <= self.area.bottom() && strip.right() <= self.area.right())
+            .then_some(strip)
     }
 
     /// The pairs that a column of a strip stands for.
@@ -87,7 +101,8 @@ impl Grid {
                 let Some(strip) = self.strip_of(layer, head) else { continue };
                 if strip.contains((x, y).into()) {
                     let pair = self.pairs_at(x - strip.x).start;
-                    let lower = self.merged == 1 && (y - strip.y) >= self.rows.div_ceil(2) && self.rows > 1;
+                    let lower =
+                        self.merged == 1 && (y - strip.y) >= self.rows.div_ceil(2) && self.rows > 1;
                     return Some((layer, head, pair + if lower { self.shape.pairs() } else { 0 }));
                 }
             }
@@ -119,7 +134,8 @@ pub fn bands(state: &State, main: Rect, shape: Shape) -> Bands {
     let fit = usize::from(area.height / least).max(1);
     let heads = window(state.at.head, fit, shape.kv_heads);
     let rows = (area.height / heads.len().max(1) as u16).clamp(1, 12);
-    let (columns, _) = columns(area.width.saturating_sub(BAND_LABEL), Shape { kv_heads: 1, ..shape }, 0);
+    let (columns, _) =
+        columns(area.width.saturating_sub(BAND_LABEL), Shape { kv_heads: 1, ..shape }, 0);
     Bands { heads, rows, columns, area }
 }
 
@@ -136,7 +152,10 @@ impl Bands {
 
     /// Head and channel under a cell.
     pub fn hit(&self, x: u16, y: u16, shape: Shape) -> Option<(usize, usize)> {
-        let head = self.heads.clone().find(|&head| self.band(head).is_some_and(|band| band.contains((x, y).into())))?;
+        let head = self
+            .heads
+            .clone()
+            .find(|&head| self.band(head).is_some_and(|band| band.contains((x, y).into())))?;
         let column = x.checked_sub(self.area.x + BAND_LABEL)?.min(self.columns.saturating_sub(1));
         Some((head, pairs_at(shape.pairs(), self.columns, column).start))
     }
@@ -148,6 +167,8 @@ pub fn map_hit(state: &State, x: u16, y: u16) -> Option<(usize, usize, usize)> {
     let main = areas(state).main;
     match state.level {
         Level::Model => grid(state, main, shape).hit(x, y),
-        Level::Layer => bands(state, main, shape).hit(x, y, shape).map(|(head, channel)| (state.at.layer, head, channel)),
+        Level::Layer => bands(state, main, shape)
+            .hit(x, y, shape)
+            .map(|(head, channel)| (state.at.layer, head, channel)),
     }
 }

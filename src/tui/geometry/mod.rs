@@ -1,4 +1,5 @@
-//! Where things are on the screen: shared by the view, which draws there, and by `update`, which the mouse asks.
+//! Where things are on the screen: shared by the view, which draws there, and by `update`, which
+//! the mouse asks.
 
 mod ab;
 mod head;
@@ -85,13 +86,15 @@ fn split(state: &State, body: Rect) -> (Rect, Option<Rect>) {
     (main, Some(Rect { x: main.right(), width: side, ..body }))
 }
 
-/// Columns of a strip and how many strips fit. The columns divide the pairs, or are a multiple of them.
+/// Columns of a strip and how many strips fit. The columns divide the pairs, or are a multiple of
+/// them.
 fn columns(wide: u16, shape: Shape, zoom: i8) -> (u16, usize) {
     let (pairs, heads) = (shape.pairs().max(1) as u16, shape.kv_heads as u16);
     let natural = |room: u16| match room {
         room if room >= pairs => room / pairs * pairs,
         room => {
-            let folds = (0..8).map(|fold| pairs.div_ceil(1 << fold)).find(|&columns| columns <= room);
+            let folds =
+                (0..8).map(|fold| pairs.div_ceil(1 << fold)).find(|&columns| columns <= room);
             folds.unwrap_or(1)
         }
     };

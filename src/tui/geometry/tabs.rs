@@ -20,6 +20,8 @@ pub fn tab_places(state: &State) -> Vec<(u16, String, Screen)> {
 /// The tab at a column.
 pub fn tab_at(state: &State, x: u16) -> Option<Screen> {
     let places = tab_places(state);
-    let found = places.into_iter().find(|(from, title, _)| (*from..*from + title.chars().count() as u16).contains(&x));
+    let found = places
+        .into_iter()
+        .find(|(from, title, _)| (*from..*from + title.chars().count() as u16).contains(&x));
     found.map(|(_, _, screen)| screen)
 }

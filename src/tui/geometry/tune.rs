@@ -33,13 +33,23 @@ const PLOT_FRAME: (u16, u16, u16) = (9, 1, 3);
 /// From this width on controls, layers and figures stand side by side.
 const THREE_COLUMNS_FROM: u16 = 116;
 
-/// Where things are on the tune screen. A narrow one shows the layers in place of the plot when the panel is asked for.
+/// Where things are on the tune screen. A narrow one shows the layers in place of the plot when the
+/// panel is asked for.
 pub fn tune(state: &State, main: Rect) -> Tune {
     let solo = state.model.as_ref().is_some_and(|model| model.info.solo);
-    let notice = solo.then_some(Rect { x: main.x + 1, width: main.width.saturating_sub(2), height: 1.min(main.height), ..main });
+    let notice = solo.then_some(Rect {
+        x: main.x + 1,
+        width: main.width.saturating_sub(2),
+        height: 1.min(main.height),
+        ..main
+    });
     let top = u16::from(solo);
-    let area =
-        Rect { x: main.x + 1, y: main.y + top, width: main.width.saturating_sub(2), height: main.height.saturating_sub(top) };
+    let area = Rect {
+        x: main.x + 1,
+        y: main.y + top,
+        width: main.width.saturating_sub(2),
+        height: main.height.saturating_sub(top),
+    };
     let wide = main.width >= THREE_COLUMNS_FROM;
     let left = match main.width {
         160.. => 44,
@@ -55,12 +65,15 @@ pub fn tune(state: &State, main: Rect) -> Tune {
     } else {
         (None, column(controls.right() + 1, area.right().saturating_sub(controls.right() + 1)))
     };
-    let rows = if right.height >= EFFECT_ROWS.0 + LEAST_PLOT { EFFECT_ROWS.0 } else { EFFECT_ROWS.1 };
+    let rows =
+        if right.height >= EFFECT_ROWS.0 + LEAST_PLOT { EFFECT_ROWS.0 } else { EFFECT_ROWS.1 };
     let effect = Rect { height: rows.min(right.height), ..right };
     let below = Rect { y: effect.bottom(), height: right.height - effect.height, ..right };
     let plot = (below.height >= LEAST_PLOT).then_some(below);
     match (layers, plot) {
-        (None, Some(below)) if state.panel == Some(true) => Tune { notice, controls, layers: Some(below), effect, plot: None },
+        (None, Some(below)) if state.panel == Some(true) => {
+            Tune { notice, controls, layers: Some(below), effect, plot: None }
+        }
         _ => Tune { notice, controls, layers, effect, plot },
     }
 }
@@ -85,12 +98,15 @@ pub fn tune_controls(area: Rect, selected: usize, all: usize) -> Range<usize> {
 /// One row of the layers: a layer, or a head of one.
 pub type LayerRow = (usize, Option<usize>);
 
-/// The rows below the title of the layers: heads too where there is room for all, or at least for those of the selected layer.
+/// The rows below the title of the layers: heads too where there is room for all, or at least for
+/// those of the selected layer.
 pub fn tune_layers(area: Rect, shape: Shape, selected: usize) -> Vec<LayerRow> {
     let room = usize::from(area.height.saturating_sub(1));
     let heads_of = |layer: usize| (0..shape.kv_heads).map(move |head| (layer, Some(head)));
     let with_heads = |shown: &dyn Fn(usize) -> bool| -> Vec<LayerRow> {
-        let rows = |layer| std::iter::once((layer, None)).chain(heads_of(layer).filter(move |_| shown(layer)));
+        let rows = |layer| {
+            std::iter::once((layer, None)).chain(heads_of(layer).filter(move |_| shown(layer)))
+        };
         (0..shape.layers).flat_map(rows).collect()
     };
     if shape.layers + shape.heads() <= room {

@@ -36,8 +36,17 @@ pub enum Field {
 
 impl Field {
     /// All fields in the order of the form.
-    pub const ALL: [Self; 9] =
-        [Self::Haystack, Self::Sparsity, Self::Align, Self::Context, Self::Pool, Self::Steps, Self::Seed, Self::Check, Self::Out];
+    pub const ALL: [Self; 9] = [
+        Self::Haystack,
+        Self::Sparsity,
+        Self::Align,
+        Self::Context,
+        Self::Pool,
+        Self::Steps,
+        Self::Seed,
+        Self::Check,
+        Self::Out,
+    ];
 
     /// The name on screen.
     pub fn name(self) -> &'static str {
@@ -109,7 +118,13 @@ impl Form {
     /// The training that the form describes, in the session's window.
     pub fn settings(&self, window: Window) -> Settings {
         let base = Settings::for_sparsity(f64::from(self.percent) / 100.0);
-        Settings { align: self.align, window, seed: self.seed, steps: self.steps.unwrap_or(base.steps), ..base }
+        Settings {
+            align: self.align,
+            window,
+            seed: self.seed,
+            steps: self.steps.unwrap_or(base.steps),
+            ..base
+        }
     }
 
     /// Shortest and longest context in tokens.
@@ -117,16 +132,22 @@ impl Form {
         (self.context / 4, self.context)
     }
 
-    /// A smaller or larger value of a field that is stepped; `most` is the longest context of the model.
+    /// A smaller or larger value of a field that is stepped; `most` is the longest context of the
+    /// model.
     pub fn step(&mut self, field: Field, up: bool, most: usize) {
         let doubled = |value: usize| if up { value * 2 } else { value / 2 };
         match field {
-            Field::Sparsity => self.percent = if up { self.percent + 5 } else { self.percent - 5 }.clamp(5, 95),
+            Field::Sparsity => {
+                self.percent = if up { self.percent + 5 } else { self.percent - 5 }.clamp(5, 95)
+            }
             Field::Align => {
                 let at = ALIGNMENTS.iter().position(|align| *align == self.align).unwrap_or(0);
-                self.align = ALIGNMENTS[at.saturating_add_signed(if up { 1 } else { -1 }).min(ALIGNMENTS.len() - 1)];
+                self.align = ALIGNMENTS
+                    [at.saturating_add_signed(if up { 1 } else { -1 }).min(ALIGNMENTS.len() - 1)];
             }
-            Field::Context => self.context = doubled(self.context).clamp(LEAST_CONTEXT.min(most), most),
+            Field::Context => {
+                self.context = doubled(self.context).clamp(LEAST_CONTEXT.min(most), most)
+            }
             Field::Pool => self.pool = doubled(self.pool).clamp(3, 768),
             Field::Steps => {
                 let auto = Settings::for_sparsity(f64::from(self.percent) / 100.0).steps;
@@ -134,8 +155,14 @@ impl Form {
                 let next = if up { now + 10 } else { now.saturating_sub(10).max(10) };
                 self.steps = (next != auto).then_some(next);
             }
-            Field::Seed => self.seed = if up { self.seed.saturating_add(1) } else { self.seed.saturating_sub(1) },
-            Field::Check => self.check = if up { self.check + 10 } else { self.check.saturating_sub(10) }.min(1000),
+            Field::Seed => {
+                self.seed =
+                    if up { self.seed.saturating_add(1) } else { self.seed.saturating_sub(1) }
+            }
+            Field::Check => {
+                self.check =
+                    if up { self.check + 10 } else { self.check.saturating_sub(10) }.min(1000)
+            }
             Field::Haystack | Field::Out => {}
         }
     }
@@ -283,7 +310,8 @@ impl Learning {
         self.updates.iter().filter(move |update| update.stage == stage)
     }
 
-    /// Share of the part at hand that was done since it began here, and of the part as a whole. A resumed part begins in its middle.
+    /// Share of the part at hand that was done since it began here, and of the part as a whole. A
+    /// resumed part begins in its middle.
     pub fn shares(&self) -> (f64, f64) {
         let stage = |stage: Stage, all: usize| {
             let first = self.of(stage).next().map_or(0, |update| update.step);
@@ -293,8 +321,12 @@ impl Learning {
         };
         let settings = self.order.as_ref().map(|order| &order.settings);
         match &self.part {
-            Part::Pool(done, all) => (*done as f64 / (*all).max(1) as f64, *done as f64 / (*all).max(1) as f64),
-            Part::Importance => stage(Stage::Importance, settings.map_or(1, |settings| settings.steps)),
+            Part::Pool(done, all) => {
+                (*done as f64 / (*all).max(1) as f64, *done as f64 / (*all).max(1) as f64)
+            }
+            Part::Importance => {
+                stage(Stage::Importance, settings.map_or(1, |settings| settings.steps))
+            }
             Part::Masks => stage(Stage::Mask, settings.map_or(1, |settings| settings.mask_steps)),
             Part::Check(share) => (f64::from(*share), f64::from(*share)),
             Part::Done => (1.0, 1.0),
@@ -305,7 +337,8 @@ impl Learning {
     /// Seconds until the part at hand ends, if it goes on as it did.
     pub fn left_seconds(&self, now_ms: f64) -> Option<f64> {
         let (share, _) = self.shares();
-        (self.runs() && share > 0.0).then(|| (now_ms - self.began_ms.1).max(0.0) / 1e3 * (1.0 - share) / share)
+        (self.runs() && share > 0.0)
+            .then(|| (now_ms - self.began_ms.1).max(0.0) / 1e3 * (1.0 - share) / share)
     }
 
     /// Seconds since the learning began, or that it took.
@@ -320,6 +353,10 @@ impl Learning {
 
     /// The haystack as paths.
     pub fn haystack(&self) -> Vec<PathBuf> {
-        Some(self.form.haystack.trim()).filter(|path| !path.is_empty()).map(PathBuf::from).into_iter().collect()
+        Some(self.form.haystack.trim())
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+            .into_iter()
+            .collect()
     }
 }

@@ -46,7 +46,8 @@ pub enum Screen {
 
 impl Screen {
     /// All screens in the order of their tabs.
-    pub const ALL: [Self; 7] = [Self::Map, Self::Head, Self::Ab, Self::Tune, Self::Perf, Self::Learn, Self::Text];
+    pub const ALL: [Self; 7] =
+        [Self::Map, Self::Head, Self::Ab, Self::Tune, Self::Perf, Self::Learn, Self::Text];
 
     /// The title of its tab.
     pub fn title(self) -> &'static str {

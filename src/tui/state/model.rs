@@ -30,17 +30,22 @@ pub struct ModelView {
 }
 
 impl ModelView {
-    /// What follows from a loaded model; refuses information that does not fit together (a recording can say anything).
+    /// What follows from a loaded model; refuses information that does not fit together (a
+    /// recording can say anything).
     pub fn new(info: ModelInfo) -> crate::Result<Self> {
         let shape = info.shape;
-        let mask = info.mask.as_ref().map_or_else(|| ChannelMask::full(shape), |mask| mask.mask.clone());
+        let mask =
+            info.mask.as_ref().map_or_else(|| ChannelMask::full(shape), |mask| mask.mask.clone());
         let dtype: KvDtype = info.kv_dtype.parse()?;
         if shape.head_dim < 2
             || info.heads == 0
             || !info.heads.is_multiple_of(shape.kv_heads)
             || info.wavelengths.len() != shape.pairs()
         {
-            return Err(crate::Error::input(format!("{}: heads, channels or wavelengths do not fit {shape}", info.name)));
+            return Err(crate::Error::input(format!(
+                "{}: heads, channels or wavelengths do not fit {shape}",
+                info.name
+            )));
         }
         let mut view = Self {
             importance: None,
@@ -74,12 +79,14 @@ impl ModelView {
     /// Takes another mask and window; the tables of the prompt stay.
     ///
     /// # Errors
-    /// A mask of another shape and a window without a chunk (a recording can say anything); everything stays as it was.
+    /// A mask of another shape and a window without a chunk (a recording can say anything);
+    /// everything stays as it was.
     pub fn retuned(&mut self, mask: MaskInfo, window: Window) -> crate::Result<()> {
         let (shape, dtype) = (self.info.shape, self.spec.dtype());
         let spec = CacheSpec::new(shape, window, dtype, mask.mask.clone())?;
         self.dense = CacheSpec::dense(shape, window, dtype)?;
-        self.statistics = Statistics::of(&mask.mask, &Setting { at: None, element_size: dtype.bytes() });
+        self.statistics =
+            Statistics::of(&mask.mask, &Setting { at: None, element_size: dtype.bytes() });
         self.mask = mask.mask.clone();
         self.spec = spec;
         (self.info.mask, self.info.window) = (Some(mask), window);

@@ -104,7 +104,8 @@ impl Pairs {
 
     /// Divergence since the mask at work counts.
     pub fn divergence(&self) -> Divergence {
-        let steps: Vec<StepDivergence> = self.counted().iter().filter_map(|pair| pair.divergence).collect();
+        let steps: Vec<StepDivergence> =
+            self.counted().iter().filter_map(|pair| pair.divergence).collect();
         Divergence::of(&steps)
     }
 
@@ -120,10 +121,13 @@ impl Pairs {
         self.list.iter().rev().find_map(|pair| voice(pair, side)).map(|voice| voice.kv)
     }
 
-    /// Whether the sides part at token `n`: forced, where they prefer different tokens; free, at the first token that differs.
+    /// Whether the sides part at token `n`: forced, where they prefer different tokens; free, at
+    /// the first token that differs.
     pub fn parts_at(&self, n: usize, mode: Mode) -> bool {
         match mode {
-            Mode::Forced => self.get(n).and_then(|pair| pair.divergence).is_some_and(|step| !step.same_top),
+            Mode::Forced => {
+                self.get(n).and_then(|pair| pair.divergence).is_some_and(|step| !step.same_top)
+            }
             Mode::Free => self.first_difference == Some(n),
         }
     }

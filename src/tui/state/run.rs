@@ -81,7 +81,8 @@ impl RunView {
             started: None,
             pieces: Vec::new(),
             steps: Vec::new(),
-            times: Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("constant bounds are valid"),
+            times: Histogram::new_with_bounds(1, 3_600_000_000, 3)
+                .expect("constant bounds are valid"),
             cached: 0,
             kv: CacheBytes::default(),
             memory: None,
@@ -109,7 +110,8 @@ impl RunView {
         self.head = None;
     }
 
-    /// The text becomes the dense side's, as the engine makes it when the two differ and something asks for one.
+    /// The text becomes the dense side's, as the engine makes it when the two differ and something
+    /// asks for one.
     pub fn cut_back(&mut self) {
         self.pairs.cut_back();
         if self.pairs.is_empty() {
@@ -142,7 +144,8 @@ impl RunView {
         (!self.steps.is_empty()).then(|| self.times.value_at_quantile(quantile) as f64 / 1e3)
     }
 
-    /// Share of attention in the last steps; `None` also where steps are timed as a whole, as a device's are.
+    /// Share of attention in the last steps; `None` also where steps are timed as a whole, as a
+    /// device's are.
     pub fn attention_share(&self) -> Option<f64> {
         let last = &self.steps[self.steps.len().saturating_sub(RECENT)..];
         let sum = |part: fn(&Step) -> f64| last.iter().map(part).sum::<f64>();

@@ -19,7 +19,8 @@ pub enum Metric {
 
 impl Metric {
     /// All metrics, in the order that the key cycles through them.
-    pub const ALL: [Self; 5] = [Self::Mask, Self::Importance, Self::KeyNorm, Self::Think, Self::Live];
+    pub const ALL: [Self; 5] =
+        [Self::Mask, Self::Importance, Self::KeyNorm, Self::Think, Self::Live];
 
     /// The name on screen and in the palette.
     pub fn name(self) -> &'static str {
@@ -57,7 +58,8 @@ impl Metric {
 pub enum Scale {
     /// From 0 to the largest.
     Linear,
-    /// From a ten-thousandth of the largest to the largest, or from the smallest above 0 where that is more.
+    /// From a ten-thousandth of the largest to the largest, or from the smallest above 0 where that
+    /// is more.
     Log,
     /// By how many channels have less.
     Rank,
@@ -96,12 +98,14 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table of row-major values, `[layers, kv_heads, head_dim]`; `None` where their number does not fit.
+    /// A table of row-major values, `[layers, kv_heads, head_dim]`; `None` where their number does
+    /// not fit.
     pub fn new(shape: Shape, values: Vec<f32>) -> Option<Self> {
         if values.len() != shape.entries() {
             return None;
         }
-        let mut sorted: Vec<f32> = values.iter().copied().filter(|value| value.is_finite()).collect();
+        let mut sorted: Vec<f32> =
+            values.iter().copied().filter(|value| value.is_finite()).collect();
         sorted.sort_unstable_by(f32::total_cmp);
         let high = sorted.last().copied().unwrap_or(0.0).max(0.0);
         let least = sorted.iter().copied().find(|&value| value > 0.0).unwrap_or(high);
@@ -164,7 +168,11 @@ mod tests {
     fn shares_and_legend_agree_on_every_scale() {
         let table = Table::new(SHAPE, vec![0.0, 1.0, 10.0, 100.0]).unwrap();
         for scale in Scale::ALL {
-            assert_eq!((table.share(0.0, scale), table.share(100.0, scale)), (0.0, 1.0), "{scale:?}");
+            assert_eq!(
+                (table.share(0.0, scale), table.share(100.0, scale)),
+                (0.0, 1.0),
+                "{scale:?}"
+            );
             assert!((table.at(1.0, scale) - 100.0).abs() < 1e-3);
         }
         assert!((table.share(10.0, Scale::Log) - 0.5).abs() < 1e-6);

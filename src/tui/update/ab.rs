@@ -1,4 +1,5 @@
-//! The A/B screen: the cursor over tokens, how the sides are fed, and what the engine is asked about a step.
+//! The A/B screen: the cursor over tokens, how the sides are fed, and what the engine is asked
+//! about a step.
 
 use super::super::action::{Command, Effect};
 use super::super::geometry;
@@ -31,7 +32,9 @@ pub fn go(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Swap => state.ab.swapped = !state.ab.swapped,
         Command::Feed => return feed(state),
         Command::Time => return time(state),
-        Command::RewindHere => return rewind(state, state.ab.cursor.unwrap_or(state.run.pairs.len())),
+        Command::RewindHere => {
+            return rewind(state, state.ab.cursor.unwrap_or(state.run.pairs.len()));
+        }
         _ => {}
     }
     Vec::new()
@@ -45,7 +48,8 @@ pub fn at(state: &State) -> usize {
 fn step(state: &mut State, by: isize) {
     let all = state.run.pairs.len();
     let next = at(state).saturating_add_signed(by).max(1);
-    state.ab.cursor = (next < all).then_some(next).or_else(|| (all > 0 && by <= 0).then_some(next.min(all)));
+    state.ab.cursor =
+        (next < all).then_some(next).or_else(|| (all > 0 && by <= 0).then_some(next.min(all)));
 }
 
 /// To the token above or below the cursor in the left pane.
@@ -56,7 +60,10 @@ fn row(state: &mut State, by: i32) {
     let here = words.iter().rev().find(|word| word.n <= at(state)).map(|word| word.at);
     let Some((row, column)) = here else { return };
     let wanted = i32::from(row) + by;
-    let found = words.iter().filter(|word| i32::from(word.at.0) == wanted).min_by_key(|word| word.at.1.abs_diff(column));
+    let found = words
+        .iter()
+        .filter(|word| i32::from(word.at.0) == wanted)
+        .min_by_key(|word| word.at.1.abs_diff(column));
     match found.map(|word| word.n) {
         Some(n) => state.ab.cursor = Some(n),
         // Beyond the pane.
@@ -67,7 +74,15 @@ fn row(state: &mut State, by: i32) {
 fn parting(state: &mut State, forward: bool) {
     match state.run.pairs.next_parting(at(state), forward, state.feed()) {
         Some(n) => state.ab.cursor = Some(n),
-        None => tell(state, if forward { "no divergence after this token" } else { "no divergence before this token" }, false),
+        None => tell(
+            state,
+            if forward {
+                "no divergence after this token"
+            } else {
+                "no divergence before this token"
+            },
+            false,
+        ),
     }
 }
 
@@ -81,7 +96,9 @@ fn is_possible(state: &mut State) -> bool {
     let sentence = match &state.model {
         _ if state.replay => "a recording takes no orders",
         None => return false,
-        Some(model) if model.info.solo => "the masked side runs alone: start without --solo to compare",
+        Some(model) if model.info.solo => {
+            "the masked side runs alone: start without --solo to compare"
+        }
         Some(_) => return true,
     };
     tell(state, sentence, false);
@@ -120,11 +137,22 @@ pub fn ask(state: &mut State) -> Vec<Effect> {
     let Some(model) = &state.model else { return Vec::new() };
     let n = at(state);
     let group = model.group();
-    let wanted = Asked { n, layer: state.at.layer, head: state.at.head * group + state.ab.query.min(group - 1) };
+    let wanted = Asked {
+        n,
+        layer: state.at.layer,
+        head: state.at.head * group + state.ab.query.min(group - 1),
+    };
     let follows = state.ab.cursor.is_none() && state.phase == Phase::Running;
     let is_known = state.ab.asked == Some(wanted);
-    let is_early = follows && state.ab.asked.is_some() && state.now_ms - state.ab.asked_ms < EVERY_MS;
-    if is_known || is_early || n < 2 || state.replay || model.info.solo || !state.run.pairs.together_before(n) {
+    let is_early =
+        follows && state.ab.asked.is_some() && state.now_ms - state.ab.asked_ms < EVERY_MS;
+    if is_known
+        || is_early
+        || n < 2
+        || state.replay
+        || model.info.solo
+        || !state.run.pairs.together_before(n)
+    {
         return Vec::new();
     }
     (state.ab.asked, state.ab.asked_ms) = (Some(wanted), state.now_ms);

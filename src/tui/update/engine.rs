@@ -13,8 +13,14 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
     if state.replay && generation > state.run.generation {
         state.run = RunView::new(generation);
     }
-    let is_of_engine =
-        matches!(event, Event::Loading(_) | Event::Loaded(_) | Event::Retuned(_) | Event::Fed(_) | Event::Panicked(_));
+    let is_of_engine = matches!(
+        event,
+        Event::Loading(_)
+            | Event::Loaded(_)
+            | Event::Retuned(_)
+            | Event::Fed(_)
+            | Event::Panicked(_)
+    );
     if generation != state.run.generation && !is_of_engine {
         return Vec::new();
     }
@@ -93,7 +99,8 @@ fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> V
     };
     let shape = model.shape();
     let other = model.info.other.as_ref().filter(|other| other.mask.shape() == shape);
-    state.other = other.map(|other| OtherMask { label: other.label.clone(), mask: other.mask.clone() });
+    state.other =
+        other.map(|other| OtherMask { label: other.label.clone(), mask: other.mask.clone() });
     if state.replay {
         // Stepping back plays a recording anew from here.
         state.run = RunView::new(0);

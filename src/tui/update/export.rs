@@ -35,7 +35,8 @@ pub fn write(state: &mut State, format: Format, path: Option<PathBuf>) -> Vec<Ef
             Screen::Ab => "ab".to_owned(),
             screen => screen.title().to_lowercase(),
         };
-        let name = format!("kscope {model} {what}").replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
+        let name = format!("kscope {model} {what}")
+            .replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
         state.export_folder.join(format!("{name}.{}", format.name()))
     });
     vec![Effect::Write { path, bytes }]

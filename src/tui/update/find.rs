@@ -1,4 +1,5 @@
-//! Searching heads: `dropped`, `full`, `edited`, `locked`, `kept<32`, `kept>16`, `kept=8`, `l3`, `h1`; several words must all hold.
+//! Searching heads: `dropped`, `full`, `edited`, `locked`, `kept<32`, `kept>16`, `kept=8`, `l3`,
+//! `h1`; several words must all hold.
 
 use super::super::state::{ModelView, Place, State, Tuning};
 use super::tell;
@@ -40,11 +41,15 @@ impl Query {
                         layer.or_else(|| word.strip_prefix('h').and_then(number).map(Term::Head))
                     };
                     let below = after('<').map(Term::Below);
-                    below.or(after('>').map(Term::Above)).or(after('=').map(Term::Exactly)).or_else(places)?
+                    below
+                        .or(after('>').map(Term::Above))
+                        .or(after('=').map(Term::Exactly))
+                        .or_else(places)?
                 }
             })
         };
-        let terms: Vec<Term> = text.to_lowercase().split_whitespace().map(term).collect::<Option<_>>()?;
+        let terms: Vec<Term> =
+            text.to_lowercase().split_whitespace().map(term).collect::<Option<_>>()?;
         (!terms.is_empty()).then_some(Self { terms })
     }
 
@@ -66,7 +71,8 @@ impl Query {
                 Term::Head(wanted) => head == wanted,
             })
         };
-        let all = (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)));
+        let all =
+            (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)));
         all.filter(|&(layer, head)| fits(layer, head)).collect()
     }
 }
@@ -86,7 +92,8 @@ pub fn next(state: &mut State, direction: isize) {
     match found {
         Some(&(layer, head)) => {
             state.at = Place { layer, head, channel: state.at.channel };
-            let place = heads.iter().position(|&other| other == (layer, head)).map_or(0, |at| at + 1);
+            let place =
+                heads.iter().position(|&other| other == (layer, head)).map_or(0, |at| at + 1);
             let sentence = format!("{place} of {} heads: {}", heads.len(), state.find);
             tell(state, sentence, false);
         }

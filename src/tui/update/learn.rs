@@ -16,7 +16,10 @@ use crate::mask::select;
 /// Whether a command is one of the form.
 pub fn takes(command: Command) -> bool {
     use Command as C;
-    matches!(command, C::Up | C::Down | C::First | C::Last | C::Less | C::More | C::EditField | C::Submit)
+    matches!(
+        command,
+        C::Up | C::Down | C::First | C::Last | C::Less | C::More | C::EditField | C::Submit
+    )
 }
 
 /// Moves in the form and changes its values.
@@ -108,7 +111,11 @@ pub fn apply(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     };
     if state.tuning.as_ref().is_some_and(Tuning::is_unsaved) {
-        tell(state, "the mask at work is not saved: save it (w) or go back (R on Tune), then apply", false);
+        tell(
+            state,
+            "the mask at work is not saved: save it (w) or go back (R on Tune), then apply",
+            false,
+        );
         return Vec::new();
     }
     let mask = MaskInfo::of_file(done.file.clone(), &done.out);
@@ -157,7 +164,10 @@ fn going(learning: &mut Learning, event: Event, now: f64) {
         Event::Prefill(done, all) => learning.enter(Part::Pool(done, all), now),
         Event::Dense(tasks) => learning.dense = tasks,
         Event::Update(update) => {
-            learning.enter(if update.stage == Stage::Mask { Part::Masks } else { Part::Importance }, now);
+            learning.enter(
+                if update.stage == Stage::Mask { Part::Masks } else { Part::Importance },
+                now,
+            );
             learning.updates.push(update);
         }
         Event::Factors(factors) => {

@@ -1,6 +1,8 @@
 //! Learning from the screen: every key, what is ordered, and what is made of what is told.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::crossterm::event::{
+    KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
 
 use super::super::action::{Action, Command, Effect};
 use super::super::color::Depth;
@@ -8,7 +10,9 @@ use super::super::geometry;
 use super::super::keys::Context;
 use super::super::state::learn::{Field, Part};
 use super::super::state::{Screen, State};
-use super::super::testing::{SMALL, answer, blank, factors, learned, learning, session, tell_learning};
+use super::super::testing::{
+    SMALL, answer, blank, factors, learned, learning, session, tell_learning,
+};
 use super::update;
 use crate::decode::worker::Command as Order;
 use crate::learn::run::Event;
@@ -49,7 +53,10 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
     key(&mut state, KeyCode::Backspace);
     press(&mut state, "d");
     key(&mut state, KeyCode::Enter);
-    assert_eq!((state.learning.form.haystack.as_str(), state.context()), ("notes.md", Context::Learn));
+    assert_eq!(
+        (state.learning.form.haystack.as_str(), state.context()),
+        ("notes.md", Context::Learn)
+    );
     let steps = [
         (Field::Sparsity, "]]"),
         (Field::Align, "]"),
@@ -108,7 +115,10 @@ fn every_value_stays_within_what_can_be_learned() {
     press(&mut state, "i");
     press(&mut state, "zzz");
     key(&mut state, KeyCode::Esc);
-    assert_eq!((state.learning.form.out.as_str(), state.screen), ("learned.safetensors", Screen::Learn));
+    assert_eq!(
+        (state.learning.form.out.as_str(), state.screen),
+        ("learned.safetensors", Screen::Learn)
+    );
     state.learning.field = Field::Seed;
     press(&mut state, "i");
     assert!(state.learning.typing.is_none() && state.toast.is_some());
@@ -147,16 +157,21 @@ fn a_learning_is_followed_to_its_end() {
     let left = state.learning.left_seconds(state.now_ms).unwrap();
     assert!((74.0..76.0).contains(&left), "{left}");
     // The cut shown is the one of the factors at the target.
-    let (factors, cut) = (state.learning.factors.clone().unwrap(), state.learning.cut.clone().unwrap());
+    let (factors, cut) =
+        (state.learning.factors.clone().unwrap(), state.learning.cut.clone().unwrap());
     let settings = &state.learning.order.as_ref().unwrap().settings;
     assert_eq!(cut, select(&factors, &settings.options()).unwrap());
-    let update = Update { stage: Stage::Mask, step: 0, distill: 0.01, reg: 0.0, mean: 0.3, kept: 0.3 };
+    let update =
+        Update { stage: Stage::Mask, step: 0, distill: 0.01, reg: 0.0, mean: 0.3, kept: 0.3 };
     tell_learning(&mut state, Told::Going(Event::Update(update)));
     assert_eq!(state.learning.part, Part::Masks);
     learned(&mut state);
     assert_eq!(state.learning.part, Part::Done);
     let done = state.learning.done.as_ref().unwrap();
-    assert_eq!((Some(&done.file.mask), &done.file.importance), (state.learning.cut.as_ref(), &state.learning.factors));
+    assert_eq!(
+        (Some(&done.file.mask), &done.file.importance),
+        (state.learning.cut.as_ref(), &state.learning.factors)
+    );
     let took = state.learning.seconds(state.now_ms);
     update_time(&mut state, 1e9);
     assert_eq!(state.learning.seconds(state.now_ms), took, "the clock stands at the end");
@@ -223,13 +238,22 @@ fn a_learning_is_cancelled_and_gone_on_from() {
     let now = state.now_ms;
     for (at, step) in [(0.0, 30), (1000.0, 31), (2000.0, 32)] {
         update_time(&mut state, now + at);
-        let update = Update { stage: Stage::Importance, step, distill: 0.01, reg: 0.1, mean: 0.8, kept: 0.3 };
+        let update = Update {
+            stage: Stage::Importance,
+            step,
+            distill: 0.01,
+            reg: 0.1,
+            mean: 0.8,
+            kept: 0.3,
+        };
         tell_learning(&mut state, Told::Going(Event::Update(update)));
     }
     let (here, whole) = state.learning.shares();
     assert!((whole - 33.0 / 250.0).abs() < 1e-9 && (here - 3.0 / 220.0).abs() < 1e-9);
     tell_learning(&mut state, Told::Panicked("index out of bounds".to_owned()));
-    assert!(matches!(&state.learning.part, Part::Failed(sentence) if sentence.contains("index out of bounds")));
+    assert!(
+        matches!(&state.learning.part, Part::Failed(sentence) if sentence.contains("index out of bounds"))
+    );
     assert!(state.toast.as_ref().unwrap().failed);
 }
 
@@ -258,7 +282,12 @@ fn the_mouse_selects_and_changes_fields() {
     assert_eq!(state.context(), Context::Field, "and types a text");
     click(&mut state, 2);
     assert_eq!((state.context(), state.learning.field), (Context::Learn, Field::Align));
-    let wheel = MouseEvent { kind: MouseEventKind::ScrollDown, column: 50, row: 20, modifiers: KeyModifiers::NONE };
+    let wheel = MouseEvent {
+        kind: MouseEventKind::ScrollDown,
+        column: 50,
+        row: 20,
+        modifiers: KeyModifiers::NONE,
+    };
     update(&mut state, Action::Mouse(wheel));
     assert_eq!(state.learning.field, Field::Context);
 }
@@ -284,7 +313,11 @@ fn updates_are_exported() {
     update(&mut state, Action::Do(Command::ShowLearn));
     state.learning = Default::default();
     assert_eq!(
-        super::super::export::make(&state, super::super::export::Format::Csv).unwrap().iter().filter(|c| **c == b'\n').count(),
+        super::super::export::make(&state, super::super::export::Format::Csv)
+            .unwrap()
+            .iter()
+            .filter(|c| **c == b'\n')
+            .count(),
         1
     );
     assert!(factors(SMALL, 0.5).scores().iter().all(|f| (0.0..=1.0).contains(f)));

@@ -1,4 +1,5 @@
-//! What an action changes. Pure: no clock, no file, no channel; what touches the world is returned as effects.
+//! What an action changes. Pure: no clock, no file, no channel; what touches the world is returned
+//! as effects.
 
 pub mod ab;
 mod engine;
@@ -173,7 +174,9 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
             };
             state.panel = Some(!shown);
         }
-        Command::Learn | Command::ResumeLearning | Command::CancelLearning => return learn::order(state, command),
+        Command::Learn | Command::ResumeLearning | Command::CancelLearning => {
+            return learn::order(state, command);
+        }
         Command::ApplyLearned => return learn::apply(state),
         _ if state.screen == Screen::Learn && learn::takes(command) => learn::edit(state, command),
         Command::Pause => return pause(state),
@@ -192,14 +195,20 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         | Command::Redo
         | Command::Reset
         | Command::SaveMask => return tune::edit(state, command),
-        _ if state.screen == Screen::Tune && tune::takes(command) => return tune::run(state, command),
+        _ if state.screen == Screen::Tune && tune::takes(command) => {
+            return tune::run(state, command);
+        }
         Command::Diff if state.diff => tune::end_difference(state),
         Command::Diff if state.other.is_some() => state.diff = true,
-        Command::Diff => tell(state, "no second mask to compare with: start with --diff FILE", false),
+        Command::Diff => {
+            tell(state, "no second mask to compare with: start with --diff FILE", false)
+        }
         Command::Copy => return export::copy(state),
         Command::EditPrompt => (state.screen, state.editing) = (Screen::Text, true),
         Command::Submit => return prompt::submit(state),
-        Command::Less | Command::More if state.screen == Screen::Ab => return ab::go(state, command),
+        Command::Less | Command::More if state.screen == Screen::Ab => {
+            return ab::go(state, command);
+        }
         Command::Less => prompt::change(state, -1),
         Command::More => prompt::change(state, 1),
         Command::Mark => {
@@ -219,7 +228,11 @@ fn back(state: &mut State) {
         state.editing = false;
     } else if state.log_open {
         state.log_open = false;
-    } else if let Some(tuning) = state.tuning.as_mut().filter(|tuning| state.screen == Screen::Tune && tuning.cursor.is_some()) {
+    } else if let Some(tuning) = state
+        .tuning
+        .as_mut()
+        .filter(|tuning| state.screen == Screen::Tune && tuning.cursor.is_some())
+    {
         tuning.cursor = None;
     } else if state.screen == Screen::Head {
         (state.screen, state.level) = (Screen::Map, Level::Layer);
@@ -274,7 +287,8 @@ pub(super) fn rerun(state: &mut State) -> Vec<Effect> {
     state.scroll = 0;
     (state.ab.cursor, state.ab.asked) = (None, None);
     let plan = state.plan.clone();
-    let start = Start { generation, prompt: plan.prompt, sampling: plan.sampling, max_new: plan.max_new };
+    let start =
+        Start { generation, prompt: plan.prompt, sampling: plan.sampling, max_new: plan.max_new };
     vec![Effect::Engine(Order::Start(Box::new(start)))]
 }
 
@@ -283,7 +297,9 @@ fn next_metric(state: &mut State) {
     let Some(model) = &state.model else { return };
     let all = Metric::ALL;
     let at = state.shown_metric().map_or(0, |metric| metric as usize);
-    let next = (1..=all.len()).map(|offset| all[(at + offset) % all.len()]).find(|&metric| model.has(metric));
+    let next = (1..=all.len())
+        .map(|offset| all[(at + offset) % all.len()])
+        .find(|&metric| model.has(metric));
     state.metric = next.unwrap_or(state.metric);
     state.diff = false;
 }

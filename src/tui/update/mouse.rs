@@ -45,28 +45,36 @@ pub fn take(state: &mut State, event: MouseEvent) -> Vec<Effect> {
 }
 
 fn press(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
-    let is_double = state.last_click.is_some_and(|(at, px, py)| state.now_ms - at < DOUBLE_MS && (px, py) == (x, y));
+    let is_double = state
+        .last_click
+        .is_some_and(|(at, px, py)| state.now_ms - at < DOUBLE_MS && (px, py) == (x, y));
     state.last_click = (!is_double).then_some((state.now_ms, x, y));
     if state.overlay.is_some() {
         return Vec::new();
     }
     let areas = geometry::areas(state);
     if areas.tabs.contains((x, y).into()) {
-        return geometry::tab_at(state, x).map_or_else(Vec::new, |screen| run(state, screen.command()));
+        return geometry::tab_at(state, x)
+            .map_or_else(Vec::new, |screen| run(state, screen.command()));
     }
     let before = state.at;
     match state.screen {
         Screen::Map => {
-            let Some((layer, head, channel)) = geometry::map_hit(state, x, y) else { return Vec::new() };
+            let Some((layer, head, channel)) = geometry::map_hit(state, x, y) else {
+                return Vec::new();
+            };
             state.at = Place { layer, head, channel };
             if is_double {
                 navigate::open(state);
             }
         }
         Screen::Head => {
-            let Some(shape) = state.model.as_ref().map(|model| model.shape()) else { return Vec::new() };
+            let Some(shape) = state.model.as_ref().map(|model| model.shape()) else {
+                return Vec::new();
+            };
             if let Some(pair) = geometry::head_chart(state, areas.main, shape).pair_at(x, y) {
-                state.at.channel = pair + if state.at.channel >= shape.pairs() { shape.pairs() } else { 0 };
+                state.at.channel =
+                    pair + if state.at.channel >= shape.pairs() { shape.pairs() } else { 0 };
             }
         }
         Screen::Learn => learn::press(state, x, y, is_double),

@@ -124,7 +124,8 @@ fn scroll(state: &mut State, command: Command) {
     match command {
         Command::Up => state.setting = state.setting.saturating_sub(1),
         Command::Down => state.setting = (state.setting + 1).min(settings - 1),
-        // The view cannot tell how long the wrapped text is; there are never more rows than characters and line ends.
+        // The view cannot tell how long the wrapped text is; there are never more rows than
+        // characters and line ends.
         Command::HalfUp => {
             let most = state.run.pieces.iter().map(|piece| piece.text.len() + 1).sum();
             state.scroll = (state.scroll + page).min(most);

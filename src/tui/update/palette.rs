@@ -85,7 +85,12 @@ fn commands(state: &State) -> Vec<Entry> {
 
 /// Commands of two words.
 fn words(state: &State) -> Vec<Entry> {
-    let entry = |title: String, about: &str, does: Does| Entry { title, about: about.to_owned(), keys: String::new(), does };
+    let entry = |title: String, about: &str, does: Does| Entry {
+        title,
+        about: about.to_owned(),
+        keys: String::new(),
+        does,
+    };
     let mut all = Vec::new();
     for map in Colormap::ALL {
         all.push(entry(format!("theme {}", map.name()), "colours of the map", Does::Colormap(map)));
@@ -100,12 +105,17 @@ fn words(state: &State) -> Vec<Entry> {
         all.push(entry(format!("scale {}", scale.name()), "scale of the map", Does::Scale(scale)));
     }
     for format in Format::ALL {
-        all.push(entry(format!("export {}", format.name()), format.about(), Does::Export(format, None)));
+        all.push(entry(
+            format!("export {}", format.name()),
+            format.about(),
+            Does::Export(format, None),
+        ));
     }
     all
 }
 
-/// What a command with a number or a path means: `l14 h3 c86`, `context 32768`, `export svg out.svg`.
+/// What a command with a number or a path means: `l14 h3 c86`, `context 32768`, `export svg
+/// out.svg`.
 fn parsed(state: &State, typed: &str) -> Option<Entry> {
     let mut words = typed.split_whitespace();
     let first = words.next()?;
@@ -118,7 +128,8 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
             let path = typed.split_once(char::is_whitespace)?.1.trim();
             (Does::Save(path.into()), format!("save the mask as {path}"))
         }
-        "keep" | "fit" | "align" | "split" | "floor" | "rule" | "blend" | "sink" | "recent" | "chunk" => {
+        "keep" | "fit" | "align" | "split" | "floor" | "rule" | "blend" | "sink" | "recent"
+        | "chunk" => {
             let (set, about) = setting(state, first, words.next()?, words.next())?;
             (Does::Tune(set), about)
         }
@@ -135,7 +146,8 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
     Some(Entry { title: typed.to_owned(), about, keys: String::new(), does })
 }
 
-/// One thing of the mask to set: `keep 30`, `fit 1.5GiB`, `fit 1.5GiB@32k`, `rule think`, `blend think 25`.
+/// One thing of the mask to set: `keep 30`, `fit 1.5GiB`, `fit 1.5GiB@32k`, `rule think`, `blend
+/// think 25`.
 fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option<(Set, String)> {
     let shape = state.model.as_ref()?.shape();
     let sources = state.tuning.as_ref()?.sources();
@@ -143,21 +155,35 @@ fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option
     let rule = || Rule::ALL.into_iter().find(|rule| rule.name() == value && sources.has(*rule));
     let (set, about) = match what {
         "keep" => {
-            let percent: f64 = value.trim_end_matches('%').parse().ok().filter(|percent| (0.0..=100.0).contains(percent))?;
-            (Set::Keep((percent * 10.0).round() as u16), format!("keep {percent} % of the channels"))
+            let percent: f64 = value
+                .trim_end_matches('%')
+                .parse()
+                .ok()
+                .filter(|percent| (0.0..=100.0).contains(percent))?;
+            (
+                Set::Keep((percent * 10.0).round() as u16),
+                format!("keep {percent} % of the channels"),
+            )
         }
         "fit" => {
-            let (size, context) = value.split_once('@').map_or((value, None), |(size, context)| (size, Some(context)));
+            let (size, context) = value
+                .split_once('@')
+                .map_or((value, None), |(size, context)| (size, Some(context)));
             let bytes = machine::parse_size(size)?;
             let tokens = context.map_or(Some(state.target_context), machine::parse_tokens)?;
-            (Set::Fit(bytes, tokens), format!("keep what {} hold at {tokens} tokens", machine::human(bytes)))
+            (
+                Set::Fit(bytes, tokens),
+                format!("keep what {} hold at {tokens} tokens", machine::human(bytes)),
+            )
         }
         "align" => {
             let align = number().filter(|align| ALIGNMENTS.contains(align))?;
             (Set::Align(align), format!("kept counts in multiples of {align}"))
         }
         "split" => {
-            let split = [Budget::Global, Budget::Exact].into_iter().find(|&split| split_name(split) == value)?;
+            let split = [Budget::Global, Budget::Exact]
+                .into_iter()
+                .find(|&split| split_name(split) == value)?;
             (Set::Split(split), format!("spread the budget: {value}"))
         }
         "floor" => {
@@ -166,12 +192,20 @@ fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option
         }
         "rule" => (Set::Rule(rule()?), format!("select by {value}")),
         "blend" => {
-            let weight = more.map_or(Some(50), |more| more.trim_end_matches('%').parse().ok()).filter(|&weight| weight <= 100)?;
+            let weight = more
+                .map_or(Some(50), |more| more.trim_end_matches('%').parse().ok())
+                .filter(|&weight| weight <= 100)?;
             (Set::Blend(rule()?, weight), format!("mix {weight} % of {value} in, by rank"))
         }
         "sink" => (Set::Sink(number()?), format!("never prune the first {value} tokens")),
-        "recent" => (Set::Recent(number().filter(|&recent| recent > 0)?), format!("never prune the last {value} tokens")),
-        "chunk" => (Set::Chunk(number().filter(|&chunk| chunk > 0)?), format!("{value} tokens leave the recent window at once")),
+        "recent" => (
+            Set::Recent(number().filter(|&recent| recent > 0)?),
+            format!("never prune the last {value} tokens"),
+        ),
+        "chunk" => (
+            Set::Chunk(number().filter(|&chunk| chunk > 0)?),
+            format!("{value} tokens leave the recent window at once"),
+        ),
         _ => return None,
     };
     Some((set, about))
@@ -291,7 +325,9 @@ fn perform(state: &mut State, does: Does) -> Vec<Effect> {
             return navigate::watch(state, before);
         }
         Does::Colormap(map) => state.theme = state.theme.with_colormap(map),
-        Does::Light(light) => state.theme = Theme::new(state.theme.depth, light, state.theme.colormap),
+        Does::Light(light) => {
+            state.theme = Theme::new(state.theme.depth, light, state.theme.colormap)
+        }
         Does::Metric(metric) => (state.metric, state.diff) = (metric, false),
         Does::Scale(scale) => state.scales[state.metric as usize] = scale,
         Does::Export(format, path) => return export::write(state, format, path),

@@ -26,8 +26,15 @@ pub enum Setting {
 }
 
 /// All settings, in the order of the screen.
-pub const SETTINGS: [Setting; 7] =
-    [Setting::Temperature, Setting::TopP, Setting::TopK, Setting::MinP, Setting::RepeatPenalty, Setting::Seed, Setting::MaxNew];
+pub const SETTINGS: [Setting; 7] = [
+    Setting::Temperature,
+    Setting::TopP,
+    Setting::TopK,
+    Setting::MinP,
+    Setting::RepeatPenalty,
+    Setting::Seed,
+    Setting::MaxNew,
+];
 
 impl Setting {
     /// The name on screen.
@@ -45,14 +52,17 @@ impl Setting {
 
     /// Its value for the next run, and what it means where the number alone does not say.
     pub fn value(self, state: &State) -> (String, &'static str) {
-        let Sampling { repeat_penalty, temperature, top_k, top_p, min_p, seed } = state.plan.sampling;
+        let Sampling { repeat_penalty, temperature, top_k, top_p, min_p, seed } =
+            state.plan.sampling;
         match self {
             Self::Temperature if temperature == 0.0 => ("0".to_owned(), "greedy"),
             Self::Temperature => (format!("{temperature:.1}"), ""),
             Self::TopP => (format!("{top_p:.2}"), if top_p >= 1.0 { "all" } else { "" }),
             Self::TopK => (top_k.to_string(), if top_k == 0 { "all" } else { "" }),
             Self::MinP => (format!("{min_p:.2}"), if min_p == 0.0 { "off" } else { "" }),
-            Self::RepeatPenalty => (format!("{repeat_penalty:.2}"), if repeat_penalty == 1.0 { "off" } else { "" }),
+            Self::RepeatPenalty => {
+                (format!("{repeat_penalty:.2}"), if repeat_penalty == 1.0 { "off" } else { "" })
+            }
             Self::Seed => (seed.to_string(), ""),
             Self::MaxNew if state.plan.max_new > MOST_NEW => ("all".to_owned(), "fit"),
             Self::MaxNew => (state.plan.max_new.to_string(), ""),
@@ -86,8 +96,13 @@ pub fn change(state: &mut State, direction: i8) {
             }
         }
         Setting::MinP => sampling.min_p = moved(sampling.min_p, 0.01, 0.0, 1.0),
-        Setting::RepeatPenalty => sampling.repeat_penalty = moved(sampling.repeat_penalty, 0.05, 0.5, 2.0),
-        Setting::Seed => sampling.seed = if up { sampling.seed.wrapping_add(1) } else { sampling.seed.wrapping_sub(1) },
+        Setting::RepeatPenalty => {
+            sampling.repeat_penalty = moved(sampling.repeat_penalty, 0.05, 0.5, 2.0)
+        }
+        Setting::Seed => {
+            sampling.seed =
+                if up { sampling.seed.wrapping_add(1) } else { sampling.seed.wrapping_sub(1) }
+        }
         Setting::MaxNew => {
             let now = state.plan.max_new;
             state.plan.max_new = match up {

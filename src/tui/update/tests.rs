@@ -2,19 +2,25 @@
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::crossterm::event::{
+    KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
 
 use super::super::action::{Action, Command, Effect, Replay};
 use super::super::color::{Colormap, Depth};
 use super::super::export::Format;
 use super::super::keys::Context;
 use super::super::state::{Dirty, Level, Metric, Overlay, Phase, Place, Scale, Screen, State};
-use super::super::testing::{LARGE, SMALL, blank, draw, head_detail, info, lost, measured, pair, send, session, token};
+use super::super::testing::{
+    LARGE, SMALL, blank, draw, head_detail, info, lost, measured, pair, send, session, token,
+};
 use super::{SETTINGS, update};
 use crate::decode::comparison::Mode;
 use crate::decode::lost::Asked;
 use crate::decode::session::Finish;
-use crate::decode::worker::event::{Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject, Wish};
+use crate::decode::worker::event::{
+    Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject, Wish,
+};
 use crate::decode::worker::{Command as Order, Prompt};
 use crate::mask::{ChannelMask, Shape, Window};
 
@@ -39,7 +45,12 @@ fn ready() -> State {
 #[test]
 fn loading_a_model_starts_the_planned_run() {
     let mut state = blank(Depth::True);
-    let loaded = Envelope { generation: 0, at_ms: 0.0, dropped: 0, event: Event::Loaded(Box::new(info(SMALL))) };
+    let loaded = Envelope {
+        generation: 0,
+        at_ms: 0.0,
+        dropped: 0,
+        event: Event::Loaded(Box::new(info(SMALL))),
+    };
     let effects = update(&mut state, Action::Engine(Box::new(loaded)));
     let [Effect::Engine(Order::Start(start))] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!((start.generation, start.max_new), (1, 256));
@@ -88,7 +99,10 @@ fn dropped_statistics_are_counted_and_statistics_alone_do_not_hurry() {
     let mut state = ready();
     state.dirty = Dirty::Clean;
     let event = Event::Memory(Memory { resident: None, device: None, kv_allocated: 7 });
-    update(&mut state, Action::Engine(Box::new(Envelope { generation: 1, at_ms: 0.0, dropped: 3, event })));
+    update(
+        &mut state,
+        Action::Engine(Box::new(Envelope { generation: 1, at_ms: 0.0, dropped: 3, event })),
+    );
     assert_eq!((state.dropped, state.dirty), (3, Dirty::Soon));
     key(&mut state, KeyCode::Down);
     assert_eq!(state.dirty, Dirty::Now);
@@ -135,9 +149,12 @@ fn drilling_goes_in_and_comes_out_with_the_selection_kept() {
 fn siblings_are_a_key_away_on_every_level() {
     let mut state = ready();
     state.screen = Screen::Head;
-    for (command, place) in
-        [(Command::NextLayer, (1, 0)), (Command::NextHead, (1, 1)), (Command::PrevLayer, (0, 1)), (Command::PrevHead, (0, 0))]
-    {
+    for (command, place) in [
+        (Command::NextLayer, (1, 0)),
+        (Command::NextHead, (1, 1)),
+        (Command::PrevLayer, (0, 1)),
+        (Command::PrevHead, (0, 0)),
+    ] {
         act(&mut state, command);
         assert_eq!((state.at.layer, state.at.head), place);
     }
@@ -151,10 +168,17 @@ fn metrics_scales_and_colours_cycle() {
         act(&mut state, Command::Metric);
         seen.push(state.metric);
     }
-    assert_eq!(seen, [Metric::Importance, Metric::KeyNorm, Metric::Think, Metric::Live, Metric::Mask]);
+    assert_eq!(
+        seen,
+        [Metric::Importance, Metric::KeyNorm, Metric::Think, Metric::Live, Metric::Mask]
+    );
     state.metric = Metric::Live;
     act(&mut state, Command::Scale);
-    assert_eq!((state.scale(), state.scales[Metric::Mask as usize]), (Scale::Rank, Scale::Linear), "each metric has its own");
+    assert_eq!(
+        (state.scale(), state.scales[Metric::Mask as usize]),
+        (Scale::Rank, Scale::Linear),
+        "each metric has its own"
+    );
     act(&mut state, Command::Colormap);
     assert_eq!(state.theme.colormap, Colormap::Cividis);
 }
@@ -168,7 +192,8 @@ fn the_difference_to_the_second_mask_is_shown_and_left_by_the_next_metric() {
     let other = state.other.as_ref().expect("the session has a second mask");
     for channel in 0..SMALL.head_dim {
         let shade = shader.pool(1, 0, std::iter::once(channel));
-        let (ours, theirs) = (shader.model.mask.head(1, 0)[channel], other.mask.head(1, 0)[channel]);
+        let (ours, theirs) =
+            (shader.model.mask.head(1, 0)[channel], other.mask.head(1, 0)[channel]);
         let wanted = match (ours, theirs) {
             (true, false) => 1.0,
             (false, true) => 0.0,
@@ -176,7 +201,10 @@ fn the_difference_to_the_second_mask_is_shown_and_left_by_the_next_metric() {
         };
         assert_eq!(shade, Shade::Difference(wanted));
     }
-    assert_eq!((shader.title().as_str(), shader.legend(1.0).as_str()), ("difference to slowest", "only mask"));
+    assert_eq!(
+        (shader.title().as_str(), shader.legend(1.0).as_str()),
+        ("difference to slowest", "only mask")
+    );
     act(&mut state, Command::Metric);
     assert!(!state.diff);
 }
@@ -202,8 +230,14 @@ fn live_importance_has_no_number_where_nothing_is_stored() {
         assert_eq!(value.is_finite(), *kept);
     }
     act(&mut state, Command::Rerun);
-    send(&mut state, Event::Live(Box::new(Live { activity: vec![0.0; SMALL.entries()], steps: 3, middle: 0 })));
-    assert!(state.model.as_ref().unwrap().table(Metric::Live).is_none(), "without a middle there is nothing to measure");
+    send(
+        &mut state,
+        Event::Live(Box::new(Live { activity: vec![0.0; SMALL.entries()], steps: 3, middle: 0 })),
+    );
+    assert!(
+        state.model.as_ref().unwrap().table(Metric::Live).is_none(),
+        "without a middle there is nothing to measure"
+    );
 }
 
 #[test]
@@ -239,10 +273,19 @@ fn the_palette_goes_to_places_and_runs_commands() {
     key(&mut state, KeyCode::Char(':'));
     assert_eq!(state.context(), Context::List);
     letters(&mut state, "l3 h1 c40");
-    assert_eq!(key(&mut state, KeyCode::Enter), [Effect::Engine(Order::Watch { layer: 3, head: 1 })]);
-    assert_eq!((state.at, state.overlay.is_none()), (Place { layer: 3, head: 1, channel: 40 }, true));
+    assert_eq!(
+        key(&mut state, KeyCode::Enter),
+        [Effect::Engine(Order::Watch { layer: 3, head: 1 })]
+    );
+    assert_eq!(
+        (state.at, state.overlay.is_none()),
+        (Place { layer: 3, head: 1, channel: 40 }, true)
+    );
     for (typed, holds) in [
-        ("theme cividis", &(|state: &State| state.theme.colormap == Colormap::Cividis) as &dyn Fn(&State) -> bool),
+        (
+            "theme cividis",
+            &(|state: &State| state.theme.colormap == Colormap::Cividis) as &dyn Fn(&State) -> bool,
+        ),
         ("theme light", &|state| state.theme.light),
         ("metric live", &|state| state.metric == Metric::Live),
         ("scale rank", &|state| state.scale() == Scale::Rank),
@@ -267,14 +310,22 @@ fn exports_come_with_a_name_that_says_what_they_are_or_with_one_s_own() {
         act(&mut state, Command::Export);
         letters(&mut state, format.name());
         let effects = key(&mut state, KeyCode::Enter);
-        let [Effect::Write { path, bytes }] = effects.as_slice() else { panic!("{format:?}: {effects:?}") };
-        assert_eq!(path.to_str(), Some(format!("out/kscope-test-model-map.{}", format.name()).as_str()));
+        let [Effect::Write { path, bytes }] = effects.as_slice() else {
+            panic!("{format:?}: {effects:?}")
+        };
+        assert_eq!(
+            path.to_str(),
+            Some(format!("out/kscope-test-model-map.{}", format.name()).as_str())
+        );
         assert!(bytes.len() > 1000);
     }
     act(&mut state, Command::Export);
     letters(&mut state, "svg my map.svg");
     let effects = key(&mut state, KeyCode::Enter);
-    assert!(matches!(&effects[..], [Effect::Write { path, .. }] if path.to_str() == Some("my map.svg")), "{effects:?}");
+    assert!(
+        matches!(&effects[..], [Effect::Write { path, .. }] if path.to_str() == Some("my map.svg")),
+        "{effects:?}"
+    );
 }
 
 #[test]
@@ -287,7 +338,10 @@ fn help_searches_and_runs_what_counts_here() {
     act(&mut state, Command::Help);
     letters(&mut state, "edit-prompt");
     key(&mut state, KeyCode::Enter);
-    assert!(!state.editing && state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("counts on the")));
+    assert!(
+        !state.editing
+            && state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("counts on the"))
+    );
     act(&mut state, Command::Help);
     key(&mut state, KeyCode::Esc);
     assert!(state.overlay.is_none());
@@ -315,7 +369,10 @@ fn a_mark_is_jumped_to_and_swapped() {
     let mut state = ready();
     act(&mut state, Command::Mark);
     act(&mut state, Command::Down);
-    assert_eq!(act(&mut state, Command::Jump), [Effect::Engine(Order::Watch { layer: 0, head: 0 })]);
+    assert_eq!(
+        act(&mut state, Command::Jump),
+        [Effect::Engine(Order::Watch { layer: 0, head: 0 })]
+    );
     act(&mut state, Command::Jump);
     assert_eq!(state.at.layer, 1);
 }
@@ -328,9 +385,13 @@ fn a_prompt_is_typed_pasted_and_sent() {
     assert_eq!(state.context(), Context::Prompt);
     letters(&mut state, "q: ");
     update(&mut state, Action::Paste("what\nnow".to_owned()));
-    let effects = update(&mut state, Action::Key(KeyEvent::new(KeyCode::Char('s'), KeyModifiers::CONTROL)));
+    let effects =
+        update(&mut state, Action::Key(KeyEvent::new(KeyCode::Char('s'), KeyModifiers::CONTROL)));
     let [Effect::Engine(Order::Start(start))] = effects.as_slice() else { panic!("{effects:?}") };
-    assert_eq!(start.prompt, Prompt::Text { text: "Say something.q: what\nnow".to_owned(), raw: false });
+    assert_eq!(
+        start.prompt,
+        Prompt::Text { text: "Say something.q: what\nnow".to_owned(), raw: false }
+    );
     assert!(!state.editing);
 }
 
@@ -354,13 +415,17 @@ fn settings_change_within_their_ranges_and_count_from_the_next_run() {
     }
     assert_eq!(state.plan.sampling.temperature, 0.7, "no rounding error piles up");
     let effects = act(&mut state, Command::Rerun);
-    assert!(matches!(&effects[..], [Effect::Engine(Order::Start(start))] if start.sampling.temperature == 0.7));
+    assert!(
+        matches!(&effects[..], [Effect::Engine(Order::Start(start))] if start.sampling.temperature == 0.7)
+    );
 }
 
 #[test]
 fn the_mouse_selects_drills_scrolls_and_changes_tabs() {
     let mut state = ready();
-    let mouse = |kind, column, row| Action::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
+    let mouse = |kind, column, row| {
+        Action::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+    };
     let press = MouseEventKind::Down(MouseButton::Left);
     let area = super::super::geometry::areas(&state).main;
     let strip = super::super::geometry::grid(&state, area, SMALL).strip_of(2, 1).expect("shown");
@@ -371,7 +436,9 @@ fn the_mouse_selects_drills_scrolls_and_changes_tabs() {
     assert_eq!(state.level, Level::Layer, "a second press on the same cell drills");
     update(&mut state, mouse(MouseEventKind::ScrollUp, 5, 5));
     assert_eq!(state.at.head, 0);
-    let tab = (0..60).find(|&x| super::super::geometry::tab_at(&state, x) == Some(Screen::Perf)).expect("a tab");
+    let tab = (0..60)
+        .find(|&x| super::super::geometry::tab_at(&state, x) == Some(Screen::Perf))
+        .expect("a tab");
     update(&mut state, mouse(press, tab, 1));
     assert_eq!(state.screen, Screen::Perf);
     assert_eq!(update(&mut state, mouse(MouseEventKind::Moved, 9, 9)), []);
@@ -396,18 +463,27 @@ fn leaving_and_the_shell() {
     assert_eq!(act(&mut state, Command::Redraw), [Effect::Redraw]);
     act(&mut state, Command::Palette);
     let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-    assert_eq!(update(&mut state, Action::Key(ctrl_c)), [Effect::Quit { summary: false }], "from inside a list too");
+    assert_eq!(
+        update(&mut state, Action::Key(ctrl_c)),
+        [Effect::Quit { summary: false }],
+        "from inside a list too"
+    );
     assert!(
         matches!(&act(&mut ready(), Command::Copy)[..], [Effect::Copy(text)] if text.starts_with("test-model l0 h0 c0 mask:"))
     );
 }
 
-/// 20,000 random actions with frames in between: nothing panics, and the place stays inside the model.
+/// 20,000 random actions with frames in between: nothing panics, and the place stays inside the
+/// model.
 #[test]
 fn a_random_walk_keeps_the_invariants() {
     let mut random = StdRng::seed_from_u64(5);
-    for shape in [SMALL, LARGE, Shape { layers: 1, kv_heads: 1, head_dim: 16 }, Shape { layers: 40, kv_heads: 32, head_dim: 80 }]
-    {
+    for shape in [
+        SMALL,
+        LARGE,
+        Shape { layers: 1, kv_heads: 1, head_dim: 16 },
+        Shape { layers: 40, kv_heads: 32, head_dim: 80 },
+    ] {
         let mut state = blank(Depth::True);
         let model = info(shape);
         for step in 0..5_000 {
@@ -418,7 +494,11 @@ fn a_random_walk_keeps_the_invariants() {
                 }
             }
             if state.model.is_some() {
-                assert!(state.at.layer < shape.layers && state.at.head < shape.kv_heads && state.at.channel < shape.head_dim);
+                assert!(
+                    state.at.layer < shape.layers
+                        && state.at.head < shape.kv_heads
+                        && state.at.channel < shape.head_dim
+                );
             }
             if step % 7 == 0 {
                 draw(&state);
@@ -427,7 +507,12 @@ fn a_random_walk_keeps_the_invariants() {
     }
 }
 
-fn random_action(random: &mut StdRng, state: &State, model: &crate::decode::worker::event::ModelInfo, step: usize) -> Action {
+fn random_action(
+    random: &mut StdRng,
+    state: &State,
+    model: &crate::decode::worker::event::ModelInfo,
+    step: usize,
+) -> Action {
     let shape = model.shape;
     let (width, height) = state.size;
     let engine = |event| {
@@ -458,16 +543,33 @@ fn random_action(random: &mut StdRng, state: &State, model: &crate::decode::work
         }
         12 => Action::Resize(random.random_range(1..220), random.random_range(1..80)),
         13 | 14 => {
-            let kinds = [MouseEventKind::Down(MouseButton::Left), MouseEventKind::ScrollUp, MouseEventKind::ScrollDown];
-            let modifiers = if random.random() { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
-            let (column, row) = (random.random_range(0..width.max(1)), random.random_range(0..height.max(1)));
-            Action::Mouse(MouseEvent { kind: kinds[random.random_range(0..3)], column, row, modifiers })
+            let kinds = [
+                MouseEventKind::Down(MouseButton::Left),
+                MouseEventKind::ScrollUp,
+                MouseEventKind::ScrollDown,
+            ];
+            let modifiers =
+                if random.random() { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
+            let (column, row) =
+                (random.random_range(0..width.max(1)), random.random_range(0..height.max(1)));
+            Action::Mouse(MouseEvent {
+                kind: kinds[random.random_range(0..3)],
+                column,
+                row,
+                modifiers,
+            })
         }
         15 => Action::Tick(step as f64 * 40.0),
         16 => Action::Paste("some\npasted text \u{1f600}".to_owned()),
-        17 if random.random() => engine(pair(model, state.run.pairs.len() + 1, 300 + state.run.generated())),
+        17 if random.random() => {
+            engine(pair(model, state.run.pairs.len() + 1, 300 + state.run.generated()))
+        }
         17 => engine(token(model, state.run.generated() + 1, 300 + state.run.generated())),
-        18 => engine(head_detail(shape, random.random_range(0..shape.layers), random.random_range(0..shape.kv_heads))),
+        18 => engine(head_detail(
+            shape,
+            random.random_range(0..shape.layers),
+            random.random_range(0..shape.kv_heads),
+        )),
         _ => engine(match random.random_range(0..14) {
             8 => Event::Rewound(random.random_range(0..=state.run.pairs.len())),
             9 => Event::Fed(if random.random() { Mode::Free } else { Mode::Forced }),
@@ -476,13 +578,25 @@ fn random_action(random: &mut StdRng, state: &State, model: &crate::decode::work
                 let [sink, recent, chunk] = [0, 0, 0].map(|_| random.random_range(1..99));
                 let mask = ChannelMask::from_fn(shape, |_, _, _| random.random());
                 let mask = MaskInfo { mask, ..model.mask.clone().expect("masked") };
-                let (revision, from) = (random.random_range(0..9), random.random::<bool>().then_some(9));
-                Event::Retuned(Box::new(Retuned { revision, mask, window: Window { sink, recent, chunk }, from, ms: 1.0 }))
+                let (revision, from) =
+                    (random.random_range(0..9), random.random::<bool>().then_some(9));
+                Event::Retuned(Box::new(Retuned {
+                    revision,
+                    mask,
+                    window: Window { sink, recent, chunk },
+                    from,
+                    ms: 1.0,
+                }))
             }
             12 => {
                 let number = random.random_range(0..30);
-                let subject = if random.random() { Subject::Now(number / 4) } else { Subject::Trial(number) };
-                measured(subject, f64::from(random.random_range(0..3_u8)) * random.random::<f64>(), 0)
+                let subject =
+                    if random.random() { Subject::Now(number / 4) } else { Subject::Trial(number) };
+                measured(
+                    subject,
+                    f64::from(random.random_range(0..3_u8)) * random.random::<f64>(),
+                    0,
+                )
             }
             13 => Event::Refused { wish: Wish::Time, sentence: "not now".to_owned() },
             0 => Event::Loaded(Box::new(model.clone())),
@@ -490,8 +604,16 @@ fn random_action(random: &mut StdRng, state: &State, model: &crate::decode::work
             2 => Event::Paused,
             3 => Event::Resumed,
             4 => Event::Finished(Finish::Context),
-            5 => Event::Live(Box::new(Live { activity: vec![1.0; shape.entries()], steps: 9, middle: 64 })),
-            6 => Event::Memory(Memory { resident: Some(1 << 30), device: None, kv_allocated: 1 << 20 }),
+            5 => Event::Live(Box::new(Live {
+                activity: vec![1.0; shape.entries()],
+                steps: 9,
+                middle: 64,
+            })),
+            6 => Event::Memory(Memory {
+                resident: Some(1 << 30),
+                device: None,
+                kv_allocated: 1 << 20,
+            }),
             _ => Event::Panicked("a test".to_owned()),
         }),
     }

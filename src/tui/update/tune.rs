@@ -79,7 +79,11 @@ fn step(state: &mut State, by: i32) -> Vec<Effect> {
         control => {
             let mut draft = tuning.draft().clone();
             let verbatim = Base::Verbatim(tuning.saved().mask.clone());
-            control.step(&mut draft, by, &tuning.around(&verbatim, model, state.at.layer, state.target_context));
+            control.step(
+                &mut draft,
+                by,
+                &tuning.around(&verbatim, model, state.at.layer, state.target_context),
+            );
             change(state, draft)
         }
     }
@@ -102,7 +106,11 @@ fn change(state: &mut State, draft: Draft) -> Vec<Effect> {
 fn follow(state: &mut State) -> Vec<Effect> {
     let (Some(model), Some(tuning)) = (&state.model, &state.tuning) else { return Vec::new() };
     // While an answer is due the mask at work is not known: the change is sent whatever it was.
-    if tuning.hold || (tuning.is_applied(model) && !tuning.is_waiting()) { Vec::new() } else { apply(state) }
+    if tuning.hold || (tuning.is_applied(model) && !tuning.is_waiting()) {
+        Vec::new()
+    } else {
+        apply(state)
+    }
 }
 
 /// Sends what is set; the engine measures it again even where it is at work already.
@@ -119,7 +127,11 @@ fn apply(state: &mut State) -> Vec<Effect> {
 fn open(state: &mut State) -> Vec<Effect> {
     let Some(tuning) = &mut state.tuning else { return Vec::new() };
     let Some(id) = tuning.cursor.take() else { return apply(state) };
-    let taken = tuning.sweep.measured().find(|(point, _)| point.id == id).map(|(point, _)| point.draft.clone());
+    let taken = tuning
+        .sweep
+        .measured()
+        .find(|(point, _)| point.id == id)
+        .map(|(point, _)| point.draft.clone());
     taken.map_or_else(Vec::new, |draft| change(state, draft))
 }
 
@@ -166,15 +178,19 @@ fn point(state: &mut State, by: isize) {
 fn show_difference(state: &mut State) {
     let Some(tuning) = &state.tuning else { return };
     let saved = &tuning.saved().mask;
-    state.other = Some(OtherMask { label: format!("{} (saved)", saved.label), mask: saved.mask.clone() });
+    state.other =
+        Some(OtherMask { label: format!("{} (saved)", saved.label), mask: saved.mask.clone() });
     (state.diff, state.screen) = (true, Screen::Map);
 }
 
-/// The map without a difference; the mask that the session was given to compare with, if any, is there for the next one.
+/// The map without a difference; the mask that the session was given to compare with, if any, is
+/// there for the next one.
 pub fn end_difference(state: &mut State) {
     state.diff = false;
     let Some(model) = &state.model else { return };
-    if let Some(other) = model.info.other.as_ref().filter(|other| other.mask.shape() == model.shape()) {
+    if let Some(other) =
+        model.info.other.as_ref().filter(|other| other.mask.shape() == model.shape())
+    {
         state.other = Some(OtherMask { label: other.label.clone(), mask: other.mask.clone() });
     }
 }
@@ -204,17 +220,29 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
     let sentence = match command {
         Command::Flip => {
             let keep = !kept[at.channel];
-            let mut pins = draft.pins.get(&row).map_or_else(|| vec![None; shape.head_dim], |row| row.to_vec());
+            let mut pins =
+                draft.pins.get(&row).map_or_else(|| vec![None; shape.head_dim], |row| row.to_vec());
             // What the selection says anyway needs no hand.
             pins[at.channel] = (selected[at.channel] != keep).then_some(keep);
             draft.pin_row(row, pins);
-            format!("L{} h{} ch {}: {}", at.layer, at.head, at.channel, if keep { "kept" } else { "pruned" })
+            format!(
+                "L{} h{} ch {}: {}",
+                at.layer,
+                at.head,
+                at.channel,
+                if keep { "kept" } else { "pruned" }
+            )
         }
         Command::FlipHead => {
             let keep = !kept.iter().all(|&kept| kept);
             let alike = selected.iter().all(|&kept| kept == keep);
             draft.pin_row(row, vec![(!alike).then_some(keep); shape.head_dim]);
-            format!("L{} h{}: {}", at.layer, at.head, if keep { "all channels kept" } else { "dropped" })
+            format!(
+                "L{} h{}: {}",
+                at.layer,
+                at.head,
+                if keep { "all channels kept" } else { "dropped" }
+            )
         }
         _ => {
             let verbatim = Base::Verbatim(tuning.saved().mask.clone());
@@ -223,7 +251,11 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
             let heads = if whole { 0..shape.kv_heads } else { at.head..at.head + 1 };
             let locked = !heads.clone().all(|head| draft.is_locked(shape, at.layer, head));
             heads.for_each(|head| lock(&mut draft, &around, head, locked));
-            let what = if whole { format!("layer {}", at.layer) } else { format!("L{} h{}", at.layer, at.head) };
+            let what = if whole {
+                format!("layer {}", at.layer)
+            } else {
+                format!("L{} h{}", at.layer, at.head)
+            };
             format!("{what}: {}", if locked { "locked to what it keeps" } else { "not locked" })
         }
     };
@@ -235,7 +267,11 @@ fn travel(state: &mut State, forward: bool) -> Vec<Effect> {
     let Some(tuning) = &mut state.tuning else { return Vec::new() };
     match tuning.travel(forward) {
         Ok(true) => return follow(state),
-        Ok(false) => tell(state, if forward { "nothing was taken back" } else { "nothing was changed yet" }, false),
+        Ok(false) => tell(
+            state,
+            if forward { "nothing was taken back" } else { "nothing was changed yet" },
+            false,
+        ),
         Err(error) => tell(state, error.to_string(), true),
     }
     Vec::new()
@@ -259,8 +295,10 @@ pub fn adopt(state: &mut State, mask: MaskInfo, window: Window) -> Vec<Effect> {
 /// A name for the mask that is set; never that of the mask it comes from.
 fn file_name(model: &ModelView, tuning: &Tuning) -> String {
     let percent = (100.0 * tuning.proposal().mask.kept_ratio()).round();
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
-    let mut stem: String = format!("{}-keep{percent}", model.info.name).chars().map(plain).collect();
+    let plain =
+        |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
+    let mut stem: String =
+        format!("{}-keep{percent}", model.info.name).chars().map(plain).collect();
     let taken = [&tuning.sources().loaded.label, &tuning.saved().mask.label];
     if taken.into_iter().any(|label| *label == stem) {
         stem += "-tuned";
@@ -271,8 +309,10 @@ fn file_name(model: &ModelView, tuning: &Tuning) -> String {
 /// Saves what is set under a name.
 pub fn save(state: &mut State, path: PathBuf) -> Vec<Effect> {
     if Format::of_path(&path).ok() != Some(Format::Safetensors) {
-        let sentence =
-            format!("{}: expected a name that ends in .safetensors (`kscope mask export` makes the others)", path.display());
+        let sentence = format!(
+            "{}: expected a name that ends in .safetensors (`kscope mask export` makes the others)",
+            path.display()
+        );
         tell(state, sentence, true);
         return Vec::new();
     }
@@ -289,7 +329,12 @@ pub fn saved(state: &mut State, saving: Saving) {
     let mask = MaskInfo::of_file(file, &path);
     if let (Some(model), Some(tuning)) = (&mut state.model, &mut state.tuning) {
         // What runs may have been changed since; where it was not, it has a name now.
-        if let Some(now) = model.info.mask.as_mut().filter(|now| now.mask == mask.mask && model.info.window == window) {
+        if let Some(now) = model
+            .info
+            .mask
+            .as_mut()
+            .filter(|now| now.mask == mask.mask && model.info.window == window)
+        {
             now.label.clone_from(&mask.label);
         }
         tuning.was_saved(mask, window, draft, state.run.generation, model);
@@ -300,7 +345,9 @@ pub fn saved(state: &mut State, saving: Saving) {
 /// Whether leaving must wait for a second word, because a mask would be lost.
 pub fn asks_first(state: &mut State) -> bool {
     let replay = state.replay;
-    let Some(tuning) = state.tuning.as_mut().filter(|tuning| !replay && tuning.is_unsaved() && !tuning.quit_asked) else {
+    let Some(tuning) =
+        state.tuning.as_mut().filter(|tuning| !replay && tuning.is_unsaved() && !tuning.quit_asked)
+    else {
         return false;
     };
     tuning.quit_asked = true;
@@ -331,8 +378,8 @@ pub fn refused(state: &mut State, wish: Wish, sentence: String) {
     tell(state, sentence, false);
 }
 
-/// A mask was measured. Where the text stands still the saved mask is measured over the same tokens too, so that the two can be
-/// compared; while it grows that would never meet.
+/// A mask was measured. Where the text stands still the saved mask is measured over the same tokens
+/// too, so that the two can be compared; while it grows that would never meet.
 pub fn measured(state: &mut State, generation: u64, measured: Measured) -> Vec<Effect> {
     let stands = matches!(state.phase, Phase::Paused | Phase::Finished(_)) && !state.replay;
     let (Some(model), Some(tuning)) = (&state.model, &mut state.tuning) else { return Vec::new() };

@@ -1,4 +1,5 @@
-//! The mouse on the tune screen: click selects, a second click on a point takes it, the wheel changes the selected control.
+//! The mouse on the tune screen: click selects, a second click on a point takes it, the wheel
+//! changes the selected control.
 
 use super::super::action::{Command, Effect};
 use super::super::geometry;
@@ -27,7 +28,8 @@ pub fn press(state: &mut State, x: u16, y: u16, is_double: bool) -> Vec<Effect> 
     let (Some(model), Some(tuning)) = (&state.model, &mut state.tuning) else { return Vec::new() };
     let inside = |area: ratatui::layout::Rect| area.contains((x, y).into());
     if inside(areas.controls) {
-        let shown = geometry::tune_controls(areas.controls, tuning.control as usize, Control::ALL.len());
+        let shown =
+            geometry::tune_controls(areas.controls, tuning.control as usize, Control::ALL.len());
         let row = usize::from((y - areas.controls.y).saturating_sub(1));
         if y > areas.controls.y && row < shown.len() {
             (tuning.control, tuning.cursor) = (Control::ALL[shown.start + row], None);
@@ -35,14 +37,20 @@ pub fn press(state: &mut State, x: u16, y: u16, is_double: bool) -> Vec<Effect> 
     } else if let Some(area) = areas.layers.filter(|&area| inside(area)) {
         let before = state.at;
         let rows = geometry::tune_layers(area, model.shape(), state.at.layer);
-        if let Some(&(layer, head)) = (y > area.y).then(|| rows.get(usize::from(y - area.y - 1))).flatten() {
+        if let Some(&(layer, head)) =
+            (y > area.y).then(|| rows.get(usize::from(y - area.y - 1))).flatten()
+        {
             state.at.layer = layer;
             state.at.head = head.unwrap_or(state.at.head);
         }
         return navigate::watch(state, before);
     } else if let Some(area) = areas.plot.filter(|&area| inside(area)) {
         let plot = tuning.plot(model, state.target_context, generation);
-        let Some(scatter) = Scatter::of(plot.x_range(), plot.y_range(), geometry::plot_points(area)) else { return Vec::new() };
+        let Some(scatter) =
+            Scatter::of(plot.x_range(), plot.y_range(), geometry::plot_points(area))
+        else {
+            return Vec::new();
+        };
         let near = |spot: &super::super::state::tune::Spot| {
             let (px, py) = scatter.cell(spot.place.x, spot.place.y)?;
             let away = (px.abs_diff(x), py.abs_diff(y));

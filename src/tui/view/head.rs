@@ -1,4 +1,5 @@
-//! One head: its pairs on the frequency axis, what the mask keeps, and where queries and keys have their energy.
+//! One head: its pairs on the frequency axis, what the mask keeps, and where queries and keys have
+//! their energy.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -26,7 +27,13 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
                 bars(state, model, metric, &own, &chart, buffer);
             }
         }
-        None => put(buffer, area, 1, 1, Line::styled("no figures yet: they come with the prompt", state.theme.style(Role::Dim))),
+        None => put(
+            buffer,
+            area,
+            1,
+            1,
+            Line::styled("no figures yet: they come with the prompt", state.theme.style(Role::Dim)),
+        ),
     }
     let mut y = chart.bars.bottom();
     axis(state, model, &chart, y, buffer);
@@ -94,7 +101,14 @@ fn pruned(state: &State) -> Style {
 }
 
 /// Bars of every pair: side by side where there are two columns or more, the larger one otherwise.
-fn bars(state: &State, model: &ModelView, metric: Metric, table: &Table, chart: &HeadChart, buffer: &mut Buffer) {
+fn bars(
+    state: &State,
+    model: &ModelView,
+    metric: Metric,
+    table: &Table,
+    chart: &HeadChart,
+    buffer: &mut Buffer,
+) {
     let (layer, head) = (state.at.layer, state.at.head);
     let (values, kept) = (table.values(), model.mask.head(layer, head));
     let scale = state.scales[metric as usize];
@@ -110,8 +124,10 @@ fn bars(state: &State, model: &ModelView, metric: Metric, table: &Table, chart: 
         };
         let channels = chart.pairs_of(x).flat_map(|pair| [pair, pair + pairs]);
         let of_half = |channel: &usize| half.is_none_or(|second| (*channel >= pairs) == second);
-        let largest =
-            channels.filter(of_half).filter(|&c| values[c].is_finite()).max_by(|&a, &b| values[a].total_cmp(&values[b]))?;
+        let largest = channels
+            .filter(of_half)
+            .filter(|&c| values[c].is_finite())
+            .max_by(|&a, &b| values[a].total_cmp(&values[b]))?;
         let style = match (kept[largest], largest >= pairs) {
             (false, _) => pruned(state),
             (true, false) => state.theme.style(Role::First),
@@ -124,23 +140,42 @@ fn bars(state: &State, model: &ModelView, metric: Metric, table: &Table, chart: 
     threshold(state, model, metric, table, chart, buffer);
 }
 
-fn scale_labels(state: &State, metric: Metric, table: &Table, chart: &HeadChart, buffer: &mut Buffer) {
+fn scale_labels(
+    state: &State,
+    metric: Metric,
+    table: &Table,
+    chart: &HeadChart,
+    buffer: &mut Buffer,
+) {
     let scale = state.scales[metric as usize];
     let labels = Rect { x: chart.bars.x - HEAD_LABEL, width: HEAD_LABEL, ..chart.bars };
-    for (share, y) in [(1.0, 0), (0.5, chart.bars.height / 2), (0.0, chart.bars.height.saturating_sub(1))] {
+    for (share, y) in
+        [(1.0, 0), (0.5, chart.bars.height / 2), (0.0, chart.bars.height.saturating_sub(1))]
+    {
         let text = format!("{:>6} ┤", number(table.at(share, scale)));
         put(buffer, labels, 0, y, Line::styled(text, state.theme.style(Role::Dim)));
     }
 }
 
 /// The lowest score that this head keeps, where the bars are what the mask was selected by.
-fn threshold(state: &State, model: &ModelView, metric: Metric, table: &Table, chart: &HeadChart, buffer: &mut Buffer) {
+fn threshold(
+    state: &State,
+    model: &ModelView,
+    metric: Metric,
+    table: &Table,
+    chart: &HeadChart,
+    buffer: &mut Buffer,
+) {
     if metric != Metric::Importance || chart.bars.height == 0 {
         return;
     }
     let (layer, head) = (state.at.layer, state.at.head);
     let scores = table.values().iter().zip(model.mask.head(layer, head));
-    let Some(lowest) = scores.filter(|(_, kept)| **kept).map(|(score, _)| *score).min_by(f32::total_cmp) else { return };
+    let Some(lowest) =
+        scores.filter(|(_, kept)| **kept).map(|(score, _)| *score).min_by(f32::total_cmp)
+    else {
+        return;
+    };
     let share = table.share(lowest, state.scales[metric as usize]);
     let up = (share * f32::from(chart.bars.height)) as u16;
     let y = chart.bars.bottom() - 1 - up.min(chart.bars.height - 1);
@@ -157,7 +192,12 @@ fn threshold(state: &State, model: &ModelView, metric: Metric, table: &Table, ch
 /// Pair numbers, and below them their wavelengths.
 fn axis(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer: &mut Buffer) {
     let dim = state.theme.style(Role::Dim);
-    let row = |y: u16| Rect { x: chart.bars.x - HEAD_LABEL, y, width: chart.bars.width + HEAD_LABEL + 4, height: 1 };
+    let row = |y: u16| Rect {
+        x: chart.bars.x - HEAD_LABEL,
+        y,
+        width: chart.bars.width + HEAD_LABEL + 4,
+        height: 1,
+    };
     put(buffer, row(y), 0, 0, Line::styled("   pair ", dim));
     put(buffer, row(y + 1), 0, 0, Line::styled(" λ tok  ", dim));
     let ticks = if chart.columns >= 60 { 8 } else { 4 };
@@ -180,11 +220,17 @@ fn mask_rows(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer
     let (layer, head) = (state.at.layer, state.at.head);
     let kept = model.mask.head(layer, head);
     for (half, label) in ["kept  i ", "partner "].into_iter().enumerate() {
-        let area = Rect { x: chart.bars.x - HEAD_LABEL, y: y + half as u16, width: HEAD_LABEL, height: 1 };
+        let area =
+            Rect { x: chart.bars.x - HEAD_LABEL, y: y + half as u16, width: HEAD_LABEL, height: 1 };
         put(buffer, area, 0, 0, Line::styled(label, state.theme.style(Role::Dim)));
         for x in 0..chart.columns {
             let edited = state.tuning.as_ref().is_some_and(|tuning| {
-                let is_edited = |pair: usize| tuning.draft().pin(model.shape(), layer, head, pair + half * chart.pairs).is_some();
+                let is_edited = |pair: usize| {
+                    tuning
+                        .draft()
+                        .pin(model.shape(), layer, head, pair + half * chart.pairs)
+                        .is_some()
+                };
                 chart.pairs_of(x).any(is_edited)
             });
             let all = chart.pairs_of(x).len();
@@ -207,19 +253,35 @@ fn mask_rows(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer
 
 /// Energy of queries and keys per pair, each on its own scale.
 fn energies(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer: &mut Buffer) {
-    let detail = state.run.head.as_ref().filter(|head| (head.layer, head.head) == (state.at.layer, state.at.head));
+    let detail = state
+        .run
+        .head
+        .as_ref()
+        .filter(|head| (head.layer, head.head) == (state.at.layer, state.at.head));
     let pairs = chart.pairs;
     for (index, label) in ["live q²", "live k²"].into_iter().enumerate() {
         let top = y + 1 + index as u16 * chart.energy;
         let area = Rect { y: top, height: chart.energy, ..chart.bars };
-        let text = Rect { x: chart.bars.x - HEAD_LABEL, y: area.bottom() - 1, width: HEAD_LABEL, height: 1 };
+        let text = Rect {
+            x: chart.bars.x - HEAD_LABEL,
+            y: area.bottom() - 1,
+            width: HEAD_LABEL,
+            height: 1,
+        };
         put(buffer, text, 0, 0, Line::styled(label, state.theme.style(Role::Dim)));
-        let energy = detail.map(|detail| if index == 0 { &detail.q_energy } else { &detail.k_energy });
-        let Some(energy) = energy.filter(|energy| energy.len() == model.shape().head_dim) else { continue };
-        let of = |x: u16| chart.pairs_of(x).map(|pair| energy[pair] + energy[pair + pairs]).fold(0.0, f32::max);
+        let energy =
+            detail.map(|detail| if index == 0 { &detail.q_energy } else { &detail.k_energy });
+        let Some(energy) = energy.filter(|energy| energy.len() == model.shape().head_dim) else {
+            continue;
+        };
+        let of = |x: u16| {
+            chart.pairs_of(x).map(|pair| energy[pair] + energy[pair + pairs]).fold(0.0, f32::max)
+        };
         let largest = (0..chart.columns).map(of).fold(0.0, f32::max);
         let style = state.theme.style(if index == 0 { Role::Third } else { Role::Good });
-        columns(area, buffer, |x| (largest > 0.0).then(|| Bar { share: of(x) / largest, style, shaded: false }));
+        columns(area, buffer, |x| {
+            (largest > 0.0).then(|| Bar { share: of(x) / largest, style, shaded: false })
+        });
     }
 }
 
@@ -230,6 +292,17 @@ fn cursor(state: &State, model: &ModelView, chart: &HeadChart, area: Rect, buffe
     let y = chart.bars.bottom();
     let (x, width) = (chart.bars.x + chart.column_of(pair), chart.per_pair());
     let text = format!("{pair}");
-    let label = Rect { x, y, width: (text.len() as u16).max(width).min(area.right().saturating_sub(x)), height: 1 };
-    put(buffer, label, 0, 0, Line::styled(format!("{text:<width$}", width = usize::from(width)), style));
+    let label = Rect {
+        x,
+        y,
+        width: (text.len() as u16).max(width).min(area.right().saturating_sub(x)),
+        height: 1,
+    };
+    put(
+        buffer,
+        label,
+        0,
+        0,
+        Line::styled(format!("{text:<width$}", width = usize::from(width)), style),
+    );
 }

@@ -36,7 +36,8 @@ pub fn header(state: &State, area: Rect, buffer: &mut Buffer) {
     put(buffer, area, area.width.saturating_sub(right_width), 0, right);
 }
 
-/// What is known of the session, the most telling first: what does not fit is left out from the end.
+/// What is known of the session, the most telling first: what does not fit is left out from the
+/// end.
 fn facts(state: &State, wide: bool) -> Vec<(String, Role)> {
     let Some(model) = &state.model else { return vec![(state.loading_name.clone(), Role::Text)] };
     let info = &model.info;
@@ -62,7 +63,11 @@ fn badge(state: &State, wide: bool) -> String {
     let (masked, dense) = (state.run.kv.total(), model.bytes_at(state.run.cached).1.total());
     match dense.checked_sub(masked) {
         Some(saved) if saved > 0 && wide => {
-            format!("[compacted −{} = {:.0} %]", crate::machine::human(saved as u64), 100.0 * saved as f64 / dense as f64)
+            format!(
+                "[compacted −{} = {:.0} %]",
+                crate::machine::human(saved as u64),
+                100.0 * saved as f64 / dense as f64
+            )
         }
         Some(saved) if saved > 0 => format!("[compacted −{}]", crate::machine::human(saved as u64)),
         _ => "[compacted, nothing saved yet]".to_owned(),
@@ -84,7 +89,9 @@ fn status(state: &State, wide: bool) -> Line<'static> {
         Phase::Prefill(share) => (format!("prefill {:.0} %", share * 100.0), Role::Warn),
         Phase::Running => (format!("● {replay}"), Role::Good),
         Phase::Paused => ("▮▮ PAUSED".to_owned(), Role::Warn),
-        Phase::Finished(finish) if wide => (format!("■ DONE ({})", finish_words(*finish)), Role::Dim),
+        Phase::Finished(finish) if wide => {
+            (format!("■ DONE ({})", finish_words(*finish)), Role::Dim)
+        }
         Phase::Finished(_) => ("■ DONE".to_owned(), Role::Dim),
         Phase::Failed(_) => ("■ FAILED".to_owned(), Role::Bad),
     };
@@ -108,7 +115,11 @@ pub fn finish_words(finish: Finish) -> &'static str {
 /// Tabs at the left, breadcrumbs at the right.
 pub fn tabs(state: &State, area: Rect, buffer: &mut Buffer) {
     for (x, title, screen) in tab_places(state) {
-        let style = if screen == state.screen { state.theme.selected() } else { state.theme.style(Role::Dim) };
+        let style = if screen == state.screen {
+            state.theme.selected()
+        } else {
+            state.theme.style(Role::Dim)
+        };
         put(buffer, area, x, 0, Line::styled(title, style));
     }
     let Some(model) = &state.model else { return };
@@ -116,21 +127,43 @@ pub fn tabs(state: &State, area: Rect, buffer: &mut Buffer) {
     let mut crumbs = vec![model.info.name.clone()];
     match (state.screen, state.level) {
         (Screen::Map, Level::Model) => crumbs.push("all layers".to_owned()),
-        (Screen::Map, Level::Layer) => crumbs.extend([format!("L{}", at.layer), format!("h{}", at.head)]),
-        (Screen::Head, _) => crumbs.extend([format!("L{}", at.layer), format!("h{}", at.head), format!("ch {}", at.channel)]),
+        (Screen::Map, Level::Layer) => {
+            crumbs.extend([format!("L{}", at.layer), format!("h{}", at.head)])
+        }
+        (Screen::Head, _) => crumbs.extend([
+            format!("L{}", at.layer),
+            format!("h{}", at.head),
+            format!("ch {}", at.channel),
+        ]),
         (screen, _) => crumbs.push(screen.title().to_lowercase()),
     }
     let last = tab_places(state).last().map_or(0, |(x, title, _)| x + title.chars().count() as u16);
     let unsaved =
-        if !state.replay && state.tuning.as_ref().is_some_and(|tuning| tuning.is_unsaved()) { " * unsaved " } else { "" };
+        if !state.replay && state.tuning.as_ref().is_some_and(|tuning| tuning.is_unsaved()) {
+            " * unsaved "
+        } else {
+            ""
+        };
     let text = format!("{} ", crumbs.join(" › "));
     let (width, marked) = (text.chars().count() as u16, unsaved.chars().count() as u16);
     if last + width + marked < area.width {
         put(buffer, area, area.width - width, 0, Line::styled(text, state.theme.style(Role::Dim)));
-        put(buffer, area, area.width - width - marked, 0, Line::styled(unsaved, state.theme.style(Role::Warn)));
+        put(
+            buffer,
+            area,
+            area.width - width - marked,
+            0,
+            Line::styled(unsaved, state.theme.style(Role::Warn)),
+        );
     } else if last + marked < area.width {
         // A mask that may be lost is worth more than where one is.
-        put(buffer, area, area.width - marked, 0, Line::styled(unsaved, state.theme.style(Role::Warn)));
+        put(
+            buffer,
+            area,
+            area.width - marked,
+            0,
+            Line::styled(unsaved, state.theme.style(Role::Warn)),
+        );
     }
 }
 
@@ -159,8 +192,10 @@ pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
             Some((row.keys.first()?.to_string(), row.label, is_help))
         })
         .collect();
-    let width = |(keys, label, _): &(String, &str, bool)| keys.chars().count() + label.chars().count() + 3;
-    let mut left = room.saturating_sub(1 + hints.iter().filter(|hint| hint.2).map(width).sum::<usize>());
+    let width =
+        |(keys, label, _): &(String, &str, bool)| keys.chars().count() + label.chars().count() + 3;
+    let mut left =
+        room.saturating_sub(1 + hints.iter().filter(|hint| hint.2).map(width).sum::<usize>());
     let mut spans = vec![Span::raw(" ")];
     for hint in &hints {
         if !hint.2 {

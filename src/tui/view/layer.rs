@@ -32,7 +32,8 @@ fn title(state: &State, shader: &Shader<'_>, layer: usize) -> Line<'static> {
     let kept = statistics.kept_per_layer[layer];
     let all = shader.model.shape().kv_heads * shader.model.shape().head_dim;
     let dropped = statistics.dropped_heads_per_layer[layer];
-    let mut text = format!("keeps {kept} of {all} channels ({:.0} %)", 100.0 * kept as f64 / all as f64);
+    let mut text =
+        format!("keeps {kept} of {all} channels ({:.0} %)", 100.0 * kept as f64 / all as f64);
     if dropped > 0 {
         text += &format!(" · {dropped} dropped");
     }
@@ -42,7 +43,15 @@ fn title(state: &State, shader: &Shader<'_>, layer: usize) -> Line<'static> {
     ])
 }
 
-fn draw_band(state: &State, shader: &Shader<'_>, bands: &Bands, layer: usize, head: usize, band: Rect, buffer: &mut Buffer) {
+fn draw_band(
+    state: &State,
+    shader: &Shader<'_>,
+    bands: &Bands,
+    layer: usize,
+    head: usize,
+    band: Rect,
+    buffer: &mut Buffer,
+) {
     let theme = &state.theme;
     let shape = shader.model.shape();
     let selected = head == state.at.head;
@@ -54,9 +63,16 @@ fn draw_band(state: &State, shader: &Shader<'_>, bands: &Bands, layer: usize, he
         put(buffer, band, BAND_LABEL - 2, 0, Line::styled("■", theme.style(Role::Warn)));
     }
     let kept = shader.model.kept(layer, head);
-    put(buffer, band, 1, 1, Line::styled(format!("{kept}/{}", shape.head_dim), theme.style(Role::Dim)));
+    put(
+        buffer,
+        band,
+        1,
+        1,
+        Line::styled(format!("{kept}/{}", shape.head_dim), theme.style(Role::Dim)),
+    );
     if let Some(table) = shader.model.table(shader.metric).filter(|_| band.height > 4) {
-        let largest = table.head(layer, head).iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+        let largest =
+            table.head(layer, head).iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
         put(buffer, band, 1, 2, Line::styled(number(largest), theme.style(Role::Dim)));
     }
     // The picture takes what the mask row and a blank leave.
@@ -71,12 +87,21 @@ fn draw_band(state: &State, shader: &Shader<'_>, bands: &Bands, layer: usize, he
     let pixel = |x: u16, y: u16| shader.pool(layer, head, of(x, y >= rows));
     Heatmap::new(theme, pixel).crossed(shader.is_dropped(layer, head)).render(picture, buffer);
     if band.height > 2 {
-        mask_row(state, shader, layer, head, Rect { y: picture.bottom(), height: 1, ..picture }, of, buffer);
+        mask_row(
+            state,
+            shader,
+            layer,
+            head,
+            Rect { y: picture.bottom(), height: 1, ..picture },
+            of,
+            buffer,
+        );
     }
     if selected {
         let column = (state.at.channel % pairs.max(1)) * usize::from(bands.columns) / pairs.max(1);
         let x = picture.x + column as u16;
-        let y = if state.at.channel >= pairs && rows > 1 { picture.bottom() - 1 } else { picture.y };
+        let y =
+            if state.at.channel >= pairs && rows > 1 { picture.bottom() - 1 } else { picture.y };
         let cell = &mut buffer[(x, y)];
         // Red, because no colour map has it.
         cell.set_symbol("◆").set_fg(theme.color(Role::Bad)).modifier.insert(Modifier::BOLD);
@@ -105,7 +130,9 @@ fn mask_row(
         let cell = &mut buffer[(row.x + x, row.y)];
         cell.set_symbol(symbol).set_style(state.theme.style(role));
         let is_edited = |channel: usize| {
-            state.tuning.as_ref().is_some_and(|tuning| tuning.draft().pin(tuning.sources().shape, layer, head, channel).is_some())
+            state.tuning.as_ref().is_some_and(|tuning| {
+                tuning.draft().pin(tuning.sources().shape, layer, head, channel).is_some()
+            })
         };
         if of(x, false).chain(of(x, true)).any(is_edited) {
             cell.modifier.insert(Modifier::UNDERLINED);

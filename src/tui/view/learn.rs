@@ -31,8 +31,10 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         rows => rows + 3,
     };
     let least_map = 7;
-    let curve_rows = (pane.area.height.saturating_sub(below + least_map) / 3).saturating_sub(2).min(6);
-    let curves = if learning.updates.is_empty() || curve_rows < 2 { 0 } else { 2 * (curve_rows + 2) };
+    let curve_rows =
+        (pane.area.height.saturating_sub(below + least_map) / 3).saturating_sub(2).min(6);
+    let curves =
+        if learning.updates.is_empty() || curve_rows < 2 { 0 } else { 2 * (curve_rows + 2) };
     let map_rows = pane.area.height.saturating_sub(below + curves);
     if let Some(area) = pane.take(map_rows) {
         importance(state, area, pane.buffer);
@@ -68,7 +70,13 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
             None if field.is_text() => tail(&value, room),
             None => format!("{value:<7}{meaning}"),
         };
-        put(pane.buffer, line, 0, 0, Line::styled(format!(" {:<9}{text:<room$} ", field.name()), style));
+        put(
+            pane.buffer,
+            line,
+            0,
+            0,
+            Line::styled(format!(" {:<9}{text:<room$} ", field.name()), style),
+        );
     }
 }
 
@@ -107,20 +115,39 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     if let Some(done) = &learning.done {
         ending(state, done, &mut pane);
     } else if let Some(update) = learning.updates.last() {
-        let all = settings.map_or(0, |s| if update.stage == Stage::Mask { s.mask_steps } else { s.steps });
-        pane.row("update", format!("{} of {all}, stage {}", update.step + 1, if update.stage == Stage::Mask { 2 } else { 1 }));
+        let all = settings
+            .map_or(0, |s| if update.stage == Stage::Mask { s.mask_steps } else { s.steps });
+        pane.row(
+            "update",
+            format!(
+                "{} of {all}, stage {}",
+                update.step + 1,
+                if update.stage == Stage::Mask { 2 } else { 1 }
+            ),
+        );
         pane.row("distill", format!("{:.5}", update.distill));
         pane.row("reg", format!("{:.5}", update.reg));
         pane.row("mean", format!("factor {:.3}", update.mean));
         let target = settings.map_or(0.0, |settings| settings.sparsity);
-        pane.row("cut keeps", format!("{:.1} %, target {:.0} %", update.kept * 100.0, (1.0 - target) * 100.0));
+        pane.row(
+            "cut keeps",
+            format!("{:.1} %, target {:.0} %", update.kept * 100.0, (1.0 - target) * 100.0),
+        );
     }
     if let Some((cut, best)) = learning.validated {
         pane.row("validated", format!("cut {cut:.4}, kept {best:.4}"));
     }
     if let Some(mask) = &learning.cut {
         let saved = bytes::savings(mask, None);
-        pane.row("saves", format!("K {:.0} % V {:.0} % K+V {:.0} %", saved.k * 100.0, saved.v * 100.0, saved.kv * 100.0));
+        pane.row(
+            "saves",
+            format!(
+                "K {:.0} % V {:.0} % K+V {:.0} %",
+                saved.k * 100.0,
+                saved.v * 100.0,
+                saved.kv * 100.0
+            ),
+        );
     }
     for (task, dense) in &learning.dense {
         pane.row("dense", format!("{} {} of {}", task_words(*task), dense.right, dense.asked));
@@ -209,9 +236,16 @@ fn importance(state: &State, area: Rect, buffer: &mut Buffer) {
             let Some(strip) = grid.strip_of(layer, head) else { continue };
             draw_strip(state, &grid, factors, (layer, head), strip, pane.buffer);
         }
-        let y = grid.area.y + ((layer - grid.layers.start) / grid.merged) as u16 * (grid.rows + grid.gap);
+        let y = grid.area.y
+            + ((layer - grid.layers.start) / grid.merged) as u16 * (grid.rows + grid.gap);
         if y < grid.area.bottom() {
-            put(pane.buffer, pane.area, 0, y - pane.area.y, Line::styled(format!(" L{layer:02}"), theme.style(Role::Dim)));
+            put(
+                pane.buffer,
+                pane.area,
+                0,
+                y - pane.area.y,
+                Line::styled(format!(" L{layer:02}"), theme.style(Role::Dim)),
+            );
         }
     }
     for head in grid.heads.clone() {
@@ -226,7 +260,14 @@ fn dropped(mask: &ChannelMask) -> usize {
 }
 
 /// Factors of one strip, pairs folded as on the map: above channel i, below its partner.
-fn draw_strip(state: &State, grid: &Grid, factors: &Importance, (layer, head): (usize, usize), strip: Rect, buffer: &mut Buffer) {
+fn draw_strip(
+    state: &State,
+    grid: &Grid,
+    factors: &Importance,
+    (layer, head): (usize, usize),
+    strip: Rect,
+    buffer: &mut Buffer,
+) {
     let pairs = grid.shape.pairs();
     let last = grid.shape.layers - 1;
     let mean = |layer: usize, channels: &mut dyn Iterator<Item = usize>| {
@@ -236,10 +277,18 @@ fn draw_strip(state: &State, grid: &Grid, factors: &Importance, (layer, head): (
         Shade::Share(sum / number.max(1) as f32)
     };
     let pixel = |x: u16, y: u16| match grid.merged {
-        2 => mean((layer + usize::from(y)).min(last), &mut grid.pairs_at(x).flat_map(|pair| [pair, pair + pairs])),
-        _ => mean(layer, &mut grid.pairs_at(x).map(|pair| if y < grid.rows { pair } else { pair + pairs })),
+        2 => mean(
+            (layer + usize::from(y)).min(last),
+            &mut grid.pairs_at(x).flat_map(|pair| [pair, pair + pairs]),
+        ),
+        _ => mean(
+            layer,
+            &mut grid.pairs_at(x).map(|pair| if y < grid.rows { pair } else { pair + pairs }),
+        ),
     };
-    let is_dropped = |layer: usize| state.learning.cut.as_ref().is_some_and(|cut| cut.kept_count(layer, head) == 0);
+    let is_dropped = |layer: usize| {
+        state.learning.cut.as_ref().is_some_and(|cut| cut.kept_count(layer, head) == 0)
+    };
     let crossed = (layer..layer + grid.merged).all(|layer| is_dropped(layer.min(last)));
     Heatmap::new(&state.theme, pixel).crossed(crossed).render(strip, buffer);
 }
@@ -267,10 +316,17 @@ fn verdict(state: &State, rows: &[Row], pane: &mut Pane<'_>) {
     let theme = &state.theme;
     let answers = rows.first().map_or(0, |row| row.asked);
     let wide = pane.area.width >= 56;
-    let note = if wide { format!("{answers} answers, dense and learned") } else { "* its own counts".to_owned() };
+    let note = if wide {
+        format!("{answers} answers, dense and learned")
+    } else {
+        "* its own counts".to_owned()
+    };
     pane.title("held-out check", &note);
-    let head =
-        if wide { "rule       counts   pruned  recall digit NLL     KLD" } else { "rule       pruned recall   NLL     KLD" };
+    let head = if wide {
+        "rule       counts   pruned  recall digit NLL     KLD"
+    } else {
+        "rule       pruned recall   NLL     KLD"
+    };
     pane.note(head);
     for row in rows {
         let counts = if row.counts == Counts::Learned { "learned" } else { "own" };
@@ -284,7 +340,11 @@ fn verdict(state: &State, rows: &[Row], pane: &mut Pane<'_>) {
                 row.kld_mean
             ),
             false => {
-                let mark = if row.counts == Counts::Own && !matches!(row.rule, Rule::Dense) { "*" } else { "" };
+                let mark = if row.counts == Counts::Own && !matches!(row.rule, Rule::Dense) {
+                    "*"
+                } else {
+                    ""
+                };
                 let rule = format!("{}{mark}", rule_words(row.rule));
                 format!(
                     "{rule:<10} {pruned:>6} {:>6} {:>5.2} {:>7.4}",

@@ -15,7 +15,9 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(overlay) = &state.overlay else { return };
     let (title, hint, list) = match overlay {
         Overlay::Help(list) => ("help", "type to search · ⏎ runs", list),
-        Overlay::Palette(list) => ("command", "l14 h3 · theme cividis · export svg map.svg · context 32768", list),
+        Overlay::Palette(list) => {
+            ("command", "l14 h3 · theme cividis · export svg map.svg · context 32768", list)
+        }
         Overlay::Find(list) => ("find heads", "dropped · full · kept<32 · kept>16 · l3 · h1", list),
     };
     let frame = Rect {
@@ -26,10 +28,23 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     };
     clear(buffer, frame, state.theme.bar());
     border(state, frame, title, hint, buffer);
-    let inner =
-        Rect { x: frame.x + 2, y: frame.y + 1, width: frame.width.saturating_sub(4), height: frame.height.saturating_sub(2) };
+    let inner = Rect {
+        x: frame.x + 2,
+        y: frame.y + 1,
+        width: frame.width.saturating_sub(4),
+        height: frame.height.saturating_sub(2),
+    };
     let typed = list.input.value();
-    put(buffer, inner, 0, 0, Line::from(vec![Span::styled("› ", state.theme.style(Role::Accent)), Span::raw(typed.to_owned())]));
+    put(
+        buffer,
+        inner,
+        0,
+        0,
+        Line::from(vec![
+            Span::styled("› ", state.theme.style(Role::Accent)),
+            Span::raw(typed.to_owned()),
+        ]),
+    );
     let cursor = inner.x + 2 + list.input.visual_cursor() as u16;
     if cursor < inner.right() {
         let style = ratatui::style::Style::new().add_modifier(ratatui::style::Modifier::REVERSED);
@@ -49,7 +64,13 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let shown = window(selected, usize::from(rows.height), entries.len());
     for (line, index) in shown.enumerate() {
         let Some(entry) = entries.get(index) else { break };
-        row(state, entry, index == selected, Rect { y: rows.y + line as u16, height: 1, ..rows }, buffer);
+        row(
+            state,
+            entry,
+            index == selected,
+            Rect { y: rows.y + line as u16, height: 1, ..rows },
+            buffer,
+        );
     }
 }
 
@@ -78,7 +99,8 @@ fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Bu
 
 fn border(state: &State, frame: Rect, title: &str, hint: &str, buffer: &mut Buffer) {
     let style = state.theme.style(Role::Border);
-    let (left, right, top, bottom) = (frame.left(), frame.right() - 1, frame.top(), frame.bottom() - 1);
+    let (left, right, top, bottom) =
+        (frame.left(), frame.right() - 1, frame.top(), frame.bottom() - 1);
     for x in left..=right {
         for y in [top, bottom] {
             buffer[(x, y)].set_symbol("─").set_style(style);
@@ -89,10 +111,18 @@ fn border(state: &State, frame: Rect, title: &str, hint: &str, buffer: &mut Buff
             buffer[(x, y)].set_symbol("│").set_style(style);
         }
     }
-    for (x, y, corner) in [(left, top, "╭"), (right, top, "╮"), (left, bottom, "╰"), (right, bottom, "╯")] {
+    for (x, y, corner) in
+        [(left, top, "╭"), (right, top, "╮"), (left, bottom, "╰"), (right, bottom, "╯")]
+    {
         buffer[(x, y)].set_symbol(corner).set_style(style);
     }
     put(buffer, frame, 2, 0, Line::styled(format!(" {title} "), state.theme.style(Role::Title)));
     let room = Rect { width: frame.width.saturating_sub(2), ..frame };
-    put(buffer, room, 2, frame.height - 1, Line::styled(format!(" {hint} "), state.theme.style(Role::Dim)));
+    put(
+        buffer,
+        room,
+        2,
+        frame.height - 1,
+        Line::styled(format!(" {hint} "), state.theme.style(Role::Dim)),
+    );
 }

@@ -43,10 +43,22 @@ fn below(grid: &Grid, area: Rect) -> Rect {
     let y = (grid.area.y + strips + 1).min(area.bottom());
     let rest = area.bottom() - y;
     // Too little for the head: the axis stays at the bottom.
-    if rest >= HEAD_ROWS { Rect { y, height: rest, ..area } } else { Rect { y: area.bottom(), height: 0, ..area } }
+    if rest >= HEAD_ROWS {
+        Rect { y, height: rest, ..area }
+    } else {
+        Rect { y: area.bottom(), height: 0, ..area }
+    }
 }
 
-fn draw_strip(state: &State, shader: &Shader<'_>, grid: &Grid, layer: usize, head: usize, strip: Rect, buffer: &mut Buffer) {
+fn draw_strip(
+    state: &State,
+    shader: &Shader<'_>,
+    grid: &Grid,
+    layer: usize,
+    head: usize,
+    strip: Rect,
+    buffer: &mut Buffer,
+) {
     let shape = grid.shape;
     let pairs = shape.pairs();
     if grid.merged == 2 {
@@ -55,7 +67,8 @@ fn draw_strip(state: &State, shader: &Shader<'_>, grid: &Grid, layer: usize, hea
             let layer = (layer + usize::from(y)).min(shape.layers - 1);
             shader.pool(layer, head, grid.pairs_at(x).flat_map(|pair| [pair, pair + pairs]))
         };
-        let dropped = shader.is_dropped(layer, head) && (layer + 1 >= shape.layers || shader.is_dropped(layer + 1, head));
+        let dropped = shader.is_dropped(layer, head)
+            && (layer + 1 >= shape.layers || shader.is_dropped(layer + 1, head));
         Heatmap::new(&state.theme, pixel).crossed(dropped).render(strip, buffer);
         return;
     }
@@ -66,8 +79,16 @@ fn draw_strip(state: &State, shader: &Shader<'_>, grid: &Grid, layer: usize, hea
     Heatmap::new(&state.theme, pixel).crossed(shader.is_dropped(layer, head)).render(strip, buffer);
 }
 
-/// What a person did to a head: channels set by hand are underlined, a lock stands in the gap to its right.
-fn hand_marks(state: &State, grid: &Grid, layer: usize, head: usize, strip: Rect, buffer: &mut Buffer) {
+/// What a person did to a head: channels set by hand are underlined, a lock stands in the gap to
+/// its right.
+fn hand_marks(
+    state: &State,
+    grid: &Grid,
+    layer: usize,
+    head: usize,
+    strip: Rect,
+    buffer: &mut Buffer,
+) {
     let Some(tuning) = &state.tuning else { return };
     let (draft, shape) = (tuning.draft(), grid.shape);
     let layers = layer..(layer + grid.merged).min(shape.layers);
@@ -75,8 +96,8 @@ fn hand_marks(state: &State, grid: &Grid, layer: usize, head: usize, strip: Rect
         let pairs = shape.pairs();
         for x in 0..strip.width {
             for y in 0..strip.height {
-                // The last row of a strip's upper half stands for the first channels of the pairs, the last of its lower one for the
-                // second; a single row is both.
+                // The last row of a strip's upper half stands for the first channels of the pairs,
+                // the last of its lower one for the second; a single row is both.
                 let halves: &[usize] = match strip.height {
                     1 => &[0, pairs],
                     height if y + 1 == height.div_ceil(2) => &[0],
@@ -84,8 +105,12 @@ fn hand_marks(state: &State, grid: &Grid, layer: usize, head: usize, strip: Rect
                     _ => continue,
                 };
                 let edited = layers.clone().any(|layer| {
-                    let channels = grid.pairs_at(x).flat_map(|pair| halves.iter().map(move |half| pair + *half));
-                    channels.into_iter().any(|channel| draft.pin(shape, layer, head, channel).is_some())
+                    let channels = grid
+                        .pairs_at(x)
+                        .flat_map(|pair| halves.iter().map(move |half| pair + *half));
+                    channels
+                        .into_iter()
+                        .any(|channel| draft.pin(shape, layer, head, channel).is_some())
                 });
                 if edited {
                     let cell = &mut buffer[(strip.x + x, strip.y + y)];
@@ -99,7 +124,8 @@ fn hand_marks(state: &State, grid: &Grid, layer: usize, head: usize, strip: Rect
         }
     }
     let gap = (strip.right(), strip.y);
-    if layers.clone().any(|layer| draft.is_locked(shape, layer, head)) && gap.0 < grid.area.right() {
+    if layers.clone().any(|layer| draft.is_locked(shape, layer, head)) && gap.0 < grid.area.right()
+    {
         buffer[gap].set_symbol("■").set_style(state.theme.style(Role::Warn));
     }
 }
@@ -121,7 +147,8 @@ fn head_labels(state: &State, grid: &Grid, buffer: &mut Buffer) {
     for head in grid.heads.clone() {
         let x = grid.area.x + (head - grid.heads.start) as u16 * (grid.strip + 1);
         let selected = head == state.at.head;
-        let style = if selected { state.theme.style(Role::Accent) } else { state.theme.style(Role::Dim) };
+        let style =
+            if selected { state.theme.style(Role::Accent) } else { state.theme.style(Role::Dim) };
         let group = state.model.as_ref().map_or(1, |model| model.group());
         let mut text = format!("h{head}");
         // The query heads that read it, where there is room to say so.
@@ -161,9 +188,15 @@ fn axis(state: &State, grid: &Grid, area: Rect, buffer: &mut Buffer) {
         0 | 1 => String::new(),
         fold => format!(" · {fold} pairs a column"),
     };
-    let halves = if grid.merged == 2 { "two layers a row" } else { "top: channel i, bottom: partner" };
+    let halves =
+        if grid.merged == 2 { "two layers a row" } else { "top: channel i, bottom: partner" };
     let scrolled = match grid.layers.len() < grid.shape.layers {
-        true => format!(" · layers {}–{} of {}", grid.layers.start, grid.layers.end - 1, grid.shape.layers),
+        true => format!(
+            " · layers {}–{} of {}",
+            grid.layers.start,
+            grid.layers.end - 1,
+            grid.shape.layers
+        ),
         false => String::new(),
     };
     let text = format!("fast ← frequency → slow · {halves}{each}{scrolled}");

@@ -31,7 +31,8 @@ pub fn render(state: &State, buffer: &mut Buffer) {
     let (width, height) = state.size;
     let (least_width, least_height) = geometry::LEAST;
     if width < least_width || height < least_height {
-        let sentence = format!("kscope needs {least_width}x{least_height}, this is {width}x{height}");
+        let sentence =
+            format!("kscope needs {least_width}x{least_height}, this is {width}x{height}");
         put(buffer, buffer.area, 0, 0, Line::from(sentence));
         state.theme.depth.convert(buffer);
         return;

@@ -40,9 +40,11 @@ impl<'a> Pane<'a> {
             self.take(1);
         }
         let width = usize::from(self.area.width);
-        let used = text.chars().count() + note.chars().count() + if note.is_empty() { 1 } else { 2 };
+        let used =
+            text.chars().count() + note.chars().count() + if note.is_empty() { 1 } else { 2 };
         let rule = "─".repeat(width.saturating_sub(used));
-        let mut spans = vec![Span::styled(text.to_owned(), self.theme.style(Role::Title)), Span::raw(" ")];
+        let mut spans =
+            vec![Span::styled(text.to_owned(), self.theme.style(Role::Title)), Span::raw(" ")];
         spans.push(Span::styled(rule, self.theme.style(Role::Border)));
         if !note.is_empty() {
             spans.push(Span::raw(" "));
@@ -67,6 +69,9 @@ impl<'a> Pane<'a> {
     /// A label and its value.
     pub fn row(&mut self, label: &str, value: impl Into<String>) {
         let label = Span::styled(format!("{label:<LABEL$}"), self.theme.style(Role::Dim));
-        self.line(Line::from(vec![label, Span::styled(value.into(), self.theme.style(Role::Text))]));
+        self.line(Line::from(vec![
+            label,
+            Span::styled(value.into(), self.theme.style(Role::Text)),
+        ]));
     }
 }

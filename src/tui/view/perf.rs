@@ -1,4 +1,5 @@
-//! Memory and speed. What is measured, what a formula gives and what is forecast never share a label.
+//! Memory and speed. What is measured, what a formula gives and what is forecast never share a
+//! label.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -46,7 +47,8 @@ fn bar_row(state: &State, pane: &mut Pane<'_>, label: &str, bytes: CacheBytes, w
     let theme = &state.theme;
     put(pane.buffer, area, 0, 0, Line::styled(format!("{label:<8}"), theme.style(Role::Dim)));
     let bar = Rect { x: area.x + 8, width: area.width.saturating_sub(19), ..area };
-    let part = |size: usize, glyph, role| Part { size: size as f64, glyph, color: theme.color(role) };
+    let part =
+        |size: usize, glyph, role| Part { size: size as f64, glyph, color: theme.color(role) };
     let parts = [
         part(bytes.middle_k, "█", Role::First),
         part(bytes.middle_v, "▓", Role::Second),
@@ -54,7 +56,13 @@ fn bar_row(state: &State, pane: &mut Pane<'_>, label: &str, bytes: CacheBytes, w
     ];
     stacked(&parts, whole as f64, bar, pane.buffer);
     let total = human(bytes.total() as u64);
-    put(pane.buffer, area, area.width.saturating_sub(10), 0, Line::styled(format!("{total:>10}"), theme.style(Role::Text)));
+    put(
+        pane.buffer,
+        area,
+        area.width.saturating_sub(10),
+        0,
+        Line::styled(format!("{total:>10}"), theme.style(Role::Text)),
+    );
 }
 
 fn parts_legend(state: &State, pane: &mut Pane<'_>) {
@@ -105,13 +113,22 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let (masked, dense) = model.bytes_at(target);
     let most = model.info.max_context;
     pane.row("context", format!("{} of {} tokens", count(target), count(most)));
-    bar_row(state, pane, if model.is_masked() { "masked" } else { "stored" }, masked, dense.total());
+    bar_row(
+        state,
+        pane,
+        if model.is_masked() { "masked" } else { "stored" },
+        masked,
+        dense.total(),
+    );
     if model.is_masked() {
         bar_row(state, pane, "dense", dense, dense.total());
         saved(state, pane, masked, dense);
         let both = [("K", masked.middle_k, dense.middle_k), ("V", masked.middle_v, dense.middle_v)];
         for (what, now, full) in both {
-            pane.row(&format!("{what} middle"), format!("{} of {}", human(now as u64), human(full as u64)));
+            pane.row(
+                &format!("{what} middle"),
+                format!("{} of {}", human(now as u64), human(full as u64)),
+            );
         }
         if let Some(bound) = model.statistics.attention_speed_bound {
             pane.row("bound", format!("attention ≤ {bound:.2}× as fast"));
@@ -135,7 +152,8 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
         return;
     };
     pane.row("decode", format!("{} · {} steps", rate(now), count(run.steps.len())));
-    let tpot = |quantile| run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
+    let tpot =
+        |quantile| run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
     pane.row("TPOT", format!("p50 {} · p99 {} ms", tpot(0.5), tpot(0.99)));
     step_parts(state, pane);
 }
@@ -149,7 +167,9 @@ fn step_parts(state: &State, pane: &mut Pane<'_>) {
         return;
     }
     let last = &state.run.steps[state.run.steps.len().saturating_sub(32)..];
-    let mean = |part: fn(&super::super::state::Step) -> f64| last.iter().map(part).sum::<f64>() / last.len().max(1) as f64;
+    let mean = |part: fn(&super::super::state::Step) -> f64| {
+        last.iter().map(part).sum::<f64>() / last.len().max(1) as f64
+    };
     let parts = [
         ("attention", mean(|step| step.ms.attention), "█", Role::First),
         ("projections", mean(|step| step.ms.projections), "▓", Role::Second),
@@ -158,11 +178,15 @@ fn step_parts(state: &State, pane: &mut Pane<'_>) {
     ];
     let whole: f64 = parts.iter().map(|part| part.1).sum();
     if let Some(area) = pane.take(1) {
-        let bars = parts.map(|(_, size, glyph, role)| Part { size, glyph, color: theme.color(role) });
+        let bars =
+            parts.map(|(_, size, glyph, role)| Part { size, glyph, color: theme.color(role) });
         stacked(&bars, whole, area, pane.buffer);
     }
     let legend = parts.map(|(name, size, glyph, role)| {
-        Span::styled(format!("{glyph} {name} {:.0} %  ", 100.0 * size / whole.max(1e-9)), theme.style(role))
+        Span::styled(
+            format!("{glyph} {name} {:.0} %  ", 100.0 * size / whole.max(1e-9)),
+            theme.style(role),
+        )
     });
     let each = if pane.area.width < 60 { 2 } else { 4 };
     for line in legend.chunks(each) {
@@ -178,7 +202,9 @@ fn curves(state: &State, pane: &mut Pane<'_>) {
     curve(state, pane, rows, ("decode tok/s", Role::Good), &rates, rate);
     if steps.is_empty() || state.run.attention_share().is_some() {
         let attention: Vec<f64> = steps.iter().map(|step| step.ms.attention).collect();
-        curve(state, pane, rows, ("attention ms", Role::First), &attention, |ms| format!("{ms:.3} ms"));
+        curve(state, pane, rows, ("attention ms", Role::First), &attention, |ms| {
+            format!("{ms:.3} ms")
+        });
     }
     let bytes: Vec<f64> = steps.iter().map(|step| step.kv as f64).collect();
     curve(state, pane, rows, ("KV stored", Role::Second), &bytes, |bytes| human(bytes as u64));
@@ -196,7 +222,8 @@ fn curve(
         return;
     }
     let chart = Chart::new(values, state.theme.style(role));
-    let note = if values.is_empty() { String::new() } else { format!("up to {}", show(chart.highest())) };
+    let note =
+        if values.is_empty() { String::new() } else { format!("up to {}", show(chart.highest())) };
     pane.title(name, &note);
     if let Some(area) = pane.take(rows) {
         chart.render(area, pane.buffer);

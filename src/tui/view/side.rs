@@ -1,4 +1,5 @@
-//! The side panel: what is selected, what the colours mean, memory, speed, and the text as it comes.
+//! The side panel: what is selected, what the colours mean, memory, speed, and the text as it
+//! comes.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -46,7 +47,8 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let kept = model.kept(layer, head);
     pane.title(&format!("L{layer} · h{head}"), &head_note(model, head));
     let bits = model.mask.head(layer, head);
-    let pairs = (0..shape.pairs()).map(|pair| usize::from(bits[pair]) + usize::from(bits[pair + shape.pairs()]));
+    let pairs = (0..shape.pairs())
+        .map(|pair| usize::from(bits[pair]) + usize::from(bits[pair + shape.pairs()]));
     let both = pairs.clone().filter(|&n| n == 2).count();
     let one = pairs.filter(|&n| n == 1).count();
     pane.row(
@@ -59,19 +61,26 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     if let Some(exact) = &model.exact {
         let exact = exact.kept_count(layer, head);
         let align = model.info.mask.as_ref().map_or(1, |mask| mask.align);
-        pane.row(&format!("align {align}"), format!("{:+} over the exact {exact}", kept as i64 - exact as i64));
+        pane.row(
+            &format!("align {align}"),
+            format!("{:+} over the exact {exact}", kept as i64 - exact as i64),
+        );
     }
     let (now, dense) = model.head_bytes(layer, head);
     pane.row("B/token", format!("K {}/{} · V {}/{}", now.k, dense.k, now.v, dense.v));
     if let Some((metric, table)) = head::bar_metric(state, model) {
-        let values: Vec<f32> = table.head(layer, head).iter().copied().filter(|value| value.is_finite()).collect();
+        let values: Vec<f32> =
+            table.head(layer, head).iter().copied().filter(|value| value.is_finite()).collect();
         let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
         let largest = values.iter().copied().fold(0.0, f32::max);
         pane.row(metric.name(), format!("mean {} · max {}", number(mean), number(largest)));
         let pair = channel % shape.pairs();
         let state_of = if bits[channel] { "kept" } else { "pruned" };
         let value = number(table.head(layer, head)[channel]);
-        pane.row(&format!("ch {channel}"), format!("{state_of} · {value} · λ {}", wavelength(model.info.wavelengths[pair])));
+        pane.row(
+            &format!("ch {channel}"),
+            format!("{state_of} · {value} · λ {}", wavelength(model.info.wavelengths[pair])),
+        );
     }
 }
 
@@ -94,7 +103,11 @@ fn legend(state: &State, pane: &mut Pane<'_>) {
             let cell = &mut pane.buffer[(area.x + x, area.y)];
             if state.theme.depth.has_map_colours() {
                 let share = (share * STEPS as f32).floor() / STEPS as f32;
-                let color = if shader.other.is_some() { state.theme.diverging(share) } else { state.theme.ramp(share) };
+                let color = if shader.other.is_some() {
+                    state.theme.diverging(share)
+                } else {
+                    state.theme.ramp(share)
+                };
                 cell.set_symbol(" ").set_style(Style::new().bg(color));
             } else {
                 cell.set_symbol(ramp[((share * ramp.len() as f32) as usize).min(ramp.len() - 1)]);
@@ -105,7 +118,14 @@ fn legend(state: &State, pane: &mut Pane<'_>) {
     let width = usize::from(pane.area.width);
     let gaps = width.saturating_sub(ends.iter().map(|text| text.chars().count()).sum());
     let (left, right) = (gaps / 2, gaps - gaps / 2);
-    pane.note(format!("{}{}{}{}{}", ends[0], " ".repeat(left), ends[1], " ".repeat(right), ends[2]));
+    pane.note(format!(
+        "{}{}{}{}{}",
+        ends[0],
+        " ".repeat(left),
+        ends[1],
+        " ".repeat(right),
+        ends[2]
+    ));
     let dropped = shader.model.statistics.dropped_heads;
     if dropped > 0 {
         pane.note(format!("× dropped head ({dropped} of {})", shader.model.shape().heads()));
@@ -120,7 +140,11 @@ fn legend(state: &State, pane: &mut Pane<'_>) {
 fn mass(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     use super::super::widget::{Part, stacked};
     pane.title("attention mass", "last step, measured");
-    let detail = state.run.head.as_ref().filter(|head| (head.layer, head.head) == (state.at.layer, state.at.head));
+    let detail = state
+        .run
+        .head
+        .as_ref()
+        .filter(|head| (head.layer, head.head) == (state.at.layer, state.at.head));
     let Some(detail) = detail else {
         pane.note("comes with the next decode steps");
         return;
@@ -131,12 +155,27 @@ fn mass(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         let Some(area) = pane.take(1) else { return };
         let label = format!("q{query:<3}");
         super::put(pane.buffer, area, 0, 0, Line::styled(label, theme.style(Role::Dim)));
-        let numbers = format!("{:>3.0} {:>3.0} {:>3.0} %", sink * 100.0, middle * 100.0, recent * 100.0);
+        let numbers =
+            format!("{:>3.0} {:>3.0} {:>3.0} %", sink * 100.0, middle * 100.0, recent * 100.0);
         let bar = Rect { x: area.x + 5, width: area.width.saturating_sub(19), ..area };
-        let part = |size: &f32, glyph, role| Part { size: f64::from(*size), glyph, color: theme.color(role) };
-        let parts = [part(sink, "░", Role::Third), part(middle, "█", Role::First), part(recent, "▒", Role::Second)];
+        let part = |size: &f32, glyph, role| Part {
+            size: f64::from(*size),
+            glyph,
+            color: theme.color(role),
+        };
+        let parts = [
+            part(sink, "░", Role::Third),
+            part(middle, "█", Role::First),
+            part(recent, "▒", Role::Second),
+        ];
         stacked(&parts, 1.0, bar, pane.buffer);
-        super::put(pane.buffer, area, area.width.saturating_sub(13), 0, Line::styled(numbers, theme.style(Role::Text)));
+        super::put(
+            pane.buffer,
+            area,
+            area.width.saturating_sub(13),
+            0,
+            Line::styled(numbers, theme.style(Role::Text)),
+        );
     }
     pane.line(Line::from(vec![
         Span::styled("░ sink  ", theme.style(Role::Third)),
@@ -153,7 +192,8 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
         pane.note("comes with the first decode steps");
         return;
     };
-    let tpot = |quantile| run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
+    let tpot =
+        |quantile| run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
     pane.row("decode", rate(now));
     pane.row("TPOT", format!("p50 {} · p99 {} ms", tpot(0.5), tpot(0.99)));
     if pane.area.height > 9
@@ -164,11 +204,23 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
     }
     if let Some(share) = run.attention_share() {
         let Some(area) = pane.take(1) else { return };
-        super::put(pane.buffer, area, 0, 0, Line::styled("attention", state.theme.style(Role::Dim)));
+        super::put(
+            pane.buffer,
+            area,
+            0,
+            0,
+            Line::styled("attention", state.theme.style(Role::Dim)),
+        );
         let bar = Rect { x: area.x + 11, width: area.width.saturating_sub(28), ..area };
         meter(share, state.theme.style(Role::First), bar, pane.buffer);
         let note = format!("{:>4.1} % of a step", share * 100.0);
-        super::put(pane.buffer, area, area.width.saturating_sub(16), 0, Line::styled(note, state.theme.style(Role::Text)));
+        super::put(
+            pane.buffer,
+            area,
+            area.width.saturating_sub(16),
+            0,
+            Line::styled(note, state.theme.style(Role::Text)),
+        );
     }
 }
 
@@ -184,11 +236,18 @@ fn minimap(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     }
     pane.title("where", "a cell per head, two layers per row");
     let Some(area) = pane.take(shown) else { return };
-    let first = super::super::geometry::window(state.at.layer / 2, usize::from(shown), usize::from(rows)).start;
+    let first =
+        super::super::geometry::window(state.at.layer / 2, usize::from(shown), usize::from(rows))
+            .start;
     let each = (area.width / shape.kv_heads as u16).clamp(1, 6);
     for (line, row) in (first..first + usize::from(shown)).enumerate() {
         for head in 0..shape.kv_heads.min(usize::from(area.width / each)) {
-            let cell = Rect { x: area.x + head as u16 * each, y: area.y + line as u16, width: each, height: 1 };
+            let cell = Rect {
+                x: area.x + head as u16 * each,
+                y: area.y + line as u16,
+                width: each,
+                height: 1,
+            };
             let pixel = |_: u16, y: u16| {
                 let layer = (row * 2 + usize::from(y)).min(shape.layers - 1);
                 shader.pool(layer, head, 0..shape.head_dim)
@@ -208,7 +267,9 @@ fn tail(state: &State, pane: &mut Pane<'_>) {
     if pane.area.height < 3 {
         return;
     }
-    let key = state.keys.key_of(super::super::keys::Context::Global, super::super::action::Command::ShowText);
+    let key = state
+        .keys
+        .key_of(super::super::keys::Context::Global, super::super::action::Command::ShowText);
     let note = key.map_or_else(String::new, |key| format!("{key} opens"));
     pane.title("text", &note);
     let area = pane.area;

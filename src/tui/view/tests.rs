@@ -6,7 +6,8 @@ use super::super::geometry;
 use super::super::state::tune::Control;
 use super::super::state::{Level, Screen, State};
 use super::super::testing::{
-    LARGE, SMALL, answer, blank, draw, head_detail, learned, learning, measured, send, session, styled, text,
+    LARGE, SMALL, answer, blank, draw, head_detail, learned, learning, measured, send, session,
+    styled, text,
 };
 use super::super::update::update;
 use crate::decode::worker::Command as Order;
@@ -66,16 +67,26 @@ fn memory_and_speed() {
     snapshots("perf", SMALL, |state| run(state, Command::ShowPerf));
 }
 
-/// Half a sweep, a retuned mask that is measured, a lock, a floor and channels set by hand, and a proposal that waits.
+/// Half a sweep, a retuned mask that is measured, a lock, a floor and channels set by hand, and a
+/// proposal that waits.
 fn tuned(state: &mut State) {
     run(state, Command::ShowTune);
     send(state, measured(Subject::Now(0), 0.021, 0));
     let effects = update(state, Action::Do(Command::Sweep));
     let [Effect::Engine(Order::Sweep(trials))] = effects.as_slice() else { panic!("{effects:?}") };
     for (index, trial) in trials.iter().enumerate().take(14) {
-        send(state, measured(Subject::Trial(trial.id), 2e-5 * 3.0_f64.powi(index as i32 % 10), 19 - index));
+        send(
+            state,
+            measured(Subject::Trial(trial.id), 2e-5 * 3.0_f64.powi(index as i32 % 10), 19 - index),
+        );
     }
-    for command in [Command::NextLayer, Command::LockLayer, Command::NextLayer, Command::LockHead, Command::Flip] {
+    for command in [
+        Command::NextLayer,
+        Command::LockLayer,
+        Command::NextLayer,
+        Command::LockHead,
+        Command::Flip,
+    ] {
         let effects = update(state, Action::Do(command));
         answer(state, &effects);
     }
@@ -128,9 +139,14 @@ fn the_help_and_the_palette() {
 #[test]
 fn the_colour_maps() {
     use super::super::color::{Colormap, DIVERGING};
-    let line =
-        |name: &str, table: &[u32]| format!("{name}: {}", table.iter().map(|c| format!("{c:06x}")).collect::<Vec<_>>().join(" "));
-    let mut lines: Vec<String> = Colormap::ALL.into_iter().map(|map| line(map.name(), &map.table(false))).collect();
+    let line = |name: &str, table: &[u32]| {
+        format!(
+            "{name}: {}",
+            table.iter().map(|c| format!("{c:06x}")).collect::<Vec<_>>().join(" ")
+        )
+    };
+    let mut lines: Vec<String> =
+        Colormap::ALL.into_iter().map(|map| line(map.name(), &map.table(false))).collect();
     lines.push(line("difference", &DIVERGING));
     insta::assert_snapshot!(lines.join("\n"));
 }
@@ -152,13 +168,20 @@ fn the_text() {
 
 #[test]
 fn small_models_fill_the_screen_as_well_as_large_ones() {
-    for shape in [SMALL, Shape { layers: 30, kv_heads: 3, head_dim: 64 }, LARGE, Shape { layers: 4, kv_heads: 1, head_dim: 32 }] {
+    for shape in [
+        SMALL,
+        Shape { layers: 30, kv_heads: 3, head_dim: 64 },
+        LARGE,
+        Shape { layers: 4, kv_heads: 1, head_dim: 32 },
+    ] {
         let mut state = session(shape, Depth::True);
         state.size = (120, 40);
         let main = geometry::areas(&state).main;
         let grid = geometry::grid(&state, main, shape);
-        let (first, last) =
-            (grid.strip_of(0, 0).expect("shown"), grid.strip_of(shape.layers - 1, shape.kv_heads - 1).expect("shown"));
+        let (first, last) = (
+            grid.strip_of(0, 0).expect("shown"),
+            grid.strip_of(shape.layers - 1, shape.kv_heads - 1).expect("shown"),
+        );
         let share = f32::from(last.right() - first.left()) * f32::from(last.bottom() - first.top())
             / (f32::from(main.width) * f32::from(main.height));
         assert!(share > 0.6, "{shape}: {share}");
@@ -180,16 +203,28 @@ fn too_small_a_terminal_says_what_is_needed() {
 
 #[test]
 fn every_screen_draws_at_every_size_and_depth() {
-    for shape in [SMALL, LARGE, Shape { layers: 80, kv_heads: 32, head_dim: 128 }, Shape { layers: 1, kv_heads: 1, head_dim: 16 }]
-    {
+    for shape in [
+        SMALL,
+        LARGE,
+        Shape { layers: 80, kv_heads: 32, head_dim: 128 },
+        Shape { layers: 1, kv_heads: 1, head_dim: 16 },
+    ] {
         for depth in [Depth::True, Depth::Ascii] {
-            for size in [(1, 1), (59, 16), (60, 16), (80, 24), (99, 17), (100, 30), (131, 41), (300, 100)] {
+            for size in
+                [(1, 1), (59, 16), (60, 16), (80, 24), (99, 17), (100, 30), (131, 41), (300, 100)]
+            {
                 let mut state = session(shape, depth);
                 state.size = size;
                 for screen in Screen::ALL {
                     for level in [Level::Model, Level::Layer] {
                         (state.screen, state.level) = (screen, level);
-                        for command in [Command::Help, Command::Palette, Command::Find, Command::Log, Command::Panel] {
+                        for command in [
+                            Command::Help,
+                            Command::Palette,
+                            Command::Find,
+                            Command::Log,
+                            Command::Panel,
+                        ] {
                             run(&mut state, command);
                             draw(&state);
                             state.overlay = None;
@@ -208,7 +243,8 @@ fn a_dropped_head_is_told_by_shape_on_every_depth() {
         state.size = (200, 60);
         let mark = if depth == Depth::Ascii { 'x' } else { '×' };
         let frame = text(&draw(&state));
-        // One head in seven, in every row of it a mark in every second cell; the legend explains it once.
+        // One head in seven, in every row of it a mark in every second cell; the legend explains it
+        // once.
         assert!(frame.matches(mark).count() > 30, "{depth:?}");
         assert!(frame.contains("dropped head (36 of 256)"), "{frame}");
     }
@@ -220,8 +256,15 @@ fn plain_terminals_get_plain_characters() {
         let mut state = session(SMALL, Depth::Ascii);
         state.screen = screen;
         let frame = text(&draw(&state));
-        assert!(frame.is_ascii(), "{screen:?}: {:?}", frame.chars().filter(|c| !c.is_ascii()).collect::<Vec<_>>());
-        assert!(!frame.contains('?') || screen != Screen::Map || frame.matches('?').count() == 1, "only the help key: {frame}");
+        assert!(
+            frame.is_ascii(),
+            "{screen:?}: {:?}",
+            frame.chars().filter(|c| !c.is_ascii()).collect::<Vec<_>>()
+        );
+        assert!(
+            !frame.contains('?') || screen != Screen::Map || frame.matches('?').count() == 1,
+            "only the help key: {frame}"
+        );
     }
 }
 
@@ -236,7 +279,10 @@ fn parts_of_a_step_that_nobody_timed_are_not_shown_as_nothing() {
     assert!(map.contains("TPOT") && !map.contains("of a step"), "{map}");
     state.screen = Screen::Perf;
     let perf = text(&draw(&state));
-    assert!(perf.contains("a device's step is timed as a whole") && !perf.contains("attention ms"), "{perf}");
+    assert!(
+        perf.contains("a device's step is timed as a whole") && !perf.contains("attention ms"),
+        "{perf}"
+    );
 }
 
 #[test]
@@ -247,5 +293,8 @@ fn why_a_run_failed_stays_in_sight() {
     send(&mut state, Event::Failed { sentence: sentence.to_owned(), code: 1 });
     assert!(state.toast.take().is_some_and(|toast| toast.failed));
     let frame = text(&draw(&state));
-    assert!(frame.contains("FAILED") && frame.contains(sentence) && frame.contains("help"), "{frame}");
+    assert!(
+        frame.contains("FAILED") && frame.contains(sentence) && frame.contains("help"),
+        "{frame}"
+    );
 }

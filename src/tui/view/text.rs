@@ -23,7 +23,8 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let side = if area.width >= 90 { 36 } else { 30 };
     let main = Rect { width: area.width.saturating_sub(side + 2), ..area };
     let right = Rect { x: main.right() + 2, width: side, ..area };
-    let editor_rows = if state.editing { (area.height / 2).clamp(4, 14) } else { 5.min(area.height / 3) };
+    let editor_rows =
+        if state.editing { (area.height / 2).clamp(4, 14) } else { 5.min(area.height / 3) };
     prompt(state, Rect { height: editor_rows, ..main }, buffer);
     let below = Rect { y: main.y + editor_rows, height: main.height - editor_rows, ..main };
     let mut pane = Pane::new(below, &state.theme, buffer);
@@ -43,7 +44,10 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
 fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
     let mut pane = Pane::new(area, &state.theme, buffer);
     if state.editing {
-        let key = state.keys.key_of(Context::Prompt, super::super::action::Command::Submit).unwrap_or_default();
+        let key = state
+            .keys
+            .key_of(Context::Prompt, super::super::action::Command::Submit)
+            .unwrap_or_default();
         pane.title("prompt", &format!("{key} sends, esc leaves"));
         let mut editor = state.editor.clone();
         editor.set_style(state.theme.style(Role::Text));
@@ -53,7 +57,8 @@ fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
         return;
     }
     let started = state.run.started.as_ref();
-    let note = started.map_or_else(String::new, |started| format!("{} tokens", count(started.prompt_tokens)));
+    let note = started
+        .map_or_else(String::new, |started| format!("{} tokens", count(started.prompt_tokens)));
     pane.title("prompt", &note);
     let text = started.map_or("", |started| started.prompt.as_str());
     let text = if text.is_empty() && started.is_some() { "(token ids)" } else { text };
@@ -73,13 +78,20 @@ fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
     pane.title("next run", "");
     for (index, setting) in SETTINGS.into_iter().enumerate() {
         let (value, meaning) = setting.value(state);
-        let style = if index == state.setting && !state.editing { theme.selected() } else { theme.style(Role::Text) };
+        let style = if index == state.setting && !state.editing {
+            theme.selected()
+        } else {
+            theme.style(Role::Text)
+        };
         let text = format!(" {:<15}{value:>6} {meaning:<7}", setting.name());
         pane.line(Line::styled(text, style));
     }
     let started = state.run.started.as_ref();
-    let changed = started.is_some_and(|s| s.sampling != state.plan.sampling || s.max_new != state.plan.max_new);
-    if changed && let Some(key) = state.keys.key_of(Context::Text, super::super::action::Command::Rerun) {
+    let changed = started
+        .is_some_and(|s| s.sampling != state.plan.sampling || s.max_new != state.plan.max_new);
+    if changed
+        && let Some(key) = state.keys.key_of(Context::Text, super::super::action::Command::Rerun)
+    {
         pane.line(Line::styled(format!("{key} runs with these"), theme.style(Role::Warn)));
     }
     pane.title("last tokens", "log-probability");
@@ -90,7 +102,13 @@ fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
         let surprise = if piece.logprob > -3.0 { Role::Dim } else { Role::Warn };
         let Some(line) = pane.take(1) else { return };
         put(pane.buffer, line, 1, 0, Line::styled(format!("{text:<18}"), theme.style(Role::Text)));
-        put(pane.buffer, line, 20, 0, Line::styled(format!("{:>7.3}", piece.logprob), theme.style(surprise)));
+        put(
+            pane.buffer,
+            line,
+            20,
+            0,
+            Line::styled(format!("{:>7.3}", piece.logprob), theme.style(surprise)),
+        );
     }
 }
 
@@ -112,8 +130,13 @@ fn wrapped(state: &State, width: usize) -> Vec<Line<'static>> {
     wrap(pieces, width, SHOWN)
 }
 
-/// Wraps pieces of text at `width`, between words where it can, keeping at most the last `most` bytes.
-fn wrap<'a>(pieces: impl Iterator<Item = (&'a str, Style)>, width: usize, most: usize) -> Vec<Line<'static>> {
+/// Wraps pieces of text at `width`, between words where it can, keeping at most the last `most`
+/// bytes.
+fn wrap<'a>(
+    pieces: impl Iterator<Item = (&'a str, Style)>,
+    width: usize,
+    most: usize,
+) -> Vec<Line<'static>> {
     let pieces: Vec<(&str, Style)> = pieces.collect();
     let mut kept = 0;
     let first = pieces.iter().rposition(|(text, _)| {
@@ -149,7 +172,8 @@ impl Wrapper {
 
     fn push(&mut self, c: char, style: Style, wide: usize) {
         if self.used + wide > self.width {
-            let space = self.line.iter().rposition(|(c, _)| *c == ' ').filter(|&at| at * 2 > self.width);
+            let space =
+                self.line.iter().rposition(|(c, _)| *c == ' ').filter(|&at| at * 2 > self.width);
             self.break_at(space.map_or(self.line.len(), |at| at + 1));
         }
         self.line.push((c, style));
@@ -175,5 +199,7 @@ impl Wrapper {
 /// Characters of equal style as one span.
 fn spans(line: &[(char, Style)]) -> Line<'static> {
     let same = line.chunk_by(|a, b| a.1 == b.1);
-    Line::from_iter(same.map(|part| Span::styled(part.iter().map(|(c, _)| c).collect::<String>(), part[0].1)))
+    Line::from_iter(
+        same.map(|part| Span::styled(part.iter().map(|(c, _)| c).collect::<String>(), part[0].1)),
+    )
 }

@@ -14,7 +14,8 @@ const RIGHT: [&str; 9] = [" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", 
 pub struct Part {
     /// Its size, in the unit of the whole.
     pub size: f64,
-    /// Its glyph where a cell is full; differs from its neighbours', so that the bar reads without colour.
+    /// Its glyph where a cell is full; differs from its neighbours', so that the bar reads without
+    /// colour.
     pub glyph: &'static str,
     /// Its colour.
     pub color: Color,
@@ -32,7 +33,9 @@ pub fn stacked(parts: &[Part], whole: f64, area: Rect, buffer: &mut Buffer) {
         done += part.size.max(0.0);
         let end = ((done / whole * f64::from(area.width)).round() as u16).min(area.width);
         while x < end {
-            buffer[(area.x + x, area.y)].set_symbol(part.glyph).set_style(Style::new().fg(part.color));
+            buffer[(area.x + x, area.y)]
+                .set_symbol(part.glyph)
+                .set_style(Style::new().fg(part.color));
             x += 1;
         }
     }

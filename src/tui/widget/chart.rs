@@ -38,8 +38,10 @@ impl<'a> Chart<'a> {
         let (dots, rows) = (usize::from(area.width) * 2, u32::from(area.height) * 4);
         let shown = dots.min(self.values.len());
         let level = |dot: usize| {
-            // As many values as there are share the columns evenly; each column shows the mean of its own.
-            let (from, to) = (dot * self.values.len() / shown, (dot + 1) * self.values.len() / shown);
+            // As many values as there are share the columns evenly; each column shows the mean of
+            // its own.
+            let (from, to) =
+                (dot * self.values.len() / shown, (dot + 1) * self.values.len() / shown);
             let part = &self.values[from..to.max(from + 1)];
             let mean = part.iter().sum::<f64>() / part.len() as f64;
             ((mean / self.highest * f64::from(rows)).round() as u32).clamp(1, rows)

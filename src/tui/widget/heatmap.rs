@@ -1,4 +1,5 @@
-//! A picture of shades: two pixels per cell as half blocks, or glyphs of growing weight where there is no colour.
+//! A picture of shades: two pixels per cell as half blocks, or glyphs of growing weight where there
+//! is no colour.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -49,7 +50,11 @@ impl<'a, F: Fn(u16, u16) -> Shade> Heatmap<'a, F> {
                     let ground = self.theme.color(Role::Neutral);
                     cell.set_symbol("×");
                     if self.theme.depth.has_map_colours() {
-                        cell.set_style(Style::new().fg(ink).bg(if top == bottom { self.color(top) } else { ground }));
+                        cell.set_style(Style::new().fg(ink).bg(if top == bottom {
+                            self.color(top)
+                        } else {
+                            ground
+                        }));
                     }
                 }
             }
@@ -83,7 +88,11 @@ impl<'a, F: Fn(u16, u16) -> Shade> Heatmap<'a, F> {
 fn step(ramp: &[&'static str], share: f32) -> &'static str {
     // Anything above zero is visible: the first glyph, a blank, is for nothing at all.
     let last = ramp.len() - 1;
-    if share <= 0.0 { ramp[0] } else { ramp[((share * last as f32).ceil() as usize).clamp(1, last)] }
+    if share <= 0.0 {
+        ramp[0]
+    } else {
+        ramp[((share * last as f32).ceil() as usize).clamp(1, last)]
+    }
 }
 
 #[cfg(test)]
@@ -101,9 +110,13 @@ mod tests {
 
     #[test]
     fn two_pixels_share_a_cell_and_equal_ones_are_a_blank() {
-        let buffer = draw(Depth::True, false, |x, y| Shade::Share(if x == 0 { f32::from(y) } else { 1.0 }));
+        let buffer =
+            draw(Depth::True, false, |x, y| Shade::Share(if x == 0 { f32::from(y) } else { 1.0 }));
         assert_eq!(buffer[(0, 0)].symbol(), "▀");
-        assert_eq!((buffer[(0, 0)].fg, buffer[(0, 0)].bg), (Color::Rgb(20, 20, 20), Color::Rgb(252, 252, 252)));
+        assert_eq!(
+            (buffer[(0, 0)].fg, buffer[(0, 0)].bg),
+            (Color::Rgb(20, 20, 20), Color::Rgb(252, 252, 252))
+        );
         assert_eq!((buffer[(1, 0)].symbol(), buffer[(1, 0)].bg), (" ", Color::Rgb(252, 252, 252)));
     }
 

@@ -26,14 +26,19 @@ pub struct Scatter {
 }
 
 impl Scatter {
-    /// Axes over these ranges; `None` where there is no range, no room, or `y` reaches 0, which has no logarithm.
+    /// Axes over these ranges; `None` where there is no range, no room, or `y` reaches 0, which has
+    /// no logarithm.
     pub fn of(x: Option<(f64, f64)>, y: (f64, f64), area: Rect) -> Option<Self> {
         let x = x?;
-        (x.1 > x.0 && y.0 > 0.0 && y.1 > y.0 && area.width > 1 && area.height > 1).then_some(Self { x, y, area })
+        (x.1 > x.0 && y.0 > 0.0 && y.1 > y.0 && area.width > 1 && area.height > 1).then_some(Self {
+            x,
+            y,
+            area,
+        })
     }
 
-    /// The cell of a point: below the range it is the lowest row of points, without y the axis below them. `None` for what is no
-    /// number.
+    /// The cell of a point: below the range it is the lowest row of points, without y the axis
+    /// below them. `None` for what is no number.
     pub fn cell(&self, x: f64, y: Option<f64>) -> Option<(u16, u16)> {
         let share = (x - self.x.0) / (self.x.1 - self.x.0);
         let column = (share.clamp(0.0, 1.0) * f64::from(self.area.width - 1)).round() as u16;
@@ -41,8 +46,11 @@ impl Scatter {
             None => self.area.height,
             Some(y) if y.is_nan() => return None,
             Some(y) => {
-                let share = if y > 0.0 { (y / self.y.0).ln() / (self.y.1 / self.y.0).ln() } else { 0.0 };
-                self.area.height - 1 - (share.clamp(0.0, 1.0) * f64::from(self.area.height - 1)).round() as u16
+                let share =
+                    if y > 0.0 { (y / self.y.0).ln() / (self.y.1 / self.y.0).ln() } else { 0.0 };
+                self.area.height
+                    - 1
+                    - (share.clamp(0.0, 1.0) * f64::from(self.area.height - 1)).round() as u16
             }
         };
         share.is_finite().then_some((self.area.x + column, self.area.y + row))
@@ -98,7 +106,10 @@ mod tests {
         let plot = Scatter::of(Some((0.0, 10.0)), (1e-4, 1.0), AREA).expect("axes");
         let mark = |glyph| Mark { x: 5.0, y: Some(1e-2), glyph, style: Style::new() };
         plot.render([mark("a"), mark("b")], Style::new(), &mut buffer);
-        assert_eq!((buffer[(8, 4)].symbol(), buffer[(2, 7)].symbol(), buffer[(9, 7)].symbol()), ("b", "└", "─"));
+        assert_eq!(
+            (buffer[(8, 4)].symbol(), buffer[(2, 7)].symbol(), buffer[(9, 7)].symbol()),
+            ("b", "└", "─")
+        );
     }
 
     #[test]

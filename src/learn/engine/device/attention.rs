@@ -1,8 +1,9 @@
 //! Attention of all rows, forward and backward in closed form, over tensors.
 //!
-//! It is the arithmetic of [`host::attention`](super::super::host), for a few KV heads of all blocks at a time: with `q` scaled by
-//! `1 / sqrt(head_dim)` and the factors `a` of the head, a score is `q . k` outside the middle of a row and `(q a) . k` inside it.
-//! Gradients follow from those of the scores, `dS = P (dP - rowsum(dO O))` with `dP = dO V^T`: to the factors they are
+//! It is the arithmetic of [`host::attention`](super::super::host), for a few KV heads of all
+//! blocks at a time: with `q` scaled by `1 / sqrt(head_dim)` and the factors `a` of the head, a
+//! score is `q . k` outside the middle of a row and `(q a) . k` inside it. Gradients follow from
+//! those of the scores, `dS = P (dP - rowsum(dO O))` with `dP = dO V^T`: to the factors they are
 //! `sum over rows of (dS_middle K) q`.
 
 use std::ops::Range;
@@ -29,10 +30,11 @@ pub(super) struct Plan {
     heads: usize,
     /// `[layers, kv_heads, 1, d]`.
     factors: Tensor,
-    /// Minus infinity for heads that do not see their middle, `[layers, kv_heads, 1, 1]`; per layer whether there is such a head.
+    /// Minus infinity for heads that do not see their middle, `[layers, kv_heads, 1, 1]`; per layer
+    /// whether there is such a head.
     dropped: (Tensor, Vec<bool>),
-    /// The least that a row's largest score and its sum of weights are taken for, each `[1, 1, 1]`: a row that sees nothing has
-    /// weights of 0 then, and no others change.
+    /// The least that a row's largest score and its sum of weights are taken for, each `[1, 1, 1]`:
+    /// a row that sees nothing has weights of 0 then, and no others change.
     floors: [Tensor; 2],
 }
 
@@ -47,7 +49,8 @@ struct Keys {
 enum Scored {
     Whole,
     Factored,
-    /// Where a key is in the row's middle, `[rows * group, keys]`: to choose by, and to multiply with.
+    /// Where a key is in the row's middle, `[rows * group, keys]`: to choose by, and to multiply
+    /// with.
     Mixed {
         choice: Tensor,
         inside: Tensor,
@@ -55,13 +58,22 @@ enum Scored {
 }
 
 impl Plan {
-    /// `most` bounds the bytes of a buffer of scores, or of one head's widened keys; one head at least attends.
-    pub(super) fn new(config: &Config, pass: Pass<'_>, most: usize, device: &Device) -> Result<Self> {
+    /// `most` bounds the bytes of a buffer of scores, or of one head's widened keys; one head at
+    /// least attends.
+    pub(super) fn new(
+        config: &Config,
+        pass: Pass<'_>,
+        most: usize,
+        device: &Device,
+    ) -> Result<Self> {
         let (rows, group, d) = (pass.rows.count, config.group(), config.head_dim);
         let Columns { prefix, rest, visible } = Columns::new(pass);
         let for_group = |mask: Tensor| {
             let keys = mask.dim(1)?;
-            mask.unsqueeze(1)?.broadcast_as((rows, group, keys))?.contiguous()?.reshape((rows * group, keys))
+            mask.unsqueeze(1)?
+                .broadcast_as((rows, group, keys))?
+                .contiguous()?
+                .reshape((rows * group, keys))
         };
         let on_device = |run: Run, visible: Option<Tensor>| {
             let len = run.keys.len();
@@ -80,10 +92,14 @@ impl Plan {
         let tokens = pass.rows.prefix.tokens() + rest.keys.len();
         let head_bytes = size_of::<f32>() * tokens * (rows * group).max(d);
         let (layers, kv_heads) = (config.layers, config.kv_heads);
-        let each = || (0..layers).flat_map(|layer| (0..kv_heads).map(move |head| pass.factors.head(layer, head)));
+        let each = || {
+            (0..layers)
+                .flat_map(|layer| (0..kv_heads).map(move |head| pass.factors.head(layer, head)))
+        };
         let factors: Vec<f32> = each().flat_map(|(factors, _)| factors.iter().copied()).collect();
         let dropped: Vec<bool> = each().map(|(_, dropped)| dropped).collect();
-        let unseen: Vec<f32> = dropped.iter().map(|&dropped| if dropped { f32::NEG_INFINITY } else { 0.0 }).collect();
+        let unseen: Vec<f32> =
+            dropped.iter().map(|&dropped| if dropped { f32::NEG_INFINITY } else { 0.0 }).collect();
         let floor = |least: f32| Tensor::full(least, (1, 1, 1), device);
         Ok(Self {
             prefix: prefix.into_iter().map(|run| on_device(run, None)).collect::<Result<_>>()?,
@@ -105,7 +121,9 @@ impl Plan {
 
     /// First KV head and number of heads of those that attend together.
     pub(super) fn slices(&self) -> impl Iterator<Item = (usize, usize)> {
-        (0..self.kv_heads).step_by(self.heads).map(|first| (first, self.heads.min(self.kv_heads - first)))
+        (0..self.kv_heads)
+            .step_by(self.heads)
+            .map(|first| (first, self.heads.min(self.kv_heads - first)))
     }
 
     /// Rows of `[rows, kv_heads * n * d]` by head: `[heads, rows * n, d]` of the slice.
@@ -121,17 +139,21 @@ impl Plan {
     }
 }
 
-/// Keys and values of one layer, `[keys, kv_heads, d]` each: the prefix in f16 as it came, the rest in f32.
+/// Keys and values of one layer, `[keys, kv_heads, d]` each: the prefix in f16 as it came, the rest
+/// in f32.
 struct Layer {
     prefix: [Tensor; 2],
     rest: [Tensor; 2],
 }
 
 impl Layer {
-    /// Uploads what the host holds of a layer. `own` are the rows' rotated keys and their values, `[rows, kv_heads * d]`.
+    /// Uploads what the host holds of a layer. `own` are the rows' rotated keys and their values,
+    /// `[rows, kv_heads * d]`.
     fn new(plan: &Plan, pass: Pass<'_>, layer: usize, own: [&Tensor; 2]) -> Result<Self> {
         let width = plan.kv_heads * plan.d;
-        let upload = |x: &[f16]| Tensor::from_slice(x, (x.len() / width, plan.kv_heads, plan.d), own[0].device());
+        let upload = |x: &[f16]| {
+            Tensor::from_slice(x, (x.len() / width, plan.kv_heads, plan.d), own[0].device())
+        };
         let rest = |which: usize| {
             let own = own[which].reshape((plan.rows, plan.kv_heads, plan.d))?;
             let tails = pass.rows.blocks.iter().filter_map(|block| block.tail.layer(layer));
@@ -171,7 +193,13 @@ struct Slice<'p> {
 }
 
 impl<'p> Slice<'p> {
-    fn new(plan: &'p Plan, at: usize, layer: &Layer, heads: (usize, usize), q: &Tensor) -> Result<Self> {
+    fn new(
+        plan: &'p Plan,
+        at: usize,
+        layer: &Layer,
+        heads: (usize, usize),
+        q: &Tensor,
+    ) -> Result<Self> {
         let of_layer = |x: &Tensor| x.get(at)?.narrow(0, heads.0, heads.1);
         let factors = of_layer(&plan.factors)?;
         let q = (plan.by_head(q, plan.group, heads)? * (1.0 / (plan.d as f64).sqrt()))?;
@@ -192,7 +220,9 @@ impl<'p> Slice<'p> {
         let whole = || product(&self.q, &keys.t()?);
         let factored = || {
             let scores = product(&self.factored, &keys.t()?)?;
-            self.dropped.as_ref().map_or(Ok(scores.clone()), |dropped| scores.broadcast_add(dropped))
+            self.dropped
+                .as_ref()
+                .map_or(Ok(scores.clone()), |dropped| scores.broadcast_add(dropped))
         };
         let scores = match &run.score {
             Scored::Whole => whole()?,
@@ -205,9 +235,14 @@ impl<'p> Slice<'p> {
         run.visible.as_ref().map_or(Ok(scores.clone()), |visible| scores.broadcast_add(visible))
     }
 
-    /// The output, `[heads, rows * group, d]`, and the logarithm of every row's sum of weights, `[heads, rows * group, 1]`.
+    /// The output, `[heads, rows * group, d]`, and the logarithm of every row's sum of weights,
+    /// `[heads, rows * group, 1]`.
     fn attend(&self) -> Result<(Tensor, Tensor)> {
-        let scores = self.runs.iter().map(|(run, [keys, _])| self.scores(run, keys)).collect::<Result<Vec<_>>>()?;
+        let scores = self
+            .runs
+            .iter()
+            .map(|(run, [keys, _])| self.scores(run, keys))
+            .collect::<Result<Vec<_>>>()?;
         let mut largest = self.plan.floors[0].clone();
         for scores in &scores {
             largest = largest.broadcast_maximum(&scores.max_keepdim(D::Minus1)?)?;
@@ -255,7 +290,8 @@ impl<'p> Slice<'p> {
             }
         }
         let rows = |x: Tensor| x.narrow(1, self.plan.tails, self.plan.rows);
-        let (k, v) = (rows(k.expect("the rest has scores"))?, rows(product(&weights.t()?, d_out)?)?);
+        let (k, v) =
+            (rows(k.expect("the rest has scores"))?, rows(product(&weights.t()?, d_out)?)?);
         let factors = match &inside {
             Some(inside) => (inside * &self.q)?.sum_keepdim(1)?,
             None => self.factors.zeros_like()?,
@@ -273,7 +309,8 @@ impl<'p> Slice<'p> {
 pub(super) struct Gradients {
     /// To the rotated queries, `[rows, heads * d]`; of a slice `[heads, rows * group, d]`.
     pub(super) q: Tensor,
-    /// To the rows' own rotated keys and values, `[rows, kv_heads * d]`; of a slice `[heads, rows, d]`.
+    /// To the rows' own rotated keys and values, `[rows, kv_heads * d]`; of a slice `[heads, rows,
+    /// d]`.
     pub(super) k: Tensor,
     pub(super) v: Tensor,
     /// To the factors, `[kv_heads, 1, d]`.
@@ -284,9 +321,15 @@ fn plus(sum: Option<Tensor>, x: Tensor) -> Result<Tensor> {
     sum.map_or(Ok(x.clone()), |sum| sum + x)
 }
 
-/// The attention output of all rows in layer `at`, `[rows, heads * d]`, from rotated `q`, `k` and `v`; and the logarithms of the
-/// sums of weights, `[kv_heads, rows * group, 1]`, by which the backward pass finds the weights again.
-pub(super) fn attend(plan: &Plan, pass: Pass<'_>, at: usize, [q, k, v]: [&Tensor; 3]) -> Result<[Tensor; 2]> {
+/// The attention output of all rows in layer `at`, `[rows, heads * d]`, from rotated `q`, `k` and
+/// `v`; and the logarithms of the sums of weights, `[kv_heads, rows * group, 1]`, by which the
+/// backward pass finds the weights again.
+pub(super) fn attend(
+    plan: &Plan,
+    pass: Pass<'_>,
+    at: usize,
+    [q, k, v]: [&Tensor; 3],
+) -> Result<[Tensor; 2]> {
     let layer = Layer::new(plan, pass, at, [k, v])?;
     let (mut outputs, mut log_totals) = (Vec::new(), Vec::new());
     for heads in plan.slices() {
@@ -297,7 +340,8 @@ pub(super) fn attend(plan: &Plan, pass: Pass<'_>, at: usize, [q, k, v]: [&Tensor
     Ok([plan.by_row(&outputs, plan.group)?, Tensor::cat(&log_totals, 0)?])
 }
 
-/// Gradients of one layer from that of its attention output, `[rows, heads * d]`; `out` and `log_total` are what [`attend`] gave.
+/// Gradients of one layer from that of its attention output, `[rows, heads * d]`; `out` and
+/// `log_total` are what [`attend`] gave.
 pub(super) fn backward(
     plan: &Plan,
     pass: Pass<'_>,
@@ -311,11 +355,19 @@ pub(super) fn backward(
     for heads in plan.slices() {
         let by_head = |x: &Tensor| plan.by_head(x, plan.group, heads);
         let log_total = log_total.narrow(0, heads.0, heads.1)?;
-        let Gradients { q, k, v, factors } =
-            Slice::new(plan, at, &layer, heads, q)?.backward(&by_head(out)?, &log_total, &by_head(d_out)?)?;
+        let Gradients { q, k, v, factors } = Slice::new(plan, at, &layer, heads, q)?.backward(
+            &by_head(out)?,
+            &log_total,
+            &by_head(d_out)?,
+        )?;
         parts.iter_mut().zip([q, k, v, factors]).for_each(|(parts, part)| parts.push(part));
     }
     let [q, k, v, factors] = parts;
     let own = |x: &[Tensor]| plan.by_row(x, 1);
-    Ok(Gradients { q: plan.by_row(&q, plan.group)?, k: own(&k)?, v: own(&v)?, factors: Tensor::cat(&factors, 0)? })
+    Ok(Gradients {
+        q: plan.by_row(&q, plan.group)?,
+        k: own(&k)?,
+        v: own(&v)?,
+        factors: Tensor::cat(&factors, 0)?,
+    })
 }

@@ -1,4 +1,5 @@
-//! The backward pass of rows over tensors: from the residual stream's gradient down to the factors of every layer.
+//! The backward pass of rows over tensors: from the residual stream's gradient down to the factors
+//! of every layer.
 
 use candle_core::{D, Result, Tensor};
 use candle_nn::ops::sigmoid;
@@ -9,9 +10,15 @@ use super::forward::{Saved, Setting};
 use crate::learn::engine::rows::Pass;
 use crate::model::tensor::TensorLayer;
 
-/// Gradient to the factors, `[layers * kv_heads, 1, head_dim]`, from that to the residual stream behind the last layer. Each layer's
-/// activations are let go when it is done.
-pub(super) fn run(on: &OnDevice<'_>, pass: Pass<'_>, setting: &Setting, mut tape: Vec<Saved>, mut dx: Tensor) -> Result<Tensor> {
+/// Gradient to the factors, `[layers * kv_heads, 1, head_dim]`, from that to the residual stream
+/// behind the last layer. Each layer's activations are let go when it is done.
+pub(super) fn run(
+    on: &OnDevice<'_>,
+    pass: Pass<'_>,
+    setting: &Setting,
+    mut tape: Vec<Saved>,
+    mut dx: Tensor,
+) -> Result<Tensor> {
     let eps = on.config.rms_eps;
     let mut gradients = Vec::with_capacity(tape.len());
     for (at, layer) in on.tensors.weights().layers.iter().enumerate().rev() {
@@ -20,7 +27,8 @@ pub(super) fn run(on: &OnDevice<'_>, pass: Pass<'_>, setting: &Setting, mut tape
         let d_attended = layer.output.back(&dx)?;
         let [q, k, v] = &saved.qkv;
         let [out, log_total] = &saved.attended;
-        let mut found = attention::backward(&setting.plan, pass, at, [q, k, v], [out, log_total], &d_attended)?;
+        let mut found =
+            attention::backward(&setting.plan, pass, at, [q, k, v], [out, log_total], &d_attended)?;
         gradients.push(found.factors.clone());
         if at > 0 {
             unposition(layer, setting, &saved, eps, &mut found)?;
@@ -45,19 +53,28 @@ fn mlp(layer: &TensorLayer, saved: &Saved, eps: f32, dx: &Tensor) -> Result<Tens
 }
 
 /// Back through the rotation and the norms of q and k.
-fn unposition(layer: &TensorLayer, setting: &Setting, saved: &Saved, eps: f32, found: &mut Gradients) -> Result<()> {
+fn unposition(
+    layer: &TensorLayer,
+    setting: &Setting,
+    saved: &Saved,
+    eps: f32,
+    found: &mut Gradients,
+) -> Result<()> {
     for (which, dx, norm) in [(0, &mut found.q, &layer.q_norm), (1, &mut found.k, &layer.k_norm)] {
         *dx = setting.unrotated(dx)?;
         if let (Some(norm), Some(before)) = (norm, &saved.before_norm) {
             let (rows, width) = dx.dims2()?;
-            let heads = |x: &Tensor| x.reshape((rows, width / norm.elem_count(), norm.elem_count()));
-            *dx = rms_norm(&heads(&before[which])?, norm, eps, &heads(dx)?)?.reshape((rows, width))?;
+            let heads =
+                |x: &Tensor| x.reshape((rows, width / norm.elem_count(), norm.elem_count()));
+            *dx = rms_norm(&heads(&before[which])?, norm, eps, &heads(dx)?)?
+                .reshape((rows, width))?;
         }
     }
     Ok(())
 }
 
-/// The gradient through `y = x s w`, `s = 1 / sqrt(mean(x²) + eps)`, over the last axis: `s w dy - x s³ / n sum(w dy x)`.
+/// The gradient through `y = x s w`, `s = 1 / sqrt(mean(x²) + eps)`, over the last axis: `s w dy -
+/// x s³ / n sum(w dy x)`.
 pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, dy: &Tensor) -> Result<Tensor> {
     let s = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(eps))?.sqrt()?.recip()?;
     let weighted = dy.broadcast_mul(weight)?;

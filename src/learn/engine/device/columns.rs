@@ -1,8 +1,8 @@
-//! Which keys the rows see and how: all rows attend together, over the prefix and then the *rest*, the tails of all blocks and the
-//! rows themselves.
+//! Which keys the rows see and how: all rows attend together, over the prefix and then the *rest*,
+//! the tails of all blocks and the rows themselves.
 //!
-//! Almost every key of a long prefix is in the middle of every row, or of none. So the columns of the scores fall into few runs, and
-//! only in short ones do rows differ and a mask is needed.
+//! Almost every key of a long prefix is in the middle of every row, or of none. So the columns of
+//! the scores fall into few runs, and only in short ones do rows differ and a mask is needed.
 
 use std::ops::Range;
 
@@ -52,7 +52,10 @@ impl Columns {
         let start = pass.window.sink.min(len);
         let ends = || rows.iter().map(|row| inside(row).end);
         let (least, most) = (ends().min().unwrap_or(start), ends().max().unwrap_or(start));
-        let mixed = rows.iter().flat_map(|row| (least..most).map(|key| u8::from(inside(row).contains(&key)))).collect();
+        let mixed = rows
+            .iter()
+            .flat_map(|row| (least..most).map(|key| u8::from(inside(row).contains(&key))))
+            .collect();
         let runs = [
             Run { keys: 0..start, score: Score::Whole },
             Run { keys: start..least, score: Score::Factored },
@@ -70,7 +73,11 @@ fn each_row(pass: Pass<'_>) -> Vec<Row> {
     let of_block = |(block, content): (usize, &_)| {
         let before = pass.rows.before(content);
         (0..content.tokens.len())
-            .map(move |index| Row { block, index, middle: sink..sink + pass.middle(before + index) })
+            .map(move |index| Row {
+                block,
+                index,
+                middle: sink..sink + pass.middle(before + index),
+            })
             .collect::<Vec<_>>()
     };
     pass.rows.blocks.iter().enumerate().flat_map(of_block).collect()
@@ -83,8 +90,10 @@ fn rest(content: &Rows<'_>, rows: &[Row]) -> (Run, Vec<f32>) {
         (first..first + own.tail.tokens()).map(move |position| (block, position))
     });
     let position = |row: &Row| content.before(&content.blocks[row.block]) + row.index;
-    let keys: Vec<(usize, usize)> = tails.chain(rows.iter().map(|row| (row.block, position(row)))).collect();
-    let (mut middle, mut visible) = (Vec::with_capacity(rows.len() * keys.len()), Vec::with_capacity(rows.len() * keys.len()));
+    let keys: Vec<(usize, usize)> =
+        tails.chain(rows.iter().map(|row| (row.block, position(row)))).collect();
+    let (mut middle, mut visible) =
+        (Vec::with_capacity(rows.len() * keys.len()), Vec::with_capacity(rows.len() * keys.len()));
     for row in rows {
         for &(block, at) in &keys {
             let sees = block == row.block && at <= position(row);
@@ -110,14 +119,23 @@ mod tests {
         for (own, block) in pass.rows.blocks.iter().enumerate() {
             for index in 0..block.tokens.len() {
                 let at = prefix + block.tail.tokens() + index;
-                let middle = |position: usize| (pass.window.sink..pass.window.sink + pass.middle(at)).contains(&position);
-                let mut row: Vec<Option<bool>> = (0..prefix).map(|position| Some(middle(position))).collect();
+                let middle = |position: usize| {
+                    (pass.window.sink..pass.window.sink + pass.middle(at)).contains(&position)
+                };
+                let mut row: Vec<Option<bool>> =
+                    (0..prefix).map(|position| Some(middle(position))).collect();
                 for (other, block) in pass.rows.blocks.iter().enumerate() {
-                    row.extend((0..block.tail.tokens()).map(|j| (other == own).then(|| middle(prefix + j))));
+                    row.extend(
+                        (0..block.tail.tokens())
+                            .map(|j| (other == own).then(|| middle(prefix + j))),
+                    );
                 }
                 for (other, block) in pass.rows.blocks.iter().enumerate() {
                     let position = |j: usize| prefix + block.tail.tokens() + j;
-                    row.extend((0..block.tokens.len()).map(|j| (other == own && j <= index).then(|| middle(position(j)))));
+                    row.extend(
+                        (0..block.tokens.len())
+                            .map(|j| (other == own && j <= index).then(|| middle(position(j)))),
+                    );
                 }
                 all.push(row);
             }
@@ -133,7 +151,10 @@ mod tests {
         };
         let rest = columns.rest.keys.len();
         let row = |row: usize| {
-            let prefix = columns.prefix.iter().flat_map(|run| (0..run.keys.len()).map(move |key| Some(entry(run, row, key))));
+            let prefix = columns
+                .prefix
+                .iter()
+                .flat_map(|run| (0..run.keys.len()).map(move |key| Some(entry(run, row, key))));
             let hidden = |key: usize| columns.visible[row * rest + key] < 0.0;
             let rest = (0..rest).map(|key| (!hidden(key)).then(|| entry(&columns.rest, row, key)));
             prefix.chain(rest).collect()
@@ -143,24 +164,46 @@ mod tests {
 
     #[test]
     fn runs_and_masks_say_of_every_row_and_key_what_the_window_says() {
-        let soft = Factors::soft(Shape { layers: 1, kv_heads: 1, head_dim: 2 }, vec![0.5; 2]).unwrap();
+        let soft =
+            Factors::soft(Shape { layers: 1, kv_heads: 1, head_dim: 2 }, vec![0.5; 2]).unwrap();
         let tails = [Context::of(3), Context::of(0), Context::of(7)];
         let tokens = [1, 2, 3, 4, 5];
         let mut kinds = [0; 3];
         for prefix in [1, 9, 30] {
             let prefix = Context::of(prefix);
-            let blocks = tails.iter().zip([5, 1, 2]).map(|(tail, count)| Block { tail, tokens: &tokens[..count] }).collect();
+            let blocks = tails
+                .iter()
+                .zip([5, 1, 2])
+                .map(|(tail, count)| Block { tail, tokens: &tokens[..count] })
+                .collect();
             let rows = Rows { prefix: &prefix, blocks, cos: Vec::new(), sin: Vec::new(), count: 8 };
             for sink in [0, 1, 4, 12, 50] {
                 for recent in [0, 1, 3, 8, 40] {
                     for chunk in [1, 2, 5] {
                         let whole = Factors::whole(soft.shape());
                         for factors in [&soft, &whole] {
-                            let pass = Pass { rows: &rows, window: Window { sink, recent, chunk }, factors };
+                            let pass = Pass {
+                                rows: &rows,
+                                window: Window { sink, recent, chunk },
+                                factors,
+                            };
                             let columns = Columns::new(pass);
-                            assert_eq!(found(&columns, 8), plain(pass), "{:?}, prefix of {}", pass.window, prefix.tokens());
-                            let ends: Vec<usize> = columns.prefix.iter().flat_map(|run| [run.keys.start, run.keys.end]).collect();
-                            assert!(ends[1..ends.len() - 1].chunks(2).all(|pair| pair[0] == pair[1]), "runs join: {ends:?}");
+                            assert_eq!(
+                                found(&columns, 8),
+                                plain(pass),
+                                "{:?}, prefix of {}",
+                                pass.window,
+                                prefix.tokens()
+                            );
+                            let ends: Vec<usize> = columns
+                                .prefix
+                                .iter()
+                                .flat_map(|run| [run.keys.start, run.keys.end])
+                                .collect();
+                            assert!(
+                                ends[1..ends.len() - 1].chunks(2).all(|pair| pair[0] == pair[1]),
+                                "runs join: {ends:?}"
+                            );
                             for run in &columns.prefix {
                                 kinds[match run.score {
                                     Score::Whole => 0,

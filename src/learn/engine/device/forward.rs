@@ -9,15 +9,19 @@ use super::attention::{self, Plan};
 use crate::learn::engine::rows::Pass;
 use crate::model::tensor::TensorLayer;
 
-/// Activations of one layer that the backward pass reads; rows of all blocks under one another, all in f32.
+/// Activations of one layer that the backward pass reads; rows of all blocks under one another, all
+/// in f32.
 pub(super) struct Saved {
     /// Residual stream before the layer, `[rows, hidden]`.
     pub(super) x: Tensor,
-    /// q and k before their norms (Qwen3 only), `[rows, heads head_dim]` and `[rows, kv_heads head_dim]`.
+    /// q and k before their norms (Qwen3 only), `[rows, heads head_dim]` and `[rows, kv_heads
+    /// head_dim]`.
     pub(super) before_norm: Option<[Tensor; 2]>,
-    /// q and k after rotation, and v: `[rows, heads head_dim]` and twice `[rows, kv_heads head_dim]`.
+    /// q and k after rotation, and v: `[rows, heads head_dim]` and twice `[rows, kv_heads
+    /// head_dim]`.
     pub(super) qkv: [Tensor; 3],
-    /// Attention output, `[rows, heads head_dim]`, and the logarithms of its rows' sums of weights, `[kv_heads, rows group, 1]`.
+    /// Attention output, `[rows, heads head_dim]`, and the logarithms of its rows' sums of weights,
+    /// `[kv_heads, rows group, 1]`.
     pub(super) attended: [Tensor; 2],
     /// Residual stream between attention and MLP.
     pub(super) middle: Tensor,
@@ -36,7 +40,9 @@ pub(super) struct Setting {
 impl Setting {
     pub(super) fn new(on: &OnDevice<'_>, pass: Pass<'_>) -> Result<Self> {
         let (config, device) = (on.config, on.tensors.device());
-        let angles = |angles: &[f32]| Tensor::from_slice(angles, (pass.rows.count, 1, config.head_dim / 2), device);
+        let angles = |angles: &[f32]| {
+            Tensor::from_slice(angles, (pass.rows.count, 1, config.head_dim / 2), device)
+        };
         let sin = angles(&pass.rows.sin)?;
         Ok(Self {
             plan: Plan::new(config, pass, on.most_bytes, device)?,
@@ -62,8 +68,8 @@ impl Setting {
     }
 }
 
-/// Runs the rows through every layer; gives the residual stream before the final norm, `[rows, hidden]`. `observe` sees each layer's
-/// activations and says whether to go on.
+/// Runs the rows through every layer; gives the residual stream before the final norm, `[rows,
+/// hidden]`. `observe` sees each layer's activations and says whether to go on.
 pub(super) fn run(
     on: &OnDevice<'_>,
     pass: Pass<'_>,
@@ -81,18 +87,32 @@ pub(super) fn run(
         let half = |start| gate_up.narrow(1, start, width)?.contiguous();
         let (gate, up) = (half(0)?, half(width)?);
         let out = (layer.down.apply_wide(&(silu(&gate)? * &up)?)? + &middle)?;
-        observe(Saved { x: std::mem::replace(&mut x, out), before_norm, qkv, attended, middle, gate, up })?;
+        observe(Saved {
+            x: std::mem::replace(&mut x, out),
+            before_norm,
+            qkv,
+            attended,
+            middle,
+            gate,
+            up,
+        })?;
     }
     Ok(x)
 }
 
 /// Rotated q and k, and v, of every row; and q and k before their norms where the model has such.
-fn project(on: &OnDevice<'_>, setting: &Setting, layer: &TensorLayer, x: &Tensor) -> Result<([Tensor; 3], Option<[Tensor; 2]>)> {
+fn project(
+    on: &OnDevice<'_>,
+    setting: &Setting,
+    layer: &TensorLayer,
+    x: &Tensor,
+) -> Result<([Tensor; 3], Option<[Tensor; 2]>)> {
     let config = on.config;
     let projected = layer.qkv.apply_wide(&rms_norm(x, &layer.attention_norm, config.rms_eps)?)?;
     let (q_width, kv_width) = (config.q_width(), config.kv_width());
     let part = |start: usize, width: usize| projected.narrow(1, start, width)?.contiguous();
-    let (q, k, v) = (part(0, q_width)?, part(q_width, kv_width)?, part(q_width + kv_width, kv_width)?);
+    let (q, k, v) =
+        (part(0, q_width)?, part(q_width, kv_width)?, part(q_width + kv_width, kv_width)?);
     let normed = |x: &Tensor, norm: &Option<Tensor>| match norm {
         Some(norm) => {
             let heads = x.reshape((x.dim(0)?, x.dim(1)? / config.head_dim, config.head_dim))?;
@@ -100,7 +120,10 @@ fn project(on: &OnDevice<'_>, setting: &Setting, layer: &TensorLayer, x: &Tensor
         }
         None => Ok(x.clone()),
     };
-    let rotated = [setting.rotated(&normed(&q, &layer.q_norm)?)?, setting.rotated(&normed(&k, &layer.k_norm)?)?];
+    let rotated = [
+        setting.rotated(&normed(&q, &layer.q_norm)?)?,
+        setting.rotated(&normed(&k, &layer.k_norm)?)?,
+    ];
     let [rotated_q, rotated_k] = rotated;
     Ok(([rotated_q, rotated_k, v], config.qk_norm.then_some([q, k])))
 }

@@ -1,11 +1,13 @@
 //! Passes over the tensors of a decoder that runs on a device.
 //!
-//! The gradient is written out here too. candle's own derivative of a product is that to both of its factors, so that constant keys
-//! and constant weights would get gradients as large as they are, at the price of a product each.
+//! The gradient is written out here too. candle's own derivative of a product is that to both of
+//! its factors, so that constant keys and constant weights would get gradients as large as they
+//! are, at the price of a product each.
 //!
-//! Keys and values of the context are in the host's memory, in f16, as the pool has them. Those of one layer are uploaded where a
-//! pass comes to it, and widened for a few KV heads at a time. Nothing is read from the device in the middle of a pass: what the host
-//! needs it reads at the end.
+//! Keys and values of the context are in the host's memory, in f16, as the pool has them. Those of
+//! one layer are uploaded where a pass comes to it, and widened for a few KV heads at a time.
+//! Nothing is read from the device in the middle of a pass: what the host needs it reads at the
+//! end.
 
 mod attention;
 mod backward;
@@ -43,7 +45,8 @@ impl<'a> OnDevice<'a> {
         rms_norm(x, &self.tensors.weights().norm, self.config.rms_eps)
     }
 
-    /// Keys and values of the rows in f16, layer by layer, `[layers * 2 * rows, kv_heads * head_dim]`.
+    /// Keys and values of the rows in f16, layer by layer, `[layers * 2 * rows, kv_heads *
+    /// head_dim]`.
     fn stored(&self, pass: Pass<'_>) -> candle_core::Result<Tensor> {
         let mut layers = Vec::new();
         let mut keep = |Saved { qkv: [_, k, v], .. }: Saved| {
@@ -76,7 +79,10 @@ impl Engine for OnDevice<'_> {
     fn keys_and_values(&self, pass: Pass<'_>) -> Result<Vec<[Vec<f16>; 2]>> {
         let stored = self.stored(pass).and_then(|stored| read::<f16>(&stored)).map_err(failed)?;
         let rows = pass.rows.count * self.config.kv_width();
-        Ok(stored.chunks_exact(2 * rows).map(|layer| [layer[..rows].to_vec(), layer[rows..].to_vec()]).collect())
+        Ok(stored
+            .chunks_exact(2 * rows)
+            .map(|layer| [layer[..rows].to_vec(), layer[rows..].to_vec()])
+            .collect())
     }
 
     fn hidden(&self, pass: Pass<'_>) -> Result<Vec<f32>> {
@@ -131,7 +137,8 @@ mod tests {
     /// A prefix of 50 tokens, questions of 4 and 1, answers of 6 and 2.
     fn sample(decoder: &Decoder) -> Sample {
         let list = |from: u32, n: u32| (from..from + n).map(|i| i * 37 % 101).collect::<Vec<u32>>();
-        Sample::new(decoder, &list(0, 50), &[(list(3, 4), list(60, 6)), (list(9, 1), list(80, 2))]).unwrap()
+        Sample::new(decoder, &list(0, 50), &[(list(3, 4), list(60, 6)), (list(9, 1), list(80, 2))])
+            .unwrap()
     }
 
     #[test]
@@ -139,12 +146,19 @@ mod tests {
         for geometry in ["llama-3.2-1b", "qwen2.5-0.5b", "qwen3-0.6b"] {
             let decoder = random(geometry, |_| ());
             let sample = sample(&decoder);
-            let (rows, factors) = (sample.answer_rows(&decoder).unwrap(), Factors::whole(decoder.config().mask_shape()));
+            let (rows, factors) = (
+                sample.answer_rows(&decoder).unwrap(),
+                Factors::whole(decoder.config().mask_shape()),
+            );
             let pass = Pass { rows: &rows, window: Window::default(), factors: &factors };
             let on = on(&decoder);
             let mut bytes = 0;
             let mut count = |Saved { x, before_norm, qkv, attended, middle, gate, up }: Saved| {
-                let all = [x, middle, gate, up].into_iter().chain(qkv).chain(attended).chain(before_norm.into_iter().flatten());
+                let all = [x, middle, gate, up]
+                    .into_iter()
+                    .chain(qkv)
+                    .chain(attended)
+                    .chain(before_norm.into_iter().flatten());
                 bytes += all.map(|x| x.elem_count() * x.dtype().size_in_bytes()).sum::<usize>();
                 Ok(())
             };
@@ -157,26 +171,44 @@ mod tests {
     #[test]
     fn heads_attend_alone_as_they_attend_together() {
         // Six KV heads, so that slices of four leave two.
-        let decoder = random("qwen2.5-0.5b", |config| (config.heads, config.kv_heads, config.head_dim) = (12, 6, 8));
+        let decoder = random("qwen2.5-0.5b", |config| {
+            (config.heads, config.kv_heads, config.head_dim) = (12, 6, 8)
+        });
         let sample = sample(&decoder);
         let shape = decoder.config().mask_shape();
-        let mask = ChannelMask::from_fn(shape, |layer, head, channel| (layer + head) % 3 != 0 && channel % 3 != 0);
+        let mask = ChannelMask::from_fn(shape, |layer, head, channel| {
+            (layer + head) % 3 != 0 && channel % 3 != 0
+        });
         let (rows, factors) = (sample.answer_rows(&decoder).unwrap(), Factors::masked(&mask));
-        let pass = Pass { rows: &rows, window: Window { sink: 3, recent: 7, chunk: 4 }, factors: &factors };
+        let pass = Pass {
+            rows: &rows,
+            window: Window { sink: 3, recent: 7, chunk: 4 },
+            factors: &factors,
+        };
         let whole = on(&decoder);
         let expected = whole.distill(pass, &sample.targets()).unwrap();
         assert!(expected.loss > 0.0 && expected.gradient.iter().any(|&g| g != 0.0));
         // A head's scores: 8 rows of two query heads over 50 + 5 + 8 keys in f32.
         let head = 8 * 2 * 63 * 4;
-        for (most_bytes, slices) in [(0, 6), (head, 6), (4 * head, 2), (6 * head - 1, 2), (6 * head, 1)] {
+        for (most_bytes, slices) in
+            [(0, 6), (head, 6), (4 * head, 2), (6 * head - 1, 2), (6 * head, 1)]
+        {
             let sliced = OnDevice { most_bytes, ..whole };
             let setting = Setting::new(&sliced, pass).unwrap();
             assert_eq!(setting.plan.slices().count(), slices, "{most_bytes} bytes");
             let found = sliced.distill(pass, &sample.targets()).unwrap();
-            assert!((found.loss / expected.loss - 1.0).abs() < 1e-6, "{} for {}", found.loss, expected.loss);
+            assert!(
+                (found.loss / expected.loss - 1.0).abs() < 1e-6,
+                "{} for {}",
+                found.loss,
+                expected.loss
+            );
             let largest = expected.gradient.iter().fold(0.0, |most: f32, g| most.max(g.abs()));
             for (found, expected) in found.gradient.iter().zip(&expected.gradient) {
-                assert!((found - expected).abs() < 1e-6 * largest, "{slices} slices: {found} for {expected}");
+                assert!(
+                    (found - expected).abs() < 1e-6 * largest,
+                    "{slices} slices: {found} for {expected}"
+                );
             }
         }
     }

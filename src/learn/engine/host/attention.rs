@@ -1,9 +1,11 @@
-//! Attention of the answer rows of one block over one KV head: forward, and backward in closed form.
+//! Attention of the answer rows of one block over one KV head: forward, and backward in closed
+//! form.
 //!
-//! With `q` already scaled by `1 / sqrt(head_dim)` and the factors `a` of the head, the score of row `r` and key `t` is
-//! `q_r . k_t` outside the middle of `r` and `(q_r a) . k_t` inside it. So
+//! With `q` already scaled by `1 / sqrt(head_dim)` and the factors `a` of the head, the score of
+//! row `r` and key `t` is `q_r . k_t` outside the middle of `r` and `(q_r a) . k_t` inside it. So
 //! `dL/da[c] = sum over rows, query heads of the group and middle keys of dL/dscore * q[c] * k[c]`,
-//! which is one product of the score gradients with the keys, `G = dS_middle K`, and a row-wise `sum q G`.
+//! which is one product of the score gradients with the keys, `G = dS_middle K`, and a row-wise
+//! `sum q G`.
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -57,7 +59,8 @@ impl<'a> HeadJob<'a> {
         let (rows, block) = (pass.rows, &pass.rows.blocks[block]);
         let (count, before) = (block.tokens.len(), rows.before(block));
         let tokens = before + count;
-        let (mut keys, mut values) = (Vec::with_capacity(tokens * d), Vec::with_capacity(tokens * d));
+        let (mut keys, mut values) =
+            (Vec::with_capacity(tokens * d), Vec::with_capacity(tokens * d));
         for context in [rows.prefix, block.tail] {
             context.head(config, layer, kv_head, [&mut keys, &mut values]);
         }
@@ -68,7 +71,9 @@ impl<'a> HeadJob<'a> {
         let scale = 1.0 / (d as f32).sqrt();
         let queries = q[first * config.q_width()..(first + count) * config.q_width()]
             .chunks_exact(config.q_width())
-            .flat_map(|row| row[kv_head * group * d..(kv_head + 1) * group * d].iter().map(|x| x * scale))
+            .flat_map(|row| {
+                row[kv_head * group * d..(kv_head + 1) * group * d].iter().map(|x| x * scale)
+            })
             .collect();
         // A sink that is longer than the sequence leaves no middle.
         let start = pass.window.sink.min(tokens);
@@ -77,7 +82,8 @@ impl<'a> HeadJob<'a> {
         Self { d, group, rows: count, tokens, keys, values, queries, start, ends, factors, dropped }
     }
 
-    /// The middle of the last row, and the first key that any row sees outside its middle and behind the sink.
+    /// The middle of the last row, and the first key that any row sees outside its middle and
+    /// behind the sink.
     fn middle(&self) -> (std::ops::Range<usize>, usize) {
         let end = |row: Option<&usize>| row.copied().unwrap_or(self.start);
         (self.start..end(self.ends.last()), end(self.ends.first()))
@@ -99,7 +105,8 @@ impl<'a> HeadJob<'a> {
             let seen = self.tokens - self.rows + row + 1;
             scores[seen..].fill(0.0);
             if self.dropped && self.ends[row] > self.start {
-                // Two runs of keys around the middle that is not seen: joined, weighted, and put back.
+                // Two runs of keys around the middle that is not seen: joined, weighted, and put
+                // back.
                 let mut joined = [&scores[..self.start], &scores[self.ends[row]..seen]].concat();
                 normalise(&mut joined);
                 scores[..self.start].copy_from_slice(&joined[..self.start]);
@@ -112,7 +119,8 @@ impl<'a> HeadJob<'a> {
         Ok(scores)
     }
 
-    /// Scores against the keys of `range`. With `middle_from`, only where a key is in the row's middle; else only where it is not.
+    /// Scores against the keys of `range`. With `middle_from`, only where a key is in the row's
+    /// middle; else only where it is not.
     fn scores(
         &self,
         queries: &[f32],
@@ -144,7 +152,10 @@ impl<'a> HeadJob<'a> {
     }
 
     fn scaled_queries(&self) -> Vec<f32> {
-        self.queries.chunks_exact(self.d).flat_map(|row| row.iter().zip(self.factors).map(|(q, factor)| q * factor)).collect()
+        self.queries
+            .chunks_exact(self.d)
+            .flat_map(|row| row.iter().zip(self.factors).map(|(q, factor)| q * factor))
+            .collect()
     }
 
     /// The attention output, `[rows, group * d]`.
@@ -159,14 +170,17 @@ impl<'a> HeadJob<'a> {
         // dS = P (dP - rowsum(dO O)), with dP = dO V^T.
         let mut d_scores = product_t(d_attended, &self.values, d)?;
         let rows = d_scores.chunks_exact_mut(width).zip(weights.chunks_exact(width));
-        for ((d_scores, weights), (out, d_out)) in rows.zip(attended.chunks_exact(d).zip(d_attended.chunks_exact(d))) {
+        for ((d_scores, weights), (out, d_out)) in
+            rows.zip(attended.chunks_exact(d).zip(d_attended.chunks_exact(d)))
+        {
             let mean: f32 = out.iter().zip(d_out).map(|(a, b)| a * b).sum();
             d_scores.iter_mut().zip(weights).for_each(|(ds, p)| *ds = p * (*ds - mean));
         }
         let (middle, _) = self.middle();
         let mut d_middle = vec![0.0; self.rows * self.group * middle.len()];
         if !middle.is_empty() {
-            let rows = d_scores.chunks_exact_mut(width).zip(d_middle.chunks_exact_mut(middle.len()));
+            let rows =
+                d_scores.chunks_exact_mut(width).zip(d_middle.chunks_exact_mut(middle.len()));
             for (index, (all, inside)) in rows.enumerate() {
                 let own = &mut all[middle.start..self.ends[index / self.group].max(middle.start)];
                 inside[..own.len()].copy_from_slice(own);
@@ -177,7 +191,9 @@ impl<'a> HeadJob<'a> {
         let mut factors = vec![0.0; d];
         if !middle.is_empty() {
             let inside = product(&d_middle, self.keys_of(&middle), middle.len())?;
-            for ((dq, inside), q) in dq.chunks_exact_mut(d).zip(inside.chunks_exact(d)).zip(self.queries.chunks_exact(d)) {
+            for ((dq, inside), q) in
+                dq.chunks_exact_mut(d).zip(inside.chunks_exact(d)).zip(self.queries.chunks_exact(d))
+            {
                 for c in 0..d {
                     dq[c] += inside[c] * self.factors[c];
                     factors[c] += inside[c] * q[c];
@@ -193,7 +209,11 @@ impl<'a> HeadJob<'a> {
             for row in 0..=index / self.group {
                 let token = own + row;
                 let outside = d_scores[index * width + token];
-                let inside = if middle.contains(&token) { d_middle[index * middle.len() + token - middle.start] } else { 0.0 };
+                let inside = if middle.contains(&token) {
+                    d_middle[index * middle.len() + token - middle.start]
+                } else {
+                    0.0
+                };
                 let weight = weights[index * width + token];
                 for c in 0..d {
                     k[row * d + c] += q[c] * (outside + inside * self.factors[c]);
@@ -211,7 +231,8 @@ fn normalise(scores: &mut [f32]) {
     scores.iter_mut().for_each(|weight| *weight /= sum);
 }
 
-/// Runs `job(block, first row, kv head)` for every block and head and lays its `[rows, group * d]` out as `[rows, heads * d]`.
+/// Runs `job(block, first row, kv head)` for every block and head and lays its `[rows, group * d]`
+/// out as `[rows, heads * d]`.
 pub(super) fn gather(
     config: &Config,
     rows: &Rows<'_>,
@@ -226,7 +247,8 @@ pub(super) fn gather(
     Ok(out)
 }
 
-/// One result per block and KV head, in a fixed order whatever the threads: (first row, KV head, result).
+/// One result per block and KV head, in a fixed order whatever the threads: (first row, KV head,
+/// result).
 pub(super) fn each_head<T: Send>(
     config: &Config,
     rows: &Rows<'_>,
@@ -238,7 +260,9 @@ pub(super) fn each_head<T: Send>(
         jobs.extend((0..config.kv_heads).map(|kv_head| (block, first, kv_head)));
         first += content.tokens.len();
     }
-    jobs.into_par_iter().map(|(block, first, kv_head)| Ok((first, kv_head, job(block, first, kv_head)?))).collect()
+    jobs.into_par_iter()
+        .map(|(block, first, kv_head)| Ok((first, kv_head, job(block, first, kv_head)?)))
+        .collect()
 }
 
 /// Copies rows of `width` into rows of `out_width` from column `at` on.
@@ -256,7 +280,9 @@ fn failed(error: candle_core::Error) -> Error {
 fn product(a: &[f32], b: &[f32], inner: usize) -> Result<Vec<f32>> {
     let run = || {
         let a = Tensor::from_slice(a, (a.len() / inner, inner), &Device::Cpu)?;
-        a.matmul(&Tensor::from_slice(b, (inner, b.len() / inner), &Device::Cpu)?)?.flatten_all()?.to_vec1()
+        a.matmul(&Tensor::from_slice(b, (inner, b.len() / inner), &Device::Cpu)?)?
+            .flatten_all()?
+            .to_vec1()
     };
     run().map_err(failed)
 }
@@ -265,7 +291,9 @@ fn product(a: &[f32], b: &[f32], inner: usize) -> Result<Vec<f32>> {
 fn product_t(a: &[f32], b: &[f32], inner: usize) -> Result<Vec<f32>> {
     let run = || {
         let a = Tensor::from_slice(a, (a.len() / inner, inner), &Device::Cpu)?;
-        a.matmul(&Tensor::from_slice(b, (b.len() / inner, inner), &Device::Cpu)?.t()?)?.flatten_all()?.to_vec1()
+        a.matmul(&Tensor::from_slice(b, (b.len() / inner, inner), &Device::Cpu)?.t()?)?
+            .flatten_all()?
+            .to_vec1()
     };
     run().map_err(failed)
 }

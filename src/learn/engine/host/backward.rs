@@ -1,4 +1,5 @@
-//! The backward pass over answer rows: from the residual stream's gradient down to the factors of every layer.
+//! The backward pass over answer rows: from the residual stream's gradient down to the factors of
+//! every layer.
 
 use super::OnHost;
 use super::attention::{HeadJob, each_head, scatter};
@@ -9,8 +10,14 @@ use crate::model::config::Config;
 use crate::model::ops;
 use crate::model::weights::Layer;
 
-/// Gradient to the factors, `[layers, kv_heads, head_dim]`, from that to the residual stream behind the last layer.
-pub(super) fn run(on: OnHost<'_>, pass: Pass<'_>, tape: &Tape, mut dx: Vec<f32>) -> Result<Vec<f32>> {
+/// Gradient to the factors, `[layers, kv_heads, head_dim]`, from that to the residual stream behind
+/// the last layer.
+pub(super) fn run(
+    on: OnHost<'_>,
+    pass: Pass<'_>,
+    tape: &Tape,
+    mut dx: Vec<f32>,
+) -> Result<Vec<f32>> {
     let config = on.config;
     let mut gradient = vec![0.0; config.mask_shape().entries()];
     let width = config.kv_width();
@@ -49,7 +56,8 @@ fn mlp(config: &Config, layer: &Layer, saved: &Saved, dx: &mut [f32]) -> Result<
     Ok(())
 }
 
-/// Gradients to rotated q and k and to v, from that to the attention output; adds the factors' to `gradient`.
+/// Gradients to rotated q and k and to v, from that to the attention output; adds the factors' to
+/// `gradient`.
 fn attention(
     config: &Config,
     pass: Pass<'_>,
@@ -65,14 +73,26 @@ fn attention(
         let count = rows.blocks[block].tokens.len();
         let own = |x: &[f32]| -> Vec<f32> {
             let rows = x[first * q_width..(first + count) * q_width].chunks_exact(q_width);
-            rows.flat_map(|row| &row[kv_head * group_width..(kv_head + 1) * group_width]).copied().collect()
+            rows.flat_map(|row| &row[kv_head * group_width..(kv_head + 1) * group_width])
+                .copied()
+                .collect()
         };
         HeadJob::new(config, pass, (block, first), (at, kv_head), (&saved.q, &saved.k, &saved.v))
             .backward(&own(&saved.attended), &own(d_attended))
     })?;
-    let mut out = [vec![0.0; rows.count * q_width], vec![0.0; rows.count * kv_width], vec![0.0; rows.count * kv_width]];
+    let mut out = [
+        vec![0.0; rows.count * q_width],
+        vec![0.0; rows.count * kv_width],
+        vec![0.0; rows.count * kv_width],
+    ];
     for (first, kv_head, part) in &parts {
-        scatter(&part.q, group_width, &mut out[0][first * q_width..], q_width, kv_head * group_width);
+        scatter(
+            &part.q,
+            group_width,
+            &mut out[0][first * q_width..],
+            q_width,
+            kv_head * group_width,
+        );
         scatter(&part.k, d, &mut out[1][first * kv_width..], kv_width, kv_head * d);
         scatter(&part.v, d, &mut out[2][first * kv_width..], kv_width, kv_head * d);
         ops::add(&mut gradient[kv_head * d..(kv_head + 1) * d], &part.factors);
@@ -80,24 +100,38 @@ fn attention(
     Ok(out)
 }
 
-/// Back through the rotation and the norms of q and k: gradients to the stacked projection, `[rows, q + k + v]`.
-fn unposition(config: &Config, layer: &Layer, saved: &Saved, rows: &Rows<'_>, [mut dq, mut dk, dv]: [Vec<f32>; 3]) -> Vec<f32> {
+/// Back through the rotation and the norms of q and k: gradients to the stacked projection, `[rows,
+/// q + k + v]`.
+fn unposition(
+    config: &Config,
+    layer: &Layer,
+    saved: &Saved,
+    rows: &Rows<'_>,
+    [mut dq, mut dk, dv]: [Vec<f32>; 3],
+) -> Vec<f32> {
     let (q_width, kv_width, half) = (config.q_width(), config.kv_width(), config.head_dim / 2);
     for (x, width) in [(&mut dq, q_width), (&mut dk, kv_width)] {
         let angles = rows.cos.chunks_exact(half).zip(rows.sin.chunks_exact(half));
         x.chunks_exact_mut(width).zip(angles).for_each(|(x, (cos, sin))| unrotate(x, cos, sin));
     }
-    if let (Some(before), Some(q_norm), Some(k_norm)) = (&saved.before_norm, &layer.q_norm, &layer.k_norm) {
+    if let (Some(before), Some(q_norm), Some(k_norm)) =
+        (&saved.before_norm, &layer.q_norm, &layer.k_norm)
+    {
         let before = before.chunks_exact(q_width + kv_width);
-        for ((before, dq), dk) in before.zip(dq.chunks_exact_mut(q_width)).zip(dk.chunks_exact_mut(kv_width)) {
-            for (x, norm, dy) in [(&before[..q_width], q_norm, dq), (&before[q_width..], k_norm, dk)] {
+        for ((before, dq), dk) in
+            before.zip(dq.chunks_exact_mut(q_width)).zip(dk.chunks_exact_mut(kv_width))
+        {
+            for (x, norm, dy) in
+                [(&before[..q_width], q_norm, dq), (&before[q_width..], k_norm, dk)]
+            {
                 let mut dx = vec![0.0; x.len()];
                 rms_norm(x, norm, config.rms_eps, dy, &mut dx);
                 dy.copy_from_slice(&dx);
             }
         }
     }
-    let rows = dq.chunks_exact(q_width).zip(dk.chunks_exact(kv_width)).zip(dv.chunks_exact(kv_width));
+    let rows =
+        dq.chunks_exact(q_width).zip(dk.chunks_exact(kv_width)).zip(dv.chunks_exact(kv_width));
     rows.flat_map(|((q, k), v)| [q, k, v]).flatten().copied().collect()
 }
 

@@ -39,9 +39,15 @@ pub(super) struct Tape {
 /// Sees a layer's rotated keys and values of the rows.
 pub(super) type Observe<'a> = &'a mut dyn FnMut(&[f32], &[f32]);
 
-/// Runs the rows through every layer; gives the residual stream before the final norm, `[rows, hidden]`. `observe` sees each
-/// layer's rotated keys and values of the rows, in the order of the layers.
-pub(super) fn run(on: OnHost<'_>, pass: Pass<'_>, mut tape: Option<&mut Tape>, observe: Observe<'_>) -> Result<Vec<f32>> {
+/// Runs the rows through every layer; gives the residual stream before the final norm, `[rows,
+/// hidden]`. `observe` sees each layer's rotated keys and values of the rows, in the order of the
+/// layers.
+pub(super) fn run(
+    on: OnHost<'_>,
+    pass: Pass<'_>,
+    mut tape: Option<&mut Tape>,
+    observe: Observe<'_>,
+) -> Result<Vec<f32>> {
     let (config, rows) = (on.config, pass.rows);
     let mut x = vec![0.0; rows.count * config.hidden];
     for (row, token) in x.chunks_exact_mut(config.hidden).zip(rows.tokens()) {
@@ -66,7 +72,16 @@ pub(super) fn run(on: OnHost<'_>, pass: Pass<'_>, mut tape: Option<&mut Tape>, o
         ops::add(&mut out, &middle);
         let x_before = std::mem::replace(&mut x, out);
         if let Some(tape) = tape.as_deref_mut() {
-            tape.layers.push(Saved { x: x_before, before_norm, q, k, v, attended, middle, gate_up });
+            tape.layers.push(Saved {
+                x: x_before,
+                before_norm,
+                q,
+                k,
+                v,
+                attended,
+                middle,
+                gate_up,
+            });
         }
     }
     Ok(x)
@@ -83,7 +98,12 @@ fn apply(linear: &Linear, x: &[f32]) -> Result<Vec<f32>> {
 }
 
 /// Rotated q and k, and v, of every row; and q and k before their norms where the model has such.
-fn split(config: &Config, layer: &Layer, rows: &Rows<'_>, projected: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<f32>, Option<Vec<f32>>) {
+fn split(
+    config: &Config,
+    layer: &Layer,
+    rows: &Rows<'_>,
+    projected: &[f32],
+) -> (Vec<f32>, Vec<f32>, Vec<f32>, Option<Vec<f32>>) {
     let (q_width, kv_width, half) = (config.q_width(), config.kv_width(), config.head_dim / 2);
     let mut q = Vec::with_capacity(rows.count * q_width);
     let mut k = Vec::with_capacity(rows.count * kv_width);

@@ -50,7 +50,8 @@ impl Engine for OnHost<'_> {
         ops::rms_norm(&x, norm, eps, &mut states);
         let loss = mean_square(&states, targets);
         let scale = 2.0 / states.len() as f32;
-        let d_states: Vec<f32> = states.iter().zip(targets).map(|(state, target)| scale * (state - target)).collect();
+        let d_states: Vec<f32> =
+            states.iter().zip(targets).map(|(state, target)| scale * (state - target)).collect();
         let mut dx = vec![0.0; x.len()];
         backward::rms_norm(&x, norm, eps, &d_states, &mut dx);
         Ok(Distilled { loss, gradient: backward::run(*self, pass, &tape, dx)? })

@@ -94,7 +94,8 @@ impl Control {
         }
     }
 
-    /// Its value, and whether it counts now (the share does not while bytes decide, no selection does while a mask is verbatim).
+    /// Its value, and whether it counts now (the share does not while bytes decide, no selection
+    /// does while a mask is verbatim).
     pub fn value(self, draft: &Draft, around: &Around<'_>) -> (String, bool) {
         let selects = draft.base == Base::Selection;
         let shape = around.sources.shape;
@@ -123,7 +124,9 @@ impl Control {
                 Some(floor) => format!("{floor} a head"),
             },
             Self::Lock => {
-                let here = (0..shape.kv_heads).filter(|&head| draft.is_locked(shape, around.layer, head)).count();
+                let here = (0..shape.kv_heads)
+                    .filter(|&head| draft.is_locked(shape, around.layer, head))
+                    .count();
                 format!("{here}/{} here · {} in all", shape.kv_heads, draft.locks.len())
             }
             Self::Rule => draft.rule.name().to_owned(),
@@ -139,7 +142,13 @@ impl Control {
             Self::Keep => selects && matches!(draft.goal, Goal::Keep(_)),
             Self::Fit => selects && matches!(draft.goal, Goal::Fit { .. }),
             Self::Weight => selects && draft.blend.is_some(),
-            Self::Align | Self::Split | Self::Pairs | Self::Floor | Self::LayerFloor | Self::Rule | Self::Blend => selects,
+            Self::Align
+            | Self::Split
+            | Self::Pairs
+            | Self::Floor
+            | Self::LayerFloor
+            | Self::Rule
+            | Self::Blend => selects,
             _ => true,
         };
         (text, counts)
@@ -164,23 +173,42 @@ impl Control {
                 draft.set(Set::Keep(stepped(i64::from(now), by, 10, 0, i64::from(ALL)) as u16));
             }
             Self::Fit => {
-                let dense = crate::mask::bytes::dense(shape, around.context, around.sources.element_size).total();
+                let dense =
+                    crate::mask::bytes::dense(shape, around.context, around.sources.element_size)
+                        .total();
                 let now = match draft.goal {
                     Goal::Fit { bytes, tokens } if tokens == around.context => bytes,
                     _ => around.proposed.bytes.total(),
                 };
                 // One step is a hundredth of the dense cache.
-                let hundredths = stepped((now as f64 / dense.max(1) as f64 * 1e3).round() as i64, by, 10, 10, 1000) / 10;
-                draft.set(Set::Fit((dense as f64 * hundredths as f64 / 100.0) as u64, around.context));
+                let hundredths = stepped(
+                    (now as f64 / dense.max(1) as f64 * 1e3).round() as i64,
+                    by,
+                    10,
+                    10,
+                    1000,
+                ) / 10;
+                draft.set(Set::Fit(
+                    (dense as f64 * hundredths as f64 / 100.0) as u64,
+                    around.context,
+                ));
             }
             Self::Align => {
-                let at = ALIGNMENTS.iter().position(|&align| align == draft.align).unwrap_or(0) as i64;
-                draft.set(Set::Align(ALIGNMENTS[(at + i64::from(by)).clamp(0, ALIGNMENTS.len() as i64 - 1) as usize]));
+                let at =
+                    ALIGNMENTS.iter().position(|&align| align == draft.align).unwrap_or(0) as i64;
+                draft.set(Set::Align(
+                    ALIGNMENTS[(at + i64::from(by)).clamp(0, ALIGNMENTS.len() as i64 - 1) as usize],
+                ));
             }
-            Self::Split => draft.set(Set::Split(if draft.split == Budget::Global { Budget::Exact } else { Budget::Global })),
+            Self::Split => draft.set(Set::Split(if draft.split == Budget::Global {
+                Budget::Exact
+            } else {
+                Budget::Global
+            })),
             Self::Pairs => (draft.pairs, draft.base) = (!draft.pairs, Base::Selection),
             Self::Floor => {
-                let floor = stepped(draft.floor as i64, by, draft.align as i64, 0, shape.head_dim as i64);
+                let floor =
+                    stepped(draft.floor as i64, by, draft.align as i64, 0, shape.head_dim as i64);
                 draft.set(Set::Floor(floor as usize));
             }
             Self::LayerFloor => {
@@ -202,26 +230,38 @@ impl Control {
                 }
             }
             Self::Rule => {
-                let rules: Vec<Rule> = Rule::ALL.into_iter().filter(|&rule| around.sources.has(rule)).collect();
+                let rules: Vec<Rule> =
+                    Rule::ALL.into_iter().filter(|&rule| around.sources.has(rule)).collect();
                 let at = rules.iter().position(|&rule| rule == draft.rule).unwrap_or(0) as i64;
                 let blend = draft.blend;
-                draft.set(Set::Rule(rules[(at + i64::from(by)).rem_euclid(rules.len() as i64) as usize]));
+                draft.set(Set::Rule(
+                    rules[(at + i64::from(by)).rem_euclid(rules.len() as i64) as usize],
+                ));
                 draft.blend = blend.filter(|&second| second != draft.rule);
             }
             Self::Blend => {
                 let has = |rule: &Rule| around.sources.has(*rule) && *rule != draft.rule;
-                let choices: Vec<Option<Rule>> =
-                    std::iter::once(None).chain(Rule::ALL.into_iter().filter(has).map(Some)).collect();
-                let at = choices.iter().position(|&choice| choice == draft.blend).unwrap_or(0) as i64;
-                draft.blend = choices[(at + i64::from(by)).rem_euclid(choices.len() as i64) as usize];
+                let choices: Vec<Option<Rule>> = std::iter::once(None)
+                    .chain(Rule::ALL.into_iter().filter(has).map(Some))
+                    .collect();
+                let at =
+                    choices.iter().position(|&choice| choice == draft.blend).unwrap_or(0) as i64;
+                draft.blend =
+                    choices[(at + i64::from(by)).rem_euclid(choices.len() as i64) as usize];
                 draft.base = Base::Selection;
             }
             Self::Weight => {
                 draft.weight = stepped(i64::from(draft.weight), by, 5, 0, 100) as u8;
                 draft.base = Base::Selection;
             }
-            Self::Sink => draft.window.sink = stepped(draft.window.sink as i64, by, 4, 0, around.longest) as usize,
-            Self::Recent => draft.window.recent = stepped(draft.window.recent as i64, by, 16, 1, around.longest) as usize,
+            Self::Sink => {
+                draft.window.sink =
+                    stepped(draft.window.sink as i64, by, 4, 0, around.longest) as usize
+            }
+            Self::Recent => {
+                draft.window.recent =
+                    stepped(draft.window.recent as i64, by, 16, 1, around.longest) as usize
+            }
             Self::Chunk => {
                 let power = draft.window.chunk.max(1).ilog2() as i64 + i64::from(by);
                 draft.window.chunk = 1 << power.clamp(0, around.longest.max(1).ilog2().into());
@@ -231,7 +271,8 @@ impl Control {
     }
 }
 
-/// Locks a head of the selected layer to what it keeps now, or lets it go. A locked head stays as it is.
+/// Locks a head of the selected layer to what it keeps now, or lets it go. A locked head stays as
+/// it is.
 pub fn lock(draft: &mut Draft, around: &Around<'_>, head: usize, locked: bool) {
     let row = around.layer * around.sources.shape.kv_heads + head;
     if locked {

@@ -50,7 +50,8 @@ pub enum Rule {
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 5] = [Self::Loaded, Self::Think, Self::KeyNorm, Self::Frequency, Self::Random];
+    pub const ALL: [Self; 5] =
+        [Self::Loaded, Self::Think, Self::KeyNorm, Self::Frequency, Self::Random];
 
     /// The name in the palette and in recipes.
     pub fn name(self) -> &'static str {
@@ -121,12 +122,17 @@ pub enum Set {
 }
 
 impl Draft {
-    /// A draft that is `mask` as it stands. Its selection controls begin where the mask seems to come from.
+    /// A draft that is `mask` as it stands. Its selection controls begin where the mask seems to
+    /// come from.
     pub fn verbatim(mask: Arc<MaskInfo>, window: Window) -> Self {
         let share = mask.sparsity.map_or_else(|| mask.mask.kept_ratio(), |sparsity| 1.0 - sparsity);
         Self {
             goal: Goal::Keep((share * f64::from(ALL)).round().clamp(0.0, f64::from(ALL)) as u16),
-            align: if ALIGNMENTS.contains(&mask.align) { mask.align } else { crate::mask::files::DEFAULT_ALIGN },
+            align: if ALIGNMENTS.contains(&mask.align) {
+                mask.align
+            } else {
+                crate::mask::files::DEFAULT_ALIGN
+            },
             split: Budget::Global,
             pairs: false,
             floor: 0,
@@ -151,7 +157,8 @@ impl Draft {
             Set::Floor(floor) => self.floor = floor,
             Set::Rule(rule) => (self.rule, self.blend) = (rule, None),
             Set::Blend(rule, weight) => {
-                (self.blend, self.weight) = (Some(rule).filter(|&rule| rule != self.rule), weight.min(100))
+                (self.blend, self.weight) =
+                    (Some(rule).filter(|&rule| rule != self.rule), weight.min(100))
             }
             Set::Sink(sink) => self.window.sink = sink,
             Set::Recent(recent) => self.window.recent = recent,
@@ -204,7 +211,13 @@ impl Draft {
     /// The rule and what is mixed into it, in words.
     pub fn rule_words(&self) -> String {
         match self.blend {
-            Some(second) => format!("{} % {} + {} % {}", 100 - self.weight, self.rule.name(), self.weight, second.name()),
+            Some(second) => format!(
+                "{} % {} + {} % {}",
+                100 - self.weight,
+                self.rule.name(),
+                self.weight,
+                second.name()
+            ),
             None => self.rule.name().to_owned(),
         }
     }

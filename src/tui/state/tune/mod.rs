@@ -1,4 +1,5 @@
-//! Retuning: what is set, what the engine has applied, what was saved, and what was measured of each.
+//! Retuning: what is set, what the engine has applied, what was saved, and what was measured of
+//! each.
 
 mod controls;
 mod draft;
@@ -57,7 +58,8 @@ pub enum Freshness<'a> {
     Stale(&'a Measured),
 }
 
-/// Whether two masks were measured over the same tokens of one run: the dense cache was as long after the last one.
+/// Whether two masks were measured over the same tokens of one run: the dense cache was as long
+/// after the last one.
 pub fn is_comparable(one: &Measured, other: &Measured) -> bool {
     one.dense_kv == other.dense_kv && one.divergence.steps == other.divergence.steps
 }
@@ -104,7 +106,12 @@ impl Tuning {
         let draft = Draft::verbatim(Arc::clone(&sources.loaded), window);
         Self {
             proposal: Proposal::verbatim(&sources),
-            saved: Saved { mask: Arc::clone(&sources.loaded), window, draft: draft.clone(), measured: None },
+            saved: Saved {
+                mask: Arc::clone(&sources.loaded),
+                window,
+                draft: draft.clone(),
+                measured: None,
+            },
             sources,
             draft,
             history: History::default(),
@@ -123,10 +130,12 @@ impl Tuning {
         }
     }
 
-    /// Begins anew from a mask that is in a file, as a session does that was given it: what was set before is forgotten.
+    /// Begins anew from a mask that is in a file, as a session does that was given it: what was set
+    /// before is forgotten.
     pub fn adopt(&mut self, mask: Arc<MaskInfo>, window: Window) {
         self.draft = Draft::verbatim(Arc::clone(&mask), window);
-        self.saved = Saved { mask: Arc::clone(&mask), window, draft: self.draft.clone(), measured: None };
+        self.saved =
+            Saved { mask: Arc::clone(&mask), window, draft: self.draft.clone(), measured: None };
         self.sources.take_mask(mask);
         self.proposal = Proposal::verbatim(&self.sources);
         self.history = History::default();
@@ -175,7 +184,8 @@ impl Tuning {
     /// Takes the last change back, or (`forward`) makes it again.
     ///
     /// # Errors
-    /// Those of [`propose`], where a new prompt's figures no longer allow what was set; everything stays as it was.
+    /// Those of [`propose`], where a new prompt's figures no longer allow what was set; everything
+    /// stays as it was.
     pub fn travel(&mut self, forward: bool) -> Result<bool> {
         let Some(draft) = self.history.travel(&self.draft, forward) else { return Ok(false) };
         match propose(&draft, &self.sources) {
@@ -190,12 +200,16 @@ impl Tuning {
         }
     }
 
-    /// The draft of the saved mask: its settings, or, where a new prompt made them mean something else, the mask itself.
+    /// The draft of the saved mask: its settings, or, where a new prompt made them mean something
+    /// else, the mask itself.
     pub fn draft_of_saved(&self) -> Draft {
         let again = propose(&self.saved.draft, &self.sources);
         match again {
             Ok(proposal) if proposal.mask == self.saved.mask.mask => self.saved.draft.clone(),
-            _ => Draft { locks: Default::default(), ..Draft::verbatim(Arc::clone(&self.saved.mask), self.saved.window) },
+            _ => Draft {
+                locks: Default::default(),
+                ..Draft::verbatim(Arc::clone(&self.saved.mask), self.saved.window)
+            },
         }
     }
 
@@ -240,8 +254,16 @@ impl Tuning {
             Base::Verbatim(mask) => (mask.rule.clone(), mask.align),
             Base::Selection => (self.draft.rule_words(), self.draft.align),
         };
-        let importance = self.proposal.importance.as_ref().map(|importance| importance.scores().to_vec());
-        MaskInfo { label, mask: self.proposal.mask.clone(), importance, rule, align, sparsity: self.draft.sparsity() }
+        let importance =
+            self.proposal.importance.as_ref().map(|importance| importance.scores().to_vec());
+        MaskInfo {
+            label,
+            mask: self.proposal.mask.clone(),
+            importance,
+            rule,
+            align,
+            sparsity: self.draft.sparsity(),
+        }
     }
 
     /// Begins a sweep of the rule at hand, in the run of this number.
@@ -250,10 +272,13 @@ impl Tuning {
         self.sweep.begin(&self.draft, vec![self.draft.clone(), saved], &self.sources, generation)
     }
 
-    /// The saved mask as a trial, where it was not measured over the same tokens as the mask at work; a sweep at hand comes first.
+    /// The saved mask as a trial, where it was not measured over the same tokens as the mask at
+    /// work; a sweep at hand comes first.
     pub fn compare_with_saved(&mut self, generation: u64) -> Option<Trial> {
         let Freshness::Measured(now) = self.figures(generation) else { return None };
-        if self.sweep.is_running() || self.figures_of_saved(generation).is_some_and(|saved| is_comparable(now, saved)) {
+        if self.sweep.is_running()
+            || self.figures_of_saved(generation).is_some_and(|saved| is_comparable(now, saved))
+        {
             return None;
         }
         let id = self.sweep.take_id();
@@ -271,10 +296,19 @@ impl Tuning {
         }
     }
 
-    /// Figures of the saved mask in the run of this number: over the same tokens as those of the mask at work, where there are such.
+    /// Figures of the saved mask in the run of this number: over the same tokens as those of the
+    /// mask at work, where there are such.
     pub fn figures_of_saved(&self, generation: u64) -> Option<&Measured> {
-        let own = self.saved.measured.as_ref().filter(|(of, _)| *of == generation).map(|(_, measured)| measured);
-        let swept = self.sweep.figures_of(&self.saved.mask.mask, self.saved.window).filter(|_| !self.sweep.is_stale(generation));
+        let own = self
+            .saved
+            .measured
+            .as_ref()
+            .filter(|(of, _)| *of == generation)
+            .map(|(_, measured)| measured);
+        let swept = self
+            .sweep
+            .figures_of(&self.saved.mask.mask, self.saved.window)
+            .filter(|_| !self.sweep.is_stale(generation));
         let now = self.measured.as_ref().map(|(_, _, measured)| measured);
         let fits = |figures: &&Measured| now.is_some_and(|now| is_comparable(now, figures));
         own.filter(fits).or(swept.filter(fits)).or(own).or(swept)
@@ -283,7 +317,8 @@ impl Tuning {
     /// The engine applied a change.
     pub fn applied(&mut self, revision: u64, ms: f64) {
         self.applied = revision;
-        // A change that a run could not take is the next one's: it is refused first and applied later.
+        // A change that a run could not take is the next one's: it is refused first and applied
+        // later.
         self.refused = None;
         self.asked = self.asked.max(revision);
         self.applied_ms = Some(ms);
@@ -300,14 +335,22 @@ impl Tuning {
     /// The engine refused something.
     pub fn was_refused(&mut self, wish: Wish, sentence: &str) {
         match wish {
-            Wish::Retune(revision) if revision == self.asked && self.is_waiting() => self.refused = Some(sentence.to_owned()),
+            Wish::Retune(revision) if revision == self.asked && self.is_waiting() => {
+                self.refused = Some(sentence.to_owned())
+            }
             Wish::Sweep => self.sweep.stop(),
             _ => {}
         }
     }
 
     /// Takes figures of the mask at work; those of another change are stale.
-    pub fn take_measured(&mut self, revision: u64, generation: u64, measured: Measured, model: &ModelView) {
+    pub fn take_measured(
+        &mut self,
+        revision: u64,
+        generation: u64,
+        measured: Measured,
+        model: &ModelView,
+    ) {
         if revision != self.applied {
             return;
         }
@@ -321,15 +364,26 @@ impl Tuning {
     pub fn figures(&self, generation: u64) -> Freshness<'_> {
         match &self.measured {
             None => Freshness::None,
-            Some((revision, of, measured)) if (*revision, *of) == (self.applied, generation) => Freshness::Measured(measured),
+            Some((revision, of, measured)) if (*revision, *of) == (self.applied, generation) => {
+                Freshness::Measured(measured)
+            }
             Some((_, _, measured)) => Freshness::Stale(measured),
         }
     }
 
     /// The mask was written to a file: it is safe now.
-    pub fn was_saved(&mut self, mask: MaskInfo, window: Window, draft: Draft, generation: u64, model: &ModelView) {
+    pub fn was_saved(
+        &mut self,
+        mask: MaskInfo,
+        window: Window,
+        draft: Draft,
+        generation: u64,
+        model: &ModelView,
+    ) {
         let figures = match self.figures(generation) {
-            Freshness::Measured(measured) if model.mask == mask.mask && model.info.window == window => {
+            Freshness::Measured(measured)
+                if model.mask == mask.mask && model.info.window == window =>
+            {
                 Some((generation, measured.clone()))
             }
             _ => None,
@@ -349,12 +403,24 @@ impl Tuning {
     }
 
     /// Figures of any mask at a context.
-    pub fn tally(&self, mask: &ChannelMask, window: Window, sparsity: Option<f64>, tokens: usize) -> Tally {
+    pub fn tally(
+        &self,
+        mask: &ChannelMask,
+        window: Window,
+        sparsity: Option<f64>,
+        tokens: usize,
+    ) -> Tally {
         Tally::of(mask, window, sparsity, tokens, self.sources.element_size)
     }
 
     /// What the meaning of a step depends on.
-    pub fn around<'a>(&'a self, verbatim: &'a Base, model: &ModelView, layer: usize, context: usize) -> Around<'a> {
+    pub fn around<'a>(
+        &'a self,
+        verbatim: &'a Base,
+        model: &ModelView,
+        layer: usize,
+        context: usize,
+    ) -> Around<'a> {
         Around {
             sources: &self.sources,
             verbatim,

@@ -1,4 +1,5 @@
-//! What the plot shows: loss against bytes or time, of the sweep's points and of the three masks that have names.
+//! What the plot shows: loss against bytes or time, of the sweep's points and of the three masks
+//! that have names.
 
 use super::super::ModelView;
 use super::{Against, Freshness, Tuning};
@@ -57,7 +58,8 @@ impl Plot {
         let positive = || self.places().filter_map(|place| place.y).filter(|&kld| kld > 0.0);
         let high = positive().max_by(f64::total_cmp).unwrap_or(1e-2);
         // What lies far below the rest is rounding: it is drawn at the bottom.
-        let low = positive().filter(|&kld| kld >= high * 1e-5).min_by(f64::total_cmp).unwrap_or(1e-3);
+        let low =
+            positive().filter(|&kld| kld >= high * 1e-5).min_by(f64::total_cmp).unwrap_or(1e-3);
         let (low, high) = (low.log10().floor(), high.log10().ceil());
         (10_f64.powf(low), 10_f64.powf(if high > low { high } else { low + 1.0 }))
     }
@@ -67,8 +69,12 @@ impl Tuning {
     /// The plot for a context, in the run of this number.
     pub fn plot(&self, model: &ModelView, context: usize, generation: u64) -> Plot {
         let place = |bytes: u64, measured: Option<&Measured>| match self.against {
-            Against::Bytes => Some(Place { x: bytes as f64, y: measured.map(|figures| figures.divergence.kld.mean) }),
-            Against::Time => measured.map(|figures| Place { x: figures.b_ms.p50, y: Some(figures.divergence.kld.mean) }),
+            Against::Bytes => Some(Place {
+                x: bytes as f64,
+                y: measured.map(|figures| figures.divergence.kld.mean),
+            }),
+            Against::Time => measured
+                .map(|figures| Place { x: figures.b_ms.p50, y: Some(figures.divergence.kld.mean) }),
         };
         let bytes = |mask, window| self.tally(mask, window, None, context).bytes.total();
         let spots = self.sweep.measured().filter_map(|(point, measured)| {
@@ -78,13 +84,18 @@ impl Tuning {
         let mut spots: Vec<Spot> = spots.collect();
         spots.sort_by(|a, b| a.place.x.total_cmp(&b.place.x).then(a.id.cmp(&b.id)));
         // Figures of the sweep come first: they are of the same tokens as its points.
-        let swept = |mask, window| self.sweep.figures_of(mask, window).filter(|_| !self.sweep.is_stale(generation));
-        let now = swept(&model.mask, model.info.window).or_else(|| match self.figures(generation) {
-            Freshness::Measured(measured) => Some(measured),
-            Freshness::Stale(_) | Freshness::None => None,
-        });
-        let proposed = (!self.is_applied(model)).then(|| bytes(&self.proposal.mask, self.draft.window));
-        let of_saved = swept(&self.saved.mask.mask, self.saved.window).or_else(|| self.figures_of_saved(generation));
+        let swept = |mask, window| {
+            self.sweep.figures_of(mask, window).filter(|_| !self.sweep.is_stale(generation))
+        };
+        let now =
+            swept(&model.mask, model.info.window).or_else(|| match self.figures(generation) {
+                Freshness::Measured(measured) => Some(measured),
+                Freshness::Stale(_) | Freshness::None => None,
+            });
+        let proposed =
+            (!self.is_applied(model)).then(|| bytes(&self.proposal.mask, self.draft.window));
+        let of_saved = swept(&self.saved.mask.mask, self.saved.window)
+            .or_else(|| self.figures_of_saved(generation));
         Plot {
             spots,
             now: place(bytes(&model.mask, model.info.window), now),

@@ -40,14 +40,16 @@ impl Sources {
             sparsity: Some(0.0),
         };
         let loaded = Arc::new(info.mask.clone().unwrap_or_else(dense));
-        let importance = loaded.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
+        let importance =
+            loaded.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
         let element_size = info.kv_dtype.parse().map_or(2, KvDtype::bytes);
         Self { shape, element_size, loaded, importance, key_norm: None, think: None }
     }
 
     /// Takes the mask that is made from now on, and its importance.
     pub fn take_mask(&mut self, mask: Arc<MaskInfo>) {
-        self.importance = mask.importance.clone().and_then(|scores| Importance::new(self.shape, scores).ok());
+        self.importance =
+            mask.importance.clone().and_then(|scores| Importance::new(self.shape, scores).ok());
         self.loaded = mask;
     }
 
@@ -76,8 +78,13 @@ impl Sources {
             Rule::Random => return Ok(Cow::Owned(rules::random(self.shape, SEED))),
         };
         let missing = || match rule {
-            Rule::Loaded => Error::input("rule learned: expected a mask file with importance, found none"),
-            _ => Error::input(format!("rule {}: expected the figures of a prompt, found none yet", rule.name())),
+            Rule::Loaded => {
+                Error::input("rule learned: expected a mask file with importance, found none")
+            }
+            _ => Error::input(format!(
+                "rule {}: expected the figures of a prompt, found none yet",
+                rule.name()
+            )),
         };
         held.map(Cow::Borrowed).ok_or_else(missing)
     }
@@ -87,7 +94,9 @@ impl Sources {
         let first = self.scores(draft.rule)?;
         match draft.blend {
             None => Ok(first.into_owned()),
-            Some(second) => rules::blend(&first, self.scores(second)?.as_ref(), f64::from(draft.weight) / 100.0),
+            Some(second) => {
+                rules::blend(&first, self.scores(second)?.as_ref(), f64::from(draft.weight) / 100.0)
+            }
         }
     }
 }
@@ -119,7 +128,8 @@ pub fn propose(draft: &Draft, sources: &Sources) -> Result<Proposal> {
     let shape = sources.shape;
     let (selected, importance) = match &draft.base {
         Base::Verbatim(mask) => {
-            let held = mask.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
+            let held =
+                mask.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
             (with_locks(&mask.mask, draft), held)
         }
         Base::Selection => {
@@ -141,12 +151,18 @@ fn options(draft: &Draft, sources: &Sources) -> Options {
     let shape = sources.shape;
     let target = match draft.goal {
         Goal::Keep(_) => Target::Sparsity(draft.sparsity().unwrap_or_default()),
-        Goal::Fit { bytes, tokens } => {
-            Target::Bytes(ByteBudget { bytes, tokens, window: draft.window, element_size: sources.element_size })
-        }
+        Goal::Fit { bytes, tokens } => Target::Bytes(ByteBudget {
+            bytes,
+            tokens,
+            window: draft.window,
+            element_size: sources.element_size,
+        }),
     };
     let all = (draft.floor > 0).then_some(Floor { heads: Heads::All, channels: draft.floor });
-    let layers = draft.layer_floors.iter().map(|(&layer, &channels)| Floor { heads: Heads::Layer(layer), channels });
+    let layers = draft
+        .layer_floors
+        .iter()
+        .map(|(&layer, &channels)| Floor { heads: Heads::Layer(layer), channels });
     let locked = Arc::new(with_locks(&ChannelMask::full(shape), draft));
     let locks = draft.locks.keys().map(|head| Lock {
         heads: Heads::Head(head / shape.kv_heads, head % shape.kv_heads),
@@ -165,9 +181,11 @@ fn options(draft: &Draft, sources: &Sources) -> Options {
 /// A mask whose locked heads keep what they had.
 fn with_locks(mask: &ChannelMask, draft: &Draft) -> ChannelMask {
     let shape = mask.shape();
-    ChannelMask::from_fn(shape, |layer, head, channel| match draft.locks.get(&(layer * shape.kv_heads + head)) {
-        Some(bits) => bits[channel],
-        None => mask.head(layer, head)[channel],
+    ChannelMask::from_fn(shape, |layer, head, channel| {
+        match draft.locks.get(&(layer * shape.kv_heads + head)) {
+            Some(bits) => bits[channel],
+            None => mask.head(layer, head)[channel],
+        }
     })
 }
 
@@ -192,7 +210,13 @@ pub struct Tally {
 
 impl Tally {
     /// The figures of a mask at a context of `tokens` tokens.
-    pub fn of(mask: &ChannelMask, window: Window, sparsity: Option<f64>, tokens: usize, element_size: usize) -> Self {
+    pub fn of(
+        mask: &ChannelMask,
+        window: Window,
+        sparsity: Option<f64>,
+        tokens: usize,
+        element_size: usize,
+    ) -> Self {
         let counts = mask.kept_counts();
         let savings = bytes::savings(mask, Some((window, tokens)));
         Self {

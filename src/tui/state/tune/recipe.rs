@@ -10,8 +10,9 @@ use crate::mask::Shape;
 use crate::mask::files::{MaskFile, Origin};
 
 impl Tuning {
-    /// The file of the mask that is set: with its importance, window, alignment, the model's fingerprint and the recipe. What was
-    /// measured goes in only where it is of this very mask; `generation` is the run at hand, `is_applied` whether it is at work.
+    /// The file of the mask that is set: with its importance, window, alignment, the model's
+    /// fingerprint and the recipe. What was measured goes in only where it is of this very mask;
+    /// `generation` is the run at hand, `is_applied` whether it is at work.
     pub fn file(&self, info: &ModelInfo, generation: u64, is_applied: bool) -> MaskFile {
         let draft = &self.draft;
         let measured = match self.figures(generation) {
@@ -61,7 +62,9 @@ fn selection(draft: &Draft, info: &ModelInfo) -> Value {
     let all = (draft.floor > 0).then(|| draft.floor.to_string());
     let (sparsity, fit) = match draft.goal {
         Goal::Keep(keep) => (json!(f64::from(ALL - keep) / f64::from(ALL)), Value::Null),
-        Goal::Fit { bytes, tokens } => (Value::Null, json!({ "bytes": bytes, "tokens": tokens, "kv_dtype": info.kv_dtype })),
+        Goal::Fit { bytes, tokens } => {
+            (Value::Null, json!({ "bytes": bytes, "tokens": tokens, "kv_dtype": info.kv_dtype }))
+        }
     };
     json!({
         "sparsity": sparsity,
@@ -84,7 +87,11 @@ fn place(shape: Shape, head: usize) -> String {
 /// Channels set by hand, head by head.
 fn flips(draft: &Draft, shape: Shape) -> Value {
     let of = |row: &[Option<bool>], wanted: bool| -> Vec<usize> {
-        row.iter().enumerate().filter(|(_, pin)| **pin == Some(wanted)).map(|(channel, _)| channel).collect()
+        row.iter()
+            .enumerate()
+            .filter(|(_, pin)| **pin == Some(wanted))
+            .map(|(channel, _)| channel)
+            .collect()
     };
     let rows = draft
         .pins

@@ -34,9 +34,16 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Begins a sweep around a draft: its rule, split, pairs, floors, locks and window at every size and alignment, then `others` as
-    /// they are, so that they are measured over the same tokens. Sizes that floors and locks rule out are left out.
-    pub fn begin(&mut self, draft: &Draft, others: Vec<Draft>, sources: &Sources, generation: u64) -> Vec<Trial> {
+    /// Begins a sweep around a draft: its rule, split, pairs, floors, locks and window at every
+    /// size and alignment, then `others` as they are, so that they are measured over the same
+    /// tokens. Sizes that floors and locks rule out are left out.
+    pub fn begin(
+        &mut self,
+        draft: &Draft,
+        others: Vec<Draft>,
+        sources: &Sources,
+        generation: u64,
+    ) -> Vec<Trial> {
         self.points.clear();
         self.generation = generation;
         let sized = |align: usize, keep: u16| {
@@ -49,7 +56,11 @@ impl Sweep {
             let id = self.take_id();
             self.points.push(Point { id, draft, mask: proposal.mask, measured: None });
         }
-        let trial = |point: &Point| Trial { id: point.id, mask: point.mask.clone(), window: point.draft.window };
+        let trial = |point: &Point| Trial {
+            id: point.id,
+            mask: point.mask.clone(),
+            window: point.draft.window,
+        };
         self.points.iter().map(trial).collect()
     }
 
@@ -61,7 +72,9 @@ impl Sweep {
 
     /// What was measured of a mask, if it is one of the sweep's.
     pub fn figures_of(&self, mask: &ChannelMask, window: Window) -> Option<&Measured> {
-        self.measured().find(|(point, _)| point.mask == *mask && point.draft.window == window).map(|(_, measured)| measured)
+        self.measured()
+            .find(|(point, _)| point.mask == *mask && point.draft.window == window)
+            .map(|(_, measured)| measured)
     }
 
     /// Takes what was measured; numbers of another sweep are not known here and change nothing.

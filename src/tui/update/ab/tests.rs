@@ -1,12 +1,16 @@
 //! The A/B screen: every key, the mouse, and what the engine is asked.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::crossterm::event::{
+    KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
 
 use super::super::super::action::{Action, Effect};
 use super::super::super::color::Depth;
 use super::super::super::geometry;
 use super::super::super::state::{Screen, Side, State};
-use super::super::super::testing::{LARGE, SMALL, draw, info, lost, pair, send, session, text, token};
+use super::super::super::testing::{
+    LARGE, SMALL, draw, info, lost, pair, send, session, text, token,
+};
 use super::super::update;
 use crate::decode::comparison::Mode;
 use crate::decode::divergence::Spread;
@@ -23,7 +27,8 @@ fn letter(state: &mut State, c: char) -> Vec<Effect> {
     key(state, KeyCode::Char(c))
 }
 
-/// A session of 120 tokens on the A/B screen, at its end; the sides part at every seventh token from the third on.
+/// A session of 120 tokens on the A/B screen, at its end; the sides part at every seventh token
+/// from the third on.
 fn ready() -> State {
     let mut state = session(SMALL, Depth::True);
     send(&mut state, Event::Paused);
@@ -48,7 +53,14 @@ fn the_cursor_goes_token_by_token_and_follows_again_past_the_last() {
     assert_eq!(asked(&key(&mut state, KeyCode::Right)).n, 119);
     letter(&mut state, 'l');
     assert_eq!(state.ab.cursor, None, "the last token is where the text grows");
-    assert_eq!(asked(&update(&mut state, Action::Key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL)))).n, 104);
+    assert_eq!(
+        asked(&update(
+            &mut state,
+            Action::Key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL))
+        ))
+        .n,
+        104
+    );
     assert_eq!(asked(&key(&mut state, KeyCode::PageDown)), Asked { n: 120, layer: 0, head: 0 });
     assert_eq!(letter(&mut state, 'g'), [], "nothing can be lost in the first token");
     assert_eq!(state.ab.cursor, Some(1));
@@ -80,7 +92,9 @@ fn divergences_are_a_key_apart() {
     letter(&mut state, 'n');
     letter(&mut state, 'n');
     assert_eq!(state.ab.cursor, Some(115), "there is none after it");
-    assert!(state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("no divergence after")));
+    assert!(
+        state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("no divergence after"))
+    );
     letter(&mut state, 'g');
     letter(&mut state, 'n');
     assert_eq!(state.ab.cursor, Some(3));
@@ -94,10 +108,15 @@ fn orders_reach_the_engine_and_the_rest_stays_here() {
     assert_eq!(letter(&mut state, 'f'), [Effect::Engine(Order::Feed(Mode::Forced))]);
     assert_eq!(letter(&mut state, 'b'), [Effect::Engine(Order::Time)]);
     let spread = |p50| Spread { p50, ..Spread::default() };
-    send(&mut state, Event::Timed(Box::new(Timed { steps: 128, a_ms: spread(10.0), b_ms: spread(8.0) })));
+    send(
+        &mut state,
+        Event::Timed(Box::new(Timed { steps: 128, a_ms: spread(10.0), b_ms: spread(8.0) })),
+    );
     assert!(text(&draw(&state)).contains("alone A 10.00 B 8.00 ms = 1.25×"));
     letter(&mut state, 'x');
-    assert!(state.ab.swapped && text(&draw(&state)).lines().nth(3).unwrap().starts_with(" B keeps"));
+    assert!(
+        state.ab.swapped && text(&draw(&state)).lines().nth(3).unwrap().starts_with(" B keeps")
+    );
     key(&mut state, KeyCode::Left);
     assert_eq!(key(&mut state, KeyCode::Backspace), [Effect::Engine(Order::Rewind(119))]);
     assert_eq!(letter(&mut state, '<'), [Effect::Engine(Order::Rewind(119))]);
@@ -127,8 +146,14 @@ fn while_tokens_come_the_engine_is_asked_now_and_then() {
     let mut questions = 0;
     for n in 121..=180 {
         questions += update(&mut state, Action::Tick(5_000.0 + 50.0 * (n - 120) as f64)).len();
-        let envelope =
-            |event| Action::Engine(Box::new(crate::decode::worker::Envelope { generation: 1, at_ms: 0.0, dropped: 0, event }));
+        let envelope = |event| {
+            Action::Engine(Box::new(crate::decode::worker::Envelope {
+                generation: 1,
+                at_ms: 0.0,
+                dropped: 0,
+                event,
+            }))
+        };
         let effects = update(&mut state, envelope(pair(&model, n, 399 + n)));
         questions += effects.len();
     }
@@ -158,14 +183,16 @@ fn the_mouse_picks_tokens_in_both_panes_and_in_the_strip() {
     }
     update(&mut state, press(areas.strip.x, areas.strip.y));
     assert_eq!(state.ab.cursor, Some(1));
-    let wheel = |kind| Action::Mouse(MouseEvent { kind, column: 9, row: 9, modifiers: KeyModifiers::NONE });
+    let wheel =
+        |kind| Action::Mouse(MouseEvent { kind, column: 9, row: 9, modifiers: KeyModifiers::NONE });
     update(&mut state, wheel(MouseEventKind::ScrollDown));
     assert_eq!(state.ab.cursor, Some(2));
     update(&mut state, wheel(MouseEventKind::ScrollUp));
     assert_eq!(state.ab.cursor, Some(1));
 }
 
-/// Free mode: the texts part at token 4, B goes on alone after A's end, and a retune makes B's text A's.
+/// Free mode: the texts part at token 4, B goes on alone after A's end, and a retune makes B's text
+/// A's.
 #[test]
 fn free_texts_part_once_and_a_change_of_the_mask_brings_them_together() {
     let mut state = session(SMALL, Depth::None);
@@ -188,11 +215,16 @@ fn free_texts_part_once_and_a_change_of_the_mask_brings_them_together() {
         send(&mut state, Event::Pair(Box::new(told)));
         send(&mut state, token(&model, n, 399 + n));
     }
-    let parting: Vec<usize> = (1..=8).filter(|&n| state.run.pairs.parts_at(n, Mode::Free)).collect();
+    let parting: Vec<usize> =
+        (1..=8).filter(|&n| state.run.pairs.parts_at(n, Mode::Free)).collect();
     assert_eq!(parting, [4]);
     assert_eq!(state.run.pairs.divergence().steps, 3);
     assert!(!state.run.pairs.together_before(5) && state.run.pairs.together_before(4));
-    assert_eq!(key(&mut state, KeyCode::Left), [], "there is no exact step to compare a differing text with");
+    assert_eq!(
+        key(&mut state, KeyCode::Left),
+        [],
+        "there is no exact step to compare a differing text with"
+    );
     assert!(text(&draw(&state)).contains("the texts differ before this token"));
     let mask = model.mask.clone().unwrap();
     let retuned = Retuned { revision: 1, mask, window: model.window, from: Some(6), ms: 1.0 };
@@ -232,7 +264,10 @@ fn every_size_and_shape_is_drawn() {
             for height in (16..80).step_by(5) {
                 state.size = (width, height);
                 let frame = text(&draw(&state));
-                assert!(frame.contains("A dense") && frame.contains("KLD"), "{width}x{height}\n{frame}");
+                assert!(
+                    frame.contains("A dense") && frame.contains("KLD"),
+                    "{width}x{height}\n{frame}"
+                );
             }
         }
     }

@@ -10,12 +10,17 @@ fn a_session_begins_with_its_own_mask_verbatim_until_something_is_selected() {
     let mut state = ready();
     let loaded = info(SMALL).mask.unwrap().mask;
     assert_eq!(tuning(&state).proposal().mask, loaded);
-    assert!(!tuning(&state).is_unsaved() && tuning(&state).is_applied(state.model.as_ref().unwrap()));
+    assert!(
+        !tuning(&state).is_unsaved() && tuning(&state).is_applied(state.model.as_ref().unwrap())
+    );
     let effects = press(&mut state, '}');
     let sent = retune(&effects);
     let expected = select(&importance(), &Options::new(0.45, 8)).unwrap();
     assert_eq!((sent.revision, &sent.mask.mask, sent.window), (1, &expected, Window::default()));
-    assert_eq!((sent.mask.sparsity, sent.mask.align, sent.mask.rule.as_str()), (Some(0.45), 8, "learned"));
+    assert_eq!(
+        (sent.mask.sparsity, sent.mask.align, sent.mask.rule.as_str()),
+        (Some(0.45), 8, "learned")
+    );
     assert!(tuning(&state).is_unsaved() && tuning(&state).is_waiting());
     answer(&mut state, &effects);
     assert_eq!(state.model.as_ref().unwrap().mask, expected);
@@ -102,7 +107,10 @@ fn every_control_changes_its_own_setting_and_stays_in_range() {
                 press(&mut state, letter);
                 let draft = tuning(&state).draft();
                 draft.window.check().unwrap();
-                assert!(draft.floor <= 64 && draft.window.recent >= 1 && draft.weight <= 100, "{control:?}");
+                assert!(
+                    draft.floor <= 64 && draft.window.recent >= 1 && draft.weight <= 100,
+                    "{control:?}"
+                );
             }
         }
     }
@@ -124,12 +132,18 @@ fn a_byte_budget_is_met_at_its_context() {
     select_control(&mut state, Control::Fit);
     press(&mut state, '[');
     let dense = crate::mask::bytes::dense(SMALL, 8192, 2).total() as f64;
-    let is_hundredth = |bytes: u64| (bytes as f64 * 100.0 / dense).ceil() - bytes as f64 * 100.0 / dense < 1e-3;
-    assert!(matches!(tuning(&state).draft().goal, Goal::Fit { bytes, tokens: 8192 } if bytes < 12 << 20 && is_hundredth(bytes)));
+    let is_hundredth =
+        |bytes: u64| (bytes as f64 * 100.0 / dense).ceil() - bytes as f64 * 100.0 / dense < 1e-3;
+    assert!(
+        matches!(tuning(&state).draft().goal, Goal::Fit { bytes, tokens: 8192 } if bytes < 12 << 20 && is_hundredth(bytes))
+    );
     say(&mut state, "fit 1KiB@8k");
     let toast = state.toast.clone().expect("a refusal");
     assert!(toast.failed && toast.sentence.contains("weighs at least"), "{toast:?}");
-    assert!(matches!(tuning(&state).draft().goal, Goal::Fit { bytes, .. } if bytes > 1024), "what was set stays");
+    assert!(
+        matches!(tuning(&state).draft().goal, Goal::Fit { bytes, .. } if bytes > 1024),
+        "what was set stays"
+    );
 }
 
 #[test]
@@ -148,9 +162,22 @@ fn words_of_the_palette_set_things() {
     ] {
         let mut state = ready();
         say(&mut state, words);
-        assert!(holds(tuning(&state).draft()) && state.overlay.is_none(), "{words}: {:?}", tuning(&state).draft());
+        assert!(
+            holds(tuning(&state).draft()) && state.overlay.is_none(),
+            "{words}: {:?}",
+            tuning(&state).draft()
+        );
     }
-    for wrong in ["keep 101", "keep -1", "align 3", "floor 65", "recent 0", "chunk 0", "blend think 101", "rule nothing"] {
+    for wrong in [
+        "keep 101",
+        "keep -1",
+        "align 3",
+        "floor 65",
+        "recent 0",
+        "chunk 0",
+        "blend think 101",
+        "rule nothing",
+    ] {
         let mut state = ready();
         say(&mut state, wrong);
         assert_eq!(tuning(&state).steps(), (0, 0), "{wrong}");
@@ -184,7 +211,8 @@ fn what_is_set_by_word_counts_as_one_step() {
     assert_eq!(draft.blend, None, "a rule is not mixed with itself");
 }
 
-/// Times every kind of change on the largest shape and prints them; the machine is shared, so it does not judge.
+/// Times every kind of change on the largest shape and prints them; the machine is shared, so it
+/// does not judge.
 #[test]
 fn how_long_a_change_takes() {
     let mut state = session(LARGE, Depth::True);

@@ -12,15 +12,18 @@ fn flips_go_on_top_of_every_selection_and_are_the_only_difference() {
     let flipped = tuning(&state).proposal().mask.clone();
     assert_eq!(flipped.head(1, 0)[40], !was);
     assert_eq!(flipped.bits().iter().zip(before.bits()).filter(|(a, b)| a != b).count(), 1);
-    // Whatever is selected below it, the channel stays as the hand set it, and nothing else differs.
+    // Whatever is selected below it, the channel stays as the hand set it, and nothing else
+    // differs.
     for keep in [100_u16, 400, 700, 1000] {
         say(&mut state, &format!("keep {}", keep / 10));
-        let plain = select(&importance(), &Options::new(f64::from(1000 - keep) / 1000.0, 8)).unwrap();
+        let plain =
+            select(&importance(), &Options::new(f64::from(1000 - keep) / 1000.0, 8)).unwrap();
         let mask = &tuning(&state).proposal().mask;
-        let expected = ChannelMask::from_fn(SMALL, |layer, head, channel| match (layer, head, channel) {
-            (1, 0, 40) => !was,
-            _ => plain.head(layer, head)[channel],
-        });
+        let expected =
+            ChannelMask::from_fn(SMALL, |layer, head, channel| match (layer, head, channel) {
+                (1, 0, 40) => !was,
+                _ => plain.head(layer, head)[channel],
+            });
         assert_eq!(mask, &expected, "keep {keep}");
     }
     say(&mut state, "keep 50");
@@ -60,7 +63,8 @@ fn locked_heads_keep_what_they_had_whatever_the_budget() {
     assert!(tuning(&state).draft().locks.is_empty());
     say(&mut state, "keep 95");
     assert_ne!(tuning(&state).proposal().mask.head(2, 1), locked);
-    // A layer: all of its heads at once, and again lets them go; a head that was locked before stays what it was.
+    // A layer: all of its heads at once, and again lets them go; a head that was locked before
+    // stays what it was.
     press(&mut state, 'x');
     press(&mut state, 'X');
     assert_eq!(tuning(&state).draft().locks.keys().copied().collect::<Vec<_>>(), [4, 5]);
@@ -107,8 +111,8 @@ fn random_edit(random: &mut StdRng, state: &mut State) -> Vec<Effect> {
     }
 }
 
-/// A thousand random edits, each answered at once: what is set is what a fresh computation gives and what is at work, the history has
-/// a bound, and going back and forth returns exactly.
+/// A thousand random edits, each answered at once: what is set is what a fresh computation gives
+/// and what is at work, the history has a bound, and going back and forth returns exactly.
 #[test]
 fn random_edits_equal_a_fresh_computation_and_undo_returns_exactly() {
     let mut random = StdRng::seed_from_u64(11);
@@ -162,7 +166,9 @@ fn the_map_and_the_head_are_edited_in_place() {
         assert!(tuning(&state).draft().is_locked(SMALL, 0, 0), "{screen:?}");
         let frame = draw(&state);
         assert!(text(&frame).contains('■'), "{screen:?}: a lock");
-        let underlined = |cell: &ratatui::buffer::Cell| cell.modifier.contains(ratatui::style::Modifier::UNDERLINED);
+        let underlined = |cell: &ratatui::buffer::Cell| {
+            cell.modifier.contains(ratatui::style::Modifier::UNDERLINED)
+        };
         assert!(frame.content.iter().any(underlined), "{screen:?}: an edited channel");
         press(&mut state, 'R');
         assert_eq!(tuning(&state).draft().pins.len() + tuning(&state).draft().locks.len(), 0);
@@ -176,7 +182,10 @@ fn the_difference_to_the_saved_mask_is_shown_on_the_map() {
     press(&mut state, 'd');
     assert_eq!((state.screen, state.diff), (Screen::Map, true));
     let other = state.other.as_ref().expect("the saved mask");
-    assert_eq!((other.label.as_str(), &other.mask), ("learned-50 (saved)", &info(SMALL).mask.unwrap().mask));
+    assert_eq!(
+        (other.label.as_str(), &other.mask),
+        ("learned-50 (saved)", &info(SMALL).mask.unwrap().mask)
+    );
     // Without it the map goes back to the mask that was given to compare with.
     press(&mut state, 'd');
     press(&mut state, 'd');

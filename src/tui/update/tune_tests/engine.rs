@@ -14,7 +14,10 @@ fn figures_are_measured_only_for_the_mask_at_work_and_stale_until_then() {
     assert_eq!(figures(&state).0, "none");
     send(&mut state, measured(Subject::Now(0), 0.25, 0));
     assert_eq!(figures(&state), ("measured", 0.25));
-    assert_eq!(tuning(&state).saved().measured.as_ref().map(|(_, figures)| figures.divergence.kld.mean), Some(0.25));
+    assert_eq!(
+        tuning(&state).saved().measured.as_ref().map(|(_, figures)| figures.divergence.kld.mean),
+        Some(0.25)
+    );
     let effects = press(&mut state, '}');
     assert_eq!(figures(&state), ("measured", 0.25), "the old mask is still at work");
     answer(&mut state, &effects);
@@ -23,7 +26,10 @@ fn figures_are_measured_only_for_the_mask_at_work_and_stale_until_then() {
     assert_eq!(figures(&state), ("stale", 0.25), "figures of an earlier mask that come late");
     send(&mut state, measured(Subject::Now(1), 0.125, 0));
     assert_eq!(figures(&state), ("measured", 0.125));
-    assert_eq!(tuning(&state).saved().measured.as_ref().map(|(_, figures)| figures.divergence.kld.mean), Some(0.25));
+    assert_eq!(
+        tuning(&state).saved().measured.as_ref().map(|(_, figures)| figures.divergence.kld.mean),
+        Some(0.25)
+    );
     update(&mut state, Action::Do(Command::Rerun));
     assert_eq!(figures(&state), ("stale", 0.125), "another text");
     // The words stand on the screen, whatever its size.
@@ -31,7 +37,9 @@ fn figures_are_measured_only_for_the_mask_at_work_and_stale_until_then() {
         state.size = size;
         let frame = text(&draw(&state));
         assert!(frame.contains("stale"), "{size:?}");
-        let of = |word: &str| frame.lines().find(|line| line.contains(word)).map(|line| line.matches("0.125").count());
+        let of = |word: &str| {
+            frame.lines().find(|line| line.contains(word)).map(|line| line.matches("0.125").count())
+        };
         assert_eq!(of("KLD mean"), Some(1), "{size:?}: nothing is known of what is set: {frame}");
     }
 }
@@ -43,8 +51,12 @@ fn answers_of_an_old_run_still_say_which_mask_is_at_work() {
     update(&mut state, Action::Do(Command::Rerun));
     let Retune { revision, mask, window } = retune(&effects).clone();
     let kept = mask.mask.clone();
-    let event = Event::Retuned(Box::new(Retuned { revision, mask, window, from: Some(120), ms: 1.0 }));
-    update(&mut state, Action::Engine(Box::new(Envelope { generation: 1, at_ms: 0.0, dropped: 0, event })));
+    let event =
+        Event::Retuned(Box::new(Retuned { revision, mask, window, from: Some(120), ms: 1.0 }));
+    update(
+        &mut state,
+        Action::Engine(Box::new(Envelope { generation: 1, at_ms: 0.0, dropped: 0, event })),
+    );
     assert_eq!(state.model.as_ref().unwrap().mask, kept);
     assert!(!tuning(&state).is_waiting());
 }
@@ -111,8 +123,13 @@ fn what_the_engine_refuses_is_said_and_stays_a_proposal() {
     state.model.as_mut().unwrap().info.solo = true;
     assert!(text(&draw(&state)).contains("can only prune further"));
     press(&mut state, '}');
-    send(&mut state, Event::Refused { wish: Wish::Retune(1), sentence: "channels are gone".into() });
-    assert!(!tuning(&state).is_waiting() && !tuning(&state).is_applied(state.model.as_ref().unwrap()));
+    send(
+        &mut state,
+        Event::Refused { wish: Wish::Retune(1), sentence: "channels are gone".into() },
+    );
+    assert!(
+        !tuning(&state).is_waiting() && !tuning(&state).is_applied(state.model.as_ref().unwrap())
+    );
     assert!(text(&draw(&state)).contains("channels are gone"));
     // A refused sweep is over.
     press(&mut state, 's');
@@ -138,7 +155,10 @@ fn a_dense_session_starts_whole_and_gets_its_rules_with_the_prompt() {
     let slow = crate::mask::rules::slowest_first(SMALL);
     assert_eq!(retune(&effects).mask.mask, select(&slow, &Options::new(0.1, 8)).unwrap());
     assert_eq!(say(&mut state, "rule think"), [], "no figures yet");
-    let rules = crate::decode::worker::event::Rules { key_norm: vec![1.0; SMALL.entries()], think: vec![2.0; SMALL.entries()] };
+    let rules = crate::decode::worker::event::Rules {
+        key_norm: vec![1.0; SMALL.entries()],
+        think: vec![2.0; SMALL.entries()],
+    };
     send(&mut state, Event::Rules(Box::new(rules)));
     assert_eq!(has(&state), [false, true, true, true, true]);
     say(&mut state, "rule think");
@@ -171,7 +191,11 @@ fn a_recording_is_looked_at_and_not_retuned() {
     assert_eq!(press(&mut state, ']'), []);
     assert_eq!(press(&mut state, 's'), []);
     assert!(!tuning(&state).is_waiting() && !tuning(&state).sweep.is_running());
-    assert_eq!(press(&mut state, 'q'), [Effect::Quit { summary: false }], "nothing of a recording can be lost");
+    assert_eq!(
+        press(&mut state, 'q'),
+        [Effect::Quit { summary: false }],
+        "nothing of a recording can be lost"
+    );
 }
 
 #[test]
@@ -179,10 +203,16 @@ fn a_recording_s_own_changes_are_followed() {
     let mut state = ready();
     state.replay = true;
     let mask = select(&importance(), &Options::new(0.7, 8)).unwrap();
-    let info =
-        crate::decode::worker::event::MaskInfo { mask: mask.clone(), label: "tuned".to_owned(), ..info(SMALL).mask.unwrap() };
+    let info = crate::decode::worker::event::MaskInfo {
+        mask: mask.clone(),
+        label: "tuned".to_owned(),
+        ..info(SMALL).mask.unwrap()
+    };
     let window = Window { sink: 4, ..Window::default() };
-    send(&mut state, Event::Retuned(Box::new(Retuned { revision: 7, mask: info, window, from: None, ms: 1.0 })));
+    send(
+        &mut state,
+        Event::Retuned(Box::new(Retuned { revision: 7, mask: info, window, from: None, ms: 1.0 })),
+    );
     send(&mut state, measured(Subject::Now(7), 0.5, 0));
     assert_eq!((&tuning(&state).proposal().mask, tuning(&state).draft().window), (&mask, window));
     assert!(tuning(&state).is_applied(state.model.as_ref().unwrap()));

@@ -8,14 +8,20 @@ mod saving;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::crossterm::event::{
+    KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
 
 use super::super::action::{Action, Command, Effect};
 use super::super::color::Depth;
 use super::super::geometry;
-use super::super::state::tune::{Against, Base, Control, Draft, Freshness, Goal, Rule, STEPS, Set, propose};
+use super::super::state::tune::{
+    Against, Base, Control, Draft, Freshness, Goal, Rule, STEPS, Set, propose,
+};
 use super::super::state::{Overlay, Screen, State, Tuning};
-use super::super::testing::{LARGE, SMALL, answer, blank, draw, info, measured, send, session, text};
+use super::super::testing::{
+    LARGE, SMALL, answer, blank, draw, info, measured, send, session, text,
+};
 use super::super::widget::Scatter;
 use super::update;
 use crate::decode::worker::event::{Event, Retuned, Subject};

@@ -7,14 +7,20 @@ fn the_sweep_measures_points_that_can_be_taken() {
     let mut state = ready();
     let sent = trials(&press(&mut state, 's'));
     assert_eq!(sent.len(), 22, "twenty sizes, and what is set and saved over the same tokens");
-    assert_eq!((&sent[20].mask, &sent[21].mask), (&tuning(&state).proposal().mask, &tuning(&state).saved().mask.mask));
+    assert_eq!(
+        (&sent[20].mask, &sent[21].mask),
+        (&tuning(&state).proposal().mask, &tuning(&state).saved().mask.mask)
+    );
     let expected = select(&importance(), &Options::new(0.3, 8)).unwrap();
     assert_eq!((sent[3].mask.clone(), sent[3].window), (expected.clone(), Window::default()));
     let expected_32 = select(&importance(), &Options::new(0.9, 32)).unwrap();
     assert_eq!(sent[19].mask, expected_32);
     assert_eq!(tuning(&state).sweep.progress(), (0, 22));
     for (index, trial) in sent.iter().enumerate().take(12) {
-        send(&mut state, measured(Subject::Trial(trial.id), 0.001 * (index as f64 + 1.0), 19 - index));
+        send(
+            &mut state,
+            measured(Subject::Trial(trial.id), 0.001 * (index as f64 + 1.0), 19 - index),
+        );
     }
     assert_eq!(tuning(&state).sweep.progress(), (12, 22));
     // Again gives up: what was measured stays, later figures change nothing.
@@ -37,7 +43,8 @@ fn the_sweep_measures_points_that_can_be_taken() {
     assert_eq!((tuning(&state).cursor, state.screen), (None, Screen::Tune));
     key(&mut state, KeyCode::Esc);
     assert_eq!(state.screen, Screen::Map);
-    // Numbers of trials never come again, so that figures of an old sweep are not taken for new ones.
+    // Numbers of trials never come again, so that figures of an old sweep are not taken for new
+    // ones.
     state.screen = Screen::Tune;
     let again = trials(&press(&mut state, 's'));
     assert!(again[0].id > sent[19].id);
@@ -53,21 +60,32 @@ fn the_saved_mask_is_compared_only_over_the_same_tokens() {
     // The text went on: the figures of the saved mask are of other tokens.
     let Event::Measured(mut later) = measured(Subject::Now(1), 0.5, 0) else { unreachable!() };
     later.dense_kv += 1000;
-    let event = |measured: &crate::decode::worker::event::Measured| Event::Measured(Box::new(measured.clone()));
+    let event = |measured: &crate::decode::worker::event::Measured| {
+        Event::Measured(Box::new(measured.clone()))
+    };
     let deliver = |state: &mut State, event| {
         let generation = state.run.generation;
-        update(state, Action::Engine(Box::new(Envelope { generation, at_ms: 0.0, dropped: 0, event })))
+        update(
+            state,
+            Action::Engine(Box::new(Envelope { generation, at_ms: 0.0, dropped: 0, event })),
+        )
     };
     assert_eq!(deliver(&mut state, event(&later)), [], "while the text grows nothing is asked");
     state.size = (120, 40);
     assert!(text(&draw(&state)).contains("over other tokens"));
     send(&mut state, Event::Finished(Finish::MaxNew));
     let sent = trials(&deliver(&mut state, event(&later)));
-    assert_eq!(sent.iter().map(|trial| &trial.mask).collect::<Vec<_>>(), [&tuning(&state).saved().mask.mask]);
+    assert_eq!(
+        sent.iter().map(|trial| &trial.mask).collect::<Vec<_>>(),
+        [&tuning(&state).saved().mask.mask]
+    );
     later.subject = Subject::Trial(sent[0].id);
     later.divergence.kld.mean = 0.75;
     deliver(&mut state, event(&later));
-    assert_eq!(tuning(&state).figures_of_saved(1).map(|figures| figures.divergence.kld.mean), Some(0.75));
+    assert_eq!(
+        tuning(&state).figures_of_saved(1).map(|figures| figures.divergence.kld.mean),
+        Some(0.75)
+    );
     let frame = text(&draw(&state));
     assert!(frame.contains("−0.250") && !frame.contains("over other tokens"), "{frame}");
     later.subject = Subject::Now(1);
@@ -92,15 +110,27 @@ fn the_mouse_selects_rows_layers_and_points_and_the_wheel_changes() {
         state.size = size;
         let sent = trials(&press(&mut state, 's'));
         for (index, trial) in sent.iter().enumerate().take(20) {
-            send(&mut state, measured(Subject::Trial(trial.id), 1e-4 * 1.5_f64.powi(index as i32 % 10), 19 - index));
+            send(
+                &mut state,
+                measured(
+                    Subject::Trial(trial.id),
+                    1e-4 * 1.5_f64.powi(index as i32 % 10),
+                    19 - index,
+                ),
+            );
         }
-        let mouse = |kind, (column, row)| Action::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
+        let mouse = |kind, (column, row)| {
+            Action::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+        };
         let down = MouseEventKind::Down(MouseButton::Left);
         let areas = geometry::tune(&state, geometry::areas(&state).main);
         // Row 3 below the title is the alignment.
         update(&mut state, mouse(down, (areas.controls.x + 4, areas.controls.y + 4)));
         assert_eq!(tuning(&state).control, Control::Align, "{size:?}");
-        let effects = update(&mut state, mouse(MouseEventKind::ScrollUp, (areas.controls.x, areas.controls.y)));
+        let effects = update(
+            &mut state,
+            mouse(MouseEventKind::ScrollUp, (areas.controls.x, areas.controls.y)),
+        );
         assert_eq!((tuning(&state).draft().align, retune(&effects).mask.align), (16, 16));
         update(&mut state, mouse(MouseEventKind::ScrollDown, (areas.effect.x, areas.effect.y)));
         assert_eq!(tuning(&state).draft().align, 8);
@@ -113,8 +143,13 @@ fn the_mouse_selects_rows_layers_and_points_and_the_wheel_changes() {
             assert_eq!(state.at.layer, 2);
         }
         let plot_area = areas.plot.expect("a plot");
-        let plot = tuning(&state).plot(state.model.as_ref().unwrap(), state.target_context, state.run.generation);
-        let scatter = Scatter::of(plot.x_range(), plot.y_range(), geometry::plot_points(plot_area)).expect("axes");
+        let plot = tuning(&state).plot(
+            state.model.as_ref().unwrap(),
+            state.target_context,
+            state.run.generation,
+        );
+        let scatter = Scatter::of(plot.x_range(), plot.y_range(), geometry::plot_points(plot_area))
+            .expect("axes");
         let spot = plot.spots[plot.spots.len() / 2];
         let cell = scatter.cell(spot.place.x, spot.place.y).expect("on screen");
         update(&mut state, mouse(down, cell));
@@ -137,8 +172,18 @@ fn the_masks_and_the_points_are_exported_as_a_table() {
     let csv = String::from_utf8(make(&state, Format::Csv).unwrap()).unwrap();
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines.len(), 5, "{csv}");
-    assert!(lines[0].starts_with("what,sparsity_target,align,kept_share,context_tokens,kv_bytes_at_context,steps,kld_mean"));
-    let bytes = crate::mask::bytes::pruned(&state.model.as_ref().unwrap().mask, Window::default(), 8192, 2).total();
-    assert!(lines[1].starts_with("now,0.5,8,") && lines[1].ends_with(&format!(",8192,{bytes},,,,,")), "{csv}");
-    assert!(lines[4].starts_with("point,0.5,8,") && lines[4].contains(",64,0.25,0.03125,0.984375,"), "{csv}");
+    assert!(lines[0].starts_with(
+        "what,sparsity_target,align,kept_share,context_tokens,kv_bytes_at_context,steps,kld_mean"
+    ));
+    let bytes =
+        crate::mask::bytes::pruned(&state.model.as_ref().unwrap().mask, Window::default(), 8192, 2)
+            .total();
+    assert!(
+        lines[1].starts_with("now,0.5,8,") && lines[1].ends_with(&format!(",8192,{bytes},,,,,")),
+        "{csv}"
+    );
+    assert!(
+        lines[4].starts_with("point,0.5,8,") && lines[4].contains(",64,0.25,0.03125,0.984375,"),
+        "{csv}"
+    );
 }

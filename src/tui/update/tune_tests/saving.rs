@@ -22,9 +22,14 @@ fn a_saved_mask_is_the_same_when_it_is_read_again() {
     assert!(matches!(tuning(&state).figures(1), Freshness::Measured(_)));
     let effects = press(&mut state, 'w');
     assert_eq!(effects, []);
-    let Some(Overlay::Palette(list)) = &state.overlay else { panic!("the palette asks for a name") };
+    let Some(Overlay::Palette(list)) = &state.overlay else {
+        panic!("the palette asks for a name")
+    };
     let offered = list.input.value().to_owned();
-    assert!(offered.starts_with("save test-model-keep") && offered.ends_with(".safetensors"), "{offered}");
+    assert!(
+        offered.starts_with("save test-model-keep") && offered.ends_with(".safetensors"),
+        "{offered}"
+    );
     key(&mut state, KeyCode::Esc);
     let effects = say(&mut state, &format!("save {}", path.display()));
     let [Effect::Save(saving)] = effects.as_slice() else { panic!("{effects:?}") };
@@ -33,19 +38,34 @@ fn a_saved_mask_is_the_same_when_it_is_read_again() {
     update(&mut state, Action::Saved(saving.clone()));
     assert!(!tuning(&state).is_unsaved());
     assert_eq!(tuning(&state).saved().mask.label, "mine");
-    assert_eq!(tuning(&state).saved().measured.as_ref().map(|(_, figures)| figures.divergence.kld.mean), Some(0.0625));
+    assert_eq!(
+        tuning(&state).saved().measured.as_ref().map(|(_, figures)| figures.divergence.kld.mean),
+        Some(0.0625)
+    );
     let read = files::read(&path, &Split::default()).unwrap().into_mask("mine").unwrap();
     assert_eq!(read, saving.file);
     assert_eq!(read.mask, tuning(&state).proposal().mask);
     assert_eq!(read.importance.as_ref(), tuning(&state).proposal().importance.as_ref());
-    assert_eq!((read.target_sparsity, read.origin.align, read.origin.window.sink), (Some(0.6), 8, 32));
-    assert_eq!((read.origin.model.as_str(), read.origin.fingerprint.as_str()), ("test-model", "f00d".repeat(16).as_str()));
+    assert_eq!(
+        (read.target_sparsity, read.origin.align, read.origin.window.sink),
+        (Some(0.6), 8, 32)
+    );
+    assert_eq!(
+        (read.origin.model.as_str(), read.origin.fingerprint.as_str()),
+        ("test-model", "f00d".repeat(16).as_str())
+    );
     let recipe = &read.origin.recipe;
     assert_eq!(recipe["rule"], "75 % learned + 25 % think");
-    assert_eq!((recipe["base"].as_str(), recipe["locks"][0].as_str()), (Some("learned-50"), Some("1:1")));
+    assert_eq!(
+        (recipe["base"].as_str(), recipe["locks"][0].as_str()),
+        (Some("learned-50"), Some("1:1"))
+    );
     assert_eq!(recipe["selection"]["floors"][0], "8");
     assert_eq!(recipe["flips"][0]["head"], "1:1");
-    assert_eq!((recipe["measured"]["kld"]["mean"].as_f64(), recipe["measured"]["steps"].as_u64()), (Some(0.0625), Some(64)));
+    assert_eq!(
+        (recipe["measured"]["kld"]["mean"].as_f64(), recipe["measured"]["steps"].as_u64()),
+        (Some(0.0625), Some(64))
+    );
     // Back to it from anywhere.
     for words in ["keep 90", "rule random"] {
         say(&mut state, words);
@@ -70,7 +90,12 @@ fn a_mask_that_was_not_measured_is_saved_without_figures_and_only_as_a_kscope_fi
     assert_eq!(saving.path.to_str(), Some("some where.safetensors"));
     assert!(saving.file.origin.recipe["measured"].is_null());
     assert_eq!(say(&mut state, "save mine.npy"), []);
-    assert!(state.toast.as_ref().is_some_and(|toast| toast.failed && toast.sentence.contains(".safetensors")));
+    assert!(
+        state
+            .toast
+            .as_ref()
+            .is_some_and(|toast| toast.failed && toast.sentence.contains(".safetensors"))
+    );
 }
 
 #[test]

@@ -19,7 +19,8 @@ const LOW: f64 = 1e-5;
 /// ... to this one.
 const HIGH: f64 = 1.0;
 
-/// Mean, spread and agreement since the mask at work counts, in nats; what does not fit is left out from the end.
+/// Mean, spread and agreement since the mask at work counts, in nats; what does not fit is left out
+/// from the end.
 pub fn line(state: &State, width: u16) -> Line<'static> {
     let theme = &state.theme;
     let pairs = &state.run.pairs;
@@ -80,14 +81,16 @@ pub fn nats(value: f64) -> String {
     }
 }
 
-/// Divergence of every step on a logarithmic scale, the largest where steps share a column; below it cursor and changes.
+/// Divergence of every step on a logarithmic scale, the largest where steps share a column; below
+/// it cursor and changes.
 pub fn strip(state: &State, area: Rect, marks: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let pairs = &state.run.pairs;
     let all = pairs.len();
     let shown = (all.min(usize::from(area.width))) as u16;
     columns(Rect { width: shown, ..area }, buffer, |x| {
-        let steps = columns_of(all, area.width, x).filter_map(|n| Some((n, pairs.get(n)?.divergence?)));
+        let steps =
+            columns_of(all, area.width, x).filter_map(|n| Some((n, pairs.get(n)?.divergence?)));
         let (n, worst) = steps.max_by(|a, b| a.1.kld.total_cmp(&b.1.kld))?;
         let share = (worst.kld / LOW).ln() / (HIGH / LOW).ln();
         let role = match (n <= pairs.since, worst.same_top) {
@@ -102,7 +105,10 @@ pub fn strip(state: &State, area: Rect, marks: Rect, buffer: &mut Buffer) {
         put(buffer, marks, x, 0, Line::styled("┊", theme.style(Role::Dim)));
     }
     let cursor = column_of(all, area.width, at(state));
-    let legend = Line::styled(format!("KLD per token, {LOW:.0e} to {HIGH:.0} nat, log"), theme.style(Role::Dim));
+    let legend = Line::styled(
+        format!("KLD per token, {LOW:.0e} to {HIGH:.0} nat, log"),
+        theme.style(Role::Dim),
+    );
     let width = legend.width() as u16;
     if cursor + width + 4 < area.width {
         put(buffer, marks, area.width - width, 0, legend);
@@ -130,7 +136,8 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
         for (voice, other, x) in [(a, b, 0), (b, a, half)] {
             let Some(likely) = voice.and_then(|voice| voice.top.get(index)) else { continue };
             // What the other side has at another place stands out.
-            let moved = other.is_some_and(|other| other.top.get(index).map(|top| top.id) != Some(likely.id));
+            let moved = other
+                .is_some_and(|other| other.top.get(index).map(|top| top.id) != Some(likely.id));
             let role = if moved { Role::Warn } else { Role::Text };
             let room = usize::from(half.saturating_sub(8));
             let text: String = visible(&likely.text).chars().take(room).collect();
@@ -154,7 +161,9 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
         None if state.feed() == Mode::Free => pane.note("the texts differ: no divergence"),
         None => {}
     }
-    let text = |voice: Option<&crate::decode::worker::event::Voice>| voice.map_or("–".to_owned(), |voice| visible(&voice.text));
+    let text = |voice: Option<&crate::decode::worker::event::Voice>| {
+        voice.map_or("–".to_owned(), |voice| visible(&voice.text))
+    };
     if state.feed() == Mode::Free {
         pane.note(format!("said: A {}  B {}", text(a), text(b)));
     } else {

@@ -1,4 +1,5 @@
-//! What the step at the cursor lost in one query head: attention mass by part, logits, and tokens that lost rank.
+//! What the step at the cursor lost in one query head: attention mass by part, logits, and tokens
+//! that lost rank.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -59,21 +60,42 @@ fn masses(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
     for (name, mass) in [("exact", lost.exact), ("masked", lost.pruned)] {
         let Some(row) = pane.take(1) else { return };
         put(pane.buffer, row, 0, 0, Line::styled(format!("{name:<7}"), theme.style(Role::Dim)));
-        let text = format!(" {:>4.1} {:>4.1} {:>4.1} %", mass[0] * 100.0, mass[1] * 100.0, mass[2] * 100.0);
+        let text = format!(
+            " {:>4.1} {:>4.1} {:>4.1} %",
+            mass[0] * 100.0,
+            mass[1] * 100.0,
+            mass[2] * 100.0
+        );
         let width = text.chars().count() as u16;
         let bar = Rect { x: row.x + 7, width: row.width.saturating_sub(7 + width), ..row };
-        let part = |(&size, (role, glyph)): (&f64, (Role, &'static str))| Part { size, glyph, color: theme.color(role) };
+        let part = |(&size, (role, glyph)): (&f64, (Role, &'static str))| Part {
+            size,
+            glyph,
+            color: theme.color(role),
+        };
         let parts: Vec<Part> = mass.iter().zip(roles).map(part).collect();
         stacked(&parts, 1.0, bar, pane.buffer);
-        put(pane.buffer, row, row.width.saturating_sub(width), 0, Line::styled(text, theme.style(Role::Text)));
+        put(
+            pane.buffer,
+            row,
+            row.width.saturating_sub(width),
+            0,
+            Line::styled(text, theme.style(Role::Text)),
+        );
     }
-    let kld = lost.kld.map_or_else(|| "∞: tokens with weight are not seen".to_owned(), |kld| format!("{} nats", nats(kld)));
+    let kld = lost.kld.map_or_else(
+        || "∞: tokens with weight are not seen".to_owned(),
+        |kld| format!("{} nats", nats(kld)),
+    );
     let legend = Line::from(vec![
         Span::styled("▒ sink ", theme.style(Role::Third)),
         Span::styled("█ middle ", theme.style(Role::First)),
         Span::styled("▓ recent  ", theme.style(Role::Second)),
     ]);
-    let mut figures = vec![Span::styled("KL ", theme.style(Role::Dim)), Span::styled(kld, theme.style(Role::Text))];
+    let mut figures = vec![
+        Span::styled("KL ", theme.style(Role::Dim)),
+        Span::styled(kld, theme.style(Role::Text)),
+    ];
     // A dropped head has no logits in the middle that could change.
     if lost.kld.is_some() {
         figures.push(Span::styled("  middle logits ±", theme.style(Role::Dim)));
@@ -100,7 +122,8 @@ fn tokens(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
     let rows = usize::from(pane.area.height);
     let mut rest: Vec<&LostToken> = lost.tokens.iter().collect();
     rest.sort_by_key(|token| token.exact_rank);
-    let mut shown: Vec<&LostToken> = rest.drain(..rest.len().min(rows.div_ceil(2).min(WEIGHTY))).collect();
+    let mut shown: Vec<&LostToken> =
+        rest.drain(..rest.len().min(rows.div_ceil(2).min(WEIGHTY))).collect();
     let loss = |token: &LostToken| token.exact_weight - token.pruned_weight;
     rest.sort_by(|x, y| loss(y).total_cmp(&loss(x)));
     shown.extend(rest.into_iter().take(rows - shown.len()));
@@ -113,8 +136,14 @@ fn tokens(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
 fn line(state: &State, token: &LostToken, wide: bool) -> Line<'static> {
     let theme = &state.theme;
     let text: String = visible(&token.text).chars().take(if wide { 13 } else { 11 }).collect();
-    let weight = |w: f64| if w >= 0.0995 { format!("{:.0}%", w * 100.0) } else { format!("{:.1}%", w * 100.0) };
-    let pruned_weight = if token.pruned_logit.is_some() { weight(token.pruned_weight) } else { "unseen".to_owned() };
+    let weight = |w: f64| {
+        if w >= 0.0995 { format!("{:.0}%", w * 100.0) } else { format!("{:.1}%", w * 100.0) }
+    };
+    let pruned_weight = if token.pruned_logit.is_some() {
+        weight(token.pruned_weight)
+    } else {
+        "unseen".to_owned()
+    };
     let weights = format!("{:>5} → {:<6}", weight(token.exact_weight), pruned_weight);
     let fell = token.pruned_rank > token.exact_rank;
     let ranks = format!("{} → {}", token.exact_rank, token.pruned_rank);

@@ -1,4 +1,5 @@
-//! Dense against masked: two texts side by side, how far they are apart at every token, and what one step lost.
+//! Dense against masked: two texts side by side, how far they are apart at every token, and what
+//! one step lost.
 
 mod figures;
 mod lost;
@@ -57,8 +58,10 @@ fn mode_line(state: &State) -> Line<'static> {
         Mode::Forced => ("forced", "both read A's tokens; ‹› B's own choice where it differs"),
         Mode::Free => ("free", "each reads its own; ‹› where the texts part"),
     };
-    let mut spans =
-        vec![Span::styled(format!("{name} "), theme.style(Role::Accent)), Span::styled(about.to_owned(), theme.style(Role::Dim))];
+    let mut spans = vec![
+        Span::styled(format!("{name} "), theme.style(Role::Accent)),
+        Span::styled(about.to_owned(), theme.style(Role::Dim)),
+    ];
     if let Some(started) = &state.run.started {
         let sampling = &started.sampling;
         let how = match sampling.temperature {
@@ -83,7 +86,9 @@ fn side(state: &State, model: &ModelView, side: Side, area: Rect, buffer: &mut B
     if let Some(kv) = pairs.kv(side) {
         let dense = pairs.kv(Side::A).unwrap_or(kv);
         facts.push(match side {
-            Side::B if kv < dense => format!("{} −{:.0} %", human(kv as u64), 100.0 * (1.0 - kv as f64 / dense as f64)),
+            Side::B if kv < dense => {
+                format!("{} −{:.0} %", human(kv as u64), 100.0 * (1.0 - kv as f64 / dense as f64))
+            }
             _ => human(kv as u64),
         });
     }

@@ -37,8 +37,11 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
         let text = format!("{mark}{:<NAME$}{value}", control.name(state.at.layer));
         put(pane.buffer, row, 0, 0, Line::styled(format!("{text:<width$}"), style));
         if let Some(share) = share(control, tuning, around.proposed.share) {
-            let slider =
-                Rect { x: row.x + (1 + NAME + VALUE) as u16, width: row.width.saturating_sub(2 + (NAME + VALUE) as u16), ..row };
+            let slider = Rect {
+                x: row.x + (1 + NAME + VALUE) as u16,
+                width: row.width.saturating_sub(2 + (NAME + VALUE) as u16),
+                ..row
+            };
             slide(state, share, slider, pane.buffer);
         }
     }
@@ -85,8 +88,12 @@ fn standing(state: &State, model: &ModelView, tuning: &Tuning) -> Line<'static> 
     let (text, role) = match &tuning.refused {
         Some(sentence) => (sentence.clone(), Role::Bad),
         None if tuning.is_waiting() => ("waiting for the engine".to_owned(), Role::Warn),
-        None if !tuning.is_applied(model) && state.replay => ("a proposal: nothing runs here".to_owned(), Role::Warn),
-        None if !tuning.is_applied(model) => ("a proposal: Enter applies it".to_owned(), Role::Warn),
+        None if !tuning.is_applied(model) && state.replay => {
+            ("a proposal: nothing runs here".to_owned(), Role::Warn)
+        }
+        None if !tuning.is_applied(model) => {
+            ("a proposal: Enter applies it".to_owned(), Role::Warn)
+        }
         None => match tuning.applied_ms {
             Some(ms) => (format!("at work, applied in {ms:.1} ms"), Role::Good),
             None => ("at work".to_owned(), Role::Good),

@@ -1,4 +1,5 @@
-//! What the three masks keep, weigh, lose and take. Computed and measured figures stand under titles of their own.
+//! What the three masks keep, weigh, lose and take. Computed and measured figures stand under
+//! titles of their own.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -30,14 +31,21 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
 }
 
 /// A label, and three values with the difference of the set mask to the saved one.
-fn row(pane: &mut Pane<'_>, label: &str, label_style: Style, cells: [String; 4], styles: [Style; 4]) {
+fn row(
+    pane: &mut Pane<'_>,
+    label: &str,
+    label_style: Style,
+    cells: [String; 4],
+    styles: [Style; 4],
+) {
     let Some(row) = pane.take(1) else { return };
     put(pane.buffer, row, 0, 0, Line::styled(label.to_owned(), label_style));
     let width = (row.width.saturating_sub(LABEL) / 4).min(WIDEST);
     for (index, (cell, style)) in cells.into_iter().zip(styles).enumerate() {
         let right = LABEL + width * (index as u16 + 1);
         // Where columns would touch, units stand close to their numbers.
-        let cell = if cell.chars().count() >= usize::from(width) { cell.replace(' ', "") } else { cell };
+        let cell =
+            if cell.chars().count() >= usize::from(width) { cell.replace(' ', "") } else { cell };
         let wide = cell.chars().count() as u16;
         put(pane.buffer, row, right.saturating_sub(wide), 0, Line::from(Span::styled(cell, style)));
     }
@@ -49,7 +57,13 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     let context = state.target_context;
     pane.title("effect", &format!("computed at {} tokens", count(context)));
     let heads = ["now", "proposed", "saved", "Δ saved"].map(str::to_owned);
-    row(pane, "", dim, heads, [theme.style(Role::Good), theme.style(Role::Warn), theme.style(Role::Third), dim]);
+    row(
+        pane,
+        "",
+        dim,
+        heads,
+        [theme.style(Role::Good), theme.style(Role::Warn), theme.style(Role::Third), dim],
+    );
     let saved = tuning.saved();
     let sparsity = model.info.mask.as_ref().and_then(|mask| mask.sparsity);
     let set = tuning.proposed_tally(context);
@@ -60,28 +74,57 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     };
     let old = tuning.tally(&saved.mask.mask, saved.window, saved.mask.sparsity, context);
     let mut line = |label: &str, show: &dyn Fn(&Tally) -> String, delta: String| {
-        let delta_style = if delta.contains(|c: char| ('1'..='9').contains(&c)) { text } else { dim };
-        row(pane, label, dim, [show(&now), show(&set), show(&old), delta], [text, text, text, delta_style]);
+        let delta_style =
+            if delta.contains(|c: char| ('1'..='9').contains(&c)) { text } else { dim };
+        row(
+            pane,
+            label,
+            dim,
+            [show(&now), show(&set), show(&old), delta],
+            [text, text, text, delta_style],
+        );
     };
-    line("K kept", &|tally| format!("{:.1} %", tally.share * 100.0), signed((set.share - old.share) * 100.0, 1));
+    line(
+        "K kept",
+        &|tally| format!("{:.1} %", tally.share * 100.0),
+        signed((set.share - old.share) * 100.0, 1),
+    );
     let channels = |tally: &Tally| count(tally.kept);
     if full {
         line("channels", &channels, whole(set.kept as i64 - old.kept as i64));
-        line("dropped", &|tally| format!("{} heads", tally.dropped), whole(set.dropped as i64 - old.dropped as i64));
+        line(
+            "dropped",
+            &|tally| format!("{} heads", tally.dropped),
+            whole(set.dropped as i64 - old.dropped as i64),
+        );
         line("K", &|tally| human(tally.bytes.k), weight(set.bytes.k, old.bytes.k));
         line("V", &|tally| human(tally.bytes.v), weight(set.bytes.v, old.bytes.v));
     }
     line("K+V", &|tally| human(tally.bytes.total()), weight(set.bytes.total(), old.bytes.total()));
-    line("saved", &|tally| format!("{:.1} %", tally.saved * 100.0), signed((set.saved - old.saved) * 100.0, 1));
-    let bound = |tally: &Tally| tally.bound.map_or_else(|| "–".to_owned(), |bound| format!("≤{bound:.2}×"));
-    let faster = set.bound.zip(old.bound).map_or_else(String::new, |(set, old)| signed(set - old, 2));
+    line(
+        "saved",
+        &|tally| format!("{:.1} %", tally.saved * 100.0),
+        signed((set.saved - old.saved) * 100.0, 1),
+    );
+    let bound =
+        |tally: &Tally| tally.bound.map_or_else(|| "–".to_owned(), |bound| format!("≤{bound:.2}×"));
+    let faster =
+        set.bound.zip(old.bound).map_or_else(String::new, |(set, old)| signed(set - old, 2));
     line("attention", &bound, faster);
-    let over = |tally: &Tally| tally.over.map_or_else(|| "–".to_owned(), |over| format!("{} ch", whole(over)));
-    line("align", &over, set.over.zip(old.over).map_or_else(String::new, |(set, old)| whole(set - old)));
+    let over = |tally: &Tally| {
+        tally.over.map_or_else(|| "–".to_owned(), |over| format!("{} ch", whole(over)))
+    };
+    line(
+        "align",
+        &over,
+        set.over.zip(old.over).map_or_else(String::new, |(set, old)| whole(set - old)),
+    );
     if full && let Some(overlap) = tuning.overlap() {
         let text = match (overlap.only_a, overlap.only_b) {
             (0, 0) => "the same channels as saved".to_owned(),
-            (here, there) => format!("kept only here {} · only saved {}", count(here), count(there)),
+            (here, there) => {
+                format!("kept only here {} · only saved {}", count(here), count(there))
+            }
         };
         pane.note(text);
     }
@@ -103,11 +146,17 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
             return;
         }
         Freshness::Measured(figures) => {
-            pane.title("quality and speed", &format!("measured · {} steps, forced", figures.divergence.steps));
+            pane.title(
+                "quality and speed",
+                &format!("measured · {} steps, forced", figures.divergence.steps),
+            );
             (figures, true)
         }
         Freshness::Stale(figures) => {
-            pane.title("quality and speed", if tuning.is_waiting() { "stale · retuning" } else { "stale · measuring" });
+            pane.title(
+                "quality and speed",
+                if tuning.is_waiting() { "stale · retuning" } else { "stale · measuring" },
+            );
             (figures, false)
         }
     };
@@ -118,23 +167,42 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     // Figures over other tokens are shown, and not subtracted.
     let fits = saved.is_some_and(|saved| is_comparable(figures, saved));
     let saved_style = if fits { text } else { dim };
-    let mut line =
-        |label: &str, value: &dyn Fn(&Measured) -> f64, show: &dyn Fn(f64) -> String, signed: &dyn Fn(f64) -> String| {
-            let cell = |figures: Option<&Measured>| figures.map_or_else(|| "–".to_owned(), |figures| show(value(figures)));
-            let delta =
-                applied.zip(saved.filter(|_| fits)).map_or_else(String::new, |(set, old)| signed(value(set) - value(old)));
-            row(pane, label, dim, [cell(Some(figures)), cell(applied), cell(saved), delta], [style, style, saved_style, style]);
+    let mut line = |label: &str,
+                    value: &dyn Fn(&Measured) -> f64,
+                    show: &dyn Fn(f64) -> String,
+                    signed: &dyn Fn(f64) -> String| {
+        let cell = |figures: Option<&Measured>| {
+            figures.map_or_else(|| "–".to_owned(), |figures| show(value(figures)))
         };
+        let delta = applied
+            .zip(saved.filter(|_| fits))
+            .map_or_else(String::new, |(set, old)| signed(value(set) - value(old)));
+        row(
+            pane,
+            label,
+            dim,
+            [cell(Some(figures)), cell(applied), cell(saved), delta],
+            [style, style, saved_style, style],
+        );
+    };
     let small = |value: f64| number(value as f32);
     let small_signed = |value: f64| format!("{}{}", sign(value), number(value.abs() as f32));
     line("KLD mean", &|figures| figures.divergence.kld.mean, &small, &small_signed);
-    line("± stderr", &|figures| figures.divergence.kld.stderr, &|value| format!("±{}", small(value)), &|_| String::new());
+    line(
+        "± stderr",
+        &|figures| figures.divergence.kld.stderr,
+        &|value| format!("±{}", small(value)),
+        &|_| String::new(),
+    );
     // The median, as TPOT: one slow step would move the mean of 64 a lot.
-    let rate = |figures: &Measured| if figures.b_ms.p50 > 0.0 { 1e3 / figures.b_ms.p50 } else { 0.0 };
+    let rate =
+        |figures: &Measured| if figures.b_ms.p50 > 0.0 { 1e3 / figures.b_ms.p50 } else { 0.0 };
     if full {
         let same = |figures: &Measured| figures.divergence.top1_agreement * 100.0;
         line("same top", &same, &|value| format!("{value:.1} %"), &|value| signed(value, 1));
-        line("TPOT p50", &|figures| figures.b_ms.p50, &|ms| format!("{ms:.2} ms"), &|ms| signed(ms, 2));
+        line("TPOT p50", &|figures| figures.b_ms.p50, &|ms| format!("{ms:.2} ms"), &|ms| {
+            signed(ms, 2)
+        });
     }
     line("tok/s", &rate, &|rate| format!("{rate:.1}"), &|rate| signed(rate, 1));
     if full {

@@ -54,7 +54,13 @@ fn draw(
         Some(head) => format!(" h{head}"),
     };
     let style = theme.style(if selected { Role::Accent } else { Role::Dim });
-    put(buffer, row, 0, 0, Line::styled(format!("{}{label}", if selected { "▸" } else { " " }), style));
+    put(
+        buffer,
+        row,
+        0,
+        0,
+        Line::styled(format!("{}{label}", if selected { "▸" } else { " " }), style),
+    );
     let is_locked = |head| draft.is_locked(shape, layer, head);
     let locked = match head {
         Some(head) => usize::from(is_locked(head)) * shape.kv_heads,
@@ -69,7 +75,9 @@ fn draw(
     let bar = Rect { x: row.x + LEFT, width: row.width.saturating_sub(LEFT + RIGHT), ..row };
     meter(share, theme.style(if head.is_none() { Role::First } else { Role::Second }), bar, buffer);
     let mut tick = |share: f64, symbol: &str, role| {
-        let x = bar.x + (share * f64::from(bar.width)).floor().min(f64::from(bar.width.saturating_sub(1))) as u16;
+        let x = bar.x
+            + (share * f64::from(bar.width)).floor().min(f64::from(bar.width.saturating_sub(1)))
+                as u16;
         if bar.width > 0 && buffer.area.contains((x, bar.y).into()) {
             buffer[(x, bar.y)].set_symbol(symbol).set_fg(theme.color(role));
         }
@@ -82,7 +90,11 @@ fn draw(
         tick(now, "│", Role::Text);
     }
     let edited = head.is_some_and(|head| draft.pinned(shape, layer, head) > 0);
-    let style = theme.style(Role::Text).add_modifier(if edited { Modifier::UNDERLINED } else { Modifier::empty() });
+    let style = theme.style(Role::Text).add_modifier(if edited {
+        Modifier::UNDERLINED
+    } else {
+        Modifier::empty()
+    });
     let text = format!("{:>3.0}%", share * 100.0);
     put(buffer, row, row.width.saturating_sub(RIGHT - 1), 0, Line::styled(text, style));
 }

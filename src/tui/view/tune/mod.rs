@@ -1,4 +1,5 @@
-//! Another mask while the model talks: the controls, what they do to every layer, the figures of three masks, and the plot.
+//! Another mask while the model talks: the controls, what they do to every layer, the figures of
+//! three masks, and the plot.
 
 mod controls;
 mod effect;
@@ -16,10 +17,13 @@ use super::{placeholder, put};
 
 /// Draws the screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
-    let (Some(model), Some(tuning)) = (&state.model, &state.tuning) else { return placeholder(state, area, buffer) };
+    let (Some(model), Some(tuning)) = (&state.model, &state.tuning) else {
+        return placeholder(state, area, buffer);
+    };
     let areas = geometry::tune(state, area);
     if let Some(area) = areas.notice {
-        let sentence = "solo: no dense cache is held, so a mask can only prune further than what runs now";
+        let sentence =
+            "solo: no dense cache is held, so a mask can only prune further than what runs now";
         put(buffer, area, 0, 0, Line::styled(sentence, state.theme.style(Role::Warn)));
     }
     controls::render(state, model, tuning, areas.controls, buffer);

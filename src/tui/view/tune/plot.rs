@@ -1,4 +1,5 @@
-//! Loss against bytes or time: the points of the sweep as they arrive, and the three masks that have names.
+//! Loss against bytes or time: the points of the sweep as they arrive, and the three masks that
+//! have names.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -37,7 +38,13 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     Pane::new(Rect { height: 1.min(area.height), ..area }, theme, buffer).title(what, &note);
     let points = geometry::plot_points(area);
     let Some(scatter) = Scatter::of(plot.x_range(), plot.y_range(), points) else {
-        put(buffer, area, 2, 2, Line::styled("points come with what is measured", theme.style(Role::Dim)));
+        put(
+            buffer,
+            area,
+            2,
+            2,
+            Line::styled("points come with what is measured", theme.style(Role::Dim)),
+        );
         return;
     };
     scatter.render(marks(state, tuning, &plot), theme.style(Role::Border), buffer);
@@ -60,9 +67,18 @@ fn marks(state: &State, tuning: &Tuning, plot: &Plot) -> Vec<Mark> {
         32 => Role::Second,
         _ => Role::First,
     };
-    let spots = plot.spots.iter().map(|spot| mark(spot.place, glyph(spot.align), theme.style(spot_role(spot.align))));
-    let named = [(plot.saved, "■", Role::Third), (plot.now, "●", Role::Good), (plot.proposed, "○", Role::Warn)];
-    let named = named.into_iter().filter_map(|(place, glyph, role)| Some(mark(place?, glyph, theme.style(role))));
+    let spots = plot
+        .spots
+        .iter()
+        .map(|spot| mark(spot.place, glyph(spot.align), theme.style(spot_role(spot.align))));
+    let named = [
+        (plot.saved, "■", Role::Third),
+        (plot.now, "●", Role::Good),
+        (plot.proposed, "○", Role::Warn),
+    ];
+    let named = named
+        .into_iter()
+        .filter_map(|(place, glyph, role)| Some(mark(place?, glyph, theme.style(role))));
     let cursor = plot.spots.iter().find(|spot| Some(spot.id) == tuning.cursor);
     let cursor = cursor.map(|spot| {
         let style = theme.style(Role::Accent).add_modifier(Modifier::REVERSED);
@@ -79,9 +95,21 @@ fn across(against: Against, value: f64) -> String {
     }
 }
 
-fn labels(state: &State, tuning: &Tuning, scatter: &Scatter, plot: &Plot, points: Rect, area: Rect, buffer: &mut Buffer) {
+fn labels(
+    state: &State,
+    tuning: &Tuning,
+    scatter: &Scatter,
+    plot: &Plot,
+    points: Rect,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     let dim = state.theme.style(Role::Dim);
-    for (share, y) in [(1.0, points.y), (0.5, points.y + (points.height - 1) / 2), (0.0, points.bottom().saturating_sub(1))] {
+    for (share, y) in [
+        (1.0, points.y),
+        (0.5, points.y + (points.height - 1) / 2),
+        (0.0, points.bottom().saturating_sub(1)),
+    ] {
         if share == 0.5 && points.height.is_multiple_of(2) {
             // No row stands for the middle exactly.
             continue;
@@ -93,7 +121,13 @@ fn labels(state: &State, tuning: &Tuning, scatter: &Scatter, plot: &Plot, points
         let y = points.bottom() + 1 - area.y;
         let high = across(tuning.against, high);
         put(buffer, area, points.x - area.x, y, Line::styled(across(tuning.against, low), dim));
-        put(buffer, area, area.width.saturating_sub(high.chars().count() as u16), y, Line::styled(high, dim));
+        put(
+            buffer,
+            area,
+            area.width.saturating_sub(high.chars().count() as u16),
+            y,
+            Line::styled(high, dim),
+        );
     }
 }
 
@@ -102,7 +136,8 @@ fn readout(state: &State, tuning: &Tuning, plot: &Plot) -> Line<'static> {
     let theme = &state.theme;
     let chosen = tuning.sweep.measured().find(|(point, _)| Some(point.id) == tuning.cursor);
     if let Some((point, measured)) = chosen {
-        let bytes = tuning.tally(&point.mask, point.draft.window, None, state.target_context).bytes.total();
+        let bytes =
+            tuning.tally(&point.mask, point.draft.window, None, state.target_context).bytes.total();
         let kld = measured.divergence.kld;
         let text = format!(
             "⏎ {} align {} · KLD {} ±{} · {} · {:.2} ms",
