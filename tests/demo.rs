@@ -12,7 +12,7 @@ use kscope::mask::files::{self, MaskFile, Split};
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::with_quiet_hooks;
-use kscope::model::demo::generator::{Sample, Wanted};
+use kscope::model::demo::generator::{DemoSpec, DemoText};
 use kscope::model::load::{Opened, Source};
 use serde_json::Value;
 
@@ -83,8 +83,8 @@ fn recalled(model: &Arc<Model>, mask: &ChannelMask, facts: usize, trials: u64) -
     let right = |seed: u64| {
         // Seeds far from those of training and of the shipped record.
         let wanted =
-            Wanted { seed: 900_000 + seed, target_chars: 8000, facts, ..Wanted::default() };
-        let sample = Sample::draw(&wanted).unwrap();
+            DemoSpec { seed: 900_000 + seed, target_chars: 8000, facts, ..DemoSpec::default() };
+        let sample = DemoText::draw(&wanted).unwrap();
         let session = session(model, mask.clone(), tokenizer.encode(&sample.prompt()).unwrap(), 16);
         let said = tokenizer.decode(session.sequences()[0].spoken()).unwrap();
         said.trim() == format!("{}{}", sample.answer_lead, sample.answer).trim()

@@ -5,8 +5,8 @@ mod model;
 
 use kscope::cache::KvDtype;
 use kscope::model::config::Config;
+use kscope::model::host::matrix::Dtype;
 use kscope::model::load::hf_config;
-use kscope::model::matrix::Dtype;
 use kscope::model::rope::Rope;
 use kscope::model::rope_scaling::RopeScaling;
 use model::*;

@@ -9,7 +9,7 @@ use kscope::cache::KvDtype;
 use kscope::decode::session::{Request, Session};
 use kscope::mask::Window;
 use kscope::model::Model;
-use kscope::model::matrix::Dtype;
+use kscope::model::host::matrix::Dtype;
 use model::*;
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -18,10 +18,10 @@ use kscope::decode::sampler::{Sampling, argmax};
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::{PrefillHooks, StepBuffers, with_quiet_hooks};
+use kscope::model::device::{Attend, DeviceAttention, Placement};
+use kscope::model::host::matrix::Dtype;
 use kscope::model::load::gguf::Gguf;
 use kscope::model::load::{Opened, Source};
-use kscope::model::matrix::Dtype;
-use kscope::model::tensor::{Attend, OnDevice, Placement};
 use kscope::model::weights::Tensors;
 use kscope_sim::Schedule;
 use model::{SMALL, on_cpu, open, tiny_folder, vectors};
@@ -39,7 +39,7 @@ fn simulator() -> Arc<Simulator> {
 }
 
 fn on_card(card: &Arc<Simulator>) -> Placement {
-    let attend = Attend::Device(Box::new(OnDevice::new(Arc::clone(card))));
+    let attend = Attend::Device(Box::new(DeviceAttention::new(Arc::clone(card))));
     Placement { device: Device::Cpu, name: "simulated card".to_owned(), attend }
 }
 

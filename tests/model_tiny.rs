@@ -5,8 +5,8 @@ mod model;
 
 use kscope::cache::KvDtype;
 use kscope::mask::Window;
+use kscope::model::host::matrix::Dtype;
 use kscope::model::load::hf_config;
-use kscope::model::matrix::Dtype;
 use model::*;
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 #[cfg(feature = "cuda")]
 use std::sync::Arc;
 
-use crate::model::tensor::Placement;
+use crate::model::device::Placement;
 use crate::{Error, Result};
 
 /// Where to compute.
@@ -74,7 +74,7 @@ fn on_card(ordinal: usize) -> Result<Placement> {
 #[cfg(feature = "cuda")]
 fn on_card(ordinal: usize) -> Result<Placement> {
     use crate::attention::cuda::{Card, unusable};
-    use crate::model::tensor::{Attend, OnDevice};
+    use crate::model::device::{Attend, DeviceAttention};
     let device = candle_core::Device::new_cuda_with_stream(ordinal)
         .map_err(|cause| unusable(ordinal, cause.to_string().lines().next().unwrap_or_default()))?;
     let stream = device
@@ -83,5 +83,9 @@ fn on_card(ordinal: usize) -> Result<Placement> {
         .cuda_stream();
     let card = Card::new(stream)?;
     let name = format!("cuda:{ordinal} ({})", card.name()?);
-    Ok(Placement { device, name, attend: Attend::Device(Box::new(OnDevice::new(Arc::new(card)))) })
+    Ok(Placement {
+        device,
+        name,
+        attend: Attend::Device(Box::new(DeviceAttention::new(Arc::new(card)))),
+    })
 }

@@ -11,9 +11,9 @@ use crate::decode::worker::event::MaskInfo;
 use crate::decode::worker::{Engine, Loader, Prompt, Setup};
 use crate::mask::{files, fingerprint};
 use crate::model::Model;
-use crate::model::demo::generator::{Sample, Wanted};
+use crate::model::demo::generator::{DemoSpec, DemoText};
+use crate::model::device::Placement;
 use crate::model::load::{Opened, Source as ModelSource};
-use crate::model::tensor::Placement;
 use crate::tui::action::{Action, Effect};
 use crate::tui::color::{Colormap, Depth, Theme};
 use crate::tui::config::{self, Background};
@@ -256,8 +256,8 @@ fn default_prompt(source: &ModelSource) -> Prompt {
 /// Sixteen facts in a page of plain sentences, and a question about one of them: what the demo
 /// model was trained to recall.
 fn demo_prompt() -> String {
-    let wanted = Wanted { seed: 77, target_chars: 6400, facts: 16, ..Wanted::default() };
-    Sample::draw(&wanted).expect("sixteen facts are within the grammar").prompt()
+    let wanted = DemoSpec { seed: 77, target_chars: 6400, facts: 16, ..DemoSpec::default() };
+    DemoText::draw(&wanted).expect("sixteen facts are within the grammar").prompt()
 }
 
 /// What the engine does first, on its own thread.

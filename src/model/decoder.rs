@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use crate::attention::{Attention, DecodeItem};
 use crate::cache::SequenceCache;
 use crate::model::config::Config;
-use crate::model::matrix::{Dtype, Wide};
-use crate::model::ops;
-use crate::model::prefill_attention::attend_causal;
+use crate::model::device::{StepInput, TensorDecoder};
+use crate::model::host::attention::attend_causal;
+use crate::model::host::matrix::{Dtype, Wide};
+use crate::model::host::ops;
+use crate::model::observed::ObservedRows;
 use crate::model::rope::{Rope, rotate};
-use crate::model::rows::Rows;
-use crate::model::tensor::{StepInput, TensorDecoder};
 use crate::model::weights::{Layer, Linear, Weights};
 use crate::{Error, Result};
 
@@ -41,11 +41,11 @@ pub struct LayerView<'a> {
     /// Layer index.
     pub layer: usize,
     /// `[tokens, heads, head_dim]`.
-    pub q: Rows<'a>,
+    pub q: ObservedRows<'a>,
     /// `[tokens, kv_heads, head_dim]`.
-    pub k: Rows<'a>,
+    pub k: ObservedRows<'a>,
     /// `[tokens, kv_heads, head_dim]`.
-    pub v: Rows<'a>,
+    pub v: ObservedRows<'a>,
 }
 
 /// Called by a decode step after each layer's attention, with the layer, its rotated queries
@@ -283,9 +283,9 @@ impl Decoder {
             }
             (hooks.observe)(LayerView {
                 layer: at,
-                q: Rows::here(&q),
-                k: Rows::here(&k),
-                v: Rows::here(&v),
+                q: ObservedRows::here(&q),
+                k: ObservedRows::here(&k),
+                v: ObservedRows::here(&v),
             });
             attend_causal(config, &mut q, &k, &v, hooks.keep_going)?;
             self.finish_prompt_layer(layer, &mut x, &q, hooks.chunk, &mut part)?;

@@ -4,7 +4,7 @@ use candle_core::Device;
 use candle_core::quantized::QTensor;
 
 use crate::model::config::Config;
-use crate::model::matrix::{Dtype, Matrix};
+use crate::model::host::matrix::{Dtype, Matrix};
 use crate::{Error, Result};
 
 /// A matrix as a file holds it.

@@ -15,9 +15,9 @@ use kscope::decode::session::{Request, Session};
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::{PrefillHooks, StepBuffers, with_quiet_hooks};
+use kscope::model::device::{Attend, Placement};
+use kscope::model::host::matrix::Dtype;
 use kscope::model::load::{Opened, Source};
-use kscope::model::matrix::Dtype;
-use kscope::model::tensor::{Attend, Placement};
 use safetensors::SafeTensors;
 use serde_json::Value;
 

@@ -4,7 +4,7 @@
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::LayerView;
-use kscope::model::matrix::Matrix;
+use kscope::model::host::matrix::Matrix;
 
 pub struct Plain<'a> {
     model: &'a Model,

@@ -10,7 +10,7 @@ use kscope::decode::sampler::Sampling;
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::with_quiet_hooks;
-use kscope::model::demo::generator::{Sample, Wanted};
+use kscope::model::demo::generator::{DemoSpec, DemoText};
 use kscope::model::load::{Opened, Source};
 use rand::{Rng, rngs::StdRng};
 
@@ -22,7 +22,8 @@ pub fn demo() -> Arc<Model> {
 
 pub fn prompt(model: &Model, seed: u64, chars: usize) -> Vec<u32> {
     let sample =
-        Sample::draw(&Wanted { seed, target_chars: chars, facts: 4, ..Wanted::default() }).unwrap();
+        DemoText::draw(&DemoSpec { seed, target_chars: chars, facts: 4, ..DemoSpec::default() })
+            .unwrap();
     model.tokenizer.as_ref().unwrap().encode(&sample.prompt()).unwrap()
 }
 

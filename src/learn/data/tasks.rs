@@ -2,7 +2,7 @@
 
 use super::haystack::{Haystack, Part, passage};
 use crate::model::Model;
-use crate::model::demo::generator::{Sample, SplitMix64, Wanted};
+use crate::model::demo::generator::{DemoSpec, DemoText, SplitMix64};
 use crate::{Error, Result};
 
 /// A kind of sample.
@@ -112,14 +112,14 @@ fn codes(facts: usize, draw: &Draw<'_>, bytes: usize, rng: &mut SplitMix64) -> R
         0 => FILLER.split_inclusive(". ").map(|sentence| sentence.trim().to_owned()).collect(),
         _ => draw.haystack.sentences(draw.part, bytes, rng),
     };
-    let wanted = Wanted {
+    let wanted = DemoSpec {
         seed: rng.draw(),
         target_chars: bytes,
         facts,
         filler: Some(&filler),
-        ..Wanted::default()
+        ..DemoSpec::default()
     };
-    let sample = Sample::draw(&wanted)?;
+    let sample = DemoText::draw(&wanted)?;
     let questions = sample.facts.iter().map(|(key, value)| {
         [
             format!("What is the code for {key}?"),

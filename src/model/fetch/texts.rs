@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::client::{Client, Downloads};
-use super::{Progress, move_into_place};
+use super::client::{Client, Downloads, Progress};
+use super::place::move_into_place;
 use crate::model::load::cache_folder;
 use crate::{Error, Result, error};
 

@@ -15,7 +15,7 @@ use candle_core::{DType, Device};
 
 use super::{Bytes, gguf_header};
 use crate::model::config::{Architecture, Config};
-use crate::model::matrix::{Dtype, Elements, Matrix};
+use crate::model::host::matrix::{Dtype, Elements, Matrix};
 use crate::model::rope_scaling::RopeScaling;
 use crate::model::weights::{Stored, Tensors};
 use crate::{Error, Result};

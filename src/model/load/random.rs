@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Result;
 use crate::model::config::{Architecture, Config};
-use crate::model::matrix::{Elements, Matrix};
+use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::rope_scaling::RopeScaling;
 use crate::model::weights::{Stored, Tensors};
 

@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use safetensors::tensor::{Dtype as Stored, Metadata, SafeTensors};
 
 use super::Bytes;
-use crate::model::matrix::{Elements, Matrix};
+use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::weights::{Stored as StoredMatrix, Tensors};
 use crate::{Error, Result, error};
 

@@ -14,7 +14,7 @@ use half::f16;
 use super::columns::{Columns, Run, Score};
 use crate::learn::engine::rows::Pass;
 use crate::model::config::Config;
-use crate::model::tensor::product;
+use crate::model::device::product;
 
 /// What the layers of a pass share: shapes, masks, factors.
 pub(super) struct Plan {

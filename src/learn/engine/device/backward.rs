@@ -8,7 +8,7 @@ use super::OnDevice;
 use super::attention::{self, Gradients};
 use super::forward::{Saved, Setting};
 use crate::learn::engine::rows::Pass;
-use crate::model::tensor::TensorLayer;
+use crate::model::device::TensorLayer;
 
 /// Gradient to the factors, `[layers * kv_heads, 1, head_dim]`, from that to the residual stream
 /// behind the last layer. Each layer's activations are let go when it is done.

@@ -7,7 +7,7 @@ use candle_nn::rotary_emb::rope;
 use super::OnDevice;
 use super::attention::{self, Plan};
 use crate::learn::engine::rows::Pass;
-use crate::model::tensor::TensorLayer;
+use crate::model::device::TensorLayer;
 
 /// Activations of one layer that the backward pass reads; rows of all blocks under one another, all
 /// in f32.

@@ -23,7 +23,7 @@ use super::rows::Pass;
 use super::{Distilled, Engine, mean_square};
 use crate::Result;
 use crate::model::config::Config;
-use crate::model::tensor::{TensorDecoder, failed};
+use crate::model::device::{TensorDecoder, failed};
 
 /// Most bytes of a buffer of scores, or of widened keys or values; a single KV head may need more.
 pub(in crate::learn) const MOST_BYTES: usize = 256 << 20;
@@ -116,8 +116,8 @@ mod tests {
     use crate::learn::estimate::{Rates, estimate};
     use crate::mask::{ChannelMask, Window};
     use crate::model::decoder::{Decoder, Place};
+    use crate::model::device::{Attend, Placement};
     use crate::model::load::{Opened, Source};
-    use crate::model::tensor::{Attend, Placement};
 
     /// Random weights over tensors: `change` may change the shape.
     fn random(geometry: &str, change: impl Fn(&mut Config)) -> Decoder {

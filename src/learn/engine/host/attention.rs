@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::learn::engine::rows::{Pass, Rows};
 use crate::model::config::Config;
-use crate::model::ops;
+use crate::model::host::ops;
 use crate::{Error, Result};
 
 /// One KV head of one block: the keys and values of everything that its rows may see.

@@ -7,7 +7,7 @@ use super::forward::{Saved, Tape};
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};
 use crate::model::config::Config;
-use crate::model::ops;
+use crate::model::host::ops;
 use crate::model::weights::Layer;
 
 /// Gradient to the factors, `[layers, kv_heads, head_dim]`, from that to the residual stream behind

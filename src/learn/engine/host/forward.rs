@@ -6,8 +6,8 @@ use super::attention::HeadJob;
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};
 use crate::model::config::Config;
-use crate::model::matrix::Wide;
-use crate::model::ops;
+use crate::model::host::matrix::Wide;
+use crate::model::host::ops;
 use crate::model::rope::rotate;
 use crate::model::weights::{Layer, Linear};
 

@@ -12,7 +12,7 @@ use super::rows::Pass;
 use super::{Distilled, Engine, mean_square};
 use crate::Result;
 use crate::model::config::Config;
-use crate::model::ops;
+use crate::model::host::ops;
 use crate::model::weights::Weights;
 
 /// Passes of a decoder on the CPU.

@@ -10,8 +10,8 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 pub use crate::cache::KvDtype as Dtype;
-use crate::model::dot;
-use crate::model::storage::{Filling, Storage};
+use crate::model::host::dot;
+use crate::model::host::storage::{Filling, Storage};
 use crate::{Error, Result};
 
 /// Elements of a matrix, row-major.
@@ -207,7 +207,7 @@ impl Matrix {
         // to balance.
         let rows_per_task =
             (65_536 / (self.cols * self.dtype().bytes())).clamp(4, 256).next_multiple_of(4);
-        let kernel = dot::Kernel::detect();
+        let kernel = dot::DotKernel::detect();
         let outputs = dot::Outputs::split(y, batch, self.rows, rows_per_task);
         outputs.into_par_iter().for_each(|mut out| {
             let range = out.first * self.cols..(out.first + out.rows) * self.cols;

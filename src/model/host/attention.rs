@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use crate::model::config::Config;
-use crate::model::ops;
+use crate::model::host::ops;
 use crate::{Error, Result};
 
 const QUERY_TILE: usize = 128;

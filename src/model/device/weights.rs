@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Module, Tensor};
 use super::{failed, product};
 use crate::Result;
 use crate::model::config::Config;
-use crate::model::matrix::{Elements, Matrix};
+use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::weights::{Layer, Linear, Tensors, Weights};
 
 /// A matrix that multiplies activations.

@@ -1,26 +1,6 @@
-//! The forward pass over candle's tensors: what runs on a card. It also runs on candle's CPU
-//! device, where the tests hold it to the plain [`Decoder`](super::decoder::Decoder).
-//!
-//! Activations are f32 between products; products are in the weights' type, or quantised. Attention
-//! of decode steps is not candle's: it goes over a cache on the device (`attention::cuda`), or over
-//! one in this process's memory.
+//! The device that a model is put on, and how its failures are worded.
 
-mod address;
-mod attend;
-mod decoder;
-mod forward;
-mod prefill;
-mod product;
-mod step;
-mod weights;
-
-pub use attend::{Attend, DeviceAttend, OnDevice};
-pub use decoder::TensorDecoder;
-pub(crate) use product::product;
-pub(in crate::model) use step::StepInput;
-pub(crate) use weights::TensorLayer;
-pub use weights::TensorWeights;
-
+use super::Attend;
 use crate::Error;
 
 /// Where a model runs through tensors.

@@ -42,26 +42,26 @@ impl<'a> Outputs<'a> {
 
 /// The instruction set that the products run on.
 #[derive(Clone, Copy)]
-pub enum Kernel {
+pub enum DotKernel {
     /// AVX-512.
     #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
+    Avx512(Avx512Token),
     /// AVX2 with FMA.
     #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
+    Avx2(Avx2Token),
     /// Plain loops.
     Portable,
 }
 
-impl Kernel {
+impl DotKernel {
     /// The best one that this machine has.
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            if let Some(token) = Avx512::try_new() {
+            if let Some(token) = Avx512Token::try_new() {
                 return Self::Avx512(token);
             }
-            if let Some(token) = Avx2::try_new() {
+            if let Some(token) = Avx2Token::try_new() {
                 return Self::Avx2(token);
             }
         }
@@ -73,7 +73,8 @@ impl Kernel {
     pub fn available() -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]
         {
-            let fast = [Avx512::try_new().map(Self::Avx512), Avx2::try_new().map(Self::Avx2)];
+            let fast =
+                [Avx512Token::try_new().map(Self::Avx512), Avx2Token::try_new().map(Self::Avx2)];
             fast.into_iter().flatten().chain([Self::Portable]).collect()
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -82,13 +83,13 @@ impl Kernel {
 
     /// `out[b][r] = w[r] . x[b]` for the rows of `out`; `w` holds them, `cols` wide, `x` is
     /// `[batch, cols]`.
-    pub fn rows<E: Element>(self, w: &[E], x: &[f32], cols: usize, out: &mut Outputs<'_>) {
+    pub fn rows<E: WeightElement>(self, w: &[E], x: &[f32], cols: usize, out: &mut Outputs<'_>) {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(token) => token.vectorize(Rows { lanes: token, w, x, cols, out }),
+            Self::Avx512(token) => token.vectorize(RowProducts { lanes: token, w, x, cols, out }),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(token) => token.vectorize(Rows { lanes: token, w, x, cols, out }),
-            Self::Portable => Rows { lanes: Portable, w, x, cols, out }.call(),
+            Self::Avx2(token) => token.vectorize(RowProducts { lanes: token, w, x, cols, out }),
+            Self::Portable => RowProducts { lanes: Portable, w, x, cols, out }.call(),
         }
     }
 }
@@ -96,7 +97,7 @@ impl Kernel {
 #[cfg(target_arch = "x86_64")]
 pulp::simd_type!({
     /// Proof that the machine has AVX-512F.
-    pub struct Avx512 {
+    pub struct Avx512Token {
         pub avx: feature!("avx"),
         pub avx2: feature!("avx2"),
         pub fma: feature!("fma"),
@@ -107,7 +108,7 @@ pulp::simd_type!({
 #[cfg(target_arch = "x86_64")]
 pulp::simd_type!({
     /// Proof that the machine has AVX2 and FMA.
-    pub struct Avx2 {
+    pub struct Avx2Token {
         pub avx: feature!("avx"),
         pub avx2: feature!("avx2"),
         pub fma: feature!("fma"),
@@ -115,14 +116,14 @@ pulp::simd_type!({
 });
 
 /// A weight element and how each instruction set widens a vector of it.
-pub trait Element: Copy + Sync {
+pub trait WeightElement: Copy + Sync {
     /// In f32.
     fn wide(self) -> f32;
     /// Lanes of a vector in f32.
     fn load<L: Lanes>(lanes: L, from: &[Self]) -> L::Vector;
 }
 
-impl Element for f32 {
+impl WeightElement for f32 {
     #[inline(always)]
     fn wide(self) -> f32 {
         self
@@ -133,7 +134,7 @@ impl Element for f32 {
     }
 }
 
-impl Element for f16 {
+impl WeightElement for f16 {
     #[inline(always)]
     fn wide(self) -> f32 {
         self.to_f32()
@@ -144,7 +145,7 @@ impl Element for f16 {
     }
 }
 
-impl Element for bf16 {
+impl WeightElement for bf16 {
     #[inline(always)]
     fn wide(self) -> f32 {
         self.to_f32()
@@ -181,7 +182,7 @@ fn array<T: bytemuck::Pod, const N: usize>(from: &[T]) -> [T; N] {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Lanes for Avx512 {
+impl Lanes for Avx512Token {
     const WIDTH: usize = 16;
     type Vector = __m512;
     #[inline(always)]
@@ -213,7 +214,7 @@ impl Lanes for Avx512 {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Lanes for Avx2 {
+impl Lanes for Avx2Token {
     const WIDTH: usize = 8;
     type Vector = __m256;
     #[inline(always)]
@@ -285,7 +286,7 @@ impl Lanes for Portable {
     }
 }
 
-struct Rows<'a, 'b, L, E> {
+struct RowProducts<'a, 'b, L, E> {
     lanes: L,
     w: &'a [E],
     x: &'a [f32],
@@ -293,7 +294,7 @@ struct Rows<'a, 'b, L, E> {
     out: &'a mut Outputs<'b>,
 }
 
-impl<L: Lanes, E: Element> NullaryFnOnce for Rows<'_, '_, L, E> {
+impl<L: Lanes, E: WeightElement> NullaryFnOnce for RowProducts<'_, '_, L, E> {
     type Output = ();
 
     #[inline(always)]
@@ -313,10 +314,10 @@ impl<L: Lanes, E: Element> NullaryFnOnce for Rows<'_, '_, L, E> {
     }
 }
 
-/// All weight rows times `B` activation rows that share each load of a weight. Rows are taken one
+/// All weight rows times `B` activation rows that share each load of a weight. RowProducts are taken one
 /// after the other: a single stream through memory is what the hardware's prefetcher follows best.
 #[inline(always)]
-fn rows<L: Lanes, E: Element, const B: usize>(
+fn rows<L: Lanes, E: WeightElement, const B: usize>(
     lanes: L,
     w: &[E],
     x: &[&[f32]; B],
@@ -341,7 +342,7 @@ fn rows<L: Lanes, E: Element, const B: usize>(
     clippy::needless_range_loop,
     reason = "indices of several arrays, as the registers are laid out"
 )]
-fn dot<L: Lanes, E: Element, const B: usize>(lanes: L, w: &[E], x: &[&[f32]; B]) -> [f32; B] {
+fn dot<L: Lanes, E: WeightElement, const B: usize>(lanes: L, w: &[E], x: &[&[f32]; B]) -> [f32; B] {
     let mut sums = [[lanes.zero(); 4]; B];
     let cols = w.len();
     let mut at = 0;
@@ -388,7 +389,7 @@ mod tests {
                     .collect();
                 let x: Vec<f32> =
                     (0..6 * cols).map(|i| ((i * 53 % 97) as f32 - 48.0) / 48.0).collect();
-                for kernel in Kernel::available() {
+                for kernel in DotKernel::available() {
                     let product = |x: &[f32]| {
                         let batch = x.len() / cols;
                         let mut y = vec![f32::NAN; batch * rows];

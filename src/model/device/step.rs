@@ -19,12 +19,12 @@ use crate::model::config::Config;
 
 /// What decode steps keep from one to the next.
 #[derive(Default)]
-pub(super) struct Steps {
-    /// Steps on a device by the number of their plan; the last one is in use.
+pub(super) struct KeptSteps {
+    /// KeptSteps on a device by the number of their plan; the last one is in use.
     kept: Vec<(u64, Kept)>,
 }
 
-/// Steps of one plan: the first is made launch by launch, which loads all that it needs; the second
+/// KeptSteps of one plan: the first is made launch by launch, which loads all that it needs; the second
 /// is recorded; the others repeat it.
 struct Kept {
     places: Places,
@@ -97,7 +97,7 @@ pub(super) struct Over<'a> {
     pub(super) shared: &'a RwLock<()>,
 }
 
-impl Steps {
+impl KeptSteps {
     /// One step: writes the next-token logits and gives the queries of all layers, `[layers, batch,
     /// heads * head_dim]`.
     pub(super) fn step(

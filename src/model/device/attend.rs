@@ -63,20 +63,20 @@ pub type Recording = Box<dyn Any + Send>;
 pub(super) const BATCHES: usize = 16;
 
 /// Attention on a device of `attention::cuda`, over tensors whose memory is that device's too.
-pub struct OnDevice<D: Device> {
+pub struct DeviceAttention<D: Device> {
     device: Arc<D>,
     /// Working memory by the windows of the sequences it was made for; the one in use is last.
     batches: Vec<(Vec<u64>, Batch<D>)>,
 }
 
-impl<D: Device> OnDevice<D> {
+impl<D: Device> DeviceAttention<D> {
     /// Attention on `device`.
     pub fn new(device: Arc<D>) -> Self {
         Self { device, batches: Vec::new() }
     }
 }
 
-impl<D> DeviceAttend for OnDevice<D>
+impl<D> DeviceAttend for DeviceAttention<D>
 where
     D: Device + Send + Sync + 'static,
     D::Memory: Send + Sync,

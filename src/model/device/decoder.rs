@@ -8,15 +8,15 @@ use candle_nn::ops::rms_norm;
 
 use super::attend::{Attend, rows};
 use super::prefill::attend_causal;
-use super::step::{Over, StepInput, Steps};
+use super::step::{KeptSteps, Over, StepInput};
 use super::weights::TensorWeights;
 use super::{Placement, failed};
 use crate::Result;
 use crate::cache::SequenceCache;
 use crate::model::config::Config;
 use crate::model::decoder::{LayerView, PrefillHooks, StepObserver};
+use crate::model::observed::ObservedRows;
 use crate::model::rope::Rope;
-use crate::model::rows::Rows;
 
 /// Tokens of a prompt that pass the linear layers at once, at least: a card wants many rows.
 const CHUNK: usize = 2048;
@@ -27,7 +27,7 @@ pub struct TensorDecoder {
     device: Device,
     name: String,
     attend: Mutex<Attend>,
-    steps: Mutex<Steps>,
+    steps: Mutex<KeptSteps>,
     /// Read by whoever computes on another thread; written while a step is recorded.
     shared: RwLock<()>,
 }
@@ -108,9 +108,9 @@ impl TensorDecoder {
             attend.fill(caches, at, &k, &v)?;
             (hooks.observe)(LayerView {
                 layer: at,
-                q: Rows::on_device(&q),
-                k: Rows::on_device(&k),
-                v: Rows::on_device(&v),
+                q: ObservedRows::on_device(&q),
+                k: ObservedRows::on_device(&k),
+                v: ObservedRows::on_device(&v),
             });
             let heads =
                 |x: &Tensor, heads: usize| x.reshape((n, heads, config.head_dim)).map_err(failed);

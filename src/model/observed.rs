@@ -1,4 +1,4 @@
-//! Rows that an observer may look at: in this process's memory, or on a device until someone looks.
+//! ObservedRows that an observer may look at: in this process's memory, or on a device until someone looks.
 
 use std::cell::OnceCell;
 use std::ops::Deref;
@@ -6,7 +6,7 @@ use std::ops::Deref;
 use candle_core::Tensor;
 
 /// A slice of f32 that is fetched when it is first read.
-pub struct Rows<'a> {
+pub struct ObservedRows<'a> {
     here: OnceCell<Here<'a>>,
     on_device: Option<&'a Tensor>,
 }
@@ -16,8 +16,8 @@ enum Here<'a> {
     Fetched(Vec<f32>),
 }
 
-impl<'a> Rows<'a> {
-    /// Rows in memory.
+impl<'a> ObservedRows<'a> {
+    /// ObservedRows in memory.
     pub fn here(rows: &'a [f32]) -> Self {
         Self { here: OnceCell::from(Here::Borrowed(rows)), on_device: None }
     }
@@ -28,7 +28,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-impl Deref for Rows<'_> {
+impl Deref for ObservedRows<'_> {
     type Target = [f32];
 
     /// # Panics
