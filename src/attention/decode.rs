@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::AttentionScale;
 use super::level::SimdLevel;
 use super::range::{RangeJob, StateLayout, arrange_queries, kernel_for};
 use crate::cache::{BLOCK, SequenceCache};
@@ -140,8 +141,7 @@ impl Attention {
         items: &[DecodeItem<'_>],
         StateLayout { group, head_dim }: StateLayout,
     ) {
-        // Weights are powers of two: exp(x) = 2^(x log2 e).
-        let scale = std::f32::consts::LOG2_E / (head_dim as f32).sqrt();
+        let scale = AttentionScale::of(head_dim).base_two();
         let query_len = group * head_dim;
         let kv_heads = items[0].cache.spec().shape().kv_heads;
         self.work.clear();

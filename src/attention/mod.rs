@@ -12,10 +12,12 @@ mod kernel;
 mod level;
 pub mod oracle;
 mod range;
+mod scale;
 mod stream;
 
 pub use activity::channel_activity;
 pub use decode::{Attention, DecodeItem};
 pub use explain::{Explanation, Mass, Seen, explain};
 pub use level::SimdLevel;
+pub use scale::AttentionScale;
 pub use stream::stream;

@@ -4,6 +4,7 @@
 //! It reads the same stored, rounded values as the fast paths. Every fast path is tested against
 //! it.
 
+use super::AttentionScale;
 use crate::cache::{HeadView, SequenceCache, StoredKey};
 
 /// Attention of one token over one layer. `q` (after RoPE) and `out` are `[heads, head_dim]`; the
@@ -41,7 +42,7 @@ pub fn decode(cache: &SequenceCache, layer: usize, q: &[f32], out: &mut [f32]) {
 /// token that a dropped head does not see. The scale has the full `head_dim` however few channels
 /// are kept.
 pub fn logits(kv: &HeadView<'_>, q: &[f32]) -> Vec<Option<f64>> {
-    let scale = 1.0 / (q.len() as f64).sqrt();
+    let scale = AttentionScale::of(q.len()).f64();
     let dot = |channel: usize, k: f32| f64::from(q[channel]) * f64::from(k);
 
     (0..kv.len())

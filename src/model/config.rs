@@ -1,52 +1,17 @@
 //! The shape of a decoder model, whichever file it came from.
 
+use crate::attention::AttentionScale;
 use crate::mask::{Geometry, Shape};
+use crate::model::activation::Activation;
+use crate::model::arch::{Architecture, BlockSpec};
 use crate::model::rope_scaling::RopeScaling;
 use crate::{Error, Result};
-
-/// Decoder families that kscope knows. They differ in biases and q/k normalisation, which
-/// [`Config`] states one by one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Architecture {
-    /// Llama 1, 2, 3.x and what shares its layout (SmolLM2, TinyLlama, Mistral).
-    Llama,
-    /// Qwen2 and Qwen2.5: biases on q, k and v.
-    Qwen2,
-    /// Qwen3 dense: RMS norm on each head's q and k.
-    Qwen3,
-}
-
-impl Architecture {
-    /// The family of a Hugging Face `model_type` or a GGUF `general.architecture`; an unknown one
-    /// is refused by name.
-    pub fn from_name(name: &str) -> Result<Self> {
-        match name {
-            "llama" | "mistral" => Ok(Self::Llama),
-            "qwen2" => Ok(Self::Qwen2),
-            "qwen3" => Ok(Self::Qwen3),
-            other => Err(Error::input(format!(
-                "architecture `{other}` is not supported (known: llama, mistral, qwen2, qwen3)"
-            ))),
-        }
-    }
-}
-
-impl std::fmt::Display for Architecture {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Llama => "llama",
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-        })
-    }
-}
 
 /// Everything that the forward pass needs to know beside the weights.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Config {
-    /// The decoder family.
-    pub architecture: Architecture,
+    /// What kind of decoder it is.
+    pub architecture: &'static Architecture,
     /// Decoder layers.
     pub layers: usize,
     /// Width of the residual stream.
@@ -104,6 +69,16 @@ impl Config {
         }
     }
 
+    /// What attention scores are multiplied by.
+    pub fn attention_scale(&self) -> AttentionScale {
+        AttentionScale::of(self.head_dim)
+    }
+
+    /// The activation of the MLP's gate.
+    pub fn activation(&self) -> Activation {
+        self.architecture.activation
+    }
+
     /// Query heads that share one KV head.
     pub fn group(&self) -> usize {
         self.heads / self.kv_heads
@@ -121,14 +96,8 @@ impl Config {
 
     /// Number of weights, biases and norms included; a tied embedding counts once.
     pub fn parameters(&self) -> usize {
-        let (q, kv, h, ff) = (self.q_width(), self.kv_width(), self.hidden, self.intermediate);
-        let mut layer = h * (q + 2 * kv) + q * h + 3 * h * ff + 2 * h;
-        layer += if self.qkv_bias { q + 2 * kv } else { 0 };
-        layer += if self.output_bias { h } else { 0 };
-        layer += if self.mlp_bias { 2 * ff + h } else { 0 };
-        layer += if self.qk_norm { 2 * self.head_dim } else { 0 };
-        let embeddings = self.vocab * h * if self.tied { 1 } else { 2 };
-        self.layers * layer + embeddings + h
+        let embeddings = self.vocab * self.hidden * if self.tied { 1 } else { 2 };
+        self.layers * BlockSpec::new(self).parameters() + embeddings + self.hidden
     }
 
     /// Refuses numbers that no decoder can have, naming the first.

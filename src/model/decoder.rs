@@ -365,7 +365,8 @@ impl Decoder {
             let (normed, gated) =
                 (&mut normed[..x.len()], &mut gated[..rows * config.intermediate]);
             ops::rms_norm(x, &layer.mlp_norm, config.rms_eps, normed);
-            ops::swiglu(&apply_wide(&gate_up, &layer.gate_up, normed)?, config.intermediate, gated);
+            let gate_up = apply_wide(&gate_up, &layer.gate_up, normed)?;
+            config.activation().gate(&gate_up, config.intermediate, gated);
             ops::add(x, &apply_wide(&down, &layer.down, gated)?);
         }
         Ok(())
@@ -438,7 +439,7 @@ impl Decoder {
             ops::rms_norm(&buffers.x, &layer.mlp_norm, config.rms_eps, &mut buffers.normed);
             clock.rest();
             apply(&layer.gate_up, &buffers.normed, &mut buffers.gate_up);
-            ops::swiglu(&buffers.gate_up, config.intermediate, &mut buffers.gated);
+            config.activation().gate(&buffers.gate_up, config.intermediate, &mut buffers.gated);
             apply(&layer.down, &buffers.gated, &mut buffers.delta);
             clock.projections();
             ops::add(&mut buffers.x, &buffers.delta);

@@ -1,5 +1,7 @@
 //! Decoder models: configuration, weights, tokenizer, rotary embedding and the forward pass.
 
+pub mod activation;
+pub mod arch;
 pub mod config;
 pub mod decoder;
 pub mod demo;

@@ -3,6 +3,7 @@
 use candle_core::Device;
 use candle_core::quantized::QTensor;
 
+use crate::model::arch::{BlockSpec, LinearSpec, NormSpec};
 use crate::model::config::Config;
 use crate::model::host::matrix::{Dtype, Matrix};
 use crate::{Error, Result};
@@ -108,18 +109,22 @@ impl Weights {
         dtype: Option<Dtype>,
         progress: &mut dyn FnMut(f32) -> Result<()>,
     ) -> Result<Self> {
+        let (names, block) = (&config.architecture.tensors, BlockSpec::new(config));
         let mut reader = Reader { tensors, dtype };
-        let mut embedding =
-            reader.matrix("model.embed_tokens.weight", config.vocab, config.hidden)?;
+        let embedding = format!("{}.weight", names.embedding.hf);
+        let mut embedding = reader.matrix(&embedding, config.vocab, config.hidden)?;
         let mut layers = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             progress(layer as f32 / config.layers as f32)?;
-            layers.push(reader.layer(config, layer)?);
+            layers.push(reader.layer(&block, &names.block_prefix(layer))?);
         }
-        let norm = reader.vector("model.norm.weight", config.hidden)?;
+        let norm = reader.vector(&format!("{}.weight", names.norm.hf), config.hidden)?;
         let mut head = match config.tied {
             true => None,
-            false => Some(reader.matrix("lm_head.weight", config.vocab, config.hidden)?),
+            false => {
+                let head = format!("{}.weight", names.head.hf);
+                Some(reader.matrix(&head, config.vocab, config.hidden)?)
+            }
         };
         let mut matrices: Vec<&mut Matrix> =
             layers.iter_mut().flat_map(Layer::matrices_mut).collect();
@@ -191,20 +196,15 @@ impl Reader<'_> {
         }
     }
 
-    /// Several linear layers over one input, stacked; `parts` are (module, outputs).
-    fn linear(
-        &mut self,
-        prefix: &str,
-        parts: &[(&str, usize)],
-        inputs: usize,
-        bias: bool,
-    ) -> Result<Linear> {
-        let mut weights = Vec::with_capacity(parts.len());
+    /// Several linear layers over one input, stacked.
+    fn linear(&mut self, prefix: &str, spec: &LinearSpec) -> Result<Linear> {
+        let mut weights = Vec::with_capacity(spec.parts.len());
         let mut biases = Vec::new();
-        for (module, outputs) in parts {
-            weights.push(self.matrix(&format!("{prefix}{module}.weight"), *outputs, inputs)?);
-            if bias {
-                biases.extend(self.vector(&format!("{prefix}{module}.bias"), *outputs)?);
+        for part in &spec.parts {
+            let module = format!("{prefix}{}", part.name);
+            weights.push(self.matrix(&format!("{module}.weight"), part.outputs, spec.inputs)?);
+            if spec.bias {
+                biases.extend(self.vector(&format!("{module}.bias"), part.outputs)?);
             }
         }
         // Files may quantise parts of a stack differently; the widest type holds them all.
@@ -212,50 +212,26 @@ impl Reader<'_> {
             weights.iter().map(Matrix::dtype).reduce(|a, b| if a == b { a } else { Dtype::F32 });
         let weights =
             weights.into_iter().map(|w| w.into_dtype(widest.expect("at least one part"))).collect();
-        Ok(Linear { weight: Matrix::stacked(weights)?, bias: bias.then_some(biases) })
+        Ok(Linear { weight: Matrix::stacked(weights)?, bias: spec.bias.then_some(biases) })
     }
 
-    fn layer(&mut self, config: &Config, layer: usize) -> Result<Layer> {
-        let prefix = format!("model.layers.{layer}.");
-        let (q, kv) = (config.q_width(), config.kv_width());
-        let mut head_norm = |name: &str| {
-            config
-                .qk_norm
-                .then(|| self.vector(&format!("{prefix}self_attn.{name}.weight"), config.head_dim))
-                .transpose()
-        };
-        let (q_norm, k_norm) = (head_norm("q_norm")?, head_norm("k_norm")?);
+    fn norm(&mut self, prefix: &str, spec: &NormSpec) -> Result<Vec<f32>> {
+        self.vector(&format!("{prefix}{}.weight", spec.name), spec.width)
+    }
+
+    fn layer(&mut self, block: &BlockSpec, prefix: &str) -> Result<Layer> {
+        let mut head_norm =
+            |spec: &Option<NormSpec>| spec.as_ref().map(|spec| self.norm(prefix, spec)).transpose();
+        let (q_norm, k_norm) = (head_norm(&block.q_norm)?, head_norm(&block.k_norm)?);
         Ok(Layer {
-            attention_norm: self
-                .vector(&format!("{prefix}input_layernorm.weight"), config.hidden)?,
-            qkv: self.linear(
-                &prefix,
-                &[("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)],
-                config.hidden,
-                config.qkv_bias,
-            )?,
+            attention_norm: self.norm(prefix, &block.attention_norm)?,
+            qkv: self.linear(prefix, &block.qkv)?,
             q_norm,
             k_norm,
-            output: self.linear(
-                &prefix,
-                &[("self_attn.o_proj", config.hidden)],
-                q,
-                config.output_bias,
-            )?,
-            mlp_norm: self
-                .vector(&format!("{prefix}post_attention_layernorm.weight"), config.hidden)?,
-            gate_up: self.linear(
-                &prefix,
-                &[("mlp.gate_proj", config.intermediate), ("mlp.up_proj", config.intermediate)],
-                config.hidden,
-                config.mlp_bias,
-            )?,
-            down: self.linear(
-                &prefix,
-                &[("mlp.down_proj", config.hidden)],
-                config.intermediate,
-                config.mlp_bias,
-            )?,
+            output: self.linear(prefix, &block.output)?,
+            mlp_norm: self.norm(prefix, &block.mlp_norm)?,
+            gate_up: self.linear(prefix, &block.gate_up)?,
+            down: self.linear(prefix, &block.down)?,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Kernels, grids, blocks and shared memory: computed here once, for the simulator and for a card.
 
 use super::params::{ActivityParams, AppendParams, CombineParams, DecodeParams, RebuildParams};
+use crate::attention::AttentionScale;
 use crate::cache::KvDtype;
 use crate::mask::Shape;
 use crate::{Error, Result};
@@ -212,7 +213,7 @@ impl Geometry {
             layer: layer as u32,
             kv_heads: self.kv_heads as u32,
             group: self.group as u32,
-            scale: std::f32::consts::LOG2_E / (self.head_dim as f32).sqrt(),
+            scale: AttentionScale::of(self.head_dim).base_two(),
         };
         Launch {
             kernel: self.decode_kernel(),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::Result;
 use crate::mask::Geometry;
-use crate::model::load::random::GEOMETRIES;
+use crate::model::arch;
 use crate::model::load::{Opened, Source, hf_config};
 
 /// A model's name and sizes.
@@ -33,8 +33,8 @@ pub(super) fn model_geometry(spec: &str) -> Result<NamedGeometry> {
     // A model that is here comes before the published shape of the same name.
     match Source::resolve(spec).and_then(|source| Opened::open(&source)) {
         Ok(opened) => Ok(named(&opened.name, &opened.config)),
-        Err(error) => match GEOMETRIES.iter().find(|(name, _)| *name == spec) {
-            Some((name, geometry)) => Ok(named(name, &geometry.config())),
+        Err(error) => match arch::known_config(spec) {
+            Some(config) => Ok(named(spec, &config)),
             None => Err(error),
         },
     }

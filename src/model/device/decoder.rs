@@ -119,9 +119,9 @@ impl TensorDecoder {
                 heads(&k, config.kv_heads)?,
                 heads(&v, config.kv_heads)?,
             );
-            let attended = attend_causal([&q, &k, &v], self.weights.is_narrow(), &mut || {
-                (hooks.keep_going)()
-            })?;
+            let (scale, narrow) = (config.attention_scale(), self.weights.is_narrow());
+            let attended =
+                attend_causal([&q, &k, &v], scale, narrow, &mut || (hooks.keep_going)())?;
             x = layer.finish(config, &x, &attended, chunk).map_err(failed)?;
         }
         let states = rms_norm(&x, &self.weights.norm, config.rms_eps).map_err(failed)?;

@@ -1,7 +1,7 @@
 //! One decoder layer over tensors, before and after its attention.
 
 use candle_core::Tensor;
-use candle_nn::ops::{rms_norm, silu};
+use candle_nn::ops::rms_norm;
 use candle_nn::rotary_emb::rope;
 
 use super::weights::TensorLayer;
@@ -77,7 +77,7 @@ impl TensorLayer {
                 gate_up.narrow(1, 0, config.intermediate)?,
                 gate_up.narrow(1, config.intermediate, config.intermediate)?,
             );
-            let gated = (silu(&gate.contiguous()?)? * up.contiguous()?)?;
+            let gated = config.activation().gate_tensors(&gate.contiguous()?, &up.contiguous()?)?;
             pieces.push((x + self.down.apply(&gated)?)?);
         }
         Tensor::cat(&pieces, 0)

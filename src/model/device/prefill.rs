@@ -4,6 +4,7 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::product::{product, product_in_tf32};
+use crate::attention::AttentionScale;
 
 /// The products that attention is made of.
 type Multiply = fn(&Tensor, &Tensor) -> Result<Tensor>;
@@ -19,6 +20,7 @@ const SCORE_BYTES: usize = 128 << 20;
 /// a cache does. `each_tile` may cancel.
 pub(super) fn attend_causal(
     [q, k, v]: [&Tensor; 3],
+    scale: AttentionScale,
     is_narrow: bool,
     each_tile: &mut dyn FnMut() -> crate::Result<()>,
 ) -> crate::Result<Tensor> {
@@ -30,8 +32,8 @@ pub(super) fn attend_causal(
         cancelled.is_none()
     };
     let multiply = if is_narrow { product_in_tf32 } else { product };
-    let out =
-        attend_tiled([q, k, v], (QUERIES, keys), multiply, &mut goes_on).map_err(super::failed)?;
+    let out = attend_tiled([q, k, v], scale, (QUERIES, keys), multiply, &mut goes_on)
+        .map_err(super::failed)?;
     cancelled.map_or(Ok(out), Err)
 }
 
@@ -39,6 +41,7 @@ pub(super) fn attend_causal(
 /// nothing.
 fn attend_tiled(
     [q, k, v]: [&Tensor; 3],
+    scale: AttentionScale,
     (query_tile, key_tile): (usize, usize),
     multiply: Multiply,
     goes_on: &mut dyn FnMut() -> bool,
@@ -58,8 +61,7 @@ fn attend_tiled(
         let rows = query_tile.min(n - first);
         // [kv_heads, group * rows, d]: the query heads of a group are neighbours, each with all its
         // rows.
-        let queries = (q.narrow(0, first, rows)?.permute((1, 0, 2))?.contiguous()?
-            * (1.0 / (d as f64).sqrt()))?;
+        let queries = (q.narrow(0, first, rows)?.permute((1, 0, 2))?.contiguous()? * scale.f64())?;
         let queries = queries.reshape((kv_heads, group * rows, d))?;
         let mut state = State::new([kv_heads, group * rows, d], multiply, q.device())?;
         // Every row sees all keys before the tile's own tokens.
@@ -167,12 +169,13 @@ mod tests {
         let [q, k, v] =
             [tensor(&rows[0], heads), tensor(&rows[1], kv_heads), tensor(&rows[2], kv_heads)];
         for tiles in [(7, 10), (16, 16), (53, 53), (64, 5), (1, 1)] {
-            let found = attend_tiled([&q, &k, &v], tiles, product, &mut || true)
-                .unwrap()
-                .flatten_all()
-                .unwrap()
-                .to_vec1::<f32>()
-                .unwrap();
+            let found =
+                attend_tiled([&q, &k, &v], AttentionScale::of(d), tiles, product, &mut || true)
+                    .unwrap()
+                    .flatten_all()
+                    .unwrap()
+                    .to_vec1::<f32>()
+                    .unwrap();
             for (found, expected) in found.iter().zip(&expected) {
                 assert!((found - expected).abs() < 1e-5, "{tiles:?}: {found} is not {expected}");
             }

@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Module, Tensor};
 
 use super::{failed, product};
 use crate::Result;
+use crate::model::arch::{BlockSpec, LinearSpec, PartSpec};
 use crate::model::config::Config;
 use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::weights::{Layer, Linear, Tensors, Weights};
@@ -123,17 +124,17 @@ impl TensorWeights {
         device: &Device,
     ) -> Result<Self> {
         let mut reader = Reader { tensors, keep_blocks, device };
-        let (q, kv) = (config.q_width(), config.kv_width());
+        let (names, block) = (&config.architecture.tensors, BlockSpec::new(config));
         let mut layers = Vec::with_capacity(host.layers.len());
         for (at, layer) in host.layers.iter().enumerate() {
-            layers.push(reader.layer(&format!("model.layers.{at}."), layer, config, (q, kv))?);
+            layers.push(reader.layer(&names.block_prefix(at), layer, &block)?);
         }
         let embedding = dense(&host.embedding, device)?;
+        let whole = |name| [PartSpec { name, outputs: config.vocab }];
         let head = match &host.head {
-            Some(head) => reader.linear("", &[("lm_head", config.vocab)], head, None)?,
+            Some(head) => reader.linear("", &whole(names.head.hf), head, None)?,
             None => {
-                let blocks =
-                    reader.blocks("model.", &[("embed_tokens", config.vocab)], config.hidden)?;
+                let blocks = reader.blocks("", &whole(names.embedding.hf), config.hidden)?;
                 // A tied head that is dense shares the embedding's memory.
                 let dense = || embedding.t().map(|head| vec![Product::Dense(head)]).map_err(failed);
                 TensorLinear { parts: blocks.map_or_else(dense, Ok)?, bias: None }
@@ -183,61 +184,48 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The modules of a linear layer, with their outputs, as blocks of the file; `None` where not
-    /// all of them are quantised.
+    /// The parts of a linear layer as blocks of the file; `None` where not all of them are
+    /// quantised.
     fn blocks(
         &mut self,
         prefix: &str,
-        modules: &[(&str, usize)],
+        specs: &[PartSpec],
         inputs: usize,
     ) -> Result<Option<Vec<Product>>> {
         let mut parts = Vec::new();
-        for (module, outputs) in modules.iter().filter(|_| self.keep_blocks) {
-            let name = format!("{prefix}{module}.weight");
-            let Some(stored) = self.tensors.quantised(&name, *outputs, inputs, self.device)? else {
-                break;
-            };
+        for spec in specs.iter().filter(|_| self.keep_blocks) {
+            let name = format!("{prefix}{}.weight", spec.name);
+            let stored = self.tensors.quantised(&name, spec.outputs, inputs, self.device)?;
+            let Some(stored) = stored else { break };
             parts.push(Product::Quantised(QMatMul::from_qtensor(stored).map_err(failed)?));
         }
-        Ok((parts.len() == modules.len()).then_some(parts))
+        Ok((parts.len() == specs.len()).then_some(parts))
     }
 
-    /// A linear layer whose modules, with their outputs, are stacked in `host`.
+    /// A linear layer whose parts are stacked in `host`.
     fn linear(
         &mut self,
         prefix: &str,
-        modules: &[(&str, usize)],
+        specs: &[PartSpec],
         host: &Matrix,
         bias: Option<&[f32]>,
     ) -> Result<TensorLinear> {
         let bias = bias.map(|bias| vector(bias, self.device)).transpose()?;
-        let parts = match self.blocks(prefix, modules, host.cols())? {
+        let parts = match self.blocks(prefix, specs, host.cols())? {
             Some(parts) => parts,
             None => vec![Product::Dense(dense(host, self.device)?.t().map_err(failed)?)],
         };
         Ok(TensorLinear { parts, bias })
     }
 
-    fn layer(
-        &mut self,
-        prefix: &str,
-        host: &Layer,
-        config: &Config,
-        (q, kv): (usize, usize),
-    ) -> Result<TensorLayer> {
-        let mut linear = |modules: &[(&str, usize)], host: &Linear| {
-            self.linear(prefix, modules, &host.weight, host.bias.as_deref())
+    fn layer(&mut self, prefix: &str, host: &Layer, block: &BlockSpec) -> Result<TensorLayer> {
+        let mut linear = |spec: &LinearSpec, host: &Linear| {
+            self.linear(prefix, &spec.parts, &host.weight, host.bias.as_deref())
         };
-        let qkv = linear(
-            &[("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)],
-            &host.qkv,
-        )?;
-        let output = linear(&[("self_attn.o_proj", config.hidden)], &host.output)?;
-        let gate_up = linear(
-            &[("mlp.gate_proj", config.intermediate), ("mlp.up_proj", config.intermediate)],
-            &host.gate_up,
-        )?;
-        let down = linear(&[("mlp.down_proj", config.hidden)], &host.down)?;
+        let qkv = linear(&block.qkv, &host.qkv)?;
+        let output = linear(&block.output, &host.output)?;
+        let gate_up = linear(&block.gate_up, &host.gate_up)?;
+        let down = linear(&block.down, &host.down)?;
         let head_norm = |norm: &Option<Vec<f32>>| {
             norm.as_deref().map(|norm| vector(norm, self.device)).transpose()
         };

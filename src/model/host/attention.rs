@@ -25,7 +25,7 @@ pub fn attend_causal(
     let tokens = q.len() / q_width;
     let keys = per_head(k, config, tokens)?;
     let values = per_head(v, config, tokens)?;
-    let scale = 1.0 / (d as f32).sqrt();
+    let scale = config.attention_scale().f32();
     q.par_chunks_mut(QUERY_TILE * q_width).enumerate().try_for_each(|(tile, q)| {
         let first = tile * QUERY_TILE;
         let rows = q.len() / q_width;

@@ -70,19 +70,6 @@ pub fn add_bias(x: &mut [f32], bias: &[f32]) {
     }
 }
 
-/// `silu(gate) * up` for rows that hold gate and up side by side (`[n, 2 width]` to `[n, width]`);
-/// SwiGLU, arXiv 2002.05202.
-#[pulp::with_simd(swiglu = Arch::new())]
-#[inline(always)]
-pub fn swiglu_simd<'a, S: Simd>(_simd: S, gate_up: &'a [f32], width: usize, out: &'a mut [f32]) {
-    for (row, out) in gate_up.chunks_exact(2 * width).zip(out.chunks_exact_mut(width)) {
-        let (gate, up) = row.split_at(width);
-        for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
-            *out = gate / (1.0 + exp(-gate)) * up;
-        }
-    }
-}
-
 /// One tile of an online softmax: turns `scores` into `exp(score - max)` and returns the new
 /// running maximum, the factor for what was summed before, and the tile's sum.
 #[pulp::with_simd(softmax_tile = Arch::new())]
@@ -133,7 +120,7 @@ const ROUNDER: f32 = 12_582_912.0;
 /// Cephes library).
 #[inline(always)]
 #[expect(clippy::excessive_precision, reason = "the published coefficients")]
-fn exp(x: f32) -> f32 {
+pub(in crate::model) fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
     // Adding and taking away 1.5 * 2^23 rounds to a whole number in plain arithmetic.
     let n = (x * std::f32::consts::LOG2_E + ROUNDER) - ROUNDER;
@@ -180,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn norms_and_gates_follow_their_formulas() {
+    fn norms_follow_their_formula() {
         let x: Vec<f32> = (0..2 * 37).map(|i| (i as f32 * 0.37).sin()).collect();
         let weight: Vec<f32> = (0..37).map(|i| 1.0 + i as f32 / 100.0).collect();
         let mut out = vec![0.0; x.len()];
@@ -190,9 +177,5 @@ mod tests {
         assert_eq!(out, in_place);
         let mean: f32 = x[37..].iter().map(|x| x * x).sum::<f32>() / 37.0;
         assert!((out[40] - x[40] / (mean + 1e-5).sqrt() * weight[3]).abs() < 1e-6);
-
-        let mut gated = vec![0.0; 37];
-        swiglu(&x, 37, &mut gated);
-        assert!((gated[5] - x[5] / (1.0 + (-x[5]).exp()) * x[42]).abs() < 1e-6);
     }
 }

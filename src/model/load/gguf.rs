@@ -14,7 +14,8 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device};
 
 use super::{Bytes, gguf_header};
-use crate::model::config::{Architecture, Config};
+use crate::model::arch::{Architecture, Spelling};
+use crate::model::config::Config;
 use crate::model::host::matrix::{Dtype, Elements, Matrix};
 use crate::model::rope_scaling::RopeScaling;
 use crate::model::weights::{Stored, Tensors};
@@ -25,7 +26,7 @@ pub struct Gguf {
     name: String,
     bytes: Bytes,
     content: Content,
-    architecture: Architecture,
+    architecture: &'static Architecture,
 }
 
 impl Gguf {
@@ -45,7 +46,7 @@ impl Gguf {
             Some(Value::String(family)) => family.clone(),
             _ => return Err(Error::input(format!("{name}: `general.architecture` is missing"))),
         };
-        let architecture = Architecture::from_name(&family)
+        let architecture = Architecture::of_gguf(&family)
             .map_err(|error| Error::input(format!("{name}: {error}")))?;
         Ok(Self { name, bytes, content, architecture })
     }
@@ -93,9 +94,10 @@ impl Gguf {
 
     /// The model's configuration.
     pub fn config(&self) -> Result<Config> {
-        let hidden = self.count("embedding_length")?;
-        let heads = self.count("attention.head_count")?.max(1);
-        let head_dim = self.optional_count("attention.key_length")?.unwrap_or(hidden / heads);
+        let Architecture { keys, tensors, .. } = self.architecture;
+        let hidden = self.count(keys.hidden.gguf)?;
+        let heads = self.count(keys.heads.gguf)?.max(1);
+        let head_dim = self.head_dim()?;
         for (key, what) in
             [("attention.value_length", "values"), ("rope.dimension_count", "rotated channels")]
         {
@@ -108,37 +110,45 @@ impl Gguf {
                 )));
             }
         }
-        let embedding = self.info("token_embd.weight")?.shape.dims().to_vec();
-        let trained_context = self.count("context_length")?;
+        let embedding =
+            self.info(&format!("{}.weight", tensors.embedding.gguf))?.shape.dims().to_vec();
+        let trained_context = self.count(keys.context.gguf)?;
         let (rope_scaling, mut max_context) = self.rope_scaling(trained_context)?;
-        if let Some(window) =
-            self.optional_count("attention.sliding_window")?.filter(|&window| window > 0)
-        {
+        if let Some(window) = self.optional_count(keys.window.gguf)?.filter(|&window| window > 0) {
             max_context = max_context.min(window);
         }
         let config = Config {
             architecture: self.architecture,
-            layers: self.count("block_count")?,
+            layers: self.count(keys.layers.gguf)?,
             hidden,
-            intermediate: self.count("feed_forward_length")?,
+            intermediate: self.count(keys.intermediate.gguf)?,
             heads,
-            kv_heads: self.optional_count("attention.head_count_kv")?.unwrap_or(heads),
+            kv_heads: self.optional_count(keys.kv_heads.gguf)?.unwrap_or(heads),
             head_dim,
             vocab: embedding.first().copied().unwrap_or(0),
-            rms_eps: self.number("attention.layer_norm_rms_epsilon").unwrap_or(1e-5) as f32,
-            rope_theta: self.number("rope.freq_base").unwrap_or(10_000.0),
+            rms_eps: self.number(keys.rms_eps.gguf).unwrap_or(1e-5) as f32,
+            rope_theta: self.number(keys.rope_theta.gguf).unwrap_or(10_000.0),
             rope_scaling,
             max_context,
-            tied: !self.content.tensor_infos.contains_key("output.weight"),
-            qkv_bias: self.content.tensor_infos.contains_key("blk.0.attn_q.bias"),
-            output_bias: self.content.tensor_infos.contains_key("blk.0.attn_output.bias"),
-            mlp_bias: self.content.tensor_infos.contains_key("blk.0.ffn_down.bias"),
-            qk_norm: self.architecture == Architecture::Qwen3,
+            tied: !self.holds(&format!("{}.weight", tensors.head.gguf)),
+            qkv_bias: self.has_bias(tensors.q),
+            output_bias: self.has_bias(tensors.output),
+            mlp_bias: self.has_bias(tensors.down),
+            qk_norm: self.architecture.qk_norm,
             eos: self.token_id("eos").into_iter().chain(self.token_id("eot")).collect(),
             bos: self.token_id("bos"),
         };
         config.check().map_err(|error| Error::input(format!("{}: {error}", self.name)))?;
         Ok(config)
+    }
+
+    fn holds(&self, tensor: &str) -> bool {
+        self.content.tensor_infos.contains_key(tensor)
+    }
+
+    /// Whether a part of the first block has a bias.
+    fn has_bias(&self, part: Spelling) -> bool {
+        self.holds(&self.architecture.tensors.gguf_part(0, part, "bias"))
     }
 
     fn token_id(&self, which: &str) -> Option<u32> {
@@ -148,7 +158,7 @@ impl Gguf {
 
     /// The scaling and the usable context.
     fn rope_scaling(&self, trained_context: usize) -> Result<(RopeScaling, usize)> {
-        if self.content.tensor_infos.contains_key("rope_freqs.weight") {
+        if self.holds("rope_freqs.weight") {
             let elements = self.info("rope_freqs.weight")?.shape.elem_count();
             let divisors = self.read("rope_freqs.weight", &[elements], false)?.matrix.widened();
             return Ok((RopeScaling::Divisors { divisors }, trained_context));
@@ -227,7 +237,7 @@ impl Gguf {
                 broken(format!("reaches beyond the end of the file ({} bytes)", self.bytes.len()))
             })?;
         let raw = if interleaved {
-            rotate_half_rows(stored, row_bytes, rows, self.config_head_dim()?)
+            rotate_half_rows(stored, row_bytes, rows, self.head_dim()?)
         } else {
             stored.to_vec()
         };
@@ -254,12 +264,11 @@ impl Gguf {
         })
     }
 
-    fn config_head_dim(&self) -> Result<usize> {
-        match self.optional_count("attention.key_length")? {
+    fn head_dim(&self) -> Result<usize> {
+        let keys = &self.architecture.keys;
+        match self.optional_count(keys.head_dim.gguf)? {
             Some(head_dim) => Ok(head_dim),
-            None => {
-                Ok(self.count("embedding_length")? / self.count("attention.head_count")?.max(1))
-            }
+            None => Ok(self.count(keys.hidden.gguf)? / self.count(keys.heads.gguf)?.max(1)),
         }
     }
 }
@@ -294,33 +303,6 @@ fn first_line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// The GGUF name of a Hugging Face tensor.
-fn gguf_name(name: &str) -> Option<String> {
-    match name {
-        "model.embed_tokens.weight" => return Some("token_embd.weight".to_owned()),
-        "model.norm.weight" => return Some("output_norm.weight".to_owned()),
-        "lm_head.weight" => return Some("output.weight".to_owned()),
-        _ => {}
-    }
-    let (layer, rest) = name.strip_prefix("model.layers.")?.split_once('.')?;
-    let (module, kind) = rest.rsplit_once('.')?;
-    let part = match module {
-        "input_layernorm" => "attn_norm",
-        "self_attn.q_proj" => "attn_q",
-        "self_attn.k_proj" => "attn_k",
-        "self_attn.v_proj" => "attn_v",
-        "self_attn.o_proj" => "attn_output",
-        "self_attn.q_norm" => "attn_q_norm",
-        "self_attn.k_norm" => "attn_k_norm",
-        "post_attention_layernorm" => "ffn_norm",
-        "mlp.gate_proj" => "ffn_gate",
-        "mlp.up_proj" => "ffn_up",
-        "mlp.down_proj" => "ffn_down",
-        _ => return None,
-    };
-    Some(format!("blk.{layer}.{part}.{kind}"))
-}
-
 impl Tensors for Gguf {
     fn origin(&self) -> &str {
         &self.name
@@ -334,7 +316,7 @@ impl Tensors for Gguf {
         let stored = self.known(name)?;
         let mut vector = self.read(&stored, &[len], false)?.matrix.widened();
         if self.is_interleaved(name) {
-            vector = rotate_half_rows(&vector, 1, len, self.config_head_dim()?);
+            vector = rotate_half_rows(&vector, 1, len, self.head_dim()?);
         }
         Ok(vector)
     }
@@ -364,15 +346,14 @@ impl Tensors for Gguf {
 
 impl Gguf {
     fn known(&self, name: &str) -> Result<String> {
-        gguf_name(name).ok_or_else(|| {
+        self.architecture.tensors.gguf(name).ok_or_else(|| {
             Error::input(format!("{}: no GGUF tensor stands for `{name}`", self.name))
         })
     }
 
     /// Whether the rows (or bias entries) of a tensor are in the interleaved order of Llama files.
     fn is_interleaved(&self, name: &str) -> bool {
-        self.architecture == Architecture::Llama
-            && (name.contains("self_attn.q_proj") || name.contains("self_attn.k_proj"))
+        self.architecture.gguf_pairs_rows && self.architecture.tensors.is_q_or_k(name)
     }
 }
 

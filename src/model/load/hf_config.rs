@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::model::config::{Architecture, Config};
+use crate::model::arch::Architecture;
+use crate::model::config::Config;
 use crate::model::rope_scaling::RopeScaling;
 use crate::{Error, Result, error};
 
@@ -23,50 +24,49 @@ pub fn parse(text: &str, origin: &str) -> Result<Config> {
         return Err(Error::input(format!("{origin}: expected a JSON object")));
     };
     let fields = Fields { map, origin };
-    let architecture = Architecture::from_name(fields.text("model_type")?)
+    let architecture = Architecture::of_model_type(fields.text("model_type")?)
         .map_err(|error| Error::input(format!("{origin}: {error}")))?;
-    refuse_unsupported(&fields)?;
+    refuse_unsupported(&fields, architecture)?;
 
-    let hidden = fields.count("hidden_size")?;
-    let heads = fields.count("num_attention_heads")?;
+    let (keys, biases) = (&architecture.keys, &architecture.biases);
+    let hidden = fields.count(keys.hidden.hf)?;
+    let heads = fields.count(keys.heads.hf)?;
     if heads == 0 {
-        return Err(fields.wrong("num_attention_heads", "must be at least 1"));
+        return Err(fields.wrong(keys.heads.hf, "must be at least 1"));
     }
-    let head_dim = fields.optional_count("head_dim")?.unwrap_or(hidden / heads);
-    let trained_context = fields.count("max_position_embeddings")?;
-    let (rope_theta, rope_scaling) = rope(&fields, trained_context)?;
+    let head_dim = fields.optional_count(keys.head_dim.hf)?.unwrap_or(hidden / heads);
+    let trained_context = fields.count(keys.context.hf)?;
+    let (rope_theta, rope_scaling) = rope(&fields, keys.rope_theta.hf, trained_context)?;
     let mut max_context = trained_context;
     if let RopeScaling::Yarn { factor, original, .. } = rope_scaling {
         max_context = max_context.max((factor * original as f64) as usize);
     }
     // Within its window, windowed attention is full attention, so the window is the usable context.
-    // A Mistral configuration that does not mention one means 4096.
-    let unsaid = (fields.text("model_type")? == "mistral" && !map.contains_key("sliding_window"))
-        .then_some(4096);
-    if let Some(window) = fields.optional_count("sliding_window")?.or(unsaid)
-        && fields.flag("use_sliding_window")?.unwrap_or(architecture == Architecture::Llama)
+    let unsaid = architecture.window.unsaid.filter(|_| !map.contains_key(keys.window.hf));
+    if let Some(window) = fields.optional_count(keys.window.hf)?.or(unsaid)
+        && fields.flag("use_sliding_window")?.unwrap_or(architecture.window.used)
     {
         max_context = max_context.min(window);
     }
-    let attention_bias = fields.flag("attention_bias")?;
+    let qkv_bias = biases.qkv.holds(|key| fields.flag(key))?;
     let config = Config {
         architecture,
-        layers: fields.count("num_hidden_layers")?,
+        layers: fields.count(keys.layers.hf)?,
         hidden,
-        intermediate: fields.count("intermediate_size")?,
+        intermediate: fields.count(keys.intermediate.hf)?,
         heads,
-        kv_heads: fields.optional_count("num_key_value_heads")?.unwrap_or(heads),
+        kv_heads: fields.optional_count(keys.kv_heads.hf)?.unwrap_or(heads),
         head_dim,
         vocab: fields.count("vocab_size")?,
-        rms_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
+        rms_eps: fields.number(keys.rms_eps.hf)?.unwrap_or(1e-6) as f32,
         rope_theta,
         rope_scaling,
         max_context,
         tied: fields.flag("tie_word_embeddings")?.unwrap_or(false),
-        qkv_bias: attention_bias.unwrap_or(architecture == Architecture::Qwen2),
-        output_bias: attention_bias.unwrap_or(false) && architecture != Architecture::Qwen2,
-        mlp_bias: fields.flag("mlp_bias")?.unwrap_or(false),
-        qk_norm: architecture == Architecture::Qwen3,
+        qkv_bias,
+        output_bias: biases.output.holds(|key| fields.flag(key))?,
+        mlp_bias: biases.mlp.holds(|key| fields.flag(key))?,
+        qk_norm: architecture.qk_norm,
         eos: token_ids(map.get("eos_token_id")),
         bos: token_ids(map.get("bos_token_id")).first().copied(),
     };
@@ -84,11 +84,13 @@ pub fn token_ids(value: Option<&Value>) -> Vec<u32> {
     }
 }
 
-fn refuse_unsupported(fields: &Fields<'_>) -> Result<()> {
+fn refuse_unsupported(fields: &Fields<'_>, architecture: &Architecture) -> Result<()> {
+    let known = architecture.activation_names;
     if let Some(act) = fields.map.get("hidden_act").and_then(Value::as_str)
-        && act != "silu"
+        && !known.contains(&act)
     {
-        return Err(fields.wrong("hidden_act", &format!("`{act}` is not supported, only silu")));
+        let only = known.join(" or ");
+        return Err(fields.wrong("hidden_act", &format!("`{act}` is not supported, only {only}")));
     }
     if let Some(share) = fields.number("partial_rotary_factor")?
         && share != 1.0
@@ -102,13 +104,17 @@ fn refuse_unsupported(fields: &Fields<'_>) -> Result<()> {
 
 /// Theta and scaling, in the spellings of transformers 4 (`rope_theta`, `rope_scaling` with `type`
 /// or `rope_type`) and 5 (`rope_parameters`).
-fn rope(fields: &Fields<'_>, trained_context: usize) -> Result<(f64, RopeScaling)> {
+fn rope(
+    fields: &Fields<'_>,
+    theta_key: &str,
+    trained_context: usize,
+) -> Result<(f64, RopeScaling)> {
     let section =
         ["rope_parameters", "rope_scaling"].into_iter().find_map(|key| match fields.map.get(key) {
             Some(Value::Object(map)) => Some((key, map)),
             _ => None,
         });
-    let top_theta = fields.number("rope_theta")?;
+    let top_theta = fields.number(theta_key)?;
     let Some((key, map)) = section else {
         return Ok((top_theta.unwrap_or(10_000.0), RopeScaling::None));
     };

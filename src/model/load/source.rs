@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 
-use super::random::GEOMETRIES;
+use crate::model::arch;
 use crate::model::config::Config;
 use crate::{Error, Result, error};
 
@@ -102,18 +102,13 @@ impl Source {
 
     /// A named geometry or a `config.json`, filled with random weights; `layers` caps the depth.
     pub fn random(geometry: &str, layers: Option<usize>, seed: u64) -> Result<Self> {
-        let known = GEOMETRIES
-            .iter()
-            .find(|(name, _)| *name == geometry)
-            .map(|(_, geometry)| geometry.config());
-        let mut config = match known {
+        let mut config = match arch::known_config(geometry) {
             Some(config) => config,
             None if Path::new(geometry).exists() => super::hf_config::open(Path::new(geometry))?,
             None => {
-                let names: Vec<&str> = GEOMETRIES.iter().map(|(name, _)| *name).collect();
                 return Err(Error::input(format!(
                     "no geometry is called `{geometry}`: give a config.json or one of {}",
-                    names.join(", ")
+                    arch::known_names().join(", ")
                 )));
             }
         };

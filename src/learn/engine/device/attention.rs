@@ -1,8 +1,7 @@
 //! Attention of all rows, forward and backward in closed form, over tensors.
 //!
-//! It is the arithmetic of [`host::attention`](super::super::host), for a few KV heads of all
-//! blocks at a time: with `q` scaled by `1 / sqrt(head_dim)` and the factors `a` of the head, a
-//! score is `q . k` outside the middle of a row and `(q a) . k` inside it. Gradients follow from
+//! It is the arithmetic of the host's attention (`host/attention.rs`), for a few KV heads of all
+//! blocks at a time: with `q` scaled and the factors `a` of the head, a score is `q . k` outside the middle of a row and `(q a) . k` inside it. Gradients follow from
 //! those of the scores, `dS = P (dP - rowsum(dO O))` with `dP = dO V^T`: to the factors they are
 //! `sum over rows of (dS_middle K) q`.
 
@@ -26,6 +25,8 @@ pub(super) struct Plan {
     kv_heads: usize,
     group: usize,
     d: usize,
+    /// What scores are multiplied by.
+    scale: f64,
     /// KV heads that attend together.
     heads: usize,
     /// `[layers, kv_heads, 1, d]`.
@@ -109,6 +110,7 @@ impl Plan {
             kv_heads,
             group,
             d,
+            scale: config.attention_scale().f64(),
             heads: (most / head_bytes).clamp(1, kv_heads),
             factors: Tensor::from_vec(factors, (layers, kv_heads, 1, d), device)?,
             dropped: (
@@ -202,7 +204,7 @@ impl<'p> Slice<'p> {
     ) -> Result<Self> {
         let of_layer = |x: &Tensor| x.get(at)?.narrow(0, heads.0, heads.1);
         let factors = of_layer(&plan.factors)?;
-        let q = (plan.by_head(q, plan.group, heads)? * (1.0 / (plan.d as f64).sqrt()))?;
+        let q = (plan.by_head(q, plan.group, heads)? * plan.scale)?;
         let [prefix, rest] = layer.slice(heads)?;
         let mut runs = Vec::with_capacity(plan.prefix.len() + 1);
         for run in &plan.prefix {
@@ -301,7 +303,7 @@ impl<'p> Slice<'p> {
             (Some(outside), Some(inside)) => (outside + inside)?,
             (outside, inside) => outside.or(inside).expect("the rest has scores"),
         };
-        Ok(Gradients { q: (q * (1.0 / (self.plan.d as f64).sqrt()))?, k, v, factors })
+        Ok(Gradients { q: (q * self.plan.scale)?, k, v, factors })
     }
 }
 

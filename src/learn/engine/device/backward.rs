@@ -2,12 +2,12 @@
 //! of every layer.
 
 use candle_core::{D, Result, Tensor};
-use candle_nn::ops::sigmoid;
 
 use super::OnDevice;
 use super::attention::{self, Gradients};
 use super::forward::{Saved, Setting};
 use crate::learn::engine::rows::Pass;
+use crate::model::config::Config;
 use crate::model::device::TensorLayer;
 
 /// Gradient to the factors, `[layers * kv_heads, 1, head_dim]`, from that to the residual stream
@@ -23,7 +23,7 @@ pub(super) fn run(
     let mut gradients = Vec::with_capacity(tape.len());
     for (at, layer) in on.tensors.weights().layers.iter().enumerate().rev() {
         let Some(saved) = tape.pop() else { break };
-        dx = mlp(layer, &saved, eps, &dx)?;
+        dx = mlp(on.config, layer, &saved, &dx)?;
         let d_attended = layer.output.back(&dx)?;
         let [q, k, v] = &saved.qkv;
         let [out, log_total] = &saved.attended;
@@ -41,15 +41,11 @@ pub(super) fn run(
 }
 
 /// `dx` goes from behind the layer to between attention and MLP.
-fn mlp(layer: &TensorLayer, saved: &Saved, eps: f32, dx: &Tensor) -> Result<Tensor> {
+fn mlp(config: &Config, layer: &TensorLayer, saved: &Saved, dx: &Tensor) -> Result<Tensor> {
     let d_gated = layer.down.back(dx)?;
-    // silu(x) = x s(x), silu'(x) = s(x) (1 + x (1 - s(x))).
-    let s = sigmoid(&saved.gate)?;
-    let slope = (&s * ((&saved.gate * (1.0 - &s)?)? + 1.0)?)?;
-    let d_gate = ((&d_gated * &saved.up)? * slope)?;
-    let d_up = (d_gated * (&saved.gate * s)?)?;
-    let d_normed = layer.gate_up.back(&Tensor::cat(&[d_gate, d_up], 1)?)?;
-    dx + rms_norm(&saved.middle, &layer.mlp_norm, eps, &d_normed)?
+    let d_gate_up = config.activation().gate_tensors_back(&saved.gate, &saved.up, &d_gated)?;
+    let d_normed = layer.gate_up.back(&Tensor::cat(&d_gate_up, 1)?)?;
+    dx + rms_norm(&saved.middle, &layer.mlp_norm, config.rms_eps, &d_normed)?
 }
 
 /// Back through the rotation and the norms of q and k.

@@ -1,7 +1,7 @@
 //! The forward pass of rows over tensors, and what of it the backward pass needs.
 
 use candle_core::{Result, Tensor};
-use candle_nn::ops::{rms_norm, silu};
+use candle_nn::ops::rms_norm;
 use candle_nn::rotary_emb::rope;
 
 use super::OnDevice;
@@ -86,7 +86,8 @@ pub(super) fn run(
         let width = on.config.intermediate;
         let half = |start| gate_up.narrow(1, start, width)?.contiguous();
         let (gate, up) = (half(0)?, half(width)?);
-        let out = (layer.down.apply_wide(&(silu(&gate)? * &up)?)? + &middle)?;
+        let gated = on.config.activation().gate_tensors(&gate, &up)?;
+        let out = (layer.down.apply_wide(&gated)? + &middle)?;
         observe(Saved {
             x: std::mem::replace(&mut x, out),
             before_norm,

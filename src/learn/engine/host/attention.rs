@@ -1,7 +1,7 @@
 //! Attention of the answer rows of one block over one KV head: forward, and backward in closed
 //! form.
 //!
-//! With `q` already scaled by `1 / sqrt(head_dim)` and the factors `a` of the head, the score of
+//! With `q` already scaled and the factors `a` of the head, the score of
 //! row `r` and key `t` is `q_r . k_t` outside the middle of `r` and `(q_r a) . k_t` inside it. So
 //! `dL/da[c] = sum over rows, query heads of the group and middle keys of dL/dscore * q[c] * k[c]`,
 //! which is one product of the score gradients with the keys, `G = dS_middle K`, and a row-wise
@@ -26,6 +26,7 @@ pub(super) struct HeadJob<'a> {
     /// `[tokens, d]`.
     keys: Vec<f32>,
     values: Vec<f32>,
+    scale: f32,
     /// Scaled queries, `[rows * group, d]`; row `r * group + g`.
     queries: Vec<f32>,
     /// First middle position, and the end of the middle per row (`start` where there is none).
@@ -68,7 +69,7 @@ impl<'a> HeadJob<'a> {
             let own = rows.chunks_exact(config.kv_width()).skip(first).take(count);
             own.for_each(|row| out.extend_from_slice(&row[kv_head * d..(kv_head + 1) * d]));
         }
-        let scale = 1.0 / (d as f32).sqrt();
+        let scale = config.attention_scale().f32();
         let queries = q[first * config.q_width()..(first + count) * config.q_width()]
             .chunks_exact(config.q_width())
             .flat_map(|row| {
@@ -79,7 +80,20 @@ impl<'a> HeadJob<'a> {
         let start = pass.window.sink.min(tokens);
         let ends = (0..count).map(|row| start + pass.middle(before + row)).collect();
         let (factors, dropped) = pass.factors.head(layer, kv_head);
-        Self { d, group, rows: count, tokens, keys, values, queries, start, ends, factors, dropped }
+        Self {
+            d,
+            group,
+            rows: count,
+            tokens,
+            keys,
+            values,
+            scale,
+            queries,
+            start,
+            ends,
+            factors,
+            dropped,
+        }
     }
 
     /// The middle of the last row, and the first key that any row sees outside its middle and
@@ -200,8 +214,7 @@ impl<'a> HeadJob<'a> {
                 }
             }
         }
-        let scale = 1.0 / (d as f32).sqrt();
-        dq.iter_mut().for_each(|dq| *dq *= scale);
+        dq.iter_mut().for_each(|dq| *dq *= self.scale);
         let (mut k, mut v) = (vec![0.0; self.rows * d], vec![0.0; self.rows * d]);
         let own = self.tokens - self.rows;
         for index in 0..self.rows * self.group {

@@ -40,17 +40,7 @@ fn mlp(config: &Config, layer: &Layer, saved: &Saved, dx: &mut [f32]) -> Result<
     let d_gated = layer.down.weight.wide()?.back(dx)?;
     let width = config.intermediate;
     let mut d_gate_up = vec![0.0; saved.gate_up.len()];
-    let rows = saved.gate_up.chunks_exact(2 * width).zip(d_gate_up.chunks_exact_mut(2 * width));
-    for ((gate_up, d_gate_up), d_gated) in rows.zip(d_gated.chunks_exact(width)) {
-        let (gate, up) = gate_up.split_at(width);
-        let (d_gate, d_up) = d_gate_up.split_at_mut(width);
-        for c in 0..width {
-            // silu(x) = x s(x), silu'(x) = s(x) (1 + x (1 - s(x))).
-            let s = 1.0 / (1.0 + (-gate[c]).exp());
-            d_gate[c] = d_gated[c] * up[c] * s * (1.0 + gate[c] * (1.0 - s));
-            d_up[c] = d_gated[c] * gate[c] * s;
-        }
-    }
+    config.activation().gate_back(&saved.gate_up, width, &d_gated, &mut d_gate_up);
     let d_normed = layer.gate_up.weight.wide()?.back(&d_gate_up)?;
     rms_norm(&saved.middle, &layer.mlp_norm, config.rms_eps, &d_normed, dx);
     Ok(())

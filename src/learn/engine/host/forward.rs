@@ -67,7 +67,7 @@ pub(super) fn run(
         ops::rms_norm(&middle, &layer.mlp_norm, config.rms_eps, &mut normed);
         let gate_up = apply(&layer.gate_up, &normed)?;
         let mut gated = vec![0.0; rows.count * config.intermediate];
-        ops::swiglu(&gate_up, config.intermediate, &mut gated);
+        config.activation().gate(&gate_up, config.intermediate, &mut gated);
         let mut out = apply(&layer.down, &gated)?;
         ops::add(&mut out, &middle);
         let x_before = std::mem::replace(&mut x, out);

@@ -1,0 +1,144 @@
+//! What an architecture's file fills in.
+
+use std::fmt;
+
+use super::{ARCHITECTURES, Keys, KnownGeometry, Spelling, TensorNames};
+use crate::model::activation::Activation;
+use crate::{Error, Result};
+
+/// One decoder architecture.
+#[derive(Clone, Copy)]
+pub struct Architecture {
+    /// What reports and the fingerprints of masks call it. Architectures of one name are one to
+    /// them, and equal.
+    pub name: &'static str,
+    /// `model_type` of a `config.json` and `general.architecture` of a GGUF file. The latter is
+    /// also the prefix of the file's keys.
+    pub spelling: Spelling,
+    /// Where the sizes stand.
+    pub keys: Keys,
+    /// What the tensors are called.
+    pub tensors: TensorNames,
+    /// Whether a GGUF file has the q and k rows of a head in pairs (0, d/2, 1, d/2 + 1, ...) rather
+    /// than in the order of the checkpoint.
+    pub gguf_pairs_rows: bool,
+    /// Which linear layers have biases.
+    pub biases: Biases,
+    /// RMS norm on each head's q and k before rotation.
+    pub qk_norm: bool,
+    /// The activation of the MLP's gate.
+    pub activation: Activation,
+    /// What a `config.json` may call that activation.
+    pub activation_names: &'static [&'static str],
+    /// What is meant by a window.
+    pub window: WindowRule,
+    /// Published shapes, for `--random-weights`.
+    pub geometries: &'static [KnownGeometry],
+}
+
+/// Which linear layers of a block have biases, as a `config.json` says it. A GGUF file says it by
+/// the tensors that it holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Biases {
+    /// On q, k and v.
+    pub qkv: BiasRule,
+    /// On the attention output.
+    pub output: BiasRule,
+    /// In the MLP.
+    pub mlp: BiasRule,
+}
+
+/// When a linear layer has a bias.
+#[derive(Debug, Clone, Copy)]
+pub enum BiasRule {
+    /// Whatever the configuration says.
+    Never,
+    /// As the configuration says.
+    Stated {
+        /// Where it says so.
+        key: &'static str,
+        /// What holds where it does not.
+        unsaid: bool,
+    },
+}
+
+impl BiasRule {
+    /// Whether there is a bias, by a configuration whose flags `flag` reads.
+    pub fn holds(self, flag: impl FnOnce(&str) -> Result<Option<bool>>) -> Result<bool> {
+        match self {
+            Self::Never => Ok(false),
+            Self::Stated { key, unsaid } => Ok(flag(key)?.unwrap_or(unsaid)),
+        }
+    }
+
+    /// Whether there is a bias where no configuration says anything.
+    pub fn unsaid(self) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Stated { unsaid, .. } => unsaid,
+        }
+    }
+}
+
+/// How the attention window of a `config.json` is meant.
+#[derive(Debug, Clone, Copy)]
+pub struct WindowRule {
+    /// Whether it holds where `use_sliding_window` is not given.
+    pub used: bool,
+    /// The window of a configuration that does not mention one.
+    pub unsaid: Option<usize>,
+}
+
+impl Architecture {
+    /// The architecture of a `config.json` with this `model_type`; an unknown one is refused by
+    /// name.
+    pub fn of_model_type(name: &str) -> Result<&'static Self> {
+        Self::find(name, |spelling| spelling.hf)
+    }
+
+    /// The architecture of a GGUF file with this `general.architecture`; an unknown one is refused
+    /// by name.
+    pub fn of_gguf(name: &str) -> Result<&'static Self> {
+        Self::find(name, |spelling| spelling.gguf)
+    }
+
+    fn find(name: &str, spelled: fn(&Spelling) -> &'static str) -> Result<&'static Self> {
+        ARCHITECTURES.iter().copied().find(|known| spelled(&known.spelling) == name).ok_or_else(
+            || {
+                let known: Vec<&str> =
+                    ARCHITECTURES.iter().map(|known| spelled(&known.spelling)).collect();
+                Error::input(format!(
+                    "architecture `{name}` is not supported (known: {})",
+                    known.join(", ")
+                ))
+            },
+        )
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Debug for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.spelling.hf)
+    }
+}
+
+impl PartialEq for Architecture {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl serde::Serialize for Architecture {
+    fn serialize<S: serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
+    }
+}

@@ -1,0 +1,85 @@
+//! Shapes of published models, for speed and memory work where the weights cannot be had.
+
+use super::{ARCHITECTURES, Architecture};
+use crate::model::config::Config;
+use crate::model::rope_scaling::RopeScaling;
+
+/// A published model's shape, as its configuration says.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownGeometry {
+    /// What `--random-weights` calls it.
+    pub name: &'static str,
+    /// Decoder layers.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Width of the gated MLP.
+    pub intermediate: usize,
+    /// Query heads per layer.
+    pub heads: usize,
+    /// KV heads per layer.
+    pub kv_heads: usize,
+    /// Channels per head.
+    pub head_dim: usize,
+    /// Rows of the embedding.
+    pub vocab: usize,
+    /// Tokens of the context.
+    pub context: usize,
+    /// Base of the rotary frequencies.
+    pub theta: f64,
+    /// The factor of Llama 3.1's stretch of the rotary frequencies.
+    pub llama3_factor: Option<f64>,
+    /// Whether the output projection is the embedding.
+    pub tied: bool,
+}
+
+impl KnownGeometry {
+    fn config(&self, architecture: &'static Architecture) -> Config {
+        Config {
+            architecture,
+            layers: self.layers,
+            hidden: self.hidden,
+            intermediate: self.intermediate,
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_dim: self.head_dim,
+            vocab: self.vocab,
+            rms_eps: 1e-5,
+            rope_theta: self.theta,
+            rope_scaling: self.llama3_factor.map_or(RopeScaling::None, |factor| {
+                RopeScaling::Llama3 {
+                    factor,
+                    low_freq_factor: 1.0,
+                    high_freq_factor: 4.0,
+                    original: 8192,
+                }
+            }),
+            max_context: self.context,
+            tied: self.tied,
+            qkv_bias: architecture.biases.qkv.unsaid(),
+            output_bias: architecture.biases.output.unsaid(),
+            mlp_bias: architecture.biases.mlp.unsaid(),
+            qk_norm: architecture.qk_norm,
+            eos: Vec::new(),
+            bos: None,
+        }
+    }
+}
+
+fn known() -> impl Iterator<Item = (&'static Architecture, &'static KnownGeometry)> {
+    ARCHITECTURES
+        .iter()
+        .flat_map(|&known| known.geometries.iter().map(move |geometry| (known, geometry)))
+}
+
+/// Names of all published shapes.
+pub fn known_names() -> Vec<&'static str> {
+    known().map(|(_, geometry)| geometry.name).collect()
+}
+
+/// The full configuration of a published shape.
+pub fn known_config(name: &str) -> Option<Config> {
+    known()
+        .find(|(_, geometry)| geometry.name == name)
+        .map(|(architecture, geometry)| geometry.config(architecture))
+}

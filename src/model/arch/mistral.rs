@@ -1,0 +1,25 @@
+//! Mistral: Llama's layout in every tensor, and another window. Reports and masks call it `llama`.
+
+use super::llama::LLAMA;
+use super::{Architecture, KnownGeometry, Spelling, WindowRule};
+
+pub(super) const MISTRAL: Architecture = Architecture {
+    spelling: Spelling::new("mistral", "mistral"),
+    // transformers' default for a configuration that does not mention a window.
+    window: WindowRule { used: true, unsaid: Some(4096) },
+    geometries: &[KnownGeometry {
+        name: "mistral-7b-v0.3",
+        layers: 32,
+        hidden: 4096,
+        intermediate: 14_336,
+        heads: 32,
+        kv_heads: 8,
+        head_dim: 128,
+        vocab: 32_768,
+        context: 32_768,
+        theta: 1_000_000.0,
+        llama3_factor: None,
+        tied: false,
+    }],
+    ..LLAMA
+};

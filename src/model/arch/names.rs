@@ -1,0 +1,127 @@
+//! How checkpoints and GGUF files spell the same thing.
+
+/// One thing in the two kinds of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spelling {
+    /// In a Hugging Face folder.
+    pub hf: &'static str,
+    /// In a GGUF file.
+    pub gguf: &'static str,
+}
+
+impl Spelling {
+    /// The two spellings.
+    pub const fn new(hf: &'static str, gguf: &'static str) -> Self {
+        Self { hf, gguf }
+    }
+}
+
+/// Keys of a `config.json`, and those of a GGUF file's metadata behind the architecture's prefix.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys {
+    /// Decoder layers.
+    pub layers: Spelling,
+    /// Width of the residual stream.
+    pub hidden: Spelling,
+    /// Width of the gated MLP.
+    pub intermediate: Spelling,
+    /// Query heads per layer.
+    pub heads: Spelling,
+    /// KV heads per layer; as many as query heads where it is not given.
+    pub kv_heads: Spelling,
+    /// Channels per head; `hidden / heads` where it is not given.
+    pub head_dim: Spelling,
+    /// Tokens of the context.
+    pub context: Spelling,
+    /// Tokens that attention sees back.
+    pub window: Spelling,
+    /// Epsilon of the RMS norms.
+    pub rms_eps: Spelling,
+    /// Base of the rotary frequencies.
+    pub rope_theta: Spelling,
+}
+
+/// Names of tensors, without `.weight` or `.bias`.
+#[derive(Debug, Clone, Copy)]
+pub struct TensorNames {
+    /// The embedding.
+    pub embedding: Spelling,
+    /// The norm behind the last block.
+    pub norm: Spelling,
+    /// The output projection.
+    pub head: Spelling,
+    /// What stands before a block's number.
+    pub blocks: Spelling,
+    /// The norm before attention; this and all below stand behind a block's number.
+    pub attention_norm: Spelling,
+    /// Projection to queries.
+    pub q: Spelling,
+    /// Projection to keys.
+    pub k: Spelling,
+    /// Projection to values.
+    pub v: Spelling,
+    /// Norm of each query head, where there is one.
+    pub q_norm: Spelling,
+    /// Norm of each key head, where there is one.
+    pub k_norm: Spelling,
+    /// Projection of the attention output.
+    pub output: Spelling,
+    /// The norm before the MLP.
+    pub mlp_norm: Spelling,
+    /// The MLP's gate.
+    pub gate: Spelling,
+    /// What the gate is multiplied with.
+    pub up: Spelling,
+    /// Projection of the MLP's output.
+    pub down: Spelling,
+}
+
+impl TensorNames {
+    /// What stands before the names of a block's parts in a checkpoint.
+    pub fn block_prefix(&self, layer: usize) -> String {
+        format!("{}.{layer}.", self.blocks.hf)
+    }
+
+    /// A part of a block in a GGUF file; `kind` is `weight` or `bias`.
+    pub fn gguf_part(&self, layer: usize, part: Spelling, kind: &str) -> String {
+        format!("{}.{layer}.{}.{kind}", self.blocks.gguf, part.gguf)
+    }
+
+    /// The GGUF name of a checkpoint's tensor.
+    pub fn gguf(&self, hf: &str) -> Option<String> {
+        let (module, kind) = hf.rsplit_once('.')?;
+        let whole = [self.embedding, self.norm, self.head];
+        if let Some(name) = whole.into_iter().find(|name| name.hf == module) {
+            return Some(format!("{}.{kind}", name.gguf));
+        }
+        let (layer, part) = self.part_of(module)?;
+        Some(format!("{}.{layer}.{}.{kind}", self.blocks.gguf, part.gguf))
+    }
+
+    /// Whether a checkpoint's tensor belongs to the projection to queries or keys.
+    pub fn is_q_or_k(&self, hf: &str) -> bool {
+        hf.rsplit_once('.')
+            .and_then(|(module, _)| self.part_of(module))
+            .is_some_and(|(_, part)| part == self.q || part == self.k)
+    }
+
+    /// The block and the part that `{blocks}.{layer}.{part}` names.
+    fn part_of<'a>(&self, module: &'a str) -> Option<(&'a str, Spelling)> {
+        let (layer, part) =
+            module.strip_prefix(self.blocks.hf)?.strip_prefix('.')?.split_once('.')?;
+        let parts = [
+            self.attention_norm,
+            self.q,
+            self.k,
+            self.v,
+            self.q_norm,
+            self.k_norm,
+            self.output,
+            self.mlp_norm,
+            self.gate,
+            self.up,
+            self.down,
+        ];
+        Some((layer, parts.into_iter().find(|name| name.hf == part)?))
+    }
+}

@@ -1,0 +1,47 @@
+//! Qwen2 and Qwen2.5: Llama with biases on q, k and v and none on the attention output.
+
+use super::llama::LLAMA;
+use super::{Architecture, BiasRule, Biases, KnownGeometry, Spelling, WindowRule};
+
+pub(super) const QWEN2: Architecture = Architecture {
+    name: "qwen2",
+    spelling: Spelling::new("qwen2", "qwen2"),
+    gguf_pairs_rows: false,
+    biases: Biases {
+        qkv: BiasRule::Stated { key: "attention_bias", unsaid: true },
+        output: BiasRule::Never,
+        ..LLAMA.biases
+    },
+    window: WindowRule { used: false, unsaid: None },
+    geometries: &[
+        KnownGeometry {
+            name: "qwen2.5-0.5b",
+            layers: 24,
+            hidden: 896,
+            intermediate: 4864,
+            heads: 14,
+            kv_heads: 2,
+            head_dim: 64,
+            vocab: 151_936,
+            context: 32_768,
+            theta: 1_000_000.0,
+            llama3_factor: None,
+            tied: true,
+        },
+        KnownGeometry {
+            name: "qwen2.5-7b",
+            layers: 28,
+            hidden: 3584,
+            intermediate: 18_944,
+            heads: 28,
+            kv_heads: 4,
+            head_dim: 128,
+            vocab: 152_064,
+            context: 32_768,
+            theta: 1_000_000.0,
+            llama3_factor: None,
+            tied: false,
+        },
+    ],
+    ..LLAMA
+};

@@ -1,0 +1,43 @@
+//! Qwen3, the dense models: Llama with an RMS norm on each head's q and k.
+
+use super::llama::LLAMA;
+use super::{Architecture, KnownGeometry, Spelling, WindowRule};
+
+pub(super) const QWEN3: Architecture = Architecture {
+    name: "qwen3",
+    spelling: Spelling::new("qwen3", "qwen3"),
+    gguf_pairs_rows: false,
+    qk_norm: true,
+    window: WindowRule { used: false, unsaid: None },
+    geometries: &[
+        KnownGeometry {
+            name: "qwen3-0.6b",
+            layers: 28,
+            hidden: 1024,
+            intermediate: 3072,
+            heads: 16,
+            kv_heads: 8,
+            head_dim: 128,
+            vocab: 151_936,
+            context: 40_960,
+            theta: 1_000_000.0,
+            llama3_factor: None,
+            tied: true,
+        },
+        KnownGeometry {
+            name: "qwen3-8b",
+            layers: 36,
+            hidden: 4096,
+            intermediate: 12_288,
+            heads: 32,
+            kv_heads: 8,
+            head_dim: 128,
+            vocab: 151_936,
+            context: 40_960,
+            theta: 1_000_000.0,
+            llama3_factor: None,
+            tied: false,
+        },
+    ],
+    ..LLAMA
+};
