@@ -90,10 +90,9 @@ fn planted(placement: Option<Placement>) -> Model {
             TensorWeights::read(&config, &weights, &mut tensors, false, &placement.device).unwrap();
         TensorDecoder::new(read, placement)
     });
-    let decoder = Decoder::new(config, weights).unwrap();
     let decoder = match placed {
-        Some(placed) => decoder.on(placed).unwrap(),
-        None => decoder,
+        Some(placed) => Decoder::on_device(config, weights, placed).unwrap(),
+        None => Decoder::new(config, weights).unwrap(),
     };
     Model { name: "planted".to_owned(), decoder, tokenizer: None }
 }

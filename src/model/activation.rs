@@ -2,7 +2,6 @@
 //!
 //! An MLP gives `value(gate) * up` (gated linear units, arXiv 2002.05202). Its gradient to the gate
 //! is `slope(gate) * up`, and that to `up` is `value(gate)`, both times the gradient of the product.
-#![expect(clippy::needless_lifetimes, reason = "pulp's macro needs lifetimes by name")]
 
 use candle_core::Tensor;
 use candle_nn::ops::{sigmoid, silu};

@@ -2,17 +2,21 @@
 
 pub mod activation;
 pub mod arch;
+pub(crate) mod backend;
+mod buffers;
 pub mod config;
 pub mod decoder;
 pub mod demo;
 pub mod device;
 pub mod fetch;
+mod hooks;
 pub mod host;
 pub mod load;
 mod loaded;
 pub mod observed;
 pub mod rope;
 pub mod rope_scaling;
+mod times;
 pub mod tokenizer;
 pub mod weights;
 

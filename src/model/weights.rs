@@ -5,7 +5,9 @@ use candle_core::quantized::QTensor;
 
 use crate::model::arch::{BlockSpec, LinearSpec, NormSpec};
 use crate::model::config::Config;
-use crate::model::host::matrix::{Dtype, Matrix};
+use crate::model::host::matrix::{Dtype, Matrix, Wide};
+use crate::model::host::ops;
+use crate::model::rope::rotate;
 use crate::{Error, Result};
 
 /// A matrix as a file holds it.
@@ -54,6 +56,25 @@ pub struct Linear {
     pub bias: Option<Vec<f32>>,
 }
 
+impl Linear {
+    /// `x W^T + b` for a few rows, over the weights as they are stored.
+    pub fn apply(&self, x: &[f32], y: &mut [f32]) {
+        self.weight.apply(x, y);
+        if let Some(bias) = &self.bias {
+            ops::add_bias(y, bias);
+        }
+    }
+
+    /// The same for many rows, over the widened weights.
+    pub fn apply_wide(&self, wide: &Wide, x: &[f32]) -> Result<Vec<f32>> {
+        let mut y = wide.apply(x)?;
+        if let Some(bias) = &self.bias {
+            ops::add_bias(&mut y, bias);
+        }
+        Ok(y)
+    }
+}
+
 /// One decoder layer. Matrices that read the same input are stacked, so that each step reads them
 /// in one go.
 #[derive(Debug)]
@@ -77,6 +98,16 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// Normalises, where the model has such norms, and rotates the q and k heads of one token.
+    pub fn position(&self, eps: f32, [q, k]: [&mut [f32]; 2], [cos, sin]: [&[f32]; 2]) {
+        for (x, norm) in [(q, &self.q_norm), (k, &self.k_norm)] {
+            if let Some(norm) = norm {
+                ops::rms_norm_in_place(x, norm, eps);
+            }
+            rotate(x, cos, sin);
+        }
+    }
+
     fn matrices_mut(&mut self) -> [&mut Matrix; 4] {
         [
             &mut self.qkv.weight,
@@ -135,11 +166,17 @@ impl Weights {
         Ok(Self { embedding, layers, norm, head })
     }
 
-    /// Lets go of everything but the embedding, which gets memory of its own.
-    pub(super) fn embedding_alone(self) -> Result<Self> {
+    /// The embedding, in memory of its own.
+    pub(in crate::model) fn into_embedding(self) -> Result<Matrix> {
         let mut embedding = self.embedding;
+        drop((self.layers, self.head));
         Matrix::place_together(&mut [&mut embedding])?;
-        Ok(Self { embedding, layers: Vec::new(), norm: self.norm, head: None })
+        Ok(embedding)
+    }
+
+    /// Element type of the blocks' matrices.
+    pub fn dtype(&self) -> Dtype {
+        self.layers.first().map_or(self.embedding.dtype(), |layer| layer.qkv.weight.dtype())
     }
 
     /// The output projection, `[vocab, hidden]`.

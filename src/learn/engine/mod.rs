@@ -26,7 +26,8 @@ use half::f16;
 use self::rows::Pass;
 use crate::Result;
 use crate::mask::Window;
-use crate::model::decoder::{Decoder, Place};
+use crate::model::backend::BackendWeights;
+use crate::model::decoder::Decoder;
 
 /// Distillation loss of one sample and its gradient to the factors, `[layers, kv_heads, head_dim]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,9 +52,11 @@ trait Engine {
 
 /// The engine of a decoder.
 fn engine(decoder: &Decoder) -> Box<dyn Engine + '_> {
-    match decoder.place() {
-        Place::Host(weights) => Box::new(host::OnHost::new(decoder.config(), weights)),
-        Place::Device(tensors) => Box::new(device::OnDevice::new(decoder.config(), tensors)),
+    match decoder.backend().weights() {
+        BackendWeights::Host(weights) => Box::new(host::OnHost::new(decoder.config(), weights)),
+        BackendWeights::Device(tensors) => {
+            Box::new(device::OnDevice::new(decoder.config(), tensors))
+        }
     }
 }
 

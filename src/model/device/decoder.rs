@@ -13,10 +13,10 @@ use super::weights::TensorWeights;
 use super::{Placement, failed};
 use crate::Result;
 use crate::cache::SequenceCache;
+use crate::model::backend::Blueprint;
 use crate::model::config::Config;
-use crate::model::decoder::{LayerView, PrefillHooks, StepObserver};
+use crate::model::hooks::{LayerView, PrefillHooks, StepObserver};
 use crate::model::observed::ObservedRows;
-use crate::model::rope::Rope;
 
 /// Tokens of a prompt that pass the linear layers at once, at least: a card wants many rows.
 const CHUNK: usize = 2048;
@@ -64,7 +64,7 @@ impl TensorDecoder {
     /// While the result lives, another thread than the one that decodes may compute here too. No
     /// step is recorded then: whatever anybody asks of the device in the meantime would become a
     /// part of the recording.
-    pub(in crate::model) fn share(&self) -> RwLockReadGuard<'_, ()> {
+    pub(super) fn share(&self) -> RwLockReadGuard<'_, ()> {
         self.shared.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -85,9 +85,9 @@ impl TensorDecoder {
     }
 
     /// [`Decoder::prefill`](crate::model::decoder::Decoder::prefill) after its checks.
-    pub(in crate::model) fn prefill(
+    pub(super) fn prefill(
         &self,
-        (config, positions): (&Config, &Rope),
+        Blueprint { config, rope }: Blueprint<'_>,
         tokens: &[u32],
         caches: &mut [&mut SequenceCache],
         hooks: PrefillHooks<'_>,
@@ -96,7 +96,7 @@ impl TensorDecoder {
         let attend = self.attend();
         attend.begin_prompt(caches, (config.heads, config.max_context), n)?;
         let mut x = self.embedded(tokens).map_err(failed)?;
-        let (cos, sin) = positions.angles_of(0..n);
+        let (cos, sin) = rope.angles_of(0..n);
         let angle = |values| {
             Tensor::from_vec(values, (n, config.head_dim / 2), &self.device).map_err(failed)
         };
@@ -130,7 +130,7 @@ impl TensorDecoder {
     }
 
     /// [`Decoder::fill`](crate::model::decoder::Decoder::fill).
-    pub(in crate::model) fn fill(
+    pub(super) fn fill(
         &self,
         config: &Config,
         cache: &mut SequenceCache,
@@ -149,7 +149,7 @@ impl TensorDecoder {
     }
 
     /// Logits of normalised hidden states on the host: `[n, hidden]` to `[n, vocab]`.
-    pub(in crate::model) fn logits(&self, config: &Config, hidden: &[f32]) -> Result<Vec<f32>> {
+    pub(super) fn logits(&self, config: &Config, hidden: &[f32]) -> Result<Vec<f32>> {
         let shape = (hidden.len() / config.hidden, config.hidden);
         let logits = Tensor::from_slice(hidden, shape, &self.device)
             .and_then(|states| self.weights.head.apply(&states));
@@ -159,7 +159,7 @@ impl TensorDecoder {
     /// [`Decoder::step`](crate::model::decoder::Decoder::step) after its checks: writes the
     /// next-token logits. The queries of all layers come back with the logits, and `observe` sees
     /// them then: until then nothing waits for the device.
-    pub(in crate::model) fn step(
+    pub(super) fn step(
         &self,
         config: &Config,
         input: StepInput<'_>,

@@ -7,6 +7,7 @@
 
 mod address;
 mod attend;
+mod backend;
 mod decoder;
 mod forward;
 mod placement;
@@ -16,10 +17,11 @@ mod step;
 mod weights;
 
 pub use attend::{Attend, DeviceAttend, DeviceAttention};
+pub(in crate::model) use backend::DeviceBackend;
 pub use decoder::TensorDecoder;
 pub use placement::Placement;
 pub(crate) use placement::failed;
 pub(crate) use product::product;
-pub(in crate::model) use step::StepInput;
+use step::StepInput;
 pub(crate) use weights::TensorLayer;
 pub use weights::TensorWeights;

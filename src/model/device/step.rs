@@ -79,7 +79,7 @@ impl Places {
 }
 
 /// What a decode step is given, on the host.
-pub(in crate::model) struct StepInput<'a> {
+pub(super) struct StepInput<'a> {
     /// Embedded tokens, `[batch, hidden]`.
     pub x: &'a [f32],
     /// cos and sin of each token's position, `[batch, head_dim / 2]`.

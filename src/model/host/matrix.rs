@@ -136,6 +136,13 @@ impl Matrix {
         }
     }
 
+    /// The rows of these numbers in f32, one after the other.
+    pub fn rows_of(&self, rows: &[u32], out: &mut [f32]) {
+        for (out, &row) in out.chunks_exact_mut(self.cols).zip(rows) {
+            self.row(row as usize, out);
+        }
+    }
+
     /// The first element that is no finite number, as (row, column).
     pub fn first_non_finite(&self) -> Option<(usize, usize)> {
         let at = match &self.elements {

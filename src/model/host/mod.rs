@@ -1,7 +1,13 @@
 //! The forward pass on the CPU, over weights in this process's memory.
 
-pub(in crate::model) mod attention;
+mod attention;
+mod backend;
 mod dot;
 pub mod matrix;
 pub mod ops;
+mod prefill;
+mod step;
 mod storage;
+
+pub(in crate::model) use backend::HostBackend;
+pub(in crate::model) use step::StepScratch;

@@ -95,10 +95,9 @@ impl Opened {
                 Some(TensorDecoder::new(read, placement))
             }
         };
-        let decoder = Decoder::new(self.config, weights)?;
         let decoder = match tensors {
-            None => decoder,
-            Some(tensors) => decoder.on(tensors)?,
+            None => Decoder::new(self.config, weights)?,
+            Some(tensors) => Decoder::on_device(self.config, weights, tensors)?,
         };
         Ok(Model { name: self.name, decoder, tokenizer: self.tokenizer.map(Arc::new) })
     }

@@ -115,7 +115,8 @@ mod tests {
     use crate::learn::engine::{Factors, Sample};
     use crate::learn::estimate::{Rates, estimate};
     use crate::mask::{ChannelMask, Window};
-    use crate::model::decoder::{Decoder, Place};
+    use crate::model::backend::BackendWeights;
+    use crate::model::decoder::Decoder;
     use crate::model::device::{Attend, Placement};
     use crate::model::load::{Opened, Source};
 
@@ -130,7 +131,9 @@ mod tests {
     }
 
     fn on(decoder: &Decoder) -> OnDevice<'_> {
-        let Place::Device(tensors) = decoder.place() else { panic!("on the host") };
+        let BackendWeights::Device(tensors) = decoder.backend().weights() else {
+            panic!("on the host")
+        };
         OnDevice::new(decoder.config(), tensors)
     }
 

@@ -6,7 +6,6 @@ use super::attention::HeadJob;
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};
 use crate::model::config::Config;
-use crate::model::host::matrix::Wide;
 use crate::model::host::ops;
 use crate::model::rope::rotate;
 use crate::model::weights::{Layer, Linear};
@@ -50,9 +49,7 @@ pub(super) fn run(
 ) -> Result<Vec<f32>> {
     let (config, rows) = (on.config, pass.rows);
     let mut x = vec![0.0; rows.count * config.hidden];
-    for (row, token) in x.chunks_exact_mut(config.hidden).zip(rows.tokens()) {
-        on.weights.embedding.row(token as usize, row);
-    }
+    on.weights.embedding.rows_of(&rows.tokens(), &mut x);
     let mut normed = vec![0.0; x.len()];
     for (at, layer) in on.weights.layers.iter().enumerate() {
         ops::rms_norm(&x, &layer.attention_norm, config.rms_eps, &mut normed);
@@ -89,12 +86,7 @@ pub(super) fn run(
 
 /// `x W^T + b`, the weights widened for this product only.
 fn apply(linear: &Linear, x: &[f32]) -> Result<Vec<f32>> {
-    let wide: Wide = linear.weight.wide()?;
-    let mut y = wide.apply(x)?;
-    if let Some(bias) = &linear.bias {
-        ops::add_bias(&mut y, bias);
-    }
-    Ok(y)
+    linear.apply_wide(&linear.weight.wide()?, x)
 }
 
 /// Rotated q and k, and v, of every row; and q and k before their norms where the model has such.

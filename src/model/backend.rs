@@ -1,0 +1,77 @@
+//! What a decoder runs on.
+
+use std::fmt;
+use std::sync::RwLockReadGuard;
+
+use crate::Result;
+use crate::cache::SequenceCache;
+use crate::model::buffers::StepBuffers;
+use crate::model::config::Config;
+use crate::model::device::TensorDecoder;
+use crate::model::hooks::{PrefillHooks, StepObserver};
+use crate::model::rope::Rope;
+use crate::model::weights::Weights;
+
+/// What every backend is told about the model.
+#[derive(Clone, Copy)]
+pub(crate) struct Blueprint<'a> {
+    pub config: &'a Config,
+    pub rope: &'a Rope,
+}
+
+/// The weights that a backend runs over. Learning computes over the same, so this says which
+/// engine learns.
+pub(crate) enum BackendWeights<'a> {
+    /// In this process's memory.
+    Host(&'a Weights),
+    /// On a device.
+    Device(&'a TensorDecoder),
+}
+
+/// Weights in some place, and the forward pass there. A [`Decoder`](crate::model::decoder::Decoder)
+/// checks what comes in before it asks its backend.
+pub(crate) trait Backend: fmt::Debug + Send + Sync {
+    /// What the forward pass runs on.
+    fn device_name(&self) -> &str;
+
+    /// The weights.
+    fn weights(&self) -> BackendWeights<'_>;
+
+    /// To be held by a thread that computes here beside the one that decodes; `None` where that
+    /// takes nothing.
+    fn share(&self) -> Option<RwLockReadGuard<'_, ()>>;
+
+    /// Runs a prompt and fills every cache in `caches` (all empty). Returns the normalised hidden
+    /// states, `[tokens, hidden]`.
+    fn prefill(
+        &self,
+        model: Blueprint<'_>,
+        tokens: &[u32],
+        caches: &mut [&mut SequenceCache],
+        hooks: PrefillHooks<'_>,
+    ) -> Result<Vec<f32>>;
+
+    /// Stores one layer of a whole sequence in an empty cache: keys (after RoPE) and values,
+    /// `[tokens, kv_heads, head_dim]`. Layers come in order.
+    fn fill(
+        &self,
+        config: &Config,
+        cache: &mut SequenceCache,
+        layer: usize,
+        kv: [&[f32]; 2],
+    ) -> Result<()>;
+
+    /// Logits of normalised hidden states: `[n, hidden]` to `[n, vocab]`.
+    fn logits(&self, config: &Config, hidden: &[f32]) -> Result<Vec<f32>>;
+
+    /// Appends one token to each sequence and leaves the next-token logits, and the time it took,
+    /// in `buffers`.
+    fn step(
+        &self,
+        model: Blueprint<'_>,
+        tokens: &[u32],
+        caches: &mut [&mut SequenceCache],
+        buffers: &mut StepBuffers,
+        observe: &mut StepObserver<'_>,
+    ) -> Result<()>;
+}

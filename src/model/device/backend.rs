@@ -1,0 +1,85 @@
+//! The backend over tensors.
+
+use std::sync::RwLockReadGuard;
+
+use super::{StepInput, TensorDecoder};
+use crate::Result;
+use crate::cache::SequenceCache;
+use crate::model::backend::{Backend, BackendWeights, Blueprint};
+use crate::model::buffers::StepBuffers;
+use crate::model::config::Config;
+use crate::model::hooks::{PrefillHooks, StepObserver};
+use crate::model::host::matrix::Matrix;
+use crate::model::times::StepClock;
+
+/// Weights and caches on a device, and in this process's memory the embedding, whose rows are what
+/// a step is given.
+#[derive(Debug)]
+pub(in crate::model) struct DeviceBackend {
+    embedding: Matrix,
+    tensors: TensorDecoder,
+}
+
+impl DeviceBackend {
+    /// Over these tensors.
+    pub(in crate::model) fn new(embedding: Matrix, tensors: TensorDecoder) -> Self {
+        Self { embedding, tensors }
+    }
+}
+
+impl Backend for DeviceBackend {
+    fn device_name(&self) -> &str {
+        self.tensors.device_name()
+    }
+
+    fn weights(&self) -> BackendWeights<'_> {
+        BackendWeights::Device(&self.tensors)
+    }
+
+    fn share(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        Some(self.tensors.share())
+    }
+
+    fn prefill(
+        &self,
+        model: Blueprint<'_>,
+        tokens: &[u32],
+        caches: &mut [&mut SequenceCache],
+        hooks: PrefillHooks<'_>,
+    ) -> Result<Vec<f32>> {
+        self.tensors.prefill(model, tokens, caches, hooks)
+    }
+
+    fn fill(
+        &self,
+        config: &Config,
+        cache: &mut SequenceCache,
+        layer: usize,
+        kv: [&[f32]; 2],
+    ) -> Result<()> {
+        self.tensors.fill(config, cache, layer, kv)
+    }
+
+    fn logits(&self, config: &Config, hidden: &[f32]) -> Result<Vec<f32>> {
+        self.tensors.logits(config, hidden)
+    }
+
+    fn step(
+        &self,
+        Blueprint { config, rope }: Blueprint<'_>,
+        tokens: &[u32],
+        caches: &mut [&mut SequenceCache],
+        buffers: &mut StepBuffers,
+        observe: &mut StepObserver<'_>,
+    ) -> Result<()> {
+        let mut clock = StepClock::start();
+        self.embedding.rows_of(tokens, &mut buffers.x);
+        let (cos, sin) = rope.angles_of(caches.iter().map(|cache| cache.tokens()));
+        let input = StepInput { x: &buffers.x, cos: &cos, sin: &sin };
+        self.tensors.step(config, input, caches, &mut buffers.logits, observe)?;
+        // Only the whole time of a device's step is known.
+        clock.rest();
+        buffers.times = clock.times;
+        Ok(())
+    }
+}

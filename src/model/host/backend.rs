@@ -1,0 +1,77 @@
+//! The backend on the CPU.
+
+use std::sync::RwLockReadGuard;
+
+use crate::Result;
+use crate::cache::SequenceCache;
+use crate::model::backend::{Backend, BackendWeights, Blueprint};
+use crate::model::buffers::StepBuffers;
+use crate::model::config::Config;
+use crate::model::hooks::{PrefillHooks, StepObserver};
+use crate::model::weights::Weights;
+
+/// Weights and caches in this process's memory.
+#[derive(Debug)]
+pub(in crate::model) struct HostBackend {
+    pub(super) weights: Weights,
+}
+
+impl HostBackend {
+    /// Over these weights.
+    pub(in crate::model) fn new(weights: Weights) -> Self {
+        Self { weights }
+    }
+}
+
+impl Backend for HostBackend {
+    fn device_name(&self) -> &str {
+        "cpu"
+    }
+
+    fn weights(&self) -> BackendWeights<'_> {
+        BackendWeights::Host(&self.weights)
+    }
+
+    fn share(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        None
+    }
+
+    fn prefill(
+        &self,
+        model: Blueprint<'_>,
+        tokens: &[u32],
+        caches: &mut [&mut SequenceCache],
+        hooks: PrefillHooks<'_>,
+    ) -> Result<Vec<f32>> {
+        self.run_prompt(model, tokens, caches, hooks)
+    }
+
+    fn fill(
+        &self,
+        _config: &Config,
+        cache: &mut SequenceCache,
+        layer: usize,
+        [k, v]: [&[f32]; 2],
+    ) -> Result<()> {
+        cache.append(layer, k, v);
+        Ok(())
+    }
+
+    fn logits(&self, config: &Config, hidden: &[f32]) -> Result<Vec<f32>> {
+        let mut logits = vec![0.0; hidden.len() / config.hidden * config.vocab];
+        self.weights.head().apply(hidden, &mut logits);
+        Ok(logits)
+    }
+
+    fn step(
+        &self,
+        model: Blueprint<'_>,
+        tokens: &[u32],
+        caches: &mut [&mut SequenceCache],
+        buffers: &mut StepBuffers,
+        observe: &mut StepObserver<'_>,
+    ) -> Result<()> {
+        self.run_step(model, tokens, caches, buffers, observe);
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! A whole prompt on the CPU, one layer after the other.
+
+use super::attention::attend_causal;
+use super::backend::HostBackend;
+use super::ops;
+use crate::Result;
+use crate::cache::SequenceCache;
+use crate::model::backend::Blueprint;
+use crate::model::config::Config;
+use crate::model::hooks::{LayerView, PrefillHooks};
+use crate::model::observed::ObservedRows;
+use crate::model::weights::Layer;
+
+impl HostBackend {
+    /// [`Decoder::prefill`](crate::model::decoder::Decoder::prefill) after its checks.
+    pub(super) fn run_prompt(
+        &self,
+        Blueprint { config, rope }: Blueprint<'_>,
+        tokens: &[u32],
+        caches: &mut [&mut SequenceCache],
+        hooks: PrefillHooks<'_>,
+    ) -> Result<Vec<f32>> {
+        let n = tokens.len();
+        let mut x = vec![0.0; n * config.hidden];
+        self.weights.embedding.rows_of(tokens, &mut x);
+        let angles = rope.angles_of(0..n);
+        for (at, layer) in self.weights.layers.iter().enumerate() {
+            let started = at as f32 / config.layers as f32;
+            let mut part = |share: f32| (hooks.progress)(started + share / config.layers as f32);
+            let (mut q, k, v) = project(config, layer, &x, &angles, hooks.chunk, &mut part)?;
+            for cache in caches.iter_mut() {
+                cache.append(at, &k, &v);
+            }
+            (hooks.observe)(LayerView {
+                layer: at,
+                q: ObservedRows::here(&q),
+                k: ObservedRows::here(&k),
+                v: ObservedRows::here(&v),
+            });
+            attend_causal(config, &mut q, &k, &v, hooks.keep_going)?;
+            finish(config, layer, &mut x, &q, hooks.chunk, &mut part)?;
+        }
+        ops::rms_norm_in_place(&mut x, &self.weights.norm, config.rms_eps);
+        (hooks.progress)(1.0)?;
+        Ok(x)
+    }
+}
+
+/// Rotated q and k, and v, of a whole prompt in one layer.
+fn project(
+    config: &Config,
+    layer: &Layer,
+    x: &[f32],
+    (cos, sin): &(Vec<f32>, Vec<f32>),
+    chunk: usize,
+    progress: &mut dyn FnMut(f32) -> Result<()>,
+) -> Result<(Vec<f32>, Vec<f32>, Vec<f32>)> {
+    let (n, half) = (x.len() / config.hidden, config.head_dim / 2);
+    let (q_width, kv_width) = (config.q_width(), config.kv_width());
+    let mut q = Vec::with_capacity(n * q_width);
+    let mut k = Vec::with_capacity(n * kv_width);
+    let mut v = Vec::with_capacity(n * kv_width);
+    let qkv = layer.qkv.weight.wide()?;
+    let mut normed = vec![0.0; chunk.min(n) * config.hidden];
+    for (piece, x) in x.chunks(chunk * config.hidden).enumerate() {
+        progress(0.3 * (piece * chunk) as f32 / n as f32)?;
+        let normed = &mut normed[..x.len()];
+        ops::rms_norm(x, &layer.attention_norm, config.rms_eps, normed);
+        let projected = layer.qkv.apply_wide(&qkv, normed)?;
+        for (i, row) in projected.chunks_exact(q_width + 2 * kv_width).enumerate() {
+            let at = (piece * chunk + i) * half;
+            let (cos, sin) = (&cos[at..at + half], &sin[at..at + half]);
+            let (start_q, start_k) = (q.len(), k.len());
+            q.extend_from_slice(&row[..q_width]);
+            k.extend_from_slice(&row[q_width..q_width + kv_width]);
+            v.extend_from_slice(&row[q_width + kv_width..]);
+            layer.position(config.rms_eps, [&mut q[start_q..], &mut k[start_k..]], [cos, sin]);
+        }
+    }
+    Ok((q, k, v))
+}
+
+/// Output projection, residuals and MLP of a whole prompt in one layer.
+fn finish(
+    config: &Config,
+    layer: &Layer,
+    x: &mut [f32],
+    attended: &[f32],
+    chunk: usize,
+    progress: &mut dyn FnMut(f32) -> Result<()>,
+) -> Result<()> {
+    let n = x.len() / config.hidden;
+    let (output, gate_up, down) =
+        (layer.output.weight.wide()?, layer.gate_up.weight.wide()?, layer.down.weight.wide()?);
+    let mut normed = vec![0.0; chunk.min(n) * config.hidden];
+    let mut gated = vec![0.0; chunk.min(n) * config.intermediate];
+    let pieces = x.chunks_mut(chunk * config.hidden).zip(attended.chunks(chunk * config.q_width()));
+    for (piece, (x, attended)) in pieces.enumerate() {
+        progress(0.4 + 0.6 * (piece * chunk) as f32 / n as f32)?;
+        ops::add(x, &layer.output.apply_wide(&output, attended)?);
+        let rows = x.len() / config.hidden;
+        let (normed, gated) = (&mut normed[..x.len()], &mut gated[..rows * config.intermediate]);
+        ops::rms_norm(x, &layer.mlp_norm, config.rms_eps, normed);
+        let gate_up = layer.gate_up.apply_wide(&gate_up, normed)?;
+        config.activation().gate(&gate_up, config.intermediate, gated);
+        ops::add(x, &layer.down.apply_wide(&down, gated)?);
+    }
+    Ok(())
+}
