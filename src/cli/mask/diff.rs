@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::SplitArgs;
+use super::split::SplitArgs;
 use super::values::percent;
 use crate::Result;
 use crate::cli::output;

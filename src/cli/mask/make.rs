@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::geometry::{NamedGeometry, model_geometry};
+use super::report;
+use super::split::SplitArgs;
 use super::values::{self, Fit, HeadSpec, KvDtype, grouped, percent};
-use super::{SplitArgs, report};
 use crate::cli::output;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
 use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target};

@@ -6,13 +6,13 @@
 
 pub mod command;
 pub mod event;
-mod jobs;
-mod live;
 mod mailbox;
+mod measurements;
 mod outbox;
 mod run;
 mod setup;
-mod talk;
+mod sides;
+mod statistics;
 mod thread;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,6 @@
 //! `kscope bench attention --device cuda`: measured on a card, or computed with `--dry-run`.
 
-use crate::bench::cuda_model::{self, CARDS, Report};
+use crate::bench::gpu_forecast::{self, CARDS, Report};
 use crate::cli::device::DeviceChoice;
 use crate::cli::output;
 use crate::machine::human;
@@ -21,7 +21,7 @@ pub(super) fn model(name: &str, json: bool) -> Result<()> {
     let names = || CARDS.map(|card| card.name).join(", ");
     let card = known
         .ok_or_else(|| Error::input(format!("--card {name}: the known cards are {}", names())))?;
-    let report = cuda_model::report(card)?;
+    let report = gpu_forecast::report(card)?;
     if json { output::json(&report) } else { output::line(&text(&report)) }
 }
 
@@ -88,7 +88,7 @@ pub(super) fn measure(ordinal: usize, _: bool) -> Result<()> {
 #[cfg(feature = "cuda-types")]
 pub(super) fn measure(ordinal: usize, json: bool) -> Result<()> {
     let card = crate::attention::cuda::Card::open(ordinal)?;
-    let report = crate::bench::cuda::run(&card, |sentence| eprintln!("{sentence}"))?;
+    let report = crate::bench::gpu_attention::run(&card, |sentence| eprintln!("{sentence}"))?;
     if json {
         return output::json(&report);
     }
