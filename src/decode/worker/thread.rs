@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use super::Order;
 use super::command::{Command, Retune, Trial};
+use super::engine::Order;
 use super::event::{Event, Retuned, Wish};
 use super::mailbox::Mailbox;
 use super::outbox::{Outbox, milliseconds};

@@ -1,7 +1,7 @@
 //! A bare array of numbers, as the raw formats hold it, and its meaning as a mask or as importance.
 
-use super::super::{ChannelMask, Importance, Shape};
-use super::{Contents, ImportanceFile, MaskFile, Origin};
+use super::contents::{Contents, ImportanceFile, MaskFile, Origin};
+use crate::mask::{ChannelMask, Importance, Shape};
 use crate::{Error, Result};
 
 /// How the columns of a flat `[layers, kv_heads * head_dim]` array divide into heads; one of the

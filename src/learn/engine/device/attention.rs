@@ -1,6 +1,6 @@
 //! Attention of all rows, forward and backward in closed form, over tensors.
 //!
-//! It is the arithmetic of [`host::attention`](super::super::host), for a few KV heads of all
+//! It is the arithmetic of [`host::attention`](crate::learn::engine::host), for a few KV heads of all
 //! blocks at a time: with `q` scaled by `1 / sqrt(head_dim)` and the factors `a` of the head, a
 //! score is `q . k` outside the middle of a row and `(q a) . k` inside it. Gradients follow from
 //! those of the scores, `dS = P (dP - rowsum(dO O))` with `dP = dO V^T`: to the factors they are
