@@ -4,11 +4,13 @@
 pub mod attention;
 mod bandwidth;
 pub mod decode;
+mod fill;
 #[cfg(feature = "cuda-types")]
 pub mod gpu_attention;
 pub mod gpu_forecast;
 pub mod learn;
 pub mod masks;
+mod threads;
 #[cfg(unix)]
 pub mod tui;
 pub mod variants;

@@ -3,11 +3,10 @@
 //! One file per command: its arguments as data (help, man page and completions come from them) and
 //! `run`, which turns them once into ready objects and calls the room that does the work.
 
+pub mod args;
 pub mod bench;
-pub mod common;
 pub mod compare;
 pub mod completions;
-pub mod device;
 pub mod fetch;
 pub mod inspect;
 pub mod learn;
@@ -16,6 +15,7 @@ pub mod mask;
 pub mod model;
 pub mod output;
 mod program;
+mod progress;
 pub mod replay;
 pub mod run;
 pub mod score;

@@ -1,7 +1,7 @@
 //! `kscope selftest --device cuda`: the cases of the simulator's tests, and the demo model as a
 //! whole, on a card.
 
-use super::device::DeviceChoice;
+use super::args::DeviceChoice;
 #[cfg(feature = "cuda-types")]
 use crate::bench::verify;
 use crate::{Error, Result};
@@ -32,7 +32,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 #[cfg(not(feature = "cuda-types"))]
 fn on_card(ordinal: usize, _: bool) -> Result<()> {
-    Err(super::device::without_cuda(ordinal))
+    Err(super::args::without_cuda(ordinal))
 }
 
 #[cfg(feature = "cuda-types")]

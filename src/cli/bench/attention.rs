@@ -3,8 +3,8 @@
 use crate::attention::SimdLevel;
 use crate::bench::attention::{self, Geometry, Report};
 use crate::cache::KvDtype;
+use crate::cli::args::DeviceChoice;
 use crate::cli::bench::gpu;
-use crate::cli::device::DeviceChoice;
 use crate::cli::output;
 use crate::{Error, Result};
 
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         level: args.simd.unwrap_or_else(SimdLevel::best),
     };
     let report = attention::run(&options, |sentence| eprintln!("{sentence}"))?;
-    if args.json { output::json(&report) } else { output::line(&table(&report)) }
+    output::report(args.json, &report, table)
 }
 
 fn table(report: &Report) -> String {

@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         kept_ratio: [a.kept_ratio(), b.kept_ratio()],
         comparison: &comparison,
     };
-    if args.json { output::json(&report) } else { output::line(&text(&report)) }
+    output::report(args.json, &report, text)
 }
 
 fn text(report: &Report<'_>) -> String {

@@ -14,6 +14,13 @@ pub struct Split {
     pub head_dim: Option<usize>,
 }
 
+impl Split {
+    /// The split of masks of this shape.
+    pub fn of(shape: Shape) -> Self {
+        Self { kv_heads: Some(shape.kv_heads), head_dim: Some(shape.head_dim) }
+    }
+}
+
 /// Numbers in row-major order with their axes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Array {
