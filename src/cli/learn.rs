@@ -130,12 +130,7 @@ pub fn run(args: &Args) -> Result<()> {
     let Some(out) = &args.out else {
         return Err(Error::input("--out FILE says where the mask goes"));
     };
-    if Format::of_path(out)? != Format::Safetensors {
-        return Err(Error::input(format!(
-            "{}: expected a kscope file, which ends in .safetensors",
-            out.display()
-        )));
-    }
+    Format::expect_own(out)?;
     let settings = settings(args);
     settings.check()?;
     let model = args.model.load()?;
@@ -203,17 +198,8 @@ fn start(path: &Path, model: &Model) -> Result<Start> {
     let name = path.display().to_string();
     let config = model.config();
     let contents = files::read(path, &Split::of(config.mask_shape()))?;
-    let bound = &contents.origin().fingerprint;
-    if !bound.is_empty() && *bound != fingerprint(&config.geometry()) {
-        return Err(Error::input(format!(
-            "{name}: expected a file for {}, found one for {}",
-            model.name,
-            contents.origin().model
-        )));
-    }
-    let Some(importance) = contents.importance().cloned() else {
-        return Err(Error::input(format!("{name}: expected importance, found a mask alone")));
-    };
+    contents.origin().expect_model(&name, &model.name, &fingerprint(&config.geometry()))?;
+    let importance = contents.expect_importance(&name)?.clone();
     let file = path.file_name().map_or(name, |name| name.to_string_lossy().into_owned());
     Ok(Start { importance, file, recipe: contents.origin().recipe.clone() })
 }

@@ -36,6 +36,18 @@ impl Origin {
             recipe,
         }
     }
+
+    /// Refuses a file that is bound to another model than this one; `file` is what the error calls
+    /// it.
+    pub fn expect_model(&self, file: &str, model: &str, fingerprint: &str) -> Result<()> {
+        if self.fingerprint.is_empty() || self.fingerprint == fingerprint {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "{file}: expected a file for {model}, found one for {}",
+            self.model
+        )))
+    }
 }
 
 /// A mask file.
@@ -101,6 +113,12 @@ impl Contents {
             Self::Mask(file) => file.importance.as_ref(),
             Self::Importance(file) => Some(&file.importance),
         }
+    }
+
+    /// The importance, or a sentence that says that the file called `name` holds none.
+    pub fn expect_importance(&self, name: &str) -> Result<&Importance> {
+        self.importance()
+            .ok_or_else(|| Error::input(format!("{name}: expected importance, found a mask alone")))
     }
 
     /// The mask file, or a sentence that says what was found in the file called `name`.

@@ -36,6 +36,17 @@ impl Format {
         }
     }
 
+    /// Refuses a path whose extension does not ask for kscope's own format.
+    pub fn expect_own(path: &Path) -> Result<()> {
+        match Self::of_path(path)? {
+            Self::Safetensors => Ok(()),
+            _ => Err(Error::input(format!(
+                "{}: expected a kscope file, which ends in .safetensors",
+                path.display()
+            ))),
+        }
+    }
+
     /// The format that a file's content shows; text is the last resort, because any bytes may be
     /// meant as text.
     pub fn of_content(bytes: &[u8]) -> Self {
