@@ -10,7 +10,7 @@ use std::process::Command;
 
 use cuda::Simulator;
 use kscope::attention::cuda::Kernel;
-use kscope::bench::selftest::{Case, Story, cases, run};
+use kscope::bench::verify::{Case, Story, cases, compare_kernels as run};
 use kscope::cache::KvDtype;
 use kscope::mask::Window;
 use kscope_sim::Schedule;

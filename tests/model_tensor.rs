@@ -11,7 +11,7 @@ use std::sync::Arc;
 use candle_core::Device;
 use cuda::Simulator;
 use kscope::attention::channel_activity;
-use kscope::bench::whole_model;
+use kscope::bench::verify::compare_models;
 use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
 use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
 use kscope::decode::sampler::{Sampling, argmax};
@@ -298,14 +298,13 @@ fn cuda_sim_the_self_test_compares_whole_models() {
     let demo = |placement| loaded(Opened::open(&Source::Demo).unwrap(), None, placement);
     let card = simulator();
     let (here, there) = (demo(None), demo(Some(on_card(&card))));
-    let outcome = whole_model::compare(&here, &there).unwrap();
+    let outcome = compare_models(&here, &there).unwrap();
     println!("the demo: logits differ by {:.1e} of {:.0e}", outcome.error, outcome.allowed);
     assert!(
         outcome.error > 0.0 && outcome.error < outcome.allowed && card.repeated() > 60,
         "{outcome:?}"
     );
-    let other =
-        whole_model::compare(&random(64, 4, 2, None), &random(64, 4, 4, Some(on_simulator())));
+    let other = compare_models(&random(64, 4, 2, None), &random(64, 4, 4, Some(on_simulator())));
     assert!(other.is_err(), "another model is no pass");
 }
 

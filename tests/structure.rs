@@ -185,6 +185,32 @@ fn unsafe_code_stays_where_it_may_be() {
     }
 }
 
+/// Whether a file holds nothing but tests.
+fn is_test_file(path: &Path) -> bool {
+    let inside = path.strip_prefix(root().join("src")).unwrap();
+    let name = inside.file_stem().unwrap().to_string_lossy();
+    let folders = inside.parent().unwrap();
+    name == "tests"
+        || name.ends_with("_tests")
+        || folders
+            .iter()
+            .any(|folder| folder == "tests" || folder.to_string_lossy().ends_with("_tests"))
+}
+
+#[test]
+fn no_module_climbs_out_of_its_parent() {
+    let climbers: Vec<String> = sources(&root().join("src"))
+        .iter()
+        .filter(|path| !is_test_file(path) && code(path).contains("super::super"))
+        .map(|path| path.strip_prefix(root()).unwrap().display().to_string())
+        .collect();
+    assert!(
+        climbers.is_empty(),
+        "`super::super` where a path from `crate` belongs:\n{}",
+        climbers.join("\n")
+    );
+}
+
 #[test]
 fn the_oracle_is_plain() {
     let oracle = code(&root().join("src/attention/oracle.rs"));

@@ -6,15 +6,11 @@ use std::time::Instant;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{masks, median, read_bandwidth};
+use super::{fill, masks, median, read_bandwidth, threads};
 use crate::attention::{Attention, DecodeItem, SimdLevel};
 use crate::cache::{CacheSpec, KvDtype, SequenceCache};
 use crate::mask::{ChannelMask, Shape, Window};
 use crate::{Error, Result};
-
-/// Tokens of random keys and values, appended over and over: what they hold does not change how
-/// fast they are read.
-const FILL_TOKENS: usize = 512;
 
 /// A model's attention geometry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,9 +127,7 @@ pub struct Report {
 pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
     let mut pools = Vec::new();
     for &threads in &options.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let pool =
-            pool.map_err(|error| Error::run(format!("starting {threads} threads: {error}")))?;
+        let pool = threads::pool(threads)?;
         let bandwidth = pool.install(read_bandwidth);
         note(&format!("{threads} threads read {bandwidth:.1} GB/s"));
         pools.push((pool, bandwidth));
@@ -190,15 +184,11 @@ fn specs(geometry: Geometry, dtype: KvDtype) -> Result<Vec<Arc<CacheSpec>>> {
 fn caches(specs: &[Arc<CacheSpec>], tokens: usize) -> Result<Vec<SequenceCache>> {
     let shape = specs[0].shape();
     let row = shape.kv_heads * shape.head_dim;
-    let mut random = StdRng::seed_from_u64(3);
-    let mut fill = || -> Vec<f32> {
-        (0..FILL_TOKENS * row).map(|_| random.random::<f32>() * 2.0 - 1.0).collect()
-    };
-    let (k, v) = (fill(), fill());
+    let [k, v] = fill::keys_and_values(shape);
     let mut dense = SequenceCache::with_capacity(Arc::clone(&specs[0]), tokens);
     for layer in 0..shape.layers {
-        for start in (0..tokens).step_by(FILL_TOKENS) {
-            let len = FILL_TOKENS.min(tokens - start) * row;
+        for start in (0..tokens).step_by(fill::TOKENS) {
+            let len = fill::TOKENS.min(tokens - start) * row;
             dense.append(layer, &k[..len], &v[..len]);
         }
     }

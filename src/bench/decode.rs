@@ -4,18 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
-
-use super::median;
+use super::{fill, median, threads};
 use crate::cache::{CacheSpec, KvDtype, SequenceCache};
 use crate::mask::{ChannelMask, Window};
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, StepTimes};
 use crate::{Error, Result};
 
-/// Tokens of random keys and values, appended over and over: what they hold does not change how
-/// fast they are read.
-const FILL_TOKENS: usize = 512;
 /// Steps that warm up each depth.
 const WARM_UP: usize = 2;
 
@@ -118,9 +113,7 @@ pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Resu
         note(&format!("depth {depth}"));
         let mut sides = filled(model, &specs, depth, options.batch)?;
         for &threads in threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-            let pool =
-                pool.map_err(|cause| Error::run(format!("starting {threads} threads: {cause}")))?;
+            let pool = threads::pool(threads)?;
             let times = pool.install(|| measure(model, &mut sides, options))?;
             for (side, own) in sides.iter().zip(&times) {
                 let spec = side[0].spec();
@@ -146,13 +139,8 @@ fn filled(
 ) -> Result<Vec<Vec<SequenceCache>>> {
     let shape = specs[0].shape();
     let row = shape.kv_heads * shape.head_dim;
-    let mut random = StdRng::seed_from_u64(3);
-    let mut fill = || -> Vec<f32> {
-        let few: Vec<f32> =
-            (0..FILL_TOKENS * row).map(|_| random.random::<f32>() * 2.0 - 1.0).collect();
-        few.into_iter().cycle().take(depth * row).collect()
-    };
-    let (k, v) = (fill(), fill());
+    let [k, v] = fill::keys_and_values(shape)
+        .map(|few| few.into_iter().cycle().take(depth * row).collect::<Vec<f32>>());
     let sequence = |spec: &Arc<CacheSpec>| {
         let mut cache = SequenceCache::with_capacity(Arc::clone(spec), depth);
         (0..shape.layers)

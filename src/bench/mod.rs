@@ -3,17 +3,18 @@
 
 pub mod attention;
 mod bandwidth;
-#[cfg(feature = "cuda-types")]
-pub mod cuda;
-pub mod cuda_model;
 pub mod decode;
+mod fill;
+#[cfg(feature = "cuda-types")]
+pub mod gpu_attention;
+pub mod gpu_forecast;
 pub mod learn;
 pub mod masks;
-pub mod selftest;
+mod threads;
 #[cfg(unix)]
 pub mod tui;
 pub mod variants;
-pub mod whole_model;
+pub mod verify;
 
 pub use bandwidth::read_bandwidth;
 

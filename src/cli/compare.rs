@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::common::{
-    CacheArgs, ModeArg, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar,
-};
+use super::args::{ModeArg, Ready, SessionArgs};
 use super::output;
+use super::progress::Bar;
 use crate::decode::comparison::{Comparison, Mode, Setup, Side, Sides};
 use crate::decode::divergence::{Divergence, Spread, StepDivergence, top};
 use crate::decode::lost::{Asked, Lost, lost};
@@ -21,13 +20,7 @@ use crate::{Error, Result, machine};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
-    cache: CacheArgs,
-    #[command(flatten)]
-    prompt: PromptArgs,
-    #[command(flatten)]
-    sampling: SamplingArgs,
+    session: SessionArgs,
     /// Tokens to generate on each side; the first comes from the exact prefill and is not compared
     #[arg(long, default_value_t = 128, value_name = "N")]
     max_new: usize,
@@ -121,18 +114,12 @@ pub fn run(args: &Args) -> Result<()> {
             "--max-new must be at least 2 (the first token is exact) and --batch at least 1",
         ));
     }
-    if args.cache.mask.is_none() {
+    if args.session.cache.mask.is_none() {
         return Err(Error::input("compare needs a mask: give it --mask FILE"));
     }
-    let sampling = args.sampling.sampling()?;
-    let model = args.model.load()?;
-    let choice = args.cache.mask_choice(model.config())?;
-    choice.warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
-    let (pruned, dense) = args.cache.specs(model.config(), &choice)?;
-    let context = args.cache.context(model.config())?;
-    let prompts = args.prompt.tokens(&model)?;
-    let prompts: Vec<Vec<u32>> =
-        prompts.iter().flat_map(|p| std::iter::repeat_n(p.clone(), args.batch)).collect();
+    let sampling = args.session.sampling.sampling()?;
+    let ready = args.session.open(args.batch)?;
+    let Ready { model, pruned, dense, context, prompts, .. } = ready;
     let reach: usize = prompts
         .iter()
         .map(|prompt| (prompt.len() + args.max_new).min(context))
@@ -140,13 +127,12 @@ pub fn run(args: &Args) -> Result<()> {
         .sum();
     model.check_cache_memory("a dense and a pruned cache", reach)?;
     let mode = args.mode.into();
-    let bar = progress_bar("prefill");
+    let bar = Bar::new("prefill");
     let setup = Setup { prompts, dense, pruned, sampling, mode, context };
-    let mut comparison = with_bar(&bar, PrefillHooks::CHUNK, |hooks| {
-        Comparison::start(model.clone(), setup, hooks)
-    })?;
+    let mut comparison =
+        bar.prefill(PrefillHooks::CHUNK, |hooks| Comparison::start(model.clone(), setup, hooks))?;
     let mut log = Log { recent: Recent::new(TIMED), steps: Vec::new() };
-    bar.set_message("decoding");
+    bar.say("decoding".to_owned());
     for step in 1..args.max_new {
         if !comparison.has_room() || all_ended(&comparison) {
             break;
@@ -154,9 +140,9 @@ pub fn run(args: &Args) -> Result<()> {
         let fed = comparison.a.generated[0][step - 1];
         comparison.step(Sides::Both, &mut |_, _, _| ())?;
         log.take(&model, &comparison, fed);
-        bar.set_position((step * 1000 / args.max_new) as u64);
+        bar.count(step, args.max_new);
     }
-    bar.finish_and_clear();
+    bar.finish();
     let alone = args.timed.then(|| alone(&model, &comparison, &log.recent)).transpose()?;
     let lost = args
         .lost
@@ -164,7 +150,7 @@ pub fn run(args: &Args) -> Result<()> {
         .map(|place| lost(&comparison, asked(place, &comparison)?))
         .transpose()?;
     let report = Report { alone, lost, ..report(args, &model, &comparison, log.steps) };
-    if args.json { output::json(&report) } else { output::line(&table(&report)) }
+    output::report(args.json, &report, table)
 }
 
 /// Whether the dense side of every sequence has said an end token.
@@ -232,9 +218,9 @@ fn report(args: &Args, model: &Model, comparison: &Comparison, steps: Vec<Step>)
     Report {
         model: model.name.clone(),
         mode: comparison.mode(),
-        mask: args.cache.mask.as_ref().map(|path| path.display().to_string()),
+        mask: args.session.cache.mask.as_ref().map(|path| path.display().to_string()),
         window: comparison.b.caches[0].spec().window(),
-        kv_dtype: args.cache.kv_dtype.to_string(),
+        kv_dtype: args.session.cache.kv_dtype.to_string(),
         prompt_tokens: comparison.prompts()[0].len(),
         new_tokens: comparison.a.generated[0].len(),
         kld: divergence.kld,

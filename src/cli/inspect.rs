@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::common::{CacheArgs, ModeArg, ModelArgs, SamplingArgs, read_mask, read_text};
+use super::args::{
+    CacheArgs, ModeArg, ModelArgs, OnePromptArgs, SamplingArgs, fitting_mask, read_mask,
+};
 use super::output;
 use crate::decode::worker::event::MaskInfo;
 use crate::decode::worker::{Engine, Loader, Prompt, Setup};
-use crate::mask::{files, fingerprint};
+use crate::mask::files::{self, Split};
 use crate::model::Model;
 use crate::model::demo::generator::{DemoSpec, DemoText};
 use crate::model::device::Placement;
@@ -25,7 +27,7 @@ use crate::tui::state::{Beginning, Phase, Plan, State};
 use crate::tui::terminal::TerminalGuard;
 use crate::tui::update::update;
 use crate::tui::{log, summary};
-use crate::{Error, Result, machine};
+use crate::{Error, Result};
 
 /// Tokens to generate where no screen is watched.
 const PLAIN_NEW: usize = 256;
@@ -47,18 +49,8 @@ pub struct Args {
     /// A second mask that `d` compares with
     #[arg(long, value_name = "FILE")]
     diff: Option<PathBuf>,
-    /// Prompt [default: a text that fits the model]
-    #[arg(long, short, value_name = "TEXT", conflicts_with_all = ["prompt_file", "token_ids"])]
-    prompt: Option<String>,
-    /// Prompt from a file
-    #[arg(long, value_name = "FILE", conflicts_with = "token_ids")]
-    prompt_file: Option<PathBuf>,
-    /// Prompt as token ids, no template: 1,2,3
-    #[arg(long, value_name = "IDS", value_delimiter = ',')]
-    token_ids: Vec<u32>,
-    /// Send the text as it is, without the model's chat template
-    #[arg(long)]
-    raw: bool,
+    #[command(flatten)]
+    prompt: OnePromptArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
     /// Most tokens to generate [default: on a screen as many as the context takes, otherwise 256]
@@ -144,8 +136,11 @@ pub fn run(args: &Args) -> Result<()> {
     let interactive = args.screen.is_interactive();
     // Everything that the prefill leaves; the engine stops at the context's end.
     let most = if interactive { usize::MAX >> 1 } else { PLAIN_NEW };
-    let plan =
-        Plan { prompt: prompt(args, &source)?, sampling, max_new: args.max_new.unwrap_or(most) };
+    let plan = Plan {
+        prompt: args.prompt.prompt()?.unwrap_or_else(|| default_prompt(&source)),
+        sampling,
+        max_new: args.max_new.unwrap_or(most),
+    };
     let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {
         theme,
@@ -221,17 +216,6 @@ fn name(args: &Args) -> String {
     args.model.random_weights.clone().unwrap_or_else(|| args.model.model.clone())
 }
 
-fn prompt(args: &Args, source: &ModelSource) -> Result<Prompt> {
-    if !args.token_ids.is_empty() {
-        return Ok(Prompt::Tokens(args.token_ids.clone()));
-    }
-    match (&args.prompt, &args.prompt_file) {
-        (Some(text), _) => Ok(Prompt::Text { text: text.clone(), raw: args.raw }),
-        (None, Some(path)) => Ok(Prompt::Text { text: read_text(path)?, raw: args.raw }),
-        (None, None) => Ok(default_prompt(source)),
-    }
-}
-
 /// What a model is asked when nobody asks anything: long enough that the middle of the cache is not
 /// empty.
 fn default_prompt(source: &ModelSource) -> Prompt {
@@ -271,11 +255,7 @@ fn loader(
         (args.model.clone(), args.cache.clone(), args.diff.clone(), args.panic);
     let (solo, feed) = (args.solo, args.mode.into());
     Box::new(move |progress| {
-        let opened = Opened::open(&source)?;
-        machine::check_memory(
-            &format!("the model {}", opened.name),
-            opened.weight_bytes(model_args.dtype) as u64,
-        )?;
+        let opened = model_args.open(&source)?;
         // Masks are read before the weights: what is wrong with them is said at once.
         let config = opened.config.clone();
         let choice = cache.mask_choice(&config)?;
@@ -303,17 +283,10 @@ fn loader(
 /// The demo's own mask, used where none is given.
 fn demo_mask(model: &Model) -> Result<MaskInfo> {
     static MASK: &[u8] = include_bytes!("../../masks/demo.safetensors");
+    const NAME: &str = "masks/demo.safetensors";
     let config = model.config();
-    let split = files::Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) };
-    let file = files::parse(MASK, "masks/demo.safetensors", &split)?
-        .into_mask("masks/demo.safetensors")?;
-    files::check(
-        &file,
-        "masks/demo.safetensors",
-        config.mask_shape(),
-        &fingerprint(&config.geometry()),
-    )?;
-    Ok(MaskInfo::of_file(file, Path::new("masks/demo.safetensors")))
+    let contents = files::parse(MASK, NAME, &Split::of(config.mask_shape()))?;
+    Ok(MaskInfo::of_file(fitting_mask(contents, NAME, config)?.0, Path::new(NAME)))
 }
 
 #[cfg(test)]

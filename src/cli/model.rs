@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::common::{CacheArgs, ModelArgs};
+use super::args::{CacheArgs, ModelArgs};
 use super::output;
 use crate::mask::fingerprint;
 use crate::model::load::Opened;
@@ -70,7 +70,7 @@ fn show(args: &Show) -> Result<()> {
             "wavelengths": wavelengths,
         }));
     }
-    choice.warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
+    choice.warn();
     let mut text = format!(
         "{} · {} · {} parameters\n\
          {} layers · hidden {} · MLP {} · {} query heads on {} KV heads of {} channels · vocabulary {}\n\

@@ -15,6 +15,15 @@ pub fn line(text: &str) -> Result<()> {
     }
 }
 
+/// Prints a report: as a JSON object, or as the text that `text` makes of it.
+pub fn report<T: serde::Serialize>(
+    as_json: bool,
+    report: &T,
+    text: impl FnOnce(&T) -> String,
+) -> Result<()> {
+    if as_json { json(report) } else { line(&text(report)) }
+}
+
 /// Prints one value as a JSON object.
 pub fn json<T: serde::Serialize>(value: &T) -> Result<()> {
     line(

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::time::Duration;
 
-use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar};
+use super::args::{Ready, SessionArgs};
 use super::compare::median_ms;
 use super::output;
+use super::progress::Bar;
 use crate::decode::session::{Finish, NewToken, Request, Session};
 use crate::model::decoder::PrefillHooks;
 use crate::model::tokenizer::Detokenizer;
@@ -15,13 +16,7 @@ use crate::{Error, Result, machine};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
-    cache: CacheArgs,
-    #[command(flatten)]
-    prompt: PromptArgs,
-    #[command(flatten)]
-    sampling: SamplingArgs,
+    session: SessionArgs,
     /// Most tokens to generate
     #[arg(long, default_value_t = 256, value_name = "N")]
     max_new: usize,
@@ -89,19 +84,12 @@ struct SequenceReport {
 
 /// Runs `kscope run`.
 pub fn run(args: &Args) -> Result<()> {
-    let sampling = args.sampling.sampling()?;
+    let sampling = args.session.sampling.sampling()?;
     if args.batch == 0 || args.prefill_chunk == 0 {
         return Err(Error::input("--batch and --prefill-chunk must be at least 1, not 0"));
     }
-    let model = args.model.load()?;
-    let config = model.config();
-    let choice = args.cache.mask_choice(config)?;
-    choice.warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
-    let (spec, dense) = args.cache.specs(config, &choice)?;
-    let context = args.cache.context(config)?;
-    let mut prompts = args.prompt.tokens(&model)?;
-    prompts =
-        prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt.clone(), args.batch)).collect();
+    let ready = args.session.open(args.batch)?;
+    let Ready { model, choice, pruned: spec, dense, context, prompts } = ready;
     let forced = (!args.force_ids.is_empty()).then(|| args.force_ids.clone());
     let max_new = forced.as_ref().map_or(args.max_new, Vec::len);
     let reach = |prompt: &Vec<u32>| (prompt.len() + max_new).min(context);
@@ -109,13 +97,13 @@ pub fn run(args: &Args) -> Result<()> {
         prompts.iter().map(|prompt| spec.bytes_at(reach(prompt)).total()).sum();
     model.check_cache_memory(&format!("a cache of {} sequences", prompts.len()), cache_bytes)?;
 
-    let bar = progress_bar("prefill");
+    let bar = Bar::new("prefill");
     let request =
         Request { prompts, sampling, max_new, forced, context, ignore_end: args.ignore_eos };
-    let (mut session, first) = with_bar(&bar, args.prefill_chunk, |hooks| {
+    let (mut session, first) = bar.prefill(args.prefill_chunk, |hooks| {
         Session::start(model.clone(), &spec, request, args.prompt_logprobs, hooks)
     })?;
-    bar.finish_and_clear();
+    bar.finish();
 
     let mut printer = Printer::new(&session, args.json);
     printer.print(&session, &first)?;
@@ -165,7 +153,7 @@ fn report(
         device: model.decoder.device_name().to_owned(),
         dtype: model.dtype().to_string(),
         kv_dtype: spec.dtype().to_string(),
-        mask: args.cache.mask.as_ref().map(|path| path.display().to_string()),
+        mask: args.session.cache.mask.as_ref().map(|path| path.display().to_string()),
         window: spec.window(),
         prompt_tokens: first.prompt_len,
         tokens: first.generated().to_vec(),

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::common::{ModelArgs, progress_bar, read_text};
+use super::args::{ModelArgs, read_text};
 use super::output;
+use super::progress::Bar;
 use crate::learn::score;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, ImportanceFile, Origin};
 use crate::mask::{Window, fingerprint, rules};
@@ -78,12 +79,12 @@ pub fn run(args: &Args) -> Result<()> {
             tokens += ids.len();
             texts.push(ids);
         }
-        let bar = progress_bar(&format!("scoring {tokens} tokens"));
+        let bar = Bar::new(&format!("scoring {tokens} tokens"));
         let squares = score::gather(&model.decoder, &texts, args.ctx, &mut |share| {
-            bar.set_position((share * 1000.0) as u64);
+            bar.share(share);
             Ok(())
         })?;
-        bar.finish_and_clear();
+        bar.finish();
         if args.rule == Rule::Think { squares.think()? } else { squares.key_norm()? }
     } else if args.rule == Rule::Random {
         rules::random(shape, args.seed)

@@ -1,9 +1,9 @@
 //! `kscope selftest --device cuda`: the cases of the simulator's tests, and the demo model as a
 //! whole, on a card.
 
-use super::device::DeviceChoice;
+use super::args::DeviceChoice;
 #[cfg(feature = "cuda-types")]
-use crate::bench::{selftest, whole_model};
+use crate::bench::verify;
 use crate::{Error, Result};
 
 /// Arguments of `kscope selftest`.
@@ -32,7 +32,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 #[cfg(not(feature = "cuda-types"))]
 fn on_card(ordinal: usize, _: bool) -> Result<()> {
-    Err(super::device::without_cuda(ordinal))
+    Err(super::args::without_cuda(ordinal))
 }
 
 #[cfg(feature = "cuda-types")]
@@ -40,9 +40,9 @@ fn on_card(ordinal: usize, fail_fast: bool) -> Result<()> {
     use super::output;
     let card = crate::attention::cuda::Card::open(ordinal)?;
     output::line(&format!("{}: every case against the scalar oracle", card.name()?))?;
-    let cases = selftest::cases();
+    let cases = verify::cases();
     let mut failed = 0;
-    let mut report = |name: &str, outcome: Result<selftest::Outcome>| match outcome {
+    let mut report = |name: &str, outcome: Result<verify::Outcome>| match outcome {
         Ok(outcome) => {
             output::line(&format!("ok    {:.1e} of {:.0e}  {name}", outcome.error, outcome.allowed))
         }
@@ -53,7 +53,7 @@ fn on_card(ordinal: usize, fail_fast: bool) -> Result<()> {
         }
     };
     for case in &cases {
-        report(&case.to_string(), selftest::run(&card, case))?;
+        report(&case.to_string(), verify::compare_kernels(&card, case))?;
     }
     report(
         "the demo model, prompt and 40 steps of two sequences, dense and pruned, against the CPU",
@@ -66,10 +66,10 @@ fn on_card(ordinal: usize, fail_fast: bool) -> Result<()> {
 
 /// The demo on the CPU and on the card.
 #[cfg(feature = "cuda-types")]
-fn demo(ordinal: usize) -> Result<selftest::Outcome> {
+fn demo(ordinal: usize) -> Result<verify::Outcome> {
     use crate::model::load::{Opened, Source};
     let load = |device: DeviceChoice| {
         Opened::open(&Source::Demo)?.load_on(None, device.placement()?, &mut |_| Ok(()))
     };
-    whole_model::compare(&load(DeviceChoice::Cpu)?, &load(DeviceChoice::Cuda(ordinal))?)
+    verify::compare_models(&load(DeviceChoice::Cpu)?, &load(DeviceChoice::Cuda(ordinal))?)
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar};
+use super::args::SessionArgs;
 use super::compare::median_ms;
 use super::output;
+use super::progress::Bar;
 use crate::cache::CacheSpec;
 use crate::decode::divergence::Spread;
 use crate::decode::sweep::Reference;
@@ -22,13 +23,7 @@ use crate::{Error, Result, machine};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    model: ModelArgs,
-    #[command(flatten)]
-    cache: CacheArgs,
-    #[command(flatten)]
-    prompt: PromptArgs,
-    #[command(flatten)]
-    sampling: SamplingArgs,
+    session: SessionArgs,
     /// Importance file, or a mask file that holds importance
     #[arg(long, value_name = "FILE")]
     importance: PathBuf,
@@ -80,17 +75,14 @@ pub fn run(args: &Args) -> Result<()> {
     if args.steps == 0 {
         return Err(Error::input("--steps must be at least 1, not 0"));
     }
-    if args.cache.mask.is_some() {
+    if args.session.cache.mask.is_some() {
         return Err(Error::input("sweep makes its own masks: give it --importance, not --mask"));
     }
-    let sampling = args.sampling.sampling()?;
-    let model = args.model.load()?;
+    let sampling = args.session.sampling.sampling()?;
+    let model = args.session.model.load()?;
     let config = model.config();
     let name = args.importance.display().to_string();
-    let contents = files::read(
-        &args.importance,
-        &Split { kv_heads: Some(config.kv_heads), head_dim: Some(config.head_dim) },
-    )?;
+    let contents = files::read(&args.importance, &Split::of(config.mask_shape()))?;
     let importance =
         contents.importance().ok_or_else(|| Error::input(format!("{name} holds no importance")))?;
     let found = &contents.origin().fingerprint;
@@ -105,17 +97,18 @@ pub fn run(args: &Args) -> Result<()> {
             config.mask_shape()
         )));
     }
-    let choice = args.cache.mask_choice(config)?;
+    let choice = args.session.cache.mask_choice(config)?;
     let window = choice.window;
-    let dense = Arc::new(CacheSpec::dense(config.mask_shape(), window, args.cache.kv_dtype)?);
-    let prompts = args.prompt.tokens(&model)?;
+    let dense =
+        Arc::new(CacheSpec::dense(config.mask_shape(), window, args.session.cache.kv_dtype)?);
+    let prompts = args.session.prompt.tokens(&model)?;
     let [prompt] = prompts.as_slice() else {
         return Err(Error::input(format!("sweep takes one prompt, not {}", prompts.len())));
     };
     model
         .check_cache_memory("two caches", 2 * dense.bytes_at(prompt.len() + args.steps).total())?;
-    let bar = progress_bar("dense run");
-    let reference = with_bar(&bar, PrefillHooks::CHUNK, |hooks| {
+    let bar = Bar::new("dense run");
+    let reference = bar.prefill(PrefillHooks::CHUNK, |hooks| {
         Reference::run(Arc::clone(&model), &dense, prompt, &sampling, args.steps, hooks)
     })?;
     let points: Vec<(f64, usize)> = args
@@ -125,12 +118,16 @@ pub fn run(args: &Args) -> Result<()> {
         .collect();
     let mut rows = Vec::with_capacity(points.len());
     for (i, &(sparsity, align)) in points.iter().enumerate() {
-        bar.set_message(format!("sparsity {sparsity:.2}, align {align}"));
-        bar.set_position((i * 1000 / points.len()) as u64);
+        bar.say(format!("sparsity {sparsity:.2}, align {align}"));
+        bar.count(i, points.len());
         let mask = select(importance, &Options::new(sparsity, align))?;
         let kept = mask.kept_ratio();
-        let spec =
-            Arc::new(CacheSpec::new(config.mask_shape(), window, args.cache.kv_dtype, mask)?);
+        let spec = Arc::new(CacheSpec::new(
+            config.mask_shape(),
+            window,
+            args.session.cache.kv_dtype,
+            mask,
+        )?);
         let measured = reference.measure(&spec, &|| Ok(()))?;
         rows.push(Row {
             sparsity_target: sparsity,
@@ -142,17 +139,17 @@ pub fn run(args: &Args) -> Result<()> {
             kv_bytes: measured.kv_bytes,
         });
     }
-    bar.finish_and_clear();
+    bar.finish();
     let report = Report {
         model: model.name.clone(),
         prompt_tokens: prompt.len(),
         steps: args.steps,
-        kv_dtype: args.cache.kv_dtype.to_string(),
+        kv_dtype: args.session.cache.kv_dtype.to_string(),
         threads: rayon::current_num_threads(),
         dense: Dense { tpot_ms: median_ms(reference.step_times()), kv_bytes: reference.kv_bytes() },
         rows,
     };
-    if args.json { output::json(&report) } else { output::line(&table(&report)) }
+    output::report(args.json, &report, table)
 }
 
 fn table(report: &Report) -> String {

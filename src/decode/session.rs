@@ -71,6 +71,45 @@ pub struct Request {
     pub ignore_end: bool,
 }
 
+impl Request {
+    /// Refuses a prompt of so many tokens that does not fit the context, alone or with the forced
+    /// tokens behind it.
+    fn check_fits(&self, prompt: usize, context: usize) -> Result<()> {
+        if prompt > context {
+            return Err(Error::input(format!(
+                "a prompt of {prompt} tokens does not fit the context of {context}"
+            )));
+        }
+        // The last position's own token may be predicted, not fed.
+        let most = 1.max(context - prompt);
+        match &self.forced {
+            Some(forced) if forced.len() > most => Err(Error::input(format!(
+                "a prompt of {prompt} tokens and {} forced ones do not fit the context of {context}",
+                forced.len()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The sequence of prompt `index`, whose keys and values are in `cache`.
+    fn sequence(&self, index: usize, prompt: Vec<u32>, cache: SequenceCache) -> Sequence {
+        let seed = self.sampling.seed.wrapping_add(index as u64);
+        let sampling = Sampling { seed, ..self.sampling.clone() };
+        let mut forced = self.forced.clone().unwrap_or_default();
+        forced.reverse();
+        Sequence {
+            prompt_len: prompt.len(),
+            tokens: prompt,
+            logprobs: Vec::new(),
+            cache,
+            finish: None,
+            ttft: Duration::ZERO,
+            sampler: Sampler::new(sampling),
+            forced,
+        }
+    }
+}
+
 /// Sequences being decoded together.
 #[derive(Debug)]
 pub struct Session {
@@ -107,7 +146,7 @@ impl Session {
     pub fn start(
         model: Arc<Model>,
         spec: &Arc<CacheSpec>,
-        request: Request,
+        mut request: Request,
         prompt_logprobs: bool,
         hooks: PrefillHooks<'_>,
     ) -> Result<(Self, Vec<NewToken>)> {
@@ -115,35 +154,18 @@ impl Session {
         let config = model.config();
         let context = request.context.min(config.max_context);
         let max_new = request.forced.as_ref().map_or(request.max_new, Vec::len);
-        let (hidden, vocab) = (config.hidden, config.vocab);
         for tokens in request.prompts.iter().chain(&request.forced) {
             model.decoder.check_tokens(tokens)?;
         }
         let began = Instant::now();
-        let total: usize = request.prompts.iter().map(Vec::len).sum();
+        let prompts = std::mem::take(&mut request.prompts);
+        let total: usize = prompts.iter().map(Vec::len).sum();
         let mut done = 0;
-        let mut sequences = Vec::with_capacity(request.prompts.len());
+        let mut sequences = Vec::with_capacity(prompts.len());
         let mut all_prompt_logprobs = Vec::new();
         let mut first = Vec::new();
-        for (index, prompt) in request.prompts.into_iter().enumerate() {
-            if prompt.len() > context {
-                return Err(Error::input(format!(
-                    "a prompt of {} tokens does not fit the context of {context}",
-                    prompt.len()
-                )));
-            }
-            // The last position's own token may be predicted, not fed.
-            if let Some(forced) = request
-                .forced
-                .as_ref()
-                .filter(|forced| forced.len() > 1.max(context - prompt.len()))
-            {
-                return Err(Error::input(format!(
-                    "a prompt of {} tokens and {} forced ones do not fit the context of {context}",
-                    prompt.len(),
-                    forced.len()
-                )));
-            }
+        for (index, prompt) in prompts.into_iter().enumerate() {
+            request.check_fits(prompt.len(), context)?;
             let started = Instant::now();
             let mut cache =
                 SequenceCache::with_capacity(Arc::clone(spec), context.min(prompt.len() + max_new));
@@ -163,24 +185,9 @@ impl Session {
             if prompt_logprobs {
                 all_prompt_logprobs.push(logprobs_of_prompt(&model, &states, &prompt)?);
             }
-            let logits = model.decoder.logits(&states[states.len() - hidden..])?;
-            debug_assert_eq!(logits.len(), vocab);
-            let sampling = Sampling {
-                seed: request.sampling.seed.wrapping_add(index as u64),
-                ..request.sampling.clone()
-            };
-            let mut forced = request.forced.clone().unwrap_or_default();
-            forced.reverse();
-            let mut sequence = Sequence {
-                prompt_len: prompt.len(),
-                tokens: prompt,
-                logprobs: Vec::new(),
-                cache,
-                finish: None,
-                ttft: Duration::ZERO,
-                sampler: Sampler::new(sampling),
-                forced,
-            };
+            let logits = model.decoder.logits(&states[states.len() - config.hidden..])?;
+            debug_assert_eq!(logits.len(), config.vocab);
+            let mut sequence = request.sequence(index, prompt, cache);
             if max_new == 0 {
                 sequence.finish = Some(Finish::MaxNew);
             } else {

@@ -75,8 +75,8 @@ pub fn compare(a: &ChannelMask, b: &ChannelMask) -> Result<Comparison> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Shape;
     use super::*;
+    use crate::mask::Shape;
 
     #[test]
     fn overlap_counts_each_of_the_four_cases() {

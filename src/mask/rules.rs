@@ -134,6 +134,8 @@ fn every_head(shape: Shape, head: &[f32]) -> Importance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mask::select;
+    use crate::mask::select::Options;
 
     const SHAPE: Shape = Shape { layers: 1, kv_heads: 2, head_dim: 4 };
 
@@ -191,11 +193,11 @@ mod tests {
         );
         // A rule mixed with itself selects what it selects alone.
         let own = random(Shape { layers: 2, kv_heads: 2, head_dim: 32 }, 3);
-        let options = super::super::select::Options::new(0.6, 8);
-        let select = |importance: &Importance| super::super::select(importance, &options).unwrap();
+        let options = Options::new(0.6, 8);
+        let selected = |importance: &Importance| select(importance, &options).unwrap();
         assert_eq!(
-            select(&blend(&own, &own, 0.3).unwrap()).kept_counts(),
-            select(&blend(&own, &own, 0.0).unwrap()).kept_counts()
+            selected(&blend(&own, &own, 0.3).unwrap()).kept_counts(),
+            selected(&blend(&own, &own, 0.0).unwrap()).kept_counts()
         );
         assert_eq!(blend(&first, &own, 0.5).unwrap_err().exit_code(), 2);
         assert_eq!(blend(&first, &second, 1.5).unwrap_err().exit_code(), 2);

@@ -153,8 +153,8 @@ impl PairCounts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Shape;
     use super::*;
+    use crate::mask::Shape;
 
     const LIMIT: Setting = Setting { at: None, element_size: 2 };
 

@@ -6,9 +6,9 @@
 
 mod batch;
 mod cache;
-#[cfg(feature = "cuda-types")]
-mod card;
 mod device;
+#[cfg(feature = "cuda-types")]
+mod driver;
 mod launch;
 mod layout;
 pub mod params;
@@ -17,9 +17,9 @@ mod sequence;
 
 pub use batch::Batch;
 pub use cache::DeviceCache;
-#[cfg(feature = "cuda-types")]
-pub use card::{Card, unusable};
 pub use device::Device;
+#[cfg(feature = "cuda-types")]
+pub use driver::{Card, unusable};
 pub use launch::{Geometry, Kernel, Launch, Params};
 pub use layout::{DeviceMask, Layout, SLAB};
 pub use plan::{Plan, Planned, Share, plan};

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
-use super::{EXP2, Simd, Widen};
+use super::lanes::{EXP2, Simd, Widen};
 
 /// Sixteen lanes of a `__m512`.
 pub(in crate::attention) struct Avx512;

@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 use half::bf16;
 
 use super::avx512::Avx512;
-use super::{Steps, Values, accumulate_from};
+use super::steps::{Steps, Values, accumulate_from};
 use crate::cache::BLOCK;
 
 /// The bf16 steps; softmax is that of [`Avx512`].

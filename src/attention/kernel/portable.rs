@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use super::{EXP2, Simd, Widen};
+use super::lanes::{EXP2, Simd, Widen};
 
 /// Eight lanes.
 pub(in crate::attention) struct Portable;

@@ -3,8 +3,8 @@
 use crate::attention::SimdLevel;
 use crate::bench::attention::{self, Geometry, Report};
 use crate::cache::KvDtype;
-use crate::cli::bench::card;
-use crate::cli::device::DeviceChoice;
+use crate::cli::args::DeviceChoice;
+use crate::cli::bench::gpu;
 use crate::cli::output;
 use crate::{Error, Result};
 
@@ -48,9 +48,9 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if args.tokens.contains(&0) || args.threads.contains(&0) {
         return Err(Error::input("--tokens and --threads take numbers from 1 on, not 0"));
     }
-    match card::ordinal(args.device) {
-        Some(_) if args.dry_run => return card::model(&args.card, args.json),
-        Some(ordinal) => return card::measure(ordinal, args.json),
+    match gpu::ordinal(args.device) {
+        Some(_) if args.dry_run => return gpu::model(&args.card, args.json),
+        Some(ordinal) => return gpu::measure(ordinal, args.json),
         None if args.dry_run => return Err(Error::input("--dry-run goes with --device cuda")),
         None => {}
     }
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         level: args.simd.unwrap_or_else(SimdLevel::best),
     };
     let report = attention::run(&options, |sentence| eprintln!("{sentence}"))?;
-    if args.json { output::json(&report) } else { output::line(&table(&report)) }
+    output::report(args.json, &report, table)
 }
 
 fn table(report: &Report) -> String {

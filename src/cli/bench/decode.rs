@@ -1,7 +1,7 @@
 //! `kscope bench decode`.
 
 use crate::bench::{decode, masks};
-use crate::cli::common::{CacheArgs, ModelArgs};
+use crate::cli::args::{CacheArgs, ModelArgs};
 use crate::cli::output;
 use crate::mask::ChannelMask;
 use crate::{Error, Result};
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         batch: args.batch,
     };
     let report = decode::run(&model, &options, |sentence| eprintln!("{sentence}"))?;
-    if args.json { output::json(&report) } else { output::line(&table(&report)) }
+    output::report(args.json, &report, table)
 }
 
 fn table(report: &decode::Report) -> String {

@@ -1,9 +1,10 @@
 //! `kscope bench learn`.
 
 use crate::bench::{learn, variants};
-use crate::cli::common::{ModelArgs, progress_bar};
+use crate::cli::args::ModelArgs;
 use crate::cli::learn::lengths;
 use crate::cli::output;
+use crate::cli::progress::Bar;
 use crate::learn::run;
 use crate::learn::train::Settings;
 use crate::{Result, machine};
@@ -45,7 +46,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<()> {
     let model = args.model.load()?;
     let (haystack, others) = run::texts(&model, &[], "")?;
-    let bar = progress_bar("");
+    let bar = Bar::new("");
     if args.variants {
         let base = Settings::for_sparsity(args.sparsity);
         let settings =
@@ -53,17 +54,15 @@ pub(super) fn run(args: &Args) -> Result<()> {
         let (lengths, pool, check_prompts) = (args.ctx, args.pool, args.check_prompts);
         let options =
             variants::Options { haystack, others, lengths, pool, settings, check_prompts };
-        let report = variants::run(&model, &options, &mut |what| bar.set_message(what.to_owned()))?;
-        bar.finish_and_clear();
-        return if args.json { output::json(&report) } else { output::line(&table(&report)) };
+        let report = variants::run(&model, &options, &mut |what| bar.say(what.to_owned()))?;
+        bar.finish();
+        return output::report(args.json, &report, table);
     }
     let options =
         learn::Options { haystack, lengths: args.ctx, samples: args.samples, seed: args.seed };
-    let report = learn::run(&model, &options, |index| {
-        bar.set_position((index * 1000 / args.samples.max(1)) as u64)
-    })?;
-    bar.finish_and_clear();
-    if args.json { output::json(&report) } else { output::line(&cost(&report)) }
+    let report = learn::run(&model, &options, |index| bar.count(index, args.samples))?;
+    bar.finish();
+    output::report(args.json, &report, cost)
 }
 
 fn cost(report: &learn::Report) -> String {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::SplitArgs;
 use super::geometry::model_geometry;
+use super::split::SplitArgs;
 use crate::cli::output;
 use crate::mask::files::{self, Contents, Format};
 use crate::mask::{Shape, fingerprint};
@@ -103,12 +103,7 @@ impl Report {
 
 /// Runs `kscope mask import`.
 pub(super) fn import(args: &ImportArgs) -> Result<()> {
-    if Format::of_path(&args.output)? != Format::Safetensors {
-        return Err(Error::input(format!(
-            "{}: expected a kscope file, which ends in .safetensors",
-            args.output.display()
-        )));
-    }
+    Format::expect_own(&args.output)?;
     let mut contents = args.split.read(&args.input)?;
     if let Some(spec) = &args.model {
         let model = model_geometry(spec)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::SplitArgs;
+use super::split::SplitArgs;
 use super::values::percent;
 use crate::Result;
 use crate::cli::output;
@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         kept_ratio: [a.kept_ratio(), b.kept_ratio()],
         comparison: &comparison,
     };
-    if args.json { output::json(&report) } else { output::line(&text(&report)) }
+    output::report(args.json, &report, text)
 }
 
 fn text(report: &Report<'_>) -> String {

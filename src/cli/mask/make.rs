@@ -6,14 +6,15 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::geometry::{NamedGeometry, model_geometry};
+use super::report;
+use super::split::SplitArgs;
 use super::values::{self, Fit, HeadSpec, KvDtype, grouped, percent};
-use super::{SplitArgs, report};
 use crate::cli::output;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
 use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target};
 use crate::mask::{
-    ChannelMask, Importance, Setting, Shape, Statistics, Window, alignment_cost, fingerprint,
-    keep_counts, rules, select,
+    ChannelMask, Setting, Shape, Statistics, Window, alignment_cost, fingerprint, keep_counts,
+    rules, select,
 };
 use crate::{Error, Result};
 
@@ -158,18 +159,13 @@ struct Report {
 
 /// Runs `kscope mask make`.
 pub(super) fn run(args: &Args) -> Result<()> {
-    if Format::of_path(&args.output)? != Format::Safetensors {
-        return Err(Error::input(format!(
-            "{}: expected a kscope file, which ends in .safetensors",
-            args.output.display()
-        )));
-    }
+    Format::expect_own(&args.output)?;
     let source = args.importance.as_deref().map(|path| args.split.read(path)).transpose()?;
     let counts = args.counts_of.as_deref().map(|path| args.split.read_mask(path)).transpose()?;
     let model = args.model.as_deref().map(model_geometry).transpose()?;
     let shape = agreed_shape(args, source.as_ref(), counts.as_ref(), model.as_ref())?;
     let importance = match (&source, args.rule) {
-        (Some(source), _) => held_importance(source, args.importance.as_deref())?.clone(),
+        (Some(source), _) => source.expect_importance(&shown(args.importance.as_deref()))?.clone(),
         (None, Some(Rule::Random)) => rules::random(shape, args.seed),
         (None, _) => rules::slowest_first(shape),
     };
@@ -204,18 +200,20 @@ pub(super) fn run(args: &Args) -> Result<()> {
     print(args, &file, settings)
 }
 
+/// A path as errors show it.
+fn shown(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |path| path.display().to_string())
+}
+
 fn agreed_shape(
     args: &Args,
     source: Option<&Contents>,
     counts: Option<&MaskFile>,
     model: Option<&NamedGeometry>,
 ) -> Result<Shape> {
-    let path = |path: &Option<PathBuf>| {
-        path.as_deref().map_or_else(String::new, |path| path.display().to_string())
-    };
     let known = [
-        source.map(|source| (path(&args.importance), source.shape())),
-        counts.map(|counts| (path(&args.counts_of), counts.mask.shape())),
+        source.map(|source| (shown(args.importance.as_deref()), source.shape())),
+        counts.map(|counts| (shown(args.counts_of.as_deref()), counts.mask.shape())),
         model.map(|model| (model.name.clone(), model.geometry.shape())),
     ];
     let mut known = known.into_iter().flatten();
@@ -228,13 +226,6 @@ fn agreed_shape(
         ))),
         None => Ok(shape),
     }
-}
-
-fn held_importance<'a>(source: &'a Contents, path: Option<&Path>) -> Result<&'a Importance> {
-    source.importance().ok_or_else(|| {
-        let name = path.map_or_else(String::new, |path| path.display().to_string());
-        Error::input(format!("{name}: expected importance, found a mask alone"))
-    })
 }
 
 fn options(args: &Args, settings: &Settings, source: Option<&Contents>) -> Result<Options> {
@@ -297,17 +288,11 @@ fn binding(
         }));
     };
     let fingerprint = fingerprint(&model.geometry);
-    match inherited {
-        Some(origin) if !origin.fingerprint.is_empty() && origin.fingerprint != fingerprint => {
-            let file = args.importance.as_ref().or(args.counts_of.as_ref());
-            let name = file.map_or_else(String::new, |path| path.display().to_string());
-            Err(Error::input(format!(
-                "{name}: expected a file for {}, found one for {}",
-                model.name, origin.model
-            )))
-        }
-        _ => Ok((model.name, fingerprint)),
+    if let Some(origin) = inherited {
+        let file = shown(args.importance.as_deref().or(args.counts_of.as_deref()));
+        origin.expect_model(&file, &model.name, &fingerprint)?;
     }
+    Ok((model.name, fingerprint))
 }
 
 /// How the mask was made, for its file.

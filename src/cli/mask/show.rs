@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::SplitArgs;
 use super::ink::{Ink, Pen, Tone, When};
+use super::split::SplitArgs;
 use super::values::{self, KvDtype};
 use super::{map, report};
 use crate::Result;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::SplitArgs;
 use super::geometry::model_geometry;
+use super::split::SplitArgs;
 use crate::Result;
 use crate::cli::output;
 use crate::mask::{files, fingerprint};

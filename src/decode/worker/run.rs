@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::command::{Prompt, Start};
 use super::event::{Event, Rules, Started};
-use super::jobs::Jobs;
-use super::live::{Watcher, memory};
+use super::measurements::Measurements;
 use super::outbox::{Outbox, milliseconds};
 use super::setup::Setup;
-use super::talk::{Both, Solo, Talk};
+use super::sides::{Both, RunSides, Solo};
+use super::statistics::{Watcher, memory};
 use crate::cache::CacheSpec;
 use crate::decode::session::Request;
 use crate::decode::squares::Squares;
@@ -19,11 +19,11 @@ use crate::{Error, Result, machine};
 /// A prompt being answered.
 pub struct Run {
     /// The sequence.
-    pub talk: Talk,
+    pub sides: RunSides,
     /// Live statistics.
     pub watcher: Watcher,
     /// Measurements that wait.
-    pub jobs: Jobs,
+    pub measurements: Measurements,
     /// Steps still to make; `None` runs on.
     pub steps_left: Option<u32>,
     heads: usize,
@@ -75,13 +75,13 @@ impl Run {
             observe: &mut |view| squares.add(&view),
         };
         let prefill = std::time::Instant::now();
-        let (talk, events) = if setup.solo {
+        let (sides, events) = if setup.solo {
             let (solo, events) = Solo::start(Arc::clone(model), pruned, request, hooks)?;
-            (Talk::Solo(Box::new(solo)), events)
+            (RunSides::Solo(Box::new(solo)), events)
         } else {
             let (both, events) =
                 Both::start(Arc::clone(model), [dense, pruned], setup.feed, request, hooks)?;
-            (Talk::Pair(Box::new(both)), events)
+            (RunSides::Pair(Box::new(both)), events)
         };
         outbox.state(Event::Started(Box::new(Started {
             prompt,
@@ -99,14 +99,14 @@ impl Run {
             outbox.state(Event::Rules(Box::new(rules)));
         }
         let mut run = Self {
-            talk,
+            sides,
             watcher: Watcher::new(config),
-            jobs: Jobs::default(),
+            measurements: Measurements::default(),
             steps_left: None,
             heads: config.heads,
         };
-        run.jobs.want_now(revision);
-        outbox.statistic(Event::Memory(memory(run.talk.cache())));
+        run.measurements.want_now(revision);
+        outbox.statistic(Event::Memory(memory(run.sides.cache())));
         events.into_iter().for_each(|event| outbox.state(event));
         run.tell_end(outbox);
         Ok(run)
@@ -114,23 +114,23 @@ impl Run {
 
     /// Whether a step is to be made.
     pub fn is_running(&self) -> bool {
-        self.talk.finish().is_none() && self.steps_left != Some(0)
+        self.sides.finish().is_none() && self.steps_left != Some(0)
     }
 
     /// Whether there is anything to do without being told.
     pub fn is_busy(&self) -> bool {
-        let has_work = |both| self.jobs.has_work(both, self.is_running());
-        self.is_running() || self.talk.as_pair().is_some_and(has_work)
+        let has_work = |both| self.measurements.has_work(both, self.is_running());
+        self.is_running() || self.sides.as_pair().is_some_and(has_work)
     }
 
     /// A step of the decode, a step of what is measured beside it, and a round of statistics where
     /// one is due.
     pub fn work(&mut self, outbox: &mut Outbox) -> Result<()> {
-        if self.is_running() && !self.jobs.is_exclusive() {
-            let Self { talk, watcher, .. } = self;
-            let events = talk.step(&mut |layer, q, _| watcher.observe(layer, q))?;
+        if self.is_running() && !self.measurements.is_exclusive() {
+            let Self { sides, watcher, .. } = self;
+            let events = sides.step(&mut |layer, q, _| watcher.observe(layer, q))?;
             events.into_iter().for_each(|event| outbox.state(event));
-            if let Some((live, head, memory)) = self.watcher.round(self.talk.cache(), self.heads) {
+            if let Some((live, head, memory)) = self.watcher.round(self.sides.cache(), self.heads) {
                 outbox.statistic(Event::Live(Box::new(live)));
                 outbox.statistic(Event::Head(Box::new(head)));
                 outbox.statistic(Event::Memory(memory));
@@ -139,14 +139,14 @@ impl Run {
             self.tell_end(outbox);
             if let Some(steps) = &mut self.steps_left {
                 *steps = steps.saturating_sub(1);
-                if *steps == 0 && self.talk.finish().is_none() {
+                if *steps == 0 && self.sides.finish().is_none() {
                     outbox.state(Event::Paused);
                 }
             }
         }
         let is_running = self.is_running();
-        if let Some(both) = self.talk.as_pair()
-            && let Some(event) = self.jobs.work(both, is_running)?
+        if let Some(both) = self.sides.as_pair()
+            && let Some(event) = self.measurements.work(both, is_running)?
         {
             outbox.state(event);
         }
@@ -155,14 +155,14 @@ impl Run {
 
     /// Tells the live detail of the watched head to someone who waits.
     pub fn tell_head(&self, outbox: &mut Outbox) {
-        if let Some(detail) = self.watcher.head(self.talk.cache(), self.heads) {
+        if let Some(detail) = self.watcher.head(self.sides.cache(), self.heads) {
             outbox.statistic(Event::Head(Box::new(detail)));
         }
     }
 
     /// Says that the run is over, once it is.
     pub fn tell_end(&self, outbox: &mut Outbox) {
-        if let Some(finish) = self.talk.finish() {
+        if let Some(finish) = self.sides.finish() {
             outbox.state(Event::Finished(finish));
         }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use super::Order;
 use super::command::{Command, Retune, Trial};
+use super::engine::Order;
 use super::event::{Event, Retuned, Wish};
 use super::mailbox::Mailbox;
 use super::outbox::{Outbox, milliseconds};
@@ -102,7 +102,7 @@ impl Desk {
         run.watcher.watch(mailbox.watched(self.pruned.shape()));
         if let Some(asked) = mailbox.take_asked() {
             match run
-                .talk
+                .sides
                 .as_pair()
                 .map_or_else(|| Err(Error::input(SOLO)), |both| lost(&both.comparison, asked))
             {
@@ -160,7 +160,9 @@ impl Desk {
 
     /// Changes how many steps are left and says so.
     fn pace(&mut self, steps: Option<u32>, outbox: &mut Outbox) {
-        let Some(run) = self.run.as_mut().filter(|run| run.talk.finish().is_none()) else { return };
+        let Some(run) = self.run.as_mut().filter(|run| run.sides.finish().is_none()) else {
+            return;
+        };
         run.steps_left = steps;
         outbox.state(if steps == Some(0) { Event::Paused } else { Event::Resumed });
     }
@@ -172,7 +174,7 @@ impl Desk {
                 (self.setup.mask, self.setup.window) = (Some(mask.clone()), window);
                 (self.revision, self.waiting) = (revision, None);
                 if let Some(run) = &mut self.run {
-                    run.jobs.want_now(revision);
+                    run.measurements.want_now(revision);
                 }
                 outbox.state(Event::Retuned(Box::new(Retuned {
                     revision,
@@ -203,8 +205,8 @@ impl Desk {
         let spec = Arc::new(spec);
         let from = match &mut self.run {
             Some(run) => {
-                run.talk.retune(&spec)?;
-                Some(run.talk.generated())
+                run.sides.retune(&spec)?;
+                Some(run.sides.generated())
             }
             None => None,
         };
@@ -214,7 +216,7 @@ impl Desk {
 
     fn feed(&mut self, mode: Mode, outbox: &mut Outbox) {
         self.setup.feed = mode;
-        let fed = match self.run.as_mut().map(|run| run.talk.pair()) {
+        let fed = match self.run.as_mut().map(|run| run.sides.pair()) {
             Some(Some(both)) => both.feed(mode),
             Some(None) => Err(Error::input(SOLO)),
             None => Ok(()),
@@ -230,14 +232,14 @@ impl Desk {
 
     fn rewind(&mut self, generated: usize, outbox: &mut Outbox) {
         let Some(run) = &mut self.run else { return };
-        let rewound = match run.talk.pair() {
+        let rewound = match run.sides.pair() {
             Some(both) => both.rewind(generated).map(|()| both.generated()),
             None => Err(Error::input(SOLO)),
         };
         match rewound {
             Ok(n) => {
                 run.steps_left = Some(0);
-                run.jobs.want_now(self.revision);
+                run.measurements.want_now(self.revision);
                 outbox.state(Event::Rewound(n));
                 outbox.state(Event::Paused);
                 self.tell_end(outbox);
@@ -248,22 +250,22 @@ impl Desk {
 
     fn sweep(&mut self, trials: Vec<Trial>, outbox: &mut Outbox) {
         let Some(run) = &mut self.run else { return };
-        match run.talk.as_pair() {
-            Some(_) => run.jobs.want_trials(trials),
+        match run.sides.as_pair() {
+            Some(_) => run.measurements.want_trials(trials),
             None => outbox.state(refused(Wish::Sweep, &Error::input(SOLO))),
         }
     }
 
     fn time(&mut self, outbox: &mut Outbox) {
         let Some(run) = &mut self.run else { return };
-        match run.talk.as_pair() {
+        match run.sides.as_pair() {
             Some(both) if both.recent.is_empty() => {
                 outbox.state(refused(
                     Wish::Time,
                     &Error::input("nothing decoded yet that could be timed"),
                 ));
             }
-            Some(_) => run.jobs.want_timed(),
+            Some(_) => run.measurements.want_timed(),
             None => outbox.state(refused(Wish::Time, &Error::input(SOLO))),
         }
     }

@@ -3,8 +3,9 @@
 use half::f16;
 
 use super::context::Context;
+use super::distill::{engine, hidden};
+use super::factors::Factors;
 use super::rows::{Block, Pass, Rows};
-use super::{Factors, engine, hidden};
 use crate::Result;
 use crate::mask::Window;
 use crate::model::decoder::Decoder;

@@ -1,7 +1,7 @@
 //! A bare array of numbers, as the raw formats hold it, and its meaning as a mask or as importance.
 
-use super::super::{ChannelMask, Importance, Shape};
-use super::{Contents, ImportanceFile, MaskFile, Origin};
+use super::contents::{Contents, ImportanceFile, MaskFile, Origin};
+use crate::mask::{ChannelMask, Importance, Shape};
 use crate::{Error, Result};
 
 /// How the columns of a flat `[layers, kv_heads * head_dim]` array divide into heads; one of the
@@ -12,6 +12,13 @@ pub struct Split {
     pub kv_heads: Option<usize>,
     /// Channels per head.
     pub head_dim: Option<usize>,
+}
+
+impl Split {
+    /// The split of masks of this shape.
+    pub fn of(shape: Shape) -> Self {
+        Self { kv_heads: Some(shape.kv_heads), head_dim: Some(shape.head_dim) }
+    }
 }
 
 /// Numbers in row-major order with their axes.

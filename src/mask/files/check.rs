@@ -1,7 +1,7 @@
 //! Whether a mask may be applied to a model.
 
-use super::super::{ChannelMask, Shape};
-use super::MaskFile;
+use super::contents::MaskFile;
+use crate::mask::{ChannelMask, Shape};
 use crate::{Error, Result};
 
 /// A mask that fits a model, and what a person should know about it.

@@ -11,8 +11,9 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 
-use super::super::{ChannelMask, Importance, Shape, Window, select::ALIGNMENTS};
-use super::{Contents, ImportanceFile, MaskFile, Origin};
+use super::contents::{Contents, ImportanceFile, MaskFile, Origin};
+use crate::mask::select::ALIGNMENTS;
+use crate::mask::{ChannelMask, Importance, Shape, Window};
 use crate::{Error, Result};
 
 const MASK: &str = "kscope-mask";

@@ -1,14 +1,31 @@
-//! Atomic saves: the old file stays until the new one is whole.
+//! Encoding, and atomic saves: the old file stays until the new one is whole.
 
 use std::io::Write;
 use std::path::Path;
 
-use super::{Contents, Format, encode};
+use super::array::Array;
+use super::contents::Contents;
+use super::format::Format;
+use super::{native, npy, pth, tsv};
 use crate::{Result, error};
 
 /// Writes contents in the format that the path's extension names.
 pub fn save(path: &Path, contents: &Contents, prefer_importance: bool) -> Result<()> {
     overwrite(path, &encode(contents, Format::of_path(path)?, prefer_importance)?)
+}
+
+/// The bytes of a file of this format. A raw format holds the mask, or the importance where
+/// `prefer_importance` says so or nothing else is there.
+pub fn encode(contents: &Contents, format: Format, prefer_importance: bool) -> Result<Vec<u8>> {
+    if format == Format::Safetensors {
+        return native::encode(contents);
+    }
+    let array = Array::of(contents, prefer_importance)?;
+    match format {
+        Format::Pth => pth::encode(&array),
+        Format::Npy => Ok(npy::encode(&array)),
+        _ => Ok(tsv::encode(&array)),
+    }
 }
 
 /// Replaces a file by `bytes`: a temporary file in the same folder, fsync, rename. A failure leaves

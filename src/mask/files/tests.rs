@@ -1,13 +1,16 @@
+use std::path::Path;
+
 use serde_json::json;
 
-use super::super::{Geometry, fingerprint, rules};
+use super::read::MAX_FILE_BYTES;
 use super::*;
+use crate::mask::{Geometry, Shape, Window, fingerprint, keep_counts, rules};
 
 const SHAPE: Shape = Shape { layers: 3, kv_heads: 2, head_dim: 6 };
 
 fn mask_file() -> MaskFile {
     let importance = rules::random(SHAPE, 9);
-    let mask = super::super::keep_counts(&importance, &[0, 2, 4, 6, 0, 2]);
+    let mask = keep_counts(&importance, &[0, 2, 4, 6, 0, 2]);
     let origin = Origin {
         model: "tiny \"model\"".into(),
         fingerprint: "ab".repeat(32),

@@ -1,9 +1,10 @@
 //! How much to keep: a sparsity or bytes, spread over heads by the global quantile or exactly.
 
-use super::super::Window;
+use super::exact;
 use super::limits::Limits;
 use super::ranking::Ranking;
-use super::{Options, bytes, exact, round};
+use super::selection::Options;
+use crate::mask::{Window, bytes};
 use crate::{Error, Result};
 
 /// How much a selection keeps.
@@ -134,6 +135,12 @@ fn above(ranking: &Ranking, limits: &Limits, options: &Options, threshold: f64) 
         n * unit
     };
     ranking.heads().map(count).enumerate().map(|(head, count)| limits.apply(head, count)).collect()
+}
+
+/// `n` rounded to the nearest multiple of the alignment, halves upwards; at most all channels, and
+/// all of them where `n` is all.
+pub(super) fn round(n: usize, align: usize, all: usize) -> usize {
+    if n == all { all } else { ((n + align / 2) / align * align).min(all) }
 }
 
 /// The quantile of all scores with linear interpolation, as NumPy computes it in double precision;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::{ChannelMask, Shape};
-use super::Options;
+use super::selection::Options;
+use crate::mask::{ChannelMask, Shape};
 use crate::{Error, Result};
 
 /// Some heads of a mask.

@@ -1,7 +1,7 @@
 //! Units of choice (channels, or rotation pairs) in order of importance inside each head.
 
-use super::super::{ChannelMask, Importance, Shape};
 use super::limits::Limits;
+use crate::mask::{ChannelMask, Importance, Shape};
 
 /// Every head's units, best first.
 pub(super) struct Ranking {

@@ -1,5 +1,6 @@
-use super::super::{Shape, Window, bytes, rules};
+use super::budget::round;
 use super::*;
+use crate::mask::{ChannelMask, Importance, Shape, Window, bytes, rules};
 
 const LLAMA: Shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
 

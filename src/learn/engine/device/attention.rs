@@ -1,8 +1,9 @@
 //! Attention of all rows, forward and backward in closed form, over tensors.
 //!
 //! It is the arithmetic of the host's attention (`host/attention.rs`), for a few KV heads of all
-//! blocks at a time: with `q` scaled and the factors `a` of the head, a score is `q . k` outside the middle of a row and `(q a) . k` inside it. Gradients follow from
-//! those of the scores, `dS = P (dP - rowsum(dO O))` with `dP = dO V^T`: to the factors they are
+//! blocks at a time: with `q` scaled and the factors `a` of the head, a score is `q . k` outside
+//! the middle of a row and `(q a) . k` inside it. Gradients follow from those of the scores,
+//! `dS = P (dP - rowsum(dO O))` with `dP = dO V^T`: to the factors they are
 //! `sum over rows of (dS_middle K) q`.
 
 use std::ops::Range;

@@ -1,38 +1,22 @@
-//! `kscope completions` and `kscope man`: made from the same argument definitions as the help.
+//! `kscope man`: manual pages, made from the same argument definitions as the help.
 
 use std::path::PathBuf;
 
 use clap::CommandFactory;
-use clap_complete::Shell;
 
 use super::{Cli, output};
 use crate::{Result, error};
 
-/// Arguments of `kscope completions`.
-#[derive(Debug, clap::Args)]
-pub struct Completions {
-    /// The shell to complete for
-    #[arg(value_enum)]
-    shell: Shell,
-}
-
 /// Arguments of `kscope man`.
 #[derive(Debug, clap::Args)]
-pub struct Man {
+pub struct Args {
     /// Folder that gets one page per command; without it the main page is printed
     #[arg(value_name = "FOLDER")]
     folder: Option<PathBuf>,
 }
 
-/// Prints the completions of a shell.
-pub fn completions(args: &Completions) -> Result<()> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "kscope", &mut script);
-    output::line(String::from_utf8_lossy(&script).trim_end())
-}
-
 /// Prints the manual page, or writes one page per command.
-pub fn man(args: &Man) -> Result<()> {
+pub fn run(args: &Args) -> Result<()> {
     match &args.folder {
         Some(folder) => {
             std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;

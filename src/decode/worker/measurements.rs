@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::command::Trial;
 use super::event::{Event, Measured, Subject, Timed};
-use super::talk::Both;
+use super::sides::Both;
 use crate::Result;
 use crate::cache::CacheSpec;
 use crate::decode::divergence::{Divergence, Spread, StepDivergence};
@@ -15,7 +15,7 @@ use crate::decode::replay::{ROUNDS, Replay, Stretch};
 
 /// What waits to be measured.
 #[derive(Default)]
-pub struct Jobs {
+pub struct Measurements {
     /// The revision of the mask at work, while it is not measured.
     now: Option<u64>,
     timed: bool,
@@ -44,7 +44,7 @@ struct Rounds {
     times: [Vec<Duration>; 2],
 }
 
-impl Jobs {
+impl Measurements {
     /// Measures the mask at work, in place of the one before.
     pub fn want_now(&mut self, revision: u64) {
         self.now = Some(revision);

@@ -22,14 +22,14 @@ const LIKELIEST: usize = 5;
 pub const STRETCH: usize = 64;
 
 /// What a run decodes.
-pub enum Talk {
+pub enum RunSides {
     /// The pruned side alone.
     Solo(Box<Solo>),
     /// Both sides.
     Pair(Box<Both>),
 }
 
-impl Talk {
+impl RunSides {
     /// The pruned side's cache.
     pub fn cache(&self) -> &SequenceCache {
         match self {

@@ -1,7 +1,7 @@
 //! `kscope bench attention --device cuda`: measured on a card, or computed with `--dry-run`.
 
-use crate::bench::cuda_model::{self, CARDS, Report};
-use crate::cli::device::DeviceChoice;
+use crate::bench::gpu_forecast::{self, CARDS, Report};
+use crate::cli::args::DeviceChoice;
 use crate::cli::output;
 use crate::machine::human;
 use crate::{Error, Result};
@@ -21,8 +21,8 @@ pub(super) fn model(name: &str, json: bool) -> Result<()> {
     let names = || CARDS.map(|card| card.name).join(", ");
     let card = known
         .ok_or_else(|| Error::input(format!("--card {name}: the known cards are {}", names())))?;
-    let report = cuda_model::report(card)?;
-    if json { output::json(&report) } else { output::line(&text(&report)) }
+    let report = gpu_forecast::report(card)?;
+    output::report(json, &report, text)
 }
 
 fn text(report: &Report) -> String {
@@ -81,14 +81,14 @@ fn text(report: &Report) -> String {
 /// Measures on a card.
 #[cfg(not(feature = "cuda-types"))]
 pub(super) fn measure(ordinal: usize, _: bool) -> Result<()> {
-    Err(crate::cli::device::without_cuda(ordinal))
+    Err(crate::cli::args::without_cuda(ordinal))
 }
 
 /// Measures on a card.
 #[cfg(feature = "cuda-types")]
 pub(super) fn measure(ordinal: usize, json: bool) -> Result<()> {
     let card = crate::attention::cuda::Card::open(ordinal)?;
-    let report = crate::bench::cuda::run(&card, |sentence| eprintln!("{sentence}"))?;
+    let report = crate::bench::gpu_attention::run(&card, |sentence| eprintln!("{sentence}"))?;
     if json {
         return output::json(&report);
     }

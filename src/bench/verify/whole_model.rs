@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::selftest::Outcome;
+use super::Outcome;
 use crate::cache::{CacheSpec, KvDtype, SequenceCache};
 use crate::mask::{ChannelMask, Window};
 use crate::model::Model;
@@ -22,7 +22,7 @@ const ALLOWED: f64 = 2e-2;
 
 /// Compares every logit of a prefill and of [`STEPS`] steps over two sequences at once, dense and
 /// pruned; the worst.
-pub fn compare(here: &Model, there: &Model) -> Result<Outcome> {
+pub fn compare_models(here: &Model, there: &Model) -> Result<Outcome> {
     let shape = here.config().mask_shape();
     // Two channels of three, and heads that keep none.
     let pruned = ChannelMask::from_fn(shape, |layer, head, channel| {

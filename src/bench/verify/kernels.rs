@@ -1,194 +1,19 @@
-//! The CUDA kernels against the scalar oracle, case by case: on the host simulator in the tests, on
-//! a card with `kscope selftest --device cuda`.
+//! The CUDA kernels of one case against the scalar oracle.
 
 use std::sync::Arc;
 
 use half::{bf16, f16};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
+use super::Outcome;
+use super::cases::{Case, LAYERS, Story};
 use crate::attention::cuda::{
-    Batch, Device, DeviceMask, DeviceSequence, Geometry, Layout, Source, StoredRow,
+    Batch, Device, DeviceMask, DeviceSequence, Layout, Source, StoredRow,
 };
 use crate::attention::{channel_activity, oracle};
 use crate::cache::{CacheSpec, KvDtype, SequenceCache, StoredKey};
-use crate::mask::{ChannelMask, Shape, Window};
+use crate::mask::ChannelMask;
 use crate::{Error, Result};
-
-/// Layers of every case, so that offsets by layer count.
-const LAYERS: usize = 2;
-
-/// What happens to the sequences before the last comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Story {
-    /// A prompt, then decode steps.
-    Decode,
-    /// The prompt in a dense sequence; the pruned ones are gathered from it, then decode steps.
-    Retune,
-    /// A prompt, decode steps, back by so many tokens with the dense sequence's help, decode steps
-    /// again.
-    Rewind(usize),
-}
-
-/// One configuration that is run and compared.
-#[derive(Debug, Clone)]
-pub struct Case {
-    /// Channels per head.
-    pub head_dim: usize,
-    /// Query heads per KV head.
-    pub group: usize,
-    /// KV heads.
-    pub kv_heads: usize,
-    /// Element type.
-    pub dtype: KvDtype,
-    /// Sink, recent and chunk.
-    pub window: Window,
-    /// Prompt tokens of each sequence.
-    pub prompts: Vec<usize>,
-    /// Kept channels of the heads, in turn over sequences, layers and heads.
-    pub counts: Vec<usize>,
-    /// Decode steps.
-    pub steps: usize,
-    /// What happens.
-    pub story: Story,
-    /// Seed of everything random.
-    pub seed: u64,
-}
-
-/// What a case gave.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Outcome {
-    /// Largest error of an output (of attention, or logits), relative to the largest.
-    pub error: f64,
-    /// Largest error that the element type's rounding explains.
-    pub allowed: f64,
-    /// Outputs compared.
-    pub compared: usize,
-}
-
-impl std::fmt::Display for Case {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Window { sink, recent, chunk } = self.window;
-        write!(
-            f,
-            "{} d {} group {} x {} KV heads, kept {:?}, window {sink}/{recent}/{chunk}, prompts {:?} + {} steps, {:?}, seed {}",
-            self.dtype,
-            self.head_dim,
-            self.group,
-            self.kv_heads,
-            self.counts,
-            self.prompts,
-            self.steps,
-            self.story,
-            self.seed
-        )
-    }
-}
-
-impl Case {
-    /// A case with the ordinary window, two ragged sequences and odd kept counts.
-    pub fn new(head_dim: usize, group: usize, dtype: KvDtype) -> Self {
-        Self {
-            head_dim,
-            group,
-            kv_heads: 2,
-            dtype,
-            window: Window { sink: 4, recent: 40, chunk: 16 },
-            prompts: vec![150, 71],
-            counts: vec![head_dim * 3 / 10, 0, head_dim, 8, head_dim / 2 + 3],
-            steps: 2,
-            story: Story::Decode,
-            seed: (head_dim * 100 + group) as u64,
-        }
-    }
-
-    fn shape(&self) -> Shape {
-        Shape { layers: LAYERS, kv_heads: self.kv_heads, head_dim: self.head_dim }
-    }
-
-    fn geometry(&self) -> Result<Geometry> {
-        Geometry::new(self.shape(), self.group * self.kv_heads, self.dtype)
-    }
-}
-
-/// The cases that the tests run on the simulator and a card repeats.
-pub fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for dtype in [KvDtype::Bf16, KvDtype::F16] {
-        for head_dim in [64, 96, 128, 256] {
-            cases.extend((1..=8).map(|group| Case::new(head_dim, group, dtype)));
-        }
-        let base = Case::new(64, 3, dtype);
-        let window = |sink, recent, chunk| Window { sink, recent, chunk };
-        cases.extend([
-            // Nothing is pruned yet; a single token; a prompt that ends where a chunk moves.
-            Case { prompts: vec![1, 30, 43, 59], steps: 3, ..base.clone() },
-            // Lengths around tiles, turns and slabs.
-            Case { prompts: vec![15, 16, 17, 63, 64, 65], window: window(0, 8, 8), ..base.clone() },
-            Case {
-                prompts: vec![300, 299],
-                window: window(4, 8, 8),
-                steps: 12,
-                counts: vec![19, 64],
-                ..base.clone()
-            },
-            // Every count of channels of a small head, and what padding makes of it.
-            Case {
-                kv_heads: 4,
-                counts: (1..=64).collect(),
-                prompts: vec![90; 8],
-                steps: 1,
-                ..base.clone()
-            },
-            // Only dropped heads; only whole ones.
-            Case { counts: vec![0], prompts: vec![100, 50], steps: 20, ..base.clone() },
-            Case { counts: vec![64], prompts: vec![100, 50], steps: 20, ..base.clone() },
-            // Chunks of one token, no recent window, no sink: the current token itself is pruned.
-            Case {
-                window: window(0, 0, 1),
-                prompts: vec![40, 3],
-                counts: vec![5, 64, 24],
-                steps: 4,
-                ..base.clone()
-            },
-            Case {
-                window: window(7, 0, 5),
-                prompts: vec![40, 9],
-                counts: vec![5, 64, 24],
-                steps: 12,
-                ..base.clone()
-            },
-            // A head that sees nothing at all.
-            Case {
-                window: window(0, 0, 1),
-                counts: vec![0],
-                prompts: vec![5],
-                steps: 1,
-                ..base.clone()
-            },
-            // A long ring that wraps many times.
-            Case { window: window(3, 17, 7), prompts: vec![61], steps: 60, ..base.clone() },
-            Case { story: Story::Retune, prompts: vec![331, 80], steps: 3, ..base.clone() },
-            Case {
-                story: Story::Retune,
-                window: window(16, 30, 1),
-                head_dim: 128,
-                counts: vec![32, 0, 128, 41],
-                group: 4,
-                ..base.clone()
-            },
-            Case { story: Story::Rewind(1), prompts: vec![100], steps: 20, ..base.clone() },
-            Case { story: Story::Rewind(50), prompts: vec![290], steps: 5, ..base.clone() },
-            Case {
-                story: Story::Rewind(40),
-                window: window(2, 3, 4),
-                prompts: vec![60, 41],
-                steps: 3,
-                ..base
-            },
-        ]);
-    }
-    cases
-}
 
 /// One sequence, dense or pruned, on both sides.
 struct Pair<D: Device> {
@@ -198,7 +23,7 @@ struct Pair<D: Device> {
 
 /// Runs a case; an error names what differs. Every prompt has a dense and a pruned sequence, all of
 /// them in one batch.
-pub fn run<D: Device>(device: &D, case: &Case) -> Result<Outcome> {
+pub fn compare_kernels<D: Device>(device: &D, case: &Case) -> Result<Outcome> {
     let mut random = StdRng::seed_from_u64(case.seed);
     let mut pairs = Vec::new();
     for index in 0..case.prompts.len() {

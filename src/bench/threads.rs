@@ -1,0 +1,13 @@
+//! Pools of a given number of threads.
+
+use rayon::ThreadPool;
+
+use crate::{Error, Result};
+
+/// A pool of so many threads.
+pub fn pool(threads: usize) -> Result<ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|cause| Error::run(format!("starting {threads} threads: {cause}")))
+}

@@ -1,0 +1,12 @@
+//! A device against the CPU: the attention kernels case by case, and a whole model token by token.
+//! The tests run both on the host simulator, `kscope selftest` runs them on a GPU.
+
+mod cases;
+mod kernels;
+mod outcome;
+mod whole_model;
+
+pub use cases::{Case, Story, cases};
+pub use kernels::compare_kernels;
+pub use outcome::Outcome;
+pub use whole_model::compare_models;

@@ -1,0 +1,17 @@
+//! Arguments that several commands share, and the ready objects they become.
+
+mod cache;
+mod device;
+mod mode;
+mod model;
+mod prompt;
+mod sampling;
+mod session;
+
+pub use cache::{CacheArgs, MaskChoice, fitting_mask, read_mask};
+pub use device::{DeviceChoice, without_cuda};
+pub use mode::ModeArg;
+pub use model::ModelArgs;
+pub use prompt::{OnePromptArgs, PromptArgs, read_text};
+pub use sampling::SamplingArgs;
+pub use session::{Ready, SessionArgs};

@@ -1,0 +1,74 @@
+//! Which model, and where and how it is loaded.
+
+use std::sync::Arc;
+
+use super::device::DeviceChoice;
+use crate::cache::KvDtype;
+use crate::cli::progress::Bar;
+use crate::model::Model;
+use crate::model::load::{Opened, Source};
+use crate::{Result, machine};
+
+/// Which model, on which device.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ModelArgs {
+    /// Model: `demo`, a name that `kscope fetch` knows, a Hugging Face folder, a GGUF file, or
+    /// org/name (feature `hub`)
+    #[arg(long, short, default_value = "demo", value_name = "MODEL")]
+    pub model: String,
+    /// A model of this shape with seeded random weights instead: a known name such as llama-3.1-8b,
+    /// or a config.json
+    #[arg(long, value_name = "GEOMETRY", conflicts_with = "model")]
+    pub random_weights: Option<String>,
+    /// With --random-weights: at most this many layers
+    #[arg(long, value_name = "N", requires = "random_weights")]
+    pub layers: Option<usize>,
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: DeviceChoice,
+    /// Element type of the weights [default: as stored; quantised weights become f16]
+    #[arg(long, value_name = "f32|f16|bf16")]
+    pub dtype: Option<KvDtype>,
+    /// Threads [default: RAYON_NUM_THREADS or all processors]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+impl ModelArgs {
+    /// The model that is meant.
+    pub fn source(&self) -> Result<Source> {
+        match &self.random_weights {
+            Some(geometry) => Source::random(geometry, self.layers, 0),
+            None => Source::resolve(&self.model),
+        }
+    }
+
+    /// Sets the threads.
+    pub fn prepare(&self) -> Result<()> {
+        machine::set_threads(self.threads)
+    }
+
+    /// Opens a model and checks that its weights fit the memory.
+    pub fn open(&self, source: &Source) -> Result<Opened> {
+        let opened = Opened::open(source)?;
+        machine::check_memory(
+            &format!("the model {}", opened.name),
+            opened.weight_bytes(self.dtype) as u64,
+        )?;
+        Ok(opened)
+    }
+
+    /// Opens the model and loads its weights with a progress bar on standard error.
+    pub fn load(&self) -> Result<Arc<Model>> {
+        self.prepare()?;
+        let placement = self.device.placement()?;
+        let opened = self.open(&self.source()?)?;
+        let bar = Bar::new(&format!("loading {}", opened.name));
+        let model = opened.load_on(self.dtype, placement, &mut |share| {
+            bar.share(share);
+            Ok(())
+        })?;
+        bar.finish();
+        Ok(Arc::new(model))
+    }
+}

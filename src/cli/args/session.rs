@@ -1,0 +1,56 @@
+//! The four groups that every command that decodes takes, and the objects they become.
+
+use std::sync::Arc;
+
+use super::cache::{CacheArgs, MaskChoice};
+use super::model::ModelArgs;
+use super::prompt::PromptArgs;
+use super::sampling::SamplingArgs;
+use crate::Result;
+use crate::cache::CacheSpec;
+use crate::model::Model;
+
+/// Model, cache, prompt and sampling.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SessionArgs {
+    #[command(flatten)]
+    pub(in crate::cli) model: ModelArgs,
+    #[command(flatten)]
+    pub(in crate::cli) cache: CacheArgs,
+    #[command(flatten)]
+    pub(in crate::cli) prompt: PromptArgs,
+    #[command(flatten)]
+    pub(in crate::cli) sampling: SamplingArgs,
+}
+
+/// A loaded model and what is to be decoded with it.
+#[derive(Debug)]
+pub struct Ready {
+    /// The model.
+    pub model: Arc<Model>,
+    /// The mask and its window; its warnings have been printed.
+    pub choice: MaskChoice,
+    /// The cache under the mask; dense without one.
+    pub pruned: Arc<CacheSpec>,
+    /// The cache with every channel.
+    pub dense: Arc<CacheSpec>,
+    /// Largest context in tokens.
+    pub context: usize,
+    /// Token ids, each prompt as often as the batch asks.
+    pub prompts: Vec<Vec<u32>>,
+}
+
+impl SessionArgs {
+    /// Loads the model, settles mask and caches, and reads the prompts, each of them `batch` times.
+    pub fn open(&self, batch: usize) -> Result<Ready> {
+        let model = self.model.load()?;
+        let config = model.config();
+        let choice = self.cache.mask_choice(config)?;
+        choice.warn();
+        let (pruned, dense) = self.cache.specs(config, &choice)?;
+        let context = self.cache.context(config)?;
+        let prompts = self.prompt.tokens(&model)?.into_iter();
+        let prompts = prompts.flat_map(|prompt| std::iter::repeat_n(prompt, batch)).collect();
+        Ok(Ready { model, choice, pruned, dense, context, prompts })
+    }
+}

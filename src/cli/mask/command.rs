@@ -1,0 +1,39 @@
+//! The commands of `kscope mask`.
+
+use super::{convert, diff, make, show, validate};
+use crate::Result;
+
+/// Arguments of `kscope mask`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Draw a mask by rotation frequency and print what it keeps, saves and costs
+    Show(show::Args),
+    /// Select channels: by a rule that needs no running model, or from an importance file
+    Make(make::Args),
+    /// Turn a .pth, .npy or .tsv file into a kscope file
+    Import(convert::ImportArgs),
+    /// Write a mask or its importance as .pth, .npy, .tsv or .safetensors
+    Export(convert::ExportArgs),
+    /// Compare two masks of one shape
+    Diff(diff::Args),
+    /// Check that a mask belongs to a model
+    Validate(validate::Args),
+}
+
+/// Runs `kscope mask`.
+pub fn run(args: &Args) -> Result<()> {
+    match &args.command {
+        Command::Show(args) => show::run(args),
+        Command::Make(args) => make::run(args),
+        Command::Import(args) => convert::import(args),
+        Command::Export(args) => convert::export(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Validate(args) => validate::run(args),
+    }
+}

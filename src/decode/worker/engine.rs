@@ -1,0 +1,102 @@
+//! The engine as its owner holds it: starting the thread, and handing commands over.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use tokio::sync::mpsc::{Receiver, channel};
+
+use super::command::Command;
+use super::event::{Envelope, Event};
+use super::mailbox::Mailbox;
+use super::outbox::{NO_RUN, Outbox};
+use super::setup::Loader;
+use super::thread;
+use crate::error::panic_message;
+use crate::{Error, Result};
+
+/// Commands that may wait. A person cannot type faster than the engine takes them.
+const COMMANDS: usize = 64;
+/// Events that may wait before statistics are dropped.
+const EVENTS: usize = 512;
+
+/// A running engine. Dropping it ends the thread after the step at hand.
+#[derive(Debug)]
+pub struct Engine {
+    orders: SyncSender<Order>,
+    /// The newest run asked for; an older one gives up as soon as it sees this.
+    newest: Arc<AtomicU64>,
+    mailbox: Mailbox,
+}
+
+/// What goes through the queue.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// A command, in its turn.
+    Do(Command),
+    /// Something is in the mailbox. It only wakes a thread that waits; one that is busy looks by
+    /// itself.
+    Look,
+}
+
+impl Engine {
+    /// Starts the thread, which begins with `loader`.
+    pub fn spawn(loader: Loader) -> Result<(Self, Receiver<Envelope>)> {
+        let (orders, inbox) = sync_channel(COMMANDS);
+        let (sender, events) = channel(EVENTS);
+        let newest = Arc::new(AtomicU64::new(0));
+        let mut outbox = Outbox::new(sender, Arc::clone(&newest));
+        let mailbox = Mailbox::default();
+        let of_thread = mailbox.clone();
+        let body = move || {
+            let served = catch_unwind(AssertUnwindSafe(|| {
+                thread::serve(loader, &inbox, &of_thread, &mut outbox)
+            }));
+            if let Err(panic) = served {
+                outbox.state(Event::Panicked(panic_message(&*panic)));
+            }
+        };
+        std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(body)
+            .map_err(|cause| Error::run(format!("starting the engine thread: {cause}")))?;
+        Ok((Self { orders, newest, mailbox }, events))
+    }
+
+    /// Hands a command over without waiting.
+    ///
+    /// # Errors
+    /// When the engine is gone or far behind.
+    pub fn send(&self, command: Command) -> Result<()> {
+        match command {
+            Command::Watch { layer, head } => self.mailbox.watch(layer, head),
+            Command::Retune(retune) => self.mailbox.put_retune(retune),
+            Command::Explain(asked) => self.mailbox.put_asked(asked),
+            command => return self.queue(command),
+        }
+        let _ = self.orders.try_send(Order::Look);
+        Ok(())
+    }
+
+    fn queue(&self, command: Command) -> Result<()> {
+        match &command {
+            Command::Start(start) => self.newest.store(start.generation, Ordering::Relaxed),
+            Command::Shutdown => self.newest.store(NO_RUN, Ordering::Relaxed),
+            _ => {}
+        }
+        self.orders.try_send(Order::Do(command)).map_err(|cause| match cause {
+            std::sync::mpsc::TrySendError::Full(_) => {
+                Error::run("the engine is busy and did not take the command")
+            }
+            std::sync::mpsc::TrySendError::Disconnected(_) => Error::run("the engine has ended"),
+        })
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // A full or closed channel is no matter: the generation alone ends the thread.
+        let _ = self.send(Command::Shutdown);
+    }
+}

@@ -1,0 +1,80 @@
+//! Hidden states, loss and gradient of a sample, by the engine that fits the decoder.
+
+use half::f16;
+
+use super::rows::Pass;
+use super::{Factors, Sample, device, host};
+use crate::Result;
+use crate::mask::Window;
+use crate::model::backend::BackendWeights;
+use crate::model::decoder::Decoder;
+
+/// Distillation loss of one sample and its gradient to the factors, `[layers, kv_heads, head_dim]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Distilled {
+    /// Mean squared difference of normalised hidden states over answer rows and hidden channels.
+    pub loss: f64,
+    /// Derivative of `loss` with respect to each factor.
+    pub gradient: Vec<f32>,
+}
+
+/// One way to compute passes over rows; there is at least one row.
+pub(super) trait Engine {
+    /// Rotated keys and values of the rows, per layer, each `[rows, kv_heads, head_dim]`.
+    fn keys_and_values(&self, pass: Pass<'_>) -> Result<Vec<[Vec<f16>; 2]>>;
+
+    /// Normalised hidden states of the rows, `[rows, hidden]`.
+    fn hidden(&self, pass: Pass<'_>) -> Result<Vec<f32>>;
+
+    /// The loss against `targets`, `[rows, hidden]`, and its gradient.
+    fn distill(&self, pass: Pass<'_>, targets: &[f32]) -> Result<Distilled>;
+}
+
+/// The engine of a decoder.
+pub(super) fn engine(decoder: &Decoder) -> Box<dyn Engine + '_> {
+    match decoder.backend().weights() {
+        BackendWeights::Host(weights) => Box::new(host::OnHost::new(decoder.config(), weights)),
+        BackendWeights::Device(tensors) => Box::new(device::OnDevice::new(decoder.config(), tensors)),
+    }
+}
+
+/// Normalised hidden states of every answer row of a sample, `[rows, hidden]`, branches after one
+/// another.
+pub fn hidden(
+    decoder: &Decoder,
+    window: Window,
+    factors: &Factors,
+    sample: &Sample,
+) -> Result<Vec<f32>> {
+    let rows = sample.answer_rows(decoder)?;
+    match rows.count {
+        0 => Ok(Vec::new()),
+        _ => engine(decoder).hidden(Pass { rows: &rows, window, factors }),
+    }
+}
+
+/// The loss alone: mean squared difference to the sample's targets.
+pub fn loss(decoder: &Decoder, window: Window, factors: &Factors, sample: &Sample) -> Result<f64> {
+    let states = hidden(decoder, window, factors, sample)?;
+    Ok(mean_square(&states, &sample.targets()))
+}
+
+/// The loss and its gradient.
+pub fn distill(
+    decoder: &Decoder,
+    window: Window,
+    factors: &Factors,
+    sample: &Sample,
+) -> Result<Distilled> {
+    let rows = sample.answer_rows(decoder)?;
+    match rows.count {
+        0 => Ok(Distilled { loss: 0.0, gradient: vec![0.0; factors.shape().entries()] }),
+        _ => engine(decoder).distill(Pass { rows: &rows, window, factors }, &sample.targets()),
+    }
+}
+
+pub(super) fn mean_square(states: &[f32], targets: &[f32]) -> f64 {
+    let sum: f64 =
+        states.iter().zip(targets).map(|(state, target)| f64::from(state - target).powi(2)).sum();
+    sum / states.len().max(1) as f64
+}

@@ -1,0 +1,251 @@
+//! Learning itself: samples, updates, checkpoints, and the check at the end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::report;
+use super::request::Request;
+use crate::learn::check::{Row, Verdict};
+use crate::learn::data::{Part, Task};
+use crate::learn::train::{Dense, Pool, Stage, State, Trainer, Update, Wanted};
+use crate::mask::files::{MaskFile, Origin};
+use crate::mask::select::select;
+use crate::mask::{Importance, fingerprint};
+use crate::model::Model;
+use crate::{Error, Result, machine};
+
+/// What happens while learning.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Prefilling sample `.0` of `.1`.
+    Prefill(usize, usize),
+    /// What the exact model answers.
+    Dense(Vec<(Task, Dense)>),
+    /// An update was made.
+    Update(Update),
+    /// The factors after an update.
+    Factors(Importance),
+    /// The stage-1 cut and the best mask on the validation samples.
+    Validated {
+        /// Loss of the stage-1 cut.
+        cut: f32,
+        /// Loss of the mask that is kept.
+        best: f32,
+    },
+    /// The check is this far, 0 to 1.
+    Check(f32),
+}
+
+/// What came out.
+pub struct Outcome {
+    /// The mask with importance and recipe.
+    pub file: MaskFile,
+    /// The check's rows; empty without a check.
+    pub rows: Vec<Row>,
+    /// The judgement; none without a check.
+    pub verdict: Option<Verdict>,
+    /// Updates of both stages.
+    pub steps: usize,
+    /// The whole time.
+    pub seconds: f64,
+    /// Of that, prefills of the pool.
+    pub prefill_seconds: f64,
+    /// Of that, the check.
+    pub check_seconds: f64,
+    /// Time per update of stage 1 over prefill time per sample.
+    pub step_ratio: f64,
+    /// Most resident memory.
+    pub peak_bytes: u64,
+}
+
+/// Samples that are only used to choose between the stage-1 cut and later masks.
+pub const VALIDATION: usize = 8;
+
+/// Updates between two checkpoints.
+const SAVE_EVERY: usize = 25;
+
+/// Dense recall below which learning is refused.
+const LEAST_RECALL: f64 = 0.2;
+
+/// Learns. Checkpoints go to `checkpoint` every few updates; where it exists already and `resume`
+/// is set, learning goes on from it.
+pub fn learn(
+    model: &Arc<Model>,
+    request: &Request,
+    checkpoint: &Path,
+    resume: bool,
+    report: &mut dyn FnMut(&Event) -> Result<()>,
+) -> Result<Outcome> {
+    request.settings.check()?;
+    if (request.settings.steps == 0) != request.start.is_some() {
+        return Err(Error::input(
+            "stage 1 has at least one update, and none where learning goes on from given importance",
+        ));
+    }
+    let began = Instant::now();
+    let key = key(model, request);
+    let state = match (&request.start, resume) {
+        (_, true) => Some(State::load(checkpoint, &request.settings, &key)?),
+        (Some(start), false) => Some(start.state(model, &request.settings)?),
+        (None, false) => None,
+    };
+    let learned = match state {
+        // Nothing is left to learn: the check alone is made, without a pool.
+        Some(state) if state.stage == Stage::Done => {
+            Learned { state, prefill_seconds: 0.0, step_ratio: 0.0 }
+        }
+        state => train(model, request, state, (checkpoint, &key), report)?,
+    };
+    let state = learned.state;
+    if let Some((cut, best)) = state.validated() {
+        report(&Event::Validated { cut, best })?;
+    }
+    let importance = Importance::new(model.config().mask_shape(), state.alpha.clone())?;
+    let mask = select(&importance, &request.settings.options())?;
+    let learned_seconds = began.elapsed().as_secs_f64();
+    let (rows, own_texts) = match request.check_prompts {
+        0 => (Vec::new(), 0),
+        _ => report::checked(model, request, &mask, report)?,
+    };
+    let verdict = (!rows.is_empty()).then(|| report::judge(&rows, &request.thresholds));
+    let recipe = report::recipe(model, request, &state, &mask, &rows, verdict.as_ref(), own_texts);
+    let origin = Origin {
+        model: model.name.clone(),
+        fingerprint: fingerprint(&model.config().geometry()),
+        window: request.settings.window,
+        align: request.settings.align,
+        recipe,
+    };
+    let file = MaskFile {
+        mask,
+        importance: Some(importance),
+        target_sparsity: Some(request.settings.sparsity),
+        origin,
+    };
+    Ok(Outcome {
+        file,
+        rows,
+        verdict: verdict.map(|(verdict, _)| verdict),
+        steps: state.losses.len() + state.mask_losses.len(),
+        seconds: began.elapsed().as_secs_f64(),
+        prefill_seconds: learned.prefill_seconds,
+        check_seconds: began.elapsed().as_secs_f64() - learned_seconds,
+        step_ratio: learned.step_ratio,
+        peak_bytes: machine::peak_bytes().unwrap_or(0),
+    })
+}
+
+/// A finished training.
+struct Learned {
+    state: State,
+    prefill_seconds: f64,
+    step_ratio: f64,
+}
+
+/// Fills the pool and makes every update that is left.
+fn train(
+    model: &Model,
+    request: &Request,
+    state: Option<State>,
+    (checkpoint, key): (&Path, &str),
+    report: &mut dyn FnMut(&Event) -> Result<()>,
+) -> Result<Learned> {
+    let settings = &request.settings;
+    let mut pool = fill(model, request, report)?;
+    let validation = pool.samples.split_off(request.pool);
+    let mut trainer = Trainer::new(model, settings, &pool.samples, &validation, state)?;
+    let (mut step_time, mut timed) = (0.0, 0_u32);
+    loop {
+        let started = Instant::now();
+        let update = match trainer.step() {
+            Ok(Some(update)) => update,
+            Ok(None) => break,
+            Err(error) => {
+                // A step that fails leaves the state as it was before.
+                trainer.state.save(checkpoint, settings, key)?;
+                return Err(Error::run(format!(
+                    "{error}; the last good state is in {}",
+                    checkpoint.display()
+                )));
+            }
+        };
+        // The update that ends stage 1 also validates: it is no plain step.
+        if update.stage == Stage::Importance && trainer.state.stage == Stage::Importance {
+            step_time += started.elapsed().as_secs_f64();
+            timed += 1;
+        }
+        let told = report(&Event::Update(update))
+            .and_then(|()| report(&Event::Factors(trainer.importance()?)));
+        if told.is_err()
+            || trainer.state.step.is_multiple_of(SAVE_EVERY)
+            || trainer.state.stage != update.stage
+        {
+            trainer.state.save(checkpoint, settings, key)?;
+        }
+        told?;
+    }
+    let prefill_seconds = pool.prefill.as_secs_f64();
+    let per_sample = prefill_seconds / (request.pool + VALIDATION) as f64;
+    Ok(Learned {
+        state: trainer.state,
+        prefill_seconds,
+        step_ratio: step_time / f64::from(timed.max(1)) / per_sample,
+    })
+}
+
+/// What a checkpoint belongs to beside its settings: model and data.
+fn key(model: &Model, request: &Request) -> String {
+    let texts: Vec<(&str, usize)> = request
+        .haystack
+        .pieces
+        .iter()
+        .map(|piece| (piece.name.as_str(), piece.part(Part::Training).len()))
+        .collect();
+    let mut key = json!({
+        "model": fingerprint(&model.config().geometry()),
+        "texts": texts,
+        "tasks": request.tasks,
+        "lengths": request.lengths,
+        "pool": request.pool,
+    });
+    if let Some(start) = &request.start {
+        key["importance"] = start.importance.sha256().into();
+    }
+    key.to_string()
+}
+
+fn fill(
+    model: &Model,
+    request: &Request,
+    report: &mut dyn FnMut(&Event) -> Result<()>,
+) -> Result<Pool> {
+    let samples = request.pool + VALIDATION;
+    let config = model.config();
+    let bytes =
+        (2 * config.layers * config.kv_width() * 2 * (request.lengths.0 + request.lengths.1) / 2
+            * samples) as u64;
+    machine::check_memory(&format!("a pool of {samples} prefills"), bytes)?;
+    let wanted = Wanted {
+        haystack: &request.haystack,
+        tasks: &request.tasks,
+        lengths: request.lengths,
+        samples,
+        seed: request.settings.seed,
+    };
+    let pool = Pool::fill(model, &wanted, &mut |index| report(&Event::Prefill(index, samples)))?;
+    report(&Event::Dense(pool.dense.clone()))?;
+    pool.check_dense(LEAST_RECALL)?;
+    Ok(pool)
+}
+
+/// Makes the folder of a checkpoint.
+pub fn prepare_checkpoint(checkpoint: &Path) -> Result<()> {
+    match checkpoint.parent() {
+        Some(folder) => std::fs::create_dir_all(folder)
+            .map_err(|cause| crate::error::io("making", folder, &cause)),
+        None => Ok(()),
+    }
+}

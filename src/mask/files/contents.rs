@@ -1,0 +1,133 @@
+//! What mask and importance files hold.
+
+use crate::mask::{ChannelMask, Importance, Shape, Window};
+use crate::{Error, Result};
+
+/// Alignment of kscope's own masks unless something else is said.
+pub const DEFAULT_ALIGN: usize = 8;
+
+/// Alignment of the LeanK authors' published masks.
+pub const UPSTREAM_ALIGN: usize = 32;
+
+/// Where a mask or importance belongs and how it is meant to be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Origin {
+    /// Name of the model; empty where unknown.
+    pub model: String,
+    /// [`fingerprint`](crate::mask::fingerprint) of the model; empty = not bound to one.
+    pub fingerprint: String,
+    /// Parts of the cache that are never pruned, in tokens.
+    pub window: Window,
+    /// Kept channels per head come in multiples of this.
+    pub align: usize,
+    /// How the file was made: rule, data, steps, losses, seeds, tool version.
+    pub recipe: serde_json::Value,
+}
+
+impl Origin {
+    /// What is assumed of a raw array: that the authors made it, for their window and alignment;
+    /// bound to no model.
+    pub fn upstream(recipe: serde_json::Value) -> Self {
+        Self {
+            model: String::new(),
+            fingerprint: String::new(),
+            window: Window::UPSTREAM,
+            align: UPSTREAM_ALIGN,
+            recipe,
+        }
+    }
+
+    /// Refuses a file that is bound to another model than this one; `file` is what the error calls
+    /// it.
+    pub fn expect_model(&self, file: &str, model: &str, fingerprint: &str) -> Result<()> {
+        if self.fingerprint.is_empty() || self.fingerprint == fingerprint {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "{file}: expected a file for {model}, found one for {}",
+            self.model
+        )))
+    }
+}
+
+/// A mask file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MaskFile {
+    /// The mask.
+    pub mask: ChannelMask,
+    /// The importance that it was selected from.
+    pub importance: Option<Importance>,
+    /// The sparsity that was asked for, before alignment.
+    pub target_sparsity: Option<f64>,
+    /// Model, window, alignment and recipe.
+    pub origin: Origin,
+}
+
+/// An importance file: what a rule found, before anything is selected.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImportanceFile {
+    /// The importance.
+    pub importance: Importance,
+    /// Model, window, alignment and recipe; window and alignment are what masks made from it
+    /// inherit.
+    pub origin: Origin,
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Contents {
+    /// A mask, perhaps with its importance.
+    Mask(MaskFile),
+    /// Importance alone.
+    Importance(ImportanceFile),
+}
+
+impl Contents {
+    /// The axes of what the file holds.
+    pub fn shape(&self) -> Shape {
+        match self {
+            Self::Mask(file) => file.mask.shape(),
+            Self::Importance(file) => file.importance.shape(),
+        }
+    }
+
+    /// Model, window, alignment and recipe.
+    pub fn origin(&self) -> &Origin {
+        match self {
+            Self::Mask(file) => &file.origin,
+            Self::Importance(file) => &file.origin,
+        }
+    }
+
+    /// The same, to change.
+    pub fn origin_mut(&mut self) -> &mut Origin {
+        match self {
+            Self::Mask(file) => &mut file.origin,
+            Self::Importance(file) => &mut file.origin,
+        }
+    }
+
+    /// The importance, of either kind of file.
+    pub fn importance(&self) -> Option<&Importance> {
+        match self {
+            Self::Mask(file) => file.importance.as_ref(),
+            Self::Importance(file) => Some(&file.importance),
+        }
+    }
+
+    /// The importance, or a sentence that says that the file called `name` holds none.
+    pub fn expect_importance(&self, name: &str) -> Result<&Importance> {
+        self.importance()
+            .ok_or_else(|| Error::input(format!("{name}: expected importance, found a mask alone")))
+    }
+
+    /// The mask file, or a sentence that says what was found in the file called `name`.
+    pub fn into_mask(self, name: &str) -> Result<MaskFile> {
+        match self {
+            Self::Mask(file) => Ok(file),
+            Self::Importance(_) => Err(Error::input(format!(
+                "{name}: expected a mask, found importance alone (`kscope mask make --importance` makes a mask of it)"
+            ))),
+        }
+    }
+}
