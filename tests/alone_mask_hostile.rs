@@ -124,5 +124,10 @@ fn hostile_files_are_refused_within_their_own_size() {
             accepted += usize::from(read(&bytes, &format!("seed {index}, round {round}")).is_ok());
         }
     }
-    eprintln!("{} mutations, {accepted} of them still whole", ROUNDS * seeds.len());
+    let mutations = ROUNDS * seeds.len();
+    println!("{mutations} mutations, {accepted} of them still whole");
+    assert!(
+        accepted > 0 && accepted < mutations,
+        "{accepted} of {mutations} mutated files are read: the damage is too small or too large"
+    );
 }

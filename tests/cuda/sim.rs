@@ -34,6 +34,7 @@ fn run_all(what: &str, cases: &[Case]) {
         let of = usize::from(case.dtype == KvDtype::F16);
         worst[of] = worst[of].max(outcome.error);
     }
+    assert!(launches > 0 && compared > 0, "{what}: nothing was compared");
     println!(
         "{what}: {} cases, {launches} launches, {compared} outputs compared; largest error bf16 {:.1e}, f16 {:.1e}",
         cases.len(),

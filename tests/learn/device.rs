@@ -1,5 +1,5 @@
 //! Learning over tensors, which is what runs on a card, against learning over the host's weights;
-//! candle's CPU stands for the card. `tests/learn_gradient.rs` holds both to a plain formulation.
+//! candle's CPU stands for the card. `tests/learn/gradient.rs` holds both to a plain formulation.
 
 use kscope::learn::engine::{self, Factors, Sample};
 use kscope::mask::{ChannelMask, Shape, Window};
