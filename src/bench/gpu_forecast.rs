@@ -65,7 +65,7 @@ pub struct Occupancy {
     /// Shared memory of a block in bytes.
     pub shared: usize,
     /// Registers per thread that the launch bound leaves; the compiled kernels use fewer
-    /// (tests/cuda_fatbin.rs prints them).
+    /// (tests/cuda/fatbin.rs prints them).
     pub registers: usize,
     /// Blocks that fit.
     pub blocks: usize,

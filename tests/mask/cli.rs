@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use assert_cmd::Command;
+use kscope_testing::kscope;
 use serde_json::Value;
 
-fn kscope(folder: &Path, args: &[&str]) -> std::process::Output {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("kscope"));
+fn kscope_in(folder: &Path, args: &[&str]) -> std::process::Output {
+    let mut command = kscope();
     command
         .current_dir(folder)
         .env_remove("NO_COLOR")
@@ -16,7 +16,7 @@ fn kscope(folder: &Path, args: &[&str]) -> std::process::Output {
 }
 
 fn stdout(folder: &Path, args: &[&str]) -> String {
-    let output = kscope(folder, args);
+    let output = kscope_in(folder, args);
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -28,7 +28,7 @@ fn json(folder: &Path, args: &[&str]) -> Value {
 
 /// The one sentence of a refusal.
 fn refusal(folder: &Path, args: &[&str]) -> String {
-    let output = kscope(folder, args);
+    let output = kscope_in(folder, args);
     assert_eq!(output.status.code(), Some(2), "{args:?}");
     assert!(output.stdout.is_empty(), "{args:?} printed a result all the same");
     String::from_utf8(output.stderr).unwrap()
@@ -286,7 +286,7 @@ fn the_ways_to_spread_a_budget_are_recorded() {
             && text.contains("align 2 (flag)"),
         "{text}"
     );
-    let both = kscope(at, &[&make[..], &["--upstream-ties", "--budget", "exact"]].concat());
+    let both = kscope_in(at, &[&make[..], &["--upstream-ties", "--budget", "exact"]].concat());
     assert_eq!(both.status.code(), Some(2));
 }
 

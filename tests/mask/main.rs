@@ -7,20 +7,17 @@ mod properties;
 mod published;
 mod selection;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use kscope_testing::{needs, require, vectors};
 
 /// A file of this folder's vectors.
 fn vector(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/mask").join(name)
+    vectors().join("mask").join(name)
 }
 
-/// The published Llama mask, which lies outside the repository; None, loudly, where it is missing.
+/// The published Llama mask.
+#[track_caller]
 fn published_mask() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../shared/fixtures/leank/llama3.1-8b-instruct.pth");
-    if !path.exists() {
-        eprintln!("SKIPPED: {} is missing", path.display());
-        return None;
-    }
-    Some(path)
+    require("published-masks").then(needs::published_mask)
 }

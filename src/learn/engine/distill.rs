@@ -34,7 +34,9 @@ pub(super) trait Engine {
 pub(super) fn engine(decoder: &Decoder) -> Box<dyn Engine + '_> {
     match decoder.backend().weights() {
         BackendWeights::Host(weights) => Box::new(host::OnHost::new(decoder.config(), weights)),
-        BackendWeights::Device(tensors) => Box::new(device::OnDevice::new(decoder.config(), tensors)),
+        BackendWeights::Device(tensors) => {
+            Box::new(device::OnDevice::new(decoder.config(), tensors))
+        }
     }
 }
 

@@ -211,8 +211,8 @@ fn what_is_set_by_word_counts_as_one_step() {
     assert_eq!(draft.blend, None, "a rule is not mixed with itself");
 }
 
-/// Times every kind of change on the largest shape and prints them; the machine is shared, so it
-/// does not judge.
+/// Every kind of change changes something on the largest shape. Its time is printed and not judged,
+/// for the machine is shared.
 #[test]
 fn how_long_a_change_takes() {
     let mut state = session(LARGE, Depth::True);
@@ -237,12 +237,15 @@ fn how_long_a_change_takes() {
     ] {
         select_control(&mut state, control);
         let mut times: Vec<f64> = Vec::new();
+        let mut drafts = vec![tuning(&state).draft().clone()];
         for letter in ['[', ']', '[', ']', '[', ']', '['] {
             let began = std::time::Instant::now();
             press(&mut state, letter);
             draw(&state);
             times.push(began.elapsed().as_secs_f64() * 1e3);
+            drafts.push(tuning(&state).draft().clone());
         }
+        assert!(drafts.windows(2).any(|pair| pair[0] != pair[1]), "{what} changes nothing");
         times.sort_by(f64::total_cmp);
         worst = worst.max(times[3]);
         line += &format!("{what} {:.1} ms, ", times[3]);

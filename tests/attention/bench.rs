@@ -1,0 +1,87 @@
+//! `kscope bench attention` prints what its readers (and the schema) expect.
+
+use kscope_testing::kscope;
+use kscope_testing::needs::skipped;
+use serde_json::Value;
+
+#[test]
+fn json_has_the_bandwidth_and_one_row_per_configuration() {
+    let arguments = "bench attention --json --quick --geometry smollm2 --tokens 512 --dtype f16,bf16 --threads 1,2";
+    let output = kscope().args(arguments.split(' ')).output().unwrap();
+    assert!(output.status.success());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["bandwidth_gbps"].as_f64().unwrap() > 0.0);
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2 * 2 * 2);
+    for row in rows {
+        for number in [
+            "tokens",
+            "threads",
+            "sparsity",
+            "bytes",
+            "median_ms",
+            "gbps",
+            "byte_ratio",
+            "time_ratio",
+        ] {
+            assert!(row[number].is_number(), "{number} in {row}");
+        }
+        let dense = row["sparsity"] == 0.0;
+        assert_eq!(row["byte_ratio"] == 1.0 && row["time_ratio"] == 1.0, dense);
+        // 30 layers, 3 KV heads, 64 channels of K and V, 2 bytes.
+        assert_eq!(row["bytes"] == 512 * 30 * 3 * 128 * 2, dense);
+    }
+}
+
+#[test]
+fn wrong_values_are_named() {
+    for (arguments, named) in [
+        ("--geometry gpt-2", "gpt-2"),
+        ("--dtype q8", "q8"),
+        ("--threads 0", "not 0"),
+        ("--simd neon", "neon"),
+    ] {
+        let output =
+            kscope().args(["bench", "attention"]).args(arguments.split(' ')).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(named));
+    }
+}
+
+#[test]
+fn a_card_is_computed_without_one_and_refused_with_a_reason() {
+    let run = |arguments: &str| kscope().args(arguments.split(' ')).output().unwrap();
+    let output = run("bench attention --device cuda --dry-run --card a100 --json");
+    assert!(output.status.success());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["kind"], &report["card"]["name"]),
+        (&"computed".into(), &"A100 80GB SXM".into())
+    );
+    assert_eq!(report["bytes_per_middle_token"], serde_json::json!([131_072, 73_984]));
+    assert!(report["settings"][0]["bound"].as_f64().unwrap() > 1.7);
+    let table = String::from_utf8(run("bench attention --device cuda --dry-run").stdout).unwrap();
+    assert!(table.contains("H100") && table.contains("not measured"), "{table}");
+
+    // Whether it was built without the feature or there is no card: one sentence, and never a table
+    // of numbers.
+    for command in [
+        "bench attention --device cuda",
+        "selftest --device cuda:0",
+        "run --device cuda --prompt hello",
+    ] {
+        let output = run(command);
+        if output.status.success() {
+            skipped(&format!("this machine has a GPU that `kscope {command}` can use"));
+            continue;
+        }
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{command}: {error}");
+        assert!(
+            error.starts_with("kscope: --device cuda:0: ") && error.trim_end().lines().count() == 1,
+            "{command}: {error}"
+        );
+    }
+    let unknown = run("bench attention --device cuda --dry-run --card voodoo");
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("voodoo"));
+}

@@ -1,0 +1,216 @@
+//! What the model tests share: the committed vectors, model folders laid together from them, and a
+//! decode by hand.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::Device;
+use kscope::attention::Attention;
+use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
+use kscope::decode::sampler::{Sampling, argmax};
+use kscope::decode::session::{Request, Session};
+use kscope::mask::{ChannelMask, Window};
+use kscope::model::Model;
+use kscope::model::decoder::{PrefillHooks, StepBuffers, with_quiet_hooks};
+use kscope::model::device::{Attend, Placement};
+use kscope::model::host::matrix::Dtype;
+use kscope::model::load::{Opened, Source};
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+use crate::{error, vectors};
+
+/// A window so small that chunks move from the first decode steps on.
+pub const SMALL: Window = Window { sink: 4, recent: 24, chunk: 8 };
+
+pub fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The ids in a JSON list.
+pub fn ids(list: &Value) -> Vec<u32> {
+    list.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+}
+
+/// A folder of `tests/vectors/tiny` as a user would have it: configuration, weights and tokenizer
+/// in one place.
+pub fn tiny_folder(name: &str) -> tempfile::TempDir {
+    let tiny = vectors().join("tiny");
+    let cases = json(&tiny.join("cases.json"));
+    let case = cases["cases"].as_array().unwrap().iter().find(|case| case["name"] == name).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(tiny.join(name).join("config.json"), folder.path().join("config.json")).unwrap();
+    for from in [tiny.join(case["weights"].as_str().unwrap()), tiny.join("tokenizer")] {
+        for file in std::fs::read_dir(from).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+        }
+    }
+    folder
+}
+
+/// The configuration and tokenizer of a model in a folder or GGUF file.
+pub fn open(path: &Path) -> Opened {
+    Opened::open(&Source::resolve(path.to_str().unwrap()).unwrap()).unwrap()
+}
+
+pub fn load(path: &Path, dtype: Option<Dtype>) -> Arc<Model> {
+    Arc::new(open(path).load(dtype, &mut |_| Ok(())).unwrap())
+}
+
+/// One of the tiny models, with its weights as stored.
+pub fn tiny(name: &str) -> Arc<Model> {
+    load(tiny_folder(name).path(), None)
+}
+
+/// candle's CPU, with caches in memory: what stands for a device where there is none.
+pub fn on_cpu() -> Placement {
+    Placement {
+        device: Device::Cpu,
+        name: "tensors".to_owned(),
+        attend: Attend::Host(Attention::new()),
+    }
+}
+
+/// One of the tiny models over tensors, with its weights as stored.
+pub fn tiny_on_tensors(name: &str) -> Arc<Model> {
+    Arc::new(open(tiny_folder(name).path()).load_on(None, Some(on_cpu()), &mut |_| Ok(())).unwrap())
+}
+
+/// The vectors of one safetensors file.
+pub struct Vectors(Vec<u8>);
+
+impl Vectors {
+    pub fn open(path: &Path) -> Self {
+        Self(std::fs::read(path).unwrap())
+    }
+
+    pub fn ids(&self, name: &str) -> Vec<u32> {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let tensor = file.tensor(name).unwrap();
+        tensor.data().as_chunks::<4>().0.iter().map(|&bytes| u32::from_le_bytes(bytes)).collect()
+    }
+
+    pub fn rows(&self, name: &str) -> Vec<Vec<f32>> {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let tensor = file.tensor(name).unwrap();
+        let all: Vec<f32> = tensor
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|&bytes| f32::from_le_bytes(bytes))
+            .collect();
+        all.chunks(tensor.shape()[1]).map(<[f32]>::to_vec).collect()
+    }
+}
+
+/// Largest difference relative to the largest expected value of all rows.
+pub fn rows_error(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f64 {
+    error(&found.concat(), &expected.concat())
+}
+
+/// A cache without pruning: the full mask, under a window that moves chunks.
+pub fn dense(model: &Model, window: Window, dtype: KvDtype) -> Arc<CacheSpec> {
+    masked(model, window, dtype, ChannelMask::full(model.config().mask_shape()))
+}
+
+pub fn masked(model: &Model, window: Window, dtype: KvDtype, mask: ChannelMask) -> Arc<CacheSpec> {
+    Arc::new(CacheSpec::new(model.config().mask_shape(), window, dtype, mask).unwrap())
+}
+
+/// A prompt's cache and normalised hidden states.
+pub fn prefill(
+    model: &Model,
+    spec: &Arc<CacheSpec>,
+    prompt: &[u32],
+    chunk: usize,
+) -> (SequenceCache, Vec<f32>) {
+    let mut cache = SequenceCache::new(Arc::clone(spec));
+    let states = with_quiet_hooks(|hooks| {
+        model.decoder.prefill(prompt, &mut [&mut cache], PrefillHooks { chunk, ..hooks })
+    });
+    (cache, states.unwrap())
+}
+
+/// Logits after every token of a prompt.
+pub fn prompt_logits(model: &Model, prompt: &[u32], chunk: usize) -> Vec<Vec<f32>> {
+    let (_, states) = prefill(model, &dense(model, SMALL, KvDtype::F32), prompt, chunk);
+    model
+        .decoder
+        .logits(&states)
+        .unwrap()
+        .chunks(model.config().vocab)
+        .map(<[f32]>::to_vec)
+        .collect()
+}
+
+/// Logits after each of `fed`, through decode steps of one sequence.
+pub fn step_logits(model: &Model, cache: &mut SequenceCache, fed: &[u32]) -> Vec<Vec<f32>> {
+    let mut buffers = StepBuffers::new(model.config(), 1);
+    let mut step = |&token| {
+        model.decoder.step(&[token], &mut [cache], &mut buffers, &mut |_, _, _| ()).unwrap();
+        buffers.logits.clone()
+    };
+    fed.iter().map(&mut step).collect()
+}
+
+/// What a reference knows of one model.
+pub struct Expected {
+    pub prompt: Vec<u32>,
+    pub positions: Vec<usize>,
+    pub logits: Vec<Vec<f32>>,
+    pub greedy: Vec<u32>,
+    pub decode_logits: Vec<Vec<f32>>,
+}
+
+/// Prefills and decodes as the reference did; checks every logit to `tolerance` (relative to the
+/// largest) and every greedy choice.
+pub fn check_decode(
+    what: &str,
+    model: &Model,
+    spec: &Arc<CacheSpec>,
+    expected: &Expected,
+    tolerance: f64,
+) {
+    let (mut cache, states) = prefill(model, spec, &expected.prompt, PrefillHooks::CHUNK);
+    let hidden = model.config().hidden;
+    let at =
+        |&position: &usize| model.decoder.logits(&states[position * hidden..][..hidden]).unwrap();
+    let logits: Vec<_> = expected.positions.iter().map(at).collect();
+    let decoded = step_logits(model, &mut cache, &expected.greedy);
+    let errors =
+        [rows_error(&logits, &expected.logits), rows_error(&decoded, &expected.decode_logits)];
+    assert!(errors[0] <= tolerance, "{what}: prefill logits are off by {:e}", errors[0]);
+    assert!(errors[1] <= tolerance, "{what}: decode logits are off by {:e}", errors[1]);
+    assert_eq!(
+        *expected.positions.last().unwrap(),
+        expected.prompt.len() - 1,
+        "the last logits give the first token"
+    );
+    let choices = logits.last().into_iter().chain(&decoded).map(|logits| argmax(logits));
+    let greedy: Vec<u32> = choices.take(expected.greedy.len()).collect();
+    assert_eq!(greedy, expected.greedy, "{what}: greedy tokens");
+}
+
+/// A request that decodes greedily.
+pub fn greedy(model: &Model, prompts: Vec<Vec<u32>>, max_new: usize) -> Request {
+    Request {
+        prompts,
+        sampling: Sampling::default(),
+        max_new,
+        forced: None,
+        context: model.config().max_context,
+        ignore_end: false,
+    }
+}
+
+/// Runs a request to its end.
+pub fn run(model: &Arc<Model>, spec: &Arc<CacheSpec>, request: Request) -> kscope::Result<Session> {
+    let (mut session, _) =
+        with_quiet_hooks(|hooks| Session::start(Arc::clone(model), spec, request, true, hooks))?;
+    while !session.is_finished() {
+        session.step(&mut |_, _, _| ())?;
+    }
+    Ok(session)
+}

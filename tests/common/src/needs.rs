@@ -1,0 +1,111 @@
+//! What a test may need and a machine may lack. A test that lacks something says so and is skipped;
+//! `KSCOPE_REQUIRE` turns that into a failure, for the needs that it lists.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
+use kscope::model::load::Source;
+
+use crate::{nvcc, root};
+
+/// The needs that must be there: `model,nvcc,tmux`, say, or `all`.
+pub const VARIABLE: &str = "KSCOPE_REQUIRE";
+
+/// Something that a test may need.
+struct Need {
+    name: &'static str,
+    is_there: fn() -> bool,
+    /// What is missing, and how it is got.
+    missing: &'static str,
+}
+
+const NEEDS: [Need; 5] = [
+    Need {
+        name: "model",
+        is_there: || smollm2().is_some(),
+        missing: "SmolLM2-135M, which `kscope fetch smollm2-135m` gets",
+    },
+    Need {
+        name: "nvcc",
+        is_there: || nvcc::find(root()).is_some(),
+        missing: "the CUDA compiler, which .ci/run installs into target/cuda-toolkit",
+    },
+    Need {
+        name: "tmux",
+        is_there: || Command::new("tmux").arg("-V").output().is_ok(),
+        missing: "tmux, the terminal emulator of these tests",
+    },
+    Need {
+        name: "cuda-build",
+        is_there: || cuda_program().is_file(),
+        missing: "the program with feature `cuda`, at target-cuda/release/kscope or where KSCOPE_CUDA_PROGRAM says",
+    },
+    Need {
+        name: "published-masks",
+        is_there: || published_mask().is_file(),
+        missing: "the published LeanK mask of Llama-3.1-8B-Instruct, which is not part of the repository",
+    },
+];
+
+/// Whether what a test needs is there. Where it is not, says so past the test harness, which shows
+/// nothing that a passing test prints; fails where `KSCOPE_REQUIRE` lists the need.
+#[track_caller]
+pub fn require(name: &str) -> bool {
+    let listed = std::env::var(VARIABLE).unwrap_or_default();
+    let required = is_required(&listed, name);
+    let need = NEEDS.iter().find(|need| need.name == name).unwrap_or_else(|| unknown(name));
+    let there = (need.is_there)();
+    assert!(there || !required, "{VARIABLE} lists {name}, and there is none: {}", need.missing);
+    if !there {
+        skipped(&format!("there is no {name}: {}", need.missing));
+    }
+    there
+}
+
+/// Says on standard error that the running test, or a part of it, is skipped.
+#[track_caller]
+pub fn skipped(why: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let place = std::panic::Location::caller();
+    let line = format!("\n*** SKIPPED: {test} ({}:{}): {why} ***\n", place.file(), place.line());
+    // A closed standard error is no reason to fail.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Whether a list of needs holds this one. Panics at a need in the list that no test has.
+pub fn is_required(list: &str, name: &str) -> bool {
+    let mut required = false;
+    for listed in list.split(',').map(str::trim).filter(|listed| !listed.is_empty()) {
+        if listed != "all" && !NEEDS.iter().any(|need| need.name == listed) {
+            unknown(listed);
+        }
+        required |= listed == "all" || listed == name;
+    }
+    required
+}
+
+fn unknown(name: &str) -> ! {
+    let known: Vec<&str> = NEEDS.iter().map(|need| need.name).collect();
+    panic!("`{name}` is nothing that a test needs ({VARIABLE}): {} or all", known.join(", "))
+}
+
+/// SmolLM2 where `kscope fetch smollm2-135m` has put it.
+pub fn smollm2() -> Option<PathBuf> {
+    match Source::resolve("smollm2-135m") {
+        Ok(Source::Gguf(path)) => Some(path),
+        _ => None,
+    }
+}
+
+/// Where the program with feature `cuda` is, if it was built.
+pub fn cuda_program() -> PathBuf {
+    let set = std::env::var_os("KSCOPE_CUDA_PROGRAM").map(PathBuf::from);
+    set.unwrap_or_else(|| root().join("target-cuda/release/kscope"))
+}
+
+/// Where the published Llama mask is, outside the repository.
+pub fn published_mask() -> PathBuf {
+    root().join("../shared/fixtures/leank/llama3.1-8b-instruct.pth")
+}

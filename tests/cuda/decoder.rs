@@ -1,0 +1,408 @@
+//! The forward pass over candle's tensors, which is what runs on a card, against the plain one: on
+//! candle's CPU device with caches in memory, and with caches and attention on the simulated card,
+//! whole models through the CUDA kernels.
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use kscope::attention::channel_activity;
+use kscope::bench::verify::compare_models;
+use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
+use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
+use kscope::decode::sampler::{Sampling, argmax};
+use kscope::mask::{ChannelMask, Window};
+use kscope::model::Model;
+use kscope::model::decoder::{PrefillHooks, StepBuffers, with_quiet_hooks};
+use kscope::model::device::{Attend, DeviceAttention, Placement};
+use kscope::model::host::matrix::Dtype;
+use kscope::model::load::gguf::Gguf;
+use kscope::model::load::{Opened, Source};
+use kscope::model::weights::Tensors;
+use kscope_sim::Schedule;
+use kscope_testing::models::{SMALL, on_cpu, open, tiny_folder};
+use kscope_testing::vectors;
+
+use crate::simulator::Simulator;
+
+/// candle's CPU, with caches and attention on a simulated card.
+fn on_simulator() -> Placement {
+    on_card(&simulator())
+}
+
+fn simulator() -> Arc<Simulator> {
+    Arc::new(Simulator::new(
+        "kscope",
+        &[Schedule::Forward, Schedule::Backward, Schedule::Random(5)],
+    ))
+}
+
+fn on_card(card: &Arc<Simulator>) -> Placement {
+    let attend = Attend::Device(Box::new(DeviceAttention::new(Arc::clone(card))));
+    Placement { device: Device::Cpu, name: "simulated card".to_owned(), attend }
+}
+
+fn loaded(opened: Opened, dtype: Option<Dtype>, placement: Option<Placement>) -> Arc<Model> {
+    Arc::new(opened.load_on(dtype, placement, &mut |_| Ok(())).unwrap())
+}
+
+/// Every third channel of every head, one head dropped where there are several.
+fn third(model: &Model) -> ChannelMask {
+    let shape = model.config().mask_shape();
+    ChannelMask::from_fn(shape, |layer, head, channel| {
+        (shape.kv_heads == 1 || layer + head != 1) && channel % 3 == 0
+    })
+}
+
+/// Logits of a prefill and of every decode step over a ragged batch, fed `steps` tokens that the
+/// first model chose.
+fn decode(
+    model: &Model,
+    spec: &Arc<CacheSpec>,
+    prompts: &[Vec<u32>],
+    fed: &[Vec<u32>],
+) -> (Vec<Vec<f32>>, Vec<SequenceCache>) {
+    let hidden = model.config().hidden;
+    let mut logits = Vec::new();
+    let mut caches = Vec::new();
+    for prompt in prompts {
+        let mut cache = SequenceCache::new(Arc::clone(spec));
+        let states =
+            with_quiet_hooks(|hooks| model.decoder.prefill(prompt, &mut [&mut cache], hooks))
+                .unwrap();
+        assert_eq!(states.len(), prompt.len() * hidden);
+        logits.push(model.decoder.logits(&states[states.len() - hidden..]).unwrap());
+        caches.push(cache);
+    }
+    let mut buffers = StepBuffers::new(model.config(), prompts.len());
+    for tokens in fed {
+        let mut all: Vec<&mut SequenceCache> = caches.iter_mut().collect();
+        let mut seen = 0;
+        let mut observe = |layer: usize, q: &[f32], caches: &[&mut SequenceCache]| {
+            assert_eq!((layer, q.len()), (seen, caches.len() * model.config().q_width()));
+            seen += 1;
+        };
+        model.decoder.step(tokens, &mut all, &mut buffers, &mut observe).unwrap();
+        assert_eq!(seen, model.config().layers);
+        logits.push(buffers.logits.clone());
+    }
+    (logits, caches)
+}
+
+fn prompts(model: &Model, lengths: &[usize]) -> Vec<Vec<u32>> {
+    let vocab = model.config().vocab;
+    lengths
+        .iter()
+        .enumerate()
+        .map(|(i, &n)| (0..n).map(|t| ((t * 31 + i * 7 + 3) % vocab) as u32).collect())
+        .collect()
+}
+
+/// Largest difference of two logits, relative to their spread.
+fn apart(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let mut worst = 0.0f32;
+    for (a, b) in a.iter().zip(b) {
+        let largest = a.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        for (a, b) in a.iter().zip(b) {
+            assert!(a.is_finite() && b.is_finite());
+            worst = worst.max((a - b).abs() / largest);
+        }
+    }
+    worst
+}
+
+fn compare(
+    name: &str,
+    plain: &Model,
+    tensors: &Model,
+    spec: CacheSpec,
+    lengths: &[usize],
+    steps: usize,
+    allowed: f32,
+) {
+    let spec = Arc::new(spec);
+    let prompts = prompts(plain, lengths);
+    let fed: Vec<Vec<u32>> = (0..steps)
+        .map(|s| lengths.iter().map(|&n| ((n + s * 5) % plain.config().vocab) as u32).collect())
+        .collect();
+    let (expected, plain_caches) = decode(plain, &spec, &prompts, &fed);
+    let (found, caches) = decode(tensors, &spec, &prompts, &fed);
+    let apart = apart(&expected, &found);
+    println!("{name}: logits differ by {apart:.1e} of the largest");
+    assert!(apart <= allowed, "{name}: logits differ by {apart:e}");
+    for (plain, cache) in plain_caches.iter().zip(&caches) {
+        assert_eq!(plain.tokens(), cache.tokens());
+        assert!(
+            cache.bytes().total() >= plain.bytes().total()
+                && cache.allocated() >= cache.bytes().total()
+        );
+    }
+}
+
+#[test]
+fn every_tiny_model_gives_the_plain_logits() {
+    let mut names: Vec<String> = std::fs::read_dir(vectors().join("tiny"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().join("config.json").exists())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    assert!(names.len() >= 15, "{names:?}");
+    for name in names {
+        let folder = tiny_folder(&name);
+        let plain = loaded(open(folder.path()), Some(Dtype::F32), None);
+        let tensors = loaded(open(folder.path()), Some(Dtype::F32), Some(on_cpu()));
+        assert_eq!(tensors.decoder.device_name(), "tensors");
+        let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F32, third(&plain))
+            .unwrap();
+        compare(&name, &plain, &tensors, spec, &[50, 9], 6, 1e-4);
+    }
+}
+
+#[test]
+fn quantised_weights_stay_quantised_and_give_close_logits() {
+    let (mut tried, mut quantised) = (0, 0);
+    for entry in std::fs::read_dir(vectors().join("gguf")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "gguf") {
+            continue;
+        }
+        let plain = loaded(open(&path), None, None);
+        let tensors = loaded(open(&path), None, Some(on_cpu()));
+        let spec = CacheSpec::dense(plain.config().mask_shape(), SMALL, KvDtype::F32).unwrap();
+        // The blocks that a device gets hold the host's numbers, rows of q in the same order.
+        let mut file = Gguf::open(&path).unwrap();
+        let (name, config) = ("model.layers.0.self_attn.q_proj.weight", plain.config());
+        if let Some(blocks) =
+            file.quantised(name, config.q_width(), config.hidden, &Device::Cpu).unwrap()
+        {
+            let there = blocks
+                .dequantize(&Device::Cpu)
+                .unwrap()
+                .flatten_all()
+                .unwrap()
+                .to_vec1::<f32>()
+                .unwrap();
+            assert_eq!(
+                there,
+                file.matrix(name, config.q_width(), config.hidden).unwrap().matrix.widened(),
+                "{}",
+                path.display()
+            );
+            quantised += 1;
+        }
+        // candle's products of quantised weights round activations to 8 bits on the CPU.
+        compare(
+            &path.file_name().unwrap().to_string_lossy(),
+            &plain,
+            &tensors,
+            spec,
+            &[20],
+            2,
+            0.1,
+        );
+        tried += 1;
+    }
+    assert!(tried >= 5 && quantised >= 5, "{tried} files, {quantised} of them quantised");
+}
+
+/// A model whose heads the kernels know: random weights in the shape of a config that is written
+/// here.
+fn random(
+    head_dim: usize,
+    heads: usize,
+    kv_heads: usize,
+    placement: Option<Placement>,
+) -> Arc<Model> {
+    let folder = tempfile::tempdir().unwrap();
+    let config = serde_json::json!({
+        "model_type": "llama", "hidden_size": 96, "intermediate_size": 160, "num_hidden_layers": 2, "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads, "head_dim": head_dim, "vocab_size": 300, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+        "max_position_embeddings": 2048, "tie_word_embeddings": true
+    });
+    let path = folder.path().join("config.json");
+    std::fs::write(&path, config.to_string()).unwrap();
+    let source = Source::random(path.to_str().unwrap(), None, 7).unwrap();
+    loaded(Opened::open(&source).unwrap(), Some(Dtype::F32), placement)
+}
+
+#[test]
+fn cuda_sim_whole_models_decode_through_the_kernels() {
+    for (head_dim, heads, kv_heads, dtype) in
+        [(64, 6, 2, KvDtype::F16), (64, 3, 3, KvDtype::Bf16), (128, 8, 1, KvDtype::F16)]
+    {
+        let plain = random(head_dim, heads, kv_heads, None);
+        let tensors = random(head_dim, heads, kv_heads, Some(on_simulator()));
+        let spec = |mask| CacheSpec::new(plain.config().mask_shape(), SMALL, dtype, mask).unwrap();
+        let allowed = if dtype == KvDtype::F16 { 2e-3 } else { 2e-2 };
+        let name = format!("{dtype} d {head_dim}, {heads} on {kv_heads} heads");
+        compare(
+            &format!("{name}, dense"),
+            &plain,
+            &tensors,
+            spec(ChannelMask::full(plain.config().mask_shape())),
+            &[60, 9],
+            5,
+            allowed,
+        );
+        compare(
+            &format!("{name}, pruned"),
+            &plain,
+            &tensors,
+            spec(third(&plain)),
+            &[60, 9],
+            10,
+            allowed,
+        );
+    }
+}
+
+/// What differs from one step to the next is in memory that stays where it is: the launches are the
+/// same until a slab is full.
+#[test]
+fn cuda_sim_a_step_is_recorded_once_per_plan_and_repeated() {
+    let card = simulator();
+    let (plain, tensors) = (random(64, 4, 2, None), random(64, 4, 2, Some(on_card(&card))));
+    for mask in [third(&plain), ChannelMask::full(plain.config().mask_shape())] {
+        let before = card.repeated();
+        // The first sequence gets its second slab with the fourth step: 4 of the sink, 256 of the
+        // slab, 24 recent, and a chunk.
+        let steps = 18;
+        let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F16, mask).unwrap();
+        compare("recorded", &plain, &tensors, spec, &[288, 150], steps, 2e-3);
+        // One step of each plan goes launch by launch.
+        assert_eq!(card.repeated() - before, steps - 2, "steps repeated");
+    }
+    let before = card.repeated();
+    let shared = tensors.decoder.share();
+    assert!(shared.is_some() && plain.decoder.share().is_none());
+    let spec =
+        || CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F16, third(&plain)).unwrap();
+    compare("shared", &plain, &tensors, spec(), &[40], 6, 2e-3);
+    assert_eq!(
+        card.repeated(),
+        before,
+        "nothing is recorded while another thread may ask for something"
+    );
+    drop(shared);
+    compare("alone again", &plain, &tensors, spec(), &[41], 6, 2e-3);
+    assert_eq!(card.repeated() - before, 5);
+}
+
+/// What `kscope selftest` does with the demo on a card, and that it can fail.
+#[test]
+fn cuda_sim_the_self_test_compares_whole_models() {
+    let demo = |placement| loaded(Opened::open(&Source::Demo).unwrap(), None, placement);
+    let card = simulator();
+    let (here, there) = (demo(None), demo(Some(on_card(&card))));
+    let outcome = compare_models(&here, &there).unwrap();
+    println!("the demo: logits differ by {:.1e} of {:.0e}", outcome.error, outcome.allowed);
+    assert!(
+        outcome.error > 0.0 && outcome.error < outcome.allowed && card.repeated() > 60,
+        "{outcome:?}"
+    );
+    let other = compare_models(&random(64, 4, 2, None), &random(64, 4, 4, Some(on_simulator())));
+    assert!(other.is_err(), "another model is no pass");
+}
+
+/// Without a dense side a mask can still prune further, on a device too; more than is stored is
+/// refused by name.
+#[test]
+fn cuda_sim_a_pruned_cache_narrows() {
+    let models = [random(64, 4, 2, None), random(64, 4, 2, Some(on_simulator()))];
+    let shape = models[0].config().mask_shape();
+    let spec = |window, mask| Arc::new(CacheSpec::new(shape, window, KvDtype::F16, mask).unwrap());
+    let smaller = Window { sink: 2, recent: 12, chunk: 4 };
+    let sixth = ChannelMask::from_fn(shape, |layer, head, channel| {
+        layer + head != 1 && head != 0 && channel % 6 == 0
+    });
+    let logits = models.map(|model| {
+        let prompts = prompts(&model, &[90]);
+        let fed: Vec<Vec<u32>> = (0..6).map(|step| vec![step * 5 + 1]).collect();
+        let (mut logits, mut caches) = decode(&model, &spec(SMALL, third(&model)), &prompts, &fed);
+        let cache = caches.remove(0);
+        let more = cache.narrowed(spec(SMALL, ChannelMask::full(shape))).unwrap_err().to_string();
+        assert!(more.contains("was dropped and is gone"), "{more}");
+        let longer = cache
+            .narrowed(spec(Window { sink: 8, ..SMALL }, third(&model)))
+            .unwrap_err()
+            .to_string();
+        assert!(longer.contains("cannot become whole again"), "{longer}");
+        let mut narrow = cache.narrowed(spec(smaller, sixth.clone())).unwrap();
+        assert!(narrow.bytes().total() < cache.bytes().total());
+        let mut buffers = StepBuffers::new(model.config(), 1);
+        for token in [7, 40, 41, 42, 43] {
+            model
+                .decoder
+                .step(&[token], &mut [&mut narrow], &mut buffers, &mut |_, _, _| ())
+                .unwrap();
+            logits.push(buffers.logits.clone());
+        }
+        logits
+    });
+    let apart = apart(&logits[0], &logits[1]);
+    assert!(apart < 2e-3, "logits differ by {apart:e}");
+}
+
+/// The cache's own interface over a device: reading, cloning, retuning, rewinding, in a comparison
+/// of two sides.
+#[test]
+fn cuda_sim_a_comparison_retunes_and_rewinds_on_the_device() {
+    let run = |placement: Option<Placement>| {
+        let model = random(64, 6, 2, placement);
+        let shape = model.config().mask_shape();
+        let dense = Arc::new(CacheSpec::dense(shape, SMALL, KvDtype::F16).unwrap());
+        let pruned = |window: Window, mask: ChannelMask| {
+            Arc::new(CacheSpec::new(shape, window, KvDtype::F16, mask).unwrap())
+        };
+        let setup = Setup {
+            prompts: prompts(&model, &[70]),
+            dense,
+            pruned: pruned(SMALL, third(&model)),
+            sampling: Sampling::default(),
+            mode: Mode::Forced,
+            context: 512,
+        };
+        let hooks = PrefillHooks {
+            chunk: 64,
+            progress: &mut |_| Ok(()),
+            keep_going: &|| Ok(()),
+            observe: &mut |view| assert!(!view.k.is_empty()),
+        };
+        let mut both = Comparison::start(Arc::clone(&model), setup, hooks).unwrap();
+        let mut logits = Vec::new();
+        let step = |both: &mut Comparison, logits: &mut Vec<Vec<f32>>| {
+            both.step(Sides::Both, &mut |_, _, _| ()).unwrap();
+            logits.push(both.a.logits(0, 300).to_vec());
+            logits.push(both.b.logits(0, 300).to_vec());
+        };
+        (0..4).for_each(|_| step(&mut both, &mut logits));
+        both.retune(&pruned(
+            Window { sink: 2, recent: 10, chunk: 3 },
+            ChannelMask::from_fn(shape, |_, head, channel| head == 0 && channel < 20),
+        ))
+        .unwrap();
+        (0..3).for_each(|_| step(&mut both, &mut logits));
+        both.rewind(2).unwrap();
+        (0..3).for_each(|_| step(&mut both, &mut logits));
+        let copy = both.b.caches[0].clone();
+        let keys: Vec<_> = (0..copy.tokens())
+            .map(|at| (copy.head(1, 0).key(at), copy.head(1, 1).value(at)))
+            .collect();
+        let mut activity = vec![0.0; 2 * 64];
+        channel_activity(&copy, 1, &vec![0.5; 6 * 64], &mut activity);
+        logits.push(activity);
+        (logits, both.a.generated[0].clone(), keys, both.b.caches[0].tokens())
+    };
+    let (expected, generated, keys, lengths) = run(None);
+    let (found, generated_there, keys_there, lengths_there) = run(Some(on_simulator()));
+    assert!(argmax(&expected[0]) == argmax(&found[0]));
+    assert_eq!((generated, lengths), (generated_there, lengths_there));
+    assert!(apart(&expected, &found) < 2e-3);
+    assert_eq!(keys.len(), keys_there.len());
+    for ((key, value), (key_there, value_there)) in keys.iter().zip(&keys_there) {
+        assert_eq!(value.is_some(), value_there.is_some());
+        assert_eq!(std::mem::discriminant(key), std::mem::discriminant(key_there));
+    }
+}

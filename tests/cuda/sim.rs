@@ -1,0 +1,204 @@
+//! The CUDA kernels, their Rust launch geometry and bookkeeping, without a card: the kernels' own
+//! sources run on the host simulator (kernels/sim) and are compared with the scalar oracle, in
+//! several schedules and under sanitizers. Copies of the sources with one defect each show that the
+//! simulator sees what it should.
+
+use std::process::Command;
+
+use kscope::attention::cuda::Kernel;
+use kscope::bench::verify::{Case, Story, cases, compare_kernels as run};
+use kscope::cache::KvDtype;
+use kscope::mask::Window;
+use kscope_sim::Schedule;
+use proptest::prelude::*;
+
+use crate::simulator::Simulator;
+
+const SCHEDULES: [Schedule; 5] = [
+    Schedule::Forward,
+    Schedule::Backward,
+    Schedule::Random(1),
+    Schedule::Random(2),
+    Schedule::Random(3),
+];
+
+/// Runs cases, the schedules in turn over launches, and prints how many there were and how close
+/// they came.
+fn run_all(what: &str, cases: &[Case]) {
+    let (mut launches, mut compared, mut worst) = (0, 0, [0.0f64; 2]);
+    for case in cases {
+        let device = Simulator::new("kscope", &SCHEDULES);
+        let outcome = run(&device, case).unwrap_or_else(|error| panic!("{error}"));
+        launches += device.launches();
+        compared += outcome.compared;
+        let of = usize::from(case.dtype == KvDtype::F16);
+        worst[of] = worst[of].max(outcome.error);
+    }
+    assert!(launches > 0 && compared > 0, "{what}: nothing was compared");
+    println!(
+        "{what}: {} cases, {launches} launches, {compared} outputs compared; largest error bf16 {:.1e}, f16 {:.1e}",
+        cases.len(),
+        worst[0],
+        worst[1]
+    );
+}
+
+/// The cases of an element type; under sanitizers, which are slow, three group sizes of each head
+/// size stand for all eight.
+fn of(dtype: KvDtype) -> Vec<Case> {
+    let quick = std::env::var_os(kscope_sim::LIBRARY).is_some();
+    let taken = |case: &Case| case.dtype == dtype && (!quick || [1, 3, 8].contains(&case.group));
+    cases().into_iter().filter(taken).collect()
+}
+
+#[test]
+fn cuda_sim_bf16_matches_the_oracle() {
+    run_all("bf16", &of(KvDtype::Bf16));
+}
+
+#[test]
+fn cuda_sim_f16_matches_the_oracle() {
+    run_all("f16", &of(KvDtype::F16));
+}
+
+#[test]
+fn cuda_sim_cases_cover_the_shapes() {
+    let cases = cases();
+    for dtype in [KvDtype::Bf16, KvDtype::F16] {
+        for head_dim in [64, 96, 128, 256] {
+            for group in 1..=8 {
+                assert!(cases.iter().any(
+                    |case| (case.dtype, case.head_dim, case.group) == (dtype, head_dim, group)
+                ));
+            }
+        }
+    }
+    assert!(
+        cases.iter().any(|case| case.counts.iter().any(|count| count % 8 != 0)),
+        "counts that are padded"
+    );
+    assert!(cases.iter().any(|case| case.counts.contains(&0)), "dropped heads");
+    assert!(
+        cases.iter().any(|case| case.prompts.iter().any(|&prompt| case.window.middle(prompt) == 0)),
+        "empty middles"
+    );
+    assert!(
+        cases.iter().any(|case| case.prompts.iter().any(|&prompt| prompt > 256)),
+        "more than a slab"
+    );
+}
+
+#[test]
+fn cuda_sim_every_schedule_gives_the_same_bits() {
+    let case = Case { prompts: vec![90, 17], ..Case::new(64, 3, KvDtype::Bf16) };
+    let errors: Vec<f64> = SCHEDULES
+        .iter()
+        .chain(&[Schedule::Random(77), Schedule::Random(12345)])
+        .map(|&schedule| run(&Simulator::new("kscope", &[schedule]), &case).unwrap().error)
+        .collect();
+    assert!(errors.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits()), "{errors:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn cuda_sim_random_geometry_matches_the_oracle(
+        head_dim in prop::sample::select(vec![64usize, 96, 128, 256]),
+        group in 1..=8usize,
+        kv_heads in 1..3usize,
+        dtype in prop::sample::select(vec![KvDtype::Bf16, KvDtype::F16]),
+        (sink, recent, chunk) in (0..40usize, 0..60usize, 1..40usize),
+        prompts in prop::collection::vec(1..300usize, 1..3),
+        counts in prop::collection::vec(0.0..1.0f64, 3),
+        steps in 1..4usize,
+        story in prop::sample::select(vec![Story::Decode, Story::Retune, Story::Rewind(1)]),
+        seed: u64,
+    ) {
+        // A quarter of the heads is dropped, a quarter whole, the rest anything between.
+        let counts = counts.iter().map(|x| ((x * 2.0 - 0.5).clamp(0.0, 1.0) * head_dim as f64).round() as usize).collect();
+        let case = Case { head_dim, group, kv_heads, dtype, window: Window { sink, recent, chunk }, prompts, counts, steps, story, seed };
+        let schedules = [Schedule::Random(seed), Schedule::Forward, Schedule::Backward];
+        run(&Simulator::new("kscope", &schedules), &case).map_err(|error| TestCaseError::fail(error.to_string()))?;
+    }
+}
+
+#[test]
+fn cuda_sim_too_little_shared_memory_is_an_error() {
+    for head_dim in [64, 96, 128, 256] {
+        let mut device = Simulator::new("kscope", &[Schedule::Forward]);
+        // The last row's padding, 16 bytes, is never touched; the 16 before it are.
+        device.withheld = 32;
+        // Long enough for every warp to use both of its stages.
+        let case = Case {
+            counts: vec![head_dim],
+            prompts: vec![900],
+            steps: 1,
+            ..Case::new(head_dim, 2, KvDtype::Bf16)
+        };
+        let error = run(&device, &case).unwrap_err().to_string();
+        let needed = Kernel::Decode(KvDtype::Bf16, head_dim).shared_bytes() - 32;
+        assert!(error.contains(&format!("{needed} bytes of shared memory")), "{error}");
+    }
+}
+
+/// Every planted defect is seen, as a named error or as a wrong result, by at least one schedule.
+#[test]
+fn cuda_sim_planted_defects_are_caught() {
+    let case = |counts: &[usize]| Case {
+        counts: counts.to_vec(),
+        prompts: vec![150, 37],
+        ..Case::new(64, 3, KvDtype::Bf16)
+    };
+    let base = [
+        case(&[19, 64, 8]),
+        Case { window: Window { sink: 3, recent: 0, chunk: 5 }, steps: 12, ..case(&[19, 64, 8]) },
+        Case { window: Window { sink: 0, recent: 0, chunk: 1 }, steps: 3, ..case(&[24]) },
+    ];
+    for case in &base {
+        run(&Simulator::new("kscope", &SCHEDULES), case).unwrap();
+    }
+    assert!(kscope_sim::DEFECTS.len() >= 15);
+    for defect in kscope_sim::DEFECTS {
+        let mut seen =
+            SCHEDULES.iter().flat_map(|&schedule| base.iter().map(move |case| (schedule, case)));
+        let found =
+            seen.find_map(|(schedule, case)| run(&Simulator::new(defect, &[schedule]), case).err());
+        let error = found.unwrap_or_else(|| panic!("the defect {defect} is not seen"));
+        println!("{defect}: {error}");
+        let named = match *defect {
+            "divergent_barrier" => Some("divergent __syncthreads"),
+            "divergent_warp" => Some("divergent"),
+            "short_mask" => Some("leaves out lanes"),
+            _ => None,
+        };
+        assert!(named.is_none_or(|name| error.to_string().contains(name)), "{defect}: {error}");
+    }
+}
+
+/// The cases once more in a process of its own, with the kernels compiled under the address and
+/// undefined-behaviour sanitizers.
+#[test]
+fn cuda_sim_under_sanitizers() {
+    if std::env::var_os(kscope_sim::LIBRARY).is_some() {
+        return;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "--nocapture",
+            "sim::cuda_sim_bf16_matches_the_oracle",
+            "sim::cuda_sim_f16_matches_the_oracle",
+        ])
+        .env(kscope_sim::LIBRARY, kscope_sim::SANITIZED)
+        .env("LD_PRELOAD", kscope_sim::SANITIZER_RUNTIME)
+        .env("ASAN_OPTIONS", "detect_leaks=0")
+        .env("RUST_TEST_THREADS", "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("2 passed"), "the sanitized run ran no test:\n{text}");
+    println!("{text}");
+}

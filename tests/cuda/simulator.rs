@@ -1,0 +1,207 @@
+//! The simulator as a device: memory is the host's, launches run on fibers.
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use kscope::attention::cuda::params::{AppendParams, CombineParams, DecodeParams};
+use kscope::attention::cuda::{Device, Launch, Params};
+use kscope::{Error, Result};
+use kscope_sim::Schedule;
+
+/// A simulated card.
+pub struct Simulator {
+    pub variant: &'static str,
+    /// Schedules, in turn over launches.
+    pub schedules: Vec<Schedule>,
+    /// Taken from every launch's shared memory.
+    pub withheld: usize,
+    buffers: Arc<Mutex<Vec<[u64; 2]>>>,
+    launches: AtomicUsize,
+    /// What is asked for while a step is recorded or repeated.
+    noted: Mutex<Option<Noting>>,
+    repeated: AtomicUsize,
+}
+
+/// A recording of launches, and how far a repetition has come.
+enum Noting {
+    Recording(Vec<Launch>),
+    Repeating(Vec<Launch>, usize),
+}
+
+impl Simulator {
+    pub fn new(variant: &'static str, schedules: &[Schedule]) -> Self {
+        let schedules = schedules.to_vec();
+        Self {
+            variant,
+            schedules,
+            withheld: 0,
+            buffers: Arc::default(),
+            launches: AtomicUsize::new(0),
+            noted: Mutex::default(),
+            repeated: AtomicUsize::new(0),
+        }
+    }
+
+    /// Steps that were repeated from a recording.
+    pub fn repeated(&self) -> usize {
+        self.repeated.load(Ordering::Relaxed)
+    }
+
+    /// Launches so far.
+    pub fn launches(&self) -> usize {
+        self.launches.load(Ordering::Relaxed)
+    }
+}
+
+/// Memory of exactly the size that was asked for, so that a sanitizer sees the first byte past it.
+pub struct Memory {
+    start: *mut u8,
+    layout: Layout,
+    buffers: Arc<Mutex<Vec<[u64; 2]>>>,
+}
+
+// SAFETY: the memory is its owner's alone, wherever the owner goes.
+unsafe impl Send for Memory {}
+// SAFETY: shared references only read it.
+unsafe impl Sync for Memory {}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let address = self.start as u64;
+        self.buffers.lock().unwrap().retain(|[start, _]| *start != address);
+        // SAFETY: allocated with this layout, and freed once.
+        unsafe { dealloc(self.start, self.layout) };
+    }
+}
+
+impl Device for Simulator {
+    type Memory = Memory;
+    type Recording = Vec<Launch>;
+
+    fn allocate(&self, bytes: usize) -> Result<Memory> {
+        assert!(bytes > 0, "an allocation of no bytes");
+        assert!(self.noted.lock().unwrap().is_none(), "an allocation cannot be recorded");
+        let layout = Layout::from_size_align(bytes, 256).unwrap();
+        // SAFETY: the layout has a size.
+        let start = unsafe { alloc(layout) };
+        assert!(!start.is_null());
+        // What is read before it is written is no number.
+        // SAFETY: just allocated, that large.
+        unsafe { start.write_bytes(0xFF, bytes) };
+        self.buffers.lock().unwrap().push([start as u64, bytes as u64]);
+        Ok(Memory { start, layout, buffers: Arc::clone(&self.buffers) })
+    }
+
+    fn address(&self, memory: &Memory) -> u64 {
+        memory.start as u64
+    }
+
+    fn write(&self, memory: &mut Memory, offset: usize, bytes: &[u8]) -> Result<()> {
+        assert!(
+            offset + bytes.len() <= memory.layout.size(),
+            "a write past the end of an allocation"
+        );
+        assert!(self.noted.lock().unwrap().is_none(), "a write cannot be recorded");
+        // SAFETY: inside the allocation.
+        unsafe { memory.start.add(offset).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    fn write_at(&self, address: u64, bytes: &[u8]) -> Result<()> {
+        assert!(self.noted.lock().unwrap().is_none(), "a write cannot be recorded");
+        // SAFETY: memory that is alive and that large, as the trait asks.
+        unsafe { (address as *mut u8).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    fn read(&self, memory: &Memory, offset: usize, bytes: &mut [u8]) -> Result<()> {
+        assert!(
+            offset + bytes.len() <= memory.layout.size(),
+            "a read past the end of an allocation"
+        );
+        assert!(self.noted.lock().unwrap().is_none(), "a read cannot be recorded");
+        // SAFETY: inside the allocation.
+        unsafe { memory.start.add(offset).copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    fn copy(&self, from: &Memory, to: &mut Memory) -> Result<()> {
+        assert!(from.layout.size() <= to.layout.size(), "a copy past the end of an allocation");
+        // SAFETY: two allocations, both that large.
+        unsafe { to.start.copy_from_nonoverlapping(from.start, from.layout.size()) };
+        Ok(())
+    }
+
+    fn launch(&self, launch: &Launch) -> Result<()> {
+        match &mut *self.noted.lock().unwrap() {
+            Some(Noting::Recording(launches)) => {
+                launches.push(*launch);
+                return Ok(());
+            }
+            Some(Noting::Repeating(launches, at)) => {
+                assert_eq!(
+                    steady(&launches[*at]),
+                    steady(launch),
+                    "launch {at} of a step is another one than was recorded"
+                );
+                *at += 1;
+            }
+            None => {}
+        }
+        let schedule =
+            self.schedules[self.launches.fetch_add(1, Ordering::Relaxed) % self.schedules.len()];
+        assert!(launch.grid.iter().all(|&blocks| blocks > 0), "an empty grid: {launch:?}");
+        let buffers = self.buffers.lock().unwrap();
+        let run = kscope_sim::Launch {
+            variant: self.variant,
+            kernel: &launch.kernel.name(),
+            grid: launch.grid,
+            threads: launch.kernel.threads(),
+            shared: launch.kernel.shared_bytes().saturating_sub(self.withheld),
+            params: launch.params.bytes(),
+            buffers: &buffers,
+            schedule,
+        };
+        // SAFETY: the addresses in the parameters are of `Memory` that the caller keeps alive.
+        unsafe { kscope_sim::run(&run) }.map_err(Error::run)
+    }
+
+    /// Launches are noted, not run.
+    fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Vec<Launch>>> {
+        *self.noted.lock().unwrap() = Some(Noting::Recording(Vec::new()));
+        let done = work();
+        let Some(Noting::Recording(launches)) = self.noted.lock().unwrap().take() else {
+            panic!("recording")
+        };
+        done.map(|()| Some(launches))
+    }
+
+    /// Runs it again, and sees that it asks for the launches that were recorded.
+    fn repeat(&self, recording: &Vec<Launch>, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        *self.noted.lock().unwrap() = Some(Noting::Repeating(recording.clone(), 0));
+        let done = work();
+        let Some(Noting::Repeating(launches, at)) = self.noted.lock().unwrap().take() else {
+            panic!("repeating")
+        };
+        assert_eq!(at, launches.len(), "a step asks for fewer launches than were recorded");
+        self.repeated.fetch_add(1, Ordering::Relaxed);
+        done
+    }
+
+    fn multiprocessors(&self) -> usize {
+        2
+    }
+}
+
+/// A launch without the addresses of tensors that live for a step only; a recorded step on a card
+/// has those, too, where they were.
+fn steady(launch: &Launch) -> Launch {
+    let params = match launch.params {
+        Params::Decode(params) => Params::Decode(DecodeParams { q: 0, ..params }),
+        Params::Combine(params) => Params::Combine(CombineParams { out: 0, ..params }),
+        Params::Append(params) => Params::Append(AppendParams { k: 0, v: 0, ..params }),
+        other => other,
+    };
+    Launch { params, ..*launch }
+}

@@ -1,0 +1,278 @@
+//! `kscope learn` from arguments to files, on the embedded demo model.
+
+use std::path::Path;
+use std::process::Output;
+
+use kscope::mask::files::{self, Contents, Split};
+use kscope_testing::models::tiny_folder;
+use kscope_testing::{kscope, root};
+use serde_json::Value;
+
+fn called(arguments: &[&str]) -> Output {
+    kscope().args(arguments).output().unwrap()
+}
+
+const SMALL: &[&str] = &[
+    "--ctx",
+    "220..300",
+    "--pool",
+    "3",
+    "--steps",
+    "6",
+    "--mask-steps",
+    "3",
+    "--check-prompts",
+    "1",
+    "--sparsity",
+    "0.5",
+];
+
+fn learn(out: &Path, more: &[&str]) -> Output {
+    called(&[&["learn", "--json", "--out", out.to_str().unwrap()], SMALL, more].concat())
+}
+
+fn mask(path: &Path) -> files::MaskFile {
+    match files::read(path, &Split::default()).unwrap() {
+        Contents::Mask(file) => file,
+        Contents::Importance(_) => panic!("a mask was asked for"),
+    }
+}
+
+#[test]
+fn a_learning_ends_with_a_mask_a_verdict_and_every_rival() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mask.safetensors");
+    let run = learn(&out, &[]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("no natural text is used"));
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert!(["ship", "do not ship"].contains(&report["verdict"].as_str().unwrap()), "{report}");
+    assert_eq!(
+        (report["steps"].as_u64(), report["sparsity_target"].as_f64()),
+        (Some(9), Some(0.5))
+    );
+    assert!(
+        report["seconds"].as_f64() > report["prefill_seconds"].as_f64()
+            && report["peak_bytes"].as_u64() > Some(1 << 20)
+    );
+    let rows: Vec<(&str, &str)> = report["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["rule"].as_str().unwrap(), row["counts"].as_str().unwrap()))
+        .collect();
+    let rivals = ["think", "key-norm", "frequency", "random"]
+        .into_iter()
+        .flat_map(|rule| [(rule, "learned"), (rule, "own")]);
+    assert_eq!(
+        rows,
+        [("dense", "own"), ("learned", "learned")].into_iter().chain(rivals).collect::<Vec<_>>()
+    );
+    assert_eq!(report["rows"][0]["kld_mean"], 0.0, "dense against itself");
+
+    let file = mask(&out);
+    assert_eq!(file.origin.model, "demo");
+    assert_eq!(file.target_sparsity, Some(0.5));
+    assert!(file.importance.unwrap().scores().iter().all(|score| (0.0..=1.0).contains(score)));
+    let recipe = &file.origin.recipe;
+    assert_eq!(recipe["check"]["verdict"], report["verdict"]);
+    assert_eq!(recipe["settings"]["steps"], 6);
+
+    // A finished learning can be checked again; what was learned stays.
+    let again = folder.path().join("again.safetensors");
+    let run = learn(&again, &["--resume", folder.path().join("mask.learning").to_str().unwrap()]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(mask(&again).mask, file.mask);
+    // Another learning's checkpoint is refused.
+    let run = learn(
+        &again,
+        &["--resume", folder.path().join("mask.learning").to_str().unwrap(), "--seed", "9"],
+    );
+    assert_eq!(run.status.code(), Some(2), "{}", String::from_utf8_lossy(&run.stderr));
+}
+
+#[test]
+fn wrong_arguments_are_refused_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("mask.safetensors");
+    for (more, word) in [
+        (&["--sparsity", "1.5"][..], "--sparsity"),
+        (&["--align", "5"], "--align"),
+        (&["--ctx", "900..100"], "MIN..MAX"),
+        (&["--ctx", "512..99999"], "context"),
+        (&["--chunk", "0"], "chunk"),
+        (&["--haystack", "nowhere.txt"], "nowhere.txt"),
+        (&["--resume", "nowhere"], "nowhere"),
+    ] {
+        let given = ["learn", "--out", out.to_str().unwrap()];
+        let run = kscope().current_dir(folder.path()).args(given).args(more).output().unwrap();
+        let error = String::from_utf8_lossy(&run.stderr);
+        assert_eq!(run.status.code(), Some(2), "{more:?}: {error}");
+        assert!(error.contains(word), "{more:?}: {error}");
+    }
+    let run = called(&["learn", "--out", folder.path().join("mask.txt").to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(2));
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_model_that_cannot_do_the_task_is_refused_before_any_training() {
+    // Random weights with a tokenizer: it reads the questions and knows no answer.
+    let folder = tiny_folder("llama");
+    let config = folder.path().join("config.json");
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    json["max_position_embeddings"] = 8192.into();
+    std::fs::write(&config, json.to_string()).unwrap();
+    let out = folder.path().join("mask.safetensors");
+    let model = folder.path().to_str().unwrap();
+    let run = called(&[
+        "learn",
+        "--out",
+        out.to_str().unwrap(),
+        "--model",
+        model,
+        "--ctx",
+        "3000..4000",
+        "--tasks",
+        "codes",
+        "--pool",
+        "3",
+    ]);
+    let error = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains(
+            "dense recall is 0 % on the best task: a mask learned on this would mean nothing"
+        ),
+        "{error}"
+    );
+    assert!(!out.exists() && !error.contains("Importance 1/"), "{error}");
+    assert!(
+        std::fs::read_dir(folder.path().join("mask.learning")).unwrap().next().is_none(),
+        "no checkpoint of nothing"
+    );
+}
+
+#[test]
+fn learning_goes_on_from_given_importance() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) =
+        (folder.path().join("first.safetensors"), folder.path().join("second.safetensors"));
+    let small = ["--ctx", "220..300", "--pool", "3", "--check-prompts", "0"];
+    let run = called(
+        &[
+            &["learn", "--out", first.to_str().unwrap(), "--steps", "6", "--mask-steps", "0"],
+            &small[..],
+        ]
+        .concat(),
+    );
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let from = ["--importance", first.to_str().unwrap()];
+    let more = |out: &Path, more: &[&str]| {
+        called(
+            &[&["learn", "--json", "--out", out.to_str().unwrap()], &small[..], &from, more]
+                .concat(),
+        )
+    };
+    // Its cut at another sparsity, with nothing learned: what `mask make` selects, and no update.
+    let run = more(&second, &["--sparsity", "0.7", "--mask-steps", "0"]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!((report["steps"].as_u64(), &report["verdict"]), (Some(0), &Value::Null));
+    let (was, now) = (mask(&first), mask(&second));
+    assert_eq!(was.importance, now.importance);
+    let options = kscope::mask::select::Options::new(0.7, 8);
+    assert_eq!(now.mask, kscope::mask::select(now.importance.as_ref().unwrap(), &options).unwrap());
+    assert_eq!(now.origin.recipe["importance"]["file"], "first.safetensors");
+    assert_eq!(now.origin.recipe["importance"]["recipe"]["settings"]["steps"], 6);
+    // With stage 2: its updates alone.
+    let run = more(&second, &["--sparsity", "0.7", "--mask-steps", "3"]);
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(report["steps"], 3, "{}", String::from_utf8_lossy(&run.stderr));
+    // Importance that no learning gives, and that of another model.
+    let scores = folder.path().join("scores.safetensors");
+    let run = called(&[
+        "score",
+        "--model",
+        "demo",
+        "--rule",
+        "key-norm",
+        "--text",
+        "Cargo.toml",
+        "--out",
+        scores.to_str().unwrap(),
+    ]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let run = called(&[
+        "learn",
+        "--out",
+        second.to_str().unwrap(),
+        "--importance",
+        scores.to_str().unwrap(),
+    ]);
+    let error = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.code() == Some(2) && error.contains("between 0 and 1"), "{error}");
+    let llama = tiny_folder("llama");
+    let run = more(&second, &["--model", llama.path().to_str().unwrap()]);
+    assert_eq!(run.status.code(), Some(2), "{}", String::from_utf8_lossy(&run.stderr));
+}
+
+/// What the shipped files say of themselves meets the goals: KLD on the texts learned from, and at
+/// most 1.3 times that on others.
+#[test]
+fn shipped_masks_follow_from_their_importance_and_passed_their_check() {
+    let folder = root().join("masks");
+    for (name, goal) in [("0.5", 0.010), ("0.7", 0.025), ("0.8", 0.045)] {
+        let file = mask(&folder.join(format!("smollm2-135m-{name}.safetensors")));
+        let recipe = &file.origin.recipe;
+        assert_eq!(file.target_sparsity, Some(name.parse().unwrap()));
+        let options = kscope::mask::select::Options::new(name.parse().unwrap(), file.origin.align);
+        assert_eq!(
+            file.mask,
+            kscope::mask::select(file.importance.as_ref().unwrap(), &options).unwrap()
+        );
+        assert!(
+            (1.0 - file.mask.kept_ratio() - file.target_sparsity.unwrap()).abs() < 0.012,
+            "{name}"
+        );
+        let check = &recipe["check"];
+        assert_eq!(check["verdict"], "ship", "{name}");
+        let rows = check["rows"].as_array().unwrap();
+        let number = |row: &Value, key: &str| row[key].as_f64().unwrap();
+        let (dense, learned) = (&rows[0], &rows[1]);
+        assert!(
+            learned["asked"].as_u64() >= Some(400) && learned["asked"] == dense["asked"],
+            "{name}: {}",
+            learned["asked"]
+        );
+        assert!(number(learned, "digit_nll") <= number(dense, "digit_nll") + 0.02);
+        assert!(number(learned, "recall") >= number(dense, "recall") - 0.02);
+        assert!(check["mcnemar"]["p"].as_f64() >= Some(0.05));
+        let kld = number(learned, "kld_mean");
+        assert!(kld <= goal, "{name}: {kld}");
+        for text in learned["texts"].as_array().unwrap() {
+            let found = text["kld"]["mean"].as_f64().unwrap();
+            assert!(found <= 1.3 * goal, "{name}, {}: {found}", text["text"]);
+        }
+        let rivals = rows[2..].iter().filter(|row| row["counts"] == "learned");
+        let best = rivals.map(|row| number(row, "kld_mean")).fold(f64::INFINITY, f64::min);
+        assert!(kld <= best / 2.0, "{name}: {kld} against {best}");
+    }
+    let demo = mask(&folder.join("demo.safetensors"));
+    assert_eq!(
+        (&demo.origin.recipe["rule"], &demo.origin.recipe["check"]["verdict"]),
+        (&"learned".into(), &"ship".into())
+    );
+}
+
+#[test]
+fn the_estimate_says_that_it_is_one() {
+    let run = called(&["learn", "--estimate"]);
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(
+        run.status.success()
+            && text.starts_with("estimate, not measured")
+            && text.contains("98304"),
+        "{text}"
+    );
+}

@@ -1,0 +1,90 @@
+//! Training-free importance from a running model equals what the captured queries and keys give in
+//! plain code.
+
+use kscope::decode::squares::LAST_QUERIES;
+use kscope::learn::score::gather;
+use kscope::model::decoder::{LayerView, PrefillHooks};
+use kscope_testing::{demo, kscope};
+use serde_json::Value;
+
+#[test]
+fn key_norm_and_think_equal_plain_sums_over_the_windows() {
+    let model = demo();
+    let config = model.config();
+    let ids: Vec<u32> = (0..150).map(|i| (i * 37 % 2000 + 20) as u32).collect();
+    let window = 64;
+    let squares =
+        gather(&model.decoder, std::slice::from_ref(&ids), window, &mut |_| Ok(())).unwrap();
+    let (key_norm, think) = (squares.key_norm().unwrap(), squares.think().unwrap());
+
+    let (layer, head, channel) = (3, 1, 17);
+    let (d, group) = (config.head_dim, config.group());
+    let (mut k_sum, mut q_sum, mut keys, mut queries) = (0.0_f64, 0.0_f64, 0, 0);
+    // 64 + 64 + 22: the rest is more than a quarter of a window, so it counts.
+    for piece in ids.chunks(window) {
+        let mut observe = |view: LayerView<'_>| {
+            if view.layer != layer {
+                return;
+            }
+            for row in view.k.chunks_exact(config.kv_width()) {
+                k_sum += f64::from(row[head * d + channel]).powi(2);
+                keys += 1;
+            }
+            let rows: Vec<&[f32]> = view.q.chunks_exact(config.q_width()).collect();
+            for row in &rows[rows.len().saturating_sub(LAST_QUERIES)..] {
+                q_sum += (0..group)
+                    .map(|i| f64::from(row[(head * group + i) * d + channel]).powi(2))
+                    .sum::<f64>();
+                queries += group;
+            }
+        };
+        let hooks = PrefillHooks {
+            chunk: 64,
+            progress: &mut |_| Ok(()),
+            keep_going: &|| Ok(()),
+            observe: &mut observe,
+        };
+        model.decoder.prefill(piece, &mut [], hooks).unwrap();
+    }
+    assert_eq!(keys, 150);
+    let (k_mean, q_mean) = (k_sum / f64::from(keys), q_sum / queries as f64);
+    let close = |found: f32, exact: f64| (f64::from(found) / exact - 1.0).abs() < 1e-5;
+    assert!(close(key_norm.head(layer, head)[channel], k_mean));
+    assert!(close(think.head(layer, head)[channel], k_mean * q_mean));
+}
+
+#[test]
+fn score_writes_importance_that_masks_are_made_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let out = kscope().current_dir(folder.path()).args(args).output().unwrap();
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        out.stdout
+    };
+    std::fs::write(folder.path().join("text.txt"), "The lamp stood by the door. ".repeat(40))
+        .unwrap();
+    for rule in ["key-norm", "think", "frequency", "random"] {
+        run(&["score", "--rule", rule, "--text", "text.txt", "--out", "imp.safetensors", "--json"]);
+        run(&[
+            "mask",
+            "make",
+            "--importance",
+            "imp.safetensors",
+            "--sparsity",
+            "0.5",
+            "--align",
+            "8",
+            "mask.safetensors",
+        ]);
+        let shown: Value =
+            serde_json::from_slice(&run(&["mask", "show", "mask.safetensors", "--json"])).unwrap();
+        assert!(
+            (shown["kept_ratio"].as_f64().unwrap() - 0.5).abs() < 0.1,
+            "{rule}: {}",
+            shown["kept_ratio"]
+        );
+        run(&["mask", "validate", "mask.safetensors", "--model", "demo"]);
+    }
+    let refused = kscope().args(["score", "--rule", "think", "--out", "x"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+}

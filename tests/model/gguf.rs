@@ -1,0 +1,130 @@
+//! GGUF files of every supported element type, made by gguf-py, against transformers on their
+//! dequantised weights.
+
+use kscope::cache::KvDtype;
+use kscope::model::config::Config;
+use kscope::model::host::matrix::Dtype;
+use kscope::model::load::hf_config;
+use kscope::model::rope::Rope;
+use kscope::model::rope_scaling::RopeScaling;
+use kscope_testing::models::*;
+use kscope_testing::vectors;
+use serde_json::Value;
+
+fn cases() -> Vec<Value> {
+    json(&vectors().join("gguf/cases.json"))["cases"].as_array().unwrap().clone()
+}
+
+fn path(case: &Value) -> std::path::PathBuf {
+    vectors().join("gguf").join(case["file"].as_str().unwrap())
+}
+
+fn expected(name: &str) -> Expected {
+    let file = Vectors::open(&vectors().join("gguf/vectors.safetensors"));
+    let cases = json(&vectors().join("gguf/cases.json"));
+    Expected {
+        prompt: file.ids(&format!("{name}.prompt")),
+        positions: ids(&cases["positions"]).into_iter().map(|position| position as usize).collect(),
+        logits: file.rows(&format!("{name}.logits")),
+        greedy: file.ids(&format!("{name}.greedy")),
+        decode_logits: file.rows(&format!("{name}.decode_logits")),
+    }
+}
+
+#[test]
+fn widened_weights_of_every_type_decode_as_their_dequantised_reference() {
+    let cases = cases();
+    let types: Vec<&str> = cases.iter().map(|case| case["type"].as_str().unwrap()).collect();
+    for needed in
+        ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"]
+    {
+        assert!(types.contains(&needed), "no case of type {needed}");
+    }
+    for case in cases {
+        let name = case["name"].as_str().unwrap();
+        let model = load(&path(&case), Some(Dtype::F32));
+        check_decode(name, &model, &dense(&model, SMALL, KvDtype::F32), &expected(name), 1e-4);
+    }
+}
+
+#[test]
+fn weights_as_loaded_by_default_stay_near_the_reference() {
+    for case in cases() {
+        let name = case["name"].as_str().unwrap();
+        let model = load(&path(&case), None);
+        let stored = case["type"].as_str().unwrap();
+        // Floats stay what they are. A quantised value is a scale times a small integer, at most
+        // 2^-11 off in f16. The logits of two layers are sums of hundreds of such errors of either
+        // sign: 3e-3 of the largest is the worst of these files.
+        let (dtype, tolerance) = match stored {
+            "F32" => (Dtype::F32, 1e-4),
+            "BF16" => (Dtype::Bf16, 1e-4),
+            "F16" => (Dtype::F16, 1e-4),
+            _ => (Dtype::F16, 5e-3),
+        };
+        assert_eq!(model.dtype(), dtype, "{name}");
+        check_decode(name, &model, &dense(&model, SMALL, KvDtype::F32), &expected(name), tolerance);
+    }
+}
+
+#[test]
+fn the_metadata_reads_as_the_configuration_that_the_file_was_made_from() {
+    for case in cases() {
+        let name = case["name"].as_str().unwrap();
+        let found = open(&path(&case)).config;
+        let meant = hf_config::parse(&case["config"].to_string(), name).unwrap();
+        let rope = |config: &Config| Rope::new(config).unwrap().wavelengths();
+        for (found, meant) in rope(&found).iter().zip(rope(&meant)) {
+            assert!(
+                (found / meant - 1.0).abs() < 1e-6,
+                "{name}: a pair turns in {found} tokens, expected {meant}"
+            );
+        }
+        // Beside the token that the file calls its end, control tokens end a text by their name.
+        assert!(
+            found.eos.contains(&(case["eos"].as_u64().unwrap() as u32)),
+            "{name}: {:?}",
+            found.eos
+        );
+        assert_eq!(found.bos, Some(case["bos"].as_u64().unwrap() as u32), "{name}");
+        // The file stores the llama3 stretch as divisors, and its epsilon and theta as f32.
+        let is_divided = name == "llama-rope-freqs";
+        assert_eq!(
+            matches!(found.rope_scaling, RopeScaling::Divisors { .. }),
+            is_divided,
+            "{name}"
+        );
+        let rope_scaling =
+            if is_divided { found.rope_scaling.clone() } else { meant.rope_scaling.clone() };
+        assert_eq!(
+            found,
+            Config { eos: found.eos.clone(), bos: found.bos, rope_scaling, ..meant },
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn every_tokenizer_gives_the_ids_of_llama_cpp_and_a_beginning_token_only_where_the_file_wants_one()
+{
+    let strings = json(&vectors().join("gguf/cases.json"))["strings"].as_array().unwrap().clone();
+    for case in cases() {
+        let name = case["name"].as_str().unwrap();
+        let model = load(&path(&case), None);
+        let tokenizer = model.tokenizer.as_ref().unwrap();
+        let expected = case["token_ids"].as_array().unwrap();
+        assert_eq!(strings.len(), expected.len());
+        for (string, expected) in strings.iter().zip(expected) {
+            let text = string.as_str().unwrap();
+            let found = tokenizer.encode(text).unwrap();
+            assert_eq!(found, ids(expected), "{name}: {text:?}");
+            let begins = found.first() == model.config().bos.as_ref();
+            assert_eq!(
+                begins,
+                name == "llama-spm",
+                "{name}: {text:?} begins with {:?}",
+                found.first()
+            );
+        }
+    }
+}

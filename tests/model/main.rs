@@ -1,0 +1,10 @@
+//! Models: every architecture and file format against references, the embedded demo, and files that
+//! are broken.
+
+mod bad_input;
+mod demo;
+mod fuzz;
+mod gguf;
+mod needs;
+mod smollm2;
+mod tiny;

@@ -1,0 +1,5 @@
+//! The inspector from the outside, with a terminal and without one.
+
+mod plain;
+#[cfg(target_os = "linux")]
+mod pty;

@@ -1,0 +1,371 @@
+//! The inspector in a real terminal: tmux is the terminal emulator, a shell is what must be sane
+//! afterwards.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use kscope_testing::require;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+static SOCKETS: AtomicU32 = AtomicU32::new(0);
+
+/// A shell in a terminal of its own.
+struct Terminal {
+    socket: String,
+    home: tempfile::TempDir,
+}
+
+impl Terminal {
+    /// `None` where there is no tmux.
+    #[track_caller]
+    fn new(columns: u16, rows: u16) -> Option<Self> {
+        if !require("tmux") {
+            return None;
+        }
+        let socket = format!(
+            "kscope-test-{}-{}",
+            std::process::id(),
+            SOCKETS.fetch_add(1, Ordering::Relaxed)
+        );
+        let terminal = Self { socket, home: tempfile::tempdir().expect("a folder") };
+        let home = terminal.home.path().display();
+        // Nothing of the person who runs the tests gets in.
+        let shell = format!(
+            "cd {home} && exec env -i PATH=/usr/bin:/bin HOME={home} TERM=screen-256color COLORTERM=truecolor LANG=C.UTF-8 PS1='ready$ ' \
+             bash --norc --noprofile"
+        );
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        terminal.tmux(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-s",
+            "t",
+            "-x",
+            &columns,
+            "-y",
+            &rows,
+            &shell,
+        ]);
+        terminal.wait("the shell", |screen| screen.contains("ready$"));
+        Some(terminal)
+    }
+
+    fn tmux(&self, args: &[&str]) -> Output {
+        let output =
+            Command::new("tmux").args(["-L", &self.socket]).args(args).output().expect("tmux runs");
+        assert!(
+            output.status.success(),
+            "tmux {args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        output
+    }
+
+    fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p", "-t", "t"]).stdout).into_owned()
+    }
+
+    fn keys(&self, keys: &[&str]) {
+        self.tmux(&[&["send-keys", "-t", "t"], keys].concat());
+    }
+
+    /// Types a line into the shell.
+    fn line(&self, text: &str) {
+        self.tmux(&["send-keys", "-t", "t", "-l", text]);
+        self.keys(&["Enter"]);
+    }
+
+    /// Starts the inspector and waits until its text has begun.
+    fn start(&self, args: &str) {
+        self.line(&format!("{} {args}; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
+        self.wait("the first tokens", |screen| {
+            screen.contains("tok/s") && screen.contains("1 Map")
+        });
+    }
+
+    fn wait(&self, what: &str, holds: impl Fn(&str) -> bool) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let screen = self.screen();
+            if holds(&screen) {
+                return screen;
+            }
+            assert!(Instant::now() < end, "waited for {what}; the screen is\n{screen}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The process that runs in the shell.
+    fn child(&self) -> u32 {
+        let output = self.tmux(&["display-message", "-p", "-t", "t", "#{pane_pid}"]);
+        let shell = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let children =
+            std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).expect("linux");
+        children.split_whitespace().next().expect("a child").parse().expect("a number")
+    }
+
+    /// The shell works, and no mode of the inspector is left.
+    fn assert_sane(&self) {
+        self.line(
+            "clear; stty -a | tr ';' '\\n' | tr ' ' '\\n' | grep -xE -- '-?(echo|icanon|isig|opost)' | tr '\\n' ' '; echo s'a'ne",
+        );
+        let screen = self.wait("the shell", |screen| screen.contains("sane"));
+        for mode in ["echo", "icanon", "isig", "opost"] {
+            assert!(screen.contains(mode) && !screen.contains(&format!("-{mode}")), "{screen}");
+        }
+        let flags = self.tmux(&[
+            "display-message",
+            "-p",
+            "-t",
+            "t",
+            "#{alternate_on} #{mouse_any_flag} #{cursor_flag}",
+        ]);
+        assert_eq!(
+            String::from_utf8_lossy(&flags.stdout).trim(),
+            "0 0 1",
+            "alternate screen, mouse, cursor"
+        );
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // The server may have ended with its only session.
+        let _ = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).output();
+    }
+}
+
+#[test]
+fn a_session_from_start_to_quit() {
+    let Some(terminal) = Terminal::new(120, 40) else { return };
+    terminal.start("");
+    terminal.wait("the map", |screen| {
+        screen.contains("all layers") && screen.contains("share of channels kept")
+    });
+    terminal.keys(&["c"]);
+    terminal.wait("another metric", |screen| screen.contains("score the mask was selected by"));
+    terminal.keys(&["j", "Enter"]);
+    terminal.wait("the layer", |screen| screen.contains("layer 1"));
+    terminal.keys(&["Enter", "l", "l"]);
+    terminal.wait("the head", |screen| screen.contains("ch 2") && screen.contains("partner"));
+    terminal.tmux(&["resize-window", "-t", "t", "-x", "40", "-y", "10"]);
+    terminal.wait("what is needed", |screen| screen.contains("kscope needs 60x16, this is 40x10"));
+    terminal.tmux(&["resize-window", "-t", "t", "-x", "100", "-y", "30"]);
+    terminal.wait("the head again", |screen| screen.contains("ch 2") && screen.contains("partner"));
+    terminal.keys(&[":"]);
+    terminal.keys(&["-l", "export csv channels.csv"]);
+    terminal.keys(&["Enter"]);
+    terminal.wait("the file", |screen| screen.contains("wrote channels.csv"));
+    let written =
+        std::fs::read_to_string(terminal.home.path().join("channels.csv")).expect("written");
+    assert!(
+        written.starts_with("layer,kv_head,channel,pair,wavelength_tokens,kept,importance"),
+        "{written}"
+    );
+    assert_eq!(written.lines().count(), 65, "one head of 64 channels");
+    terminal.keys(&["Q"]);
+    let screen = terminal.wait("the shell", |screen| screen.contains("code=0"));
+    assert!(screen.contains("KV cache of"), "Q leaves the summary: {screen}");
+    terminal.assert_sane();
+}
+
+#[test]
+fn a_mask_is_retuned_measured_saved_and_loaded_again() {
+    let Some(terminal) = Terminal::new(120, 40) else { return };
+    terminal.start("--record session.jsonl");
+    terminal.keys(&["4"]);
+    terminal.wait("the first measurement", |screen| screen.contains("measured · 64 steps, forced"));
+    terminal.keys(&["}"]);
+    terminal.wait("another mask at work", |screen| {
+        screen.contains("at work, applied in") && screen.contains("* unsaved")
+    });
+    terminal.wait("its measurement", |screen| screen.contains("measured · 64 steps, forced"));
+    terminal.keys(&["s"]);
+    terminal.wait("the sweep", |screen| screen.contains("22 points measured"));
+    terminal.keys(&["n", "n", "Enter"]);
+    terminal.wait("the point's settings", |screen| {
+        screen.contains("history: 2 back") && screen.contains("at work, applied in")
+    });
+    terminal.keys(&["q"]);
+    terminal.wait("the question", |screen| screen.contains("the mask is not saved"));
+    terminal.keys(&["w"]);
+    terminal.wait("the offered name", |screen| screen.contains("save demo-keep"));
+    terminal.keys(&["C-u"]);
+    terminal.keys(&["-l", "save mine.safetensors"]);
+    terminal.keys(&["Enter"]);
+    terminal.wait("the file", |screen| {
+        screen.contains("saved mine.safetensors") && !screen.contains("* unsaved")
+    });
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.line("clear");
+    terminal.start("--mask mine.safetensors");
+    terminal.keys(&["4"]);
+    terminal.wait("the saved mask", |screen| {
+        screen.contains("as it is: mine") && screen.contains("measured · 64 steps, forced")
+    });
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.line("clear");
+    // The recording shows the same changes.
+    terminal.line(&format!("{} replay session.jsonl; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
+    terminal.wait("the recording", |screen| screen.contains("REPLAY") || screen.contains("PAUSED"));
+    terminal.keys(&["4"]);
+    terminal.wait("its last mask", |screen| {
+        screen.contains("tuned keeps") && screen.contains("at work, applied in")
+    });
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.assert_sane();
+}
+
+#[test]
+fn a_prompt_is_typed_and_answered() {
+    let Some(terminal) = Terminal::new(120, 40) else { return };
+    terminal.start("");
+    terminal.keys(&["7", "i"]);
+    terminal.wait("the editor", |screen| screen.contains("sends, esc leaves"));
+    terminal.keys(&["-l", "zebra zebra "]);
+    terminal.keys(&["C-s"]);
+    terminal.wait("the new run", |screen| {
+        screen.contains("zebra zebra") && !screen.contains("sends, esc leaves")
+    });
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.assert_sane();
+}
+
+#[test]
+fn both_sides_are_shown_gone_through_and_gone_back_on() {
+    let Some(terminal) = Terminal::new(120, 40) else { return };
+    terminal.start("--max-new 60");
+    terminal.wait("the end", |screen| screen.contains("DONE"));
+    terminal.keys(&["3"]);
+    let screen = terminal.wait("both sides", |screen| {
+        screen.contains("A dense") && screen.contains("masked ") && screen.contains("rank")
+    });
+    assert!(
+        screen.contains("B keeps")
+            && screen.contains("same top")
+            && screen.contains("token 60 of 60"),
+        "{screen}"
+    );
+    terminal.keys(&["h"]);
+    terminal.wait("the token before", |screen| screen.contains("token 59 of 60"));
+    terminal.keys(&["b"]);
+    terminal.wait("the timed run", |screen| screen.contains("alone A "));
+    terminal.keys(&["f"]);
+    terminal.wait("free sides", |screen| screen.contains("free each reads its own"));
+    terminal.keys(&["BSpace"]);
+    terminal.wait("the text cut back", |screen| {
+        screen.contains("token 59 of 59") && screen.contains("PAUSED")
+    });
+    terminal.keys(&["Space"]);
+    terminal.wait("the end again", |screen| screen.contains("DONE") && screen.contains("of 60"));
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.assert_sane();
+}
+
+#[test]
+fn a_signal_to_end_leaves_the_shell_as_it_was() {
+    let Some(terminal) = Terminal::new(100, 30) else { return };
+    for signal in ["TERM", "HUP", "INT"] {
+        terminal.start("");
+        let pid = terminal.child().to_string();
+        Command::new("kill").args([&format!("-{signal}"), &pid]).status().expect("kill runs");
+        terminal.wait("the shell", |screen| {
+            screen.contains("kscope: cancelled") && screen.contains("code=1")
+        });
+        terminal.assert_sane();
+    }
+}
+
+#[test]
+fn suspending_gives_the_shell_back_and_fg_brings_the_screen() {
+    let Some(terminal) = Terminal::new(100, 30) else { return };
+    terminal.start("");
+    for _ in 0..2 {
+        terminal.keys(&["C-z"]);
+        terminal.wait("the shell", |screen| screen.contains("Stopped"));
+        terminal.assert_sane();
+        terminal.line("fg");
+        terminal.wait("the screen", |screen| screen.contains("1 Map") && screen.contains("? help"));
+    }
+    // The same for a signal from outside.
+    Command::new("kill")
+        .args(["-TSTP", &terminal.child().to_string()])
+        .status()
+        .expect("kill runs");
+    terminal.wait("the shell", |screen| screen.contains("Stopped"));
+    terminal.assert_sane();
+    terminal.line("fg");
+    terminal.wait("the screen", |screen| screen.contains("1 Map"));
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("ready$") && !screen.contains("1 Map"));
+    terminal.assert_sane();
+}
+
+#[test]
+fn a_panic_of_the_interface_is_printed_on_a_restored_screen() {
+    let Some(terminal) = Terminal::new(100, 30) else { return };
+    terminal.line(&format!("{} --panic interface; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
+    let screen = terminal.wait("the shell", |screen| screen.contains("code=101"));
+    assert!(screen.contains("on purpose: --panic interface"), "{screen}");
+    terminal.assert_sane();
+}
+
+#[test]
+fn a_panic_of_the_engine_is_shown_and_does_not_tear_the_screen() {
+    let Some(terminal) = Terminal::new(100, 30) else { return };
+    terminal.line(&format!("{} --panic engine; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
+    terminal.wait("the failure", |screen| {
+        screen.contains("FAILED") && screen.contains("on purpose: --panic engine")
+    });
+    terminal.keys(&["5"]);
+    terminal.wait("a living screen", |screen| screen.contains("? help"));
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.assert_sane();
+}
+
+#[test]
+fn a_closed_terminal_ends_the_program() {
+    let Some(terminal) = Terminal::new(100, 30) else { return };
+    terminal.start("");
+    let process = PathBuf::from(format!("/proc/{}", terminal.child()));
+    assert!(process.exists());
+    terminal.tmux(&["kill-session", "-t", "t"]);
+    let end = Instant::now() + PATIENCE;
+    while process.exists() {
+        assert!(Instant::now() < end, "the inspector outlived its terminal");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_recording_is_played_paused_and_stepped() {
+    let Some(terminal) = Terminal::new(120, 40) else { return };
+    terminal.start("--record session.jsonl --max-new 40");
+    terminal.wait("the end", |screen| screen.contains("DONE"));
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.line("clear");
+    terminal.line(&format!("{} replay session.jsonl; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
+    terminal.wait("the recording", |screen| screen.contains("test") || screen.contains("demo"));
+    terminal.wait("its end", |screen| screen.contains("PAUSED"));
+    terminal.keys(&["7"]);
+    terminal.wait("all tokens", |screen| screen.contains("text · 40 tokens"));
+    terminal.keys(&["<", "<"]);
+    terminal.wait("two tokens fewer", |screen| screen.contains("text · 38 tokens"));
+    terminal.keys(&[">"]);
+    terminal.wait("one more", |screen| screen.contains("text · 39 tokens"));
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.assert_sane();
+}
