@@ -15,7 +15,7 @@ use crate::mask::files::{self, Split};
 use crate::model::Model;
 use crate::model::demo::generator::{DemoSpec, DemoText};
 use crate::model::device::Placement;
-use crate::model::load::{Opened, Source as ModelSource};
+use crate::model::load::Source as ModelSource;
 use crate::tui::action::{Action, Effect};
 use crate::tui::color::{Colormap, Depth, Theme};
 use crate::tui::config::{self, Background};

@@ -11,13 +11,8 @@ use kscope::mask::files::{self, MaskFile, Split};
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::with_quiet_hooks;
-<<<<<<< HEAD:tests/demo.rs
-use kscope::model::demo::generator::{DemoSpec, DemoText};
-use kscope::model::load::{Opened, Source};
-=======
 use kscope::model::demo::generator::{DemoSpec, DemoText};
 use kscope_testing::{demo, root};
->>>>>>> house-tests:tests/model/demo.rs
 use serde_json::Value;
 
 fn shipped_mask() -> MaskFile {

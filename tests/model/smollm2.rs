@@ -7,15 +7,10 @@ use kscope::cache::KvDtype;
 use kscope::decode::session::{Request, Session};
 use kscope::mask::Window;
 use kscope::model::Model;
-<<<<<<< HEAD:tests/model_smollm2.rs
-use kscope::model::host::matrix::Dtype;
-use model::*;
-=======
 use kscope::model::host::matrix::Dtype;
 use kscope_testing::models::*;
 use kscope_testing::needs::smollm2;
 use kscope_testing::{require, vectors};
->>>>>>> house-tests:tests/model/smollm2.rs
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 

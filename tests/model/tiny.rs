@@ -5,13 +5,8 @@ use kscope::cache::KvDtype;
 use kscope::mask::Window;
 use kscope::model::host::matrix::Dtype;
 use kscope::model::load::hf_config;
-<<<<<<< HEAD:tests/model_tiny.rs
-use model::*;
-=======
-use kscope::model::host::matrix::Dtype;
 use kscope_testing::models::*;
 use kscope_testing::vectors;
->>>>>>> house-tests:tests/model/tiny.rs
 use serde_json::Value;
 
 fn cases() -> Vec<Value> {

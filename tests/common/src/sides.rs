@@ -9,12 +9,7 @@ use kscope::decode::sampler::Sampling;
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::with_quiet_hooks;
-<<<<<<< HEAD:tests/sides/mod.rs
 use kscope::model::demo::generator::{DemoSpec, DemoText};
-use kscope::model::load::{Opened, Source};
-=======
-use kscope::model::demo::generator::{DemoSpec, DemoText};
->>>>>>> house-tests:tests/common/src/sides.rs
 use rand::{Rng, rngs::StdRng};
 
 pub const WINDOW: Window = Window { sink: 8, recent: 32, chunk: 16 };
