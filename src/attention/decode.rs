@@ -5,8 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::AttentionScale;
-use super::level::SimdLevel;
 use super::range::{RangeJob, StateLayout, arrange_queries, kernel_for};
+use super::simd_level::SimdLevel;
 use crate::cache::{BLOCK, SequenceCache};
 use crate::{Error, Result};
 

@@ -9,15 +9,15 @@ pub mod cuda;
 mod decode;
 mod explain;
 mod kernel;
-mod level;
 pub mod oracle;
 mod range;
 mod scale;
+mod simd_level;
 mod stream;
 
 pub use activity::channel_activity;
 pub use decode::{Attention, DecodeItem};
 pub use explain::{Explanation, Mass, Seen, explain};
-pub use level::SimdLevel;
 pub use scale::AttentionScale;
+pub use simd_level::SimdLevel;
 pub use stream::stream;

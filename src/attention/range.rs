@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use super::kernel::{
     self, HEAD_TILE, MOST_LANES, Steps, UNSEEN, Values, for_heads, portable::Portable,
 };
-use super::level::SimdLevel;
+use super::simd_level::SimdLevel;
 use crate::cache::{BLOCK, Element, HeadView, KvDtype};
 
 /// What a work item reads, and where it leaves its part of the result.

@@ -11,7 +11,7 @@ mod importance;
 mod overlap;
 pub mod rules;
 pub mod select;
-mod stats;
+mod statistics;
 mod window;
 
 pub use channel_mask::{ChannelMask, Shape};
@@ -19,5 +19,5 @@ pub use geometry::{Geometry, fingerprint};
 pub use importance::Importance;
 pub use overlap::{Comparison, Overlap, compare};
 pub use select::{keep_counts, select};
-pub use stats::{Setting, Statistics, alignment_cost};
+pub use statistics::{Setting, Statistics, alignment_cost};
 pub use window::Window;

@@ -73,7 +73,8 @@ impl<S: Widen<E>, E: Element> Steps<E> for S {
 /// of scores stay numbers.
 pub const UNSEEN: f32 = -1e30;
 
-/// `$steps::$step::<heads>(args)` with the number of heads, at most [`HEAD_TILE`], as a constant.
+/// `$steps::$step::<heads>(args)` with the number of heads, at most
+/// [`HEAD_TILE`](super::lanes::HEAD_TILE), as a constant.
 macro_rules! for_heads {
     ($heads:expr, $steps:ident::$step:ident($($argument:expr),*)) => {
         match $heads {

@@ -2,7 +2,7 @@
 //! The upper half of a cell are channels of the first half of the head, the lower half their
 //! rotation partners.
 
-use super::ink::{Depth, Pen, Tone};
+use super::colors::{Depth, Pen, Tone};
 use super::values::percent;
 use crate::mask::{ChannelMask, Shape, Statistics};
 

@@ -1,10 +1,10 @@
 //! `kscope mask`: show, make, import, export, compare and check channel masks.
 
+mod colors;
 mod command;
 mod convert;
 mod diff;
 mod geometry;
-mod ink;
 mod make;
 mod map;
 mod report;

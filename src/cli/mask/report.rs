@@ -1,6 +1,6 @@
 //! The numbers of a mask in words.
 
-use super::ink::{Pen, Tone};
+use super::colors::{Pen, Tone};
 use super::values::{bytes as size, grouped, percent};
 use crate::mask::{ChannelMask, Statistics, Window, bytes};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::ink::{Ink, Pen, Tone, When};
+use super::colors::{Ink, Pen, Tone, When};
 use super::split::SplitArgs;
 use super::values::{self, KvDtype};
 use super::{map, report};
