@@ -8,6 +8,7 @@ pub mod bench;
 pub mod cache;
 pub mod cli;
 pub mod decode;
+pub mod element;
 pub mod error;
 pub mod learn;
 pub mod machine;

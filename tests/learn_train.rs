@@ -5,13 +5,14 @@ mod model;
 
 use std::path::Path;
 
+use kscope::element::Dtype;
 use kscope::learn::engine::{Factors, Sample, loss};
 use kscope::learn::train::{Settings, Stage, State, Trainer, Variant};
 use kscope::mask::Window;
 use kscope::model::Model;
 use kscope::model::decoder::Decoder;
 use kscope::model::load::random::Random;
-use kscope::model::matrix::{Dtype, Elements, Matrix};
+use kscope::model::matrix::{Elements, Matrix};
 use kscope::model::tensor::{Placement, TensorDecoder, TensorWeights};
 use kscope::model::weights::Weights;
 use kscope::model::weights::{Stored, Tensors};

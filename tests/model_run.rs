@@ -3,8 +3,8 @@
 mod model;
 
 use assert_cmd::Command;
-use kscope::cache::KvDtype;
 use kscope::decode::session::Request;
+use kscope::element::Dtype;
 use kscope::mask::Window;
 use model::*;
 use serde_json::Value;
@@ -185,9 +185,28 @@ fn a_batch_reports_every_sequence_and_equals_the_session() {
     let mut request = Request { prompts, ..greedy(&model, Vec::new(), 6) };
     (request.sampling.temperature, request.sampling.seed) = (1.0, 5);
     let session =
-        model::run(&model, &dense(&model, Window::default(), KvDtype::F16), request).unwrap();
+        model::run(&model, &dense(&model, Window::default(), Dtype::F16), request).unwrap();
     for (found, expected) in sequences.iter().zip(session.sequences()) {
         assert_eq!(ids(&found["tokens"]), expected.generated());
         assert_eq!(floats(&found["logprobs"]), expected.logprobs);
     }
+}
+
+#[test]
+fn a_wrong_element_type_is_named_for_what_it_is() {
+    let refusal = |flag: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_kscope"))
+            .args(["run", flag, "int8"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let weights = refusal("--dtype");
+    assert!(weights.contains("`int8` is no element type of weights (f32, f16, bf16)"), "{weights}");
+    let cache = refusal("--kv-dtype");
+    assert!(
+        cache.contains("`int8` is no element type of cached keys and values (f32, f16, bf16)"),
+        "{cache}"
+    );
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms by floor, ground first. Rooms of one floor may use each other where no circle arises.
 const FLOORS: &[&[&str]] = &[
-    &["error", "mask", "machine"],
+    &["element", "error", "machine", "mask"],
     &["cache", "attention"],
     &["model"],
     &["decode"],

@@ -8,7 +8,8 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{masks, median, read_bandwidth};
 use crate::attention::{Attention, DecodeItem, SimdLevel};
-use crate::cache::{CacheSpec, KvDtype, SequenceCache};
+use crate::cache::{CacheSpec, SequenceCache};
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
 use crate::{Error, Result};
 
@@ -81,7 +82,7 @@ pub struct Options {
     /// Lengths in tokens.
     pub tokens: Vec<usize>,
     /// Element types of the cache.
-    pub dtypes: Vec<KvDtype>,
+    pub dtypes: Vec<Dtype>,
     /// Numbers of threads.
     pub threads: Vec<usize>,
     /// Timed rounds, in each of which dense and pruned run once.
@@ -180,7 +181,7 @@ pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
 }
 
 /// Dense first, then one per mask.
-fn specs(geometry: Geometry, dtype: KvDtype) -> Result<Vec<Arc<CacheSpec>>> {
+fn specs(geometry: Geometry, dtype: Dtype) -> Result<Vec<Arc<CacheSpec>>> {
     let (shape, window) = (geometry.shape(), Window::default());
     let masks = std::iter::once(ChannelMask::full(shape)).chain(geometry.masks());
     masks.map(|mask| CacheSpec::new(shape, window, dtype, mask).map(Arc::new)).collect()

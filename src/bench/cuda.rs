@@ -6,7 +6,8 @@ use cudarc::driver::sys::CUevent_flags;
 
 use super::{masks, median};
 use crate::attention::cuda::{Batch, Card, Device, DeviceMask, DeviceSequence, Layout, Source};
-use crate::cache::{CacheSpec, KvDtype};
+use crate::cache::CacheSpec;
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
 use crate::{Error, Result};
 
@@ -126,7 +127,7 @@ fn setting(card: &Card, batch: usize, tokens: usize, together: usize) -> Result<
     let mask = masks::llama(SHAPE);
     let shape = Shape { layers: together, ..SHAPE };
     let of = |mask: ChannelMask| -> Result<Arc<DeviceMask<Card>>> {
-        let spec = CacheSpec::new(shape, Window::UPSTREAM, KvDtype::Bf16, mask)?;
+        let spec = CacheSpec::new(shape, Window::UPSTREAM, Dtype::Bf16, mask)?;
         DeviceMask::new(card, Layout::new(Arc::new(spec), HEADS)?)
     };
     // Small whole numbers: what is read does not change how fast it is read, and none of it may be

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::masks;
 use crate::Result;
 use crate::attention::cuda::{Kernel, Layout, Share, plan};
-use crate::cache::{CacheSpec, KvDtype};
+use crate::cache::CacheSpec;
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
 
 /// Published figures of a card.
@@ -76,7 +77,7 @@ pub struct Occupancy {
 
 /// The decode kernel on a card.
 pub fn occupancy(card: &CardFigures, head_dim: usize) -> Occupancy {
-    let kernel = Kernel::Decode(KvDtype::Bf16, head_dim);
+    let kernel = Kernel::Decode(Dtype::Bf16, head_dim);
     let (threads, shared) = (kernel.threads() as usize, kernel.shared_bytes());
     let registers = (REGISTERS / (threads * kernel.resident_blocks()) / 8 * 8).min(255);
     let blocks = (card.shared / (shared + RESERVED))
@@ -131,7 +132,7 @@ pub struct Report {
 pub fn report(card: CardFigures) -> Result<Report> {
     let shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
     let layout = |mask: ChannelMask| {
-        Layout::new(Arc::new(CacheSpec::new(shape, Window::UPSTREAM, KvDtype::Bf16, mask)?), 32)
+        Layout::new(Arc::new(CacheSpec::new(shape, Window::UPSTREAM, Dtype::Bf16, mask)?), 32)
     };
     let (dense, pruned) = (layout(ChannelMask::full(shape))?, layout(masks::llama(shape))?);
     let blocks = card.multiprocessors * occupancy(&card, shape.head_dim).blocks;
@@ -193,7 +194,7 @@ mod tests {
         for head_dim in [64, 96, 128, 256] {
             let hopper = occupancy(&CARDS[0], head_dim);
             assert!(
-                hopper.blocks >= Kernel::Decode(KvDtype::F16, head_dim).resident_blocks(),
+                hopper.blocks >= Kernel::Decode(Dtype::F16, head_dim).resident_blocks(),
                 "{hopper:?}"
             );
             // 3.35 TB/s times a latency of 1 microsecond, over 132 multiprocessors: 25 KB have to

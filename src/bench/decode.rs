@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::median;
-use crate::cache::{CacheSpec, KvDtype, SequenceCache};
+use crate::cache::{CacheSpec, SequenceCache};
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Window};
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, StepTimes};
@@ -36,7 +37,7 @@ pub struct Options {
     /// Sink, recent and chunk.
     pub window: Window,
     /// Element type of the cache.
-    pub kv_dtype: KvDtype,
+    pub kv_dtype: Dtype,
     /// Sequences decoded together.
     pub batch: usize,
 }

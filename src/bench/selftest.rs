@@ -10,7 +10,8 @@ use crate::attention::cuda::{
     Batch, Device, DeviceMask, DeviceSequence, Geometry, Layout, Source, StoredRow,
 };
 use crate::attention::{channel_activity, oracle};
-use crate::cache::{CacheSpec, KvDtype, SequenceCache, StoredKey};
+use crate::cache::{CacheSpec, SequenceCache, StoredKey};
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
 use crate::{Error, Result};
 
@@ -39,7 +40,7 @@ pub struct Case {
     /// KV heads.
     pub kv_heads: usize,
     /// Element type.
-    pub dtype: KvDtype,
+    pub dtype: Dtype,
     /// Sink, recent and chunk.
     pub window: Window,
     /// Prompt tokens of each sequence.
@@ -86,7 +87,7 @@ impl std::fmt::Display for Case {
 
 impl Case {
     /// A case with the ordinary window, two ragged sequences and odd kept counts.
-    pub fn new(head_dim: usize, group: usize, dtype: KvDtype) -> Self {
+    pub fn new(head_dim: usize, group: usize, dtype: Dtype) -> Self {
         Self {
             head_dim,
             group,
@@ -113,7 +114,7 @@ impl Case {
 /// The cases that the tests run on the simulator and a card repeats.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for dtype in [KvDtype::Bf16, KvDtype::F16] {
+    for dtype in [Dtype::Bf16, Dtype::F16] {
         for head_dim in [64, 96, 128, 256] {
             cases.extend((1..=8).map(|group| Case::new(head_dim, group, dtype)));
         }
@@ -205,7 +206,7 @@ pub fn run<D: Device>(device: &D, case: &Case) -> Result<Outcome> {
         pairs.extend(prompt(device, case, index, &mut random)?);
     }
     check_stored(device, case, &pairs)?;
-    let allowed = if case.dtype == KvDtype::Bf16 { 1e-2 } else { 2e-3 };
+    let allowed = if case.dtype == Dtype::Bf16 { 1e-2 } else { 2e-3 };
     let mut outcome = Outcome { error: 0.0, allowed, compared: 0 };
     let mut batch = Batch::new(case.geometry()?);
     for _ in 0..case.steps {
@@ -378,25 +379,25 @@ fn numbers(random: &mut StdRng, len: usize, size: f32) -> Vec<f32> {
 }
 
 /// Bits of the elements, rounded to nearest.
-fn bits(dtype: KvDtype, x: &[f32]) -> Vec<u16> {
+fn bits(dtype: Dtype, x: &[f32]) -> Vec<u16> {
     match dtype {
-        KvDtype::Bf16 => x.iter().map(|&x| bf16::from_f32(x).to_bits()).collect(),
+        Dtype::Bf16 => x.iter().map(|&x| bf16::from_f32(x).to_bits()).collect(),
         _ => x.iter().map(|&x| f16::from_f32(x).to_bits()).collect(),
     }
 }
 
-fn widened(dtype: KvDtype, bits: &[u16]) -> Vec<f32> {
+fn widened(dtype: Dtype, bits: &[u16]) -> Vec<f32> {
     match dtype {
-        KvDtype::Bf16 => bits.iter().map(|&bits| bf16::from_bits(bits).to_f32()).collect(),
+        Dtype::Bf16 => bits.iter().map(|&bits| bf16::from_bits(bits).to_f32()).collect(),
         _ => bits.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect(),
     }
 }
 
-fn rounded(dtype: KvDtype, x: &[f32]) -> Vec<f32> {
+fn rounded(dtype: Dtype, x: &[f32]) -> Vec<f32> {
     widened(dtype, &bits(dtype, x))
 }
 
-fn upload<D: Device>(device: &D, dtype: KvDtype, x: &[f32]) -> Result<D::Memory> {
+fn upload<D: Device>(device: &D, dtype: Dtype, x: &[f32]) -> Result<D::Memory> {
     let mut memory = device.allocate(x.len() * dtype.bytes())?;
     device.write(&mut memory, 0, bytemuck::cast_slice(&bits(dtype, x)))?;
     Ok(memory)
@@ -404,7 +405,7 @@ fn upload<D: Device>(device: &D, dtype: KvDtype, x: &[f32]) -> Result<D::Memory>
 
 fn download<D: Device>(
     device: &D,
-    dtype: KvDtype,
+    dtype: Dtype,
     memory: &D::Memory,
     len: usize,
 ) -> Result<Vec<f32>> {

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cache::{CacheSpec, KvDtype};
+use crate::cache::CacheSpec;
+use crate::element::Dtype;
 use crate::learn::check::{self, Contender, Counts, Extent, McNemar, Row, Rule};
 use crate::learn::data::{Haystack, Piece};
 use crate::learn::engine::Sample;
@@ -150,7 +151,7 @@ pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> 
     let window = options.settings.window;
     let mut contenders = check::dense_and_learned(&masks[0].mask, window)?;
     for Finished { mask, .. } in &masks[1..] {
-        let spec = Arc::new(CacheSpec::new(mask.shape(), window, KvDtype::F16, mask.clone())?);
+        let spec = Arc::new(CacheSpec::new(mask.shape(), window, Dtype::F16, mask.clone())?);
         contenders.push(Contender { rule: Rule::Learned, counts: Counts::Own, spec });
     }
     let extent = Extent {
@@ -197,7 +198,7 @@ fn trained(
 
 /// Bytes of a middle token, keys and values.
 fn token_bytes(mask: &ChannelMask) -> u64 {
-    bytes::middle_token(mask, KvDtype::F16.bytes()).total()
+    bytes::middle_token(mask, Dtype::F16.bytes()).total()
 }
 
 /// The sparsity, in thousandths, whose mask comes nearest to `target` bytes a middle token.

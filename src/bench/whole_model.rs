@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use super::selftest::Outcome;
-use crate::cache::{CacheSpec, KvDtype, SequenceCache};
+use crate::cache::{CacheSpec, SequenceCache};
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Window};
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, with_quiet_hooks};
@@ -30,7 +31,7 @@ pub fn compare(here: &Model, there: &Model) -> Result<Outcome> {
     });
     let (mut error, mut compared) = (0.0f64, 0);
     for mask in [ChannelMask::full(shape), pruned] {
-        let spec = Arc::new(CacheSpec::new(shape, WINDOW, KvDtype::F16, mask)?);
+        let spec = Arc::new(CacheSpec::new(shape, WINDOW, Dtype::F16, mask)?);
         let (expected, found) = (decode(here, &spec)?, decode(there, &spec)?);
         let largest = expected.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
         for (expected, found) in expected.iter().zip(&found) {

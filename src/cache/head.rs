@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::blocks::{BLOCK, Blocks, spans};
 use super::rows::{HeadRows, StoredKey};
-use super::{CacheSpec, Element};
+use super::CacheSpec;
+use crate::element::Element;
 
 /// Blocks per allocation where tokens stay for good. Window keys come and go, so each of their
 /// blocks is its own allocation.

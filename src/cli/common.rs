@@ -8,9 +8,11 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::device::DeviceChoice;
-use crate::cache::{CacheSpec, KvDtype};
+use super::values::DtypeOf;
+use crate::cache::CacheSpec;
 use crate::decode::comparison::Mode;
 use crate::decode::sampler::Sampling;
+use crate::element::Dtype;
 use crate::mask::files::{self, MaskFile};
 use crate::mask::{ChannelMask, Window, fingerprint};
 use crate::model::Model;
@@ -55,8 +57,9 @@ pub struct ModelArgs {
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// Element type of the weights [default: as stored; quantised weights become f16]
-    #[arg(long, value_name = "f32|f16|bf16")]
-    pub dtype: Option<KvDtype>,
+    #[arg(long, value_name = "f32|f16|bf16", value_parser = DtypeOf::WEIGHTS,
+          hide_possible_values = true)]
+    pub dtype: Option<Dtype>,
     /// Threads [default: RAYON_NUM_THREADS or all processors]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -131,8 +134,9 @@ pub struct CacheArgs {
     #[arg(long, value_name = "TOKENS")]
     pub chunk: Option<usize>,
     /// Element type of cached keys and values
-    #[arg(long, default_value = "f16", value_name = "f32|f16|bf16")]
-    pub kv_dtype: KvDtype,
+    #[arg(long, default_value = "f16", value_name = "f32|f16|bf16",
+          value_parser = DtypeOf::CACHE, hide_possible_values = true)]
+    pub kv_dtype: Dtype,
     /// Largest context in tokens, prompt included [default: the model's own]
     #[arg(long, value_name = "TOKENS")]
     pub ctx: Option<usize>,

@@ -19,6 +19,7 @@ pub mod run;
 pub mod score;
 pub mod selftest;
 pub mod sweep;
+pub mod values;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::attention::{Attention, DecodeItem};
 use crate::cache::SequenceCache;
+use crate::element::Dtype;
 use crate::model::config::Config;
-use crate::model::matrix::{Dtype, Wide};
+use crate::model::matrix::Wide;
 use crate::model::ops;
 use crate::model::prefill_attention::attend_causal;
 use crate::model::rope::{Rope, rotate};

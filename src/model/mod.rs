@@ -22,6 +22,7 @@ use std::sync::Arc;
 use self::config::Config;
 use self::decoder::Decoder;
 use self::tokenizer::Tokenizer;
+use crate::element::Dtype;
 use crate::{Result, machine};
 
 /// A model in memory, ready to run.
@@ -53,7 +54,7 @@ impl Model {
     }
 
     /// Element type of the weights, as they were read.
-    pub fn dtype(&self) -> matrix::Dtype {
+    pub fn dtype(&self) -> Dtype {
         self.decoder.dtype()
     }
 }

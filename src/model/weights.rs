@@ -3,8 +3,9 @@
 use candle_core::Device;
 use candle_core::quantized::QTensor;
 
+use crate::element::Dtype;
 use crate::model::config::Config;
-use crate::model::matrix::{Dtype, Matrix};
+use crate::model::matrix::Matrix;
 use crate::{Error, Result};
 
 /// A matrix as a file holds it.

@@ -11,7 +11,7 @@ use super::log::LogBuffer;
 use super::state::{Beginning, Plan, State};
 use super::update::update;
 use super::view;
-use crate::cache::{CacheSpec, KvDtype};
+use crate::cache::CacheSpec;
 use crate::decode::divergence::{Divergence, Spread, StepDivergence};
 use crate::decode::lost::{Asked, Lost, LostToken};
 use crate::decode::sampler::Sampling;
@@ -20,6 +20,7 @@ use crate::decode::worker::event::{
     Retuned, Rules, Started, StepMs, Subject, Token, Voice,
 };
 use crate::decode::worker::{Command as Order, Prompt, Retune};
+use crate::element::Dtype;
 use crate::learn::check::{Counts, Row, Rule, Verdict};
 use crate::learn::data::Task;
 use crate::learn::run::Event as Learned;
@@ -85,7 +86,7 @@ pub fn info(shape: Shape) -> ModelInfo {
         name: "test-model".to_owned(),
         architecture: "llama".to_owned(),
         device: "cpu".to_owned(),
-        dtype: "f16".to_owned(),
+        dtype: Dtype::F16,
         weight_bytes: 5_210_112,
         shape,
         heads: shape.kv_heads * 2,
@@ -95,7 +96,7 @@ pub fn info(shape: Shape) -> ModelInfo {
         wavelengths: (0..shape.pairs())
             .map(|i| 6.25 * 50_000_f64.powf(i as f64 / shape.pairs() as f64))
             .collect(),
-        kv_dtype: "f16".to_owned(),
+        kv_dtype: Dtype::F16,
         mask: Some(info("learned-50", mask, Some(importance.scores().to_vec()))),
         other: Some(info("slowest", other, None)),
         window: Window::default(),
@@ -119,7 +120,7 @@ const WORDS: [&str; 6] = [" the", " light", " was", " quiet", ",", " and"];
 pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
     let mask =
         info.mask.as_ref().map_or_else(|| ChannelMask::full(info.shape), |mask| mask.mask.clone());
-    let spec = CacheSpec::new(info.shape, info.window, KvDtype::F16, mask).expect("fits");
+    let spec = CacheSpec::new(info.shape, info.window, Dtype::F16, mask).expect("fits");
     let total = 4.0 + f64::from(noise(n));
     let step = StepMs {
         total,
@@ -143,7 +144,7 @@ pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
 /// prefer different ones.
 pub fn pair(info: &ModelInfo, n: usize, cached: usize) -> Event {
     let Event::Token(token) = token(info, n, cached) else { unreachable!("a token") };
-    let dense = CacheSpec::dense(info.shape, info.window, KvDtype::F16)
+    let dense = CacheSpec::dense(info.shape, info.window, Dtype::F16)
         .expect("fits")
         .bytes_at(cached)
         .total();

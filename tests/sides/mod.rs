@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use kscope::cache::{CacheSpec, KvDtype};
+use kscope::cache::CacheSpec;
 use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
 use kscope::decode::sampler::Sampling;
+use kscope::element::Dtype;
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::with_quiet_hooks;
@@ -32,9 +33,7 @@ pub fn spec(
     keep: impl FnMut(usize, usize, usize) -> bool,
 ) -> Arc<CacheSpec> {
     let shape = model.config().mask_shape();
-    Arc::new(
-        CacheSpec::new(shape, window, KvDtype::F32, ChannelMask::from_fn(shape, keep)).unwrap(),
-    )
+    Arc::new(CacheSpec::new(shape, window, Dtype::F32, ChannelMask::from_fn(shape, keep)).unwrap())
 }
 
 pub fn compare(

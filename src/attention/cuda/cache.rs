@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::device::Device;
 use super::layout::{DeviceMask, Layout};
 use super::sequence::{DeviceSequence, Source};
-use crate::cache::{CacheBytes, CacheSpec, HeadRows, KvDtype, Remote, StoredKey};
+use crate::cache::{CacheBytes, CacheSpec, HeadRows, Remote, StoredKey};
+use crate::element::Dtype;
 use crate::{Error, Result};
 
 /// A sequence with the device that it is on.
@@ -120,7 +121,7 @@ where
         let (head_dim, kept) = (spec.shape().head_dim, spec.kept(layer, kv_head).len());
         let widened = |bits: &[u16]| -> Vec<f32> {
             match spec.dtype() {
-                KvDtype::Bf16 => {
+                Dtype::Bf16 => {
                     bits.iter().map(|&bits| half::bf16::from_bits(bits).to_f32()).collect()
                 }
                 _ => bits.iter().map(|&bits| half::f16::from_bits(bits).to_f32()).collect(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::device::Device;
 use super::layout::{DeviceMask, Layout, SLAB};
 use super::params::{RebuildParams, SequenceState};
-use crate::cache::{CacheBytes, KvDtype};
+use crate::cache::CacheBytes;
+use crate::element::Dtype;
 use crate::{Error, Result};
 
 /// Most parts into which live importance divides a middle.
@@ -268,7 +269,7 @@ impl<D: Device> DeviceSequence<D> {
         let row = geometry.kv_heads() * geometry.head_dim();
         let splits = (self.state.middle as usize / 64).clamp(1, MOST_SPLITS);
         let bits: Vec<u16> = match geometry.dtype() {
-            KvDtype::Bf16 => q.iter().map(|&q| half::bf16::from_f32(q).to_bits()).collect(),
+            Dtype::Bf16 => q.iter().map(|&q| half::bf16::from_f32(q).to_bits()).collect(),
             _ => q.iter().map(|&q| half::f16::from_f32(q).to_bits()).collect(),
         };
         let mut queries = device.allocate(bits.len() * 2)?;

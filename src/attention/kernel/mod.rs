@@ -13,7 +13,8 @@ pub(super) mod avx512;
 pub(super) mod bf16_dot;
 pub(super) mod portable;
 
-use crate::cache::{BLOCK, Element};
+use crate::cache::BLOCK;
+use crate::element::Element;
 
 /// Query heads that share one load; larger groups take several passes over a block that is in the
 /// first-level cache by then.

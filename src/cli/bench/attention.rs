@@ -2,10 +2,11 @@
 
 use crate::attention::SimdLevel;
 use crate::bench::attention::{self, Geometry, Report};
-use crate::cache::KvDtype;
 use crate::cli::bench::card;
 use crate::cli::device::DeviceChoice;
 use crate::cli::output;
+use crate::cli::values::DtypeOf;
+use crate::element::Dtype;
 use crate::{Error, Result};
 
 #[derive(Debug, clap::Args)]
@@ -23,8 +24,9 @@ pub(super) struct Args {
     #[arg(long, value_delimiter = ',')]
     tokens: Vec<usize>,
     /// Element types of the cache: f32, f16, bf16
-    #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16")]
-    dtype: Vec<KvDtype>,
+    #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16",
+          value_parser = DtypeOf::CACHE, hide_possible_values = true)]
+    dtype: Vec<Dtype>,
     /// Numbers of threads
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     threads: Vec<usize>,

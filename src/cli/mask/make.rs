@@ -6,9 +6,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::geometry::{NamedGeometry, model_geometry};
-use super::values::{self, Fit, HeadSpec, KvDtype, grouped, percent};
+use super::values::{self, Fit, HeadSpec, grouped, percent};
 use super::{SplitArgs, report};
 use crate::cli::output;
+use crate::cli::values::DtypeOf;
+use crate::element::Dtype;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
 use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target};
 use crate::mask::{
@@ -76,8 +78,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Element type of the cache, for --fit and the bytes shown
-    #[arg(long, value_enum, default_value_t = KvDtype::Bf16)]
-    kv_dtype: KvDtype,
+    #[arg(long, default_value_t = Dtype::Bf16, value_parser = DtypeOf::CACHE)]
+    kv_dtype: Dtype,
     #[command(flatten)]
     split: SplitArgs,
     /// Print one JSON object
@@ -243,7 +245,7 @@ fn options(args: &Args, settings: &Settings, source: Option<&Contents>) -> Resul
             bytes,
             tokens,
             window: settings.window(),
-            element_size: args.kv_dtype.size(),
+            element_size: args.kv_dtype.bytes(),
         }),
         (sparsity, None) => Target::Sparsity(sparsity.unwrap_or_default()),
     };
@@ -343,7 +345,7 @@ fn recipe(args: &Args, source: Option<&Contents>) -> Value {
 }
 
 fn print(args: &Args, file: &MaskFile, settings: Settings) -> Result<()> {
-    let setting = Setting { at: None, element_size: args.kv_dtype.size() };
+    let setting = Setting { at: None, element_size: args.kv_dtype.bytes() };
     let report = Report {
         output: args.output.display().to_string(),
         model: file.origin.model.clone(),

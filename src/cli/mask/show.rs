@@ -7,10 +7,12 @@ use serde::Serialize;
 
 use super::SplitArgs;
 use super::ink::{Ink, Pen, Tone, When};
-use super::values::{self, KvDtype};
+use super::values;
 use super::{map, report};
 use crate::Result;
 use crate::cli::output;
+use crate::cli::values::DtypeOf;
+use crate::element::Dtype;
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::{Setting, Statistics, Window, alignment_cost};
 
@@ -25,8 +27,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = values::tokens)]
     ctx: Option<usize>,
     /// Element type of the cache, for bytes
-    #[arg(long, value_enum, default_value_t = KvDtype::Bf16)]
-    kv_dtype: KvDtype,
+    #[arg(long, default_value_t = Dtype::Bf16, value_parser = DtypeOf::CACHE)]
+    kv_dtype: Dtype,
     #[command(flatten)]
     split: SplitArgs,
     /// When to use colour
@@ -63,7 +65,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         args.split.read_mask(&args.file)?;
     let setting = Setting {
         at: args.ctx.map(|tokens| (origin.window, tokens)),
-        element_size: args.kv_dtype.size(),
+        element_size: args.kv_dtype.bytes(),
     };
     let statistics = Statistics::of(&mask, &setting);
     let alignment_cost = target_sparsity.map(|sparsity| alignment_cost(&mask, sparsity));
@@ -94,7 +96,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         mask: &mask,
         window: origin.window,
         context: args.ctx,
-        element_size: args.kv_dtype.size(),
+        element_size: args.kv_dtype.bytes(),
         element_name: args.kv_dtype.name(),
         target_sparsity,
         alignment_cost,

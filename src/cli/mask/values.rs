@@ -3,31 +3,6 @@
 use crate::machine;
 use crate::mask::select::Heads;
 
-/// Element type of the cache, by its size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum KvDtype {
-    F32,
-    Bf16,
-    F16,
-}
-
-impl KvDtype {
-    pub(super) fn size(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::Bf16 | Self::F16 => 2,
-        }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-            Self::F16 => "f16",
-        }
-    }
-}
-
 /// A context in tokens: `32768`, `32k` (1024 each) or `1m`.
 pub(super) fn tokens(text: &str) -> Result<usize, String> {
     machine::parse_tokens(text).ok_or_else(|| "expected tokens such as 32768 or 32k".to_string())

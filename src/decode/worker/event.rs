@@ -10,6 +10,7 @@ use crate::decode::divergence::{Divergence, Spread, StepDivergence};
 use crate::decode::lost::Lost;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
+use crate::element::Dtype;
 use crate::machine::DeviceMemory;
 use crate::mask::files::MaskFile;
 use crate::mask::{ChannelMask, Shape, Window};
@@ -97,7 +98,7 @@ pub struct ModelInfo {
     /// Where it computes.
     pub device: String,
     /// Element type of the weights in memory.
-    pub dtype: String,
+    pub dtype: Dtype,
     /// Bytes of the weights in memory.
     pub weight_bytes: u64,
     /// Layers, KV heads, channels.
@@ -113,7 +114,7 @@ pub struct ModelInfo {
     /// Tokens per full turn of each rotation pair, fast to slow.
     pub wavelengths: Vec<f64>,
     /// Element type of the cache.
-    pub kv_dtype: String,
+    pub kv_dtype: Dtype,
     /// The mask of the session; `None` is dense decode.
     pub mask: Option<MaskInfo>,
     /// A second mask, to compare with.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::mpsc::Receiver;
 
 use super::{Command, Engine, Envelope, Event, Loader, Prompt, Retune, Setup, Start};
-use crate::cache::KvDtype;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Window};
 use crate::model::load::{Opened, Source};
 
@@ -24,7 +24,7 @@ fn loader() -> Loader {
             sparsity: None,
         };
         let window = Window { sink: 2, recent: 8, chunk: 2 };
-        let (kv_dtype, context) = (KvDtype::F32, 512);
+        let (kv_dtype, context) = (Dtype::F32, 512);
         let (solo, feed) = (false, Default::default());
         Ok(Setup {
             model,
@@ -308,7 +308,7 @@ fn a_retune_counts_from_the_next_token_and_is_measured() {
     let token = next(&mut events, token_of);
     assert_eq!(token.n, retuned.from.expect("a run is under way") + 1);
     let shape = retuned.mask.mask.shape();
-    let spec = crate::cache::CacheSpec::new(shape, retuned.window, KvDtype::F32, retuned.mask.mask)
+    let spec = crate::cache::CacheSpec::new(shape, retuned.window, Dtype::F32, retuned.mask.mask)
         .expect("fits");
     assert_eq!(token.kv, spec.bytes_at(token.cached));
     let measured = next(&mut events, |event| {
@@ -341,7 +341,7 @@ fn a_retune_during_the_prefill_counts_from_its_end_and_the_newest_wins() {
     let spec = crate::cache::CacheSpec::new(
         last.unwrap().mask.mask.shape(),
         last.unwrap().window,
-        KvDtype::F32,
+        Dtype::F32,
         last.unwrap().mask.mask.clone(),
     );
     assert_eq!(token.kv, spec.expect("fits").bytes_at(token.cached));

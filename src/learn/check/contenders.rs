@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use crate::Result;
-use crate::cache::{CacheSpec, KvDtype};
+use crate::cache::CacheSpec;
 use crate::decode::squares::Squares;
+use crate::element::Dtype;
 use crate::mask::select::{Options, select};
 use crate::mask::{ChannelMask, Importance, Window, keep_counts, rules};
 
@@ -52,7 +53,7 @@ fn contender(rule: Rule, counts: Counts, window: Window, mask: ChannelMask) -> R
     Ok(Contender {
         rule,
         counts,
-        spec: Arc::new(CacheSpec::new(mask.shape(), window, KvDtype::F16, mask)?),
+        spec: Arc::new(CacheSpec::new(mask.shape(), window, Dtype::F16, mask)?),
     })
 }
 

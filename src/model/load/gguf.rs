@@ -14,8 +14,9 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device};
 
 use super::{Bytes, gguf_header};
+use crate::element::Dtype;
 use crate::model::config::{Architecture, Config};
-use crate::model::matrix::{Dtype, Elements, Matrix};
+use crate::model::matrix::{Elements, Matrix};
 use crate::model::rope_scaling::RopeScaling;
 use crate::model::weights::{Stored, Tensors};
 use crate::{Error, Result};

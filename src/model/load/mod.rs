@@ -20,10 +20,10 @@ use std::sync::Arc;
 
 use self::gguf::Gguf;
 use self::safetensors::Checkpoint;
+use crate::element::Dtype;
 use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::decoder::Decoder;
-use crate::model::matrix::Dtype;
 use crate::model::tensor::{Placement, TensorDecoder, TensorWeights};
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::{Tensors, Weights};

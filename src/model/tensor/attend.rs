@@ -9,7 +9,8 @@ use super::address::address;
 use super::failed;
 use crate::attention::cuda::{Batch, Device, DeviceCache, DeviceSequence, Geometry, Source};
 use crate::attention::{Attention, DecodeItem};
-use crate::cache::{CacheSpec, KvDtype, Remote, SequenceCache};
+use crate::cache::{CacheSpec, Remote, SequenceCache};
+use crate::element::Dtype;
 use crate::{Error, Result};
 
 /// Who attends, and where the caches are.
@@ -158,11 +159,11 @@ where
 }
 
 /// The tensor type of a cache's elements.
-fn dtype(kv: KvDtype) -> DType {
+fn dtype(kv: Dtype) -> DType {
     match kv {
-        KvDtype::F32 => DType::F32,
-        KvDtype::F16 => DType::F16,
-        KvDtype::Bf16 => DType::BF16,
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::Bf16 => DType::BF16,
     }
 }
 
@@ -224,7 +225,7 @@ pub(super) fn begin_step(
 /// `[batch, heads * head_dim]`.
 pub(super) fn attend_there(
     device: &dyn DeviceAttend,
-    kv: KvDtype,
+    kv: Dtype,
     layer: usize,
     qkv: [&Tensor; 3],
 ) -> Result<Tensor> {

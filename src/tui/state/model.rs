@@ -1,7 +1,7 @@
 //! The loaded model as the screens need it: its figures, masks and tables.
 
 use super::table::{Metric, Table};
-use crate::cache::{CacheBytes, CacheSpec, KvDtype};
+use crate::cache::{CacheBytes, CacheSpec};
 use crate::decode::worker::event::{Live, MaskInfo, ModelInfo, Rules};
 use crate::mask::select::{self, Options};
 use crate::mask::{ChannelMask, Importance, Setting, Shape, Statistics, Window, bytes};
@@ -36,7 +36,7 @@ impl ModelView {
         let shape = info.shape;
         let mask =
             info.mask.as_ref().map_or_else(|| ChannelMask::full(shape), |mask| mask.mask.clone());
-        let dtype: KvDtype = info.kv_dtype.parse()?;
+        let dtype = info.kv_dtype;
         if shape.head_dim < 2
             || info.heads == 0
             || !info.heads.is_multiple_of(shape.kv_heads)

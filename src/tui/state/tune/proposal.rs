@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::draft::{Base, Draft, Goal, Rule};
-use crate::cache::KvDtype;
 use crate::decode::worker::event::{MaskInfo, ModelInfo, Rules};
 use crate::mask::select::{self, ByteBudget, Floor, Heads, Lock, LockTo, Options, Target};
 use crate::mask::{ChannelMask, Importance, Shape, Window, alignment_cost, bytes, rules};
@@ -42,7 +41,7 @@ impl Sources {
         let loaded = Arc::new(info.mask.clone().unwrap_or_else(dense));
         let importance =
             loaded.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
-        let element_size = info.kv_dtype.parse().map_or(2, KvDtype::bytes);
+        let element_size = info.kv_dtype.bytes();
         Self { shape, element_size, loaded, importance, key_norm: None, think: None }
     }
 
