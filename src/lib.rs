@@ -14,6 +14,7 @@ pub mod learn;
 pub mod machine;
 pub mod mask;
 pub mod model;
+pub mod numbers;
 pub mod tui;
 
 pub use error::{Error, Result};

@@ -210,3 +210,20 @@ fn a_wrong_element_type_is_named_for_what_it_is() {
         "{cache}"
     );
 }
+
+#[test]
+fn a_context_may_be_said_in_thousands_and_is_printed_with_separators() {
+    let show = |more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_kscope"))
+            .args(["model", "show", "--random-weights", "llama-3.1-8b"])
+            .args(["--ctx", "128k", "--recent", "1k"])
+            .args(more)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let found: Value = serde_json::from_str(&show(&["--json"])).unwrap();
+    assert_eq!(found["context"], 131_072);
+    assert!(show(&[]).contains("at 131,072 tokens: "), "{}", show(&[]));
+}

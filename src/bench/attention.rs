@@ -11,7 +11,7 @@ use crate::attention::{Attention, DecodeItem, SimdLevel};
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
-use crate::{Error, Result};
+use crate::{Error, Result, machine, numbers};
 
 /// Tokens of random keys and values, appended over and over: what they hold does not change how
 /// fast they are read.
@@ -266,10 +266,12 @@ fn row(cache: &SequenceCache, dense: &SequenceCache, times: &[f64], dense_times:
 fn too_large(specs: &[Arc<CacheSpec>], tokens: usize) -> Option<String> {
     let needed = specs[0].bytes_at(tokens).total()
         + specs[1..].iter().map(|spec| spec.bytes_at(tokens).k()).sum::<usize>();
-    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let free = line.trim().trim_end_matches("kB").trim().parse::<usize>().ok()? << 10;
-    let gib = |bytes: usize| bytes as f64 / (1u64 << 30) as f64;
-    (needed > free)
-        .then(|| format!("it takes {:.1} GiB and {:.1} GiB are free", gib(needed), gib(free)))
+    let free = machine::available_bytes()? as usize;
+    (needed > free).then(|| {
+        format!(
+            "it takes {} and {} are free",
+            numbers::bytes(needed as u64),
+            numbers::bytes(free as u64)
+        )
+    })
 }

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::device::DeviceChoice;
-use super::values::DtypeOf;
+use super::values::{self, DtypeOf};
 use crate::cache::CacheSpec;
 use crate::decode::comparison::Mode;
 use crate::decode::sampler::Sampling;
@@ -125,20 +125,20 @@ pub struct CacheArgs {
     #[arg(long, value_name = "FILE")]
     pub mask: Option<PathBuf>,
     /// First tokens that keep every channel [default: the mask's own]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub sink: Option<usize>,
     /// Last tokens that keep every channel [default: the mask's own]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub recent: Option<usize>,
     /// Tokens that are pruned at once [default: the mask's own]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub chunk: Option<usize>,
     /// Element type of cached keys and values
     #[arg(long, default_value = "f16", value_name = "f32|f16|bf16",
           value_parser = DtypeOf::CACHE, hide_possible_values = true)]
     pub kv_dtype: Dtype,
     /// Largest context in tokens, prompt included [default: the model's own]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub ctx: Option<usize>,
 }
 

@@ -9,13 +9,14 @@ use super::common::{
     CacheArgs, ModeArg, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar,
 };
 use super::output;
+use super::values;
 use crate::decode::comparison::{Comparison, Mode, Setup, Side, Sides};
 use crate::decode::divergence::{Divergence, Spread, StepDivergence, top};
 use crate::decode::lost::{Asked, Lost, lost};
 use crate::decode::replay::{DenseStep, Recent, Stretch, time_alone};
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
-use crate::{Error, Result, machine};
+use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope compare`.
 #[derive(Debug, clap::Args)]
@@ -29,7 +30,7 @@ pub struct Args {
     #[command(flatten)]
     sampling: SamplingArgs,
     /// Tokens to generate on each side; the first comes from the exact prefill and is not compared
-    #[arg(long, default_value_t = 128, value_name = "N")]
+    #[arg(long, default_value_t = 128, value_name = "N", value_parser = values::tokens_or_zero)]
     max_new: usize,
     /// Which tokens the masked side is fed
     #[arg(long, value_enum, default_value = "forced")]
@@ -290,11 +291,11 @@ fn table(report: &Report) -> String {
          KLD mean {:.5} ± {:.5} nats, p50 {:.5}, p99 {:.5}, max {:.5} over {} steps\n\
          same top token {:.1} %, RMS Δp {:.2} %, {divergence}{alone}{lost}",
         report.a.tpot_ms,
-        machine::human(report.a.kv_bytes as u64),
+        numbers::bytes(report.a.kv_bytes as u64),
         text(&report.a),
         report.b.tpot_ms,
-        machine::human(report.b.kv_bytes as u64),
-        machine::human(report.saved_bytes as u64),
+        numbers::bytes(report.b.kv_bytes as u64),
+        numbers::bytes(report.saved_bytes as u64),
         text(&report.b),
         report.kld.mean,
         report.kld.stderr,

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::common::{CacheArgs, ModeArg, ModelArgs, SamplingArgs, read_mask, read_text};
 use super::output;
+use super::values;
 use crate::decode::worker::event::MaskInfo;
 use crate::decode::worker::{Engine, Loader, Prompt, Setup};
 use crate::mask::{files, fingerprint};
@@ -62,7 +63,7 @@ pub struct Args {
     #[command(flatten)]
     sampling: SamplingArgs,
     /// Most tokens to generate [default: on a screen as many as the context takes, otherwise 256]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::tokens_or_zero)]
     max_new: Option<usize>,
     #[command(flatten)]
     screen: ScreenArgs,

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::common::{ModelArgs, progress_bar};
 use super::output;
+use super::values;
 use crate::learn::check::Row;
 use crate::learn::data::Task;
 use crate::learn::estimate::{Rates, estimate};
@@ -16,7 +17,7 @@ use crate::mask::{Window, bytes, fingerprint};
 use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::load::Source;
-use crate::{Error, Result, machine};
+use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope learn`.
 #[derive(Debug, clap::Args)]
@@ -81,13 +82,16 @@ pub struct Args {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "TASKS")]
     tasks: Vec<Task>,
     /// First tokens that keep every channel
-    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().sink)]
+    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().sink,
+          value_parser = values::tokens_or_zero)]
     sink: usize,
     /// Last tokens that keep every channel
-    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().recent)]
+    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().recent,
+          value_parser = values::tokens_or_zero)]
     recent: usize,
     /// Tokens that are pruned at once
-    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().chunk)]
+    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().chunk,
+          value_parser = values::tokens_or_zero)]
     chunk: usize,
     /// Seed of data and order
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -114,7 +118,9 @@ pub struct Args {
 
 /// `MIN..MAX` in tokens.
 pub(super) fn lengths(text: &str) -> std::result::Result<(usize, usize), String> {
-    let parsed = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    let parsed = text
+        .split_once("..")
+        .and_then(|(a, b)| Some((numbers::parse_tokens(a)?, numbers::parse_tokens(b)?)));
     match parsed {
         Some((least, most)) if 64 <= least && least <= most => Ok((least, most)),
         _ => Err("expected MIN..MAX in tokens, at least 64, such as 512..2048".to_owned()),
@@ -281,7 +287,7 @@ fn report(args: &Args, outcome: &Outcome) -> serde_json::Value {
 
 fn table(out: &str, outcome: &Outcome) -> String {
     let saved = bytes::savings(&outcome.file.mask, None);
-    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let percent = |share: f64| numbers::percent(share, 1);
     let mut lines = vec![format!(
         "wrote {out}: prunes {} of the channels, saves K {}, V {}, K+V {} in long contexts",
         percent(1.0 - outcome.file.mask.kept_ratio()),
@@ -296,7 +302,7 @@ fn table(out: &str, outcome: &Outcome) -> String {
         outcome.prefill_seconds,
         outcome.check_seconds,
         outcome.step_ratio,
-        machine::human(outcome.peak_bytes)
+        numbers::bytes(outcome.peak_bytes)
     ));
     if !outcome.rows.is_empty() {
         lines.push(format!(
@@ -374,8 +380,8 @@ fn print_estimate(args: &Args) -> Result<()> {
             estimate.prefill_seconds,
             estimate.step_seconds,
             estimate.total_seconds / 60.0,
-            machine::human(estimate.device_bytes()),
-            machine::human(estimate.sample_bytes * args.pool as u64)
+            numbers::bytes(estimate.device_bytes()),
+            numbers::bytes(estimate.sample_bytes * args.pool as u64)
         )
     }));
     output::line(&lines.join("\n"))

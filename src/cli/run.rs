@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar};
 use super::compare::median_ms;
 use super::output;
+use super::values;
 use crate::decode::session::{Finish, NewToken, Request, Session};
 use crate::model::decoder::PrefillHooks;
 use crate::model::tokenizer::Detokenizer;
-use crate::{Error, Result, machine};
+use crate::{Error, Result, machine, numbers};
 
 /// Arguments of `kscope run`.
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,7 @@ pub struct Args {
     #[command(flatten)]
     sampling: SamplingArgs,
     /// Most tokens to generate
-    #[arg(long, default_value_t = 256, value_name = "N")]
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = values::tokens_or_zero)]
     max_new: usize,
     /// Decode every prompt this many times at once, drawing with seed, seed + 1, ...
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -38,7 +39,8 @@ pub struct Args {
     #[arg(long)]
     prompt_logprobs: bool,
     /// Tokens that the prefill works on at once
-    #[arg(long, default_value_t = PrefillHooks::CHUNK, value_name = "TOKENS", hide = true)]
+    #[arg(long, default_value_t = PrefillHooks::CHUNK, value_name = "TOKENS", hide = true,
+          value_parser = values::tokens_or_zero)]
     prefill_chunk: usize,
     /// Print one JSON object instead of the text
     #[arg(long)]
@@ -209,8 +211,8 @@ fn figures(report: &Report) -> String {
         report.prompt_tokens,
         report.prefill_ms,
         report.ttft_ms,
-        machine::human(report.kv_bytes as u64),
-        machine::human(report.kv_bytes_dense as u64),
+        numbers::bytes(report.kv_bytes as u64),
+        numbers::bytes(report.kv_bytes_dense as u64),
     )
 }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::common::{ModelArgs, progress_bar, read_text};
 use super::output;
+use super::values;
 use crate::learn::score;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, ImportanceFile, Origin};
 use crate::mask::{Window, fingerprint, rules};
@@ -40,10 +41,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Tokens of a window
-    #[arg(long, default_value_t = 1024, value_name = "TOKENS")]
+    #[arg(long, default_value_t = 1024, value_name = "TOKENS",
+          value_parser = values::tokens_or_zero)]
     ctx: usize,
     /// Most tokens to run in all
-    #[arg(long, default_value_t = 16_384, value_name = "TOKENS")]
+    #[arg(long, default_value_t = 16_384, value_name = "TOKENS",
+          value_parser = values::tokens_or_zero)]
     max_tokens: usize,
     /// Seed of the random rule
     #[arg(long, default_value_t = 0)]

@@ -16,7 +16,7 @@ use crate::mask::files::{self, Split};
 use crate::mask::select::Options;
 use crate::mask::{fingerprint, select};
 use crate::model::decoder::PrefillHooks;
-use crate::{Error, Result, machine};
+use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope sweep`.
 #[derive(Debug, clap::Args)]
@@ -161,7 +161,7 @@ fn table(report: &Report) -> String {
         report.prompt_tokens,
         report.steps,
         report.dense.tpot_ms,
-        machine::human(report.dense.kv_bytes as u64),
+        numbers::bytes(report.dense.kv_bytes as u64),
         "target",
         "align",
         "pruned",
@@ -183,7 +183,7 @@ fn table(report: &Report) -> String {
             row.kld.p99,
             row.top1_agreement * 100.0,
             row.tpot_ms,
-            machine::human(row.kv_bytes as u64)
+            numbers::bytes(row.kv_bytes as u64)
         ));
     }
     text

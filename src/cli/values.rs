@@ -5,6 +5,20 @@ use std::ffi::OsStr;
 use clap::builder::{PossibleValue, TypedValueParser};
 
 use crate::element::Dtype;
+use crate::numbers;
+
+/// A number of tokens, at least one: `32768`, `32k` (1024 each) or `1m`.
+pub fn tokens(text: &str) -> Result<usize, String> {
+    tokens_or_zero(text)
+        .ok()
+        .filter(|&tokens| tokens > 0)
+        .ok_or_else(|| "expected tokens such as 32768 or 32k".to_owned())
+}
+
+/// The same where zero means something.
+pub fn tokens_or_zero(text: &str) -> Result<usize, String> {
+    numbers::parse_tokens(text).ok_or_else(|| "expected tokens such as 32768 or 32k".to_owned())
+}
 
 /// Reads an element type. The error says what is stored so.
 #[derive(Debug, Clone, Copy)]
@@ -36,5 +50,16 @@ impl TypedValueParser for DtypeOf {
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         Some(Box::new(Dtype::ALL.into_iter().map(|dtype| PossibleValue::new(dtype.name()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_at_least_one_where_none_means_nothing() {
+        assert_eq!((tokens("32k"), tokens_or_zero("0")), (Ok(32_768), Ok(0)));
+        assert!(tokens("0").is_err() && tokens_or_zero("1.5k").is_err());
     }
 }

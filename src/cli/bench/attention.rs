@@ -5,7 +5,7 @@ use crate::bench::attention::{self, Geometry, Report};
 use crate::cli::bench::card;
 use crate::cli::device::DeviceChoice;
 use crate::cli::output;
-use crate::cli::values::DtypeOf;
+use crate::cli::values::{self, DtypeOf};
 use crate::element::Dtype;
 use crate::{Error, Result};
 
@@ -21,7 +21,7 @@ pub(super) struct Args {
     #[arg(long, value_delimiter = ',', default_value = "smollm2,llama-3.1-8b")]
     geometry: Vec<Geometry>,
     /// Lengths in tokens [default: 8192,32768; with --quick 8192]
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = values::tokens_or_zero)]
     tokens: Vec<usize>,
     /// Element types of the cache: f32, f16, bf16
     #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16",

@@ -3,7 +3,7 @@
 use crate::bench::cuda_model::{self, CARDS, Report};
 use crate::cli::device::DeviceChoice;
 use crate::cli::output;
-use crate::machine::human;
+use crate::numbers;
 use crate::{Error, Result};
 
 /// The card that `--device` means; `None` is the CPU.
@@ -66,11 +66,11 @@ fn text(report: &Report) -> String {
             "\n{:>6} {:>7} {:>10} {:>10} {:>6.3}x {:>13} {:>16} {:>13.3} ms {:>14.3} ms",
             row.batch,
             row.tokens,
-            human(row.dense_bytes),
-            human(row.pruned_bytes),
+            numbers::bytes(row.dense_bytes),
+            numbers::bytes(row.pruned_bytes),
             row.bound,
             row.items,
-            human(row.partial_bytes),
+            numbers::bytes(row.partial_bytes),
             row.dense_least_ms,
             row.pruned_least_ms
         );

@@ -6,7 +6,7 @@ use crate::cli::learn::lengths;
 use crate::cli::output;
 use crate::learn::run;
 use crate::learn::train::Settings;
-use crate::{Result, machine};
+use crate::{Result, numbers};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -82,8 +82,8 @@ fn cost(report: &learn::Report) -> String {
         report.step_ms,
         report.step_to_prefill,
         report.worst_step_to_prefill,
-        machine::human(report.sample_bytes as u64),
-        machine::human(report.peak_bytes)
+        numbers::bytes(report.sample_bytes as u64),
+        numbers::bytes(report.peak_bytes)
     )
 }
 

@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::geometry::{NamedGeometry, model_geometry};
-use super::values::{self, Fit, HeadSpec, grouped, percent};
+use super::values::{self, Fit, HeadSpec};
 use super::{SplitArgs, report};
 use crate::cli::output;
-use crate::cli::values::DtypeOf;
+use crate::cli::values::{DtypeOf, tokens, tokens_or_zero};
 use crate::element::Dtype;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
 use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target};
@@ -17,6 +17,7 @@ use crate::mask::{
     ChannelMask, Importance, Setting, Shape, Statistics, Window, alignment_cost, fingerprint,
     keep_counts, rules, select,
 };
+use crate::numbers::{count, percent};
 use crate::{Error, Result};
 
 /// Arguments of `kscope mask make`.
@@ -66,14 +67,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "SPEC", value_parser = values::lock)]
     lock: Vec<HeadSpec>,
     /// First tokens that are never pruned
-    #[arg(long, value_name = "TOKENS")]
-    sink: Option<u32>,
+    #[arg(long, value_name = "TOKENS", value_parser = tokens_or_zero)]
+    sink: Option<usize>,
     /// Last tokens that are never pruned
-    #[arg(long, value_name = "TOKENS")]
-    recent: Option<u32>,
+    #[arg(long, value_name = "TOKENS", value_parser = tokens_or_zero)]
+    recent: Option<usize>,
     /// Tokens that leave the recent window at once
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
-    chunk: Option<u32>,
+    #[arg(long, value_name = "TOKENS", value_parser = tokens)]
+    chunk: Option<usize>,
     /// Seed of --rule random
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -127,16 +128,15 @@ impl Settings {
             (None, Some((origin, from))) => Inherited { value: of(&origin.window), from },
             (None, None) => Inherited { value: of(&Window::default()), from: "default" },
         };
-        let flag = |tokens: Option<u32>| tokens.map(|tokens| tokens as usize);
         let align = match (args.align, file) {
             (Some(value), _) => Inherited { value, from: "flag" },
             (None, Some((origin, from))) => Inherited { value: origin.align, from },
             (None, None) => Inherited { value: DEFAULT_ALIGN, from: "default" },
         };
         Self {
-            sink: pick(flag(args.sink), |window| window.sink),
-            recent: pick(flag(args.recent), |window| window.recent),
-            chunk: pick(flag(args.chunk), |window| window.chunk),
+            sink: pick(args.sink, |window| window.sink),
+            recent: pick(args.recent, |window| window.recent),
+            chunk: pick(args.chunk, |window| window.chunk),
             align,
         }
     }
@@ -369,16 +369,16 @@ fn print(args: &Args, file: &MaskFile, settings: Settings) -> Result<()> {
     output::line(&format!("wrote {}  {} {model}", report.output, file.mask.shape()))?;
     output::line(&format!(
         "keeps {}, {}",
-        percent(stats.kept_ratio),
+        percent(stats.kept_ratio, 2),
         report::kept(stats, report.target_sparsity, report.alignment_cost)
     ))?;
     output::line(&format!(
         "saves K {}, V {}, K+V {} in long contexts; {} of {} bytes per middle token ({})",
-        percent(stats.k_saving),
-        percent(stats.v_saving),
-        percent(stats.kv_saving),
-        grouped(stats.bytes_per_middle_token),
-        grouped(stats.dense_bytes_per_token),
+        percent(stats.k_saving, 2),
+        percent(stats.v_saving, 2),
+        percent(stats.kv_saving, 2),
+        count(stats.bytes_per_middle_token as usize),
+        count(stats.dense_bytes_per_token as usize),
         args.kv_dtype.name()
     ))?;
     let Settings { sink, recent, chunk, align } = settings;

@@ -7,11 +7,10 @@ use serde::Serialize;
 
 use super::SplitArgs;
 use super::ink::{Ink, Pen, Tone, When};
-use super::values;
 use super::{map, report};
 use crate::Result;
 use crate::cli::output;
-use crate::cli::values::DtypeOf;
+use crate::cli::values::{DtypeOf, tokens};
 use crate::element::Dtype;
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::{Setting, Statistics, Window, alignment_cost};
@@ -24,7 +23,7 @@ pub(super) struct Args {
     file: PathBuf,
     /// Give savings at this context in tokens (32768 or 32k), window counted, and not as the limit
     /// for long contexts
-    #[arg(long, value_name = "N", value_parser = values::tokens)]
+    #[arg(long, value_name = "N", value_parser = tokens)]
     ctx: Option<usize>,
     /// Element type of the cache, for bytes
     #[arg(long, default_value_t = Dtype::Bf16, value_parser = DtypeOf::CACHE)]

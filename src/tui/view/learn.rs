@@ -17,6 +17,7 @@ use crate::learn::check::{Counts, Row, Rule};
 use crate::learn::train::Stage;
 use crate::learn::worker::Done;
 use crate::mask::{ChannelMask, Importance, bytes};
+use crate::numbers;
 
 /// Draws the screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -330,7 +331,7 @@ fn verdict(state: &State, rows: &[Row], pane: &mut Pane<'_>) {
     pane.note(head);
     for row in rows {
         let counts = if row.counts == Counts::Learned { "learned" } else { "own" };
-        let percent = |share: f64| format!("{:.1} %", share * 100.0);
+        let percent = |share: f64| numbers::percent(share, 1);
         let (pruned, recall) = (percent(row.sparsity), percent(row.recall));
         let text = match wide {
             true => format!(

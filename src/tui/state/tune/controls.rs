@@ -2,8 +2,8 @@
 
 use super::draft::{ALL, Base, Draft, Goal, Rule, Set};
 use super::proposal::{Sources, Tally};
-use crate::machine::human;
 use crate::mask::select::{ALIGNMENTS, Budget};
+use crate::numbers;
 
 /// A row of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Control {
             },
             Self::Fit => match draft.goal {
                 Goal::Keep(_) => "off".to_owned(),
-                Goal::Fit { bytes, tokens } => format!("{} at {tokens}", human(bytes)),
+                Goal::Fit { bytes, tokens } => format!("{} at {tokens}", numbers::bytes(bytes)),
             },
             Self::Align => draft.align.to_string(),
             Self::Split => split_name(draft.split).to_owned(),

@@ -159,6 +159,7 @@ fn words_of_the_palette_set_things() {
         ("sink 16", &|draft| draft.window.sink == 16),
         ("recent 64", &|draft| draft.window.recent == 64),
         ("chunk 8", &|draft| draft.window.chunk == 8),
+        ("recent 1k", &|draft| draft.window.recent == 1024),
     ] {
         let mut state = ready();
         say(&mut state, words);
