@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
-use crate::learn::check::{self, Contender, Counts, Extent, McNemar, Row, Rule};
+use crate::learn::check::{self, Contender, Counts, Extent, McNemar, Row};
 use crate::learn::data::{Haystack, Piece};
 use crate::learn::engine::Sample;
 use crate::learn::run::{VALIDATION, default_tasks};
 use crate::learn::train::{Pool, Settings, Stage, State, Trainer, Variant, Wanted};
 use crate::mask::bytes::{self, Savings};
 use crate::mask::select::{Options as Selection, Target, select};
-use crate::mask::{ChannelMask, Importance};
+use crate::mask::{ChannelMask, Importance, Rule};
 use crate::model::Model;
 use crate::{Error, Result};
 
@@ -152,7 +152,7 @@ pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> 
     let mut contenders = check::dense_and_learned(&masks[0].mask, window)?;
     for Finished { mask, .. } in &masks[1..] {
         let spec = Arc::new(CacheSpec::new(mask.shape(), window, Dtype::F16, mask.clone())?);
-        contenders.push(Contender { rule: Rule::Learned, counts: Counts::Own, spec });
+        contenders.push(Contender { rule: Rule::LEARNED, counts: Counts::Own, spec });
     }
     let extent = Extent {
         prompts: options.check_prompts,

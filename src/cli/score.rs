@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use serde_json::json;
 
 use super::common::{ModelArgs, progress_bar, read_text};
@@ -10,21 +9,8 @@ use super::output;
 use super::values;
 use crate::learn::score;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, ImportanceFile, Origin};
-use crate::mask::{Window, fingerprint, rules};
+use crate::mask::{Given, Needs, Rule, Window, fingerprint};
 use crate::{Error, Result};
-
-/// Rules that need no training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Rule {
-    /// Mean k² of each channel
-    KeyNorm,
-    /// ThinK: mean q² of late queries times mean k²
-    Think,
-    /// Slowest rotation first
-    Frequency,
-    /// Random numbers
-    Random,
-}
 
 /// Arguments of `kscope score`.
 #[derive(Debug, clap::Args)]
@@ -32,7 +18,7 @@ pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// How channels are scored
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::rule(|needs| needs != Needs::File))]
     rule: Rule,
     /// Text files to run through the model (rules key-norm and think)
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -61,7 +47,7 @@ pub fn run(args: &Args) -> Result<()> {
     if args.ctx == 0 || args.max_tokens == 0 {
         return Err(Error::input("--ctx and --max-tokens must be at least 1, not 0"));
     }
-    let needs_text = matches!(args.rule, Rule::KeyNorm | Rule::Think);
+    let needs_text = args.rule.needs == Needs::Text;
     if needs_text && args.text.is_empty() {
         return Err(Error::input("this rule looks at a running model: give it --text FILE"));
     }
@@ -87,13 +73,11 @@ pub fn run(args: &Args) -> Result<()> {
             Ok(())
         })?;
         bar.finish_and_clear();
-        if args.rule == Rule::Think { squares.think()? } else { squares.key_norm()? }
-    } else if args.rule == Rule::Random {
-        rules::random(shape, args.seed)
+        squares.importance(args.rule)?
     } else {
-        rules::slowest_first(shape)
+        args.rule.scores(Given::nothing(shape, args.seed))?
     };
-    let rule = args.rule.to_possible_value().expect("no rule is skipped").get_name().to_owned();
+    let rule = args.rule.name;
     let names: Vec<String> = args
         .text
         .iter()

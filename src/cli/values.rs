@@ -2,9 +2,10 @@
 
 use std::ffi::OsStr;
 
-use clap::builder::{PossibleValue, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::element::Dtype;
+use crate::mask::{Needs, Rule};
 use crate::numbers;
 
 /// A number of tokens, at least one: `32768`, `32k` (1024 each) or `1m`.
@@ -18,6 +19,13 @@ pub fn tokens(text: &str) -> Result<usize, String> {
 /// The same where zero means something.
 pub fn tokens_or_zero(text: &str) -> Result<usize, String> {
     numbers::parse_tokens(text).ok_or_else(|| "expected tokens such as 32768 or 32k".to_owned())
+}
+
+/// Reads the name of a rule, of those whose needs can be met.
+pub fn rule(can_meet: impl Fn(Needs) -> bool) -> impl TypedValueParser<Value = Rule> {
+    let rules = Rule::ALL.into_iter().filter(|rule| can_meet(rule.needs));
+    PossibleValuesParser::new(rules.map(|rule| PossibleValue::new(rule.name).help(rule.about)))
+        .try_map(|name| Rule::named(&name).ok_or("no such rule"))
 }
 
 /// Reads an element type. The error says what is stored so.

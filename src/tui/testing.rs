@@ -21,14 +21,14 @@ use crate::decode::worker::event::{
 };
 use crate::decode::worker::{Command as Order, Prompt, Retune};
 use crate::element::Dtype;
-use crate::learn::check::{Counts, Row, Rule, Verdict};
+use crate::learn::check::{Counts, Row, Verdict};
 use crate::learn::data::Task;
 use crate::learn::run::Event as Learned;
 use crate::learn::train::{Dense, Stage, Update};
 use crate::learn::worker::{Done, Notice, Told};
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::select::{self, Options};
-use crate::mask::{ChannelMask, Importance, Shape, Window};
+use crate::mask::{ChannelMask, Importance, Rule, Shape, Window};
 
 /// The demo's axes.
 pub const SMALL: Shape = Shape { layers: 5, kv_heads: 2, head_dim: 64 };
@@ -220,7 +220,10 @@ pub fn session(shape: Shape, depth: Depth) -> State {
     let table = |seed: usize| -> Vec<f32> {
         (0..shape.entries()).map(|i| (noise(i * 31 + seed) * 9.0 - 4.0).exp()).collect()
     };
-    send(&mut state, Event::Rules(Box::new(Rules { key_norm: table(1), think: table(2) })));
+    send(
+        &mut state,
+        Event::Rules(Box::new(Rules::new([(Rule::KEY_NORM, table(1)), (Rule::THINK, table(2))]))),
+    );
     for n in 1..=120 {
         send(&mut state, pair(&info, n, 399 + n));
         send(&mut state, token(&info, n, 399 + n));
@@ -449,7 +452,7 @@ pub fn learned(state: &mut State) {
     let row = |(rule, counts, at): (Rule, Counts, f64)| Row {
         rule,
         counts,
-        sparsity: if rule == Rule::Dense { 0.0 } else { 0.7 },
+        sparsity: if rule == Rule::DENSE { 0.0 } else { 0.7 },
         recall: 0.7 - at,
         asked: if at > 0.05 { 120 } else { 420 },
         digit_nll: 0.25 + at,
@@ -457,11 +460,12 @@ pub fn learned(state: &mut State) {
         texts: Vec::new(),
         answers: Vec::new(),
     };
-    let rules = [Rule::Think, Rule::KeyNorm, Rule::Frequency, Rule::Random].into_iter().enumerate();
+    let rules =
+        [Rule::THINK, Rule::KEY_NORM, Rule::FREQUENCY, Rule::RANDOM].into_iter().enumerate();
     let rivals = rules.flat_map(|(i, rule)| {
         [(rule, Counts::Learned, 0.1 * (i + 1) as f64), (rule, Counts::Own, 0.12 * (i + 1) as f64)]
     });
-    let rows = [(Rule::Dense, Counts::Own, 0.0), (Rule::Learned, Counts::Learned, 0.01)]
+    let rows = [(Rule::DENSE, Counts::Own, 0.0), (Rule::LEARNED, Counts::Learned, 0.01)]
         .into_iter()
         .chain(rivals)
         .map(row);

@@ -9,13 +9,13 @@ use super::geometry::{NamedGeometry, model_geometry};
 use super::values::{self, Fit, HeadSpec};
 use super::{SplitArgs, report};
 use crate::cli::output;
-use crate::cli::values::{DtypeOf, tokens, tokens_or_zero};
+use crate::cli::values::{DtypeOf, rule, tokens, tokens_or_zero};
 use crate::element::Dtype;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
 use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target};
 use crate::mask::{
-    ChannelMask, Importance, Setting, Shape, Statistics, Window, alignment_cost, fingerprint,
-    keep_counts, rules, select,
+    ChannelMask, Given, Importance, Needs, Rule, Setting, Shape, Statistics, Window,
+    alignment_cost, fingerprint, keep_counts, select,
 };
 use crate::numbers::{count, percent};
 use crate::{Error, Result};
@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[arg(value_name = "OUT")]
     output: PathBuf,
     /// Give importance by a rule that needs no running model
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = rule(|needs| needs == Needs::Nothing))]
     rule: Option<Rule>,
     /// Take importance from this file, or from a mask file that holds it
     #[arg(long, value_name = "FILE")]
@@ -86,14 +86,6 @@ pub(super) struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Rule {
-    /// Slowest rotation first
-    Frequency,
-    /// Uniform random scores
-    Random,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -172,8 +164,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let shape = agreed_shape(args, source.as_ref(), counts.as_ref(), model.as_ref())?;
     let importance = match (&source, args.rule) {
         (Some(source), _) => held_importance(source, args.importance.as_deref())?.clone(),
-        (None, Some(Rule::Random)) => rules::random(shape, args.seed),
-        (None, _) => rules::slowest_first(shape),
+        (None, rule) => rule.unwrap_or(Rule::FREQUENCY).scores(Given::nothing(shape, args.seed))?,
     };
     let inherited = match (&source, &counts) {
         (Some(source), _) => Some((source.origin(), "importance file")),
@@ -318,10 +309,12 @@ fn recipe(args: &Args, source: Option<&Contents>) -> Value {
     let texts = |specs: &[HeadSpec]| specs.iter().map(HeadSpec::to_string).collect::<Vec<_>>();
     let mut recipe = json!({ "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")) });
     match (args.rule, args.importance.as_deref()) {
-        (Some(Rule::Random), _) => {
-            (recipe["rule"], recipe["seed"]) = ("random".into(), args.seed.into())
+        (Some(rule), _) => {
+            recipe["rule"] = rule.name.into();
+            if rule == Rule::RANDOM {
+                recipe["seed"] = args.seed.into();
+            }
         }
-        (Some(Rule::Frequency), _) => recipe["rule"] = "frequency".into(),
         (None, path) => {
             recipe["importance"] = json!({ "file": path.map(file), "recipe": source.map(|source| &source.origin().recipe) })
         }

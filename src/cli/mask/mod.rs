@@ -28,7 +28,7 @@ enum Command {
     /// Draw a mask by rotation frequency and print what it keeps, saves and costs
     Show(show::Args),
     /// Select channels: by a rule that needs no running model, or from an importance file
-    Make(make::Args),
+    Make(Box<make::Args>),
     /// Turn a .pth, .npy or .tsv file into a kscope file
     Import(convert::ImportArgs),
     /// Write a mask or its importance as .pth, .npy, .tsv or .safetensors

@@ -8,7 +8,7 @@ use super::{Command, Engine, Envelope, Event, Loader, Prompt, Retune, Setup, Sta
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
 use crate::element::Dtype;
-use crate::mask::{ChannelMask, Window};
+use crate::mask::{ChannelMask, Rule, Window};
 use crate::model::load::{Opened, Source};
 
 fn loader() -> Loader {
@@ -84,13 +84,11 @@ fn a_run_tells_its_beginning_its_tokens_and_its_end() {
         Event::Rules(rules) => Some(rules),
         _ => None,
     });
-    assert!(
-        rules.is_some_and(|rules| rules
-            .key_norm
-            .iter()
-            .chain(&rules.think)
-            .all(|score| *score > 0.0))
-    );
+    let rules = rules.expect("the prompt gives rules their scores");
+    for rule in [Rule::KEY_NORM, Rule::THINK] {
+        let scores = rules.scores(rule).unwrap();
+        assert!(scores.iter().all(|score| *score > 0.0), "{rule:?}");
+    }
     let last = seen.iter().rev().find_map(|envelope| match &envelope.event {
         Event::Token(token) => Some(token),
         _ => None,

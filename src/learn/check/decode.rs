@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::contenders::{Contender, Counts, Rule};
+use super::contenders::{Contender, Counts};
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::learn::data::{Question, Tokens};
 use crate::learn::train::Answer;
+use crate::mask::Rule;
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, with_quiet_hooks};
 use crate::{Error, Result};

@@ -4,7 +4,7 @@ use super::table::{Metric, Table};
 use crate::cache::{CacheBytes, CacheSpec};
 use crate::decode::worker::event::{Live, MaskInfo, ModelInfo, Rules};
 use crate::mask::select::{self, Options};
-use crate::mask::{ChannelMask, Importance, Setting, Shape, Statistics, Window, bytes};
+use crate::mask::{ChannelMask, Importance, Rule, Setting, Shape, Statistics, Window, bytes};
 
 /// The loaded model with everything that follows from it.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,9 +129,9 @@ impl ModelView {
     }
 
     /// Takes the tables of a prompt.
-    pub fn take_rules(&mut self, rules: Rules) {
-        self.key_norm = Table::new(self.shape(), rules.key_norm);
-        self.think = Table::new(self.shape(), rules.think);
+    pub fn take_rules(&mut self, rules: &Rules) {
+        let table = |rule| Table::new(self.shape(), rules.scores(rule)?.to_vec());
+        (self.key_norm, self.think) = (table(Rule::KEY_NORM), table(Rule::THINK));
     }
 
     /// Takes a round of live importance. Channels that the cache lacks have no number.

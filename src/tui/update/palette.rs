@@ -5,9 +5,10 @@ use super::super::color::Colormap;
 use super::super::color::Theme;
 use super::super::export::Format;
 use super::super::keys::{Context, Row};
-use super::super::state::tune::{Rule, Set, split_name};
+use super::super::state::tune::{Set, split_name};
 use super::super::state::{List, Metric, Overlay, Place, Scale, State};
 use super::{Query, export, list_mut, navigate, run, tell, tune};
+use crate::mask::Rule;
 use crate::mask::select::{ALIGNMENTS, Budget};
 use crate::numbers;
 
@@ -153,7 +154,7 @@ fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option
     let sources = state.tuning.as_ref()?.sources();
     let number = || value.parse::<usize>().ok();
     let tokens = || numbers::parse_tokens(value);
-    let rule = || Rule::ALL.into_iter().find(|rule| rule.name() == value && sources.has(*rule));
+    let rule = || Rule::ALL.into_iter().find(|rule| rule.name == value && sources.has(*rule));
     let (set, about) = match what {
         "keep" => {
             let percent: f64 = value

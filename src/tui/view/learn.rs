@@ -13,10 +13,10 @@ use super::super::state::learn::{Field, Learning, Part};
 use super::super::widget::{Chart, Heatmap, meter};
 use super::pane::Pane;
 use super::{count, put};
-use crate::learn::check::{Counts, Row, Rule};
+use crate::learn::check::{Counts, Row};
 use crate::learn::train::Stage;
 use crate::learn::worker::Done;
-use crate::mask::{ChannelMask, Importance, bytes};
+use crate::mask::{ChannelMask, Importance, Rule, bytes};
 use crate::numbers;
 
 /// Draws the screen.
@@ -336,17 +336,12 @@ fn verdict(state: &State, rows: &[Row], pane: &mut Pane<'_>) {
         let text = match wide {
             true => format!(
                 "{:<10} {counts:<8}{pruned:>7} {recall:>7}  {:>8.3} {:>7.4}",
-                rule_words(row.rule),
-                row.digit_nll,
-                row.kld_mean
+                row.rule.words, row.digit_nll, row.kld_mean
             ),
             false => {
-                let mark = if row.counts == Counts::Own && !matches!(row.rule, Rule::Dense) {
-                    "*"
-                } else {
-                    ""
-                };
-                let rule = format!("{}{mark}", rule_words(row.rule));
+                let mark =
+                    if row.counts == Counts::Own && row.rule != Rule::DENSE { "*" } else { "" };
+                let rule = format!("{}{mark}", row.rule.words);
                 format!(
                     "{rule:<10} {pruned:>6} {:>6} {:>5.2} {:>7.4}",
                     format!("{:.0} %", row.recall * 100.0),
@@ -356,21 +351,10 @@ fn verdict(state: &State, rows: &[Row], pane: &mut Pane<'_>) {
             }
         };
         let role = match row.rule {
-            Rule::Learned => Role::Good,
-            Rule::Dense => Role::Text,
+            rule if rule == Rule::LEARNED => Role::Good,
+            rule if rule == Rule::DENSE => Role::Text,
             _ => Role::Dim,
         };
         pane.line(Line::from(Span::styled(text, theme.style(role))));
-    }
-}
-
-fn rule_words(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Dense => "dense",
-        Rule::Learned => "learned",
-        Rule::Think => "ThinK",
-        Rule::KeyNorm => "key norm",
-        Rule::Frequency => "frequency",
-        Rule::Random => "random",
     }
 }

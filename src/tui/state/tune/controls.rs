@@ -1,7 +1,8 @@
 //! The controls of the screen: a row each, changed in steps.
 
-use super::draft::{ALL, Base, Draft, Goal, Rule, Set};
+use super::draft::{ALL, Base, Draft, Goal, Set};
 use super::proposal::{Sources, Tally};
+use crate::mask::Rule;
 use crate::mask::select::{ALIGNMENTS, Budget};
 use crate::numbers;
 
@@ -129,8 +130,8 @@ impl Control {
                     .count();
                 format!("{here}/{} here · {} in all", shape.kv_heads, draft.locks.len())
             }
-            Self::Rule => draft.rule.name().to_owned(),
-            Self::Blend => draft.blend.map_or("off", Rule::name).to_owned(),
+            Self::Rule => draft.rule.name.to_owned(),
+            Self::Blend => draft.blend.map_or("off", |rule| rule.name).to_owned(),
             Self::Weight => format!("{} % of the blend", draft.weight),
             Self::Sink => format!("{} tokens", draft.window.sink),
             Self::Recent => format!("{} tokens", draft.window.recent),
