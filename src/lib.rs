@@ -15,6 +15,8 @@ pub mod machine;
 pub mod mask;
 pub mod model;
 pub mod numbers;
+pub mod random;
+pub mod spread;
 pub mod tui;
 
 pub use error::{Error, Result};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms by floor, ground first. Rooms of one floor may use each other where no circle arises.
 const FLOORS: &[&[&str]] = &[
-    &["element", "error", "machine", "mask", "numbers"],
+    &["element", "error", "machine", "mask", "numbers", "random", "spread"],
     &["cache", "attention"],
     &["model"],
     &["decode"],

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{masks, median, read_bandwidth};
+use super::{masks, read_bandwidth};
 use crate::attention::{Attention, DecodeItem, SimdLevel};
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
+use crate::spread::median;
 use crate::{Error, Result, machine, numbers};
 
 /// Tokens of random keys and values, appended over and over: what they hold does not change how

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::CUevent_flags;
 
-use super::{masks, median};
+use super::masks;
 use crate::attention::cuda::{Batch, Card, Device, DeviceMask, DeviceSequence, Layout, Source};
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
+use crate::spread::median;
 use crate::{Error, Result};
 
 /// Llama-3.1-8B's attention.

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::median;
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Window};
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, StepTimes};
+use crate::spread::median;
 use crate::{Error, Result};
 
 /// Tokens of random keys and values, appended over and over: what they hold does not change how

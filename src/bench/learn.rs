@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::median;
 use crate::learn::data::Haystack;
 use crate::learn::engine::{Context, Sample};
 use crate::learn::run::default_tasks;
 use crate::learn::train::{Settings, Trainer, Wanted, tokens_of};
 use crate::model::Model;
+use crate::spread::median;
 use crate::{Error, Result, machine};
 
 /// What to measure.

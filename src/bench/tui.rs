@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use super::median;
+use crate::spread::median;
 use crate::{Error, Result};
 
 /// The frame's first and last bytes: a synchronized update.

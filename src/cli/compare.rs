@@ -1,7 +1,6 @@
 //! `kscope compare`: dense against masked decode of the same prompt, without a screen.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -11,11 +10,12 @@ use super::common::{
 use super::output;
 use super::values;
 use crate::decode::comparison::{Comparison, Mode, Setup, Side, Sides};
-use crate::decode::divergence::{Divergence, Spread, StepDivergence, top};
+use crate::decode::divergence::{Divergence, StepDivergence, top};
 use crate::decode::lost::{Asked, Lost, lost};
 use crate::decode::replay::{DenseStep, Recent, Stretch, time_alone};
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
+use crate::spread::{Spread, median_ms};
 use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope compare`.
@@ -263,11 +263,6 @@ fn side(model: &Model, side: &Side) -> SideReport {
         tpot_ms: median_ms(&side.step_times),
         kv_bytes: side.kv_bytes(),
     }
-}
-
-/// Median of step times in milliseconds; 0 where there was no step.
-pub fn median_ms(times: &[Duration]) -> f64 {
-    Spread::of_times(times).p50
 }
 
 fn table(report: &Report) -> String {

@@ -4,12 +4,12 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar};
-use super::compare::median_ms;
 use super::output;
 use super::values;
 use crate::decode::session::{Finish, NewToken, Request, Session};
 use crate::model::decoder::PrefillHooks;
 use crate::model::tokenizer::Detokenizer;
+use crate::spread::median_ms;
 use crate::{Error, Result, machine, numbers};
 
 /// Arguments of `kscope run`.

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::common::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, progress_bar, with_bar};
-use super::compare::median_ms;
 use super::output;
 use crate::cache::CacheSpec;
-use crate::decode::divergence::Spread;
 use crate::decode::sweep::Reference;
 use crate::mask::files::{self, Split};
 use crate::mask::select::Options;
 use crate::mask::{fingerprint, select};
 use crate::model::decoder::PrefillHooks;
+use crate::spread::Spread;
+use crate::spread::median_ms;
 use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope sweep`.

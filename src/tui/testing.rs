@@ -12,7 +12,7 @@ use super::state::{Beginning, Plan, State};
 use super::update::update;
 use super::view;
 use crate::cache::CacheSpec;
-use crate::decode::divergence::{Divergence, Spread, StepDivergence};
+use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::lost::{Asked, Lost, LostToken};
 use crate::decode::sampler::Sampling;
 use crate::decode::worker::event::{
@@ -29,6 +29,8 @@ use crate::learn::worker::{Done, Notice, Told};
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::select::{self, Options};
 use crate::mask::{ChannelMask, Importance, Rule, Shape, Window};
+use crate::random::scrambled;
+use crate::spread::Spread;
 
 /// The demo's axes.
 pub const SMALL: Shape = Shape { layers: 5, kv_heads: 2, head_dim: 64 };
@@ -37,10 +39,7 @@ pub const LARGE: Shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
 
 /// A number in 0..1 that depends on `n` alone.
 fn noise(n: usize) -> f32 {
-    let mut x = n as u64 ^ 0x9e37_79b9_7f4a_7c15;
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((x ^ (x >> 31)) >> 40) as f32 / (1 << 24) as f32
+    (scrambled(n as u64 ^ 0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 24) as f32
 }
 
 /// A state before anything happened.

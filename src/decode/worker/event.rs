@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::CacheBytes;
 use crate::decode::comparison::Mode;
-use crate::decode::divergence::{Divergence, Spread, StepDivergence};
+use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::lost::Lost;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
@@ -15,6 +15,7 @@ use crate::element::Dtype;
 use crate::machine::DeviceMemory;
 use crate::mask::files::MaskFile;
 use crate::mask::{ChannelMask, Rule, Shape, Window};
+use crate::spread::Spread;
 
 /// An event with its run and time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use super::decode::Plan;
 use crate::Result;
 use crate::learn::data::{Draw, Haystack, Part, Piece, Task, draw_of_length, window_of};
 use crate::model::Model;
-use crate::model::demo::generator::SplitMix64;
+use crate::random::SplitMix64;
 
 /// How much is checked.
 #[derive(Debug, Clone, Copy, PartialEq)]

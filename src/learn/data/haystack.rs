@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::model::demo::generator::{SplitMix64, sentence};
+use crate::model::demo::generator::sentence;
 use crate::model::fetch::texts::DOMAINS;
+use crate::random::SplitMix64;
 use crate::{Error, Result, error};
 
 /// Which end of a haystack is read: training never sees the tail.

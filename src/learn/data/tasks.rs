@@ -2,7 +2,8 @@
 
 use super::haystack::{Haystack, Part, passage};
 use crate::model::Model;
-use crate::model::demo::generator::{Sample, SplitMix64, Wanted};
+use crate::model::demo::generator::{Sample, Wanted};
+use crate::random::SplitMix64;
 use crate::{Error, Result};
 
 /// A kind of sample.

@@ -12,7 +12,7 @@ use crate::learn::score;
 use crate::learn::train::{Settings, State};
 use crate::mask::{ChannelMask, Window, bytes};
 use crate::model::Model;
-use crate::model::demo::generator::SplitMix64;
+use crate::random::SplitMix64;
 use crate::{Error, Result};
 
 /// Runs the held-out check; gives its rows and how many texts are of the kind learned from.

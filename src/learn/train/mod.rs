@@ -13,7 +13,7 @@ use crate::learn::engine::{self, Factors, Sample};
 use crate::learn::optim::schedule;
 use crate::mask::{ChannelMask, Importance, Shape, select};
 use crate::model::Model;
-use crate::model::demo::generator::SplitMix64;
+use crate::random::SplitMix64;
 use crate::{Error, Result};
 
 /// Which stage a training is in.

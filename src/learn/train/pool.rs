@@ -6,7 +6,7 @@ use crate::decode::sampler::{argmax, logprob};
 use crate::learn::data::{Draw, Haystack, Part, Question, Task, Tokens, draw_of_length};
 use crate::learn::engine::Sample;
 use crate::model::Model;
-use crate::model::demo::generator::SplitMix64;
+use crate::random::SplitMix64;
 use crate::{Error, Result};
 
 /// What a pool is drawn from.
