@@ -13,7 +13,7 @@ use cuda::Simulator;
 use kscope::attention::channel_activity;
 use kscope::bench::whole_model;
 use kscope::cache::{CacheSpec, SequenceCache};
-use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
+use kscope::decode::comparison::{Comparison, ComparisonSetup, Mode, Sides};
 use kscope::decode::sampler::{Sampling, argmax};
 use kscope::element::Dtype;
 use kscope::mask::{ChannelMask, Window};
@@ -359,7 +359,7 @@ fn cuda_sim_a_comparison_retunes_and_rewinds_on_the_device() {
         let pruned = |window: Window, mask: ChannelMask| {
             Arc::new(CacheSpec::new(shape, window, Dtype::F16, mask).unwrap())
         };
-        let setup = Setup {
+        let setup = ComparisonSetup {
             prompts: prompts(&model, &[70]),
             dense,
             pruned: pruned(SMALL, third(&model)),

@@ -20,14 +20,14 @@ const FILL_TOKENS: usize = 512;
 
 /// A model's attention geometry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Geometry {
+pub enum BenchGeometry {
     /// SmolLM2-135M: 30 layers, 9 query heads on 3 KV heads of 64 channels.
     SmolLm2,
     /// Llama-3.1-8B: 32 layers, 32 query heads on 8 KV heads of 128 channels.
     Llama31,
 }
 
-impl Geometry {
+impl BenchGeometry {
     /// All geometries.
     pub const ALL: [Self; 2] = [Self::SmolLm2, Self::Llama31];
 
@@ -55,7 +55,7 @@ impl Geometry {
     }
 }
 
-impl std::fmt::Display for Geometry {
+impl std::fmt::Display for BenchGeometry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
             Self::SmolLm2 => "smollm2",
@@ -64,7 +64,7 @@ impl std::fmt::Display for Geometry {
     }
 }
 
-impl std::str::FromStr for Geometry {
+impl std::str::FromStr for BenchGeometry {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -77,9 +77,9 @@ impl std::str::FromStr for Geometry {
 
 /// What to measure; every combination is.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct AttentionOptions {
     /// Models whose attention is measured.
-    pub geometries: Vec<Geometry>,
+    pub geometries: Vec<BenchGeometry>,
     /// Lengths in tokens.
     pub tokens: Vec<usize>,
     /// Element types of the cache.
@@ -94,7 +94,7 @@ pub struct Options {
 
 /// One measured configuration.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Row {
+pub struct AttentionRow {
     /// Model.
     pub geometry: String,
     /// Length.
@@ -121,16 +121,16 @@ pub struct Row {
 
 /// All rows of a run.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Report {
+pub struct AttentionReport {
     /// Read bandwidth of the machine, with the most threads that were measured.
     pub bandwidth_gbps: f64,
     /// Configurations in the order they were measured.
-    pub rows: Vec<Row>,
+    pub rows: Vec<AttentionRow>,
 }
 
 /// Measures, telling `note` one sentence per configuration as it starts and per configuration that
 /// memory is too small for.
-pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
+pub fn run(options: &AttentionOptions, mut note: impl FnMut(&str)) -> Result<AttentionReport> {
     let mut pools = Vec::new();
     for &threads in &options.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
@@ -154,7 +154,7 @@ pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
                 for (pool, bandwidth) in &pools {
                     let times = pool.install(|| measure(geometry, &caches, options))?;
                     rows.extend(caches.iter().enumerate().map(|(index, cache)| {
-                        let row = Row {
+                        let row = AttentionRow {
                             geometry: geometry.to_string(),
                             tokens,
                             dtype: dtype.to_string(),
@@ -178,11 +178,11 @@ pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
         }
     }
     let bandwidth_gbps = pools.iter().map(|(_, bandwidth)| *bandwidth).fold(0.0, f64::max);
-    Ok(Report { bandwidth_gbps, rows })
+    Ok(AttentionReport { bandwidth_gbps, rows })
 }
 
 /// Dense first, then one per mask.
-fn specs(geometry: Geometry, dtype: Dtype) -> Result<Vec<Arc<CacheSpec>>> {
+fn specs(geometry: BenchGeometry, dtype: Dtype) -> Result<Vec<Arc<CacheSpec>>> {
     let (shape, window) = (geometry.shape(), Window::default());
     let masks = std::iter::once(ChannelMask::full(shape)).chain(geometry.masks());
     masks.map(|mask| CacheSpec::new(shape, window, dtype, mask).map(Arc::new)).collect()
@@ -214,9 +214,9 @@ fn caches(specs: &[Arc<CacheSpec>], tokens: usize) -> Result<Vec<SequenceCache>>
 /// Times in seconds, `[cache][round]`; the caches take turns, so that what else the machine does
 /// meets them alike.
 fn measure(
-    geometry: Geometry,
+    geometry: BenchGeometry,
     caches: &[SequenceCache],
-    options: &Options,
+    options: &AttentionOptions,
 ) -> Result<Vec<Vec<f64>>> {
     let shape = geometry.shape();
     let mut random = StdRng::seed_from_u64(4);
@@ -240,14 +240,19 @@ fn measure(
     Ok(times)
 }
 
-fn row(cache: &SequenceCache, dense: &SequenceCache, times: &[f64], dense_times: &[f64]) -> Row {
+fn row(
+    cache: &SequenceCache,
+    dense: &SequenceCache,
+    times: &[f64],
+    dense_times: &[f64],
+) -> AttentionRow {
     let mask = cache.spec().mask();
     let kept = mask.bits().iter().filter(|&&kept| kept).count();
     let bytes = cache.bytes().total();
     let seconds = median(&mut times.to_vec());
     let mut ratios: Vec<f64> =
         dense_times.iter().zip(times).map(|(dense, time)| dense / time).collect();
-    Row {
+    AttentionRow {
         geometry: String::new(),
         tokens: 0,
         dtype: String::new(),

@@ -91,7 +91,7 @@ pub fn occupancy(card: &CardFigures, head_dim: usize) -> Occupancy {
 /// One setting: so many equal sequences of Llama-3.1-8B's attention, dense and under the published
 /// mask's counts.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Setting {
+pub struct ForecastSetting {
     /// Sequences.
     pub batch: usize,
     /// Tokens of each.
@@ -115,7 +115,7 @@ pub struct Setting {
 
 /// The whole report.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Report {
+pub struct ForecastReport {
     /// Always `computed`: nothing here was measured.
     pub kind: &'static str,
     /// The card.
@@ -125,11 +125,11 @@ pub struct Report {
     /// Bytes per middle token over all layers in bf16: dense, then pruned.
     pub bytes_per_middle_token: [usize; 2],
     /// Settings.
-    pub settings: Vec<Setting>,
+    pub settings: Vec<ForecastSetting>,
 }
 
 /// Computes the report for a card.
-pub fn report(card: CardFigures) -> Result<Report> {
+pub fn report(card: CardFigures) -> Result<ForecastReport> {
     let shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
     let layout = |mask: ChannelMask| {
         Layout::new(Arc::new(CacheSpec::new(shape, Window::UPSTREAM, Dtype::Bf16, mask)?), 32)
@@ -144,7 +144,7 @@ pub fn report(card: CardFigures) -> Result<Report> {
         let bytes = |layout: &Layout| (batch * layout.bytes_at(tokens).total()) as u64;
         let partials = plan.items.len() * pruned.geometry().partial_len() * size_of::<f32>();
         let least = |bytes: u64| bytes as f64 / (card.gbps * 1e9) * 1e3;
-        Setting {
+        ForecastSetting {
             batch,
             tokens,
             dense_bytes: bytes(&dense),
@@ -161,7 +161,7 @@ pub fn report(card: CardFigures) -> Result<Report> {
             (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)));
         heads.map(|(layer, head)| layout.row_bytes(layer, head).0).sum()
     };
-    Ok(Report {
+    Ok(ForecastReport {
         kind: "computed",
         card,
         occupancy: [64, 96, 128, 256].map(|head_dim| occupancy(&card, head_dim)).to_vec(),

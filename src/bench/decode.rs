@@ -25,7 +25,7 @@ const RETUNES: usize = 7;
 
 /// What to measure; every combination is.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct DecodeOptions {
     /// Tokens in the cache before the first step.
     pub depths: Vec<usize>,
     /// Numbers of threads.
@@ -44,7 +44,7 @@ pub struct Options {
 
 /// One measured configuration.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Row {
+pub struct DecodeRow {
     /// Model.
     pub model: String,
     /// Where it ran.
@@ -85,13 +85,17 @@ pub struct Row {
 
 /// All rows of a run.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Report {
+pub struct DecodeReport {
     /// Configurations in the order they were measured.
-    pub rows: Vec<Row>,
+    pub rows: Vec<DecodeRow>,
 }
 
 /// Measures, telling `note` one sentence per depth as it starts.
-pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
+pub fn run(
+    model: &Model,
+    options: &DecodeOptions,
+    mut note: impl FnMut(&str),
+) -> Result<DecodeReport> {
     let config = model.config();
     let mut specs =
         vec![Arc::new(CacheSpec::dense(config.mask_shape(), options.window, options.kv_dtype)?)];
@@ -130,11 +134,16 @@ pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Resu
                 } else {
                     pool.install(|| retune(&sides[0][0], spec))?
                 };
-                rows.push(Row { depth, threads, retune_ms, ..row(model, side, own, &times[0]) });
+                rows.push(DecodeRow {
+                    depth,
+                    threads,
+                    retune_ms,
+                    ..row(model, side, own, &times[0])
+                });
             }
         }
     }
-    Ok(Report { rows })
+    Ok(DecodeReport { rows })
 }
 
 /// The sequences of each specification, holding `depth` tokens: the same few random ones over and
@@ -168,7 +177,7 @@ fn filled(
 fn measure(
     model: &Model,
     sides: &mut [Vec<SequenceCache>],
-    options: &Options,
+    options: &DecodeOptions,
 ) -> Result<Vec<Vec<StepTimes>>> {
     let config = model.config();
     let mut buffers = StepBuffers::new(config, options.batch);
@@ -199,7 +208,7 @@ fn retune(dense: &SequenceCache, spec: &Arc<CacheSpec>) -> Result<f64> {
     Ok(median(&mut times))
 }
 
-fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTimes]) -> Row {
+fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTimes]) -> DecodeRow {
     let ms = |part: fn(&StepTimes) -> Duration| {
         median(&mut own.iter().map(|times| part(times).as_secs_f64() * 1e3).collect::<Vec<_>>())
     };
@@ -210,7 +219,7 @@ fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTi
         .iter()
         .zip(own)
         .map(|(dense, own)| dense.total().as_secs_f64() / own.total().as_secs_f64());
-    Row {
+    DecodeRow {
         model: model.name.clone(),
         device: model.decoder.device_name().to_owned(),
         dtype: model.dtype().to_string(),

@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::attention::cuda::{
-    Batch, Device, DeviceMask, DeviceSequence, Geometry, Layout, Source, StoredRow,
+    Batch, Device, DeviceMask, DeviceSequence, FillSource, KernelShape, Layout, StoredRow,
 };
 use crate::attention::{channel_activity, oracle};
 use crate::cache::{CacheSpec, SequenceCache, StoredKey};
@@ -57,7 +57,7 @@ pub struct Case {
 
 /// What a case gave.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Outcome {
+pub struct CaseOutcome {
     /// Largest error of an output (of attention, or logits), relative to the largest.
     pub error: f64,
     /// Largest error that the element type's rounding explains.
@@ -106,8 +106,8 @@ impl Case {
         Shape { layers: LAYERS, kv_heads: self.kv_heads, head_dim: self.head_dim }
     }
 
-    fn geometry(&self) -> Result<Geometry> {
-        Geometry::new(self.shape(), self.group * self.kv_heads, self.dtype)
+    fn geometry(&self) -> Result<KernelShape> {
+        KernelShape::new(self.shape(), self.group * self.kv_heads, self.dtype)
     }
 }
 
@@ -199,7 +199,7 @@ struct Pair<D: Device> {
 
 /// Runs a case; an error names what differs. Every prompt has a dense and a pruned sequence, all of
 /// them in one batch.
-pub fn run<D: Device>(device: &D, case: &Case) -> Result<Outcome> {
+pub fn run<D: Device>(device: &D, case: &Case) -> Result<CaseOutcome> {
     let mut random = StdRng::seed_from_u64(case.seed);
     let mut pairs = Vec::new();
     for index in 0..case.prompts.len() {
@@ -207,7 +207,7 @@ pub fn run<D: Device>(device: &D, case: &Case) -> Result<Outcome> {
     }
     check_stored(device, case, &pairs)?;
     let allowed = if case.dtype == Dtype::Bf16 { 1e-2 } else { 2e-3 };
-    let mut outcome = Outcome { error: 0.0, allowed, compared: 0 };
+    let mut outcome = CaseOutcome { error: 0.0, allowed, compared: 0 };
     let mut batch = Batch::new(case.geometry()?);
     for _ in 0..case.steps {
         step(device, case, &mut pairs, &mut batch, &mut random, &mut outcome)?;
@@ -266,7 +266,7 @@ fn prompt<D: Device>(
         let (k_memory, v_memory) =
             (upload(device, case.dtype, &k)?, upload(device, case.dtype, &v)?);
         let source =
-            Source::Rows { layer, k: device.address(&k_memory), v: device.address(&v_memory) };
+            FillSource::Rows { layer, k: device.address(&k_memory), v: device.address(&v_memory) };
         dense.cpu.append(layer, &k, &v);
         dense.device.fill(device, &source)?;
         pruned.cpu.append(layer, &k, &v);
@@ -275,7 +275,7 @@ fn prompt<D: Device>(
         }
     }
     if case.story == Story::Retune {
-        pruned.device.fill(device, &Source::Dense(&dense.device))?;
+        pruned.device.fill(device, &FillSource::Dense(&dense.device))?;
     }
     Ok([dense, pruned])
 }
@@ -287,7 +287,7 @@ fn step<D: Device>(
     pairs: &mut [Pair<D>],
     batch: &mut Batch<D>,
     random: &mut StdRng,
-    outcome: &mut Outcome,
+    outcome: &mut CaseOutcome,
 ) -> Result<()> {
     let (kv_row, q_row) =
         (case.kv_heads * case.head_dim, case.group * case.kv_heads * case.head_dim);

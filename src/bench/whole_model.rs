@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::selftest::Outcome;
+use super::selftest::CaseOutcome;
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Window};
@@ -23,7 +23,7 @@ const ALLOWED: f64 = 2e-2;
 
 /// Compares every logit of a prefill and of [`STEPS`] steps over two sequences at once, dense and
 /// pruned; the worst.
-pub fn compare(here: &Model, there: &Model) -> Result<Outcome> {
+pub fn compare(here: &Model, there: &Model) -> Result<CaseOutcome> {
     let shape = here.config().mask_shape();
     // Two channels of three, and heads that keep none.
     let pruned = ChannelMask::from_fn(shape, |layer, head, channel| {
@@ -48,7 +48,7 @@ pub fn compare(here: &Model, there: &Model) -> Result<Outcome> {
             compared += 1;
         }
     }
-    Ok(Outcome { error, allowed: ALLOWED, compared })
+    Ok(CaseOutcome { error, allowed: ALLOWED, compared })
 }
 
 /// Logits after each prompt and after every step.

@@ -9,7 +9,7 @@ use super::common::{
 };
 use super::output;
 use super::values;
-use crate::decode::comparison::{Comparison, Mode, Setup, Side, Sides};
+use crate::decode::comparison::{Comparison, ComparisonSetup, Mode, Side, Sides};
 use crate::decode::divergence::{Divergence, StepDivergence, top};
 use crate::decode::lost::{Asked, Lost, lost};
 use crate::decode::replay::{DenseStep, Recent, Stretch, time_alone};
@@ -20,7 +20,7 @@ use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope compare`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct CompareArgs {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -116,7 +116,7 @@ struct SideReport {
 }
 
 /// Runs `kscope compare`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &CompareArgs) -> Result<()> {
     if args.max_new < 2 || args.batch == 0 {
         return Err(Error::input(
             "--max-new must be at least 2 (the first token is exact) and --batch at least 1",
@@ -142,7 +142,7 @@ pub fn run(args: &Args) -> Result<()> {
     model.check_cache_memory("a dense and a pruned cache", reach)?;
     let mode = args.mode.into();
     let bar = progress_bar("prefill");
-    let setup = Setup { prompts, dense, pruned, sampling, mode, context };
+    let setup = ComparisonSetup { prompts, dense, pruned, sampling, mode, context };
     let mut comparison = with_bar(&bar, PrefillHooks::CHUNK, |hooks| {
         Comparison::start(model.clone(), setup, hooks)
     })?;
@@ -226,7 +226,7 @@ fn asked(place: &str, comparison: &Comparison) -> Result<Asked> {
     }
 }
 
-fn report(args: &Args, model: &Model, comparison: &Comparison, steps: Vec<Step>) -> Report {
+fn report(args: &CompareArgs, model: &Model, comparison: &Comparison, steps: Vec<Step>) -> Report {
     let all: Vec<StepDivergence> = comparison.steps.iter().flatten().flatten().copied().collect();
     let divergence = Divergence::of(&all);
     let (a, b) = (side(model, &comparison.a), side(model, &comparison.b));

@@ -33,7 +33,7 @@ const PLAIN_NEW: usize = 256;
 
 /// Arguments of the inspector.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct InspectArgs {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -134,7 +134,7 @@ impl ScreenArgs {
 }
 
 /// Runs the inspector.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &InspectArgs) -> Result<()> {
     let began = Instant::now();
     let sampling = args.sampling.sampling()?;
     let (theme, keys, mouse) = args.screen.settings()?;
@@ -218,11 +218,11 @@ fn headless(
     Ok(Exit::Quit(true))
 }
 
-fn name(args: &Args) -> String {
+fn name(args: &InspectArgs) -> String {
     args.model.random_weights.clone().unwrap_or_else(|| args.model.model.clone())
 }
 
-fn prompt(args: &Args, source: &ModelSource) -> Result<Prompt> {
+fn prompt(args: &InspectArgs, source: &ModelSource) -> Result<Prompt> {
     if !args.token_ids.is_empty() {
         return Ok(Prompt::Tokens(args.token_ids.clone()));
     }
@@ -263,7 +263,7 @@ fn demo_prompt() -> String {
 
 /// What the engine does first, on its own thread.
 fn loader(
-    args: &Args,
+    args: &InspectArgs,
     source: ModelSource,
     shared: SharedModel,
     placement: Option<Placement>,

@@ -7,10 +7,10 @@ use serde_json::json;
 use super::common::{ModelArgs, progress_bar};
 use super::output;
 use super::values;
-use crate::learn::check::Row;
+use crate::learn::check::CheckRow;
 use crate::learn::data::Task;
 use crate::learn::estimate::{Rates, estimate};
-use crate::learn::run::{self, Event, Outcome, Request, Start};
+use crate::learn::run::{self, LearnEvent, LearnRequest, LearnStart, Outcome};
 use crate::learn::train::{Settings, Stage, Variant};
 use crate::mask::files::{self, Contents, Format, Split};
 use crate::mask::{Window, bytes, fingerprint};
@@ -21,7 +21,7 @@ use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope learn`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct LearnArgs {
     #[command(flatten)]
     model: ModelArgs,
     /// The mask file to write
@@ -128,7 +128,7 @@ pub(super) fn lengths(text: &str) -> std::result::Result<(usize, usize), String>
 }
 
 /// Runs `kscope learn`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &LearnArgs) -> Result<()> {
     if args.estimate {
         return print_estimate(args);
     }
@@ -150,7 +150,7 @@ pub fn run(args: &Args) -> Result<()> {
             "kscope: no natural text is used, only generated sentences; --haystack FILE or `kscope fetch texts` gives some"
         );
     }
-    let mut request = Request::new(&model, texts, settings, args.ctx)?;
+    let mut request = LearnRequest::new(&model, texts, settings, args.ctx)?;
     if !args.tasks.is_empty() {
         request.tasks.clone_from(&args.tasks);
     }
@@ -182,7 +182,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
-fn settings(args: &Args) -> Settings {
+fn settings(args: &LearnArgs) -> Settings {
     let base = Settings::for_sparsity(args.sparsity);
     Settings {
         align: args.align,
@@ -204,7 +204,7 @@ fn settings(args: &Args) -> Settings {
 }
 
 /// Importance to go on from, refused where it is of another model.
-fn start(path: &Path, model: &Model) -> Result<Start> {
+fn start(path: &Path, model: &Model) -> Result<LearnStart> {
     let name = path.display().to_string();
     let config = model.config();
     let contents = files::read(
@@ -223,20 +223,20 @@ fn start(path: &Path, model: &Model) -> Result<Start> {
         return Err(Error::input(format!("{name}: expected importance, found a mask alone")));
     };
     let file = path.file_name().map_or(name, |name| name.to_string_lossy().into_owned());
-    Ok(Start { importance, file, recipe: contents.origin().recipe.clone() })
+    Ok(LearnStart { importance, file, recipe: contents.origin().recipe.clone() })
 }
 
 /// Progress on a bar; lasting facts as lines on standard error.
-fn show(bar: &indicatif::ProgressBar, settings: &Settings, event: &Event) {
+fn show(bar: &indicatif::ProgressBar, settings: &Settings, event: &LearnEvent) {
     let at = |done: usize, all: usize| (done * 1000 / all.max(1)) as u64;
     match event {
-        Event::Prefill(done, all) => bar.set_position(at(*done, *all)),
-        Event::Dense(tasks) => {
+        LearnEvent::Prefill(done, all) => bar.set_position(at(*done, *all)),
+        LearnEvent::Dense(tasks) => {
             for (task, dense) in tasks {
                 eprintln!("kscope: dense recall on {task:?}: {} of {}", dense.right, dense.asked);
             }
         }
-        Event::Update(update) => {
+        LearnEvent::Update(update) => {
             let all =
                 if update.stage == Stage::Mask { settings.mask_steps } else { settings.steps };
             let losses = format!(
@@ -254,20 +254,20 @@ fn show(bar: &indicatif::ProgressBar, settings: &Settings, event: &Event) {
             bar.set_message(losses);
             bar.set_position(at(update.step + 1, all));
         }
-        Event::Factors(_) => {}
-        Event::Validated { cut, best } => {
+        LearnEvent::Factors(_) => {}
+        LearnEvent::Validated { cut, best } => {
             eprintln!(
                 "kscope: validation loss {cut:.5} of the stage-1 cut, {best:.5} of the mask that is kept"
             );
         }
-        Event::Check(share) => {
+        LearnEvent::Check(share) => {
             bar.set_message("checking");
             bar.set_position((share * 1000.0) as u64);
         }
     }
 }
 
-fn report(args: &Args, outcome: &Outcome) -> serde_json::Value {
+fn report(args: &LearnArgs, outcome: &Outcome) -> serde_json::Value {
     json!({
         "verdict": outcome.verdict.as_ref().map(|verdict| verdict.word()),
         "reason": outcome.verdict.as_ref().map(|verdict| &verdict.reason),
@@ -318,7 +318,7 @@ fn table(out: &str, outcome: &Outcome) -> String {
     lines.join("\n")
 }
 
-fn row(row: &Row) -> String {
+fn row(row: &CheckRow) -> String {
     let word = |value: serde_json::Result<serde_json::Value>| {
         value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
     };
@@ -346,7 +346,7 @@ const CONTEXTS: [usize; 5] = [4096, 16_384, 32_768, 65_536, 98_304];
 /// Answer rows of the estimate's samples, and its updates.
 const ESTIMATE: (usize, usize) = (40, 310);
 
-fn print_estimate(args: &Args) -> Result<()> {
+fn print_estimate(args: &LearnArgs) -> Result<()> {
     let config: Config = match Source::random("llama-3.1-8b", None, 0)? {
         Source::Random { config, .. } => *config,
         _ => return Err(Error::run("a named geometry has a configuration")),

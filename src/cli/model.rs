@@ -12,7 +12,7 @@ use crate::{Result, numbers};
 
 /// Arguments of `kscope model`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ModelCommandArgs {
     #[command(subcommand)]
     what: What,
 }
@@ -36,7 +36,7 @@ struct Show {
 }
 
 /// Runs `kscope model`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &ModelCommandArgs) -> Result<()> {
     match &args.what {
         What::Show(args) => show(args),
     }

@@ -14,7 +14,7 @@ use crate::{Error, Result, machine, numbers};
 
 /// Arguments of `kscope run`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct RunArgs {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -90,7 +90,7 @@ struct SequenceReport {
 }
 
 /// Runs `kscope run`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &RunArgs) -> Result<()> {
     let sampling = args.sampling.sampling()?;
     if args.batch == 0 || args.prefill_chunk == 0 {
         return Err(Error::input("--batch and --prefill-chunk must be at least 1, not 0"));
@@ -137,7 +137,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn report(
-    args: &Args,
+    args: &RunArgs,
     session: &Session,
     warnings: &[String],
     spec: &crate::cache::CacheSpec,

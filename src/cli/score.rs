@@ -14,7 +14,7 @@ use crate::{Error, Result};
 
 /// Arguments of `kscope score`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ScoreArgs {
     #[command(flatten)]
     model: ModelArgs,
     /// How channels are scored
@@ -43,7 +43,7 @@ pub struct Args {
 }
 
 /// Runs `kscope score`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &ScoreArgs) -> Result<()> {
     if args.ctx == 0 || args.max_tokens == 0 {
         return Err(Error::input("--ctx and --max-tokens must be at least 1, not 0"));
     }

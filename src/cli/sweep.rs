@@ -20,7 +20,7 @@ use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope sweep`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct SweepArgs {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -75,7 +75,7 @@ struct Row {
 }
 
 /// Runs `kscope sweep`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &SweepArgs) -> Result<()> {
     let sparsities = parse_range(&args.sparsity)?;
     if args.steps == 0 {
         return Err(Error::input("--steps must be at least 1, not 0"));

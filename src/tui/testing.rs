@@ -19,11 +19,11 @@ use crate::decode::worker::event::{
     Envelope, Event, HeadDetail, Likely, Live, MaskInfo, Measured, Memory, ModelInfo, Pair,
     Retuned, Rules, Started, StepMs, Subject, Token, Voice,
 };
-use crate::decode::worker::{Command as Order, Prompt, Retune};
+use crate::decode::worker::{EngineOrder as Order, Prompt, Retune};
 use crate::element::Dtype;
-use crate::learn::check::{Counts, Row, Verdict};
+use crate::learn::check::{CheckRow, Counts, Verdict};
 use crate::learn::data::Task;
-use crate::learn::run::Event as Learned;
+use crate::learn::run::LearnEvent as Learned;
 use crate::learn::train::{Dense, Stage, Update};
 use crate::learn::worker::{Done, Notice, Told};
 use crate::mask::files::{MaskFile, Origin};
@@ -448,7 +448,7 @@ pub fn learned(state: &mut State) {
     tell_learning(state, Told::Going(Learned::Check(0.5)));
     let importance = factors(shape, 0.7);
     let mask = select::select(&importance, &Options::new(0.7, 8)).expect("a fair budget");
-    let row = |(rule, counts, at): (Rule, Counts, f64)| Row {
+    let row = |(rule, counts, at): (Rule, Counts, f64)| CheckRow {
         rule,
         counts,
         sparsity: if rule == Rule::DENSE { 0.0 } else { 0.7 },

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use kscope::cache::CacheSpec;
-use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
+use kscope::decode::comparison::{Comparison, ComparisonSetup, Mode, Sides};
 use kscope::decode::sampler::Sampling;
 use kscope::element::Dtype;
 use kscope::mask::{ChannelMask, Window};
@@ -42,7 +42,7 @@ pub fn compare(
     mode: Mode,
     prompts: Vec<Vec<u32>>,
 ) -> Comparison {
-    let setup = Setup {
+    let setup = ComparisonSetup {
         prompts,
         dense: spec(model, WINDOW, |_, _, _| true),
         pruned: Arc::clone(pruned),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::device::Device;
 use super::layout::{DeviceMask, Layout};
-use super::sequence::{DeviceSequence, Source};
+use super::sequence::{DeviceSequence, FillSource};
 use crate::cache::{CacheBytes, CacheSpec, HeadRows, Remote, StoredKey};
 use crate::element::Dtype;
 use crate::{Error, Result};
@@ -87,7 +87,7 @@ impl<D: Device> DeviceCache<D> {
                 device.write(place, 0, bytemuck::cast_slice(rows))?;
             }
             let [k, v] = [device.address(&places[0]), device.address(&places[1])];
-            self.sequence.fill(device, &Source::Rows { layer, k, v })?;
+            self.sequence.fill(device, &FillSource::Rows { layer, k, v })?;
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ where
         let mut cache =
             Self::new(Arc::clone(&self.device), spec, self.heads, self.sequence.capacity())?;
         if self.sequence.layout().spec().is_dense() {
-            cache.sequence.fill(&*self.device, &Source::Dense(&self.sequence))?;
+            cache.sequence.fill(&*self.device, &FillSource::Dense(&self.sequence))?;
         } else {
             cache.refill_from(self)?;
         }

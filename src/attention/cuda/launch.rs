@@ -21,7 +21,7 @@ const ACTIVITY_THREADS: u32 = 256;
 /// Element type, KV heads, group and head size that a launch is made for; only those that there are
 /// kernels for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Geometry {
+pub struct KernelShape {
     dtype: Dtype,
     kv_heads: usize,
     group: usize,
@@ -144,7 +144,7 @@ pub struct Launch {
     pub params: Params,
 }
 
-impl Geometry {
+impl KernelShape {
     /// Refuses, by name, what there is no kernel for. `heads` are the query heads of a layer.
     pub fn new(shape: Shape, heads: usize, dtype: Dtype) -> Result<Self> {
         let Shape { kv_heads, head_dim, .. } = shape;

@@ -20,7 +20,7 @@ pub use cache::DeviceCache;
 #[cfg(feature = "cuda-types")]
 pub use card::{Card, unusable};
 pub use device::Device;
-pub use launch::{Geometry, Kernel, Launch, Params};
+pub use launch::{Kernel, KernelShape, Launch, Params};
 pub use layout::{DeviceMask, Layout, SLAB};
-pub use plan::{Plan, Planned, Share, plan};
-pub use sequence::{DeviceSequence, Source, StoredRow};
+pub use plan::{Planned, Share, WorkPlan, plan};
+pub use sequence::{DeviceSequence, FillSource, StoredRow};

@@ -36,7 +36,7 @@ pub struct StoredRow {
 }
 
 /// Where a sequence is filled from.
-pub enum Source<'a, D: Device> {
+pub enum FillSource<'a, D: Device> {
     /// Addresses of keys (after RoPE) and values of all tokens of one layer, `[tokens, kv_heads,
     /// head_dim]`.
     Rows {
@@ -161,7 +161,7 @@ impl<D: Device> DeviceSequence<D> {
 
     /// Writes every token to its place, from full keys and values: after a prefill, or for another
     /// mask or window.
-    pub fn fill(&mut self, device: &D, source: &Source<'_, D>) -> Result<()> {
+    pub fn fill(&mut self, device: &D, source: &FillSource<'_, D>) -> Result<()> {
         let layers = self.layout().spec().shape().layers;
         let state = device.address(&self.states);
         let mut params = RebuildParams {
@@ -175,11 +175,11 @@ impl<D: Device> DeviceSequence<D> {
             keep_middle: 0,
         };
         let count = match source {
-            Source::Rows { layer, k, v } => {
+            FillSource::Rows { layer, k, v } => {
                 params = RebuildParams { k: *k, v: *v, layer: *layer as u32, ..params };
                 1
             }
-            Source::Dense(dense) => {
+            FillSource::Dense(dense) => {
                 let spec = dense.layout().spec();
                 if !spec.is_dense() {
                     return Err(Error::input(
@@ -253,7 +253,7 @@ impl<D: Device> DeviceSequence<D> {
             ));
         }
         match dense.filter(|dense| dense.len() == len) {
-            Some(dense) => self.fill(device, &Source::Dense(dense)),
+            Some(dense) => self.fill(device, &FillSource::Dense(dense)),
             None => Err(Error::input(format!(
                 "going back from {} to {len} tokens needs pruned key channels, and no dense cache of {len} tokens is at hand",
                 self.len()

@@ -1,7 +1,7 @@
 //! `kscope bench attention`.
 
 use crate::attention::SimdLevel;
-use crate::bench::attention::{self, Geometry, Report};
+use crate::bench::attention::{self, AttentionReport, BenchGeometry};
 use crate::cli::bench::card;
 use crate::cli::device::DeviceChoice;
 use crate::cli::output;
@@ -19,7 +19,7 @@ pub(super) struct Args {
     quick: bool,
     /// Models whose geometry is measured: smollm2, llama-3.1-8b
     #[arg(long, value_delimiter = ',', default_value = "smollm2,llama-3.1-8b")]
-    geometry: Vec<Geometry>,
+    geometry: Vec<BenchGeometry>,
     /// Lengths in tokens [default: 8192,32768; with --quick 8192]
     #[arg(long, value_delimiter = ',', value_parser = values::tokens_or_zero)]
     tokens: Vec<usize>,
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         ([], false) => vec![8192, 32768],
         (tokens, _) => tokens.to_vec(),
     };
-    let options = attention::Options {
+    let options = attention::AttentionOptions {
         geometries: args.geometry.clone(),
         tokens,
         dtypes: args.dtype.clone(),
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if args.json { output::json(&report) } else { output::line(&table(&report)) }
 }
 
-fn table(report: &Report) -> String {
+fn table(report: &AttentionReport) -> String {
     let mut text = format!(
         "{:<13} {:>7} {:>5} {:>8} {:>8} {:>10} {:>10} {:>7} {:>7} {:>11} {:>11}",
         "geometry",

@@ -1,6 +1,6 @@
 //! `kscope bench attention --device cuda`: measured on a card, or computed with `--dry-run`.
 
-use crate::bench::cuda_model::{self, CARDS, Report};
+use crate::bench::cuda_model::{self, CARDS, ForecastReport};
 use crate::cli::device::DeviceChoice;
 use crate::cli::output;
 use crate::numbers;
@@ -25,7 +25,7 @@ pub(super) fn model(name: &str, json: bool) -> Result<()> {
     if json { output::json(&report) } else { output::line(&text(&report)) }
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &ForecastReport) -> String {
     let card = report.card;
     let mut text = format!(
         "computed for {} ({} multiprocessors, {} GB/s published), not measured\n\n{:>8} {:>8} {:>13} {:>17} {:>7} {:>16}",

@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let mut masks: Vec<ChannelMask> =
         args.sparsity.iter().map(|&sparsity| masks::equal(shape, sparsity)).collect();
     masks.extend(choice.file.as_ref().map(|file| file.mask.clone()));
-    let options = decode::Options {
+    let options = decode::DecodeOptions {
         depths: args.depth.clone(),
         threads: args.thread_counts.clone(),
         steps: args.steps,
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if args.json { output::json(&report) } else { output::line(&table(&report)) }
 }
 
-fn table(report: &decode::Report) -> String {
+fn table(report: &decode::DecodeReport) -> String {
     let mut text = format!(
         "{:>6} {:>7} {:>5} {:>7} {:>10} {:>9} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10} {:>9}",
         "depth",

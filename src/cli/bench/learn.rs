@@ -52,13 +52,17 @@ pub(super) fn run(args: &Args) -> Result<()> {
             Settings { seed: args.seed, steps: args.steps.unwrap_or(base.steps), ..base };
         let (lengths, pool, check_prompts) = (args.ctx, args.pool, args.check_prompts);
         let options =
-            variants::Options { haystack, others, lengths, pool, settings, check_prompts };
+            variants::VariantOptions { haystack, others, lengths, pool, settings, check_prompts };
         let report = variants::run(&model, &options, &mut |what| bar.set_message(what.to_owned()))?;
         bar.finish_and_clear();
         return if args.json { output::json(&report) } else { output::line(&table(&report)) };
     }
-    let options =
-        learn::Options { haystack, lengths: args.ctx, samples: args.samples, seed: args.seed };
+    let options = learn::LearnBenchOptions {
+        haystack,
+        lengths: args.ctx,
+        samples: args.samples,
+        seed: args.seed,
+    };
     let report = learn::run(&model, &options, |index| {
         bar.set_position((index * 1000 / args.samples.max(1)) as u64)
     })?;
@@ -66,7 +70,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if args.json { output::json(&report) } else { output::line(&cost(&report)) }
 }
 
-fn cost(report: &learn::Report) -> String {
+fn cost(report: &learn::LearnBenchReport) -> String {
     format!(
         "{} samples of {:.0} tokens and {:.0} answer rows (medians) on {}, {} threads\n\
          prefill {:.0} ms, with questions and teacher {:.0} ms, update of stage 1 {:.0} ms\n\
@@ -88,13 +92,13 @@ fn cost(report: &learn::Report) -> String {
 }
 
 /// A table in Markdown, as the results' file has it.
-fn table(report: &variants::Report) -> String {
+fn table(report: &variants::VariantReport) -> String {
     let mut lines = vec![
         "| variant | K saved | V saved | K+V saved | dropped heads | recall | lost / won (p) | digit NLL | KLD | KLD per text |"
             .to_owned(),
         "|---|---|---|---|---|---|---|---|---|---|".to_owned(),
     ];
-    let texts = |row: &crate::learn::check::Row| {
+    let texts = |row: &crate::learn::check::CheckRow| {
         let one = |text: &crate::learn::check::TextLoss| {
             format!(
                 "{} {:.4} ± {:.4}",

@@ -22,7 +22,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let options = tui::Options {
+    let options = tui::TuiOptions {
         model: args.model.clone(),
         tokens: args.tokens,
         rounds: args.rounds,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::SplitArgs;
 use crate::Result;
 use crate::cli::output;
-use crate::mask::{Comparison, compare};
+use crate::mask::{MaskComparison, compare};
 use crate::numbers::percent;
 
 /// Arguments of `kscope mask diff`.
@@ -33,7 +33,7 @@ struct Report<'a> {
     /// Kept channels over all channels, of A and of B.
     kept_ratio: [f64; 2],
     #[serde(flatten)]
-    comparison: &'a Comparison,
+    comparison: &'a MaskComparison,
 }
 
 /// Runs `kscope mask diff`.

@@ -14,7 +14,7 @@ use crate::element::Dtype;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
 use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target};
 use crate::mask::{
-    ChannelMask, Given, Importance, Needs, Rule, Setting, Shape, Statistics, Window,
+    ChannelMask, Given, Importance, Needs, Rule, Shape, Statistics, StatisticsSetting, Window,
     alignment_cost, fingerprint, keep_counts, select,
 };
 use crate::numbers::{count, percent};
@@ -338,7 +338,7 @@ fn recipe(args: &Args, source: Option<&Contents>) -> Value {
 }
 
 fn print(args: &Args, file: &MaskFile, settings: Settings) -> Result<()> {
-    let setting = Setting { at: None, element_size: args.kv_dtype.bytes() };
+    let setting = StatisticsSetting { at: None, element_size: args.kv_dtype.bytes() };
     let report = Report {
         output: args.output.display().to_string(),
         model: file.origin.model.clone(),

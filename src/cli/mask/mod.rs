@@ -18,7 +18,7 @@ use crate::mask::files::{self, Contents, MaskFile, Split};
 
 /// Arguments of `kscope mask`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct MaskArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -61,7 +61,7 @@ impl SplitArgs {
 }
 
 /// Runs `kscope mask`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &MaskArgs) -> Result<()> {
     match &args.command {
         Command::Show(args) => show::run(args),
         Command::Make(args) => make::run(args),

@@ -13,7 +13,7 @@ use crate::cli::output;
 use crate::cli::values::{DtypeOf, tokens};
 use crate::element::Dtype;
 use crate::mask::files::{MaskFile, Origin};
-use crate::mask::{Setting, Statistics, Window, alignment_cost};
+use crate::mask::{Statistics, StatisticsSetting, Window, alignment_cost};
 
 /// Arguments of `kscope mask show`.
 #[derive(Debug, clap::Args)]
@@ -62,7 +62,7 @@ struct Report<'a> {
 pub(super) fn run(args: &Args) -> Result<()> {
     let MaskFile { mask, importance, target_sparsity, origin } =
         args.split.read_mask(&args.file)?;
-    let setting = Setting {
+    let setting = StatisticsSetting {
         at: args.ctx.map(|tokens| (origin.window, tokens)),
         element_size: args.kv_dtype.bytes(),
     };

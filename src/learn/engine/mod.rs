@@ -16,7 +16,7 @@ mod host;
 mod rows;
 mod sample;
 
-pub use context::Context;
+pub use context::CachedContext;
 pub(super) use device::MOST_BYTES;
 pub use factors::Factors;
 pub use sample::{Branch, Sample};

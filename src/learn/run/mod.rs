@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::check::{Row, Thresholds, Verdict};
-use super::data::{self, Haystack, Part, Piece, Task};
-use super::train::{Dense, Pool, Settings, Stage, State, Trainer, Update, Wanted};
+use super::check::{CheckRow, Thresholds, Verdict};
+use super::data::{self, Haystack, HaystackPart, HaystackPiece, Task};
+use super::train::{Dense, Pool, Settings, Stage, TrainState, Trainer, Update, Wanted};
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::select::select;
 use crate::mask::{Importance, fingerprint};
@@ -19,13 +19,13 @@ use crate::{Error, Result, machine};
 
 /// What is learned, from what, and how it is checked.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct LearnRequest {
     /// The training.
     pub settings: Settings,
     /// Filler and ordinary text.
     pub haystack: Haystack,
     /// Texts of another kind, for the check alone.
-    pub others: Vec<Piece>,
+    pub others: Vec<HaystackPiece>,
     /// Kinds of samples.
     pub tasks: Vec<Task>,
     /// Shortest and longest context in tokens.
@@ -33,7 +33,7 @@ pub struct Request {
     /// Samples to learn from.
     pub pool: usize,
     /// Importance to go on from instead of stage 1.
-    pub start: Option<Start>,
+    pub start: Option<LearnStart>,
     /// Prompts of the check; 0 leaves it out, and the mask without a verdict.
     pub check_prompts: usize,
     /// Whether the check also runs the training-free rules.
@@ -42,14 +42,14 @@ pub struct Request {
     pub thresholds: Thresholds,
 }
 
-impl Request {
+impl LearnRequest {
     /// A learning with the default tasks, pool, check and thresholds.
     ///
     /// # Errors
     /// Settings that cannot be trained with, and contexts that the model cannot see.
     pub fn new(
         model: &Model,
-        texts: (Haystack, Vec<Piece>),
+        texts: (Haystack, Vec<HaystackPiece>),
         settings: Settings,
         lengths: (usize, usize),
     ) -> Result<Self> {
@@ -84,7 +84,7 @@ pub const CHECK_PROMPTS: usize = 60;
 
 /// Importance that stage 2 begins with, and where it comes from.
 #[derive(Debug, Clone)]
-pub struct Start {
+pub struct LearnStart {
     /// The importance, 0 to 1.
     pub importance: Importance,
     /// The file's name.
@@ -95,7 +95,7 @@ pub struct Start {
 
 /// What happens while learning.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub enum LearnEvent {
     /// Prefilling sample `.0` of `.1`.
     Prefill(usize, usize),
     /// What the exact model answers.
@@ -120,7 +120,7 @@ pub struct Outcome {
     /// The mask with importance and recipe.
     pub file: MaskFile,
     /// The check's rows; empty without a check.
-    pub rows: Vec<Row>,
+    pub rows: Vec<CheckRow>,
     /// The judgement; none without a check.
     pub verdict: Option<Verdict>,
     /// Updates of both stages.
@@ -150,10 +150,10 @@ const LEAST_RECALL: f64 = 0.2;
 /// is set, learning goes on from it.
 pub fn learn(
     model: &Arc<Model>,
-    request: &Request,
+    request: &LearnRequest,
     checkpoint: &Path,
     resume: bool,
-    report: &mut dyn FnMut(&Event) -> Result<()>,
+    report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<Outcome> {
     request.settings.check()?;
     if (request.settings.steps == 0) != request.start.is_some() {
@@ -164,7 +164,7 @@ pub fn learn(
     let began = Instant::now();
     let key = key(model, request);
     let state = match (&request.start, resume) {
-        (_, true) => Some(State::load(checkpoint, &request.settings, &key)?),
+        (_, true) => Some(TrainState::load(checkpoint, &request.settings, &key)?),
         (Some(start), false) => Some(start.state(model, &request.settings)?),
         (None, false) => None,
     };
@@ -177,7 +177,7 @@ pub fn learn(
     };
     let state = learned.state;
     if let Some((cut, best)) = state.validated() {
-        report(&Event::Validated { cut, best })?;
+        report(&LearnEvent::Validated { cut, best })?;
     }
     let importance = Importance::new(model.config().mask_shape(), state.alpha.clone())?;
     let mask = select(&importance, &request.settings.options())?;
@@ -214,9 +214,9 @@ pub fn learn(
     })
 }
 
-impl Start {
+impl LearnStart {
     /// The beginning of stage 2; the end of learning where that has no updates.
-    fn state(&self, model: &Model, settings: &Settings) -> Result<State> {
+    fn state(&self, model: &Model, settings: &Settings) -> Result<TrainState> {
         let (found, shape) = (self.importance.shape(), model.config().mask_shape());
         if found != shape {
             return Err(Error::input(format!(
@@ -224,7 +224,7 @@ impl Start {
                 self.file
             )));
         }
-        let mut state = State::of(&self.importance)?;
+        let mut state = TrainState::of(&self.importance)?;
         if settings.mask_steps == 0 {
             state.stage = Stage::Done;
         }
@@ -234,7 +234,7 @@ impl Start {
 
 /// A finished training.
 struct Learned {
-    state: State,
+    state: TrainState,
     prefill_seconds: f64,
     step_ratio: f64,
 }
@@ -242,10 +242,10 @@ struct Learned {
 /// Fills the pool and makes every update that is left.
 fn train(
     model: &Model,
-    request: &Request,
-    state: Option<State>,
+    request: &LearnRequest,
+    state: Option<TrainState>,
     (checkpoint, key): (&Path, &str),
-    report: &mut dyn FnMut(&Event) -> Result<()>,
+    report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<Learned> {
     let settings = &request.settings;
     let mut pool = fill(model, request, report)?;
@@ -271,8 +271,8 @@ fn train(
             step_time += started.elapsed().as_secs_f64();
             timed += 1;
         }
-        let told = report(&Event::Update(update))
-            .and_then(|()| report(&Event::Factors(trainer.importance()?)));
+        let told = report(&LearnEvent::Update(update))
+            .and_then(|()| report(&LearnEvent::Factors(trainer.importance()?)));
         if told.is_err()
             || trainer.state.step.is_multiple_of(SAVE_EVERY)
             || trainer.state.stage != update.stage
@@ -291,12 +291,12 @@ fn train(
 }
 
 /// What a checkpoint belongs to beside its settings: model and data.
-fn key(model: &Model, request: &Request) -> String {
+fn key(model: &Model, request: &LearnRequest) -> String {
     let texts: Vec<(&str, usize)> = request
         .haystack
         .pieces
         .iter()
-        .map(|piece| (piece.name.as_str(), piece.part(Part::Training).len()))
+        .map(|piece| (piece.name.as_str(), piece.part(HaystackPart::Training).len()))
         .collect();
     let mut key = json!({
         "model": fingerprint(&model.config().geometry()),
@@ -313,8 +313,8 @@ fn key(model: &Model, request: &Request) -> String {
 
 fn fill(
     model: &Model,
-    request: &Request,
-    report: &mut dyn FnMut(&Event) -> Result<()>,
+    request: &LearnRequest,
+    report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<Pool> {
     let samples = request.pool + VALIDATION;
     let config = model.config();
@@ -329,8 +329,9 @@ fn fill(
         samples,
         seed: request.settings.seed,
     };
-    let pool = Pool::fill(model, &wanted, &mut |index| report(&Event::Prefill(index, samples)))?;
-    report(&Event::Dense(pool.dense.clone()))?;
+    let pool =
+        Pool::fill(model, &wanted, &mut |index| report(&LearnEvent::Prefill(index, samples)))?;
+    report(&LearnEvent::Dense(pool.dense.clone()))?;
     pool.check_dense(LEAST_RECALL)?;
     Ok(pool)
 }
@@ -353,7 +354,11 @@ pub fn default_tasks(model: &Model) -> Vec<Task> {
 
 /// The haystack of the user's files or else of the fetched texts, and the texts of another kind
 /// that are here. The demo model reads its own sentences where no file is named.
-pub fn texts(model: &Model, files: &[PathBuf], field: &str) -> Result<(Haystack, Vec<Piece>)> {
+pub fn texts(
+    model: &Model,
+    files: &[PathBuf],
+    field: &str,
+) -> Result<(Haystack, Vec<HaystackPiece>)> {
     match model.name == "demo" {
         true if files.is_empty() => Ok(Default::default()),
         true => Ok((data::load(files, field)?, Vec::new())),

@@ -7,7 +7,7 @@ mod state;
 
 pub use pool::{Answer, Dense, Pool, Wanted, tokens_of};
 pub use settings::{Settings, Variant};
-pub use state::State;
+pub use state::TrainState;
 
 use crate::learn::engine::{self, Factors, Sample};
 use crate::learn::optim::schedule;
@@ -54,7 +54,7 @@ pub struct Trainer<'a> {
     /// Only looked at, to choose between masks.
     validation: &'a [Sample],
     /// Where the training stands.
-    pub state: State,
+    pub state: TrainState,
 }
 
 impl<'a> Trainer<'a> {
@@ -64,7 +64,7 @@ impl<'a> Trainer<'a> {
         settings: &'a Settings,
         samples: &'a [Sample],
         validation: &'a [Sample],
-        state: Option<State>,
+        state: Option<TrainState>,
     ) -> Result<Self> {
         if samples.is_empty() || validation.is_empty() {
             return Err(Error::input(
@@ -72,7 +72,7 @@ impl<'a> Trainer<'a> {
             ));
         }
         let shape = model.config().mask_shape();
-        let state = state.unwrap_or_else(|| State::new(shape));
+        let state = state.unwrap_or_else(|| TrainState::new(shape));
         if state.alpha.len() != shape.entries() {
             return Err(Error::input(format!(
                 "the checkpoint has {} factors, the model {}",

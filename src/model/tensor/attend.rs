@@ -7,7 +7,7 @@ use candle_core::{DType, Device as TensorDevice, Tensor};
 
 use super::address::address;
 use super::failed;
-use crate::attention::cuda::{Batch, Device, DeviceCache, DeviceSequence, Geometry, Source};
+use crate::attention::cuda::{Batch, Device, DeviceCache, DeviceSequence, FillSource, KernelShape};
 use crate::attention::{Attention, DecodeItem};
 use crate::cache::{CacheSpec, Remote, SequenceCache};
 use crate::element::Dtype;
@@ -97,7 +97,7 @@ where
     }
 
     fn fill(&self, cache: &mut dyn Remote, layer: usize, k: &Tensor, v: &Tensor) -> Result<()> {
-        let source = Source::Rows { layer, k: address(k)?, v: address(v)? };
+        let source = FillSource::Rows { layer, k: address(k)?, v: address(v)? };
         DeviceCache::<D>::of(cache)?.sequence_mut().fill(&*self.device, &source)
     }
 
@@ -110,7 +110,7 @@ where
             return Err(Error::run("a step of no sequence"));
         };
         let spec = first.layout().spec();
-        let geometry = Geometry::new(spec.shape(), heads, spec.dtype())?;
+        let geometry = KernelShape::new(spec.shape(), heads, spec.dtype())?;
         let windows: Vec<u64> = sequences.iter().map(|sequence| sequence.state().window).collect();
         let known = self.batches.iter().position(|(of, _)| *of == windows);
         let entry = match known {

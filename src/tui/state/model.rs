@@ -4,7 +4,9 @@ use super::table::{Metric, Table};
 use crate::cache::{CacheBytes, CacheSpec};
 use crate::decode::worker::event::{Live, MaskInfo, ModelInfo, Rules};
 use crate::mask::select::{self, Options};
-use crate::mask::{ChannelMask, Importance, Rule, Setting, Shape, Statistics, Window, bytes};
+use crate::mask::{
+    ChannelMask, Importance, Rule, Shape, Statistics, StatisticsSetting, Window, bytes,
+};
 
 /// The loaded model with everything that follows from it.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +52,10 @@ impl ModelView {
         let mut view = Self {
             importance: None,
             exact: None,
-            statistics: Statistics::of(&mask, &Setting { at: None, element_size: dtype.bytes() }),
+            statistics: Statistics::of(
+                &mask,
+                &StatisticsSetting { at: None, element_size: dtype.bytes() },
+            ),
             spec: CacheSpec::new(shape, info.window, dtype, mask.clone())?,
             dense: CacheSpec::dense(shape, info.window, dtype)?,
             mask,
@@ -85,8 +90,10 @@ impl ModelView {
         let (shape, dtype) = (self.info.shape, self.spec.dtype());
         let spec = CacheSpec::new(shape, window, dtype, mask.mask.clone())?;
         self.dense = CacheSpec::dense(shape, window, dtype)?;
-        self.statistics =
-            Statistics::of(&mask.mask, &Setting { at: None, element_size: dtype.bytes() });
+        self.statistics = Statistics::of(
+            &mask.mask,
+            &StatisticsSetting { at: None, element_size: dtype.bytes() },
+        );
         self.mask = mask.mask.clone();
         self.spec = spec;
         (self.info.mask, self.info.window) = (Some(mask), window);
@@ -155,7 +162,7 @@ impl ModelView {
     }
 
     /// Bytes per middle token of one head: its keys and values, and what dense decode stores.
-    pub fn head_bytes(&self, layer: usize, head: usize) -> (bytes::CacheBytes, bytes::CacheBytes) {
+    pub fn head_bytes(&self, layer: usize, head: usize) -> (bytes::KvBytes, bytes::KvBytes) {
         let one = Shape { layers: 1, kv_heads: 1, head_dim: self.shape().head_dim };
         let bits = self.mask.head(layer, head).to_vec();
         let mask = ChannelMask::new(one, bits).unwrap_or_else(|_| ChannelMask::full(one));

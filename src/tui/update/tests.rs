@@ -21,7 +21,7 @@ use crate::decode::session::Finish;
 use crate::decode::worker::event::{
     Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject, Wish,
 };
-use crate::decode::worker::{Command as Order, Prompt};
+use crate::decode::worker::{EngineOrder as Order, Prompt};
 use crate::mask::{ChannelMask, Shape, Window};
 
 fn key(state: &mut State, code: KeyCode) -> Vec<Effect> {

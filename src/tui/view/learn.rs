@@ -13,7 +13,7 @@ use super::super::state::learn::{Field, Learning, Part};
 use super::super::widget::{Chart, Heatmap, meter};
 use super::pane::Pane;
 use super::{count, put};
-use crate::learn::check::{Counts, Row};
+use crate::learn::check::{CheckRow, Counts};
 use crate::learn::train::Stage;
 use crate::learn::worker::Done;
 use crate::mask::{ChannelMask, Importance, Rule, bytes};
@@ -313,7 +313,7 @@ fn losses(state: &State, rows: u16, pane: &mut Pane<'_>) {
 }
 
 /// The check's rows, a line each.
-fn verdict(state: &State, rows: &[Row], pane: &mut Pane<'_>) {
+fn verdict(state: &State, rows: &[CheckRow], pane: &mut Pane<'_>) {
     let theme = &state.theme;
     let answers = rows.first().map_or(0, |row| row.asked);
     let wide = pane.area.width >= 56;

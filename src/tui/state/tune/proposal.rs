@@ -204,7 +204,7 @@ pub struct Tally {
     /// Heads that keep no channel.
     pub dropped: usize,
     /// Bytes of the cache at the context.
-    pub bytes: bytes::CacheBytes,
+    pub bytes: bytes::KvBytes,
     /// Share of the dense cache that is saved there, 0..=1.
     pub saved: f64,
     /// Dense over pruned bytes there; `None` where nothing is read.

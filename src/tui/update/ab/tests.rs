@@ -15,7 +15,7 @@ use super::super::update;
 use crate::decode::comparison::Mode;
 use crate::decode::lost::Asked;
 use crate::decode::session::Finish;
-use crate::decode::worker::Command as Order;
+use crate::decode::worker::EngineOrder as Order;
 use crate::decode::worker::event::{Event, Pair, Retuned, Timed};
 use crate::spread::Spread;
 

@@ -25,7 +25,7 @@ use super::super::testing::{
 use super::super::widget::Scatter;
 use super::update;
 use crate::decode::worker::event::{Event, Retuned, Subject};
-use crate::decode::worker::{Command as Order, Envelope, Retune, Trial};
+use crate::decode::worker::{EngineOrder as Order, Envelope, Retune, Trial};
 use crate::mask::files::{self, Contents, Split};
 use crate::mask::select::{Budget, Options, select};
 use crate::mask::{ChannelMask, Importance, Rule, Window};
