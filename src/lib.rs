@@ -8,11 +8,15 @@ pub mod bench;
 pub mod cache;
 pub mod cli;
 pub mod decode;
+pub mod element;
 pub mod error;
 pub mod learn;
 pub mod machine;
 pub mod mask;
 pub mod model;
+pub mod numbers;
+pub mod random;
+pub mod spread;
 pub mod tui;
 
 pub use error::{Error, Result};

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use nvml_wrapper::Nvml;
 
-use crate::{Error, Result};
+use crate::{Error, Result, numbers};
 
 /// Resident memory of this process in bytes, where the system tells.
 pub fn resident_bytes() -> Option<u64> {
@@ -50,8 +50,8 @@ pub fn check_memory(what: &str, bytes: u64) -> Result<()> {
     match available_bytes() {
         Some(free) if bytes > free => Err(Error::input(format!(
             "{what} needs {}, and this machine has {} left",
-            human(bytes),
-            human(free)
+            numbers::bytes(bytes),
+            numbers::bytes(free)
         ))),
         _ => Ok(()),
     }
@@ -70,73 +70,9 @@ pub fn set_threads(threads: Option<usize>) -> Result<()> {
         .map_err(|cause| Error::run(format!("starting {threads} threads: {cause}")))
 }
 
-/// A size as people type it: `1.5GiB`, `800 MB`, `4096`; decimal and binary units, at least one
-/// byte.
-pub fn parse_size(text: &str) -> Option<u64> {
-    let unit_at =
-        text.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(text.len());
-    let unit: f64 = match text[unit_at..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "k" | "kib" => 1024.0,
-        "m" | "mib" => 1024.0 * 1024.0,
-        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
-        _ => return None,
-    };
-    let number = text[..unit_at]
-        .trim()
-        .parse::<f64>()
-        .ok()
-        .filter(|number| number.is_finite() && *number > 0.0)?;
-    Some((number * unit).floor() as u64).filter(|&bytes| bytes > 0)
-}
-
-/// A context in tokens as people type it: `32768`, `32k` (1024 each) or `1m`.
-pub fn parse_tokens(text: &str) -> Option<usize> {
-    let lower = text.to_ascii_lowercase();
-    let (digits, unit) = match lower.as_bytes().last() {
-        Some(b'k') => (&lower[..lower.len() - 1], 1 << 10),
-        Some(b'm') => (&lower[..lower.len() - 1], 1 << 20),
-        _ => (&lower[..], 1),
-    };
-    let number = digits
-        .parse::<u32>()
-        .ok()
-        .filter(|&number| number > 0)
-        .and_then(|number| number.checked_mul(unit));
-    number.map(|number| number as usize)
-}
-
-/// Bytes for people: `1.50 GiB`.
-pub fn human(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    match (unit, value) {
-        (0, _) => format!("{bytes} B"),
-        (_, v) if v < 10.0 => format!("{v:.2} {}", UNITS[unit]),
-        (_, v) if v < 100.0 => format!("{v:.1} {}", UNITS[unit]),
-        (_, v) => format!("{v:.0} {}", UNITS[unit]),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_read_well() {
-        assert_eq!(human(999), "999 B");
-        assert_eq!(human(1536), "1.50 KiB");
-        assert_eq!(human(131 * 1024 * 1024), "131 MiB");
-        assert_eq!(human(16 << 30), "16.0 GiB");
-    }
 
     #[test]
     #[cfg(target_os = "linux")]

@@ -2,7 +2,8 @@
 //! tests would blur it.
 #![cfg(target_os = "linux")]
 
-use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
+use kscope::cache::{CacheSpec, SequenceCache};
+use kscope::element::Dtype;
 use kscope::mask::{ChannelMask, Window};
 use kscope_testing::tokens::*;
 
@@ -19,7 +20,7 @@ fn resident_memory_shrinks_by_what_the_accounting_says() {
     let tokens = Tokens::random(shape, 1, 1024, 1);
     let fill = |mask: ChannelMask| {
         let before = resident();
-        let mut cache = SequenceCache::new(spec(shape, Window::default(), KvDtype::F16, mask));
+        let mut cache = SequenceCache::new(spec(shape, Window::default(), Dtype::F16, mask));
         for layer in 0..shape.layers {
             for _ in 0..8 {
                 cache.append(layer, &tokens.k[layer], &tokens.v[layer]);
@@ -54,7 +55,7 @@ fn resident_memory_shrinks_by_what_the_accounting_says() {
         );
     }
     assert_eq!(
-        CacheSpec::dense(shape, Window::default(), KvDtype::F16).unwrap().bytes_at(8192).total(),
+        CacheSpec::dense(shape, Window::default(), Dtype::F16).unwrap().bytes_at(8192).total(),
         dense_bytes
     );
 }

@@ -5,7 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use kscope::attention::{Attention, DecodeItem};
-use kscope::cache::KvDtype;
+use kscope::element::Dtype;
 use kscope::mask::Window;
 use kscope_testing::tokens::*;
 
@@ -40,7 +40,7 @@ fn defect_16_a_decode_step_takes_no_memory_and_copies_no_middle() {
     let mut cache = tokens.first(8000).cache(&spec(
         shape,
         Window::default(),
-        KvDtype::F16,
+        Dtype::F16,
         mask_with_counts(shape, &[0, 19, 64], 16),
     ));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms by floor, ground first. Rooms of one floor may use each other where no circle arises.
 const FLOORS: &[&[&str]] = &[
-    &["error", "mask", "machine"],
+    &["element", "error", "machine", "mask", "numbers", "random", "spread"],
     &["cache", "attention"],
     &["model"],
     &["decode"],
@@ -250,4 +250,30 @@ fn one_version_of_each_shared_dependency() {
         let count = lock.lines().filter(|line| *line == format!("name = \"{name}\"")).count();
         assert_eq!(count, 1, "Cargo.lock holds {count} versions of {name}");
     }
+}
+
+#[test]
+fn no_two_public_types_share_a_name() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for path in sources(&root().join("src")) {
+        let inside = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        for line in std::fs::read_to_string(&path).unwrap().lines() {
+            let mut words = line.split_whitespace();
+            if words.next() != Some("pub")
+                || !matches!(words.next(), Some("struct" | "enum" | "trait" | "type"))
+            {
+                continue;
+            }
+            let name: String = words
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            places.entry(name).or_default().push(inside.clone());
+        }
+    }
+    assert!(places.contains_key("ChannelMask"), "the reader of types is blind");
+    places.retain(|_, files| files.len() > 1);
+    assert!(places.is_empty(), "one name, several public types: {places:#?}");
 }

@@ -8,7 +8,8 @@ use super::kernel::{
     self, HEAD_TILE, MOST_LANES, Steps, UNSEEN, Values, for_heads, portable::Portable,
 };
 use super::simd_level::SimdLevel;
-use crate::cache::{BLOCK, Element, HeadView, KvDtype};
+use crate::cache::{BLOCK, HeadView};
+use crate::element::{Dtype, Element};
 
 /// What a work item reads, and where it leaves its part of the result.
 pub(super) struct RangeJob<'a> {
@@ -61,7 +62,7 @@ impl StateLayout {
 /// order the score kernel of a level reads them: tiles of up to [`HEAD_TILE`] heads, in each
 /// `[channel][head]`, or `[pair of channels][head]` as bits for the bf16 dot product.
 pub(super) fn arrange_queries(
-    (level, dtype): (SimdLevel, KvDtype),
+    (level, dtype): (SimdLevel, Dtype),
     q: &[f32],
     head_dim: usize,
     channels: impl ExactSizeIterator<Item = usize> + Clone,
@@ -89,8 +90,8 @@ pub(super) fn arrange_queries(
 }
 
 /// Whether the score kernel reads channels in pairs.
-fn takes_pairs(level: SimdLevel, dtype: KvDtype) -> bool {
-    (level, dtype) == (SimdLevel::Avx512Bf16, KvDtype::Bf16)
+fn takes_pairs(level: SimdLevel, dtype: Dtype) -> bool {
+    (level, dtype) == (SimdLevel::Avx512Bf16, Dtype::Bf16)
 }
 
 /// Two bf16 as the dot product reads them; the first one is the lower half.
@@ -106,22 +107,22 @@ pub(super) type RangeKernel = unsafe fn(RangeJob<'_>);
 
 /// The kernel of a level, which the machine must have, and an element type.
 #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "there is one level"))]
-pub(super) fn kernel_for(level: SimdLevel, dtype: KvDtype) -> RangeKernel {
+pub(super) fn kernel_for(level: SimdLevel, dtype: Dtype) -> RangeKernel {
     #[cfg(target_arch = "x86_64")]
     match (level, dtype) {
-        (SimdLevel::Avx2, KvDtype::F32) => return x86::avx2::<f32>,
-        (SimdLevel::Avx2, KvDtype::F16) => return x86::avx2::<f16>,
-        (SimdLevel::Avx2, KvDtype::Bf16) => return x86::avx2::<bf16>,
-        (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, KvDtype::F32) => return x86::avx512::<f32>,
-        (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, KvDtype::F16) => return x86::avx512::<f16>,
-        (SimdLevel::Avx512, KvDtype::Bf16) => return x86::avx512::<bf16>,
-        (SimdLevel::Avx512Bf16, KvDtype::Bf16) => return x86::avx512_bf16,
+        (SimdLevel::Avx2, Dtype::F32) => return x86::avx2::<f32>,
+        (SimdLevel::Avx2, Dtype::F16) => return x86::avx2::<f16>,
+        (SimdLevel::Avx2, Dtype::Bf16) => return x86::avx2::<bf16>,
+        (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, Dtype::F32) => return x86::avx512::<f32>,
+        (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, Dtype::F16) => return x86::avx512::<f16>,
+        (SimdLevel::Avx512, Dtype::Bf16) => return x86::avx512::<bf16>,
+        (SimdLevel::Avx512Bf16, Dtype::Bf16) => return x86::avx512_bf16,
         (SimdLevel::Portable, _) => {}
     }
     match dtype {
-        KvDtype::F32 => run::<Portable, f32>,
-        KvDtype::F16 => run::<Portable, f16>,
-        KvDtype::Bf16 => run::<Portable, bf16>,
+        Dtype::F32 => run::<Portable, f32>,
+        Dtype::F16 => run::<Portable, f16>,
+        Dtype::Bf16 => run::<Portable, bf16>,
     }
 }
 

@@ -6,22 +6,24 @@ use std::time::Instant;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{fill, masks, median, read_bandwidth, threads};
+use super::{fill, masks, read_bandwidth, threads};
 use crate::attention::{Attention, DecodeItem, SimdLevel};
-use crate::cache::{CacheSpec, KvDtype, SequenceCache};
+use crate::cache::{CacheSpec, SequenceCache};
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
-use crate::{Error, Result};
+use crate::spread::median;
+use crate::{Error, Result, machine, numbers};
 
 /// A model's attention geometry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Geometry {
+pub enum BenchGeometry {
     /// SmolLM2-135M: 30 layers, 9 query heads on 3 KV heads of 64 channels.
     SmolLm2,
     /// Llama-3.1-8B: 32 layers, 32 query heads on 8 KV heads of 128 channels.
     Llama31,
 }
 
-impl Geometry {
+impl BenchGeometry {
     /// All geometries.
     pub const ALL: [Self; 2] = [Self::SmolLm2, Self::Llama31];
 
@@ -49,7 +51,7 @@ impl Geometry {
     }
 }
 
-impl std::fmt::Display for Geometry {
+impl std::fmt::Display for BenchGeometry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
             Self::SmolLm2 => "smollm2",
@@ -58,7 +60,7 @@ impl std::fmt::Display for Geometry {
     }
 }
 
-impl std::str::FromStr for Geometry {
+impl std::str::FromStr for BenchGeometry {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -71,13 +73,13 @@ impl std::str::FromStr for Geometry {
 
 /// What to measure; every combination is.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct AttentionOptions {
     /// Models whose attention is measured.
-    pub geometries: Vec<Geometry>,
+    pub geometries: Vec<BenchGeometry>,
     /// Lengths in tokens.
     pub tokens: Vec<usize>,
     /// Element types of the cache.
-    pub dtypes: Vec<KvDtype>,
+    pub dtypes: Vec<Dtype>,
     /// Numbers of threads.
     pub threads: Vec<usize>,
     /// Timed rounds, in each of which dense and pruned run once.
@@ -88,7 +90,7 @@ pub struct Options {
 
 /// One measured configuration.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Row {
+pub struct AttentionRow {
     /// Model.
     pub geometry: String,
     /// Length.
@@ -115,16 +117,16 @@ pub struct Row {
 
 /// All rows of a run.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Report {
+pub struct AttentionReport {
     /// Read bandwidth of the machine, with the most threads that were measured.
     pub bandwidth_gbps: f64,
     /// Configurations in the order they were measured.
-    pub rows: Vec<Row>,
+    pub rows: Vec<AttentionRow>,
 }
 
 /// Measures, telling `note` one sentence per configuration as it starts and per configuration that
 /// memory is too small for.
-pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
+pub fn run(options: &AttentionOptions, mut note: impl FnMut(&str)) -> Result<AttentionReport> {
     let mut pools = Vec::new();
     for &threads in &options.threads {
         let pool = threads::pool(threads)?;
@@ -146,7 +148,7 @@ pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
                 for (pool, bandwidth) in &pools {
                     let times = pool.install(|| measure(geometry, &caches, options))?;
                     rows.extend(caches.iter().enumerate().map(|(index, cache)| {
-                        let row = Row {
+                        let row = AttentionRow {
                             geometry: geometry.to_string(),
                             tokens,
                             dtype: dtype.to_string(),
@@ -170,11 +172,11 @@ pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
         }
     }
     let bandwidth_gbps = pools.iter().map(|(_, bandwidth)| *bandwidth).fold(0.0, f64::max);
-    Ok(Report { bandwidth_gbps, rows })
+    Ok(AttentionReport { bandwidth_gbps, rows })
 }
 
 /// Dense first, then one per mask.
-fn specs(geometry: Geometry, dtype: KvDtype) -> Result<Vec<Arc<CacheSpec>>> {
+fn specs(geometry: BenchGeometry, dtype: Dtype) -> Result<Vec<Arc<CacheSpec>>> {
     let (shape, window) = (geometry.shape(), Window::default());
     let masks = std::iter::once(ChannelMask::full(shape)).chain(geometry.masks());
     masks.map(|mask| CacheSpec::new(shape, window, dtype, mask).map(Arc::new)).collect()
@@ -202,9 +204,9 @@ fn caches(specs: &[Arc<CacheSpec>], tokens: usize) -> Result<Vec<SequenceCache>>
 /// Times in seconds, `[cache][round]`; the caches take turns, so that what else the machine does
 /// meets them alike.
 fn measure(
-    geometry: Geometry,
+    geometry: BenchGeometry,
     caches: &[SequenceCache],
-    options: &Options,
+    options: &AttentionOptions,
 ) -> Result<Vec<Vec<f64>>> {
     let shape = geometry.shape();
     let mut random = StdRng::seed_from_u64(4);
@@ -228,14 +230,19 @@ fn measure(
     Ok(times)
 }
 
-fn row(cache: &SequenceCache, dense: &SequenceCache, times: &[f64], dense_times: &[f64]) -> Row {
+fn row(
+    cache: &SequenceCache,
+    dense: &SequenceCache,
+    times: &[f64],
+    dense_times: &[f64],
+) -> AttentionRow {
     let mask = cache.spec().mask();
     let kept = mask.bits().iter().filter(|&&kept| kept).count();
     let bytes = cache.bytes().total();
     let seconds = median(&mut times.to_vec());
     let mut ratios: Vec<f64> =
         dense_times.iter().zip(times).map(|(dense, time)| dense / time).collect();
-    Row {
+    AttentionRow {
         geometry: String::new(),
         tokens: 0,
         dtype: String::new(),
@@ -255,10 +262,12 @@ fn row(cache: &SequenceCache, dense: &SequenceCache, times: &[f64], dense_times:
 fn too_large(specs: &[Arc<CacheSpec>], tokens: usize) -> Option<String> {
     let needed = specs[0].bytes_at(tokens).total()
         + specs[1..].iter().map(|spec| spec.bytes_at(tokens).k()).sum::<usize>();
-    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let free = line.trim().trim_end_matches("kB").trim().parse::<usize>().ok()? << 10;
-    let gib = |bytes: usize| bytes as f64 / (1u64 << 30) as f64;
-    (needed > free)
-        .then(|| format!("it takes {:.1} GiB and {:.1} GiB are free", gib(needed), gib(free)))
+    let free = machine::available_bytes()? as usize;
+    (needed > free).then(|| {
+        format!(
+            "it takes {} and {} are free",
+            numbers::bytes(needed as u64),
+            numbers::bytes(free as u64)
+        )
+    })
 }

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{fill, median, threads};
-use crate::cache::{CacheSpec, KvDtype, SequenceCache};
+use super::{fill, threads};
+use crate::cache::{CacheSpec, SequenceCache};
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Window};
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, StepTimes};
+use crate::spread::median;
 use crate::{Error, Result};
 
 /// Steps that warm up each depth.
@@ -19,7 +21,7 @@ const RETUNES: usize = 7;
 
 /// What to measure; every combination is.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct DecodeOptions {
     /// Tokens in the cache before the first step.
     pub depths: Vec<usize>,
     /// Numbers of threads.
@@ -31,14 +33,14 @@ pub struct Options {
     /// Sink, recent and chunk.
     pub window: Window,
     /// Element type of the cache.
-    pub kv_dtype: KvDtype,
+    pub kv_dtype: Dtype,
     /// Sequences decoded together.
     pub batch: usize,
 }
 
 /// One measured configuration.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Row {
+pub struct DecodeRow {
     /// Model.
     pub model: String,
     /// Where it ran.
@@ -79,13 +81,17 @@ pub struct Row {
 
 /// All rows of a run.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Report {
+pub struct DecodeReport {
     /// Configurations in the order they were measured.
-    pub rows: Vec<Row>,
+    pub rows: Vec<DecodeRow>,
 }
 
 /// Measures, telling `note` one sentence per depth as it starts.
-pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
+pub fn run(
+    model: &Model,
+    options: &DecodeOptions,
+    mut note: impl FnMut(&str),
+) -> Result<DecodeReport> {
     let config = model.config();
     let mut specs =
         vec![Arc::new(CacheSpec::dense(config.mask_shape(), options.window, options.kv_dtype)?)];
@@ -122,11 +128,16 @@ pub fn run(model: &Model, options: &Options, mut note: impl FnMut(&str)) -> Resu
                 } else {
                     pool.install(|| retune(&sides[0][0], spec))?
                 };
-                rows.push(Row { depth, threads, retune_ms, ..row(model, side, own, &times[0]) });
+                rows.push(DecodeRow {
+                    depth,
+                    threads,
+                    retune_ms,
+                    ..row(model, side, own, &times[0])
+                });
             }
         }
     }
-    Ok(Report { rows })
+    Ok(DecodeReport { rows })
 }
 
 /// The sequences of each specification, holding `depth` tokens: the same few random ones over and
@@ -155,7 +166,7 @@ fn filled(
 fn measure(
     model: &Model,
     sides: &mut [Vec<SequenceCache>],
-    options: &Options,
+    options: &DecodeOptions,
 ) -> Result<Vec<Vec<StepTimes>>> {
     let config = model.config();
     let mut buffers = StepBuffers::new(config, options.batch);
@@ -186,7 +197,7 @@ fn retune(dense: &SequenceCache, spec: &Arc<CacheSpec>) -> Result<f64> {
     Ok(median(&mut times))
 }
 
-fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTimes]) -> Row {
+fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTimes]) -> DecodeRow {
     let ms = |part: fn(&StepTimes) -> Duration| {
         median(&mut own.iter().map(|times| part(times).as_secs_f64() * 1e3).collect::<Vec<_>>())
     };
@@ -197,7 +208,7 @@ fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTi
         .iter()
         .zip(own)
         .map(|(dense, own)| dense.total().as_secs_f64() / own.total().as_secs_f64());
-    Row {
+    DecodeRow {
         model: model.name.clone(),
         device: model.decoder.device_name().to_owned(),
         dtype: model.dtype().to_string(),

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::CUevent_flags;
 
-use super::{masks, median};
-use crate::attention::cuda::{Batch, Card, Device, DeviceMask, DeviceSequence, Layout, Source};
-use crate::cache::{CacheSpec, KvDtype};
+use super::masks;
+use crate::attention::cuda::{Batch, Card, Device, DeviceMask, DeviceSequence, FillSource, Layout};
+use crate::cache::CacheSpec;
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
+use crate::spread::median;
 use crate::{Error, Result};
 
 /// Llama-3.1-8B's attention.
@@ -23,7 +25,7 @@ const COPY_BYTES: usize = 1 << 30;
 
 /// One setting, all 32 layers.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Row {
+pub struct CudaRow {
     /// Sequences.
     pub batch: usize,
     /// Tokens of each.
@@ -42,19 +44,19 @@ pub struct Row {
 
 /// A run.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Report {
+pub struct CudaReport {
     /// The card's name.
     pub card: String,
     /// Copies inside the card's memory, bytes read plus bytes written, in 1e9 bytes per second.
     pub copy_gbps: f64,
     /// Settings that fit the card.
-    pub rows: Vec<Row>,
+    pub rows: Vec<CudaRow>,
 }
 
 /// Measures, telling `note` one sentence per setting.
-pub fn run(card: &Card, mut note: impl FnMut(&str)) -> Result<Report> {
+pub fn run(card: &Card, mut note: impl FnMut(&str)) -> Result<CudaReport> {
     let mut report =
-        Report { card: card.name()?, copy_gbps: copy_bandwidth(card)?, rows: Vec::new() };
+        CudaReport { card: card.name()?, copy_gbps: copy_bandwidth(card)?, rows: Vec::new() };
     note(&format!("{} copies {:.0} GB/s", report.card, report.copy_gbps));
     for (batch, tokens) in SETTINGS {
         // One sequence passes through all layers' own memory, so that none of it is still in the
@@ -122,11 +124,11 @@ impl Side {
     }
 }
 
-fn setting(card: &Card, batch: usize, tokens: usize, together: usize) -> Result<Row> {
+fn setting(card: &Card, batch: usize, tokens: usize, together: usize) -> Result<CudaRow> {
     let mask = masks::llama(SHAPE);
     let shape = Shape { layers: together, ..SHAPE };
     let of = |mask: ChannelMask| -> Result<Arc<DeviceMask<Card>>> {
-        let spec = CacheSpec::new(shape, Window::UPSTREAM, KvDtype::Bf16, mask)?;
+        let spec = CacheSpec::new(shape, Window::UPSTREAM, Dtype::Bf16, mask)?;
         DeviceMask::new(card, Layout::new(Arc::new(spec), HEADS)?)
     };
     // Small whole numbers: what is read does not change how fast it is read, and none of it may be
@@ -148,7 +150,7 @@ fn setting(card: &Card, batch: usize, tokens: usize, together: usize) -> Result<
         let mut sequence = DeviceSequence::new(card, Arc::clone(&full), tokens + 1)?;
         sequence.begin(card, tokens)?;
         for layer in 0..together {
-            sequence.fill(card, &Source::Rows { layer, k: row, v: row })?;
+            sequence.fill(card, &FillSource::Rows { layer, k: row, v: row })?;
         }
         dense.push(sequence);
     }
@@ -161,7 +163,7 @@ fn setting(card: &Card, batch: usize, tokens: usize, together: usize) -> Result<
         let mut pruned = Vec::new();
         for from in &dense.sequences {
             let mut sequence = DeviceSequence::new(card, Arc::clone(&own), tokens + 2)?;
-            sequence.fill(card, &Source::Dense(from))?;
+            sequence.fill(card, &FillSource::Dense(from))?;
             pruned.push(sequence);
         }
         let pruned = Side::new(card, pruned)?;
@@ -176,7 +178,7 @@ fn setting(card: &Card, batch: usize, tokens: usize, together: usize) -> Result<
         bytes[1] += pruned.bytes;
     }
     let [dense_time, pruned_time] = times.map(|mut times| median(&mut times));
-    Ok(Row {
+    Ok(CudaRow {
         batch,
         tokens,
         dense_ms: dense_time * 1e3,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::masks;
 use crate::Result;
 use crate::attention::cuda::{Kernel, Layout, Share, plan};
-use crate::cache::{CacheSpec, KvDtype};
+use crate::cache::CacheSpec;
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
 
 /// Published figures of a card.
@@ -76,7 +77,7 @@ pub struct Occupancy {
 
 /// The decode kernel on a card.
 pub fn occupancy(card: &CardFigures, head_dim: usize) -> Occupancy {
-    let kernel = Kernel::Decode(KvDtype::Bf16, head_dim);
+    let kernel = Kernel::Decode(Dtype::Bf16, head_dim);
     let (threads, shared) = (kernel.threads() as usize, kernel.shared_bytes());
     let registers = (REGISTERS / (threads * kernel.resident_blocks()) / 8 * 8).min(255);
     let blocks = (card.shared / (shared + RESERVED))
@@ -90,7 +91,7 @@ pub fn occupancy(card: &CardFigures, head_dim: usize) -> Occupancy {
 /// One setting: so many equal sequences of Llama-3.1-8B's attention, dense and under the published
 /// mask's counts.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Setting {
+pub struct ForecastSetting {
     /// Sequences.
     pub batch: usize,
     /// Tokens of each.
@@ -114,7 +115,7 @@ pub struct Setting {
 
 /// The whole report.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Report {
+pub struct ForecastReport {
     /// Always `computed`: nothing here was measured.
     pub kind: &'static str,
     /// The card.
@@ -124,14 +125,14 @@ pub struct Report {
     /// Bytes per middle token over all layers in bf16: dense, then pruned.
     pub bytes_per_middle_token: [usize; 2],
     /// Settings.
-    pub settings: Vec<Setting>,
+    pub settings: Vec<ForecastSetting>,
 }
 
 /// Computes the report for a card.
-pub fn report(card: CardFigures) -> Result<Report> {
+pub fn report(card: CardFigures) -> Result<ForecastReport> {
     let shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
     let layout = |mask: ChannelMask| {
-        Layout::new(Arc::new(CacheSpec::new(shape, Window::UPSTREAM, KvDtype::Bf16, mask)?), 32)
+        Layout::new(Arc::new(CacheSpec::new(shape, Window::UPSTREAM, Dtype::Bf16, mask)?), 32)
     };
     let (dense, pruned) = (layout(ChannelMask::full(shape))?, layout(masks::llama(shape))?);
     let blocks = card.multiprocessors * occupancy(&card, shape.head_dim).blocks;
@@ -143,7 +144,7 @@ pub fn report(card: CardFigures) -> Result<Report> {
         let bytes = |layout: &Layout| (batch * layout.bytes_at(tokens).total()) as u64;
         let partials = plan.items.len() * pruned.geometry().partial_len() * size_of::<f32>();
         let least = |bytes: u64| bytes as f64 / (card.gbps * 1e9) * 1e3;
-        Setting {
+        ForecastSetting {
             batch,
             tokens,
             dense_bytes: bytes(&dense),
@@ -160,7 +161,7 @@ pub fn report(card: CardFigures) -> Result<Report> {
             (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)));
         heads.map(|(layer, head)| layout.row_bytes(layer, head).0).sum()
     };
-    Ok(Report {
+    Ok(ForecastReport {
         kind: "computed",
         card,
         occupancy: [64, 96, 128, 256].map(|head_dim| occupancy(&card, head_dim)).to_vec(),
@@ -193,7 +194,7 @@ mod tests {
         for head_dim in [64, 96, 128, 256] {
             let hopper = occupancy(&CARDS[0], head_dim);
             assert!(
-                hopper.blocks >= Kernel::Decode(KvDtype::F16, head_dim).resident_blocks(),
+                hopper.blocks >= Kernel::Decode(Dtype::F16, head_dim).resident_blocks(),
                 "{hopper:?}"
             );
             // 3.35 TB/s times a latency of 1 microsecond, over 132 multiprocessors: 25 KB have to

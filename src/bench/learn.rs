@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use super::median;
 use crate::learn::data::Haystack;
-use crate::learn::engine::{Context, Sample};
+use crate::learn::engine::{CachedContext, Sample};
 use crate::learn::run::default_tasks;
 use crate::learn::train::{Settings, Trainer, Wanted, tokens_of};
 use crate::model::Model;
+use crate::spread::median;
 use crate::{Error, Result, machine};
 
 /// What to measure.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct LearnBenchOptions {
     /// Filler and ordinary text.
     pub haystack: Haystack,
     /// Shortest and longest context in tokens.
@@ -25,7 +25,7 @@ pub struct Options {
 
 /// Medians over the samples; times in milliseconds.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Report {
+pub struct LearnBenchReport {
     /// What the model runs on.
     pub device: String,
     /// Samples measured.
@@ -53,7 +53,11 @@ pub struct Report {
 }
 
 /// Prefills `samples` samples and makes one update of stage 1 on each, one after the other.
-pub fn run(model: &Model, options: &Options, mut say: impl FnMut(usize)) -> Result<Report> {
+pub fn run(
+    model: &Model,
+    options: &LearnBenchOptions,
+    mut say: impl FnMut(usize),
+) -> Result<LearnBenchReport> {
     if options.samples == 0 {
         return Err(Error::input("--samples must be at least 1, not 0"));
     }
@@ -72,7 +76,7 @@ pub fn run(model: &Model, options: &Options, mut say: impl FnMut(usize)) -> Resu
         say(index);
         let tokens = tokens_of(model, &wanted, index)?;
         let began = Instant::now();
-        let context = Context::prefill(&model.decoder, &tokens.prefix)?;
+        let context = CachedContext::prefill(&model.decoder, &tokens.prefix)?;
         let prefill = milliseconds(began);
         drop(context);
         let branches: Vec<_> =
@@ -99,7 +103,7 @@ pub fn run(model: &Model, options: &Options, mut say: impl FnMut(usize)) -> Resu
     let worst_step_to_prefill = columns[5].iter().copied().fold(0.0, f64::max);
     let [context, rows, prefill_ms, sample_ms, step_ms, step_to_prefill, sample_bytes] =
         columns.map(|mut column| median(&mut column));
-    Ok(Report {
+    Ok(LearnBenchReport {
         device: model.decoder.device_name().to_owned(),
         samples: options.samples,
         context,

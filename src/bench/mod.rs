@@ -17,17 +17,3 @@ pub mod variants;
 pub mod verify;
 
 pub use bandwidth::read_bandwidth;
-
-/// The middle value (the mean of the two middle ones), reordering `values`.
-///
-/// # Panics
-/// When there are none, or one is not a number.
-pub fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(|a, b| a.partial_cmp(b).expect("times are numbers"));
-    let half = values.len() / 2;
-    if values.len().is_multiple_of(2) {
-        (values[half - 1] + values[half]) / 2.0
-    } else {
-        values[half]
-    }
-}

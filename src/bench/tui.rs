@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use super::median;
+use crate::spread::median;
 use crate::{Error, Result};
 
 /// The frame's first and last bytes: a synchronized update.
@@ -26,7 +26,7 @@ const PROMPT: &str = "The keeper counted the ships that passed the light and wro
 
 /// What to measure with.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct TuiOptions {
     /// The model's name or path.
     pub model: String,
     /// Tokens to decode per round.
@@ -39,7 +39,7 @@ pub struct Options {
 
 /// What was measured. Times in milliseconds, shares in per cent.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Report {
+pub struct TuiReport {
     /// Model.
     pub model: String,
     /// From the start of the process to the end of its first frame, median.
@@ -83,7 +83,7 @@ fn os(cause: impl std::fmt::Display) -> Error {
 }
 
 impl Session {
-    fn start(options: &Options, prompt: &Path, record: &Path, max_new: usize) -> Result<Self> {
+    fn start(options: &TuiOptions, prompt: &Path, record: &Path, max_new: usize) -> Result<Self> {
         use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).map_err(os)?;
         grantpt(&controller).and_then(|()| unlockpt(&controller)).map_err(os)?;
@@ -178,7 +178,7 @@ impl Session {
 }
 
 /// Measures; `note` is told one sentence per round.
-pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
+pub fn run(options: &TuiOptions, mut note: impl FnMut(&str)) -> Result<TuiReport> {
     let folder = tempfile::tempdir().map_err(os)?;
     let record = folder.path().join("session.jsonl");
     let (mut first, mut keys, mut losses, mut shares) =
@@ -229,7 +229,7 @@ pub fn run(options: &Options, mut note: impl FnMut(&str)) -> Result<Report> {
     }
     keys.sort_by(f64::total_cmp);
     let at = |quantile: f64| keys[((keys.len() - 1) as f64 * quantile).round() as usize];
-    Ok(Report {
+    Ok(TuiReport {
         model: options.model.clone(),
         first_frame_ms: median(&mut first),
         key_p50_ms: at(0.5),
@@ -308,7 +308,7 @@ fn wait_for_end(record: &Path, tokens: usize) -> Result<(f64, f64)> {
 }
 
 /// Time per step of `kscope run` on the same prompt.
-fn plain_step(options: &Options, prompt: &Path) -> Result<f64> {
+fn plain_step(options: &TuiOptions, prompt: &Path) -> Result<f64> {
     let output = Command::new(std::env::current_exe().map_err(os)?)
         .args(["run", "--json", "--raw", "--model", &options.model, "--prompt-file"])
         .arg(prompt)

@@ -4,25 +4,26 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cache::{CacheSpec, KvDtype};
-use crate::learn::check::{self, Contender, Counts, Extent, McNemar, Row, Rule};
-use crate::learn::data::{Haystack, Piece};
+use crate::cache::CacheSpec;
+use crate::element::Dtype;
+use crate::learn::check::{self, CheckRow, Contender, Counts, Extent, McNemar};
+use crate::learn::data::{Haystack, HaystackPiece};
 use crate::learn::engine::Sample;
 use crate::learn::run::{VALIDATION, default_tasks};
-use crate::learn::train::{Pool, Settings, Stage, State, Trainer, Variant, Wanted};
+use crate::learn::train::{Pool, Settings, Stage, TrainState, Trainer, Variant, Wanted};
 use crate::mask::bytes::{self, Savings};
 use crate::mask::select::{Options as Selection, Target, select};
-use crate::mask::{ChannelMask, Importance};
+use crate::mask::{ChannelMask, Importance, Rule};
 use crate::model::Model;
 use crate::{Error, Result};
 
 /// What is compared, on what.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct VariantOptions {
     /// Filler and ordinary text.
     pub haystack: Haystack,
     /// Texts of another kind, for the check.
-    pub others: Vec<Piece>,
+    pub others: Vec<HaystackPiece>,
     /// Shortest and longest context in tokens.
     pub lengths: (usize, usize),
     /// Samples to learn from.
@@ -51,14 +52,14 @@ pub struct Compared {
     pub mcnemar: McNemar,
     /// The check.
     #[serde(flatten)]
-    pub row: Row,
+    pub row: CheckRow,
 }
 
 /// The comparison.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Report {
+pub struct VariantReport {
     /// The dense row.
-    pub dense: Row,
+    pub dense: CheckRow,
     /// Every variant, the default first.
     pub variants: Vec<Compared>,
     /// The whole time.
@@ -101,7 +102,11 @@ fn plans(base: &Settings) -> Vec<Plan> {
 }
 
 /// Runs the comparison; `say` is told what happens.
-pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> Result<Report> {
+pub fn run(
+    model: &Arc<Model>,
+    options: &VariantOptions,
+    say: &mut dyn FnMut(&str),
+) -> Result<VariantReport> {
     options.settings.check()?;
     let began = Instant::now();
     let tasks = default_tasks(model);
@@ -119,7 +124,7 @@ pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> 
     })?;
     let validation = pool.samples.split_off(options.pool);
     let learn =
-        |name: &str, settings: &Settings, state: Option<State>, say: &mut dyn FnMut(&str)| {
+        |name: &str, settings: &Settings, state: Option<TrainState>, say: &mut dyn FnMut(&str)| {
             trained(model, settings, (&pool.samples, &validation), state, &mut |step| {
                 say(&format!("{name}: update {step}"))
             })
@@ -138,7 +143,7 @@ pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> 
         }
         let (learned, validated) = match plan.settings.mask_steps {
             0 => (start.clone(), None),
-            _ => learn(plan.name, &plan.settings, Some(State::of(start)?), say)?,
+            _ => learn(plan.name, &plan.settings, Some(TrainState::of(start)?), say)?,
         };
         if let Some(target) = target {
             plan.settings.sparsity = sparsity_of_bytes(&learned, &plan.settings, target)?;
@@ -150,8 +155,8 @@ pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> 
     let window = options.settings.window;
     let mut contenders = check::dense_and_learned(&masks[0].mask, window)?;
     for Finished { mask, .. } in &masks[1..] {
-        let spec = Arc::new(CacheSpec::new(mask.shape(), window, KvDtype::F16, mask.clone())?);
-        contenders.push(Contender { rule: Rule::Learned, counts: Counts::Own, spec });
+        let spec = Arc::new(CacheSpec::new(mask.shape(), window, Dtype::F16, mask.clone())?);
+        contenders.push(Contender { rule: Rule::LEARNED, counts: Counts::Own, spec });
     }
     let extent = Extent {
         prompts: options.check_prompts,
@@ -177,7 +182,11 @@ pub fn run(model: &Arc<Model>, options: &Options, say: &mut dyn FnMut(&str)) -> 
             mcnemar: McNemar::of(&dense.answers, &row.answers),
             row,
         });
-    Ok(Report { variants: compared.collect(), dense, seconds: began.elapsed().as_secs_f64() })
+    Ok(VariantReport {
+        variants: compared.collect(),
+        dense,
+        seconds: began.elapsed().as_secs_f64(),
+    })
 }
 
 /// Importance after all updates of a training, and its validation losses.
@@ -185,7 +194,7 @@ fn trained(
     model: &Model,
     settings: &Settings,
     (samples, validation): (&[Sample], &[Sample]),
-    state: Option<State>,
+    state: Option<TrainState>,
     step: &mut dyn FnMut(usize),
 ) -> Result<(Importance, Option<(f32, f32)>)> {
     let mut trainer = Trainer::new(model, settings, samples, validation, state)?;
@@ -197,7 +206,7 @@ fn trained(
 
 /// Bytes of a middle token, keys and values.
 fn token_bytes(mask: &ChannelMask) -> u64 {
-    bytes::middle_token(mask, KvDtype::F16.bytes()).total()
+    bytes::middle_token(mask, Dtype::F16.bytes()).total()
 }
 
 /// The sparsity, in thousandths, whose mask comes nearest to `target` bytes a middle token.

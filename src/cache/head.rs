@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use super::CacheSpec;
 use super::blocks::{BLOCK, Blocks, spans};
 use super::rows::{HeadRows, StoredKey};
-use super::{CacheSpec, Element};
+use crate::element::Element;
 
 /// Blocks per allocation where tokens stay for good. Window keys come and go, so each of their
 /// blocks is its own allocation.

@@ -1,9 +1,9 @@
 //! Storage of one layer.
 
 use super::CacheSpec;
-use super::dtype::with_element;
 use super::head::HeadStore;
 use super::rows::HeadRows;
+use crate::element::with_element;
 
 /// One layer; layers differ in length only while a prefill runs through them.
 #[derive(Debug, Clone)]

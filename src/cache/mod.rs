@@ -5,7 +5,6 @@
 
 mod blocks;
 mod bytes;
-mod dtype;
 mod head;
 mod layer;
 mod remote;
@@ -16,7 +15,6 @@ mod view;
 
 pub use blocks::BLOCK;
 pub use bytes::CacheBytes;
-pub use dtype::{Element, KvDtype};
 pub use remote::Remote;
 pub use rows::{HeadRows, StoredKey};
 pub use sequence::SequenceCache;

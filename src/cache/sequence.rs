@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::dtype::with_element;
 use super::head::HeadStore;
 use super::layer::LayerCache;
 use super::remote::{Remote, RemoteCache};
 use super::view::HeadView;
 use super::{CacheBytes, CacheSpec};
+use crate::element::with_element;
 use crate::mask::Shape;
 use crate::{Error, Result};
 

@@ -1,7 +1,8 @@
 //! What a cache is built to: geometry, window, element type and mask, fixed for its life and shared
 //! by its sequences.
 
-use super::{CacheBytes, KvDtype};
+use super::CacheBytes;
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
 use crate::{Error, Result};
 
@@ -9,7 +10,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheSpec {
     window: Window,
-    dtype: KvDtype,
+    dtype: Dtype,
     mask: ChannelMask,
     /// Kept channels in ascending order, one list per layer and KV head.
     kept: Vec<Box<[usize]>>,
@@ -17,7 +18,7 @@ pub struct CacheSpec {
 
 impl CacheSpec {
     /// A specification; refuses a mask of another shape and a chunk of no tokens.
-    pub fn new(shape: Shape, window: Window, dtype: KvDtype, mask: ChannelMask) -> Result<Self> {
+    pub fn new(shape: Shape, window: Window, dtype: Dtype, mask: ChannelMask) -> Result<Self> {
         if mask.shape() != shape {
             return Err(Error::input(format!(
                 "the mask has shape {}, the cache {shape}",
@@ -40,7 +41,7 @@ impl CacheSpec {
     }
 
     /// The dense cache of this geometry: every channel of every token.
-    pub fn dense(shape: Shape, window: Window, dtype: KvDtype) -> Result<Self> {
+    pub fn dense(shape: Shape, window: Window, dtype: Dtype) -> Result<Self> {
         Self::new(shape, window, dtype, ChannelMask::full(shape))
     }
 
@@ -55,7 +56,7 @@ impl CacheSpec {
     }
 
     /// Element type of keys and values.
-    pub fn dtype(&self) -> KvDtype {
+    pub fn dtype(&self) -> Dtype {
         self.dtype
     }
 

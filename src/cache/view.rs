@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
+use super::CacheSpec;
 use super::blocks::{BLOCK, Blocks, spans};
-use super::dtype::with_element;
 use super::head::HeadStore;
 use super::layer::LayerCache;
 use super::rows::StoredKey;
-use super::{CacheSpec, Element, KvDtype};
+use crate::element::{Dtype, Element, with_element};
 
 /// Token positions by part; together `0 .. len`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl<'a> HeadView<'a> {
     }
 
     /// Element type of the stored keys and values.
-    pub fn dtype(&self) -> KvDtype {
+    pub fn dtype(&self) -> Dtype {
         self.spec.dtype()
     }
 

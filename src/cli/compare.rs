@@ -1,28 +1,29 @@
 //! `kscope compare`: dense against masked decode of the same prompt, without a screen.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::args::{ModeArg, Ready, SessionArgs};
 use super::output;
 use super::progress::Bar;
-use crate::decode::comparison::{Comparison, Mode, Setup, Side, Sides};
-use crate::decode::divergence::{Divergence, Spread, StepDivergence, top};
+use super::values;
+use crate::decode::comparison::{Comparison, ComparisonSetup, Mode, Side, Sides};
+use crate::decode::divergence::{Divergence, StepDivergence, top};
 use crate::decode::lost::{Asked, Lost, lost};
 use crate::decode::replay::{DenseStep, Recent, Stretch, time_alone};
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
-use crate::{Error, Result, machine};
+use crate::spread::{Spread, median_ms};
+use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope compare`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct CompareArgs {
     #[command(flatten)]
     session: SessionArgs,
     /// Tokens to generate on each side; the first comes from the exact prefill and is not compared
-    #[arg(long, default_value_t = 128, value_name = "N")]
+    #[arg(long, default_value_t = 128, value_name = "N", value_parser = values::tokens_or_zero)]
     max_new: usize,
     /// Which tokens the masked side is fed
     #[arg(long, value_enum, default_value = "forced")]
@@ -108,7 +109,7 @@ struct SideReport {
 }
 
 /// Runs `kscope compare`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &CompareArgs) -> Result<()> {
     if args.max_new < 2 || args.batch == 0 {
         return Err(Error::input(
             "--max-new must be at least 2 (the first token is exact) and --batch at least 1",
@@ -128,7 +129,7 @@ pub fn run(args: &Args) -> Result<()> {
     model.check_cache_memory("a dense and a pruned cache", reach)?;
     let mode = args.mode.into();
     let bar = Bar::new("prefill");
-    let setup = Setup { prompts, dense, pruned, sampling, mode, context };
+    let setup = ComparisonSetup { prompts, dense, pruned, sampling, mode, context };
     let mut comparison =
         bar.prefill(PrefillHooks::CHUNK, |hooks| Comparison::start(model.clone(), setup, hooks))?;
     let mut log = Log { recent: Recent::new(TIMED), steps: Vec::new() };
@@ -211,7 +212,7 @@ fn asked(place: &str, comparison: &Comparison) -> Result<Asked> {
     }
 }
 
-fn report(args: &Args, model: &Model, comparison: &Comparison, steps: Vec<Step>) -> Report {
+fn report(args: &CompareArgs, model: &Model, comparison: &Comparison, steps: Vec<Step>) -> Report {
     let all: Vec<StepDivergence> = comparison.steps.iter().flatten().flatten().copied().collect();
     let divergence = Divergence::of(&all);
     let (a, b) = (side(model, &comparison.a), side(model, &comparison.b));
@@ -250,11 +251,6 @@ fn side(model: &Model, side: &Side) -> SideReport {
     }
 }
 
-/// Median of step times in milliseconds; 0 where there was no step.
-pub fn median_ms(times: &[Duration]) -> f64 {
-    Spread::of_times(times).p50
-}
-
 fn table(report: &Report) -> String {
     let text =
         |side: &SideReport| side.text.clone().unwrap_or_else(|| format!("{:?}", side.tokens));
@@ -276,11 +272,11 @@ fn table(report: &Report) -> String {
          KLD mean {:.5} ± {:.5} nats, p50 {:.5}, p99 {:.5}, max {:.5} over {} steps\n\
          same top token {:.1} %, RMS Δp {:.2} %, {divergence}{alone}{lost}",
         report.a.tpot_ms,
-        machine::human(report.a.kv_bytes as u64),
+        numbers::bytes(report.a.kv_bytes as u64),
         text(&report.a),
         report.b.tpot_ms,
-        machine::human(report.b.kv_bytes as u64),
-        machine::human(report.saved_bytes as u64),
+        numbers::bytes(report.b.kv_bytes as u64),
+        numbers::bytes(report.saved_bytes as u64),
         text(&report.b),
         report.kld.mean,
         report.kld.stderr,

@@ -8,14 +8,14 @@ use crate::Result;
 
 /// Arguments of `kscope completions`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct CompletionsArgs {
     /// The shell to complete for
     #[arg(value_enum)]
     shell: Shell,
 }
 
 /// Prints the completions of a shell.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &CompletionsArgs) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "kscope", &mut script);
     output::line(String::from_utf8_lossy(&script).trim_end())

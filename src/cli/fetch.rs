@@ -8,13 +8,13 @@ use crate::{Error, Result};
 
 /// Arguments of `kscope fetch`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct FetchArgs {
     /// `smollm2-135m`, or `texts` for prose, drama, source code and manuals
     what: String,
 }
 
 /// Runs `kscope fetch`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &FetchArgs) -> Result<()> {
     let mut bar = Bar::new();
     if args.what == "texts" {
         return fetch_texts(&mut bar);

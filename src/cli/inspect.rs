@@ -9,6 +9,7 @@ use super::args::{
     CacheArgs, ModeArg, ModelArgs, OnePromptArgs, SamplingArgs, fitting_mask, read_mask,
 };
 use super::output;
+use super::values;
 use crate::decode::worker::event::MaskInfo;
 use crate::decode::worker::{Engine, Loader, Prompt, Setup};
 use crate::mask::files::{self, Split};
@@ -34,7 +35,7 @@ const PLAIN_NEW: usize = 256;
 
 /// Arguments of the inspector.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct InspectArgs {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -54,7 +55,7 @@ pub struct Args {
     #[command(flatten)]
     sampling: SamplingArgs,
     /// Most tokens to generate [default: on a screen as many as the context takes, otherwise 256]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::tokens_or_zero)]
     max_new: Option<usize>,
     #[command(flatten)]
     screen: ScreenArgs,
@@ -125,7 +126,7 @@ impl ScreenArgs {
 }
 
 /// Runs the inspector.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &InspectArgs) -> Result<()> {
     let began = Instant::now();
     let sampling = args.sampling.sampling()?;
     let (theme, keys, mouse) = args.screen.settings()?;
@@ -212,7 +213,7 @@ fn headless(
     Ok(Exit::Quit(true))
 }
 
-fn name(args: &Args) -> String {
+fn name(args: &InspectArgs) -> String {
     args.model.random_weights.clone().unwrap_or_else(|| args.model.model.clone())
 }
 
@@ -246,7 +247,7 @@ fn demo_prompt() -> String {
 
 /// What the engine does first, on its own thread.
 fn loader(
-    args: &Args,
+    args: &InspectArgs,
     source: ModelSource,
     shared: SharedModel,
     placement: Option<Placement>,

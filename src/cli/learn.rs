@@ -7,21 +7,22 @@ use serde_json::json;
 use super::args::ModelArgs;
 use super::output;
 use super::progress::Bar;
-use crate::learn::check::Row;
+use super::values;
+use crate::learn::check::CheckRow;
 use crate::learn::data::Task;
 use crate::learn::estimate::{Rates, estimate};
-use crate::learn::run::{self, Event, Outcome, Request, Start};
+use crate::learn::run::{self, LearnEvent, LearnRequest, LearnStart, Outcome};
 use crate::learn::train::{Settings, Stage, Variant};
 use crate::mask::files::{self, Contents, Format, Split};
 use crate::mask::{Window, bytes, fingerprint};
 use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::load::Source;
-use crate::{Error, Result, machine};
+use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope learn`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct LearnArgs {
     #[command(flatten)]
     model: ModelArgs,
     /// The mask file to write
@@ -82,13 +83,16 @@ pub struct Args {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "TASKS")]
     tasks: Vec<Task>,
     /// First tokens that keep every channel
-    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().sink)]
+    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().sink,
+          value_parser = values::tokens_or_zero)]
     sink: usize,
     /// Last tokens that keep every channel
-    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().recent)]
+    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().recent,
+          value_parser = values::tokens_or_zero)]
     recent: usize,
     /// Tokens that are pruned at once
-    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().chunk)]
+    #[arg(long, value_name = "TOKENS", default_value_t = Window::default().chunk,
+          value_parser = values::tokens_or_zero)]
     chunk: usize,
     /// Seed of data and order
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -115,7 +119,9 @@ pub struct Args {
 
 /// `MIN..MAX` in tokens.
 pub(super) fn lengths(text: &str) -> std::result::Result<(usize, usize), String> {
-    let parsed = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    let parsed = text
+        .split_once("..")
+        .and_then(|(a, b)| Some((numbers::parse_tokens(a)?, numbers::parse_tokens(b)?)));
     match parsed {
         Some((least, most)) if 64 <= least && least <= most => Ok((least, most)),
         _ => Err("expected MIN..MAX in tokens, at least 64, such as 512..2048".to_owned()),
@@ -123,7 +129,7 @@ pub(super) fn lengths(text: &str) -> std::result::Result<(usize, usize), String>
 }
 
 /// Runs `kscope learn`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &LearnArgs) -> Result<()> {
     if args.estimate {
         return print_estimate(args);
     }
@@ -140,7 +146,7 @@ pub fn run(args: &Args) -> Result<()> {
             "kscope: no natural text is used, only generated sentences; --haystack FILE or `kscope fetch texts` gives some"
         );
     }
-    let mut request = Request::new(&model, texts, settings, args.ctx)?;
+    let mut request = LearnRequest::new(&model, texts, settings, args.ctx)?;
     if !args.tasks.is_empty() {
         request.tasks.clone_from(&args.tasks);
     }
@@ -172,7 +178,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
-fn settings(args: &Args) -> Settings {
+fn settings(args: &LearnArgs) -> Settings {
     let base = Settings::for_sparsity(args.sparsity);
     Settings {
         align: args.align,
@@ -194,26 +200,26 @@ fn settings(args: &Args) -> Settings {
 }
 
 /// Importance to go on from, refused where it is of another model.
-fn start(path: &Path, model: &Model) -> Result<Start> {
+fn start(path: &Path, model: &Model) -> Result<LearnStart> {
     let name = path.display().to_string();
     let config = model.config();
     let contents = files::read(path, &Split::of(config.mask_shape()))?;
     contents.origin().expect_model(&name, &model.name, &fingerprint(&config.geometry()))?;
     let importance = contents.expect_importance(&name)?.clone();
     let file = path.file_name().map_or(name, |name| name.to_string_lossy().into_owned());
-    Ok(Start { importance, file, recipe: contents.origin().recipe.clone() })
+    Ok(LearnStart { importance, file, recipe: contents.origin().recipe.clone() })
 }
 
 /// Progress on a bar; lasting facts as lines on standard error.
-fn show(bar: &Bar, settings: &Settings, event: &Event) {
+fn show(bar: &Bar, settings: &Settings, event: &LearnEvent) {
     match event {
-        Event::Prefill(done, all) => bar.count(*done, *all),
-        Event::Dense(tasks) => {
+        LearnEvent::Prefill(done, all) => bar.count(*done, *all),
+        LearnEvent::Dense(tasks) => {
             for (task, dense) in tasks {
                 eprintln!("kscope: dense recall on {task:?}: {} of {}", dense.right, dense.asked);
             }
         }
-        Event::Update(update) => {
+        LearnEvent::Update(update) => {
             let all =
                 if update.stage == Stage::Mask { settings.mask_steps } else { settings.steps };
             let losses = format!(
@@ -231,20 +237,20 @@ fn show(bar: &Bar, settings: &Settings, event: &Event) {
             bar.say(losses);
             bar.count(update.step + 1, all);
         }
-        Event::Factors(_) => {}
-        Event::Validated { cut, best } => {
+        LearnEvent::Factors(_) => {}
+        LearnEvent::Validated { cut, best } => {
             eprintln!(
                 "kscope: validation loss {cut:.5} of the stage-1 cut, {best:.5} of the mask that is kept"
             );
         }
-        Event::Check(share) => {
+        LearnEvent::Check(share) => {
             bar.say("checking".to_owned());
             bar.share(*share);
         }
     }
 }
 
-fn report(args: &Args, outcome: &Outcome) -> serde_json::Value {
+fn report(args: &LearnArgs, outcome: &Outcome) -> serde_json::Value {
     json!({
         "verdict": outcome.verdict.as_ref().map(|verdict| verdict.word()),
         "reason": outcome.verdict.as_ref().map(|verdict| &verdict.reason),
@@ -264,7 +270,7 @@ fn report(args: &Args, outcome: &Outcome) -> serde_json::Value {
 
 fn table(out: &str, outcome: &Outcome) -> String {
     let saved = bytes::savings(&outcome.file.mask, None);
-    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let percent = |share: f64| numbers::percent(share, 1);
     let mut lines = vec![format!(
         "wrote {out}: prunes {} of the channels, saves K {}, V {}, K+V {} in long contexts",
         percent(1.0 - outcome.file.mask.kept_ratio()),
@@ -279,7 +285,7 @@ fn table(out: &str, outcome: &Outcome) -> String {
         outcome.prefill_seconds,
         outcome.check_seconds,
         outcome.step_ratio,
-        machine::human(outcome.peak_bytes)
+        numbers::bytes(outcome.peak_bytes)
     ));
     if !outcome.rows.is_empty() {
         lines.push(format!(
@@ -295,7 +301,7 @@ fn table(out: &str, outcome: &Outcome) -> String {
     lines.join("\n")
 }
 
-fn row(row: &Row) -> String {
+fn row(row: &CheckRow) -> String {
     let word = |value: serde_json::Result<serde_json::Value>| {
         value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
     };
@@ -323,7 +329,7 @@ const CONTEXTS: [usize; 5] = [4096, 16_384, 32_768, 65_536, 98_304];
 /// Answer rows of the estimate's samples, and its updates.
 const ESTIMATE: (usize, usize) = (40, 310);
 
-fn print_estimate(args: &Args) -> Result<()> {
+fn print_estimate(args: &LearnArgs) -> Result<()> {
     let config: Config = match Source::random("llama-3.1-8b", None, 0)? {
         Source::Random { config, .. } => *config,
         _ => return Err(Error::run("a named geometry has a configuration")),
@@ -357,8 +363,8 @@ fn print_estimate(args: &Args) -> Result<()> {
             estimate.prefill_seconds,
             estimate.step_seconds,
             estimate.total_seconds / 60.0,
-            machine::human(estimate.device_bytes()),
-            machine::human(estimate.sample_bytes * args.pool as u64)
+            numbers::bytes(estimate.device_bytes()),
+            numbers::bytes(estimate.sample_bytes * args.pool as u64)
         )
     }));
     output::line(&lines.join("\n"))

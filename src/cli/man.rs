@@ -9,14 +9,14 @@ use crate::{Result, error};
 
 /// Arguments of `kscope man`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ManArgs {
     /// Folder that gets one page per command; without it the main page is printed
     #[arg(value_name = "FOLDER")]
     folder: Option<PathBuf>,
 }
 
 /// Prints the manual page, or writes one page per command.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &ManArgs) -> Result<()> {
     match &args.folder {
         Some(folder) => {
             std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;

@@ -21,5 +21,6 @@ pub mod run;
 pub mod score;
 pub mod selftest;
 pub mod sweep;
+pub mod values;
 
 pub use program::{Cli, main};

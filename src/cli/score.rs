@@ -2,37 +2,24 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use serde_json::json;
 
 use super::args::{ModelArgs, read_text};
 use super::output;
 use super::progress::Bar;
+use super::values;
 use crate::learn::score;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, ImportanceFile, Origin};
-use crate::mask::{Window, fingerprint, rules};
+use crate::mask::{Given, Needs, Rule, Window, fingerprint};
 use crate::{Error, Result};
-
-/// Rules that need no training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Rule {
-    /// Mean k² of each channel
-    KeyNorm,
-    /// ThinK: mean q² of late queries times mean k²
-    Think,
-    /// Slowest rotation first
-    Frequency,
-    /// Random numbers
-    Random,
-}
 
 /// Arguments of `kscope score`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ScoreArgs {
     #[command(flatten)]
     model: ModelArgs,
     /// How channels are scored
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::rule(|needs| needs != Needs::File))]
     rule: Rule,
     /// Text files to run through the model (rules key-norm and think)
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -41,10 +28,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Tokens of a window
-    #[arg(long, default_value_t = 1024, value_name = "TOKENS")]
+    #[arg(long, default_value_t = 1024, value_name = "TOKENS",
+          value_parser = values::tokens_or_zero)]
     ctx: usize,
     /// Most tokens to run in all
-    #[arg(long, default_value_t = 16_384, value_name = "TOKENS")]
+    #[arg(long, default_value_t = 16_384, value_name = "TOKENS",
+          value_parser = values::tokens_or_zero)]
     max_tokens: usize,
     /// Seed of the random rule
     #[arg(long, default_value_t = 0)]
@@ -55,11 +44,11 @@ pub struct Args {
 }
 
 /// Runs `kscope score`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &ScoreArgs) -> Result<()> {
     if args.ctx == 0 || args.max_tokens == 0 {
         return Err(Error::input("--ctx and --max-tokens must be at least 1, not 0"));
     }
-    let needs_text = matches!(args.rule, Rule::KeyNorm | Rule::Think);
+    let needs_text = args.rule.needs == Needs::Text;
     if needs_text && args.text.is_empty() {
         return Err(Error::input("this rule looks at a running model: give it --text FILE"));
     }
@@ -85,13 +74,11 @@ pub fn run(args: &Args) -> Result<()> {
             Ok(())
         })?;
         bar.finish();
-        if args.rule == Rule::Think { squares.think()? } else { squares.key_norm()? }
-    } else if args.rule == Rule::Random {
-        rules::random(shape, args.seed)
+        squares.importance(args.rule)?
     } else {
-        rules::slowest_first(shape)
+        args.rule.scores(Given::nothing(shape, args.seed))?
     };
-    let rule = args.rule.to_possible_value().expect("no rule is skipped").get_name().to_owned();
+    let rule = args.rule.name;
     let names: Vec<String> = args
         .text
         .iter()

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 
 /// Arguments of `kscope selftest`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct SelftestArgs {
     /// The card: cuda or cuda:N
     #[arg(long, default_value = "cuda", value_name = "DEVICE")]
     device: DeviceChoice,
@@ -18,7 +18,7 @@ pub struct Args {
 }
 
 /// Runs `kscope selftest`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &SelftestArgs) -> Result<()> {
     let ordinal = match args.device {
         DeviceChoice::Cuda(ordinal) => ordinal,
         other => {
@@ -42,7 +42,7 @@ fn on_card(ordinal: usize, fail_fast: bool) -> Result<()> {
     output::line(&format!("{}: every case against the scalar oracle", card.name()?))?;
     let cases = verify::cases();
     let mut failed = 0;
-    let mut report = |name: &str, outcome: Result<verify::Outcome>| match outcome {
+    let mut report = |name: &str, outcome: Result<verify::CaseOutcome>| match outcome {
         Ok(outcome) => {
             output::line(&format!("ok    {:.1e} of {:.0e}  {name}", outcome.error, outcome.allowed))
         }
@@ -66,7 +66,7 @@ fn on_card(ordinal: usize, fail_fast: bool) -> Result<()> {
 
 /// The demo on the CPU and on the card.
 #[cfg(feature = "cuda-types")]
-fn demo(ordinal: usize) -> Result<verify::Outcome> {
+fn demo(ordinal: usize) -> Result<verify::CaseOutcome> {
     use crate::model::load::{Opened, Source};
     let load = |device: DeviceChoice| {
         Opened::open(&Source::Demo)?.load_on(None, device.placement()?, &mut |_| Ok(()))

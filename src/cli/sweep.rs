@@ -7,21 +7,21 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::args::SessionArgs;
-use super::compare::median_ms;
 use super::output;
 use super::progress::Bar;
 use crate::cache::CacheSpec;
-use crate::decode::divergence::Spread;
 use crate::decode::sweep::Reference;
 use crate::mask::files::{self, Split};
 use crate::mask::select::Options;
 use crate::mask::{fingerprint, select};
 use crate::model::decoder::PrefillHooks;
-use crate::{Error, Result, machine};
+use crate::spread::Spread;
+use crate::spread::median_ms;
+use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope sweep`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct SweepArgs {
     #[command(flatten)]
     session: SessionArgs,
     /// Importance file, or a mask file that holds importance
@@ -70,7 +70,7 @@ struct Row {
 }
 
 /// Runs `kscope sweep`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &SweepArgs) -> Result<()> {
     let sparsities = parse_range(&args.sparsity)?;
     if args.steps == 0 {
         return Err(Error::input("--steps must be at least 1, not 0"));
@@ -158,7 +158,7 @@ fn table(report: &Report) -> String {
         report.prompt_tokens,
         report.steps,
         report.dense.tpot_ms,
-        machine::human(report.dense.kv_bytes as u64),
+        numbers::bytes(report.dense.kv_bytes as u64),
         "target",
         "align",
         "pruned",
@@ -180,7 +180,7 @@ fn table(report: &Report) -> String {
             row.kld.p99,
             row.top1_agreement * 100.0,
             row.tpot_ms,
-            machine::human(row.kv_bytes as u64)
+            numbers::bytes(row.kv_bytes as u64)
         ));
     }
     text

@@ -38,7 +38,7 @@ pub enum Sides {
 
 /// What a comparison starts from.
 #[derive(Debug, Clone)]
-pub struct Setup {
+pub struct ComparisonSetup {
     /// Token ids of each prompt.
     pub prompts: Vec<Vec<u32>>,
     /// Side A's cache.
@@ -105,8 +105,12 @@ pub struct Comparison {
 
 impl Comparison {
     /// Prefills once and fills both sides; both then hold the same first token.
-    pub fn start(model: Arc<Model>, setup: Setup, hooks: PrefillHooks<'_>) -> Result<Self> {
-        let Setup { prompts, dense, pruned, sampling, mode, context } = setup;
+    pub fn start(
+        model: Arc<Model>,
+        setup: ComparisonSetup,
+        hooks: PrefillHooks<'_>,
+    ) -> Result<Self> {
+        let ComparisonSetup { prompts, dense, pruned, sampling, mode, context } = setup;
         sampling.check()?;
         let began = Instant::now();
         let config = model.config();

@@ -1,11 +1,10 @@
 //! How far two next-token distributions are apart: the one definition that commands, screens,
 //! reports and tests read.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::decode::sampler::argmax;
+use crate::spread::Spread;
 
 /// What one decode step lost, dense against pruned, over the full vocabulary at temperature 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -72,52 +71,6 @@ pub fn top(logits: &[f32], n: usize) -> Vec<(u32, f32)> {
     best.into_iter().map(|(id, logit)| (id, (f64::from(logit) - norm).exp() as f32)).collect()
 }
 
-/// Mean, standard error of the mean, and quantiles of a list of values.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Spread {
-    /// Mean.
-    pub mean: f64,
-    /// Standard deviation over the square root of the number of values.
-    pub stderr: f64,
-    /// Median.
-    pub p50: f64,
-    /// 99th percentile, the nearest value from above.
-    pub p99: f64,
-    /// Largest.
-    pub max: f64,
-}
-
-impl Spread {
-    /// Of these times, in milliseconds.
-    pub fn of_times<'a>(times: impl IntoIterator<Item = &'a Duration>) -> Self {
-        Self::of(times.into_iter().map(|time| time.as_secs_f64() * 1e3))
-    }
-
-    /// Of these values; all zero where there are none.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        if values.is_empty() {
-            return Self::default();
-        }
-        values.sort_unstable_by(f64::total_cmp);
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let variance = if values.len() > 1 {
-            values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)
-        } else {
-            0.0
-        };
-        let rank = |share: f64| values[((share * n).ceil() as usize).clamp(1, values.len()) - 1];
-        Self {
-            mean,
-            stderr: (variance / n).sqrt(),
-            p50: rank(0.5),
-            p99: rank(0.99),
-            max: values[values.len() - 1],
-        }
-    }
-}
-
 /// Divergence over many steps.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Divergence {
@@ -166,14 +119,6 @@ mod tests {
         // Adding a constant to all logits is no change.
         let shifted: Vec<f32> = dense.iter().map(|l| l + 20.0).collect();
         assert!(StepDivergence::of(&dense, &shifted, 1).kld < 1e-12);
-    }
-
-    #[test]
-    fn spread_of_known_values() {
-        let spread = Spread::of((1..=100).map(f64::from));
-        assert_eq!((spread.mean, spread.p50, spread.p99, spread.max), (50.5, 50.0, 99.0, 100.0));
-        assert!((spread.stderr - 2.901_149_197_588_202).abs() < 1e-12);
-        assert_eq!(Spread::of([]), Spread::default());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What training-free importance is made of: mean squares of keys and of late queries, gathered
 //! while text goes through a model.
 
-use crate::mask::{Importance, Shape, rules};
+use crate::mask::{Given, Importance, MeanSquares, Rule, Shape};
 use crate::model::config::Config;
 use crate::model::decoder::LayerView;
 use crate::{Error, Result};
@@ -54,23 +54,26 @@ impl Squares {
         }
     }
 
-    /// Mean k² per channel.
-    pub fn key_norm(&self) -> Result<Importance> {
-        rules::key_norm(self.shape, &self.mean_keys()?)
+    /// Importance by a rule that needs a text, or nothing.
+    ///
+    /// # Errors
+    /// No token was seen, and what the rule itself refuses.
+    pub fn importance(&self, rule: Rule) -> Result<Importance> {
+        let squares = self.means()?;
+        rule.scores(Given { squares: Some(&squares), ..Given::nothing(self.shape, 0) })
     }
 
-    /// ThinK: mean q² over the last queries, averaged over the group, times mean k².
-    pub fn think(&self) -> Result<Importance> {
-        let seen = self.queries_seen as f64;
-        let queries: Vec<f64> = self.queries.iter().map(|sum| sum / seen).collect();
-        rules::think(self.shape, self.heads, &queries, &self.mean_keys()?)
-    }
-
-    fn mean_keys(&self) -> Result<Vec<f64>> {
+    /// The means over all that was seen.
+    fn means(&self) -> Result<MeanSquares> {
         if self.keys_seen == 0 {
             return Err(Error::input("importance needs some text: no token was seen"));
         }
-        Ok(self.keys.iter().map(|sum| sum / self.keys_seen as f64).collect())
+        let mean = |sums: &[f64], seen: usize| sums.iter().map(|sum| sum / seen as f64).collect();
+        Ok(MeanSquares {
+            query_heads: self.heads,
+            keys: mean(&self.keys, self.keys_seen),
+            queries: mean(&self.queries, self.queries_seen),
+        })
     }
 }
 

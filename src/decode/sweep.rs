@@ -26,7 +26,7 @@ pub struct Reference {
 
 /// What one mask gives and loses.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Measured {
+pub struct SweepMeasured {
     /// Loss against dense, forced.
     pub divergence: Divergence,
     /// Compute time of each step.
@@ -101,7 +101,7 @@ impl Reference {
         &self,
         pruned: &Arc<CacheSpec>,
         keep_going: &dyn Fn() -> Result<()>,
-    ) -> Result<Measured> {
+    ) -> Result<SweepMeasured> {
         let config = self.model.config();
         let mut cache = self.prompt_cache.retuned(Arc::clone(pruned))?;
         let mut buffers = StepBuffers::new(config, 1);
@@ -126,7 +126,7 @@ impl Reference {
                 .unwrap_or_else(|| crate::decode::sampler::argmax(dense));
             steps.push(StepDivergence::of(dense, &buffers.logits, next));
         }
-        Ok(Measured {
+        Ok(SweepMeasured {
             divergence: Divergence::of(&steps),
             step_times,
             kv_bytes: cache.bytes().total(),

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
-use super::check::{Row, Verdict};
-use super::run::{self, Event, Outcome, Request};
+use super::check::{CheckRow, Verdict};
+use super::run::{self, LearnEvent, LearnRequest, Outcome};
 use super::train::Settings;
 use crate::mask::files::{self, Contents, MaskFile};
 use crate::model::Model;
@@ -58,7 +58,7 @@ pub struct Notice {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Told {
     /// It goes on.
-    Going(Event),
+    Going(LearnEvent),
     /// It is done and the mask is in its file.
     Done(Box<Done>),
     /// It was cancelled; the checkpoint, if there is one already, can be gone on from.
@@ -77,7 +77,7 @@ pub struct Done {
     /// Where it lies.
     pub out: PathBuf,
     /// The check's rows; empty without a check.
-    pub rows: Vec<Row>,
+    pub rows: Vec<CheckRow>,
     /// The judgement; none without a check.
     pub verdict: Option<Verdict>,
     /// The whole time.
@@ -161,14 +161,18 @@ impl Outbox {
         }
     }
 
-    fn event(&mut self, event: &Event) -> Result<()> {
+    fn event(&mut self, event: &LearnEvent) -> Result<()> {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
         let told = Told::Going(event.clone());
         match event {
-            Event::Prefill(..) | Event::Factors(_) | Event::Check(_) => self.statistic(told),
-            Event::Dense(_) | Event::Update(_) | Event::Validated { .. } => self.state(told),
+            LearnEvent::Prefill(..) | LearnEvent::Factors(_) | LearnEvent::Check(_) => {
+                self.statistic(told)
+            }
+            LearnEvent::Dense(_) | LearnEvent::Update(_) | LearnEvent::Validated { .. } => {
+                self.state(told)
+            }
         }
     }
 }
@@ -176,8 +180,8 @@ impl Outbox {
 fn learn(model: &Arc<Model>, order: &Order, outbox: &mut Outbox) -> Result<Done> {
     let _shared = model.decoder.share();
     let texts = run::texts(model, &order.haystack, "text")?;
-    let request = Request::new(model, texts, order.settings.clone(), order.lengths)?;
-    let request = Request { pool: order.pool, check_prompts: order.check_prompts, ..request };
+    let request = LearnRequest::new(model, texts, order.settings.clone(), order.lengths)?;
+    let request = LearnRequest { pool: order.pool, check_prompts: order.check_prompts, ..request };
     let checkpoint = order.checkpoint();
     run::prepare_checkpoint(&checkpoint)?;
     let outcome =

@@ -9,14 +9,14 @@ use super::{ChannelMask, Shape, Window};
 
 /// Bytes of keys and of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub struct CacheBytes {
+pub struct KvBytes {
     /// Bytes of cached keys.
     pub k: u64,
     /// Bytes of cached values.
     pub v: u64,
 }
 
-impl CacheBytes {
+impl KvBytes {
     /// Keys and values together.
     pub fn total(&self) -> u64 {
         self.k + self.v
@@ -38,13 +38,13 @@ pub struct Savings {
 }
 
 /// Bytes per token of a cache that keeps every channel, all layers; `element_size` in bytes.
-pub fn dense_token(shape: Shape, element_size: usize) -> CacheBytes {
+pub fn dense_token(shape: Shape, element_size: usize) -> KvBytes {
     let half = (shape.entries() * element_size) as u64;
-    CacheBytes { k: half, v: half }
+    KvBytes { k: half, v: half }
 }
 
 /// Bytes per middle token, all layers.
-pub fn middle_token(mask: &ChannelMask, element_size: usize) -> CacheBytes {
+pub fn middle_token(mask: &ChannelMask, element_size: usize) -> KvBytes {
     middle_token_of_counts(mask.shape(), &mask.kept_counts(), element_size)
 }
 
@@ -53,29 +53,21 @@ pub(super) fn middle_token_of_counts(
     shape: Shape,
     counts: &[usize],
     element_size: usize,
-) -> CacheBytes {
+) -> KvBytes {
     let kept: usize = counts.iter().sum();
     let storing = counts.iter().filter(|&&count| count > 0).count();
-    CacheBytes {
-        k: (kept * element_size) as u64,
-        v: (storing * shape.head_dim * element_size) as u64,
-    }
+    KvBytes { k: (kept * element_size) as u64, v: (storing * shape.head_dim * element_size) as u64 }
 }
 
 /// Bytes of a dense cache of `tokens` tokens.
-pub fn dense(shape: Shape, tokens: usize, element_size: usize) -> CacheBytes {
+pub fn dense(shape: Shape, tokens: usize, element_size: usize) -> KvBytes {
     let token = dense_token(shape, element_size);
-    CacheBytes { k: token.k * tokens as u64, v: token.v * tokens as u64 }
+    KvBytes { k: token.k * tokens as u64, v: token.v * tokens as u64 }
 }
 
 /// Bytes of a pruned cache of `tokens` tokens; sink, recent window and tokens not yet moved are
 /// counted whole.
-pub fn pruned(
-    mask: &ChannelMask,
-    window: Window,
-    tokens: usize,
-    element_size: usize,
-) -> CacheBytes {
+pub fn pruned(mask: &ChannelMask, window: Window, tokens: usize, element_size: usize) -> KvBytes {
     pruned_of_counts(mask.shape(), &mask.kept_counts(), window, tokens, element_size)
 }
 
@@ -86,13 +78,13 @@ pub(super) fn pruned_of_counts(
     window: Window,
     tokens: usize,
     element_size: usize,
-) -> CacheBytes {
+) -> KvBytes {
     let middle = window.middle(tokens);
     let (whole, part) = (
         dense(shape, tokens - middle, element_size),
         middle_token_of_counts(shape, counts, element_size),
     );
-    CacheBytes { k: whole.k + part.k * middle as u64, v: whole.v + part.v * middle as u64 }
+    KvBytes { k: whole.k + part.k * middle as u64, v: whole.v + part.v * middle as u64 }
 }
 
 /// Savings at a context of `tokens` tokens, or the limit for long contexts, where the window weighs
@@ -123,7 +115,7 @@ mod tests {
         // dense.
         let shape = Shape { layers: 1, kv_heads: 3, head_dim: 128 };
         let mask = ChannelMask::from_fn(shape, |_, head, channel| channel < [0, 32, 96][head]);
-        assert_eq!(middle_token(&mask, 2), CacheBytes { k: 2 * 128, v: 2 * 256 });
+        assert_eq!(middle_token(&mask, 2), KvBytes { k: 2 * 128, v: 2 * 256 });
         assert_eq!(dense_token(shape, 2).total(), 3 * 512);
 
         let window = Window { sink: 4, recent: 8, chunk: 4 };

@@ -22,7 +22,7 @@ pub struct Overlap {
 
 /// Two masks compared: as a whole and layer by layer.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Comparison {
+pub struct MaskComparison {
     /// Over all layers.
     pub whole: Overlap,
     /// Per layer, first to last.
@@ -51,7 +51,7 @@ impl Overlap {
 }
 
 /// Compares two masks; refuses masks of different shape.
-pub fn compare(a: &ChannelMask, b: &ChannelMask) -> Result<Comparison> {
+pub fn compare(a: &ChannelMask, b: &ChannelMask) -> Result<MaskComparison> {
     let shape = a.shape();
     if shape != b.shape() {
         return Err(Error::input(format!(
@@ -61,7 +61,7 @@ pub fn compare(a: &ChannelMask, b: &ChannelMask) -> Result<Comparison> {
     }
     let layer = shape.kv_heads * shape.head_dim;
     let counts = a.kept_counts().into_iter().zip(b.kept_counts());
-    Ok(Comparison {
+    Ok(MaskComparison {
         whole: Overlap::of(a.bits(), b.bits()),
         layers: a
             .bits()

@@ -6,7 +6,7 @@ use super::{ChannelMask, Window, bytes, rules};
 
 /// Where and in what element type the numbers of [`Statistics`] are taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Setting {
+pub struct StatisticsSetting {
     /// Window and context in tokens for the savings; the long-context limit where None.
     pub at: Option<(Window, usize)>,
     /// Bytes of one cached element.
@@ -68,7 +68,7 @@ pub struct Statistics {
 
 impl Statistics {
     /// All numbers of `mask`.
-    pub fn of(mask: &ChannelMask, setting: &Setting) -> Self {
+    pub fn of(mask: &ChannelMask, setting: &StatisticsSetting) -> Self {
         let shape = mask.shape();
         let counts = mask.kept_counts();
         let kept: usize = counts.iter().sum();
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use crate::mask::Shape;
 
-    const LIMIT: Setting = Setting { at: None, element_size: 2 };
+    const LIMIT: StatisticsSetting = StatisticsSetting { at: None, element_size: 2 };
 
     #[test]
     fn pairs_and_frequencies_of_a_small_mask() {

@@ -6,11 +6,11 @@ pub use crate::model::hooks::{LayerView, PrefillHooks, StepObserver, with_quiet_
 pub use crate::model::times::StepTimes;
 
 use crate::cache::SequenceCache;
+use crate::element::Dtype;
 use crate::model::backend::{Backend, BackendWeights, Blueprint};
 use crate::model::config::Config;
 use crate::model::device::{DeviceBackend, TensorDecoder};
 use crate::model::host::HostBackend;
-use crate::model::host::matrix::Dtype;
 use crate::model::rope::Rope;
 use crate::model::weights::Weights;
 use crate::{Error, Result};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::element::Dtype;
 use crate::model::config::Config;
 use crate::model::decoder::Decoder;
-use crate::model::host::matrix::Dtype;
 use crate::model::tokenizer::Tokenizer;
 use crate::{Result, machine};
 

@@ -3,9 +3,10 @@
 use candle_core::Device;
 use candle_core::quantized::QTensor;
 
+use crate::element::Dtype;
 use crate::model::arch::{BlockSpec, LinearSpec, NormSpec};
 use crate::model::config::Config;
-use crate::model::host::matrix::{Dtype, Matrix, Wide};
+use crate::model::host::matrix::{Matrix, Wide};
 use crate::model::host::ops;
 use crate::model::rope::rotate;
 use crate::{Error, Result};

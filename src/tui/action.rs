@@ -215,7 +215,7 @@ impl Command {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Hand a command to the engine.
-    Engine(crate::decode::worker::Command),
+    Engine(crate::decode::worker::EngineOrder),
     /// Learn a mask on a thread of its own.
     Learn(Box<Order>),
     /// Stop the learning at hand.

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::state::{Phase, Side, State};
 use super::view::finish_words;
 use crate::decode::comparison::Mode;
-use crate::machine::human;
+use crate::numbers;
 
 /// The session as text.
 pub fn text(state: &State) -> String {
@@ -22,7 +22,7 @@ pub fn text(state: &State) -> String {
         info.shape.kv_heads,
         info.shape.head_dim,
         info.dtype,
-        human(info.weight_bytes),
+        numbers::bytes(info.weight_bytes),
         info.kv_dtype
     )];
     let window = info.window;
@@ -78,8 +78,8 @@ pub fn text(state: &State) -> String {
     lines.push(format!(
         "KV cache of {} tokens: {} stored, {} dense ({:.1} % saved)",
         run.cached,
-        human(run.kv.total() as u64),
-        human(dense as u64),
+        numbers::bytes(run.kv.total() as u64),
+        numbers::bytes(dense as u64),
         100.0 * (1.0 - run.kv.total() as f64 / dense.max(1) as f64)
     ));
     lines.push(match &state.phase {

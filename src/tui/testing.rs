@@ -11,23 +11,26 @@ use super::log::LogBuffer;
 use super::state::{Beginning, Plan, State};
 use super::update::update;
 use super::view;
-use crate::cache::{CacheSpec, KvDtype};
-use crate::decode::divergence::{Divergence, Spread, StepDivergence};
+use crate::cache::CacheSpec;
+use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::lost::{Asked, Lost, LostToken};
 use crate::decode::sampler::Sampling;
 use crate::decode::worker::event::{
     Envelope, Event, HeadDetail, Likely, Live, MaskInfo, Measured, Memory, ModelInfo, Pair,
     Retuned, Rules, Started, StepMs, Subject, Token, Voice,
 };
-use crate::decode::worker::{Command as Order, Prompt, Retune};
-use crate::learn::check::{Counts, Row, Rule, Verdict};
+use crate::decode::worker::{EngineOrder as Order, Prompt, Retune};
+use crate::element::Dtype;
+use crate::learn::check::{CheckRow, Counts, Verdict};
 use crate::learn::data::Task;
-use crate::learn::run::Event as Learned;
+use crate::learn::run::LearnEvent as Learned;
 use crate::learn::train::{Dense, Stage, Update};
 use crate::learn::worker::{Done, Notice, Told};
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::select::{self, Options};
-use crate::mask::{ChannelMask, Importance, Shape, Window};
+use crate::mask::{ChannelMask, Importance, Rule, Shape, Window};
+use crate::random::scrambled;
+use crate::spread::Spread;
 
 /// The demo's axes.
 pub const SMALL: Shape = Shape { layers: 5, kv_heads: 2, head_dim: 64 };
@@ -36,10 +39,7 @@ pub const LARGE: Shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
 
 /// A number in 0..1 that depends on `n` alone.
 fn noise(n: usize) -> f32 {
-    let mut x = n as u64 ^ 0x9e37_79b9_7f4a_7c15;
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((x ^ (x >> 31)) >> 40) as f32 / (1 << 24) as f32
+    (scrambled(n as u64 ^ 0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 24) as f32
 }
 
 /// A state before anything happened.
@@ -85,7 +85,7 @@ pub fn info(shape: Shape) -> ModelInfo {
         name: "test-model".to_owned(),
         architecture: "llama".to_owned(),
         device: "cpu".to_owned(),
-        dtype: "f16".to_owned(),
+        dtype: Dtype::F16,
         weight_bytes: 5_210_112,
         shape,
         heads: shape.kv_heads * 2,
@@ -95,7 +95,7 @@ pub fn info(shape: Shape) -> ModelInfo {
         wavelengths: (0..shape.pairs())
             .map(|i| 6.25 * 50_000_f64.powf(i as f64 / shape.pairs() as f64))
             .collect(),
-        kv_dtype: "f16".to_owned(),
+        kv_dtype: Dtype::F16,
         mask: Some(info("learned-50", mask, Some(importance.scores().to_vec()))),
         other: Some(info("slowest", other, None)),
         window: Window::default(),
@@ -119,7 +119,7 @@ const WORDS: [&str; 6] = [" the", " light", " was", " quiet", ",", " and"];
 pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
     let mask =
         info.mask.as_ref().map_or_else(|| ChannelMask::full(info.shape), |mask| mask.mask.clone());
-    let spec = CacheSpec::new(info.shape, info.window, KvDtype::F16, mask).expect("fits");
+    let spec = CacheSpec::new(info.shape, info.window, Dtype::F16, mask).expect("fits");
     let total = 4.0 + f64::from(noise(n));
     let step = StepMs {
         total,
@@ -143,7 +143,7 @@ pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
 /// prefer different ones.
 pub fn pair(info: &ModelInfo, n: usize, cached: usize) -> Event {
     let Event::Token(token) = token(info, n, cached) else { unreachable!("a token") };
-    let dense = CacheSpec::dense(info.shape, info.window, KvDtype::F16)
+    let dense = CacheSpec::dense(info.shape, info.window, Dtype::F16)
         .expect("fits")
         .bytes_at(cached)
         .total();
@@ -219,7 +219,10 @@ pub fn session(shape: Shape, depth: Depth) -> State {
     let table = |seed: usize| -> Vec<f32> {
         (0..shape.entries()).map(|i| (noise(i * 31 + seed) * 9.0 - 4.0).exp()).collect()
     };
-    send(&mut state, Event::Rules(Box::new(Rules { key_norm: table(1), think: table(2) })));
+    send(
+        &mut state,
+        Event::Rules(Box::new(Rules::new([(Rule::KEY_NORM, table(1)), (Rule::THINK, table(2))]))),
+    );
     for n in 1..=120 {
         send(&mut state, pair(&info, n, 399 + n));
         send(&mut state, token(&info, n, 399 + n));
@@ -445,10 +448,10 @@ pub fn learned(state: &mut State) {
     tell_learning(state, Told::Going(Learned::Check(0.5)));
     let importance = factors(shape, 0.7);
     let mask = select::select(&importance, &Options::new(0.7, 8)).expect("a fair budget");
-    let row = |(rule, counts, at): (Rule, Counts, f64)| Row {
+    let row = |(rule, counts, at): (Rule, Counts, f64)| CheckRow {
         rule,
         counts,
-        sparsity: if rule == Rule::Dense { 0.0 } else { 0.7 },
+        sparsity: if rule == Rule::DENSE { 0.0 } else { 0.7 },
         recall: 0.7 - at,
         asked: if at > 0.05 { 120 } else { 420 },
         digit_nll: 0.25 + at,
@@ -456,11 +459,12 @@ pub fn learned(state: &mut State) {
         texts: Vec::new(),
         answers: Vec::new(),
     };
-    let rules = [Rule::Think, Rule::KeyNorm, Rule::Frequency, Rule::Random].into_iter().enumerate();
+    let rules =
+        [Rule::THINK, Rule::KEY_NORM, Rule::FREQUENCY, Rule::RANDOM].into_iter().enumerate();
     let rivals = rules.flat_map(|(i, rule)| {
         [(rule, Counts::Learned, 0.1 * (i + 1) as f64), (rule, Counts::Own, 0.12 * (i + 1) as f64)]
     });
-    let rows = [(Rule::Dense, Counts::Own, 0.0), (Rule::Learned, Counts::Learned, 0.01)]
+    let rows = [(Rule::DENSE, Counts::Own, 0.0), (Rule::LEARNED, Counts::Learned, 0.01)]
         .into_iter()
         .chain(rivals)
         .map(row);

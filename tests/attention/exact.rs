@@ -2,7 +2,8 @@
 //! instruction set of the machine.
 
 use kscope::attention::{Attention, DecodeItem, SimdLevel};
-use kscope::cache::{KvDtype, SequenceCache};
+use kscope::cache::SequenceCache;
+use kscope::element::Dtype;
 use kscope::mask::{ChannelMask, Window};
 use kscope_testing::error;
 use kscope_testing::tokens::*;
@@ -22,7 +23,7 @@ proptest! {
         (sink, recent, chunk) in (0..150usize, 0..300usize, 1..140usize),
         counts in prop::collection::vec(0.0..1.0f64, 4),
         piece in prop_oneof![Just(1usize), 1..200usize, Just(3000usize)],
-        dtype in prop::sample::select(KvDtype::ALL.to_vec()),
+        dtype in prop::sample::select(Dtype::ALL.to_vec()),
         seed: u64,
     ) {
         let shape = shape(1, kv_heads, head_dim);
@@ -40,7 +41,7 @@ fn every_group_size_and_head_size_matches_the_oracle() {
         for group in [1, 3, 4, 7, 8] {
             let shape = shape(1, 1, head_dim);
             let mask = mask_with_counts(shape, &[head_dim * 3 / 10], 1);
-            for dtype in KvDtype::ALL {
+            for dtype in Dtype::ALL {
                 check(
                     &Tokens::random(shape, group, 333, 1),
                     &spec(shape, WINDOW, dtype, mask.clone()),
@@ -55,7 +56,7 @@ fn every_group_size_and_head_size_matches_the_oracle() {
 fn every_kept_count_matches_the_oracle() {
     for kept in 0..=64 {
         let shape = shape(1, 1, 64);
-        for dtype in KvDtype::ALL {
+        for dtype in Dtype::ALL {
             let mask = mask_with_counts(shape, &[kept], kept as u64);
             check(&Tokens::random(shape, 3, 400, 2), &spec(shape, WINDOW, dtype, mask), 400);
         }
@@ -67,7 +68,7 @@ fn a_mask_of_ones_is_dense_attention_bit_for_bit() {
     let shape = shape(2, 2, 64);
     let tokens = Tokens::random(shape, 3, 1000, 3);
     let everything = Window { sink: 4096, ..WINDOW };
-    for dtype in KvDtype::ALL {
+    for dtype in Dtype::ALL {
         let ones = tokens.cache(&spec(shape, WINDOW, dtype, ChannelMask::full(shape)));
         let dense = tokens.cache(&spec(
             shape,
@@ -88,7 +89,7 @@ fn a_mask_of_ones_is_dense_attention_bit_for_bit() {
 fn a_mask_of_zeros_is_attention_over_sink_and_recent() {
     let shape = shape(1, 2, 64);
     let tokens = Tokens::random(shape, 3, 700, 4);
-    let spec = spec(shape, WINDOW, KvDtype::F32, ChannelMask::from_fn(shape, |_, _, _| false));
+    let spec = spec(shape, WINDOW, Dtype::F32, ChannelMask::from_fn(shape, |_, _, _| false));
     check(&tokens, &spec, 700);
 
     let middle = WINDOW.middle(700);
@@ -96,7 +97,7 @@ fn a_mask_of_zeros_is_attention_over_sink_and_recent() {
     for rows in [&mut near.k[0], &mut near.v[0]] {
         rows.drain(16 * tokens.row()..(16 + middle) * tokens.row());
     }
-    let dense = kscope::cache::CacheSpec::dense(shape, WINDOW, KvDtype::F32).unwrap().into();
+    let dense = kscope::cache::CacheSpec::dense(shape, WINDOW, Dtype::F32).unwrap().into();
     let expected = oracle(&near.cache(&dense), 0, &tokens.q[0]);
     assert!(
         error(&attend(SimdLevel::best(), &tokens.cache(&spec), 0, &tokens.q[0]), &expected) < 1e-5
@@ -109,8 +110,8 @@ fn prompts_shorter_than_the_window_are_dense_bit_for_bit() {
     let mask = mask_with_counts(shape, &[0, 19, 64], 5);
     for len in 1..WINDOW.sink + WINDOW.recent + WINDOW.chunk {
         let tokens = Tokens::random(shape, 3, len, 5);
-        let dense = tokens.cache(&spec(shape, WINDOW, KvDtype::F16, ChannelMask::full(shape)));
-        let pruned = tokens.cache(&spec(shape, WINDOW, KvDtype::F16, mask.clone()));
+        let dense = tokens.cache(&spec(shape, WINDOW, Dtype::F16, ChannelMask::full(shape)));
+        let pruned = tokens.cache(&spec(shape, WINDOW, Dtype::F16, mask.clone()));
         for level in levels() {
             assert_eq!(
                 attend(level, &pruned, 0, &tokens.q[0]),
@@ -130,7 +131,7 @@ fn every_length_around_a_moved_chunk_matches_the_oracle() {
         Window { sink: 0, recent: 0, chunk: 1 },
         Window { sink: 100, recent: 70, chunk: 50 },
     ] {
-        let spec = spec(shape, window, KvDtype::F32, mask.clone());
+        let spec = spec(shape, window, Dtype::F32, mask.clone());
         let tokens = Tokens::random(shape, 2, 400, 6);
         let mut cache = SequenceCache::new(spec.clone());
         for len in 1..=400 {
@@ -155,7 +156,7 @@ fn a_layer_that_keeps_nothing_and_one_that_keeps_all_stand_side_by_side() {
     let mask = ChannelMask::from_fn(shape, |layer, _, channel| {
         layer == 1 || layer == 2 && channel % 3 == 0
     });
-    for dtype in KvDtype::ALL {
+    for dtype in Dtype::ALL {
         check(&Tokens::random(shape, 4, 600, 7), &spec(shape, WINDOW, dtype, mask.clone()), 600);
     }
 }
@@ -168,7 +169,7 @@ fn a_head_that_sees_no_token_gives_zeros() {
     let cache = tokens.cache(&spec(
         shape,
         nothing,
-        KvDtype::F32,
+        Dtype::F32,
         ChannelMask::from_fn(shape, |_, _, _| false),
     ));
     for level in levels() {
@@ -184,7 +185,7 @@ fn a_batch_of_ragged_lengths_gives_bit_for_bit_what_each_sequence_gives_alone_on
         .iter()
         .map(|&len| Tokens::random(shape, 3, len, len as u64))
         .collect();
-    for dtype in KvDtype::ALL {
+    for dtype in Dtype::ALL {
         let masks = [
             mask_with_counts(shape, &[0, 19], 9),
             ChannelMask::full(shape),
@@ -233,7 +234,7 @@ fn the_order_of_heads_and_of_middle_tokens_does_not_matter() {
     let tokens = Tokens::random(shape, 3, len, 10);
     let counts = [0, 19, 40];
     let mask = mask_with_counts(shape, &counts, 10);
-    let cache = tokens.cache(&spec(shape, WINDOW, KvDtype::F16, mask.clone()));
+    let cache = tokens.cache(&spec(shape, WINDOW, Dtype::F16, mask.clone()));
 
     // KV heads 2, 0, 1 with their query heads: the same outputs, bit for bit, in that order.
     let order = [2, 0, 1];
@@ -248,7 +249,7 @@ fn the_order_of_heads_and_of_middle_tokens_does_not_matter() {
     permuted.q[0] = by_head(&tokens.q[0], 3 * 64);
     let permuted_mask =
         ChannelMask::from_fn(shape, |_, head, channel| mask.head(0, order[head])[channel]);
-    let permuted_cache = permuted.cache(&spec(shape, WINDOW, KvDtype::F16, permuted_mask));
+    let permuted_cache = permuted.cache(&spec(shape, WINDOW, Dtype::F16, permuted_mask));
 
     // The middle's tokens backwards: the same outputs within rounding.
     let middle = WINDOW.sink..WINDOW.sink + WINDOW.middle(len);
@@ -258,7 +259,7 @@ fn the_order_of_heads_and_of_middle_tokens_does_not_matter() {
             rows[to * 192..(to + 1) * 192].copy_from_slice(&from[source * 192..(source + 1) * 192]);
         }
     }
-    let reversed_cache = reversed.cache(&spec(shape, WINDOW, KvDtype::F16, mask));
+    let reversed_cache = reversed.cache(&spec(shape, WINDOW, Dtype::F16, mask));
     for level in levels() {
         let out = attend(level, &cache, 0, &tokens.q[0]);
         assert_eq!(
@@ -275,7 +276,7 @@ fn scores_far_apart_overflow_nothing() {
     let shape = shape(1, 1, 64);
     let mut tokens = Tokens::random(shape, 3, 1500, 11);
     tokens.q[0].iter_mut().for_each(|q| *q *= 40.0);
-    let spec = spec(shape, WINDOW, KvDtype::F32, mask_with_counts(shape, &[21], 11));
+    let spec = spec(shape, WINDOW, Dtype::F32, mask_with_counts(shape, &[21], 11));
     let cache = tokens.cache(&spec);
     for level in levels() {
         // Scores of some thousand in base 2 leave an f32 about 1e-4 of absolute accuracy.

@@ -2,7 +2,8 @@
 //! importance.
 
 use kscope::attention::{channel_activity, explain};
-use kscope::cache::{CacheSpec, KvDtype};
+use kscope::cache::CacheSpec;
+use kscope::element::Dtype;
 use kscope::mask::Window;
 use kscope_testing::tokens::*;
 
@@ -12,9 +13,9 @@ const WINDOW: Window = Window { sink: 16, recent: 128, chunk: 32 };
 fn exact_and_pruned_logits_differ_in_the_middle_alone_and_mass_sums_to_one() {
     let shape = shape(1, 2, 64);
     let tokens = Tokens::random(shape, 3, 500, 1);
-    let dense = tokens.cache(&CacheSpec::dense(shape, WINDOW, KvDtype::F32).unwrap().into());
+    let dense = tokens.cache(&CacheSpec::dense(shape, WINDOW, Dtype::F32).unwrap().into());
     let pruned =
-        tokens.cache(&spec(shape, WINDOW, KvDtype::F32, mask_with_counts(shape, &[20, 0], 1)));
+        tokens.cache(&spec(shape, WINDOW, Dtype::F32, mask_with_counts(shape, &[20, 0], 1)));
     for head in 0..6 {
         let step =
             explain(&pruned, Some(&dense), 0, (head, 6), &tokens.q[0][head * 64..][..64]).unwrap();
@@ -59,8 +60,8 @@ fn exact_and_pruned_logits_differ_in_the_middle_alone_and_mass_sums_to_one() {
 fn a_dense_cache_of_another_length_explains_nothing() {
     let shape = shape(1, 1, 32);
     let tokens = Tokens::random(shape, 1, 300, 2);
-    let dense_spec = CacheSpec::dense(shape, WINDOW, KvDtype::F32).unwrap().into();
-    let pruned = tokens.cache(&spec(shape, WINDOW, KvDtype::F32, mask_with_counts(shape, &[9], 2)));
+    let dense_spec = CacheSpec::dense(shape, WINDOW, Dtype::F32).unwrap().into();
+    let pruned = tokens.cache(&spec(shape, WINDOW, Dtype::F32, mask_with_counts(shape, &[9], 2)));
     let q = &tokens.q[0];
     assert!(
         explain(&pruned, Some(&tokens.first(299).cache(&dense_spec)), 0, (0, 1), q)
@@ -77,7 +78,7 @@ fn live_importance_is_the_mean_magnitude_of_q_times_k_over_the_middle() {
     let shape = shape(1, 2, 48);
     let tokens = Tokens::random(shape, 3, 400, 3);
     let mask = mask_with_counts(shape, &[13, 48], 3);
-    for dtype in KvDtype::ALL {
+    for dtype in Dtype::ALL {
         let cache = tokens.cache(&spec(shape, WINDOW, dtype, mask.clone()));
         let mut activity = vec![f32::NAN; 2 * 48];
         channel_activity(&cache, 0, &tokens.q[0], &mut activity);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use kscope::cache::{CacheSpec, KvDtype, SequenceCache, StoredKey};
+use kscope::cache::{CacheSpec, SequenceCache, StoredKey};
+use kscope::element::Dtype;
 use kscope::mask::{ChannelMask, Window};
 use kscope_testing::tokens::*;
 use proptest::prelude::*;
@@ -40,7 +41,7 @@ fn parts_depend_on_the_length_alone_and_store_what_they_should() {
     let shape = shape(1, 3, 64);
     let mask = mask_with_counts(shape, &[0, 21, 64], 1);
     let tokens = Tokens::random(shape, 1, 500, 1);
-    let cache = tokens.cache(&spec(shape, WINDOW, KvDtype::F32, mask.clone()));
+    let cache = tokens.cache(&spec(shape, WINDOW, Dtype::F32, mask.clone()));
     for head in 0..3 {
         let view = cache.head(0, head);
         let parts = view.parts();
@@ -74,7 +75,7 @@ proptest! {
     ) {
         let shape = shape(1, 3, 32);
         let tokens = Tokens::random(shape, 1, len, len as u64);
-        let spec = spec(shape, Window { sink, recent, chunk }, KvDtype::F16, mask_with_counts(shape, &kept, 3));
+        let spec = spec(shape, Window { sink, recent, chunk }, Dtype::F16, mask_with_counts(shape, &kept, 3));
         let mut cache = SequenceCache::with_capacity(Arc::clone(&spec), len);
         let mut from = 0;
         for piece in pieces.iter().cycle() {
@@ -92,7 +93,7 @@ proptest! {
         back in 0..700usize,
         (sink, recent, chunk) in (0..140usize, 0..200usize, 1..140usize),
         kept in prop::collection::vec(0..=32usize, 3),
-        dtype in prop::sample::select(KvDtype::ALL.to_vec()),
+        dtype in prop::sample::select(Dtype::ALL.to_vec()),
     ) {
         let (shape, back) = (shape(1, 3, 32), back.min(len));
         let tokens = Tokens::random(shape, 1, len, len as u64);
@@ -116,12 +117,12 @@ proptest! {
 fn a_dense_cache_always_rewinds_and_a_pruned_one_says_why_it_cannot() {
     let shape = shape(2, 1, 64);
     let tokens = Tokens::random(shape, 1, 600, 4);
-    let mut dense = tokens.cache(&CacheSpec::dense(shape, WINDOW, KvDtype::F16).unwrap().into());
+    let mut dense = tokens.cache(&CacheSpec::dense(shape, WINDOW, Dtype::F16).unwrap().into());
     dense.truncate(3, None).unwrap();
     assert_same(&dense, &tokens.first(3).cache(dense.spec()));
 
     let mut pruned =
-        tokens.cache(&spec(shape, WINDOW, KvDtype::F16, mask_with_counts(shape, &[20], 4)));
+        tokens.cache(&spec(shape, WINDOW, Dtype::F16, mask_with_counts(shape, &[20], 4)));
     assert!(pruned.can_truncate(599) && pruned.can_truncate(16) && !pruned.can_truncate(300));
     let message = pruned.truncate(300, None).unwrap_err().to_string();
     assert!(message.contains("from 600 to 300 tokens"), "{message}");
@@ -134,13 +135,13 @@ fn a_cache_that_lacks_channels_or_has_another_shape_is_not_retuned() {
     let pruned = Tokens::random(shape2, 1, 10, 5).cache(&spec(
         shape2,
         WINDOW,
-        KvDtype::F16,
+        Dtype::F16,
         mask_with_counts(shape2, &[20], 5),
     ));
     assert!(pruned.retuned(Arc::clone(pruned.spec())).unwrap_err().to_string().contains("dense"));
     let dense = Tokens::random(shape2, 1, 10, 5)
-        .cache(&CacheSpec::dense(shape2, WINDOW, KvDtype::F16).unwrap().into());
-    let other = CacheSpec::dense(shape(1, 1, 64), WINDOW, KvDtype::F16).unwrap().into();
+        .cache(&CacheSpec::dense(shape2, WINDOW, Dtype::F16).unwrap().into());
+    let other = CacheSpec::dense(shape(1, 1, 64), WINDOW, Dtype::F16).unwrap().into();
     assert!(
         dense
             .retuned(other)
@@ -154,7 +155,7 @@ fn a_cache_that_lacks_channels_or_has_another_shape_is_not_retuned() {
 fn clones_share_until_one_writes() {
     let shape = shape(1, 2, 64);
     let tokens = Tokens::random(shape, 1, 400, 6);
-    let spec = spec(shape, WINDOW, KvDtype::F16, mask_with_counts(shape, &[20], 6));
+    let spec = spec(shape, WINDOW, Dtype::F16, mask_with_counts(shape, &[20], 6));
     let before = tokens.first(300).cache(&spec);
     let mut after = before.clone();
     tokens.extend(&mut after, 300, 400);
@@ -169,7 +170,7 @@ fn bytes_are_the_formula_and_the_allocator_holds_little_more() {
     let shape = shape(1, 8, 128);
     let counts = [0, 32, 32, 64, 96, 0, 128, 33];
     let window = Window { sink: 128, recent: 768, chunk: 128 };
-    let spec = spec(shape, window, KvDtype::Bf16, mask_with_counts(shape, &counts, 7));
+    let spec = spec(shape, window, Dtype::Bf16, mask_with_counts(shape, &counts, 7));
     for len in [500, 896, 896 + 128 * 20, 8192] {
         let cache = Tokens::random(shape, 1, len, 7).cache(&spec);
         let middle = window.middle(len);
@@ -191,12 +192,11 @@ fn bytes_are_the_formula_and_the_allocator_holds_little_more() {
 fn a_retune_of_8192_tokens_is_a_gather_not_a_prefill() {
     let shape = shape(30, 3, 64);
     let tokens = Tokens::random(shape, 1, 1024, 8);
-    let mut dense =
-        SequenceCache::new(CacheSpec::dense(shape, WINDOW, KvDtype::F16).unwrap().into());
+    let mut dense = SequenceCache::new(CacheSpec::dense(shape, WINDOW, Dtype::F16).unwrap().into());
     for _ in 0..8 {
         tokens.extend(&mut dense, 0, 1024);
     }
-    let spec = spec(shape, WINDOW, KvDtype::F16, mask_with_counts(shape, &[0, 19, 40], 8));
+    let spec = spec(shape, WINDOW, Dtype::F16, mask_with_counts(shape, &[0, 19, 40], 8));
     let mut times: Vec<_> = (0..5)
         .map(|_| {
             let start = Instant::now();
@@ -214,10 +214,10 @@ fn a_retune_of_8192_tokens_is_a_gather_not_a_prefill() {
 fn the_wrong_mask_or_chunk_is_refused_in_a_sentence() {
     let geometry = shape(1, 2, 64);
     let mask = ChannelMask::full(shape(1, 2, 32));
-    let error = CacheSpec::new(geometry, WINDOW, KvDtype::F16, mask).unwrap_err().to_string();
+    let error = CacheSpec::new(geometry, WINDOW, Dtype::F16, mask).unwrap_err().to_string();
     assert!(error.contains("32 channels") && error.contains("64 channels"), "{error}");
-    assert!(CacheSpec::dense(geometry, Window { chunk: 0, ..WINDOW }, KvDtype::F16).is_err());
-    assert!("q8".parse::<KvDtype>().unwrap_err().to_string().contains("`q8`"));
+    assert!(CacheSpec::dense(geometry, Window { chunk: 0, ..WINDOW }, Dtype::F16).is_err());
+    assert!("q8".parse::<Dtype>().unwrap_err().to_string().contains("`q8`"));
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn the_accounting_is_the_mask_rooms_formula() {
     let mask = ChannelMask::from_fn(shape, |layer, head, channel| {
         head != 1 && (channel * 7 + layer) % 5 < head
     });
-    for dtype in KvDtype::ALL {
+    for dtype in Dtype::ALL {
         let spec = CacheSpec::new(shape, WINDOW, dtype, mask.clone()).unwrap();
         for tokens in [0, 1, 16, 143, 144, 175, 176, 177, 208, 4096, 4223] {
             let formula = kscope::mask::bytes::pruned(&mask, WINDOW, tokens, dtype.bytes());

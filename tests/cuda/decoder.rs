@@ -7,14 +7,14 @@ use std::sync::Arc;
 use candle_core::Device;
 use kscope::attention::channel_activity;
 use kscope::bench::verify::compare_models;
-use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
-use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
+use kscope::cache::{CacheSpec, SequenceCache};
+use kscope::decode::comparison::{Comparison, ComparisonSetup, Mode, Sides};
 use kscope::decode::sampler::{Sampling, argmax};
+use kscope::element::Dtype;
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::{PrefillHooks, StepBuffers, with_quiet_hooks};
 use kscope::model::device::{Attend, DeviceAttention, Placement};
-use kscope::model::host::matrix::Dtype;
 use kscope::model::load::gguf::Gguf;
 use kscope::model::load::{Opened, Source};
 use kscope::model::weights::Tensors;
@@ -154,8 +154,8 @@ fn every_tiny_model_gives_the_plain_logits() {
         let plain = loaded(open(folder.path()), Some(Dtype::F32), None);
         let tensors = loaded(open(folder.path()), Some(Dtype::F32), Some(on_cpu()));
         assert_eq!(tensors.decoder.device_name(), "tensors");
-        let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F32, third(&plain))
-            .unwrap();
+        let spec =
+            CacheSpec::new(plain.config().mask_shape(), SMALL, Dtype::F32, third(&plain)).unwrap();
         compare(&name, &plain, &tensors, spec, &[50, 9], 6, 1e-4);
     }
 }
@@ -170,7 +170,7 @@ fn quantised_weights_stay_quantised_and_give_close_logits() {
         }
         let plain = loaded(open(&path), None, None);
         let tensors = loaded(open(&path), None, Some(on_cpu()));
-        let spec = CacheSpec::dense(plain.config().mask_shape(), SMALL, KvDtype::F32).unwrap();
+        let spec = CacheSpec::dense(plain.config().mask_shape(), SMALL, Dtype::F32).unwrap();
         // The blocks that a device gets hold the host's numbers, rows of q in the same order.
         let mut file = Gguf::open(&path).unwrap();
         let (name, config) = ("model.layers.0.self_attn.q_proj.weight", plain.config());
@@ -230,12 +230,12 @@ fn random(
 #[test]
 fn cuda_sim_whole_models_decode_through_the_kernels() {
     for (head_dim, heads, kv_heads, dtype) in
-        [(64, 6, 2, KvDtype::F16), (64, 3, 3, KvDtype::Bf16), (128, 8, 1, KvDtype::F16)]
+        [(64, 6, 2, Dtype::F16), (64, 3, 3, Dtype::Bf16), (128, 8, 1, Dtype::F16)]
     {
         let plain = random(head_dim, heads, kv_heads, None);
         let tensors = random(head_dim, heads, kv_heads, Some(on_simulator()));
         let spec = |mask| CacheSpec::new(plain.config().mask_shape(), SMALL, dtype, mask).unwrap();
-        let allowed = if dtype == KvDtype::F16 { 2e-3 } else { 2e-2 };
+        let allowed = if dtype == Dtype::F16 { 2e-3 } else { 2e-2 };
         let name = format!("{dtype} d {head_dim}, {heads} on {kv_heads} heads");
         compare(
             &format!("{name}, dense"),
@@ -269,7 +269,7 @@ fn cuda_sim_a_step_is_recorded_once_per_plan_and_repeated() {
         // The first sequence gets its second slab with the fourth step: 4 of the sink, 256 of the
         // slab, 24 recent, and a chunk.
         let steps = 18;
-        let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F16, mask).unwrap();
+        let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, Dtype::F16, mask).unwrap();
         compare("recorded", &plain, &tensors, spec, &[288, 150], steps, 2e-3);
         // One step of each plan goes launch by launch.
         assert_eq!(card.repeated() - before, steps - 2, "steps repeated");
@@ -278,7 +278,7 @@ fn cuda_sim_a_step_is_recorded_once_per_plan_and_repeated() {
     let shared = tensors.decoder.share();
     assert!(shared.is_some() && plain.decoder.share().is_none());
     let spec =
-        || CacheSpec::new(plain.config().mask_shape(), SMALL, KvDtype::F16, third(&plain)).unwrap();
+        || CacheSpec::new(plain.config().mask_shape(), SMALL, Dtype::F16, third(&plain)).unwrap();
     compare("shared", &plain, &tensors, spec(), &[40], 6, 2e-3);
     assert_eq!(
         card.repeated(),
@@ -312,7 +312,7 @@ fn cuda_sim_the_self_test_compares_whole_models() {
 fn cuda_sim_a_pruned_cache_narrows() {
     let models = [random(64, 4, 2, None), random(64, 4, 2, Some(on_simulator()))];
     let shape = models[0].config().mask_shape();
-    let spec = |window, mask| Arc::new(CacheSpec::new(shape, window, KvDtype::F16, mask).unwrap());
+    let spec = |window, mask| Arc::new(CacheSpec::new(shape, window, Dtype::F16, mask).unwrap());
     let smaller = Window { sink: 2, recent: 12, chunk: 4 };
     let sixth = ChannelMask::from_fn(shape, |layer, head, channel| {
         layer + head != 1 && head != 0 && channel % 6 == 0
@@ -352,11 +352,11 @@ fn cuda_sim_a_comparison_retunes_and_rewinds_on_the_device() {
     let run = |placement: Option<Placement>| {
         let model = random(64, 6, 2, placement);
         let shape = model.config().mask_shape();
-        let dense = Arc::new(CacheSpec::dense(shape, SMALL, KvDtype::F16).unwrap());
+        let dense = Arc::new(CacheSpec::dense(shape, SMALL, Dtype::F16).unwrap());
         let pruned = |window: Window, mask: ChannelMask| {
-            Arc::new(CacheSpec::new(shape, window, KvDtype::F16, mask).unwrap())
+            Arc::new(CacheSpec::new(shape, window, Dtype::F16, mask).unwrap())
         };
-        let setup = Setup {
+        let setup = ComparisonSetup {
             prompts: prompts(&model, &[70]),
             dense,
             pruned: pruned(SMALL, third(&model)),

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use kscope::attention::cuda::Kernel;
 use kscope::bench::verify::{Case, Story, cases, compare_kernels as run};
-use kscope::cache::KvDtype;
+use kscope::element::Dtype;
 use kscope::mask::Window;
 use kscope_sim::Schedule;
 use proptest::prelude::*;
@@ -31,7 +31,7 @@ fn run_all(what: &str, cases: &[Case]) {
         let outcome = run(&device, case).unwrap_or_else(|error| panic!("{error}"));
         launches += device.launches();
         compared += outcome.compared;
-        let of = usize::from(case.dtype == KvDtype::F16);
+        let of = usize::from(case.dtype == Dtype::F16);
         worst[of] = worst[of].max(outcome.error);
     }
     assert!(launches > 0 && compared > 0, "{what}: nothing was compared");
@@ -45,7 +45,7 @@ fn run_all(what: &str, cases: &[Case]) {
 
 /// The cases of an element type; under sanitizers, which are slow, three group sizes of each head
 /// size stand for all eight.
-fn of(dtype: KvDtype) -> Vec<Case> {
+fn of(dtype: Dtype) -> Vec<Case> {
     let quick = std::env::var_os(kscope_sim::LIBRARY).is_some();
     let taken = |case: &Case| case.dtype == dtype && (!quick || [1, 3, 8].contains(&case.group));
     cases().into_iter().filter(taken).collect()
@@ -53,18 +53,18 @@ fn of(dtype: KvDtype) -> Vec<Case> {
 
 #[test]
 fn cuda_sim_bf16_matches_the_oracle() {
-    run_all("bf16", &of(KvDtype::Bf16));
+    run_all("bf16", &of(Dtype::Bf16));
 }
 
 #[test]
 fn cuda_sim_f16_matches_the_oracle() {
-    run_all("f16", &of(KvDtype::F16));
+    run_all("f16", &of(Dtype::F16));
 }
 
 #[test]
 fn cuda_sim_cases_cover_the_shapes() {
     let cases = cases();
-    for dtype in [KvDtype::Bf16, KvDtype::F16] {
+    for dtype in [Dtype::Bf16, Dtype::F16] {
         for head_dim in [64, 96, 128, 256] {
             for group in 1..=8 {
                 assert!(cases.iter().any(
@@ -90,7 +90,7 @@ fn cuda_sim_cases_cover_the_shapes() {
 
 #[test]
 fn cuda_sim_every_schedule_gives_the_same_bits() {
-    let case = Case { prompts: vec![90, 17], ..Case::new(64, 3, KvDtype::Bf16) };
+    let case = Case { prompts: vec![90, 17], ..Case::new(64, 3, Dtype::Bf16) };
     let errors: Vec<f64> = SCHEDULES
         .iter()
         .chain(&[Schedule::Random(77), Schedule::Random(12345)])
@@ -107,7 +107,7 @@ proptest! {
         head_dim in prop::sample::select(vec![64usize, 96, 128, 256]),
         group in 1..=8usize,
         kv_heads in 1..3usize,
-        dtype in prop::sample::select(vec![KvDtype::Bf16, KvDtype::F16]),
+        dtype in prop::sample::select(vec![Dtype::Bf16, Dtype::F16]),
         (sink, recent, chunk) in (0..40usize, 0..60usize, 1..40usize),
         prompts in prop::collection::vec(1..300usize, 1..3),
         counts in prop::collection::vec(0.0..1.0f64, 3),
@@ -134,10 +134,10 @@ fn cuda_sim_too_little_shared_memory_is_an_error() {
             counts: vec![head_dim],
             prompts: vec![900],
             steps: 1,
-            ..Case::new(head_dim, 2, KvDtype::Bf16)
+            ..Case::new(head_dim, 2, Dtype::Bf16)
         };
         let error = run(&device, &case).unwrap_err().to_string();
-        let needed = Kernel::Decode(KvDtype::Bf16, head_dim).shared_bytes() - 32;
+        let needed = Kernel::Decode(Dtype::Bf16, head_dim).shared_bytes() - 32;
         assert!(error.contains(&format!("{needed} bytes of shared memory")), "{error}");
     }
 }
@@ -148,7 +148,7 @@ fn cuda_sim_planted_defects_are_caught() {
     let case = |counts: &[usize]| Case {
         counts: counts.to_vec(),
         prompts: vec![150, 37],
-        ..Case::new(64, 3, KvDtype::Bf16)
+        ..Case::new(64, 3, Dtype::Bf16)
     };
     let base = [
         case(&[19, 64, 8]),

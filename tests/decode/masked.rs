@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use kscope::cache::{KvDtype, SequenceCache};
+use kscope::cache::SequenceCache;
 use kscope::decode::session::Session;
+use kscope::element::Dtype;
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::PrefillHooks;
@@ -48,7 +49,7 @@ fn speak(
     count: usize,
 ) -> (f64, Vec<u32>) {
     let mut plain = Plain::new(model, window, mask);
-    let spec = masked(model, window, KvDtype::F32, mask.clone());
+    let spec = masked(model, window, Dtype::F32, mask.clone());
     let request = greedy(model, vec![prompt.to_vec()], count);
     let hooks = PrefillHooks {
         chunk: PrefillHooks::CHUNK,
@@ -97,7 +98,7 @@ fn masked_decode_of_2000_tokens_of_smollm2_equals_full_keys_multiplied_by_the_ma
         "{} tokens, log-probabilities differ by {worst:e}",
         tokens.len()
     );
-    let dense = dense(&model, Window::default(), KvDtype::F32);
+    let dense = dense(&model, Window::default(), Dtype::F32);
     let session = run(&model, &dense, greedy(&model, vec![prompt.to_vec()], 16)).unwrap();
     assert_ne!(session.sequences()[0].generated(), tokens, "this mask is meant to change the text");
 }
@@ -141,7 +142,7 @@ fn a_mask_changes_nothing_before_the_first_chunk_moves_and_something_right_after
     let prompt = Vectors::open(&vectors().join("tiny/llama/vectors.safetensors")).ids("prompt");
     let until = SMALL.sink + SMALL.recent + SMALL.chunk;
     let logits = |mask: &ChannelMask| {
-        let spec = masked(&model, SMALL, KvDtype::F32, mask.clone());
+        let spec = masked(&model, SMALL, Dtype::F32, mask.clone());
         let mut cache = SequenceCache::new(spec);
         step_logits(&model, &mut cache, &prompt[..until])
     };
@@ -160,8 +161,8 @@ fn the_first_token_of_a_masked_run_is_the_dense_one() {
             .logprobs
             .clone()
     };
-    let pruned = logprobs(masked(&model, SMALL, KvDtype::F32, nothing));
-    let whole = logprobs(dense(&model, SMALL, KvDtype::F32));
+    let pruned = logprobs(masked(&model, SMALL, Dtype::F32, nothing));
+    let whole = logprobs(dense(&model, SMALL, Dtype::F32));
     assert_eq!(pruned[0], whole[0]);
     assert_ne!(pruned[1], whole[1]);
 }

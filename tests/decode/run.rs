@@ -1,7 +1,7 @@
 //! `kscope run` as others call it: the JSON object, texts, ids, log-probabilities.
 
-use kscope::cache::KvDtype;
 use kscope::decode::session::Request;
+use kscope::element::Dtype;
 use kscope::mask::Window;
 use kscope_testing::models::*;
 use kscope_testing::{kscope, vectors};
@@ -181,14 +181,44 @@ fn a_batch_reports_every_sequence_and_equals_the_session() {
     let prompts = ["the tide", "the tide", "then", "then"].map(encode).to_vec();
     let mut request = Request { prompts, ..greedy(&model, Vec::new(), 6) };
     (request.sampling.temperature, request.sampling.seed) = (1.0, 5);
-    let session = kscope_testing::models::run(
-        &model,
-        &dense(&model, Window::default(), KvDtype::F16),
-        request,
-    )
-    .unwrap();
+    let session =
+        kscope_testing::models::run(&model, &dense(&model, Window::default(), Dtype::F16), request)
+            .unwrap();
     for (found, expected) in sequences.iter().zip(session.sequences()) {
         assert_eq!(ids(&found["tokens"]), expected.generated());
         assert_eq!(floats(&found["logprobs"]), expected.logprobs);
     }
+}
+
+#[test]
+fn a_wrong_element_type_is_named_for_what_it_is() {
+    let refusal = |flag: &str| {
+        let output = kscope().args(["run", flag, "int8"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let weights = refusal("--dtype");
+    assert!(weights.contains("`int8` is no element type of weights (f32, f16, bf16)"), "{weights}");
+    let cache = refusal("--kv-dtype");
+    assert!(
+        cache.contains("`int8` is no element type of cached keys and values (f32, f16, bf16)"),
+        "{cache}"
+    );
+}
+
+#[test]
+fn a_context_may_be_said_in_thousands_and_is_printed_with_separators() {
+    let show = |more: &[&str]| {
+        let output = kscope()
+            .args(["model", "show", "--random-weights", "llama-3.1-8b"])
+            .args(["--ctx", "128k", "--recent", "1k"])
+            .args(more)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let found: Value = serde_json::from_str(&show(&["--json"])).unwrap();
+    assert_eq!(found["context"], 131_072);
+    assert!(show(&[]).contains("at 131,072 tokens: "), "{}", show(&[]));
 }

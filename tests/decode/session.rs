@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use kscope::cache::KvDtype;
 use kscope::decode::sampler::Sampling;
 use kscope::decode::session::{Finish, Request};
+use kscope::element::Dtype;
 use kscope::mask::ChannelMask;
 use kscope::model::Model;
 use kscope::model::tokenizer::{Detokenizer, Tokenizer};
@@ -18,8 +18,7 @@ fn prompt(name: &str) -> Vec<u32> {
 }
 
 fn refusal(model: &Arc<Model>, request: Request) -> String {
-    let error =
-        run(model, &dense(model, SMALL, KvDtype::F16), request).expect_err("must be refused");
+    let error = run(model, &dense(model, SMALL, Dtype::F16), request).expect_err("must be refused");
     assert_eq!(error.exit_code(), 2);
     error.to_string()
 }
@@ -43,7 +42,7 @@ fn decode_step_by_step_equals_one_prefill_of_the_whole() {
     {
         let (model, prompt) = (tiny(name), prompt(name));
         let whole = prompt_logits(&model, &prompt, 512);
-        let spec = dense(&model, SMALL, KvDtype::F32);
+        let spec = dense(&model, SMALL, Dtype::F32);
         for start in [1, 2, 63, 64, 65, 150] {
             let mut cache = prefill(&model, &spec, &prompt[..start], 512).0;
             let error =
@@ -61,7 +60,7 @@ fn a_ragged_batch_equals_each_prompt_alone_bit_for_bit() {
     let mask = ChannelMask::from_fn(model.config().mask_shape(), |layer, head, channel| {
         (layer + head + channel) % 3 != 0
     });
-    for (kv, temperature) in [(KvDtype::F16, 0.0), (KvDtype::F32, 1.0), (KvDtype::Bf16, 1.5)] {
+    for (kv, temperature) in [(Dtype::F16, 0.0), (Dtype::F32, 1.0), (Dtype::Bf16, 1.5)] {
         let spec = masked(&model, SMALL, kv, mask.clone());
         let sampling =
             |seed| Sampling { temperature, repeat_penalty: 1.1, seed, ..Sampling::default() };
@@ -101,7 +100,7 @@ fn a_prompt_longer_than_the_context_is_refused_and_one_exactly_as_long_gives_one
     let sentence = refusal(&model, greedy(&model, vec![long.clone()], 4));
     assert_eq!(sentence, "a prompt of 513 tokens does not fit the context of 512");
 
-    let spec = dense(&model, SMALL, KvDtype::F16);
+    let spec = dense(&model, SMALL, Dtype::F16);
     let exact = run(&model, &spec, greedy(&model, vec![long[..limit].to_vec()], 4)).unwrap();
     assert_eq!(
         (exact.sequences()[0].generated().len(), exact.sequences()[0].finish),
@@ -117,7 +116,7 @@ fn a_prompt_longer_than_the_context_is_refused_and_one_exactly_as_long_gives_one
 #[test]
 fn a_smaller_context_than_the_models_holds_and_a_larger_one_does_not() {
     let model = tiny("llama");
-    let spec = dense(&model, SMALL, KvDtype::F16);
+    let spec = dense(&model, SMALL, Dtype::F16);
     let request =
         |context| Request { context, ..greedy(&model, vec![prompt("llama")[..40].to_vec()], 100) };
     assert_eq!(run(&model, &spec, request(50)).unwrap().sequences()[0].tokens.len(), 50);
@@ -135,7 +134,7 @@ fn the_decoder_itself_refuses_a_step_beyond_the_context() {
     let model = tiny("llama");
     let limit = model.config().max_context;
     let long: Vec<u32> = prompt("llama").into_iter().cycle().take(limit).collect();
-    let (mut cache, _) = prefill(&model, &dense(&model, SMALL, KvDtype::F16), &long, 512);
+    let (mut cache, _) = prefill(&model, &dense(&model, SMALL, Dtype::F16), &long, 512);
     let mut buffers = kscope::model::decoder::StepBuffers::new(model.config(), 1);
     let error =
         model.decoder.step(&[1], &mut [&mut cache], &mut buffers, &mut |_, _, _| ()).unwrap_err();
@@ -150,7 +149,7 @@ fn an_empty_prompt_is_refused_and_a_prompt_of_one_token_decodes() {
         refusal(&model, greedy(&model, vec![vec![]], 4)),
         "the prompt is empty: at least one token is needed"
     );
-    let spec = dense(&model, SMALL, KvDtype::F32);
+    let spec = dense(&model, SMALL, Dtype::F32);
     let session = run(&model, &spec, greedy(&model, vec![vec![5]], 4)).unwrap();
     assert_eq!(session.sequences()[0].generated().len(), 4);
     assert_eq!(session.prompt_logprobs, [Vec::<f32>::new()]);
@@ -177,7 +176,7 @@ fn every_end_token_of_the_model_ends_a_sequence_and_nothing_else_does() {
     let prompts = vec![prompt("llama3")[..8].to_vec(); 64];
     let session = run(
         &model,
-        &dense(&model, SMALL, KvDtype::F16),
+        &dense(&model, SMALL, Dtype::F16),
         Request { sampling, ..greedy(&model, prompts, 40) },
     )
     .unwrap();
@@ -200,7 +199,7 @@ fn every_end_token_of_the_model_ends_a_sequence_and_nothing_else_does() {
 #[test]
 fn forced_tokens_are_fed_and_scored_as_prefill_scores_them_and_end_tokens_among_them_end_nothing() {
     let model = tiny("llama3");
-    let spec = dense(&model, SMALL, KvDtype::F32);
+    let spec = dense(&model, SMALL, Dtype::F32);
     let mut tokens = prompt("llama3")[..120].to_vec();
     tokens[60..63].copy_from_slice(&[2, 3, 4]);
     let whole = run(&model, &spec, greedy(&model, vec![tokens.clone()], 0)).unwrap();
@@ -230,7 +229,7 @@ fn forced_tokens_that_do_not_fit_the_context_are_refused_rather_than_cut() {
         context: 50,
         ..greedy(&model, vec![vec![1; 40]], count)
     };
-    let session = run(&model, &dense(&model, SMALL, KvDtype::F16), forced(10)).unwrap();
+    let session = run(&model, &dense(&model, SMALL, Dtype::F16), forced(10)).unwrap();
     assert_eq!(session.sequences()[0].generated(), [5; 10]);
     assert_eq!(
         refusal(&model, forced(11)),
@@ -242,7 +241,7 @@ fn forced_tokens_that_do_not_fit_the_context_are_refused_rather_than_cut() {
 fn nothing_is_generated_where_nothing_was_asked_for() {
     let model = tiny("llama");
     let session =
-        run(&model, &dense(&model, SMALL, KvDtype::F16), greedy(&model, vec![vec![1, 5]], 0))
+        run(&model, &dense(&model, SMALL, Dtype::F16), greedy(&model, vec![vec![1, 5]], 0))
             .unwrap();
     assert_eq!(
         (session.sequences()[0].generated().len(), session.sequences()[0].finish),

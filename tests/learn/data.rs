@@ -1,13 +1,15 @@
 //! Learning's data: deterministic, in length, whole answers supervised, the held-out end never
 //! trained on.
 
-use kscope::learn::data::{Draw, Haystack, Part, Piece, Task, draw_of_length, load};
+use kscope::learn::data::{
+    Draw, Haystack, HaystackPart, HaystackPiece, Task, draw_of_length, load,
+};
 use kscope_testing::demo;
 
 fn haystack() -> Haystack {
     let text: String =
         (0..6000).map(|i| format!("Sentence number {i} of this text stands here. ")).collect();
-    Haystack { pieces: vec![Piece::new("numbers".to_owned(), text)] }
+    Haystack { pieces: vec![HaystackPiece::new("numbers".to_owned(), text)] }
 }
 
 #[test]
@@ -15,7 +17,8 @@ fn samples_are_those_of_the_seed_and_have_the_asked_length() {
     let (model, haystack) = (demo(), haystack());
     for haystack in [&haystack, &Haystack::default()] {
         for task in [Task::Codes, Task::Passkey, Task::MultiKey, Task::MultiValue, Task::Text] {
-            let draw = |seed| Draw { haystack, part: Part::Training, tokens: 700, codes: 4, seed };
+            let draw =
+                |seed| Draw { haystack, part: HaystackPart::Training, tokens: 700, codes: 4, seed };
             let sample = draw_of_length(&model, task, &draw(5)).unwrap();
             assert_eq!(sample, draw_of_length(&model, task, &draw(5)).unwrap(), "{task:?}");
             assert_ne!(sample, draw_of_length(&model, task, &draw(6)).unwrap(), "{task:?}");
@@ -31,7 +34,8 @@ fn samples_are_those_of_the_seed_and_have_the_asked_length() {
 #[test]
 fn questions_share_a_prefix_and_their_answers_hold_the_whole_value() {
     let (model, haystack) = (demo(), haystack());
-    let draw = Draw { haystack: &haystack, part: Part::Training, tokens: 900, codes: 4, seed: 1 };
+    let draw =
+        Draw { haystack: &haystack, part: HaystackPart::Training, tokens: 900, codes: 4, seed: 1 };
     let sample = draw_of_length(&model, Task::Codes, &draw).unwrap();
     let tokenizer = model.tokenizer.as_ref().unwrap();
     assert_eq!(sample.questions.len(), 4);
@@ -67,8 +71,8 @@ fn training_never_sees_the_held_out_end() {
         // The first and the last number of a passage may be cut in half.
         numbers[1..numbers.len() - 1].to_vec()
     };
-    let largest = (0..20).flat_map(|seed| numbers(Part::Training, seed)).max().unwrap();
-    let smallest = (0..20).flat_map(|seed| numbers(Part::HeldOut, seed)).min().unwrap();
+    let largest = (0..20).flat_map(|seed| numbers(HaystackPart::Training, seed)).max().unwrap();
+    let smallest = (0..20).flat_map(|seed| numbers(HaystackPart::HeldOut, seed)).min().unwrap();
     assert!(largest < smallest, "{largest} against {smallest}");
 }
 

@@ -3,6 +3,7 @@
 
 use kscope::decode::squares::LAST_QUERIES;
 use kscope::learn::score::gather;
+use kscope::mask::Rule;
 use kscope::model::decoder::{LayerView, PrefillHooks};
 use kscope_testing::{demo, kscope};
 use serde_json::Value;
@@ -15,7 +16,8 @@ fn key_norm_and_think_equal_plain_sums_over_the_windows() {
     let window = 64;
     let squares =
         gather(&model.decoder, std::slice::from_ref(&ids), window, &mut |_| Ok(())).unwrap();
-    let (key_norm, think) = (squares.key_norm().unwrap(), squares.think().unwrap());
+    let (key_norm, think) =
+        (squares.importance(Rule::KEY_NORM).unwrap(), squares.importance(Rule::THINK).unwrap());
 
     let (layer, head, channel) = (3, 1, 17);
     let (d, group) = (config.head_dim, config.group());

@@ -3,13 +3,14 @@
 
 use std::path::Path;
 
+use kscope::element::Dtype;
 use kscope::learn::engine::{Factors, Sample, loss};
-use kscope::learn::train::{Settings, Stage, State, Trainer, Variant};
+use kscope::learn::train::{Settings, Stage, TrainState, Trainer, Variant};
 use kscope::mask::Window;
 use kscope::model::Model;
 use kscope::model::decoder::Decoder;
 use kscope::model::device::{Placement, TensorDecoder, TensorWeights};
-use kscope::model::host::matrix::{Dtype, Elements, Matrix};
+use kscope::model::host::matrix::{Elements, Matrix};
 use kscope::model::load::random::Random;
 use kscope::model::weights::Weights;
 use kscope::model::weights::{Stored, Tensors};
@@ -151,7 +152,7 @@ fn a_resumed_training_equals_an_uninterrupted_one_to_the_bit() {
         run_to_end(&mut first, &path, &settings, Some(stop));
         // The pool of the second run is made anew, as a new process would.
         let pool = samples(&model, 5);
-        let state = State::load(&path, &settings, "key").unwrap();
+        let state = TrainState::load(&path, &settings, "key").unwrap();
         assert_eq!(state, first.state);
         let mut second =
             Trainer::new(&model, &settings, &pool[..4], &pool[4..], Some(state)).unwrap();
@@ -166,19 +167,19 @@ fn a_checkpoint_of_another_learning_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     let settings = settings(0.5, 8);
-    State::new(model.config().mask_shape()).save(&path, &settings, "key").unwrap();
-    assert!(State::load(&path, &settings, "key").is_ok());
-    assert_eq!(State::load(&path, &settings, "other data").unwrap_err().exit_code(), 2);
+    TrainState::new(model.config().mask_shape()).save(&path, &settings, "key").unwrap();
+    assert!(TrainState::load(&path, &settings, "key").is_ok());
+    assert_eq!(TrainState::load(&path, &settings, "other data").unwrap_err().exit_code(), 2);
     assert_eq!(
-        State::load(&path, &Settings { seed: 1, ..settings.clone() }, "key")
+        TrainState::load(&path, &Settings { seed: 1, ..settings.clone() }, "key")
             .unwrap_err()
             .exit_code(),
         2
     );
     std::fs::write(&path, b"nothing of the kind").unwrap();
-    assert_eq!(State::load(&path, &settings, "key").unwrap_err().exit_code(), 2);
+    assert_eq!(TrainState::load(&path, &settings, "key").unwrap_err().exit_code(), 2);
     assert_eq!(
-        State::load(&folder.path().join("none"), &settings, "key").unwrap_err().exit_code(),
+        TrainState::load(&folder.path().join("none"), &settings, "key").unwrap_err().exit_code(),
         2
     );
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kscope::learn::run::Event;
+use kscope::learn::run::LearnEvent;
 use kscope::learn::train::{Settings, Stage};
 use kscope::learn::worker::{Done, Learner, Notice, Order, Told};
 use kscope::mask::files::{self, Contents, Split};
@@ -37,7 +37,7 @@ fn told(model: &Arc<Model>, order: Order, after: impl Fn(&Learner, &Told)) -> Ve
 
 fn updates(notices: &[Notice]) -> Vec<(Stage, usize)> {
     let update = |notice: &Notice| match &notice.told {
-        Told::Going(Event::Update(update)) => Some((update.stage, update.step)),
+        Told::Going(LearnEvent::Update(update)) => Some((update.stage, update.step)),
         _ => None,
     };
     notices.iter().filter_map(update).collect()
@@ -59,13 +59,13 @@ fn a_learning_tells_every_update_and_ends_with_a_file() {
     let all =
         (0..8).map(|step| (Stage::Importance, step)).chain((0..3).map(|step| (Stage::Mask, step)));
     assert_eq!(updates(&notices), all.collect::<Vec<_>>());
-    let has = |is: fn(&Event) -> bool| {
+    let has = |is: fn(&LearnEvent) -> bool| {
         notices.iter().any(|notice| matches!(&notice.told, Told::Going(event) if is(event)))
     };
-    assert!(has(|event| matches!(event, Event::Dense(tasks) if !tasks.is_empty())));
+    assert!(has(|event| matches!(event, LearnEvent::Dense(tasks) if !tasks.is_empty())));
     assert!(
-        has(|event| matches!(event, Event::Validated { .. }))
-            && has(|event| matches!(event, Event::Factors(_)))
+        has(|event| matches!(event, LearnEvent::Validated { .. }))
+            && has(|event| matches!(event, LearnEvent::Factors(_)))
     );
     let done = done(&notices);
     assert!(done.verdict.is_some() && done.rows.len() == 10);
@@ -83,7 +83,7 @@ fn a_cancelled_learning_goes_on_to_the_same_mask() {
         (folder.path().join("whole.safetensors"), folder.path().join("cut.safetensors"));
     let whole = told(&model, Order { check_prompts: 0, ..order(&whole) }, |_, _| ());
     let first = told(&model, order(&cut), |learner, told| {
-        if matches!(told, Told::Going(Event::Update(update)) if update.step == 3) {
+        if matches!(told, Told::Going(LearnEvent::Update(update)) if update.step == 3) {
             learner.cancel();
         }
     });

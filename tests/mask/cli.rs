@@ -403,6 +403,8 @@ fn the_map_has_colours_only_where_they_belong() {
     let ascii = stdout(at, &["mask", "show", "mask-f32.pth", "--ascii"]);
     assert!(ascii.is_ascii(), "{ascii}");
     assert!(!ascii.contains('?'), "every glyph has a substitute:\n{ascii}");
+    let far = stdout(at, &["mask", "show", "mask-f32.pth", "--ctx", "128k"]);
+    assert!(far.contains("at 131,072 tokens") && far.contains("11.1 MiB"), "{far}");
     insta::assert_snapshot!("ascii", ascii);
     insta::assert_snapshot!("unicode", piped);
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use kscope::mask::files::{self, Contents, Format, Split};
-use kscope::mask::{Setting, Shape, Statistics};
+use kscope::mask::{Shape, Statistics, StatisticsSetting};
 
 #[derive(serde::Deserialize)]
 struct Foreign {
@@ -46,7 +46,7 @@ fn a_layer_may_keep_nothing() {
         .unwrap()
         .into_mask("f")
         .unwrap();
-    let stats = Statistics::of(&file.mask, &Setting { at: None, element_size: 2 });
+    let stats = Statistics::of(&file.mask, &StatisticsSetting { at: None, element_size: 2 });
     assert_eq!((stats.kept_per_layer[1], stats.dropped_heads_per_layer[1]), (0, 2));
 }
 

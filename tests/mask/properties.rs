@@ -3,8 +3,8 @@
 use kscope::mask::files::{self, Contents, Format, ImportanceFile, MaskFile, Origin, Split};
 use kscope::mask::select::{ALIGNMENTS, Budget, ByteBudget, Options, Target};
 use kscope::mask::{
-    ChannelMask, Importance, Setting, Shape, Statistics, Window, bytes, compare, keep_counts,
-    select,
+    ChannelMask, Importance, Shape, Statistics, StatisticsSetting, Window, bytes, compare,
+    keep_counts, select,
 };
 use proptest::prelude::*;
 
@@ -196,7 +196,7 @@ proptest! {
 
     #[test]
     fn statistics_agree_with_each_other(mask in mask(), tokens in 1usize..3000) {
-        let setting = Setting { at: Some((Window::default(), tokens)), element_size: 2 };
+        let setting = StatisticsSetting { at: Some((Window::default(), tokens)), element_size: 2 };
         let stats = Statistics::of(&mask, &setting);
         prop_assert_eq!(stats.kept_per_layer.iter().sum::<usize>(), stats.kept);
         prop_assert_eq!(stats.kept_histogram.iter().map(|(count, heads)| count * heads).sum::<usize>(), stats.kept);
@@ -206,7 +206,7 @@ proptest! {
         prop_assert!((0.0..=1.0).contains(&stats.slowest_first_overlap));
         prop_assert!((stats.kv_saving - (stats.k_saving + stats.v_saving) / 2.0).abs() < 1e-12);
         prop_assert!(stats.k_saving >= stats.v_saving - 1e-12, "a dropped head saves both");
-        let limit = Statistics::of(&mask, &Setting { at: None, element_size: 2 });
+        let limit = Statistics::of(&mask, &StatisticsSetting { at: None, element_size: 2 });
         prop_assert!((limit.k_saving - (1.0 - limit.kept_ratio)).abs() < 1e-12);
         prop_assert!(stats.kv_saving <= limit.kv_saving + 1e-12, "the window saves nothing");
         let same = compare(&mask, &mask).unwrap().whole;

@@ -1,7 +1,7 @@
 //! Every published number of the LeanK mask of Llama-3.1-8B-Instruct, from the authors' own file.
 
 use kscope::mask::files::{self, Split};
-use kscope::mask::{ChannelMask, Setting, Statistics, Window, bytes};
+use kscope::mask::{ChannelMask, Statistics, StatisticsSetting, Window, bytes};
 
 fn mask() -> Option<ChannelMask> {
     let file = files::read(&super::published_mask()?, &Split::default())
@@ -16,7 +16,7 @@ fn mask() -> Option<ChannelMask> {
 }
 
 fn statistics() -> Option<Statistics> {
-    Some(Statistics::of(&mask()?, &Setting { at: None, element_size: 2 }))
+    Some(Statistics::of(&mask()?, &StatisticsSetting { at: None, element_size: 2 }))
 }
 
 /// Equality to the digits that were published.

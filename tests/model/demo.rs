@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use kscope::cache::{CacheSpec, KvDtype};
+use kscope::cache::CacheSpec;
 use kscope::decode::divergence::top;
 use kscope::decode::sampler::Sampling;
 use kscope::decode::session::{Request, Session};
+use kscope::element::Dtype;
 use kscope::mask::files::{self, MaskFile, Split};
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
@@ -22,7 +23,7 @@ fn shipped_mask() -> MaskFile {
 
 fn session(model: &Arc<Model>, mask: ChannelMask, prompt: Vec<u32>, max_new: usize) -> Session {
     let spec =
-        CacheSpec::new(model.config().mask_shape(), Window::default(), KvDtype::F16, mask).unwrap();
+        CacheSpec::new(model.config().mask_shape(), Window::default(), Dtype::F16, mask).unwrap();
     let request = Request {
         prompts: vec![prompt],
         sampling: Sampling::default(),

@@ -1,9 +1,8 @@
 //! GGUF files of every supported element type, made by gguf-py, against transformers on their
 //! dequantised weights.
 
-use kscope::cache::KvDtype;
+use kscope::element::Dtype;
 use kscope::model::config::Config;
-use kscope::model::host::matrix::Dtype;
 use kscope::model::load::hf_config;
 use kscope::model::rope::Rope;
 use kscope::model::rope_scaling::RopeScaling;
@@ -43,7 +42,7 @@ fn widened_weights_of_every_type_decode_as_their_dequantised_reference() {
     for case in cases {
         let name = case["name"].as_str().unwrap();
         let model = load(&path(&case), Some(Dtype::F32));
-        check_decode(name, &model, &dense(&model, SMALL, KvDtype::F32), &expected(name), 1e-4);
+        check_decode(name, &model, &dense(&model, SMALL, Dtype::F32), &expected(name), 1e-4);
     }
 }
 
@@ -63,7 +62,7 @@ fn weights_as_loaded_by_default_stay_near_the_reference() {
             _ => (Dtype::F16, 5e-3),
         };
         assert_eq!(model.dtype(), dtype, "{name}");
-        check_decode(name, &model, &dense(&model, SMALL, KvDtype::F32), &expected(name), tolerance);
+        check_decode(name, &model, &dense(&model, SMALL, Dtype::F32), &expected(name), tolerance);
     }
 }
 

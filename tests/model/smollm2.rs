@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use kscope::cache::KvDtype;
 use kscope::decode::session::{Request, Session};
+use kscope::element::Dtype;
 use kscope::mask::Window;
 use kscope::model::Model;
-use kscope::model::host::matrix::Dtype;
 use kscope_testing::models::*;
 use kscope_testing::needs::smollm2;
 use kscope_testing::{require, vectors};
@@ -66,7 +65,7 @@ fn greedy_text_of_three_prompts_equals_transformers_and_llama_cpp() {
     let reference = reference();
     let prompts = reference["prompts"].as_array().unwrap();
     assert_eq!(prompts.len(), 3);
-    let spec = dense(&model, Window::default(), KvDtype::F16);
+    let spec = dense(&model, Window::default(), Dtype::F16);
     let session =
         run(&model, &spec, greedy(&model, prompts.iter().map(prompt_ids).collect(), 48)).unwrap();
     for (prompt, sequence) in prompts.iter().zip(session.sequences()) {
@@ -87,7 +86,7 @@ fn logits_along_the_greedy_text_equal_the_references() {
         let engine = &prompt["transformers_f32"];
         let ids = prompt_ids(prompt);
         let (mut cache, states) =
-            prefill(&model, &dense(&model, Window::default(), KvDtype::F32), &ids, 512);
+            prefill(&model, &dense(&model, Window::default(), Dtype::F32), &ids, 512);
         let mut logits =
             vec![model.decoder.logits(&states[states.len() - model.config().hidden..]).unwrap()];
         logits.extend(step_logits(
@@ -127,7 +126,7 @@ fn perplexity_of_2000_tokens_is_that_of_transformers_and_llama_cpp() {
     assert_eq!(tokens.len() as u64, reference["tokens"].as_u64().unwrap());
     assert_eq!(hex(&Sha256::digest(bytes)), reference["token_ids_sha256"].as_str().unwrap());
 
-    let spec = dense(&model, Window::default(), KvDtype::F16);
+    let spec = dense(&model, Window::default(), Dtype::F16);
     let session = run(&model, &spec, greedy(&model, vec![tokens], 0)).unwrap();
     let nll: Vec<f64> =
         session.prompt_logprobs[0].iter().map(|logprob| -f64::from(*logprob)).collect();
@@ -164,7 +163,7 @@ fn log_probabilities_through_decode_equal_those_through_prefill() {
     let tokens = model.tokenizer.as_ref().unwrap().encode(&text()).unwrap();
     let (from, to) = (100, 180);
     // A window that moves chunks while the tokens are fed; nothing is pruned.
-    for (kv, tolerance) in [(KvDtype::F32, 2e-3), (KvDtype::F16, 2e-2)] {
+    for (kv, tolerance) in [(Dtype::F32, 2e-3), (Dtype::F16, 2e-2)] {
         let spec = dense(&model, Window { sink: 16, recent: 32, chunk: 16 }, kv);
         let whole = run(&model, &spec, greedy(&model, vec![tokens[..to].to_vec()], 0)).unwrap();
         let forced = Some(tokens[from..to].to_vec());

@@ -1,9 +1,8 @@
 //! Tiny random models of every architecture, rope variant and stored element type against
 //! transformers.
 
-use kscope::cache::KvDtype;
+use kscope::element::Dtype;
 use kscope::mask::Window;
-use kscope::model::host::matrix::Dtype;
 use kscope::model::load::hf_config;
 use kscope_testing::models::*;
 use kscope_testing::vectors;
@@ -32,13 +31,7 @@ fn prefill_and_decode_equal_transformers_for_every_case() {
         let name = case["name"].as_str().unwrap();
         let (model, expected) = (tiny(name), expected(name));
         assert_eq!((expected.prompt.len(), expected.greedy.len()), (200, 16));
-        check_decode(
-            name,
-            &model,
-            &dense(&model, Window::default(), KvDtype::F32),
-            &expected,
-            1e-4,
-        );
+        check_decode(name, &model, &dense(&model, Window::default(), Dtype::F32), &expected, 1e-4);
     }
 }
 
@@ -48,7 +41,7 @@ fn decode_equals_transformers_while_chunks_move_under_a_full_mask() {
         let name = case["name"].as_str().unwrap();
         let model = tiny(name);
         for window in [SMALL, Window { sink: 0, recent: 1, chunk: 1 }] {
-            let spec = dense(&model, window, KvDtype::F32);
+            let spec = dense(&model, window, Dtype::F32);
             check_decode(name, &model, &spec, &expected(name), 1e-4);
         }
     }
@@ -61,9 +54,9 @@ fn sixteen_bit_caches_stay_near_transformers() {
         let model = tiny(name);
         // Keys and values carry 11 and 8 bits; the softmax averages their rounding, the logits keep
         // about one such step.
-        check_decode(name, &model, &dense(&model, SMALL, KvDtype::F16), &expected(name), 2e-3);
+        check_decode(name, &model, &dense(&model, SMALL, Dtype::F16), &expected(name), 2e-3);
         let mut cache =
-            prefill(&model, &dense(&model, SMALL, KvDtype::Bf16), &expected(name).prompt, 512).0;
+            prefill(&model, &dense(&model, SMALL, Dtype::Bf16), &expected(name).prompt, 512).0;
         let found = step_logits(&model, &mut cache, &expected(name).greedy);
         let error = rows_error(&found, &expected(name).decode_logits);
         assert!(error < 2e-2, "{name}: {error:e}");
@@ -86,7 +79,7 @@ fn weights_keep_their_stored_type_and_widening_them_changes_nothing() {
         assert_eq!(load(folder.path(), None).dtype(), stored, "{name}");
         let wide = load(folder.path(), Some(Dtype::F32));
         assert_eq!(wide.dtype(), Dtype::F32);
-        check_decode(name, &wide, &dense(&wide, SMALL, KvDtype::F32), &expected(name), 1e-4);
+        check_decode(name, &wide, &dense(&wide, SMALL, Dtype::F32), &expected(name), 1e-4);
     }
     assert!(Dtype::ALL.iter().all(|dtype| types.contains(dtype)), "the cases store {types:?}");
 }

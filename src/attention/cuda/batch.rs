@@ -4,10 +4,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::device::Device;
-use super::launch::Geometry;
+use super::launch::KernelShape;
 use super::layout::SLAB;
 use super::params::{SequenceState, WorkItem};
-use super::plan::{Plan, Planned, Share, plan};
+use super::plan::{Planned, Share, WorkPlan, plan};
 use super::sequence::DeviceSequence;
 use crate::{Error, Result};
 
@@ -20,12 +20,12 @@ static PLANS: AtomicU64 = AtomicU64::new(1);
 
 /// Working memory of the decode steps of one batch.
 pub struct Batch<D: Device> {
-    geometry: Geometry,
+    geometry: KernelShape,
     states: Vec<SequenceState>,
     state_memory: Room<D>,
     /// What the plan was made for: per sequence its heads' address, middle and planned window.
     planned_for: Vec<(u64, usize, usize)>,
-    plan: Plan,
+    plan: WorkPlan,
     plan_id: u64,
     items: Room<D>,
     ranges: Room<D>,
@@ -61,13 +61,13 @@ impl<D: Device> Room<D> {
 
 impl<D: Device> Batch<D> {
     /// Working memory for sequences of this geometry.
-    pub fn new(geometry: Geometry) -> Self {
+    pub fn new(geometry: KernelShape) -> Self {
         Self {
             geometry,
             states: Vec::new(),
             state_memory: Room::EMPTY,
             planned_for: Vec::new(),
-            plan: Plan { items: Vec::new(), ranges: Vec::new(), layers: Vec::new() },
+            plan: WorkPlan { items: Vec::new(), ranges: Vec::new(), layers: Vec::new() },
             plan_id: 0,
             items: Room::EMPTY,
             ranges: Room::EMPTY,
@@ -76,7 +76,7 @@ impl<D: Device> Batch<D> {
     }
 
     /// The plan of the current step.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &WorkPlan {
         &self.plan
     }
 

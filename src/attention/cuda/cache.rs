@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::device::Device;
 use super::layout::{DeviceMask, Layout};
-use super::sequence::{DeviceSequence, Source};
-use crate::cache::{CacheBytes, CacheSpec, HeadRows, KvDtype, Remote, StoredKey};
+use super::sequence::{DeviceSequence, FillSource};
+use crate::cache::{CacheBytes, CacheSpec, HeadRows, Remote, StoredKey};
+use crate::element::Dtype;
 use crate::{Error, Result};
 
 /// A sequence with the device that it is on.
@@ -86,7 +87,7 @@ impl<D: Device> DeviceCache<D> {
                 device.write(place, 0, bytemuck::cast_slice(rows))?;
             }
             let [k, v] = [device.address(&places[0]), device.address(&places[1])];
-            self.sequence.fill(device, &Source::Rows { layer, k, v })?;
+            self.sequence.fill(device, &FillSource::Rows { layer, k, v })?;
         }
         Ok(())
     }
@@ -120,7 +121,7 @@ where
         let (head_dim, kept) = (spec.shape().head_dim, spec.kept(layer, kv_head).len());
         let widened = |bits: &[u16]| -> Vec<f32> {
             match spec.dtype() {
-                KvDtype::Bf16 => {
+                Dtype::Bf16 => {
                     bits.iter().map(|&bits| half::bf16::from_bits(bits).to_f32()).collect()
                 }
                 _ => bits.iter().map(|&bits| half::f16::from_bits(bits).to_f32()).collect(),
@@ -156,7 +157,7 @@ where
         let mut cache =
             Self::new(Arc::clone(&self.device), spec, self.heads, self.sequence.capacity())?;
         if self.sequence.layout().spec().is_dense() {
-            cache.sequence.fill(&*self.device, &Source::Dense(&self.sequence))?;
+            cache.sequence.fill(&*self.device, &FillSource::Dense(&self.sequence))?;
         } else {
             cache.refill_from(self)?;
         }

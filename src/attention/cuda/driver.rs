@@ -177,7 +177,7 @@ impl Device for Card {
     fn allocate(&self, bytes: usize) -> Result<Self::Memory> {
         // SAFETY: what is in it is undefined, as the trait says.
         unsafe { self.stream.alloc(bytes) }.map_err(|cause| {
-            failed(&format!("taking {}", crate::machine::human(bytes as u64)), cause)
+            failed(&format!("taking {}", crate::numbers::bytes(bytes as u64)), cause)
         })
     }
 

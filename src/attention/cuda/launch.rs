@@ -2,7 +2,7 @@
 
 use super::params::{ActivityParams, AppendParams, CombineParams, DecodeParams, RebuildParams};
 use crate::attention::AttentionScale;
-use crate::cache::KvDtype;
+use crate::element::Dtype;
 use crate::mask::Shape;
 use crate::{Error, Result};
 
@@ -22,8 +22,8 @@ const ACTIVITY_THREADS: u32 = 256;
 /// Element type, KV heads, group and head size that a launch is made for; only those that there are
 /// kernels for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Geometry {
-    dtype: KvDtype,
+pub struct KernelShape {
+    dtype: Dtype,
     kv_heads: usize,
     group: usize,
     head_dim: usize,
@@ -33,24 +33,24 @@ pub struct Geometry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kernel {
     /// Attention of one work item, for an element type and a head size.
-    Decode(KvDtype, usize),
+    Decode(Dtype, usize),
     /// Merge of a query head's items.
-    Combine(KvDtype, usize),
+    Combine(Dtype, usize),
     /// The new token into the window, a chunk into the middle.
     Append,
     /// A whole sequence from full keys and values.
     Rebuild,
     /// Sums of |k|.
-    ActivitySums(KvDtype),
+    ActivitySums(Dtype),
     /// Live importance from the sums.
-    ActivityMeans(KvDtype),
+    ActivityMeans(Dtype),
 }
 
 impl Kernel {
     /// All entry points.
     pub fn all() -> impl Iterator<Item = Self> {
-        let halves = [KvDtype::F16, KvDtype::Bf16];
-        let sized = move |of: fn(KvDtype, usize) -> Self| {
+        let halves = [Dtype::F16, Dtype::Bf16];
+        let sized = move |of: fn(Dtype, usize) -> Self| {
             halves.into_iter().flat_map(move |dtype| HEAD_DIMS.map(|d| of(dtype, d)))
         };
         let store = [Self::Append, Self::Rebuild];
@@ -145,9 +145,9 @@ pub struct Launch {
     pub params: Params,
 }
 
-impl Geometry {
+impl KernelShape {
     /// Refuses, by name, what there is no kernel for. `heads` are the query heads of a layer.
-    pub fn new(shape: Shape, heads: usize, dtype: KvDtype) -> Result<Self> {
+    pub fn new(shape: Shape, heads: usize, dtype: Dtype) -> Result<Self> {
         let Shape { kv_heads, head_dim, .. } = shape;
         if !HEAD_DIMS.contains(&head_dim) {
             return Err(Error::input(format!(
@@ -159,7 +159,7 @@ impl Geometry {
                 "--device cuda has kernels for 1 to {MOST_GROUP} query heads per KV head, not {heads} on {kv_heads}"
             )));
         }
-        if dtype == KvDtype::F32 {
+        if dtype == Dtype::F32 {
             return Err(Error::input(
                 "--device cuda stores keys and values as f16 or bf16, not f32: give --kv-dtype f16 or bf16",
             ));
@@ -168,7 +168,7 @@ impl Geometry {
     }
 
     /// Element type.
-    pub fn dtype(&self) -> KvDtype {
+    pub fn dtype(&self) -> Dtype {
         self.dtype
     }
 

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use super::device::Device;
-use super::launch::Geometry;
+use super::launch::KernelShape;
 use super::params::HeadLayout;
 use crate::Result;
 use crate::cache::{CacheBytes, CacheSpec};
@@ -24,7 +24,7 @@ const UNIT: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Layout {
     spec: Arc<CacheSpec>,
-    geometry: Geometry,
+    geometry: KernelShape,
     /// `[layers, kv_heads]`; the addresses of channel lists are offsets in the mask's memory.
     heads: Vec<HeadLayout>,
     channels: Vec<u8>,
@@ -34,7 +34,7 @@ pub struct Layout {
 impl Layout {
     /// The layout for `heads` query heads per layer; refuses what the kernels cannot do.
     pub fn new(spec: Arc<CacheSpec>, heads: usize) -> Result<Self> {
-        let geometry = Geometry::new(spec.shape(), heads, spec.dtype())?;
+        let geometry = KernelShape::new(spec.shape(), heads, spec.dtype())?;
         let shape = spec.shape();
         let (mut channels, mut slab_bytes) = (Vec::new(), 0);
         let mut layout = Vec::with_capacity(shape.heads());
@@ -70,7 +70,7 @@ impl Layout {
     }
 
     /// The kernels' geometry.
-    pub fn geometry(&self) -> Geometry {
+    pub fn geometry(&self) -> KernelShape {
         self.geometry
     }
 

@@ -20,7 +20,7 @@ pub use cache::DeviceCache;
 pub use device::Device;
 #[cfg(feature = "cuda-types")]
 pub use driver::{Card, unusable};
-pub use launch::{Geometry, Kernel, Launch, Params};
+pub use launch::{Kernel, KernelShape, Launch, Params};
 pub use layout::{DeviceMask, Layout, SLAB};
-pub use plan::{Plan, Planned, Share, plan};
-pub use sequence::{DeviceSequence, Source, StoredRow};
+pub use plan::{Planned, Share, WorkPlan, plan};
+pub use sequence::{DeviceSequence, FillSource, StoredRow};

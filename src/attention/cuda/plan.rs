@@ -38,7 +38,7 @@ pub struct Planned {
 
 /// Work items of a decode step over all layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct WorkPlan {
     /// Items, layer after layer.
     pub items: Vec<WorkItem>,
     /// Per layer `sequences * kv_heads + 1` bounds: the items of a head, counted from the layer's
@@ -48,7 +48,7 @@ pub struct Plan {
     pub layers: Vec<Planned>,
 }
 
-impl Plan {
+impl WorkPlan {
     /// Most items of a layer.
     pub fn most_items(&self) -> usize {
         self.layers.iter().map(|layer| layer.items).max().unwrap_or(0)
@@ -58,8 +58,8 @@ impl Plan {
 /// Divides the work so that `blocks`, the number of decode blocks that run at once, are kept busy
 /// to the end: items are of equal bytes, not of equal tokens, so heads of different width and
 /// sequences of different length end together.
-pub fn plan(shares: &[Share<'_>], blocks: usize) -> Plan {
-    let mut plan = Plan { items: Vec::new(), ranges: Vec::new(), layers: Vec::new() };
+pub fn plan(shares: &[Share<'_>], blocks: usize) -> WorkPlan {
+    let mut plan = WorkPlan { items: Vec::new(), ranges: Vec::new(), layers: Vec::new() };
     let Some(first) = shares.first() else { return plan };
     let shape = first.layout.spec().shape();
     for layer in 0..shape.layers {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::device::Device;
 use super::layout::{DeviceMask, Layout, SLAB};
 use super::params::{RebuildParams, SequenceState};
-use crate::cache::{CacheBytes, KvDtype};
+use crate::cache::CacheBytes;
+use crate::element::Dtype;
 use crate::{Error, Result};
 
 /// Most parts into which live importance divides a middle.
@@ -35,7 +36,7 @@ pub struct StoredRow {
 }
 
 /// Where a sequence is filled from.
-pub enum Source<'a, D: Device> {
+pub enum FillSource<'a, D: Device> {
     /// Addresses of keys (after RoPE) and values of all tokens of one layer, `[tokens, kv_heads,
     /// head_dim]`.
     Rows {
@@ -160,7 +161,7 @@ impl<D: Device> DeviceSequence<D> {
 
     /// Writes every token to its place, from full keys and values: after a prefill, or for another
     /// mask or window.
-    pub fn fill(&mut self, device: &D, source: &Source<'_, D>) -> Result<()> {
+    pub fn fill(&mut self, device: &D, source: &FillSource<'_, D>) -> Result<()> {
         let layers = self.layout().spec().shape().layers;
         let state = device.address(&self.states);
         let mut params = RebuildParams {
@@ -174,11 +175,11 @@ impl<D: Device> DeviceSequence<D> {
             keep_middle: 0,
         };
         let count = match source {
-            Source::Rows { layer, k, v } => {
+            FillSource::Rows { layer, k, v } => {
                 params = RebuildParams { k: *k, v: *v, layer: *layer as u32, ..params };
                 1
             }
-            Source::Dense(dense) => {
+            FillSource::Dense(dense) => {
                 let spec = dense.layout().spec();
                 if !spec.is_dense() {
                     return Err(Error::input(
@@ -252,7 +253,7 @@ impl<D: Device> DeviceSequence<D> {
             ));
         }
         match dense.filter(|dense| dense.len() == len) {
-            Some(dense) => self.fill(device, &Source::Dense(dense)),
+            Some(dense) => self.fill(device, &FillSource::Dense(dense)),
             None => Err(Error::input(format!(
                 "going back from {} to {len} tokens needs pruned key channels, and no dense cache of {len} tokens is at hand",
                 self.len()
@@ -268,7 +269,7 @@ impl<D: Device> DeviceSequence<D> {
         let row = geometry.kv_heads() * geometry.head_dim();
         let splits = (self.state.middle as usize / 64).clamp(1, MOST_SPLITS);
         let bits: Vec<u16> = match geometry.dtype() {
-            KvDtype::Bf16 => q.iter().map(|&q| half::bf16::from_f32(q).to_bits()).collect(),
+            Dtype::Bf16 => q.iter().map(|&q| half::bf16::from_f32(q).to_bits()).collect(),
             _ => q.iter().map(|&q| half::f16::from_f32(q).to_bits()).collect(),
         };
         let mut queries = device.allocate(bits.len() * 2)?;

@@ -1,7 +1,8 @@
 //! The steps of the algorithm over a block of 64 tokens, for any register width.
 
 use super::lanes::{Simd, Widen};
-use crate::cache::{BLOCK, Element};
+use crate::cache::BLOCK;
+use crate::element::Element;
 
 /// The two steps that read stored elements, over a block of 64 tokens, for a tile of query heads.
 pub trait Steps<E> {

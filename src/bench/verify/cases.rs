@@ -1,8 +1,8 @@
 //! The configurations whose kernels are compared with the oracle.
 
 use crate::Result;
-use crate::attention::cuda::Geometry;
-use crate::cache::KvDtype;
+use crate::attention::cuda::KernelShape;
+use crate::element::Dtype;
 use crate::mask::{Shape, Window};
 
 /// Layers of every case, so that offsets by layer count.
@@ -30,7 +30,7 @@ pub struct Case {
     /// KV heads.
     pub kv_heads: usize,
     /// Element type.
-    pub dtype: KvDtype,
+    pub dtype: Dtype,
     /// Sink, recent and chunk.
     pub window: Window,
     /// Prompt tokens of each sequence.
@@ -66,7 +66,7 @@ impl std::fmt::Display for Case {
 
 impl Case {
     /// A case with the ordinary window, two ragged sequences and odd kept counts.
-    pub fn new(head_dim: usize, group: usize, dtype: KvDtype) -> Self {
+    pub fn new(head_dim: usize, group: usize, dtype: Dtype) -> Self {
         Self {
             head_dim,
             group,
@@ -85,15 +85,15 @@ impl Case {
         Shape { layers: LAYERS, kv_heads: self.kv_heads, head_dim: self.head_dim }
     }
 
-    pub(super) fn geometry(&self) -> Result<Geometry> {
-        Geometry::new(self.shape(), self.group * self.kv_heads, self.dtype)
+    pub(super) fn geometry(&self) -> Result<KernelShape> {
+        KernelShape::new(self.shape(), self.group * self.kv_heads, self.dtype)
     }
 }
 
 /// The cases that the tests run on the simulator and that `kscope selftest` repeats on a GPU.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for dtype in [KvDtype::Bf16, KvDtype::F16] {
+    for dtype in [Dtype::Bf16, Dtype::F16] {
         for head_dim in [64, 96, 128, 256] {
             cases.extend((1..=8).map(|group| Case::new(head_dim, group, dtype)));
         }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use half::{bf16, f16};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::Outcome;
+use super::CaseOutcome;
 use super::cases::{Case, LAYERS, Story};
 use crate::attention::cuda::{
-    Batch, Device, DeviceMask, DeviceSequence, Layout, Source, StoredRow,
+    Batch, Device, DeviceMask, DeviceSequence, FillSource, Layout, StoredRow,
 };
 use crate::attention::{channel_activity, oracle};
-use crate::cache::{CacheSpec, KvDtype, SequenceCache, StoredKey};
+use crate::cache::{CacheSpec, SequenceCache, StoredKey};
+use crate::element::Dtype;
 use crate::mask::ChannelMask;
 use crate::{Error, Result};
 
@@ -23,15 +24,15 @@ struct Pair<D: Device> {
 
 /// Runs a case; an error names what differs. Every prompt has a dense and a pruned sequence, all of
 /// them in one batch.
-pub fn compare_kernels<D: Device>(device: &D, case: &Case) -> Result<Outcome> {
+pub fn compare_kernels<D: Device>(device: &D, case: &Case) -> Result<CaseOutcome> {
     let mut random = StdRng::seed_from_u64(case.seed);
     let mut pairs = Vec::new();
     for index in 0..case.prompts.len() {
         pairs.extend(prompt(device, case, index, &mut random)?);
     }
     check_stored(device, case, &pairs)?;
-    let allowed = if case.dtype == KvDtype::Bf16 { 1e-2 } else { 2e-3 };
-    let mut outcome = Outcome { error: 0.0, allowed, compared: 0 };
+    let allowed = if case.dtype == Dtype::Bf16 { 1e-2 } else { 2e-3 };
+    let mut outcome = CaseOutcome { error: 0.0, allowed, compared: 0 };
     let mut batch = Batch::new(case.geometry()?);
     for _ in 0..case.steps {
         step(device, case, &mut pairs, &mut batch, &mut random, &mut outcome)?;
@@ -90,7 +91,7 @@ fn prompt<D: Device>(
         let (k_memory, v_memory) =
             (upload(device, case.dtype, &k)?, upload(device, case.dtype, &v)?);
         let source =
-            Source::Rows { layer, k: device.address(&k_memory), v: device.address(&v_memory) };
+            FillSource::Rows { layer, k: device.address(&k_memory), v: device.address(&v_memory) };
         dense.cpu.append(layer, &k, &v);
         dense.device.fill(device, &source)?;
         pruned.cpu.append(layer, &k, &v);
@@ -99,7 +100,7 @@ fn prompt<D: Device>(
         }
     }
     if case.story == Story::Retune {
-        pruned.device.fill(device, &Source::Dense(&dense.device))?;
+        pruned.device.fill(device, &FillSource::Dense(&dense.device))?;
     }
     Ok([dense, pruned])
 }
@@ -111,7 +112,7 @@ fn step<D: Device>(
     pairs: &mut [Pair<D>],
     batch: &mut Batch<D>,
     random: &mut StdRng,
-    outcome: &mut Outcome,
+    outcome: &mut CaseOutcome,
 ) -> Result<()> {
     let (kv_row, q_row) =
         (case.kv_heads * case.head_dim, case.group * case.kv_heads * case.head_dim);
@@ -203,25 +204,25 @@ fn numbers(random: &mut StdRng, len: usize, size: f32) -> Vec<f32> {
 }
 
 /// Bits of the elements, rounded to nearest.
-fn bits(dtype: KvDtype, x: &[f32]) -> Vec<u16> {
+fn bits(dtype: Dtype, x: &[f32]) -> Vec<u16> {
     match dtype {
-        KvDtype::Bf16 => x.iter().map(|&x| bf16::from_f32(x).to_bits()).collect(),
+        Dtype::Bf16 => x.iter().map(|&x| bf16::from_f32(x).to_bits()).collect(),
         _ => x.iter().map(|&x| f16::from_f32(x).to_bits()).collect(),
     }
 }
 
-fn widened(dtype: KvDtype, bits: &[u16]) -> Vec<f32> {
+fn widened(dtype: Dtype, bits: &[u16]) -> Vec<f32> {
     match dtype {
-        KvDtype::Bf16 => bits.iter().map(|&bits| bf16::from_bits(bits).to_f32()).collect(),
+        Dtype::Bf16 => bits.iter().map(|&bits| bf16::from_bits(bits).to_f32()).collect(),
         _ => bits.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect(),
     }
 }
 
-fn rounded(dtype: KvDtype, x: &[f32]) -> Vec<f32> {
+fn rounded(dtype: Dtype, x: &[f32]) -> Vec<f32> {
     widened(dtype, &bits(dtype, x))
 }
 
-fn upload<D: Device>(device: &D, dtype: KvDtype, x: &[f32]) -> Result<D::Memory> {
+fn upload<D: Device>(device: &D, dtype: Dtype, x: &[f32]) -> Result<D::Memory> {
     let mut memory = device.allocate(x.len() * dtype.bytes())?;
     device.write(&mut memory, 0, bytemuck::cast_slice(&bits(dtype, x)))?;
     Ok(memory)
@@ -229,7 +230,7 @@ fn upload<D: Device>(device: &D, dtype: KvDtype, x: &[f32]) -> Result<D::Memory>
 
 fn download<D: Device>(
     device: &D,
-    dtype: KvDtype,
+    dtype: Dtype,
     memory: &D::Memory,
     len: usize,
 ) -> Result<Vec<f32>> {

@@ -8,5 +8,5 @@ mod whole_model;
 
 pub use cases::{Case, Story, cases};
 pub use kernels::compare_kernels;
-pub use outcome::Outcome;
+pub use outcome::CaseOutcome;
 pub use whole_model::compare_models;

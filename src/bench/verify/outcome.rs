@@ -2,7 +2,7 @@
 
 /// What a comparison gave.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Outcome {
+pub struct CaseOutcome {
     /// Largest error of an output (of attention, or logits), relative to the largest.
     pub error: f64,
     /// Largest error that the element type's rounding explains.

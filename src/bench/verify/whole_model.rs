@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use super::Outcome;
-use crate::cache::{CacheSpec, KvDtype, SequenceCache};
+use super::CaseOutcome;
+use crate::cache::{CacheSpec, SequenceCache};
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Window};
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, with_quiet_hooks};
@@ -22,7 +23,7 @@ const ALLOWED: f64 = 2e-2;
 
 /// Compares every logit of a prefill and of [`STEPS`] steps over two sequences at once, dense and
 /// pruned; the worst.
-pub fn compare_models(here: &Model, there: &Model) -> Result<Outcome> {
+pub fn compare_models(here: &Model, there: &Model) -> Result<CaseOutcome> {
     let shape = here.config().mask_shape();
     // Two channels of three, and heads that keep none.
     let pruned = ChannelMask::from_fn(shape, |layer, head, channel| {
@@ -30,7 +31,7 @@ pub fn compare_models(here: &Model, there: &Model) -> Result<Outcome> {
     });
     let (mut error, mut compared) = (0.0f64, 0);
     for mask in [ChannelMask::full(shape), pruned] {
-        let spec = Arc::new(CacheSpec::new(shape, WINDOW, KvDtype::F16, mask)?);
+        let spec = Arc::new(CacheSpec::new(shape, WINDOW, Dtype::F16, mask)?);
         let (expected, found) = (decode(here, &spec)?, decode(there, &spec)?);
         let largest = expected.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
         for (expected, found) in expected.iter().zip(&found) {
@@ -47,7 +48,7 @@ pub fn compare_models(here: &Model, there: &Model) -> Result<Outcome> {
             compared += 1;
         }
     }
-    Ok(Outcome { error, allowed: ALLOWED, compared })
+    Ok(CaseOutcome { error, allowed: ALLOWED, compared })
 }
 
 /// Logits after each prompt and after every step.

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::cache::{CacheSpec, KvDtype};
+use crate::cache::CacheSpec;
+use crate::cli::values::{self, DtypeOf};
+use crate::element::Dtype;
 use crate::mask::files::{self, Contents, MaskFile, Split};
 use crate::mask::{ChannelMask, Window, fingerprint};
 use crate::model::config::Config;
@@ -16,19 +18,20 @@ pub struct CacheArgs {
     #[arg(long, value_name = "FILE")]
     pub mask: Option<PathBuf>,
     /// First tokens that keep every channel [default: the mask's own]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub sink: Option<usize>,
     /// Last tokens that keep every channel [default: the mask's own]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub recent: Option<usize>,
     /// Tokens that are pruned at once [default: the mask's own]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub chunk: Option<usize>,
     /// Element type of cached keys and values
-    #[arg(long, default_value = "f16", value_name = "f32|f16|bf16")]
-    pub kv_dtype: KvDtype,
+    #[arg(long, default_value = "f16", value_name = "f32|f16|bf16",
+          value_parser = DtypeOf::CACHE, hide_possible_values = true)]
+    pub kv_dtype: Dtype,
     /// Largest context in tokens, prompt included [default: the model's own]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub ctx: Option<usize>,
 }
 

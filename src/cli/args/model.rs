@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::device::DeviceChoice;
-use crate::cache::KvDtype;
 use crate::cli::progress::Bar;
+use crate::cli::values::DtypeOf;
+use crate::element::Dtype;
 use crate::model::Model;
 use crate::model::load::{Opened, Source};
 use crate::{Result, machine};
@@ -27,8 +28,9 @@ pub struct ModelArgs {
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// Element type of the weights [default: as stored; quantised weights become f16]
-    #[arg(long, value_name = "f32|f16|bf16")]
-    pub dtype: Option<KvDtype>,
+    #[arg(long, value_name = "f32|f16|bf16", value_parser = DtypeOf::WEIGHTS,
+          hide_possible_values = true)]
+    pub dtype: Option<Dtype>,
     /// Threads [default: RAYON_NUM_THREADS or all processors]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,

@@ -1,11 +1,12 @@
 //! `kscope bench attention`.
 
 use crate::attention::SimdLevel;
-use crate::bench::attention::{self, Geometry, Report};
-use crate::cache::KvDtype;
+use crate::bench::attention::{self, AttentionReport, BenchGeometry};
 use crate::cli::args::DeviceChoice;
 use crate::cli::bench::gpu;
 use crate::cli::output;
+use crate::cli::values::{self, DtypeOf};
+use crate::element::Dtype;
 use crate::{Error, Result};
 
 #[derive(Debug, clap::Args)]
@@ -18,13 +19,14 @@ pub(super) struct Args {
     quick: bool,
     /// Models whose geometry is measured: smollm2, llama-3.1-8b
     #[arg(long, value_delimiter = ',', default_value = "smollm2,llama-3.1-8b")]
-    geometry: Vec<Geometry>,
+    geometry: Vec<BenchGeometry>,
     /// Lengths in tokens [default: 8192,32768; with --quick 8192]
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = values::tokens_or_zero)]
     tokens: Vec<usize>,
     /// Element types of the cache: f32, f16, bf16
-    #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16")]
-    dtype: Vec<KvDtype>,
+    #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16",
+          value_parser = DtypeOf::CACHE, hide_possible_values = true)]
+    dtype: Vec<Dtype>,
     /// Numbers of threads
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     threads: Vec<usize>,
@@ -59,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         ([], false) => vec![8192, 32768],
         (tokens, _) => tokens.to_vec(),
     };
-    let options = attention::Options {
+    let options = attention::AttentionOptions {
         geometries: args.geometry.clone(),
         tokens,
         dtypes: args.dtype.clone(),
@@ -71,7 +73,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     output::report(args.json, &report, table)
 }
 
-fn table(report: &Report) -> String {
+fn table(report: &AttentionReport) -> String {
     let mut text = format!(
         "{:<13} {:>7} {:>5} {:>8} {:>8} {:>10} {:>10} {:>7} {:>7} {:>11} {:>11}",
         "geometry",

@@ -9,7 +9,7 @@ use crate::Result;
 
 /// Arguments of `kscope bench`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct BenchArgs {
     #[command(subcommand)]
     what: What,
 }
@@ -29,7 +29,7 @@ enum What {
 }
 
 /// Runs `kscope bench`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &BenchArgs) -> Result<()> {
     match &args.what {
         What::Attention(args) => attention::run(args),
         What::Decode(args) => decode::run(args),

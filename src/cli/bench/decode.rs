@@ -3,8 +3,9 @@
 use crate::bench::{decode, masks};
 use crate::cli::args::{CacheArgs, ModelArgs};
 use crate::cli::output;
+use crate::cli::values;
 use crate::mask::ChannelMask;
-use crate::{Error, Result};
+use crate::{Error, Result, numbers};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -13,7 +14,8 @@ pub(super) struct Args {
     #[command(flatten)]
     cache: CacheArgs,
     /// Tokens in the cache before the first step
-    #[arg(long, value_delimiter = ',', default_value = "0,2048,4096,8000")]
+    #[arg(long, value_delimiter = ',', default_value = "0,2048,4096,8000",
+          value_parser = values::tokens_or_zero)]
     depth: Vec<usize>,
     /// Shares of K channels to drop, at equal counts per head; --mask is measured beside them
     #[arg(long, value_delimiter = ',', default_value = "0.7")]
@@ -47,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let mut masks: Vec<ChannelMask> =
         args.sparsity.iter().map(|&sparsity| masks::equal(shape, sparsity)).collect();
     masks.extend(choice.file.as_ref().map(|file| file.mask.clone()));
-    let options = decode::Options {
+    let options = decode::DecodeOptions {
         depths: args.depth.clone(),
         threads: args.thread_counts.clone(),
         steps: args.steps,
@@ -60,7 +62,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     output::report(args.json, &report, table)
 }
 
-fn table(report: &decode::Report) -> String {
+fn table(report: &decode::DecodeReport) -> String {
     let mut text = format!(
         "{:>6} {:>7} {:>5} {:>7} {:>10} {:>9} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10} {:>9}",
         "depth",
@@ -73,14 +75,14 @@ fn table(report: &decode::Report) -> String {
         "projections",
         "logits",
         "rest",
-        "KV MB",
+        "KV cache",
         "time ratio",
         "retune ms"
     );
     let part = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
     for row in &report.rows {
         text += &format!(
-            "\n{:>6} {:>7} {:>5} {:>6.1}% {:>10.2} {:>9.1} {:>10} {:>12} {:>8} {:>7} {:>9.1} {:>10.3} {:>9.1}",
+            "\n{:>6} {:>7} {:>5} {:>6.1}% {:>10.2} {:>9.1} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10.3} {:>9.1}",
             row.depth,
             row.threads,
             row.batch,
@@ -91,7 +93,7 @@ fn table(report: &decode::Report) -> String {
             part(row.projections_ms),
             part(row.logits_ms),
             part(row.rest_ms),
-            row.kv_bytes as f64 / 1e6,
+            numbers::bytes(row.kv_bytes as u64),
             row.time_ratio,
             row.retune_ms
         );

@@ -1,9 +1,9 @@
 //! `kscope bench attention --device cuda`: measured on a card, or computed with `--dry-run`.
 
-use crate::bench::gpu_forecast::{self, CARDS, Report};
+use crate::bench::gpu_forecast::{self, CARDS, ForecastReport};
 use crate::cli::args::DeviceChoice;
 use crate::cli::output;
-use crate::machine::human;
+use crate::numbers;
 use crate::{Error, Result};
 
 /// The card that `--device` means; `None` is the CPU.
@@ -25,7 +25,7 @@ pub(super) fn model(name: &str, json: bool) -> Result<()> {
     output::report(json, &report, text)
 }
 
-fn text(report: &Report) -> String {
+fn text(report: &ForecastReport) -> String {
     let card = report.card;
     let mut text = format!(
         "computed for {} ({} multiprocessors, {} GB/s published), not measured\n\n{:>8} {:>8} {:>13} {:>17} {:>7} {:>16}",
@@ -66,11 +66,11 @@ fn text(report: &Report) -> String {
             "\n{:>6} {:>7} {:>10} {:>10} {:>6.3}x {:>13} {:>16} {:>13.3} ms {:>14.3} ms",
             row.batch,
             row.tokens,
-            human(row.dense_bytes),
-            human(row.pruned_bytes),
+            numbers::bytes(row.dense_bytes),
+            numbers::bytes(row.pruned_bytes),
             row.bound,
             row.items,
-            human(row.partial_bytes),
+            numbers::bytes(row.partial_bytes),
             row.dense_least_ms,
             row.pruned_least_ms
         );

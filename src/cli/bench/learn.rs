@@ -7,7 +7,7 @@ use crate::cli::output;
 use crate::cli::progress::Bar;
 use crate::learn::run;
 use crate::learn::train::Settings;
-use crate::{Result, machine};
+use crate::{Result, numbers};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -53,19 +53,23 @@ pub(super) fn run(args: &Args) -> Result<()> {
             Settings { seed: args.seed, steps: args.steps.unwrap_or(base.steps), ..base };
         let (lengths, pool, check_prompts) = (args.ctx, args.pool, args.check_prompts);
         let options =
-            variants::Options { haystack, others, lengths, pool, settings, check_prompts };
+            variants::VariantOptions { haystack, others, lengths, pool, settings, check_prompts };
         let report = variants::run(&model, &options, &mut |what| bar.say(what.to_owned()))?;
         bar.finish();
         return output::report(args.json, &report, table);
     }
-    let options =
-        learn::Options { haystack, lengths: args.ctx, samples: args.samples, seed: args.seed };
+    let options = learn::LearnBenchOptions {
+        haystack,
+        lengths: args.ctx,
+        samples: args.samples,
+        seed: args.seed,
+    };
     let report = learn::run(&model, &options, |index| bar.count(index, args.samples))?;
     bar.finish();
     output::report(args.json, &report, cost)
 }
 
-fn cost(report: &learn::Report) -> String {
+fn cost(report: &learn::LearnBenchReport) -> String {
     format!(
         "{} samples of {:.0} tokens and {:.0} answer rows (medians) on {}, {} threads\n\
          prefill {:.0} ms, with questions and teacher {:.0} ms, update of stage 1 {:.0} ms\n\
@@ -81,19 +85,19 @@ fn cost(report: &learn::Report) -> String {
         report.step_ms,
         report.step_to_prefill,
         report.worst_step_to_prefill,
-        machine::human(report.sample_bytes as u64),
-        machine::human(report.peak_bytes)
+        numbers::bytes(report.sample_bytes as u64),
+        numbers::bytes(report.peak_bytes)
     )
 }
 
 /// A table in Markdown, as the results' file has it.
-fn table(report: &variants::Report) -> String {
+fn table(report: &variants::VariantReport) -> String {
     let mut lines = vec![
         "| variant | K saved | V saved | K+V saved | dropped heads | recall | lost / won (p) | digit NLL | KLD | KLD per text |"
             .to_owned(),
         "|---|---|---|---|---|---|---|---|---|---|".to_owned(),
     ];
-    let texts = |row: &crate::learn::check::Row| {
+    let texts = |row: &crate::learn::check::CheckRow| {
         let one = |text: &crate::learn::check::TextLoss| {
             format!(
                 "{} {:.4} ± {:.4}",

@@ -8,4 +8,4 @@ mod learn;
 #[cfg(unix)]
 mod tui;
 
-pub use command::{Args, run};
+pub use command::{BenchArgs, run};

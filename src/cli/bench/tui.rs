@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::bench::tui;
 use crate::cli::output;
+use crate::cli::values;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -13,7 +14,7 @@ pub(super) struct Args {
     #[arg(long, short, default_value = "smollm2-135m", value_name = "MODEL")]
     model: String,
     /// Tokens to decode per round
-    #[arg(long, default_value_t = 256, value_name = "N")]
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = values::tokens_or_zero)]
     tokens: usize,
     /// Rounds with and without a screen, taking turns
     #[arg(long, default_value_t = 3, value_name = "N")]
@@ -21,7 +22,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let options = tui::Options {
+    let options = tui::TuiOptions {
         model: args.model.clone(),
         tokens: args.tokens,
         rounds: args.rounds,

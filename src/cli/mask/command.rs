@@ -5,7 +5,7 @@ use crate::Result;
 
 /// Arguments of `kscope mask`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct MaskArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -15,7 +15,7 @@ enum Command {
     /// Draw a mask by rotation frequency and print what it keeps, saves and costs
     Show(show::Args),
     /// Select channels: by a rule that needs no running model, or from an importance file
-    Make(make::Args),
+    Make(Box<make::Args>),
     /// Turn a .pth, .npy or .tsv file into a kscope file
     Import(convert::ImportArgs),
     /// Write a mask or its importance as .pth, .npy, .tsv or .safetensors
@@ -27,7 +27,7 @@ enum Command {
 }
 
 /// Runs `kscope mask`.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &MaskArgs) -> Result<()> {
     match &args.command {
         Command::Show(args) => show::run(args),
         Command::Make(args) => make::run(args),

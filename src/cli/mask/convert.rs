@@ -9,6 +9,7 @@ use super::split::SplitArgs;
 use crate::cli::output;
 use crate::mask::files::{self, Contents, Format};
 use crate::mask::{Shape, fingerprint};
+use crate::numbers::percent;
 use crate::{Error, Result};
 
 /// Arguments of `kscope mask import`.
@@ -93,7 +94,7 @@ impl Report {
         }
         let kept = self
             .kept_ratio
-            .map_or_else(String::new, |ratio| format!(", keeps {}", super::values::percent(ratio)));
+            .map_or_else(String::new, |ratio| format!(", keeps {}", percent(ratio, 2)));
         output::line(&format!(
             "{} -> {}: {} {}{kept}",
             self.input, self.output, self.kind, self.shape

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::split::SplitArgs;
-use super::values::percent;
 use crate::Result;
 use crate::cli::output;
-use crate::mask::{Comparison, compare};
+use crate::mask::{MaskComparison, compare};
+use crate::numbers::percent;
 
 /// Arguments of `kscope mask diff`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ struct Report<'a> {
     /// Kept channels over all channels, of A and of B.
     kept_ratio: [f64; 2],
     #[serde(flatten)]
-    comparison: &'a Comparison,
+    comparison: &'a MaskComparison,
 }
 
 /// Runs `kscope mask diff`.
@@ -52,11 +52,14 @@ pub(super) fn run(args: &Args) -> Result<()> {
 fn text(report: &Report<'_>) -> String {
     let whole = report.comparison.whole;
     let mut lines = vec![
-        format!("A  {}  keeps {}", report.a, percent(report.kept_ratio[0])),
-        format!("B  {}  keeps {}", report.b, percent(report.kept_ratio[1])),
+        format!("A  {}  keeps {}", report.a, percent(report.kept_ratio[0], 2)),
+        format!("B  {}  keeps {}", report.b, percent(report.kept_ratio[1], 2)),
         String::new(),
-        format!("Jaccard    {}  (kept by both over kept by either)", percent(whole.jaccard)),
-        format!("agreement  {}  (channels on which both say the same)", percent(whole.agreement)),
+        format!("Jaccard    {}  (kept by both over kept by either)", percent(whole.jaccard, 2)),
+        format!(
+            "agreement  {}  (channels on which both say the same)",
+            percent(whole.agreement, 2)
+        ),
         format!(
             "{} heads keep another number of channels",
             report.comparison.heads_with_other_counts
@@ -70,8 +73,8 @@ fn text(report: &Report<'_>) -> String {
             overlap.both,
             overlap.only_a,
             overlap.only_b,
-            percent(overlap.jaccard),
-            percent(overlap.agreement)
+            percent(overlap.jaccard, 2),
+            percent(overlap.agreement, 2)
         ));
     }
     lines.join("\n")

@@ -8,14 +8,17 @@ use serde_json::{Value, json};
 use super::geometry::{NamedGeometry, model_geometry};
 use super::report;
 use super::split::SplitArgs;
-use super::values::{self, Fit, HeadSpec, KvDtype, grouped, percent};
+use super::values::{self, Fit, HeadSpec};
 use crate::cli::output;
+use crate::cli::values::{DtypeOf, rule, tokens, tokens_or_zero};
+use crate::element::Dtype;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
 use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target};
 use crate::mask::{
-    ChannelMask, Setting, Shape, Statistics, Window, alignment_cost, fingerprint, keep_counts,
-    rules, select,
+    ChannelMask, Given, Needs, Rule, Shape, Statistics, StatisticsSetting, Window, alignment_cost,
+    fingerprint, keep_counts, select,
 };
+use crate::numbers::{count, percent};
 use crate::{Error, Result};
 
 /// Arguments of `kscope mask make`.
@@ -27,7 +30,7 @@ pub(super) struct Args {
     #[arg(value_name = "OUT")]
     output: PathBuf,
     /// Give importance by a rule that needs no running model
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = rule(|needs| needs == Needs::Nothing))]
     rule: Option<Rule>,
     /// Take importance from this file, or from a mask file that holds it
     #[arg(long, value_name = "FILE")]
@@ -65,33 +68,25 @@ pub(super) struct Args {
     #[arg(long, value_name = "SPEC", value_parser = values::lock)]
     lock: Vec<HeadSpec>,
     /// First tokens that are never pruned
-    #[arg(long, value_name = "TOKENS")]
-    sink: Option<u32>,
+    #[arg(long, value_name = "TOKENS", value_parser = tokens_or_zero)]
+    sink: Option<usize>,
     /// Last tokens that are never pruned
-    #[arg(long, value_name = "TOKENS")]
-    recent: Option<u32>,
+    #[arg(long, value_name = "TOKENS", value_parser = tokens_or_zero)]
+    recent: Option<usize>,
     /// Tokens that leave the recent window at once
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
-    chunk: Option<u32>,
+    #[arg(long, value_name = "TOKENS", value_parser = tokens)]
+    chunk: Option<usize>,
     /// Seed of --rule random
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Element type of the cache, for --fit and the bytes shown
-    #[arg(long, value_enum, default_value_t = KvDtype::Bf16)]
-    kv_dtype: KvDtype,
+    #[arg(long, default_value_t = Dtype::Bf16, value_parser = DtypeOf::CACHE)]
+    kv_dtype: Dtype,
     #[command(flatten)]
     split: SplitArgs,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Rule {
-    /// Slowest rotation first
-    Frequency,
-    /// Uniform random scores
-    Random,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -126,16 +121,15 @@ impl Settings {
             (None, Some((origin, from))) => Inherited { value: of(&origin.window), from },
             (None, None) => Inherited { value: of(&Window::default()), from: "default" },
         };
-        let flag = |tokens: Option<u32>| tokens.map(|tokens| tokens as usize);
         let align = match (args.align, file) {
             (Some(value), _) => Inherited { value, from: "flag" },
             (None, Some((origin, from))) => Inherited { value: origin.align, from },
             (None, None) => Inherited { value: DEFAULT_ALIGN, from: "default" },
         };
         Self {
-            sink: pick(flag(args.sink), |window| window.sink),
-            recent: pick(flag(args.recent), |window| window.recent),
-            chunk: pick(flag(args.chunk), |window| window.chunk),
+            sink: pick(args.sink, |window| window.sink),
+            recent: pick(args.recent, |window| window.recent),
+            chunk: pick(args.chunk, |window| window.chunk),
             align,
         }
     }
@@ -166,8 +160,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let shape = agreed_shape(args, source.as_ref(), counts.as_ref(), model.as_ref())?;
     let importance = match (&source, args.rule) {
         (Some(source), _) => source.expect_importance(&shown(args.importance.as_deref()))?.clone(),
-        (None, Some(Rule::Random)) => rules::random(shape, args.seed),
-        (None, _) => rules::slowest_first(shape),
+        (None, rule) => rule.unwrap_or(Rule::FREQUENCY).scores(Given::nothing(shape, args.seed))?,
     };
     let inherited = match (&source, &counts) {
         (Some(source), _) => Some((source.origin(), "importance file")),
@@ -234,7 +227,7 @@ fn options(args: &Args, settings: &Settings, source: Option<&Contents>) -> Resul
             bytes,
             tokens,
             window: settings.window(),
-            element_size: args.kv_dtype.size(),
+            element_size: args.kv_dtype.bytes(),
         }),
         (sparsity, None) => Target::Sparsity(sparsity.unwrap_or_default()),
     };
@@ -301,10 +294,12 @@ fn recipe(args: &Args, source: Option<&Contents>) -> Value {
     let texts = |specs: &[HeadSpec]| specs.iter().map(HeadSpec::to_string).collect::<Vec<_>>();
     let mut recipe = json!({ "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")) });
     match (args.rule, args.importance.as_deref()) {
-        (Some(Rule::Random), _) => {
-            (recipe["rule"], recipe["seed"]) = ("random".into(), args.seed.into())
+        (Some(rule), _) => {
+            recipe["rule"] = rule.name.into();
+            if rule == Rule::RANDOM {
+                recipe["seed"] = args.seed.into();
+            }
         }
-        (Some(Rule::Frequency), _) => recipe["rule"] = "frequency".into(),
         (None, path) => {
             recipe["importance"] = json!({ "file": path.map(file), "recipe": source.map(|source| &source.origin().recipe) })
         }
@@ -328,7 +323,7 @@ fn recipe(args: &Args, source: Option<&Contents>) -> Value {
 }
 
 fn print(args: &Args, file: &MaskFile, settings: Settings) -> Result<()> {
-    let setting = Setting { at: None, element_size: args.kv_dtype.size() };
+    let setting = StatisticsSetting { at: None, element_size: args.kv_dtype.bytes() };
     let report = Report {
         output: args.output.display().to_string(),
         model: file.origin.model.clone(),
@@ -352,16 +347,16 @@ fn print(args: &Args, file: &MaskFile, settings: Settings) -> Result<()> {
     output::line(&format!("wrote {}  {} {model}", report.output, file.mask.shape()))?;
     output::line(&format!(
         "keeps {}, {}",
-        percent(stats.kept_ratio),
+        percent(stats.kept_ratio, 2),
         report::kept(stats, report.target_sparsity, report.alignment_cost)
     ))?;
     output::line(&format!(
         "saves K {}, V {}, K+V {} in long contexts; {} of {} bytes per middle token ({})",
-        percent(stats.k_saving),
-        percent(stats.v_saving),
-        percent(stats.kv_saving),
-        grouped(stats.bytes_per_middle_token),
-        grouped(stats.dense_bytes_per_token),
+        percent(stats.k_saving, 2),
+        percent(stats.v_saving, 2),
+        percent(stats.kv_saving, 2),
+        count(stats.bytes_per_middle_token as usize),
+        count(stats.dense_bytes_per_token as usize),
         args.kv_dtype.name()
     ))?;
     let Settings { sink, recent, chunk, align } = settings;

@@ -3,8 +3,8 @@
 //! rotation partners.
 
 use super::colors::{Depth, Pen, Tone};
-use super::values::percent;
 use crate::mask::{ChannelMask, Shape, Statistics};
+use crate::numbers::percent;
 
 /// Columns before the first strip: the layer's name.
 const LABEL: usize = 5;
@@ -171,7 +171,7 @@ pub(super) fn frequencies(pen: &mut Pen, stats: &Statistics, width: usize) {
     pen.put(Some(Tone::Faint), &format!("{}{left}{}{right}", " ".repeat(8), " ".repeat(gap)));
     pen.line();
     pen.put(Some(Tone::Faint), "slow half of the frequencies: ");
-    pen.put(Some(Tone::Strong), &percent(stats.slow_half_share));
+    pen.put(Some(Tone::Strong), &percent(stats.slow_half_share, 2));
     pen.put(Some(Tone::Faint), " of the kept channels");
     pen.line();
 }

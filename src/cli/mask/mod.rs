@@ -13,4 +13,4 @@ mod split;
 mod validate;
 mod values;
 
-pub use command::{Args, run};
+pub use command::{MaskArgs, run};

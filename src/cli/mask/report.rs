@@ -1,8 +1,8 @@
 //! The numbers of a mask in words.
 
 use super::colors::{Pen, Tone};
-use super::values::{bytes as size, grouped, percent};
 use crate::mask::{ChannelMask, Statistics, Window, bytes};
+use crate::numbers::{self, count, percent};
 
 /// How many channels are kept, and what the alignment did to the target.
 pub(super) fn kept(
@@ -10,12 +10,12 @@ pub(super) fn kept(
     target_sparsity: Option<f64>,
     alignment_cost: Option<i64>,
 ) -> String {
-    let entries = (stats.layers * stats.kv_heads * stats.head_dim) as u64;
-    let mut text = format!("{} of {} channels", grouped(stats.kept as u64), grouped(entries));
+    let entries = stats.layers * stats.kv_heads * stats.head_dim;
+    let mut text = format!("{} of {} channels", count(stats.kept), count(entries));
     if let (Some(sparsity), Some(cost)) = (target_sparsity, alignment_cost) {
         text.push_str(&format!(
             "; target {}, alignment {cost:+} channels",
-            percent(1.0 - sparsity)
+            percent(1.0 - sparsity, 2)
         ));
     }
     text
@@ -43,27 +43,31 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
     };
     row(
         "kept",
-        &percent(stats.kept_ratio),
+        &percent(stats.kept_ratio, 2),
         &kept(stats, around.target_sparsity, around.alignment_cost),
     );
     let place = around.context.map_or_else(
         || "in long contexts".to_string(),
-        |tokens| format!("at {} tokens", grouped(tokens as u64)),
+        |tokens| format!("at {} tokens", count(tokens)),
     );
     row(
         "saved",
         &format!(
             "K {}  V {}  K+V {}",
-            percent(stats.k_saving),
-            percent(stats.v_saving),
-            percent(stats.kv_saving)
+            percent(stats.k_saving, 2),
+            percent(stats.v_saving, 2),
+            percent(stats.kv_saving, 2)
         ),
         &place,
     );
     row(
         "middle token",
-        &format!("{} B", grouped(stats.bytes_per_middle_token)),
-        &format!("of {} B dense ({})", grouped(stats.dense_bytes_per_token), around.element_name),
+        &format!("{} B", count(stats.bytes_per_middle_token as usize)),
+        &format!(
+            "of {} B dense ({})",
+            count(stats.dense_bytes_per_token as usize),
+            around.element_name
+        ),
     );
     let bound = stats
         .attention_speed_bound
@@ -76,19 +80,23 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
     row("heads by kept", &histogram.join(" · "), "");
     let partners = format!(
         "have their partner; {} would be kept if all had",
-        percent(stats.pair_closed_ratio)
+        percent(stats.pair_closed_ratio, 2)
     );
-    row("pairs", &percent(stats.pair_share), &partners);
+    row("pairs", &percent(stats.pair_share, 2), &partners);
     let slow = format!(
         "as slowest-first keeps at equal counts (random {})",
-        percent(stats.random_overlap)
+        percent(stats.random_overlap, 2)
     );
-    row("slowest first", &percent(stats.slowest_first_overlap), &slow);
+    row("slowest first", &percent(stats.slowest_first_overlap, 2), &slow);
     for tokens in contexts(around.context) {
         let pruned = bytes::pruned(around.mask, around.window, tokens, around.element_size).total();
         let dense = bytes::dense(around.mask.shape(), tokens, around.element_size).total();
         let label = format!("cache at {}", context(tokens));
-        row(&label, &size(pruned), &format!("of {} dense ({})", size(dense), around.element_name));
+        row(
+            &label,
+            &numbers::bytes(pruned),
+            &format!("of {} dense ({})", numbers::bytes(dense), around.element_name),
+        );
     }
 }
 

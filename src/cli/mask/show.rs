@@ -7,12 +7,13 @@ use serde::Serialize;
 
 use super::colors::{Ink, Pen, Tone, When};
 use super::split::SplitArgs;
-use super::values::{self, KvDtype};
 use super::{map, report};
 use crate::Result;
 use crate::cli::output;
+use crate::cli::values::{DtypeOf, tokens};
+use crate::element::Dtype;
 use crate::mask::files::{MaskFile, Origin};
-use crate::mask::{Setting, Statistics, Window, alignment_cost};
+use crate::mask::{Statistics, StatisticsSetting, Window, alignment_cost};
 
 /// Arguments of `kscope mask show`.
 #[derive(Debug, clap::Args)]
@@ -22,11 +23,11 @@ pub(super) struct Args {
     file: PathBuf,
     /// Give savings at this context in tokens (32768 or 32k), window counted, and not as the limit
     /// for long contexts
-    #[arg(long, value_name = "N", value_parser = values::tokens)]
+    #[arg(long, value_name = "N", value_parser = tokens)]
     ctx: Option<usize>,
     /// Element type of the cache, for bytes
-    #[arg(long, value_enum, default_value_t = KvDtype::Bf16)]
-    kv_dtype: KvDtype,
+    #[arg(long, default_value_t = Dtype::Bf16, value_parser = DtypeOf::CACHE)]
+    kv_dtype: Dtype,
     #[command(flatten)]
     split: SplitArgs,
     /// When to use colour
@@ -61,9 +62,9 @@ struct Report<'a> {
 pub(super) fn run(args: &Args) -> Result<()> {
     let MaskFile { mask, importance, target_sparsity, origin } =
         args.split.read_mask(&args.file)?;
-    let setting = Setting {
+    let setting = StatisticsSetting {
         at: args.ctx.map(|tokens| (origin.window, tokens)),
-        element_size: args.kv_dtype.size(),
+        element_size: args.kv_dtype.bytes(),
     };
     let statistics = Statistics::of(&mask, &setting);
     let alignment_cost = target_sparsity.map(|sparsity| alignment_cost(&mask, sparsity));
@@ -94,7 +95,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         mask: &mask,
         window: origin.window,
         context: args.ctx,
-        element_size: args.kv_dtype.size(),
+        element_size: args.kv_dtype.bytes(),
         element_name: args.kv_dtype.name(),
         target_sparsity,
         alignment_cost,

@@ -1,37 +1,8 @@
-//! Values that people type: sizes, contexts, floors and locks; and numbers as people read them.
+//! Values that only the mask commands take: a size at a context, floors and locks.
 
-use crate::machine;
+use crate::cli::values::tokens;
 use crate::mask::select::Heads;
-
-/// Element type of the cache, by its size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum KvDtype {
-    F32,
-    Bf16,
-    F16,
-}
-
-impl KvDtype {
-    pub(super) fn size(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::Bf16 | Self::F16 => 2,
-        }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-            Self::F16 => "f16",
-        }
-    }
-}
-
-/// A context in tokens: `32768`, `32k` (1024 each) or `1m`.
-pub(super) fn tokens(text: &str) -> Result<usize, String> {
-    machine::parse_tokens(text).ok_or_else(|| "expected tokens such as 32768 or 32k".to_string())
-}
+use crate::numbers;
 
 /// A byte budget at a context: `1.5GiB@32k`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +14,7 @@ pub(super) struct Fit {
 pub(super) fn fit(text: &str) -> Result<Fit, String> {
     let wrong = || "expected a size at a context, such as 1.5GiB@32k".to_string();
     let (size, context) = text.split_once('@').ok_or_else(wrong)?;
-    Ok(Fit { bytes: machine::parse_size(size).ok_or_else(wrong)?, tokens: tokens(context)? })
+    Ok(Fit { bytes: numbers::parse_size(size).ok_or_else(wrong)?, tokens: tokens(context)? })
 }
 
 /// Heads and perhaps a number of channels: `3`, `3:1`, `3=64`, `3:1=64`.
@@ -95,51 +66,15 @@ pub(super) fn floor(text: &str) -> Result<HeadSpec, String> {
         .ok_or_else(|| "expected N, LAYER=N or LAYER:HEAD=N (channels per head)".to_string())
 }
 
-/// Digits in groups of three.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A ratio as a percentage.
-pub(super) fn percent(ratio: f64) -> String {
-    format!("{:.2} %", 100.0 * ratio)
-}
-
-/// Bytes in the largest binary unit that leaves a whole part.
-pub(super) fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.2} {}", UNITS[unit]) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_contexts() {
-        assert_eq!(tokens("32k"), Ok(32768));
-        assert_eq!(tokens("1M"), Ok(1 << 20));
-        assert_eq!(tokens("896"), Ok(896));
+    fn a_size_at_a_context() {
         assert_eq!(fit("1.5GiB@32k"), Ok(Fit { bytes: 3 << 29, tokens: 32768 }));
         assert_eq!(fit("2gb@100"), Ok(Fit { bytes: 2_000_000_000, tokens: 100 }));
         assert_eq!(fit("4096@1k"), Ok(Fit { bytes: 4096, tokens: 1024 }));
-        for wrong in ["", "k", "0", "-1", "1.5k", "5000m", "٣k", "é"] {
-            assert!(tokens(wrong).is_err(), "{wrong:?}");
-        }
         for wrong in ["1GiB", "@32k", "1XB@32k", "-1GiB@32k", "nan@1k", "1GiB@"] {
             assert!(fit(wrong).is_err(), "{wrong:?}");
         }
@@ -162,18 +97,6 @@ mod tests {
                 && floor("x").is_err()
                 && lock("3:=4").is_err()
                 && lock("=4").is_err()
-        );
-    }
-
-    #[test]
-    fn numbers_as_people_read_them() {
-        assert_eq!(
-            (grouped(73984), grouped(7), grouped(1_000_000)),
-            ("73 984".into(), "7".into(), "1 000 000".into())
-        );
-        assert_eq!(
-            (bytes(512), bytes(73984), bytes(4 << 30)),
-            ("512 B".into(), "72.25 KiB".into(), "4.00 GiB".into())
         );
     }
 }

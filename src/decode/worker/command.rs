@@ -8,7 +8,7 @@ use crate::mask::{ChannelMask, Window};
 
 /// What the engine is told to do.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Command {
+pub enum EngineOrder {
     /// Drop the run at hand and begin this one.
     Start(Box<Start>),
     /// Stop after the step at hand.

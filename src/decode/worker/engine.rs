@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::command::Command;
+use super::command::EngineOrder;
 use super::event::{Envelope, Event};
 use super::mailbox::Mailbox;
 use super::outbox::{NO_RUN, Outbox};
@@ -34,7 +34,7 @@ pub struct Engine {
 #[derive(Debug)]
 pub(super) enum Order {
     /// A command, in its turn.
-    Do(Command),
+    Do(EngineOrder),
     /// Something is in the mailbox. It only wakes a thread that waits; one that is busy looks by
     /// itself.
     Look,
@@ -68,21 +68,21 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine is gone or far behind.
-    pub fn send(&self, command: Command) -> Result<()> {
+    pub fn send(&self, command: EngineOrder) -> Result<()> {
         match command {
-            Command::Watch { layer, head } => self.mailbox.watch(layer, head),
-            Command::Retune(retune) => self.mailbox.put_retune(retune),
-            Command::Explain(asked) => self.mailbox.put_asked(asked),
+            EngineOrder::Watch { layer, head } => self.mailbox.watch(layer, head),
+            EngineOrder::Retune(retune) => self.mailbox.put_retune(retune),
+            EngineOrder::Explain(asked) => self.mailbox.put_asked(asked),
             command => return self.queue(command),
         }
         let _ = self.orders.try_send(Order::Look);
         Ok(())
     }
 
-    fn queue(&self, command: Command) -> Result<()> {
+    fn queue(&self, command: EngineOrder) -> Result<()> {
         match &command {
-            Command::Start(start) => self.newest.store(start.generation, Ordering::Relaxed),
-            Command::Shutdown => self.newest.store(NO_RUN, Ordering::Relaxed),
+            EngineOrder::Start(start) => self.newest.store(start.generation, Ordering::Relaxed),
+            EngineOrder::Shutdown => self.newest.store(NO_RUN, Ordering::Relaxed),
             _ => {}
         }
         self.orders.try_send(Order::Do(command)).map_err(|cause| match cause {
@@ -97,6 +97,6 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         // A full or closed channel is no matter: the generation alone ends the thread.
-        let _ = self.send(Command::Shutdown);
+        let _ = self.send(EngineOrder::Shutdown);
     }
 }

@@ -1,18 +1,21 @@
 //! What the engine tells: plain data, so that a recording is a file of events.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cache::CacheBytes;
 use crate::decode::comparison::Mode;
-use crate::decode::divergence::{Divergence, Spread, StepDivergence};
+use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::lost::Lost;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
+use crate::element::Dtype;
 use crate::machine::DeviceMemory;
 use crate::mask::files::MaskFile;
-use crate::mask::{ChannelMask, Shape, Window};
+use crate::mask::{ChannelMask, Rule, Shape, Window};
+use crate::spread::Spread;
 
 /// An event with its run and time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,7 +100,7 @@ pub struct ModelInfo {
     /// Where it computes.
     pub device: String,
     /// Element type of the weights in memory.
-    pub dtype: String,
+    pub dtype: Dtype,
     /// Bytes of the weights in memory.
     pub weight_bytes: u64,
     /// Layers, KV heads, channels.
@@ -113,7 +116,7 @@ pub struct ModelInfo {
     /// Tokens per full turn of each rotation pair, fast to slow.
     pub wavelengths: Vec<f64>,
     /// Element type of the cache.
-    pub kv_dtype: String,
+    pub kv_dtype: Dtype,
     /// The mask of the session; `None` is dense decode.
     pub mask: Option<MaskInfo>,
     /// A second mask, to compare with.
@@ -189,13 +192,30 @@ pub struct Started {
     pub ttft_ms: f64,
 }
 
-/// Importance by rules that need no training, row-major.
+/// Importance by the rules that need a text, gathered over the prompt, row-major.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rules {
-    /// Mean k².
-    pub key_norm: Vec<f32>,
-    /// Mean q² times mean k².
-    pub think: Vec<f32>,
+    /// Scores by the rule's name, with `_` for `-`.
+    #[serde(flatten)]
+    scores: BTreeMap<String, Vec<f32>>,
+}
+
+impl Rules {
+    /// From pairs of a rule and its scores.
+    pub fn new(scores: impl IntoIterator<Item = (Rule, Vec<f32>)>) -> Self {
+        Self {
+            scores: scores.into_iter().map(|(rule, scores)| (Self::key(rule), scores)).collect(),
+        }
+    }
+
+    /// What a rule gives, where it gave something.
+    pub fn scores(&self, rule: Rule) -> Option<&[f32]> {
+        self.scores.get(&Self::key(rule)).map(Vec::as_slice)
+    }
+
+    fn key(rule: Rule) -> String {
+        rule.name.replace('-', "_")
+    }
 }
 
 /// A decode step's token.

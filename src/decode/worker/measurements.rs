@@ -10,8 +10,9 @@ use super::event::{Event, Measured, Subject, Timed};
 use super::sides::Both;
 use crate::Result;
 use crate::cache::CacheSpec;
-use crate::decode::divergence::{Divergence, Spread, StepDivergence};
+use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::replay::{ROUNDS, Replay, Stretch};
+use crate::spread::Spread;
 
 /// What waits to be measured.
 #[derive(Default)]

@@ -17,7 +17,7 @@ mod statistics;
 mod thread;
 
 pub use crate::decode::lost::Asked;
-pub use command::{Command, Prompt, Retune, Start, Trial};
+pub use command::{EngineOrder, Prompt, Retune, Start, Trial};
 pub use engine::Engine;
 pub use event::{Envelope, Event};
 pub use setup::{Loader, Setup};

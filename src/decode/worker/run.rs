@@ -12,6 +12,7 @@ use super::statistics::{Watcher, memory};
 use crate::cache::CacheSpec;
 use crate::decode::session::Request;
 use crate::decode::squares::Squares;
+use crate::mask::{Needs, Rule};
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
 use crate::{Error, Result, machine};
@@ -93,10 +94,10 @@ impl Run {
         })));
         // Values that ran out of range make no importance; the maps of these rules are then
         // missing.
-        if let (Ok(key_norm), Ok(think)) = (squares.key_norm(), squares.think()) {
-            let rules =
-                Rules { key_norm: key_norm.scores().to_vec(), think: think.scores().to_vec() };
-            outbox.state(Event::Rules(Box::new(rules)));
+        let scored = Rule::ALL.into_iter().filter(|rule| rule.needs == Needs::Text);
+        let scored = scored.map(|rule| Ok((rule, squares.importance(rule)?.scores().to_vec())));
+        if let Ok(scores) = scored.collect::<Result<Vec<_>>>() {
+            outbox.state(Event::Rules(Box::new(Rules::new(scores))));
         }
         let mut run = Self {
             sides,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::event::{MaskInfo, ModelInfo};
 use crate::Result;
-use crate::cache::{CacheSpec, KvDtype};
+use crate::cache::CacheSpec;
 use crate::decode::comparison::Mode;
+use crate::element::Dtype;
 use crate::mask::{ChannelMask, Window, fingerprint};
 use crate::model::Model;
 
@@ -25,7 +26,7 @@ pub struct Setup {
     /// Sink, recent and chunk.
     pub window: Window,
     /// Element type of the cache.
-    pub kv_dtype: KvDtype,
+    pub kv_dtype: Dtype,
     /// Largest context in tokens.
     pub context: usize,
     /// Whether the pruned side runs alone, so that no dense cache is held.
@@ -56,7 +57,7 @@ impl Setup {
             name: self.model.name.clone(),
             architecture: config.architecture.to_string(),
             device: self.model.decoder.device_name().to_owned(),
-            dtype: self.model.dtype().to_string(),
+            dtype: self.model.dtype(),
             weight_bytes: (config.parameters() * self.model.dtype().bytes()) as u64,
             shape: config.mask_shape(),
             heads: config.heads,
@@ -64,7 +65,7 @@ impl Setup {
             max_context: config.max_context,
             context: self.context,
             wavelengths: self.model.decoder.rope().wavelengths(),
-            kv_dtype: self.kv_dtype.to_string(),
+            kv_dtype: self.kv_dtype,
             mask: self.mask.clone(),
             other: self.other.clone(),
             window: self.window,

@@ -166,7 +166,7 @@ impl Both {
     ) -> Result<(Self, Vec<Event>)> {
         let Request { prompts, sampling, max_new, context, ignore_end, .. } = request;
         let context = context.min(model.config().max_context);
-        let setup = comparison::Setup {
+        let setup = comparison::ComparisonSetup {
             prompts,
             dense: Arc::clone(dense),
             pruned: Arc::clone(pruned),

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::Receiver;
 
-use super::{Command, Engine, Envelope, Event, Loader, Prompt, Retune, Setup, Start};
-use crate::cache::KvDtype;
+use super::{Engine, EngineOrder, Envelope, Event, Loader, Prompt, Retune, Setup, Start};
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
-use crate::mask::{ChannelMask, Window};
+use crate::element::Dtype;
+use crate::mask::{ChannelMask, Rule, Window};
 use crate::model::load::{Opened, Source};
 
 fn loader() -> Loader {
@@ -24,7 +24,7 @@ fn loader() -> Loader {
             sparsity: None,
         };
         let window = Window { sink: 2, recent: 8, chunk: 2 };
-        let (kv_dtype, context) = (KvDtype::F32, 512);
+        let (kv_dtype, context) = (Dtype::F32, 512);
         let (solo, feed) = (false, Default::default());
         Ok(Setup {
             model,
@@ -40,9 +40,14 @@ fn loader() -> Loader {
     })
 }
 
-fn start(generation: u64, tokens: u32, max_new: usize) -> Command {
+fn start(generation: u64, tokens: u32, max_new: usize) -> EngineOrder {
     let prompt = Prompt::Tokens((10..10 + tokens).collect());
-    Command::Start(Box::new(Start { generation, prompt, sampling: Sampling::default(), max_new }))
+    EngineOrder::Start(Box::new(Start {
+        generation,
+        prompt,
+        sampling: Sampling::default(),
+        max_new,
+    }))
 }
 
 /// Events up to the first that `last` holds for.
@@ -84,13 +89,11 @@ fn a_run_tells_its_beginning_its_tokens_and_its_end() {
         Event::Rules(rules) => Some(rules),
         _ => None,
     });
-    assert!(
-        rules.is_some_and(|rules| rules
-            .key_norm
-            .iter()
-            .chain(&rules.think)
-            .all(|score| *score > 0.0))
-    );
+    let rules = rules.expect("the prompt gives rules their scores");
+    for rule in [Rule::KEY_NORM, Rule::THINK] {
+        let scores = rules.scores(rule).unwrap();
+        assert!(scores.iter().all(|score| *score > 0.0), "{rule:?}");
+    }
     let last = seen.iter().rev().find_map(|envelope| match &envelope.event {
         Event::Token(token) => Some(token),
         _ => None,
@@ -105,15 +108,15 @@ fn a_run_tells_its_beginning_its_tokens_and_its_end() {
 fn a_paused_run_makes_the_steps_it_is_told_to() {
     let (engine, mut events) = loaded();
     engine.send(start(1, 20, 400)).expect("taken");
-    engine.send(Command::Pause).expect("taken");
+    engine.send(EngineOrder::Pause).expect("taken");
     until(&mut events, |envelope| envelope.event == Event::Paused);
-    engine.send(Command::Step(3)).expect("taken");
+    engine.send(EngineOrder::Step(3)).expect("taken");
     let seen =
         until(&mut events, |envelope| matches!(envelope.event, Event::Paused | Event::Finished(_)));
     assert!(
         tokens(&seen) == 3 || matches!(seen.last().map(|e| &e.event), Some(Event::Finished(_)))
     );
-    engine.send(Command::Resume).expect("taken");
+    engine.send(EngineOrder::Resume).expect("taken");
     let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
     assert!(matches!(
         seen.last().map(|e| &e.event),
@@ -149,7 +152,7 @@ fn a_prompt_that_cannot_be_is_a_sentence_and_the_engine_lives() {
 #[test]
 fn live_statistics_come_and_follow_the_watched_head() {
     let (engine, mut events) = loaded();
-    engine.send(Command::Watch { layer: 3, head: 1 }).expect("taken");
+    engine.send(EngineOrder::Watch { layer: 3, head: 1 }).expect("taken");
     for generation in 1.. {
         assert!(generation < 200, "the statistics never came");
         engine.send(start(generation, 100, 400)).expect("taken");
@@ -217,7 +220,7 @@ fn a_head_can_be_looked_at_after_the_end() {
     let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
     assert!(tokens(&seen) > 1, "a step is needed for queries");
     for place in [(4, 1), (2, 0), (90, 90)] {
-        engine.send(Command::Watch { layer: place.0, head: place.1 }).expect("taken");
+        engine.send(EngineOrder::Watch { layer: place.0, head: place.1 }).expect("taken");
         let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Head(_)));
         let Some(Event::Head(detail)) = seen.last().map(|envelope| &envelope.event) else {
             panic!("{seen:?}")
@@ -243,9 +246,9 @@ fn even_of(label: &str, every: usize) -> super::event::MaskInfo {
     }
 }
 
-fn retune(revision: u64, every: usize) -> Command {
+fn retune(revision: u64, every: usize) -> EngineOrder {
     let window = Window { sink: 2, recent: 8, chunk: 2 };
-    Command::Retune(Box::new(Retune { revision, mask: even_of("sparser", every), window }))
+    EngineOrder::Retune(Box::new(Retune { revision, mask: even_of("sparser", every), window }))
 }
 
 /// The first event that `pick` takes.
@@ -308,7 +311,7 @@ fn a_retune_counts_from_the_next_token_and_is_measured() {
     let token = next(&mut events, token_of);
     assert_eq!(token.n, retuned.from.expect("a run is under way") + 1);
     let shape = retuned.mask.mask.shape();
-    let spec = crate::cache::CacheSpec::new(shape, retuned.window, KvDtype::F32, retuned.mask.mask)
+    let spec = crate::cache::CacheSpec::new(shape, retuned.window, Dtype::F32, retuned.mask.mask)
         .expect("fits");
     assert_eq!(token.kv, spec.bytes_at(token.cached));
     let measured = next(&mut events, |event| {
@@ -341,7 +344,7 @@ fn a_retune_during_the_prefill_counts_from_its_end_and_the_newest_wins() {
     let spec = crate::cache::CacheSpec::new(
         last.unwrap().mask.mask.shape(),
         last.unwrap().window,
-        KvDtype::F32,
+        Dtype::F32,
         last.unwrap().mask.mask.clone(),
     );
     assert_eq!(token.kv, spec.expect("fits").bytes_at(token.cached));
@@ -366,7 +369,7 @@ fn sweeps_are_measured_trial_by_trial_and_can_be_called_off() {
         |event| if let Event::Measured(measured) = event { Some(*measured) } else { None };
     let now = next(&mut events, measured);
     assert_eq!(now.subject, super::event::Subject::Now(0));
-    engine.send(Command::Sweep((0..5).map(trial).collect())).expect("taken");
+    engine.send(EngineOrder::Sweep((0..5).map(trial).collect())).expect("taken");
     let points: Vec<_> = (0..5).map(|_| next(&mut events, measured)).collect();
     for (id, point) in points.iter().enumerate() {
         assert_eq!((point.subject, point.left), (super::event::Subject::Trial(id as u64), 4 - id));
@@ -375,8 +378,8 @@ fn sweeps_are_measured_trial_by_trial_and_can_be_called_off() {
     // Trial 1 is the mask at work, over the same steps.
     assert_eq!(points[1].divergence, now.divergence);
     assert!(points.windows(2).all(|pair| pair[0].kv > pair[1].kv));
-    engine.send(Command::Sweep((0..60).map(|id| trial(id % 5)).collect())).expect("taken");
-    engine.send(Command::Sweep(Vec::new())).expect("taken");
+    engine.send(EngineOrder::Sweep((0..60).map(|id| trial(id % 5)).collect())).expect("taken");
+    engine.send(EngineOrder::Sweep(Vec::new())).expect("taken");
     engine.send(start(2, 20, 4)).expect("taken");
     let rest = until(&mut events, |envelope| {
         envelope.generation == 2 && matches!(envelope.event, Event::Finished(_))
@@ -390,10 +393,10 @@ fn sweeps_are_measured_trial_by_trial_and_can_be_called_off() {
 #[test]
 fn both_sides_are_timed_alone() {
     let (engine, mut events) = loaded();
-    engine.send(Command::Time).expect("taken: there is nothing to time yet, and nobody minds");
+    engine.send(EngineOrder::Time).expect("taken: there is nothing to time yet, and nobody minds");
     engine.send(start(1, 200, 90)).expect("taken");
     (0..70).for_each(|_| drop(next(&mut events, token_of)));
-    engine.send(Command::Time).expect("taken");
+    engine.send(EngineOrder::Time).expect("taken");
     let timed =
         next(
             &mut events,
@@ -409,7 +412,7 @@ fn what_a_step_lost_is_told_for_any_step_and_head() {
     engine.send(start(1, 120, 20)).expect("taken");
     until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
     let ask = |n, layer, head| {
-        engine.send(Command::Explain(super::Asked { n, layer, head })).expect("taken")
+        engine.send(EngineOrder::Explain(super::Asked { n, layer, head })).expect("taken")
     };
     for (n, layer, head) in [(2, 0, 0), (20, 4, 3), (11, 2, 1)] {
         ask(n, layer, head);
@@ -450,13 +453,13 @@ fn going_back_repeats_the_dense_side_and_stands_still() {
     let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
     let ids: Vec<u32> =
         seen.iter().filter_map(|e| token_of(e.event.clone())).map(|token| token.id).collect();
-    engine.send(Command::Rewind(12)).expect("taken");
+    engine.send(EngineOrder::Rewind(12)).expect("taken");
     assert_eq!(
         next(&mut events, |event| if let Event::Rewound(n) = event { Some(n) } else { None }),
         12
     );
     assert_eq!(next(&mut events, |event| (event == Event::Paused).then_some(())), ());
-    engine.send(Command::Resume).expect("taken");
+    engine.send(EngineOrder::Resume).expect("taken");
     let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
     let again: Vec<u32> =
         seen.iter().filter_map(|e| token_of(e.event.clone())).map(|token| token.id).collect();
@@ -466,7 +469,7 @@ fn going_back_repeats_the_dense_side_and_stands_still() {
 #[test]
 fn free_sides_end_each_by_itself_and_forcing_brings_them_together() {
     let (engine, mut events) = loaded();
-    engine.send(Command::Feed(crate::decode::comparison::Mode::Free)).expect("taken");
+    engine.send(EngineOrder::Feed(crate::decode::comparison::Mode::Free)).expect("taken");
     engine.send(retune(1, 64)).expect("taken");
     engine.send(start(1, 300, 60)).expect("taken");
     let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
@@ -486,7 +489,7 @@ fn free_sides_end_each_by_itself_and_forcing_brings_them_together() {
         pairs[first].divergence.is_some()
             && pairs[first + 1..].iter().all(|pair| pair.divergence.is_none())
     );
-    engine.send(Command::Feed(crate::decode::comparison::Mode::Forced)).expect("taken");
+    engine.send(EngineOrder::Feed(crate::decode::comparison::Mode::Forced)).expect("taken");
     next(&mut events, |event| {
         (event == Event::Fed(crate::decode::comparison::Mode::Forced)).then_some(())
     });
@@ -506,7 +509,7 @@ fn alone_there_is_nothing_to_compare_with_and_only_further_pruning() {
     );
     engine.send(retune(2, 3)).expect("taken");
     assert!(next(&mut events, refusal).contains("was dropped and is gone"));
-    for command in [Command::Time, Command::Rewind(1), Command::Sweep(Vec::new())] {
+    for command in [EngineOrder::Time, EngineOrder::Rewind(1), EngineOrder::Sweep(Vec::new())] {
         engine.send(command).expect("taken");
         assert!(next(&mut events, refusal).contains("--solo"));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use super::command::{Command, Retune, Trial};
+use super::command::{EngineOrder, Retune, Trial};
 use super::engine::Order;
 use super::event::{Event, Retuned, Wish};
 use super::mailbox::Mailbox;
@@ -55,7 +55,7 @@ pub fn serve(loader: Loader, inbox: &Receiver<Order>, mailbox: &Mailbox, outbox:
             },
         };
         match order {
-            Order::Do(Command::Shutdown) => return,
+            Order::Do(EngineOrder::Shutdown) => return,
             Order::Do(command) => desk.obey(command, outbox),
             Order::Look => desk.look(mailbox, outbox),
         }
@@ -119,9 +119,9 @@ impl Desk {
         run.tell_head(outbox);
     }
 
-    fn obey(&mut self, command: Command, outbox: &mut Outbox) {
+    fn obey(&mut self, command: EngineOrder, outbox: &mut Outbox) {
         match command {
-            Command::Start(start) => {
+            EngineOrder::Start(start) => {
                 // The old run's memory goes before the new one's comes.
                 self.run = None;
                 outbox.generation = start.generation;
@@ -143,18 +143,18 @@ impl Desk {
                     }
                 };
             }
-            Command::Pause => self.pace(Some(0), outbox),
-            Command::Resume => self.pace(None, outbox),
-            Command::Step(steps) => self.pace(Some(steps), outbox),
-            Command::Feed(mode) => self.feed(mode, outbox),
-            Command::Rewind(generated) => self.rewind(generated, outbox),
-            Command::Sweep(trials) => self.sweep(trials, outbox),
-            Command::Time => self.time(outbox),
+            EngineOrder::Pause => self.pace(Some(0), outbox),
+            EngineOrder::Resume => self.pace(None, outbox),
+            EngineOrder::Step(steps) => self.pace(Some(steps), outbox),
+            EngineOrder::Feed(mode) => self.feed(mode, outbox),
+            EngineOrder::Rewind(generated) => self.rewind(generated, outbox),
+            EngineOrder::Sweep(trials) => self.sweep(trials, outbox),
+            EngineOrder::Time => self.time(outbox),
             // In the mailbox, or the loop's own.
-            Command::Watch { .. }
-            | Command::Retune(_)
-            | Command::Explain(_)
-            | Command::Shutdown => {}
+            EngineOrder::Watch { .. }
+            | EngineOrder::Retune(_)
+            | EngineOrder::Explain(_)
+            | EngineOrder::Shutdown => {}
         }
     }
 

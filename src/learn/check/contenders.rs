@@ -4,28 +4,11 @@
 use std::sync::Arc;
 
 use crate::Result;
-use crate::cache::{CacheSpec, KvDtype};
+use crate::cache::CacheSpec;
 use crate::decode::squares::Squares;
+use crate::element::Dtype;
 use crate::mask::select::{Options, select};
-use crate::mask::{ChannelMask, Importance, Window, keep_counts, rules};
-
-/// How channels were chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rule {
-    /// Every channel.
-    Dense,
-    /// The mask that was learned.
-    Learned,
-    /// Mean q² of late queries times mean k².
-    Think,
-    /// Mean k².
-    KeyNorm,
-    /// Slowest rotation first.
-    Frequency,
-    /// Seeded random scores.
-    Random,
-}
+use crate::mask::{ChannelMask, Given, Needs, Rule, Window, keep_counts};
 
 /// Whose counts per head a rule's mask has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -33,7 +16,7 @@ pub enum Rule {
 pub enum Counts {
     /// Those of the learned mask.
     Learned,
-    /// Its own: equal counts for ThinK as published, one global quantile for the others.
+    /// Its own: equal counts for rules that are published so, one global quantile for the others.
     Own,
 }
 
@@ -52,15 +35,15 @@ fn contender(rule: Rule, counts: Counts, window: Window, mask: ChannelMask) -> R
     Ok(Contender {
         rule,
         counts,
-        spec: Arc::new(CacheSpec::new(mask.shape(), window, KvDtype::F16, mask)?),
+        spec: Arc::new(CacheSpec::new(mask.shape(), window, Dtype::F16, mask)?),
     })
 }
 
 /// Dense and learned alone.
 pub fn dense_and_learned(mask: &ChannelMask, window: Window) -> Result<Vec<Contender>> {
     Ok(vec![
-        contender(Rule::Dense, Counts::Own, window, ChannelMask::full(mask.shape()))?,
-        contender(Rule::Learned, Counts::Learned, window, mask.clone())?,
+        contender(Rule::DENSE, Counts::Own, window, ChannelMask::full(mask.shape()))?,
+        contender(Rule::LEARNED, Counts::Learned, window, mask.clone())?,
     ])
 }
 
@@ -78,22 +61,20 @@ pub fn contenders(
     let equal = ((mask.kept_ratio() * shape.head_dim as f64 / align as f64).round() as usize
         * align)
         .min(shape.head_dim);
-    let scores: [(Rule, Importance); 4] = [
-        (Rule::Think, squares.think()?),
-        (Rule::KeyNorm, squares.key_norm()?),
-        (Rule::Frequency, rules::slowest_first(shape)),
-        (Rule::Random, rules::random(shape, seed)),
-    ];
-    for (rule, importance) in scores {
+    for rule in Rule::ALL.into_iter().filter(|rule| rule.needs != Needs::File) {
+        let importance = match rule.needs {
+            Needs::Text => squares.importance(rule)?,
+            _ => rule.scores(Given::nothing(shape, seed))?,
+        };
         all.push(contender(
             rule,
             Counts::Learned,
             window,
             keep_counts(&importance, &mask.kept_counts()),
         )?);
-        let own = match rule {
-            Rule::Think | Rule::Frequency => keep_counts(&importance, &vec![equal; shape.heads()]),
-            _ => select(&importance, &Options::new(sparsity, align))?,
+        let own = match rule.equal_counts {
+            true => keep_counts(&importance, &vec![equal; shape.heads()]),
+            false => select(&importance, &Options::new(sparsity, align))?,
         };
         all.push(contender(rule, Counts::Own, window, own)?);
     }

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use super::contenders::{Contender, Counts, Rule};
+use super::contenders::{Contender, Counts};
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::learn::data::{Question, Tokens};
 use crate::learn::train::Answer;
+use crate::mask::Rule;
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, with_quiet_hooks};
 use crate::{Error, Result};
 
 /// What is asked and read.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct CheckPlan {
     /// Recall prompts with their questions.
     pub prompts: Vec<Tokens>,
     /// Texts by name: windows of token ids.
@@ -36,7 +37,7 @@ pub struct TextLoss {
 
 /// What one contender did.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Row {
+pub struct CheckRow {
     /// How its channels were chosen.
     pub rule: Rule,
     /// Whose counts per head.
@@ -64,10 +65,10 @@ pub struct Row {
 pub fn run(
     model: &Arc<Model>,
     contenders: &[Contender],
-    plan: &Plan,
+    plan: &CheckPlan,
     own_texts: usize,
     progress: &mut dyn FnMut(f32) -> Result<()>,
-) -> Result<Vec<Row>> {
+) -> Result<Vec<CheckRow>> {
     let windows: usize = plan.texts.iter().map(|(_, windows)| windows.len()).sum();
     let mut done = 0;
     let mut advance = |weight: usize| {
@@ -96,7 +97,7 @@ pub fn run(
         |((contender, steps), answers): ((&Contender, Vec<Vec<StepDivergence>>), Vec<Answer>)| {
             let own: Vec<StepDivergence> = steps[..own_texts].iter().flatten().copied().collect();
             let names = plan.texts.iter().map(|(name, _)| name.clone());
-            Row {
+            CheckRow {
                 rule: contender.rule,
                 counts: contender.counts,
                 sparsity: 1.0 - contender.spec.mask().kept_ratio(),

@@ -6,7 +6,7 @@ mod decode;
 mod plan;
 mod verdict;
 
-pub use contenders::{Contender, Counts, Rule, contenders, dense_and_learned};
-pub use decode::{Plan, Row, TextLoss, run};
+pub use contenders::{Contender, Counts, contenders, dense_and_learned};
+pub use decode::{CheckPlan, CheckRow, TextLoss, run};
 pub use plan::{Extent, plan};
 pub use verdict::{McNemar, Thresholds, Verdict};

@@ -1,11 +1,13 @@
 //! Held-out data: fresh seeds, other lengths, depths spread evenly, texts that learning has not
 //! seen.
 
-use super::decode::Plan;
+use super::decode::CheckPlan;
 use crate::Result;
-use crate::learn::data::{Draw, Haystack, Part, Piece, Task, draw_of_length, window_of};
+use crate::learn::data::{
+    Draw, Haystack, HaystackPart, HaystackPiece, Task, draw_of_length, window_of,
+};
 use crate::model::Model;
-use crate::model::demo::generator::SplitMix64;
+use crate::random::SplitMix64;
 
 /// How much is checked.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,24 +33,29 @@ const WINDOW: (usize, usize) = (1024, 1536);
 pub fn plan(
     model: &Model,
     haystack: &Haystack,
-    others: &[Piece],
+    others: &[HaystackPiece],
     extent: &Extent,
-) -> Result<(Plan, usize)> {
+) -> Result<(CheckPlan, usize)> {
     let mut rng = SplitMix64::new(extent.seed ^ 0xC0FF_EE00_D15E_A5E5);
     let mut prompts = Vec::with_capacity(extent.prompts);
     for index in 0..extent.prompts {
         // Lengths between those of training: two fifths and four fifths of the longest.
         let length =
             (extent.lengths.1 * if index % 2 == 0 { 2 } else { 4 } / 5).max(extent.lengths.0);
-        let draw =
-            Draw { haystack, part: Part::HeldOut, tokens: length, codes: CODES, seed: rng.draw() };
+        let draw = Draw {
+            haystack,
+            part: HaystackPart::HeldOut,
+            tokens: length,
+            codes: CODES,
+            seed: rng.draw(),
+        };
         prompts.push(draw_of_length(model, Task::Codes, &draw)?);
     }
     let windows_each = (extent.prompts / 12).clamp(2, 12);
-    let own: Vec<Piece> = match haystack.pieces.is_empty() {
-        true => vec![Piece::new(
+    let own: Vec<HaystackPiece> = match haystack.pieces.is_empty() {
+        true => vec![HaystackPiece::new(
             "sentences".to_owned(),
-            haystack.passage(Part::HeldOut, 400_000, &mut rng),
+            haystack.passage(HaystackPart::HeldOut, 400_000, &mut rng),
         )],
         false => haystack.pieces.clone(),
     };
@@ -57,13 +64,13 @@ pub fn plan(
     for piece in own.iter().chain(others) {
         let mut windows = Vec::new();
         for _ in 0..windows_each {
-            windows.extend(window(model, piece.part(Part::HeldOut), &mut rng)?);
+            windows.extend(window(model, piece.part(HaystackPart::HeldOut), &mut rng)?);
         }
         if !windows.is_empty() {
             texts.push((piece.name.clone(), windows));
         }
     }
-    Ok((Plan { prompts, texts, forced: FORCED, rule_questions: 2 }, own.len()))
+    Ok((CheckPlan { prompts, texts, forced: FORCED, rule_questions: 2 }, own.len()))
 }
 
 /// A window of token ids; none where the text is too short for one.

@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::model::demo::generator::{SplitMix64, sentence};
+use crate::model::demo::generator::sentence;
 use crate::model::fetch::texts::DOMAINS;
+use crate::random::SplitMix64;
 use crate::{Error, Result, error};
 
 /// Which end of a haystack is read: training never sees the tail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum HaystackPart {
     /// The first five sixths.
     Training,
     /// The last sixth.
@@ -18,14 +19,14 @@ pub enum Part {
 
 /// One source of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
+pub struct HaystackPiece {
     /// What it is called in reports.
     pub name: String,
     text: String,
     split: usize,
 }
 
-impl Piece {
+impl HaystackPiece {
     /// A source; its last sixth is held out.
     pub fn new(name: String, text: String) -> Self {
         let mut split = text.len() - text.len() / 6;
@@ -36,10 +37,10 @@ impl Piece {
     }
 
     /// One end of the text.
-    pub fn part(&self, part: Part) -> &str {
+    pub fn part(&self, part: HaystackPart) -> &str {
         match part {
-            Part::Training => &self.text[..self.split],
-            Part::HeldOut => &self.text[self.split..],
+            HaystackPart::Training => &self.text[..self.split],
+            HaystackPart::HeldOut => &self.text[self.split..],
         }
     }
 }
@@ -48,7 +49,7 @@ impl Piece {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Haystack {
     /// Natural text; empty where there is none.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<HaystackPiece>,
 }
 
 /// Texts of other kinds than those learned from, as fetched: they are only checked on.
@@ -68,23 +69,23 @@ pub fn load(files: &[PathBuf], field: &str) -> Result<Haystack> {
     } else {
         files
             .iter()
-            .map(|path| Ok(Piece::new(named(path), read(path, field)?)))
+            .map(|path| Ok(HaystackPiece::new(named(path), read(path, field)?)))
             .collect::<Result<_>>()?
     };
     Ok(Haystack { pieces })
 }
 
 /// Texts of another kind for the check: fetched ones that learning never sees.
-pub fn held_out() -> Result<Vec<Piece>> {
+pub fn held_out() -> Result<Vec<HaystackPiece>> {
     fetched(&OTHER_KINDS)
 }
 
-fn fetched(names: &[&str]) -> Result<Vec<Piece>> {
+fn fetched(names: &[&str]) -> Result<Vec<HaystackPiece>> {
     let mut pieces = Vec::new();
     for domain in DOMAINS.iter().filter(|domain| names.contains(&domain.name)) {
         let path = domain.path()?;
         if path.exists() {
-            pieces.push(Piece::new(domain.name.to_owned(), read(&path, "")?));
+            pieces.push(HaystackPiece::new(domain.name.to_owned(), read(&path, "")?));
         }
     }
     Ok(pieces)
@@ -124,7 +125,7 @@ fn read(path: &Path, field: &str) -> Result<String> {
 impl Haystack {
     /// About `bytes` of running text from a random place of one part; fresh sentences where there
     /// is no natural text.
-    pub fn passage(&self, part: Part, bytes: usize, rng: &mut SplitMix64) -> String {
+    pub fn passage(&self, part: HaystackPart, bytes: usize, rng: &mut SplitMix64) -> String {
         if self.pieces.is_empty() {
             let mut text = String::new();
             while text.len() < bytes {
@@ -138,7 +139,7 @@ impl Haystack {
     }
 
     /// The same as separate sentences.
-    pub fn sentences(&self, part: Part, bytes: usize, rng: &mut SplitMix64) -> Vec<String> {
+    pub fn sentences(&self, part: HaystackPart, bytes: usize, rng: &mut SplitMix64) -> Vec<String> {
         let text = self.passage(part, bytes, rng).split_whitespace().collect::<Vec<_>>().join(" ");
         let mut sentences: Vec<String> =
             text.split_inclusive(". ").map(|sentence| sentence.trim().to_owned()).collect();

@@ -4,7 +4,7 @@
 mod haystack;
 mod tasks;
 
-pub use haystack::{Haystack, Part, Piece, held_out, load};
+pub use haystack::{Haystack, HaystackPart, HaystackPiece, held_out, load};
 pub use tasks::{
     Draw, Question, Task, Text, Tokens, draw, draw_of_length, text_rows, tokens, window_of,
 };

@@ -1,8 +1,9 @@
 //! Recall tasks as token ids: a shared context, and questions with the answers that are supervised.
 
-use super::haystack::{Haystack, Part, passage};
+use super::haystack::{Haystack, HaystackPart, passage};
 use crate::model::Model;
-use crate::model::demo::generator::{DemoSpec, DemoText, SplitMix64};
+use crate::model::demo::generator::{DemoSpec, DemoText};
+use crate::random::SplitMix64;
 use crate::{Error, Result};
 
 /// A kind of sample.
@@ -61,7 +62,7 @@ pub struct Draw<'a> {
     /// Where filler comes from.
     pub haystack: &'a Haystack,
     /// Which end of it.
-    pub part: Part,
+    pub part: HaystackPart,
     /// Most tokens, answers included.
     pub tokens: usize,
     /// Facts of task `codes`.

@@ -10,13 +10,13 @@ use crate::model::decoder::{Decoder, PrefillHooks};
 /// Keys (after rotation) and values of consecutive tokens in every layer, in f16 as a deployed
 /// cache stores them.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Context {
+pub struct CachedContext {
     pub(super) tokens: usize,
     /// Per layer: keys and values, each `[tokens, kv_heads, head_dim]`.
     pub(super) layers: Vec<[Vec<f16>; 2]>,
 }
 
-impl Context {
+impl CachedContext {
     /// The exact prefill of a prompt.
     pub fn prefill(decoder: &Decoder, tokens: &[u32]) -> Result<Self> {
         let mut context =

@@ -17,7 +17,7 @@ mod host;
 mod rows;
 mod sample;
 
-pub use context::Context;
+pub use context::CachedContext;
 pub(super) use device::MOST_BYTES;
 pub use distill::{Distilled, distill, hidden, loss};
 pub use factors::Factors;

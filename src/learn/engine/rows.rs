@@ -1,7 +1,7 @@
 //! The rows of a pass: answer rows, or the question rows before them, each block after the shared
 //! prefix and its own tail.
 
-use super::context::Context;
+use super::context::CachedContext;
 use super::factors::Factors;
 use crate::Result;
 use crate::mask::Window;
@@ -9,7 +9,7 @@ use crate::model::decoder::Decoder;
 
 /// Rows that follow one another after the prefix and a piece of constant context of their own.
 pub(super) struct Block<'a> {
-    pub(super) tail: &'a Context,
+    pub(super) tail: &'a CachedContext,
     /// One token per row.
     pub(super) tokens: &'a [u32],
 }
@@ -17,7 +17,7 @@ pub(super) struct Block<'a> {
 /// The rows of a pass: blocks that share a prefix and do not see each other, and the rotation of
 /// every row.
 pub(super) struct Rows<'a> {
-    pub(super) prefix: &'a Context,
+    pub(super) prefix: &'a CachedContext,
     pub(super) blocks: Vec<Block<'a>>,
     /// cos and sin of every row's position, each `[rows, head_dim / 2]`.
     pub(super) cos: Vec<f32>,
@@ -29,7 +29,7 @@ impl<'a> Rows<'a> {
     /// Refuses tokens that the model does not have.
     pub(super) fn new(
         decoder: &Decoder,
-        prefix: &'a Context,
+        prefix: &'a CachedContext,
         blocks: Vec<Block<'a>>,
     ) -> Result<Self> {
         let count: usize = blocks.iter().map(|block| block.tokens.len()).sum();

@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::context::Context;
+use super::context::CachedContext;
 use super::distill::{engine, hidden};
 use super::factors::Factors;
 use super::rows::{Block, Pass, Rows};
@@ -14,7 +14,7 @@ use crate::model::decoder::Decoder;
 /// them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Branch {
-    pub(super) tail: Context,
+    pub(super) tail: CachedContext,
     pub(super) answer: Vec<u32>,
     pub(super) target: Vec<f32>,
 }
@@ -34,7 +34,7 @@ impl Branch {
 /// A cached prefill with one or more branches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    pub(super) prefix: Context,
+    pub(super) prefix: CachedContext,
     pub(super) branches: Vec<Branch>,
 }
 
@@ -47,7 +47,8 @@ impl Sample {
         branches: &[(Vec<u32>, Vec<u32>)],
     ) -> Result<Self> {
         let exact = Factors::whole(decoder.config().mask_shape());
-        let mut sample = Self { prefix: Context::prefill(decoder, prefix)?, branches: Vec::new() };
+        let mut sample =
+            Self { prefix: CachedContext::prefill(decoder, prefix)?, branches: Vec::new() };
         let tails = sample.tails(
             decoder,
             &exact,
@@ -72,8 +73,8 @@ impl Sample {
         decoder: &Decoder,
         exact: &Factors,
         questions: impl Iterator<Item = &'q [u32]> + Clone,
-    ) -> Result<Vec<Context>> {
-        let empty = Context::default();
+    ) -> Result<Vec<CachedContext>> {
+        let empty = CachedContext::default();
         let blocks = questions.clone().map(|tokens| Block { tail: &empty, tokens }).collect();
         let rows = Rows::new(decoder, &self.prefix, blocks)?;
         let layers = match rows.count {
@@ -89,7 +90,7 @@ impl Sample {
             let own = first * width..(first + question.len()) * width;
             first += question.len();
             let cut = |[k, v]: &[Vec<f16>; 2]| [k[own.clone()].to_vec(), v[own.clone()].to_vec()];
-            Context { tokens: question.len(), layers: layers.iter().map(cut).collect() }
+            CachedContext { tokens: question.len(), layers: layers.iter().map(cut).collect() }
         };
         Ok(questions.map(tail).collect())
     }

@@ -7,10 +7,10 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::report;
-use super::request::Request;
-use crate::learn::check::{Row, Verdict};
-use crate::learn::data::{Part, Task};
-use crate::learn::train::{Dense, Pool, Stage, State, Trainer, Update, Wanted};
+use super::request::LearnRequest;
+use crate::learn::check::{CheckRow, Verdict};
+use crate::learn::data::{HaystackPart, Task};
+use crate::learn::train::{Dense, Pool, Stage, TrainState, Trainer, Update, Wanted};
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::select::select;
 use crate::mask::{Importance, fingerprint};
@@ -19,7 +19,7 @@ use crate::{Error, Result, machine};
 
 /// What happens while learning.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub enum LearnEvent {
     /// Prefilling sample `.0` of `.1`.
     Prefill(usize, usize),
     /// What the exact model answers.
@@ -44,7 +44,7 @@ pub struct Outcome {
     /// The mask with importance and recipe.
     pub file: MaskFile,
     /// The check's rows; empty without a check.
-    pub rows: Vec<Row>,
+    pub rows: Vec<CheckRow>,
     /// The judgement; none without a check.
     pub verdict: Option<Verdict>,
     /// Updates of both stages.
@@ -74,10 +74,10 @@ const LEAST_RECALL: f64 = 0.2;
 /// is set, learning goes on from it.
 pub fn learn(
     model: &Arc<Model>,
-    request: &Request,
+    request: &LearnRequest,
     checkpoint: &Path,
     resume: bool,
-    report: &mut dyn FnMut(&Event) -> Result<()>,
+    report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<Outcome> {
     request.settings.check()?;
     if (request.settings.steps == 0) != request.start.is_some() {
@@ -88,7 +88,7 @@ pub fn learn(
     let began = Instant::now();
     let key = key(model, request);
     let state = match (&request.start, resume) {
-        (_, true) => Some(State::load(checkpoint, &request.settings, &key)?),
+        (_, true) => Some(TrainState::load(checkpoint, &request.settings, &key)?),
         (Some(start), false) => Some(start.state(model, &request.settings)?),
         (None, false) => None,
     };
@@ -101,7 +101,7 @@ pub fn learn(
     };
     let state = learned.state;
     if let Some((cut, best)) = state.validated() {
-        report(&Event::Validated { cut, best })?;
+        report(&LearnEvent::Validated { cut, best })?;
     }
     let importance = Importance::new(model.config().mask_shape(), state.alpha.clone())?;
     let mask = select(&importance, &request.settings.options())?;
@@ -140,7 +140,7 @@ pub fn learn(
 
 /// A finished training.
 struct Learned {
-    state: State,
+    state: TrainState,
     prefill_seconds: f64,
     step_ratio: f64,
 }
@@ -148,10 +148,10 @@ struct Learned {
 /// Fills the pool and makes every update that is left.
 fn train(
     model: &Model,
-    request: &Request,
-    state: Option<State>,
+    request: &LearnRequest,
+    state: Option<TrainState>,
     (checkpoint, key): (&Path, &str),
-    report: &mut dyn FnMut(&Event) -> Result<()>,
+    report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<Learned> {
     let settings = &request.settings;
     let mut pool = fill(model, request, report)?;
@@ -177,8 +177,8 @@ fn train(
             step_time += started.elapsed().as_secs_f64();
             timed += 1;
         }
-        let told = report(&Event::Update(update))
-            .and_then(|()| report(&Event::Factors(trainer.importance()?)));
+        let told = report(&LearnEvent::Update(update))
+            .and_then(|()| report(&LearnEvent::Factors(trainer.importance()?)));
         if told.is_err()
             || trainer.state.step.is_multiple_of(SAVE_EVERY)
             || trainer.state.stage != update.stage
@@ -197,12 +197,12 @@ fn train(
 }
 
 /// What a checkpoint belongs to beside its settings: model and data.
-fn key(model: &Model, request: &Request) -> String {
+fn key(model: &Model, request: &LearnRequest) -> String {
     let texts: Vec<(&str, usize)> = request
         .haystack
         .pieces
         .iter()
-        .map(|piece| (piece.name.as_str(), piece.part(Part::Training).len()))
+        .map(|piece| (piece.name.as_str(), piece.part(HaystackPart::Training).len()))
         .collect();
     let mut key = json!({
         "model": fingerprint(&model.config().geometry()),
@@ -219,8 +219,8 @@ fn key(model: &Model, request: &Request) -> String {
 
 fn fill(
     model: &Model,
-    request: &Request,
-    report: &mut dyn FnMut(&Event) -> Result<()>,
+    request: &LearnRequest,
+    report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<Pool> {
     let samples = request.pool + VALIDATION;
     let config = model.config();
@@ -235,8 +235,9 @@ fn fill(
         samples,
         seed: request.settings.seed,
     };
-    let pool = Pool::fill(model, &wanted, &mut |index| report(&Event::Prefill(index, samples)))?;
-    report(&Event::Dense(pool.dense.clone()))?;
+    let pool =
+        Pool::fill(model, &wanted, &mut |index| report(&LearnEvent::Prefill(index, samples)))?;
+    report(&LearnEvent::Dense(pool.dense.clone()))?;
     pool.check_dense(LEAST_RECALL)?;
     Ok(pool)
 }

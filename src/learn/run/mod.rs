@@ -4,5 +4,5 @@ mod learning;
 mod report;
 mod request;
 
-pub use learning::{Event, Outcome, VALIDATION, learn, prepare_checkpoint};
-pub use request::{CHECK_PROMPTS, POOL, Request, Start, default_tasks, texts};
+pub use learning::{LearnEvent, Outcome, VALIDATION, learn, prepare_checkpoint};
+pub use request::{CHECK_PROMPTS, LearnRequest, LearnStart, POOL, default_tasks, texts};

@@ -5,39 +5,41 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Event, Request};
-use crate::learn::check::{self, Contender, Extent, McNemar, Plan, Row, Thresholds, Verdict};
-use crate::learn::data::{Part, Piece};
+use super::{LearnEvent, LearnRequest};
+use crate::learn::check::{
+    self, CheckPlan, CheckRow, Contender, Extent, McNemar, Thresholds, Verdict,
+};
+use crate::learn::data::{HaystackPart, HaystackPiece};
 use crate::learn::score;
-use crate::learn::train::{Settings, State};
+use crate::learn::train::{Settings, TrainState};
 use crate::mask::{ChannelMask, Window, bytes};
 use crate::model::Model;
-use crate::model::demo::generator::SplitMix64;
+use crate::random::SplitMix64;
 use crate::{Error, Result};
 
 /// Runs the held-out check; gives its rows and how many texts are of the kind learned from.
 pub(super) fn checked(
     model: &Arc<Model>,
-    request: &Request,
+    request: &LearnRequest,
     mask: &ChannelMask,
-    report: &mut dyn FnMut(&Event) -> Result<()>,
-) -> Result<(Vec<Row>, usize)> {
+    report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
+) -> Result<(Vec<CheckRow>, usize)> {
     let Settings { window, align, seed, .. } = request.settings;
     let (contenders, plan, own_texts) = prepare(model, request, mask, window, align, seed)?;
     let rows = check::run(model, &contenders, &plan, own_texts, &mut |share| {
-        report(&Event::Check(share))
+        report(&LearnEvent::Check(share))
     })?;
     Ok((rows, own_texts))
 }
 
 fn prepare(
     model: &Model,
-    request: &Request,
+    request: &LearnRequest,
     mask: &ChannelMask,
     window: Window,
     align: usize,
     seed: u64,
-) -> Result<(Vec<Contender>, Plan, usize)> {
+) -> Result<(Vec<Contender>, CheckPlan, usize)> {
     let tokenizer = model
         .tokenizer
         .as_ref()
@@ -46,8 +48,11 @@ fn prepare(
     // Training-free rules see as much text as learning did, up to 16 windows.
     let texts = (0..16)
         .map(|_| {
-            let mut ids =
-                tokenizer.encode(&request.haystack.passage(Part::Training, 8192, &mut rng))?;
+            let mut ids = tokenizer.encode(&request.haystack.passage(
+                HaystackPart::Training,
+                8192,
+                &mut rng,
+            ))?;
             ids.truncate(1024);
             Ok(ids)
         })
@@ -68,7 +73,7 @@ fn prepare(
 }
 
 /// The verdict on the second row against the first, dense one.
-pub(super) fn judge(rows: &[Row], thresholds: &Thresholds) -> (Verdict, McNemar) {
+pub(super) fn judge(rows: &[CheckRow], thresholds: &Thresholds) -> (Verdict, McNemar) {
     let (dense, learned) = (&rows[0], &rows[1]);
     let test = McNemar::of(&dense.answers, &learned.answers);
     let (nll, recall) = ((dense.digit_nll, learned.digit_nll), (dense.recall, learned.recall));
@@ -78,15 +83,16 @@ pub(super) fn judge(rows: &[Row], thresholds: &Thresholds) -> (Verdict, McNemar)
 /// How the mask was made and what the check found, for its file.
 pub(super) fn recipe(
     model: &Model,
-    request: &Request,
-    state: &State,
+    request: &LearnRequest,
+    state: &TrainState,
     mask: &ChannelMask,
-    rows: &[Row],
+    rows: &[CheckRow],
     verdict: Option<&(Verdict, McNemar)>,
     own_texts: usize,
 ) -> serde_json::Value {
-    let names =
-        |pieces: &[Piece]| pieces.iter().map(|piece| piece.name.clone()).collect::<Vec<_>>();
+    let names = |pieces: &[HaystackPiece]| {
+        pieces.iter().map(|piece| piece.name.clone()).collect::<Vec<_>>()
+    };
     let tail = |losses: &[f32]| {
         let last = &losses[losses.len().saturating_sub(20)..];
         (!last.is_empty()).then(|| last.iter().sum::<f32>() / last.len() as f32)

@@ -3,21 +3,21 @@
 use std::path::PathBuf;
 
 use crate::learn::check::Thresholds;
-use crate::learn::data::{self, Haystack, Piece, Task};
-use crate::learn::train::{Settings, Stage, State};
+use crate::learn::data::{self, Haystack, HaystackPiece, Task};
+use crate::learn::train::{Settings, Stage, TrainState};
 use crate::mask::Importance;
 use crate::model::Model;
 use crate::{Error, Result};
 
 /// What is learned, from what, and how it is checked.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct LearnRequest {
     /// The training.
     pub settings: Settings,
     /// Filler and ordinary text.
     pub haystack: Haystack,
     /// Texts of another kind, for the check alone.
-    pub others: Vec<Piece>,
+    pub others: Vec<HaystackPiece>,
     /// Kinds of samples.
     pub tasks: Vec<Task>,
     /// Shortest and longest context in tokens.
@@ -25,7 +25,7 @@ pub struct Request {
     /// Samples to learn from.
     pub pool: usize,
     /// Importance to go on from instead of stage 1.
-    pub start: Option<Start>,
+    pub start: Option<LearnStart>,
     /// Prompts of the check; 0 leaves it out, and the mask without a verdict.
     pub check_prompts: usize,
     /// Whether the check also runs the training-free rules.
@@ -34,14 +34,14 @@ pub struct Request {
     pub thresholds: Thresholds,
 }
 
-impl Request {
+impl LearnRequest {
     /// A learning with the default tasks, pool, check and thresholds.
     ///
     /// # Errors
     /// Settings that cannot be trained with, and contexts that the model cannot see.
     pub fn new(
         model: &Model,
-        texts: (Haystack, Vec<Piece>),
+        texts: (Haystack, Vec<HaystackPiece>),
         settings: Settings,
         lengths: (usize, usize),
     ) -> Result<Self> {
@@ -76,7 +76,7 @@ pub const CHECK_PROMPTS: usize = 60;
 
 /// Importance that stage 2 begins with, and where it comes from.
 #[derive(Debug, Clone)]
-pub struct Start {
+pub struct LearnStart {
     /// The importance, 0 to 1.
     pub importance: Importance,
     /// The file's name.
@@ -85,9 +85,9 @@ pub struct Start {
     pub recipe: serde_json::Value,
 }
 
-impl Start {
+impl LearnStart {
     /// The beginning of stage 2; the end of learning where that has no updates.
-    pub(super) fn state(&self, model: &Model, settings: &Settings) -> Result<State> {
+    pub(super) fn state(&self, model: &Model, settings: &Settings) -> Result<TrainState> {
         let (found, shape) = (self.importance.shape(), model.config().mask_shape());
         if found != shape {
             return Err(Error::input(format!(
@@ -95,7 +95,7 @@ impl Start {
                 self.file
             )));
         }
-        let mut state = State::of(&self.importance)?;
+        let mut state = TrainState::of(&self.importance)?;
         if settings.mask_steps == 0 {
             state.stage = Stage::Done;
         }
@@ -121,7 +121,11 @@ pub fn default_tasks(model: &Model) -> Vec<Task> {
 
 /// The haystack of the user's files or else of the fetched texts, and the texts of another kind
 /// that are here. The demo model reads its own sentences where no file is named.
-pub fn texts(model: &Model, files: &[PathBuf], field: &str) -> Result<(Haystack, Vec<Piece>)> {
+pub fn texts(
+    model: &Model,
+    files: &[PathBuf],
+    field: &str,
+) -> Result<(Haystack, Vec<HaystackPiece>)> {
     match model.name == "demo" {
         true if files.is_empty() => Ok(Default::default()),
         true => Ok((data::load(files, field)?, Vec::new())),

@@ -8,5 +8,5 @@ mod trainer;
 
 pub use pool::{Answer, Dense, Pool, Wanted, tokens_of};
 pub use settings::{Settings, Variant};
-pub use state::State;
+pub use state::TrainState;
 pub use trainer::{Stage, Trainer, Update};

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::decode::sampler::{argmax, logprob};
-use crate::learn::data::{Draw, Haystack, Part, Question, Task, Tokens, draw_of_length};
+use crate::learn::data::{Draw, Haystack, HaystackPart, Question, Task, Tokens, draw_of_length};
 use crate::learn::engine::Sample;
 use crate::model::Model;
-use crate::model::demo::generator::SplitMix64;
+use crate::random::SplitMix64;
 use crate::{Error, Result};
 
 /// What a pool is drawn from.
@@ -59,7 +59,7 @@ pub fn tokens_of(model: &Model, wanted: &Wanted<'_>, index: usize) -> Result<Tok
     let length = least + rng.below(most - least + 1);
     let draw = Draw {
         haystack: wanted.haystack,
-        part: Part::Training,
+        part: HaystackPart::Training,
         tokens: length,
         codes: 4,
         seed: rng.draw(),

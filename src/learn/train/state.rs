@@ -14,7 +14,7 @@ use crate::{Error, Result, error};
 
 /// A training between two updates. Factors are f32, `[layers, kv_heads, head_dim]`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct State {
+pub struct TrainState {
     /// The stage.
     pub stage: Stage,
     /// Updates made in it.
@@ -37,7 +37,7 @@ pub struct State {
     pub mask_losses: Vec<f32>,
 }
 
-impl State {
+impl TrainState {
     /// Nothing learned: every factor is 1.
     pub fn new(shape: Shape) -> Self {
         Self::with(vec![1.0; shape.entries()])

@@ -1,12 +1,12 @@
 //! A training: which update comes next, and when it is over.
 
 use super::settings::Settings;
-use super::state::State;
+use super::state::TrainState;
 use crate::learn::engine::{self, Factors, Sample};
 use crate::learn::optim::schedule;
 use crate::mask::{ChannelMask, Importance, Shape, select};
 use crate::model::Model;
-use crate::model::demo::generator::SplitMix64;
+use crate::random::SplitMix64;
 use crate::{Error, Result};
 
 /// Which stage a training is in.
@@ -47,7 +47,7 @@ pub struct Trainer<'a> {
     /// Only looked at, to choose between masks.
     validation: &'a [Sample],
     /// Where the training stands.
-    pub state: State,
+    pub state: TrainState,
 }
 
 impl<'a> Trainer<'a> {
@@ -57,7 +57,7 @@ impl<'a> Trainer<'a> {
         settings: &'a Settings,
         samples: &'a [Sample],
         validation: &'a [Sample],
-        state: Option<State>,
+        state: Option<TrainState>,
     ) -> Result<Self> {
         if samples.is_empty() || validation.is_empty() {
             return Err(Error::input(
@@ -65,7 +65,7 @@ impl<'a> Trainer<'a> {
             ));
         }
         let shape = model.config().mask_shape();
-        let state = state.unwrap_or_else(|| State::new(shape));
+        let state = state.unwrap_or_else(|| TrainState::new(shape));
         if state.alpha.len() != shape.entries() {
             return Err(Error::input(format!(
                 "the checkpoint has {} factors, the model {}",

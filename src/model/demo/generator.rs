@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use crate::random::SplitMix64;
 use crate::{Error, Result};
 
 static GRAMMAR: LazyLock<Grammar> = LazyLock::new(|| {
@@ -15,35 +16,6 @@ static GRAMMAR: LazyLock<Grammar> = LazyLock::new(|| {
         .expect("the embedded grammar is whole");
     Grammar::new(raw)
 });
-
-/// The generator's random numbers, splitmix64.
-#[derive(Debug, Clone)]
-pub struct SplitMix64(u64);
-
-impl SplitMix64 {
-    /// Numbers of a seed.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next 64 bits.
-    pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number from `0..n`: the high half of the product of the next 64 bits and `n`.
-    pub fn below(&mut self, n: usize) -> usize {
-        ((u128::from(self.draw()) * n as u128) >> 64) as usize
-    }
-
-    fn pick<'a, T: ?Sized>(&mut self, from: &'a [Box<T>]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-}
 
 #[derive(Deserialize)]
 struct Raw {

@@ -7,9 +7,10 @@ use candle_core::{DType, Device as TensorDevice, Tensor};
 
 use super::address::address;
 use super::failed;
-use crate::attention::cuda::{Batch, Device, DeviceCache, DeviceSequence, Geometry, Source};
+use crate::attention::cuda::{Batch, Device, DeviceCache, DeviceSequence, FillSource, KernelShape};
 use crate::attention::{Attention, DecodeItem};
-use crate::cache::{CacheSpec, KvDtype, Remote, SequenceCache};
+use crate::cache::{CacheSpec, Remote, SequenceCache};
+use crate::element::Dtype;
 use crate::{Error, Result};
 
 /// Who attends, and where the caches are.
@@ -96,7 +97,7 @@ where
     }
 
     fn fill(&self, cache: &mut dyn Remote, layer: usize, k: &Tensor, v: &Tensor) -> Result<()> {
-        let source = Source::Rows { layer, k: address(k)?, v: address(v)? };
+        let source = FillSource::Rows { layer, k: address(k)?, v: address(v)? };
         DeviceCache::<D>::of(cache)?.sequence_mut().fill(&*self.device, &source)
     }
 
@@ -109,7 +110,7 @@ where
             return Err(Error::run("a step of no sequence"));
         };
         let spec = first.layout().spec();
-        let geometry = Geometry::new(spec.shape(), heads, spec.dtype())?;
+        let geometry = KernelShape::new(spec.shape(), heads, spec.dtype())?;
         let windows: Vec<u64> = sequences.iter().map(|sequence| sequence.state().window).collect();
         let known = self.batches.iter().position(|(of, _)| *of == windows);
         let entry = match known {
@@ -158,11 +159,11 @@ where
 }
 
 /// The tensor type of a cache's elements.
-fn dtype(kv: KvDtype) -> DType {
+fn dtype(kv: Dtype) -> DType {
     match kv {
-        KvDtype::F32 => DType::F32,
-        KvDtype::F16 => DType::F16,
-        KvDtype::Bf16 => DType::BF16,
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::Bf16 => DType::BF16,
     }
 }
 
@@ -224,7 +225,7 @@ pub(super) fn begin_step(
 /// `[batch, heads * head_dim]`.
 pub(super) fn attend_there(
     device: &dyn DeviceAttend,
-    kv: KvDtype,
+    kv: Dtype,
     layer: usize,
     qkv: [&Tensor; 3],
 ) -> Result<Tensor> {

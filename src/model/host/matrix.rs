@@ -9,7 +9,7 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-pub use crate::cache::KvDtype as Dtype;
+use crate::element::Dtype;
 use crate::model::host::dot;
 use crate::model::host::storage::{Filling, Storage};
 use crate::{Error, Result};

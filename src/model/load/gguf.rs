@@ -14,9 +14,10 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device};
 
 use super::{Bytes, gguf_header};
+use crate::element::Dtype;
 use crate::model::arch::{Architecture, Spelling};
 use crate::model::config::Config;
-use crate::model::host::matrix::{Dtype, Elements, Matrix};
+use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::rope_scaling::RopeScaling;
 use crate::model::weights::{Stored, Tensors};
 use crate::{Error, Result};

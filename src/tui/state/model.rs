@@ -1,10 +1,12 @@
 //! The loaded model as the screens need it: its figures, masks and tables.
 
 use super::table::{Metric, Table};
-use crate::cache::{CacheBytes, CacheSpec, KvDtype};
+use crate::cache::{CacheBytes, CacheSpec};
 use crate::decode::worker::event::{Live, MaskInfo, ModelInfo, Rules};
 use crate::mask::select::{self, Options};
-use crate::mask::{ChannelMask, Importance, Setting, Shape, Statistics, Window, bytes};
+use crate::mask::{
+    ChannelMask, Importance, Rule, Shape, Statistics, StatisticsSetting, Window, bytes,
+};
 
 /// The loaded model with everything that follows from it.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +38,7 @@ impl ModelView {
         let shape = info.shape;
         let mask =
             info.mask.as_ref().map_or_else(|| ChannelMask::full(shape), |mask| mask.mask.clone());
-        let dtype: KvDtype = info.kv_dtype.parse()?;
+        let dtype = info.kv_dtype;
         if shape.head_dim < 2
             || info.heads == 0
             || !info.heads.is_multiple_of(shape.kv_heads)
@@ -50,7 +52,10 @@ impl ModelView {
         let mut view = Self {
             importance: None,
             exact: None,
-            statistics: Statistics::of(&mask, &Setting { at: None, element_size: dtype.bytes() }),
+            statistics: Statistics::of(
+                &mask,
+                &StatisticsSetting { at: None, element_size: dtype.bytes() },
+            ),
             spec: CacheSpec::new(shape, info.window, dtype, mask.clone())?,
             dense: CacheSpec::dense(shape, info.window, dtype)?,
             mask,
@@ -85,8 +90,10 @@ impl ModelView {
         let (shape, dtype) = (self.info.shape, self.spec.dtype());
         let spec = CacheSpec::new(shape, window, dtype, mask.mask.clone())?;
         self.dense = CacheSpec::dense(shape, window, dtype)?;
-        self.statistics =
-            Statistics::of(&mask.mask, &Setting { at: None, element_size: dtype.bytes() });
+        self.statistics = Statistics::of(
+            &mask.mask,
+            &StatisticsSetting { at: None, element_size: dtype.bytes() },
+        );
         self.mask = mask.mask.clone();
         self.spec = spec;
         (self.info.mask, self.info.window) = (Some(mask), window);
@@ -129,9 +136,9 @@ impl ModelView {
     }
 
     /// Takes the tables of a prompt.
-    pub fn take_rules(&mut self, rules: Rules) {
-        self.key_norm = Table::new(self.shape(), rules.key_norm);
-        self.think = Table::new(self.shape(), rules.think);
+    pub fn take_rules(&mut self, rules: &Rules) {
+        let table = |rule| Table::new(self.shape(), rules.scores(rule)?.to_vec());
+        (self.key_norm, self.think) = (table(Rule::KEY_NORM), table(Rule::THINK));
     }
 
     /// Takes a round of live importance. Channels that the cache lacks have no number.
@@ -155,7 +162,7 @@ impl ModelView {
     }
 
     /// Bytes per middle token of one head: its keys and values, and what dense decode stores.
-    pub fn head_bytes(&self, layer: usize, head: usize) -> (bytes::CacheBytes, bytes::CacheBytes) {
+    pub fn head_bytes(&self, layer: usize, head: usize) -> (bytes::KvBytes, bytes::KvBytes) {
         let one = Shape { layers: 1, kv_heads: 1, head_dim: self.shape().head_dim };
         let bits = self.mask.head(layer, head).to_vec();
         let mask = ChannelMask::new(one, bits).unwrap_or_else(|_| ChannelMask::full(one));

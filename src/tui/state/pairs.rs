@@ -1,10 +1,11 @@
 //! Both sides of the run, step by step: what the A/B screen shows.
 
 use crate::decode::comparison::Mode;
-use crate::decode::divergence::{Divergence, Spread, StepDivergence};
+use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::lost::Asked;
 use crate::decode::lost::Lost;
 use crate::decode::worker::event::{Pair, Timed, Voice};
+use crate::spread::Spread;
 
 /// Steps that divergence and speed are taken over at most.
 const MOST: usize = 4096;

@@ -7,7 +7,7 @@ use super::super::state::{Phase, Side, State};
 use super::tell;
 use crate::decode::comparison::Mode;
 use crate::decode::lost::Asked;
-use crate::decode::worker::Command as Order;
+use crate::decode::worker::EngineOrder as Order;
 
 /// Tokens of half a page.
 const HALF_PAGE: isize = 16;

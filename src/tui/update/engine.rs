@@ -39,7 +39,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
                 tuning.take_rules(&rules);
             }
             if let Some(model) = &mut state.model {
-                model.take_rules(*rules);
+                model.take_rules(&rules);
             }
         }
         Event::Token(token) => state.run.take(*token),

@@ -8,7 +8,7 @@ use super::super::state::learn::{Field, Learning, Part};
 use super::super::state::{Dirty, State, Tuning};
 use super::{tell, tune};
 use crate::decode::worker::event::MaskInfo;
-use crate::learn::run::Event;
+use crate::learn::run::LearnEvent;
 use crate::learn::train::Stage;
 use crate::learn::worker::{Notice, Order, Told};
 use crate::mask::select;
@@ -159,24 +159,24 @@ pub fn take(state: &mut State, notice: Notice) {
     }
 }
 
-fn going(learning: &mut Learning, event: Event, now: f64) {
+fn going(learning: &mut Learning, event: LearnEvent, now: f64) {
     match event {
-        Event::Prefill(done, all) => learning.enter(Part::Pool(done, all), now),
-        Event::Dense(tasks) => learning.dense = tasks,
-        Event::Update(update) => {
+        LearnEvent::Prefill(done, all) => learning.enter(Part::Pool(done, all), now),
+        LearnEvent::Dense(tasks) => learning.dense = tasks,
+        LearnEvent::Update(update) => {
             learning.enter(
                 if update.stage == Stage::Mask { Part::Masks } else { Part::Importance },
                 now,
             );
             learning.updates.push(update);
         }
-        Event::Factors(factors) => {
+        LearnEvent::Factors(factors) => {
             let options = learning.order.as_ref().map(|order| order.settings.options());
             learning.cut = options.and_then(|options| select::select(&factors, &options).ok());
             learning.factors = Some(factors);
         }
-        Event::Validated { cut, best } => learning.validated = Some((cut, best)),
-        Event::Check(share) => learning.enter(Part::Check(share), now),
+        LearnEvent::Validated { cut, best } => learning.validated = Some((cut, best)),
+        LearnEvent::Check(share) => learning.enter(Part::Check(share), now),
     }
 }
 

@@ -14,8 +14,8 @@ use super::super::testing::{
     SMALL, answer, blank, factors, learned, learning, session, tell_learning,
 };
 use super::update;
-use crate::decode::worker::Command as Order;
-use crate::learn::run::Event;
+use crate::decode::worker::EngineOrder as Order;
+use crate::learn::run::LearnEvent;
 use crate::learn::train::{Settings, Stage, Update};
 use crate::learn::worker::{Notice, Order as Learn, Told};
 use crate::mask::select;
@@ -163,7 +163,7 @@ fn a_learning_is_followed_to_its_end() {
     assert_eq!(cut, select(&factors, &settings.options()).unwrap());
     let update =
         Update { stage: Stage::Mask, step: 0, distill: 0.01, reg: 0.0, mean: 0.3, kept: 0.3 };
-    tell_learning(&mut state, Told::Going(Event::Update(update)));
+    tell_learning(&mut state, Told::Going(LearnEvent::Update(update)));
     assert_eq!(state.learning.part, Part::Masks);
     learned(&mut state);
     assert_eq!(state.learning.part, Part::Done);
@@ -246,7 +246,7 @@ fn a_learning_is_cancelled_and_gone_on_from() {
             mean: 0.8,
             kept: 0.3,
         };
-        tell_learning(&mut state, Told::Going(Event::Update(update)));
+        tell_learning(&mut state, Told::Going(LearnEvent::Update(update)));
     }
     let (here, whole) = state.learning.shares();
     assert!((whole - 33.0 / 250.0).abs() < 1e-9 && (here - 3.0 / 220.0).abs() < 1e-9);

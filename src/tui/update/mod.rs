@@ -23,7 +23,7 @@ use tui_input::backend::crossterm::EventHandler;
 use super::action::{Action, Command, Effect, Replay};
 use super::keys::Context;
 use super::state::{Dirty, Level, List, Metric, Overlay, Phase, RunView, Screen, State, Toast};
-use crate::decode::worker::{Command as Order, Start};
+use crate::decode::worker::{EngineOrder as Order, Start};
 
 /// How long a message stays, in milliseconds.
 const TOAST_MS: f64 = 4_000.0;

@@ -4,7 +4,7 @@ use super::super::action::{Command, Effect};
 use super::super::geometry;
 use super::super::state::{Level, Place, Screen, State};
 use super::{ab, find};
-use crate::decode::worker::Command as Order;
+use crate::decode::worker::EngineOrder as Order;
 use crate::mask::Shape;
 
 /// Pairs of half a page on the head screen.

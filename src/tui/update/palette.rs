@@ -5,11 +5,12 @@ use super::super::color::Colormap;
 use super::super::color::Theme;
 use super::super::export::Format;
 use super::super::keys::{Context, Row};
-use super::super::state::tune::{Rule, Set, split_name};
+use super::super::state::tune::{Set, split_name};
 use super::super::state::{List, Metric, Overlay, Place, Scale, State};
 use super::{Query, export, list_mut, navigate, run, tell, tune};
-use crate::machine;
+use crate::mask::Rule;
 use crate::mask::select::{ALIGNMENTS, Budget};
+use crate::numbers;
 
 /// One line of a list.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,7 +122,7 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
     let first = words.next()?;
     let (does, about) = match first {
         "context" => {
-            let tokens = words.next()?.parse().ok().filter(|&tokens| tokens > 0)?;
+            let tokens = numbers::parse_tokens(words.next()?).filter(|&tokens| tokens > 0)?;
             (Does::Context(tokens), "forecast memory at this context".to_owned())
         }
         "save" => {
@@ -152,7 +153,8 @@ fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option
     let shape = state.model.as_ref()?.shape();
     let sources = state.tuning.as_ref()?.sources();
     let number = || value.parse::<usize>().ok();
-    let rule = || Rule::ALL.into_iter().find(|rule| rule.name() == value && sources.has(*rule));
+    let tokens = || numbers::parse_tokens(value);
+    let rule = || Rule::ALL.into_iter().find(|rule| rule.name == value && sources.has(*rule));
     let (set, about) = match what {
         "keep" => {
             let percent: f64 = value
@@ -169,11 +171,11 @@ fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option
             let (size, context) = value
                 .split_once('@')
                 .map_or((value, None), |(size, context)| (size, Some(context)));
-            let bytes = machine::parse_size(size)?;
-            let tokens = context.map_or(Some(state.target_context), machine::parse_tokens)?;
+            let bytes = numbers::parse_size(size)?;
+            let tokens = context.map_or(Some(state.target_context), numbers::parse_tokens)?;
             (
                 Set::Fit(bytes, tokens),
-                format!("keep what {} hold at {tokens} tokens", machine::human(bytes)),
+                format!("keep what {} hold at {tokens} tokens", numbers::bytes(bytes)),
             )
         }
         "align" => {
@@ -197,15 +199,18 @@ fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option
                 .filter(|&weight| weight <= 100)?;
             (Set::Blend(rule()?, weight), format!("mix {weight} % of {value} in, by rank"))
         }
-        "sink" => (Set::Sink(number()?), format!("never prune the first {value} tokens")),
-        "recent" => (
-            Set::Recent(number().filter(|&recent| recent > 0)?),
-            format!("never prune the last {value} tokens"),
-        ),
-        "chunk" => (
-            Set::Chunk(number().filter(|&chunk| chunk > 0)?),
-            format!("{value} tokens leave the recent window at once"),
-        ),
+        "sink" => {
+            let sink = tokens()?;
+            (Set::Sink(sink), format!("never prune the first {sink} tokens"))
+        }
+        "recent" => {
+            let recent = tokens().filter(|&recent| recent > 0)?;
+            (Set::Recent(recent), format!("never prune the last {recent} tokens"))
+        }
+        "chunk" => {
+            let chunk = tokens().filter(|&chunk| chunk > 0)?;
+            (Set::Chunk(chunk), format!("{chunk} tokens leave the recent window at once"))
+        }
         _ => return None,
     };
     Some((set, about))

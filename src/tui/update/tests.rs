@@ -21,7 +21,7 @@ use crate::decode::session::Finish;
 use crate::decode::worker::event::{
     Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject, Wish,
 };
-use crate::decode::worker::{Command as Order, Prompt};
+use crate::decode::worker::{EngineOrder as Order, Prompt};
 use crate::mask::{ChannelMask, Shape, Window};
 
 fn key(state: &mut State, code: KeyCode) -> Vec<Effect> {
@@ -290,6 +290,7 @@ fn the_palette_goes_to_places_and_runs_commands() {
         ("metric live", &|state| state.metric == Metric::Live),
         ("scale rank", &|state| state.scale() == Scale::Rank),
         ("context 4096", &|state| state.target_context == 4096),
+        ("context 32k", &|state| state.target_context == 32_768),
         ("show-perf", &|state| state.screen == Screen::Perf),
     ] {
         act(&mut state, Command::Palette);

@@ -8,7 +8,7 @@ use super::super::state::tune::{Against, Base, Control, Draft, Set, Tuning, lock
 use super::super::state::{List, ModelView, OtherMask, Overlay, Phase, Screen, State};
 use super::prompt::change_context;
 use super::tell;
-use crate::decode::worker::Command as Order;
+use crate::decode::worker::EngineOrder as Order;
 use crate::decode::worker::event::{MaskInfo, Measured, Retuned, Subject, Wish};
 use crate::mask::Window;
 use crate::mask::files::Format;

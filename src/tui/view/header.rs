@@ -65,11 +65,11 @@ fn badge(state: &State, wide: bool) -> String {
         Some(saved) if saved > 0 && wide => {
             format!(
                 "[compacted −{} = {:.0} %]",
-                crate::machine::human(saved as u64),
+                crate::numbers::bytes(saved as u64),
                 100.0 * saved as f64 / dense as f64
             )
         }
-        Some(saved) if saved > 0 => format!("[compacted −{}]", crate::machine::human(saved as u64)),
+        Some(saved) if saved > 0 => format!("[compacted −{}]", crate::numbers::bytes(saved as u64)),
         _ => "[compacted, nothing saved yet]".to_owned(),
     }
 }

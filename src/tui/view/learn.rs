@@ -13,10 +13,11 @@ use super::super::state::learn::{Field, Learning, Part};
 use super::super::widget::{Chart, Heatmap, meter};
 use super::pane::Pane;
 use super::{count, put};
-use crate::learn::check::{Counts, Row, Rule};
+use crate::learn::check::{CheckRow, Counts};
 use crate::learn::train::Stage;
 use crate::learn::worker::Done;
-use crate::mask::{ChannelMask, Importance, bytes};
+use crate::mask::{ChannelMask, Importance, Rule, bytes};
+use crate::numbers;
 
 /// Draws the screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -312,7 +313,7 @@ fn losses(state: &State, rows: u16, pane: &mut Pane<'_>) {
 }
 
 /// The check's rows, a line each.
-fn verdict(state: &State, rows: &[Row], pane: &mut Pane<'_>) {
+fn verdict(state: &State, rows: &[CheckRow], pane: &mut Pane<'_>) {
     let theme = &state.theme;
     let answers = rows.first().map_or(0, |row| row.asked);
     let wide = pane.area.width >= 56;
@@ -330,22 +331,17 @@ fn verdict(state: &State, rows: &[Row], pane: &mut Pane<'_>) {
     pane.note(head);
     for row in rows {
         let counts = if row.counts == Counts::Learned { "learned" } else { "own" };
-        let percent = |share: f64| format!("{:.1} %", share * 100.0);
+        let percent = |share: f64| numbers::percent(share, 1);
         let (pruned, recall) = (percent(row.sparsity), percent(row.recall));
         let text = match wide {
             true => format!(
                 "{:<10} {counts:<8}{pruned:>7} {recall:>7}  {:>8.3} {:>7.4}",
-                rule_words(row.rule),
-                row.digit_nll,
-                row.kld_mean
+                row.rule.words, row.digit_nll, row.kld_mean
             ),
             false => {
-                let mark = if row.counts == Counts::Own && !matches!(row.rule, Rule::Dense) {
-                    "*"
-                } else {
-                    ""
-                };
-                let rule = format!("{}{mark}", rule_words(row.rule));
+                let mark =
+                    if row.counts == Counts::Own && row.rule != Rule::DENSE { "*" } else { "" };
+                let rule = format!("{}{mark}", row.rule.words);
                 format!(
                     "{rule:<10} {pruned:>6} {:>6} {:>5.2} {:>7.4}",
                     format!("{:.0} %", row.recall * 100.0),
@@ -355,21 +351,10 @@ fn verdict(state: &State, rows: &[Row], pane: &mut Pane<'_>) {
             }
         };
         let role = match row.rule {
-            Rule::Learned => Role::Good,
-            Rule::Dense => Role::Text,
+            rule if rule == Rule::LEARNED => Role::Good,
+            rule if rule == Rule::DENSE => Role::Text,
             _ => Role::Dim,
         };
         pane.line(Line::from(Span::styled(text, theme.style(role))));
-    }
-}
-
-fn rule_words(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Dense => "dense",
-        Rule::Learned => "learned",
-        Rule::Think => "ThinK",
-        Rule::KeyNorm => "key norm",
-        Rule::Frequency => "frequency",
-        Rule::Random => "random",
     }
 }

@@ -23,6 +23,7 @@ use ratatui::widgets::Widget;
 use super::color::Role;
 use super::geometry;
 use super::state::{Level, Screen, State};
+use crate::numbers::count;
 
 pub use header::finish_words;
 
@@ -106,19 +107,6 @@ fn placeholder(state: &State, area: Rect, buffer: &mut Buffer) {
         }
         meter(f64::from(share), state.theme.style(Role::Accent), bar, buffer);
     }
-}
-
-/// A whole number with separators: `32,768`.
-fn count(number: usize) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// Tokens per second with as many digits as they are worth.

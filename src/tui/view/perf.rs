@@ -11,7 +11,7 @@ use super::super::widget::{Chart, Part, stacked};
 use super::pane::Pane;
 use super::{count, placeholder, put, rate};
 use crate::cache::CacheBytes;
-use crate::machine::human;
+use crate::numbers;
 
 /// Draws the screen: memory at the left, speed at the right, or one below the other.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -55,7 +55,7 @@ fn bar_row(state: &State, pane: &mut Pane<'_>, label: &str, bytes: CacheBytes, w
         part(bytes.window_k + bytes.window_v, "▒", Role::Third),
     ];
     stacked(&parts, whole as f64, bar, pane.buffer);
-    let total = human(bytes.total() as u64);
+    let total = numbers::bytes(bytes.total() as u64);
     put(
         pane.buffer,
         area,
@@ -79,7 +79,7 @@ fn saved(state: &State, pane: &mut Pane<'_>, now: CacheBytes, dense: CacheBytes)
     let share = 100.0 * less as f64 / dense.total().max(1) as f64;
     let text = match less {
         0 => "nothing saved: no middle token yet".to_owned(),
-        _ => format!("saved {} = {share:.1} %", human(less as u64)),
+        _ => format!("saved {} = {share:.1} %", numbers::bytes(less as u64)),
     };
     let role = if less > 0 { Role::Good } else { Role::Dim };
     pane.line(Line::styled(text, state.theme.style(role)));
@@ -93,17 +93,23 @@ fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         return;
     };
     let formula = model.bytes_at(state.run.cached).0.total();
-    pane.row("allocator", format!("{} for the cache", human(memory.kv_allocated)));
-    pane.row("formula", format!("{} of elements", human(formula as u64)));
+    pane.row("allocator", format!("{} for the cache", numbers::bytes(memory.kv_allocated)));
+    pane.row("formula", format!("{} of elements", numbers::bytes(formula as u64)));
     let over = memory.kv_allocated as f64 / formula.max(1) as f64 - 1.0;
     pane.row("blocks", format!("{:+.1} % over the formula", over * 100.0));
     if let Some(resident) = memory.resident {
-        pane.row("resident", format!("{} process", human(resident)));
+        pane.row("resident", format!("{} process", numbers::bytes(resident)));
     }
     if let Some(device) = memory.device {
-        pane.row("card", format!("{} of {} in use", human(device.used), human(device.total)));
+        pane.row(
+            "card",
+            format!("{} of {} in use", numbers::bytes(device.used), numbers::bytes(device.total)),
+        );
     }
-    pane.row("weights", format!("{} {}", human(model.info.weight_bytes), model.info.dtype));
+    pane.row(
+        "weights",
+        format!("{} {}", numbers::bytes(model.info.weight_bytes), model.info.dtype),
+    );
 }
 
 /// What the formula says for longer contexts.
@@ -127,7 +133,7 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         for (what, now, full) in both {
             pane.row(
                 &format!("{what} middle"),
-                format!("{} of {}", human(now as u64), human(full as u64)),
+                format!("{} of {}", numbers::bytes(now as u64), numbers::bytes(full as u64)),
             );
         }
         if let Some(bound) = model.statistics.attention_speed_bound {
@@ -207,7 +213,9 @@ fn curves(state: &State, pane: &mut Pane<'_>) {
         });
     }
     let bytes: Vec<f64> = steps.iter().map(|step| step.kv as f64).collect();
-    curve(state, pane, rows, ("KV stored", Role::Second), &bytes, |bytes| human(bytes as u64));
+    curve(state, pane, rows, ("KV stored", Role::Second), &bytes, |bytes| {
+        numbers::bytes(bytes as u64)
+    });
 }
 
 fn curve(

@@ -10,7 +10,7 @@ use super::super::testing::{
     styled, text,
 };
 use super::super::update::update;
-use crate::decode::worker::Command as Order;
+use crate::decode::worker::EngineOrder as Order;
 use crate::decode::worker::event::{Event, StepMs, Subject};
 use crate::mask::Shape;
 

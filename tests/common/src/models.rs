@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use kscope::attention::Attention;
-use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
+use kscope::cache::{CacheSpec, SequenceCache};
 use kscope::decode::sampler::{Sampling, argmax};
 use kscope::decode::session::{Request, Session};
+use kscope::element::Dtype;
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::{PrefillHooks, StepBuffers, with_quiet_hooks};
 use kscope::model::device::{Attend, Placement};
-use kscope::model::host::matrix::Dtype;
 use kscope::model::load::{Opened, Source};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -111,11 +111,11 @@ pub fn rows_error(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f64 {
 }
 
 /// A cache without pruning: the full mask, under a window that moves chunks.
-pub fn dense(model: &Model, window: Window, dtype: KvDtype) -> Arc<CacheSpec> {
+pub fn dense(model: &Model, window: Window, dtype: Dtype) -> Arc<CacheSpec> {
     masked(model, window, dtype, ChannelMask::full(model.config().mask_shape()))
 }
 
-pub fn masked(model: &Model, window: Window, dtype: KvDtype, mask: ChannelMask) -> Arc<CacheSpec> {
+pub fn masked(model: &Model, window: Window, dtype: Dtype, mask: ChannelMask) -> Arc<CacheSpec> {
     Arc::new(CacheSpec::new(model.config().mask_shape(), window, dtype, mask).unwrap())
 }
 
@@ -135,7 +135,7 @@ pub fn prefill(
 
 /// Logits after every token of a prompt.
 pub fn prompt_logits(model: &Model, prompt: &[u32], chunk: usize) -> Vec<Vec<f32>> {
-    let (_, states) = prefill(model, &dense(model, SMALL, KvDtype::F32), prompt, chunk);
+    let (_, states) = prefill(model, &dense(model, SMALL, Dtype::F32), prompt, chunk);
     model
         .decoder
         .logits(&states)

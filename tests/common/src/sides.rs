@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use kscope::cache::{CacheSpec, KvDtype};
-use kscope::decode::comparison::{Comparison, Mode, Setup, Sides};
+use kscope::cache::CacheSpec;
+use kscope::decode::comparison::{Comparison, ComparisonSetup, Mode, Sides};
 use kscope::decode::sampler::Sampling;
+use kscope::element::Dtype;
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::with_quiet_hooks;
@@ -27,9 +28,7 @@ pub fn spec(
     keep: impl FnMut(usize, usize, usize) -> bool,
 ) -> Arc<CacheSpec> {
     let shape = model.config().mask_shape();
-    Arc::new(
-        CacheSpec::new(shape, window, KvDtype::F32, ChannelMask::from_fn(shape, keep)).unwrap(),
-    )
+    Arc::new(CacheSpec::new(shape, window, Dtype::F32, ChannelMask::from_fn(shape, keep)).unwrap())
 }
 
 pub fn compare(
@@ -38,7 +37,7 @@ pub fn compare(
     mode: Mode,
     prompts: Vec<Vec<u32>>,
 ) -> Comparison {
-    let setup = Setup {
+    let setup = ComparisonSetup {
         prompts,
         dense: spec(model, WINDOW, |_, _, _| true),
         pruned: Arc::clone(pruned),

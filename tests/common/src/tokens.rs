@@ -4,7 +4,8 @@
 use std::sync::{Arc, Once};
 
 use kscope::attention::{Attention, DecodeItem, SimdLevel, oracle};
-use kscope::cache::{CacheSpec, KvDtype, SequenceCache};
+use kscope::cache::{CacheSpec, SequenceCache};
+use kscope::element::Dtype;
 use kscope::mask::{ChannelMask, Shape, Window};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -25,10 +26,10 @@ pub fn levels() -> Vec<SimdLevel> {
 }
 
 /// Largest error allowed, relative to the largest output.
-pub fn tolerance(level: SimdLevel, dtype: KvDtype) -> f64 {
+pub fn tolerance(level: SimdLevel, dtype: Dtype) -> f64 {
     match (level, dtype) {
-        (SimdLevel::Avx512Bf16, KvDtype::Bf16) => 1e-2,
-        (_, KvDtype::F32) => 1e-5,
+        (SimdLevel::Avx512Bf16, Dtype::Bf16) => 1e-2,
+        (_, Dtype::F32) => 1e-5,
         _ => 1e-3,
     }
 }
@@ -109,7 +110,7 @@ pub fn shape(layers: usize, kv_heads: usize, head_dim: usize) -> Shape {
     Shape { layers, kv_heads, head_dim }
 }
 
-pub fn spec(shape: Shape, window: Window, dtype: KvDtype, mask: ChannelMask) -> Arc<CacheSpec> {
+pub fn spec(shape: Shape, window: Window, dtype: Dtype, mask: ChannelMask) -> Arc<CacheSpec> {
     Arc::new(CacheSpec::new(shape, window, dtype, mask).unwrap())
 }
 
@@ -150,15 +151,15 @@ pub fn oracle(cache: &SequenceCache, layer: usize, q: &[f32]) -> Vec<f32> {
 pub fn masked_softmax(
     tokens: &Tokens,
     window: Window,
-    dtype: KvDtype,
+    dtype: Dtype,
     mask: &ChannelMask,
     layer: usize,
 ) -> Vec<f32> {
     let (shape, len) = (tokens.shape, tokens.len());
     let rounded = |x: f32| match dtype {
-        KvDtype::F32 => f64::from(x),
-        KvDtype::F16 => half::f16::from_f32(x).to_f64(),
-        KvDtype::Bf16 => half::bf16::from_f32(x).to_f64(),
+        Dtype::F32 => f64::from(x),
+        Dtype::F16 => half::f16::from_f32(x).to_f64(),
+        Dtype::Bf16 => half::bf16::from_f32(x).to_f64(),
     };
     let over = len.saturating_sub(window.sink + window.recent);
     let middle = window.sink..window.sink + over / window.chunk * window.chunk;

@@ -109,7 +109,7 @@ fn rest(content: &Rows<'_>, rows: &[Row]) -> (Run, Vec<f32>) {
 mod tests {
     use super::*;
     use crate::learn::engine::rows::Block;
-    use crate::learn::engine::{Context, Factors};
+    use crate::learn::engine::{CachedContext, Factors};
     use crate::mask::{Shape, Window};
 
     /// Columns by their definition: for each row and key of the layout, hidden, whole or factored.
@@ -166,11 +166,11 @@ mod tests {
     fn runs_and_masks_say_of_every_row_and_key_what_the_window_says() {
         let soft =
             Factors::soft(Shape { layers: 1, kv_heads: 1, head_dim: 2 }, vec![0.5; 2]).unwrap();
-        let tails = [Context::of(3), Context::of(0), Context::of(7)];
+        let tails = [CachedContext::of(3), CachedContext::of(0), CachedContext::of(7)];
         let tokens = [1, 2, 3, 4, 5];
         let mut kinds = [0; 3];
         for prefix in [1, 9, 30] {
-            let prefix = Context::of(prefix);
+            let prefix = CachedContext::of(prefix);
             let blocks = tails
                 .iter()
                 .zip([5, 1, 2])

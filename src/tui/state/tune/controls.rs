@@ -1,9 +1,10 @@
 //! The controls of the screen: a row each, changed in steps.
 
-use super::draft::{ALL, Base, Draft, Goal, Rule, Set};
+use super::draft::{ALL, Base, Draft, Goal, Set};
 use super::proposal::{Sources, Tally};
-use crate::machine::human;
+use crate::mask::Rule;
 use crate::mask::select::{ALIGNMENTS, Budget};
+use crate::numbers;
 
 /// A row of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +111,7 @@ impl Control {
             },
             Self::Fit => match draft.goal {
                 Goal::Keep(_) => "off".to_owned(),
-                Goal::Fit { bytes, tokens } => format!("{} at {tokens}", human(bytes)),
+                Goal::Fit { bytes, tokens } => format!("{} at {tokens}", numbers::bytes(bytes)),
             },
             Self::Align => draft.align.to_string(),
             Self::Split => split_name(draft.split).to_owned(),
@@ -129,8 +130,8 @@ impl Control {
                     .count();
                 format!("{here}/{} here · {} in all", shape.kv_heads, draft.locks.len())
             }
-            Self::Rule => draft.rule.name().to_owned(),
-            Self::Blend => draft.blend.map_or("off", Rule::name).to_owned(),
+            Self::Rule => draft.rule.name.to_owned(),
+            Self::Blend => draft.blend.map_or("off", |rule| rule.name).to_owned(),
             Self::Weight => format!("{} % of the blend", draft.weight),
             Self::Sink => format!("{} tokens", draft.window.sink),
             Self::Recent => format!("{} tokens", draft.window.recent),

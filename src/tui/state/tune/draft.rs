@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::decode::worker::event::MaskInfo;
 use crate::mask::select::{ALIGNMENTS, Budget};
-use crate::mask::{Shape, Window};
+use crate::mask::{Rule, Shape, Window};
 
 /// Kept share in thousandths that stands for all channels.
 pub const ALL: u16 = 1000;
@@ -31,38 +31,6 @@ pub enum Goal {
         /// Context in tokens.
         tokens: usize,
     },
-}
-
-/// A rule that gives importance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// The importance that came with the loaded mask.
-    Loaded,
-    /// Mean q² times mean k² over the prompt.
-    Think,
-    /// Mean k² over the prompt.
-    KeyNorm,
-    /// Slowest rotation first.
-    Frequency,
-    /// Uniform random scores, always the same ones.
-    Random,
-}
-
-impl Rule {
-    /// All rules.
-    pub const ALL: [Self; 5] =
-        [Self::Loaded, Self::Think, Self::KeyNorm, Self::Frequency, Self::Random];
-
-    /// The name in the palette and in recipes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Loaded => "learned",
-            Self::Think => "think",
-            Self::KeyNorm => "key-norm",
-            Self::Frequency => "frequency",
-            Self::Random => "random",
-        }
-    }
 }
 
 /// Everything that a person can set about a mask.
@@ -138,7 +106,7 @@ impl Draft {
             floor: 0,
             layer_floors: BTreeMap::new(),
             locks: BTreeMap::new(),
-            rule: if mask.importance.is_some() { Rule::Loaded } else { Rule::Frequency },
+            rule: if mask.importance.is_some() { Rule::LEARNED } else { Rule::FREQUENCY },
             blend: None,
             weight: 50,
             window,
@@ -214,11 +182,11 @@ impl Draft {
             Some(second) => format!(
                 "{} % {} + {} % {}",
                 100 - self.weight,
-                self.rule.name(),
+                self.rule.name,
                 self.weight,
-                second.name()
+                second.name
             ),
-            None => self.rule.name().to_owned(),
+            None => self.rule.name.to_owned(),
         }
     }
 }

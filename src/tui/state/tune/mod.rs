@@ -12,7 +12,7 @@ mod sweep;
 use std::sync::Arc;
 
 pub use controls::{Around, Control, lock, split_name};
-pub use draft::{ALL, Base, Draft, Goal, Rule, Set};
+pub use draft::{ALL, Base, Draft, Goal, Set};
 pub use history::STEPS;
 pub use plot::{Place as PlotPlace, Plot, Spot};
 pub use proposal::{Proposal, Sources, Tally, propose};

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::draft::{Base, Draft, Goal, Rule};
-use crate::cache::KvDtype;
+use super::draft::{Base, Draft, Goal};
 use crate::decode::worker::event::{MaskInfo, ModelInfo, Rules};
 use crate::mask::select::{self, ByteBudget, Floor, Heads, Lock, LockTo, Options, Target};
-use crate::mask::{ChannelMask, Importance, Shape, Window, alignment_cost, bytes, rules};
+use crate::mask::{
+    ChannelMask, Given, Importance, Needs, Rule, Shape, Window, alignment_cost, bytes, rules,
+};
 use crate::{Error, Result};
 
 /// Seed of the random rule.
@@ -23,8 +24,8 @@ pub struct Sources {
     /// The mask that the session began with; full where it began dense.
     pub loaded: Arc<MaskInfo>,
     importance: Option<Importance>,
-    key_norm: Option<Importance>,
-    think: Option<Importance>,
+    /// Rules that need a text, with what they gave on the prompt.
+    of_prompt: Vec<(Rule, Importance)>,
 }
 
 impl Sources {
@@ -42,8 +43,8 @@ impl Sources {
         let loaded = Arc::new(info.mask.clone().unwrap_or_else(dense));
         let importance =
             loaded.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
-        let element_size = info.kv_dtype.parse().map_or(2, KvDtype::bytes);
-        Self { shape, element_size, loaded, importance, key_norm: None, think: None }
+        let element_size = info.kv_dtype.bytes();
+        Self { shape, element_size, loaded, importance, of_prompt: Vec::new() }
     }
 
     /// Takes the mask that is made from now on, and its importance.
@@ -55,38 +56,42 @@ impl Sources {
 
     /// Takes the tables of a prompt; numbers that are no importance leave the rule without any.
     pub fn take_rules(&mut self, rules: &Rules) {
-        self.key_norm = Importance::new(self.shape, rules.key_norm.clone()).ok();
-        self.think = Importance::new(self.shape, rules.think.clone()).ok();
+        let scores = |rule: Rule| {
+            Some((rule, Importance::new(self.shape, rules.scores(rule)?.to_vec()).ok()?))
+        };
+        self.of_prompt = Rule::ALL.into_iter().filter_map(scores).collect();
     }
 
     /// Whether a rule has numbers.
     pub fn has(&self, rule: Rule) -> bool {
-        match rule {
-            Rule::Loaded => self.importance.is_some(),
-            Rule::Think => self.think.is_some(),
-            Rule::KeyNorm => self.key_norm.is_some(),
-            Rule::Frequency | Rule::Random => true,
+        rule.needs == Needs::Nothing || self.held(rule).is_some()
+    }
+
+    /// What a file or the prompt gave for a rule.
+    fn held(&self, rule: Rule) -> Option<&Importance> {
+        match rule.needs {
+            Needs::Nothing => None,
+            Needs::File => self.importance.as_ref(),
+            Needs::Text => {
+                self.of_prompt.iter().find(|(other, _)| *other == rule).map(|(_, scores)| scores)
+            }
         }
     }
 
     fn scores(&self, rule: Rule) -> Result<Cow<'_, Importance>> {
-        let held = match rule {
-            Rule::Loaded => self.importance.as_ref(),
-            Rule::Think => self.think.as_ref(),
-            Rule::KeyNorm => self.key_norm.as_ref(),
-            Rule::Frequency => return Ok(Cow::Owned(rules::slowest_first(self.shape))),
-            Rule::Random => return Ok(Cow::Owned(rules::random(self.shape, SEED))),
-        };
-        let missing = || match rule {
-            Rule::Loaded => {
-                Error::input("rule learned: expected a mask file with importance, found none")
+        let name = rule.name;
+        match (self.held(rule), rule.needs) {
+            (Some(held), _) => Ok(Cow::Borrowed(held)),
+            (None, Needs::Nothing) => {
+                Ok(Cow::Owned(rule.scores(Given::nothing(self.shape, SEED))?))
             }
-            _ => Error::input(format!(
-                "rule {}: expected the figures of a prompt, found none yet",
-                rule.name()
-            )),
-        };
-        held.map(Cow::Borrowed).ok_or_else(missing)
+            (None, Needs::File) => Err(Error::input(format!(
+                "rule {name}: expected a mask file with importance, found none"
+            ))),
+            (None, Needs::Text) => Err(Error::input(format!(
+                "rule {name}: expected the figures of a prompt, found none yet"
+            ))),
+        }
     }
 
     /// The importance that a draft selects from.
@@ -199,7 +204,7 @@ pub struct Tally {
     /// Heads that keep no channel.
     pub dropped: usize,
     /// Bytes of the cache at the context.
-    pub bytes: bytes::CacheBytes,
+    pub bytes: bytes::KvBytes,
     /// Share of the dense cache that is saved there, 0..=1.
     pub saved: f64,
     /// Dense over pruned bytes there; `None` where nothing is read.

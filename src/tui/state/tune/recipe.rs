@@ -74,7 +74,7 @@ fn selection(draft: &Draft, info: &ModelInfo) -> Value {
         "pair_closed": draft.pairs,
         "floors": all.into_iter().chain(draft.layer_floors.iter().map(floors)).collect::<Vec<_>>(),
         "blend": draft.blend.map(|second| json!({
-            "first": draft.rule.name(), "second": second.name(), "weight": f64::from(draft.weight) / 100.0, "by": "rank",
+            "first": draft.rule.name, "second": second.name, "weight": f64::from(draft.weight) / 100.0, "by": "rank",
         })),
     })
 }

@@ -13,11 +13,11 @@ use super::super::super::testing::{
 };
 use super::super::update;
 use crate::decode::comparison::Mode;
-use crate::decode::divergence::Spread;
 use crate::decode::lost::Asked;
 use crate::decode::session::Finish;
-use crate::decode::worker::Command as Order;
+use crate::decode::worker::EngineOrder as Order;
 use crate::decode::worker::event::{Event, Pair, Retuned, Timed};
+use crate::spread::Spread;
 
 fn key(state: &mut State, code: KeyCode) -> Vec<Effect> {
     update(state, Action::Key(KeyEvent::new(code, KeyModifiers::NONE)))

@@ -82,8 +82,8 @@ fn every_control_changes_its_own_setting_and_stays_in_range() {
         (Control::Floor, &|draft| draft.floor == 8),
         (Control::LayerFloor, &|draft| draft.layer_floors.get(&0) == Some(&0)),
         (Control::Lock, &|draft| draft.locks.len() == 2),
-        (Control::Rule, &|draft| draft.rule == Rule::Think),
-        (Control::Blend, &|draft| draft.blend == Some(Rule::Think)),
+        (Control::Rule, &|draft| draft.rule == Rule::THINK),
+        (Control::Blend, &|draft| draft.blend == Some(Rule::THINK)),
         (Control::Weight, &|draft| draft.weight == 55),
         (Control::Sink, &|draft| draft.window.sink == 20),
         (Control::Recent, &|draft| draft.window.recent == 144),
@@ -154,11 +154,12 @@ fn words_of_the_palette_set_things() {
         ("align 32", &|draft| draft.align == 32),
         ("split exact", &|draft| draft.split == Budget::Exact),
         ("floor 16", &|draft| draft.floor == 16),
-        ("rule think", &|draft| (draft.rule, draft.blend) == (Rule::Think, None)),
-        ("blend key-norm 25", &|draft| (draft.blend, draft.weight) == (Some(Rule::KeyNorm), 25)),
+        ("rule think", &|draft| (draft.rule, draft.blend) == (Rule::THINK, None)),
+        ("blend key-norm 25", &|draft| (draft.blend, draft.weight) == (Some(Rule::KEY_NORM), 25)),
         ("sink 16", &|draft| draft.window.sink == 16),
         ("recent 64", &|draft| draft.window.recent == 64),
         ("chunk 8", &|draft| draft.window.chunk == 8),
+        ("recent 1k", &|draft| draft.window.recent == 1024),
     ] {
         let mut state = ready();
         say(&mut state, words);
@@ -207,7 +208,7 @@ fn what_is_set_by_word_counts_as_one_step() {
     say(&mut state, "keep 30");
     assert_eq!(tuning(&state).steps(), (1, 0));
     let mut draft = tuning(&state).draft().clone();
-    draft.set(Set::Blend(Rule::Loaded, 20));
+    draft.set(Set::Blend(Rule::LEARNED, 20));
     assert_eq!(draft.blend, None, "a rule is not mixed with itself");
 }
 

@@ -149,20 +149,20 @@ fn a_dense_session_starts_whole_and_gets_its_rules_with_the_prompt() {
     assert!(tuning(&state).proposal().mask.is_full() && !tuning(&state).is_unsaved());
     let has = |state: &State| Rule::ALL.map(|rule| tuning(state).sources().has(rule));
     assert_eq!(has(&state), [false, false, false, true, true]);
-    assert_eq!(tuning(&state).draft().rule, Rule::Frequency);
+    assert_eq!(tuning(&state).draft().rule, Rule::FREQUENCY);
     press(&mut state, '{');
     let effects = press(&mut state, '{');
     let slow = crate::mask::rules::slowest_first(SMALL);
     assert_eq!(retune(&effects).mask.mask, select(&slow, &Options::new(0.1, 8)).unwrap());
     assert_eq!(say(&mut state, "rule think"), [], "no figures yet");
-    let rules = crate::decode::worker::event::Rules {
-        key_norm: vec![1.0; SMALL.entries()],
-        think: vec![2.0; SMALL.entries()],
-    };
+    let rules = crate::decode::worker::event::Rules::new([
+        (Rule::KEY_NORM, vec![1.0; SMALL.entries()]),
+        (Rule::THINK, vec![2.0; SMALL.entries()]),
+    ]);
     send(&mut state, Event::Rules(Box::new(rules)));
     assert_eq!(has(&state), [false, true, true, true, true]);
     say(&mut state, "rule think");
-    assert_eq!(tuning(&state).draft().rule, Rule::Think);
+    assert_eq!(tuning(&state).draft().rule, Rule::THINK);
 }
 
 #[test]
@@ -172,10 +172,10 @@ fn the_rules_of_a_new_prompt_are_proposed_and_not_forced() {
     answer(&mut state, &effects);
     let rules = || {
         let rising = |i: usize| (i % SMALL.head_dim + 1) as f32;
-        crate::decode::worker::event::Rules {
-            key_norm: vec![1.0; SMALL.entries()],
-            think: (0..SMALL.entries()).map(rising).collect(),
-        }
+        crate::decode::worker::event::Rules::new([
+            (Rule::KEY_NORM, vec![1.0; SMALL.entries()]),
+            (Rule::THINK, (0..SMALL.entries()).map(rising).collect()),
+        ])
     };
     send(&mut state, Event::Rules(Box::new(rules())));
     let now = tuning(&state);

@@ -16,7 +16,7 @@ use super::super::action::{Action, Command, Effect};
 use super::super::color::Depth;
 use super::super::geometry;
 use super::super::state::tune::{
-    Against, Base, Control, Draft, Freshness, Goal, Rule, STEPS, Set, propose,
+    Against, Base, Control, Draft, Freshness, Goal, STEPS, Set, propose,
 };
 use super::super::state::{Overlay, Screen, State, Tuning};
 use super::super::testing::{
@@ -25,10 +25,10 @@ use super::super::testing::{
 use super::super::widget::Scatter;
 use super::update;
 use crate::decode::worker::event::{Event, Retuned, Subject};
-use crate::decode::worker::{Command as Order, Envelope, Retune, Trial};
+use crate::decode::worker::{EngineOrder as Order, Envelope, Retune, Trial};
 use crate::mask::files::{self, Contents, Split};
 use crate::mask::select::{Budget, Options, select};
-use crate::mask::{ChannelMask, Importance, Window};
+use crate::mask::{ChannelMask, Importance, Rule, Window};
 
 fn ready() -> State {
     let mut state = session(SMALL, Depth::True);

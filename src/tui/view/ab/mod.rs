@@ -16,7 +16,7 @@ use super::super::update::ab::at;
 use super::pane::Pane;
 use super::{count, placeholder, put, rate};
 use crate::decode::comparison::Mode;
-use crate::machine::human;
+use crate::numbers;
 
 /// Draws the screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -87,9 +87,13 @@ fn side(state: &State, model: &ModelView, side: Side, area: Rect, buffer: &mut B
         let dense = pairs.kv(Side::A).unwrap_or(kv);
         facts.push(match side {
             Side::B if kv < dense => {
-                format!("{} −{:.0} %", human(kv as u64), 100.0 * (1.0 - kv as f64 / dense as f64))
+                format!(
+                    "{} −{:.0} %",
+                    numbers::bytes(kv as u64),
+                    100.0 * (1.0 - kv as f64 / dense as f64)
+                )
             }
-            _ => human(kv as u64),
+            _ => numbers::bytes(kv as u64),
         });
     }
     if let Some(times) = pairs.times(side) {

@@ -13,7 +13,7 @@ use super::super::super::state::{ModelView, State};
 use super::super::pane::Pane;
 use super::super::{count, put};
 use crate::decode::worker::event::Measured;
-use crate::machine::human;
+use crate::numbers;
 
 /// Columns of the labels.
 const LABEL: u16 = 9;
@@ -97,10 +97,14 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
             &|tally| format!("{} heads", tally.dropped),
             whole(set.dropped as i64 - old.dropped as i64),
         );
-        line("K", &|tally| human(tally.bytes.k), weight(set.bytes.k, old.bytes.k));
-        line("V", &|tally| human(tally.bytes.v), weight(set.bytes.v, old.bytes.v));
+        line("K", &|tally| numbers::bytes(tally.bytes.k), weight(set.bytes.k, old.bytes.k));
+        line("V", &|tally| numbers::bytes(tally.bytes.v), weight(set.bytes.v, old.bytes.v));
     }
-    line("K+V", &|tally| human(tally.bytes.total()), weight(set.bytes.total(), old.bytes.total()));
+    line(
+        "K+V",
+        &|tally| numbers::bytes(tally.bytes.total()),
+        weight(set.bytes.total(), old.bytes.total()),
+    );
     line(
         "saved",
         &|tally| format!("{:.1} %", tally.saved * 100.0),
@@ -206,7 +210,7 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     }
     line("tok/s", &rate, &|rate| format!("{rate:.1}"), &|rate| signed(rate, 1));
     if full {
-        let stored = human(figures.dense_kv as u64);
+        let stored = numbers::bytes(figures.dense_kv as u64);
         pane.note(match saved {
             Some(_) if !fits => "saved: over other tokens · Enter measures both".to_owned(),
             _ => format!("dense side: TPOT p50 {:.2} ms · {stored} stored now", figures.a_ms.p50),
@@ -234,5 +238,5 @@ fn whole(value: i64) -> String {
 }
 
 fn weight(new: u64, old: u64) -> String {
-    format!("{}{}", sign(new as f64 - old as f64), human(new.abs_diff(old)))
+    format!("{}{}", sign(new as f64 - old as f64), numbers::bytes(new.abs_diff(old)))
 }

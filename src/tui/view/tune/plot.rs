@@ -16,7 +16,7 @@ use super::super::super::state::{ModelView, State};
 use super::super::super::widget::{Mark, Scatter};
 use super::super::pane::Pane;
 use super::super::put;
-use crate::machine::human;
+use crate::numbers;
 
 /// Draws the plot.
 pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buffer: &mut Buffer) {
@@ -90,7 +90,7 @@ fn marks(state: &State, tuning: &Tuning, plot: &Plot) -> Vec<Mark> {
 /// A value of the x axis.
 fn across(against: Against, value: f64) -> String {
     match against {
-        Against::Bytes => human(value as u64),
+        Against::Bytes => numbers::bytes(value as u64),
         Against::Time => format!("{value:.2} ms"),
     }
 }
@@ -144,12 +144,12 @@ fn readout(state: &State, tuning: &Tuning, plot: &Plot) -> Line<'static> {
             match point.draft.goal {
                 _ if point.draft.base != Base::Selection => "as it was,".to_owned(),
                 Goal::Keep(keep) => format!("keep {:.0} %", f64::from(keep) / 10.0),
-                Goal::Fit { bytes, .. } => format!("fit {}", human(bytes)),
+                Goal::Fit { bytes, .. } => format!("fit {}", numbers::bytes(bytes)),
             },
             point.draft.align,
             number(kld.mean as f32),
             number(kld.stderr as f32),
-            human(bytes),
+            numbers::bytes(bytes),
             measured.b_ms.p50
         );
         return Line::styled(text, theme.style(Role::Accent));

@@ -1,12 +1,15 @@
-//! The element types that keys and values can be stored in.
+//! Element types: what weights, keys and values can be stored in.
 
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 
 use crate::{Error, Result};
 
-/// Element type of stored keys and values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum KvDtype {
+/// Element type of stored numbers: weights, keys, values. JSON holds its name.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
     /// IEEE single precision.
     F32,
     /// IEEE half precision: 11 significant bits, largest value 65504.
@@ -15,9 +18,18 @@ pub enum KvDtype {
     Bf16,
 }
 
-impl KvDtype {
+impl Dtype {
     /// All element types.
     pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
+
+    /// The name: `f32`, `f16` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
 
     /// Bytes of one element.
     pub fn bytes(self) -> usize {
@@ -28,30 +40,27 @@ impl KvDtype {
     }
 }
 
-impl std::fmt::Display for KvDtype {
+impl std::fmt::Display for Dtype {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-        })
+        f.pad(self.name())
     }
 }
 
-impl std::str::FromStr for KvDtype {
+impl std::str::FromStr for Dtype {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|dtype| dtype.to_string() == text).ok_or_else(|| {
-            Error::input(format!("a KV element type is f32, f16 or bf16, not `{text}`"))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|dtype| dtype.name() == text)
+            .ok_or_else(|| Error::input(format!("`{text}` is no element type (f32, f16, bf16)")))
     }
 }
 
 /// A Rust type that a cache stores; `f32` values are rounded to it once, when they are appended.
 pub trait Element: bytemuck::Pod + Send + Sync {
     /// The element type's name.
-    const DTYPE: KvDtype;
+    const DTYPE: Dtype;
 
     /// Rounds `values` to nearest even into `stored`, which has the same length.
     fn round(values: &[f32], stored: &mut [Self]);
@@ -61,7 +70,7 @@ pub trait Element: bytemuck::Pod + Send + Sync {
 }
 
 impl Element for f32 {
-    const DTYPE: KvDtype = KvDtype::F32;
+    const DTYPE: Dtype = Dtype::F32;
 
     fn round(values: &[f32], stored: &mut [Self]) {
         stored.copy_from_slice(values);
@@ -73,7 +82,7 @@ impl Element for f32 {
 }
 
 impl Element for f16 {
-    const DTYPE: KvDtype = KvDtype::F16;
+    const DTYPE: Dtype = Dtype::F16;
 
     fn round(values: &[f32], stored: &mut [Self]) {
         stored.convert_from_f32_slice(values);
@@ -85,7 +94,7 @@ impl Element for f16 {
 }
 
 impl Element for bf16 {
-    const DTYPE: KvDtype = KvDtype::Bf16;
+    const DTYPE: Dtype = Dtype::Bf16;
 
     fn round(values: &[f32], stored: &mut [Self]) {
         stored.convert_from_f32_slice(values);
@@ -100,15 +109,15 @@ impl Element for bf16 {
 macro_rules! with_element {
     ($dtype:expr, $element:ident => $body:expr) => {
         match $dtype {
-            $crate::cache::KvDtype::F32 => {
+            $crate::element::Dtype::F32 => {
                 type $element = f32;
                 $body
             }
-            $crate::cache::KvDtype::F16 => {
+            $crate::element::Dtype::F16 => {
                 type $element = half::f16;
                 $body
             }
-            $crate::cache::KvDtype::Bf16 => {
+            $crate::element::Dtype::Bf16 => {
                 type $element = half::bf16;
                 $body
             }

@@ -1,0 +1,73 @@
+//! Values that people type on the command line, read in one way by every command.
+
+use std::ffi::OsStr;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+use crate::element::Dtype;
+use crate::mask::{Needs, Rule};
+use crate::numbers;
+
+/// A number of tokens, at least one: `32768`, `32k` (1024 each) or `1m`.
+pub fn tokens(text: &str) -> Result<usize, String> {
+    tokens_or_zero(text)
+        .ok()
+        .filter(|&tokens| tokens > 0)
+        .ok_or_else(|| "expected tokens such as 32768 or 32k".to_owned())
+}
+
+/// The same where zero means something.
+pub fn tokens_or_zero(text: &str) -> Result<usize, String> {
+    numbers::parse_tokens(text).ok_or_else(|| "expected tokens such as 32768 or 32k".to_owned())
+}
+
+/// Reads the name of a rule, of those whose needs can be met.
+pub fn rule(can_meet: impl Fn(Needs) -> bool) -> impl TypedValueParser<Value = Rule> {
+    let rules = Rule::ALL.into_iter().filter(|rule| can_meet(rule.needs));
+    PossibleValuesParser::new(rules.map(|rule| PossibleValue::new(rule.name).help(rule.about)))
+        .try_map(|name| Rule::named(&name).ok_or("no such rule"))
+}
+
+/// Reads an element type. The error says what is stored so.
+#[derive(Debug, Clone, Copy)]
+pub struct DtypeOf(&'static str);
+
+impl DtypeOf {
+    /// Of a model's weights.
+    pub const WEIGHTS: Self = Self("weights");
+    /// Of the keys and values in a cache.
+    pub const CACHE: Self = Self("cached keys and values");
+}
+
+impl TypedValueParser for DtypeOf {
+    type Value = Dtype;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Dtype, clap::Error> {
+        let Self(what) = *self;
+        let parse = move |text: &str| {
+            text.parse::<Dtype>()
+                .map_err(|_| format!("`{text}` is no element type of {what} (f32, f16, bf16)"))
+        };
+        parse.parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Dtype::ALL.into_iter().map(|dtype| PossibleValue::new(dtype.name()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_at_least_one_where_none_means_nothing() {
+        assert_eq!((tokens("32k"), tokens_or_zero("0")), (Ok(32_768), Ok(0)));
+        assert!(tokens("0").is_err() && tokens_or_zero("1.5k").is_err());
+    }
+}

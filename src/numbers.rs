@@ -1,0 +1,102 @@
+//! Counts, bytes, sizes and shares: read and printed in one way everywhere.
+
+/// A whole number with separators: `131,072`.
+pub fn count(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes with three digits or so, in binary units: `1.50 GiB`.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    match (unit, value) {
+        (0, _) => format!("{bytes} B"),
+        (_, v) if v < 10.0 => format!("{v:.2} {}", UNITS[unit]),
+        (_, v) if v < 100.0 => format!("{v:.1} {}", UNITS[unit]),
+        (_, v) => format!("{v:.0} {}", UNITS[unit]),
+    }
+}
+
+/// A share, 0 to 1, as a percentage with this many decimals: `71.25 %`.
+pub fn percent(share: f64, decimals: usize) -> String {
+    format!("{:.decimals$} %", 100.0 * share)
+}
+
+/// A size as people type it: `1.5GiB`, `800 MB`, `4096`; decimal and binary units, at least one
+/// byte.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let unit_at =
+        text.find(|character: char| character.is_ascii_alphabetic()).unwrap_or(text.len());
+    let unit: f64 = match text[unit_at..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1024.0 * 1024.0,
+        "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    let number = text[..unit_at]
+        .trim()
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite() && *number > 0.0)?;
+    Some((number * unit).floor() as u64).filter(|&bytes| bytes > 0)
+}
+
+/// A number of tokens as people type it: `32768`, `32k` (1024 each) or `1m`. Less than 2^32.
+pub fn parse_tokens(text: &str) -> Option<usize> {
+    let lower = text.to_ascii_lowercase();
+    let (digits, unit) = match lower.as_bytes().last() {
+        Some(b'k') => (&lower[..lower.len() - 1], 1 << 10),
+        Some(b'm') => (&lower[..lower.len() - 1], 1 << 20),
+        _ => (&lower[..], 1),
+    };
+    digits.parse::<u32>().ok()?.checked_mul(unit).map(|tokens| tokens as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_people_read_them() {
+        let counts = [7, 999, 1000, 73_984, 1_000_000].map(count);
+        assert_eq!(counts, ["7", "999", "1,000", "73,984", "1,000,000"]);
+        let sizes = [999, 1000, 1536, 73_984, 131 << 20, 16 << 30].map(bytes);
+        assert_eq!(sizes, ["999 B", "1000 B", "1.50 KiB", "72.2 KiB", "131 MiB", "16.0 GiB"]);
+        assert_eq!((percent(0.7125, 2), percent(0.7125, 1)), ("71.25 %".into(), "71.2 %".into()));
+    }
+
+    #[test]
+    fn numbers_as_people_type_them() {
+        for (text, tokens) in [("32k", 32_768), ("1M", 1 << 20), ("896", 896), ("0", 0)] {
+            assert_eq!(parse_tokens(text), Some(tokens), "{text}");
+        }
+        for wrong in ["", "k", "-1", "1.5k", "5000m", "٣k", "é"] {
+            assert_eq!(parse_tokens(wrong), None, "{wrong:?}");
+        }
+        for (text, bytes) in
+            [("1.5GiB", 3 << 29), ("2gb", 2_000_000_000), ("800 MB", 800_000_000), ("4096", 4096)]
+        {
+            assert_eq!(parse_size(text), Some(bytes), "{text}");
+        }
+        for wrong in ["", "1XB", "-1GiB", "0", "nan"] {
+            assert_eq!(parse_size(wrong), None, "{wrong:?}");
+        }
+    }
+}

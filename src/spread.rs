@@ -1,0 +1,91 @@
+//! What a list of measurements comes to: its median, its mean and its quantiles.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The middle value (the mean of the two middle ones), reordering `values`.
+///
+/// # Panics
+/// When there are none, or one is not a number.
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(|a, b| a.partial_cmp(b).expect("times are numbers"));
+    let half = values.len() / 2;
+    if values.len().is_multiple_of(2) {
+        (values[half - 1] + values[half]) / 2.0
+    } else {
+        values[half]
+    }
+}
+
+/// Median of times in milliseconds; 0 where there are none.
+pub fn median_ms(times: &[Duration]) -> f64 {
+    let mut times: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
+    if times.is_empty() { 0.0 } else { median(&mut times) }
+}
+
+/// Mean, standard error of the mean, and quantiles of a list of values.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation over the square root of the number of values.
+    pub stderr: f64,
+    /// 50th percentile, the nearest value from above.
+    pub p50: f64,
+    /// 99th percentile, the nearest value from above.
+    pub p99: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of these times, in milliseconds.
+    pub fn of_times<'a>(times: impl IntoIterator<Item = &'a Duration>) -> Self {
+        Self::of(times.into_iter().map(|time| time.as_secs_f64() * 1e3))
+    }
+
+    /// Of these values; all zero where there are none.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        if values.is_empty() {
+            return Self::default();
+        }
+        values.sort_unstable_by(f64::total_cmp);
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = if values.len() > 1 {
+            values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)
+        } else {
+            0.0
+        };
+        let rank = |share: f64| values[((share * n).ceil() as usize).clamp(1, values.len()) - 1];
+        Self {
+            mean,
+            stderr: (variance / n).sqrt(),
+            p50: rank(0.5),
+            p99: rank(0.99),
+            max: values[values.len() - 1],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_median_of_an_even_number_is_between_the_middle_two() {
+        assert_eq!((median(&mut [3.0, 1.0, 2.0]), median(&mut [4.0, 1.0, 2.0, 3.0])), (2.0, 2.5));
+        let times = [1, 4, 2, 3].map(Duration::from_millis);
+        assert_eq!((median_ms(&times), median_ms(&[])), (2.5, 0.0));
+    }
+
+    #[test]
+    fn spread_of_known_values() {
+        let spread = Spread::of((1..=100).map(f64::from));
+        assert_eq!((spread.mean, spread.p50, spread.p99, spread.max), (50.5, 50.0, 99.0, 100.0));
+        assert!((spread.stderr - 2.901_149_197_588_202).abs() < 1e-12);
+        assert_eq!(Spread::of([]), Spread::default());
+    }
+}
