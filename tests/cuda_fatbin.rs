@@ -21,9 +21,7 @@ fn compiler() -> Option<PathBuf> {
     let required = std::env::var_os("KSCOPE_REQUIRE_NVCC").is_some_and(|value| value == "1");
     assert!(found.is_some() || !required, "KSCOPE_REQUIRE_NVCC is set and there is no nvcc");
     if found.is_none() {
-        eprintln!(
-            "SKIPPED: there is no nvcc, so the CUDA kernels are not compiled (docs/GPU.md)"
-        );
+        eprintln!("SKIPPED: there is no nvcc, so the CUDA kernels are not compiled (docs/GPU.md)");
     }
     found
 }
