@@ -1,5 +1,5 @@
 //! The CUDA driver that runs on a processor (`kernels/driver`): that it refuses what a driver
-//! refuses, and the program that was built with feature `cuda` (docs/GPU.md) over it,
+//! refuses, and the program that was built with feature `cuda` (README, "A graphics card") over it,
 //! whole. Where that program is not built the test says so and is skipped.
 
 use std::collections::BTreeMap;
@@ -188,7 +188,7 @@ fn program() -> Option<PathBuf> {
     let path = set.unwrap_or_else(|| root().join("target-cuda/release/kscope"));
     if !path.is_file() {
         eprintln!(
-            "SKIPPED: there is no {}, so no program runs over the driver (docs/GPU.md)",
+            "SKIPPED: there is no {}, so no program runs over the driver (README, \"A graphics card\")",
             path.display()
         );
         return None;

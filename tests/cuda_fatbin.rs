@@ -1,6 +1,6 @@
 //! The compiled kernels, looked at without a card: no spills, registers within a budget, tensor
-//! cores and asynchronous copies really in the machine code. Needs the CUDA 13.0 compiler
-//! (docs/GPU.md); without it the test says so and is skipped, or fails where `KSCOPE_REQUIRE_NVCC` is 1.
+//! cores and asynchronous copies really in the machine code. Needs the CUDA 13.0 compiler (README,
+//! "Tests"); without it the test says so and is skipped, or fails where `KSCOPE_REQUIRE_NVCC` is 1.
 
 #[path = "../kernels/nvcc.rs"]
 mod nvcc;
@@ -21,7 +21,9 @@ fn compiler() -> Option<PathBuf> {
     let required = std::env::var_os("KSCOPE_REQUIRE_NVCC").is_some_and(|value| value == "1");
     assert!(found.is_some() || !required, "KSCOPE_REQUIRE_NVCC is set and there is no nvcc");
     if found.is_none() {
-        eprintln!("SKIPPED: there is no nvcc, so the CUDA kernels are not compiled (docs/GPU.md)");
+        eprintln!(
+            "SKIPPED: there is no nvcc, so the CUDA kernels are not compiled (README, section Tests)"
+        );
     }
     found
 }
