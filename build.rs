@@ -29,7 +29,7 @@ fn kernels() {
         let root =
             std::path::PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
         let nvcc = nvcc::find(&root)
-            .expect("feature `cuda` needs nvcc of CUDA 13.0: README, section \"A graphics card\"");
+            .expect("feature `cuda` needs nvcc of CUDA 13.0: docs/GPU.md says how to get it");
         let version = std::process::Command::new(&nvcc)
             .arg("--version")
             .output()

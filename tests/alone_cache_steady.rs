@@ -1,4 +1,4 @@
-//! Defect 16 of leank.md 6, a decode step that allocates and copies, does not exist. Alone in its
+//! A decode step of the LeanK authors' code allocates and copies; ours does not. Alone in its
 //! process: it counts allocations.
 
 use std::alloc::{GlobalAlloc, Layout, System};

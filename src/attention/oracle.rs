@@ -1,5 +1,5 @@
-//! The scalar reference: decode attention as design.md section 4 words it, one token after the
-//! other, in f64.
+//! The scalar reference: decode attention as docs/ARCHITECTURE.md ("Decode semantics") words
+//! it, one token after the other, in f64.
 //!
 //! It reads the same stored, rounded values as the fast paths. Every fast path is tested against
 //! it.

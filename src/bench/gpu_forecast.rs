@@ -176,8 +176,8 @@ mod tests {
 
     #[test]
     fn the_authors_setting_has_their_bound() {
-        // leank.md 2: 73,984 bytes a middle token against 131,072 dense, at most 1.77 times as
-        // fast.
+        // From the published mask: 73,984 bytes a middle token against 131,072 dense, at most 1.77
+        // times as fast.
         let report = report(CARDS[0]).unwrap();
         assert_eq!(report.bytes_per_middle_token, [131_072, 73_984]);
         let authors = &report.settings[0];

@@ -4,7 +4,7 @@ use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use crate::mask::{ChannelMask, Shape};
 
-/// Heads of the published Llama-3.1-8B-Instruct mask by kept channels (leank.md 2).
+/// Heads of the LeanK authors' Llama-3.1-8B-Instruct mask by kept channels: `(channels, heads)`.
 const LLAMA_HEADS: [(usize, usize); 4] = [(0, 47), (32, 120), (64, 67), (96, 22)];
 
 /// Every head keeps the same number of random channels, `1 - sparsity` of them.

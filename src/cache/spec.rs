@@ -75,7 +75,7 @@ impl CacheSpec {
         self.mask.is_full()
     }
 
-    /// Bytes that one sequence of `len` tokens stores, in closed form (leank.md 1.7): with `M`
+    /// Bytes that one sequence of `len` tokens stores, in closed form (LeanK's layout): with `M`
     /// middle and `F` other tokens and `e` bytes per element, each KV head takes `M e c` for its
     /// `c` kept key channels, `M e d` for its middle values unless `c = 0`, and `F e d` twice for
     /// the window.

@@ -1,5 +1,5 @@
 //! AdamW without weight decay (arXiv 1711.05101, the defaults of PyTorch) and the learning-rate
-//! schedule of leank.md 1.3.
+//! schedule of LeanK's training (arXiv 2508.02215): a linear rise, a flat part, a linear fall.
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;

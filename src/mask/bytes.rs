@@ -111,8 +111,8 @@ mod tests {
 
     #[test]
     fn bytes_follow_the_deployment_layout() {
-        // leank.md 1.7: 2c + 256 bytes per middle token and head in bf16, 0 for a dropped head, 512
-        // dense.
+        // LeanK's deployed layout: 2c + 256 bytes per middle token and head in bf16, 0 for a
+        // dropped head, 512 dense.
         let shape = Shape { layers: 1, kv_heads: 3, head_dim: 128 };
         let mask = ChannelMask::from_fn(shape, |_, head, channel| channel < [0, 32, 96][head]);
         assert_eq!(middle_token(&mask, 2), KvBytes { k: 2 * 128, v: 2 * 256 });

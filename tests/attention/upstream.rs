@@ -1,4 +1,4 @@
-//! One test for each defect of the authors' cache and kernel (leank.md 6) that could exist here.
+//! One test for each defect of the LeanK authors' cache and kernel that could exist here.
 
 use kscope::attention::{Attention, DecodeItem, SimdLevel};
 use kscope::cache::{CacheSpec, SequenceCache};
@@ -124,8 +124,8 @@ fn defect_7_the_length_is_right_after_chunks_moved_in_many_layers() {
     }
 }
 
-// Defect 15 (bf16 alpha) is about training; defect 16 (a step that allocates and copies) has its
-// own test binary.
+// Defect 15 (factors in bf16) is about training. Defect 16 (a step that allocates and copies) has a
+// test in a process of its own.
 
 #[test]
 fn defect_17_work_is_split_by_real_lengths() {
@@ -168,7 +168,8 @@ fn defect_18_one_kernel_serves_every_layer_shape_and_length() {
 
 #[test]
 fn memory_is_that_of_the_formula() {
-    // leank.md 7: 52 sequences of 4,223 tokens, dense Llama-3.1-8B, are 26.8 GiB.
+    // The authors' end-to-end setting: 52 sequences of 4,223 tokens, dense Llama-3.1-8B, are
+    // 26.8 GiB.
     let llama = shape(32, 8, 128);
     let dense = CacheSpec::dense(llama, WINDOW, Dtype::Bf16).unwrap();
     let gib = 52.0 * dense.bytes_at(4223).total() as f64 / f64::powi(2.0, 30);

@@ -166,7 +166,7 @@ fn clones_share_until_one_writes() {
 #[test]
 fn bytes_are_the_formula_and_the_allocator_holds_little_more() {
     // Llama-3.1's counts: per middle token a head takes 2 c + 256 bytes (0 if it keeps nothing)
-    // against 512 (leank.md 1.7).
+    // against 512 (LeanK's deployed layout).
     let shape = shape(1, 8, 128);
     let counts = [0, 32, 32, 64, 96, 0, 128, 33];
     let window = Window { sink: 128, recent: 768, chunk: 128 };

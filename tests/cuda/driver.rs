@@ -1,5 +1,5 @@
 //! The CUDA driver that runs on a processor (`kernels/driver`): that it refuses what a driver
-//! refuses, and the program that was built with feature `cuda` (README, "A graphics card") over it,
+//! refuses, and the program that was built with feature `cuda` (docs/GPU.md) over it,
 //! whole. Where that program is not built the test says so and is skipped.
 
 use std::collections::BTreeMap;

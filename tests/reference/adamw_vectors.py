@@ -1,4 +1,5 @@
-"""Writes tests/vectors/learn/adamw.json: AdamW and the schedule of leank.md 1.3 in PyTorch, for tests/learn/optim.rs.
+"""Writes tests/vectors/learn/adamw.json: AdamW and the schedule of LeanK's training in PyTorch,
+for kscope's own optimiser.
 
 Run from the repository: python tests/reference/adamw_vectors.py
 """

@@ -61,7 +61,7 @@ impl std::str::FromStr for DeviceChoice {
 /// Why a program that was built without the feature cannot use a card.
 pub fn without_cuda(ordinal: usize) -> Error {
     Error::input(format!(
-        "--device cuda:{ordinal}: this kscope was built without the feature `cuda`; README, section \"A graphics card\", says how to build it"
+        "--device cuda:{ordinal}: this kscope was built without the feature `cuda`; docs/GPU.md says how to build it"
     ))
 }
 

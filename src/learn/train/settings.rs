@@ -40,14 +40,14 @@ pub struct Variant {
     pub pair_closed: bool,
     /// Round every factor to bf16 after each update, as a parameter of a bf16 model is kept.
     pub bf16: bool,
-    /// The LeanK authors' stage 2 (leank.md 1.5, 1.6): kept channels weigh their factor and not 1,
+    /// Stage 2 as in the LeanK authors' code: kept channels weigh their factor and not 1,
     /// a head that keeps nothing still sees its middle with scores of 0, and the last mask is taken
     /// without a look at validation samples.
     pub authors: bool,
 }
 
 impl Settings {
-    /// What worked (leank.md section 8): regularisation and steps follow the target, so that the
+    /// What worked: regularisation and steps follow the target, so that the
     /// mean factor ends near the share to keep and the cut is a natural one.
     pub fn for_sparsity(sparsity: f64) -> Self {
         const REG: [(f64, f64); 4] = [(0.5, 0.06), (0.7, 0.20), (0.8, 0.40), (0.9, 0.80)];

@@ -1,0 +1,92 @@
+//! Chores of this repository: `cargo xtask NAME`. docs/DEVELOPING.md describes each.
+
+mod tree;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "cargo xtask NAME
+  ci                       everything that is checked on a change (.ci/run)
+  bless                    write what tests compare with: snapshots, docs/keys.md, the module tree
+  tree [--check|--write]   print the module tree of src/; compare it with docs/ARCHITECTURE.md; put it there
+  screens [PYTHON]         take the pictures in docs/screens (needs tmux, Pillow, the real model)
+  fuzz READER [SECONDS]    fuzz one mask reader: pth, npy, tsv or safetensors (needs nightly, cargo-fuzz)
+  cuda                     build the program with feature `cuda` into target-cuda/";
+
+type Outcome = Result<(), String>;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let outcome = match words[..] {
+        ["ci"] => bash(&[".ci/run"]),
+        ["bless"] => bless(),
+        ["tree"] => tree::draw(root()).map(|drawing| print!("{drawing}")),
+        ["tree", "--check"] => tree::check(root()),
+        ["tree", "--write"] => tree::write(root()),
+        ["screens"] => bash(&["docs/screens/make.sh"]),
+        ["screens", python] => bash(&["docs/screens/make.sh", python]),
+        ["fuzz", reader] => fuzz(reader, "60"),
+        ["fuzz", reader, seconds] => fuzz(reader, seconds),
+        ["cuda"] => cuda(),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("{reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository's root, where every chore runs.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the repository")
+}
+
+/// Runs a command in the root and passes its failure on.
+fn run(command: &mut Command) -> Outcome {
+    let shown = format!("{command:?}");
+    match command.current_dir(root()).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{shown}: {status}")),
+        Err(error) => Err(format!("{shown}: {error}")),
+    }
+}
+
+fn bash(words: &[&str]) -> Outcome {
+    run(Command::new("bash").args(words))
+}
+
+/// Only the tests that hold written files: the rest would take minutes and change nothing.
+fn bless() -> Outcome {
+    tree::write(root())?;
+    run(Command::new("cargo")
+        .args(["test", "--release", "--lib", "--test", "mask", "--test", "tui"])
+        .env("INSTA_UPDATE", "always")
+        .env("INSTA_FORCE_PASS", "1")
+        .env("KSCOPE_BLESS", "1"))?;
+    run(Command::new("git").args(["status", "--short"]))
+}
+
+fn fuzz(reader: &str, seconds: &str) -> Outcome {
+    let gathered = format!("fuzz/corpus/{reader}");
+    std::fs::create_dir_all(root().join(&gathered)).map_err(|error| error.to_string())?;
+    run(Command::new("rustup")
+        .args(["run", "nightly", "cargo", "fuzz", "run", reader, &gathered])
+        .args([&format!("tests/corpus/mask/{reader}"), "tests/vectors/mask", "--"])
+        .arg(format!("-max_total_time={seconds}")))
+}
+
+fn cuda() -> Outcome {
+    bash(&["kernels/toolkit.sh"])?;
+    run(Command::new("cargo").args([
+        "build",
+        "--release",
+        "--features",
+        "cuda",
+        "--target-dir",
+        "target-cuda",
+    ]))
+}
