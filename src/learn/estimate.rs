@@ -1,5 +1,5 @@
 //! What learning would cost on a large model and one GPU: arithmetic from the model's sizes, by the
-//! accounting of the engine (`learn/engine/device`) and of prefill (`model/tensor`).
+//! accounting of the engine (`learn/engine/device`) and of prefill (`model/device`).
 
 use crate::learn::engine::MOST_BYTES;
 use crate::model::config::Config;

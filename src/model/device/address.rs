@@ -18,7 +18,7 @@ pub(super) fn address(tensor: &Tensor) -> Result<u64> {
         Storage::Cpu(CpuStorage::F16(elements)) => Ok(elements[start..].as_ptr() as u64),
         Storage::Cpu(CpuStorage::BF16(elements)) => Ok(elements[start..].as_ptr() as u64),
         #[cfg(feature = "cuda")]
-        Storage::Cuda(storage) => on_card(storage, start),
+        Storage::Cuda(storage) => on_gpu(storage, start),
         _ => Err(failed(candle_core::Error::Msg(
             "a launch takes f32, f16 or bf16 tensors".to_owned(),
         ))),
@@ -26,7 +26,7 @@ pub(super) fn address(tensor: &Tensor) -> Result<u64> {
 }
 
 #[cfg(feature = "cuda")]
-fn on_card(storage: &candle_core::CudaStorage, start: usize) -> Result<u64> {
+fn on_gpu(storage: &candle_core::CudaStorage, start: usize) -> Result<u64> {
     use candle_core::DType;
     use candle_core::backend::BackendStorage;
     use cudarc::driver::DevicePtr;

@@ -18,7 +18,7 @@ use crate::model::config::Config;
 use crate::model::hooks::{LayerView, PrefillHooks, StepObserver};
 use crate::model::observed::ObservedRows;
 
-/// Tokens of a prompt that pass the linear layers at once, at least: a card wants many rows.
+/// Tokens of a prompt that pass the linear layers at once, at least: a GPU wants many rows.
 const CHUNK: usize = 2048;
 
 /// A decoder's weights on a device, and its attention.

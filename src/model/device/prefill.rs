@@ -16,7 +16,7 @@ const SCORE_BYTES: usize = 128 << 20;
 
 /// Attention of `q` `[n, heads, head_dim]` over `k` and `v` `[n, kv_heads, head_dim]`, all f32;
 /// token i sees tokens 0..=i. The result is `[n, heads * head_dim]`. In a model whose weights are
-/// 16-bit or quantised (`is_narrow`), a card rounds the factors of its products to what f16 has, as
+/// 16-bit or quantised (`is_narrow`), a GPU rounds the factors of its products to what f16 has, as
 /// a cache does. `each_tile` may cancel.
 pub(super) fn attend_causal(
     [q, k, v]: [&Tensor; 3],

@@ -1,16 +1,16 @@
-//! Matrix products in layouts that a card takes.
+//! Matrix products in layouts that a GPU takes.
 
 use std::sync::{Mutex, MutexGuard};
 
 use candle_core::{Error, Result, Tensor, cuda};
 
-/// How f32 products on a card are computed is one switch for the whole process, which they look at
+/// How f32 products on a GPU are computed is one switch for the whole process, which they look at
 /// when they are asked for.
 static SWITCH: Mutex<()> = Mutex::new(());
 
 /// `A B` for `[m, k]` and `[k, n]`, or a batch of each. candle multiplies in any layout on the CPU
-/// and on a card only in those that cuBLAS is told in one number: rows without gaps, or the
-/// transpose of such. What a card refuses is refused on every device, so that the tests, which run
+/// and on a GPU only in those that cuBLAS is told in one number: rows without gaps, or the
+/// transpose of such. What a GPU refuses is refused on every device, so that the tests, which run
 /// on the CPU, see it.
 pub(crate) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check(a, b)?;
@@ -19,7 +19,7 @@ pub(crate) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     a.matmul(b)
 }
 
-/// [`product`] of f32 matrices on a card's tensor cores: factors are rounded to 11 bits (TF32), as
+/// [`product`] of f32 matrices on a GPU's tensor cores: factors are rounded to 11 bits (TF32), as
 /// many as f16 has, sums are f32. On the CPU the same as [`product`].
 pub(super) fn product_in_tf32(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check(a, b)?;

@@ -164,7 +164,7 @@ impl TensorWeights {
         batch <= SETTLED_ROWS || self.linears().all(|linear| linear.quantised_inputs().is_none())
     }
 
-    /// On a card candle's products of quantised weights share working memory that only grows, and
+    /// On a GPU candle's products of quantised weights share working memory that only grows, and
     /// what it was before is freed: a recorded step would go on using that. So it gets the size of
     /// the largest step that is recorded before there is any.
     fn settle(&self, device: &Device) -> candle_core::Result<()> {
