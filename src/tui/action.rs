@@ -254,7 +254,7 @@ pub struct Saving {
     /// Its content.
     pub file: crate::mask::files::MaskFile,
     /// The settings that made it.
-    pub draft: super::state::tune::Draft,
+    pub draft: crate::tui::state::tune::Draft,
 }
 
 /// How a recording is steered.

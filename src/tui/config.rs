@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 
-use super::color::Colormap;
+use crate::tui::color::Colormap;
 use crate::{Error, Result, error};
 
 /// What can be configured; everything has a default, and what is unknown is refused.

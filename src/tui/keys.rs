@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::action::Command;
+use crate::tui::action::Command;
 use crate::{Error, Result};
 
 /// Where a key counts.

@@ -144,8 +144,8 @@ impl Player {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{SMALL, info, token};
     use super::*;
+    use crate::tui::testing::{SMALL, info, token};
 
     fn envelope(at_ms: f64, event: Event) -> Envelope {
         Envelope { generation: 1, at_ms, dropped: 0, event }

@@ -11,15 +11,15 @@ use ratatui::crossterm::event::{Event as TerminalEvent, EventStream};
 use ratatui::crossterm::execute;
 use tokio::sync::mpsc::Receiver;
 
-use super::action::{Action, Effect, Replay};
-use super::record::{Player, Recorder};
-use super::state::{Dirty, State};
-use super::terminal::TerminalGuard;
-use super::update::update;
 use crate::decode::worker::{Engine, Envelope};
 use crate::learn::worker::{Learner, Notice, Order, Told};
 use crate::mask::files::{self, Contents};
 use crate::model::Model;
+use crate::tui::action::{Action, Effect, Replay};
+use crate::tui::record::{Player, Recorder};
+use crate::tui::state::{Dirty, State};
+use crate::tui::terminal::TerminalGuard;
+use crate::tui::update::update;
 use crate::{Error, Result};
 
 /// Most frames in a second.

@@ -1,8 +1,8 @@
 //! What a channel looks like on the map, before any colour: shared by the screens and the exported
 //! pictures.
 
-use super::color::{DIVERGING, Rgb, STEPS, Theme};
-use super::state::{Metric, ModelView, OtherMask, Scale, State};
+use crate::tui::color::{DIVERGING, Rgb, STEPS, Theme};
+use crate::tui::state::{Metric, ModelView, OtherMask, Scale, State};
 
 /// What one pixel says.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,10 +3,10 @@
 
 use serde_json::json;
 
-use super::state::{Phase, Side, State};
-use super::view::finish_words;
 use crate::decode::comparison::Mode;
 use crate::machine::human;
+use crate::tui::state::{Phase, Side, State};
+use crate::tui::view::finish_words;
 
 /// The session as text.
 pub fn text(state: &State) -> String {

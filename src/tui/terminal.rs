@@ -17,8 +17,8 @@ use ratatui::crossterm::terminal::{
 use ratatui::crossterm::{cursor, execute, queue};
 use ratatui::layout::Rect;
 
-use super::state::State;
-use super::view;
+use crate::tui::state::State;
+use crate::tui::view;
 use crate::{Error, Result};
 
 /// Whether the terminal is in our modes: what the panic hook must know.

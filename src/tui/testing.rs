@@ -4,13 +4,6 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 
-use super::action::{Action, Command, Effect};
-use super::color::{Colormap, Depth, Theme};
-use super::keys::KeyTable;
-use super::log::LogBuffer;
-use super::state::{Beginning, Plan, State};
-use super::update::update;
-use super::view;
 use crate::cache::{CacheSpec, KvDtype};
 use crate::decode::divergence::{Divergence, Spread, StepDivergence};
 use crate::decode::lost::{Asked, Lost, LostToken};
@@ -28,6 +21,13 @@ use crate::learn::worker::{Done, Notice, Told};
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::select::{self, Options};
 use crate::mask::{ChannelMask, Importance, Shape, Window};
+use crate::tui::action::{Action, Command, Effect};
+use crate::tui::color::{Colormap, Depth, Theme};
+use crate::tui::keys::KeyTable;
+use crate::tui::log::LogBuffer;
+use crate::tui::state::{Beginning, Plan, State};
+use crate::tui::update::update;
+use crate::tui::view;
 
 /// The demo's axes.
 pub const SMALL: Shape = Shape { layers: 5, kv_heads: 2, head_dim: 64 };

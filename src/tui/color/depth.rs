@@ -4,7 +4,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier};
 
-use super::lut::Rgb;
+use crate::tui::color::lut::Rgb;
 use crate::{Error, Result};
 
 /// The ladder of what terminals can show.

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::state::tune::Freshness;
-use super::super::state::{Metric, ModelView, Screen, State};
 use crate::decode::worker::event::{Measured, Pair};
+use crate::tui::state::tune::Freshness;
+use crate::tui::state::{Metric, ModelView, Screen, State};
 use crate::{Error, Result};
 
 /// A table: names of the columns and rows of values.
@@ -160,7 +160,7 @@ fn steps(state: &State) -> Sheet {
         "rest_ms",
         "kv_bytes",
     ];
-    let row = |step: &super::super::state::Step| {
+    let row = |step: &crate::tui::state::Step| {
         let ms = step.ms;
         // A device's step is timed as a whole.
         let parts = [ms.attention, ms.projections, ms.logits, ms.rest]
@@ -187,7 +187,7 @@ fn updates(state: &State) -> Sheet {
 
 /// One row per generated token.
 fn tokens(state: &State) -> Sheet {
-    let row = |(n, piece): (usize, &super::super::state::Piece)| {
+    let row = |(n, piece): (usize, &crate::tui::state::Piece)| {
         vec![json!(n), json!(piece.text), json!(piece.logprob)]
     };
     Sheet {

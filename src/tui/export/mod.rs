@@ -3,7 +3,7 @@
 mod data;
 mod picture;
 
-use super::state::State;
+use crate::tui::state::State;
 use crate::{Error, Result};
 
 /// A kind of export.

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::super::color::{STEPS, parts};
-use super::super::shade::{Shade, Shader, paint};
-use super::super::state::{ModelView, State};
 use crate::mask::Shape;
+use crate::tui::color::{STEPS, parts};
+use crate::tui::shade::{Shade, Shader, paint};
+use crate::tui::state::{ModelView, State};
 use crate::{Error, Result};
 
 /// Pixels of a channel in either direction.

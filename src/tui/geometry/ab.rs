@@ -4,9 +4,9 @@
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthChar;
 
-use super::super::state::{Side, State, voice};
 use crate::decode::comparison::Mode;
 use crate::decode::worker::event::Pair;
+use crate::tui::state::{Side, State, voice};
 
 /// Tokens before and after the cursor that are laid out: more than any screen shows.
 const BEFORE: usize = 3_000;

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use ratatui::layout::Rect;
 
-use super::super::state::State;
-use super::{columns, pairs_at};
 use crate::mask::Shape;
+use crate::tui::geometry::{columns, pairs_at};
+use crate::tui::state::State;
 
 /// The pair chart of the head screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

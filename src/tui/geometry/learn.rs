@@ -2,8 +2,8 @@
 
 use ratatui::layout::Rect;
 
-use super::super::state::learn::Field;
-use super::PANEL_FROM;
+use crate::tui::geometry::PANEL_FROM;
+use crate::tui::state::learn::Field;
 
 /// The parts of the learn screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

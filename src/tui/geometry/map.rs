@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use ratatui::layout::Rect;
 
-use super::super::state::{Level, State};
-use super::{LABEL, areas, columns, pairs_at, window};
 use crate::mask::Shape;
+use crate::tui::geometry::{LABEL, areas, columns, pairs_at, window};
+use crate::tui::state::{Level, State};
 
 /// Most text rows of a layer: more only makes the same colours taller, and below the strips the
 /// selected head has a use for them.

@@ -12,8 +12,8 @@ use std::ops::Range;
 
 use ratatui::layout::Rect;
 
-use super::state::{Screen, State};
 use crate::mask::Shape;
+use crate::tui::state::{Screen, State};
 
 pub use ab::{ab, ab_hit, below_title, column_of, columns_of, words};
 pub use head::{HEAD_LABEL, HeadChart, head_chart};

@@ -1,7 +1,7 @@
 //! Where the tabs are.
 
-use super::super::keys::Context;
-use super::super::state::{Screen, State};
+use crate::tui::keys::Context;
+use crate::tui::state::{Screen, State};
 
 /// Column, text and screen of each tab.
 pub fn tab_places(state: &State) -> Vec<(u16, String, Screen)> {

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use ratatui::layout::Rect;
 
-use super::super::state::State;
-use super::{PANEL_FROM, window};
 use crate::mask::Shape;
+use crate::tui::geometry::{PANEL_FROM, window};
+use crate::tui::state::State;
 
 /// The parts of the tune screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

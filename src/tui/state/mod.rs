@@ -1,4 +1,4 @@
-//! Everything that the screens show. Only [`update`](super::update::update) changes it.
+//! Everything that the screens show. Only [`update`](crate::tui::update::update) changes it.
 
 pub mod learn;
 mod model;
@@ -17,13 +17,13 @@ pub use run::{Phase, Piece, Plan, RunView, Step};
 pub use table::{Metric, Scale, Table};
 pub use tune::Tuning;
 
-use super::action::Command;
-use super::color::Theme;
-use super::keys::{Context, KeyTable};
-use super::log::LogBuffer;
 use crate::decode::comparison::Mode;
 use crate::decode::worker::Prompt;
 use crate::mask::ChannelMask;
+use crate::tui::action::Command;
+use crate::tui::color::Theme;
+use crate::tui::keys::{Context, KeyTable};
+use crate::tui::log::LogBuffer;
 
 /// The screens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,10 +1,10 @@
 //! The loaded model as the screens need it: its figures, masks and tables.
 
-use super::table::{Metric, Table};
 use crate::cache::{CacheBytes, CacheSpec, KvDtype};
 use crate::decode::worker::event::{Live, MaskInfo, ModelInfo, Rules};
 use crate::mask::select::{self, Options};
 use crate::mask::{ChannelMask, Importance, Setting, Shape, Statistics, Window, bytes};
+use crate::tui::state::table::{Metric, Table};
 
 /// The loaded model with everything that follows from it.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,11 +2,11 @@
 
 use hdrhistogram::Histogram;
 
-use super::Pairs;
 use crate::cache::CacheBytes;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
 use crate::decode::worker::event::{HeadDetail, Memory, Started, StepMs, Token};
+use crate::tui::state::Pairs;
 
 /// Where the program stands.
 #[derive(Debug, Clone, PartialEq)]

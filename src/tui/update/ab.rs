@@ -1,13 +1,13 @@
 //! The A/B screen: the cursor over tokens, how the sides are fed, and what the engine is asked
 //! about a step.
 
-use super::super::action::{Command, Effect};
-use super::super::geometry;
-use super::super::state::{Phase, Side, State};
-use super::tell;
 use crate::decode::comparison::Mode;
 use crate::decode::lost::Asked;
 use crate::decode::worker::Command as Order;
+use crate::tui::action::{Command, Effect};
+use crate::tui::geometry;
+use crate::tui::state::{Phase, Side, State};
+use crate::tui::update::tell;
 
 /// Tokens of half a page.
 const HALF_PAGE: isize = 16;

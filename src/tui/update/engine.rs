@@ -1,11 +1,11 @@
 //! What the engine's events change.
 
-use super::super::action::Effect;
-use super::super::state::{Dirty, Metric, ModelView, OtherMask, Phase, RunView, State, Tuning};
-use super::{rerun, tell, tune};
 use crate::Error;
 use crate::decode::comparison::Mode;
 use crate::decode::worker::{Envelope, Event};
+use crate::tui::action::Effect;
+use crate::tui::state::{Dirty, Metric, ModelView, OtherMask, Phase, RunView, State, Tuning};
+use crate::tui::update::{rerun, tell, tune};
 
 /// Takes an event; those of a run that is over change nothing.
 pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::super::action::Effect;
-use super::super::export::{self, Format};
-use super::super::state::{Screen, State};
-use super::tell;
+use crate::tui::action::Effect;
+use crate::tui::export;
+use crate::tui::export::Format;
+use crate::tui::state::{Screen, State};
+use crate::tui::update::tell;
 
 /// Copies the value under the cursor.
 pub fn copy(state: &mut State) -> Vec<Effect> {

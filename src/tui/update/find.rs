@@ -1,8 +1,8 @@
 //! Searching heads: `dropped`, `full`, `edited`, `locked`, `kept<32`, `kept>16`, `kept=8`, `l3`,
 //! `h1`; several words must all hold.
 
-use super::super::state::{ModelView, Place, State, Tuning};
-use super::tell;
+use crate::tui::state::{ModelView, Place, State, Tuning};
+use crate::tui::update::tell;
 
 /// What a head must be.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,16 +2,16 @@
 
 use tui_input::Input;
 
-use super::super::action::{Command, Effect};
-use super::super::geometry;
-use super::super::state::learn::{Field, Learning, Part};
-use super::super::state::{Dirty, State, Tuning};
-use super::{tell, tune};
 use crate::decode::worker::event::MaskInfo;
 use crate::learn::run::Event;
 use crate::learn::train::Stage;
 use crate::learn::worker::{Notice, Order, Told};
 use crate::mask::select;
+use crate::tui::action::{Command, Effect};
+use crate::tui::geometry;
+use crate::tui::state::learn::{Field, Learning, Part};
+use crate::tui::state::{Dirty, State, Tuning};
+use crate::tui::update::{tell, tune};
 
 /// Whether a command is one of the form.
 pub fn takes(command: Command) -> bool {

@@ -4,21 +4,21 @@ use ratatui::crossterm::event::{
     KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
 
-use super::super::action::{Action, Command, Effect};
-use super::super::color::Depth;
-use super::super::geometry;
-use super::super::keys::Context;
-use super::super::state::learn::{Field, Part};
-use super::super::state::{Screen, State};
-use super::super::testing::{
-    SMALL, answer, blank, factors, learned, learning, session, tell_learning,
-};
-use super::update;
 use crate::decode::worker::Command as Order;
 use crate::learn::run::Event;
 use crate::learn::train::{Settings, Stage, Update};
 use crate::learn::worker::{Notice, Order as Learn, Told};
 use crate::mask::select;
+use crate::tui::action::{Action, Command, Effect};
+use crate::tui::color::Depth;
+use crate::tui::geometry;
+use crate::tui::keys::Context;
+use crate::tui::state::learn::{Field, Part};
+use crate::tui::state::{Screen, State};
+use crate::tui::testing::{
+    SMALL, answer, blank, factors, learned, learning, session, tell_learning,
+};
+use crate::tui::update::update;
 
 fn key(state: &mut State, code: KeyCode) -> Vec<Effect> {
     update(state, Action::Key(KeyEvent::new(code, KeyModifiers::NONE)))
@@ -305,7 +305,7 @@ fn what_is_pasted_goes_into_the_field() {
 fn updates_are_exported() {
     let mut state = session(SMALL, Depth::None);
     learning(&mut state, 5);
-    let csv = super::super::export::make(&state, super::super::export::Format::Csv).unwrap();
+    let csv = crate::tui::export::make(&state, crate::tui::export::Format::Csv).unwrap();
     let text = String::from_utf8(csv).unwrap();
     assert_eq!(text.lines().count(), 6);
     assert!(text.starts_with("stage,step,distill,reg,mean_factor,kept\nimportance,0,"), "{text}");
@@ -313,7 +313,7 @@ fn updates_are_exported() {
     update(&mut state, Action::Do(Command::ShowLearn));
     state.learning = Default::default();
     assert_eq!(
-        super::super::export::make(&state, super::super::export::Format::Csv)
+        crate::tui::export::make(&state, crate::tui::export::Format::Csv)
             .unwrap()
             .iter()
             .filter(|c| **c == b'\n')

@@ -20,10 +20,12 @@ pub use prompt::{SETTINGS, Setting};
 use ratatui::crossterm::event::{Event as TerminalEvent, KeyEvent, KeyEventKind};
 use tui_input::backend::crossterm::EventHandler;
 
-use super::action::{Action, Command, Effect, Replay};
-use super::keys::Context;
-use super::state::{Dirty, Level, List, Metric, Overlay, Phase, RunView, Screen, State, Toast};
 use crate::decode::worker::{Command as Order, Start};
+use crate::tui::action::{Action, Command, Effect, Replay};
+use crate::tui::keys::Context;
+use crate::tui::state::{
+    Dirty, Level, List, Metric, Overlay, Phase, RunView, Screen, State, Toast,
+};
 
 /// How long a message stays, in milliseconds.
 const TOAST_MS: f64 = 4_000.0;
@@ -167,9 +169,9 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Effect> {
         Command::ShowLearn => state.screen = Screen::Learn,
         Command::ShowText => state.screen = Screen::Text,
         Command::Panel => {
-            let areas = super::geometry::areas(state);
+            let areas = crate::tui::geometry::areas(state);
             let shown = match state.screen {
-                Screen::Tune => super::geometry::tune(state, areas.main).layers.is_some(),
+                Screen::Tune => crate::tui::geometry::tune(state, areas.main).layers.is_some(),
                 _ => areas.side.is_some(),
             };
             state.panel = Some(!shown);

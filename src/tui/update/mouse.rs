@@ -2,10 +2,10 @@
 
 use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
-use super::super::action::{Command, Effect};
-use super::super::geometry;
-use super::super::state::{Dirty, Place, Screen, State};
-use super::{learn, navigate, run, tune_mouse};
+use crate::tui::action::{Command, Effect};
+use crate::tui::geometry;
+use crate::tui::state::{Dirty, Place, Screen, State};
+use crate::tui::update::{learn, navigate, run, tune_mouse};
 
 /// Two presses within this time, in milliseconds, on one cell are a double click.
 const DOUBLE_MS: f64 = 400.0;

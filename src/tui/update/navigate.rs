@@ -1,11 +1,11 @@
 //! Moving through layers, heads and channels.
 
-use super::super::action::{Command, Effect};
-use super::super::geometry;
-use super::super::state::{Level, Place, Screen, State};
-use super::{ab, find};
 use crate::decode::worker::Command as Order;
 use crate::mask::Shape;
+use crate::tui::action::{Command, Effect};
+use crate::tui::geometry;
+use crate::tui::state::{Level, Place, Screen, State};
+use crate::tui::update::{ab, find};
 
 /// Pairs of half a page on the head screen.
 const HALF_PAGE: isize = 8;
@@ -120,7 +120,7 @@ pub fn open(state: &mut State) {
 
 fn scroll(state: &mut State, command: Command) {
     let page = usize::from(state.size.1 / 2).max(1);
-    let settings = super::SETTINGS.len();
+    let settings = crate::tui::update::SETTINGS.len();
     match command {
         Command::Up => state.setting = state.setting.saturating_sub(1),
         Command::Down => state.setting = (state.setting + 1).min(settings - 1),

@@ -1,15 +1,15 @@
 //! Lists that are typed into: the palette, the help, and find.
 
-use super::super::action::{Command, Effect};
-use super::super::color::Colormap;
-use super::super::color::Theme;
-use super::super::export::Format;
-use super::super::keys::{Context, Row};
-use super::super::state::tune::{Rule, Set, split_name};
-use super::super::state::{List, Metric, Overlay, Place, Scale, State};
-use super::{Query, export, list_mut, navigate, run, tell, tune};
 use crate::machine;
 use crate::mask::select::{ALIGNMENTS, Budget};
+use crate::tui::action::{Command, Effect};
+use crate::tui::color::Colormap;
+use crate::tui::color::Theme;
+use crate::tui::export::Format;
+use crate::tui::keys::{Context, Row};
+use crate::tui::state::tune::{Rule, Set, split_name};
+use crate::tui::state::{List, Metric, Overlay, Place, Scale, State};
+use crate::tui::update::{Query, export, list_mut, navigate, run, tell, tune};
 
 /// One line of a list.
 #[derive(Debug, Clone, PartialEq)]

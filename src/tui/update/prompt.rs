@@ -1,10 +1,10 @@
 //! The prompt editor and the sampling settings; both count from the next run on.
 
-use super::super::action::Effect;
-use super::super::state::{Screen, State};
-use super::{rerun, tell};
 use crate::decode::sampler::Sampling;
 use crate::decode::worker::Prompt;
+use crate::tui::action::Effect;
+use crate::tui::state::{Screen, State};
+use crate::tui::update::{rerun, tell};
 
 /// A setting of the next run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,15 +6,6 @@ use ratatui::crossterm::event::{
     KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
 
-use super::super::action::{Action, Command, Effect, Replay};
-use super::super::color::{Colormap, Depth};
-use super::super::export::Format;
-use super::super::keys::Context;
-use super::super::state::{Dirty, Level, Metric, Overlay, Phase, Place, Scale, Screen, State};
-use super::super::testing::{
-    LARGE, SMALL, blank, draw, head_detail, info, lost, measured, pair, send, session, token,
-};
-use super::{SETTINGS, update};
 use crate::decode::comparison::Mode;
 use crate::decode::lost::Asked;
 use crate::decode::session::Finish;
@@ -23,6 +14,15 @@ use crate::decode::worker::event::{
 };
 use crate::decode::worker::{Command as Order, Prompt};
 use crate::mask::{ChannelMask, Shape, Window};
+use crate::tui::action::{Action, Command, Effect, Replay};
+use crate::tui::color::{Colormap, Depth};
+use crate::tui::export::Format;
+use crate::tui::keys::Context;
+use crate::tui::state::{Dirty, Level, Metric, Overlay, Phase, Place, Scale, Screen, State};
+use crate::tui::testing::{
+    LARGE, SMALL, blank, draw, head_detail, info, lost, measured, pair, send, session, token,
+};
+use crate::tui::update::{SETTINGS, update};
 
 fn key(state: &mut State, code: KeyCode) -> Vec<Effect> {
     update(state, Action::Key(KeyEvent::new(code, KeyModifiers::NONE)))
@@ -185,7 +185,7 @@ fn metrics_scales_and_colours_cycle() {
 
 #[test]
 fn the_difference_to_the_second_mask_is_shown_and_left_by_the_next_metric() {
-    use super::super::shade::{Shade, Shader};
+    use crate::tui::shade::{Shade, Shader};
     let mut state = ready();
     act(&mut state, Command::Diff);
     let shader = Shader::of(&state).expect("a map");
@@ -427,8 +427,8 @@ fn the_mouse_selects_drills_scrolls_and_changes_tabs() {
         Action::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
     };
     let press = MouseEventKind::Down(MouseButton::Left);
-    let area = super::super::geometry::areas(&state).main;
-    let strip = super::super::geometry::grid(&state, area, SMALL).strip_of(2, 1).expect("shown");
+    let area = crate::tui::geometry::areas(&state).main;
+    let strip = crate::tui::geometry::grid(&state, area, SMALL).strip_of(2, 1).expect("shown");
     let effects = update(&mut state, mouse(press, strip.x + 3, strip.y));
     assert_eq!(effects, [Effect::Engine(Order::Watch { layer: 2, head: 1 })]);
     assert_eq!(state.at, Place { layer: 2, head: 1, channel: 3 });
@@ -437,7 +437,7 @@ fn the_mouse_selects_drills_scrolls_and_changes_tabs() {
     update(&mut state, mouse(MouseEventKind::ScrollUp, 5, 5));
     assert_eq!(state.at.head, 0);
     let tab = (0..60)
-        .find(|&x| super::super::geometry::tab_at(&state, x) == Some(Screen::Perf))
+        .find(|&x| crate::tui::geometry::tab_at(&state, x) == Some(Screen::Perf))
         .expect("a tab");
     update(&mut state, mouse(press, tab, 1));
     assert_eq!(state.screen, Screen::Perf);

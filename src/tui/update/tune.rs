@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::action::{Command, Effect, Saving};
-use super::super::state::tune::{Against, Base, Control, Draft, Set, Tuning, lock};
-use super::super::state::{List, ModelView, OtherMask, Overlay, Phase, Screen, State};
-use super::prompt::change_context;
-use super::tell;
 use crate::decode::worker::Command as Order;
 use crate::decode::worker::event::{MaskInfo, Measured, Retuned, Subject, Wish};
 use crate::mask::Window;
 use crate::mask::files::Format;
+use crate::tui::action::{Command, Effect, Saving};
+use crate::tui::state::tune::{Against, Base, Control, Draft, Set, Tuning, lock};
+use crate::tui::state::{List, ModelView, OtherMask, Overlay, Phase, Screen, State};
+use crate::tui::update::prompt::change_context;
+use crate::tui::update::tell;
 
 /// Whether a command means something on this screen.
 pub fn takes(command: Command) -> bool {

@@ -1,12 +1,12 @@
 //! The mouse on the tune screen: click selects, a second click on a point takes it, the wheel
 //! changes the selected control.
 
-use super::super::action::{Command, Effect};
-use super::super::geometry;
-use super::super::state::State;
-use super::super::state::tune::Control;
-use super::super::widget::Scatter;
-use super::{navigate, run};
+use crate::tui::action::{Command, Effect};
+use crate::tui::geometry;
+use crate::tui::state::State;
+use crate::tui::state::tune::Control;
+use crate::tui::update::{navigate, run};
+use crate::tui::widget::Scatter;
 
 /// The wheel: over the layers it goes through them, elsewhere it changes the selected control.
 pub fn wheel(state: &mut State, x: u16, y: u16, up: bool) -> Vec<Effect> {
@@ -51,7 +51,7 @@ pub fn press(state: &mut State, x: u16, y: u16, is_double: bool) -> Vec<Effect> 
         else {
             return Vec::new();
         };
-        let near = |spot: &super::super::state::tune::Spot| {
+        let near = |spot: &crate::tui::state::tune::Spot| {
             let (px, py) = scatter.cell(spot.place.x, spot.place.y)?;
             let away = (px.abs_diff(x), py.abs_diff(y));
             (away.0 <= 1 && away.1 <= 1).then_some(away.0 + away.1)

@@ -6,13 +6,14 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use super::super::color::{Depth, Role};
-use super::super::geometry::{self, HEAD_LABEL, HeadChart};
-use super::super::shade::number;
-use super::super::state::{Metric, ModelView, State, Table};
-use super::super::widget::{Bar, columns};
-use super::layer::wavelength;
-use super::{placeholder, put};
+use crate::tui::color::{Depth, Role};
+use crate::tui::geometry;
+use crate::tui::geometry::{HEAD_LABEL, HeadChart};
+use crate::tui::shade::number;
+use crate::tui::state::{Metric, ModelView, State, Table};
+use crate::tui::view::layer::wavelength;
+use crate::tui::view::{placeholder, put};
+use crate::tui::widget::{Bar, columns};
 
 /// Draws the head screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {

@@ -5,11 +5,11 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use super::super::color::Role;
-use super::super::geometry::tab_places;
-use super::super::state::{Level, Phase, Screen, State};
-use super::{clear, count, put, rate};
 use crate::decode::session::Finish;
+use crate::tui::color::Role;
+use crate::tui::geometry::tab_places;
+use crate::tui::state::{Level, Phase, Screen, State};
+use crate::tui::view::{clear, count, put, rate};
 
 /// Columns from which on the header says things in full.
 const WIDE: u16 = 100;
@@ -188,7 +188,7 @@ pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
     let labelled = state.keys.of(context).filter(|row| !row.label.is_empty());
     let hints: Vec<(String, &str, bool)> = labelled
         .filter_map(|row| {
-            let is_help = row.command == super::super::action::Command::Help;
+            let is_help = row.command == crate::tui::action::Command::Help;
             Some((row.keys.first()?.to_string(), row.label, is_help))
         })
         .collect();

@@ -5,12 +5,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use super::super::color::Role;
-use super::super::geometry::{self, BAND_LABEL, Bands};
-use super::super::shade::{Shader, number};
-use super::super::state::State;
-use super::super::widget::Heatmap;
-use super::{placeholder, put};
+use crate::tui::color::Role;
+use crate::tui::geometry;
+use crate::tui::geometry::{BAND_LABEL, Bands};
+use crate::tui::shade::{Shader, number};
+use crate::tui::state::State;
+use crate::tui::view::{placeholder, put};
+use crate::tui::widget::Heatmap;
 
 /// Draws the layer level of the map.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {

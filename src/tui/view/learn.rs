@@ -4,19 +4,20 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::super::color::Role;
-use super::super::geometry::{self, Grid};
-use super::super::keys::Context;
-use super::super::shade::Shade;
-use super::super::state::State;
-use super::super::state::learn::{Field, Learning, Part};
-use super::super::widget::{Chart, Heatmap, meter};
-use super::pane::Pane;
-use super::{count, put};
 use crate::learn::check::{Counts, Row, Rule};
 use crate::learn::train::Stage;
 use crate::learn::worker::Done;
 use crate::mask::{ChannelMask, Importance, bytes};
+use crate::tui::color::Role;
+use crate::tui::geometry;
+use crate::tui::geometry::Grid;
+use crate::tui::keys::Context;
+use crate::tui::shade::Shade;
+use crate::tui::state::State;
+use crate::tui::state::learn::{Field, Learning, Part};
+use crate::tui::view::pane::Pane;
+use crate::tui::view::{count, put};
+use crate::tui::widget::{Chart, Heatmap, meter};
 
 /// Draws the screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -54,8 +55,8 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
     let mut pane = Pane::new(area, theme, buffer);
     let key = |command| state.keys.key_of(Context::Learn, command).unwrap_or_default();
     let note = match learning.runs() {
-        true => format!("{} cancels", key(super::super::action::Command::CancelLearning)),
-        false => format!("{} starts", key(super::super::action::Command::Learn)),
+        true => format!("{} cancels", key(crate::tui::action::Command::CancelLearning)),
+        false => format!("{} starts", key(crate::tui::action::Command::Learn)),
     };
     pane.title("learn a mask", &note);
     for field in Field::ALL {

@@ -4,11 +4,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::super::color::Role;
-use super::super::geometry::window;
-use super::super::state::{Overlay, State};
-use super::super::update::{Does, Entry, Query, entries};
-use super::{clear, put};
+use crate::tui::color::Role;
+use crate::tui::geometry::window;
+use crate::tui::state::{Overlay, State};
+use crate::tui::update::{Does, Entry, Query, entries};
+use crate::tui::view::{clear, put};
 
 /// Draws the list at hand, if there is one.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {

@@ -4,9 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::super::color::Role;
-use super::super::state::State;
-use super::pane::Pane;
+use crate::tui::color::Role;
+use crate::tui::state::State;
+use crate::tui::view::pane::Pane;
 
 /// Draws the last lines of the log.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {

@@ -5,12 +5,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::Line;
 
-use super::super::color::Role;
-use super::super::geometry::{self, Grid};
-use super::super::shade::Shader;
-use super::super::state::State;
-use super::super::widget::Heatmap;
-use super::{head, placeholder, put};
+use crate::tui::color::Role;
+use crate::tui::geometry;
+use crate::tui::geometry::Grid;
+use crate::tui::shade::Shader;
+use crate::tui::state::State;
+use crate::tui::view::{head, placeholder, put};
+use crate::tui::widget::Heatmap;
 
 /// Rows from which on the selected head is drawn below the strips.
 const HEAD_ROWS: u16 = 16;

@@ -20,9 +20,9 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
-use super::color::Role;
-use super::geometry;
-use super::state::{Level, Screen, State};
+use crate::tui::color::Role;
+use crate::tui::geometry;
+use crate::tui::state::{Level, Screen, State};
 
 pub use header::finish_words;
 
@@ -87,8 +87,8 @@ fn clear(buffer: &mut Buffer, area: Rect, style: Style) {
 
 /// What stands where there is nothing to show yet.
 fn placeholder(state: &State, area: Rect, buffer: &mut Buffer) {
-    use super::state::Phase;
-    use super::widget::meter;
+    use crate::tui::state::Phase;
+    use crate::tui::widget::meter;
     let (what, share) = match &state.phase {
         Phase::Loading(share) => (format!("loading {}", state.loading_name), Some(*share)),
         Phase::Prefill(share) => ("reading the prompt".to_owned(), Some(*share)),

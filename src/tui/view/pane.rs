@@ -4,8 +4,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::super::color::{Role, Theme};
-use super::put;
+use crate::tui::color::{Role, Theme};
+use crate::tui::view::put;
 
 /// A column of lines that is filled from above and stops where the room ends.
 pub struct Pane<'a> {

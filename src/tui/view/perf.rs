@@ -5,13 +5,13 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::super::color::Role;
-use super::super::state::{ModelView, State};
-use super::super::widget::{Chart, Part, stacked};
-use super::pane::Pane;
-use super::{count, placeholder, put, rate};
 use crate::cache::CacheBytes;
 use crate::machine::human;
+use crate::tui::color::Role;
+use crate::tui::state::{ModelView, State};
+use crate::tui::view::pane::Pane;
+use crate::tui::view::{count, placeholder, put, rate};
+use crate::tui::widget::{Chart, Part, stacked};
 
 /// Draws the screen: memory at the left, speed at the right, or one below the other.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -167,7 +167,7 @@ fn step_parts(state: &State, pane: &mut Pane<'_>) {
         return;
     }
     let last = &state.run.steps[state.run.steps.len().saturating_sub(32)..];
-    let mean = |part: fn(&super::super::state::Step) -> f64| {
+    let mean = |part: fn(&crate::tui::state::Step) -> f64| {
         last.iter().map(part).sum::<f64>() / last.len().max(1) as f64
     };
     let parts = [

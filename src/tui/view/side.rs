@@ -6,13 +6,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::super::color::{Role, STEPS};
-use super::super::shade::{Shader, number};
-use super::super::state::{Level, ModelView, Screen, State};
-use super::super::widget::{Chart, meter};
-use super::layer::wavelength;
-use super::pane::Pane;
-use super::{head, perf, rate, text};
+use crate::tui::color::{Role, STEPS};
+use crate::tui::shade::{Shader, number};
+use crate::tui::state::{Level, ModelView, Screen, State};
+use crate::tui::view::layer::wavelength;
+use crate::tui::view::pane::Pane;
+use crate::tui::view::{head, perf, rate, text};
+use crate::tui::widget::{Chart, meter};
 
 /// Draws the panel.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -130,7 +130,7 @@ fn legend(state: &State, pane: &mut Pane<'_>) {
     if dropped > 0 {
         pane.note(format!("× dropped head ({dropped} of {})", shader.model.shape().heads()));
     }
-    if shader.metric == super::super::state::Metric::Live {
+    if shader.metric == crate::tui::state::Metric::Live {
         let (steps, middle) = shader.model.live_from;
         pane.note(format!("{steps} steps over {middle} middle tokens; grey: not stored"));
     }
@@ -138,7 +138,7 @@ fn legend(state: &State, pane: &mut Pane<'_>) {
 
 /// Attention mass of the last step per query head.
 fn mass(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
-    use super::super::widget::{Part, stacked};
+    use crate::tui::widget::{Part, stacked};
     pane.title("attention mass", "last step, measured");
     let detail = state
         .run
@@ -154,7 +154,7 @@ fn mass(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         let query = state.at.head * model.group() + index;
         let Some(area) = pane.take(1) else { return };
         let label = format!("q{query:<3}");
-        super::put(pane.buffer, area, 0, 0, Line::styled(label, theme.style(Role::Dim)));
+        crate::tui::view::put(pane.buffer, area, 0, 0, Line::styled(label, theme.style(Role::Dim)));
         let numbers =
             format!("{:>3.0} {:>3.0} {:>3.0} %", sink * 100.0, middle * 100.0, recent * 100.0);
         let bar = Rect { x: area.x + 5, width: area.width.saturating_sub(19), ..area };
@@ -169,7 +169,7 @@ fn mass(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
             part(recent, "▒", Role::Second),
         ];
         stacked(&parts, 1.0, bar, pane.buffer);
-        super::put(
+        crate::tui::view::put(
             pane.buffer,
             area,
             area.width.saturating_sub(13),
@@ -204,7 +204,7 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
     }
     if let Some(share) = run.attention_share() {
         let Some(area) = pane.take(1) else { return };
-        super::put(
+        crate::tui::view::put(
             pane.buffer,
             area,
             0,
@@ -214,7 +214,7 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
         let bar = Rect { x: area.x + 11, width: area.width.saturating_sub(28), ..area };
         meter(share, state.theme.style(Role::First), bar, pane.buffer);
         let note = format!("{:>4.1} % of a step", share * 100.0);
-        super::put(
+        crate::tui::view::put(
             pane.buffer,
             area,
             area.width.saturating_sub(16),
@@ -237,7 +237,7 @@ fn minimap(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     pane.title("where", "a cell per head, two layers per row");
     let Some(area) = pane.take(shown) else { return };
     let first =
-        super::super::geometry::window(state.at.layer / 2, usize::from(shown), usize::from(rows))
+        crate::tui::geometry::window(state.at.layer / 2, usize::from(shown), usize::from(rows))
             .start;
     let each = (area.width / shape.kv_heads as u16).clamp(1, 6);
     for (line, row) in (first..first + usize::from(shown)).enumerate() {
@@ -252,7 +252,7 @@ fn minimap(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
                 let layer = (row * 2 + usize::from(y)).min(shape.layers - 1);
                 shader.pool(layer, head, 0..shape.head_dim)
             };
-            super::super::widget::Heatmap::new(&state.theme, pixel).render(cell, pane.buffer);
+            crate::tui::widget::Heatmap::new(&state.theme, pixel).render(cell, pane.buffer);
             if row == state.at.layer / 2 && head == state.at.head {
                 let middle = (cell.x + cell.width / 2, cell.y);
                 let symbol = if state.at.layer.is_multiple_of(2) { "▀" } else { "▄" };
@@ -267,9 +267,8 @@ fn tail(state: &State, pane: &mut Pane<'_>) {
     if pane.area.height < 3 {
         return;
     }
-    let key = state
-        .keys
-        .key_of(super::super::keys::Context::Global, super::super::action::Command::ShowText);
+    let key =
+        state.keys.key_of(crate::tui::keys::Context::Global, crate::tui::action::Command::ShowText);
     let note = key.map_or_else(String::new, |key| format!("{key} opens"));
     pane.title("text", &note);
     let area = pane.area;

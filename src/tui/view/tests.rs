@@ -1,18 +1,18 @@
 //! Every screen, as text and colours.
 
-use super::super::action::{Action, Command, Effect};
-use super::super::color::Depth;
-use super::super::geometry;
-use super::super::state::tune::Control;
-use super::super::state::{Level, Screen, State};
-use super::super::testing::{
-    LARGE, SMALL, answer, blank, draw, head_detail, learned, learning, measured, send, session,
-    styled, text,
-};
-use super::super::update::update;
 use crate::decode::worker::Command as Order;
 use crate::decode::worker::event::{Event, StepMs, Subject};
 use crate::mask::Shape;
+use crate::tui::action::{Action, Command, Effect};
+use crate::tui::color::Depth;
+use crate::tui::geometry;
+use crate::tui::state::tune::Control;
+use crate::tui::state::{Level, Screen, State};
+use crate::tui::testing::{
+    LARGE, SMALL, answer, blank, draw, head_detail, learned, learning, measured, send, session,
+    styled, text,
+};
+use crate::tui::update::update;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 const DEPTHS: [Depth; 3] = [Depth::True, Depth::Ansi256, Depth::None];
@@ -49,7 +49,7 @@ fn a_layer() {
     snapshots("layer", SMALL, |state| {
         run(state, Command::Open);
         run(state, Command::Right);
-        state.metric = super::super::state::Metric::Live;
+        state.metric = crate::tui::state::Metric::Live;
     });
 }
 
@@ -138,7 +138,7 @@ fn the_help_and_the_palette() {
 
 #[test]
 fn the_colour_maps() {
-    use super::super::color::{Colormap, DIVERGING};
+    use crate::tui::color::{Colormap, DIVERGING};
     let line = |name: &str, table: &[u32]| {
         format!(
             "{name}: {}",
@@ -157,7 +157,7 @@ fn dense_against_masked() {
         run(state, Command::ShowAb);
         run(state, Command::FindPrev);
         let asked = state.ab.asked.expect("the engine is asked about the token under the cursor");
-        send(state, super::super::testing::lost(asked));
+        send(state, crate::tui::testing::lost(asked));
     });
 }
 

@@ -7,12 +7,12 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use unicode_width::UnicodeWidthChar;
 
-use super::super::color::Role;
-use super::super::keys::Context;
-use super::super::state::State;
-use super::super::update::SETTINGS;
-use super::pane::Pane;
-use super::{count, put};
+use crate::tui::color::Role;
+use crate::tui::keys::Context;
+use crate::tui::state::State;
+use crate::tui::update::SETTINGS;
+use crate::tui::view::pane::Pane;
+use crate::tui::view::{count, put};
 
 /// Characters of text that are wrapped at most: no screen shows more.
 const SHOWN: usize = 24_000;
@@ -46,7 +46,7 @@ fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
     if state.editing {
         let key = state
             .keys
-            .key_of(Context::Prompt, super::super::action::Command::Submit)
+            .key_of(Context::Prompt, crate::tui::action::Command::Submit)
             .unwrap_or_default();
         pane.title("prompt", &format!("{key} sends, esc leaves"));
         let mut editor = state.editor.clone();
@@ -90,7 +90,7 @@ fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
     let changed = started
         .is_some_and(|s| s.sampling != state.plan.sampling || s.max_new != state.plan.max_new);
     if changed
-        && let Some(key) = state.keys.key_of(Context::Text, super::super::action::Command::Rerun)
+        && let Some(key) = state.keys.key_of(Context::Text, crate::tui::action::Command::Rerun)
     {
         pane.line(Line::styled(format!("{key} runs with these"), theme.style(Role::Warn)));
     }

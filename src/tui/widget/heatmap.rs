@@ -5,8 +5,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 
-use super::super::color::{Role, Theme};
-use super::super::shade::Shade;
+use crate::tui::color::{Role, Theme};
+use crate::tui::shade::Shade;
 
 /// A picture, `pixel(x, y)` with `y` counting half cells.
 pub struct Heatmap<'a, F> {
@@ -97,8 +97,8 @@ fn step(ramp: &[&'static str], share: f32) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::color::{Colormap, Depth};
     use super::*;
+    use crate::tui::color::{Colormap, Depth};
 
     fn draw(depth: Depth, crossed: bool, pixel: impl Fn(u16, u16) -> Shade) -> Buffer {
         let theme = Theme::new(depth, false, Colormap::Grey);

@@ -1,9 +1,9 @@
 //! The controls of the screen: a row each, changed in steps.
 
-use super::draft::{ALL, Base, Draft, Goal, Rule, Set};
-use super::proposal::{Sources, Tally};
 use crate::machine::human;
 use crate::mask::select::{ALIGNMENTS, Budget};
+use crate::tui::state::tune::draft::{ALL, Base, Draft, Goal, Rule, Set};
+use crate::tui::state::tune::proposal::{Sources, Tally};
 
 /// A row of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -320,7 +320,7 @@ pub struct Around<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::stepped;
+    use crate::tui::state::tune::controls::stepped;
 
     #[test]
     fn steps_land_on_multiples_from_wherever_they_begin() {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::draft::Draft;
+use crate::tui::state::tune::draft::Draft;
 
 /// Most steps that can be taken back.
 pub const STEPS: usize = 500;

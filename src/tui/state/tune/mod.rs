@@ -18,11 +18,11 @@ pub use plot::{Place as PlotPlace, Plot, Spot};
 pub use proposal::{Proposal, Sources, Tally, propose};
 pub use sweep::{Point, Sweep};
 
-use super::ModelView;
 use crate::Result;
 use crate::decode::worker::event::{MaskInfo, Measured, Rules, Wish};
 use crate::decode::worker::{Retune, Trial};
 use crate::mask::{ChannelMask, Overlap, Window, compare};
+use crate::tui::state::ModelView;
 use history::History;
 
 /// The mask that is safe: as loaded, or as saved last.

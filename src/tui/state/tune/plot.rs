@@ -1,9 +1,9 @@
 //! What the plot shows: loss against bytes or time, of the sweep's points and of the three masks
 //! that have names.
 
-use super::super::ModelView;
-use super::{Against, Freshness, Tuning};
 use crate::decode::worker::event::Measured;
+use crate::tui::state::ModelView;
+use crate::tui::state::tune::{Against, Freshness, Tuning};
 
 /// Where something stands: bytes or milliseconds, and KLD where it was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]

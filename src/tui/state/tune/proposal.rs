@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::draft::{Base, Draft, Goal, Rule};
 use crate::cache::KvDtype;
 use crate::decode::worker::event::{MaskInfo, ModelInfo, Rules};
 use crate::mask::select::{self, ByteBudget, Floor, Heads, Lock, LockTo, Options, Target};
 use crate::mask::{ChannelMask, Importance, Shape, Window, alignment_cost, bytes, rules};
+use crate::tui::state::tune::draft::{Base, Draft, Goal, Rule};
 use crate::{Error, Result};
 
 /// Seed of the random rule.

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::controls::split_name;
-use super::draft::{ALL, Base, Draft, Goal};
-use super::{Freshness, Tuning};
 use crate::decode::worker::event::ModelInfo;
 use crate::mask::Shape;
 use crate::mask::files::{MaskFile, Origin};
+use crate::tui::state::tune::controls::split_name;
+use crate::tui::state::tune::draft::{ALL, Base, Draft, Goal};
+use crate::tui::state::tune::{Freshness, Tuning};
 
 impl Tuning {
     /// The file of the mask that is set: with its importance, window, alignment, the model's

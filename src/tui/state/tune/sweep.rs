@@ -1,10 +1,10 @@
 //! Masks of many sizes, measured one after the other beside the one at work.
 
-use super::draft::{Base, Draft, Goal};
-use super::proposal::{Sources, propose};
 use crate::decode::worker::Trial;
 use crate::decode::worker::event::Measured;
 use crate::mask::{ChannelMask, Window};
+use crate::tui::state::tune::draft::{Base, Draft, Goal};
+use crate::tui::state::tune::proposal::{Sources, propose};
 
 /// Kept thousandths of a sweep: sparsity 0 to 0.9.
 const KEEPS: [u16; 10] = [1000, 900, 800, 700, 600, 500, 400, 300, 200, 100];

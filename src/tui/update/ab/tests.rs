@@ -4,20 +4,18 @@ use ratatui::crossterm::event::{
     KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
 
-use super::super::super::action::{Action, Effect};
-use super::super::super::color::Depth;
-use super::super::super::geometry;
-use super::super::super::state::{Screen, Side, State};
-use super::super::super::testing::{
-    LARGE, SMALL, draw, info, lost, pair, send, session, text, token,
-};
-use super::super::update;
 use crate::decode::comparison::Mode;
 use crate::decode::divergence::Spread;
 use crate::decode::lost::Asked;
 use crate::decode::session::Finish;
 use crate::decode::worker::Command as Order;
 use crate::decode::worker::event::{Event, Pair, Retuned, Timed};
+use crate::tui::action::{Action, Effect};
+use crate::tui::color::Depth;
+use crate::tui::geometry;
+use crate::tui::state::{Screen, Side, State};
+use crate::tui::testing::{LARGE, SMALL, draw, info, lost, pair, send, session, text, token};
+use crate::tui::update::update;
 
 fn key(state: &mut State, code: KeyCode) -> Vec<Effect> {
     update(state, Action::Key(KeyEvent::new(code, KeyModifiers::NONE)))

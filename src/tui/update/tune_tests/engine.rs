@@ -79,7 +79,7 @@ fn a_retuned_model_keeps_its_tables_and_counts_anew() {
         after.exact.as_ref().map(ChannelMask::total_kept),
         Some(select(&importance(), &Options::new(0.8, 1)).unwrap().total_kept())
     );
-    let metric = super::super::super::state::Metric::Think;
+    let metric = crate::tui::state::Metric::Think;
     assert_eq!(after.table(metric), before.table(metric));
 }
 

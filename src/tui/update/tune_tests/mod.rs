@@ -12,23 +12,21 @@ use ratatui::crossterm::event::{
     KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
 
-use super::super::action::{Action, Command, Effect};
-use super::super::color::Depth;
-use super::super::geometry;
-use super::super::state::tune::{
-    Against, Base, Control, Draft, Freshness, Goal, Rule, STEPS, Set, propose,
-};
-use super::super::state::{Overlay, Screen, State, Tuning};
-use super::super::testing::{
-    LARGE, SMALL, answer, blank, draw, info, measured, send, session, text,
-};
-use super::super::widget::Scatter;
-use super::update;
 use crate::decode::worker::event::{Event, Retuned, Subject};
 use crate::decode::worker::{Command as Order, Envelope, Retune, Trial};
 use crate::mask::files::{self, Contents, Split};
 use crate::mask::select::{Budget, Options, select};
 use crate::mask::{ChannelMask, Importance, Window};
+use crate::tui::action::{Action, Command, Effect};
+use crate::tui::color::Depth;
+use crate::tui::geometry;
+use crate::tui::state::tune::{
+    Against, Base, Control, Draft, Freshness, Goal, Rule, STEPS, Set, propose,
+};
+use crate::tui::state::{Overlay, Screen, State, Tuning};
+use crate::tui::testing::{LARGE, SMALL, answer, blank, draw, info, measured, send, session, text};
+use crate::tui::update::update;
+use crate::tui::widget::Scatter;
 
 fn ready() -> State {
     let mut state = session(SMALL, Depth::True);

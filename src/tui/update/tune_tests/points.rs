@@ -165,7 +165,7 @@ fn the_mouse_selects_rows_layers_and_points_and_the_wheel_changes() {
 
 #[test]
 fn the_masks_and_the_points_are_exported_as_a_table() {
-    use super::super::super::export::{Format, make};
+    use crate::tui::export::{Format, make};
     let mut state = ready();
     let sent = trials(&press(&mut state, 's'));
     send(&mut state, measured(Subject::Trial(sent[5].id), 0.25, 16));

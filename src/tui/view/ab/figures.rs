@@ -4,15 +4,15 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::super::super::color::Role;
-use super::super::super::geometry::{column_of, columns_of};
-use super::super::super::state::{Side, State, voice};
-use super::super::super::update::ab::at;
-use super::super::super::widget::{Bar, columns};
-use super::super::pane::Pane;
-use super::super::{count, put};
-use super::place;
 use crate::decode::comparison::Mode;
+use crate::tui::color::Role;
+use crate::tui::geometry::{column_of, columns_of};
+use crate::tui::state::{Side, State, voice};
+use crate::tui::update::ab::at;
+use crate::tui::view::ab::place;
+use crate::tui::view::pane::Pane;
+use crate::tui::view::{count, put};
+use crate::tui::widget::{Bar, columns};
 
 /// The strip's scale: from this divergence, in nats, ...
 const LOW: f64 = 1e-5;

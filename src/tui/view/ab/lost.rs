@@ -5,14 +5,14 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::super::super::color::Role;
-use super::super::super::state::{ModelView, State};
-use super::super::super::update::ab::at;
-use super::super::super::widget::{Part, stacked};
-use super::super::pane::Pane;
-use super::super::{count, put};
-use super::figures::{nats, visible};
 use crate::decode::lost::{Lost, LostToken};
+use crate::tui::color::Role;
+use crate::tui::state::{ModelView, State};
+use crate::tui::update::ab::at;
+use crate::tui::view::ab::figures::{nats, visible};
+use crate::tui::view::pane::Pane;
+use crate::tui::view::{count, put};
+use crate::tui::widget::{Part, stacked};
 
 /// Tokens that are shown for their weight at most.
 const WEIGHTY: usize = 10;

@@ -9,14 +9,14 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use super::super::color::Role;
-use super::super::geometry;
-use super::super::state::{ModelView, Side, State};
-use super::super::update::ab::at;
-use super::pane::Pane;
-use super::{count, placeholder, put, rate};
 use crate::decode::comparison::Mode;
 use crate::machine::human;
+use crate::tui::color::Role;
+use crate::tui::geometry;
+use crate::tui::state::{ModelView, Side, State};
+use crate::tui::update::ab::at;
+use crate::tui::view::pane::Pane;
+use crate::tui::view::{count, placeholder, put, rate};
 
 /// Draws the screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {

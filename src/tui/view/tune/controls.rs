@@ -4,12 +4,12 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::super::super::color::Role;
-use super::super::super::geometry;
-use super::super::super::state::tune::{Base, Control, Tuning};
-use super::super::super::state::{ModelView, State};
-use super::super::pane::Pane;
-use super::super::{put, text};
+use crate::tui::color::Role;
+use crate::tui::geometry;
+use crate::tui::state::tune::{Base, Control, Tuning};
+use crate::tui::state::{ModelView, State};
+use crate::tui::view::pane::Pane;
+use crate::tui::view::{put, text};
 
 /// Columns of the names, and of values that a slider follows.
 const NAME: usize = 11;

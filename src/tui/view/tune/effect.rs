@@ -6,14 +6,14 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::super::super::color::Role;
-use super::super::super::shade::number;
-use super::super::super::state::tune::{Freshness, Tally, Tuning, is_comparable};
-use super::super::super::state::{ModelView, State};
-use super::super::pane::Pane;
-use super::super::{count, put};
 use crate::decode::worker::event::Measured;
 use crate::machine::human;
+use crate::tui::color::Role;
+use crate::tui::shade::number;
+use crate::tui::state::tune::{Freshness, Tally, Tuning, is_comparable};
+use crate::tui::state::{ModelView, State};
+use crate::tui::view::pane::Pane;
+use crate::tui::view::{count, put};
 
 /// Columns of the labels.
 const LABEL: u16 = 9;

@@ -5,13 +5,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::Line;
 
-use super::super::super::color::Role;
-use super::super::super::geometry;
-use super::super::super::state::tune::Tuning;
-use super::super::super::state::{ModelView, State};
-use super::super::super::widget::meter;
-use super::super::pane::Pane;
-use super::super::put;
+use crate::tui::color::Role;
+use crate::tui::geometry;
+use crate::tui::state::tune::Tuning;
+use crate::tui::state::{ModelView, State};
+use crate::tui::view::pane::Pane;
+use crate::tui::view::put;
+use crate::tui::widget::meter;
 
 /// Columns left and right of the bars.
 const LEFT: u16 = 6;

@@ -10,10 +10,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::super::color::Role;
-use super::super::geometry;
-use super::super::state::State;
-use super::{placeholder, put};
+use crate::tui::color::Role;
+use crate::tui::geometry;
+use crate::tui::state::State;
+use crate::tui::view::{placeholder, put};
 
 /// Draws the screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {

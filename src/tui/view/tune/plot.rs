@@ -6,17 +6,17 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use super::super::super::action::Command;
-use super::super::super::color::Role;
-use super::super::super::geometry;
-use super::super::super::keys::Context;
-use super::super::super::shade::number;
-use super::super::super::state::tune::{Against, Base, Goal, Plot, PlotPlace, Tuning};
-use super::super::super::state::{ModelView, State};
-use super::super::super::widget::{Mark, Scatter};
-use super::super::pane::Pane;
-use super::super::put;
 use crate::machine::human;
+use crate::tui::action::Command;
+use crate::tui::color::Role;
+use crate::tui::geometry;
+use crate::tui::keys::Context;
+use crate::tui::shade::number;
+use crate::tui::state::tune::{Against, Base, Goal, Plot, PlotPlace, Tuning};
+use crate::tui::state::{ModelView, State};
+use crate::tui::view::pane::Pane;
+use crate::tui::view::put;
+use crate::tui::widget::{Mark, Scatter};
 
 /// Draws the plot.
 pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buffer: &mut Buffer) {
