@@ -11,6 +11,7 @@ pub mod export;
 mod geometry;
 pub mod keys;
 pub mod log;
+pub mod paint;
 pub mod record;
 pub mod runner;
 pub mod shade;

@@ -2,6 +2,7 @@
 //! pictures.
 
 use crate::tui::color::{DIVERGING, Rgb, STEPS, Theme};
+use crate::tui::paint::number;
 use crate::tui::state::{Metric, ModelView, OtherMask, Scale, State};
 
 /// What one pixel says.
@@ -100,19 +101,6 @@ impl<'a> Shader<'a> {
             (None, Some(table)) => number(table.at(share, self.scale)),
             (None, None) => format!("{:.0} %", share * 100.0),
         }
-    }
-}
-
-/// A number in few characters.
-pub fn number(value: f32) -> String {
-    match value.abs() {
-        0.0 => "0".to_owned(),
-        v if !v.is_finite() => "–".to_owned(),
-        v if !(1e-3..1e5).contains(&v) => format!("{value:.1e}"),
-        v if v < 0.1 => format!("{value:.4}"),
-        v if v < 10.0 => format!("{value:.3}"),
-        v if v < 1000.0 => format!("{value:.1}"),
-        _ => format!("{value:.0}"),
     }
 }
 

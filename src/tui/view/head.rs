@@ -9,10 +9,10 @@ use ratatui::text::{Line, Span};
 use crate::tui::color::{Depth, Role};
 use crate::tui::geometry;
 use crate::tui::geometry::{HEAD_LABEL, HeadChart};
-use crate::tui::shade::number;
+use crate::tui::paint::number;
+use crate::tui::paint::wavelength;
+use crate::tui::paint::{placeholder, put};
 use crate::tui::state::{Metric, ModelView, State, Table};
-use crate::tui::view::layer::wavelength;
-use crate::tui::view::{placeholder, put};
 use crate::tui::widget::{Bar, columns};
 
 /// Draws the head screen.

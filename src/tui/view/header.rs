@@ -8,8 +8,8 @@ use ratatui::text::{Line, Span};
 use crate::decode::session::Finish;
 use crate::tui::color::Role;
 use crate::tui::geometry::tab_places;
+use crate::tui::paint::{clear, count, put, rate};
 use crate::tui::state::{Level, Phase, Screen, State};
-use crate::tui::view::{clear, count, put, rate};
 
 /// Columns from which on the header says things in full.
 const WIDE: u16 = 100;

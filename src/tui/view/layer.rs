@@ -8,9 +8,10 @@ use ratatui::text::{Line, Span};
 use crate::tui::color::Role;
 use crate::tui::geometry;
 use crate::tui::geometry::{BAND_LABEL, Bands};
-use crate::tui::shade::{Shader, number};
+use crate::tui::paint::number;
+use crate::tui::paint::{placeholder, put, wavelength};
+use crate::tui::shade::Shader;
 use crate::tui::state::State;
-use crate::tui::view::{placeholder, put};
 use crate::tui::widget::Heatmap;
 
 /// Draws the layer level of the map.
@@ -153,15 +154,5 @@ fn frequencies(state: &State, bands: &Bands, area: Rect, buffer: &mut Buffer) {
         let column = (pair * usize::from(bands.columns) / pairs) as u16;
         let x = (BAND_LABEL + column).min(area.width.saturating_sub(text.len() as u16 + 1));
         put(buffer, area, x, y, Line::styled(text, state.theme.style(Role::Dim)));
-    }
-}
-
-/// A wavelength in tokens, short: `6.3`, `412`, `2.6M`.
-pub fn wavelength(tokens: f64) -> String {
-    match tokens {
-        t if t < 10.0 => format!("{t:.1}"),
-        t if t < 10_000.0 => format!("{t:.0}"),
-        t if t < 1e6 => format!("{:.0}k", t / 1e3),
-        t => format!("{:.1}M", t / 1e6),
     }
 }

@@ -12,11 +12,11 @@ use crate::tui::color::Role;
 use crate::tui::geometry;
 use crate::tui::geometry::Grid;
 use crate::tui::keys::Context;
+use crate::tui::paint::{count, put};
 use crate::tui::shade::Shade;
 use crate::tui::state::State;
 use crate::tui::state::learn::{Field, Learning, Part};
 use crate::tui::view::pane::Pane;
-use crate::tui::view::{count, put};
 use crate::tui::widget::{Chart, Heatmap, meter};
 
 /// Draws the screen.

@@ -6,9 +6,9 @@ use ratatui::text::{Line, Span};
 
 use crate::tui::color::Role;
 use crate::tui::geometry::window;
+use crate::tui::paint::{clear, put};
 use crate::tui::state::{Overlay, State};
 use crate::tui::update::{Does, Entry, Query, entries};
-use crate::tui::view::{clear, put};
 
 /// Draws the list at hand, if there is one.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {

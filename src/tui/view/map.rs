@@ -8,9 +8,10 @@ use ratatui::text::Line;
 use crate::tui::color::Role;
 use crate::tui::geometry;
 use crate::tui::geometry::Grid;
+use crate::tui::paint::{placeholder, put};
 use crate::tui::shade::Shader;
 use crate::tui::state::State;
-use crate::tui::view::{head, placeholder, put};
+use crate::tui::view::head;
 use crate::tui::widget::Heatmap;
 
 /// Rows from which on the selected head is drawn below the strips.

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::tui::color::{Role, Theme};
-use crate::tui::view::put;
+use crate::tui::paint::put;
 
 /// A column of lines that is filled from above and stops where the room ends.
 pub struct Pane<'a> {

@@ -8,9 +8,9 @@ use ratatui::text::{Line, Span};
 use crate::cache::CacheBytes;
 use crate::machine::human;
 use crate::tui::color::Role;
+use crate::tui::paint::{count, placeholder, put, rate};
 use crate::tui::state::{ModelView, State};
 use crate::tui::view::pane::Pane;
-use crate::tui::view::{count, placeholder, put, rate};
 use crate::tui::widget::{Chart, Part, stacked};
 
 /// Draws the screen: memory at the left, speed at the right, or one below the other.

@@ -7,11 +7,13 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::tui::color::{Role, STEPS};
-use crate::tui::shade::{Shader, number};
+use crate::tui::paint::number;
+use crate::tui::paint::rate;
+use crate::tui::paint::wavelength;
+use crate::tui::shade::Shader;
 use crate::tui::state::{Level, ModelView, Screen, State};
-use crate::tui::view::layer::wavelength;
 use crate::tui::view::pane::Pane;
-use crate::tui::view::{head, perf, rate, text};
+use crate::tui::view::{head, perf, text};
 use crate::tui::widget::{Chart, meter};
 
 /// Draws the panel.
@@ -154,7 +156,13 @@ fn mass(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         let query = state.at.head * model.group() + index;
         let Some(area) = pane.take(1) else { return };
         let label = format!("q{query:<3}");
-        crate::tui::view::put(pane.buffer, area, 0, 0, Line::styled(label, theme.style(Role::Dim)));
+        crate::tui::paint::put(
+            pane.buffer,
+            area,
+            0,
+            0,
+            Line::styled(label, theme.style(Role::Dim)),
+        );
         let numbers =
             format!("{:>3.0} {:>3.0} {:>3.0} %", sink * 100.0, middle * 100.0, recent * 100.0);
         let bar = Rect { x: area.x + 5, width: area.width.saturating_sub(19), ..area };
@@ -169,7 +177,7 @@ fn mass(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
             part(recent, "▒", Role::Second),
         ];
         stacked(&parts, 1.0, bar, pane.buffer);
-        crate::tui::view::put(
+        crate::tui::paint::put(
             pane.buffer,
             area,
             area.width.saturating_sub(13),
@@ -204,7 +212,7 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
     }
     if let Some(share) = run.attention_share() {
         let Some(area) = pane.take(1) else { return };
-        crate::tui::view::put(
+        crate::tui::paint::put(
             pane.buffer,
             area,
             0,
@@ -214,7 +222,7 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
         let bar = Rect { x: area.x + 11, width: area.width.saturating_sub(28), ..area };
         meter(share, state.theme.style(Role::First), bar, pane.buffer);
         let note = format!("{:>4.1} % of a step", share * 100.0);
-        crate::tui::view::put(
+        crate::tui::paint::put(
             pane.buffer,
             area,
             area.width.saturating_sub(16),

@@ -9,10 +9,10 @@ use unicode_width::UnicodeWidthChar;
 
 use crate::tui::color::Role;
 use crate::tui::keys::Context;
+use crate::tui::paint::{count, put};
 use crate::tui::state::State;
 use crate::tui::update::SETTINGS;
 use crate::tui::view::pane::Pane;
-use crate::tui::view::{count, put};
 
 /// Characters of text that are wrapped at most: no screen shows more.
 const SHOWN: usize = 24_000;

@@ -7,11 +7,11 @@ use ratatui::text::{Line, Span};
 use crate::decode::comparison::Mode;
 use crate::tui::color::Role;
 use crate::tui::geometry::{column_of, columns_of};
+use crate::tui::paint::{count, put};
 use crate::tui::state::{Side, State, voice};
 use crate::tui::update::ab::at;
 use crate::tui::view::ab::place;
 use crate::tui::view::pane::Pane;
-use crate::tui::view::{count, put};
 use crate::tui::widget::{Bar, columns};
 
 /// The strip's scale: from this divergence, in nats, ...

@@ -7,11 +7,11 @@ use ratatui::text::{Line, Span};
 
 use crate::decode::lost::{Lost, LostToken};
 use crate::tui::color::Role;
+use crate::tui::paint::{count, put};
 use crate::tui::state::{ModelView, State};
 use crate::tui::update::ab::at;
 use crate::tui::view::ab::figures::{nats, visible};
 use crate::tui::view::pane::Pane;
-use crate::tui::view::{count, put};
 use crate::tui::widget::{Part, stacked};
 
 /// Tokens that are shown for their weight at most.

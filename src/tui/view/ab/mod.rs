@@ -13,10 +13,10 @@ use crate::decode::comparison::Mode;
 use crate::machine::human;
 use crate::tui::color::Role;
 use crate::tui::geometry;
+use crate::tui::paint::{count, placeholder, put, rate};
 use crate::tui::state::{ModelView, Side, State};
 use crate::tui::update::ab::at;
 use crate::tui::view::pane::Pane;
-use crate::tui::view::{count, placeholder, put, rate};
 
 /// Draws the screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {

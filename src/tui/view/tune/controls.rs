@@ -6,10 +6,11 @@ use ratatui::text::{Line, Span};
 
 use crate::tui::color::Role;
 use crate::tui::geometry;
+use crate::tui::paint::put;
 use crate::tui::state::tune::{Base, Control, Tuning};
 use crate::tui::state::{ModelView, State};
 use crate::tui::view::pane::Pane;
-use crate::tui::view::{put, text};
+use crate::tui::view::text;
 
 /// Columns of the names, and of values that a slider follows.
 const NAME: usize = 11;

@@ -9,11 +9,11 @@ use ratatui::text::{Line, Span};
 use crate::decode::worker::event::Measured;
 use crate::machine::human;
 use crate::tui::color::Role;
-use crate::tui::shade::number;
+use crate::tui::paint::number;
+use crate::tui::paint::{count, put};
 use crate::tui::state::tune::{Freshness, Tally, Tuning, is_comparable};
 use crate::tui::state::{ModelView, State};
 use crate::tui::view::pane::Pane;
-use crate::tui::view::{count, put};
 
 /// Columns of the labels.
 const LABEL: u16 = 9;

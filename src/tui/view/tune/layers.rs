@@ -7,10 +7,10 @@ use ratatui::text::Line;
 
 use crate::tui::color::Role;
 use crate::tui::geometry;
+use crate::tui::paint::put;
 use crate::tui::state::tune::Tuning;
 use crate::tui::state::{ModelView, State};
 use crate::tui::view::pane::Pane;
-use crate::tui::view::put;
 use crate::tui::widget::meter;
 
 /// Columns left and right of the bars.

@@ -12,8 +12,8 @@ use ratatui::text::Line;
 
 use crate::tui::color::Role;
 use crate::tui::geometry;
+use crate::tui::paint::{placeholder, put};
 use crate::tui::state::State;
-use crate::tui::view::{placeholder, put};
 
 /// Draws the screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {

@@ -11,11 +11,11 @@ use crate::tui::action::Command;
 use crate::tui::color::Role;
 use crate::tui::geometry;
 use crate::tui::keys::Context;
-use crate::tui::shade::number;
+use crate::tui::paint::number;
+use crate::tui::paint::put;
 use crate::tui::state::tune::{Against, Base, Goal, Plot, PlotPlace, Tuning};
 use crate::tui::state::{ModelView, State};
 use crate::tui::view::pane::Pane;
-use crate::tui::view::put;
 use crate::tui::widget::{Mark, Scatter};
 
 /// Draws the plot.
