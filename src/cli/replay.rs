@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::inspect::{ScreenArgs, finish};
 use crate::Result;
+use crate::cli::inspect::{ScreenArgs, finish};
 use crate::decode::sampler::Sampling;
 use crate::decode::worker::Prompt;
-use crate::tui::action::Action;
-use crate::tui::log::{self, LogBuffer};
-use crate::tui::record::Player;
-use crate::tui::runner::{self, Exit, Source};
-use crate::tui::state::{Beginning, Plan, State};
-use crate::tui::terminal::TerminalGuard;
-use crate::tui::update::update;
+use crate::tui::app::action::Action;
+use crate::tui::app::log;
+use crate::tui::app::log::LogBuffer;
+use crate::tui::app::record::Player;
+use crate::tui::app::run::Plan;
+use crate::tui::app::runner;
+use crate::tui::app::runner::{Exit, Source};
+use crate::tui::app::state::{Beginning, State};
+use crate::tui::app::terminal::TerminalGuard;
+use crate::tui::app::update::update;
 
 /// Arguments of `kscope replay`.
 #[derive(Debug, clap::Args)]

@@ -6,8 +6,9 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
+use crate::tui::app::run::Phase;
+use crate::tui::app::state::State;
 use crate::tui::color::Role;
-use crate::tui::state::{Phase, State};
 use crate::tui::widget::meter;
 
 /// Writes a line at a place within `area`, cut at its right edge.

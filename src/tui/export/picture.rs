@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use crate::mask::Shape;
-use crate::tui::color::{STEPS, parts};
-use crate::tui::shade::{Shade, Shader, paint};
-use crate::tui::state::{ModelView, State};
+use crate::tui::app::model::ModelView;
+use crate::tui::app::shader::Shader;
+use crate::tui::app::state::State;
+use crate::tui::color::{STEPS, Shade, paint, parts};
 use crate::{Error, Result};
 
 /// Pixels of a channel in either direction.

@@ -5,8 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 
-use crate::tui::color::{Role, Theme};
-use crate::tui::shade::Shade;
+use crate::tui::color::{Role, Shade, Theme};
 
 /// A picture, `pixel(x, y)` with `y` counting half cells.
 pub struct Heatmap<'a, F> {

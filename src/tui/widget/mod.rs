@@ -3,6 +3,7 @@
 mod bars;
 mod chart;
 mod heatmap;
+pub mod pane;
 mod scatter;
 
 pub use bars::{Bar, Part, columns, meter, stacked};
