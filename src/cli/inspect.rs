@@ -20,14 +20,14 @@ use crate::tui::app::config::Background;
 use crate::tui::app::keys::KeyTable;
 use crate::tui::app::log::LogBuffer;
 use crate::tui::app::record::Recorder;
-use crate::tui::app::run::{Phase, Plan};
+use crate::tui::app::run::{NextRun, Phase};
 use crate::tui::app::runner;
-use crate::tui::app::runner::{Exit, SharedModel, Source};
+use crate::tui::app::runner::{EventSource, Exit, SharedModel};
 use crate::tui::app::state::{Beginning, State};
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
 use crate::tui::app::{log, summary};
-use crate::tui::color::{Colormap, Depth, Theme};
+use crate::tui::color::{ColorDepth, Colormap, Theme};
 use crate::{Error, Result, machine};
 
 /// Tokens to generate where no screen is watched.
@@ -111,11 +111,11 @@ impl ScreenArgs {
     pub fn settings(&self) -> Result<(Theme, KeyTable, bool)> {
         let config = match config::path() {
             Some(path) => config::read(&path)?,
-            None => config::Config::default(),
+            None => config::UserConfig::default(),
         };
         let lookup = |name: &str| std::env::var(name).ok();
         let depth = match self.color.as_str() {
-            "auto" => Depth::detect(lookup),
+            "auto" => ColorDepth::detect(lookup),
             depth => depth.parse()?,
         };
         let background =
@@ -148,7 +148,7 @@ pub fn run(args: &Args) -> Result<()> {
     // Everything that the prefill leaves; the engine stops at the context's end.
     let most = if interactive { usize::MAX >> 1 } else { PLAIN_NEW };
     let plan =
-        Plan { prompt: prompt(args, &source)?, sampling, max_new: args.max_new.unwrap_or(most) };
+        NextRun { prompt: prompt(args, &source)?, sampling, max_new: args.max_new.unwrap_or(most) };
     let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {
         theme,
@@ -166,7 +166,7 @@ pub fn run(args: &Args) -> Result<()> {
             Engine::spawn(loader(args, source, SharedModel::clone(&model), placement))?;
         runner::run(
             &mut state,
-            Source::Engine(engine, events, model),
+            EventSource::Engine(engine, events, model),
             recorder,
             guard,
             args.panic,

@@ -6,6 +6,7 @@ use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 use crate::decode::worker::Envelope;
 use crate::learn::worker::{Notice, Order};
 use crate::tui::screen::Screen;
+use crate::tui::screen::tune::state::Draft;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -240,7 +241,7 @@ pub enum Effect {
     /// Write a mask file and tell how it went.
     Save(Box<Saving>),
     /// Steer a recording.
-    Replay(Replay),
+    Replay(ReplayOrder),
 }
 
 /// A mask file to write.
@@ -251,12 +252,12 @@ pub struct Saving {
     /// Its content.
     pub file: crate::mask::files::MaskFile,
     /// The settings that made it.
-    pub draft: crate::tui::screen::tune::state::Draft,
+    pub draft: Draft,
 }
 
 /// How a recording is steered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Replay {
+pub enum ReplayOrder {
     /// Stop.
     Pause,
     /// Go on.

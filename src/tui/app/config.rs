@@ -11,7 +11,7 @@ use crate::{Error, Result, error};
 /// What can be configured; everything has a default, and what is unknown is refused.
 #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
+pub struct UserConfig {
     /// The map's colours.
     pub colormap: Option<Colormap>,
     /// `dark` or `light`.
@@ -49,10 +49,12 @@ pub fn path() -> Option<PathBuf> {
 }
 
 /// Reads a configuration; a file that is not there is the default one.
-pub fn read(path: &Path) -> Result<Config> {
+pub fn read(path: &Path) -> Result<UserConfig> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Config::default()),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(UserConfig::default());
+        }
         Err(cause) => return Err(error::io("reading", path, &cause)),
     };
     toml::from_str(&text).map_err(|cause| {

@@ -10,7 +10,7 @@ use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::{count, put};
 use crate::tui::widget::pane::Pane;
-use crate::tui::widget::{Part, stacked};
+use crate::tui::widget::{BarPart, stacked};
 
 /// The cache as it is beside what dense decode would store.
 pub fn memory_now(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
@@ -31,7 +31,7 @@ pub fn bar_row(state: &State, pane: &mut Pane<'_>, label: &str, bytes: CacheByte
     put(pane.buffer, area, 0, 0, Line::styled(format!("{label:<8}"), theme.style(Role::Dim)));
     let bar = Rect { x: area.x + 8, width: area.width.saturating_sub(19), ..area };
     let part =
-        |size: usize, glyph, role| Part { size: size as f64, glyph, color: theme.color(role) };
+        |size: usize, glyph, role| BarPart { size: size as f64, glyph, color: theme.color(role) };
     let parts = [
         part(bytes.middle_k, "█", Role::First),
         part(bytes.middle_v, "▓", Role::Second),

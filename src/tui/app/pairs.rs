@@ -12,7 +12,7 @@ const RECENT: usize = 64;
 
 /// The sides of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub enum ComparedSide {
     /// Dense.
     A,
     /// Under the mask.
@@ -109,14 +109,14 @@ impl Pairs {
     }
 
     /// A side's own time per step over the last steps, milliseconds; `None` before the first.
-    pub fn times(&self, side: Side) -> Option<Spread> {
+    pub fn times(&self, side: ComparedSide) -> Option<Spread> {
         let recent = &self.counted()[self.counted().len().saturating_sub(RECENT)..];
         let times: Vec<f64> = recent.iter().filter_map(|pair| voice(pair, side)?.ms).collect();
         (!times.is_empty()).then(|| Spread::of(times))
     }
 
     /// Bytes of a side's cache.
-    pub fn kv(&self, side: Side) -> Option<usize> {
+    pub fn kv(&self, side: ComparedSide) -> Option<usize> {
         self.list.iter().rev().find_map(|pair| voice(pair, side)).map(|voice| voice.kv)
     }
 
@@ -149,9 +149,9 @@ impl Pairs {
 }
 
 /// One side of a step.
-pub fn voice(pair: &Pair, side: Side) -> Option<&Voice> {
+pub fn voice(pair: &Pair, side: ComparedSide) -> Option<&Voice> {
     match side {
-        Side::A => pair.a.as_ref(),
-        Side::B => pair.b.as_ref(),
+        ComparedSide::A => pair.a.as_ref(),
+        ComparedSide::B => pair.b.as_ref(),
     }
 }

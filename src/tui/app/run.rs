@@ -27,7 +27,7 @@ pub enum Phase {
 
 /// A token on screen.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Piece {
+pub struct TextPiece {
     /// Text that it made certain.
     pub text: String,
     /// Its natural log-probability.
@@ -53,7 +53,7 @@ pub struct RunView {
     /// How it began.
     pub started: Option<Started>,
     /// The text so far.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<TextPiece>,
     /// Every decode step.
     pub steps: Vec<Step>,
     /// Step times in microseconds.
@@ -95,7 +95,7 @@ impl RunView {
     pub fn take(&mut self, token: Token) {
         self.cached = token.cached;
         self.kv = token.kv;
-        self.pieces.push(Piece { text: token.text, logprob: token.logprob });
+        self.pieces.push(TextPiece { text: token.text, logprob: token.logprob });
         if let Some(ms) = token.step.filter(|ms| ms.total.is_finite()) {
             self.steps.push(Step { cached: token.cached, ms, kv: token.kv.total() });
             self.times.saturating_record((ms.total * 1e3) as u64);
@@ -117,7 +117,7 @@ impl RunView {
         if self.pairs.is_empty() {
             return;
         }
-        self.pieces.resize(self.pairs.len(), Piece { text: String::new(), logprob: f32::NAN });
+        self.pieces.resize(self.pairs.len(), TextPiece { text: String::new(), logprob: f32::NAN });
         self.steps.truncate(self.pairs.len().saturating_sub(1));
         for (piece, pair) in self.pieces.iter_mut().zip(self.pairs.all()) {
             if let Some(b) = pair.b.as_ref().filter(|b| b.text != piece.text) {
@@ -162,7 +162,7 @@ impl RunView {
 
 /// A prompt and how to answer it, as the next run will be started.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
+pub struct NextRun {
     /// What to send.
     pub prompt: crate::decode::worker::Prompt,
     /// How tokens are chosen.

@@ -16,7 +16,7 @@ use crate::learn::worker::{Learner, Notice, Order, Told};
 use crate::mask::files;
 use crate::mask::files::Contents;
 use crate::model::Model;
-use crate::tui::app::action::{Action, Effect, Replay};
+use crate::tui::app::action::{Action, Effect, ReplayOrder};
 use crate::tui::app::record::{Player, Recorder};
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::terminal::TerminalGuard;
@@ -35,7 +35,7 @@ const BATCH: Duration = Duration::from_millis(20);
 pub type SharedModel = Arc<OnceLock<Arc<Model>>>;
 
 /// Where events come from.
-pub enum Source {
+pub enum EventSource {
     /// A running engine, and its model once that is loaded.
     Engine(Engine, Receiver<Envelope>, SharedModel),
     /// A recording.
@@ -64,7 +64,7 @@ pub enum PanicIn {
 /// Runs the interface until it ends.
 pub fn run(
     state: &mut State,
-    source: Source,
+    source: EventSource,
     recorder: Option<Recorder>,
     guard: TerminalGuard,
     panic: Option<PanicIn>,
@@ -89,7 +89,7 @@ pub fn run(
 
 struct Runner<'a> {
     state: &'a mut State,
-    source: Source,
+    source: EventSource,
     recorder: Option<Recorder>,
     guard: TerminalGuard,
     panic: Option<PanicIn>,
@@ -172,8 +172,8 @@ impl Runner<'_> {
     fn next_wake(&self) -> Option<Instant> {
         let toast = self.state.toast.as_ref().map(|toast| toast.until_ms);
         let replay = match &self.source {
-            Source::Replay(player) => player.due_ms(),
-            Source::Engine(..) => None,
+            EventSource::Replay(player) => player.due_ms(),
+            EventSource::Engine(..) => None,
         };
         let ms = toast.into_iter().chain(replay).min_by(f64::total_cmp)?;
         Some(self.began + Duration::from_secs_f64(ms.max(0.0) / 1e3))
@@ -234,7 +234,7 @@ impl Runner<'_> {
     fn tick(&mut self) -> Result<()> {
         let now = self.now_ms();
         update(self.state, Action::Tick(now));
-        let Source::Replay(player) = &mut self.source else { return Ok(()) };
+        let EventSource::Replay(player) = &mut self.source else { return Ok(()) };
         let due = player.take_due(now);
         let ended = !due.is_empty() && player.is_at_end();
         for envelope in due {
@@ -247,7 +247,7 @@ impl Runner<'_> {
         for effect in effects {
             match effect {
                 Effect::Engine(command) => {
-                    if let Source::Engine(engine, ..) = &self.source
+                    if let EventSource::Engine(engine, ..) = &self.source
                         && let Err(error) = engine.send(command)
                     {
                         update(
@@ -305,8 +305,8 @@ impl Runner<'_> {
     fn learn(&mut self, order: Order) {
         let generation = order.generation;
         let model = match &self.source {
-            Source::Engine(_, _, model) => model.get().cloned(),
-            Source::Replay(_) => None,
+            EventSource::Engine(_, _, model) => model.get().cloned(),
+            EventSource::Replay(_) => None,
         };
         let model = model.ok_or_else(|| Error::run("there is no model to learn on"));
         match model.and_then(|model| Learner::spawn(model, order)) {
@@ -319,15 +319,15 @@ impl Runner<'_> {
         }
     }
 
-    fn steer(&mut self, how: Replay) -> Result<()> {
+    fn steer(&mut self, how: ReplayOrder) -> Result<()> {
         let now = self.now_ms();
-        let Source::Replay(player) = &mut self.source else { return Ok(()) };
+        let EventSource::Replay(player) = &mut self.source else { return Ok(()) };
         let events = match how {
-            Replay::Pause => {
+            ReplayOrder::Pause => {
                 player.pause();
                 Vec::new()
             }
-            Replay::Resume => {
+            ReplayOrder::Resume => {
                 if player.is_at_end() {
                     player.restart(now);
                 } else {
@@ -335,12 +335,12 @@ impl Runner<'_> {
                 }
                 Vec::new()
             }
-            Replay::Restart => {
+            ReplayOrder::Restart => {
                 player.restart(now);
                 Vec::new()
             }
-            Replay::Forward => player.forward(),
-            Replay::Back => player.back(),
+            ReplayOrder::Forward => player.forward(),
+            ReplayOrder::Back => player.back(),
         };
         let stepped = !events.is_empty();
         for envelope in events {
@@ -367,10 +367,10 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 /// Takes the events that are there, waiting for the first; 0 when the engine has ended.
-async fn engine_events(source: &mut Source, batch: &mut Vec<Envelope>) -> usize {
+async fn engine_events(source: &mut EventSource, batch: &mut Vec<Envelope>) -> usize {
     match source {
-        Source::Engine(_, events, _) => events.recv_many(batch, 4096).await,
-        Source::Replay(_) => std::future::pending().await,
+        EventSource::Engine(_, events, _) => events.recv_many(batch, 4096).await,
+        EventSource::Replay(_) => std::future::pending().await,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::tui::app::cursor::Place;
 use crate::tui::app::keys::{KeyContext, KeyTable};
 use crate::tui::app::log::LogBuffer;
 use crate::tui::app::model::ModelView;
-use crate::tui::app::run::{Phase, Plan, RunView};
+use crate::tui::app::run::{NextRun, Phase, RunView};
 use crate::tui::app::table::{Metric, Scale};
 use crate::tui::color::Theme;
 use crate::tui::screen::text::state::TextState;
@@ -102,7 +102,7 @@ pub struct State {
     /// The run at hand.
     pub run: RunView,
     /// What the next run will be started with.
-    pub plan: Plan,
+    pub plan: NextRun,
     /// KeyContext of the memory forecast, in tokens.
     pub target_context: usize,
     /// Statistics that the engine dropped.
@@ -140,7 +140,7 @@ pub struct Beginning {
     /// What the model is called while it loads.
     pub loading_name: String,
     /// The first run.
-    pub plan: Plan,
+    pub plan: NextRun,
     /// Whether a recording is shown.
     pub replay: bool,
     /// The log's last lines.

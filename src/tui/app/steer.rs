@@ -1,7 +1,7 @@
 //! Steering the run at hand, or the recording that is shown.
 
 use crate::decode::worker::{Command as Order, Start};
-use crate::tui::app::action::{Effect, Replay};
+use crate::tui::app::action::{Effect, ReplayOrder};
 use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::State;
 use crate::tui::screen::ab::update::rewind;
@@ -19,7 +19,7 @@ pub fn pause(state: &mut State) -> Vec<Effect> {
     };
     if state.replay {
         state.phase = if resume { Phase::Running } else { Phase::Paused };
-        return vec![Effect::Replay(if resume { Replay::Resume } else { Replay::Pause })];
+        return vec![Effect::Replay(if resume { ReplayOrder::Resume } else { ReplayOrder::Pause })];
     }
     vec![Effect::Engine(if resume { Order::Resume } else { Order::Pause })]
 }
@@ -28,7 +28,7 @@ pub fn pause(state: &mut State) -> Vec<Effect> {
 pub fn step(state: &mut State) -> Vec<Effect> {
     if state.replay {
         state.phase = Phase::Paused;
-        return vec![Effect::Replay(Replay::Forward)];
+        return vec![Effect::Replay(ReplayOrder::Forward)];
     }
     match state.phase {
         Phase::Running | Phase::Paused => vec![Effect::Engine(Order::Step(1))],
@@ -39,7 +39,7 @@ pub fn step(state: &mut State) -> Vec<Effect> {
 /// One token back.
 pub fn step_back(state: &mut State) -> Vec<Effect> {
     if state.replay {
-        return vec![Effect::Replay(Replay::Back)];
+        return vec![Effect::Replay(ReplayOrder::Back)];
     }
     rewind(state, state.run.pairs.len().saturating_sub(1))
 }
@@ -48,7 +48,7 @@ impl State {
     /// Starts the planned run; events of the one before are stale from now on.
     pub fn rerun(&mut self) -> Vec<Effect> {
         if self.replay {
-            return vec![Effect::Replay(Replay::Restart)];
+            return vec![Effect::Replay(ReplayOrder::Restart)];
         }
         let Some(model) = self.model.as_mut() else { return Vec::new() };
         model.forget_run();

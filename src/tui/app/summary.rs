@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::decode::comparison::Mode;
 use crate::machine::human;
 use crate::tui::app::header::finish_words;
-use crate::tui::app::pairs::Side;
+use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 
@@ -59,7 +59,8 @@ pub fn text(state: &State) -> String {
             run.generated()
         ));
     }
-    if let (Some(a), Some(b)) = (run.pairs.times(Side::A), run.pairs.times(Side::B)) {
+    if let (Some(a), Some(b)) = (run.pairs.times(ComparedSide::A), run.pairs.times(ComparedSide::B))
+    {
         let divergence = run.pairs.divergence();
         lines.push(format!(
             "against dense ({}): KLD {:.5} ± {:.5} nats over {} steps, same top token {:.1} % · last steps: dense {:.2} ms, masked \
@@ -123,7 +124,7 @@ pub fn json(state: &State) -> serde_json::Value {
         "kv_bytes_dense": dense,
         "memory": run.memory,
         "divergence": (!run.pairs.is_empty()).then(|| run.pairs.divergence()),
-        "dense_tpot_ms": run.pairs.times(Side::A).map(|times| times.p50),
+        "dense_tpot_ms": run.pairs.times(ComparedSide::A).map(|times| times.p50),
         "finish": match &state.phase {
             Phase::Finished(finish) => json!(finish),
             Phase::Failed(sentence) => json!({ "failed": sentence }),

@@ -8,7 +8,7 @@ mod shade;
 mod tests;
 mod theme;
 
-pub use depth::{Depth, parts};
+pub use depth::{ColorDepth, parts};
 pub use lut::{Colormap, DIVERGING, Rgb, STEPS};
 pub use shade::{Shade, paint};
 pub use theme::{Role, Theme, rgb};

@@ -2,7 +2,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
-use crate::tui::color::{Colormap, DIVERGING, Depth, Rgb, STEPS, depth, parts};
+use crate::tui::color::{ColorDepth, Colormap, DIVERGING, Rgb, STEPS, depth, parts};
 
 /// What a piece of the screen says, apart from how it looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Theme {
     /// What the terminal can show.
-    pub depth: Depth,
+    pub depth: ColorDepth,
     /// Whether its background is light.
     pub light: bool,
     /// The map's colours.
@@ -52,7 +52,7 @@ pub struct Theme {
 
 impl Theme {
     /// A theme for a terminal.
-    pub fn new(depth: Depth, light: bool, colormap: Colormap) -> Self {
+    pub fn new(depth: ColorDepth, light: bool, colormap: Colormap) -> Self {
         let ramp = colours(colormap.table(light), depth, true);
         Self { depth, light, colormap, ramp, diverging: colours(DIVERGING, depth, false) }
     }
@@ -98,7 +98,7 @@ impl Theme {
         match role {
             Role::Title | Role::Accent => style.add_modifier(Modifier::BOLD),
             // Where there is no grey, labels are dim.
-            Role::Dim | Role::Border if self.depth <= Depth::None => {
+            Role::Dim | Role::Border if self.depth <= ColorDepth::None => {
                 style.add_modifier(Modifier::DIM)
             }
             _ => style,
@@ -107,7 +107,7 @@ impl Theme {
 
     /// The style of a row that is selected: a background, or reversal where there is no colour.
     pub fn selected(&self) -> Style {
-        if self.depth <= Depth::Ansi16 {
+        if self.depth <= ColorDepth::Ansi16 {
             Style::new().add_modifier(Modifier::REVERSED)
         } else {
             Style::new()
@@ -119,7 +119,7 @@ impl Theme {
 
     /// The style of header and footer.
     pub fn bar(&self) -> Style {
-        if self.depth <= Depth::Ansi16 {
+        if self.depth <= ColorDepth::Ansi16 {
             Style::new()
         } else {
             Style::new().bg(self.color(Role::Bar)).fg(self.color(Role::Text))
@@ -141,8 +141,8 @@ pub fn rgb(rgb: Rgb) -> Color {
 /// A colour map for a depth. On 256 colours a sequential map must stay monotone in luminance: each
 /// step takes the nearest entry that is not darker (or, on a falling map, lighter) than the step
 /// before.
-fn colours(table: [Rgb; STEPS], depth: Depth, monotone: bool) -> [Color; STEPS] {
-    if depth != Depth::Ansi256 {
+fn colours(table: [Rgb; STEPS], depth: ColorDepth, monotone: bool) -> [Color; STEPS] {
+    if depth != ColorDepth::Ansi256 {
         return table.map(rgb);
     }
     if !monotone {
@@ -173,7 +173,7 @@ mod tests {
     fn maps_on_256_colours_are_monotone_in_luminance() {
         for light in [false, true] {
             for map in Colormap::ALL {
-                let theme = Theme::new(Depth::Ansi256, light, map);
+                let theme = Theme::new(ColorDepth::Ansi256, light, map);
                 let luminance: Vec<f32> = (theme.ramp.iter())
                     .map(|color| match color {
                         Color::Indexed(index) => depth::luminance(depth::of_256(*index)),
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn shares_outside_the_scale_take_its_ends() {
-        let theme = Theme::new(Depth::True, false, Colormap::Viridis);
+        let theme = Theme::new(ColorDepth::True, false, Colormap::Viridis);
         assert_eq!(theme.ramp(-1.0), theme.ramp(0.0));
         assert_eq!(theme.ramp(2.0), theme.ramp(1.0));
         assert_eq!(theme.ramp(f32::NAN), theme.ramp(0.0));

@@ -9,12 +9,12 @@ use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::update::update;
-use crate::tui::color::Depth;
+use crate::tui::color::ColorDepth;
 use crate::tui::screen::{Screen, Wheel};
 use crate::tui::testing::{SMALL, act, mouse, session};
 
 fn on(screen: Screen) -> State {
-    let mut state = session(SMALL, Depth::True);
+    let mut state = session(SMALL, ColorDepth::True);
     state.screen = screen;
     // In the middle of the model, so that every step would be seen.
     (state.at.layer, state.at.head, state.at.channel) = (2, 1, 20);

@@ -7,20 +7,20 @@ use ratatui::style::{Color, Modifier};
 use crate::mask::Shape;
 use crate::tui::app::frame;
 use crate::tui::app::state::State;
-use crate::tui::color::Depth;
+use crate::tui::color::ColorDepth;
 use crate::tui::testing::session;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
-const DEPTHS: [Depth; 3] = [Depth::True, Depth::Ansi256, Depth::None];
+const DEPTHS: [ColorDepth; 3] = [ColorDepth::True, ColorDepth::Ansi256, ColorDepth::None];
 
 /// Frames of a session that was prepared, at every size and depth that is looked at, by name.
 pub fn frames(name: &str, shape: Shape, prepare: impl Fn(&mut State)) -> Vec<(String, String)> {
-    let frame = |depth: Depth, size: (u16, u16)| {
+    let frame = |depth: ColorDepth, size: (u16, u16)| {
         let mut state = session(shape, depth);
         prepare(&mut state);
         state.size = size;
         let frame = draw(&state);
-        let dump = if depth == Depth::None { text(&frame) } else { styled(&frame) };
+        let dump = if depth == ColorDepth::None { text(&frame) } else { styled(&frame) };
         (format!("{name}_{}x{}_{}", size.0, size.1, depth.name()), dump)
     };
     DEPTHS.into_iter().flat_map(|depth| SIZES.map(|size| frame(depth, size))).collect()

@@ -14,10 +14,10 @@ use crate::mask::{ChannelMask, Importance, Shape, Window, select};
 use crate::tui::app::action::{Action, Effect};
 use crate::tui::app::keys::KeyTable;
 use crate::tui::app::log::LogBuffer;
-use crate::tui::app::run::Plan;
+use crate::tui::app::run::NextRun;
 use crate::tui::app::state::{Beginning, State};
 use crate::tui::app::update::update;
-use crate::tui::color::{Colormap, Depth, Theme};
+use crate::tui::color::{ColorDepth, Colormap, Theme};
 
 /// The demo's axes.
 pub const SMALL: Shape = Shape { layers: 5, kv_heads: 2, head_dim: 64 };
@@ -33,12 +33,12 @@ pub fn noise(n: usize) -> f32 {
 }
 
 /// A state before anything happened.
-pub fn blank(depth: Depth) -> State {
+pub fn blank(depth: ColorDepth) -> State {
     let mut state = State::new(Beginning {
         theme: Theme::new(depth, false, Colormap::Viridis),
         keys: KeyTable::new(&Default::default()).expect("the defaults are consistent"),
         loading_name: "demo".to_owned(),
-        plan: Plan {
+        plan: NextRun {
             prompt: Prompt::Text { text: "Say something.".to_owned(), raw: false },
             sampling: Sampling::default(),
             max_new: 256,
@@ -191,7 +191,7 @@ pub fn lost(asked: Asked) -> Event {
 }
 
 /// A session that has decoded a while.
-pub fn session(shape: Shape, depth: Depth) -> State {
+pub fn session(shape: Shape, depth: ColorDepth) -> State {
     let mut state = blank(depth);
     let info = info(shape);
     send(&mut state, Event::Loaded(Box::new(info.clone())));

@@ -6,7 +6,7 @@ mod heatmap;
 pub mod pane;
 mod scatter;
 
-pub use bars::{Bar, Part, columns, meter, stacked};
+pub use bars::{Bar, BarPart, columns, meter, stacked};
 pub use chart::Chart;
 pub use heatmap::Heatmap;
 pub use scatter::{Mark, Scatter};

@@ -14,16 +14,19 @@ use crate::decode::worker::event::{
     Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject, Wish,
 };
 use crate::mask::{ChannelMask, Shape, Window};
-use crate::tui::app::action::{Action, Command, Effect, Replay};
+use crate::tui::app::action::{Action, Command, Effect, ReplayOrder};
+use crate::tui::app::areas;
 use crate::tui::app::cursor::Place;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::table::{Metric, Scale};
+use crate::tui::app::tabs::tab_at;
 use crate::tui::app::update::update;
-use crate::tui::color::{Colormap, Depth};
+use crate::tui::color::{ColorDepth, Colormap};
 use crate::tui::export::ExportFormat;
 use crate::tui::screen::Screen;
+use crate::tui::screen::map::layout::grid;
 use crate::tui::screen::map::state::Level;
 use crate::tui::testing::{
     LARGE, SMALL, act, blank, draw, head_detail, info, key, letters, lost, measured, pair, send,
@@ -31,12 +34,12 @@ use crate::tui::testing::{
 };
 
 fn ready() -> State {
-    session(SMALL, Depth::True)
+    session(SMALL, ColorDepth::True)
 }
 
 #[test]
 fn loading_a_model_starts_the_planned_run() {
-    let mut state = blank(Depth::True);
+    let mut state = blank(ColorDepth::True);
     let loaded = Envelope {
         generation: 0,
         at_ms: 0.0,
@@ -79,7 +82,7 @@ fn the_engine_s_states_are_shown() {
 
 #[test]
 fn a_model_that_never_comes_ends_the_program_with_its_own_code() {
-    let mut state = blank(Depth::True);
+    let mut state = blank(ColorDepth::True);
     let failed = Event::Failed { sentence: "no such file".into(), code: 2 };
     let envelope = Envelope { generation: 0, at_ms: 0.0, dropped: 0, event: failed };
     let effects = update(&mut state, Action::Engine(Box::new(envelope)));
@@ -153,11 +156,11 @@ fn pause_step_and_rerun_reach_the_engine() {
 fn a_recording_is_steered_and_takes_no_orders() {
     let mut state = ready();
     state.replay = true;
-    assert_eq!(key(&mut state, KeyCode::Char(' ')), [Effect::Replay(Replay::Pause)]);
-    assert_eq!(key(&mut state, KeyCode::Char(' ')), [Effect::Replay(Replay::Resume)]);
-    assert_eq!(key(&mut state, KeyCode::Char('>')), [Effect::Replay(Replay::Forward)]);
-    assert_eq!(key(&mut state, KeyCode::Char('<')), [Effect::Replay(Replay::Back)]);
-    assert_eq!(key(&mut state, KeyCode::Char('r')), [Effect::Replay(Replay::Restart)]);
+    assert_eq!(key(&mut state, KeyCode::Char(' ')), [Effect::Replay(ReplayOrder::Pause)]);
+    assert_eq!(key(&mut state, KeyCode::Char(' ')), [Effect::Replay(ReplayOrder::Resume)]);
+    assert_eq!(key(&mut state, KeyCode::Char('>')), [Effect::Replay(ReplayOrder::Forward)]);
+    assert_eq!(key(&mut state, KeyCode::Char('<')), [Effect::Replay(ReplayOrder::Back)]);
+    assert_eq!(key(&mut state, KeyCode::Char('r')), [Effect::Replay(ReplayOrder::Restart)]);
     assert_eq!(act(&mut state, Command::Down), [], "there is no engine to watch a head");
 }
 
@@ -248,9 +251,8 @@ fn the_mouse_selects_drills_scrolls_and_changes_tabs() {
         Action::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
     };
     let press = MouseEventKind::Down(MouseButton::Left);
-    let area = crate::tui::app::areas::areas(&state).main;
-    let strip =
-        crate::tui::screen::map::layout::grid(&state, area, SMALL).strip_of(2, 1).expect("shown");
+    let area = areas::areas(&state).main;
+    let strip = grid(&state, area, SMALL).strip_of(2, 1).expect("shown");
     let effects = update(&mut state, mouse(press, strip.x + 3, strip.y));
     assert_eq!(effects, [Effect::Engine(Order::Watch { layer: 2, head: 1 })]);
     assert_eq!(state.at, Place { layer: 2, head: 1, channel: 3 });
@@ -258,9 +260,7 @@ fn the_mouse_selects_drills_scrolls_and_changes_tabs() {
     assert_eq!(state.screens.map.level, Level::Layer, "a second press on the same cell drills");
     update(&mut state, mouse(MouseEventKind::ScrollUp, 5, 5));
     assert_eq!(state.at.head, 0);
-    let tab = (0..60)
-        .find(|&x| crate::tui::app::tabs::tab_at(&state, x) == Some(Screen::Perf))
-        .expect("a tab");
+    let tab = (0..60).find(|&x| tab_at(&state, x) == Some(Screen::Perf)).expect("a tab");
     update(&mut state, mouse(press, tab, 1));
     assert_eq!(state.screen, Screen::Perf);
     assert_eq!(update(&mut state, mouse(MouseEventKind::Moved, 9, 9)), []);
@@ -306,7 +306,7 @@ fn a_random_walk_keeps_the_invariants() {
         Shape { layers: 1, kv_heads: 1, head_dim: 16 },
         Shape { layers: 40, kv_heads: 32, head_dim: 80 },
     ] {
-        let mut state = blank(Depth::True);
+        let mut state = blank(ColorDepth::True);
         let model = info(shape);
         for step in 0..5_000 {
             let action = random_action(&mut random, &state, &model, step);

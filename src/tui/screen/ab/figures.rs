@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::decode::comparison::Mode;
-use crate::tui::app::pairs::{Side, voice};
+use crate::tui::app::pairs::{ComparedSide, voice};
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::{count, put};
@@ -126,7 +126,7 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
     pane.title("likeliest", &place(state));
     let Some(pair) = state.run.pairs.get(at(state)) else { return };
     let half = pane.area.width / 2;
-    let (a, b) = (voice(pair, Side::A), voice(pair, Side::B));
+    let (a, b) = (voice(pair, ComparedSide::A), voice(pair, ComparedSide::B));
     if let Some(row) = pane.take(1) {
         put(pane.buffer, row, 0, 0, Line::styled("A dense", theme.style(Role::Dim)));
         put(pane.buffer, row, half, 0, Line::styled("B masked", theme.style(Role::Dim)));

@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthChar;
 
 use crate::decode::comparison::Mode;
 use crate::decode::worker::event::Pair;
-use crate::tui::app::pairs::{Side, voice};
+use crate::tui::app::pairs::{ComparedSide, voice};
 use crate::tui::app::state::State;
 
 /// Tokens before and after the cursor that are laid out: more than any screen shows.
@@ -82,7 +82,7 @@ pub struct Word {
 }
 
 /// The tokens that one side's pane shows within `area`, which has no title any more.
-pub fn words(state: &State, side: Side, area: Rect) -> Vec<Word> {
+pub fn words(state: &State, side: ComparedSide, area: Rect) -> Vec<Word> {
     let pairs = &state.run.pairs;
     let mode = state.feed();
     let cursor = state.screens.ab.cursor.unwrap_or(pairs.len());
@@ -119,11 +119,11 @@ pub fn words(state: &State, side: Side, area: Rect) -> Vec<Word> {
 }
 
 /// What stands for a token in a side's pane, and whether the line ends behind it.
-fn shown_text(pair: &Pair, side: Side, parts: bool, mode: Mode) -> Option<(String, bool)> {
+fn shown_text(pair: &Pair, side: ComparedSide, parts: bool, mode: Mode) -> Option<(String, bool)> {
     let own = voice(pair, side)?;
     // A forced side does not say what it would have said: its first choice stands in its pane.
     let text = match (parts, mode, side) {
-        (true, Mode::Forced, Side::B) => {
+        (true, Mode::Forced, ComparedSide::B) => {
             own.top.first().map_or(own.text.as_str(), |top| top.text.as_str())
         }
         _ => own.text.as_str(),
@@ -142,8 +142,11 @@ fn shown_text(pair: &Pair, side: Side, parts: bool, mode: Mode) -> Option<(Strin
 /// The token under a cell of the A/B screen, in its panes or its strip.
 pub fn ab_hit(state: &State, main: Rect, x: u16, y: u16) -> Option<usize> {
     let areas = ab(main);
-    let [left, right] =
-        if state.screens.ab.swapped { [Side::B, Side::A] } else { [Side::A, Side::B] };
+    let [left, right] = if state.screens.ab.swapped {
+        [ComparedSide::B, ComparedSide::A]
+    } else {
+        [ComparedSide::A, ComparedSide::B]
+    };
     for (area, side) in [(areas.left, left), (areas.right, right)] {
         let inner = below_title(area);
         if inner.contains((x, y).into()) {

@@ -13,7 +13,7 @@ use crate::tui::paint::{count, put};
 use crate::tui::screen::ab::figures::{nats, visible};
 use crate::tui::screen::ab::update::at;
 use crate::tui::widget::pane::Pane;
-use crate::tui::widget::{Part, stacked};
+use crate::tui::widget::{BarPart, stacked};
 
 /// Tokens that are shown for their weight at most.
 const WEIGHTY: usize = 10;
@@ -69,12 +69,12 @@ fn masses(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
         );
         let width = text.chars().count() as u16;
         let bar = Rect { x: row.x + 7, width: row.width.saturating_sub(7 + width), ..row };
-        let part = |(&size, (role, glyph)): (&f64, (Role, &'static str))| Part {
+        let part = |(&size, (role, glyph)): (&f64, (Role, &'static str))| BarPart {
             size,
             glyph,
             color: theme.color(role),
         };
-        let parts: Vec<Part> = mass.iter().zip(roles).map(part).collect();
+        let parts: Vec<BarPart> = mass.iter().zip(roles).map(part).collect();
         stacked(&parts, 1.0, bar, pane.buffer);
         put(
             pane.buffer,

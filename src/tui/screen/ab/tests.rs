@@ -12,10 +12,10 @@ use crate::decode::worker::Command as Order;
 use crate::decode::worker::event::{Event, Pair, Retuned, Timed};
 use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::areas;
-use crate::tui::app::pairs::Side;
+use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::state::State;
 use crate::tui::app::update::update;
-use crate::tui::color::Depth;
+use crate::tui::color::ColorDepth;
 use crate::tui::screen::Screen;
 use crate::tui::screen::ab::layout;
 use crate::tui::testing::{
@@ -33,7 +33,7 @@ fn letter(state: &mut State, c: char) -> Vec<Effect> {
 /// A session of 120 tokens on the A/B screen, at its end; the sides part at every seventh token
 /// from the third on.
 fn ready() -> State {
-    let mut state = session(SMALL, Depth::True);
+    let mut state = session(SMALL, ColorDepth::True);
     send(&mut state, Event::Paused);
     assert_eq!(asked(&letter(&mut state, '3')).n, 120);
     assert_eq!(state.screen, Screen::Ab);
@@ -184,7 +184,7 @@ fn the_mouse_picks_tokens_in_both_panes_and_in_the_strip() {
         Action::Mouse(MouseEvent { kind, column: x, row: y, modifiers: KeyModifiers::NONE })
     };
     let areas = layout::ab(areas::areas(&state).main);
-    for (side, area) in [(Side::A, areas.left), (Side::B, areas.right)] {
+    for (side, area) in [(ComparedSide::A, areas.left), (ComparedSide::B, areas.right)] {
         state.screens.ab.cursor = None;
         let inner = layout::below_title(area);
         let shown = layout::words(&state, side, inner);
@@ -206,7 +206,7 @@ fn the_mouse_picks_tokens_in_both_panes_and_in_the_strip() {
 /// A's.
 #[test]
 fn free_texts_part_once_and_a_change_of_the_mask_brings_them_together() {
-    let mut state = session(SMALL, Depth::None);
+    let mut state = session(SMALL, ColorDepth::None);
     letter(&mut state, '3');
     letter(&mut state, 'r');
     send(&mut state, Event::Fed(Mode::Free));
@@ -267,7 +267,7 @@ fn recordings_and_sessions_alone_say_why_they_cannot() {
 #[test]
 fn every_size_and_shape_is_drawn() {
     for shape in [SMALL, LARGE] {
-        let mut state = session(shape, Depth::True);
+        let mut state = session(shape, ColorDepth::True);
         letter(&mut state, '3');
         let place = Asked { n: 120, layer: 0, head: 0 };
         send(&mut state, lost(place));
@@ -291,7 +291,7 @@ fn dense_against_masked() {
         act(state, Command::FindPrev);
         let asked =
             state.screens.ab.asked.expect("the engine is asked about the token under the cursor");
-        send(state, crate::tui::testing::lost(asked));
+        send(state, lost(asked));
     }) {
         insta::assert_snapshot!(name, dump);
     }

@@ -6,7 +6,7 @@ use crate::decode::lost::Asked;
 use crate::decode::worker::Command as Order;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
-use crate::tui::app::pairs::Side;
+use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::screen::ab::layout;
@@ -100,7 +100,7 @@ fn step(state: &mut State, by: isize) {
 /// To the token above or below the cursor in the left pane.
 fn row(state: &mut State, by: i32) {
     let areas = layout::ab(areas::areas(state).main);
-    let side = if state.screens.ab.swapped { Side::B } else { Side::A };
+    let side = if state.screens.ab.swapped { ComparedSide::B } else { ComparedSide::A };
     let words = layout::words(state, side, layout::below_title(areas.left));
     let here = words.iter().rev().find(|word| word.n <= at(state)).map(|word| word.at);
     let Some((row, column)) = here else { return };

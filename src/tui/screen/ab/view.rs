@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 use crate::decode::comparison::Mode;
 use crate::machine::human;
 use crate::tui::app::model::ModelView;
-use crate::tui::app::pairs::Side;
+use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::{count, placeholder, put, rate};
@@ -28,8 +28,11 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     }
     let areas = layout::ab(area);
     put(buffer, areas.mode, 0, 0, mode_line(state));
-    let [left, right] =
-        if state.screens.ab.swapped { [Side::B, Side::A] } else { [Side::A, Side::B] };
+    let [left, right] = if state.screens.ab.swapped {
+        [ComparedSide::B, ComparedSide::A]
+    } else {
+        [ComparedSide::A, ComparedSide::B]
+    };
     side(state, model, left, areas.left, buffer);
     side(state, model, right, areas.right, buffer);
     put(buffer, areas.figures, 0, 0, figures::line(state, areas.figures.width));
@@ -74,19 +77,19 @@ fn mode_line(state: &State) -> Line<'static> {
 }
 
 /// One side: its speed, its bytes, its text.
-fn side(state: &State, model: &ModelView, side: Side, area: Rect, buffer: &mut Buffer) {
+fn side(state: &State, model: &ModelView, side: ComparedSide, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let pairs = &state.run.pairs;
     let mut pane = Pane::new(area, theme, buffer);
     let name = match side {
-        Side::A => "A dense".to_owned(),
-        Side::B => format!("B keeps {:.0} %", model.statistics.kept_ratio * 100.0),
+        ComparedSide::A => "A dense".to_owned(),
+        ComparedSide::B => format!("B keeps {:.0} %", model.statistics.kept_ratio * 100.0),
     };
     let mut facts = Vec::new();
     if let Some(kv) = pairs.kv(side) {
-        let dense = pairs.kv(Side::A).unwrap_or(kv);
+        let dense = pairs.kv(ComparedSide::A).unwrap_or(kv);
         facts.push(match side {
-            Side::B if kv < dense => {
+            ComparedSide::B if kv < dense => {
                 format!("{} −{:.0} %", human(kv as u64), 100.0 * (1.0 - kv as f64 / dense as f64))
             }
             _ => human(kv as u64),
@@ -108,9 +111,9 @@ fn side(state: &State, model: &ModelView, side: Side, area: Rect, buffer: &mut B
     for word in layout::words(state, side, inner) {
         let mut style = match (word.parts, side) {
             (true, _) => theme.style(Role::Warn).add_modifier(Modifier::BOLD),
-            (false, Side::A) => theme.style(Role::Text),
-            (false, Side::B) if word.n <= pairs.since => theme.style(Role::Dim),
-            (false, Side::B) => theme.style(Role::Text),
+            (false, ComparedSide::A) => theme.style(Role::Text),
+            (false, ComparedSide::B) if word.n <= pairs.since => theme.style(Role::Dim),
+            (false, ComparedSide::B) => theme.style(Role::Text),
         };
         if word.n == cursor {
             style = style.add_modifier(Modifier::REVERSED);

@@ -10,7 +10,7 @@ use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::put;
 use crate::tui::widget::pane::Pane;
-use crate::tui::widget::{Part, stacked};
+use crate::tui::widget::{BarPart, stacked};
 
 /// Draws the panel.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -38,7 +38,7 @@ fn mass(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         let numbers =
             format!("{:>3.0} {:>3.0} {:>3.0} %", sink * 100.0, middle * 100.0, recent * 100.0);
         let bar = Rect { x: area.x + 5, width: area.width.saturating_sub(19), ..area };
-        let part = |size: &f32, glyph, role| Part {
+        let part = |size: &f32, glyph, role| BarPart {
             size: f64::from(*size),
             glyph,
             color: theme.color(role),

@@ -10,7 +10,7 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::shader::bar_metric;
 use crate::tui::app::state::State;
 use crate::tui::app::table::{Metric, Table};
-use crate::tui::color::{Depth, Role};
+use crate::tui::color::{ColorDepth, Role};
 use crate::tui::export::ExportFormat;
 use crate::tui::paint::{number, placeholder, put, wavelength};
 use crate::tui::screen::head::layout;
@@ -96,7 +96,7 @@ fn subtitle(state: &State, metric: Metric) -> Line<'static> {
     let theme = &state.theme;
     let scale = state.scales[metric as usize].name();
     let dim = theme.style(Role::Dim);
-    let pruned_mark = if theme.depth <= Depth::None { "░" } else { "█" };
+    let pruned_mark = if theme.depth <= ColorDepth::None { "░" } else { "█" };
     Line::from(vec![
         Span::styled("█", theme.style(Role::First)),
         Span::styled(" channel i  ", dim),
@@ -145,7 +145,7 @@ fn bars(
             (true, false) => state.theme.style(Role::First),
             (true, true) => state.theme.style(Role::Second),
         };
-        let shaded = !kept[largest] && state.theme.depth <= Depth::None;
+        let shaded = !kept[largest] && state.theme.depth <= ColorDepth::None;
         Some(Bar { share: table.share(values[largest], scale), style, shaded })
     });
     scale_labels(state, metric, table, chart, buffer);

@@ -197,7 +197,7 @@ const LEAST_CONTEXT: usize = 256;
 
 /// What a learning is doing.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Part {
+pub enum LearningPart {
     /// None was started.
     Idle,
     /// Prefilling samples: done, all.
@@ -226,7 +226,7 @@ pub struct Learning {
     /// The text of the field that is being typed.
     pub typing: Option<Input>,
     /// What it is doing.
-    pub part: Part,
+    pub part: LearningPart,
     /// Its number; notices of other numbers are stale.
     pub generation: u64,
     /// What was ordered.
@@ -257,7 +257,7 @@ impl Default for Learning {
             form: Form::default(),
             field: Field::Haystack,
             typing: None,
-            part: Part::Idle,
+            part: LearningPart::Idle,
             generation: 0,
             order: None,
             began_ms: (0.0, 0.0),
@@ -276,7 +276,13 @@ impl Default for Learning {
 impl Learning {
     /// Whether a learning runs.
     pub fn runs(&self) -> bool {
-        matches!(self.part, Part::Pool(..) | Part::Importance | Part::Masks | Part::Check(_))
+        matches!(
+            self.part,
+            LearningPart::Pool(..)
+                | LearningPart::Importance
+                | LearningPart::Masks
+                | LearningPart::Check(_)
+        )
     }
 
     /// Forgets the last learning and begins one.
@@ -287,7 +293,7 @@ impl Learning {
             form,
             field,
             generation: order.generation,
-            part: Part::Pool(0, samples),
+            part: LearningPart::Pool(0, samples),
             order: Some(order),
             began_ms: (now_ms, now_ms),
             ..Self::default()
@@ -295,7 +301,7 @@ impl Learning {
     }
 
     /// Moves on to another part.
-    pub fn enter(&mut self, part: Part, now_ms: f64) {
+    pub fn enter(&mut self, part: LearningPart, now_ms: f64) {
         if std::mem::discriminant(&self.part) != std::mem::discriminant(&part) {
             self.began_ms.1 = now_ms;
         }
@@ -321,16 +327,18 @@ impl Learning {
         };
         let settings = self.order.as_ref().map(|order| &order.settings);
         match &self.part {
-            Part::Pool(done, all) => {
+            LearningPart::Pool(done, all) => {
                 (*done as f64 / (*all).max(1) as f64, *done as f64 / (*all).max(1) as f64)
             }
-            Part::Importance => {
+            LearningPart::Importance => {
                 stage(Stage::Importance, settings.map_or(1, |settings| settings.steps))
             }
-            Part::Masks => stage(Stage::Mask, settings.map_or(1, |settings| settings.mask_steps)),
-            Part::Check(share) => (f64::from(*share), f64::from(*share)),
-            Part::Done => (1.0, 1.0),
-            Part::Idle | Part::Cancelled | Part::Failed(_) => (0.0, 0.0),
+            LearningPart::Masks => {
+                stage(Stage::Mask, settings.map_or(1, |settings| settings.mask_steps))
+            }
+            LearningPart::Check(share) => (f64::from(*share), f64::from(*share)),
+            LearningPart::Done => (1.0, 1.0),
+            LearningPart::Idle | LearningPart::Cancelled | LearningPart::Failed(_) => (0.0, 0.0),
         }
     }
 

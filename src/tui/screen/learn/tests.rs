@@ -14,10 +14,11 @@ use crate::tui::app::areas;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::State;
 use crate::tui::app::update::update;
-use crate::tui::color::Depth;
+use crate::tui::color::ColorDepth;
+use crate::tui::export::{ExportFormat, make};
 use crate::tui::screen::Screen;
 use crate::tui::screen::learn::layout;
-use crate::tui::screen::learn::state::{Field, Part};
+use crate::tui::screen::learn::state::{Field, LearningPart};
 use crate::tui::testing::{
     LARGE, SMALL, answer, blank, factors, frames, learned, learning, session, tell_learning,
 };
@@ -32,7 +33,7 @@ fn press(state: &mut State, text: &str) -> Vec<Effect> {
 
 /// A session on the learn screen, reached by its key.
 fn on_screen() -> State {
-    let mut state = session(SMALL, Depth::None);
+    let mut state = session(SMALL, ColorDepth::None);
     press(&mut state, "6");
     assert_eq!((state.screen, state.context()), (Screen::Learn, KeyContext::Screen(Screen::Learn)));
     state
@@ -94,7 +95,7 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
             out: "m/a.safetensors".into(),
         }
     );
-    assert_eq!(state.screens.learn.part, Part::Pool(0, 56));
+    assert_eq!(state.screens.learn.part, LearningPart::Pool(0, 56));
 }
 
 #[test]
@@ -134,7 +135,7 @@ fn what_cannot_be_learned_is_refused_in_a_sentence() {
         let toast = state.toast.as_ref().expect("a sentence");
         assert!(toast.sentence.contains(word), "{}", toast.sentence);
     };
-    let mut state = blank(Depth::None);
+    let mut state = blank(ColorDepth::None);
     press(&mut state, "6");
     refused(&mut state, "s", "not there yet");
     let mut state = on_screen();
@@ -151,9 +152,9 @@ fn what_cannot_be_learned_is_refused_in_a_sentence() {
 
 #[test]
 fn a_learning_is_followed_to_its_end() {
-    let mut state = session(SMALL, Depth::None);
+    let mut state = session(SMALL, ColorDepth::None);
     learning(&mut state, 100);
-    assert_eq!(state.screens.learn.part, Part::Importance);
+    assert_eq!(state.screens.learn.part, LearningPart::Importance);
     assert_eq!(state.screens.learn.updates.len(), 100);
     // Two updates a second, 250 in all.
     let left = state.screens.learn.left_seconds(state.now_ms).unwrap();
@@ -166,9 +167,9 @@ fn a_learning_is_followed_to_its_end() {
     let update =
         Update { stage: Stage::Mask, step: 0, distill: 0.01, reg: 0.0, mean: 0.3, kept: 0.3 };
     tell_learning(&mut state, Told::Going(Event::Update(update)));
-    assert_eq!(state.screens.learn.part, Part::Masks);
+    assert_eq!(state.screens.learn.part, LearningPart::Masks);
     learned(&mut state);
-    assert_eq!(state.screens.learn.part, Part::Done);
+    assert_eq!(state.screens.learn.part, LearningPart::Done);
     let done = state.screens.learn.done.as_ref().unwrap();
     assert_eq!(
         (Some(&done.file.mask), &done.file.importance),
@@ -217,24 +218,24 @@ fn the_learned_mask_is_applied_and_tuned_from() {
 
 #[test]
 fn notices_of_another_learning_are_stale() {
-    let mut state = session(SMALL, Depth::None);
+    let mut state = session(SMALL, ColorDepth::None);
     learning(&mut state, 3);
     let stale = Notice { generation: 0, dropped: 9, told: Told::Failed("old".to_owned()) };
     update(&mut state, Action::Learning(Box::new(stale)));
     assert_eq!(
         (state.screens.learn.part.clone(), state.screens.learn.dropped),
-        (Part::Importance, 0)
+        (LearningPart::Importance, 0)
     );
 }
 
 #[test]
 fn a_learning_is_cancelled_and_gone_on_from() {
-    let mut state = session(SMALL, Depth::None);
+    let mut state = session(SMALL, ColorDepth::None);
     learning(&mut state, 30);
     assert_eq!(press(&mut state, "x"), [Effect::CancelLearning]);
     assert!(state.screens.learn.runs(), "until the learning says so");
     tell_learning(&mut state, Told::Cancelled);
-    assert_eq!(state.screens.learn.part, Part::Cancelled);
+    assert_eq!(state.screens.learn.part, LearningPart::Cancelled);
     let effects = press(&mut state, "R");
     let order = ordered(&effects);
     assert!(order.resume && order.generation == 2);
@@ -257,7 +258,7 @@ fn a_learning_is_cancelled_and_gone_on_from() {
     assert!((whole - 33.0 / 250.0).abs() < 1e-9 && (here - 3.0 / 220.0).abs() < 1e-9);
     tell_learning(&mut state, Told::Panicked("index out of bounds".to_owned()));
     assert!(
-        matches!(&state.screens.learn.part, Part::Failed(sentence) if sentence.contains("index out of bounds"))
+        matches!(&state.screens.learn.part, LearningPart::Failed(sentence) if sentence.contains("index out of bounds"))
     );
     assert!(state.toast.as_ref().unwrap().failed);
 }
@@ -311,23 +312,16 @@ fn what_is_pasted_goes_into_the_field() {
 
 #[test]
 fn updates_are_exported() {
-    let mut state = session(SMALL, Depth::None);
+    let mut state = session(SMALL, ColorDepth::None);
     learning(&mut state, 5);
-    let csv = crate::tui::export::make(&state, crate::tui::export::ExportFormat::Csv).unwrap();
+    let csv = make(&state, ExportFormat::Csv).unwrap();
     let text = String::from_utf8(csv).unwrap();
     assert_eq!(text.lines().count(), 6);
     assert!(text.starts_with("stage,step,distill,reg,mean_factor,kept\nimportance,0,"), "{text}");
     // Screens without a learning have an empty table.
     update(&mut state, Action::Do(Command::Show(Screen::Learn)));
     state.screens.learn = Default::default();
-    assert_eq!(
-        crate::tui::export::make(&state, crate::tui::export::ExportFormat::Csv)
-            .unwrap()
-            .iter()
-            .filter(|c| **c == b'\n')
-            .count(),
-        1
-    );
+    assert_eq!(make(&state, ExportFormat::Csv).unwrap().iter().filter(|c| **c == b'\n').count(), 1);
     assert!(factors(SMALL, 0.5).scores().iter().all(|f| (0.0..=1.0).contains(f)));
 }
 

@@ -14,7 +14,7 @@ use crate::tui::app::areas;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::screen::learn::layout;
-use crate::tui::screen::learn::state::{Field, Learning, Part};
+use crate::tui::screen::learn::state::{Field, Learning, LearningPart};
 use crate::tui::screen::tune::edit::adopt;
 use crate::tui::screen::tune::state::Tuning;
 use crate::tui::screen::{Press, Typed, Wheel};
@@ -182,19 +182,20 @@ pub fn take(state: &mut State, notice: Notice) {
             learning.factors.clone_from(&done.file.importance);
             learning.cut = Some(done.file.mask.clone());
             learning.done = Some(done);
-            learning.enter(Part::Done, now);
+            learning.enter(LearningPart::Done, now);
             state.tell(sentence, false);
         }
         Told::Cancelled => {
-            learning.enter(Part::Cancelled, now);
+            learning.enter(LearningPart::Cancelled, now);
             state.tell("learning was stopped; it can be gone on from", false);
         }
         Told::Failed(sentence) => {
-            learning.enter(Part::Failed(sentence.clone()), now);
+            learning.enter(LearningPart::Failed(sentence.clone()), now);
             state.tell(sentence, true);
         }
         Told::Panicked(message) => {
-            learning.enter(Part::Failed(format!("learning ran into a bug: {message}")), now);
+            learning
+                .enter(LearningPart::Failed(format!("learning ran into a bug: {message}")), now);
             state.tell("learning ran into a bug; the rest of the program goes on", true);
         }
     }
@@ -202,11 +203,15 @@ pub fn take(state: &mut State, notice: Notice) {
 
 fn going(learning: &mut Learning, event: Event, now: f64) {
     match event {
-        Event::Prefill(done, all) => learning.enter(Part::Pool(done, all), now),
+        Event::Prefill(done, all) => learning.enter(LearningPart::Pool(done, all), now),
         Event::Dense(tasks) => learning.dense = tasks,
         Event::Update(update) => {
             learning.enter(
-                if update.stage == Stage::Mask { Part::Masks } else { Part::Importance },
+                if update.stage == Stage::Mask {
+                    LearningPart::Masks
+                } else {
+                    LearningPart::Importance
+                },
                 now,
             );
             learning.updates.push(update);
@@ -217,7 +222,7 @@ fn going(learning: &mut Learning, event: Event, now: f64) {
             learning.factors = Some(factors);
         }
         Event::Validated { cut, best } => learning.validated = Some((cut, best)),
-        Event::Check(share) => learning.enter(Part::Check(share), now),
+        Event::Check(share) => learning.enter(LearningPart::Check(share), now),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::tui::color::{Role, Shade};
 use crate::tui::paint::{count, put};
 use crate::tui::screen::Screen;
 use crate::tui::screen::learn::layout;
-use crate::tui::screen::learn::state::{Field, Learning, Part};
+use crate::tui::screen::learn::state::{Field, Learning, LearningPart};
 use crate::tui::screen::map::layout::{Grid, grid};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Chart, Heatmap, meter};
@@ -95,13 +95,13 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     let learning = &state.screens.learn;
     let mut pane = Pane::new(area, theme, buffer);
     let (words, role) = part_words(learning);
-    if learning.part == Part::Idle {
+    if learning.part == LearningPart::Idle {
         pane.title(&words, "");
         pane.note("nothing is learned yet");
         return;
     }
     pane.title(&words, &time(learning.seconds(state.now_ms)));
-    if let Part::Failed(sentence) = &learning.part {
+    if let LearningPart::Failed(sentence) = &learning.part {
         wrapped(sentence, &mut pane, theme.style(Role::Bad));
     }
     let settings = learning.order.as_ref().map(|order| &order.settings);
@@ -188,14 +188,16 @@ fn task_words(task: crate::learn::data::Task) -> &'static str {
 /// What is going on, and in which colour.
 fn part_words(learning: &Learning) -> (String, Role) {
     match &learning.part {
-        Part::Idle => ("progress".to_owned(), Role::Dim),
-        Part::Pool(done, all) => (format!("prefilling {done} of {all}"), Role::Accent),
-        Part::Importance => ("stage 1: importance".to_owned(), Role::Accent),
-        Part::Masks => ("stage 2: the mask itself".to_owned(), Role::Accent),
-        Part::Check(share) => (format!("held-out check {:.0} %", share * 100.0), Role::Accent),
-        Part::Done => ("done".to_owned(), Role::Good),
-        Part::Cancelled => ("stopped".to_owned(), Role::Warn),
-        Part::Failed(_) => ("failed".to_owned(), Role::Bad),
+        LearningPart::Idle => ("progress".to_owned(), Role::Dim),
+        LearningPart::Pool(done, all) => (format!("prefilling {done} of {all}"), Role::Accent),
+        LearningPart::Importance => ("stage 1: importance".to_owned(), Role::Accent),
+        LearningPart::Masks => ("stage 2: the mask itself".to_owned(), Role::Accent),
+        LearningPart::Check(share) => {
+            (format!("held-out check {:.0} %", share * 100.0), Role::Accent)
+        }
+        LearningPart::Done => ("done".to_owned(), Role::Good),
+        LearningPart::Cancelled => ("stopped".to_owned(), Role::Warn),
+        LearningPart::Failed(_) => ("failed".to_owned(), Role::Bad),
     }
 }
 

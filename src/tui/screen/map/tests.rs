@@ -10,7 +10,7 @@ use crate::tui::app::areas;
 use crate::tui::app::cursor::Place;
 use crate::tui::app::state::{Overlay, State};
 use crate::tui::app::table::{Metric, Scale};
-use crate::tui::color::{Colormap, Depth};
+use crate::tui::color::{ColorDepth, Colormap};
 use crate::tui::screen::Screen;
 use crate::tui::screen::map::layout;
 use crate::tui::screen::map::state::Level;
@@ -19,7 +19,7 @@ use crate::tui::testing::{
 };
 
 fn ready() -> State {
-    session(SMALL, Depth::True)
+    session(SMALL, ColorDepth::True)
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_layer() {
     for (name, dump) in frames("layer", SMALL, |state| {
         act(state, Command::Open);
         act(state, Command::Right);
-        state.metric = crate::tui::app::table::Metric::Live;
+        state.metric = Metric::Live;
     }) {
         insta::assert_snapshot!(name, dump);
     }
@@ -53,7 +53,7 @@ fn small_models_fill_the_screen_as_well_as_large_ones() {
         LARGE,
         Shape { layers: 4, kv_heads: 1, head_dim: 32 },
     ] {
-        let mut state = session(shape, Depth::True);
+        let mut state = session(shape, ColorDepth::True);
         state.size = (120, 40);
         let main = areas::areas(&state).main;
         let grid = layout::grid(&state, main, shape);
@@ -69,10 +69,10 @@ fn small_models_fill_the_screen_as_well_as_large_ones() {
 
 #[test]
 fn a_dropped_head_is_told_by_shape_on_every_depth() {
-    for depth in Depth::ALL {
+    for depth in ColorDepth::ALL {
         let mut state = session(LARGE, depth);
         state.size = (200, 60);
-        let mark = if depth == Depth::Ascii { 'x' } else { '×' };
+        let mark = if depth == ColorDepth::Ascii { 'x' } else { '×' };
         let frame = text(&draw(&state));
         // One head in seven, in every row of it a mark in every second cell; the legend explains it
         // once.
@@ -170,7 +170,7 @@ fn the_difference_to_the_second_mask_is_shown_and_left_by_the_next_metric() {
 
 #[test]
 fn metrics_without_numbers_are_passed_over() {
-    let mut state = blank(Depth::True);
+    let mut state = blank(ColorDepth::True);
     let mut dense = info(SMALL);
     (dense.mask, dense.other) = (None, None);
     send(&mut state, Event::Loaded(Box::new(dense)));
@@ -182,7 +182,7 @@ fn metrics_without_numbers_are_passed_over() {
 
 #[test]
 fn find_goes_from_head_to_head() {
-    let mut state = session(LARGE, Depth::True);
+    let mut state = session(LARGE, ColorDepth::True);
     key(&mut state, KeyCode::Char('/'));
     letters(&mut state, "dropped");
     assert!(matches!(state.overlay, Some(Overlay::Find(_))));

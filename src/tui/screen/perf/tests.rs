@@ -2,7 +2,7 @@
 
 use crate::decode::worker::event::StepMs;
 use crate::tui::app::action::Command;
-use crate::tui::color::Depth;
+use crate::tui::color::ColorDepth;
 use crate::tui::screen::Screen;
 use crate::tui::testing::{SMALL, act, draw, frames, session, text};
 
@@ -16,7 +16,7 @@ fn memory_and_speed() {
 
 #[test]
 fn parts_of_a_step_that_nobody_timed_are_not_shown_as_nothing() {
-    let mut state = session(SMALL, Depth::None);
+    let mut state = session(SMALL, ColorDepth::None);
     state.size = (120, 40);
     for step in &mut state.run.steps {
         step.ms = StepMs { total: step.ms.total, rest: step.ms.total, ..StepMs::default() };

@@ -8,11 +8,12 @@ use ratatui::text::{Line, Span};
 use crate::machine::human;
 use crate::tui::app::memory::{bar_row, memory_now, saved};
 use crate::tui::app::model::ModelView;
+use crate::tui::app::run::Step;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::{count, placeholder, rate};
 use crate::tui::widget::pane::Pane;
-use crate::tui::widget::{Chart, Part, stacked};
+use crate::tui::widget::{BarPart, Chart, stacked};
 
 /// Draws the screen: memory at the left, speed at the right, or one below the other.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -112,9 +113,8 @@ fn step_parts(state: &State, pane: &mut Pane<'_>) {
         return;
     }
     let last = &state.run.steps[state.run.steps.len().saturating_sub(32)..];
-    let mean = |part: fn(&crate::tui::app::run::Step) -> f64| {
-        last.iter().map(part).sum::<f64>() / last.len().max(1) as f64
-    };
+    let mean =
+        |part: fn(&Step) -> f64| last.iter().map(part).sum::<f64>() / last.len().max(1) as f64;
     let parts = [
         ("attention", mean(|step| step.ms.attention), "█", Role::First),
         ("projections", mean(|step| step.ms.projections), "▓", Role::Second),
@@ -124,7 +124,7 @@ fn step_parts(state: &State, pane: &mut Pane<'_>) {
     let whole: f64 = parts.iter().map(|part| part.1).sum();
     if let Some(area) = pane.take(1) {
         let bars =
-            parts.map(|(_, size, glyph, role)| Part { size, glyph, color: theme.color(role) });
+            parts.map(|(_, size, glyph, role)| BarPart { size, glyph, color: theme.color(role) });
         stacked(&bars, whole, area, pane.buffer);
     }
     let legend = parts.map(|(name, size, glyph, role)| {

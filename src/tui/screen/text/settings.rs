@@ -5,7 +5,7 @@ use crate::tui::app::state::State;
 
 /// A setting of the next run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Setting {
+pub enum SamplingSetting {
     /// Temperature.
     Temperature,
     /// Nucleus.
@@ -23,17 +23,17 @@ pub enum Setting {
 }
 
 /// All settings, in the order of the screen.
-pub const SETTINGS: [Setting; 7] = [
-    Setting::Temperature,
-    Setting::TopP,
-    Setting::TopK,
-    Setting::MinP,
-    Setting::RepeatPenalty,
-    Setting::Seed,
-    Setting::MaxNew,
+pub const SETTINGS: [SamplingSetting; 7] = [
+    SamplingSetting::Temperature,
+    SamplingSetting::TopP,
+    SamplingSetting::TopK,
+    SamplingSetting::MinP,
+    SamplingSetting::RepeatPenalty,
+    SamplingSetting::Seed,
+    SamplingSetting::MaxNew,
 ];
 
-impl Setting {
+impl SamplingSetting {
     /// The name on screen.
     pub fn name(self) -> &'static str {
         match self {
@@ -80,24 +80,26 @@ pub fn change(state: &mut State, direction: i8) {
         ((next / by).round() * by).clamp(low, high)
     };
     match SETTINGS[state.screens.text.setting.min(SETTINGS.len() - 1)] {
-        Setting::Temperature => sampling.temperature = moved(sampling.temperature, 0.1, 0.0, 5.0),
-        Setting::TopP => sampling.top_p = moved(sampling.top_p, 0.05, 0.05, 1.0),
-        Setting::TopK => {
+        SamplingSetting::Temperature => {
+            sampling.temperature = moved(sampling.temperature, 0.1, 0.0, 5.0)
+        }
+        SamplingSetting::TopP => sampling.top_p = moved(sampling.top_p, 0.05, 0.05, 1.0),
+        SamplingSetting::TopK => {
             sampling.top_k = match (up, sampling.top_k) {
                 (true, 0) => 1,
                 (true, k) => (k * 2).min(4096),
                 (false, k) => k / 2,
             }
         }
-        Setting::MinP => sampling.min_p = moved(sampling.min_p, 0.01, 0.0, 1.0),
-        Setting::RepeatPenalty => {
+        SamplingSetting::MinP => sampling.min_p = moved(sampling.min_p, 0.01, 0.0, 1.0),
+        SamplingSetting::RepeatPenalty => {
             sampling.repeat_penalty = moved(sampling.repeat_penalty, 0.05, 0.5, 2.0)
         }
-        Setting::Seed => {
+        SamplingSetting::Seed => {
             sampling.seed =
                 if up { sampling.seed.wrapping_add(1) } else { sampling.seed.wrapping_sub(1) }
         }
-        Setting::MaxNew => {
+        SamplingSetting::MaxNew => {
             let now = state.plan.max_new;
             state.plan.max_new = match up {
                 true if now >= MOST_NEW => usize::MAX >> 1,

@@ -7,13 +7,13 @@ use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::State;
 use crate::tui::app::update::update;
-use crate::tui::color::Depth;
+use crate::tui::color::ColorDepth;
 use crate::tui::screen::Screen;
 use crate::tui::screen::text::settings::SETTINGS;
 use crate::tui::testing::{SMALL, act, frames, key, letters, session};
 
 fn ready() -> State {
-    session(SMALL, Depth::True)
+    session(SMALL, ColorDepth::True)
 }
 
 #[test]

@@ -22,13 +22,13 @@ use crate::tui::app::model::ModelView;
 pub use controls::{Around, Control, lock, split_name};
 pub use draft::{ALL, Base, Draft, Goal, Rule, Set};
 pub use history::STEPS;
-pub use plot::{Place as PlotPlace, Plot, Spot};
+pub use plot::{Plot, PlotPoint, Spot};
 pub use proposal::{Proposal, Sources, Tally, propose};
 pub use sweep::{Point, Sweep};
 
 /// The mask that is safe: as loaded, or as saved last.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Saved {
+pub struct SavedMask {
     /// The mask and what is known of it.
     pub mask: Arc<MaskInfo>,
     /// Sink, recent and chunk.
@@ -72,7 +72,7 @@ pub struct Tuning {
     draft: Draft,
     history: History,
     proposal: Proposal,
-    saved: Saved,
+    saved: SavedMask,
     /// Number of the last change that was sent.
     asked: u64,
     /// Number of the change that is at work.
@@ -107,7 +107,7 @@ impl Tuning {
         let draft = Draft::verbatim(Arc::clone(&sources.loaded), window);
         Self {
             proposal: Proposal::verbatim(&sources),
-            saved: Saved {
+            saved: SavedMask {
                 mask: Arc::clone(&sources.loaded),
                 window,
                 draft: draft.clone(),
@@ -135,8 +135,12 @@ impl Tuning {
     /// before is forgotten.
     pub fn adopt(&mut self, mask: Arc<MaskInfo>, window: Window) {
         self.draft = Draft::verbatim(Arc::clone(&mask), window);
-        self.saved =
-            Saved { mask: Arc::clone(&mask), window, draft: self.draft.clone(), measured: None };
+        self.saved = SavedMask {
+            mask: Arc::clone(&mask),
+            window,
+            draft: self.draft.clone(),
+            measured: None,
+        };
         self.sources.take_mask(mask);
         self.proposal = Proposal::verbatim(&self.sources);
         self.history = History::default();
@@ -160,7 +164,7 @@ impl Tuning {
     }
 
     /// The mask that is safe.
-    pub fn saved(&self) -> &Saved {
+    pub fn saved(&self) -> &SavedMask {
         &self.saved
     }
 
@@ -389,7 +393,7 @@ impl Tuning {
             }
             _ => None,
         };
-        self.saved = Saved { mask: Arc::new(mask), window, draft, measured: figures };
+        self.saved = SavedMask { mask: Arc::new(mask), window, draft, measured: figures };
         self.saved_trial = None;
     }
 

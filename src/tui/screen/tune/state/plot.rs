@@ -7,7 +7,7 @@ use crate::tui::screen::tune::state::{Against, Freshness, Tuning};
 
 /// Where something stands: bytes or milliseconds, and KLD where it was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place {
+pub struct PlotPoint {
     /// Bytes of the cache at the target context, or milliseconds per token.
     pub x: f64,
     /// Mean KLD in nats; `None` where it is not measured.
@@ -22,7 +22,7 @@ pub struct Spot {
     /// Its alignment.
     pub align: usize,
     /// Where it stands.
-    pub place: Place,
+    pub place: PlotPoint,
 }
 
 /// Everything on the plot.
@@ -31,16 +31,16 @@ pub struct Plot {
     /// The measured points of the sweep, from left to right.
     pub spots: Vec<Spot>,
     /// The mask at work.
-    pub now: Option<Place>,
+    pub now: Option<PlotPoint>,
     /// The mask that is set, where it is another one.
-    pub proposed: Option<Place>,
+    pub proposed: Option<PlotPoint>,
     /// The saved mask.
-    pub saved: Option<Place>,
+    pub saved: Option<PlotPoint>,
 }
 
 impl Plot {
     /// All places.
-    pub fn places(&self) -> impl Iterator<Item = Place> {
+    pub fn places(&self) -> impl Iterator<Item = PlotPoint> {
         let named = [self.now, self.proposed, self.saved].into_iter().flatten();
         self.spots.iter().map(|spot| spot.place).chain(named)
     }
@@ -69,12 +69,14 @@ impl Tuning {
     /// The plot for a context, in the run of this number.
     pub fn plot(&self, model: &ModelView, context: usize, generation: u64) -> Plot {
         let place = |bytes: u64, measured: Option<&Measured>| match self.against {
-            Against::Bytes => Some(Place {
+            Against::Bytes => Some(PlotPoint {
                 x: bytes as f64,
                 y: measured.map(|figures| figures.divergence.kld.mean),
             }),
-            Against::Time => measured
-                .map(|figures| Place { x: figures.b_ms.p50, y: Some(figures.divergence.kld.mean) }),
+            Against::Time => measured.map(|figures| PlotPoint {
+                x: figures.b_ms.p50,
+                y: Some(figures.divergence.kld.mean),
+            }),
         };
         let bytes = |mask, window| self.tally(mask, window, None, context).bytes.total();
         let spots = self.sweep.measured().filter_map(|(point, measured)| {

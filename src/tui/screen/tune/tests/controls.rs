@@ -217,7 +217,7 @@ fn what_is_set_by_word_counts_as_one_step() {
 /// does not judge.
 #[test]
 fn how_long_a_change_takes() {
-    let mut state = session(LARGE, Depth::True);
+    let mut state = session(LARGE, ColorDepth::True);
     state.screen = Screen::Tune;
     (state.size, state.at.layer) = ((120, 40), 3);
     say(&mut state, "blend think 25");

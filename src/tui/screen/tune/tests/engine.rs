@@ -79,7 +79,7 @@ fn a_retuned_model_keeps_its_tables_and_counts_anew() {
         after.exact.as_ref().map(ChannelMask::total_kept),
         Some(select(&importance(), &Options::new(0.8, 1)).unwrap().total_kept())
     );
-    let metric = crate::tui::app::table::Metric::Think;
+    let metric = Metric::Think;
     assert_eq!(after.table(metric), before.table(metric));
 }
 
@@ -142,7 +142,7 @@ fn what_the_engine_refuses_is_said_and_stays_a_proposal() {
 
 #[test]
 fn a_dense_session_starts_whole_and_gets_its_rules_with_the_prompt() {
-    let mut state = blank(Depth::True);
+    let mut state = blank(ColorDepth::True);
     let dense = crate::decode::worker::event::ModelInfo { mask: None, other: None, ..info(SMALL) };
     send(&mut state, Event::Loaded(Box::new(dense)));
     state.screen = Screen::Tune;

@@ -5,7 +5,7 @@ use crate::decode::worker::event::Subject;
 use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::state::State;
 use crate::tui::app::update::update;
-use crate::tui::color::Depth;
+use crate::tui::color::ColorDepth;
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::state::Control;
 use crate::tui::testing::{LARGE, SMALL, act, answer, draw, frames, measured, send, session, text};
@@ -56,7 +56,7 @@ fn tuning() {
 #[test]
 fn tuning_a_large_model() {
     for size in [(80, 24), (120, 40), (200, 60)] {
-        let mut state = session(LARGE, Depth::None);
+        let mut state = session(LARGE, ColorDepth::None);
         tuned(&mut state);
         state.size = size;
         insta::assert_snapshot!(format!("tune_large_{}x{}", size.0, size.1), text(&draw(&state)));

@@ -20,8 +20,9 @@ use crate::mask::select::{Budget, Options, select};
 use crate::mask::{ChannelMask, Importance, Window, files};
 use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::state::{Overlay, State};
+use crate::tui::app::table::Metric;
 use crate::tui::app::update::update;
-use crate::tui::color::Depth;
+use crate::tui::color::ColorDepth;
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::state::{
     Against, Base, Control, Draft, Freshness, Goal, Rule, STEPS, Set, Tuning, propose,
@@ -30,7 +31,7 @@ use crate::tui::testing::{LARGE, SMALL, answer, blank, draw, info, measured, sen
 use crate::tui::widget::Scatter;
 
 fn ready() -> State {
-    let mut state = session(SMALL, Depth::True);
+    let mut state = session(SMALL, ColorDepth::True);
     state.screen = Screen::Tune;
     state
 }

@@ -15,7 +15,7 @@ use crate::tui::color::Role;
 use crate::tui::paint::{number, put};
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::layout;
-use crate::tui::screen::tune::state::{Against, Base, Goal, Plot, PlotPlace, Tuning};
+use crate::tui::screen::tune::state::{Against, Base, Goal, Plot, PlotPoint, Tuning};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Mark, Scatter};
 
@@ -63,7 +63,7 @@ fn glyph(align: usize) -> &'static str {
 fn marks(state: &State, tuning: &Tuning, plot: &Plot) -> Vec<Mark> {
     let theme = &state.theme;
     let stale = tuning.sweep.is_stale(state.run.generation);
-    let mark = |place: PlotPlace, glyph, style| Mark { x: place.x, y: place.y, glyph, style };
+    let mark = |place: PlotPoint, glyph, style| Mark { x: place.x, y: place.y, glyph, style };
     let spot_role = |align| match align {
         _ if stale => Role::Dim,
         32 => Role::Second,
