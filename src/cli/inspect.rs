@@ -17,17 +17,20 @@ use crate::model::Model;
 use crate::model::demo::generator::{DemoSpec, DemoText};
 use crate::model::device::Placement;
 use crate::model::load::Source as ModelSource;
-use crate::tui::action::{Action, Effect};
-use crate::tui::color::{Colormap, Depth, Theme};
-use crate::tui::config::{self, Background};
-use crate::tui::keys::KeyTable;
-use crate::tui::log::LogBuffer;
-use crate::tui::record::Recorder;
-use crate::tui::runner::{self, Exit, SharedModel, Source};
-use crate::tui::state::{Beginning, Phase, Plan, State};
-use crate::tui::terminal::TerminalGuard;
-use crate::tui::update::update;
-use crate::tui::{log, summary};
+use crate::tui::app::action::{Action, Effect};
+use crate::tui::app::config;
+use crate::tui::app::config::Background;
+use crate::tui::app::keys::KeyTable;
+use crate::tui::app::log::LogBuffer;
+use crate::tui::app::record::Recorder;
+use crate::tui::app::run::{NextRun, Phase};
+use crate::tui::app::runner;
+use crate::tui::app::runner::{EventSource, Exit, SharedModel};
+use crate::tui::app::state::{Beginning, State};
+use crate::tui::app::terminal::TerminalGuard;
+use crate::tui::app::update::update;
+use crate::tui::app::{log, summary};
+use crate::tui::color::{ColorDepth, Colormap, Theme};
 use crate::{Error, Result};
 
 /// Tokens to generate where no screen is watched.
@@ -101,11 +104,11 @@ impl ScreenArgs {
     pub fn settings(&self) -> Result<(Theme, KeyTable, bool)> {
         let config = match config::path() {
             Some(path) => config::read(&path)?,
-            None => config::Config::default(),
+            None => config::UserConfig::default(),
         };
         let lookup = |name: &str| std::env::var(name).ok();
         let depth = match self.color.as_str() {
-            "auto" => Depth::detect(lookup),
+            "auto" => ColorDepth::detect(lookup),
             depth => depth.parse()?,
         };
         let background =
@@ -137,7 +140,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     let interactive = args.screen.is_interactive();
     // Everything that the prefill leaves; the engine stops at the context's end.
     let most = if interactive { usize::MAX >> 1 } else { PLAIN_NEW };
-    let plan = Plan {
+    let plan = NextRun {
         prompt: args.prompt.prompt()?.unwrap_or_else(|| default_prompt(&source)),
         sampling,
         max_new: args.max_new.unwrap_or(most),
@@ -159,7 +162,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
             Engine::spawn(loader(args, source, SharedModel::clone(&model), placement))?;
         runner::run(
             &mut state,
-            Source::Engine(engine, events, model),
+            EventSource::Engine(engine, events, model),
             recorder,
             guard,
             args.panic,

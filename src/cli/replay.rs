@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::inspect::{ScreenArgs, finish};
 use crate::Result;
+use crate::cli::inspect::{ScreenArgs, finish};
 use crate::decode::sampler::Sampling;
 use crate::decode::worker::Prompt;
-use crate::tui::action::Action;
-use crate::tui::log::{self, LogBuffer};
-use crate::tui::record::Player;
-use crate::tui::runner::{self, Exit, Source};
-use crate::tui::state::{Beginning, Plan, State};
-use crate::tui::terminal::TerminalGuard;
-use crate::tui::update::update;
+use crate::tui::app::action::Action;
+use crate::tui::app::log;
+use crate::tui::app::log::LogBuffer;
+use crate::tui::app::record::Player;
+use crate::tui::app::run::NextRun;
+use crate::tui::app::runner;
+use crate::tui::app::runner::{EventSource, Exit};
+use crate::tui::app::state::{Beginning, State};
+use crate::tui::app::terminal::TerminalGuard;
+use crate::tui::app::update::update;
 
 /// Arguments of `kscope replay`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +38,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
         theme,
         keys,
         loading_name: args.file.display().to_string(),
-        plan: Plan {
+        plan: NextRun {
             prompt: Prompt::Tokens(Vec::new()),
             sampling: Sampling::default(),
             max_new: 0,
@@ -46,7 +49,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     });
     let exit = if interactive {
         let guard = TerminalGuard::enter(mouse)?;
-        runner::run(&mut state, Source::Replay(player), None, guard, None, began)?
+        runner::run(&mut state, EventSource::Replay(player), None, guard, None, began)?
     } else {
         for envelope in player.take_due(f64::INFINITY) {
             update(&mut state, Action::Engine(Box::new(envelope)));

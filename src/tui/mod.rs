@@ -1,24 +1,17 @@
 //! The inspector: screens on the engine's events.
 //!
 //! Data goes one way: a terminal event, an engine event or time becomes an
-//! [`Action`](action::Action); [`update`](update::update) changes the [`State`](state::State) and
-//! returns effects; the [runner](runner) performs them; the [view](view) draws the state.
+//! [`Action`](app::action::Action); [`update`](app::update::update) changes the
+//! [`State`](app::state::State) and returns effects; the [runner](app::runner) performs them; a
+//! [frame](app::frame) shows the state.
+//!
+//! [`app`] is what all screens share. Each [`screen`] has a folder with everything of it.
 
-pub mod action;
+pub mod app;
 pub mod color;
-pub mod config;
 pub mod export;
-mod geometry;
-pub mod keys;
-pub mod log;
-pub mod record;
-pub mod runner;
-pub mod shade;
-pub mod state;
-pub mod summary;
-pub mod terminal;
+pub mod paint;
+pub mod screen;
 #[cfg(test)]
 mod testing;
-pub mod update;
-pub mod view;
 pub mod widget;

@@ -4,12 +4,12 @@
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier};
 
-use super::lut::Rgb;
+use crate::tui::color::lut::Rgb;
 use crate::{Error, Result};
 
 /// The ladder of what terminals can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Depth {
+pub enum ColorDepth {
     /// Seven-bit characters, no colour.
     Ascii,
     /// Unicode, no colour (`NO_COLOR`).
@@ -22,7 +22,7 @@ pub enum Depth {
     True,
 }
 
-impl Depth {
+impl ColorDepth {
     /// All depths, best first.
     pub const ALL: [Self; 5] = [Self::True, Self::Ansi256, Self::Ansi16, Self::None, Self::Ascii];
 
@@ -111,7 +111,7 @@ impl Depth {
     }
 }
 
-impl std::str::FromStr for Depth {
+impl std::str::FromStr for ColorDepth {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -227,28 +227,31 @@ fn ascii(symbol: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn detect(variables: &[(&str, &str)]) -> Depth {
-        Depth::detect(|name| {
+    fn detect(variables: &[(&str, &str)]) -> ColorDepth {
+        ColorDepth::detect(|name| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         })
     }
 
     #[test]
     fn the_environment_decides() {
-        assert_eq!(detect(&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")]), Depth::True);
-        assert_eq!(detect(&[("TERM", "tmux-256color"), ("LANG", "C.UTF-8")]), Depth::Ansi256);
-        assert_eq!(detect(&[("TERM", "xterm")]), Depth::Ansi16);
-        assert_eq!(detect(&[("TERM", "xterm-256color"), ("NO_COLOR", "1")]), Depth::None);
+        assert_eq!(
+            detect(&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")]),
+            ColorDepth::True
+        );
+        assert_eq!(detect(&[("TERM", "tmux-256color"), ("LANG", "C.UTF-8")]), ColorDepth::Ansi256);
+        assert_eq!(detect(&[("TERM", "xterm")]), ColorDepth::Ansi16);
+        assert_eq!(detect(&[("TERM", "xterm-256color"), ("NO_COLOR", "1")]), ColorDepth::None);
         assert_eq!(
             detect(&[("TERM", "xterm-256color"), ("NO_COLOR", "")]),
-            Depth::Ansi256,
+            ColorDepth::Ansi256,
             "an empty NO_COLOR does not count"
         );
         assert_eq!(
             detect(&[("TERM", "xterm-256color"), ("LC_ALL", "de_DE.ISO-8859-1")]),
-            Depth::Ascii
+            ColorDepth::Ascii
         );
-        assert_eq!(detect(&[("TERM", "dumb")]), Depth::Ascii);
+        assert_eq!(detect(&[("TERM", "dumb")]), ColorDepth::Ascii);
     }
 
     #[test]

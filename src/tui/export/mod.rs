@@ -1,89 +1,10 @@
 //! What can be taken out of the inspector: the screen's data as CSV or JSON, the map as SVG or PNG.
 
-mod data;
+pub mod channels;
+mod content;
 mod picture;
+mod sheet;
+pub mod take;
 
-use super::state::State;
-use crate::{Error, Result};
-
-/// A kind of export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Comma-separated values with a header line.
-    Csv,
-    /// One JSON object.
-    Json,
-    /// A vector picture of the map with axes and legend.
-    Svg,
-    /// A pixel picture of the map.
-    Png,
-}
-
-impl Format {
-    /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Csv, Self::Json, Self::Svg, Self::Png];
-
-    /// The name in the palette and the file's extension.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Json => "json",
-            Self::Svg => "svg",
-            Self::Png => "png",
-        }
-    }
-
-    /// What it gives.
-    pub fn about(self) -> &'static str {
-        match self {
-            Self::Csv => "the screen's data as a table",
-            Self::Json => "the screen's data as one JSON object",
-            Self::Svg => "the map as a vector picture",
-            Self::Png => "the map as a pixel picture",
-        }
-    }
-
-    /// The kind called `name`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.name() == name)
-    }
-
-    /// Whether it is a picture of the map.
-    pub fn is_picture(self) -> bool {
-        matches!(self, Self::Svg | Self::Png)
-    }
-}
-
-/// The content of an export of what is on screen.
-pub fn make(state: &State, format: Format) -> Result<Vec<u8>> {
-    let model = state
-        .model
-        .as_ref()
-        .ok_or_else(|| Error::run("there is nothing to export before the model is loaded"))?;
-    match format {
-        Format::Csv => Ok(data::csv(&data::of_screen(state, model))),
-        Format::Json => data::json(state, model),
-        Format::Svg => Ok(picture::svg(state, model)?.into_bytes()),
-        Format::Png => picture::png(state, model),
-    }
-}
-
-/// The value under the cursor with its place, as text.
-pub fn value(state: &State) -> Option<String> {
-    let model = state.model.as_ref()?;
-    let metric = state.shown_metric()?;
-    let at = state.at;
-    let value = match model.table(metric) {
-        Some(table) => table.head(at.layer, at.head)[at.channel].to_string(),
-        None => if model.mask.head(at.layer, at.head)[at.channel] { "kept" } else { "pruned" }
-            .to_owned(),
-    };
-    Some(format!(
-        "{} l{} h{} c{} {}: {value}",
-        model.info.name,
-        at.layer,
-        at.head,
-        at.channel,
-        metric.name()
-    ))
-}
+pub use content::{ExportFormat, make, value};
+pub use sheet::Sheet;

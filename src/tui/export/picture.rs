@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use super::super::color::{STEPS, parts};
-use super::super::shade::{Shade, Shader, paint};
-use super::super::state::{ModelView, State};
 use crate::mask::Shape;
+use crate::tui::app::model::ModelView;
+use crate::tui::app::shader::Shader;
+use crate::tui::app::state::State;
+use crate::tui::color::{STEPS, Shade, paint, parts};
 use crate::{Error, Result};
 
 /// Pixels of a channel in either direction.
@@ -15,12 +16,12 @@ const GAP: usize = 4;
 
 /// Where the channels are: upper half of a strip the first channels of the pairs, lower half the
 /// second.
-struct Plan {
+struct PictureGrid {
     shape: Shape,
     cell: (usize, usize),
 }
 
-impl Plan {
+impl PictureGrid {
     fn new(shape: Shape) -> Self {
         // Small models get taller rows, so that the picture is not a ribbon.
         let tall = (320 / (shape.layers * 2)).clamp(CELL, 24);
@@ -72,7 +73,7 @@ pub fn svg(state: &State, model: &ModelView) -> Result<String> {
     const LEFT: usize = 48;
     const TOP: usize = 64;
     let shader = shader(state)?;
-    let plan = Plan::new(model.shape());
+    let plan = PictureGrid::new(model.shape());
     let ((width, height), (strip_width, strip_height)) = (plan.size(), plan.strip());
     let (back, ink) =
         if state.theme.light { ("#ffffff", "#24292f") } else { ("#101014", "#d8dee9") };
@@ -161,7 +162,7 @@ fn escape(text: &str) -> String {
 pub fn png(state: &State, model: &ModelView) -> Result<Vec<u8>> {
     const MARGIN: usize = 12;
     let shader = shader(state)?;
-    let plan = Plan::new(model.shape());
+    let plan = PictureGrid::new(model.shape());
     let (width, height) = plan.size();
     let (width, height) = (width + 2 * MARGIN, height + 2 * MARGIN);
     let back = parts(if state.theme.light { 0xffffff } else { 0x101014 });

@@ -11,7 +11,7 @@ const RIGHT: [&str; 9] = [" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", 
 
 /// A part of a stacked bar.
 #[derive(Debug, Clone, Copy)]
-pub struct Part {
+pub struct BarPart {
     /// Its size, in the unit of the whole.
     pub size: f64,
     /// Its glyph where a cell is full; differs from its neighbours', so that the bar reads without
@@ -22,7 +22,7 @@ pub struct Part {
 }
 
 /// Draws parts one after the other on one row that stands for `whole`.
-pub fn stacked(parts: &[Part], whole: f64, area: Rect, buffer: &mut Buffer) {
+pub fn stacked(parts: &[BarPart], whole: f64, area: Rect, buffer: &mut Buffer) {
     let area = area.intersection(buffer.area);
     if area.is_empty() || whole <= 0.0 {
         return;

@@ -5,8 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 
-use super::super::color::{Role, Theme};
-use super::super::shade::Shade;
+use crate::tui::color::{Role, Shade, Theme};
 
 /// A picture, `pixel(x, y)` with `y` counting half cells.
 pub struct Heatmap<'a, F> {
@@ -97,10 +96,10 @@ fn step(ramp: &[&'static str], share: f32) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::color::{Colormap, Depth};
     use super::*;
+    use crate::tui::color::{ColorDepth, Colormap};
 
-    fn draw(depth: Depth, crossed: bool, pixel: impl Fn(u16, u16) -> Shade) -> Buffer {
+    fn draw(depth: ColorDepth, crossed: bool, pixel: impl Fn(u16, u16) -> Shade) -> Buffer {
         let theme = Theme::new(depth, false, Colormap::Grey);
         let area = Rect::new(0, 0, 3, 1);
         let mut buffer = Buffer::empty(area);
@@ -110,8 +109,9 @@ mod tests {
 
     #[test]
     fn two_pixels_share_a_cell_and_equal_ones_are_a_blank() {
-        let buffer =
-            draw(Depth::True, false, |x, y| Shade::Share(if x == 0 { f32::from(y) } else { 1.0 }));
+        let buffer = draw(ColorDepth::True, false, |x, y| {
+            Shade::Share(if x == 0 { f32::from(y) } else { 1.0 })
+        });
         assert_eq!(buffer[(0, 0)].symbol(), "▀");
         assert_eq!(
             (buffer[(0, 0)].fg, buffer[(0, 0)].bg),
@@ -127,13 +127,13 @@ mod tests {
             let buffer = draw(depth, false, |x, _| shades[usize::from(x)]);
             (0..3).map(|x| buffer[(x, 0)].symbol().to_owned()).collect()
         };
-        assert_eq!(symbols(Depth::None), [" ", "█", "·"]);
-        assert_eq!(symbols(Depth::Ascii), [" ", "@", "·"]);
+        assert_eq!(symbols(ColorDepth::None), [" ", "█", "·"]);
+        assert_eq!(symbols(ColorDepth::Ascii), [" ", "@", "·"]);
     }
 
     #[test]
     fn a_dropped_head_is_marked_by_shape_on_every_depth() {
-        for depth in Depth::ALL {
+        for depth in ColorDepth::ALL {
             let buffer = draw(depth, true, |_, _| Shade::Share(0.0));
             assert_eq!(buffer[(0, 0)].symbol(), "×");
         }

@@ -3,9 +3,10 @@
 mod bars;
 mod chart;
 mod heatmap;
+pub mod pane;
 mod scatter;
 
-pub use bars::{Bar, Part, columns, meter, stacked};
+pub use bars::{Bar, BarPart, columns, meter, stacked};
 pub use chart::Chart;
 pub use heatmap::Heatmap;
 pub use scatter::{Mark, Scatter};

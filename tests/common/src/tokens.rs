@@ -67,6 +67,11 @@ impl Tokens {
         self.k[0].len() / self.row()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub fn row(&self) -> usize {
         self.shape.kv_heads * self.shape.head_dim
     }

@@ -1,0 +1,68 @@
+//! The person's configuration: `kscope/config.toml` in the XDG configuration folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+
+use crate::tui::color::Colormap;
+use crate::{Error, Result, error};
+
+/// What can be configured; everything has a default, and what is unknown is refused.
+#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UserConfig {
+    /// The map's colours.
+    pub colormap: Option<Colormap>,
+    /// `dark` or `light`.
+    pub background: Option<Background>,
+    /// Whether the mouse is used.
+    pub mouse: Option<bool>,
+    /// Keys: context, command, list of keys.
+    pub keys: BTreeMap<String, BTreeMap<String, Vec<String>>>,
+}
+
+/// The terminal's background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Background {
+    /// Light text on dark.
+    Dark,
+    /// Dark text on light.
+    Light,
+}
+
+impl Background {
+    /// What `COLORFGBG` (`foreground;background`) says, where a terminal sets it; dark otherwise.
+    pub fn detect(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let value = lookup("COLORFGBG").unwrap_or_default();
+        match value.rsplit(';').next() {
+            Some("7" | "15") => Self::Light,
+            _ => Self::Dark,
+        }
+    }
+}
+
+/// Where the configuration is.
+pub fn path() -> Option<PathBuf> {
+    Some(etcetera::choose_base_strategy().ok()?.config_dir().join("kscope").join("config.toml"))
+}
+
+/// Reads a configuration; a file that is not there is the default one.
+pub fn read(path: &Path) -> Result<UserConfig> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(UserConfig::default());
+        }
+        Err(cause) => return Err(error::io("reading", path, &cause)),
+    };
+    toml::from_str(&text).map_err(|cause| {
+        // The parser draws the line with a pointer below it; one sentence has room for the message
+        // and the place.
+        let line = cause
+            .span()
+            .map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        Error::input(format!("{}: line {line}: {}", path.display(), cause.message()))
+    })
+}

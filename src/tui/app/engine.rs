@@ -1,0 +1,138 @@
+//! What the engine's events change.
+
+use crate::Error;
+use crate::decode::comparison::Mode;
+use crate::decode::worker::{Envelope, Event};
+use crate::tui::app::action::Effect;
+use crate::tui::app::model::ModelView;
+use crate::tui::app::run::{Phase, RunView};
+use crate::tui::app::state::{Dirty, OtherMask, State};
+use crate::tui::app::table::Metric;
+use crate::tui::screen::tune::outcome;
+use crate::tui::screen::tune::state::Tuning;
+
+/// Takes an event; those of a run that is over change nothing.
+pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
+    let Envelope { generation, dropped, event, .. } = envelope;
+    if state.replay && generation > state.run.generation {
+        state.run = RunView::new(generation);
+    }
+    let is_of_engine = matches!(
+        event,
+        Event::Loading(_)
+            | Event::Loaded(_)
+            | Event::Retuned(_)
+            | Event::Fed(_)
+            | Event::Panicked(_)
+    );
+    if generation != state.run.generation && !is_of_engine {
+        return Vec::new();
+    }
+    state.dropped = dropped;
+    state.dirty = state.dirty.max(Dirty::Soon);
+    match event {
+        Event::Loading(share) => state.phase = Phase::Loading(share),
+        Event::Loaded(info) => return loaded(state, *info),
+        Event::Prefill(share) => state.phase = Phase::Prefill(share),
+        Event::Started(started) => {
+            state.run.started = Some(*started);
+            state.phase = Phase::Running;
+        }
+        Event::Rules(rules) => {
+            if let Some(tuning) = &mut state.screens.tune {
+                tuning.take_rules(&rules);
+            }
+            if let Some(model) = &mut state.model {
+                model.take_rules(&rules);
+            }
+        }
+        Event::Token(token) => state.run.take(*token),
+        Event::Live(live) => {
+            if let Some(model) = &mut state.model {
+                model.take_live(*live);
+            }
+        }
+        Event::Pair(pair) => state.run.pairs.take(*pair),
+        Event::Retuned(retuned) => {
+            if retuned.from.is_some() && generation == state.run.generation {
+                state.run.cut_back();
+                state.run.pairs.retuned();
+            }
+            state.screens.ab.asked = None;
+            outcome::retuned(state, *retuned);
+        }
+        Event::Measured(measured) => return outcome::measured(state, generation, *measured),
+        Event::Refused { wish, sentence } => outcome::refused(state, wish, sentence),
+        Event::Timed(timed) => {
+            let share = timed.b_ms.p50 / timed.a_ms.p50;
+            state.tell(format!("alone, B takes {share:.2} of A's time a token"), false);
+            state.run.pairs.timed = Some(*timed);
+        }
+        Event::Fed(mode) => {
+            if let Some(model) = &mut state.model {
+                model.info.feed = mode;
+            }
+            if mode == Mode::Forced {
+                state.run.cut_back();
+            }
+        }
+        Event::Rewound(n) => {
+            state.run.rewind(n);
+            (state.screens.ab.cursor, state.screens.ab.asked) = (None, None);
+        }
+        Event::Lost(lost) => state.run.pairs.lost = Some(*lost),
+        Event::Head(detail) => state.run.head = Some(*detail),
+        Event::Memory(memory) => state.run.memory = Some(memory),
+        Event::Paused => state.phase = Phase::Paused,
+        Event::Resumed => state.phase = Phase::Running,
+        Event::Finished(finish) => state.phase = Phase::Finished(finish),
+        Event::Failed { sentence, code } => return failed(state, sentence, code),
+        Event::Panicked(message) => {
+            state.tell("the engine ran into a bug; what it told so far stays on screen", true);
+            state.phase = Phase::Failed(format!("engine: {message}"));
+        }
+    }
+    Vec::new()
+}
+
+fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> Vec<Effect> {
+    let warning = info.warnings.first().cloned();
+    let model = match ModelView::new(info) {
+        Ok(model) => model,
+        Err(error) => return vec![Effect::Fail(error)],
+    };
+    let shape = model.shape();
+    let other = model.info.other.as_ref().filter(|other| other.mask.shape() == shape);
+    state.other =
+        other.map(|other| OtherMask { label: other.label.clone(), mask: other.mask.clone() });
+    if state.replay {
+        // Stepping back plays a recording anew from here.
+        state.run = RunView::new(0);
+    }
+    if state.model.is_none() {
+        state.metric = if model.is_masked() { Metric::Mask } else { Metric::KeyNorm };
+        state.target_context = model.info.context;
+    }
+    state.at.layer = state.at.layer.min(shape.layers - 1);
+    state.at.head = state.at.head.min(shape.kv_heads - 1);
+    state.at.channel = state.at.channel.min(shape.head_dim - 1);
+    state.screens.tune = Some(Tuning::new(&model));
+    state.model = Some(model);
+    state.phase = Phase::Prefill(0.0);
+    state.dirty = Dirty::Now;
+    if let Some(warning) = warning {
+        state.tell(warning, false);
+    }
+    if state.replay { Vec::new() } else { state.rerun() }
+}
+
+/// Before a model is there nothing can be looked at, so the program ends; later the screen stays.
+fn failed(state: &mut State, sentence: String, code: u8) -> Vec<Effect> {
+    if state.model.is_none() {
+        let error = if code == 2 { Error::Input(sentence) } else { Error::Run(sentence) };
+        return vec![Effect::Fail(error)];
+    }
+    state.tell(sentence.clone(), true);
+    state.phase = Phase::Failed(sentence);
+    Vec::new()
+}

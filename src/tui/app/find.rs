@@ -1,0 +1,107 @@
+//! Searching heads: `dropped`, `full`, `edited`, `locked`, `kept<32`, `kept>16`, `kept=8`, `l3`,
+//! `h1`; several words must all hold.
+
+use crate::tui::app::cursor::Place;
+use crate::tui::app::model::ModelView;
+use crate::tui::app::state::State;
+use crate::tui::screen::tune::state::Tuning;
+
+/// What a head must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    terms: Vec<Term>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Term {
+    Dropped,
+    Full,
+    Edited,
+    Locked,
+    Below(usize),
+    Above(usize),
+    Exactly(usize),
+    Layer(usize),
+    Head(usize),
+}
+
+impl Query {
+    /// The query that a text means; `None` where a word is no term.
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = |text: &str| text.parse().ok();
+        let term = |word: &str| {
+            Some(match word {
+                "dropped" => Term::Dropped,
+                "full" => Term::Full,
+                "edited" => Term::Edited,
+                "locked" => Term::Locked,
+                _ => {
+                    let kept = word.strip_prefix("kept");
+                    let after = |sign: char| kept.and_then(|rest| number(rest.strip_prefix(sign)?));
+                    let places = || {
+                        let layer = word.strip_prefix('l').and_then(number).map(Term::Layer);
+                        layer.or_else(|| word.strip_prefix('h').and_then(number).map(Term::Head))
+                    };
+                    let below = after('<').map(Term::Below);
+                    below
+                        .or(after('>').map(Term::Above))
+                        .or(after('=').map(Term::Exactly))
+                        .or_else(places)?
+                }
+            })
+        };
+        let terms: Vec<Term> =
+            text.to_lowercase().split_whitespace().map(term).collect::<Option<_>>()?;
+        (!terms.is_empty()).then_some(Self { terms })
+    }
+
+    /// The heads that fit, in order of layer and head.
+    pub fn heads(&self, model: &ModelView, tuning: Option<&Tuning>) -> Vec<(usize, usize)> {
+        let shape = model.shape();
+        let draft = tuning.map(|tuning| tuning.draft());
+        let fits = |layer: usize, head: usize| {
+            let kept = model.kept(layer, head);
+            self.terms.iter().all(|term| match *term {
+                Term::Dropped => kept == 0,
+                Term::Full => kept == shape.head_dim,
+                Term::Edited => draft.is_some_and(|draft| draft.pinned(shape, layer, head) > 0),
+                Term::Locked => draft.is_some_and(|draft| draft.is_locked(shape, layer, head)),
+                Term::Below(count) => kept < count,
+                Term::Above(count) => kept > count,
+                Term::Exactly(count) => kept == count,
+                Term::Layer(wanted) => layer == wanted,
+                Term::Head(wanted) => head == wanted,
+            })
+        };
+        let all =
+            (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)));
+        all.filter(|&(layer, head)| fits(layer, head)).collect()
+    }
+}
+
+/// Goes to the next (1) or previous (-1) head that fits the last query.
+pub fn next(state: &mut State, direction: isize) {
+    let Some(query) = Query::parse(&state.screens.map.find) else {
+        return state.tell("nothing to find yet: / asks what", false);
+    };
+    let Some(model) = &state.model else { return };
+    let heads = query.heads(model, state.screens.tune.as_ref());
+    let at = (state.at.layer, state.at.head);
+    let found = match direction {
+        1 => heads.iter().find(|&&head| head > at).or(heads.first()),
+        _ => heads.iter().rev().find(|&&head| head < at).or(heads.last()),
+    };
+    match found {
+        Some(&(layer, head)) => {
+            state.at = Place { layer, head, channel: state.at.channel };
+            let place =
+                heads.iter().position(|&other| other == (layer, head)).map_or(0, |at| at + 1);
+            let sentence = format!("{place} of {} heads: {}", heads.len(), state.screens.map.find);
+            state.tell(sentence, false);
+        }
+        None => {
+            let sentence = format!("no head fits `{}`", state.screens.map.find);
+            state.tell(sentence, false);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The whole frame around the screen at hand: state in, cells out. Nothing here changes the state.
+
+use ratatui::buffer::Buffer;
+use ratatui::text::Line;
+
+use crate::tui::app::state::State;
+use crate::tui::app::{areas, header, lists, log_pane};
+use crate::tui::paint::put;
+
+/// Draws the whole frame.
+pub fn render(state: &State, buffer: &mut Buffer) {
+    let (width, height) = state.size;
+    let (least_width, least_height) = areas::LEAST;
+    if width < least_width || height < least_height {
+        let sentence =
+            format!("kscope needs {least_width}x{least_height}, this is {width}x{height}");
+        put(buffer, buffer.area, 0, 0, Line::from(sentence));
+        state.theme.depth.convert(buffer);
+        return;
+    }
+    let areas = areas::areas(state);
+    header::header(state, areas.header, buffer);
+    header::tabs(state, areas.tabs, buffer);
+    if areas.main.width > 0 {
+        (state.screen.parts().render)(state, areas.main, buffer);
+    }
+    if let (Some(area), Some(side)) = (areas.side, state.screen.parts().side) {
+        side(state, area, buffer);
+    }
+    if let Some(area) = areas.log {
+        log_pane::render(state, area, buffer);
+    }
+    header::footer(state, areas.footer, buffer);
+    lists::render(state, buffer.area, buffer);
+    state.theme.depth.convert(buffer);
+}
+
+#[cfg(test)]
+mod tests;

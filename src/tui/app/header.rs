@@ -1,0 +1,206 @@
+//! The first two rows and the last one: what runs, where one is, and what the keys do.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+use ratatui::text::{Line, Span};
+
+use crate::decode::session::Finish;
+use crate::numbers::count;
+use crate::tui::app::action::Command;
+use crate::tui::app::run::Phase;
+use crate::tui::app::state::State;
+use crate::tui::app::tabs::tab_places;
+use crate::tui::color::Role;
+use crate::tui::paint::{clear, put, rate};
+
+/// Columns from which on the header says things in full.
+const WIDE: u16 = 100;
+
+/// Model, device, element types, context, mask and badge at the left; state and speed at the right.
+pub fn header(state: &State, area: Rect, buffer: &mut Buffer) {
+    clear(buffer, area, state.theme.bar());
+    let theme = &state.theme;
+    let wide = area.width >= WIDE;
+    let right = status(state, wide);
+    let right_width = right.width() as u16;
+    let mut spans = vec![Span::styled(" kscope ", theme.style(Role::Accent))];
+    let room = usize::from(area.width.saturating_sub(right_width + 1));
+    let mut used = 8;
+    for (text, role) in facts(state, wide) {
+        let text = if used == 8 { text } else { format!(" · {text}") };
+        used += text.chars().count();
+        if used > room {
+            break;
+        }
+        spans.push(Span::styled(text, theme.style(role)));
+    }
+    put(buffer, area, 0, 0, Line::from(spans));
+    put(buffer, area, area.width.saturating_sub(right_width), 0, right);
+}
+
+/// What is known of the session, the most telling first: what does not fit is left out from the
+/// end.
+fn facts(state: &State, wide: bool) -> Vec<(String, Role)> {
+    let Some(model) = &state.model else { return vec![(state.loading_name.clone(), Role::Text)] };
+    let info = &model.info;
+    let mut facts = vec![(info.name.clone(), Role::Title)];
+    match &info.mask {
+        Some(mask) => {
+            let share = model.statistics.kept_ratio * 100.0;
+            let keeps = if wide { "keeps " } else { "" };
+            facts.push((format!("{} {keeps}{share:.0} %", mask.label), Role::Text));
+            facts.push((badge(state, wide), Role::Good));
+        }
+        None => facts.push(("dense".to_owned(), Role::Text)),
+    }
+    facts.push((format!("ctx {}/{}", count(state.run.cached), count(info.context)), Role::Text));
+    facts.push((info.device.clone(), Role::Dim));
+    facts.push((format!("{} weights, {} cache", info.dtype, info.kv_dtype), Role::Dim));
+    facts
+}
+
+/// The honesty badge: channels are really gone, and what that saves now.
+fn badge(state: &State, wide: bool) -> String {
+    let Some(model) = &state.model else { return String::new() };
+    let (masked, dense) = (state.run.kv.total(), model.bytes_at(state.run.cached).1.total());
+    match dense.checked_sub(masked) {
+        Some(saved) if saved > 0 && wide => {
+            format!(
+                "[compacted −{} = {:.0} %]",
+                crate::numbers::bytes(saved as u64),
+                100.0 * saved as f64 / dense as f64
+            )
+        }
+        Some(saved) if saved > 0 => format!("[compacted −{}]", crate::numbers::bytes(saved as u64)),
+        _ => "[compacted, nothing saved yet]".to_owned(),
+    }
+}
+
+fn status(state: &State, wide: bool) -> Line<'static> {
+    let theme = &state.theme;
+    let mut spans = Vec::new();
+    if state.dropped > 0 {
+        spans.push(Span::styled(format!("{} dropped  ", state.dropped), theme.style(Role::Warn)));
+    }
+    // Beside a dense side this is the masked side's own speed.
+    let side = if state.run.pairs.is_empty() { "" } else { "B " };
+    let speed = state.run.rate().map(|r| format!("{side}{}", rate(r)));
+    let replay = if state.replay { "REPLAY" } else { "LIVE" };
+    let (mark, role) = match &state.phase {
+        Phase::Loading(share) => (format!("loading {:.0} %", share * 100.0), Role::Warn),
+        Phase::Prefill(share) => (format!("prefill {:.0} %", share * 100.0), Role::Warn),
+        Phase::Running => (format!("● {replay}"), Role::Good),
+        Phase::Paused => ("▮▮ PAUSED".to_owned(), Role::Warn),
+        Phase::Finished(finish) if wide => {
+            (format!("■ DONE ({})", finish_words(*finish)), Role::Dim)
+        }
+        Phase::Finished(_) => ("■ DONE".to_owned(), Role::Dim),
+        Phase::Failed(_) => ("■ FAILED".to_owned(), Role::Bad),
+    };
+    spans.push(Span::styled(mark, theme.style(role).add_modifier(Modifier::BOLD)));
+    if let Some(speed) = speed {
+        spans.push(Span::styled(format!(" {speed}"), theme.style(Role::Text)));
+    }
+    spans.push(Span::raw(" "));
+    Line::from(spans)
+}
+
+/// Why a run ended.
+pub fn finish_words(finish: Finish) -> &'static str {
+    match finish {
+        Finish::EndToken => "end of text",
+        Finish::MaxNew => "token limit",
+        Finish::Context => "context full",
+    }
+}
+
+/// Tabs at the left, breadcrumbs at the right.
+pub fn tabs(state: &State, area: Rect, buffer: &mut Buffer) {
+    for (x, title, screen) in tab_places(state) {
+        let style = if screen == state.screen {
+            state.theme.selected()
+        } else {
+            state.theme.style(Role::Dim)
+        };
+        put(buffer, area, x, 0, Line::styled(title, style));
+    }
+    let Some(model) = &state.model else { return };
+    let title = |state: &State| vec![state.screen.parts().title.to_lowercase()];
+    let own = state.screen.parts().crumbs.map_or_else(|| title(state), |crumbs| crumbs(state));
+    let crumbs: Vec<String> = std::iter::once(model.info.name.clone()).chain(own).collect();
+    let last = tab_places(state).last().map_or(0, |(x, title, _)| x + title.chars().count() as u16);
+    let unsaved =
+        if !state.replay && state.screens.tune.as_ref().is_some_and(|tuning| tuning.is_unsaved()) {
+            " * unsaved "
+        } else {
+            ""
+        };
+    let text = format!("{} ", crumbs.join(" › "));
+    let (width, marked) = (text.chars().count() as u16, unsaved.chars().count() as u16);
+    if last + width + marked < area.width {
+        put(buffer, area, area.width - width, 0, Line::styled(text, state.theme.style(Role::Dim)));
+        put(
+            buffer,
+            area,
+            area.width - width - marked,
+            0,
+            Line::styled(unsaved, state.theme.style(Role::Warn)),
+        );
+    } else if last + marked < area.width {
+        // A mask that may be lost is worth more than where one is.
+        put(
+            buffer,
+            area,
+            area.width - marked,
+            0,
+            Line::styled(unsaved, state.theme.style(Role::Warn)),
+        );
+    }
+}
+
+/// Keys of the focus, and a message while there is one.
+pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
+    clear(buffer, area, state.theme.bar());
+    let theme = &state.theme;
+    // Why a run failed stays in sight; a toast goes.
+    let said = match (&state.toast, &state.phase) {
+        (Some(toast), _) => Some((toast.sentence.as_str(), toast.failed)),
+        (None, Phase::Failed(sentence)) => Some((sentence.as_str(), true)),
+        _ => None,
+    };
+    let toast = said.map(|(sentence, failed)| {
+        let role = if failed { Role::Bad } else { Role::Warn };
+        Line::styled(format!(" {sentence} "), theme.style(role).add_modifier(Modifier::BOLD))
+    });
+    let reserved = toast.as_ref().map_or(0, |line| line.width() as u16).min(area.width);
+    let room = usize::from(area.width - reserved);
+    let context = state.context();
+    // Help is always in sight; the rest follows the table as far as there is room.
+    let labelled = state.keys.of(context).filter(|row| !row.label.is_empty());
+    let hints: Vec<(String, &str, bool)> = labelled
+        .filter_map(|row| {
+            let is_help = row.command == Command::Help;
+            Some((row.keys.first()?.to_string(), row.label, is_help))
+        })
+        .collect();
+    let width =
+        |(keys, label, _): &(String, &str, bool)| keys.chars().count() + label.chars().count() + 3;
+    let mut left =
+        room.saturating_sub(1 + hints.iter().filter(|hint| hint.2).map(width).sum::<usize>());
+    let mut spans = vec![Span::raw(" ")];
+    for hint in &hints {
+        if !hint.2 {
+            if width(hint) > left {
+                continue;
+            }
+            left -= width(hint);
+        }
+        spans.push(Span::styled(hint.0.clone(), theme.style(Role::Accent)));
+        spans.push(Span::styled(format!(" {}  ", hint.1), theme.style(Role::Dim)));
+    }
+    put(buffer, Rect { width: room as u16, ..area }, 0, 0, Line::from(spans));
+    if let Some(toast) = toast {
+        put(buffer, area, area.width - reserved, 0, toast);
+    }
+}

@@ -1,0 +1,60 @@
+//! The keys that no screen owns: those of typing, of lists, and those that count everywhere.
+
+use crate::tui::app::action::Command as C;
+use crate::tui::app::keys::Binding;
+
+/// While a prompt is typed.
+pub const PROMPT: &[Binding] = &[
+    (C::Submit, "ctrl-s ctrl-enter", "send", "send the prompt and decode it"),
+    (C::Back, "esc", "leave", "back to the text; what was typed is kept"),
+    (C::Quit, "ctrl-c", "", "quit"),
+];
+
+/// While a field of a form is typed.
+pub const FIELD: &[Binding] = &[
+    (C::Submit, "enter", "take", "take what is typed"),
+    (C::Back, "esc", "leave", "leave the field as it was"),
+    (C::Quit, "ctrl-c", "", "quit"),
+];
+
+/// While a list is filtered.
+pub const LIST: &[Binding] = &[
+    (C::Open, "enter", "run", "run or go to the selected entry"),
+    (C::Up, "up ctrl-p", "", "entry above"),
+    (C::Down, "down ctrl-n", "", "entry below"),
+    (C::HalfUp, "pageup", "", "ten entries up"),
+    (C::HalfDown, "pagedown", "", "ten entries down"),
+    (C::Back, "esc", "close", "close"),
+    (C::Quit, "ctrl-c", "", "quit"),
+];
+
+/// Everywhere, up to the keys that show screens.
+pub const GLOBAL_FIRST: &[Binding] = &[
+    (C::Pause, "space", "pause", "pause or go on"),
+    (C::StepForward, ">", "step", "pause and make one step"),
+    (C::StepBack, "<", "", "one token back, in a recording or beside a dense side"),
+    (C::Rerun, "r", "rerun", "run the prompt again"),
+    (C::NextLayer, "J", "", "next layer"),
+    (C::PrevLayer, "K", "", "previous layer"),
+    (C::NextHead, "L", "", "next head"),
+    (C::PrevHead, "H", "", "previous head"),
+    (C::Undo, "u", "undo", "take the last change of the mask back"),
+    (C::Redo, "ctrl-r", "", "make it again"),
+    (C::SaveMask, "w", "save", "save the mask under a name"),
+    (C::Panel, "tab z", "panel", "show or hide the side panel"),
+    (C::Colormap, "C", "", "next colour map: viridis, cividis, grey"),
+    (C::Copy, "y", "", "copy the value under the cursor"),
+    (C::Export, "e", "export", "export: choose csv, json, svg or png"),
+];
+
+/// Everywhere, after them.
+pub const GLOBAL_LAST: &[Binding] = &[
+    (C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),
+    (C::Help, "? f1", "help", "all keys; type to search, Enter runs"),
+    (C::Log, "f12", "", "show or hide the log"),
+    (C::Back, "esc backspace", "back", "one level out"),
+    (C::Redraw, "ctrl-l", "", "draw the screen anew"),
+    (C::Suspend, "ctrl-z", "", "suspend; `fg` comes back"),
+    (C::QuitWithSummary, "Q", "", "quit and leave the summary on the terminal"),
+    (C::Quit, "q ctrl-c", "quit", "quit"),
+];

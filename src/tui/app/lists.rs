@@ -1,0 +1,129 @@
+//! Lists over the screen: help, palette, find.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::tui::app::find::Query;
+use crate::tui::app::palette::{Does, Entry, entries};
+use crate::tui::app::state::{Overlay, State};
+use crate::tui::app::strips::window;
+use crate::tui::color::Role;
+use crate::tui::paint::{clear, put};
+
+/// Draws the list at hand, if there is one.
+pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some(overlay) = &state.overlay else { return };
+    let (title, hint, list) = match overlay {
+        Overlay::Help(list) => ("help", "type to search · ⏎ runs", list),
+        Overlay::Palette(list) => {
+            ("command", "l14 h3 · theme cividis · export svg map.svg · context 32768", list)
+        }
+        Overlay::Find(list) => ("find heads", "dropped · full · kept<32 · kept>16 · l3 · h1", list),
+    };
+    let frame = Rect {
+        x: area.width.saturating_sub(92) / 2,
+        y: 2,
+        width: area.width.min(92),
+        height: area.height.saturating_sub(4).clamp(6, 30).min(area.height.saturating_sub(2)),
+    };
+    clear(buffer, frame, state.theme.bar());
+    border(state, frame, title, hint, buffer);
+    let inner = Rect {
+        x: frame.x + 2,
+        y: frame.y + 1,
+        width: frame.width.saturating_sub(4),
+        height: frame.height.saturating_sub(2),
+    };
+    let typed = list.input.value();
+    put(
+        buffer,
+        inner,
+        0,
+        0,
+        Line::from(vec![
+            Span::styled("› ", state.theme.style(Role::Accent)),
+            Span::raw(typed.to_owned()),
+        ]),
+    );
+    let cursor = inner.x + 2 + list.input.visual_cursor() as u16;
+    if cursor < inner.right() {
+        let style = ratatui::style::Style::new().add_modifier(ratatui::style::Modifier::REVERSED);
+        buffer[(cursor, inner.y)].set_style(style);
+    }
+    let entries = entries(state);
+    let rows = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1), ..inner };
+    if entries.is_empty() {
+        let text = match overlay {
+            Overlay::Find(_) if typed.is_empty() => "which heads?",
+            Overlay::Find(_) if Query::parse(typed).is_none() => "not understood",
+            _ => "nothing fits",
+        };
+        put(buffer, rows, 2, 0, Line::styled(text, state.theme.style(Role::Dim)));
+    }
+    let selected = list.selected.min(entries.len().saturating_sub(1));
+    let shown = window(selected, usize::from(rows.height), entries.len());
+    for (line, index) in shown.enumerate() {
+        let Some(entry) = entries.get(index) else { break };
+        row(
+            state,
+            entry,
+            index == selected,
+            Rect { y: rows.y + line as u16, height: 1, ..rows },
+            buffer,
+        );
+    }
+}
+
+fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    if selected {
+        clear(buffer, area, theme.selected());
+    }
+    let context = match entry.does {
+        Does::Command(context, _) => context.name(),
+        _ => "",
+    };
+    let style = |role| if selected { theme.selected() } else { theme.style(role) };
+    put(buffer, area, 0, 0, Line::styled(format!("{:<8}", context), style(Role::Dim)));
+    put(buffer, area, 8, 0, Line::styled(format!("{:<15}", entry.keys), style(Role::Accent)));
+    let title = entry.title.clone();
+    let wide = area.width >= 70;
+    if wide {
+        put(buffer, area, 24, 0, Line::styled(title.clone(), style(Role::Text)));
+        put(buffer, area, 44, 0, Line::styled(entry.about.clone(), style(Role::Dim)));
+    } else {
+        let text = if entry.keys.is_empty() { title } else { entry.about.clone() };
+        put(buffer, area, 24, 0, Line::styled(text, style(Role::Text)));
+    }
+}
+
+fn border(state: &State, frame: Rect, title: &str, hint: &str, buffer: &mut Buffer) {
+    let style = state.theme.style(Role::Border);
+    let (left, right, top, bottom) =
+        (frame.left(), frame.right() - 1, frame.top(), frame.bottom() - 1);
+    for x in left..=right {
+        for y in [top, bottom] {
+            buffer[(x, y)].set_symbol("─").set_style(style);
+        }
+    }
+    for y in top..=bottom {
+        for x in [left, right] {
+            buffer[(x, y)].set_symbol("│").set_style(style);
+        }
+    }
+    for (x, y, corner) in
+        [(left, top, "╭"), (right, top, "╮"), (left, bottom, "╰"), (right, bottom, "╯")]
+    {
+        buffer[(x, y)].set_symbol(corner).set_style(style);
+    }
+    put(buffer, frame, 2, 0, Line::styled(format!(" {title} "), state.theme.style(Role::Title)));
+    let room = Rect { width: frame.width.saturating_sub(2), ..frame };
+    put(
+        buffer,
+        room,
+        2,
+        frame.height - 1,
+        Line::styled(format!(" {hint} "), state.theme.style(Role::Dim)),
+    );
+}

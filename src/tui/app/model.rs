@@ -1,0 +1,177 @@
+//! The loaded model as the screens need it: its figures, masks and tables.
+
+use crate::cache::{CacheBytes, CacheSpec};
+use crate::decode::worker::event::{Live, MaskInfo, ModelInfo, Rules};
+use crate::mask::select::Options;
+use crate::mask::{
+    ChannelMask, Importance, Rule, Shape, Statistics, StatisticsSetting, Window, bytes, select,
+};
+use crate::tui::app::table::{Metric, Table};
+
+/// The loaded model with everything that follows from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelView {
+    /// What the engine told.
+    pub info: ModelInfo,
+    /// The session's mask, full where decode is dense.
+    pub mask: ChannelMask,
+    /// What the mask would be without alignment, where importance and sparsity are known.
+    pub exact: Option<ChannelMask>,
+    /// Numbers of the mask.
+    pub statistics: Statistics,
+    /// Bytes of the session's cache at any length.
+    pub spec: CacheSpec,
+    /// Bytes of the dense cache at any length.
+    pub dense: CacheSpec,
+    importance: Option<Table>,
+    key_norm: Option<Table>,
+    think: Option<Table>,
+    live: Option<Table>,
+    /// Steps and middle tokens behind the live table.
+    pub live_from: (usize, usize),
+}
+
+impl ModelView {
+    /// What follows from a loaded model; refuses information that does not fit together (a
+    /// recording can say anything).
+    pub fn new(info: ModelInfo) -> crate::Result<Self> {
+        let shape = info.shape;
+        let mask =
+            info.mask.as_ref().map_or_else(|| ChannelMask::full(shape), |mask| mask.mask.clone());
+        let dtype = info.kv_dtype;
+        if shape.head_dim < 2
+            || info.heads == 0
+            || !info.heads.is_multiple_of(shape.kv_heads)
+            || info.wavelengths.len() != shape.pairs()
+        {
+            return Err(crate::Error::input(format!(
+                "{}: heads, channels or wavelengths do not fit {shape}",
+                info.name
+            )));
+        }
+        let mut view = Self {
+            importance: None,
+            exact: None,
+            statistics: Statistics::of(
+                &mask,
+                &StatisticsSetting { at: None, element_size: dtype.bytes() },
+            ),
+            spec: CacheSpec::new(shape, info.window, dtype, mask.clone())?,
+            dense: CacheSpec::dense(shape, info.window, dtype)?,
+            mask,
+            key_norm: None,
+            think: None,
+            live: None,
+            live_from: (0, 0),
+            info,
+        };
+        view.take_origin();
+        Ok(view)
+    }
+
+    /// What the mask was selected from, and what it would be without alignment.
+    fn take_origin(&mut self) {
+        let shape = self.info.shape;
+        let origin = self.info.mask.as_ref();
+        let scores = origin.and_then(|mask| mask.importance.clone());
+        self.exact = origin.and_then(|mask| {
+            let importance = Importance::new(shape, mask.importance.clone()?).ok()?;
+            select::select(&importance, &Options::new(mask.sparsity?, 1)).ok()
+        });
+        self.importance = scores.and_then(|scores| Table::new(shape, scores));
+    }
+
+    /// Takes another mask and window; the tables of the prompt stay.
+    ///
+    /// # Errors
+    /// A mask of another shape and a window without a chunk (a recording can say anything);
+    /// everything stays as it was.
+    pub fn retuned(&mut self, mask: MaskInfo, window: Window) -> crate::Result<()> {
+        let (shape, dtype) = (self.info.shape, self.spec.dtype());
+        let spec = CacheSpec::new(shape, window, dtype, mask.mask.clone())?;
+        self.dense = CacheSpec::dense(shape, window, dtype)?;
+        self.statistics = Statistics::of(
+            &mask.mask,
+            &StatisticsSetting { at: None, element_size: dtype.bytes() },
+        );
+        self.mask = mask.mask.clone();
+        self.spec = spec;
+        (self.info.mask, self.info.window) = (Some(mask), window);
+        self.take_origin();
+        Ok(())
+    }
+
+    /// Layers, KV heads, channels.
+    pub fn shape(&self) -> Shape {
+        self.info.shape
+    }
+
+    /// Query heads that share a KV head.
+    pub fn group(&self) -> usize {
+        self.info.heads / self.info.shape.kv_heads
+    }
+
+    /// Whether the session decodes with a mask.
+    pub fn is_masked(&self) -> bool {
+        self.info.mask.is_some()
+    }
+
+    /// The numbers of a metric, where they are known; the mask has bits instead.
+    pub fn table(&self, metric: Metric) -> Option<&Table> {
+        match metric {
+            Metric::Mask => None,
+            Metric::Importance => self.importance.as_ref(),
+            Metric::KeyNorm => self.key_norm.as_ref(),
+            Metric::Think => self.think.as_ref(),
+            Metric::Live => self.live.as_ref(),
+        }
+    }
+
+    /// Whether there is something to show for a metric.
+    pub fn has(&self, metric: Metric) -> bool {
+        match metric {
+            Metric::Mask => self.is_masked(),
+            metric => self.table(metric).is_some(),
+        }
+    }
+
+    /// Takes the tables of a prompt.
+    pub fn take_rules(&mut self, rules: &Rules) {
+        let table = |rule| Table::new(self.shape(), rules.scores(rule)?.to_vec());
+        (self.key_norm, self.think) = (table(Rule::KEY_NORM), table(Rule::THINK));
+    }
+
+    /// Takes a round of live importance. Channels that the cache lacks have no number.
+    pub fn take_live(&mut self, live: Live) {
+        let stored = |(value, &kept): (&f32, &bool)| if kept { *value } else { f32::NAN };
+        let values = live.activity.iter().zip(self.mask.bits()).map(stored).collect();
+        if live.middle > 0 {
+            self.live = Table::new(self.shape(), values);
+            self.live_from = (live.steps, live.middle);
+        }
+    }
+
+    /// Forgets what belonged to the last run.
+    pub fn forget_run(&mut self) {
+        (self.live, self.live_from) = (None, (0, 0));
+    }
+
+    /// Kept channels of a head.
+    pub fn kept(&self, layer: usize, head: usize) -> usize {
+        self.mask.kept_count(layer, head)
+    }
+
+    /// Bytes per middle token of one head: its keys and values, and what dense decode stores.
+    pub fn head_bytes(&self, layer: usize, head: usize) -> (bytes::KvBytes, bytes::KvBytes) {
+        let one = Shape { layers: 1, kv_heads: 1, head_dim: self.shape().head_dim };
+        let bits = self.mask.head(layer, head).to_vec();
+        let mask = ChannelMask::new(one, bits).unwrap_or_else(|_| ChannelMask::full(one));
+        let element = self.spec.dtype().bytes();
+        (bytes::middle_token(&mask, element), bytes::dense_token(one, element))
+    }
+
+    /// Computed cache bytes at a length: with the mask and dense.
+    pub fn bytes_at(&self, tokens: usize) -> (CacheBytes, CacheBytes) {
+        (self.spec.bytes_at(tokens), self.dense.bytes_at(tokens))
+    }
+}

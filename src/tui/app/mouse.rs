@@ -1,0 +1,53 @@
+//! The mouse: a press on a tab shows its screen, everything else is the screen's own.
+
+use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+
+use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::state::{Dirty, State};
+use crate::tui::app::update::run;
+use crate::tui::app::{areas, tabs};
+use crate::tui::screen::{Press, Wheel};
+
+/// Two presses within this time, in milliseconds, on one cell are a double click.
+const DOUBLE_MS: f64 = 400.0;
+
+/// Takes a mouse event; moves without a button change nothing.
+pub fn take(state: &mut State, event: MouseEvent) -> Vec<Effect> {
+    match event.kind {
+        MouseEventKind::ScrollUp | MouseEventKind::ScrollDown => {
+            state.dirty = Dirty::Now;
+            let wheel = Wheel {
+                x: event.column,
+                y: event.row,
+                up: event.kind == MouseEventKind::ScrollUp,
+                ctrl: event.modifiers.contains(KeyModifiers::CONTROL),
+            };
+            let command = match state.overlay {
+                Some(_) if wheel.up => Some(Command::Up),
+                Some(_) => Some(Command::Down),
+                None => (state.screen.parts().wheel)(state, wheel),
+            };
+            command.map_or_else(Vec::new, |command| run(state, command))
+        }
+        MouseEventKind::Down(MouseButton::Left) => {
+            state.dirty = Dirty::Now;
+            press(state, event.column, event.row)
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn press(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
+    let is_double = state
+        .last_click
+        .is_some_and(|(at, px, py)| state.now_ms - at < DOUBLE_MS && (px, py) == (x, y));
+    state.last_click = (!is_double).then_some((state.now_ms, x, y));
+    if state.overlay.is_some() {
+        return Vec::new();
+    }
+    if areas::areas(state).tabs.contains((x, y).into()) {
+        return tabs::tab_at(state, x)
+            .map_or_else(Vec::new, |screen| run(state, Command::Show(screen)));
+    }
+    (state.screen.parts().press)(state, Press { x, y, is_double })
+}

@@ -1,0 +1,158 @@
+//! Both sides of the run, step by step: what the A/B screen shows.
+
+use crate::decode::comparison::Mode;
+use crate::decode::divergence::{Divergence, StepDivergence};
+use crate::decode::lost::Lost;
+use crate::decode::worker::event::{Pair, Timed, Voice};
+use crate::spread::Spread;
+
+/// Steps that divergence and speed are taken over at most.
+const MOST: usize = 4096;
+/// Steps that a side's speed is taken over.
+const RECENT: usize = 64;
+
+/// The sides of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ComparedSide {
+    /// Dense.
+    A,
+    /// Under the mask.
+    B,
+}
+
+/// Every step of both sides.
+#[derive(Debug, Clone, Default)]
+pub struct Pairs {
+    list: Vec<Pair>,
+    /// The first token that differs between the texts, counted from 1.
+    first_difference: Option<usize>,
+    /// Tokens that were there when the mask at work began to count; figures are of those after it.
+    pub since: usize,
+    /// Tokens that were there at each change of the mask.
+    pub changes: Vec<usize>,
+    /// Both sides timed alone.
+    pub timed: Option<Timed>,
+    /// What a step lost, as the engine told it last.
+    pub lost: Option<Lost>,
+}
+
+impl Pairs {
+    /// Takes a step.
+    pub fn take(&mut self, pair: Pair) {
+        let differs = pair.a.as_ref().map(|a| a.id) != pair.b.as_ref().map(|b| b.id);
+        self.list.push(pair);
+        if differs {
+            self.first_difference.get_or_insert(self.list.len());
+        }
+    }
+
+    /// Tokens generated, of the side that has more.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is no token.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// All steps, the first token first.
+    pub fn all(&self) -> &[Pair] {
+        &self.list
+    }
+
+    /// Generated token `n`, counted from 1.
+    pub fn get(&self, n: usize) -> Option<&Pair> {
+        self.list.get(n.checked_sub(1)?)
+    }
+
+    /// Goes back to `n` tokens.
+    pub fn rewind(&mut self, n: usize) {
+        self.list.truncate(n);
+        self.first_difference.take_if(|first| *first > n);
+        self.since = self.since.min(n);
+        self.changes.retain(|&at| at < n);
+        (self.lost, self.timed) = (None, None);
+    }
+
+    /// Another mask counts from here on.
+    pub fn retuned(&mut self) {
+        self.cut_back();
+        self.since = self.len();
+        self.changes.push(self.len());
+        (self.lost, self.timed) = (None, None);
+    }
+
+    /// B's text becomes A's, as the engine makes it.
+    pub fn cut_back(&mut self) {
+        self.list.retain(|pair| pair.a.is_some());
+        self.first_difference = None;
+        for pair in &mut self.list {
+            let Pair { a: Some(a), b, .. } = pair else { continue };
+            match b {
+                Some(b) if b.id != a.id => (b.id, b.text) = (a.id, a.text.clone()),
+                Some(_) => {}
+                None => *b = Some(Voice { ms: None, top: Vec::new(), ..a.clone() }),
+            }
+        }
+    }
+
+    /// Steps since the mask at work counts.
+    fn counted(&self) -> &[Pair] {
+        &self.list[self.since.max(self.len().saturating_sub(MOST)).min(self.len())..]
+    }
+
+    /// Divergence since the mask at work counts.
+    pub fn divergence(&self) -> Divergence {
+        let steps: Vec<StepDivergence> =
+            self.counted().iter().filter_map(|pair| pair.divergence).collect();
+        Divergence::of(&steps)
+    }
+
+    /// A side's own time per step over the last steps, milliseconds; `None` before the first.
+    pub fn times(&self, side: ComparedSide) -> Option<Spread> {
+        let recent = &self.counted()[self.counted().len().saturating_sub(RECENT)..];
+        let times: Vec<f64> = recent.iter().filter_map(|pair| voice(pair, side)?.ms).collect();
+        (!times.is_empty()).then(|| Spread::of(times))
+    }
+
+    /// Bytes of a side's cache.
+    pub fn kv(&self, side: ComparedSide) -> Option<usize> {
+        self.list.iter().rev().find_map(|pair| voice(pair, side)).map(|voice| voice.kv)
+    }
+
+    /// Whether the sides part at token `n`: forced, where they prefer different tokens; free, at
+    /// the first token that differs.
+    pub fn parts_at(&self, n: usize, mode: Mode) -> bool {
+        match mode {
+            Mode::Forced => {
+                self.get(n).and_then(|pair| pair.divergence).is_some_and(|step| !step.same_top)
+            }
+            Mode::Free => self.first_difference == Some(n),
+        }
+    }
+
+    /// The next token after `n` (or before it) at which the sides part.
+    pub fn next_parting(&self, n: usize, forward: bool, mode: Mode) -> Option<usize> {
+        let parts = |n: &usize| self.parts_at(*n, mode);
+        if forward { (n + 1..=self.len()).find(parts) } else { (1..n).rev().find(parts) }
+    }
+
+    /// The first token at which the sides part since the mask at work counts.
+    pub fn first_parting(&self, mode: Mode) -> Option<usize> {
+        self.next_parting(self.since, true, mode)
+    }
+
+    /// Whether both texts are the same before token `n`.
+    pub fn together_before(&self, n: usize) -> bool {
+        self.first_difference.is_none_or(|first| first >= n)
+    }
+}
+
+/// One side of a step.
+pub fn voice(pair: &Pair, side: ComparedSide) -> Option<&Voice> {
+    match side {
+        ComparedSide::A => pair.a.as_ref(),
+        ComparedSide::B => pair.b.as_ref(),
+    }
+}

@@ -1,0 +1,348 @@
+//! Lists that are typed into: the palette, the help, and find.
+
+use crate::mask::Rule;
+use crate::mask::select::{ALIGNMENTS, Budget};
+use crate::numbers;
+use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::cursor::Place;
+use crate::tui::app::find::Query;
+use crate::tui::app::keys::{KeyContext, KeyRow};
+use crate::tui::app::state::{List, Overlay, State};
+use crate::tui::app::table::{Metric, Scale};
+use crate::tui::app::update::{list_mut, run};
+use crate::tui::color::{Colormap, Theme};
+use crate::tui::export::{ExportFormat, take};
+use crate::tui::screen::tune::edit;
+use crate::tui::screen::tune::state::{Set, split_name};
+
+/// One line of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// What is typed for it.
+    pub title: String,
+    /// What it does.
+    pub about: String,
+    /// Its keys.
+    pub keys: String,
+    /// What happens.
+    pub does: Does,
+}
+
+/// What an entry does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Does {
+    /// A command of the key table, in its context.
+    Command(KeyContext, Command),
+    /// Go to a place.
+    Place(Place),
+    /// Change the map's colours.
+    Colormap(Colormap),
+    /// Draw for a light or a dark terminal.
+    Light(bool),
+    /// Show a metric.
+    Metric(Metric),
+    /// Use a scale.
+    Scale(Scale),
+    /// Write the screen's data or picture, to a path or under a name of its own.
+    Export(ExportFormat, Option<std::path::PathBuf>),
+    /// Forecast memory at this context.
+    Context(usize),
+    /// Set one thing of the mask.
+    Tune(Set),
+    /// Save the mask that is set.
+    Save(std::path::PathBuf),
+}
+
+/// The entries of the list at hand that fit what is typed, best first.
+pub fn entries(state: &State) -> Vec<Entry> {
+    match &state.overlay {
+        Some(Overlay::Help(list)) => matching(list.input.value(), help(state)),
+        Some(Overlay::Palette(list)) => {
+            let typed = list.input.value().trim();
+            let all = commands(state).into_iter().chain(words(state)).collect();
+            parsed(state, typed).into_iter().chain(matching(typed, all)).collect()
+        }
+        Some(Overlay::Find(list)) => found(state, list.input.value()),
+        None => Vec::new(),
+    }
+}
+
+fn of_row(row: &KeyRow) -> Entry {
+    let keys: Vec<String> = row.keys.iter().map(ToString::to_string).collect();
+    Entry {
+        title: row.command.name().to_owned(),
+        about: row.about.to_owned(),
+        keys: keys.join(" "),
+        does: Does::Command(row.context, row.command),
+    }
+}
+
+/// Every key of every context.
+fn help(state: &State) -> Vec<Entry> {
+    let of =
+        |context: KeyContext| state.keys.rows().iter().filter(move |row| row.context == context);
+    KeyContext::all().flat_map(of).map(of_row).collect()
+}
+
+fn commands(state: &State) -> Vec<Entry> {
+    state.keys.of(state.context_below()).map(of_row).collect()
+}
+
+/// Commands of two words.
+fn words(state: &State) -> Vec<Entry> {
+    let entry = |title: String, about: &str, does: Does| Entry {
+        title,
+        about: about.to_owned(),
+        keys: String::new(),
+        does,
+    };
+    let mut all = Vec::new();
+    for map in Colormap::ALL {
+        all.push(entry(format!("theme {}", map.name()), "colours of the map", Does::Colormap(map)));
+    }
+    all.push(entry("theme light".to_owned(), "for a light terminal", Does::Light(true)));
+    all.push(entry("theme dark".to_owned(), "for a dark terminal", Does::Light(false)));
+    let has = |metric: &Metric| state.model.as_ref().is_some_and(|model| model.has(*metric));
+    for metric in Metric::ALL.into_iter().filter(has) {
+        all.push(entry(format!("metric {}", metric.name()), metric.unit(), Does::Metric(metric)));
+    }
+    for scale in Scale::ALL {
+        all.push(entry(format!("scale {}", scale.name()), "scale of the map", Does::Scale(scale)));
+    }
+    for format in ExportFormat::ALL {
+        all.push(entry(
+            format!("export {}", format.name()),
+            format.about(),
+            Does::Export(format, None),
+        ));
+    }
+    all
+}
+
+/// What a command with a number or a path means: `l14 h3 c86`, `context 32768`, `export svg
+/// out.svg`.
+fn parsed(state: &State, typed: &str) -> Option<Entry> {
+    let mut words = typed.split_whitespace();
+    let first = words.next()?;
+    let (does, about) = match first {
+        "context" => {
+            let tokens = numbers::parse_tokens(words.next()?).filter(|&tokens| tokens > 0)?;
+            (Does::Context(tokens), "forecast memory at this context".to_owned())
+        }
+        "save" => {
+            let path = typed.split_once(char::is_whitespace)?.1.trim();
+            (Does::Save(path.into()), format!("save the mask as {path}"))
+        }
+        "keep" | "fit" | "align" | "split" | "floor" | "rule" | "blend" | "sink" | "recent"
+        | "chunk" => {
+            let (set, about) = setting(state, first, words.next()?, words.next())?;
+            (Does::Tune(set), about)
+        }
+        "export" => {
+            let format = ExportFormat::from_name(words.next()?)?;
+            let path = typed.splitn(3, char::is_whitespace).nth(2)?.trim();
+            (Does::Export(format, Some(path.into())), format!("write {path}"))
+        }
+        _ => {
+            let place = place(state, typed)?;
+            (Does::Place(place), format!("go to layer {}, KV head {}", place.layer, place.head))
+        }
+    };
+    Some(Entry { title: typed.to_owned(), about, keys: String::new(), does })
+}
+
+/// One thing of the mask to set: `keep 30`, `fit 1.5GiB`, `fit 1.5GiB@32k`, `rule think`, `blend
+/// think 25`.
+fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option<(Set, String)> {
+    let shape = state.model.as_ref()?.shape();
+    let sources = state.screens.tune.as_ref()?.sources();
+    let number = || value.parse::<usize>().ok();
+    let tokens = || numbers::parse_tokens(value);
+    let rule = || Rule::ALL.into_iter().find(|rule| rule.name == value && sources.has(*rule));
+    let (set, about) = match what {
+        "keep" => {
+            let percent: f64 = value
+                .trim_end_matches('%')
+                .parse()
+                .ok()
+                .filter(|percent| (0.0..=100.0).contains(percent))?;
+            (
+                Set::Keep((percent * 10.0).round() as u16),
+                format!("keep {percent} % of the channels"),
+            )
+        }
+        "fit" => {
+            let (size, context) = value
+                .split_once('@')
+                .map_or((value, None), |(size, context)| (size, Some(context)));
+            let bytes = numbers::parse_size(size)?;
+            let tokens = context.map_or(Some(state.target_context), numbers::parse_tokens)?;
+            (
+                Set::Fit(bytes, tokens),
+                format!("keep what {} hold at {tokens} tokens", numbers::bytes(bytes)),
+            )
+        }
+        "align" => {
+            let align = number().filter(|align| ALIGNMENTS.contains(align))?;
+            (Set::Align(align), format!("kept counts in multiples of {align}"))
+        }
+        "split" => {
+            let split = [Budget::Global, Budget::Exact]
+                .into_iter()
+                .find(|&split| split_name(split) == value)?;
+            (Set::Split(split), format!("spread the budget: {value}"))
+        }
+        "floor" => {
+            let floor = number().filter(|&floor| floor <= shape.head_dim)?;
+            (Set::Floor(floor), format!("every head keeps at least {floor} channels"))
+        }
+        "rule" => (Set::Rule(rule()?), format!("select by {value}")),
+        "blend" => {
+            let weight = more
+                .map_or(Some(50), |more| more.trim_end_matches('%').parse().ok())
+                .filter(|&weight| weight <= 100)?;
+            (Set::Blend(rule()?, weight), format!("mix {weight} % of {value} in, by rank"))
+        }
+        "sink" => {
+            let sink = tokens()?;
+            (Set::Sink(sink), format!("never prune the first {sink} tokens"))
+        }
+        "recent" => {
+            let recent = tokens().filter(|&recent| recent > 0)?;
+            (Set::Recent(recent), format!("never prune the last {recent} tokens"))
+        }
+        "chunk" => {
+            let chunk = tokens().filter(|&chunk| chunk > 0)?;
+            (Set::Chunk(chunk), format!("{chunk} tokens leave the recent window at once"))
+        }
+        _ => return None,
+    };
+    Some((set, about))
+}
+
+fn place(state: &State, typed: &str) -> Option<Place> {
+    let shape = state.model.as_ref()?.shape();
+    let mut place = state.at;
+    for word in typed.split_whitespace() {
+        let mut letters = word.chars();
+        let axis = letters.next()?.to_ascii_lowercase();
+        let number: usize = letters.as_str().parse().ok()?;
+        match axis {
+            'l' if number < shape.layers => place.layer = number,
+            'h' if number < shape.kv_heads => place.head = number,
+            'c' if number < shape.head_dim => place.channel = number,
+            _ => return None,
+        }
+    }
+    (!typed.is_empty()).then_some(place)
+}
+
+fn found(state: &State, typed: &str) -> Vec<Entry> {
+    let Some(model) = &state.model else { return Vec::new() };
+    let Some(query) = Query::parse(typed) else { return Vec::new() };
+    let head_dim = model.shape().head_dim;
+    let entry = |(layer, head): (usize, usize)| Entry {
+        title: format!("l{layer} h{head}"),
+        about: format!("keeps {} of {head_dim}", model.kept(layer, head)),
+        keys: String::new(),
+        does: Does::Place(Place { layer, head, channel: state.at.channel }),
+    };
+    query.heads(model, state.screens.tune.as_ref()).into_iter().map(entry).collect()
+}
+
+/// Entries whose title, keys or description contain every typed word in part, better ones first.
+fn matching(typed: &str, entries: Vec<Entry>) -> Vec<Entry> {
+    let typed = typed.to_lowercase();
+    let words: Vec<&str> = typed.split_whitespace().collect();
+    let mut scored: Vec<(usize, Entry)> = (entries.into_iter())
+        .filter_map(|entry| {
+            let (title, about) = (entry.title.to_lowercase(), entry.about.to_lowercase());
+            let score = |word: &&str| {
+                let is_key = entry.keys.split(' ').any(|key| key.to_lowercase() == **word);
+                match (title.find(*word), about.contains(*word)) {
+                    _ if is_key => Some(0),
+                    (Some(0), _) => Some(0),
+                    (Some(_), _) => Some(1),
+                    (None, true) => Some(2),
+                    (None, false) => is_subsequence(word, &title).then_some(3),
+                }
+            };
+            let total = words.iter().map(score).sum::<Option<usize>>()?;
+            Some((total, entry))
+        })
+        .collect();
+    scored.sort_by_key(|(score, _)| *score);
+    scored.into_iter().map(|(_, entry)| entry).collect()
+}
+
+fn is_subsequence(word: &str, text: &str) -> bool {
+    let mut letters = text.chars();
+    word.chars().all(|wanted| letters.any(|letter| letter == wanted))
+}
+
+/// A command while a list is open.
+pub fn run_in_list(state: &mut State, command: Command) -> Vec<Effect> {
+    let count = entries(state).len();
+    let Some(list) = list_mut(state) else { return Vec::new() };
+    let last = count.saturating_sub(1);
+    match command {
+        Command::Up => list.selected = list.selected.min(last).saturating_sub(1),
+        Command::Down => list.selected = (list.selected + 1).min(last),
+        Command::HalfUp => list.selected = list.selected.min(last).saturating_sub(10),
+        Command::HalfDown => list.selected = (list.selected + 10).min(last),
+        Command::Back => state.overlay = None,
+        Command::Open => return choose(state),
+        _ => {}
+    }
+    Vec::new()
+}
+
+/// Runs the selected entry and closes the list.
+fn choose(state: &mut State) -> Vec<Effect> {
+    let entries = entries(state);
+    let below = state.context_below();
+    let Some(overlay) = state.overlay.take() else { return Vec::new() };
+    let (Overlay::Help(List { input, selected })
+    | Overlay::Palette(List { input, selected })
+    | Overlay::Find(List { input, selected })) = &overlay;
+    let chosen = entries.get((*selected).min(entries.len().saturating_sub(1))).cloned();
+    if matches!(overlay, Overlay::Find(_)) && Query::parse(input.value()).is_some() {
+        state.screens.map.find = input.value().trim().to_owned();
+    }
+    let Some(entry) = chosen else {
+        let sentence = format!("nothing fits `{}`", input.value());
+        state.tell(sentence, false);
+        return Vec::new();
+    };
+    if let Does::Command(context, command) = entry.does
+        && context != below
+        && context != KeyContext::Global
+    {
+        let sentence = format!("`{}` counts on the {} screen", command.name(), context.name());
+        state.tell(sentence, false);
+        return Vec::new();
+    }
+    perform(state, entry.does)
+}
+
+fn perform(state: &mut State, does: Does) -> Vec<Effect> {
+    match does {
+        Does::Command(_, command) => return run(state, command),
+        Does::Place(place) => {
+            let before = state.at;
+            state.at = place;
+            return state.watch(before);
+        }
+        Does::Colormap(map) => state.theme = state.theme.with_colormap(map),
+        Does::Light(light) => {
+            state.theme = Theme::new(state.theme.depth, light, state.theme.colormap)
+        }
+        Does::Metric(metric) => (state.metric, state.diff) = (metric, false),
+        Does::Scale(scale) => state.scales[state.metric as usize] = scale,
+        Does::Export(format, path) => return take::write(state, format, path),
+        Does::Context(tokens) => state.target_context = tokens,
+        Does::Tune(set) => return edit::set(state, set),
+        Does::Save(path) => return edit::save(state, path),
+    }
+    Vec::new()
+}

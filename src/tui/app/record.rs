@@ -1,0 +1,204 @@
+//! Recordings: one event per line as JSON, written while it runs and played later.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::decode::worker::{Envelope, Event};
+use crate::{Error, Result, error};
+
+/// Writes events to a file.
+pub struct Recorder {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Recorder {
+    /// Begins a recording; a file that is there is replaced.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).map_err(|cause| error::io("recording to", path, &cause))?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+    }
+
+    /// Adds an event.
+    pub fn write(&mut self, envelope: &Envelope) -> Result<()> {
+        let written = serde_json::to_writer(&mut self.file, envelope).map_err(std::io::Error::from);
+        let ended = written.and_then(|()| self.file.write_all(b"\n"));
+        ended.map_err(|cause| error::io("recording to", &self.path, &cause))
+    }
+
+    /// Makes sure that everything is in the file.
+    pub fn flush(&mut self) -> Result<()> {
+        self.file.flush().map_err(|cause| error::io("recording to", &self.path, &cause))
+    }
+}
+
+/// Plays a recording at the speed it was made, with pause and steps.
+#[derive(Debug)]
+pub struct Player {
+    events: Vec<Envelope>,
+    next: usize,
+    /// The recording's time at `since_ms` of the program's time.
+    at_ms: f64,
+    since_ms: f64,
+    playing: bool,
+}
+
+/// Longest wait between two events: nobody wants to watch a pause of lunch.
+const LONGEST_GAP_MS: f64 = 2_000.0;
+
+impl Player {
+    /// Reads a recording whole; a line that is no event is refused with its number.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|cause| error::io("reading", path, &cause))?;
+        let mut events = Vec::new();
+        for (index, line) in BufReader::new(file).lines().enumerate() {
+            let line = line.map_err(|cause| error::io("reading", path, &cause))?;
+            let envelope: Envelope = serde_json::from_str(&line).map_err(|cause| {
+                Error::input(format!(
+                    "{}: line {} is no event of a kscope recording: {cause}",
+                    path.display(),
+                    index + 1
+                ))
+            })?;
+            events.push(envelope);
+        }
+        if !events.iter().any(|envelope| matches!(envelope.event, Event::Loaded(_))) {
+            return Err(Error::input(format!(
+                "{} is no kscope recording: it never says which model it is",
+                path.display()
+            )));
+        }
+        // Idle stretches are cut, and times that run backwards straightened, before anything is
+        // played.
+        let (mut played, mut last) = (0.0, 0.0);
+        for envelope in &mut events {
+            let gap = (envelope.at_ms - last).clamp(0.0, LONGEST_GAP_MS);
+            last = envelope.at_ms;
+            played += gap;
+            envelope.at_ms = played;
+        }
+        Ok(Self { events, next: 0, at_ms: 0.0, since_ms: 0.0, playing: true })
+    }
+
+    /// When the next event is due in the program's time; `None` while paused or at the end.
+    pub fn due_ms(&self) -> Option<f64> {
+        let envelope = self.events.get(self.next).filter(|_| self.playing)?;
+        Some(self.since_ms + envelope.at_ms - self.at_ms)
+    }
+
+    /// The events that are due.
+    pub fn take_due(&mut self, now_ms: f64) -> Vec<Envelope> {
+        let first = self.next;
+        while self.due_ms().is_some_and(|due| due <= now_ms) {
+            self.next += 1;
+        }
+        self.events[first..self.next].to_vec()
+    }
+
+    /// Whether everything was played.
+    pub fn is_at_end(&self) -> bool {
+        self.next == self.events.len()
+    }
+
+    /// Stops.
+    pub fn pause(&mut self) {
+        self.playing = false;
+    }
+
+    /// Goes on from where it stands.
+    pub fn resume(&mut self, now_ms: f64) {
+        self.playing = true;
+        self.since_ms = now_ms;
+        self.at_ms = self.events[..self.next].last().map_or(0.0, |envelope| envelope.at_ms);
+    }
+
+    /// Pauses and gives everything up to and including the next token.
+    pub fn forward(&mut self) -> Vec<Envelope> {
+        self.pause();
+        let first = self.next;
+        let token = self.events[first..]
+            .iter()
+            .position(|envelope| matches!(envelope.event, Event::Token(_)));
+        self.next = token.map_or(self.events.len(), |at| first + at + 1);
+        self.events[first..self.next].to_vec()
+    }
+
+    /// Pauses and gives everything from the beginning up to the token before the last one shown.
+    pub fn back(&mut self) -> Vec<Envelope> {
+        self.pause();
+        let is_token = |envelope: &Envelope| matches!(envelope.event, Event::Token(_));
+        let shown = self.events[..self.next].iter().rposition(is_token);
+        let before = shown.and_then(|shown| self.events[..shown].iter().rposition(is_token));
+        // Without a token before, the beginning stays: everything up to the first token.
+        self.next = before.or(shown).map_or(self.next, |at| at + 1);
+        self.events[..self.next].to_vec()
+    }
+
+    /// From the beginning.
+    pub fn restart(&mut self, now_ms: f64) {
+        self.next = 0;
+        self.resume(now_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::testing::{SMALL, info, token};
+
+    fn envelope(at_ms: f64, event: Event) -> Envelope {
+        Envelope { generation: 1, at_ms, dropped: 0, event }
+    }
+
+    /// Loaded at 0, tokens at 10, 20 and, after an hour, the third and a fourth whose clock ran
+    /// backwards.
+    fn player() -> Player {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.jsonl");
+        let model = info(SMALL);
+        let mut recorder = Recorder::create(&path).expect("created");
+        recorder.write(&envelope(0.0, Event::Loaded(Box::new(model.clone())))).expect("written");
+        for (n, at) in [(1, 10.0), (2, 20.0), (3, 3_600_020.0), (4, 5.0)] {
+            recorder.write(&envelope(at, token(&model, n, 100 + n))).expect("written");
+        }
+        recorder.flush().expect("written");
+        Player::open(&path).expect("its own words")
+    }
+
+    fn tokens(events: &[Envelope]) -> usize {
+        events.iter().filter(|envelope| matches!(envelope.event, Event::Token(_))).count()
+    }
+
+    #[test]
+    fn a_recording_is_played_in_time_without_its_idle_stretches() {
+        let mut player = player();
+        assert_eq!(
+            (
+                tokens(&player.take_due(9.0)),
+                tokens(&player.take_due(15.0)),
+                tokens(&player.take_due(21.0))
+            ),
+            (0, 1, 1)
+        );
+        assert_eq!(player.due_ms(), Some(2_020.0));
+        player.pause();
+        assert_eq!((player.due_ms(), player.take_due(1e9).len()), (None, 0));
+        player.resume(5_000.0);
+        assert_eq!(player.due_ms(), Some(7_000.0));
+        assert_eq!(tokens(&player.take_due(7_000.0)), 2);
+        assert!(player.is_at_end());
+    }
+
+    #[test]
+    fn steps_go_a_token_forward_and_a_token_back() {
+        let mut player = player();
+        assert_eq!(tokens(&player.forward()), 1);
+        assert_eq!(tokens(&player.forward()), 1);
+        assert_eq!(tokens(&player.back()), 1, "everything up to the first token, played anew");
+        assert_eq!(tokens(&player.back()), 1, "the first token stays");
+        assert_eq!(tokens(&player.forward()), 1);
+        player.restart(0.0);
+        assert_eq!(tokens(&player.take_due(f64::INFINITY)), 4);
+    }
+}

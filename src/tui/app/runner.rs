@@ -1,0 +1,434 @@
+//! The one place where the interface meets the world: terminal events, engine events, signals and
+//! time in; frames and effects out.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use ratatui::crossterm::clipboard::CopyToClipboard;
+use ratatui::crossterm::event::{Event as TerminalEvent, EventStream};
+use ratatui::crossterm::execute;
+use tokio::sync::mpsc::Receiver;
+
+use crate::decode::worker::{Engine, Envelope};
+use crate::learn::worker::{Learner, Notice, Order, Told};
+use crate::mask::files;
+use crate::mask::files::Contents;
+use crate::model::Model;
+use crate::tui::app::action::{Action, Effect, ReplayOrder};
+use crate::tui::app::record::{Player, Recorder};
+use crate::tui::app::state::{Dirty, State};
+use crate::tui::app::terminal::TerminalGuard;
+use crate::tui::app::update::update;
+use crate::{Error, Result};
+
+/// Most frames in a second.
+const FRAMES: usize = 30;
+/// Time between two frames that only statistics ask for.
+const STATISTICS: Duration = Duration::from_millis(100);
+/// Engine events are taken this often, all at once, so that a fast model does not wake the
+/// interface with each token.
+const BATCH: Duration = Duration::from_millis(20);
+
+/// The loaded model, shared between the engine and learning.
+pub type SharedModel = Arc<OnceLock<Arc<Model>>>;
+
+/// Where events come from.
+pub enum EventSource {
+    /// A running engine, and its model once that is loaded.
+    Engine(Engine, Receiver<Envelope>, SharedModel),
+    /// A recording.
+    Replay(Player),
+}
+
+/// How the interface ended.
+pub enum Exit {
+    /// The person left; whether a summary stays on the terminal.
+    Quit(bool),
+    /// The model never came.
+    Failed(Error),
+    /// A signal asked to end, or the terminal is gone.
+    Stopped,
+}
+
+/// A thread to panic in, for tests of the screen's recovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum PanicIn {
+    /// The interface's own.
+    Interface,
+    /// The engine's.
+    Engine,
+}
+
+/// Runs the interface until it ends.
+pub fn run(
+    state: &mut State,
+    source: EventSource,
+    recorder: Option<Recorder>,
+    guard: TerminalGuard,
+    panic: Option<PanicIn>,
+    began: Instant,
+) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|cause| Error::run(format!("starting the interface: {cause}")))?;
+    let mut runner = Runner {
+        state,
+        source,
+        recorder,
+        guard,
+        panic,
+        began,
+        drawn: VecDeque::with_capacity(FRAMES),
+        learning: None,
+        exit: None,
+    };
+    runtime.block_on(runner.serve())
+}
+
+struct Runner<'a> {
+    state: &'a mut State,
+    source: EventSource,
+    recorder: Option<Recorder>,
+    guard: TerminalGuard,
+    panic: Option<PanicIn>,
+    began: Instant,
+    /// Times of the last frames.
+    drawn: VecDeque<Instant>,
+    /// The learning at hand; its end closes the channel.
+    learning: Option<(Learner, Receiver<Notice>)>,
+    exit: Option<Exit>,
+}
+
+impl Runner<'_> {
+    async fn serve(&mut self) -> Result<Exit> {
+        let mut input = EventStream::new();
+        let mut signals = Signals::new()?;
+        let mut batch = Vec::new();
+        let mut next_batch = Instant::now();
+        let mut engine_open = true;
+        self.draw()?;
+        loop {
+            if let Some(exit) = self.exit.take() {
+                return Ok(exit);
+            }
+            let draw_at = self.next_frame();
+            let wake_at = self.next_wake();
+            let now = Instant::now();
+            tokio::select! {
+                biased;
+                event = input.next() => match event {
+                    Some(Ok(event)) => self.terminal_event(event),
+                    // The terminal is gone.
+                    Some(Err(_)) | None => self.exit = Some(Exit::Stopped),
+                },
+                signal = signals.next() => match signal {
+                    Signal::Stop => self.exit = Some(Exit::Stopped),
+                    Signal::Suspend => self.perform(vec![Effect::Suspend])?,
+                },
+                () = sleep_until(draw_at), if draw_at.is_some_and(|at| at <= now) => self.draw()?,
+                count = engine_events(&mut self.source, &mut batch), if engine_open && next_batch <= now => {
+                    engine_open = count > 0;
+                    next_batch = Instant::now() + BATCH;
+                    for envelope in batch.drain(..) {
+                        self.engine_event(envelope)?;
+                    }
+                    // A recording is complete up to now whatever happens next.
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.flush()?;
+                    }
+                }
+                notice = next_notice(&mut self.learning) => match notice {
+                    Some(notice) => self.act(Action::Learning(Box::new(notice)))?,
+                    None => self.learning = None,
+                },
+                () = sleep_until(draw_at) => self.draw()?,
+                () = tokio::time::sleep_until(next_batch.into()), if engine_open && next_batch > now => {}
+                () = sleep_until(wake_at) => self.tick()?,
+            }
+        }
+    }
+
+    fn now_ms(&self) -> f64 {
+        self.began.elapsed().as_secs_f64() * 1e3
+    }
+
+    /// When the next frame may be drawn; `None` while nothing changed.
+    fn next_frame(&self) -> Option<Instant> {
+        let last = self.drawn.back().copied()?;
+        let budget = match self.drawn.len() {
+            FRAMES.. => self.drawn.front().map_or(last, |&first| first + Duration::from_secs(1)),
+            _ => last,
+        };
+        match self.state.dirty {
+            Dirty::Clean => None,
+            Dirty::Soon => Some(budget.max(last + STATISTICS)),
+            Dirty::Now => Some(budget),
+        }
+    }
+
+    /// When time itself changes something: a message goes, or a recording has its next event.
+    fn next_wake(&self) -> Option<Instant> {
+        let toast = self.state.toast.as_ref().map(|toast| toast.until_ms);
+        let replay = match &self.source {
+            EventSource::Replay(player) => player.due_ms(),
+            EventSource::Engine(..) => None,
+        };
+        let ms = toast.into_iter().chain(replay).min_by(f64::total_cmp)?;
+        Some(self.began + Duration::from_secs_f64(ms.max(0.0) / 1e3))
+    }
+
+    fn draw(&mut self) -> Result<()> {
+        let size = self.guard.size()?;
+        if size != self.state.size {
+            update(self.state, Action::Resize(size.0, size.1));
+        }
+        self.guard.draw(self.state)?;
+        self.state.dirty = Dirty::Clean;
+        if self.drawn.len() == FRAMES {
+            self.drawn.pop_front();
+        }
+        self.drawn.push_back(Instant::now());
+        Ok(())
+    }
+
+    /// Hands an action to `update` with the time, and performs what comes of it.
+    fn act(&mut self, action: Action) -> Result<()> {
+        update(self.state, Action::Tick(self.now_ms()));
+        let effects = update(self.state, action);
+        self.perform(effects)
+    }
+
+    fn terminal_event(&mut self, event: TerminalEvent) {
+        let action = match event {
+            TerminalEvent::Key(key) => Action::Key(key),
+            TerminalEvent::Mouse(mouse) => Action::Mouse(mouse),
+            TerminalEvent::Paste(text) => Action::Paste(text),
+            TerminalEvent::Resize(width, height) => Action::Resize(width, height),
+            _ => return,
+        };
+        if let Err(error) = self.act(action) {
+            self.exit = Some(Exit::Failed(error));
+        }
+    }
+
+    fn engine_event(&mut self, envelope: Envelope) -> Result<()> {
+        if let Some(recorder) = &mut self.recorder
+            && let Err(error) = recorder.write(&envelope)
+        {
+            // A full disk ends the recording, not the session.
+            self.recorder = None;
+            tracing::error!("{error}");
+            self.act(Action::Tell { sentence: error.to_string(), failed: true })?;
+        }
+        let loaded = matches!(envelope.event, crate::decode::worker::Event::Loaded(_));
+        self.act(Action::Engine(Box::new(envelope)))?;
+        assert!(
+            !(loaded && self.panic == Some(PanicIn::Interface)),
+            "on purpose: --panic interface"
+        );
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        let now = self.now_ms();
+        update(self.state, Action::Tick(now));
+        let EventSource::Replay(player) = &mut self.source else { return Ok(()) };
+        let due = player.take_due(now);
+        let ended = !due.is_empty() && player.is_at_end();
+        for envelope in due {
+            self.act(Action::Engine(Box::new(envelope)))?;
+        }
+        if ended { self.act(Action::ReplayEnded) } else { Ok(()) }
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) -> Result<()> {
+        for effect in effects {
+            match effect {
+                Effect::Engine(command) => {
+                    if let EventSource::Engine(engine, ..) = &self.source
+                        && let Err(error) = engine.send(command)
+                    {
+                        update(
+                            self.state,
+                            Action::Tell { sentence: error.to_string(), failed: true },
+                        );
+                    }
+                }
+                Effect::Learn(order) => self.learn(*order),
+                Effect::CancelLearning => {
+                    if let Some((learner, _)) = &self.learning {
+                        learner.cancel();
+                    }
+                }
+                Effect::Quit { summary } => self.exit = Some(Exit::Quit(summary)),
+                Effect::Fail(error) => self.exit = Some(Exit::Failed(error)),
+                Effect::Suspend => {
+                    #[cfg(unix)]
+                    self.guard.suspend()?;
+                    self.state.dirty = Dirty::Now;
+                }
+                Effect::Redraw => {
+                    self.guard.clear()?;
+                    self.state.dirty = Dirty::Now;
+                }
+                Effect::Copy(text) => {
+                    let copied =
+                        execute!(std::io::stdout(), CopyToClipboard::to_clipboard_from(text));
+                    copied.map_err(|cause| Error::run(format!("the terminal: {cause}")))?;
+                }
+                Effect::Write { path, bytes } => {
+                    let (sentence, failed) = match crate::mask::files::overwrite(&path, &bytes) {
+                        Ok(()) => (format!("wrote {}", path.display()), false),
+                        Err(error) => (error.to_string(), true),
+                    };
+                    tracing::info!("{sentence}");
+                    update(self.state, Action::Tell { sentence, failed });
+                }
+                Effect::Save(saving) => {
+                    let written =
+                        files::save(&saving.path, &Contents::Mask(saving.file.clone()), false);
+                    let action = match written {
+                        Ok(()) => Action::Saved(saving),
+                        Err(error) => Action::Tell { sentence: error.to_string(), failed: true },
+                    };
+                    update(self.state, action);
+                }
+                Effect::Replay(how) => self.steer(how)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a learning; one that cannot start is told as one that failed.
+    fn learn(&mut self, order: Order) {
+        let generation = order.generation;
+        let model = match &self.source {
+            EventSource::Engine(_, _, model) => model.get().cloned(),
+            EventSource::Replay(_) => None,
+        };
+        let model = model.ok_or_else(|| Error::run("there is no model to learn on"));
+        match model.and_then(|model| Learner::spawn(model, order)) {
+            Ok(learning) => self.learning = Some(learning),
+            Err(error) => {
+                let notice =
+                    Notice { generation, dropped: 0, told: Told::Failed(error.to_string()) };
+                update(self.state, Action::Learning(Box::new(notice)));
+            }
+        }
+    }
+
+    fn steer(&mut self, how: ReplayOrder) -> Result<()> {
+        let now = self.now_ms();
+        let EventSource::Replay(player) = &mut self.source else { return Ok(()) };
+        let events = match how {
+            ReplayOrder::Pause => {
+                player.pause();
+                Vec::new()
+            }
+            ReplayOrder::Resume => {
+                if player.is_at_end() {
+                    player.restart(now);
+                } else {
+                    player.resume(now);
+                }
+                Vec::new()
+            }
+            ReplayOrder::Restart => {
+                player.restart(now);
+                Vec::new()
+            }
+            ReplayOrder::Forward => player.forward(),
+            ReplayOrder::Back => player.back(),
+        };
+        let stepped = !events.is_empty();
+        for envelope in events {
+            update(self.state, Action::Engine(Box::new(envelope)));
+        }
+        if stepped {
+            update(self.state, Action::Engine(Box::new(paused(self.state.run.generation))));
+        }
+        self.state.dirty = Dirty::Now;
+        Ok(())
+    }
+}
+
+/// A recording that was stepped stands still, whatever its own last event was.
+fn paused(generation: u64) -> Envelope {
+    Envelope { generation, at_ms: 0.0, dropped: 0, event: crate::decode::worker::Event::Paused }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes the events that are there, waiting for the first; 0 when the engine has ended.
+async fn engine_events(source: &mut EventSource, batch: &mut Vec<Envelope>) -> usize {
+    match source {
+        EventSource::Engine(_, events, _) => events.recv_many(batch, 4096).await,
+        EventSource::Replay(_) => std::future::pending().await,
+    }
+}
+
+/// The next thing that a learning tells; `None` when it has ended. Without one, never.
+async fn next_notice(learning: &mut Option<(Learner, Receiver<Notice>)>) -> Option<Notice> {
+    match learning {
+        Some((_, notices)) => notices.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+enum Signal {
+    Stop,
+    Suspend,
+}
+
+/// Signals that ask the program to end or to stand still.
+struct Signals {
+    #[cfg(unix)]
+    kinds: [tokio::signal::unix::Signal; 4],
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn new() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let open =
+            |kind| signal(kind).map_err(|cause| Error::run(format!("watching signals: {cause}")));
+        let suspend = SignalKind::from_raw(signal_hook::consts::SIGTSTP);
+        Ok(Self {
+            kinds: [
+                open(SignalKind::terminate())?,
+                open(SignalKind::hangup())?,
+                open(SignalKind::interrupt())?,
+                open(suspend)?,
+            ],
+        })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) -> Signal {
+        let [terminate, hangup, interrupt, suspend] = &mut self.kinds;
+        tokio::select! {
+            _ = terminate.recv() => Signal::Stop,
+            _ = hangup.recv() => Signal::Stop,
+            _ = interrupt.recv() => Signal::Stop,
+            _ = suspend.recv() => Signal::Suspend,
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) -> Signal {
+        let _ = tokio::signal::ctrl_c().await;
+        Signal::Stop
+    }
+}

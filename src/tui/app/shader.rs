@@ -1,0 +1,102 @@
+//! Channels as shades, for the metric and scale at hand: shared by the screens and the exported
+//! pictures.
+
+use crate::tui::app::model::ModelView;
+use crate::tui::app::state::{OtherMask, State};
+use crate::tui::app::table::{Metric, Scale, Table};
+use crate::tui::color::Shade;
+use crate::tui::paint::number;
+
+/// Turns channels into shades, for the metric and scale at hand.
+#[derive(Debug, Clone, Copy)]
+pub struct Shader<'a> {
+    /// The model.
+    pub model: &'a ModelView,
+    /// What is shown.
+    pub metric: Metric,
+    /// Its scale.
+    pub scale: Scale,
+    /// The mask to compare with, where the difference is shown.
+    pub other: Option<&'a OtherMask>,
+}
+
+impl<'a> Shader<'a> {
+    /// The shader of the screen at hand; `None` while there is nothing to show.
+    pub fn of(state: &'a State) -> Option<Self> {
+        let model = state.model.as_ref()?;
+        let metric = state.shown_metric()?;
+        let other = state.other.as_ref().filter(|_| state.diff);
+        Some(Self { model, metric, scale: state.scales[metric as usize], other })
+    }
+
+    /// The shade of several channels of one head together: their mean.
+    pub fn pool(&self, layer: usize, head: usize, channels: impl Iterator<Item = usize>) -> Shade {
+        let (mut sum, mut count) = (0.0, 0_usize);
+        let kept = self.model.mask.head(layer, head);
+        let mut add = |value: f32| {
+            if value.is_finite() {
+                (sum, count) = (sum + value, count + 1);
+            }
+        };
+        if let Some(other) = self.other {
+            let theirs = other.mask.head(layer, head);
+            channels
+                .for_each(|c| add(f32::from(i8::from(kept[c]) - i8::from(theirs[c])) / 2.0 + 0.5));
+            return if count == 0 { Shade::Absent } else { Shade::Difference(sum / count as f32) };
+        }
+        match self.model.table(self.metric) {
+            Some(table) => {
+                let values = table.head(layer, head);
+                channels.for_each(|channel| add(values[channel]));
+                if count == 0 {
+                    Shade::Absent
+                } else {
+                    Shade::Share(table.share(sum / count as f32, self.scale))
+                }
+            }
+            None => {
+                channels.for_each(|channel| add(f32::from(u8::from(kept[channel]))));
+                if count == 0 { Shade::Absent } else { Shade::Share(sum / count as f32) }
+            }
+        }
+    }
+
+    /// Whether a head keeps no channel, so that it must be marked by shape.
+    pub fn is_dropped(&self, layer: usize, head: usize) -> bool {
+        self.model.kept(layer, head) == 0
+    }
+
+    /// What is shown, in words.
+    pub fn title(&self) -> String {
+        match self.other {
+            Some(other) => format!("difference to {}", other.label),
+            None => self.metric.name().to_owned(),
+        }
+    }
+
+    /// What one number is.
+    pub fn unit(&self) -> &'static str {
+        if self.other.is_some() {
+            "kept by one mask and not by the other"
+        } else {
+            self.metric.unit()
+        }
+    }
+
+    /// The number that stands at a share of the legend, as text.
+    pub fn legend(&self, share: f32) -> String {
+        match (self.other, self.model.table(self.metric)) {
+            (Some(_), _) => {
+                ["only other", "same", "only mask"][(share * 2.0).round() as usize].to_owned()
+            }
+            (None, Some(table)) => number(table.at(share, self.scale)),
+            (None, None) => format!("{:.0} %", share * 100.0),
+        }
+    }
+}
+
+/// The metric of the bars: the one on the map, or, for the mask, what it was made from.
+pub fn bar_metric<'a>(state: &State, model: &'a ModelView) -> Option<(Metric, &'a Table)> {
+    let order = [state.metric, Metric::Importance, Metric::KeyNorm];
+    order.into_iter().find_map(|metric| Some((metric, model.table(metric)?)))
+}

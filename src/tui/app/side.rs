@@ -1,0 +1,183 @@
+//! The side panel: what is selected, the part of the screen at hand, memory, speed, and the text as
+//! it comes.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+use crate::tui::app::action::Command;
+use crate::tui::app::keys::KeyContext;
+use crate::tui::app::memory::memory_now;
+use crate::tui::app::model::ModelView;
+use crate::tui::app::shader::{Shader, bar_metric};
+use crate::tui::app::state::State;
+use crate::tui::app::{strips, text_lines};
+use crate::tui::color::Role;
+use crate::tui::paint::{number, put, rate, wavelength};
+use crate::tui::screen::Screen;
+use crate::tui::widget::pane::Pane;
+use crate::tui::widget::{Chart, Heatmap, meter};
+
+/// Draws the panel: what every screen's panel says, with the screen's own part in it, and where in
+/// the model one is unless the screen shows that itself.
+pub fn render(
+    state: &State,
+    area: Rect,
+    buffer: &mut Buffer,
+    own: fn(&State, &ModelView, &mut Pane<'_>),
+    shows_where: bool,
+) {
+    for y in area.top()..area.bottom() {
+        buffer[(area.x, y)].set_symbol("│").set_style(state.theme.style(Role::Border));
+    }
+    let inner = Rect { x: area.x + 2, width: area.width.saturating_sub(3), ..area };
+    let mut pane = Pane::new(inner, &state.theme, buffer);
+    let Some(model) = &state.model else {
+        pane.title("model", "");
+        pane.note("figures come as soon as it is loaded");
+        return;
+    };
+    selection(state, model, &mut pane);
+    own(state, model, &mut pane);
+    memory_now(state, model, &mut pane);
+    speed(state, &mut pane);
+    if shows_where {
+        minimap(state, model, &mut pane);
+    }
+    tail(state, &mut pane);
+}
+
+/// The head, and the channel under the cursor.
+fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
+    let (layer, head, channel) = (state.at.layer, state.at.head, state.at.channel);
+    let shape = model.shape();
+    let kept = model.kept(layer, head);
+    pane.title(&format!("L{layer} · h{head}"), &head_note(model, head));
+    let bits = model.mask.head(layer, head);
+    let pairs = (0..shape.pairs())
+        .map(|pair| usize::from(bits[pair]) + usize::from(bits[pair + shape.pairs()]));
+    let both = pairs.clone().filter(|&n| n == 2).count();
+    let one = pairs.filter(|&n| n == 1).count();
+    pane.row(
+        "kept",
+        match kept {
+            0 => "none: dropped, × on the map".to_owned(),
+            _ => format!("{kept}/{} · {both} pairs, {one} halves", shape.head_dim),
+        },
+    );
+    if let Some(exact) = &model.exact {
+        let exact = exact.kept_count(layer, head);
+        let align = model.info.mask.as_ref().map_or(1, |mask| mask.align);
+        pane.row(
+            &format!("align {align}"),
+            format!("{:+} over the exact {exact}", kept as i64 - exact as i64),
+        );
+    }
+    let (now, dense) = model.head_bytes(layer, head);
+    pane.row("B/token", format!("K {}/{} · V {}/{}", now.k, dense.k, now.v, dense.v));
+    if let Some((metric, table)) = bar_metric(state, model) {
+        let values: Vec<f32> =
+            table.head(layer, head).iter().copied().filter(|value| value.is_finite()).collect();
+        let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
+        let largest = values.iter().copied().fold(0.0, f32::max);
+        pane.row(metric.name(), format!("mean {} · max {}", number(mean), number(largest)));
+        let pair = channel % shape.pairs();
+        let state_of = if bits[channel] { "kept" } else { "pruned" };
+        let value = number(table.head(layer, head)[channel]);
+        pane.row(
+            &format!("ch {channel}"),
+            format!("{state_of} · {value} · λ {}", wavelength(model.info.wavelengths[pair])),
+        );
+    }
+}
+
+fn head_note(model: &ModelView, head: usize) -> String {
+    match model.group() {
+        1 => String::new(),
+        group => format!("query heads {}–{}", head * group, (head + 1) * group - 1),
+    }
+}
+
+/// Tokens per second with its curve.
+fn speed(state: &State, pane: &mut Pane<'_>) {
+    let run = &state.run;
+    pane.title("speed", "measured");
+    let Some(now) = run.rate() else {
+        pane.note("comes with the first decode steps");
+        return;
+    };
+    let tpot =
+        |quantile| run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
+    pane.row("decode", rate(now));
+    pane.row("TPOT", format!("p50 {} · p99 {} ms", tpot(0.5), tpot(0.99)));
+    if pane.area.height > 9
+        && let Some(area) = pane.take(2)
+    {
+        let rates: Vec<f64> = run.steps.iter().map(|step| 1e3 / step.ms.total.max(1e-6)).collect();
+        Chart::new(&rates, state.theme.style(Role::Good)).render(area, pane.buffer);
+    }
+    if let Some(share) = run.attention_share() {
+        let Some(area) = pane.take(1) else { return };
+        put(pane.buffer, area, 0, 0, Line::styled("attention", state.theme.style(Role::Dim)));
+        let bar = Rect { x: area.x + 11, width: area.width.saturating_sub(28), ..area };
+        meter(share, state.theme.style(Role::First), bar, pane.buffer);
+        let note = format!("{:>4.1} % of a step", share * 100.0);
+        put(
+            pane.buffer,
+            area,
+            area.width.saturating_sub(16),
+            0,
+            Line::styled(note, state.theme.style(Role::Text)),
+        );
+    }
+}
+
+/// Every head of the model in one cell each, so that one sees where one is.
+fn minimap(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
+    let Some(shader) = Shader::of(state) else { return };
+    let shape = model.shape();
+    let rows = (shape.layers as u16).div_ceil(2);
+    // The text below is worth more than the last layers of a deep model.
+    let shown = rows.min(pane.area.height.saturating_sub(8));
+    if shown < 2 || shown < rows.min(6) {
+        return;
+    }
+    pane.title("where", "a cell per head, two layers per row");
+    let Some(area) = pane.take(shown) else { return };
+    let first = strips::window(state.at.layer / 2, usize::from(shown), usize::from(rows)).start;
+    let each = (area.width / shape.kv_heads as u16).clamp(1, 6);
+    for (line, row) in (first..first + usize::from(shown)).enumerate() {
+        for head in 0..shape.kv_heads.min(usize::from(area.width / each)) {
+            let cell = Rect {
+                x: area.x + head as u16 * each,
+                y: area.y + line as u16,
+                width: each,
+                height: 1,
+            };
+            let pixel = |_: u16, y: u16| {
+                let layer = (row * 2 + usize::from(y)).min(shape.layers - 1);
+                shader.pool(layer, head, 0..shape.head_dim)
+            };
+            Heatmap::new(&state.theme, pixel).render(cell, pane.buffer);
+            if row == state.at.layer / 2 && head == state.at.head {
+                let middle = (cell.x + cell.width / 2, cell.y);
+                let symbol = if state.at.layer.is_multiple_of(2) { "▀" } else { "▄" };
+                pane.buffer[middle].set_symbol(symbol).set_fg(state.theme.color(Role::Bad));
+            }
+        }
+    }
+}
+
+/// The last lines of the text.
+fn tail(state: &State, pane: &mut Pane<'_>) {
+    if pane.area.height < 3 {
+        return;
+    }
+    let key = state.keys.key_of(KeyContext::Global, Command::Show(Screen::Text));
+    let note = key.map_or_else(String::new, |key| format!("{key} opens"));
+    pane.title("text", &note);
+    let area = pane.area;
+    for line in text_lines::tail(state, usize::from(area.width), usize::from(area.height)) {
+        pane.line(line);
+    }
+}

@@ -1,0 +1,251 @@
+//! Everything that the screens show. Only [`update`](crate::tui::app::update::update) changes it.
+
+use tui_input::Input;
+
+use crate::decode::comparison::Mode;
+use crate::decode::worker::Prompt;
+use crate::mask::ChannelMask;
+use crate::tui::app::cursor::Place;
+use crate::tui::app::keys::{KeyContext, KeyTable};
+use crate::tui::app::log::LogBuffer;
+use crate::tui::app::model::ModelView;
+use crate::tui::app::run::{NextRun, Phase, RunView};
+use crate::tui::app::table::{Metric, Scale};
+use crate::tui::color::Theme;
+use crate::tui::screen::text::state::TextState;
+use crate::tui::screen::{Screen, ScreenStates};
+
+/// How long a message stays, in milliseconds.
+const TOAST_MS: f64 = 4_000.0;
+
+/// What lies over the screen.
+#[derive(Debug, Clone)]
+pub enum Overlay {
+    /// All keys, filtered by what is typed.
+    Help(List),
+    /// Commands, filtered by what is typed.
+    Palette(List),
+    /// Heads that fit what is typed.
+    Find(List),
+}
+
+/// A list with a filter.
+#[derive(Debug, Clone, Default)]
+pub struct List {
+    /// What is typed.
+    pub input: Input,
+    /// The selected entry of those that fit.
+    pub selected: usize,
+}
+
+/// The second mask of the diff.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OtherMask {
+    /// What it is called.
+    pub label: String,
+    /// Its channels.
+    pub mask: ChannelMask,
+}
+
+/// A short message in the footer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Toast {
+    /// What it says.
+    pub sentence: String,
+    /// Whether something failed.
+    pub failed: bool,
+    /// When it goes, in milliseconds since the start.
+    pub until_ms: f64,
+}
+
+/// Everything that the screens show.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// Milliseconds since the start.
+    pub now_ms: f64,
+    /// Colours and what the terminal can show.
+    pub theme: Theme,
+    /// The keys.
+    pub keys: KeyTable,
+    /// The screen at hand.
+    pub screen: Screen,
+    /// What each screen keeps to itself.
+    pub screens: ScreenStates,
+    /// What lies over it.
+    pub overlay: Option<Overlay>,
+    /// Whether the side panel is shown: `None` as the width allows.
+    pub panel: Option<bool>,
+    /// Whether the log is shown.
+    pub log_open: bool,
+    /// The log's last lines.
+    pub log: LogBuffer,
+    /// The place that is looked at.
+    pub at: Place,
+    /// The place that was marked.
+    pub mark: Option<Place>,
+    /// What the map shows.
+    pub metric: Metric,
+    /// The scale of each metric, by its place in [`Metric::ALL`].
+    pub scales: [Scale; Metric::ALL.len()],
+    /// Whether the map compares two masks.
+    pub diff: bool,
+    /// The mask to compare with.
+    pub other: Option<OtherMask>,
+    /// What the run is doing.
+    pub phase: Phase,
+    /// The model, once loaded.
+    pub model: Option<ModelView>,
+    /// The name of the model while it loads.
+    pub loading_name: String,
+    /// The run at hand.
+    pub run: RunView,
+    /// What the next run will be started with.
+    pub plan: NextRun,
+    /// KeyContext of the memory forecast, in tokens.
+    pub target_context: usize,
+    /// Statistics that the engine dropped.
+    pub dropped: u64,
+    /// Whether a recording is shown instead of an engine.
+    pub replay: bool,
+    /// A short message.
+    pub toast: Option<Toast>,
+    /// Where exports go.
+    pub export_folder: std::path::PathBuf,
+    /// When the last mouse press was and where, to see double clicks.
+    pub last_click: Option<(f64, u16, u16)>,
+    /// What must be drawn.
+    pub dirty: Dirty,
+}
+
+/// How soon the screen must be drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dirty {
+    /// It shows everything.
+    Clean,
+    /// Statistics moved.
+    Soon,
+    /// The person did something.
+    Now,
+}
+
+/// What a session of the inspector begins with.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    /// Colours and what the terminal can show.
+    pub theme: Theme,
+    /// The keys.
+    pub keys: KeyTable,
+    /// What the model is called while it loads.
+    pub loading_name: String,
+    /// The first run.
+    pub plan: NextRun,
+    /// Whether a recording is shown.
+    pub replay: bool,
+    /// The log's last lines.
+    pub log: LogBuffer,
+    /// Where exports go.
+    pub export_folder: std::path::PathBuf,
+}
+
+impl State {
+    /// The state before anything happened.
+    pub fn new(beginning: Beginning) -> Self {
+        let Beginning { theme, keys, loading_name, plan, replay, log, export_folder } = beginning;
+        let text = match &plan.prompt {
+            Prompt::Text { text, .. } | Prompt::Facts { text } => text.as_str(),
+            Prompt::Tokens(_) => "",
+        };
+        let screens = ScreenStates { text: TextState::new(text), ..ScreenStates::default() };
+        Self {
+            size: (80, 24),
+            now_ms: 0.0,
+            theme,
+            keys,
+            screen: Screen::Map,
+            screens,
+            overlay: None,
+            panel: None,
+            log_open: false,
+            log,
+            at: Place::default(),
+            mark: None,
+            metric: Metric::Mask,
+            scales: Metric::ALL.map(Metric::scale),
+            diff: false,
+            other: None,
+            phase: Phase::Loading(0.0),
+            model: None,
+            loading_name,
+            run: RunView::new(0),
+            plan,
+            target_context: 0,
+            dropped: 0,
+            replay,
+            toast: None,
+            export_folder,
+            last_click: None,
+            dirty: Dirty::Now,
+        }
+    }
+
+    /// The focus, which decides what keys mean.
+    pub fn context(&self) -> KeyContext {
+        if self.overlay.is_some() { KeyContext::List } else { self.context_below() }
+    }
+
+    /// The focus of the screen, whatever lies over it.
+    pub fn context_below(&self) -> KeyContext {
+        let typing = self.screen.parts().typing.as_ref();
+        typing.and_then(|typing| (typing.focus)(self)).unwrap_or(KeyContext::Screen(self.screen))
+    }
+
+    /// Which tokens the pruned side is fed.
+    pub fn feed(&self) -> Mode {
+        self.model.as_ref().map_or(Mode::Forced, |model| model.info.feed)
+    }
+
+    /// The scale of the metric on screen.
+    pub fn scale(&self) -> Scale {
+        self.scales[self.metric as usize]
+    }
+
+    /// The metric that the map can show now: the chosen one, or the first that has numbers.
+    pub fn shown_metric(&self) -> Option<Metric> {
+        let model = self.model.as_ref()?;
+        let has = |metric: &Metric| model.has(*metric);
+        Some(self.metric).filter(has).or_else(|| Metric::ALL.into_iter().find(has))
+    }
+
+    /// Shows a message for a while.
+    pub fn tell(&mut self, sentence: impl Into<String>, failed: bool) {
+        let sentence = sentence.into();
+        self.toast = Some(Toast { sentence, failed, until_ms: self.now_ms + TOAST_MS });
+        self.dirty = Dirty::Now;
+    }
+
+    /// Shows the next metric that has numbers.
+    pub fn next_metric(&mut self) {
+        let Some(model) = &self.model else { return };
+        let all = Metric::ALL;
+        let at = self.shown_metric().map_or(0, |metric| metric as usize);
+        let next = (1..=all.len())
+            .map(|offset| all[(at + offset) % all.len()])
+            .find(|&metric| model.has(metric));
+        self.metric = next.unwrap_or(self.metric);
+        self.diff = false;
+    }
+
+    /// Uses the next scale for the metric at hand.
+    pub fn next_scale(&mut self) {
+        self.scales[self.metric as usize] = self.scale().next();
+    }
+
+    /// Doubles or halves the context of forecasts.
+    pub fn change_target_context(&mut self, up: bool) {
+        let most = self.model.as_ref().map_or(1 << 20, |model| model.info.max_context.max(1));
+        let next = if up { self.target_context.saturating_mul(2) } else { self.target_context / 2 };
+        self.target_context = next.clamp(64.min(most), most);
+    }
+}

@@ -1,0 +1,134 @@
+//! What a session showed, in a few lines: for terminals that are none, and for those that quit with
+//! it.
+
+use serde_json::json;
+
+use crate::decode::comparison::Mode;
+use crate::numbers;
+use crate::tui::app::header::finish_words;
+use crate::tui::app::pairs::ComparedSide;
+use crate::tui::app::run::Phase;
+use crate::tui::app::state::State;
+
+/// The session as text.
+pub fn text(state: &State) -> String {
+    let Some(model) = &state.model else { return format!("{}: not loaded", state.loading_name) };
+    let info = &model.info;
+    let (run, stats) = (&state.run, &model.statistics);
+    let mut lines = vec![format!(
+        "{} · {} · {} layers, {} query heads on {} KV heads of {} channels · {} weights ({}), {} cache",
+        info.name,
+        info.device,
+        info.shape.layers,
+        info.heads,
+        info.shape.kv_heads,
+        info.shape.head_dim,
+        info.dtype,
+        numbers::bytes(info.weight_bytes),
+        info.kv_dtype
+    )];
+    let window = info.window;
+    lines.push(match &info.mask {
+        Some(mask) => format!(
+            "mask {}: keeps {} of {} channels ({:.1} %), {} of {} heads dropped · sink {}, recent {}, chunk {}",
+            mask.label,
+            stats.kept,
+            info.shape.entries(),
+            stats.kept_ratio * 100.0,
+            stats.dropped_heads,
+            info.shape.heads(),
+            window.sink,
+            window.recent,
+            window.chunk
+        ),
+        None => "no mask: dense decode".to_owned(),
+    });
+    if let (Some(started), Some(prefill)) = (&run.started, run.prefill_rate()) {
+        lines.push(format!(
+            "prefill {} tokens at {prefill:.0} tok/s · TTFT {:.1} ms",
+            started.prompt_tokens, started.ttft_ms
+        ));
+    }
+    if let (Some(rate), Some(p50), Some(p99)) = (run.rate(), run.tpot(0.5), run.tpot(0.99)) {
+        let attention = run
+            .attention_share()
+            .map(|share| format!(" · attention {:.1} % of a step", share * 100.0))
+            .unwrap_or_default();
+        lines.push(format!(
+            "decode {} tokens at {rate:.1} tok/s · TPOT p50 {p50:.2} ms, p99 {p99:.2} ms{attention}",
+            run.generated()
+        ));
+    }
+    if let (Some(a), Some(b)) = (run.pairs.times(ComparedSide::A), run.pairs.times(ComparedSide::B))
+    {
+        let divergence = run.pairs.divergence();
+        lines.push(format!(
+            "against dense ({}): KLD {:.5} ± {:.5} nats over {} steps, same top token {:.1} % · last steps: dense {:.2} ms, masked \
+             {:.2} ms a token",
+            match state.feed() {
+                Mode::Forced => "both fed its tokens",
+                Mode::Free => "each fed its own, up to the first difference",
+            },
+            divergence.kld.mean,
+            divergence.kld.stderr,
+            divergence.steps,
+            divergence.top1_agreement * 100.0,
+            a.p50,
+            b.p50
+        ));
+    }
+    let dense = model.bytes_at(run.cached).1.total();
+    lines.push(format!(
+        "KV cache of {} tokens: {} stored, {} dense ({:.1} % saved)",
+        run.cached,
+        numbers::bytes(run.kv.total() as u64),
+        numbers::bytes(dense as u64),
+        100.0 * (1.0 - run.kv.total() as f64 / dense.max(1) as f64)
+    ));
+    lines.push(match &state.phase {
+        Phase::Finished(finish) => format!("ended: {}", finish_words(*finish)),
+        Phase::Failed(sentence) => format!("failed: {sentence}"),
+        Phase::Paused => "left while paused".to_owned(),
+        _ => "left while running".to_owned(),
+    });
+    lines.join("\n")
+}
+
+/// The session as one JSON object.
+pub fn json(state: &State) -> serde_json::Value {
+    let Some(model) = &state.model else { return json!({ "model": state.loading_name }) };
+    let (info, run) = (&model.info, &state.run);
+    let (_, dense) = model.bytes_at(run.cached);
+    json!({
+        "model": info.name,
+        "device": info.device,
+        "dtype": info.dtype,
+        "weight_bytes": info.weight_bytes,
+        "kv_dtype": info.kv_dtype,
+        "shape": info.shape,
+        "query_heads": info.heads,
+        "mask": info.mask.as_ref().map(|mask| &mask.label),
+        "mask_statistics": info.mask.as_ref().map(|_| &model.statistics),
+        "window": info.window,
+        "prompt_tokens": run.started.as_ref().map(|started| started.prompt_tokens),
+        "prefill_ms": run.started.as_ref().map(|started| started.prefill_ms),
+        "ttft_ms": run.started.as_ref().map(|started| started.ttft_ms),
+        "generated_tokens": run.generated(),
+        "text": run.pieces.iter().map(|piece| piece.text.as_str()).collect::<String>(),
+        "tokens_per_s": run.rate(),
+        "tpot_p50_ms": run.tpot(0.5),
+        "tpot_p99_ms": run.tpot(0.99),
+        "attention_share": run.attention_share(),
+        "cached_tokens": run.cached,
+        "kv_bytes": run.kv,
+        "kv_bytes_dense": dense,
+        "memory": run.memory,
+        "divergence": (!run.pairs.is_empty()).then(|| run.pairs.divergence()),
+        "dense_tpot_ms": run.pairs.times(ComparedSide::A).map(|times| times.p50),
+        "finish": match &state.phase {
+            Phase::Finished(finish) => json!(finish),
+            Phase::Failed(sentence) => json!({ "failed": sentence }),
+            _ => json!(null),
+        },
+    })
+}

@@ -1,0 +1,29 @@
+//! Where the tabs are.
+
+use crate::tui::app::action::Command;
+use crate::tui::app::keys::KeyContext;
+use crate::tui::app::state::State;
+use crate::tui::screen::Screen;
+
+/// Column, text and screen of each tab.
+pub fn tab_places(state: &State) -> Vec<(u16, String, Screen)> {
+    let mut x = 1;
+    let mut places = Vec::new();
+    for screen in Screen::ALL {
+        let key = state.keys.key_of(KeyContext::Global, Command::Show(screen)).unwrap_or_default();
+        let title = format!(" {key} {} ", screen.parts().title);
+        let width = title.chars().count() as u16;
+        places.push((x, title, screen));
+        x += width + 1;
+    }
+    places
+}
+
+/// The tab at a column.
+pub fn tab_at(state: &State, x: u16) -> Option<Screen> {
+    let places = tab_places(state);
+    let found = places
+        .into_iter()
+        .find(|(from, title, _)| (*from..*from + title.chars().count() as u16).contains(&x));
+    found.map(|(_, _, screen)| screen)
+}

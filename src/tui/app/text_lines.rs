@@ -1,0 +1,103 @@
+//! The generated text in lines, for the text screen and the side panel.
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthChar;
+
+use crate::tui::app::state::State;
+use crate::tui::color::Role;
+
+/// Characters of text that are wrapped at most: no screen shows more.
+const SHOWN: usize = 24_000;
+
+/// The last lines of the text, for the side panel.
+pub fn tail(state: &State, width: usize, rows: usize) -> Vec<Line<'static>> {
+    let lines = wrapped(state, width);
+    let skip = lines.len().saturating_sub(rows);
+    lines.into_iter().skip(skip).collect()
+}
+
+/// The generated text in lines; unlikely tokens stand out.
+pub fn wrapped(state: &State, width: usize) -> Vec<Line<'static>> {
+    let plain = state.theme.style(Role::Text);
+    let unlikely = state.theme.style(Role::Warn);
+    let pieces = state.run.pieces.iter().map(|piece| {
+        let style = if piece.logprob < -4.0 { unlikely } else { plain };
+        (piece.text.as_str(), style)
+    });
+    wrap(pieces, width, SHOWN)
+}
+
+/// Wraps pieces of text at `width`, between words where it can, keeping at most the last `most`
+/// bytes.
+pub fn wrap<'a>(
+    pieces: impl Iterator<Item = (&'a str, Style)>,
+    width: usize,
+    most: usize,
+) -> Vec<Line<'static>> {
+    let pieces: Vec<(&str, Style)> = pieces.collect();
+    let mut kept = 0;
+    let first = pieces.iter().rposition(|(text, _)| {
+        kept += text.len();
+        kept > most
+    });
+    let mut wrapper = Wrapper { width: width.max(1), lines: Vec::new(), line: Vec::new(), used: 0 };
+    for (text, style) in &pieces[first.unwrap_or(0)..] {
+        wrapper.add(text, *style);
+    }
+    wrapper.finish()
+}
+
+struct Wrapper {
+    width: usize,
+    lines: Vec<Line<'static>>,
+    line: Vec<(char, Style)>,
+    used: usize,
+}
+
+impl Wrapper {
+    fn add(&mut self, text: &str, style: Style) {
+        for c in text.chars() {
+            let wide = c.width().unwrap_or(0);
+            match c {
+                '\n' => self.break_at(self.line.len()),
+                '\t' => self.push(' ', style, 1),
+                _ if wide == 0 => {}
+                _ => self.push(c, style, wide),
+            }
+        }
+    }
+
+    fn push(&mut self, c: char, style: Style, wide: usize) {
+        if self.used + wide > self.width {
+            let space =
+                self.line.iter().rposition(|(c, _)| *c == ' ').filter(|&at| at * 2 > self.width);
+            self.break_at(space.map_or(self.line.len(), |at| at + 1));
+        }
+        self.line.push((c, style));
+        self.used += wide;
+    }
+
+    /// Ends the line after `at` characters; the rest begins the next one.
+    fn break_at(&mut self, at: usize) {
+        let rest = self.line.split_off(at);
+        let line = std::mem::replace(&mut self.line, rest);
+        self.used = self.line.iter().map(|(c, _)| c.width().unwrap_or(0)).sum();
+        self.lines.push(spans(&line));
+    }
+
+    fn finish(mut self) -> Vec<Line<'static>> {
+        if !self.line.is_empty() {
+            self.break_at(self.line.len());
+        }
+        self.lines
+    }
+}
+
+/// Characters of equal style as one span.
+fn spans(line: &[(char, Style)]) -> Line<'static> {
+    let same = line.chunk_by(|a, b| a.1 == b.1);
+    Line::from_iter(
+        same.map(|part| Span::styled(part.iter().map(|(c, _)| c).collect::<String>(), part[0].1)),
+    )
+}

@@ -1,0 +1,87 @@
+//! The kinds of export and the content of each.
+
+use crate::tui::app::state::State;
+use crate::tui::export::{picture, sheet};
+use crate::{Error, Result};
+
+/// A kind of export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// Comma-separated values with a header line.
+    Csv,
+    /// One JSON object.
+    Json,
+    /// A vector picture of the map with axes and legend.
+    Svg,
+    /// A pixel picture of the map.
+    Png,
+}
+
+impl ExportFormat {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Csv, Self::Json, Self::Svg, Self::Png];
+
+    /// The name in the palette and the file's extension.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Svg => "svg",
+            Self::Png => "png",
+        }
+    }
+
+    /// What it gives.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Csv => "the screen's data as a table",
+            Self::Json => "the screen's data as one JSON object",
+            Self::Svg => "the map as a vector picture",
+            Self::Png => "the map as a pixel picture",
+        }
+    }
+
+    /// The kind called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    /// Whether it is a picture of the map.
+    pub fn is_picture(self) -> bool {
+        matches!(self, Self::Svg | Self::Png)
+    }
+}
+
+/// The content of an export of what is on screen.
+pub fn make(state: &State, format: ExportFormat) -> Result<Vec<u8>> {
+    let model = state
+        .model
+        .as_ref()
+        .ok_or_else(|| Error::run("there is nothing to export before the model is loaded"))?;
+    match format {
+        ExportFormat::Csv => Ok(sheet::csv(&(state.screen.parts().sheet)(state, model))),
+        ExportFormat::Json => sheet::json(state, model),
+        ExportFormat::Svg => Ok(picture::svg(state, model)?.into_bytes()),
+        ExportFormat::Png => picture::png(state, model),
+    }
+}
+
+/// The value under the cursor with its place, as text.
+pub fn value(state: &State) -> Option<String> {
+    let model = state.model.as_ref()?;
+    let metric = state.shown_metric()?;
+    let at = state.at;
+    let value = match model.table(metric) {
+        Some(table) => table.head(at.layer, at.head)[at.channel].to_string(),
+        None => if model.mask.head(at.layer, at.head)[at.channel] { "kept" } else { "pruned" }
+            .to_owned(),
+    };
+    Some(format!(
+        "{} l{} h{} c{} {}: {value}",
+        model.info.name,
+        at.layer,
+        at.head,
+        at.channel,
+        metric.name()
+    ))
+}

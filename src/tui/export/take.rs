@@ -1,0 +1,39 @@
+//! Copying and exporting: the content is made here, writing it is the runner's work.
+
+use std::path::PathBuf;
+
+use crate::tui::app::action::Effect;
+use crate::tui::app::state::State;
+use crate::tui::export;
+use crate::tui::export::ExportFormat;
+
+/// Copies the value under the cursor.
+pub fn copy(state: &mut State) -> Vec<Effect> {
+    let Some(text) = export::value(state) else {
+        state.tell("nothing to copy yet", false);
+        return Vec::new();
+    };
+    let sentence = format!("copied: {text}");
+    state.tell(sentence, false);
+    vec![Effect::Copy(text)]
+}
+
+/// Makes an export; without a path it gets a name that says what it is.
+pub fn write(state: &mut State, format: ExportFormat, path: Option<PathBuf>) -> Vec<Effect> {
+    let bytes = match export::make(state, format) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            state.tell(error.to_string(), true);
+            return Vec::new();
+        }
+    };
+    let path = path.unwrap_or_else(|| {
+        let model = state.model.as_ref().map_or("model", |model| model.info.name.as_str());
+        let own = state.screen.parts().file_stem;
+        let what = own.map_or_else(|| state.screen.name().to_owned(), |stem| stem(state, format));
+        let name = format!("kscope {model} {what}")
+            .replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
+        state.export_folder.join(format!("{name}.{}", format.name()))
+    });
+    vec![Effect::Write { path, bytes }]
+}

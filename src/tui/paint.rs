@@ -1,0 +1,88 @@
+//! What every part of a frame is drawn with: lines, blanks, placeholders, and numbers as text.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Line;
+use ratatui::widgets::Widget;
+
+use crate::numbers::count;
+use crate::tui::app::run::Phase;
+use crate::tui::app::state::State;
+use crate::tui::color::Role;
+use crate::tui::widget::meter;
+
+/// Writes a line at a place within `area`, cut at its right edge.
+pub fn put<'a>(buffer: &mut Buffer, area: Rect, x: u16, y: u16, line: impl Into<Line<'a>>) {
+    let area = area.intersection(buffer.area);
+    if x < area.width && y < area.height {
+        let line = line.into();
+        // A line's own style would otherwise reach to the edge of the area.
+        let width = (line.width().min(usize::from(u16::MAX)) as u16).min(area.width - x);
+        line.render(Rect { x: area.x + x, y: area.y + y, width, height: 1 }, buffer);
+    }
+}
+
+/// Fills an area with a style and blanks.
+pub fn clear(buffer: &mut Buffer, area: Rect, style: Style) {
+    let area = area.intersection(buffer.area);
+    for y in area.top()..area.bottom() {
+        for x in area.left()..area.right() {
+            buffer[(x, y)].reset();
+            buffer[(x, y)].set_style(style);
+        }
+    }
+}
+
+/// What stands where there is nothing to show yet.
+pub fn placeholder(state: &State, area: Rect, buffer: &mut Buffer) {
+    let (what, share) = match &state.phase {
+        Phase::Loading(share) => (format!("loading {}", state.loading_name), Some(*share)),
+        Phase::Prefill(share) => ("reading the prompt".to_owned(), Some(*share)),
+        Phase::Failed(sentence) => (sentence.clone(), None),
+        _ => ("waiting for the first figures".to_owned(), None),
+    };
+    let y = area.height / 2;
+    let width = area.width.saturating_sub(4).min(48);
+    let x = (area.width.saturating_sub(width)) / 2;
+    put(buffer, area, x, y.saturating_sub(1), Line::styled(what, state.theme.style(Role::Title)));
+    if let Some(share) = share {
+        let bar = Rect { x: area.x + x, y: area.y + y, width, height: 1.min(area.height) };
+        for cell in bar.x..bar.right() {
+            buffer[(cell, bar.y)].set_symbol("─").set_style(state.theme.style(Role::Border));
+        }
+        meter(f64::from(share), state.theme.style(Role::Accent), bar, buffer);
+    }
+}
+
+/// Tokens per second with as many digits as they are worth.
+pub fn rate(tokens_per_second: f64) -> String {
+    match tokens_per_second {
+        r if r < 10.0 => format!("{r:.2} tok/s"),
+        r if r < 100.0 => format!("{r:.1} tok/s"),
+        r => format!("{} tok/s", count(r.round() as usize)),
+    }
+}
+
+/// A number in few characters.
+pub fn number(value: f32) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        v if !v.is_finite() => "–".to_owned(),
+        v if !(1e-3..1e5).contains(&v) => format!("{value:.1e}"),
+        v if v < 0.1 => format!("{value:.4}"),
+        v if v < 10.0 => format!("{value:.3}"),
+        v if v < 1000.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// A wavelength in tokens, short: `6.3`, `412`, `2.6M`.
+pub fn wavelength(tokens: f64) -> String {
+    match tokens {
+        t if t < 10.0 => format!("{t:.1}"),
+        t if t < 10_000.0 => format!("{t:.0}"),
+        t if t < 1e6 => format!("{:.0}k", t / 1e3),
+        t => format!("{:.1}M", t / 1e6),
+    }
+}

@@ -1,0 +1,186 @@
+//! Divergence: in figures, per step, and the likeliest tokens at the cursor.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::decode::comparison::Mode;
+use crate::numbers::count;
+use crate::tui::app::pairs::{ComparedSide, voice};
+use crate::tui::app::state::State;
+use crate::tui::color::Role;
+use crate::tui::paint::put;
+use crate::tui::screen::ab::layout::{column_of, columns_of};
+use crate::tui::screen::ab::update::at;
+use crate::tui::screen::ab::view::place;
+use crate::tui::widget::pane::Pane;
+use crate::tui::widget::{Bar, columns};
+
+/// The strip's scale: from this divergence, in nats, ...
+const LOW: f64 = 1e-5;
+/// ... to this one.
+const HIGH: f64 = 1.0;
+
+/// Mean, spread and agreement since the mask at work counts, in nats; what does not fit is left out
+/// from the end.
+pub fn line(state: &State, width: u16) -> Line<'static> {
+    let theme = &state.theme;
+    let pairs = &state.run.pairs;
+    let divergence = pairs.divergence();
+    if divergence.steps == 0 {
+        let why = match pairs.since {
+            0 => "the first token comes from the exact prefill; divergence comes with the next",
+            _ => "new mask: divergence comes with the next token",
+        };
+        return Line::styled(why, theme.style(Role::Dim));
+    }
+    let kld = &divergence.kld;
+    let mut facts = vec![
+        match divergence.steps {
+            1 => format!("KLD {}", nats(kld.mean)),
+            _ => format!("KLD {} ±{}", nats(kld.mean), nats(kld.stderr)),
+        },
+        format!("p50 {}", nats(kld.p50)),
+        format!("p99 {}", nats(kld.p99)),
+        format!("max {}", nats(kld.max)),
+        format!("same top {:.1} %", divergence.top1_agreement * 100.0),
+        format!("Δ log p {:+.4}", divergence.mean_delta_logprob),
+        format!("{} step{}", count(divergence.steps), if divergence.steps == 1 { "" } else { "s" }),
+    ];
+    if let Some(first) = pairs.first_parting(state.feed()) {
+        facts.push(format!("parts at {first}"));
+    }
+    facts.push(format!("RMS Δp {:.2} %", divergence.rms_delta_p * 100.0));
+    if let Some(timed) = &pairs.timed {
+        let (a, b) = (timed.a_ms.p50, timed.b_ms.p50);
+        facts.insert(1, format!("alone A {a:.2} B {b:.2} ms = {:.2}×", a / b));
+    }
+    let mut spans = Vec::new();
+    let mut used = 0;
+    for (index, fact) in facts.into_iter().enumerate() {
+        let wide = fact.chars().count() + if index > 0 { 2 } else { 0 };
+        if used + wide > usize::from(width) {
+            break;
+        }
+        used += wide;
+        let style = theme.style(if index == 0 { Role::Title } else { Role::Text });
+        if index > 0 {
+            spans.push(Span::raw("  "));
+        }
+        spans.push(Span::styled(fact, style));
+    }
+    Line::from(spans)
+}
+
+/// A divergence with two or three digits that count.
+pub fn nats(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        v if v < 1e-4 => format!("{value:.1e}"),
+        v if v < 0.1 => format!("{value:.4}"),
+        v if v < 10.0 => format!("{value:.3}"),
+        _ => format!("{value:.1}"),
+    }
+}
+
+/// Divergence of every step on a logarithmic scale, the largest where steps share a column; below
+/// it cursor and changes.
+pub fn strip(state: &State, area: Rect, marks: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let pairs = &state.run.pairs;
+    let all = pairs.len();
+    let shown = (all.min(usize::from(area.width))) as u16;
+    columns(Rect { width: shown, ..area }, buffer, |x| {
+        let steps =
+            columns_of(all, area.width, x).filter_map(|n| Some((n, pairs.get(n)?.divergence?)));
+        let (n, worst) = steps.max_by(|a, b| a.1.kld.total_cmp(&b.1.kld))?;
+        let share = (worst.kld / LOW).ln() / (HIGH / LOW).ln();
+        let role = match (n <= pairs.since, worst.same_top) {
+            (true, _) => Role::Border,
+            (false, true) => Role::First,
+            (false, false) => Role::Warn,
+        };
+        Some(Bar { share: share as f32, style: theme.style(role), shaded: n <= pairs.since })
+    });
+    for &change in pairs.changes.iter().filter(|&&change| change < all) {
+        let x = column_of(all, area.width, change + 1);
+        put(buffer, marks, x, 0, Line::styled("┊", theme.style(Role::Dim)));
+    }
+    let cursor = column_of(all, area.width, at(state));
+    let legend = Line::styled(
+        format!("KLD per token, {LOW:.0e} to {HIGH:.0} nat, log"),
+        theme.style(Role::Dim),
+    );
+    let width = legend.width() as u16;
+    if cursor + width + 4 < area.width {
+        put(buffer, marks, area.width - width, 0, legend);
+    } else if cursor > width + 2 && pairs.changes.is_empty() {
+        put(buffer, marks, 0, 0, legend);
+    }
+    put(buffer, marks, cursor, 0, Line::styled("▲", theme.style(Role::Accent)));
+}
+
+/// The likeliest tokens of both sides at the cursor.
+pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let mut pane = Pane::new(area, theme, buffer);
+    pane.title("likeliest", &place(state));
+    let Some(pair) = state.run.pairs.get(at(state)) else { return };
+    let half = pane.area.width / 2;
+    let (a, b) = (voice(pair, ComparedSide::A), voice(pair, ComparedSide::B));
+    if let Some(row) = pane.take(1) {
+        put(pane.buffer, row, 0, 0, Line::styled("A dense", theme.style(Role::Dim)));
+        put(pane.buffer, row, half, 0, Line::styled("B masked", theme.style(Role::Dim)));
+    }
+    let rows = pane.area.height.saturating_sub(2).min(5);
+    for index in 0..usize::from(rows) {
+        let Some(row) = pane.take(1) else { break };
+        for (voice, other, x) in [(a, b, 0), (b, a, half)] {
+            let Some(likely) = voice.and_then(|voice| voice.top.get(index)) else { continue };
+            // What the other side has at another place stands out.
+            let moved = other
+                .is_some_and(|other| other.top.get(index).map(|top| top.id) != Some(likely.id));
+            let role = if moved { Role::Warn } else { Role::Text };
+            let room = usize::from(half.saturating_sub(8));
+            let text: String = visible(&likely.text).chars().take(room).collect();
+            let spans = vec![
+                Span::styled(format!("{text:<room$}"), theme.style(role)),
+                Span::styled(format!(" {:>5.3}", likely.p), theme.style(Role::Dim)),
+            ];
+            put(pane.buffer, row, x, 0, Line::from(spans));
+        }
+    }
+    match pair.divergence {
+        Some(step) => {
+            pane.line(Line::from(vec![
+                Span::styled("KLD ", theme.style(Role::Dim)),
+                Span::styled(nats(step.kld), theme.style(Role::Text)),
+                Span::styled("  Δ log p ", theme.style(Role::Dim)),
+                Span::styled(format!("{:+.4}", step.delta_logprob), theme.style(Role::Text)),
+            ]));
+        }
+        None if at(state) <= 1 => pane.note("the exact prefill gave this one"),
+        None if state.feed() == Mode::Free => pane.note("the texts differ: no divergence"),
+        None => {}
+    }
+    let text = |voice: Option<&crate::decode::worker::event::Voice>| {
+        voice.map_or("–".to_owned(), |voice| visible(&voice.text))
+    };
+    if state.feed() == Mode::Free {
+        pane.note(format!("said: A {}  B {}", text(a), text(b)));
+    } else {
+        pane.note(format!("fed: {}", text(a)));
+    }
+}
+
+/// A token's text with its blanks in sight.
+pub fn visible(text: &str) -> String {
+    let sign = |c: char| match c {
+        ' ' => '·',
+        '\n' => '↵',
+        '\t' => '→',
+        c if c.is_control() => '?',
+        c => c,
+    };
+    text.chars().map(sign).collect()
+}

@@ -1,0 +1,186 @@
+//! Tokens laid out as running text: shared by the A/B screen, which draws them, and by the mouse,
+//! which asks what is where.
+
+use ratatui::layout::Rect;
+use unicode_width::UnicodeWidthChar;
+
+use crate::decode::comparison::Mode;
+use crate::decode::worker::event::Pair;
+use crate::tui::app::pairs::{ComparedSide, voice};
+use crate::tui::app::state::State;
+
+/// Tokens before and after the cursor that are laid out: more than any screen shows.
+const BEFORE: usize = 3_000;
+const AFTER: usize = 1_500;
+
+/// The parts of the A/B screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbAreas {
+    /// How the sides are fed.
+    pub mode: Rect,
+    /// The pane at the left, its title included.
+    pub left: Rect,
+    /// The pane at the right.
+    pub right: Rect,
+    /// Divergence in figures.
+    pub figures: Rect,
+    /// Divergence per step.
+    pub strip: Rect,
+    /// Cursor and changes of the mask below the strip.
+    pub marks: Rect,
+    /// Likeliest tokens at the cursor.
+    pub top: Rect,
+    /// What the step lost.
+    pub lost: Rect,
+}
+
+/// Divides the screen's main area.
+pub fn ab(main: Rect) -> AbAreas {
+    let main = Rect { x: main.x + 1, width: main.width.saturating_sub(2), ..main };
+    let strip_rows = match main.height {
+        30.. => 4,
+        20.. => 2,
+        _ => 1,
+    };
+    let rest = main.height.saturating_sub(3 + strip_rows);
+    let lower = if rest >= 12 { (rest / 2).clamp(8, 18) } else { 0 };
+    let panes = rest - lower;
+    let half = main.width / 2;
+    let row = |y: u16, height: u16| Rect { y: main.y + y, height, ..main };
+    let pane = row(1, panes);
+    let bottom = row(main.height - lower, lower);
+    let top_width = if main.width >= 110 { main.width / 3 } else { 34.min(half) };
+    AbAreas {
+        mode: row(0, 1.min(main.height)),
+        left: Rect { width: half.saturating_sub(1), ..pane },
+        right: Rect { x: main.x + half + 1, width: main.width - half - 1, ..pane },
+        figures: row(1 + panes, 1),
+        strip: row(2 + panes, strip_rows),
+        marks: row(2 + panes + strip_rows, 1),
+        top: Rect { width: top_width, ..bottom },
+        lost: Rect {
+            x: bottom.x + top_width + 2,
+            width: bottom.width.saturating_sub(top_width + 2),
+            ..bottom
+        },
+    }
+}
+
+/// A token in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// Generated token, counted from 1.
+    pub n: usize,
+    /// Row and column within the pane.
+    pub at: (u16, u16),
+    /// Columns.
+    pub width: u16,
+    /// What is drawn.
+    pub text: String,
+    /// Whether the sides part here.
+    pub parts: bool,
+}
+
+/// The tokens that one side's pane shows within `area`, which has no title any more.
+pub fn words(state: &State, side: ComparedSide, area: Rect) -> Vec<Word> {
+    let pairs = &state.run.pairs;
+    let mode = state.feed();
+    let cursor = state.screens.ab.cursor.unwrap_or(pairs.len());
+    let shown = cursor.saturating_sub(BEFORE)..pairs.len().min(cursor + AFTER);
+    let mut placed = Vec::new();
+    let (mut row, mut x) = (0_u16, 0_u16);
+    for (pair, n) in pairs.all()[shown.clone()].iter().zip(shown.start + 1..) {
+        let parts = pairs.parts_at(n, mode);
+        let Some((text, breaks)) = shown_text(pair, side, parts, mode) else { continue };
+        let width =
+            |text: &str| text.chars().filter_map(UnicodeWidthChar::width).sum::<usize>() as u16;
+        if x > 0 && x + width(&text) > area.width {
+            (row, x) = (row + 1, 0);
+        }
+        let text = if x == 0 { text.trim_start().to_owned() } else { text };
+        let width = width(&text).min(area.width);
+        placed.push(Word { n, at: (row, x), width, text, parts });
+        x += width;
+        if breaks {
+            (row, x) = (row + 1, 0);
+        }
+    }
+    // The cursor's row is on screen: at the end while it follows, in the middle otherwise.
+    let rows = area.height.max(1);
+    let at = placed.iter().rev().find(|word| word.n <= cursor).map_or(0, |word| word.at.0);
+    let last = placed.last().map_or(0, |word| word.at.0);
+    let top = match state.screens.ab.cursor {
+        None => (last + 1).saturating_sub(rows),
+        Some(_) => at.saturating_sub(rows / 2).min((last + 1).saturating_sub(rows)),
+    };
+    placed.retain(|word| (top..top + rows).contains(&word.at.0));
+    placed.iter_mut().for_each(|word| word.at.0 -= top);
+    placed
+}
+
+/// What stands for a token in a side's pane, and whether the line ends behind it.
+fn shown_text(pair: &Pair, side: ComparedSide, parts: bool, mode: Mode) -> Option<(String, bool)> {
+    let own = voice(pair, side)?;
+    // A forced side does not say what it would have said: its first choice stands in its pane.
+    let text = match (parts, mode, side) {
+        (true, Mode::Forced, ComparedSide::B) => {
+            own.top.first().map_or(own.text.as_str(), |top| top.text.as_str())
+        }
+        _ => own.text.as_str(),
+    };
+    let breaks = text.contains('\n');
+    let text: String =
+        text.chars().map(|c| if c == '\n' { '↵' } else { c }).filter(|c| !c.is_control()).collect();
+    let text = match (parts, text.strip_prefix(' ')) {
+        (false, _) => text,
+        (true, Some(rest)) => format!(" ‹{rest}›"),
+        (true, None) => format!("‹{text}›"),
+    };
+    Some((text, breaks))
+}
+
+/// The token under a cell of the A/B screen, in its panes or its strip.
+pub fn ab_hit(state: &State, main: Rect, x: u16, y: u16) -> Option<usize> {
+    let areas = ab(main);
+    let [left, right] = if state.screens.ab.swapped {
+        [ComparedSide::B, ComparedSide::A]
+    } else {
+        [ComparedSide::A, ComparedSide::B]
+    };
+    for (area, side) in [(areas.left, left), (areas.right, right)] {
+        let inner = below_title(area);
+        if inner.contains((x, y).into()) {
+            let (row, column) = (y - inner.y, x - inner.x);
+            let hit = |word: &&Word| {
+                word.at.0 == row && (word.at.1..word.at.1 + word.width).contains(&column)
+            };
+            return words(state, side, inner).iter().find(hit).map(|word| word.n);
+        }
+    }
+    let strip = Rect { height: areas.strip.height + areas.marks.height, ..areas.strip };
+    let in_strip = strip.contains((x, y).into()) && !state.run.pairs.is_empty();
+    in_strip.then(|| *columns_of(state.run.pairs.len(), strip.width, x - strip.x).start())
+}
+
+/// A pane without its title.
+pub fn below_title(area: Rect) -> Rect {
+    Rect { y: area.y + 1.min(area.height), height: area.height.saturating_sub(1), ..area }
+}
+
+/// The tokens, counted from 1, that a column of the strip stands for: one each while they fit,
+/// evenly shared otherwise.
+pub fn columns_of(tokens: usize, width: u16, column: u16) -> std::ops::RangeInclusive<usize> {
+    let (width, column) = (usize::from(width.max(1)), usize::from(column));
+    if tokens <= width {
+        let n = (column + 1).min(tokens.max(1));
+        return n..=n;
+    }
+    let start = column * tokens / width;
+    start + 1..=((column + 1) * tokens / width).max(start + 1)
+}
+
+/// The column of the strip that holds token `n`.
+pub fn column_of(tokens: usize, width: u16, n: usize) -> u16 {
+    let last = width.saturating_sub(1);
+    (0..=last).find(|&column| columns_of(tokens, width, column).contains(&n)).unwrap_or(last)
+}

@@ -1,0 +1,168 @@
+//! What the step at the cursor lost in one query head: attention mass by part, logits, and tokens
+//! that lost rank.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::decode::lost::{Lost, LostToken};
+use crate::numbers::count;
+use crate::tui::app::model::ModelView;
+use crate::tui::app::state::State;
+use crate::tui::color::Role;
+use crate::tui::paint::put;
+use crate::tui::screen::ab::figures::{nats, visible};
+use crate::tui::screen::ab::update::at;
+use crate::tui::widget::pane::Pane;
+use crate::tui::widget::{BarPart, stacked};
+
+/// Tokens that are shown for their weight at most.
+const WEIGHTY: usize = 10;
+
+/// Draws the pane.
+pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let mut pane = Pane::new(area, theme, buffer);
+    let query = state.at.head * model.group() + state.screens.ab.query.min(model.group() - 1);
+    let kept = model.kept(state.at.layer, state.at.head);
+    let (layer, head, dim) = (state.at.layer, state.at.head, model.shape().head_dim);
+    let note = match area.width {
+        60.. => format!("L{layer} q{query} of KV head {head}, keeps {kept}/{dim}"),
+        _ => format!("L{layer} q{query} of h{head}"),
+    };
+    pane.title("what the step lost", &note);
+    let n = at(state);
+    // While the cursor follows the text the answer is a few tokens old, and says so.
+    let is_wanted = |lost: &&Lost| {
+        let same_head = (lost.asked.layer, lost.asked.head) == (layer, query);
+        state.replay || same_head && (lost.asked.n == n || state.screens.ab.cursor.is_none())
+    };
+    let asked = state.run.pairs.lost.as_ref().filter(is_wanted);
+    match asked {
+        _ if n < 2 => pane.note("nothing: the exact prefill gave the first token"),
+        _ if !state.run.pairs.together_before(n) => {
+            pane.note("the texts differ before this token");
+            pane.note("(f feeds both the same)");
+        }
+        None => pane.note("asking …"),
+        Some(lost) => {
+            if lost.asked.n != n {
+                pane.note(format!("as of token {}", count(lost.asked.n)));
+            }
+            masses(state, lost, &mut pane);
+            tokens(state, lost, &mut pane);
+        }
+    }
+}
+
+/// Attention mass of sink, middle and recent, with all channels and under the mask.
+fn masses(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
+    let theme = &state.theme;
+    let roles = [(Role::Third, "▒"), (Role::First, "█"), (Role::Second, "▓")];
+    for (name, mass) in [("exact", lost.exact), ("masked", lost.pruned)] {
+        let Some(row) = pane.take(1) else { return };
+        put(pane.buffer, row, 0, 0, Line::styled(format!("{name:<7}"), theme.style(Role::Dim)));
+        let text = format!(
+            " {:>4.1} {:>4.1} {:>4.1} %",
+            mass[0] * 100.0,
+            mass[1] * 100.0,
+            mass[2] * 100.0
+        );
+        let width = text.chars().count() as u16;
+        let bar = Rect { x: row.x + 7, width: row.width.saturating_sub(7 + width), ..row };
+        let part = |(&size, (role, glyph)): (&f64, (Role, &'static str))| BarPart {
+            size,
+            glyph,
+            color: theme.color(role),
+        };
+        let parts: Vec<BarPart> = mass.iter().zip(roles).map(part).collect();
+        stacked(&parts, 1.0, bar, pane.buffer);
+        put(
+            pane.buffer,
+            row,
+            row.width.saturating_sub(width),
+            0,
+            Line::styled(text, theme.style(Role::Text)),
+        );
+    }
+    let kld = lost.kld.map_or_else(
+        || "∞: tokens with weight are not seen".to_owned(),
+        |kld| format!("{} nats", nats(kld)),
+    );
+    let legend = Line::from(vec![
+        Span::styled("▒ sink ", theme.style(Role::Third)),
+        Span::styled("█ middle ", theme.style(Role::First)),
+        Span::styled("▓ recent  ", theme.style(Role::Second)),
+    ]);
+    let mut figures = vec![
+        Span::styled("KL ", theme.style(Role::Dim)),
+        Span::styled(kld, theme.style(Role::Text)),
+    ];
+    // A dropped head has no logits in the middle that could change.
+    if lost.kld.is_some() {
+        figures.push(Span::styled("  middle logits ±", theme.style(Role::Dim)));
+        figures.push(Span::styled(nats(lost.logit_rms), theme.style(Role::Text)));
+    }
+    let figures = Line::from(figures);
+    // On a narrow pane the columns of percentages say enough.
+    if legend.width() + figures.width() <= usize::from(pane.area.width) {
+        pane.line(Line::from_iter(legend.spans.into_iter().chain(figures.spans)));
+    } else {
+        pane.line(figures);
+    }
+}
+
+/// The weightiest tokens and the greatest losers: exact value → under the mask.
+fn tokens(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
+    let wide = pane.area.width >= 62;
+    let head = match wide {
+        true => format!("{:<14}{:>7}  {:<17}{:<16}rank", "token", "at", "weight", "logit"),
+        false => format!("{:<12}{:>6}  {:<14}rank", "token", "at", "weight"),
+    };
+    pane.note(head);
+    // Half of the rows for the weightiest tokens, the rest for those that lost the most.
+    let rows = usize::from(pane.area.height);
+    let mut rest: Vec<&LostToken> = lost.tokens.iter().collect();
+    rest.sort_by_key(|token| token.exact_rank);
+    let mut shown: Vec<&LostToken> =
+        rest.drain(..rest.len().min(rows.div_ceil(2).min(WEIGHTY))).collect();
+    let loss = |token: &LostToken| token.exact_weight - token.pruned_weight;
+    rest.sort_by(|x, y| loss(y).total_cmp(&loss(x)));
+    shown.extend(rest.into_iter().take(rows - shown.len()));
+    for token in shown {
+        let Some(row) = pane.take(1) else { return };
+        put(pane.buffer, row, 0, 0, line(state, token, wide));
+    }
+}
+
+fn line(state: &State, token: &LostToken, wide: bool) -> Line<'static> {
+    let theme = &state.theme;
+    let text: String = visible(&token.text).chars().take(if wide { 13 } else { 11 }).collect();
+    let weight = |w: f64| {
+        if w >= 0.0995 { format!("{:.0}%", w * 100.0) } else { format!("{:.1}%", w * 100.0) }
+    };
+    let pruned_weight = if token.pruned_logit.is_some() {
+        weight(token.pruned_weight)
+    } else {
+        "unseen".to_owned()
+    };
+    let weights = format!("{:>5} → {:<6}", weight(token.exact_weight), pruned_weight);
+    let fell = token.pruned_rank > token.exact_rank;
+    let ranks = format!("{} → {}", token.exact_rank, token.pruned_rank);
+    let place = if token.middle { Role::Text } else { Role::Dim };
+    let mut spans = Vec::new();
+    if wide {
+        let logit = token.pruned_logit.map_or("–".to_owned(), |logit| format!("{logit:.2}"));
+        let logits = format!("{:>6.2} → {logit:<6}", token.exact_logit);
+        spans.push(Span::styled(format!("{text:<14}"), theme.style(Role::Text)));
+        spans.push(Span::styled(format!("{:>7}  ", token.position), theme.style(place)));
+        spans.push(Span::styled(format!("{weights:<17}"), theme.style(Role::Text)));
+        spans.push(Span::styled(format!("{logits:<16}"), theme.style(Role::Dim)));
+    } else {
+        spans.push(Span::styled(format!("{text:<12}"), theme.style(Role::Text)));
+        spans.push(Span::styled(format!("{:>6}  ", token.position), theme.style(place)));
+        spans.push(Span::styled(format!("{weights:<14} "), theme.style(Role::Text)));
+    }
+    spans.push(Span::styled(ranks, theme.style(if fell { Role::Warn } else { Role::Dim })));
+    Line::from(spans)
+}

@@ -1,0 +1,32 @@
+//! Dense against masked, token by token.
+
+mod figures;
+pub mod layout;
+mod lost;
+mod sheet;
+pub mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+pub mod update;
+mod view;
+
+use crate::tui::screen::ScreenParts;
+
+/// The screen.
+pub const SCREEN: ScreenParts = ScreenParts {
+    title: "A/B",
+    key: "3",
+    about: "dense against masked, token by token",
+    table: table::TABLE,
+    update: update::update,
+    typing: None,
+    wheel: update::wheel,
+    press: update::press,
+    after: Some(update::ask),
+    render: view::render,
+    side: None,
+    crumbs: None,
+    sheet: sheet::sheet,
+    file_stem: None,
+};

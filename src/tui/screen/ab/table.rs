@@ -1,0 +1,30 @@
+//! The keys of the screen.
+
+use crate::tui::app::action::Command as C;
+use crate::tui::app::keys::Binding;
+
+/// Commands, their keys, a word for the footer, and what they do.
+pub const TABLE: &[Binding] = &[
+    (C::Left, "left h", "token", "token before"),
+    (C::Right, "right l", "", "token after; past the last one the cursor follows the text"),
+    (C::Up, "up k", "", "row above"),
+    (C::Down, "down j", "", "row below"),
+    (C::FindNext, "n", "divergence", "next token at which the sides part"),
+    (C::FindPrev, "N", "", "token before at which the sides part"),
+    (C::Feed, "f", "force tokens", "feed both the dense side's tokens, or each its own"),
+    (C::Time, "b", "timed run", "time each side alone over the last tokens, decode waits"),
+    (C::Less, "[", "query head", "query head before, within its group"),
+    (C::More, "]", "", "query head after"),
+    (C::Swap, "x", "swap", "the other side at the left"),
+    (
+        C::RewindHere,
+        "backspace",
+        "go on here",
+        "drop everything after the cursor and go on from it",
+    ),
+    (C::EditPrompt, "i", "", "type a new prompt"),
+    (C::First, "g home", "", "first token"),
+    (C::Last, "G end", "", "follow the text again"),
+    (C::HalfUp, "ctrl-u pageup", "", "sixteen tokens back"),
+    (C::HalfDown, "ctrl-d pagedown", "", "sixteen tokens on"),
+];

@@ -1,0 +1,132 @@
+//! Dense against masked: two texts side by side, how far they are apart at every token, and what
+//! one step lost.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+use ratatui::text::{Line, Span};
+
+use crate::decode::comparison::Mode;
+use crate::numbers::{self, count};
+use crate::tui::app::model::ModelView;
+use crate::tui::app::pairs::ComparedSide;
+use crate::tui::app::state::State;
+use crate::tui::color::Role;
+use crate::tui::paint::{placeholder, put, rate};
+use crate::tui::screen::ab::update::at;
+use crate::tui::screen::ab::{figures, layout, lost};
+use crate::tui::widget::pane::Pane;
+
+/// Draws the screen.
+pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some(model) = &state.model else { return placeholder(state, area, buffer) };
+    if model.info.solo {
+        return solo(state, area, buffer);
+    }
+    if state.run.pairs.is_empty() {
+        return placeholder(state, area, buffer);
+    }
+    let areas = layout::ab(area);
+    put(buffer, areas.mode, 0, 0, mode_line(state));
+    let [left, right] = if state.screens.ab.swapped {
+        [ComparedSide::B, ComparedSide::A]
+    } else {
+        [ComparedSide::A, ComparedSide::B]
+    };
+    side(state, model, left, areas.left, buffer);
+    side(state, model, right, areas.right, buffer);
+    put(buffer, areas.figures, 0, 0, figures::line(state, areas.figures.width));
+    figures::strip(state, areas.strip, areas.marks, buffer);
+    if areas.top.height > 0 {
+        figures::likeliest(state, areas.top, buffer);
+        lost::render(state, model, areas.lost, buffer);
+    }
+}
+
+/// What stands here when the pruned side runs alone.
+fn solo(state: &State, area: Rect, buffer: &mut Buffer) {
+    let lines = [
+        "The masked side runs alone (--solo): there is no dense side to compare with.",
+        "That is what keeps the process small. Start without --solo to see both.",
+    ];
+    for (y, line) in (2..).zip(lines) {
+        put(buffer, area, 2, y, Line::styled(line, state.theme.style(Role::Dim)));
+    }
+}
+
+/// How both sides are fed, and since when the figures count.
+fn mode_line(state: &State) -> Line<'static> {
+    let theme = &state.theme;
+    let (name, about) = match state.feed() {
+        Mode::Forced => ("forced", "both read A's tokens; ‹› B's own choice where it differs"),
+        Mode::Free => ("free", "each reads its own; ‹› where the texts part"),
+    };
+    let mut spans = vec![
+        Span::styled(format!("{name} "), theme.style(Role::Accent)),
+        Span::styled(about.to_owned(), theme.style(Role::Dim)),
+    ];
+    if let Some(started) = &state.run.started {
+        let sampling = &started.sampling;
+        let how = match sampling.temperature {
+            0.0 => "greedy".to_owned(),
+            t => format!("temperature {t:.1}, seed {}", sampling.seed),
+        };
+        spans.push(Span::styled(format!(" · {how}"), theme.style(Role::Dim)));
+    }
+    Line::from(spans)
+}
+
+/// One side: its speed, its bytes, its text.
+fn side(state: &State, model: &ModelView, side: ComparedSide, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let pairs = &state.run.pairs;
+    let mut pane = Pane::new(area, theme, buffer);
+    let name = match side {
+        ComparedSide::A => "A dense".to_owned(),
+        ComparedSide::B => format!("B keeps {:.0} %", model.statistics.kept_ratio * 100.0),
+    };
+    let mut facts = Vec::new();
+    if let Some(kv) = pairs.kv(side) {
+        let dense = pairs.kv(ComparedSide::A).unwrap_or(kv);
+        facts.push(match side {
+            ComparedSide::B if kv < dense => {
+                format!(
+                    "{} −{:.0} %",
+                    numbers::bytes(kv as u64),
+                    100.0 * (1.0 - kv as f64 / dense as f64)
+                )
+            }
+            _ => numbers::bytes(kv as u64),
+        });
+    }
+    if let Some(times) = pairs.times(side) {
+        facts.push(rate(1e3 / times.p50.max(1e-9)));
+        facts.push(format!("{:.2} ms", times.p50));
+    }
+    // The title takes what fits, the most telling first.
+    let mut room = usize::from(area.width).saturating_sub(name.chars().count() + 2);
+    facts.retain(|fact| {
+        let fits = fact.chars().count() + 3 <= room;
+        room = if fits { room - fact.chars().count() - 3 } else { 0 };
+        fits
+    });
+    pane.title(&name, &facts.join(" · "));
+    let (inner, cursor) = (pane.area, at(state));
+    for word in layout::words(state, side, inner) {
+        let mut style = match (word.parts, side) {
+            (true, _) => theme.style(Role::Warn).add_modifier(Modifier::BOLD),
+            (false, ComparedSide::A) => theme.style(Role::Text),
+            (false, ComparedSide::B) if word.n <= pairs.since => theme.style(Role::Dim),
+            (false, ComparedSide::B) => theme.style(Role::Text),
+        };
+        if word.n == cursor {
+            style = style.add_modifier(Modifier::REVERSED);
+        }
+        put(pane.buffer, inner, word.at.1, word.at.0, Line::styled(word.text, style));
+    }
+}
+
+/// `token 211 of 512`.
+pub fn place(state: &State) -> String {
+    format!("token {} of {}", count(at(state)), count(state.run.pairs.len()))
+}

@@ -1,0 +1,30 @@
+//! One head in detail.
+
+pub mod layout;
+mod side;
+mod table;
+#[cfg(test)]
+mod tests;
+mod update;
+pub mod view;
+
+use crate::tui::export::channels;
+use crate::tui::screen::ScreenParts;
+
+/// The screen.
+pub const SCREEN: ScreenParts = ScreenParts {
+    title: "Head",
+    key: "2",
+    about: "one head: pairs, threshold, attention mass",
+    table: table::TABLE,
+    update: update::update,
+    typing: None,
+    wheel: update::wheel,
+    press: update::press,
+    after: None,
+    render: view::render,
+    side: Some(side::render),
+    crumbs: Some(view::crumbs),
+    sheet: channels::of_head,
+    file_stem: Some(view::file_stem),
+};

@@ -1,0 +1,25 @@
+//! The keys of the screen.
+
+use crate::tui::app::action::Command as C;
+use crate::tui::app::keys::Binding;
+
+/// Commands, their keys, a word for the footer, and what they do.
+pub const TABLE: &[Binding] = &[
+    (C::Left, "left h", "pair", "faster pair"),
+    (C::Right, "right l", "", "slower pair"),
+    (C::Up, "up k", "half", "the other channel of the pair"),
+    (C::Down, "down j", "", "the other channel of the pair"),
+    (C::First, "g home", "", "fastest pair"),
+    (C::Last, "G end", "", "slowest pair"),
+    (C::HalfUp, "ctrl-u pageup", "", "eight pairs faster"),
+    (C::HalfDown, "ctrl-d pagedown", "", "eight pairs slower"),
+    (C::Metric, "c", "metric", "show the next metric"),
+    (C::Scale, "v", "scale", "linear, logarithmic or rank scale"),
+    (C::Mark, "m", "", "remember this place"),
+    (C::Jump, "'", "", "go to the remembered place and remember this one"),
+    (C::Flip, "t", "flip", "keep or prune the channel at hand"),
+    (C::FlipHead, "T", "head", "keep all channels of the head, or none"),
+    (C::LockHead, "x", "lock", "lock the head, or let it go"),
+    (C::LockLayer, "X", "", "lock the layer, or let it go"),
+    (C::Reset, "R", "", "back to the saved mask"),
+];

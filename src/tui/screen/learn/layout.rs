@@ -1,0 +1,47 @@
+//! Where things are on the learn screen.
+
+use ratatui::layout::Rect;
+
+use crate::tui::app::areas::PANEL_FROM;
+use crate::tui::screen::learn::state::Field;
+
+/// The parts of the learn screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Learn {
+    /// The form, title included.
+    pub form: Rect,
+    /// How it goes.
+    pub progress: Rect,
+    /// Importance, curves and verdict.
+    pub right: Rect,
+}
+
+/// Where things are on the learn screen.
+pub fn learn(main: Rect) -> Learn {
+    let area = Rect { x: main.x + 1, width: main.width.saturating_sub(2), ..main };
+    let left = match main.width {
+        PANEL_FROM.. => 40,
+        _ => 32,
+    };
+    let left = Rect { width: left.min(area.width), ..area };
+    let rows = (Field::ALL.len() as u16 + 1).min(left.height);
+    let form = Rect { height: rows, ..left };
+    let gap = u16::from(left.height > rows + 10);
+    let progress = Rect {
+        y: form.bottom() + gap,
+        height: left.height - rows - gap.min(left.height - rows),
+        ..left
+    };
+    let right =
+        Rect { x: left.right() + 2, width: area.width.saturating_sub(left.width + 2), ..area };
+    Learn { form, progress, right }
+}
+
+impl Learn {
+    /// The field on a row of the form.
+    pub fn field_at(&self, x: u16, y: u16) -> Option<Field> {
+        let inside = self.form.contains((x, y).into());
+        let row = usize::from(y.checked_sub(self.form.y + 1)?);
+        Field::ALL.get(row).copied().filter(|_| inside)
+    }
+}

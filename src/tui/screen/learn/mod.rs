@@ -1,0 +1,30 @@
+//! Learning a mask.
+
+pub mod layout;
+mod sheet;
+pub mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+pub mod update;
+mod view;
+
+use crate::tui::screen::{ScreenParts, Typing};
+
+/// The screen.
+pub const SCREEN: ScreenParts = ScreenParts {
+    title: "Learn",
+    key: "6",
+    about: "learn a mask: progress, loss, importance, verdict",
+    table: table::TABLE,
+    update: update::update,
+    typing: Some(Typing { focus: update::focus, take: update::typed }),
+    wheel: update::wheel,
+    press: update::press,
+    after: None,
+    render: view::render,
+    side: None,
+    crumbs: None,
+    sheet: sheet::sheet,
+    file_stem: None,
+};

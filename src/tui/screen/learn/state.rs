@@ -1,0 +1,370 @@
+//! Learning as the screen shows it: what is set, how it goes, what came of it.
+
+use std::path::PathBuf;
+
+use tui_input::Input;
+
+use crate::learn::data::Task;
+use crate::learn::run::{CHECK_PROMPTS, POOL};
+use crate::learn::train::{Dense, Settings, Stage, Update};
+use crate::learn::worker::{Done, Order};
+use crate::mask::select::ALIGNMENTS;
+use crate::mask::{ChannelMask, Importance, Window};
+
+/// What a person sets before learning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// Text to learn from.
+    Haystack,
+    /// Share of channels to prune.
+    Sparsity,
+    /// Multiple of kept counts.
+    Align,
+    /// Longest context.
+    Context,
+    /// Samples to learn from.
+    Pool,
+    /// Updates of stage 1.
+    Steps,
+    /// Seed of data and order.
+    Seed,
+    /// Prompts of the check.
+    Check,
+    /// Where the mask goes.
+    Out,
+}
+
+impl Field {
+    /// All fields in the order of the form.
+    pub const ALL: [Self; 9] = [
+        Self::Haystack,
+        Self::Sparsity,
+        Self::Align,
+        Self::Context,
+        Self::Pool,
+        Self::Steps,
+        Self::Seed,
+        Self::Check,
+        Self::Out,
+    ];
+
+    /// The name on screen.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Haystack => "haystack",
+            Self::Sparsity => "sparsity",
+            Self::Align => "align",
+            Self::Context => "context",
+            Self::Pool => "pool",
+            Self::Steps => "steps",
+            Self::Seed => "seed",
+            Self::Check => "check",
+            Self::Out => "out",
+        }
+    }
+
+    /// Whether its value is typed and not stepped.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Haystack | Self::Out)
+    }
+
+    /// The field `by` further on.
+    pub fn moved(self, by: isize) -> Self {
+        let at = Self::ALL.iter().position(|field| *field == self).unwrap_or(0);
+        Self::ALL[at.saturating_add_signed(by).min(Self::ALL.len() - 1)]
+    }
+}
+
+/// The values of the form.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Form {
+    /// A text file; empty for the fetched texts, or generated sentences where there are none.
+    pub haystack: String,
+    /// Hundredths of channels to prune.
+    pub percent: u32,
+    /// Multiple of kept counts.
+    pub align: usize,
+    /// Longest context in tokens; the shortest is a quarter of it.
+    pub context: usize,
+    /// Samples to learn from.
+    pub pool: usize,
+    /// Updates of stage 1; `None` as the sparsity wants.
+    pub steps: Option<usize>,
+    /// Seed of data and order.
+    pub seed: u64,
+    /// Prompts of the check.
+    pub check: usize,
+    /// Where the mask goes.
+    pub out: String,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self {
+            haystack: String::new(),
+            percent: 70,
+            align: crate::mask::files::DEFAULT_ALIGN,
+            context: 2048,
+            pool: POOL,
+            steps: None,
+            seed: 0,
+            check: CHECK_PROMPTS,
+            out: "learned.safetensors".to_owned(),
+        }
+    }
+}
+
+impl Form {
+    /// The training that the form describes, in the session's window.
+    pub fn settings(&self, window: Window) -> Settings {
+        let base = Settings::for_sparsity(f64::from(self.percent) / 100.0);
+        Settings {
+            align: self.align,
+            window,
+            seed: self.seed,
+            steps: self.steps.unwrap_or(base.steps),
+            ..base
+        }
+    }
+
+    /// Shortest and longest context in tokens.
+    pub fn lengths(&self) -> (usize, usize) {
+        (self.context / 4, self.context)
+    }
+
+    /// A smaller or larger value of a field that is stepped; `most` is the longest context of the
+    /// model.
+    pub fn step(&mut self, field: Field, up: bool, most: usize) {
+        let doubled = |value: usize| if up { value * 2 } else { value / 2 };
+        match field {
+            Field::Sparsity => {
+                self.percent = if up { self.percent + 5 } else { self.percent - 5 }.clamp(5, 95)
+            }
+            Field::Align => {
+                let at = ALIGNMENTS.iter().position(|align| *align == self.align).unwrap_or(0);
+                self.align = ALIGNMENTS
+                    [at.saturating_add_signed(if up { 1 } else { -1 }).min(ALIGNMENTS.len() - 1)];
+            }
+            Field::Context => {
+                self.context = doubled(self.context).clamp(LEAST_CONTEXT.min(most), most)
+            }
+            Field::Pool => self.pool = doubled(self.pool).clamp(3, 768),
+            Field::Steps => {
+                let auto = Settings::for_sparsity(f64::from(self.percent) / 100.0).steps;
+                let now = self.steps.unwrap_or(auto);
+                let next = if up { now + 10 } else { now.saturating_sub(10).max(10) };
+                self.steps = (next != auto).then_some(next);
+            }
+            Field::Seed => {
+                self.seed =
+                    if up { self.seed.saturating_add(1) } else { self.seed.saturating_sub(1) }
+            }
+            Field::Check => {
+                self.check =
+                    if up { self.check + 10 } else { self.check.saturating_sub(10) }.min(1000)
+            }
+            Field::Haystack | Field::Out => {}
+        }
+    }
+
+    /// The value of a field, and what it means where the value alone does not say.
+    pub fn value(&self, field: Field) -> (String, String) {
+        let plain = |value: String| (value, String::new());
+        match field {
+            Field::Haystack if self.haystack.is_empty() => plain("default texts".to_owned()),
+            Field::Haystack => plain(self.haystack.clone()),
+            Field::Sparsity => (format!("{} %", self.percent), "of K channels".to_owned()),
+            Field::Align => (self.align.to_string(), "channels".to_owned()),
+            Field::Context => (self.context.to_string(), format!("from {}", self.lengths().0)),
+            Field::Pool => (self.pool.to_string(), "prefills".to_owned()),
+            Field::Steps => match self.steps {
+                Some(steps) => plain(steps.to_string()),
+                None => {
+                    let steps = Settings::for_sparsity(f64::from(self.percent) / 100.0).steps;
+                    (steps.to_string(), "by sparsity".to_owned())
+                }
+            },
+            Field::Seed => plain(self.seed.to_string()),
+            Field::Check if self.check == 0 => (0.to_string(), "no verdict".to_owned()),
+            Field::Check => (self.check.to_string(), "prompts of 7".to_owned()),
+            Field::Out => plain(self.out.clone()),
+        }
+    }
+}
+
+/// The shortest longest context: a quarter of it is the least that `kscope learn` takes.
+const LEAST_CONTEXT: usize = 256;
+
+/// What a learning is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LearningPart {
+    /// None was started.
+    Idle,
+    /// Prefilling samples: done, all.
+    Pool(usize, usize),
+    /// Stage 1.
+    Importance,
+    /// Stage 2.
+    Masks,
+    /// The held-out check, share done.
+    Check(f32),
+    /// At its end.
+    Done,
+    /// Cancelled; it can be gone on from.
+    Cancelled,
+    /// Cannot go on.
+    Failed(String),
+}
+
+/// Learning as the screen shows it.
+#[derive(Debug, Clone)]
+pub struct Learning {
+    /// What is set for the next one.
+    pub form: Form,
+    /// The selected field.
+    pub field: Field,
+    /// The text of the field that is being typed.
+    pub typing: Option<Input>,
+    /// What it is doing.
+    pub part: LearningPart,
+    /// Its number; notices of other numbers are stale.
+    pub generation: u64,
+    /// What was ordered.
+    pub order: Option<Order>,
+    /// When the learning, and the part at hand, began, in milliseconds since the start.
+    pub began_ms: (f64, f64),
+    /// When it ended.
+    pub ended_ms: Option<f64>,
+    /// Dense recall per task.
+    pub dense: Vec<(Task, Dense)>,
+    /// Every update.
+    pub updates: Vec<Update>,
+    /// The factors as they stand, 0 to 1.
+    pub factors: Option<Importance>,
+    /// What the cut at the target keeps of them.
+    pub cut: Option<ChannelMask>,
+    /// Validation losses of the stage-1 cut and of the mask that is kept.
+    pub validated: Option<(f32, f32)>,
+    /// What came of it.
+    pub done: Option<Box<Done>>,
+    /// Progress that found no room.
+    pub dropped: u64,
+}
+
+impl Default for Learning {
+    fn default() -> Self {
+        Self {
+            form: Form::default(),
+            field: Field::Haystack,
+            typing: None,
+            part: LearningPart::Idle,
+            generation: 0,
+            order: None,
+            began_ms: (0.0, 0.0),
+            ended_ms: None,
+            dense: Vec::new(),
+            updates: Vec::new(),
+            factors: None,
+            cut: None,
+            validated: None,
+            done: None,
+            dropped: 0,
+        }
+    }
+}
+
+impl Learning {
+    /// Whether a learning runs.
+    pub fn runs(&self) -> bool {
+        matches!(
+            self.part,
+            LearningPart::Pool(..)
+                | LearningPart::Importance
+                | LearningPart::Masks
+                | LearningPart::Check(_)
+        )
+    }
+
+    /// Forgets the last learning and begins one.
+    pub fn begin(&mut self, order: Order, now_ms: f64) {
+        let (form, field) = (self.form.clone(), self.field);
+        let samples = order.pool + crate::learn::run::VALIDATION;
+        *self = Self {
+            form,
+            field,
+            generation: order.generation,
+            part: LearningPart::Pool(0, samples),
+            order: Some(order),
+            began_ms: (now_ms, now_ms),
+            ..Self::default()
+        };
+    }
+
+    /// Moves on to another part.
+    pub fn enter(&mut self, part: LearningPart, now_ms: f64) {
+        if std::mem::discriminant(&self.part) != std::mem::discriminant(&part) {
+            self.began_ms.1 = now_ms;
+        }
+        self.part = part;
+        if !self.runs() {
+            self.ended_ms = Some(now_ms);
+        }
+    }
+
+    /// Updates of one stage, in order.
+    pub fn of(&self, stage: Stage) -> impl Iterator<Item = &Update> {
+        self.updates.iter().filter(move |update| update.stage == stage)
+    }
+
+    /// Share of the part at hand that was done since it began here, and of the part as a whole. A
+    /// resumed part begins in its middle.
+    pub fn shares(&self) -> (f64, f64) {
+        let stage = |stage: Stage, all: usize| {
+            let first = self.of(stage).next().map_or(0, |update| update.step);
+            let done = self.of(stage).last().map_or(first, |update| update.step + 1);
+            let share = |done: usize, all: usize| done as f64 / all.max(1) as f64;
+            (share(done - first, all.saturating_sub(first)), share(done, all))
+        };
+        let settings = self.order.as_ref().map(|order| &order.settings);
+        match &self.part {
+            LearningPart::Pool(done, all) => {
+                (*done as f64 / (*all).max(1) as f64, *done as f64 / (*all).max(1) as f64)
+            }
+            LearningPart::Importance => {
+                stage(Stage::Importance, settings.map_or(1, |settings| settings.steps))
+            }
+            LearningPart::Masks => {
+                stage(Stage::Mask, settings.map_or(1, |settings| settings.mask_steps))
+            }
+            LearningPart::Check(share) => (f64::from(*share), f64::from(*share)),
+            LearningPart::Done => (1.0, 1.0),
+            LearningPart::Idle | LearningPart::Cancelled | LearningPart::Failed(_) => (0.0, 0.0),
+        }
+    }
+
+    /// Seconds until the part at hand ends, if it goes on as it did.
+    pub fn left_seconds(&self, now_ms: f64) -> Option<f64> {
+        let (share, _) = self.shares();
+        (self.runs() && share > 0.0)
+            .then(|| (now_ms - self.began_ms.1).max(0.0) / 1e3 * (1.0 - share) / share)
+    }
+
+    /// Seconds since the learning began, or that it took.
+    pub fn seconds(&self, now_ms: f64) -> f64 {
+        (self.ended_ms.unwrap_or(now_ms) - self.began_ms.0).max(0.0) / 1e3
+    }
+
+    /// The text of a field that is typed.
+    pub fn text_of(&self, field: Field) -> &str {
+        if field == Field::Out { &self.form.out } else { &self.form.haystack }
+    }
+
+    /// The haystack as paths.
+    pub fn haystack(&self) -> Vec<PathBuf> {
+        Some(self.form.haystack.trim())
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+            .into_iter()
+            .collect()
+    }
+}

@@ -1,0 +1,339 @@
+//! Learning from the screen: every key, what is ordered, and what is made of what is told.
+
+use ratatui::crossterm::event::{
+    KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
+
+use crate::decode::worker::EngineOrder as Order;
+use crate::learn::run::LearnEvent;
+use crate::learn::train::{Settings, Stage, Update};
+use crate::learn::worker::{Notice, Order as Learn, Told};
+use crate::mask::select;
+use crate::tui::app::action::{Action, Command, Effect};
+use crate::tui::app::areas;
+use crate::tui::app::keys::KeyContext;
+use crate::tui::app::state::State;
+use crate::tui::app::update::update;
+use crate::tui::color::ColorDepth;
+use crate::tui::export::{ExportFormat, make};
+use crate::tui::screen::Screen;
+use crate::tui::screen::learn::layout;
+use crate::tui::screen::learn::state::{Field, LearningPart};
+use crate::tui::testing::{
+    LARGE, SMALL, answer, blank, factors, frames, learned, learning, session, tell_learning,
+};
+
+fn key(state: &mut State, code: KeyCode) -> Vec<Effect> {
+    update(state, Action::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+}
+
+fn press(state: &mut State, text: &str) -> Vec<Effect> {
+    text.chars().flat_map(|c| key(state, KeyCode::Char(c))).collect()
+}
+
+/// A session on the learn screen, reached by its key.
+fn on_screen() -> State {
+    let mut state = session(SMALL, ColorDepth::None);
+    press(&mut state, "6");
+    assert_eq!((state.screen, state.context()), (Screen::Learn, KeyContext::Screen(Screen::Learn)));
+    state
+}
+
+fn ordered(effects: &[Effect]) -> &Learn {
+    match effects {
+        [Effect::Learn(order)] => order,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_form_is_set_by_keys_and_ordered_as_set() {
+    let mut state = on_screen();
+    key(&mut state, KeyCode::Enter);
+    assert_eq!(state.context(), KeyContext::Field);
+    // Letters are text now, whatever they mean elsewhere.
+    press(&mut state, " notes.mq");
+    key(&mut state, KeyCode::Backspace);
+    press(&mut state, "d");
+    key(&mut state, KeyCode::Enter);
+    assert_eq!(
+        (state.screens.learn.form.haystack.as_str(), state.context()),
+        ("notes.md", KeyContext::Screen(Screen::Learn))
+    );
+    let steps = [
+        (Field::Sparsity, "]]"),
+        (Field::Align, "]"),
+        (Field::Context, "["),
+        (Field::Pool, "["),
+        (Field::Steps, "]"),
+        (Field::Seed, "]]]"),
+        (Field::Check, "["),
+    ];
+    for (field, keys) in steps {
+        press(&mut state, "j");
+        assert_eq!(state.screens.learn.field, field);
+        press(&mut state, keys);
+    }
+    press(&mut state, "G");
+    press(&mut state, "i");
+    (0..40).for_each(|_| drop(key(&mut state, KeyCode::Backspace)));
+    press(&mut state, "m/a.safetensors");
+    key(&mut state, KeyCode::Enter);
+    let effects = press(&mut state, "s");
+    let order = ordered(&effects);
+    let base = Settings::for_sparsity(0.8);
+    assert_eq!(
+        *order,
+        Learn {
+            generation: 1,
+            haystack: vec!["notes.md".into()],
+            settings: Settings { align: 16, seed: 3, steps: base.steps + 10, ..base },
+            lengths: (256, 1024),
+            pool: 48,
+            check_prompts: 50,
+            resume: false,
+            out: "m/a.safetensors".into(),
+        }
+    );
+    assert_eq!(state.screens.learn.part, LearningPart::Pool(0, 56));
+}
+
+#[test]
+fn every_value_stays_within_what_can_be_learned() {
+    let mut state = on_screen();
+    for field in Field::ALL {
+        for keys in ["[", "]"] {
+            state.screens.learn.field = field;
+            (0..80).for_each(|_| drop(press(&mut state, keys)));
+            let form = state.screens.learn.form.clone();
+            let settings = form.settings(Default::default());
+            assert!(settings.check().is_ok(), "{field:?}: {form:?}");
+            let (least, most) = form.lengths();
+            assert!(64 <= least && least <= most && most <= 32_768, "{form:?}");
+            state.screens.learn.form = Default::default();
+        }
+    }
+    // A typed field that is left keeps its value; a stepped one is not typed.
+    state.screens.learn.field = Field::Out;
+    press(&mut state, "i");
+    press(&mut state, "zzz");
+    key(&mut state, KeyCode::Esc);
+    assert_eq!(
+        (state.screens.learn.form.out.as_str(), state.screen),
+        ("learned.safetensors", Screen::Learn)
+    );
+    state.screens.learn.field = Field::Seed;
+    press(&mut state, "i");
+    assert!(state.screens.learn.typing.is_none() && state.toast.is_some());
+}
+
+#[test]
+fn what_cannot_be_learned_is_refused_in_a_sentence() {
+    let refused = |state: &mut State, key: &str, word: &str| {
+        state.toast = None;
+        assert_eq!(press(state, key), [], "{word}");
+        let toast = state.toast.as_ref().expect("a sentence");
+        assert!(toast.sentence.contains(word), "{}", toast.sentence);
+    };
+    let mut state = blank(ColorDepth::None);
+    press(&mut state, "6");
+    refused(&mut state, "s", "not there yet");
+    let mut state = on_screen();
+    refused(&mut state, "x", "no learning");
+    state.screens.learn.form.out = "mask.txt".to_owned();
+    refused(&mut state, "s", ".safetensors");
+    state.screens.learn.form = Default::default();
+    ordered(&press(&mut state, "s"));
+    refused(&mut state, "s", "running");
+    refused(&mut state, "R", "running");
+    state.replay = true;
+    refused(&mut state, "R", "recording");
+}
+
+#[test]
+fn a_learning_is_followed_to_its_end() {
+    let mut state = session(SMALL, ColorDepth::None);
+    learning(&mut state, 100);
+    assert_eq!(state.screens.learn.part, LearningPart::Importance);
+    assert_eq!(state.screens.learn.updates.len(), 100);
+    // Two updates a second, 250 in all.
+    let left = state.screens.learn.left_seconds(state.now_ms).unwrap();
+    assert!((74.0..76.0).contains(&left), "{left}");
+    // The cut shown is the one of the factors at the target.
+    let (factors, cut) =
+        (state.screens.learn.factors.clone().unwrap(), state.screens.learn.cut.clone().unwrap());
+    let settings = &state.screens.learn.order.as_ref().unwrap().settings;
+    assert_eq!(cut, select(&factors, &settings.options()).unwrap());
+    let update =
+        Update { stage: Stage::Mask, step: 0, distill: 0.01, reg: 0.0, mean: 0.3, kept: 0.3 };
+    tell_learning(&mut state, Told::Going(LearnEvent::Update(update)));
+    assert_eq!(state.screens.learn.part, LearningPart::Masks);
+    learned(&mut state);
+    assert_eq!(state.screens.learn.part, LearningPart::Done);
+    let done = state.screens.learn.done.as_ref().unwrap();
+    assert_eq!(
+        (Some(&done.file.mask), &done.file.importance),
+        (state.screens.learn.cut.as_ref(), &state.screens.learn.factors)
+    );
+    let took = state.screens.learn.seconds(state.now_ms);
+    update_time(&mut state, 1e9);
+    assert_eq!(state.screens.learn.seconds(state.now_ms), took, "the clock stands at the end");
+}
+
+fn update_time(state: &mut State, ms: f64) {
+    update(state, Action::Tick(ms));
+}
+
+#[test]
+fn the_learned_mask_is_applied_and_tuned_from() {
+    let mut state = on_screen();
+    assert_eq!(press(&mut state, "a"), []);
+    assert!(state.toast.as_ref().unwrap().sentence.contains("nothing is learned"));
+    learning(&mut state, 60);
+    learned(&mut state);
+    let file = state.screens.learn.done.as_ref().unwrap().file.clone();
+    // A mask that is not saved would be lost.
+    state.screen = Screen::Map;
+    let effects = press(&mut state, "t");
+    answer(&mut state, &effects);
+    press(&mut state, "6");
+    assert_eq!(press(&mut state, "a"), []);
+    assert!(state.toast.as_ref().unwrap().sentence.contains("not saved"));
+    let effects = update(&mut state, Action::Do(Command::Undo));
+    answer(&mut state, &effects);
+    let effects = press(&mut state, "a");
+    let [Effect::Engine(Order::Retune(retune))] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((&retune.mask.mask, retune.mask.label.as_str()), (&file.mask, "learned"));
+    answer(&mut state, &effects);
+    let model = state.model.as_ref().unwrap();
+    assert_eq!((&model.mask, model.info.window), (&file.mask, file.origin.window));
+    assert!(!state.screens.tune.as_ref().unwrap().is_unsaved(), "it is in its file");
+    // Other sparsities come from the learned importance.
+    press(&mut state, "4");
+    press(&mut state, "{");
+    let tuning = state.screens.tune.as_ref().unwrap();
+    assert_eq!(tuning.proposal().importance, file.importance);
+    assert_ne!(tuning.proposal().mask, file.mask);
+}
+
+#[test]
+fn notices_of_another_learning_are_stale() {
+    let mut state = session(SMALL, ColorDepth::None);
+    learning(&mut state, 3);
+    let stale = Notice { generation: 0, dropped: 9, told: Told::Failed("old".to_owned()) };
+    update(&mut state, Action::Learning(Box::new(stale)));
+    assert_eq!(
+        (state.screens.learn.part.clone(), state.screens.learn.dropped),
+        (LearningPart::Importance, 0)
+    );
+}
+
+#[test]
+fn a_learning_is_cancelled_and_gone_on_from() {
+    let mut state = session(SMALL, ColorDepth::None);
+    learning(&mut state, 30);
+    assert_eq!(press(&mut state, "x"), [Effect::CancelLearning]);
+    assert!(state.screens.learn.runs(), "until the learning says so");
+    tell_learning(&mut state, Told::Cancelled);
+    assert_eq!(state.screens.learn.part, LearningPart::Cancelled);
+    let effects = press(&mut state, "R");
+    let order = ordered(&effects);
+    assert!(order.resume && order.generation == 2);
+    assert!(state.screens.learn.updates.is_empty());
+    // It begins at update 30: what is left is reckoned from there.
+    let now = state.now_ms;
+    for (at, step) in [(0.0, 30), (1000.0, 31), (2000.0, 32)] {
+        update_time(&mut state, now + at);
+        let update = Update {
+            stage: Stage::Importance,
+            step,
+            distill: 0.01,
+            reg: 0.1,
+            mean: 0.8,
+            kept: 0.3,
+        };
+        tell_learning(&mut state, Told::Going(LearnEvent::Update(update)));
+    }
+    let (here, whole) = state.screens.learn.shares();
+    assert!((whole - 33.0 / 250.0).abs() < 1e-9 && (here - 3.0 / 220.0).abs() < 1e-9);
+    tell_learning(&mut state, Told::Panicked("index out of bounds".to_owned()));
+    assert!(
+        matches!(&state.screens.learn.part, LearningPart::Failed(sentence) if sentence.contains("index out of bounds"))
+    );
+    assert!(state.toast.as_ref().unwrap().failed);
+}
+
+#[test]
+fn the_mouse_selects_and_changes_fields() {
+    let mut state = on_screen();
+    let form = layout::learn(areas::areas(&state).main).form;
+    let click = |state: &mut State, row: usize| {
+        let event = MouseEvent {
+            kind: MouseEventKind::Down(MouseButton::Left),
+            column: form.x + 4,
+            row: form.y + 1 + row as u16,
+            modifiers: KeyModifiers::NONE,
+        };
+        update(state, Action::Mouse(event));
+    };
+    for (row, field) in Field::ALL.into_iter().enumerate() {
+        click(&mut state, row);
+        assert_eq!(state.screens.learn.field, field);
+    }
+    click(&mut state, 1);
+    click(&mut state, 1);
+    assert_eq!(state.screens.learn.form.percent, 75, "a double click takes the next value");
+    click(&mut state, 8);
+    click(&mut state, 8);
+    assert_eq!(state.context(), KeyContext::Field, "and types a text");
+    click(&mut state, 2);
+    assert_eq!(
+        (state.context(), state.screens.learn.field),
+        (KeyContext::Screen(Screen::Learn), Field::Align)
+    );
+    let wheel = MouseEvent {
+        kind: MouseEventKind::ScrollDown,
+        column: 50,
+        row: 20,
+        modifiers: KeyModifiers::NONE,
+    };
+    update(&mut state, Action::Mouse(wheel));
+    assert_eq!(state.screens.learn.field, Field::Context);
+}
+
+#[test]
+fn what_is_pasted_goes_into_the_field() {
+    let mut state = on_screen();
+    key(&mut state, KeyCode::Enter);
+    update(&mut state, Action::Paste("texts/mine.txt\n".to_owned()));
+    key(&mut state, KeyCode::Enter);
+    assert_eq!(state.screens.learn.form.haystack, "texts/mine.txt");
+}
+
+#[test]
+fn updates_are_exported() {
+    let mut state = session(SMALL, ColorDepth::None);
+    learning(&mut state, 5);
+    let csv = make(&state, ExportFormat::Csv).unwrap();
+    let text = String::from_utf8(csv).unwrap();
+    assert_eq!(text.lines().count(), 6);
+    assert!(text.starts_with("stage,step,distill,reg,mean_factor,kept\nimportance,0,"), "{text}");
+    // Screens without a learning have an empty table.
+    update(&mut state, Action::Do(Command::Show(Screen::Learn)));
+    state.screens.learn = Default::default();
+    assert_eq!(make(&state, ExportFormat::Csv).unwrap().iter().filter(|c| **c == b'\n').count(), 1);
+    assert!(factors(SMALL, 0.5).scores().iter().all(|f| (0.0..=1.0).contains(f)));
+}
+
+#[test]
+fn a_learning_and_its_end() {
+    for (name, dump) in frames("learn", SMALL, |state| learning(state, 90)) {
+        insta::assert_snapshot!(name, dump);
+    }
+    for (name, dump) in frames("learned", LARGE, |state| {
+        learning(state, 250);
+        learned(state);
+    }) {
+        insta::assert_snapshot!(name, dump);
+    }
+}

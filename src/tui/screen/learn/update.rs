@@ -1,0 +1,241 @@
+//! Learning from the screen: the form, the orders, and what the learning tells.
+
+use ratatui::crossterm::event::Event as TerminalEvent;
+use tui_input::backend::crossterm::EventHandler;
+use tui_input::{Input, InputRequest};
+
+use crate::decode::worker::event::MaskInfo;
+use crate::learn::run::LearnEvent;
+use crate::learn::train::Stage;
+use crate::learn::worker::{Notice, Order, Told};
+use crate::mask::select;
+use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::areas;
+use crate::tui::app::keys::KeyContext;
+use crate::tui::app::state::{Dirty, State};
+use crate::tui::screen::learn::layout;
+use crate::tui::screen::learn::state::{Field, Learning, LearningPart};
+use crate::tui::screen::tune::edit::adopt;
+use crate::tui::screen::tune::state::Tuning;
+use crate::tui::screen::{Press, Typed, Wheel};
+
+/// Does a command of the screen.
+pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
+    match command {
+        Command::Learn | Command::ResumeLearning | Command::CancelLearning => {
+            return Some(order(state, command));
+        }
+        Command::ApplyLearned => return Some(apply(state)),
+        Command::Up
+        | Command::Down
+        | Command::First
+        | Command::Last
+        | Command::Less
+        | Command::More
+        | Command::EditField
+        | Command::Submit => edit(state, command),
+        // The field stays as it was.
+        Command::Back => drop(state.screens.learn.typing.take()?),
+        _ => return None,
+    }
+    Some(Vec::new())
+}
+
+/// The focus while a field is typed.
+pub fn focus(state: &State) -> Option<KeyContext> {
+    state.screens.learn.typing.as_ref().map(|_| KeyContext::Field)
+}
+
+/// Takes what is typed into the field at hand.
+pub fn typed(state: &mut State, typed: Typed) {
+    let Some(input) = &mut state.screens.learn.typing else { return };
+    match typed {
+        Typed::Key(key) => drop(input.handle_event(&TerminalEvent::Key(key))),
+        Typed::Paste(text) => {
+            for c in text.chars().filter(|c| !c.is_control()) {
+                input.handle(InputRequest::InsertChar(c));
+            }
+        }
+    }
+}
+
+/// The wheel goes through the fields.
+pub fn wheel(_: &State, wheel: Wheel) -> Option<Command> {
+    Some(if wheel.up { Command::Up } else { Command::Down })
+}
+
+/// Moves in the form and changes its values.
+fn edit(state: &mut State, command: Command) {
+    let most = state.model.as_ref().map_or(usize::MAX, |model| model.info.max_context);
+    let learning = &mut state.screens.learn;
+    match command {
+        Command::Up => learning.field = learning.field.moved(-1),
+        Command::Down => learning.field = learning.field.moved(1),
+        Command::First => learning.field = Field::Haystack,
+        Command::Last => learning.field = Field::Out,
+        Command::Less | Command::More if !learning.field.is_text() => {
+            learning.form.step(learning.field, command == Command::More, most);
+        }
+        Command::EditField if learning.field.is_text() => {
+            learning.typing = Some(Input::from(learning.text_of(learning.field).to_owned()));
+        }
+        Command::EditField => state.tell("[ and ] change this value", false),
+        Command::Submit => submit(learning),
+        _ => {}
+    }
+}
+
+/// Takes what was typed.
+fn submit(learning: &mut Learning) {
+    let Some(input) = learning.typing.take() else { return };
+    let text = input.value().trim().to_owned();
+    match learning.field {
+        Field::Out => learning.form.out = text,
+        _ => learning.form.haystack = text,
+    }
+}
+
+/// Starts, goes on with, or stops a learning.
+fn order(state: &mut State, command: Command) -> Vec<Effect> {
+    if command == Command::CancelLearning {
+        return cancel(state);
+    }
+    if state.replay {
+        state.tell("a recording has no model to learn on", false);
+        return Vec::new();
+    }
+    if state.screens.learn.runs() {
+        state.tell("a learning is running: cancel it first", false);
+        return Vec::new();
+    }
+    let Some(model) = &state.model else {
+        state.tell("the model is not there yet", false);
+        return Vec::new();
+    };
+    let form = &state.screens.learn.form;
+    let most = model.info.max_context;
+    let order = Order {
+        generation: state.screens.learn.generation + 1,
+        haystack: state.screens.learn.haystack(),
+        settings: form.settings(model.info.window),
+        lengths: (form.context.min(most) / 4, form.context.min(most)),
+        pool: form.pool,
+        check_prompts: form.check,
+        resume: command == Command::ResumeLearning,
+        out: form.out.clone().into(),
+    };
+    let refused = order.settings.check().err().map(|error| error.to_string());
+    let refused = refused.or_else(|| match crate::mask::files::Format::of_path(&order.out) {
+        Ok(crate::mask::files::Format::Safetensors) => None,
+        _ => Some(format!("{}: expected a kscope file, which ends in .safetensors", form.out)),
+    });
+    if let Some(sentence) = refused {
+        state.tell(sentence, true);
+        return Vec::new();
+    }
+    state.screens.learn.begin(order.clone(), state.now_ms);
+    vec![Effect::Learn(Box::new(order))]
+}
+
+fn cancel(state: &mut State) -> Vec<Effect> {
+    if !state.screens.learn.runs() {
+        state.tell("no learning is running", false);
+        return Vec::new();
+    }
+    state.tell("stopping after the update at hand", false);
+    vec![Effect::CancelLearning]
+}
+
+/// Decodes with the learned mask from now on, as if the session had been given its file.
+fn apply(state: &mut State) -> Vec<Effect> {
+    let Some(done) = &state.screens.learn.done else {
+        state.tell("nothing is learned yet", false);
+        return Vec::new();
+    };
+    if state.screens.tune.as_ref().is_some_and(Tuning::is_unsaved) {
+        state.tell(
+            "the mask at work is not saved: save it (w) or go back (R on Tune), then apply",
+            false,
+        );
+        return Vec::new();
+    }
+    let mask = MaskInfo::of_file(done.file.clone(), &done.out);
+    let window = done.file.origin.window;
+    state.tell("the learned mask is at work from the next token on", false);
+    adopt(state, mask, window)
+}
+
+/// Takes what a learning tells; notices of one that is over change nothing.
+pub fn take(state: &mut State, notice: Notice) {
+    let Notice { generation, dropped, told } = notice;
+    if generation != state.screens.learn.generation {
+        return;
+    }
+    state.dirty = state.dirty.max(Dirty::Soon);
+    let now = state.now_ms;
+    let learning = &mut state.screens.learn;
+    learning.dropped = dropped;
+    match told {
+        Told::Going(event) => going(learning, event, now),
+        Told::Done(done) => {
+            let sentence = format!("the learned mask is in {}", done.out.display());
+            learning.factors.clone_from(&done.file.importance);
+            learning.cut = Some(done.file.mask.clone());
+            learning.done = Some(done);
+            learning.enter(LearningPart::Done, now);
+            state.tell(sentence, false);
+        }
+        Told::Cancelled => {
+            learning.enter(LearningPart::Cancelled, now);
+            state.tell("learning was stopped; it can be gone on from", false);
+        }
+        Told::Failed(sentence) => {
+            learning.enter(LearningPart::Failed(sentence.clone()), now);
+            state.tell(sentence, true);
+        }
+        Told::Panicked(message) => {
+            learning
+                .enter(LearningPart::Failed(format!("learning ran into a bug: {message}")), now);
+            state.tell("learning ran into a bug; the rest of the program goes on", true);
+        }
+    }
+}
+
+fn going(learning: &mut Learning, event: LearnEvent, now: f64) {
+    match event {
+        LearnEvent::Prefill(done, all) => learning.enter(LearningPart::Pool(done, all), now),
+        LearnEvent::Dense(tasks) => learning.dense = tasks,
+        LearnEvent::Update(update) => {
+            learning.enter(
+                if update.stage == Stage::Mask {
+                    LearningPart::Masks
+                } else {
+                    LearningPart::Importance
+                },
+                now,
+            );
+            learning.updates.push(update);
+        }
+        LearnEvent::Factors(factors) => {
+            let options = learning.order.as_ref().map(|order| order.settings.options());
+            learning.cut = options.and_then(|options| select::select(&factors, &options).ok());
+            learning.factors = Some(factors);
+        }
+        LearnEvent::Validated { cut, best } => learning.validated = Some((cut, best)),
+        LearnEvent::Check(share) => learning.enter(LearningPart::Check(share), now),
+    }
+}
+
+/// Selects the field under the mouse; a second press types it or takes its next value.
+pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
+    let areas = areas::areas(state);
+    let Some(field) = layout::learn(areas.main).field_at(press.x, press.y) else {
+        return Vec::new();
+    };
+    state.screens.learn.field = field;
+    state.screens.learn.typing = None;
+    if press.is_double {
+        edit(state, if field.is_text() { Command::EditField } else { Command::More });
+    }
+    Vec::new()
+}

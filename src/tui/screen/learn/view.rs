@@ -1,0 +1,365 @@
+//! Learning a mask: the form, how it goes, importance as it changes, losses, and the verdict.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::learn::check::{CheckRow, Counts};
+use crate::learn::train::Stage;
+use crate::learn::worker::Done;
+use crate::mask::{ChannelMask, Importance, Rule, bytes};
+use crate::numbers::{self, count};
+use crate::tui::app::action::Command;
+use crate::tui::app::keys::KeyContext;
+use crate::tui::app::state::State;
+use crate::tui::color::{Role, Shade};
+use crate::tui::paint::put;
+use crate::tui::screen::Screen;
+use crate::tui::screen::learn::layout;
+use crate::tui::screen::learn::state::{Field, Learning, LearningPart};
+use crate::tui::screen::map::layout::{Grid, grid};
+use crate::tui::widget::pane::Pane;
+use crate::tui::widget::{Chart, Heatmap, meter};
+
+/// Draws the screen.
+pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+    let areas = layout::learn(area);
+    form(state, areas.form, buffer);
+    progress(state, areas.progress, buffer);
+    let learning = &state.screens.learn;
+    let rows = learning.done.as_ref().map_or(&[][..], |done| &done.rows);
+    let mut pane = Pane::new(areas.right, &state.theme, buffer);
+    let below = match rows.len() as u16 {
+        0 => 0,
+        rows => rows + 3,
+    };
+    let least_map = 7;
+    let curve_rows =
+        (pane.area.height.saturating_sub(below + least_map) / 3).saturating_sub(2).min(6);
+    let curves =
+        if learning.updates.is_empty() || curve_rows < 2 { 0 } else { 2 * (curve_rows + 2) };
+    let map_rows = pane.area.height.saturating_sub(below + curves);
+    if let Some(area) = pane.take(map_rows) {
+        importance(state, area, pane.buffer);
+    }
+    if curves > 0 {
+        losses(state, curve_rows, &mut pane);
+    }
+    if !rows.is_empty() {
+        verdict(state, rows, &mut pane);
+    }
+}
+
+/// The fields and their values.
+fn form(state: &State, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let learning = &state.screens.learn;
+    let mut pane = Pane::new(area, theme, buffer);
+    let key =
+        |command| state.keys.key_of(KeyContext::Screen(Screen::Learn), command).unwrap_or_default();
+    let note = match learning.runs() {
+        true => format!("{} cancels", key(Command::CancelLearning)),
+        false => format!("{} starts", key(Command::Learn)),
+    };
+    pane.title("learn a mask", &note);
+    for field in Field::ALL {
+        let Some(line) = pane.take(1) else { return };
+        let selected = field == learning.field;
+        let style = if selected { theme.selected() } else { theme.style(Role::Text) };
+        let (value, meaning) = learning.form.value(field);
+        let room = usize::from(area.width).saturating_sub(11);
+        let text = match learning.typing.as_ref().filter(|_| selected) {
+            // The end of what is typed stays in sight, with a bar where the next character goes.
+            Some(input) => format!("{}▏", tail(input.value(), room.saturating_sub(1))),
+            None if field.is_text() => tail(&value, room),
+            None => format!("{value:<7}{meaning}"),
+        };
+        put(
+            pane.buffer,
+            line,
+            0,
+            0,
+            Line::styled(format!(" {:<9}{text:<room$} ", field.name()), style),
+        );
+    }
+}
+
+/// The last characters of a text.
+fn tail(text: &str, width: usize) -> String {
+    let skip = text.chars().count().saturating_sub(width);
+    text.chars().skip(skip).collect()
+}
+
+/// Stage, time left, and the figures of the last update.
+fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let learning = &state.screens.learn;
+    let mut pane = Pane::new(area, theme, buffer);
+    let (words, role) = part_words(learning);
+    if learning.part == LearningPart::Idle {
+        pane.title(&words, "");
+        pane.note("nothing is learned yet");
+        return;
+    }
+    pane.title(&words, &time(learning.seconds(state.now_ms)));
+    if let LearningPart::Failed(sentence) = &learning.part {
+        wrapped(sentence, &mut pane, theme.style(Role::Bad));
+    }
+    let settings = learning.order.as_ref().map(|order| &order.settings);
+    if learning.runs()
+        && let Some(bar) = pane.take(1)
+    {
+        for x in bar.x..bar.right() {
+            pane.buffer[(x, bar.y)].set_symbol("─").set_style(theme.style(Role::Border));
+        }
+        meter(learning.shares().1, theme.style(role), bar, pane.buffer);
+        let left = learning.left_seconds(state.now_ms).map_or_else(|| "–".to_owned(), time);
+        pane.row("this part", format!("{left} left"));
+    }
+    if let Some(done) = &learning.done {
+        ending(state, done, &mut pane);
+    } else if let Some(update) = learning.updates.last() {
+        let all = settings
+            .map_or(0, |s| if update.stage == Stage::Mask { s.mask_steps } else { s.steps });
+        pane.row(
+            "update",
+            format!(
+                "{} of {all}, stage {}",
+                update.step + 1,
+                if update.stage == Stage::Mask { 2 } else { 1 }
+            ),
+        );
+        pane.row("distill", format!("{:.5}", update.distill));
+        pane.row("reg", format!("{:.5}", update.reg));
+        pane.row("mean", format!("factor {:.3}", update.mean));
+        let target = settings.map_or(0.0, |settings| settings.sparsity);
+        pane.row(
+            "cut keeps",
+            format!("{:.1} %, target {:.0} %", update.kept * 100.0, (1.0 - target) * 100.0),
+        );
+    }
+    if let Some((cut, best)) = learning.validated {
+        pane.row("validated", format!("cut {cut:.4}, kept {best:.4}"));
+    }
+    if let Some(mask) = &learning.cut {
+        let saved = bytes::savings(mask, None);
+        pane.row(
+            "saves",
+            format!(
+                "K {:.0} % V {:.0} % K+V {:.0} %",
+                saved.k * 100.0,
+                saved.v * 100.0,
+                saved.kv * 100.0
+            ),
+        );
+    }
+    for (task, dense) in &learning.dense {
+        pane.row("dense", format!("{} {} of {}", task_words(*task), dense.right, dense.asked));
+    }
+    if learning.dropped > 0 {
+        pane.note(format!("{} progress notices dropped", count(learning.dropped as usize)));
+    }
+}
+
+/// The judgement and where the mask is.
+fn ending(state: &State, done: &Done, pane: &mut Pane<'_>) {
+    let theme = &state.theme;
+    if let Some(verdict) = &done.verdict {
+        let role = if verdict.ship { Role::Good } else { Role::Bad };
+        pane.line(Line::styled(verdict.word().to_owned(), theme.style(role)));
+        wrapped(&verdict.reason, pane, theme.style(Role::Dim));
+    } else {
+        pane.note("no check was made, so there is no verdict");
+    }
+    let room = usize::from(pane.area.width).saturating_sub(11);
+    pane.row("file", tail(&done.out.display().to_string(), room));
+}
+
+fn task_words(task: crate::learn::data::Task) -> &'static str {
+    use crate::learn::data::Task;
+    match task {
+        Task::Codes => "codes",
+        Task::Passkey => "passkey",
+        Task::MultiKey => "multi-key",
+        Task::MultiValue => "multi-value",
+        Task::Text => "text",
+    }
+}
+
+/// What is going on, and in which colour.
+fn part_words(learning: &Learning) -> (String, Role) {
+    match &learning.part {
+        LearningPart::Idle => ("progress".to_owned(), Role::Dim),
+        LearningPart::Pool(done, all) => (format!("prefilling {done} of {all}"), Role::Accent),
+        LearningPart::Importance => ("stage 1: importance".to_owned(), Role::Accent),
+        LearningPart::Masks => ("stage 2: the mask itself".to_owned(), Role::Accent),
+        LearningPart::Check(share) => {
+            (format!("held-out check {:.0} %", share * 100.0), Role::Accent)
+        }
+        LearningPart::Done => ("done".to_owned(), Role::Good),
+        LearningPart::Cancelled => ("stopped".to_owned(), Role::Warn),
+        LearningPart::Failed(_) => ("failed".to_owned(), Role::Bad),
+    }
+}
+
+/// Minutes and seconds.
+fn time(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+/// A sentence over as many lines as it takes.
+fn wrapped(sentence: &str, pane: &mut Pane<'_>, style: ratatui::style::Style) {
+    let width = usize::from(pane.area.width).max(1);
+    let mut line = String::new();
+    for word in sentence.split(' ') {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            pane.line(Line::styled(std::mem::take(&mut line), style));
+        }
+        line.push_str(if line.is_empty() { "" } else { " " });
+        line.push_str(word);
+    }
+    pane.line(Line::styled(line, style));
+}
+
+/// Importance as the map shows it: a row per layer, a strip per head, dropped heads crossed.
+fn importance(state: &State, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let learning = &state.screens.learn;
+    let mut pane = Pane::new(area, theme, buffer);
+    let note = match &learning.cut {
+        Some(cut) => format!("0 to 1 · {} of {} heads dropped", dropped(cut), cut.shape().heads()),
+        None => "0 to 1".to_owned(),
+    };
+    pane.title("importance", &note);
+    let Some(factors) = &learning.factors else {
+        pane.note(if learning.runs() { "comes with the first update" } else { "as it is learned" });
+        return;
+    };
+    let grid = grid(state, pane.area, factors.shape());
+    for layer in grid.layers.clone().step_by(grid.merged) {
+        for head in grid.heads.clone() {
+            let Some(strip) = grid.strip_of(layer, head) else { continue };
+            draw_strip(state, &grid, factors, (layer, head), strip, pane.buffer);
+        }
+        let y = grid.area.y
+            + ((layer - grid.layers.start) / grid.merged) as u16 * (grid.rows + grid.gap);
+        if y < grid.area.bottom() {
+            put(
+                pane.buffer,
+                pane.area,
+                0,
+                y - pane.area.y,
+                Line::styled(format!(" L{layer:02}"), theme.style(Role::Dim)),
+            );
+        }
+    }
+    for head in grid.heads.clone() {
+        let x = grid.area.x + (head - grid.heads.start) as u16 * (grid.strip + 1);
+        let room = Rect { x, width: grid.strip, ..grid.labels };
+        put(pane.buffer, room, 0, 0, Line::styled(format!("h{head}"), theme.style(Role::Dim)));
+    }
+}
+
+fn dropped(mask: &ChannelMask) -> usize {
+    mask.kept_counts().iter().filter(|&&count| count == 0).count()
+}
+
+/// Factors of one strip, pairs folded as on the map: above channel i, below its partner.
+fn draw_strip(
+    state: &State,
+    grid: &Grid,
+    factors: &Importance,
+    (layer, head): (usize, usize),
+    strip: Rect,
+    buffer: &mut Buffer,
+) {
+    let pairs = grid.shape.pairs();
+    let last = grid.shape.layers - 1;
+    let mean = |layer: usize, channels: &mut dyn Iterator<Item = usize>| {
+        let values = factors.head(layer, head);
+        let (mut sum, mut number) = (0.0, 0_usize);
+        channels.for_each(|channel| (sum, number) = (sum + values[channel], number + 1));
+        Shade::Share(sum / number.max(1) as f32)
+    };
+    let pixel = |x: u16, y: u16| match grid.merged {
+        2 => mean(
+            (layer + usize::from(y)).min(last),
+            &mut grid.pairs_at(x).flat_map(|pair| [pair, pair + pairs]),
+        ),
+        _ => mean(
+            layer,
+            &mut grid.pairs_at(x).map(|pair| if y < grid.rows { pair } else { pair + pairs }),
+        ),
+    };
+    let is_dropped = |layer: usize| {
+        state.screens.learn.cut.as_ref().is_some_and(|cut| cut.kept_count(layer, head) == 0)
+    };
+    let crossed = (layer..layer + grid.merged).all(|layer| is_dropped(layer.min(last)));
+    Heatmap::new(&state.theme, pixel).crossed(crossed).render(strip, buffer);
+}
+
+/// Distillation and regularisation over the updates of both stages.
+fn losses(state: &State, rows: u16, pane: &mut Pane<'_>) {
+    let updates = &state.screens.learn.updates;
+    let theme = &state.theme;
+    let parts: [(&str, Role, Vec<f64>); 2] = [
+        ("distill", Role::First, updates.iter().map(|update| update.distill).collect()),
+        ("reg", Role::Second, updates.iter().map(|update| update.reg).collect()),
+    ];
+    for (name, role, values) in parts {
+        let chart = Chart::new(&values, theme.style(role));
+        let last = values.last().copied().unwrap_or(0.0);
+        pane.title(name, &format!("now {last:.5} · up to {:.5}", chart.highest()));
+        if let Some(area) = pane.take(rows) {
+            chart.render(area, pane.buffer);
+        }
+    }
+}
+
+/// The check's rows, a line each.
+fn verdict(state: &State, rows: &[CheckRow], pane: &mut Pane<'_>) {
+    let theme = &state.theme;
+    let answers = rows.first().map_or(0, |row| row.asked);
+    let wide = pane.area.width >= 56;
+    let note = if wide {
+        format!("{answers} answers, dense and learned")
+    } else {
+        "* its own counts".to_owned()
+    };
+    pane.title("held-out check", &note);
+    let head = if wide {
+        "rule       counts   pruned  recall digit NLL     KLD"
+    } else {
+        "rule       pruned recall   NLL     KLD"
+    };
+    pane.note(head);
+    for row in rows {
+        let counts = if row.counts == Counts::Learned { "learned" } else { "own" };
+        let percent = |share: f64| numbers::percent(share, 1);
+        let (pruned, recall) = (percent(row.sparsity), percent(row.recall));
+        let text = match wide {
+            true => format!(
+                "{:<10} {counts:<8}{pruned:>7} {recall:>7}  {:>8.3} {:>7.4}",
+                row.rule.words, row.digit_nll, row.kld_mean
+            ),
+            false => {
+                let mark =
+                    if row.counts == Counts::Own && row.rule != Rule::DENSE { "*" } else { "" };
+                let rule = format!("{}{mark}", row.rule.words);
+                format!(
+                    "{rule:<10} {pruned:>6} {:>6} {:>5.2} {:>7.4}",
+                    format!("{:.0} %", row.recall * 100.0),
+                    row.digit_nll,
+                    row.kld_mean
+                )
+            }
+        };
+        let role = match row.rule {
+            rule if rule == Rule::LEARNED => Role::Good,
+            rule if rule == Rule::DENSE => Role::Text,
+            _ => Role::Dim,
+        };
+        pane.line(Line::from(Span::styled(text, theme.style(role))));
+    }
+}

@@ -1,0 +1,32 @@
+//! The map of all layers and heads, and one layer of it.
+
+mod layer;
+pub mod layout;
+mod side;
+pub mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+mod update;
+mod view;
+
+use crate::tui::export::channels;
+use crate::tui::screen::ScreenParts;
+
+/// The screen.
+pub const SCREEN: ScreenParts = ScreenParts {
+    title: "Map",
+    key: "1",
+    about: "map of all layers and heads",
+    table: table::TABLE,
+    update: update::update,
+    typing: None,
+    wheel: update::wheel,
+    press: update::press,
+    after: None,
+    render: view::render,
+    side: Some(side::render),
+    crumbs: Some(view::crumbs),
+    sheet: channels::of_all,
+    file_stem: None,
+};

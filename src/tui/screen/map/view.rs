@@ -1,0 +1,227 @@
+//! The map: a row per layer, a strip per KV head, fast to slow frequencies from left to right.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+use ratatui::text::Line;
+
+use crate::tui::app::shader::Shader;
+use crate::tui::app::state::State;
+use crate::tui::color::Role;
+use crate::tui::paint::{placeholder, put};
+use crate::tui::screen::head;
+use crate::tui::screen::map::layout::Grid;
+use crate::tui::screen::map::state::Level;
+use crate::tui::screen::map::{layer, layout};
+use crate::tui::widget::Heatmap;
+
+/// Rows from which on the selected head is drawn below the strips.
+const HEAD_ROWS: u16 = 16;
+
+/// Draws the level at hand.
+pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+    match state.screens.map.level {
+        Level::Model => all_layers(state, area, buffer),
+        Level::Layer => layer::render(state, area, buffer),
+    }
+}
+
+/// Where one is.
+pub fn crumbs(state: &State) -> Vec<String> {
+    match state.screens.map.level {
+        Level::Model => vec!["all layers".to_owned()],
+        Level::Layer => vec![format!("L{}", state.at.layer), format!("h{}", state.at.head)],
+    }
+}
+
+/// Draws the map, and the selected head below it where there is room.
+fn all_layers(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some(shader) = Shader::of(state) else { return placeholder(state, area, buffer) };
+    let grid = layout::grid(state, area, shader.model.shape());
+    for layer in grid.layers.clone().step_by(grid.merged) {
+        label(state, &grid, layer, area, buffer);
+        for head in grid.heads.clone() {
+            let Some(strip) = grid.strip_of(layer, head) else { continue };
+            draw_strip(state, &shader, &grid, layer, head, strip, buffer);
+            hand_marks(state, &grid, layer, head, strip, buffer);
+        }
+    }
+    head_labels(state, &grid, buffer);
+    brackets(state, &grid, buffer);
+    let below = below(&grid, area);
+    axis(state, &grid, Rect { height: below.y - area.y, ..area }, buffer);
+    if below.height >= HEAD_ROWS {
+        head::view::render(
+            state,
+            Rect { y: below.y + 1, height: below.height - 1, ..below },
+            buffer,
+        );
+    }
+}
+
+/// What the strips leave of the area, below their axis.
+fn below(grid: &Grid, area: Rect) -> Rect {
+    let lines = grid.layers.len().div_ceil(grid.merged) as u16;
+    let strips = (lines * (grid.rows + grid.gap)).saturating_sub(grid.gap);
+    let y = (grid.area.y + strips + 1).min(area.bottom());
+    let rest = area.bottom() - y;
+    // Too little for the head: the axis stays at the bottom.
+    if rest >= HEAD_ROWS {
+        Rect { y, height: rest, ..area }
+    } else {
+        Rect { y: area.bottom(), height: 0, ..area }
+    }
+}
+
+fn draw_strip(
+    state: &State,
+    shader: &Shader<'_>,
+    grid: &Grid,
+    layer: usize,
+    head: usize,
+    strip: Rect,
+    buffer: &mut Buffer,
+) {
+    let shape = grid.shape;
+    let pairs = shape.pairs();
+    if grid.merged == 2 {
+        // One half-pixel per layer: the channels of a pair are pooled.
+        let pixel = |x: u16, y: u16| {
+            let layer = (layer + usize::from(y)).min(shape.layers - 1);
+            shader.pool(layer, head, grid.pairs_at(x).flat_map(|pair| [pair, pair + pairs]))
+        };
+        let dropped = shader.is_dropped(layer, head)
+            && (layer + 1 >= shape.layers || shader.is_dropped(layer + 1, head));
+        Heatmap::new(&state.theme, pixel).crossed(dropped).render(strip, buffer);
+        return;
+    }
+    let pixel = |x: u16, y: u16| {
+        let offset = if y < grid.rows { 0 } else { pairs };
+        shader.pool(layer, head, grid.pairs_at(x).map(|pair| pair + offset))
+    };
+    Heatmap::new(&state.theme, pixel).crossed(shader.is_dropped(layer, head)).render(strip, buffer);
+}
+
+/// What a person did to a head: channels set by hand are underlined, a lock stands in the gap to
+/// its right.
+fn hand_marks(
+    state: &State,
+    grid: &Grid,
+    layer: usize,
+    head: usize,
+    strip: Rect,
+    buffer: &mut Buffer,
+) {
+    let Some(tuning) = &state.screens.tune else { return };
+    let (draft, shape) = (tuning.draft(), grid.shape);
+    let layers = layer..(layer + grid.merged).min(shape.layers);
+    if layers.clone().any(|layer| draft.pinned(shape, layer, head) > 0) {
+        let pairs = shape.pairs();
+        for x in 0..strip.width {
+            for y in 0..strip.height {
+                // The last row of a strip's upper half stands for the first channels of the pairs,
+                // the last of its lower one for the second; a single row is both.
+                let halves: &[usize] = match strip.height {
+                    1 => &[0, pairs],
+                    height if y + 1 == height.div_ceil(2) => &[0],
+                    height if y + 1 == height => &[pairs],
+                    _ => continue,
+                };
+                let edited = layers.clone().any(|layer| {
+                    let channels = grid
+                        .pairs_at(x)
+                        .flat_map(|pair| halves.iter().map(move |half| pair + *half));
+                    channels
+                        .into_iter()
+                        .any(|channel| draft.pin(shape, layer, head, channel).is_some())
+                });
+                if edited {
+                    let cell = &mut buffer[(strip.x + x, strip.y + y)];
+                    cell.modifier.insert(Modifier::UNDERLINED);
+                    // A blank is underlined in no colour of its own.
+                    if cell.symbol() == " " {
+                        cell.set_fg(state.theme.color(Role::Bad));
+                    }
+                }
+            }
+        }
+    }
+    let gap = (strip.right(), strip.y);
+    if layers.clone().any(|layer| draft.is_locked(shape, layer, head)) && gap.0 < grid.area.right()
+    {
+        buffer[gap].set_symbol("■").set_style(state.theme.style(Role::Warn));
+    }
+}
+
+fn label(state: &State, grid: &Grid, layer: usize, area: Rect, buffer: &mut Buffer) {
+    let line = ((layer - grid.layers.start) / grid.merged) as u16;
+    let y = grid.area.y + line * (grid.rows + grid.gap) + (grid.rows - 1) / 2;
+    if y >= grid.area.bottom() {
+        return;
+    }
+    let holds = (layer..layer + grid.merged).contains(&state.at.layer);
+    let shown = if holds { state.at.layer } else { layer };
+    let style = if holds { state.theme.style(Role::Accent) } else { state.theme.style(Role::Dim) };
+    let mark = if holds { "▸" } else { " " };
+    put(buffer, area, 0, y - area.y, Line::styled(format!("{mark}L{shown:02}"), style));
+}
+
+fn head_labels(state: &State, grid: &Grid, buffer: &mut Buffer) {
+    for head in grid.heads.clone() {
+        let x = grid.area.x + (head - grid.heads.start) as u16 * (grid.strip + 1);
+        let selected = head == state.at.head;
+        let style =
+            if selected { state.theme.style(Role::Accent) } else { state.theme.style(Role::Dim) };
+        let group = state.model.as_ref().map_or(1, |model| model.group());
+        let mut text = format!("h{head}");
+        // The query heads that read it, where there is room to say so.
+        let long = format!("h{head}  q {}–{}", head * group, (head + 1) * group - 1);
+        if usize::from(grid.strip) >= long.chars().count() && group > 1 {
+            text = long;
+        }
+        let room = Rect { x, width: grid.strip, ..grid.labels };
+        put(buffer, room, 0, 0, Line::styled(text, style));
+    }
+    let hidden = grid.shape.kv_heads - grid.heads.len();
+    if hidden > 0 {
+        let text = format!("+{hidden}");
+        let x = grid.labels.width.saturating_sub(text.len() as u16);
+        put(buffer, grid.labels, x, 0, Line::styled(text, state.theme.style(Role::Warn)));
+    }
+}
+
+/// The selected strip between brackets that stand in the gaps.
+fn brackets(state: &State, grid: &Grid, buffer: &mut Buffer) {
+    let Some(strip) = grid.strip_of(state.at.layer, state.at.head) else { return };
+    let style = state.theme.style(Role::Accent).add_modifier(Modifier::REVERSED);
+    for y in strip.top()..strip.bottom() {
+        for (x, symbol) in [(strip.x.checked_sub(1), "["), (Some(strip.right()), "]")] {
+            let Some(x) = x.filter(|&x| x < grid.area.right()) else { continue };
+            let symbol = if buffer[(x, y)].symbol() == "■" { "■" } else { symbol };
+            buffer[(x, y)].set_symbol(symbol).set_style(style);
+        }
+    }
+}
+
+/// What the columns mean, below the strips: wavelengths under the selected one.
+fn axis(state: &State, grid: &Grid, area: Rect, buffer: &mut Buffer) {
+    let y = area.height.saturating_sub(1);
+    let fold = grid.shape.pairs().div_ceil(usize::from(grid.strip).max(1));
+    let each = match fold {
+        0 | 1 => String::new(),
+        fold => format!(" · {fold} pairs a column"),
+    };
+    let halves =
+        if grid.merged == 2 { "two layers a row" } else { "top: channel i, bottom: partner" };
+    let scrolled = match grid.layers.len() < grid.shape.layers {
+        true => format!(
+            " · layers {}–{} of {}",
+            grid.layers.start,
+            grid.layers.end - 1,
+            grid.shape.layers
+        ),
+        false => String::new(),
+    };
+    let text = format!("fast ← frequency → slow · {halves}{each}{scrolled}");
+    put(buffer, area, 5, y, Line::styled(text, state.theme.style(Role::Dim)));
+}

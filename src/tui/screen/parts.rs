@@ -1,0 +1,84 @@
+//! What the rest of the interface needs to know of a screen: everything else stays in its folder.
+
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::KeyEvent;
+use ratatui::layout::Rect;
+
+use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::keys::{Binding, KeyContext};
+use crate::tui::app::model::ModelView;
+use crate::tui::app::state::State;
+use crate::tui::export::{ExportFormat, Sheet};
+
+/// One screen. Nothing has a default, so that a new screen says everything.
+pub struct ScreenParts {
+    /// The title of its tab.
+    pub title: &'static str,
+    /// The key that shows it.
+    pub key: &'static str,
+    /// What that key shows, for the help.
+    pub about: &'static str,
+    /// Its keys.
+    pub table: &'static [Binding],
+    /// Does a command; `None` where the screen does not claim it. A command that neither the
+    /// screen nor the application claims does nothing.
+    pub update: fn(&mut State, Command) -> Option<Vec<Effect>>,
+    /// How text is typed on it, if it is.
+    pub typing: Option<Typing>,
+    /// The command that the mouse wheel stands for, if any.
+    pub wheel: fn(&State, Wheel) -> Option<Command>,
+    /// A press of the left mouse button.
+    pub press: fn(&mut State, Press) -> Vec<Effect>,
+    /// What it asks of the engine after whatever happened.
+    pub after: Option<fn(&mut State) -> Vec<Effect>>,
+    /// Draws it.
+    pub render: fn(&State, Rect, &mut Buffer),
+    /// Draws the side panel, if it has one.
+    pub side: Option<fn(&State, Rect, &mut Buffer)>,
+    /// Where one is, below the model; the title where there is no more to say.
+    pub crumbs: Option<fn(&State) -> Vec<String>>,
+    /// Its data as a table.
+    pub sheet: fn(&State, &ModelView) -> Sheet,
+    /// What its exports are called; its name where there is no more to say.
+    pub file_stem: Option<fn(&State, ExportFormat) -> String>,
+}
+
+/// How text is typed on a screen.
+pub struct Typing {
+    /// The focus while text is typed; `None` while keys are commands.
+    pub focus: fn(&State) -> Option<KeyContext>,
+    /// Takes a key that is no command of that focus, or pasted text.
+    pub take: fn(&mut State, Typed),
+}
+
+/// What was typed.
+pub enum Typed {
+    /// A key.
+    Key(KeyEvent),
+    /// Text that was pasted.
+    Paste(String),
+}
+
+/// A turn of the mouse wheel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wheel {
+    /// Column of the pointer.
+    pub x: u16,
+    /// Row of the pointer.
+    pub y: u16,
+    /// Whether it turned away from the person.
+    pub up: bool,
+    /// Whether Ctrl was held.
+    pub ctrl: bool,
+}
+
+/// A press of the left mouse button.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Press {
+    /// Column of the pointer.
+    pub x: u16,
+    /// Row of the pointer.
+    pub y: u16,
+    /// Whether it is the second one on this cell.
+    pub is_double: bool,
+}

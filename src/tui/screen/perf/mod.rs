@@ -1,0 +1,28 @@
+//! Memory and speed.
+
+mod sheet;
+mod table;
+#[cfg(test)]
+mod tests;
+mod update;
+mod view;
+
+use crate::tui::screen::ScreenParts;
+
+/// The screen.
+pub const SCREEN: ScreenParts = ScreenParts {
+    title: "Perf",
+    key: "5",
+    about: "memory and speed",
+    table: table::TABLE,
+    update: update::update,
+    typing: None,
+    wheel: |_, _| None,
+    press: |_, _| Vec::new(),
+    after: None,
+    render: view::render,
+    side: None,
+    crumbs: None,
+    sheet: sheet::sheet,
+    file_stem: None,
+};

@@ -1,0 +1,184 @@
+//! Memory and speed. What is measured, what a formula gives and what is forecast never share a
+//! label.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::numbers::{self, count};
+use crate::tui::app::memory::{bar_row, memory_now, saved};
+use crate::tui::app::model::ModelView;
+use crate::tui::app::run::Step;
+use crate::tui::app::state::State;
+use crate::tui::color::Role;
+use crate::tui::paint::{placeholder, rate};
+use crate::tui::widget::pane::Pane;
+use crate::tui::widget::{BarPart, Chart, stacked};
+
+/// Draws the screen: memory at the left, speed at the right, or one below the other.
+pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some(model) = &state.model else { return placeholder(state, area, buffer) };
+    let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+    let half = area.width / 2 - 1;
+    let left = Rect { width: half, ..area };
+    let right = Rect { x: area.x + half + 2, width: area.width - half - 2, ..area };
+    let mut pane = Pane::new(left, &state.theme, buffer);
+    memory_now(state, model, &mut pane);
+    allocator(state, model, &mut pane);
+    forecast(state, model, &mut pane);
+    let mut pane = Pane::new(right, &state.theme, buffer);
+    speed(state, &mut pane);
+    curves(state, &mut pane);
+}
+
+/// The allocator's own figure beside the formula, and the process.
+fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
+    pane.title("memory", "measured");
+    let Some(memory) = state.run.memory else {
+        pane.note("comes with the first decode steps");
+        return;
+    };
+    let formula = model.bytes_at(state.run.cached).0.total();
+    pane.row("allocator", format!("{} for the cache", numbers::bytes(memory.kv_allocated)));
+    pane.row("formula", format!("{} of elements", numbers::bytes(formula as u64)));
+    let over = memory.kv_allocated as f64 / formula.max(1) as f64 - 1.0;
+    pane.row("blocks", format!("{:+.1} % over the formula", over * 100.0));
+    if let Some(resident) = memory.resident {
+        pane.row("resident", format!("{} process", numbers::bytes(resident)));
+    }
+    if let Some(device) = memory.device {
+        pane.row(
+            "card",
+            format!("{} of {} in use", numbers::bytes(device.used), numbers::bytes(device.total)),
+        );
+    }
+    pane.row(
+        "weights",
+        format!("{} {}", numbers::bytes(model.info.weight_bytes), model.info.dtype),
+    );
+}
+
+/// What the formula says for longer contexts.
+fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
+    let target = state.target_context;
+    pane.title("KV cache at context", "computed, batch 1");
+    let (masked, dense) = model.bytes_at(target);
+    let most = model.info.max_context;
+    pane.row("context", format!("{} of {} tokens", count(target), count(most)));
+    bar_row(
+        state,
+        pane,
+        if model.is_masked() { "masked" } else { "stored" },
+        masked,
+        dense.total(),
+    );
+    if model.is_masked() {
+        bar_row(state, pane, "dense", dense, dense.total());
+        saved(state, pane, masked, dense);
+        let both = [("K", masked.middle_k, dense.middle_k), ("V", masked.middle_v, dense.middle_v)];
+        for (what, now, full) in both {
+            pane.row(
+                &format!("{what} middle"),
+                format!("{} of {}", numbers::bytes(now as u64), numbers::bytes(full as u64)),
+            );
+        }
+        if let Some(bound) = model.statistics.attention_speed_bound {
+            pane.row("bound", format!("attention ≤ {bound:.2}× as fast"));
+        }
+    }
+    let window = model.info.window;
+    pane.row("window", format!("{}+{}, chunk {}", window.sink, window.recent, window.chunk));
+}
+
+fn speed(state: &State, pane: &mut Pane<'_>) {
+    let run = &state.run;
+    pane.title("speed", "measured");
+    if let (Some(started), Some(prefill)) = (&run.started, run.prefill_rate()) {
+        let tokens = count(started.prompt_tokens);
+        pane.row("prefill", rate(prefill));
+        pane.row("prompt", format!("{tokens} tokens in {:.0} ms", started.prefill_ms));
+        pane.row("TTFT", format!("{:.1} ms", started.ttft_ms));
+    }
+    let Some(now) = run.rate() else {
+        pane.note("decode figures come with the first steps");
+        return;
+    };
+    pane.row("decode", format!("{} · {} steps", rate(now), count(run.steps.len())));
+    let tpot =
+        |quantile| run.tpot(quantile).map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
+    pane.row("TPOT", format!("p50 {} · p99 {} ms", tpot(0.5), tpot(0.99)));
+    step_parts(state, pane);
+}
+
+/// Where the time of the last steps went.
+fn step_parts(state: &State, pane: &mut Pane<'_>) {
+    let theme = &state.theme;
+    if !state.run.steps.is_empty() && state.run.attention_share().is_none() {
+        pane.row("parts", "not known");
+        pane.note("a device's step is timed as a whole");
+        return;
+    }
+    let last = &state.run.steps[state.run.steps.len().saturating_sub(32)..];
+    let mean =
+        |part: fn(&Step) -> f64| last.iter().map(part).sum::<f64>() / last.len().max(1) as f64;
+    let parts = [
+        ("attention", mean(|step| step.ms.attention), "█", Role::First),
+        ("projections", mean(|step| step.ms.projections), "▓", Role::Second),
+        ("logits", mean(|step| step.ms.logits), "▒", Role::Third),
+        ("rest", mean(|step| step.ms.rest), "░", Role::Good),
+    ];
+    let whole: f64 = parts.iter().map(|part| part.1).sum();
+    if let Some(area) = pane.take(1) {
+        let bars =
+            parts.map(|(_, size, glyph, role)| BarPart { size, glyph, color: theme.color(role) });
+        stacked(&bars, whole, area, pane.buffer);
+    }
+    let legend = parts.map(|(name, size, glyph, role)| {
+        Span::styled(
+            format!("{glyph} {name} {:.0} %  ", 100.0 * size / whole.max(1e-9)),
+            theme.style(role),
+        )
+    });
+    let each = if pane.area.width < 60 { 2 } else { 4 };
+    for line in legend.chunks(each) {
+        pane.line(Line::from(line.to_vec()));
+    }
+}
+
+/// Speed, attention share and bytes over the steps of the run.
+fn curves(state: &State, pane: &mut Pane<'_>) {
+    let steps = &state.run.steps;
+    let rows = (pane.area.height / 3).saturating_sub(2).clamp(2, 8);
+    let rates: Vec<f64> = steps.iter().map(|step| 1e3 / step.ms.total.max(1e-6)).collect();
+    curve(state, pane, rows, ("decode tok/s", Role::Good), &rates, rate);
+    if steps.is_empty() || state.run.attention_share().is_some() {
+        let attention: Vec<f64> = steps.iter().map(|step| step.ms.attention).collect();
+        curve(state, pane, rows, ("attention ms", Role::First), &attention, |ms| {
+            format!("{ms:.3} ms")
+        });
+    }
+    let bytes: Vec<f64> = steps.iter().map(|step| step.kv as f64).collect();
+    curve(state, pane, rows, ("KV stored", Role::Second), &bytes, |bytes| {
+        numbers::bytes(bytes as u64)
+    });
+}
+
+fn curve(
+    state: &State,
+    pane: &mut Pane<'_>,
+    rows: u16,
+    (name, role): (&str, Role),
+    values: &[f64],
+    show: impl Fn(f64) -> String,
+) {
+    if pane.area.height < rows + 1 {
+        return;
+    }
+    let chart = Chart::new(values, state.theme.style(role));
+    let note =
+        if values.is_empty() { String::new() } else { format!("up to {}", show(chart.highest())) };
+    pane.title(name, &note);
+    if let Some(area) = pane.take(rows) {
+        chart.render(area, pane.buffer);
+    }
+}

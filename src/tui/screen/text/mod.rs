@@ -1,0 +1,30 @@
+//! The text, the prompt, and the sampling of the next run.
+
+pub mod settings;
+mod sheet;
+pub mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+mod update;
+mod view;
+
+use crate::tui::screen::{ScreenParts, Typing};
+
+/// The screen.
+pub const SCREEN: ScreenParts = ScreenParts {
+    title: "Text",
+    key: "7",
+    about: "text, prompt and sampling",
+    table: table::TABLE,
+    update: update::update,
+    typing: Some(Typing { focus: update::focus, take: update::typed }),
+    wheel: update::wheel,
+    press: |_, _| Vec::new(),
+    after: None,
+    render: view::render,
+    side: None,
+    crumbs: None,
+    sheet: sheet::sheet,
+    file_stem: None,
+};

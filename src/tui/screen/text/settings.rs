@@ -1,0 +1,111 @@
+//! The sampling settings: they count from the next run on.
+
+use crate::decode::sampler::Sampling;
+use crate::tui::app::state::State;
+
+/// A setting of the next run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SamplingSetting {
+    /// Temperature.
+    Temperature,
+    /// Nucleus.
+    TopP,
+    /// Likeliest tokens.
+    TopK,
+    /// Share of the likeliest token.
+    MinP,
+    /// Repeat penalty.
+    RepeatPenalty,
+    /// Seed of the draws.
+    Seed,
+    /// Most tokens to generate.
+    MaxNew,
+}
+
+/// All settings, in the order of the screen.
+pub const SETTINGS: [SamplingSetting; 7] = [
+    SamplingSetting::Temperature,
+    SamplingSetting::TopP,
+    SamplingSetting::TopK,
+    SamplingSetting::MinP,
+    SamplingSetting::RepeatPenalty,
+    SamplingSetting::Seed,
+    SamplingSetting::MaxNew,
+];
+
+impl SamplingSetting {
+    /// The name on screen.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Temperature => "temperature",
+            Self::TopP => "top-p",
+            Self::TopK => "top-k",
+            Self::MinP => "min-p",
+            Self::RepeatPenalty => "repeat penalty",
+            Self::Seed => "seed",
+            Self::MaxNew => "max new tokens",
+        }
+    }
+
+    /// Its value for the next run, and what it means where the number alone does not say.
+    pub fn value(self, state: &State) -> (String, &'static str) {
+        let Sampling { repeat_penalty, temperature, top_k, top_p, min_p, seed } =
+            state.plan.sampling;
+        match self {
+            Self::Temperature if temperature == 0.0 => ("0".to_owned(), "greedy"),
+            Self::Temperature => (format!("{temperature:.1}"), ""),
+            Self::TopP => (format!("{top_p:.2}"), if top_p >= 1.0 { "all" } else { "" }),
+            Self::TopK => (top_k.to_string(), if top_k == 0 { "all" } else { "" }),
+            Self::MinP => (format!("{min_p:.2}"), if min_p == 0.0 { "off" } else { "" }),
+            Self::RepeatPenalty => {
+                (format!("{repeat_penalty:.2}"), if repeat_penalty == 1.0 { "off" } else { "" })
+            }
+            Self::Seed => (seed.to_string(), ""),
+            Self::MaxNew if state.plan.max_new > MOST_NEW => ("all".to_owned(), "fit"),
+            Self::MaxNew => (state.plan.max_new.to_string(), ""),
+        }
+    }
+}
+
+/// The largest number of tokens that is a number; above it is whatever the context takes.
+const MOST_NEW: usize = 1 << 17;
+
+/// A smaller (-1) or larger (1) value of what is selected.
+pub fn change(state: &mut State, direction: i8) {
+    let up = direction > 0;
+    let sampling = &mut state.plan.sampling;
+    let moved = |value: f32, by: f32, low: f32, high: f32| {
+        let next = if up { value + by } else { value - by };
+        // Steps stay on whole multiples, whatever f32 makes of the sum.
+        ((next / by).round() * by).clamp(low, high)
+    };
+    match SETTINGS[state.screens.text.setting.min(SETTINGS.len() - 1)] {
+        SamplingSetting::Temperature => {
+            sampling.temperature = moved(sampling.temperature, 0.1, 0.0, 5.0)
+        }
+        SamplingSetting::TopP => sampling.top_p = moved(sampling.top_p, 0.05, 0.05, 1.0),
+        SamplingSetting::TopK => {
+            sampling.top_k = match (up, sampling.top_k) {
+                (true, 0) => 1,
+                (true, k) => (k * 2).min(4096),
+                (false, k) => k / 2,
+            }
+        }
+        SamplingSetting::MinP => sampling.min_p = moved(sampling.min_p, 0.01, 0.0, 1.0),
+        SamplingSetting::RepeatPenalty => {
+            sampling.repeat_penalty = moved(sampling.repeat_penalty, 0.05, 0.5, 2.0)
+        }
+        SamplingSetting::Seed => {
+            sampling.seed =
+                if up { sampling.seed.wrapping_add(1) } else { sampling.seed.wrapping_sub(1) }
+        }
+        SamplingSetting::MaxNew => {
+            let now = state.plan.max_new;
+            state.plan.max_new = match up {
+                true if now >= MOST_NEW => usize::MAX >> 1,
+                true => now * 2,
+                false => now.min(2 * MOST_NEW).div_ceil(2),
+            };
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What the text screen keeps to itself: the prompt editor, the selected setting, the scroll.
+
+use ratatui_textarea::{CursorMove, TextArea, WrapMode};
+
+/// What the text screen keeps to itself.
+#[derive(Debug, Clone, Default)]
+pub struct TextState {
+    /// The prompt editor.
+    pub editor: TextArea<'static>,
+    /// Whether the prompt is being typed.
+    pub editing: bool,
+    /// The selected sampling setting.
+    pub setting: usize,
+    /// Rows that the text is scrolled up from its end.
+    pub scroll: usize,
+}
+
+impl TextState {
+    /// An editor that holds `prompt`, with its cursor at the end.
+    pub fn new(prompt: &str) -> Self {
+        let mut editor = TextArea::from(prompt.lines());
+        editor.set_wrap_mode(WrapMode::WordOrGlyph);
+        editor.move_cursor(CursorMove::Bottom);
+        editor.move_cursor(CursorMove::End);
+        Self { editor, ..Self::default() }
+    }
+}

@@ -1,0 +1,76 @@
+//! The keys of the text screen, and its prompt editor.
+
+use crate::decode::worker::Prompt;
+use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::keys::KeyContext;
+use crate::tui::app::state::State;
+use crate::tui::screen::text::settings::{SETTINGS, change};
+use crate::tui::screen::{Typed, Wheel};
+
+/// Does a command of the screen.
+pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
+    let page = usize::from(state.size.1 / 2).max(1);
+    let most = most_rows(state);
+    let text = &mut state.screens.text;
+    match command {
+        Command::EditPrompt => text.editing = true,
+        Command::Submit => return Some(submit(state)),
+        Command::Back if text.editing => text.editing = false,
+        Command::Up => text.setting = text.setting.saturating_sub(1),
+        Command::Down => text.setting = (text.setting + 1).min(SETTINGS.len() - 1),
+        Command::Less => change(state, -1),
+        Command::More => change(state, 1),
+        Command::HalfUp => text.scroll = (text.scroll + page).min(most),
+        Command::HalfDown => text.scroll = text.scroll.saturating_sub(page),
+        Command::Last => text.scroll = 0,
+        // Nothing of a layer or a head is in sight here, so they stay what they were.
+        Command::NextLayer | Command::PrevLayer | Command::NextHead | Command::PrevHead => {}
+        _ => return None,
+    }
+    Some(Vec::new())
+}
+
+/// The view cannot tell how long the wrapped text is; there are never more rows than characters and
+/// line ends.
+fn most_rows(state: &State) -> usize {
+    state.run.pieces.iter().map(|piece| piece.text.len() + 1).sum()
+}
+
+/// The focus while a prompt is typed.
+pub fn focus(state: &State) -> Option<KeyContext> {
+    state.screens.text.editing.then_some(KeyContext::Prompt)
+}
+
+/// Takes what is typed into the prompt; pasted text opens the editor.
+pub fn typed(state: &mut State, typed: Typed) {
+    let text = &mut state.screens.text;
+    match typed {
+        Typed::Key(key) => drop(text.editor.input(key)),
+        Typed::Paste(pasted) => {
+            text.editing = true;
+            text.editor.insert_str(pasted);
+        }
+    }
+}
+
+/// The wheel scrolls the text.
+pub fn wheel(_: &State, wheel: Wheel) -> Option<Command> {
+    Some(if wheel.up { Command::HalfUp } else { Command::HalfDown })
+}
+
+/// Sends what the editor holds.
+fn submit(state: &mut State) -> Vec<Effect> {
+    let text = state.screens.text.editor.lines().join("\n");
+    if text.trim().is_empty() {
+        state.tell("the prompt is empty", false);
+        return Vec::new();
+    }
+    if state.replay {
+        state.tell("a recording takes no prompt", false);
+        return Vec::new();
+    }
+    let raw = matches!(state.plan.prompt, Prompt::Text { raw: true, .. } | Prompt::Facts { .. });
+    state.plan.prompt = Prompt::Text { text, raw };
+    state.screens.text.editing = false;
+    state.rerun()
+}

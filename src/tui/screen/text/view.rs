@@ -1,0 +1,114 @@
+//! The text as it is generated, the prompt and its editor, and the sampling of the next run.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+use ratatui::text::Line;
+use ratatui::widgets::Widget;
+
+use crate::numbers::count;
+use crate::tui::app::action::Command;
+use crate::tui::app::keys::KeyContext;
+use crate::tui::app::state::State;
+use crate::tui::app::text_lines::{wrap, wrapped};
+use crate::tui::color::Role;
+use crate::tui::paint::put;
+use crate::tui::screen::Screen;
+use crate::tui::screen::text::settings::SETTINGS;
+use crate::tui::widget::pane::Pane;
+
+/// Draws the screen.
+pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+    let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
+    let side = if area.width >= 90 { 36 } else { 30 };
+    let main = Rect { width: area.width.saturating_sub(side + 2), ..area };
+    let right = Rect { x: main.right() + 2, width: side, ..area };
+    let editor_rows = if state.screens.text.editing {
+        (area.height / 2).clamp(4, 14)
+    } else {
+        5.min(area.height / 3)
+    };
+    prompt(state, Rect { height: editor_rows, ..main }, buffer);
+    let below = Rect { y: main.y + editor_rows, height: main.height - editor_rows, ..main };
+    let mut pane = Pane::new(below, &state.theme, buffer);
+    let note = if state.screens.text.scroll > 0 { "scrolled: G follows" } else { "" };
+    pane.title(&format!("text · {} tokens", count(state.run.generated())), note);
+    let room = pane.area;
+    let lines = wrapped(state, usize::from(room.width));
+    let scroll =
+        state.screens.text.scroll.min(lines.len().saturating_sub(usize::from(room.height)));
+    let end = lines.len() - scroll;
+    let start = end.saturating_sub(usize::from(room.height));
+    for line in lines.into_iter().take(end).skip(start) {
+        pane.line(line);
+    }
+    settings(state, right, buffer);
+}
+
+fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
+    let mut pane = Pane::new(area, &state.theme, buffer);
+    if state.screens.text.editing {
+        let key = state.keys.key_of(KeyContext::Prompt, Command::Submit).unwrap_or_default();
+        pane.title("prompt", &format!("{key} sends, esc leaves"));
+        let mut editor = state.screens.text.editor.clone();
+        editor.set_style(state.theme.style(Role::Text));
+        editor.set_cursor_line_style(Style::new());
+        editor.set_cursor_style(Style::new().add_modifier(Modifier::REVERSED));
+        (&editor).render(pane.area, pane.buffer);
+        return;
+    }
+    let started = state.run.started.as_ref();
+    let note = started
+        .map_or_else(String::new, |started| format!("{} tokens", count(started.prompt_tokens)));
+    pane.title("prompt", &note);
+    let text = started.map_or("", |started| started.prompt.as_str());
+    let text = if text.is_empty() && started.is_some() { "(token ids)" } else { text };
+    let rows = usize::from(pane.area.height);
+    let style = state.theme.style(Role::Dim);
+    let lines = wrap(std::iter::once((text, style)), usize::from(pane.area.width), 4_000);
+    // The end of a long prompt holds the question.
+    let skip = lines.len().saturating_sub(rows);
+    for line in lines.into_iter().skip(skip) {
+        pane.line(line);
+    }
+}
+
+fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let mut pane = Pane::new(area, theme, buffer);
+    pane.title("next run", "");
+    for (index, setting) in SETTINGS.into_iter().enumerate() {
+        let (value, meaning) = setting.value(state);
+        let style = if index == state.screens.text.setting && !state.screens.text.editing {
+            theme.selected()
+        } else {
+            theme.style(Role::Text)
+        };
+        let text = format!(" {:<15}{value:>6} {meaning:<7}", setting.name());
+        pane.line(Line::styled(text, style));
+    }
+    let started = state.run.started.as_ref();
+    let changed = started
+        .is_some_and(|s| s.sampling != state.plan.sampling || s.max_new != state.plan.max_new);
+    if changed
+        && let Some(key) = state.keys.key_of(KeyContext::Screen(Screen::Text), Command::Rerun)
+    {
+        pane.line(Line::styled(format!("{key} runs with these"), theme.style(Role::Warn)));
+    }
+    pane.title("last tokens", "log-probability");
+    let rows = usize::from(pane.area.height);
+    let pieces = &state.run.pieces;
+    for piece in pieces.iter().rev().take(rows) {
+        let text: String = piece.text.chars().flat_map(char::escape_debug).take(16).collect();
+        let surprise = if piece.logprob > -3.0 { Role::Dim } else { Role::Warn };
+        let Some(line) = pane.take(1) else { return };
+        put(pane.buffer, line, 1, 0, Line::styled(format!("{text:<18}"), theme.style(Role::Text)));
+        put(
+            pane.buffer,
+            line,
+            20,
+            0,
+            Line::styled(format!("{:>7.3}", piece.logprob), theme.style(surprise)),
+        );
+    }
+}

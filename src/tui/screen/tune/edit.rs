@@ -1,0 +1,179 @@
+//! What is set becomes a mask at once and goes to the engine: by hand on any screen that shows the
+//! mask, by word, or from a file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::decode::worker::EngineOrder as Order;
+use crate::decode::worker::event::MaskInfo;
+use crate::mask::Window;
+use crate::mask::files::Format;
+use crate::tui::app::action::{Command, Effect, Saving};
+use crate::tui::app::model::ModelView;
+use crate::tui::app::state::{List, Overlay, State};
+use crate::tui::screen::tune::state::{Base, Draft, Set, Tuning, lock};
+
+/// Sets a draft, and sends what it means unless changes are held back.
+pub fn change(state: &mut State, draft: Draft) -> Vec<Effect> {
+    let Some(tuning) = &mut state.screens.tune else { return Vec::new() };
+    match tuning.set(draft) {
+        Ok(true) => follow(state),
+        Ok(false) => Vec::new(),
+        Err(error) => {
+            state.tell(error.to_string(), true);
+            Vec::new()
+        }
+    }
+}
+
+/// Sends what is set, unless changes are held back or it is at work already.
+fn follow(state: &mut State) -> Vec<Effect> {
+    let (Some(model), Some(tuning)) = (&state.model, &state.screens.tune) else {
+        return Vec::new();
+    };
+    // While an answer is due the mask at work is not known: the change is sent whatever it was.
+    if tuning.hold || (tuning.is_applied(model) && !tuning.is_waiting()) {
+        Vec::new()
+    } else {
+        apply(state)
+    }
+}
+
+/// Sends what is set; the engine measures it again even where it is at work already.
+pub fn apply(state: &mut State) -> Vec<Effect> {
+    if state.replay {
+        state.tell("a recording cannot be retuned: what is set stays a proposal", false);
+        return Vec::new();
+    }
+    let Some(tuning) = &mut state.screens.tune else { return Vec::new() };
+    vec![Effect::Engine(Order::Retune(Box::new(tuning.order())))]
+}
+
+/// Does a command that changes the mask on any screen that shows it.
+pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
+    let (Some(model), Some(tuning)) = (&state.model, &mut state.screens.tune) else {
+        return Vec::new();
+    };
+    match command {
+        Command::Undo | Command::Redo => return travel(state, command == Command::Redo),
+        Command::SaveMask => {
+            let input = tui_input::Input::from(format!("save {}", file_name(model, tuning)));
+            state.overlay = Some(Overlay::Palette(List { input, selected: 0 }));
+            return Vec::new();
+        }
+        Command::Reset => {
+            let draft = tuning.draft_of_saved();
+            state.tell("back to the saved mask; u takes it back", false);
+            return change(state, draft);
+        }
+        _ => {}
+    }
+    let (at, shape) = (state.at, model.shape());
+    let row = at.layer * shape.kv_heads + at.head;
+    let mut draft = tuning.draft().clone();
+    let kept = tuning.proposal().mask.head(at.layer, at.head);
+    let selected = tuning.proposal().selected.head(at.layer, at.head);
+    let sentence = match command {
+        Command::Flip => {
+            let keep = !kept[at.channel];
+            let mut pins =
+                draft.pins.get(&row).map_or_else(|| vec![None; shape.head_dim], |row| row.to_vec());
+            // What the selection says anyway needs no hand.
+            pins[at.channel] = (selected[at.channel] != keep).then_some(keep);
+            draft.pin_row(row, pins);
+            format!(
+                "L{} h{} ch {}: {}",
+                at.layer,
+                at.head,
+                at.channel,
+                if keep { "kept" } else { "pruned" }
+            )
+        }
+        Command::FlipHead => {
+            let keep = !kept.iter().all(|&kept| kept);
+            let alike = selected.iter().all(|&kept| kept == keep);
+            draft.pin_row(row, vec![(!alike).then_some(keep); shape.head_dim]);
+            format!(
+                "L{} h{}: {}",
+                at.layer,
+                at.head,
+                if keep { "all channels kept" } else { "dropped" }
+            )
+        }
+        _ => {
+            let verbatim = Base::Verbatim(tuning.saved().mask.clone());
+            let around = tuning.around(&verbatim, model, at.layer, state.target_context);
+            let whole = command == Command::LockLayer;
+            let heads = if whole { 0..shape.kv_heads } else { at.head..at.head + 1 };
+            let locked = !heads.clone().all(|head| draft.is_locked(shape, at.layer, head));
+            heads.for_each(|head| lock(&mut draft, &around, head, locked));
+            let what = if whole {
+                format!("layer {}", at.layer)
+            } else {
+                format!("L{} h{}", at.layer, at.head)
+            };
+            format!("{what}: {}", if locked { "locked to what it keeps" } else { "not locked" })
+        }
+    };
+    state.tell(sentence, false);
+    change(state, draft)
+}
+
+fn travel(state: &mut State, forward: bool) -> Vec<Effect> {
+    let Some(tuning) = &mut state.screens.tune else { return Vec::new() };
+    match tuning.travel(forward) {
+        Ok(true) => return follow(state),
+        Ok(false) => state.tell(
+            if forward { "nothing was taken back" } else { "nothing was changed yet" },
+            false,
+        ),
+        Err(error) => state.tell(error.to_string(), true),
+    }
+    Vec::new()
+}
+
+/// Sets one thing by word.
+pub fn set(state: &mut State, set: Set) -> Vec<Effect> {
+    let Some(tuning) = &state.screens.tune else { return Vec::new() };
+    let mut draft = tuning.draft().clone();
+    draft.set(set);
+    change(state, draft)
+}
+
+/// Takes a mask that is in a file, with its importance, and sends it.
+pub fn adopt(state: &mut State, mask: MaskInfo, window: Window) -> Vec<Effect> {
+    let Some(tuning) = &mut state.screens.tune else { return Vec::new() };
+    tuning.adopt(Arc::new(mask), window);
+    apply(state)
+}
+
+/// A name for the mask that is set; never that of the mask it comes from.
+fn file_name(model: &ModelView, tuning: &Tuning) -> String {
+    let percent = (100.0 * tuning.proposal().mask.kept_ratio()).round();
+    let plain =
+        |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
+    let mut stem: String =
+        format!("{}-keep{percent}", model.info.name).chars().map(plain).collect();
+    let taken = [&tuning.sources().loaded.label, &tuning.saved().mask.label];
+    if taken.into_iter().any(|label| *label == stem) {
+        stem += "-tuned";
+    }
+    format!("{stem}.safetensors")
+}
+
+/// Saves what is set under a name.
+pub fn save(state: &mut State, path: PathBuf) -> Vec<Effect> {
+    if Format::of_path(&path).ok() != Some(Format::Safetensors) {
+        let sentence = format!(
+            "{}: expected a name that ends in .safetensors (`kscope mask export` makes the others)",
+            path.display()
+        );
+        state.tell(sentence, true);
+        return Vec::new();
+    }
+    let (Some(model), Some(tuning)) = (&state.model, &state.screens.tune) else {
+        return Vec::new();
+    };
+    let file = tuning.file(&model.info, state.run.generation, tuning.is_applied(model));
+    vec![Effect::Save(Box::new(Saving { path, file, draft: tuning.draft().clone() }))]
+}

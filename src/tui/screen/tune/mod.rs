@@ -1,0 +1,33 @@
+//! Another mask while the model talks.
+
+pub mod edit;
+pub mod layout;
+mod mouse;
+pub mod outcome;
+mod sheet;
+pub mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+mod update;
+mod view;
+
+use crate::tui::screen::ScreenParts;
+
+/// The screen.
+pub const SCREEN: ScreenParts = ScreenParts {
+    title: "Tune",
+    key: "4",
+    about: "another mask while the model talks",
+    table: table::TABLE,
+    update: update::update,
+    typing: None,
+    wheel: mouse::wheel,
+    press: mouse::press,
+    after: None,
+    render: view::render,
+    side: None,
+    crumbs: None,
+    sheet: sheet::sheet,
+    file_stem: None,
+};

@@ -1,0 +1,87 @@
+//! What became of a mask: it is saved, at work, refused or measured; and whether it would be lost.
+
+use crate::decode::worker::EngineOrder as Order;
+use crate::decode::worker::event::{MaskInfo, Measured, Retuned, Subject, Wish};
+use crate::tui::app::action::{Effect, Saving};
+use crate::tui::app::run::Phase;
+use crate::tui::app::state::State;
+
+/// A mask is on disk.
+pub fn saved(state: &mut State, saving: Saving) {
+    let sentence = format!("saved {}", saving.path.display());
+    let Saving { path, file, draft } = saving;
+    let window = file.origin.window;
+    let mask = MaskInfo::of_file(file, &path);
+    if let (Some(model), Some(tuning)) = (&mut state.model, &mut state.screens.tune) {
+        // What runs may have been changed since; where it was not, it has a name now.
+        if let Some(now) = model
+            .info
+            .mask
+            .as_mut()
+            .filter(|now| now.mask == mask.mask && model.info.window == window)
+        {
+            now.label.clone_from(&mask.label);
+        }
+        tuning.was_saved(mask, window, draft, state.run.generation, model);
+    }
+    state.tell(sentence, false);
+}
+
+/// Whether leaving must wait for a second word, because a mask would be lost.
+pub fn asks_first(state: &mut State) -> bool {
+    let replay = state.replay;
+    let Some(tuning) = state
+        .screens
+        .tune
+        .as_mut()
+        .filter(|tuning| !replay && tuning.is_unsaved() && !tuning.quit_asked)
+    else {
+        return false;
+    };
+    tuning.quit_asked = true;
+    state.tell("the mask is not saved: w saves it, the same key again leaves", false);
+    true
+}
+
+/// The engine has another mask at work.
+pub fn retuned(state: &mut State, retuned: Retuned) {
+    let Retuned { revision, mask, window, ms, .. } = retuned;
+    let (Some(model), Some(tuning)) = (&mut state.model, &mut state.screens.tune) else { return };
+    match model.retuned(mask.clone(), window) {
+        Ok(()) => {
+            tuning.applied(revision, ms);
+            if state.replay {
+                tuning.follow(mask, window);
+            }
+        }
+        Err(error) => state.tell(error.to_string(), true),
+    }
+}
+
+/// The engine refused something.
+pub fn refused(state: &mut State, wish: Wish, sentence: String) {
+    if let Some(tuning) = &mut state.screens.tune {
+        tuning.was_refused(wish, &sentence);
+    }
+    state.tell(sentence, false);
+}
+
+/// A mask was measured. Where the text stands still the saved mask is measured over the same tokens
+/// too, so that the two can be compared; while it grows that would never meet.
+pub fn measured(state: &mut State, generation: u64, measured: Measured) -> Vec<Effect> {
+    let stands = matches!(state.phase, Phase::Paused | Phase::Finished(_)) && !state.replay;
+    let (Some(model), Some(tuning)) = (&state.model, &mut state.screens.tune) else {
+        return Vec::new();
+    };
+    match measured.subject {
+        Subject::Now(revision) => {
+            tuning.take_measured(revision, generation, measured, model);
+            let trial = if stands { tuning.compare_with_saved(generation) } else { None };
+            trial.map_or_else(Vec::new, |trial| vec![Effect::Engine(Order::Sweep(vec![trial]))])
+        }
+        Subject::Trial(id) => {
+            tuning.take_trial(id, generation, measured);
+            Vec::new()
+        }
+    }
+}

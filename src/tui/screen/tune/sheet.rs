@@ -1,0 +1,86 @@
+//! The masks and the points of the sweep as a table.
+
+use serde_json::json;
+
+use crate::decode::worker::event::Measured;
+use crate::tui::app::model::ModelView;
+use crate::tui::app::state::State;
+use crate::tui::export::Sheet;
+use crate::tui::screen::tune::state::Freshness;
+
+/// One row per mask: at work, set, saved, and every point of the sweep. What is not measured, or is
+/// stale, is an empty cell.
+pub fn sheet(state: &State, model: &ModelView) -> Sheet {
+    let columns = vec![
+        "what",
+        "sparsity_target",
+        "align",
+        "kept_share",
+        "context_tokens",
+        "kv_bytes_at_context",
+        "steps",
+        "kld_mean",
+        "kld_stderr",
+        "top1_agreement",
+        "tpot_ms",
+    ];
+    let Some(tuning) = &state.screens.tune else { return Sheet { columns, rows: Vec::new() } };
+    let (context, generation) = (state.target_context, state.run.generation);
+    let row = |what: &str,
+               mask,
+               window,
+               sparsity: Option<f64>,
+               align: usize,
+               measured: Option<&Measured>| {
+        let tally = tuning.tally(mask, window, sparsity, context);
+        let divergence = measured.map(|measured| &measured.divergence);
+        vec![
+            json!(what),
+            json!(sparsity),
+            json!(align),
+            json!(tally.share),
+            json!(context),
+            json!(tally.bytes.total()),
+            json!(divergence.map(|divergence| divergence.steps)),
+            json!(divergence.map(|divergence| divergence.kld.mean)),
+            json!(divergence.map(|divergence| divergence.kld.stderr)),
+            json!(divergence.map(|divergence| divergence.top1_agreement)),
+            json!(measured.map(|measured| measured.b_ms.p50)),
+        ]
+    };
+    let now = match tuning.figures(generation) {
+        Freshness::Measured(measured) => Some(measured),
+        Freshness::Stale(_) | Freshness::None => None,
+    };
+    let info = model.info.mask.as_ref();
+    let (set, saved) = (tuning.mask_info(), tuning.saved());
+    let of_saved = tuning.figures_of_saved(generation);
+    let of_set = now.filter(|_| tuning.is_applied(model));
+    let sparsity = info.and_then(|info| info.sparsity);
+    let mut rows = vec![
+        row(
+            "now",
+            &model.mask,
+            model.info.window,
+            sparsity,
+            info.map_or(1, |info| info.align),
+            now,
+        ),
+        row("proposed", &set.mask, tuning.draft().window, set.sparsity, set.align, of_set),
+        row(
+            "saved",
+            &saved.mask.mask,
+            saved.window,
+            saved.mask.sparsity,
+            saved.mask.align,
+            of_saved,
+        ),
+    ];
+    if !tuning.sweep.is_stale(generation) {
+        rows.extend(tuning.sweep.measured().map(|(point, measured)| {
+            let draft = &point.draft;
+            row("point", &point.mask, draft.window, draft.sparsity(), draft.align, Some(measured))
+        }));
+    }
+    Sheet { columns, rows }
+}

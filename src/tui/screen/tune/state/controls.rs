@@ -1,0 +1,334 @@
+//! The controls of the screen: a row each, changed in steps.
+
+use crate::mask::Rule;
+use crate::mask::select::{ALIGNMENTS, Budget};
+use crate::numbers;
+use crate::tui::screen::tune::state::draft::{ALL, Base, Draft, Goal, Set};
+use crate::tui::screen::tune::state::proposal::{Sources, Tally};
+
+/// A row of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// The mask as it is in its file, or a selection.
+    Base,
+    /// Kept share.
+    Keep,
+    /// Bytes at the context.
+    Fit,
+    /// Alignment.
+    Align,
+    /// Global quantile or exact budget.
+    Split,
+    /// Both channels of a pair together.
+    Pairs,
+    /// Least channels of every head.
+    Floor,
+    /// Least channels of the heads of the selected layer.
+    LayerFloor,
+    /// Locks of the selected layer.
+    Lock,
+    /// Where scores come from.
+    Rule,
+    /// What is mixed in.
+    Blend,
+    /// How much of it.
+    Weight,
+    /// First tokens, never pruned.
+    Sink,
+    /// Last tokens, never pruned.
+    Recent,
+    /// Tokens that move at once.
+    Chunk,
+    /// Context of the computed bytes.
+    Context,
+    /// Whether changes wait for Enter.
+    Hold,
+}
+
+impl Control {
+    /// All rows, from above.
+    pub const ALL: [Self; 17] = [
+        Self::Base,
+        Self::Keep,
+        Self::Fit,
+        Self::Align,
+        Self::Split,
+        Self::Pairs,
+        Self::Floor,
+        Self::LayerFloor,
+        Self::Lock,
+        Self::Rule,
+        Self::Blend,
+        Self::Weight,
+        Self::Sink,
+        Self::Recent,
+        Self::Chunk,
+        Self::Context,
+        Self::Hold,
+    ];
+
+    /// The row `by` rows further down.
+    pub fn moved(self, by: isize) -> Self {
+        Self::ALL[(self as usize).saturating_add_signed(by).min(Self::ALL.len() - 1)]
+    }
+
+    /// The name at the left.
+    pub fn name(self, layer: usize) -> String {
+        match self {
+            Self::Base => "mask".to_owned(),
+            Self::Keep => "keep".to_owned(),
+            Self::Fit => "fit".to_owned(),
+            Self::Align => "align".to_owned(),
+            Self::Split => "split".to_owned(),
+            Self::Pairs => "pairs".to_owned(),
+            Self::Floor => "floor".to_owned(),
+            Self::LayerFloor => format!("floor L{layer}"),
+            Self::Lock => format!("lock L{layer}"),
+            Self::Rule => "rule".to_owned(),
+            Self::Blend => "blend".to_owned(),
+            Self::Weight => "weight".to_owned(),
+            Self::Sink => "sink".to_owned(),
+            Self::Recent => "recent".to_owned(),
+            Self::Chunk => "chunk".to_owned(),
+            Self::Context => "context".to_owned(),
+            Self::Hold => "hold".to_owned(),
+        }
+    }
+
+    /// Its value, and whether it counts now (the share does not while bytes decide, no selection
+    /// does while a mask is verbatim).
+    pub fn value(self, draft: &Draft, around: &Around<'_>) -> (String, bool) {
+        let selects = draft.base == Base::Selection;
+        let shape = around.sources.shape;
+        let text = match self {
+            Self::Base => match &draft.base {
+                Base::Verbatim(mask) => format!("as it is: {}", mask.label),
+                Base::Selection => "selection".to_owned(),
+            },
+            Self::Keep => match draft.goal {
+                Goal::Keep(keep) => format!("{:.1} %", f64::from(keep) / 10.0),
+                Goal::Fit { .. } => "as bytes allow".to_owned(),
+            },
+            Self::Fit => match draft.goal {
+                Goal::Keep(_) => "off".to_owned(),
+                Goal::Fit { bytes, tokens } => format!("{} at {tokens}", numbers::bytes(bytes)),
+            },
+            Self::Align => draft.align.to_string(),
+            Self::Split => split_name(draft.split).to_owned(),
+            Self::Pairs => if draft.pairs { "closed" } else { "free" }.to_owned(),
+            Self::Floor => match draft.floor {
+                0 => "none".to_owned(),
+                floor => format!("{floor} a head"),
+            },
+            Self::LayerFloor => match draft.layer_floors.get(&around.layer) {
+                None => "as all".to_owned(),
+                Some(floor) => format!("{floor} a head"),
+            },
+            Self::Lock => {
+                let here = (0..shape.kv_heads)
+                    .filter(|&head| draft.is_locked(shape, around.layer, head))
+                    .count();
+                format!("{here}/{} here · {} in all", shape.kv_heads, draft.locks.len())
+            }
+            Self::Rule => draft.rule.name.to_owned(),
+            Self::Blend => draft.blend.map_or("off", |rule| rule.name).to_owned(),
+            Self::Weight => format!("{} % of the blend", draft.weight),
+            Self::Sink => format!("{} tokens", draft.window.sink),
+            Self::Recent => format!("{} tokens", draft.window.recent),
+            Self::Chunk => format!("{} tokens", draft.window.chunk),
+            Self::Context => format!("{} tokens", around.context),
+            Self::Hold => if around.hold { "on: Enter applies" } else { "off: at once" }.to_owned(),
+        };
+        let counts = match self {
+            Self::Keep => selects && matches!(draft.goal, Goal::Keep(_)),
+            Self::Fit => selects && matches!(draft.goal, Goal::Fit { .. }),
+            Self::Weight => selects && draft.blend.is_some(),
+            Self::Align
+            | Self::Split
+            | Self::Pairs
+            | Self::Floor
+            | Self::LayerFloor
+            | Self::Rule
+            | Self::Blend => selects,
+            _ => true,
+        };
+        (text, counts)
+    }
+
+    /// Changes a draft by `by` steps; rows that are no part of it leave it alone.
+    pub fn step(self, draft: &mut Draft, by: i32, around: &Around<'_>) {
+        let more = by > 0;
+        let shape = around.sources.shape;
+        match self {
+            Self::Base => {
+                draft.base = match draft.base {
+                    Base::Verbatim(_) => Base::Selection,
+                    Base::Selection => around.verbatim.clone(),
+                };
+            }
+            Self::Keep => {
+                let now = match draft.goal {
+                    Goal::Keep(keep) => keep,
+                    Goal::Fit { .. } => (around.proposed.share * f64::from(ALL)).round() as u16,
+                };
+                draft.set(Set::Keep(stepped(i64::from(now), by, 10, 0, i64::from(ALL)) as u16));
+            }
+            Self::Fit => {
+                let dense =
+                    crate::mask::bytes::dense(shape, around.context, around.sources.element_size)
+                        .total();
+                let now = match draft.goal {
+                    Goal::Fit { bytes, tokens } if tokens == around.context => bytes,
+                    _ => around.proposed.bytes.total(),
+                };
+                // One step is a hundredth of the dense cache.
+                let hundredths = stepped(
+                    (now as f64 / dense.max(1) as f64 * 1e3).round() as i64,
+                    by,
+                    10,
+                    10,
+                    1000,
+                ) / 10;
+                draft.set(Set::Fit(
+                    (dense as f64 * hundredths as f64 / 100.0) as u64,
+                    around.context,
+                ));
+            }
+            Self::Align => {
+                let at =
+                    ALIGNMENTS.iter().position(|&align| align == draft.align).unwrap_or(0) as i64;
+                draft.set(Set::Align(
+                    ALIGNMENTS[(at + i64::from(by)).clamp(0, ALIGNMENTS.len() as i64 - 1) as usize],
+                ));
+            }
+            Self::Split => draft.set(Set::Split(if draft.split == Budget::Global {
+                Budget::Exact
+            } else {
+                Budget::Global
+            })),
+            Self::Pairs => (draft.pairs, draft.base) = (!draft.pairs, Base::Selection),
+            Self::Floor => {
+                let floor =
+                    stepped(draft.floor as i64, by, draft.align as i64, 0, shape.head_dim as i64);
+                draft.set(Set::Floor(floor as usize));
+            }
+            Self::LayerFloor => {
+                draft.base = Base::Selection;
+                match draft.layer_floors.get(&around.layer).copied() {
+                    Some(0) if !more => draft.layer_floors.remove(&around.layer),
+                    None if !more => None,
+                    before => {
+                        // From "as all" the first step is no floor at all.
+                        let now = before.map_or(-(draft.align as i64), |floor| floor as i64);
+                        let floor = stepped(now, by, draft.align as i64, 0, shape.head_dim as i64);
+                        draft.layer_floors.insert(around.layer, floor as usize)
+                    }
+                };
+            }
+            Self::Lock => {
+                for head in 0..shape.kv_heads {
+                    lock(draft, around, head, more);
+                }
+            }
+            Self::Rule => {
+                let rules: Vec<Rule> =
+                    Rule::ALL.into_iter().filter(|&rule| around.sources.has(rule)).collect();
+                let at = rules.iter().position(|&rule| rule == draft.rule).unwrap_or(0) as i64;
+                let blend = draft.blend;
+                draft.set(Set::Rule(
+                    rules[(at + i64::from(by)).rem_euclid(rules.len() as i64) as usize],
+                ));
+                draft.blend = blend.filter(|&second| second != draft.rule);
+            }
+            Self::Blend => {
+                let has = |rule: &Rule| around.sources.has(*rule) && *rule != draft.rule;
+                let choices: Vec<Option<Rule>> = std::iter::once(None)
+                    .chain(Rule::ALL.into_iter().filter(has).map(Some))
+                    .collect();
+                let at =
+                    choices.iter().position(|&choice| choice == draft.blend).unwrap_or(0) as i64;
+                draft.blend =
+                    choices[(at + i64::from(by)).rem_euclid(choices.len() as i64) as usize];
+                draft.base = Base::Selection;
+            }
+            Self::Weight => {
+                draft.weight = stepped(i64::from(draft.weight), by, 5, 0, 100) as u8;
+                draft.base = Base::Selection;
+            }
+            Self::Sink => {
+                draft.window.sink =
+                    stepped(draft.window.sink as i64, by, 4, 0, around.longest) as usize
+            }
+            Self::Recent => {
+                draft.window.recent =
+                    stepped(draft.window.recent as i64, by, 16, 1, around.longest) as usize
+            }
+            Self::Chunk => {
+                let power = draft.window.chunk.max(1).ilog2() as i64 + i64::from(by);
+                draft.window.chunk = 1 << power.clamp(0, around.longest.max(1).ilog2().into());
+            }
+            Self::Context | Self::Hold => {}
+        }
+    }
+}
+
+/// Locks a head of the selected layer to what it keeps now, or lets it go. A locked head stays as
+/// it is.
+pub fn lock(draft: &mut Draft, around: &Around<'_>, head: usize, locked: bool) {
+    let row = around.layer * around.sources.shape.kv_heads + head;
+    if locked {
+        let bits = around.mask.head(around.layer, head);
+        draft.locks.entry(row).or_insert_with(|| bits.into());
+    } else {
+        draft.locks.remove(&row);
+    }
+}
+
+/// The name of a split in recipes and on screen.
+pub fn split_name(split: Budget) -> &'static str {
+    match split {
+        Budget::Global => "global",
+        Budget::Exact => "exact",
+        Budget::UpstreamTies => "upstream-ties",
+    }
+}
+
+/// The next multiples of `unit` from a number that may lie between two.
+fn stepped(now: i64, by: i32, unit: i64, low: i64, high: i64) -> i64 {
+    let at = if by > 0 { now.div_euclid(unit) } else { -(-now).div_euclid(unit) };
+    ((at + i64::from(by)) * unit).clamp(low, high)
+}
+
+/// What the meaning of a step depends on besides the draft.
+pub struct Around<'a> {
+    /// What masks are made from.
+    pub sources: &'a Sources,
+    /// The mask as it is saved.
+    pub verbatim: &'a Base,
+    /// The mask that is set.
+    pub mask: &'a crate::mask::ChannelMask,
+    /// Its figures at the context.
+    pub proposed: Tally,
+    /// The selected layer.
+    pub layer: usize,
+    /// Context of the computed bytes, in tokens.
+    pub context: usize,
+    /// The longest context, in tokens.
+    pub longest: i64,
+    /// Whether changes wait.
+    pub hold: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tui::screen::tune::state::controls::stepped;
+
+    #[test]
+    fn steps_land_on_multiples_from_wherever_they_begin() {
+        assert_eq!([stepped(312, 1, 10, 0, 1000), stepped(312, -1, 10, 0, 1000)], [320, 310]);
+        assert_eq!([stepped(310, 5, 10, 0, 1000), stepped(310, -5, 10, 0, 1000)], [360, 260]);
+        assert_eq!([stepped(0, -1, 10, 0, 1000), stepped(995, 5, 10, 0, 1000)], [0, 1000]);
+        assert_eq!([stepped(1, 1, 16, 1, 4096), stepped(16, -1, 16, 1, 4096)], [16, 1]);
+        assert_eq!(stepped(-8, 1, 8, 0, 64), 0);
+    }
+}

@@ -1,0 +1,108 @@
+//! What the plot shows: loss against bytes or time, of the sweep's points and of the three masks
+//! that have names.
+
+use crate::decode::worker::event::Measured;
+use crate::tui::app::model::ModelView;
+use crate::tui::screen::tune::state::{Against, Freshness, Tuning};
+
+/// Where something stands: bytes or milliseconds, and KLD where it was measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlotPoint {
+    /// Bytes of the cache at the target context, or milliseconds per token.
+    pub x: f64,
+    /// Mean KLD in nats; `None` where it is not measured.
+    pub y: Option<f64>,
+}
+
+/// A point of the sweep.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spot {
+    /// Number of its trial.
+    pub id: u64,
+    /// Its alignment.
+    pub align: usize,
+    /// Where it stands.
+    pub place: PlotPoint,
+}
+
+/// Everything on the plot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plot {
+    /// The measured points of the sweep, from left to right.
+    pub spots: Vec<Spot>,
+    /// The mask at work.
+    pub now: Option<PlotPoint>,
+    /// The mask that is set, where it is another one.
+    pub proposed: Option<PlotPoint>,
+    /// The saved mask.
+    pub saved: Option<PlotPoint>,
+}
+
+impl Plot {
+    /// All places.
+    pub fn places(&self) -> impl Iterator<Item = PlotPoint> {
+        let named = [self.now, self.proposed, self.saved].into_iter().flatten();
+        self.spots.iter().map(|spot| spot.place).chain(named)
+    }
+
+    /// Least and largest along x, with a margin; `None` where there is nothing.
+    pub fn x_range(&self) -> Option<(f64, f64)> {
+        let low = self.places().map(|place| place.x).min_by(f64::total_cmp)?;
+        let high = self.places().map(|place| place.x).max_by(f64::total_cmp)?;
+        let margin = ((high - low) * 0.04).max(high * 0.01).max(f64::MIN_POSITIVE);
+        Some(((low - margin).max(0.0), high + margin))
+    }
+
+    /// Whole decades around the positive losses; one decade around .001 where there are none.
+    pub fn y_range(&self) -> (f64, f64) {
+        let positive = || self.places().filter_map(|place| place.y).filter(|&kld| kld > 0.0);
+        let high = positive().max_by(f64::total_cmp).unwrap_or(1e-2);
+        // What lies far below the rest is rounding: it is drawn at the bottom.
+        let low =
+            positive().filter(|&kld| kld >= high * 1e-5).min_by(f64::total_cmp).unwrap_or(1e-3);
+        let (low, high) = (low.log10().floor(), high.log10().ceil());
+        (10_f64.powf(low), 10_f64.powf(if high > low { high } else { low + 1.0 }))
+    }
+}
+
+impl Tuning {
+    /// The plot for a context, in the run of this number.
+    pub fn plot(&self, model: &ModelView, context: usize, generation: u64) -> Plot {
+        let place = |bytes: u64, measured: Option<&Measured>| match self.against {
+            Against::Bytes => Some(PlotPoint {
+                x: bytes as f64,
+                y: measured.map(|figures| figures.divergence.kld.mean),
+            }),
+            Against::Time => measured.map(|figures| PlotPoint {
+                x: figures.b_ms.p50,
+                y: Some(figures.divergence.kld.mean),
+            }),
+        };
+        let bytes = |mask, window| self.tally(mask, window, None, context).bytes.total();
+        let spots = self.sweep.measured().filter_map(|(point, measured)| {
+            let place = place(bytes(&point.mask, point.draft.window), Some(measured))?;
+            Some(Spot { id: point.id, align: point.draft.align, place })
+        });
+        let mut spots: Vec<Spot> = spots.collect();
+        spots.sort_by(|a, b| a.place.x.total_cmp(&b.place.x).then(a.id.cmp(&b.id)));
+        // Figures of the sweep come first: they are of the same tokens as its points.
+        let swept = |mask, window| {
+            self.sweep.figures_of(mask, window).filter(|_| !self.sweep.is_stale(generation))
+        };
+        let now =
+            swept(&model.mask, model.info.window).or_else(|| match self.figures(generation) {
+                Freshness::Measured(measured) => Some(measured),
+                Freshness::Stale(_) | Freshness::None => None,
+            });
+        let proposed =
+            (!self.is_applied(model)).then(|| bytes(&self.proposal.mask, self.draft.window));
+        let of_saved = swept(&self.saved.mask.mask, self.saved.window)
+            .or_else(|| self.figures_of_saved(generation));
+        Plot {
+            spots,
+            now: place(bytes(&model.mask, model.info.window), now),
+            proposed: proposed.and_then(|bytes| place(bytes, None)),
+            saved: place(bytes(&self.saved.mask.mask, self.saved.window), of_saved),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! From what is set to the mask that it means.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::decode::worker::event::{MaskInfo, ModelInfo, Rules};
+use crate::mask::select::{ByteBudget, Floor, Heads, Lock, LockTo, Options, Target};
+use crate::mask::{
+    ChannelMask, Given, Importance, Needs, Rule, Shape, Window, alignment_cost, bytes, rules,
+    select,
+};
+use crate::tui::screen::tune::state::draft::{Base, Draft, Goal};
+use crate::{Error, Result};
+
+/// Seed of the random rule.
+const SEED: u64 = 0;
+
+/// What masks are made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sources {
+    /// Layers, KV heads, channels.
+    pub shape: Shape,
+    /// Bytes of one cached element.
+    pub element_size: usize,
+    /// The mask that the session began with; full where it began dense.
+    pub loaded: Arc<MaskInfo>,
+    importance: Option<Importance>,
+    /// Rules that need a text, with what they gave on the prompt.
+    of_prompt: Vec<(Rule, Importance)>,
+}
+
+impl Sources {
+    /// What a loaded model brings; the prompt's rules come later.
+    pub fn new(info: &ModelInfo) -> Self {
+        let shape = info.shape;
+        let dense = || MaskInfo {
+            label: "dense".to_owned(),
+            mask: ChannelMask::full(shape),
+            importance: None,
+            rule: String::new(),
+            align: crate::mask::files::DEFAULT_ALIGN,
+            sparsity: Some(0.0),
+        };
+        let loaded = Arc::new(info.mask.clone().unwrap_or_else(dense));
+        let importance =
+            loaded.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
+        let element_size = info.kv_dtype.bytes();
+        Self { shape, element_size, loaded, importance, of_prompt: Vec::new() }
+    }
+
+    /// Takes the mask that is made from now on, and its importance.
+    pub fn take_mask(&mut self, mask: Arc<MaskInfo>) {
+        self.importance =
+            mask.importance.clone().and_then(|scores| Importance::new(self.shape, scores).ok());
+        self.loaded = mask;
+    }
+
+    /// Takes the tables of a prompt; numbers that are no importance leave the rule without any.
+    pub fn take_rules(&mut self, rules: &Rules) {
+        let scores = |rule: Rule| {
+            Some((rule, Importance::new(self.shape, rules.scores(rule)?.to_vec()).ok()?))
+        };
+        self.of_prompt = Rule::ALL.into_iter().filter_map(scores).collect();
+    }
+
+    /// Whether a rule has numbers.
+    pub fn has(&self, rule: Rule) -> bool {
+        rule.needs == Needs::Nothing || self.held(rule).is_some()
+    }
+
+    /// What a file or the prompt gave for a rule.
+    fn held(&self, rule: Rule) -> Option<&Importance> {
+        match rule.needs {
+            Needs::Nothing => None,
+            Needs::File => self.importance.as_ref(),
+            Needs::Text => {
+                self.of_prompt.iter().find(|(other, _)| *other == rule).map(|(_, scores)| scores)
+            }
+        }
+    }
+
+    fn scores(&self, rule: Rule) -> Result<Cow<'_, Importance>> {
+        let name = rule.name;
+        match (self.held(rule), rule.needs) {
+            (Some(held), _) => Ok(Cow::Borrowed(held)),
+            (None, Needs::Nothing) => {
+                Ok(Cow::Owned(rule.scores(Given::nothing(self.shape, SEED))?))
+            }
+            (None, Needs::File) => Err(Error::input(format!(
+                "rule {name}: expected a mask file with importance, found none"
+            ))),
+            (None, Needs::Text) => Err(Error::input(format!(
+                "rule {name}: expected the figures of a prompt, found none yet"
+            ))),
+        }
+    }
+
+    /// The importance that a draft selects from.
+    fn importance(&self, draft: &Draft) -> Result<Importance> {
+        let first = self.scores(draft.rule)?;
+        match draft.blend {
+            None => Ok(first.into_owned()),
+            Some(second) => {
+                rules::blend(&first, self.scores(second)?.as_ref(), f64::from(draft.weight) / 100.0)
+            }
+        }
+    }
+}
+
+/// The mask that a draft means.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposal {
+    /// The mask.
+    pub mask: ChannelMask,
+    /// What it would be without the channels set by hand.
+    pub selected: ChannelMask,
+    /// What it was selected from, where it was.
+    pub importance: Option<Importance>,
+}
+
+impl Proposal {
+    /// The mask that the session has, as it stands.
+    pub fn verbatim(sources: &Sources) -> Self {
+        let mask = sources.loaded.mask.clone();
+        Self { selected: mask.clone(), mask, importance: sources.importance.clone() }
+    }
+}
+
+/// The mask that `draft` means.
+///
+/// # Errors
+/// A rule without numbers, and budgets that floors and locks alone exceed.
+pub fn propose(draft: &Draft, sources: &Sources) -> Result<Proposal> {
+    let shape = sources.shape;
+    let (selected, importance) = match &draft.base {
+        Base::Verbatim(mask) => {
+            let held =
+                mask.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
+            (with_locks(&mask.mask, draft), held)
+        }
+        Base::Selection => {
+            let importance = sources.importance(draft)?;
+            (select::select(&importance, &options(draft, sources))?, Some(importance))
+        }
+    };
+    let mut bits = selected.bits().to_vec();
+    for (&head, row) in &draft.pins {
+        let bits = &mut bits[head * shape.head_dim..][..shape.head_dim];
+        for (bit, pin) in bits.iter_mut().zip(row.iter()) {
+            *bit = pin.unwrap_or(*bit);
+        }
+    }
+    Ok(Proposal { mask: ChannelMask::new(shape, bits)?, selected, importance })
+}
+
+fn options(draft: &Draft, sources: &Sources) -> Options {
+    let shape = sources.shape;
+    let target = match draft.goal {
+        Goal::Keep(_) => Target::Sparsity(draft.sparsity().unwrap_or_default()),
+        Goal::Fit { bytes, tokens } => Target::Bytes(ByteBudget {
+            bytes,
+            tokens,
+            window: draft.window,
+            element_size: sources.element_size,
+        }),
+    };
+    let all = (draft.floor > 0).then_some(Floor { heads: Heads::All, channels: draft.floor });
+    let layers = draft
+        .layer_floors
+        .iter()
+        .map(|(&layer, &channels)| Floor { heads: Heads::Layer(layer), channels });
+    let locked = Arc::new(with_locks(&ChannelMask::full(shape), draft));
+    let locks = draft.locks.keys().map(|head| Lock {
+        heads: Heads::Head(head / shape.kv_heads, head % shape.kv_heads),
+        to: LockTo::Mask(Arc::clone(&locked)),
+    });
+    Options {
+        target,
+        align: draft.align,
+        budget: draft.split,
+        pair_closed: draft.pairs,
+        floors: all.into_iter().chain(layers).collect(),
+        locks: locks.collect(),
+    }
+}
+
+/// A mask whose locked heads keep what they had.
+fn with_locks(mask: &ChannelMask, draft: &Draft) -> ChannelMask {
+    let shape = mask.shape();
+    ChannelMask::from_fn(shape, |layer, head, channel| {
+        match draft.locks.get(&(layer * shape.kv_heads + head)) {
+            Some(bits) => bits[channel],
+            None => mask.head(layer, head)[channel],
+        }
+    })
+}
+
+/// What a mask keeps and saves at a context: computed, never measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tally {
+    /// Kept channels, all layers and heads.
+    pub kept: usize,
+    /// Kept channels over all channels, 0..=1.
+    pub share: f64,
+    /// Heads that keep no channel.
+    pub dropped: usize,
+    /// Bytes of the cache at the context.
+    pub bytes: bytes::KvBytes,
+    /// Share of the dense cache that is saved there, 0..=1.
+    pub saved: f64,
+    /// Dense over pruned bytes there; `None` where nothing is read.
+    pub bound: Option<f64>,
+    /// Channels over the exact budget; `None` where no sparsity was asked for.
+    pub over: Option<i64>,
+}
+
+impl Tally {
+    /// The figures of a mask at a context of `tokens` tokens.
+    pub fn of(
+        mask: &ChannelMask,
+        window: Window,
+        sparsity: Option<f64>,
+        tokens: usize,
+        element_size: usize,
+    ) -> Self {
+        let counts = mask.kept_counts();
+        let savings = bytes::savings(mask, Some((window, tokens)));
+        Self {
+            kept: counts.iter().sum(),
+            share: mask.kept_ratio(),
+            dropped: counts.iter().filter(|&&count| count == 0).count(),
+            bytes: bytes::pruned(mask, window, tokens, element_size),
+            saved: savings.kv,
+            bound: savings.attention_speed_bound,
+            over: sparsity.map(|sparsity| alignment_cost(mask, sparsity)),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The set mask as a file, with how it was made.
+
+use serde_json::{Value, json};
+
+use crate::decode::worker::event::ModelInfo;
+use crate::mask::Shape;
+use crate::mask::files::{MaskFile, Origin};
+use crate::tui::screen::tune::state::controls::split_name;
+use crate::tui::screen::tune::state::draft::{ALL, Base, Draft, Goal};
+use crate::tui::screen::tune::state::{Freshness, Tuning};
+
+impl Tuning {
+    /// The file of the mask that is set: with its importance, window, alignment, the model's
+    /// fingerprint and the recipe. What was measured goes in only where it is of this very mask;
+    /// `generation` is the run at hand, `is_applied` whether it is at work.
+    pub fn file(&self, info: &ModelInfo, generation: u64, is_applied: bool) -> MaskFile {
+        let draft = &self.draft;
+        let measured = match self.figures(generation) {
+            Freshness::Measured(measured) if is_applied => json!({
+                "steps": measured.divergence.steps,
+                "kld": measured.divergence.kld,
+                "top1_agreement": measured.divergence.top1_agreement,
+                "kv_dtype": info.kv_dtype,
+            }),
+            _ => Value::Null,
+        };
+        let mut recipe = json!({ "tool": concat!("kscope ", env!("CARGO_PKG_VERSION"), " tune"), "base": self.saved.mask.label });
+        match &draft.base {
+            Base::Verbatim(mask) => {
+                recipe["base"] = mask.label.clone().into();
+                recipe["rule"] = mask.rule.clone().into();
+            }
+            Base::Selection => {
+                recipe["rule"] = draft.rule_words().into();
+                recipe["selection"] = selection(draft, info);
+            }
+        }
+        recipe["locks"] = draft.locks.keys().map(|&head| place(self.sources.shape, head)).collect();
+        recipe["flips"] = flips(draft, self.sources.shape);
+        recipe["measured"] = measured;
+        let align = match &draft.base {
+            Base::Verbatim(mask) => mask.align,
+            Base::Selection => draft.align,
+        };
+        MaskFile {
+            mask: self.proposal.mask.clone(),
+            importance: self.proposal.importance.clone(),
+            target_sparsity: draft.sparsity(),
+            origin: Origin {
+                model: info.name.clone(),
+                fingerprint: info.fingerprint.clone(),
+                window: draft.window,
+                align,
+                recipe,
+            },
+        }
+    }
+}
+
+fn selection(draft: &Draft, info: &ModelInfo) -> Value {
+    let floors = |(layer, channels): (&usize, &usize)| format!("{layer}={channels}");
+    let all = (draft.floor > 0).then(|| draft.floor.to_string());
+    let (sparsity, fit) = match draft.goal {
+        Goal::Keep(keep) => (json!(f64::from(ALL - keep) / f64::from(ALL)), Value::Null),
+        Goal::Fit { bytes, tokens } => {
+            (Value::Null, json!({ "bytes": bytes, "tokens": tokens, "kv_dtype": info.kv_dtype }))
+        }
+    };
+    json!({
+        "sparsity": sparsity,
+        "fit": fit,
+        "align": draft.align,
+        "budget": split_name(draft.split),
+        "pair_closed": draft.pairs,
+        "floors": all.into_iter().chain(draft.layer_floors.iter().map(floors)).collect::<Vec<_>>(),
+        "blend": draft.blend.map(|second| json!({
+            "first": draft.rule.name, "second": second.name, "weight": f64::from(draft.weight) / 100.0, "by": "rank",
+        })),
+    })
+}
+
+/// `LAYER:HEAD`, as the command line writes it.
+fn place(shape: Shape, head: usize) -> String {
+    format!("{}:{}", head / shape.kv_heads, head % shape.kv_heads)
+}
+
+/// Channels set by hand, head by head.
+fn flips(draft: &Draft, shape: Shape) -> Value {
+    let of = |row: &[Option<bool>], wanted: bool| -> Vec<usize> {
+        row.iter()
+            .enumerate()
+            .filter(|(_, pin)| **pin == Some(wanted))
+            .map(|(channel, _)| channel)
+            .collect()
+    };
+    let rows = draft
+        .pins
+        .iter()
+        .map(|(&head, row)| json!({ "head": place(shape, head), "kept": of(row, true), "pruned": of(row, false) }));
+    rows.collect()
+}

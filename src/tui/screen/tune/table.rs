@@ -1,0 +1,37 @@
+//! The keys of the screen.
+
+use crate::tui::app::action::Command as C;
+use crate::tui::app::keys::Binding;
+
+/// Commands, their keys, a word for the footer, and what they do.
+pub const TABLE: &[Binding] = &[
+    (C::Up, "up k", "control", "control above"),
+    (C::Down, "down j", "", "control below"),
+    (C::First, "g home", "", "first control"),
+    (C::Last, "G end", "", "last control"),
+    (C::Less, "[ left h", "step", "one step less"),
+    (C::More, "] right l", "", "one step more"),
+    (C::MuchLess, "{", "five", "five steps less"),
+    (C::MuchMore, "}", "", "five steps more"),
+    (
+        C::Open,
+        "enter",
+        "apply",
+        "apply and measure what is set; on a point of the plot: take its settings",
+    ),
+    (
+        C::Sweep,
+        "s",
+        "sweep",
+        "measure sparsities 0 to .9 at alignments 8 and 32 of this rule, or stop",
+    ),
+    (C::FindNext, "n", "point", "next point of the plot"),
+    (C::FindPrev, "N", "", "previous point of the plot"),
+    (C::PlotAxis, "v", "axis", "plot against bytes or against time per token"),
+    (C::Diff, "d", "diff", "show on the map what differs from the saved mask"),
+    (C::Flip, "t", "", "keep or prune the channel at hand"),
+    (C::FlipHead, "T", "", "keep all channels of the head at hand, or none"),
+    (C::LockHead, "x", "", "lock the head at hand, or let it go"),
+    (C::LockLayer, "X", "lock", "lock the layer at hand, or let it go"),
+    (C::Reset, "R", "reset", "back to the saved mask"),
+];

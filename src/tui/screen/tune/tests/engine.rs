@@ -1,0 +1,221 @@
+//! What is sent to the engine, and what its answers change.
+
+use super::*;
+use crate::decode::worker::event::Wish;
+
+#[test]
+fn figures_are_measured_only_for_the_mask_at_work_and_stale_until_then() {
+    let mut state = ready();
+    let figures = |state: &State| match tuning(state).figures(state.run.generation) {
+        Freshness::None => ("none", 0.0),
+        Freshness::Measured(figures) => ("measured", figures.divergence.kld.mean),
+        Freshness::Stale(figures) => ("stale", figures.divergence.kld.mean),
+    };
+    assert_eq!(figures(&state).0, "none");
+    send(&mut state, measured(Subject::Now(0), 0.25, 0));
+    assert_eq!(figures(&state), ("measured", 0.25));
+    assert_eq!(
+        tuning(&state).saved().measured.as_ref().map(|(_, figures)| figures.divergence.kld.mean),
+        Some(0.25)
+    );
+    let effects = press(&mut state, '}');
+    assert_eq!(figures(&state), ("measured", 0.25), "the old mask is still at work");
+    answer(&mut state, &effects);
+    assert_eq!(figures(&state), ("stale", 0.25));
+    send(&mut state, measured(Subject::Now(0), 0.5, 0));
+    assert_eq!(figures(&state), ("stale", 0.25), "figures of an earlier mask that come late");
+    send(&mut state, measured(Subject::Now(1), 0.125, 0));
+    assert_eq!(figures(&state), ("measured", 0.125));
+    assert_eq!(
+        tuning(&state).saved().measured.as_ref().map(|(_, figures)| figures.divergence.kld.mean),
+        Some(0.25)
+    );
+    update(&mut state, Action::Do(Command::Rerun));
+    assert_eq!(figures(&state), ("stale", 0.125), "another text");
+    // The words stand on the screen, whatever its size.
+    for size in [(80, 24), (120, 40)] {
+        state.size = size;
+        let frame = text(&draw(&state));
+        assert!(frame.contains("stale"), "{size:?}");
+        let of = |word: &str| {
+            frame.lines().find(|line| line.contains(word)).map(|line| line.matches("0.125").count())
+        };
+        assert_eq!(of("KLD mean"), Some(1), "{size:?}: nothing is known of what is set: {frame}");
+    }
+}
+
+#[test]
+fn answers_of_an_old_run_still_say_which_mask_is_at_work() {
+    let mut state = ready();
+    let effects = press(&mut state, '}');
+    update(&mut state, Action::Do(Command::Rerun));
+    let Retune { revision, mask, window } = retune(&effects).clone();
+    let kept = mask.mask.clone();
+    let event =
+        Event::Retuned(Box::new(Retuned { revision, mask, window, from: Some(120), ms: 1.0 }));
+    update(
+        &mut state,
+        Action::Engine(Box::new(Envelope { generation: 1, at_ms: 0.0, dropped: 0, event })),
+    );
+    assert_eq!(state.model.as_ref().unwrap().mask, kept);
+    assert!(!tuning(&state).is_waiting());
+}
+
+#[test]
+fn a_retuned_model_keeps_its_tables_and_counts_anew() {
+    let mut state = ready();
+    let before = state.model.clone().unwrap();
+    let effects = say(&mut state, "keep 20");
+    answer(&mut state, &effects);
+    let effects = say(&mut state, "sink 32");
+    answer(&mut state, &effects);
+    let after = state.model.as_ref().unwrap();
+    let mask = select(&importance(), &Options::new(0.8, 8)).unwrap();
+    assert_eq!((&after.mask, after.info.window.sink), (&mask, 32));
+    assert_eq!(after.statistics.kept, mask.total_kept());
+    assert_eq!(after.spec.mask(), &mask);
+    assert_eq!((after.spec.window().sink, after.dense.window().sink), (32, 32));
+    assert_eq!(
+        after.exact.as_ref().map(ChannelMask::total_kept),
+        Some(select(&importance(), &Options::new(0.8, 1)).unwrap().total_kept())
+    );
+    let metric = Metric::Think;
+    assert_eq!(after.table(metric), before.table(metric));
+}
+
+#[test]
+fn held_changes_wait_for_enter() {
+    let mut state = ready();
+    select_control(&mut state, Control::Hold);
+    assert_eq!(press(&mut state, ']'), []);
+    select_control(&mut state, Control::Keep);
+    assert_eq!(press(&mut state, '}'), []);
+    assert_eq!(press(&mut state, 't'), []);
+    assert!(!tuning(&state).is_applied(state.model.as_ref().unwrap()));
+    assert!(text(&draw(&state)).contains("Enter applies it"));
+    let effects = key(&mut state, KeyCode::Enter);
+    assert_eq!(retune(&effects).mask.mask, tuning(&state).proposal().mask);
+    answer(&mut state, &effects);
+    assert!(tuning(&state).is_applied(state.model.as_ref().unwrap()));
+    // What waits is sent when nothing is held back any more.
+    press(&mut state, '{');
+    select_control(&mut state, Control::Hold);
+    let effects = press(&mut state, '[');
+    assert_eq!(retune(&effects).revision, 2);
+    // Enter where nothing changed asks for a new measurement.
+    answer(&mut state, &effects);
+    assert_eq!(retune(&key(&mut state, KeyCode::Enter)).revision, 3);
+}
+
+#[test]
+fn a_change_that_is_taken_back_before_it_is_applied_is_sent_too() {
+    let mut state = ready();
+    press(&mut state, '}');
+    let effects = press(&mut state, 'u');
+    assert_eq!(retune(&effects).revision, 2, "revision 1 may still come");
+    assert_eq!(retune(&effects).mask.mask, info(SMALL).mask.unwrap().mask);
+    assert_eq!(retune(&effects).mask.label, "learned-50");
+}
+
+#[test]
+fn what_the_engine_refuses_is_said_and_stays_a_proposal() {
+    let mut state = ready();
+    state.model.as_mut().unwrap().info.solo = true;
+    assert!(text(&draw(&state)).contains("can only prune further"));
+    press(&mut state, '}');
+    send(
+        &mut state,
+        Event::Refused { wish: Wish::Retune(1), sentence: "channels are gone".into() },
+    );
+    assert!(
+        !tuning(&state).is_waiting() && !tuning(&state).is_applied(state.model.as_ref().unwrap())
+    );
+    assert!(text(&draw(&state)).contains("channels are gone"));
+    // A refused sweep is over.
+    press(&mut state, 's');
+    assert!(tuning(&state).sweep.is_running());
+    send(&mut state, Event::Refused { wish: Wish::Explain, sentence: "no such step".into() });
+    assert!(tuning(&state).sweep.is_running(), "that was about something else");
+    send(&mut state, Event::Refused { wish: Wish::Sweep, sentence: "no dense side".into() });
+    assert!(!tuning(&state).sweep.is_running());
+}
+
+#[test]
+fn a_dense_session_starts_whole_and_gets_its_rules_with_the_prompt() {
+    let mut state = blank(ColorDepth::True);
+    let dense = crate::decode::worker::event::ModelInfo { mask: None, other: None, ..info(SMALL) };
+    send(&mut state, Event::Loaded(Box::new(dense)));
+    state.screen = Screen::Tune;
+    assert!(tuning(&state).proposal().mask.is_full() && !tuning(&state).is_unsaved());
+    let has = |state: &State| Rule::ALL.map(|rule| tuning(state).sources().has(rule));
+    assert_eq!(has(&state), [false, false, false, true, true]);
+    assert_eq!(tuning(&state).draft().rule, Rule::FREQUENCY);
+    press(&mut state, '{');
+    let effects = press(&mut state, '{');
+    let slow = crate::mask::rules::slowest_first(SMALL);
+    assert_eq!(retune(&effects).mask.mask, select(&slow, &Options::new(0.1, 8)).unwrap());
+    assert_eq!(say(&mut state, "rule think"), [], "no figures yet");
+    let rules = crate::decode::worker::event::Rules::new([
+        (Rule::KEY_NORM, vec![1.0; SMALL.entries()]),
+        (Rule::THINK, vec![2.0; SMALL.entries()]),
+    ]);
+    send(&mut state, Event::Rules(Box::new(rules)));
+    assert_eq!(has(&state), [false, true, true, true, true]);
+    say(&mut state, "rule think");
+    assert_eq!(tuning(&state).draft().rule, Rule::THINK);
+}
+
+#[test]
+fn the_rules_of_a_new_prompt_are_proposed_and_not_forced() {
+    let mut state = ready();
+    let effects = say(&mut state, "rule think");
+    answer(&mut state, &effects);
+    let rules = || {
+        let rising = |i: usize| (i % SMALL.head_dim + 1) as f32;
+        crate::decode::worker::event::Rules::new([
+            (Rule::KEY_NORM, vec![1.0; SMALL.entries()]),
+            (Rule::THINK, (0..SMALL.entries()).map(rising).collect()),
+        ])
+    };
+    send(&mut state, Event::Rules(Box::new(rules())));
+    let now = tuning(&state);
+    assert_eq!(&propose(now.draft(), now.sources()).unwrap(), now.proposal());
+    assert!(!now.is_applied(state.model.as_ref().unwrap()) && !now.is_waiting());
+    assert!(text(&draw(&state)).contains("Enter applies it"));
+}
+
+#[test]
+fn a_recording_is_looked_at_and_not_retuned() {
+    let mut state = ready();
+    state.replay = true;
+    assert_eq!(press(&mut state, ']'), []);
+    assert_eq!(press(&mut state, 's'), []);
+    assert!(!tuning(&state).is_waiting() && !tuning(&state).sweep.is_running());
+    assert_eq!(
+        press(&mut state, 'q'),
+        [Effect::Quit { summary: false }],
+        "nothing of a recording can be lost"
+    );
+}
+
+#[test]
+fn a_recording_s_own_changes_are_followed() {
+    let mut state = ready();
+    state.replay = true;
+    let mask = select(&importance(), &Options::new(0.7, 8)).unwrap();
+    let info = crate::decode::worker::event::MaskInfo {
+        mask: mask.clone(),
+        label: "tuned".to_owned(),
+        ..info(SMALL).mask.unwrap()
+    };
+    let window = Window { sink: 4, ..Window::default() };
+    send(
+        &mut state,
+        Event::Retuned(Box::new(Retuned { revision: 7, mask: info, window, from: None, ms: 1.0 })),
+    );
+    send(&mut state, measured(Subject::Now(7), 0.5, 0));
+    assert_eq!((&tuning(&state).proposal().mask, tuning(&state).draft().window), (&mask, window));
+    assert!(tuning(&state).is_applied(state.model.as_ref().unwrap()));
+    assert!(matches!(tuning(&state).figures(1), Freshness::Measured(_)));
+    assert!(!text(&draw(&state)).lines().nth(1).unwrap().contains("unsaved"));
+}

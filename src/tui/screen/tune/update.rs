@@ -1,0 +1,159 @@
+//! The keys of the tune screen.
+
+use crate::decode::worker::EngineOrder as Order;
+use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::areas;
+use crate::tui::app::state::{OtherMask, State};
+use crate::tui::screen::Screen;
+use crate::tui::screen::tune::edit::{apply, change, edit};
+use crate::tui::screen::tune::layout;
+use crate::tui::screen::tune::state::{Against, Base, Control};
+
+/// Does a command of the screen.
+pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
+    let effects = match command {
+        Command::Up => select(state, |control| control.moved(-1)),
+        Command::Down => select(state, |control| control.moved(1)),
+        Command::First => select(state, |_| Control::ALL[0]),
+        Command::Last => select(state, |_| Control::Hold),
+        Command::Less => step(state, -1),
+        Command::More => step(state, 1),
+        Command::MuchLess => step(state, -5),
+        Command::MuchMore => step(state, 5),
+        Command::Open => open(state),
+        Command::Sweep => sweep(state),
+        Command::FindNext => point(state, 1),
+        Command::FindPrev => point(state, -1),
+        Command::PlotAxis => other_axis(state),
+        Command::Diff => show_difference(state),
+        Command::Flip
+        | Command::FlipHead
+        | Command::LockHead
+        | Command::LockLayer
+        | Command::Reset => edit(state, command),
+        // On a narrow screen the panel is the layers in place of the plot.
+        Command::Panel => {
+            let shown = layout::tune(state, areas::areas(state).main).layers.is_some();
+            state.panel = Some(!shown);
+            Vec::new()
+        }
+        // Out of the plot, before one leaves the screen.
+        Command::Back => {
+            state.screens.tune.as_mut()?.cursor.take()?;
+            Vec::new()
+        }
+        _ => return None,
+    };
+    Some(effects)
+}
+
+/// Selects a control, seen from the one that is selected.
+fn select(state: &mut State, of: impl Fn(Control) -> Control) -> Vec<Effect> {
+    if let Some(tuning) = &mut state.screens.tune {
+        (tuning.control, tuning.cursor) = (of(tuning.control), None);
+    }
+    Vec::new()
+}
+
+/// Plots against the other of bytes and time.
+fn other_axis(state: &mut State) -> Vec<Effect> {
+    if let Some(tuning) = &mut state.screens.tune {
+        tuning.against = match tuning.against {
+            Against::Bytes => Against::Time,
+            Against::Time => Against::Bytes,
+        };
+    }
+    Vec::new()
+}
+
+/// Changes the selected control by `by` steps.
+fn step(state: &mut State, by: i32) -> Vec<Effect> {
+    let (Some(model), Some(tuning)) = (&state.model, &mut state.screens.tune) else {
+        return Vec::new();
+    };
+    match tuning.control {
+        Control::Context => {
+            state.change_target_context(by > 0);
+            Vec::new()
+        }
+        Control::Hold => {
+            tuning.hold = !tuning.hold;
+            let due = !tuning.hold && !tuning.is_applied(model);
+            if due { apply(state) } else { Vec::new() }
+        }
+        control => {
+            let mut draft = tuning.draft().clone();
+            let verbatim = Base::Verbatim(tuning.saved().mask.clone());
+            control.step(
+                &mut draft,
+                by,
+                &tuning.around(&verbatim, model, state.at.layer, state.target_context),
+            );
+            change(state, draft)
+        }
+    }
+}
+
+/// Enter: takes the point under the plot's cursor, or applies what is set.
+fn open(state: &mut State) -> Vec<Effect> {
+    let Some(tuning) = &mut state.screens.tune else { return Vec::new() };
+    let Some(id) = tuning.cursor.take() else { return apply(state) };
+    let taken = tuning
+        .sweep
+        .measured()
+        .find(|(point, _)| point.id == id)
+        .map(|(point, _)| point.draft.clone());
+    taken.map_or_else(Vec::new, |draft| change(state, draft))
+}
+
+/// Begins a sweep, or gives the one at hand up.
+fn sweep(state: &mut State) -> Vec<Effect> {
+    if state.replay {
+        state.tell("a recording cannot be measured", false);
+        return Vec::new();
+    }
+    let generation = state.run.generation;
+    let Some(tuning) = &mut state.screens.tune else { return Vec::new() };
+    if tuning.sweep.is_running() {
+        tuning.sweep.stop();
+        state.tell("the sweep is given up; what it measured stays", false);
+        return vec![Effect::Engine(Order::Sweep(Vec::new()))];
+    }
+    tuning.cursor = None;
+    let trials = tuning.begin_sweep(generation);
+    if trials.is_empty() {
+        state.tell("floors and locks leave nothing to sweep", true);
+        return Vec::new();
+    }
+    vec![Effect::Engine(Order::Sweep(trials))]
+}
+
+/// Moves the plot's cursor along its points.
+fn point(state: &mut State, by: isize) -> Vec<Effect> {
+    let generation = state.run.generation;
+    let (Some(model), Some(tuning)) = (&state.model, &mut state.screens.tune) else {
+        return Vec::new();
+    };
+    let spots = tuning.plot(model, state.target_context, generation).spots;
+    let at = tuning.cursor.and_then(|id| spots.iter().position(|spot| spot.id == id));
+    let next = match at {
+        None if by > 0 => spots.first(),
+        None => spots.last(),
+        Some(at) => spots.get((at as isize + by).rem_euclid(spots.len() as isize) as usize),
+    };
+    tuning.cursor = next.map(|spot| spot.id);
+    if spots.is_empty() {
+        state.tell("no points yet: s begins a sweep", false);
+    }
+    Vec::new()
+}
+
+/// The map with what differs from the saved mask.
+fn show_difference(state: &mut State) -> Vec<Effect> {
+    let Some(tuning) = &state.screens.tune else { return Vec::new() };
+    let saved = &tuning.saved().mask;
+    state.other =
+        Some(OtherMask { label: format!("{} (saved)", saved.label), mask: saved.mask.clone() });
+    (state.diff, state.screen) = (true, Screen::Map);
+    Vec::new()
+}

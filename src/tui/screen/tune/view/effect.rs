@@ -1,0 +1,242 @@
+//! What the three masks keep, weigh, lose and take. Computed and measured figures stand under
+//! titles of their own.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::decode::worker::event::Measured;
+use crate::numbers::{self, count};
+use crate::tui::app::model::ModelView;
+use crate::tui::app::state::State;
+use crate::tui::color::Role;
+use crate::tui::paint::{number, put};
+use crate::tui::screen::tune::state::{Freshness, Tally, Tuning, is_comparable};
+use crate::tui::widget::pane::Pane;
+
+/// Columns of the labels.
+const LABEL: u16 = 9;
+/// Most columns of a value: figures far apart are hard to compare.
+const WIDEST: u16 = 15;
+/// Rows from which on everything is shown.
+const FULL: u16 = 20;
+
+/// Draws the table.
+pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buffer: &mut Buffer) {
+    let full = area.height >= FULL;
+    let mut pane = Pane::new(area, &state.theme, buffer);
+    computed(state, model, tuning, full, &mut pane);
+    measured(state, model, tuning, full, &mut pane);
+}
+
+/// A label, and three values with the difference of the set mask to the saved one.
+fn row(
+    pane: &mut Pane<'_>,
+    label: &str,
+    label_style: Style,
+    cells: [String; 4],
+    styles: [Style; 4],
+) {
+    let Some(row) = pane.take(1) else { return };
+    put(pane.buffer, row, 0, 0, Line::styled(label.to_owned(), label_style));
+    let width = (row.width.saturating_sub(LABEL) / 4).min(WIDEST);
+    for (index, (cell, style)) in cells.into_iter().zip(styles).enumerate() {
+        let right = LABEL + width * (index as u16 + 1);
+        // Where columns would touch, units stand close to their numbers.
+        let cell =
+            if cell.chars().count() >= usize::from(width) { cell.replace(' ', "") } else { cell };
+        let wide = cell.chars().count() as u16;
+        put(pane.buffer, row, right.saturating_sub(wide), 0, Line::from(Span::styled(cell, style)));
+    }
+}
+
+fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane: &mut Pane<'_>) {
+    let theme = &state.theme;
+    let (text, dim) = (theme.style(Role::Text), theme.style(Role::Dim));
+    let context = state.target_context;
+    pane.title("effect", &format!("computed at {} tokens", count(context)));
+    let heads = ["now", "proposed", "saved", "Δ saved"].map(str::to_owned);
+    row(
+        pane,
+        "",
+        dim,
+        heads,
+        [theme.style(Role::Good), theme.style(Role::Warn), theme.style(Role::Third), dim],
+    );
+    let saved = tuning.saved();
+    let sparsity = model.info.mask.as_ref().and_then(|mask| mask.sparsity);
+    let set = tuning.proposed_tally(context);
+    // The same mask may be set with another sparsity in mind: what counts is what is set now.
+    let now = match tuning.is_applied(model) {
+        true => set,
+        false => tuning.tally(&model.mask, model.info.window, sparsity, context),
+    };
+    let old = tuning.tally(&saved.mask.mask, saved.window, saved.mask.sparsity, context);
+    let mut line = |label: &str, show: &dyn Fn(&Tally) -> String, delta: String| {
+        let delta_style =
+            if delta.contains(|c: char| ('1'..='9').contains(&c)) { text } else { dim };
+        row(
+            pane,
+            label,
+            dim,
+            [show(&now), show(&set), show(&old), delta],
+            [text, text, text, delta_style],
+        );
+    };
+    line(
+        "K kept",
+        &|tally| format!("{:.1} %", tally.share * 100.0),
+        signed((set.share - old.share) * 100.0, 1),
+    );
+    let channels = |tally: &Tally| count(tally.kept);
+    if full {
+        line("channels", &channels, whole(set.kept as i64 - old.kept as i64));
+        line(
+            "dropped",
+            &|tally| format!("{} heads", tally.dropped),
+            whole(set.dropped as i64 - old.dropped as i64),
+        );
+        line("K", &|tally| numbers::bytes(tally.bytes.k), weight(set.bytes.k, old.bytes.k));
+        line("V", &|tally| numbers::bytes(tally.bytes.v), weight(set.bytes.v, old.bytes.v));
+    }
+    line(
+        "K+V",
+        &|tally| numbers::bytes(tally.bytes.total()),
+        weight(set.bytes.total(), old.bytes.total()),
+    );
+    line(
+        "saved",
+        &|tally| format!("{:.1} %", tally.saved * 100.0),
+        signed((set.saved - old.saved) * 100.0, 1),
+    );
+    let bound =
+        |tally: &Tally| tally.bound.map_or_else(|| "–".to_owned(), |bound| format!("≤{bound:.2}×"));
+    let faster =
+        set.bound.zip(old.bound).map_or_else(String::new, |(set, old)| signed(set - old, 2));
+    line("attention", &bound, faster);
+    let over = |tally: &Tally| {
+        tally.over.map_or_else(|| "–".to_owned(), |over| format!("{} ch", whole(over)))
+    };
+    line(
+        "align",
+        &over,
+        set.over.zip(old.over).map_or_else(String::new, |(set, old)| whole(set - old)),
+    );
+    if full && let Some(overlap) = tuning.overlap() {
+        let text = match (overlap.only_a, overlap.only_b) {
+            (0, 0) => "the same channels as saved".to_owned(),
+            (here, there) => {
+                format!("kept only here {} · only saved {}", count(here), count(there))
+            }
+        };
+        pane.note(text);
+    }
+}
+
+fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane: &mut Pane<'_>) {
+    let theme = &state.theme;
+    let (text, dim) = (theme.style(Role::Text), theme.style(Role::Dim));
+    if model.info.solo {
+        pane.title("quality and speed", "not measured");
+        pane.note("divergence needs a dense side: start without --solo");
+        return;
+    }
+    let generation = state.run.generation;
+    let (figures, is_fresh) = match tuning.figures(generation) {
+        Freshness::None => {
+            pane.title("quality and speed", "not measured yet");
+            pane.note("comes with the next 64 tokens; Enter asks again");
+            return;
+        }
+        Freshness::Measured(figures) => {
+            pane.title(
+                "quality and speed",
+                &format!("measured · {} steps, forced", figures.divergence.steps),
+            );
+            (figures, true)
+        }
+        Freshness::Stale(figures) => {
+            pane.title(
+                "quality and speed",
+                if tuning.is_waiting() { "stale · retuning" } else { "stale · measuring" },
+            );
+            (figures, false)
+        }
+    };
+    let style = if is_fresh { text } else { dim };
+    // Old figures are of what was at work then; nothing is known of what is set.
+    let applied = (is_fresh && tuning.is_applied(model)).then_some(figures);
+    let saved = tuning.figures_of_saved(generation);
+    // Figures over other tokens are shown, and not subtracted.
+    let fits = saved.is_some_and(|saved| is_comparable(figures, saved));
+    let saved_style = if fits { text } else { dim };
+    let mut line = |label: &str,
+                    value: &dyn Fn(&Measured) -> f64,
+                    show: &dyn Fn(f64) -> String,
+                    signed: &dyn Fn(f64) -> String| {
+        let cell = |figures: Option<&Measured>| {
+            figures.map_or_else(|| "–".to_owned(), |figures| show(value(figures)))
+        };
+        let delta = applied
+            .zip(saved.filter(|_| fits))
+            .map_or_else(String::new, |(set, old)| signed(value(set) - value(old)));
+        row(
+            pane,
+            label,
+            dim,
+            [cell(Some(figures)), cell(applied), cell(saved), delta],
+            [style, style, saved_style, style],
+        );
+    };
+    let small = |value: f64| number(value as f32);
+    let small_signed = |value: f64| format!("{}{}", sign(value), number(value.abs() as f32));
+    line("KLD mean", &|figures| figures.divergence.kld.mean, &small, &small_signed);
+    line(
+        "± stderr",
+        &|figures| figures.divergence.kld.stderr,
+        &|value| format!("±{}", small(value)),
+        &|_| String::new(),
+    );
+    // The median, as TPOT: one slow step would move the mean of 64 a lot.
+    let rate =
+        |figures: &Measured| if figures.b_ms.p50 > 0.0 { 1e3 / figures.b_ms.p50 } else { 0.0 };
+    if full {
+        let same = |figures: &Measured| figures.divergence.top1_agreement * 100.0;
+        line("same top", &same, &|value| format!("{value:.1} %"), &|value| signed(value, 1));
+        line("TPOT p50", &|figures| figures.b_ms.p50, &|ms| format!("{ms:.2} ms"), &|ms| {
+            signed(ms, 2)
+        });
+    }
+    line("tok/s", &rate, &|rate| format!("{rate:.1}"), &|rate| signed(rate, 1));
+    if full {
+        let stored = numbers::bytes(figures.dense_kv as u64);
+        pane.note(match saved {
+            Some(_) if !fits => "saved: over other tokens · Enter measures both".to_owned(),
+            _ => format!("dense side: TPOT p50 {:.2} ms · {stored} stored now", figures.a_ms.p50),
+        });
+    }
+}
+
+/// The sign of a difference; none for nothing.
+fn sign(value: f64) -> &'static str {
+    match value {
+        v if v > 0.0 => "+",
+        v if v < 0.0 => "−",
+        _ => "",
+    }
+}
+
+fn signed(value: f64, digits: usize) -> String {
+    let text = format!("{:.digits$}", value.abs());
+    let is_nothing = text.chars().all(|c| matches!(c, '0' | '.'));
+    format!("{}{text}", if is_nothing { "" } else { sign(value) })
+}
+
+fn whole(value: i64) -> String {
+    format!("{}{}", sign(value as f64), count(value.unsigned_abs() as usize))
+}
+
+fn weight(new: u64, old: u64) -> String {
+    format!("{}{}", sign(new as f64 - old as f64), numbers::bytes(new.abs_diff(old)))
+}

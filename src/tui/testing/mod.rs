@@ -1,0 +1,15 @@
+//! What the tests of the inspector share: a session without model or engine, keys and commands, a
+//! learning, and frames as text.
+
+mod frames;
+mod input;
+mod learning;
+mod session;
+
+pub use frames::{draw, frames, text};
+pub use input::{act, key, letters, mouse};
+pub use learning::{factors, learned, learning, tell_learning};
+pub use session::{
+    LARGE, SMALL, answer, blank, head_detail, info, lost, measured, noise, pair, send, session,
+    token,
+};

@@ -1,0 +1,286 @@
+//! A session for tests, without model or engine, and a dump of frames that shows colours.
+
+use crate::cache::CacheSpec;
+use crate::decode::divergence::{Divergence, StepDivergence};
+use crate::decode::lost::{Asked, Lost, LostToken};
+use crate::decode::sampler::Sampling;
+use crate::decode::worker::event::{
+    Envelope, Event, HeadDetail, Likely, Live, MaskInfo, Measured, Memory, ModelInfo, Pair,
+    Retuned, Rules, Started, StepMs, Subject, Token, Voice,
+};
+use crate::decode::worker::{EngineOrder as Order, Prompt, Retune};
+use crate::element::Dtype;
+use crate::mask::select::Options;
+use crate::mask::{ChannelMask, Importance, Rule, Shape, Window, select};
+use crate::random::scrambled;
+use crate::spread::Spread;
+use crate::tui::app::action::{Action, Effect};
+use crate::tui::app::keys::KeyTable;
+use crate::tui::app::log::LogBuffer;
+use crate::tui::app::run::NextRun;
+use crate::tui::app::state::{Beginning, State};
+use crate::tui::app::update::update;
+use crate::tui::color::{ColorDepth, Colormap, Theme};
+
+/// The demo's axes.
+pub const SMALL: Shape = Shape { layers: 5, kv_heads: 2, head_dim: 64 };
+/// Llama-3.1-8B's axes.
+pub const LARGE: Shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
+
+/// A number in 0..1 that depends on `n` alone.
+pub fn noise(n: usize) -> f32 {
+    (scrambled(n as u64 ^ 0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 24) as f32
+}
+
+/// A state before anything happened.
+pub fn blank(depth: ColorDepth) -> State {
+    let mut state = State::new(Beginning {
+        theme: Theme::new(depth, false, Colormap::Viridis),
+        keys: KeyTable::new(&Default::default()).expect("the defaults are consistent"),
+        loading_name: "demo".to_owned(),
+        plan: NextRun {
+            prompt: Prompt::Text { text: "Say something.".to_owned(), raw: false },
+            sampling: Sampling::default(),
+            max_new: 256,
+        },
+        replay: false,
+        log: LogBuffer::default(),
+        export_folder: "out".into(),
+    });
+    state.size = (120, 40);
+    state
+}
+
+/// What a model of this shape tells when it is loaded; one head in seven is dropped.
+pub fn info(shape: Shape) -> ModelInfo {
+    let score = |i: usize| {
+        let (head, channel) = (i / shape.head_dim, i % shape.head_dim);
+        let slow = (channel % shape.pairs()) as f32 / shape.pairs() as f32;
+        if head % 7 == 5 { 0.0 } else { (0.2 + slow * slow) * noise(i) }
+    };
+    let importance =
+        Importance::new(shape, (0..shape.entries()).map(score).collect()).expect("finite");
+    let mask = select::select(&importance, &Options::new(0.5, 8)).expect("a fair budget");
+    let other =
+        ChannelMask::from_fn(shape, |_, _, channel| channel % shape.pairs() >= shape.pairs() / 2);
+    let info = |label: &str, mask: ChannelMask, importance: Option<Vec<f32>>| MaskInfo {
+        label: label.to_owned(),
+        mask,
+        importance,
+        rule: "test".to_owned(),
+        align: 8,
+        sparsity: Some(0.5),
+    };
+    ModelInfo {
+        name: "test-model".to_owned(),
+        architecture: "llama".to_owned(),
+        device: "cpu".to_owned(),
+        dtype: Dtype::F16,
+        weight_bytes: 5_210_112,
+        shape,
+        heads: shape.kv_heads * 2,
+        parameters: 2_605_056,
+        max_context: 32_768,
+        context: 8_192,
+        wavelengths: (0..shape.pairs())
+            .map(|i| 6.25 * 50_000_f64.powf(i as f64 / shape.pairs() as f64))
+            .collect(),
+        kv_dtype: Dtype::F16,
+        mask: Some(info("learned-50", mask, Some(importance.scores().to_vec()))),
+        other: Some(info("slowest", other, None)),
+        window: Window::default(),
+        solo: false,
+        feed: Default::default(),
+        fingerprint: String::new(),
+        warnings: Vec::new(),
+    }
+}
+
+/// Sends one event of the run at hand.
+pub fn send(state: &mut State, event: Event) {
+    let generation = state.run.generation;
+    update(state, Action::Engine(Box::new(Envelope { generation, at_ms: 0.0, dropped: 0, event })));
+}
+
+/// What the tokens say.
+const WORDS: [&str; 6] = [" the", " light", " was", " quiet", ",", " and"];
+
+/// The `n`-th token of a run over `cached` tokens.
+pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
+    let mask =
+        info.mask.as_ref().map_or_else(|| ChannelMask::full(info.shape), |mask| mask.mask.clone());
+    let spec = CacheSpec::new(info.shape, info.window, Dtype::F16, mask).expect("fits");
+    let total = 4.0 + f64::from(noise(n));
+    let step = StepMs {
+        total,
+        attention: total * 0.3,
+        projections: total * 0.55,
+        logits: total * 0.1,
+        rest: total * 0.05,
+    };
+    Event::Token(Box::new(Token {
+        n,
+        id: n as u32,
+        text: WORDS[n % WORDS.len()].to_owned(),
+        logprob: -5.0 * noise(n + 7),
+        cached,
+        kv: spec.bytes_at(cached),
+        step: (n > 1).then_some(step),
+    }))
+}
+
+/// Both sides at the `n`-th token of a run over `cached` tokens; every seventh token the sides
+/// prefer different ones.
+pub fn pair(info: &ModelInfo, n: usize, cached: usize) -> Event {
+    let Event::Token(token) = token(info, n, cached) else { unreachable!("a token") };
+    let dense = CacheSpec::dense(info.shape, info.window, Dtype::F16)
+        .expect("fits")
+        .bytes_at(cached)
+        .total();
+    let parts = n % 7 == 3;
+    let top = |first: usize| -> Vec<Likely> {
+        let of = |place: usize| Likely {
+            id: (first + place) as u32,
+            text: WORDS[(first + place) % WORDS.len()].to_owned(),
+            p: 0.6 / (1 << place) as f32,
+        };
+        (0..5).map(of).collect()
+    };
+    let voice = |ms: f64, kv: usize, first: usize| Voice {
+        id: token.id,
+        text: token.text.clone(),
+        ms: (n > 1).then_some(ms * (1.0 + f64::from(noise(n)) / 10.0)),
+        kv,
+        top: top(first),
+    };
+    let divergence = (n > 1).then(|| StepDivergence {
+        kld: f64::from((noise(n + 3) * 8.0 - 9.0).exp()),
+        same_top: !parts,
+        delta_logprob: f64::from(noise(n + 5) - 0.5) / 10.0,
+        delta_p: f64::from(noise(n + 6) - 0.5) / 20.0,
+    });
+    Event::Pair(Box::new(Pair {
+        n,
+        a: Some(voice(5.2, dense, n)),
+        b: Some(voice(4.4, token.kv.total(), n + usize::from(parts))),
+        divergence,
+    }))
+}
+
+/// What a step lost, as the engine would tell it.
+pub fn lost(asked: Asked) -> Event {
+    let token = |rank: usize| LostToken {
+        position: 17 * rank,
+        text: WORDS[rank % WORDS.len()].to_owned(),
+        middle: rank > 2,
+        exact_logit: 9.0 - rank as f64 / 2.0,
+        pruned_logit: (rank != 4).then_some(8.5 - rank as f64 / 2.0),
+        exact_weight: 0.3 / rank as f64,
+        pruned_weight: if rank == 4 { 0.0 } else { 0.31 / rank as f64 },
+        exact_rank: rank,
+        pruned_rank: if rank == 4 { 380 } else { rank },
+    };
+    Event::Lost(Box::new(Lost {
+        asked,
+        exact: [0.2, 0.5, 0.3],
+        pruned: [0.22, 0.45, 0.33],
+        kld: Some(0.0123),
+        logit_rms: 0.31,
+        tokens: (1..14).map(token).collect(),
+    }))
+}
+
+/// A session that has decoded a while.
+pub fn session(shape: Shape, depth: ColorDepth) -> State {
+    let mut state = blank(depth);
+    let info = info(shape);
+    send(&mut state, Event::Loaded(Box::new(info.clone())));
+    send(
+        &mut state,
+        Event::Started(Box::new(Started {
+            prompt: "The harbour was quiet that morning. What did the keeper do?".to_owned(),
+            prompt_tokens: 400,
+            max_new: 256,
+            sampling: Sampling::default(),
+            prefill_ms: 81.5,
+            ttft_ms: 83.25,
+        })),
+    );
+    let table = |seed: usize| -> Vec<f32> {
+        (0..shape.entries()).map(|i| (noise(i * 31 + seed) * 9.0 - 4.0).exp()).collect()
+    };
+    send(
+        &mut state,
+        Event::Rules(Box::new(Rules::new([(Rule::KEY_NORM, table(1)), (Rule::THINK, table(2))]))),
+    );
+    for n in 1..=120 {
+        send(&mut state, pair(&info, n, 399 + n));
+        send(&mut state, token(&info, n, 399 + n));
+    }
+    send(&mut state, Event::Live(Box::new(Live { activity: table(3), steps: 40, middle: 352 })));
+    send(&mut state, head_detail(shape, 0, 0));
+    send(
+        &mut state,
+        Event::Memory(Memory { resident: Some(123 << 20), device: None, kv_allocated: 1_500_000 }),
+    );
+    state.toast = None;
+    state
+}
+
+/// Live detail of a head.
+pub fn head_detail(shape: Shape, layer: usize, head: usize) -> Event {
+    let energy = |seed: usize| (0..shape.head_dim).map(|i| noise(i + seed)).collect();
+    Event::Head(Box::new(HeadDetail {
+        layer,
+        head,
+        mass: vec![[0.1, 0.6, 0.3], [0.05, 0.15, 0.8]],
+        q_energy: energy(11),
+        k_energy: energy(13),
+    }))
+}
+
+/// Answers changes of the mask as the engine does when nothing is in its way.
+pub fn answer(state: &mut State, effects: &[Effect]) {
+    for effect in effects {
+        if let Effect::Engine(Order::Retune(retune)) = effect {
+            let Retune { revision, mask, window } = (**retune).clone();
+            send(
+                state,
+                Event::Retuned(Box::new(Retuned {
+                    revision,
+                    mask,
+                    window,
+                    from: Some(120),
+                    ms: 2.5,
+                })),
+            );
+        }
+    }
+}
+
+/// What a mask lost over 64 steps, with this mean.
+pub fn measured(subject: Subject, kld: f64, left: usize) -> Event {
+    let spread = |mean: f64| Spread {
+        mean,
+        stderr: mean / 8.0,
+        p50: mean * 0.9,
+        p99: mean * 3.0,
+        max: mean * 4.0,
+    };
+    let divergence = Divergence {
+        steps: 64,
+        kld: spread(kld),
+        top1_agreement: 0.984375,
+        mean_delta_logprob: -kld,
+        rms_delta_p: kld,
+    };
+    Event::Measured(Box::new(Measured {
+        subject,
+        divergence,
+        a_ms: spread(5.0),
+        b_ms: spread(4.0 + kld),
+        kv: 1_000_000,
+        dense_kv: 1_500_000,
+        left,
+    }))
+}

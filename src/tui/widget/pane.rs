@@ -1,0 +1,77 @@
+//! Lines one below the other: titles, labelled values, bars.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::tui::color::{Role, Theme};
+use crate::tui::paint::put;
+
+/// A column of lines that is filled from above and stops where the room ends.
+pub struct Pane<'a> {
+    /// What is left of the area.
+    pub area: Rect,
+    /// Where to draw.
+    pub buffer: &'a mut Buffer,
+    theme: &'a Theme,
+    is_first: bool,
+}
+
+/// Columns of the labels.
+const LABEL: usize = 11;
+
+impl<'a> Pane<'a> {
+    /// An empty pane.
+    pub fn new(area: Rect, theme: &'a Theme, buffer: &'a mut Buffer) -> Self {
+        Self { area, buffer, theme, is_first: true }
+    }
+
+    /// Takes `rows` rows; `None` where they do not fit.
+    pub fn take(&mut self, rows: u16) -> Option<Rect> {
+        let taken = (rows <= self.area.height).then_some(Rect { height: rows, ..self.area })?;
+        self.area.y += rows;
+        self.area.height -= rows;
+        Some(taken)
+    }
+
+    /// A title with a line to the right edge, set off from what is above.
+    pub fn title(&mut self, text: &str, note: &str) {
+        if !std::mem::take(&mut self.is_first) && self.area.height > 3 {
+            self.take(1);
+        }
+        let width = usize::from(self.area.width);
+        let used =
+            text.chars().count() + note.chars().count() + if note.is_empty() { 1 } else { 2 };
+        let rule = "─".repeat(width.saturating_sub(used));
+        let mut spans =
+            vec![Span::styled(text.to_owned(), self.theme.style(Role::Title)), Span::raw(" ")];
+        spans.push(Span::styled(rule, self.theme.style(Role::Border)));
+        if !note.is_empty() {
+            spans.push(Span::raw(" "));
+            spans.push(Span::styled(note.to_owned(), self.theme.style(Role::Dim)));
+        }
+        self.line(Line::from(spans));
+    }
+
+    /// One line.
+    pub fn line<'b>(&mut self, line: impl Into<Line<'b>>) {
+        if let Some(area) = self.take(1) {
+            put(self.buffer, area, 0, 0, line);
+        }
+    }
+
+    /// A line in the style of explanations.
+    pub fn note(&mut self, text: impl Into<String>) {
+        let style = self.theme.style(Role::Dim);
+        self.line(Line::styled(text.into(), style));
+    }
+
+    /// A label and its value.
+    pub fn row(&mut self, label: &str, value: impl Into<String>) {
+        let label = Span::styled(format!("{label:<LABEL$}"), self.theme.style(Role::Dim));
+        self.line(Line::from(vec![
+            label,
+            Span::styled(value.into(), self.theme.style(Role::Text)),
+        ]));
+    }
+}
