@@ -1,24 +1,24 @@
 //! The keys that no screen owns: those of typing, of lists, and those that count everywhere.
 
 use crate::tui::app::action::Command as C;
-use crate::tui::app::keys::Binding;
+use crate::tui::app::keys::KeyBinding;
 
 /// While a prompt is typed.
-pub const PROMPT: &[Binding] = &[
+pub const PROMPT: &[KeyBinding] = &[
     (C::Submit, "ctrl-s ctrl-enter", "send", "send the prompt and decode it"),
     (C::Back, "esc", "leave", "back to the text; what was typed is kept"),
     (C::Quit, "ctrl-c", "", "quit"),
 ];
 
 /// While a field of a form is typed.
-pub const FIELD: &[Binding] = &[
+pub const FIELD: &[KeyBinding] = &[
     (C::Submit, "enter", "take", "take what is typed"),
     (C::Back, "esc", "leave", "leave the field as it was"),
     (C::Quit, "ctrl-c", "", "quit"),
 ];
 
 /// While a list is filtered.
-pub const LIST: &[Binding] = &[
+pub const LIST: &[KeyBinding] = &[
     (C::Open, "enter", "run", "run or go to the selected entry"),
     (C::Up, "up ctrl-p", "", "entry above"),
     (C::Down, "down ctrl-n", "", "entry below"),
@@ -29,7 +29,7 @@ pub const LIST: &[Binding] = &[
 ];
 
 /// Everywhere, up to the keys that show screens.
-pub const GLOBAL_FIRST: &[Binding] = &[
+pub const GLOBAL_FIRST: &[KeyBinding] = &[
     (C::Pause, "space", "pause", "pause or go on"),
     (C::StepForward, ">", "step", "pause and make one step"),
     (C::StepBack, "<", "", "one token back, in a recording or beside a dense side"),
@@ -48,7 +48,7 @@ pub const GLOBAL_FIRST: &[Binding] = &[
 ];
 
 /// Everywhere, after them.
-pub const GLOBAL_LAST: &[Binding] = &[
+pub const GLOBAL_LAST: &[KeyBinding] = &[
     (C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),
     (C::Help, "? f1", "help", "all keys; type to search, Enter runs"),
     (C::Log, "f12", "", "show or hide the log"),

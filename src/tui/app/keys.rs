@@ -52,11 +52,11 @@ impl KeyContext {
 
 /// What a command is bound to at first: the command, its keys apart by blanks, the label of
 /// [`KeyRow`], and what it does.
-pub type Binding = (Command, &'static str, &'static str, &'static str);
+pub type KeyBinding = (Command, &'static str, &'static str, &'static str);
 
 /// Every binding, in the order of the table: the screens' own first.
-fn defaults() -> impl Iterator<Item = (KeyContext, Binding)> {
-    let of = |context: KeyContext, bindings: &'static [Binding]| {
+fn defaults() -> impl Iterator<Item = (KeyContext, KeyBinding)> {
+    let of = |context: KeyContext, bindings: &'static [KeyBinding]| {
         bindings.iter().map(move |binding| (context, *binding))
     };
     let own = Screen::ALL

@@ -5,7 +5,7 @@ use ratatui::crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
 
 use crate::tui::app::action::{Command, Effect};
-use crate::tui::app::keys::{Binding, KeyContext};
+use crate::tui::app::keys::{KeyBinding, KeyContext};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::export::{ExportFormat, Sheet};
@@ -19,7 +19,7 @@ pub struct ScreenParts {
     /// What that key shows, for the help.
     pub about: &'static str,
     /// Its keys.
-    pub table: &'static [Binding],
+    pub table: &'static [KeyBinding],
     /// Does a command; `None` where the screen does not claim it. A command that neither the
     /// screen nor the application claims does nothing.
     pub update: fn(&mut State, Command) -> Option<Vec<Effect>>,

@@ -1,10 +1,10 @@
 //! The keys of the screen.
 
 use crate::tui::app::action::Command as C;
-use crate::tui::app::keys::Binding;
+use crate::tui::app::keys::KeyBinding;
 
 /// Commands, their keys, a word for the footer, and what they do.
-pub const TABLE: &[Binding] = &[
+pub const TABLE: &[KeyBinding] = &[
     (C::Learn, "s", "start", "learn a mask with what the form says"),
     (C::CancelLearning, "x", "cancel", "stop learning; what was learned can be gone on from"),
     (C::ResumeLearning, "R", "resume", "go on from the checkpoint beside the file of the form"),

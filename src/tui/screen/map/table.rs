@@ -1,10 +1,10 @@
 //! The keys of the screen.
 
 use crate::tui::app::action::Command as C;
-use crate::tui::app::keys::Binding;
+use crate::tui::app::keys::KeyBinding;
 
 /// Commands, their keys, a word for the footer, and what they do.
-pub const TABLE: &[Binding] = &[
+pub const TABLE: &[KeyBinding] = &[
     (C::Open, "enter", "open", "open the layer, then the head"),
     (C::Metric, "c", "metric", "show the next metric: mask, importance, key norm, ThinK, live"),
     (C::Scale, "v", "scale", "linear, logarithmic or rank scale"),

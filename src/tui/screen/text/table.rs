@@ -1,10 +1,10 @@
 //! The keys of the screen.
 
 use crate::tui::app::action::Command as C;
-use crate::tui::app::keys::Binding;
+use crate::tui::app::keys::KeyBinding;
 
 /// Commands, their keys, a word for the footer, and what they do.
-pub const TABLE: &[Binding] = &[
+pub const TABLE: &[KeyBinding] = &[
     (C::EditPrompt, "i enter", "edit prompt", "type a new prompt"),
     (C::Up, "up k", "setting", "setting above"),
     (C::Down, "down j", "", "setting below"),

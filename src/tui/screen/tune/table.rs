@@ -1,10 +1,10 @@
 //! The keys of the screen.
 
 use crate::tui::app::action::Command as C;
-use crate::tui::app::keys::Binding;
+use crate::tui::app::keys::KeyBinding;
 
 /// Commands, their keys, a word for the footer, and what they do.
-pub const TABLE: &[Binding] = &[
+pub const TABLE: &[KeyBinding] = &[
     (C::Up, "up k", "control", "control above"),
     (C::Down, "down j", "", "control below"),
     (C::First, "g home", "", "first control"),
