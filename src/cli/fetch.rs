@@ -15,7 +15,7 @@ pub struct FetchArgs {
 
 /// Runs `kscope fetch`.
 pub fn run(args: &FetchArgs) -> Result<()> {
-    let mut bar = Bar::new();
+    let mut bar = Progress::new();
     if args.what == "texts" {
         return fetch_texts(&mut bar);
     }
@@ -26,7 +26,7 @@ pub fn run(args: &FetchArgs) -> Result<()> {
 }
 
 /// Gets every domain that this machine's clients can get; fails only when none came.
-fn fetch_texts(bar: &mut Bar) -> Result<()> {
+fn fetch_texts(bar: &mut Progress) -> Result<()> {
     let mut failures = Vec::new();
     for domain in texts::DOMAINS {
         match domain.fetch(bar) {
@@ -49,9 +49,9 @@ fn fetch_texts(bar: &mut Bar) -> Result<()> {
 }
 
 /// A progress bar on standard error; hidden where that is no terminal.
-struct Bar(ProgressBar);
+struct Progress(ProgressBar);
 
-impl Bar {
+impl Progress {
     fn new() -> Self {
         let bar = ProgressBar::new(0);
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes}") {
@@ -65,7 +65,7 @@ impl Bar {
     }
 }
 
-impl Progress for Bar {
+impl Progress for Progress {
     fn step(&mut self, what: &str) {
         self.0.set_message(what.to_owned());
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::args::ModelArgs;
 use super::output;
-use super::progress::Bar;
+use super::progress::Progress;
 use super::values;
 use crate::learn::check::CheckRow;
 use crate::learn::data::Task;
@@ -164,7 +164,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     if args.resume.is_none() {
         run::prepare_checkpoint(&checkpoint)?;
     }
-    let bar = Bar::new("prefilling");
+    let bar = Progress::new("prefilling");
     let outcome = run::learn(&model, &request, &checkpoint, args.resume.is_some(), &mut |event| {
         show(&bar, &request.settings, event);
         Ok(())
@@ -211,7 +211,7 @@ fn start(path: &Path, model: &Model) -> Result<LearnStart> {
 }
 
 /// Progress on a bar; lasting facts as lines on standard error.
-fn show(bar: &Bar, settings: &Settings, event: &LearnEvent) {
+fn show(bar: &Progress, settings: &Settings, event: &LearnEvent) {
     match event {
         LearnEvent::Prefill(done, all) => bar.count(*done, *all),
         LearnEvent::Dense(tasks) => {
