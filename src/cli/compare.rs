@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::{ModeArg, Ready, SessionArgs};
 use super::output;
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use super::values;
 use crate::decode::comparison::{Comparison, ComparisonSetup, Mode, Side, Sides};
 use crate::decode::divergence::{Divergence, StepDivergence, top};
@@ -128,7 +128,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         .sum();
     model.check_cache_memory("a dense and a pruned cache", reach)?;
     let mode = args.mode.into();
-    let bar = Progress::new("prefill");
+    let bar = ProgressLine::new("prefill");
     let setup = ComparisonSetup { prompts, dense, pruned, sampling, mode, context };
     let mut comparison =
         bar.prefill(PrefillHooks::CHUNK, |hooks| Comparison::start(model.clone(), setup, hooks))?;

@@ -15,7 +15,7 @@ pub struct FetchArgs {
 
 /// Runs `kscope fetch`.
 pub fn run(args: &FetchArgs) -> Result<()> {
-    let mut bar = Progress::new();
+    let mut bar = Bar::new();
     if args.what == "texts" {
         return fetch_texts(&mut bar);
     }
@@ -26,7 +26,7 @@ pub fn run(args: &FetchArgs) -> Result<()> {
 }
 
 /// Gets every domain that this machine's clients can get; fails only when none came.
-fn fetch_texts(bar: &mut Progress) -> Result<()> {
+fn fetch_texts(bar: &mut Bar) -> Result<()> {
     let mut failures = Vec::new();
     for domain in texts::DOMAINS {
         match domain.fetch(bar) {
@@ -49,9 +49,9 @@ fn fetch_texts(bar: &mut Progress) -> Result<()> {
 }
 
 /// A progress bar on standard error; hidden where that is no terminal.
-struct Progress(ProgressBar);
+struct Bar(ProgressBar);
 
-impl Progress {
+impl Bar {
     fn new() -> Self {
         let bar = ProgressBar::new(0);
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes}") {
@@ -65,7 +65,7 @@ impl Progress {
     }
 }
 
-impl Progress for Progress {
+impl Progress for Bar {
     fn step(&mut self, what: &str) {
         self.0.set_message(what.to_owned());
     }

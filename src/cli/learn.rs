@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::args::ModelArgs;
 use super::output;
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use super::values;
 use crate::learn::check::CheckRow;
 use crate::learn::data::Task;
@@ -164,7 +164,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     if args.resume.is_none() {
         run::prepare_checkpoint(&checkpoint)?;
     }
-    let bar = Progress::new("prefilling");
+    let bar = ProgressLine::new("prefilling");
     let outcome = run::learn(&model, &request, &checkpoint, args.resume.is_some(), &mut |event| {
         show(&bar, &request.settings, event);
         Ok(())
@@ -210,8 +210,8 @@ fn start(path: &Path, model: &Model) -> Result<LearnStart> {
     Ok(LearnStart { importance, file, recipe: contents.origin().recipe.clone() })
 }
 
-/// Progress on a bar; lasting facts as lines on standard error.
-fn show(bar: &Progress, settings: &Settings, event: &LearnEvent) {
+/// ProgressLine on a bar; lasting facts as lines on standard error.
+fn show(bar: &ProgressLine, settings: &Settings, event: &LearnEvent) {
     match event {
         LearnEvent::Prefill(done, all) => bar.count(*done, *all),
         LearnEvent::Dense(tasks) => {

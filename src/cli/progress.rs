@@ -8,9 +8,9 @@ use crate::model::decoder::PrefillHooks;
 const STEPS: usize = 1000;
 
 /// A progress bar; hidden where standard error is no terminal.
-pub struct Progress(ProgressBar);
+pub struct ProgressLine(ProgressBar);
 
-impl Progress {
+impl ProgressLine {
     /// A bar that says what is being done.
     pub fn new(what: &str) -> Self {
         let bar = ProgressBar::new(STEPS as u64);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args::{Ready, SessionArgs};
 use super::output;
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use super::values;
 use crate::decode::session::{Finish, NewToken, Request, Session};
 use crate::model::decoder::PrefillHooks;
@@ -99,7 +99,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
         prompts.iter().map(|prompt| spec.bytes_at(reach(prompt)).total()).sum();
     model.check_cache_memory(&format!("a cache of {} sequences", prompts.len()), cache_bytes)?;
 
-    let bar = Progress::new("prefill");
+    let bar = ProgressLine::new("prefill");
     let request =
         Request { prompts, sampling, max_new, forced, context, ignore_end: args.ignore_eos };
     let (mut session, first) = bar.prefill(args.prefill_chunk, |hooks| {

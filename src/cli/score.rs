@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::args::{ModelArgs, read_text};
 use super::output;
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use super::values;
 use crate::learn::score;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, ImportanceFile, Origin};
@@ -68,7 +68,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
             tokens += ids.len();
             texts.push(ids);
         }
-        let bar = Progress::new(&format!("scoring {tokens} tokens"));
+        let bar = ProgressLine::new(&format!("scoring {tokens} tokens"));
         let squares = score::gather(&model.decoder, &texts, args.ctx, &mut |share| {
             bar.share(share);
             Ok(())

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::args::SessionArgs;
 use super::output;
-use super::progress::Progress;
+use super::progress::ProgressLine;
 use crate::cache::CacheSpec;
 use crate::decode::sweep::Reference;
 use crate::mask::files::{self, Split};
@@ -107,7 +107,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     };
     model
         .check_cache_memory("two caches", 2 * dense.bytes_at(prompt.len() + args.steps).total())?;
-    let bar = Progress::new("dense run");
+    let bar = ProgressLine::new("dense run");
     let reference = bar.prefill(PrefillHooks::CHUNK, |hooks| {
         Reference::run(Arc::clone(&model), &dense, prompt, &sampling, args.steps, hooks)
     })?;

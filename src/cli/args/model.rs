@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::device::DeviceChoice;
-use crate::cli::progress::Progress;
+use crate::cli::progress::ProgressLine;
 use crate::cli::values::DtypeOf;
 use crate::element::Dtype;
 use crate::model::Model;
@@ -65,7 +65,7 @@ impl ModelArgs {
         self.prepare()?;
         let placement = self.device.placement()?;
         let opened = self.open(&self.source()?)?;
-        let bar = Progress::new(&format!("loading {}", opened.name));
+        let bar = ProgressLine::new(&format!("loading {}", opened.name));
         let model = opened.load_on(self.dtype, placement, &mut |share| {
             bar.share(share);
             Ok(())

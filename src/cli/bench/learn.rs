@@ -4,7 +4,7 @@ use crate::bench::{learn, variants};
 use crate::cli::args::ModelArgs;
 use crate::cli::learn::lengths;
 use crate::cli::output;
-use crate::cli::progress::Progress;
+use crate::cli::progress::ProgressLine;
 use crate::learn::run;
 use crate::learn::train::Settings;
 use crate::{Result, numbers};
@@ -46,7 +46,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<()> {
     let model = args.model.load()?;
     let (haystack, others) = run::texts(&model, &[], "")?;
-    let bar = Progress::new("");
+    let bar = ProgressLine::new("");
     if args.variants {
         let base = Settings::for_sparsity(args.sparsity);
         let settings =

@@ -39,7 +39,7 @@ pub(super) enum Tone {
     /// The numbers that matter.
     Strong,
     /// A bar.
-    Progress,
+    ProgressLine,
     /// The mark and the ground of a dropped head.
     Dropped,
     DroppedGround,
@@ -115,7 +115,7 @@ impl Ink {
             }
             Tone::Faint => ((138, 138, 148), 245),
             Tone::Strong => ((130, 210, 190), 115),
-            Tone::Progress => ((86, 132, 124), 66),
+            Tone::ProgressLine => ((86, 132, 124), 66),
             Tone::Dropped => ((128, 128, 128), 244),
             Tone::DroppedGround => ((38, 38, 38), 235),
         };

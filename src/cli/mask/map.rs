@@ -94,7 +94,7 @@ fn strip(pen: &mut Pen, head: &[bool], shape: Shape, layout: Layout) {
 fn summary(pen: &mut Pen, kept: usize, dropped: usize, shape: Shape) {
     let share = kept as f64 / (shape.kv_heads * shape.head_dim) as f64;
     pen.put(None, &format!("{:>5.1} % ", 100.0 * share));
-    pen.put(Some(Tone::Progress), &bar(share));
+    pen.put(Some(Tone::ProgressLine), &bar(share));
     if dropped > 0 {
         pen.put(Some(Tone::Faint), &format!(" {dropped:>2} ×"));
     }

@@ -157,7 +157,6 @@ impl Control {
 
     /// Changes a draft by `by` steps; rows that are no part of it leave it alone.
     pub fn step(self, draft: &mut Draft, by: i32, around: &Around<'_>) {
-        let more = by > 0;
         let shape = around.sources.shape;
         match self {
             Self::Base => {
@@ -173,27 +172,7 @@ impl Control {
                 };
                 draft.set(Set::Keep(stepped(i64::from(now), by, 10, 0, i64::from(ALL)) as u16));
             }
-            Self::Fit => {
-                let dense =
-                    crate::mask::bytes::dense(shape, around.context, around.sources.element_size)
-                        .total();
-                let now = match draft.goal {
-                    Goal::Fit { bytes, tokens } if tokens == around.context => bytes,
-                    _ => around.proposed.bytes.total(),
-                };
-                // One step is a hundredth of the dense cache.
-                let hundredths = stepped(
-                    (now as f64 / dense.max(1) as f64 * 1e3).round() as i64,
-                    by,
-                    10,
-                    10,
-                    1000,
-                ) / 10;
-                draft.set(Set::Fit(
-                    (dense as f64 * hundredths as f64 / 100.0) as u64,
-                    around.context,
-                ));
-            }
+            Self::Fit => step_fit(draft, by, around),
             Self::Align => {
                 let at =
                     ALIGNMENTS.iter().position(|&align| align == draft.align).unwrap_or(0) as i64;
@@ -212,45 +191,14 @@ impl Control {
                     stepped(draft.floor as i64, by, draft.align as i64, 0, shape.head_dim as i64);
                 draft.set(Set::Floor(floor as usize));
             }
-            Self::LayerFloor => {
-                draft.base = Base::Selection;
-                match draft.layer_floors.get(&around.layer).copied() {
-                    Some(0) if !more => draft.layer_floors.remove(&around.layer),
-                    None if !more => None,
-                    before => {
-                        // From "as all" the first step is no floor at all.
-                        let now = before.map_or(-(draft.align as i64), |floor| floor as i64);
-                        let floor = stepped(now, by, draft.align as i64, 0, shape.head_dim as i64);
-                        draft.layer_floors.insert(around.layer, floor as usize)
-                    }
-                };
-            }
+            Self::LayerFloor => step_layer_floor(draft, by, around),
             Self::Lock => {
                 for head in 0..shape.kv_heads {
-                    lock(draft, around, head, more);
+                    lock(draft, around, head, by > 0);
                 }
             }
-            Self::Rule => {
-                let rules: Vec<Rule> =
-                    Rule::ALL.into_iter().filter(|&rule| around.sources.has(rule)).collect();
-                let at = rules.iter().position(|&rule| rule == draft.rule).unwrap_or(0) as i64;
-                let blend = draft.blend;
-                draft.set(Set::Rule(
-                    rules[(at + i64::from(by)).rem_euclid(rules.len() as i64) as usize],
-                ));
-                draft.blend = blend.filter(|&second| second != draft.rule);
-            }
-            Self::Blend => {
-                let has = |rule: &Rule| around.sources.has(*rule) && *rule != draft.rule;
-                let choices: Vec<Option<Rule>> = std::iter::once(None)
-                    .chain(Rule::ALL.into_iter().filter(has).map(Some))
-                    .collect();
-                let at =
-                    choices.iter().position(|&choice| choice == draft.blend).unwrap_or(0) as i64;
-                draft.blend =
-                    choices[(at + i64::from(by)).rem_euclid(choices.len() as i64) as usize];
-                draft.base = Base::Selection;
-            }
+            Self::Rule => step_rule(draft, by, around),
+            Self::Blend => step_blend(draft, by, around),
             Self::Weight => {
                 draft.weight = stepped(i64::from(draft.weight), by, 5, 0, 100) as u8;
                 draft.base = Base::Selection;
@@ -270,6 +218,60 @@ impl Control {
             Self::Context | Self::Hold => {}
         }
     }
+}
+
+/// Another budget in bytes at the context: one step is a hundredth of the dense cache.
+fn step_fit(draft: &mut Draft, by: i32, around: &Around<'_>) {
+    let sources = around.sources;
+    let dense = crate::mask::bytes::dense(sources.shape, around.context, sources.element_size);
+    let dense = dense.total() as f64;
+    let now = match draft.goal {
+        Goal::Fit { bytes, tokens } if tokens == around.context => bytes,
+        _ => around.proposed.bytes.total(),
+    };
+    let thousandths = (now as f64 / dense.max(1.0) * 1e3).round() as i64;
+    let hundredths = stepped(thousandths, by, 10, 10, 1000) / 10;
+    draft.set(Set::Fit((dense * hundredths as f64 / 100.0) as u64, around.context));
+}
+
+/// Another floor of the selected layer. Below a floor of 0 the layer has none of its own.
+fn step_layer_floor(draft: &mut Draft, by: i32, around: &Around<'_>) {
+    let more = by > 0;
+    draft.base = Base::Selection;
+    match draft.layer_floors.get(&around.layer).copied() {
+        Some(0) if !more => draft.layer_floors.remove(&around.layer),
+        None if !more => None,
+        before => {
+            // From "as all" the first step is no floor at all.
+            let now = before.map_or(-(draft.align as i64), |floor| floor as i64);
+            let most = around.sources.shape.head_dim as i64;
+            let floor = stepped(now, by, draft.align as i64, 0, most);
+            draft.layer_floors.insert(around.layer, floor as usize)
+        }
+    };
+}
+
+/// The next rule of those that have scores; the blend stays unless it is that rule.
+fn step_rule(draft: &mut Draft, by: i32, around: &Around<'_>) {
+    let rules: Vec<Rule> = Rule::ALL.into_iter().filter(|&rule| around.sources.has(rule)).collect();
+    let blend = draft.blend;
+    draft.set(Set::Rule(neighbour(&rules, draft.rule, by)));
+    draft.blend = blend.filter(|&second| second != draft.rule);
+}
+
+/// The next rule to mix with, or none.
+fn step_blend(draft: &mut Draft, by: i32, around: &Around<'_>) {
+    let has = |rule: &Rule| around.sources.has(*rule) && *rule != draft.rule;
+    let others = Rule::ALL.into_iter().filter(has).map(Some);
+    let choices: Vec<Option<Rule>> = std::iter::once(None).chain(others).collect();
+    draft.blend = neighbour(&choices, draft.blend, by);
+    draft.base = Base::Selection;
+}
+
+/// The entry that is `by` places after `now`, counted round; from the first where `now` is missing.
+fn neighbour<T: Copy + PartialEq>(choices: &[T], now: T, by: i32) -> T {
+    let at = choices.iter().position(|&choice| choice == now).unwrap_or(0) as i64;
+    choices[(at + i64::from(by)).rem_euclid(choices.len() as i64) as usize]
 }
 
 /// Locks a head of the selected layer to what it keeps now, or lets it go. A locked head stays as
