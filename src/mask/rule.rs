@@ -6,7 +6,7 @@ use crate::{Error, Result};
 /// What a rule needs besides the shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// Nothing.
+    /// Nothing besides the shape.
     Nothing,
     /// Mean squares of keys and queries, gathered while a text runs through the model.
     Text,

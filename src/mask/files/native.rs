@@ -1,5 +1,5 @@
 //! kscope's own files: safetensors with a U8 tensor `mask`, an F32 tensor `importance`, and
-//! metadata in words.
+//! metadata as text.
 //!
 //! `format` is `kscope-mask` (a mask, perhaps with its importance) or `kscope-importance`
 //! (importance alone). The other keys are `version`, `model`, `model_fingerprint`, `channel_order`,
