@@ -13,7 +13,7 @@ pub enum EngineOrder {
     Start(Box<Start>),
     /// Stop after the current step.
     Pause,
-    /// Go on.
+    /// Continue after a pause.
     Resume,
     /// Make this many steps, then pause.
     Step(u32),

@@ -44,7 +44,7 @@ pub enum Event {
     Started(Box<Started>),
     /// Importance by the training-free rules, gathered over the prompt.
     Rules(Box<Rules>),
-    /// One more token.
+    /// One more generated token.
     Token(Box<Token>),
     /// The same step on both sides.
     Pair(Box<Pair>),

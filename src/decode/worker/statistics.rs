@@ -161,7 +161,7 @@ fn key_energy(cache: &SequenceCache, layer: usize, head: usize) -> Vec<f32> {
     energy.iter().zip(counts).map(|(energy, count)| energy / count.max(1) as f32).collect()
 }
 
-/// Memory now.
+/// Memory in use now.
 pub fn memory(cache: &SequenceCache) -> Memory {
     Memory {
         resident: machine::resident_bytes(),
