@@ -35,8 +35,8 @@ pub enum Budget {
     /// One quantile over all scores, each head's number rounded to the alignment; the total may
     /// drift from the target.
     Global,
-    /// [`Self::Global`] without repairs: scores equal to the quantile count even where they are 0, and a
-    /// full head is rounded like any other.
+    /// [`Self::Global`] without repairs: scores equal to the quantile count even where they are 0,
+    /// and a full head is rounded like any other.
     UpstreamTies,
     /// The largest aligned total that does not exceed the target, given to the blocks of channels
     /// with the most importance.
