@@ -238,7 +238,7 @@ fn a_whole_decode_takes_one_graph_per_token_and_no_memory() {
 
 fn one_graph_per_token(program: &Path, batch: usize, log: &Path) {
     let (here, there) = (decode(program, "cpu", batch, log), decode(program, "cuda", batch, log));
-    assert!(there["device"].as_str().unwrap().contains("stands for a card"), "{}", there["device"]);
+    assert!(there["device"].as_str().unwrap().contains("stands for a GPU"), "{}", there["device"]);
     assert_eq!(here["tokens"], there["tokens"], "the same tokens");
     let numbers = |run: &serde_json::Value| -> Vec<f64> {
         run["logprobs"].as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()

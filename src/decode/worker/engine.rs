@@ -1,4 +1,4 @@
-//! The engine as its owner holds it: starting the thread, and handing commands over.
+//! The owner's handle of the engine: starts the thread and sends commands.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,32 +16,32 @@ use super::thread;
 use crate::error::panic_message;
 use crate::{Error, Result};
 
-/// Commands that may wait. A person cannot type faster than the engine takes them.
+/// Commands that may wait. Nobody types faster than the engine takes them.
 const COMMANDS: usize = 64;
 /// Events that may wait before statistics are dropped.
 const EVENTS: usize = 512;
 
-/// A running engine. Dropping it ends the thread after the step at hand.
+/// A running engine. Dropping it ends the thread after the current step.
 #[derive(Debug)]
 pub struct Engine {
     orders: SyncSender<Order>,
-    /// The newest run asked for; an older one gives up as soon as it sees this.
+    /// The newest run that was requested; an older one stops as soon as it sees this.
     newest: Arc<AtomicU64>,
     mailbox: Mailbox,
 }
 
-/// What goes through the queue.
+/// An entry of the queue.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// A command, in its turn.
+    /// A command, taken in order.
     Do(EngineOrder),
-    /// Something is in the mailbox. It only wakes a thread that waits; one that is busy looks by
+    /// The mailbox is not empty. This only wakes a waiting thread; a busy one checks the mailbox by
     /// itself.
     Look,
 }
 
 impl Engine {
-    /// Starts the thread, which begins with `loader`.
+    /// Starts the thread, which first runs `loader`.
     pub fn spawn(loader: Loader) -> Result<(Self, Receiver<Envelope>)> {
         let (orders, inbox) = sync_channel(COMMANDS);
         let (sender, events) = channel(EVENTS);
@@ -64,7 +64,7 @@ impl Engine {
         Ok((Self { orders, newest, mailbox }, events))
     }
 
-    /// Hands a command over without waiting.
+    /// Sends a command without waiting.
     ///
     /// # Errors
     /// When the engine is gone or far behind.
@@ -96,7 +96,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // A full or closed channel is no matter: the generation alone ends the thread.
+        // A full or closed channel does not matter: the generation alone ends the thread.
         let _ = self.send(EngineOrder::Shutdown);
     }
 }

@@ -1,4 +1,4 @@
-//! Floors and locks: what a person has fixed before the budget is spread.
+//! Floors and locks: what the user has fixed before the budget is spread.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub struct Floor {
 pub struct Lock {
     /// Which heads.
     pub heads: Heads,
-    /// What they keep.
+    /// What these heads keep.
     pub to: LockTo,
 }
 
@@ -40,7 +40,7 @@ pub struct Lock {
 pub enum LockTo {
     /// Its best channels, this many: a multiple of the alignment or head_dim.
     Count(usize),
-    /// The channels that this mask keeps; shared, because a person may lock many heads one by one.
+    /// The channels that this mask keeps; shared, because the user may lock many heads one by one.
     Mask(Arc<ChannelMask>),
 }
 
@@ -145,7 +145,7 @@ impl Limits {
         }
     }
 
-    /// Channels that floors and locks keep by themselves.
+    /// Channels that floors and locks alone keep.
     pub(super) fn least(&self) -> usize {
         (0..self.heads.len()).map(|head| self.apply(head, 0)).sum()
     }

@@ -6,7 +6,7 @@ use super::ranking::Ranking;
 use crate::mask::{ChannelMask, Importance};
 use crate::{Error, Result};
 
-/// The alignments that exist: powers of two up to 32.
+/// The supported alignments: powers of two up to 32.
 pub const ALIGNMENTS: [usize; 6] = [1, 2, 4, 8, 16, 32];
 
 /// How [`select`] chooses.
@@ -18,8 +18,7 @@ pub struct Options {
     pub align: usize,
     /// How the budget is spread over heads.
     pub budget: Budget,
-    /// Keep and prune both channels of a rotation pair together; a pair's score is the mean of its
-    /// two.
+    /// Keep or prune both channels of a rotation pair together; the pair's score is their mean.
     pub pair_closed: bool,
     /// Heads that keep at least some number of channels.
     pub floors: Vec<Floor>,
@@ -28,7 +27,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The authors' rule, repaired, at a sparsity; no pairs, floors or locks.
+    /// The LeanK authors' rule, repaired, at a sparsity; no pairs, floors or locks.
     pub fn new(sparsity: f64, align: usize) -> Self {
         Self {
             target: Target::Sparsity(sparsity),
@@ -70,8 +69,8 @@ pub fn select(importance: &Importance, options: &Options) -> Result<ChannelMask>
     Ok(ranking.mask(&counts, &limits))
 }
 
-/// The best channels of each head at given counts, `[layers, kv_heads]`, whatever their scores: how
-/// rules are compared fairly. A count above head_dim keeps the whole head.
+/// The best channels of each head at given counts, `[layers, kv_heads]`, whatever their scores, so
+/// that rules are compared fairly. A count above head_dim keeps the whole head.
 pub fn keep_counts(importance: &Importance, counts: &[usize]) -> ChannelMask {
     let ranking = Ranking::new(importance, false);
     ranking.mask(counts, &Limits::none(importance.shape()))

@@ -1,7 +1,7 @@
-//! A walk over a GGUF header for what candle's reader takes on trust.
+//! Checks a GGUF header for what candle's reader does not check.
 
 /// Whether the metadata asks for an alignment of zero, which candle divides by. A header that ends
-/// early or makes no sense is left to candle, which says what is wrong with it.
+/// early or makes no sense is left to candle, whose error says what is wrong.
 pub(super) fn has_zero_alignment(file: &[u8]) -> bool {
     let mut header = Header { rest: file, long_counts: true };
     header.find_zero_alignment().unwrap_or(false)
@@ -9,7 +9,7 @@ pub(super) fn has_zero_alignment(file: &[u8]) -> bool {
 
 struct Header<'a> {
     rest: &'a [u8],
-    /// Counts have eight bytes; four in version 1.
+    /// Whether counts have eight bytes; they have four in version 1.
     long_counts: bool,
 }
 
@@ -22,7 +22,7 @@ impl<'a> Header<'a> {
             let key = self.text()?;
             let kind = self.u32()?;
             let value = self.value(kind, 0)?;
-            // Integers only; candle reads no other type as an alignment.
+            // Integers only: candle accepts no other type as an alignment.
             if key == b"general.alignment" && kind <= 5 && value.iter().all(|&byte| byte == 0) {
                 return Some(true);
             }
@@ -52,7 +52,7 @@ impl<'a> Header<'a> {
         self.take(len)
     }
 
-    /// The bytes of a value, none for a list; lists nest to a depth that no real file reaches.
+    /// The bytes of a value, none for a list. Lists may nest to a depth that no real file reaches.
     fn value(&mut self, kind: u32, depth: usize) -> Option<&'a [u8]> {
         match kind {
             0 | 1 | 7 => self.take(1),

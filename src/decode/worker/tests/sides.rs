@@ -80,7 +80,7 @@ fn a_retune_during_the_prefill_counts_from_its_end_and_the_newest_wins() {
         last.unwrap().mask.mask.clone(),
     );
     assert_eq!(token.kv, spec.expect("fits").bytes_at(token.cached));
-    // The next run begins with it.
+    // The next run begins with the change.
     engine.send(start(2, 100, 4)).expect("taken");
     let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
     let token = seen.iter().rev().find_map(|e| token_of(e.event.clone())).expect("tokens");
@@ -110,7 +110,7 @@ fn sweeps_are_measured_trial_by_trial_and_can_be_called_off() {
         );
     }
     assert!(points[0].divergence.kld.max < 1e-9, "a mask of ones loses nothing");
-    // Trial 1 is the mask at work, over the same steps.
+    // Trial 1 is the current mask, over the same steps.
     assert_eq!(points[1].divergence, now.divergence);
     assert!(points.windows(2).all(|pair| pair[0].kv > pair[1].kv));
     engine.send(EngineOrder::Sweep((0..60).map(|id| trial(id % 5)).collect())).expect("taken");
