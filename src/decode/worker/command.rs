@@ -96,3 +96,13 @@ pub enum Prompt {
     /// Token ids.
     Tokens(Vec<u32>),
 }
+
+/// An entry of the queue to the thread.
+#[derive(Debug)]
+pub(super) enum Queued {
+    /// A command, taken in order.
+    Do(EngineOrder),
+    /// The mailbox is not empty. This only wakes a waiting thread; a busy one checks the mailbox by
+    /// itself.
+    Look,
+}

@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::command::EngineOrder;
+use super::command::{EngineOrder, Queued};
 use super::event::{Envelope, Event};
 use super::mailbox::Mailbox;
 use super::outbox::{NO_RUN, Outbox};
@@ -24,20 +24,10 @@ const EVENTS: usize = 512;
 /// A running engine. Dropping it ends the thread after the current step.
 #[derive(Debug)]
 pub struct Engine {
-    orders: SyncSender<Order>,
+    orders: SyncSender<Queued>,
     /// The newest run that was requested; an older one stops as soon as it sees this.
     newest: Arc<AtomicU64>,
     mailbox: Mailbox,
-}
-
-/// An entry of the queue.
-#[derive(Debug)]
-pub(super) enum Order {
-    /// A command, taken in order.
-    Do(EngineOrder),
-    /// The mailbox is not empty. This only wakes a waiting thread; a busy one checks the mailbox by
-    /// itself.
-    Look,
 }
 
 impl Engine {
@@ -75,7 +65,7 @@ impl Engine {
             EngineOrder::Explain(asked) => self.mailbox.put_asked(asked),
             command => return self.queue(command),
         }
-        let _ = self.orders.try_send(Order::Look);
+        let _ = self.orders.try_send(Queued::Look);
         Ok(())
     }
 
@@ -85,7 +75,7 @@ impl Engine {
             EngineOrder::Shutdown => self.newest.store(NO_RUN, Ordering::Relaxed),
             _ => {}
         }
-        self.orders.try_send(Order::Do(command)).map_err(|cause| match cause {
+        self.orders.try_send(Queued::Do(command)).map_err(|cause| match cause {
             std::sync::mpsc::TrySendError::Full(_) => {
                 Error::run("the engine is busy and did not take the command")
             }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use super::command::{EngineOrder, Retune, Trial};
-use super::engine::Order;
+use super::command::{EngineOrder, Queued, Retune, Trial};
 use super::event::{Event, Retuned, Wish};
 use super::mailbox::Mailbox;
 use super::outbox::{Outbox, milliseconds};
@@ -17,7 +16,7 @@ use crate::decode::lost::lost;
 use crate::{Error, Result};
 
 /// Loads, then runs commands until it is told to stop.
-pub fn serve(loader: Loader, inbox: &Receiver<Order>, mailbox: &Mailbox, outbox: &mut Outbox) {
+pub fn serve(loader: Loader, inbox: &Receiver<Queued>, mailbox: &Mailbox, outbox: &mut Outbox) {
     let mut last = Instant::now();
     let loaded = loader(&mut |share| {
         outbox.check()?;
@@ -55,9 +54,9 @@ pub fn serve(loader: Loader, inbox: &Receiver<Order>, mailbox: &Mailbox, outbox:
             },
         };
         match order {
-            Order::Do(EngineOrder::Shutdown) => return,
-            Order::Do(command) => desk.obey(command, outbox),
-            Order::Look => desk.look(mailbox, outbox),
+            Queued::Do(EngineOrder::Shutdown) => return,
+            Queued::Do(command) => desk.obey(command, outbox),
+            Queued::Look => desk.look(mailbox, outbox),
         }
     }
 }
