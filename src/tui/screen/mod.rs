@@ -1,6 +1,5 @@
-//! The screens, one folder each: its folder holds the state, keys, update, layout, view and tests
-//! of a screen. A new screen is a folder with a [`ScreenParts`] called `SCREEN`, and a line in
-//! [`Screen`].
+//! The screens, one folder each, with its state, keys, update, layout, view and tests. A new screen
+//! is a folder with a [`ScreenParts`] called `SCREEN`, and a line in [`Screen`].
 
 mod parts;
 #[cfg(test)]
