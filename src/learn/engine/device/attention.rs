@@ -2,9 +2,9 @@
 //!
 //! The arithmetic is that of the attention on the host (`host/attention.rs`), for a few KV heads of
 //! all blocks at a time. With `q` scaled and the factors `a` of the head, a score is `q . k`
-//! outside the middle of a row and `(q a) . k` inside it. The gradient of the scores is `dS = P (dP
-//! - rowsum(dO O))` with `dP = dO V^T`; the gradient of the factors is `sum over rows of (dS_middle
-//! K) q`.
+//! outside the middle of a row and `(q a) . k` inside it. The gradient of the scores is
+//! `dS = P (dP - rowsum(dO O))` with `dP = dO V^T`; the gradient of the factors is
+//! `sum over rows of (dS_middle K) q`.
 
 use std::ops::Range;
 

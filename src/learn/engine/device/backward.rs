@@ -69,8 +69,8 @@ fn unposition(
     Ok(())
 }
 
-/// The gradient through `y = x s w`, `s = 1 / sqrt(mean(x²) + eps)`, over the last axis: `s w dy -
-/// x s³ / n sum(w dy x)`.
+/// The gradient through `y = x s w`, `s = 1 / sqrt(mean(x²) + eps)`, over the last axis:
+/// `s w dy - x s³ / n sum(w dy x)`.
 pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, dy: &Tensor) -> Result<Tensor> {
     let s = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(eps))?.sqrt()?.recip()?;
     let weighted = dy.broadcast_mul(weight)?;
