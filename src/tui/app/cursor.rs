@@ -3,21 +3,11 @@
 use crate::decode::worker::EngineOrder as Order;
 use crate::mask::Shape;
 use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::place::Place;
 use crate::tui::app::state::State;
 
 /// How many pairs half a page moves.
 pub const HALF_PAGE: isize = 8;
-
-/// The selected layer, head and channel.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// Index of the layer.
-    pub layer: usize,
-    /// Index of the KV head.
-    pub head: usize,
-    /// Index of the channel.
-    pub channel: usize,
-}
 
 /// Runs a command that moves to another layer or head, on any screen.
 pub fn go(state: &mut State, command: Command) -> Vec<Effect> {

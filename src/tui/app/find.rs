@@ -1,8 +1,8 @@
 //! Searching heads: `dropped`, `full`, `edited`, `locked`, `kept<32`, `kept>16`, `kept=8`, `l3`,
 //! `h1`. Several words must all match.
 
-use crate::tui::app::cursor::Place;
 use crate::tui::app::model::ModelView;
+use crate::tui::app::place::Place;
 use crate::tui::app::state::State;
 use crate::tui::screen::tune::state::Tuning;
 

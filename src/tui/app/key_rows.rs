@@ -1,7 +1,10 @@
 //! The keys that belong to no screen: those for typing, those of lists, and the global ones.
 
 use crate::tui::app::action::Command as C;
-use crate::tui::app::keys::KeyBinding;
+
+/// A default binding: the command, its keys separated by spaces, the label of [`KeyRow`](crate::tui::app::keys::KeyRow), and what
+/// it does.
+pub type KeyBinding = (C, &'static str, &'static str, &'static str);
 
 /// Keys while a prompt is typed.
 pub const PROMPT: &[KeyBinding] = &[

@@ -8,6 +8,7 @@ use ratatui::crossterm::event::KeyEvent;
 use crate::tui::app::action::Command;
 use crate::tui::app::chord::Chord;
 use crate::tui::app::key_rows;
+use crate::tui::app::key_rows::KeyBinding;
 use crate::tui::screen::Screen;
 use crate::{Error, Result};
 
@@ -49,10 +50,6 @@ impl KeyContext {
         matches!(self, Self::Prompt | Self::Field | Self::List)
     }
 }
-
-/// A default binding: the command, its keys separated by spaces, the label of [`KeyRow`], and what
-/// it does.
-pub type KeyBinding = (Command, &'static str, &'static str, &'static str);
 
 /// Every binding, in the order of the table: the screens' own first.
 fn defaults() -> impl Iterator<Item = (KeyContext, KeyBinding)> {

@@ -3,8 +3,8 @@
 use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::dispatch::run;
 use crate::tui::app::state::{Dirty, State};
-use crate::tui::app::update::run;
 use crate::tui::app::{areas, tabs};
 use crate::tui::screen::{Press, Wheel};
 

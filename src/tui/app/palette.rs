@@ -4,12 +4,11 @@ use crate::mask::Rule;
 use crate::mask::select::{ALIGNMENTS, Budget};
 use crate::numbers;
 use crate::tui::app::action::{Command, Effect};
-use crate::tui::app::cursor::Place;
 use crate::tui::app::find::Query;
 use crate::tui::app::keys::{KeyContext, KeyRow};
+use crate::tui::app::place::Place;
 use crate::tui::app::state::{List, Overlay, State};
 use crate::tui::app::table::{Metric, Scale};
-use crate::tui::app::update::{list_mut, run};
 use crate::tui::color::{Colormap, Theme};
 use crate::tui::export::{ExportFormat, take};
 use crate::tui::screen::tune::edit;
@@ -280,10 +279,23 @@ fn is_subsequence(word: &str, text: &str) -> bool {
     word.chars().all(|wanted| letters.any(|letter| letter == wanted))
 }
 
+/// What came of a command in a list.
+pub enum Chosen {
+    /// The list took it; these effects remain.
+    Done(Vec<Effect>),
+    /// An entry was chosen that stands for this command, to be run where the list was.
+    Command(Command),
+}
+
+impl Chosen {
+    /// The list took the command, and nothing remains.
+    const NOTHING: Self = Self::Done(Vec::new());
+}
+
 /// A command while a list is open.
-pub fn run_in_list(state: &mut State, command: Command) -> Vec<Effect> {
+pub fn run_in_list(state: &mut State, command: Command) -> Chosen {
     let count = entries(state).len();
-    let Some(list) = list_mut(state) else { return Vec::new() };
+    let Some(list) = state.list_mut() else { return Chosen::NOTHING };
     let last = count.saturating_sub(1);
     match command {
         Command::Up => list.selected = list.selected.min(last).saturating_sub(1),
@@ -294,14 +306,14 @@ pub fn run_in_list(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Open => return choose(state),
         _ => {}
     }
-    Vec::new()
+    Chosen::NOTHING
 }
 
 /// Runs the selected entry and closes the list.
-fn choose(state: &mut State) -> Vec<Effect> {
+fn choose(state: &mut State) -> Chosen {
     let entries = entries(state);
     let below = state.context_below();
-    let Some(overlay) = state.overlay.take() else { return Vec::new() };
+    let Some(overlay) = state.overlay.take() else { return Chosen::NOTHING };
     let (Overlay::Help(List { input, selected })
     | Overlay::Palette(List { input, selected })
     | Overlay::Find(List { input, selected })) = &overlay;
@@ -312,7 +324,7 @@ fn choose(state: &mut State) -> Vec<Effect> {
     let Some(entry) = chosen else {
         let sentence = format!("nothing fits `{}`", input.value());
         state.tell(sentence, false);
-        return Vec::new();
+        return Chosen::NOTHING;
     };
     if let Does::Command(context, command) = entry.does
         && context != below
@@ -320,18 +332,18 @@ fn choose(state: &mut State) -> Vec<Effect> {
     {
         let sentence = format!("`{}` counts on the {} screen", command.name(), context.name());
         state.tell(sentence, false);
-        return Vec::new();
+        return Chosen::NOTHING;
     }
     perform(state, entry.does)
 }
 
-fn perform(state: &mut State, does: Does) -> Vec<Effect> {
+fn perform(state: &mut State, does: Does) -> Chosen {
     match does {
-        Does::Command(_, command) => return run(state, command),
+        Does::Command(_, command) => return Chosen::Command(command),
         Does::Place(place) => {
             let before = state.at;
             state.at = place;
-            return state.watch(before);
+            return Chosen::Done(state.watch(before));
         }
         Does::Colormap(map) => state.theme = state.theme.with_colormap(map),
         Does::Light(light) => {
@@ -339,10 +351,10 @@ fn perform(state: &mut State, does: Does) -> Vec<Effect> {
         }
         Does::Metric(metric) => (state.metric, state.diff) = (metric, false),
         Does::Scale(scale) => state.scales[state.metric as usize] = scale,
-        Does::Export(format, path) => return take::write(state, format, path),
+        Does::Export(format, path) => return Chosen::Done(take::write(state, format, path)),
         Does::Context(tokens) => state.target_context = tokens,
-        Does::Tune(set) => return edit::set(state, set),
-        Does::Save(path) => return edit::save(state, path),
+        Does::Tune(set) => return Chosen::Done(edit::set(state, set)),
+        Does::Save(path) => return Chosen::Done(edit::save(state, path)),
     }
-    Vec::new()
+    Chosen::NOTHING
 }

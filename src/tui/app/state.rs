@@ -5,10 +5,10 @@ use tui_input::Input;
 use crate::decode::comparison::Mode;
 use crate::decode::worker::Prompt;
 use crate::mask::ChannelMask;
-use crate::tui::app::cursor::Place;
 use crate::tui::app::keys::{KeyContext, KeyTable};
 use crate::tui::app::log::LogBuffer;
 use crate::tui::app::model::ModelView;
+use crate::tui::app::place::Place;
 use crate::tui::app::run::{NextRun, Phase, RunView};
 use crate::tui::app::table::{Metric, Scale};
 use crate::tui::color::Theme;
@@ -150,6 +150,13 @@ pub struct Beginning {
 }
 
 impl State {
+    /// The open list.
+    pub fn list_mut(&mut self) -> Option<&mut List> {
+        match self.overlay.as_mut()? {
+            Overlay::Help(list) | Overlay::Palette(list) | Overlay::Find(list) => Some(list),
+        }
+    }
+
     /// The initial state.
     pub fn new(beginning: Beginning) -> Self {
         let Beginning { theme, keys, loading_name, plan, replay, log, export_folder } = beginning;

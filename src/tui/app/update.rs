@@ -3,13 +3,13 @@
 use ratatui::crossterm::event::{Event as TerminalEvent, KeyEvent, KeyEventKind};
 use tui_input::backend::crossterm::EventHandler;
 
-use crate::tui::app::action::{Action, Command, Effect};
+use crate::tui::app::action::{Action, Effect};
+use crate::tui::app::dispatch::run;
 use crate::tui::app::run::Phase;
-use crate::tui::app::state::{Dirty, List, Overlay, State};
-use crate::tui::app::{areas, cursor, engine, mouse, palette, steer};
-use crate::tui::export::take;
-use crate::tui::screen::tune::{edit, outcome};
-use crate::tui::screen::{Screen, Typed, learn};
+use crate::tui::app::state::{Dirty, State};
+use crate::tui::app::{engine, mouse};
+use crate::tui::screen::tune::outcome;
+use crate::tui::screen::{Typed, learn};
 
 /// Applies an action to the state and returns the effects to perform.
 pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
@@ -60,7 +60,7 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Mouse(event) => mouse::take(state, event),
         Action::Paste(text) => {
             state.dirty = Dirty::Now;
-            if let Some(list) = list_mut(state) {
+            if let Some(list) = state.list_mut() {
                 text.chars().filter(|c| !c.is_control()).for_each(|c| {
                     list.input.handle(tui_input::InputRequest::InsertChar(c));
                 });
@@ -87,7 +87,7 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     if let Some(command) = state.keys.command(context, &key) {
         return run(state, command);
     }
-    if let Some(list) = list_mut(state) {
+    if let Some(list) = state.list_mut() {
         if list.input.handle_event(&TerminalEvent::Key(key)).is_some_and(|change| change.value) {
             list.selected = 0;
         }
@@ -95,71 +95,6 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         && let Some(typing) = &state.screen.parts().typing
     {
         (typing.take)(state, Typed::Key(key));
-    }
-    Vec::new()
-}
-
-/// The open list.
-pub fn list_mut(state: &mut State) -> Option<&mut List> {
-    match state.overlay.as_mut()? {
-        Overlay::Help(list) | Overlay::Palette(list) | Overlay::Find(list) => Some(list),
-    }
-}
-
-/// Runs a command: the current screen is asked first, then what all screens share. A command that
-/// neither claims does nothing.
-pub fn run(state: &mut State, command: Command) -> Vec<Effect> {
-    let quits = matches!(command, Command::Quit | Command::QuitWithSummary);
-    if !quits && let Some(tuning) = &mut state.screens.tune {
-        tuning.quit_asked = false;
-    }
-    if state.overlay.is_some() && command != Command::Quit {
-        return palette::run_in_list(state, command);
-    }
-    if quits {
-        let summary = command == Command::QuitWithSummary;
-        return if outcome::asks_first(state) {
-            Vec::new()
-        } else {
-            vec![Effect::Quit { summary }]
-        };
-    }
-    // The log closes before the screen is left, but text input is left before the log closes.
-    if command == Command::Back && state.log_open && !state.context().takes_text() {
-        state.log_open = false;
-        return Vec::new();
-    }
-    let own = (state.screen.parts().update)(state, command);
-    own.unwrap_or_else(|| shared(state, command))
-}
-
-/// Runs a command that works on every screen.
-fn shared(state: &mut State, command: Command) -> Vec<Effect> {
-    match command {
-        Command::Suspend => return vec![Effect::Suspend],
-        Command::Redraw => return vec![Effect::Redraw],
-        Command::Back => state.screen = Screen::Map,
-        Command::Help => state.overlay = Some(Overlay::Help(List::default())),
-        Command::Palette => state.overlay = Some(Overlay::Palette(List::default())),
-        Command::Export => {
-            let input = tui_input::Input::from("export ".to_owned());
-            state.overlay = Some(Overlay::Palette(List { input, selected: 0 }));
-        }
-        Command::Log => state.log_open = !state.log_open,
-        Command::Show(screen) => state.screen = screen,
-        Command::Panel => state.panel = Some(areas::areas(state).side.is_none()),
-        Command::Pause => return steer::pause(state),
-        Command::StepForward => return steer::step(state),
-        Command::StepBack => return steer::step_back(state),
-        Command::Rerun => return state.rerun(),
-        Command::Colormap => state.theme = state.theme.with_colormap(state.theme.colormap.next()),
-        Command::Copy => return take::copy(state),
-        Command::Undo | Command::Redo | Command::SaveMask => return edit::edit(state, command),
-        Command::NextLayer | Command::PrevLayer | Command::NextHead | Command::PrevHead => {
-            return cursor::go(state, command);
-        }
-        // The other commands belong to screens, and the current one did not claim them.
-        _ => {}
     }
     Vec::new()
 }

@@ -6,7 +6,8 @@ use ratatui::crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
 
 use crate::tui::app::action::{Command, Effect};
-use crate::tui::app::keys::{KeyBinding, KeyContext};
+use crate::tui::app::key_rows::KeyBinding;
+use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::export::{ExportFormat, Sheet};

@@ -16,8 +16,8 @@ use crate::decode::worker::event::{
 use crate::mask::{ChannelMask, Shape, Window};
 use crate::tui::app::action::{Action, Command, Effect, ReplayOrder};
 use crate::tui::app::areas;
-use crate::tui::app::cursor::Place;
 use crate::tui::app::keys::KeyContext;
+use crate::tui::app::place::Place;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::table::{Metric, Scale};

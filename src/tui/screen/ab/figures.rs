@@ -12,7 +12,6 @@ use crate::tui::color::Role;
 use crate::tui::paint::put;
 use crate::tui::screen::ab::layout::{column_of, columns_of};
 use crate::tui::screen::ab::update::at;
-use crate::tui::screen::ab::view::place;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Bar, columns};
 
@@ -183,4 +182,9 @@ pub fn visible(text: &str) -> String {
         c => c,
     };
     text.chars().map(sign).collect()
+}
+
+/// The position, such as `token 211 of 512`.
+pub fn place(state: &State) -> String {
+    format!("token {} of {}", count(at(state)), count(state.run.pairs.len()))
 }

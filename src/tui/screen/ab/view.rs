@@ -7,7 +7,7 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
 use crate::decode::comparison::Mode;
-use crate::numbers::{self, count};
+use crate::numbers;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::state::State;
@@ -124,9 +124,4 @@ fn side(state: &State, model: &ModelView, side: ComparedSide, area: Rect, buffer
         }
         put(pane.buffer, inner, word.at.1, word.at.0, Line::styled(word.text, style));
     }
-}
-
-/// The position, such as `token 211 of 512`.
-pub fn place(state: &State) -> String {
-    format!("token {} of {}", count(at(state)), count(state.run.pairs.len()))
 }

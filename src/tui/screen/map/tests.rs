@@ -7,7 +7,7 @@ use crate::decode::worker::event::Event;
 use crate::mask::Shape;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
-use crate::tui::app::cursor::Place;
+use crate::tui::app::place::Place;
 use crate::tui::app::state::{Overlay, State};
 use crate::tui::app::table::{Metric, Scale};
 use crate::tui::color::{ColorDepth, Colormap};

@@ -1,7 +1,7 @@
 //! The keys and the mouse of the map and its layer level.
 
 use crate::tui::app::action::{Command, Effect};
-use crate::tui::app::cursor::Place;
+use crate::tui::app::place::Place;
 use crate::tui::app::state::{List, OtherMask, Overlay, State};
 use crate::tui::app::{areas, find};
 use crate::tui::screen::map::layout;

@@ -1,7 +1,7 @@
 //! The keys of the screen.
 
 use crate::tui::app::action::Command as C;
-use crate::tui::app::keys::KeyBinding;
+use crate::tui::app::key_rows::KeyBinding;
 
 /// Commands, their keys, a word for the footer, and what they do.
 pub const TABLE: &[KeyBinding] = &[

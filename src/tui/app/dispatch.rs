@@ -1,0 +1,70 @@
+//! Running a command: the current screen is asked first, then what all screens share.
+
+use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::palette::Chosen;
+use crate::tui::app::state::{List, Overlay, State};
+use crate::tui::app::{areas, cursor, palette, steer};
+use crate::tui::export::take;
+use crate::tui::screen::Screen;
+use crate::tui::screen::tune::{edit, outcome};
+
+/// Runs a command: the current screen is asked first, then what all screens share. A command that
+/// neither claims does nothing.
+pub fn run(state: &mut State, command: Command) -> Vec<Effect> {
+    let quits = matches!(command, Command::Quit | Command::QuitWithSummary);
+    if !quits && let Some(tuning) = &mut state.screens.tune {
+        tuning.quit_asked = false;
+    }
+    if state.overlay.is_some() && command != Command::Quit {
+        return match palette::run_in_list(state, command) {
+            Chosen::Done(effects) => effects,
+            Chosen::Command(command) => run(state, command),
+        };
+    }
+    if quits {
+        let summary = command == Command::QuitWithSummary;
+        return if outcome::asks_first(state) {
+            Vec::new()
+        } else {
+            vec![Effect::Quit { summary }]
+        };
+    }
+    // The log closes before the screen is left, but text input is left before the log closes.
+    if command == Command::Back && state.log_open && !state.context().takes_text() {
+        state.log_open = false;
+        return Vec::new();
+    }
+    let own = (state.screen.parts().update)(state, command);
+    own.unwrap_or_else(|| shared(state, command))
+}
+
+/// Runs a command that works on every screen.
+fn shared(state: &mut State, command: Command) -> Vec<Effect> {
+    match command {
+        Command::Suspend => return vec![Effect::Suspend],
+        Command::Redraw => return vec![Effect::Redraw],
+        Command::Back => state.screen = Screen::Map,
+        Command::Help => state.overlay = Some(Overlay::Help(List::default())),
+        Command::Palette => state.overlay = Some(Overlay::Palette(List::default())),
+        Command::Export => {
+            let input = tui_input::Input::from("export ".to_owned());
+            state.overlay = Some(Overlay::Palette(List { input, selected: 0 }));
+        }
+        Command::Log => state.log_open = !state.log_open,
+        Command::Show(screen) => state.screen = screen,
+        Command::Panel => state.panel = Some(areas::areas(state).side.is_none()),
+        Command::Pause => return steer::pause(state),
+        Command::StepForward => return steer::step(state),
+        Command::StepBack => return steer::step_back(state),
+        Command::Rerun => return state.rerun(),
+        Command::Colormap => state.theme = state.theme.with_colormap(state.theme.colormap.next()),
+        Command::Copy => return take::copy(state),
+        Command::Undo | Command::Redo | Command::SaveMask => return edit::edit(state, command),
+        Command::NextLayer | Command::PrevLayer | Command::NextHead | Command::PrevHead => {
+            return cursor::go(state, command);
+        }
+        // The other commands belong to screens, and the current one did not claim them.
+        _ => {}
+    }
+    Vec::new()
+}
