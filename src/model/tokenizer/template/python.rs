@@ -1,0 +1,48 @@
+//! The environment that templates run in: what transformers' own renderer sets, and what Python
+//! has beyond minijinja.
+
+use chrono::format::{Item, StrftimeItems};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Value, ValueKind};
+use minijinja::{Environment, Error, ErrorKind};
+
+use super::{dumps, methods};
+
+/// An environment without a template.
+pub fn environment() -> Result<Environment<'static>, Error> {
+    let mut environment = Environment::new();
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.set_unknown_method_callback(methods::call);
+    minijinja_contrib::add_to_environment(&mut environment);
+    environment.add_filter("tojson", dumps::tojson);
+    environment.add_filter("center", |text: &str, width: Option<i64>| {
+        methods::padded(text, width.unwrap_or(80), " ", methods::Side::Both)
+    });
+    // In Python a text and a dictionary have a length and items as well.
+    environment.add_test("sequence", |value: &Value| {
+        matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)
+    });
+    environment.add_test("iterable", |value: &Value| {
+        value.kind() == ValueKind::String || value.try_iter().is_ok()
+    });
+    environment.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
+    environment.add_function("raise_exception", |message: &Value| -> Result<Value, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, message.to_string()))
+    });
+    environment.add_function("strftime_now", strftime_now);
+    Ok(environment)
+}
+
+/// The date and time of now, here, in the format of C's `strftime`.
+fn strftime_now(format: &str) -> Result<String, Error> {
+    // Python counts microseconds.
+    let format = format.replace("%f", "%6f");
+    let items: Vec<Item<'_>> = StrftimeItems::new(&format).collect();
+    if items.contains(&Item::Error) {
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            format!("strftime_now: the format `{format}` is not supported"),
+        ));
+    }
+    Ok(chrono::Local::now().format_with_items(items.into_iter()).to_string())
+}
