@@ -14,6 +14,9 @@ pub fn call(
     method: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
+    if method == "format" && value.as_str().is_some_and(|text| !is_modest(text, args)) {
+        return Err(wrong("format: a width or precision is too much"));
+    }
     let known = match (value.kind(), value.as_str()) {
         (ValueKind::String, Some(text)) => of_text(text, method, args)?,
         (ValueKind::Seq, _) => of_list(value, method, args)?,
@@ -25,6 +28,17 @@ pub fn call(
         Some(result) => Ok(result),
         None => unknown_method_callback(state, value, method, args),
     }
+}
+
+/// Whether the widths and precisions of `str.format` stay below a million.
+fn is_modest(format: &str, args: &[Value]) -> bool {
+    let is_long = |run: &str| run.trim_start_matches('0').len() > 6;
+    let is_written = format.split(|c: char| !c.is_ascii_digit()).any(is_long);
+    // `{:{width}}` takes the width from an argument.
+    let is_nested = format.split('{').any(|part| part.ends_with(':'));
+    let is_given =
+        args.iter().any(|arg| arg.as_i64().is_some_and(|n| n.abs() > 999_999) || arg.is_kwargs());
+    !is_written && !(is_nested && is_given)
 }
 
 /// Arguments by position or name.
@@ -308,13 +322,13 @@ fn title(text: &str) -> String {
     out
 }
 
-/// Words between white space; what is left after `most` splits is the last.
+/// Words between white space; what is left after `most` splits is the last, as it is.
 fn words(text: &str, most: usize) -> Vec<&str> {
     let mut rest = text.trim_start_matches(is_space);
     let mut found = Vec::new();
     while !rest.is_empty() {
         if found.len() == most {
-            found.push(rest.trim_end_matches(is_space));
+            found.push(rest);
             break;
         }
         let end = rest.find(is_space).unwrap_or(rest.len());
@@ -330,7 +344,7 @@ fn last_words(text: &str, most: usize) -> Vec<&str> {
     let mut found = Vec::new();
     while !rest.is_empty() {
         if found.len() == most {
-            found.push(rest.trim_start_matches(is_space));
+            found.push(rest);
             break;
         }
         let start = rest
@@ -343,6 +357,21 @@ fn last_words(text: &str, most: usize) -> Vec<&str> {
     }
     found.reverse();
     found
+}
+
+/// `indent`: every line but the first.
+pub fn indented(text: &str, before: &str, first: bool, blank: bool) -> Result<String, Error> {
+    // A line end at the end opens one more line.
+    let whole = format!("{text}\n");
+    let lines = lines(&whole, false);
+    if before.len().saturating_mul(lines.len()) > LONGEST {
+        return Err(wrong("indent: the text gets too long"));
+    }
+    let indented = lines.iter().enumerate().map(|(at, line)| {
+        let is_indented = if at == 0 { first } else { blank || !line.is_empty() };
+        format!("{}{line}", if is_indented { before } else { "" })
+    });
+    Ok(indented.collect::<Vec<_>>().join("\n"))
 }
 
 /// Lines, at every line end that Python knows.

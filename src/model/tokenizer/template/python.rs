@@ -3,7 +3,7 @@
 
 use chrono::format::{Item, StrftimeItems};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
 
 use super::{dumps, methods};
@@ -17,6 +17,31 @@ pub fn environment() -> Result<Environment<'static>, Error> {
     environment.add_filter("tojson", dumps::tojson);
     environment.add_filter("center", |text: &str, width: Option<i64>| {
         methods::padded(text, width.unwrap_or(80), " ", methods::Side::Both)
+    });
+    environment.add_filter(
+        "indent",
+        |text: &str,
+         width: Option<Value>,
+         first: Option<bool>,
+         blank: Option<bool>,
+         named: Kwargs| {
+            let width = width.or(named.get("width")?);
+            let before = match width {
+                None => " ".repeat(4),
+                Some(width) => match width.as_i64() {
+                    Some(width) => " ".repeat(width.clamp(0, 1000) as usize),
+                    None => width.to_string(),
+                },
+            };
+            let first = first.or(named.get("first")?).unwrap_or(false);
+            let blank = blank.or(named.get("blank")?).unwrap_or(false);
+            named.assert_all_used()?;
+            methods::indented(text, &before, first, blank)
+        },
+    );
+    environment.add_filter("wordcount", |text: &str| {
+        let is_gap = |c: char| !c.is_alphanumeric() && c != '_';
+        text.split(is_gap).filter(|word| !word.is_empty()).count()
     });
     // In Python a text and a dictionary have a length and items as well.
     environment.add_test("sequence", |value: &Value| {
