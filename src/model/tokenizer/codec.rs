@@ -160,6 +160,10 @@ impl Tokenizer {
 
     /// The text of ids, without special tokens.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        // Some decoders of the crate panic where there is nothing.
+        if ids.iter().all(|&id| self.spoken_token(id).is_none()) {
+            return Ok(String::new());
+        }
         self.inner
             .decode(ids, true)
             .map_err(|cause| Error::run(format!("decoding tokens: {cause}")))
@@ -167,9 +171,8 @@ impl Tokenizer {
 
     /// A token that gives text: none for special tokens and for ids that are no token.
     pub(super) fn spoken_token(&self, id: u32) -> Option<String> {
-        let is_special = |added: &tokenizers::AddedToken| added.special;
-        let added = self.inner.get_added_tokens_decoder();
-        if added.get(&id).is_some_and(is_special) { None } else { self.inner.id_to_token(id) }
+        let token = self.inner.id_to_token(id)?;
+        (!self.inner.get_added_vocabulary().is_special_token(&token)).then_some(token)
     }
 
     /// The text of one token for display: what it stands for, special tokens by name.

@@ -21,15 +21,23 @@ const NAME: &str = "chat";
 /// of text). Real templates take some thousands.
 const FUEL: u64 = 4_000_000;
 
-/// Stack of the thread that renders: values nest as deep as the fuel allows.
+/// The longest template. Its nesting takes stack: some 1.6 kB for each byte at worst.
+const LONGEST: usize = 128 << 10;
+
+/// Stack of the thread that compiles and renders: values nest as deep as the fuel allows.
 const STACK: usize = 512 << 20;
 
 impl ChatTemplate {
     /// Compiles a template; `special` are the texts of the special tokens by name, `origin` names
     /// the source in errors.
     pub fn new(source: &str, special: Vec<(String, String)>, origin: &str) -> Self {
-        let compiled = compile(source)
-            .map_err(|cause| format!("{origin}: the chat template does not parse: {cause}"));
+        let compiled = if source.len() > LONGEST {
+            Err(format!("is {} bytes long, more than {LONGEST}", source.len()))
+        } else {
+            with_stack(|| compile(source))
+                .and_then(|compiled| compiled.map_err(|cause| format!("does not parse: {cause}")))
+        };
+        let compiled = compiled.map_err(|cause| format!("{origin}: the chat template {cause}"));
         Self { compiled, special }
     }
 
@@ -44,27 +52,27 @@ impl ChatTemplate {
             .compiled
             .as_ref()
             .map_err(|reason| Error::input(format!("{reason} (--raw sends the text as it is)")))?;
-        let rendered = std::thread::scope(|scope| {
-            let render = || render(environment, &self.special, messages);
-            std::thread::Builder::new()
-                .name("template".to_owned())
-                .stack_size(STACK)
-                .spawn_scoped(scope, render)
-                .map(|thread| thread.join())
-        });
-        match rendered {
-            Ok(Ok(rendered)) => rendered.map_err(|cause| {
+        with_stack(|| render(environment, &self.special, messages))
+            .and_then(|rendered| rendered.map_err(|cause| format!("failed: {cause}")))
+            .map_err(|cause| {
                 Error::input(format!(
-                    "the model's chat template failed: {cause} (--raw sends the text as it is)"
+                    "the model's chat template {cause} (--raw sends the text as it is)"
                 ))
-            }),
-            Ok(Err(panic)) => Err(Error::input(format!(
-                "the model's chat template failed: {} (--raw sends the text as it is)",
-                crate::error::panic_message(&*panic)
-            ))),
-            Err(cause) => Err(Error::run(format!("starting a thread for the template: {cause}"))),
-        }
+            })
     }
+}
+
+/// Runs `f` where nesting finds room; a sentence's end where it panics.
+fn with_stack<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("template".to_owned()).stack_size(STACK);
+        match thread.spawn_scoped(scope, f) {
+            Ok(thread) => thread
+                .join()
+                .map_err(|panic| format!("failed: {}", crate::error::panic_message(&*panic))),
+            Err(cause) => Err(format!("got no thread to run on: {cause}")),
+        }
+    })
 }
 
 /// An environment with the template in it.

@@ -38,7 +38,7 @@ fn is_modest(format: &str, args: &[Value]) -> bool {
     let is_nested = format.split('{').any(|part| part.ends_with(':'));
     let is_given =
         args.iter().any(|arg| arg.as_i64().is_some_and(|n| n.abs() > 999_999) || arg.is_kwargs());
-    !is_written && !(is_nested && is_given)
+    !(is_written || is_nested && is_given)
 }
 
 /// Arguments by position or name.

@@ -39,6 +39,31 @@ pub fn environment() -> Result<Environment<'static>, Error> {
             methods::indented(text, &before, first, blank)
         },
     );
+    environment.add_filter(
+        "truncate",
+        |text: &str,
+         length: Option<usize>,
+         kill: Option<bool>,
+         end: Option<String>,
+         named: Kwargs| {
+            let length = length.or(named.get("length")?).unwrap_or(255);
+            let kill = kill.or(named.get("killwords")?).unwrap_or(false);
+            let end = end.or(named.get("end")?).unwrap_or_else(|| "...".to_owned());
+            let leeway = named.get::<Option<usize>>("leeway")?.unwrap_or(5);
+            named.assert_all_used()?;
+            if text.chars().count() <= length.saturating_add(leeway) {
+                return Ok(text.to_owned());
+            }
+            let kept = length.saturating_sub(end.chars().count());
+            let cut: String = text.chars().take(kept).collect();
+            let cut = if kill {
+                &cut[..]
+            } else {
+                cut.rsplit_once(' ').map_or(&cut[..], |(head, _)| head)
+            };
+            Ok::<_, Error>(format!("{cut}{end}"))
+        },
+    );
     environment.add_filter("wordcount", |text: &str| {
         let is_gap = |c: char| !c.is_alphanumeric() && c != '_';
         text.split(is_gap).filter(|word| !word.is_empty()).count()
