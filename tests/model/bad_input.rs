@@ -362,7 +362,8 @@ fn a_broken_tokenizer_file() {
     let template = "{\"chat_template\": \"{% for %}\"}";
     let folder =
         changed(|folder| std::fs::write(folder.join("tokenizer_config.json"), template).unwrap());
-    refuses_model(folder.path(), &["chat template"]);
+    let model = folder.path().to_str().unwrap();
+    refuses(kscope().args(["run", "--prompt", "the", "--model", model]), &["chat template"]);
     let template = "{\"chat_template\": \"{{ raise_exception('no users here') }}\"}";
     let folder =
         changed(|folder| std::fs::write(folder.join("tokenizer_config.json"), template).unwrap());
@@ -528,6 +529,14 @@ fn a_template_that_cannot_be_compiled_is_an_error_only_when_it_is_used() {
     refuses(
         kscope().args(["run", "-m", path, "--prompt", "the", "--max-new", "1"]),
         &["chat template", "unknown_tag", "--raw"],
+    );
+    // Nor does one that is no text.
+    std::fs::write(folder.path().join("chat_template.jinja"), b"a\xff").unwrap();
+    let shown = kscope().args(["model", "show", "-m", path]).output().unwrap();
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    refuses(
+        kscope().args(["run", "-m", path, "--prompt", "the", "--max-new", "1"]),
+        &["chat_template.jinja", "--raw"],
     );
 }
 

@@ -74,9 +74,9 @@ fn kinds() -> Vec<(&'static str, Vec<String>, Value)> {
     ]});
     let fallback =
         json!({"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]});
-    let both_ends = json!({"type": "Sequence", "decoders": [
+    let at_end = json!({"type": "Sequence", "decoders": [
         {"type": "ByteFallback"}, {"type": "Fuse"},
-        {"type": "Strip", "content": "▁", "start": 1, "stop": 1},
+        {"type": "Strip", "content": "▁", "start": 0, "stop": 1},
     ]});
     let late = json!({"type": "Sequence", "decoders": [
         {"type": "ByteFallback"}, {"type": "Fuse"},
@@ -94,7 +94,7 @@ fn kinds() -> Vec<(&'static str, Vec<String>, Value)> {
         ),
         ("SentencePiece", pieces.clone(), spm),
         ("byte fallback", pieces.clone(), fallback),
-        ("stripped at both ends", pieces.clone(), both_ends),
+        ("stripped at the end", pieces.clone(), at_end),
         ("replaced after all", pieces, late),
         ("WordPiece", plain.clone(), json!({"type": "WordPiece", "prefix": "##", "cleanup": true})),
         (

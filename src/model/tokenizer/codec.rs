@@ -72,7 +72,7 @@ impl Tokenizer {
         let config = serde_json::from_str(config)
             .map_err(|cause| Error::input(format!("{origin}/tokenizer_config.json: {cause}")))?;
         let files = Companions { config, ..Companions::default() };
-        folder::from_parts(json, &files, Vec::new(), origin)
+        folder::from_parts(json, &files, Ok(Vec::new()), origin)
     }
 
     /// From the files of a Hugging Face folder.

@@ -22,7 +22,7 @@ struct DecoderSection {
 pub fn from_parts(
     json: &[u8],
     files: &Companions,
-    templates: Vec<(String, String)>,
+    templates: Result<Vec<(String, String)>>,
     origin: &str,
 ) -> Result<Tokenizer> {
     let wrong = |cause: String| Error::input(format!("{origin}/tokenizer.json: {cause}"));
@@ -36,7 +36,11 @@ pub fn from_parts(
         .add_tokens(special.added.iter().cloned())
         .map_err(|cause| wrong(format!("added tokens cannot be used: {cause}")))?;
     let end = special.text("eos_token").and_then(|eos| inner.token_to_id(eos));
-    let template = template(templates, &files.config, &special, origin);
+    // A template that cannot be had matters only to who uses it.
+    let template = match templates {
+        Ok(templates) => template(templates, &files.config, &special, origin),
+        Err(error) => Some(ChatTemplate::unusable(error.to_string())),
+    };
     Ok(Tokenizer::new(inner, template, end.into_iter().collect()))
 }
 
@@ -63,7 +67,12 @@ fn template(
                 .iter()
                 .filter_map(|(name, source)| Some((name.clone(), source.as_str()?.to_owned())))
                 .collect(),
-            _ => return None,
+            None | Some(Value::Null) => return None,
+            Some(_) => {
+                return Some(ChatTemplate::unusable(format!(
+                    "{origin}/tokenizer_config.json: `chat_template` must be a text or a list of named ones"
+                )));
+            }
         }
     } else {
         files
@@ -96,7 +105,7 @@ pub fn read(folder: &Path) -> Result<Tokenizer> {
         special_map: parsed("special_tokens_map.json")?,
         added: parsed("added_tokens.json")?,
     };
-    from_parts(&json, &files, templates(folder)?, &folder.display().to_string())
+    from_parts(&json, &files, templates(folder), &folder.display().to_string())
 }
 
 /// Texts of `chat_template.jinja` (`default`) and of the files in `additional_chat_templates`.

@@ -15,6 +15,18 @@ pub fn environment() -> Result<Environment<'static>, Error> {
     environment.set_unknown_method_callback(methods::call);
     minijinja_contrib::add_to_environment(&mut environment);
     environment.add_filter("tojson", dumps::tojson);
+    for name in ["escape", "e", "forceescape"] {
+        environment.add_filter(name, |value: &Value| {
+            let text = if value.is_undefined() { String::new() } else { value.to_string() };
+            let escaped = text
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;")
+                .replace('\'', "&#39;")
+                .replace('"', "&#34;");
+            Value::from_safe_string(escaped)
+        });
+    }
     environment.add_filter("center", |text: &str, width: Option<i64>| {
         methods::padded(text, width.unwrap_or(80), " ", methods::Side::Both)
     });
