@@ -87,6 +87,7 @@ TEMPLATES = r"""
 {{ 1 is number }}{{ 1.0 is number }}{{ true is number }}{{ 1 is integer }}{{ true is integer }}{{ 1.5 is float }}{{ true is boolean }}{{ none is none }}{{ x is defined }}{{ x is undefined }}{{ 'A' is upper }}{{ 3 is odd }}{{ 4 is divisibleby 2 }}{{ 1 is sameas 1 }}{{ true is true }}{{ 1 is true }}{{ 'a' is eq 'a' }}{{ 1 is in [1] }}
 {{ x }}{{ x or 'd' }}{{ x | default('d') }}{{ '' | default('d', true) }}{{ none | default('d') }}{{ x is none }}{{ x == none }}{{ x | length }}{{ 'a' in x }}{% for y in x %}{% endfor %}
 {{ x.y }}
+{{ x is sequence }}{{ x is iterable }}{{ x is mapping }}{{ x is string }}{{ x is number }}
 {{ messages[0].nothing }}{{ messages[0]['nothing'] is defined }}{{ messages[9] is defined }}{{ messages[0].tool_calls is defined and messages[0].tool_calls }}
 {{ messages[9].role }}
 {{ 'a' if false }}|{{ 'a' if true else 'b' }}|{{ ('a' if false else 'b') | upper }}

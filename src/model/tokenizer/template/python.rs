@@ -82,7 +82,8 @@ pub fn environment() -> Result<Environment<'static>, Error> {
     });
     // In Python a text and a dictionary have a length and items as well.
     environment.add_test("sequence", |value: &Value| {
-        matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)
+        let kind = value.kind();
+        value.is_undefined() || matches!(kind, ValueKind::Seq | ValueKind::String | ValueKind::Map)
     });
     environment.add_test("iterable", |value: &Value| {
         value.kind() == ValueKind::String || value.try_iter().is_ok()
