@@ -18,5 +18,5 @@ pub struct CompletionsArgs {
 pub fn run(args: &CompletionsArgs) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "kscope", &mut script);
-    output::line(String::from_utf8_lossy(&script).trim_end())
+    output::as_it_is(String::from_utf8_lossy(&script).trim_end())
 }

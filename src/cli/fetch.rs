@@ -41,7 +41,7 @@ fn fetch_texts(bar: &mut Bar) -> Result<()> {
         }
     }
     bar.finish();
-    failures.iter().for_each(|failure| eprintln!("kscope: not fetched, {failure}"));
+    failures.iter().for_each(|failure| output::note(&format!("kscope: not fetched, {failure}")));
     match failures.len() {
         n if n == texts::DOMAINS.len() => Err(Error::run("no text could be fetched")),
         _ => Ok(()),

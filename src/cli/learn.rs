@@ -142,8 +142,8 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     let model = args.model.load()?;
     let texts = run::texts(&model, &args.haystack, &args.haystack_field)?;
     if texts.0.pieces.is_empty() {
-        eprintln!(
-            "kscope: no natural text is used, only generated sentences; --haystack FILE or `kscope fetch texts` gives some"
+        output::note(
+            "kscope: no natural text is used, only generated sentences; --haystack FILE or `kscope fetch texts` gives some",
         );
     }
     let mut request = LearnRequest::new(&model, texts, settings, args.ctx)?;
@@ -216,7 +216,10 @@ fn show(bar: &ProgressLine, settings: &Settings, event: &LearnEvent) {
         LearnEvent::Prefill(done, all) => bar.count(*done, *all),
         LearnEvent::Dense(tasks) => {
             for (task, dense) in tasks {
-                eprintln!("kscope: dense recall on {task:?}: {} of {}", dense.right, dense.asked);
+                output::note(&format!(
+                    "kscope: dense recall on {task:?}: {} of {}",
+                    dense.right, dense.asked
+                ));
             }
         }
         LearnEvent::Update(update) => {
@@ -239,9 +242,9 @@ fn show(bar: &ProgressLine, settings: &Settings, event: &LearnEvent) {
         }
         LearnEvent::Factors(_) => {}
         LearnEvent::Validated { cut, best } => {
-            eprintln!(
+            output::note(&format!(
                 "kscope: validation loss {cut:.5} of the stage-1 cut, {best:.5} of the mask that is kept"
-            );
+            ));
         }
         LearnEvent::Check(share) => {
             bar.say("checking".to_owned());

@@ -28,7 +28,7 @@ pub fn run(args: &ManArgs) -> Result<()> {
             clap_mangen::Man::new(Cli::command())
                 .render(&mut page)
                 .expect("writing to memory does not fail");
-            output::line(String::from_utf8_lossy(&page).trim_end())
+            output::as_it_is(String::from_utf8_lossy(&page).trim_end())
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod man;
 pub mod mask;
 pub mod model;
 pub mod output;
+mod printable;
 mod program;
 mod progress;
 pub mod replay;

@@ -1,21 +1,47 @@
-//! Output of commands: text or one JSON object. A closed pipe is not an error.
+//! What commands print: text or one JSON object, and a closed pipe that is no error. Control
+//! characters of files and prompts never get to a terminal.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
+use super::printable::{Breaks, printable, printable_json};
 use crate::{Error, Result};
 
-/// Writes `text` and a line end to standard output. If the reader has closed the pipe (`| head`),
-/// the program ends without an error.
+/// Writes `text` and a line end to standard output, control characters written out.
 pub fn line(text: &str) -> Result<()> {
+    as_it_is(&printable(text, Breaks::Kept))
+}
+
+/// Writes `text` and a line end to standard output, colours and all; a reader that went away
+/// (`| head`) ends the program quietly.
+pub fn as_it_is(text: &str) -> Result<()> {
+    write(&format!("{text}\n"))
+}
+
+/// Writes what a model said: a pipe gets the bytes, a terminal sees control characters written out.
+pub fn spoken(text: &str) -> Result<()> {
+    if std::io::stdout().is_terminal() {
+        write(&printable(text, Breaks::Kept))
+    } else {
+        write(text)
+    }
+}
+
+fn write(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => Err(Error::run(format!("writing to standard output: {error}"))),
     }
 }
 
-/// Prints a report: as a JSON object, or as the text that `text` returns.
+/// Writes one line to standard error. It may be a terminal that is gone, which is no reason to
+/// panic.
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", printable(text, Breaks::Shown));
+}
+
+/// Prints a report: as a JSON object, or as the text that `text` makes of it.
 pub fn report<T: serde::Serialize>(
     as_json: bool,
     report: &T,
@@ -26,8 +52,7 @@ pub fn report<T: serde::Serialize>(
 
 /// Prints one value as a JSON object.
 pub fn json<T: serde::Serialize>(value: &T) -> Result<()> {
-    line(
-        &serde_json::to_string_pretty(value)
-            .map_err(|error| Error::run(format!("writing JSON: {error}")))?,
-    )
+    let json = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::run(format!("writing JSON: {error}")))?;
+    as_it_is(&printable_json(&json))
 }

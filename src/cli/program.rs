@@ -1,13 +1,12 @@
 //! The commands, and which function runs each.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use super::{
-    bench, compare, completions, fetch, inspect, learn, man, mask, model, replay, run, score,
-    selftest, sweep,
+    bench, compare, completions, fetch, inspect, learn, man, mask, model, output, replay, run,
+    score, selftest, sweep,
 };
 use crate::Result;
 
@@ -57,8 +56,7 @@ pub fn main() -> ExitCode {
     match dispatch(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Standard error may be a closed terminal, which is no reason to panic.
-            let _ = writeln!(std::io::stderr(), "kscope: {error}");
+            output::note(&format!("kscope: {error}"));
             ExitCode::from(error.exit_code())
         }
     }

@@ -2,6 +2,8 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output;
+use super::printable::{Breaks, printable};
 use crate::model::decoder::PrefillHooks;
 
 /// Steps of a bar.
@@ -17,13 +19,13 @@ impl ProgressLine {
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} %") {
             bar.set_style(style);
         }
-        bar.set_message(what.to_owned());
+        bar.set_message(printable(what, Breaks::Shown).into_owned());
         Self(bar)
     }
 
     /// Changes the message.
     pub fn say(&self, what: String) {
-        self.0.set_message(what);
+        self.0.set_message(printable(&what, Breaks::Shown).into_owned());
     }
 
     /// Moves the bar to a share, 0 to 1.
@@ -52,7 +54,7 @@ impl ProgressLine {
 
     /// Writes a line to standard error, above the bar.
     pub fn line(&self, text: &str) {
-        self.0.suspend(|| eprintln!("{text}"));
+        self.0.suspend(|| output::note(text));
     }
 
     /// Removes the bar.

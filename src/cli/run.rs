@@ -1,6 +1,5 @@
 //! `kscope run`: decode without a screen; text to standard output, figures to standard error.
 
-use std::io::Write;
 use std::time::Duration;
 
 use super::args::{Ready, SessionArgs};
@@ -119,7 +118,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     if args.json {
         output::json(&report)
     } else {
-        eprintln!("{}", figures(&report));
+        output::note(&figures(&report));
         Ok(())
     }
 }
@@ -228,36 +227,29 @@ impl Printer {
             session.sequences()[token.sequence].finish != Some(Finish::EndToken)
         };
         for token in new.iter().filter(is_text) {
-            write_out(&stream.push(token.id))?;
+            output::spoken(&stream.push(token.id))?;
         }
         Ok(())
     }
 
     fn finish(self, session: &Session) -> Result<()> {
         if let Some(stream) = self.stream {
-            write_out(&stream.finish())?;
-            return output::line("");
+            output::spoken(&stream.finish())?;
+            return output::spoken("\n");
         }
         if self.quiet {
             return Ok(());
         }
         for sequence in session.sequences() {
             match &session.model().tokenizer {
-                Some(tokenizer) => output::line(&tokenizer.decode(sequence.spoken())?)?,
+                Some(tokenizer) => {
+                    output::spoken(&format!("{}\n", tokenizer.decode(sequence.spoken())?))?;
+                }
                 None => output::line(
                     &sequence.generated().iter().map(u32::to_string).collect::<Vec<_>>().join(","),
                 )?,
             }
         }
         Ok(())
-    }
-}
-
-fn write_out(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => Err(Error::run(format!("writing to standard output: {error}"))),
     }
 }

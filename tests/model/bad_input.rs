@@ -362,7 +362,8 @@ fn a_broken_tokenizer_file() {
     let template = "{\"chat_template\": \"{% for %}\"}";
     let folder =
         changed(|folder| std::fs::write(folder.join("tokenizer_config.json"), template).unwrap());
-    refuses_model(folder.path(), &["chat template"]);
+    let model = folder.path().to_str().unwrap();
+    refuses(kscope().args(["run", "--prompt", "the", "--model", model]), &["chat template"]);
     let template = "{\"chat_template\": \"{{ raise_exception('no users here') }}\"}";
     let folder =
         changed(|folder| std::fs::write(folder.join("tokenizer_config.json"), template).unwrap());
@@ -459,4 +460,116 @@ fn sampling_and_device_flags_that_make_no_sense() {
         first.contains("'tpu'") && first.contains("must be auto, cpu, cuda or cuda:N"),
         "{text}"
     );
+}
+
+#[test]
+fn control_characters_of_files_are_written_out_in_errors() {
+    let shown = r"x\x1b[2J\x1b]52;c;AA\x07\x9b31m\u{202e}\ny";
+    let hostile = r"x\u001b[2J\u001b]52;c;AA\u0007\u009b31m\u202e\ny";
+    for (from, to) in [
+        ("\"hidden_act\": \"silu\"", format!("\"hidden_act\": \"{hostile}\"")),
+        ("\"model_type\": \"llama\"", format!("\"model_type\": \"{hostile}\"")),
+    ] {
+        let folder = changed(|folder| {
+            let path = folder.join("config.json");
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut text = text.replace(from, &to);
+            if from.contains("model_type") {
+                text = text.replace("\"LlamaForCausalLM\"", &format!("\"{hostile}\""));
+            }
+            std::fs::write(path, text).unwrap();
+        });
+        let error = refuses(
+            kscope().args(["model", "show", "-m", folder.path().to_str().unwrap()]),
+            &[shown],
+        );
+        assert!(!error.chars().any(char::is_control), "{error:?}");
+    }
+    // What a template raises.
+    let folder = changed(|folder| {
+        let template = "{{ raise_exception('a\\x1b[31mb') }}";
+        std::fs::write(folder.join("chat_template.jinja"), template).unwrap();
+    });
+    let path = folder.path().to_str().unwrap();
+    refuses(kscope().args(["run", "-m", path, "--prompt", "x"]), &[r"a\x1b[31mb"]);
+    // The name of the folder itself.
+    let parent = tempfile::tempdir().unwrap();
+    let named = parent.path().join("m\u{1b}[31m");
+    std::fs::create_dir(&named).unwrap();
+    for file in std::fs::read_dir(tiny_folder("llama").path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), named.join(file.file_name())).unwrap();
+    }
+    for json in [&[][..], &["--json"]] {
+        let output = kscope()
+            .args(["model", "show", "-m", named.to_str().unwrap()])
+            .args(json)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("[31m") && !text.contains('\u{1b}'), "{text:?}");
+    }
+}
+
+#[test]
+fn a_template_that_cannot_be_compiled_is_an_error_only_when_it_is_used() {
+    let folder = changed(|folder| {
+        std::fs::write(folder.join("chat_template.jinja"), "{% unknown_tag %}").unwrap();
+    });
+    let path = folder.path().to_str().unwrap();
+    for args in [
+        &["model", "show", "-m", path][..],
+        &["run", "-m", path, "--token-ids", "1,5", "--max-new", "1"],
+        &["run", "-m", path, "--raw", "--prompt", "the", "--max-new", "1"],
+    ] {
+        let output = kscope().args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    refuses(
+        kscope().args(["run", "-m", path, "--prompt", "the", "--max-new", "1"]),
+        &["chat template", "unknown_tag", "--raw"],
+    );
+    // Nor does one that is no text.
+    std::fs::write(folder.path().join("chat_template.jinja"), b"a\xff").unwrap();
+    let shown = kscope().args(["model", "show", "-m", path]).output().unwrap();
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    refuses(
+        kscope().args(["run", "-m", path, "--prompt", "the", "--max-new", "1"]),
+        &["chat_template.jinja", "--raw"],
+    );
+}
+
+#[test]
+fn among_named_templates_the_default_is_taken() {
+    let show = |folder: &Path| {
+        let tokenizer = kscope::model::tokenizer::Tokenizer::from_folder(folder).unwrap();
+        tokenizer.template().unwrap().render(&[("user", "x")])
+    };
+    let config = |folder: &Path, template: serde_json::Value| {
+        let config = serde_json::json!({"bos_token": "<s>", "chat_template": template});
+        std::fs::write(folder.join("tokenizer_config.json"), config.to_string()).unwrap();
+    };
+    let named = serde_json::json!([
+        {"name": "tool_use", "template": "tools"},
+        {"name": "default", "template": "{{ bos_token }}plain"},
+    ]);
+    let folder = changed(|folder| config(folder, named));
+    assert_eq!(show(folder.path()).unwrap(), "<s>plain");
+    let folder =
+        changed(|folder| config(folder, serde_json::json!({"rag": "r", "default": "by name"})));
+    assert_eq!(show(folder.path()).unwrap(), "by name");
+    let folder =
+        changed(|folder| config(folder, serde_json::json!([{"name": "rag", "template": "r"}])));
+    let error = show(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("`default`") && error.contains("rag"), "{error}");
+    // Files win over the configuration.
+    let folder = changed(|folder| {
+        config(folder, serde_json::json!("from the configuration"));
+        std::fs::write(folder.join("chat_template.jinja"), "from the file").unwrap();
+        let others = folder.join("additional_chat_templates");
+        std::fs::create_dir(&others).unwrap();
+        std::fs::write(others.join("tool_use.jinja"), "tools").unwrap();
+    });
+    assert_eq!(show(folder.path()).unwrap(), "from the file");
 }

@@ -7,4 +7,7 @@ mod fuzz;
 mod gguf;
 mod needs;
 mod smollm2;
+mod streaming;
+mod templates;
 mod tiny;
+mod tokens;

@@ -369,3 +369,31 @@ fn a_recording_is_played_paused_and_stepped() {
     terminal.wait("the shell", |screen| screen.contains("code=0"));
     terminal.assert_sane();
 }
+
+#[test]
+fn what_a_model_says_reaches_a_terminal_without_its_control_characters() {
+    let Some(terminal) = Terminal::new(120, 30) else { return };
+    let model = kscope_testing::vectors().join("gguf/llama-spm.gguf");
+    let tokenizer = kscope_testing::models::load(&model, None).tokenizer.clone().unwrap();
+    // An escape, the bell and a C1 control, as the bytes that the vocabulary has, between two words.
+    let byte =
+        |byte: u8| (0..).find(|&id| tokenizer.token_text(id) == char::from(byte).to_string());
+    let ids: Vec<String> = [b'A', 0x1b, b'[', b'2', b'J', 7, b'B']
+        .into_iter()
+        .map(|b| byte(b).unwrap().to_string())
+        .collect();
+    let run = format!(
+        "{} run -m {} --token-ids 5 --force-ids {}",
+        env!("CARGO_BIN_EXE_kscope"),
+        model.display(),
+        ids.join(",")
+    );
+    terminal.line(&format!("{run} 2>/dev/null; echo code=$?"));
+    let screen = terminal.wait("the end", |screen| screen.contains("code=0"));
+    assert!(screen.contains(r"A\x1b[2J\x07B"), "{screen}");
+    // A pipe gets the bytes.
+    terminal.line(&format!("clear; {run} 2>/dev/null | od -An -c; echo code=$?"));
+    let screen = terminal.wait("the bytes", |screen| screen.contains("code=0"));
+    let bytes: Vec<&str> = screen.split_whitespace().collect();
+    assert!(bytes.windows(4).any(|four| four == ["A", "033", "[", "2"]), "{screen}");
+}

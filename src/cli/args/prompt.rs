@@ -102,10 +102,12 @@ pub fn read_text(path: &Path) -> Result<String> {
 }
 
 fn text_of(bytes: Vec<u8>, name: &str) -> Result<String> {
-    String::from_utf8(bytes).map_err(|cause| {
+    let text = String::from_utf8(bytes).map_err(|cause| {
         Error::input(format!(
             "{name} is no UTF-8 text (byte {} is wrong)",
             cause.utf8_error().valid_up_to()
         ))
-    })
+    })?;
+    // Some editors put a byte order mark before a text; it is no part of it.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }

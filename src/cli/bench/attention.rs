@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         rounds: if args.quick { 5 } else { 11 },
         level: args.simd.unwrap_or_else(SimdLevel::best),
     };
-    let report = attention::run(&options, |sentence| eprintln!("{sentence}"))?;
+    let report = attention::run(&options, output::note)?;
     output::report(args.json, &report, table)
 }
 

@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         kv_dtype: args.cache.kv_dtype,
         batch: args.batch,
     };
-    let report = decode::run(&model, &options, |sentence| eprintln!("{sentence}"))?;
+    let report = decode::run(&model, &options, output::note)?;
     output::report(args.json, &report, table)
 }
 

@@ -88,7 +88,7 @@ pub(super) fn measure(ordinal: usize, _: bool) -> Result<()> {
 #[cfg(feature = "cuda-types")]
 pub(super) fn measure(ordinal: usize, json: bool) -> Result<()> {
     let card = crate::attention::cuda::Card::open(ordinal)?;
-    let report = crate::bench::gpu_attention::run(&card, |sentence| eprintln!("{sentence}"))?;
+    let report = crate::bench::gpu_attention::run(&card, output::note)?;
     if json {
         return output::json(&report);
     }

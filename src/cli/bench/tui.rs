@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         rounds: args.rounds,
         size: (120, 40),
     };
-    let report = tui::run(&options, |sentence| eprintln!("{sentence}"))?;
+    let report = tui::run(&options, output::note)?;
     if args.json {
         return output::json(&report);
     }

@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 
+use crate::cli::printable::{Breaks, printable};
+
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum When {
@@ -161,9 +163,11 @@ impl Pen {
             self.text.push_str(&format!("\x1b[{}m", codes.join(";")));
             self.now = (tone, ground);
         }
+        // Names and notes of a mask file come through here.
+        let text = printable(text, Breaks::Kept);
         match self.ink.ascii {
             true => self.text.extend(text.chars().map(ascii)),
-            false => self.text.push_str(text),
+            false => self.text.push_str(&text),
         }
     }
 

@@ -101,7 +101,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
         alignment_cost,
     };
     report::write(&mut pen, &statistics, &around);
-    output::line(pen.finish().trim_end_matches('\n'))
+    output::as_it_is(pen.finish().trim_end_matches('\n'))
 }
 
 fn title(pen: &mut Pen, args: &Args, stats: &Statistics, origin: &Origin) {

@@ -2,39 +2,44 @@
 
 use std::path::Path;
 
-use serde_json::Value;
-
-use super::{ChatTemplate, from_gguf};
+use super::special::Companions;
+use super::{ChatTemplate, folder, from_gguf};
 use crate::model::load::gguf::Gguf;
-use crate::{Error, Result, error};
+use crate::{Error, Result};
 
-/// Control tokens that end a turn or a text in the supported architectures, in addition to those
-/// that the configuration names.
-const END_TOKENS: &[&str] = &[
+/// Tokens that end a turn or a text by what they are called, whatever type or flag a file gives
+/// them: llama.cpp's list.
+pub(super) const END_TOKENS: &[&str] = &[
     "<|im_end|>",
     "<|endoftext|>",
     "<|eot_id|>",
     "<|end_of_text|>",
     "<|eom_id|>",
     "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|calls|>",
+    "<|flush|>",
     "<end_of_turn>",
+    "<end_of_utterance>",
+    "<turn|>",
+    "<｜end▁of▁sentence｜>",
+    "<EOT>",
+    "_<EOT>",
+    "[EOT]",
+    "[EOS]",
     "</s>",
+    "<eos>",
 ];
-
-/// The section of `tokenizer.json` on which the tokenizers crate panics if it is not valid JSON; it
-/// is read first, so that such a file is refused.
-#[derive(serde::Deserialize)]
-struct DecoderSection {
-    #[serde(default)]
-    #[expect(dead_code, reason = "only whether it can be read counts")]
-    decoder: Value,
-}
 
 /// A model's tokenizer.
 pub struct Tokenizer {
     pub(super) inner: tokenizers::Tokenizer,
     pub(super) template: Option<ChatTemplate>,
     pub(super) end: Vec<u32>,
+    /// Texts of the tokens that `encode` puts around a text and a rendered chat needs too, unless
+    /// it has them already: llama.cpp's way, for GGUF files.
+    frame: [Option<String>; 2],
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -44,66 +49,35 @@ impl std::fmt::Debug for Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads the text of `tokenizer.json` and, where there is one, `tokenizer_config.json`;
-    /// `template` is the text of a `chat_template.jinja` file. `origin` names the folder in errors.
-    pub fn from_json(
-        json: &[u8],
-        config: Option<&str>,
-        template: Option<String>,
-        origin: &str,
-    ) -> Result<Self> {
-        serde_json::from_slice::<DecoderSection>(json)
-            .map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(json)
-            .map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
-        inner.with_padding(None);
-        inner
-            .with_truncation(None)
-            .map_err(|cause| Error::input(format!("{origin}/tokenizer.json: {cause}")))?;
-        let config: Value = match config {
-            Some(text) => serde_json::from_str(text).map_err(|cause| {
-                Error::input(format!("{origin}/tokenizer_config.json: {cause}"))
-            })?,
-            None => Value::Null,
-        };
-        let source = template.or_else(|| match config.get("chat_template") {
-            Some(Value::String(text)) => Some(text.clone()),
-            // Several named templates: `default` is the one for plain chat.
-            Some(Value::Array(named)) => named
-                .iter()
-                .find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"))
-                .and_then(|entry| entry.get("template")?.as_str())
-                .map(str::to_owned),
-            _ => None,
-        });
-        // A token is written as text or as an object whose `content` is the text.
-        let token = |key: &str| {
-            let value = config.get(key)?;
-            value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
-        };
-        let (bos, eos) = (token("bos_token"), token("eos_token"));
-        let template =
-            source.map(|source| ChatTemplate::new(source, bos, eos.clone(), origin)).transpose()?;
-        let mut tokenizer = Self { inner, template, end: Vec::new() };
-        tokenizer.end.extend(eos.and_then(|eos| tokenizer.inner.token_to_id(&eos)));
-        Ok(tokenizer)
+    pub(super) fn new(
+        inner: tokenizers::Tokenizer,
+        template: Option<ChatTemplate>,
+        end: Vec<u32>,
+    ) -> Self {
+        Self { inner, template, end, frame: [None, None] }
+    }
+
+    /// Puts the same tokens around a rendered chat as around a plain text.
+    pub(super) fn frame_chat(
+        &mut self,
+        begins: Option<(String, u32)>,
+        ends: Option<(String, u32)>,
+    ) {
+        self.frame = [begins, ends].map(|token| token.map(|(text, _)| text));
+    }
+
+    /// From the text of `tokenizer.json` and of `tokenizer_config.json`; `origin` names the folder
+    /// in errors.
+    pub fn from_json(json: &[u8], config: &str, origin: &str) -> Result<Self> {
+        let config = serde_json::from_str(config)
+            .map_err(|cause| Error::input(format!("{origin}/tokenizer_config.json: {cause}")))?;
+        let files = Companions { config, ..Companions::default() };
+        folder::from_parts(json, &files, Ok(Vec::new()), origin)
     }
 
     /// From the files of a Hugging Face folder.
     pub fn from_folder(folder: &Path) -> Result<Self> {
-        let path = folder.join("tokenizer.json");
-        let json = std::fs::read(&path).map_err(|cause| error::io("reading", &path, &cause))?;
-        let optional = |name: &str| {
-            let path = folder.join(name);
-            match std::fs::read_to_string(&path) {
-                Ok(text) => Ok(Some(text)),
-                Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                Err(cause) => Err(error::io("reading", &path, &cause)),
-            }
-        };
-        let (config, template) =
-            (optional("tokenizer_config.json")?, optional("chat_template.jinja")?);
-        Self::from_json(&json, config.as_deref(), template, &folder.display().to_string())
+        folder::read(folder)
     }
 
     /// From the metadata of a GGUF file.
@@ -114,11 +88,11 @@ impl Tokenizer {
     /// Adds the end tokens that the model's configuration names, and those known by their text.
     pub fn with_end_tokens(mut self, configured: &[u32]) -> Self {
         self.end.extend_from_slice(configured);
-        let special = self.inner.get_added_tokens_decoder();
+        let added = self.inner.get_added_tokens_decoder();
         for text in END_TOKENS {
-            // Only a control token ends a text; a plain word that looks like one does not.
-            let id = self.inner.token_to_id(text);
-            self.end.extend(id.filter(|id| special.get(id).is_some_and(|token| token.special)));
+            // A word of the vocabulary may look like the shorter ones by chance.
+            let is_mark = |id: &u32| added.contains_key(id) || text.starts_with("<|");
+            self.end.extend(self.inner.token_to_id(text).filter(is_mark));
         }
         self.end.sort_unstable();
         self.end.dedup();
@@ -162,7 +136,17 @@ impl Tokenizer {
     /// those of the plain text.
     pub fn encode_chat(&self, message: &str) -> Result<Vec<u32>> {
         match &self.template {
-            Some(template) => self.encode_with(&template.render(&[("user", message)])?, false),
+            Some(template) => {
+                let rendered = template.render(&[("user", message)])?;
+                let [begins, ends] = &self.frame;
+                if begins.is_none() && ends.is_none() {
+                    return self.encode_with(&rendered, false);
+                }
+                let bare = begins.as_ref().and_then(|begins| rendered.strip_prefix(&begins[..]));
+                let bare = bare.unwrap_or(&rendered);
+                let without_end = ends.as_ref().and_then(|ends| bare.strip_suffix(&ends[..]));
+                self.encode_with(without_end.unwrap_or(bare), true)
+            }
             None => self.encode(message),
         }
     }
@@ -176,12 +160,22 @@ impl Tokenizer {
 
     /// The text of ids, without special tokens.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        // Some decoders of the crate panic where there is nothing.
+        if ids.iter().all(|&id| self.spoken_token(id).is_none()) {
+            return Ok(String::new());
+        }
         self.inner
             .decode(ids, true)
             .map_err(|cause| Error::run(format!("decoding tokens: {cause}")))
     }
 
-    /// The text of one token for display, special tokens by name.
+    /// A token that gives text: none for special tokens and for ids that are no token.
+    pub(super) fn spoken_token(&self, id: u32) -> Option<String> {
+        let token = self.inner.id_to_token(id)?;
+        (!self.inner.get_added_vocabulary().is_special_token(&token)).then_some(token)
+    }
+
+    /// The text of one token for display: what it stands for, special tokens by name.
     pub fn token_text(&self, id: u32) -> String {
         self.inner.decode(&[id], false).unwrap_or_default()
     }

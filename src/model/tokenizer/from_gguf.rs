@@ -17,13 +17,30 @@ use tokenizers::{
     AddedToken, DecoderWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer as Inner,
 };
 
+use super::codec::END_TOKENS;
+use super::pre::{Pre, Words};
 use super::{ChatTemplate, Tokenizer};
 use crate::model::load::gguf::Gguf;
 use crate::{Error, Result};
 
-/// Token types of GGUF (`llama_token_type`) that are not plain text.
+/// Token types of GGUF (`llama_token_type`): plain text, and what is none.
+const NORMAL: i64 = 1;
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
+
+/// Tokens that end a file in models that fill in code; llama.cpp ends a text there too.
+const FILE_ENDS: &[&str] = &[
+    "<|fim_pad|>",
+    "<fim-pad>",
+    "<fim_pad>",
+    "<PAD>",
+    "<|fim_repo|>",
+    "<|repo_name|>",
+    "<fim-repo>",
+    "<REPO>",
+    "<reponame>",
+    "<|file_sep|>",
+];
 
 const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const QWEN2_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -37,9 +54,20 @@ pub fn read(file: &Gguf) -> Result<Tokenizer> {
         return Err(meta.wrong("token_type", "has another length than `tokens`"));
     }
     let kind = meta.text("model").ok_or_else(|| meta.wrong("model", "is missing"))?;
-    let mut inner = match kind {
-        "gpt2" => byte_level(&meta, &tokens)?,
-        "llama" => sentence_piece(&meta, &tokens)?,
+    let (mut inner, adds_bos) = match kind {
+        "gpt2" => {
+            let name = meta.text("pre").unwrap_or("default");
+            let pre = Pre::named(name).ok_or_else(|| {
+                meta.wrong(
+                    "pre",
+                    &format!(
+                        "`{name}` is not supported (known: smollm, llama-bpe, qwen2, gpt-2 and their kin)"
+                    ),
+                )
+            })?;
+            (byte_level(&meta, &tokens, pre)?, pre.adds_bos)
+        }
+        "llama" => (sentence_piece(&meta, &tokens)?, true),
         other => {
             return Err(
                 meta.wrong("model", &format!("`{other}` is not supported (known: gpt2, llama)"))
@@ -48,8 +76,13 @@ pub fn read(file: &Gguf) -> Result<Tokenizer> {
     };
     let mut special = Vec::new();
     let mut plain = Vec::new();
-    for (token, kind) in tokens.iter().zip(types.unwrap_or_default()) {
+    let types = types.unwrap_or_else(|| vec![NORMAL; tokens.len()]);
+    for (token, kind) in tokens.iter().zip(types) {
         match kind {
+            // What ends a turn is a control token, whatever the file takes it for.
+            _ if END_TOKENS.contains(&&token[..]) => {
+                special.push(AddedToken::from(token.clone(), true));
+            }
             CONTROL => special.push(AddedToken::from(token.clone(), true)),
             USER_DEFINED => plain.push(AddedToken::from(token.clone(), false).normalized(false)),
             _ => {}
@@ -58,52 +91,92 @@ pub fn read(file: &Gguf) -> Result<Tokenizer> {
     let added = inner.add_special_tokens(special).and_then(|_| inner.add_tokens(plain));
     added.map_err(|cause| meta.wrong("tokens", &format!("cannot be used: {cause}")))?;
 
+    // SentencePiece has these ids where the file does not name others.
+    let usual = |which: &str| match which {
+        "unknown" if kind == "llama" => Some(0),
+        "bos" if kind == "llama" => Some(1),
+        "eos" if kind == "llama" => Some(2),
+        _ => None,
+    };
     let named = |which: &str| {
-        meta.id(which).and_then(|id| tokens.get(id as usize).cloned().map(|text| (text, id)))
+        let id = meta.id(which).or_else(|| usual(which))?;
+        tokens.get(id as usize).cloned().map(|text| (text, id))
     };
     let (bos, eos) = (named("bos"), named("eos"));
-    // SentencePiece models want a beginning token unless the file says otherwise; byte-level ones
-    // do not.
-    if meta.flag("add_bos_token").unwrap_or(kind == "llama")
-        && let Some((text, id)) = &bos
-    {
-        let template = TemplateProcessing::builder()
-            .try_single(format!("{text} $A"))
-            .and_then(|builder| builder.try_pair(format!("{text} $A $B")))
-            .map(|builder| builder.special_tokens(vec![(text.clone(), *id)]).build());
-        match template {
-            Ok(Ok(template)) => inner.with_post_processor(Some(template)),
-            _ => {
-                return Err(meta
-                    .wrong("bos_token_id", &format!("names `{text}`, which cannot begin a text")));
-            }
-        };
-    }
+    let begins = meta.flag("add_bos_token").unwrap_or(adds_bos).then(|| bos.clone()).flatten();
+    let ends = meta.flag("add_eos_token").unwrap_or(false).then(|| eos.clone()).flatten();
+    frame(&mut inner, &begins, &ends).ok_or_else(|| {
+        let text = begins.as_ref().or(ends.as_ref()).map_or("", |(text, _)| text);
+        meta.wrong("bos_token_id", &format!("names `{text}`, which cannot begin a text"))
+    })?;
     let template = match file.metadata().get("tokenizer.chat_template") {
         Some(Value::String(source)) => {
-            let text = |token: Option<(String, u32)>| token.map(|(text, _)| text);
-            Some(ChatTemplate::new(source.clone(), text(bos), text(eos.clone()), file.name())?)
+            let names = [
+                ("bos_token", "bos"),
+                ("eos_token", "eos"),
+                ("unk_token", "unknown"),
+                ("sep_token", "seperator"),
+                ("pad_token", "padding"),
+                ("cls_token", "cls"),
+                ("mask_token", "mask"),
+            ];
+            let special = names
+                .iter()
+                .filter_map(|(name, which)| Some(((*name).to_owned(), named(which)?.0)))
+                .collect();
+            Some(ChatTemplate::new(source, special, file.name()))
         }
         _ => None,
     };
-    let end =
-        [eos.map(|(_, id)| id), meta.id("eot"), meta.id("eom")].into_iter().flatten().collect();
-    Ok(Tokenizer { inner, template, end })
+    let keys = ["eot", "eom", "fim_pad", "fim_rep", "fim_sep"].map(|which| meta.id(which));
+    let by_text = |text: &&str| inner.token_to_id(text);
+    let end = eos
+        .map(|(_, id)| id)
+        .into_iter()
+        .chain(keys.into_iter().flatten())
+        .chain(FILE_ENDS.iter().filter_map(by_text))
+        .collect();
+    let mut tokenizer = Tokenizer::new(inner, template, end);
+    tokenizer.frame_chat(begins, ends);
+    Ok(tokenizer)
 }
 
-fn byte_level(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
+/// Puts a beginning and an end token around every text that is encoded.
+fn frame(
+    inner: &mut Inner,
+    begins: &Option<(String, u32)>,
+    ends: &Option<(String, u32)>,
+) -> Option<()> {
+    if begins.is_none() && ends.is_none() {
+        return Some(());
+    }
+    let pieces = |texts: &[&str]| -> Vec<String> {
+        let before = begins.iter().map(|(text, _)| text.clone());
+        let after = ends.iter().map(|(text, _)| text.clone());
+        before.chain(texts.iter().map(|text| (*text).to_owned())).chain(after).collect()
+    };
+    let template = TemplateProcessing::builder()
+        .try_single(pieces(&["$A"]))
+        .ok()?
+        .try_pair(pieces(&["$A", "$B"]))
+        .ok()?
+        .special_tokens(begins.iter().chain(ends).cloned().collect::<Vec<_>>())
+        .build()
+        .ok()?;
+    inner.with_post_processor(Some(template));
+    Some(())
+}
+
+fn byte_level(meta: &Meta<'_>, tokens: &[String], pre: Pre) -> Result<Inner> {
     let merges = meta.texts("merges")?.ok_or_else(|| meta.wrong("merges", "is missing"))?;
     let merges = merges
         .iter()
         .map(|merge| merge.split_once(' ').map(|(left, right)| (left.to_owned(), right.to_owned())))
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| meta.wrong("merges", "has an entry that is no pair"))?;
-    let pre = meta.text("pre").unwrap_or("default");
-    let llama3 =
-        matches!(pre, "llama3" | "llama-v3" | "llama-bpe" | "falcon3" | "dbrx" | "smaug-bpe");
     let bpe = BPE::builder()
         .vocab_and_merges(vocabulary(tokens), merges)
-        .ignore_merges(llama3)
+        .ignore_merges(pre.ignores_merges)
         .build()
         .map_err(|cause| meta.wrong("merges", &format!("do not fit the tokens: {cause}")))?;
     let mut inner = Inner::new(bpe);
@@ -117,25 +190,16 @@ fn byte_level(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
         Ok(PreSequence::new(vec![split.into(), ByteLevel::new(false, false, false).into()]).into())
     };
     let by_words = ByteLevel::new(false, false, true);
-    let pre_tokenizer: PreTokenizerWrapper = match pre {
-        "smollm" | "codeshell" | "refact" | "command-r" | "exaone" | "minerva-7b" | "starcoder" => {
-            PreSequence::new(vec![Digits::new(true).into(), by_words.into()]).into()
-        }
-        "qwen2" | "qwen35" | "deepseek-r1-qwen" | "stablelm2" | "megrez" | "hunyuan" => {
-            // Qwen composes characters first. It does not change the other models here, whose
-            // vocabularies hold composed ones.
+    let pre_tokenizer: PreTokenizerWrapper = match pre.words {
+        Words::Digits => PreSequence::new(vec![Digits::new(true).into(), by_words.into()]).into(),
+        Words::Qwen2 => {
+            // Qwen composes characters first; the others here do not mind, their vocabularies hold
+            // composed ones.
             let _ = inner.with_normalizer(Some(NormalizerWrapper::from(NFC)));
             words(QWEN2_WORDS)?
         }
-        _ if llama3 => words(LLAMA3_WORDS)?,
-        "default" | "gpt-2" | "gpt2" | "olmo" | "phi-2" | "jina-es" | "jina-de" | "mpt" => {
-            by_words.into()
-        }
-        other => {
-            return Err(
-                meta.wrong("pre", &format!("`{other}` is not supported (known: smollm, llama-bpe, qwen2, gpt-2 and their kin)"))
-            );
-        }
+        Words::Llama3 => words(LLAMA3_WORDS)?,
+        Words::Gpt2 => by_words.into(),
     };
     inner.with_pre_tokenizer(Some(pre_tokenizer));
     inner.with_decoder(Some(DecoderWrapper::from(ByteLevel::new(false, false, false))));

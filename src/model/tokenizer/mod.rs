@@ -1,10 +1,13 @@
 //! Text to token ids and back, with the model's own vocabulary, chat template and end tokens.
 
-mod chat;
 mod codec;
+mod folder;
 mod from_gguf;
+mod pre;
+mod special;
 mod stream;
+mod template;
 
-pub use chat::ChatTemplate;
 pub use codec::Tokenizer;
 pub use stream::Detokenizer;
+pub use template::ChatTemplate;

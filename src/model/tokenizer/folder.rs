@@ -1,0 +1,138 @@
+//! A tokenizer from the files of a Hugging Face folder.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::special::{Companions, SpecialTokens};
+use super::{ChatTemplate, Tokenizer};
+use crate::{Error, Result, error};
+
+/// The section of `tokenizer.json` that the tokenizers crate panics on where it is no JSON; read
+/// first, so that it is refused.
+#[derive(serde::Deserialize)]
+struct DecoderSection {
+    #[serde(default)]
+    #[expect(dead_code, reason = "only whether it can be read counts")]
+    decoder: Value,
+}
+
+/// From the text of `tokenizer.json` and the files beside it; `templates` are the texts of template
+/// files by name. `origin` names the folder in errors.
+pub fn from_parts(
+    json: &[u8],
+    files: &Companions,
+    templates: Result<Vec<(String, String)>>,
+    origin: &str,
+) -> Result<Tokenizer> {
+    let wrong = |cause: String| Error::input(format!("{origin}/tokenizer.json: {cause}"));
+    serde_json::from_slice::<DecoderSection>(json).map_err(|cause| wrong(cause.to_string()))?;
+    let mut inner =
+        tokenizers::Tokenizer::from_bytes(json).map_err(|cause| wrong(cause.to_string()))?;
+    inner.with_padding(None);
+    inner.with_truncation(None).map_err(|cause| wrong(cause.to_string()))?;
+    let special = SpecialTokens::read(files, |text| inner.token_to_id(text).is_some());
+    inner
+        .add_tokens(special.added.iter().cloned())
+        .map_err(|cause| wrong(format!("added tokens cannot be used: {cause}")))?;
+    let end = special.text("eos_token").and_then(|eos| inner.token_to_id(eos));
+    // A template that cannot be had matters only to who uses it.
+    let template = match templates {
+        Ok(templates) => template(templates, &files.config, &special, origin),
+        Err(error) => Some(ChatTemplate::unusable(error.to_string())),
+    };
+    Ok(Tokenizer::new(inner, template, end.into_iter().collect()))
+}
+
+/// The template for plain chat: files win over `tokenizer_config.json`, and among several named
+/// ones it is `default`.
+fn template(
+    files: Vec<(String, String)>,
+    config: &Value,
+    special: &SpecialTokens,
+    origin: &str,
+) -> Option<ChatTemplate> {
+    let new = |source: &str| ChatTemplate::new(source, special.named.clone(), origin);
+    let named = if files.is_empty() {
+        match config.get("chat_template") {
+            Some(Value::String(source)) => return Some(new(source)),
+            Some(Value::Array(list)) => list
+                .iter()
+                .filter_map(|entry| {
+                    let text = |key: &str| entry.get(key)?.as_str().map(str::to_owned);
+                    Some((text("name")?, text("template")?))
+                })
+                .collect(),
+            Some(Value::Object(map)) => map
+                .iter()
+                .filter_map(|(name, source)| Some((name.clone(), source.as_str()?.to_owned())))
+                .collect(),
+            None | Some(Value::Null) => return None,
+            Some(_) => {
+                return Some(ChatTemplate::unusable(format!(
+                    "{origin}/tokenizer_config.json: `chat_template` must be a text or a list of named ones"
+                )));
+            }
+        }
+    } else {
+        files
+    };
+    if let Some((_, source)) = named.iter().find(|(name, _)| name == "default") {
+        return Some(new(source));
+    }
+    let names: Vec<&str> = named.iter().map(|(name, _)| &name[..]).collect();
+    (!names.is_empty()).then(|| {
+        ChatTemplate::unusable(format!(
+            "{origin}: none of the chat templates is called `default` (found: {})",
+            names.join(", ")
+        ))
+    })
+}
+
+/// From the files of a Hugging Face folder.
+pub fn read(folder: &Path) -> Result<Tokenizer> {
+    let path = folder.join("tokenizer.json");
+    let json = std::fs::read(&path).map_err(|cause| error::io("reading", &path, &cause))?;
+    let parsed = |name: &str| -> Result<Value> {
+        match optional(&folder.join(name))? {
+            None => Ok(Value::Null),
+            Some(text) => serde_json::from_str(&text)
+                .map_err(|cause| Error::input(format!("{}/{name}: {cause}", folder.display()))),
+        }
+    };
+    let files = Companions {
+        config: parsed("tokenizer_config.json")?,
+        special_map: parsed("special_tokens_map.json")?,
+        added: parsed("added_tokens.json")?,
+    };
+    from_parts(&json, &files, templates(folder), &folder.display().to_string())
+}
+
+/// Texts of `chat_template.jinja` (`default`) and of the files in `additional_chat_templates`.
+fn templates(folder: &Path) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    if let Some(text) = optional(&folder.join("chat_template.jinja"))? {
+        found.push(("default".to_owned(), text));
+    }
+    let Ok(others) = std::fs::read_dir(folder.join("additional_chat_templates")) else {
+        return Ok(found);
+    };
+    let mut paths: Vec<_> = others.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jinja"));
+    paths.sort();
+    for path in paths {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if let Some(text) = optional(&path)? {
+            found.push((name, text));
+        }
+    }
+    Ok(found)
+}
+
+fn optional(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(error::io("reading", path, &cause)),
+    }
+}

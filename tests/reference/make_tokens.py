@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""Special tokens, as transformers and llama.cpp take them from the files that may name them.
+
+    python make_tokens.py VECTORS         # VECTORS = tests/vectors
+
+Writes VECTORS/text/tokens.json. `folders`: changes to the files of VECTORS/tiny/tokenizer, with the
+ids that transformers gives for a text and the special tokens it knows by name. `ggufs`: changes to
+the metadata of files in VECTORS/gguf, with the ids that llama.cpp (xllamacpp) gives for a text and
+for a chat of one message (their number).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+TEXT = "<|im_start|>a<|im_end|> <|x|>b</s>"
+CHAT = "the lamp"
+
+
+def token(content, **flags):
+    base = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+    return {"content": content, **base, **flags}
+
+
+def post(single):
+    pieces = [{"Sequence": {"id": "A", "type_id": 0}} if p == "A" else {"SpecialToken": {"id": p, "type_id": 0}} for p in single]
+    pair = pieces + [{"Sequence": {"id": "B", "type_id": 1}}]
+    ids = {"<s>": 1, "</s>": 2}
+    known = {p: {"id": p, "ids": [ids[p]], "tokens": [p]} for p in single if p in ids}
+    return {"type": "TemplateProcessing", "single": pieces, "pair": pair, "special_tokens": known}
+
+
+CONFIG = {"bos_token": "<s>", "eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}
+MARKS = ["<|im_start|>", "<|im_end|>"]
+FOLDERS = [
+    ("no other file", {}, {}),
+    ("nothing added", {"tokenizer_config.json": CONFIG}, {}),
+    *[
+        (f"add_bos_token {flag}, post-processor {single}",
+         {"tokenizer_config.json": {**CONFIG, **({} if flag is None else {"add_bos_token": flag})}},
+         {"post_processor": single and post(single)})
+        for flag in (None, True, False)
+        for single in (None, ["<s>", "A"], ["<s>", "A", "</s>"])
+    ],
+    ("add_eos_token", {"tokenizer_config.json": {**CONFIG, "add_eos_token": True}}, {}),
+    ("additional_special_tokens", {"tokenizer_config.json": {**CONFIG, "additional_special_tokens": MARKS}}, {}),
+    ("extra_special_tokens as a list", {"tokenizer_config.json": {**CONFIG, "extra_special_tokens": MARKS}}, {}),
+    ("extra_special_tokens by name", {"tokenizer_config.json": {**CONFIG, "extra_special_tokens": {"image_token": MARKS[0], "video_token": MARKS[1]}}}, {}),
+    ("a token of the model's own", {"tokenizer_config.json": {**CONFIG, "image_token": MARKS[0]}}, {}),
+    ("added_tokens_decoder", {"tokenizer_config.json": {**CONFIG, "added_tokens_decoder": {"96": token(MARKS[1], special=False), "95": token(MARKS[0])}}}, {}),
+    ("added_tokens_decoder with wrong ids", {"tokenizer_config.json": {**CONFIG, "added_tokens_decoder": {"290": token(MARKS[1]), "299": token(MARKS[0])}}}, {}),
+    ("added_tokens_decoder hides the older files",
+     {"tokenizer_config.json": {**CONFIG, "added_tokens_decoder": {"95": token(MARKS[0])}},
+      "special_tokens_map.json": {"additional_special_tokens": [MARKS[1]], "pad_token": "<|x|>"},
+      "added_tokens.json": {"<|x|>": 96}}, {}),
+    ("added_tokens.json", {"tokenizer_config.json": CONFIG, "added_tokens.json": {MARKS[1]: 96, MARKS[0]: 95}}, {}),
+    ("added_tokens.json alone", {"added_tokens.json": {MARKS[1]: 96, MARKS[0]: 95}}, {}),
+    ("special_tokens_map.json",
+     {"special_tokens_map.json": {"bos_token": token("<s>"), "eos_token": MARKS[1], "additional_special_tokens": [MARKS[0]], "pad_token": "<|x|>"}}, {}),
+    ("special_tokens_map.json over tokenizer_config.json",
+     {"tokenizer_config.json": CONFIG, "special_tokens_map.json": {"eos_token": MARKS[1], "unk_token": {"content": MARKS[0]}}}, {}),
+    ("a new pad token", {"tokenizer_config.json": {**CONFIG, "pad_token": "<|x|>"}}, {}),
+    ("null tokens", {"tokenizer_config.json": {**CONFIG, "eos_token": None, "pad_token": None, "unk_token": None}}, {}),
+    ("tokens as objects", {"tokenizer_config.json": {**CONFIG, "bos_token": {"__type": "AddedToken", **token("<s>")}, "eos_token": {"__type": "AddedToken", **token("</s>")}}}, {}),
+    ("added tokens in tokenizer.json", {"tokenizer_config.json": CONFIG}, {"added_tokens": MARKS}),
+]
+
+TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"
+PRES = "llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 dbrx smaug-bpe qwen2 deepseek-r1-qwen stablelm2 megrez smollm codeshell refact command-r exaone minerva-7b starcoder gpt-2 olmo phi-2 jina-es mpt".split()
+GGUFS = [
+    *[("llama-rope-freqs.gguf", {"tokenizer.ggml.add_bos_token": None, "tokenizer.ggml.pre": pre}) for pre in PRES],
+    ("llama-rope-freqs.gguf", {"tokenizer.ggml.add_bos_token": False}),
+    ("llama-rope-freqs.gguf", {"tokenizer.ggml.add_bos_token": True}),
+    ("llama-rope-freqs.gguf", {"tokenizer.ggml.add_bos_token": None, "tokenizer.ggml.add_eos_token": True}),
+    ("llama-rope-freqs.gguf", {"tokenizer.ggml.add_bos_token": None, "tokenizer.chat_template": "{{ bos_token }}" + TEMPLATE}),
+    ("qwen2-q8_0.gguf", {"tokenizer.ggml.add_bos_token": None}),
+    ("qwen2-q8_0.gguf", {"tokenizer.ggml.add_bos_token": True}),
+    ("llama-spm.gguf", {"tokenizer.ggml.add_bos_token": None}),
+    ("llama-spm.gguf", {"tokenizer.ggml.add_bos_token": False}),
+    ("llama-spm.gguf", {"tokenizer.ggml.add_bos_token": None, "tokenizer.ggml.add_eos_token": True}),
+    ("llama-spm.gguf", {"tokenizer.ggml.add_bos_token": None, "tokenizer.ggml.bos_token_id": None, "tokenizer.ggml.eos_token_id": None, "tokenizer.ggml.unknown_token_id": None}),
+]
+
+
+def folder(base, files, changes):
+    from transformers import AutoTokenizer
+
+    with tempfile.TemporaryDirectory() as out:
+        out = Path(out)
+        tokenizer = json.loads((base / "tokenizer.json").read_text())
+        change(tokenizer, changes)
+        (out / "tokenizer.json").write_text(json.dumps(tokenizer))
+        (out / "config.json").write_text(json.dumps({"model_type": "llama"}))
+        for name, content in files.items():
+            (out / name).write_text(json.dumps(content))
+        found = AutoTokenizer.from_pretrained(out)
+        return found(TEXT).input_ids, found.special_tokens_map
+
+
+def change(tokenizer, changes):
+    if "post_processor" in changes:
+        tokenizer["post_processor"] = changes["post_processor"]
+    for text in changes.get("added_tokens", []):
+        tokenizer["added_tokens"].append({"id": 95 + changes["added_tokens"].index(text), **token(text)})
+
+
+def rewrite(source, target, changes):
+    from gguf import GGUFReader, GGUFValueType, GGUFWriter
+
+    reader = GGUFReader(source)
+    fields = {k: (f.contents(), f.types) for k, f in reader.fields.items() if not k.startswith("GGUF")}
+    writer = GGUFWriter(target, fields.pop("general.architecture")[0])
+    for key, value in changes.items():
+        fields.pop(key, None)
+        if value is not None:
+            kind = GGUFValueType.BOOL if isinstance(value, bool) else GGUFValueType.STRING
+            fields[key] = (value, [kind])
+    for key, (value, types) in fields.items():
+        if types[0] == GGUFValueType.ARRAY:
+            writer.add_key_value(key, value, types[0], sub_type=types[1])
+        else:
+            writer.add_key_value(key, value, types[0])
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def llama_cpp(path):
+    """In a process of its own: ids of the text, and how many a chat has."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = path
+    params.n_ctx, params.n_parallel, params.warmup = 256, 1, False
+    server = xllamacpp.Server(params)
+
+    def post(endpoint, body):
+        request = urllib.request.Request(server.listening_address + endpoint, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        return json.loads(urllib.request.urlopen(request, timeout=30).read())
+
+    ids = post("/tokenize", {"content": CHAT, "add_special": True, "parse_special": True})["tokens"]
+    chat = post("/v1/chat/completions", {"messages": [{"role": "user", "content": CHAT}], "max_tokens": 1})
+    print("RESULT", json.dumps([ids, chat["usage"]["prompt_tokens"]]), flush=True)
+    os._exit(0)
+
+
+def main():
+    if sys.argv[1] == "--llama-cpp":
+        llama_cpp(sys.argv[2])
+    vectors = Path(sys.argv[1])
+    folders = []
+    for name, files, changes in FOLDERS:
+        ids, special = folder(vectors / "tiny/tokenizer", files, changes)
+        folders.append({"name": name, "files": files, "changes": changes, "ids": ids, "special": special})
+    ggufs = []
+    for file, changes in GGUFS:
+        changes = {"tokenizer.chat_template": TEMPLATE, **changes}
+        with tempfile.TemporaryDirectory() as out:
+            path = f"{out}/model.gguf"
+            rewrite(vectors / "gguf" / file, path, changes)
+            run = subprocess.run([sys.executable, __file__, "--llama-cpp", path], capture_output=True, text=True)
+            found = [line for line in run.stdout.splitlines() if line.startswith("RESULT")]
+            if not found:
+                print("failed", file, changes, run.stderr[-200:])
+                continue
+            ids, chat = json.loads(found[0].removeprefix("RESULT "))
+        ggufs.append({"file": file, "changes": changes, "ids": ids, "chat": chat})
+    file = {"text": TEXT, "chat": CHAT, "folders": folders, "ggufs": ggufs}
+    (vectors / "text/tokens.json").write_text(json.dumps(file, ensure_ascii=True, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
