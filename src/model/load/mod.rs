@@ -3,8 +3,11 @@
 
 mod bytes;
 mod embedded;
+mod file_kind;
 pub mod gguf;
 mod gguf_header;
+mod gguf_parts;
+mod gguf_types;
 pub mod hf_config;
 #[cfg(feature = "hub")]
 mod hub;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::gguf::Gguf;
 use super::safetensors::Checkpoint;
-use super::{Source, embedded, hf_config, random};
+use super::{Source, embedded, gguf_parts, hf_config, random};
 use crate::element::Dtype;
 use crate::model::Model;
 use crate::model::config::Config;
@@ -141,8 +141,6 @@ fn open_gguf(path: &Path) -> Result<Opened> {
         .check_vocabulary(config.vocab)
         .map_err(|error| Error::input(format!("{}: {error}", file.name())))?;
     config.eos = tokenizer.end_tokens().to_vec();
-    let name = path
-        .file_stem()
-        .map_or_else(|| file.name().to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let name = gguf_parts::model_name(path).unwrap_or_else(|| file.name().to_owned());
     Ok(Opened { name, config, tokenizer: Some(tokenizer), tensors: Box::new(file) })
 }
