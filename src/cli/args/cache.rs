@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cache::CacheSpec;
+use crate::cli::output;
 use crate::cli::values::{self, DtypeOf};
 use crate::element::Dtype;
 use crate::mask::files::{self, Contents, MaskFile, Split};
@@ -49,7 +50,7 @@ pub struct MaskChoice {
 impl MaskChoice {
     /// Prints the warnings to standard error.
     pub fn warn(&self) {
-        self.warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
+        output::warn(&self.warnings);
     }
 
     /// The mask, or the full one.

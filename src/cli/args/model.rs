@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::device::DeviceChoice;
+use crate::cli::output;
 use crate::cli::progress::ProgressLine;
 use crate::cli::values::DtypeOf;
 use crate::element::Dtype;
@@ -65,6 +66,7 @@ impl ModelArgs {
         self.prepare()?;
         let placement = self.device.placement()?;
         let opened = self.open(&self.source()?)?;
+        output::warn(&opened.warnings);
         let bar = ProgressLine::new(&format!("loading {}", opened.name));
         let model = opened.load_on(self.dtype, placement, &mut |share| {
             bar.share(share);

@@ -4,7 +4,7 @@
 //! brought to rotate-half order here by moving whole stored rows, so quantised values stay what
 //! they were.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
@@ -15,6 +15,7 @@ use candle_core::{DType, Device};
 use super::gguf_header::{TensorInfo, unsigned};
 use super::gguf_parts::{self, Part};
 use super::gguf_types::Element;
+use super::unread;
 use crate::element::Dtype;
 use crate::model::arch::{Architecture, Spelling};
 use crate::model::config::Config;
@@ -135,6 +136,30 @@ impl Gguf {
         };
         config.check().map_err(|error| Error::input(format!("{}: {error}", self.name)))?;
         Ok(config)
+    }
+
+    /// One sentence on the tensors that the model does not read. Those of its own parts that it
+    /// would have to read (a bias, a scale) are refused.
+    pub fn unread(&self, config: &Config) -> Result<Option<String>> {
+        let names = &self.architecture.tensors;
+        let expected = unread::expected(config).into_iter().filter_map(|name| names.gguf(&name));
+        let expected: Vec<String> = expected.collect();
+        let modules: HashSet<&str> =
+            expected.iter().filter_map(|name| Some(name.rsplit_once('.')?.0)).collect();
+        let held = self.parts.iter().flat_map(|part| part.header.tensors.keys());
+        let unread = unread::unread(held.map(String::as_str), expected.iter().cloned());
+        let meant = unread.iter().find(|name| {
+            name.rsplit_once('.').is_some_and(|(module, kind)| {
+                modules.contains(module) && matches!(kind, "bias" | "scale" | "input_scale")
+            })
+        });
+        match meant {
+            Some(name) => Err(Error::input(format!(
+                "{}: tensor `{name}` changes what the model computes and is not read for {}",
+                self.name, self.architecture
+            ))),
+            None => Ok(unread::warning(&self.name, &unread)),
+        }
     }
 
     fn holds(&self, tensor: &str) -> bool {

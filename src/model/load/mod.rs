@@ -4,6 +4,7 @@
 mod bytes;
 mod embedded;
 mod file_kind;
+mod folder;
 pub mod gguf;
 mod gguf_header;
 mod gguf_parts;
@@ -12,9 +13,11 @@ pub mod hf_config;
 #[cfg(feature = "hub")]
 mod hub;
 mod open;
+mod quantised;
 pub mod random;
 pub mod safetensors;
 mod source;
+mod unread;
 
 pub use bytes::Bytes;
 pub use open::Opened;
