@@ -3,8 +3,10 @@
 
 mod bad_input;
 mod demo;
+mod folders;
 mod fuzz;
 mod gguf;
 mod needs;
 mod smollm2;
 mod tiny;
+mod weights;
