@@ -63,6 +63,8 @@ fn a_quantised_checkpoint_is_named_by_its_configuration() {
         let all = [&["config.json", "quantised by", "quantization_config", "GGUF"], words].concat();
         refuses_model(folder.path(), &all);
     }
+    let folder = configured("quantization_config", json!("awq"));
+    refuses_model(folder.path(), &["config.json", "quantised by AWQ"]);
     let folder = configured("quantization", json!({"group_size": 64, "bits": 4}));
     refuses_model(folder.path(), &["config.json", "quantised by MLX to 4 bits"]);
     let folder = configured("compression_config", json!({"format": "pack-quantized"}));
@@ -91,6 +93,7 @@ fn a_quantised_checkpoint_is_named_by_its_tensors_where_the_configuration_is_sil
         (&["weight", "SCB"], "bitsandbytes (8 bits)"),
         (&["weight", "weight_scale_inv"], "FP8"),
         (&["weight", "weight_scale", "input_scale"], "FP8"),
+        (&["weight", "weight_scale", "weight_scale_2"], "NVFP4"),
         (&["W_q", "meta"], "HQQ"),
         (&["q_weight", "q_scale"], "ExLlamaV2"),
         (&["weight", "scales", "biases"], "MLX"),
@@ -108,8 +111,7 @@ fn a_pointer_or_a_web_page_in_place_of_a_file_is_named() {
         ("# xet version 0\nfilesize = 5\n", "Xet pointer"),
         ("/annex/objects/SHA256E-s5--00", "git-annex pointer"),
     ] {
-        for name in ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"]
-        {
+        for name in ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"] {
             let folder = tiny_folder("llama");
             std::fs::write(folder.path().join(name), text).unwrap();
             refuses_model(folder.path(), &[name, word]);
@@ -194,6 +196,29 @@ fn an_adapter_is_no_model() {
     refuses_model(folder.path(), &words);
     std::fs::remove_file(folder.path().join("adapter_config.json")).unwrap();
     refuses_model(folder.path(), &["adapter (LoRA)", "its base model"]);
+    let folder = tiny_folder("llama");
+    std::fs::write(folder.path().join("adapter_config.json"), "{}").unwrap();
+    let model = folder.path().to_str().unwrap();
+    let output = kscope().args(["run", "--token-ids", "1", "--model", model]).output().unwrap();
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && words.contains("is not applied"), "{words}");
+    let folder = with_tensors(&["weight", "lora_A.default.weight", "lora_B.default.weight"]);
+    refuses_model(folder.path(), &["adapter (LoRA", "lora_A.default.weight", "not merged"]);
+    let mut file = GgufFile::of_floats(&vectors().join("gguf/llama-f32.gguf"));
+    file.set("general.type", Gguf::String("adapter".to_owned()));
+    let path = folder.path().join("adapter.gguf");
+    file.write(&path);
+    refuses_model(&path, &["adapter.gguf", "general.type", "`adapter`"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_file_that_is_gone_is_named() {
+    let folder = tiny_folder("llama");
+    let weights = folder.path().join("model.safetensors");
+    std::fs::remove_file(&weights).unwrap();
+    std::os::unix::fs::symlink("/nowhere/blob", &weights).unwrap();
+    refuses_model(folder.path(), &["model.safetensors", "link to a file that is not there"]);
 }
 
 #[test]
