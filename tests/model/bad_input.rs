@@ -358,7 +358,11 @@ fn a_file_that_may_not_be_read() {
     // The superuser may read everything, so the program runs as another user then, from a place
     // where that user finds it.
     let program = folder.path().join("kscope");
-    std::fs::copy(env!("CARGO_BIN_EXE_kscope"), &program).unwrap();
+    // Copied by another process: a child of another test may inherit what this one writes to, and
+    // a program that is open for writing does not start.
+    let copied =
+        std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_kscope")).arg(&program).status();
+    assert!(copied.unwrap().success());
     set(&program, 0o755);
     set(folder.path(), 0o755);
     for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {

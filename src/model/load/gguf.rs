@@ -12,7 +12,7 @@ use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device};
 
-use super::gguf_header::{TensorInfo, unsigned};
+use super::gguf_header::{TensorInfo, shown, unsigned};
 use super::gguf_parts::{self, Part};
 use super::gguf_types::Element;
 use super::unread;
@@ -42,7 +42,8 @@ impl Gguf {
             && what != "model"
         {
             return Err(Error::input(format!(
-                "{name}: `general.type` is `{what}`, so it holds no model of its own"
+                "{name}: `general.type` is `{}`, so it holds no model of its own",
+                shown(what)
             )));
         }
         let family = match first.header.metadata.get("general.architecture") {
@@ -162,8 +163,10 @@ impl Gguf {
         });
         match meant {
             Some(name) => Err(Error::input(format!(
-                "{}: tensor `{name}` changes what the model computes and is not read for {}",
-                self.name, self.architecture
+                "{}: tensor `{}` changes what the model computes and is not read for {}",
+                self.name,
+                shown(name),
+                self.architecture
             ))),
             None => Ok(unread::warning(&self.name, &unread)),
         }
