@@ -1,7 +1,7 @@
 //! Rotary position embedding in rotate-half order: channels `i` and `i + head_dim/2` form one
 //! rotation.
 //!
-//! Frequencies follow RoPE (arXiv 2104.09864), the `llama3` stretch of the Llama-3.1 release, and
+//! Frequencies follow RoPE (arXiv 2104.09864), the `llama3` scaling of the Llama-3.1 release, and
 //! YaRN (arXiv 2309.00071).
 
 use std::f64::consts::PI;
@@ -80,7 +80,7 @@ impl Rope {
     /// cos and sin of every pair at one position, each `head_dim / 2` long.
     pub fn angles(&self, position: usize, cos: &mut [f32], sin: &mut [f32]) {
         for ((freq, cos), sin) in self.inv_freq.iter().zip(cos).zip(sin) {
-            // The frequency in f32 and the angle in f32 are what checkpoints were trained with
+            // The frequency and the angle are f32 because checkpoints were trained with that
             // (transformers does the same).
             let angle = f64::from(*freq as f32 * position as f32);
             *cos = (angle.cos() * self.magnitude) as f32;
@@ -88,7 +88,7 @@ impl Rope {
         }
     }
 
-    /// The same of several positions, each `[positions, head_dim / 2]`.
+    /// [`Self::angles`] of several positions, each `[positions, head_dim / 2]`.
     pub fn angles_of(&self, positions: impl Iterator<Item = usize>) -> (Vec<f32>, Vec<f32>) {
         let half = self.inv_freq.len();
         let (mut cos, mut sin) = (Vec::new(), Vec::new());

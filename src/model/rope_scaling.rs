@@ -1,22 +1,22 @@
-//! How rotary frequencies are stretched beyond the context of pretraining: a part of a model's
+//! How rotary frequencies are scaled beyond the context of pretraining: a part of a model's
 //! configuration.
 
 use crate::{Error, Result};
 
-/// How the frequencies are stretched beyond the context of pretraining.
+/// How the frequencies are scaled beyond the context of pretraining.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum RopeScaling {
-    /// As trained.
+    /// Frequencies as trained.
     None,
     /// Every position divided by `factor`.
     Linear {
-        /// The stretch.
+        /// The divisor.
         factor: f64,
     },
     /// Llama 3.1: slow frequencies divided by `factor`, fast ones kept, a ramp between.
     Llama3 {
-        /// The stretch of slow frequencies.
+        /// The divisor of slow frequencies.
         factor: f64,
         /// Wavelengths above `original / low` are slow.
         low_freq_factor: f64,
@@ -25,16 +25,16 @@ pub enum RopeScaling {
         /// Context of pretraining, tokens.
         original: usize,
     },
-    /// YaRN: a ramp between stretched and kept frequencies by rotations per original context, and a
+    /// YaRN: a ramp between scaled and kept frequencies by rotations per original context, and a
     /// temperature on the logits.
     Yarn {
-        /// The stretch.
+        /// The divisor of scaled frequencies.
         factor: f64,
         /// Context of pretraining, tokens.
         original: usize,
-        /// Rotations from which a frequency is kept.
+        /// Rotations from which on a frequency is kept.
         beta_fast: f64,
-        /// Rotations up to which it is stretched.
+        /// Rotations up to which it is scaled.
         beta_slow: f64,
         /// Factor on cos and sin.
         attention_factor: f64,
@@ -47,7 +47,7 @@ pub enum RopeScaling {
 }
 
 impl RopeScaling {
-    /// YaRN's temperature for a stretch, `0.1 ln(factor) + 1` (paper, section 3.4).
+    /// YaRN's temperature for a scaling factor, `0.1 ln(factor) + 1` (paper, section 3.4).
     pub fn yarn_attention_factor(factor: f64) -> f64 {
         if factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 }
     }

@@ -37,7 +37,7 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// The model that is meant.
+    /// The model that the arguments name.
     pub fn source(&self) -> Result<Source> {
         match &self.random_weights {
             Some(geometry) => Source::random(geometry, self.layers, 0),

@@ -1,11 +1,11 @@
-//! Mistral: Llama's layout in every tensor, and another window. Reports and masks call it `llama`.
+//! Mistral: Llama's layout in every tensor, but another window. Reports and masks call it `llama`.
 
 use super::llama::LLAMA;
 use super::{Architecture, KnownGeometry, Spelling, WindowRule};
 
 pub(super) const MISTRAL: Architecture = Architecture {
     spelling: Spelling::new("mistral", "mistral"),
-    // transformers' default for a configuration that does not mention a window.
+    // The default of transformers for a configuration that does not mention a window.
     window: WindowRule { used: true, unsaid: Some(4096) },
     geometries: &[KnownGeometry {
         name: "mistral-7b-v0.3",

@@ -1,8 +1,8 @@
 //! Weights and configuration from a GGUF file.
 //!
-//! Llama files keep each head's q and k rows in interleaved order (pairs side by side); they are
-//! brought to rotate-half order here by moving whole stored rows, so quantised values stay what
-//! they were.
+//! Llama files store each head's q and k rows in interleaved order (pairs side by side). They are
+//! brought to rotate-half order here by moving whole stored rows, so quantised values do not
+//! change.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -65,7 +65,7 @@ impl Gguf {
         &self.parts[0].header.metadata
     }
 
-    /// A metadata value of the model's own family, `llama.block_count` for `block_count`.
+    /// A metadata value of the model's own architecture: `llama.block_count` for `block_count`.
     fn field(&self, key: &str) -> Option<&Value> {
         let Some(Value::String(family)) = self.metadata().get("general.architecture") else {
             return None;

@@ -41,7 +41,7 @@ pub fn parse(text: &str, origin: &str) -> Result<Config> {
     if let RopeScaling::Yarn { factor, original, .. } = rope_scaling {
         max_context = max_context.max((factor * original as f64) as usize);
     }
-    // Within its window, windowed attention is full attention, so the window is the usable context.
+    // Windowed attention within one window is full attention, so the window is the usable context.
     let unsaid = architecture.window.unsaid.filter(|_| !map.contains_key(keys.window.hf));
     if let Some(window) = fields.optional_count(keys.window.hf)?.or(unsaid)
         && fields.flag("use_sliding_window")?.unwrap_or(architecture.window.used)
