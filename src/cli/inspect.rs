@@ -267,6 +267,7 @@ fn loader(
             Some(path) => Some(MaskInfo::of_file(read_mask(path, &config)?.0, path)),
             None => None,
         };
+        let of_files = opened.warnings.clone();
         let model = Arc::new(opened.load_on(model_args.dtype, placement, progress)?);
         // Cannot be set already: a loader runs once.
         let _ = shared.set(Arc::clone(&model));
@@ -278,7 +279,8 @@ fn loader(
             None if source == ModelSource::Demo => Some(demo_mask(&model)?),
             file => file,
         };
-        let (window, kv_dtype, warnings) = (choice.window, cache.kv_dtype, choice.warnings);
+        let (window, kv_dtype) = (choice.window, cache.kv_dtype);
+        let warnings = [of_files, choice.warnings].concat();
         Ok(Setup { model, mask, other, window, kv_dtype, context, solo, feed, warnings })
     })
 }

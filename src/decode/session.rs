@@ -155,7 +155,7 @@ impl Session {
         let context = request.context.min(config.max_context);
         let max_new = request.forced.as_ref().map_or(request.max_new, Vec::len);
         for tokens in request.prompts.iter().chain(&request.forced) {
-            model.decoder.check_tokens(tokens)?;
+            model.check_tokens(tokens)?;
         }
         let began = Instant::now();
         let prompts = std::mem::take(&mut request.prompts);

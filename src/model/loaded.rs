@@ -6,7 +6,7 @@ use crate::element::Dtype;
 use crate::model::config::Config;
 use crate::model::decoder::Decoder;
 use crate::model::tokenizer::Tokenizer;
-use crate::{Result, machine};
+use crate::{Error, Result, machine};
 
 /// A model in memory, ready to run.
 #[derive(Debug)]
@@ -29,6 +29,23 @@ impl Model {
     /// itself when its memory does not suffice.
     pub fn check_cache_memory(&self, what: &str, bytes: usize) -> Result<()> {
         if self.decoder.is_on_host() { machine::check_memory(what, bytes as u64) } else { Ok(()) }
+    }
+
+    /// Refuses ids that the model has no embedding for: the first, with its text where a tokenizer
+    /// knows it. Tokenizers may be larger than the embedding; only a token that is used matters.
+    pub fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
+        let rows = self.config().vocab;
+        let bad = tokens.iter().copied().find(|&id| id as usize >= rows);
+        let known = self.tokenizer.as_ref().zip(bad).and_then(|(tokenizer, id)| {
+            let text = tokenizer.token_text(id);
+            (!text.is_empty()).then_some((id, text))
+        });
+        match known {
+            Some((id, text)) => Err(Error::input(format!(
+                "token {id} ({text:?}) is outside the model's vocabulary: its embedding has {rows} rows"
+            ))),
+            None => self.decoder.check_tokens(tokens),
+        }
     }
 
     /// The text of one token; its number where there is no tokenizer.

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod demo;
+mod folders;
 mod fuzz;
 mod gguf;
 mod needs;
@@ -11,3 +12,4 @@ mod streaming;
 mod templates;
 mod tiny;
 mod tokens;
+mod weights;

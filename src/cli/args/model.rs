@@ -65,12 +65,20 @@ impl ModelArgs {
         self.prepare()?;
         let placement = self.device.placement()?;
         let opened = self.open(&self.source()?)?;
+        let warnings = opened.warnings.clone();
         let bar = ProgressLine::new(&format!("loading {}", opened.name));
         let model = opened.load_on(self.dtype, placement, &mut |share| {
             bar.share(share);
             Ok(())
         })?;
         bar.finish();
+        // A model that cannot be loaded has one sentence, the error.
+        warn_of_files(&warnings);
         Ok(Arc::new(model))
     }
+}
+
+/// Prints what a user should know of a model's files to standard error, one sentence a line.
+pub fn warn_of_files(warnings: &[String]) {
+    warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
 }

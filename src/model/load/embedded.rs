@@ -15,10 +15,10 @@ pub fn open() -> Result<Opened> {
     let config = hf_config::parse(CONFIG, "demo/config.json")?;
     let tokenizer = Tokenizer::from_json(TOKENIZER, TOKENIZER_CONFIG, "demo")?;
     let files = vec![("demo/model.safetensors".to_owned(), Bytes::Embedded(WEIGHTS))];
-    Opened::from_checkpoint(
+    Ok(Opened::from_checkpoint(
         "demo".to_owned(),
         config,
         tokenizer,
         Checkpoint::from_files(files, "demo".to_owned())?,
-    )
+    ))
 }

@@ -4,16 +4,18 @@
 //! brought to rotate-half order here by moving whole stored rows, so quantised values do not
 //! change.
 
-use std::collections::HashMap;
-use std::io::Cursor;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
-use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
+use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device};
 
-use super::{Bytes, gguf_header};
+use super::gguf_header::{TensorInfo, shown, unsigned};
+use super::gguf_parts::{self, Part};
+use super::gguf_types::Element;
+use super::unread;
 use crate::element::Dtype;
 use crate::model::arch::{Architecture, Spelling};
 use crate::model::config::Config;
@@ -22,34 +24,35 @@ use crate::model::rope_scaling::RopeScaling;
 use crate::model::weights::{Stored, Tensors};
 use crate::{Error, Result};
 
-/// An open GGUF file.
+/// An open GGUF file, with all parts of a split one.
 pub struct Gguf {
     name: String,
-    bytes: Bytes,
-    content: Content,
+    /// The first has the metadata.
+    parts: Vec<Part>,
     architecture: &'static Architecture,
 }
 
 impl Gguf {
-    /// Opens a file and reads its metadata.
+    /// Opens a file, and the other parts where it is one of several, and reads the metadata.
     pub fn open(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
-        let bytes = Bytes::open(path)?;
-        if gguf_header::has_zero_alignment(&bytes) {
+        let parts = gguf_parts::open(path)?;
+        let first = &parts[0];
+        let name = first.name.clone();
+        if let Some(Value::String(what)) = first.header.metadata.get("general.type")
+            && what != "model"
+        {
             return Err(Error::input(format!(
-                "{name}: `general.alignment` must be at least 1, not 0"
+                "{name}: `general.type` is `{}`, so it holds no model of its own",
+                shown(what)
             )));
         }
-        let content = Content::read(&mut Cursor::new(&*bytes)).map_err(|cause| {
-            Error::input(format!("{name} is no readable GGUF file: {}", first_line(&cause)))
-        })?;
-        let family = match content.metadata.get("general.architecture") {
+        let family = match first.header.metadata.get("general.architecture") {
             Some(Value::String(family)) => family.clone(),
             _ => return Err(Error::input(format!("{name}: `general.architecture` is missing"))),
         };
         let architecture = Architecture::of_gguf(&family)
             .map_err(|error| Error::input(format!("{name}: {error}")))?;
-        Ok(Self { name, bytes, content, architecture })
+        Ok(Self { name, parts, architecture })
     }
 
     /// The file named in errors.
@@ -59,15 +62,15 @@ impl Gguf {
 
     /// The metadata table.
     pub fn metadata(&self) -> &HashMap<String, Value> {
-        &self.content.metadata
+        &self.parts[0].header.metadata
     }
 
     /// A metadata value of the model's own architecture: `llama.block_count` for `block_count`.
     fn field(&self, key: &str) -> Option<&Value> {
-        let Some(Value::String(family)) = self.content.metadata.get("general.architecture") else {
+        let Some(Value::String(family)) = self.metadata().get("general.architecture") else {
             return None;
         };
-        self.content.metadata.get(&format!("{family}.{key}"))
+        self.metadata().get(&format!("{family}.{key}"))
     }
 
     fn optional_count(&self, key: &str) -> Result<Option<usize>> {
@@ -143,8 +146,34 @@ impl Gguf {
         Ok(config)
     }
 
+    /// One sentence on the tensors that the model does not read. Those of its own parts that it
+    /// would have to read (a bias, a scale) are refused.
+    pub fn unread(&self, config: &Config) -> Result<Option<String>> {
+        let names = &self.architecture.tensors;
+        let expected = unread::expected(config).into_iter().filter_map(|name| names.gguf(&name));
+        let expected: Vec<String> = expected.collect();
+        let modules: HashSet<&str> =
+            expected.iter().filter_map(|name| Some(name.rsplit_once('.')?.0)).collect();
+        let held = self.parts.iter().flat_map(|part| part.header.tensors.keys());
+        let unread = unread::unread(held.map(String::as_str), expected.iter().cloned());
+        let meant = unread.iter().find(|name| {
+            name.rsplit_once('.').is_some_and(|(module, kind)| {
+                modules.contains(module) && matches!(kind, "bias" | "scale" | "input_scale")
+            })
+        });
+        match meant {
+            Some(name) => Err(Error::input(format!(
+                "{}: tensor `{}` changes what the model computes and is not read for {}",
+                self.name,
+                shown(name),
+                self.architecture
+            ))),
+            None => Ok(unread::warning(&self.name, &unread)),
+        }
+    }
+
     fn holds(&self, tensor: &str) -> bool {
-        self.content.tensor_infos.contains_key(tensor)
+        self.locate(tensor).is_some()
     }
 
     /// Whether a part of the first block has a bias.
@@ -153,7 +182,7 @@ impl Gguf {
     }
 
     fn token_id(&self, which: &str) -> Option<u32> {
-        let value = self.content.metadata.get(&format!("tokenizer.ggml.{which}_token_id"))?;
+        let value = self.metadata().get(&format!("tokenizer.ggml.{which}_token_id"))?;
         unsigned(value).and_then(|id| u32::try_from(id).ok())
     }
 
@@ -199,10 +228,17 @@ impl Gguf {
         }
     }
 
+    /// A tensor and the file that holds it.
+    fn locate(&self, name: &str) -> Option<(&Part, &TensorInfo)> {
+        self.parts.iter().find_map(|part| Some((part, part.header.tensors.get(name)?)))
+    }
+
     fn info(&self, name: &str) -> Result<&TensorInfo> {
-        self.content
-            .tensor_infos
-            .get(name)
+        Ok(self.located(name)?.1)
+    }
+
+    fn located(&self, name: &str) -> Result<(&Part, &TensorInfo)> {
+        self.locate(name)
             .ok_or_else(|| Error::input(format!("{}: tensor `{name}` is missing", self.name)))
     }
 
@@ -213,54 +249,60 @@ impl Gguf {
         name: &str,
         shape: &[usize],
         interleaved: bool,
-    ) -> Result<(Vec<u8>, GgmlDType, [usize; 2])> {
-        let info = self.info(name)?;
+    ) -> Result<(Vec<u8>, Element, [usize; 2])> {
+        let (part, info) = self.located(name)?;
         let found = info.shape.dims();
         if found != shape {
             return Err(Error::input(format!(
                 "{}: tensor `{name}` has shape {found:?}, expected {shape:?}",
-                self.name
+                part.name
             )));
         }
         let cols = *shape.last().expect("tensors have at least one dimension");
         let rows = info.shape.elem_count() / cols.max(1);
-        let dtype = info.ggml_dtype;
-        let broken = |what: String| Error::input(format!("{}: tensor `{name}` {what}", self.name));
-        if !cols.is_multiple_of(dtype.block_size()) {
-            return Err(broken(format!("has rows of {cols}, no multiple of the {dtype:?} block")));
+        let broken = |what: String| Error::input(format!("{}: tensor `{name}` {what}", part.name));
+        let element = Element::of(info.kind).ok_or_else(|| broken(Element::refusal(info.kind)))?;
+        if !cols.is_multiple_of(element.block_len()) {
+            return Err(broken(format!(
+                "has rows of {cols}, no multiple of its blocks of {} values",
+                element.block_len()
+            )));
         }
-        let row_bytes = cols / dtype.block_size() * dtype.type_size();
-        let start = self.content.tensor_data_offset.saturating_add(info.offset) as usize;
+        let row_bytes = cols / element.block_len() * element.block_bytes();
+        let start = part.header.data_start.saturating_add(info.offset) as usize;
         let stored = rows
             .checked_mul(row_bytes)
-            .and_then(|len| self.bytes.get(start..start.checked_add(len)?))
+            .and_then(|len| part.bytes.get(start..start.checked_add(len)?))
             .ok_or_else(|| {
-                broken(format!("reaches beyond the end of the file ({} bytes)", self.bytes.len()))
+                broken(format!("reaches beyond the end of the file ({} bytes)", part.bytes.len()))
             })?;
         let raw = if interleaved {
             rotate_half_rows(stored, row_bytes, rows, self.head_dim()?)
         } else {
             stored.to_vec()
         };
-        Ok((raw, dtype, [rows, cols]))
+        Ok((raw, element, [rows, cols]))
     }
 
     /// One tensor under its GGUF name.
     fn read(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<Stored> {
-        let (raw, dtype, [rows, cols]) = self.raw(name, shape, interleaved)?;
+        let (raw, element, [rows, cols]) = self.raw(name, shape, interleaved)?;
         let broken = |what: String| Error::input(format!("{}: tensor `{name}` {what}", self.name));
-        let read = || {
+        let by_candle = |dtype| {
             let tensor = qtensor_from_ggml(dtype, &raw, vec![rows, cols], &Device::Cpu)?
                 .dequantize(&Device::Cpu)?;
             tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()
         };
-        let wide =
-            read().map_err(|cause| broken(format!("cannot be read: {}", first_line(&cause))))?;
+        let wide = match element {
+            Element::Candle(dtype) => by_candle(dtype)
+                .map_err(|cause| broken(format!("cannot be read: {}", first_line(&cause))))?,
+            _ => element.widen(&raw).expect("all but candle's types are widened here"),
+        };
         let matrix = Matrix::new(rows, cols, Elements::F32(wide.into()))?;
-        Ok(match dtype {
-            GgmlDType::F16 => matrix.into_dtype(Dtype::F16).into(),
-            GgmlDType::BF16 => matrix.into_dtype(Dtype::Bf16).into(),
-            GgmlDType::F32 => matrix.into(),
+        Ok(match element {
+            Element::Candle(GgmlDType::F16) => matrix.into_dtype(Dtype::F16).into(),
+            Element::Candle(GgmlDType::BF16) => matrix.into_dtype(Dtype::Bf16).into(),
+            Element::Candle(GgmlDType::F32) | Element::F64 => matrix.into(),
             _ => Stored { matrix, usual: Dtype::F16 },
         })
     }
@@ -286,17 +328,6 @@ fn rotate_half_rows<T: Copy>(stored: &[T], row_len: usize, rows: usize, head_dim
         out.extend_from_slice(&stored[from * row_len..(from + 1) * row_len]);
     }
     out
-}
-
-fn unsigned(value: &Value) -> Option<u64> {
-    match value {
-        Value::I8(n) => u64::try_from(*n).ok(),
-        Value::I16(n) => u64::try_from(*n).ok(),
-        Value::I32(n) => u64::try_from(*n).ok(),
-        Value::I64(n) => u64::try_from(*n).ok(),
-        Value::Bool(_) => None,
-        other => other.to_u64().ok(),
-    }
 }
 
 /// candle's errors can carry a backtrace; the first line says what is wrong.
@@ -329,11 +360,14 @@ impl Tensors for Gguf {
         cols: usize,
         device: &Device,
     ) -> Result<Option<QTensor>> {
-        let (raw, dtype, [rows, cols]) =
+        let (raw, element, [rows, cols]) =
             self.raw(&self.known(name)?, &[rows, cols], self.is_interleaved(name))?;
-        if matches!(dtype, GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) {
-            return Ok(None);
-        }
+        let dtype = match element {
+            Element::Candle(GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) => return Ok(None),
+            Element::Candle(dtype) => dtype,
+            // A device has no product over these blocks; the host's widened weights are copied.
+            _ => return Ok(None),
+        };
         let broken = |cause| {
             Error::run(format!(
                 "{}: tensor `{name}` on the device: {}",

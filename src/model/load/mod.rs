@@ -3,15 +3,21 @@
 
 mod bytes;
 mod embedded;
+mod file_kind;
+mod folder;
 pub mod gguf;
 mod gguf_header;
+mod gguf_parts;
+mod gguf_types;
 pub mod hf_config;
 #[cfg(feature = "hub")]
 mod hub;
 mod open;
+mod quantised;
 pub mod random;
 pub mod safetensors;
 mod source;
+mod unread;
 
 pub use bytes::Bytes;
 pub use open::Opened;

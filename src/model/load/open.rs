@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::gguf::Gguf;
 use super::safetensors::Checkpoint;
-use super::{Source, embedded, hf_config, random};
+use super::{Source, embedded, folder, gguf_parts, random};
+use crate::Result;
 use crate::element::Dtype;
 use crate::model::Model;
 use crate::model::config::Config;
@@ -13,7 +14,6 @@ use crate::model::decoder::Decoder;
 use crate::model::device::{Placement, TensorDecoder, TensorWeights};
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::{Tensors, Weights};
-use crate::{Error, Result, error};
 
 /// A model whose configuration and tokenizer are read, but not its weights.
 pub struct Opened {
@@ -21,8 +21,10 @@ pub struct Opened {
     pub name: String,
     /// Its shape.
     pub config: Config,
-    tokenizer: Option<Tokenizer>,
-    tensors: Box<dyn Tensors + Send>,
+    /// What a user should know of the files, one sentence each.
+    pub warnings: Vec<String>,
+    pub(super) tokenizer: Option<Tokenizer>,
+    pub(super) tensors: Box<dyn Tensors + Send>,
 }
 
 impl Opened {
@@ -30,11 +32,12 @@ impl Opened {
     pub fn open(source: &Source) -> Result<Self> {
         match source {
             Source::Demo => embedded::open(),
-            Source::Folder(folder) => open_folder(folder),
+            Source::Folder(folder) => folder::open(folder),
             Source::Gguf(path) => open_gguf(path),
             Source::Random { name, config, seed } => Ok(Self {
                 name: name.clone(),
                 config: (**config).clone(),
+                warnings: Vec::new(),
                 tokenizer: None,
                 tensors: Box::new(random::Random { seed: *seed }),
             }),
@@ -47,13 +50,16 @@ impl Opened {
         mut config: Config,
         tokenizer: Tokenizer,
         checkpoint: Checkpoint,
-    ) -> Result<Self> {
+    ) -> Self {
         let tokenizer = tokenizer.with_end_tokens(&config.eos);
-        tokenizer
-            .check_vocabulary(config.vocab)
-            .map_err(|error| Error::input(format!("{name}: {error}")))?;
         config.eos = tokenizer.end_tokens().to_vec();
-        Ok(Self { name, config, tokenizer: Some(tokenizer), tensors: Box::new(checkpoint) })
+        Self {
+            name,
+            config,
+            warnings: Vec::new(),
+            tokenizer: Some(tokenizer),
+            tensors: Box::new(checkpoint),
+        }
     }
 
     /// Bytes that the matrices take in memory with elements of `dtype`.
@@ -103,46 +109,12 @@ impl Opened {
     }
 }
 
-fn open_folder(folder: &Path) -> Result<Opened> {
-    let config_path = folder.join("config.json");
-    if !config_path.exists() {
-        return Err(Error::input(format!(
-            "{} has no config.json, so it is no model folder",
-            folder.display()
-        )));
-    }
-    let mut config = hf_config::open(&config_path)?;
-    let generation = folder.join("generation_config.json");
-    match std::fs::read_to_string(&generation) {
-        Ok(text) => {
-            let json: serde_json::Value = serde_json::from_str(&text)
-                .map_err(|cause| Error::input(format!("{}: {cause}", generation.display())))?;
-            config.eos.extend(hf_config::token_ids(json.get("eos_token_id")));
-        }
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
-        Err(cause) => return Err(error::io("reading", &generation, &cause)),
-    }
-    let checkpoint = Checkpoint::open(folder)?;
-    let name =
-        folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
-    let name = name.unwrap_or_else(|| folder.display().to_string());
-    if !folder.join("tokenizer.json").exists() {
-        // Without a tokenizer the model still works on token ids.
-        return Ok(Opened { name, config, tokenizer: None, tensors: Box::new(checkpoint) });
-    }
-    Opened::from_checkpoint(name, config, Tokenizer::from_folder(folder)?, checkpoint)
-}
-
 fn open_gguf(path: &Path) -> Result<Opened> {
     let file = Gguf::open(path)?;
     let mut config = file.config()?;
     let tokenizer = Tokenizer::from_gguf(&file)?.with_end_tokens(&config.eos);
-    tokenizer
-        .check_vocabulary(config.vocab)
-        .map_err(|error| Error::input(format!("{}: {error}", file.name())))?;
     config.eos = tokenizer.end_tokens().to_vec();
-    let name = path
-        .file_stem()
-        .map_or_else(|| file.name().to_owned(), |stem| stem.to_string_lossy().into_owned());
-    Ok(Opened { name, config, tokenizer: Some(tokenizer), tensors: Box::new(file) })
+    let name = gguf_parts::model_name(path).unwrap_or_else(|| file.name().to_owned());
+    let warnings = file.unread(&config)?.into_iter().collect();
+    Ok(Opened { name, config, warnings, tokenizer: Some(tokenizer), tensors: Box::new(file) })
 }

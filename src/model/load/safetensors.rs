@@ -1,22 +1,33 @@
 //! Weights from safetensors files: one, or shards with an index.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype as Stored, Metadata, SafeTensors};
+use safetensors::tensor::{Dtype as Stored, Metadata, SafeTensors, TensorInfo};
 
-use super::Bytes;
+use super::gguf_header::shown;
+use super::{Bytes, file_kind};
 use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::weights::{Stored as StoredMatrix, Tensors};
-use crate::{Error, Result, error};
+use crate::{Error, Result};
 
 /// Open safetensors files of one checkpoint.
 pub struct Checkpoint {
     files: Vec<Shard>,
-    /// Tensor name -> index into `files`.
-    owner: HashMap<String, usize>,
+    /// Where each tensor lies, by the name that the model has for it.
+    owner: HashMap<String, Place>,
     folder: String,
+}
+
+/// The part of a checkpoint's names that stands for the model without its head.
+const BASE: &str = "model.";
+
+struct Place {
+    /// Index into the files.
+    file: usize,
+    /// The name there.
+    stored: String,
 }
 
 struct Shard {
@@ -29,6 +40,7 @@ struct Shard {
 impl Shard {
     fn new(name: String, bytes: Bytes) -> Result<Self> {
         let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(|cause| {
+            let cause = file_kind::mistaken(&bytes).unwrap_or_else(|| cause.to_string());
             Error::input(format!("{name} is no whole safetensors file: {cause}"))
         })?;
         Ok(Self { data_start: header + 8, metadata, bytes, name })
@@ -36,43 +48,12 @@ impl Shard {
 }
 
 impl Checkpoint {
-    /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` lists, in a
-    /// folder.
-    pub fn open(folder: &Path) -> Result<Self> {
-        let single = folder.join("model.safetensors");
-        let index = folder.join("model.safetensors.index.json");
-        let mut names = Vec::new();
-        if index.exists() && !single.exists() {
-            let text = std::fs::read_to_string(&index)
-                .map_err(|cause| error::io("reading", &index, &cause))?;
-            let json: serde_json::Value = serde_json::from_str(&text)
-                .map_err(|cause| Error::input(format!("{}: {cause}", index.display())))?;
-            let map = json.get("weight_map").and_then(|map| map.as_object());
-            let Some(map) = map.filter(|map| map.values().all(|file| file.is_string())) else {
-                return Err(Error::input(format!(
-                    "{}: `weight_map` is missing or no map of names to files",
-                    index.display()
-                )));
-            };
-            names.extend(map.values().filter_map(|file| file.as_str()).map(str::to_owned));
-            names.sort();
-            names.dedup();
-            if let Some(bad) =
-                names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref()))
-            {
-                return Err(Error::input(format!(
-                    "{}: shard `{bad}` must be a file name in the same folder",
-                    index.display()
-                )));
-            }
-        } else {
-            names.push("model.safetensors".to_owned());
-        }
-        let mut files = Vec::new();
-        for name in names {
-            let path = folder.join(&name);
-            files.push((path.display().to_string(), Bytes::open(&path)?));
-        }
+    /// Opens the files of a folder.
+    pub fn open(folder: &Path, files: Vec<PathBuf>) -> Result<Self> {
+        let files = files
+            .into_iter()
+            .map(|path| Ok((path.display().to_string(), Bytes::open(&path)?)))
+            .collect::<Result<Vec<_>>>()?;
         Self::from_files(files, folder.display().to_string())
     }
 
@@ -83,35 +64,91 @@ impl Checkpoint {
             .map(|(name, bytes)| Shard::new(name, bytes))
             .collect::<Result<Vec<_>>>()?;
         let mut owner = HashMap::new();
-        for (at, file) in files.iter().enumerate() {
-            owner.extend(file.metadata.offset_keys().into_iter().map(|name| (name, at)));
+        for (file, shard) in files.iter().enumerate() {
+            for stored in shard.metadata.offset_keys() {
+                owner.insert(stored.clone(), Place { file, stored });
+            }
+        }
+        // A model that was saved without its head lacks the name of the part that has the layers.
+        let begins = |start: &str| owner.keys().any(|name| name.starts_with(start));
+        if !begins(BASE) && (begins("embed_tokens.") || begins("layers.")) {
+            owner = owner
+                .into_iter()
+                .map(|(name, place)| match name.starts_with("lm_head.") {
+                    true => (name, place),
+                    false => (format!("{BASE}{name}"), place),
+                })
+                .collect();
         }
         Ok(Self { files, owner, folder })
     }
 
-    fn elements(&self, name: &str, shape: &[usize]) -> Result<Elements> {
-        let Some(&at) = self.owner.get(name) else {
-            return Err(Error::input(format!("{}: tensor `{name}` is missing", self.folder)));
+    /// The folder named in errors.
+    pub fn folder(&self) -> &str {
+        &self.folder
+    }
+
+    /// The names of all tensors.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.owner.keys().map(String::as_str)
+    }
+
+    /// Whether there is such a tensor.
+    pub fn holds(&self, name: &str) -> bool {
+        self.owner.contains_key(name)
+    }
+
+    /// Lets a tensor go by another name.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        if let Some(place) = self.owner.remove(from) {
+            self.owner.insert(to.to_owned(), place);
+        }
+    }
+
+    /// Whether two tensors hold the same bytes in the same form.
+    pub fn are_equal(&self, one: &str, other: &str) -> bool {
+        let stored = |name| {
+            let (_, info, bytes) = self.stored(name)?;
+            Some((info.dtype, &info.shape, bytes))
         };
-        let file = &self.files[at];
-        let info =
-            file.metadata.info(name).expect("the owner table lists only names that the file has");
+        stored(one).is_some_and(|found| Some(found) == stored(other))
+    }
+
+    fn stored(&self, name: &str) -> Option<(&Shard, &TensorInfo, &[u8])> {
+        let place = self.owner.get(name)?;
+        let file = &self.files[place.file];
+        let info = file.metadata.info(&place.stored)?;
+        let (from, to) = info.data_offsets;
+        Some((file, info, &file.bytes[file.data_start + from..file.data_start + to]))
+    }
+
+    /// What is said of a tensor that is not there; one whose name only begins otherwise is named.
+    fn missing(&self, name: &str) -> Error {
+        let like = self.names().filter(|held| held.ends_with(&format!(".{name}"))).min();
+        let like = like.map(|held| format!(" (there is `{}`)", shown(held))).unwrap_or_default();
+        Error::input(format!("{}: tensor `{name}` is missing{like}", self.folder))
+    }
+
+    fn elements(&self, name: &str, shape: &[usize]) -> Result<Elements> {
+        let (file, info, bytes) = self.stored(name).ok_or_else(|| self.missing(name))?;
+        let unknown = !matches!(info.dtype, Stored::F32 | Stored::F16 | Stored::BF16 | Stored::F64);
+        if unknown {
+            return Err(Error::input(format!(
+                "{}: tensor `{name}` has element type {:?}; known are F64, F32, F16 and BF16",
+                file.name, info.dtype
+            )));
+        }
         if info.shape != shape {
             return Err(Error::input(format!(
                 "{}: tensor `{name}` has shape {:?}, expected {shape:?}",
                 file.name, info.shape
             )));
         }
-        let (from, to) = info.data_offsets;
-        let bytes = &file.bytes[file.data_start + from..file.data_start + to];
         match info.dtype {
             Stored::F32 => Ok(Elements::F32(decoded(bytes, f32::from_le_bytes).into())),
             Stored::F16 => Ok(Elements::F16(decoded(bytes, f16::from_le_bytes).into())),
             Stored::BF16 => Ok(Elements::Bf16(decoded(bytes, bf16::from_le_bytes).into())),
-            other => Err(Error::input(format!(
-                "{}: tensor `{name}` has element type {other:?}; known are F32, F16 and BF16",
-                file.name
-            ))),
+            _ => Ok(Elements::F32(decoded(bytes, |eight| f64::from_le_bytes(eight) as f32).into())),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The names that a user may give for a model, and the files that they mean.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
@@ -70,6 +71,31 @@ pub fn cache_folder() -> Result<PathBuf> {
         .map_err(|cause| Error::run(format!("finding the cache folder: {cause}")))
 }
 
+/// Whether a file is GGUF whatever its name is: caches of other programs name files by a checksum.
+fn begins_as_gguf(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    std::fs::File::open(path)
+        .and_then(|mut file| file.read_exact(&mut magic))
+        .is_ok_and(|()| &magic == b"GGUF")
+}
+
+/// What to give instead of one file of a model, as the end of a sentence.
+fn file_of_a_model(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    if name.contains(".gguf") {
+        return ", but looks like a piece of one that was cut: join the pieces with `cat`"
+            .to_owned();
+    }
+    let is_weights = [".safetensors", ".bin", ".pth", ".pt", ".json"];
+    match path.parent() {
+        Some(folder) if is_weights.iter().any(|end| name.ends_with(end)) => {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            format!("; give the folder, {}, if it holds the model", folder.display())
+        }
+        _ => String::new(),
+    }
+}
+
 impl Source {
     /// Finds the model that `spec` names: `demo`, a name that `kscope fetch` knows, a folder, a
     /// GGUF file, or `org/name` on the hub.
@@ -91,8 +117,10 @@ impl Source {
             Ok(meta) if meta.is_dir() => Ok(Self::Folder(path.to_owned())),
             Ok(_) => match path.extension().and_then(|ext| ext.to_str()) {
                 Some("gguf") => Ok(Self::Gguf(path.to_owned())),
+                _ if begins_as_gguf(path) => Ok(Self::Gguf(path.to_owned())),
                 _ => Err(Error::input(format!(
-                    "{spec} is neither a folder with config.json and safetensors nor a .gguf file"
+                    "{spec} is neither a folder with config.json and safetensors nor a .gguf file{}",
+                    file_of_a_model(path)
                 ))),
             },
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Self::from_hub(spec),

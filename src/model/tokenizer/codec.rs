@@ -99,18 +99,6 @@ impl Tokenizer {
         self
     }
 
-    /// Refuses a vocabulary that the model's embedding cannot hold.
-    pub fn check_vocabulary(&self, embedding_rows: usize) -> Result<()> {
-        let largest =
-            self.inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
-        if largest > embedding_rows {
-            return Err(Error::input(format!(
-                "the tokenizer has {largest} tokens, more than the {embedding_rows} rows of the model's embedding"
-            )));
-        }
-        Ok(())
-    }
-
     /// Number of tokens, added ones included.
     pub fn vocabulary(&self) -> usize {
         self.inner.get_vocab_size(true)

@@ -1,6 +1,7 @@
 //! Shared code of the integration tests. It is a crate, not a module that every test binary
 //! includes, because no binary uses all of it and the rest would be dead code.
 
+pub mod gguf;
 pub mod models;
 pub mod needs;
 pub mod plain;

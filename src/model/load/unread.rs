@@ -1,0 +1,78 @@
+//! Tensors of a file that no part of the model reads.
+
+use std::collections::HashSet;
+
+use super::gguf_header::shown;
+use crate::model::arch::{BlockSpec, LinearSpec};
+use crate::model::config::Config;
+
+/// Endings of tensors that say nothing that the configuration does not.
+const HARMLESS: &[&str] = &[
+    "rotary_emb.inv_freq",
+    "rotary_emb.cos_cached",
+    "rotary_emb.sin_cached",
+    "rope_freqs.weight",
+    "attn_rot_embd.freqs",
+    "attn.bias",
+    "attn.masked_bias",
+    "attention.masked_bias",
+];
+
+const SHOWN: usize = 3;
+
+/// The checkpoint names of all tensors that a model reads.
+pub(super) fn expected(config: &Config) -> Vec<String> {
+    let names = &config.architecture.tensors;
+    let block = BlockSpec::new(config);
+    let norms = [Some(block.attention_norm), block.q_norm, block.k_norm, Some(block.mlp_norm)];
+    let mut parts: Vec<String> =
+        norms.into_iter().flatten().map(|norm| format!("{}.weight", norm.name)).collect();
+    for LinearSpec { parts: stacked, bias, .. } in
+        [&block.qkv, &block.output, &block.gate_up, &block.down]
+    {
+        for part in stacked {
+            parts.push(format!("{}.weight", part.name));
+            parts.extend(bias.then(|| format!("{}.bias", part.name)));
+        }
+    }
+    let mut all: Vec<String> = [names.embedding, names.norm]
+        .into_iter()
+        .chain((!config.tied).then_some(names.head))
+        .map(|name| format!("{}.weight", name.hf))
+        .collect();
+    for layer in 0..config.layers {
+        let prefix = names.block_prefix(layer);
+        all.extend(parts.iter().map(|part| format!("{prefix}{part}")));
+    }
+    all
+}
+
+/// The names in `held` that are not in `expected` and that could mean something, sorted.
+pub(super) fn unread<'a>(
+    held: impl Iterator<Item = &'a str>,
+    expected: impl Iterator<Item = String>,
+) -> Vec<&'a str> {
+    let expected: HashSet<String> = expected.collect();
+    let mut unread: Vec<&str> = held
+        .filter(|name| !expected.contains(*name))
+        .filter(|name| !HARMLESS.iter().any(|end| name.ends_with(end)))
+        .collect();
+    unread.sort_unstable();
+    unread
+}
+
+/// One sentence on them, `None` where there are none.
+pub(super) fn warning(origin: &str, unread: &[&str]) -> Option<String> {
+    let named: Vec<String> =
+        unread.iter().take(SHOWN).map(|name| format!("`{}`", shown(name))).collect();
+    let named = named.join(", ");
+    match unread.len() {
+        0 => None,
+        1 => Some(format!("{origin}: the model does not read one tensor, {named}")),
+        n if n <= SHOWN => Some(format!("{origin}: the model does not read {n} tensors, {named}")),
+        n => Some(format!(
+            "{origin}: the model does not read {n} tensors, {named} and {} more",
+            n - SHOWN
+        )),
+    }
+}
