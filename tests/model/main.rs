@@ -2,6 +2,7 @@
 //! are broken.
 
 mod bad_input;
+mod configuration;
 mod demo;
 mod fuzz;
 mod gguf;
