@@ -139,7 +139,7 @@ impl Config {
         }
         if !(self.rms_eps > 0.0 && self.rms_eps < 1.0) {
             return Err(Error::input(format!(
-                "the epsilon of the RMS norms must be above 0 and below 1, not {}",
+                "the epsilon of the RMS norms must be above 0 and below 1, not {:?}",
                 self.rms_eps
             )));
         }
@@ -150,7 +150,7 @@ impl Config {
     pub(super) fn check_rope(&self) -> Result<()> {
         if !(self.rope_theta > 1.0 && self.rope_theta <= LARGEST_THETA) {
             return Err(Error::input(format!(
-                "rope theta must be above 1 and at most {LARGEST_THETA:e}, not {}",
+                "rope theta must be above 1 and at most {LARGEST_THETA:e}, not {:?}",
                 self.rope_theta
             )));
         }

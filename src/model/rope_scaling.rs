@@ -90,15 +90,15 @@ impl RopeScaling {
     pub(super) fn check(&self, head_dim: usize) -> Result<()> {
         match self {
             Self::None => Ok(()),
-            Self::Linear { factor } => stretch(*factor),
+            Self::Linear { factor } => positive("factor", *factor),
             Self::Dynamic { factor, original } => {
                 if *factor < 1.0 || head_dim <= 2 {
                     return Err(Error::input(format!(
-                        "dynamic rope scaling needs a factor of at least 1 and more than 2 channels a head, not {factor} and {head_dim}"
+                        "dynamic rope scaling needs a `factor` of at least 1 and more than 2 channels a head, not {factor:?} and {head_dim}"
                     )));
                 }
                 context(*original)?;
-                stretch(*factor)
+                positive("factor", *factor)
             }
             Self::Llama3 { factor, low_freq_factor, high_freq_factor, original } => {
                 positive("low_freq_factor", *low_freq_factor)?;
@@ -109,7 +109,7 @@ impl RopeScaling {
                     )));
                 }
                 context(*original)?;
-                stretch(*factor)
+                positive("factor", *factor)
             }
             Self::Yarn { factor, original, beta_fast, beta_slow, attention_factor, .. } => {
                 positive("beta_fast", *beta_fast)?;
@@ -121,7 +121,7 @@ impl RopeScaling {
                 }
                 positive("attention_factor", *attention_factor)?;
                 context(*original)?;
-                stretch(*factor)
+                positive("factor", *factor)
             }
             Self::LongRope { short, long, original, attention_factor } => {
                 for (name, divisors) in [("short_factor", short), ("long_factor", long)] {
@@ -142,7 +142,7 @@ pub(super) fn check_divisors(
 ) -> Result<()> {
     if divisors.len() != head_dim / 2 {
         return Err(Error::input(format!(
-            "{name} has {} divisors of rope frequencies, expected head_dim/2 = {}",
+            "`{name}` has {} divisors of rope frequencies, expected head_dim/2 = {}",
             divisors.len(),
             head_dim / 2
         )));
@@ -156,17 +156,7 @@ pub(super) fn positive(name: &str, value: f64) -> Result<()> {
         Ok(())
     } else {
         Err(Error::input(format!(
-            "rope scaling needs a positive {name} of at most {LARGEST}, not {value}"
-        )))
-    }
-}
-
-fn stretch(factor: f64) -> Result<()> {
-    if factor > 0.0 && factor <= LARGEST {
-        Ok(())
-    } else {
-        Err(Error::input(format!(
-            "the rope scaling factor must be positive and at most {LARGEST}, not {factor}"
+            "rope scaling needs a positive `{name}` of at most {LARGEST}, not {value:?}"
         )))
     }
 }

@@ -126,6 +126,16 @@ fn keys_without_effect_and_unknown_keys_are_named_in_a_warning() {
             r#"{"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_type": "default"}}"#,
             &["`rope_scaling`", "`rope_parameters`", "differ"],
         ),
+        (
+            "llama",
+            r#"{"rope_scaling": {"type": "default", "rope_theta": 500000.0}}"#,
+            &["`rope_theta`", "10000", "500000", "in `rope_scaling` is used"],
+        ),
+        (
+            "llama",
+            r#"{"rope_scaling": {"type": "yarn", "factor": 2.0, "original_max_position_embeddings": 64}, "original_max_position_embeddings": 32}"#,
+            &["`original_max_position_embeddings`", "beside `rope_scaling` is used"],
+        ),
         ("qwen2", r#"{"attention_bias": false}"#, &["`attention_bias`", "qwen2"]),
         ("mistral", r#"{"mlp_bias": true}"#, &["`mlp_bias`", "mistral"]),
         ("llama", r#"{"max_position_embeddings": {"remove": true}}"#, &["2048", "llama"]),
@@ -183,4 +193,19 @@ fn missing_sizes_are_the_defaults_of_the_architecture() {
         let expected = ([151_936, 2048, 22_016, 32], [32, 32, head_dim, 32_768]);
         assert_eq!(sizes(&text), expected, "{family}");
     }
+}
+
+#[test]
+fn a_count_of_each_layer_counts_where_all_layers_agree() {
+    let with = |counts: &[u32]| {
+        changed_gguf("llama-q4_0", |table| {
+            let list = counts.iter().map(|&n| Metadata::U32(n)).collect();
+            table.insert("llama.attention.head_count_kv".to_owned(), Metadata::Array(list));
+        })
+    };
+    let (same, other) = (with(&[2, 2]), with(&[2, 4]));
+    assert_eq!(open(&same.path().join("model.gguf")).config.kv_heads, 2);
+    let path = other.path().join("model.gguf");
+    let arguments = arguments(path.to_str().unwrap(), "5,6");
+    refuses(kscope().args(arguments), &["attention.head_count_kv", "a list of 2"]);
 }

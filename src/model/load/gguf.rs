@@ -80,7 +80,17 @@ impl Gguf {
     }
 
     pub(super) fn optional_count(&self, key: &str) -> Result<Option<usize>> {
-        self.typed(key, "a count", |value| unsigned(value).and_then(|n| usize::try_from(n).ok()))
+        self.typed(key, "a count, the same for every layer,", |value| {
+            let count = match value {
+                // One number a layer.
+                Value::Array(list) => {
+                    let first = list.first().and_then(unsigned)?;
+                    list.iter().all(|n| unsigned(n) == Some(first)).then_some(first)?
+                }
+                one => unsigned(one)?,
+            };
+            usize::try_from(count).ok()
+        })
     }
 
     fn count(&self, key: &str) -> Result<usize> {
@@ -89,16 +99,7 @@ impl Gguf {
     }
 
     pub(super) fn number(&self, key: &str) -> Result<Option<f64>> {
-        self.typed(key, "a number", |value| match value {
-            // The shortest digits of a stored f32, as for a JSON file of the same model.
-            Value::F32(n) => n.to_string().parse().ok(),
-            Value::F64(n) => Some(*n),
-            Value::I8(n) => Some(f64::from(*n)),
-            Value::I16(n) => Some(f64::from(*n)),
-            Value::I32(n) => Some(f64::from(*n)),
-            Value::I64(n) => Some(*n as f64),
-            other => unsigned(other).map(|n| n as f64),
-        })
+        self.typed(key, "a number", number_of)
     }
 
     pub(super) fn text(&self, key: &str) -> Result<Option<&str>> {
@@ -120,7 +121,8 @@ impl Gguf {
                     let found = match value {
                         Value::Array(list) => format!("a list of {}", list.len()),
                         Value::String(_) => "a string".to_owned(),
-                        other => format!("{other:?}"),
+                        Value::Bool(flag) => flag.to_string(),
+                        other => number_of(other).unwrap_or(f64::NAN).to_string(),
                     };
                     self.wrong(key, &format!("must be {expected}, not {found}"))
                 })
@@ -339,6 +341,19 @@ fn rotate_half_rows<T: Copy>(stored: &[T], row_len: usize, rows: usize, head_dim
         out.extend_from_slice(&stored[from * row_len..(from + 1) * row_len]);
     }
     out
+}
+
+fn number_of(value: &Value) -> Option<f64> {
+    match value {
+        // The shortest digits of a stored f32, as for a JSON file of the same model.
+        Value::F32(n) => n.to_string().parse().ok(),
+        Value::F64(n) => Some(*n),
+        Value::I8(n) => Some(f64::from(*n)),
+        Value::I16(n) => Some(f64::from(*n)),
+        Value::I32(n) => Some(f64::from(*n)),
+        Value::I64(n) => Some(*n as f64),
+        other => unsigned(other).map(|n| n as f64),
+    }
 }
 
 /// candle's errors can carry a backtrace; the first line says what is wrong.

@@ -66,6 +66,7 @@ const HARMLESS: &[&str] = &[
     "length_penalty",
     "max_length",
     "max_new_tokens",
+    "max_sequence_length",
     "min_length",
     "model_max_length",
     "name_or_path",

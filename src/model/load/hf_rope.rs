@@ -72,6 +72,10 @@ pub(super) fn read(
         ));
     };
     let scaling = scaling(Section { fields, rope, trained }, kind)?;
+    if used.contains(&ORIGINAL) {
+        warn_if_two(fields, rope, ORIGINAL, &format!("the one beside `{key}`"), warnings);
+    }
+    warn_if_two(fields, rope, theta_key, &format!("the one in `{key}`"), warnings);
     let idle: Vec<String> = map
         .iter()
         .filter(|(name, value)| {
@@ -111,6 +115,25 @@ fn section(fields: Fields<'_>, warnings: &mut Vec<String>) -> Result<Option<&'st
             .push(format!("{}: `{used}` and `{unused}` differ; `{used}` is used", fields.origin));
     }
     Ok(held.first().copied())
+}
+
+/// Warns of a key that has two numbers, beside the section and in it.
+fn warn_if_two(
+    fields: Fields<'_>,
+    rope: Fields<'_>,
+    key: &str,
+    winner: &str,
+    warnings: &mut Vec<String>,
+) {
+    let number = |place: Fields<'_>| place.value(key).and_then(Value::as_f64);
+    if let (Some(beside), Some(inside)) = (number(fields), number(rope))
+        && beside != inside
+    {
+        warnings.push(format!(
+            "{}: `{key}` is {beside} and, in the section of the rotation, {inside}; {winner} is used",
+            fields.origin
+        ));
+    }
 }
 
 /// The base of the frequencies. A null where it is looked for is not the default: transformers
