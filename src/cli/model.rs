@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::args::{CacheArgs, ModelArgs};
+use super::args::{self, CacheArgs, ModelArgs};
 use super::output;
 use crate::mask::fingerprint;
 use crate::model::load::Opened;
@@ -46,7 +46,7 @@ pub fn run(args: &ModelCommandArgs) -> Result<()> {
 fn show(args: &Show) -> Result<()> {
     args.model.prepare()?;
     let opened = Opened::open(&args.model.source()?)?;
-    output::warn(&opened.warnings);
+    args::warn_of_files(&opened);
     let config = &opened.config;
     let choice = args.cache.mask_choice(config)?;
     let (spec, dense) = args.cache.specs(config, &choice)?;

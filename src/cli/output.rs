@@ -15,11 +15,6 @@ pub fn line(text: &str) -> Result<()> {
     }
 }
 
-/// Prints warnings to standard error, one sentence a line.
-pub fn warn(warnings: &[String]) {
-    warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
-}
-
 /// Prints a report: as a JSON object, or as the text that `text` makes of it.
 pub fn report<T: serde::Serialize>(
     as_json: bool,

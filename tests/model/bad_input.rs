@@ -11,7 +11,7 @@ use kscope_testing::{kscope, vectors};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 /// Checks that `command` fails with exit code 2 and one sentence that has all of `words` in it.
-pub(crate) fn refuses(command: &mut Command, words: &[&str]) -> String {
+pub fn refuses(command: &mut Command, words: &[&str]) -> String {
     let output = command.output().unwrap();
     let (out, err) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
@@ -29,7 +29,7 @@ pub(crate) fn refuses(command: &mut Command, words: &[&str]) -> String {
 }
 
 /// `kscope run` on a model with a prompt of ids.
-fn refuses_model(path: &Path, words: &[&str]) {
+pub fn refuses_model(path: &Path, words: &[&str]) {
     let path = path.to_str().unwrap();
     refuses(
         kscope().args(["run", "--token-ids", "1,5,6", "--max-new", "2", "--model", path]),
@@ -44,16 +44,16 @@ fn changed(change: impl FnOnce(&Path)) -> tempfile::TempDir {
     folder
 }
 
-fn edit_config(folder: &Path, from: &str, to: &str) {
+pub fn edit_config(folder: &Path, from: &str, to: &str) {
     let path = folder.join("config.json");
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "no {from} in {text}");
     std::fs::write(path, text.replace(from, to)).unwrap();
 }
 
-type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+pub type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
-fn edit_weights(folder: &Path, edit: impl FnOnce(&mut Tensors)) {
+pub fn edit_weights(folder: &Path, edit: impl FnOnce(&mut Tensors)) {
     let path = folder.join("model.safetensors");
     let bytes = std::fs::read(&path).unwrap();
     let mut tensors: Tensors = SafeTensors::deserialize(&bytes)
@@ -323,33 +323,6 @@ fn a_gguf_file_with_broken_metadata() {
         });
         refuses_model(&folder.path().join("model.gguf"), &[&["model.gguf"], words].concat());
     }
-}
-
-#[test]
-fn a_tokenizer_that_is_larger_than_the_embedding() {
-    let folder = changed(|folder| {
-        let path = folder.join("tokenizer.json");
-        let mut tokenizer = json(&path);
-        for id in 96..100 {
-            tokenizer["model"]["vocab"][format!("extra{id}")] = id.into();
-        }
-        std::fs::write(&path, tokenizer.to_string()).unwrap();
-    });
-    refuses_model(folder.path(), &["100 tokens", "96 rows"]);
-    let folder = changed_gguf("llama-q4_0", |metadata| {
-        for key in ["tokens", "token_type"] {
-            let Some(Value::Array(list)) = metadata.get_mut(&format!("tokenizer.ggml.{key}"))
-            else {
-                panic!("no {key}")
-            };
-            list.push(if key == "tokens" {
-                Value::String("extra".to_owned())
-            } else {
-                Value::I32(1)
-            });
-        }
-    });
-    refuses_model(&folder.path().join("model.gguf"), &["model.gguf", "312 tokens", "311 rows"]);
 }
 
 #[test]

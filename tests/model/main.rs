@@ -4,8 +4,10 @@
 mod bad_input;
 mod configuration;
 mod demo;
+mod folders;
 mod fuzz;
 mod gguf;
 mod needs;
 mod smollm2;
 mod tiny;
+mod weights;

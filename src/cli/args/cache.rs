@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cache::CacheSpec;
-use crate::cli::output;
 use crate::cli::values::{self, DtypeOf};
 use crate::element::Dtype;
 use crate::mask::files::{self, Contents, MaskFile, Split};
@@ -50,7 +49,7 @@ pub struct MaskChoice {
 impl MaskChoice {
     /// Prints the warnings to standard error.
     pub fn warn(&self) {
-        output::warn(&self.warnings);
+        self.warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
     }
 
     /// The mask, or the full one.

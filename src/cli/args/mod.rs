@@ -11,7 +11,7 @@ mod session;
 pub use cache::{CacheArgs, MaskChoice, fitting_mask, read_mask};
 pub use device::{DeviceChoice, without_cuda};
 pub use mode::ModeArg;
-pub use model::ModelArgs;
+pub use model::{ModelArgs, warn_of_files};
 pub use prompt::{OnePromptArgs, PromptArgs, read_text};
 pub use sampling::SamplingArgs;
 pub use session::{Ready, SessionArgs};

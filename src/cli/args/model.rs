@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::device::DeviceChoice;
-use crate::cli::output;
 use crate::cli::progress::ProgressLine;
 use crate::cli::values::DtypeOf;
 use crate::element::Dtype;
@@ -66,7 +65,7 @@ impl ModelArgs {
         self.prepare()?;
         let placement = self.device.placement()?;
         let opened = self.open(&self.source()?)?;
-        output::warn(&opened.warnings);
+        warn_of_files(&opened);
         let bar = ProgressLine::new(&format!("loading {}", opened.name));
         let model = opened.load_on(self.dtype, placement, &mut |share| {
             bar.share(share);
@@ -75,4 +74,9 @@ impl ModelArgs {
         bar.finish();
         Ok(Arc::new(model))
     }
+}
+
+/// Prints what a user should know of a model's files to standard error, one sentence a line.
+pub fn warn_of_files(opened: &Opened) {
+    opened.warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
 }

@@ -159,6 +159,7 @@ fn read(
             window.len()
         )));
     };
+    model.check_tokens(window)?;
     let mut caches = forks(&prefilled(model, &contenders[0].spec, &window[..prompt])?, contenders)?;
     let mut buffers = StepBuffers::new(model.config(), contenders.len());
     let vocab = model.config().vocab;
@@ -216,6 +217,7 @@ fn answer(
     question: &Question,
     cache: &SequenceCache,
 ) -> Result<Vec<Answer>> {
+    model.check_tokens(&question.answer)?;
     let mut caches = forks(cache, contenders)?;
     let mut buffers = StepBuffers::new(model.config(), contenders.len());
     let vocab = model.config().vocab;

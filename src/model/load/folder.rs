@@ -1,5 +1,6 @@
 //! Opening a Hugging Face folder, and what is said of one that cannot be opened.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -10,13 +11,17 @@ use crate::model::config::Config;
 use crate::model::tokenizer::Tokenizer;
 use crate::{Error, Result, error};
 
-/// Files that are small text; pointers and web pages in their place are named.
+/// Files that are text; pointers and web pages in their place are named.
 const TEXTS: &[&str] = &[
     "config.json",
     "generation_config.json",
     "model.safetensors.index.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
 ];
 
 /// Opens a folder with `config.json` and safetensors.
@@ -35,12 +40,8 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
     for name in TEXTS {
         let path = folder.join(name);
         // What cannot be read at all is reported where it is needed.
-        if let Some(what) = std::fs::read(&path)
-            .ok()
-            .filter(|bytes| !bytes.is_empty())
-            .and_then(|bytes| file_kind::mistaken(&bytes))
-        {
-            return Err(Error::input(format!("{} is no JSON: {what}", path.display())));
+        if let Some(what) = beginning(&path).and_then(|bytes| file_kind::mistaken(&bytes)) {
+            return Err(Error::input(format!("{} cannot be used: {what}", path.display())));
         }
     }
     let (mut config, mut warnings) = hf_config::open(&config_path)?;
@@ -56,9 +57,15 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
     }
     let files = weight_files(folder)?;
     let mut checkpoint = Checkpoint::open(folder, files)?;
-    refuse_quantised(&config_path, folder, &checkpoint)?;
+    refuse_other_forms(&config_path, folder, &checkpoint)?;
     warnings.extend(settle_head(&mut config, &mut checkpoint)?);
     warnings.extend(unread_warning(&config, &checkpoint));
+    if folder.join("adapter_config.json").exists() {
+        warnings.push(format!(
+            "{}: the adapter beside the model (adapter_config.json) is not applied",
+            folder.display()
+        ));
+    }
     let name =
         folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
     let name = name.unwrap_or_else(|| folder.display().to_string());
@@ -75,6 +82,22 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
         }
     };
     Ok(Opened { warnings, ..opened })
+}
+
+/// The first bytes of a file that has any.
+fn beginning(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(1024).read_to_end(&mut bytes).ok()?;
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+/// Whether a file is not there, and why; ends a sentence that names it.
+fn absent(path: &Path) -> Option<&'static str> {
+    match (path.exists(), path.is_symlink()) {
+        (true, _) => None,
+        (_, true) => Some("is a link to a file that is not there"),
+        _ => Some("is not in the folder"),
+    }
 }
 
 /// The names of the files in a folder, sorted.
@@ -147,8 +170,12 @@ const INDEX: &str = "model.safetensors.index.json";
 /// full set of shards.
 fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let single = folder.join("model.safetensors");
-    if single.exists() {
-        return Ok(vec![single]);
+    match absent(&single) {
+        None => return Ok(vec![single]),
+        Some(cause) if single.is_symlink() => {
+            return Err(Error::input(format!("{} {cause}", single.display())));
+        }
+        Some(_) => {}
     }
     let index = folder.join(INDEX);
     if index.exists() {
@@ -243,11 +270,12 @@ fn listed(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
             index.display()
         )));
     }
-    let missing: Vec<&&str> = names.iter().filter(|name| !folder.join(name).exists()).collect();
+    let missing: Vec<(&str, &str)> =
+        names.iter().filter_map(|name| Some((*name, absent(&folder.join(name))?))).collect();
     match missing.first() {
         None => Ok(names.into_iter().map(|name| folder.join(name)).collect()),
-        Some(first) => Err(Error::input(format!(
-            "{}: it names {first}, which is not in the folder ({} of {} files are missing)",
+        Some((first, cause)) => Err(Error::input(format!(
+            "{}: it names {first}, which {cause} ({} of {} files are missing)",
             index.display(),
             missing.len(),
             names.len()
@@ -255,8 +283,8 @@ fn listed(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// Refuses quantised weights by the method.
-fn refuse_quantised(config_path: &Path, folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
+/// Refuses weights that are quantised, by the method, or that an adapter has yet to change.
+fn refuse_other_forms(config_path: &Path, folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
     let names: Vec<&str> = checkpoint.names().collect();
     let text =
         std::fs::read(config_path).map_err(|cause| error::io("reading", config_path, &cause))?;
@@ -267,6 +295,12 @@ fn refuse_quantised(config_path: &Path, folder: &Path, checkpoint: &Checkpoint) 
         .and_then(|config| quantised::by_config(config, &names));
     if let Some(cause) = stated {
         return Err(Error::input(format!("{}: {cause}", config_path.display())));
+    }
+    if let Some(name) = names.iter().filter(|name| name.contains(".lora_A")).min() {
+        return Err(Error::input(format!(
+            "{}: it holds an adapter (LoRA, tensor `{name}`) that is not merged into the weights",
+            folder.display()
+        )));
     }
     match quantised::by_tensors(&names) {
         Some(cause) => Err(Error::input(format!("{}: {cause}", folder.display()))),

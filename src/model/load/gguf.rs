@@ -38,6 +38,13 @@ impl Gguf {
         let parts = gguf_parts::open(path)?;
         let first = &parts[0];
         let name = first.name.clone();
+        if let Some(Value::String(what)) = first.header.metadata.get("general.type")
+            && what != "model"
+        {
+            return Err(Error::input(format!(
+                "{name}: `general.type` is `{what}`, so it holds no model of its own"
+            )));
+        }
         let family = match first.header.metadata.get("general.architecture") {
             Some(Value::String(family)) => family.clone(),
             _ => return Err(Error::input(format!("{name}: `general.architecture` is missing"))),

@@ -43,6 +43,7 @@ const ENDINGS: &[(&str, &str, &str)] = &[
     (".weight.quant_map", "", "bitsandbytes (4 bits)"),
     (".SCB", "", "bitsandbytes (8 bits)"),
     (".weight_scale_inv", "", "FP8"),
+    (".weight_scale_2", "", "NVFP4 (ModelOpt)"),
     (".weight_scale", "", "FP8 or compressed-tensors"),
     (".W_q", "", "HQQ"),
     (".weight._data", "", "Quanto"),
@@ -63,9 +64,9 @@ pub(super) fn by_config(config: &Map<String, Value>, tensors: &[&str]) -> Option
     let sections =
         ["quantization_config", "compression_config", "quantization", "quantization_config_dict"];
     let (key, section) = sections.into_iter().find_map(|key| match config.get(key)? {
-        Value::Null => None,
         Value::Object(section) if section.is_empty() => None,
-        section => Some((key, section)),
+        section @ (Value::Object(_) | Value::String(_)) => Some((key, section)),
+        _ => None,
     })?;
     let text = |name: &str| section.get(name).and_then(Value::as_str);
     let flag = |name: &str| section.get(name).and_then(Value::as_bool).unwrap_or(false);
@@ -75,7 +76,7 @@ pub(super) fn by_config(config: &Map<String, Value>, tensors: &[&str]) -> Option
     {
         return None;
     }
-    let stated = text("quant_method").or_else(|| text("quant_type")).or_else(|| text("method"));
+    let stated = section.as_str().or_else(|| text("quant_method")).or_else(|| text("method"));
     let bits = section.get("bits").or_else(|| section.get("w_bit")).and_then(Value::as_u64);
     let method = match stated.map(str::to_ascii_lowercase) {
         Some(stated) if stated == "bitsandbytes" || stated.starts_with("bitsandbytes") => {
@@ -91,10 +92,9 @@ pub(super) fn by_config(config: &Map<String, Value>, tensors: &[&str]) -> Option
         None => "a method that it does not name".to_owned(),
     };
     let bits = bits.map(|bits| format!(" to {bits} bits")).unwrap_or_default();
-    let key = if stated.is_some() && text("quant_method").is_some() {
-        format!("{key}.quant_method")
-    } else {
-        key.to_owned()
+    let key = match text("quant_method") {
+        Some(_) => format!("{key}.quant_method"),
+        None => key.to_owned(),
     };
     Some(format!("the weights are quantised by {method}{bits} (`{key}`); {WAY_OUT}"))
 }

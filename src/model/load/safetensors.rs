@@ -69,9 +69,8 @@ impl Checkpoint {
             }
         }
         // A model that was saved without its head lacks the name of the part that has the layers.
-        if owner.contains_key("embed_tokens.weight")
-            && !owner.keys().any(|name| name.starts_with(BASE))
-        {
+        let begins = |start: &str| owner.keys().any(|name| name.starts_with(start));
+        if !begins(BASE) && (begins("embed_tokens.") || begins("layers.")) {
             owner = owner
                 .into_iter()
                 .map(|(name, place)| match name.starts_with("lm_head.") {

@@ -62,7 +62,8 @@ pub(super) fn unread<'a>(
 
 /// One sentence on them, `None` where there are none.
 pub(super) fn warning(origin: &str, unread: &[&str]) -> Option<String> {
-    let named: Vec<String> = unread.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let named: Vec<String> =
+        unread.iter().take(SHOWN).map(|name| format!("`{}`", name.escape_debug())).collect();
     let named = named.join(", ");
     match unread.len() {
         0 => None,

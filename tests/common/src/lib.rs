@@ -1,6 +1,7 @@
 //! What the integration tests share. A crate of its own rather than a module that every test binary
 //! includes: no binary uses all of it, and in a library nothing of that is dead code.
 
+pub mod gguf;
 pub mod models;
 pub mod needs;
 pub mod plain;
