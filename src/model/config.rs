@@ -166,7 +166,7 @@ impl Config {
 /// Above this, all rotations but the first stand still.
 const LARGEST_THETA: f64 = 1e15;
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+/// Whether there is no factor; serde hands over a reference.
 fn is_one(value: &f64) -> bool {
     *value == 1.0
 }
