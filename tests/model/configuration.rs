@@ -171,26 +171,29 @@ fn missing_sizes_are_the_defaults_of_the_architecture() {
     let sizes = |text: &str| {
         let config = parse(text);
         (
-            [config.vocab, config.hidden, config.intermediate, config.layers],
+            [config.vocab, config.hidden, config.intermediate],
             [config.heads, config.kv_heads, config.head_dim, config.max_context],
         )
     };
     assert_eq!(
-        sizes(r#"{"model_type": "llama"}"#),
-        ([32_000, 4096, 11_008, 32], [32, 32, 128, 2048])
+        sizes(r#"{"model_type": "llama", "num_hidden_layers": 2}"#),
+        ([32_000, 4096, 11_008], [32, 32, 128, 2048])
     );
     // The default window of Mistral is its usable context.
     assert_eq!(
-        sizes(r#"{"model_type": "mistral"}"#),
-        ([32_000, 4096, 14_336, 32], [32, 8, 128, 4096])
+        sizes(r#"{"model_type": "mistral", "num_hidden_layers": 2}"#),
+        ([32_000, 4096, 14_336], [32, 8, 128, 4096])
     );
     assert_eq!(
-        sizes(r#"{"model_type": "mistral", "num_key_value_heads": null, "sliding_window": null}"#),
-        ([32_000, 4096, 14_336, 32], [32, 32, 128, 131_072])
+        sizes(
+            r#"{"model_type": "mistral", "num_hidden_layers": 2, "num_key_value_heads": null, "sliding_window": null}"#
+        ),
+        ([32_000, 4096, 14_336], [32, 32, 128, 131_072])
     );
     for (family, head_dim) in [("qwen2", 64), ("qwen3", 128)] {
-        let text = format!(r#"{{"model_type": "{family}", "hidden_size": 2048}}"#);
-        let expected = ([151_936, 2048, 22_016, 32], [32, 32, head_dim, 32_768]);
+        let text =
+            format!(r#"{{"model_type": "{family}", "num_hidden_layers": 2, "hidden_size": 2048}}"#);
+        let expected = ([151_936, 2048, 22_016], [32, 32, head_dim, 32_768]);
         assert_eq!(sizes(&text), expected, "{family}");
     }
 }

@@ -47,8 +47,6 @@ pub struct Defaults {
     pub hidden: usize,
     /// Width of the gated MLP.
     pub intermediate: usize,
-    /// Decoder layers.
-    pub layers: usize,
     /// Query heads per layer.
     pub heads: usize,
     /// KV heads per layer; as many as query heads where there is none.

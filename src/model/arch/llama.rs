@@ -45,7 +45,6 @@ pub(super) const LLAMA: Architecture = Architecture {
         vocab: 32_000,
         hidden: 4096,
         intermediate: 11_008,
-        layers: 32,
         heads: 32,
         kv_heads: None,
         head_dim: None,

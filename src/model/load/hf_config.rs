@@ -60,7 +60,9 @@ pub fn parse(text: &str, origin: &str) -> Result<(Config, Vec<String>)> {
         None => fields.count(keys.head_dim.hf)?.unwrap_or(hidden / heads),
     };
     let trained = size(keys.context.hf, usual.context)?;
-    let layers = size(keys.layers.hf, usual.layers)?;
+    // No default: a deeper model would run without its last layers.
+    let layers =
+        fields.count(keys.layers.hf)?.ok_or_else(|| fields.wrong(keys.layers.hf, "is missing"))?;
     let (intermediate, vocab) =
         (size(keys.intermediate.hf, usual.intermediate)?, size("vocab_size", usual.vocab)?);
     if !unsaid.is_empty() {
