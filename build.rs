@@ -1,5 +1,5 @@
-//! Feature `cuda`: compiles the kernels and makes the lazy stand-ins for NVIDIA's libraries.
-//! Without it there is nothing to do.
+//! Feature `cuda`: compiles the kernels and builds stubs that load NVIDIA's libraries on first use.
+//! Without the feature it does nothing.
 
 #[cfg(feature = "cuda")]
 #[path = "kernels/stubs.rs"]
@@ -15,7 +15,7 @@ fn main() {
     kernels();
 }
 
-/// Leaves the compiled kernels in the output folder; an empty file where only types are checked.
+/// Writes the compiled kernels to the output folder; an empty file where only types are checked.
 #[cfg(feature = "cuda-types")]
 fn kernels() {
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR").expect("cargo sets it"));

@@ -1,11 +1,11 @@
-//! How the kernels are compiled. Shared by the build script (feature `cuda`) and the test of the
-//! compiled kernels.
+//! How the kernels are compiled. The build script (feature `cuda`) and the test of the compiled
+//! kernels share this file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The release whose PTX a driver of CUDA 13.0 takes; newer compilers write newer PTX, which that
-/// driver refuses.
+/// The release of nvcc to use. A driver of CUDA 13.0 loads its PTX, but refuses the newer PTX of
+/// newer compilers.
 pub const RELEASE: &str = "release 13.0";
 
 /// Where the compiler may be, in order: `KSCOPE_NVCC`, `CUDA_HOME`, the folder into which
@@ -23,8 +23,8 @@ pub fn find(root: &Path) -> Option<PathBuf> {
     candidates.into_iter().flatten().find(|nvcc| nvcc.is_file()).or_else(on_path)
 }
 
-/// The compilation of the kernels into one file for sm_80, sm_90a, and as PTX for what comes
-/// between and after.
+/// The command that compiles the kernels into one file, for sm_80, sm_90a, and as PTX for the
+/// architectures between and after them.
 pub fn fatbin(nvcc: &Path, root: &Path, output: &Path) -> Command {
     let mut command = Command::new(nvcc);
     command.args([

@@ -1,17 +1,17 @@
 //! Stand-ins for NVIDIA's libraries, so that one program starts with and without them.
 //!
-//! candle binds its CUDA calls at link time, which would keep the program from starting where a
-//! library is missing. Instead it is linked with one small archive per library: every function is a
-//! jump that, at its first call, opens the real library and looks the real function up. Where there
-//! is none the function returns an error code, and the program goes on without a card.
+//! candle binds its CUDA calls at link time, so the program would not start where a library is
+//! missing. Instead it is linked with one small archive per library. Every function in it is a
+//! jump: its first call opens the real library and looks the real function up. Where there is no
+//! library the function returns an error code, and the program continues without a GPU.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// Library as the linker knows it, folder of its declarations in cudarc, files to open in order,
-/// code that a missing one gives.
+/// The linker's name of a library, the folder of its declarations in cudarc, the files to open in
+/// order, and the code to return where none can be opened.
 type Library = (&'static str, &'static str, &'static [&'static str], u32);
 
 const LIBRARIES: &[Library] = &[
@@ -45,7 +45,7 @@ pub fn link(nvcc: &Path, out: &Path) {
     println!("cargo:rustc-link-search=native={}", folder.display());
 }
 
-/// The source folder of the cudarc that this build uses.
+/// The source folder of the cudarc version that this build uses.
 fn cudarc() -> PathBuf {
     let cargo = env::var("CARGO").expect("cargo sets it");
     let output = Command::new(cargo)
@@ -72,7 +72,7 @@ fn functions(path: &Path) -> Vec<String> {
     let names = text
         .lines()
         .filter_map(|line| line.trim_start().strip_prefix("pub unsafe fn ")?.split('(').next());
-    // Not cudarc's own helpers, whose names merely begin alike.
+    // Leaves out cudarc's own helpers, whose names start in the same way.
     let is_nvidia = |name: &&str| {
         let driver = name
             .strip_prefix("cu")
@@ -94,7 +94,7 @@ fn archive((library, _, files, missing): &Library, declarations: &Path, folder: 
             .expect("memory");
         writeln!(jumps, ".Lfirst{index}: pushq ${index}\njmp .Lfind").expect("memory");
     }
-    // The arguments' registers are kept over the search; the stack is aligned at the call.
+    // Saves the registers of the arguments during the lookup; the stack is aligned at the call.
     jumps += ".Lfind:\n";
     let general = ["rdi", "rsi", "rdx", "rcx", "r8", "r9", "rax"];
     general.iter().for_each(|register| writeln!(jumps, "pushq %{register}").expect("memory"));

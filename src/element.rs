@@ -1,4 +1,4 @@
-//! Element types: what weights, keys and values can be stored in.
+//! Element types of stored weights, keys and values.
 
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 

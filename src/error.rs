@@ -7,7 +7,7 @@ pub enum Error {
     /// The input (argument, file, model, mask) is wrong; exit code 2.
     #[error("{0}")]
     Input(String),
-    /// The input was fine and the run failed all the same (disk full, device lost); exit code 1.
+    /// The input was correct but the run failed (disk full, device lost); exit code 1.
     #[error("{0}")]
     Run(String),
     /// The user or a supervisor asked to stop; exit code 1.
@@ -53,7 +53,7 @@ pub fn io(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Error 
     }
 }
 
-/// What a caught panic says.
+/// The message of a caught panic.
 pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())

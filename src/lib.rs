@@ -1,7 +1,6 @@
 //! kscope: a terminal inspector for K-cache channel pruning.
 //!
-//! The rooms and what may import what are described in `docs/ARCHITECTURE.md`; a test holds them to
-//! it.
+//! `docs/ARCHITECTURE.md` describes the modules and what each may import; a test enforces it.
 
 pub mod attention;
 pub mod bench;

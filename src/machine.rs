@@ -1,4 +1,4 @@
-//! What this machine has: threads, free memory, and what the process takes.
+//! What this machine has: threads, free memory, and the memory of this process.
 
 use std::sync::OnceLock;
 
@@ -6,38 +6,38 @@ use nvml_wrapper::Nvml;
 
 use crate::{Error, Result, numbers};
 
-/// Resident memory of this process in bytes, where the system tells.
+/// Resident memory of this process in bytes, where the system reports it.
 pub fn resident_bytes() -> Option<u64> {
     kilobytes("/proc/self/status", "VmRSS:")
 }
 
-/// The most resident memory that this process has had, in bytes, where the system tells.
+/// Peak resident memory of this process in bytes, where the system reports it.
 pub fn peak_bytes() -> Option<u64> {
     kilobytes("/proc/self/status", "VmHWM:")
 }
 
-/// Memory that could be taken without swapping, in bytes, where the system tells.
+/// Memory that can be allocated without swapping, in bytes, where the system reports it.
 pub fn available_bytes() -> Option<u64> {
     kilobytes("/proc/meminfo", "MemAvailable:")
 }
 
-/// The bytes that a `key   n kB` line of a system file states.
+/// The bytes in a line `key   n kB` of a system file.
 fn kilobytes(path: &str, key: &str) -> Option<u64> {
     let text = std::fs::read_to_string(path).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// Memory of a graphics card.
+/// Memory of a GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DeviceMemory {
     /// Bytes in use, by every process.
     pub used: u64,
-    /// Bytes there are.
+    /// Total bytes.
     pub total: u64,
 }
 
-/// Memory of the first NVIDIA card, where there is one and its management library can be loaded.
+/// Memory of the first NVIDIA GPU, where there is one and its management library can be loaded.
 pub fn device_memory() -> Option<DeviceMemory> {
     static NVML: OnceLock<Option<Nvml>> = OnceLock::new();
     let nvml = NVML.get_or_init(|| Nvml::init().ok()).as_ref()?;
@@ -45,7 +45,7 @@ pub fn device_memory() -> Option<DeviceMemory> {
     Some(DeviceMemory { used: memory.used, total: memory.total })
 }
 
-/// Refuses to take more memory than there is, with the sizes; `what` names what wants it.
+/// Refuses to allocate more memory than is free, naming both sizes; `what` names the use.
 pub fn check_memory(what: &str, bytes: u64) -> Result<()> {
     match available_bytes() {
         Some(free) if bytes > free => Err(Error::input(format!(

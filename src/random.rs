@@ -8,7 +8,7 @@ pub struct SplitMix64(u64);
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl SplitMix64 {
-    /// Numbers of a seed.
+    /// A generator with this seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -24,7 +24,7 @@ impl SplitMix64 {
         ((u128::from(self.draw()) * n as u128) >> 64) as usize
     }
 
-    /// One of these.
+    /// Draws one of these.
     pub fn pick<'a, T: ?Sized>(&mut self, from: &'a [Box<T>]) -> &'a T {
         &from[self.below(from.len())]
     }

@@ -1,4 +1,4 @@
-//! What a list of measurements comes to: its median, its mean and its quantiles.
+//! Summaries of a list of measurements: median, mean and quantiles.
 
 use std::time::Duration;
 
@@ -40,12 +40,12 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of these times, in milliseconds.
+    /// Summarises these times, in milliseconds.
     pub fn of_times<'a>(times: impl IntoIterator<Item = &'a Duration>) -> Self {
         Self::of(times.into_iter().map(|time| time.as_secs_f64() * 1e3))
     }
 
-    /// Of these values; all zero where there are none.
+    /// Summarises these values; all zero where there are none.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         if values.is_empty() {

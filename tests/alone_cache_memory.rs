@@ -1,5 +1,5 @@
-//! Resident memory at 8,192 tokens shrinks by what the accounting says. Alone in its process: other
-//! tests would blur it.
+//! Resident memory at 8,192 tokens shrinks by what the accounting says. In its own process, because
+//! other tests would change the measurement.
 #![cfg(target_os = "linux")]
 
 use kscope::cache::{CacheSpec, SequenceCache};
@@ -28,8 +28,8 @@ fn resident_memory_shrinks_by_what_the_accounting_says() {
         }
         (resident() - before, cache.bytes().total(), cache)
     };
-    // The first cache warms the allocator and the thread pool. All stay, so that none finds freed
-    // memory to reuse.
+    // The first cache warms up the allocator and the thread pool. All caches stay alive, so that
+    // none can reuse freed memory.
     let mut alive = vec![fill(mask_with_counts(shape, &[20], 1)).2];
     let (dense, dense_bytes, cache) = fill(ChannelMask::full(shape));
     alive.push(cache);

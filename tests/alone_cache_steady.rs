@@ -1,5 +1,5 @@
-//! A decode step of the LeanK authors' code allocates and copies; ours does not. Alone in its
-//! process: it counts allocations.
+//! A decode step allocates and copies nothing, unlike one of the LeanK authors' code. In its own
+//! process, because it counts allocations.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -9,7 +9,7 @@ use kscope::element::Dtype;
 use kscope::mask::Window;
 use kscope_testing::tokens::*;
 
-/// The system's allocator, counting what is asked of it.
+/// The system's allocator, which counts the requests.
 struct Counting;
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
@@ -20,12 +20,12 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         CALLS.fetch_add(1, Relaxed);
         BYTES.fetch_add(layout.size(), Relaxed);
-        // SAFETY: the caller's promises.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises.
+        // SAFETY: the caller upholds the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -57,8 +57,8 @@ fn defect_16_a_decode_step_takes_no_memory_and_copies_no_middle() {
         });
         let (calls, bytes) = (CALLS.load(Relaxed) - before.0, BYTES.load(Relaxed) - before.1);
         quiet += usize::from(calls == 0);
-        // A step that opens blocks takes at most a slab for each of the head's stores, and tables
-        // may double.
+        // A step that opens blocks allocates at most one slab for each store of the head, and
+        // tables may double.
         assert!(
             bytes < 3 * 3 * (8 * 64 * 64 * 2 + 8192),
             "step {len} took {bytes} bytes in {calls} allocations"

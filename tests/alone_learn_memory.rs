@@ -1,5 +1,5 @@
-//! What an update needs does not grow with the layers, beyond the activations of its answer rows.
-//! Alone in its process: other tests would allocate beside it.
+//! The memory of an update does not grow with the layers, except for the activations of its answer
+//! rows. In its own process, because other tests allocate too.
 
 use kscope::learn::engine::{self, Factors, Sample};
 use kscope::mask::Window;
@@ -13,7 +13,7 @@ static PEAK: PeakAlloc = PeakAlloc;
 
 const ROWS: usize = 12;
 
-/// Random weights, f16 on the host, in the shape of a config that is written here.
+/// Random weights, f16 on the host, with the shape of a config written here.
 fn random(layers: usize, on_tensors: bool) -> Model {
     let folder = tempfile::tempdir().unwrap();
     let config = serde_json::json!({
@@ -27,7 +27,7 @@ fn random(layers: usize, on_tensors: bool) -> Model {
     Opened::open(&source).unwrap().load_on(None, on_tensors.then(on_cpu), &mut |_| Ok(())).unwrap()
 }
 
-/// Most bytes that one update allocates above what was there before it.
+/// Most bytes that one update has allocated at any time, above what was allocated before it.
 fn update(layers: usize, on_tensors: bool) -> usize {
     let model = random(layers, on_tensors);
     let shape = model.config().mask_shape();

@@ -1,7 +1,7 @@
-//! Files that mean harm: every reader refuses them with a sentence, never panics, and allocates no
-//! more than the file's size justifies. The same files start the fuzz targets (fuzz/).
+//! Malicious files: every reader refuses them with an error, never panics, and allocates no more
+//! than the size of the file justifies. The same files are the start of the fuzz targets (fuzz/).
 //!
-//! One test in a binary of its own, because the allocator counts for the whole process.
+//! One test in its own binary, because the allocator counts for the whole process.
 
 use std::path::{Path, PathBuf};
 
@@ -13,12 +13,12 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// Allocated bytes per byte of the file. The most is needed by text: a number of two characters
-/// becomes an f32 in a vector that doubles as it grows; and by the directory of a zip file, whose
+/// Limit of allocated bytes per byte of the file. Text needs the most: a number of two characters
+/// becomes an f32 in a vector that doubles as it grows. So does the directory of a zip file, whose
 /// entries are large in memory.
 const PER_BYTE: usize = 32;
 
-/// Allocated bytes that any file may cost: error sentences, small buffers of the libraries.
+/// Allocated bytes that any file may use: error messages, small buffers of the libraries.
 const BASE: usize = 160 << 10;
 
 /// Mutations of each file.
@@ -34,8 +34,8 @@ fn folder(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     files.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
-/// Reads the bytes with every reader; returns what the right one says. Panics where one allocates
-/// too much.
+/// Reads the bytes with every reader; returns the result of the right one. Panics where one
+/// allocates too much.
 fn read(bytes: &[u8], name: &str) -> kscope::Result<Contents> {
     let before = ALLOCATOR.current_usage();
     ALLOCATOR.reset_peak_usage();
@@ -61,7 +61,7 @@ fn refused(bytes: &[u8], name: &str) {
     assert!(sentence.len() < 400 && !sentence.contains('\n'), "{sentence}");
 }
 
-/// One change that a fuzzer would try.
+/// One mutation, as a fuzzer would make.
 fn mutated(bytes: &[u8], random: &mut StdRng) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..random.random_range(1..4) {

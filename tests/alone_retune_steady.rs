@@ -1,4 +1,4 @@
-//! Retunes pile nothing up. Alone in its process: it measures the memory in use.
+//! Repeated retunes do not accumulate memory. In its own process, because it measures memory.
 
 use std::sync::Arc;
 

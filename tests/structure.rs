@@ -1,11 +1,11 @@
-//! Holds the house to its plan (docs/ARCHITECTURE.md): imports run downwards, no circles, `unsafe`
-//! only where it may be.
+//! Checks the code against docs/ARCHITECTURE.md: imports run downwards, modules form no cycles, and
+//! `unsafe` is only used where it is allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Rooms by floor, ground first. Rooms of one floor may use each other where no circle arises.
-const FLOORS: &[&[&str]] = &[
+/// Modules by layer, lowest first. Modules of one layer may import each other where no cycle arises.
+const LAYERS: &[&[&str]] = &[
     &["element", "error", "machine", "mask", "numbers", "random", "spread"],
     &["cache", "attention"],
     &["model"],
@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
 /// Where `unsafe` is allowed: vector kernels, and mapping files.
 const UNSAFE: &[&str] = &["src/attention/", "src/model/load/bytes.rs"];
 
-/// What a room may not touch, however it is spelled.
+/// Words that the code of a module must not contain.
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("mask", &["candle_core", "ratatui", "crossterm", "tokenizers"]),
     ("cache", &["candle_core", "ratatui", "crossterm", "tokenizers"]),
@@ -47,14 +47,14 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn room(path: &Path) -> String {
+fn module(path: &Path) -> String {
     let inside = path.strip_prefix(root().join("src")).unwrap();
     let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
     first.trim_end_matches(".rs").to_owned()
 }
 
-fn floor(room: &str) -> Option<usize> {
-    FLOORS.iter().position(|rooms| rooms.contains(&room))
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|modules| modules.contains(&module))
 }
 
 /// Lines of code: without comments, and without what follows the file's own tests.
@@ -68,7 +68,7 @@ fn code(path: &Path) -> String {
     lines[..end].iter().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
 
-/// The rooms that a piece of code names: `crate::room` and `crate::{room, ...}`.
+/// The modules that a piece of code names: `crate::module` and `crate::{module, ...}`.
 fn imports(code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
@@ -109,66 +109,66 @@ fn imports(code: &str) -> BTreeSet<String> {
     found
 }
 
-fn all_rooms() -> BTreeMap<String, BTreeSet<String>> {
-    let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+fn all_modules() -> BTreeMap<String, BTreeSet<String>> {
+    let mut modules: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for path in sources(&root().join("src")) {
-        let name = room(&path);
+        let name = module(&path);
         if name == "lib" || name == "main" {
             continue;
         }
-        let own = rooms.entry(name.clone()).or_default();
+        let own = modules.entry(name.clone()).or_default();
         own.extend(
             imports(&code(&path))
                 .into_iter()
-                .filter(|import| *import != name && floor(import).is_some()),
+                .filter(|import| *import != name && layer(import).is_some()),
         );
     }
-    rooms
+    modules
 }
 
 #[test]
-fn every_room_has_a_floor() {
-    for room in all_rooms().keys() {
-        assert!(floor(room).is_some(), "src/{room} is on no floor of tests/structure.rs");
+fn every_module_has_a_layer() {
+    for module in all_modules().keys() {
+        assert!(layer(module).is_some(), "src/{module} is in no layer of tests/structure.rs");
     }
 }
 
 #[test]
 fn imports_run_downwards() {
-    let rooms = all_rooms();
+    let modules = all_modules();
     assert!(
-        rooms["model"].contains("cache") && rooms["attention"].contains("cache"),
-        "the reader of imports is blind"
+        modules["model"].contains("cache") && modules["attention"].contains("cache"),
+        "no import was found where there are some"
     );
-    for (room, imports) in &rooms {
+    for (module, imports) in &modules {
         for import in imports {
             assert!(
-                floor(import) <= floor(room),
-                "{room} imports {import}, which is on a higher floor"
+                layer(import) <= layer(module),
+                "{module} imports {import}, which is in a higher layer"
             );
         }
     }
 }
 
 #[test]
-fn rooms_of_one_floor_form_no_circle() {
-    let rooms = all_rooms();
+fn modules_of_one_layer_form_no_cycle() {
+    let modules = all_modules();
     fn reaches(
-        rooms: &BTreeMap<String, BTreeSet<String>>,
+        modules: &BTreeMap<String, BTreeSet<String>>,
         from: &str,
         to: &str,
         seen: &mut BTreeSet<String>,
     ) -> bool {
-        rooms.get(from).is_some_and(|imports| {
+        modules.get(from).is_some_and(|imports| {
             imports.iter().any(|next| {
-                next == to || (seen.insert(next.clone()) && reaches(rooms, next, to, seen))
+                next == to || (seen.insert(next.clone()) && reaches(modules, next, to, seen))
             })
         })
     }
-    for room in rooms.keys() {
+    for module in modules.keys() {
         assert!(
-            !reaches(&rooms, room, room, &mut BTreeSet::new()),
-            "{room} imports itself through other rooms"
+            !reaches(&modules, module, module, &mut BTreeSet::new()),
+            "{module} imports itself through other modules"
         );
     }
 }
@@ -181,7 +181,7 @@ fn unsafe_code_stays_where_it_may_be() {
         let words = code(&path);
         let found =
             words.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
-        assert!(allowed || !found, "{inside} holds `unsafe`");
+        assert!(allowed || !found, "{inside} contains `unsafe`");
     }
 }
 
@@ -220,11 +220,11 @@ fn the_oracle_is_plain() {
 }
 
 #[test]
-fn rooms_know_nothing_above_them() {
+fn modules_know_nothing_above_them() {
     for path in sources(&root().join("src")) {
-        let name = room(&path);
+        let name = module(&path);
         let code = code(&path);
-        for (_, words) in FORBIDDEN.iter().filter(|(room, _)| *room == name) {
+        for (_, words) in FORBIDDEN.iter().filter(|(module, _)| *module == name) {
             for word in *words {
                 assert!(!code.contains(word), "{} names {word}", path.display());
             }
@@ -273,7 +273,7 @@ fn no_two_public_types_share_a_name() {
             places.entry(name).or_default().push(inside.clone());
         }
     }
-    assert!(places.contains_key("ChannelMask"), "the reader of types is blind");
+    assert!(places.contains_key("ChannelMask"), "no type was found where there are some");
     places.retain(|_, files| files.len() > 1);
     assert!(places.is_empty(), "one name, several public types: {places:#?}");
 }

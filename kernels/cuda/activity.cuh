@@ -4,8 +4,8 @@
 
 constexpr int ACTIVITY_THREADS = 256;
 
-// Sums |k| over the middle tokens that fall to one split, per kept channel. Without atomics, so that the order of additions,
-// and with it the result, is always the same.
+// Sums |k| per kept channel over the middle tokens of one split. It uses no atomics, so the order
+// of additions, and with it the result, is always the same.
 template <class T>
 KX_DEVICE void activity_sums(const ActivityParams& params) {
     const u32 kv_head = blockIdx.x, split = blockIdx.y;

@@ -1,11 +1,12 @@
 // Flash decoding over a pruned cache, and the merge of its parts.
 //
-// A block takes one work item: the query heads of one KV head of one sequence over a range of rows of the window or of the
-// middle. Each warp goes through tiles of 16 rows by itself, with its own two stages of shared memory and its own running
-// softmax, so that the loop has no barrier across warps; they meet once, at the end. The products run on the tensor cores with
-// rows as the long side and the (up to 8) query heads of the group as the side of 8:
+// A block takes one work item: the query heads of one KV head of one sequence over a range of rows
+// of the window or of the middle. Each warp goes through tiles of 16 rows with its own two stages
+// of shared memory and its own running softmax, so the loop needs no barrier across warps; the only
+// one comes after the loop. The products run on the tensor cores, with the (up to 8) query heads of
+// the group as the dimension of 8:
 //     scores[16 rows x 8 heads] = K[16 x channels] Q^T,   out[channels x 8 heads] += V^T[channels x 16 rows] P^T
-// so a key or a value is read from memory once for all of them, and group 1 costs what group 8 costs.
+// A key or a value is read from memory once for all of them, and group 1 costs as much as group 8.
 #pragma once
 #include "layout.cuh"
 
@@ -13,7 +14,8 @@
 constexpr int HEADS = 8;
 // Rows of a tile.
 constexpr int ROWS = 16;
-// Weights are scaled by 2^LIFT before they are rounded, out of the range in which f16 loses digits. It cancels in the quotient.
+// Softmax weights are scaled by 2^LIFT before they are rounded, away from the small numbers for
+// which f16 has fewer digits. The factor cancels in the quotient.
 constexpr float LIFT = 8.0f;
 
 template <int D>
@@ -40,7 +42,7 @@ struct Rows {
     bool middle;
 };
 
-// Where the row `row` of the window, counted over the tokens that are in it, lies.
+// The slot of row `row` of the window, counted over the tokens that are in it.
 KX_DEVICE u32 row_slot(const Rows& rows, u32 row) {
     const u32 sink = rows.state->sink, slot = row + rows.start;
     return row < sink ? row : slot < sink + rows.state->ring ? slot : slot - rows.state->ring;
@@ -57,7 +59,7 @@ KX_DEVICE void load_tile(u8* stage, const Rows& rows, u32 first, u32 count, u32 
         keys = middle_key(*rows.state, *rows.head, first);
         values = middle_value(*rows.state, *rows.head, first, D);
     }
-    // i / key_units for i < 512 and key_units <= 32.
+    // For i / key_units with i < 512 and key_units <= 32.
     const u32 reciprocal = (65536 + key_units - 1) / key_units;
     for (u32 i = lane; i < ROWS * key_units; i += 32) {
         const u32 row = (i * reciprocal) >> 16, unit = i - row * key_units;
@@ -72,7 +74,7 @@ KX_DEVICE void load_tile(u8* stage, const Rows& rows, u32 first, u32 count, u32 
     }
 }
 
-// The largest of a number over the 8 lanes that hold the same query heads.
+// The maximum over the 8 lanes that hold the same query heads.
 KX_DEVICE float largest_of_rows(float x) {
     x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 4));
     x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 8));
@@ -102,12 +104,13 @@ KX_DEVICE void decode(const DecodeParams& params) {
     rows.start = state.middle % state.ring;
     rows.keys = window_rows(state, params.layer, params.kv_heads, item.kv_head, 0, D);
     rows.values = window_rows(state, params.layer, params.kv_heads, item.kv_head, 1, D);
-    // A plan holds for longer than one token: it may name rows that are not there yet.
+    // A plan is used for more than one token: it may list rows that do not exist yet. Skip them.
     const u32 end = min(item.end, rows.middle ? state.middle : state.len - state.middle);
     const u32 steps = (rows.channels + 15) / 16;
     const u32 pitch = (rows.channels / 8 | 1) * 16;
 
-    // Queries of the stored channels, in the layout of the second factor: channel along the register, query head along the lanes.
+    // Queries of the stored channels as the second operand: channels along the register, query
+    // heads along the lanes.
     u32 queries[STEPS][2];
     const u32 query_head = lane / 4;
     const u16* q = (const u16*)params.q + ((u64)(item.sequence * params.kv_heads + item.kv_head) * params.group + query_head) * D;
@@ -134,7 +137,8 @@ KX_DEVICE void decode(const DecodeParams& params) {
 #pragma unroll
         for (int k = 0; k < 4; k++) out[step][k] = 0.0f;
     }
-    // Of query heads 2 (lane % 4) and the next one; sums of this lane's rows only.
+    // Largest score and sum of weights of query heads 2 (lane % 4) and the next one. The sums are
+    // of this lane's rows only.
     float largest[2] = {-KX_INFINITY, -KX_INFINITY};
     float total[2] = {0.0f, 0.0f};
 
@@ -165,7 +169,8 @@ KX_DEVICE void decode(const DecodeParams& params) {
             }
         }
 
-        // This lane's scores: rows lane / 4 and 8 more, query heads 2 (lane % 4) and the next.
+        // Scores of this lane: rows lane / 4 and lane / 4 + 8, query heads 2 (lane % 4) and the
+        // next one.
         const u32 row = tile + lane / 4;
 #pragma unroll
         for (int k = 0; k < 4; k++) {
@@ -183,7 +188,8 @@ KX_DEVICE void decode(const DecodeParams& params) {
         for (int half = 0; half < 2; half++) {
             weights[half] = kx_pack<T>(kx_exp2(scores[2 * half] - largest[0] + LIFT), kx_exp2(scores[2 * half + 1] - largest[1] + LIFT));
         }
-        // The sum is that of the rounded weights, which the values are multiplied by.
+        // Adds up the weights after rounding, because the values are multiplied by the rounded
+        // ones.
         total[0] = total[0] * rescale[0] + kx_widen<T>(weights[0] & 0xffff) + kx_widen<T>(weights[1] & 0xffff);
         total[1] = total[1] * rescale[1] + kx_widen<T>(weights[0] >> 16) + kx_widen<T>(weights[1] >> 16);
         const u32 p[2] = {kx_transpose(weights[0]), kx_transpose(weights[1])};
@@ -196,13 +202,14 @@ KX_DEVICE void decode(const DecodeParams& params) {
             for (int k = 0; k < 4; k++) out[step][k] *= rescale[k % 2];
             kx_mma<T>(out[step], a, p);
         }
-        // The next turn's copies overwrite this stage.
+        // The copies of the next iteration overwrite this stage.
         __syncwarp();
     }
     kx_copies_wait<0>();
     __syncwarp();
 
-    // Each warp leaves its part in its own memory: [head][channel], then the largest scores and the totals.
+    // Each warp writes its result to its own shared memory: [head][channel], then the largest
+    // scores and the totals.
     constexpr int PART = HEADS * (D + 4);
     float* part = (float*)own;
 #pragma unroll
@@ -230,7 +237,7 @@ KX_DEVICE void decode(const DecodeParams& params) {
         float sum = 0.0f, weight = 0.0f;
         for (int w = 0; w < Shape::WARPS; w++) {
             const float* other = (float*)(kx_shared() + w * Shape::WARP);
-            // A warp without a tile has seen nothing.
+            // A warp without a tile contributes nothing.
             const float factor = other[PART + of] == -KX_INFINITY ? 0.0f : kx_exp2(other[PART + of] - most);
             sum += factor * other[of * (D + 4) + channel];
             weight += factor * other[PART + HEADS + of];
@@ -243,7 +250,8 @@ KX_DEVICE void decode(const DecodeParams& params) {
     }
 }
 
-// Adds up the items of one query head, relative to the largest score of all of them. A head that sees no token gives zeros.
+// Merges the items of one query head, relative to the largest score of all of them. A head that
+// sees no token gives zeros.
 template <class T, int D>
 KX_DEVICE void combine(const CombineParams& params) {
     const u32 head = blockIdx.x, sequence = blockIdx.y, heads = params.kv_heads * params.group;

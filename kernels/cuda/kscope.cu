@@ -10,7 +10,7 @@
     KX_KERNEL(D, 1) combine_##name##_##D(const CombineParams params) { combine<T, D>(params); }
 
 #ifdef KX_MUTANT
-// A defective copy for the tests of the simulator needs one width only.
+// The defective copies for the simulator's tests are compiled for one width only.
 KX_DECODE(bf16, Bf16, 64)
 #else
 KX_DECODE(bf16, Bf16, 64)

@@ -1,5 +1,5 @@
-// The seam: the only file with inline PTX. The kernels are written against these names, and the host simulator (kernels/sim)
-// gives the same names a meaning on a processor, so that the very same sources run without a card.
+// The only file with inline PTX. The kernels call these functions; the host simulator (kernels/sim)
+// implements the same functions on a CPU, so that the same sources run without a GPU.
 #pragma once
 
 typedef unsigned char u8;
@@ -7,7 +7,7 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-// Two element types of equal size; an element itself is 16 bits whose meaning the type says.
+// The two element types. An element is stored as 16 raw bits; the type says what they mean.
 struct Bf16 {};
 struct F16 {};
 
@@ -21,7 +21,8 @@ struct alignas(16) Vec16 {
 #else
 
 #define KX_DEVICE __device__ __forceinline__
-// An entry point: threads per block, and blocks that have to fit one multiprocessor (the compiler's register budget).
+// An entry point: threads per block, and the number of blocks that must fit one multiprocessor,
+// which limits the registers that the compiler uses.
 #define KX_KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 #define KX_INFINITY __int_as_float(0x7f800000)
 
@@ -32,7 +33,8 @@ KX_DEVICE u8* kx_shared() { return kx_dynamic_shared; }
 
 KX_DEVICE u32 kx_shared_address(const void* shared) { return (u32)__cvta_generic_to_shared(shared); }
 
-// Starts a copy of 16 bytes from global to shared memory past the first-level cache; zeros instead where `valid` is false.
+// Starts a copy of 16 bytes from global to shared memory, bypassing the first-level cache; writes
+// zeros where `valid` is false.
 KX_DEVICE void kx_copy16_async(void* shared, const void* global, bool valid) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(kx_shared_address(shared)), "l"(global),
                  "r"(valid ? 16 : 0)
@@ -42,7 +44,7 @@ KX_DEVICE void kx_copy16_async(void* shared, const void* global, bool valid) {
 // Closes this thread's group of copies.
 KX_DEVICE void kx_copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-// Waits until at most PENDING of this thread's youngest groups are still under way.
+// Waits until at most PENDING of this thread's most recent groups are still pending.
 template <int PENDING>
 KX_DEVICE void kx_copies_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
@@ -56,7 +58,7 @@ KX_DEVICE void kx_load_matrices(u32 (&r)[4], const void* row) {
                  : "memory");
 }
 
-// The same, each matrix transposed.
+// Loads four 8x8 matrices as kx_load_matrices does, each transposed.
 KX_DEVICE void kx_load_matrices_transposed(u32 (&r)[4], const void* row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -64,7 +66,7 @@ KX_DEVICE void kx_load_matrices_transposed(u32 (&r)[4], const void* row) {
                  : "memory");
 }
 
-// Transposes an 8x8 matrix of 16-bit elements that lies across the warp's registers.
+// Transposes an 8x8 matrix of 16-bit elements that is spread over the warp's registers.
 KX_DEVICE u32 kx_transpose(u32 x) {
     u32 y;
     asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(y) : "r"(x));
@@ -96,7 +98,7 @@ KX_DEVICE float kx_exp2(float x) {
     return y;
 }
 
-// Two numbers rounded to nearest even, the first one in the lower half.
+// Rounds two numbers to nearest even; the first one is the lower half of the result.
 template <class T>
 KX_DEVICE u32 kx_pack(float low, float high);
 

@@ -1,4 +1,5 @@
-// What lies where in a card's memory. src/attention/cuda/params.rs holds the same structures; a test compares their sizes.
+// Layout of keys, values and parameters in a GPU's memory. src/attention/cuda/params.rs holds the
+// same structures; a test compares their sizes.
 #pragma once
 #include "kx.cuh"
 
@@ -34,7 +35,7 @@ struct WorkItem {
     u16 kv_head;
     u16 part;  // WINDOW or MIDDLE
     u32 first;
-    u32 end;  // it may lie past the last token of the part, which only the state knows
+    u32 end;  // may be past the last token of the part; only the state knows how many there are
 };
 constexpr u16 WINDOW = 0, MIDDLE = 1;
 
@@ -59,7 +60,7 @@ struct CombineParams {
 
 struct AppendParams {
     u64 k;       // T[sequences][kv_heads][head_dim], after RoPE
-    u64 v;       // the same
+    u64 v;       // T[sequences][kv_heads][head_dim]
     u64 states;  // SequenceState[sequences], the new token counted
     u32 layer;
     u32 kv_heads;
@@ -71,12 +72,12 @@ struct AppendParams {
 struct RebuildParams {
     u64 source;  // SequenceState of a dense sequence, or 0
     u64 k;       // without a source: T[tokens][kv_heads][head_dim] of the one layer
-    u64 v;       // the same
+    u64 v;       // without a source: T[tokens][kv_heads][head_dim]
     u64 state;   // SequenceState to fill
     u32 layer;   // first layer; the grid counts on from it
     u32 kv_heads;
     u32 head_dim;
-    u32 keep_middle;  // 1: the middle is in place already (going back to fewer tokens)
+    u32 keep_middle;  // 1: the middle is in place already (a rewind)
 };
 
 struct ActivityParams {
@@ -92,24 +93,24 @@ struct ActivityParams {
     u32 pad;
 };
 
-// Rows of `head_dim` elements of one head's window: keys (0) or values (1).
+// The rows of one head's window, `head_dim` elements each: keys (0) or values (1).
 KX_DEVICE u16* window_rows(const SequenceState& state, u32 layer, u32 kv_heads, u32 kv_head, u32 which, u32 head_dim) {
     u64 block = (u64)(layer * kv_heads + kv_head) * 2 + which;
     return (u16*)state.window + block * (state.sink + state.ring) * head_dim;
 }
 
-// Slot of a position in the window.
+// The slot of a position in the window.
 KX_DEVICE u32 window_slot(const SequenceState& state, u32 position) {
     return position < state.sink ? position : state.sink + (position - state.sink) % state.ring;
 }
 
-// Key row of a middle token, `padded` elements.
+// The key row of a middle token, `padded` elements.
 KX_DEVICE u16* middle_key(const SequenceState& state, const HeadLayout& head, u32 token) {
     u64 slab = ((const u64*)state.slabs)[token / SLAB];
     return (u16*)(slab + head.keys) + (u64)(token % SLAB) * head.padded;
 }
 
-// Value row of a middle token, `head_dim` elements.
+// The value row of a middle token, `head_dim` elements.
 KX_DEVICE u16* middle_value(const SequenceState& state, const HeadLayout& head, u32 token, u32 head_dim) {
     u64 slab = ((const u64*)state.slabs)[token / SLAB];
     return (u16*)(slab + head.values) + (u64)(token % SLAB) * head_dim;

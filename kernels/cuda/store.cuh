@@ -1,4 +1,5 @@
-// Writing the cache: the new token, the chunk that leaves the recent window, and the whole sequence at once.
+// Writes the cache: the new token, the chunk that leaves the recent window, and a whole sequence at
+// once.
 #pragma once
 #include "layout.cuh"
 
@@ -18,8 +19,9 @@ KX_DEVICE Vec16 gather(const u16* key, const HeadLayout& head, u32 unit) {
     return packed;
 }
 
-// Appends the current token's key and value of one head of one sequence to the window, then copies the tokens that leave the
-// recent window with it to the middle. Their slots are free after that; nothing else moves.
+// Appends the current token's key and value of one head of one sequence to the window, then copies
+// the tokens that leave the recent window at this step to the middle. That frees their slots;
+// nothing else moves.
 KX_DEVICE void append(const AppendParams& params) {
     const u32 kv_head = blockIdx.x, sequence = blockIdx.y, d = params.head_dim, units = d / 8;
     const SequenceState& state = ((const SequenceState*)params.states)[sequence];
@@ -48,7 +50,7 @@ KX_DEVICE void append(const AppendParams& params) {
     }
 }
 
-// Writes all tokens of one head to where they belong: window or middle.
+// Writes all tokens of one head to their places in the window or the middle.
 KX_DEVICE void rebuild(const RebuildParams& params) {
     const SequenceState& state = *(const SequenceState*)params.state;
     const SequenceState* source = (const SequenceState*)params.source;

@@ -1,5 +1,6 @@
-// What candle's kernels and cuBLAS's product compute, as plain loops; only what kscope asks of them. Signatures are those of
-// candle-kernels 0.11.1. Half types are widened to f32 for arithmetic, as the kernels' accumulators are.
+// candle's CUDA kernels and cuBLAS's matrix product as plain loops, only those that kscope uses.
+// Signatures are those of candle-kernels 0.11.1. Half types are widened to f32 for arithmetic, like
+// the kernels' accumulators.
 #pragma once
 #include <cmath>
 #include <cstddef>
@@ -14,7 +15,7 @@ namespace candle {
 
 typedef std::function<void()> Work;
 
-// Ends the program where a range is not in one live allocation.
+// Ends the program where a range is not inside one live allocation.
 void live(const void* start, size_t bytes, const char* what);
 
 struct Half {
@@ -30,7 +31,7 @@ struct Brain {
     Brain(float value) {
         uint32_t wide;
         memcpy(&wide, &value, 4);
-        // To the nearest, ties to even; a NaN stays one.
+        // Rounds to nearest, ties to even; NaN stays NaN.
         bits = std::isnan(value) ? 0x7fc0 : (uint16_t)((wide + 0x7fff + (wide >> 16 & 1)) >> 16);
     }
     operator float() const {
@@ -57,7 +58,7 @@ inline bool is_contiguous(size_t rank, const size_t* dims, const size_t* strides
     return true;
 }
 
-// Where element `index` of a shape lies.
+// The offset of element `index` of a shape.
 inline size_t strided(size_t index, size_t rank, const size_t* dims, const size_t* strides) {
     size_t at = 0;
     for (size_t dim = rank; dim-- > 0;) {
@@ -71,7 +72,7 @@ inline size_t place(size_t index, size_t rank, const size_t* dims, const size_t*
     return dims ? strided(index, rank, dims, strides) : index;
 }
 
-// Kernels by the part of their name before the types.
+// Kernels by the part of their name that comes before the types.
 template <class S, class T, class F>
 Work unary(void** params, F f) {
     const size_t count = param<size_t>(params, 0), rank = param<size_t>(params, 1);
@@ -151,7 +152,7 @@ Work index_select(void** params) {
         live(out, count * sizeof(T), "a result");
         for (size_t i = 0; i < count; i++) {
             const size_t from = (i / (chosen * right) * source + ids[i / right % chosen]) * right + i % right;
-            // The shape may be the indices', which are contiguous.
+            // The shape may be that of the indices, which are contiguous.
             out[i] = in[is_contiguous(rank, info, info + rank) ? from : strided(from, rank, info, info + rank)];
         }
     };
@@ -291,7 +292,7 @@ inline Work dispatch(const std::string& name, void** params, unsigned grid) {
     return {};
 }
 
-// Whether a kernel of this name is here.
+// Whether a kernel of this name is implemented here.
 inline bool knows(const std::string& name) {
     static uint64_t zeros[4] = {};
     static void* params[16];
@@ -301,16 +302,16 @@ inline bool knows(const std::string& name) {
 
 inline Work launch(const std::string& name, void** params, unsigned grid, unsigned) { return dispatch(name, params, grid); }
 
-// C = alpha A B + beta C, column after column, for every batch.
+// C = alpha A B + beta C, column-major, for every batch.
 struct Product {
     bool transpose_a, transpose_b;
     int m, n, k;
     float alpha, beta;
     const void *a, *b;
     void* c;
-    // f32 factors rounded to 11 bits.
+    // Whether f32 factors are rounded to 11 bits.
     bool tf32;
-    // 0: f32, 2: f16, 14: bf16.
+    // Element type, 0: f32, 2: f16, 14: bf16.
     int type, lda, ldb, ldc;
     long long stride_a, stride_b, stride_c;
     int batch;

@@ -1,12 +1,16 @@
-// A CUDA driver that runs on a processor, for development: with it the program that was built with feature `cuda` runs as on a card, from
-// `cuInit` to the captured graph of a decode step, and everything that the driver interface forbids is an error with a name.
+// A CUDA driver that runs on a CPU, for development. A program that was built with feature `cuda`
+// runs on it as on a GPU, from `cuInit` to the captured graph of a decode step. Everything that the
+// driver interface forbids is an error with a name.
 //
-// Memory is this process's, every stream does its work at once, kscope's kernels run in the host simulator (kernels/sim), and
-// candle's (candle.h) and cuBLAS's product (blas.h) are plain loops that compute the same. So it checks what is asked of a card and in
-// which order: parameters, lifetimes, captures, waiting. It says nothing about speed, and nothing about the machine code of any kernel.
+// Device memory is memory of this process, and every stream does its work at once. kscope's kernels
+// run in the host simulator (kernels/sim); candle's kernels and cuBLAS's product (candle.h) are
+// plain loops that compute the same. So it checks which calls are made and in which order:
+// parameters, lifetimes, captures, waiting. It says nothing about speed, nor about the machine code
+// of any kernel.
 //
-// KSCOPE_DRIVER_LOG=FILE writes one line per call that allocates, frees, copies, launches, waits or captures.
-// KSCOPE_DRIVER_BYTES=N is the memory of the card, 8 GiB without it.
+// KSCOPE_DRIVER_LOG=FILE writes one line per call that allocates, frees, copies, launches, waits or
+// captures.
+// KSCOPE_DRIVER_BYTES=N is the size of the GPU's memory, 8 GiB by default.
 #include <algorithm>
 #include <cstdarg>
 #include <cstdint>
@@ -37,7 +41,7 @@ typedef std::function<void()> Work;
 
 struct Graph {
     std::vector<Work> nodes;
-    // What was allocated while it was captured, and what of it was not freed again.
+    // Memory that was allocated during the capture, and the part of it that was not freed again.
     std::vector<char*> memory;
     std::vector<char*> open;
 };
@@ -55,7 +59,7 @@ struct Function {
 struct Block {
     size_t bytes;
     bool pinned;
-    // Of a graph: it comes and goes with every launch.
+    // The graph that this memory belongs to, if any: each launch allocates and frees it.
     Graph* graph;
     bool alive;
 };
@@ -99,7 +103,7 @@ bool is_full(size_t bytes) { return held + bytes > capacity(); }
 
 char* take(size_t bytes, bool pinned, Graph* graph) {
     char* start = (char*)aligned_alloc(256, (std::max<size_t>(bytes, 1) + 255) / 256 * 256);
-    // What is read before it is written is no number.
+    // Memory that is read before it is written holds NaNs.
     memset(start, 0xff, bytes);
     blocks[start] = {bytes, pinned, graph, true};
     held += bytes;
@@ -113,7 +117,7 @@ void give_back(std::map<char*, Block>::iterator at) {
     blocks.erase(at);
 }
 
-// Whether all of a range lies in one live allocation.
+// Whether a whole range is inside one live allocation.
 bool is_live(const void* start, size_t bytes) {
     auto at = blocks.upper_bound((char*)start);
     if (at == blocks.begin()) return false;
@@ -128,14 +132,14 @@ void need(const void* start, size_t bytes, const char* what) {
     }
 }
 
-// Work of a stream: at once, or a node of the graph that it captures.
+// Runs work of a stream at once, or adds it as a node to the graph that the stream captures.
 int submit(Stream* stream, Work work) {
     if (stream && stream->capture) stream->capture->nodes.push_back(std::move(work));
     else work();
     return SUCCESS;
 }
 
-// What may not be asked for while any stream captures: it ends the capture.
+// Calls that are forbidden while any stream captures end the capture.
 std::vector<Stream*> capturing;
 bool forbid(const char* what) {
     if (capturing.empty()) return false;
@@ -172,14 +176,15 @@ API cuInit(unsigned) { return SUCCESS; }
 API cuDriverGetVersion(int* version) { return *version = 13000, SUCCESS; }
 API cuDeviceGetCount(int* count) { return *count = 1, SUCCESS; }
 API cuDeviceGet(int* device, int ordinal) {
-    if (ordinal) return complain(101, "there is no card %d", ordinal);
+    if (ordinal) return complain(101, "there is no GPU %d", ordinal);
     return *device = 0, SUCCESS;
 }
-API cuDeviceGetName(char* name, int bytes, int) { return snprintf(name, bytes, "a processor that stands for a card"), SUCCESS; }
+API cuDeviceGetName(char* name, int bytes, int) { return snprintf(name, bytes, "a processor that stands for a GPU"), SUCCESS; }
 API cuDeviceTotalMem_v2(size_t* bytes, int) { return *bytes = capacity(), SUCCESS; }
 API cuDeviceGetUuid_v2(void* uuid, int) { return memset(uuid, 0, 16), SUCCESS; }
 API cuDeviceGetAttribute(int* value, int attribute, int) {
-    // Multiprocessors, major and minor of the compute capability, memory pools, shared memory per block that can be asked for.
+    // Multiprocessors, major and minor compute capability, memory pools, most shared memory per
+    // block.
     switch (attribute) {
         case 16: *value = 4; break;
         case 75: *value = 9; break;
@@ -241,7 +246,7 @@ API cuModuleGetFunction(Function** function, Module*, const char* name) {
     LOCK;
     size_t size;
     if (!kscope_find(name, &size) && !candle::knows(name)) return complain(NOT_FOUND, "there is no kernel `%s`", name);
-    // One object per name, as a driver gives.
+    // One object per name, as in a real driver.
     static std::map<std::string, Function*> functions;
     Function*& known = functions[name];
     if (!known) known = new Function{name};
@@ -313,7 +318,7 @@ API cuDeviceGetDefaultMemPool(void** pool, int) { return *pool = (void*)1, SUCCE
 API cuDeviceGetMemPool(void** pool, int) { return *pool = (void*)1, SUCCESS; }
 API cuMemPoolSetAttribute(void*, int, void*) { return note("pool attribute"), SUCCESS; }
 
-// A copy between the host and the card, whose side is `there`.
+// A copy between the host and the GPU; `there` is the GPU's side.
 static int copy_now(const char* which, char* to, const char* from, const char* there, size_t bytes, Stream* stream) {
     LOCK;
     note("copy %s %zu", which, bytes);
@@ -350,7 +355,7 @@ API cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsigned gz, un
     if (!gx || !gy || !gz || bx * by * bz == 0 || bx * by * bz > 1024) return complain(INVALID_VALUE, "%s: an impossible grid", function->name.c_str());
     size_t size = 0;
     if (kscope_find(function->name.c_str(), &size)) {
-        // The driver copies parameters when it is asked, not when the kernel runs.
+        // The driver copies parameters at the call, not when the kernel runs.
         std::vector<char> copy((char*)params[0], (char*)params[0] + size);
         return submit(stream, [=, name = function->name] { run_kscope(name, copy, gx, gy, gz, bx, shared); });
     }
@@ -401,7 +406,7 @@ API cuGraphExecDestroy(Graph* graph) {
 }
 API cuGraphDestroy(Graph* graph) { return delete graph, SUCCESS; }
 
-// cuBLAS and cuRAND: what candle asks of them.
+// The part of cuBLAS and cuRAND that candle calls.
 API cublasCreate_v2(void** handle) { return *handle = new Stream*(nullptr), SUCCESS; }
 API cublasDestroy_v2(void*) { return SUCCESS; }
 API cublasSetStream_v2(Stream** handle, Stream* stream) { return *handle = stream, SUCCESS; }
@@ -409,7 +414,7 @@ API cublasGemmStridedBatchedEx(Stream** handle, int transpose_a, int transpose_b
                                long long stride_a, const void* b, int b_type, int ldb, long long stride_b, const void* beta, void* c, int c_type, int ldc,
                                long long stride_c, int batch, int compute, int) {
     LOCK;
-    // CUBLAS_COMPUTE_32F, and the same with TF32.
+    // CUBLAS_COMPUTE_32F, or its TF32 variant.
     const bool tf32 = compute == 77 && a_type == 0;
     note("product%s %d %d %d %d", tf32 ? " tf32" : "", batch, m, n, k);
     if ((compute != 68 && !tf32) || a_type != b_type || a_type != c_type) return complain(15, "a product in another type than its factors'");

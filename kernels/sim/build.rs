@@ -1,10 +1,11 @@
-//! Compiles the simulator with the kernels' sources: as they are, as they are under sanitizers (a
-//! shared library), and as copies with one defect each, which the tests expect to be caught.
+//! Compiles the simulator with the kernels' sources in three forms: unchanged, unchanged under
+//! sanitizers (a shared library), and as copies with one defect each, which the tests expect to be
+//! caught.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// A defect: its name, the file, what stands there once, and what replaces it.
+/// A defect: its name, the file, the text to replace, which occurs once, and the replacement.
 type Defect = (&'static str, &'static str, &'static str, &'static str);
 
 const DEFECTS: &[Defect] = &[
@@ -21,14 +22,14 @@ const DEFECTS: &[Defect] = &[
     ),
     // Warps read each other's parts before they are written.
     ("no_syncthreads", "decode.cuh", "    __syncthreads();\n\n    float* to", "    float* to"),
-    // Only the threads of one warp come to the barrier.
+    // Only the threads of one warp reach the barrier.
     (
         "divergent_barrier",
         "decode.cuh",
         "    __syncthreads();\n\n    float* to",
         "    if (warp == 0) __syncthreads();\n\n    float* to",
     ),
-    // Half of the warp does not come to the reduction.
+    // Half of the warp does not reach the reduction.
     (
         "divergent_warp",
         "decode.cuh",
@@ -44,14 +45,14 @@ const DEFECTS: &[Defect] = &[
     ),
     // Rows of the lower lanes only.
     ("short_reduction", "decode.cuh", "    x += __shfl_xor_sync(0xffffffffu, x, 8);\n", ""),
-    // Two registers of a fragment change places.
+    // Two registers of a fragment are swapped.
     (
         "swapped_fragment",
         "decode.cuh",
         "kx_mma<T>(out[step], a, p);",
         "{ const u32 s = a[1]; a[1] = a[2]; a[2] = s; } kx_mma<T>(out[step], a, p);",
     ),
-    // The second stage lies where the next warp's first one is.
+    // The second stage overlaps the next warp's first one.
     (
         "stage_overlap",
         "decode.cuh",
@@ -60,16 +61,16 @@ const DEFECTS: &[Defect] = &[
     ),
     // One row too many is read and counted.
     ("row_too_many", "decode.cuh", "row + k / 2 * 8 < end ?", "row + k / 2 * 8 <= end ?"),
-    // Rows of the middle that a plan names and that are not there yet.
+    // Rows of the middle that a plan lists and that do not exist yet are read.
     (
         "rows_to_come",
         "decode.cuh",
         "min(item.end, rows.middle ? state.middle : state.len - state.middle)",
         "item.end",
     ),
-    // What lies behind a key of an odd number of units is taken for channels.
+    // The data behind a key of an odd number of units is read as channels.
     ("stray_channels", "decode.cuh", "if (step * 16 + 8 >= rows.channels) a[2] = a[3] = 0;", ""),
-    // The chunk is copied before the current token, which may be in it, is there.
+    // The chunk is copied before the current token, which may be in it, is written.
     ("no_barrier_in_append", "store.cuh", "    __syncthreads();\n", ""),
     // The ring is one slot too short.
     (
@@ -78,7 +79,7 @@ const DEFECTS: &[Defect] = &[
         "(position - state.sink) % state.ring",
         "(position - state.sink) % (state.ring - 1)",
     ),
-    // The padding of a key keeps what was in memory.
+    // The padding of a key is not zeroed.
     (
         "dirty_padding",
         "store.cuh",
@@ -128,8 +129,8 @@ fn main() {
 fn compiler(here: &Path, cuda: &Path) -> cc::Build {
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").opt_level(2).define("KX_SIM", None).include(cuda).include(here);
-    // Kernels compare a loop counter with unsigned limits and punned pointers with memory of the
-    // launch.
+    // Kernels compare a loop counter with unsigned limits, and read the memory of a launch through
+    // pointers of other types.
     build
         .flag("-Wno-sign-compare")
         .flag("-fno-strict-aliasing")

@@ -1,4 +1,5 @@
-// Switching between the stacks of fibers and the scheduler's, on one thread of the host. Known to the address sanitizer.
+// Switches between the stacks of fibers and the scheduler's, on one thread of the host. The address
+// sanitizer is told about each switch.
 #pragma once
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -12,7 +13,7 @@
 
 namespace ksim {
 
-// Where a stack was left.
+// The saved state of a suspended stack.
 struct Context {
 #if defined(__x86_64__)
     void* pointer;
@@ -58,7 +59,7 @@ ksim_switch:
 )");
 #endif
 
-// Lets `body`, which never returns, begin on a stack of its own at the first `enter`.
+// Prepares a fiber: the first `enter` calls `body`, which never returns, on the fiber's own stack.
 void prepare(Context& fiber, u8* stack, size_t bytes, void (*body)()) {
 #if defined(__SANITIZE_ADDRESS__)
     __asan_unpoison_memory_region(stack, bytes);
@@ -66,7 +67,8 @@ void prepare(Context& fiber, u8* stack, size_t bytes, void (*body)()) {
 #endif
 #if defined(__x86_64__)
     void** top = (void**)(stack + bytes - 64);
-    // Six registers, the address to go to, and its own return address, which leaves the stack aligned as after a call.
+    // Six registers, the address of `body`, and its own return address, which leaves the stack
+    // aligned as after a call.
     for (int i = 1; i <= 8; i++) top[-i] = nullptr;
     top[-2] = (void*)body;
     fiber.pointer = top - 8;
@@ -79,7 +81,7 @@ void prepare(Context& fiber, u8* stack, size_t bytes, void (*body)()) {
 #endif
 }
 
-// From the scheduler to a fiber; returns when the fiber leaves.
+// Switches from the scheduler to a fiber; returns when the fiber leaves.
 void enter(Context& fiber, u8* stack, size_t bytes) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(&scheduler.fake, stack, bytes);
@@ -96,7 +98,8 @@ void enter(Context& fiber, u8* stack, size_t bytes) {
 #endif
 }
 
-// From a fiber to the scheduler, for good when it has ended; otherwise returns at the next `enter`.
+// Switches from a fiber to the scheduler. Returns at the next `enter`, or never if the fiber has
+// ended.
 void leave(Context& fiber, bool ended) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(ended ? nullptr : &fiber.fake, scheduler_stack, scheduler_stack_bytes);
@@ -113,7 +116,7 @@ void leave(Context& fiber, bool ended) {
 #endif
 }
 
-// The first thing that a fiber does.
+// The first call that a fiber makes.
 void arrived() {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack, &scheduler_stack_bytes);

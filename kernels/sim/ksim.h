@@ -1,9 +1,11 @@
-// The host's meaning of the names in kx.cuh: every CUDA thread is a fiber, warp operations and barriers are meetings of fibers.
+// Host versions of the functions in kx.cuh. Every CUDA thread is a fiber; at warp operations and
+// barriers the fibers wait for each other.
 //
-// What it checks: threads that meet at different operations, or never; shared-memory addresses of the seam's operations; a copy
-// read before its thread has waited for it and come to a __syncwarp or __syncthreads after that (until then its target is filled
-// with 0xFF, a NaN); sources of copies outside the launch's
-// buffers; writes past the block's shared memory. What it cannot see: timing, memory-model weakness, bank conflicts.
+// It checks for threads that wait at different operations, or never arrive; wrong shared-memory
+// addresses in the operations of kx.cuh; a copy that is read before its thread has waited for it
+// and then passed a __syncwarp or __syncthreads (until then its target is filled with 0xFF, a NaN);
+// copies from outside the launch's buffers; and writes past the block's shared memory. It cannot
+// see timing, weak memory ordering or bank conflicts.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -26,7 +28,7 @@ struct Dim {
 
 enum Kind : u32 { SYNC_WARP, SHUFFLE_XOR, LOAD_MATRICES, LOAD_MATRICES_TRANSPOSED, TRANSPOSE, MMA_BF16, MMA_F16 };
 
-// What a thread brings to a meeting of its warp, and what it takes away.
+// The input of one thread to a warp operation, and its result.
 struct Meeting {
     Kind kind;
     int line;

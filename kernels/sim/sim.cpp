@@ -1,4 +1,5 @@
-// The simulator: fibers, meetings of warps, barriers of blocks, asynchronous copies, shared memory, schedules.
+// The simulator: fibers, warp operations, block barriers, asynchronous copies, shared memory,
+// schedules.
 #include "../cuda/kx.cuh"
 
 #include <sys/mman.h>
@@ -17,7 +18,7 @@ Dim thread_index, block_index, block_size, grid_size;
 namespace {
 
 constexpr size_t STACK = 256 << 10;
-// Bytes on either side of a block's shared memory that have to stay as they are.
+// Guard bytes on either side of a block's shared memory, which must not change.
 constexpr size_t FENCE = 4096;
 constexpr u8 FILL = 0xFF;
 const char* const NAMES[] = {"__syncwarp", "__shfl_xor_sync", "ldmatrix", "ldmatrix.trans", "movmatrix", "mma", "mma"};
@@ -56,7 +57,7 @@ Entry entry;
 const void* parameters;
 char failure[512];
 
-// Back to the scheduler; returns when this thread goes on.
+// Switches to the scheduler; returns when this thread continues.
 void pause() { leave(fibers[running].context, fibers[running].state == State::DONE); }
 
 [[noreturn]] void fail(const char* format, ...) {
@@ -64,7 +65,7 @@ void pause() { leave(fibers[running].context, fibers[running].state == State::DO
     va_start(args, format);
     vsnprintf(failure, sizeof failure, format, args);
     va_end(args);
-    // The block is given up; its fibers never run again.
+    // The block is abandoned; its fibers never run again.
     for (;;) pause();
 }
 
@@ -103,7 +104,8 @@ void publish(Fiber& fiber) {
     fiber.landed.clear();
 }
 
-// Carries out the operation at which the whole warp has met whose first thread is `first`.
+// Carries out a warp operation that all threads of a warp have reached; `first` is the warp's first
+// thread.
 void carry_out(Meeting* (&lanes)[32], Fiber* first) {
     switch (lanes[0]->kind) {
         case SYNC_WARP:
@@ -174,7 +176,7 @@ void carry_out(Meeting* (&lanes)[32], Fiber* first) {
     }
 }
 
-// Lets the warps and the block go on whose threads have all arrived; tells whether any has.
+// Resumes every warp, and the block, whose threads have all arrived; returns whether there was any.
 bool release() {
     bool released = false;
     for (u32 warp = 0; warp < threads / 32; warp++) {
@@ -269,7 +271,7 @@ void arrange(std::vector<u32>& order, u32 n, u32 schedule) {
 
 void run_block(u32 schedule) {
 #if defined(__SANITIZE_ADDRESS__)
-    // Exactly as large as asked for, so that the sanitizer sees the first byte past it.
+    // Allocates exactly the requested size, so that the sanitizer sees the first byte past it.
     u8* memory = dynamic = (u8*)aligned_alloc(16, dynamic_bytes ? dynamic_bytes : 16);
     memset(dynamic, FILL, dynamic_bytes);
 #else
@@ -297,7 +299,7 @@ void run_block(u32 schedule) {
             ran = true;
             resume(thread);
             if (failure[0]) break;
-            // A meeting or barrier that is complete lets its threads go on at once, in this round.
+            // A complete warp operation or barrier resumes its threads at once, in this round.
             if (fibers[thread].state != State::READY) release();
             if (failure[0]) break;
         }
@@ -349,7 +351,7 @@ void copy16(void* to, const void* from, bool valid) {
         for (size_t i = 0; i < range_count; i++) known |= (u64)from >= ranges[i].start && (u64)from + 16 <= ranges[i].start + ranges[i].bytes;
         if (!known) fail("cp.async reads global memory outside every buffer of the launch");
     }
-    // Until it is waited for, what the copy brings is not there.
+    // The copied data must not be visible before the thread has waited for it.
     memset(to, FILL, 16);
     fibers[running].open.push_back({to, valid ? from : nullptr});
 }

@@ -1,4 +1,4 @@
-// The kernels' sources compiled once, in a namespace of their own, and found by name.
+// Compiles the kernels' sources once, in a namespace of their own, and finds the kernels by name.
 #include "kx.cuh"
 
 namespace KX_VARIANT {

@@ -1,4 +1,4 @@
-//! Live importance: how much each channel moves the scores of the step at hand.
+//! Live importance: how much each channel moves the scores of the current step.
 
 use crate::cache::SequenceCache;
 

@@ -13,18 +13,18 @@ use crate::{Error, Result};
 /// Key ranges that a sequence is split into when it is long enough, so that one sequence can use
 /// many cores.
 const RANGES: usize = 8;
-/// Fewest blocks of a range: below, a thread costs more than it gives.
+/// Fewest blocks of a range: with fewer, another thread costs more than it saves.
 const LEAST_BLOCKS: usize = 4;
 /// Most blocks of a range, so that very long sequences spread further.
 const MOST_BLOCKS: usize = 64;
 
-/// Blocks up to which one thread is done sooner (about 10 microseconds) than a second one has woken
-/// up.
+/// Up to this many blocks one thread finishes (in about 10 microseconds) before a second one has
+/// woken up.
 const SERIAL_BLOCKS: usize = 16;
 
 /// One sequence's part in a decode step.
 pub struct DecodeItem<'a> {
-    /// The cache, which the current token has been appended to.
+    /// The cache, to which the current token has been appended.
     pub cache: &'a SequenceCache,
     /// Queries after RoPE, `[heads, head_dim]`.
     pub q: &'a [f32],
@@ -78,9 +78,10 @@ impl Attention {
     /// current rayon pool.
     ///
     /// Query heads `g * h .. g * (h + 1)` with `g = heads / kv_heads` read KV head `h`; scores are
-    /// scaled by `1 / sqrt(head_dim)`. Sequences may differ in length, mask and window. Each gives
-    /// bit for bit what it gives alone and on any number of threads: key ranges depend on its
-    /// length only and are merged in order, by their largest scores in f32.
+    /// scaled by `1 / sqrt(head_dim)`. Sequences may differ in length, mask and window. The result
+    /// of a sequence is bit for bit the same alone, in any batch and on any number of threads: its
+    /// key ranges depend on its length only and are merged in order, by their largest scores in
+    /// f32.
     ///
     /// # Panics
     /// When the sequences differ in shape, or `q` and `out` are not `[heads, head_dim]` with a
@@ -165,7 +166,7 @@ impl Attention {
         self.state.resize(self.work.len() * StateLayout { group, head_dim }.len(), 0.0);
     }
 
-    /// Adds up the ranges of each head, relative to the largest score of all of them.
+    /// Merges the ranges of each head, relative to the largest score of all of them.
     fn merge(&self, items: &mut [DecodeItem<'_>], layout: StateLayout) {
         let StateLayout { group, head_dim } = layout;
         let mut parts = self.work.iter().zip(self.state.chunks_exact(layout.len())).peekable();

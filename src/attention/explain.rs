@@ -1,8 +1,8 @@
 //! What one decode step sees and what it lost: logits per token and attention mass per part, pruned
 //! and exact.
 //!
-//! For the inspector, so on the oracle's scalar arithmetic: it reads what the fast path reads, and
-//! nothing else.
+//! It serves the inspector, so it uses the oracle's scalar arithmetic. It reads only what the fast
+//! path reads.
 
 use super::oracle;
 use crate::cache::{HeadView, SequenceCache};
@@ -30,20 +30,20 @@ pub struct Seen {
     pub mass: Mass,
 }
 
-/// One step of one query head through a cache and, where there is one, through a dense cache of the
-/// same tokens.
+/// One step of one query head through a cache and, where given, through a dense cache of the same
+/// tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
-    /// What the cache gives.
+    /// The step through the cache.
     pub pruned: Seen,
-    /// What all channels give; its mass is by the parts of the pruned cache, so that the two
-    /// compare.
+    /// The step with all channels. Its mass is split by the parts of the pruned cache, so that the
+    /// two compare.
     pub exact: Option<Seen>,
 }
 
 impl Explanation {
-    /// KL(exact || pruned) of the attention weights in nats; infinite when a token with weight is
-    /// not seen. `None` without a dense cache.
+    /// KL(exact || pruned) of the attention weights in nats; infinite when a token that has exact
+    /// weight is not seen. `None` without a dense cache.
     pub fn divergence(&self) -> Option<f64> {
         let pairs = self.exact.as_ref()?.weights.iter().zip(&self.pruned.weights);
         Some(
@@ -86,7 +86,7 @@ pub fn explain(
     Ok(Explanation { pruned: seen(&view, &view, q), exact })
 }
 
-/// Attention over `view`, with the mass by the parts of `parted`.
+/// Attention over `view`; the mass is split by the parts of `parted`.
 fn seen(view: &HeadView<'_>, parted: &HeadView<'_>, q: &[f32]) -> Seen {
     let logits = oracle::logits(view, q);
     let weights = oracle::softmax(&logits);

@@ -1,8 +1,8 @@
 //! Decode attention over a cache, on the CPU.
 //!
-//! [`oracle`] is the definition, scalar and plain. [`Attention`] gives the same within rounding, at
-//! the speed of memory: one load of each key and value for all query heads that share it, over
-//! (sequence, KV head, key range) work items.
+//! [`oracle`] is the definition, in scalar code. [`Attention`] gives the same within rounding, as
+//! fast as memory can be read: each key and value is loaded once for all query heads that share it.
+//! Its work items are (sequence, KV head, key range).
 
 mod activity;
 pub mod cuda;

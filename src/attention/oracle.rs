@@ -1,5 +1,5 @@
-//! The scalar reference: decode attention as docs/ARCHITECTURE.md ("Decode semantics") words
-//! it, one token after the other, in f64.
+//! The scalar reference: decode attention as docs/ARCHITECTURE.md ("Decode semantics") defines it,
+//! one token after the other, in f64.
 //!
 //! It reads the same stored, rounded values as the fast paths. Every fast path is tested against
 //! it.
@@ -19,11 +19,10 @@ pub fn decode(cache: &SequenceCache, layer: usize, q: &[f32], out: &mut [f32]) {
     {
         let kv = cache.head(layer, head / group);
 
-        // How well does the query match each key, and how much of its attention does that give the
-        // token?
+        // Match the query with each key, and turn the matches into shares of attention.
         let weights = softmax(&logits(&kv, q));
 
-        // The output is the mean of the values, weighted so.
+        // The output is the weighted mean of the values.
         let mut sum = vec![0.0; shape.head_dim];
         for (position, weight) in weights.into_iter().enumerate() {
             if let Some(value) = kv.value(position) {

@@ -11,17 +11,17 @@ use super::simd_level::SimdLevel;
 use crate::cache::{BLOCK, HeadView};
 use crate::element::{Dtype, Element};
 
-/// What a work item reads, and where it leaves its part of the result.
+/// What a work item reads, and where it writes its part of the result.
 pub(super) struct RangeJob<'a> {
     pub view: HeadView<'a>,
     pub blocks: Range<usize>,
     /// Query heads of the KV head.
     pub group: usize,
-    /// Scaled queries for whole keys, see [`arrange_queries`].
+    /// Scaled queries for whole keys; see [`arrange_queries`].
     pub whole_q: &'a [f32],
-    /// The same for the kept channels only.
+    /// Scaled queries for the kept channels only.
     pub packed_q: &'a [f32],
-    /// Memory of this item alone.
+    /// Memory of this item only.
     pub state: &'a mut [f32],
 }
 
@@ -94,7 +94,7 @@ fn takes_pairs(level: SimdLevel, dtype: Dtype) -> bool {
     (level, dtype) == (SimdLevel::Avx512Bf16, Dtype::Bf16)
 }
 
-/// Two bf16 as the dot product reads them; the first one is the lower half.
+/// Two bf16 in the order of the dot product; the first one is the lower half.
 fn pair(first: f32, second: f32) -> u32 {
     u32::from(bf16::from_f32(first).to_bits()) | u32::from(bf16::from_f32(second).to_bits()) << 16
 }
@@ -138,8 +138,8 @@ mod x86 {
     where
         Avx2: Widen<E>,
     {
-        // SAFETY: this function is compiled with, and called only where there are, the instructions
-        // of `Avx2`.
+        // SAFETY: this function is compiled with the instructions of `Avx2`, and called only on
+        // machines that have them.
         unsafe { run::<Avx2, E>(job) }
     }
 
@@ -148,15 +148,15 @@ mod x86 {
     where
         Avx512: Widen<E>,
     {
-        // SAFETY: this function is compiled with, and called only where there are, the instructions
-        // of `Avx512`.
+        // SAFETY: this function is compiled with the instructions of `Avx512`, and called only on
+        // machines that have them.
         unsafe { run::<Avx512, E>(job) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512bf16,avx2,fma,f16c")]
     pub(super) unsafe fn avx512_bf16(job: RangeJob<'_>) {
-        // SAFETY: this function is compiled with, and called only where there are, the instructions
-        // of `Bf16Dot`.
+        // SAFETY: this function is compiled with the instructions of `Bf16Dot`, and called only on
+        // machines that have them.
         unsafe { run::<Bf16Dot, bf16>(job) }
     }
 }
@@ -178,8 +178,8 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
 
     let parts = view.parts();
     let is_packed = kept < head_dim;
-    // Whole keys of the window lie far apart: a look for those of a block that has none would miss
-    // every cache.
+    // The window's whole keys are spread over memory: looking up those of a block that has none
+    // would miss every cache.
     let look_up = |block: usize| {
         let all_middle =
             parts.middle.start <= block * BLOCK && (block + 1) * BLOCK <= parts.middle.end;
@@ -190,7 +190,8 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
     };
     let mut ahead = look_up(blocks.start);
     for block in blocks {
-        // The next block, beyond this range too, is asked for while this one is worked on.
+        // Looks up the next block, even beyond this range, so that it is prefetched while this one
+        // is computed.
         let now = ahead;
         ahead = look_up(block + 1);
 
@@ -215,14 +216,14 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
         if !is_packed || has_window {
             let keys = now.0.expect("whole keys are stored outside the middle");
             let next = ahead.0.unwrap_or(keys);
-            // SAFETY: as this function's.
+            // SAFETY: the promises of this function's caller.
             unsafe { block_scores::<S, E>(keys, head_dim, whole_q, group, scores, next) };
         }
         if reads_packed {
             let keys = now.1.expect("packed keys are stored in the middle");
             let next = ahead.1.unwrap_or(keys);
             let to = if has_window { &mut *packed_scores } else { &mut *scores };
-            // SAFETY: as this function's.
+            // SAFETY: the promises of this function's caller.
             unsafe { block_scores::<S, E>(keys, kept, packed_q, group, to, next) };
         }
 
@@ -235,7 +236,7 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
             scores[seen[0].1..seen[1].0.max(seen[0].1)].fill(UNSEEN);
             scores[seen[0].1.max(seen[1].1)..].fill(UNSEEN);
             let lanes = lanes[head * MOST_LANES..][..MOST_LANES].as_mut_ptr();
-            // SAFETY: 64 scores and room for a register; the instruction set as this function's.
+            // SAFETY: 64 scores and space for a register; the caller promises the instruction set.
             rescale[head] = unsafe {
                 kernel::softmax::<S::Registers>(scores.as_mut_ptr(), &mut largest[head], lanes)
             };
@@ -244,7 +245,7 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
         let rows = now.2.expect("values are stored where keys are seen");
         let next = ahead.2.unwrap_or(rows);
         for &tokens in seen.iter().filter(|(from, to)| from < to) {
-            // SAFETY: as this function's; `tokens` lie in the block.
+            // SAFETY: the promises of this function's caller; `tokens` are in the block.
             unsafe {
                 block_values::<S, E>(rows, head_dim, tokens, (group, scores, rescale), sums, next)
             };

@@ -1,28 +1,29 @@
-//! What scores are multiplied by.
+//! The scale of attention scores.
 
-/// The factor of `q . k`, `1 / sqrt(head_dim)`, in the precision that the reader computes in.
+/// The factor of `q . k`, `1 / sqrt(head_dim)`, in the precision that the caller computes in.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AttentionScale {
     root: f64,
 }
 
 impl AttentionScale {
-    /// The factor for heads of so many channels, however few of them are kept.
+    /// The factor for heads of `head_dim` channels, however few of them are kept.
     pub fn of(head_dim: usize) -> Self {
         Self { root: (head_dim as f64).sqrt() }
     }
 
-    /// In f64.
+    /// The factor in f64.
     pub fn f64(self) -> f64 {
         1.0 / self.root
     }
 
-    /// In f32.
+    /// The factor in f32.
     pub fn f32(self) -> f32 {
         1.0 / self.root as f32
     }
 
-    /// Times log2(e), in f32: for weights that are powers of two, `exp(x) = 2^(x log2 e)`.
+    /// The factor times log2(e), in f32: for weights that are powers of two, `exp(x) = 2^(x log2
+    /// e)`.
     pub fn base_two(self) -> f32 {
         std::f32::consts::LOG2_E / self.root as f32
     }

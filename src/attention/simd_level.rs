@@ -1,9 +1,9 @@
-//! Which instructions the fast path may use.
+//! The vector instructions that the fast path may use.
 
 use crate::{Error, Result};
 
-/// A set of vector instructions, from the least to the most. There is no NEON path: ARM takes the
-/// portable one.
+/// A set of vector instructions; levels are ordered from the fewest to the most. There is no NEON
+/// path: ARM uses the portable one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SimdLevel {
     /// Plain Rust that the compiler may vectorise.
@@ -47,8 +47,8 @@ impl SimdLevel {
         }
     }
 
-    /// The fastest level of this machine that rounds nothing but sums. The bf16 dot product has to
-    /// be asked for.
+    /// The fastest level of this machine that rounds nothing but sums. The bf16 dot product must be
+    /// requested.
     pub fn best() -> Self {
         [Self::Avx512, Self::Avx2]
             .into_iter()

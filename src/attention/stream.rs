@@ -1,4 +1,4 @@
-//! Reading memory and nothing else: the yardstick for attention, which cannot be faster.
+//! Reads memory and nothing else: a bound for attention, which cannot be faster.
 
 /// The wrapping sum of `memory`, read once from front to back with the widest loads of this
 /// machine.

@@ -1,5 +1,5 @@
-//! `kscope bench attention`: decode attention over all layers, dense and pruned in turn, beside the
-//! machine's read bandwidth.
+//! `kscope bench attention`: decode attention over all layers, dense and pruned in turn, next to
+//! the machine's read bandwidth.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -41,7 +41,7 @@ impl BenchGeometry {
         }
     }
 
-    /// 70 % of the channels at equal counts, and for Llama the published mask's counts.
+    /// 70 % of the channels at equal counts per head; for Llama also the published mask's counts.
     fn masks(self) -> Vec<ChannelMask> {
         let mut masks = vec![masks::equal(self.shape(), 0.7)];
         if self == Self::Llama31 {
@@ -71,7 +71,7 @@ impl std::str::FromStr for BenchGeometry {
     }
 }
 
-/// What to measure; every combination is.
+/// What to measure; every combination is measured.
 #[derive(Debug, Clone)]
 pub struct AttentionOptions {
     /// Models whose attention is measured.
@@ -91,11 +91,11 @@ pub struct AttentionOptions {
 /// One measured configuration.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct AttentionRow {
-    /// Model.
+    /// Name of the geometry.
     pub geometry: String,
-    /// Length.
+    /// Tokens in the cache.
     pub tokens: usize,
-    /// Element type.
+    /// Element type of the cache.
     pub dtype: String,
     /// Threads.
     pub threads: usize,
@@ -124,8 +124,8 @@ pub struct AttentionReport {
     pub rows: Vec<AttentionRow>,
 }
 
-/// Measures, telling `note` one sentence per configuration as it starts and per configuration that
-/// memory is too small for.
+/// Runs the measurements. `note` gets one sentence for each configuration that starts, and for each
+/// that does not fit in memory.
 pub fn run(options: &AttentionOptions, mut note: impl FnMut(&str)) -> Result<AttentionReport> {
     let mut pools = Vec::new();
     for &threads in &options.threads {
@@ -201,8 +201,8 @@ fn caches(specs: &[Arc<CacheSpec>], tokens: usize) -> Result<Vec<SequenceCache>>
     Ok(caches)
 }
 
-/// Times in seconds, `[cache][round]`; the caches take turns, so that what else the machine does
-/// meets them alike.
+/// Times in seconds, `[cache][round]`. The caches take turns, so that other load on the machine
+/// affects all of them alike.
 fn measure(
     geometry: BenchGeometry,
     caches: &[SequenceCache],
@@ -221,7 +221,7 @@ fn measure(
             for layer in 0..shape.layers {
                 attention.decode(layer, &mut [DecodeItem { cache, q: &q, out: &mut out }]);
             }
-            // The first round finds cold tables and takes the working memory.
+            // The first round warms up: tables are cold and working memory is allocated.
             if round > 0 {
                 times.push(start.elapsed().as_secs_f64());
             }
@@ -257,8 +257,8 @@ fn row(
     }
 }
 
-/// Why a configuration does not fit into this machine's free memory, if the system tells. Pruned
-/// caches share the dense one's values.
+/// Why a configuration does not fit in the free memory of this machine, if the system reports it.
+/// Pruned caches share the dense cache's values.
 fn too_large(specs: &[Arc<CacheSpec>], tokens: usize) -> Option<String> {
     let needed = specs[0].bytes_at(tokens).total()
         + specs[1..].iter().map(|spec| spec.bytes_at(tokens).k()).sum::<usize>();

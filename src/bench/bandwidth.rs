@@ -8,7 +8,7 @@ use crate::attention::stream;
 
 /// Bytes read per pass: far more than any cache holds.
 const WORKING_SET: usize = 1 << 30;
-/// Passes; the best one counts, because everything else on the machine only takes away.
+/// Passes. The best one counts, because other load on the machine can only slow a pass down.
 const PASSES: usize = 8;
 
 /// Read bandwidth in GB/s (1e9 bytes) over all threads of the current rayon pool, each with its own

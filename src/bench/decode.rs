@@ -19,7 +19,7 @@ const WARM_UP: usize = 2;
 /// Gathers that are timed.
 const RETUNES: usize = 7;
 
-/// What to measure; every combination is.
+/// What to measure; every combination is measured.
 #[derive(Debug, Clone)]
 pub struct DecodeOptions {
     /// Tokens in the cache before the first step.
@@ -28,7 +28,7 @@ pub struct DecodeOptions {
     pub threads: Vec<usize>,
     /// Timed steps, dense and pruned in turn.
     pub steps: usize,
-    /// Masks to measure beside dense decode.
+    /// Masks to measure next to dense decode.
     pub masks: Vec<ChannelMask>,
     /// Sink, recent and chunk.
     pub window: Window,
@@ -41,7 +41,7 @@ pub struct DecodeOptions {
 /// One measured configuration.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct DecodeRow {
-    /// Model.
+    /// The model's name.
     pub model: String,
     /// Where it ran.
     pub device: String,
@@ -61,8 +61,7 @@ pub struct DecodeRow {
     pub median_ms: f64,
     /// Tokens of all sequences per second at the median.
     pub tokens_per_s: f64,
-    /// Median time of attention in a step; a device's steps are timed as a whole, so they have no
-    /// parts.
+    /// Median time of attention in a step; `None` on a GPU, where a step is timed as a whole.
     pub attention_ms: Option<f64>,
     /// Median time of the linear layers.
     pub projections_ms: Option<f64>,
@@ -86,7 +85,7 @@ pub struct DecodeReport {
     pub rows: Vec<DecodeRow>,
 }
 
-/// Measures, telling `note` one sentence per depth as it starts.
+/// Runs the measurements. `note` gets one sentence for each depth that starts.
 pub fn run(
     model: &Model,
     options: &DecodeOptions,
@@ -104,7 +103,7 @@ pub fn run(
         )?));
     }
     let mut rows = Vec::new();
-    // On a device the number of threads says nothing.
+    // On a GPU the number of threads makes no difference.
     let threads = if model.decoder.is_on_host() { options.threads.as_slice() } else { &[1] };
     for &depth in &options.depths {
         let steps = threads.len() * (options.steps + WARM_UP);
@@ -140,8 +139,7 @@ pub fn run(
     Ok(DecodeReport { rows })
 }
 
-/// The sequences of each specification, holding `depth` tokens: the same few random ones over and
-/// over.
+/// The sequences of each specification, holding `depth` tokens: a few random ones, repeated.
 fn filled(
     model: &Model,
     specs: &[Arc<CacheSpec>],
@@ -158,7 +156,7 @@ fn filled(
             .try_for_each(|layer| model.decoder.fill(&mut cache, layer, &k, &v))
             .map(|()| cache)
     };
-    // Each sequence has memory of its own: nothing is shared that a real batch would not share.
+    // Each sequence has its own memory: nothing is shared that a real batch would not share.
     specs.iter().map(|spec| (0..batch).map(|_| sequence(spec)).collect()).collect()
 }
 
@@ -185,7 +183,7 @@ fn measure(
     Ok(times)
 }
 
-/// Median milliseconds of a gather from the dense cache, the release of the old cache included.
+/// Median milliseconds of a gather from the dense cache, including the release of the old cache.
 fn retune(dense: &SequenceCache, spec: &Arc<CacheSpec>) -> Result<f64> {
     let mut times = Vec::with_capacity(RETUNES);
     let mut cache = dense.retuned(Arc::clone(spec))?;

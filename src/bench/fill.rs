@@ -1,4 +1,4 @@
-//! Random keys and values for caches that are only read: what they hold does not change how fast.
+//! Random keys and values for caches that are only read. Their content does not affect the speed.
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 

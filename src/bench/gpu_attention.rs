@@ -1,4 +1,4 @@
-//! Decode attention measured on a card, dense and pruned in turn, beside the card's own copies.
+//! Decode attention measured on a GPU, dense and pruned in turn, next to the GPU's copy bandwidth.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// Llama-3.1-8B's attention.
 const SHAPE: Shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
 const HEADS: usize = 32;
-/// The authors' setting, and one sequence at many lengths.
+/// The LeanK authors' setting, and one sequence at several lengths: `(sequences, tokens)`.
 const SETTINGS: [(usize, usize); 6] =
     [(64, 32_768), (1, 8_192), (1, 16_384), (1, 32_768), (1, 65_536), (1, 131_072)];
 /// Timed rounds, dense and pruned in turn.
@@ -32,36 +32,36 @@ pub struct CudaRow {
     pub tokens: usize,
     /// Median time of a dense step in milliseconds.
     pub dense_ms: f64,
-    /// Dense bytes over it, in 1e9 bytes per second.
+    /// Dense bytes over the dense time, in 1e9 bytes per second.
     pub dense_gbps: f64,
-    /// Median time of a pruned step.
+    /// Median time of a pruned step in milliseconds.
     pub pruned_ms: f64,
-    /// Pruned bytes over it.
+    /// Pruned bytes over the pruned time, in 1e9 bytes per second.
     pub pruned_gbps: f64,
     /// Dense bytes over pruned bytes, padding counted.
     pub byte_ratio: f64,
 }
 
-/// A run.
+/// The results of a run.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct CudaReport {
-    /// The card's name.
+    /// The GPU's name.
     pub card: String,
-    /// Copies inside the card's memory, bytes read plus bytes written, in 1e9 bytes per second.
+    /// Copies inside the GPU's memory, bytes read plus bytes written, in 1e9 bytes per second.
     pub copy_gbps: f64,
-    /// Settings that fit the card.
+    /// Settings that fit in GPU memory.
     pub rows: Vec<CudaRow>,
 }
 
-/// Measures, telling `note` one sentence per setting.
+/// Runs the measurements. `note` gets one sentence per setting.
 pub fn run(card: &Card, mut note: impl FnMut(&str)) -> Result<CudaReport> {
     let mut report =
         CudaReport { card: card.name()?, copy_gbps: copy_bandwidth(card)?, rows: Vec::new() };
     note(&format!("{} copies {:.0} GB/s", report.card, report.copy_gbps));
     for (batch, tokens) in SETTINGS {
-        // One sequence passes through all layers' own memory, so that none of it is still in the
-        // card's cache; many sequences are larger than any cache in every single layer, and all
-        // layers of them would not fit.
+        // A single sequence is measured over all layers, each with its own memory, so that the
+        // GPU's cache holds none of it. Many sequences are larger than any cache in a single layer,
+        // and all of their layers would not fit in memory.
         let together = if batch == 1 { SHAPE.layers } else { 1 };
         let row = setting(card, batch, tokens, together)?;
         note(&format!(
@@ -73,7 +73,7 @@ pub fn run(card: &Card, mut note: impl FnMut(&str)) -> Result<CudaReport> {
     Ok(report)
 }
 
-/// Seconds that `work` takes on the card.
+/// Seconds that `work` takes on the GPU.
 fn seconds(card: &Card, work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let failed = |cause| Error::run(format!("timing: {cause}"));
     let event =
@@ -102,7 +102,7 @@ fn copy_bandwidth(card: &Card) -> Result<f64> {
     Ok(2.0 * COPY_BYTES as f64 / median(&mut times) / 1e9)
 }
 
-/// Sequences of one specification with a batch of their own, ready to attend.
+/// Sequences of one specification with their own batch, ready for attention.
 struct Side {
     sequences: Vec<DeviceSequence<Card>>,
     batch: Batch<Card>,
@@ -131,8 +131,7 @@ fn setting(card: &Card, batch: usize, tokens: usize, together: usize) -> Result<
         let spec = CacheSpec::new(shape, Window::UPSTREAM, Dtype::Bf16, mask)?;
         DeviceMask::new(card, Layout::new(Arc::new(spec), HEADS)?)
     };
-    // Small whole numbers: what is read does not change how fast it is read, and none of it may be
-    // a NaN.
+    // Small integers: the values do not affect the speed, and none may be a NaN.
     let elements = tokens * SHAPE.kv_heads * SHAPE.head_dim;
     let mut rows = card.allocate(elements * 2)?;
     let bits: Vec<u16> = (0..elements)

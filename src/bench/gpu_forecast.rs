@@ -1,5 +1,5 @@
-//! What a card would have to do, computed and not measured: bytes, work items and resident blocks
-//! of the decode kernel.
+//! What a GPU would have to do, computed and not measured: bytes, work items and resident blocks of
+//! the decode kernel.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
 
-/// Published figures of a card.
+/// Published figures of a GPU.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct CardFigures {
-    /// Name.
+    /// The GPU's name.
     pub name: &'static str,
-    /// Multiprocessors.
+    /// Number of multiprocessors.
     pub multiprocessors: usize,
     /// Shared memory of a multiprocessor in bytes.
     pub shared: usize,
@@ -25,7 +25,7 @@ pub struct CardFigures {
     pub gbps: f64,
 }
 
-/// Cards that the model knows, from NVIDIA's data sheets and the CUDA programming guide.
+/// GPUs with known figures, from NVIDIA's data sheets and the CUDA programming guide.
 pub const CARDS: [CardFigures; 4] = [
     CardFigures {
         name: "H100 SXM",
@@ -51,9 +51,9 @@ pub const CARDS: [CardFigures; 4] = [
     CardFigures { name: "L4", multiprocessors: 58, shared: 100 << 10, threads: 1536, gbps: 300.0 },
 ];
 
-/// Registers of a multiprocessor, on every card since sm_50.
+/// Registers of a multiprocessor, on every GPU since sm_50.
 const REGISTERS: usize = 65_536;
-/// Shared memory that the system takes from each block.
+/// Shared memory that the system reserves in each block.
 const RESERVED: usize = 1 << 10;
 
 /// Decode blocks of a head size on one multiprocessor, and what limits them.
@@ -65,17 +65,17 @@ pub struct Occupancy {
     pub threads: usize,
     /// Shared memory of a block in bytes.
     pub shared: usize,
-    /// Registers per thread that the launch bound leaves; the compiled kernels use fewer
+    /// Registers per thread that the launch bounds allow; the compiled kernels use fewer
     /// (tests/cuda/fatbin.rs prints them).
     pub registers: usize,
     /// Blocks that fit.
     pub blocks: usize,
-    /// Bytes of keys and values that these blocks have under way at once, besides those that they
+    /// Bytes of keys and values that these blocks are loading at any time, besides those that they
     /// work on.
     pub bytes_under_way: usize,
 }
 
-/// The decode kernel on a card.
+/// Occupancy of the decode kernel on a GPU.
 pub fn occupancy(card: &CardFigures, head_dim: usize) -> Occupancy {
     let kernel = Kernel::Decode(Dtype::Bf16, head_dim);
     let (threads, shared) = (kernel.threads() as usize, kernel.shared_bytes());
@@ -83,13 +83,13 @@ pub fn occupancy(card: &CardFigures, head_dim: usize) -> Occupancy {
     let blocks = (card.shared / (shared + RESERVED))
         .min(REGISTERS / (threads * registers))
         .min(card.threads / threads);
-    // One of a warp's two stages: 16 whole keys and values.
+    // One of the two stages of a warp: 16 whole keys and values.
     let bytes_under_way = blocks * threads / 32 * 16 * 2 * head_dim * 2;
     Occupancy { head_dim, threads, shared, registers, blocks, bytes_under_way }
 }
 
-/// One setting: so many equal sequences of Llama-3.1-8B's attention, dense and under the published
-/// mask's counts.
+/// One setting: a number of equal sequences with Llama-3.1-8B's attention, dense and with the
+/// published mask's counts.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct ForecastSetting {
     /// Sequences.
@@ -98,7 +98,7 @@ pub struct ForecastSetting {
     pub tokens: usize,
     /// Bytes of keys and values that a step reads over all layers, dense.
     pub dense_bytes: u64,
-    /// The same pruned, padding included.
+    /// Bytes of keys and values that a step reads over all layers, pruned, padding included.
     pub pruned_bytes: u64,
     /// Bytes of partial results, written and read once, pruned.
     pub partial_bytes: u64,
@@ -106,10 +106,10 @@ pub struct ForecastSetting {
     pub items: usize,
     /// Dense bytes over pruned bytes: how much faster the pruned step can be at most.
     pub bound: f64,
-    /// Time in milliseconds that reading the dense bytes takes at the card's published bandwidth: a
-    /// lower bound, no measurement.
+    /// Time in milliseconds to read the dense bytes at the GPU's published bandwidth: a lower
+    /// bound, not a measurement.
     pub dense_least_ms: f64,
-    /// The same for the pruned bytes.
+    /// The same lower bound for the pruned bytes.
     pub pruned_least_ms: f64,
 }
 
@@ -118,17 +118,17 @@ pub struct ForecastSetting {
 pub struct ForecastReport {
     /// Always `computed`: nothing here was measured.
     pub kind: &'static str,
-    /// The card.
+    /// The GPU.
     pub card: CardFigures,
-    /// By head size.
+    /// Occupancy for each head size.
     pub occupancy: Vec<Occupancy>,
     /// Bytes per middle token over all layers in bf16: dense, then pruned.
     pub bytes_per_middle_token: [usize; 2],
-    /// Settings.
+    /// One row per setting.
     pub settings: Vec<ForecastSetting>,
 }
 
-/// Computes the report for a card.
+/// Computes the report for a GPU.
 pub fn report(card: CardFigures) -> Result<ForecastReport> {
     let shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
     let layout = |mask: ChannelMask| {
@@ -197,8 +197,8 @@ mod tests {
                 hopper.blocks >= Kernel::Decode(Dtype::F16, head_dim).resident_blocks(),
                 "{hopper:?}"
             );
-            // 3.35 TB/s times a latency of 1 microsecond, over 132 multiprocessors: 25 KB have to
-            // be under way.
+            // By Little's law, 3.35 TB/s times a latency of 1 microsecond, over 132
+            // multiprocessors: each must have 25 KB of loads in flight.
             assert!(hopper.bytes_under_way > 25_000, "{hopper:?}");
             assert!(occupancy(&CARDS[3], head_dim).blocks >= 1, "an L4 runs d {head_dim}");
         }

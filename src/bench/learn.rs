@@ -1,4 +1,4 @@
-//! What an update of learning costs beside the prefill of its sample.
+//! The cost of an update of learning, next to the prefill of its sample.
 
 use std::time::Instant;
 
@@ -48,7 +48,7 @@ pub struct LearnBenchReport {
     pub sample_bytes: f64,
     /// Most host memory that the process had resident, one sample at a time.
     pub peak_bytes: u64,
-    /// Threads.
+    /// Threads that were used.
     pub threads: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Masks to measure with: what counts for speed is how many channels each head keeps.
+//! Masks to measure with. Only the number of channels that each head keeps affects the speed.
 
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 

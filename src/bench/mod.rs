@@ -1,5 +1,5 @@
-//! Measurements of the program itself: one clock, medians of interleaved runs, the machine's limit
-//! beside them.
+//! Measurements of the program itself: one clock, medians of interleaved runs, with the machine's
+//! limit next to them.
 
 pub mod attention;
 mod bandwidth;

@@ -4,7 +4,7 @@ use rayon::ThreadPool;
 
 use crate::{Error, Result};
 
-/// A pool of so many threads.
+/// A pool of `threads` threads.
 pub fn pool(threads: usize) -> Result<ThreadPool> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

@@ -1,4 +1,4 @@
-//! `kscope bench tui`: the inspector in a pseudo-terminal, as a person's terminal would drive it.
+//! `kscope bench tui`: the inspector in a pseudo-terminal, driven as a user's terminal would.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -13,14 +13,14 @@ use crate::{Error, Result};
 /// The frame's first and last bytes: a synchronized update.
 const FRAME_START: &[u8] = b"\x1b[?2026h";
 const FRAME_END: &[u8] = b"\x1b[?2026l";
-/// What the last event of a run says of itself in a recording.
+/// Text in the last event of a run in a recording.
 const FINISHED: &str = "\"finished\"";
-/// Longest wait for anything.
+/// Longest wait for any event.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Time between two key presses: no multiple of the time between statistics frames.
+/// Time between two key presses; not a multiple of the time between statistics frames.
 const KEY_EVERY: Duration = Duration::from_millis(73);
 
-/// Text of about fifty tokens that goes on without an end in sight.
+/// A prompt of about fifty tokens whose continuation has no natural end.
 const PROMPT: &str = "The keeper counted the ships that passed the light and wrote each of them down. On some days there were many, on \
     others none at all, and the book told of both with the same care. When the wind rose she climbed the stairs again. ";
 
@@ -37,7 +37,7 @@ pub struct TuiOptions {
     pub size: (u16, u16),
 }
 
-/// What was measured. Times in milliseconds, shares in per cent.
+/// The measurements. Times in milliseconds, shares in percent.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct TuiReport {
     /// Model.
@@ -46,7 +46,7 @@ pub struct TuiReport {
     pub first_frame_ms: f64,
     /// From a key press to the end of the next frame while decoding, median.
     pub key_p50_ms: f64,
-    /// The same, 99th percentile.
+    /// From a key press to the end of the next frame while decoding, 99th percentile.
     pub key_p99_ms: f64,
     /// Key presses that were timed.
     pub keys: usize,
@@ -56,15 +56,15 @@ pub struct TuiReport {
     pub plain_step_ms: f64,
     /// Time per decode step with the screen, from token to token.
     pub screen_step_ms: f64,
-    /// What the screen takes, median over rounds that take turns. On a busy machine this is mostly
+    /// Slowdown by the screen, median over rounds that take turns. On a busy machine this is mostly
     /// noise.
     pub decode_loss_percent: f64,
-    /// The part of it that the engine's own thread spends on statistics and events instead of
-    /// steps: one process, one clock.
+    /// The part of the slowdown that the engine's own thread spends on statistics and events
+    /// instead of steps, measured in one process with one clock.
     pub engine_share_percent: f64,
 }
 
-/// A frame's start and end as they arrived.
+/// Arrival times of the start and end of a frame.
 struct Frame {
     start: Instant,
     end: Instant,
@@ -144,7 +144,7 @@ impl Session {
         Ok((frame.end - self.started).as_secs_f64() * 1e3)
     }
 
-    /// Presses a key and waits for a frame that began after it; `None` where none comes.
+    /// Presses a key and waits for a frame that began after it; `None` if none comes.
     fn press(&mut self, key: &str) -> Result<Option<f64>> {
         while self.frames.try_recv().is_ok() {}
         let pressed = Instant::now();
@@ -161,8 +161,8 @@ impl Session {
     fn cpu_seconds(&self) -> Result<f64> {
         let path = format!("/proc/{}/stat", self.child.id());
         let stat = std::fs::read_to_string(&path).map_err(os)?;
-        // Fields after the name, which ends with the last parenthesis: user and system time are the
-        // 12th and 13th.
+        // The fields after the process name, which ends with the last parenthesis; user and system
+        // time are the 12th and 13th.
         let fields: Vec<&str> =
             stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks: f64 =
@@ -177,7 +177,7 @@ impl Session {
     }
 }
 
-/// Measures; `note` is told one sentence per round.
+/// Runs the measurements; `note` gets one sentence per round.
 pub fn run(options: &TuiOptions, mut note: impl FnMut(&str)) -> Result<TuiReport> {
     let folder = tempfile::tempdir().map_err(os)?;
     let record = folder.path().join("session.jsonl");
@@ -188,7 +188,7 @@ pub fn run(options: &TuiOptions, mut note: impl FnMut(&str)) -> Result<TuiReport
     std::fs::write(&prompt, PROMPT.repeat(8)).map_err(os)?;
     let mut idle = 0.0;
     for round in 0..options.rounds.max(1) {
-        // Without keys for the loss, so that only watching is measured.
+        // The slowdown is measured without key presses, so that it is that of watching alone.
         let session = Session::start(options, &prompt, &record, options.tokens)?;
         first.push(session.first_frame()?);
         let (with, share) = wait_for_end(&record, options.tokens)?;
@@ -254,8 +254,8 @@ fn kind<'a>(event: &'a serde_json::Value, name: &str) -> Option<&'a serde_json::
     event.get("event")?.get(name)
 }
 
-/// Waits until a word stands near the end of the recording. Only its last bytes are read: parsing
-/// all of it again and again would take from the very decode that is measured.
+/// Waits until a word appears near the end of the recording. Only the last bytes are read, because
+/// parsing the whole file again and again would slow down the decode that is measured.
 fn wait_for(record: &Path, word: &str, what: &str) -> Result<()> {
     let end = Instant::now() + PATIENCE;
     while !tail_has(record, word)? {
@@ -284,8 +284,8 @@ fn ended(record: &Path) -> Result<bool> {
     tail_has(record, FINISHED)
 }
 
-/// Waits for the end of the run. Gives the time from token to token on the engine's own clock, and
-/// the share of it that was not spent in steps.
+/// Waits for the end of the run. Returns the time from token to token on the engine's own clock,
+/// and the share of it that was not spent in steps.
 fn wait_for_end(record: &Path, tokens: usize) -> Result<(f64, f64)> {
     wait_for(record, FINISHED, "finish")?;
     let events = events(record)?;

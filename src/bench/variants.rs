@@ -1,5 +1,5 @@
-//! Ways to learn, compared at equal bytes: one pool, one stage 1, then stage 2 of every variant,
-//! and one held-out check of all.
+//! Variants of learning, compared at equal bytes: one pool, one stage 1, then stage 2 of every
+//! variant, and one held-out check of all.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::mask::{ChannelMask, Importance, Rule};
 use crate::model::Model;
 use crate::{Error, Result};
 
-/// What is compared, on what.
+/// What to compare, and on which data.
 #[derive(Debug, Clone)]
 pub struct VariantOptions {
     /// Filler and ordinary text.
@@ -62,7 +62,7 @@ pub struct VariantReport {
     pub dense: CheckRow,
     /// Every variant, the default first.
     pub variants: Vec<Compared>,
-    /// The whole time.
+    /// Total time in seconds.
     pub seconds: f64,
 }
 
@@ -79,7 +79,7 @@ struct Finished {
     validated: Option<(f32, f32)>,
 }
 
-/// What is learned otherwise, one thing at a time.
+/// The variants, each of which changes one thing.
 fn plans(base: &Settings) -> Vec<Plan> {
     let stage_2 = Settings { steps: 0, ..base.clone() };
     let with = |name, change: &dyn Fn(&mut Settings)| {
@@ -101,7 +101,7 @@ fn plans(base: &Settings) -> Vec<Plan> {
     ]
 }
 
-/// Runs the comparison; `say` is told what happens.
+/// Runs the comparison; `say` gets its progress.
 pub fn run(
     model: &Arc<Model>,
     options: &VariantOptions,
@@ -136,7 +136,8 @@ pub fn run(
     let mut masks: Vec<Finished> = Vec::new();
     for mut plan in plans(&options.settings) {
         let start = if plan.settings.variant.bf16 { &rounded } else { &importance };
-        // Every other variant has the bytes of the default's mask, before stage 2 as after it.
+        // Every other variant is cut to the bytes of the default's mask, both before and after
+        // stage 2.
         let target = masks.first().map(|first| token_bytes(&first.mask));
         if let Some(target) = target {
             plan.settings.sparsity = sparsity_of_bytes(start, &plan.settings, target)?;

@@ -1,9 +1,9 @@
 //! Growing storage in blocks of 64 tokens, addressed by the block's place in the sequence.
 //!
-//! Block `b` holds positions `64 b .. 64 b + 64`, in every store alike. Keys of the window, packed
-//! keys of the middle and values therefore line up: moving a chunk to the middle is a copy of equal
-//! columns, and a store may have holes where its tokens went elsewhere. A few blocks share one
-//! allocation (a slab); slabs are shared between clones until one of them writes.
+//! Block `b` holds positions `64 b .. 64 b + 64` in every store. So keys of the window, packed keys
+//! of the middle and values line up: moving a chunk to the middle copies equal columns. A store may
+//! have gaps where its tokens are kept in another one. A few blocks share one allocation (a slab);
+//! slabs are shared between clones until one of them writes.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ pub const BLOCK: usize = 64;
 /// Blocks start on a cache line, so that no vector load straddles two.
 const LINE: usize = 64;
 
-/// One allocation, shared between clones. The table of slabs holds the address of the bytes itself:
-/// one step to the data, where a boxed slab would cost a reader a second cache miss.
+/// One allocation, shared between clones. The table of slabs holds the address of the bytes
+/// themselves: a boxed slab would cost a reader a second cache miss.
 #[derive(Debug, Clone)]
 struct Slab {
     bytes: Arc<[u8]>,
-    /// Where the first cache line starts.
+    /// Offset of the first cache line.
     start: usize,
 }
 
@@ -70,7 +70,8 @@ impl Blocks {
         blocks.div_ceil(1 << self.slab_shift)
     }
 
-    /// Makes room in the table, so that growth up to `blocks` blocks moves no entry.
+    /// Reserves table entries for `blocks` blocks, so that growth up to there does not move the
+    /// table.
     pub(super) fn reserve(&mut self, blocks: usize) {
         self.slabs.reserve(self.slabs_of(blocks));
     }
@@ -95,7 +96,7 @@ impl Blocks {
             .get_mut(offset, self.block_bytes)
     }
 
-    /// Frees the slabs that lie wholly inside these blocks.
+    /// Frees the slabs that are entirely inside these blocks.
     pub(super) fn free(&mut self, blocks: Range<usize>) {
         let first = self.slabs_of(blocks.start);
         let end = (blocks.end >> self.slab_shift).min(self.slabs.len());
@@ -109,7 +110,7 @@ impl Blocks {
         self.slabs.truncate(self.slabs_of(blocks));
     }
 
-    /// Bytes taken from the allocator; slabs shared with a clone count in both.
+    /// Bytes allocated; slabs shared with a clone count in both.
     pub(super) fn allocated(&self) -> usize {
         self.slabs.iter().flatten().map(|slab| slab.bytes.len()).sum()
     }

@@ -1,7 +1,7 @@
 //! Byte accounting: the one definition of how large a cache is.
 
 /// Bytes of stored elements by part. The window is everything outside the middle: sink, recent, and
-/// tokens on their way.
+/// tokens that have not moved to the middle yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CacheBytes {
     /// Kept key channels of the middle.

@@ -7,8 +7,8 @@ use super::blocks::{BLOCK, Blocks, spans};
 use super::rows::{HeadRows, StoredKey};
 use crate::element::Element;
 
-/// Blocks per allocation where tokens stay for good. Window keys come and go, so each of their
-/// blocks is its own allocation.
+/// Blocks per allocation for tokens that stay. Window keys are freed again, so each of their blocks
+/// is its own allocation.
 const RESIDENT_BLOCKS: usize = 8;
 
 /// Keys and values of one head.
@@ -43,7 +43,7 @@ impl HeadStore {
         }
     }
 
-    /// A head from what is stored of it elsewhere.
+    /// Builds a head from rows that are stored elsewhere.
     pub(super) fn from_rows<E: Element>(
         spec: &CacheSpec,
         layer: usize,
@@ -76,7 +76,7 @@ impl HeadStore {
         self.kept == self.head_dim
     }
 
-    /// Makes room in the block tables for a sequence of `tokens`.
+    /// Reserves space in the block tables for a sequence of `tokens`.
     pub(super) fn reserve(&mut self, tokens: usize) {
         for blocks in [&mut self.whole, &mut self.packed, &mut self.values] {
             blocks.reserve(tokens.div_ceil(BLOCK));
@@ -99,8 +99,8 @@ impl HeadStore {
     }
 
     /// Appends tokens from position `len` on and moves what left the recent window to the middle,
-    /// block by block, so that a long prompt never stands in the window as a whole. `k` and `v`
-    /// yield one row per token.
+    /// block by block, so that the window never holds a long prompt as a whole. `k` and `v` yield
+    /// one row per token.
     pub(super) fn append<'a, E: Element>(
         &mut self,
         spec: &CacheSpec,
@@ -131,8 +131,9 @@ impl HeadStore {
         }
     }
 
-    /// Frees what these positions, new in the middle, no longer need: whole keys, and values if the
-    /// head keeps nothing. The blocks that sink or recent window share with the middle stay.
+    /// Frees what is no longer needed of these positions, which are new in the middle: whole keys,
+    /// and values if the head keeps nothing. Blocks that the sink or the recent window shares with
+    /// the middle stay.
     fn free_middle(&mut self, sink: usize, moved: Range<usize>) {
         let blocks = sink.div_ceil(BLOCK).max(moved.start / BLOCK)..moved.end / BLOCK;
         if !self.is_whole() {
@@ -143,8 +144,8 @@ impl HeadStore {
         }
     }
 
-    /// This head's storage of `len` tokens under another specification, which needs nothing that
-    /// `old`, its own, has dropped.
+    /// This head's storage of `len` tokens under another specification. The new one must need
+    /// nothing that `old`, the current one, has dropped.
     pub(super) fn gather<E: Element>(
         &self,
         old: &CacheSpec,
@@ -159,7 +160,7 @@ impl HeadStore {
         };
         let (had, wants) = (old.kept(layer, kv_head), new.kept(layer, kv_head));
         let becomes = middle(new);
-        // What is packed here already; whole keys hold everything else.
+        // Positions that are packed already; whole keys hold everything else.
         let packed = if self.is_whole() { 0..0 } else { middle(old) };
         let outside = [0..becomes.start, becomes.end..len];
         if store.is_whole() && packed.is_empty() {
@@ -187,14 +188,14 @@ impl HeadStore {
         store
     }
 
-    /// Forgets every token past the first `len`.
+    /// Drops every token after the first `len`.
     pub(super) fn truncate(&mut self, len: usize, middle_end: usize) {
         self.whole.truncate(len.div_ceil(BLOCK));
         self.values.truncate(len.div_ceil(BLOCK));
         self.packed.truncate(middle_end.div_ceil(BLOCK));
     }
 
-    /// Bytes taken from the allocator.
+    /// Bytes allocated.
     pub(super) fn allocated(&self) -> usize {
         self.whole.allocated() + self.packed.allocated() + self.values.allocated()
     }

@@ -5,7 +5,7 @@ use super::head::HeadStore;
 use super::rows::HeadRows;
 use crate::element::with_element;
 
-/// One layer; layers differ in length only while a prefill runs through them.
+/// One layer. Layers differ in length only during a prefill.
 #[derive(Debug, Clone)]
 pub(super) struct LayerCache {
     pub(super) len: usize,
@@ -13,7 +13,7 @@ pub(super) struct LayerCache {
 }
 
 impl LayerCache {
-    /// A layer from what is stored of each head elsewhere.
+    /// Builds a layer from rows that are stored elsewhere.
     pub(super) fn from_rows(
         spec: &CacheSpec,
         layer: usize,

@@ -1,7 +1,8 @@
-//! K/V storage: dense and pruned caches of one sequence, real byte accounting, rewind and retune.
+//! Storage of keys and values: dense and pruned caches of one sequence, byte accounting, rewind and
+//! retune.
 //!
-//! A pruned cache really lacks the channels that its mask drops. A dense cache is the same code
-//! with a full mask. This room knows the mask and nothing else: no tensor library, no model.
+//! A pruned cache does not store the channels that its mask drops. A dense cache is the same code
+//! with a full mask. This module knows masks, but no tensor library and no model.
 
 mod blocks;
 mod bytes;

@@ -1,4 +1,4 @@
-//! Keys and values that lie elsewhere than in this process's own memory: on a card.
+//! Keys and values on a GPU instead of in host memory.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -9,16 +9,16 @@ use super::rows::HeadRows;
 use super::{CacheBytes, CacheSpec};
 use crate::Result;
 
-/// Storage of one sequence on a device. Whoever computes there appends to it; the rest is what a
-/// cache can be asked for.
+/// Storage of one sequence on a device. The code that computes there appends to it; this trait has
+/// everything else that a cache can do.
 pub trait Remote: Debug + Send + Sync {
     /// Tokens of one layer.
     fn len(&self, layer: usize) -> usize;
 
-    /// Bytes of the stored elements, padding that the device needs included.
+    /// Bytes of the stored elements, including padding that the device needs.
     fn bytes(&self) -> CacheBytes;
 
-    /// Bytes taken from the device.
+    /// Bytes allocated on the device.
     fn allocated(&self) -> usize;
 
     /// What is stored for every token of one head. Waits for the device.
@@ -33,21 +33,21 @@ pub trait Remote: Debug + Send + Sync {
     fn copied(&self) -> Result<Box<dyn Remote>>;
 
     /// The same tokens under another specification, which needs nothing that is not stored. Waits
-    /// for the device, so that the time that it takes is all of it.
+    /// for the device, so that a caller can measure the whole time.
     fn narrowed(&self, spec: Arc<CacheSpec>) -> Result<Box<dyn Remote>>;
 
-    /// Goes back to `len` tokens. Whole keys that are needed come from `dense`, which holds exactly
-    /// these tokens.
+    /// Rewinds to `len` tokens. Whole keys that are needed again come from `dense`, which holds
+    /// exactly these tokens.
     fn truncate(&mut self, len: usize, dense: Option<&dyn Remote>) -> Result<()>;
 
-    /// The storage itself, for its device.
+    /// The storage as its own type, for its device.
     fn as_any(&self) -> &dyn Any;
 
-    /// The storage itself, for its device to append to.
+    /// The storage as its own type, for its device to append to.
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
-/// A remote sequence with copies of the layers that someone has looked at since it last changed.
+/// A remote sequence with copies of the layers that were read since it last changed.
 #[derive(Debug)]
 pub(super) struct RemoteCache {
     storage: Box<dyn Remote>,
@@ -68,7 +68,7 @@ impl RemoteCache {
         &mut *self.storage
     }
 
-    /// One layer in this process's memory.
+    /// One layer, copied to this process's memory.
     ///
     /// # Panics
     /// When the device cannot be read.

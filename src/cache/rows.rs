@@ -1,4 +1,4 @@
-//! What a cache stores, token by token.
+//! The contents of a cache, token by token.
 
 /// The stored key of one token.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,11 +11,11 @@ pub enum StoredKey {
     Dropped,
 }
 
-/// What is stored of one head, per token.
+/// Everything that is stored of one head, per token.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HeadRows {
-    /// Keys.
+    /// Key of each token.
     pub keys: Vec<StoredKey>,
-    /// Values; `None` where the head dropped its middle.
+    /// Value of each token; `None` where the head dropped its middle.
     pub values: Vec<Option<Vec<f32>>>,
 }

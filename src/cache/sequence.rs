@@ -13,17 +13,17 @@ use crate::element::with_element;
 use crate::mask::Shape;
 use crate::{Error, Result};
 
-/// Tokens from which on an append is worth more than one thread.
+/// Fewest tokens of an append that is spread over threads.
 const PARALLEL_TOKENS: usize = 64;
 
 /// Keys and values of one sequence. A token is in exactly one part, sink, middle or recent, at any
-/// time; the middle of a layer that holds `n` tokens has `window.middle(n)`. Cloning shares all
-/// storage until one of the clones writes to it.
+/// time; the middle of a layer that holds `n` tokens has `window.middle(n)`. Clones share all
+/// storage until one of them writes to it.
 #[derive(Debug, Clone)]
 pub struct SequenceCache {
     pub(super) spec: Arc<CacheSpec>,
     pub(super) layers: Vec<LayerCache>,
-    /// Where the tokens are if they are not in `layers`.
+    /// The tokens' storage if they are on a device and not in `layers`.
     remote: Option<RemoteCache>,
 }
 
@@ -33,8 +33,8 @@ impl SequenceCache {
         Self::with_capacity(spec, 0)
     }
 
-    /// An empty cache whose block tables have room for `tokens`; the blocks themselves are taken as
-    /// tokens come.
+    /// An empty cache whose block tables have space for `tokens`; the blocks themselves are
+    /// allocated as tokens come.
     pub fn with_capacity(spec: Arc<CacheSpec>, tokens: usize) -> Self {
         let Shape { layers, kv_heads, .. } = spec.shape();
         let head = |layer, head| {
@@ -50,7 +50,7 @@ impl SequenceCache {
         Self { spec, layers, remote: None }
     }
 
-    /// Gives an empty cache another place for its tokens: a device appends to them from now on.
+    /// Moves an empty cache to a device, which appends the tokens from now on.
     ///
     /// # Panics
     /// When there are tokens already.
@@ -59,17 +59,17 @@ impl SequenceCache {
         self.remote = Some(RemoteCache::new(storage, self.spec.shape().layers));
     }
 
-    /// Where the tokens are if they are not in this process's memory.
+    /// The storage on a device, if the tokens are not in this process's memory.
     pub fn remote(&self) -> Option<&dyn Remote> {
         self.remote.as_ref().map(RemoteCache::storage)
     }
 
-    /// The same, to append to.
+    /// Mutable access to the storage on a device, to append to it.
     pub fn remote_mut(&mut self) -> Option<&mut dyn Remote> {
         self.remote.as_mut().map(RemoteCache::storage_mut)
     }
 
-    /// What the cache is built to.
+    /// Geometry, window, element type and mask.
     pub fn spec(&self) -> &Arc<CacheSpec> {
         &self.spec
     }
@@ -118,8 +118,8 @@ impl SequenceCache {
         (0..self.layers.len()).all(|layer| self.len(layer) == 0)
     }
 
-    /// One KV head of one layer, for reading. What lies on a device is copied from there, a layer
-    /// at a time, once per change.
+    /// One KV head of one layer, for reading. A layer on a device is copied from there at the first
+    /// read after a change.
     pub fn head(&self, layer: usize, kv_head: usize) -> HeadView<'_> {
         let here = self
             .remote
@@ -140,8 +140,8 @@ impl SequenceCache {
             .sum()
     }
 
-    /// Bytes taken from the allocator: [`Self::bytes`], the free columns of blocks that are not
-    /// full, and alignment. Blocks that a clone or a retuned cache shares count in both.
+    /// Bytes allocated: [`Self::bytes`], the free columns of blocks that are not full, and
+    /// alignment. Blocks that are shared with a clone or a retuned cache count in both.
     pub fn allocated(&self) -> usize {
         if let Some(remote) = self.remote() {
             return remote.allocated();
@@ -149,8 +149,8 @@ impl SequenceCache {
         self.layers.iter().flat_map(|layer| &layer.heads).map(HeadStore::allocated).sum()
     }
 
-    /// Whether the cache can go back to `len` tokens by itself: no token that is pruned now has to
-    /// become whole again.
+    /// Whether the cache can be rewound to `len` tokens without another cache: no token that is
+    /// pruned now needs all its channels again.
     pub fn can_truncate(&self, len: usize) -> bool {
         let window = self.spec.window();
         let becomes_whole = |now: usize| {
@@ -164,9 +164,9 @@ impl SequenceCache {
                 .any(|now| now > len && becomes_whole(now))
     }
 
-    /// Rewinds every layer to its first `len` tokens (layers that hold no more stay as they are). A
-    /// pruned cache whose pruned tokens would have to become whole again takes their keys from
-    /// `dense`, a cache of the same tokens with all channels.
+    /// Rewinds every layer to its first `len` tokens (layers that hold no more stay as they are).
+    /// If pruned tokens need all their channels again, their keys come from `dense`, a cache of the
+    /// same tokens with all channels.
     ///
     /// # Errors
     /// When whole keys are needed and `dense` is missing, shorter, or of another geometry.
@@ -216,8 +216,8 @@ impl SequenceCache {
         self.narrowed(spec)
     }
 
-    /// The same tokens under a specification that prunes at least as much: every channel and every
-    /// whole token that it needs is still here.
+    /// The same tokens under a specification that prunes at least as much, so that every channel
+    /// and every whole token that it needs is still here.
     ///
     /// # Errors
     /// When the specification needs something that this cache dropped, or has another shape or
@@ -246,7 +246,7 @@ impl SequenceCache {
         Ok(SequenceCache { spec, layers, remote: None })
     }
 
-    /// Says what `spec` needs that this cache no longer has.
+    /// Refuses what `spec` needs and this cache no longer has, naming it.
     fn check_narrower(&self, spec: &CacheSpec) -> Result<()> {
         let Shape { kv_heads, head_dim, .. } = spec.shape();
         let (old, new) = (self.spec.window(), spec.window());

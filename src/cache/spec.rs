@@ -1,5 +1,5 @@
-//! What a cache is built to: geometry, window, element type and mask, fixed for its life and shared
-//! by its sequences.
+//! The specification of a cache: geometry, window, element type and mask. It never changes, and
+//! sequences share it.
 
 use super::CacheBytes;
 use crate::element::Dtype;

@@ -20,7 +20,7 @@ pub struct Parts {
     pub recent: Range<usize>,
 }
 
-/// One KV head of one layer of one sequence.
+/// Read access to one KV head of one layer of one sequence.
 #[derive(Debug, Clone, Copy)]
 pub struct HeadView<'a> {
     spec: &'a CacheSpec,
@@ -39,7 +39,7 @@ impl<'a> HeadView<'a> {
         Self { spec, store: &layer.heads[kv_head], kept: spec.kept(index, kv_head), len: layer.len }
     }
 
-    /// Tokens.
+    /// Number of tokens.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -72,7 +72,7 @@ impl<'a> HeadView<'a> {
         Parts { sink: 0..sink, middle: sink..middle_end, recent: middle_end..self.len }
     }
 
-    /// The key that is stored for the token at `position`.
+    /// The stored key of the token at `position`.
     pub fn key(&self, position: usize) -> StoredKey {
         if self.kept.len() == self.head_dim() || !self.parts().middle.contains(&position) {
             StoredKey::Whole(self.column(&self.store.whole, position))

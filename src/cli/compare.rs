@@ -53,7 +53,7 @@ struct Report {
     kv_dtype: String,
     prompt_tokens: usize,
     new_tokens: usize,
-    /// Per decode step, nats.
+    /// Per decode step, in nats.
     kld: Spread,
     compared_steps: usize,
     top1_agreement: f64,
@@ -103,7 +103,7 @@ struct Alone {
 struct SideReport {
     text: Option<String>,
     tokens: Vec<u32>,
-    /// This side's own compute time per step, median.
+    /// This side's own compute time per step, median, in milliseconds.
     tpot_ms: f64,
     kv_bytes: usize,
 }
@@ -154,15 +154,15 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     output::report(args.json, &report, table)
 }
 
-/// Whether the dense side of every sequence has said an end token.
+/// Whether the dense side of every sequence has generated an end token.
 fn all_ended(comparison: &Comparison) -> bool {
     let eos = &comparison.model().config().eos;
     comparison.a.generated.iter().all(|tokens| tokens.iter().any(|token| eos.contains(token)))
 }
 
-/// Dense steps that a timed run goes over.
+/// Dense steps that a timed run covers.
 const TIMED: usize = 64;
-/// Likeliest tokens of each side that are told per step.
+/// Likeliest tokens of each side that are reported per step.
 const LIKELIEST: usize = 5;
 
 /// The first sequence, step by step.

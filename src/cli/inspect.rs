@@ -33,7 +33,7 @@ use crate::tui::app::{log, summary};
 use crate::tui::color::{ColorDepth, Colormap, Theme};
 use crate::{Error, Result};
 
-/// Tokens to generate where no screen is watched.
+/// Tokens to generate without a screen.
 const PLAIN_NEW: usize = 256;
 
 /// Arguments of the inspector.
@@ -100,7 +100,7 @@ impl ScreenArgs {
             && std::io::stdin().is_terminal()
     }
 
-    /// Theme, keys and mouse, from flags over the configuration over the environment.
+    /// Theme, keys and mouse. Flags override the configuration, which overrides the environment.
     pub fn settings(&self) -> Result<(Theme, KeyTable, bool)> {
         let config = match config::path() {
             Some(path) => config::read(&path)?,
@@ -138,7 +138,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     args.model.prepare()?;
     let placement = args.model.device.placement()?;
     let interactive = args.screen.is_interactive();
-    // Everything that the prefill leaves; the engine stops at the context's end.
+    // As many tokens as the context holds after the prefill; the engine stops at its end.
     let most = if interactive { usize::MAX >> 1 } else { PLAIN_NEW };
     let plan = NextRun {
         prompt: args.prompt.prompt()?.unwrap_or_else(|| default_prompt(&source)),
@@ -176,7 +176,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     finish(&args.screen, &state, exit, interactive)
 }
 
-/// What remains after the screen is gone.
+/// Prints what remains after the screen has closed.
 pub fn finish(screen: &ScreenArgs, state: &State, exit: Exit, interactive: bool) -> Result<()> {
     match exit {
         Exit::Failed(error) => Err(error),
@@ -186,7 +186,7 @@ pub fn finish(screen: &ScreenArgs, state: &State, exit: Exit, interactive: bool)
     }
 }
 
-/// Runs to the end without a screen, on the same state.
+/// Runs to the end without a screen, with the same state.
 fn headless(
     state: &mut State,
     engine: Engine,
@@ -220,8 +220,7 @@ fn name(args: &InspectArgs) -> String {
     args.model.random_weights.clone().unwrap_or_else(|| args.model.model.clone())
 }
 
-/// What a model is asked when nobody asks anything: long enough that the middle of the cache is not
-/// empty.
+/// The prompt where the user gives none: long enough that the middle of the cache is not empty.
 fn default_prompt(source: &ModelSource) -> Prompt {
     const TEXT: &str = "The harbour was quiet that morning. Two boats lay at the pier, and the keeper of the light walked down to \
         count the crates. There were forty-one of them, each with a number in red paint. She wrote every number into her book, as \
@@ -232,7 +231,7 @@ fn default_prompt(source: &ModelSource) -> Prompt {
         letter arrived from the capital. The light would be run by a machine, it said, and the keeper could go home. She read it \
         twice, put it into the book between two pages, and went up to light the lamp.";
     match source {
-        // Random weights have no tokenizer; any tokens are as good as any others.
+        // Random weights have no tokenizer, so any tokens will do.
         ModelSource::Random { config, .. } => {
             Prompt::Tokens((0..256).map(|i| (i * 7919) % config.vocab as u32).collect())
         }
@@ -241,14 +240,14 @@ fn default_prompt(source: &ModelSource) -> Prompt {
     }
 }
 
-/// Sixteen facts in a page of plain sentences, and a question about one of them: what the demo
-/// model was trained to recall.
+/// Sixteen facts among plain sentences, and a question about one of them: the task that the demo
+/// model was trained on.
 fn demo_prompt() -> String {
     let wanted = DemoSpec { seed: 77, target_chars: 6400, facts: 16, ..DemoSpec::default() };
     DemoText::draw(&wanted).expect("sixteen facts are within the grammar").prompt()
 }
 
-/// What the engine does first, on its own thread.
+/// Loads the model, on the thread of the engine.
 fn loader(
     args: &InspectArgs,
     source: ModelSource,
@@ -260,7 +259,7 @@ fn loader(
     let (solo, feed) = (args.solo, args.mode.into());
     Box::new(move |progress| {
         let opened = model_args.open(&source)?;
-        // Masks are read before the weights: what is wrong with them is said at once.
+        // Masks are read before the weights, so that a wrong mask is reported at once.
         let config = opened.config.clone();
         let choice = cache.mask_choice(&config)?;
         let context = cache.context(&config)?;
@@ -270,7 +269,7 @@ fn loader(
         };
         let of_files = opened.warnings.clone();
         let model = Arc::new(opened.load_on(model_args.dtype, placement, progress)?);
-        // The shelf is empty: a loader runs once.
+        // Cannot be set already: a loader runs once.
         let _ = shared.set(Arc::clone(&model));
         assert!(panic != Some(runner::PanicIn::Engine), "on purpose: --panic engine");
         let file = choice
@@ -286,7 +285,7 @@ fn loader(
     })
 }
 
-/// The demo's own mask, used where none is given.
+/// The mask of the demo model, used where none is given.
 fn demo_mask(model: &Model) -> Result<MaskInfo> {
     static MASK: &[u8] = include_bytes!("../../masks/demo.safetensors");
     const NAME: &str = "masks/demo.safetensors";

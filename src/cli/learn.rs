@@ -199,7 +199,7 @@ fn settings(args: &LearnArgs) -> Settings {
     }
 }
 
-/// Importance to go on from, refused where it is of another model.
+/// Importance to start from, refused where it is of another model.
 fn start(path: &Path, model: &Model) -> Result<LearnStart> {
     let name = path.display().to_string();
     let config = model.config();
@@ -210,7 +210,7 @@ fn start(path: &Path, model: &Model) -> Result<LearnStart> {
     Ok(LearnStart { importance, file, recipe: contents.origin().recipe.clone() })
 }
 
-/// ProgressLine on a bar; lasting facts as lines on standard error.
+/// Shows progress on a bar, and lasting facts as lines on standard error.
 fn show(bar: &ProgressLine, settings: &Settings, event: &LearnEvent) {
     match event {
         LearnEvent::Prefill(done, all) => bar.count(*done, *all),
@@ -323,7 +323,7 @@ fn row(row: &CheckRow) -> String {
     )
 }
 
-/// Context lengths of the estimate: those that the authors learned on.
+/// Context lengths of the estimate: those that the LeanK authors trained on.
 const CONTEXTS: [usize; 5] = [4096, 16_384, 32_768, 65_536, 98_304];
 
 /// Answer rows of the estimate's samples, and its updates.

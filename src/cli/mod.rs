@@ -1,7 +1,7 @@
 //! Arguments -> ready objects -> one command -> exit code.
 //!
-//! One file per command: its arguments as data (help, man page and completions come from them) and
-//! `run`, which turns them once into ready objects and calls the room that does the work.
+//! One file per command: its arguments as data (help, man page and completions are made from them)
+//! and `run`, which turns them once into objects and calls the module that does the work.
 
 pub mod args;
 pub mod bench;

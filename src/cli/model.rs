@@ -46,7 +46,7 @@ pub fn run(args: &ModelCommandArgs) -> Result<()> {
 fn show(args: &Show) -> Result<()> {
     args.model.prepare()?;
     let opened = Opened::open(&args.model.source()?)?;
-    args::warn_of_files(&opened);
+    args::warn_of_files(&opened.warnings);
     let config = &opened.config;
     let choice = args.cache.mask_choice(config)?;
     let (spec, dense) = args.cache.specs(config, &choice)?;

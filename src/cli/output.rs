@@ -1,11 +1,11 @@
-//! What commands print: text or one JSON object, and a closed pipe that is no error.
+//! Output of commands: text or one JSON object. A closed pipe is not an error.
 
 use std::io::Write;
 
 use crate::{Error, Result};
 
-/// Writes `text` and a line end to standard output; a reader that went away (`| head`) ends the
-/// program quietly.
+/// Writes `text` and a line end to standard output. If the reader has closed the pipe (`| head`),
+/// the program ends without an error.
 pub fn line(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
@@ -15,7 +15,7 @@ pub fn line(text: &str) -> Result<()> {
     }
 }
 
-/// Prints a report: as a JSON object, or as the text that `text` makes of it.
+/// Prints a report: as a JSON object, or as the text that `text` returns.
 pub fn report<T: serde::Serialize>(
     as_json: bool,
     report: &T,

@@ -43,7 +43,7 @@ enum Command {
     Mask(mask::MaskArgs),
     /// Measure speed on this machine
     Bench(bench::BenchArgs),
-    /// Compare the CUDA kernels with the scalar oracle on a card, case by case
+    /// Compare the CUDA kernels with the scalar oracle on a GPU, case by case
     Selftest(selftest::SelftestArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
@@ -57,7 +57,7 @@ pub fn main() -> ExitCode {
     match dispatch(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Standard error may be a terminal that is gone, which is no reason to panic.
+            // Standard error may be a closed terminal, which is no reason to panic.
             let _ = writeln!(std::io::stderr(), "kscope: {error}");
             ExitCode::from(error.exit_code())
         }

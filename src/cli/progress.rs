@@ -7,11 +7,11 @@ use crate::model::decoder::PrefillHooks;
 /// Steps of a bar.
 const STEPS: usize = 1000;
 
-/// A progress bar; hidden where standard error is no terminal.
+/// A progress bar; hidden where standard error is not a terminal.
 pub struct ProgressLine(ProgressBar);
 
 impl ProgressLine {
-    /// A bar that says what is being done.
+    /// A bar with a message.
     pub fn new(what: &str) -> Self {
         let bar = ProgressBar::new(STEPS as u64);
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} %") {
@@ -21,17 +21,17 @@ impl ProgressLine {
         Self(bar)
     }
 
-    /// Says what is being done now.
+    /// Changes the message.
     pub fn say(&self, what: String) {
         self.0.set_message(what);
     }
 
-    /// Moves to a share, 0 to 1.
+    /// Moves the bar to a share, 0 to 1.
     pub fn share(&self, share: f32) {
         self.0.set_position((share * STEPS as f32) as u64);
     }
 
-    /// Moves to `done` of `all`.
+    /// Moves the bar to `done` of `all`.
     pub fn count(&self, done: usize, all: usize) {
         self.0.set_position((done * STEPS / all.max(1)) as u64);
     }
@@ -55,7 +55,7 @@ impl ProgressLine {
         self.0.suspend(|| eprintln!("{text}"));
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         self.0.finish_and_clear();
     }

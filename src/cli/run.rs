@@ -60,9 +60,9 @@ struct Report {
     finish: Option<Finish>,
     prefill_ms: f64,
     ttft_ms: f64,
-    /// Median over decode steps; null where there was none.
+    /// Median over decode steps; null where there were none.
     tpot_ms: Option<f64>,
-    /// Tokens of all sequences per second of decode; null where there was none.
+    /// Tokens of all sequences per second of decode; null where there were no steps.
     tokens_per_s: Option<f64>,
     kv_bytes: usize,
     kv_bytes_dense: usize,
@@ -208,8 +208,8 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Streams the text of one sequence as it comes; a batch is printed sequence by sequence at the
-/// end.
+/// Streams the text of a single sequence as it is generated. A batch is printed at the end,
+/// sequence by sequence.
 struct Printer {
     stream: Option<Detokenizer>,
     quiet: bool,

@@ -60,7 +60,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
             Error::input(format!("{} has no tokenizer, so it cannot read text", model.name))
         })?;
         let mut texts = Vec::new();
-        // Every file gets an equal part of what may be run.
+        // Every file gets an equal part of the token limit.
         let share = args.max_tokens.div_ceil(args.text.len());
         for path in &args.text {
             let mut ids = tokenizer.encode(&read_text(path)?)?;

@@ -1,5 +1,5 @@
 //! `kscope selftest --device cuda`: the cases of the simulator's tests, and the demo model as a
-//! whole, on a card.
+//! whole, on a GPU.
 
 use super::args::DeviceChoice;
 #[cfg(feature = "cuda-types")]
@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// Arguments of `kscope selftest`.
 #[derive(Debug, clap::Args)]
 pub struct SelftestArgs {
-    /// The card: cuda or cuda:N
+    /// The GPU: cuda or cuda:N
     #[arg(long, default_value = "cuda", value_name = "DEVICE")]
     device: DeviceChoice,
     /// Stop at the first case that fails
@@ -23,7 +23,7 @@ pub fn run(args: &SelftestArgs) -> Result<()> {
         DeviceChoice::Cuda(ordinal) => ordinal,
         other => {
             return Err(Error::input(format!(
-                "selftest compares a card with the CPU: give --device cuda or cuda:N, not {other}"
+                "selftest compares a GPU with the CPU: give --device cuda or cuda:N, not {other}"
             )));
         }
     };
@@ -64,7 +64,7 @@ fn on_card(ordinal: usize, fail_fast: bool) -> Result<()> {
     if failed > 0 { Err(Error::run(format!("{failed} of {all} cases failed"))) } else { Ok(()) }
 }
 
-/// The demo on the CPU and on the card.
+/// Compares the demo model on the CPU and on the GPU.
 #[cfg(feature = "cuda-types")]
 fn demo(ordinal: usize) -> Result<verify::CaseOutcome> {
     use crate::model::load::{Opened, Source};

@@ -204,7 +204,7 @@ fn parse_range(text: &str) -> Result<Vec<f64>> {
     if step <= 0.0 || to < from {
         return Err(wrong());
     }
-    // Counted in whole steps, so that rounding never loses the end.
+    // Counted in whole steps, so that rounding never drops the last value.
     let count = ((to - from) / step + 1e-9).floor() as usize;
     Ok((0..=count).map(|i| from + i as f64 * step).collect())
 }

@@ -1,4 +1,4 @@
-//! Values that people type on the command line, read in one way by every command.
+//! Values on the command line, parsed in the same way by every command.
 
 use std::ffi::OsStr;
 
@@ -16,26 +16,26 @@ pub fn tokens(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "expected tokens such as 32768 or 32k".to_owned())
 }
 
-/// The same where zero means something.
+/// A number of tokens, where zero is allowed too.
 pub fn tokens_or_zero(text: &str) -> Result<usize, String> {
     numbers::parse_tokens(text).ok_or_else(|| "expected tokens such as 32768 or 32k".to_owned())
 }
 
-/// Reads the name of a rule, of those whose needs can be met.
+/// Parses the name of a rule, among those whose needs can be met.
 pub fn rule(can_meet: impl Fn(Needs) -> bool) -> impl TypedValueParser<Value = Rule> {
     let rules = Rule::ALL.into_iter().filter(|rule| can_meet(rule.needs));
     PossibleValuesParser::new(rules.map(|rule| PossibleValue::new(rule.name).help(rule.about)))
         .try_map(|name| Rule::named(&name).ok_or("no such rule"))
 }
 
-/// Reads an element type. The error says what is stored so.
+/// Parses an element type. The error says what is stored in it.
 #[derive(Debug, Clone, Copy)]
 pub struct DtypeOf(&'static str);
 
 impl DtypeOf {
-    /// Of a model's weights.
+    /// Element type of a model's weights.
     pub const WEIGHTS: Self = Self("weights");
-    /// Of the keys and values in a cache.
+    /// Element type of the keys and values in a cache.
     pub const CACHE: Self = Self("cached keys and values");
 }
 

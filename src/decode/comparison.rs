@@ -1,8 +1,8 @@
-//! A/B: dense and pruned decode over the same weights and one prefill.
+//! A/B: dense and pruned decode over the same weights and the same prefill.
 //!
-//! Side A keeps a dense cache, side B a pruned one. *Forced* mode feeds both A's tokens, so every
-//! step can be compared; *free* mode lets each side speak, and steps are compared up to the first
-//! token that differs.
+//! Side A keeps a dense cache, side B a pruned one. *Forced* mode feeds A's tokens to both, so
+//! every step can be compared; *free* mode feeds each side its own, and steps are compared up to
+//! the first token that differs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,21 +14,21 @@ use crate::model::Model;
 use crate::model::decoder::{PrefillHooks, StepBuffers, StepObserver, StepTimes};
 use crate::{Error, Result};
 
-/// Which tokens side B is fed.
+/// The tokens that side B is fed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// A's tokens.
     #[default]
     Forced,
-    /// Its own.
+    /// B's own tokens.
     Free,
 }
 
-/// Which sides make a step.
+/// The sides that make a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sides {
-    /// Both; in forced mode there is no other way.
+    /// Both sides; the only choice in forced mode.
     Both,
     /// The dense side, because the pruned one has ended.
     A,
@@ -36,7 +36,7 @@ pub enum Sides {
     B,
 }
 
-/// What a comparison starts from.
+/// Settings of a comparison.
 #[derive(Debug, Clone)]
 pub struct ComparisonSetup {
     /// Token ids of each prompt.
@@ -68,7 +68,7 @@ pub struct Side {
 }
 
 impl Side {
-    /// Where the time of the last step went.
+    /// Time of the last step by part.
     pub fn parts(&self) -> StepTimes {
         self.buffers.times
     }
@@ -84,7 +84,7 @@ impl Side {
     }
 }
 
-/// A running comparison.
+/// A comparison in progress.
 #[derive(Debug)]
 pub struct Comparison {
     model: Arc<Model>,
@@ -104,7 +104,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Prefills once and fills both sides; both then hold the same first token.
+    /// Prefills once and fills both sides; afterwards both hold the same first token.
     pub fn start(
         model: Arc<Model>,
         setup: ComparisonSetup,
@@ -149,7 +149,7 @@ impl Comparison {
             let states =
                 model.decoder.prefill(prompt, &mut [&mut a.caches[i], &mut b.caches[i]], hooks)?;
             let logits = model.decoder.logits(&states[states.len() - config.hidden..])?;
-            // Both samplers draw, so that their random numbers stay together while the sides agree.
+            // Both samplers draw, so that their random numbers stay in step while the sides agree.
             for side in [&mut a, &mut b] {
                 side.buffers.logits[i * config.vocab..][..config.vocab].copy_from_slice(&logits);
             }
@@ -185,7 +185,7 @@ impl Comparison {
         &self.prompts
     }
 
-    /// Whether the context has room for another step of every sequence.
+    /// Whether the context has space for another step of every sequence.
     pub fn has_room(&self) -> bool {
         self.prompts
             .iter()
@@ -229,8 +229,8 @@ impl Comparison {
         Ok(())
     }
 
-    /// Feeds B other tokens from the next step on. Where it is to be fed A's, its text is first cut
-    /// back to A's.
+    /// Changes which tokens B is fed from the next step on. When it is to be fed A's, its text is
+    /// first cut back to A's.
     pub fn set_mode(&mut self, mode: Mode) -> Result<()> {
         self.mode = mode;
         let spec = Arc::clone(self.b.caches[0].spec());
@@ -262,9 +262,9 @@ impl Comparison {
         Ok(())
     }
 
-    /// Goes back to `generated` tokens (at least the first) on both sides. B goes back by itself
-    /// where it still has every key that has to become whole again; otherwise it becomes a gather
-    /// of A, and its text A's, as in a retune.
+    /// Rewinds both sides to `generated` tokens (at least the first). B's own cache is truncated if
+    /// it still has every key that needs all channels again. Otherwise B gets a cache gathered from
+    /// A's, and A's text, as in a retune.
     pub fn rewind(&mut self, generated: usize) -> Result<()> {
         let keep = generated.max(1);
         for i in 0..self.prompts.len() {

@@ -1,5 +1,5 @@
-//! How far two next-token distributions are apart: the one definition that commands, screens,
-//! reports and tests read.
+//! The distance between two next-token distributions: the one definition for commands, screens,
+//! reports and tests.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub struct StepDivergence {
 }
 
 impl StepDivergence {
-    /// Compares two rows of logits; `next` is the token whose probability is followed.
+    /// Compares two rows of logits; `next` is the token that was fed next.
     pub fn of(dense: &[f32], pruned: &[f32], next: u32) -> Self {
         let (dense_norm, pruned_norm) = (log_sum_exp(dense), log_sum_exp(pruned));
         let kld: f64 = dense
@@ -35,7 +35,7 @@ impl StepDivergence {
         let (log_p, log_q) =
             (f64::from(dense[at]) - dense_norm, f64::from(pruned[at]) - pruned_norm);
         Self {
-            // The sum of rounded terms of two equal distributions can fall just below zero; the
+            // Rounding can make the sum for two equal distributions fall just below zero; the
             // divergence cannot.
             kld: kld.max(0.0),
             same_top: argmax(dense) == argmax(pruned),
@@ -56,7 +56,7 @@ fn log_sum_exp(logits: &[f32]) -> f64 {
 pub fn top(logits: &[f32], n: usize) -> Vec<(u32, f32)> {
     let norm = log_sum_exp(logits);
     let mut best: Vec<(u32, f32)> = Vec::with_capacity(n + 1);
-    // Hardly any logit reaches the list, so one comparison per token is all that most cost.
+    // Few logits reach the list, so most tokens cost one comparison.
     let mut least = f32::NEG_INFINITY;
     for (id, &logit) in logits.iter().enumerate() {
         if logit > least || best.len() < n {
@@ -80,14 +80,14 @@ pub struct Divergence {
     pub kld: Spread,
     /// Share of steps where both put the same token first.
     pub top1_agreement: f64,
-    /// Mean change of the followed token's log-probability.
+    /// Mean change of the log-probability of the token that was fed next.
     pub mean_delta_logprob: f64,
-    /// Root mean square of the change of its probability.
+    /// Root mean square of the change of that token's probability.
     pub rms_delta_p: f64,
 }
 
 impl Divergence {
-    /// Over these steps.
+    /// Summarises these steps.
     pub fn of(steps: &[StepDivergence]) -> Self {
         if steps.is_empty() {
             return Self::default();

@@ -21,15 +21,15 @@ pub struct Asked {
     pub head: usize,
 }
 
-/// What one step lost in one query head. The step is repeated over the dense side's keys and
-/// values: earlier steps lose nothing.
+/// The loss of one step in one query head. The step is repeated over the dense side's keys and
+/// values, so the loss of earlier steps is not in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lost {
     /// Which step and head.
     pub asked: Asked,
     /// Attention mass of sink, middle and recent with all channels.
     pub exact: [f64; 3],
-    /// The same under the mask.
+    /// Attention mass of sink, middle and recent under the mask.
     pub pruned: [f64; 3],
     /// KL(exact || pruned) of the attention weights in nats; `None` where it is infinite, because a
     /// token with weight is not seen.
@@ -41,12 +41,12 @@ pub struct Lost {
     pub tokens: Vec<LostToken>,
 }
 
-/// One token that a query sees.
+/// One token that the query sees.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LostToken {
     /// Its position in the sequence.
     pub position: usize,
-    /// Its text by itself.
+    /// The token's text.
     pub text: String,
     /// Whether it is in the middle.
     pub middle: bool,
@@ -58,19 +58,19 @@ pub struct LostToken {
     pub exact_weight: f64,
     /// Attention weight under the mask.
     pub pruned_weight: f64,
-    /// Place by weight with all channels, from 1.
+    /// Rank by weight with all channels, from 1.
     pub exact_rank: usize,
-    /// Place by weight under the mask, from 1.
+    /// Rank by weight under the mask, from 1.
     pub pruned_rank: usize,
 }
 
-/// Tokens told for their weight, and for what they lost.
+/// Number of tokens listed for their weight, and for what they lost.
 const WEIGHTY: usize = 10;
 const LOSERS: usize = 6;
 
-/// Repeats the step that gave generated token `asked.n` under the mask at work, from the dense
-/// cache as it stood before, and explains its attention in one query head. Queries, and the key and
-/// value of the token fed, are the repeated step's own.
+/// Repeats the step that gave generated token `asked.n` under the current mask, from the dense
+/// cache as it was before that step, and explains its attention in one query head. Queries, and the
+/// key and value of the token fed, are those of the repeated step.
 ///
 /// # Errors
 /// For the first token, which the exact prefill gave, for tokens and heads that are not there, and
@@ -115,7 +115,7 @@ pub fn lost(comparison: &Comparison, asked: Asked) -> Result<Lost> {
 }
 
 /// Gives `dense` the newest token of one layer of `cache`. A window without recent tokens has
-/// pruned it already; then the dense side's own key and value of that token stand in.
+/// pruned it already; then the dense side's own key and value of that token are used.
 fn append_last(
     dense: &mut SequenceCache,
     cache: &SequenceCache,
@@ -185,7 +185,7 @@ fn told(
     }
 }
 
-/// The place of each weight from 1, the largest first; of equal ones the earlier.
+/// The rank of each weight from 1, the largest first; of equal ones the earlier.
 fn ranks(weights: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by(|&x, &y| weights[y].total_cmp(&weights[x]));

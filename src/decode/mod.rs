@@ -1,5 +1,5 @@
-//! Decoding: sampling, sessions of one prompt or a batch, dense against pruned, and what they
-//! measure.
+//! Decoding: sampling, sessions of one prompt or a batch, comparisons of dense with pruned, and
+//! their measurements.
 
 pub mod comparison;
 pub mod divergence;

@@ -1,8 +1,8 @@
-//! The last decode steps once more under another mask: what re-measuring, sweeps on screen and
-//! timed runs are made of.
+//! Repeats the last decode steps under another mask. Re-measuring, sweeps on screen and timed runs
+//! use it.
 //!
-//! A replay feeds the dense side's last tokens to a cache that was gathered from the dense one as
-//! it stood before them, so it needs no prefill, and the decode at hand goes on undisturbed.
+//! A replay feeds the dense side's last tokens to a cache gathered from the dense one as it was
+//! before them. It needs no prefill, and the decode in progress is not disturbed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::decode::divergence::StepDivergence;
 use crate::model::Model;
 use crate::model::decoder::StepBuffers;
 
-/// One dense decode step, as a replay compares with it.
+/// One dense decode step, for comparison with a replay.
 #[derive(Debug, Clone)]
 pub struct DenseStep {
     /// The token that was fed.
@@ -27,7 +27,7 @@ pub struct DenseStep {
     pub time: Duration,
 }
 
-/// The last dense steps of a run, at most as many as it was made for.
+/// The last dense steps of a run, up to a fixed number.
 #[derive(Debug)]
 pub struct Recent {
     steps: VecDeque<DenseStep>,
@@ -40,7 +40,7 @@ impl Recent {
         Self { steps: VecDeque::with_capacity(most), most }
     }
 
-    /// Takes a step; the oldest goes where there is no room.
+    /// Adds a step; the oldest one is dropped when the list is full.
     pub fn push(&mut self, step: DenseStep) {
         if self.steps.len() == self.most {
             self.steps.pop_front();
@@ -48,12 +48,12 @@ impl Recent {
         self.steps.push_back(step);
     }
 
-    /// Forgets the last `steps` steps.
+    /// Removes the last `steps` steps.
     pub fn forget(&mut self, steps: usize) {
         self.steps.truncate(self.steps.len().saturating_sub(steps));
     }
 
-    /// Steps that are there.
+    /// Number of steps.
     pub fn len(&self) -> usize {
         self.steps.len()
     }
@@ -63,7 +63,7 @@ impl Recent {
         self.steps.is_empty()
     }
 
-    /// Whether there are as many as can be.
+    /// Whether the list is full.
     pub fn is_full(&self) -> bool {
         self.steps.len() == self.most
     }
@@ -77,7 +77,8 @@ pub struct Stretch {
 }
 
 impl Stretch {
-    /// The stretch of these steps, which are the last ones of `dense`. Storage is shared with it.
+    /// The stretch of these steps, which must be the last ones of `dense`. Shares storage with
+    /// `dense`.
     pub fn new(dense: &SequenceCache, recent: &Recent) -> Result<Self> {
         let mut dense = dense.clone();
         dense.truncate(dense.tokens().saturating_sub(recent.len()), None)?;
@@ -89,7 +90,7 @@ impl Stretch {
         &self.steps
     }
 
-    /// What the dense cache is built to.
+    /// The specification of the dense cache.
     pub fn dense_spec(&self) -> &Arc<CacheSpec> {
         self.dense.spec()
     }
@@ -100,11 +101,11 @@ impl Stretch {
     }
 }
 
-/// The sides of a timed run, dense (0) and pruned (1), in the order in which they have the machine
-/// to themselves: one that slows down or speeds up favours neither.
+/// The rounds of a timed run, dense (0) and pruned (1), each with the machine to itself. In this
+/// order a machine that slows down or speeds up favours neither.
 pub const ROUNDS: [usize; 4] = [0, 1, 1, 0];
 
-/// Times both sides over a stretch, each alone; compute time of each step.
+/// Times both sides over a stretch, each alone; gives the compute time of each step.
 pub fn time_alone(
     model: &Model,
     stretch: &Arc<Stretch>,
@@ -120,7 +121,7 @@ pub fn time_alone(
     Ok(times)
 }
 
-/// A stretch being repeated under one specification.
+/// A repetition of a stretch under one specification.
 #[derive(Debug)]
 pub struct Replay {
     stretch: Arc<Stretch>,
@@ -128,12 +129,12 @@ pub struct Replay {
     buffers: StepBuffers,
     /// Divergence of each step made so far.
     pub steps: Vec<StepDivergence>,
-    /// Compute time of each.
+    /// Compute time of each step made so far.
     pub times: Vec<Duration>,
 }
 
 impl Replay {
-    /// At the beginning of the stretch.
+    /// A replay at the beginning of the stretch.
     pub fn new(model: &Model, stretch: Arc<Stretch>, spec: &Arc<CacheSpec>) -> Result<Self> {
         let cache = stretch.dense.retuned(Arc::clone(spec))?;
         let buffers = StepBuffers::new(model.config(), 1);

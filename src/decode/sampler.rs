@@ -58,7 +58,7 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// A sampler at the start of its random numbers.
+    /// A sampler with newly seeded random numbers.
     pub fn new(sampling: Sampling) -> Self {
         Self { rng: StdRng::seed_from_u64(sampling.seed), sampling, scratch: Vec::new() }
     }

@@ -9,13 +9,13 @@ use crate::model::Model;
 use crate::model::decoder::{PrefillHooks, StepBuffers, StepObserver, StepTimes};
 use crate::{Error, Result};
 
-/// What ends a sequence.
+/// Why a sequence ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finish {
-    /// The model said so.
+    /// The model gave an end token.
     EndToken,
-    /// As many tokens as were asked for.
+    /// As many tokens as requested.
     MaxNew,
     /// The context is full.
     Context,
@@ -47,14 +47,14 @@ impl Sequence {
         &self.tokens[self.prompt_len..]
     }
 
-    /// The generated tokens that are text: all but the one that ended the sequence.
+    /// The generated tokens that are text: all except an end token that ended the sequence.
     pub fn spoken(&self) -> &[u32] {
         let ends = usize::from(self.finish == Some(Finish::EndToken));
         &self.tokens[self.prompt_len..self.tokens.len() - ends]
     }
 }
 
-/// What a session is asked to do.
+/// Settings of a session.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Token ids of each prompt.
@@ -72,15 +72,15 @@ pub struct Request {
 }
 
 impl Request {
-    /// Refuses a prompt of so many tokens that does not fit the context, alone or with the forced
-    /// tokens behind it.
+    /// Refuses a prompt of this many tokens if it does not fit the context, alone or with the
+    /// forced tokens after it.
     fn check_fits(&self, prompt: usize, context: usize) -> Result<()> {
         if prompt > context {
             return Err(Error::input(format!(
                 "a prompt of {prompt} tokens does not fit the context of {context}"
             )));
         }
-        // The last position's own token may be predicted, not fed.
+        // In a full context one token can still be predicted, because it need not be fed.
         let most = 1.max(context - prompt);
         match &self.forced {
             Some(forced) if forced.len() > most => Err(Error::input(format!(
@@ -130,7 +130,7 @@ pub struct Session {
     pub prompt_logprobs: Vec<Vec<f32>>,
 }
 
-/// A token that a step gave to one sequence.
+/// A token that a step gave for one sequence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NewToken {
     /// Index of the sequence.

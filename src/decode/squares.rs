@@ -1,12 +1,12 @@
-//! What training-free importance is made of: mean squares of keys and of late queries, gathered
-//! while text goes through a model.
+//! Mean squares of keys and of late queries, gathered while text runs through a model: the data of
+//! training-free importance.
 
 use crate::mask::{Given, Importance, MeanSquares, Rule, Shape};
 use crate::model::config::Config;
 use crate::model::decoder::LayerView;
 use crate::{Error, Result};
 
-/// Queries at the end of a window that ThinK looks at (arXiv 2407.21018).
+/// Number of queries at the end of a window that ThinK uses (arXiv 2407.21018).
 pub const LAST_QUERIES: usize = 32;
 
 /// Sums of squares per channel over everything seen so far, in f64.
@@ -23,7 +23,7 @@ pub struct Squares {
 }
 
 impl Squares {
-    /// Nothing seen yet.
+    /// Sums before any text.
     pub fn new(config: &Config) -> Self {
         let shape = config.mask_shape();
         let queries = vec![0.0; shape.layers * config.q_width()];
@@ -54,16 +54,16 @@ impl Squares {
         }
     }
 
-    /// Importance by a rule that needs a text, or nothing.
+    /// Importance by a rule that needs a text, or needs nothing.
     ///
     /// # Errors
-    /// No token was seen, and what the rule itself refuses.
+    /// When no token was seen, and when the rule itself refuses.
     pub fn importance(&self, rule: Rule) -> Result<Importance> {
         let squares = self.means()?;
         rule.scores(Given { squares: Some(&squares), ..Given::nothing(self.shape, 0) })
     }
 
-    /// The means over all that was seen.
+    /// The means over everything seen.
     fn means(&self) -> Result<MeanSquares> {
         if self.keys_seen == 0 {
             return Err(Error::input("importance needs some text: no token was seen"));

@@ -1,5 +1,5 @@
-//! Many masks against one dense run: the dense tokens and logits are made once, each mask is
-//! measured in forced mode from a gather of the dense cache.
+//! Many masks against one dense run. The dense tokens and logits are computed once; each mask is
+//! measured in forced mode on a cache gathered from the dense one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::model::decoder::{PrefillHooks, StepBuffers};
 use crate::{Error, Result};
 
-/// A dense run whose tokens and logits masks are measured against.
+/// A dense run whose tokens and logits are the reference for masks.
 pub struct Reference {
     model: Arc<Model>,
     /// The dense cache after the prompt.
@@ -24,7 +24,7 @@ pub struct Reference {
     kv_bytes: usize,
 }
 
-/// What one mask gives and loses.
+/// Loss, time and bytes of one mask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SweepMeasured {
     /// Loss against dense, forced.

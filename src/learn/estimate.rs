@@ -1,27 +1,27 @@
-//! What learning would cost on a large model and one GPU: arithmetic from the model's sizes, by the
-//! accounting of the engine (`learn/engine/device`) and of prefill (`model/device`).
+//! The cost of learning on a large model and one GPU, computed from the model's sizes. It counts
+//! what the engine (`learn/engine/device`) and prefill (`model/device`) allocate and compute.
 
 use crate::learn::engine::MOST_BYTES;
 use crate::model::config::Config;
 
-/// Sustained rates that an estimate rests on.
+/// Assumed sustained rates.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Rates {
-    /// Floating-point operations a second in dense products, 16 bit.
+    /// Floating-point operations per second in 16-bit matmuls.
     pub flops: f64,
-    /// The same in TF32, in which attention of a prefill is computed.
+    /// Floating-point operations per second in TF32, which prefill attention uses.
     pub flops_tf32: f64,
-    /// The same in f32, in which all of an update is computed.
+    /// Floating-point operations per second in f32, which an update uses throughout.
     pub flops_f32: f64,
-    /// Bytes a second from device memory.
+    /// Bytes per second from device memory.
     pub bandwidth: f64,
-    /// Bytes a second from host memory to the device.
+    /// Bytes per second from host memory to the device.
     pub bus: f64,
 }
 
 impl Rates {
-    /// Assumed of one 80 GB data-centre GPU: 400 TFLOP/s in large products, 150 in TF32 and 15 in
-    /// f32, 2 TB/s, 10 GB/s from memory that is not pinned. Not measured here.
+    /// Assumed for one 80 GB data-centre GPU: 400 TFLOP/s in large matmuls, 150 in TF32 and 15 in
+    /// f32, 2 TB/s, and 10 GB/s from memory that is not pinned. Not measured.
     pub const ONE_80GB: Self =
         Self { flops: 4e14, flops_tf32: 1.5e14, flops_f32: 1.5e13, bandwidth: 2e12, bus: 1e10 };
 }
@@ -35,35 +35,36 @@ pub struct Estimate {
     pub prefill_seconds: f64,
     /// Seconds of one update (student forward and backward over answer rows).
     pub step_seconds: f64,
-    /// Seconds of all: one prefill per sample of the pool, and every update.
+    /// Total seconds: one prefill per sample of the pool, and every update.
     pub total_seconds: f64,
-    /// Weights in 16 bit.
+    /// Bytes of the weights in 16 bit.
     pub weight_bytes: u64,
-    /// Keys and values of one sample in 16 bit, in host memory.
+    /// Bytes of keys and values of one sample in 16 bit, in host memory.
     pub sample_bytes: u64,
-    /// Activations of the answer rows that are kept for the backward pass, f32.
+    /// Bytes of the activations of the answer rows that are kept for the backward pass, in f32.
     pub kept_bytes: u64,
-    /// The largest buffers at work: of an update its widened weights, one layer's keys and values,
-    /// and scores; of a prefill the rows of all tokens in one layer.
+    /// Bytes of the largest working buffers. In an update: a layer's weights in f32, one layer's
+    /// keys and values, and scores. In a prefill: the rows of all tokens in one layer.
     pub working_bytes: u64,
 }
 
 impl Estimate {
-    /// Device memory; the pool waits in host memory.
+    /// Bytes of device memory; the pool stays in host memory.
     pub fn device_bytes(&self) -> u64 {
         self.weight_bytes + self.kept_bytes + self.working_bytes
     }
 }
 
-/// Passes over the scores in f32, in prefill and forward: a product writes them; the maximum, its
-/// difference, exponential, sum and the product with the values read or write them again.
+/// Number of passes over the f32 scores in prefill and forward: a matmul writes them; the maximum,
+/// the difference from it, the exponential, the sum and the matmul with the values read or write
+/// them again.
 const FORWARD_PASSES: f64 = 8.0;
-/// Those of the backward pass.
+/// Number of passes over the scores in the backward pass.
 const BACKWARD_PASSES: f64 = 13.0;
-/// Buffers of the size of the scores that the backward pass holds at once, widened keys and values
-/// among them.
+/// Number of buffers of the size of the scores that the backward pass holds at once, including keys
+/// and values in f32.
 const SCORE_BUFFERS: usize = 6;
-/// Tokens of a prompt that pass the MLP together.
+/// Tokens of a prompt that go through the MLP at once.
 const PROMPT_CHUNK: usize = 2048;
 
 /// Estimates a run of `updates` updates of `rows` answer rows over a pool of `samples` contexts.
@@ -81,16 +82,16 @@ pub fn estimate(
     let (n, layers, heads) = (context as f64, config.layers as f64, config.heads as f64);
     let kv_bytes = 2 * config.layers * kv * 2;
     let sample_bytes = (kv_bytes * context) as f64;
-    // Causal attention: half of n² scores per head, two products of 2 d operations each, in TF32.
+    // Causal attention: half of n² scores per head, two matmuls of 2 d operations each, in TF32.
     let causal = layers * heads * n * n / 2.0;
     let prefill_seconds = layers * 2.0 * linear as f64 * n / rates.flops
         + causal * (4.0 * d as f64 / rates.flops_tf32 + 4.0 * FORWARD_PASSES / rates.bandwidth)
         + sample_bytes / rates.bus;
-    // Forward and back through the weights; attention: two products forward, three backward.
+    // Forward and backward through the weights; attention: two matmuls forward, three backward.
     let scores = layers * heads * rows as f64 * n;
     let operations = 4.0 * layers * (rows * linear) as f64 + 10.0 * d as f64 * scores;
     // Each pass reads a 16-bit weight, writes it in f32 and reads that: 10 bytes. Keys and values
-    // likewise; keys serve a product more.
+    // are the same, and keys are used in one more matmul.
     let traffic = 20.0 * (linear * config.layers) as f64
         + 11.0 * sample_bytes
         + 4.0 * (FORWARD_PASSES + BACKWARD_PASSES) * scores;

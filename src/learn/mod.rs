@@ -1,4 +1,5 @@
-//! Which channels matter: importance from running text through a model.
+//! Which channels matter: importance and masks learned from text, training-free scores, and the
+//! check.
 
 pub mod check;
 pub mod data;

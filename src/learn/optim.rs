@@ -1,5 +1,5 @@
 //! AdamW without weight decay (arXiv 1711.05101, the defaults of PyTorch) and the learning-rate
-//! schedule of LeanK's training (arXiv 2508.02215): a linear rise, a flat part, a linear fall.
+//! schedule of LeanK's training (arXiv 2508.02215): linear rise, constant, linear fall.
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -17,7 +17,7 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// No update made yet.
+    /// The state before the first update.
     pub fn new(parameters: usize) -> Self {
         Self { m: vec![0.0; parameters], v: vec![0.0; parameters], updates: 0 }
     }
@@ -30,7 +30,7 @@ impl AdamW {
         let root = (1.0 - BETA2.powi(t)).sqrt() as f32;
         let moments = self.m.iter_mut().zip(&mut self.v);
         for ((p, &g), (m, v)) in parameters.iter_mut().zip(gradient).zip(moments) {
-            // PyTorch's lerp and addcmul, in their order of rounding.
+            // PyTorch's lerp and addcmul, with the same order of rounding.
             *m += (1.0 - BETA1) as f32 * (g - *m);
             *v = *v * BETA2 as f32 + (1.0 - BETA2) as f32 * g * g;
             *p -= step_size * (*m / (v.sqrt() / root + EPS as f32));
@@ -38,8 +38,9 @@ impl AdamW {
     }
 }
 
-/// Learning rate of step `step` of `steps`: linear rise over the first fifth from a floor of a
-/// tenth, flat, linear fall over the last fifth to a tenth. A fifth is a whole number, at least 1.
+/// Learning rate of step `step` of `steps`: a linear rise from a tenth over the first fifth,
+/// constant, and a linear fall to a tenth over the last fifth. A fifth is a whole number of steps,
+/// at least 1.
 pub fn schedule(lr: f64, step: usize, steps: usize) -> f64 {
     let fifth = (steps / 5).max(1) as f64;
     let rise = ((step + 1) as f64 / fifth).max(0.1);

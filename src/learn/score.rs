@@ -4,9 +4,9 @@ use crate::Result;
 use crate::decode::squares::Squares;
 use crate::model::decoder::{Decoder, PrefillHooks};
 
-/// Runs text through a model in windows of at most `window` tokens and gathers squares; a rest
-/// shorter than a quarter of a window is left out unless it is all there is. `progress` gets the
-/// share done and may cancel.
+/// Runs text through a model in windows of at most `window` tokens and sums up squares. A last
+/// window shorter than a quarter is skipped unless it is the only one. `progress` gets the share
+/// done and may cancel.
 pub fn gather(
     decoder: &Decoder,
     texts: &[Vec<u32>],

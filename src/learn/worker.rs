@@ -1,5 +1,5 @@
-//! Learning on a thread of its own: told once what to learn, it tells how it goes over a bounded
-//! channel and can be cancelled.
+//! Learning on its own thread. It gets one order, reports its progress over a bounded channel, and
+//! can be cancelled.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -18,9 +18,9 @@ use crate::{Error, Result, error};
 /// What to learn, as plain data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
-    /// Number of the learning; its notices carry it.
+    /// Number of the run; its notices carry it.
     pub generation: u64,
-    /// Texts to learn from; without, the fetched ones.
+    /// Texts to learn from; empty for the fetched ones.
     pub haystack: Vec<PathBuf>,
     /// The training.
     pub settings: Settings,
@@ -30,25 +30,26 @@ pub struct Order {
     pub pool: usize,
     /// Prompts of the check.
     pub check_prompts: usize,
-    /// Go on from the checkpoint beside `out`.
+    /// Continue from the checkpoint beside `out`.
     pub resume: bool,
-    /// Where the mask goes; the checkpoint lies beside it, with the ending .learning.
+    /// File that the mask is written to; the checkpoint is beside it, with the extension .learning.
     pub out: PathBuf,
 }
 
 impl Order {
-    /// The checkpoint's path: `kscope learn` with the same `--out` has the same one.
+    /// Path of the checkpoint: the same as that of `kscope learn` with the same `--out`.
     pub fn checkpoint(&self) -> PathBuf {
         self.out.with_extension("learning").join("state.safetensors")
     }
 }
 
-/// Something that a learning tells.
+/// A notice from a learning run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notice {
-    /// The learning that tells it.
+    /// Number of the run.
     pub generation: u64,
-    /// Progress that found no room in the channel so far. Updates and ends always arrive.
+    /// Progress notices dropped so far because the channel was full. Updates and ends always
+    /// arrive.
     pub dropped: u64,
     /// What happened.
     pub told: Told,
@@ -57,37 +58,37 @@ pub struct Notice {
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Told {
-    /// It goes on.
+    /// Progress of the run.
     Going(LearnEvent),
-    /// It is done and the mask is in its file.
+    /// The run is done and the mask is written.
     Done(Box<Done>),
-    /// It was cancelled; the checkpoint, if there is one already, can be gone on from.
+    /// The run was cancelled. If there is a checkpoint, it can be resumed.
     Cancelled,
-    /// It cannot go on, for this reason.
+    /// The run failed, for this reason.
     Failed(String),
-    /// It ran into a bug.
+    /// The thread panicked, which is a bug.
     Panicked(String),
 }
 
-/// A finished learning.
+/// The result of a finished run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Done {
     /// The mask with importance and recipe.
     pub file: MaskFile,
-    /// Where it lies.
+    /// File that holds it.
     pub out: PathBuf,
     /// The check's rows; empty without a check.
     pub rows: Vec<CheckRow>,
-    /// The judgement; none without a check.
+    /// The verdict; `None` without a check.
     pub verdict: Option<Verdict>,
-    /// The whole time.
+    /// Total time in seconds.
     pub seconds: f64,
 }
 
-/// Notices that may wait before progress is dropped.
+/// Capacity of the channel; progress is dropped when it is full.
 const NOTICES: usize = 256;
 
-/// A running learning. Dropping it cancels.
+/// A running learning thread. Dropping it cancels the run.
 #[derive(Debug)]
 pub struct Learner {
     cancelled: Arc<AtomicBool>,
@@ -111,7 +112,7 @@ impl Learner {
                 Ok(Err(error)) => Told::Failed(error.to_string()),
                 Err(panic) => Told::Panicked(error::panic_message(&*panic)),
             };
-            // Nobody is left to hear it once the receiver is gone.
+            // Fails once the receiver is gone, when the notice is no longer needed.
             let _ = outbox.state(end);
         };
         let spawned = std::thread::Builder::new().name("learning".into()).spawn(body);
@@ -119,7 +120,8 @@ impl Learner {
         Ok((Self { cancelled }, notices))
     }
 
-    /// Asks it to stop after the sample, update or window at hand; the checkpoint is written first.
+    /// Asks the thread to stop after the current sample, update or window; it writes the checkpoint
+    /// first.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
@@ -131,7 +133,7 @@ impl Drop for Learner {
     }
 }
 
-/// Where notices go.
+/// The sending side of the channel.
 struct Outbox {
     sender: Sender<Notice>,
     generation: u64,
@@ -144,12 +146,13 @@ impl Outbox {
         Notice { generation: self.generation, dropped: self.dropped, told }
     }
 
-    /// Sends what must arrive, waiting for room.
+    /// Sends a notice that must arrive, and waits while the channel is full.
     fn state(&mut self, told: Told) -> Result<()> {
         self.sender.blocking_send(self.notice(told)).map_err(|_| Error::Cancelled)
     }
 
-    /// Sends what the next one of its kind replaces; counts it where there is no room.
+    /// Sends a notice that the next one of its kind replaces; counts it as dropped when the channel
+    /// is full.
     fn statistic(&mut self, told: Told) -> Result<()> {
         match self.sender.try_send(self.notice(told)) {
             Ok(()) => Ok(()),

@@ -26,8 +26,8 @@ impl Shape {
         self.layers * self.kv_heads
     }
 
-    /// A shape that came from a file or a person: every axis at least 1, and a number of entries
-    /// that can be counted.
+    /// Checks a shape that came from a file or a user: every axis is at least 1, and the number of
+    /// entries fits an integer.
     pub fn checked(layers: usize, kv_heads: usize, head_dim: usize) -> Result<Self> {
         let shape = Self { layers, kv_heads, head_dim };
         let entries = layers.checked_mul(kv_heads).and_then(|heads| heads.checked_mul(head_dim));
@@ -43,7 +43,7 @@ impl Shape {
         }
     }
 
-    /// Rotation frequencies per head: channels `i` and `i + pairs()` turn together (rotate-half
+    /// Rotation frequencies per head: channels `i` and `i + pairs()` rotate together (rotate-half
     /// order).
     pub fn pairs(&self) -> usize {
         self.head_dim / 2
@@ -160,8 +160,8 @@ impl ChannelMask {
         self.kept.iter().map(|&kept| u8::from(kept)).collect()
     }
 
-    /// Sha256 of [`bytes`](Self::bytes), in hexadecimal: the identity of a mask whatever file it
-    /// came from.
+    /// Sha256 of [`bytes`](Self::bytes), in hexadecimal: identifies a mask independently of the
+    /// file that it came from.
     pub fn sha256(&self) -> String {
         super::geometry::hex(&Sha256::digest(self.bytes()))
     }

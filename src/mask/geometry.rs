@@ -1,11 +1,10 @@
-//! What a mask must fit: the sizes of a model that decide its K cache, and their fingerprint.
+//! The sizes of a model that a mask must fit, and their fingerprint.
 
 use sha2::{Digest, Sha256};
 
 use super::Shape;
 
-/// The sizes and the rotation base of a decoder: equal for every file format that holds the same
-/// model.
+/// The sizes of a decoder and its rotation base: the same for every file format of one model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Geometry {
     /// Family name, in lower case: `llama`, `qwen2`, ...

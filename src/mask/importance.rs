@@ -46,8 +46,8 @@ impl Importance {
         &self.scores
     }
 
-    /// Sha256 of the scores as little-endian f32, in hexadecimal: the identity of importance
-    /// whatever file it came from.
+    /// Sha256 of the scores as little-endian f32, in hexadecimal: identifies importance
+    /// independently of the file that it came from.
     pub fn sha256(&self) -> String {
         let bytes: Vec<u8> = self.scores.iter().flat_map(|score| score.to_le_bytes()).collect();
         super::geometry::hex(&Sha256::digest(bytes))

@@ -1,7 +1,7 @@
 //! Channel masks as pure data: shapes, kept channels, importance, selection, statistics and files.
 //!
 //! A mask is always in rotate-half channel order and in the checkpoint's original KV-head order.
-//! This room knows no tensor library, no model and no terminal.
+//! This module knows no tensor library, no model and no terminal.
 
 pub mod bytes;
 mod channel_mask;

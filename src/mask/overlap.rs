@@ -16,7 +16,7 @@ pub struct Overlap {
     pub neither: usize,
     /// Kept by both over kept by either (Jaccard); 1 where neither keeps anything.
     pub jaccard: f64,
-    /// Channels on which A and B say the same over all channels.
+    /// Channels on which A and B agree, over all channels.
     pub agreement: f64,
 }
 

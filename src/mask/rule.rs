@@ -1,12 +1,12 @@
-//! The rules by which channels can be scored, as a table: a new rule is one row of [`Rule::ALL`].
+//! The rules that score channels, as a table: a new rule is one row of [`Rule::ALL`].
 
 use super::{Importance, Shape, rules};
 use crate::{Error, Result};
 
-/// What a rule must be given beside the shape.
+/// What a rule needs besides the shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// Nothing.
+    /// Nothing besides the shape.
     Nothing,
     /// Mean squares of keys and queries, gathered while a text runs through the model.
     Text,
@@ -14,7 +14,7 @@ pub enum Needs {
     File,
 }
 
-/// Mean squares that a text left behind.
+/// Mean squares gathered from a text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeanSquares {
     /// Query heads per layer.
@@ -25,7 +25,7 @@ pub struct MeanSquares {
     pub queries: Vec<f64>,
 }
 
-/// What there is to score from.
+/// The inputs of a rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'a> {
     /// Layers, KV heads, channels.
@@ -39,7 +39,7 @@ pub struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// The shape and a seed, which is all that some rules need.
+    /// Only the shape and a seed, which is all that some rules need.
     pub fn nothing(shape: Shape, seed: u64) -> Self {
         Self { shape, seed, squares: None, learned: None }
     }
@@ -54,9 +54,9 @@ pub struct Rule {
     pub words: &'static str,
     /// One line of help.
     pub about: &'static str,
-    /// What it must be given.
+    /// What the rule needs.
     pub needs: Needs,
-    /// Whether it is published with equal counts in every head; the others spread one budget.
+    /// Whether its publication keeps equal counts in every head; the other rules spread one budget.
     pub equal_counts: bool,
     /// The importance of every channel.
     scores: fn(Given<'_>) -> Result<Importance>,
@@ -121,7 +121,8 @@ impl Rule {
     /// Uniform random scores.
     pub const RANDOM: Self = Self::ALL[4];
 
-    /// The name of keeping every channel beside real rules; nobody can select by it.
+    /// Stands for keeping every channel in tables that list it beside the rules; it cannot be
+    /// selected.
     pub const DENSE: Self = Self {
         name: "dense",
         words: "dense",

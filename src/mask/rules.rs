@@ -1,7 +1,7 @@
-//! Rules that give importance without training: baselines and starting points.
+//! Rules that score channels without training: baselines and starting points.
 //!
-//! Frequency and random need no running model. Key norm and ThinK turn mean squares, gathered by
-//! whoever runs text through the model, into importance.
+//! Frequency and random need no model. Key norm and ThinK turn mean squares, which the caller
+//! gathers from text, into importance.
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -22,7 +22,7 @@ pub fn slowest_first(shape: Shape) -> Importance {
     every_head(shape, &head)
 }
 
-/// Uniform scores in (0, 1] from a seeded generator: the floor that every other rule must beat.
+/// Uniform scores in (0, 1] from a seeded generator: the baseline that every other rule must beat.
 pub fn random(shape: Shape, seed: u64) -> Importance {
     let mut generator = StdRng::seed_from_u64(seed);
     let scores = (0..shape.entries()).map(|_| 1.0 - generator.random::<f32>()).collect();
@@ -69,10 +69,10 @@ pub fn think(
     Importance::new(shape, (0..shape.entries()).map(score).collect())
 }
 
-/// A mix of two importances by rank, so that rules of different units meet: `(1 - weight) *
-/// rank(first) + weight * rank(second)`. The rank of a score is the share of the positive scores
-/// that are at most as large (over all layers, equal scores alike); a score of 0 or below has rank
-/// 0, so that what neither rule would keep stays at 0. `weight` is 0..=1.
+/// A mix of two importances by rank, so that rules with different units can be combined: `(1 -
+/// weight) * rank(first) + weight * rank(second)`. The rank of a score is the share of the positive
+/// scores that are at most as large (over all layers, equal scores alike); a score of 0 or below
+/// has rank 0, so that what neither rule would keep stays at 0. `weight` is 0..=1.
 ///
 /// # Errors
 /// Importances of different shape, and a weight outside 0..=1.

@@ -1,10 +1,10 @@
-//! What a mask keeps and saves, as numbers.
+//! Numbers on what a mask keeps and saves.
 
 use std::collections::BTreeMap;
 
 use super::{ChannelMask, Window, bytes, rules};
 
-/// Where and in what element type the numbers of [`Statistics`] are taken.
+/// The context and element type that [`Statistics`] are computed for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StatisticsSetting {
     /// Window and context in tokens for the savings; the long-context limit where None.
@@ -50,7 +50,7 @@ pub struct Statistics {
     pub slow_half_share: f64,
     /// Share of kept channels that slowest-first keeps at equal per-head counts.
     pub slowest_first_overlap: f64,
-    /// The same for random channels, on average.
+    /// [`Self::slowest_first_overlap`] with random channels in place of slowest-first, on average.
     pub random_overlap: f64,
     /// Kept channels of each layer.
     pub kept_per_layer: Vec<usize>,
@@ -60,14 +60,14 @@ pub struct Statistics {
     pub kept_per_head: Vec<Vec<usize>>,
     /// Kept share per rotation index, fast to slow, both channels of the pair and all heads pooled.
     pub frequency_shares: Vec<f64>,
-    /// The same over the heads that keep at least one channel.
+    /// [`Self::frequency_shares`] of the heads that keep at least one channel.
     pub frequency_shares_of_stored_heads: Vec<f64>,
     /// Sha256 of the mask as one byte per channel, row-major.
     pub sha256: String,
 }
 
 impl Statistics {
-    /// All numbers of `mask`.
+    /// Computes all numbers of `mask`.
     pub fn of(mask: &ChannelMask, setting: &StatisticsSetting) -> Self {
         let shape = mask.shape();
         let counts = mask.kept_counts();

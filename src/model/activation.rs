@@ -1,4 +1,4 @@
-//! The activation of an MLP's gate: its value and its slope, wherever they are computed.
+//! The activation of an MLP's gate: its value and its slope, for every engine that computes it.
 //!
 //! An MLP gives `value(gate) * up` (gated linear units, arXiv 2002.05202). Its gradient to the gate
 //! is `slope(gate) * up`, and that to `up` is `value(gate)`, both times the gradient of the product.
@@ -25,8 +25,8 @@ impl Activation {
         }
     }
 
-    /// Gradients to gate and up, `[n, 2 width]`, from that to what [`Self::gate`] gave, `[n,
-    /// width]`.
+    /// Gradients to gate and up, `[n, 2 width]`, from the gradient to the output of [`Self::gate`],
+    /// `[n, width]`.
     pub fn gate_back(self, gate_up: &[f32], width: usize, d_out: &[f32], d_gate_up: &mut [f32]) {
         let rows = gate_up.chunks_exact(2 * width).zip(d_gate_up.chunks_exact_mut(2 * width));
         for ((gate_up, d_gate_up), d_out) in rows.zip(d_out.chunks_exact(width)) {

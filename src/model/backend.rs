@@ -1,4 +1,4 @@
-//! What a decoder runs on.
+//! The engines that a decoder runs on.
 
 use std::fmt;
 use std::sync::RwLockReadGuard;
@@ -12,14 +12,14 @@ use crate::model::hooks::{PrefillHooks, StepObserver};
 use crate::model::rope::Rope;
 use crate::model::weights::Weights;
 
-/// What every backend is told about the model.
+/// The parts of a model that every backend needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Blueprint<'a> {
     pub config: &'a Config,
     pub rope: &'a Rope,
 }
 
-/// The weights that a backend runs over. Learning computes over the same, so this says which
+/// The weights that a backend runs over. Learning uses the same weights, so this also decides which
 /// engine learns.
 pub(crate) enum BackendWeights<'a> {
     /// In this process's memory.
@@ -28,17 +28,17 @@ pub(crate) enum BackendWeights<'a> {
     Device(&'a TensorDecoder),
 }
 
-/// Weights in some place, and the forward pass there. A [`Decoder`](crate::model::decoder::Decoder)
-/// checks what comes in before it asks its backend.
+/// Weights on the host or on a device, and the forward pass there. A
+/// [`Decoder`](crate::model::decoder::Decoder) checks its inputs before it calls its backend.
 pub(crate) trait Backend: fmt::Debug + Send + Sync {
-    /// What the forward pass runs on.
+    /// The name of what the forward pass runs on.
     fn device_name(&self) -> &str;
 
     /// The weights.
     fn weights(&self) -> BackendWeights<'_>;
 
-    /// To be held by a thread that computes here beside the one that decodes; `None` where that
-    /// takes nothing.
+    /// A guard for a thread that computes here while another one decodes; `None` where none is
+    /// needed.
     fn share(&self) -> Option<RwLockReadGuard<'_, ()>>;
 
     /// Runs a prompt and fills every cache in `caches` (all empty). Returns the normalised hidden
@@ -64,8 +64,8 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     /// Logits of normalised hidden states: `[n, hidden]` to `[n, vocab]`.
     fn logits(&self, config: &Config, hidden: &[f32]) -> Result<Vec<f32>>;
 
-    /// Appends one token to each sequence and leaves the next-token logits, and the time it took,
-    /// in `buffers`.
+    /// Appends one token to each sequence and writes the next-token logits, and the time it took,
+    /// to `buffers`.
     fn step(
         &self,
         model: Blueprint<'_>,

@@ -1,4 +1,4 @@
-//! Memory that decode steps use again and again.
+//! Memory that decode steps reuse.
 
 use crate::model::config::Config;
 use crate::model::host::StepScratch;

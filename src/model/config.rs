@@ -1,4 +1,4 @@
-//! The shape of a decoder model, whichever file it came from.
+//! The shape of a decoder model, from any kind of file.
 
 use crate::attention::AttentionScale;
 use crate::mask::{Geometry, Shape};
@@ -7,10 +7,10 @@ use crate::model::arch::{Architecture, BlockSpec};
 use crate::model::rope_scaling::{self, RopeScaling};
 use crate::{Error, Result};
 
-/// Everything that the forward pass needs to know beside the weights.
+/// Everything that the forward pass needs besides the weights.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Config {
-    /// What kind of decoder it is.
+    /// The kind of decoder.
     pub architecture: &'static Architecture,
     /// Decoder layers.
     pub layers: usize,
@@ -30,7 +30,7 @@ pub struct Config {
     pub rms_eps: f32,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
-    /// How the rotary frequencies are stretched.
+    /// How the rotary frequencies are scaled.
     pub rope_scaling: RopeScaling,
     /// Divisors of the frequencies beside the scaling, `head_dim / 2` of them, fast to slow
     /// (`rope_freqs.weight` of a GGUF file).
@@ -39,7 +39,7 @@ pub struct Config {
     /// Factor on cos and sin beside that of the scaling (`rope.scaling.attn_factor` of a GGUF file).
     #[serde(skip_serializing_if = "is_one")]
     pub rope_magnitude: f64,
-    /// Tokens that the model may see, scaling included.
+    /// Most tokens of context, scaling included.
     pub max_context: usize,
     /// Whether the output projection is the embedding.
     pub tied: bool,
@@ -63,7 +63,7 @@ impl Config {
         Shape { layers: self.layers, kv_heads: self.kv_heads, head_dim: self.head_dim }
     }
 
-    /// The sizes that a mask is bound to; equal for every file format of one model.
+    /// The sizes that a mask is bound to; the same for every file format of one model.
     pub fn geometry(&self) -> Geometry {
         Geometry {
             architecture: self.architecture.to_string(),
@@ -76,7 +76,7 @@ impl Config {
         }
     }
 
-    /// What attention scores are multiplied by.
+    /// The factor of attention scores.
     pub fn attention_scale(&self) -> AttentionScale {
         AttentionScale::of(self.head_dim)
     }

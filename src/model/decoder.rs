@@ -1,5 +1,5 @@
-//! A decoder: what comes in is checked here, and then its backend runs a whole prompt at once
-//! (prefill), or one token of each sequence (a decode step).
+//! A decoder checks its inputs, and then its backend runs a whole prompt at once (prefill) or one
+//! token of each sequence (a decode step).
 
 pub use crate::model::buffers::StepBuffers;
 pub use crate::model::hooks::{LayerView, PrefillHooks, StepObserver, with_quiet_hooks};
@@ -30,7 +30,7 @@ impl Decoder {
         Self::over(config, weights.dtype(), Box::new(HostBackend::new(weights)))
     }
 
-    /// A decoder over a device's tensors. Of the host's weights the embedding stays.
+    /// A decoder over a device's tensors. Of the host's weights only the embedding is kept.
     pub fn on_device(config: Config, weights: Weights, tensors: TensorDecoder) -> Result<Self> {
         let dtype = weights.dtype();
         let embedding = weights.into_embedding()?;
@@ -45,7 +45,7 @@ impl Decoder {
         Blueprint { config: &self.config, rope: &self.rope }
     }
 
-    /// What the forward pass runs on.
+    /// The name of what the forward pass runs on.
     pub fn device_name(&self) -> &str {
         self.backend.device_name()
     }
@@ -55,12 +55,12 @@ impl Decoder {
         self.weights().is_some()
     }
 
-    /// To be held by a thread that computes with this decoder beside the one that decodes.
+    /// A guard for a thread that computes with this decoder while another one decodes.
     pub fn share(&self) -> Option<impl Drop + '_> {
         self.backend.share()
     }
 
-    /// What the forward pass runs over, for others who compute there.
+    /// The backend, for other code that computes on the same weights.
     pub(crate) fn backend(&self) -> &dyn Backend {
         &*self.backend
     }
@@ -83,7 +83,7 @@ impl Decoder {
         self.dtype
     }
 
-    /// The rotation.
+    /// The rotary embedding.
     pub fn rope(&self) -> &Rope {
         &self.rope
     }
@@ -103,7 +103,7 @@ impl Decoder {
     /// its keys and values. Returns the normalised hidden states, `[tokens, hidden]`.
     ///
     /// The prompt goes through one layer after the other, so full keys exist for one layer at a
-    /// time: with pruned caches the process really is as small as they are.
+    /// time: with pruned caches the process never holds the keys of a dense one.
     pub fn prefill(
         &self,
         tokens: &[u32],
@@ -142,10 +142,10 @@ impl Decoder {
         self.backend.logits(&self.config, hidden)
     }
 
-    /// One decode step: appends one token to each sequence and leaves the next-token logits in
+    /// One decode step: appends one token to each sequence and writes the next-token logits to
     /// `buffers`. `observe` sees each layer's rotated queries (`[batch, heads, head_dim]`) right
-    /// after its attention; those of a device come all at the end, and only the whole time of a
-    /// device's step is known.
+    /// after its attention. On a device all of them come at the end, and only the time of the whole
+    /// step is known.
     pub fn step(
         &self,
         tokens: &[u32],

@@ -1,11 +1,11 @@
-//! What a prefill and a decode step call while they run.
+//! Callbacks of a prefill and of a decode step.
 
 use crate::Result;
 use crate::cache::SequenceCache;
 use crate::model::observed::ObservedRows;
 
-/// Post-RoPE queries and keys and the values of one layer over a whole prompt, as prefill hands
-/// them to an observer.
+/// Post-RoPE queries and keys and the values of one layer over a whole prompt, as given to a
+/// prefill's observer.
 pub struct LayerView<'a> {
     /// Layer index.
     pub layer: usize,
@@ -21,21 +21,20 @@ pub struct LayerView<'a> {
 /// `[batch, heads, head_dim]` and the caches.
 pub type StepObserver<'a> = dyn FnMut(usize, &[f32], &[&mut SequenceCache]) + 'a;
 
-/// What a prefill calls while it runs.
+/// Callbacks of a prefill.
 pub struct PrefillHooks<'a> {
-    /// Tokens worked on at once in the linear layers.
+    /// Tokens that go through the linear layers at once.
     pub chunk: usize,
-    /// Gets the share done, 0 to 1; an error cancels.
+    /// Receives the share done, 0 to 1; an error cancels.
     pub progress: &'a mut dyn FnMut(f32) -> Result<()>,
-    /// Asked often, from any thread; an error cancels.
+    /// Called often, from any thread; an error cancels.
     pub keep_going: &'a (dyn Fn() -> Result<()> + Sync),
     /// Sees every layer's queries, keys and values.
     pub observe: &'a mut dyn FnMut(LayerView<'_>),
 }
 
 impl PrefillHooks<'_> {
-    /// Tokens worked on at once where nothing else is asked for: enough rows for the blocked
-    /// product, small activations.
+    /// The default chunk: enough rows for the blocked product, and small activations.
     pub const CHUNK: usize = 512;
 }
 

@@ -1,4 +1,4 @@
-//! A model as the rest of the program holds it.
+//! A loaded model.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{Error, Result, machine};
 /// A model in memory, ready to run.
 #[derive(Debug)]
 pub struct Model {
-    /// What the model calls itself.
+    /// The model's name.
     pub name: String,
     /// Weights and forward pass.
     pub decoder: Decoder,
@@ -25,8 +25,8 @@ impl Model {
         self.decoder.config()
     }
 
-    /// Refuses caches that this machine has no memory for; `what` names them. A device says itself
-    /// when its own does not suffice.
+    /// Refuses caches that this machine has no memory for; `what` names them. A device reports by
+    /// itself when its memory does not suffice.
     pub fn check_cache_memory(&self, what: &str, bytes: usize) -> Result<()> {
         if self.decoder.is_on_host() { machine::check_memory(what, bytes as u64) } else { Ok(()) }
     }
@@ -48,7 +48,7 @@ impl Model {
         }
     }
 
-    /// The text of a token by itself; its number where there is no tokenizer.
+    /// The text of one token; its number where there is no tokenizer.
     pub fn token_text(&self, id: u32) -> String {
         self.tokenizer.as_ref().map_or_else(|| id.to_string(), |tokenizer| tokenizer.token_text(id))
     }

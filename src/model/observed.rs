@@ -1,4 +1,4 @@
-//! ObservedRows that an observer may look at: in this process's memory, or on a device until someone looks.
+//! Rows that an observer may read: in this process's memory, or on a device until they are read.
 
 use std::cell::OnceCell;
 use std::ops::Deref;
@@ -17,7 +17,7 @@ enum Here<'a> {
 }
 
 impl<'a> ObservedRows<'a> {
-    /// ObservedRows in memory.
+    /// Rows in memory.
     pub fn here(rows: &'a [f32]) -> Self {
         Self { here: OnceCell::from(Here::Borrowed(rows)), on_device: None }
     }

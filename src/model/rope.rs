@@ -1,7 +1,7 @@
 //! Rotary position embedding in rotate-half order: channels `i` and `i + head_dim/2` form one
 //! rotation.
 //!
-//! Frequencies follow RoPE (arXiv 2104.09864), the `llama3` stretch of the Llama-3.1 release, YaRN
+//! Frequencies follow RoPE (arXiv 2104.09864), the `llama3` scaling of the Llama-3.1 release, YaRN
 //! (arXiv 2309.00071), NTK scaling by length as transformers' `dynamic` does it, and LongRoPE
 //! (arXiv 2402.13753).
 
@@ -126,7 +126,7 @@ impl Rope {
 
     fn turn(&self, speeds: &[f64], position: usize, cos: &mut [f32], sin: &mut [f32]) {
         for ((freq, cos), sin) in speeds.iter().zip(cos).zip(sin) {
-            // The frequency in f32 and the angle in f32 are what checkpoints were trained with
+            // The frequency and the angle are f32 because checkpoints were trained with that
             // (transformers does the same).
             let angle = f64::from(*freq as f32 * position as f32);
             *cos = (angle.cos() * self.magnitude) as f32;

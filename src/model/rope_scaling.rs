@@ -1,17 +1,17 @@
-//! How rotary frequencies are stretched beyond the context of pretraining: a part of a model's
+//! How rotary frequencies are scaled beyond the context of pretraining: a part of a model's
 //! configuration.
 
 use crate::{Error, Result};
 
-/// How the frequencies are stretched beyond the context of pretraining.
+/// How the frequencies are scaled beyond the context of pretraining.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum RopeScaling {
-    /// As trained.
+    /// Frequencies as trained.
     None,
     /// Every position divided by `factor`.
     Linear {
-        /// The stretch.
+        /// The divisor.
         factor: f64,
     },
     /// NTK scaling by the length of the text: beyond `original` tokens theta grows with the length.
@@ -23,7 +23,7 @@ pub enum RopeScaling {
     },
     /// Llama 3.1: slow frequencies divided by `factor`, fast ones kept, a ramp between.
     Llama3 {
-        /// The stretch of slow frequencies.
+        /// The divisor of slow frequencies.
         factor: f64,
         /// Wavelengths above `original / low` are slow.
         low_freq_factor: f64,
@@ -32,16 +32,16 @@ pub enum RopeScaling {
         /// Context of pretraining, tokens.
         original: usize,
     },
-    /// YaRN: a ramp between stretched and kept frequencies by rotations per original context, and a
+    /// YaRN: a ramp between scaled and kept frequencies by rotations per original context, and a
     /// temperature on the logits.
     Yarn {
-        /// The stretch.
+        /// The divisor of scaled frequencies.
         factor: f64,
         /// Context of pretraining, tokens.
         original: usize,
-        /// Rotations from which a frequency is kept.
+        /// Rotations from which on a frequency is kept.
         beta_fast: f64,
-        /// Rotations up to which it is stretched.
+        /// Rotations up to which it is scaled.
         beta_slow: f64,
         /// Whether the ramp begins and ends at whole pairs.
         truncate: bool,

@@ -1,4 +1,4 @@
-//! The weights of a decoder, as the forward pass reads them, and what they are read from.
+//! The weights of a decoder for the forward pass, and the files that they are read from.
 
 use candle_core::Device;
 use candle_core::quantized::QTensor;
@@ -11,12 +11,11 @@ use crate::model::host::ops;
 use crate::model::rope::rotate;
 use crate::{Error, Result};
 
-/// A matrix as a file holds it.
+/// A matrix as stored in a file.
 pub struct Stored {
     /// The values without loss: floats in their stored type, quantised ones widened to f32.
     pub matrix: Matrix,
-    /// The element type to keep it in where none is asked for: the stored one, f16 for quantised
-    /// values.
+    /// The element type to keep it in by default: the stored one, f16 for quantised values.
     pub usual: Dtype,
 }
 
@@ -26,8 +25,8 @@ impl From<Matrix> for Stored {
     }
 }
 
-/// Weights by their Hugging Face names, whatever file holds them. Shapes are checked, errors name
-/// the tensor.
+/// Weights by their Hugging Face names, for every kind of file. Shapes are checked, errors name the
+/// tensor.
 pub trait Tensors {
     /// The file or folder, for errors.
     fn origin(&self) -> &str;
@@ -58,7 +57,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// `x W^T + b` for a few rows, over the weights as they are stored.
+    /// `x W^T + b` for a few rows, over the stored weights.
     pub fn apply(&self, x: &[f32], y: &mut [f32]) {
         self.weight.apply(x, y);
         if let Some(bias) = &self.bias {
@@ -66,7 +65,7 @@ impl Linear {
         }
     }
 
-    /// The same for many rows, over the widened weights.
+    /// `x W^T + b` for many rows, over the widened weights.
     pub fn apply_wide(&self, wide: &Wide, x: &[f32]) -> Result<Vec<f32>> {
         let mut y = wide.apply(x)?;
         if let Some(bias) = &self.bias {
@@ -77,7 +76,7 @@ impl Linear {
 }
 
 /// One decoder layer. Matrices that read the same input are stacked, so that each step reads them
-/// in one go.
+/// in one pass.
 #[derive(Debug)]
 pub struct Layer {
     /// RMS norm before attention, `[hidden]`.
@@ -99,7 +98,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Normalises, where the model has such norms, and rotates the q and k heads of one token.
+    /// Normalises the q and k heads of one token, where the model has such norms, and rotates them.
     pub fn position(&self, eps: f32, [q, k]: [&mut [f32]; 2], [cos, sin]: [&[f32]; 2]) {
         for (x, norm) in [(q, &self.q_norm), (k, &self.k_norm)] {
             if let Some(norm) = norm {
@@ -134,7 +133,8 @@ pub struct Weights {
 
 impl Weights {
     /// Reads every tensor of a model. `dtype` converts the matrices; without it they keep their
-    /// stored type. `progress` gets the share done, 0 to 1, and may cancel by returning an error.
+    /// stored type. `progress` receives the share done, 0 to 1, and may cancel by returning an
+    /// error.
     pub fn read(
         config: &Config,
         tensors: &mut dyn Tensors,
@@ -167,7 +167,7 @@ impl Weights {
         Ok(Self { embedding, layers, norm, head })
     }
 
-    /// The embedding, in memory of its own.
+    /// The embedding, copied to its own memory.
     pub(in crate::model) fn into_embedding(self) -> Result<Matrix> {
         let mut embedding = self.embedding;
         drop((self.layers, self.head));
@@ -245,7 +245,7 @@ impl Reader<'_> {
                 biases.extend(self.vector(&format!("{module}.bias"), part.outputs)?);
             }
         }
-        // Files may quantise parts of a stack differently; the widest type holds them all.
+        // Files may quantise parts of a stack differently; the widest type holds all of them.
         let widest =
             weights.iter().map(Matrix::dtype).reduce(|a, b| if a == b { a } else { Dtype::F32 });
         let weights =

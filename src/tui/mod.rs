@@ -1,11 +1,11 @@
-//! The inspector: screens on the engine's events.
+//! The inspector: screens that show the engine's events.
 //!
-//! Data goes one way: a terminal event, an engine event or time becomes an
+//! Data flows one way: a terminal event, an engine event or a timer tick becomes an
 //! [`Action`](app::action::Action); [`update`](app::update::update) changes the
 //! [`State`](app::state::State) and returns effects; the [runner](app::runner) performs them; a
 //! [frame](app::frame) shows the state.
 //!
-//! [`app`] is what all screens share. Each [`screen`] has a folder with everything of it.
+//! [`app`] holds what all screens share. Each [`screen`] has its own folder.
 
 pub mod app;
 pub mod color;

@@ -1,4 +1,4 @@
-//! What every part of a frame is drawn with: lines, blanks, placeholders, and numbers as text.
+//! Drawing helpers: lines, blank areas, placeholders, and numbers as text.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -12,12 +12,12 @@ use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::widget::meter;
 
-/// Writes a line at a place within `area`, cut at its right edge.
+/// Writes a line at a position within `area`, cut at its right edge.
 pub fn put<'a>(buffer: &mut Buffer, area: Rect, x: u16, y: u16, line: impl Into<Line<'a>>) {
     let area = area.intersection(buffer.area);
     if x < area.width && y < area.height {
         let line = line.into();
-        // A line's own style would otherwise reach to the edge of the area.
+        // Otherwise the style of a line would extend to the edge of the area.
         let width = (line.width().min(usize::from(u16::MAX)) as u16).min(area.width - x);
         line.render(Rect { x: area.x + x, y: area.y + y, width, height: 1 }, buffer);
     }
@@ -34,7 +34,7 @@ pub fn clear(buffer: &mut Buffer, area: Rect, style: Style) {
     }
 }
 
-/// What stands where there is nothing to show yet.
+/// The text shown where there is nothing to show yet.
 pub fn placeholder(state: &State, area: Rect, buffer: &mut Buffer) {
     let (what, share) = match &state.phase {
         Phase::Loading(share) => (format!("loading {}", state.loading_name), Some(*share)),
@@ -55,7 +55,7 @@ pub fn placeholder(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Tokens per second with as many digits as they are worth.
+/// Tokens per second with a sensible number of digits.
 pub fn rate(tokens_per_second: f64) -> String {
     match tokens_per_second {
         r if r < 10.0 => format!("{r:.2} tok/s"),

@@ -1,4 +1,4 @@
-//! `kscope bench attention` prints what its readers (and the schema) expect.
+//! `kscope bench attention` prints the documented fields.
 
 use kscope_testing::kscope;
 use kscope_testing::needs::skipped;
@@ -63,8 +63,7 @@ fn a_card_is_computed_without_one_and_refused_with_a_reason() {
     let table = String::from_utf8(run("bench attention --device cuda --dry-run").stdout).unwrap();
     assert!(table.contains("H100") && table.contains("not measured"), "{table}");
 
-    // Whether it was built without the feature or there is no card: one sentence, and never a table
-    // of numbers.
+    // Built without the feature, or without a GPU: one error, never a table of numbers.
     for command in [
         "bench attention --device cuda",
         "selftest --device cuda:0",

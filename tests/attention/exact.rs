@@ -27,7 +27,7 @@ proptest! {
         seed: u64,
     ) {
         let shape = shape(1, kv_heads, head_dim);
-        // A quarter of the heads is dropped, a quarter whole, the rest anything between.
+        // A quarter of the heads is dropped, a quarter is whole, the rest is in between.
         let count = |x: f64| ((x * 2.0 - 0.5).clamp(0.0, 1.0) * head_dim as f64).round() as usize;
         let mask = mask_with_counts(shape, &counts.into_iter().map(count).collect::<Vec<_>>(), seed);
         let window = Window { sink, recent, chunk };
@@ -236,7 +236,7 @@ fn the_order_of_heads_and_of_middle_tokens_does_not_matter() {
     let mask = mask_with_counts(shape, &counts, 10);
     let cache = tokens.cache(&spec(shape, WINDOW, Dtype::F16, mask.clone()));
 
-    // KV heads 2, 0, 1 with their query heads: the same outputs, bit for bit, in that order.
+    // KV heads 2, 0, 1 with their query heads: the outputs are the same bit for bit, in that order.
     let order = [2, 0, 1];
     let by_head = |rows: &[f32], width: usize| -> Vec<f32> {
         rows.chunks(3 * width)
@@ -251,7 +251,7 @@ fn the_order_of_heads_and_of_middle_tokens_does_not_matter() {
         ChannelMask::from_fn(shape, |_, head, channel| mask.head(0, order[head])[channel]);
     let permuted_cache = permuted.cache(&spec(shape, WINDOW, Dtype::F16, permuted_mask));
 
-    // The middle's tokens backwards: the same outputs within rounding.
+    // The tokens of the middle in reverse order: the outputs are the same within rounding.
     let middle = WINDOW.sink..WINDOW.sink + WINDOW.middle(len);
     let mut reversed = tokens.clone();
     for (rows, from) in [(&mut reversed.k[0], &tokens.k[0]), (&mut reversed.v[0], &tokens.v[0])] {
@@ -279,7 +279,7 @@ fn scores_far_apart_overflow_nothing() {
     let spec = spec(shape, WINDOW, Dtype::F32, mask_with_counts(shape, &[21], 11));
     let cache = tokens.cache(&spec);
     for level in levels() {
-        // Scores of some thousand in base 2 leave an f32 about 1e-4 of absolute accuracy.
+        // Scores of a few thousand in base 2 have an absolute error of about 1e-4 in f32.
         assert!(
             error(&attend(level, &cache, 0, &tokens.q[0]), &oracle(&cache, 0, &tokens.q[0])) < 1e-3,
             "{level}"

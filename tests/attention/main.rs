@@ -1,4 +1,4 @@
-//! Decode attention on the CPU: against its oracle, what the inspector sees of it, and its bench.
+//! Decode attention on the CPU: against the oracle, the inspector's view of it, and its benchmark.
 
 mod bench;
 mod exact;

@@ -1,4 +1,4 @@
-//! One test for each defect of the LeanK authors' cache and kernel that could exist here.
+//! One test for each defect of the LeanK authors' cache and kernel that this code could have too.
 
 use kscope::attention::{Attention, DecodeItem, SimdLevel};
 use kscope::cache::{CacheSpec, SequenceCache};
@@ -79,7 +79,7 @@ fn defect_4_sequences_of_different_length_need_no_padding() {
 fn defect_5_statistics_are_f32_in_a_bf16_cache() {
     let shape = shape(1, 1, 128);
     let mut tokens = Tokens::random(shape, 4, 3000, 5);
-    // Scores around 20, where the step of a bf16 would be 1/8.
+    // Scores around 20, where a bf16 step would be 1/8.
     tokens.q[0].iter_mut().for_each(|q| *q *= 4.0);
     let cache = tokens.cache(&spec(shape, WINDOW, Dtype::Bf16, mask_with_counts(shape, &[40], 5)));
     for level in levels().into_iter().filter(|level| *level != SimdLevel::Avx512Bf16) {
@@ -92,7 +92,7 @@ fn defect_5_statistics_are_f32_in_a_bf16_cache() {
 
 #[test]
 fn defect_6_no_token_is_too_far_back() {
-    // Past 139,264 middle tokens the authors' kernel reads no further. Here one key beyond takes
+    // The authors' kernel does not read beyond 139,264 middle tokens. Here a key beyond them takes
     // all the attention.
     let (shape, len, far) = (shape(1, 1, 16), 145_000, 144_000);
     let mut tokens = Tokens::random(shape, 1, len, 6);
@@ -124,13 +124,13 @@ fn defect_7_the_length_is_right_after_chunks_moved_in_many_layers() {
     }
 }
 
-// Defect 15 (factors in bf16) is about training. Defect 16 (a step that allocates and copies) has a
-// test in a process of its own.
+// Defect 15 (factors in bf16) is about training. Defect 16 (a step that allocates and copies) is
+// tested in its own process.
 
 #[test]
 fn defect_17_work_is_split_by_real_lengths() {
-    // Just above a bucket of 4,096 middle tokens and far from any: each length is exact on several
-    // threads.
+    // Just above a bucket of 4,096 middle tokens, and far from any bucket: each length is exact on
+    // several threads.
     let shape = shape(1, 1, 32);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     for len in [4096 + 144, 4096 + 145, 4096 + 176, 5000] {
@@ -147,8 +147,8 @@ fn defect_17_work_is_split_by_real_lengths() {
 
 #[test]
 fn defect_18_one_kernel_serves_every_layer_shape_and_length() {
-    // Every layer keeps other counts, and the same cache grows through what would be a bucket's
-    // edge.
+    // Every layer keeps other counts, and the same cache grows across what would be the edge of a
+    // bucket.
     let shape = shape(6, 2, 64);
     let mask = mask_with_counts(shape, &[0, 8, 16, 24, 31, 33, 40, 48, 56, 63, 64, 1], 18);
     let spec = spec(shape, Window { chunk: 128, ..WINDOW }, Dtype::F16, mask);

@@ -107,7 +107,7 @@ proptest! {
         prop_assert_eq!(pruned.clone().truncate(back, None).is_ok(), alone);
         pruned.truncate(back, Some(&dense)).unwrap();
         assert_same(&pruned, &shorter);
-        // And on from there, as if nothing had been.
+        // Decode continues from there as if nothing had happened.
         tokens.extend(&mut pruned, back, len);
         assert_same(&pruned, &tokens.cache(&spec));
     }
@@ -165,7 +165,7 @@ fn clones_share_until_one_writes() {
 
 #[test]
 fn bytes_are_the_formula_and_the_allocator_holds_little_more() {
-    // Llama-3.1's counts: per middle token a head takes 2 c + 256 bytes (0 if it keeps nothing)
+    // Llama-3.1's counts: per middle token a head takes 2 c + 256 bytes (0 if it keeps no channel)
     // against 512 (LeanK's deployed layout).
     let shape = shape(1, 8, 128);
     let counts = [0, 32, 32, 64, 96, 0, 128, 33];
@@ -178,8 +178,8 @@ fn bytes_are_the_formula_and_the_allocator_holds_little_more() {
             counts.iter().filter(|&&count| count > 0).map(|count| 2 * count + 256).sum();
         assert_eq!(cache.bytes().total(), middle * heads + (len - middle) * 8 * 512);
         assert_eq!(cache.bytes(), spec.bytes_at(len));
-        // Blocks that are not full: at most a block of whole keys beside sink and recent each, and
-        // 7 blocks of the last slab.
+        // Blocks that are not full: at most one block of whole keys each next to sink and recent,
+        // and 7 blocks of the last slab.
         let slack = cache.allocated() - cache.bytes().total();
         let most: usize =
             counts.iter().map(|count| 4 * 64 * 256 + 8 * 64 * (256 + 2 * count) + 8192).sum();
@@ -206,7 +206,7 @@ fn a_retune_of_8192_tokens_is_a_gather_not_a_prefill() {
         .collect();
     times.sort();
     println!("retune of 8,192 tokens: {:?}", times[2]);
-    // 100 ms on a quiet machine; tests share theirs.
+    // 100 ms on an idle machine; the machine may be shared.
     assert!(times[0].as_millis() < 400, "{times:?}");
 }
 

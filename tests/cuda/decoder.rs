@@ -1,6 +1,6 @@
-//! The forward pass over candle's tensors, which is what runs on a card, against the plain one: on
-//! candle's CPU device with caches in memory, and with caches and attention on the simulated card,
-//! whole models through the CUDA kernels.
+//! The forward pass over candle's tensors, which is what runs on a GPU, against the one on the
+//! host: on candle's CPU device with caches in memory, and with caches and attention on the
+//! simulated GPU, where whole models run through the CUDA kernels.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use kscope_testing::vectors;
 
 use crate::simulator::Simulator;
 
-/// candle's CPU, with caches and attention on a simulated card.
+/// candle's CPU device, with caches and attention on a simulated GPU.
 fn on_simulator() -> Placement {
     on_card(&simulator())
 }
@@ -38,14 +38,14 @@ fn simulator() -> Arc<Simulator> {
 
 fn on_card(card: &Arc<Simulator>) -> Placement {
     let attend = Attend::Device(Box::new(DeviceAttention::new(Arc::clone(card))));
-    Placement { device: Device::Cpu, name: "simulated card".to_owned(), attend }
+    Placement { device: Device::Cpu, name: "simulated GPU".to_owned(), attend }
 }
 
 fn loaded(opened: Opened, dtype: Option<Dtype>, placement: Option<Placement>) -> Arc<Model> {
     Arc::new(opened.load_on(dtype, placement, &mut |_| Ok(())).unwrap())
 }
 
-/// Every third channel of every head, one head dropped where there are several.
+/// Keeps every third channel of every head, and drops one head where there are several.
 fn third(model: &Model) -> ChannelMask {
     let shape = model.config().mask_shape();
     ChannelMask::from_fn(shape, |layer, head, channel| {
@@ -97,7 +97,7 @@ fn prompts(model: &Model, lengths: &[usize]) -> Vec<Vec<u32>> {
         .collect()
 }
 
-/// Largest difference of two logits, relative to their spread.
+/// Largest difference of two logits, relative to their range.
 fn apart(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     assert_eq!(a.len(), b.len());
     let mut worst = 0.0f32;
@@ -171,7 +171,7 @@ fn quantised_weights_stay_quantised_and_give_close_logits() {
         let plain = loaded(open(&path), None, None);
         let tensors = loaded(open(&path), None, Some(on_cpu()));
         let spec = CacheSpec::dense(plain.config().mask_shape(), SMALL, Dtype::F32).unwrap();
-        // The blocks that a device gets hold the host's numbers, rows of q in the same order.
+        // The blocks on the device hold the host's numbers, with the rows of q in the same order.
         let mut file = Gguf::open(&path).unwrap();
         let (name, config) = ("model.layers.0.self_attn.q_proj.weight", plain.config());
         if let Some(blocks) =
@@ -192,7 +192,7 @@ fn quantised_weights_stay_quantised_and_give_close_logits() {
             );
             quantised += 1;
         }
-        // candle's products of quantised weights round activations to 8 bits on the CPU.
+        // On the CPU, candle's products of quantised weights round activations to 8 bits.
         compare(
             &path.file_name().unwrap().to_string_lossy(),
             &plain,
@@ -207,8 +207,7 @@ fn quantised_weights_stay_quantised_and_give_close_logits() {
     assert!(tried >= 5 && quantised >= 5, "{tried} files, {quantised} of them quantised");
 }
 
-/// A model whose heads the kernels know: random weights in the shape of a config that is written
-/// here.
+/// A model whose heads the kernels support: random weights with the shape of a config written here.
 fn random(
     head_dim: usize,
     heads: usize,
@@ -258,7 +257,7 @@ fn cuda_sim_whole_models_decode_through_the_kernels() {
     }
 }
 
-/// What differs from one step to the next is in memory that stays where it is: the launches are the
+/// Everything that differs between steps is in memory that does not move, so the launches stay the
 /// same until a slab is full.
 #[test]
 fn cuda_sim_a_step_is_recorded_once_per_plan_and_repeated() {
@@ -266,7 +265,7 @@ fn cuda_sim_a_step_is_recorded_once_per_plan_and_repeated() {
     let (plain, tensors) = (random(64, 4, 2, None), random(64, 4, 2, Some(on_card(&card))));
     for mask in [third(&plain), ChannelMask::full(plain.config().mask_shape())] {
         let before = card.repeated();
-        // The first sequence gets its second slab with the fourth step: 4 of the sink, 256 of the
+        // The first sequence gets its second slab in the fourth step: 4 of the sink, 256 of the
         // slab, 24 recent, and a chunk.
         let steps = 18;
         let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, Dtype::F16, mask).unwrap();
@@ -290,7 +289,7 @@ fn cuda_sim_a_step_is_recorded_once_per_plan_and_repeated() {
     assert_eq!(card.repeated() - before, 5);
 }
 
-/// What `kscope selftest` does with the demo on a card, and that it can fail.
+/// What `kscope selftest` does with the demo on a GPU, and that it can fail.
 #[test]
 fn cuda_sim_the_self_test_compares_whole_models() {
     let demo = |placement| loaded(Opened::open(&Source::Demo).unwrap(), None, placement);
@@ -306,8 +305,8 @@ fn cuda_sim_the_self_test_compares_whole_models() {
     assert!(other.is_err(), "another model is no pass");
 }
 
-/// Without a dense side a mask can still prune further, on a device too; more than is stored is
-/// refused by name.
+/// Without a dense side a mask can still prune further, on a device too. A mask that keeps more
+/// than is stored is refused by name.
 #[test]
 fn cuda_sim_a_pruned_cache_narrows() {
     let models = [random(64, 4, 2, None), random(64, 4, 2, Some(on_simulator()))];

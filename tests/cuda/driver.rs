@@ -1,6 +1,6 @@
-//! The CUDA driver that runs on a processor (`kernels/driver`): that it refuses what a driver
-//! refuses, and the program that was built with feature `cuda` (docs/GPU.md) over it,
-//! whole. Where that program is not built the test says so and is skipped.
+//! The CUDA driver that runs on a CPU (`kernels/driver`): it refuses what a real driver refuses,
+//! and the program built with feature `cuda` (docs/GPU.md) runs on it as a whole. Where that
+//! program is not built, the test says so and is skipped.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_int, c_void};
@@ -13,7 +13,7 @@ use kscope::mask::files::{self, Split};
 use kscope_testing::needs::cuda_program;
 use kscope_testing::{require, root};
 
-/// The folder with the driver, built once.
+/// The folder with the driver; built once.
 fn driver() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -27,7 +27,7 @@ fn driver() -> &'static Path {
 
 type Address = *mut c_void;
 
-/// The functions that these tests call; handles are addresses, statuses are the driver's numbers.
+/// The functions that these tests call. Handles are addresses; status codes are the driver's.
 struct Driver {
     library: Address,
 }
@@ -35,16 +35,16 @@ struct Driver {
 impl Driver {
     fn open() -> Self {
         let path = CString::new(driver().join("libcuda.so.1").to_str().unwrap()).unwrap();
-        // SAFETY: a string that ends with zero.
+        // SAFETY: the string ends with a zero byte.
         let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
         assert!(!library.is_null(), "the driver does not load");
         Self { library }
     }
 
-    /// A function of this name, as the type that the caller knows it to have.
+    /// A function by name; the caller gives its type.
     fn get<F: Copy>(&self, name: &str) -> F {
         let name = CString::new(name).unwrap();
-        // SAFETY: a loaded library and a string that ends with zero.
+        // SAFETY: the library is loaded and the string ends with a zero byte.
         let symbol = unsafe { libc::dlsym(self.library, name.as_ptr()) };
         assert!(!symbol.is_null() && size_of::<F>() == size_of::<Address>(), "{name:?}");
         // SAFETY: the caller's type is that of the declaration in `driver.cpp`.
@@ -98,7 +98,7 @@ impl Driver {
         bytes
     }
 
-    /// Captures `work`; the graph, and what the end of the capture says.
+    /// Captures `work`; returns the graph and the status of the end of the capture.
     fn capture(&self, stream: Address, work: impl FnOnce()) -> (Address, c_int) {
         assert_eq!(
             self.get::<extern "C" fn(Address, c_int) -> c_int>("cuStreamBeginCapture_v2")(
@@ -116,7 +116,7 @@ impl Driver {
     }
 }
 
-/// Statuses of the driver interface.
+/// Status codes of the driver API.
 const UNSUPPORTED: c_int = 900;
 const INVALIDATED: c_int = 901;
 
@@ -175,7 +175,7 @@ fn what_a_capture_cannot_hold_is_refused_and_ends_it() {
         )
     });
     refused("memory from before", 1, &mut || driver.free(memory, stream));
-    // The stream is usable again.
+    // The stream can be used again.
     driver.fill(memory, 3, 64, stream);
     assert_eq!(driver.read(memory, stream), [3; 64]);
 }
@@ -186,7 +186,7 @@ fn program() -> Option<PathBuf> {
     require("cuda-build").then(cuda_program)
 }
 
-/// 60 tokens after some 510, of so many equal sequences: half way through them a second slab
+/// Decodes 60 tokens after about 510, with `batch` equal sequences. Half way through, a second slab
 /// begins.
 fn decode(program: &Path, device: &str, batch: usize, log: &Path) -> serde_json::Value {
     let prompt = "The password of the harbour is 4821. The key of the tower is 9031. ".repeat(19);
@@ -238,7 +238,7 @@ fn a_whole_decode_takes_one_graph_per_token_and_no_memory() {
 
 fn one_graph_per_token(program: &Path, batch: usize, log: &Path) {
     let (here, there) = (decode(program, "cpu", batch, log), decode(program, "cuda", batch, log));
-    assert!(there["device"].as_str().unwrap().contains("stands for a card"), "{}", there["device"]);
+    assert!(there["device"].as_str().unwrap().contains("stands for a GPU"), "{}", there["device"]);
     assert_eq!(here["tokens"], there["tokens"], "the same tokens");
     let numbers = |run: &serde_json::Value| -> Vec<f64> {
         run["logprobs"].as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
@@ -260,8 +260,8 @@ fn one_graph_per_token(program: &Path, batch: usize, log: &Path) {
     for pair in graphs.windows(2) {
         *kinds.entry(calls[pair[0]..pair[1]].to_vec()).or_default() += 1;
     }
-    // A token: the graph, logits and queries out, then the next token's state, embedding and
-    // rotation in.
+    // The calls of one token: the graph, logits and queries out, then state, embedding and rotation
+    // of the next token in.
     let (usual, count) = kinds.iter().max_by_key(|(_, count)| **count).unwrap();
     let names: Vec<&str> =
         usual.iter().map(|call| call.rsplit_once(' ').map_or(*call, |(name, _)| name)).collect();
@@ -270,7 +270,7 @@ fn one_graph_per_token(program: &Path, batch: usize, log: &Path) {
         ["graph", "copy out", "copy out", "copy in", "copy in", "copy in", "copy in"],
         "calls per token"
     );
-    // The rest are steps that begin a plan, and the ones that are captured.
+    // The other steps begin a plan or are captured.
     let plans = calls.iter().filter(|call| **call == "capture").count();
     println!(
         "{batch} sequences, {tokens} tokens, {} graphs launched, {plans} captured, {} calls per token",

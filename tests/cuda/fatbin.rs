@@ -1,5 +1,5 @@
-//! The compiled kernels, looked at without a card: no spills, registers within a budget, tensor
-//! cores and asynchronous copies really in the machine code. Needs the CUDA 13.0 compiler.
+//! The compiled kernels, checked without a GPU: no spills, registers within a budget, and tensor
+//! cores and asynchronous copies in the machine code. Needs the CUDA 13.0 compiler.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ fn run(command: &mut Command) -> String {
     text
 }
 
-/// What the assembler says about one kernel for one architecture.
+/// The assembler's report for one kernel and one architecture.
 #[derive(Debug, Default, Clone, Copy)]
 struct Usage {
     registers: usize,
@@ -55,8 +55,8 @@ fn usages(report: &str) -> BTreeMap<(String, String), Usage> {
     found
 }
 
-/// Most registers per thread, so that as many blocks fit a multiprocessor as the launch geometry
-/// counts on.
+/// Most registers per thread, so that as many blocks fit on a multiprocessor as the launch geometry
+/// assumes.
 fn budget(kernel: Kernel) -> usize {
     match kernel {
         Kernel::Decode(_, 64) => 80,
@@ -108,7 +108,7 @@ fn cuda_fatbin_kernels_spill_nothing_and_use_tensor_cores() {
                 "{} for {architecture}: {usage:?}",
                 kernel.name()
             );
-            // The blocks that the plan counts on fit the registers of a multiprocessor.
+            // The blocks that the plan assumes fit in the registers of a multiprocessor.
             let threads = kernel.threads() as usize * kernel.resident_blocks();
             assert!(
                 usage.registers.next_multiple_of(8) * threads <= 65_536,
@@ -122,9 +122,9 @@ fn cuda_fatbin_kernels_spill_nothing_and_use_tensor_cores() {
     let cuobjdump = nvcc.with_file_name("cuobjdump");
     assert!(
         run(Command::new(&cuobjdump).arg("--list-ptx").arg(&fatbin)).contains("sm_80.ptx"),
-        "PTX for other cards"
+        "PTX for other GPUs"
     );
-    // Its machine code comes from nvdisasm, which lies beside it.
+    // nvdisasm prints the machine code; it is in the same folder.
     let folder = nvcc.parent().unwrap();
     let path = std::env::join_paths(
         std::iter::once(folder.to_owned())

@@ -1,5 +1,5 @@
-//! What runs on a GPU, without one: the kernels on the simulator, whole models over it, the driver
-//! on a processor, and the compiled kernels.
+//! GPU code without a GPU: the kernels on the simulator, whole models on it, the CUDA driver that
+//! runs on a CPU, and the compiled kernels.
 
 mod decoder;
 mod driver;

@@ -1,7 +1,7 @@
-//! The CUDA kernels, their Rust launch geometry and bookkeeping, without a card: the kernels' own
+//! The CUDA kernels with their Rust launch geometry and bookkeeping, without a GPU. The same kernel
 //! sources run on the host simulator (kernels/sim) and are compared with the scalar oracle, in
-//! several schedules and under sanitizers. Copies of the sources with one defect each show that the
-//! simulator sees what it should.
+//! several schedules and under sanitizers. Copies of the sources with one planted defect each show
+//! that the simulator detects errors.
 
 use std::process::Command;
 
@@ -22,8 +22,8 @@ const SCHEDULES: [Schedule; 5] = [
     Schedule::Random(3),
 ];
 
-/// Runs cases, the schedules in turn over launches, and prints how many there were and how close
-/// they came.
+/// Runs cases, alternating the schedules between launches, and prints how many there were and their
+/// largest error.
 fn run_all(what: &str, cases: &[Case]) {
     let (mut launches, mut compared, mut worst) = (0, 0, [0.0f64; 2]);
     for case in cases {
@@ -115,7 +115,7 @@ proptest! {
         story in prop::sample::select(vec![Story::Decode, Story::Retune, Story::Rewind(1)]),
         seed: u64,
     ) {
-        // A quarter of the heads is dropped, a quarter whole, the rest anything between.
+        // A quarter of the heads is dropped, a quarter is whole, the rest is in between.
         let counts = counts.iter().map(|x| ((x * 2.0 - 0.5).clamp(0.0, 1.0) * head_dim as f64).round() as usize).collect();
         let case = Case { head_dim, group, kv_heads, dtype, window: Window { sink, recent, chunk }, prompts, counts, steps, story, seed };
         let schedules = [Schedule::Random(seed), Schedule::Forward, Schedule::Backward];
@@ -127,7 +127,7 @@ proptest! {
 fn cuda_sim_too_little_shared_memory_is_an_error() {
     for head_dim in [64, 96, 128, 256] {
         let mut device = Simulator::new("kscope", &[Schedule::Forward]);
-        // The last row's padding, 16 bytes, is never touched; the 16 before it are.
+        // The padding of the last row, 16 bytes, is never touched; the 16 bytes before it are.
         device.withheld = 32;
         // Long enough for every warp to use both of its stages.
         let case = Case {
@@ -142,7 +142,8 @@ fn cuda_sim_too_little_shared_memory_is_an_error() {
     }
 }
 
-/// Every planted defect is seen, as a named error or as a wrong result, by at least one schedule.
+/// Every planted defect is detected, as a named error or as a wrong result, by at least one
+/// schedule.
 #[test]
 fn cuda_sim_planted_defects_are_caught() {
     let case = |counts: &[usize]| Case {
@@ -176,7 +177,7 @@ fn cuda_sim_planted_defects_are_caught() {
     }
 }
 
-/// The cases once more in a process of its own, with the kernels compiled under the address and
+/// The cases again in their own process, with the kernels compiled under the address and
 /// undefined-behaviour sanitizers.
 #[test]
 fn cuda_sim_under_sanitizers() {

@@ -1,4 +1,4 @@
-//! The simulator as a device: memory is the host's, launches run on fibers.
+//! The simulator as a device: memory is the host's, and launches run on fibers.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,21 +9,21 @@ use kscope::attention::cuda::{Device, Launch, Params};
 use kscope::{Error, Result};
 use kscope_sim::Schedule;
 
-/// A simulated card.
+/// A simulated GPU.
 pub struct Simulator {
     pub variant: &'static str,
-    /// Schedules, in turn over launches.
+    /// Schedules, used in turn by launches.
     pub schedules: Vec<Schedule>,
-    /// Taken from every launch's shared memory.
+    /// Bytes withheld from every launch's shared memory.
     pub withheld: usize,
     buffers: Arc<Mutex<Vec<[u64; 2]>>>,
     launches: AtomicUsize,
-    /// What is asked for while a step is recorded or repeated.
+    /// Launches while a step is recorded or replayed.
     noted: Mutex<Option<Noting>>,
     repeated: AtomicUsize,
 }
 
-/// A recording of launches, and how far a repetition has come.
+/// A recording of launches, and the position of a replay in it.
 enum Noting {
     Recording(Vec<Launch>),
     Repeating(Vec<Launch>, usize),
@@ -43,25 +43,25 @@ impl Simulator {
         }
     }
 
-    /// Steps that were repeated from a recording.
+    /// Number of steps that were replayed from a recording.
     pub fn repeated(&self) -> usize {
         self.repeated.load(Ordering::Relaxed)
     }
 
-    /// Launches so far.
+    /// Number of launches so far.
     pub fn launches(&self) -> usize {
         self.launches.load(Ordering::Relaxed)
     }
 }
 
-/// Memory of exactly the size that was asked for, so that a sanitizer sees the first byte past it.
+/// Memory of exactly the requested size, so that a sanitizer detects an access one byte past it.
 pub struct Memory {
     start: *mut u8,
     layout: Layout,
     buffers: Arc<Mutex<Vec<[u64; 2]>>>,
 }
 
-// SAFETY: the memory is its owner's alone, wherever the owner goes.
+// SAFETY: the memory belongs to its owner alone, on any thread.
 unsafe impl Send for Memory {}
 // SAFETY: shared references only read it.
 unsafe impl Sync for Memory {}
@@ -70,7 +70,7 @@ impl Drop for Memory {
     fn drop(&mut self) {
         let address = self.start as u64;
         self.buffers.lock().unwrap().retain(|[start, _]| *start != address);
-        // SAFETY: allocated with this layout, and freed once.
+        // SAFETY: it was allocated with this layout, and is freed once.
         unsafe { dealloc(self.start, self.layout) };
     }
 }
@@ -83,11 +83,11 @@ impl Device for Simulator {
         assert!(bytes > 0, "an allocation of no bytes");
         assert!(self.noted.lock().unwrap().is_none(), "an allocation cannot be recorded");
         let layout = Layout::from_size_align(bytes, 256).unwrap();
-        // SAFETY: the layout has a size.
+        // SAFETY: the layout has a nonzero size.
         let start = unsafe { alloc(layout) };
         assert!(!start.is_null());
-        // What is read before it is written is no number.
-        // SAFETY: just allocated, that large.
+        // Filled with NaNs, so that a read before a write shows.
+        // SAFETY: just allocated with this size.
         unsafe { start.write_bytes(0xFF, bytes) };
         self.buffers.lock().unwrap().push([start as u64, bytes as u64]);
         Ok(Memory { start, layout, buffers: Arc::clone(&self.buffers) })
@@ -110,7 +110,7 @@ impl Device for Simulator {
 
     fn write_at(&self, address: u64, bytes: &[u8]) -> Result<()> {
         assert!(self.noted.lock().unwrap().is_none(), "a write cannot be recorded");
-        // SAFETY: memory that is alive and that large, as the trait asks.
+        // SAFETY: the memory is alive and large enough, as the trait requires.
         unsafe { (address as *mut u8).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Device for Simulator {
 
     fn copy(&self, from: &Memory, to: &mut Memory) -> Result<()> {
         assert!(from.layout.size() <= to.layout.size(), "a copy past the end of an allocation");
-        // SAFETY: two allocations, both that large.
+        // SAFETY: two different allocations, both of that size.
         unsafe { to.start.copy_from_nonoverlapping(from.start, from.layout.size()) };
         Ok(())
     }
@@ -163,11 +163,11 @@ impl Device for Simulator {
             buffers: &buffers,
             schedule,
         };
-        // SAFETY: the addresses in the parameters are of `Memory` that the caller keeps alive.
+        // SAFETY: the addresses in the parameters point into `Memory` that the caller keeps alive.
         unsafe { kscope_sim::run(&run) }.map_err(Error::run)
     }
 
-    /// Launches are noted, not run.
+    /// Launches are recorded, not run.
     fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Vec<Launch>>> {
         *self.noted.lock().unwrap() = Some(Noting::Recording(Vec::new()));
         let done = work();
@@ -177,7 +177,7 @@ impl Device for Simulator {
         done.map(|()| Some(launches))
     }
 
-    /// Runs it again, and sees that it asks for the launches that were recorded.
+    /// Runs the work again, and checks that it makes the recorded launches.
     fn repeat(&self, recording: &Vec<Launch>, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         *self.noted.lock().unwrap() = Some(Noting::Repeating(recording.clone(), 0));
         let done = work();
@@ -194,8 +194,8 @@ impl Device for Simulator {
     }
 }
 
-/// A launch without the addresses of tensors that live for a step only; a recorded step on a card
-/// has those, too, where they were.
+/// A launch without the addresses of tensors that live only for one step. In a recorded step on a
+/// GPU these addresses stay the same too.
 fn steady(launch: &Launch) -> Launch {
     let params = match launch.params {
         Params::Decode(params) => Params::Decode(DecodeParams { q: 0, ..params }),

@@ -1,5 +1,5 @@
-//! Dense against pruned over one prefill: what the comparison and the sweep say equals what
-//! separate runs give.
+//! Dense against pruned over one prefill: the results of the comparison and the sweep equal those
+//! of separate runs.
 
 use std::sync::Arc;
 
@@ -101,8 +101,8 @@ fn a_retuned_session_goes_on_as_a_fresh_one_over_the_same_tokens() {
         let mut comparison = compare(&model, &first, Mode::Free, vec![ids.clone()]);
         steps(&mut comparison, 8);
         comparison.retune(other).unwrap();
-        // Fresh: A's cache of prompt and tokens so far, gathered under the new mask, fed A's last
-        // token.
+        // Fresh: A's cache of prompt and tokens so far, gathered under the new mask and fed A's
+        // last token.
         let mut fresh = comparison.a.caches[0].retuned(Arc::clone(other)).unwrap();
         let mut buffers = StepBuffers::new(model.config(), 1);
         let last = *comparison.a.generated[0].last().unwrap();
@@ -127,8 +127,8 @@ fn rewinding_goes_on_as_if_the_tokens_had_never_been() {
     steps(&mut rewound, 26);
     assert_eq!(rewound.a.generated[0], tokens, "the dense side repeats itself");
 
-    // Tokens that were pruned have to become whole again, so B is gathered from A, as after a
-    // retune at that token.
+    // Pruned tokens need all their channels again, so B is gathered from A, as after a retune at
+    // that token.
     let mut fresh = compare(&model, &pruned, Mode::Forced, vec![ids]);
     steps(&mut fresh, 4);
     fresh.retune(&pruned).unwrap();

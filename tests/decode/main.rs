@@ -1,5 +1,5 @@
-//! Decoding: sessions, the program's `run`, dense against pruned sides, and masks that change on the
-//! way.
+//! Decoding: sessions, the `run` command, dense against pruned sides, and masks that change during
+//! decode.
 
 mod comparison;
 mod masked;

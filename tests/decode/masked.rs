@@ -1,5 +1,4 @@
-//! Decode over a pruned cache against a slow reference that multiplies full keys by the mask in
-//! plain code.
+//! Decode over a pruned cache against a slow reference that multiplies full keys by the mask.
 
 use std::sync::Arc;
 
@@ -15,8 +14,8 @@ use kscope_testing::plain::Plain;
 use kscope_testing::{require, vectors};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// A mask that prunes half to 70 % of the channels at random: any number per head, every seventh
-/// head dropped.
+/// A mask that prunes half to 70 % of the channels at random: any number per head, with every
+/// seventh head dropped.
 fn random_mask(model: &Model, seed: u64) -> ChannelMask {
     let mut rng = StdRng::seed_from_u64(seed);
     let shape = model.config().mask_shape();

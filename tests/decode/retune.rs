@@ -1,5 +1,4 @@
-//! Another mask while the model talks: whatever the change, decode goes on as a fresh session
-//! would.
+//! Another mask during decode: after any change, decode continues as a fresh session would.
 
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Prune more, prune less, another sink, recent window and chunk, and back again: B goes on as a
+/// Prune more, prune less, change sink, recent window and chunk, and change back: B continues as a
 /// session that was prefilled with the prompt and A's tokens and decodes under the new mask.
 #[test]
 fn every_retune_goes_on_as_a_fresh_dense_prefill_does() {
@@ -73,7 +72,8 @@ fn every_retune_goes_on_as_a_fresh_dense_prefill_does() {
                 "{name}: B's text is A's"
             );
             assert_eq!(comparison.b.caches[0].bytes(), fresh.bytes(), "{mode:?} {name}");
-            // A prefill multiplies in blocks and a step does not: equal up to rounding.
+            // A prefill multiplies in blocks and a step does not, so the results are equal up to
+            // rounding.
             let apart = largest_difference(comparison.b.logits(0, config.vocab), &buffers.logits);
             assert!(apart < 2e-3, "{mode:?} {name}: {apart}");
         }
@@ -108,14 +108,14 @@ fn rewinding_past_the_first_difference_takes_a_s_text() {
     let first = comparison.first_divergence(0).expect("the texts differ");
     assert!(first < 30, "{first}");
     comparison.rewind(34).unwrap();
-    // Pruned tokens had to become whole again, which only the dense side could do.
+    // Pruned tokens needed all their channels again, which only the dense side could provide.
     assert_eq!(comparison.b.generated, comparison.a.generated);
     assert_eq!(comparison.a.generated[0].len(), 34);
     steps(&mut comparison, 3);
 }
 
-/// Without a dense side: every mask that prunes further gives the cache that a dense prefill would
-/// have been gathered to.
+/// Without a dense side: every mask that prunes further gives the cache that a gather from a dense
+/// prefill would give.
 #[test]
 fn a_session_alone_can_prune_further_and_nothing_else() {
     let model = demo();

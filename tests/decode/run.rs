@@ -1,4 +1,4 @@
-//! `kscope run` as others call it: the JSON object, texts, ids, log-probabilities.
+//! The output of `kscope run`: the JSON object, texts, ids, log-probabilities.
 
 use kscope::decode::session::Request;
 use kscope::element::Dtype;

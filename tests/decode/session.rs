@@ -1,5 +1,5 @@
-//! What a session promises whatever the model: chunks, steps and batches that change nothing,
-//! limits, ends, streamed text.
+//! Properties of sessions for any model: chunks, steps and batches do not change results; limits,
+//! ends, streamed text.
 
 use std::sync::Arc;
 
@@ -203,7 +203,7 @@ fn forced_tokens_are_fed_and_scored_as_prefill_scores_them_and_end_tokens_among_
     let mut tokens = prompt("llama3")[..120].to_vec();
     tokens[60..63].copy_from_slice(&[2, 3, 4]);
     let whole = run(&model, &spec, greedy(&model, vec![tokens.clone()], 0)).unwrap();
-    // The session ends with the last forced token, whatever else may be asked for.
+    // The session ends with the last forced token, whatever the limit on new tokens.
     for max_new in [70, 100] {
         let request = Request {
             forced: Some(tokens[50..].to_vec()),
@@ -288,8 +288,8 @@ fn streamed_text_never_cuts_a_character_and_adds_up_to_the_whole() {
                 let (found, expected) =
                     (streamed(&tokenizer, &ids[..cut]), tokenizer.decode(&ids[..cut]).unwrap());
                 if found != expected {
-                    // Decoding all at once gives up the whole characters among the bytes before the
-                    // cut as well.
+                    // Decoding all at once also returns the whole characters among the bytes before
+                    // the cut.
                     let good = found
                         .strip_suffix('\u{fffd}')
                         .unwrap_or_else(|| panic!("{found:?} is no {expected:?}"));

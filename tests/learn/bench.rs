@@ -1,4 +1,4 @@
-//! `kscope bench learn`: the cost of an update, and ways to learn compared at equal bytes.
+//! `kscope bench learn`: the cost of an update, and variants of learning compared at equal bytes.
 
 use kscope_testing::kscope;
 use serde_json::Value;
@@ -47,8 +47,8 @@ fn variants_are_compared_at_equal_bytes() {
             found["asked"], report["dense"]["asked"],
             "every variant answers every question"
         );
-        // Ten heads of 64 channels: at alignment 32 one head's step, with its values, is 7.5 % of
-        // the cache.
+        // Ten heads of 64 channels: at alignment 32, one step of one head, with its values, is 7.5
+        // % of the cache.
         let step = if found["align"] == 32 { 0.08 } else { 0.04 };
         let less = saved(&variants[0]) - saved(found);
         // After six updates nearly all bf16 factors are still equal, and equal ones are kept

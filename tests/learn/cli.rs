@@ -78,12 +78,12 @@ fn a_learning_ends_with_a_mask_a_verdict_and_every_rival() {
     assert_eq!(recipe["check"]["verdict"], report["verdict"]);
     assert_eq!(recipe["settings"]["steps"], 6);
 
-    // A finished learning can be checked again; what was learned stays.
+    // A finished run can be checked again; its mask does not change.
     let again = folder.path().join("again.safetensors");
     let run = learn(&again, &["--resume", folder.path().join("mask.learning").to_str().unwrap()]);
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     assert_eq!(mask(&again).mask, file.mask);
-    // Another learning's checkpoint is refused.
+    // The checkpoint of another run is refused.
     let run = learn(
         &again,
         &["--resume", folder.path().join("mask.learning").to_str().unwrap(), "--seed", "9"],
@@ -174,7 +174,8 @@ fn learning_goes_on_from_given_importance() {
                 .concat(),
         )
     };
-    // Its cut at another sparsity, with nothing learned: what `mask make` selects, and no update.
+    // The cut at another sparsity without training: it equals what `mask make` selects, with no
+    // updates.
     let run = more(&second, &["--sparsity", "0.7", "--mask-steps", "0"]);
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let report: Value = serde_json::from_slice(&run.stdout).unwrap();
@@ -185,11 +186,11 @@ fn learning_goes_on_from_given_importance() {
     assert_eq!(now.mask, kscope::mask::select(now.importance.as_ref().unwrap(), &options).unwrap());
     assert_eq!(now.origin.recipe["importance"]["file"], "first.safetensors");
     assert_eq!(now.origin.recipe["importance"]["recipe"]["settings"]["steps"], 6);
-    // With stage 2: its updates alone.
+    // With stage 2: only the updates of stage 2 run.
     let run = more(&second, &["--sparsity", "0.7", "--mask-steps", "3"]);
     let report: Value = serde_json::from_slice(&run.stdout).unwrap();
     assert_eq!(report["steps"], 3, "{}", String::from_utf8_lossy(&run.stderr));
-    // Importance that no learning gives, and that of another model.
+    // Importance that is not in 0..=1, and that of another model.
     let scores = folder.path().join("scores.safetensors");
     let run = called(&[
         "score",
@@ -217,8 +218,8 @@ fn learning_goes_on_from_given_importance() {
     assert_eq!(run.status.code(), Some(2), "{}", String::from_utf8_lossy(&run.stderr));
 }
 
-/// What the shipped files say of themselves meets the goals: KLD on the texts learned from, and at
-/// most 1.3 times that on others.
+/// The records in the shipped files meet the goals: KLD on the texts trained on, and at most 1.3
+/// times that on others.
 #[test]
 fn shipped_masks_follow_from_their_importance_and_passed_their_check() {
     let folder = root().join("masks");

@@ -1,5 +1,5 @@
-//! Learning's data: deterministic, in length, whole answers supervised, the held-out end never
-//! trained on.
+//! Training data: deterministic, of the right length, whole answers supervised, the held-out part
+//! never trained on.
 
 use kscope::learn::data::{
     Draw, Haystack, HaystackPart, HaystackPiece, Task, draw_of_length, load,

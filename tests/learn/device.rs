@@ -1,5 +1,6 @@
-//! Learning over tensors, which is what runs on a card, against learning over the host's weights;
-//! candle's CPU stands for the card. `tests/learn/gradient.rs` holds both to a plain formulation.
+//! Learning over tensors, which is what runs on a GPU, against learning over the host's weights.
+//! candle's CPU device replaces the GPU. `tests/learn/gradient.rs` compares both with a plain
+//! formulation.
 
 use kscope::learn::engine::{self, Factors, Sample};
 use kscope::mask::{ChannelMask, Shape, Window};
@@ -9,8 +10,8 @@ use kscope_testing::{error, vectors};
 
 const ARCHITECTURES: [&str; 4] = ["llama", "llama-gqa3", "qwen2-yarn-type", "qwen3"];
 
-/// Largest difference of losses and of gradients, each relative to the largest of its kind, that
-/// two ways of adding in f32 may have.
+/// Largest difference of losses and of gradients, each relative to the largest of its kind, between
+/// two orders of summation in f32.
 const CLOSE: f64 = 2e-5;
 
 /// Windows around a prefix of 40 tokens with questions of up to 5 and answers of up to 7: chunks of
@@ -69,7 +70,7 @@ fn loss_and_gradient_are_the_hosts_in_every_window() {
             for (which, factors) in factors(host.config().mask_shape()).iter().enumerate() {
                 let expected = engine::distill(&host.decoder, window, factors, &sample).unwrap();
                 let found = engine::distill(&device.decoder, window, factors, &sample).unwrap();
-                // Without a middle there is nothing but rounding.
+                // Without a middle the loss is only rounding.
                 let loss = (found.loss - expected.loss).abs() / expected.loss.max(1e-7);
                 let gradient = error(&found.gradient, &expected.gradient);
                 assert!(
@@ -103,7 +104,7 @@ fn a_sample_of_the_device_is_the_hosts() {
             let largest = expected.iter().fold(0.0, |most: f32, x| most.max(x.to_f32().abs()));
             for (a, b) in expected.iter().zip(found) {
                 let (a, b) = (a.to_f32(), b.to_f32());
-                // A neighbour in f16; where a sum cancels, what f32 itself rounds by.
+                // Allowed: one f16 step, or, where a sum cancels, the rounding of f32.
                 assert!(
                     (a - b).abs() <= a.abs() * 2f32.powi(-10) + 2e-5 * largest,
                     "{name}: {a} and {b}"
@@ -113,7 +114,8 @@ fn a_sample_of_the_device_is_the_hosts() {
         for (expected, found) in expected.branches().iter().zip(found.branches()) {
             assert_eq!(expected.answer(), found.answer());
             let target = error(found.target(), expected.target());
-            // A key that rounds to its neighbour moves them by more than the order of additions.
+            // A key that rounds to the neighbouring f16 value changes the targets by more than the
+            // order of summation does.
             assert!(target < 1e-4, "{name}: targets are off by {target:e}");
         }
     }
@@ -147,8 +149,8 @@ fn what_the_model_does_not_have_is_refused_and_no_rows_have_no_gradient() {
     }
 }
 
-/// Models whose matrices a file has quantised, each by itself: q, k and v are parts of one layer on
-/// a device.
+/// Models with quantised matrices: q, k and v are quantised separately in the file and are parts of
+/// one layer on a device.
 #[test]
 fn quantised_weights_have_nearly_the_hosts_gradient() {
     let mut tried = 0;

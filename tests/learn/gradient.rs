@@ -1,5 +1,4 @@
-//! The gradient of learning against a full-sequence formulation in plain f64, differentiated
-//! numerically.
+//! The gradient of learning against numerical derivatives of a full-sequence formulation in f64.
 
 use kscope::learn::engine::{self, Factors, Sample};
 use kscope::mask::{ChannelMask, Shape, Window};
@@ -34,7 +33,7 @@ fn soft(shape: Shape) -> Vec<f32> {
 }
 
 /// The loss of the full-sequence formulation: one pass over context, question and answer, in which
-/// the factors act on the middle keys of answer rows alone.
+/// the factors apply only to the middle keys of answer rows.
 fn full_loss(model: &Model, case: &Case, factors: &[f64], dropped: &[bool]) -> f64 {
     let (mut sum, mut count) = (0.0, 0);
     for (question, answer) in &case.branches {
@@ -88,7 +87,7 @@ fn the_cached_gradient_is_that_of_the_full_sequence_for_every_architecture() {
             let factors = Factors::soft(shape, values.clone()).unwrap();
             let found =
                 engine::distill(&model.decoder, WINDOW, &factors, &sample(&model, &case)).unwrap();
-            // Context keys and values are f16 here and exact there.
+            // Context keys and values are f16 in the engine and exact in the reference.
             assert!(
                 (found.loss / loss - 1.0).abs() < 1e-2,
                 "{name} on {where_}: loss {} against {loss}",
@@ -104,7 +103,7 @@ fn the_cached_gradient_is_that_of_the_full_sequence_for_every_architecture() {
 fn a_deployed_mask_has_the_straight_through_gradient_and_dropped_heads_have_none() {
     let model = tiny("llama-gqa3");
     let (case, shape) = (case(), model.config().mask_shape());
-    // The first head of layer 1 is dropped, the others keep two channels of three.
+    // The first head of layer 1 is dropped; the others keep two of three channels.
     let mask = ChannelMask::from_fn(shape, |layer, head, channel| {
         (layer, head) != (1, 0) && channel % 3 != 0
     });

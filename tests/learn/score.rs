@@ -1,5 +1,5 @@
-//! Training-free importance from a running model equals what the captured queries and keys give in
-//! plain code.
+//! Training-free importance from a running model equals that computed from captured queries and
+//! keys.
 
 use kscope::decode::squares::LAST_QUERIES;
 use kscope::learn::score::gather;
@@ -22,7 +22,7 @@ fn key_norm_and_think_equal_plain_sums_over_the_windows() {
     let (layer, head, channel) = (3, 1, 17);
     let (d, group) = (config.head_dim, config.group());
     let (mut k_sum, mut q_sum, mut keys, mut queries) = (0.0_f64, 0.0_f64, 0, 0);
-    // 64 + 64 + 22: the rest is more than a quarter of a window, so it counts.
+    // 64 + 64 + 22: the last window is longer than a quarter, so it counts.
     for piece in ids.chunks(window) {
         let mut observe = |view: LayerView<'_>| {
             if view.layer != layer {

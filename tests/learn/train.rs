@@ -1,5 +1,5 @@
-//! Training: planted dead channels, resuming to the bit, checkpoints, and losses that are no
-//! numbers.
+//! Training: planted dead channels, bit-exact resuming, checkpoints, and losses that are not
+//! finite.
 
 use std::path::Path;
 
@@ -45,14 +45,14 @@ fn samples(model: &Model, count: u32) -> Vec<Sample> {
     (0..count).map(sample).collect()
 }
 
-/// Channels of the planted model that carry nothing: pairs, so that the rotation keeps them apart
-/// from the others.
+/// Channels of the planted model without information: whole pairs, so that the rotation does not
+/// mix them with the others.
 fn is_dead(channel: usize, head_dim: usize) -> bool {
     channel % (head_dim / 2) % 3 == 1
 }
 
-/// Random weights, larger in q and k, with the rows of dead query channels at zero: those key
-/// channels are pure noise.
+/// Random weights, larger in q and k, with the rows of dead query channels set to zero, so that
+/// those key channels are pure noise.
 struct Planted {
     random: Random,
     head_dim: usize,
@@ -98,8 +98,8 @@ fn planted(placement: Option<Placement>) -> Model {
 
 #[test]
 fn dead_key_channels_get_pruned_exactly_wherever_the_model_runs() {
-    // The first gradient is rounding alone (factors of 1 lose nothing), and the optimiser makes
-    // whole steps of it: the two runs go different ways, to the same mask.
+    // The first gradient is only rounding (factors of 1 lose nothing), and the optimiser turns it
+    // into full-size steps. The two runs take different paths to the same mask.
     for model in [planted(None), planted(Some(on_cpu()))] {
         let shape = model.config().mask_shape();
         let dead = (0..shape.head_dim).filter(|&channel| is_dead(channel, shape.head_dim)).count();
@@ -150,7 +150,7 @@ fn a_resumed_training_equals_an_uninterrupted_one_to_the_bit() {
     for stop in [(Stage::Importance, 3), (Stage::Mask, 0), (Stage::Mask, 2)] {
         let mut first = Trainer::new(&model, &settings, &pool[..4], &pool[4..], None).unwrap();
         run_to_end(&mut first, &path, &settings, Some(stop));
-        // The pool of the second run is made anew, as a new process would.
+        // The pool of the second run is made again, as in a new process.
         let pool = samples(&model, 5);
         let state = TrainState::load(&path, &settings, "key").unwrap();
         assert_eq!(state, first.state);
@@ -202,7 +202,7 @@ fn a_loss_that_is_no_number_stops_with_a_reason_and_leaves_the_last_good_state()
 #[test]
 fn a_diverging_loss_stops_with_a_reason_and_leaves_the_last_good_state() {
     let model = tiny("llama-gqa3");
-    // The teacher is another model: no factors bring the student near its hidden states.
+    // The teacher is another model: no factors bring the student close to its hidden states.
     let pool = samples(&planted(None), 3);
     let settings = settings(0.5, 8);
     let mut trainer = Trainer::new(&model, &settings, &pool[..2], &pool[2..], None).unwrap();
@@ -238,7 +238,7 @@ fn the_authors_stage_two_weighs_kept_channels_and_takes_the_last_mask() {
     while trainer.state.stage == Stage::Importance {
         trainer.step().unwrap();
     }
-    // The first loss is that of the kept channels' own factors, all heads seeing their middle.
+    // The first loss is that of the kept channels' own factors, where all heads see their middle.
     let cut = trainer.cut().unwrap();
     let weighed = trainer
         .state
@@ -258,7 +258,8 @@ fn the_authors_stage_two_weighs_kept_channels_and_takes_the_last_mask() {
         .any(|(a, b)| a != b && ((losses[a] + losses[b]) / 2.0 - found).abs() < 1e-9);
     assert!(is_mean_of_two, "{found} of {losses:?}");
     while trainer.step().unwrap().is_some() {}
-    // The last mask is kept whatever it is worth: its loss stands beside the cut's.
+    // The last mask is kept whether or not it is better; its loss is reported next to that of the
+    // cut.
     let last = Factors::masked(&trainer.cut().unwrap());
     let found = loss(&model.decoder, WINDOW, &last, &pool[4]).unwrap() as f32;
     assert_eq!((trainer.state.best_loss, &trainer.state.best_alpha), (found, &trainer.state.alpha));
@@ -269,7 +270,7 @@ fn the_authors_stage_two_weighs_kept_channels_and_takes_the_last_mask() {
 fn stage_two_keeps_the_better_of_its_masks_and_the_cut() {
     let model = tiny("llama-gqa3");
     let pool = samples(&model, 5);
-    // A learning rate at which stage 2 leaves the good region.
+    // A learning rate at which stage 2 diverges.
     let settings = Settings { mask_lr: 0.5, ..settings(0.5, 8) };
     let mut trainer = Trainer::new(&model, &settings, &pool[..4], &pool[4..], None).unwrap();
     while trainer.step().unwrap().is_some() {}

@@ -1,5 +1,5 @@
-//! Learning on its own thread: it tells everything that must arrive, can be cancelled, and goes on
-//! from where it stood.
+//! Learning on its own thread: important notices always arrive, it can be cancelled, and it resumes
+//! where it stopped.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn order(out: &Path) -> Order {
     }
 }
 
-/// Everything that is told until the end; `after` may cancel.
+/// All notices until the end; `after` may cancel.
 fn told(model: &Arc<Model>, order: Order, after: impl Fn(&Learner, &Told)) -> Vec<Notice> {
     let (learner, mut notices) = Learner::spawn(Arc::clone(model), order).unwrap();
     let mut all = Vec::new();
@@ -97,10 +97,10 @@ fn a_cancelled_learning_goes_on_to_the_same_mask() {
     let (before, after) = (updates(&first), updates(&rest));
     assert!(before.len() >= 4 && before.len() < 8, "{before:?}");
     let last = |updates: &[(Stage, usize)]| updates.last().copied();
-    // The update at hand when the wish came is made, kept and no longer told.
+    // The update in progress at the time of the cancel is finished and saved, but not reported.
     assert!(after[0].1 <= before.len() + 1 && last(&after) == Some((Stage::Mask, 2)), "{after:?}");
     assert_eq!(done(&rest).file.importance, done(&whole).file.importance);
-    // Dropping the learner cancels too, and nobody waits for it.
+    // Dropping the learner cancels too, without waiting.
     let (learner, mut notices) = Learner::spawn(Arc::clone(&model), order(&cut)).unwrap();
     drop(learner);
     let last = std::iter::from_fn(|| notices.blocking_recv()).last().unwrap();

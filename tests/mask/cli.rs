@@ -1,4 +1,4 @@
-//! `kscope mask` as a person or a script runs it.
+//! `kscope mask` on the command line.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ fn json(folder: &Path, args: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"))
 }
 
-/// The one sentence of a refusal.
+/// The error message of a refused command.
 fn refusal(folder: &Path, args: &[&str]) -> String {
     let output = kscope_in(folder, args);
     assert_eq!(output.status.code(), Some(2), "{args:?}");
@@ -144,7 +144,7 @@ fn importance_becomes_masks() {
     );
     assert_eq!(made["target_sparsity"], 0.5);
 
-    // The mask file holds the importance: it serves as a source itself, and lends its mask to
+    // The mask file contains the importance, so it can be a source itself, and its mask is used for
     // locks.
     let again = json(
         at,

@@ -1,5 +1,5 @@
-//! Files that PyTorch and NumPy wrote (tests/reference/foreign_masks.py) hold the values that
-//! Python put there.
+//! Files written by PyTorch and NumPy (tests/reference/foreign_masks.py) are read with the values
+//! that Python wrote.
 
 use std::collections::BTreeMap;
 

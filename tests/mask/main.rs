@@ -1,5 +1,4 @@
-//! Channel masks from the outside: the published mask, foreign files, properties and the command
-//! line.
+//! Channel masks: the published mask, foreign files, properties and the command line.
 
 mod cli;
 mod foreign;

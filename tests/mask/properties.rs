@@ -1,4 +1,4 @@
-//! What holds for any mask and any importance.
+//! Properties of any mask and any importance.
 
 use kscope::mask::files::{self, Contents, Format, ImportanceFile, MaskFile, Origin, Split};
 use kscope::mask::select::{ALIGNMENTS, Budget, ByteBudget, Options, Target};
@@ -144,8 +144,8 @@ proptest! {
         let of = |sparsity| select(&importance, &Options { budget, ..Options::new(sparsity, align) }).unwrap();
         let (low, high) = (of(a.min(b)), of(a.max(b)));
         prop_assert!(high.total_kept() <= low.total_kept());
-        // Where head_dim is no multiple of the alignment, the exact total may need another mix of
-        // heads: only its size is monotone.
+        // Where head_dim is not a multiple of the alignment, the exact total may need another mix
+        // of heads, so only its size is monotone.
         if budget != Budget::Exact || importance.shape().head_dim.is_multiple_of(align) {
             prop_assert!(subset(&high, &low));
         }
@@ -158,7 +158,7 @@ proptest! {
         let shape = importance.shape();
         let mask = select(&importance, &Options { budget: Budget::Exact, ..Options::new(sparsity, align) }).unwrap();
         let target = ((1.0 - sparsity) * shape.entries() as f64).floor() as usize;
-        // Totals that some choice of allowed counts reaches.
+        // Totals that some choice of allowed counts can reach.
         let mut reachable = vec![false; shape.entries() + 1];
         reachable[0] = true;
         for _ in 0..shape.heads() {

@@ -1,4 +1,5 @@
-//! Every published number of the LeanK mask of Llama-3.1-8B-Instruct, from the authors' own file.
+//! Every published number of the LeanK mask of Llama-3.1-8B-Instruct, computed from the authors'
+//! own file.
 
 use kscope::mask::files::{self, Split};
 use kscope::mask::{ChannelMask, Statistics, StatisticsSetting, Window, bytes};

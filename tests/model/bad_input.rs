@@ -1,5 +1,5 @@
-//! Bad input through the real program: exit code 2 and one sentence on standard error that names
-//! the culprit.
+//! Bad input to the program: exit code 2 and one sentence on standard error that names what is
+//! wrong.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -355,10 +355,14 @@ fn a_file_that_may_not_be_read() {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap()
     };
     let folder = tiny_folder("llama");
-    // The superuser may read everything, so the program runs as another user then, from a place
-    // where that user finds it.
+    // The superuser may read everything. In that case the program runs as another user, from a
+    // place that user can read.
     let program = folder.path().join("kscope");
-    std::fs::copy(env!("CARGO_BIN_EXE_kscope"), &program).unwrap();
+    // Copied by another process: a child of another test may inherit what this one writes to, and
+    // a program that is open for writing does not start.
+    let copied =
+        std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_kscope")).arg(&program).status();
+    assert!(copied.unwrap().success());
     set(&program, 0o755);
     set(folder.path(), 0o755);
     for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
@@ -420,7 +424,7 @@ fn sampling_and_device_flags_that_make_no_sense() {
         let model = folder.path().to_str().unwrap();
         refuses(kscope().args(["run", "--token-ids", "1", "--model", model, &flag]), &[word]);
     }
-    // What the argument parser itself refuses comes in its own form, its first line a sentence.
+    // Errors of the argument parser have their own format; the first line is a sentence.
     let output = kscope()
         .args(["run", "--token-ids", "1", "--device", "tpu"])
         .output()

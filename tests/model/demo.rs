@@ -1,5 +1,5 @@
-//! The embedded model and what it is for: equal to the reference that transformers made of it, and
-//! recalling facts, densely and under its shipped mask.
+//! The embedded model: equal to the reference made with transformers, and able to recall facts,
+//! densely and under its shipped mask.
 
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ fn the_demo_equals_its_reference() {
 fn recalled(model: &Arc<Model>, mask: &ChannelMask, facts: usize, trials: u64) -> usize {
     let tokenizer = model.tokenizer.as_ref().unwrap();
     let right = |seed: u64| {
-        // Seeds far from those of training and of the shipped record.
+        // Seeds that differ from those of training and of the record in the shipped mask.
         let wanted =
             DemoSpec { seed: 900_000 + seed, target_chars: 8000, facts, ..DemoSpec::default() };
         let sample = DemoText::draw(&wanted).unwrap();

@@ -254,6 +254,8 @@ fn larger_tokenizer() -> tempfile::TempDir {
     let folder = tiny_folder("llama");
     let path = folder.path().join("tokenizer.json");
     let mut tokenizer = kscope_testing::models::json(&path);
+    // As its own vocabulary ends below the embedding's last row, the id has to be said there too.
+    tokenizer["model"]["vocab"]["[PAD]"] = json!(96);
     tokenizer["added_tokens"].as_array_mut().unwrap().push(json!({
         "id": 96, "content": "[PAD]", "single_word": false, "lstrip": false, "rstrip": false,
         "normalized": false, "special": true

@@ -1,5 +1,5 @@
-//! Random and damaged files: whatever they hold, opening and loading ends in a model or in a
-//! sentence, never in a panic.
+//! Random and damaged files: opening and loading any of them gives a model or an error, never a
+//! panic.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use kscope_testing::models::*;
 use kscope_testing::vectors;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// Opens and loads; an error must be wrong input, worded as one sentence.
+/// Opens and loads; an error must be about bad input and be one sentence.
 fn outcome(source: &Source) -> bool {
     match Opened::open(source).and_then(|opened| opened.load(None, &mut |_| Ok(()))) {
         Ok(_) => true,
@@ -30,7 +30,7 @@ fn damage(bytes: &mut Vec<u8>, within: usize, rng: &mut StdRng) {
             0..=4 => bytes[at] = rng.random(),
             5..=7 => bytes[at] ^= 1 << rng.random_range(0..8),
             8 => {
-                // Eight bytes where a count may be.
+                // Eight bytes where a count may be stored.
                 let value: u64 = rng.random::<u64>() >> rng.random_range(0..64);
                 let end = (at + 8).min(bytes.len());
                 bytes[at..end].copy_from_slice(&value.to_le_bytes()[..end - at]);

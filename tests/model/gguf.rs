@@ -52,9 +52,9 @@ fn weights_as_loaded_by_default_stay_near_the_reference() {
         let name = case["name"].as_str().unwrap();
         let model = load(&path(&case), None);
         let stored = case["type"].as_str().unwrap();
-        // Floats stay what they are. A quantised value is a scale times a small integer, at most
-        // 2^-11 off in f16. The logits of two layers are sums of hundreds of such errors of either
-        // sign: 3e-3 of the largest is the worst of these files.
+        // Floats are exact. A quantised value is a scale times a small integer, with an error of at
+        // most 2^-11 in f16. The logits of two layers are sums of hundreds of such errors with
+        // either sign: 3e-3 of the largest logit is the worst of these files.
         let (dtype, tolerance) = match stored {
             "F32" => (Dtype::F32, 1e-4),
             "BF16" => (Dtype::Bf16, 1e-4),
@@ -79,14 +79,15 @@ fn the_metadata_reads_as_the_configuration_that_the_file_was_made_from() {
                 "{name}: a pair turns in {found} tokens, expected {meant}"
             );
         }
-        // Beside the token that the file calls its end, control tokens end a text by their name.
+        // Besides the token that the file names as its end, control tokens whose names mark an end
+        // also end a text.
         assert!(
             found.eos.contains(&(case["eos"].as_u64().unwrap() as u32)),
             "{name}: {:?}",
             found.eos
         );
         assert_eq!(found.bos, Some(case["bos"].as_u64().unwrap() as u32), "{name}");
-        // The file stores the llama3 stretch as divisors, and its epsilon and theta as f32.
+        // The file stores the llama3 scaling as divisors, and its epsilon and theta as f32.
         let is_divided = name == "llama-rope-freqs";
         assert_eq!(found.rope_divisors.is_some(), is_divided, "{name}");
         let rope_scaling = if is_divided { RopeScaling::None } else { meant.rope_scaling.clone() };

@@ -1,5 +1,5 @@
-//! Models: every architecture and file format against references, the embedded demo, and files that
-//! are broken.
+//! Models: every architecture and file format against references, the embedded demo, and broken
+//! files.
 
 mod bad_input;
 mod configuration;

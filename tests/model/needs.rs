@@ -1,4 +1,4 @@
-//! What `KSCOPE_REQUIRE` says of the needs of tests.
+//! How `KSCOPE_REQUIRE` is parsed.
 
 use kscope_testing::needs::is_required;
 

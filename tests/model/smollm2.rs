@@ -1,4 +1,4 @@
-//! SmolLM2-135M as shipped against transformers and llama.cpp.
+//! SmolLM2-135M as published, against transformers and llama.cpp.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 const ENGINES: [&str; 4] =
     ["transformers_f32_shipped", "transformers_f32", "llama_cpp_f32_kv", "llama_cpp_f16_kv"];
 
-/// The model with its weights as a user gets them; one copy for all tests.
+/// The model with the weights of the published file; loaded once for all tests.
 #[track_caller]
 fn shipped() -> Option<Arc<Model>> {
     static MODEL: OnceLock<Arc<Model>> = OnceLock::new();
@@ -37,7 +37,7 @@ fn prompt_ids(prompt: &Value) -> Vec<u32> {
 }
 
 /// The session's greedy tokens equal the engine's, or first differ where the engine's two largest
-/// logits are 0.1 apart or less.
+/// logits are at most 0.1 apart.
 fn check_greedy(found: &[u32], engine: &Value, what: &str) {
     let expected = ids(&engine["tokens"]);
     assert_eq!((found.len(), expected.len()), (48, 48));
@@ -139,7 +139,7 @@ fn perplexity_of_2000_tokens_is_that_of_transformers_and_llama_cpp() {
             (perplexity / expected - 1.0).abs() < 1e-3,
             "perplexity {perplexity}, expected {expected}"
         );
-        // The sums of each 64 tokens say where a difference would start.
+        // The sums over blocks of 64 tokens show where a difference starts.
         for (at, (found, expected)) in
             nll.chunks(64).zip(engine["nll_by_64"].as_array().unwrap()).enumerate()
         {

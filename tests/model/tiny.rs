@@ -52,8 +52,8 @@ fn sixteen_bit_caches_stay_near_transformers() {
     for case in cases() {
         let name = case["name"].as_str().unwrap();
         let model = tiny(name);
-        // Keys and values carry 11 and 8 bits; the softmax averages their rounding, the logits keep
-        // about one such step.
+        // Keys and values have 11 and 8 significant bits. The softmax averages their rounding
+        // errors, so the error of the logits is about one such step.
         check_decode(name, &model, &dense(&model, SMALL, Dtype::F16), &expected(name), 2e-3);
         let mut cache =
             prefill(&model, &dense(&model, SMALL, Dtype::Bf16), &expected(name).prompt, 512).0;

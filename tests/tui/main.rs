@@ -1,4 +1,4 @@
-//! The inspector from the outside, with a terminal and without one.
+//! The inspector as a program, with and without a terminal.
 
 mod plain;
 #[cfg(target_os = "linux")]

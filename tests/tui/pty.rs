@@ -1,5 +1,5 @@
-//! The inspector in a real terminal: tmux is the terminal emulator, a shell is what must be sane
-//! afterwards.
+//! The inspector in a real terminal: tmux is the terminal emulator, and the shell in it must work
+//! normally afterwards.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -12,14 +12,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 static SOCKETS: AtomicU32 = AtomicU32::new(0);
 
-/// A shell in a terminal of its own.
+/// A shell in its own terminal.
 struct Terminal {
     socket: String,
     home: tempfile::TempDir,
 }
 
 impl Terminal {
-    /// `None` where there is no tmux.
+    /// `None` without tmux.
     #[track_caller]
     fn new(columns: u16, rows: u16) -> Option<Self> {
         if !require("tmux") {
@@ -32,7 +32,7 @@ impl Terminal {
         );
         let terminal = Self { socket, home: tempfile::tempdir().expect("a folder") };
         let home = terminal.home.path().display();
-        // Nothing of the person who runs the tests gets in.
+        // The shell does not read the user's own configuration.
         let shell = format!(
             "cd {home} && exec env -i PATH=/usr/bin:/bin HOME={home} TERM=screen-256color COLORTERM=truecolor LANG=C.UTF-8 PS1='ready$ ' \
              bash --norc --noprofile"
@@ -80,7 +80,7 @@ impl Terminal {
         self.keys(&["Enter"]);
     }
 
-    /// Starts the inspector and waits until its text has begun.
+    /// Starts the inspector and waits for the first generated text.
     fn start(&self, args: &str) {
         self.line(&format!("{} {args}; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
         self.wait("the first tokens", |screen| {
@@ -100,7 +100,7 @@ impl Terminal {
         }
     }
 
-    /// The process that runs in the shell.
+    /// Id of the process that runs in the shell.
     fn child(&self) -> u32 {
         let output = self.tmux(&["display-message", "-p", "-t", "t", "#{pane_pid}"]);
         let shell = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -109,7 +109,7 @@ impl Terminal {
         children.split_whitespace().next().expect("a child").parse().expect("a number")
     }
 
-    /// The shell works, and no mode of the inspector is left.
+    /// Checks that the shell works and that no mode of the inspector is left.
     fn assert_sane(&self) {
         self.line(
             "clear; stty -a | tr ';' '\\n' | tr ' ' '\\n' | grep -xE -- '-?(echo|icanon|isig|opost)' | tr '\\n' ' '; echo s'a'ne",
@@ -135,7 +135,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // The server may have ended with its only session.
+        // The server may already have ended with its only session.
         let _ = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).output();
     }
 }
@@ -297,7 +297,7 @@ fn suspending_gives_the_shell_back_and_fg_brings_the_screen() {
         terminal.line("fg");
         terminal.wait("the screen", |screen| screen.contains("1 Map") && screen.contains("? help"));
     }
-    // The same for a signal from outside.
+    // The same for an external signal.
     Command::new("kill")
         .args(["-TSTP", &terminal.child().to_string()])
         .status()

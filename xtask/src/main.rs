@@ -40,12 +40,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// The repository's root, where every chore runs.
+/// The root of the repository, where every chore runs.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the repository")
 }
 
-/// Runs a command in the root and passes its failure on.
+/// Runs a command in the root and returns its failure.
 fn run(command: &mut Command) -> Outcome {
     let shown = format!("{command:?}");
     match command.current_dir(root()).status() {
@@ -59,7 +59,7 @@ fn bash(words: &[&str]) -> Outcome {
     run(Command::new("bash").args(words))
 }
 
-/// Only the tests that hold written files: the rest would take minutes and change nothing.
+/// Only runs the tests that compare with written files. The others take minutes and write nothing.
 fn bless() -> Outcome {
     tree::write(root())?;
     run(Command::new("cargo")

@@ -10,8 +10,9 @@ const WIDTH: usize = 98;
 /// Where the descriptions begin.
 const COLUMN: usize = 18;
 
-/// The tree: folders and single files of `src/` with the first sentence of their documentation; in
-/// a folder its folders likewise (and the names of theirs), then the names of its files.
+/// The tree: folders and single files of `src/` with the first sentence of their documentation. A
+/// folder lists its folders in the same way (with the names of theirs), then the names of its
+/// files.
 pub fn draw(root: &Path) -> Result<String, String> {
     let mut drawing = String::from("src/\n");
     let (folders, files) = listing(&root.join("src"))?;
@@ -34,7 +35,7 @@ pub fn draw(root: &Path) -> Result<String, String> {
     Ok(drawing)
 }
 
-/// Fails where docs/ARCHITECTURE.md shows another tree.
+/// Fails if docs/ARCHITECTURE.md shows another tree.
 pub fn check(root: &Path) -> Result<(), String> {
     let (document, wanted) = (read(&root.join(DOCUMENT))?, document(root)?);
     if document == wanted {
@@ -43,12 +44,12 @@ pub fn check(root: &Path) -> Result<(), String> {
     Err(format!("{DOCUMENT} does not show the tree of src/: run `cargo xtask tree --write`"))
 }
 
-/// Puts the tree into docs/ARCHITECTURE.md.
+/// Writes the tree to docs/ARCHITECTURE.md.
 pub fn write(root: &Path) -> Result<(), String> {
     fs::write(root.join(DOCUMENT), document(root)?).map_err(|error| error.to_string())
 }
 
-/// The document as it ought to be.
+/// The document with the current tree.
 fn document(root: &Path) -> Result<String, String> {
     let text = read(&root.join(DOCUMENT))?;
     let (before, rest) =
@@ -94,7 +95,7 @@ fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// First sentence of a file's own documentation, without the marks of links and code.
+/// First sentence of a file's own documentation, without link and code markup.
 fn sentence(text: &str) -> String {
     let lines = text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim);
     let first: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();

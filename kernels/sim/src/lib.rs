@@ -1,11 +1,11 @@
-//! Runs kscope's CUDA kernels on a processor: every CUDA thread is a fiber, warp operations and
-//! barriers are meetings of fibers, asynchronous copies land when they are waited for. For tests;
-//! see `ksim.h` for what it checks and cannot see.
+//! Runs kscope's CUDA kernels on a CPU, for tests. Every CUDA thread is a fiber; at warp operations
+//! and barriers the fibers wait for each other; asynchronous copies land when they are waited for.
+//! See `ksim.h` for what it checks and what it cannot see.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::sync::{Mutex, OnceLock};
 
-/// In which order threads and blocks run.
+/// The order in which threads and blocks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schedule {
     /// First thread first.
@@ -51,7 +51,7 @@ pub const SANITIZER_RUNTIME: &str = env!("KSIM_RUNTIME");
 pub const LIBRARY: &str = "KSIM_LIBRARY";
 
 /// The entry point of `sim.cpp`: its type, for the one in a shared library, and its declaration,
-/// for the one that is built in.
+/// for the built-in one.
 macro_rules! entry_point {
     ($($name:ident: $kind:ty),* $(,)?) => {
         type Run = unsafe extern "C" fn($($name: $kind),*) -> c_int;
@@ -90,7 +90,7 @@ fn runner() -> Run {
 #[cfg(unix)]
 fn load(path: &str) -> Run {
     let path = CString::new(path).expect("a path without zeros");
-    // SAFETY: both strings end with zero.
+    // SAFETY: both strings are zero-terminated.
     let symbol = unsafe {
         let library = libc::dlopen(path.as_ptr(), libc::RTLD_NOW);
         assert!(!library.is_null(), "{} cannot be loaded", path.to_string_lossy());
@@ -106,12 +106,12 @@ fn load(path: &str) -> Run {
     panic!("{path}: a simulator in a shared library needs a Unix system")
 }
 
-/// Runs a kernel to its end; the error is one sentence that names the block and what its threads
+/// Runs a kernel to its end. The error is one sentence that names the block and what its threads
 /// did wrong.
 ///
 /// # Safety
-/// The kernel reads and writes the addresses in its parameters: they must be those of live memory,
-/// large enough.
+/// The kernel reads and writes the addresses in its parameters: they must be those of live, large
+/// enough memory.
 pub unsafe fn run(launch: &Launch<'_>) -> Result<(), String> {
     // The simulator runs one launch at a time.
     static TURN: Mutex<()> = Mutex::new(());
@@ -125,8 +125,8 @@ pub unsafe fn run(launch: &Launch<'_>) -> Result<(), String> {
     let kernel = CString::new(launch.kernel).expect("a name without zeros");
     let block = [launch.threads, 1, 1];
     let mut error = [0 as c_char; 1024];
-    // SAFETY: strings end with zero, arrays have the lengths that are passed; the addresses inside
-    // are the caller's promise.
+    // SAFETY: strings are zero-terminated and arrays have the lengths that are passed; the caller
+    // vouches for the addresses inside.
     let code = unsafe {
         runner()(
             variant.as_ptr(),
@@ -146,7 +146,7 @@ pub unsafe fn run(launch: &Launch<'_>) -> Result<(), String> {
     };
     match code {
         0 => Ok(()),
-        // SAFETY: the simulator ends its sentence with zero, inside the array.
+        // SAFETY: the simulator writes a zero-terminated sentence inside the array.
         _ => Err(unsafe { CStr::from_ptr(error.as_ptr()) }.to_string_lossy().into_owned()),
     }
 }

@@ -1,5 +1,5 @@
-//! A decode step over a batch of sequences: states, plan, launches. What a step needs is allocated
-//! once and grows rarely.
+//! A decode step over a batch of sequences: states, plan, launches. Buffers are kept between steps
+//! and rarely grow.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,11 +11,10 @@ use super::plan::{Planned, Share, WorkPlan, plan};
 use super::sequence::DeviceSequence;
 use crate::{Error, Result};
 
-/// A window that still grows is planned in steps of so many rows, so that a plan holds for several
-/// tokens.
+/// A growing window is planned in steps of this many rows, so that one plan serves several tokens.
 const WINDOW_STEP: usize = 64;
 
-/// Numbers of plans, each given once.
+/// The number of the next plan; no number is used twice.
 static PLANS: AtomicU64 = AtomicU64::new(1);
 
 /// Working memory of the decode steps of one batch.
@@ -36,14 +35,14 @@ pub struct Batch<D: Device> {
 struct Room<D: Device> {
     memory: Option<D::Memory>,
     bytes: usize,
-    /// Kept, because asking a card's memory for its address is not free.
+    /// Kept, because asking for the address of device memory costs time.
     address: u64,
 }
 
 impl<D: Device> Room<D> {
     const EMPTY: Self = Self { memory: None, bytes: 0, address: 0 };
 
-    /// Makes sure of `bytes` bytes; what was in it is lost when it grows.
+    /// Makes sure that at least `bytes` bytes are allocated; growing loses the contents.
     fn reserve(&mut self, device: &D, bytes: usize) -> Result<()> {
         if bytes > self.bytes || self.memory.is_none() {
             let bytes = bytes.max(2 * self.bytes).max(256);
@@ -81,7 +80,7 @@ impl<D: Device> Batch<D> {
     }
 
     /// The number of the current plan. Steps of one plan make the same launches over the same
-    /// working memory; what differs from one to the next is in that memory.
+    /// buffers; only the contents of the buffers differ.
     pub fn plan_id(&self) -> u64 {
         self.plan_id
     }
@@ -158,13 +157,13 @@ impl<D: Device> Batch<D> {
     }
 }
 
-/// What a plan depends on: rows that may not be there yet are planned for, and left out by the
-/// kernel.
+/// What the plan of a sequence depends on. It may count rows that do not exist yet; the kernel
+/// skips them.
 fn wanted<D: Device>(sequence: &DeviceSequence<D>) -> (u64, usize, usize) {
     let state = sequence.state();
     let (middle, window) = (state.middle as usize, (state.len - state.middle) as usize);
-    // With a middle the window is nearly full and goes up and down by a chunk; a middle grows by
-    // whole slabs.
+    // Once there is a middle, the window is full to within a chunk, so all of its slots are
+    // planned. The middle is planned in whole slabs.
     let window = if middle > 0 {
         (state.sink + state.ring) as usize
     } else {

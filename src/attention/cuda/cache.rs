@@ -1,4 +1,4 @@
-//! A device's sequence as a cache like any other: what `cache::Remote` asks for.
+//! Implements [`Remote`] for a sequence in a device's memory.
 
 use std::any::Any;
 use std::fmt;
@@ -36,7 +36,7 @@ impl<D: Device> DeviceCache<D> {
         &mut self.sequence
     }
 
-    /// A remote cache as one of this device's.
+    /// Downcasts a remote cache to one of this kind of device.
     pub fn of(remote: &mut dyn Remote) -> Result<&mut Self>
     where
         D: Send + Sync + 'static,
@@ -50,9 +50,9 @@ impl<D: Device> DeviceCache<D> {
 }
 
 impl<D: Device> DeviceCache<D> {
-    /// Fills this cache from one that stores at least as much, by way of this process: it happens
-    /// when someone prunes further without a dense side, not in decoding. Channels that are gone
-    /// are zeros, which this cache does not store either.
+    /// Fills this cache from one that stores at least as much, through host memory. That is slow,
+    /// but only needed when a session without a dense side is pruned further, not in decoding.
+    /// Channels that `wider` lacks are read as zeros; this cache does not store them either.
     fn refill_from(&mut self, wider: &Self) -> Result<()> {
         let device = &*wider.device;
         let spec = wider.sequence.layout().spec();

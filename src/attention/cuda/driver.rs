@@ -1,5 +1,5 @@
-//! A real card behind [`Device`]: the one file that calls the driver. It is given a stream, so that
-//! its launches and those of whoever owns the stream take effect in one order.
+//! A real GPU behind [`Device`]: the one file that calls the driver. It works on a stream that it
+//! is given, so that its launches and those of the stream's owner take effect in one order.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,17 +19,17 @@ use super::device::Device;
 use super::launch::{Kernel, Launch};
 use crate::{Error, Result};
 
-/// The compiled kernels: machine code for sm_80 and sm_90a, and PTX. Empty where only types are
-/// checked.
+/// The compiled kernels: machine code for sm_80 and sm_90a, and PTX. Empty in a build that only
+/// checks types.
 static FATBIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
 
-/// Page-locked buffers through which small writes go, so that none waits for the card; a buffer is
-/// used again when so many others have been.
+/// Number of page-locked buffers for small writes, so that no write waits for the GPU. They are
+/// used in turn; using one again waits for its last copy.
 const STAGES: usize = 16;
-/// Bytes of each of them.
+/// Bytes of each buffer.
 const STAGE_BYTES: usize = 64 << 10;
 
-/// A card with its kernels loaded.
+/// A GPU with its kernels loaded.
 pub struct Card {
     stream: Arc<CudaStream>,
     functions: HashMap<Kernel, CudaFunction>,
@@ -38,7 +38,7 @@ pub struct Card {
 }
 
 impl Card {
-    /// The `ordinal`-th card of this machine, with a stream of its own.
+    /// The GPU of this number in this machine, with a stream of its own.
     pub fn open(ordinal: usize) -> Result<Self> {
         let context =
             CudaContext::new(ordinal).map_err(|cause| unusable(ordinal, &cause.to_string()))?;
@@ -46,14 +46,14 @@ impl Card {
         Self::new(stream)
     }
 
-    /// Loads the kernels into the context of `stream`; every operation goes there.
+    /// Loads the kernels into the context of `stream`; every operation goes to that stream.
     pub fn new(stream: Arc<CudaStream>) -> Result<Self> {
         let context = Arc::clone(stream.context());
-        // Otherwise every use of memory would wait for and record events, for the sake of other
-        // streams. SAFETY: all work of the context goes to this one stream, candle's too.
+        // Otherwise every use of memory would wait for and record events that order it against
+        // other streams. SAFETY: all work of the context goes to this one stream, candle's too.
         unsafe { context.disable_event_tracking() };
         keep_freed_memory(&context)
-            .map_err(|cause| failed("asking for the card's memory pool", cause))?;
+            .map_err(|cause| failed("asking for the GPU's memory pool", cause))?;
         let module = context
             .load_module(Ptx::from_binary(FATBIN.to_vec()))
             .map_err(|cause| failed("loading the kernels", cause))?;
@@ -89,9 +89,9 @@ impl Card {
         })
     }
 
-    /// The card's name.
+    /// The GPU's name.
     pub fn name(&self) -> Result<String> {
-        self.stream.context().name().map_err(|cause| failed("asking for the card's name", cause))
+        self.stream.context().name().map_err(|cause| failed("asking for the GPU's name", cause))
     }
 
     /// Free and total memory in bytes.
@@ -102,23 +102,23 @@ impl Card {
             .map_err(|cause| failed("asking for free memory", cause))
     }
 
-    /// The stream of all operations.
+    /// The stream that all operations go to.
     pub fn stream(&self) -> &Arc<CudaStream> {
         &self.stream
     }
 
     fn bind(&self) -> Result<()> {
-        self.stream.context().bind_to_thread().map_err(|cause| failed("using the card", cause))
+        self.stream.context().bind_to_thread().map_err(|cause| failed("using the GPU", cause))
     }
 
-    /// Waits until everything that was asked for is done.
+    /// Waits until all earlier operations are done.
     pub fn synchronize(&self) -> Result<()> {
-        self.stream.synchronize().map_err(|cause| failed("waiting for the card", cause))
+        self.stream.synchronize().map_err(|cause| failed("waiting for the GPU", cause))
     }
 }
 
-/// Has the pool of asynchronous allocations keep what is freed. By default it gives everything back
-/// to the system whenever someone waits for the card, which is once per token.
+/// Makes the pool of asynchronous allocations keep freed memory. By default it returns all of it to
+/// the system whenever the host waits for the GPU, which is once per token.
 fn keep_freed_memory(context: &CudaContext) -> std::result::Result<(), DriverError> {
     let mut all = u64::MAX;
     // SAFETY: the device is the context's; the attribute is a 64-bit number, which the driver reads
@@ -133,7 +133,7 @@ fn keep_freed_memory(context: &CudaContext) -> std::result::Result<(), DriverErr
     }
 }
 
-/// Why there is no card to compute on, as one sentence: the library that cannot be loaded, or what
+/// Why there is no GPU to compute on, as one sentence: the library that cannot be loaded, or what
 /// the driver says.
 pub fn unusable(ordinal: usize, cause: &str) -> Error {
     let libraries = [
@@ -141,8 +141,8 @@ pub fn unusable(ordinal: usize, cause: &str) -> Error {
         (c"libcublas.so.13", cause.contains("CUBLAS"), "cuBLAS of CUDA 13"),
         (c"libcurand.so.10", cause.contains("CURAND"), "cuRAND"),
     ];
-    // SAFETY: names that end with zero; what the libraries do when they are loaded they would do at
-    // the first call, too.
+    // SAFETY: the names are zero-terminated. Loading a library runs the same code as its first call
+    // would.
     let is_missing =
         |name: &std::ffi::CStr| unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_LAZY) }.is_null();
     let missing = libraries.into_iter().find(|(name, matters, _)| *matters && is_missing(name));
@@ -151,23 +151,23 @@ pub fn unusable(ordinal: usize, cause: &str) -> Error {
         None => cause.to_owned(),
     };
     Error::input(format!(
-        "--device cuda:{ordinal}: no NVIDIA card can be used: {reason}; --device cpu decodes without one"
+        "--device cuda:{ordinal}: no NVIDIA GPU can be used: {reason}; --device cpu decodes without one"
     ))
 }
 
 fn failed(doing: &str, cause: DriverError) -> Error {
     match cause.0 {
         CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-            Error::run(format!("{doing}: the card's memory is full"))
+            Error::run(format!("{doing}: the GPU's memory is full"))
         }
         _ => Error::run(format!("{doing}: {cause}")),
     }
 }
 
-/// A step as one graph of launches and of the memory that they take from the stream's pool.
+/// A step as one graph: its launches, and the memory that they allocate from the stream's pool.
 pub struct Graph(CudaGraph);
 
-// SAFETY: a graph may be used from any thread, from one at a time; it is not shared.
+// SAFETY: a graph may be used from any thread, by one at a time; it is not shared.
 unsafe impl Send for Graph {}
 
 impl Device for Card {
@@ -175,14 +175,14 @@ impl Device for Card {
     type Recording = Graph;
 
     fn allocate(&self, bytes: usize) -> Result<Self::Memory> {
-        // SAFETY: what is in it is undefined, as the trait says.
+        // SAFETY: the contents are undefined, as the trait says.
         unsafe { self.stream.alloc(bytes) }.map_err(|cause| {
             failed(&format!("taking {}", crate::numbers::bytes(bytes as u64)), cause)
         })
     }
 
     fn address(&self, memory: &Self::Memory) -> u64 {
-        // The guard stands for uses by other streams; there are none.
+        // The guard orders this use against other streams; there are none.
         memory.device_ptr(&self.stream).0
     }
 
@@ -203,25 +203,25 @@ impl Device for Card {
                 .map_err(|cause| failed("waiting for page-locked memory", cause))?;
             ready[..bytes.len()].copy_from_slice(bytes);
             let to = address + (part * STAGE_BYTES) as u64;
-            // SAFETY: the buffer is page-locked and stays; the guard makes its next use wait for
-            // this copy. The address is of live memory, as the trait asks.
+            // SAFETY: the buffer is page-locked and not freed before `self`; the guard makes its
+            // next use wait for this copy. The address is of live memory, as the trait demands.
             let copied = unsafe {
                 let (stage, _used) = stage.stream_synced_slice(&self.stream);
                 result::memcpy_htod_async(to, &stage[..bytes.len()], self.stream.cu_stream())
             };
-            copied.map_err(|cause| failed("writing the card's memory", cause))?;
+            copied.map_err(|cause| failed("writing the GPU's memory", cause))?;
         }
         Ok(())
     }
 
     fn read(&self, memory: &Self::Memory, offset: usize, bytes: &mut [u8]) -> Result<()> {
         let copied = self.stream.memcpy_dtoh(&memory.slice(offset..offset + bytes.len()), bytes);
-        copied.map_err(|cause| failed("reading the card's memory", cause))?;
+        copied.map_err(|cause| failed("reading the GPU's memory", cause))?;
         self.synchronize()
     }
 
     fn copy(&self, from: &Self::Memory, to: &mut Self::Memory) -> Result<()> {
-        self.stream.memcpy_dtod(from, to).map_err(|cause| failed("copying on the card", cause))
+        self.stream.memcpy_dtod(from, to).map_err(|cause| failed("copying on the GPU", cause))
     }
 
     fn launch(&self, launch: &Launch) -> Result<()> {
@@ -231,7 +231,7 @@ impl Device for Card {
         let mut params = [launch.params.bytes().as_ptr().cast_mut().cast()];
         // SAFETY: the kernel takes one structure by value, the one in `params`, whose size every
         // simulated launch compares; the driver copies it before it returns. Its addresses are of
-        // live memory, as the trait asks.
+        // live memory, as the trait demands.
         let launched = unsafe {
             result::launch_kernel(
                 self.functions[&kernel].cu_function(),
@@ -246,20 +246,20 @@ impl Device for Card {
     }
 
     fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Graph>> {
-        // Of this thread only: another one may load a model meanwhile.
+        // Captures this thread only: another one may be loading a model.
         let mode = CaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         if self.stream.begin_capture(mode).is_err() {
             return Ok(None);
         }
         let done = work();
-        // Also after a failure: the stream must not stay in capture.
+        // After a failure, too: the stream must not stay in capture.
         let captured = self
             .stream
             .end_capture(InstantiateFlags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH);
         match done.and(captured.map_err(|cause| failed("capturing a decode step", cause))) {
             Ok(graph) => Ok(graph.map(Graph)),
             Err(cause) => {
-                tracing::warn!(%cause, "steps go to the card launch by launch");
+                tracing::warn!(%cause, "steps go to the GPU launch by launch");
                 Ok(None)
             }
         }

@@ -1,4 +1,4 @@
-//! Kernels, grids, blocks and shared memory: computed here once, for the simulator and for a card.
+//! Kernels, grids, blocks and shared memory, computed here once for the simulator and for a GPU.
 
 use super::params::{ActivityParams, AppendParams, CombineParams, DecodeParams, RebuildParams};
 use crate::attention::AttentionScale;
@@ -19,8 +19,7 @@ const STORE_THREADS: u32 = 128;
 /// Threads of the kernels of live importance; at least the largest head.
 const ACTIVITY_THREADS: u32 = 256;
 
-/// Element type, KV heads, group and head size that a launch is made for; only those that there are
-/// kernels for.
+/// Element type, KV heads, group and head size of a launch; only those that there are kernels for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KernelShape {
     dtype: Dtype,
@@ -91,8 +90,8 @@ impl Kernel {
         }
     }
 
-    /// Blocks of this kernel that the compiler makes fit one multiprocessor (its second launch
-    /// bound).
+    /// Blocks of this kernel that fit one multiprocessor; the compiler limits registers accordingly
+    /// (the second launch bound).
     pub fn resident_blocks(self) -> usize {
         match self {
             Self::Decode(..) => 3,
@@ -109,15 +108,15 @@ fn warps(head_dim: usize) -> usize {
 /// The parameter structure of a launch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Params {
-    /// Of [`Kernel::Decode`].
+    /// Parameters of [`Kernel::Decode`].
     Decode(DecodeParams),
-    /// Of [`Kernel::Combine`].
+    /// Parameters of [`Kernel::Combine`].
     Combine(CombineParams),
-    /// Of [`Kernel::Append`].
+    /// Parameters of [`Kernel::Append`].
     Append(AppendParams),
-    /// Of [`Kernel::Rebuild`].
+    /// Parameters of [`Kernel::Rebuild`].
     Rebuild(RebuildParams),
-    /// Of [`Kernel::ActivitySums`] and [`Kernel::ActivityMeans`].
+    /// Parameters of [`Kernel::ActivitySums`] and [`Kernel::ActivityMeans`].
     Activity(ActivityParams),
 }
 
@@ -137,16 +136,17 @@ impl Params {
 /// One launch, ready for a device.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Launch {
-    /// Which kernel; it determines threads and shared memory.
+    /// The kernel; it determines threads and shared memory.
     pub kernel: Kernel,
     /// Blocks along x, y and z, none of them 0.
     pub grid: [u32; 3],
-    /// What it gets.
+    /// The kernel's parameters.
     pub params: Params,
 }
 
 impl KernelShape {
-    /// Refuses, by name, what there is no kernel for. `heads` are the query heads of a layer.
+    /// Refuses what there is no kernel for, naming it. `heads` is the number of query heads of a
+    /// layer.
     pub fn new(shape: Shape, heads: usize, dtype: Dtype) -> Result<Self> {
         let Shape { kv_heads, head_dim, .. } = shape;
         if !HEAD_DIMS.contains(&head_dim) {
@@ -187,18 +187,18 @@ impl KernelShape {
         self.head_dim
     }
 
-    /// The kernel that attends.
+    /// The kernel of decode attention.
     pub fn decode_kernel(&self) -> Kernel {
         Kernel::Decode(self.dtype, self.head_dim)
     }
 
-    /// Numbers (f32) that the decode kernel leaves per item: per query head the largest score, the
+    /// Numbers (f32) that the decode kernel writes per item: per query head the largest score, the
     /// sum of weights, and the weighted values.
     pub fn partial_len(&self) -> usize {
         self.group * (self.head_dim + 2)
     }
 
-    /// Attention of the items at `addresses.items`.
+    /// Launches attention of the items at `addresses.items`.
     pub(super) fn decode(
         &self,
         layer: usize,
@@ -222,7 +222,7 @@ impl KernelShape {
         }
     }
 
-    /// Merge of the items of every query head.
+    /// Launches the merge of the items of every query head.
     pub(super) fn combine(&self, sequences: usize, [partials, ranges, out]: [u64; 3]) -> Launch {
         let (kv_heads, group) = (self.kv_heads as u32, self.group as u32);
         Launch {
@@ -232,7 +232,7 @@ impl KernelShape {
         }
     }
 
-    /// The new token of every sequence.
+    /// Launches the append of every sequence's new token.
     pub(super) fn append(
         &self,
         layer: usize,
@@ -255,7 +255,8 @@ impl KernelShape {
         }
     }
 
-    /// One sequence of `len` tokens, `layers` layers from the first one on.
+    /// Launches the rebuild of one sequence of `len` tokens, for `layers` layers from the first one
+    /// on.
     pub(super) fn rebuild(&self, len: usize, layers: usize, params: RebuildParams) -> Launch {
         Launch {
             kernel: Kernel::Rebuild,
@@ -268,7 +269,7 @@ impl KernelShape {
         }
     }
 
-    /// Live importance of one layer of one sequence: sums, then means.
+    /// Launches live importance of one layer of one sequence: sums, then means.
     pub(super) fn activity(
         &self,
         layer: usize,

@@ -1,11 +1,12 @@
-//! Where keys and values lie in a card's memory, and how many bytes that takes.
+//! The layout of keys and values in a GPU's memory, and how many bytes that takes.
 //!
-//! The window of a sequence (sink, recent, tokens on their way) is one allocation of fixed size per
-//! sequence, in which nothing is ever moved: the sink, then a ring. The middle grows in slabs of
-//! [`SLAB`] tokens, one allocation for all layers and heads; growing copies nothing, and a table
-//! holds the slabs' addresses. In a slab each head has its keys, `[SLAB][padded]`, and its values,
-//! `[SLAB][head_dim]`. Rows are token-major, so that a row is a run of 16-byte units: a kept count
-//! that is no multiple of 8 is padded with zero channels, which [`Layout::bytes_at`] counts.
+//! The window of a sequence (sink, recent, and tokens not yet moved to the middle) is one
+//! allocation of fixed size: the sink, then a ring. Nothing in it is ever moved. The middle grows
+//! in slabs of [`SLAB`] tokens, one allocation for all layers and heads. Growing copies nothing; a
+//! table holds the slabs' addresses. In a slab each head has its keys, `[SLAB][padded]`, and its
+//! values, `[SLAB][head_dim]`. Rows are token-major, so that a row is a run of 16-byte units: a
+//! kept count that is no multiple of 8 is padded with zero channels, which [`Layout::bytes_at`]
+//! counts.
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ pub const SLAB: usize = 256;
 /// Channels that make up 16 bytes.
 const UNIT: usize = 8;
 
-/// The layout that a specification has on a card.
+/// The layout of a cache specification in a GPU's memory.
 #[derive(Debug, Clone)]
 pub struct Layout {
     spec: Arc<CacheSpec>,
@@ -64,17 +65,17 @@ impl Layout {
         Ok(Self { spec, geometry, heads: layout, channels, slab_bytes })
     }
 
-    /// What is laid out.
+    /// The specification that is laid out.
     pub fn spec(&self) -> &Arc<CacheSpec> {
         &self.spec
     }
 
-    /// The kernels' geometry.
+    /// The geometry that the kernels are launched with.
     pub fn geometry(&self) -> KernelShape {
         self.geometry
     }
 
-    /// Where one head lies in a slab; the address of its channels is an offset.
+    /// The layout of one head in a slab; the address of its channels is an offset.
     pub(super) fn head(&self, layer: usize, kv_head: usize) -> &HeadLayout {
         &self.heads[layer * self.geometry.kv_heads() + kv_head]
     }
@@ -129,7 +130,7 @@ impl Layout {
     }
 }
 
-/// A layout whose tables are in a device's memory; shared by the sequences that have it.
+/// A layout whose tables are in a device's memory; shared by the sequences that use it.
 pub struct DeviceMask<D: Device> {
     layout: Layout,
     memory: D::Memory,
@@ -137,7 +138,7 @@ pub struct DeviceMask<D: Device> {
 }
 
 impl<D: Device> DeviceMask<D> {
-    /// Writes the tables.
+    /// Writes the tables to the device.
     pub fn new(device: &D, layout: Layout) -> Result<Arc<Self>> {
         let table = layout.heads.len() * size_of::<HeadLayout>();
         let mut memory = device.allocate(table + layout.channels.len().max(1))?;

@@ -1,8 +1,8 @@
-//! Decode attention on a CUDA card: layout, plan and launches of the kernels in `kernels/cuda`.
+//! Decode attention on a CUDA GPU: layout, plan and launches of the kernels in `kernels/cuda`.
 //!
-//! Nothing here needs a card, a driver or a CUDA crate: a [`Device`] gives memory and runs
-//! launches. The tests' device is the host simulator, the card's is behind the feature `cuda`;
-//! geometry, accounting and bookkeeping are the same code for both.
+//! Nothing here needs a GPU, a driver or a CUDA crate: a [`Device`] provides memory and runs
+//! launches. In tests the device is the host simulator; the real GPU is behind the feature `cuda`.
+//! Geometry, accounting and bookkeeping are the same code for both.
 
 mod batch;
 mod cache;

@@ -1,5 +1,5 @@
-//! The structures that kernels read, as `kernels/cuda/layout.cuh` has them; sizes are compared at
-//! every simulated launch.
+//! The structures that kernels read, as declared in `kernels/cuda/layout.cuh`. Every simulated
+//! launch compares their sizes.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -19,7 +19,7 @@ pub struct HeadLayout {
     pub padded: u32,
 }
 
-/// `SequenceState`: where one sequence's keys and values are, and how many.
+/// `SequenceState`: the location and number of one sequence's keys and values.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 pub struct SequenceState {
@@ -64,7 +64,7 @@ pub const WINDOW: u16 = 0;
 /// The pruned part.
 pub const MIDDLE: u16 = 1;
 
-/// `DecodeParams`.
+/// `DecodeParams`: attention of one layer's work items.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 pub struct DecodeParams {
@@ -86,7 +86,7 @@ pub struct DecodeParams {
     pub scale: f32,
 }
 
-/// `CombineParams`.
+/// `CombineParams`: the merge of the items of every query head.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 pub struct CombineParams {
@@ -102,7 +102,7 @@ pub struct CombineParams {
     pub group: u32,
 }
 
-/// `AppendParams`.
+/// `AppendParams`: the new token of every sequence.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 pub struct AppendParams {
@@ -122,7 +122,7 @@ pub struct AppendParams {
     pub pad: u32,
 }
 
-/// `RebuildParams`.
+/// `RebuildParams`: one sequence from keys and values of all its tokens.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 pub struct RebuildParams {
@@ -140,11 +140,11 @@ pub struct RebuildParams {
     pub kv_heads: u32,
     /// Channels.
     pub head_dim: u32,
-    /// 1: the middle is in place already.
+    /// 1 if the middle is in place already.
     pub keep_middle: u32,
 }
 
-/// `ActivityParams`.
+/// `ActivityParams`: live importance of one layer.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 pub struct ActivityParams {
@@ -164,7 +164,7 @@ pub struct ActivityParams {
     pub group: u32,
     /// Channels.
     pub head_dim: u32,
-    /// Parts of the middle that are summed by themselves.
+    /// Parts of the middle that are summed separately.
     pub splits: u32,
     /// Unused.
     pub pad: u32,

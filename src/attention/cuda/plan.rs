@@ -1,38 +1,37 @@
-//! Who reads what: the rows of every head of every sequence, divided into work items of about equal
-//! bytes.
+//! Splits the rows of every head of every sequence into work items of about equal bytes.
 
 use super::launch::TILE;
 use super::layout::Layout;
 use super::params::{MIDDLE, WINDOW, WorkItem};
 
-/// Rows that the four warps of a block take in one turn; items start and end there, so that no warp
-/// has a turn without rows.
+/// Rows that the four warps of a block process at a time. Items start at a multiple of this, so
+/// that a warp runs out of rows only at the end of a part.
 const TURN: usize = 4 * TILE;
-/// Items per block that fits the card at once. More even out the blocks' ends; each costs a partial
-/// result.
+/// Target number of items per block that runs at once. More items let the blocks end closer
+/// together; each costs a partial result.
 const WAVES: usize = 4;
 /// Bytes below which an item is not worth its partial result.
 const LEAST_BYTES: usize = 32 << 10;
 
-/// What a sequence brings to a plan.
+/// What a plan needs to know of one sequence.
 #[derive(Debug, Clone, Copy)]
 pub struct Share<'a> {
-    /// Its layout; all sequences of a plan have the same shape.
+    /// The sequence's layout; all sequences of a plan have the same shape.
     pub layout: &'a Layout,
-    /// Most tokens of the middle while the plan holds.
+    /// Most tokens of the middle while the plan is valid.
     pub middle: usize,
-    /// Most tokens of the window while the plan holds.
+    /// Most tokens of the window while the plan is valid.
     pub window: usize,
 }
 
 /// One layer's part of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Planned {
-    /// Index of its first item.
+    /// Index of the layer's first item.
     pub first: usize,
     /// Number of items, all of them launched together.
     pub items: usize,
-    /// Index of its first range.
+    /// Index of the layer's first range.
     pub ranges: usize,
 }
 
@@ -55,8 +54,8 @@ impl WorkPlan {
     }
 }
 
-/// Divides the work so that `blocks`, the number of decode blocks that run at once, are kept busy
-/// to the end: items are of equal bytes, not of equal tokens, so heads of different width and
+/// Divides the work so that `blocks`, the number of decode blocks that run at once, stay busy to
+/// the end. Items have about equal bytes, not equal tokens, so heads of different width and
 /// sequences of different length end together.
 pub fn plan(shares: &[Share<'_>], blocks: usize) -> WorkPlan {
     let mut plan = WorkPlan { items: Vec::new(), ranges: Vec::new(), layers: Vec::new() };
@@ -99,8 +98,8 @@ pub fn plan(shares: &[Share<'_>], blocks: usize) -> WorkPlan {
     plan
 }
 
-/// Even ranges of `rows` rows of `bytes` each, of about `target` bytes; none where a row has no
-/// bytes.
+/// Even ranges of `rows` rows of `bytes` each, about `target` bytes per range; no range where a row
+/// has no bytes.
 fn divide(rows: usize, bytes: usize, target: usize) -> impl Iterator<Item = (u32, u32)> {
     let rows = if bytes == 0 { 0 } else { rows };
     let parts = (rows * bytes).div_ceil(target).max(1);

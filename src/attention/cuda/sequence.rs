@@ -9,16 +9,17 @@ use crate::cache::CacheBytes;
 use crate::element::Dtype;
 use crate::{Error, Result};
 
-/// Most parts into which live importance divides a middle.
+/// Most splits of a middle for live importance.
 const MOST_SPLITS: usize = 64;
 
-/// One sequence: a window of fixed size, slabs that are taken as the middle grows, and their table.
+/// One sequence: a window of fixed size, slabs that are allocated as the middle grows, and their
+/// table.
 pub struct DeviceSequence<D: Device> {
     mask: Arc<DeviceMask<D>>,
     window: D::Memory,
     slabs: Vec<D::Memory>,
     table: D::Memory,
-    /// Two states: its own for launches about this sequence alone, and a source's.
+    /// Two states: this sequence's own, for launches on it alone, and that of a fill's source.
     states: D::Memory,
     state: SequenceState,
     capacity: usize,
@@ -35,7 +36,7 @@ pub struct StoredRow {
     pub in_middle: bool,
 }
 
-/// Where a sequence is filled from.
+/// The source that a sequence is filled from.
 pub enum FillSource<'a, D: Device> {
     /// Addresses of keys (after RoPE) and values of all tokens of one layer, `[tokens, kv_heads,
     /// head_dim]`.
@@ -72,12 +73,12 @@ impl<D: Device> DeviceSequence<D> {
         Ok(Self { mask, window, slabs: Vec::new(), table, states, state, capacity })
     }
 
-    /// Its layout.
+    /// The sequence's layout.
     pub fn layout(&self) -> &Layout {
         self.mask.layout()
     }
 
-    /// Tokens.
+    /// Number of tokens.
     pub fn len(&self) -> usize {
         self.state.len as usize
     }
@@ -92,7 +93,7 @@ impl<D: Device> DeviceSequence<D> {
         self.capacity
     }
 
-    /// Its state, as a launch reads it.
+    /// The sequence's state, as a launch reads it.
     pub fn state(&self) -> SequenceState {
         self.state
     }
@@ -102,8 +103,8 @@ impl<D: Device> DeviceSequence<D> {
         self.layout().bytes_at(self.len())
     }
 
-    /// Bytes taken from the device for keys and values: [`Self::bytes`], free slots of the window,
-    /// and what is left of the last slab.
+    /// Bytes allocated on the device for keys and values: [`Self::bytes`], free slots of the
+    /// window, and the unused part of the last slab.
     pub fn allocated(&self) -> usize {
         self.layout().window_bytes(self.capacity) + self.slabs.len() * self.layout().slab_bytes()
     }
@@ -113,8 +114,8 @@ impl<D: Device> DeviceSequence<D> {
         std::iter::once(&self.window).chain(&self.slabs)
     }
 
-    /// Counts one token more, and takes a slab where the middle needs it. The token's key and value
-    /// follow layer by layer.
+    /// Counts one more token, and allocates a slab where the middle needs it. The token's key and
+    /// value follow layer by layer.
     pub(super) fn grow(&mut self, device: &D) -> Result<()> {
         self.set_len(device, self.len() + 1)
     }
@@ -150,7 +151,7 @@ impl<D: Device> DeviceSequence<D> {
         Ok(())
     }
 
-    /// Waits until everything that was asked of the device is done.
+    /// Waits until all earlier operations of the device are done.
     pub(super) fn wait(&self, device: &D) -> Result<()> {
         device.read(&self.states, 0, &mut [0; 4])
     }
@@ -213,8 +214,8 @@ impl<D: Device> DeviceSequence<D> {
         }
     }
 
-    /// Goes back to the first `len` tokens. Where pruned tokens become whole again their keys come
-    /// from `dense`, a sequence of exactly these tokens with every channel.
+    /// Rewinds to the first `len` tokens. Where pruned tokens need all their channels again, the
+    /// keys come from `dense`, a sequence of exactly these tokens with every channel.
     pub fn truncate(&mut self, device: &D, len: usize, dense: Option<&Self>) -> Result<()> {
         if len >= self.len() {
             return Ok(());
@@ -226,7 +227,7 @@ impl<D: Device> DeviceSequence<D> {
             return self.begin(device, len);
         }
         if self.layout().spec().is_dense() {
-            // The window takes back what lies in the middle, where every channel is.
+            // The middle has every channel here, so the window is refilled from it.
             let before = self.state;
             self.begin(device, len)?;
             device.write(
@@ -293,12 +294,12 @@ impl<D: Device> DeviceSequence<D> {
         let mut copy = Self::new(device, Arc::clone(&self.mask), self.capacity)?;
         copy.begin(device, self.len())?;
         device.copy(&self.window, &mut copy.window)?;
-        // A sequence that went back may have more slabs than its tokens need.
+        // A sequence that was rewound may have more slabs than its tokens need.
         self.slabs.iter().zip(&mut copy.slabs).try_for_each(|(from, to)| device.copy(from, to))?;
         Ok(copy)
     }
 
-    /// Every token of one head as it lies in the device's memory; `None` where its head dropped it.
+    /// Every token of one head as stored in the device's memory; `None` where the head dropped it.
     /// Waits for the device.
     pub fn stored_rows(
         &self,

@@ -9,9 +9,8 @@ use super::lanes::{EXP2, Simd, Widen};
 /// Eight lanes of a `__m256`.
 pub(in crate::attention) struct Avx2;
 
-// SAFETY throughout: the caller is compiled with avx2, fma and f16c and runs only where they are
-// there; pointers come with the promises of the kernels in `super`, which cover eight elements
-// each.
+// SAFETY throughout: the caller is compiled with avx2, fma and f16c and runs only on machines that
+// have them; pointers are valid for eight elements, as the kernels in `super` promise.
 impl Simd for Avx2 {
     type V = __m256;
     const LANES: usize = 8;

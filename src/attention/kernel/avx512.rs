@@ -9,9 +9,8 @@ use super::lanes::{EXP2, Simd, Widen};
 /// Sixteen lanes of a `__m512`.
 pub(in crate::attention) struct Avx512;
 
-// SAFETY throughout: the caller is compiled with avx512f and avx512dq and runs only where they are
-// there; pointers come with the promises of the kernels in `super`, which cover sixteen elements
-// each.
+// SAFETY throughout: the caller is compiled with avx512f and avx512dq and runs only on machines
+// that have them; pointers are valid for sixteen elements, as the kernels in `super` promise.
 impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = 16;
@@ -81,7 +80,7 @@ impl Simd for Avx512 {
     unsafe fn exp2(a: Self::V) -> Self::V {
         // SAFETY: see above.
         unsafe {
-            // a - floor(a), without exceptions; scaling floors by itself.
+            // a - floor(a), without exceptions; scalef takes the floor itself.
             let fraction = _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(a);
             let mut polynomial = _mm512_set1_ps(EXP2[5]);
             for term in [EXP2[4], EXP2[3], EXP2[2], EXP2[1], EXP2[0]] {

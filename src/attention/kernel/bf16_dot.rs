@@ -14,13 +14,13 @@ use crate::cache::BLOCK;
 /// The bf16 steps; softmax is that of [`Avx512`].
 pub(in crate::attention) struct Bf16Dot;
 
-/// Interleaving works inside quarters of a register. These lanes of (low, high) are the first 16
+/// Interleaving works within quarters of a register. These lanes of (low, high) are the first 16
 /// elements in order; the second 16 are eight lanes further on.
 const IN_ORDER: [i32; 16] = [0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23];
 
 // SAFETY throughout: the caller is compiled with avx512f, avx512bw, avx512dq and avx512bf16 and
-// runs only where they are there; pointers come with the promises of `Steps`, and offsets stay
-// inside them as said at each loop.
+// runs only on machines that have them; pointers are valid as `Steps` demands, and each loop says
+// why its offsets stay inside.
 
 /// Interleaved elements of two rows of 32: `[low, high]`.
 #[inline(always)]
@@ -33,7 +33,7 @@ unsafe fn interleave(first: *const bf16, second: *const bf16) -> [__m512bh; 2] {
     }
 }
 
-/// One pair in every lane.
+/// Broadcasts one pair to every lane.
 #[inline(always)]
 unsafe fn broadcast(pair: *const u32) -> __m512bh {
     // SAFETY: see above; the types have the same size.
@@ -116,7 +116,7 @@ impl Steps<bf16> for Bf16Dot {
         rescale: *const f32,
         sums: *mut f32,
     ) {
-        // SAFETY: passes are about whole groups of 32 channels below `head_dim`; pairs of tokens
+        // SAFETY: each pass covers a whole group of 32 channels below `head_dim`; pairs of tokens
         // end at or before 64.
         unsafe {
             let mut pairs = [[0u32; BLOCK / 2]; HEADS];
@@ -161,7 +161,7 @@ unsafe fn accumulate_tile<const HEADS: usize, const TILE: usize>(
     rescale: *const f32,
     sums: *mut f32,
 ) {
-    // SAFETY: as `accumulate`.
+    // SAFETY: as in `accumulate`.
     unsafe {
         let head_dim = values.head_dim;
         let mut tile = [[[_mm512_setzero_ps(); 2]; TILE]; HEADS];

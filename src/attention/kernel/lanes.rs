@@ -1,6 +1,6 @@
-//! Registers of f32 lanes: what an instruction set gives.
+//! Registers of f32 lanes, as each instruction set provides them.
 
-/// Query heads that share one load; larger groups take several passes over a block that is in the
+/// Query heads that share one load. Larger groups take several passes over a block, which is in the
 /// first-level cache by then.
 pub const HEAD_TILE: usize = 4;
 
@@ -11,8 +11,8 @@ pub trait Simd {
     type V: Copy;
     /// Lanes of the register; divides 64.
     const LANES: usize;
-    /// Token registers per pass over keys and channel registers per pass over values: 1, 2 or 4, as
-    /// many as the register file holds accumulators for, times [`HEAD_TILE`].
+    /// Token registers per pass over keys and channel registers per pass over values: 1, 2 or 4.
+    /// With [`HEAD_TILE`] accumulators each they must fit the register file.
     const TILE: usize;
 
     unsafe fn splat(value: f32) -> Self::V;
@@ -28,7 +28,7 @@ pub trait Simd {
     unsafe fn largest(a: Self::V) -> f32;
     /// `2^a` for `a <= 0`; exactly 0 below 2^-126.
     unsafe fn exp2(a: Self::V) -> Self::V;
-    /// Asks for a cache line.
+    /// Prefetches a cache line.
     unsafe fn prefetch(line: *const u8);
 }
 
@@ -42,5 +42,5 @@ pub trait Widen<E>: Simd {
 pub const EXP2: [f32; 6] =
     [0.999_999_9, 0.693_153_1, 0.240_153_62, 0.055_826_318, 0.008_989_34, 0.001_877_576_7];
 
-/// Room for the lanes of the widest register.
+/// Number of lanes of the widest register.
 pub const MOST_LANES: usize = 16;

@@ -14,8 +14,7 @@ fn map(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
     std::array::from_fn(|lane| f(a[lane], b[lane]))
 }
 
-// SAFETY throughout: pointers come with the promises of the kernels in `super`, which cover `LANES`
-// elements each.
+// SAFETY throughout: pointers are valid for `LANES` elements, as the kernels in `super` promise.
 impl Simd for Portable {
     type V = [f32; LANES];
     const LANES: usize = LANES;
@@ -76,8 +75,8 @@ impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn exp2(a: Self::V) -> Self::V {
-        // Adding 1.5 * 2^23 rounds to the nearest whole number, which then stands in the low bits;
-        // minus 1/2, to the one below.
+        // Adding 1.5 * 2^23 rounds to the nearest whole number and leaves it in the low bits; after
+        // subtracting 1/2 it rounds down.
         const ROUND: f32 = 12_582_912.0;
         a.map(|a| {
             let clamped = a.max(-126.0);
@@ -107,8 +106,8 @@ impl Widen<f16> for Portable {
         // SAFETY: see above; f16 is a transparent u16.
         let bits = unsafe { from.cast::<[u16; LANES]>().read_unaligned() };
         bits.map(|bits| {
-            // The exponent is rebased by a multiplication, which gets subnormals right as well;
-            // infinity and NaN are set apart.
+            // The exponent is rebased by a multiplication, which is right for subnormals as well;
+            // infinity and NaN are handled separately.
             let magnitude = u32::from(bits & 0x7fff) << 13;
             let special = if bits & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
             let rebased = (f32::from_bits(magnitude) * f32::from_bits((112 + 127) << 23)).to_bits();

@@ -71,7 +71,7 @@ impl<S: Widen<E>, E: Element> Steps<E> for S {
 }
 
 /// The score of a token that does not count: far below any other, and finite, so that differences
-/// of scores stay numbers.
+/// of scores are never NaN.
 pub const UNSEEN: f32 = -1e30;
 
 /// `$steps::$step::<heads>(args)` with the number of heads, at most
@@ -88,7 +88,7 @@ macro_rules! for_heads {
 }
 pub(in crate::attention) use for_heads;
 
-/// Asks for `len` bytes from `from`, line by line.
+/// Prefetches `len` bytes from `from`, line by line.
 #[inline(always)]
 unsafe fn prefetch_bytes<S: Simd>(from: *const u8, len: usize) {
     let mut offset = 0;
@@ -141,7 +141,7 @@ unsafe fn scores_tiled<S: Widen<E>, E: Element, const HEADS: usize, const TILE: 
 
 /// Online softmax of one query head over one block: turns 64 base-2 scores into weights relative to
 /// `largest`, a score that is raised when one of these exceeds it, adds them lane by lane to
-/// `totals` and returns by what everything summed so far has to be scaled.
+/// `totals` and returns the factor by which everything summed so far has to be scaled.
 ///
 /// # Safety
 /// `scores` is valid for 64 elements, all finite, `totals` for a register; the instruction set of
@@ -156,7 +156,7 @@ pub unsafe fn softmax<S: Simd>(scores: *mut f32, largest: &mut f32, totals: *mut
         }
         let mut total = S::load(totals);
         let mut rescale = 1.0;
-        // Rare after the first blocks, so that most blocks do without a maximum across lanes.
+        // Rare after the first blocks, so most blocks need no maximum across lanes.
         if S::any_above(block_largest, *largest) {
             let new = S::largest(block_largest);
             rescale = (*largest - new).exp2();
@@ -174,7 +174,7 @@ pub unsafe fn softmax<S: Simd>(scores: *mut f32, largest: &mut f32, totals: *mut
     }
 }
 
-/// Where [`Steps::accumulate`] finds its operands.
+/// The operands of [`Steps::accumulate`].
 pub struct Values<E> {
     /// Value rows `[64][head_dim]`.
     pub rows: *const E,
@@ -187,7 +187,7 @@ pub struct Values<E> {
 /// [`Steps::accumulate`] of the channels from `channel` on.
 ///
 /// # Safety
-/// As there.
+/// Those of [`Steps::accumulate`].
 #[inline(always)]
 pub unsafe fn accumulate_from<S: Widen<E>, E: Element, const HEADS: usize>(
     values: &Values<E>,
@@ -198,7 +198,7 @@ pub unsafe fn accumulate_from<S: Widen<E>, E: Element, const HEADS: usize>(
     sums: *mut f32,
 ) {
     let head_dim = values.head_dim;
-    // SAFETY: each pass is about `TILE * LANES` channels that end at or before `head_dim`.
+    // SAFETY: each pass covers `TILE * LANES` channels that end at or before `head_dim`.
     unsafe {
         while channel + S::TILE * S::LANES <= head_dim {
             match S::TILE {

@@ -5,7 +5,7 @@ use crate::attention::cuda::KernelShape;
 use crate::element::Dtype;
 use crate::mask::{Shape, Window};
 
-/// Layers of every case, so that offsets by layer count.
+/// Layers of every case: two, so that wrong layer offsets show.
 pub(super) const LAYERS: usize = 2;
 
 /// What happens to the sequences before the last comparison.
@@ -15,8 +15,8 @@ pub enum Story {
     Decode,
     /// The prompt in a dense sequence; the pruned ones are gathered from it, then decode steps.
     Retune,
-    /// A prompt, decode steps, back by so many tokens with the dense sequence's help, decode steps
-    /// again.
+    /// A prompt, decode steps, a rewind by this number of tokens that takes full keys from the
+    /// dense sequence, then decode steps again.
     Rewind(usize),
 }
 
@@ -35,11 +35,11 @@ pub struct Case {
     pub window: Window,
     /// Prompt tokens of each sequence.
     pub prompts: Vec<usize>,
-    /// Kept channels of the heads, in turn over sequences, layers and heads.
+    /// Kept channels of the heads, taken in turn over sequences, layers and heads.
     pub counts: Vec<usize>,
     /// Decode steps.
     pub steps: usize,
-    /// What happens.
+    /// What happens to the sequences.
     pub story: Story,
     /// Seed of everything random.
     pub seed: u64,
@@ -102,7 +102,7 @@ pub fn cases() -> Vec<Case> {
         cases.extend([
             // Nothing is pruned yet; a single token; a prompt that ends where a chunk moves.
             Case { prompts: vec![1, 30, 43, 59], steps: 3, ..base.clone() },
-            // Lengths around tiles, turns and slabs.
+            // Lengths around the borders of tiles, turns and slabs.
             Case { prompts: vec![15, 16, 17, 63, 64, 65], window: window(0, 8, 8), ..base.clone() },
             Case {
                 prompts: vec![300, 299],
@@ -111,7 +111,7 @@ pub fn cases() -> Vec<Case> {
                 counts: vec![19, 64],
                 ..base.clone()
             },
-            // Every count of channels of a small head, and what padding makes of it.
+            // Every count of channels of a small head, and its padding.
             Case {
                 kv_heads: 4,
                 counts: (1..=64).collect(),
@@ -119,10 +119,10 @@ pub fn cases() -> Vec<Case> {
                 steps: 1,
                 ..base.clone()
             },
-            // Only dropped heads; only whole ones.
+            // Only dropped heads; only heads that keep everything.
             Case { counts: vec![0], prompts: vec![100, 50], steps: 20, ..base.clone() },
             Case { counts: vec![64], prompts: vec![100, 50], steps: 20, ..base.clone() },
-            // Chunks of one token, no recent window, no sink: the current token itself is pruned.
+            // Chunks of one token, no recent window, no sink: even the current token is pruned.
             Case {
                 window: window(0, 0, 1),
                 prompts: vec![40, 3],
@@ -137,7 +137,7 @@ pub fn cases() -> Vec<Case> {
                 steps: 12,
                 ..base.clone()
             },
-            // A head that sees nothing at all.
+            // A head that sees no key at all.
             Case {
                 window: window(0, 0, 1),
                 counts: vec![0],

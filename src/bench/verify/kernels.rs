@@ -105,7 +105,8 @@ fn prompt<D: Device>(
     Ok([dense, pruned])
 }
 
-/// One token for every sequence, compared in every layer: attention outputs, and live importance.
+/// Decodes one token in every sequence, and compares every layer: attention outputs and live
+/// importance.
 fn step<D: Device>(
     device: &D,
     case: &Case,
@@ -124,7 +125,7 @@ fn step<D: Device>(
             numbers(random, pairs.len() * kv_row, 2.0),
             numbers(random, pairs.len() * kv_row, 1.0),
         );
-        // The oracle gets the queries that the device gets: rounded.
+        // The oracle gets the rounded queries, as the device does.
         let q = rounded(case.dtype, &numbers(random, pairs.len() * q_row, 2.0));
         let (k_memory, v_memory) =
             (upload(device, case.dtype, &k)?, upload(device, case.dtype, &v)?);
@@ -180,7 +181,7 @@ fn check_stored<D: Device>(device: &D, case: &Case, pairs: &[Pair<D>]) -> Result
                 let expected = match (view.key(position), view.value(position)) {
                     (StoredKey::Whole(key) | StoredKey::Packed(key), Some(value)) => {
                         let mut key = bits(case.dtype, &key);
-                        // Stored in the middle, a key is padded with zeros.
+                        // A key in the middle is stored with zero padding.
                         key.resize(key.len().next_multiple_of(8), 0);
                         let in_middle = view.parts().middle.contains(&position);
                         Some(StoredRow { key, value: bits(case.dtype, &value), in_middle })
@@ -239,7 +240,7 @@ fn download<D: Device>(
     Ok(widened(dtype, &found))
 }
 
-/// Largest difference, relative to the largest expected number; NaN where a number is none.
+/// Largest difference, relative to the largest expected number; NaN where any number is NaN.
 fn difference(found: &[f32], expected: &[f32]) -> f64 {
     let largest = expected.iter().fold(0.0, |most: f64, x| most.max(f64::from(x.abs())));
     let mut difference = 0.0f64;

@@ -1,5 +1,5 @@
-//! One model here and on a device, token by token: prefill, the steps that are recorded and those
-//! that repeat them.
+//! One model on the CPU and on a device, token by token: prefill, the steps that are recorded and
+//! the steps that replay the recording.
 
 use std::sync::Arc;
 
@@ -13,19 +13,20 @@ use crate::{Error, Result};
 
 /// A window small enough for the demo's prompts to have a middle.
 const WINDOW: Window = Window { sink: 4, recent: 24, chunk: 8 };
-/// Prompt tokens of the sequences; the first gets another slab of its middle on the way.
+/// Prompt tokens of the sequences. The first is long enough to open another slab of its middle
+/// during the test.
 const PROMPTS: [usize; 2] = [288, 150];
 /// Tokens fed to each after its prompt.
 const STEPS: usize = 40;
-/// Largest difference of two logits, relative to the largest, that rounding products of a 16-bit
-/// model explains.
+/// Largest difference of two logits, relative to the largest logit, that rounding in the matmuls of
+/// a 16-bit model can explain.
 const ALLOWED: f64 = 2e-2;
 
 /// Compares every logit of a prefill and of [`STEPS`] steps over two sequences at once, dense and
-/// pruned; the worst.
+/// pruned; returns the worse result.
 pub fn compare_models(here: &Model, there: &Model) -> Result<CaseOutcome> {
     let shape = here.config().mask_shape();
-    // Two channels of three, and heads that keep none.
+    // Two of three channels are kept, and some heads keep none.
     let pruned = ChannelMask::from_fn(shape, |layer, head, channel| {
         (layer + head) % 3 != 2 && channel % 3 != 0
     });

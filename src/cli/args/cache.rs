@@ -52,7 +52,7 @@ impl MaskChoice {
         self.warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
     }
 
-    /// The mask, or the full one.
+    /// The mask; without one, the full mask.
     pub fn mask(&self, config: &Config) -> ChannelMask {
         self.file
             .as_ref()
@@ -61,7 +61,7 @@ impl MaskChoice {
 }
 
 impl CacheArgs {
-    /// Reads the mask, refuses one of another model, and settles the window.
+    /// Reads the mask, refuses one of another model, and determines the window.
     pub fn mask_choice(&self, config: &Config) -> Result<MaskChoice> {
         let file = self.mask.as_deref().map(|path| read_mask(path, config)).transpose()?;
         let (file, warnings) = file.unzip();
@@ -75,7 +75,7 @@ impl CacheArgs {
         Ok(MaskChoice { file, window, warnings: warnings.unwrap_or_default() })
     }
 
-    /// The pruned cache's specification (dense without a mask) and the dense one beside it.
+    /// The pruned cache's specification (dense without a mask), and the dense one.
     pub fn specs(
         &self,
         config: &Config,
@@ -87,7 +87,7 @@ impl CacheArgs {
         Ok((Arc::new(pruned), Arc::new(dense)))
     }
 
-    /// The context to use: the flag's, refused where the model cannot see that far.
+    /// The context to use: the flag's, refused where it is longer than the model allows.
     pub fn context(&self, config: &Config) -> Result<usize> {
         match self.ctx {
             Some(0) => Err(Error::input("--ctx must be at least 1, not 0")),
@@ -101,14 +101,14 @@ impl CacheArgs {
     }
 }
 
-/// Reads a mask file and checks it against a model; gives the sentences to show with it.
+/// Reads a mask file and checks it against a model; returns it with the warnings to show.
 pub fn read_mask(path: &Path, config: &Config) -> Result<(MaskFile, Vec<String>)> {
     let contents = files::read(path, &Split::of(config.mask_shape()))?;
     fitting_mask(contents, &path.display().to_string(), config)
 }
 
-/// The mask in a file's contents, refused where it is of another model; gives the sentences to show
-/// with it. `name` is what errors call the file.
+/// The mask in a file's contents, refused where it belongs to another model; returned with the
+/// warnings to show. `name` is the name of the file in errors.
 pub fn fitting_mask(
     contents: Contents,
     name: &str,

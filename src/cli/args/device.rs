@@ -1,4 +1,4 @@
-//! Where to compute: the argument, and the placement that it becomes.
+//! Where to compute: the argument, and the placement made from it.
 
 #[cfg(feature = "cuda")]
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use crate::{Error, Result};
 /// Where to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The CPU: a card has to be asked for.
+    /// The CPU. A GPU is only used when asked for.
     Auto,
     /// The CPU.
     Cpu,
-    /// The card of this number.
+    /// The GPU with this number.
     Cuda(usize),
 }
 
@@ -28,7 +28,7 @@ impl std::fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Where a model is to run; `None` is the CPU. A card that cannot be used is refused with the
+    /// Where a model is to run; `None` is the CPU. A GPU that cannot be used is refused with the
     /// reason.
     pub fn placement(self) -> Result<Option<Placement>> {
         match self {
@@ -58,7 +58,7 @@ impl std::str::FromStr for DeviceChoice {
     }
 }
 
-/// Why a program that was built without the feature cannot use a card.
+/// The error of a program that was built without CUDA and is asked to use a GPU.
 pub fn without_cuda(ordinal: usize) -> Error {
     Error::input(format!(
         "--device cuda:{ordinal}: this kscope was built without the feature `cuda`; docs/GPU.md says how to build it"
@@ -70,7 +70,7 @@ fn on_card(ordinal: usize) -> Result<Placement> {
     Err(without_cuda(ordinal))
 }
 
-/// A card for a model: candle's device, and the kernels on its stream.
+/// A GPU for a model: candle's device, and the kernels on its stream.
 #[cfg(feature = "cuda")]
 fn on_card(ordinal: usize) -> Result<Placement> {
     use crate::attention::cuda::{Card, unusable};

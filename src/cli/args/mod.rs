@@ -1,4 +1,4 @@
-//! Arguments that several commands share, and the ready objects they become.
+//! Arguments that several commands share, and the objects made from them.
 
 mod cache;
 mod device;

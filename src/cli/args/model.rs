@@ -37,7 +37,7 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// The model that is meant.
+    /// The model that the arguments name.
     pub fn source(&self) -> Result<Source> {
         match &self.random_weights {
             Some(geometry) => Source::random(geometry, self.layers, 0),
@@ -65,18 +65,20 @@ impl ModelArgs {
         self.prepare()?;
         let placement = self.device.placement()?;
         let opened = self.open(&self.source()?)?;
-        warn_of_files(&opened);
+        let warnings = opened.warnings.clone();
         let bar = ProgressLine::new(&format!("loading {}", opened.name));
         let model = opened.load_on(self.dtype, placement, &mut |share| {
             bar.share(share);
             Ok(())
         })?;
         bar.finish();
+        // A model that cannot be loaded has one sentence, the error.
+        warn_of_files(&warnings);
         Ok(Arc::new(model))
     }
 }
 
 /// Prints what a user should know of a model's files to standard error, one sentence a line.
-pub fn warn_of_files(opened: &Opened) {
-    opened.warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
+pub fn warn_of_files(warnings: &[String]) {
+    warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
 }

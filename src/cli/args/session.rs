@@ -1,4 +1,4 @@
-//! The four groups that every command that decodes takes, and the objects they become.
+//! The four groups of arguments that every decoding command takes, and the objects made from them.
 
 use std::sync::Arc;
 
@@ -23,25 +23,26 @@ pub struct SessionArgs {
     pub(in crate::cli) sampling: SamplingArgs,
 }
 
-/// A loaded model and what is to be decoded with it.
+/// A loaded model and what to decode with it.
 #[derive(Debug)]
 pub struct Ready {
     /// The model.
     pub model: Arc<Model>,
     /// The mask and its window; its warnings have been printed.
     pub choice: MaskChoice,
-    /// The cache under the mask; dense without one.
+    /// The cache with the mask; dense without one.
     pub pruned: Arc<CacheSpec>,
     /// The cache with every channel.
     pub dense: Arc<CacheSpec>,
     /// Largest context in tokens.
     pub context: usize,
-    /// Token ids, each prompt as often as the batch asks.
+    /// Token ids, each prompt repeated as often as the batch asks.
     pub prompts: Vec<Vec<u32>>,
 }
 
 impl SessionArgs {
-    /// Loads the model, settles mask and caches, and reads the prompts, each of them `batch` times.
+    /// Loads the model, prepares mask and caches, and reads the prompts, each repeated `batch`
+    /// times.
     pub fn open(&self, batch: usize) -> Result<Ready> {
         let model = self.model.load()?;
         let config = model.config();

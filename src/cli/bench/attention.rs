@@ -30,14 +30,14 @@ pub(super) struct Args {
     /// Numbers of threads
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     threads: Vec<usize>,
-    /// Where: cpu, cuda or cuda:N. On a card the settings are fixed: those of the LeanK authors,
-    /// and one sequence at 8k to 128k
+    /// Where: cpu, cuda or cuda:N. On a GPU the settings are fixed: those of the LeanK authors, and
+    /// one sequence at 8k to 128k
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: DeviceChoice,
-    /// With --device cuda: compute what the kernels would do on a card instead of measuring
+    /// With --device cuda: compute what the kernels would do on a GPU instead of measuring
     #[arg(long)]
     dry_run: bool,
-    /// With --dry-run: the card, by a part of its name
+    /// With --dry-run: the GPU, by a part of its name
     #[arg(long, default_value = "H100", value_name = "NAME", requires = "dry_run")]
     card: String,
     /// Instructions: portable, avx2, avx512, avx512-bf16 [default: the best exact ones of this

@@ -1,4 +1,4 @@
-//! `kscope bench attention --device cuda`: measured on a card, or computed with `--dry-run`.
+//! `kscope bench attention --device cuda`: measured on a GPU, or computed with `--dry-run`.
 
 use crate::bench::gpu_forecast::{self, CARDS, ForecastReport};
 use crate::cli::args::DeviceChoice;
@@ -6,7 +6,7 @@ use crate::cli::output;
 use crate::numbers;
 use crate::{Error, Result};
 
-/// The card that `--device` means; `None` is the CPU.
+/// The number of the GPU that `--device` selects; `None` is the CPU.
 pub(super) fn ordinal(device: DeviceChoice) -> Option<usize> {
     match device {
         DeviceChoice::Cuda(ordinal) => Some(ordinal),
@@ -14,13 +14,13 @@ pub(super) fn ordinal(device: DeviceChoice) -> Option<usize> {
     }
 }
 
-/// Prints the model of the card whose name contains `name`.
+/// Prints the forecast for the GPU whose name contains `name`.
 pub(super) fn model(name: &str, json: bool) -> Result<()> {
     let known =
         CARDS.into_iter().find(|card| card.name.to_lowercase().contains(&name.to_lowercase()));
     let names = || CARDS.map(|card| card.name).join(", ");
     let card = known
-        .ok_or_else(|| Error::input(format!("--card {name}: the known cards are {}", names())))?;
+        .ok_or_else(|| Error::input(format!("--card {name}: the known GPUs are {}", names())))?;
     let report = gpu_forecast::report(card)?;
     output::report(json, &report, text)
 }
@@ -78,13 +78,13 @@ fn text(report: &ForecastReport) -> String {
     text
 }
 
-/// Measures on a card.
+/// Refuses, because measuring needs a program built with CUDA.
 #[cfg(not(feature = "cuda-types"))]
 pub(super) fn measure(ordinal: usize, _: bool) -> Result<()> {
     Err(crate::cli::args::without_cuda(ordinal))
 }
 
-/// Measures on a card.
+/// Measures on a GPU.
 #[cfg(feature = "cuda-types")]
 pub(super) fn measure(ordinal: usize, json: bool) -> Result<()> {
     let card = crate::attention::cuda::Card::open(ordinal)?;

@@ -90,7 +90,7 @@ fn cost(report: &learn::LearnBenchReport) -> String {
     )
 }
 
-/// A table in Markdown, as the results' file has it.
+/// A Markdown table, in the format of docs/RESULTS.md.
 fn table(report: &variants::VariantReport) -> String {
     let mut lines = vec![
         "| variant | K saved | V saved | K+V saved | dropped heads | recall | lost / won (p) | digit NLL | KLD | KLD per text |"

@@ -1,4 +1,4 @@
-//! Colours and glyphs of the printed map, from true colour down to ASCII.
+//! Colours and glyphs of the printed map, from 24-bit colour down to ASCII.
 
 use std::io::IsTerminal;
 
@@ -13,7 +13,7 @@ pub(super) enum When {
     Never,
 }
 
-/// How many colours there are.
+/// Number of colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
     None,
@@ -29,18 +29,18 @@ pub(super) struct Ink {
     pub(super) ascii: bool,
 }
 
-/// What a colour stands for.
+/// The meaning of a colour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Tone {
     /// A share, 0..=1, on the colour scale.
     Share(f64),
-    /// Words that only explain.
+    /// Explanatory text.
     Faint,
-    /// The numbers that matter.
+    /// Important numbers.
     Strong,
     /// A bar.
-    ProgressLine,
-    /// The mark and the ground of a dropped head.
+    Bar,
+    /// The mark and the background of a dropped head.
     Dropped,
     DroppedGround,
 }
@@ -50,8 +50,8 @@ struct Step {
     indexed: u8,
 }
 
-/// Viridis in 16 steps, enough for shares of 16 channels, with the nearest of the 256 colours whose
-/// luminance does not fall.
+/// Viridis in 16 steps, enough for shares of 16 channels, each with the nearest of the 256 colours
+/// whose luminance does not fall.
 const SCALE: [Step; 16] = [
     Step { rgb: (71, 1, 85), indexed: 53 },
     Step { rgb: (72, 25, 108), indexed: 53 },
@@ -115,7 +115,7 @@ impl Ink {
             }
             Tone::Faint => ((138, 138, 148), 245),
             Tone::Strong => ((130, 210, 190), 115),
-            Tone::ProgressLine => ((86, 132, 124), 66),
+            Tone::Bar => ((86, 132, 124), 66),
             Tone::Dropped => ((128, 128, 128), 244),
             Tone::DroppedGround => ((38, 38, 38), 235),
         };
@@ -127,7 +127,7 @@ impl Ink {
     }
 }
 
-/// Writes text with colours, changing them only where they change.
+/// Writes text with colours, and emits escape codes only where they change.
 pub(super) struct Pen {
     ink: Ink,
     text: String,
@@ -139,17 +139,17 @@ impl Pen {
         Self { ink, text: String::new(), now: (None, None) }
     }
 
-    /// How many colours there are.
+    /// Number of colours.
     pub(super) fn depth(&self) -> Depth {
         self.ink.depth
     }
 
-    /// Text in a tone on the terminal's own ground.
+    /// Writes text in a tone on the terminal's own background.
     pub(super) fn put(&mut self, tone: Option<Tone>, text: &str) {
         self.on(tone, None, text);
     }
 
-    /// Text in a tone on a ground.
+    /// Writes text in a tone on a background.
     pub(super) fn on(&mut self, tone: Option<Tone>, ground: Option<Tone>, text: &str) {
         if self.ink.depth != Depth::None && self.now != (tone, ground) {
             let colours = [
@@ -167,7 +167,7 @@ impl Pen {
         }
     }
 
-    /// Two shares one above the other in one cell.
+    /// Writes two shares, one above the other, in one cell.
     pub(super) fn pixels(&mut self, upper: f64, lower: f64) {
         let mean = f64::midpoint(upper, lower);
         match (self.ink.depth, self.ink.ascii) {
@@ -186,14 +186,14 @@ impl Pen {
         self.text.push('\n');
     }
 
-    /// Everything written.
+    /// Returns everything written.
     pub(super) fn finish(mut self) -> String {
         self.put(None, "");
         self.text
     }
 }
 
-/// The glyph of a share: the first means exactly nothing, the last everything.
+/// The glyph of a share: the first is for exactly 0, the last for 1.
 fn ramp(glyphs: &'static str, share: f64) -> &'static str {
     let last = glyphs.chars().count() - 1;
     let index =
@@ -202,7 +202,7 @@ fn ramp(glyphs: &'static str, share: f64) -> &'static str {
     glyphs.nth(index).unwrap_or_default()
 }
 
-/// What a terminal without Unicode shows for a character.
+/// The ASCII replacement for a character.
 fn ascii(character: char) -> char {
     match character {
         ' '..='~' | '\n' => character,

@@ -50,7 +50,7 @@ pub(super) struct ExportArgs {
     json: bool,
 }
 
-/// What a conversion did.
+/// The result of a conversion.
 #[derive(Serialize)]
 struct Report {
     input: String,

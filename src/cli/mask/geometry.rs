@@ -1,4 +1,4 @@
-//! The sizes of a model, from whatever names it; no weights are read.
+//! The sizes of a model, found without reading its weights.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub(super) fn model_geometry(spec: &str) -> Result<NamedGeometry> {
         let folder = folder.as_deref().and_then(|path| path.parent()?.file_name()?.to_str());
         return Ok(named(folder.unwrap_or(spec), &config));
     }
-    // A model that is here comes before the published shape of the same name.
+    // A local model takes precedence over the published geometry of the same name.
     match Source::resolve(spec).and_then(|source| Opened::open(&source)) {
         Ok(opened) => Ok(named(&opened.name, &opened.config)),
         Err(error) => match arch::known_config(spec) {

@@ -97,14 +97,14 @@ enum BudgetMode {
     Exact,
 }
 
-/// A setting and who said so.
+/// A setting and where it comes from.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Inherited {
     value: usize,
     from: &'static str,
 }
 
-/// Window and alignment of the mask to make.
+/// Window and alignment of the new mask.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Settings {
     sink: Inherited,
@@ -114,7 +114,7 @@ struct Settings {
 }
 
 impl Settings {
-    /// A flag wins over the file that the mask is made from, and that over the defaults.
+    /// A flag overrides the file that the mask is made from, which overrides the defaults.
     fn resolve(args: &Args, file: Option<(&Origin, &'static str)>) -> Self {
         let pick = |flag: Option<usize>, of: fn(&Window) -> usize| match (flag, file) {
             (Some(value), _) => Inherited { value, from: "flag" },
@@ -193,7 +193,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     print(args, &file, settings)
 }
 
-/// A path as errors show it.
+/// A path as shown in errors.
 fn shown(path: Option<&Path>) -> String {
     path.map_or_else(String::new, |path| path.display().to_string())
 }
@@ -269,7 +269,8 @@ fn lock(spec: &HeadSpec, base: Option<&ChannelMask>) -> Result<Lock> {
     Ok(Lock { heads: spec.heads, to })
 }
 
-/// The model's name and fingerprint: of `--model`, else of the file that the mask is made from.
+/// The model's name and fingerprint: of `--model`, otherwise of the file that the mask is made
+/// from.
 fn binding(
     args: &Args,
     inherited: Option<&Origin>,
@@ -288,7 +289,7 @@ fn binding(
     Ok((model.name, fingerprint))
 }
 
-/// How the mask was made, for its file.
+/// How the mask was made, to be stored in its file.
 fn recipe(args: &Args, source: Option<&Contents>) -> Value {
     let file = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let texts = |specs: &[HeadSpec]| specs.iter().map(HeadSpec::to_string).collect::<Vec<_>>();

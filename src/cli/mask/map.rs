@@ -1,5 +1,5 @@
 //! The frequency-folded map: one row per layer, one strip per KV head, fast rotations on the left.
-//! The upper half of a cell are channels of the first half of the head, the lower half their
+//! The upper half of a cell shows channels of the first half of the head, the lower half their
 //! rotation partners.
 
 use super::colors::{Depth, Pen, Tone};
@@ -94,7 +94,7 @@ fn strip(pen: &mut Pen, head: &[bool], shape: Shape, layout: Layout) {
 fn summary(pen: &mut Pen, kept: usize, dropped: usize, shape: Shape) {
     let share = kept as f64 / (shape.kv_heads * shape.head_dim) as f64;
     pen.put(None, &format!("{:>5.1} % ", 100.0 * share));
-    pen.put(Some(Tone::ProgressLine), &bar(share));
+    pen.put(Some(Tone::Bar), &bar(share));
     if dropped > 0 {
         pen.put(Some(Tone::Faint), &format!(" {dropped:>2} ×"));
     }
@@ -160,8 +160,8 @@ pub(super) fn frequencies(pen: &mut Pen, stats: &Statistics, width: usize) {
             let eighths = (share / most * (8 * HEIGHT) as f64).round() as usize;
             let glyph = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"]
                 [eighths.saturating_sub(8 * row).min(8)];
-            // Lifted from the dark end of the scale, where a column would vanish on a dark
-            // terminal.
+            // The dark end of the scale is left out, because a column there would be invisible on a
+            // dark terminal.
             pen.put(Some(Tone::Share(0.3 + 0.7 * share / most)), glyph);
         }
         pen.line();

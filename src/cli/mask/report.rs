@@ -1,10 +1,10 @@
-//! The numbers of a mask in words.
+//! The numbers of a mask as text.
 
 use super::colors::{Pen, Tone};
 use crate::mask::{ChannelMask, Statistics, Window, bytes};
 use crate::numbers::{self, count, percent};
 
-/// How many channels are kept, and what the alignment did to the target.
+/// How many channels are kept, and how the alignment changed the target.
 pub(super) fn kept(
     stats: &Statistics,
     target_sparsity: Option<f64>,
@@ -21,7 +21,7 @@ pub(super) fn kept(
     text
 }
 
-/// Everything that the report needs beside the numbers of the mask.
+/// What the report needs besides the numbers of the mask.
 pub(super) struct Surroundings<'a> {
     pub(super) mask: &'a ChannelMask,
     pub(super) window: Window,
@@ -100,7 +100,7 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
     }
 }
 
-/// The contexts whose cache is shown: the one asked for, else three usual ones.
+/// The contexts whose cache size is shown: the one asked for, otherwise three common ones.
 fn contexts(asked: Option<usize>) -> Vec<usize> {
     asked.map_or_else(|| vec![4 << 10, 32 << 10, 128 << 10], |tokens| vec![tokens])
 }

@@ -124,7 +124,7 @@ fn title(pen: &mut Pen, args: &Args, stats: &Statistics, origin: &Origin) {
     pen.line();
 }
 
-/// Columns of the terminal; of a page where there is none.
+/// Columns of the terminal; a default where output is not a terminal.
 fn width() -> usize {
     let terminal = std::io::stdout().is_terminal().then(crossterm::terminal::size);
     match terminal {

@@ -1,4 +1,4 @@
-//! How a flat file's columns divide into heads, and reading files with it.
+//! How the columns of a flat file divide into heads, and reading files with it.
 
 use std::path::Path;
 

@@ -36,7 +36,7 @@ struct Report {
     warnings: Vec<String>,
 }
 
-/// Runs `kscope mask validate`: a mask that does not fit is an error, as it is wherever a mask is
+/// Runs `kscope mask validate`. A mask that does not fit is an error, as it is wherever a mask is
 /// loaded.
 pub(super) fn run(args: &Args) -> Result<()> {
     let name = args.file.display().to_string();

@@ -39,7 +39,7 @@ impl std::fmt::Display for HeadSpec {
     }
 }
 
-/// A lock: which heads, and at how many channels where that is said.
+/// A lock: which heads, and at how many channels if given.
 pub(super) fn lock(text: &str) -> Result<HeadSpec, String> {
     let wrong = || "expected LAYER, LAYER:HEAD, LAYER=N or LAYER:HEAD=N".to_string();
     let (heads, channels) = match text.split_once('=') {

@@ -1,4 +1,4 @@
-//! What the engine is told to do.
+//! The commands that the engine accepts.
 
 use super::event::MaskInfo;
 use crate::decode::comparison::Mode;
@@ -6,37 +6,37 @@ use crate::decode::lost::Asked;
 use crate::decode::sampler::Sampling;
 use crate::mask::{ChannelMask, Window};
 
-/// What the engine is told to do.
+/// A command for the engine.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EngineOrder {
-    /// Drop the run at hand and begin this one.
+    /// Drop the current run and begin this one.
     Start(Box<Start>),
-    /// Stop after the step at hand.
+    /// Stop after the current step.
     Pause,
-    /// Go on.
+    /// Continue after a pause.
     Resume,
     /// Make this many steps, then pause.
     Step(u32),
-    /// Tell the live detail of this head.
+    /// Report the live detail of this head.
     Watch {
         /// Layer.
         layer: usize,
         /// KV head.
         head: usize,
     },
-    /// Give the pruned side another mask or window from the next token on. A newer one replaces one
-    /// that still waits.
+    /// Give the pruned side another mask or window from the next token on. Replaces a change that
+    /// is still waiting.
     Retune(Box<Retune>),
-    /// Measure these masks over the last tokens, one after the other, in place of those still
-    /// waiting; none cancels.
+    /// Measure these masks over the last tokens, one after the other. They replace those still
+    /// waiting; an empty list cancels.
     Sweep(Vec<Trial>),
     /// Which tokens the pruned side is fed, from the next one on.
     Feed(Mode),
-    /// Time each side alone over the last tokens; decode waits meanwhile.
+    /// Time each side alone over the last tokens; decode pauses meanwhile.
     Time,
-    /// Go back to this many generated tokens.
+    /// Rewind to this many generated tokens.
     Rewind(usize),
-    /// Tell what one step lost. A newer question replaces one that still waits.
+    /// Report what one step lost. Replaces a question that is still waiting.
     Explain(Asked),
     /// End the thread.
     Shutdown,
@@ -45,7 +45,7 @@ pub enum EngineOrder {
 /// Another mask or window for the pruned side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retune {
-    /// Number of the change; its events carry it.
+    /// Number of the change; events about it carry the number.
     pub revision: u64,
     /// The mask.
     pub mask: MaskInfo,
@@ -53,10 +53,10 @@ pub struct Retune {
     pub window: Window,
 }
 
-/// A mask to measure beside the one at work.
+/// A mask to measure besides the current one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
-    /// Its number; its event carries it.
+    /// Number of the trial; the event about it carries the number.
     pub id: u64,
     /// The mask.
     pub mask: ChannelMask,
@@ -67,7 +67,7 @@ pub struct Trial {
 /// A run to begin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Start {
-    /// Number of the run; its events carry it.
+    /// Number of the run; its events carry the number.
     pub generation: u64,
     /// What to send to the model.
     pub prompt: Prompt,
@@ -84,15 +84,25 @@ pub enum Prompt {
     Text {
         /// The text.
         text: String,
-        /// Send it as it is.
+        /// Whether it is sent without a template.
         raw: bool,
     },
-    /// A text with hidden facts and a question about one, sent as it is; end tokens do not end the
-    /// run, so the model goes on asking and answering.
+    /// A text with hidden facts and a question about one, sent without a template. End tokens do
+    /// not end the run, so the model goes on asking and answering.
     Facts {
         /// The text.
         text: String,
     },
     /// Token ids.
     Tokens(Vec<u32>),
+}
+
+/// An entry of the queue to the thread.
+#[derive(Debug)]
+pub(super) enum Queued {
+    /// A command, taken in order.
+    Do(EngineOrder),
+    /// The mailbox is not empty. This only wakes a waiting thread; a busy one checks the mailbox by
+    /// itself.
+    Look,
 }

@@ -1,4 +1,4 @@
-//! The engine as its owner holds it: starting the thread, and handing commands over.
+//! The owner's handle of the engine: starts the thread and sends commands.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::command::EngineOrder;
+use super::command::{EngineOrder, Queued};
 use super::event::{Envelope, Event};
 use super::mailbox::Mailbox;
 use super::outbox::{NO_RUN, Outbox};
@@ -16,32 +16,22 @@ use super::thread;
 use crate::error::panic_message;
 use crate::{Error, Result};
 
-/// Commands that may wait. A person cannot type faster than the engine takes them.
+/// Commands that may wait. Nobody types faster than the engine takes them.
 const COMMANDS: usize = 64;
 /// Events that may wait before statistics are dropped.
 const EVENTS: usize = 512;
 
-/// A running engine. Dropping it ends the thread after the step at hand.
+/// A running engine. Dropping it ends the thread after the current step.
 #[derive(Debug)]
 pub struct Engine {
-    orders: SyncSender<Order>,
-    /// The newest run asked for; an older one gives up as soon as it sees this.
+    orders: SyncSender<Queued>,
+    /// The newest run that was requested; an older one stops as soon as it sees this.
     newest: Arc<AtomicU64>,
     mailbox: Mailbox,
 }
 
-/// What goes through the queue.
-#[derive(Debug)]
-pub(super) enum Order {
-    /// A command, in its turn.
-    Do(EngineOrder),
-    /// Something is in the mailbox. It only wakes a thread that waits; one that is busy looks by
-    /// itself.
-    Look,
-}
-
 impl Engine {
-    /// Starts the thread, which begins with `loader`.
+    /// Starts the thread, which first runs `loader`.
     pub fn spawn(loader: Loader) -> Result<(Self, Receiver<Envelope>)> {
         let (orders, inbox) = sync_channel(COMMANDS);
         let (sender, events) = channel(EVENTS);
@@ -64,7 +54,7 @@ impl Engine {
         Ok((Self { orders, newest, mailbox }, events))
     }
 
-    /// Hands a command over without waiting.
+    /// Sends a command without waiting.
     ///
     /// # Errors
     /// When the engine is gone or far behind.
@@ -75,7 +65,7 @@ impl Engine {
             EngineOrder::Explain(asked) => self.mailbox.put_asked(asked),
             command => return self.queue(command),
         }
-        let _ = self.orders.try_send(Order::Look);
+        let _ = self.orders.try_send(Queued::Look);
         Ok(())
     }
 
@@ -85,7 +75,7 @@ impl Engine {
             EngineOrder::Shutdown => self.newest.store(NO_RUN, Ordering::Relaxed),
             _ => {}
         }
-        self.orders.try_send(Order::Do(command)).map_err(|cause| match cause {
+        self.orders.try_send(Queued::Do(command)).map_err(|cause| match cause {
             std::sync::mpsc::TrySendError::Full(_) => {
                 Error::run("the engine is busy and did not take the command")
             }
@@ -96,7 +86,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // A full or closed channel is no matter: the generation alone ends the thread.
+        // A full or closed channel does not matter: the generation alone ends the thread.
         let _ = self.send(EngineOrder::Shutdown);
     }
 }

@@ -1,4 +1,4 @@
-//! What the engine tells: plain data, so that a recording is a file of events.
+//! The engine's events. They are plain data, so that a recording is a file of events.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,41 +20,41 @@ use crate::spread::Spread;
 /// An event with its run and time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Envelope {
-    /// The run that made it; 0 before the first.
+    /// The run that sent it; 0 before the first.
     pub generation: u64,
     /// Milliseconds since the engine began.
     pub at_ms: f64,
-    /// Statistics that found no room in the channel so far. Tokens and states always arrive.
+    /// Statistics dropped so far because the channel was full. Tokens and states always arrive.
     pub dropped: u64,
     /// What happened.
     pub event: Event,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// Weights read, 0 to 1.
+    /// Share of the weights that is read, 0 to 1.
     Loading(f32),
     /// The model is ready.
     Loaded(Box<ModelInfo>),
-    /// Prompt done, 0 to 1.
+    /// Share of the prompt that is done, 0 to 1.
     Prefill(f32),
     /// The prompt is in the cache and the first token is chosen.
     Started(Box<Started>),
     /// Importance by the training-free rules, gathered over the prompt.
     Rules(Box<Rules>),
-    /// One more token.
+    /// One more generated token.
     Token(Box<Token>),
     /// The same step on both sides.
     Pair(Box<Pair>),
     /// The pruned side has another mask or window.
     Retuned(Box<Retuned>),
-    /// What was asked cannot be done; everything is as it was.
+    /// A request cannot be fulfilled; nothing has changed.
     Refused {
-        /// What was asked.
+        /// The request.
         wish: Wish,
-        /// Why not, in one sentence.
+        /// The reason, in one sentence.
         sentence: String,
     },
     /// A mask was measured.
@@ -65,39 +65,39 @@ pub enum Event {
     Fed(Mode),
     /// The run went back to this many generated tokens.
     Rewound(usize),
-    /// What a step lost.
+    /// The loss of one step.
     Lost(Box<Lost>),
     /// Live importance.
     Live(Box<Live>),
-    /// The watched head.
+    /// Detail of the watched head.
     Head(Box<HeadDetail>),
     /// Memory as the system and the allocator see it.
     Memory(Memory),
-    /// Decode stands still until told otherwise.
+    /// Decode is paused.
     Paused,
-    /// Decode goes on.
+    /// Decode goes on after a pause.
     Resumed,
     /// The run ended.
     Finished(Finish),
-    /// The run, or before the first one the program, cannot go on.
+    /// The run cannot continue, or, before the first one, the program.
     Failed {
-        /// Why, in one sentence.
+        /// The reason, in one sentence.
         sentence: String,
-        /// The exit code that the failure stands for.
+        /// The exit code of the failure.
         code: u8,
     },
-    /// The engine ran into a bug and is gone.
+    /// The engine's thread has panicked and ended.
     Panicked(String),
 }
 
-/// The model and what its cache is built to.
+/// The model and the settings of its cache.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
-    /// What the model calls itself.
+    /// The model's name.
     pub name: String,
-    /// Decoder family.
+    /// Name of the architecture.
     pub architecture: String,
-    /// Where it computes.
+    /// The device that it runs on.
     pub device: String,
     /// Element type of the weights in memory.
     pub dtype: Dtype,
@@ -113,7 +113,7 @@ pub struct ModelInfo {
     pub max_context: usize,
     /// Largest context of the session in tokens.
     pub context: usize,
-    /// Tokens per full turn of each rotation pair, fast to slow.
+    /// Tokens per full turn of each rotation pair, fastest first.
     pub wavelengths: Vec<f64>,
     /// Element type of the cache.
     pub kv_dtype: Dtype,
@@ -123,7 +123,7 @@ pub struct ModelInfo {
     pub other: Option<MaskInfo>,
     /// Sink, recent and chunk.
     pub window: Window,
-    /// Whether the pruned side runs alone, so that no dense cache is held.
+    /// Whether the pruned side runs alone, without a dense cache.
     #[serde(default)]
     pub solo: bool,
     /// Which tokens the pruned side is fed.
@@ -132,21 +132,21 @@ pub struct ModelInfo {
     /// What a mask for this model is bound to.
     #[serde(default)]
     pub fingerprint: String,
-    /// Sentences to show.
+    /// Warnings to show, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// A channel mask with what is known of it.
+/// A channel mask and where it comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MaskInfo {
-    /// What it is called on screen.
+    /// Its name on screen.
     pub label: String,
     /// The kept channels.
     #[serde(with = "bits")]
     pub mask: ChannelMask,
-    /// What the mask was selected from, row-major.
+    /// The importance that it was selected from, row-major.
     pub importance: Option<Vec<f32>>,
-    /// What that importance is called: `learned`, `key norm`, ...
+    /// The name of that importance: `learned`, `key norm`, ...
     pub rule: String,
     /// Kept counts come in multiples of this.
     pub align: usize,
@@ -155,7 +155,7 @@ pub struct MaskInfo {
 }
 
 impl MaskInfo {
-    /// What the file at `path` holds; the screen calls it by the file's name.
+    /// The mask of the file at `path`; its label is the file's name.
     pub fn of_file(file: MaskFile, path: &Path) -> Self {
         let rule = file
             .origin
@@ -201,14 +201,14 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// From pairs of a rule and its scores.
+    /// Takes pairs of a rule and its scores.
     pub fn new(scores: impl IntoIterator<Item = (Rule, Vec<f32>)>) -> Self {
         Self {
             scores: scores.into_iter().map(|(rule, scores)| (Self::key(rule), scores)).collect(),
         }
     }
 
-    /// What a rule gives, where it gave something.
+    /// The scores of a rule, if there are any.
     pub fn scores(&self, rule: Rule) -> Option<&[f32]> {
         self.scores.get(&Self::key(rule)).map(Vec::as_slice)
     }
@@ -223,39 +223,39 @@ impl Rules {
 pub struct Token {
     /// Tokens generated so far, this one included.
     pub n: usize,
-    /// Id.
+    /// Id of the token.
     pub id: u32,
-    /// Text that became certain with it.
+    /// Text that this token completes.
     pub text: String,
     /// Natural log-probability at temperature 1.
     pub logprob: f32,
     /// Tokens in the cache.
     pub cached: usize,
-    /// Bytes of the cache as it is.
+    /// Bytes of the cache now.
     pub kv: CacheBytes,
     /// Time of the step; `None` for the first token, which the prefill gives.
     pub step: Option<StepMs>,
 }
 
-/// What can be refused.
+/// A request that can be refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wish {
-    /// The change of the mask of this number.
+    /// The change of the mask with this number.
     Retune(u64),
-    /// Other tokens for the pruned side.
+    /// A change of the tokens that the pruned side is fed.
     Feed,
-    /// To go back.
+    /// A rewind.
     Rewind,
     /// A sweep.
     Sweep,
     /// A timed run.
     Time,
-    /// What a step lost.
+    /// The question what a step lost.
     Explain,
 }
 
-/// One step on both sides. After one side has ended the other one goes on alone.
+/// One step on both sides. After one side has ended the other one continues alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
     /// Tokens generated so far, this one included.
@@ -268,12 +268,12 @@ pub struct Pair {
     pub divergence: Option<StepDivergence>,
 }
 
-/// What one side said in a step.
+/// One side's part of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Voice {
     /// The token that goes into this side's text.
     pub id: u32,
-    /// Text that became certain with it.
+    /// Text that this token completes.
     pub text: String,
     /// This side's own compute time; `None` for the first token.
     pub ms: Option<f64>,
@@ -286,15 +286,15 @@ pub struct Voice {
 /// A token with its probability at temperature 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Likely {
-    /// Id.
+    /// Id of the token.
     pub id: u32,
-    /// Its text by itself.
+    /// Text of the token.
     pub text: String,
     /// Probability.
     pub p: f32,
 }
 
-/// The pruned side under another mask or window.
+/// A change of the pruned side's mask or window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Retuned {
     /// Number of the change.
@@ -303,30 +303,30 @@ pub struct Retuned {
     pub mask: MaskInfo,
     /// Sink, recent and chunk.
     pub window: Window,
-    /// Generated tokens when it began to count; `None` where no run was under way.
+    /// Generated tokens when the change took effect; `None` where no run was in progress.
     pub from: Option<usize>,
-    /// Time that the new cache took.
+    /// Time to build the new cache, in milliseconds.
     pub ms: f64,
 }
 
-/// What was measured.
+/// The mask that was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
-    /// The mask at work, as of this revision.
+    /// The current mask, as of this revision.
     Now(u64),
-    /// The trial of this number.
+    /// The trial with this number.
     Trial(u64),
 }
 
-/// A mask over the last tokens, forced.
+/// The measurement of a mask over the last tokens, in forced mode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Which mask.
     pub subject: Subject,
     /// Loss against dense.
     pub divergence: Divergence,
-    /// The dense side's time per step, milliseconds, as it was when it made these tokens.
+    /// The dense side's time per step, milliseconds, measured when it generated these tokens.
     pub a_ms: Spread,
     /// The mask's time per step, milliseconds.
     pub b_ms: Spread,
@@ -334,11 +334,11 @@ pub struct Measured {
     pub kv: usize,
     /// Bytes of the dense cache after the last token.
     pub dense_kv: usize,
-    /// Trials still to come.
+    /// Trials that are still waiting.
     pub left: usize,
 }
 
-/// Both sides over the same tokens, one after the other.
+/// The times of both sides over the same tokens, one after the other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timed {
     /// Steps of each side.
@@ -364,18 +364,18 @@ pub struct StepMs {
     pub rest: f64,
 }
 
-/// Mean `|q_c k_c|` over the middle and the steps since the last one, row-major.
+/// Mean `|q_c k_c|` over the middle and the steps since the last report, row-major.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Live {
     /// One number per channel; 0 for channels that are not stored.
     pub activity: Vec<f32>,
-    /// Steps that went in.
+    /// Steps that were averaged.
     pub steps: usize,
     /// Tokens of the middle.
     pub middle: usize,
 }
 
-/// The watched head as of the last step.
+/// Detail of the watched head as of the last step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeadDetail {
     /// Layer.
@@ -395,14 +395,14 @@ pub struct HeadDetail {
 pub struct Memory {
     /// Resident bytes of the process.
     pub resident: Option<u64>,
-    /// Memory of the graphics card, where there is one.
+    /// Memory of the GPU, where there is one.
     #[serde(default)]
     pub device: Option<DeviceMemory>,
-    /// Bytes that the cache took from the allocator.
+    /// Bytes that the cache has allocated.
     pub kv_allocated: u64,
 }
 
-/// A mask as its axes and one digit per channel.
+/// Serialises a mask as its axes and one digit per channel.
 mod bits {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 

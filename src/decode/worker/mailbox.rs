@@ -1,5 +1,5 @@
-//! What only counts in its newest form: beside the queue, so that moving about or turning a knob
-//! during a long prefill never fills it.
+//! Messages of which only the newest counts. They bypass the queue, so that moving around or
+//! changing settings during a long prefill never fills it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use super::command::Retune;
 use crate::decode::lost::Asked;
 use crate::mask::Shape;
 
-/// The newest of each kind, shared between the engine and its owner.
+/// The newest message of each kind, shared between the engine and its owner.
 #[derive(Debug, Clone, Default)]
 pub struct Mailbox(Arc<Mutex<Mail>>);
 
@@ -28,28 +28,28 @@ impl Mailbox {
         self.with(|mail| mail.watched = (layer, head));
     }
 
-    /// The watched place, inside `shape`.
+    /// The watched layer and KV head, limited to `shape`.
     pub fn watched(&self, shape: Shape) -> (usize, usize) {
         let (layer, head) = self.with(|mail| mail.watched);
         (layer.min(shape.layers - 1), head.min(shape.kv_heads - 1))
     }
 
-    /// Leaves a change of the mask.
+    /// Puts in a change of the mask.
     pub fn put_retune(&self, retune: Box<Retune>) {
         self.with(|mail| mail.retune = Some(retune));
     }
 
-    /// Takes the change that waits.
+    /// Takes the waiting change of the mask.
     pub fn take_retune(&self) -> Option<Box<Retune>> {
         self.with(|mail| mail.retune.take())
     }
 
-    /// Leaves a question about a step.
+    /// Puts in a question about a step.
     pub fn put_asked(&self, asked: Asked) {
         self.with(|mail| mail.asked = Some(asked));
     }
 
-    /// Takes the question that waits.
+    /// Takes the waiting question.
     pub fn take_asked(&self) -> Option<Asked> {
         self.with(|mail| mail.asked.take())
     }

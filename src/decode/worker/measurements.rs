@@ -1,5 +1,5 @@
-//! Measurements beside the decode at hand: one replayed step at a time, so that neither waits long
-//! for the other.
+//! Measurements during decode: one replayed step at a time, so that neither waits long for the
+//! other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::replay::{ROUNDS, Replay, Stretch};
 use crate::spread::Spread;
 
-/// What waits to be measured.
+/// The measurements that are waiting.
 #[derive(Default)]
 pub struct Measurements {
-    /// The revision of the mask at work, while it is not measured.
+    /// The revision of the current mask, until it is measured.
     now: Option<u64>,
     timed: bool,
     trials: VecDeque<Trial>,
@@ -46,36 +46,36 @@ struct Rounds {
 }
 
 impl Measurements {
-    /// Measures the mask at work, in place of the one before.
+    /// Requests a measurement of the current mask, instead of the one before.
     pub fn want_now(&mut self, revision: u64) {
         self.now = Some(revision);
         self.at_work.take_if(|job| matches!(job.kind, Kind::Now(_) | Kind::Timed(_)));
     }
 
-    /// Measures these masks in place of those that wait.
+    /// Requests measurements of these masks instead of those that are waiting.
     pub fn want_trials(&mut self, trials: Vec<Trial>) {
         self.trials = trials.into();
         self.sweep = None;
         self.at_work.take_if(|job| matches!(job.kind, Kind::Trial(_)));
     }
 
-    /// Times both sides.
+    /// Requests a timed run of both sides.
     pub fn want_timed(&mut self) {
         self.timed = true;
     }
 
-    /// Whether decode has to stand still meanwhile.
+    /// Whether decode has to pause meanwhile.
     pub fn is_exclusive(&self) -> bool {
         matches!(self.at_work, Some(Job { kind: Kind::Timed(_), .. }))
     }
 
-    /// Whether there is something to do. While tokens come it waits for as many as it can have.
+    /// Whether there is something to do. During decode nothing starts before the stretch is full.
     pub fn has_work(&self, both: &Both, is_running: bool) -> bool {
         let wanted = self.now.is_some() || self.timed || !self.trials.is_empty();
         self.at_work.is_some() || wanted && can_start(both, is_running)
     }
 
-    /// Repeats one step; what came of it, once something did.
+    /// Repeats one step; gives an event when a measurement is complete.
     pub fn work(&mut self, both: &Both, is_running: bool) -> Result<Option<Event>> {
         let model = Arc::clone(both.comparison.model());
         if self.at_work.is_none() && can_start(both, is_running) {

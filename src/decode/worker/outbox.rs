@@ -1,4 +1,4 @@
-//! Where events go, and what says that a run is no longer wanted.
+//! Sends events, and tells when a run is no longer wanted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,10 +9,10 @@ use tokio::sync::mpsc::{Sender, error::TrySendError};
 use super::event::{Envelope, Event};
 use crate::{Error, Result};
 
-/// The generation that no run has: whatever runs is to end.
+/// A generation that no run has; it asks every run to end.
 pub const NO_RUN: u64 = u64::MAX;
 
-/// Where events go.
+/// The sender of events.
 pub struct Outbox {
     sender: Sender<Envelope>,
     newest: Arc<AtomicU64>,
@@ -33,31 +33,33 @@ impl Outbox {
         Envelope { generation: self.generation, at_ms, dropped: self.dropped, event }
     }
 
-    /// Sends what must arrive, waiting for room. A receiver that is gone ends the run.
+    /// Sends an event that must arrive, waiting for space in the channel. A closed channel ends the
+    /// run.
     pub fn state(&mut self, event: Event) {
         if self.sender.blocking_send(self.envelope(event)).is_err() {
             self.newest.store(NO_RUN, Ordering::Relaxed);
         }
     }
 
-    /// Sends what the next one of its kind replaces; counts it where there is no room.
+    /// Sends an event that the next one of its kind replaces. In a full channel it is dropped and
+    /// counted.
     pub fn statistic(&mut self, event: Event) {
         if let Err(TrySendError::Full(_)) = self.sender.try_send(self.envelope(event)) {
             self.dropped += 1;
         }
     }
 
-    /// Whether nobody wants anything any more.
+    /// Whether the engine is to end.
     pub fn is_over(&self) -> bool {
         self.newest.load(Ordering::Relaxed) == NO_RUN
     }
 
-    /// Refuses to go on with a run that is no longer wanted.
+    /// Fails if the run is no longer wanted.
     pub fn check(&self) -> Result<()> {
         self.wanted()()
     }
 
-    /// The same as a function of its own, for other threads.
+    /// [`Self::check`] as a function for other threads.
     pub fn wanted(&self) -> impl Fn() -> Result<()> + Sync + use<> {
         let (newest, generation) = (Arc::clone(&self.newest), self.generation);
         move || {
@@ -70,7 +72,7 @@ impl Outbox {
     }
 }
 
-/// Whole microseconds: what a clock gives, and few digits in a recording.
+/// Milliseconds, rounded to whole microseconds: more digits would only make recordings larger.
 pub fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -1,4 +1,4 @@
-//! One run of the engine: a prompt, what came of it, and the measurements beside it.
+//! One run of the engine: a prompt, its decode, and the measurements during it.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
 use crate::{Error, Result, machine};
 
-/// A prompt being answered.
+/// A run: a prompt and the decode after it.
 pub struct Run {
     /// The sequence.
     pub sides: RunSides,
     /// Live statistics.
     pub watcher: Watcher,
-    /// Measurements that wait.
+    /// Waiting measurements.
     pub measurements: Measurements,
     /// Steps still to make; `None` runs on.
     pub steps_left: Option<u32>,
@@ -31,7 +31,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Prefills, and tells the beginning and the first token.
+    /// Prefills, and reports the start and the first token.
     pub fn begin(
         setup: &Setup,
         specs: [&Arc<CacheSpec>; 2],
@@ -92,8 +92,7 @@ impl Run {
             prefill_ms: milliseconds(prefill.elapsed()),
             ttft_ms: milliseconds(began.elapsed()),
         })));
-        // Values that ran out of range make no importance; the maps of these rules are then
-        // missing.
+        // Values out of range give no importance; the maps of these rules are then missing.
         let scored = Rule::ALL.into_iter().filter(|rule| rule.needs == Needs::Text);
         let scored = scored.map(|rule| Ok((rule, squares.importance(rule)?.scores().to_vec())));
         if let Ok(scores) = scored.collect::<Result<Vec<_>>>() {
@@ -113,19 +112,18 @@ impl Run {
         Ok(run)
     }
 
-    /// Whether a step is to be made.
+    /// Whether decode steps are to be made.
     pub fn is_running(&self) -> bool {
         self.sides.finish().is_none() && self.steps_left != Some(0)
     }
 
-    /// Whether there is anything to do without being told.
+    /// Whether there is work to do without a new command.
     pub fn is_busy(&self) -> bool {
         let has_work = |both| self.measurements.has_work(both, self.is_running());
         self.is_running() || self.sides.as_pair().is_some_and(has_work)
     }
 
-    /// A step of the decode, a step of what is measured beside it, and a round of statistics where
-    /// one is due.
+    /// Makes a decode step and a measurement step, and a round of statistics where one is due.
     pub fn work(&mut self, outbox: &mut Outbox) -> Result<()> {
         if self.is_running() && !self.measurements.is_exclusive() {
             let Self { sides, watcher, .. } = self;
@@ -136,7 +134,7 @@ impl Run {
                 outbox.statistic(Event::Head(Box::new(head)));
                 outbox.statistic(Event::Memory(memory));
             }
-            // Last, so that whoever sees the end has seen everything of the run.
+            // The end comes last: a receiver that sees it has seen everything of the run.
             self.tell_end(outbox);
             if let Some(steps) = &mut self.steps_left {
                 *steps = steps.saturating_sub(1);
@@ -154,14 +152,14 @@ impl Run {
         Ok(())
     }
 
-    /// Tells the live detail of the watched head to someone who waits.
+    /// Sends the live detail of the watched head.
     pub fn tell_head(&self, outbox: &mut Outbox) {
         if let Some(detail) = self.watcher.head(self.sides.cache(), self.heads) {
             outbox.statistic(Event::Head(Box::new(detail)));
         }
     }
 
-    /// Says that the run is over, once it is.
+    /// Reports the end of the run once it has ended.
     pub fn tell_end(&self, outbox: &mut Outbox) {
         if let Some(finish) = self.sides.finish() {
             outbox.state(Event::Finished(finish));

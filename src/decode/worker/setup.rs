@@ -1,4 +1,4 @@
-//! What the engine works with.
+//! The engine's model and settings.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::element::Dtype;
 use crate::mask::{ChannelMask, Window, fingerprint};
 use crate::model::Model;
 
-/// Makes what the engine works with, on the engine's thread; is given a function that reports the
-/// share done and may cancel.
+/// Makes the setup on the engine's thread. The function that it is given takes the share done and
+/// may cancel.
 pub type Loader = Box<dyn FnOnce(&mut dyn FnMut(f32) -> Result<()>) -> Result<Setup> + Send>;
 
-/// What the engine works with.
+/// The engine's model and settings.
 #[derive(Debug)]
 pub struct Setup {
     /// The model.
@@ -29,16 +29,16 @@ pub struct Setup {
     pub kv_dtype: Dtype,
     /// Largest context in tokens.
     pub context: usize,
-    /// Whether the pruned side runs alone, so that no dense cache is held.
+    /// Whether the pruned side runs alone, without a dense cache.
     pub solo: bool,
-    /// Which tokens the pruned side is fed beside a dense one.
+    /// The tokens that the pruned side is fed next to a dense one.
     pub feed: Mode,
-    /// Sentences to show.
+    /// Warnings to show, one sentence each.
     pub warnings: Vec<String>,
 }
 
 impl Setup {
-    /// What the pruned side's cache is built to.
+    /// The specification of the pruned side's cache.
     pub(super) fn spec(&self) -> Result<CacheSpec> {
         let shape = self.model.config().mask_shape();
         let mask =
@@ -46,7 +46,7 @@ impl Setup {
         CacheSpec::new(shape, self.window, self.kv_dtype, mask)
     }
 
-    /// What the dense side's cache is built to.
+    /// The specification of the dense side's cache.
     pub(super) fn dense(&self) -> Result<CacheSpec> {
         CacheSpec::dense(self.model.config().mask_shape(), self.window, self.kv_dtype)
     }

@@ -16,12 +16,12 @@ use crate::model::Model;
 use crate::model::decoder::{PrefillHooks, StepObserver, StepTimes};
 use crate::model::tokenizer::Detokenizer;
 
-/// Likeliest tokens told of each side.
+/// Number of likeliest tokens reported per side.
 const LIKELIEST: usize = 5;
-/// Dense steps that masks are measured over.
+/// Number of dense steps that masks are measured over.
 pub const STRETCH: usize = 64;
 
-/// What a run decodes.
+/// The sides of a run.
 pub enum RunSides {
     /// The pruned side alone.
     Solo(Box<Solo>),
@@ -46,7 +46,7 @@ impl RunSides {
         }
     }
 
-    /// Tokens generated so far.
+    /// Number of tokens generated so far.
     pub fn generated(&self) -> usize {
         match self {
             Self::Solo(solo) => solo.session.sequences()[0].generated().len(),
@@ -62,7 +62,7 @@ impl RunSides {
         }
     }
 
-    /// The same, to read.
+    /// Both sides for reading, where there are two.
     pub fn as_pair(&self) -> Option<&Both> {
         match self {
             Self::Solo(_) => None,
@@ -70,7 +70,7 @@ impl RunSides {
         }
     }
 
-    /// One step; what it has to tell.
+    /// Makes one step and gives its events.
     pub fn step(&mut self, observe: &mut StepObserver<'_>) -> Result<Vec<Event>> {
         match self {
             Self::Solo(solo) => solo.step(observe),
@@ -78,7 +78,7 @@ impl RunSides {
         }
     }
 
-    /// Another mask or window for the pruned side.
+    /// Gives the pruned side another mask or window.
     pub fn retune(&mut self, spec: &Arc<CacheSpec>) -> Result<()> {
         match self {
             Self::Solo(solo) => solo.session.narrow(spec),
@@ -95,7 +95,7 @@ pub struct Solo {
 }
 
 impl Solo {
-    /// Prefills and tells the first token.
+    /// Prefills and reports the first token.
     pub fn start(
         model: Arc<Model>,
         spec: &Arc<CacheSpec>,
@@ -141,7 +141,7 @@ impl Solo {
     }
 }
 
-/// A dense and a pruned side of one sequence, with what ends them.
+/// A dense and a pruned side of one sequence, and the conditions that end them.
 pub struct Both {
     /// The two sides.
     pub comparison: Comparison,
@@ -156,7 +156,7 @@ pub struct Both {
 }
 
 impl Both {
-    /// Prefills once and tells the first token.
+    /// Prefills once and reports the first token.
     pub fn start(
         model: Arc<Model>,
         [dense, pruned]: [&Arc<CacheSpec>; 2],
@@ -191,7 +191,7 @@ impl Both {
         Ok((both, events))
     }
 
-    /// Tokens generated so far, of the side that has more.
+    /// Tokens generated so far, on the side that has more.
     pub fn generated(&self) -> usize {
         let Comparison { a, b, .. } = &self.comparison;
         a.generated[0].len().max(b.generated[0].len())
@@ -223,7 +223,7 @@ impl Both {
         self.comparison.model().config().eos.contains(&id)
     }
 
-    /// Which sides have said an end token.
+    /// Whether each side has generated an end token.
     fn ended(&self) -> [bool; 2] {
         let Comparison { a, b, .. } = &self.comparison;
         [a, b].map(|side| {
@@ -244,7 +244,7 @@ impl Both {
         };
     }
 
-    /// What the last step has to tell.
+    /// The events of the last step.
     fn tell(&mut self, sides: Sides, is_first: bool) -> Vec<Event> {
         let (n, vocab) = (self.generated(), self.comparison.model().config().vocab);
         let a = (sides != Sides::B).then(|| self.voice(0, is_first));
@@ -282,7 +282,7 @@ impl Both {
         Voice { id, text: push(&mut self.streams[index], id, is_end), ms, kv, top }
     }
 
-    /// The text of a token by itself, remembered.
+    /// The text of one token, cached.
     fn text_of(&mut self, id: u32) -> String {
         let model = self.comparison.model();
         self.texts.entry(id).or_insert_with(|| model.token_text(id)).clone()
@@ -295,7 +295,7 @@ impl Both {
         Ok(())
     }
 
-    /// Feeds the pruned side other tokens.
+    /// Changes which tokens the pruned side is fed.
     pub fn feed(&mut self, mode: Mode) -> Result<()> {
         self.comparison.set_mode(mode)?;
         self.restream(self.generated());
@@ -303,7 +303,7 @@ impl Both {
         Ok(())
     }
 
-    /// Goes back to this many generated tokens.
+    /// Rewinds to this many generated tokens.
     pub fn rewind(&mut self, generated: usize) -> Result<()> {
         let before = self.comparison.a.generated[0].len();
         self.comparison.rewind(generated)?;
@@ -313,7 +313,7 @@ impl Both {
         Ok(())
     }
 
-    /// Text streams that stand behind the first `told` generated tokens.
+    /// Restarts the text streams and feeds them the first `told` generated tokens.
     fn restream(&mut self, told: usize) {
         for index in 0..2 {
             let mut stream = self.comparison.model().tokenizer.clone().map(Detokenizer::new);
@@ -325,7 +325,7 @@ impl Both {
     }
 }
 
-/// Text that became certain with a token; an end token is no text.
+/// Text that this token completes; an end token is no text.
 fn push(stream: &mut Option<Detokenizer>, id: u32, is_end: bool) -> String {
     stream.as_mut().filter(|_| !is_end).map(|stream| stream.push(id)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Live statistics of a running decode, at a small and bounded share of its time.
+//! Live statistics of a running decode, at a small and limited share of its time.
 
 use std::time::{Duration, Instant};
 
@@ -10,30 +10,30 @@ use crate::model::config::Config;
 
 /// Shortest time between two rounds of statistics.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// A round waits until this many times its own cost has passed, so that statistics take at most 1 %
-/// of the time.
+/// A round waits until this many times the cost of the last one has passed, so that statistics take
+/// at most 1 % of the time.
 const COST_FACTOR: u32 = 100;
-/// Keys that the energy of a head is estimated from.
+/// Number of keys that the energy of a head is estimated from.
 const KEY_SAMPLE: usize = 128;
 
-/// What the queries of a run were, and when the next round of statistics is due.
+/// Statistics of a run's queries, and when the next round is due.
 pub struct Watcher {
     /// Sum of |q| since the last round per layer, `[heads, head_dim]` each.
     magnitudes: Vec<Vec<f32>>,
     /// Steps since the last round.
     steps: usize,
-    /// Sum of q² over the run, likewise.
+    /// Sum of q² over the run per layer, `[heads, head_dim]` each.
     squares: Vec<Vec<f32>>,
     /// Steps of the run.
     all_steps: usize,
-    /// The last step's queries, likewise.
+    /// The last step's queries per layer, `[heads, head_dim]` each.
     last: Vec<Vec<f32>>,
     watched: (usize, usize),
     due: Instant,
 }
 
 impl Watcher {
-    /// Nothing seen yet; the first round is due soon.
+    /// A watcher before the first step; the first round is due soon.
     pub fn new(config: &Config) -> Self {
         let zeros = vec![vec![0.0; config.q_width()]; config.layers];
         Self {
@@ -47,7 +47,7 @@ impl Watcher {
         }
     }
 
-    /// Watches another head, and soon.
+    /// Watches another head; the next round is then due soon.
     pub fn watch(&mut self, watched: (usize, usize)) {
         if self.watched != watched {
             self.watched = watched;
@@ -55,7 +55,7 @@ impl Watcher {
         }
     }
 
-    /// Takes the queries of one layer of one step. Additions only, no reading of the cache.
+    /// Adds the queries of one layer of one step. It only adds, and does not read the cache.
     pub fn observe(&mut self, layer: usize, q: &[f32]) {
         self.last[layer].copy_from_slice(q);
         for ((magnitude, square), q) in
@@ -138,7 +138,7 @@ impl Watcher {
     }
 }
 
-/// Mean k² per channel over evenly spaced tokens, each channel over those that store it.
+/// Mean k² per channel over evenly spaced tokens, for each channel over those that store it.
 fn key_energy(cache: &SequenceCache, layer: usize, head: usize) -> Vec<f32> {
     let view = cache.head(layer, head);
     let mut energy = vec![0.0; view.head_dim()];
@@ -161,7 +161,7 @@ fn key_energy(cache: &SequenceCache, layer: usize, head: usize) -> Vec<f32> {
     energy.iter().zip(counts).map(|(energy, count)| energy / count.max(1) as f32).collect()
 }
 
-/// Memory now.
+/// Memory in use now.
 pub fn memory(cache: &SequenceCache) -> Memory {
     Memory {
         resident: machine::resident_bytes(),

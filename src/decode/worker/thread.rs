@@ -1,11 +1,10 @@
-//! The engine's thread: load, then serve commands, and decode and measure in between.
+//! The engine's thread: loads, then runs commands, and decodes and measures in between.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use super::command::{EngineOrder, Retune, Trial};
-use super::engine::Order;
+use super::command::{EngineOrder, Queued, Retune, Trial};
 use super::event::{Event, Retuned, Wish};
 use super::mailbox::Mailbox;
 use super::outbox::{Outbox, milliseconds};
@@ -16,8 +15,8 @@ use crate::decode::comparison::Mode;
 use crate::decode::lost::lost;
 use crate::{Error, Result};
 
-/// Loads, then serves commands until told to stop.
-pub fn serve(loader: Loader, inbox: &Receiver<Order>, mailbox: &Mailbox, outbox: &mut Outbox) {
+/// Loads, then runs commands until it is told to stop.
+pub fn serve(loader: Loader, inbox: &Receiver<Queued>, mailbox: &Mailbox, outbox: &mut Outbox) {
     let mut last = Instant::now();
     let loaded = loader(&mut |share| {
         outbox.check()?;
@@ -55,9 +54,9 @@ pub fn serve(loader: Loader, inbox: &Receiver<Order>, mailbox: &Mailbox, outbox:
             },
         };
         match order {
-            Order::Do(EngineOrder::Shutdown) => return,
-            Order::Do(command) => desk.obey(command, outbox),
-            Order::Look => desk.look(mailbox, outbox),
+            Queued::Do(EngineOrder::Shutdown) => return,
+            Queued::Do(command) => desk.obey(command, outbox),
+            Queued::Look => desk.look(mailbox, outbox),
         }
     }
 }
@@ -70,20 +69,20 @@ fn refused(wish: Wish, error: &Error) -> Event {
     Event::Refused { wish, sentence: error.to_string() }
 }
 
-/// What the thread works on.
+/// The state of the thread.
 struct Desk {
     setup: Setup,
     dense: Arc<CacheSpec>,
     pruned: Arc<CacheSpec>,
-    /// The last change of the mask that counts.
+    /// Number of the last accepted change of the mask.
     revision: u64,
-    /// A change that the run at hand could not take; the next one begins with it.
+    /// A change that the current run could not take; the next one begins with it.
     waiting: Option<Retune>,
     run: Option<Run>,
 }
 
 impl Desk {
-    /// Makes a round of work; a run that fails is over.
+    /// Makes one round of work; a run that fails ends.
     fn work(&mut self, outbox: &mut Outbox) {
         if let Some(run) = &mut self.run
             && let Err(error) = run.work(outbox)
@@ -93,7 +92,7 @@ impl Desk {
         }
     }
 
-    /// Takes what waits in its newest form.
+    /// Takes what is in the mailbox.
     fn take_mail(&mut self, mailbox: &Mailbox, outbox: &mut Outbox) {
         if let Some(retune) = mailbox.take_retune() {
             self.retune(*retune, outbox);
@@ -112,7 +111,7 @@ impl Desk {
         }
     }
 
-    /// Someone looks at another head while nothing runs that would tell its detail by itself.
+    /// Reports another watched head while no run would report it by itself.
     fn look(&mut self, mailbox: &Mailbox, outbox: &mut Outbox) {
         let Some(run) = self.run.as_mut().filter(|run| !run.is_running()) else { return };
         run.watcher.watch(mailbox.watched(self.pruned.shape()));
@@ -122,7 +121,7 @@ impl Desk {
     fn obey(&mut self, command: EngineOrder, outbox: &mut Outbox) {
         match command {
             EngineOrder::Start(start) => {
-                // The old run's memory goes before the new one's comes.
+                // The old run's memory is freed before the new one's is allocated.
                 self.run = None;
                 outbox.generation = start.generation;
                 if let Some(retune) = self.waiting.take() {
@@ -150,7 +149,7 @@ impl Desk {
             EngineOrder::Rewind(generated) => self.rewind(generated, outbox),
             EngineOrder::Sweep(trials) => self.sweep(trials, outbox),
             EngineOrder::Time => self.time(outbox),
-            // In the mailbox, or the loop's own.
+            // These are taken from the mailbox, or handled by the loop.
             EngineOrder::Watch { .. }
             | EngineOrder::Retune(_)
             | EngineOrder::Explain(_)
@@ -158,7 +157,7 @@ impl Desk {
         }
     }
 
-    /// Changes how many steps are left and says so.
+    /// Changes how many steps are left and reports it.
     fn pace(&mut self, steps: Option<u32>, outbox: &mut Outbox) {
         let Some(run) = self.run.as_mut().filter(|run| run.sides.finish().is_none()) else {
             return;
@@ -192,7 +191,8 @@ impl Desk {
         }
     }
 
-    /// Builds the pruned side's new cache; the generated tokens so far and the time that it took.
+    /// Builds the pruned side's new cache; gives the generated tokens so far and the time that it
+    /// took.
     fn try_retune(&mut self, retune: &Retune) -> Result<(Option<usize>, f64)> {
         let began = Instant::now();
         retune.window.check()?;
@@ -270,7 +270,7 @@ impl Desk {
         }
     }
 
-    /// Says that the run is over where a change of its text ended it.
+    /// Reports the end of the run if a change of its text ended it.
     fn tell_end(&self, outbox: &mut Outbox) {
         if let Some(run) = &self.run {
             run.tell_end(outbox);

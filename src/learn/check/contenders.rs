@@ -1,5 +1,5 @@
-//! Who is compared: the learned mask, and the training-free rules at its per-head counts and at
-//! their own.
+//! The masks in the check: the learned mask, and the training-free rules at its per-head counts and
+//! at their own.
 
 use std::sync::Arc;
 
@@ -10,13 +10,14 @@ use crate::element::Dtype;
 use crate::mask::select::{Options, select};
 use crate::mask::{ChannelMask, Given, Needs, Rule, Window, keep_counts};
 
-/// Whose counts per head a rule's mask has.
+/// Which counts per head a rule's mask has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Counts {
     /// Those of the learned mask.
     Learned,
-    /// Its own: equal counts for rules that are published so, one global quantile for the others.
+    /// The rule's own counts: equal ones for rules that are published so, one global quantile for
+    /// the others.
     Own,
 }
 
@@ -25,7 +26,7 @@ pub enum Counts {
 pub struct Contender {
     /// How its channels were chosen.
     pub rule: Rule,
-    /// Whose counts it has.
+    /// Which counts per head it has.
     pub counts: Counts,
     /// Its cache.
     pub spec: Arc<CacheSpec>,
@@ -39,7 +40,7 @@ fn contender(rule: Rule, counts: Counts, window: Window, mask: ChannelMask) -> R
     })
 }
 
-/// Dense and learned alone.
+/// Only the dense and the learned contender.
 pub fn dense_and_learned(mask: &ChannelMask, window: Window) -> Result<Vec<Contender>> {
     Ok(vec![
         contender(Rule::DENSE, Counts::Own, window, ChannelMask::full(mask.shape()))?,

@@ -1,4 +1,4 @@
-//! Forced decode of held-out prompts and texts through every contender's cache at once.
+//! Forced decode of held-out prompts and texts through the caches of all contenders at once.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::model::Model;
 use crate::model::decoder::{StepBuffers, with_quiet_hooks};
 use crate::{Error, Result};
 
-/// What is asked and read.
+/// The prompts and texts of a check.
 #[derive(Debug, Clone)]
 pub struct CheckPlan {
     /// Recall prompts with their questions.
@@ -21,7 +21,7 @@ pub struct CheckPlan {
     pub texts: Vec<(String, Vec<Vec<u32>>)>,
     /// Tokens at the end of each window that are forced through decode.
     pub forced: usize,
-    /// Questions per prompt that the rules answer; dense and learned answer all.
+    /// Questions per prompt that the rules answer; the dense and the learned contender answer all.
     pub rule_questions: usize,
 }
 
@@ -30,17 +30,17 @@ pub struct CheckPlan {
 pub struct TextLoss {
     /// The text.
     pub text: String,
-    /// Over all its forced tokens.
+    /// Divergence over all forced tokens of the text.
     #[serde(flatten)]
     pub divergence: Divergence,
 }
 
-/// What one contender did.
+/// Results of one contender.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct CheckRow {
     /// How its channels were chosen.
     pub rule: Rule,
-    /// Whose counts per head.
+    /// Which counts per head it has.
     pub counts: Counts,
     /// Share of channels pruned.
     pub sparsity: f64,
@@ -51,16 +51,16 @@ pub struct CheckRow {
     /// Mean over questions of the mean negative log-probability of the digits, nats.
     pub digit_nll: f64,
     /// Mean KL(dense || pruned) per forced token over all windows of the first texts (those of the
-    /// kind learned from).
+    /// kind that was trained on), in nats.
     pub kld_mean: f64,
-    /// Each text.
+    /// Divergence on each text.
     pub texts: Vec<TextLoss>,
     /// Whether each answer was right, in order.
     #[serde(skip)]
     pub answers: Vec<bool>,
 }
 
-/// Runs the plan; the first contender is dense. `own_texts` of the plan's texts count for
+/// Runs the plan; the first contender is dense. The first `own_texts` texts of the plan count for
 /// `kld_mean`. `progress` gets the share done.
 pub fn run(
     model: &Arc<Model>,
@@ -117,7 +117,7 @@ pub fn run(
     Ok(contenders.iter().zip(steps).zip(answers).map(row).collect())
 }
 
-/// Rough costs, for progress alone.
+/// Rough cost of a window, used only for progress.
 const WINDOW_WEIGHT: usize = 4;
 const PROMPT_WEIGHT: usize = 3;
 
@@ -128,7 +128,7 @@ fn prefilled(model: &Model, dense: &Arc<CacheSpec>, prompt: &[u32]) -> Result<Se
     Ok(cache)
 }
 
-/// The dense cache as every contender would have it.
+/// The dense cache as gathered for each contender.
 fn forks(cache: &SequenceCache, contenders: &[Contender]) -> Result<Vec<SequenceCache>> {
     contenders.iter().map(|contender| cache.retuned(Arc::clone(&contender.spec))).collect()
 }
@@ -145,7 +145,7 @@ fn step(
     model.decoder.step(&tokens, &mut caches, buffers, &mut |_, _, _| ())
 }
 
-/// Forced divergence of every contender over the last `forced` tokens of a window; the first of
+/// Forced divergence of every contender over the last `forced` tokens of a window. The first of
 /// them comes from the exact prefill.
 fn read(
     model: &Model,
@@ -177,8 +177,8 @@ fn read(
     Ok(steps)
 }
 
-/// Asks a prompt's questions: each one's own tokens go through dense decode, which is exact, then
-/// its answer through every cache.
+/// Asks the questions of a prompt. The tokens of each question go through dense decode, which is
+/// exact, and then its answer through every cache.
 fn ask(
     model: &Model,
     contenders: &[Contender],
@@ -200,8 +200,8 @@ fn ask(
         model.decoder.step(&tokens, &mut fed, &mut buffers, &mut |_, _, _| ())?;
     }
     for (index, (question, cache)) in prompt.questions.iter().zip(&caches).enumerate() {
-        // Dense and learned come first and answer every question; the rules answer other depths at
-        // each prompt.
+        // The dense and the learned contender come first and answer every question. The rules
+        // answer questions at different depths for each prompt.
         let rules_too = (index + turn) % prompt.questions.len() < rule_questions;
         let active = if rules_too { contenders } else { &contenders[..contenders.len().min(2)] };
         for (contender, answer) in answers.iter_mut().zip(answer(model, active, question, cache)?) {

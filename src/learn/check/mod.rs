@@ -1,5 +1,5 @@
 //! The held-out check: fresh prompts and texts through the real pruned decode, for the learned mask
-//! and its training-free rivals.
+//! and the training-free rules.
 
 mod contenders;
 mod decode;

@@ -1,5 +1,5 @@
-//! Held-out data: fresh seeds, other lengths, depths spread evenly, texts that learning has not
-//! seen.
+//! Held-out data: fresh seeds, other lengths, evenly spread depths, and texts that were not trained
+//! on.
 
 use super::decode::CheckPlan;
 use crate::Result;
@@ -9,27 +9,27 @@ use crate::learn::data::{
 use crate::model::Model;
 use crate::random::SplitMix64;
 
-/// How much is checked.
+/// Size of the check.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Extent {
     /// Recall prompts.
     pub prompts: usize,
-    /// Shortest and longest context learned on, in tokens.
+    /// Shortest and longest context in training, in tokens.
     pub lengths: (usize, usize),
-    /// Seed that the training used; the check's own differ from it.
+    /// Seed of the training; the seeds of the check differ from it.
     pub seed: u64,
 }
 
-/// Codes per prompt; all are asked, so that depths are balanced.
+/// Codes per prompt. All are asked for, so that depths are balanced.
 const CODES: usize = 7;
 
 /// Tokens at the end of a text window that decode is forced through.
 const FORCED: usize = 128;
 
-/// Text windows are this long, where the model's context has room.
+/// Lengths of text windows, where the model's context allows them.
 const WINDOW: (usize, usize) = (1024, 1536);
 
-/// Makes the plan; gives the number of texts that are of the kind learned from.
+/// Makes the plan; also returns the number of texts that are of the kind trained on.
 pub fn plan(
     model: &Model,
     haystack: &Haystack,
@@ -39,7 +39,7 @@ pub fn plan(
     let mut rng = SplitMix64::new(extent.seed ^ 0xC0FF_EE00_D15E_A5E5);
     let mut prompts = Vec::with_capacity(extent.prompts);
     for index in 0..extent.prompts {
-        // Lengths between those of training: two fifths and four fifths of the longest.
+        // Other lengths than in training: two fifths and four fifths of the longest.
         let length =
             (extent.lengths.1 * if index % 2 == 0 { 2 } else { 4 } / 5).max(extent.lengths.0);
         let draw = Draw {
@@ -73,7 +73,7 @@ pub fn plan(
     Ok((CheckPlan { prompts, texts, forced: FORCED, rule_questions: 2 }, own.len()))
 }
 
-/// A window of token ids; none where the text is too short for one.
+/// A window of token ids; `None` where the text is too short for one.
 fn window(model: &Model, text: &str, rng: &mut SplitMix64) -> Result<Option<Vec<u32>>> {
     let longest = WINDOW.1.min(model.config().max_context);
     let length = WINDOW.0.min(longest) + rng.below(longest - WINDOW.0.min(longest) + 1);

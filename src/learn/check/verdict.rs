@@ -1,6 +1,6 @@
-//! Ship or do not ship: stated thresholds on what a mask loses.
+//! Ship or do not ship: fixed thresholds on the loss of a mask.
 
-/// What a mask may lose.
+/// The largest loss that a mask may have.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Thresholds {
     /// Digit NLL above dense, nats.
@@ -26,18 +26,18 @@ pub struct McNemar {
     pub lost: usize,
     /// Answers that only the pruned side gave.
     pub won: usize,
-    /// Probability of at least `lost` losses among the pairs that differ, were both sides equally
-    /// good.
+    /// Probability of at least `lost` losses among the pairs that differ, if both sides were
+    /// equally good.
     pub p: f64,
 }
 
 impl McNemar {
-    /// Of paired answers, dense first.
+    /// The test on paired answers, dense first.
     pub fn of(dense: &[bool], pruned: &[bool]) -> Self {
         let count = |a: bool| dense.iter().zip(pruned).filter(|&(&d, &p)| d == a && p != a).count();
         let (lost, won) = (count(true), count(false));
         let n = lost + won;
-        // Binomial(n, 1/2), in logarithms: n may be hundreds.
+        // Binomial(n, 1/2), in logarithms, because n may be in the hundreds.
         let mut ln_choose = 0.0_f64;
         let mut tail = 0.0;
         for k in 0..=n {
@@ -52,7 +52,7 @@ impl McNemar {
     }
 }
 
-/// The judgement and its reason.
+/// The verdict and its reason.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Verdict {
     /// Whether the mask may be used.
@@ -62,8 +62,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Of what was measured: digit NLL and recall as (dense, learned), KLD, and the test on paired
-    /// answers.
+    /// The verdict on measured values: digit NLL and recall as (dense, learned), KLD, and the test
+    /// on paired answers.
     pub fn of(
         nll: (f64, f64),
         recall: (f64, f64),

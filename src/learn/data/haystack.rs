@@ -1,4 +1,4 @@
-//! Haystacks: the user's files, fetched texts, or fresh sentences; each with a tail that is kept
+//! Haystacks: the user's files, fetched texts, or generated sentences. The end of each is reserved
 //! for the check.
 
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::model::fetch::texts::DOMAINS;
 use crate::random::SplitMix64;
 use crate::{Error, Result, error};
 
-/// Which end of a haystack is read: training never sees the tail.
+/// Which part of a haystack is read. Training never sees the last sixth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HaystackPart {
     /// The first five sixths.
@@ -20,7 +20,7 @@ pub enum HaystackPart {
 /// One source of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HaystackPiece {
-    /// What it is called in reports.
+    /// Its name in reports.
     pub name: String,
     text: String,
     split: usize,
@@ -36,7 +36,7 @@ impl HaystackPiece {
         Self { name, text, split }
     }
 
-    /// One end of the text.
+    /// One part of the text.
     pub fn part(&self, part: HaystackPart) -> &str {
         match part {
             HaystackPart::Training => &self.text[..self.split],
@@ -45,21 +45,21 @@ impl HaystackPiece {
     }
 }
 
-/// Where filler and ordinary text come from.
+/// Sources of filler and ordinary text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Haystack {
     /// Natural text; empty where there is none.
     pub pieces: Vec<HaystackPiece>,
 }
 
-/// Texts of other kinds than those learned from, as fetched: they are only checked on.
+/// Fetched texts of other kinds than those trained on: they are only used in the check.
 const OTHER_KINDS: [&str; 2] = ["shakespeare", "python"];
 
-/// Texts that learning uses where a user names none.
+/// Texts that are trained on where the user names none.
 const LEARNED: [&str; 2] = ["moby-dick", "debian-policy"];
 
-/// The user's files or, without any, what `kscope fetch texts` brought. `field` names the text in
-/// JSON lines.
+/// The user's files or, without any, the texts from `kscope fetch texts`. `field` is the field of
+/// JSON lines that holds the text.
 pub fn load(files: &[PathBuf], field: &str) -> Result<Haystack> {
     let named = |path: &Path| {
         path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
@@ -75,7 +75,7 @@ pub fn load(files: &[PathBuf], field: &str) -> Result<Haystack> {
     Ok(Haystack { pieces })
 }
 
-/// Texts of another kind for the check: fetched ones that learning never sees.
+/// Fetched texts of other kinds for the check; never trained on.
 pub fn held_out() -> Result<Vec<HaystackPiece>> {
     fetched(&OTHER_KINDS)
 }
@@ -91,7 +91,7 @@ fn fetched(names: &[&str]) -> Result<Vec<HaystackPiece>> {
     Ok(pieces)
 }
 
-/// A text or Markdown file as it is; of JSON lines, the field's texts joined by blank lines.
+/// A text or Markdown file as it is; for JSON lines, the texts of the field joined by blank lines.
 fn read(path: &Path, field: &str) -> Result<String> {
     let bytes = std::fs::read(path).map_err(|cause| error::io("reading", path, &cause))?;
     let name = path.display();
@@ -123,8 +123,8 @@ fn read(path: &Path, field: &str) -> Result<String> {
 }
 
 impl Haystack {
-    /// About `bytes` of running text from a random place of one part; fresh sentences where there
-    /// is no natural text.
+    /// About `bytes` of running text from a random place in one part; generated sentences where
+    /// there is no natural text.
     pub fn passage(&self, part: HaystackPart, bytes: usize, rng: &mut SplitMix64) -> String {
         if self.pieces.is_empty() {
             let mut text = String::new();
@@ -138,7 +138,7 @@ impl Haystack {
         passage(piece.part(part), bytes, rng)
     }
 
-    /// The same as separate sentences.
+    /// About `bytes` of text, like [`Self::passage`], split into sentences.
     pub fn sentences(&self, part: HaystackPart, bytes: usize, rng: &mut SplitMix64) -> Vec<String> {
         let text = self.passage(part, bytes, rng).split_whitespace().collect::<Vec<_>>().join(" ");
         let mut sentences: Vec<String> =
@@ -148,7 +148,7 @@ impl Haystack {
     }
 }
 
-/// About `bytes` bytes of a text from a random place on.
+/// About `bytes` bytes of a text, starting at a random place.
 pub(super) fn passage(text: &str, bytes: usize, rng: &mut SplitMix64) -> String {
     let mut start = rng.below(text.len().saturating_sub(bytes) + 1);
     while !text.is_char_boundary(start) {

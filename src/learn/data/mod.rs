@@ -1,5 +1,4 @@
-//! What masks are learned on and checked with: recall tasks hidden in a haystack, and ordinary
-//! text.
+//! Data for learning and for the check: recall tasks hidden in a haystack, and ordinary text.
 
 mod haystack;
 mod tasks;

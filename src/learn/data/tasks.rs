@@ -1,4 +1,4 @@
-//! Recall tasks as token ids: a shared context, and questions with the answers that are supervised.
+//! Recall tasks as token ids: a shared context, and questions with supervised answers.
 
 use super::haystack::{Haystack, HaystackPart, passage};
 use crate::model::Model;
@@ -29,14 +29,14 @@ pub enum Task {
 pub struct Text {
     /// What the user says, up to the question.
     pub context: String,
-    /// Each question with its answer's lead and value.
+    /// Each question with the beginning of its answer and the answer's value.
     pub questions: Vec<[String; 3]>,
 }
 
 /// One question as token ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// Tokens behind the shared prefix.
+    /// Tokens after the shared prefix.
     pub tail: Vec<u32>,
     /// The answer; its tokens are fed and supervised.
     pub answer: Vec<u32>,
@@ -48,24 +48,24 @@ pub struct Question {
 /// A sample as token ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokens {
-    /// What it is.
+    /// Its kind.
     pub task: Task,
     /// The shared prefix.
     pub prefix: Vec<u32>,
-    /// At least one.
+    /// Its questions; at least one.
     pub questions: Vec<Question>,
 }
 
-/// What to draw.
+/// Parameters of a sample.
 #[derive(Debug, Clone, Copy)]
 pub struct Draw<'a> {
-    /// Where filler comes from.
+    /// Source of the filler.
     pub haystack: &'a Haystack,
-    /// Which end of it.
+    /// Part of the haystack.
     pub part: HaystackPart,
     /// Most tokens, answers included.
     pub tokens: usize,
-    /// Facts of task `codes`.
+    /// Number of facts in task `codes`.
     pub codes: usize,
     /// Seed of all draws.
     pub seed: u64,
@@ -108,7 +108,7 @@ pub fn draw(task: Task, draw: &Draw<'_>, bytes: usize) -> Result<Text> {
 }
 
 fn codes(facts: usize, draw: &Draw<'_>, bytes: usize, rng: &mut SplitMix64) -> Result<Text> {
-    // Half of the samples have the repeated filler, the others the haystack's sentences.
+    // Half of the samples use the repeated filler, the others sentences of the haystack.
     let filler = match rng.below(2) {
         0 => FILLER.split_inclusive(". ").map(|sentence| sentence.trim().to_owned()).collect(),
         _ => draw.haystack.sentences(draw.part, bytes, rng),
@@ -170,8 +170,8 @@ fn multi_value(draw: &Draw<'_>, bytes: usize, rng: &mut SplitMix64) -> Text {
     let values: Vec<String> =
         (0..4).map(|_| (1_000_000 + rng.below(9_000_000)).to_string()).collect();
     let mut sentences = draw.haystack.sentences(draw.part, bytes, rng);
-    // One value in each quarter; its place inside is drawn. From the back, so that earlier places
-    // stay.
+    // One value in each quarter, at a random place. Inserted from the back, so that earlier places
+    // stay valid.
     for (quarter, value) in values.iter().enumerate().rev() {
         let at = (quarter * sentences.len() + rng.below(sentences.len().max(1))) / 4;
         sentences.insert(
@@ -201,8 +201,8 @@ pub fn tokens(model: &Model, task: Task, text: &Text) -> Result<Tokens> {
     let tokenizer = model.tokenizer.as_ref().ok_or_else(|| {
         Error::input(format!("{} has no tokenizer, so it cannot read recall tasks", model.name))
     })?;
-    // A template that puts "Answer:" behind the question is one of plain text, in which the answer
-    // begins with a blank.
+    // A template that puts "Answer:" after the question is one of plain text, where the answer
+    // begins with a space.
     let plain = tokenizer.template().is_none_or(|template| {
         template.render(&[("user", "x")]).is_ok_and(|text| text.ends_with(':'))
     });
@@ -231,7 +231,8 @@ pub fn tokens(model: &Model, task: Task, text: &Text) -> Result<Tokens> {
     let prefix = prompts[1..]
         .iter()
         .fold(prompts[0].len(), |len, other| len.min(shared(&prompts[0], other)));
-    // A lone question keeps its last token as the tail, so that every branch has one.
+    // With a single question, the last token of the prompt becomes the tail, so that every branch
+    // has one.
     let prefix = prefix.min(prompts.iter().map(Vec::len).min().unwrap_or(0).saturating_sub(1));
     let shared_tokens = prompts[0][..prefix].to_vec();
     let branch = |(prompt, (answer, scored)): (Vec<u32>, (Vec<u32>, Vec<bool>))| Question {
@@ -251,8 +252,8 @@ fn shared(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// A sample of at most `draw.tokens` tokens, near to it: the text's size follows from bytes per
-/// token of a first try.
+/// A sample of nearly and at most `draw.tokens` tokens. The size of the text is computed from the
+/// bytes per token of a first try.
 pub fn draw_of_length(model: &Model, task: Task, draw: &Draw<'_>) -> Result<Tokens> {
     if task == Task::Text {
         let mut rng = SplitMix64::new(draw.seed);
@@ -270,7 +271,7 @@ pub fn draw_of_length(model: &Model, task: Task, draw: &Draw<'_>) -> Result<Toke
         if found <= draw.tokens && found * 10 >= draw.tokens * 8 {
             return Ok(tokens);
         }
-        // Aim a little below, so that the next try fits.
+        // Aim a little lower, so that the next try fits.
         bytes = (bytes * draw.tokens * 93 / 100 / found.max(1)).max(1);
     }
     let tokens = tokens(model, task, &self::draw(task, draw, bytes)?)?;
@@ -303,7 +304,7 @@ pub fn text_rows(model: &Model, text: &str, length: usize, rows: usize) -> Resul
     Ok(Tokens { task: Task::Text, prefix: ids, questions: vec![Question { tail, answer, scored }] })
 }
 
-/// Text from one end of a piece, for windows of the check.
+/// Text for the windows of the check.
 pub fn window_of(text: &str, bytes: usize, seed: u64) -> String {
     passage(text, bytes, &mut SplitMix64::new(seed))
 }

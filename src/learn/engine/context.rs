@@ -1,4 +1,4 @@
-//! Cached prefills: constant keys and values.
+//! Cached prefills: keys and values that are constant during training.
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;

@@ -1,4 +1,4 @@
-//! Hidden states, loss and gradient of a sample, by the engine that fits the decoder.
+//! Hidden states, loss and gradient of a sample, by the engine for the decoder.
 
 use half::f16;
 
@@ -9,7 +9,8 @@ use crate::mask::Window;
 use crate::model::backend::BackendWeights;
 use crate::model::decoder::Decoder;
 
-/// Distillation loss of one sample and its gradient to the factors, `[layers, kv_heads, head_dim]`.
+/// Distillation loss of one sample and its gradient with respect to the factors, `[layers,
+/// kv_heads, head_dim]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Distilled {
     /// Mean squared difference of normalised hidden states over answer rows and hidden channels.
@@ -18,7 +19,7 @@ pub struct Distilled {
     pub gradient: Vec<f32>,
 }
 
-/// One way to compute passes over rows; there is at least one row.
+/// A backend that computes passes over rows; there is at least one row.
 pub(super) trait Engine {
     /// Rotated keys and values of the rows, per layer, each `[rows, kv_heads, head_dim]`.
     fn keys_and_values(&self, pass: Pass<'_>) -> Result<Vec<[Vec<f16>; 2]>>;
@@ -40,8 +41,8 @@ pub(super) fn engine(decoder: &Decoder) -> Box<dyn Engine + '_> {
     }
 }
 
-/// Normalised hidden states of every answer row of a sample, `[rows, hidden]`, branches after one
-/// another.
+/// Normalised hidden states of every answer row of a sample, `[rows, hidden]`, one branch after the
+/// other.
 pub fn hidden(
     decoder: &Decoder,
     window: Window,
@@ -55,7 +56,7 @@ pub fn hidden(
     }
 }
 
-/// The loss alone: mean squared difference to the sample's targets.
+/// The loss alone: mean squared difference from the sample's targets.
 pub fn loss(decoder: &Decoder, window: Window, factors: &Factors, sample: &Sample) -> Result<f64> {
     let states = hidden(decoder, window, factors, sample)?;
     Ok(mean_square(&states, &sample.targets()))

@@ -1,4 +1,4 @@
-//! What the channels of middle keys are multiplied by.
+//! Factors on the channels of middle keys.
 
 use crate::mask::{ChannelMask, Shape};
 use crate::{Error, Result};
@@ -35,8 +35,8 @@ impl Factors {
         Ok(Self { shape, values, dropped: vec![false; shape.heads()], whole: false })
     }
 
-    /// A mask as it is deployed (stage 2): 1 or 0, and a head that keeps nothing does not see its
-    /// middle.
+    /// A mask as deployed (stage 2): factors of 1 or 0, and a head that keeps no channel does not
+    /// see its middle.
     pub fn masked(mask: &ChannelMask) -> Self {
         Self {
             shape: mask.shape(),

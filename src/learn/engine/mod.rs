@@ -1,13 +1,13 @@
 //! The learning engine: student and teacher passes over answer rows, and the gradient of the loss
-//! to every channel's factor.
+//! with respect to every channel's factor.
 //!
 //! Hidden states of the context never depend on the factors (prefill is exact), so keys and values
 //! of the context are constants and both passes run over answer rows alone. The gradient is written
-//! out by hand, one layer at a time: what is kept of a pass is a few activations of the answer rows
-//! per layer, and a layer's weights are widened to f32 only while they are used.
+//! by hand, one layer at a time. A pass keeps only a few activations of the answer rows per layer,
+//! and a layer's weights are converted to f32 only while they are used.
 //!
-//! It is written twice: over the host's weights ([`host`]), and over the tensors of a decoder that
-//! runs on a device ([`device`]). A pass runs where its decoder runs.
+//! There are two implementations: over the host's weights ([`host`]), and over the tensors of a
+//! decoder that runs on a device ([`device`]). A pass runs where its decoder runs.
 
 mod context;
 mod device;

@@ -1,4 +1,4 @@
-//! The rows of a pass: answer rows, or the question rows before them, each block after the shared
+//! The rows of a pass: answer rows, or the question rows before them. Each block follows the shared
 //! prefix and its own tail.
 
 use super::context::CachedContext;
@@ -7,7 +7,7 @@ use crate::Result;
 use crate::mask::Window;
 use crate::model::decoder::Decoder;
 
-/// Rows that follow one another after the prefix and a piece of constant context of their own.
+/// Consecutive rows, after the prefix and their own piece of constant context.
 pub(super) struct Block<'a> {
     pub(super) tail: &'a CachedContext,
     /// One token per row.
@@ -26,7 +26,7 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Refuses tokens that the model does not have.
+    /// Fails on tokens that the model does not have.
     pub(super) fn new(
         decoder: &Decoder,
         prefix: &'a CachedContext,
@@ -48,7 +48,7 @@ impl<'a> Rows<'a> {
         self.blocks.iter().flat_map(|block| block.tokens.iter().copied()).collect()
     }
 
-    /// Tokens before the first row of a block.
+    /// Number of tokens before the first row of a block.
     pub(super) fn before(&self, block: &Block<'_>) -> usize {
         self.prefix.tokens() + block.tail.tokens()
     }
@@ -63,7 +63,7 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Tokens in the middle that the row at `position` sees; they begin behind the sink.
+    /// Number of tokens in the middle that the row at `position` sees; they begin after the sink.
     pub(super) fn middle(&self, position: usize) -> usize {
         if self.factors.is_whole() { 0 } else { self.window.middle(position + 1) }
     }

@@ -10,8 +10,8 @@ use crate::Result;
 use crate::mask::Window;
 use crate::model::decoder::Decoder;
 
-/// One question on a shared context: its own tokens, exact and constant, and the answer rows after
-/// them.
+/// One question on a shared context: its own tokens, which are exact and constant, and the answer
+/// rows after them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Branch {
     pub(super) tail: CachedContext,
@@ -20,7 +20,7 @@ pub struct Branch {
 }
 
 impl Branch {
-    /// The answer's tokens, one per row; each is fed and the next one predicted.
+    /// The answer's tokens, one per row; each row predicts the next token.
     pub fn answer(&self) -> &[u32] {
         &self.answer
     }
@@ -39,7 +39,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Prefills `prefix` exactly, then every branch's (question, answer); the teacher's hidden
+    /// Prefills `prefix` exactly, then the (question, answer) of every branch. The teacher's hidden
     /// states of the answer rows come from exact attention over the same stored keys and values.
     pub fn new(
         decoder: &Decoder,
@@ -110,7 +110,7 @@ impl Sample {
         self.prefix.tokens
     }
 
-    /// The keys, and the values, of the prefix and of every branch's question in every layer, each
+    /// The keys, then the values, of the prefix and of every branch's question in every layer, each
     /// `[tokens, kv_heads, head_dim]`.
     pub fn stored(&self) -> impl Iterator<Item = &[f16]> {
         let contexts =

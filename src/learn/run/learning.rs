@@ -1,4 +1,4 @@
-//! Learning itself: samples, updates, checkpoints, and the check at the end.
+//! A learning run: samples, updates, checkpoints, and the check at the end.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,61 +17,61 @@ use crate::mask::{Importance, fingerprint};
 use crate::model::Model;
 use crate::{Error, Result, machine};
 
-/// What happens while learning.
+/// Progress of a learning run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LearnEvent {
     /// Prefilling sample `.0` of `.1`.
     Prefill(usize, usize),
-    /// What the exact model answers.
+    /// The recall of the dense model, per task.
     Dense(Vec<(Task, Dense)>),
     /// An update was made.
     Update(Update),
     /// The factors after an update.
     Factors(Importance),
-    /// The stage-1 cut and the best mask on the validation samples.
+    /// Validation of the stage-1 cut and of the best mask.
     Validated {
         /// Loss of the stage-1 cut.
         cut: f32,
         /// Loss of the mask that is kept.
         best: f32,
     },
-    /// The check is this far, 0 to 1.
+    /// Share of the check that is done, 0 to 1.
     Check(f32),
 }
 
-/// What came out.
+/// The result of a learning run.
 pub struct Outcome {
     /// The mask with importance and recipe.
     pub file: MaskFile,
     /// The check's rows; empty without a check.
     pub rows: Vec<CheckRow>,
-    /// The judgement; none without a check.
+    /// The verdict; `None` without a check.
     pub verdict: Option<Verdict>,
     /// Updates of both stages.
     pub steps: usize,
-    /// The whole time.
+    /// Total time in seconds.
     pub seconds: f64,
-    /// Of that, prefills of the pool.
+    /// Seconds of the total that the prefills of the pool took.
     pub prefill_seconds: f64,
-    /// Of that, the check.
+    /// Seconds of the total that the check took.
     pub check_seconds: f64,
-    /// Time per update of stage 1 over prefill time per sample.
+    /// Time per update of stage 1 divided by prefill time per sample.
     pub step_ratio: f64,
-    /// Most resident memory.
+    /// Peak resident memory in bytes.
     pub peak_bytes: u64,
 }
 
-/// Samples that are only used to choose between the stage-1 cut and later masks.
+/// Number of samples that are only used to choose between the stage-1 cut and later masks.
 pub const VALIDATION: usize = 8;
 
-/// Updates between two checkpoints.
+/// Number of updates between two checkpoints.
 const SAVE_EVERY: usize = 25;
 
 /// Dense recall below which learning is refused.
 const LEAST_RECALL: f64 = 0.2;
 
-/// Learns. Checkpoints go to `checkpoint` every few updates; where it exists already and `resume`
-/// is set, learning goes on from it.
+/// Runs a learning. Checkpoints are written to `checkpoint` every few updates. If the file exists
+/// and `resume` is set, the run continues from it.
 pub fn learn(
     model: &Arc<Model>,
     request: &LearnRequest,
@@ -93,7 +93,7 @@ pub fn learn(
         (None, false) => None,
     };
     let learned = match state {
-        // Nothing is left to learn: the check alone is made, without a pool.
+        // All updates are done: only the check is run, without a pool.
         Some(state) if state.stage == Stage::Done => {
             Learned { state, prefill_seconds: 0.0, step_ratio: 0.0 }
         }
@@ -145,7 +145,7 @@ struct Learned {
     step_ratio: f64,
 }
 
-/// Fills the pool and makes every update that is left.
+/// Fills the pool and makes all remaining updates.
 fn train(
     model: &Model,
     request: &LearnRequest,
@@ -164,7 +164,7 @@ fn train(
             Ok(Some(update)) => update,
             Ok(None) => break,
             Err(error) => {
-                // A step that fails leaves the state as it was before.
+                // A step that fails leaves the state unchanged.
                 trainer.state.save(checkpoint, settings, key)?;
                 return Err(Error::run(format!(
                     "{error}; the last good state is in {}",
@@ -172,7 +172,7 @@ fn train(
                 )));
             }
         };
-        // The update that ends stage 1 also validates: it is no plain step.
+        // The update that ends stage 1 also validates, so it is not timed as an ordinary step.
         if update.stage == Stage::Importance && trainer.state.stage == Stage::Importance {
             step_time += started.elapsed().as_secs_f64();
             timed += 1;
@@ -196,7 +196,7 @@ fn train(
     })
 }
 
-/// What a checkpoint belongs to beside its settings: model and data.
+/// What a checkpoint belongs to besides its settings: model and data.
 fn key(model: &Model, request: &LearnRequest) -> String {
     let texts: Vec<(&str, usize)> = request
         .haystack
@@ -242,7 +242,7 @@ fn fill(
     Ok(pool)
 }
 
-/// Makes the folder of a checkpoint.
+/// Creates the folder of a checkpoint.
 pub fn prepare_checkpoint(checkpoint: &Path) -> Result<()> {
     match checkpoint.parent() {
         Some(folder) => std::fs::create_dir_all(folder)

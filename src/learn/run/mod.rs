@@ -1,4 +1,4 @@
-//! One learning from nothing to a verdict.
+//! One learning run, from data to verdict.
 
 mod learning;
 mod report;

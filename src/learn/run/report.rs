@@ -1,5 +1,4 @@
-//! The held-out check of a finished mask, its verdict, and the recipe that is written into the
-//! file.
+//! The held-out check of a finished mask, its verdict, and the recipe for its file.
 
 use std::sync::Arc;
 
@@ -17,7 +16,8 @@ use crate::model::Model;
 use crate::random::SplitMix64;
 use crate::{Error, Result};
 
-/// Runs the held-out check; gives its rows and how many texts are of the kind learned from.
+/// Runs the held-out check; returns its rows and the number of texts that are of the kind trained
+/// on.
 pub(super) fn checked(
     model: &Arc<Model>,
     request: &LearnRequest,
@@ -45,7 +45,7 @@ fn prepare(
         .as_ref()
         .ok_or_else(|| Error::input("a model without tokenizer cannot be checked"))?;
     let mut rng = SplitMix64::new(seed);
-    // Training-free rules see as much text as learning did, up to 16 windows.
+    // Training-free rules see as much text as training did, up to 16 windows.
     let texts = (0..16)
         .map(|_| {
             let mut ids = tokenizer.encode(&request.haystack.passage(
@@ -72,7 +72,7 @@ fn prepare(
     Ok((contenders, plan, own_texts))
 }
 
-/// The verdict on the second row against the first, dense one.
+/// The verdict on the second row, compared with the first, dense one.
 pub(super) fn judge(rows: &[CheckRow], thresholds: &Thresholds) -> (Verdict, McNemar) {
     let (dense, learned) = (&rows[0], &rows[1]);
     let test = McNemar::of(&dense.answers, &learned.answers);
@@ -80,7 +80,7 @@ pub(super) fn judge(rows: &[CheckRow], thresholds: &Thresholds) -> (Verdict, McN
     (Verdict::of(nll, recall, learned.kld_mean, &test, thresholds), test)
 }
 
-/// How the mask was made and what the check found, for its file.
+/// How the mask was made and the result of the check, to be stored in its file.
 pub(super) fn recipe(
     model: &Model,
     request: &LearnRequest,

@@ -1,4 +1,4 @@
-//! What is learned, from what, and from where it goes on.
+//! The request of a learning run: settings, data, and where it starts.
 
 use std::path::PathBuf;
 
@@ -9,14 +9,14 @@ use crate::mask::Importance;
 use crate::model::Model;
 use crate::{Error, Result};
 
-/// What is learned, from what, and how it is checked.
+/// What to learn, from which data, and how to check it.
 #[derive(Debug, Clone)]
 pub struct LearnRequest {
     /// The training.
     pub settings: Settings,
     /// Filler and ordinary text.
     pub haystack: Haystack,
-    /// Texts of another kind, for the check alone.
+    /// Texts of other kinds, used only in the check.
     pub others: Vec<HaystackPiece>,
     /// Kinds of samples.
     pub tasks: Vec<Task>,
@@ -24,21 +24,21 @@ pub struct LearnRequest {
     pub lengths: (usize, usize),
     /// Samples to learn from.
     pub pool: usize,
-    /// Importance to go on from instead of stage 1.
+    /// Importance to start from instead of stage 1.
     pub start: Option<LearnStart>,
-    /// Prompts of the check; 0 leaves it out, and the mask without a verdict.
+    /// Prompts of the check; 0 skips it, and the mask has no verdict.
     pub check_prompts: usize,
     /// Whether the check also runs the training-free rules.
     pub rivals: bool,
-    /// What the mask may lose.
+    /// The largest loss that the mask may have.
     pub thresholds: Thresholds,
 }
 
 impl LearnRequest {
-    /// A learning with the default tasks, pool, check and thresholds.
+    /// A request with the default tasks, pool, check and thresholds.
     ///
     /// # Errors
-    /// Settings that cannot be trained with, and contexts that the model cannot see.
+    /// Settings that cannot be trained with, and contexts that the model does not support.
     pub fn new(
         model: &Model,
         texts: (Haystack, Vec<HaystackPiece>),
@@ -74,7 +74,7 @@ pub const POOL: usize = 96;
 /// Prompts of the check by default; seven questions each.
 pub const CHECK_PROMPTS: usize = 60;
 
-/// Importance that stage 2 begins with, and where it comes from.
+/// Importance that stage 2 starts with, and its origin.
 #[derive(Debug, Clone)]
 pub struct LearnStart {
     /// The importance, 0 to 1.
@@ -86,7 +86,7 @@ pub struct LearnStart {
 }
 
 impl LearnStart {
-    /// The beginning of stage 2; the end of learning where that has no updates.
+    /// The state at the start of stage 2; a finished one where stage 2 has no updates.
     pub(super) fn state(&self, model: &Model, settings: &Settings) -> Result<TrainState> {
         let (found, shape) = (self.importance.shape(), model.config().mask_shape());
         if found != shape {
@@ -103,7 +103,7 @@ impl LearnStart {
     }
 }
 
-/// Default tasks: the demo model recalls facts among sentences and nothing else.
+/// Default tasks. The demo model was only trained to recall facts among sentences.
 pub fn default_tasks(model: &Model) -> Vec<Task> {
     match model.name.as_str() {
         "demo" => vec![Task::Codes, Task::Text],
@@ -119,8 +119,8 @@ pub fn default_tasks(model: &Model) -> Vec<Task> {
     }
 }
 
-/// The haystack of the user's files or else of the fetched texts, and the texts of another kind
-/// that are here. The demo model reads its own sentences where no file is named.
+/// The haystack from the user's files or otherwise from the fetched texts, and the local texts of
+/// other kinds. The demo model uses generated sentences where no file is named.
 pub fn texts(
     model: &Model,
     files: &[PathBuf],

@@ -1,4 +1,4 @@
-//! The two stages: importance as real factors, then the mask that ships, with a straight-through
+//! The two stages: importance as real factors, then the binary mask, with a straight-through
 //! gradient.
 
 mod pool;

@@ -1,4 +1,4 @@
-//! The pool of prefilled samples, kept in memory in f16, and what the dense model recalls on it.
+//! The pool of prefilled samples, kept in memory in f16, and the dense model's recall on it.
 
 use std::time::{Duration, Instant};
 
@@ -24,12 +24,12 @@ pub struct Wanted<'a> {
     pub seed: u64,
 }
 
-/// Answers of the exact model.
+/// The dense model's answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
 pub struct Dense {
     /// Questions asked.
     pub asked: usize,
-    /// Answered with every digit right.
+    /// Questions answered with every digit right.
     pub right: usize,
 }
 
@@ -44,15 +44,15 @@ impl Dense {
 pub struct Pool {
     /// The samples.
     pub samples: Vec<Sample>,
-    /// Dense answers per task, for tasks that ask.
+    /// Dense answers per task, for tasks with questions.
     pub dense: Vec<(Task, Dense)>,
     /// Time spent in prefills.
     pub prefill: Duration,
-    /// Tokens prefilled, shared prefixes once.
+    /// Tokens prefilled; shared prefixes count once.
     pub tokens: usize,
 }
 
-/// The tokens of sample `index`: lengths are spread evenly over the range, in a drawn order.
+/// The tokens of sample `index`. Lengths are spread evenly over the range, in random order.
 pub fn tokens_of(model: &Model, wanted: &Wanted<'_>, index: usize) -> Result<Tokens> {
     let mut rng = SplitMix64::new(wanted.seed.wrapping_mul(0x2545_F491_4F6C_DD1D) ^ index as u64);
     let (least, most) = wanted.lengths;
@@ -68,7 +68,7 @@ pub fn tokens_of(model: &Model, wanted: &Wanted<'_>, index: usize) -> Result<Tok
 }
 
 impl Pool {
-    /// Draws and prefills all samples; `progress` gets the number done and may cancel.
+    /// Draws and prefills all samples. `progress` gets the number done and may cancel.
     pub fn fill(
         model: &Model,
         wanted: &Wanted<'_>,
@@ -115,7 +115,7 @@ impl Pool {
         self.samples.iter().map(Sample::bytes).sum()
     }
 
-    /// Refuses a model that does none of the tasks: what is learned on it would mean nothing.
+    /// Refuses a model that cannot do any of the tasks: a mask learned on it would be meaningless.
     pub fn check_dense(&self, least: f64) -> Result<()> {
         let best = self
             .dense
@@ -132,17 +132,18 @@ impl Pool {
     }
 }
 
-/// How an answer was given, token by token, when its own tokens are fed.
+/// The result of an answer whose own tokens are fed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Answer {
-    /// Every digit was the likeliest token: greedy decode would have said the value.
+    /// Whether every digit was the likeliest token, so that greedy decode gives the value.
     pub right: bool,
     /// Mean negative log-probability of the digits, nats.
     pub nll: f64,
 }
 
 impl Answer {
-    /// From logits after each answer token; the row of token `i` predicts token `i + 1`.
+    /// Computed from the logits after each answer token; the row of token `i` predicts token `i +
+    /// 1`.
     pub fn of<'l>(question: &Question, logits: impl Iterator<Item = &'l [f32]>) -> Self {
         let (mut right, mut nll, mut count) = (true, 0.0, 0);
         let next = question.answer.iter().zip(&question.scored).skip(1);

@@ -1,17 +1,17 @@
-//! Everything that decides what is learned.
+//! All settings of a training.
 
 use crate::mask::Window;
 use crate::mask::select::{ALIGNMENTS, Options};
 use crate::{Error, Result};
 
-/// Everything that decides what is learned.
+/// All settings of a training.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Settings {
     /// Share of channels to prune.
     pub sparsity: f64,
     /// Kept counts per head come in multiples of this.
     pub align: usize,
-    /// Sink, recent and chunk of deployment.
+    /// Sink, recent and chunk, as in deployment.
     pub window: Window,
     /// Seed of data and order.
     pub seed: u64,
@@ -27,28 +27,28 @@ pub struct Settings {
     pub accumulate: usize,
     /// Learning rate of stage 2.
     pub mask_lr: f64,
-    /// What is done otherwise than by default.
+    /// Deviations from the default method.
     #[serde(default)]
     pub variant: Variant,
 }
 
-/// Other ways to learn, to compare with the default ones (docs/RESULTS.md has the comparison that
-/// chose the defaults).
+/// Other ways to learn, for comparison with the defaults (docs/RESULTS.md has the comparison that
+/// the defaults were chosen from).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Variant {
     /// Keep and prune both channels of a rotation pair together.
     pub pair_closed: bool,
-    /// Round every factor to bf16 after each update, as a parameter of a bf16 model is kept.
+    /// Round every factor to bf16 after each update, as if it were a parameter of a bf16 model.
     pub bf16: bool,
-    /// Stage 2 as in the LeanK authors' code: kept channels weigh their factor and not 1,
-    /// a head that keeps nothing still sees its middle with scores of 0, and the last mask is taken
-    /// without a look at validation samples.
+    /// Stage 2 as in the LeanK authors' code: kept channels are multiplied by their factor and not
+    /// by 1, a head that keeps no channel still sees its middle with scores of 0, and the last mask
+    /// is taken without validation.
     pub authors: bool,
 }
 
 impl Settings {
-    /// What worked: regularisation and steps follow the target, so that the
-    /// mean factor ends near the share to keep and the cut is a natural one.
+    /// Defaults found by experiment: regularisation and steps depend on the target, so that the
+    /// mean factor ends near the share to keep and the cut separates the factors well.
     pub fn for_sparsity(sparsity: f64) -> Self {
         const REG: [(f64, f64); 4] = [(0.5, 0.06), (0.7, 0.20), (0.8, 0.40), (0.9, 0.80)];
         let between = |pair: &[(f64, f64)]| {
@@ -76,7 +76,7 @@ impl Settings {
         Options { pair_closed: self.variant.pair_closed, ..Options::new(self.sparsity, self.align) }
     }
 
-    /// Refuses values that cannot be trained with.
+    /// Refuses values that training does not work with.
     pub fn check(&self) -> Result<()> {
         self.window.check()?;
         if !(self.sparsity > 0.0 && self.sparsity < 1.0) {

@@ -1,4 +1,4 @@
-//! Where a training stands, and its file: what a resumed run needs to go on to the bit.
+//! The state of a training, and its file, from which a resumed run continues bit for bit.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,20 +12,20 @@ use crate::mask::files::overwrite;
 use crate::mask::{Importance, Shape};
 use crate::{Error, Result, error};
 
-/// A training between two updates. Factors are f32, `[layers, kv_heads, head_dim]`.
+/// The state of a training between two updates. Factors are f32, `[layers, kv_heads, head_dim]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainState {
     /// The stage.
     pub stage: Stage,
-    /// Updates made in it.
+    /// Updates made in this stage.
     pub step: usize,
-    /// The factors.
+    /// The current factors.
     pub alpha: Vec<f32>,
     /// Moments of the stage's optimiser.
     pub optimiser: AdamW,
     /// The factors at the end of stage 1; empty before.
     pub first_alpha: Vec<f32>,
-    /// Validation loss of their mask.
+    /// Validation loss of the mask of these factors.
     pub first_loss: f32,
     /// The factors whose mask was best so far; empty in stage 1.
     pub best_alpha: Vec<f32>,
@@ -38,13 +38,13 @@ pub struct TrainState {
 }
 
 impl TrainState {
-    /// Nothing learned: every factor is 1.
+    /// The initial state: every factor is 1.
     pub fn new(shape: Shape) -> Self {
         Self::with(vec![1.0; shape.entries()])
     }
 
-    /// Stage 1 is done elsewhere (its settings have no steps): these are its factors, refused
-    /// outside 0..=1.
+    /// A state whose stage 1 was done elsewhere (its settings have no steps), with these factors.
+    /// Refused outside 0..=1.
     pub fn of(importance: &Importance) -> Result<Self> {
         match importance.scores().iter().find(|score| !(0.0..=1.0).contains(*score)) {
             Some(score) => Err(Error::input(format!(
@@ -69,13 +69,12 @@ impl TrainState {
         }
     }
 
-    /// Validation losses of the stage-1 cut and of the mask that is kept; none before stage 2
-    /// began.
+    /// Validation losses of the stage-1 cut and of the mask that is kept; `None` before stage 2.
     pub fn validated(&self) -> Option<(f32, f32)> {
         (!self.best_alpha.is_empty()).then_some((self.first_loss, self.best_loss))
     }
 
-    /// Writes the state atomically; `key` names what it belongs to (model, settings, data).
+    /// Writes the state atomically. `key` identifies what it belongs to (model, settings, data).
     pub fn save(&self, path: &Path, settings: &Settings, key: &str) -> Result<()> {
         let failed = |cause: String| Error::run(format!("writing {}: {cause}", path.display()));
         let scalars = [self.first_loss, self.best_loss];

@@ -1,4 +1,4 @@
-//! A training: which update comes next, and when it is over.
+//! The training loop: which update comes next, and when training ends.
 
 use super::settings::Settings;
 use super::state::TrainState;
@@ -13,15 +13,15 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Real factors.
+    /// Training the real factors.
     Importance,
-    /// The mask itself.
+    /// Training the binary mask.
     Mask,
-    /// Nothing is left to do.
+    /// Training has ended.
     Done,
 }
 
-/// What one update did.
+/// The result of one update.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Update {
     /// Stage that it belongs to.
@@ -32,9 +32,9 @@ pub struct Update {
     pub distill: f64,
     /// Weighted regularisation before the update.
     pub reg: f64,
-    /// Mean factor after it.
+    /// Mean factor after the update.
     pub mean: f64,
-    /// Share of channels that the cut at the target keeps after it.
+    /// Share of channels that the cut at the target keeps after the update.
     pub kept: f64,
 }
 
@@ -42,16 +42,16 @@ pub struct Update {
 pub struct Trainer<'a> {
     model: &'a Model,
     settings: &'a Settings,
-    /// Learned from.
+    /// Samples to train on.
     samples: &'a [Sample],
-    /// Only looked at, to choose between masks.
+    /// Samples that are only used to choose between masks.
     validation: &'a [Sample],
-    /// Where the training stands.
+    /// The current state.
     pub state: TrainState,
 }
 
 impl<'a> Trainer<'a> {
-    /// A training from its beginning, or from a saved state of the same settings.
+    /// A new training, or one continued from a saved state of the same settings.
     pub fn new(
         model: &'a Model,
         settings: &'a Settings,
@@ -75,7 +75,7 @@ impl<'a> Trainer<'a> {
         }
         let mut trainer = Self { model, settings, samples, validation, state };
         if trainer.state.stage == Stage::Importance && trainer.state.step == settings.steps {
-            // Importance that was learned elsewhere: its cut is the mask to beat.
+            // The importance was learned elsewhere: later masks must improve on its cut.
             trainer.begin_masks()?;
         }
         Ok(trainer)
@@ -85,18 +85,18 @@ impl<'a> Trainer<'a> {
         self.model.config().mask_shape()
     }
 
-    /// Importance as it stands.
+    /// The current importance.
     pub fn importance(&self) -> Result<Importance> {
         Importance::new(self.shape(), self.state.alpha.clone())
     }
 
-    /// The mask that importance gives at the target.
+    /// The mask that the importance gives at the target.
     pub fn cut(&self) -> Result<ChannelMask> {
         select(&self.importance()?, &self.settings.options())
     }
 
-    /// One update; `None` once all are made. Learning that leaves the numbers is an error and
-    /// leaves the state as it was.
+    /// Makes one update; `None` when all are made. A loss or gradient that is not finite is an
+    /// error and leaves the state unchanged.
     pub fn step(&mut self) -> Result<Option<Update>> {
         match self.state.stage {
             Stage::Importance => self.importance_step().map(Some),
@@ -115,8 +115,9 @@ impl<'a> Trainer<'a> {
         let mean = |alpha: &[f32]| alpha.iter().map(|&a| f64::from(a)).sum::<f64>() / entries;
         let update_reg = reg * mean(&self.state.alpha);
         self.check_loss(found.loss, found.gradient.iter(), sample)?;
-        // |a| has slope 1 above 0, and none at 0. Pressure ends once the mean is down to the share to keep: beyond it a small model
-        // would give up far more channels than were asked for.
+        // |a| has slope 1 above 0, and none at 0. The regularisation stops once the mean is down to
+        // the share to keep: beyond that, a small model would lose far more channels than asked
+        // for.
         let pressed = mean(&self.state.alpha) > 1.0 - self.settings.sparsity;
         let slope = if pressed { (reg / entries) as f32 } else { 0.0 };
         let gradient: Vec<f32> = found
@@ -142,7 +143,7 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Stage 1 is over: its cut is the mask to beat.
+    /// Ends stage 1. Later masks must improve on its cut.
     fn begin_masks(&mut self) -> Result<()> {
         let loss = self.validate(&self.cut()?)?;
         self.state.first_alpha.clone_from(&self.state.alpha);
@@ -186,7 +187,7 @@ impl<'a> Trainer<'a> {
                 self.state.best_loss = found;
                 self.state.best_alpha.clone_from(&self.state.alpha);
             }
-            // Diverging: nothing better is to come, and the best mask is kept.
+            // The training diverges: the masks will not get better, and the best one is kept.
             if last || (found > DIVERGED * self.state.first_loss && !variant.authors) {
                 self.state.alpha.clone_from(&self.state.best_alpha);
                 self.state.stage = Stage::Done;
@@ -215,7 +216,7 @@ impl<'a> Trainer<'a> {
         Ok(sum / self.validation.len() as f64)
     }
 
-    /// Every sample once in each round, in a new order each time.
+    /// Uses every sample once per round, in a new order each round.
     fn sample_at(&self, turn: usize, stage: u64) -> usize {
         let (round, at) = (turn / self.samples.len(), turn % self.samples.len());
         let mut rng = SplitMix64::new(
@@ -229,8 +230,8 @@ impl<'a> Trainer<'a> {
         order[at]
     }
 
-    /// A loss that is no number, or one of states that have little to do with the teacher's, ends
-    /// the training.
+    /// Ends the training if the loss is not finite, or so large that the states have little to do
+    /// with the teacher's.
     fn check_loss<'g>(
         &self,
         loss: f64,
@@ -261,12 +262,12 @@ fn weighed(alpha: &[f32], mask: &ChannelMask) -> Vec<f32> {
     alpha.iter().zip(mask.bits()).map(|(&a, &kept)| if kept { a } else { 0.0 }).collect()
 }
 
-/// Updates of stage 2 between two looks at the validation samples.
+/// Number of stage-2 updates between two validations.
 const VALIDATE_EVERY: usize = 3;
 
-/// A validation loss of this many times the stage-1 cut's ends stage 2.
+/// Stage 2 ends when the validation loss is this many times that of the stage-1 cut.
 const DIVERGED: f32 = 3.0;
 
-/// A loss of this many times the mean square of the teacher's states ends learning: states of 0
-/// would have it once, states that have nothing to do with the teacher's twice.
+/// Training ends when the loss is this many times the mean square of the teacher's states. States
+/// of 0 have a loss of 1 times that, unrelated states of twice that.
 const HOPELESS: f64 = 1.5;

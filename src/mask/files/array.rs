@@ -1,4 +1,5 @@
-//! A bare array of numbers, as the raw formats hold it, and its meaning as a mask or as importance.
+//! A bare array of numbers, as raw formats store it, and its interpretation as a mask or as
+//! importance.
 
 use super::contents::{Contents, ImportanceFile, MaskFile, Origin};
 use crate::mask::{ChannelMask, Importance, Shape};
@@ -116,7 +117,7 @@ impl Array {
     }
 }
 
-/// The last part of a path: a recipe names the file, not where somebody keeps it.
+/// The last part of a path: a recipe records the file's name, not the folder it is kept in.
 fn file_name(name: &str) -> &str {
     name.rsplit(['/', '\\']).next().unwrap_or(name)
 }

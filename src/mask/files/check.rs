@@ -4,10 +4,10 @@ use super::contents::MaskFile;
 use crate::mask::{ChannelMask, Shape};
 use crate::{Error, Result};
 
-/// A mask that fits a model, and what a person should know about it.
+/// A mask that fits a model, and warnings for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
-    /// Whether the file names this very model by fingerprint; an unbound mask fits by shape alone.
+    /// Whether the file names this model by fingerprint; an unbound mask fits by shape alone.
     pub bound: bool,
     /// One sentence each, to be shown.
     pub warnings: Vec<String>,

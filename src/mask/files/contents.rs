@@ -1,15 +1,15 @@
-//! What mask and importance files hold.
+//! The contents of mask and importance files.
 
 use crate::mask::{ChannelMask, Importance, Shape, Window};
 use crate::{Error, Result};
 
-/// Alignment of kscope's own masks unless something else is said.
+/// Alignment of kscope's own masks unless another is given.
 pub const DEFAULT_ALIGN: usize = 8;
 
 /// Alignment of the LeanK authors' published masks.
 pub const UPSTREAM_ALIGN: usize = 32;
 
-/// Where a mask or importance belongs and how it is meant to be used.
+/// Where a mask or importance comes from and how it is meant to be used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Origin {
     /// Name of the model; empty where unknown.
@@ -25,8 +25,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// What is assumed of a raw array: that the authors made it, for their window and alignment;
-    /// bound to no model.
+    /// The origin assumed for a raw array: made by the LeanK authors, for their window and
+    /// alignment, and bound to no model.
     pub fn upstream(recipe: serde_json::Value) -> Self {
         Self {
             model: String::new(),
@@ -63,7 +63,7 @@ pub struct MaskFile {
     pub origin: Origin,
 }
 
-/// An importance file: what a rule found, before anything is selected.
+/// An importance file: the scores of a rule, before anything is selected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportanceFile {
     /// The importance.
@@ -73,7 +73,7 @@ pub struct ImportanceFile {
     pub origin: Origin,
 }
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Contents {
     /// A mask, perhaps with its importance.
@@ -99,7 +99,7 @@ impl Contents {
         }
     }
 
-    /// The same, to change.
+    /// Model, window, alignment and recipe, for changing.
     pub fn origin_mut(&mut self) -> &mut Origin {
         match self {
             Self::Mask(file) => &mut file.origin,
@@ -115,13 +115,13 @@ impl Contents {
         }
     }
 
-    /// The importance, or a sentence that says that the file called `name` holds none.
+    /// The importance, or an error that says that the file called `name` holds none.
     pub fn expect_importance(&self, name: &str) -> Result<&Importance> {
         self.importance()
             .ok_or_else(|| Error::input(format!("{name}: expected importance, found a mask alone")))
     }
 
-    /// The mask file, or a sentence that says what was found in the file called `name`.
+    /// The mask file, or an error that says what the file called `name` holds instead.
     pub fn into_mask(self, name: &str) -> Result<MaskFile> {
         match self {
             Self::Mask(file) => Ok(file),

@@ -1,10 +1,10 @@
-//! The kinds of file, by name and by content.
+//! File formats, recognised by name and by content.
 
 use std::path::Path;
 
 use crate::{Error, Result};
 
-/// The kinds of file.
+/// A file format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// kscope's own: safetensors.
@@ -47,8 +47,8 @@ impl Format {
         }
     }
 
-    /// The format that a file's content shows; text is the last resort, because any bytes may be
-    /// meant as text.
+    /// The format that a file's content shows. Text comes last, because any bytes may be meant as
+    /// text.
     pub fn of_content(bytes: &[u8]) -> Self {
         match bytes {
             [b'P', b'K', ..] => Self::Pth,

@@ -1,5 +1,5 @@
 //! kscope's own files: safetensors with a U8 tensor `mask`, an F32 tensor `importance`, and
-//! metadata in words.
+//! metadata as text.
 //!
 //! `format` is `kscope-mask` (a mask, perhaps with its importance) or `kscope-importance`
 //! (importance alone). The other keys are `version`, `model`, `model_fingerprint`, `channel_order`,
@@ -114,8 +114,8 @@ fn describe(contents: &Contents) -> HashMap<String, String> {
     entries
 }
 
-/// Puts the header's keys in order: the library writes metadata in the order of a hash table, which
-/// changes from run to run, and a checksum must not.
+/// Sorts the header's keys. The library writes metadata in the order of a hash table, which changes
+/// from run to run, and a checksum must not change.
 fn sort_header(bytes: &mut [u8]) -> Result<()> {
     let failed =
         |error: serde_json::Error| Error::run(format!("ordering a safetensors header: {error}"));
@@ -125,14 +125,14 @@ fn sort_header(bytes: &mut [u8]) -> Result<()> {
     let mut json: serde_json::Value = serde_json::from_slice(header).map_err(failed)?;
     json.sort_all_objects();
     let sorted = serde_json::to_vec(&json).map_err(failed)?;
-    // The same tokens in another order: the length cannot change, and what is left is the library's
+    // The same tokens in another order have the same length; the remaining bytes are the library's
     // padding.
     header.fill(b' ');
     header[..sorted.len()].copy_from_slice(&sorted);
     Ok(())
 }
 
-/// The words of a file, with errors that name them.
+/// The metadata of a file; errors name the key.
 struct Metadata<'a> {
     name: &'a str,
     entries: HashMap<String, String>,

@@ -1,6 +1,6 @@
 //! A recogniser for the one pickle that `torch.save(tensor)` writes. It executes nothing: it knows
-//! the few instructions such a program consists of, calls no function, and refuses every other
-//! instruction or name.
+//! the few instructions of such a program, calls no function, and refuses every other instruction
+//! or name.
 //!
 //! Nothing is ever read back from the memo, so the values that exist are never larger than the
 //! program's own text.
@@ -8,7 +8,7 @@
 /// The stack of a bare tensor holds at most a dozen values.
 const MAX_STACK: usize = 64;
 
-/// The tensor that a pickle describes; its numbers lie in another file of the archive.
+/// The tensor that a pickle describes; its numbers are in another file of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tensor {
     /// Name of the storage class, such as `FloatStorage`.
@@ -25,7 +25,7 @@ pub(super) struct Tensor {
     pub strides: Vec<usize>,
 }
 
-/// What the program's stack holds.
+/// A value on the program's stack.
 #[derive(Debug, Clone, PartialEq)]
 enum Value {
     Mark,
@@ -65,7 +65,7 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// One instruction; the tensor where it was the last one.
+    /// Runs one instruction; gives the tensor if it was the last one.
     fn step(&mut self) -> Result<Option<Tensor>, String> {
         let code = self.bytes(1)?[0];
         match code {
@@ -76,8 +76,8 @@ impl<'a> Machine<'a> {
             },
             // FRAME: a length that only speeds up reading.
             0x95 => self.bytes(8).map(|_| ())?,
-            // BINPUT, LONG_BINPUT, MEMOIZE: stores for a later look-up, which a bare tensor never
-            // does.
+            // BINPUT, LONG_BINPUT, MEMOIZE: store a value for later, which a bare tensor never
+            // reads back.
             b'q' => self.bytes(1).map(|_| ())?,
             b'r' => self.bytes(4).map(|_| ())?,
             0x94 => {}
@@ -90,7 +90,7 @@ impl<'a> Machine<'a> {
                 let four = self.array()?;
                 self.push(Value::Int(i64::from(i32::from_le_bytes(four))))?;
             }
-            // LONG1: torch writes sizes beyond 31 bits so. The topmost bit of the last byte would
+            // LONG1: how torch writes sizes beyond 31 bits. The topmost bit of the last byte would
             // make the number negative.
             0x8a => {
                 let length = usize::from(self.bytes(1)?[0]);
@@ -201,8 +201,7 @@ impl<'a> Machine<'a> {
         self.push_tuple(items)
     }
 
-    /// The arguments of a call may be tuples themselves, and nothing of a bare tensor is nested
-    /// deeper.
+    /// The arguments of a call may themselves be tuples; nothing in a bare tensor is nested deeper.
     fn push_tuple(&mut self, items: Vec<Value>) -> Result<(), String> {
         let nested = |value: &Value| matches!(value, Value::Tuple(inside) if inside.iter().any(|value| matches!(value, Value::Tuple(_))));
         if items.iter().any(nested) {
@@ -211,8 +210,8 @@ impl<'a> Machine<'a> {
         self.push(Value::Tuple(items))
     }
 
-    /// A name is only a word here: nothing is imported. Words that no bare tensor needs are refused
-    /// at once.
+    /// A name is only compared, nothing is imported. Names that no bare tensor needs are refused at
+    /// once.
     fn global(&mut self, module: &str, name: &str) -> Result<(), String> {
         let full = format!("{module}.{name}");
         let known = full == "torch._utils._rebuild_tensor_v2"

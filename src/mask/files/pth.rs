@@ -73,8 +73,8 @@ fn read(bytes: &[u8]) -> Result<Array, String> {
     Ok(Array { axes: tensor.axes, values })
 }
 
-/// Whether every end-of-directory record, wherever it seems to be, claims no more entries than fit
-/// into the file: the zip library reserves room for as many as are claimed.
+/// Whether no end-of-directory record, nor anything that looks like one, claims more entries than
+/// fit into the file: the zip library reserves memory for as many as are claimed.
 fn counts_are_possible(bytes: &[u8]) -> bool {
     let most = bytes.len() as u64 / 46;
     let claim = |record: &[u8]| match *record {
@@ -108,7 +108,7 @@ fn entry(
             file.size()
         ));
     }
-    // The claim may still be a lie: memory grows with what is really there.
+    // The stated size may be wrong: memory grows only with the data that is really there.
     let mut bytes = Vec::new();
     let read = file.by_ref().take(limit as u64 + 1).read_to_end(&mut bytes);
     read.map_err(|error| {

@@ -8,7 +8,7 @@ use super::format::Format;
 use super::{native, npy, pth, tsv};
 use crate::{Error, Result, error};
 
-/// The largest file that is read: importance of the largest models, in the widest type and as text,
+/// The largest file that is read. Importance of the largest models, in the widest type and as text,
 /// is ten times smaller.
 pub(super) const MAX_FILE_BYTES: u64 = 256 << 20;
 
@@ -17,7 +17,7 @@ pub fn read(path: &Path, split: &Split) -> Result<Contents> {
     let io = |error: std::io::Error| error::io("reading", path, &error);
     let metadata = std::fs::metadata(path).map_err(io)?;
     if !metadata.is_file() {
-        // A device or pipe says nothing about its size and may never end.
+        // A device or pipe has no size and may never end.
         return Err(Error::input(format!(
             "{}: expected a file, found a folder, device or pipe",
             path.display()
@@ -32,7 +32,7 @@ pub fn read(path: &Path, split: &Split) -> Result<Contents> {
     }
     let bytes = std::fs::read(path).map_err(io)?;
     let format = match Format::of_content(&bytes) {
-        // A damaged file looks like text; the name knows better what it should have been.
+        // A damaged file looks like text; then the extension says what it was meant to be.
         Format::Tsv => Format::of_path(path).unwrap_or(Format::Tsv),
         shown => shown,
     };

@@ -1,4 +1,4 @@
-//! Encoding, and atomic saves: the old file stays until the new one is whole.
+//! Encoding and atomic saves: the old file stays until the new one is complete.
 
 use std::io::Write;
 use std::path::Path;
@@ -41,7 +41,7 @@ pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private by default; a mask is made to be shared, as far as the user's
+        // Temporary files are private by default. A mask is made to be shared, as far as the user's
         // umask allows.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
@@ -49,8 +49,8 @@ pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
     file.persist(path).map_err(|failure| io(failure.error))?;
-    // The rename itself lives in the folder; some file systems cannot sync one, which leaves the
-    // file no less whole.
+    // Makes the rename durable, too. Some file systems cannot sync a folder; the file is complete
+    // either way.
     if let Ok(folder) = std::fs::File::open(folder) {
         let _ = folder.sync_all();
     }

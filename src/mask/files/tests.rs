@@ -216,7 +216,7 @@ fn a_failed_save_leaves_the_old_file_and_no_litter() {
     save(&path, &contents, false).unwrap();
     let old = std::fs::read(&path).unwrap();
 
-    // A folder in the target's place makes the last step, the rename, fail.
+    // A folder at the target path makes the last step, the rename, fail.
     let blocked = folder.path().join("blocked.npy");
     std::fs::create_dir(&blocked).unwrap();
     assert!(save(&blocked, &contents, false).is_err());

@@ -2,46 +2,10 @@
 
 use super::exact;
 use super::limits::Limits;
+use super::options::{Budget, ByteBudget, Options};
 use super::ranking::Ranking;
-use super::selection::Options;
-use crate::mask::{Window, bytes};
+use crate::mask::bytes;
 use crate::{Error, Result};
-
-/// How much a selection keeps.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Target {
-    /// Share of channels to prune, 0..=1.
-    Sparsity(f64),
-    /// The most that the cache may weigh.
-    Bytes(ByteBudget),
-}
-
-/// The most that the pruned K/V cache of one sequence may weigh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ByteBudget {
-    /// Bytes of keys and values, window included.
-    pub bytes: u64,
-    /// Context in tokens.
-    pub tokens: usize,
-    /// Sizes of the parts that are never pruned.
-    pub window: Window,
-    /// Bytes of one cached element.
-    pub element_size: usize,
-}
-
-/// How a budget is spread over heads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Budget {
-    /// One quantile over all scores, each head's number rounded to the alignment; the total may
-    /// drift from the target.
-    Global,
-    /// The same without repairs: scores equal to the quantile count even where they are 0, and a
-    /// full head is rounded as any other.
-    UpstreamTies,
-    /// The largest aligned total that does not exceed the target, given to the blocks of channels
-    /// with the most importance.
-    Exact,
-}
 
 /// Kept channels per head at a sparsity.
 pub(super) fn at_sparsity(
@@ -56,8 +20,8 @@ pub(super) fn at_sparsity(
     match options.budget {
         Budget::Exact => {
             let entries = ranking.shape().entries() as f64;
-            // A sparsity such as 0.9 is not exact in binary: a total that is whole but for that
-            // error is meant to be whole.
+            // A sparsity such as 0.9 is not exact in binary: a total that is whole except for that
+            // error is taken as whole.
             let total = ((1.0 - sparsity) * entries + 1e-9 * entries).floor() as usize;
             exact::counts(ranking, limits, options.align, total)
         }

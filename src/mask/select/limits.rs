@@ -1,48 +1,8 @@
-//! Floors and locks: what a person has fixed before the budget is spread.
+//! Floors and locks: what the user has fixed before the budget is spread.
 
-use std::sync::Arc;
-
-use super::selection::Options;
-use crate::mask::{ChannelMask, Shape};
+use super::options::{Heads, LockTo, Options};
+use crate::mask::Shape;
 use crate::{Error, Result};
-
-/// Some heads of a mask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heads {
-    /// Every head.
-    All,
-    /// Every head of one layer.
-    Layer(usize),
-    /// One KV head of one layer.
-    Head(usize, usize),
-}
-
-/// Heads that keep at least `channels` each; rounded up to the alignment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Floor {
-    /// Which heads.
-    pub heads: Heads,
-    /// Channels per head.
-    pub channels: usize,
-}
-
-/// Heads that the budget does not touch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lock {
-    /// Which heads.
-    pub heads: Heads,
-    /// What they keep.
-    pub to: LockTo,
-}
-
-/// What a locked head keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LockTo {
-    /// Its best channels, this many: a multiple of the alignment or head_dim.
-    Count(usize),
-    /// The channels that this mask keeps; shared, because a person may lock many heads one by one.
-    Mask(Arc<ChannelMask>),
-}
 
 /// Floors and locks resolved to one rule per head, row-major.
 pub(super) struct Limits {
@@ -145,7 +105,7 @@ impl Limits {
         }
     }
 
-    /// Channels that floors and locks keep by themselves.
+    /// Channels that floors and locks alone keep.
     pub(super) fn least(&self) -> usize {
         (0..self.heads.len()).map(|head| self.apply(head, 0)).sum()
     }

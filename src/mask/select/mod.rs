@@ -7,12 +7,12 @@
 mod budget;
 mod exact;
 mod limits;
+mod options;
 mod ranking;
 mod selection;
 
-pub use budget::{Budget, ByteBudget, Target};
-pub use limits::{Floor, Heads, Lock, LockTo};
-pub use selection::{ALIGNMENTS, Options, keep_counts, select};
+pub use options::{ALIGNMENTS, Budget, ByteBudget, Floor, Heads, Lock, LockTo, Options, Target};
+pub use selection::{keep_counts, select};
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Units of choice (channels, or rotation pairs) in order of importance inside each head.
+//! Units of choice (channels, or rotation pairs), sorted by importance within each head.
 
 use super::limits::Limits;
 use crate::mask::{ChannelMask, Importance, Shape};

@@ -1,45 +1,11 @@
-//! Options of a selection, and the selection itself.
+//! The selection itself: from importance and options to a mask.
 
-use super::budget::{self, Budget, Target};
-use super::limits::{Floor, Limits, Lock};
+use super::budget;
+use super::limits::Limits;
+use super::options::{ALIGNMENTS, Options, Target};
 use super::ranking::Ranking;
 use crate::mask::{ChannelMask, Importance};
 use crate::{Error, Result};
-
-/// The alignments that exist: powers of two up to 32.
-pub const ALIGNMENTS: [usize; 6] = [1, 2, 4, 8, 16, 32];
-
-/// How [`select`] chooses.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// How much to keep.
-    pub target: Target,
-    /// Kept channels per head are a multiple of this, or all of them. One of [`ALIGNMENTS`].
-    pub align: usize,
-    /// How the budget is spread over heads.
-    pub budget: Budget,
-    /// Keep and prune both channels of a rotation pair together; a pair's score is the mean of its
-    /// two.
-    pub pair_closed: bool,
-    /// Heads that keep at least some number of channels.
-    pub floors: Vec<Floor>,
-    /// Heads that the budget does not touch.
-    pub locks: Vec<Lock>,
-}
-
-impl Options {
-    /// The authors' rule, repaired, at a sparsity; no pairs, floors or locks.
-    pub fn new(sparsity: f64, align: usize) -> Self {
-        Self {
-            target: Target::Sparsity(sparsity),
-            align,
-            budget: Budget::Global,
-            pair_closed: false,
-            floors: Vec::new(),
-            locks: Vec::new(),
-        }
-    }
-}
 
 /// Chooses the channels to keep. Ties are broken by layer, KV head and channel, the lower first.
 ///
@@ -70,8 +36,8 @@ pub fn select(importance: &Importance, options: &Options) -> Result<ChannelMask>
     Ok(ranking.mask(&counts, &limits))
 }
 
-/// The best channels of each head at given counts, `[layers, kv_heads]`, whatever their scores: how
-/// rules are compared fairly. A count above head_dim keeps the whole head.
+/// The best channels of each head at given counts, `[layers, kv_heads]`, whatever their scores, so
+/// that rules are compared fairly. A count above head_dim keeps the whole head.
 pub fn keep_counts(importance: &Importance, counts: &[usize]) -> ChannelMask {
     let ranking = Ranking::new(importance, false);
     ranking.mask(counts, &Limits::none(importance.shape()))

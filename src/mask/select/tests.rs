@@ -237,8 +237,8 @@ fn selecting_a_large_model_is_quick_enough_for_a_slider() {
         for _ in 0..20 {
             assert!(select(&scores, &options).unwrap().total_kept() > 9000);
         }
-        // The bound is 2 ms; a busy machine must not fail the test, so the time is shown and not
-        // judged.
+        // The target is 2 ms. A busy machine must not fail the test, so the time is printed and not
+        // checked.
         eprintln!(
             "selecting {} entries, {budget:?}: {:.2} ms",
             LLAMA.entries(),

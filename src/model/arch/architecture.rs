@@ -1,4 +1,4 @@
-//! What an architecture's file fills in.
+//! The description that an architecture's file fills in.
 
 use std::fmt;
 
@@ -9,15 +9,15 @@ use crate::{Error, Result};
 /// One decoder architecture.
 #[derive(Clone, Copy)]
 pub struct Architecture {
-    /// What reports and the fingerprints of masks call it. Architectures of one name are one to
-    /// them, and equal.
+    /// The name in reports and in the fingerprints of masks. Architectures of the same name compare
+    /// equal.
     pub name: &'static str,
     /// `model_type` of a `config.json` and `general.architecture` of a GGUF file. The latter is
     /// also the prefix of the file's keys.
     pub spelling: Spelling,
-    /// Where the sizes stand.
+    /// The keys of the sizes.
     pub keys: Keys,
-    /// What the tensors are called.
+    /// The names of the tensors.
     pub tensors: TensorNames,
     /// Whether a GGUF file has the q and k rows of a head in pairs (0, d/2, 1, d/2 + 1, ...) rather
     /// than in the order of the checkpoint.
@@ -30,9 +30,9 @@ pub struct Architecture {
     pub qk_norm: bool,
     /// The activation of the MLP's gate.
     pub activation: Activation,
-    /// What a `config.json` may call that activation.
+    /// The names that a `config.json` may give to that activation.
     pub activation_names: &'static [&'static str],
-    /// What is meant by a window.
+    /// How a window in the configuration is meant.
     pub window: WindowRule,
     /// Published shapes, for `--random-weights`.
     pub geometries: &'static [KnownGeometry],
@@ -72,21 +72,21 @@ pub struct Biases {
 /// When a linear layer has a bias.
 #[derive(Debug, Clone, Copy)]
 pub enum BiasRule {
-    /// Whatever the configuration says.
+    /// Never, whatever the configuration says.
     Never,
     /// Whatever the configuration says.
     Always,
     /// As the configuration says.
     Stated {
-        /// Where it says so.
+        /// The key of the flag.
         key: &'static str,
-        /// What holds where it does not.
+        /// The value where the flag is not given.
         unsaid: bool,
     },
 }
 
 impl BiasRule {
-    /// Whether there is a bias, by a configuration whose flags `flag` reads.
+    /// Whether there is a bias, for a configuration whose flags `flag` reads.
     pub fn holds(self, flag: impl FnOnce(&str) -> Result<Option<bool>>) -> Result<bool> {
         match self {
             Self::Never => Ok(false),
@@ -95,7 +95,7 @@ impl BiasRule {
         }
     }
 
-    /// Whether there is a bias where no configuration says anything.
+    /// Whether there is a bias where the configuration does not say.
     pub fn unsaid(self) -> bool {
         match self {
             Self::Never => false,

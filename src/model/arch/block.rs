@@ -1,5 +1,5 @@
-//! What a decoder block is made of: its norms and its linear layers, with their names and widths.
-//! Whoever reads, counts or copies weights goes by this.
+//! The parts of a decoder block: its norms and its linear layers, with their names and widths. All
+//! code that reads, counts or copies weights uses this list.
 
 use crate::model::config::Config;
 
@@ -27,7 +27,7 @@ pub struct BlockSpec {
 /// An RMS norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NormSpec {
-    /// Its module in a checkpoint, behind the block's number.
+    /// Its module in a checkpoint, after the block's number.
     pub name: &'static str,
     /// Entries.
     pub width: usize,
@@ -36,7 +36,7 @@ pub struct NormSpec {
 /// Linear layers over one input, in the order in which their outputs are stacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinearSpec {
-    /// What is stacked.
+    /// The stacked layers.
     pub parts: Vec<PartSpec>,
     /// Width of the input.
     pub inputs: usize,
@@ -47,7 +47,7 @@ pub struct LinearSpec {
 /// One linear layer of a stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartSpec {
-    /// Its module in a checkpoint, behind the block's number.
+    /// Its module in a checkpoint, after the block's number.
     pub name: &'static str,
     /// Width of the output.
     pub outputs: usize,

@@ -1,13 +1,13 @@
-//! Shapes of published models, for speed and memory work where the weights cannot be had.
+//! Shapes of published models, for measuring speed and memory where the weights are not available.
 
 use super::{ARCHITECTURES, Architecture};
 use crate::model::config::Config;
 use crate::model::rope_scaling::RopeScaling;
 
-/// A published model's shape, as its configuration says.
+/// A published model's shape, from its configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct KnownGeometry {
-    /// What `--random-weights` calls it.
+    /// Its name for `--random-weights`.
     pub name: &'static str,
     /// Decoder layers.
     pub layers: usize,
@@ -27,7 +27,7 @@ pub struct KnownGeometry {
     pub context: usize,
     /// Base of the rotary frequencies.
     pub theta: f64,
-    /// The factor of Llama 3.1's stretch of the rotary frequencies.
+    /// The factor of Llama 3.1's scaling of the rotary frequencies.
     pub llama3_factor: Option<f64>,
     /// Whether the output projection is the embedding.
     pub tied: bool,

@@ -1,4 +1,4 @@
-//! Llama 1, 2 and 3.x, and what shares their layout (SmolLM2, TinyLlama).
+//! Llama 1, 2 and 3.x, and models that share their layout (SmolLM2, TinyLlama).
 
 use super::{
     Architecture, BiasRule, Biases, Defaults, Keys, KnownGeometry, Spelling, TensorNames,

@@ -1,4 +1,4 @@
-//! Mistral: Llama's layout in every tensor, and another window. Reports and masks call it `llama`.
+//! Mistral: Llama's layout in every tensor, but another window. Reports and masks call it `llama`.
 
 use super::llama::LLAMA;
 use super::{Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling, WindowRule};
@@ -12,7 +12,7 @@ pub(super) const MISTRAL: Architecture = Architecture {
         ..LLAMA.defaults
     },
     biases: Biases { qkv: BiasRule::Never, output: BiasRule::Never, mlp: BiasRule::Never },
-    // transformers' default for a configuration that does not mention a window.
+    // The default of transformers for a configuration that does not mention a window.
     window: WindowRule { used: true, flag: false, from_layer: false, unsaid: Some(4096) },
     geometries: &[KnownGeometry {
         name: "mistral-7b-v0.3",

@@ -2,7 +2,8 @@
 //! how a `config.json` and a GGUF file spell its sizes and tensors, which parts of a block have
 //! biases and norms, and which published shapes `--random-weights` knows.
 //!
-//! To add one that is like Llama: write its file, and name it here twice.
+//! To add one that is like Llama, write its file, declare it below and list it in
+//! [`ARCHITECTURES`].
 
 mod architecture;
 mod block;

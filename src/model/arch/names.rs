@@ -1,22 +1,22 @@
-//! How checkpoints and GGUF files spell the same thing.
+//! The names that checkpoints and GGUF files give to the same things.
 
-/// One thing in the two kinds of files.
+/// One name in the two kinds of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spelling {
-    /// In a Hugging Face folder.
+    /// The name in a Hugging Face folder.
     pub hf: &'static str,
-    /// In a GGUF file.
+    /// The name in a GGUF file.
     pub gguf: &'static str,
 }
 
 impl Spelling {
-    /// The two spellings.
+    /// A pair of names.
     pub const fn new(hf: &'static str, gguf: &'static str) -> Self {
         Self { hf, gguf }
     }
 }
 
-/// Keys of a `config.json`, and those of a GGUF file's metadata behind the architecture's prefix.
+/// Keys of a `config.json`, and those of a GGUF file's metadata after the architecture's prefix.
 #[derive(Debug, Clone, Copy)]
 pub struct Keys {
     /// Decoder layers.
@@ -33,7 +33,7 @@ pub struct Keys {
     pub head_dim: Spelling,
     /// Tokens of the context.
     pub context: Spelling,
-    /// Tokens that attention sees back.
+    /// Tokens that attention looks back.
     pub window: Spelling,
     /// Epsilon of the RMS norms.
     pub rms_eps: Spelling,
@@ -73,13 +73,13 @@ impl Keys {
 pub struct TensorNames {
     /// The embedding.
     pub embedding: Spelling,
-    /// The norm behind the last block.
+    /// The norm after the last block.
     pub norm: Spelling,
     /// The output projection.
     pub head: Spelling,
-    /// What stands before a block's number.
+    /// The prefix of a block's number.
     pub blocks: Spelling,
-    /// The norm before attention; this and all below stand behind a block's number.
+    /// The norm before attention; this and all below come after a block's number.
     pub attention_norm: Spelling,
     /// Projection to queries.
     pub q: Spelling,
@@ -104,7 +104,7 @@ pub struct TensorNames {
 }
 
 impl TensorNames {
-    /// What stands before the names of a block's parts in a checkpoint.
+    /// The prefix of the names of a block's parts in a checkpoint.
     pub fn block_prefix(&self, layer: usize) -> String {
         format!("{}.{layer}.", self.blocks.hf)
     }

@@ -1,5 +1,5 @@
-//! Fresh text of plain sentences in which facts are hidden: what the demo model was trained to
-//! recall, and what learning and evaluation use where a user brings no text of their own.
+//! Generated text of plain sentences in which facts are hidden. The demo model was trained to
+//! recall them; learning and evaluation use such text where the user gives none.
 //!
 //! The algorithm, draw by draw, is in `demo/SPEC.md`; the Python twin that trained the model gives
 //! byte-identical text.
@@ -34,7 +34,7 @@ struct Raw {
 
 struct Grammar {
     raw: Raw,
-    /// Each sentence as its parts.
+    /// The parts of each sentence.
     sentences: Vec<Vec<Part>>,
 }
 
@@ -79,7 +79,7 @@ pub fn sentence(rng: &mut SplitMix64) -> String {
     text
 }
 
-/// What a sample should be like.
+/// Settings of a sample.
 #[derive(Debug, Clone, Default)]
 pub struct DemoSpec<'a> {
     /// Seed of all draws.
@@ -88,9 +88,9 @@ pub struct DemoSpec<'a> {
     pub target_chars: usize,
     /// Facts in the text.
     pub facts: usize,
-    /// Where they stand, per mille of the filler; spread at random where not given.
+    /// Their places, per mille of the filler; spread at random where not given.
     pub depths: Option<&'a [usize]>,
-    /// Which one is asked for; drawn where not given.
+    /// The fact that is asked for; drawn where not given.
     pub ask: Option<usize>,
     /// Filler sentences to use instead of generated ones.
     pub filler: Option<&'a [String]>,
@@ -105,13 +105,13 @@ pub struct DemoText {
     pub facts: Vec<(String, String)>,
     /// The fact that is asked for.
     pub ask: usize,
-    /// Where each fact stands, per mille of the filler.
+    /// The place of each fact, per mille of the filler.
     pub depths: Vec<usize>,
     /// The question, beginning with a line end and ending with `Answer:`.
     pub question: String,
     /// The answer up to its value.
     pub answer_lead: String,
-    /// The value with its blank and full stop.
+    /// The value with the space before it and the full stop.
     pub answer: String,
 }
 
@@ -186,7 +186,7 @@ impl DemoText {
         })
     }
 
-    /// Text and question: what is sent to the model.
+    /// Text and question, as sent to the model.
     pub fn prompt(&self) -> String {
         format!("{}{}", self.text, self.question)
     }
@@ -211,7 +211,7 @@ fn draw_filler(rng: &mut SplitMix64, wanted: &DemoSpec<'_>, mut length: usize) -
     filler
 }
 
-/// Facts among the filler at their depths, with a blank or a line end between neighbours.
+/// Places facts among the filler at their depths, with a space or a line end between neighbours.
 fn join(
     rng: &mut SplitMix64,
     lines: &[String],

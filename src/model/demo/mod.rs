@@ -1,3 +1,3 @@
-//! The language of the toy model inside the program: it recalls facts stated as plain sentences.
+//! The language of the embedded demo model, which recalls facts stated as plain sentences.
 
 pub mod generator;

@@ -1,12 +1,12 @@
-//! Where a tensor's elements are: the seam between candle's memory and kscope's own launches.
+//! Addresses of tensors, which connect candle's memory with kscope's own launches.
 
 use candle_core::{CpuStorage, Device, Storage, Tensor};
 
 use super::failed;
 use crate::{Error, Result};
 
-/// The address of the first element of a contiguous f32, f16 or bf16 tensor, on the device that it
-/// is on.
+/// The address of the first element of a contiguous f32, f16 or bf16 tensor, on the tensor's
+/// device.
 pub(super) fn address(tensor: &Tensor) -> Result<u64> {
     let (storage, layout) = tensor.storage_and_layout();
     let start = layout
@@ -31,7 +31,7 @@ fn on_gpu(storage: &candle_core::CudaStorage, start: usize) -> Result<u64> {
     use candle_core::backend::BackendStorage;
     use cudarc::driver::DevicePtr;
     let stream = storage.device().cuda_stream();
-    // The guards would record uses for other streams; there is one.
+    // The guards would record uses for other streams; there is only one.
     match storage.dtype() {
         DType::F32 => {
             Ok(storage.as_cuda_slice::<f32>().map_err(failed)?.slice(start..).device_ptr(&stream).0)
@@ -52,8 +52,8 @@ fn on_gpu(storage: &candle_core::CudaStorage, start: usize) -> Result<u64> {
     }
 }
 
-/// While the result lives, candle keeps on the device what its kernels are told about shapes: a
-/// step that is recorded cannot copy it there.
+/// Until the result is dropped, candle keeps its kernels' shape arguments on the device: a recorded
+/// step cannot copy them there.
 pub(super) fn keep_shapes(device: &Device) -> impl Sized + use<> {
     #[cfg(feature = "cuda")]
     return device.as_cuda_device().ok().map(|device| device.enable_cuda_graph_htod_cache());

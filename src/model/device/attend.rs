@@ -1,4 +1,4 @@
-//! Attention of decode steps, and the caches that it goes over.
+//! Attention of decode steps, and the caches that it reads.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::cache::{CacheSpec, Remote, SequenceCache};
 use crate::element::Dtype;
 use crate::{Error, Result};
 
-/// Who attends, and where the caches are.
+/// Where attention is computed and where the caches are.
 pub enum Attend {
     /// This process, over caches in its memory.
     Host(Attention),
@@ -23,7 +23,7 @@ pub enum Attend {
 
 /// Decode attention on a device, whatever the device is.
 pub trait DeviceAttend: Send {
-    /// A new, empty place for a sequence of at most `capacity` tokens.
+    /// Storage for one new, empty sequence of at most `capacity` tokens.
     fn place(
         &self,
         spec: &Arc<CacheSpec>,
@@ -38,8 +38,8 @@ pub trait DeviceAttend: Send {
     /// in the cache's type.
     fn fill(&self, cache: &mut dyn Remote, layer: usize, k: &Tensor, v: &Tensor) -> Result<()>;
 
-    /// Begins a step of one token for every cache; [`Self::step`] follows for each layer. Steps of
-    /// one number make the same launches over the same memory.
+    /// Begins a step of one token for every cache; [`Self::step`] follows for each layer. Gives the
+    /// number of the step's plan: steps of one plan make the same launches over the same memory.
     fn begin_step(&mut self, caches: &mut [&mut dyn Remote], heads: usize) -> Result<u64>;
 
     /// Appends `k` and `v`, `[batch, kv_heads * head_dim]`, and attends with `q`, `[batch, heads *
@@ -49,24 +49,24 @@ pub trait DeviceAttend: Send {
     /// Overwrites an f32 tensor, in place.
     fn write(&self, tensor: &Tensor, values: &[f32]) -> Result<()>;
 
-    /// Notes what `work` asks of the device instead of doing it; see [`Device::record`].
+    /// Records the operations of `work` instead of doing them; see [`Device::record`].
     fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Recording>>;
 
     /// Does what was recorded; see [`Device::repeat`].
     fn repeat(&self, recording: &Recording, work: &mut dyn FnMut() -> Result<()>) -> Result<()>;
 }
 
-/// A device's recording, whatever the device is.
+/// A recording, for any device.
 pub type Recording = Box<dyn Any + Send>;
 
-/// Batches whose plans are kept: the sides of a comparison, or all masks of a benchmark, take
-/// turns.
+/// Number of batches whose plans are kept: the sides of a comparison, or all masks of a benchmark,
+/// take turns.
 pub(super) const BATCHES: usize = 16;
 
-/// Attention on a device of `attention::cuda`, over tensors whose memory is that device's too.
+/// Attention on a device of `attention::cuda`, over tensors in the same device's memory.
 pub struct DeviceAttention<D: Device> {
     device: Arc<D>,
-    /// Working memory by the windows of the sequences it was made for; the one in use is last.
+    /// Working memory, with the windows of the sequences it was made for; the one in use is last.
     batches: Vec<(Vec<u64>, Batch<D>)>,
 }
 
@@ -168,7 +168,7 @@ fn dtype(kv: Dtype) -> DType {
 }
 
 impl Attend {
-    /// Makes the empty caches of a prompt ready, for sequences of at most `capacity` tokens.
+    /// Prepares the empty caches of a prompt, for sequences of at most `capacity` tokens.
     pub(super) fn begin_prompt(
         &self,
         caches: &mut [&mut SequenceCache],

@@ -12,8 +12,7 @@ use crate::model::hooks::{PrefillHooks, StepObserver};
 use crate::model::host::matrix::Matrix;
 use crate::model::times::StepClock;
 
-/// Weights and caches on a device, and in this process's memory the embedding, whose rows are what
-/// a step is given.
+/// Weights and caches on a device. The embedding is in host memory; a step is given its rows.
 #[derive(Debug)]
 pub(in crate::model) struct DeviceBackend {
     embedding: Matrix,
@@ -21,7 +20,7 @@ pub(in crate::model) struct DeviceBackend {
 }
 
 impl DeviceBackend {
-    /// Over these tensors.
+    /// A backend over these tensors.
     pub(in crate::model) fn new(embedding: Matrix, tensors: TensorDecoder) -> Self {
         Self { embedding, tensors }
     }
@@ -77,7 +76,7 @@ impl Backend for DeviceBackend {
         let (cos, sin) = rope.angles_of(caches.iter().map(|cache| cache.tokens()));
         let input = StepInput { x: &buffers.x, cos: &cos, sin: &sin };
         self.tensors.step(config, input, caches, &mut buffers.logits, observe)?;
-        // Only the whole time of a device's step is known.
+        // Only the time of a device's whole step is known.
         clock.rest();
         buffers.times = clock.times;
         Ok(())

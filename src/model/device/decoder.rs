@@ -18,7 +18,7 @@ use crate::model::config::Config;
 use crate::model::hooks::{LayerView, PrefillHooks, StepObserver};
 use crate::model::observed::ObservedRows;
 
-/// Tokens of a prompt that pass the linear layers at once, at least: a GPU wants many rows.
+/// Fewest tokens of a prompt that go through the linear layers at once: a GPU needs many rows.
 const CHUNK: usize = 2048;
 
 /// A decoder's weights on a device, and its attention.
@@ -28,7 +28,7 @@ pub struct TensorDecoder {
     name: String,
     attend: Mutex<Attend>,
     steps: Mutex<KeptSteps>,
-    /// Read by whoever computes on another thread; written while a step is recorded.
+    /// Locked for reading while another thread computes, and for writing while a step is recorded.
     shared: RwLock<()>,
 }
 
@@ -52,7 +52,7 @@ impl TensorDecoder {
         }
     }
 
-    /// What the device is called.
+    /// The device's name.
     pub fn device_name(&self) -> &str {
         &self.name
     }
@@ -61,9 +61,9 @@ impl TensorDecoder {
         self.attend.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// While the result lives, another thread than the one that decodes may compute here too. No
-    /// step is recorded then: whatever anybody asks of the device in the meantime would become a
-    /// part of the recording.
+    /// Until the result is dropped, another thread than the decoding one may compute here, too. No
+    /// step is recorded meanwhile: everything submitted to the device during a recording would
+    /// become a part of it.
     pub(super) fn share(&self) -> RwLockReadGuard<'_, ()> {
         self.shared.read().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -157,8 +157,8 @@ impl TensorDecoder {
     }
 
     /// [`Decoder::step`](crate::model::decoder::Decoder::step) after its checks: writes the
-    /// next-token logits. The queries of all layers come back with the logits, and `observe` sees
-    /// them then: until then nothing waits for the device.
+    /// next-token logits. The queries of all layers are read together with the logits, and only
+    /// then does `observe` see them, so that nothing waits for the device earlier.
     pub(super) fn step(
         &self,
         config: &Config,

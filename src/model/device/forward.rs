@@ -37,7 +37,7 @@ impl TensorLayer {
         Ok([q, k, v])
     }
 
-    /// [`Self::project`], so many rows at a time.
+    /// [`Self::project`], a limited number of rows at a time.
     pub(super) fn project_prompt(
         &self,
         config: &Config,
@@ -57,8 +57,8 @@ impl TensorLayer {
         Ok([q?, k?, v?])
     }
 
-    /// Output projection, residuals and MLP, so many rows at a time: the residual stream after the
-    /// layer.
+    /// Output projection, residuals and MLP, a limited number of rows at a time: the residual
+    /// stream after the layer.
     pub(super) fn finish(
         &self,
         config: &Config,

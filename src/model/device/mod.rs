@@ -1,9 +1,9 @@
-//! The forward pass over candle's tensors: what runs on a GPU. It also runs on candle's CPU device,
-//! where the tests hold it to the plain pass of [`host`](crate::model::host).
+//! The forward pass over candle's tensors, for GPUs. It also runs on candle's CPU device, where the
+//! tests compare it with the plain pass of [`host`](crate::model::host).
 //!
 //! Activations are f32 between products; products are in the weights' type, or quantised. Attention
-//! of decode steps is not candle's: it goes over a cache on the device (`attention::cuda`), or over
-//! one in this process's memory.
+//! of decode steps does not use candle: it reads a cache on the device (`attention::cuda`), or one
+//! in this process's memory.
 
 mod address;
 mod attend;

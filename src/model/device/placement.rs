@@ -1,26 +1,26 @@
-//! The device that a model is put on, and how its failures are worded.
+//! The device that a model is placed on, and how its failures are worded.
 
 use super::Attend;
 use crate::Error;
 
 /// Where a model runs through tensors.
 pub struct Placement {
-    /// candle's device.
+    /// The device, for candle.
     pub device: candle_core::Device,
-    /// What it is called.
+    /// The device's name.
     pub name: String,
     /// Attention of decode steps.
     pub attend: Attend,
 }
 
-/// A failure of candle's as one sentence; its errors can carry a backtrace, and the first line says
-/// what is wrong.
+/// Turns an error of candle's into one sentence. Its errors can carry a backtrace; the first line
+/// says what is wrong.
 pub(crate) fn failed(error: candle_core::Error) -> Error {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default();
     if first.contains("OUT_OF_MEMORY") {
         return Error::run(
-            "the card's memory is full: a shorter context, fewer sequences or quantised weights take less",
+            "the GPU's memory is full: a shorter context, fewer sequences or quantised weights take less",
         );
     }
     Error::run(first.to_owned())

@@ -6,7 +6,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use super::product::{product, product_in_tf32};
 use crate::attention::AttentionScale;
 
-/// The products that attention is made of.
+/// How the matrices of attention are multiplied.
 type Multiply = fn(&Tensor, &Tensor) -> Result<Tensor>;
 
 /// Queries of a tile.
@@ -16,8 +16,8 @@ const SCORE_BYTES: usize = 128 << 20;
 
 /// Attention of `q` `[n, heads, head_dim]` over `k` and `v` `[n, kv_heads, head_dim]`, all f32;
 /// token i sees tokens 0..=i. The result is `[n, heads * head_dim]`. In a model whose weights are
-/// 16-bit or quantised (`is_narrow`), a GPU rounds the factors of its products to what f16 has, as
-/// a cache does. `each_tile` may cancel.
+/// 16-bit or quantised (`is_narrow`), a GPU rounds the factors of its products to the precision of
+/// f16, which a cache has as well. `each_tile` may cancel.
 pub(super) fn attend_causal(
     [q, k, v]: [&Tensor; 3],
     scale: AttentionScale,
@@ -37,8 +37,8 @@ pub(super) fn attend_causal(
     cancelled.map_or(Ok(out), Err)
 }
 
-/// The same in tiles of so many queries and keys; what it gives when `goes_on` says no is worth
-/// nothing.
+/// [`attend_causal`] in tiles of these sizes. After `goes_on` has returned false the result is
+/// meaningless.
 fn attend_tiled(
     [q, k, v]: [&Tensor; 3],
     scale: AttentionScale,

@@ -1,26 +1,26 @@
-//! Matrix products in layouts that a GPU takes.
+//! Matrix products in layouts that a GPU supports.
 
 use std::sync::{Mutex, MutexGuard};
 
 use candle_core::{Error, Result, Tensor, cuda};
 
-/// How f32 products on a GPU are computed is one switch for the whole process, which they look at
-/// when they are asked for.
+/// Whether f32 products on a GPU use TF32 is one setting for the whole process, read when a product
+/// is submitted. This lock is held meanwhile.
 static SWITCH: Mutex<()> = Mutex::new(());
 
-/// `A B` for `[m, k]` and `[k, n]`, or a batch of each. candle multiplies in any layout on the CPU
-/// and on a GPU only in those that cuBLAS is told in one number: rows without gaps, or the
-/// transpose of such. What a GPU refuses is refused on every device, so that the tests, which run
-/// on the CPU, see it.
+/// `A B` for `[m, k]` and `[k, n]`, or a batch of each. On the CPU candle multiplies matrices in
+/// any layout; on a GPU only those that cuBLAS can describe by one stride: rows without gaps, or
+/// the transpose of such. Other layouts are refused on every device, so that the tests, which run
+/// on the CPU, notice them.
 pub(crate) fn product(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check(a, b)?;
-    // On the CPU a product runs here and now, on several threads: none may wait for another's.
+    // On the CPU a product runs at once, on several threads: none may wait for another's.
     let _turn = a.device().is_cuda().then(switch);
     a.matmul(b)
 }
 
 /// [`product`] of f32 matrices on a GPU's tensor cores: factors are rounded to 11 bits (TF32), as
-/// many as f16 has, sums are f32. On the CPU the same as [`product`].
+/// many as f16 has, and sums are f32. On the CPU it is [`product`].
 pub(super) fn product_in_tf32(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check(a, b)?;
     if !a.device().is_cuda() {
@@ -40,7 +40,7 @@ fn switch() -> MutexGuard<'static, ()> {
 fn check(a: &Tensor, b: &Tensor) -> Result<()> {
     match [a, b].into_iter().find(|x| !is_dense(x)) {
         Some(x) => Err(Error::Msg(format!(
-            "a card multiplies no matrix of shape {:?} with strides {:?}",
+            "a GPU multiplies no matrix of shape {:?} with strides {:?}",
             x.dims(),
             x.stride()
         ))),
@@ -48,7 +48,8 @@ fn check(a: &Tensor, b: &Tensor) -> Result<()> {
     }
 }
 
-/// Whether each matrix of a batch is without gaps, in either order; the matrices may lie apart.
+/// Whether each matrix of a batch is without gaps, in either order; there may be gaps between the
+/// matrices.
 fn is_dense(x: &Tensor) -> bool {
     let (dims, strides) = (x.dims(), x.stride());
     let [.., rows, cols] = *dims else { return false };

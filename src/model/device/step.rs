@@ -1,6 +1,5 @@
-//! One token of each sequence, over tensors that stay where they are: what a step is given and what
-//! comes of it have their places, so that a device which can record a step repeats it with one
-//! request.
+//! One token of each sequence, over tensors that stay in place. The inputs and results of a step
+//! have fixed addresses, so that a device which can record a step repeats it with one request.
 
 use std::sync::RwLock;
 
@@ -17,15 +16,15 @@ use crate::Result;
 use crate::cache::SequenceCache;
 use crate::model::config::Config;
 
-/// What decode steps keep from one to the next.
+/// State that decode steps keep from one to the next.
 #[derive(Default)]
 pub(super) struct KeptSteps {
-    /// KeptSteps on a device by the number of their plan; the last one is in use.
+    /// Kept steps on a device by the number of their plan; the last one is in use.
     kept: Vec<(u64, Kept)>,
 }
 
-/// KeptSteps of one plan: the first is made launch by launch, which loads all that it needs; the second
-/// is recorded; the others repeat it.
+/// The steps of one plan. The first one is made launch by launch, which loads everything that it
+/// needs; the second one is recorded; all others repeat the recording.
 struct Kept {
     places: Places,
     recording: State,
@@ -35,7 +34,7 @@ enum State {
     New,
     Warm,
     Recorded(Recording),
-    /// The device cannot, or this step is none that it can.
+    /// The device cannot record, or this step cannot be recorded.
     Never,
 }
 
@@ -78,7 +77,7 @@ impl Places {
     }
 }
 
-/// What a decode step is given, on the host.
+/// The inputs of a decode step, on the host.
 pub(super) struct StepInput<'a> {
     /// Embedded tokens, `[batch, hidden]`.
     pub x: &'a [f32],
@@ -87,13 +86,13 @@ pub(super) struct StepInput<'a> {
     pub sin: &'a [f32],
 }
 
-/// A decoder's weights, as its steps see them.
+/// A decoder's weights, as its steps read them.
 #[derive(Clone, Copy)]
 pub(super) struct Over<'a> {
     pub(super) config: &'a Config,
     pub(super) weights: &'a TensorWeights,
     pub(super) device: &'a Device,
-    /// Nobody else computes on the device while this can be written.
+    /// Locked for writing while a step is recorded, so that no other thread uses the device.
     pub(super) shared: &'a RwLock<()>,
 }
 
@@ -135,7 +134,7 @@ impl KeptSteps {
         }
     }
 
-    /// What is kept of the plan of this number, in use from now on.
+    /// The kept state of the plan with this number, marked as in use.
     fn of(&mut self, plan: u64, new: impl FnOnce() -> Result<Kept>) -> Result<&mut Kept> {
         let entry = match self.kept.iter().position(|(of, _)| *of == plan) {
             Some(at) => self.kept.remove(at),
@@ -152,7 +151,7 @@ impl KeptSteps {
 }
 
 impl Over<'_> {
-    /// One step on a device, as far along as its recording is.
+    /// One step on a device: makes, records or repeats it, depending on what was done before.
     fn run(
         self,
         device: &dyn DeviceAttend,
@@ -180,8 +179,8 @@ impl Over<'_> {
         }
     }
 
-    /// All layers over one token of each sequence, from and to `places`; whatever else it takes it
-    /// gives back.
+    /// All layers over one token of each sequence, from and to `places`. All other memory that it
+    /// allocates is freed.
     fn forward(
         self,
         places: &Places,

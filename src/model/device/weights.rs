@@ -1,4 +1,4 @@
-//! Weights on a device: matrices in their own float type, or quantised as the file has them.
+//! Weights on a device: matrices in their own float type, or quantised as in the file.
 
 use candle_core::quantized::QMatMul;
 use candle_core::{DType, Device, Module, Tensor};
@@ -19,10 +19,10 @@ enum Product {
 }
 
 impl Product {
-    /// The matrix in f32, `[inputs, outputs]`, as the transpose of what lies in memory.
+    /// The matrix in f32, `[inputs, outputs]`, as the transpose of the stored one.
     fn wide(&self) -> candle_core::Result<Tensor> {
         match self {
-            // Widened in the order in which it is stored.
+            // Widened in the stored order.
             Self::Dense(weight) => weight.t()?.to_dtype(DType::F32)?.t(),
             Self::Quantised(QMatMul::QTensor(blocks)) => blocks.dequantize(&blocks.device())?.t(),
             Self::Quantised(QMatMul::Tensor(weight) | QMatMul::TensorF16(weight)) => {
@@ -32,8 +32,8 @@ impl Product {
     }
 }
 
-/// A linear layer. Parts whose outputs stand side by side: one, or several where a file quantises
-/// them each by itself.
+/// A linear layer. Its parts' outputs are side by side; there are several where a file quantises
+/// each part separately.
 pub(crate) struct TensorLinear {
     parts: Vec<Product>,
     bias: Option<Tensor>,
@@ -49,7 +49,7 @@ impl TensorLinear {
     }
 
     /// [`Self::apply`] without rounding activations: each part is widened to f32 for its product
-    /// and then let go.
+    /// and then freed.
     pub(crate) fn apply_wide(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let outputs = self
             .parts
@@ -87,8 +87,8 @@ impl TensorLinear {
     }
 }
 
-/// Rows of the largest step over quantised weights that is recorded: up to these, candle takes the
-/// product for few rows, whose working memory is settled at the start.
+/// Most rows of a recorded step over quantised weights. Up to this number candle uses its product
+/// for few rows, whose working memory is allocated at the start.
 const SETTLED_ROWS: usize = 8;
 
 /// One decoder layer.
@@ -113,9 +113,9 @@ pub struct TensorWeights {
 }
 
 impl TensorWeights {
-    /// Copies the host's weights to `device`; with `keep_blocks`, those that the file has quantised
-    /// come from the file. On candle's CPU, whose products in other types are slow or missing,
-    /// every dense matrix becomes f32.
+    /// Copies the host's weights to `device`; with `keep_blocks`, those that are quantised in the
+    /// file come from the file. On candle's CPU device, whose products in other types are slow or
+    /// missing, every dense matrix becomes f32.
     pub fn read(
         config: &Config,
         host: &Weights,
@@ -159,14 +159,14 @@ impl TensorWeights {
         !self.linears().flat_map(|linear| &linear.parts).all(wide)
     }
 
-    /// Whether a decode step of so many rows uses the same memory whenever it is repeated.
+    /// Whether a decode step of so many rows uses the same memory each time.
     pub(super) fn can_record(&self, batch: usize) -> bool {
         batch <= SETTLED_ROWS || self.linears().all(|linear| linear.quantised_inputs().is_none())
     }
 
-    /// On a GPU candle's products of quantised weights share working memory that only grows, and
-    /// what it was before is freed: a recorded step would go on using that. So it gets the size of
-    /// the largest step that is recorded before there is any.
+    /// On a GPU candle's products of quantised weights share a working buffer. When it must grow,
+    /// the old one is freed, which a recorded step would still use. So this grows it to the size of
+    /// the largest recorded step before any step is recorded.
     fn settle(&self, device: &Device) -> candle_core::Result<()> {
         let widest = self
             .linears()
@@ -184,8 +184,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The parts of a linear layer as blocks of the file; `None` where not all of them are
-    /// quantised.
+    /// The parts of a linear layer as blocks of the file; `None` unless all of them are quantised.
     fn blocks(
         &mut self,
         prefix: &str,

@@ -1,5 +1,5 @@
-//! The package clients: pip, npm and apt-get, each in its ordinary way, into one folder of the
-//! cache.
+//! The package clients pip, npm and apt-get, used in their ordinary way, with downloads in one
+//! folder of the cache.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,27 +8,27 @@ use std::time::Duration;
 use crate::model::load::cache_folder;
 use crate::{Error, Result, error};
 
-/// What a fetch reports while it runs.
+/// Receives the progress of a fetch.
 pub trait Progress {
-    /// A new step, in a few words.
+    /// A new step begins; `what` describes it in a few words.
     fn step(&mut self, what: &str);
-    /// Bytes that have come, of how many where that is known.
+    /// `done` bytes have arrived, out of `total` where that is known.
     fn bytes(&mut self, done: u64, total: Option<u64>);
 }
 
 /// A package client of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
-    /// Python's.
+    /// pip, for Python packages.
     Pip,
-    /// Node's.
+    /// npm, for Node packages.
     Npm,
-    /// Debian's.
+    /// apt-get, for Debian packages.
     Apt,
 }
 
-/// The folder that clients download into. It stays between runs, so that an interrupted fetch goes
-/// on from what is whole.
+/// The folder that clients download into. It stays between runs, so that an interrupted fetch
+/// continues from the complete files.
 pub struct Downloads {
     folder: PathBuf,
 }
@@ -44,7 +44,7 @@ impl Downloads {
     }
 
     /// Downloads one package (`name` or `name==version`) and gives the path of its archive;
-    /// `expected` is about how large it is.
+    /// `expected` is its approximate size.
     pub fn package(
         &self,
         client: Client,
@@ -89,7 +89,7 @@ impl Downloads {
                 apt
             }
         };
-        // The client's partial file lies in `parts`, where its growth can be seen.
+        // The client's partial file is in `parts`, where its growth can be seen.
         command
             .current_dir(&own)
             .env("TMPDIR", &parts)
@@ -155,7 +155,7 @@ impl Downloads {
         match command.stdin(Stdio::null()).output() {
             Ok(out) if out.status.success() => Ok(folder),
             Ok(out) => {
-                // A broken archive would only fail again.
+                // A broken archive would fail again.
                 std::fs::remove_file(archive).ok();
                 let said = String::from_utf8_lossy(&out.stderr);
                 Err(Error::run(format!(
@@ -171,7 +171,7 @@ impl Downloads {
     }
 }
 
-/// Whether this pip can go on with a broken download (25.1 and later).
+/// Whether this pip can continue a broken download (25.1 and later).
 fn pip_resumes() -> bool {
     let version = Command::new("python3").args(["-m", "pip", "--version"]).output().ok();
     let version = version.and_then(|out| String::from_utf8(out.stdout).ok()).unwrap_or_default();
@@ -184,7 +184,7 @@ fn pip_resumes() -> bool {
     (numbers.next(), numbers.next()) >= (Some(25), Some(1))
 }
 
-/// A finished archive in a folder.
+/// The complete archive in a folder, if there is one.
 fn archive_in(folder: &Path) -> Result<Option<PathBuf>> {
     let entries =
         std::fs::read_dir(folder).map_err(|cause| error::io("reading", folder, &cause))?;

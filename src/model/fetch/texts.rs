@@ -1,5 +1,5 @@
-//! Texts of several kinds, for scoring, learning and evaluation. They belong to other people and
-//! stay in the cache folder.
+//! Texts of several kinds, for scoring, learning and evaluation. They are other people's works, so
+//! they stay in the cache folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,12 +9,12 @@ use super::place::move_into_place;
 use crate::model::load::cache_folder;
 use crate::{Error, Result, error};
 
-/// One kind of text and where it comes from.
+/// One kind of text and its source.
 #[derive(Debug, Clone, Copy)]
 pub struct Domain {
     /// File name in the cache folder, without `.txt`.
     pub name: &'static str,
-    /// What it is.
+    /// A description.
     pub what: &'static str,
     /// Its licence.
     pub licence: &'static str,
@@ -62,12 +62,12 @@ pub const DOMAINS: &[Domain] = &[
 const MOST_BYTES: usize = 8 << 20;
 
 impl Domain {
-    /// Where the text lies once fetched.
+    /// The path of the text once fetched.
     pub fn path(&self) -> Result<PathBuf> {
         Ok(cache_folder()?.join("texts").join(format!("{}.txt", self.name)))
     }
 
-    /// Brings the text into the cache folder; does nothing when it is there.
+    /// Fetches the text into the cache folder; does nothing when it is there.
     pub fn fetch(&self, progress: &mut dyn Progress) -> Result<PathBuf> {
         let path = self.path()?;
         if path.exists() {

@@ -12,8 +12,8 @@ const QUERY_TILE: usize = 128;
 const KEY_TILE: usize = 1024;
 
 /// Replaces the queries in `q` (`[n, heads * head_dim]`, rotated) by their attention output over
-/// `k` and `v` (`[n, kv_heads * head_dim]`); token `i` sees tokens `0..=i`. `keep_going` is asked
-/// once a tile.
+/// `k` and `v` (`[n, kv_heads * head_dim]`); token `i` sees tokens `0..=i`. `keep_going` is called
+/// once per tile.
 pub fn attend_causal(
     config: &Config,
     q: &mut [f32],
@@ -32,7 +32,7 @@ pub fn attend_causal(
         (0..config.kv_heads).try_for_each(|head| {
             keep_going()?;
             let columns = head * group * d..(head + 1) * group * d;
-            // A token's query heads of one group become neighbouring rows: row r is token r /
+            // A token's query heads of one group become neighbouring rows: row r is of token r /
             // group.
             let queries: Vec<f32> = q
                 .chunks_exact(q_width)

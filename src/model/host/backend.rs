@@ -17,7 +17,7 @@ pub(in crate::model) struct HostBackend {
 }
 
 impl HostBackend {
-    /// Over these weights.
+    /// A backend over these weights.
     pub(in crate::model) fn new(weights: Weights) -> Self {
         Self { weights }
     }

@@ -1,4 +1,5 @@
-//! Dot products of stored weight rows with f32 activations, by instruction set chosen at run time.
+//! Dot products of stored weight rows with f32 activations; the instruction set is chosen at run
+//! time.
 //!
 //! The order of additions of one output is fixed per instruction set: lanes, four accumulators, the
 //! tail. It does not depend on how many activation rows share the weights, nor on threads.
@@ -15,7 +16,7 @@ pub struct Outputs<'a> {
     pub first: usize,
     /// Number of outputs.
     pub rows: usize,
-    /// Per batch row, its outputs.
+    /// The outputs of each batch row.
     pub batch: Vec<&'a mut [f32]>,
 }
 
@@ -117,7 +118,7 @@ pulp::simd_type!({
 
 /// A weight element and how each instruction set widens a vector of it.
 pub trait WeightElement: Copy + Sync {
-    /// In f32.
+    /// The value in f32.
     fn wide(self) -> f32;
     /// Lanes of a vector in f32.
     fn load<L: Lanes>(lanes: L, from: &[Self]) -> L::Vector;
@@ -156,7 +157,7 @@ impl WeightElement for bf16 {
     }
 }
 
-/// Vectors of one instruction set. Loads take at least `WIDTH` elements and panic on fewer.
+/// Vectors of one instruction set. Loads need at least `WIDTH` elements and panic on fewer.
 pub trait Lanes: Copy {
     /// Lanes of a vector.
     const WIDTH: usize;
@@ -314,8 +315,8 @@ impl<L: Lanes, E: WeightElement> NullaryFnOnce for RowProducts<'_, '_, L, E> {
     }
 }
 
-/// All weight rows times `B` activation rows that share each load of a weight. RowProducts are taken one
-/// after the other: a single stream through memory is what the hardware's prefetcher follows best.
+/// All weight rows times `B` activation rows that share each load of a weight. Rows are taken one
+/// after the other: hardware prefetchers follow a single stream through memory best.
 #[inline(always)]
 fn rows<L: Lanes, E: WeightElement, const B: usize>(
     lanes: L,

@@ -1,8 +1,8 @@
 //! Weight matrices as stored (f32, f16 or bf16) and the two products that a decoder needs.
 //!
 //! Decode multiplies one or a few rows: every weight is read once, widened in registers and
-//! accumulated in f32, so it runs at the speed of memory. Prefill multiplies hundreds of rows: the
-//! matrix is widened once and handed to a blocked f32 product.
+//! accumulated in f32, so it is as fast as memory can be read. Prefill multiplies hundreds of rows:
+//! the matrix is widened once and passed to a blocked f32 product.
 
 use candle_core::{Device, Tensor};
 use half::slice::HalfFloatSliceExt;
@@ -143,7 +143,7 @@ impl Matrix {
         }
     }
 
-    /// The first element that is no finite number, as (row, column).
+    /// The first element that is not a finite number, as (row, column).
     pub fn first_non_finite(&self) -> Option<(usize, usize)> {
         let at = match &self.elements {
             Elements::F32(e) => e.par_iter().position_first(|x| !x.is_finite()),
@@ -175,7 +175,7 @@ impl Matrix {
         let mut starts = Vec::with_capacity(matrices.len());
         for matrix in matrices.iter_mut() {
             starts.push(filling.add(matrix.raw()));
-            // The vector goes as soon as it is copied: a model is never in memory twice.
+            // The vector is freed as soon as it is copied: a model is never in memory twice.
             match &mut matrix.elements {
                 Elements::F32(e) => *e = Vec::new().into(),
                 Elements::F16(e) => *e = Vec::new().into(),

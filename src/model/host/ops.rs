@@ -1,5 +1,5 @@
-//! Elementwise arithmetic of the forward pass, compiled for each instruction set and chosen at run
-//! time.
+//! Elementwise arithmetic of the forward pass, compiled for each instruction set; the version is
+//! chosen at run time.
 #![expect(clippy::needless_lifetimes, reason = "pulp's macro needs lifetimes by name")]
 
 use pulp::{Arch, Simd};
@@ -71,7 +71,7 @@ pub fn add_bias(x: &mut [f32], bias: &[f32]) {
 }
 
 /// One tile of an online softmax: turns `scores` into `exp(score - max)` and returns the new
-/// running maximum, the factor for what was summed before, and the tile's sum.
+/// running maximum, the factor for everything summed before, and the tile's sum.
 #[pulp::with_simd(softmax_tile = Arch::new())]
 #[inline(always)]
 pub fn softmax_tile_simd<'a, S: Simd>(
@@ -122,7 +122,7 @@ const ROUNDER: f32 = 12_582_912.0;
 #[expect(clippy::excessive_precision, reason = "the published coefficients")]
 pub(in crate::model) fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
-    // Adding and taking away 1.5 * 2^23 rounds to a whole number in plain arithmetic.
+    // Adding and subtracting 1.5 * 2^23 rounds to a whole number in plain arithmetic.
     let n = (x * std::f32::consts::LOG2_E + ROUNDER) - ROUNDER;
     let r = x - n * 0.693_359_375 + n * 2.121_944_4e-4;
     let p = 1.987_569_15e-4;

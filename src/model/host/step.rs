@@ -11,7 +11,7 @@ use crate::model::hooks::StepObserver;
 use crate::model::times::StepClock;
 use crate::model::weights::Layer;
 
-/// What a step writes and reads again.
+/// Buffers that a step writes and reads again.
 #[derive(Debug)]
 pub(in crate::model) struct StepScratch {
     normed: Vec<f32>,

@@ -1,9 +1,9 @@
-//! Where the elements of matrices live: in a vector while a model is read, then together in large
+//! Storage of the elements of matrices: a vector while a model is read, then all together on large
 //! pages.
 //!
-//! A decode step reads every weight once. With ordinary pages each 4 KiB costs a walk through the
-//! page tables, which under a hypervisor is a long one; large pages make the same reads 1.3 to 1.4
-//! times as fast (docs/DECISIONS.md).
+//! A decode step reads every weight once. With ordinary pages each 4 KiB needs a walk through the
+//! page tables, which is slow under a hypervisor; large pages make the same reads 1.3 to 1.4 times
+//! as fast (docs/DECISIONS.md).
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl<T> From<Vec<T>> for Storage<T> {
     }
 }
 
-/// Start of each piece in shared memory: a cache line.
+/// Alignment of each piece in shared memory: a cache line.
 const ALIGN: usize = 64;
 
 /// Memory that is being filled with the elements of several matrices.
@@ -63,13 +63,13 @@ impl Filling {
         let bytes: usize = sizes.into_iter().map(|size| size.next_multiple_of(ALIGN)).sum();
         let memory = MmapMut::map_anon(bytes.max(1))
             .map_err(|cause| Error::run(format!("taking {bytes} bytes: {cause}")))?;
-        // Only a hint: a system without large pages works all the same.
+        // Only a hint: it also works on a system without large pages.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(memmap2::Advice::HugePage);
         Ok(Self { memory, used: 0 })
     }
 
-    /// Copies a piece in and gives its first byte.
+    /// Copies a piece in and gives the offset of its first byte.
     pub fn add(&mut self, bytes: &[u8]) -> usize {
         let start = self.used;
         self.memory[start..start + bytes.len()].copy_from_slice(bytes);

@@ -25,8 +25,7 @@ impl Bytes {
             return Err(failed(std::io::ErrorKind::IsADirectory.into()));
         }
         // SAFETY: the map is read-only and private to this value. Another process could still
-        // truncate the file under it; weights are copied out during the load, so the exposure ends
-        // with it.
+        // truncate the file. Weights are copied out during the load, so that risk ends with it.
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
         Ok(Self::Mapped(map))
     }

@@ -1,4 +1,4 @@
-//! The model inside the program. `demo/README.md` tells how it was trained.
+//! The embedded model. `demo/README.md` describes how it was trained.
 
 use super::safetensors::Checkpoint;
 use super::{Bytes, Opened, hf_config};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::gguf_header::shown;
 use super::safetensors::Checkpoint;
 use super::{Opened, file_kind, hf_config, quantised, unread};
 use crate::model::config::Config;
@@ -126,8 +127,10 @@ fn is_adapter(folder: &Path) -> Result<Option<Error>> {
         .ok()
         .and_then(|text| serde_json::from_slice::<Value>(&text).ok())
         .and_then(|json| Some(json.get("base_model_name_or_path")?.as_str()?.to_owned()));
-    let base =
-        base.map_or_else(|| "its base model".to_owned(), |base| format!("its base model {base}"));
+    let base = base.map_or_else(
+        || "its base model".to_owned(),
+        |base| format!("its base model {}", shown(&base)),
+    );
     Ok(Some(Error::input(format!(
         "{} holds an adapter (LoRA) and no model: merge it into {base} and give the merged folder",
         folder.display()
@@ -266,8 +269,9 @@ fn listed(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     if let Some(bad) = names.iter().find(|name| Path::new(name).file_name() != Some(name.as_ref()))
     {
         return Err(Error::input(format!(
-            "{}: shard `{bad}` must be a file name in the same folder",
-            index.display()
+            "{}: shard `{}` must be a file name in the same folder",
+            index.display(),
+            shown(bad)
         )));
     }
     let missing: Vec<(&str, &str)> =
@@ -275,8 +279,9 @@ fn listed(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     match missing.first() {
         None => Ok(names.into_iter().map(|name| folder.join(name)).collect()),
         Some((first, cause)) => Err(Error::input(format!(
-            "{}: it names {first}, which {cause} ({} of {} files are missing)",
+            "{}: it names {}, which {cause} ({} of {} files are missing)",
             index.display(),
+            shown(first),
             missing.len(),
             names.len()
         ))),
@@ -298,8 +303,9 @@ fn refuse_other_forms(config_path: &Path, folder: &Path, checkpoint: &Checkpoint
     }
     if let Some(name) = names.iter().filter(|name| name.contains(".lora_A")).min() {
         return Err(Error::input(format!(
-            "{}: it holds an adapter (LoRA, tensor `{name}`) that is not merged into the weights",
-            folder.display()
+            "{}: it holds an adapter (LoRA, tensor `{}`) that is not merged into the weights",
+            folder.display(),
+            shown(name)
         )));
     }
     match quantised::by_tensors(&names) {

@@ -1,8 +1,8 @@
 //! Weights and configuration from a GGUF file.
 //!
-//! Llama files keep each head's q and k rows in interleaved order (pairs side by side); they are
-//! brought to rotate-half order here by moving whole stored rows, so quantised values stay what
-//! they were.
+//! Llama files store each head's q and k rows in interleaved order (pairs side by side). They are
+//! brought to rotate-half order here by moving whole stored rows, so quantised values do not
+//! change.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -12,7 +12,7 @@ use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device};
 
-use super::gguf_header::{TensorInfo, unsigned};
+use super::gguf_header::{TensorInfo, shown, unsigned};
 use super::gguf_keys::{self, Rotation};
 use super::gguf_parts::{self, Part};
 use super::gguf_types::Element;
@@ -42,7 +42,8 @@ impl Gguf {
             && what != "model"
         {
             return Err(Error::input(format!(
-                "{name}: `general.type` is `{what}`, so it holds no model of its own"
+                "{name}: `general.type` is `{}`, so it holds no model of its own",
+                shown(what)
             )));
         }
         let family = match first.header.metadata.get("general.architecture") {
@@ -64,7 +65,7 @@ impl Gguf {
         &self.parts[0].header.metadata
     }
 
-    /// A metadata value of the model's own family, `llama.block_count` for `block_count`.
+    /// A metadata value of the model's own architecture: `llama.block_count` for `block_count`.
     pub(super) fn field(&self, key: &str) -> Option<&Value> {
         let Some(Value::String(family)) = self.metadata().get("general.architecture") else {
             return None;
@@ -211,8 +212,10 @@ impl Gguf {
         });
         match meant {
             Some(name) => Err(Error::input(format!(
-                "{}: tensor `{name}` changes what the model computes and is not read for {}",
-                self.name, self.architecture
+                "{}: tensor `{}` changes what the model computes and is not read for {}",
+                self.name,
+                shown(name),
+                self.architecture
             ))),
             None => Ok(unread::warning(&self.name, &unread)),
         }

@@ -54,18 +54,21 @@ impl Header {
         for _ in 0..value_count {
             let key = reader.text()?;
             let kind = reader.u32()?;
-            let value = reader.value(kind, 0).map_err(|cause| format!("{cause} (key `{key}`)"))?;
+            let value = reader
+                .value(kind, 0)
+                .map_err(|cause| format!("{cause} (key `{}`)", shown(&key)))?;
             if metadata.contains_key(&key) {
-                return Err(format!("the key `{key}` occurs twice"));
+                return Err(format!("the key `{}` occurs twice", shown(&key)));
             }
             metadata.insert(key, value);
         }
         let mut tensors = HashMap::new();
         for _ in 0..tensor_count {
             let name = reader.text()?;
-            let info = reader.tensor().map_err(|cause| format!("{cause} (tensor `{name}`)"))?;
+            let info =
+                reader.tensor().map_err(|cause| format!("{cause} (tensor `{}`)", shown(&name)))?;
             if tensors.contains_key(&name) {
-                return Err(format!("the tensor `{name}` occurs twice"));
+                return Err(format!("the tensor `{}` occurs twice", shown(&name)));
             }
             tensors.insert(name, info);
         }
@@ -82,6 +85,14 @@ impl Header {
             .ok_or_else(|| format!("`general.alignment` of {alignment} is beyond any file"))?;
         Ok(Self { metadata, tensors, data_start })
     }
+}
+
+/// A name from a file as a message may show it: its beginning, control characters written out.
+pub(super) fn shown(name: &str) -> String {
+    const LONGEST: usize = 80;
+    let start: String = name.chars().take(LONGEST).collect();
+    let more = if start.len() < name.len() { "..." } else { "" };
+    format!("{}{more}", start.escape_debug())
 }
 
 /// A metadata value as a count, whatever integer type it has.

@@ -4,6 +4,7 @@
 use candle_core::quantized::gguf_file::Value;
 
 use super::Gguf;
+use super::gguf_header::shown;
 use crate::model::arch::Architecture;
 use crate::model::rope_scaling::RopeScaling;
 use crate::{Error, Result};
@@ -90,10 +91,9 @@ impl Rotation {
                 attention_factor: RopeScaling::yarn_attention_factor(factor, 1.0),
             },
             other => {
-                let shown: String = other.chars().take(40).flat_map(char::escape_debug).collect();
                 return Err(file.wrong(
                     "rope.scaling.type",
-                    &format!("`{shown}` is not supported (known: none, linear, yarn)"),
+                    &format!("`{}` is not supported (known: none, linear, yarn)", shown(other)),
                 ));
             }
         };
@@ -135,7 +135,7 @@ pub(super) fn check(
             || REFUSED.iter().any(|(refused, _)| *refused == key)
     };
     let mut unknown: Vec<String> =
-        file.own_keys().filter(|key| !known(key)).map(|key| format!("`{key}`")).collect();
+        file.own_keys().filter(|key| !known(key)).map(|key| format!("`{}`", shown(key))).collect();
     unknown.sort_unstable();
     if !unknown.is_empty() {
         let more = unknown.len().saturating_sub(SHOWN);

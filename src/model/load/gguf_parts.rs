@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::Value;
 
-use super::gguf_header::{Header, unsigned};
+use super::gguf_header::{Header, shown, unsigned};
 use super::{Bytes, file_kind};
 use crate::{Error, Result};
 
@@ -147,8 +147,9 @@ fn agree(parts: &[Part]) -> Result<()> {
         for tensor in part.header.tensors.keys() {
             if let Some(other) = owner.insert(tensor, &part.name) {
                 return Err(Error::input(format!(
-                    "{}: tensor `{tensor}` is in {other} as well, so these are no parts of one model",
-                    part.name
+                    "{}: tensor `{}` is in {other} as well, so these are no parts of one model",
+                    part.name,
+                    shown(tensor)
                 )));
             }
         }
@@ -158,8 +159,11 @@ fn agree(parts: &[Part]) -> Result<()> {
             && family != other
         {
             return Err(Error::input(format!(
-                "{}: it is of architecture `{other}`, and {} of `{family}`",
-                part.name, first.name
+                "{}: it is of architecture `{}`, and {} of `{}`",
+                part.name,
+                shown(other),
+                first.name,
+                shown(family)
             )));
         }
     }

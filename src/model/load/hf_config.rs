@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::fields::Fields;
+use super::gguf_header::shown as name;
 use super::{hf_keys, hf_rope};
 use crate::model::arch::{Architecture, BiasRule};
 use crate::model::config::Config;
@@ -78,7 +79,7 @@ pub fn parse(text: &str, origin: &str) -> Result<(Config, Vec<String>)> {
     let (rope_theta, rope_scaling) =
         hf_rope::read(fields, keys.rope_theta.hf, trained, &mut warnings)?;
     let mut max_context = rope_scaling.context(trained);
-    // Within its window, windowed attention is full attention, so the window is the usable context.
+    // Windowed attention within one window is full attention, so the window is the usable context.
     if let Some(window) = window(fields, architecture, layers)? {
         max_context = max_context.min(window);
     }
@@ -128,7 +129,7 @@ fn refuse_activation(fields: Fields<'_>, architecture: &Architecture) -> Result<
     match fields.text(key)?.filter(|found| !known.contains(found)) {
         Some(found) => {
             let only = known.join(" or ");
-            Err(fields.wrong(key, &format!("`{found}` is not supported, only {only}")))
+            Err(fields.wrong(key, &format!("`{}` is not supported, only {only}", name(found))))
         }
         None => Ok(()),
     }
@@ -157,7 +158,7 @@ fn window(fields: Fields<'_>, architecture: &Architecture, layers: usize) -> Res
             if let Some(other) =
                 kinds.iter().find(|kind| !["full_attention", "sliding_attention"].contains(kind))
             {
-                let what = format!("has a layer of `{other}`, which is not supported");
+                let what = format!("has a layer of `{}`, which is not supported", name(other));
                 return Err(fields.wrong("layer_types", &what));
             }
             let sliding = kinds.contains(&"sliding_attention");

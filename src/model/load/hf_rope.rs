@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use super::fields::{Fields, shown};
+use super::gguf_header::shown as name;
 use crate::model::rope_scaling::RopeScaling;
 use crate::{Error, Result};
 
@@ -54,7 +55,7 @@ pub(super) fn read(
     let origin = format!("{}: {key}", fields.origin);
     let rope = Fields { map, origin: &origin };
     if let Some((layers, _)) = map.iter().find(|(_, value)| value.is_object()) {
-        return Err(rope.wrong(layers, "sets the rotation of one kind of layers, which is not supported: all layers rotate alike"));
+        return Err(rope.wrong(&name(layers), "sets the rotation of one kind of layers, which is not supported: all layers rotate alike"));
     }
     refuse_partial(fields)?;
     refuse_partial(rope)?;
@@ -65,10 +66,9 @@ pub(super) fn read(
     };
     let Some((kind, used)) = KINDS.iter().find(|(known, _)| *known == kind) else {
         let known: Vec<&str> = KINDS.iter().map(|(known, _)| *known).collect();
-        let shown: String = kind.chars().take(40).flat_map(char::escape_debug).collect();
         return Err(rope.wrong(
             "rope_type",
-            &format!("`{shown}` is not supported (known: {})", known.join(", ")),
+            &format!("`{}` is not supported (known: {})", name(kind), known.join(", ")),
         ));
     };
     let scaling = scaling(Section { fields, rope, trained }, kind)?;
@@ -81,7 +81,7 @@ pub(super) fn read(
         .filter(|(name, value)| {
             !value.is_null() && !COMMON.contains(&name.as_str()) && !used.contains(&name.as_str())
         })
-        .map(|(name, _)| format!("`{name}`"))
+        .map(|(key, _)| format!("`{}`", name(key)))
         .collect();
     if !idle.is_empty() {
         warnings.push(format!("{origin}: rope scaling `{kind}` does not read {}", idle.join(", ")));

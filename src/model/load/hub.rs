@@ -1,5 +1,4 @@
-//! Models by hub id, through the hub's own client, which honours `HF_HOME` and the usual cache
-//! folder.
+//! Models by hub id, through the hub's own client, which uses `HF_HOME` and the usual cache folder.
 
 use std::path::PathBuf;
 
@@ -8,8 +7,8 @@ use crate::{Error, Result};
 /// The files that a model needs, as the hub's patterns.
 const FILES: &[&str] = &["*.json", "*.safetensors", "*.jinja"];
 
-/// Fetches a model's configuration, tokenizer and weights (what is cached already is not fetched
-/// again) and gives the folder.
+/// Fetches a model's configuration, tokenizer and weights and gives the folder. Files that are
+/// cached already are not fetched again.
 pub fn fetch(id: &str) -> Result<PathBuf> {
     let failed =
         |cause: hf_hub::HFError| Error::run(format!("fetching {id} from the hub: {cause}"));

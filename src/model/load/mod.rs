@@ -1,4 +1,4 @@
-//! Where models come from: Hugging Face folders, GGUF files, the embedded demo, names and random
+//! Sources of models: Hugging Face folders, GGUF files, the embedded demo, names and random
 //! weights.
 
 mod bytes;

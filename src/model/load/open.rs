@@ -1,4 +1,4 @@
-//! A model that is opened, and then read.
+//! Opens a model, and then reads its weights.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use crate::model::device::{Placement, TensorDecoder, TensorWeights};
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::{Tensors, Weights};
 
-/// A model whose configuration and tokenizer are read and whose weights are not.
+/// A model whose configuration and tokenizer are read, but not its weights.
 pub struct Opened {
-    /// What the model calls itself.
+    /// The model's name.
     pub name: String,
     /// Its shape.
     pub config: Config,
@@ -67,8 +67,8 @@ impl Opened {
         self.config.parameters() * dtype.map_or(2, Dtype::bytes)
     }
 
-    /// Reads the weights. `dtype` converts the matrices (without it, floats keep their stored type
-    /// and quantised values become f16); `progress` gets the share done and may cancel.
+    /// Reads the weights. `dtype` converts the matrices; without it, floats keep their stored type
+    /// and quantised values become f16. `progress` receives the share done and may cancel.
     pub fn load(
         self,
         dtype: Option<Dtype>,
@@ -78,8 +78,8 @@ impl Opened {
     }
 
     /// Reads the weights and, where there is a placement, copies them to its device, on which the
-    /// model then runs. Values that the file has quantised stay so on a device unless `dtype` asks
-    /// for floats.
+    /// model then runs. Values that are quantised in the file stay so on a device unless `dtype`
+    /// asks for floats.
     pub fn load_on(
         mut self,
         dtype: Option<Dtype>,

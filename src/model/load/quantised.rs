@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use super::gguf_header::shown;
+
 /// Methods by what `quant_method` calls them.
 const METHODS: &[(&str, &str)] = &[
     ("awq", "AWQ"),
@@ -85,7 +87,7 @@ pub(super) fn by_config(config: &Map<String, Value>, tensors: &[&str]) -> Option
         Some(stated) => METHODS
             .iter()
             .find(|(name, _)| *name == stated)
-            .map_or_else(|| format!("`{stated}`"), |(_, method)| (*method).to_owned()),
+            .map_or_else(|| format!("`{}`", shown(&stated)), |(_, method)| (*method).to_owned()),
         None if flag("load_in_4bit") || flag("load_in_8bit") => bitsandbytes(&flag),
         None if key == "quantization" => "MLX".to_owned(),
         None if key == "compression_config" => "compressed-tensors".to_owned(),
@@ -114,6 +116,9 @@ pub(super) fn by_tensors(tensors: &[&str]) -> Option<String> {
     ENDINGS.iter().find_map(|(first, second, method)| {
         let named = ending(first)?;
         ending(second)?;
-        Some(format!("the weights are quantised by {method} (tensor `{named}`); {WAY_OUT}"))
+        Some(format!(
+            "the weights are quantised by {method} (tensor `{}`); {WAY_OUT}",
+            shown(named)
+        ))
     })
 }

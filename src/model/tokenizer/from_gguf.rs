@@ -1,4 +1,4 @@
-//! A tokenizer from GGUF metadata: byte-level BPE (`gpt2`) by its pre-tokenizer's name, and
+//! A tokenizer from GGUF metadata: byte-level BPE (`gpt2`) with the named pre-tokenizer, and
 //! SentencePiece BPE (`llama`).
 
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use super::{ChatTemplate, Tokenizer};
 use crate::model::load::gguf::Gguf;
 use crate::{Error, Result};
 
-/// Token types of GGUF (`llama_token_type`) that are no plain text.
+/// Token types of GGUF (`llama_token_type`) that are not plain text.
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
@@ -122,8 +122,8 @@ fn byte_level(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
             PreSequence::new(vec![Digits::new(true).into(), by_words.into()]).into()
         }
         "qwen2" | "qwen35" | "deepseek-r1-qwen" | "stablelm2" | "megrez" | "hunyuan" => {
-            // Qwen composes characters first; the others here do not mind, their vocabularies hold
-            // composed ones.
+            // Qwen composes characters first. It does not change the other models here, whose
+            // vocabularies hold composed ones.
             let _ = inner.with_normalizer(Some(NormalizerWrapper::from(NFC)));
             words(QWEN2_WORDS)?
         }
@@ -142,9 +142,9 @@ fn byte_level(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
     Ok(inner)
 }
 
-/// SentencePiece BPE: pieces join in the order of their scores, unknown characters fall back to
-/// bytes. The merges are not in the file; every split of a piece into two pieces is one, ranked by
-/// the piece's score.
+/// SentencePiece BPE: pieces are merged in the order of their scores, unknown characters fall back
+/// to bytes. The merges are not in the file; every split of a piece into two pieces is one, ranked
+/// by the piece's score.
 fn sentence_piece(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
     let scores = match meta.file.metadata().get("tokenizer.ggml.scores") {
         Some(Value::Array(scores)) => {

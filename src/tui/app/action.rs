@@ -1,5 +1,5 @@
-//! What can happen to the interface: terminal input, time, engine events, and the commands that
-//! keys and palette stand for.
+//! What can happen to the interface: terminal input, timer ticks, engine events, and the commands
+//! behind keys and palette entries.
 
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
@@ -21,17 +21,17 @@ pub enum Action {
     Resize(u16, u16),
     /// Milliseconds since the start.
     Tick(f64),
-    /// The engine, or a recording, told something.
+    /// An event from the engine or from a recording.
     Engine(Box<Envelope>),
-    /// A learning told something.
+    /// A notice from a learning run.
     Learning(Box<Notice>),
     /// A recording has no more events.
     ReplayEnded,
-    /// Something to do, whatever key it is on.
+    /// A command, whichever key it is bound to.
     Do(Command),
     /// A mask was written to a file.
     Saved(Box<Saving>),
-    /// Something to tell the person, such as how an effect went.
+    /// A message for the user, such as the result of an effect.
     Tell {
         /// One sentence.
         sentence: String,
@@ -74,27 +74,27 @@ commands! {
     Quit = "quit",
     /// End the program and leave a summary on the terminal.
     QuitWithSummary = "quit-with-summary",
-    /// One level out.
+    /// Go one level out: close what is open, or leave the screen.
     Back = "back",
     /// Show the keys.
     Help = "help",
-    /// Type a command.
+    /// Open the palette, to type a command.
     Palette = "palette",
     /// Show or hide the log.
     Log = "log",
-    /// Draw everything anew.
+    /// Redraw the whole screen.
     Redraw = "redraw",
-    /// Stop the program as Ctrl-Z does everywhere.
+    /// Stop the process, as Ctrl-Z does in any program.
     Suspend = "suspend",
     /// Show or hide the side panel.
     Panel = "panel",
-    /// Stop or go on.
+    /// Pause or continue the run.
     Pause = "pause",
     /// One step forward.
     StepForward = "step-forward",
     /// One step back in a recording.
     StepBack = "step-back",
-    /// The same prompt again.
+    /// Start the same prompt again.
     Rerun = "rerun",
     /// Up.
     Up = "up",
@@ -120,7 +120,7 @@ commands! {
     NextHead = "next-head",
     /// The head before.
     PrevHead = "previous-head",
-    /// One level in.
+    /// Go one level in.
     Open = "open",
     /// The next metric.
     Metric = "metric",
@@ -128,7 +128,7 @@ commands! {
     Scale = "scale",
     /// The next colour map.
     Colormap = "colormap",
-    /// Against the other mask, or back.
+    /// Show the difference to the other mask, or the mask itself again.
     Diff = "diff",
     /// Fewer channels per column.
     ZoomIn = "zoom-in",
@@ -138,9 +138,9 @@ commands! {
     ZoomReset = "zoom-reset",
     /// Search heads.
     Find = "find",
-    /// The next head found.
+    /// The next head that the search found.
     FindNext = "find-next",
-    /// The head found before.
+    /// The previous head that the search found.
     FindPrev = "find-previous",
     /// Remember this place.
     Mark = "mark",
@@ -160,17 +160,17 @@ commands! {
     Learn = "learn",
     /// Stop learning.
     CancelLearning = "cancel-learning",
-    /// Go on with a learning that was stopped.
+    /// Continue a learning run that was stopped.
     ResumeLearning = "resume-learning",
     /// Decode with the learned mask from the next token on.
     ApplyLearned = "apply-learned",
-    /// Feed both sides the dense side's tokens, or each its own.
+    /// Feed both sides the dense side's tokens, or each side its own.
     Feed = "feed",
     /// Time each side alone.
     Time = "time",
-    /// The other side at the left.
+    /// Swap the sides: the other one goes left.
     Swap = "swap",
-    /// Go on from the token under the cursor.
+    /// Continue from the token under the cursor.
     RewindHere = "rewind-here",
     /// A smaller value.
     Less = "less",
@@ -180,25 +180,25 @@ commands! {
     MuchLess = "much-less",
     /// Five steps larger.
     MuchMore = "much-more",
-    /// Keep or prune the channel at hand.
+    /// Keep or prune the selected channel.
     Flip = "flip",
-    /// Keep all channels of the head at hand, or none.
+    /// Keep all channels of the selected head, or none.
     FlipHead = "flip-head",
-    /// Lock the head at hand, or let it go.
+    /// Lock or unlock the selected head.
     LockHead = "lock-head",
-    /// Lock the layer at hand, or let it go.
+    /// Lock or unlock the selected layer.
     LockLayer = "lock-layer",
-    /// Take the last change of the mask back.
+    /// Undo the last change of the mask.
     Undo = "undo",
-    /// Make it again.
+    /// Redo the change that was undone.
     Redo = "redo",
-    /// Back to the saved mask.
+    /// Return to the saved mask.
     Reset = "reset",
     /// Save the mask under a name.
     SaveMask = "save-mask",
-    /// Measure masks of many sizes, or stop.
+    /// Measure masks of many sizes, or stop measuring.
     Sweep = "sweep",
-    /// Bytes or time along the plot.
+    /// Show bytes or time on the x axis of the plot.
     PlotAxis = "plot-axis",
 }
 
@@ -209,38 +209,38 @@ impl Command {
     }
 }
 
-/// Something for the runner to do, because it touches the world.
+/// Work for the runner: everything with a side effect.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Hand a command to the engine.
+    /// Send a command to the engine.
     Engine(crate::decode::worker::EngineOrder),
     /// Learn a mask on a thread of its own.
     Learn(Box<Order>),
-    /// Stop the learning at hand.
+    /// Stop the current learning run.
     CancelLearning,
-    /// End, with or without a summary left behind.
+    /// Exit, with or without printing a summary.
     Quit {
         /// Print the summary after the screen is gone.
         summary: bool,
     },
-    /// End because the run failed before there was anything to look at.
+    /// Exit with an error: the run failed before there was anything to show.
     Fail(crate::Error),
     /// Stop the process until the shell continues it.
     Suspend,
-    /// Forget what is on the screen and draw everything.
+    /// Clear the terminal and draw every cell.
     Redraw,
     /// Put text on the clipboard.
     Copy(String),
-    /// Write a file and tell how it went.
+    /// Write a file and report the result.
     Write {
         /// Its path.
         path: std::path::PathBuf,
         /// Its content.
         bytes: Vec<u8>,
     },
-    /// Write a mask file and tell how it went.
+    /// Write a mask file and report the result.
     Save(Box<Saving>),
-    /// Steer a recording.
+    /// Control the playback of a recording.
     Replay(ReplayOrder),
 }
 
@@ -255,16 +255,16 @@ pub struct Saving {
     pub draft: Draft,
 }
 
-/// How a recording is steered.
+/// Playback control of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayOrder {
     /// Stop.
     Pause,
-    /// Go on.
+    /// Continue.
     Resume,
     /// To the next token.
     Forward,
-    /// To the token before: everything is played anew up to it.
+    /// To the previous token: the recording is replayed from the start up to it.
     Back,
     /// From the beginning.
     Restart,

@@ -1,14 +1,14 @@
-//! Where things are on the screen: shared by the view, which draws there, and by `update`, which
-//! the mouse asks.
+//! Where things are on the screen. The view draws there, and `update` looks up mouse positions in
+//! it.
 
 use ratatui::layout::Rect;
 
 use crate::tui::app::state::State;
 use crate::tui::app::strips::{LABEL, columns};
 
-/// The least that the screens need.
+/// Smallest terminal that the screens support, in columns and rows.
 pub const LEAST: (u16, u16) = (60, 16);
-/// From this width on the side panel is there by itself.
+/// From this width on, the side panel is shown by default.
 pub const PANEL_FROM: u16 = 100;
 
 /// The parts of the screen.
@@ -18,7 +18,7 @@ pub struct Areas {
     pub header: Rect,
     /// Tabs and breadcrumbs.
     pub tabs: Rect,
-    /// The screen at hand.
+    /// The current screen.
     pub main: Rect,
     /// The side panel.
     pub side: Option<Rect>,
@@ -40,7 +40,7 @@ pub fn areas(state: &State) -> Areas {
     Areas { header: row(0), tabs: row(1), main, side, log, footer: row(height.saturating_sub(1)) }
 }
 
-/// Divides the body between screen and side panel; a screen without one has the whole width.
+/// Divides the body between screen and side panel. A screen without a panel has the full width.
 fn split(state: &State, body: Rect) -> (Rect, Option<Rect>) {
     let has_panel = state.screen.parts().side.is_some();
     let wide = body.width >= PANEL_FROM;
@@ -56,7 +56,7 @@ fn split(state: &State, body: Rect) -> (Rect, Option<Rect>) {
         130.. => 46,
         _ => 40,
     };
-    // Columns that the strips cannot use are worth more in the panel.
+    // The panel gets the columns that the strips cannot use.
     let strips = state.model.as_ref().map_or(body.width, |model| {
         let (strip, shown) = columns(body.width.saturating_sub(least + LABEL), model.shape(), 0);
         LABEL + shown.min(model.shape().kv_heads) as u16 * (strip + 1)

@@ -1,4 +1,4 @@
-//! The person's configuration: `kscope/config.toml` in the XDG configuration folder.
+//! The user's configuration: `kscope/config.toml` in the XDG configuration folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use etcetera::BaseStrategy;
 use crate::tui::color::Colormap;
 use crate::{Error, Result, error};
 
-/// What can be configured; everything has a default, and what is unknown is refused.
+/// The configuration. Everything has a default, and unknown keys are refused.
 #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UserConfig {
@@ -33,7 +33,7 @@ pub enum Background {
 }
 
 impl Background {
-    /// What `COLORFGBG` (`foreground;background`) says, where a terminal sets it; dark otherwise.
+    /// Reads `COLORFGBG` (`foreground;background`), where a terminal sets it; dark otherwise.
     pub fn detect(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let value = lookup("COLORFGBG").unwrap_or_default();
         match value.rsplit(';').next() {
@@ -43,12 +43,12 @@ impl Background {
     }
 }
 
-/// Where the configuration is.
+/// Path of the configuration file.
 pub fn path() -> Option<PathBuf> {
     Some(etcetera::choose_base_strategy().ok()?.config_dir().join("kscope").join("config.toml"))
 }
 
-/// Reads a configuration; a file that is not there is the default one.
+/// Reads a configuration. A missing file gives the default.
 pub fn read(path: &Path) -> Result<UserConfig> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -58,8 +58,8 @@ pub fn read(path: &Path) -> Result<UserConfig> {
         Err(cause) => return Err(error::io("reading", path, &cause)),
     };
     toml::from_str(&text).map_err(|cause| {
-        // The parser draws the line with a pointer below it; one sentence has room for the message
-        // and the place.
+        // The parser's message spans several lines with a pointer to the place. One sentence holds
+        // only the message and the line.
         let line = cause
             .span()
             .map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);

@@ -1,25 +1,25 @@
-//! The place that is looked at: moving through layers, heads and channels.
+//! The selected place: moving through layers, heads and channels.
 
 use crate::decode::worker::EngineOrder as Order;
 use crate::mask::Shape;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::state::State;
 
-/// Pairs of half a page.
+/// How many pairs half a page moves.
 pub const HALF_PAGE: isize = 8;
 
-/// The place that is looked at.
+/// The selected layer, head and channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// Layer.
+    /// Index of the layer.
     pub layer: usize,
-    /// KV head.
+    /// Index of the KV head.
     pub head: usize,
-    /// Channel.
+    /// Index of the channel.
     pub channel: usize,
 }
 
-/// Does a command that moves to another layer or head, whatever the screen shows of it.
+/// Runs a command that moves to another layer or head, on any screen.
 pub fn go(state: &mut State, command: Command) -> Vec<Effect> {
     let before = state.at;
     match command {
@@ -37,7 +37,7 @@ fn moved(at: usize, by: isize, all: usize) -> usize {
 }
 
 impl State {
-    /// The axes of the model, once there is one.
+    /// Layers, KV heads and channels of the model, once it is loaded.
     pub fn shape(&self) -> Option<Shape> {
         self.model.as_ref().map(|model| model.shape())
     }
@@ -54,7 +54,7 @@ impl State {
         self.at.head = moved(self.at.head, by, shape.kv_heads);
     }
 
-    /// Moves along the frequencies within the half of the channel at hand.
+    /// Moves along the frequencies, within the half of the head that the channel is in.
     pub fn move_pair(&mut self, by: isize) {
         let Some(shape) = self.shape() else { return };
         let pairs = shape.pairs().max(1);
@@ -63,8 +63,8 @@ impl State {
             (half + moved(self.at.channel % pairs, by, pairs)).min(shape.head_dim - 1);
     }
 
-    /// Moves along the frequencies as arrow keys, ends and half pages say; other commands change
-    /// nothing.
+    /// Moves along the frequencies for arrow keys, first, last and half pages. Other commands
+    /// change nothing.
     pub fn move_along_pairs(&mut self, command: Command) {
         let Some(shape) = self.shape() else { return };
         let all = shape.pairs() as isize;
@@ -85,7 +85,7 @@ impl State {
         self.tell("marked; ' comes back here", false);
     }
 
-    /// Goes to the remembered place and remembers the one before.
+    /// Goes to the remembered place, and remembers the place it left.
     pub fn jump(&mut self) {
         if self.model.is_none() {
             return;
@@ -95,7 +95,7 @@ impl State {
         }
     }
 
-    /// Tells the engine where to look after the place changed from `before`.
+    /// Tells the engine which head to watch after the place changed from `before`.
     pub fn watch(&mut self, before: Place) -> Vec<Effect> {
         if (before.layer, before.head) == (self.at.layer, self.at.head) {
             return Vec::new();

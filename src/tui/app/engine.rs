@@ -11,7 +11,7 @@ use crate::tui::app::table::Metric;
 use crate::tui::screen::tune::outcome;
 use crate::tui::screen::tune::state::Tuning;
 
-/// Takes an event; those of a run that is over change nothing.
+/// Takes an event. Events of an earlier run change nothing.
 pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
     let Envelope { generation, dropped, event, .. } = envelope;
     if state.replay && generation > state.run.generation {
@@ -106,7 +106,7 @@ fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> V
     state.other =
         other.map(|other| OtherMask { label: other.label.clone(), mask: other.mask.clone() });
     if state.replay {
-        // Stepping back plays a recording anew from here.
+        // Stepping back replays a recording from here.
         state.run = RunView::new(0);
     }
     if state.model.is_none() {
@@ -126,7 +126,7 @@ fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> V
     if state.replay { Vec::new() } else { state.rerun() }
 }
 
-/// Before a model is there nothing can be looked at, so the program ends; later the screen stays.
+/// Before a model is loaded there is nothing to show, so the program ends. Later the screen stays.
 fn failed(state: &mut State, sentence: String, code: u8) -> Vec<Effect> {
     if state.model.is_none() {
         let error = if code == 2 { Error::Input(sentence) } else { Error::Run(sentence) };

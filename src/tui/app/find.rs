@@ -1,12 +1,12 @@
 //! Searching heads: `dropped`, `full`, `edited`, `locked`, `kept<32`, `kept>16`, `kept=8`, `l3`,
-//! `h1`; several words must all hold.
+//! `h1`. Several words must all match.
 
 use crate::tui::app::cursor::Place;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::screen::tune::state::Tuning;
 
-/// What a head must be.
+/// The conditions that a head must meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     terms: Vec<Term>,
@@ -26,7 +26,7 @@ enum Term {
 }
 
 impl Query {
-    /// The query that a text means; `None` where a word is no term.
+    /// Parses a query; `None` where a word is not a search term.
     pub fn parse(text: &str) -> Option<Self> {
         let number = |text: &str| text.parse().ok();
         let term = |word: &str| {
@@ -55,7 +55,7 @@ impl Query {
         (!terms.is_empty()).then_some(Self { terms })
     }
 
-    /// The heads that fit, in order of layer and head.
+    /// The heads that match, in order of layer and head.
     pub fn heads(&self, model: &ModelView, tuning: Option<&Tuning>) -> Vec<(usize, usize)> {
         let shape = model.shape();
         let draft = tuning.map(|tuning| tuning.draft());
@@ -79,7 +79,7 @@ impl Query {
     }
 }
 
-/// Goes to the next (1) or previous (-1) head that fits the last query.
+/// Goes to the next (1) or previous (-1) head that matches the last query.
 pub fn next(state: &mut State, direction: isize) {
     let Some(query) = Query::parse(&state.screens.map.find) else {
         return state.tell("nothing to find yet: / asks what", false);

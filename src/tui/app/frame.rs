@@ -1,4 +1,4 @@
-//! The whole frame around the screen at hand: state in, cells out. Nothing here changes the state.
+//! The whole frame around the current screen: state in, cells out. Nothing here changes the state.
 
 use ratatui::buffer::Buffer;
 use ratatui::text::Line;

@@ -1,4 +1,4 @@
-//! The first two rows and the last one: what runs, where one is, and what the keys do.
+//! The first two rows and the last one: what is running, the current place, and the keys.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -14,7 +14,7 @@ use crate::tui::app::tabs::tab_places;
 use crate::tui::color::Role;
 use crate::tui::paint::{clear, put, rate};
 
-/// Columns from which on the header says things in full.
+/// From this width on, the header uses its long forms.
 const WIDE: u16 = 100;
 
 /// Model, device, element types, context, mask and badge at the left; state and speed at the right.
@@ -39,8 +39,8 @@ pub fn header(state: &State, area: Rect, buffer: &mut Buffer) {
     put(buffer, area, area.width.saturating_sub(right_width), 0, right);
 }
 
-/// What is known of the session, the most telling first: what does not fit is left out from the
-/// end.
+/// What is known of the session, the most important facts first: those that do not fit are left out
+/// from the end.
 fn facts(state: &State, wide: bool) -> Vec<(String, Role)> {
     let Some(model) = &state.model else { return vec![(state.loading_name.clone(), Role::Text)] };
     let info = &model.info;
@@ -60,7 +60,7 @@ fn facts(state: &State, wide: bool) -> Vec<(String, Role)> {
     facts
 }
 
-/// The honesty badge: channels are really gone, and what that saves now.
+/// The badge: that channels are not stored, and how many bytes that saves now.
 fn badge(state: &State, wide: bool) -> String {
     let Some(model) = &state.model else { return String::new() };
     let (masked, dense) = (state.run.kv.total(), model.bytes_at(state.run.cached).1.total());
@@ -83,7 +83,7 @@ fn status(state: &State, wide: bool) -> Line<'static> {
     if state.dropped > 0 {
         spans.push(Span::styled(format!("{} dropped  ", state.dropped), theme.style(Role::Warn)));
     }
-    // Beside a dense side this is the masked side's own speed.
+    // Next to a dense side, this is the masked side's own speed.
     let side = if state.run.pairs.is_empty() { "" } else { "B " };
     let speed = state.run.rate().map(|r| format!("{side}{}", rate(r)));
     let replay = if state.replay { "REPLAY" } else { "LIVE" };
@@ -148,7 +148,7 @@ pub fn tabs(state: &State, area: Rect, buffer: &mut Buffer) {
             Line::styled(unsaved, state.theme.style(Role::Warn)),
         );
     } else if last + marked < area.width {
-        // A mask that may be lost is worth more than where one is.
+        // A warning about an unsaved mask is more important than the breadcrumbs.
         put(
             buffer,
             area,
@@ -159,11 +159,11 @@ pub fn tabs(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Keys of the focus, and a message while there is one.
+/// Keys of the focused part, and the current message.
 pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
     clear(buffer, area, state.theme.bar());
     let theme = &state.theme;
-    // Why a run failed stays in sight; a toast goes.
+    // A toast disappears; the reason of a failed run stays.
     let said = match (&state.toast, &state.phase) {
         (Some(toast), _) => Some((toast.sentence.as_str(), toast.failed)),
         (None, Phase::Failed(sentence)) => Some((sentence.as_str(), true)),
@@ -176,7 +176,7 @@ pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
     let reserved = toast.as_ref().map_or(0, |line| line.width() as u16).min(area.width);
     let room = usize::from(area.width - reserved);
     let context = state.context();
-    // Help is always in sight; the rest follows the table as far as there is room.
+    // Help is always shown. The other keys follow in the order of the table, as far as they fit.
     let labelled = state.keys.of(context).filter(|row| !row.label.is_empty());
     let hints: Vec<(String, &str, bool)> = labelled
         .filter_map(|row| {

@@ -1,23 +1,23 @@
-//! The keys that no screen owns: those of typing, of lists, and those that count everywhere.
+//! The keys that belong to no screen: those for typing, those of lists, and the global ones.
 
 use crate::tui::app::action::Command as C;
 use crate::tui::app::keys::KeyBinding;
 
-/// While a prompt is typed.
+/// Keys while a prompt is typed.
 pub const PROMPT: &[KeyBinding] = &[
     (C::Submit, "ctrl-s ctrl-enter", "send", "send the prompt and decode it"),
     (C::Back, "esc", "leave", "back to the text; what was typed is kept"),
     (C::Quit, "ctrl-c", "", "quit"),
 ];
 
-/// While a field of a form is typed.
+/// Keys while a field of a form is typed.
 pub const FIELD: &[KeyBinding] = &[
     (C::Submit, "enter", "take", "take what is typed"),
     (C::Back, "esc", "leave", "leave the field as it was"),
     (C::Quit, "ctrl-c", "", "quit"),
 ];
 
-/// While a list is filtered.
+/// Keys while a list is filtered.
 pub const LIST: &[KeyBinding] = &[
     (C::Open, "enter", "run", "run or go to the selected entry"),
     (C::Up, "up ctrl-p", "", "entry above"),
@@ -28,7 +28,7 @@ pub const LIST: &[KeyBinding] = &[
     (C::Quit, "ctrl-c", "", "quit"),
 ];
 
-/// Everywhere, up to the keys that show screens.
+/// Global keys that come before those that show screens.
 pub const GLOBAL_FIRST: &[KeyBinding] = &[
     (C::Pause, "space", "pause", "pause or go on"),
     (C::StepForward, ">", "step", "pause and make one step"),
@@ -47,7 +47,7 @@ pub const GLOBAL_FIRST: &[KeyBinding] = &[
     (C::Export, "e", "export", "export: choose csv, json, svg or png"),
 ];
 
-/// Everywhere, after them.
+/// Global keys that come after them.
 pub const GLOBAL_LAST: &[KeyBinding] = &[
     (C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),
     (C::Help, "? f1", "help", "all keys; type to search, Enter runs"),

@@ -11,12 +11,12 @@ use crate::tui::app::key_rows;
 use crate::tui::screen::Screen;
 use crate::{Error, Result};
 
-/// Where a key counts.
+/// Where a key is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyContext {
     /// On one screen.
     Screen(Screen),
-    /// Everywhere, unless the focus has the same key.
+    /// Everywhere, unless the focused part binds the same key.
     Global,
     /// While a prompt is typed; other keys are text.
     Prompt,
@@ -50,8 +50,8 @@ impl KeyContext {
     }
 }
 
-/// What a command is bound to at first: the command, its keys apart by blanks, the label of
-/// [`KeyRow`], and what it does.
+/// A default binding: the command, its keys separated by spaces, the label of [`KeyRow`], and what
+/// it does.
 pub type KeyBinding = (Command, &'static str, &'static str, &'static str);
 
 /// Every binding, in the order of the table: the screens' own first.
@@ -77,19 +77,19 @@ fn defaults() -> impl Iterator<Item = (KeyContext, KeyBinding)> {
 /// One row of the key table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyRow {
-    /// Where it counts.
+    /// Where it is active.
     pub context: KeyContext,
     /// What it does.
     pub command: Command,
-    /// The keys, first the one that is shown.
+    /// The keys; the first is the one shown.
     pub keys: Vec<Chord>,
-    /// One or two words for the footer; empty leaves it to the help.
+    /// One or two words for the footer. Where it is empty, only the help shows the key.
     pub label: &'static str,
     /// What it does, for the help.
     pub about: &'static str,
 }
 
-/// All rows, with whatever the configuration changed.
+/// All rows, with the changes from the configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyTable {
     rows: Vec<KeyRow>,
@@ -99,8 +99,7 @@ impl KeyTable {
     /// The table with the configuration's `[keys.CONTEXT]` sections: command name to list of keys.
     ///
     /// # Errors
-    /// Contexts, commands and keys that do not exist, and a key that means two things in one
-    /// context.
+    /// Contexts, commands and keys that do not exist, and a key with two meanings in one context.
     pub fn new(changes: &BTreeMap<String, BTreeMap<String, Vec<String>>>) -> Result<Self> {
         let mut rows = Vec::new();
         for (context, (command, keys, label, about)) in defaults() {
@@ -132,7 +131,7 @@ impl KeyTable {
         Ok(table)
     }
 
-    /// Refuses a key that means two things in one context.
+    /// Refuses a key with two meanings in one context.
     fn check(&self) -> Result<()> {
         for (at, row) in self.rows.iter().enumerate() {
             for key in &row.keys {
@@ -156,7 +155,7 @@ impl KeyTable {
         &self.rows
     }
 
-    /// Rows that count in `context`, its own first.
+    /// Rows that are active in `context`, its own first.
     pub fn of(&self, context: KeyContext) -> impl Iterator<Item = &KeyRow> {
         let own = self.rows.iter().filter(move |row| row.context == context);
         let global = self
@@ -172,7 +171,7 @@ impl KeyTable {
         self.of(context).find(|row| row.keys.contains(&chord)).map(|row| row.command)
     }
 
-    /// The table as documentation, a section per context.
+    /// The table in Markdown, one section per context.
     pub fn markdown(&self) -> String {
         let mut text = String::from(
             "# Keys\n\nMade from the program's key table; a test keeps it current. Every row can be changed in `kscope/config.toml` in \

@@ -11,7 +11,7 @@ use crate::tui::app::strips::window;
 use crate::tui::color::Role;
 use crate::tui::paint::{clear, put};
 
-/// Draws the list at hand, if there is one.
+/// Draws the open list, if there is one.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(overlay) = &state.overlay else { return };
     let (title, hint, list) = match overlay {

@@ -55,7 +55,8 @@ pub struct LogGuard {
 }
 
 /// Sends the program's log to `$XDG_STATE_HOME/kscope/kscope.log` and to the returned ring.
-/// `KSCOPE_LOG` sets the level. Where no file can be written the ring alone is kept, and says so.
+/// `KSCOPE_LOG` sets the level. If the file cannot be written, only the ring is kept, and a line in
+/// it says so.
 pub fn start() -> (LogBuffer, Option<LogGuard>) {
     let buffer = LogBuffer::default();
     let ring = buffer.clone();
@@ -73,7 +74,7 @@ pub fn start() -> (LogBuffer, Option<LogGuard>) {
         .without_time()
         .with_writer(move || ring.clone());
     let subscriber = tracing_subscriber::registry().with(filter).with(to_file).with(to_ring);
-    // A second inspector in one process (tests) keeps the first one's log.
+    // In tests, a second inspector in one process keeps the log of the first.
     let _ = tracing::subscriber::set_global_default(subscriber);
     if let Some(error) = note {
         tracing::warn!("no log file: {error}");

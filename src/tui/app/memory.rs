@@ -1,4 +1,4 @@
-//! What the cache stores beside what dense decode would store, as bars by part.
+//! What the cache stores next to what dense decode would store, as bars by part.
 
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -12,7 +12,7 @@ use crate::tui::paint::put;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{BarPart, stacked};
 
-/// The cache as it is beside what dense decode would store.
+/// The cache as it is, next to what dense decode would store.
 pub fn memory_now(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     pane.title("KV cache now", &format!("{} tokens", count(state.run.cached)));
     let dense = model.bytes_at(state.run.cached).1;
@@ -57,7 +57,7 @@ fn parts_legend(state: &State, pane: &mut Pane<'_>) {
     ]));
 }
 
-/// What is saved of the dense cache, as a sentence.
+/// How much of the dense cache is saved, as a sentence.
 pub fn saved(state: &State, pane: &mut Pane<'_>, now: CacheBytes, dense: CacheBytes) {
     let less = dense.total().saturating_sub(now.total());
     let share = 100.0 * less as f64 / dense.total().max(1) as f64;

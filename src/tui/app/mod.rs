@@ -1,5 +1,5 @@
-//! What all screens share: the state and how it changes, keys, mouse, lists, the frame around a
-//! screen, and the runner that meets the world.
+//! What all screens share: the state and its updates, keys, mouse, lists, the frame around a
+//! screen, and the runner that does the I/O.
 
 pub mod action;
 pub mod areas;

@@ -8,16 +8,16 @@ use crate::mask::{
 };
 use crate::tui::app::table::{Metric, Table};
 
-/// The loaded model with everything that follows from it.
+/// The loaded model and everything computed from it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelView {
-    /// What the engine told.
+    /// What the engine sent about the model.
     pub info: ModelInfo,
-    /// The session's mask, full where decode is dense.
+    /// The session's mask; all ones where decode is dense.
     pub mask: ChannelMask,
     /// What the mask would be without alignment, where importance and sparsity are known.
     pub exact: Option<ChannelMask>,
-    /// Numbers of the mask.
+    /// Statistics of the mask.
     pub statistics: Statistics,
     /// Bytes of the session's cache at any length.
     pub spec: CacheSpec,
@@ -27,13 +27,13 @@ pub struct ModelView {
     key_norm: Option<Table>,
     think: Option<Table>,
     live: Option<Table>,
-    /// Steps and middle tokens behind the live table.
+    /// Steps and middle tokens that the live table was averaged over.
     pub live_from: (usize, usize),
 }
 
 impl ModelView {
-    /// What follows from a loaded model; refuses information that does not fit together (a
-    /// recording can say anything).
+    /// Builds the view of a loaded model. Fails where the information is inconsistent, as it can be
+    /// in a recording.
     pub fn new(info: ModelInfo) -> crate::Result<Self> {
         let shape = info.shape;
         let mask =
@@ -81,11 +81,11 @@ impl ModelView {
         self.importance = scores.and_then(|scores| Table::new(shape, scores));
     }
 
-    /// Takes another mask and window; the tables of the prompt stay.
+    /// Switches to another mask and window; the tables of the prompt stay.
     ///
     /// # Errors
-    /// A mask of another shape and a window without a chunk (a recording can say anything);
-    /// everything stays as it was.
+    /// A mask of another shape and a window without a chunk, both possible in a recording. The
+    /// model is then unchanged.
     pub fn retuned(&mut self, mask: MaskInfo, window: Window) -> crate::Result<()> {
         let (shape, dtype) = (self.info.shape, self.spec.dtype());
         let spec = CacheSpec::new(shape, window, dtype, mask.mask.clone())?;
@@ -116,7 +116,7 @@ impl ModelView {
         self.info.mask.is_some()
     }
 
-    /// The numbers of a metric, where they are known; the mask has bits instead.
+    /// The values of a metric, where they are known. The mask has no table: it has bits.
     pub fn table(&self, metric: Metric) -> Option<&Table> {
         match metric {
             Metric::Mask => None,
@@ -141,7 +141,7 @@ impl ModelView {
         (self.key_norm, self.think) = (table(Rule::KEY_NORM), table(Rule::THINK));
     }
 
-    /// Takes a round of live importance. Channels that the cache lacks have no number.
+    /// Takes a round of live importance. Channels that the cache does not store have no number.
     pub fn take_live(&mut self, live: Live) {
         let stored = |(value, &kept): (&f32, &bool)| if kept { *value } else { f32::NAN };
         let values = live.activity.iter().zip(self.mask.bits()).map(stored).collect();
@@ -151,7 +151,7 @@ impl ModelView {
         }
     }
 
-    /// Forgets what belonged to the last run.
+    /// Clears what belonged to the last run.
     pub fn forget_run(&mut self) {
         (self.live, self.live_from) = (None, (0, 0));
     }

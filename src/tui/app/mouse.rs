@@ -1,4 +1,4 @@
-//! The mouse: a press on a tab shows its screen, everything else is the screen's own.
+//! The mouse: a press on a tab shows its screen; everything else goes to the current screen.
 
 use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
@@ -8,7 +8,7 @@ use crate::tui::app::update::run;
 use crate::tui::app::{areas, tabs};
 use crate::tui::screen::{Press, Wheel};
 
-/// Two presses within this time, in milliseconds, on one cell are a double click.
+/// Two presses on one cell within this time, in milliseconds, are a double click.
 const DOUBLE_MS: f64 = 400.0;
 
 /// Takes a mouse event; moves without a button change nothing.

@@ -6,17 +6,17 @@ use crate::decode::lost::Lost;
 use crate::decode::worker::event::{Pair, Timed, Voice};
 use crate::spread::Spread;
 
-/// Steps that divergence and speed are taken over at most.
+/// Largest number of steps that divergence and speed are computed over.
 const MOST: usize = 4096;
-/// Steps that a side's speed is taken over.
+/// Number of steps that a side's speed is computed over.
 const RECENT: usize = 64;
 
 /// The sides of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ComparedSide {
-    /// Dense.
+    /// The dense side.
     A,
-    /// Under the mask.
+    /// The side with the mask.
     B,
 }
 
@@ -26,13 +26,13 @@ pub struct Pairs {
     list: Vec<Pair>,
     /// The first token that differs between the texts, counted from 1.
     first_difference: Option<usize>,
-    /// Tokens that were there when the mask at work began to count; figures are of those after it.
+    /// Number of tokens when the current mask came into use; figures cover the tokens after it.
     pub since: usize,
-    /// Tokens that were there at each change of the mask.
+    /// Number of tokens at each change of the mask.
     pub changes: Vec<usize>,
     /// Both sides timed alone.
     pub timed: Option<Timed>,
-    /// What a step lost, as the engine told it last.
+    /// What a step lost, as the engine last reported it.
     pub lost: Option<Lost>,
 }
 
@@ -46,12 +46,12 @@ impl Pairs {
         }
     }
 
-    /// Tokens generated, of the side that has more.
+    /// Number of generated tokens, of the side that has more.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether there is no token.
+    /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -75,7 +75,7 @@ impl Pairs {
         (self.lost, self.timed) = (None, None);
     }
 
-    /// Another mask counts from here on.
+    /// Starts counting anew for another mask.
     pub fn retuned(&mut self) {
         self.cut_back();
         self.since = self.len();
@@ -97,19 +97,20 @@ impl Pairs {
         }
     }
 
-    /// Steps since the mask at work counts.
+    /// Steps since the current mask came into use.
     fn counted(&self) -> &[Pair] {
         &self.list[self.since.max(self.len().saturating_sub(MOST)).min(self.len())..]
     }
 
-    /// Divergence since the mask at work counts.
+    /// Divergence since the current mask came into use.
     pub fn divergence(&self) -> Divergence {
         let steps: Vec<StepDivergence> =
             self.counted().iter().filter_map(|pair| pair.divergence).collect();
         Divergence::of(&steps)
     }
 
-    /// A side's own time per step over the last steps, milliseconds; `None` before the first.
+    /// A side's own time per step over the last steps, in milliseconds; `None` before the first
+    /// step.
     pub fn times(&self, side: ComparedSide) -> Option<Spread> {
         let recent = &self.counted()[self.counted().len().saturating_sub(RECENT)..];
         let times: Vec<f64> = recent.iter().filter_map(|pair| voice(pair, side)?.ms).collect();
@@ -121,8 +122,8 @@ impl Pairs {
         self.list.iter().rev().find_map(|pair| voice(pair, side)).map(|voice| voice.kv)
     }
 
-    /// Whether the sides part at token `n`: forced, where they prefer different tokens; free, at
-    /// the first token that differs.
+    /// Whether the sides differ at token `n`. Forced: they prefer different tokens. Free: it is the
+    /// first token that differs.
     pub fn parts_at(&self, n: usize, mode: Mode) -> bool {
         match mode {
             Mode::Forced => {
@@ -132,18 +133,18 @@ impl Pairs {
         }
     }
 
-    /// The next token after `n` (or before it) at which the sides part.
+    /// The next (or previous) token at which the sides differ, seen from `n`.
     pub fn next_parting(&self, n: usize, forward: bool, mode: Mode) -> Option<usize> {
         let parts = |n: &usize| self.parts_at(*n, mode);
         if forward { (n + 1..=self.len()).find(parts) } else { (1..n).rev().find(parts) }
     }
 
-    /// The first token at which the sides part since the mask at work counts.
+    /// The first token at which the sides differ since the current mask came into use.
     pub fn first_parting(&self, mode: Mode) -> Option<usize> {
         self.next_parting(self.since, true, mode)
     }
 
-    /// Whether both texts are the same before token `n`.
+    /// Whether both texts are equal before token `n`.
     pub fn together_before(&self, n: usize) -> bool {
         self.first_difference.is_none_or(|first| first >= n)
     }

@@ -18,13 +18,13 @@ use crate::tui::screen::tune::state::{Set, split_name};
 /// One line of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// What is typed for it.
+    /// What the user types for it.
     pub title: String,
     /// What it does.
     pub about: String,
     /// Its keys.
     pub keys: String,
-    /// What happens.
+    /// What happens when it is chosen.
     pub does: Does,
 }
 
@@ -43,17 +43,17 @@ pub enum Does {
     Metric(Metric),
     /// Use a scale.
     Scale(Scale),
-    /// Write the screen's data or picture, to a path or under a name of its own.
+    /// Write the screen's data or picture, to a path or under a default name.
     Export(ExportFormat, Option<std::path::PathBuf>),
-    /// Forecast memory at this context.
+    /// Set the context of the memory forecast.
     Context(usize),
-    /// Set one thing of the mask.
+    /// Change one setting of the mask.
     Tune(Set),
-    /// Save the mask that is set.
+    /// Save the mask as it is set.
     Save(std::path::PathBuf),
 }
 
-/// The entries of the list at hand that fit what is typed, best first.
+/// The entries of the open list that match what is typed, best first.
 pub fn entries(state: &State) -> Vec<Entry> {
     match &state.overlay {
         Some(Overlay::Help(list)) => matching(list.input.value(), help(state)),
@@ -151,8 +151,8 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
     Some(Entry { title: typed.to_owned(), about, keys: String::new(), does })
 }
 
-/// One thing of the mask to set: `keep 30`, `fit 1.5GiB`, `fit 1.5GiB@32k`, `rule think`, `blend
-/// think 25`.
+/// A setting of the mask: `keep 30`, `fit 1.5GiB`, `fit 1.5GiB@32k`, `rule think`, `blend think
+/// 25`.
 fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option<(Set, String)> {
     let shape = state.model.as_ref()?.shape();
     let sources = state.screens.tune.as_ref()?.sources();

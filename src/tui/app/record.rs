@@ -1,4 +1,4 @@
-//! Recordings: one event per line as JSON, written while it runs and played later.
+//! Recordings: one event per line as JSON, written during a session and played later.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -14,7 +14,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins a recording; a file that is there is replaced.
+    /// Begins a recording. An existing file is replaced.
     pub fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).map_err(|cause| error::io("recording to", path, &cause))?;
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
@@ -33,22 +33,22 @@ impl Recorder {
     }
 }
 
-/// Plays a recording at the speed it was made, with pause and steps.
+/// Plays a recording at its original speed, with pause and steps.
 #[derive(Debug)]
 pub struct Player {
     events: Vec<Envelope>,
     next: usize,
-    /// The recording's time at `since_ms` of the program's time.
+    /// The position in the recording that belongs to `since_ms` of the program's time.
     at_ms: f64,
     since_ms: f64,
     playing: bool,
 }
 
-/// Longest wait between two events: nobody wants to watch a pause of lunch.
+/// Longest wait between two events in milliseconds, so that idle time is not replayed.
 const LONGEST_GAP_MS: f64 = 2_000.0;
 
 impl Player {
-    /// Reads a recording whole; a line that is no event is refused with its number.
+    /// Reads a whole recording. A line that is not an event is refused with its number.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|cause| error::io("reading", path, &cause))?;
         let mut events = Vec::new();
@@ -69,7 +69,7 @@ impl Player {
                 path.display()
             )));
         }
-        // Idle stretches are cut, and times that run backwards straightened, before anything is
+        // Idle stretches are cut, and times that run backwards are corrected, before anything is
         // played.
         let (mut played, mut last) = (0.0, 0.0);
         for envelope in &mut events {
@@ -81,7 +81,7 @@ impl Player {
         Ok(Self { events, next: 0, at_ms: 0.0, since_ms: 0.0, playing: true })
     }
 
-    /// When the next event is due in the program's time; `None` while paused or at the end.
+    /// When the next event is due, in the program's time; `None` while paused or at the end.
     pub fn due_ms(&self) -> Option<f64> {
         let envelope = self.events.get(self.next).filter(|_| self.playing)?;
         Some(self.since_ms + envelope.at_ms - self.at_ms)
@@ -101,19 +101,19 @@ impl Player {
         self.next == self.events.len()
     }
 
-    /// Stops.
+    /// Pauses.
     pub fn pause(&mut self) {
         self.playing = false;
     }
 
-    /// Goes on from where it stands.
+    /// Continues from the current position.
     pub fn resume(&mut self, now_ms: f64) {
         self.playing = true;
         self.since_ms = now_ms;
         self.at_ms = self.events[..self.next].last().map_or(0.0, |envelope| envelope.at_ms);
     }
 
-    /// Pauses and gives everything up to and including the next token.
+    /// Pauses and returns everything up to and including the next token.
     pub fn forward(&mut self) -> Vec<Envelope> {
         self.pause();
         let first = self.next;
@@ -124,18 +124,19 @@ impl Player {
         self.events[first..self.next].to_vec()
     }
 
-    /// Pauses and gives everything from the beginning up to the token before the last one shown.
+    /// Pauses and returns everything from the start up to the token before the last one shown.
     pub fn back(&mut self) -> Vec<Envelope> {
         self.pause();
         let is_token = |envelope: &Envelope| matches!(envelope.event, Event::Token(_));
         let shown = self.events[..self.next].iter().rposition(is_token);
         let before = shown.and_then(|shown| self.events[..shown].iter().rposition(is_token));
-        // Without a token before, the beginning stays: everything up to the first token.
+        // Without an earlier token, the player stays at the start: everything up to the first
+        // token.
         self.next = before.or(shown).map_or(self.next, |at| at + 1);
         self.events[..self.next].to_vec()
     }
 
-    /// From the beginning.
+    /// Starts again from the beginning.
     pub fn restart(&mut self, now_ms: f64) {
         self.next = 0;
         self.resume(now_ms);

@@ -1,4 +1,4 @@
-//! The run at hand: its text, its tokens and what they cost.
+//! The current run: its text, its tokens and what they cost.
 
 use hdrhistogram::Histogram;
 
@@ -8,16 +8,16 @@ use crate::decode::session::Finish;
 use crate::decode::worker::event::{HeadDetail, Memory, Started, StepMs, Token};
 use crate::tui::app::pairs::Pairs;
 
-/// Where the program stands.
+/// What the program is doing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Phase {
-    /// Reading weights, share done.
+    /// Reading weights, with the share done.
     Loading(f32),
-    /// Working through the prompt, share done.
+    /// Prefilling the prompt, with the share done.
     Prefill(f32),
     /// Decoding.
     Running,
-    /// Standing still.
+    /// Paused.
     Paused,
     /// At the end of the run.
     Finished(Finish),
@@ -28,7 +28,7 @@ pub enum Phase {
 /// A token on screen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TextPiece {
-    /// Text that it made certain.
+    /// Text that this token completed.
     pub text: String,
     /// Its natural log-probability.
     pub logprob: f32,
@@ -45,10 +45,10 @@ pub struct Step {
     pub kv: usize,
 }
 
-/// The run at hand.
+/// The current run.
 #[derive(Debug, Clone)]
 pub struct RunView {
-    /// Its number; events of other numbers are stale.
+    /// Its number; events with another number are stale.
     pub generation: u64,
     /// How it began.
     pub started: Option<Started>,
@@ -62,7 +62,7 @@ pub struct RunView {
     pub cached: usize,
     /// Bytes in the cache.
     pub kv: CacheBytes,
-    /// Memory as the system sees it.
+    /// Memory as the operating system reports it.
     pub memory: Option<Memory>,
     /// Live detail of the watched head.
     pub head: Option<HeadDetail>,
@@ -70,11 +70,11 @@ pub struct RunView {
     pub pairs: Pairs,
 }
 
-/// Steps that the current speed is taken over.
+/// Number of steps that the current speed is computed over.
 const RECENT: usize = 32;
 
 impl RunView {
-    /// A run that has told nothing yet.
+    /// A run without any events yet.
     pub fn new(generation: u64) -> Self {
         Self {
             generation,
@@ -102,7 +102,7 @@ impl RunView {
         }
     }
 
-    /// Goes back to `n` tokens. Times stay: they were measured.
+    /// Goes back to `n` tokens. The measured times stay.
     pub fn rewind(&mut self, n: usize) {
         self.pieces.truncate(n);
         self.steps.truncate(n.saturating_sub(1));
@@ -110,8 +110,8 @@ impl RunView {
         self.head = None;
     }
 
-    /// The text becomes the dense side's, as the engine makes it when the two differ and something
-    /// asks for one.
+    /// Replaces the text by the dense side's. The engine does the same when the texts differ and an
+    /// operation needs a single one.
     pub fn cut_back(&mut self) {
         self.pairs.cut_back();
         if self.pairs.is_empty() {
@@ -144,8 +144,8 @@ impl RunView {
         (!self.steps.is_empty()).then(|| self.times.value_at_quantile(quantile) as f64 / 1e3)
     }
 
-    /// Share of attention in the last steps; `None` also where steps are timed as a whole, as a
-    /// device's are.
+    /// Share of attention in the last steps. `None` before the first step, and on a GPU, where a
+    /// step is timed as a whole.
     pub fn attention_share(&self) -> Option<f64> {
         let last = &self.steps[self.steps.len().saturating_sub(RECENT)..];
         let sum = |part: fn(&Step) -> f64| last.iter().map(part).sum::<f64>();
@@ -160,7 +160,7 @@ impl RunView {
     }
 }
 
-/// A prompt and how to answer it, as the next run will be started.
+/// The prompt and the sampling settings of the next run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NextRun {
     /// What to send.

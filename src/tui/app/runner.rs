@@ -1,5 +1,5 @@
-//! The one place where the interface meets the world: terminal events, engine events, signals and
-//! time in; frames and effects out.
+//! The one place with I/O: terminal events, engine events, signals and time come in; frames and
+//! effects go out.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -25,10 +25,10 @@ use crate::{Error, Result};
 
 /// Most frames in a second.
 const FRAMES: usize = 30;
-/// Time between two frames that only statistics ask for.
+/// Time between two frames when only statistics have changed.
 const STATISTICS: Duration = Duration::from_millis(100);
-/// Engine events are taken this often, all at once, so that a fast model does not wake the
-/// interface with each token.
+/// Engine events are taken in batches at this interval, so that a fast model does not wake the
+/// interface for each token.
 const BATCH: Duration = Duration::from_millis(20);
 
 /// The loaded model, shared between the engine and learning.
@@ -36,7 +36,7 @@ pub type SharedModel = Arc<OnceLock<Arc<Model>>>;
 
 /// Where events come from.
 pub enum EventSource {
-    /// A running engine, and its model once that is loaded.
+    /// A running engine, and its model once it is loaded.
     Engine(Engine, Receiver<Envelope>, SharedModel),
     /// A recording.
     Replay(Player),
@@ -44,20 +44,20 @@ pub enum EventSource {
 
 /// How the interface ended.
 pub enum Exit {
-    /// The person left; whether a summary stays on the terminal.
+    /// The user quit. Whether to print a summary.
     Quit(bool),
-    /// The model never came.
+    /// The model could not be loaded.
     Failed(Error),
-    /// A signal asked to end, or the terminal is gone.
+    /// A signal asked the program to end, or the terminal is gone.
     Stopped,
 }
 
-/// A thread to panic in, for tests of the screen's recovery.
+/// A thread that panics on purpose, for tests of the terminal recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum PanicIn {
-    /// The interface's own.
+    /// The interface's thread.
     Interface,
-    /// The engine's.
+    /// The engine's thread.
     Engine,
 }
 
@@ -96,7 +96,7 @@ struct Runner<'a> {
     began: Instant,
     /// Times of the last frames.
     drawn: VecDeque<Instant>,
-    /// The learning at hand; its end closes the channel.
+    /// The current learning run; the channel closes when it ends.
     learning: Option<(Learner, Receiver<Notice>)>,
     exit: Option<Exit>,
 }
@@ -134,7 +134,8 @@ impl Runner<'_> {
                     for envelope in batch.drain(..) {
                         self.engine_event(envelope)?;
                     }
-                    // A recording is complete up to now whatever happens next.
+                    // Flushed before anything else can happen, so that the recording is complete up
+                    // to now.
                     if let Some(recorder) = &mut self.recorder {
                         recorder.flush()?;
                     }
@@ -154,7 +155,7 @@ impl Runner<'_> {
         self.began.elapsed().as_secs_f64() * 1e3
     }
 
-    /// When the next frame may be drawn; `None` while nothing changed.
+    /// When the next frame may be drawn; `None` while nothing has changed.
     fn next_frame(&self) -> Option<Instant> {
         let last = self.drawn.back().copied()?;
         let budget = match self.drawn.len() {
@@ -168,7 +169,8 @@ impl Runner<'_> {
         }
     }
 
-    /// When time itself changes something: a message goes, or a recording has its next event.
+    /// When the passing of time changes something: a message expires, or the next event of a
+    /// recording is due.
     fn next_wake(&self) -> Option<Instant> {
         let toast = self.state.toast.as_ref().map(|toast| toast.until_ms);
         let replay = match &self.source {
@@ -193,7 +195,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Hands an action to `update` with the time, and performs what comes of it.
+    /// Passes an action to `update` with the time, and performs the effects.
     fn act(&mut self, action: Action) -> Result<()> {
         update(self.state, Action::Tick(self.now_ms()));
         let effects = update(self.state, action);
@@ -301,7 +303,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Starts a learning; one that cannot start is told as one that failed.
+    /// Starts a learning run. If it cannot start, the notice is the same as for one that failed.
     fn learn(&mut self, order: Order) {
         let generation = order.generation;
         let model = match &self.source {
@@ -354,7 +356,7 @@ impl Runner<'_> {
     }
 }
 
-/// A recording that was stepped stands still, whatever its own last event was.
+/// A recording that was stepped through is paused, whatever its last event says.
 fn paused(generation: u64) -> Envelope {
     Envelope { generation, at_ms: 0.0, dropped: 0, event: crate::decode::worker::Event::Paused }
 }
@@ -366,7 +368,7 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-/// Takes the events that are there, waiting for the first; 0 when the engine has ended.
+/// Takes all waiting events, and waits for the first; 0 when the engine has ended.
 async fn engine_events(source: &mut EventSource, batch: &mut Vec<Envelope>) -> usize {
     match source {
         EventSource::Engine(_, events, _) => events.recv_many(batch, 4096).await,
@@ -374,7 +376,7 @@ async fn engine_events(source: &mut EventSource, batch: &mut Vec<Envelope>) -> u
     }
 }
 
-/// The next thing that a learning tells; `None` when it has ended. Without one, never.
+/// The next notice of a learning run; `None` when it has ended. Without a run it waits forever.
 async fn next_notice(learning: &mut Option<(Learner, Receiver<Notice>)>) -> Option<Notice> {
     match learning {
         Some((_, notices)) => notices.recv().await,
@@ -387,7 +389,7 @@ enum Signal {
     Suspend,
 }
 
-/// Signals that ask the program to end or to stand still.
+/// Signals that ask the program to end or to suspend.
 struct Signals {
     #[cfg(unix)]
     kinds: [tokio::signal::unix::Signal; 4],

@@ -1,4 +1,4 @@
-//! Channels as shades, for the metric and scale at hand: shared by the screens and the exported
+//! Channels as shades, for the current metric and scale: shared by the screens and the exported
 //! pictures.
 
 use crate::tui::app::model::ModelView;
@@ -7,12 +7,12 @@ use crate::tui::app::table::{Metric, Scale, Table};
 use crate::tui::color::Shade;
 use crate::tui::paint::number;
 
-/// Turns channels into shades, for the metric and scale at hand.
+/// Turns channels into shades for one metric and scale.
 #[derive(Debug, Clone, Copy)]
 pub struct Shader<'a> {
     /// The model.
     pub model: &'a ModelView,
-    /// What is shown.
+    /// The metric.
     pub metric: Metric,
     /// Its scale.
     pub scale: Scale,
@@ -21,7 +21,7 @@ pub struct Shader<'a> {
 }
 
 impl<'a> Shader<'a> {
-    /// The shader of the screen at hand; `None` while there is nothing to show.
+    /// The shader of the current screen; `None` while there is nothing to show.
     pub fn of(state: &'a State) -> Option<Self> {
         let model = state.model.as_ref()?;
         let metric = state.shown_metric()?;
@@ -29,7 +29,7 @@ impl<'a> Shader<'a> {
         Some(Self { model, metric, scale: state.scales[metric as usize], other })
     }
 
-    /// The shade of several channels of one head together: their mean.
+    /// One shade for several channels of a head: their mean.
     pub fn pool(&self, layer: usize, head: usize, channels: impl Iterator<Item = usize>) -> Shade {
         let (mut sum, mut count) = (0.0, 0_usize);
         let kept = self.model.mask.head(layer, head);
@@ -61,12 +61,13 @@ impl<'a> Shader<'a> {
         }
     }
 
-    /// Whether a head keeps no channel, so that it must be marked by shape.
+    /// Whether a head keeps no channels, so that it must be marked by a symbol and not by colour
+    /// alone.
     pub fn is_dropped(&self, layer: usize, head: usize) -> bool {
         self.model.kept(layer, head) == 0
     }
 
-    /// What is shown, in words.
+    /// Title of what is shown.
     pub fn title(&self) -> String {
         match self.other {
             Some(other) => format!("difference to {}", other.label),
@@ -74,7 +75,7 @@ impl<'a> Shader<'a> {
         }
     }
 
-    /// What one number is.
+    /// Unit of the values.
     pub fn unit(&self) -> &'static str {
         if self.other.is_some() {
             "kept by one mask and not by the other"
@@ -83,7 +84,7 @@ impl<'a> Shader<'a> {
         }
     }
 
-    /// The number that stands at a share of the legend, as text.
+    /// The value at a share of the legend, as text.
     pub fn legend(&self, share: f32) -> String {
         match (self.other, self.model.table(self.metric)) {
             (Some(_), _) => {
@@ -95,7 +96,7 @@ impl<'a> Shader<'a> {
     }
 }
 
-/// The metric of the bars: the one on the map, or, for the mask, what it was made from.
+/// The metric for the bars: that of the map, or, for the mask, the importance it was made from.
 pub fn bar_metric<'a>(state: &State, model: &'a ModelView) -> Option<(Metric, &'a Table)> {
     let order = [state.metric, Metric::Importance, Metric::KeyNorm];
     order.into_iter().find_map(|metric| Some((metric, model.table(metric)?)))

@@ -1,5 +1,5 @@
-//! The side panel: what is selected, the part of the screen at hand, memory, speed, and the text as
-//! it comes.
+//! The side panel: the selection, the current screen's own part, memory, speed, and the text as it
+//! is generated.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -18,8 +18,8 @@ use crate::tui::screen::Screen;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Chart, Heatmap, meter};
 
-/// Draws the panel: what every screen's panel says, with the screen's own part in it, and where in
-/// the model one is unless the screen shows that itself.
+/// Draws the panel: what all screens share, the screen's own part, and a small map of the model
+/// unless the screen shows one itself.
 pub fn render(
     state: &State,
     area: Rect,
@@ -47,7 +47,7 @@ pub fn render(
     tail(state, &mut pane);
 }
 
-/// The head, and the channel under the cursor.
+/// The selected head, and the channel under the cursor.
 fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let (layer, head, channel) = (state.at.layer, state.at.head, state.at.channel);
     let shape = model.shape();
@@ -98,7 +98,7 @@ fn head_note(model: &ModelView, head: usize) -> String {
     }
 }
 
-/// Tokens per second with its curve.
+/// Tokens per second with a sparkline.
 fn speed(state: &State, pane: &mut Pane<'_>) {
     let run = &state.run;
     pane.title("speed", "measured");
@@ -132,12 +132,12 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
     }
 }
 
-/// Every head of the model in one cell each, so that one sees where one is.
+/// A small map with one cell per head, which shows the selected place.
 fn minimap(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let Some(shader) = Shader::of(state) else { return };
     let shape = model.shape();
     let rows = (shape.layers as u16).div_ceil(2);
-    // The text below is worth more than the last layers of a deep model.
+    // In a deep model, the text below gets the rows of the last layers.
     let shown = rows.min(pane.area.height.saturating_sub(8));
     if shown < 2 || shown < rows.min(6) {
         return;

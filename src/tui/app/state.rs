@@ -15,17 +15,17 @@ use crate::tui::color::Theme;
 use crate::tui::screen::text::state::TextState;
 use crate::tui::screen::{Screen, ScreenStates};
 
-/// How long a message stays, in milliseconds.
+/// How long a message is shown, in milliseconds.
 const TOAST_MS: f64 = 4_000.0;
 
-/// What lies over the screen.
+/// A list that is drawn over the screen.
 #[derive(Debug, Clone)]
 pub enum Overlay {
     /// All keys, filtered by what is typed.
     Help(List),
     /// Commands, filtered by what is typed.
     Palette(List),
-    /// Heads that fit what is typed.
+    /// Heads that match what is typed.
     Find(List),
 }
 
@@ -34,7 +34,7 @@ pub enum Overlay {
 pub struct List {
     /// What is typed.
     pub input: Input,
-    /// The selected entry of those that fit.
+    /// Index of the selected entry among those that match.
     pub selected: usize,
 }
 
@@ -54,7 +54,7 @@ pub struct Toast {
     pub sentence: String,
     /// Whether something failed.
     pub failed: bool,
-    /// When it goes, in milliseconds since the start.
+    /// When it disappears, in milliseconds since the start.
     pub until_ms: f64,
 }
 
@@ -69,19 +69,19 @@ pub struct State {
     pub theme: Theme,
     /// The keys.
     pub keys: KeyTable,
-    /// The screen at hand.
+    /// The current screen.
     pub screen: Screen,
-    /// What each screen keeps to itself.
+    /// The state that belongs to each screen.
     pub screens: ScreenStates,
-    /// What lies over it.
+    /// The list over the screen.
     pub overlay: Option<Overlay>,
-    /// Whether the side panel is shown: `None` as the width allows.
+    /// Whether the side panel is shown; `None` decides by the width.
     pub panel: Option<bool>,
     /// Whether the log is shown.
     pub log_open: bool,
     /// The log's last lines.
     pub log: LogBuffer,
-    /// The place that is looked at.
+    /// The selected place.
     pub at: Place,
     /// The place that was marked.
     pub mark: Option<Place>,
@@ -99,13 +99,13 @@ pub struct State {
     pub model: Option<ModelView>,
     /// The name of the model while it loads.
     pub loading_name: String,
-    /// The run at hand.
+    /// The current run.
     pub run: RunView,
     /// What the next run will be started with.
     pub plan: NextRun,
-    /// KeyContext of the memory forecast, in tokens.
+    /// Context of the memory forecast, in tokens.
     pub target_context: usize,
-    /// Statistics that the engine dropped.
+    /// Number of statistics events that the engine dropped.
     pub dropped: u64,
     /// Whether a recording is shown instead of an engine.
     pub replay: bool,
@@ -113,20 +113,20 @@ pub struct State {
     pub toast: Option<Toast>,
     /// Where exports go.
     pub export_folder: std::path::PathBuf,
-    /// When the last mouse press was and where, to see double clicks.
+    /// Time and place of the last mouse press, to detect double clicks.
     pub last_click: Option<(f64, u16, u16)>,
-    /// What must be drawn.
+    /// Whether and how soon to draw.
     pub dirty: Dirty,
 }
 
 /// How soon the screen must be drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dirty {
-    /// It shows everything.
+    /// Nothing has changed since the last frame.
     Clean,
-    /// Statistics moved.
+    /// Only statistics have changed.
     Soon,
-    /// The person did something.
+    /// The user did something.
     Now,
 }
 
@@ -150,7 +150,7 @@ pub struct Beginning {
 }
 
 impl State {
-    /// The state before anything happened.
+    /// The initial state.
     pub fn new(beginning: Beginning) -> Self {
         let Beginning { theme, keys, loading_name, plan, replay, log, export_folder } = beginning;
         let text = match &plan.prompt {
@@ -190,12 +190,12 @@ impl State {
         }
     }
 
-    /// The focus, which decides what keys mean.
+    /// The focused part, which decides what keys mean.
     pub fn context(&self) -> KeyContext {
         if self.overlay.is_some() { KeyContext::List } else { self.context_below() }
     }
 
-    /// The focus of the screen, whatever lies over it.
+    /// The focused part of the screen, even under an overlay.
     pub fn context_below(&self) -> KeyContext {
         let typing = self.screen.parts().typing.as_ref();
         typing.and_then(|typing| (typing.focus)(self)).unwrap_or(KeyContext::Screen(self.screen))
@@ -206,12 +206,12 @@ impl State {
         self.model.as_ref().map_or(Mode::Forced, |model| model.info.feed)
     }
 
-    /// The scale of the metric on screen.
+    /// The scale of the metric shown.
     pub fn scale(&self) -> Scale {
         self.scales[self.metric as usize]
     }
 
-    /// The metric that the map can show now: the chosen one, or the first that has numbers.
+    /// The metric that the map shows: the chosen one, or the first that has values.
     pub fn shown_metric(&self) -> Option<Metric> {
         let model = self.model.as_ref()?;
         let has = |metric: &Metric| model.has(*metric);
@@ -225,7 +225,7 @@ impl State {
         self.dirty = Dirty::Now;
     }
 
-    /// Shows the next metric that has numbers.
+    /// Shows the next metric that has values.
     pub fn next_metric(&mut self) {
         let Some(model) = &self.model else { return };
         let all = Metric::ALL;
@@ -237,7 +237,7 @@ impl State {
         self.diff = false;
     }
 
-    /// Uses the next scale for the metric at hand.
+    /// Uses the next scale for the current metric.
     pub fn next_scale(&mut self) {
         self.scales[self.metric as usize] = self.scale().next();
     }

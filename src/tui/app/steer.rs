@@ -1,4 +1,4 @@
-//! Steering the run at hand, or the recording that is shown.
+//! Controlling the current run, or the playback of a recording.
 
 use crate::decode::worker::{EngineOrder as Order, Start};
 use crate::tui::app::action::{Effect, ReplayOrder};
@@ -6,7 +6,7 @@ use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::State;
 use crate::tui::screen::ab::update::rewind;
 
-/// Pauses or goes on.
+/// Pauses or continues.
 pub fn pause(state: &mut State) -> Vec<Effect> {
     let resume = match state.phase {
         Phase::Paused => true,
@@ -45,7 +45,7 @@ pub fn step_back(state: &mut State) -> Vec<Effect> {
 }
 
 impl State {
-    /// Starts the planned run; events of the one before are stale from now on.
+    /// Starts the planned run. Events of the previous run are stale from then on.
     pub fn rerun(&mut self) -> Vec<Effect> {
         if self.replay {
             return vec![Effect::Replay(ReplayOrder::Restart)];

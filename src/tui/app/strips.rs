@@ -1,16 +1,16 @@
-//! How strips of channels are spread over columns, and what of a long list is on screen.
+//! How strips of channels are spread over columns, and which part of a long list is shown.
 
 use std::ops::Range;
 
 use crate::mask::Shape;
 
-/// Columns of the layer labels.
+/// Width of the layer labels.
 pub const LABEL: u16 = 5;
 /// Fewest columns of a strip before heads are scrolled.
 const LEAST_STRIP: u16 = 4;
 
-/// Columns of a strip and how many strips fit. The columns divide the pairs, or are a multiple of
-/// them.
+/// Columns of a strip and how many strips fit. The number of columns divides the number of pairs or
+/// is a multiple of it.
 pub fn columns(wide: u16, shape: Shape, zoom: i8) -> (u16, usize) {
     let (pairs, heads) = (shape.pairs().max(1) as u16, shape.kv_heads as u16);
     let natural = |room: u16| match room {
@@ -33,14 +33,14 @@ pub fn columns(wide: u16, shape: Shape, zoom: i8) -> (u16, usize) {
     (strip, usize::from(((wide + 1) / (strip + 1)).max(1)))
 }
 
-/// `fit` of `all`, with `at` in the middle where it is possible.
+/// A range of `fit` out of `all` items, with `at` in the middle where possible.
 pub fn window(at: usize, fit: usize, all: usize) -> Range<usize> {
     let fit = fit.clamp(1, all.max(1));
     let start = at.saturating_sub(fit / 2).min(all.saturating_sub(fit));
     start..(start + fit).min(all)
 }
 
-/// The pairs that a column stands for when `pairs` are spread over `columns`.
+/// The pairs in one column when `pairs` are spread over `columns`.
 pub fn pairs_at(pairs: usize, columns: u16, column: u16) -> Range<usize> {
     let (columns, column) = (usize::from(columns.max(1)), usize::from(column));
     let start = column * pairs / columns;

@@ -1,5 +1,5 @@
-//! What a session showed, in a few lines: for terminals that are none, and for those that quit with
-//! it.
+//! A short summary of a session: for output that is not a terminal, and for users who quit with a
+//! summary.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Tables of one number per channel, and how a number becomes a share of the colour scale.
+//! Tables of one number per channel, and the mapping from a number to a share of the colour scale.
 
 use crate::mask::Shape;
 
@@ -7,7 +7,7 @@ use crate::mask::Shape;
 pub enum Metric {
     /// Which channels the mask keeps.
     Mask,
-    /// What the mask was selected from.
+    /// The importance that the mask was selected from.
     Importance,
     /// Mean k² over the prompt.
     KeyNorm,
@@ -33,7 +33,7 @@ impl Metric {
         }
     }
 
-    /// What one number is.
+    /// What the value means.
     pub fn unit(self) -> &'static str {
         match self {
             Self::Mask => "share of channels kept",
@@ -44,7 +44,7 @@ impl Metric {
         }
     }
 
-    /// The scale that shows most of it at first.
+    /// The default scale, chosen to show the most detail.
     pub fn scale(self) -> Scale {
         match self {
             Self::Mask | Self::Importance => Scale::Linear,
@@ -58,10 +58,10 @@ impl Metric {
 pub enum Scale {
     /// From 0 to the largest.
     Linear,
-    /// From a ten-thousandth of the largest to the largest, or from the smallest above 0 where that
-    /// is more.
+    /// From a ten-thousandth of the largest value to the largest, or from the smallest value above
+    /// 0 where that is more.
     Log,
-    /// By how many channels have less.
+    /// By rank: the share of channels with a smaller value.
     Rank,
 }
 
@@ -84,7 +84,7 @@ impl Scale {
     }
 }
 
-/// Decades that a logarithmic scale spans at most.
+/// Largest number of decades on a logarithmic scale.
 const DECADES: i32 = 4;
 
 /// One number per channel with its range.
@@ -98,8 +98,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table of row-major values, `[layers, kv_heads, head_dim]`; `None` where their number does
-    /// not fit.
+    /// A table of row-major values, `[layers, kv_heads, head_dim]`; `None` where the number of
+    /// values does not fit the shape.
     pub fn new(shape: Shape, values: Vec<f32>) -> Option<Self> {
         if values.len() != shape.entries() {
             return None;
@@ -119,7 +119,7 @@ impl Table {
         &self.values[start..start + self.shape.head_dim]
     }
 
-    /// One head as a table of its own, with its own range.
+    /// One head as its own table, with its own range.
     pub fn of_head(&self, layer: usize, kv_head: usize) -> Option<Self> {
         let shape = Shape { layers: 1, kv_heads: 1, ..self.shape };
         Self::new(shape, self.head(layer, kv_head).to_vec())
@@ -130,7 +130,7 @@ impl Table {
         &self.values
     }
 
-    /// The number at a share of the scale: what the legend says.
+    /// The value at a share of the scale, for the legend.
     pub fn at(&self, share: f32, scale: Scale) -> f32 {
         match scale {
             Scale::Linear => self.high * share,
@@ -143,7 +143,7 @@ impl Table {
         }
     }
 
-    /// Where a number stands on the scale, 0 to 1.
+    /// The position of a value on the scale, 0 to 1.
     pub fn share(&self, value: f32, scale: Scale) -> f32 {
         let share = match scale {
             Scale::Linear => value / self.high,

@@ -1,4 +1,4 @@
-//! Where the tabs are.
+//! Positions of the tabs.
 
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;

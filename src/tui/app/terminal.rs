@@ -1,4 +1,4 @@
-//! The one owner of the terminal's modes: whatever is switched on here is switched off on every way
+//! The one owner of the terminal modes: every mode switched on here is switched off on every way
 //! out.
 
 use std::io::{Stdout, Write, stdout};
@@ -21,10 +21,10 @@ use crate::tui::app::frame;
 use crate::tui::app::state::State;
 use crate::{Error, Result};
 
-/// Whether the terminal is in our modes: what the panic hook must know.
+/// Whether the modes are on; the panic hook reads this.
 static ENTERED: AtomicBool = AtomicBool::new(false);
 
-/// The terminal in the inspector's modes; dropping it gives it back.
+/// The terminal in the modes that the inspector needs; dropping it restores the terminal.
 pub struct TerminalGuard {
     /// Never dropped: ratatui's own destructor prints to standard error, which panics when the
     /// terminal is gone.
@@ -37,8 +37,9 @@ fn lost(cause: std::io::Error) -> Error {
 }
 
 impl TerminalGuard {
-    /// Takes the terminal. From here on a panic of this thread restores it before it prints; one of
-    /// another thread goes to the log, because that thread's owner turns it into an event.
+    /// Enters the modes. From here on, a panic of this thread restores the terminal before it
+    /// prints. A panic of another thread goes to the log, because the owner of that thread turns it
+    /// into an event.
     pub fn enter(mouse: bool) -> Result<Self> {
         install_panic_hook();
         let terminal = Terminal::new(CrosstermBackend::new(stdout())).map_err(lost)?;
@@ -64,7 +65,7 @@ impl TerminalGuard {
         Ok((size.width, size.height))
     }
 
-    /// Draws a frame, shown at once by terminals that can.
+    /// Draws a frame as one synchronized update, where the terminal supports it.
     pub fn draw(&mut self, state: &State) -> Result<()> {
         queue!(stdout(), BeginSynchronizedUpdate).map_err(lost)?;
         let drawn =
@@ -73,15 +74,15 @@ impl TerminalGuard {
         drawn.map_err(lost)
     }
 
-    /// Forgets what is on the screen, so that the next frame draws every cell.
+    /// Clears the terminal, so that the next frame draws every cell.
     pub fn clear(&mut self) -> Result<()> {
-        // Not `Terminal::clear`: it asks the terminal where the cursor is, and the answer would go
-        // to the event stream.
+        // Not `Terminal::clear`: it asks the terminal for the cursor position, and the answer would
+        // arrive in the event stream.
         let (width, height) = self.size()?;
         self.terminal.resize(Rect::new(0, 0, width, height)).map_err(lost)
     }
 
-    /// Stops the process as Ctrl-Z does everywhere, and comes back when the shell continues it.
+    /// Stops the process, as Ctrl-Z does in any program, and returns when the shell continues it.
     #[cfg(unix)]
     pub fn suspend(&mut self) -> Result<()> {
         restore();
@@ -98,7 +99,7 @@ impl Drop for TerminalGuard {
     }
 }
 
-/// Undoes every mode, in the reverse order. Errors are of no use here: the terminal may be gone.
+/// Undoes every mode, in reverse order. Errors are ignored: the terminal may be gone.
 fn restore() {
     if !ENTERED.swap(false, Ordering::SeqCst) {
         return;

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthChar;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 
-/// Characters of text that are wrapped at most: no screen shows more.
+/// Most characters of text that are wrapped: no screen shows more.
 const SHOWN: usize = 24_000;
 
 /// The last lines of the text, for the side panel.
@@ -17,7 +17,7 @@ pub fn tail(state: &State, width: usize, rows: usize) -> Vec<Line<'static>> {
     lines.into_iter().skip(skip).collect()
 }
 
-/// The generated text in lines; unlikely tokens stand out.
+/// The generated text in lines; unlikely tokens are highlighted.
 pub fn wrapped(state: &State, width: usize) -> Vec<Line<'static>> {
     let plain = state.theme.style(Role::Text);
     let unlikely = state.theme.style(Role::Warn);
@@ -28,7 +28,7 @@ pub fn wrapped(state: &State, width: usize) -> Vec<Line<'static>> {
     wrap(pieces, width, SHOWN)
 }
 
-/// Wraps pieces of text at `width`, between words where it can, keeping at most the last `most`
+/// Wraps pieces of text at `width`, between words where possible, keeping at most the last `most`
 /// bytes.
 pub fn wrap<'a>(
     pieces: impl Iterator<Item = (&'a str, Style)>,
@@ -94,7 +94,7 @@ impl Wrapper {
     }
 }
 
-/// Characters of equal style as one span.
+/// Groups characters of equal style into spans.
 fn spans(line: &[(char, Style)]) -> Line<'static> {
     let same = line.chunk_by(|a, b| a.1 == b.1);
     Line::from_iter(

@@ -1,5 +1,4 @@
-//! What an action changes. Pure: no clock, no file, no channel; what touches the world is returned
-//! as effects.
+//! What an action changes. Pure: it uses no clock, file or channel. Side effects are returned.
 
 use ratatui::crossterm::event::{Event as TerminalEvent, KeyEvent, KeyEventKind};
 use tui_input::backend::crossterm::EventHandler;
@@ -12,7 +11,7 @@ use crate::tui::export::take;
 use crate::tui::screen::tune::{edit, outcome};
 use crate::tui::screen::{Screen, Typed, learn};
 
-/// Changes the state as the action asks and returns what remains to be done outside.
+/// Applies an action to the state and returns the effects to perform.
 pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
     let mut effects = apply(state, action);
     if let Some(after) = state.screen.parts().after {
@@ -78,9 +77,9 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
     }
 }
 
-/// A key: a command of the focus, or text where the focus takes text.
+/// A key: a command of the focused part, or typed text where that takes text.
 fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
-    // Some terminals tell releases too.
+    // Some terminals report key releases too.
     if key.kind == KeyEventKind::Release {
         return Vec::new();
     }
@@ -100,15 +99,15 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     Vec::new()
 }
 
-/// The list of the overlay at hand.
+/// The open list.
 pub fn list_mut(state: &mut State) -> Option<&mut List> {
     match state.overlay.as_mut()? {
         Overlay::Help(list) | Overlay::Palette(list) | Overlay::Find(list) => Some(list),
     }
 }
 
-/// Does a command: the screen at hand is asked first, then what all screens share. What neither
-/// claims does nothing.
+/// Runs a command: the current screen is asked first, then what all screens share. A command that
+/// neither claims does nothing.
 pub fn run(state: &mut State, command: Command) -> Vec<Effect> {
     let quits = matches!(command, Command::Quit | Command::QuitWithSummary);
     if !quits && let Some(tuning) = &mut state.screens.tune {
@@ -125,7 +124,7 @@ pub fn run(state: &mut State, command: Command) -> Vec<Effect> {
             vec![Effect::Quit { summary }]
         };
     }
-    // The log closes before one leaves the screen, but not before one leaves what is being typed.
+    // The log closes before the screen is left, but text input is left before the log closes.
     if command == Command::Back && state.log_open && !state.context().takes_text() {
         state.log_open = false;
         return Vec::new();
@@ -134,7 +133,7 @@ pub fn run(state: &mut State, command: Command) -> Vec<Effect> {
     own.unwrap_or_else(|| shared(state, command))
 }
 
-/// Does a command that counts on every screen.
+/// Runs a command that works on every screen.
 fn shared(state: &mut State, command: Command) -> Vec<Effect> {
     match command {
         Command::Suspend => return vec![Effect::Suspend],
@@ -159,7 +158,7 @@ fn shared(state: &mut State, command: Command) -> Vec<Effect> {
         Command::NextLayer | Command::PrevLayer | Command::NextHead | Command::PrevHead => {
             return cursor::go(state, command);
         }
-        // The others belong to screens, and none of them is at hand.
+        // The other commands belong to screens, and the current one did not claim them.
         _ => {}
     }
     Vec::new()

@@ -1,4 +1,4 @@
-//! What a terminal can show, and how a finished frame is brought down to it: the one place where
+//! What a terminal can show, and the conversion of a finished frame to it: the one place where
 //! colours are converted.
 
 use ratatui::buffer::Buffer;
@@ -7,7 +7,7 @@ use ratatui::style::{Color, Modifier};
 use crate::tui::color::lut::Rgb;
 use crate::{Error, Result};
 
-/// The ladder of what terminals can show.
+/// Colour support of a terminal, from least to most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ColorDepth {
     /// Seven-bit characters, no colour.
@@ -37,13 +37,13 @@ impl ColorDepth {
         }
     }
 
-    /// What the environment says the terminal can show; `lookup` reads a variable.
+    /// Detects what the terminal can show from the environment; `lookup` reads a variable.
     pub fn detect(lookup: impl Fn(&str) -> Option<String>) -> Self {
         let variable = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let locale =
             variable("LC_ALL").or_else(|| variable("LC_CTYPE")).or_else(|| variable("LANG"));
-        // Without a locale the terminal is taken to be a modern one; with one that says so, to lack
-        // Unicode.
+        // Without a locale the terminal is assumed to be a modern one. With a locale that is not
+        // UTF-8 it is assumed to lack Unicode.
         let unicode = locale.is_none_or(|locale| {
             let locale = locale.to_ascii_lowercase();
             locale.contains("utf-8")
@@ -69,7 +69,7 @@ impl ColorDepth {
         }
     }
 
-    /// Whether a map can be drawn in colour; otherwise it is drawn in glyphs of growing weight.
+    /// Whether a map can be drawn in colour. Otherwise it is drawn in glyphs of growing weight.
     pub fn has_map_colours(self) -> bool {
         self >= Self::Ansi256
     }
@@ -82,7 +82,7 @@ impl ColorDepth {
         }
     }
 
-    /// Brings every cell of a frame down to what the terminal can show.
+    /// Converts every cell of a frame to what the terminal can show.
     pub fn convert(self, frame: &mut Buffer) {
         if self == Self::True {
             return;
@@ -96,8 +96,8 @@ impl ColorDepth {
                     (cell.fg, cell.bg) = (map(cell.fg, nearest_16), map(cell.bg, |_| Color::Reset))
                 }
                 _ => {
-                    // A background marked a selection or an overlay: reversal says it without
-                    // colour.
+                    // A background colour marks a selection or an overlay. Without colour, reverse
+                    // video marks it.
                     (cell.fg, cell.bg) = (Color::Reset, Color::Reset);
                 }
             }
@@ -131,7 +131,7 @@ fn map(color: Color, convert: impl Fn(Rgb) -> Color) -> Color {
     }
 }
 
-/// The three components.
+/// Red, green and blue.
 pub fn parts(rgb: Rgb) -> [u8; 3] {
     [(rgb >> 16) as u8, (rgb >> 8) as u8, rgb as u8]
 }
@@ -151,7 +151,7 @@ pub fn luminance([r, g, b]: [u8; 3]) -> f32 {
 }
 
 fn distance(a: [u8; 3], b: [u8; 3]) -> i32 {
-    // Weighted as eyes do, roughly.
+    // Rough weights for the eye's sensitivity.
     let d = |i: usize, weight: i32| weight * (i32::from(a[i]) - i32::from(b[i])).pow(2);
     d(0, 3) + d(1, 6) + d(2, 2)
 }
@@ -184,7 +184,7 @@ fn nearest_16(rgb: Rgb) -> Color {
     }
 }
 
-/// The seven-bit stand-in for a symbol that needs one.
+/// The ASCII replacement for a symbol that needs one.
 fn ascii(symbol: &str) -> Option<&'static str> {
     let first = symbol.chars().next().filter(|first| !first.is_ascii())?;
     Some(match first {

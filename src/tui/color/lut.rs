@@ -1,4 +1,4 @@
-//! Colour maps as tables of 32 steps: few enough that frames differ little and snapshots stay
+//! Colour maps as tables of 32 steps: few enough that frames change little and snapshots stay
 //! stable.
 
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The one place that knows colours: roles, colour maps, and the ladder from 24-bit colour down to
+//! The one module that knows colours: roles, colour maps, and the colour depths from 24-bit down to
 //! plain ASCII.
 
 mod depth;

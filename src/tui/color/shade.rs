@@ -2,7 +2,7 @@
 
 use crate::tui::color::{DIVERGING, Rgb, STEPS, Theme};
 
-/// What one pixel says.
+/// The shade of one pixel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shade {
     /// A share of the metric's scale, 0 to 1.

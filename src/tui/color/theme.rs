@@ -1,10 +1,10 @@
-//! What a piece of the screen says, and how that looks on this terminal.
+//! Roles of the parts of a screen, and their style on this terminal.
 
 use ratatui::style::{Color, Modifier, Style};
 
 use crate::tui::color::{ColorDepth, Colormap, DIVERGING, Rgb, STEPS, depth, parts};
 
-/// What a piece of the screen says, apart from how it looks.
+/// The role of a part of the screen, independent of its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Plain text.
@@ -13,13 +13,13 @@ pub enum Role {
     Dim,
     /// Titles.
     Title,
-    /// What can be acted on: keys, the selected item's name.
+    /// What the user can act on: keys, the name of the selected item.
     Accent,
     /// Lines between panes.
     Border,
-    /// Running, saved, fine.
+    /// Good states: running, saved.
     Good,
-    /// Paused, stale, dropped events.
+    /// Warnings: paused, stale, dropped events.
     Warn,
     /// Failures.
     Bad,
@@ -27,17 +27,17 @@ pub enum Role {
     Selected,
     /// Header and footer.
     Bar,
-    /// The first of two things that are compared, and keys.
+    /// The first of two compared things, and keys.
     First,
-    /// The second, and values.
+    /// The second of two compared things, and values.
     Second,
-    /// The part outside the middle: sink and recent window.
+    /// Tokens outside the middle: sink and recent window.
     Third,
     /// Nothing to show here: a dropped head, a channel that is not stored.
     Neutral,
 }
 
-/// How things look on this terminal.
+/// Colours and styles for this terminal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Theme {
     /// What the terminal can show.
@@ -57,7 +57,7 @@ impl Theme {
         Self { depth, light, colormap, ramp, diverging: colours(DIVERGING, depth, false) }
     }
 
-    /// The same terminal with other map colours.
+    /// The same terminal with another colour map.
     pub fn with_colormap(&self, colormap: Colormap) -> Self {
         Self::new(self.depth, self.light, colormap)
     }
@@ -97,7 +97,7 @@ impl Theme {
         let style = Style::new().fg(self.color(role));
         match role {
             Role::Title | Role::Accent => style.add_modifier(Modifier::BOLD),
-            // Where there is no grey, labels are dim.
+            // Without grey, labels use the dim attribute.
             Role::Dim | Role::Border if self.depth <= ColorDepth::None => {
                 style.add_modifier(Modifier::DIM)
             }
@@ -105,7 +105,7 @@ impl Theme {
         }
     }
 
-    /// The style of a row that is selected: a background, or reversal where there is no colour.
+    /// The style of a selected row: a background, or reverse video without colours.
     pub fn selected(&self) -> Style {
         if self.depth <= ColorDepth::Ansi16 {
             Style::new().add_modifier(Modifier::REVERSED)
@@ -127,7 +127,7 @@ impl Theme {
     }
 }
 
-/// The step of a share.
+/// The step that a share falls into.
 fn step(share: f32) -> usize {
     ((share.clamp(0.0, 1.0) * STEPS as f32) as usize).min(STEPS - 1)
 }
@@ -138,9 +138,9 @@ pub fn rgb(rgb: Rgb) -> Color {
     Color::Rgb(r, g, b)
 }
 
-/// A colour map for a depth. On 256 colours a sequential map must stay monotone in luminance: each
-/// step takes the nearest entry that is not darker (or, on a falling map, lighter) than the step
-/// before.
+/// A colour map converted to a colour depth. With 256 colours a sequential map must stay monotone
+/// in luminance: each step takes the nearest entry that is not darker than the step before (not
+/// lighter, for a falling map).
 fn colours(table: [Rgb; STEPS], depth: ColorDepth, monotone: bool) -> [Color; STEPS] {
     if depth != ColorDepth::Ansi256 {
         return table.map(rgb);

@@ -15,7 +15,7 @@ pub fn of_all(state: &State, model: &ModelView) -> Sheet {
     channels(state, model, heads)
 }
 
-/// The channels of the head at hand.
+/// The channels of the selected head.
 pub fn of_head(state: &State, model: &ModelView) -> Sheet {
     channels(state, model, [(state.at.layer, state.at.head)].into_iter())
 }
@@ -50,7 +50,7 @@ fn channels(
                 json!(model.info.wavelengths[pair]),
                 json!(u8::from(kept)),
             ];
-            // A channel without a number is an empty cell, null in JSON.
+            // A channel without a value is an empty cell, and null in JSON.
             row.extend(metrics.iter().filter_map(|metric| {
                 Some(json!(model.table(*metric)?.head(layer, head)[channel]))
             }));

@@ -31,7 +31,7 @@ impl ExportFormat {
         }
     }
 
-    /// What it gives.
+    /// What the export contains.
     pub fn about(self) -> &'static str {
         match self {
             Self::Csv => "the screen's data as a table",
@@ -52,7 +52,7 @@ impl ExportFormat {
     }
 }
 
-/// The content of an export of what is on screen.
+/// The content of an export of the current screen.
 pub fn make(state: &State, format: ExportFormat) -> Result<Vec<u8>> {
     let model = state
         .model

@@ -1,4 +1,4 @@
-//! What can be taken out of the inspector: the screen's data as CSV or JSON, the map as SVG or PNG.
+//! Exports of the inspector: the screen's data as CSV or JSON, the map as SVG or PNG.
 
 pub mod channels;
 mod content;

@@ -9,13 +9,13 @@ use crate::tui::app::state::State;
 use crate::tui::color::{STEPS, Shade, paint, parts};
 use crate::{Error, Result};
 
-/// Pixels of a channel in either direction.
+/// Size of a channel in pixels.
 const CELL: usize = 4;
 /// Pixels between strips and between layers.
 const GAP: usize = 4;
 
-/// Where the channels are: upper half of a strip the first channels of the pairs, lower half the
-/// second.
+/// Positions of the channels: the upper half of a strip holds the first channels of the pairs, the
+/// lower half the second.
 struct PictureGrid {
     shape: Shape,
     cell: (usize, usize),
@@ -23,7 +23,7 @@ struct PictureGrid {
 
 impl PictureGrid {
     fn new(shape: Shape) -> Self {
-        // Small models get taller rows, so that the picture is not a ribbon.
+        // Small models get taller rows, so that the picture is not too flat.
         let tall = (320 / (shape.layers * 2)).clamp(CELL, 24);
         let wide = (640 / (shape.kv_heads * shape.pairs().max(1))).clamp(CELL, 10);
         Self { shape, cell: (wide, tall) }
@@ -38,7 +38,7 @@ impl PictureGrid {
         ((width + GAP) * self.shape.kv_heads - GAP, (height + GAP) * self.shape.layers - GAP)
     }
 
-    /// Calls `draw` with place, size and shade of every channel.
+    /// Calls `draw` with the position and shade of every channel.
     fn each(&self, shader: &Shader<'_>, mut draw: impl FnMut((usize, usize), Shade)) {
         let (width, height) = self.strip();
         for layer in 0..self.shape.layers {
@@ -53,7 +53,7 @@ impl PictureGrid {
         }
     }
 
-    /// Calls `draw` with the rectangle of every head that keeps nothing.
+    /// Calls `draw` with the position of every head that keeps no channels.
     fn each_dropped(&self, shader: &Shader<'_>, mut draw: impl FnMut((usize, usize))) {
         let (width, height) = self.strip();
         for layer in 0..self.shape.layers {

@@ -6,7 +6,7 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::{Error, Result};
 
-/// A table: names of the columns and rows of values.
+/// A table: column names and rows of values.
 pub struct Sheet {
     /// Names of the columns.
     pub columns: Vec<&'static str>,
@@ -37,7 +37,7 @@ pub fn csv(sheet: &Sheet) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The table as JSON, one object per row, with what it belongs to.
+/// The table as JSON, one object per row, with the model it belongs to.
 pub fn json(state: &State, model: &ModelView) -> Result<Vec<u8>> {
     let sheet = (state.screen.parts().sheet)(state, model);
     let rows: Vec<Value> = (sheet.rows.into_iter())

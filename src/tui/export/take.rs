@@ -1,4 +1,4 @@
-//! Copying and exporting: the content is made here, writing it is the runner's work.
+//! Copying and exporting. The content is made here; the runner writes it.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub fn copy(state: &mut State) -> Vec<Effect> {
     vec![Effect::Copy(text)]
 }
 
-/// Makes an export; without a path it gets a name that says what it is.
+/// Makes an export; without a path it gets a name that describes its content.
 pub fn write(state: &mut State, format: ExportFormat, path: Option<PathBuf>) -> Vec<Effect> {
     let bytes = match export::make(state, format) {
         Ok(bytes) => bytes,

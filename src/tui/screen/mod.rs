@@ -1,6 +1,5 @@
-//! The screens, one folder each: state, keys, update, layout, view and tests of a screen are there
-//! and nowhere else. A new screen is a folder with a [`ScreenParts`] called `SCREEN`, and a line in
-//! [`Screen`].
+//! The screens, one folder each, with its state, keys, update, layout, view and tests. A new screen
+//! is a folder with a [`ScreenParts`] called `SCREEN`, and a line in [`Screen`].
 
 mod parts;
 #[cfg(test)]
@@ -8,9 +7,9 @@ mod tests;
 
 pub use parts::{Press, ScreenParts, Typed, Typing, Wheel};
 
-/// Makes the screens from one line each: its documentation, its variant, its folder, and the type
-/// of what it keeps to itself (`()` for nothing). rustfmt does not see modules that a macro
-/// declares; CI gives it every file by name.
+/// Declares the screens from one line each: its documentation, its variant, its folder, and the
+/// type of its own state (`()` for none). rustfmt does not see modules that a macro declares, so CI
+/// passes it every file by name.
 macro_rules! screens {
     ($($(#[doc = $doc:literal])+ $variant:ident => $folder:ident($own:ty),)*) => {
         $(pub mod $folder;)*
@@ -33,13 +32,13 @@ macro_rules! screens {
                 match self { $(Self::$variant => concat!("show-", stringify!($folder)),)* }
             }
 
-            /// What is in its folder.
+            /// The parts that its folder defines.
             pub fn parts(self) -> &'static ScreenParts {
                 match self { $(Self::$variant => &$folder::SCREEN,)* }
             }
         }
 
-        /// What each screen keeps to itself.
+        /// The state of each screen.
         #[derive(Debug, Clone, Default)]
         pub struct ScreenStates { $($(#[doc = $doc])+ pub $folder: $own,)* }
     };
@@ -52,7 +51,7 @@ screens! {
     Head => head(()),
     /// Dense against masked.
     Ab => ab(ab::state::AbView),
-    /// Another mask while the model talks; there once there is a model.
+    /// Another mask while the model decodes; its state exists once a model is loaded.
     Tune => tune(Option<tune::state::Tuning>),
     /// Memory and speed.
     Perf => perf(()),

@@ -1,4 +1,5 @@
-//! What the rest of the interface needs to know of a screen: everything else stays in its folder.
+//! What the rest of the interface needs to know about a screen. Everything else stays in its
+//! folder.
 
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::KeyEvent;
@@ -10,7 +11,7 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::export::{ExportFormat, Sheet};
 
-/// One screen. Nothing has a default, so that a new screen says everything.
+/// One screen. No field has a default, so that a new screen has to fill in each.
 pub struct ScreenParts {
     /// The title of its tab.
     pub title: &'static str,
@@ -20,32 +21,32 @@ pub struct ScreenParts {
     pub about: &'static str,
     /// Its keys.
     pub table: &'static [KeyBinding],
-    /// Does a command; `None` where the screen does not claim it. A command that neither the
-    /// screen nor the application claims does nothing.
+    /// Runs a command; `None` where the screen does not claim it. A command that neither the screen
+    /// nor the application claims does nothing.
     pub update: fn(&mut State, Command) -> Option<Vec<Effect>>,
-    /// How text is typed on it, if it is.
+    /// How text is typed on it, if it takes text.
     pub typing: Option<Typing>,
-    /// The command that the mouse wheel stands for, if any.
+    /// The command for a turn of the mouse wheel, if any.
     pub wheel: fn(&State, Wheel) -> Option<Command>,
     /// A press of the left mouse button.
     pub press: fn(&mut State, Press) -> Vec<Effect>,
-    /// What it asks of the engine after whatever happened.
+    /// Questions to the engine after each action.
     pub after: Option<fn(&mut State) -> Vec<Effect>>,
     /// Draws it.
     pub render: fn(&State, Rect, &mut Buffer),
     /// Draws the side panel, if it has one.
     pub side: Option<fn(&State, Rect, &mut Buffer)>,
-    /// Where one is, below the model; the title where there is no more to say.
+    /// Breadcrumbs below the model; by default the title.
     pub crumbs: Option<fn(&State) -> Vec<String>>,
     /// Its data as a table.
     pub sheet: fn(&State, &ModelView) -> Sheet,
-    /// What its exports are called; its name where there is no more to say.
+    /// File name of its exports; by default the name of the screen.
     pub file_stem: Option<fn(&State, ExportFormat) -> String>,
 }
 
 /// How text is typed on a screen.
 pub struct Typing {
-    /// The focus while text is typed; `None` while keys are commands.
+    /// The focused part while text is typed; `None` while keys are commands.
     pub focus: fn(&State) -> Option<KeyContext>,
     /// Takes a key that is no command of that focus, or pasted text.
     pub take: fn(&mut State, Typed),
@@ -66,7 +67,7 @@ pub struct Wheel {
     pub x: u16,
     /// Row of the pointer.
     pub y: u16,
-    /// Whether it turned away from the person.
+    /// Whether it turned away from the user.
     pub up: bool,
     /// Whether Ctrl was held.
     pub ctrl: bool,

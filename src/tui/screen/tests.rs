@@ -1,4 +1,4 @@
-//! What holds of all screens: each does what its keys say, and nothing else.
+//! Properties of all screens: each does what its keys say, and nothing else.
 
 use std::collections::HashSet;
 
@@ -16,15 +16,15 @@ use crate::tui::testing::{SMALL, act, mouse, session};
 fn on(screen: Screen) -> State {
     let mut state = session(SMALL, ColorDepth::True);
     state.screen = screen;
-    // In the middle of the model, so that every step would be seen.
+    // In the middle of the model, so that every move has an effect.
     (state.at.layer, state.at.head, state.at.channel) = (2, 1, 20);
-    // What the screen asks of the engine by itself is asked.
+    // The screen's own questions to the engine are asked before the test begins.
     update(&mut state, Action::Tick(0.0));
     state.dirty = Dirty::Clean;
     state
 }
 
-/// Everything that the state holds; what must be drawn is another matter.
+/// The whole state except what has to be drawn.
 fn told(state: &State) -> String {
     format!("{:?}", State { dirty: Dirty::Clean, ..state.clone() })
 }
@@ -51,7 +51,7 @@ fn a_command_that_a_screen_does_not_claim_changes_nothing() {
         let state = on(screen);
         let own = bound_in(&state, KeyContext::Screen(screen));
         let everywhere = bound_in(&state, KeyContext::Global);
-        // Counts only while something is typed, which is the case nowhere here: it has no focus.
+        // Only active while something is typed, which no screen does here.
         let of_typing = screen.parts().typing.is_some().then_some(Command::Submit);
         for command in Command::all() {
             if own.contains(&command) || everywhere.contains(&command) {
@@ -89,7 +89,7 @@ fn the_wheel_stands_for_a_command_that_its_screen_has_a_key_for() {
     }
 }
 
-/// The wheel over Perf once moved the head that is watched.
+/// The wheel over Perf once moved the watched head.
 #[test]
 fn the_wheel_over_perf_changes_nothing() {
     let before = on(Screen::Perf);
@@ -100,7 +100,7 @@ fn the_wheel_over_perf_changes_nothing() {
     }
 }
 
-/// The wheel over Tune once changed the selected control, and with it the mask at work.
+/// The wheel over Tune once changed the selected control, and with it the mask in use.
 #[test]
 fn the_wheel_over_tune_sends_no_mask() {
     let before = on(Screen::Tune);

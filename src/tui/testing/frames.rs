@@ -1,4 +1,4 @@
-//! Frames as text, and a dump of them that shows colours.
+//! Frames as text, and a text dump of their colours.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -13,7 +13,7 @@ use crate::tui::testing::session;
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 const DEPTHS: [ColorDepth; 3] = [ColorDepth::True, ColorDepth::Ansi256, ColorDepth::None];
 
-/// Frames of a session that was prepared, at every size and depth that is looked at, by name.
+/// Frames of a prepared session, at every tested size and colour depth, by name.
 pub fn frames(name: &str, shape: Shape, prepare: impl Fn(&mut State)) -> Vec<(String, String)> {
     let frame = |depth: ColorDepth, size: (u16, u16)| {
         let mut state = session(shape, depth);
@@ -33,7 +33,7 @@ pub fn draw(state: &State) -> Buffer {
     buffer
 }
 
-/// The text of a frame, a line per row, without blanks at the ends.
+/// The text of a frame, one line per row, without trailing blanks.
 pub fn text(buffer: &Buffer) -> String {
     let rows = buffer.content.chunks(usize::from(buffer.area.width).max(1));
     let lines: Vec<String> = rows
@@ -56,7 +56,7 @@ pub fn styled(buffer: &Buffer) -> String {
         };
         let symbols: String = row.iter().map(|cell| cell.symbol()).collect();
         out.push_str(&format!(" |{}\n", symbols.trim_end()));
-        // The colour of a blank's ink cannot be seen.
+        // The foreground colour of a blank is invisible.
         plane(
             row.iter()
                 .map(|cell| if cell.symbol() == " " { ' ' } else { letter(&mut legend, cell.fg) })
@@ -98,8 +98,8 @@ pub fn styled(buffer: &Buffer) -> String {
     out
 }
 
-/// The letter of a colour; blank for the default. Letters first, then whatever printable signs
-/// follow: more than a map's 32 colours and all roles need.
+/// The letter of a colour; blank for the default. After the letters other printable characters
+/// follow: more than the 32 colours of a map and all roles need.
 fn letter(legend: &mut Vec<Color>, color: Color) -> char {
     if color == Color::Reset {
         return ' ';

@@ -1,4 +1,4 @@
-//! Keys and commands as a person gives them.
+//! The user's keys and commands.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseEvent, MouseEventKind};
 
@@ -18,7 +18,7 @@ pub fn letters(state: &mut State, text: &str) {
     }
 }
 
-/// Does a command.
+/// Runs a command.
 pub fn act(state: &mut State, command: Command) -> Vec<Effect> {
     update(state, Action::Do(command))
 }

@@ -1,4 +1,4 @@
-//! A learning for tests, without a model that learns.
+//! A learning run for tests, without a model.
 
 use crate::learn::check::{CheckRow, Counts, Verdict};
 use crate::learn::data::Task;
@@ -14,13 +14,13 @@ use crate::tui::app::update::update;
 use crate::tui::screen::Screen;
 use crate::tui::testing::{SMALL, noise};
 
-/// Tells something of the learning at hand.
+/// Sends a notice of the current learning run.
 pub fn tell_learning(state: &mut State, told: Told) {
     let generation = state.screens.learn.generation;
     update(state, Action::Learning(Box::new(Notice { generation, dropped: 0, told })));
 }
 
-/// Factors after a share of stage 1: slow channels keep theirs.
+/// Factors after a share of stage 1: those of slow channels stay large.
 pub fn factors(shape: Shape, share: f32) -> Importance {
     let factor = |i: usize| {
         let slow = (i % shape.pairs()) as f32 / shape.pairs() as f32;
@@ -33,7 +33,7 @@ pub fn factors(shape: Shape, share: f32) -> Importance {
     Importance::new(shape, (0..shape.entries()).map(factor).collect()).expect("finite")
 }
 
-/// A learning that has made `updates` updates of stage 1, two a second.
+/// A learning run after `updates` updates of stage 1, two per second.
 pub fn learning(state: &mut State, updates: usize) {
     let shape = state.model.as_ref().map_or(SMALL, |model| model.shape());
     let began = state.now_ms;
@@ -70,7 +70,7 @@ pub fn learning(state: &mut State, updates: usize) {
     }
 }
 
-/// The learning at hand ends with a verdict.
+/// Ends the current learning run with a verdict.
 pub fn learned(state: &mut State) {
     let shape = state.model.as_ref().map_or(SMALL, |model| model.shape());
     tell_learning(state, Told::Going(Learned::Validated { cut: 0.0113, best: 0.0109 }));

@@ -1,5 +1,5 @@
-//! What the tests of the inspector share: a session without model or engine, keys and commands, a
-//! learning, and frames as text.
+//! Shared code of the inspector tests: a session without model or engine, keys and commands, a
+//! learning run, and frames as text.
 
 mod frames;
 mod input;

@@ -1,4 +1,4 @@
-//! A session for tests, without model or engine, and a dump of frames that shows colours.
+//! A session for tests, without model or engine.
 
 use crate::cache::CacheSpec;
 use crate::decode::divergence::{Divergence, StepDivergence};
@@ -32,7 +32,7 @@ pub fn noise(n: usize) -> f32 {
     (scrambled(n as u64 ^ 0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 24) as f32
 }
 
-/// A state before anything happened.
+/// The initial state.
 pub fn blank(depth: ColorDepth) -> State {
     let mut state = State::new(Beginning {
         theme: Theme::new(depth, false, Colormap::Viridis),
@@ -51,7 +51,7 @@ pub fn blank(depth: ColorDepth) -> State {
     state
 }
 
-/// What a model of this shape tells when it is loaded; one head in seven is dropped.
+/// What a loaded model of this shape reports; one head in seven is dropped.
 pub fn info(shape: Shape) -> ModelInfo {
     let score = |i: usize| {
         let (head, channel) = (i / shape.head_dim, i % shape.head_dim);
@@ -96,13 +96,13 @@ pub fn info(shape: Shape) -> ModelInfo {
     }
 }
 
-/// Sends one event of the run at hand.
+/// Sends one event of the current run.
 pub fn send(state: &mut State, event: Event) {
     let generation = state.run.generation;
     update(state, Action::Engine(Box::new(Envelope { generation, at_ms: 0.0, dropped: 0, event })));
 }
 
-/// What the tokens say.
+/// Texts of the tokens.
 const WORDS: [&str; 6] = [" the", " light", " was", " quiet", ",", " and"];
 
 /// The `n`-th token of a run over `cached` tokens.
@@ -167,7 +167,7 @@ pub fn pair(info: &ModelInfo, n: usize, cached: usize) -> Event {
     }))
 }
 
-/// What a step lost, as the engine would tell it.
+/// What a step lost, as the engine would report it.
 pub fn lost(asked: Asked) -> Event {
     let token = |rank: usize| LostToken {
         position: 17 * rank,
@@ -190,7 +190,7 @@ pub fn lost(asked: Asked) -> Event {
     }))
 }
 
-/// A session that has decoded a while.
+/// A session that has decoded for a while.
 pub fn session(shape: Shape, depth: ColorDepth) -> State {
     let mut state = blank(depth);
     let info = info(shape);
@@ -239,7 +239,7 @@ pub fn head_detail(shape: Shape, layer: usize, head: usize) -> Event {
     }))
 }
 
-/// Answers changes of the mask as the engine does when nothing is in its way.
+/// Answers changes of the mask as the engine does when it accepts them.
 pub fn answer(state: &mut State, effects: &[Effect]) {
     for effect in effects {
         if let Effect::Engine(Order::Retune(retune)) = effect {

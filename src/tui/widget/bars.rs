@@ -1,4 +1,4 @@
-//! Bars: stacked ones along a row, upright ones in columns, and meters of one share.
+//! Bars: stacked horizontal ones, vertical ones in columns, and meters of one share.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -14,14 +14,14 @@ const RIGHT: [&str; 9] = [" ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", 
 pub struct BarPart {
     /// Its size, in the unit of the whole.
     pub size: f64,
-    /// Its glyph where a cell is full; differs from its neighbours', so that the bar reads without
-    /// colour.
+    /// Glyph of a full cell. It differs from that of its neighbours, so that the bar can be read
+    /// without colour.
     pub glyph: &'static str,
     /// Its colour.
     pub color: Color,
 }
 
-/// Draws parts one after the other on one row that stands for `whole`.
+/// Draws parts one after the other on one row whose full width means `whole`.
 pub fn stacked(parts: &[BarPart], whole: f64, area: Rect, buffer: &mut Buffer) {
     let area = area.intersection(buffer.area);
     if area.is_empty() || whole <= 0.0 {
@@ -53,18 +53,18 @@ pub fn meter(share: f64, style: Style, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// An upright bar.
+/// A vertical bar.
 #[derive(Debug, Clone, Copy)]
 pub struct Bar {
     /// Its height, 0 to 1.
     pub share: f32,
     /// Its colour.
     pub style: Style,
-    /// Whether it is drawn as a shade instead of solid, so that it differs without colour too.
+    /// Whether it is drawn as a shade instead of solid, so that it also differs without colour.
     pub shaded: bool,
 }
 
-/// Draws one upright bar per column, to an eighth of a cell where it is solid.
+/// Draws one vertical bar per column, to an eighth of a cell where it is solid.
 pub fn columns(area: Rect, buffer: &mut Buffer, bar: impl Fn(u16) -> Option<Bar>) {
     let area = area.intersection(buffer.area);
     for x in 0..area.width {
@@ -73,7 +73,7 @@ pub fn columns(area: Rect, buffer: &mut Buffer, bar: impl Fn(u16) -> Option<Bar>
         let eighths = (share * f32::from(area.height) * 8.0).round() as u16;
         for y in 0..area.height {
             let filled = eighths.saturating_sub(8 * y).min(8);
-            // The lowest row shows that there is a bar even where it is nothing.
+            // The lowest row is always filled, so that a bar of 0 is visible.
             let filled = if y == 0 { filled.max(1) } else { filled };
             let symbol = match (filled, shaded) {
                 (0, _) => continue,

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-/// A filled curve over however many values there are.
+/// A filled curve over any number of values.
 pub struct Chart<'a> {
     values: &'a [f64],
     highest: f64,
@@ -38,8 +38,8 @@ impl<'a> Chart<'a> {
         let (dots, rows) = (usize::from(area.width) * 2, u32::from(area.height) * 4);
         let shown = dots.min(self.values.len());
         let level = |dot: usize| {
-            // As many values as there are share the columns evenly; each column shows the mean of
-            // its own.
+            // The values are spread evenly over the columns; each column shows the mean of its
+            // values.
             let (from, to) =
                 (dot * self.values.len() / shown, (dot + 1) * self.values.len() / shown);
             let part = &self.values[from..to.max(from + 1)];

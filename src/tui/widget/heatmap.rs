@@ -15,12 +15,12 @@ pub struct Heatmap<'a, F> {
 }
 
 impl<'a, F: Fn(u16, u16) -> Shade> Heatmap<'a, F> {
-    /// A picture of what `pixel` says.
+    /// A picture whose pixels `pixel` gives.
     pub fn new(theme: &'a Theme, pixel: F) -> Self {
         Self { theme, pixel, crossed: false }
     }
 
-    /// Marks the whole picture as dropped: crosses, which no colour can be mistaken for.
+    /// Marks the whole picture as dropped, by crosses that cannot be mistaken for a colour.
     pub fn crossed(mut self, crossed: bool) -> Self {
         self.crossed = crossed;
         self
@@ -36,7 +36,8 @@ impl<'a, F: Fn(u16, u16) -> Shade> Heatmap<'a, F> {
                 if self.theme.depth.has_map_colours() {
                     let (top, bottom) = (self.color(top), self.color(bottom));
                     if top == bottom {
-                        // A space has no seams on any font, and a run of them is short to send.
+                        // A space has no gaps between cells in any font, and a run of spaces is
+                        // short to send.
                         cell.set_symbol(" ").set_style(Style::new().bg(top).fg(Color::Reset));
                     } else {
                         cell.set_symbol("▀").set_style(Style::new().fg(top).bg(bottom));
@@ -85,7 +86,7 @@ impl<'a, F: Fn(u16, u16) -> Shade> Heatmap<'a, F> {
 }
 
 fn step(ramp: &[&'static str], share: f32) -> &'static str {
-    // Anything above zero is visible: the first glyph, a blank, is for nothing at all.
+    // Everything above zero is visible: the first glyph, a blank, is only for zero.
     let last = ramp.len() - 1;
     if share <= 0.0 {
         ramp[0]

@@ -1,4 +1,4 @@
-//! Pieces of screens that know no state: pictures, bars and curves.
+//! Widgets that do not know the state: pictures, bars and curves.
 
 mod bars;
 mod chart;

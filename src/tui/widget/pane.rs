@@ -7,11 +7,11 @@ use ratatui::text::{Line, Span};
 use crate::tui::color::{Role, Theme};
 use crate::tui::paint::put;
 
-/// A column of lines that is filled from above and stops where the room ends.
+/// A column of lines, filled from the top, that ignores lines which no longer fit.
 pub struct Pane<'a> {
-    /// What is left of the area.
+    /// The rest of the area.
     pub area: Rect,
-    /// Where to draw.
+    /// The buffer to draw into.
     pub buffer: &'a mut Buffer,
     theme: &'a Theme,
     is_first: bool,
@@ -34,7 +34,7 @@ impl<'a> Pane<'a> {
         Some(taken)
     }
 
-    /// A title with a line to the right edge, set off from what is above.
+    /// A title with a line to the right edge, separated from the rows above.
     pub fn title(&mut self, text: &str, note: &str) {
         if !std::mem::take(&mut self.is_first) && self.area.height > 3 {
             self.take(1);

@@ -9,7 +9,7 @@ use ratatui::style::Style;
 pub struct Mark {
     /// Along x.
     pub x: f64,
-    /// Along y; `None` stands on the x axis, because there is no number yet.
+    /// Along y; `None` is drawn on the x axis, because there is no value yet.
     pub y: Option<f64>,
     /// Its glyph.
     pub glyph: &'static str,
@@ -26,8 +26,8 @@ pub struct Scatter {
 }
 
 impl Scatter {
-    /// Axes over these ranges; `None` where there is no range, no room, or `y` reaches 0, which has
-    /// no logarithm.
+    /// Axes over these ranges; `None` where there is no range or no space, or where `y` reaches 0,
+    /// which has no logarithm.
     pub fn of(x: Option<(f64, f64)>, y: (f64, f64), area: Rect) -> Option<Self> {
         let x = x?;
         (x.1 > x.0 && y.0 > 0.0 && y.1 > y.0 && area.width > 1 && area.height > 1).then_some(Self {
@@ -37,8 +37,8 @@ impl Scatter {
         })
     }
 
-    /// The cell of a point: below the range it is the lowest row of points, without y the axis
-    /// below them. `None` for what is no number.
+    /// The cell of a point. A point below the range is in the lowest row of the points, one without
+    /// y on the axis below them. `None` for NaN.
     pub fn cell(&self, x: f64, y: Option<f64>) -> Option<(u16, u16)> {
         let share = (x - self.x.0) / (self.x.1 - self.x.0);
         let column = (share.clamp(0.0, 1.0) * f64::from(self.area.width - 1)).round() as u16;

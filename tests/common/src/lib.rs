@@ -1,5 +1,5 @@
-//! What the integration tests share. A crate of its own rather than a module that every test binary
-//! includes: no binary uses all of it, and in a library nothing of that is dead code.
+//! Shared code of the integration tests. It is a crate, not a module that every test binary
+//! includes, because no binary uses all of it and the rest would be dead code.
 
 pub mod gguf;
 pub mod models;
@@ -20,17 +20,17 @@ use kscope::model::load::{Opened, Source};
 
 pub use needs::require;
 
-/// The repository.
+/// The repository's root.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
-/// `tests/vectors`.
+/// The folder `tests/vectors`.
 pub fn vectors() -> PathBuf {
     root().join("tests/vectors")
 }
 
-/// The program.
+/// A command that runs the program.
 pub fn kscope() -> Command {
     Command::cargo_bin("kscope").unwrap()
 }
@@ -40,7 +40,7 @@ pub fn demo() -> Arc<Model> {
     Arc::new(Opened::open(&Source::Demo).unwrap().load(None, &mut |_| Ok(())).unwrap())
 }
 
-/// Largest difference relative to the largest expected value. Panics at what is not a number.
+/// Largest difference relative to the largest expected value. Panics on NaN.
 pub fn error(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len());
     assert!(found.iter().all(|x| x.is_finite()), "a value is not finite");

@@ -1,5 +1,5 @@
-//! What the model tests share: the committed vectors, model folders laid together from them, and a
-//! decode by hand.
+//! Shared code of the model tests: the committed vectors, model folders assembled from them, and a
+//! manual decode.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,8 +32,7 @@ pub fn ids(list: &Value) -> Vec<u32> {
     list.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
-/// A folder of `tests/vectors/tiny` as a user would have it: configuration, weights and tokenizer
-/// in one place.
+/// A model folder from `tests/vectors/tiny`: configuration, weights and tokenizer in one place.
 pub fn tiny_folder(name: &str) -> tempfile::TempDir {
     let tiny = vectors().join("tiny");
     let cases = json(&tiny.join("cases.json"));
@@ -63,7 +62,7 @@ pub fn tiny(name: &str) -> Arc<Model> {
     load(tiny_folder(name).path(), None)
 }
 
-/// candle's CPU, with caches in memory: what stands for a device where there is none.
+/// candle's CPU device with caches in memory: replaces a GPU in tests.
 pub fn on_cpu() -> Placement {
     Placement {
         device: Device::Cpu,
@@ -110,7 +109,7 @@ pub fn rows_error(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f64 {
     error(&found.concat(), &expected.concat())
 }
 
-/// A cache without pruning: the full mask, under a window that moves chunks.
+/// The specification of a cache without pruning: the full mask, with a window that moves chunks.
 pub fn dense(model: &Model, window: Window, dtype: Dtype) -> Arc<CacheSpec> {
     masked(model, window, dtype, ChannelMask::full(model.config().mask_shape()))
 }
@@ -155,7 +154,7 @@ pub fn step_logits(model: &Model, cache: &mut SequenceCache, fed: &[u32]) -> Vec
     fed.iter().map(&mut step).collect()
 }
 
-/// What a reference knows of one model.
+/// Reference results for one model.
 pub struct Expected {
     pub prompt: Vec<u32>,
     pub positions: Vec<usize>,

@@ -1,5 +1,5 @@
-//! What a test may need and a machine may lack. A test that lacks something says so and is skipped;
-//! `KSCOPE_REQUIRE` turns that into a failure, for the needs that it lists.
+//! External things that a test needs. A test without them says so and is skipped; `KSCOPE_REQUIRE`
+//! lists needs whose absence is a failure.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,14 +9,14 @@ use kscope::model::load::Source;
 
 use crate::{nvcc, root};
 
-/// The needs that must be there: `model,nvcc,tmux`, say, or `all`.
+/// The variable that lists required needs, such as `model,nvcc,tmux`, or `all`.
 pub const VARIABLE: &str = "KSCOPE_REQUIRE";
 
 /// Something that a test may need.
 struct Need {
     name: &'static str,
     is_there: fn() -> bool,
-    /// What is missing, and how it is got.
+    /// What is missing, and how to get it.
     missing: &'static str,
 }
 
@@ -48,8 +48,8 @@ const NEEDS: [Need; 5] = [
     },
 ];
 
-/// Whether what a test needs is there. Where it is not, says so past the test harness, which shows
-/// nothing that a passing test prints; fails where `KSCOPE_REQUIRE` lists the need.
+/// Whether a need is available. If not, prints a message past the test harness, which hides the
+/// output of passing tests; fails where `KSCOPE_REQUIRE` lists the need.
 #[track_caller]
 pub fn require(name: &str) -> bool {
     let listed = std::env::var(VARIABLE).unwrap_or_default();
@@ -63,7 +63,7 @@ pub fn require(name: &str) -> bool {
     there
 }
 
-/// Says on standard error that the running test, or a part of it, is skipped.
+/// Prints on standard error that the running test, or a part of it, is skipped.
 #[track_caller]
 pub fn skipped(why: &str) {
     let thread = std::thread::current();
@@ -74,7 +74,7 @@ pub fn skipped(why: &str) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// Whether a list of needs holds this one. Panics at a need in the list that no test has.
+/// Whether a list of needs contains this one. Panics on a need in the list that no test has.
 pub fn is_required(list: &str, name: &str) -> bool {
     let mut required = false;
     for listed in list.split(',').map(str::trim).filter(|listed| !listed.is_empty()) {
@@ -91,7 +91,7 @@ fn unknown(name: &str) -> ! {
     panic!("`{name}` is nothing that a test needs ({VARIABLE}): {} or all", known.join(", "))
 }
 
-/// SmolLM2 where `kscope fetch smollm2-135m` has put it.
+/// The SmolLM2 file from `kscope fetch smollm2-135m`, if it is there.
 pub fn smollm2() -> Option<PathBuf> {
     match Source::resolve("smollm2-135m") {
         Ok(Source::Gguf(path)) => Some(path),
@@ -99,13 +99,13 @@ pub fn smollm2() -> Option<PathBuf> {
     }
 }
 
-/// Where the program with feature `cuda` is, if it was built.
+/// Path of the program with feature `cuda`, whether or not it was built.
 pub fn cuda_program() -> PathBuf {
     let set = std::env::var_os("KSCOPE_CUDA_PROGRAM").map(PathBuf::from);
     set.unwrap_or_else(|| root().join("target-cuda/release/kscope"))
 }
 
-/// Where the published Llama mask is, outside the repository.
+/// Path of the published Llama mask, outside the repository.
 pub fn published_mask() -> PathBuf {
     root().join("../shared/fixtures/leank/llama3.1-8b-instruct.pth")
 }

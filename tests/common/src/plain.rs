@@ -1,5 +1,5 @@
-//! A decode in plain loops and f64 over full keys: pruning is a multiplication by the mask. No
-//! cache, no block, no kernel.
+//! A decode in plain loops and f64 over full keys, where pruning is a multiplication by the mask.
+//! No cache, no blocks, no kernel.
 
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
@@ -11,7 +11,7 @@ pub struct Plain<'a> {
     window: Window,
     factors: Vec<f64>,
     dropped: Vec<bool>,
-    /// From which position on the middle is pruned.
+    /// Position from which on the middle is pruned.
     pruned_from: usize,
     /// Per layer, `[tokens, kv_heads, head_dim]`, every channel of every token.
     keys: Vec<Vec<f64>>,
@@ -40,8 +40,8 @@ impl<'a> Plain<'a> {
         Self { model, window, factors, dropped, pruned_from: 0, keys: empty.clone(), values: empty }
     }
 
-    /// Normalised hidden states of a whole text, `[tokens][hidden]`; rows before `pruned_from` see
-    /// every key whole.
+    /// Normalised hidden states of a whole text, `[tokens][hidden]`. Rows before `pruned_from` see
+    /// all channels of every key.
     pub fn states(mut self, tokens: &[u32], pruned_from: usize) -> Vec<Vec<f64>> {
         self.pruned_from = pruned_from;
         tokens.iter().map(|&token| self.state(token)).collect()
@@ -90,8 +90,8 @@ impl<'a> Plain<'a> {
         rms_norm(&x, &weights.norm, eps)
     }
 
-    /// Normalises each head where the model does so, then turns channels `i` and `i + head_dim / 2`
-    /// by the position's angles.
+    /// Normalises each head where the model does so, then rotates channels `i` and `i + head_dim /
+    /// 2` by the angles of the position.
     fn rotated(&self, x: Vec<f64>, norm: Option<&[f32]>, position: usize) -> Vec<f64> {
         let config = self.model.config();
         let half = config.head_dim / 2;
@@ -162,7 +162,7 @@ fn product(matrix: &Matrix, x: &[f64]) -> Vec<f64> {
     let mut weights = vec![0.0; matrix.cols()];
     let mut dot = |at| {
         matrix.row(at, &mut weights);
-        // Eight sums side by side, so that the compiler can use vectors.
+        // Eight partial sums, so that the compiler can use vector instructions.
         let mut sums = [0.0; 8];
         for (weights, x) in weights.chunks(8).zip(x.chunks(8)) {
             for ((sum, weight), x) in sums.iter_mut().zip(weights).zip(x) {

@@ -1,5 +1,5 @@
-//! What the tests of dense against pruned decode share: prompts, specifications,
-//! and a comparison over them.
+//! Shared code of the tests of dense against pruned decode: prompts, specifications, and a
+//! comparison.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ pub fn steps(comparison: &mut Comparison, count: usize) {
     (0..count).for_each(|_| comparison.step(Sides::Both, &mut |_, _, _| ()).unwrap());
 }
 
-/// A drawn window, and heads that keep all, nothing, or a drawn share of their channels.
+/// A random window, and heads that keep all, none, or a random share of their channels.
 pub fn random_spec(model: &Model, random: &mut StdRng) -> Arc<CacheSpec> {
     let shape = model.config().mask_shape();
     let window = Window {

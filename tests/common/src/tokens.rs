@@ -1,5 +1,5 @@
-//! What the attention tests share: random caches, and an attention of their own that knows nothing
-//! of blocks or parts.
+//! Shared code of the attention tests: random caches, and an independent attention without blocks
+//! or parts.
 
 use std::sync::{Arc, Once};
 
@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use crate::error;
 use crate::needs::skipped;
 
-/// The levels of this machine; says loudly which ones it cannot test.
+/// The instruction-set levels of this machine; prints which ones it cannot test.
 pub fn levels() -> Vec<SimdLevel> {
     let (have, lack): (Vec<_>, Vec<_>) =
         SimdLevel::ALL.into_iter().partition(|level| level.is_available());
@@ -67,7 +67,7 @@ impl Tokens {
         self.k[0].len() / self.row()
     }
 
-    /// Whether there are none.
+    /// Whether there are no tokens.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -76,7 +76,7 @@ impl Tokens {
         self.shape.kv_heads * self.shape.head_dim
     }
 
-    /// These tokens in a cache, in pieces of `piece` tokens.
+    /// A cache with these tokens, appended in pieces of `piece` tokens.
     pub fn cache_in_pieces(&self, spec: &Arc<CacheSpec>, piece: usize) -> SequenceCache {
         let mut cache = SequenceCache::new(Arc::clone(spec));
         for layer in 0..self.shape.layers {
@@ -119,7 +119,7 @@ pub fn spec(shape: Shape, window: Window, dtype: Dtype, mask: ChannelMask) -> Ar
     Arc::new(CacheSpec::new(shape, window, dtype, mask).unwrap())
 }
 
-/// A mask whose heads keep these numbers of channels, in turn, at random places.
+/// A mask whose heads keep these numbers of channels, in turn, at random positions.
 pub fn mask_with_counts(shape: Shape, counts: &[usize], seed: u64) -> ChannelMask {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut kept = Vec::new();
@@ -150,9 +150,9 @@ pub fn oracle(cache: &SequenceCache, layer: usize, q: &[f32]) -> Vec<f32> {
     out
 }
 
-/// Dense attention with masked keys, straight from the tokens: keys and values are rounded to
-/// `dtype`, the keys of middle tokens multiplied by the mask, middle tokens of dropped heads left
-/// out. No cache, no block, no part.
+/// Dense attention with masked keys, directly from the tokens: keys and values are rounded to
+/// `dtype`, the keys of middle tokens are multiplied by the mask, and middle tokens of dropped
+/// heads are left out. No cache, no blocks, no parts.
 pub fn masked_softmax(
     tokens: &Tokens,
     window: Window,
@@ -196,8 +196,8 @@ pub fn masked_softmax(
     out
 }
 
-/// Every level of this machine against the oracle, and the oracle against the dense masked softmax,
-/// on every layer.
+/// Checks every level of this machine against the oracle, and the oracle against the dense masked
+/// softmax, on every layer.
 pub fn check(tokens: &Tokens, spec: &Arc<CacheSpec>, piece: usize) {
     let cache = tokens.cache_in_pieces(spec, piece);
     for layer in 0..tokens.shape.layers {

@@ -80,7 +80,7 @@ fn a_retune_during_the_prefill_counts_from_its_end_and_the_newest_wins() {
         last.unwrap().mask.mask.clone(),
     );
     assert_eq!(token.kv, spec.expect("fits").bytes_at(token.cached));
-    // The next run begins with it.
+    // The next run begins with the change.
     engine.send(start(2, 100, 4)).expect("taken");
     let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
     let token = seen.iter().rev().find_map(|e| token_of(e.event.clone())).expect("tokens");
@@ -92,7 +92,7 @@ fn sweeps_are_measured_trial_by_trial_and_can_be_called_off() {
     let (engine, mut events) = loaded();
     engine.send(start(1, 200, 24)).expect("taken");
     until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
-    let trial = |id: u64| super::Trial {
+    let trial = |id: u64| crate::decode::worker::Trial {
         id,
         mask: even_of("trial", 1 << id).mask,
         window: Window { sink: 2, recent: 8, chunk: 2 },
@@ -104,10 +104,13 @@ fn sweeps_are_measured_trial_by_trial_and_can_be_called_off() {
     engine.send(EngineOrder::Sweep((0..5).map(trial).collect())).expect("taken");
     let points: Vec<_> = (0..5).map(|_| next(&mut events, measured)).collect();
     for (id, point) in points.iter().enumerate() {
-        assert_eq!((point.subject, point.left), (crate::decode::worker::event::Subject::Trial(id as u64), 4 - id));
+        assert_eq!(
+            (point.subject, point.left),
+            (crate::decode::worker::event::Subject::Trial(id as u64), 4 - id)
+        );
     }
     assert!(points[0].divergence.kld.max < 1e-9, "a mask of ones loses nothing");
-    // Trial 1 is the mask at work, over the same steps.
+    // Trial 1 is the current mask, over the same steps.
     assert_eq!(points[1].divergence, now.divergence);
     assert!(points.windows(2).all(|pair| pair[0].kv > pair[1].kv));
     engine.send(EngineOrder::Sweep((0..60).map(|id| trial(id % 5)).collect())).expect("taken");
@@ -144,7 +147,9 @@ fn what_a_step_lost_is_told_for_any_step_and_head() {
     engine.send(start(1, 120, 20)).expect("taken");
     until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
     let ask = |n, layer, head| {
-        engine.send(EngineOrder::Explain(super::Asked { n, layer, head })).expect("taken")
+        engine
+            .send(EngineOrder::Explain(crate::decode::worker::Asked { n, layer, head }))
+            .expect("taken")
     };
     for (n, layer, head) in [(2, 0, 0), (20, 4, 3), (11, 2, 1)] {
         ask(n, layer, head);
@@ -211,7 +216,8 @@ fn free_sides_end_each_by_itself_and_forcing_brings_them_together() {
             |e| if let Event::Pair(pair) = &e.event { Some((**pair).clone()) } else { None },
         )
         .collect();
-    let id = |voice: &Option<crate::decode::worker::event::Voice>| voice.as_ref().map(|voice| voice.id);
+    let id =
+        |voice: &Option<crate::decode::worker::event::Voice>| voice.as_ref().map(|voice| voice.id);
     let first = pairs
         .iter()
         .position(|pair| id(&pair.a) != id(&pair.b))

@@ -1,9 +1,9 @@
-//! Attention of all rows, forward and backward in closed form, over tensors.
+//! Attention of all rows over tensors, forward and backward in closed form.
 //!
-//! It is the arithmetic of the host's attention (`host/attention.rs`), for a few KV heads of all
-//! blocks at a time: with `q` scaled and the factors `a` of the head, a score is `q . k` outside
-//! the middle of a row and `(q a) . k` inside it. Gradients follow from those of the scores,
-//! `dS = P (dP - rowsum(dO O))` with `dP = dO V^T`: to the factors they are
+//! The arithmetic is that of the attention on the host (`host/attention.rs`), for a few KV heads of
+//! all blocks at a time. With `q` scaled and the factors `a` of the head, a score is `q . k`
+//! outside the middle of a row and `(q a) . k` inside it. The gradient of the scores is
+//! `dS = P (dP - rowsum(dO O))` with `dP = dO V^T`; the gradient of the factors is
 //! `sum over rows of (dS_middle K) q`.
 
 use std::ops::Range;
@@ -20,23 +20,23 @@ use crate::model::device::product;
 pub(super) struct Plan {
     prefix: Vec<Keys>,
     rest: Keys,
-    /// Keys of the rest before the rows' own.
+    /// Number of keys of the rest that come before the rows' own.
     tails: usize,
     rows: usize,
     kv_heads: usize,
     group: usize,
     d: usize,
-    /// What scores are multiplied by.
+    /// Factor of the scores, usually 1/sqrt(head_dim).
     scale: f64,
-    /// KV heads that attend together.
+    /// Number of KV heads that are computed together.
     heads: usize,
     /// `[layers, kv_heads, 1, d]`.
     factors: Tensor,
-    /// Minus infinity for heads that do not see their middle, `[layers, kv_heads, 1, 1]`; per layer
-    /// whether there is such a head.
+    /// Minus infinity for heads that do not see their middle, `[layers, kv_heads, 1, 1]`; and per
+    /// layer, whether it has such a head.
     dropped: (Tensor, Vec<bool>),
-    /// The least that a row's largest score and its sum of weights are taken for, each `[1, 1, 1]`:
-    /// a row that sees nothing has weights of 0 then, and no others change.
+    /// Lower bounds of a row's largest score and of its sum of weights, each `[1, 1, 1]`. With them
+    /// a row that sees no key gets weights of 0, and other rows do not change.
     floors: [Tensor; 2],
 }
 
@@ -51,8 +51,8 @@ struct Keys {
 enum Scored {
     Whole,
     Factored,
-    /// Where a key is in the row's middle, `[rows * group, keys]`: to choose by, and to multiply
-    /// with.
+    /// Whether a key is in the row's middle, `[rows * group, keys]`: once as a condition, once as a
+    /// factor.
     Mixed {
         choice: Tensor,
         inside: Tensor,
@@ -60,8 +60,8 @@ enum Scored {
 }
 
 impl Plan {
-    /// `most` bounds the bytes of a buffer of scores, or of one head's widened keys; one head at
-    /// least attends.
+    /// `most` limits the bytes of a buffer of scores, or of one head's keys in f32. At least one
+    /// head is computed at a time.
     pub(super) fn new(
         config: &Config,
         pass: Pass<'_>,
@@ -122,7 +122,7 @@ impl Plan {
         })
     }
 
-    /// First KV head and number of heads of those that attend together.
+    /// First KV head and number of heads of each group that is computed together.
     pub(super) fn slices(&self) -> impl Iterator<Item = (usize, usize)> {
         (0..self.kv_heads)
             .step_by(self.heads)
@@ -135,14 +135,14 @@ impl Plan {
         x.transpose(0, 1)?.contiguous()?.reshape((heads, self.rows * n, self.d))
     }
 
-    /// The way back, from all slices: `[rows, kv_heads * n * d]`.
+    /// The inverse of `by_head`, from all slices: `[rows, kv_heads * n * d]`.
     fn by_row(&self, slices: &[Tensor], n: usize) -> Result<Tensor> {
         let x = Tensor::cat(slices, 0)?.reshape((self.kv_heads, self.rows, n, self.d))?;
         x.transpose(0, 1)?.contiguous()?.reshape((self.rows, self.kv_heads * n * self.d))
     }
 }
 
-/// Keys and values of one layer, `[keys, kv_heads, d]` each: the prefix in f16 as it came, the rest
+/// Keys and values of one layer, `[keys, kv_heads, d]` each: the prefix in f16 as stored, the rest
 /// in f32.
 struct Layer {
     prefix: [Tensor; 2],
@@ -150,8 +150,8 @@ struct Layer {
 }
 
 impl Layer {
-    /// Uploads what the host holds of a layer. `own` are the rows' rotated keys and their values,
-    /// `[rows, kv_heads * d]`.
+    /// Uploads the keys and values of a layer from the host. `own` are the rows' rotated keys and
+    /// their values, `[rows, kv_heads * d]`.
     fn new(plan: &Plan, pass: Pass<'_>, layer: usize, own: [&Tensor; 2]) -> Result<Self> {
         let width = plan.kv_heads * plan.d;
         let upload = |x: &[f16]| {
@@ -171,7 +171,8 @@ impl Layer {
         Ok(Self { prefix: [upload(k)?, upload(v)?], rest: [rest(0)?, rest(1)?] })
     }
 
-    /// The keys and values of a slice's heads, widened: prefix and rest, `[heads, keys, d]` each.
+    /// The keys and values of the heads of a slice, in f32: prefix and rest, `[heads, keys, d]`
+    /// each.
     fn slice(&self, (first, heads): (usize, usize)) -> Result<[[Tensor; 2]; 2]> {
         let cut = |x: &Tensor| x.narrow(1, first, heads)?.transpose(0, 1);
         let wide = |x: &Tensor| cut(x)?.to_dtype(DType::F32);
@@ -181,10 +182,10 @@ impl Layer {
     }
 }
 
-/// A few KV heads of one layer with everything that their rows may see.
+/// A few KV heads of one layer with everything that their rows see.
 struct Slice<'p> {
     plan: &'p Plan,
-    /// Scaled queries, and these times the factors, `[heads, rows * group, d]`.
+    /// Scaled queries, and their product with the factors, `[heads, rows * group, d]`.
     q: Tensor,
     factored: Tensor,
     /// `[heads, 1, d]`.
@@ -260,10 +261,11 @@ impl<'p> Slice<'p> {
         Ok((out, (largest + total.log()?)?))
     }
 
-    /// From what [`Self::attend`] gave and the gradient of its output.
+    /// Gradients, from the result of [`Self::attend`] and the gradient of its output.
     fn backward(&self, out: &Tensor, log_total: &Tensor, d_out: &Tensor) -> Result<Gradients> {
         let mean = (out * d_out)?.sum_keepdim(D::Minus1)?;
-        // What reaches the queries outside of their middle, and inside of it before the factors.
+        // The gradients of the queries: outside of their middle, and inside of it before the
+        // factors.
         let (mut outside, mut inside): (Option<Tensor>, Option<Tensor>) = (None, None);
         let mut own = None;
         for (run, [keys, values]) in &self.runs {
@@ -282,7 +284,7 @@ impl<'p> Slice<'p> {
                     *sum = Some(plus(sum.take(), product(d_scores, keys)?)?);
                 }
             }
-            // The last run holds the rows' own keys, the only ones that are no constants.
+            // The last run holds the rows' own keys, the only ones that are not constant.
             own = Some((weights, whole, factored));
         }
         let (weights, whole, factored) = own.expect("the rest is always a run");
@@ -308,15 +310,15 @@ impl<'p> Slice<'p> {
     }
 }
 
-/// Gradients of a slice, or of a layer.
+/// Gradients of a slice or of a layer.
 pub(super) struct Gradients {
-    /// To the rotated queries, `[rows, heads * d]`; of a slice `[heads, rows * group, d]`.
+    /// Of the rotated queries, `[rows, heads * d]`; in a slice `[heads, rows * group, d]`.
     pub(super) q: Tensor,
-    /// To the rows' own rotated keys and values, `[rows, kv_heads * d]`; of a slice `[heads, rows,
+    /// Of the rows' own rotated keys and values, `[rows, kv_heads * d]`; in a slice `[heads, rows,
     /// d]`.
     pub(super) k: Tensor,
     pub(super) v: Tensor,
-    /// To the factors, `[kv_heads, 1, d]`.
+    /// Of the factors, `[kv_heads, 1, d]`.
     pub(super) factors: Tensor,
 }
 
@@ -325,8 +327,8 @@ fn plus(sum: Option<Tensor>, x: Tensor) -> Result<Tensor> {
 }
 
 /// The attention output of all rows in layer `at`, `[rows, heads * d]`, from rotated `q`, `k` and
-/// `v`; and the logarithms of the sums of weights, `[kv_heads, rows * group, 1]`, by which the
-/// backward pass finds the weights again.
+/// `v`; and the logarithms of the sums of weights, `[kv_heads, rows * group, 1]`, from which the
+/// backward pass computes the weights again.
 pub(super) fn attend(
     plan: &Plan,
     pass: Pass<'_>,
@@ -343,8 +345,8 @@ pub(super) fn attend(
     Ok([plan.by_row(&outputs, plan.group)?, Tensor::cat(&log_totals, 0)?])
 }
 
-/// Gradients of one layer from that of its attention output, `[rows, heads * d]`; `out` and
-/// `log_total` are what [`attend`] gave.
+/// Gradients of one layer, from the gradient of its attention output, `[rows, heads * d]`. `out`
+/// and `log_total` are the results of [`attend`].
 pub(super) fn backward(
     plan: &Plan,
     pass: Pass<'_>,

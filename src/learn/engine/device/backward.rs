@@ -1,4 +1,4 @@
-//! The backward pass of rows over tensors: from the residual stream's gradient down to the factors
+//! The backward pass of rows over tensors: from the gradient of the residual stream to the factors
 //! of every layer.
 
 use candle_core::{D, Result, Tensor};
@@ -10,8 +10,8 @@ use crate::learn::engine::rows::Pass;
 use crate::model::config::Config;
 use crate::model::device::TensorLayer;
 
-/// Gradient to the factors, `[layers * kv_heads, 1, head_dim]`, from that to the residual stream
-/// behind the last layer. Each layer's activations are let go when it is done.
+/// Gradient of the factors, `[layers * kv_heads, 1, head_dim]`, from that of the residual stream
+/// after the last layer. Each layer's activations are freed when the layer is done.
 pub(super) fn run(
     on: &OnDevice<'_>,
     pass: Pass<'_>,
@@ -40,7 +40,7 @@ pub(super) fn run(
     Tensor::cat(&gradients, 0)
 }
 
-/// `dx` goes from behind the layer to between attention and MLP.
+/// Takes `dx` from after the layer to between attention and MLP.
 fn mlp(config: &Config, layer: &TensorLayer, saved: &Saved, dx: &Tensor) -> Result<Tensor> {
     let d_gated = layer.down.back(dx)?;
     let d_gate_up = config.activation().gate_tensors_back(&saved.gate, &saved.up, &d_gated)?;
@@ -48,7 +48,7 @@ fn mlp(config: &Config, layer: &TensorLayer, saved: &Saved, dx: &Tensor) -> Resu
     dx + rms_norm(&saved.middle, &layer.mlp_norm, config.rms_eps, &d_normed)?
 }
 
-/// Back through the rotation and the norms of q and k.
+/// Backward through the rotation and the norms of q and k.
 fn unposition(
     layer: &TensorLayer,
     setting: &Setting,
@@ -69,8 +69,8 @@ fn unposition(
     Ok(())
 }
 
-/// The gradient through `y = x s w`, `s = 1 / sqrt(mean(x²) + eps)`, over the last axis: `s w dy -
-/// x s³ / n sum(w dy x)`.
+/// The gradient through `y = x s w`, `s = 1 / sqrt(mean(x²) + eps)`, over the last axis:
+/// `s w dy - x s³ / n sum(w dy x)`.
 pub(super) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32, dy: &Tensor) -> Result<Tensor> {
     let s = (x.sqr()?.mean_keepdim(D::Minus1)? + f64::from(eps))?.sqrt()?.recip()?;
     let weighted = dy.broadcast_mul(weight)?;

@@ -1,8 +1,8 @@
-//! Which keys the rows see and how: all rows attend together, over the prefix and then the *rest*,
-//! the tails of all blocks and the rows themselves.
+//! Which keys the rows see and how they are scored. All rows are computed together, over the prefix
+//! and then over the *rest*: the tails of all blocks and the rows themselves.
 //!
 //! Almost every key of a long prefix is in the middle of every row, or of none. So the columns of
-//! the scores fall into few runs, and only in short ones do rows differ and a mask is needed.
+//! the scores fall into few runs, and only short runs differ between rows and need a mask.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ pub(super) enum Score {
     Mixed(Vec<u8>),
 }
 
-/// Consecutive keys.
+/// Consecutive keys that are scored alike.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Run {
     pub(super) keys: Range<usize>,
@@ -29,7 +29,7 @@ pub(super) struct Run {
 /// The columns of the scores.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Columns {
-    /// The prefix, which every row sees whole.
+    /// The prefix, all of which every row sees.
     pub(super) prefix: Vec<Run>,
     /// The rest, numbered from 0: tails, then rows.
     pub(super) rest: Run,
@@ -37,7 +37,7 @@ pub(super) struct Columns {
     pub(super) visible: Vec<f32>,
 }
 
-/// One row: its block, its place in it, and its middle.
+/// One row: its block, its position in the block, and its middle.
 struct Row {
     block: usize,
     index: usize,
@@ -84,7 +84,7 @@ fn each_row(pass: Pass<'_>) -> Vec<Row> {
 }
 
 fn rest(content: &Rows<'_>, rows: &[Row]) -> (Run, Vec<f32>) {
-    // Every key's block and position; a row's own place makes what comes after it invisible.
+    // Block and position of every key. A row does not see keys after its own position.
     let tails = content.blocks.iter().enumerate().flat_map(|(block, own)| {
         let first = content.prefix.tokens();
         (first..first + own.tail.tokens()).map(move |position| (block, position))
@@ -112,7 +112,7 @@ mod tests {
     use crate::learn::engine::{CachedContext, Factors};
     use crate::mask::{Shape, Window};
 
-    /// Columns by their definition: for each row and key of the layout, hidden, whole or factored.
+    /// The columns by definition: for each row and key of the layout, hidden, whole or factored.
     fn plain(pass: Pass<'_>) -> Vec<Vec<Option<bool>>> {
         let prefix = pass.rows.prefix.tokens();
         let mut all = Vec::new();

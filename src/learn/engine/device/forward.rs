@@ -1,4 +1,4 @@
-//! The forward pass of rows over tensors, and what of it the backward pass needs.
+//! The forward pass of rows over tensors, and the activations that the backward pass needs.
 
 use candle_core::{Result, Tensor};
 use candle_nn::ops::rms_norm;
@@ -9,8 +9,7 @@ use super::attention::{self, Plan};
 use crate::learn::engine::rows::Pass;
 use crate::model::device::TensorLayer;
 
-/// Activations of one layer that the backward pass reads; rows of all blocks under one another, all
-/// in f32.
+/// Activations of one layer that the backward pass reads: the rows of all blocks stacked, in f32.
 pub(super) struct Saved {
     /// Residual stream before the layer, `[rows, hidden]`.
     pub(super) x: Tensor,
@@ -20,12 +19,12 @@ pub(super) struct Saved {
     /// q and k after rotation, and v: `[rows, heads head_dim]` and twice `[rows, kv_heads
     /// head_dim]`.
     pub(super) qkv: [Tensor; 3],
-    /// Attention output, `[rows, heads head_dim]`, and the logarithms of its rows' sums of weights,
-    /// `[kv_heads, rows group, 1]`.
+    /// Attention output, `[rows, heads head_dim]`, and the logarithms of the sums of weights of its
+    /// rows, `[kv_heads, rows group, 1]`.
     pub(super) attended: [Tensor; 2],
     /// Residual stream between attention and MLP.
     pub(super) middle: Tensor,
-    /// `[rows, intermediate]` each.
+    /// Gate and up projections, `[rows, intermediate]` each.
     pub(super) gate: Tensor,
     pub(super) up: Tensor,
 }
@@ -55,21 +54,21 @@ impl Setting {
         self.turned(x, &self.angles[1])
     }
 
-    /// The transposed rotation, which carries gradients back.
+    /// The transposed rotation, for gradients.
     pub(super) fn unrotated(&self, x: &Tensor) -> Result<Tensor> {
         self.turned(x, &self.angles[2])
     }
 
     fn turned(&self, x: &Tensor, sin: &Tensor) -> Result<Tensor> {
         let (rows, _, half) = sin.dims3()?;
-        // Every row is a batch entry of one position.
+        // Every row is a batch entry with one position.
         let heads = x.reshape((rows, x.dim(1)? / (2 * half), 1, 2 * half))?;
         rope(&heads, &self.angles[0], sin)?.reshape(x.shape())
     }
 }
 
-/// Runs the rows through every layer; gives the residual stream before the final norm, `[rows,
-/// hidden]`. `observe` sees each layer's activations and says whether to go on.
+/// Runs the rows through every layer; returns the residual stream before the final norm, `[rows,
+/// hidden]`. `observe` gets each layer's activations and decides whether to continue.
 pub(super) fn run(
     on: &OnDevice<'_>,
     pass: Pass<'_>,
@@ -101,7 +100,7 @@ pub(super) fn run(
     Ok(x)
 }
 
-/// Rotated q and k, and v, of every row; and q and k before their norms where the model has such.
+/// Rotated q and k, and v, of every row; and q and k before their norms, in models that have them.
 fn project(
     on: &OnDevice<'_>,
     setting: &Setting,

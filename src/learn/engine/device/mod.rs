@@ -1,12 +1,12 @@
 //! Passes over the tensors of a decoder that runs on a device.
 //!
-//! The gradient is written out here too. candle's own derivative of a product is that to both of
-//! its factors, so that constant keys and constant weights would get gradients as large as they
-//! are, at the price of a product each.
+//! The gradient is written by hand here too. candle's autograd computes the gradient of both
+//! operands of a matmul, so frozen weights and keys would each cost an extra matmul and a full-size
+//! gradient.
 //!
-//! Keys and values of the context are in the host's memory, in f16, as the pool has them. Those of
-//! one layer are uploaded where a pass comes to it, and widened for a few KV heads at a time.
-//! Nothing is read from the device in the middle of a pass: what the host needs it reads at the
+//! Keys and values of the context are kept in f16 in host memory, as the pool stores them. Those of
+//! one layer are uploaded when a pass reaches the layer, and converted to f32 for a few KV heads at
+//! a time. Nothing is read back from the device during a pass: the host reads its results at the
 //! end.
 
 mod attention;

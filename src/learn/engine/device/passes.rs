@@ -1,4 +1,4 @@
-//! The passes of a decoder on its device.
+//! The passes of a decoder that runs on a device.
 
 use candle_core::{DType, Tensor};
 use candle_nn::ops::rms_norm;
@@ -12,10 +12,11 @@ use crate::learn::engine::rows::Pass;
 use crate::model::config::Config;
 use crate::model::device::{TensorDecoder, failed};
 
-/// Most bytes of a buffer of scores, or of widened keys or values; a single KV head may need more.
+/// Largest size in bytes of a buffer of scores, or of keys or values in f32. A single KV head may
+/// need more.
 pub(in crate::learn) const MOST_BYTES: usize = 256 << 20;
 
-/// Passes of a decoder on its device.
+/// Passes of a decoder that runs on a device.
 #[derive(Clone, Copy)]
 pub struct OnDevice<'a> {
     pub(super) config: &'a Config,
@@ -90,7 +91,7 @@ impl Engine for OnDevice<'_> {
     }
 }
 
-/// A tensor's elements in this process's memory.
+/// Copies a tensor's elements to host memory.
 fn read<T: candle_core::WithDType>(x: &Tensor) -> candle_core::Result<Vec<T>> {
     x.flatten_all()?.to_vec1()
 }
@@ -107,7 +108,7 @@ mod tests {
     use crate::model::device::{Attend, Placement};
     use crate::model::load::{Opened, Source};
 
-    /// Random weights over tensors: `change` may change the shape.
+    /// Random weights over tensors; `change` may change the shape.
     fn random(geometry: &str, change: impl Fn(&mut Config)) -> Decoder {
         let mut opened = Opened::open(&Source::random(geometry, Some(2), 3).unwrap()).unwrap();
         (opened.config.hidden, opened.config.intermediate, opened.config.vocab) = (96, 112, 128);

@@ -1,11 +1,10 @@
 //! Attention of the answer rows of one block over one KV head: forward, and backward in closed
 //! form.
 //!
-//! With `q` already scaled and the factors `a` of the head, the score of
-//! row `r` and key `t` is `q_r . k_t` outside the middle of `r` and `(q_r a) . k_t` inside it. So
-//! `dL/da[c] = sum over rows, query heads of the group and middle keys of dL/dscore * q[c] * k[c]`,
-//! which is one product of the score gradients with the keys, `G = dS_middle K`, and a row-wise
-//! `sum q G`.
+//! With `q` already scaled and the factors `a` of the head, the score of row `r` and key `t` is
+//! `q_r . k_t` outside the middle of `r` and `(q_r a) . k_t` inside it. So `dL/da[c] = sum over
+//! rows, query heads of the group and middle keys of dL/dscore * q[c] * k[c]`: one matmul of the
+//! score gradients with the keys, `G = dS_middle K`, and a row-wise `sum q G`.
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -15,13 +14,13 @@ use crate::model::config::Config;
 use crate::model::host::ops;
 use crate::{Error, Result};
 
-/// One KV head of one block: the keys and values of everything that its rows may see.
+/// One KV head of one block, with the keys and values that its rows see.
 pub(super) struct HeadJob<'a> {
     d: usize,
     group: usize,
     /// Answer rows.
     rows: usize,
-    /// Keys and values in all: context, then answer rows.
+    /// Number of keys and values: context, then answer rows.
     tokens: usize,
     /// `[tokens, d]`.
     keys: Vec<f32>,
@@ -38,12 +37,12 @@ pub(super) struct HeadJob<'a> {
 
 /// Gradients of one head.
 pub(super) struct HeadGradient {
-    /// To the rotated queries, `[rows, group * d]`.
+    /// Of the rotated queries, `[rows, group * d]`.
     pub(super) q: Vec<f32>,
-    /// To the answer rows' own rotated keys and values, `[rows, d]`.
+    /// Of the answer rows' own rotated keys and values, `[rows, d]`.
     pub(super) k: Vec<f32>,
     pub(super) v: Vec<f32>,
-    /// To the factors, `[d]`.
+    /// Of the factors, `[d]`.
     pub(super) factors: Vec<f32>,
 }
 
@@ -76,7 +75,7 @@ impl<'a> HeadJob<'a> {
                 row[kv_head * group * d..(kv_head + 1) * group * d].iter().map(|x| x * scale)
             })
             .collect();
-        // A sink that is longer than the sequence leaves no middle.
+        // If the sink is longer than the sequence, there is no middle.
         let start = pass.window.sink.min(tokens);
         let ends = (0..count).map(|row| start + pass.middle(before + row)).collect();
         let (factors, dropped) = pass.factors.head(layer, kv_head);
@@ -96,8 +95,8 @@ impl<'a> HeadJob<'a> {
         }
     }
 
-    /// The middle of the last row, and the first key that any row sees outside its middle and
-    /// behind the sink.
+    /// The middle of the last row, and the first key after the sink that any row sees outside its
+    /// middle.
     fn middle(&self) -> (std::ops::Range<usize>, usize) {
         let end = |row: Option<&usize>| row.copied().unwrap_or(self.start);
         (self.start..end(self.ends.last()), end(self.ends.first()))
@@ -119,8 +118,8 @@ impl<'a> HeadJob<'a> {
             let seen = self.tokens - self.rows + row + 1;
             scores[seen..].fill(0.0);
             if self.dropped && self.ends[row] > self.start {
-                // Two runs of keys around the middle that is not seen: joined, weighted, and put
-                // back.
+                // A dropped head sees two runs of keys around its middle. They are joined,
+                // weighted, and split again.
                 let mut joined = [&scores[..self.start], &scores[self.ends[row]..seen]].concat();
                 normalise(&mut joined);
                 scores[..self.start].copy_from_slice(&joined[..self.start]);
@@ -134,7 +133,7 @@ impl<'a> HeadJob<'a> {
     }
 
     /// Scores against the keys of `range`. With `middle_from`, only where a key is in the row's
-    /// middle; else only where it is not.
+    /// middle; otherwise only where it is not.
     fn scores(
         &self,
         queries: &[f32],
@@ -177,7 +176,7 @@ impl<'a> HeadJob<'a> {
         product(&self.weights()?, &self.values, self.tokens)
     }
 
-    /// Gradients from that of the output, both `[rows, group * d]`.
+    /// Gradients, from the output and its gradient, both `[rows, group * d]`.
     pub(super) fn backward(&self, attended: &[f32], d_attended: &[f32]) -> Result<HeadGradient> {
         let (d, width) = (self.d, self.tokens);
         let weights = self.weights()?;
@@ -238,14 +237,14 @@ impl<'a> HeadJob<'a> {
     }
 }
 
-/// Scores to weights that sum to 1.
+/// Turns scores into weights that sum to 1.
 fn normalise(scores: &mut [f32]) {
     let (_, _, sum) = ops::softmax_tile(scores, f32::NEG_INFINITY);
     scores.iter_mut().for_each(|weight| *weight /= sum);
 }
 
-/// Runs `job(block, first row, kv head)` for every block and head and lays its `[rows, group * d]`
-/// out as `[rows, heads * d]`.
+/// Runs `job(block, first row, kv head)` for every block and head, and writes its `[rows, group *
+/// d]` into `[rows, heads * d]`.
 pub(super) fn gather(
     config: &Config,
     rows: &Rows<'_>,
@@ -260,8 +259,8 @@ pub(super) fn gather(
     Ok(out)
 }
 
-/// One result per block and KV head, in a fixed order whatever the threads: (first row, KV head,
-/// result).
+/// One result per block and KV head, as (first row, KV head, result), in an order that does not
+/// depend on the threads.
 pub(super) fn each_head<T: Send>(
     config: &Config,
     rows: &Rows<'_>,
@@ -278,7 +277,7 @@ pub(super) fn each_head<T: Send>(
         .collect()
 }
 
-/// Copies rows of `width` into rows of `out_width` from column `at` on.
+/// Copies rows of `width` into rows of `out_width`, starting at column `at`.
 pub(super) fn scatter(part: &[f32], width: usize, out: &mut [f32], out_width: usize, at: usize) {
     for (part, out) in part.chunks_exact(width).zip(out.chunks_mut(out_width)) {
         out[at..at + width].copy_from_slice(part);

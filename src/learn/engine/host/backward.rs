@@ -1,4 +1,4 @@
-//! The backward pass over answer rows: from the residual stream's gradient down to the factors of
+//! The backward pass over answer rows: from the gradient of the residual stream to the factors of
 //! every layer.
 
 use super::OnHost;
@@ -10,7 +10,7 @@ use crate::model::config::Config;
 use crate::model::host::ops;
 use crate::model::weights::Layer;
 
-/// Gradient to the factors, `[layers, kv_heads, head_dim]`, from that to the residual stream behind
+/// Gradient of the factors, `[layers, kv_heads, head_dim]`, from that of the residual stream after
 /// the last layer.
 pub(super) fn run(
     on: OnHost<'_>,
@@ -35,7 +35,7 @@ pub(super) fn run(
     Ok(gradient)
 }
 
-/// Adds the MLP's part: `dx` goes from behind the layer to between attention and MLP.
+/// Adds the gradient through the MLP: takes `dx` from after the layer to between attention and MLP.
 fn mlp(config: &Config, layer: &Layer, saved: &Saved, dx: &mut [f32]) -> Result<()> {
     let d_gated = layer.down.weight.wide()?.back(dx)?;
     let width = config.intermediate;
@@ -46,8 +46,8 @@ fn mlp(config: &Config, layer: &Layer, saved: &Saved, dx: &mut [f32]) -> Result<
     Ok(())
 }
 
-/// Gradients to rotated q and k and to v, from that to the attention output; adds the factors' to
-/// `gradient`.
+/// Gradients of rotated q and k and of v, from that of the attention output; adds the gradient of
+/// the factors to `gradient`.
 fn attention(
     config: &Config,
     pass: Pass<'_>,
@@ -90,8 +90,8 @@ fn attention(
     Ok(out)
 }
 
-/// Back through the rotation and the norms of q and k: gradients to the stacked projection, `[rows,
-/// q + k + v]`.
+/// Backward through the rotation and the norms of q and k: gradients of the stacked projection,
+/// `[rows, q + k + v]`.
 fn unposition(
     config: &Config,
     layer: &Layer,

@@ -1,4 +1,4 @@
-//! The forward pass over answer rows, and what of it the backward pass needs.
+//! The forward pass over answer rows, and the activations that the backward pass needs.
 
 use super::OnHost;
 use super::attention;
@@ -10,37 +10,37 @@ use crate::model::host::ops;
 use crate::model::rope::rotate;
 use crate::model::weights::{Layer, Linear};
 
-/// Activations of one layer that the backward pass reads; rows of all blocks under one another.
+/// Activations of one layer that the backward pass reads: the rows of all blocks stacked.
 pub(super) struct Saved {
     /// Residual stream before the layer, `[rows, hidden]`.
     pub(super) x: Vec<f32>,
     /// q and k before their norms (Qwen3 only), `[rows, (heads + kv_heads) head_dim]`.
     pub(super) before_norm: Option<Vec<f32>>,
-    /// After rotation, `[rows, heads head_dim]`.
+    /// q after rotation, `[rows, heads head_dim]`.
     pub(super) q: Vec<f32>,
-    /// After rotation, `[rows, kv_heads head_dim]`.
+    /// k after rotation, `[rows, kv_heads head_dim]`.
     pub(super) k: Vec<f32>,
     pub(super) v: Vec<f32>,
     /// Attention output, `[rows, heads head_dim]`.
     pub(super) attended: Vec<f32>,
     /// Residual stream between attention and MLP.
     pub(super) middle: Vec<f32>,
-    /// `[rows, 2 intermediate]`.
+    /// Stacked gate and up projections, `[rows, 2 intermediate]`.
     pub(super) gate_up: Vec<f32>,
 }
 
-/// All layers of one pass.
+/// Activations of all layers of one pass.
 #[derive(Default)]
 pub(super) struct Tape {
     pub(super) layers: Vec<Saved>,
 }
 
-/// Sees a layer's rotated keys and values of the rows.
+/// Gets a layer's rotated keys and the values of the rows.
 pub(super) type Observe<'a> = &'a mut dyn FnMut(&[f32], &[f32]);
 
-/// Runs the rows through every layer; gives the residual stream before the final norm, `[rows,
-/// hidden]`. `observe` sees each layer's rotated keys and values of the rows, in the order of the
-/// layers.
+/// Runs the rows through every layer; returns the residual stream before the final norm, `[rows,
+/// hidden]`. `observe` gets each layer's rotated keys and the values of the rows, in the order of
+/// the layers.
 pub(super) fn run(
     on: OnHost<'_>,
     pass: Pass<'_>,
@@ -84,12 +84,12 @@ pub(super) fn run(
     Ok(x)
 }
 
-/// `x W^T + b`, the weights widened for this product only.
+/// `x W^T + b`, with the weights converted to f32 for this product only.
 fn apply(linear: &Linear, x: &[f32]) -> Result<Vec<f32>> {
     linear.apply_wide(&linear.weight.wide()?, x)
 }
 
-/// Rotated q and k, and v, of every row; and q and k before their norms where the model has such.
+/// Rotated q and k, and v, of every row; and q and k before their norms, in models that have them.
 fn split(
     config: &Config,
     layer: &Layer,

@@ -87,7 +87,7 @@ fn plain_terminals_get_plain_characters() {
 fn why_a_run_failed_stays_in_sight() {
     let mut state = session(SMALL, ColorDepth::None);
     state.size = (80, 24);
-    let sentence = "the card's memory is full";
+    let sentence = "the GPU's memory is full";
     send(&mut state, Event::Failed { sentence: sentence.to_owned(), code: 1 });
     assert!(state.toast.take().is_some_and(|toast| toast.failed));
     let frame = text(&draw(&state));

@@ -296,8 +296,8 @@ fn leaving_and_the_shell() {
     );
 }
 
-/// 20,000 random actions with frames in between: nothing panics, and the place stays inside the
-/// model.
+/// 20,000 random actions with frames in between: nothing panics, and the selected place stays
+/// inside the model.
 #[test]
 fn a_random_walk_keeps_the_invariants() {
     let mut random = StdRng::seed_from_u64(5);

@@ -16,13 +16,13 @@ use crate::tui::screen::ab::view::place;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Bar, columns};
 
-/// The strip's scale: from this divergence, in nats, ...
+/// Lower end of the scale of the strip, a divergence in nats.
 const LOW: f64 = 1e-5;
-/// ... to this one.
+/// Upper end of the scale, in nats.
 const HIGH: f64 = 1.0;
 
-/// Mean, spread and agreement since the mask at work counts, in nats; what does not fit is left out
-/// from the end.
+/// Mean, spread and agreement since the current mask came into use, in nats. What does not fit is
+/// left out from the end.
 pub fn line(state: &State, width: u16) -> Line<'static> {
     let theme = &state.theme;
     let pairs = &state.run.pairs;
@@ -72,7 +72,7 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
     Line::from(spans)
 }
 
-/// A divergence with two or three digits that count.
+/// A divergence with two or three significant digits.
 pub fn nats(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
@@ -83,8 +83,8 @@ pub fn nats(value: f64) -> String {
     }
 }
 
-/// Divergence of every step on a logarithmic scale, the largest where steps share a column; below
-/// it cursor and changes.
+/// Divergence of every step on a logarithmic scale. Where steps share a column, the largest is
+/// shown. The cursor and the changes of the mask are below.
 pub fn strip(state: &State, area: Rect, marks: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let pairs = &state.run.pairs;
@@ -137,7 +137,7 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
         let Some(row) = pane.take(1) else { break };
         for (voice, other, x) in [(a, b, 0), (b, a, half)] {
             let Some(likely) = voice.and_then(|voice| voice.top.get(index)) else { continue };
-            // What the other side has at another place stands out.
+            // Tokens that the other side ranks differently are highlighted.
             let moved = other
                 .is_some_and(|other| other.top.get(index).map(|top| top.id) != Some(likely.id));
             let role = if moved { Role::Warn } else { Role::Text };
@@ -173,7 +173,7 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// A token's text with its blanks in sight.
+/// A token's text with its whitespace made visible.
 pub fn visible(text: &str) -> String {
     let sign = |c: char| match c {
         ' ' => '·',

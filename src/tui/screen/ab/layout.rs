@@ -1,5 +1,5 @@
 //! Tokens laid out as running text: shared by the A/B screen, which draws them, and by the mouse,
-//! which asks what is where.
+//! which looks up the token under a cell.
 
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthChar;
@@ -18,9 +18,9 @@ const AFTER: usize = 1_500;
 pub struct AbAreas {
     /// How the sides are fed.
     pub mode: Rect,
-    /// The pane at the left, its title included.
+    /// The left pane, title included.
     pub left: Rect,
-    /// The pane at the right.
+    /// The right pane, title included.
     pub right: Rect,
     /// Divergence in figures.
     pub figures: Rect,
@@ -66,22 +66,22 @@ pub fn ab(main: Rect) -> AbAreas {
     }
 }
 
-/// A token in its place.
+/// A token and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
     /// Generated token, counted from 1.
     pub n: usize,
     /// Row and column within the pane.
     pub at: (u16, u16),
-    /// Columns.
+    /// Width in columns.
     pub width: u16,
     /// What is drawn.
     pub text: String,
-    /// Whether the sides part here.
+    /// Whether the sides differ here.
     pub parts: bool,
 }
 
-/// The tokens that one side's pane shows within `area`, which has no title any more.
+/// The tokens that one side's pane shows within `area`, the pane without its title.
 pub fn words(state: &State, side: ComparedSide, area: Rect) -> Vec<Word> {
     let pairs = &state.run.pairs;
     let mode = state.feed();
@@ -105,7 +105,8 @@ pub fn words(state: &State, side: ComparedSide, area: Rect) -> Vec<Word> {
             (row, x) = (row + 1, 0);
         }
     }
-    // The cursor's row is on screen: at the end while it follows, in the middle otherwise.
+    // The cursor's row is always shown: at the bottom while the cursor follows the text, else in
+    // the middle.
     let rows = area.height.max(1);
     let at = placed.iter().rev().find(|word| word.n <= cursor).map_or(0, |word| word.at.0);
     let last = placed.last().map_or(0, |word| word.at.0);
@@ -118,10 +119,10 @@ pub fn words(state: &State, side: ComparedSide, area: Rect) -> Vec<Word> {
     placed
 }
 
-/// What stands for a token in a side's pane, and whether the line ends behind it.
+/// The text shown for a token in a side's pane, and whether the line ends after it.
 fn shown_text(pair: &Pair, side: ComparedSide, parts: bool, mode: Mode) -> Option<(String, bool)> {
     let own = voice(pair, side)?;
-    // A forced side does not say what it would have said: its first choice stands in its pane.
+    // A side in forced mode is fed tokens it did not choose. Its pane shows its own first choice.
     let text = match (parts, mode, side) {
         (true, Mode::Forced, ComparedSide::B) => {
             own.top.first().map_or(own.text.as_str(), |top| top.text.as_str())
@@ -167,8 +168,8 @@ pub fn below_title(area: Rect) -> Rect {
     Rect { y: area.y + 1.min(area.height), height: area.height.saturating_sub(1), ..area }
 }
 
-/// The tokens, counted from 1, that a column of the strip stands for: one each while they fit,
-/// evenly shared otherwise.
+/// The tokens, counted from 1, in one column of the strip: one per column while they fit, otherwise
+/// evenly spread.
 pub fn columns_of(tokens: usize, width: u16, column: u16) -> std::ops::RangeInclusive<usize> {
     let (width, column) = (usize::from(width.max(1)), usize::from(column));
     if tokens <= width {

@@ -16,7 +16,7 @@ use crate::tui::screen::ab::update::at;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{BarPart, stacked};
 
-/// Tokens that are shown for their weight at most.
+/// Largest number of tokens shown for their attention weight.
 const WEIGHTY: usize = 10;
 
 /// Draws the pane.
@@ -32,7 +32,7 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
     };
     pane.title("what the step lost", &note);
     let n = at(state);
-    // While the cursor follows the text the answer is a few tokens old, and says so.
+    // While the cursor follows the text, the answer is a few tokens old, and the pane says so.
     let is_wanted = |lost: &&Lost| {
         let same_head = (lost.asked.layer, lost.asked.head) == (layer, query);
         state.replay || same_head && (lost.asked.n == n || state.screens.ab.cursor.is_none())
@@ -104,7 +104,7 @@ fn masses(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
         figures.push(Span::styled(nats(lost.logit_rms), theme.style(Role::Text)));
     }
     let figures = Line::from(figures);
-    // On a narrow pane the columns of percentages say enough.
+    // On a narrow pane only the columns of percentages are shown.
     if legend.width() + figures.width() <= usize::from(pane.area.width) {
         pane.line(Line::from_iter(legend.spans.into_iter().chain(figures.spans)));
     } else {
@@ -112,7 +112,7 @@ fn masses(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
     }
 }
 
-/// The weightiest tokens and the greatest losers: exact value → under the mask.
+/// The tokens with the largest weights and those that lost the most: exact value → under the mask.
 fn tokens(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
     let wide = pane.area.width >= 62;
     let head = match wide {
@@ -120,7 +120,8 @@ fn tokens(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
         false => format!("{:<12}{:>6}  {:<14}rank", "token", "at", "weight"),
     };
     pane.note(head);
-    // Half of the rows for the weightiest tokens, the rest for those that lost the most.
+    // Half of the rows for the tokens with the largest weights, the rest for those that lost the
+    // most.
     let rows = usize::from(pane.area.height);
     let mut rest: Vec<&LostToken> = lost.tokens.iter().collect();
     rest.sort_by_key(|token| token.exact_rank);

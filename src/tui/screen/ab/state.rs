@@ -1,18 +1,18 @@
-//! Where the A/B screen looks.
+//! State of the A/B screen.
 
 use crate::decode::lost::Asked;
 
-/// Where the A/B screen looks.
+/// What the A/B screen shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct AbView {
     /// The token under the cursor; `None` follows the newest.
     pub cursor: Option<usize>,
     /// The query head within its group.
     pub query: usize,
-    /// Whether the pruned side is at the left.
+    /// Whether the pruned side is on the left.
     pub swapped: bool,
-    /// What the engine was asked last, and when.
+    /// The last question to the engine.
     pub asked: Option<Asked>,
-    /// Milliseconds since the start.
+    /// When it was asked, in milliseconds since the start.
     pub asked_ms: f64,
 }

@@ -30,7 +30,7 @@ fn letter(state: &mut State, c: char) -> Vec<Effect> {
     key(state, KeyCode::Char(c))
 }
 
-/// A session of 120 tokens on the A/B screen, at its end; the sides part at every seventh token
+/// A session of 120 tokens on the A/B screen, at its end; the sides differ at every seventh token
 /// from the third on.
 fn ready() -> State {
     let mut state = session(SMALL, ColorDepth::True);
@@ -202,8 +202,8 @@ fn the_mouse_picks_tokens_in_both_panes_and_in_the_strip() {
     assert_eq!(state.screens.ab.cursor, Some(1));
 }
 
-/// Free mode: the texts part at token 4, B goes on alone after A's end, and a retune makes B's text
-/// A's.
+/// Free mode: the texts differ at token 4, B continues alone after A ends, and a retune replaces
+/// B's text by A's.
 #[test]
 fn free_texts_part_once_and_a_change_of_the_mask_brings_them_together() {
     let mut state = session(SMALL, ColorDepth::None);

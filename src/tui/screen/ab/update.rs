@@ -1,4 +1,4 @@
-//! The A/B screen: the cursor over tokens, how the sides are fed, and what the engine is asked
+//! The A/B screen: the cursor over tokens, how the sides are fed, and the questions to the engine
 //! about a step.
 
 use crate::decode::comparison::Mode;
@@ -12,12 +12,12 @@ use crate::tui::app::state::State;
 use crate::tui::screen::ab::layout;
 use crate::tui::screen::{Press, Screen, Wheel};
 
-/// Tokens of half a page.
+/// How many tokens half a page moves.
 const HALF_PAGE: isize = 16;
-/// While tokens come and the cursor follows them, the engine is asked this often, in milliseconds.
+/// Time between two questions to the engine while the cursor follows new tokens, in milliseconds.
 const EVERY_MS: f64 = 1_000.0;
 
-/// Does a command of the screen.
+/// Runs a command of the screen.
 pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     match command {
         Command::Less => query(state, -1),
@@ -44,7 +44,7 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     Some(Vec::new())
 }
 
-/// What means something only once there is a model.
+/// Commands that need a loaded model.
 fn go(state: &mut State, command: Command) -> Vec<Effect> {
     if state.model.is_none() {
         return Vec::new();
@@ -71,7 +71,7 @@ fn go(state: &mut State, command: Command) -> Vec<Effect> {
     Vec::new()
 }
 
-/// The wheel goes from token to token.
+/// The wheel moves from token to token.
 pub fn wheel(_: &State, wheel: Wheel) -> Option<Command> {
     Some(if wheel.up { Command::Left } else { Command::Right })
 }
@@ -85,7 +85,7 @@ pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
     Vec::new()
 }
 
-/// The token that is looked at.
+/// The selected token.
 pub fn at(state: &State) -> usize {
     state.screens.ab.cursor.unwrap_or(state.run.pairs.len())
 }
@@ -97,7 +97,7 @@ fn step(state: &mut State, by: isize) {
         (next < all).then_some(next).or_else(|| (all > 0 && by <= 0).then_some(next.min(all)));
 }
 
-/// To the token above or below the cursor in the left pane.
+/// Moves to the token above or below the cursor in the left pane.
 fn row(state: &mut State, by: i32) {
     let areas = layout::ab(areas::areas(state).main);
     let side = if state.screens.ab.swapped { ComparedSide::B } else { ComparedSide::A };
@@ -111,7 +111,7 @@ fn row(state: &mut State, by: i32) {
         .min_by_key(|word| word.at.1.abs_diff(column));
     match found.map(|word| word.n) {
         Some(n) => state.screens.ab.cursor = Some(n),
-        // Beyond the pane.
+        // Outside the pane: move by a fixed number of tokens.
         None => step(state, by as isize * 8),
     }
 }
@@ -135,7 +135,7 @@ fn query(state: &mut State, by: isize) {
     state.screens.ab.query = state.screens.ab.query.saturating_add_signed(by).min(group - 1);
 }
 
-/// Whether the engine can do this; says why not.
+/// Whether the engine can do this. If not, a message says why.
 fn is_possible(state: &mut State) -> bool {
     let sentence = match &state.model {
         _ if state.replay => "a recording takes no orders",
@@ -176,7 +176,7 @@ pub fn rewind(state: &mut State, n: usize) -> Vec<Effect> {
     vec![Effect::Engine(Order::Rewind(n))]
 }
 
-/// Asks the engine what the step at the cursor lost, where it was not asked already.
+/// Asks the engine what the step at the cursor lost, unless it was already asked.
 pub fn ask(state: &mut State) -> Vec<Effect> {
     let Some(model) = &state.model else { return Vec::new() };
     let n = at(state);

@@ -1,5 +1,5 @@
-//! Dense against masked: two texts side by side, how far they are apart at every token, and what
-//! one step lost.
+//! Dense against masked: two texts side by side, their divergence at every token, and what one step
+//! lost.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -43,7 +43,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// What stands here when the pruned side runs alone.
+/// The text shown here when the pruned side runs alone.
 fn solo(state: &State, area: Rect, buffer: &mut Buffer) {
     let lines = [
         "The masked side runs alone (--solo): there is no dense side to compare with.",
@@ -54,7 +54,7 @@ fn solo(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// How both sides are fed, and since when the figures count.
+/// How both sides are fed, and from which token on the figures count.
 fn mode_line(state: &State) -> Line<'static> {
     let theme = &state.theme;
     let (name, about) = match state.feed() {
@@ -103,7 +103,7 @@ fn side(state: &State, model: &ModelView, side: ComparedSide, area: Rect, buffer
         facts.push(rate(1e3 / times.p50.max(1e-9)));
         facts.push(format!("{:.2} ms", times.p50));
     }
-    // The title takes what fits, the most telling first.
+    // The title takes the facts that fit, the most important first.
     let mut room = usize::from(area.width).saturating_sub(name.chars().count() + 2);
     facts.retain(|fact| {
         let fits = fact.chars().count() + 3 <= room;
@@ -126,7 +126,7 @@ fn side(state: &State, model: &ModelView, side: ComparedSide, area: Rect, buffer
     }
 }
 
-/// `token 211 of 512`.
+/// The position, such as `token 211 of 512`.
 pub fn place(state: &State) -> String {
     format!("token {} of {}", count(at(state)), count(state.run.pairs.len()))
 }

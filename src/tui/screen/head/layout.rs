@@ -1,4 +1,4 @@
-//! Where the bars of the head screen are.
+//! Positions of the bars on the head screen.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ pub struct HeadChart {
     pub columns: u16,
     /// Rotation pairs.
     pub pairs: usize,
-    /// Rows of an energy strip; 0 where there is no room.
+    /// Rows of an energy strip; 0 where there is no space.
     pub energy: u16,
 }
 
@@ -26,7 +26,7 @@ pub const HEAD_LABEL: u16 = 8;
 /// Rows below the bars without the energies: axis, wavelengths, two rows of mask.
 const HEAD_BELOW: u16 = 4;
 
-/// Where the bars of the head screen are.
+/// Positions of the bars on the head screen.
 pub fn head_chart(state: &State, main: Rect, shape: Shape) -> HeadChart {
     let rest = main.height.saturating_sub(2 + HEAD_BELOW);
     let energy = match rest {

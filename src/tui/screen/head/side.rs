@@ -1,4 +1,4 @@
-//! The side panel of the head screen: where its attention goes.
+//! The side panel of the head screen: where the attention of the head goes.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -8,7 +8,7 @@ use crate::tui::screen::map::state::Level;
 use crate::tui::screen::tune::edit::edit;
 use crate::tui::screen::{Press, Screen, Wheel};
 
-/// Does a command of the screen.
+/// Runs a command of the screen.
 pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     let before = state.at;
     match command {
@@ -34,18 +34,18 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     Some(state.watch(before))
 }
 
-/// To the other channel of the pair.
+/// Moves to the other channel of the pair.
 fn other_half(state: &mut State) {
     let Some(shape) = state.shape() else { return };
     state.at.channel = shape.partner(state.at.channel).unwrap_or(state.at.channel);
 }
 
-/// The wheel goes along the frequencies.
+/// The wheel moves along the frequencies.
 pub fn wheel(_: &State, wheel: Wheel) -> Option<Command> {
     Some(if wheel.up { Command::Left } else { Command::Right })
 }
 
-/// A press selects the pair, within the half at hand.
+/// A press selects the pair, and keeps the half of the head.
 pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
     let Some(shape) = state.shape() else { return Vec::new() };
     let chart = layout::head_chart(state, areas::areas(state).main, shape);

@@ -1,5 +1,5 @@
-//! One head: its pairs on the frequency axis, what the mask keeps, and where queries and keys have
-//! their energy.
+//! One head: its pairs on the frequency axis, what the mask keeps, and the energy of queries and
+//! keys.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -49,13 +49,13 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     cursor(state, model, &chart, area, buffer);
 }
 
-/// Where one is.
+/// Breadcrumbs of the selected place.
 pub fn crumbs(state: &State) -> Vec<String> {
     let at = state.at;
     vec![format!("L{}", at.layer), format!("h{}", at.head), format!("ch {}", at.channel)]
 }
 
-/// What its exports are called: pictures are of the whole map.
+/// File name of an export. Pictures show the whole map.
 pub fn file_stem(state: &State, format: ExportFormat) -> String {
     if format.is_picture() {
         "map".to_owned()
@@ -107,12 +107,12 @@ fn subtitle(state: &State, metric: Metric) -> Line<'static> {
     ])
 }
 
-/// Pruned channels are dim whatever their hue was.
+/// Pruned channels are dim, whatever their colour was.
 fn pruned(state: &State) -> Style {
     state.theme.style(Role::Border)
 }
 
-/// Bars of every pair: side by side where there are two columns or more, the larger one otherwise.
+/// Bars of every pair: side by side where a pair has two columns or more, otherwise the larger one.
 fn bars(
     state: &State,
     model: &ModelView,
@@ -128,7 +128,7 @@ fn bars(
     columns(chart.bars, buffer, |x| {
         let pair = chart.pairs_of(x).start;
         let within = x - chart.column_of(pair);
-        // From three columns on the last one is a gap.
+        // From three columns on, the last one is a gap.
         let half = match per_pair {
             1 => None,
             n if n >= 3 && within == n - 1 => return None,
@@ -169,7 +169,7 @@ fn scale_labels(
     }
 }
 
-/// The lowest score that this head keeps, where the bars are what the mask was selected by.
+/// The lowest score that this head keeps, where the bars show what the mask was selected by.
 fn threshold(
     state: &State,
     model: &ModelView,
@@ -201,7 +201,7 @@ fn threshold(
     put(buffer, label, 0, 0, Line::styled(format!("{:>6} ┤", number(lowest)), style));
 }
 
-/// Pair numbers, and below them their wavelengths.
+/// Pair numbers, with their wavelengths below.
 fn axis(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer: &mut Buffer) {
     let dim = state.theme.style(Role::Dim);
     let row = |y: u16| Rect {

@@ -1,4 +1,4 @@
-//! Where things are on the learn screen.
+//! Positions on the learn screen.
 
 use ratatui::layout::Rect;
 
@@ -10,13 +10,13 @@ use crate::tui::screen::learn::state::Field;
 pub struct Learn {
     /// The form, title included.
     pub form: Rect,
-    /// How it goes.
+    /// Progress.
     pub progress: Rect,
     /// Importance, curves and verdict.
     pub right: Rect,
 }
 
-/// Where things are on the learn screen.
+/// Divides the learn screen.
 pub fn learn(main: Rect) -> Learn {
     let area = Rect { x: main.x + 1, width: main.width.saturating_sub(2), ..main };
     let left = match main.width {

@@ -1,4 +1,4 @@
-//! The updates of the learning at hand as a table.
+//! The updates of the current learning run as a table.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::export::Sheet;
 
-/// One row per update of the learning at hand.
+/// One row per update of the current learning run.
 pub fn sheet(state: &State, _: &ModelView) -> Sheet {
     let columns = vec!["stage", "step", "distill", "reg", "mean_factor", "kept"];
     let row = |update: &Update| {

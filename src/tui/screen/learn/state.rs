@@ -1,4 +1,4 @@
-//! Learning as the screen shows it: what is set, how it goes, what came of it.
+//! Learning as the screen shows it: the settings, the progress, and the result.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::learn::worker::{Done, Order};
 use crate::mask::select::ALIGNMENTS;
 use crate::mask::{ChannelMask, Importance, Window};
 
-/// What a person sets before learning.
+/// A setting of a learning run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     /// Text to learn from.
@@ -30,7 +30,7 @@ pub enum Field {
     Seed,
     /// Prompts of the check.
     Check,
-    /// Where the mask goes.
+    /// File that the mask is written to.
     Out,
 }
 
@@ -63,12 +63,12 @@ impl Field {
         }
     }
 
-    /// Whether its value is typed and not stepped.
+    /// Whether its value is typed; other values change in steps.
     pub fn is_text(self) -> bool {
         matches!(self, Self::Haystack | Self::Out)
     }
 
-    /// The field `by` further on.
+    /// The field `by` rows further down.
     pub fn moved(self, by: isize) -> Self {
         let at = Self::ALL.iter().position(|field| *field == self).unwrap_or(0);
         Self::ALL[at.saturating_add_signed(by).min(Self::ALL.len() - 1)]
@@ -88,13 +88,13 @@ pub struct Form {
     pub context: usize,
     /// Samples to learn from.
     pub pool: usize,
-    /// Updates of stage 1; `None` as the sparsity wants.
+    /// Updates of stage 1; `None` derives them from the sparsity.
     pub steps: Option<usize>,
     /// Seed of data and order.
     pub seed: u64,
     /// Prompts of the check.
     pub check: usize,
-    /// Where the mask goes.
+    /// File that the mask is written to.
     pub out: String,
 }
 
@@ -115,7 +115,7 @@ impl Default for Form {
 }
 
 impl Form {
-    /// The training that the form describes, in the session's window.
+    /// The training that the form describes, with the session's window.
     pub fn settings(&self, window: Window) -> Settings {
         let base = Settings::for_sparsity(f64::from(self.percent) / 100.0);
         Settings {
@@ -132,8 +132,7 @@ impl Form {
         (self.context / 4, self.context)
     }
 
-    /// A smaller or larger value of a field that is stepped; `most` is the longest context of the
-    /// model.
+    /// Makes the value of a stepped field smaller or larger; `most` is the model's longest context.
     pub fn step(&mut self, field: Field, up: bool, most: usize) {
         let doubled = |value: usize| if up { value * 2 } else { value / 2 };
         match field {
@@ -167,7 +166,7 @@ impl Form {
         }
     }
 
-    /// The value of a field, and what it means where the value alone does not say.
+    /// The value of a field, and an explanation where the value alone does not say what it means.
     pub fn value(&self, field: Field) -> (String, String) {
         let plain = |value: String| (value, String::new());
         match field {
@@ -192,13 +191,13 @@ impl Form {
     }
 }
 
-/// The shortest longest context: a quarter of it is the least that `kscope learn` takes.
+/// Smallest value of the longest context: a quarter of it is the minimum of `kscope learn`.
 const LEAST_CONTEXT: usize = 256;
 
-/// What a learning is doing.
+/// What a learning run is doing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LearningPart {
-    /// None was started.
+    /// No run was started.
     Idle,
     /// Prefilling samples: done, all.
     Pool(usize, usize),
@@ -208,46 +207,46 @@ pub enum LearningPart {
     Masks,
     /// The held-out check, share done.
     Check(f32),
-    /// At its end.
+    /// The run has ended.
     Done,
-    /// Cancelled; it can be gone on from.
+    /// The run was cancelled and can be resumed.
     Cancelled,
-    /// Cannot go on.
+    /// The run failed, for this reason.
     Failed(String),
 }
 
-/// Learning as the screen shows it.
+/// The state of the learn screen.
 #[derive(Debug, Clone)]
 pub struct Learning {
-    /// What is set for the next one.
+    /// Settings of the next run.
     pub form: Form,
     /// The selected field.
     pub field: Field,
     /// The text of the field that is being typed.
     pub typing: Option<Input>,
-    /// What it is doing.
+    /// What the run is doing.
     pub part: LearningPart,
-    /// Its number; notices of other numbers are stale.
+    /// Number of the run; notices with another number are stale.
     pub generation: u64,
-    /// What was ordered.
+    /// The order that the run was started with.
     pub order: Option<Order>,
-    /// When the learning, and the part at hand, began, in milliseconds since the start.
+    /// When the run and its current part began, in milliseconds since the start.
     pub began_ms: (f64, f64),
-    /// When it ended.
+    /// When the run ended, in milliseconds since the start.
     pub ended_ms: Option<f64>,
     /// Dense recall per task.
     pub dense: Vec<(Task, Dense)>,
     /// Every update.
     pub updates: Vec<Update>,
-    /// The factors as they stand, 0 to 1.
+    /// The current factors, 0 to 1.
     pub factors: Option<Importance>,
-    /// What the cut at the target keeps of them.
+    /// The mask that the current factors give at the target.
     pub cut: Option<ChannelMask>,
     /// Validation losses of the stage-1 cut and of the mask that is kept.
     pub validated: Option<(f32, f32)>,
-    /// What came of it.
+    /// The result.
     pub done: Option<Box<Done>>,
-    /// Progress that found no room.
+    /// Progress notices that were dropped because the channel was full.
     pub dropped: u64,
 }
 
@@ -274,7 +273,7 @@ impl Default for Learning {
 }
 
 impl Learning {
-    /// Whether a learning runs.
+    /// Whether a run is in progress.
     pub fn runs(&self) -> bool {
         matches!(
             self.part,
@@ -285,7 +284,7 @@ impl Learning {
         )
     }
 
-    /// Forgets the last learning and begins one.
+    /// Clears the last run and begins a new one.
     pub fn begin(&mut self, order: Order, now_ms: f64) {
         let (form, field) = (self.form.clone(), self.field);
         let samples = order.pool + crate::learn::run::VALIDATION;
@@ -316,8 +315,8 @@ impl Learning {
         self.updates.iter().filter(move |update| update.stage == stage)
     }
 
-    /// Share of the part at hand that was done since it began here, and of the part as a whole. A
-    /// resumed part begins in its middle.
+    /// Share of the current part that was done since it began here, and share of the whole part.
+    /// They differ in a resumed run, which begins in the middle of a part.
     pub fn shares(&self) -> (f64, f64) {
         let stage = |stage: Stage, all: usize| {
             let first = self.of(stage).next().map_or(0, |update| update.step);
@@ -342,19 +341,19 @@ impl Learning {
         }
     }
 
-    /// Seconds until the part at hand ends, if it goes on as it did.
+    /// Seconds until the current part ends, at its speed so far.
     pub fn left_seconds(&self, now_ms: f64) -> Option<f64> {
         let (share, _) = self.shares();
         (self.runs() && share > 0.0)
             .then(|| (now_ms - self.began_ms.1).max(0.0) / 1e3 * (1.0 - share) / share)
     }
 
-    /// Seconds since the learning began, or that it took.
+    /// Seconds since the run began, or its total time.
     pub fn seconds(&self, now_ms: f64) -> f64 {
         (self.ended_ms.unwrap_or(now_ms) - self.began_ms.0).max(0.0) / 1e3
     }
 
-    /// The text of a field that is typed.
+    /// The text of a typed field.
     pub fn text_of(&self, field: Field) -> &str {
         if field == Field::Out { &self.form.out } else { &self.form.haystack }
     }

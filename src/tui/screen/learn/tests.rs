@@ -1,4 +1,4 @@
-//! Learning from the screen: every key, what is ordered, and what is made of what is told.
+//! Learning from the screen: every key, the orders, and the effect of notices.
 
 use ratatui::crossterm::event::{
     KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
@@ -51,7 +51,7 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
     let mut state = on_screen();
     key(&mut state, KeyCode::Enter);
     assert_eq!(state.context(), KeyContext::Field);
-    // Letters are text now, whatever they mean elsewhere.
+    // Letters are text now, whatever they do elsewhere.
     press(&mut state, " notes.mq");
     key(&mut state, KeyCode::Backspace);
     press(&mut state, "d");
@@ -113,7 +113,7 @@ fn every_value_stays_within_what_can_be_learned() {
             state.screens.learn.form = Default::default();
         }
     }
-    // A typed field that is left keeps its value; a stepped one is not typed.
+    // Leaving a typed field keeps its value; a stepped field cannot be typed.
     state.screens.learn.field = Field::Out;
     press(&mut state, "i");
     press(&mut state, "zzz");
@@ -159,7 +159,7 @@ fn a_learning_is_followed_to_its_end() {
     // Two updates a second, 250 in all.
     let left = state.screens.learn.left_seconds(state.now_ms).unwrap();
     assert!((74.0..76.0).contains(&left), "{left}");
-    // The cut shown is the one of the factors at the target.
+    // The cut that is shown is that of the factors at the target.
     let (factors, cut) =
         (state.screens.learn.factors.clone().unwrap(), state.screens.learn.cut.clone().unwrap());
     let settings = &state.screens.learn.order.as_ref().unwrap().settings;
@@ -240,7 +240,7 @@ fn a_learning_is_cancelled_and_gone_on_from() {
     let order = ordered(&effects);
     assert!(order.resume && order.generation == 2);
     assert!(state.screens.learn.updates.is_empty());
-    // It begins at update 30: what is left is reckoned from there.
+    // The run begins at update 30, so the remaining time is computed from there.
     let now = state.now_ms;
     for (at, step) in [(0.0, 30), (1000.0, 31), (2000.0, 32)] {
         update_time(&mut state, now + at);
@@ -318,7 +318,7 @@ fn updates_are_exported() {
     let text = String::from_utf8(csv).unwrap();
     assert_eq!(text.lines().count(), 6);
     assert!(text.starts_with("stage,step,distill,reg,mean_factor,kept\nimportance,0,"), "{text}");
-    // Screens without a learning have an empty table.
+    // Without a learning run the table is empty.
     update(&mut state, Action::Do(Command::Show(Screen::Learn)));
     state.screens.learn = Default::default();
     assert_eq!(make(&state, ExportFormat::Csv).unwrap().iter().filter(|c| **c == b'\n').count(), 1);

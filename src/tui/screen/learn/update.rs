@@ -1,4 +1,4 @@
-//! Learning from the screen: the form, the orders, and what the learning tells.
+//! Learning from the screen: the form, the orders, and the notices of a run.
 
 use ratatui::crossterm::event::Event as TerminalEvent;
 use tui_input::backend::crossterm::EventHandler;
@@ -19,7 +19,7 @@ use crate::tui::screen::tune::edit::adopt;
 use crate::tui::screen::tune::state::Tuning;
 use crate::tui::screen::{Press, Typed, Wheel};
 
-/// Does a command of the screen.
+/// Runs a command of the screen.
 pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     match command {
         Command::Learn | Command::ResumeLearning | Command::CancelLearning => {
@@ -34,19 +34,19 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         | Command::More
         | Command::EditField
         | Command::Submit => edit(state, command),
-        // The field stays as it was.
+        // The field keeps its old value.
         Command::Back => drop(state.screens.learn.typing.take()?),
         _ => return None,
     }
     Some(Vec::new())
 }
 
-/// The focus while a field is typed.
+/// The focused part while a field is typed.
 pub fn focus(state: &State) -> Option<KeyContext> {
     state.screens.learn.typing.as_ref().map(|_| KeyContext::Field)
 }
 
-/// Takes what is typed into the field at hand.
+/// Adds typed text to the selected field.
 pub fn typed(state: &mut State, typed: Typed) {
     let Some(input) = &mut state.screens.learn.typing else { return };
     match typed {
@@ -59,7 +59,7 @@ pub fn typed(state: &mut State, typed: Typed) {
     }
 }
 
-/// The wheel goes through the fields.
+/// The wheel moves through the fields.
 pub fn wheel(_: &State, wheel: Wheel) -> Option<Command> {
     Some(if wheel.up { Command::Up } else { Command::Down })
 }
@@ -85,7 +85,7 @@ fn edit(state: &mut State, command: Command) {
     }
 }
 
-/// Takes what was typed.
+/// Accepts the typed value.
 fn submit(learning: &mut Learning) {
     let Some(input) = learning.typing.take() else { return };
     let text = input.value().trim().to_owned();
@@ -95,7 +95,7 @@ fn submit(learning: &mut Learning) {
     }
 }
 
-/// Starts, goes on with, or stops a learning.
+/// Starts, resumes or stops a learning run.
 fn order(state: &mut State, command: Command) -> Vec<Effect> {
     if command == Command::CancelLearning {
         return cancel(state);
@@ -146,7 +146,7 @@ fn cancel(state: &mut State) -> Vec<Effect> {
     vec![Effect::CancelLearning]
 }
 
-/// Decodes with the learned mask from now on, as if the session had been given its file.
+/// Decodes with the learned mask from now on, as if the session had been started with its file.
 fn apply(state: &mut State) -> Vec<Effect> {
     let Some(done) = &state.screens.learn.done else {
         state.tell("nothing is learned yet", false);
@@ -165,7 +165,7 @@ fn apply(state: &mut State) -> Vec<Effect> {
     adopt(state, mask, window)
 }
 
-/// Takes what a learning tells; notices of one that is over change nothing.
+/// Takes a notice of a learning run. Notices of an earlier run change nothing.
 pub fn take(state: &mut State, notice: Notice) {
     let Notice { generation, dropped, told } = notice;
     if generation != state.screens.learn.generation {
@@ -226,7 +226,7 @@ fn going(learning: &mut Learning, event: LearnEvent, now: f64) {
     }
 }
 
-/// Selects the field under the mouse; a second press types it or takes its next value.
+/// Selects the field under the mouse. A second press edits it or takes its next value.
 pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
     let areas = areas::areas(state);
     let Some(field) = layout::learn(areas.main).field_at(press.x, press.y) else {

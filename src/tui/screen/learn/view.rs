@@ -1,4 +1,4 @@
-//! Learning a mask: the form, how it goes, importance as it changes, losses, and the verdict.
+//! Learning a mask: the form, the progress, importance as it changes, losses, and the verdict.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -69,7 +69,7 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
         let (value, meaning) = learning.form.value(field);
         let room = usize::from(area.width).saturating_sub(11);
         let text = match learning.typing.as_ref().filter(|_| selected) {
-            // The end of what is typed stays in sight, with a bar where the next character goes.
+            // The end of the typed text stays visible, with a bar where the next character goes.
             Some(input) => format!("{}▏", tail(input.value(), room.saturating_sub(1))),
             None if field.is_text() => tail(&value, room),
             None => format!("{value:<7}{meaning}"),
@@ -161,7 +161,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The judgement and where the mask is.
+/// The verdict, and where the mask is.
 fn ending(state: &State, done: &Done, pane: &mut Pane<'_>) {
     let theme = &state.theme;
     if let Some(verdict) = &done.verdict {
@@ -186,7 +186,7 @@ fn task_words(task: crate::learn::data::Task) -> &'static str {
     }
 }
 
-/// What is going on, and in which colour.
+/// What the run is doing, and its colour.
 fn part_words(learning: &Learning) -> (String, Role) {
     match &learning.part {
         LearningPart::Idle => ("progress".to_owned(), Role::Dim),
@@ -202,13 +202,13 @@ fn part_words(learning: &Learning) -> (String, Role) {
     }
 }
 
-/// Minutes and seconds.
+/// A duration in minutes and seconds.
 fn time(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// A sentence over as many lines as it takes.
+/// A sentence wrapped over as many lines as it needs.
 fn wrapped(sentence: &str, pane: &mut Pane<'_>, style: ratatui::style::Style) {
     let width = usize::from(pane.area.width).max(1);
     let mut line = String::new();
@@ -222,7 +222,8 @@ fn wrapped(sentence: &str, pane: &mut Pane<'_>, style: ratatui::style::Style) {
     pane.line(Line::styled(line, style));
 }
 
-/// Importance as the map shows it: a row per layer, a strip per head, dropped heads crossed.
+/// Importance as the map shows it: a row per layer, a strip per head, dropped heads marked with
+/// crosses.
 fn importance(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let learning = &state.screens.learn;
@@ -265,7 +266,7 @@ fn dropped(mask: &ChannelMask) -> usize {
     mask.kept_counts().iter().filter(|&&count| count == 0).count()
 }
 
-/// Factors of one strip, pairs folded as on the map: above channel i, below its partner.
+/// Factors of one strip, with pairs folded as on the map: channel i above, its partner below.
 fn draw_strip(
     state: &State,
     grid: &Grid,
@@ -317,7 +318,7 @@ fn losses(state: &State, rows: u16, pane: &mut Pane<'_>) {
     }
 }
 
-/// The check's rows, a line each.
+/// One line per row of the check.
 fn verdict(state: &State, rows: &[CheckRow], pane: &mut Pane<'_>) {
     let theme = &state.theme;
     let answers = rows.first().map_or(0, |row| row.asked);

@@ -77,7 +77,7 @@ fn draw_band(
             table.head(layer, head).iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
         put(buffer, band, 1, 2, Line::styled(number(largest), theme.style(Role::Dim)));
     }
-    // The picture takes what the mask row and a blank leave.
+    // The picture takes the rows that the mask row and a blank row leave.
     let rows = band.height.saturating_sub(if band.height > 3 { 2 } else { 1 }).max(1);
     let picture = Rect { x: band.x + BAND_LABEL, width: bands.columns, height: rows, ..band };
     let pairs = shape.pairs();
@@ -105,7 +105,7 @@ fn draw_band(
         let y =
             if state.at.channel >= pairs && rows > 1 { picture.bottom() - 1 } else { picture.y };
         let cell = &mut buffer[(x, y)];
-        // Red, because no colour map has it.
+        // Red, because no colour map contains it.
         cell.set_symbol("◆").set_fg(theme.color(Role::Bad)).modifier.insert(Modifier::BOLD);
     }
 }

@@ -1,4 +1,4 @@
-//! Where strips and bands are on the map and its layer level.
+//! Positions of strips and bands on the map and its layer level.
 
 use std::ops::Range;
 
@@ -10,8 +10,8 @@ use crate::tui::app::state::State;
 use crate::tui::app::strips::{LABEL, columns, pairs_at, window};
 use crate::tui::screen::map::state::Level;
 
-/// Most text rows of a layer: more only makes the same colours taller, and below the strips the
-/// selected head has a use for them.
+/// Most text rows of a layer. More rows would only make the same colours taller, and the selected
+/// head uses the space below the strips.
 const MOST_ROWS: u16 = 6;
 
 /// The grid of strips on the map: one row per layer, one strip per KV head.
@@ -25,9 +25,9 @@ pub struct Grid {
     pub area: Rect,
     /// Columns of a strip.
     pub strip: u16,
-    /// Layers on screen.
+    /// Layers that are shown.
     pub layers: Range<usize>,
-    /// KV heads on screen.
+    /// KV heads that are shown.
     pub heads: Range<usize>,
     /// Text rows of a layer.
     pub rows: u16,
@@ -37,7 +37,7 @@ pub struct Grid {
     pub gap: u16,
 }
 
-/// Where the strips of the map are, within the screen's main area.
+/// Positions of the strips on the map, within the screen's main area.
 pub fn grid(state: &State, main: Rect, shape: Shape) -> Grid {
     let inner =
         Rect { x: main.x, y: main.y + 1, width: main.width, height: main.height.saturating_sub(2) };
@@ -77,8 +77,8 @@ pub fn grid(state: &State, main: Rect, shape: Shape) -> Grid {
 }
 
 impl Grid {
-    /// Where the strip of a head is; `None` off screen. Layers that share a row share its
-    /// rectangle.
+    /// Rectangle of the strip of a head; `None` where it is not shown. Layers that share a row
+    /// share the rectangle.
     pub fn strip_of(&self, layer: usize, head: usize) -> Option<Rect> {
         if !self.layers.contains(&layer) || !self.heads.contains(&head) {
             return None;
@@ -91,7 +91,7 @@ impl Grid {
             .then_some(strip)
     }
 
-    /// The pairs that a column of a strip stands for.
+    /// The pairs in a column of a strip.
     pub fn pairs_at(&self, column: u16) -> Range<usize> {
         pairs_at(self.shape.pairs(), self.strip, column)
     }
@@ -116,7 +116,7 @@ impl Grid {
 /// The bands of the layer level: one per KV head, each a picture with its mask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bands {
-    /// KV heads on screen.
+    /// KV heads that are shown.
     pub heads: Range<usize>,
     /// Rows of a band, title included.
     pub rows: u16,
@@ -129,7 +129,7 @@ pub struct Bands {
 /// Columns left of a band's picture.
 pub const BAND_LABEL: u16 = 7;
 
-/// Where the bands of the layer level are.
+/// Positions of the bands on the layer level.
 pub fn bands(state: &State, main: Rect, shape: Shape) -> Bands {
     let area = Rect { y: main.y + 1, height: main.height.saturating_sub(2), ..main };
     let least = 4;
@@ -163,7 +163,7 @@ impl Bands {
     }
 }
 
-/// What the map's mouse position means, on either level.
+/// Layer, head and channel under the mouse, on either level.
 pub fn map_hit(state: &State, x: u16, y: u16) -> Option<(usize, usize, usize)> {
     let shape = state.model.as_ref()?.shape();
     let main = areas(state).main;

@@ -1,6 +1,6 @@
-//! What the map keeps to itself: how deep it is drilled, how wide its columns are, what was searched.
+//! State of the map: its level, its zoom, and the last search.
 
-/// How deep the map is drilled.
+/// Level of the map.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Level {
     /// All layers.
@@ -10,12 +10,12 @@ pub enum Level {
     Layer,
 }
 
-/// What the map keeps to itself.
+/// State of the map.
 #[derive(Debug, Clone, Default)]
 pub struct MapState {
-    /// How deep it is drilled.
+    /// Current level.
     pub level: Level,
-    /// Doublings of the column width; a head's bars follow it where it is negative.
+    /// Doublings of the column width. Negative values also apply to the bars of a head.
     pub zoom: i8,
     /// The query of the last search.
     pub find: String,

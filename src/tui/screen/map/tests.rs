@@ -74,8 +74,8 @@ fn a_dropped_head_is_told_by_shape_on_every_depth() {
         state.size = (200, 60);
         let mark = if depth == ColorDepth::Ascii { 'x' } else { '×' };
         let frame = text(&draw(&state));
-        // One head in seven, in every row of it a mark in every second cell; the legend explains it
-        // once.
+        // One head in seven is dropped, with a mark in every second cell of each row. The legend
+        // explains the mark once.
         assert!(frame.matches(mark).count() > 30, "{depth:?}");
         assert!(frame.contains("dropped head (36 of 256)"), "{frame}");
     }

@@ -9,10 +9,10 @@ use crate::tui::screen::map::state::Level;
 use crate::tui::screen::tune::edit::edit;
 use crate::tui::screen::{Press, Screen, Wheel};
 
-/// Doublings of the column width either way.
+/// Range of the zoom, in doublings of the column width.
 const ZOOMS: std::ops::RangeInclusive<i8> = -3..=3;
 
-/// Does a command of the screen.
+/// Runs a command of the screen.
 pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     let before = state.at;
     match command {
@@ -49,7 +49,7 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     Some(state.watch(before))
 }
 
-/// What means something only once there is a model.
+/// Commands that need a loaded model.
 fn go(state: &mut State, command: Command) {
     if state.model.is_none() {
         return;
@@ -69,7 +69,7 @@ fn go(state: &mut State, command: Command) {
     }
 }
 
-/// Arrow keys, ends and half pages over all layers.
+/// Arrow keys, first, last and half pages over all layers.
 fn step(state: &mut State, command: Command) {
     let half_page = (areas::areas(state).main.height / 2).max(1) as isize;
     match command {
@@ -85,7 +85,7 @@ fn step(state: &mut State, command: Command) {
     }
 }
 
-/// Arrow keys, ends and half pages within a layer.
+/// Arrow keys, first, last and half pages within a layer.
 fn step_in_layer(state: &mut State, command: Command) {
     match command {
         Command::Up => state.move_head(-1),
@@ -94,7 +94,7 @@ fn step_in_layer(state: &mut State, command: Command) {
     }
 }
 
-/// One level in.
+/// Goes one level in.
 fn open(state: &mut State) {
     match state.screens.map.level {
         Level::Model => state.screens.map.level = Level::Layer,
@@ -102,7 +102,7 @@ fn open(state: &mut State) {
     }
 }
 
-/// Against the second mask, or back.
+/// Switches the difference to the second mask on or off.
 fn difference(state: &mut State) {
     if state.diff {
         end_difference(state);
@@ -113,8 +113,8 @@ fn difference(state: &mut State) {
     }
 }
 
-/// The map without a difference; the mask that the session was given to compare with, if any, is
-/// there for the next one.
+/// Ends the difference. If the session was started with a mask to compare with, the next difference
+/// uses that one again.
 fn end_difference(state: &mut State) {
     state.diff = false;
     let Some(model) = &state.model else { return };
@@ -125,7 +125,7 @@ fn end_difference(state: &mut State) {
     }
 }
 
-/// The wheel goes up and down; with Ctrl it zooms.
+/// The wheel moves up and down; with Ctrl it zooms.
 pub fn wheel(_: &State, wheel: Wheel) -> Option<Command> {
     Some(match (wheel.ctrl, wheel.up) {
         (true, true) => Command::ZoomIn,
@@ -135,7 +135,7 @@ pub fn wheel(_: &State, wheel: Wheel) -> Option<Command> {
     })
 }
 
-/// A press selects; a second one drills.
+/// A press selects; a second press goes one level in.
 pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
     let before = state.at;
     let Some((layer, head, channel)) = layout::map_hit(state, press.x, press.y) else {

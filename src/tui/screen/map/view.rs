@@ -15,10 +15,10 @@ use crate::tui::screen::map::state::Level;
 use crate::tui::screen::map::{layer, layout};
 use crate::tui::widget::Heatmap;
 
-/// Rows from which on the selected head is drawn below the strips.
+/// Rows below the strips from which on the selected head is drawn there.
 const HEAD_ROWS: u16 = 16;
 
-/// Draws the level at hand.
+/// Draws the current level.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     match state.screens.map.level {
         Level::Model => all_layers(state, area, buffer),
@@ -26,7 +26,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Where one is.
+/// Breadcrumbs of the selected place.
 pub fn crumbs(state: &State) -> Vec<String> {
     match state.screens.map.level {
         Level::Model => vec!["all layers".to_owned()],
@@ -34,7 +34,7 @@ pub fn crumbs(state: &State) -> Vec<String> {
     }
 }
 
-/// Draws the map, and the selected head below it where there is room.
+/// Draws the map, and the selected head below it where there is space.
 fn all_layers(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(shader) = Shader::of(state) else { return placeholder(state, area, buffer) };
     let grid = layout::grid(state, area, shader.model.shape());
@@ -59,13 +59,13 @@ fn all_layers(state: &State, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// What the strips leave of the area, below their axis.
+/// The part of the area below the strips and their axis.
 fn below(grid: &Grid, area: Rect) -> Rect {
     let lines = grid.layers.len().div_ceil(grid.merged) as u16;
     let strips = (lines * (grid.rows + grid.gap)).saturating_sub(grid.gap);
     let y = (grid.area.y + strips + 1).min(area.bottom());
     let rest = area.bottom() - y;
-    // Too little for the head: the axis stays at the bottom.
+    // Too little space for the head: the axis stays at the bottom.
     if rest >= HEAD_ROWS {
         Rect { y, height: rest, ..area }
     } else {
@@ -102,8 +102,8 @@ fn draw_strip(
     Heatmap::new(&state.theme, pixel).crossed(shader.is_dropped(layer, head)).render(strip, buffer);
 }
 
-/// What a person did to a head: channels set by hand are underlined, a lock stands in the gap to
-/// its right.
+/// Manual changes of a head: channels set by hand are underlined, and a locked head has a sign in
+/// the gap to its right.
 fn hand_marks(
     state: &State,
     grid: &Grid,
@@ -119,8 +119,8 @@ fn hand_marks(
         let pairs = shape.pairs();
         for x in 0..strip.width {
             for y in 0..strip.height {
-                // The last row of a strip's upper half stands for the first channels of the pairs,
-                // the last of its lower one for the second; a single row is both.
+                // The last row of a strip's upper half shows the first channels of the pairs, the
+                // last row of its lower half the second ones. A single row shows both.
                 let halves: &[usize] = match strip.height {
                     1 => &[0, pairs],
                     height if y + 1 == height.div_ceil(2) => &[0],
@@ -138,7 +138,7 @@ fn hand_marks(
                 if edited {
                     let cell = &mut buffer[(strip.x + x, strip.y + y)];
                     cell.modifier.insert(Modifier::UNDERLINED);
-                    // A blank is underlined in no colour of its own.
+                    // A blank cell has no text colour, so its underline needs one.
                     if cell.symbol() == " " {
                         cell.set_fg(state.theme.color(Role::Bad));
                     }
@@ -174,7 +174,7 @@ fn head_labels(state: &State, grid: &Grid, buffer: &mut Buffer) {
             if selected { state.theme.style(Role::Accent) } else { state.theme.style(Role::Dim) };
         let group = state.model.as_ref().map_or(1, |model| model.group());
         let mut text = format!("h{head}");
-        // The query heads that read it, where there is room to say so.
+        // The query heads that read it, where there is space.
         let long = format!("h{head}  q {}–{}", head * group, (head + 1) * group - 1);
         if usize::from(grid.strip) >= long.chars().count() && group > 1 {
             text = long;
@@ -190,7 +190,7 @@ fn head_labels(state: &State, grid: &Grid, buffer: &mut Buffer) {
     }
 }
 
-/// The selected strip between brackets that stand in the gaps.
+/// Brackets in the gaps around the selected strip.
 fn brackets(state: &State, grid: &Grid, buffer: &mut Buffer) {
     let Some(strip) = grid.strip_of(state.at.layer, state.at.head) else { return };
     let style = state.theme.style(Role::Accent).add_modifier(Modifier::REVERSED);
@@ -203,7 +203,7 @@ fn brackets(state: &State, grid: &Grid, buffer: &mut Buffer) {
     }
 }
 
-/// What the columns mean, below the strips: wavelengths under the selected one.
+/// The axis below the strips: wavelengths under the selected one.
 fn axis(state: &State, grid: &Grid, area: Rect, buffer: &mut Buffer) {
     let y = area.height.saturating_sub(1);
     let fold = grid.shape.pairs().div_ceil(usize::from(grid.strip).max(1));

@@ -20,7 +20,7 @@ pub fn sheet(state: &State, _: &ModelView) -> Sheet {
     ];
     let row = |step: &Step| {
         let ms = step.ms;
-        // A device's step is timed as a whole.
+        // On a GPU a step is timed as a whole, so its parts are empty.
         let parts = [ms.attention, ms.projections, ms.logits, ms.rest]
             .map(|part| json!((ms.attention > 0.0).then_some(part)));
         [json!(step.cached), json!(ms.total)]

@@ -3,7 +3,7 @@
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::state::State;
 
-/// Does a command of the screen.
+/// Runs a command of the screen.
 pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     match command {
         Command::Less => state.change_target_context(false),

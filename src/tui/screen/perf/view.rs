@@ -1,5 +1,4 @@
-//! Memory and speed. What is measured, what a formula gives and what is forecast never share a
-//! label.
+//! Memory and speed. Measured, computed and forecast figures never share a label.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -15,7 +14,7 @@ use crate::tui::paint::{placeholder, rate};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{BarPart, Chart, stacked};
 
-/// Draws the screen: memory at the left, speed at the right, or one below the other.
+/// Draws the screen: memory on the left and speed on the right, or one below the other.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(model) = &state.model else { return placeholder(state, area, buffer) };
     let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
@@ -31,7 +30,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     curves(state, &mut pane);
 }
 
-/// The allocator's own figure beside the formula, and the process.
+/// The allocator's own figure next to the formula, and the memory of the process.
 fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     pane.title("memory", "measured");
     let Some(memory) = state.run.memory else {
@@ -48,7 +47,7 @@ fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     }
     if let Some(device) = memory.device {
         pane.row(
-            "card",
+            "GPU",
             format!("{} of {} in use", numbers::bytes(device.used), numbers::bytes(device.total)),
         );
     }
@@ -58,7 +57,7 @@ fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     );
 }
 
-/// What the formula says for longer contexts.
+/// What the formula gives for longer contexts.
 fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let target = state.target_context;
     pane.title("KV cache at context", "computed, batch 1");

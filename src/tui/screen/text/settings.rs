@@ -1,4 +1,4 @@
-//! The sampling settings: they count from the next run on.
+//! The sampling settings: they apply from the next run on.
 
 use crate::decode::sampler::Sampling;
 use crate::tui::app::state::State;
@@ -8,11 +8,11 @@ use crate::tui::app::state::State;
 pub enum SamplingSetting {
     /// Temperature.
     Temperature,
-    /// Nucleus.
+    /// Top-p (nucleus).
     TopP,
-    /// Likeliest tokens.
+    /// Top-k: the number of likeliest tokens.
     TopK,
-    /// Share of the likeliest token.
+    /// Min-p: the share of the likeliest token.
     MinP,
     /// Repeat penalty.
     RepeatPenalty,
@@ -47,7 +47,8 @@ impl SamplingSetting {
         }
     }
 
-    /// Its value for the next run, and what it means where the number alone does not say.
+    /// Its value for the next run, and an explanation where the number alone does not say what it
+    /// means.
     pub fn value(self, state: &State) -> (String, &'static str) {
         let Sampling { repeat_penalty, temperature, top_k, top_p, min_p, seed } =
             state.plan.sampling;
@@ -67,16 +68,16 @@ impl SamplingSetting {
     }
 }
 
-/// The largest number of tokens that is a number; above it is whatever the context takes.
+/// Largest number of tokens that can be set; the next step means as many as the context holds.
 const MOST_NEW: usize = 1 << 17;
 
-/// A smaller (-1) or larger (1) value of what is selected.
+/// A smaller (-1) or larger (1) value of the selected setting.
 pub fn change(state: &mut State, direction: i8) {
     let up = direction > 0;
     let sampling = &mut state.plan.sampling;
     let moved = |value: f32, by: f32, low: f32, high: f32| {
         let next = if up { value + by } else { value - by };
-        // Steps stay on whole multiples, whatever f32 makes of the sum.
+        // Rounded to whole steps, so that f32 errors do not add up.
         ((next / by).round() * by).clamp(low, high)
     };
     match SETTINGS[state.screens.text.setting.min(SETTINGS.len() - 1)] {

@@ -1,8 +1,8 @@
-//! What the text screen keeps to itself: the prompt editor, the selected setting, the scroll.
+//! State of the text screen: the prompt editor, the selected setting, the scroll position.
 
 use ratatui_textarea::{CursorMove, TextArea, WrapMode};
 
-/// What the text screen keeps to itself.
+/// State of the text screen.
 #[derive(Debug, Clone, Default)]
 pub struct TextState {
     /// The prompt editor.

@@ -7,7 +7,7 @@ use crate::tui::app::state::State;
 use crate::tui::screen::text::settings::{SETTINGS, change};
 use crate::tui::screen::{Typed, Wheel};
 
-/// Does a command of the screen.
+/// Runs a command of the screen.
 pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     let page = usize::from(state.size.1 / 2).max(1);
     let most = most_rows(state);
@@ -23,25 +23,25 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         Command::HalfUp => text.scroll = (text.scroll + page).min(most),
         Command::HalfDown => text.scroll = text.scroll.saturating_sub(page),
         Command::Last => text.scroll = 0,
-        // Nothing of a layer or a head is in sight here, so they stay what they were.
+        // Layers and heads are not shown here, so the selection does not change.
         Command::NextLayer | Command::PrevLayer | Command::NextHead | Command::PrevHead => {}
         _ => return None,
     }
     Some(Vec::new())
 }
 
-/// The view cannot tell how long the wrapped text is; there are never more rows than characters and
-/// line ends.
+/// Upper bound of the scroll position. The length of the wrapped text is not known here, but there
+/// are never more rows than characters and line ends.
 fn most_rows(state: &State) -> usize {
     state.run.pieces.iter().map(|piece| piece.text.len() + 1).sum()
 }
 
-/// The focus while a prompt is typed.
+/// The focused part while a prompt is typed.
 pub fn focus(state: &State) -> Option<KeyContext> {
     state.screens.text.editing.then_some(KeyContext::Prompt)
 }
 
-/// Takes what is typed into the prompt; pasted text opens the editor.
+/// Adds typed text to the prompt; pasted text opens the editor.
 pub fn typed(state: &mut State, typed: Typed) {
     let text = &mut state.screens.text;
     match typed {
@@ -58,7 +58,7 @@ pub fn wheel(_: &State, wheel: Wheel) -> Option<Command> {
     Some(if wheel.up { Command::HalfUp } else { Command::HalfDown })
 }
 
-/// Sends what the editor holds.
+/// Sends the text of the editor.
 fn submit(state: &mut State) -> Vec<Effect> {
     let text = state.screens.text.editor.lines().join("\n");
     if text.trim().is_empty() {

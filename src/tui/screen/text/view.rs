@@ -66,7 +66,7 @@ fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
     let rows = usize::from(pane.area.height);
     let style = state.theme.style(Role::Dim);
     let lines = wrap(std::iter::once((text, style)), usize::from(pane.area.width), 4_000);
-    // The end of a long prompt holds the question.
+    // The end is shown, because a long prompt has its question there.
     let skip = lines.len().saturating_sub(rows);
     for line in lines.into_iter().skip(skip) {
         pane.line(line);

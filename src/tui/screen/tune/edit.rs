@@ -1,5 +1,5 @@
-//! What is set becomes a mask at once and goes to the engine: by hand on any screen that shows the
-//! mask, by word, or from a file.
+//! Edits of the mask by hand, by palette command, or from a file. Each edit gives a new mask at
+//! once, which is sent to the engine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::state::{List, Overlay, State};
 use crate::tui::screen::tune::state::{Base, Draft, Set, Tuning, lock};
 
-/// Sets a draft, and sends what it means unless changes are held back.
+/// Sets a draft, and sends its mask unless changes are held back.
 pub fn change(state: &mut State, draft: Draft) -> Vec<Effect> {
     let Some(tuning) = &mut state.screens.tune else { return Vec::new() };
     match tuning.set(draft) {
@@ -26,12 +26,12 @@ pub fn change(state: &mut State, draft: Draft) -> Vec<Effect> {
     }
 }
 
-/// Sends what is set, unless changes are held back or it is at work already.
+/// Sends the set mask, unless changes are held back or it is already in use.
 fn follow(state: &mut State) -> Vec<Effect> {
     let (Some(model), Some(tuning)) = (&state.model, &state.screens.tune) else {
         return Vec::new();
     };
-    // While an answer is due the mask at work is not known: the change is sent whatever it was.
+    // While an answer is pending, the mask in use is not known, so the change is sent in any case.
     if tuning.hold || (tuning.is_applied(model) && !tuning.is_waiting()) {
         Vec::new()
     } else {
@@ -39,7 +39,7 @@ fn follow(state: &mut State) -> Vec<Effect> {
     }
 }
 
-/// Sends what is set; the engine measures it again even where it is at work already.
+/// Sends the set mask; the engine measures it again even if it is already in use.
 pub fn apply(state: &mut State) -> Vec<Effect> {
     if state.replay {
         state.tell("a recording cannot be retuned: what is set stays a proposal", false);
@@ -49,7 +49,7 @@ pub fn apply(state: &mut State) -> Vec<Effect> {
     vec![Effect::Engine(Order::Retune(Box::new(tuning.order())))]
 }
 
-/// Does a command that changes the mask on any screen that shows it.
+/// Runs a command that changes the mask, on any screen that shows it.
 pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
     let (Some(model), Some(tuning)) = (&state.model, &mut state.screens.tune) else {
         return Vec::new();
@@ -78,7 +78,7 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
             let keep = !kept[at.channel];
             let mut pins =
                 draft.pins.get(&row).map_or_else(|| vec![None; shape.head_dim], |row| row.to_vec());
-            // What the selection says anyway needs no hand.
+            // A channel that the selection gives anyway needs no pin.
             pins[at.channel] = (selected[at.channel] != keep).then_some(keep);
             draft.pin_row(row, pins);
             format!(
@@ -132,7 +132,7 @@ fn travel(state: &mut State, forward: bool) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Sets one thing by word.
+/// Changes one setting by palette command.
 pub fn set(state: &mut State, set: Set) -> Vec<Effect> {
     let Some(tuning) = &state.screens.tune else { return Vec::new() };
     let mut draft = tuning.draft().clone();
@@ -140,14 +140,14 @@ pub fn set(state: &mut State, set: Set) -> Vec<Effect> {
     change(state, draft)
 }
 
-/// Takes a mask that is in a file, with its importance, and sends it.
+/// Takes the mask of a file, with its importance, and sends it.
 pub fn adopt(state: &mut State, mask: MaskInfo, window: Window) -> Vec<Effect> {
     let Some(tuning) = &mut state.screens.tune else { return Vec::new() };
     tuning.adopt(Arc::new(mask), window);
     apply(state)
 }
 
-/// A name for the mask that is set; never that of the mask it comes from.
+/// A file name for the set mask; never that of the mask it was made from.
 fn file_name(model: &ModelView, tuning: &Tuning) -> String {
     let percent = (100.0 * tuning.proposal().mask.kept_ratio()).round();
     let plain =
@@ -161,7 +161,7 @@ fn file_name(model: &ModelView, tuning: &Tuning) -> String {
     format!("{stem}.safetensors")
 }
 
-/// Saves what is set under a name.
+/// Saves the set mask under a name.
 pub fn save(state: &mut State, path: PathBuf) -> Vec<Effect> {
     if Format::of_path(&path).ok() != Some(Format::Safetensors) {
         let sentence = format!(

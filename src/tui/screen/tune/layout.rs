@@ -1,4 +1,4 @@
-//! Where things are on the tune screen.
+//! Positions on the tune screen.
 
 use std::ops::Range;
 
@@ -20,13 +20,13 @@ pub struct Tune {
     pub layers: Option<Rect>,
     /// The figures of the three masks.
     pub effect: Rect,
-    /// The plot, title, axes and read-out included.
+    /// The plot with title, axes and read-out.
     pub plot: Option<Rect>,
 }
 
-/// Rows that all figures take, and those that must do on a small screen.
+/// Rows that all figures need, and the minimum on a small screen.
 const EFFECT_ROWS: (u16, u16) = (20, 12);
-/// Fewest rows of a plot that is worth its place.
+/// Fewest rows in which a plot is useful.
 const LEAST_PLOT: u16 = 7;
 /// Columns left of the plot's points, and rows above and below them.
 const PLOT_FRAME: (u16, u16, u16) = (9, 1, 3);
@@ -34,8 +34,8 @@ const PLOT_FRAME: (u16, u16, u16) = (9, 1, 3);
 /// From this width on controls, layers and figures stand side by side.
 const THREE_COLUMNS_FROM: u16 = 116;
 
-/// Where things are on the tune screen. A narrow one shows the layers in place of the plot when the
-/// panel is asked for.
+/// Divides the tune screen. A narrow screen shows the layers in place of the plot when the panel is
+/// on.
 pub fn tune(state: &State, main: Rect) -> Tune {
     let solo = state.model.as_ref().is_some_and(|model| model.info.solo);
     let notice = solo.then_some(Rect {
@@ -79,7 +79,7 @@ pub fn tune(state: &State, main: Rect) -> Tune {
     }
 }
 
-/// Where the points of the plot are, within its part of the screen.
+/// The area of the points, within that of the plot.
 pub fn plot_points(plot: Rect) -> Rect {
     let (left, above, below) = PLOT_FRAME;
     Rect {
@@ -90,17 +90,17 @@ pub fn plot_points(plot: Rect) -> Rect {
     }
 }
 
-/// The controls on screen, below their title; the selected one is among them.
+/// The controls that are shown below their title; the selected one is among them.
 pub fn tune_controls(area: Rect, selected: usize, all: usize) -> Range<usize> {
-    // The title, and two rows that say how things stand.
+    // Without the title and two status rows.
     window(selected, usize::from(area.height.saturating_sub(3)), all)
 }
 
-/// One row of the layers: a layer, or a head of one.
+/// One row of the layers pane: a layer, or one of its heads.
 pub type LayerRow = (usize, Option<usize>);
 
-/// The rows below the title of the layers: heads too where there is room for all, or at least for
-/// those of the selected layer.
+/// The rows below the title of the layers: with heads where all fit, or at least those of the
+/// selected layer.
 pub fn tune_layers(area: Rect, shape: Shape, selected: usize) -> Vec<LayerRow> {
     let room = usize::from(area.height.saturating_sub(1));
     let heads_of = |layer: usize| (0..shape.kv_heads).map(move |head| (layer, Some(head)));

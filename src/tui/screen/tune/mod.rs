@@ -1,4 +1,4 @@
-//! Another mask while the model talks.
+//! Another mask while the model decodes.
 
 pub mod edit;
 pub mod layout;

@@ -1,5 +1,5 @@
-//! The mouse on the tune screen: a click selects, a second click on a point takes it, the wheel
-//! goes through what is under it and never changes the mask.
+//! The mouse on the tune screen. A click selects, and a second click on a point takes its mask. The
+//! wheel scrolls the list under it and never changes the mask.
 
 use ratatui::layout::Rect;
 
@@ -12,7 +12,7 @@ use crate::tui::screen::tune::state::{Control, Spot};
 use crate::tui::screen::{Press, Wheel};
 use crate::tui::widget::Scatter;
 
-/// The wheel goes through the layers and through the controls; elsewhere it does nothing.
+/// The wheel moves through the layers or the controls; elsewhere it does nothing.
 pub fn wheel(state: &State, wheel: Wheel) -> Option<Command> {
     let areas = layout::tune(state, areas::areas(state).main);
     let over = |area: Rect| area.contains((wheel.x, wheel.y).into());

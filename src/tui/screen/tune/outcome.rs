@@ -1,4 +1,5 @@
-//! What became of a mask: it is saved, at work, refused or measured; and whether it would be lost.
+//! The engine's answers about a mask (in use, refused, measured), saving, and the question before
+//! an unsaved mask is lost.
 
 use crate::decode::worker::EngineOrder as Order;
 use crate::decode::worker::event::{MaskInfo, Measured, Retuned, Subject, Wish};
@@ -6,14 +7,14 @@ use crate::tui::app::action::{Effect, Saving};
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 
-/// A mask is on disk.
+/// A mask was written to disk.
 pub fn saved(state: &mut State, saving: Saving) {
     let sentence = format!("saved {}", saving.path.display());
     let Saving { path, file, draft } = saving;
     let window = file.origin.window;
     let mask = MaskInfo::of_file(file, &path);
     if let (Some(model), Some(tuning)) = (&mut state.model, &mut state.screens.tune) {
-        // What runs may have been changed since; where it was not, it has a name now.
+        // The mask in use may have changed since. If it has not, it is now the one in the file.
         if let Some(now) = model
             .info
             .mask
@@ -27,7 +28,7 @@ pub fn saved(state: &mut State, saving: Saving) {
     state.tell(sentence, false);
 }
 
-/// Whether leaving must wait for a second word, because a mask would be lost.
+/// Whether leaving needs a confirmation, because an unsaved mask would be lost.
 pub fn asks_first(state: &mut State) -> bool {
     let replay = state.replay;
     let Some(tuning) = state
@@ -43,7 +44,7 @@ pub fn asks_first(state: &mut State) -> bool {
     true
 }
 
-/// The engine has another mask at work.
+/// The engine now uses another mask.
 pub fn retuned(state: &mut State, retuned: Retuned) {
     let Retuned { revision, mask, window, ms, .. } = retuned;
     let (Some(model), Some(tuning)) = (&mut state.model, &mut state.screens.tune) else { return };
@@ -66,8 +67,9 @@ pub fn refused(state: &mut State, wish: Wish, sentence: String) {
     state.tell(sentence, false);
 }
 
-/// A mask was measured. Where the text stands still the saved mask is measured over the same tokens
-/// too, so that the two can be compared; while it grows that would never meet.
+/// A mask was measured. While no text is generated, the saved mask is measured over the same tokens
+/// too, so that the two can be compared. While text is generated, the two would never cover the
+/// same tokens.
 pub fn measured(state: &mut State, generation: u64, measured: Measured) -> Vec<Effect> {
     let stands = matches!(state.phase, Phase::Paused | Phase::Finished(_)) && !state.replay;
     let (Some(model), Some(tuning)) = (&state.model, &mut state.screens.tune) else {

@@ -8,8 +8,8 @@ use crate::tui::app::state::State;
 use crate::tui::export::Sheet;
 use crate::tui::screen::tune::state::Freshness;
 
-/// One row per mask: at work, set, saved, and every point of the sweep. What is not measured, or is
-/// stale, is an empty cell.
+/// One row per mask: in use, set, saved, and every point of the sweep. Figures that are missing or
+/// stale are empty cells.
 pub fn sheet(state: &State, model: &ModelView) -> Sheet {
     let columns = vec![
         "what",

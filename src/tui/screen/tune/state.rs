@@ -1,5 +1,5 @@
-//! Retuning: what is set, what the engine has applied, what was saved, and what was measured of
-//! each.
+//! Retuning: the mask that is set, the one that the engine uses, the one that was saved, and the
+//! measurements of each.
 
 mod controls;
 mod draft;
@@ -26,20 +26,20 @@ pub use plot::{Plot, PlotPoint, Spot};
 pub use proposal::{Proposal, Sources, Tally, propose};
 pub use sweep::{Point, Sweep};
 
-/// The mask that is safe: as loaded, or as saved last.
+/// The mask that would not be lost: as loaded, or as last saved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SavedMask {
-    /// The mask and what is known of it.
+    /// The mask and its metadata.
     pub mask: Arc<MaskInfo>,
     /// Sink, recent and chunk.
     pub window: Window,
     /// The settings that made it.
     draft: Draft,
-    /// What was measured of it, in the run of this number.
+    /// Its measurement, and the number of the run it was made in.
     pub measured: Option<(u64, Measured)>,
 }
 
-/// What is compared along the other axis of the plot.
+/// The x axis of the plot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Against {
     /// Bytes of the cache at the target context.
@@ -48,24 +48,24 @@ pub enum Against {
     Time,
 }
 
-/// Whether what was measured is of the mask at work.
+/// Whether a measurement is of the mask in use.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Freshness<'a> {
     /// Nothing was measured yet.
     None,
-    /// Of the mask at work, in the run at hand.
+    /// Of the mask in use, in the current run.
     Measured(&'a Measured),
-    /// Of a mask or a run before.
+    /// Of an earlier mask or run.
     Stale(&'a Measured),
 }
 
-/// Whether two masks were measured over the same tokens of one run: the dense cache was as long
-/// after the last one.
+/// Whether two masks were measured over the same tokens of one run: the dense cache had the same
+/// length after the last token.
 pub fn is_comparable(one: &Measured, other: &Measured) -> bool {
     one.dense_kv == other.dense_kv && one.divergence.steps == other.divergence.steps
 }
 
-/// Everything about retuning.
+/// State of the tune screen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuning {
     sources: Sources,
@@ -75,32 +75,32 @@ pub struct Tuning {
     saved: SavedMask,
     /// Number of the last change that was sent.
     asked: u64,
-    /// Number of the change that is at work.
+    /// Number of the last change that was applied.
     applied: u64,
-    /// Time that the engine took for it, in milliseconds.
+    /// Time that the engine needed for it, in milliseconds.
     pub applied_ms: Option<f64>,
     /// Why the last change was not applied.
     pub refused: Option<String>,
-    /// Of which change and in which run the last figures are, and these.
+    /// The last measurement: number of the change, number of the run, figures.
     measured: Option<(u64, u64, Measured)>,
     /// Whether changes wait for Enter.
     pub hold: bool,
     /// The selected row.
     pub control: Control,
-    /// The other axis of the plot.
+    /// The x axis of the plot.
     pub against: Against,
     /// The trial under the cursor of the plot.
     pub cursor: Option<u64>,
-    /// The sweep at hand.
+    /// The current sweep.
     pub sweep: Sweep,
-    /// The trial of the saved mask that was asked for beside a measurement of the mask at work.
+    /// The trial that measures the saved mask for comparison with the mask in use.
     saved_trial: Option<u64>,
-    /// Whether leaving without saving was asked about.
+    /// Whether the confirmation to leave without saving was shown.
     pub quit_asked: bool,
 }
 
 impl Tuning {
-    /// The tuning of a model as it was loaded: nothing is changed yet.
+    /// The tuning of a freshly loaded model, without changes.
     pub fn new(model: &ModelView) -> Self {
         let sources = Sources::new(&model.info);
         let window = model.info.window;
@@ -131,8 +131,8 @@ impl Tuning {
         }
     }
 
-    /// Begins anew from a mask that is in a file, as a session does that was given it: what was set
-    /// before is forgotten.
+    /// Starts again from the mask of a file, as if the session had begun with it. Earlier settings
+    /// are cleared.
     pub fn adopt(&mut self, mask: Arc<MaskInfo>, window: Window) {
         self.draft = Draft::verbatim(Arc::clone(&mask), window);
         self.saved = SavedMask {
@@ -148,12 +148,12 @@ impl Tuning {
         self.cursor = None;
     }
 
-    /// What is set.
+    /// The current settings.
     pub fn draft(&self) -> &Draft {
         &self.draft
     }
 
-    /// The mask that is set.
+    /// The mask that the settings give.
     pub fn proposal(&self) -> &Proposal {
         &self.proposal
     }
@@ -163,20 +163,20 @@ impl Tuning {
         &self.sources
     }
 
-    /// The mask that is safe.
+    /// The mask as loaded, or as last saved.
     pub fn saved(&self) -> &SavedMask {
         &self.saved
     }
 
-    /// Steps that can be taken back and that were.
+    /// Number of steps that can be undone and redone.
     pub fn steps(&self) -> (usize, usize) {
         self.history.len()
     }
 
-    /// Sets another draft; one that changes nothing leaves no trace in the history.
+    /// Sets another draft. A draft equal to the current one leaves no entry in the history.
     ///
     /// # Errors
-    /// Those of [`propose`]; everything stays as it was.
+    /// Those of [`propose`]; the state is then unchanged.
     pub fn set(&mut self, draft: Draft) -> Result<bool> {
         if draft == self.draft {
             return Ok(false);
@@ -186,11 +186,11 @@ impl Tuning {
         Ok(true)
     }
 
-    /// Takes the last change back, or (`forward`) makes it again.
+    /// Undoes the last change, or (`forward`) redoes it.
     ///
     /// # Errors
-    /// Those of [`propose`], where a new prompt's figures no longer allow what was set; everything
-    /// stays as it was.
+    /// Those of [`propose`], where the figures of a new prompt no longer allow the old settings;
+    /// the state is then unchanged.
     pub fn travel(&mut self, forward: bool) -> Result<bool> {
         let Some(draft) = self.history.travel(&self.draft, forward) else { return Ok(false) };
         match propose(&draft, &self.sources) {
@@ -205,8 +205,8 @@ impl Tuning {
         }
     }
 
-    /// The draft of the saved mask: its settings, or, where a new prompt made them mean something
-    /// else, the mask itself.
+    /// The draft of the saved mask: its settings, or, where a new prompt changed what the settings
+    /// give, the mask itself.
     pub fn draft_of_saved(&self) -> Draft {
         let again = propose(&self.saved.draft, &self.sources);
         match again {
@@ -218,7 +218,7 @@ impl Tuning {
         }
     }
 
-    /// Takes the rules of a prompt. What is set is worked out anew; nothing is sent by itself.
+    /// Takes the rules of a prompt. The proposal is computed again; nothing is sent.
     pub fn take_rules(&mut self, rules: &Rules) {
         self.sources.take_rules(rules);
         if let Ok(proposal) = propose(&self.draft, &self.sources) {
@@ -226,29 +226,29 @@ impl Tuning {
         }
     }
 
-    /// Whether what is set is neither loaded nor saved.
+    /// Whether the set mask is neither the loaded nor the saved one.
     pub fn is_unsaved(&self) -> bool {
         self.proposal.mask != self.saved.mask.mask || self.draft.window != self.saved.window
     }
 
-    /// Whether what is set is at work.
+    /// Whether the set mask is in use.
     pub fn is_applied(&self, model: &ModelView) -> bool {
         self.proposal.mask == model.mask && self.draft.window == model.info.window
     }
 
-    /// Whether an answer is due.
+    /// Whether an answer of the engine is pending.
     pub fn is_waiting(&self) -> bool {
         self.asked > self.applied && self.refused.is_none()
     }
 
-    /// What is set, as a change for the engine.
+    /// The set mask as a change for the engine.
     pub fn order(&mut self) -> Retune {
         self.asked += 1;
         self.refused = None;
         Retune { revision: self.asked, mask: self.mask_info(), window: self.draft.window }
     }
 
-    /// What is set, as a mask with what is known of it.
+    /// The set mask with its metadata.
     pub fn mask_info(&self) -> MaskInfo {
         let label = match &self.draft.base {
             _ if !self.is_unsaved() => self.saved.mask.label.clone(),
@@ -271,14 +271,14 @@ impl Tuning {
         }
     }
 
-    /// Begins a sweep of the rule at hand, in the run of this number.
+    /// Begins a sweep of the current rule, in the run of this number.
     pub fn begin_sweep(&mut self, generation: u64) -> Vec<Trial> {
         let saved = Draft::verbatim(Arc::clone(&self.saved.mask), self.saved.window);
         self.sweep.begin(&self.draft, vec![self.draft.clone(), saved], &self.sources, generation)
     }
 
-    /// The saved mask as a trial, where it was not measured over the same tokens as the mask at
-    /// work; a sweep at hand comes first.
+    /// The saved mask as a trial, unless it was already measured over the same tokens as the mask
+    /// in use. A running sweep comes first.
     pub fn compare_with_saved(&mut self, generation: u64) -> Option<Trial> {
         let Freshness::Measured(now) = self.figures(generation) else { return None };
         if self.sweep.is_running()
@@ -291,7 +291,7 @@ impl Tuning {
         Some(Trial { id, mask: self.saved.mask.mask.clone(), window: self.saved.window })
     }
 
-    /// Takes figures of a trial.
+    /// Takes the figures of a trial.
     pub fn take_trial(&mut self, id: u64, generation: u64, measured: Measured) {
         if self.saved_trial == Some(id) {
             self.saved_trial = None;
@@ -301,8 +301,8 @@ impl Tuning {
         }
     }
 
-    /// Figures of the saved mask in the run of this number: over the same tokens as those of the
-    /// mask at work, where there are such.
+    /// Figures of the saved mask in the run of this number, preferably over the same tokens as
+    /// those of the mask in use.
     pub fn figures_of_saved(&self, generation: u64) -> Option<&Measured> {
         let own = self
             .saved
@@ -322,14 +322,14 @@ impl Tuning {
     /// The engine applied a change.
     pub fn applied(&mut self, revision: u64, ms: f64) {
         self.applied = revision;
-        // A change that a run could not take is the next one's: it is refused first and applied
-        // later.
+        // A change that one run could not take is kept for the next run: it is first refused and
+        // later applied.
         self.refused = None;
         self.asked = self.asked.max(revision);
         self.applied_ms = Some(ms);
     }
 
-    /// What is set follows the mask of a recording, which nobody sets here.
+    /// Follows the mask of a recording, where nothing can be set.
     pub fn follow(&mut self, mask: MaskInfo, window: Window) {
         let draft = Draft::verbatim(Arc::new(mask), window);
         if let Ok(proposal) = propose(&draft, &self.sources) {
@@ -348,7 +348,7 @@ impl Tuning {
         }
     }
 
-    /// Takes figures of the mask at work; those of another change are stale.
+    /// Takes figures of the mask in use; those of another change are stale.
     pub fn take_measured(
         &mut self,
         revision: u64,
@@ -365,7 +365,7 @@ impl Tuning {
         self.measured = Some((revision, generation, measured));
     }
 
-    /// The last figures, and whether they are of the mask at work in the run of this number.
+    /// The last figures, and whether they are of the mask in use in the run of this number.
     pub fn figures(&self, generation: u64) -> Freshness<'_> {
         match &self.measured {
             None => Freshness::None,
@@ -376,7 +376,7 @@ impl Tuning {
         }
     }
 
-    /// The mask was written to a file: it is safe now.
+    /// The mask was written to a file.
     pub fn was_saved(
         &mut self,
         mask: MaskInfo,
@@ -397,12 +397,12 @@ impl Tuning {
         self.saved_trial = None;
     }
 
-    /// Channels kept by what is set alone, and by the saved mask alone.
+    /// Channels that only the set mask keeps, and those that only the saved mask keeps.
     pub fn overlap(&self) -> Option<Overlap> {
         Some(compare(&self.proposal.mask, &self.saved.mask.mask).ok()?.whole)
     }
 
-    /// Figures of what is set at a context.
+    /// Figures of the set mask at a context.
     pub fn proposed_tally(&self, tokens: usize) -> Tally {
         self.tally(&self.proposal.mask, self.draft.window, self.draft.sparsity(), tokens)
     }
@@ -418,7 +418,7 @@ impl Tuning {
         Tally::of(mask, window, sparsity, tokens, self.sources.element_size)
     }
 
-    /// What the meaning of a step depends on.
+    /// The context that a step depends on.
     pub fn around<'a>(
         &'a self,
         verbatim: &'a Base,

@@ -9,7 +9,7 @@ use crate::tui::screen::tune::edit::{apply, change, edit};
 use crate::tui::screen::tune::layout;
 use crate::tui::screen::tune::state::{Against, Base, Control};
 
-/// Does a command of the screen.
+/// Runs a command of the screen.
 pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     let effects = match command {
         Command::Up => select(state, |control| control.moved(-1)),
@@ -31,13 +31,13 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         | Command::LockHead
         | Command::LockLayer
         | Command::Reset => edit(state, command),
-        // On a narrow screen the panel is the layers in place of the plot.
+        // On a narrow screen the panel shows the layers in place of the plot.
         Command::Panel => {
             let shown = layout::tune(state, areas::areas(state).main).layers.is_some();
             state.panel = Some(!shown);
             Vec::new()
         }
-        // Out of the plot, before one leaves the screen.
+        // Leaves the plot before the screen.
         Command::Back => {
             state.screens.tune.as_mut()?.cursor.take()?;
             Vec::new()
@@ -47,7 +47,7 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     Some(effects)
 }
 
-/// Selects a control, seen from the one that is selected.
+/// Selects a control, relative to the selected one.
 fn select(state: &mut State, of: impl Fn(Control) -> Control) -> Vec<Effect> {
     if let Some(tuning) = &mut state.screens.tune {
         (tuning.control, tuning.cursor) = (of(tuning.control), None);
@@ -55,7 +55,7 @@ fn select(state: &mut State, of: impl Fn(Control) -> Control) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Plots against the other of bytes and time.
+/// Switches the x axis of the plot between bytes and time.
 fn other_axis(state: &mut State) -> Vec<Effect> {
     if let Some(tuning) = &mut state.screens.tune {
         tuning.against = match tuning.against {
@@ -94,7 +94,7 @@ fn step(state: &mut State, by: i32) -> Vec<Effect> {
     }
 }
 
-/// Enter: takes the point under the plot's cursor, or applies what is set.
+/// Enter: takes the point under the plot's cursor, or applies the set mask.
 fn open(state: &mut State) -> Vec<Effect> {
     let Some(tuning) = &mut state.screens.tune else { return Vec::new() };
     let Some(id) = tuning.cursor.take() else { return apply(state) };
@@ -106,7 +106,7 @@ fn open(state: &mut State) -> Vec<Effect> {
     taken.map_or_else(Vec::new, |draft| change(state, draft))
 }
 
-/// Begins a sweep, or gives the one at hand up.
+/// Begins a sweep, or cancels the current one.
 fn sweep(state: &mut State) -> Vec<Effect> {
     if state.replay {
         state.tell("a recording cannot be measured", false);
@@ -148,7 +148,7 @@ fn point(state: &mut State, by: isize) -> Vec<Effect> {
     Vec::new()
 }
 
-/// The map with what differs from the saved mask.
+/// Shows the difference to the saved mask on the map.
 fn show_difference(state: &mut State) -> Vec<Effect> {
     let Some(tuning) = &state.screens.tune else { return Vec::new() };
     let saved = &tuning.saved().mask;

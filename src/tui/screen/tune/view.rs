@@ -1,4 +1,4 @@
-//! Another mask while the model talks: the controls, what they do to every layer, the figures of
+//! Another mask while the model decodes: the controls, their effect on every layer, the figures of
 //! three masks, and the plot.
 
 mod controls;

@@ -1,4 +1,4 @@
-//! The controls of the screen: a row each, changed in steps.
+//! The controls of the screen: one row each, changed in steps.
 
 use crate::mask::Rule;
 use crate::mask::select::{ALIGNMENTS, Budget};
@@ -21,17 +21,17 @@ pub enum Control {
     Split,
     /// Both channels of a pair together.
     Pairs,
-    /// Least channels of every head.
+    /// Minimum of kept channels for every head.
     Floor,
-    /// Least channels of the heads of the selected layer.
+    /// Minimum of kept channels for the heads of the selected layer.
     LayerFloor,
     /// Locks of the selected layer.
     Lock,
-    /// Where scores come from.
+    /// The rule that the scores come from.
     Rule,
-    /// What is mixed in.
+    /// The rule that is mixed in.
     Blend,
-    /// How much of it.
+    /// Weight of the rule that is mixed in.
     Weight,
     /// First tokens, never pruned.
     Sink,
@@ -46,7 +46,7 @@ pub enum Control {
 }
 
 impl Control {
-    /// All rows, from above.
+    /// All rows, from top to bottom.
     pub const ALL: [Self; 17] = [
         Self::Base,
         Self::Keep,
@@ -95,8 +95,8 @@ impl Control {
         }
     }
 
-    /// Its value, and whether it counts now (the share does not while bytes decide, no selection
-    /// does while a mask is verbatim).
+    /// Its value, and whether it has an effect now. The share has none while a byte budget is set,
+    /// and no selection setting has one while a mask is used as it is.
     pub fn value(self, draft: &Draft, around: &Around<'_>) -> (String, bool) {
         let selects = draft.base == Base::Selection;
         let shape = around.sources.shape;
@@ -155,7 +155,7 @@ impl Control {
         (text, counts)
     }
 
-    /// Changes a draft by `by` steps; rows that are no part of it leave it alone.
+    /// Changes a draft by `by` steps. Controls that are not part of a draft do not change it.
     pub fn step(self, draft: &mut Draft, by: i32, around: &Around<'_>) {
         let shape = around.sources.shape;
         match self {
@@ -220,7 +220,7 @@ impl Control {
     }
 }
 
-/// Another budget in bytes at the context: one step is a hundredth of the dense cache.
+/// Changes the byte budget: one step is a hundredth of the dense cache at the context.
 fn step_fit(draft: &mut Draft, by: i32, around: &Around<'_>) {
     let sources = around.sources;
     let dense = crate::mask::bytes::dense(sources.shape, around.context, sources.element_size);
@@ -234,7 +234,8 @@ fn step_fit(draft: &mut Draft, by: i32, around: &Around<'_>) {
     draft.set(Set::Fit((dense * hundredths as f64 / 100.0) as u64, around.context));
 }
 
-/// Another floor of the selected layer. Below a floor of 0 the layer has none of its own.
+/// Changes the floor of the selected layer. One step below 0 removes it, and the general floor
+/// applies.
 fn step_layer_floor(draft: &mut Draft, by: i32, around: &Around<'_>) {
     let more = by > 0;
     draft.base = Base::Selection;
@@ -242,7 +243,7 @@ fn step_layer_floor(draft: &mut Draft, by: i32, around: &Around<'_>) {
         Some(0) if !more => draft.layer_floors.remove(&around.layer),
         None if !more => None,
         before => {
-            // From "as all" the first step is no floor at all.
+            // From "as all" the first step is a floor of 0.
             let now = before.map_or(-(draft.align as i64), |floor| floor as i64);
             let most = around.sources.shape.head_dim as i64;
             let floor = stepped(now, by, draft.align as i64, 0, most);
@@ -251,7 +252,7 @@ fn step_layer_floor(draft: &mut Draft, by: i32, around: &Around<'_>) {
     };
 }
 
-/// The next rule of those that have scores; the blend stays unless it is that rule.
+/// The next rule that has scores. The blend stays unless it is that rule.
 fn step_rule(draft: &mut Draft, by: i32, around: &Around<'_>) {
     let rules: Vec<Rule> = Rule::ALL.into_iter().filter(|&rule| around.sources.has(rule)).collect();
     let blend = draft.blend;
@@ -259,7 +260,7 @@ fn step_rule(draft: &mut Draft, by: i32, around: &Around<'_>) {
     draft.blend = blend.filter(|&second| second != draft.rule);
 }
 
-/// The next rule to mix with, or none.
+/// The next rule to mix in, or none.
 fn step_blend(draft: &mut Draft, by: i32, around: &Around<'_>) {
     let has = |rule: &Rule| around.sources.has(*rule) && *rule != draft.rule;
     let others = Rule::ALL.into_iter().filter(has).map(Some);
@@ -268,14 +269,15 @@ fn step_blend(draft: &mut Draft, by: i32, around: &Around<'_>) {
     draft.base = Base::Selection;
 }
 
-/// The entry that is `by` places after `now`, counted round; from the first where `now` is missing.
+/// The entry `by` places after `now`, wrapping around; counted from the first where `now` is
+/// missing.
 fn neighbour<T: Copy + PartialEq>(choices: &[T], now: T, by: i32) -> T {
     let at = choices.iter().position(|&choice| choice == now).unwrap_or(0) as i64;
     choices[(at + i64::from(by)).rem_euclid(choices.len() as i64) as usize]
 }
 
-/// Locks a head of the selected layer to what it keeps now, or lets it go. A locked head stays as
-/// it is.
+/// Locks a head of the selected layer to the channels it keeps now, or unlocks it. A locked head
+/// does not change.
 pub fn lock(draft: &mut Draft, around: &Around<'_>, head: usize, locked: bool) {
     let row = around.layer * around.sources.shape.kv_heads + head;
     if locked {
@@ -295,13 +297,13 @@ pub fn split_name(split: Budget) -> &'static str {
     }
 }
 
-/// The next multiples of `unit` from a number that may lie between two.
+/// The next multiple of `unit`, from a number that may lie between two multiples.
 fn stepped(now: i64, by: i32, unit: i64, low: i64, high: i64) -> i64 {
     let at = if by > 0 { now.div_euclid(unit) } else { -(-now).div_euclid(unit) };
     ((at + i64::from(by)) * unit).clamp(low, high)
 }
 
-/// What the meaning of a step depends on besides the draft.
+/// What the effect of a step depends on besides the draft.
 pub struct Around<'a> {
     /// What masks are made from.
     pub sources: &'a Sources,
@@ -317,7 +319,7 @@ pub struct Around<'a> {
     pub context: usize,
     /// The longest context, in tokens.
     pub longest: i64,
-    /// Whether changes wait.
+    /// Whether changes wait for Enter.
     pub hold: bool,
 }
 

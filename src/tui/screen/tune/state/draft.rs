@@ -1,4 +1,4 @@
-//! What a person has set about a mask: plain data, compared by value and kept for undo.
+//! The settings of a mask: plain data, compared by value and kept for undo.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use crate::decode::worker::event::MaskInfo;
 use crate::mask::select::{ALIGNMENTS, Budget};
 use crate::mask::{Rule, Shape, Window};
 
-/// Kept share in thousandths that stands for all channels.
+/// The kept share, in thousandths, that means all channels.
 pub const ALL: u16 = 1000;
 
-/// Where the channels come from before anything is flipped by hand.
+/// Where the channels come from, before manual changes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Base {
     /// A mask as it is in its file, or the full one of a dense session.
@@ -22,9 +22,9 @@ pub enum Base {
 /// How much to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
-    /// Thousandths of all channels; whole numbers, so that steps up and down meet again.
+    /// Thousandths of all channels. An integer, so that steps up and down cancel exactly.
     Keep(u16),
-    /// The most that the cache may weigh at a context.
+    /// The maximum size of the cache at a context.
     Fit {
         /// Bytes of keys and values, window included.
         bytes: u64,
@@ -33,7 +33,7 @@ pub enum Goal {
     },
 }
 
-/// Everything that a person can set about a mask.
+/// All settings of a mask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
     /// Where the channels come from.
@@ -46,9 +46,9 @@ pub struct Draft {
     pub split: Budget,
     /// Whether both channels of a rotation pair stay together.
     pub pairs: bool,
-    /// Channels that every head keeps at least.
+    /// Minimum of kept channels for every head.
     pub floor: usize,
-    /// The same for single layers, in place of the floor of all.
+    /// Minimum for single layers, in place of the general one.
     pub layer_floors: BTreeMap<usize, usize>,
     /// Heads (row-major) that keep the channels they had when they were locked.
     pub locks: BTreeMap<usize, Arc<[bool]>>,
@@ -60,11 +60,11 @@ pub struct Draft {
     pub weight: u8,
     /// Sink, recent and chunk.
     pub window: Window,
-    /// Channels set by hand, on top of everything else: heads (row-major) with what is set in them.
+    /// Channels set by hand, applied last: heads (row-major), each with its pinned channels.
     pub pins: BTreeMap<usize, Arc<[Option<bool>]>>,
 }
 
-/// One thing to set, as a word of the palette says it.
+/// One setting, as a palette command gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Set {
     /// Thousandths of the channels to keep.
@@ -90,8 +90,8 @@ pub enum Set {
 }
 
 impl Draft {
-    /// A draft that is `mask` as it stands. Its selection controls begin where the mask seems to
-    /// come from.
+    /// A draft that keeps `mask` as it is. The selection controls start at the settings that the
+    /// mask seems to come from.
     pub fn verbatim(mask: Arc<MaskInfo>, window: Window) -> Self {
         let share = mask.sparsity.map_or_else(|| mask.mask.kept_ratio(), |sparsity| 1.0 - sparsity);
         Self {
@@ -115,7 +115,7 @@ impl Draft {
         }
     }
 
-    /// Sets one thing. What belongs to a selection makes the draft one.
+    /// Changes one setting. A setting of the selection makes the draft a selection.
     pub fn set(&mut self, set: Set) {
         match set {
             Set::Keep(keep) => self.goal = Goal::Keep(keep.min(ALL)),
@@ -137,18 +137,18 @@ impl Draft {
         }
     }
 
-    /// What is set by hand in a channel.
+    /// The pin of a channel, if it has one.
     pub fn pin(&self, shape: Shape, layer: usize, head: usize, channel: usize) -> Option<bool> {
         self.pins.get(&(layer * shape.kv_heads + head)).and_then(|row| row[channel])
     }
 
-    /// Channels set by hand in a head.
+    /// Number of channels pinned in a head.
     pub fn pinned(&self, shape: Shape, layer: usize, head: usize) -> usize {
         let row = self.pins.get(&(layer * shape.kv_heads + head));
         row.map_or(0, |row| row.iter().filter(|pin| pin.is_some()).count())
     }
 
-    /// Replaces what is set by hand in a head; a row of nothing is dropped.
+    /// Replaces the pins of a head; a row without pins is removed.
     pub fn pin_row(&mut self, head: usize, row: Vec<Option<bool>>) {
         if row.iter().all(Option::is_none) {
             self.pins.remove(&head);
@@ -167,7 +167,7 @@ impl Draft {
         self.layer_floors.get(&layer).copied().unwrap_or(self.floor)
     }
 
-    /// The sparsity that the selection asks for, where it asks for one.
+    /// The sparsity that the selection asks for; `None` where it has none.
     pub fn sparsity(&self) -> Option<f64> {
         match (&self.base, self.goal) {
             (Base::Verbatim(mask), _) => mask.sparsity,
@@ -176,7 +176,7 @@ impl Draft {
         }
     }
 
-    /// The rule and what is mixed into it, in words.
+    /// Name of the rule and of the one mixed in.
     pub fn rule_words(&self) -> String {
         match self.blend {
             Some(second) => format!(

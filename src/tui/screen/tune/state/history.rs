@@ -1,13 +1,13 @@
-//! What was set before, and what was taken back.
+//! Undo and redo.
 
 use std::collections::VecDeque;
 
 use crate::tui::screen::tune::state::draft::Draft;
 
-/// Most steps that can be taken back.
+/// Largest number of steps that can be undone.
 pub const STEPS: usize = 500;
 
-/// Drafts before and after the one at hand.
+/// Drafts before and after the current one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct History {
     past: VecDeque<Draft>,
@@ -15,7 +15,7 @@ pub struct History {
 }
 
 impl History {
-    /// Remembers a draft that was just replaced; what had been taken back is gone.
+    /// Remembers a draft that was just replaced, and clears the drafts to redo.
     pub fn push(&mut self, before: Draft) {
         self.future.clear();
         if self.past.len() == STEPS {
@@ -24,7 +24,7 @@ impl History {
         self.past.push_back(before);
     }
 
-    /// The draft before `now`, or (`forward`) the one that was taken back last, if there is one.
+    /// The draft before `now`, or (`forward`) the one that was undone last, if there is one.
     pub fn travel(&mut self, now: &Draft, forward: bool) -> Option<Draft> {
         if forward {
             let after = self.future.pop()?;
@@ -37,7 +37,7 @@ impl History {
         }
     }
 
-    /// Steps back and steps forward.
+    /// Number of steps back and steps forward.
     pub fn len(&self) -> (usize, usize) {
         (self.past.len(), self.future.len())
     }

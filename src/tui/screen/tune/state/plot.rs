@@ -1,11 +1,11 @@
-//! What the plot shows: loss against bytes or time, of the sweep's points and of the three masks
-//! that have names.
+//! Data of the plot: loss against bytes or time, for the points of the sweep and for the masks in
+//! use, set and saved.
 
 use crate::decode::worker::event::Measured;
 use crate::tui::app::model::ModelView;
 use crate::tui::screen::tune::state::{Against, Freshness, Tuning};
 
-/// Where something stands: bytes or milliseconds, and KLD where it was measured.
+/// A position: bytes or milliseconds, and KLD where it was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PlotPoint {
     /// Bytes of the cache at the target context, or milliseconds per token.
@@ -21,7 +21,7 @@ pub struct Spot {
     pub id: u64,
     /// Its alignment.
     pub align: usize,
-    /// Where it stands.
+    /// Its position.
     pub place: PlotPoint,
 }
 
@@ -30,22 +30,22 @@ pub struct Spot {
 pub struct Plot {
     /// The measured points of the sweep, from left to right.
     pub spots: Vec<Spot>,
-    /// The mask at work.
+    /// The mask in use.
     pub now: Option<PlotPoint>,
-    /// The mask that is set, where it is another one.
+    /// The set mask, where it differs from the one in use.
     pub proposed: Option<PlotPoint>,
     /// The saved mask.
     pub saved: Option<PlotPoint>,
 }
 
 impl Plot {
-    /// All places.
+    /// All positions.
     pub fn places(&self) -> impl Iterator<Item = PlotPoint> {
         let named = [self.now, self.proposed, self.saved].into_iter().flatten();
         self.spots.iter().map(|spot| spot.place).chain(named)
     }
 
-    /// Least and largest along x, with a margin; `None` where there is nothing.
+    /// Range of x with a margin; `None` where there are no points.
     pub fn x_range(&self) -> Option<(f64, f64)> {
         let low = self.places().map(|place| place.x).min_by(f64::total_cmp)?;
         let high = self.places().map(|place| place.x).max_by(f64::total_cmp)?;
@@ -53,11 +53,11 @@ impl Plot {
         Some(((low - margin).max(0.0), high + margin))
     }
 
-    /// Whole decades around the positive losses; one decade around .001 where there are none.
+    /// Range of the positive losses in whole decades; one decade around .001 where there are none.
     pub fn y_range(&self) -> (f64, f64) {
         let positive = || self.places().filter_map(|place| place.y).filter(|&kld| kld > 0.0);
         let high = positive().max_by(f64::total_cmp).unwrap_or(1e-2);
-        // What lies far below the rest is rounding: it is drawn at the bottom.
+        // Losses far below the rest are rounding errors: they are drawn at the bottom.
         let low =
             positive().filter(|&kld| kld >= high * 1e-5).min_by(f64::total_cmp).unwrap_or(1e-3);
         let (low, high) = (low.log10().floor(), high.log10().ceil());
@@ -85,7 +85,7 @@ impl Tuning {
         });
         let mut spots: Vec<Spot> = spots.collect();
         spots.sort_by(|a, b| a.place.x.total_cmp(&b.place.x).then(a.id.cmp(&b.id)));
-        // Figures of the sweep come first: they are of the same tokens as its points.
+        // Figures of the sweep come first: they cover the same tokens as its points.
         let swept = |mask, window| {
             self.sweep.figures_of(mask, window).filter(|_| !self.sweep.is_stale(generation))
         };

@@ -1,4 +1,4 @@
-//! From what is set to the mask that it means.
+//! From the settings to the mask.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ pub struct Sources {
     /// The mask that the session began with; full where it began dense.
     pub loaded: Arc<MaskInfo>,
     importance: Option<Importance>,
-    /// Rules that need a text, with what they gave on the prompt.
+    /// Rules that need a text, with their importance on the prompt.
     of_prompt: Vec<(Rule, Importance)>,
 }
 
 impl Sources {
-    /// What a loaded model brings; the prompt's rules come later.
+    /// The sources from a loaded model; the prompt's rules come later.
     pub fn new(info: &ModelInfo) -> Self {
         let shape = info.shape;
         let dense = || MaskInfo {
@@ -48,14 +48,15 @@ impl Sources {
         Self { shape, element_size, loaded, importance, of_prompt: Vec::new() }
     }
 
-    /// Takes the mask that is made from now on, and its importance.
+    /// Replaces the mask that proposals start from, and its importance.
     pub fn take_mask(&mut self, mask: Arc<MaskInfo>) {
         self.importance =
             mask.importance.clone().and_then(|scores| Importance::new(self.shape, scores).ok());
         self.loaded = mask;
     }
 
-    /// Takes the tables of a prompt; numbers that are no importance leave the rule without any.
+    /// Takes the tables of a prompt. A table that is not a valid importance leaves its rule without
+    /// one.
     pub fn take_rules(&mut self, rules: &Rules) {
         let scores = |rule: Rule| {
             Some((rule, Importance::new(self.shape, rules.scores(rule)?.to_vec()).ok()?))
@@ -63,12 +64,12 @@ impl Sources {
         self.of_prompt = Rule::ALL.into_iter().filter_map(scores).collect();
     }
 
-    /// Whether a rule has numbers.
+    /// Whether a rule has importance.
     pub fn has(&self, rule: Rule) -> bool {
         rule.needs == Needs::Nothing || self.held(rule).is_some()
     }
 
-    /// What a file or the prompt gave for a rule.
+    /// The importance of a rule, from a file or the prompt.
     fn held(&self, rule: Rule) -> Option<&Importance> {
         match rule.needs {
             Needs::Nothing => None,
@@ -107,29 +108,29 @@ impl Sources {
     }
 }
 
-/// The mask that a draft means.
+/// The mask that a draft gives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proposal {
     /// The mask.
     pub mask: ChannelMask,
-    /// What it would be without the channels set by hand.
+    /// The mask without the channels set by hand.
     pub selected: ChannelMask,
-    /// What it was selected from, where it was.
+    /// The importance that it was selected from, if any.
     pub importance: Option<Importance>,
 }
 
 impl Proposal {
-    /// The mask that the session has, as it stands.
+    /// The mask of the session, as it is.
     pub fn verbatim(sources: &Sources) -> Self {
         let mask = sources.loaded.mask.clone();
         Self { selected: mask.clone(), mask, importance: sources.importance.clone() }
     }
 }
 
-/// The mask that `draft` means.
+/// The mask that `draft` gives.
 ///
 /// # Errors
-/// A rule without numbers, and budgets that floors and locks alone exceed.
+/// A rule without importance, and a budget that floors and locks alone exceed.
 pub fn propose(draft: &Draft, sources: &Sources) -> Result<Proposal> {
     let shape = sources.shape;
     let (selected, importance) = match &draft.base {
@@ -184,7 +185,7 @@ fn options(draft: &Draft, sources: &Sources) -> Options {
     }
 }
 
-/// A mask whose locked heads keep what they had.
+/// A mask whose locked heads keep their channels.
 fn with_locks(mask: &ChannelMask, draft: &Draft) -> ChannelMask {
     let shape = mask.shape();
     ChannelMask::from_fn(shape, |layer, head, channel| {
@@ -195,7 +196,7 @@ fn with_locks(mask: &ChannelMask, draft: &Draft) -> ChannelMask {
     })
 }
 
-/// What a mask keeps and saves at a context: computed, never measured.
+/// What a mask keeps and saves at a context: computed, not measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tally {
     /// Kept channels, all layers and heads.
@@ -208,7 +209,7 @@ pub struct Tally {
     pub bytes: bytes::KvBytes,
     /// Share of the dense cache that is saved there, 0..=1.
     pub saved: f64,
-    /// Dense over pruned bytes there; `None` where nothing is read.
+    /// Dense over pruned bytes at the context; `None` where no bytes are read.
     pub bound: Option<f64>,
     /// Channels over the exact budget; `None` where no sparsity was asked for.
     pub over: Option<i64>,

@@ -10,9 +10,9 @@ use crate::tui::screen::tune::state::draft::{ALL, Base, Draft, Goal};
 use crate::tui::screen::tune::state::{Freshness, Tuning};
 
 impl Tuning {
-    /// The file of the mask that is set: with its importance, window, alignment, the model's
-    /// fingerprint and the recipe. What was measured goes in only where it is of this very mask;
-    /// `generation` is the run at hand, `is_applied` whether it is at work.
+    /// The set mask as a file: with its importance, window, alignment, the model's fingerprint and
+    /// the recipe. Measurements are included only where they are of exactly this mask. `generation`
+    /// is the current run; `is_applied` is whether the mask is in use.
     pub fn file(&self, info: &ModelInfo, generation: u64, is_applied: bool) -> MaskFile {
         let draft = &self.draft;
         let measured = match self.figures(generation) {

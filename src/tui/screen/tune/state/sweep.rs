@@ -1,4 +1,4 @@
-//! Masks of many sizes, measured one after the other beside the one at work.
+//! Masks of many sizes, measured one after the other next to the one in use.
 
 use crate::decode::worker::Trial;
 use crate::decode::worker::event::Measured;
@@ -24,7 +24,7 @@ pub struct Point {
     pub measured: Option<Measured>,
 }
 
-/// The sweep at hand.
+/// The current sweep.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sweep {
     points: Vec<Point>,
@@ -35,8 +35,8 @@ pub struct Sweep {
 
 impl Sweep {
     /// Begins a sweep around a draft: its rule, split, pairs, floors, locks and window at every
-    /// size and alignment, then `others` as they are, so that they are measured over the same
-    /// tokens. Sizes that floors and locks rule out are left out.
+    /// size and alignment, then `others` unchanged, so that they are measured over the same tokens.
+    /// Sizes that floors and locks make impossible are skipped.
     pub fn begin(
         &mut self,
         draft: &Draft,
@@ -64,37 +64,37 @@ impl Sweep {
         self.points.iter().map(trial).collect()
     }
 
-    /// A number that no trial had before.
+    /// A new trial number.
     pub fn take_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
     }
 
-    /// What was measured of a mask, if it is one of the sweep's.
+    /// The measurement of a mask, if it is one of the sweep.
     pub fn figures_of(&self, mask: &ChannelMask, window: Window) -> Option<&Measured> {
         self.measured()
             .find(|(point, _)| point.mask == *mask && point.draft.window == window)
             .map(|(_, measured)| measured)
     }
 
-    /// Takes what was measured; numbers of another sweep are not known here and change nothing.
+    /// Takes a measurement. Numbers of another sweep are unknown and ignored.
     pub fn take(&mut self, id: u64, measured: Measured) {
         if let Some(point) = self.points.iter_mut().find(|point| point.id == id) {
             point.measured = Some(measured);
         }
     }
 
-    /// Gives up what is not measured yet.
+    /// Cancels the trials that are not yet measured.
     pub fn stop(&mut self) {
         self.points.retain(|point| point.measured.is_some());
     }
 
-    /// Whether something is still to be measured.
+    /// Whether there are trials left to measure.
     pub fn is_running(&self) -> bool {
         self.points.iter().any(|point| point.measured.is_none())
     }
 
-    /// Measured and all points.
+    /// Number of measured points, and of all points.
     pub fn progress(&self) -> (usize, usize) {
         (self.measured().count(), self.points.len())
     }

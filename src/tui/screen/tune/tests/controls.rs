@@ -1,10 +1,10 @@
-//! Rows, steps and words.
+//! Controls, steps and palette commands.
 
 use super::*;
 use crate::tui::app::areas;
 use crate::tui::screen::tune::layout;
 
-/// What must hold of a draft.
+/// A condition on a draft.
 type Check<'a> = &'a dyn Fn(&Draft) -> bool;
 
 #[test]
@@ -130,7 +130,7 @@ fn a_byte_budget_is_met_at_its_context() {
     let bytes = crate::mask::bytes::pruned(&retune(&effects).mask.mask, window, 8192, 2).total();
     assert!(bytes <= 12 << 20 && bytes > 11 << 20, "{bytes}");
     assert_eq!(retune(&effects).mask.sparsity, None, "no sparsity was asked for");
-    // A hundredth of the dense cache a step.
+    // One step is a hundredth of the dense cache.
     select_control(&mut state, Control::Fit);
     press(&mut state, '[');
     let dense = crate::mask::bytes::dense(SMALL, 8192, 2).total() as f64;
@@ -214,8 +214,8 @@ fn what_is_set_by_word_counts_as_one_step() {
     assert_eq!(draft.blend, None, "a rule is not mixed with itself");
 }
 
-/// Every kind of change changes something on the largest shape. Its time is printed and not judged,
-/// for the machine is shared.
+/// Every kind of change has an effect on the largest shape. Its time is printed and not checked,
+/// because the machine is shared.
 #[test]
 fn how_long_a_change_takes() {
     let mut state = session(LARGE, ColorDepth::True);

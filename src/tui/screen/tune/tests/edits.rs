@@ -1,4 +1,4 @@
-//! Channels, heads and layers by hand, and the way back.
+//! Manual edits of channels, heads and layers, and undo.
 
 use super::*;
 
@@ -12,8 +12,7 @@ fn flips_go_on_top_of_every_selection_and_are_the_only_difference() {
     let flipped = tuning(&state).proposal().mask.clone();
     assert_eq!(flipped.head(1, 0)[40], !was);
     assert_eq!(flipped.bits().iter().zip(before.bits()).filter(|(a, b)| a != b).count(), 1);
-    // Whatever is selected below it, the channel stays as the hand set it, and nothing else
-    // differs.
+    // Whatever the selection gives, the channel stays as set by hand, and nothing else differs.
     for keep in [100_u16, 400, 700, 1000] {
         say(&mut state, &format!("keep {}", keep / 10));
         let plain =
@@ -63,8 +62,8 @@ fn locked_heads_keep_what_they_had_whatever_the_budget() {
     assert!(tuning(&state).draft().locks.is_empty());
     say(&mut state, "keep 95");
     assert_ne!(tuning(&state).proposal().mask.head(2, 1), locked);
-    // A layer: all of its heads at once, and again lets them go; a head that was locked before
-    // stays what it was.
+    // A layer: the key locks all of its heads at once, then unlocks them. A head that was locked
+    // before stays locked.
     press(&mut state, 'x');
     press(&mut state, 'X');
     assert_eq!(tuning(&state).draft().locks.keys().copied().collect::<Vec<_>>(), [4, 5]);
@@ -85,14 +84,14 @@ fn floors_hold_for_all_heads_and_for_single_layers() {
     }
     assert_eq!(tuning(&state).draft().layer_floors.get(&3), Some(&32));
     assert!((0..2).all(|head| tuning(&state).proposal().mask.kept_count(3, head) >= 32));
-    // A budget below the floors is refused with a sentence, and nothing changes.
+    // A budget below the floors is refused with a message, and nothing changes.
     say(&mut state, "split exact");
     let toast = state.toast.clone().expect("a refusal");
     assert!(toast.failed && toast.sentence.contains("floors and locks"), "{toast:?}");
     assert_eq!(tuning(&state).draft().split, Budget::Global);
 }
 
-/// One random edit, by key, word or place.
+/// One random edit, by key, palette command or place.
 fn random_edit(random: &mut StdRng, state: &mut State) -> Vec<Effect> {
     state.at.layer = random.random_range(0..SMALL.layers);
     state.at.head = random.random_range(0..SMALL.kv_heads);
@@ -111,8 +110,8 @@ fn random_edit(random: &mut StdRng, state: &mut State) -> Vec<Effect> {
     }
 }
 
-/// A thousand random edits, each answered at once: what is set is what a fresh computation gives
-/// and what is at work, the history has a bound, and going back and forth returns exactly.
+/// A thousand random edits, each answered at once. The set mask equals a fresh computation and the
+/// mask in use, the history is bounded, and undo and redo return exactly.
 #[test]
 fn random_edits_equal_a_fresh_computation_and_undo_returns_exactly() {
     let mut random = StdRng::seed_from_u64(11);
@@ -186,7 +185,7 @@ fn the_difference_to_the_saved_mask_is_shown_on_the_map() {
         (other.label.as_str(), &other.mask),
         ("learned-50 (saved)", &info(SMALL).mask.unwrap().mask)
     );
-    // Without it the map goes back to the mask that was given to compare with.
+    // Without the difference, the map compares with the mask that the session was given.
     press(&mut state, 'd');
     press(&mut state, 'd');
     assert_eq!(state.other.as_ref().map(|other| other.label.as_str()), Some("slowest"));

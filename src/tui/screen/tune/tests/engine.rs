@@ -1,4 +1,4 @@
-//! What is sent to the engine, and what its answers change.
+//! Orders to the engine, and the effect of its answers.
 
 use super::*;
 use crate::decode::worker::event::Wish;
@@ -32,7 +32,7 @@ fn figures_are_measured_only_for_the_mask_at_work_and_stale_until_then() {
     );
     update(&mut state, Action::Do(Command::Rerun));
     assert_eq!(figures(&state), ("stale", 0.125), "another text");
-    // The words stand on the screen, whatever its size.
+    // The words are shown at every screen size.
     for size in [(80, 24), (120, 40)] {
         state.size = size;
         let frame = text(&draw(&state));
@@ -97,12 +97,12 @@ fn held_changes_wait_for_enter() {
     assert_eq!(retune(&effects).mask.mask, tuning(&state).proposal().mask);
     answer(&mut state, &effects);
     assert!(tuning(&state).is_applied(state.model.as_ref().unwrap()));
-    // What waits is sent when nothing is held back any more.
+    // Waiting changes are sent when hold is switched off.
     press(&mut state, '{');
     select_control(&mut state, Control::Hold);
     let effects = press(&mut state, '[');
     assert_eq!(retune(&effects).revision, 2);
-    // Enter where nothing changed asks for a new measurement.
+    // Enter without changes asks for a new measurement.
     answer(&mut state, &effects);
     assert_eq!(retune(&key(&mut state, KeyCode::Enter)).revision, 3);
 }
@@ -131,7 +131,7 @@ fn what_the_engine_refuses_is_said_and_stays_a_proposal() {
         !tuning(&state).is_waiting() && !tuning(&state).is_applied(state.model.as_ref().unwrap())
     );
     assert!(text(&draw(&state)).contains("channels are gone"));
-    // A refused sweep is over.
+    // A refused sweep has ended.
     press(&mut state, 's');
     assert!(tuning(&state).sweep.is_running());
     send(&mut state, Event::Refused { wish: Wish::Explain, sentence: "no such step".into() });

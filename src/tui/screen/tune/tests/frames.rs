@@ -10,8 +10,8 @@ use crate::tui::screen::Screen;
 use crate::tui::screen::tune::state::Control;
 use crate::tui::testing::{LARGE, SMALL, act, answer, draw, frames, measured, send, session, text};
 
-/// Half a sweep, a retuned mask that is measured, a lock, a floor and channels set by hand, and a
-/// proposal that waits.
+/// Half a sweep, a retuned and measured mask, a lock, a floor, channels set by hand, and a proposal
+/// that waits.
 fn tuned(state: &mut State) {
     act(state, Command::Show(Screen::Tune));
     send(state, measured(Subject::Now(0), 0.021, 0));

@@ -1,4 +1,4 @@
-//! Every key and the mouse of the tune screen, and what holds whatever is set.
+//! Every key and the mouse of the tune screen, and properties of any settings.
 
 mod controls;
 mod edits;
@@ -78,7 +78,7 @@ fn trials(effects: &[Effect]) -> Vec<Trial> {
     }
 }
 
-/// What the test model's mask is selected from.
+/// The importance that the test model's mask is selected from.
 fn importance() -> Importance {
     Importance::new(SMALL, info(SMALL).mask.unwrap().importance.unwrap()).unwrap()
 }

@@ -25,12 +25,12 @@ fn the_sweep_measures_points_that_can_be_taken() {
         );
     }
     assert_eq!(tuning(&state).sweep.progress(), (12, 22));
-    // Again gives up: what was measured stays, later figures change nothing.
+    // A second press cancels: what was measured stays, later figures change nothing.
     assert_eq!(trials(&press(&mut state, 's')), []);
     assert_eq!(tuning(&state).sweep.progress(), (12, 12));
     send(&mut state, measured(Subject::Trial(sent[15].id), 9.0, 0));
     assert_eq!(tuning(&state).sweep.progress(), (12, 12));
-    // The cursor goes from left to right; the leftmost point keeps the least.
+    // The cursor moves from left to right; the leftmost point keeps the fewest channels.
     press(&mut state, 'n');
     assert_eq!(tuning(&state).cursor, Some(sent[9].id));
     assert!(text(&draw(&state)).contains("⏎ keep 10 % align 8 · KLD"));
@@ -45,8 +45,7 @@ fn the_sweep_measures_points_that_can_be_taken() {
     assert_eq!((tuning(&state).cursor, state.screen), (None, Screen::Tune));
     key(&mut state, KeyCode::Esc);
     assert_eq!(state.screen, Screen::Map);
-    // Numbers of trials never come again, so that figures of an old sweep are not taken for new
-    // ones.
+    // Trial numbers are never reused, so that figures of an old sweep are not taken for new ones.
     state.screen = Screen::Tune;
     let again = trials(&press(&mut state, 's'));
     assert!(again[0].id > sent[19].id);
@@ -59,7 +58,7 @@ fn the_saved_mask_is_compared_only_over_the_same_tokens() {
     send(&mut state, measured(Subject::Now(0), 0.25, 0));
     let effects = press(&mut state, '}');
     answer(&mut state, &effects);
-    // The text went on: the figures of the saved mask are of other tokens.
+    // The text has grown, so the figures of the saved mask cover other tokens.
     let Event::Measured(mut later) = measured(Subject::Now(1), 0.5, 0) else { unreachable!() };
     later.dense_kv += 1000;
     let event = |measured: &crate::decode::worker::event::Measured| {
@@ -129,7 +128,7 @@ fn the_mouse_selects_rows_layers_and_points_and_the_wheel_goes_through_them() {
         // Row 3 below the title is the alignment.
         update(&mut state, mouse(down, (areas.controls.x + 4, areas.controls.y + 4)));
         assert_eq!(tuning(&state).control, Control::Align, "{size:?}");
-        // The wheel goes through the controls and never changes what is set.
+        // The wheel moves through the controls and never changes the settings.
         let draft = tuning(&state).draft().clone();
         let over = |area: ratatui::layout::Rect| (area.x, area.y);
         for (kind, control) in
@@ -144,7 +143,7 @@ fn the_mouse_selects_rows_layers_and_points_and_the_wheel_goes_through_them() {
         }
         assert_eq!(tuning(&state).draft(), &draft, "{size:?}");
         if let Some(layers) = areas.layers {
-            // The demo's layers stand with their heads: layer 0, its two heads, layer 1.
+            // The demo's layers are shown with their heads: layer 0, its two heads, layer 1.
             let effects = update(&mut state, mouse(down, (layers.x + 3, layers.y + 6)));
             assert_eq!(effects, [Effect::Engine(Order::Watch { layer: 1, head: 1 })]);
             assert_eq!((state.at.layer, state.at.head), (1, 1));

@@ -1,4 +1,4 @@
-//! What is written, and what would be lost.
+//! What is written to a file, and what would be lost.
 
 use super::*;
 
@@ -66,7 +66,7 @@ fn a_saved_mask_is_the_same_when_it_is_read_again() {
         (recipe["measured"]["kld"]["mean"].as_f64(), recipe["measured"]["steps"].as_u64()),
         (Some(0.0625), Some(64))
     );
-    // Back to it from anywhere.
+    // Reset returns to the saved mask from any settings.
     for words in ["keep 90", "rule random"] {
         say(&mut state, words);
     }

@@ -1,4 +1,4 @@
-//! The list of controls, and below it how things stand.
+//! The list of controls, and the status below it.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -50,7 +50,7 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     pane.line(standing(state, model, tuning));
     let (back, forward) = tuning.steps();
     pane.note(format!("history: {back} back · {forward} forward"));
-    // The text is what the mask is tuned for: it fills what is left.
+    // The generated text fills the remaining rows.
     if pane.area.height >= 4 {
         pane.title("text", "");
         let room = pane.area;
@@ -60,7 +60,7 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     }
 }
 
-/// The share that a slider shows beside the value.
+/// The share that the slider next to a value shows.
 fn share(control: Control, tuning: &Tuning, kept: f64) -> Option<f64> {
     match control {
         Control::Keep => Some(kept),
@@ -84,7 +84,7 @@ fn slide(state: &State, share: f64, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// Whether what is set is at work, and why not.
+/// Whether the set mask is in use, and if not, why.
 fn standing(state: &State, model: &ModelView, tuning: &Tuning) -> Line<'static> {
     let theme = &state.theme;
     let (text, role) = match &tuning.refused {

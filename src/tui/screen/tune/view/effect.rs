@@ -1,5 +1,5 @@
-//! What the three masks keep, weigh, lose and take. Computed and measured figures stand under
-//! titles of their own.
+//! What the three masks keep, weigh, lose and take. Computed and measured figures have separate
+//! titles.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -17,9 +17,9 @@ use crate::tui::widget::pane::Pane;
 
 /// Columns of the labels.
 const LABEL: u16 = 9;
-/// Most columns of a value: figures far apart are hard to compare.
+/// Most columns of a value. Figures that are far apart are hard to compare.
 const WIDEST: u16 = 15;
-/// Rows from which on everything is shown.
+/// From this number of rows on, everything is shown.
 const FULL: u16 = 20;
 
 /// Draws the table.
@@ -30,7 +30,7 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     measured(state, model, tuning, full, &mut pane);
 }
 
-/// A label, and three values with the difference of the set mask to the saved one.
+/// A label, and three values with the difference between the set mask and the saved one.
 fn row(
     pane: &mut Pane<'_>,
     label: &str,
@@ -43,7 +43,7 @@ fn row(
     let width = (row.width.saturating_sub(LABEL) / 4).min(WIDEST);
     for (index, (cell, style)) in cells.into_iter().zip(styles).enumerate() {
         let right = LABEL + width * (index as u16 + 1);
-        // Where columns would touch, units stand close to their numbers.
+        // Where columns would touch, units directly follow their numbers.
         let cell =
             if cell.chars().count() >= usize::from(width) { cell.replace(' ', "") } else { cell };
         let wide = cell.chars().count() as u16;
@@ -67,7 +67,7 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     let saved = tuning.saved();
     let sparsity = model.info.mask.as_ref().and_then(|mask| mask.sparsity);
     let set = tuning.proposed_tally(context);
-    // The same mask may be set with another sparsity in mind: what counts is what is set now.
+    // The same mask may have been set with another target sparsity, so the current target is used.
     let now = match tuning.is_applied(model) {
         true => set,
         false => tuning.tally(&model.mask, model.info.window, sparsity, context),
@@ -165,10 +165,10 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
         }
     };
     let style = if is_fresh { text } else { dim };
-    // Old figures are of what was at work then; nothing is known of what is set.
+    // Old figures are of the mask that was in use then; the set mask has none.
     let applied = (is_fresh && tuning.is_applied(model)).then_some(figures);
     let saved = tuning.figures_of_saved(generation);
-    // Figures over other tokens are shown, and not subtracted.
+    // Figures over other tokens are shown but not subtracted.
     let fits = saved.is_some_and(|saved| is_comparable(figures, saved));
     let saved_style = if fits { text } else { dim };
     let mut line = |label: &str,
@@ -198,7 +198,7 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
         &|value| format!("±{}", small(value)),
         &|_| String::new(),
     );
-    // The median, as TPOT: one slow step would move the mean of 64 a lot.
+    // The median, as for TPOT: one slow step would change the mean of 64 a lot.
     let rate =
         |figures: &Measured| if figures.b_ms.p50 > 0.0 { 1e3 / figures.b_ms.p50 } else { 0.0 };
     if full {
@@ -218,7 +218,7 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     }
 }
 
-/// The sign of a difference; none for nothing.
+/// The sign of a difference; empty for 0.
 fn sign(value: f64) -> &'static str {
     match value {
         v if v > 0.0 => "+",

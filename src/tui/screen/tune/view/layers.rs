@@ -1,4 +1,4 @@
-//! Kept share per layer, and per head where there is room.
+//! Kept share per layer, and per head where there is space.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -38,7 +38,7 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     }
 }
 
-/// One bar: label, lock, bar with the floor and what is at work, share.
+/// One bar: label, lock, bar with marks for the floor and the mask in use, share.
 fn draw(
     state: &State,
     tuning: &Tuning,

@@ -1,5 +1,5 @@
-//! Loss against bytes or time: the points of the sweep as they arrive, and the three masks that
-//! have names.
+//! Loss against bytes or time: the points of the sweep as they arrive, and the masks in use, set
+//! and saved.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -113,7 +113,7 @@ fn labels(
         (0.0, points.bottom().saturating_sub(1)),
     ] {
         if share == 0.5 && points.height.is_multiple_of(2) {
-            // No row stands for the middle exactly.
+            // There is no row exactly in the middle.
             continue;
         }
         let text = format!("{:>7}", number(scatter.y_at(share) as f32));
@@ -133,7 +133,7 @@ fn labels(
     }
 }
 
-/// The point under the cursor in numbers, or what the signs mean.
+/// The values of the point under the cursor, or a legend of the signs.
 fn readout(state: &State, tuning: &Tuning, plot: &Plot) -> Line<'static> {
     let theme = &state.theme;
     let chosen = tuning.sweep.measured().find(|(point, _)| Some(point.id) == tuning.cursor);
