@@ -7,6 +7,7 @@ use super::args::{self, CacheArgs, ModelArgs};
 use super::output;
 use crate::mask::fingerprint;
 use crate::model::load::Opened;
+use crate::model::config::Config;
 use crate::model::rope::Rope;
 use crate::{Result, numbers};
 
@@ -89,13 +90,7 @@ fn show(args: &Show) -> Result<()> {
         numbers::count(config.vocab),
         numbers::count(config.max_context),
         config.rope_theta,
-        match serde_json::to_value(&config.rope_scaling)
-            .ok()
-            .and_then(|v| Some(v.get("type")?.as_str()?.to_owned()))
-        {
-            Some(kind) if kind != "none" => format!("rope scaling {kind}"),
-            _ => "no rope scaling".to_owned(),
-        },
+        rope_text(config),
         args.cache.kv_dtype,
         numbers::bytes(dense_token),
     );
@@ -120,4 +115,22 @@ fn show(args: &Show) -> Result<()> {
         ));
     }
     output::line(&text)
+}
+
+/// What stretches the rotary frequencies, in words.
+fn rope_text(config: &Config) -> String {
+    let scaling = serde_json::to_value(&config.rope_scaling).ok();
+    let kind = scaling.as_ref().and_then(|scaling| scaling.get("type")?.as_str());
+    let mut text = match kind.filter(|kind| *kind != "none") {
+        Some(kind) => format!("rope scaling {kind}"),
+        None if config.rope_divisors.is_some() => "rope scaling by divisors".to_owned(),
+        None => "no rope scaling".to_owned(),
+    };
+    if config.rope_divisors.is_some() && kind != Some("none") {
+        text.push_str(" and divisors");
+    }
+    if config.rope_magnitude != 1.0 {
+        text.push_str(&format!(" · attention factor {}", config.rope_magnitude));
+    }
+    text
 }

@@ -4,7 +4,7 @@ use crate::attention::AttentionScale;
 use crate::mask::{Geometry, Shape};
 use crate::model::activation::Activation;
 use crate::model::arch::{Architecture, BlockSpec};
-use crate::model::rope_scaling::RopeScaling;
+use crate::model::rope_scaling::{self, RopeScaling};
 use crate::{Error, Result};
 
 /// Everything that the forward pass needs besides the weights.
@@ -32,6 +32,13 @@ pub struct Config {
     pub rope_theta: f64,
     /// How the rotary frequencies are scaled.
     pub rope_scaling: RopeScaling,
+    /// Divisors of the frequencies beside the scaling, `head_dim / 2` of them, fast to slow
+    /// (`rope_freqs.weight` of a GGUF file).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rope_divisors: Option<Vec<f32>>,
+    /// Factor on cos and sin beside that of the scaling (`rope.scaling.attn_factor` of a GGUF file).
+    #[serde(skip_serializing_if = "is_one")]
+    pub rope_magnitude: f64,
     /// Most tokens of context, scaling included.
     pub max_context: usize,
     /// Whether the output projection is the embedding.
@@ -130,12 +137,36 @@ impl Config {
                 self.heads, self.kv_heads
             )));
         }
-        if !(self.rope_theta.is_finite() && self.rope_theta > 0.0) {
+        if !(self.rms_eps > 0.0 && self.rms_eps < 1.0) {
             return Err(Error::input(format!(
-                "rope theta must be positive, not {}",
+                "the epsilon of the RMS norms must be above 0 and below 1, not {:?}",
+                self.rms_eps
+            )));
+        }
+        self.check_rope()
+    }
+
+    /// Refuses rotations that no decoder can have.
+    pub(super) fn check_rope(&self) -> Result<()> {
+        if !(self.rope_theta > 1.0 && self.rope_theta <= LARGEST_THETA) {
+            return Err(Error::input(format!(
+                "rope theta must be above 1 and at most {LARGEST_THETA:e}, not {:?}",
                 self.rope_theta
             )));
         }
-        self.rope_scaling.check()
+        rope_scaling::positive("attn_factor", self.rope_magnitude)?;
+        if let Some(divisors) = &self.rope_divisors {
+            let divisors = divisors.iter().map(|&divisor| f64::from(divisor));
+            rope_scaling::check_divisors("rope_freqs.weight", divisors, self.head_dim)?;
+        }
+        self.rope_scaling.check(self.head_dim)
     }
+}
+
+/// Above this, all rotations but the first stand still.
+const LARGEST_THETA: f64 = 1e15;
+
+/// Whether there is no factor; serde hands over a reference.
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
 }

@@ -14,6 +14,13 @@ pub enum RopeScaling {
         /// The divisor.
         factor: f64,
     },
+    /// NTK scaling by the length of the text: beyond `original` tokens theta grows with the length.
+    Dynamic {
+        /// The stretch.
+        factor: f64,
+        /// Context of pretraining, tokens.
+        original: usize,
+    },
     /// Llama 3.1: slow frequencies divided by `factor`, fast ones kept, a ramp between.
     Llama3 {
         /// The divisor of slow frequencies.
@@ -36,48 +43,131 @@ pub enum RopeScaling {
         beta_fast: f64,
         /// Rotations up to which it is scaled.
         beta_slow: f64,
+        /// Whether the ramp begins and ends at whole pairs.
+        truncate: bool,
         /// Factor on cos and sin.
         attention_factor: f64,
     },
-    /// Divisors per frequency, as GGUF files carry them in `rope_freqs.weight`.
-    Divisors {
-        /// `head_dim / 2` of them, fast to slow.
-        divisors: Vec<f32>,
+    /// LongRoPE: a divisor per frequency, one set up to `original` tokens and another beyond.
+    LongRope {
+        /// Divisors of texts up to `original` tokens, `head_dim / 2` of them, fast to slow.
+        short: Vec<f64>,
+        /// Divisors of longer texts.
+        long: Vec<f64>,
+        /// Context of pretraining, tokens.
+        original: usize,
+        /// Factor on cos and sin.
+        attention_factor: f64,
     },
 }
 
+/// Stretches and factors above this mean nothing.
+const LARGEST: f64 = 1e6;
+
 impl RopeScaling {
-    /// YaRN's temperature for a scaling factor, `0.1 ln(factor) + 1` (paper, section 3.4).
-    pub fn yarn_attention_factor(factor: f64) -> f64 {
-        if factor <= 1.0 { 1.0 } else { 0.1 * factor.ln() + 1.0 }
+    /// YaRN's temperature for a stretch, `0.1 weight ln(factor) + 1` (paper, section 3.4, with a
+    /// weight of 1).
+    pub fn yarn_attention_factor(factor: f64, weight: f64) -> f64 {
+        if factor <= 1.0 { 1.0 } else { 0.1 * weight * factor.ln() + 1.0 }
     }
 
-    pub(super) fn check(&self) -> Result<()> {
-        let factor = match self {
-            Self::None => return Ok(()),
-            Self::Divisors { divisors } => {
-                return match divisors.iter().find(|d| !(d.is_finite() && **d > 0.0)) {
-                    Some(bad) => Err(Error::input(format!(
-                        "rope_freqs.weight holds {bad}; divisors must be positive"
-                    ))),
-                    None => Ok(()),
-                };
+    /// LongRoPE's temperature for a stretch (arXiv 2402.13753, its released code).
+    pub fn longrope_attention_factor(factor: f64, original: usize) -> f64 {
+        if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / (original as f64).ln()).sqrt() }
+    }
+
+    /// Tokens of the context that a model of `trained` tokens may see.
+    pub fn context(&self, trained: usize) -> usize {
+        let stretched = |factor: f64, original: usize| (factor * original as f64) as usize;
+        match self {
+            Self::Yarn { factor, original, .. } | Self::Dynamic { factor, original } => {
+                trained.max(stretched(*factor, *original))
             }
-            Self::Linear { factor } => *factor,
-            Self::Llama3 { factor, low_freq_factor, high_freq_factor, .. } => {
+            _ => trained,
+        }
+    }
+
+    pub(super) fn check(&self, head_dim: usize) -> Result<()> {
+        match self {
+            Self::None => Ok(()),
+            Self::Linear { factor } => positive("factor", *factor),
+            Self::Dynamic { factor, original } => {
+                if *factor < 1.0 || head_dim <= 2 {
+                    return Err(Error::input(format!(
+                        "dynamic rope scaling needs a `factor` of at least 1 and more than 2 channels a head, not {factor:?} and {head_dim}"
+                    )));
+                }
+                context(*original)?;
+                positive("factor", *factor)
+            }
+            Self::Llama3 { factor, low_freq_factor, high_freq_factor, original } => {
+                positive("low_freq_factor", *low_freq_factor)?;
+                positive("high_freq_factor", *high_freq_factor)?;
                 if low_freq_factor >= high_freq_factor {
                     return Err(Error::input(format!(
                         "llama3 rope scaling needs low_freq_factor below high_freq_factor, not {low_freq_factor} and {high_freq_factor}"
                     )));
                 }
-                *factor
+                context(*original)?;
+                positive("factor", *factor)
             }
-            Self::Yarn { factor, .. } => *factor,
-        };
-        if factor.is_finite() && factor > 0.0 {
-            Ok(())
-        } else {
-            Err(Error::input(format!("the rope scaling factor must be positive, not {factor}")))
+            Self::Yarn { factor, original, beta_fast, beta_slow, attention_factor, .. } => {
+                positive("beta_fast", *beta_fast)?;
+                positive("beta_slow", *beta_slow)?;
+                if beta_fast < beta_slow {
+                    return Err(Error::input(format!(
+                        "yarn rope scaling needs beta_fast of at least beta_slow, not {beta_fast} and {beta_slow}"
+                    )));
+                }
+                positive("attention_factor", *attention_factor)?;
+                context(*original)?;
+                positive("factor", *factor)
+            }
+            Self::LongRope { short, long, original, attention_factor } => {
+                for (name, divisors) in [("short_factor", short), ("long_factor", long)] {
+                    check_divisors(name, divisors.iter().copied(), head_dim)?;
+                }
+                positive("attention_factor", *attention_factor)?;
+                context(*original)
+            }
         }
+    }
+}
+
+/// Refuses divisors of frequencies that are not one positive number for each pair of channels.
+pub(super) fn check_divisors(
+    name: &str,
+    mut divisors: impl ExactSizeIterator<Item = f64>,
+    head_dim: usize,
+) -> Result<()> {
+    if divisors.len() != head_dim / 2 {
+        return Err(Error::input(format!(
+            "`{name}` has {} divisors of rope frequencies, expected head_dim/2 = {}",
+            divisors.len(),
+            head_dim / 2
+        )));
+    }
+    divisors.try_for_each(|divisor| positive(name, divisor))
+}
+
+/// Refuses what is no positive number of a sensible size, by name.
+pub(super) fn positive(name: &str, value: f64) -> Result<()> {
+    if value > 0.0 && value <= LARGEST {
+        Ok(())
+    } else {
+        Err(Error::input(format!(
+            "rope scaling needs a positive `{name}` of at most {LARGEST}, not {value:?}"
+        )))
+    }
+}
+
+fn context(original: usize) -> Result<()> {
+    if (1..=1 << 30).contains(&original) {
+        Ok(())
+    } else {
+        Err(Error::input(format!(
+            "rope scaling needs an original context of 1 to {} tokens, not {original}",
+            1_usize << 30
+        )))
     }
 }

@@ -150,9 +150,9 @@ fn an_unknown_architecture_or_rope_scaling_is_refused_by_name() {
     });
     refuses_model(folder.path(), &["config.json", "`mamba`", "llama"]);
     for spelling in ["type", "rope_type"] {
-        let to = format!("\"rope_scaling\": {{\"{spelling}\": \"longrope\", \"factor\": 2.0}}");
+        let to = format!("\"rope_scaling\": {{\"{spelling}\": \"su\", \"factor\": 2.0}}");
         let folder = changed(|folder| edit_config(folder, "\"rope_scaling\": null", &to));
-        refuses_model(folder.path(), &["config.json", "`longrope`", "yarn"]);
+        refuses_model(folder.path(), &["config.json", "`su`", "yarn"]);
     }
     let folder = changed(|folder| {
         edit_config(folder, "\"rope_scaling\": null", "\"rope_scaling\": {\"type\": \"linear\"}")
@@ -251,7 +251,7 @@ fn a_weight_that_is_not_a_number_is_named() {
 }
 
 /// A GGUF file of the vectors with other metadata.
-fn changed_gguf(
+pub(crate) fn changed_gguf(
     name: &str,
     change: impl FnOnce(&mut std::collections::HashMap<String, Value>),
 ) -> tempfile::TempDir {

@@ -2,6 +2,7 @@
 //! files.
 
 mod bad_input;
+mod configuration;
 mod demo;
 mod folders;
 mod fuzz;

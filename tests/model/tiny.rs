@@ -103,7 +103,7 @@ fn weights_rounded_to_sixteen_bits_stay_near_transformers() {
 fn every_spelling_of_a_configuration_reads_as_the_same_model() {
     let config = |name: &str| {
         let path = vectors().join("tiny").join(name).join("config.json");
-        hf_config::open(&path).unwrap()
+        hf_config::open(&path).unwrap().0
     };
     for spellings in [
         &["llama", "llama-rope-parameters", "llama-sparse-config"][..],

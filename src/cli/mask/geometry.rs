@@ -25,7 +25,7 @@ pub(super) fn model_geometry(spec: &str) -> Result<NamedGeometry> {
     let in_folder = path.join("config.json");
     let config_path = if in_folder.exists() { &in_folder } else { path };
     if config_path.extension().is_some_and(|ext| ext == "json") {
-        let config = hf_config::open(config_path)?;
+        let (config, _) = hf_config::open(config_path)?;
         let folder = std::fs::canonicalize(config_path).ok();
         let folder = folder.as_deref().and_then(|path| path.parent()?.file_name()?.to_str());
         return Ok(named(folder.unwrap_or(spec), &config));

@@ -22,6 +22,8 @@ pub struct Architecture {
     /// Whether a GGUF file has the q and k rows of a head in pairs (0, d/2, 1, d/2 + 1, ...) rather
     /// than in the order of the checkpoint.
     pub gguf_pairs_rows: bool,
+    /// What holds where a `config.json` does not give a size.
+    pub defaults: Defaults,
     /// Which linear layers have biases.
     pub biases: Biases,
     /// RMS norm on each head's q and k before rotation.
@@ -34,6 +36,25 @@ pub struct Architecture {
     pub window: WindowRule,
     /// Published shapes, for `--random-weights`.
     pub geometries: &'static [KnownGeometry],
+}
+
+/// The sizes that transformers assumes where a `config.json` does not give them.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults {
+    /// Rows of the embedding.
+    pub vocab: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Width of the gated MLP.
+    pub intermediate: usize,
+    /// Query heads per layer.
+    pub heads: usize,
+    /// KV heads per layer; as many as query heads where there is none.
+    pub kv_heads: Option<usize>,
+    /// Channels per head; `hidden / heads` where there is none.
+    pub head_dim: Option<usize>,
+    /// Tokens of the context.
+    pub context: usize,
 }
 
 /// Which linear layers of a block have biases, as a `config.json` says it. A GGUF file says it by
@@ -53,6 +74,8 @@ pub struct Biases {
 pub enum BiasRule {
     /// Never, whatever the configuration says.
     Never,
+    /// Whatever the configuration says.
+    Always,
     /// As the configuration says.
     Stated {
         /// The key of the flag.
@@ -67,6 +90,7 @@ impl BiasRule {
     pub fn holds(self, flag: impl FnOnce(&str) -> Result<Option<bool>>) -> Result<bool> {
         match self {
             Self::Never => Ok(false),
+            Self::Always => Ok(true),
             Self::Stated { key, unsaid } => Ok(flag(key)?.unwrap_or(unsaid)),
         }
     }
@@ -75,6 +99,7 @@ impl BiasRule {
     pub fn unsaid(self) -> bool {
         match self {
             Self::Never => false,
+            Self::Always => true,
             Self::Stated { unsaid, .. } => unsaid,
         }
     }
@@ -85,6 +110,10 @@ impl BiasRule {
 pub struct WindowRule {
     /// Whether it holds where `use_sliding_window` is not given.
     pub used: bool,
+    /// Whether `use_sliding_window` is read.
+    pub flag: bool,
+    /// Whether layers before `max_window_layers`, or those that `layer_types` calls full, have none.
+    pub from_layer: bool,
     /// The window of a configuration that does not mention one.
     pub unsaid: Option<usize>,
 }

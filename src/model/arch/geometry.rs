@@ -54,6 +54,8 @@ impl KnownGeometry {
                     original: 8192,
                 }
             }),
+            rope_divisors: None,
+            rope_magnitude: 1.0,
             max_context: self.context,
             tied: self.tied,
             qkv_bias: architecture.biases.qkv.unsaid(),

@@ -1,7 +1,8 @@
 //! Llama 1, 2 and 3.x, and models that share their layout (SmolLM2, TinyLlama).
 
 use super::{
-    Architecture, BiasRule, Biases, Keys, KnownGeometry, Spelling, TensorNames, WindowRule,
+    Architecture, BiasRule, Biases, Defaults, Keys, KnownGeometry, Spelling, TensorNames,
+    WindowRule,
 };
 use crate::model::activation::Activation;
 
@@ -40,6 +41,15 @@ pub(super) const LLAMA: Architecture = Architecture {
         down: Spelling::new("mlp.down_proj", "ffn_down"),
     },
     gguf_pairs_rows: true,
+    defaults: Defaults {
+        vocab: 32_000,
+        hidden: 4096,
+        intermediate: 11_008,
+        heads: 32,
+        kv_heads: None,
+        head_dim: None,
+        context: 2048,
+    },
     biases: Biases {
         qkv: ATTENTION_BIAS,
         output: ATTENTION_BIAS,
@@ -47,8 +57,8 @@ pub(super) const LLAMA: Architecture = Architecture {
     },
     qk_norm: false,
     activation: Activation::Silu,
-    activation_names: &["silu"],
-    window: WindowRule { used: true, unsaid: None },
+    activation_names: &["silu", "swish"],
+    window: WindowRule { used: true, flag: true, from_layer: false, unsaid: None },
     geometries: &[
         KnownGeometry {
             name: "smollm2-135m",

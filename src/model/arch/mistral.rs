@@ -1,12 +1,19 @@
 //! Mistral: Llama's layout in every tensor, but another window. Reports and masks call it `llama`.
 
 use super::llama::LLAMA;
-use super::{Architecture, KnownGeometry, Spelling, WindowRule};
+use super::{Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling, WindowRule};
 
 pub(super) const MISTRAL: Architecture = Architecture {
     spelling: Spelling::new("mistral", "mistral"),
+    defaults: Defaults {
+        intermediate: 14_336,
+        kv_heads: Some(8),
+        context: 131_072,
+        ..LLAMA.defaults
+    },
+    biases: Biases { qkv: BiasRule::Never, output: BiasRule::Never, mlp: BiasRule::Never },
     // The default of transformers for a configuration that does not mention a window.
-    window: WindowRule { used: true, unsaid: Some(4096) },
+    window: WindowRule { used: true, flag: false, from_layer: false, unsaid: Some(4096) },
     geometries: &[KnownGeometry {
         name: "mistral-7b-v0.3",
         layers: 32,

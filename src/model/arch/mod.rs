@@ -15,7 +15,7 @@ mod mistral;
 mod qwen2;
 mod qwen3;
 
-pub use architecture::{Architecture, BiasRule, Biases, WindowRule};
+pub use architecture::{Architecture, BiasRule, Biases, Defaults, WindowRule};
 pub use block::{BlockSpec, LinearSpec, NormSpec, PartSpec};
 pub use geometry::{KnownGeometry, known_config, known_names};
 pub use names::{Keys, Spelling, TensorNames};

@@ -41,6 +41,33 @@ pub struct Keys {
     pub rope_theta: Spelling,
 }
 
+impl Keys {
+    fn all(&self) -> [Spelling; 10] {
+        [
+            self.layers,
+            self.hidden,
+            self.intermediate,
+            self.heads,
+            self.kv_heads,
+            self.head_dim,
+            self.context,
+            self.window,
+            self.rms_eps,
+            self.rope_theta,
+        ]
+    }
+
+    /// All of them in a `config.json`.
+    pub fn hf(&self) -> [&'static str; 10] {
+        self.all().map(|key| key.hf)
+    }
+
+    /// All of them in a GGUF file, without the architecture's prefix.
+    pub fn gguf(&self) -> [&'static str; 10] {
+        self.all().map(|key| key.gguf)
+    }
+}
+
 /// Names of tensors, without `.weight` or `.bias`.
 #[derive(Debug, Clone, Copy)]
 pub struct TensorNames {

@@ -1,18 +1,21 @@
 //! Qwen2 and Qwen2.5: Llama with biases on q, k and v and none on the attention output.
 
 use super::llama::LLAMA;
-use super::{Architecture, BiasRule, Biases, KnownGeometry, Spelling, WindowRule};
+use super::{Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling, WindowRule};
 
 pub(super) const QWEN2: Architecture = Architecture {
     name: "qwen2",
     spelling: Spelling::new("qwen2", "qwen2"),
     gguf_pairs_rows: false,
-    biases: Biases {
-        qkv: BiasRule::Stated { key: "attention_bias", unsaid: true },
-        output: BiasRule::Never,
-        ..LLAMA.biases
+    defaults: Defaults {
+        vocab: 151_936,
+        intermediate: 22_016,
+        kv_heads: Some(32),
+        context: 32_768,
+        ..LLAMA.defaults
     },
-    window: WindowRule { used: false, unsaid: None },
+    biases: Biases { qkv: BiasRule::Always, output: BiasRule::Never, mlp: BiasRule::Never },
+    window: WindowRule { used: false, flag: true, from_layer: true, unsaid: Some(4096) },
     geometries: &[
         KnownGeometry {
             name: "qwen2.5-0.5b",

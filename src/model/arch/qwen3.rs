@@ -1,14 +1,17 @@
 //! Qwen3, the dense models: Llama with an RMS norm on each head's q and k.
 
 use super::llama::LLAMA;
-use super::{Architecture, KnownGeometry, Spelling, WindowRule};
+use super::qwen2::QWEN2;
+use super::{Architecture, BiasRule, Biases, Defaults, KnownGeometry, Spelling};
 
 pub(super) const QWEN3: Architecture = Architecture {
     name: "qwen3",
     spelling: Spelling::new("qwen3", "qwen3"),
     gguf_pairs_rows: false,
     qk_norm: true,
-    window: WindowRule { used: false, unsaid: None },
+    defaults: Defaults { head_dim: Some(128), ..QWEN2.defaults },
+    biases: Biases { mlp: BiasRule::Never, ..LLAMA.biases },
+    window: QWEN2.window,
     geometries: &[
         KnownGeometry {
             name: "qwen3-0.6b",

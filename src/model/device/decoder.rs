@@ -96,7 +96,7 @@ impl TensorDecoder {
         let attend = self.attend();
         attend.begin_prompt(caches, (config.heads, config.max_context), n)?;
         let mut x = self.embedded(tokens).map_err(failed)?;
-        let (cos, sin) = rope.angles_of(0..n);
+        let (cos, sin) = rope.prompt_angles(n);
         let angle = |values| {
             Tensor::from_vec(values, (n, config.head_dim / 2), &self.device).map_err(failed)
         };

@@ -23,7 +23,7 @@ impl HostBackend {
         let n = tokens.len();
         let mut x = vec![0.0; n * config.hidden];
         self.weights.embedding.rows_of(tokens, &mut x);
-        let angles = rope.angles_of(0..n);
+        let angles = rope.prompt_angles(n);
         for (at, layer) in self.weights.layers.iter().enumerate() {
             let started = at as f32 / config.layers as f32;
             let mut part = |share: f32| (hooks.progress)(started + share / config.layers as f32);

@@ -12,7 +12,7 @@ static WEIGHTS: &[u8] = include_bytes!("../../../demo/model/model.safetensors");
 
 /// Opens the embedded model.
 pub fn open() -> Result<Opened> {
-    let config = hf_config::parse(CONFIG, "demo/config.json")?;
+    let (config, _) = hf_config::parse(CONFIG, "demo/config.json")?;
     let tokenizer = Tokenizer::from_json(TOKENIZER, TOKENIZER_CONFIG, "demo")?;
     let files = vec![("demo/model.safetensors".to_owned(), Bytes::Embedded(WEIGHTS))];
     Ok(Opened::from_checkpoint(

@@ -45,7 +45,7 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
             return Err(Error::input(format!("{} cannot be used: {what}", path.display())));
         }
     }
-    let mut config = hf_config::open(&config_path)?;
+    let (mut config, mut warnings) = hf_config::open(&config_path)?;
     let generation = folder.join("generation_config.json");
     match std::fs::read_to_string(&generation) {
         Ok(text) => {
@@ -59,16 +59,14 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
     let files = weight_files(folder)?;
     let mut checkpoint = Checkpoint::open(folder, files)?;
     refuse_other_forms(&config_path, folder, &checkpoint)?;
-    let warnings = settle_head(&mut config, &mut checkpoint)?
-        .into_iter()
-        .chain(unread_warning(&config, &checkpoint))
-        .chain(folder.join("adapter_config.json").exists().then(|| {
-            format!(
-                "{}: the adapter beside the model (adapter_config.json) is not applied",
-                folder.display()
-            )
-        }))
-        .collect();
+    warnings.extend(settle_head(&mut config, &mut checkpoint)?);
+    warnings.extend(unread_warning(&config, &checkpoint));
+    if folder.join("adapter_config.json").exists() {
+        warnings.push(format!(
+            "{}: the adapter beside the model (adapter_config.json) is not applied",
+            folder.display()
+        ));
+    }
     let name =
         folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
     let name = name.unwrap_or_else(|| folder.display().to_string());

@@ -13,6 +13,7 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device};
 
 use super::gguf_header::{TensorInfo, shown, unsigned};
+use super::gguf_keys::{self, Rotation};
 use super::gguf_parts::{self, Part};
 use super::gguf_types::Element;
 use super::unread;
@@ -20,7 +21,6 @@ use crate::element::Dtype;
 use crate::model::arch::{Architecture, Spelling};
 use crate::model::config::Config;
 use crate::model::host::matrix::{Elements, Matrix};
-use crate::model::rope_scaling::RopeScaling;
 use crate::model::weights::{Stored, Tensors};
 use crate::{Error, Result};
 
@@ -66,21 +66,39 @@ impl Gguf {
     }
 
     /// A metadata value of the model's own architecture: `llama.block_count` for `block_count`.
-    fn field(&self, key: &str) -> Option<&Value> {
+    pub(super) fn field(&self, key: &str) -> Option<&Value> {
         let Some(Value::String(family)) = self.metadata().get("general.architecture") else {
             return None;
         };
         self.metadata().get(&format!("{family}.{key}"))
     }
 
-    fn optional_count(&self, key: &str) -> Result<Option<usize>> {
-        self.field(key)
-            .map(|value| {
-                unsigned(value).and_then(|n| usize::try_from(n).ok()).ok_or_else(|| {
-                    Error::input(format!("{}: `{key}` must be a count, not {value:?}", self.name))
-                })
-            })
-            .transpose()
+    /// Keys of the model's own family, without its prefix.
+    pub(super) fn own_keys(&self) -> impl Iterator<Item = &str> {
+        let prefix = match self.metadata().get("general.architecture") {
+            Some(Value::String(family)) => family.as_str(),
+            _ => "",
+        };
+        self.metadata().keys().filter_map(move |key| key.strip_prefix(prefix)?.strip_prefix('.'))
+    }
+
+    /// An error of a key of the model's own family.
+    pub(super) fn wrong(&self, key: &str, what: &str) -> Error {
+        Error::input(format!("{}: `{key}` {what}", self.name))
+    }
+
+    pub(super) fn optional_count(&self, key: &str) -> Result<Option<usize>> {
+        self.typed(key, "a count, the same for every layer,", |value| {
+            let count = match value {
+                // One number a layer.
+                Value::Array(list) => {
+                    let first = list.first().and_then(unsigned)?;
+                    list.iter().all(|n| unsigned(n) == Some(first)).then_some(first)?
+                }
+                one => unsigned(one)?,
+            };
+            usize::try_from(count).ok()
+        })
     }
 
     fn count(&self, key: &str) -> Result<usize> {
@@ -88,12 +106,36 @@ impl Gguf {
             .ok_or_else(|| Error::input(format!("{}: metadata `{key}` is missing", self.name)))
     }
 
-    fn number(&self, key: &str) -> Option<f64> {
-        self.field(key).and_then(|value| match value {
-            Value::F32(n) => Some(f64::from(*n)),
-            Value::F64(n) => Some(*n),
-            other => unsigned(other).map(|n| n as f64),
+    pub(super) fn number(&self, key: &str) -> Result<Option<f64>> {
+        self.typed(key, "a number", number_of)
+    }
+
+    pub(super) fn text(&self, key: &str) -> Result<Option<&str>> {
+        self.typed(key, "a string", |value| match value {
+            Value::String(text) => Some(text.as_str()),
+            _ => None,
         })
+    }
+
+    fn typed<'a, T>(
+        &'a self,
+        key: &str,
+        expected: &str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        self.field(key)
+            .map(|value| {
+                read(value).ok_or_else(|| {
+                    let found = match value {
+                        Value::Array(list) => format!("a list of {}", list.len()),
+                        Value::String(_) => "a string".to_owned(),
+                        Value::Bool(flag) => flag.to_string(),
+                        other => number_of(other).unwrap_or(f64::NAN).to_string(),
+                    };
+                    self.wrong(key, &format!("must be {expected}, not {found}"))
+                })
+            })
+            .transpose()
     }
 
     /// The model's configuration.
@@ -117,7 +159,9 @@ impl Gguf {
         let embedding =
             self.info(&format!("{}.weight", tensors.embedding.gguf))?.shape.dims().to_vec();
         let trained_context = self.count(keys.context.gguf)?;
-        let (rope_scaling, mut max_context) = self.rope_scaling(trained_context)?;
+        let Rotation { scaling: rope_scaling, magnitude: rope_magnitude } =
+            Rotation::read(self, trained_context)?;
+        let mut max_context = rope_scaling.context(trained_context);
         if let Some(window) = self.optional_count(keys.window.gguf)?.filter(|&window| window > 0) {
             max_context = max_context.min(window);
         }
@@ -130,9 +174,14 @@ impl Gguf {
             kv_heads: self.optional_count(keys.kv_heads.gguf)?.unwrap_or(heads),
             head_dim,
             vocab: embedding.first().copied().unwrap_or(0),
-            rms_eps: self.number(keys.rms_eps.gguf).unwrap_or(1e-5) as f32,
-            rope_theta: self.number(keys.rope_theta.gguf).unwrap_or(10_000.0),
+            rms_eps: self
+                .number(keys.rms_eps.gguf)?
+                .ok_or_else(|| self.wrong(keys.rms_eps.gguf, "is missing"))?
+                as f32,
+            rope_theta: self.number(keys.rope_theta.gguf)?.unwrap_or(10_000.0),
             rope_scaling,
+            rope_divisors: self.rope_divisors()?,
+            rope_magnitude,
             max_context,
             tied: !self.holds(&format!("{}.weight", tensors.head.gguf)),
             qkv_bias: self.has_bias(tensors.q),
@@ -186,46 +235,20 @@ impl Gguf {
         unsigned(value).and_then(|id| u32::try_from(id).ok())
     }
 
-    /// The scaling and the usable context.
-    fn rope_scaling(&self, trained_context: usize) -> Result<(RopeScaling, usize)> {
-        if self.holds("rope_freqs.weight") {
-            let elements = self.info("rope_freqs.weight")?.shape.elem_count();
-            let divisors = self.read("rope_freqs.weight", &[elements], false)?.matrix.widened();
-            return Ok((RopeScaling::Divisors { divisors }, trained_context));
+    /// The tensor of divisors of the frequencies, where the file has one.
+    fn rope_divisors(&self) -> Result<Option<Vec<f32>>> {
+        let name = "rope_freqs.weight";
+        if !self.holds(name) {
+            return Ok(None);
         }
-        let kind = match self.field("rope.scaling.type") {
-            Some(Value::String(kind)) => kind.as_str(),
-            _ => "none",
-        };
-        let factor = self.number("rope.scaling.factor");
-        let required = || {
-            factor.ok_or_else(|| {
-                Error::input(format!("{}: `rope.scaling.factor` is missing", self.name))
-            })
-        };
-        match kind {
-            "none" => Ok((RopeScaling::None, trained_context)),
-            "linear" => Ok((RopeScaling::Linear { factor: required()? }, trained_context)),
-            "yarn" => {
-                let factor = required()?;
-                let original = self
-                    .optional_count("rope.scaling.original_context_length")?
-                    .unwrap_or(trained_context);
-                let scaling = RopeScaling::Yarn {
-                    factor,
-                    original,
-                    beta_fast: self.number("rope.scaling.yarn_beta_fast").unwrap_or(32.0),
-                    beta_slow: self.number("rope.scaling.yarn_beta_slow").unwrap_or(1.0),
-                    attention_factor: self.number("rope.scaling.attn_factor").unwrap_or(1.0)
-                        * RopeScaling::yarn_attention_factor(factor),
-                };
-                Ok((scaling, trained_context.max((factor * original as f64) as usize)))
-            }
-            other => Err(Error::input(format!(
-                "{}: rope scaling type `{other}` is not supported (known: none, linear, yarn)",
-                self.name
-            ))),
-        }
+        let elements = self.info(name)?.shape.elem_count();
+        Ok(Some(self.read(name, &[elements], false)?.matrix.widened()))
+    }
+
+    /// What a user should know of the metadata; keys that change the result and are not supported
+    /// are refused.
+    pub fn check_keys(&self) -> Result<Vec<String>> {
+        gguf_keys::check(self, self.architecture, self.head_dim()?)
     }
 
     /// A tensor and the file that holds it.
@@ -328,6 +351,19 @@ fn rotate_half_rows<T: Copy>(stored: &[T], row_len: usize, rows: usize, head_dim
         out.extend_from_slice(&stored[from * row_len..(from + 1) * row_len]);
     }
     out
+}
+
+fn number_of(value: &Value) -> Option<f64> {
+    match value {
+        // The shortest digits of a stored f32, as for a JSON file of the same model.
+        Value::F32(n) => n.to_string().parse().ok(),
+        Value::F64(n) => Some(*n),
+        Value::I8(n) => Some(f64::from(*n)),
+        Value::I16(n) => Some(f64::from(*n)),
+        Value::I32(n) => Some(f64::from(*n)),
+        Value::I64(n) => Some(*n as f64),
+        other => unsigned(other).map(|n| n as f64),
+    }
 }
 
 /// candle's errors can carry a backtrace; the first line says what is wrong.

@@ -2,21 +2,23 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::model::arch::Architecture;
+use super::fields::Fields;
+use super::gguf_header::shown as name;
+use super::{hf_keys, hf_rope};
+use crate::model::arch::{Architecture, BiasRule};
 use crate::model::config::Config;
-use crate::model::rope_scaling::RopeScaling;
 use crate::{Error, Result, error};
 
-/// Reads a `config.json`.
-pub fn open(path: &Path) -> Result<Config> {
+/// Reads a `config.json`; with it, what a user should know of it, one sentence each.
+pub fn open(path: &Path) -> Result<(Config, Vec<String>)> {
     let text = std::fs::read_to_string(path).map_err(|cause| error::io("reading", path, &cause))?;
     parse(&text, &path.display().to_string())
 }
 
-/// Reads the configuration; `origin` is the file named in errors.
-pub fn parse(text: &str, origin: &str) -> Result<Config> {
+/// The same of a text; `origin` is the file named in errors.
+pub fn parse(text: &str, origin: &str) -> Result<(Config, Vec<String>)> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
         Error::input(format!("{origin}: expected a model's configuration as JSON, found {error}"))
     })?;
@@ -24,54 +26,89 @@ pub fn parse(text: &str, origin: &str) -> Result<Config> {
         return Err(Error::input(format!("{origin}: expected a JSON object")));
     };
     let fields = Fields { map, origin };
-    let architecture = Architecture::of_model_type(fields.text("model_type")?)
+    let model_type =
+        fields.text("model_type")?.ok_or_else(|| fields.wrong("model_type", "is missing"))?;
+    let architecture = Architecture::of_model_type(model_type)
         .map_err(|error| Error::input(format!("{origin}: {error}")))?;
-    refuse_unsupported(&fields, architecture)?;
+    refuse_activation(fields, architecture)?;
+    let mut warnings = Vec::new();
+    hf_keys::check(fields, architecture, &mut warnings)?;
 
-    let (keys, biases) = (&architecture.keys, &architecture.biases);
-    let hidden = fields.count(keys.hidden.hf)?;
-    let heads = fields.count(keys.heads.hf)?;
+    let (keys, usual) = (&architecture.keys, &architecture.defaults);
+    let mut unsaid = Vec::new();
+    let mut size = |key: &str, default: usize| {
+        if map.get(key).is_some_and(Value::is_null) {
+            return Err(fields.wrong(key, "must be a count, not null"));
+        }
+        let found = fields.count(key)?;
+        if found.is_none() {
+            unsaid.push(format!("`{key}` {default}"));
+        }
+        Ok(found.unwrap_or(default))
+    };
+    let hidden = size(keys.hidden.hf, usual.hidden)?;
+    let heads = size(keys.heads.hf, usual.heads)?;
     if heads == 0 {
         return Err(fields.wrong(keys.heads.hf, "must be at least 1"));
     }
-    let head_dim = fields.optional_count(keys.head_dim.hf)?.unwrap_or(hidden / heads);
-    let trained_context = fields.count(keys.context.hf)?;
-    let (rope_theta, rope_scaling) = rope(&fields, keys.rope_theta.hf, trained_context)?;
-    let mut max_context = trained_context;
-    if let RopeScaling::Yarn { factor, original, .. } = rope_scaling {
-        max_context = max_context.max((factor * original as f64) as usize);
+    // A null means "as the others say", where a missing key may have a default.
+    let kv_heads = match (map.get(keys.kv_heads.hf), usual.kv_heads) {
+        (None, Some(default)) => size(keys.kv_heads.hf, default)?,
+        _ => fields.count(keys.kv_heads.hf)?.unwrap_or(heads),
+    };
+    let head_dim = match usual.head_dim {
+        Some(default) => size(keys.head_dim.hf, default)?,
+        None => fields.count(keys.head_dim.hf)?.unwrap_or(hidden / heads),
+    };
+    let trained = size(keys.context.hf, usual.context)?;
+    // No default: a deeper model would run without its last layers.
+    let layers =
+        fields.count(keys.layers.hf)?.ok_or_else(|| fields.wrong(keys.layers.hf, "is missing"))?;
+    let (intermediate, vocab) =
+        (size(keys.intermediate.hf, usual.intermediate)?, size("vocab_size", usual.vocab)?);
+    if !unsaid.is_empty() {
+        warnings.push(format!(
+            "{origin}: the defaults of {} hold for keys that are not given: {}",
+            architecture.spelling.hf,
+            unsaid.join(", ")
+        ));
     }
+    if map.get(keys.rms_eps.hf).is_some_and(Value::is_null) {
+        return Err(fields.wrong(keys.rms_eps.hf, "must be a number, not null"));
+    }
+    let (rope_theta, rope_scaling) =
+        hf_rope::read(fields, keys.rope_theta.hf, trained, &mut warnings)?;
+    let mut max_context = rope_scaling.context(trained);
     // Windowed attention within one window is full attention, so the window is the usable context.
-    let unsaid = architecture.window.unsaid.filter(|_| !map.contains_key(keys.window.hf));
-    if let Some(window) = fields.optional_count(keys.window.hf)?.or(unsaid)
-        && fields.flag("use_sliding_window")?.unwrap_or(architecture.window.used)
-    {
+    if let Some(window) = window(fields, architecture, layers)? {
         max_context = max_context.min(window);
     }
-    let qkv_bias = biases.qkv.holds(|key| fields.flag(key))?;
+    let [qkv_bias, output_bias, mlp_bias] = biases(fields, architecture, &mut warnings)?;
     let config = Config {
         architecture,
-        layers: fields.count(keys.layers.hf)?,
+        layers,
         hidden,
-        intermediate: fields.count(keys.intermediate.hf)?,
+        intermediate,
         heads,
-        kv_heads: fields.optional_count(keys.kv_heads.hf)?.unwrap_or(heads),
+        kv_heads,
         head_dim,
-        vocab: fields.count("vocab_size")?,
+        vocab,
         rms_eps: fields.number(keys.rms_eps.hf)?.unwrap_or(1e-6) as f32,
         rope_theta,
         rope_scaling,
+        rope_divisors: None,
+        rope_magnitude: 1.0,
         max_context,
         tied: fields.flag("tie_word_embeddings")?.unwrap_or(false),
         qkv_bias,
-        output_bias: biases.output.holds(|key| fields.flag(key))?,
-        mlp_bias: biases.mlp.holds(|key| fields.flag(key))?,
+        output_bias,
+        mlp_bias,
         qk_norm: architecture.qk_norm,
         eos: token_ids(map.get("eos_token_id")),
         bos: token_ids(map.get("bos_token_id")).first().copied(),
     };
     config.check().map_err(|error| Error::input(format!("{origin}: {error}")))?;
-    Ok(config)
+    Ok((config, warnings))
 }
 
 /// Token ids of a field that is absent, null, a number or a list.
@@ -84,131 +121,83 @@ pub fn token_ids(value: Option<&Value>) -> Vec<u32> {
     }
 }
 
-fn refuse_unsupported(fields: &Fields<'_>, architecture: &Architecture) -> Result<()> {
-    let known = architecture.activation_names;
-    if let Some(act) = fields.map.get("hidden_act").and_then(Value::as_str)
-        && !known.contains(&act)
-    {
-        let only = known.join(" or ");
-        return Err(fields.wrong("hidden_act", &format!("`{act}` is not supported, only {only}")));
+fn refuse_activation(fields: Fields<'_>, architecture: &Architecture) -> Result<()> {
+    let (key, known) = ("hidden_act", architecture.activation_names);
+    if fields.map.get(key).is_some_and(Value::is_null) {
+        return Err(fields.wrong(key, "must be a string, not null"));
     }
-    if let Some(share) = fields.number("partial_rotary_factor")?
-        && share != 1.0
-    {
-        return Err(
-            fields.wrong("partial_rotary_factor", &format!("{share} is not supported, only 1"))
-        );
+    match fields.text(key)?.filter(|found| !known.contains(found)) {
+        Some(found) => {
+            let only = known.join(" or ");
+            Err(fields.wrong(key, &format!("`{}` is not supported, only {only}", name(found))))
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
-/// Theta and scaling, in the spellings of transformers 4 (`rope_theta`, `rope_scaling` with `type`
-/// or `rope_type`) and 5 (`rope_parameters`).
-fn rope(
-    fields: &Fields<'_>,
-    theta_key: &str,
-    trained_context: usize,
-) -> Result<(f64, RopeScaling)> {
-    let section =
-        ["rope_parameters", "rope_scaling"].into_iter().find_map(|key| match fields.map.get(key) {
-            Some(Value::Object(map)) => Some((key, map)),
-            _ => None,
-        });
-    let top_theta = fields.number(theta_key)?;
-    let Some((key, map)) = section else {
-        return Ok((top_theta.unwrap_or(10_000.0), RopeScaling::None));
+/// The window of the layers that have one, where any has.
+fn window(fields: Fields<'_>, architecture: &Architecture, layers: usize) -> Result<Option<usize>> {
+    let (key, rule) = (architecture.keys.window.hf, &architecture.window);
+    let unsaid = rule.unsaid.filter(|_| !fields.map.contains_key(key));
+    let stated = fields.count(key)?.or(unsaid);
+    let used = match fields.flag("use_sliding_window")? {
+        Some(used) if rule.flag => used,
+        _ => rule.used,
     };
-    let origin = format!("{}: {key}", fields.origin);
-    let rope = Fields { map, origin: &origin };
-    let theta = rope.number("rope_theta")?.or(top_theta).unwrap_or(10_000.0);
-    let kind = ["rope_type", "type"]
-        .into_iter()
-        .find_map(|key| map.get(key).and_then(Value::as_str))
-        .unwrap_or("default");
-    let required = |name: &str| rope.number(name)?.ok_or_else(|| rope.wrong(name, "is missing"));
-    let original = || {
-        Ok::<_, Error>(
-            rope.optional_count("original_max_position_embeddings")?.unwrap_or(trained_context),
-        )
-    };
-    let scaling = match kind {
-        "default" => RopeScaling::None,
-        "linear" => RopeScaling::Linear { factor: required("factor")? },
-        "llama3" => RopeScaling::Llama3 {
-            factor: required("factor")?,
-            low_freq_factor: required("low_freq_factor")?,
-            high_freq_factor: required("high_freq_factor")?,
-            original: original()?,
-        },
-        "yarn" => {
-            let factor = required("factor")?;
-            RopeScaling::Yarn {
-                factor,
-                original: original()?,
-                beta_fast: rope.number("beta_fast")?.unwrap_or(32.0),
-                beta_slow: rope.number("beta_slow")?.unwrap_or(1.0),
-                attention_factor: rope
-                    .number("attention_factor")?
-                    .unwrap_or_else(|| RopeScaling::yarn_attention_factor(factor)),
-            }
+    let window = stated.filter(|_| used);
+    let slides = match fields.value("layer_types") {
+        None if rule.from_layer => {
+            layers > fields.count("max_window_layers")?.unwrap_or(MAX_WINDOW_LAYERS)
         }
-        other => {
-            return Err(rope.wrong(
-                "rope_type",
-                &format!("`{other}` is not supported (known: default, linear, llama3, yarn)"),
+        None => true,
+        Some(list) => {
+            let kinds = list.as_array().map(|kinds| kinds.iter().map(Value::as_str));
+            let Some(kinds) = kinds.and_then(|kinds| kinds.collect::<Option<Vec<_>>>()) else {
+                return Err(fields.wrong("layer_types", "must be a list of strings"));
+            };
+            if let Some(other) =
+                kinds.iter().find(|kind| !["full_attention", "sliding_attention"].contains(kind))
+            {
+                let what = format!("has a layer of `{}`, which is not supported", name(other));
+                return Err(fields.wrong("layer_types", &what));
+            }
+            let sliding = kinds.contains(&"sliding_attention");
+            if sliding && window.is_none() {
+                let what = format!("has layers of sliding_attention, but no `{key}` is in use");
+                return Err(fields.wrong("layer_types", &what));
+            }
+            // An architecture that has no kinds of layers has its window in all of them.
+            sliding || !rule.from_layer
+        }
+    };
+    Ok(window.filter(|_| slides))
+}
+
+/// From which layer on windows hold, where a configuration with windows does not say it.
+const MAX_WINDOW_LAYERS: usize = 28;
+
+/// Whether q, k and v, the attention output and the MLP have biases. A key that the architecture
+/// does not read and that says otherwise gets a warning.
+fn biases(
+    fields: Fields<'_>,
+    architecture: &Architecture,
+    warnings: &mut Vec<String>,
+) -> Result<[bool; 3]> {
+    let rules = [architecture.biases.qkv, architecture.biases.output, architecture.biases.mlp];
+    for (key, rules) in [("attention_bias", &rules[..2]), ("mlp_bias", &rules[2..])] {
+        let is_read = rules
+            .iter()
+            .any(|rule| matches!(rule, BiasRule::Stated { key: read, .. } if *read == key));
+        let held = rules[0].unsaid();
+        if let Some(said) = fields.flag(key)?.filter(|&said| !is_read && said != held) {
+            warnings.push(format!(
+                "{}: `{key}` {said} means nothing in {}, whose layers {}",
+                fields.origin,
+                architecture.spelling.hf,
+                if held { "have biases on q, k and v" } else { "have no such biases" }
             ));
         }
-    };
-    Ok((theta, scaling))
-}
-
-/// Typed reads of a JSON object that name file, key and value when they fail.
-struct Fields<'a> {
-    map: &'a Map<String, Value>,
-    origin: &'a str,
-}
-
-impl Fields<'_> {
-    fn wrong(&self, key: &str, what: &str) -> Error {
-        Error::input(format!("{}: `{key}` {what}", self.origin))
     }
-
-    fn text(&self, key: &str) -> Result<&str> {
-        self.map
-            .get(key)
-            .and_then(Value::as_str)
-            .ok_or_else(|| self.wrong(key, "is missing or no string"))
-    }
-
-    fn count(&self, key: &str) -> Result<usize> {
-        self.optional_count(key)?.ok_or_else(|| self.wrong(key, "is missing"))
-    }
-
-    fn optional_count(&self, key: &str) -> Result<Option<usize>> {
-        match self.map.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => match value.as_u64().and_then(|n| usize::try_from(n).ok()) {
-                Some(n) => Ok(Some(n)),
-                None => Err(self.wrong(key, &format!("must be a count, not {value}"))),
-            },
-        }
-    }
-
-    fn number(&self, key: &str) -> Result<Option<f64>> {
-        match self.map.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => match value.as_f64() {
-                Some(n) => Ok(Some(n)),
-                None => Err(self.wrong(key, &format!("must be a number, not {value}"))),
-            },
-        }
-    }
-
-    fn flag(&self, key: &str) -> Result<Option<bool>> {
-        match self.map.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(value) => Err(self.wrong(key, &format!("must be true or false, not {value}"))),
-        }
-    }
+    let holds = |rule: BiasRule| rule.holds(|key| fields.flag(key));
+    Ok([holds(rules[0])?, holds(rules[1])?, holds(rules[2])?])
 }

@@ -115,6 +115,7 @@ fn open_gguf(path: &Path) -> Result<Opened> {
     let tokenizer = Tokenizer::from_gguf(&file)?.with_end_tokens(&config.eos);
     config.eos = tokenizer.end_tokens().to_vec();
     let name = gguf_parts::model_name(path).unwrap_or_else(|| file.name().to_owned());
-    let warnings = file.unread(&config)?.into_iter().collect();
+    let mut warnings = file.check_keys()?;
+    warnings.extend(file.unread(&config)?);
     Ok(Opened { name, config, warnings, tokenizer: Some(tokenizer), tensors: Box::new(file) })
 }

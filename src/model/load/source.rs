@@ -132,7 +132,7 @@ impl Source {
     pub fn random(geometry: &str, layers: Option<usize>, seed: u64) -> Result<Self> {
         let mut config = match arch::known_config(geometry) {
             Some(config) => config,
-            None if Path::new(geometry).exists() => super::hf_config::open(Path::new(geometry))?,
+            None if Path::new(geometry).exists() => super::hf_config::open(Path::new(geometry))?.0,
             None => {
                 return Err(Error::input(format!(
                     "no geometry is called `{geometry}`: give a config.json or one of {}",

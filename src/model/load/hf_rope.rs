@@ -1,0 +1,251 @@
+//! The rotary embedding in a `config.json`, in every spelling that transformers 5 reads:
+//! `rope_scaling` (of version 4) comes before `rope_parameters`, `rope_type` before `type`, and an
+//! `original_max_position_embeddings` beside the section before the one inside it.
+
+use serde_json::Value;
+
+use super::fields::{Fields, shown};
+use super::gguf_header::shown as name;
+use crate::model::rope_scaling::RopeScaling;
+use crate::{Error, Result};
+
+const DEFAULT_THETA: f64 = 10_000.0;
+const ORIGINAL: &str = "original_max_position_embeddings";
+
+/// Keys that every kind of scaling reads.
+const COMMON: &[&str] = &["rope_type", "type", "rope_theta", "partial_rotary_factor"];
+
+/// The kinds of scaling and the further keys that they read.
+const KINDS: &[(&str, &[&str])] = &[
+    ("default", &[]),
+    ("linear", &["factor"]),
+    ("dynamic", &["factor"]),
+    ("llama3", &["factor", "low_freq_factor", "high_freq_factor", ORIGINAL]),
+    (
+        "yarn",
+        &[
+            "factor",
+            ORIGINAL,
+            "attention_factor",
+            "beta_fast",
+            "beta_slow",
+            "mscale",
+            "mscale_all_dim",
+            "truncate",
+        ],
+    ),
+    ("longrope", &["factor", ORIGINAL, "attention_factor", "short_factor", "long_factor"]),
+];
+
+/// Theta and scaling of a configuration whose context is `trained` tokens. What has no effect goes
+/// into `warnings`.
+pub(super) fn read(
+    fields: Fields<'_>,
+    theta_key: &str,
+    trained: usize,
+    warnings: &mut Vec<String>,
+) -> Result<(f64, RopeScaling)> {
+    let Some(key) = section(fields, warnings)? else {
+        refuse_partial(fields)?;
+        return Ok((theta(fields, None, theta_key)?, RopeScaling::None));
+    };
+    let Some(Value::Object(map)) = fields.value(key) else {
+        return Err(fields.wrong(key, "is no object"));
+    };
+    let origin = format!("{}: {key}", fields.origin);
+    let rope = Fields { map, origin: &origin };
+    if let Some((layers, _)) = map.iter().find(|(_, value)| value.is_object()) {
+        return Err(rope.wrong(&name(layers), "sets the rotation of one kind of layers, which is not supported: all layers rotate alike"));
+    }
+    refuse_partial(fields)?;
+    refuse_partial(rope)?;
+    let theta = theta(fields, Some(rope), theta_key)?;
+    let kind = match rope.text("rope_type")? {
+        Some(kind) => kind,
+        None => rope.text("type")?.unwrap_or("default"),
+    };
+    let Some((kind, used)) = KINDS.iter().find(|(known, _)| *known == kind) else {
+        let known: Vec<&str> = KINDS.iter().map(|(known, _)| *known).collect();
+        return Err(rope.wrong(
+            "rope_type",
+            &format!("`{}` is not supported (known: {})", name(kind), known.join(", ")),
+        ));
+    };
+    let scaling = scaling(Section { fields, rope, trained }, kind)?;
+    if used.contains(&ORIGINAL) {
+        warn_if_two(fields, rope, ORIGINAL, &format!("the one beside `{key}`"), warnings);
+    }
+    warn_if_two(fields, rope, theta_key, &format!("the one in `{key}`"), warnings);
+    let idle: Vec<String> = map
+        .iter()
+        .filter(|(name, value)| {
+            !value.is_null() && !COMMON.contains(&name.as_str()) && !used.contains(&name.as_str())
+        })
+        .map(|(key, _)| format!("`{}`", name(key)))
+        .collect();
+    if !idle.is_empty() {
+        warnings.push(format!("{origin}: rope scaling `{kind}` does not read {}", idle.join(", ")));
+    }
+    if *kind == "yarn" && rope.value("mscale").is_some() != rope.value("mscale_all_dim").is_some() {
+        warnings.push(format!(
+            "{origin}: `mscale` and `mscale_all_dim` have an effect only together, and one is missing"
+        ));
+    }
+    Ok((theta, scaling))
+}
+
+/// The key of the section that holds: the first of the two that is not empty.
+fn section(fields: Fields<'_>, warnings: &mut Vec<String>) -> Result<Option<&'static str>> {
+    let mut held = Vec::new();
+    for key in ["rope_scaling", "rope_parameters"] {
+        match fields.value(key) {
+            None | Some(Value::Bool(false)) => {}
+            Some(Value::Object(map)) if map.is_empty() => {}
+            Some(Value::Object(_)) => held.push(key),
+            Some(other) => {
+                let found = format!("must be an object or null, not {}", shown(other));
+                return Err(fields.wrong(key, &found));
+            }
+        }
+    }
+    if let [used, unused] = held[..]
+        && fields.value(used) != fields.value(unused)
+    {
+        warnings
+            .push(format!("{}: `{used}` and `{unused}` differ; `{used}` is used", fields.origin));
+    }
+    Ok(held.first().copied())
+}
+
+/// Warns of a key that has two numbers, beside the section and in it.
+fn warn_if_two(
+    fields: Fields<'_>,
+    rope: Fields<'_>,
+    key: &str,
+    winner: &str,
+    warnings: &mut Vec<String>,
+) {
+    let number = |place: Fields<'_>| place.value(key).and_then(Value::as_f64);
+    if let (Some(beside), Some(inside)) = (number(fields), number(rope))
+        && beside != inside
+    {
+        warnings.push(format!(
+            "{}: `{key}` is {beside} and, in the section of the rotation, {inside}; {winner} is used",
+            fields.origin
+        ));
+    }
+}
+
+/// The base of the frequencies. A null where it is looked for is not the default: transformers
+/// cannot run such a file.
+fn theta(fields: Fields<'_>, rope: Option<Fields<'_>>, key: &str) -> Result<f64> {
+    for place in rope.into_iter().chain([fields]) {
+        if place.map.contains_key(key) {
+            let value = place.number(key)?;
+            let theta = value.ok_or_else(|| place.wrong(key, "must be a number, not null"))?;
+            return Ok(theta);
+        }
+    }
+    Ok(DEFAULT_THETA)
+}
+
+fn refuse_partial(place: Fields<'_>) -> Result<()> {
+    let key = "partial_rotary_factor";
+    match place.number(key)?.filter(|&share| share != 1.0) {
+        Some(share) => Err(place.wrong(key, &format!("{share} is not supported, only 1"))),
+        None => Ok(()),
+    }
+}
+
+/// Where the parameters of a scaling are looked for.
+#[derive(Clone, Copy)]
+struct Section<'a> {
+    fields: Fields<'a>,
+    rope: Fields<'a>,
+    trained: usize,
+}
+
+impl Section<'_> {
+    fn required(&self, key: &str) -> Result<f64> {
+        self.rope.number(key)?.ok_or_else(|| self.rope.wrong(key, "is missing"))
+    }
+
+    /// Tokens of the context of pretraining, for the scalings that read the key.
+    fn original(&self) -> Result<usize> {
+        let (above, inside) = (self.fields.count(ORIGINAL)?, self.rope.count(ORIGINAL)?);
+        let original = above.or(inside).unwrap_or(self.trained);
+        if original == 0 {
+            return Err(self.rope.wrong(ORIGINAL, "must be at least 1, not 0"));
+        }
+        Ok(original)
+    }
+
+    /// The stretch; where it is not given, what the two contexts say.
+    fn factor_or_ratio(&self, original: usize) -> Result<f64> {
+        Ok(self.rope.number("factor")?.unwrap_or(self.trained as f64 / original as f64))
+    }
+}
+
+fn scaling(section: Section<'_>, kind: &str) -> Result<RopeScaling> {
+    let rope = section.rope;
+    Ok(match kind {
+        "linear" => RopeScaling::Linear { factor: section.required("factor")? },
+        "dynamic" => {
+            RopeScaling::Dynamic { factor: section.required("factor")?, original: section.trained }
+        }
+        "llama3" => RopeScaling::Llama3 {
+            factor: section.required("factor")?,
+            low_freq_factor: section.required("low_freq_factor")?,
+            high_freq_factor: section.required("high_freq_factor")?,
+            original: section.original()?,
+        },
+        "yarn" => yarn(section)?,
+        "longrope" => {
+            let original = section.original()?;
+            let factor = section.factor_or_ratio(original)?;
+            let divisors = |key| rope.numbers(key)?.ok_or_else(|| rope.wrong(key, "is missing"));
+            RopeScaling::LongRope {
+                short: divisors("short_factor")?,
+                long: divisors("long_factor")?,
+                original,
+                attention_factor: rope
+                    .number("attention_factor")?
+                    .unwrap_or_else(|| RopeScaling::longrope_attention_factor(factor, original)),
+            }
+        }
+        _ => RopeScaling::None,
+    })
+}
+
+fn yarn(section: Section<'_>) -> Result<RopeScaling> {
+    let rope = section.rope;
+    let original = section.original()?;
+    // A null asks for the ratio of the contexts; a file without the key is broken.
+    if !rope.map.contains_key("factor") {
+        return Err(rope.wrong("factor", "is missing"));
+    }
+    let factor = section.factor_or_ratio(original)?;
+    // A weight of 0 is as good as none in transformers.
+    let weight = |key| Ok::<_, Error>(rope.number(key)?.filter(|&weight| weight != 0.0));
+    let attention_factor =
+        match (rope.number("attention_factor")?, weight("mscale")?, weight("mscale_all_dim")?) {
+            (Some(stated), ..) => stated,
+            (None, Some(mscale), Some(all_dim)) => {
+                RopeScaling::yarn_attention_factor(factor, mscale)
+                    / RopeScaling::yarn_attention_factor(factor, all_dim)
+            }
+            _ => RopeScaling::yarn_attention_factor(factor, 1.0),
+        };
+    Ok(RopeScaling::Yarn {
+        factor,
+        original,
+        beta_fast: rope.number("beta_fast")?.unwrap_or(32.0),
+        beta_slow: rope.number("beta_slow")?.unwrap_or(1.0),
+        // Only a file that says nothing gets the default; a null counts as false in transformers.
+        truncate: match rope.map.get("truncate") {
+            None => true,
+            Some(_) => rope.flag("truncate")?.unwrap_or(false),
+        },
+        attention_factor,
+    })
+}

@@ -1,0 +1,214 @@
+//! Configurations that are spelled unusually: what transformers and llama.cpp compute for them
+//! (`tests/reference/make_configuration_values.py`), or a refusal that names the key.
+
+use std::path::Path;
+
+use candle_core::quantized::gguf_file::Value as Metadata;
+use kscope_testing::models::*;
+use kscope_testing::{kscope, vectors};
+use serde_json::Value;
+
+use crate::bad_input::{changed_gguf, refuses};
+
+/// `kscope run` over the fixed text in f32, as one JSON object.
+fn arguments<'a>(model: &'a str, ids: &'a str) -> Vec<&'a str> {
+    let mut all = vec!["run", "--model", model, "--token-ids", ids, "--prompt-logprobs"];
+    all.extend(["--max-new", "1", "--dtype", "f32", "--kv-dtype", "f32", "--json"]);
+    all
+}
+
+/// Runs every case of a list; `value_of` picks the number that the case states.
+fn check(
+    list: &str,
+    tolerance: f64,
+    build: impl Fn(&Value) -> (tempfile::TempDir, std::path::PathBuf),
+    value_of: impl Fn(&[f64]) -> f64,
+) {
+    let held = json(&vectors().join("configurations.json"));
+    let ids: Vec<String> = ids(&held["token_ids"]).iter().map(u32::to_string).collect();
+    let ids = ids.join(",");
+    for case in held[list].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let (_folder, path) = build(case);
+        let model = path.to_str().unwrap();
+        if let Some(words) = case["words"].as_array() {
+            let words: Vec<&str> = words.iter().map(|word| word.as_str().unwrap()).collect();
+            refuses(kscope().args(arguments(model, &ids)), &words);
+            continue;
+        }
+        let output = kscope().args(arguments(model, &ids)).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{list} {name}: {err}");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let logprobs: Vec<f64> = prompt_logprobs(&report);
+        let (found, expected) = (value_of(&logprobs), case["value"].as_f64().unwrap());
+        assert!(
+            (found - expected).abs() < tolerance,
+            "{list} {name}: {found}, expected {expected}; {err}"
+        );
+    }
+}
+
+fn prompt_logprobs(report: &Value) -> Vec<f64> {
+    report["prompt_logprobs"].as_array().unwrap().iter().filter_map(Value::as_f64).collect()
+}
+
+/// A tiny folder with keys of its `config.json` changed or removed.
+fn changed_folder(base: &str, change: &Value) -> tempfile::TempDir {
+    let folder = tiny_folder(base);
+    let path = folder.path().join("config.json");
+    let mut config = json(&path);
+    let keys = config.as_object_mut().unwrap();
+    for (key, value) in change.as_object().unwrap() {
+        match value.get("remove") {
+            Some(_) => keys.remove(key),
+            None => keys.insert(key.clone(), value.clone()),
+        };
+    }
+    std::fs::write(path, config.to_string()).unwrap();
+    folder
+}
+
+fn metadata(typed: &Value) -> Metadata {
+    let value = &typed[1];
+    match typed[0].as_str().unwrap() {
+        "string" => Metadata::String(value.as_str().unwrap().to_owned()),
+        "f32" => Metadata::F32(value.as_f64().unwrap() as f32),
+        "u32" => Metadata::U32(value.as_u64().unwrap() as u32),
+        "bool" => Metadata::Bool(value.as_bool().unwrap()),
+        other => panic!("no type {other}"),
+    }
+}
+
+#[test]
+fn configurations_compute_what_transformers_computes_or_are_refused_by_name() {
+    let build = |case: &Value| {
+        let folder = changed_folder(case["base"].as_str().unwrap(), &case["change"]);
+        let path = folder.path().to_owned();
+        (folder, path)
+    };
+    check("folders", 5e-3, build, |logprobs| logprobs.iter().sum());
+}
+
+#[test]
+fn gguf_metadata_computes_what_llama_cpp_computes_or_is_refused_by_name() {
+    let build = |case: &Value| {
+        let folder = changed_gguf(case["base"].as_str().unwrap(), |table| {
+            for (key, typed) in case["change"].as_object().unwrap() {
+                match typed.is_null() {
+                    true => table.remove(key),
+                    false => table.insert(key.clone(), metadata(typed)),
+                };
+            }
+        });
+        let path = folder.path().join("model.gguf");
+        (folder, path)
+    };
+    // llama.cpp rounds the inputs of f16 weights to f16.
+    check("gguf", 2e-3, build, |logprobs| *logprobs.last().unwrap());
+}
+
+/// What a run on one token says on standard error.
+fn said(path: &Path) -> String {
+    let path = path.to_str().unwrap();
+    let output = kscope().args(["model", "show", "--model", path]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn keys_without_effect_and_unknown_keys_are_named_in_a_warning() {
+    let cases = [
+        ("llama", r#"{"no_such_key": 3, "nor_this": [1]}"#, &["`no_such_key`", "`nor_this`"][..]),
+        ("llama", r#"{"rope_scaling": {"type": "default", "factor": 4.0}}"#, &["`factor`"]),
+        (
+            "llama",
+            r#"{"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_type": "default"}}"#,
+            &["`rope_scaling`", "`rope_parameters`", "differ"],
+        ),
+        (
+            "llama",
+            r#"{"rope_scaling": {"type": "default", "rope_theta": 500000.0}}"#,
+            &["`rope_theta`", "10000", "500000", "in `rope_scaling` is used"],
+        ),
+        (
+            "llama",
+            r#"{"rope_scaling": {"type": "yarn", "factor": 2.0, "original_max_position_embeddings": 64}, "original_max_position_embeddings": 32}"#,
+            &["`original_max_position_embeddings`", "beside `rope_scaling` is used"],
+        ),
+        ("qwen2", r#"{"attention_bias": false}"#, &["`attention_bias`", "qwen2"]),
+        ("mistral", r#"{"mlp_bias": true}"#, &["`mlp_bias`", "mistral"]),
+        ("llama", r#"{"max_position_embeddings": {"remove": true}}"#, &["2048", "llama"]),
+    ];
+    for (base, change, words) in cases {
+        let folder = changed_folder(base, &serde_json::from_str(change).unwrap());
+        let said = said(folder.path());
+        assert_eq!(said.lines().count(), 1, "{change}: {said}");
+        for word in words {
+            assert!(said.contains(word), "{change}: no {word} in {said}");
+        }
+    }
+    let gguf = changed_gguf("llama-f32", |table| {
+        table.insert("llama.no_such_key".to_owned(), Metadata::U32(3));
+    });
+    let said = said(&gguf.path().join("model.gguf"));
+    assert!(said.lines().count() == 1 && said.contains("`no_such_key`"), "{said}");
+}
+
+#[test]
+fn ordinary_configurations_say_nothing() {
+    for name in ["llama", "mistral", "qwen2", "qwen3", "llama3", "qwen2-yarn-options"] {
+        assert_eq!(said(tiny_folder(name).path()), "", "{name}");
+    }
+    for name in ["llama-f32", "llama-rope-freqs", "llama-yarn", "qwen2-yarn"] {
+        assert_eq!(said(&vectors().join(format!("gguf/{name}.gguf"))), "", "{name}");
+    }
+}
+
+#[test]
+fn missing_sizes_are_the_defaults_of_the_architecture() {
+    let parse = |text: &str| kscope::model::load::hf_config::parse(text, "config.json").unwrap().0;
+    let sizes = |text: &str| {
+        let config = parse(text);
+        (
+            [config.vocab, config.hidden, config.intermediate],
+            [config.heads, config.kv_heads, config.head_dim, config.max_context],
+        )
+    };
+    assert_eq!(
+        sizes(r#"{"model_type": "llama", "num_hidden_layers": 2}"#),
+        ([32_000, 4096, 11_008], [32, 32, 128, 2048])
+    );
+    // The default window of Mistral is its usable context.
+    assert_eq!(
+        sizes(r#"{"model_type": "mistral", "num_hidden_layers": 2}"#),
+        ([32_000, 4096, 14_336], [32, 8, 128, 4096])
+    );
+    assert_eq!(
+        sizes(
+            r#"{"model_type": "mistral", "num_hidden_layers": 2, "num_key_value_heads": null, "sliding_window": null}"#
+        ),
+        ([32_000, 4096, 14_336], [32, 32, 128, 131_072])
+    );
+    for (family, head_dim) in [("qwen2", 64), ("qwen3", 128)] {
+        let text =
+            format!(r#"{{"model_type": "{family}", "num_hidden_layers": 2, "hidden_size": 2048}}"#);
+        let expected = ([151_936, 2048, 22_016], [32, 32, head_dim, 32_768]);
+        assert_eq!(sizes(&text), expected, "{family}");
+    }
+}
+
+#[test]
+fn a_count_of_each_layer_counts_where_all_layers_agree() {
+    let with = |counts: &[u32]| {
+        changed_gguf("llama-q4_0", |table| {
+            let list = counts.iter().map(|&n| Metadata::U32(n)).collect();
+            table.insert("llama.attention.head_count_kv".to_owned(), Metadata::Array(list));
+        })
+    };
+    let (same, other) = (with(&[2, 2]), with(&[2, 4]));
+    assert_eq!(open(&same.path().join("model.gguf")).config.kv_heads, 2);
+    let path = other.path().join("model.gguf");
+    let arguments = arguments(path.to_str().unwrap(), "5,6");
+    refuses(kscope().args(arguments), &["attention.head_count_kv", "a list of 2"]);
+}
