@@ -3,9 +3,10 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use crate::Result;
+use crate::element::Dtype;
 use crate::model::config::Config;
 use crate::model::decoder::{Decoder, PrefillHooks};
+use crate::{Error, Result};
 
 /// Keys (after rotation) and values of consecutive tokens in every layer, in f16 as a deployed
 /// cache stores them.
@@ -21,13 +22,25 @@ impl CachedContext {
     pub fn prefill(decoder: &Decoder, tokens: &[u32]) -> Result<Self> {
         let mut context =
             Self { tokens: tokens.len(), layers: Vec::with_capacity(decoder.config().layers) };
+        let mut first_too_large = None;
         let hooks = PrefillHooks {
             chunk: PrefillHooks::CHUNK,
             progress: &mut |_| Ok(()),
             keep_going: &|| Ok(()),
-            observe: &mut |view| context.layers.push([narrow(&view.k), narrow(&view.v)]),
+            observe: &mut |view| {
+                if !(Dtype::F16.holds(&view.k) && Dtype::F16.holds(&view.v)) {
+                    first_too_large.get_or_insert(view.layer);
+                }
+                context.layers.push([narrow(&view.k), narrow(&view.v)]);
+            },
         };
         decoder.prefill(tokens, &mut [], hooks)?;
+        if let Some(layer) = first_too_large {
+            return Err(Error::input(format!(
+                "layer {layer} has a key or value that f16 cannot hold (at most 65504), and learning keeps its contexts in f16: this \
+                 model's mask can be chosen by a rule (kscope mask make), not learned"
+            )));
+        }
         Ok(context)
     }
 
