@@ -31,6 +31,28 @@ impl Dtype {
         }
     }
 
+    /// The largest magnitude that is stored as a number; larger ones become infinity.
+    pub fn largest(self) -> f32 {
+        match self {
+            Self::F32 => f32::MAX,
+            Self::F16 => f16::MAX.to_f32(),
+            Self::Bf16 => bf16::MAX.to_f32(),
+        }
+    }
+
+    /// Whether every value is stored as a number. One pass without a branch, so that the compiler
+    /// makes vector code of it.
+    pub fn holds(self, values: &[f32]) -> bool {
+        // Half way from the largest value to the next that a wider exponent would have: rounding to
+        // nearest even makes infinity of it.
+        let end = match self {
+            Self::F32 => f32::INFINITY,
+            Self::F16 => 65_520.0,
+            Self::Bf16 => f32::from_bits(0x7F7F_8000),
+        };
+        values.iter().fold(true, |held, value| held & (value.abs() < end))
+    }
+
     /// Bytes of one element.
     pub fn bytes(self) -> usize {
         match self {

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod bytes;
+mod fits;
 mod head;
 mod layer;
 mod remote;

@@ -83,7 +83,8 @@ pub struct ScreenArgs {
     /// Leave the mouse to the terminal, so that it selects text
     #[arg(long)]
     no_mouse: bool,
-    /// Print the summary instead of opening a screen; so it is where standard output is no terminal
+    /// Print the summary instead of opening a screen; so it is where standard output is no terminal or
+    /// TERM is dumb
     #[arg(long)]
     plain: bool,
     /// The same summary as JSON
@@ -98,6 +99,7 @@ impl ScreenArgs {
             && !self.json
             && std::io::stdout().is_terminal()
             && std::io::stdin().is_terminal()
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
     }
 
     /// Theme, keys and mouse. Flags override the configuration, which overrides the environment.

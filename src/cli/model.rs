@@ -6,8 +6,8 @@ use serde_json::json;
 use super::args::{self, CacheArgs, ModelArgs};
 use super::output;
 use crate::mask::fingerprint;
-use crate::model::load::Opened;
 use crate::model::config::Config;
+use crate::model::load::Opened;
 use crate::model::rope::Rope;
 use crate::{Result, numbers};
 

@@ -79,7 +79,9 @@ impl Sampler {
             for token in seen {
                 if let Some((logit, _)) = candidates.get_mut(token as usize) {
                     let penalty = self.sampling.repeat_penalty;
-                    *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+                    let changed = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+                    // A tiny penalty must not make infinities, whose differences are no numbers.
+                    *logit = changed.clamp(f32::MIN, f32::MAX);
                 }
             }
         }
@@ -138,7 +140,8 @@ pub fn argmax(logits: &[f32]) -> u32 {
 pub fn logprob(logits: &[f32], token: u32) -> f32 {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|&logit| f64::from(logit - max).exp()).sum();
-    (f64::from(logits[token as usize] - max) - sum.ln()) as f32
+    // Logits can lie further apart than f32 reaches; what is printed stays a number.
+    ((f64::from(logits[token as usize] - max) - sum.ln()) as f32).max(f32::MIN)
 }
 
 #[cfg(test)]
@@ -213,6 +216,20 @@ mod tests {
         let logits = [0.3_f32, -2.0, 40.0, 39.0];
         let sum: f64 = (0..4).map(|t| f64::from(logprob(&logits, t)).exp()).sum();
         assert!((sum - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn extreme_logits_and_penalties_give_numbers() {
+        let logits = [f32::MAX, f32::MIN, 0.0];
+        assert_eq!(logprob(&logits, 1), f32::MIN);
+        assert_eq!(logprob(&logits, 0), 0.0);
+        // With infinities the difference to the largest would be no number, and the last be drawn.
+        let found = counts(
+            Sampling { repeat_penalty: 1e-37, temperature: 1.0, ..Sampling::default() },
+            &[2.0, 30.0, 20.0],
+            &[1],
+        );
+        assert_eq!(found, [0, 20_000, 0]);
     }
 
     #[test]

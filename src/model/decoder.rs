@@ -137,9 +137,25 @@ impl Decoder {
         self.backend.fill(&self.config, cache, layer, [k, v])
     }
 
-    /// Logits of normalised hidden states: `[n, hidden]` to `[n, vocab]`. Only a device can fail.
+    /// Logits of normalised hidden states: `[n, hidden]` to `[n, vocab]`. Refuses logits that are
+    /// no finite numbers: nothing that is made of them would be one.
     pub fn logits(&self, hidden: &[f32]) -> Result<Vec<f32>> {
-        self.backend.logits(&self.config, hidden)
+        let logits = self.backend.logits(&self.config, hidden)?;
+        self.check_logits(&logits)?;
+        Ok(logits)
+    }
+
+    fn check_logits(&self, logits: &[f32]) -> Result<()> {
+        if Dtype::F32.holds(logits) {
+            return Ok(());
+        }
+        let at = logits.iter().position(|logit| !logit.is_finite()).unwrap_or_default();
+        Err(Error::input(format!(
+            "the logit of token {} is {}, not a finite number: the hidden states of the last layer leave the range of f32, or the \
+             model's weights, epsilon or rope are not what they should be",
+            at % self.config.vocab,
+            logits[at]
+        )))
     }
 
     /// One decode step: appends one token to each sequence and writes the next-token logits to
@@ -170,6 +186,10 @@ impl Decoder {
                 config.max_context
             )));
         }
-        self.backend.step(self.blueprint(), tokens, caches, buffers, observe)
+        self.backend.step(self.blueprint(), tokens, caches, buffers, observe)?;
+        // A device rounds keys and values where nobody counts; its caches are read only now.
+        self.check_logits(&buffers.logits).map_err(|error| {
+            caches.iter().find_map(|cache| cache.first_not_finite()).unwrap_or(error)
+        })
     }
 }

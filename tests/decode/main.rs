@@ -3,6 +3,7 @@
 
 mod comparison;
 mod masked;
+mod numbers;
 mod retune;
 mod run;
 mod session;

@@ -3,3 +3,5 @@
 mod plain;
 #[cfg(target_os = "linux")]
 mod pty;
+#[cfg(target_os = "linux")]
+mod resize;

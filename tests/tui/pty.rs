@@ -275,7 +275,7 @@ fn both_sides_are_shown_gone_through_and_gone_back_on() {
 #[test]
 fn a_signal_to_end_leaves_the_shell_as_it_was() {
     let Some(terminal) = Terminal::new(100, 30) else { return };
-    for signal in ["TERM", "HUP", "INT"] {
+    for signal in ["TERM", "HUP", "INT", "QUIT"] {
         terminal.start("");
         let pid = terminal.child().to_string();
         Command::new("kill").args([&format!("-{signal}"), &pid]).status().expect("kill runs");
@@ -284,6 +284,18 @@ fn a_signal_to_end_leaves_the_shell_as_it_was() {
         });
         terminal.assert_sane();
     }
+}
+
+#[test]
+fn a_terminal_that_can_do_nothing_gets_the_summary() {
+    let Some(terminal) = Terminal::new(100, 30) else { return };
+    terminal.line(&format!(
+        "TERM=dumb {} --max-new 4 > /dev/tty; echo code=$?",
+        env!("CARGO_BIN_EXE_kscope")
+    ));
+    let screen = terminal.wait("the shell", |screen| screen.contains("code=0"));
+    assert!(screen.contains("KV cache of"), "{screen}");
+    terminal.assert_sane();
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use crate::Result;
 use crate::model::config::Config;
 use crate::model::decoder::{Decoder, PrefillHooks};
+use crate::{Error, Result};
 
 /// Keys (after rotation) and values of consecutive tokens in every layer, in f16 as a deployed
 /// cache stores them.
@@ -28,6 +28,7 @@ impl CachedContext {
             observe: &mut |view| context.layers.push([narrow(&view.k), narrow(&view.v)]),
         };
         decoder.prefill(tokens, &mut [], hooks)?;
+        check_kept(&context.layers)?;
         Ok(context)
     }
 
@@ -79,4 +80,29 @@ pub(super) fn narrow(rows: &[f32]) -> Vec<f16> {
     let mut out = vec![f16::ZERO; rows.len()];
     out.convert_from_f32_slice(rows);
     out
+}
+
+/// Refuses keys and values that f16 could not hold: a gradient through infinity is no number.
+pub(super) fn check_kept(layers: &[[Vec<f16>; 2]]) -> Result<()> {
+    let lost = |rows: &[Vec<f16>; 2]| rows.iter().flatten().any(|x| !x.is_finite());
+    match layers.iter().position(lost) {
+        Some(layer) => Err(Error::input(format!(
+            "layer {layer} has a key or value that f16 cannot hold (at most 65504), and learning keeps its contexts in f16: choose this \
+             model's mask by a rule (kscope mask make) instead"
+        ))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_beyond_f16_is_refused_with_its_layer() {
+        let fine = || [narrow(&[1.0, 65_504.0]), narrow(&[0.0, -2.0])];
+        assert!(check_kept(&[fine(), fine()]).is_ok());
+        let error = check_kept(&[fine(), [narrow(&[1.0]), narrow(&[7e4])]]).unwrap_err();
+        assert!(error.to_string().starts_with("layer 1 has a key or value"), "{error}");
+    }
 }

@@ -197,7 +197,11 @@ impl Attend {
         for cache in caches {
             let kv = dtype(cache.spec().dtype());
             match self {
-                Self::Host(_) => cache.append(layer, &rows(k)?, &rows(v)?),
+                Self::Host(_) => {
+                    let (k, v) = (rows(k)?, rows(v)?);
+                    cache.check_fits(layer, &k, &v)?;
+                    cache.append(layer, &k, &v);
+                }
                 Self::Device(device) => {
                     let (k, v) = (k.to_dtype(kv).map_err(failed)?, v.to_dtype(kv).map_err(failed)?);
                     device.fill(remote(cache)?, layer, &k, &v)?;
@@ -247,7 +251,9 @@ pub(super) fn attend_here(
     let mut out = vec![0.0; q.len()];
     for (at, cache) in caches.iter_mut().enumerate() {
         let own = at * kv_width..(at + 1) * kv_width;
-        cache.append(layer, &k[own.clone()], &v[own]);
+        let (k, v) = (&k[own.clone()], &v[own]);
+        cache.check_fits(layer, k, v)?;
+        cache.append(layer, k, v);
     }
     let parts = q.chunks_exact(q_width).zip(out.chunks_exact_mut(q_width));
     let mut items: Vec<DecodeItem<'_>> =

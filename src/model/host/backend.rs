@@ -53,6 +53,7 @@ impl Backend for HostBackend {
         layer: usize,
         [k, v]: [&[f32]; 2],
     ) -> Result<()> {
+        cache.check_fits(layer, k, v)?;
         cache.append(layer, k, v);
         Ok(())
     }
@@ -71,7 +72,6 @@ impl Backend for HostBackend {
         buffers: &mut StepBuffers,
         observe: &mut StepObserver<'_>,
     ) -> Result<()> {
-        self.run_step(model, tokens, caches, buffers, observe);
-        Ok(())
+        self.run_step(model, tokens, caches, buffers, observe)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::backend::HostBackend;
 use super::ops;
+use crate::Result;
 use crate::attention::{Attention, DecodeItem};
 use crate::cache::SequenceCache;
 use crate::model::backend::Blueprint;
@@ -50,7 +51,7 @@ impl StepScratch {
         Blueprint { config, rope }: Blueprint<'_>,
         (at, layer): (usize, &Layer),
         caches: &mut [&mut SequenceCache],
-    ) {
+    ) -> Result<()> {
         let (q_width, kv_width) = (config.q_width(), config.kv_width());
         let rows =
             self.qkv.chunks_exact_mut(q_width + 2 * kv_width).zip(self.q.chunks_exact_mut(q_width));
@@ -60,8 +61,10 @@ impl StepScratch {
             let (k, v) = kv.split_at_mut(kv_width);
             layer.position(config.rms_eps, [own_q, k], [&self.cos, &self.sin]);
             q.copy_from_slice(own_q);
+            cache.check_fits(at, k, v)?;
             cache.append(at, k, v);
         }
+        Ok(())
     }
 
     fn attend(&mut self, q_width: usize, at: usize, caches: &[&mut SequenceCache]) {
@@ -84,7 +87,7 @@ impl HostBackend {
         caches: &mut [&mut SequenceCache],
         buffers: &mut StepBuffers,
         observe: &mut StepObserver<'_>,
-    ) {
+    ) -> Result<()> {
         let config = model.config;
         let StepBuffers { x, scratch, logits, times } = buffers;
         let mut clock = StepClock::start();
@@ -94,7 +97,7 @@ impl HostBackend {
             clock.rest();
             layer.qkv.apply(&scratch.normed, &mut scratch.qkv);
             clock.projections();
-            scratch.append(model, (at, layer), caches);
+            scratch.append(model, (at, layer), caches)?;
             clock.rest();
             scratch.attend(config.q_width(), at, caches);
             clock.attention();
@@ -116,5 +119,6 @@ impl HostBackend {
         self.weights.head().apply(x, logits);
         clock.logits();
         *times = clock.times;
+        Ok(())
     }
 }

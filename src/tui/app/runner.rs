@@ -392,7 +392,7 @@ enum Signal {
 /// Signals that ask the program to end or to suspend.
 struct Signals {
     #[cfg(unix)]
-    kinds: [tokio::signal::unix::Signal; 4],
+    kinds: [tokio::signal::unix::Signal; 5],
 }
 
 impl Signals {
@@ -407,6 +407,7 @@ impl Signals {
                 open(SignalKind::terminate())?,
                 open(SignalKind::hangup())?,
                 open(SignalKind::interrupt())?,
+                open(SignalKind::quit())?,
                 open(suspend)?,
             ],
         })
@@ -414,11 +415,12 @@ impl Signals {
 
     #[cfg(unix)]
     async fn next(&mut self) -> Signal {
-        let [terminate, hangup, interrupt, suspend] = &mut self.kinds;
+        let [terminate, hangup, interrupt, quit, suspend] = &mut self.kinds;
         tokio::select! {
             _ = terminate.recv() => Signal::Stop,
             _ = hangup.recv() => Signal::Stop,
             _ = interrupt.recv() => Signal::Stop,
+            _ = quit.recv() => Signal::Stop,
             _ = suspend.recv() => Signal::Suspend,
         }
     }

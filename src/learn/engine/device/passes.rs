@@ -7,6 +7,7 @@ use half::f16;
 use super::forward::{Saved, Setting};
 use super::{backward, forward};
 use crate::Result;
+use crate::learn::engine::context::check_kept;
 use crate::learn::engine::distill::{Distilled, Engine, mean_square};
 use crate::learn::engine::rows::Pass;
 use crate::model::config::Config;
@@ -67,10 +68,12 @@ impl Engine for OnDevice<'_> {
     fn keys_and_values(&self, pass: Pass<'_>) -> Result<Vec<[Vec<f16>; 2]>> {
         let stored = self.stored(pass).and_then(|stored| read::<f16>(&stored)).map_err(failed)?;
         let rows = pass.rows.count * self.config.kv_width();
-        Ok(stored
+        let layers: Vec<_> = stored
             .chunks_exact(2 * rows)
             .map(|layer| [layer[..rows].to_vec(), layer[rows..].to_vec()])
-            .collect())
+            .collect();
+        check_kept(&layers)?;
+        Ok(layers)
     }
 
     fn hidden(&self, pass: Pass<'_>) -> Result<Vec<f32>> {

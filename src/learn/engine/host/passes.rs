@@ -5,7 +5,7 @@ use half::f16;
 use super::forward::Tape;
 use super::{backward, forward};
 use crate::Result;
-use crate::learn::engine::context::narrow;
+use crate::learn::engine::context::{check_kept, narrow};
 use crate::learn::engine::distill::{Distilled, Engine, mean_square};
 use crate::learn::engine::rows::Pass;
 use crate::model::config::Config;
@@ -29,6 +29,7 @@ impl Engine for OnHost<'_> {
     fn keys_and_values(&self, pass: Pass<'_>) -> Result<Vec<[Vec<f16>; 2]>> {
         let mut layers = Vec::with_capacity(self.config.layers);
         forward::run(*self, pass, None, &mut |k, v| layers.push([narrow(k), narrow(v)]))?;
+        check_kept(&layers)?;
         Ok(layers)
     }
 
