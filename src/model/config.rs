@@ -78,7 +78,7 @@ impl Config {
 
     /// The factor of attention scores.
     pub fn attention_scale(&self) -> AttentionScale {
-        AttentionScale::of(self.head_dim)
+        (self.architecture.attention_scale)(self.head_dim)
     }
 
     /// The activation of the MLP's gate.
@@ -143,6 +143,14 @@ impl Config {
                 self.rms_eps
             )));
         }
+        if self.attention_scale() != AttentionScale::of(self.head_dim) {
+            return Err(Error::input(format!(
+                "{} multiplies attention scores by {}, and decode attention knows 1 / sqrt({}) alone",
+                self.architecture,
+                self.attention_scale().f64(),
+                self.head_dim
+            )));
+        }
         self.check_rope()
     }
 
@@ -169,4 +177,22 @@ const LARGEST_THETA: f64 = 1e15;
 /// Whether there is no factor; serde hands over a reference.
 fn is_one(value: &f64) -> bool {
     *value == 1.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::arch::known_config;
+
+    #[test]
+    fn another_scale_of_attention_scores_is_refused_by_name() {
+        let mut config = known_config("llama-3.2-1b").expect("a published shape");
+        config.check().expect("its own scale");
+        static OTHER: std::sync::OnceLock<Architecture> = std::sync::OnceLock::new();
+        let scale = |head_dim: usize| AttentionScale::of(4 * head_dim);
+        config.architecture =
+            OTHER.get_or_init(|| Architecture { attention_scale: scale, ..*config.architecture });
+        let refusal = config.check().expect_err("half the scale").to_string();
+        assert!(refusal.contains("0.0625") && refusal.contains("sqrt(64)"), "{refusal}");
+    }
 }

@@ -404,8 +404,8 @@ fn what_a_model_says_reaches_a_terminal_without_its_control_characters() {
     let screen = terminal.wait("the end", |screen| screen.contains("code=0"));
     assert!(screen.contains(r"A\x1b[2J\x07B"), "{screen}");
     // A pipe gets the bytes.
-    terminal.line(&format!("clear; {run} 2>/dev/null | od -An -c; echo code=$?"));
-    let screen = terminal.wait("the bytes", |screen| screen.contains("code=0"));
+    terminal.line(&format!("clear; {run} 2>/dev/null | od -An -c; echo piped=$?"));
+    let screen = terminal.wait("the bytes", |screen| screen.contains("piped=0"));
     let bytes: Vec<&str> = screen.split_whitespace().collect();
     assert!(bytes.windows(4).any(|four| four == ["A", "033", "[", "2"]), "{screen}");
 }

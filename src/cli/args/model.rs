@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::device::DeviceChoice;
+use crate::cli::output;
 use crate::cli::progress::ProgressLine;
 use crate::cli::values::DtypeOf;
 use crate::element::Dtype;
@@ -80,5 +81,5 @@ impl ModelArgs {
 
 /// Prints what a user should know of a model's files to standard error, one sentence a line.
 pub fn warn_of_files(warnings: &[String]) {
-    warnings.iter().for_each(|warning| eprintln!("kscope: {warning}"));
+    warnings.iter().for_each(|warning| output::note(&format!("kscope: {warning}")));
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{ARCHITECTURES, Keys, KnownGeometry, Spelling, TensorNames};
+use crate::attention::AttentionScale;
 use crate::model::activation::Activation;
 use crate::{Error, Result};
 
@@ -32,6 +33,10 @@ pub struct Architecture {
     pub activation: Activation,
     /// The names that a `config.json` may give to that activation.
     pub activation_names: &'static [&'static str],
+    /// The factor of attention scores for heads of so many channels. Decode attention knows
+    /// `1 / sqrt(head_dim)` alone, so a model with another one is refused by
+    /// [`Config::check`](crate::model::config::Config::check).
+    pub attention_scale: fn(usize) -> AttentionScale,
     /// How a window in the configuration is meant.
     pub window: WindowRule,
     /// Published shapes, for `--random-weights`.

@@ -4,6 +4,7 @@ use super::{
     Architecture, BiasRule, Biases, Defaults, Keys, KnownGeometry, Spelling, TensorNames,
     WindowRule,
 };
+use crate::attention::AttentionScale;
 use crate::model::activation::Activation;
 
 const ATTENTION_BIAS: BiasRule = BiasRule::Stated { key: "attention_bias", unsaid: false };
@@ -58,6 +59,7 @@ pub(super) const LLAMA: Architecture = Architecture {
     qk_norm: false,
     activation: Activation::Silu,
     activation_names: &["silu", "swish"],
+    attention_scale: AttentionScale::of,
     window: WindowRule { used: true, flag: true, from_layer: false, unsaid: None },
     geometries: &[
         KnownGeometry {

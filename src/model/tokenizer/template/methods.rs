@@ -124,16 +124,16 @@ fn of_text(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Er
         "zfill" => {
             let width = given.number(0, "width")?.unwrap_or(0);
             let sign = if text.starts_with(['+', '-']) { 1 } else { 0 };
-            let digits = padded(&text[sign..], width.saturating_sub(sign as i64), "0", Side::Left)?;
+            let digits = padded(&text[sign..], width.saturating_sub(sign as i64), "0", Padding::Left)?;
             Value::from(format!("{}{digits}", &text[..sign]))
         }
         "ljust" | "rjust" | "center" => {
             let width = given.number(0, "width")?.unwrap_or(0);
             let fill = given.text(1, "fillchar")?.unwrap_or_else(|| " ".to_owned());
             let side = match method {
-                "ljust" => Side::Right,
-                "rjust" => Side::Left,
-                _ => Side::Both,
+                "ljust" => Padding::Right,
+                "rjust" => Padding::Left,
+                _ => Padding::Both,
             };
             Value::from(padded(text, width, &fill, side)?)
         }
@@ -403,7 +403,7 @@ fn lines(text: &str, keep: bool) -> Vec<&str> {
 
 /// Where padding goes.
 #[derive(Clone, Copy)]
-pub enum Side {
+pub enum Padding {
     /// Before the text.
     Left,
     /// After it.
@@ -413,7 +413,7 @@ pub enum Side {
 }
 
 /// A text padded to a width.
-pub fn padded(text: &str, width: i64, fill: &str, side: Side) -> Result<String, Error> {
+pub fn padded(text: &str, width: i64, fill: &str, side: Padding) -> Result<String, Error> {
     if fill.chars().count() != 1 {
         return Err(wrong("the fill character must be exactly one character long"));
     }
@@ -424,9 +424,9 @@ pub fn padded(text: &str, width: i64, fill: &str, side: Side) -> Result<String, 
     }
     // As Python shares it: the odd one goes left where the width is odd.
     let left = match side {
-        Side::Left => missing,
-        Side::Right => 0,
-        Side::Both => missing / 2 + (missing & 1 & (width as usize & 1)),
+        Padding::Left => missing,
+        Padding::Right => 0,
+        Padding::Both => missing / 2 + (missing & 1 & (width as usize & 1)),
     };
     Ok(format!("{}{text}{}", fill.repeat(left), fill.repeat(missing - left)))
 }

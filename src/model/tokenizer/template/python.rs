@@ -28,7 +28,7 @@ pub fn environment() -> Result<Environment<'static>, Error> {
         });
     }
     environment.add_filter("center", |text: &str, width: Option<i64>| {
-        methods::padded(text, width.unwrap_or(80), " ", methods::Side::Both)
+        methods::padded(text, width.unwrap_or(80), " ", methods::Padding::Both)
     });
     environment.add_filter(
         "indent",
