@@ -10,7 +10,7 @@ use crate::element::Dtype;
 use crate::{Error, Result};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct BenchAttentionArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -46,7 +46,7 @@ pub(super) struct Args {
     simd: Option<SimdLevel>,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &BenchAttentionArgs) -> Result<()> {
     if args.tokens.contains(&0) || args.threads.contains(&0) {
         return Err(Error::input("--tokens and --threads take numbers from 1 on, not 0"));
     }
