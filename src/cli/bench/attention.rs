@@ -38,8 +38,8 @@ pub(super) struct BenchAttentionArgs {
     #[arg(long)]
     dry_run: bool,
     /// With --dry-run: the GPU, by a part of its name
-    #[arg(long, default_value = "H100", value_name = "NAME", requires = "dry_run")]
-    card: String,
+    #[arg(long, alias = "card", default_value = "H100", value_name = "NAME", requires = "dry_run")]
+    gpu: String,
     /// Instructions: portable, avx2, avx512, avx512-bf16 [default: the best exact ones of this
     /// machine]
     #[arg(long)]
@@ -51,7 +51,7 @@ pub(super) fn run(args: &BenchAttentionArgs) -> Result<()> {
         return Err(Error::input("--tokens and --threads take numbers from 1 on, not 0"));
     }
     match gpu::ordinal(args.device) {
-        Some(_) if args.dry_run => return gpu::model(&args.card, args.json),
+        Some(_) if args.dry_run => return gpu::model(&args.gpu, args.json),
         Some(ordinal) => return gpu::measure(ordinal, args.json),
         None if args.dry_run => return Err(Error::input("--dry-run goes with --device cuda")),
         None => {}
