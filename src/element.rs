@@ -22,7 +22,7 @@ impl Dtype {
     /// All element types.
     pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
 
-    /// The name: `f32`, `f16` or `bf16`.
+    /// The name, such as `f32`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -53,6 +53,11 @@ impl Dtype {
         values.iter().fold(true, |held, value| held & (value.abs() < end))
     }
 
+    /// All names, for a sentence.
+    pub fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
     /// Bytes of one element.
     pub fn bytes(self) -> usize {
         match self {
@@ -72,10 +77,10 @@ impl std::str::FromStr for Dtype {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|dtype| dtype.name() == text)
-            .ok_or_else(|| Error::input(format!("`{text}` is no element type (f32, f16, bf16)")))
+        Self::ALL.into_iter().find(|dtype| dtype.name() == text).ok_or_else(|| {
+            let names = Self::names();
+            Error::input(format!("`{text}` is no element type ({names})"))
+        })
     }
 }
 

@@ -57,15 +57,75 @@ fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|modules| modules.contains(&module))
 }
 
-/// Lines of code: without comments, and without what follows the file's own tests.
+/// Lines of code of a file: without comments and its own tests.
 fn code(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap();
-    let lines: Vec<&str> = text.lines().collect();
-    let tests = lines
-        .windows(2)
-        .position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests"));
-    let end = tests.unwrap_or(lines.len());
-    lines[..end].iter().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+    code_of(&std::fs::read_to_string(path).unwrap())
+}
+
+/// Lines of code: without comments, the line that declares a file of tests, and the module of tests
+/// that ends a file.
+fn code_of(text: &str) -> String {
+    let mut code = Vec::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line == "#[cfg(test)]" {
+            match lines.peek() {
+                Some(&"mod tests {") => break,
+                Some(&"mod tests;") => {
+                    lines.next();
+                    continue;
+                }
+                _ => {}
+            }
+        }
+        code.push(line.split("//").next().unwrap());
+    }
+    code.join("\n")
+}
+
+/// Whether code contains a word.
+fn holds(code: &str, word: &str) -> bool {
+    code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
+}
+
+/// Whether code names the parent of its parent, however it is spelt.
+fn climbs(code: &str) -> bool {
+    let code: String = code.split_whitespace().collect();
+    let in_braces = |list: &str| {
+        let mut depth = 0;
+        let mut before = '{';
+        list.char_indices().any(|(at, c)| {
+            let starts = matches!(before, '{' | ',') && list[at..].starts_with("super::");
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            before = c;
+            starts && depth >= 0
+        })
+    };
+    code.contains("super::super")
+        || code.match_indices("super::{").any(|(at, start)| {
+            // Up to the brace that ends the list, or the statement.
+            let list = &code[at + start.len()..];
+            in_braces(&list[..list.find(';').unwrap_or(list.len())])
+        })
+}
+
+/// Names of the types that a file declares for others, in its parent or wider.
+fn public_types(text: &str) -> Vec<String> {
+    let declared = |line: &str| {
+        let rest = line.trim_start().strip_prefix("pub")?;
+        let rest = match rest.strip_prefix('(') {
+            Some(place) => place.split_once(')')?.1,
+            None => rest,
+        };
+        let mut words = rest.strip_prefix(' ')?.split_whitespace();
+        matches!(words.next()?, "struct" | "enum" | "trait" | "type").then_some(())?;
+        Some(words.next()?.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
+    };
+    text.lines().filter_map(declared).collect()
 }
 
 /// The modules that a piece of code names: `crate::module` and `crate::{module, ...}`.
@@ -150,9 +210,8 @@ fn imports_run_downwards() {
     }
 }
 
-#[test]
-fn modules_of_one_layer_form_no_cycle() {
-    let modules = all_modules();
+/// A module that imports itself through others.
+fn circle(modules: &BTreeMap<String, BTreeSet<String>>) -> Option<&String> {
     fn reaches(
         modules: &BTreeMap<String, BTreeSet<String>>,
         from: &str,
@@ -165,12 +224,12 @@ fn modules_of_one_layer_form_no_cycle() {
             })
         })
     }
-    for module in modules.keys() {
-        assert!(
-            !reaches(&modules, module, module, &mut BTreeSet::new()),
-            "{module} imports itself through other modules"
-        );
-    }
+    modules.keys().find(|module| reaches(modules, module, module, &mut BTreeSet::new()))
+}
+
+#[test]
+fn modules_of_one_layer_form_no_cycle() {
+    assert_eq!(circle(&all_modules()), None, "this module imports itself through other modules");
 }
 
 #[test]
@@ -178,10 +237,7 @@ fn unsafe_code_stays_where_it_may_be() {
     for path in sources(&root().join("src")) {
         let inside = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
         let allowed = UNSAFE.iter().any(|place| inside.starts_with(place));
-        let words = code(&path);
-        let found =
-            words.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
-        assert!(allowed || !found, "{inside} contains `unsafe`");
+        assert!(allowed || !holds(&code(&path), "unsafe"), "{inside} contains `unsafe`");
     }
 }
 
@@ -201,7 +257,7 @@ fn is_test_file(path: &Path) -> bool {
 fn no_module_climbs_out_of_its_parent() {
     let climbers: Vec<String> = sources(&root().join("src"))
         .iter()
-        .filter(|path| !is_test_file(path) && code(path).contains("super::super"))
+        .filter(|path| !is_test_file(path) && climbs(&code(path)))
         .map(|path| path.strip_prefix(root()).unwrap().display().to_string())
         .collect();
     assert!(
@@ -257,23 +313,48 @@ fn no_two_public_types_share_a_name() {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for path in sources(&root().join("src")) {
         let inside = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
-        for line in std::fs::read_to_string(&path).unwrap().lines() {
-            let mut words = line.split_whitespace();
-            if words.next() != Some("pub")
-                || !matches!(words.next(), Some("struct" | "enum" | "trait" | "type"))
-            {
-                continue;
-            }
-            let name: String = words
-                .next()
-                .unwrap_or_default()
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
+        for name in public_types(&std::fs::read_to_string(&path).unwrap()) {
             places.entry(name).or_default().push(inside.clone());
         }
     }
     assert!(places.contains_key("ChannelMask"), "no type was found where there are some");
     places.retain(|_, files| files.len() > 1);
     assert!(places.is_empty(), "one name, several public types: {places:#?}");
+}
+
+/// What the tests above read is seen wherever it stands in a file, also below the declaration of
+/// its tests.
+#[test]
+fn defects_are_seen_below_the_declaration_of_tests() {
+    let file = |defect: &str| format!("#[cfg(test)]\nmod tests;\nmod view;\n\n{defect}\n");
+    for (climbing, expected) in [
+        ("use super::super::action;", true),
+        ("use super :: super :: action;", true),
+        ("use super::{super::action};", true),
+        ("use super::{\n    view::{Frame, Pen},\n    super::action,\n};", true),
+        ("use super::{supervise::all, view};", false),
+        ("use super::{view, cut::Super};\nfn f() -> (u8, super::A) {}", false),
+        ("// super::super", false),
+    ] {
+        assert_eq!(climbs(&code_of(&file(climbing))), expected, "{climbing}");
+    }
+    let climber = "mod tests {\n    use super::super::action;\n}";
+    assert!(climbs(climber) && !climbs(&code_of(&format!("#[cfg(test)]\n{climber}"))));
+
+    let code = code_of(&file("unsafe { read() } // crate::tui"));
+    assert!(holds(&code, "unsafe") && !holds(&code, "tests") && imports(&code).is_empty());
+    assert!(!holds(&code_of(&file("unsafely()")), "unsafe"));
+
+    let names = |import: &str| imports(&code_of(&file(import)));
+    let modules = BTreeMap::from([
+        ("bench".to_owned(), names("use crate::learn::Settings;")),
+        ("learn".to_owned(), names("use crate::{Result, bench::{report}};")),
+    ]);
+    assert!(circle(&modules).is_some());
+    assert!(circle(&BTreeMap::from([("bench".to_owned(), names("use crate::learn;"))])).is_none());
+
+    for declared in ["pub", "pub(super)", "pub(crate)", "pub(in crate::tui)", "    pub"] {
+        assert_eq!(public_types(&file(&format!("{declared} struct Pen<T>(T);"))), ["Pen"]);
+    }
+    assert!(public_types(&file("struct Own;\n// pub struct Said;\npub fn f() {}")).is_empty());
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cudarc::driver::sys::CUevent_flags;
 
 use super::masks;
-use crate::attention::cuda::{Batch, Card, Device, DeviceMask, DeviceSequence, FillSource, Layout};
+use crate::attention::cuda::{Batch, Device, DeviceMask, DeviceSequence, FillSource, Gpu, Layout};
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
@@ -46,7 +46,7 @@ pub struct CudaRow {
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct CudaReport {
     /// The GPU's name.
-    pub card: String,
+    pub gpu: String,
     /// Copies inside the GPU's memory, bytes read plus bytes written, in 1e9 bytes per second.
     pub copy_gbps: f64,
     /// Settings that fit in GPU memory.
@@ -54,16 +54,16 @@ pub struct CudaReport {
 }
 
 /// Runs the measurements. `note` gets one sentence per setting.
-pub fn run(card: &Card, mut note: impl FnMut(&str)) -> Result<CudaReport> {
+pub fn run(gpu: &Gpu, mut note: impl FnMut(&str)) -> Result<CudaReport> {
     let mut report =
-        CudaReport { card: card.name()?, copy_gbps: copy_bandwidth(card)?, rows: Vec::new() };
-    note(&format!("{} copies {:.0} GB/s", report.card, report.copy_gbps));
+        CudaReport { gpu: gpu.name()?, copy_gbps: copy_bandwidth(gpu)?, rows: Vec::new() };
+    note(&format!("{} copies {:.0} GB/s", report.gpu, report.copy_gbps));
     for (batch, tokens) in SETTINGS {
         // A single sequence is measured over all layers, each with its own memory, so that the
         // GPU's cache holds none of it. Many sequences are larger than any cache in a single layer,
         // and all of their layers would not fit in memory.
         let together = if batch == 1 { SHAPE.layers } else { 1 };
-        let row = setting(card, batch, tokens, together)?;
+        let row = setting(gpu, batch, tokens, together)?;
         note(&format!(
             "batch {batch}, {tokens} tokens: dense {:.3} ms, pruned {:.3} ms",
             row.dense_ms, row.pruned_ms
@@ -74,27 +74,26 @@ pub fn run(card: &Card, mut note: impl FnMut(&str)) -> Result<CudaReport> {
 }
 
 /// Seconds that `work` takes on the GPU.
-fn seconds(card: &Card, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+fn seconds(gpu: &Gpu, work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let failed = |cause| Error::run(format!("timing: {cause}"));
-    let event =
-        || card.stream().record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).map_err(failed);
+    let event = || gpu.stream().record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).map_err(failed);
     let start = event()?;
     work()?;
     let end = event()?;
     Ok(f64::from(start.elapsed_ms(&end).map_err(failed)?) / 1e3)
 }
 
-fn copy_bandwidth(card: &Card) -> Result<f64> {
-    let from = card.allocate(COPY_BYTES)?;
-    let mut to = card.allocate(COPY_BYTES)?;
+fn copy_bandwidth(gpu: &Gpu) -> Result<f64> {
+    let from = gpu.allocate(COPY_BYTES)?;
+    let mut to = gpu.allocate(COPY_BYTES)?;
     let mut times = Vec::new();
     for round in 0..=ROUNDS {
         let mut copy = || {
-            card.stream()
+            gpu.stream()
                 .memcpy_dtod(&from, &mut to)
                 .map_err(|cause| Error::run(format!("copying: {cause}")))
         };
-        let time = seconds(card, &mut copy)?;
+        let time = seconds(gpu, &mut copy)?;
         if round > 0 {
             times.push(time);
         }
@@ -104,70 +103,70 @@ fn copy_bandwidth(card: &Card) -> Result<f64> {
 
 /// Sequences of one specification with their own batch, ready for attention.
 struct Side {
-    sequences: Vec<DeviceSequence<Card>>,
-    batch: Batch<Card>,
+    sequences: Vec<DeviceSequence<Gpu>>,
+    batch: Batch<Gpu>,
     bytes: usize,
 }
 
 impl Side {
-    fn new(card: &Card, sequences: Vec<DeviceSequence<Card>>) -> Result<Self> {
+    fn new(gpu: &Gpu, sequences: Vec<DeviceSequence<Gpu>>) -> Result<Self> {
         let mut side =
             Self { batch: Batch::new(sequences[0].layout().geometry()), sequences, bytes: 0 };
-        let mut all: Vec<&mut DeviceSequence<Card>> = side.sequences.iter_mut().collect();
-        side.batch.begin(card, &mut all)?;
+        let mut all: Vec<&mut DeviceSequence<Gpu>> = side.sequences.iter_mut().collect();
+        side.batch.begin(gpu, &mut all)?;
         side.bytes = side.sequences.iter().map(|sequence| sequence.bytes().total()).sum();
         Ok(side)
     }
 
-    fn step(&self, card: &Card, layers: usize, q: u64, out: u64) -> Result<f64> {
-        seconds(card, || (0..layers).try_for_each(|layer| self.batch.attend(card, layer, q, out)))
+    fn step(&self, gpu: &Gpu, layers: usize, q: u64, out: u64) -> Result<f64> {
+        seconds(gpu, || (0..layers).try_for_each(|layer| self.batch.attend(gpu, layer, q, out)))
     }
 }
 
-fn setting(card: &Card, batch: usize, tokens: usize, together: usize) -> Result<CudaRow> {
+fn setting(gpu: &Gpu, batch: usize, tokens: usize, together: usize) -> Result<CudaRow> {
     let mask = masks::llama(SHAPE);
     let shape = Shape { layers: together, ..SHAPE };
-    let of = |mask: ChannelMask| -> Result<Arc<DeviceMask<Card>>> {
+    let of = |mask: ChannelMask| -> Result<Arc<DeviceMask<Gpu>>> {
         let spec = CacheSpec::new(shape, Window::UPSTREAM, Dtype::Bf16, mask)?;
-        DeviceMask::new(card, Layout::new(Arc::new(spec), HEADS)?)
+        DeviceMask::new(gpu, Layout::new(Arc::new(spec), HEADS)?)
     };
     // Small integers: the values do not affect the speed, and none may be a NaN.
     let elements = tokens * SHAPE.kv_heads * SHAPE.head_dim;
-    let mut rows = card.allocate(elements * 2)?;
+    let mut rows = gpu.allocate(elements * 2)?;
     let bits: Vec<u16> = (0..elements)
         .map(|i| half::bf16::from_f32((i * 7919 % 17) as f32 / 8.0 - 1.0).to_bits())
         .collect();
-    card.write(&mut rows, 0, bytemuck::cast_slice(&bits))?;
-    let row = card.address(&rows);
+    gpu.write(&mut rows, 0, bytemuck::cast_slice(&bits))?;
+    let row = gpu.address(&rows);
     let q = row;
-    let out = card.allocate(batch * HEADS * SHAPE.head_dim * 2)?;
-    let out = card.address(&out);
+    let out = gpu.allocate(batch * HEADS * SHAPE.head_dim * 2)?;
+    let out = gpu.address(&out);
 
     let full = of(ChannelMask::full(shape))?;
     let mut dense = Vec::new();
     for _ in 0..batch {
-        let mut sequence = DeviceSequence::new(card, Arc::clone(&full), tokens + 1)?;
-        sequence.begin(card, tokens)?;
+        let mut sequence = DeviceSequence::new(gpu, Arc::clone(&full), tokens + 1)?;
+        sequence.begin(gpu, tokens)?;
         for layer in 0..together {
-            sequence.fill(card, &FillSource::Rows { layer, k: row, v: row })?;
+            sequence.fill(gpu, &FillSource::Rows { layer, k: row, v: row })?;
         }
         dense.push(sequence);
     }
     let (mut times, mut bytes) = ([vec![0.0; ROUNDS], vec![0.0; ROUNDS]], [0, 0]);
-    let dense = Side::new(card, dense)?;
+    let dense = Side::new(gpu, dense)?;
     for first in (0..SHAPE.layers).step_by(together) {
         let own = of(ChannelMask::from_fn(shape, |layer, head, channel| {
             mask.head(first + layer, head)[channel]
         }))?;
         let mut pruned = Vec::new();
         for from in &dense.sequences {
-            let mut sequence = DeviceSequence::new(card, Arc::clone(&own), tokens + 2)?;
-            sequence.fill(card, &FillSource::Dense(from))?;
+            let mut sequence = DeviceSequence::new(gpu, Arc::clone(&own), tokens + 2)?;
+            sequence.fill(gpu, &FillSource::Dense(from))?;
             pruned.push(sequence);
         }
-        let pruned = Side::new(card, pruned)?;
+        let pruned = Side::new(gpu, pruned)?;
         for round in 0..=ROUNDS {
-            let step = [dense.step(card, together, q, out)?, pruned.step(card, together, q, out)?];
+            let step = [dense.step(gpu, together, q, out)?, pruned.step(gpu, together, q, out)?];
             // The first round warms up.
             if round > 0 {
                 (0..2).for_each(|side| times[side][round - 1] += step[side]);

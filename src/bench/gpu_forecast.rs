@@ -12,7 +12,7 @@ use crate::mask::{ChannelMask, Shape, Window};
 
 /// Published figures of a GPU.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct CardFigures {
+pub struct GpuFigures {
     /// The GPU's name.
     pub name: &'static str,
     /// Number of multiprocessors.
@@ -26,29 +26,29 @@ pub struct CardFigures {
 }
 
 /// GPUs with known figures, from NVIDIA's data sheets and the CUDA programming guide.
-pub const CARDS: [CardFigures; 4] = [
-    CardFigures {
+pub const GPUS: [GpuFigures; 4] = [
+    GpuFigures {
         name: "H100 SXM",
         multiprocessors: 132,
         shared: 228 << 10,
         threads: 2048,
         gbps: 3350.0,
     },
-    CardFigures {
+    GpuFigures {
         name: "H200",
         multiprocessors: 132,
         shared: 228 << 10,
         threads: 2048,
         gbps: 4800.0,
     },
-    CardFigures {
+    GpuFigures {
         name: "A100 80GB SXM",
         multiprocessors: 108,
         shared: 164 << 10,
         threads: 2048,
         gbps: 2039.0,
     },
-    CardFigures { name: "L4", multiprocessors: 58, shared: 100 << 10, threads: 1536, gbps: 300.0 },
+    GpuFigures { name: "L4", multiprocessors: 58, shared: 100 << 10, threads: 1536, gbps: 300.0 },
 ];
 
 /// Registers of a multiprocessor, on every GPU since sm_50.
@@ -76,13 +76,13 @@ pub struct Occupancy {
 }
 
 /// Occupancy of the decode kernel on a GPU.
-pub fn occupancy(card: &CardFigures, head_dim: usize) -> Occupancy {
+pub fn occupancy(gpu: &GpuFigures, head_dim: usize) -> Occupancy {
     let kernel = Kernel::Decode(Dtype::Bf16, head_dim);
     let (threads, shared) = (kernel.threads() as usize, kernel.shared_bytes());
     let registers = (REGISTERS / (threads * kernel.resident_blocks()) / 8 * 8).min(255);
-    let blocks = (card.shared / (shared + RESERVED))
+    let blocks = (gpu.shared / (shared + RESERVED))
         .min(REGISTERS / (threads * registers))
-        .min(card.threads / threads);
+        .min(gpu.threads / threads);
     // One of the two stages of a warp: 16 whole keys and values.
     let bytes_under_way = blocks * threads / 32 * 16 * 2 * head_dim * 2;
     Occupancy { head_dim, threads, shared, registers, blocks, bytes_under_way }
@@ -119,7 +119,7 @@ pub struct ForecastReport {
     /// Always `computed`: nothing here was measured.
     pub kind: &'static str,
     /// The GPU.
-    pub card: CardFigures,
+    pub gpu: GpuFigures,
     /// Occupancy for each head size.
     pub occupancy: Vec<Occupancy>,
     /// Bytes per middle token over all layers in bf16: dense, then pruned.
@@ -129,13 +129,13 @@ pub struct ForecastReport {
 }
 
 /// Computes the report for a GPU.
-pub fn report(card: CardFigures) -> Result<ForecastReport> {
+pub fn report(gpu: GpuFigures) -> Result<ForecastReport> {
     let shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
     let layout = |mask: ChannelMask| {
         Layout::new(Arc::new(CacheSpec::new(shape, Window::UPSTREAM, Dtype::Bf16, mask)?), 32)
     };
     let (dense, pruned) = (layout(ChannelMask::full(shape))?, layout(masks::llama(shape))?);
-    let blocks = card.multiprocessors * occupancy(&card, shape.head_dim).blocks;
+    let blocks = gpu.multiprocessors * occupancy(&gpu, shape.head_dim).blocks;
     let settings = [(64, 32_768), (52, 4_223), (1, 8_192), (1, 32_768), (1, 131_072)];
     let setting = |(batch, tokens): (usize, usize)| {
         let middle = Window::UPSTREAM.middle(tokens);
@@ -143,7 +143,7 @@ pub fn report(card: CardFigures) -> Result<ForecastReport> {
         let plan = plan(&shares, blocks);
         let bytes = |layout: &Layout| (batch * layout.bytes_at(tokens).total()) as u64;
         let partials = plan.items.len() * pruned.geometry().partial_len() * size_of::<f32>();
-        let least = |bytes: u64| bytes as f64 / (card.gbps * 1e9) * 1e3;
+        let least = |bytes: u64| bytes as f64 / (gpu.gbps * 1e9) * 1e3;
         ForecastSetting {
             batch,
             tokens,
@@ -163,8 +163,8 @@ pub fn report(card: CardFigures) -> Result<ForecastReport> {
     };
     Ok(ForecastReport {
         kind: "computed",
-        card,
-        occupancy: [64, 96, 128, 256].map(|head_dim| occupancy(&card, head_dim)).to_vec(),
+        gpu,
+        occupancy: [64, 96, 128, 256].map(|head_dim| occupancy(&gpu, head_dim)).to_vec(),
         bytes_per_middle_token: [token(&dense), token(&pruned)],
         settings: settings.map(setting).to_vec(),
     })
@@ -178,7 +178,7 @@ mod tests {
     fn the_authors_setting_has_their_bound() {
         // From the published mask: 73,984 bytes a middle token against 131,072 dense, at most 1.77
         // times as fast.
-        let report = report(CARDS[0]).unwrap();
+        let report = report(GPUS[0]).unwrap();
         assert_eq!(report.bytes_per_middle_token, [131_072, 73_984]);
         let authors = &report.settings[0];
         assert_eq!((authors.batch, authors.tokens), (64, 32_768));
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn as_many_blocks_fit_as_the_launch_bounds_ask_for() {
         for head_dim in [64, 96, 128, 256] {
-            let hopper = occupancy(&CARDS[0], head_dim);
+            let hopper = occupancy(&GPUS[0], head_dim);
             assert!(
                 hopper.blocks >= Kernel::Decode(Dtype::F16, head_dim).resident_blocks(),
                 "{hopper:?}"
@@ -200,7 +200,7 @@ mod tests {
             // By Little's law, 3.35 TB/s times a latency of 1 microsecond, over 132
             // multiprocessors: each must have 25 KB of loads in flight.
             assert!(hopper.bytes_under_way > 25_000, "{hopper:?}");
-            assert!(occupancy(&CARDS[3], head_dim).blocks >= 1, "an L4 runs d {head_dim}");
+            assert!(occupancy(&GPUS[3], head_dim).blocks >= 1, "an L4 runs d {head_dim}");
         }
     }
 }

@@ -27,19 +27,19 @@ pub fn run(args: &SelftestArgs) -> Result<()> {
             )));
         }
     };
-    on_card(ordinal, args.fail_fast)
+    on_gpu(ordinal, args.fail_fast)
 }
 
 #[cfg(not(feature = "cuda-types"))]
-fn on_card(ordinal: usize, _: bool) -> Result<()> {
+fn on_gpu(ordinal: usize, _: bool) -> Result<()> {
     Err(super::args::without_cuda(ordinal))
 }
 
 #[cfg(feature = "cuda-types")]
-fn on_card(ordinal: usize, fail_fast: bool) -> Result<()> {
+fn on_gpu(ordinal: usize, fail_fast: bool) -> Result<()> {
     use super::output;
-    let card = crate::attention::cuda::Card::open(ordinal)?;
-    output::line(&format!("{}: every case against the scalar oracle", card.name()?))?;
+    let gpu = crate::attention::cuda::Gpu::open(ordinal)?;
+    output::line(&format!("{}: every case against the scalar oracle", gpu.name()?))?;
     let cases = verify::cases();
     let mut failed = 0;
     let mut report = |name: &str, outcome: Result<verify::CaseOutcome>| match outcome {
@@ -53,7 +53,7 @@ fn on_card(ordinal: usize, fail_fast: bool) -> Result<()> {
         }
     };
     for case in &cases {
-        report(&case.to_string(), verify::compare_kernels(&card, case))?;
+        report(&case.to_string(), verify::compare_kernels(&gpu, case))?;
     }
     report(
         "the demo model, prompt and 40 steps of two sequences, dense and pruned, against the CPU",

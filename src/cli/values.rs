@@ -51,7 +51,7 @@ impl TypedValueParser for DtypeOf {
         let Self(what) = *self;
         let parse = move |text: &str| {
             text.parse::<Dtype>()
-                .map_err(|_| format!("`{text}` is no element type of {what} (f32, f16, bf16)"))
+                .map_err(|_| format!("`{text}` is no element type of {what} ({})", Dtype::names()))
         };
         parse.parse_ref(command, arg, value)
     }

@@ -1,4 +1,5 @@
-//! The rules that score channels, as a table: a new rule is one row of [`Rule::ALL`].
+//! The rules that score channels, as a table: a new rule is one constant that [`Rule::ALL`]
+//! lists.
 
 use super::{Importance, Shape, rules};
 use crate::{Error, Result};
@@ -64,62 +65,61 @@ pub struct Rule {
 
 impl Rule {
     /// Every rule that channels can be selected by.
-    pub const ALL: [Self; 5] = [
-        Self {
-            name: "learned",
-            words: "learned",
-            about: "The importance that a file holds",
-            needs: Needs::File,
-            equal_counts: false,
-            scores: |given| given.learned.cloned().ok_or_else(|| missing("importance")),
-        },
-        Self {
-            name: "think",
-            words: "ThinK",
-            about: "ThinK: mean q² of late queries times mean k²",
-            needs: Needs::Text,
-            equal_counts: true,
-            scores: |given| {
-                let MeanSquares { query_heads, keys, queries } = squares(&given)?;
-                rules::think(given.shape, *query_heads, queries, keys)
-            },
-        },
-        Self {
-            name: "key-norm",
-            words: "key norm",
-            about: "Mean k² of each channel",
-            needs: Needs::Text,
-            equal_counts: false,
-            scores: |given| rules::key_norm(given.shape, &squares(&given)?.keys),
-        },
-        Self {
-            name: "frequency",
-            words: "frequency",
-            about: "Slowest rotation first",
-            needs: Needs::Nothing,
-            equal_counts: true,
-            scores: |given| Ok(rules::slowest_first(given.shape)),
-        },
-        Self {
-            name: "random",
-            words: "random",
-            about: "Uniform random scores",
-            needs: Needs::Nothing,
-            equal_counts: false,
-            scores: |given| Ok(rules::random(given.shape, given.seed)),
-        },
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::LEARNED, Self::THINK, Self::KEY_NORM, Self::FREQUENCY, Self::RANDOM];
 
     /// Importance from a file.
-    pub const LEARNED: Self = Self::ALL[0];
+    pub const LEARNED: Self = Self {
+        name: "learned",
+        words: "learned",
+        about: "The importance that a file holds",
+        needs: Needs::File,
+        equal_counts: false,
+        scores: |given| given.learned.cloned().ok_or_else(|| missing("importance")),
+    };
+
     /// Mean q² times mean k².
-    pub const THINK: Self = Self::ALL[1];
+    pub const THINK: Self = Self {
+        name: "think",
+        words: "ThinK",
+        about: "ThinK: mean q² of late queries times mean k²",
+        needs: Needs::Text,
+        equal_counts: true,
+        scores: |given| {
+            let MeanSquares { query_heads, keys, queries } = squares(&given)?;
+            rules::think(given.shape, *query_heads, queries, keys)
+        },
+    };
+
     /// Mean k².
-    pub const KEY_NORM: Self = Self::ALL[2];
+    pub const KEY_NORM: Self = Self {
+        name: "key-norm",
+        words: "key norm",
+        about: "Mean k² of each channel",
+        needs: Needs::Text,
+        equal_counts: false,
+        scores: |given| rules::key_norm(given.shape, &squares(&given)?.keys),
+    };
+
     /// Slowest rotation first.
-    pub const FREQUENCY: Self = Self::ALL[3];
+    pub const FREQUENCY: Self = Self {
+        name: "frequency",
+        words: "frequency",
+        about: "Slowest rotation first",
+        needs: Needs::Nothing,
+        equal_counts: true,
+        scores: |given| Ok(rules::slowest_first(given.shape)),
+    };
+
     /// Uniform random scores.
-    pub const RANDOM: Self = Self::ALL[4];
+    pub const RANDOM: Self = Self {
+        name: "random",
+        words: "random",
+        about: "Uniform random scores",
+        needs: Needs::Nothing,
+        equal_counts: false,
+        scores: |given| Ok(rules::random(given.shape, given.seed)),
+    };
 
     /// Stands for keeping every channel in tables that list it beside the rules; it cannot be
     /// selected.

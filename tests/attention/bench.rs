@@ -1,7 +1,7 @@
 //! `kscope bench attention` prints the documented fields.
 
 use kscope_testing::kscope;
-use kscope_testing::needs::skipped;
+use kscope_testing::needs::cannot_run_here;
 use serde_json::Value;
 
 #[test]
@@ -49,13 +49,13 @@ fn wrong_values_are_named() {
 }
 
 #[test]
-fn a_card_is_computed_without_one_and_refused_with_a_reason() {
+fn a_gpu_is_computed_without_one_and_refused_with_a_reason() {
     let run = |arguments: &str| kscope().args(arguments.split(' ')).output().unwrap();
-    let output = run("bench attention --device cuda --dry-run --card a100 --json");
+    let output = run("bench attention --device cuda --dry-run --gpu a100 --json");
     assert!(output.status.success());
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
-        (&report["kind"], &report["card"]["name"]),
+        (&report["kind"], &report["gpu"]["name"]),
         (&"computed".into(), &"A100 80GB SXM".into())
     );
     assert_eq!(report["bytes_per_middle_token"], serde_json::json!([131_072, 73_984]));
@@ -71,7 +71,7 @@ fn a_card_is_computed_without_one_and_refused_with_a_reason() {
     ] {
         let output = run(command);
         if output.status.success() {
-            skipped(&format!("this machine has a GPU that `kscope {command}` can use"));
+            cannot_run_here(&format!("it has a GPU that `kscope {command}` can use"));
             continue;
         }
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -81,6 +81,10 @@ fn a_card_is_computed_without_one_and_refused_with_a_reason() {
             "{command}: {error}"
         );
     }
-    let unknown = run("bench attention --device cuda --dry-run --card voodoo");
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("voodoo"));
+    // `--card` is what `--gpu` was called.
+    for option in ["--gpu", "--card"] {
+        let unknown = run(&format!("bench attention --device cuda --dry-run {option} voodoo"));
+        let error = String::from_utf8_lossy(&unknown.stderr).into_owned();
+        assert!(error.contains("--gpu voodoo: the known GPUs are H100"), "{error}");
+    }
 }

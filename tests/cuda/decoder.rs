@@ -26,7 +26,7 @@ use crate::simulator::Simulator;
 
 /// candle's CPU device, with caches and attention on a simulated GPU.
 fn on_simulator() -> Placement {
-    on_card(&simulator())
+    on_gpu(&simulator())
 }
 
 fn simulator() -> Arc<Simulator> {
@@ -36,8 +36,8 @@ fn simulator() -> Arc<Simulator> {
     ))
 }
 
-fn on_card(card: &Arc<Simulator>) -> Placement {
-    let attend = Attend::Device(Box::new(DeviceAttention::new(Arc::clone(card))));
+fn on_gpu(gpu: &Arc<Simulator>) -> Placement {
+    let attend = Attend::Device(Box::new(DeviceAttention::new(Arc::clone(gpu))));
     Placement { device: Device::Cpu, name: "simulated GPU".to_owned(), attend }
 }
 
@@ -261,44 +261,44 @@ fn cuda_sim_whole_models_decode_through_the_kernels() {
 /// same until a slab is full.
 #[test]
 fn cuda_sim_a_step_is_recorded_once_per_plan_and_repeated() {
-    let card = simulator();
-    let (plain, tensors) = (random(64, 4, 2, None), random(64, 4, 2, Some(on_card(&card))));
+    let gpu = simulator();
+    let (plain, tensors) = (random(64, 4, 2, None), random(64, 4, 2, Some(on_gpu(&gpu))));
     for mask in [third(&plain), ChannelMask::full(plain.config().mask_shape())] {
-        let before = card.repeated();
+        let before = gpu.repeated();
         // The first sequence gets its second slab in the fourth step: 4 of the sink, 256 of the
         // slab, 24 recent, and a chunk.
         let steps = 18;
         let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, Dtype::F16, mask).unwrap();
         compare("recorded", &plain, &tensors, spec, &[288, 150], steps, 2e-3);
         // One step of each plan goes launch by launch.
-        assert_eq!(card.repeated() - before, steps - 2, "steps repeated");
+        assert_eq!(gpu.repeated() - before, steps - 2, "steps repeated");
     }
-    let before = card.repeated();
+    let before = gpu.repeated();
     let shared = tensors.decoder.share();
     assert!(shared.is_some() && plain.decoder.share().is_none());
     let spec =
         || CacheSpec::new(plain.config().mask_shape(), SMALL, Dtype::F16, third(&plain)).unwrap();
     compare("shared", &plain, &tensors, spec(), &[40], 6, 2e-3);
     assert_eq!(
-        card.repeated(),
+        gpu.repeated(),
         before,
         "nothing is recorded while another thread may ask for something"
     );
     drop(shared);
     compare("alone again", &plain, &tensors, spec(), &[41], 6, 2e-3);
-    assert_eq!(card.repeated() - before, 5);
+    assert_eq!(gpu.repeated() - before, 5);
 }
 
 /// What `kscope selftest` does with the demo on a GPU, and that it can fail.
 #[test]
 fn cuda_sim_the_self_test_compares_whole_models() {
     let demo = |placement| loaded(Opened::open(&Source::Demo).unwrap(), None, placement);
-    let card = simulator();
-    let (here, there) = (demo(None), demo(Some(on_card(&card))));
+    let gpu = simulator();
+    let (here, there) = (demo(None), demo(Some(on_gpu(&gpu))));
     let outcome = compare_models(&here, &there).unwrap();
     println!("the demo: logits differ by {:.1e} of {:.0e}", outcome.error, outcome.allowed);
     assert!(
-        outcome.error > 0.0 && outcome.error < outcome.allowed && card.repeated() > 60,
+        outcome.error > 0.0 && outcome.error < outcome.allowed && gpu.repeated() > 60,
         "{outcome:?}"
     );
     let other = compare_models(&random(64, 4, 2, None), &random(64, 4, 4, Some(on_simulator())));

@@ -83,16 +83,35 @@ fn cuda_fatbin_kernels_spill_nothing_and_use_tensor_cores() {
     let report = run(&mut nvcc::fatbin(&nvcc, root(), &fatbin));
     assert!(!report.contains("warning"), "{report}");
 
-    let usages = usages(&report);
+    let kernels: Vec<Kernel> = Kernel::all().collect();
+    uses_few_registers(&kernels, &usages(&report));
+
+    let cuobjdump = nvcc.with_file_name("cuobjdump");
+    assert!(
+        run(Command::new(&cuobjdump).arg("--list-ptx").arg(&fatbin)).contains("sm_80.ptx"),
+        "PTX for other GPUs"
+    );
+    // nvdisasm prints the machine code; it is in the same folder.
+    let folder = nvcc.parent().unwrap();
+    let path = std::env::join_paths(
+        std::iter::once(folder.to_owned())
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
+    let code =
+        run(Command::new(&cuobjdump).arg("--dump-sass").arg(&fatbin).env("PATH", path.unwrap()));
+    uses_tensor_cores(&kernels, &functions(&code));
+}
+
+/// Every kernel was compiled for both architectures, spills nothing and fits in the registers.
+fn uses_few_registers(kernels: &[Kernel], usages: &BTreeMap<(String, String), Usage>) {
     println!("{:<22} {:<8} {:>9} {:>7} {:>7}", "kernel", "for", "registers", "spills", "stack");
-    for ((architecture, kernel), usage) in &usages {
+    for ((architecture, kernel), usage) in usages {
         println!(
             "{kernel:<22} {architecture:<8} {:>9} {:>7} {:>7}",
             usage.registers, usage.spills, usage.stack
         );
     }
-    let kernels: Vec<Kernel> = Kernel::all().collect();
-    for kernel in &kernels {
+    for kernel in kernels {
         for architecture in ["sm_80", "sm_90a"] {
             let usage = usages.get(&(architecture.to_owned(), kernel.name()));
             let usage = usage
@@ -118,20 +137,10 @@ fn cuda_fatbin_kernels_spill_nothing_and_use_tensor_cores() {
         }
     }
     assert_eq!(usages.len(), 2 * kernels.len(), "kernels that the launch geometry does not know");
+}
 
-    let cuobjdump = nvcc.with_file_name("cuobjdump");
-    assert!(
-        run(Command::new(&cuobjdump).arg("--list-ptx").arg(&fatbin)).contains("sm_80.ptx"),
-        "PTX for other GPUs"
-    );
-    // nvdisasm prints the machine code; it is in the same folder.
-    let folder = nvcc.parent().unwrap();
-    let path = std::env::join_paths(
-        std::iter::once(folder.to_owned())
-            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
-    );
-    let code =
-        run(Command::new(&cuobjdump).arg("--dump-sass").arg(&fatbin).env("PATH", path.unwrap()));
+/// Lines of machine code by kernel and architecture.
+fn functions(code: &str) -> BTreeMap<String, Vec<&str>> {
     let mut functions: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     let (mut architecture, mut function) = (String::new(), String::new());
     for line in code.lines() {
@@ -144,6 +153,12 @@ fn cuda_fatbin_kernels_spill_nothing_and_use_tensor_cores() {
             lines.push(line);
         }
     }
+    functions
+}
+
+/// No kernel uses local memory, and decode kernels use the tensor cores and the instructions that
+/// feed them.
+fn uses_tensor_cores(kernels: &[Kernel], functions: &BTreeMap<String, Vec<&str>>) {
     let count = |kernel: &Kernel, architecture: &str, what: &str| {
         let lines = functions.get(&format!("{} {architecture}", kernel.name()));
         lines
@@ -153,7 +168,7 @@ fn cuda_fatbin_kernels_spill_nothing_and_use_tensor_cores() {
             .count()
     };
     for architecture in ["sm_80", "sm_90a"] {
-        for kernel in &kernels {
+        for kernel in kernels {
             let count = |what: &str| count(kernel, architecture, what);
             assert_eq!(
                 count("LDL") + count("STL"),

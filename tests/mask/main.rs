@@ -18,5 +18,5 @@ fn vector(name: &str) -> PathBuf {
 /// The published Llama mask.
 #[track_caller]
 fn published_mask() -> Option<PathBuf> {
-    require("published-masks").then(needs::published_mask)
+    require("published-masks").then(|| needs::published_mask().unwrap())
 }

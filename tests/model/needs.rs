@@ -17,7 +17,7 @@ fn a_need_is_required_where_the_list_has_it_or_is_all() {
 }
 
 #[test]
-#[should_panic(expected = "`modell` is nothing that a test needs")]
+#[should_panic(expected = "`printer` is nothing that a test needs")]
 fn an_unknown_need_is_named() {
-    is_required("model,modell", "model");
+    is_required("model,printer", "model");
 }

@@ -124,7 +124,10 @@ where
                 Dtype::Bf16 => {
                     bits.iter().map(|&bits| half::bf16::from_bits(bits).to_f32()).collect()
                 }
-                _ => bits.iter().map(|&bits| half::f16::from_bits(bits).to_f32()).collect(),
+                Dtype::F16 => {
+                    bits.iter().map(|&bits| half::f16::from_bits(bits).to_f32()).collect()
+                }
+                Dtype::F32 => unreachable!("a cache on a GPU stores two bytes an element"),
             }
         };
         let mut rows = HeadRows::default();

@@ -30,14 +30,14 @@ const STAGES: usize = 16;
 const STAGE_BYTES: usize = 64 << 10;
 
 /// A GPU with its kernels loaded.
-pub struct Card {
+pub struct Gpu {
     stream: Arc<CudaStream>,
     functions: HashMap<Kernel, CudaFunction>,
     multiprocessors: usize,
     stages: Mutex<(Vec<PinnedHostSlice<u8>>, usize)>,
 }
 
-impl Card {
+impl Gpu {
     /// The GPU of this number in this machine, with a stream of its own.
     pub fn open(ordinal: usize) -> Result<Self> {
         let context =
@@ -170,7 +170,7 @@ pub struct Graph(CudaGraph);
 // SAFETY: a graph may be used from any thread, by one at a time; it is not shared.
 unsafe impl Send for Graph {}
 
-impl Device for Card {
+impl Device for Gpu {
     type Memory = CudaSlice<u8>;
     type Recording = Graph;
 

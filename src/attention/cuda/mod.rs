@@ -19,7 +19,7 @@ pub use batch::Batch;
 pub use cache::DeviceCache;
 pub use device::Device;
 #[cfg(feature = "cuda-types")]
-pub use driver::{Card, unusable};
+pub use driver::{Gpu, unusable};
 pub use launch::{Kernel, KernelShape, Launch, Params};
 pub use layout::{DeviceMask, Layout, SLAB};
 pub use plan::{Planned, Share, WorkPlan, plan};

@@ -271,7 +271,8 @@ impl<D: Device> DeviceSequence<D> {
         let splits = (self.state.middle as usize / 64).clamp(1, MOST_SPLITS);
         let bits: Vec<u16> = match geometry.dtype() {
             Dtype::Bf16 => q.iter().map(|&q| half::bf16::from_f32(q).to_bits()).collect(),
-            _ => q.iter().map(|&q| half::f16::from_f32(q).to_bits()).collect(),
+            Dtype::F16 => q.iter().map(|&q| half::f16::from_f32(q).to_bits()).collect(),
+            Dtype::F32 => unreachable!("a cache on a GPU stores two bytes an element"),
         };
         let mut queries = device.allocate(bits.len() * 2)?;
         device.write(&mut queries, 0, bytemuck::cast_slice(&bits))?;

@@ -208,14 +208,16 @@ fn numbers(random: &mut StdRng, len: usize, size: f32) -> Vec<f32> {
 fn bits(dtype: Dtype, x: &[f32]) -> Vec<u16> {
     match dtype {
         Dtype::Bf16 => x.iter().map(|&x| bf16::from_f32(x).to_bits()).collect(),
-        _ => x.iter().map(|&x| f16::from_f32(x).to_bits()).collect(),
+        Dtype::F16 => x.iter().map(|&x| f16::from_f32(x).to_bits()).collect(),
+        Dtype::F32 => unreachable!("the kernels store two bytes an element"),
     }
 }
 
 fn widened(dtype: Dtype, bits: &[u16]) -> Vec<f32> {
     match dtype {
         Dtype::Bf16 => bits.iter().map(|&bits| bf16::from_bits(bits).to_f32()).collect(),
-        _ => bits.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect(),
+        Dtype::F16 => bits.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect(),
+        Dtype::F32 => unreachable!("the kernels store two bytes an element"),
     }
 }
 

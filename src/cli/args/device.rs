@@ -33,7 +33,7 @@ impl DeviceChoice {
     pub fn placement(self) -> Result<Option<Placement>> {
         match self {
             Self::Auto | Self::Cpu => Ok(None),
-            Self::Cuda(ordinal) => on_card(ordinal).map(Some),
+            Self::Cuda(ordinal) => on_gpu(ordinal).map(Some),
         }
     }
 }
@@ -66,14 +66,14 @@ pub fn without_cuda(ordinal: usize) -> Error {
 }
 
 #[cfg(not(feature = "cuda"))]
-fn on_card(ordinal: usize) -> Result<Placement> {
+fn on_gpu(ordinal: usize) -> Result<Placement> {
     Err(without_cuda(ordinal))
 }
 
 /// A GPU for a model: candle's device, and the kernels on its stream.
 #[cfg(feature = "cuda")]
-fn on_card(ordinal: usize) -> Result<Placement> {
-    use crate::attention::cuda::{Card, unusable};
+fn on_gpu(ordinal: usize) -> Result<Placement> {
+    use crate::attention::cuda::{Gpu, unusable};
     use crate::model::device::{Attend, DeviceAttention};
     let device = candle_core::Device::new_cuda_with_stream(ordinal)
         .map_err(|cause| unusable(ordinal, cause.to_string().lines().next().unwrap_or_default()))?;
@@ -81,11 +81,11 @@ fn on_card(ordinal: usize) -> Result<Placement> {
         .as_cuda_device()
         .map_err(|cause| unusable(ordinal, &cause.to_string()))?
         .cuda_stream();
-    let card = Card::new(stream)?;
-    let name = format!("cuda:{ordinal} ({})", card.name()?);
+    let gpu = Gpu::new(stream)?;
+    let name = format!("cuda:{ordinal} ({})", gpu.name()?);
     Ok(Placement {
         device,
         name,
-        attend: Attend::Device(Box::new(DeviceAttention::new(Arc::new(card)))),
+        attend: Attend::Device(Box::new(DeviceAttention::new(Arc::new(gpu)))),
     })
 }

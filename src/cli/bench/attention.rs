@@ -10,7 +10,7 @@ use crate::element::Dtype;
 use crate::{Error, Result};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct BenchAttentionArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -38,20 +38,20 @@ pub(super) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// With --dry-run: the GPU, by a part of its name
-    #[arg(long, default_value = "H100", value_name = "NAME", requires = "dry_run")]
-    card: String,
+    #[arg(long, alias = "card", default_value = "H100", value_name = "NAME", requires = "dry_run")]
+    gpu: String,
     /// Instructions: portable, avx2, avx512, avx512-bf16 [default: the best exact ones of this
     /// machine]
     #[arg(long)]
     simd: Option<SimdLevel>,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &BenchAttentionArgs) -> Result<()> {
     if args.tokens.contains(&0) || args.threads.contains(&0) {
         return Err(Error::input("--tokens and --threads take numbers from 1 on, not 0"));
     }
     match gpu::ordinal(args.device) {
-        Some(_) if args.dry_run => return gpu::model(&args.card, args.json),
+        Some(_) if args.dry_run => return gpu::model(&args.gpu, args.json),
         Some(ordinal) => return gpu::measure(ordinal, args.json),
         None if args.dry_run => return Err(Error::input("--dry-run goes with --device cuda")),
         None => {}

@@ -17,15 +17,15 @@ pub struct BenchArgs {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Decode attention, dense and pruned, against the machine's read bandwidth
-    Attention(attention::Args),
+    Attention(attention::BenchAttentionArgs),
     /// Whole decode steps of a model at several depths, and where the time goes
-    Decode(Box<decode::Args>),
+    Decode(Box<decode::BenchDecodeArgs>),
     /// An update of learning beside the prefill of its sample; with --variants, ways to learn
     /// compared at equal bytes
-    Learn(Box<learn::Args>),
+    Learn(Box<learn::BenchLearnArgs>),
     /// The inspector: first frame, key to frame, idle processor time, and what it takes from decode
     #[cfg(unix)]
-    Tui(tui::Args),
+    Tui(tui::BenchTuiArgs),
 }
 
 /// Runs `kscope bench`.

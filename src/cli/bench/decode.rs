@@ -8,7 +8,7 @@ use crate::mask::ChannelMask;
 use crate::{Error, Result, numbers};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct BenchDecodeArgs {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &BenchDecodeArgs) -> Result<()> {
     if args.thread_counts.contains(&0) || args.steps == 0 || args.batch == 0 {
         return Err(Error::input(
             "--bench-threads, --steps and --batch take numbers from 1 on, not 0",

@@ -1,6 +1,6 @@
 //! `kscope bench attention --device cuda`: measured on a GPU, or computed with `--dry-run`.
 
-use crate::bench::gpu_forecast::{self, CARDS, ForecastReport};
+use crate::bench::gpu_forecast::{self, ForecastReport, GPUS};
 use crate::cli::args::DeviceChoice;
 use crate::cli::output;
 use crate::numbers;
@@ -16,22 +16,21 @@ pub(super) fn ordinal(device: DeviceChoice) -> Option<usize> {
 
 /// Prints the forecast for the GPU whose name contains `name`.
 pub(super) fn model(name: &str, json: bool) -> Result<()> {
-    let known =
-        CARDS.into_iter().find(|card| card.name.to_lowercase().contains(&name.to_lowercase()));
-    let names = || CARDS.map(|card| card.name).join(", ");
-    let card = known
-        .ok_or_else(|| Error::input(format!("--card {name}: the known GPUs are {}", names())))?;
-    let report = gpu_forecast::report(card)?;
+    let known = GPUS.into_iter().find(|gpu| gpu.name.to_lowercase().contains(&name.to_lowercase()));
+    let names = || GPUS.map(|gpu| gpu.name).join(", ");
+    let gpu = known
+        .ok_or_else(|| Error::input(format!("--gpu {name}: the known GPUs are {}", names())))?;
+    let report = gpu_forecast::report(gpu)?;
     output::report(json, &report, text)
 }
 
 fn text(report: &ForecastReport) -> String {
-    let card = report.card;
+    let gpu = report.gpu;
     let mut text = format!(
         "computed for {} ({} multiprocessors, {} GB/s published), not measured\n\n{:>8} {:>8} {:>13} {:>17} {:>7} {:>16}",
-        card.name,
-        card.multiprocessors,
-        card.gbps,
+        gpu.name,
+        gpu.multiprocessors,
+        gpu.gbps,
         "head_dim",
         "threads",
         "shared memory",
@@ -87,13 +86,13 @@ pub(super) fn measure(ordinal: usize, _: bool) -> Result<()> {
 /// Measures on a GPU.
 #[cfg(feature = "cuda-types")]
 pub(super) fn measure(ordinal: usize, json: bool) -> Result<()> {
-    let card = crate::attention::cuda::Card::open(ordinal)?;
-    let report = crate::bench::gpu_attention::run(&card, output::note)?;
+    let gpu = crate::attention::cuda::Gpu::open(ordinal)?;
+    let report = crate::bench::gpu_attention::run(&gpu, output::note)?;
     if json {
         return output::json(&report);
     }
     let mut text =
-        format!("{}: copies {:.0} GB/s (read and written)", report.card, report.copy_gbps);
+        format!("{}: copies {:.0} GB/s (read and written)", report.gpu, report.copy_gbps);
     text += &format!(
         "\n{:>6} {:>7} {:>11} {:>9} {:>8} {:>11} {:>9} {:>11} {:>11}",
         "batch",

@@ -10,7 +10,7 @@ use crate::learn::train::Settings;
 use crate::{Result, numbers};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct BenchLearnArgs {
     #[command(flatten)]
     model: ModelArgs,
     /// Shortest and longest context
@@ -43,7 +43,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &BenchLearnArgs) -> Result<()> {
     let model = args.model.load()?;
     let (haystack, others) = run::texts(&model, &[], "")?;
     let bar = ProgressLine::new("");

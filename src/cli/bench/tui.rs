@@ -6,7 +6,7 @@ use crate::cli::output;
 use crate::cli::values;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct BenchTuiArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -21,7 +21,7 @@ pub(super) struct Args {
     rounds: usize,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &BenchTuiArgs) -> Result<()> {
     let options = tui::TuiOptions {
         model: args.model.clone(),
         tokens: args.tokens,

@@ -13,17 +13,17 @@ pub struct MaskArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Draw a mask by rotation frequency and print what it keeps, saves and costs
-    Show(show::Args),
+    Show(show::ShowArgs),
     /// Select channels: by a rule that needs no running model, or from an importance file
-    Make(Box<make::Args>),
+    Make(Box<make::MakeArgs>),
     /// Turn a .pth, .npy or .tsv file into a kscope file
     Import(convert::ImportArgs),
     /// Write a mask or its importance as .pth, .npy, .tsv or .safetensors
     Export(convert::ExportArgs),
     /// Compare two masks of one shape
-    Diff(diff::Args),
+    Diff(diff::DiffArgs),
     /// Check that a mask belongs to a model
-    Validate(validate::Args),
+    Validate(validate::ValidateArgs),
 }
 
 /// Runs `kscope mask`.

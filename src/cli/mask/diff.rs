@@ -12,7 +12,7 @@ use crate::numbers::percent;
 
 /// Arguments of `kscope mask diff`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct DiffArgs {
     /// The first mask
     #[arg(value_name = "A")]
     a: PathBuf,
@@ -37,7 +37,7 @@ struct Report<'a> {
 }
 
 /// Runs `kscope mask diff`.
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &DiffArgs) -> Result<()> {
     let (a, b) = (args.split.read_mask(&args.a)?.mask, args.split.read_mask(&args.b)?.mask);
     let comparison = compare(&a, &b)?;
     let report = Report {

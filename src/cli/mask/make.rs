@@ -25,7 +25,7 @@ use crate::{Error, Result};
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("source").required(true).args(["rule", "importance"]))]
 #[command(group = clap::ArgGroup::new("target").required(true).args(["sparsity", "fit", "counts_of"]))]
-pub(super) struct Args {
+pub(super) struct MakeArgs {
     /// The mask file to write
     #[arg(value_name = "OUT")]
     output: PathBuf,
@@ -115,7 +115,7 @@ struct Settings {
 
 impl Settings {
     /// A flag overrides the file that the mask is made from, which overrides the defaults.
-    fn resolve(args: &Args, file: Option<(&Origin, &'static str)>) -> Self {
+    fn resolve(args: &MakeArgs, file: Option<(&Origin, &'static str)>) -> Self {
         let pick = |flag: Option<usize>, of: fn(&Window) -> usize| match (flag, file) {
             (Some(value), _) => Inherited { value, from: "flag" },
             (None, Some((origin, from))) => Inherited { value: of(&origin.window), from },
@@ -152,7 +152,7 @@ struct Report {
 }
 
 /// Runs `kscope mask make`.
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &MakeArgs) -> Result<()> {
     Format::expect_own(&args.output)?;
     let source = args.importance.as_deref().map(|path| args.split.read(path)).transpose()?;
     let counts = args.counts_of.as_deref().map(|path| args.split.read_mask(path)).transpose()?;
@@ -199,7 +199,7 @@ fn shown(path: Option<&Path>) -> String {
 }
 
 fn agreed_shape(
-    args: &Args,
+    args: &MakeArgs,
     source: Option<&Contents>,
     counts: Option<&MaskFile>,
     model: Option<&NamedGeometry>,
@@ -221,7 +221,7 @@ fn agreed_shape(
     }
 }
 
-fn options(args: &Args, settings: &Settings, source: Option<&Contents>) -> Result<Options> {
+fn options(args: &MakeArgs, settings: &Settings, source: Option<&Contents>) -> Result<Options> {
     let target = match (args.sparsity, args.fit) {
         (_, Some(Fit { bytes, tokens })) => Target::Bytes(ByteBudget {
             bytes,
@@ -272,7 +272,7 @@ fn lock(spec: &HeadSpec, base: Option<&ChannelMask>) -> Result<Lock> {
 /// The model's name and fingerprint: of `--model`, otherwise of the file that the mask is made
 /// from.
 fn binding(
-    args: &Args,
+    args: &MakeArgs,
     inherited: Option<&Origin>,
     model: Option<NamedGeometry>,
 ) -> Result<(String, String)> {
@@ -290,7 +290,7 @@ fn binding(
 }
 
 /// How the mask was made, to be stored in its file.
-fn recipe(args: &Args, source: Option<&Contents>) -> Value {
+fn recipe(args: &MakeArgs, source: Option<&Contents>) -> Value {
     let file = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let texts = |specs: &[HeadSpec]| specs.iter().map(HeadSpec::to_string).collect::<Vec<_>>();
     let mut recipe = json!({ "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")) });
@@ -323,7 +323,7 @@ fn recipe(args: &Args, source: Option<&Contents>) -> Value {
     recipe
 }
 
-fn print(args: &Args, file: &MaskFile, settings: Settings) -> Result<()> {
+fn print(args: &MakeArgs, file: &MaskFile, settings: Settings) -> Result<()> {
     let setting = StatisticsSetting { at: None, element_size: args.kv_dtype.bytes() };
     let report = Report {
         output: args.output.display().to_string(),

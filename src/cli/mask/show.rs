@@ -17,7 +17,7 @@ use crate::mask::{Statistics, StatisticsSetting, Window, alignment_cost};
 
 /// Arguments of `kscope mask show`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct ShowArgs {
     /// The mask: a kscope file, .pth, .npy or .tsv
     #[arg(value_name = "F")]
     file: PathBuf,
@@ -59,7 +59,7 @@ struct Report<'a> {
 }
 
 /// Runs `kscope mask show`.
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &ShowArgs) -> Result<()> {
     let MaskFile { mask, importance, target_sparsity, origin } =
         args.split.read_mask(&args.file)?;
     let setting = StatisticsSetting {
@@ -104,7 +104,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     output::as_it_is(pen.finish().trim_end_matches('\n'))
 }
 
-fn title(pen: &mut Pen, args: &Args, stats: &Statistics, origin: &Origin) {
+fn title(pen: &mut Pen, args: &ShowArgs, stats: &Statistics, origin: &Origin) {
     pen.put(Some(Tone::Strong), &args.file.file_name().unwrap_or_default().to_string_lossy());
     let model = if origin.model.is_empty() { "bound to no model" } else { &origin.model };
     pen.put(

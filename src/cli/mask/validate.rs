@@ -12,7 +12,7 @@ use crate::mask::{files, fingerprint};
 
 /// Arguments of `kscope mask validate`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct ValidateArgs {
     /// The mask
     #[arg(value_name = "F")]
     file: PathBuf,
@@ -38,7 +38,7 @@ struct Report {
 
 /// Runs `kscope mask validate`. A mask that does not fit is an error, as it is wherever a mask is
 /// loaded.
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &ValidateArgs) -> Result<()> {
     let name = args.file.display().to_string();
     let file = args.split.read_mask(&args.file)?;
     let model = model_geometry(&args.model)?;

@@ -62,10 +62,12 @@ pub fn contenders(
     let equal = ((mask.kept_ratio() * shape.head_dim as f64 / align as f64).round() as usize
         * align)
         .min(shape.head_dim);
-    for rule in Rule::ALL.into_iter().filter(|rule| rule.needs != Needs::File) {
+    for rule in Rule::ALL {
         let importance = match rule.needs {
             Needs::Text => squares.importance(rule)?,
-            _ => rule.scores(Given::nothing(shape, seed))?,
+            Needs::Nothing => rule.scores(Given::nothing(shape, seed))?,
+            // There is no other file to choose by.
+            Needs::File => continue,
         };
         all.push(contender(
             rule,

@@ -20,7 +20,7 @@ pub struct Distilled {
 }
 
 /// A backend that computes passes over rows; there is at least one row.
-pub(super) trait Engine {
+pub(super) trait LearningEngine {
     /// Rotated keys and values of the rows, per layer, each `[rows, kv_heads, head_dim]`.
     fn keys_and_values(&self, pass: Pass<'_>) -> Result<Vec<[Vec<f16>; 2]>>;
 
@@ -32,7 +32,7 @@ pub(super) trait Engine {
 }
 
 /// The engine of a decoder.
-pub(super) fn engine(decoder: &Decoder) -> Box<dyn Engine + '_> {
+pub(super) fn engine(decoder: &Decoder) -> Box<dyn LearningEngine + '_> {
     match decoder.backend().weights() {
         BackendWeights::Host(weights) => Box::new(host::OnHost::new(decoder.config(), weights)),
         BackendWeights::Device(tensors) => {

@@ -1,6 +1,6 @@
 //! Tables of one number per channel, and the mapping from a number to a share of the colour scale.
 
-use crate::mask::Shape;
+use crate::mask::{Rule, Shape};
 
 /// What the map shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,9 +27,19 @@ impl Metric {
         match self {
             Self::Mask => "mask",
             Self::Importance => "importance",
-            Self::KeyNorm => "key norm",
-            Self::Think => "ThinK",
+            Self::KeyNorm => Rule::KEY_NORM.words,
+            Self::Think => Rule::THINK.words,
             Self::Live => "live",
+        }
+    }
+
+    /// The name of its column in exported data.
+    pub fn column(self) -> &'static str {
+        match self {
+            Self::Mask | Self::Importance | Self::Live => self.name(),
+            // A column's name has no hyphen, so that programs can use it as a variable.
+            Self::KeyNorm => "key_norm",
+            Self::Think => Rule::THINK.name,
         }
     }
 

@@ -30,12 +30,7 @@ fn channels(
     let metrics: Vec<Metric> =
         Metric::ALL.into_iter().filter(|metric| model.table(*metric).is_some()).collect();
     let mut columns = vec!["layer", "kv_head", "channel", "pair", "wavelength_tokens", "kept"];
-    columns.extend(metrics.iter().map(|metric| match metric {
-        Metric::Importance => "importance",
-        Metric::KeyNorm => "key_norm",
-        Metric::Think => "think",
-        _ => "live",
-    }));
+    columns.extend(metrics.iter().map(|metric| metric.column()));
     let other = state.other.as_ref().filter(|_| state.diff);
     columns.extend(other.map(|_| "kept_by_other"));
     let mut rows = Vec::new();

@@ -43,8 +43,8 @@ const NEEDS: [Need; 5] = [
     },
     Need {
         name: "published-masks",
-        is_there: || published_mask().is_file(),
-        missing: "the published LeanK mask of Llama-3.1-8B-Instruct, which is not part of the repository",
+        is_there: || published_mask().is_some(),
+        missing: "llama3.1-8b-instruct.pth of the LeanK authors, in the folder that KSCOPE_PUBLISHED_MASKS names",
     },
 ];
 
@@ -63,9 +63,16 @@ pub fn require(name: &str) -> bool {
     there
 }
 
+/// Says that a part of the running test is skipped because of this machine's processor or GPU.
+/// Nothing that could be installed would change that, so `KSCOPE_REQUIRE` has no word for it.
+#[track_caller]
+pub fn cannot_run_here(why: &str) {
+    skipped(&format!("not on this machine: {why}"));
+}
+
 /// Prints on standard error that the running test, or a part of it, is skipped.
 #[track_caller]
-pub fn skipped(why: &str) {
+fn skipped(why: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     let place = std::panic::Location::caller();
@@ -105,7 +112,9 @@ pub fn cuda_program() -> PathBuf {
     set.unwrap_or_else(|| root().join("target-cuda/release/kscope"))
 }
 
-/// Path of the published Llama mask, outside the repository.
-pub fn published_mask() -> PathBuf {
-    root().join("../shared/fixtures/leank/llama3.1-8b-instruct.pth")
+/// The published Llama mask, which is not part of the repository: in the folder that
+/// `KSCOPE_PUBLISHED_MASKS` names, if it is there.
+pub fn published_mask() -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("KSCOPE_PUBLISHED_MASKS")?);
+    Some(folder.join("llama3.1-8b-instruct.pth")).filter(|path| path.is_file())
 }

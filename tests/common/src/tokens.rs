@@ -10,7 +10,7 @@ use kscope::mask::{ChannelMask, Shape, Window};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::error;
-use crate::needs::skipped;
+use crate::needs::cannot_run_here;
 
 /// The instruction-set levels of this machine; prints which ones it cannot test.
 pub fn levels() -> Vec<SimdLevel> {
@@ -19,7 +19,7 @@ pub fn levels() -> Vec<SimdLevel> {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
         for level in lack {
-            skipped(&format!("this machine has no {level} instructions"));
+            cannot_run_here(&format!("its processor has no {level} instructions"));
         }
     });
     have

@@ -11,7 +11,7 @@ use std::ops::Range;
 use candle_core::{D, DType, Device, Error, Result, Tensor};
 use half::f16;
 
-use super::columns::{Columns, Run, Score};
+use super::columns::{ColumnRun, Columns, Score};
 use crate::learn::engine::rows::Pass;
 use crate::model::config::Config;
 use crate::model::device::product;
@@ -77,7 +77,7 @@ impl Plan {
                 .contiguous()?
                 .reshape((rows * group, keys))
         };
-        let on_device = |run: Run, visible: Option<Tensor>| {
+        let on_device = |run: ColumnRun, visible: Option<Tensor>| {
             let len = run.keys.len();
             let score = match run.score {
                 Score::Whole => Scored::Whole,

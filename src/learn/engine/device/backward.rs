@@ -5,7 +5,7 @@ use candle_core::{D, Result, Tensor};
 
 use super::OnDevice;
 use super::attention::{self, Gradients};
-use super::forward::{Saved, Setting};
+use super::forward::{DeviceActivations, Setting};
 use crate::learn::engine::rows::Pass;
 use crate::model::config::Config;
 use crate::model::device::TensorLayer;
@@ -16,7 +16,7 @@ pub(super) fn run(
     on: &OnDevice<'_>,
     pass: Pass<'_>,
     setting: &Setting,
-    mut tape: Vec<Saved>,
+    mut tape: Vec<DeviceActivations>,
     mut dx: Tensor,
 ) -> Result<Tensor> {
     let eps = on.config.rms_eps;
@@ -41,7 +41,12 @@ pub(super) fn run(
 }
 
 /// Takes `dx` from after the layer to between attention and MLP.
-fn mlp(config: &Config, layer: &TensorLayer, saved: &Saved, dx: &Tensor) -> Result<Tensor> {
+fn mlp(
+    config: &Config,
+    layer: &TensorLayer,
+    saved: &DeviceActivations,
+    dx: &Tensor,
+) -> Result<Tensor> {
     let d_gated = layer.down.back(dx)?;
     let d_gate_up = config.activation().gate_tensors_back(&saved.gate, &saved.up, &d_gated)?;
     let d_normed = layer.gate_up.back(&Tensor::cat(&d_gate_up, 1)?)?;
@@ -52,7 +57,7 @@ fn mlp(config: &Config, layer: &TensorLayer, saved: &Saved, dx: &Tensor) -> Resu
 fn unposition(
     layer: &TensorLayer,
     setting: &Setting,
-    saved: &Saved,
+    saved: &DeviceActivations,
     eps: f32,
     found: &mut Gradients,
 ) -> Result<()> {

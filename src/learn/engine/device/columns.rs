@@ -21,7 +21,7 @@ pub(super) enum Score {
 
 /// Consecutive keys that are scored alike.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Run {
+pub(super) struct ColumnRun {
     pub(super) keys: Range<usize>,
     pub(super) score: Score,
 }
@@ -30,9 +30,9 @@ pub(super) struct Run {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Columns {
     /// The prefix, all of which every row sees.
-    pub(super) prefix: Vec<Run>,
+    pub(super) prefix: Vec<ColumnRun>,
     /// The rest, numbered from 0: tails, then rows.
-    pub(super) rest: Run,
+    pub(super) rest: ColumnRun,
     /// 0 where a row sees a key of the rest, minus infinity where it does not, `[rows, rest]`.
     pub(super) visible: Vec<f32>,
 }
@@ -57,10 +57,10 @@ impl Columns {
             .flat_map(|row| (least..most).map(|key| u8::from(inside(row).contains(&key))))
             .collect();
         let runs = [
-            Run { keys: 0..start, score: Score::Whole },
-            Run { keys: start..least, score: Score::Factored },
-            Run { keys: least..most, score: Score::Mixed(mixed) },
-            Run { keys: most..len, score: Score::Whole },
+            ColumnRun { keys: 0..start, score: Score::Whole },
+            ColumnRun { keys: start..least, score: Score::Factored },
+            ColumnRun { keys: least..most, score: Score::Mixed(mixed) },
+            ColumnRun { keys: most..len, score: Score::Whole },
         ];
         let prefix = runs.into_iter().filter(|run| !run.keys.is_empty()).collect();
         let (rest, visible) = rest(pass.rows, &rows);
@@ -83,7 +83,7 @@ fn each_row(pass: Pass<'_>) -> Vec<Row> {
     pass.rows.blocks.iter().enumerate().flat_map(of_block).collect()
 }
 
-fn rest(content: &Rows<'_>, rows: &[Row]) -> (Run, Vec<f32>) {
+fn rest(content: &Rows<'_>, rows: &[Row]) -> (ColumnRun, Vec<f32>) {
     // Block and position of every key. A row does not see keys after its own position.
     let tails = content.blocks.iter().enumerate().flat_map(|(block, own)| {
         let first = content.prefix.tokens();
@@ -102,7 +102,7 @@ fn rest(content: &Rows<'_>, rows: &[Row]) -> (Run, Vec<f32>) {
         }
     }
     let score = if middle.contains(&1) { Score::Mixed(middle) } else { Score::Whole };
-    (Run { keys: 0..keys.len(), score }, visible)
+    (ColumnRun { keys: 0..keys.len(), score }, visible)
 }
 
 #[cfg(test)]
@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn found(columns: &Columns, count: usize) -> Vec<Vec<Option<bool>>> {
-        let entry = |run: &Run, row: usize, key: usize| match &run.score {
+        let entry = |run: &ColumnRun, row: usize, key: usize| match &run.score {
             Score::Whole => false,
             Score::Factored => true,
             Score::Mixed(mask) => mask[row * run.keys.len() + key] == 1,

@@ -10,7 +10,7 @@ use crate::learn::engine::rows::Pass;
 use crate::model::device::TensorLayer;
 
 /// Activations of one layer that the backward pass reads: the rows of all blocks stacked, in f32.
-pub(super) struct Saved {
+pub(super) struct DeviceActivations {
     /// Residual stream before the layer, `[rows, hidden]`.
     pub(super) x: Tensor,
     /// q and k before their norms (Qwen3 only), `[rows, heads head_dim]` and `[rows, kv_heads
@@ -73,7 +73,7 @@ pub(super) fn run(
     on: &OnDevice<'_>,
     pass: Pass<'_>,
     setting: &Setting,
-    observe: &mut dyn FnMut(Saved) -> Result<()>,
+    observe: &mut dyn FnMut(DeviceActivations) -> Result<()>,
 ) -> Result<Tensor> {
     let eps = on.config.rms_eps;
     let mut x = on.tensors.embedded(&pass.rows.tokens())?;
@@ -87,7 +87,7 @@ pub(super) fn run(
         let (gate, up) = (half(0)?, half(width)?);
         let gated = on.config.activation().gate_tensors(&gate, &up)?;
         let out = (layer.down.apply_wide(&gated)? + &middle)?;
-        observe(Saved {
+        observe(DeviceActivations {
             x: std::mem::replace(&mut x, out),
             before_norm,
             qkv,

@@ -4,11 +4,11 @@ use candle_core::{DType, Tensor};
 use candle_nn::ops::rms_norm;
 use half::f16;
 
-use super::forward::{Saved, Setting};
+use super::forward::{DeviceActivations, Setting};
 use super::{backward, forward};
 use crate::Result;
 use crate::learn::engine::context::check_kept;
-use crate::learn::engine::distill::{Distilled, Engine, mean_square};
+use crate::learn::engine::distill::{Distilled, LearningEngine, mean_square};
 use crate::learn::engine::rows::Pass;
 use crate::model::config::Config;
 use crate::model::device::{TensorDecoder, failed};
@@ -38,7 +38,7 @@ impl<'a> OnDevice<'a> {
     /// head_dim]`.
     fn stored(&self, pass: Pass<'_>) -> candle_core::Result<Tensor> {
         let mut layers = Vec::new();
-        let mut keep = |Saved { qkv: [_, k, v], .. }: Saved| {
+        let mut keep = |DeviceActivations { qkv: [_, k, v], .. }: DeviceActivations| {
             layers.push(Tensor::cat(&[k, v], 0)?.to_dtype(DType::F16)?);
             Ok(())
         };
@@ -64,7 +64,7 @@ impl<'a> OnDevice<'a> {
     }
 }
 
-impl Engine for OnDevice<'_> {
+impl LearningEngine for OnDevice<'_> {
     fn keys_and_values(&self, pass: Pass<'_>) -> Result<Vec<[Vec<f16>; 2]>> {
         let stored = self.stored(pass).and_then(|stored| read::<f16>(&stored)).map_err(failed)?;
         let rows = pass.rows.count * self.config.kv_width();
@@ -147,7 +147,15 @@ mod tests {
             let pass = Pass { rows: &rows, window: Window::default(), factors: &factors };
             let on = on(&decoder);
             let mut bytes = 0;
-            let mut count = |Saved { x, before_norm, qkv, attended, middle, gate, up }: Saved| {
+            let mut count = |DeviceActivations {
+                                 x,
+                                 before_norm,
+                                 qkv,
+                                 attended,
+                                 middle,
+                                 gate,
+                                 up,
+                             }: DeviceActivations| {
                 let all = [x, middle, gate, up]
                     .into_iter()
                     .chain(qkv)

@@ -3,7 +3,7 @@
 
 use super::OnHost;
 use super::attention::{HeadJob, each_head, scatter};
-use super::forward::{Saved, Tape};
+use super::forward::{HostActivations, Tape};
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};
 use crate::model::config::Config;
@@ -36,7 +36,7 @@ pub(super) fn run(
 }
 
 /// Adds the gradient through the MLP: takes `dx` from after the layer to between attention and MLP.
-fn mlp(config: &Config, layer: &Layer, saved: &Saved, dx: &mut [f32]) -> Result<()> {
+fn mlp(config: &Config, layer: &Layer, saved: &HostActivations, dx: &mut [f32]) -> Result<()> {
     let d_gated = layer.down.weight.wide()?.back(dx)?;
     let width = config.intermediate;
     let mut d_gate_up = vec![0.0; saved.gate_up.len()];
@@ -52,7 +52,7 @@ fn attention(
     config: &Config,
     pass: Pass<'_>,
     at: usize,
-    saved: &Saved,
+    saved: &HostActivations,
     d_attended: &[f32],
     gradient: &mut [f32],
 ) -> Result<[Vec<f32>; 3]> {
@@ -95,7 +95,7 @@ fn attention(
 fn unposition(
     config: &Config,
     layer: &Layer,
-    saved: &Saved,
+    saved: &HostActivations,
     rows: &Rows<'_>,
     [mut dq, mut dk, dv]: [Vec<f32>; 3],
 ) -> Vec<f32> {

@@ -11,7 +11,7 @@ use crate::model::rope::rotate;
 use crate::model::weights::{Layer, Linear};
 
 /// Activations of one layer that the backward pass reads: the rows of all blocks stacked.
-pub(super) struct Saved {
+pub(super) struct HostActivations {
     /// Residual stream before the layer, `[rows, hidden]`.
     pub(super) x: Vec<f32>,
     /// q and k before their norms (Qwen3 only), `[rows, (heads + kv_heads) head_dim]`.
@@ -32,7 +32,7 @@ pub(super) struct Saved {
 /// Activations of all layers of one pass.
 #[derive(Default)]
 pub(super) struct Tape {
-    pub(super) layers: Vec<Saved>,
+    pub(super) layers: Vec<HostActivations>,
 }
 
 /// Gets a layer's rotated keys and the values of the rows.
@@ -69,7 +69,7 @@ pub(super) fn run(
         ops::add(&mut out, &middle);
         let x_before = std::mem::replace(&mut x, out);
         if let Some(tape) = tape.as_deref_mut() {
-            tape.layers.push(Saved {
+            tape.layers.push(HostActivations {
                 x: x_before,
                 before_norm,
                 q,

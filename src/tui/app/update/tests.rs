@@ -393,51 +393,53 @@ fn random_action(
             random.random_range(0..shape.layers),
             random.random_range(0..shape.kv_heads),
         )),
-        _ => engine(match random.random_range(0..14) {
-            8 => Event::Rewound(random.random_range(0..=state.run.pairs.len())),
-            9 => Event::Fed(if random.random() { Mode::Free } else { Mode::Forced }),
-            11 => lost(state.screens.ab.asked.unwrap_or(Asked { n: 2, layer: 0, head: 0 })),
-            10 => {
-                let [sink, recent, chunk] = [0, 0, 0].map(|_| random.random_range(1..99));
-                let mask = ChannelMask::from_fn(shape, |_, _, _| random.random());
-                let mask = MaskInfo { mask, ..model.mask.clone().expect("masked") };
-                let (revision, from) =
-                    (random.random_range(0..9), random.random::<bool>().then_some(9));
-                Event::Retuned(Box::new(Retuned {
-                    revision,
-                    mask,
-                    window: Window { sink, recent, chunk },
-                    from,
-                    ms: 1.0,
-                }))
-            }
-            12 => {
-                let number = random.random_range(0..30);
-                let subject =
-                    if random.random() { Subject::Now(number / 4) } else { Subject::Trial(number) };
-                measured(
-                    subject,
-                    f64::from(random.random_range(0..3_u8)) * random.random::<f64>(),
-                    0,
-                )
-            }
-            13 => Event::Refused { wish: Wish::Time, sentence: "not now".to_owned() },
-            0 => Event::Loaded(Box::new(model.clone())),
-            1 => Event::Prefill(0.5),
-            2 => Event::Paused,
-            3 => Event::Resumed,
-            4 => Event::Finished(Finish::Context),
-            5 => Event::Live(Box::new(Live {
-                activity: vec![1.0; shape.entries()],
-                steps: 9,
-                middle: 64,
-            })),
-            6 => Event::Memory(Memory {
-                resident: Some(1 << 30),
-                device: None,
-                kv_allocated: 1 << 20,
-            }),
-            _ => Event::Panicked("a test".to_owned()),
-        }),
+        _ => engine(random_event(random, state, model)),
+    }
+}
+
+/// Something that the engine may say at any time.
+fn random_event(
+    random: &mut StdRng,
+    state: &State,
+    model: &crate::decode::worker::event::ModelInfo,
+) -> Event {
+    let shape = model.shape;
+    match random.random_range(0..14) {
+        8 => Event::Rewound(random.random_range(0..=state.run.pairs.len())),
+        9 => Event::Fed(if random.random() { Mode::Free } else { Mode::Forced }),
+        11 => lost(state.screens.ab.asked.unwrap_or(Asked { n: 2, layer: 0, head: 0 })),
+        10 => {
+            let [sink, recent, chunk] = [0, 0, 0].map(|_| random.random_range(1..99));
+            let mask = ChannelMask::from_fn(shape, |_, _, _| random.random());
+            let mask = MaskInfo { mask, ..model.mask.clone().expect("masked") };
+            let (revision, from) =
+                (random.random_range(0..9), random.random::<bool>().then_some(9));
+            Event::Retuned(Box::new(Retuned {
+                revision,
+                mask,
+                window: Window { sink, recent, chunk },
+                from,
+                ms: 1.0,
+            }))
+        }
+        12 => {
+            let number = random.random_range(0..30);
+            let subject =
+                if random.random() { Subject::Now(number / 4) } else { Subject::Trial(number) };
+            measured(subject, f64::from(random.random_range(0..3_u8)) * random.random::<f64>(), 0)
+        }
+        13 => Event::Refused { wish: Wish::Time, sentence: "not now".to_owned() },
+        0 => Event::Loaded(Box::new(model.clone())),
+        1 => Event::Prefill(0.5),
+        2 => Event::Paused,
+        3 => Event::Resumed,
+        4 => Event::Finished(Finish::Context),
+        5 => Event::Live(Box::new(Live {
+            activity: vec![1.0; shape.entries()],
+            steps: 9,
+            middle: 64,
+        })),
+        6 => Event::Memory(Memory { resident: Some(1 << 30), device: None, kv_allocated: 1 << 20 }),
+        _ => Event::Panicked("a test".to_owned()),
     }
 }
