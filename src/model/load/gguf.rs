@@ -20,6 +20,7 @@ use crate::model::config::Config;
 use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::rope_scaling::RopeScaling;
 use crate::model::weights::{Stored, Tensors};
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// An open GGUF file.
@@ -235,7 +236,10 @@ impl Gguf {
             .checked_mul(row_bytes)
             .and_then(|len| self.bytes.get(start..start.checked_add(len)?))
             .ok_or_else(|| {
-                broken(format!("reaches beyond the end of the file ({} bytes)", self.bytes.len()))
+                broken(format!(
+                    "reaches beyond the end of the file ({} bytes)",
+                    count(self.bytes.len())
+                ))
             })?;
         let raw = if interleaved {
             rotate_half_rows(stored, row_bytes, rows, self.head_dim()?)
