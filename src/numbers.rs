@@ -35,6 +35,15 @@ pub fn percent(share: f64, decimals: usize) -> String {
     format!("{:.decimals$} %", 100.0 * share)
 }
 
+/// Tokens per second with a sensible number of digits.
+pub fn rate(tokens_per_second: f64) -> String {
+    match tokens_per_second {
+        r if r < 10.0 => format!("{r:.2} tok/s"),
+        r if r < 100.0 => format!("{r:.1} tok/s"),
+        r => format!("{} tok/s", count(r.round() as usize)),
+    }
+}
+
 /// A size as people type it: `1.5GiB`, `800 MB`, `4096`; decimal and binary units, at least one
 /// byte.
 pub fn parse_size(text: &str) -> Option<u64> {

@@ -6,6 +6,7 @@
 
 use super::oracle;
 use crate::cache::{HeadView, SequenceCache};
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// Share of attention per part of the cache; together 1 unless nothing is seen.
@@ -76,9 +77,9 @@ pub fn explain(
         if dense.spec().shape() != shape || dense.len(layer) != view.len() {
             return Err(Error::input(format!(
                 "the dense cache holds {} tokens of {}, the pruned one {} of {shape}",
-                dense.len(layer),
+                count(dense.len(layer)),
                 dense.spec().shape(),
-                view.len()
+                count(view.len())
             )));
         }
     }

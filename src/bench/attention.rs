@@ -11,6 +11,7 @@ use crate::attention::{Attention, DecodeItem, SimdLevel};
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
+use crate::numbers::count;
 use crate::spread::median;
 use crate::{Error, Result, machine, numbers};
 
@@ -140,10 +141,13 @@ pub fn run(options: &AttentionOptions, mut note: impl FnMut(&str)) -> Result<Att
             for &dtype in &options.dtypes {
                 let specs = specs(geometry, dtype)?;
                 if let Some(sentence) = too_large(&specs, tokens) {
-                    note(&format!("{geometry} {dtype} at {tokens} tokens is left out: {sentence}"));
+                    note(&format!(
+                        "{geometry} {dtype} at {} tokens is left out: {sentence}",
+                        count(tokens)
+                    ));
                     continue;
                 }
-                note(&format!("{geometry} {dtype} at {tokens} tokens"));
+                note(&format!("{geometry} {dtype} at {} tokens", count(tokens)));
                 let caches = caches(&specs, tokens)?;
                 for (pool, bandwidth) in &pools {
                     let times = pool.install(|| measure(geometry, &caches, options))?;

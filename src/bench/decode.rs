@@ -10,6 +10,7 @@ use crate::element::Dtype;
 use crate::mask::{ChannelMask, Window};
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, StepTimes};
+use crate::numbers::count;
 use crate::spread::median;
 use crate::{Error, Result};
 
@@ -109,13 +110,14 @@ pub fn run(
         let steps = threads.len() * (options.steps + WARM_UP);
         if depth + steps > config.max_context {
             return Err(Error::input(format!(
-                "depth {depth} and {steps} steps do not fit the model's context of {}",
-                config.max_context
+                "depth {} and {steps} steps do not fit the model's context of {}",
+                count(depth),
+                count(config.max_context)
             )));
         }
         let bytes: usize = specs.iter().map(|spec| spec.bytes_at(depth + steps).total()).sum();
-        model.check_cache_memory(&format!("depth {depth}"), bytes * options.batch)?;
-        note(&format!("depth {depth}"));
+        model.check_cache_memory(&format!("depth {}", count(depth)), bytes * options.batch)?;
+        note(&format!("depth {}", count(depth)));
         let mut sides = filled(model, &specs, depth, options.batch)?;
         for &threads in threads {
             let pool = threads::pool(threads)?;

@@ -9,6 +9,7 @@ use crate::attention::cuda::{Batch, Device, DeviceMask, DeviceSequence, FillSour
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
+use crate::numbers::count;
 use crate::spread::median;
 use crate::{Error, Result};
 
@@ -65,8 +66,10 @@ pub fn run(gpu: &Gpu, mut note: impl FnMut(&str)) -> Result<CudaReport> {
         let together = if batch == 1 { SHAPE.layers } else { 1 };
         let row = setting(gpu, batch, tokens, together)?;
         note(&format!(
-            "batch {batch}, {tokens} tokens: dense {:.3} ms, pruned {:.3} ms",
-            row.dense_ms, row.pruned_ms
+            "batch {batch}, {} tokens: dense {:.3} ms, pruned {:.3} ms",
+            count(tokens),
+            row.dense_ms,
+            row.pruned_ms
         ));
         report.rows.push(row);
     }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use crate::numbers::count;
 use crate::spread::median;
 use crate::{Error, Result};
 
@@ -296,8 +297,9 @@ fn wait_for_end(record: &Path, tokens: usize) -> Result<(f64, f64)> {
         .collect();
     if times.len() < tokens.min(8) {
         return Err(Error::run(format!(
-            "the model stopped after {} of {tokens} tokens: too few to measure",
-            times.len()
+            "the model stopped after {} of {} tokens: too few to measure",
+            count(times.len()),
+            count(tokens)
         )));
     }
     let steps: f64 = (events.iter())

@@ -11,6 +11,7 @@ use super::view::HeadView;
 use super::{CacheBytes, CacheSpec};
 use crate::element::with_element;
 use crate::mask::Shape;
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// Fewest tokens of an append that is spread over threads.
@@ -173,9 +174,10 @@ impl SequenceCache {
     pub fn truncate(&mut self, len: usize, dense: Option<&SequenceCache>) -> Result<()> {
         if !self.can_truncate(len) {
             let Some(dense) = dense.filter(|dense| dense.tokens() >= len) else {
-                let now = self.tokens();
                 return Err(Error::input(format!(
-                    "going back from {now} to {len} tokens needs pruned key channels, and no dense cache of {len} tokens is at hand"
+                    "going back from {} to {to} tokens needs pruned key channels, and no dense cache of {to} tokens is at hand",
+                    count(self.tokens()),
+                    to = count(len)
                 )));
             };
             if let (Some(remote), Some(dense)) =
@@ -273,7 +275,8 @@ impl SequenceCache {
                     return Err(Error::input(format!(
                         "tokens {}..{} are pruned and cannot become whole again: without a dense cache sink and recent window can \
                          only shrink",
-                        pruned.start, pruned.end
+                        count(pruned.start),
+                        count(pruned.end)
                     )));
                 }
             }

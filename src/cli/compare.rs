@@ -283,7 +283,7 @@ fn table(report: &Report) -> String {
         report.kld.p50,
         report.kld.p99,
         report.kld.max,
-        report.compared_steps,
+        numbers::count(report.compared_steps),
         report.top1_agreement * 100.0,
         report.rms_delta_p * 100.0,
     )

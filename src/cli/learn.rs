@@ -362,7 +362,7 @@ fn print_estimate(args: &LearnArgs) -> Result<()> {
     lines.extend(all.iter().map(|estimate| {
         format!(
             "{:>8} {:>8.2} s {:>8.3} s {:>6.1} min {:>11} {:>12}",
-            estimate.context,
+            numbers::count(estimate.context),
             estimate.prefill_seconds,
             estimate.step_seconds,
             estimate.total_seconds / 60.0,

@@ -82,8 +82,8 @@ fn show(args: &Show) -> Result<()> {
         config.architecture,
         numbers::count(config.parameters()),
         config.layers,
-        config.hidden,
-        config.intermediate,
+        numbers::count(config.hidden),
+        numbers::count(config.intermediate),
         config.heads,
         config.kv_heads,
         config.head_dim,
@@ -109,9 +109,9 @@ fn show(args: &Show) -> Result<()> {
         text.push_str(&format!(
             ", {} masked (sink {}, recent {}, chunk {})",
             numbers::bytes(at_masked as u64),
-            choice.window.sink,
-            choice.window.recent,
-            choice.window.chunk
+            numbers::count(choice.window.sink),
+            numbers::count(choice.window.recent),
+            numbers::count(choice.window.chunk)
         ));
     }
     output::line(&text)

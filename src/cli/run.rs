@@ -186,7 +186,9 @@ fn report(
 
 fn figures(report: &Report) -> String {
     let speed = match (report.tokens_per_s, report.tpot_ms) {
-        (Some(rate), Some(tpot)) => format!("decode {rate:.1} tok/s, TPOT {tpot:.2} ms (median)"),
+        (Some(speed), Some(tpot)) => {
+            format!("decode {}, TPOT {tpot:.2} ms (median)", numbers::rate(speed))
+        }
         _ => "no decode step".to_owned(),
     };
     format!(
@@ -195,7 +197,7 @@ fn figures(report: &Report) -> String {
         report.device,
         report.dtype,
         report.kv_dtype,
-        report.prompt_tokens,
+        numbers::count(report.prompt_tokens),
         report.prefill_ms,
         report.ttft_ms,
         numbers::bytes(report.kv_bytes as u64),

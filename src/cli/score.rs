@@ -11,6 +11,7 @@ use super::values;
 use crate::learn::score;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, ImportanceFile, Origin};
 use crate::mask::{Given, Needs, Rule, Window, fingerprint};
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// Arguments of `kscope score`.
@@ -68,7 +69,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
             tokens += ids.len();
             texts.push(ids);
         }
-        let bar = ProgressLine::new(&format!("scoring {tokens} tokens"));
+        let bar = ProgressLine::new(&format!("scoring {} tokens", count(tokens)));
         let squares = score::gather(&model.decoder, &texts, args.ctx, &mut |share| {
             bar.share(share);
             Ok(())

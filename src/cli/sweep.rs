@@ -155,8 +155,8 @@ pub fn run(args: &SweepArgs) -> Result<()> {
 fn table(report: &Report) -> String {
     let mut text = format!(
         "{} tokens of prompt, {} steps, dense {:.2} ms a token and {}\n{:>8} {:>5} {:>7} {:>10} {:>10} {:>10} {:>9} {:>8} {:>10}",
-        report.prompt_tokens,
-        report.steps,
+        numbers::count(report.prompt_tokens),
+        numbers::count(report.steps),
         report.dense.tpot_ms,
         numbers::bytes(report.dense.kv_bytes as u64),
         "target",
@@ -171,7 +171,7 @@ fn table(report: &Report) -> String {
     );
     for row in &report.rows {
         text.push_str(&format!(
-            "\n{:>8.2} {:>5} {:>6.1}% {:>10.5} {:>10.5} {:>10.5} {:>8.1}% {:>8.2} {:>10}",
+            "\n{:>8.2} {:>5} {:>5.1} % {:>10.5} {:>10.5} {:>10.5} {:>7.1} % {:>8.2} {:>10}",
             row.sparsity_target,
             row.align,
             row.sparsity * 100.0,

@@ -12,6 +12,7 @@ use crate::decode::divergence::StepDivergence;
 use crate::decode::sampler::{Sampler, Sampling};
 use crate::model::Model;
 use crate::model::decoder::{PrefillHooks, StepBuffers, StepObserver, StepTimes};
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// The tokens that side B is fed.
@@ -136,8 +137,9 @@ impl Comparison {
         for (i, prompt) in prompts.iter().enumerate() {
             if prompt.len() >= context {
                 return Err(Error::input(format!(
-                    "a prompt of {} tokens leaves no room in the context of {context}",
-                    prompt.len()
+                    "a prompt of {} tokens leaves no room in the context of {}",
+                    count(prompt.len()),
+                    count(context)
                 )));
             }
             let hooks = PrefillHooks {

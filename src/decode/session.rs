@@ -7,6 +7,7 @@ use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::sampler::{Sampler, Sampling, logprob};
 use crate::model::Model;
 use crate::model::decoder::{PrefillHooks, StepBuffers, StepObserver, StepTimes};
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// Why a sequence ended.
@@ -77,15 +78,19 @@ impl Request {
     fn check_fits(&self, prompt: usize, context: usize) -> Result<()> {
         if prompt > context {
             return Err(Error::input(format!(
-                "a prompt of {prompt} tokens does not fit the context of {context}"
+                "a prompt of {} tokens does not fit the context of {}",
+                count(prompt),
+                count(context)
             )));
         }
         // In a full context one token can still be predicted, because it need not be fed.
         let most = 1.max(context - prompt);
         match &self.forced {
             Some(forced) if forced.len() > most => Err(Error::input(format!(
-                "a prompt of {prompt} tokens and {} forced ones do not fit the context of {context}",
-                forced.len()
+                "a prompt of {} tokens and {} forced ones do not fit the context of {}",
+                count(prompt),
+                count(forced.len()),
+                count(context)
             ))),
             _ => Ok(()),
         }

@@ -9,6 +9,7 @@ use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::sampler::{Sampler, Sampling};
 use crate::model::Model;
 use crate::model::decoder::{PrefillHooks, StepBuffers};
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// A dense run whose tokens and logits are the reference for masks.
@@ -49,9 +50,10 @@ impl Reference {
         let config = model.config();
         if prompt.len() + steps > config.max_context {
             return Err(Error::input(format!(
-                "a prompt of {} tokens and {steps} new ones do not fit the model's context of {}",
-                prompt.len(),
-                config.max_context
+                "a prompt of {} tokens and {} new ones do not fit the model's context of {}",
+                count(prompt.len()),
+                count(steps),
+                count(config.max_context)
             )));
         }
         let keep_going = hooks.keep_going;

@@ -13,6 +13,7 @@ use crate::model::device::{DeviceBackend, TensorDecoder};
 use crate::model::host::HostBackend;
 use crate::model::rope::Rope;
 use crate::model::weights::Weights;
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// A decoder ready to run.
@@ -93,7 +94,7 @@ impl Decoder {
         match tokens.iter().find(|&&token| token as usize >= self.config.vocab) {
             Some(token) => Err(Error::input(format!(
                 "token id {token} is outside the model's vocabulary of {}",
-                self.config.vocab
+                count(self.config.vocab)
             ))),
             None => Ok(()),
         }
@@ -118,8 +119,8 @@ impl Decoder {
         if tokens.len() > config.max_context {
             return Err(Error::input(format!(
                 "a prompt of {} tokens is longer than the model's context of {}",
-                tokens.len(),
-                config.max_context
+                count(tokens.len()),
+                count(config.max_context)
             )));
         }
         self.backend.prefill(self.blueprint(), tokens, caches, hooks)
@@ -182,8 +183,9 @@ impl Decoder {
             caches.iter().map(|cache| cache.tokens()).find(|&n| n >= config.max_context)
         {
             return Err(Error::input(format!(
-                "the sequence fills the model's context of {} ({full} tokens)",
-                config.max_context
+                "the sequence fills the model's context of {} ({} tokens)",
+                count(config.max_context),
+                count(full)
             )));
         }
         self.backend.step(self.blueprint(), tokens, caches, buffers, observe)?;

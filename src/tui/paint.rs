@@ -6,7 +6,6 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
-use crate::numbers::count;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
@@ -52,15 +51,6 @@ pub fn placeholder(state: &State, area: Rect, buffer: &mut Buffer) {
             buffer[(cell, bar.y)].set_symbol("─").set_style(state.theme.style(Role::Border));
         }
         meter(f64::from(share), state.theme.style(Role::Accent), bar, buffer);
-    }
-}
-
-/// Tokens per second with a sensible number of digits.
-pub fn rate(tokens_per_second: f64) -> String {
-    match tokens_per_second {
-        r if r < 10.0 => format!("{r:.2} tok/s"),
-        r if r < 100.0 => format!("{r:.1} tok/s"),
-        r => format!("{} tok/s", count(r.round() as usize)),
     }
 }
 

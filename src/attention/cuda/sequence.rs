@@ -7,6 +7,7 @@ use super::layout::{DeviceMask, Layout, SLAB};
 use super::params::{RebuildParams, SequenceState};
 use crate::cache::CacheBytes;
 use crate::element::Dtype;
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// Most splits of a middle for live importance.
@@ -129,8 +130,9 @@ impl<D: Device> DeviceSequence<D> {
     fn set_len(&mut self, device: &D, len: usize) -> Result<()> {
         if len > self.capacity {
             return Err(Error::input(format!(
-                "a sequence made for {} tokens cannot hold {len}",
-                self.capacity
+                "a sequence made for {} tokens cannot hold {}",
+                count(self.capacity),
+                count(len)
             )));
         }
         let middle = self.layout().spec().window().middle(len);
@@ -256,8 +258,9 @@ impl<D: Device> DeviceSequence<D> {
         match dense.filter(|dense| dense.len() == len) {
             Some(dense) => self.fill(device, &FillSource::Dense(dense)),
             None => Err(Error::input(format!(
-                "going back from {} to {len} tokens needs pruned key channels, and no dense cache of {len} tokens is at hand",
-                self.len()
+                "going back from {} to {to} tokens needs pruned key channels, and no dense cache of {to} tokens is at hand",
+                count(self.len()),
+                to = count(len)
             ))),
         }
     }

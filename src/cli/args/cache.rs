@@ -10,6 +10,7 @@ use crate::element::Dtype;
 use crate::mask::files::{self, Contents, MaskFile, Split};
 use crate::mask::{ChannelMask, Window, fingerprint};
 use crate::model::config::Config;
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// What the cache stores.
@@ -93,8 +94,9 @@ impl CacheArgs {
         match self.ctx {
             Some(0) => Err(Error::input("--ctx must be at least 1, not 0")),
             Some(ctx) if ctx > config.max_context => Err(Error::input(format!(
-                "--ctx {ctx} is more than the model's context of {}",
-                config.max_context
+                "--ctx {} is more than the model's context of {}",
+                count(ctx),
+                count(config.max_context)
             ))),
             Some(ctx) => Ok(ctx),
             None => Ok(config.max_context),

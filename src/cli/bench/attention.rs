@@ -7,7 +7,7 @@ use crate::cli::bench::gpu;
 use crate::cli::output;
 use crate::cli::values::{self, DtypeOf};
 use crate::element::Dtype;
-use crate::{Error, Result};
+use crate::{Error, Result, numbers};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct BenchAttentionArgs {
@@ -90,13 +90,13 @@ fn table(report: &AttentionReport) -> String {
     );
     for row in &report.rows {
         text += &format!(
-            "\n{:<13} {:>7} {:>5} {:>8} {:>7.1}% {:>7} MB {:>10.3} {:>7.1} {:>6.0}% {:>11.3} {:>11.3}",
+            "\n{:<13} {:>7} {:>5} {:>8} {:>6.1} % {:>10} {:>10.3} {:>7.1} {:>5.0} % {:>11.3} {:>11.3}",
             row.geometry,
-            row.tokens,
+            numbers::count(row.tokens),
             row.dtype,
             row.threads,
             row.sparsity * 100.0,
-            row.bytes / 1_000_000,
+            numbers::bytes(row.bytes as u64),
             row.median_ms,
             row.gbps,
             100.0 * row.gbps / row.bandwidth_gbps,

@@ -64,7 +64,7 @@ pub(super) fn run(args: &BenchDecodeArgs) -> Result<()> {
 
 fn table(report: &decode::DecodeReport) -> String {
     let mut text = format!(
-        "{:>6} {:>7} {:>5} {:>7} {:>10} {:>9} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10} {:>9}",
+        "{:>7} {:>7} {:>5} {:>7} {:>10} {:>9} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10} {:>9}",
         "depth",
         "threads",
         "batch",
@@ -82,8 +82,8 @@ fn table(report: &decode::DecodeReport) -> String {
     let part = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
     for row in &report.rows {
         text += &format!(
-            "\n{:>6} {:>7} {:>5} {:>6.1}% {:>10.2} {:>9.1} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10.3} {:>9.1}",
-            row.depth,
+            "\n{:>7} {:>7} {:>5} {:>5.1} % {:>10.2} {:>9.1} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10.3} {:>9.1}",
+            numbers::count(row.depth),
             row.threads,
             row.batch,
             row.sparsity * 100.0,

@@ -41,12 +41,19 @@ fn text(report: &ForecastReport) -> String {
     for row in &report.occupancy {
         text += &format!(
             "\n{:>8} {:>8} {:>13} {:>17} {:>7} {:>16}",
-            row.head_dim, row.threads, row.shared, row.registers, row.blocks, row.bytes_under_way
+            row.head_dim,
+            numbers::count(row.threads as usize),
+            numbers::count(row.shared as usize),
+            numbers::count(row.registers as usize),
+            row.blocks,
+            numbers::count(row.bytes_under_way as usize)
         );
     }
     let [dense, pruned] = report.bytes_per_middle_token;
     text += &format!(
-        "\n\nLlama-3.1-8B, published counts, bf16: {dense} bytes a middle token dense, {pruned} pruned"
+        "\n\nLlama-3.1-8B, published counts, bf16: {} bytes a middle token dense, {} pruned",
+        numbers::count(dense as usize),
+        numbers::count(pruned as usize)
     );
     text += &format!(
         "\n{:>6} {:>7} {:>10} {:>10} {:>7} {:>13} {:>16} {:>16} {:>17}",
@@ -64,7 +71,7 @@ fn text(report: &ForecastReport) -> String {
         text += &format!(
             "\n{:>6} {:>7} {:>10} {:>10} {:>6.3}x {:>13} {:>16} {:>13.3} ms {:>14.3} ms",
             row.batch,
-            row.tokens,
+            numbers::count(row.tokens),
             numbers::bytes(row.dense_bytes),
             numbers::bytes(row.pruned_bytes),
             row.bound,
@@ -107,9 +114,9 @@ pub(super) fn measure(ordinal: usize, json: bool) -> Result<()> {
     );
     for row in &report.rows {
         text += &format!(
-            "\n{:>6} {:>7} {:>11.3} {:>9.0} {:>7.0}% {:>11.3} {:>9.0} {:>10.3}x {:>10.3}x",
+            "\n{:>6} {:>7} {:>11.3} {:>9.0} {:>6.0} % {:>11.3} {:>9.0} {:>10.3}x {:>10.3}x",
             row.batch,
-            row.tokens,
+            numbers::count(row.tokens),
             row.dense_ms,
             row.dense_gbps,
             100.0 * row.dense_gbps / report.copy_gbps,

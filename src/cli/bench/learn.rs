@@ -71,12 +71,12 @@ pub(super) fn run(args: &BenchLearnArgs) -> Result<()> {
 
 fn cost(report: &learn::LearnBenchReport) -> String {
     format!(
-        "{} samples of {:.0} tokens and {:.0} answer rows (medians) on {}, {} threads\n\
+        "{} samples of {} tokens and {:.0} answer rows (medians) on {}, {} threads\n\
          prefill {:.0} ms, with questions and teacher {:.0} ms, update of stage 1 {:.0} ms\n\
          an update costs {:.2} of the prefill of its sample, {:.2} at worst\n\
          a sample of the pool holds {}; peak host memory {}",
         report.samples,
-        report.context,
+        numbers::count(report.context.round() as usize),
         report.rows,
         report.device,
         report.threads,

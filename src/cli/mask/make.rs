@@ -338,8 +338,9 @@ fn print(args: &MakeArgs, file: &MaskFile, settings: Settings) -> Result<()> {
         return output::json(&report);
     }
     let stats = &report.statistics;
-    let name =
-        |name: &str, setting: Inherited| format!("{name} {} ({})", setting.value, setting.from);
+    let name = |name: &str, setting: Inherited| {
+        format!("{name} {} ({})", count(setting.value), setting.from)
+    };
     let model = if report.model.is_empty() {
         "bound to no model".to_string()
     } else {

@@ -106,5 +106,5 @@ fn contexts(asked: Option<usize>) -> Vec<usize> {
 }
 
 fn context(tokens: usize) -> String {
-    if tokens.is_multiple_of(1024) { format!("{}k", tokens / 1024) } else { tokens.to_string() }
+    if tokens.is_multiple_of(1024) { format!("{}k", tokens / 1024) } else { count(tokens) }
 }

@@ -14,6 +14,7 @@ use crate::cli::values::{DtypeOf, tokens};
 use crate::element::Dtype;
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::{Statistics, StatisticsSetting, Window, alignment_cost};
+use crate::numbers::count;
 
 /// Arguments of `kscope mask show`.
 #[derive(Debug, clap::Args)]
@@ -118,7 +119,13 @@ fn title(pen: &mut Pen, args: &ShowArgs, stats: &Statistics, origin: &Origin) {
     let Window { sink, recent, chunk } = origin.window;
     pen.put(
         Some(Tone::Faint),
-        &format!("sink {sink} · recent {recent} · chunk {chunk} · align {}", origin.align),
+        &format!(
+            "sink {} · recent {} · chunk {} · align {}",
+            count(sink),
+            count(recent),
+            count(chunk),
+            origin.align
+        ),
     );
     pen.line();
     pen.line();

@@ -10,6 +10,7 @@ use crate::learn::train::Answer;
 use crate::mask::Rule;
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, with_quiet_hooks};
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// The prompts and texts of a check.
@@ -155,8 +156,9 @@ fn read(
 ) -> Result<Vec<Vec<StepDivergence>>> {
     let Some(prompt) = window.len().checked_sub(forced).filter(|&prompt| prompt > 0) else {
         return Err(Error::input(format!(
-            "a window of {} tokens has no room for {forced} forced ones",
-            window.len()
+            "a window of {} tokens has no room for {} forced ones",
+            count(window.len()),
+            count(forced)
         )));
     };
     model.check_tokens(window)?;

@@ -3,6 +3,7 @@
 use super::haystack::{Haystack, HaystackPart, passage};
 use crate::model::Model;
 use crate::model::demo::generator::{DemoSpec, DemoText};
+use crate::numbers::count;
 use crate::random::SplitMix64;
 use crate::{Error, Result};
 
@@ -277,8 +278,9 @@ pub fn draw_of_length(model: &Model, task: Task, draw: &Draw<'_>) -> Result<Toke
     let tokens = tokens(model, task, &self::draw(task, draw, bytes)?)?;
     match longest(&tokens) {
         found if found > draw.tokens => Err(Error::input(format!(
-            "a {task:?} sample of {} tokens cannot be made, the shortest has {found}",
-            draw.tokens
+            "a {task:?} sample of {} tokens cannot be made, the shortest has {}",
+            count(draw.tokens),
+            count(found)
         ))),
         _ => Ok(tokens),
     }
@@ -294,8 +296,8 @@ pub fn text_rows(model: &Model, text: &str, length: usize, rows: usize) -> Resul
     if ids.len() < rows + 2 {
         return Err(Error::input(format!(
             "a text of {} tokens is too short: at least {} are needed",
-            ids.len(),
-            rows + 2
+            count(ids.len()),
+            count(rows + 2)
         )));
     }
     let answer = ids.split_off(ids.len() - rows);

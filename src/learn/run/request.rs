@@ -7,6 +7,7 @@ use crate::learn::data::{self, Haystack, HaystackPiece, Task};
 use crate::learn::train::{Settings, Stage, TrainState};
 use crate::mask::Importance;
 use crate::model::Model;
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// What to learn, from which data, and how to check it.
@@ -49,8 +50,9 @@ impl LearnRequest {
         let most = model.config().max_context;
         if lengths.1 > most {
             return Err(Error::input(format!(
-                "--ctx up to {} is more than the model's context of {most}",
-                lengths.1
+                "--ctx up to {} is more than the model's context of {}",
+                count(lengths.1),
+                count(most)
             )));
         }
         Ok(Self {

@@ -6,6 +6,7 @@ use super::array::Split;
 use super::contents::Contents;
 use super::format::Format;
 use super::{native, npy, pth, tsv};
+use crate::numbers::count;
 use crate::{Error, Result, error};
 
 /// The largest file that is read. Importance of the largest models, in the widest type and as text,
@@ -26,8 +27,10 @@ pub fn read(path: &Path, split: &Split) -> Result<Contents> {
     let size = metadata.len();
     if size > MAX_FILE_BYTES {
         return Err(Error::input(format!(
-            "{}: expected a mask or importance of at most {MAX_FILE_BYTES} bytes, found {size} bytes",
-            path.display()
+            "{}: expected a mask or importance of at most {} bytes, found {} bytes",
+            path.display(),
+            count(MAX_FILE_BYTES as usize),
+            count(size as usize)
         )));
     }
     let bytes = std::fs::read(path).map_err(io)?;

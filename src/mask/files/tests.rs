@@ -249,7 +249,7 @@ fn what_is_too_large_or_no_file_is_not_read() {
         assert_eq!(error.exit_code(), 2);
         error.to_string()
     };
-    assert!(sentence(&large).contains("found 268435457 bytes"), "{}", sentence(&large));
+    assert!(sentence(&large).contains("found 268,435,457 bytes"), "{}", sentence(&large));
     assert!(sentence(folder.path()).contains("expected a file"));
     let torn = folder.path().join("torn.safetensors");
     std::fs::write(&torn, b"\x08\0").unwrap();

@@ -5,6 +5,7 @@ use super::limits::Limits;
 use super::options::{Budget, ByteBudget, Options};
 use super::ranking::Ranking;
 use crate::mask::bytes;
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// Kept channels per head at a sparsity.
@@ -65,9 +66,11 @@ pub(super) fn within_bytes(
     let smallest = weigh(&fitting).total();
     if smallest > budget.bytes {
         return Err(Error::input(format!(
-            "a cache of {} tokens weighs at least {smallest} bytes with this window and these floors: expected a budget of that or \
+            "a cache of {} tokens weighs at least {} bytes with this window and these floors: expected a budget of that or \
              more, found {} bytes",
-            budget.tokens, budget.bytes
+            count(budget.tokens),
+            count(smallest as usize),
+            count(budget.bytes as usize)
         )));
     }
     let (mut low, mut high) = (0, least);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use memmap2::{Mmap, MmapMut};
 
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// Elements of a matrix.
@@ -62,7 +63,7 @@ impl Filling {
     pub fn new(sizes: impl IntoIterator<Item = usize>) -> Result<Self> {
         let bytes: usize = sizes.into_iter().map(|size| size.next_multiple_of(ALIGN)).sum();
         let memory = MmapMut::map_anon(bytes.max(1))
-            .map_err(|cause| Error::run(format!("taking {bytes} bytes: {cause}")))?;
+            .map_err(|cause| Error::run(format!("taking {} bytes: {cause}", count(bytes))))?;
         // Only a hint: it also works on a system without large pages.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(memmap2::Advice::HugePage);

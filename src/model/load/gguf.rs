@@ -22,6 +22,7 @@ use crate::model::arch::{Architecture, Spelling};
 use crate::model::config::Config;
 use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::weights::{Stored, Tensors};
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// An open GGUF file, with all parts of a split one.
@@ -297,7 +298,10 @@ impl Gguf {
             .checked_mul(row_bytes)
             .and_then(|len| part.bytes.get(start..start.checked_add(len)?))
             .ok_or_else(|| {
-                broken(format!("reaches beyond the end of the file ({} bytes)", part.bytes.len()))
+                broken(format!(
+                    "reaches beyond the end of the file ({} bytes)",
+                    count(part.bytes.len())
+                ))
             })?;
         let raw = if interleaved {
             rotate_half_rows(stored, row_bytes, rows, self.head_dim()?)

@@ -6,13 +6,13 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
 use crate::decode::session::Finish;
-use crate::numbers::count;
+use crate::numbers::{count, rate};
 use crate::tui::app::action::Command;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::app::tabs::tab_places;
 use crate::tui::color::Role;
-use crate::tui::paint::{clear, put, rate};
+use crate::tui::paint::{clear, put};
 
 /// From this width on, the header uses its long forms.
 const WIDE: u16 = 100;

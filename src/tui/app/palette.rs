@@ -2,7 +2,7 @@
 
 use crate::mask::Rule;
 use crate::mask::select::{ALIGNMENTS, Budget};
-use crate::numbers;
+use crate::numbers::{self, count};
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::find::Query;
 use crate::tui::app::keys::{KeyContext, KeyRow};
@@ -178,7 +178,7 @@ fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option
             let tokens = context.map_or(Some(state.target_context), numbers::parse_tokens)?;
             (
                 Set::Fit(bytes, tokens),
-                format!("keep what {} hold at {tokens} tokens", numbers::bytes(bytes)),
+                format!("keep what {} hold at {} tokens", numbers::bytes(bytes), count(tokens)),
             )
         }
         "align" => {
@@ -204,15 +204,15 @@ fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option
         }
         "sink" => {
             let sink = tokens()?;
-            (Set::Sink(sink), format!("never prune the first {sink} tokens"))
+            (Set::Sink(sink), format!("never prune the first {} tokens", count(sink)))
         }
         "recent" => {
             let recent = tokens().filter(|&recent| recent > 0)?;
-            (Set::Recent(recent), format!("never prune the last {recent} tokens"))
+            (Set::Recent(recent), format!("never prune the last {} tokens", count(recent)))
         }
         "chunk" => {
             let chunk = tokens().filter(|&chunk| chunk > 0)?;
-            (Set::Chunk(chunk), format!("{chunk} tokens leave the recent window at once"))
+            (Set::Chunk(chunk), format!("{} tokens leave the recent window at once", count(chunk)))
         }
         _ => return None,
     };

@@ -5,6 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
+use crate::numbers::rate;
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::memory::memory_now;
@@ -13,7 +14,7 @@ use crate::tui::app::shader::{Shader, bar_metric};
 use crate::tui::app::state::State;
 use crate::tui::app::{strips, text_lines};
 use crate::tui::color::Role;
-use crate::tui::paint::{number, put, rate, wavelength};
+use crate::tui::paint::{number, put, wavelength};
 use crate::tui::screen::Screen;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Chart, Heatmap, meter};

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::decode::comparison::Mode;
-use crate::numbers;
+use crate::numbers::{self, count, rate};
 use crate::tui::app::header::finish_words;
 use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::run::Phase;
@@ -32,31 +32,34 @@ pub fn text(state: &State) -> String {
         Some(mask) => format!(
             "mask {}: keeps {} of {} channels ({:.1} %), {} of {} heads dropped · sink {}, recent {}, chunk {}",
             mask.label,
-            stats.kept,
-            info.shape.entries(),
+            count(stats.kept),
+            count(info.shape.entries()),
             stats.kept_ratio * 100.0,
-            stats.dropped_heads,
-            info.shape.heads(),
-            window.sink,
-            window.recent,
-            window.chunk
+            count(stats.dropped_heads),
+            count(info.shape.heads()),
+            count(window.sink),
+            count(window.recent),
+            count(window.chunk)
         ),
         None => "no mask: dense decode".to_owned(),
     });
     if let (Some(started), Some(prefill)) = (&run.started, run.prefill_rate()) {
         lines.push(format!(
-            "prefill {} tokens at {prefill:.0} tok/s · TTFT {:.1} ms",
-            started.prompt_tokens, started.ttft_ms
+            "prefill {} tokens at {} · TTFT {:.1} ms",
+            count(started.prompt_tokens),
+            rate(prefill),
+            started.ttft_ms
         ));
     }
-    if let (Some(rate), Some(p50), Some(p99)) = (run.rate(), run.tpot(0.5), run.tpot(0.99)) {
+    if let (Some(speed), Some(p50), Some(p99)) = (run.rate(), run.tpot(0.5), run.tpot(0.99)) {
         let attention = run
             .attention_share()
             .map(|share| format!(" · attention {:.1} % of a step", share * 100.0))
             .unwrap_or_default();
         lines.push(format!(
-            "decode {} tokens at {rate:.1} tok/s · TPOT p50 {p50:.2} ms, p99 {p99:.2} ms{attention}",
-            run.generated()
+            "decode {} tokens at {} · TPOT p50 {p50:.2} ms, p99 {p99:.2} ms{attention}",
+            count(run.generated()),
+            rate(speed)
         ));
     }
     if let (Some(a), Some(b)) = (run.pairs.times(ComparedSide::A), run.pairs.times(ComparedSide::B))
@@ -71,7 +74,7 @@ pub fn text(state: &State) -> String {
             },
             divergence.kld.mean,
             divergence.kld.stderr,
-            divergence.steps,
+            count(divergence.steps),
             divergence.top1_agreement * 100.0,
             a.p50,
             b.p50
@@ -80,7 +83,7 @@ pub fn text(state: &State) -> String {
     let dense = model.bytes_at(run.cached).1.total();
     lines.push(format!(
         "KV cache of {} tokens: {} stored, {} dense ({:.1} % saved)",
-        run.cached,
+        count(run.cached),
         numbers::bytes(run.kv.total() as u64),
         numbers::bytes(dense as u64),
         100.0 * (1.0 - run.kv.total() as f64 / dense.max(1) as f64)

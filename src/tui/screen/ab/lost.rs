@@ -140,7 +140,7 @@ fn line(state: &State, token: &LostToken, wide: bool) -> Line<'static> {
     let theme = &state.theme;
     let text: String = visible(&token.text).chars().take(if wide { 13 } else { 11 }).collect();
     let weight = |w: f64| {
-        if w >= 0.0995 { format!("{:.0}%", w * 100.0) } else { format!("{:.1}%", w * 100.0) }
+        if w >= 0.0995 { format!("{:.0} %", w * 100.0) } else { format!("{:.1} %", w * 100.0) }
     };
     let pruned_weight = if token.pruned_logit.is_some() {
         weight(token.pruned_weight)

@@ -7,12 +7,12 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
 use crate::decode::comparison::Mode;
-use crate::numbers;
+use crate::numbers::{self, rate};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
-use crate::tui::paint::{placeholder, put, rate};
+use crate::tui::paint::{placeholder, put};
 use crate::tui::screen::ab::update::at;
 use crate::tui::screen::ab::{figures, layout, lost};
 use crate::tui::widget::pane::Pane;

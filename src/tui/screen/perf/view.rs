@@ -4,13 +4,13 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use crate::numbers::{self, count};
+use crate::numbers::{self, count, rate};
 use crate::tui::app::memory::{bar_row, memory_now, saved};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::Step;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
-use crate::tui::paint::{placeholder, rate};
+use crate::tui::paint::placeholder;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{BarPart, Chart, stacked};
 
@@ -86,7 +86,10 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         }
     }
     let window = model.info.window;
-    pane.row("window", format!("{}+{}, chunk {}", window.sink, window.recent, window.chunk));
+    pane.row(
+        "window",
+        format!("{}+{}, chunk {}", count(window.sink), count(window.recent), count(window.chunk)),
+    );
 }
 
 fn speed(state: &State, pane: &mut Pane<'_>) {

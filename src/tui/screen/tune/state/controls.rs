@@ -2,7 +2,7 @@
 
 use crate::mask::Rule;
 use crate::mask::select::{ALIGNMENTS, Budget};
-use crate::numbers;
+use crate::numbers::{self, count};
 use crate::tui::screen::tune::state::draft::{ALL, Base, Draft, Goal, Set};
 use crate::tui::screen::tune::state::proposal::{Sources, Tally};
 
@@ -111,7 +111,9 @@ impl Control {
             },
             Self::Fit => match draft.goal {
                 Goal::Keep(_) => "off".to_owned(),
-                Goal::Fit { bytes, tokens } => format!("{} at {tokens}", numbers::bytes(bytes)),
+                Goal::Fit { bytes, tokens } => {
+                    format!("{} at {}", numbers::bytes(bytes), count(tokens))
+                }
             },
             Self::Align => draft.align.to_string(),
             Self::Split => split_name(draft.split).to_owned(),
@@ -133,10 +135,10 @@ impl Control {
             Self::Rule => draft.rule.name.to_owned(),
             Self::Blend => draft.blend.map_or("off", |rule| rule.name).to_owned(),
             Self::Weight => format!("{} % of the blend", draft.weight),
-            Self::Sink => format!("{} tokens", draft.window.sink),
-            Self::Recent => format!("{} tokens", draft.window.recent),
-            Self::Chunk => format!("{} tokens", draft.window.chunk),
-            Self::Context => format!("{} tokens", around.context),
+            Self::Sink => format!("{} tokens", count(draft.window.sink)),
+            Self::Recent => format!("{} tokens", count(draft.window.recent)),
+            Self::Chunk => format!("{} tokens", count(draft.window.chunk)),
+            Self::Context => format!("{} tokens", count(around.context)),
             Self::Hold => if around.hold { "on: Enter applies" } else { "off: at once" }.to_owned(),
         };
         let counts = match self {
