@@ -124,7 +124,8 @@ fn of_text(text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Er
         "zfill" => {
             let width = given.number(0, "width")?.unwrap_or(0);
             let sign = if text.starts_with(['+', '-']) { 1 } else { 0 };
-            let digits = padded(&text[sign..], width.saturating_sub(sign as i64), "0", Padding::Left)?;
+            let digits =
+                padded(&text[sign..], width.saturating_sub(sign as i64), "0", Padding::Left)?;
             Value::from(format!("{}{digits}", &text[..sign]))
         }
         "ljust" | "rjust" | "center" => {
