@@ -43,18 +43,18 @@ fn text(report: &ForecastReport) -> String {
         text += &format!(
             "\n{:>8} {:>8} {:>13} {:>17} {:>7} {:>16}",
             row.head_dim,
-            numbers::count(row.threads as usize),
-            numbers::count(row.shared as usize),
-            numbers::count(row.registers as usize),
+            numbers::count(row.threads),
+            numbers::count(row.shared),
+            numbers::count(row.registers),
             row.blocks,
-            numbers::count(row.bytes_under_way as usize)
+            numbers::count(row.bytes_under_way)
         );
     }
     let [dense, pruned] = report.bytes_per_middle_token;
     text += &format!(
         "\n\nLlama-3.1-8B, published counts, bf16: {} bytes a middle token dense, {} pruned",
-        numbers::count(dense as usize),
-        numbers::count(pruned as usize)
+        numbers::count(dense),
+        numbers::count(pruned)
     );
     text += &format!(
         "\n{:>6} {:>7} {:>10} {:>10} {:>7} {:>13} {:>16} {:>16} {:>17}",
