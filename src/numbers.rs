@@ -67,7 +67,8 @@ pub fn parse_size(text: &str) -> Option<u64> {
     Some((number * unit).floor() as u64).filter(|&bytes| bytes > 0)
 }
 
-/// A number of tokens as people type it: `32768`, `32k` (1024 each) or `1m`. Less than 2^32.
+/// A number of tokens as people type it: `32768`, `32,768`, `32k` (1024 each) or `1m`. Less than
+/// 2^32.
 pub fn parse_tokens(text: &str) -> Option<usize> {
     let lower = text.to_ascii_lowercase();
     let (digits, unit) = match lower.as_bytes().last() {
@@ -75,7 +76,20 @@ pub fn parse_tokens(text: &str) -> Option<usize> {
         Some(b'm') => (&lower[..lower.len() - 1], 1 << 20),
         _ => (&lower[..], 1),
     };
-    digits.parse::<u32>().ok()?.checked_mul(unit).map(|tokens| tokens as usize)
+    without_separators(digits)?.parse::<u32>().ok()?.checked_mul(unit).map(|tokens| tokens as usize)
+}
+
+/// Digits without the separators that [`count`] writes; `None` where a comma separates other than
+/// groups of three.
+fn without_separators(text: &str) -> Option<String> {
+    if let Some((first, rest)) = text.split_once(',') {
+        let digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+        let leads = (1..=3).contains(&first.len()) && digits(first);
+        if !leads || !rest.split(',').all(|group| group.len() == 3 && digits(group)) {
+            return None;
+        }
+    }
+    Some(text.replace(',', ""))
 }
 
 #[cfg(test)]
@@ -86,6 +100,8 @@ mod tests {
     fn numbers_as_people_read_them() {
         let counts = [7, 999, 1000, 73_984, 1_000_000].map(count);
         assert_eq!(counts, ["7", "999", "1,000", "73,984", "1,000,000"]);
+        let rates = [1.234, 45.678, 4915.2].map(rate);
+        assert_eq!(rates, ["1.23 tok/s", "45.7 tok/s", "4,915 tok/s"]);
         let sizes = [999, 1000, 1536, 73_984, 131 << 20, 16 << 30].map(bytes);
         assert_eq!(sizes, ["999 B", "1000 B", "1.50 KiB", "72.2 KiB", "131 MiB", "16.0 GiB"]);
         assert_eq!((percent(0.7125, 2), percent(0.7125, 1)), ("71.25 %".into(), "71.2 %".into()));
@@ -93,10 +109,21 @@ mod tests {
 
     #[test]
     fn numbers_as_people_type_them() {
-        for (text, tokens) in [("32k", 32_768), ("1M", 1 << 20), ("896", 896), ("0", 0)] {
+        for (text, tokens) in [
+            ("32k", 32_768),
+            ("1M", 1 << 20),
+            ("896", 896),
+            ("0", 0),
+            ("8,192", 8192),
+            ("1,048,576", 1 << 20),
+            ("1,024k", 1 << 20),
+        ] {
             assert_eq!(parse_tokens(text), Some(tokens), "{text}");
         }
-        for wrong in ["", "k", "-1", "1.5k", "5000m", "٣k", "é"] {
+        for wrong in [
+            "", "k", "-1", "1.5k", "5000m", "٣k", "é", ",", "8,19", ",192", "8,192,", "8192,000",
+            "8,+92",
+        ] {
             assert_eq!(parse_tokens(wrong), None, "{wrong:?}");
         }
         for (text, bytes) in

@@ -222,3 +222,22 @@ fn a_context_may_be_said_in_thousands_and_is_printed_with_separators() {
     assert_eq!(found["context"], 131_072);
     assert!(show(&[]).contains("at 131,072 tokens: "), "{}", show(&[]));
 }
+
+#[test]
+fn figures_have_separators() {
+    let folder = tiny_folder("llama");
+    let model = folder.path().to_str().unwrap();
+    let ids = vec!["5"; 513].join(",");
+    let prompt = &["run", "--model", model, "--token-ids", &ids];
+    let refused = kscope().args(prompt).args(["--ctx", "100000"]).output().unwrap();
+    let sentence = String::from_utf8(refused.stderr).unwrap();
+    assert!(sentence.contains("--ctx 100,000 is more than"), "{sentence}");
+    let ids = vec!["5"; 1024].join(",");
+    let prompt = ["run", "--model", "demo", "--token-ids", &ids, "--max-new", "2"];
+    let output = kscope().args(prompt).output().unwrap();
+    let figures = String::from_utf8(output.stderr).unwrap();
+    assert!(figures.contains("prompt 1,024 tokens"), "{figures}");
+    // The rate, whatever this machine reaches, has no four digits in a row.
+    let rate = figures.split("decode ").nth(1).unwrap().split(" tok/s").next().unwrap();
+    assert!(rate.split([',', '.']).all(|digits| digits.len() <= 3), "{figures}");
+}

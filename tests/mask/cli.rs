@@ -408,3 +408,16 @@ fn the_map_has_colours_only_where_they_belong() {
     insta::assert_snapshot!("ascii", ascii);
     insta::assert_snapshot!("unicode", piped);
 }
+
+#[test]
+fn a_window_of_thousands_has_separators() {
+    let folder = workplace();
+    let run = |args: &str| stdout(folder.path(), &args.split(' ').collect::<Vec<_>>());
+    run("mask import alpha.tsv i.safetensors --kv-heads 2 --model tiny-llama");
+    let made = run("mask make --importance i.safetensors --sparsity 0.5 --align 2 --sink 1024 \
+                    --recent 2048 --chunk 1024 m.safetensors");
+    assert!(made.contains("sink 1,024 (") && made.contains("recent 2,048 ("), "{made}");
+    let shown = run("mask show m.safetensors --ctx 9,000");
+    assert!(shown.contains("sink 1,024 · recent 2,048 · chunk 1,024 ·"), "{shown}");
+    assert!(shown.contains("at 9,000 tokens") && shown.contains("cache at 9,000"), "{shown}");
+}

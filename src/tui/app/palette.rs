@@ -132,8 +132,11 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
             let path = typed.split_once(char::is_whitespace)?.1.trim();
             (Does::Save(path.into()), format!("save the mask as {path}"))
         }
-        "keep" | "fit" | "align" | "split" | "floor" | "rule" | "blend" | "sink" | "recent"
-        | "chunk" => {
+        "fit" => {
+            let (set, about) = fit(state, typed.split_once(char::is_whitespace)?.1)?;
+            (Does::Tune(set), about)
+        }
+        "keep" | "align" | "split" | "floor" | "rule" | "blend" | "sink" | "recent" | "chunk" => {
             let (set, about) = setting(state, first, words.next()?, words.next())?;
             (Does::Tune(set), about)
         }
@@ -150,8 +153,19 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
     Some(Entry { title: typed.to_owned(), about, keys: String::new(), does })
 }
 
-/// A setting of the mask: `keep 30`, `fit 1.5GiB`, `fit 1.5GiB@32k`, `rule think`, `blend think
-/// 25`.
+/// The bytes that a mask shall fit: `1.5GiB`, `800 MB`, `1.5GiB@32k`.
+fn fit(state: &State, typed: &str) -> Option<(Set, String)> {
+    state.screens.tune.as_ref()?;
+    let (size, context) =
+        typed.split_once('@').map_or((typed, None), |(size, context)| (size, Some(context)));
+    let bytes = numbers::parse_size(size.trim())?;
+    let tokens = context
+        .map_or(Some(state.target_context), |context| numbers::parse_tokens(context.trim()))?;
+    let about = format!("keep what {} hold at {} tokens", numbers::bytes(bytes), count(tokens));
+    Some((Set::Fit(bytes, tokens), about))
+}
+
+/// Another setting of the mask: `keep 30`, `rule think`, `blend think 25`.
 fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option<(Set, String)> {
     let shape = state.model.as_ref()?.shape();
     let sources = state.screens.tune.as_ref()?.sources();
@@ -168,17 +182,6 @@ fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option
             (
                 Set::Keep((percent * 10.0).round() as u16),
                 format!("keep {percent} % of the channels"),
-            )
-        }
-        "fit" => {
-            let (size, context) = value
-                .split_once('@')
-                .map_or((value, None), |(size, context)| (size, Some(context)));
-            let bytes = numbers::parse_size(size)?;
-            let tokens = context.map_or(Some(state.target_context), numbers::parse_tokens)?;
-            (
-                Set::Fit(bytes, tokens),
-                format!("keep what {} hold at {} tokens", numbers::bytes(bytes), count(tokens)),
             )
         }
         "align" => {

@@ -1,12 +1,15 @@
 //! Every screen, as text and colours.
 
-use crate::decode::worker::event::Event;
+use crate::decode::worker::event::{Event, Started};
 use crate::mask::Shape;
 use crate::tui::app::action::Command;
+use crate::tui::app::summary;
 use crate::tui::color::ColorDepth;
 use crate::tui::screen::Screen;
 use crate::tui::screen::map::state::Level;
-use crate::tui::testing::{LARGE, SMALL, act, blank, draw, send, session, text};
+use crate::tui::testing::{
+    LARGE, SMALL, act, blank, draw, info, letters, pair, send, session, text, token,
+};
 
 #[test]
 fn the_help_and_the_palette() {
@@ -69,6 +72,53 @@ fn every_screen_draws_at_every_size_and_depth() {
                 }
             }
         }
+    }
+}
+
+/// The numbers of four digits or more before one of these units that have no separators.
+fn bare_thousands(text: &str) -> Vec<String> {
+    let bare = |unit: &str| -> Vec<String> {
+        let before = text.match_indices(unit).map(|(at, _)| &text[..at]);
+        let digits = before.map(|text| {
+            let number = text.trim_end_matches(|letter: char| letter.is_ascii_digit());
+            format!("{}{unit}", &text[number.len()..])
+        });
+        digits.filter(|number| number.len() >= 4 + unit.len()).collect()
+    };
+    [" tokens", " bytes", " tok/s"].into_iter().flat_map(bare).collect()
+}
+
+#[test]
+fn thousands_have_separators_on_every_screen_and_in_the_summary() {
+    assert_eq!(bare_thousands("8192 tokens, 8,192 bytes, 999 tok/s"), ["8192 tokens"]);
+    let mut state = session(SMALL, ColorDepth::None);
+    let info = info(SMALL);
+    let started = state.run.started.clone().expect("the session has begun");
+    send(&mut state, Event::Started(Box::new(Started { prompt_tokens: 7_000, ..started })));
+    for n in 121..=160 {
+        send(&mut state, pair(&info, n, 6_879 + n));
+        send(&mut state, token(&info, n, 6_879 + n));
+    }
+    let mut seen = summary::text(&state);
+    state.target_context = 16_384;
+    for typed in ["", "context 16384", "sink 4096", "recent 2048", "chunk 1024", "fit 12MiB@8k"] {
+        act(&mut state, Command::Palette);
+        letters(&mut state, typed);
+        seen += &text(&draw(&state));
+        state.overlay = None;
+    }
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        state.size = size;
+        for screen in Screen::ALL {
+            for level in [Level::Model, Level::Layer] {
+                (state.screen, state.screens.map.level) = (screen, level);
+                seen += &text(&draw(&state));
+            }
+        }
+    }
+    assert_eq!(bare_thousands(&seen), [""; 0]);
+    for number in ["prefill 7,000 tokens", "16,384 tokens", "first 4,096 tokens", "1,024 tokens"] {
+        assert!(seen.contains(number), "{number}: {seen}");
     }
 }
 

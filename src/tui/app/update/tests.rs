@@ -188,6 +188,7 @@ fn the_palette_goes_to_places_and_runs_commands() {
         ("scale rank", &|state| state.scale() == Scale::Rank),
         ("context 4096", &|state| state.target_context == 4096),
         ("context 32k", &|state| state.target_context == 32_768),
+        ("context 8,192", &|state| state.target_context == 8192),
         ("show-perf", &|state| state.screen == Screen::Perf),
     ] {
         act(&mut state, Command::Palette);

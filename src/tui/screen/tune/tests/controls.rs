@@ -139,6 +139,10 @@ fn a_byte_budget_is_met_at_its_context() {
     assert!(
         matches!(tuning(&state).draft().goal, Goal::Fit { bytes, tokens: 8192 } if bytes < 12 << 20 && is_hundredth(bytes))
     );
+    for spaced in ["fit 12 MiB", "fit 12 MiB @ 8,192"] {
+        say(&mut state, "fit 11MiB@8k");
+        assert_eq!(retune(&say(&mut state, spaced)).mask.mask, retune(&effects).mask.mask);
+    }
     say(&mut state, "fit 1KiB@8k");
     let toast = state.toast.clone().expect("a refusal");
     assert!(toast.failed && toast.sentence.contains("weighs at least"), "{toast:?}");
