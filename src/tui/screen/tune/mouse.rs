@@ -5,8 +5,8 @@ use ratatui::layout::Rect;
 
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
-use crate::tui::app::state::State;
 use crate::tui::app::dispatch::run;
+use crate::tui::app::state::State;
 use crate::tui::screen::tune::layout;
 use crate::tui::screen::tune::state::{Control, Spot};
 use crate::tui::screen::{Press, Wheel};
