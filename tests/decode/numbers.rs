@@ -55,7 +55,6 @@ fn a_key_that_f16_cannot_hold_is_refused_by_every_command_that_decodes() {
         ("run", &[&ids[..], &["--batch", "2"]].concat()),
         ("run", &[&ids[..], &["--prompt-logprobs", "--json"]].concat()),
         ("compare", &[&ids[..], &["--mask", mask, "--json"]].concat()),
-        ("bench decode", &["--depth", "32", "--steps", "2", "--json"]),
     ] {
         let (code, out, err) = outcome(command, folder.path(), arguments);
         assert_eq!(code, 2, "{command} {arguments:?}: {out}{err}");
@@ -138,6 +137,6 @@ fn a_row_of_zeros_without_epsilon_is_named() {
     std::fs::write(&weights, file).unwrap();
     let (code, out, err) = outcome("run", folder.path(), &["--token-ids", "1,5,6", "--json"]);
     assert_eq!(code, 2, "{out}{err}");
-    // Either the file is refused, or the first number that is none is named.
-    assert!(err.contains("rms_norm_eps") || err.contains("position 1 is NaN"), "{err}");
+    // The file is refused before a row of zeros is divided by nothing.
+    assert!(err.contains("epsilon of the RMS norms must be above 0"), "{err}");
 }
