@@ -273,7 +273,7 @@ fn the_estimate_says_that_it_is_one() {
     assert!(
         run.status.success()
             && text.starts_with("estimate, not measured")
-            && text.contains("98304"),
+            && text.contains("98,304"),
         "{text}"
     );
 }

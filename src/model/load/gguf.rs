@@ -15,7 +15,7 @@ use candle_core::{DType, Device};
 use super::gguf_header::{TensorInfo, shown, unsigned};
 use super::gguf_keys::{self, Rotation};
 use super::gguf_parts::{self, Part};
-use super::gguf_types::Element;
+use super::gguf_types::GgufElement;
 use super::unread;
 use crate::element::Dtype;
 use crate::model::arch::{Architecture, Spelling};
@@ -273,7 +273,7 @@ impl Gguf {
         name: &str,
         shape: &[usize],
         interleaved: bool,
-    ) -> Result<(Vec<u8>, Element, [usize; 2])> {
+    ) -> Result<(Vec<u8>, GgufElement, [usize; 2])> {
         let (part, info) = self.located(name)?;
         let found = info.shape.dims();
         if found != shape {
@@ -285,7 +285,8 @@ impl Gguf {
         let cols = *shape.last().expect("tensors have at least one dimension");
         let rows = info.shape.elem_count() / cols.max(1);
         let broken = |what: String| Error::input(format!("{}: tensor `{name}` {what}", part.name));
-        let element = Element::of(info.kind).ok_or_else(|| broken(Element::refusal(info.kind)))?;
+        let element =
+            GgufElement::of(info.kind).ok_or_else(|| broken(GgufElement::refusal(info.kind)))?;
         if !cols.is_multiple_of(element.block_len()) {
             return Err(broken(format!(
                 "has rows of {cols}, no multiple of its blocks of {} values",
@@ -321,15 +322,15 @@ impl Gguf {
             tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()
         };
         let wide = match element {
-            Element::Candle(dtype) => by_candle(dtype)
+            GgufElement::Candle(dtype) => by_candle(dtype)
                 .map_err(|cause| broken(format!("cannot be read: {}", first_line(&cause))))?,
             _ => element.widen(&raw).expect("all but candle's types are widened here"),
         };
         let matrix = Matrix::new(rows, cols, Elements::F32(wide.into()))?;
         Ok(match element {
-            Element::Candle(GgmlDType::F16) => matrix.into_dtype(Dtype::F16).into(),
-            Element::Candle(GgmlDType::BF16) => matrix.into_dtype(Dtype::Bf16).into(),
-            Element::Candle(GgmlDType::F32) | Element::F64 => matrix.into(),
+            GgufElement::Candle(GgmlDType::F16) => matrix.into_dtype(Dtype::F16).into(),
+            GgufElement::Candle(GgmlDType::BF16) => matrix.into_dtype(Dtype::Bf16).into(),
+            GgufElement::Candle(GgmlDType::F32) | GgufElement::F64 => matrix.into(),
             _ => Stored { matrix, usual: Dtype::F16 },
         })
     }
@@ -403,8 +404,10 @@ impl Tensors for Gguf {
         let (raw, element, [rows, cols]) =
             self.raw(&self.known(name)?, &[rows, cols], self.is_interleaved(name))?;
         let dtype = match element {
-            Element::Candle(GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) => return Ok(None),
-            Element::Candle(dtype) => dtype,
+            GgufElement::Candle(GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) => {
+                return Ok(None);
+            }
+            GgufElement::Candle(dtype) => dtype,
             // A device has no product over these blocks; the host's widened weights are copied.
             _ => return Ok(None),
         };

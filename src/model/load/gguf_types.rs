@@ -6,7 +6,7 @@ use half::f16;
 
 /// An element type that can be read.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Element {
+pub(super) enum GgufElement {
     /// Widened by candle.
     Candle(GgmlDType),
     /// Eight-byte floats.
@@ -72,7 +72,7 @@ const IQ4_LEVELS: [i8; 16] =
 /// Twice the values of a float with two bits of exponent and one of mantissa.
 const E2M1_DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
-impl Element {
+impl GgufElement {
     /// The type that ggml gives this number; `None` where it cannot be read.
     pub fn of(kind: u32) -> Option<Self> {
         Some(match kind {

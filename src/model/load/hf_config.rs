@@ -129,7 +129,7 @@ fn refuse_activation(fields: Fields<'_>, architecture: &Architecture) -> Result<
     match fields.text(key)?.filter(|found| !known.contains(found)) {
         Some(found) => {
             let only = known.join(" or ");
-            Err(fields.wrong(key, &format!("`{}` is not supported, only {only}", name(found))))
+            Err(fields.wrong(key, &format!("`{found}` is not supported, only {only}")))
         }
         None => Ok(()),
     }
