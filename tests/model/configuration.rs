@@ -8,7 +8,7 @@ use kscope_testing::models::*;
 use kscope_testing::{kscope, vectors};
 use serde_json::Value;
 
-use crate::bad_input::{changed_gguf, refuses};
+use crate::edits::{changed_gguf, refuses};
 
 /// `kscope run` over the fixed text in f32, as one JSON object.
 fn arguments<'a>(model: &'a str, ids: &'a str) -> Vec<&'a str> {

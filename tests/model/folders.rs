@@ -10,7 +10,7 @@ use kscope_testing::{kscope, vectors};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-use crate::bad_input::{edit_weights, refuses, refuses_model};
+use crate::edits::{edit_weights, refuses, refuses_model};
 use crate::weights::LFS;
 
 const UP: &str = "model.layers.0.mlp.up_proj.";

@@ -2,8 +2,10 @@
 //! files.
 
 mod bad_input;
+mod bad_prompts;
 mod configuration;
 mod demo;
+mod edits;
 mod folders;
 mod fuzz;
 mod gguf;

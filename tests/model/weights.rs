@@ -13,7 +13,7 @@ use kscope_testing::{kscope, vectors};
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype as Stored;
 
-use crate::bad_input::{Tensors, edit_config, edit_weights, refuses_model};
+use crate::edits::{Tensors, edit_config, edit_weights, refuses_model};
 
 const HEAD: &str = "lm_head.weight";
 const EMBEDDING: &str = "model.embed_tokens.weight";

@@ -1,0 +1,101 @@
+//! Models of the vectors with something changed, and the check that such a model is refused.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use assert_cmd::Command;
+use candle_core::quantized::gguf_file::{self, Content, Value};
+use kscope_testing::models::*;
+use kscope_testing::{kscope, vectors};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+/// Checks that `command` fails with exit code 2 and one sentence that has all of `words` in it.
+pub fn refuses(command: &mut Command, words: &[&str]) -> String {
+    let output = command.output().unwrap();
+    let (out, err) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(2), "expected {words:?}, found {out}{err}");
+    assert_eq!(out, "", "nothing is printed before a refusal");
+    let sentence = err.strip_suffix('\n').unwrap();
+    assert!(
+        sentence.starts_with("kscope: ") && !sentence.contains('\n'),
+        "one sentence, not {err}"
+    );
+    for word in words {
+        assert!(sentence.contains(word), "no `{word}` in: {sentence}");
+    }
+    sentence.to_owned()
+}
+
+/// `kscope run` on a model with a prompt of ids.
+pub fn refuses_model(path: &Path, words: &[&str]) {
+    let path = path.to_str().unwrap();
+    refuses(
+        kscope().args(["run", "--token-ids", "1,5,6", "--max-new", "2", "--model", path]),
+        words,
+    );
+}
+
+/// The `llama` folder of the vectors, changed.
+pub fn changed(change: impl FnOnce(&Path)) -> tempfile::TempDir {
+    let folder = tiny_folder("llama");
+    change(folder.path());
+    folder
+}
+
+pub fn edit_config(folder: &Path, from: &str, to: &str) {
+    let path = folder.join("config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "no {from} in {text}");
+    std::fs::write(path, text.replace(from, to)).unwrap();
+}
+
+pub type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
+pub fn edit_weights(folder: &Path, edit: impl FnOnce(&mut Tensors)) {
+    let path = folder.join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let mut tensors: Tensors = SafeTensors::deserialize(&bytes)
+        .unwrap()
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| (name, (view.dtype(), view.shape().to_vec(), view.data().to_vec())))
+        .collect();
+    edit(&mut tensors);
+    let views: Vec<_> =
+        tensors.iter().map(|(name, tensor)| (name.as_str(), view(tensor))).collect();
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+pub fn view((dtype, shape, data): &(Dtype, Vec<usize>, Vec<u8>)) -> TensorView<'_> {
+    TensorView::new(*dtype, shape.clone(), data).unwrap()
+}
+
+pub fn edit_file(path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = std::fs::read(path).unwrap();
+    edit(&mut bytes);
+    std::fs::write(path, bytes).unwrap();
+}
+
+pub const Q: &str = "model.layers.1.self_attn.q_proj.weight";
+
+/// A GGUF file of the vectors with other metadata.
+pub fn changed_gguf(
+    name: &str,
+    change: impl FnOnce(&mut std::collections::HashMap<String, Value>),
+) -> tempfile::TempDir {
+    let mut file = std::fs::File::open(vectors().join(format!("gguf/{name}.gguf"))).unwrap();
+    let mut content = Content::read(&mut file).unwrap();
+    change(&mut content.metadata);
+    let device = candle_core::Device::Cpu;
+    let names: Vec<String> = content.tensor_infos.keys().cloned().collect();
+    let tensors: Vec<_> =
+        names.iter().map(|name| content.tensor(&mut file, name, &device).unwrap()).collect();
+    let tensors: Vec<_> = names.iter().map(String::as_str).zip(&tensors).collect();
+    let metadata: Vec<_> =
+        content.metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let mut out = std::fs::File::create(folder.path().join("model.gguf")).unwrap();
+    gguf_file::write(&mut out, &metadata, &tensors).unwrap();
+    folder
+}
