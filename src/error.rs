@@ -38,6 +38,17 @@ impl Error {
     }
 }
 
+/// The beginning of a text from a file, so that a message stays a sentence: at most 80 characters,
+/// and `…` where more follow. Control characters are left to what prints the message.
+pub fn shortened(text: &str) -> String {
+    const MOST: usize = 80;
+    let mut start: String = text.chars().take(MOST).collect();
+    if start.len() < text.len() {
+        start.push('…');
+    }
+    start
+}
+
 /// Turns an I/O error on a named path into a sentence: `reading PATH: reason`.
 pub fn io(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Error {
     use std::io::ErrorKind::{

@@ -12,6 +12,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 
 use super::contents::{Contents, ImportanceFile, MaskFile, Origin};
+use crate::error::shortened;
 use crate::mask::select::ALIGNMENTS;
 use crate::mask::{ChannelMask, Importance, Shape, Window};
 use crate::{Error, Result};
@@ -146,8 +147,7 @@ impl Metadata<'_> {
     }
 
     fn unexpected(&self, key: &str, expected: &str) -> Error {
-        let found: String =
-            self.entries.get(key).map(|value| value.chars().take(80).collect()).unwrap_or_default();
+        let found = self.entries.get(key).map_or_else(String::new, |value| shortened(value));
         Error::input(format!(
             "{}: metadata {key:?}: expected {expected}, found {found:?}",
             self.name

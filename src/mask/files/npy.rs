@@ -4,6 +4,7 @@
 use half::f16;
 
 use super::array::Array;
+use crate::error::shortened;
 use crate::{Error, Result};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -170,8 +171,4 @@ impl Header {
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let quote = text.chars().next().filter(|&quote| quote == '\'' || quote == '"')?;
     text[1..].split_once(quote)
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(80).collect()
 }

@@ -5,6 +5,8 @@
 //! Nothing is ever read back from the memo, so the values that exist are never larger than the
 //! program's own text.
 
+use crate::error::shortened;
+
 /// The stack of a bare tensor holds at most a dozen values.
 const MAX_STACK: usize = 64;
 
@@ -218,10 +220,7 @@ impl<'a> Machine<'a> {
             || full == "collections.OrderedDict"
             || module == "torch" && name.ends_with("Storage");
         if !known {
-            return Err(format!(
-                "the Python object {:?}",
-                full.chars().take(80).collect::<String>()
-            ));
+            return Err(format!("the Python object {:?}", shortened(&full)));
         }
         self.push(Value::Global(full))
     }

@@ -1,6 +1,7 @@
 //! Stage-1 text: one row per layer, one column per KV head and channel, separated by tabs.
 
 use super::array::Array;
+use crate::error::shortened;
 use crate::{Error, Result};
 
 /// Reads the text; the result has two axes.
@@ -57,13 +58,4 @@ pub(super) fn encode(array: &Array) -> Vec<u8> {
         text.push('\n');
     }
     text.into_bytes()
-}
-
-/// At most 24 characters of a field, so that an error stays a sentence.
-fn shortened(field: &str) -> String {
-    let mut short: String = field.chars().take(24).collect();
-    if short.len() < field.len() {
-        short.push('…');
-    }
-    short
 }

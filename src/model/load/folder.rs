@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::gguf_header::shown;
 use super::safetensors::Checkpoint;
 use super::{Opened, file_kind, hf_config, quantised, unread};
+use crate::error::shortened;
 use crate::model::config::Config;
 use crate::model::tokenizer::Tokenizer;
 use crate::{Error, Result, error};
@@ -129,7 +129,7 @@ fn is_adapter(folder: &Path) -> Result<Option<Error>> {
         .and_then(|json| Some(json.get("base_model_name_or_path")?.as_str()?.to_owned()));
     let base = base.map_or_else(
         || "its base model".to_owned(),
-        |base| format!("its base model {}", shown(&base)),
+        |base| format!("its base model {}", shortened(&base)),
     );
     Ok(Some(Error::input(format!(
         "{} holds an adapter (LoRA) and no model: merge it into {base} and give the merged folder",
@@ -271,7 +271,7 @@ fn listed(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
         return Err(Error::input(format!(
             "{}: shard `{}` must be a file name in the same folder",
             index.display(),
-            shown(bad)
+            shortened(bad)
         )));
     }
     let missing: Vec<(&str, &str)> =
@@ -281,7 +281,7 @@ fn listed(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
         Some((first, cause)) => Err(Error::input(format!(
             "{}: it names {}, which {cause} ({} of {} files are missing)",
             index.display(),
-            shown(first),
+            shortened(first),
             missing.len(),
             names.len()
         ))),
@@ -305,7 +305,7 @@ fn refuse_other_forms(config_path: &Path, folder: &Path, checkpoint: &Checkpoint
         return Err(Error::input(format!(
             "{}: it holds an adapter (LoRA, tensor `{}`) that is not merged into the weights",
             folder.display(),
-            shown(name)
+            shortened(name)
         )));
     }
     match quantised::by_tensors(&names) {

@@ -12,12 +12,13 @@ use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device};
 
-use super::gguf_header::{TensorInfo, shown, unsigned};
+use super::gguf_header::{TensorInfo, unsigned};
 use super::gguf_keys::{self, Rotation};
 use super::gguf_parts::{self, Part};
 use super::gguf_types::GgufElement;
 use super::unread;
 use crate::element::Dtype;
+use crate::error::shortened;
 use crate::model::arch::{Architecture, Spelling};
 use crate::model::config::Config;
 use crate::model::host::matrix::{Elements, Matrix};
@@ -44,7 +45,7 @@ impl Gguf {
         {
             return Err(Error::input(format!(
                 "{name}: `general.type` is `{}`, so it holds no model of its own",
-                shown(what)
+                shortened(what)
             )));
         }
         let family = match first.header.metadata.get("general.architecture") {
@@ -215,7 +216,7 @@ impl Gguf {
             Some(name) => Err(Error::input(format!(
                 "{}: tensor `{}` changes what the model computes and is not read for {}",
                 self.name,
-                shown(name),
+                shortened(name),
                 self.architecture
             ))),
             None => Ok(unread::warning(&self.name, &unread)),

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use candle_core::Shape;
 use candle_core::quantized::gguf_file::Value;
 
+use crate::error::shortened;
+
 /// What a header says.
 #[derive(Debug)]
 pub(super) struct Header {
@@ -56,19 +58,20 @@ impl Header {
             let kind = reader.u32()?;
             let value = reader
                 .value(kind, 0)
-                .map_err(|cause| format!("{cause} (key `{}`)", shown(&key)))?;
+                .map_err(|cause| format!("{cause} (key `{}`)", shortened(&key)))?;
             if metadata.contains_key(&key) {
-                return Err(format!("the key `{}` occurs twice", shown(&key)));
+                return Err(format!("the key `{}` occurs twice", shortened(&key)));
             }
             metadata.insert(key, value);
         }
         let mut tensors = HashMap::new();
         for _ in 0..tensor_count {
             let name = reader.text()?;
-            let info =
-                reader.tensor().map_err(|cause| format!("{cause} (tensor `{}`)", shown(&name)))?;
+            let info = reader
+                .tensor()
+                .map_err(|cause| format!("{cause} (tensor `{}`)", shortened(&name)))?;
             if tensors.contains_key(&name) {
-                return Err(format!("the tensor `{}` occurs twice", shown(&name)));
+                return Err(format!("the tensor `{}` occurs twice", shortened(&name)));
             }
             tensors.insert(name, info);
         }
@@ -85,14 +88,6 @@ impl Header {
             .ok_or_else(|| format!("`general.alignment` of {alignment} is beyond any file"))?;
         Ok(Self { metadata, tensors, data_start })
     }
-}
-
-/// A name from a file as a message may show it: its beginning, control characters written out.
-pub(super) fn shown(name: &str) -> String {
-    const LONGEST: usize = 80;
-    let start: String = name.chars().take(LONGEST).collect();
-    let more = if start.len() < name.len() { "..." } else { "" };
-    format!("{}{more}", start.escape_debug())
 }
 
 /// A metadata value as a count, whatever integer type it has.

@@ -4,7 +4,7 @@
 use candle_core::quantized::gguf_file::Value;
 
 use super::Gguf;
-use super::gguf_header::shown;
+use crate::error::shortened;
 use crate::model::arch::Architecture;
 use crate::model::rope_scaling::RopeScaling;
 use crate::{Error, Result};
@@ -93,7 +93,7 @@ impl Rotation {
             other => {
                 return Err(file.wrong(
                     "rope.scaling.type",
-                    &format!("`{}` is not supported (known: none, linear, yarn)", shown(other)),
+                    &format!("`{}` is not supported (known: none, linear, yarn)", shortened(other)),
                 ));
             }
         };
@@ -134,8 +134,11 @@ pub(super) fn check(
             || [EXTRAPOLATION, ATTENTION_SCALE].contains(&key)
             || REFUSED.iter().any(|(refused, _)| *refused == key)
     };
-    let mut unknown: Vec<String> =
-        file.own_keys().filter(|key| !known(key)).map(|key| format!("`{}`", shown(key))).collect();
+    let mut unknown: Vec<String> = file
+        .own_keys()
+        .filter(|key| !known(key))
+        .map(|key| format!("`{}`", shortened(key)))
+        .collect();
     unknown.sort_unstable();
     if !unknown.is_empty() {
         let more = unknown.len().saturating_sub(SHOWN);

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::Value;
 
-use super::gguf_header::{Header, shown, unsigned};
+use super::gguf_header::{Header, unsigned};
 use super::{Bytes, file_kind};
+use crate::error::shortened;
 use crate::{Error, Result};
 
 /// One file.
@@ -149,7 +150,7 @@ fn agree(parts: &[Part]) -> Result<()> {
                 return Err(Error::input(format!(
                     "{}: tensor `{}` is in {other} as well, so these are no parts of one model",
                     part.name,
-                    shown(tensor)
+                    shortened(tensor)
                 )));
             }
         }
@@ -161,9 +162,9 @@ fn agree(parts: &[Part]) -> Result<()> {
             return Err(Error::input(format!(
                 "{}: it is of architecture `{}`, and {} of `{}`",
                 part.name,
-                shown(other),
+                shortened(other),
                 first.name,
-                shown(family)
+                shortened(family)
             )));
         }
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::fields::Fields;
-use super::gguf_header::shown as name;
 use super::{hf_keys, hf_rope};
+use crate::error::shortened;
 use crate::model::arch::{Architecture, BiasRule};
 use crate::model::config::Config;
 use crate::{Error, Result, error};
@@ -129,7 +129,7 @@ fn refuse_activation(fields: Fields<'_>, architecture: &Architecture) -> Result<
     match fields.text(key)?.filter(|found| !known.contains(found)) {
         Some(found) => {
             let only = known.join(" or ");
-            Err(fields.wrong(key, &format!("`{found}` is not supported, only {only}")))
+            Err(fields.wrong(key, &format!("`{}` is not supported, only {only}", shortened(found))))
         }
         None => Ok(()),
     }
@@ -158,7 +158,7 @@ fn window(fields: Fields<'_>, architecture: &Architecture, layers: usize) -> Res
             if let Some(other) =
                 kinds.iter().find(|kind| !["full_attention", "sliding_attention"].contains(kind))
             {
-                let what = format!("has a layer of `{}`, which is not supported", name(other));
+                let what = format!("has a layer of `{}`, which is not supported", shortened(other));
                 return Err(fields.wrong("layer_types", &what));
             }
             let sliding = kinds.contains(&"sliding_attention");

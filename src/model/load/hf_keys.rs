@@ -5,8 +5,8 @@
 use serde_json::Value;
 
 use super::fields::{Fields, shown};
-use super::gguf_header::shown as name;
 use crate::Result;
+use crate::error::shortened;
 use crate::model::arch::Architecture;
 
 /// Keys that are read where they have a meaning.
@@ -204,7 +204,7 @@ pub(super) fn check(
         .filter(|key| !key.starts_with('_') && !read.contains(key))
         .filter(|key| !READ.contains(key) && !HARMLESS.contains(key))
         .filter(|key| REFUSED.iter().all(|(refused, _)| refused != key))
-        .map(|key| format!("`{}`", name(key)))
+        .map(|key| format!("`{}`", shortened(key)))
         .collect();
     if !unknown.is_empty() {
         let more = unknown.len().saturating_sub(SHOWN);

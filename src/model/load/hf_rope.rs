@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::fields::{Fields, shown};
-use super::gguf_header::shown as name;
+use crate::error::shortened;
 use crate::model::rope_scaling::RopeScaling;
 use crate::{Error, Result};
 
@@ -55,7 +55,7 @@ pub(super) fn read(
     let origin = format!("{}: {key}", fields.origin);
     let rope = Fields { map, origin: &origin };
     if let Some((layers, _)) = map.iter().find(|(_, value)| value.is_object()) {
-        return Err(rope.wrong(&name(layers), "sets the rotation of one kind of layers, which is not supported: all layers rotate alike"));
+        return Err(rope.wrong(&shortened(layers), "sets the rotation of one kind of layers, which is not supported: all layers rotate alike"));
     }
     refuse_partial(fields)?;
     refuse_partial(rope)?;
@@ -68,7 +68,7 @@ pub(super) fn read(
         let known: Vec<&str> = KINDS.iter().map(|(known, _)| *known).collect();
         return Err(rope.wrong(
             "rope_type",
-            &format!("`{}` is not supported (known: {})", name(kind), known.join(", ")),
+            &format!("`{}` is not supported (known: {})", shortened(kind), known.join(", ")),
         ));
     };
     let scaling = scaling(Section { fields, rope, trained }, kind)?;
@@ -81,7 +81,7 @@ pub(super) fn read(
         .filter(|(name, value)| {
             !value.is_null() && !COMMON.contains(&name.as_str()) && !used.contains(&name.as_str())
         })
-        .map(|(key, _)| format!("`{}`", name(key)))
+        .map(|(key, _)| format!("`{}`", shortened(key)))
         .collect();
     if !idle.is_empty() {
         warnings.push(format!("{origin}: rope scaling `{kind}` does not read {}", idle.join(", ")));

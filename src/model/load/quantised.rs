@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::gguf_header::shown;
+use crate::error::shortened;
 
 /// Methods by what `quant_method` calls them.
 const METHODS: &[(&str, &str)] = &[
@@ -84,10 +84,10 @@ pub(super) fn by_config(config: &Map<String, Value>, tensors: &[&str]) -> Option
         Some(stated) if stated == "bitsandbytes" || stated.starts_with("bitsandbytes") => {
             bitsandbytes(&flag)
         }
-        Some(stated) => METHODS
-            .iter()
-            .find(|(name, _)| *name == stated)
-            .map_or_else(|| format!("`{}`", shown(&stated)), |(_, method)| (*method).to_owned()),
+        Some(stated) => METHODS.iter().find(|(name, _)| *name == stated).map_or_else(
+            || format!("`{}`", shortened(&stated)),
+            |(_, method)| (*method).to_owned(),
+        ),
         None if flag("load_in_4bit") || flag("load_in_8bit") => bitsandbytes(&flag),
         None if key == "quantization" => "MLX".to_owned(),
         None if key == "compression_config" => "compressed-tensors".to_owned(),
@@ -118,7 +118,7 @@ pub(super) fn by_tensors(tensors: &[&str]) -> Option<String> {
         ending(second)?;
         Some(format!(
             "the weights are quantised by {method} (tensor `{}`); {WAY_OUT}",
-            shown(named)
+            shortened(named)
         ))
     })
 }

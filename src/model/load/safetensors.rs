@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype as Stored, Metadata, SafeTensors, TensorInfo};
 
-use super::gguf_header::shown;
 use super::{Bytes, file_kind};
+use crate::error::shortened;
 use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::weights::{Stored as StoredMatrix, Tensors};
 use crate::{Error, Result};
@@ -125,7 +125,8 @@ impl Checkpoint {
     /// What is said of a tensor that is not there; one whose name only begins otherwise is named.
     fn missing(&self, name: &str) -> Error {
         let like = self.names().filter(|held| held.ends_with(&format!(".{name}"))).min();
-        let like = like.map(|held| format!(" (there is `{}`)", shown(held))).unwrap_or_default();
+        let like =
+            like.map(|held| format!(" (there is `{}`)", shortened(held))).unwrap_or_default();
         Error::input(format!("{}: tensor `{name}` is missing{like}", self.folder))
     }
 

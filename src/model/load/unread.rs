@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::gguf_header::shown;
+use crate::error::shortened;
 use crate::model::arch::{BlockSpec, LinearSpec};
 use crate::model::config::Config;
 
@@ -64,7 +64,7 @@ pub(super) fn unread<'a>(
 /// One sentence on them, `None` where there are none.
 pub(super) fn warning(origin: &str, unread: &[&str]) -> Option<String> {
     let named: Vec<String> =
-        unread.iter().take(SHOWN).map(|name| format!("`{}`", shown(name))).collect();
+        unread.iter().take(SHOWN).map(|name| format!("`{}`", shortened(name))).collect();
     let named = named.join(", ");
     match unread.len() {
         0 => None,
