@@ -6,6 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
+use crate::numbers::count;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
@@ -71,7 +72,7 @@ pub fn number(value: f32) -> String {
 pub fn wavelength(tokens: f64) -> String {
     match tokens {
         t if t < 10.0 => format!("{t:.1}"),
-        t if t < 10_000.0 => format!("{t:.0}"),
+        t if t < 10_000.0 => count(t.round() as usize),
         t if t < 1e6 => format!("{:.0}k", t / 1e3),
         t => format!("{:.1}M", t / 1e6),
     }

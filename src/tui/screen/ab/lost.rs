@@ -117,7 +117,7 @@ fn tokens(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
     let wide = pane.area.width >= 62;
     let head = match wide {
         true => format!("{:<14}{:>7}  {:<17}{:<16}rank", "token", "at", "weight", "logit"),
-        false => format!("{:<12}{:>6}  {:<14}rank", "token", "at", "weight"),
+        false => format!("{:<10}{:>7} {:<15}rank", "token", "at", "weight"),
     };
     pane.note(head);
     // Half of the rows for the tokens with the largest weights, the rest for those that lost the
@@ -138,7 +138,7 @@ fn tokens(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
 
 fn line(state: &State, token: &LostToken, wide: bool) -> Line<'static> {
     let theme = &state.theme;
-    let text: String = visible(&token.text).chars().take(if wide { 13 } else { 11 }).collect();
+    let text: String = visible(&token.text).chars().take(if wide { 13 } else { 9 }).collect();
     let weight = |w: f64| {
         if w >= 0.0995 { format!("{:.0} %", w * 100.0) } else { format!("{:.1} %", w * 100.0) }
     };
@@ -149,19 +149,21 @@ fn line(state: &State, token: &LostToken, wide: bool) -> Line<'static> {
     };
     let weights = format!("{:>5} → {:<6}", weight(token.exact_weight), pruned_weight);
     let fell = token.pruned_rank > token.exact_rank;
-    let ranks = format!("{} → {}", token.exact_rank, token.pruned_rank);
+    // Without spaces a rank of six digits fits beside the others in half of 80 columns.
+    let arrow = if wide { " → " } else { "→" };
+    let ranks = format!("{}{arrow}{}", count(token.exact_rank), count(token.pruned_rank));
     let place = if token.middle { Role::Text } else { Role::Dim };
     let mut spans = Vec::new();
     if wide {
         let logit = token.pruned_logit.map_or("–".to_owned(), |logit| format!("{logit:.2}"));
         let logits = format!("{:>6.2} → {logit:<6}", token.exact_logit);
         spans.push(Span::styled(format!("{text:<14}"), theme.style(Role::Text)));
-        spans.push(Span::styled(format!("{:>7}  ", token.position), theme.style(place)));
+        spans.push(Span::styled(format!("{:>7}  ", count(token.position)), theme.style(place)));
         spans.push(Span::styled(format!("{weights:<17}"), theme.style(Role::Text)));
         spans.push(Span::styled(format!("{logits:<16}"), theme.style(Role::Dim)));
     } else {
-        spans.push(Span::styled(format!("{text:<12}"), theme.style(Role::Text)));
-        spans.push(Span::styled(format!("{:>6}  ", token.position), theme.style(place)));
+        spans.push(Span::styled(format!("{text:<10}"), theme.style(Role::Text)));
+        spans.push(Span::styled(format!("{:>7} ", count(token.position)), theme.style(place)));
         spans.push(Span::styled(format!("{weights:<14} "), theme.style(Role::Text)));
     }
     spans.push(Span::styled(ranks, theme.style(if fell { Role::Warn } else { Role::Dim })));

@@ -10,6 +10,7 @@ use crate::learn::train::{Dense, Settings, Stage, Update};
 use crate::learn::worker::{Done, Order};
 use crate::mask::select::ALIGNMENTS;
 use crate::mask::{ChannelMask, Importance, Window};
+use crate::numbers::count;
 
 /// A setting of a learning run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +175,7 @@ impl Form {
             Field::Haystack => plain(self.haystack.clone()),
             Field::Sparsity => (format!("{} %", self.percent), "of K channels".to_owned()),
             Field::Align => (self.align.to_string(), "channels".to_owned()),
-            Field::Context => (self.context.to_string(), format!("from {}", self.lengths().0)),
+            Field::Context => (count(self.context), format!("from {}", count(self.lengths().0))),
             Field::Pool => (self.pool.to_string(), "prefills".to_owned()),
             Field::Steps => match self.steps {
                 Some(steps) => plain(steps.to_string()),

@@ -208,7 +208,12 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
             signed(ms, 2)
         });
     }
-    line("tok/s", &rate, &|rate| format!("{rate:.1}"), &|rate| signed(rate, 1));
+    // One decimal, which small differences need, as long as it is worth something.
+    let speed = |rate: f64| match rate {
+        r if r < 1000.0 => format!("{r:.1}"),
+        r => count(r.round() as usize),
+    };
+    line("tok/s", &rate, &speed, &|rate| signed(rate, 1));
     if full {
         let stored = numbers::bytes(figures.dense_kv as u64);
         pane.note(match saved {
