@@ -1,0 +1,13 @@
+//! Cache plans: bits per K channel and bits of V per head, of which a channel mask is one corner.
+
+mod bytes;
+mod cache_plan;
+mod coding;
+mod sensitivity;
+mod width;
+
+pub use bytes::{HeadBytes, group_tokens};
+pub use cache_plan::CachePlan;
+pub use coding::{Coding, V_GROUP};
+pub use sensitivity::Sensitivity;
+pub use width::Width;
