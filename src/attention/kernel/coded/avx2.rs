@@ -1,26 +1,18 @@
 //! Codes with AVX2: weights are whole numbers of 16 bits, and pairs of products are summed in 32
-//! bits (`vpmaddwd`). 256 products of a code and a weight fit: 256 * 255 * 32,767 < 2^31.
+//! bits (`vpmaddwd`). The products of 64 codes and weights fit: 64 * 255 * 32,767 < 2^31.
 
 use std::arch::x86_64::*;
 
+use super::fold::{self, Factors, FoldLanes, WeightSpace};
 use super::lanes::{CodeLanes, Codes, MOST_FOURS, Sums, Tile, WEIGHT_WORDS, Weights};
 use crate::attention::kernel::avx2::Avx2;
-
-/// The largest weight, an i16.
-const LARGEST: f32 = 32_767.0;
 
 const _: () = assert!((4 * MOST_FOURS as i64) * 255 * 32_767 < 1 << 31);
 
 // SAFETY throughout: the caller is compiled with avx2, fma and f16c and runs only on machines that
 // have them; pointers are valid as `CodeLanes` demands.
-impl CodeLanes for Avx2 {
-    fn largest_weight(_bits: usize) -> f32 {
-        LARGEST
-    }
-
-    fn is_coarse(_bits: usize) -> bool {
-        false
-    }
+impl FoldLanes for Avx2 {
+    const LARGEST: f32 = 32_767.0;
 
     #[inline(always)]
     unsafe fn abs(a: Self::V) -> Self::V {
@@ -40,7 +32,7 @@ impl CodeLanes for Avx2 {
 
     /// Of each four, members 0 and 2, then 1 and 3.
     #[inline(always)]
-    unsafe fn store_weights(weights: Self::V, at: usize, _bits: usize, to: *mut u32) -> Self::V {
+    unsafe fn store_weights(weights: Self::V, at: usize, to: *mut u32) {
         // SAFETY: see above; each four takes two words.
         unsafe {
             let whole = _mm256_cvtps_epi32(weights);
@@ -53,10 +45,11 @@ impl CodeLanes for Avx2 {
             let to = to.add(at / 2);
             _mm_storel_epi64(to.cast(), _mm256_castsi256_si128(ordered));
             _mm_storel_epi64(to.add(2).cast(), _mm256_extracti128_si256(ordered, 1));
-            _mm256_cvtepi32_ps(whole)
         }
     }
+}
 
+impl CodeLanes for Avx2 {
     #[inline(always)]
     unsafe fn widen_codes(from: *const u8, shift: u32, mask: u8) -> Self::V {
         // SAFETY: see above; eight bytes are read.
@@ -65,6 +58,16 @@ impl CodeLanes for Avx2 {
             let shifted = _mm256_srl_epi32(bytes, _mm_cvtsi32_si128(shift as i32));
             _mm256_cvtepi32_ps(_mm256_and_si256(shifted, _mm256_set1_epi32(mask.into())))
         }
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    unsafe fn fold<const HEADS: usize>(
+        factors: &Factors,
+        _bits: usize,
+        space: &mut WeightSpace<HEADS>,
+    ) -> Weights<HEADS> {
+        // SAFETY: the caller's promises.
+        unsafe { fold::fold::<Self, HEADS>(factors, space) }
     }
 
     #[inline(always)]

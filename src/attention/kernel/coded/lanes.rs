@@ -1,11 +1,11 @@
 //! What an instruction set provides for codes.
 
-use half::f16;
+use super::fold::{Factors, WeightSpace};
+use crate::attention::kernel::Simd;
+use crate::cache::BLOCK;
 
-use crate::attention::kernel::Widen;
-
-/// Most interleaved fours whose weights share a scale: 256 channels, or 64 tokens.
-pub const MOST_FOURS: usize = 64;
+/// Most interleaved fours whose weights share a scale: 64 channels, or all tokens of a block.
+pub const MOST_FOURS: usize = BLOCK / 4;
 
 /// Words that one query head's weights of [`MOST_FOURS`] fours take, however they are stored.
 pub const WEIGHT_WORDS: usize = 4 * MOST_FOURS;
@@ -64,7 +64,7 @@ impl<const HEADS: usize> Sums<HEADS> {
     }
 }
 
-/// The weights of a sum, as [`CodeLanes::store_weights`] left them, `[head][WEIGHT_WORDS]`.
+/// The weights of a sum, as [`CodeLanes::fold`] left them, `[head][WEIGHT_WORDS]`.
 pub struct Weights<const HEADS: usize> {
     /// Of all heads.
     pub stored: *const u32,
@@ -75,25 +75,21 @@ pub struct Weights<const HEADS: usize> {
 }
 
 /// Sums of products of codes and weights.
-pub trait CodeLanes: Widen<f16> {
-    /// The largest magnitude of a stored weight for codes of `bits`; infinite where weights are
-    /// stored as they are.
-    fn largest_weight(bits: usize) -> f32;
-
-    /// Whether weights are rounded so coarsely that the rounding error is to meet centred codes.
-    fn is_coarse(bits: usize) -> bool;
-
-    unsafe fn abs(a: Self::V) -> Self::V;
-
-    /// The sum of all lanes.
-    unsafe fn total(a: Self::V) -> f32;
-
-    /// Rounds the weights of the members `at ..` of fours, `LANES` of them, to whole numbers up to
-    /// [`Self::largest_weight`], stores them for [`Self::dot`] and returns them.
-    unsafe fn store_weights(weights: Self::V, at: usize, bits: usize, to: *mut u32) -> Self::V;
-
+pub trait CodeLanes: Simd {
     /// `LANES` codes of a row that is not interleaved: `byte >> shift & mask`.
     unsafe fn widen_codes(from: *const u8, shift: u32, mask: u8) -> Self::V;
+
+    /// Folds scales and minima into the weights of a sum: the products of factors and scales, whole
+    /// numbers of one scale per head where the dot product needs them, are stored in `space`; the
+    /// sum of the products of factors and minima becomes the bias.
+    ///
+    /// # Safety
+    /// The pointers of `factors` are valid for its count; the instruction set is there.
+    unsafe fn fold<const HEADS: usize>(
+        factors: &Factors,
+        bits: usize,
+        space: &mut WeightSpace<HEADS>,
+    ) -> Weights<HEADS>;
 
     /// Adds the products of codes and weights of a tile to its sums.
     ///

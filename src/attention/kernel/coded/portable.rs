@@ -1,18 +1,13 @@
 //! Codes in plain Rust: every code becomes an f32, and weights stay as they are.
 
+use super::fold::{self, Factors, FoldLanes, WeightSpace};
 use super::lanes::{COLUMN, CodeLanes, Codes, Sums, Tile, WEIGHT_WORDS, Weights};
 use crate::attention::kernel::Simd;
 use crate::attention::kernel::portable::Portable;
 
 // SAFETY throughout: pointers are valid as `CodeLanes` demands.
-impl CodeLanes for Portable {
-    fn largest_weight(_bits: usize) -> f32 {
-        f32::INFINITY
-    }
-
-    fn is_coarse(_bits: usize) -> bool {
-        false
-    }
+impl FoldLanes for Portable {
+    const LARGEST: f32 = f32::INFINITY;
 
     #[inline(always)]
     unsafe fn abs(a: Self::V) -> Self::V {
@@ -25,17 +20,28 @@ impl CodeLanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn store_weights(weights: Self::V, at: usize, _bits: usize, to: *mut u32) -> Self::V {
+    unsafe fn store_weights(weights: Self::V, at: usize, to: *mut u32) {
         // SAFETY: see above.
         unsafe { Self::store(to.add(at).cast(), weights) };
-        weights
     }
+}
 
+impl CodeLanes for Portable {
     #[inline(always)]
     unsafe fn widen_codes(from: *const u8, shift: u32, mask: u8) -> Self::V {
         // SAFETY: see above.
         let bytes = unsafe { from.cast::<[u8; Self::LANES]>().read_unaligned() };
         bytes.map(|byte| f32::from(byte >> shift & mask))
+    }
+
+    #[inline(never)]
+    unsafe fn fold<const HEADS: usize>(
+        factors: &Factors,
+        _bits: usize,
+        space: &mut WeightSpace<HEADS>,
+    ) -> Weights<HEADS> {
+        // SAFETY: the caller's promises.
+        unsafe { fold::fold::<Self, HEADS>(factors, space) }
     }
 
     #[inline(always)]

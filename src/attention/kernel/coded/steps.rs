@@ -1,6 +1,6 @@
 //! The steps of the algorithm over a coded block, for any instruction set.
 
-use super::fold::{Factors, WeightSpace, fold};
+use super::fold::{Factors, WeightSpace};
 use super::lanes::{COLUMN, CodeLanes, Codes, MOST_FOURS, Sums, Tile};
 use super::plain::{self, LEAST_GROUP};
 use crate::attention::kernel::{Steps, Values, Widen};
@@ -76,7 +76,7 @@ pub unsafe fn scores<S: CodeLanes + Widen<E>, E: Element, const HEADS: usize>(
                         count: 4 * fours,
                     };
                     let bits = usize::from(run.width.bits());
-                    let weights = fold::<S, HEADS>(&factors, bits, &mut space);
+                    let weights = S::fold::<HEADS>(&factors, bits, &mut space);
                     let stride = 4 * run.row_bytes();
                     let codes = Codes {
                         first: bytes.add(run.offset + start * stride),
@@ -179,7 +179,7 @@ pub unsafe fn accumulate<S: CodeLanes + Widen<E>, E: Element, const HEADS: usize
                 minima: bytes.add(minima.start + 2 * skipped).cast(),
                 count: 4 * (fours.1 - fours.0),
             };
-            let folded = fold::<S, HEADS>(&factors, bits, &mut space);
+            let folded = S::fold::<HEADS>(&factors, bits, &mut space);
             let (first, lanes) = (index * values.group / COLUMN, values.group / COLUMN);
             if (first | lanes).is_multiple_of(parts) {
                 let columns = (first / parts, (first + lanes) / parts);
