@@ -58,7 +58,7 @@ impl MaskChoice {
     pub fn mask(&self, config: &Config) -> ChannelMask {
         self.file
             .as_ref()
-            .map_or_else(|| ChannelMask::full(config.mask_shape()), |file| file.mask.clone())
+            .map_or_else(|| ChannelMask::full(config.mask_shape()), |file| file.mask().clone())
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn run(args: &BenchDecodeArgs) -> Result<()> {
     let shape = model.config().mask_shape();
     let mut masks: Vec<ChannelMask> =
         args.sparsity.iter().map(|&sparsity| masks::equal(shape, sparsity)).collect();
-    masks.extend(choice.file.as_ref().map(|file| file.mask.clone()));
+    masks.extend(choice.file.as_ref().map(|file| file.mask().clone()));
     let options = decode::DecodeOptions {
         depths: args.depth.clone(),
         threads: args.thread_counts.clone(),
