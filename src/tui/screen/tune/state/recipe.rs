@@ -43,7 +43,7 @@ impl Tuning {
             Base::Selection => draft.align,
         };
         MaskFile {
-            mask: self.proposal.mask.clone(),
+            mask: self.proposal.mask().clone(),
             importance: self.proposal.importance.clone(),
             target_sparsity: draft.sparsity(),
             origin: Origin {
