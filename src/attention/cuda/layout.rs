@@ -13,8 +13,8 @@ use std::sync::Arc;
 use super::device::Device;
 use super::launch::KernelShape;
 use super::params::HeadLayout;
-use crate::{Error, Result};
 use crate::cache::{CacheBytes, CacheSpec};
+use crate::{Error, Result};
 
 /// Tokens of the middle per slab.
 pub const SLAB: usize = 256;
