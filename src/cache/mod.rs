@@ -10,6 +10,7 @@ pub mod coded;
 mod fits;
 mod head;
 mod layer;
+mod middle_rows;
 mod remote;
 mod rows;
 mod sequence;

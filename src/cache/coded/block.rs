@@ -116,6 +116,30 @@ impl BlockLayout {
         }
     }
 
+    /// The stored key of one token, a number per channel in the order of [`Self::channels`].
+    pub fn read_key<E: Element>(&self, block: &[u8], token: usize, key: &mut [f32]) {
+        assert!(token < BLOCK && key.len() == self.channels().len(), "a number per stored channel");
+        if let Coding::Blocks { rotated } = self.coding {
+            self.read_row(block, 0, token, (key, rotated));
+            return;
+        }
+        let full: &[E] = bytemuck::cast_slice(&block[..self.full * BLOCK * size_of::<E>()]);
+        for (x, row) in key.iter_mut().zip(full.chunks_exact(BLOCK)) {
+            *x = row[token].widen();
+        }
+        let [scales, minima] = self.k_scales(token / self.group);
+        for run in &self.runs {
+            for at in 0..run.channels {
+                let coded = run.first + at;
+                let group = Group {
+                    scale: get_f16(block, scales.start + 2 * coded),
+                    minimum: get_f16(block, minima.start + 2 * coded),
+                };
+                key[self.full + coded] = group.number(get(block, run.place(at, token), run.width));
+            }
+        }
+    }
+
     /// The stored value of one token, `[head_dim]`.
     pub fn read_value<E: Element>(&self, block: &[u8], token: usize, value: &mut [f32]) {
         assert!(token < BLOCK && value.len() == self.head_dim, "a value has head_dim channels");
@@ -248,6 +272,11 @@ mod tests {
         for (row, &channel) in stored.chunks(BLOCK).zip(layout.channels()) {
             let exact = &keys[channel * BLOCK..][..BLOCK];
             near(row, exact, widths[channel], group, coding);
+        }
+        let mut key = vec![0.0; layout.channels().len()];
+        for token in 0..BLOCK {
+            layout.read_key::<f16>(&block, token, &mut key);
+            assert!(key.iter().zip(stored.chunks(BLOCK)).all(|(x, row)| *x == row[token]));
         }
         let mut value = vec![0.0; head_dim];
         let v_group = coding.v_group(head_dim);
