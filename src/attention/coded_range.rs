@@ -3,11 +3,16 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use super::kernel::coded::{self, CodeLanes};
 use super::kernel::{Steps, Widen};
-use super::range::{RangeJob, StateLayout, block_scores, block_values, finish, weigh};
+use super::range::{
+    RangeJob, StateLayout, arrange_queries, block_scores, block_values, finish, weigh,
+};
+use super::simd_level::SimdLevel;
 use crate::cache::coded::BlockLayout;
 use crate::cache::{BLOCK, HeadView};
-use crate::element::Element;
+use crate::element::{Dtype, Element};
+use crate::mask::Coding;
 
 /// The blocks of a coded head, in the order of the work: those of the middle, counted from its
 /// first token, then those that hold tokens of the window. They depend on the sequence's length and
@@ -65,8 +70,27 @@ impl CodedBlocks {
     }
 }
 
+/// Writes the queries `q`, `[group, head_dim]`, of the channels that a coded head stores, multiplied
+/// by `scale`, in the order that [`run`] reads them.
+pub(super) fn arrange_coded_queries(
+    level: SimdLevel,
+    layout: &BlockLayout,
+    q: &[f32],
+    scale: f32,
+    to: &mut [f32],
+) {
+    match layout.coding() {
+        Coding::Channels { .. } => coded::arrange_queries(layout, q, scale, to),
+        Coding::Blocks { .. } => {
+            // Of decoded numbers, which are f32 for every level.
+            let stored = layout.channels().iter().copied();
+            arrange_queries((level, Dtype::F32), q, layout.head_dim(), stored, scale, to);
+        }
+    }
+}
+
 thread_local! {
-    /// Numbers of one block, keys and values, for codings that no kernel reads.
+    /// Numbers of one block, keys or values, for blocks per token, which no kernel reads.
     static DECODED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -76,7 +100,9 @@ thread_local! {
 /// The machine has the instructions of `S` and `C`, and the function is inlined into one that is
 /// compiled with them.
 #[inline(always)]
-pub(super) unsafe fn run<S: Steps<E>, C: Widen<f32>, E: Element>(job: RangeJob<'_>) {
+pub(super) unsafe fn run<S: Steps<E>, C: CodeLanes + Widen<E> + Widen<f32>, E: Element>(
+    job: RangeJob<'_>,
+) {
     let RangeJob { view, blocks, group, whole_q, packed_q, state } = job;
     let layout = view.layout().expect("a coded head has a layout");
     let head_dim = view.head_dim();
@@ -91,12 +117,24 @@ pub(super) unsafe fn run<S: Steps<E>, C: Widen<f32>, E: Element>(job: RangeJob<'
         match work.at(index) {
             Work::Codes(block, tokens) => {
                 let bytes = view.coded_block(block).expect("the middle is stored");
+                // Even beyond this range, so that it is prefetched while this one is computed.
+                let next = view.coded_block(block + 1).unwrap_or(bytes);
                 let seen = (0, tokens);
+                let is_decoded = matches!(layout.coding(), Coding::Blocks { .. });
                 // SAFETY: the promises of this function's caller.
                 unsafe {
-                    code_scores::<C, E>(layout, bytes, packed_q, group, scores);
+                    if is_decoded {
+                        decoded_scores::<C, E>(layout, bytes, packed_q, group, scores);
+                    } else {
+                        coded::block_scores::<C, E>(layout, bytes, packed_q, group, scores, next);
+                    }
                     weigh::<S::Registers>(group, [seen, (0, 0)], largest, lanes, scores, rescale);
-                    code_values::<C, E>(layout, bytes, seen, (group, scores, rescale), sums);
+                    let weights = (group, &*scores, &*rescale);
+                    if is_decoded {
+                        decoded_values::<C, E>(layout, bytes, seen, weights, sums);
+                    } else {
+                        coded::block_values::<C, E>(layout, bytes, seen, weights, sums, next);
+                    }
                 }
             }
             Work::Window(block, seen) => {
@@ -121,12 +159,12 @@ pub(super) unsafe fn run<S: Steps<E>, C: Widen<f32>, E: Element>(job: RangeJob<'
     finish(total, lanes);
 }
 
-/// Scores of all query heads of a group over one block of codes, `[group][64]`.
+/// Scores of all query heads of a group over one block that is decoded first, `[group][64]`.
 ///
 /// # Safety
 /// As [`run`].
 #[inline(always)]
-unsafe fn code_scores<C: Widen<f32>, E: Element>(
+unsafe fn decoded_scores<C: Widen<f32>, E: Element>(
     layout: &BlockLayout,
     block: &[u8],
     q: &[f32],
@@ -142,12 +180,13 @@ unsafe fn code_scores<C: Widen<f32>, E: Element>(
     });
 }
 
-/// Adds the weighted values of one block of codes to the sums of all query heads of a group.
+/// Adds the weighted values of one block that is decoded first to the sums of all query heads of a
+/// group.
 ///
 /// # Safety
 /// As [`run`].
 #[inline(always)]
-unsafe fn code_values<C: Widen<f32>, E: Element>(
+unsafe fn decoded_values<C: Widen<f32>, E: Element>(
     layout: &BlockLayout,
     block: &[u8],
     tokens: (usize, usize),

@@ -5,11 +5,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::AttentionScale;
-use super::coded_range::CodedBlocks;
+use super::coded_range::{CodedBlocks, arrange_coded_queries};
 use super::range::{RangeJob, StateLayout, arrange_queries, kernel_for};
 use super::simd_level::SimdLevel;
 use crate::cache::{BLOCK, SequenceCache};
-use crate::element::Dtype;
 use crate::{Error, Result};
 
 /// Key ranges that a sequence is split into when it is long enough, so that one sequence can use
@@ -164,9 +163,7 @@ impl Attention {
                         view.len().div_ceil(BLOCK)
                     }
                     Some(layout) => {
-                        let stored = layout.channels().iter().copied();
-                        let plain = (self.level, Dtype::F32);
-                        arrange_queries(plain, q, head_dim, stored, scale, packed);
+                        arrange_coded_queries(self.level, layout, q, scale, packed);
                         CodedBlocks::of(&view).count()
                     }
                 };

@@ -138,14 +138,9 @@ fn coded_kernel_for(level: SimdLevel, dtype: Dtype) -> RangeKernel {
         (SimdLevel::Avx2, Dtype::F32) => return x86::coded_avx2::<f32>,
         (SimdLevel::Avx2, Dtype::F16) => return x86::coded_avx2::<f16>,
         (SimdLevel::Avx2, Dtype::Bf16) => return x86::coded_avx2::<bf16>,
-        (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, Dtype::F32) => {
-            return x86::coded_avx512::<f32>;
+        (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, _) => {
+            return x86::coded_avx512((level, dtype), SimdLevel::has_vnni());
         }
-        (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, Dtype::F16) => {
-            return x86::coded_avx512::<f16>;
-        }
-        (SimdLevel::Avx512, Dtype::Bf16) => return x86::coded_avx512::<bf16>,
-        (SimdLevel::Avx512Bf16, Dtype::Bf16) => return x86::coded_avx512_bf16,
         (SimdLevel::Portable, _) => {}
     }
     match dtype {
@@ -157,9 +152,9 @@ fn coded_kernel_for(level: SimdLevel, dtype: Dtype) -> RangeKernel {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use half::bf16;
+    use half::{bf16, f16};
 
-    use super::{Element, RangeJob, coded_range, run};
+    use super::{Dtype, Element, RangeJob, RangeKernel, SimdLevel, coded_range, run};
     use crate::attention::kernel::{Widen, avx2::Avx2, avx512::Avx512, bf16_dot::Bf16Dot};
 
     #[target_feature(enable = "avx2,fma,f16c")]
@@ -191,19 +186,51 @@ mod x86 {
         unsafe { coded_range::run::<Avx2, Avx2, E>(job) }
     }
 
-    #[target_feature(enable = "avx512f,avx512dq,avx2,fma,f16c")]
-    pub(super) unsafe fn coded_avx512<E: Element>(job: RangeJob<'_>)
+    /// The kernel for heads with a coded middle: codes are read with VNNI, or else with AVX2.
+    pub(super) fn coded_avx512(kind: (SimdLevel, Dtype), has_vnni: bool) -> RangeKernel {
+        match (kind, has_vnni) {
+            ((SimdLevel::Avx512Bf16, Dtype::Bf16), true) => bf16_vnni,
+            ((SimdLevel::Avx512Bf16, Dtype::Bf16), false) => bf16_avx2,
+            ((_, Dtype::F32), true) => vnni::<f32>,
+            ((_, Dtype::F16), true) => vnni::<f16>,
+            ((_, Dtype::Bf16), true) => vnni::<bf16>,
+            ((_, Dtype::F32), false) => without_vnni::<f32>,
+            ((_, Dtype::F16), false) => without_vnni::<f16>,
+            ((_, Dtype::Bf16), false) => without_vnni::<bf16>,
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn vnni<E: Element>(job: RangeJob<'_>)
     where
         Avx512: Widen<E>,
     {
-        // SAFETY: as `avx512`.
+        // SAFETY: as `avx512`; those of its codes are in `SimdLevel::has_vnni`.
         unsafe { coded_range::run::<Avx512, Avx512, E>(job) }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512bf16,avx2,fma,f16c")]
-    pub(super) unsafe fn coded_avx512_bf16(job: RangeJob<'_>) {
-        // SAFETY: as `avx512_bf16`.
+    #[target_feature(enable = "avx512f,avx512dq,avx2,fma,f16c")]
+    unsafe fn without_vnni<E: Element>(job: RangeJob<'_>)
+    where
+        Avx512: Widen<E>,
+        Avx2: Widen<E>,
+    {
+        // SAFETY: as `avx512`.
+        unsafe { coded_range::run::<Avx512, Avx2, E>(job) }
+    }
+
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512bf16,avx512vl,avx512vnni,avx2,fma,f16c"
+    )]
+    unsafe fn bf16_vnni(job: RangeJob<'_>) {
+        // SAFETY: as `avx512_bf16` and `vnni`.
         unsafe { coded_range::run::<Bf16Dot, Avx512, bf16>(job) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512bf16,avx2,fma,f16c")]
+    unsafe fn bf16_avx2(job: RangeJob<'_>) {
+        // SAFETY: as `avx512_bf16`.
+        unsafe { coded_range::run::<Bf16Dot, Avx2, bf16>(job) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512bf16,avx2,fma,f16c")]

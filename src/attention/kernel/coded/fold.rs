@@ -30,11 +30,17 @@ pub struct Factors {
     pub count: usize,
 }
 
+/// What is taken from codes of `bits` that meet weights up to `largest`: where these are rounded
+/// coarsely, half the largest code, because the codes' common offset would multiply the error.
+pub fn centre(bits: usize, largest: f32) -> f32 {
+    if largest < 256.0 { ((1 << bits) - 1) as f32 / 2.0 } else { 0.0 }
+}
+
 /// What [`fold`] takes of an instruction set.
 pub trait FoldLanes: Widen<f16> {
-    /// The largest magnitude of a stored weight ; infinite where weights are
+    /// The largest magnitude of a stored weight for codes of `bits`; infinite where weights are
     /// stored as they are.
-    const LARGEST: f32;
+    fn largest_weight(bits: usize) -> f32;
 
     unsafe fn abs(a: Self::V) -> Self::V;
 
@@ -42,8 +48,9 @@ pub trait FoldLanes: Widen<f16> {
     unsafe fn total(a: Self::V) -> f32;
 
     /// Rounds the weights of the members `at ..` of fours, `LANES` of them, to whole numbers up to
-    /// [`Self::LARGEST`], and stores them for [`CodeLanes::dot`](super::CodeLanes::dot).
-    unsafe fn store_weights(weights: Self::V, at: usize, to: *mut u32);
+    /// [`Self::largest_weight`], stores them for [`CodeLanes::dot`](super::CodeLanes::dot) and
+    /// returns them.
+    unsafe fn store_weights(weights: Self::V, at: usize, bits: usize, to: *mut u32) -> Self::V;
 }
 
 /// `count` numbers, at least 1 and at most a register; the other lanes are 0.
@@ -76,13 +83,15 @@ unsafe fn widen_some<S: FoldLanes>(from: *const f16, count: usize) -> S::V {
 
 /// The weights `factor * scale`, stored in `space`, and the sum of `factor * minimum` per head.
 ///
-/// Weights that are whole numbers share a scale per head.
+/// Weights that are whole numbers share a scale per head. A rounding error is to meet codes from
+/// which [`centre`] has been taken; what that offset adds is in the bias, exactly.
 ///
 /// # Safety
 /// The pointers of `factors` are valid for its count; the instruction set of `S` is there.
 #[inline(always)]
 pub unsafe fn fold<S: FoldLanes, const HEADS: usize>(
     factors: &Factors,
+    bits: usize,
     space: &mut WeightSpace<HEADS>,
 ) -> Weights<HEADS> {
     let Factors { first, stride, scales, minima, count } = *factors;
@@ -90,6 +99,8 @@ pub unsafe fn fold<S: FoldLanes, const HEADS: usize>(
     let mut products = MaybeUninit::<[[f32; WEIGHT_WORDS]; HEADS]>::uninit();
     let products = products.as_mut_ptr().cast::<f32>();
     let (mut scale, mut bias) = ([1.0; HEADS], [0.0; HEADS]);
+    let limit = S::largest_weight(bits);
+    let centre = centre(bits, limit);
     // SAFETY: `at < count`, and `at + LANES` is at most 64; products are read where they were
     // written.
     unsafe {
@@ -99,6 +110,7 @@ pub unsafe fn fold<S: FoldLanes, const HEADS: usize>(
             let left = count - at;
             let scales = widen_some::<S>(scales.add(at), left);
             let minima = widen_some::<S>(minima.add(at), left);
+            let minima = S::fma(scales, S::splat(centre), minima);
             for head in 0..HEADS {
                 let factor = load_some::<S>(first.add(head * stride + at), left);
                 let product = S::mul(factor, scales);
@@ -107,7 +119,6 @@ pub unsafe fn fold<S: FoldLanes, const HEADS: usize>(
                 constant[head] = S::fma(factor, minima, constant[head]);
             }
         }
-        let limit = S::LARGEST;
         for head in 0..HEADS {
             let mut inverse = 1.0;
             if limit.is_finite() {
@@ -118,10 +129,14 @@ pub unsafe fn fold<S: FoldLanes, const HEADS: usize>(
                 };
             }
             let inverse = S::splat(inverse);
+            let back = S::splat(-scale[head] * centre);
             for at in (0..count).step_by(S::LANES) {
                 let product = S::load(products.add(head * WEIGHT_WORDS + at));
                 let to = stored.add(head * WEIGHT_WORDS);
-                S::store_weights(S::mul(product, inverse), at, to);
+                let rounded = S::store_weights(S::mul(product, inverse), at, bits, to);
+                if centre > 0.0 {
+                    constant[head] = S::fma(rounded, back, constant[head]);
+                }
             }
             bias[head] = S::total(constant[head]);
         }

@@ -7,7 +7,9 @@ use crate::attention::kernel::portable::Portable;
 
 // SAFETY throughout: pointers are valid as `CodeLanes` demands.
 impl FoldLanes for Portable {
-    const LARGEST: f32 = f32::INFINITY;
+    fn largest_weight(_bits: usize) -> f32 {
+        f32::INFINITY
+    }
 
     #[inline(always)]
     unsafe fn abs(a: Self::V) -> Self::V {
@@ -20,9 +22,10 @@ impl FoldLanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn store_weights(weights: Self::V, at: usize, to: *mut u32) {
+    unsafe fn store_weights(weights: Self::V, at: usize, _bits: usize, to: *mut u32) -> Self::V {
         // SAFETY: see above.
         unsafe { Self::store(to.add(at).cast(), weights) };
+        weights
     }
 }
 
@@ -37,11 +40,11 @@ impl CodeLanes for Portable {
     #[inline(never)]
     unsafe fn fold<const HEADS: usize>(
         factors: &Factors,
-        _bits: usize,
+        bits: usize,
         space: &mut WeightSpace<HEADS>,
     ) -> Weights<HEADS> {
         // SAFETY: the caller's promises.
-        unsafe { fold::fold::<Self, HEADS>(factors, space) }
+        unsafe { fold::fold::<Self, HEADS>(factors, bits, space) }
     }
 
     #[inline(always)]

@@ -141,7 +141,8 @@ pub unsafe fn accumulate<S: CodeLanes + Widen<E>, E: Element, const HEADS: usize
             <S as Steps<E>>::accumulate::<HEADS>(&values, tokens, weights, rescale, sums);
             return;
         };
-        if !values.interleaved || !values.group.is_multiple_of(COLUMN) {
+        let fits = values.interleaved && values.group.is_multiple_of(COLUMN);
+        if !fits || tokens.0 == tokens.1 {
             for head in 0..HEADS {
                 let rescale = *rescale.add(head);
                 for channel in 0..head_dim {

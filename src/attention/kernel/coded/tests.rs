@@ -259,7 +259,8 @@ macro_rules! kernels {
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") {
-                kernels.push(kernel("avx2", x86::avx2::<$element>, |_| 32_767.0));
+                let limit = |bits| if bits == 8 { 32_767.0 } else { 127.0 };
+                kernels.push(kernel("avx2", x86::avx2::<$element>, limit));
             }
             if is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl") {
                 let limit = |bits| if bits == 8 { 32_512.0 } else { 127.0 };

@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::fold::{Factors, LEAST, WeightSpace};
+use super::fold::{Factors, LEAST, WeightSpace, centre};
 use super::lanes::{CodeLanes, Codes, MOST_FOURS, Sums, Tile, WEIGHT_WORDS, Weights};
 use crate::attention::kernel::avx512::Avx512;
 
@@ -86,11 +86,7 @@ impl CodeLanes for Avx512 {
     }
 }
 
-/// [`CodeLanes::fold`] of up to `16 * REGISTERS` factors.
-///
-/// The one term of narrow codes is rounded coarsely. So its error is to meet codes from which half
-/// the largest code has been taken: their common offset would multiply it. What the offset adds is
-/// in the bias, exactly.
+/// [`fold`](super::fold::fold) of up to `16 * REGISTERS` factors, which stay in registers.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 unsafe fn fold_registers<const HEADS: usize, const REGISTERS: usize>(
     factors: &Factors,
@@ -99,8 +95,8 @@ unsafe fn fold_registers<const HEADS: usize, const REGISTERS: usize>(
 ) -> Weights<HEADS> {
     let Factors { first, stride, scales, minima, count } = *factors;
     let stored = space.as_mut_ptr().cast::<u32>();
-    let centre = if has_two_terms(bits) { 0.0 } else { ((1 << bits) - 1) as f32 / 2.0 };
     let limit = LARGEST[usize::from(!has_two_terms(bits))];
+    let centre = centre(bits, limit);
     // SAFETY: lanes past `count` are not read; each head has `WEIGHT_WORDS` words, enough for two
     // terms of 64 bytes.
     unsafe {
