@@ -6,7 +6,7 @@ use std::sync::Arc;
 use half::f16;
 use kscope::cache::SequenceCache;
 use kscope::cache::coded::Group;
-use kscope::decode::divergence::kld;
+use kscope::decode::divergence::StepDivergence;
 use kscope::element::Dtype;
 use kscope::learn::data::{Haystack, HaystackPart, HaystackPiece};
 use kscope::learn::engine::{Damage, Sample, damage};
@@ -289,7 +289,7 @@ fn coded_kld(model: &Arc<Model>, prompt: &[u32], forced: &[u32], at: [usize; 3])
             model.decoder.step(&[token], &mut [cache], &mut buffers, &mut |_, _, _| ()).unwrap();
             buffers.logits
         });
-        sum += kld(&logits[0], &logits[1]);
+        sum += StepDivergence::of(&logits[0], &logits[1], token).kld;
     }
     sum / forced.len() as f64
 }
