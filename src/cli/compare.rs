@@ -8,6 +8,7 @@ use super::args::{ModeArg, Ready, SessionArgs};
 use super::output;
 use super::progress::ProgressLine;
 use super::values;
+use super::widths::PlanReport;
 use crate::decode::comparison::{Comparison, ComparisonSetup, Mode, Side, Sides};
 use crate::decode::divergence::{Divergence, StepDivergence, top};
 use crate::decode::lost::{Asked, Lost, lost};
@@ -49,11 +50,14 @@ struct Report {
     model: String,
     mode: Mode,
     mask: Option<String>,
+    plan: Option<String>,
+    #[serde(flatten)]
+    stored: PlanReport,
     window: crate::mask::Window,
     kv_dtype: String,
     prompt_tokens: usize,
     new_tokens: usize,
-    /// Per decode step, in nats.
+    /// Per decode step, in nats; its standard error is that over steps.
     kld: Spread,
     compared_steps: usize,
     top1_agreement: f64,
@@ -62,6 +66,9 @@ struct Report {
     /// Index among the new tokens; null where the texts are equal.
     first_divergence: Option<usize>,
     prefill_ms: f64,
+    /// Bytes of all sequences at the end: with the plan, and dense.
+    kv_bytes: usize,
+    kv_bytes_dense: usize,
     a: SideReport,
     b: SideReport,
     saved_bytes: usize,
@@ -115,8 +122,10 @@ pub fn run(args: &CompareArgs) -> Result<()> {
             "--max-new must be at least 2 (the first token is exact) and --batch at least 1",
         ));
     }
-    if args.session.cache.mask.is_none() {
-        return Err(Error::input("compare needs a mask: give it --mask FILE"));
+    if !args.session.cache.is_given() {
+        return Err(Error::input(
+            "compare needs a plan or a mask: give it --plan NAME|FILE or --mask FILE",
+        ));
     }
     let sampling = args.session.sampling.sampling()?;
     let ready = args.session.open(args.batch)?;
@@ -216,11 +225,15 @@ fn report(args: &CompareArgs, model: &Model, comparison: &Comparison, steps: Vec
     let all: Vec<StepDivergence> = comparison.steps.iter().flatten().flatten().copied().collect();
     let divergence = Divergence::of(&all);
     let (a, b) = (side(model, &comparison.a), side(model, &comparison.b));
+    let (mask, plan) = args.session.cache.names();
+    let spec = comparison.b.caches[0].spec();
     Report {
         model: model.name.clone(),
         mode: comparison.mode(),
-        mask: args.session.cache.mask.as_ref().map(|path| path.display().to_string()),
-        window: comparison.b.caches[0].spec().window(),
+        mask,
+        plan,
+        stored: PlanReport::of(spec.plan(), spec.window()),
+        window: spec.window(),
         kv_dtype: args.session.cache.kv_dtype.to_string(),
         prompt_tokens: comparison.prompts()[0].len(),
         new_tokens: comparison.a.generated[0].len(),
@@ -231,6 +244,8 @@ fn report(args: &CompareArgs, model: &Model, comparison: &Comparison, steps: Vec
         rms_delta_p: divergence.rms_delta_p,
         first_divergence: comparison.first_divergence(0),
         prefill_ms: comparison.prefill_time.as_secs_f64() * 1e3,
+        kv_bytes: b.kv_bytes,
+        kv_bytes_dense: a.kv_bytes,
         saved_bytes: a.kv_bytes.saturating_sub(b.kv_bytes),
         a,
         b,
@@ -269,7 +284,8 @@ fn table(report: &Report) -> String {
     let lost = report.lost.as_ref().map_or_else(String::new, lost_text);
     format!(
         "A dense   {:>8.2} ms a token   KV {:>10}\n{}\n\nB masked  {:>8.2} ms a token   KV {:>10}   saved {}\n{}\n\n\
-         KLD mean {:.5} ± {:.5} nats, p50 {:.5}, p99 {:.5}, max {:.5} over {} steps\n\
+         {}\n\
+         KLD mean {:.5} ± {:.5} nats, p50 {:.5}, p99 {:.5}, p99.9 {:.5}, max {:.5} over {} steps (± over steps)\n\
          same top token {:.1} %, RMS Δp {:.2} %, {divergence}{alone}{lost}",
         report.a.tpot_ms,
         numbers::bytes(report.a.kv_bytes as u64),
@@ -278,10 +294,12 @@ fn table(report: &Report) -> String {
         numbers::bytes(report.b.kv_bytes as u64),
         numbers::bytes(report.saved_bytes as u64),
         text(&report.b),
+        report.stored.words(),
         report.kld.mean,
         report.kld.stderr,
         report.kld.p50,
         report.kld.p99,
+        report.kld.p999,
         report.kld.max,
         numbers::count(report.compared_steps),
         report.top1_agreement * 100.0,

@@ -23,5 +23,6 @@ pub mod score;
 pub mod selftest;
 pub mod sweep;
 pub mod values;
+mod widths;
 
 pub use program::{Cli, main};

@@ -6,6 +6,7 @@ use super::args::{Ready, SessionArgs};
 use super::output;
 use super::progress::ProgressLine;
 use super::values;
+use super::widths::PlanReport;
 use crate::decode::session::{Finish, NewToken, Request, Session};
 use crate::model::decoder::PrefillHooks;
 use crate::model::tokenizer::Detokenizer;
@@ -49,6 +50,7 @@ struct Report {
     dtype: String,
     kv_dtype: String,
     mask: Option<String>,
+    plan: Option<String>,
     window: crate::mask::Window,
     prompt_tokens: usize,
     tokens: Vec<u32>,
@@ -65,6 +67,8 @@ struct Report {
     tokens_per_s: Option<f64>,
     kv_bytes: usize,
     kv_bytes_dense: usize,
+    #[serde(flatten)]
+    stored: PlanReport,
     threads: usize,
     resident_bytes: Option<u64>,
     warnings: Vec<String>,
@@ -114,7 +118,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
     printer.finish(&session)?;
 
-    let report = report(args, &session, &choice.warnings, &spec, &dense);
+    let report = report(args, &session, choice.warnings(), &spec, &dense);
     if args.json {
         output::json(&report)
     } else {
@@ -143,6 +147,7 @@ fn report(
         finish: sequence.finish,
         ttft_ms: ms(sequence.ttft),
     };
+    let (mask, plan) = args.session.cache.names();
     let steps: Duration = session.step_times.iter().sum();
     let stepped: usize = session
         .sequences()
@@ -154,7 +159,8 @@ fn report(
         device: model.decoder.device_name().to_owned(),
         dtype: model.dtype().to_string(),
         kv_dtype: spec.dtype().to_string(),
-        mask: args.session.cache.mask.as_ref().map(|path| path.display().to_string()),
+        mask,
+        plan,
         window: spec.window(),
         prompt_tokens: first.prompt_len,
         tokens: first.generated().to_vec(),
@@ -174,6 +180,7 @@ fn report(
             .iter()
             .map(|sequence| dense.bytes_at(sequence.cache.tokens()).total())
             .sum(),
+        stored: PlanReport::of(spec.plan(), spec.window()),
         threads: rayon::current_num_threads(),
         resident_bytes: machine::resident_bytes(),
         warnings: warnings.to_vec(),

@@ -13,7 +13,7 @@ use crate::cache::CacheSpec;
 use crate::decode::sweep::Reference;
 use crate::mask::files::{self, Split};
 use crate::mask::select::Options;
-use crate::mask::{fingerprint, select};
+use crate::mask::{Window, fingerprint, select};
 use crate::model::decoder::PrefillHooks;
 use crate::spread::Spread;
 use crate::spread::median_ms;
@@ -75,7 +75,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
     if args.steps == 0 {
         return Err(Error::input("--steps must be at least 1, not 0"));
     }
-    if args.session.cache.mask.is_some() {
+    if args.session.cache.is_given() {
         return Err(Error::input("sweep makes its own masks: give it --importance, not --mask"));
     }
     let sampling = args.session.sampling.sampling()?;
@@ -97,8 +97,7 @@ pub fn run(args: &SweepArgs) -> Result<()> {
             config.mask_shape()
         )));
     }
-    let choice = args.session.cache.mask_choice(config)?;
-    let window = choice.window;
+    let window = args.session.cache.window(Window::default())?;
     let dense =
         Arc::new(CacheSpec::dense(config.mask_shape(), window, args.session.cache.kv_dtype)?);
     let prompts = args.session.prompt.tokens(&model)?;

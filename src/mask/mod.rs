@@ -21,7 +21,9 @@ pub use channel_mask::{ChannelMask, Shape};
 pub use geometry::{Geometry, fingerprint};
 pub use importance::Importance;
 pub use overlap::{MaskComparison, Overlap, compare};
-pub use plan::{CachePlan, Coding, HeadBytes, Sensitivity, V_GROUP, Width, group_tokens};
+pub use plan::{
+    CachePlan, Coding, HeadBytes, NamedPlan, Sensitivity, V_GROUP, Width, group_tokens,
+};
 pub use rule::{Given, MeanSquares, Needs, Rule};
 pub use select::{keep_counts, select};
 pub use statistics::{Statistics, StatisticsSetting, alignment_cost};

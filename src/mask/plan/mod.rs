@@ -3,11 +3,13 @@
 mod bytes;
 mod cache_plan;
 mod coding;
+mod named;
 mod sensitivity;
 mod width;
 
 pub use bytes::{HeadBytes, group_tokens};
 pub use cache_plan::CachePlan;
 pub use coding::{Coding, V_GROUP};
+pub use named::NamedPlan;
 pub use sensitivity::Sensitivity;
 pub use width::Width;

@@ -102,9 +102,9 @@ fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> V
         Err(error) => return vec![Effect::Fail(error)],
     };
     let shape = model.shape();
-    let other = model.info.other.as_ref().filter(|other| other.mask.shape() == shape);
+    let other = model.info.other.as_ref().filter(|other| other.plan.shape() == shape);
     state.other =
-        other.map(|other| OtherMask { label: other.label.clone(), mask: other.mask.clone() });
+        other.map(|other| OtherMask { label: other.label.clone(), mask: other.mask().clone() });
     if state.replay {
         // Stepping back replays a recording from here.
         state.run = RunView::new(0);

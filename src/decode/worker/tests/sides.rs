@@ -42,8 +42,7 @@ fn a_retune_counts_from_the_next_token_and_is_measured() {
     assert_eq!((retuned.revision, retuned.mask.label.as_str()), (7, "sparser"));
     let token = next(&mut events, token_of);
     assert_eq!(token.n, retuned.from.expect("a run is under way") + 1);
-    let shape = retuned.mask.mask.shape();
-    let spec = crate::cache::CacheSpec::new(shape, retuned.window, Dtype::F32, retuned.mask.mask)
+    let spec = crate::cache::CacheSpec::planned(retuned.window, Dtype::F32, retuned.mask.plan)
         .expect("fits");
     assert_eq!(token.kv, spec.bytes_at(token.cached));
     let measured = next(&mut events, |event| {
@@ -73,11 +72,10 @@ fn a_retune_during_the_prefill_counts_from_its_end_and_the_newest_wins() {
         .find_map(|e| if let Event::Retuned(retuned) = &e.event { Some(retuned) } else { None });
     assert_eq!(last.expect("applied").revision, 200);
     let token = seen.iter().rev().find_map(|e| token_of(e.event.clone())).expect("tokens");
-    let spec = crate::cache::CacheSpec::new(
-        last.unwrap().mask.mask.shape(),
+    let spec = crate::cache::CacheSpec::planned(
         last.unwrap().window,
         Dtype::F32,
-        last.unwrap().mask.mask.clone(),
+        last.unwrap().mask.plan.clone(),
     );
     assert_eq!(token.kv, spec.expect("fits").bytes_at(token.cached));
     // The next run begins with the change.
@@ -94,7 +92,7 @@ fn sweeps_are_measured_trial_by_trial_and_can_be_called_off() {
     until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
     let trial = |id: u64| crate::decode::worker::Trial {
         id,
-        mask: even_of("trial", 1 << id).mask,
+        plan: even_of("trial", 1 << id).plan,
         window: Window { sink: 2, recent: 8, chunk: 2 },
     };
     let measured =

@@ -51,7 +51,7 @@ fn answers_of_an_old_run_still_say_which_mask_is_at_work() {
     let effects = press(&mut state, '}');
     update(&mut state, Action::Do(Command::Rerun));
     let Retune { revision, mask, window } = retune(&effects).clone();
-    let kept = mask.mask.clone();
+    let kept = mask.mask().clone();
     let event =
         Event::Retuned(Box::new(Retuned { revision, mask, window, from: Some(120), ms: 1.0 }));
     update(
@@ -95,7 +95,7 @@ fn held_changes_wait_for_enter() {
     assert!(!tuning(&state).is_applied(state.model.as_ref().unwrap()));
     assert!(text(&draw(&state)).contains("Enter applies it"));
     let effects = key(&mut state, KeyCode::Enter);
-    assert_eq!(retune(&effects).mask.mask, tuning(&state).proposal().mask);
+    assert_eq!(retune(&effects).mask.mask(), tuning(&state).proposal().mask());
     answer(&mut state, &effects);
     assert!(tuning(&state).is_applied(state.model.as_ref().unwrap()));
     // Waiting changes are sent when hold is switched off.
@@ -114,7 +114,7 @@ fn a_change_that_is_taken_back_before_it_is_applied_is_sent_too() {
     press(&mut state, '}');
     let effects = press(&mut state, 'u');
     assert_eq!(retune(&effects).revision, 2, "revision 1 may still come");
-    assert_eq!(retune(&effects).mask.mask, info(SMALL).mask.unwrap().mask);
+    assert_eq!(retune(&effects).mask.plan, info(SMALL).mask.unwrap().plan);
     assert_eq!(retune(&effects).mask.label, "learned-50");
 }
 
@@ -147,14 +147,14 @@ fn a_dense_session_starts_whole_and_gets_its_rules_with_the_prompt() {
     let dense = crate::decode::worker::event::ModelInfo { mask: None, other: None, ..info(SMALL) };
     send(&mut state, Event::Loaded(Box::new(dense)));
     state.screen = Screen::Tune;
-    assert!(tuning(&state).proposal().mask.is_full() && !tuning(&state).is_unsaved());
+    assert!(tuning(&state).proposal().mask().is_full() && !tuning(&state).is_unsaved());
     let has = |state: &State| Rule::ALL.map(|rule| tuning(state).sources().has(rule));
     assert_eq!(has(&state), Rule::ALL.map(|rule| rule.needs == Needs::Nothing));
     assert_eq!(tuning(&state).draft().rule, Rule::FREQUENCY);
     press(&mut state, '{');
     let effects = press(&mut state, '{');
     let slow = crate::mask::rules::slowest_first(SMALL);
-    assert_eq!(retune(&effects).mask.mask, select(&slow, &Options::new(0.1, 8)).unwrap());
+    assert_eq!(*retune(&effects).mask.mask(), select(&slow, &Options::new(0.1, 8)).unwrap());
     assert_eq!(say(&mut state, "rule think"), [], "no figures yet");
     let rules = crate::decode::worker::event::Rules::new([
         (Rule::KEY_NORM, vec![1.0; SMALL.entries()]),
@@ -209,7 +209,7 @@ fn a_recording_s_own_changes_are_followed() {
     state.replay = true;
     let mask = select(&importance(), &Options::new(0.7, 8)).unwrap();
     let info = crate::decode::worker::event::MaskInfo {
-        mask: mask.clone(),
+        plan: CachePlan::of_mask(&mask),
         label: "tuned".to_owned(),
         ..info(SMALL).mask.unwrap()
     };
@@ -219,7 +219,7 @@ fn a_recording_s_own_changes_are_followed() {
         Event::Retuned(Box::new(Retuned { revision: 7, mask: info, window, from: None, ms: 1.0 })),
     );
     send(&mut state, measured(Subject::Now(7), 0.5, 0));
-    assert_eq!((&tuning(&state).proposal().mask, tuning(&state).draft().window), (&mask, window));
+    assert_eq!((tuning(&state).proposal().mask(), tuning(&state).draft().window), (&mask, window));
     assert!(tuning(&state).is_applied(state.model.as_ref().unwrap()));
     assert!(matches!(tuning(&state).figures(1), Freshness::Measured(_)));
     assert!(!text(&draw(&state)).lines().nth(1).unwrap().contains("unsaved"));
