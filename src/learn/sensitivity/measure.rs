@@ -36,7 +36,10 @@ pub fn measure(
     let recall_samples = if settings.recall_weight > 0.0 { settings.recall_samples } else { 0 };
     let recall: Vec<Tokens> = (0..recall_samples)
         .map(|sample| recall_tokens(model, haystack, settings, sample))
-        .collect::<Result<_>>()?;
+        .collect::<Result<_>>()
+        .map_err(|error| {
+            Error::input(format!("{error} (recall weight 0 measures on text alone)"))
+        })?;
     let work = |tokens: &Tokens| tokens.prefix.len() + 4 * rows(tokens);
     let all: usize = text.iter().chain(&recall).map(work).sum();
     let (mut done, mut finished) = (0, 0);

@@ -5,7 +5,9 @@
 //! own distribution.
 
 mod measure;
+mod recipe;
 mod settings;
 
 pub use measure::{Measured, measure};
+pub use recipe::{costliest_share, recipe};
 pub use settings::{Progress, SensitivitySettings};

@@ -1,6 +1,7 @@
 //! A decode in plain loops and f64 over full keys, where pruning is a multiplication by the mask.
 //! No cache, no blocks, no kernel.
 
+use half::f16;
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::LayerView;
@@ -71,6 +72,13 @@ impl<'a> Plain<'a> {
     /// The same with an error.
     pub fn probed(self, probe: Probe) -> Self {
         Self { probe: Some(probe), ..self }
+    }
+
+    /// Rounds all keys and values so far to f16.
+    pub fn round_to_f16(&mut self) {
+        for x in self.keys.iter_mut().chain(&mut self.values).flatten() {
+            *x = f16::from_f64(*x).to_f64();
+        }
     }
 
     /// Keys and values of one head by position, each `[tokens, head_dim]`.
