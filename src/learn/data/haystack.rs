@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use crate::model::demo::generator::sentence;
 use crate::model::fetch::texts::DOMAINS;
 use crate::random::SplitMix64;
@@ -34,6 +36,11 @@ impl HaystackPiece {
             split -= 1;
         }
         Self { name, text, split }
+    }
+
+    /// Sha256 of the whole text, in hexadecimal.
+    pub fn sha256(&self) -> String {
+        Sha256::digest(&self.text).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// One part of the text.
