@@ -7,6 +7,6 @@ mod plan;
 mod verdict;
 
 pub use contenders::{Contender, Counts, contenders, dense_and_learned};
-pub use decode::{CheckPlan, CheckRow, TextLoss, run};
-pub use plan::{Extent, plan};
+pub use decode::{COMPLETE, CheckPlan, CheckRow, Losses, TextLoss, measure, run};
+pub use plan::{Extent, plan, recall_prompts, spread_windows};
 pub use verdict::{McNemar, Thresholds, Verdict};
