@@ -258,8 +258,8 @@ fn report(args: &LearnArgs, outcome: &Outcome) -> serde_json::Value {
         "verdict": outcome.verdict.as_ref().map(|verdict| verdict.word()),
         "reason": outcome.verdict.as_ref().map(|verdict| &verdict.reason),
         "sparsity_target": args.sparsity,
-        "sparsity": 1.0 - outcome.file.mask.kept_ratio(),
-        "saved": bytes::savings(&outcome.file.mask, None),
+        "sparsity": 1.0 - outcome.file.mask().kept_ratio(),
+        "saved": bytes::savings(outcome.file.mask(), None),
         "steps": outcome.steps,
         "seconds": outcome.seconds,
         "prefill_seconds": outcome.prefill_seconds,
@@ -272,11 +272,11 @@ fn report(args: &LearnArgs, outcome: &Outcome) -> serde_json::Value {
 }
 
 fn table(out: &str, outcome: &Outcome) -> String {
-    let saved = bytes::savings(&outcome.file.mask, None);
+    let saved = bytes::savings(outcome.file.mask(), None);
     let percent = |share: f64| numbers::percent(share, 1);
     let mut lines = vec![format!(
         "wrote {out}: prunes {} of the channels, saves K {}, V {}, K+V {} in long contexts",
-        percent(1.0 - outcome.file.mask.kept_ratio()),
+        percent(1.0 - outcome.file.mask().kept_ratio()),
         percent(saved.k),
         percent(saved.v),
         percent(saved.kv)

@@ -44,8 +44,9 @@ fn write_mask(path: &std::path::Path, keep: impl FnMut(usize, usize, usize) -> b
     let read = files::read(&root().join("masks/demo.safetensors"), &Split::of(DEMO)).unwrap();
     let Origin { model, fingerprint, .. } = read.origin().clone();
     let file = MaskFile {
-        mask: ChannelMask::from_fn(DEMO, keep),
+        plan: CachePlan::of_mask(&ChannelMask::from_fn(DEMO, keep)),
         importance: None,
+        sensitivity: None,
         target_sparsity: None,
         origin: Origin {
             model,

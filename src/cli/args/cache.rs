@@ -213,7 +213,7 @@ pub fn fitting(contents: Contents, name: &str, config: &Config) -> Result<GivenP
     let binding = files::check(&file, name, config.mask_shape(), &fingerprint)?;
     Ok(GivenPlan {
         name: name.to_owned(),
-        plan: CachePlan::of_mask(&file.mask),
+        plan: file.plan.clone(),
         window: file.origin.window,
         file: Some(file),
         warnings: binding.warnings,

@@ -73,7 +73,7 @@ impl Report {
         importance: bool,
     ) -> Self {
         let mask = match contents {
-            Contents::Mask(file) if !importance => Some(&file.mask),
+            Contents::Mask(file) if !importance => Some(file.mask()),
             _ => None,
         };
         Self {

@@ -38,8 +38,9 @@ struct Report<'a> {
 
 /// Runs `kscope mask diff`.
 pub(super) fn run(args: &DiffArgs) -> Result<()> {
-    let (a, b) = (args.split.read_mask(&args.a)?.mask, args.split.read_mask(&args.b)?.mask);
-    let comparison = compare(&a, &b)?;
+    let (a, b) = (args.split.read_mask(&args.a)?, args.split.read_mask(&args.b)?);
+    let (a, b) = (a.mask(), b.mask());
+    let comparison = compare(a, b)?;
     let report = Report {
         a: args.a.display().to_string(),
         b: args.b.display().to_string(),

@@ -15,8 +15,8 @@ use crate::element::Dtype;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
 use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target};
 use crate::mask::{
-    ChannelMask, Given, Needs, Rule, Shape, Statistics, StatisticsSetting, Window, alignment_cost,
-    fingerprint, keep_counts, select,
+    CachePlan, ChannelMask, Given, Needs, Rule, Shape, Statistics, StatisticsSetting, Window,
+    alignment_cost, fingerprint, keep_counts, select,
 };
 use crate::numbers::{count, percent};
 use crate::{Error, Result};
@@ -171,7 +171,7 @@ pub(super) fn run(args: &MakeArgs) -> Result<()> {
     let mask = match &counts {
         Some(counts) => {
             settings.align = Inherited { value: counts.origin.align, from: "counts file" };
-            keep_counts(&importance, &counts.mask.kept_counts())
+            keep_counts(&importance, &counts.mask().kept_counts())
         }
         None => select(&importance, &options(args, &settings, source.as_ref())?)?,
     };
@@ -185,8 +185,13 @@ pub(super) fn run(args: &MakeArgs) -> Result<()> {
         align: settings.align.value,
         recipe,
     };
-    let file =
-        MaskFile { mask, importance: Some(importance), target_sparsity: args.sparsity, origin };
+    let file = MaskFile {
+        plan: CachePlan::of_mask(&mask),
+        importance: Some(importance),
+        sensitivity: None,
+        target_sparsity: args.sparsity,
+        origin,
+    };
     let contents = Contents::Mask(file);
     files::save(&args.output, &contents, false)?;
     let Contents::Mask(file) = contents else { unreachable!("a mask was just made") };
@@ -206,7 +211,7 @@ fn agreed_shape(
 ) -> Result<Shape> {
     let known = [
         source.map(|source| (shown(args.importance.as_deref()), source.shape())),
-        counts.map(|counts| (shown(args.counts_of.as_deref()), counts.mask.shape())),
+        counts.map(|counts| (shown(args.counts_of.as_deref()), counts.plan.shape())),
         model.map(|model| (model.name.clone(), model.geometry.shape())),
     ];
     let mut known = known.into_iter().flatten();
@@ -232,7 +237,7 @@ fn options(args: &MakeArgs, settings: &Settings, source: Option<&Contents>) -> R
         (sparsity, None) => Target::Sparsity(sparsity.unwrap_or_default()),
     };
     let base = match source {
-        Some(Contents::Mask(file)) => Some(&file.mask),
+        Some(Contents::Mask(file)) => Some(file.mask()),
         _ => None,
     };
     let locks = args.lock.iter().map(|spec| lock(spec, base)).collect::<Result<_>>()?;
@@ -331,8 +336,8 @@ fn print(args: &MakeArgs, file: &MaskFile, settings: Settings) -> Result<()> {
         model_fingerprint: file.origin.fingerprint.clone(),
         settings,
         target_sparsity: file.target_sparsity,
-        alignment_cost: file.target_sparsity.map(|sparsity| alignment_cost(&file.mask, sparsity)),
-        statistics: Statistics::of(&file.mask, &setting),
+        alignment_cost: file.target_sparsity.map(|sparsity| alignment_cost(file.mask(), sparsity)),
+        statistics: Statistics::of(file.mask(), &setting),
     };
     if args.json {
         return output::json(&report);
@@ -346,7 +351,7 @@ fn print(args: &MakeArgs, file: &MaskFile, settings: Settings) -> Result<()> {
     } else {
         format!("for {}", report.model)
     };
-    output::line(&format!("wrote {}  {} {model}", report.output, file.mask.shape()))?;
+    output::line(&format!("wrote {}  {} {model}", report.output, file.mask().shape()))?;
     output::line(&format!(
         "keeps {}, {}",
         percent(stats.kept_ratio, 2),

@@ -61,14 +61,15 @@ struct Report<'a> {
 
 /// Runs `kscope mask show`.
 pub(super) fn run(args: &ShowArgs) -> Result<()> {
-    let MaskFile { mask, importance, target_sparsity, origin } =
+    let MaskFile { plan, importance, target_sparsity, origin, .. } =
         args.split.read_mask(&args.file)?;
+    let mask = plan.mask();
     let setting = StatisticsSetting {
         at: args.ctx.map(|tokens| (origin.window, tokens)),
         element_size: args.kv_dtype.bytes(),
     };
-    let statistics = Statistics::of(&mask, &setting);
-    let alignment_cost = target_sparsity.map(|sparsity| alignment_cost(&mask, sparsity));
+    let statistics = Statistics::of(mask, &setting);
+    let alignment_cost = target_sparsity.map(|sparsity| alignment_cost(mask, sparsity));
     if args.json {
         return output::json(&Report {
             file: args.file.display().to_string(),
@@ -88,12 +89,12 @@ pub(super) fn run(args: &ShowArgs) -> Result<()> {
     let width = width();
     let mut pen = Pen::new(Ink::of_stdout(args.color, args.ascii));
     title(&mut pen, args, &statistics, &origin);
-    map::draw(&mut pen, &mask, &statistics, width);
+    map::draw(&mut pen, mask, &statistics, width);
     pen.line();
     map::frequencies(&mut pen, &statistics, width);
     pen.line();
     let around = report::Surroundings {
-        mask: &mask,
+        mask,
         window: origin.window,
         context: args.ctx,
         element_size: args.kv_dtype.bytes(),

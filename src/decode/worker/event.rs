@@ -184,7 +184,7 @@ impl MaskInfo {
             .to_owned();
         Self {
             label: path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
-            plan: CachePlan::of_mask(&file.mask),
+            plan: file.plan.clone(),
             importance: file.importance.map(|importance| importance.scores().to_vec()),
             rule,
             align: file.origin.align,

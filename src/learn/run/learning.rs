@@ -13,7 +13,7 @@ use crate::learn::data::{HaystackPart, Task};
 use crate::learn::train::{Dense, Pool, Stage, TrainState, Trainer, Update, Wanted};
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::select::select;
-use crate::mask::{Importance, fingerprint};
+use crate::mask::{CachePlan, Importance, fingerprint};
 use crate::model::Model;
 use crate::{Error, Result, machine};
 
@@ -120,8 +120,9 @@ pub fn learn(
         recipe,
     };
     let file = MaskFile {
-        mask,
+        plan: CachePlan::of_mask(&mask),
         importance: Some(importance),
+        sensitivity: None,
         target_sparsity: Some(request.settings.sparsity),
         origin,
     };
