@@ -87,6 +87,25 @@ pub fn held_out() -> Result<Vec<HaystackPiece>> {
     fetched(&OTHER_KINDS)
 }
 
+/// Generated sentences, where there is no natural text.
+pub const SENTENCES: &str = "sentences";
+
+/// A text by the name of a fetched one, generated [`SENTENCES`], or the text of a file.
+pub fn source(text: &str) -> Result<HaystackPiece> {
+    if text == SENTENCES {
+        let mut rng = SplitMix64::new(0);
+        let text = Haystack::default().passage(HaystackPart::HeldOut, 400_000, &mut rng);
+        return Ok(HaystackPiece::new(SENTENCES.to_owned(), text));
+    }
+    if DOMAINS.iter().any(|domain| domain.name == text) {
+        return fetched(&[text])?.pop().ok_or_else(|| {
+            Error::input(format!("{text} is not here yet: `kscope fetch texts` gets it"))
+        });
+    }
+    let loaded = load(&[PathBuf::from(text)], "text")?;
+    loaded.pieces.into_iter().next().ok_or_else(|| Error::run("a file is one text"))
+}
+
 fn fetched(names: &[&str]) -> Result<Vec<HaystackPiece>> {
     let mut pieces = Vec::new();
     for domain in DOMAINS.iter().filter(|domain| names.contains(&domain.name)) {
