@@ -195,6 +195,13 @@ pub(super) fn check(
             return Err(fields.wrong(key, &what));
         }
     }
+    let key = "quantization_config";
+    match fields.value(key) {
+        None | Some(Value::Object(_) | Value::String(_)) => {}
+        Some(other) => {
+            return Err(fields.wrong(key, &format!("must be an object, not {}", shown(other))));
+        }
+    }
     let read = architecture.keys.hf();
     let mut unknown: Vec<String> = fields
         .map
