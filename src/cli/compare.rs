@@ -150,7 +150,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         .as_deref()
         .map(|place| lost(&comparison, asked(place, &comparison)?))
         .transpose()?;
-    let report = Report { alone, lost, ..report(args, &model, &comparison, log.steps) };
+    let report = Report { alone, lost, ..report(args, &model, &comparison, log.steps)? };
     output::report(args.json, &report, table)
 }
 
@@ -212,11 +212,16 @@ fn asked(place: &str, comparison: &Comparison) -> Result<Asked> {
     }
 }
 
-fn report(args: &CompareArgs, model: &Model, comparison: &Comparison, steps: Vec<Step>) -> Report {
+fn report(
+    args: &CompareArgs,
+    model: &Model,
+    comparison: &Comparison,
+    steps: Vec<Step>,
+) -> Result<Report> {
     let all: Vec<StepDivergence> = comparison.steps.iter().flatten().flatten().copied().collect();
     let divergence = Divergence::of(&all);
-    let (a, b) = (side(model, &comparison.a), side(model, &comparison.b));
-    Report {
+    let (a, b) = (side(model, &comparison.a)?, side(model, &comparison.b)?);
+    Ok(Report {
         model: model.name.clone(),
         mode: comparison.mode(),
         mask: args.session.cache.mask.as_ref().map(|path| path.display().to_string()),
@@ -238,17 +243,17 @@ fn report(args: &CompareArgs, model: &Model, comparison: &Comparison, steps: Vec
         alone: None,
         lost: None,
         threads: rayon::current_num_threads(),
-    }
+    })
 }
 
-fn side(model: &Model, side: &Side) -> SideReport {
+fn side(model: &Model, side: &Side) -> Result<SideReport> {
     let tokens = side.generated[0].clone();
-    SideReport {
-        text: model.tokenizer.as_ref().and_then(|tokenizer| tokenizer.decode(&tokens).ok()),
+    Ok(SideReport {
+        text: model.tokenizer.as_ref().map(|tokenizer| tokenizer.decode(&tokens)).transpose()?,
         tokens,
         tpot_ms: median_ms(&side.step_times),
         kv_bytes: side.kv_bytes(),
-    }
+    })
 }
 
 fn table(report: &Report) -> String {

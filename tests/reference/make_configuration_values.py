@@ -6,7 +6,8 @@
 Writes configurations.json there. Every case changes the configuration of a tiny model that is in
 the folder (tiny/NAME, or a GGUF file) and holds the log-probability of a fixed text: the sum of all
 tokens after the first for folders (transformers), that of the last token for GGUF files
-(llama.cpp). A case without a value is one that kscope refuses; `words` are in its message. In a
+(llama.cpp). A case without a value is one that kscope refuses; `words` are in its message. `decoded`
+has the log-probabilities of tokens that are decoded one by one after a prompt (transformers). In a
 change, {"remove": true} takes a key out. Needs torch, transformers, gguf and xllamacpp.
 """
 
@@ -14,6 +15,7 @@ import argparse
 import json
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import gguf
@@ -209,6 +211,20 @@ REFUSED_GGUF = {
     "theta-text": ("llama-f32", {"llama.rope.freq_base": ["string", "x"]}, ["rope.freq_base", "number"]),
 }
 
+# case -> (base, change, tokens of the prompt); the rest of the text is decoded token by token
+DECODED = {
+    f"{kind}-{prompt}": ("llama", change, prompt)
+    for kind, change in {
+        "plain": {},
+        "linear": {"rope_scaling": {"type": "linear", "factor": 4.0}, "max_position_embeddings": 128},
+        "dynamic": {"rope_scaling": DYNAMIC, "max_position_embeddings": 64},
+        "llama3": {"rope_scaling": LLAMA3 | {ORIGINAL: 64}},
+        "yarn": yarn(),
+        "longrope": {"rope_scaling": LONGROPE | {ORIGINAL: 64}},
+    }.items()
+    for prompt in (40, 64, 80)
+}
+
 TYPES = {
     "string": gguf.GGUFValueType.STRING,
     "f32": gguf.GGUFValueType.FLOAT32,
@@ -217,7 +233,8 @@ TYPES = {
 }
 
 
-def transformers_value(vectors, base, change):
+@contextmanager
+def transformers_model(vectors, base, change):
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -232,8 +249,24 @@ def transformers_value(vectors, base, change):
             os.symlink(weights.resolve(), Path(folder) / weights.name)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
         with torch.no_grad():
-            rows = model(torch.tensor([IDS])).logits[0].double().log_softmax(-1)
+            yield model, torch
+
+
+def transformers_value(vectors, base, change):
+    with transformers_model(vectors, base, change) as (model, torch):
+        rows = model(torch.tensor([IDS])).logits[0].double().log_softmax(-1)
     return float(sum(rows[i, IDS[i + 1]] for i in range(TOKENS - 1)))
+
+
+def decoded_values(vectors, base, change, prompt):
+    """Log-probabilities of the tokens after the prompt, over a cache that grows by one token a step."""
+    with transformers_model(vectors, base, change) as (model, torch):
+        out = model(torch.tensor([IDS[:prompt]]), use_cache=True)
+        found = []
+        for at in range(prompt, TOKENS):
+            found.append(float(out.logits[0, -1].double().log_softmax(-1)[IDS[at]]))
+            out = model(torch.tensor([[IDS[at]]]), past_key_values=out.past_key_values, use_cache=True)
+    return [round(value, 5) for value in found]
 
 
 def llama_cpp_value(vectors, base, change):
@@ -287,7 +320,12 @@ def main():
         for name, (base, change, words) in refused.items():
             out.append(json.dumps(dict(name=name, base=base, change=change, words=words)))
         lists[kind] = ",\n".join(out)
-    text = f'{{"token_ids": {json.dumps(IDS)},\n"folders": [\n{lists["folders"]}\n],\n"gguf": [\n{lists["gguf"]}\n]}}\n'
+    out = []
+    for name, (base, change, prompt) in DECODED.items():
+        found = decoded_values(vectors, base, change, prompt)
+        out.append(json.dumps(dict(name=name, base=base, change=change, prompt=prompt, logprobs=found)))
+    lists["decoded"] = ",\n".join(out)
+    text = f'{{"token_ids": {json.dumps(IDS)},\n"folders": [\n{lists["folders"]}\n],\n"gguf": [\n{lists["gguf"]}\n],\n"decoded": [\n{lists["decoded"]}\n]}}\n'
     (vectors / "configurations.json").write_text(text)
 
 

@@ -121,7 +121,9 @@ fn epsilon(fields: Fields<'_>, key: &str) -> Result<f32> {
         true => Ok(epsilon as f32),
         false => Err(fields.wrong(
             key,
-            &format!("{epsilon:?} is no epsilon of RMS norms: it must be above 0 and below 1"),
+            &format!(
+                "is {epsilon:?}, and the epsilon of the RMS norms must be above 0 and below 1"
+            ),
         )),
     }
 }

@@ -105,13 +105,15 @@ fn width_of_heads(
     let rule = "heads must have an even number of channels, at most 256";
     Err(match stated {
         Some(_) => fields.wrong(keys.head_dim.hf, &format!("is {channels}, and {rule}")),
-        None => fields.wrong(
-            keys.heads.hf,
-            &format!(
-                "{heads} and `{}` {hidden} give {channels} channels a head, and {rule}",
-                keys.hidden.hf
-            ),
-        ),
+        None => {
+            let size = |key, size| self::stated(fields.map, keys, key, size);
+            Error::input(format!(
+                "{}: {} and {} give {channels} channels a head, and {rule}",
+                fields.origin,
+                size(keys.heads.hf, heads),
+                size(keys.hidden.hf, hidden)
+            ))
+        }
     })
 }
 
