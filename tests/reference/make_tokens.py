@@ -37,6 +37,7 @@ def post(single):
 
 
 CONFIG = {"bos_token": "<s>", "eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}
+NAMED = {**CONFIG, "unk_token": "<unk>", "pad_token": "</s>"}
 MARKS = ["<|im_start|>", "<|im_end|>"]
 WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
@@ -98,7 +99,7 @@ FOLDERS = [
     ("added tokens in tokenizer.json", {"tokenizer_config.json": CONFIG}, {"added_tokens": MARKS}),
     *[
         (f"{name}, add_prefix_space {flag}, {kind}, {model}",
-         {"tokenizer_config.json": {**CONFIG, "tokenizer_class": name, **({} if flag is None else {"add_prefix_space": flag})}},
+         {"tokenizer_config.json": {**NAMED, "tokenizer_class": name, **({} if flag is None else {"add_prefix_space": flag})}},
          {**STEPS[kind], "model_type": model})
         for name, kind, model in [
             ("GPT2Tokenizer", "bytes", "llama"), ("GPT2TokenizerFast", "bytes after a space", "llama"), ("GPT2Tokenizer", "digits", "llama"),
@@ -109,7 +110,7 @@ FOLDERS = [
         for flag in (None, True, False)
     ],
     *[
-        (f"{name} with null as add_prefix_space", {"tokenizer_config.json": {**CONFIG, "tokenizer_class": name, "add_prefix_space": None}}, {**STEPS["words"], "model_type": "qwen2"})
+        (f"{name} with null as add_prefix_space", {"tokenizer_config.json": {**NAMED, "tokenizer_class": name, "add_prefix_space": None}}, {**STEPS["words"], "model_type": "qwen2"})
         for name in ("Qwen2Tokenizer", "Qwen2TokenizerFast")
     ],
 ]
