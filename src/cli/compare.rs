@@ -174,7 +174,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         .as_deref()
         .map(|place| lost(&comparison, asked(place, &comparison)?))
         .transpose()?;
-    let report = Report { alone, lost, beside, ..report(args, &model, &comparison, log.steps) };
+    let report = Report { alone, lost, beside, ..report(args, &model, &comparison, log.steps)? };
     output::report(args.json, &report, table)
 }
 
@@ -241,13 +241,18 @@ fn asked(place: &str, comparison: &Comparison) -> Result<Asked> {
     }
 }
 
-fn report(args: &CompareArgs, model: &Model, comparison: &Comparison, steps: Vec<Step>) -> Report {
+fn report(
+    args: &CompareArgs,
+    model: &Model,
+    comparison: &Comparison,
+    steps: Vec<Step>,
+) -> Result<Report> {
     let all: Vec<StepDivergence> = comparison.steps.iter().flatten().flatten().copied().collect();
     let divergence = Divergence::of(&all);
-    let (a, b) = (side(model, &comparison.a), side(model, &comparison.b));
+    let (a, b) = (side(model, &comparison.a)?, side(model, &comparison.b)?);
     let (mask, plan) = args.session.cache.names();
     let spec = comparison.b.caches[0].spec();
-    Report {
+    Ok(Report {
         model: model.name.clone(),
         mode: comparison.mode(),
         mask,
@@ -274,17 +279,17 @@ fn report(args: &CompareArgs, model: &Model, comparison: &Comparison, steps: Vec
         lost: None,
         beside: None,
         threads: rayon::current_num_threads(),
-    }
+    })
 }
 
-fn side(model: &Model, side: &Side) -> SideReport {
+fn side(model: &Model, side: &Side) -> Result<SideReport> {
     let tokens = side.generated[0].clone();
-    SideReport {
-        text: model.tokenizer.as_ref().and_then(|tokenizer| tokenizer.decode(&tokens).ok()),
+    Ok(SideReport {
+        text: model.tokenizer.as_ref().map(|tokenizer| tokenizer.decode(&tokens)).transpose()?,
         tokens,
         tpot_ms: median_ms(&side.step_times),
         kv_bytes: side.kv_bytes(),
-    }
+    })
 }
 
 fn table(report: &Report) -> String {
