@@ -113,7 +113,7 @@ pub fn run(
             return Err(Error::input(format!(
                 "depth {} and {steps} steps do not fit the model's context of {}",
                 count(depth),
-                count(config.max_context)
+                config.longest()
             )));
         }
         let bytes: usize = specs.iter().map(|spec| spec.bytes_at(depth + steps).total()).sum();

@@ -11,7 +11,7 @@ use super::args::{
 use super::output;
 use super::values;
 use crate::decode::worker::event::MaskInfo;
-use crate::decode::worker::{Engine, Loader, Prompt, Setup};
+use crate::decode::worker::{Engine, Event, Loader, Prompt, Setup};
 use crate::mask::files::{self, Split};
 use crate::model::Model;
 use crate::model::demo::generator::{DemoSpec, DemoText};
@@ -199,6 +199,10 @@ fn headless(
         if let Some(recorder) = &mut recorder {
             recorder.write(&envelope)?;
         }
+        let code = match envelope.event {
+            Event::Failed { code, .. } => code,
+            _ => 1,
+        };
         for effect in update(state, Action::Engine(Box::new(envelope))) {
             match effect {
                 Effect::Engine(command) => engine.send(command)?,
@@ -208,7 +212,9 @@ fn headless(
         }
         match &state.phase {
             Phase::Finished(_) => break,
-            Phase::Failed(sentence) => return Ok(Exit::Failed(Error::run(sentence.clone()))),
+            Phase::Failed(sentence) => {
+                return Ok(Exit::Failed(Error::of_code(code, sentence.clone())));
+            }
             _ => {}
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod bench;
+mod beside;
 pub mod compare;
 pub mod completions;
 pub mod fetch;

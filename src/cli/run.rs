@@ -118,7 +118,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
     printer.finish(&session)?;
 
-    let report = report(args, &session, choice.warnings(), &spec, &dense);
+    let report = report(args, &session, choice.warnings(), &spec, &dense)?;
     if args.json {
         output::json(&report)
     } else {
@@ -133,19 +133,21 @@ fn report(
     warnings: &[String],
     spec: &crate::cache::CacheSpec,
     dense: &crate::cache::CacheSpec,
-) -> Report {
+) -> Result<Report> {
     let model = session.model();
     let first = &session.sequences()[0];
     let text = |tokens: &[u32]| {
-        model.tokenizer.as_ref().and_then(|tokenizer| tokenizer.decode(tokens).ok())
+        model.tokenizer.as_ref().map(|tokenizer| tokenizer.decode(tokens)).transpose()
     };
-    let of_sequence = |sequence: &crate::decode::session::Sequence| SequenceReport {
-        prompt_tokens: sequence.prompt_len,
-        tokens: sequence.generated().to_vec(),
-        text: text(sequence.spoken()),
-        logprobs: sequence.logprobs.clone(),
-        finish: sequence.finish,
-        ttft_ms: ms(sequence.ttft),
+    let of_sequence = |sequence: &crate::decode::session::Sequence| {
+        Ok(SequenceReport {
+            prompt_tokens: sequence.prompt_len,
+            tokens: sequence.generated().to_vec(),
+            text: text(sequence.spoken())?,
+            logprobs: sequence.logprobs.clone(),
+            finish: sequence.finish,
+            ttft_ms: ms(sequence.ttft),
+        })
     };
     let (mask, plan) = args.session.cache.names();
     let steps: Duration = session.step_times.iter().sum();
@@ -154,7 +156,7 @@ fn report(
         .iter()
         .map(|sequence| sequence.generated().len().saturating_sub(1))
         .sum();
-    Report {
+    Ok(Report {
         model: model.name.clone(),
         device: model.decoder.device_name().to_owned(),
         dtype: model.dtype().to_string(),
@@ -164,7 +166,7 @@ fn report(
         window: spec.window(),
         prompt_tokens: first.prompt_len,
         tokens: first.generated().to_vec(),
-        text: text(first.spoken()),
+        text: text(first.spoken())?,
         logprobs: first.logprobs.clone(),
         prompt_logprobs: session.prompt_logprobs.first().map(|logprobs| {
             std::iter::once(None).chain(logprobs.iter().copied().map(Some)).collect()
@@ -186,9 +188,9 @@ fn report(
         warnings: warnings.to_vec(),
         sequences: match session.sequences() {
             [_] => Vec::new(),
-            all => all.iter().map(of_sequence).collect(),
+            all => all.iter().map(of_sequence).collect::<Result<_>>()?,
         },
-    }
+    })
 }
 
 fn figures(report: &Report) -> String {
@@ -243,7 +245,7 @@ impl Printer {
 
     fn finish(self, session: &Session) -> Result<()> {
         if let Some(stream) = self.stream {
-            output::spoken(&stream.finish())?;
+            output::spoken(&stream.finish()?)?;
             return output::spoken("\n");
         }
         if self.quiet {

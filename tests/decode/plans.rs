@@ -189,3 +189,153 @@ fn the_model_s_bytes_and_the_inspector_take_plans_too() {
     let events = std::fs::read_to_string(record).unwrap();
     assert!(events.contains(r#""v":"4444444444""#), "the widths of V are in the recording");
 }
+
+#[test]
+fn compare_says_what_plain_caches_cost_and_lose() {
+    let found = json("compare", &["--mask", &demo_mask()]);
+    let beside = &found["beside"];
+    let names: Vec<&str> = beside["plain"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cost| cost["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["k8v8", "q8_0", "k4v4", "q4_0"]);
+    assert_eq!(beside["steps"], found["compared_steps"]);
+    // The same steps, once decoded and once replayed.
+    let [decoded, replayed] = [&found["kld"]["mean"], &beside["plan"]["kld_mean"]];
+    assert!((decoded.as_f64().unwrap() - replayed.as_f64().unwrap()).abs() < 1e-6, "{beside}");
+    assert_eq!(beside["plan"]["kv_bytes"], found["kv_bytes"]);
+    for cost in beside["plain"].as_array().unwrap() {
+        // The mask's own window: groups of 32 tokens.
+        let plan = CachePlan::named(cost["name"].as_str().unwrap(), DEMO).unwrap();
+        let spec = CacheSpec::planned(Window::default(), Dtype::F16, plan).unwrap();
+        let tokens = cost["tokens"].as_u64().unwrap() as usize;
+        assert_eq!(cost["kv_bytes"], spec.bytes_at(tokens).total());
+    }
+    let reason = beside["reason"].as_str().unwrap();
+    assert!(["ship", "do not ship"].contains(&beside["verdict"].as_str().unwrap()));
+    assert!(reason.contains("plain caches: k8v8 "), "{reason}");
+    assert_eq!(json("compare", &["--plan", "k8v8", "--no-rivals"])["beside"], Value::Null);
+}
+
+/// `kscope sweep` over windows of generated sentences.
+fn sweep(arguments: &[&str]) -> std::process::Output {
+    let fixed = "sweep --text sentences --windows 3 --window-tokens 260 --rows 24 --kv-dtype f32";
+    let fixed: Vec<&str> = fixed.split(' ').collect();
+    let output = call(&[&fixed, arguments].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+#[test]
+fn a_sweep_measures_plans_over_windows_of_a_text_in_one_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let (all, mask) = (folder.path().join("all.safetensors"), demo_mask());
+    write_mask(&all, |_, _, _| true);
+    let all = all.to_str().unwrap();
+    let object = |arguments: &[&str]| -> Value {
+        serde_json::from_slice(&sweep(&[arguments, &["--json"]].concat()).stdout).unwrap()
+    };
+    let recall = ["--recall", "1", "--recall-tokens", "260"];
+    let plans = ["--plan", &mask, "--plan", all, "--plan", "k8v8", "--against", all];
+    let found = object(&[&plans[..], &recall].concat());
+    assert_eq!(
+        (&found["windows"], &found["steps_per_window"], &found["against"]),
+        (&3.into(), &23.into(), &all.into())
+    );
+    let rows = found["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    let (pruned, full, coded) = (&rows[0], &rows[1], &rows[2]);
+
+    assert_eq!((&full["kld"]["max"], &full["top1_agreement"]), (&0.0.into(), &1.0.into()));
+    assert_eq!((&full["recall"]["lost"], &full["recall"]["won"]), (&0.into(), &0.into()));
+    assert_eq!(
+        (&full["recall"]["right"], &full["recall"]["asked"]),
+        (&found["dense_recall"], &7.into())
+    );
+    assert_eq!(full["kv_bytes"], found["kv_bytes_dense"]);
+    let plan = CachePlan::named("k8v8", DEMO).unwrap();
+    let spec = CacheSpec::planned(Window::CODED, Dtype::F32, plan).unwrap();
+    // The last token of a window is never fed.
+    assert_eq!(coded["kv_bytes"], spec.bytes_at(259).total() as f64);
+
+    // The mean over all steps is that of the windows, and the error is over windows.
+    let means: Vec<f64> = pruned["window_kld"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mean| mean.as_f64().unwrap())
+        .collect();
+    let spread = kscope::spread::Spread::of(means.iter().copied());
+    assert!(spread.mean > 0.0 && means.len() == 3);
+    assert!((pruned["kld"]["mean"].as_f64().unwrap() - spread.mean).abs() < 1e-12);
+    assert_eq!(pruned["kld"]["stderr"], spread.stderr);
+    assert_eq!((&pruned["paired"]["lost"], &pruned["paired"]["won"]), (&3.into(), &0.into()));
+    assert_eq!(full["paired"]["times_less"], Value::Null);
+
+    // What a plan loses does not depend on what is in its batch.
+    let alone = object(&["--plan", &mask]);
+    let alone = alone["rows"][0]["window_kld"].as_array().unwrap().clone();
+    for (alone, beside) in alone.iter().zip(&means) {
+        let alone = alone.as_f64().unwrap();
+        assert!((alone - beside).abs() < 1e-9, "{alone} alone, {beside} beside others");
+    }
+
+    let table = String::from_utf8(sweep(&["--plan", &mask, "--plan", "k8v8", "--markdown"]).stdout);
+    let table = table.unwrap();
+    assert_eq!(table.lines().filter(|line| line.starts_with('|')).count(), 2 + 2, "{table}");
+    assert!(table.contains("3 of sentences") && table.contains("| k8v8 |"), "{table}");
+}
+
+#[test]
+fn a_sweep_over_a_prompt_takes_plans_beside_the_masks_of_an_importance() {
+    let (mask, ids) = (demo_mask(), ids());
+    let arguments = "sweep --steps 8 --plan k8v4 --sparsity 0,0.5 --json --token-ids"
+        .split(' ')
+        .collect::<Vec<_>>();
+    let output = call(&[&arguments[..], &[&ids, "--importance", &mask]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = found["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    assert_eq!(
+        (&rows[0]["plan"], &rows[0]["sparsity_target"], &rows[0]["window"]["chunk"]),
+        (&"k8v4".into(), &Value::Null, &64.into())
+    );
+    assert_eq!((&rows[1]["sparsity_target"], &rows[1]["kld"]["max"]), (&0.0.into(), &0.0.into()));
+    assert!(rows[2]["kld"]["mean"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn a_sweep_that_cannot_be_measured_is_refused_with_the_reason() {
+    for (arguments, sentence) in [
+        ("sweep --text sentences", "give it --plan NAME|FILE"),
+        ("sweep --plan k8v8 --text sentences --rows 1", "--rows from 2"),
+        ("sweep --plan k8v8 --text sentences --against k4v4", "--against k4v4: the plans are k8v8"),
+        ("sweep --plan k8v8 --text sentences --windows 1000", "need more text than"),
+        ("sweep --plan k8v8 --text sentences --window-tokens 1m", "the model's context"),
+        ("sweep --plan k8v8 --text no-such-file", "no-such-file"),
+        ("sweep --plan k8v8 --windows 3", "--text"),
+    ] {
+        let found = refusal(&arguments.split(' ').collect::<Vec<_>>());
+        assert!(found.contains(sentence), "{arguments}: {found}");
+    }
+}
+
+#[test]
+fn decode_is_timed_for_every_plan() {
+    let arguments = "bench decode --model demo --depth 300 --steps 2 --bench-threads 1 --plan k8v8 --plan k4v4 --json";
+    let output = call(&arguments.split(' ').collect::<Vec<_>>());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = found["rows"].as_array().unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row["plan"].as_str().unwrap()).collect();
+    assert_eq!(names, ["dense", "mask, 70.3 % pruned", "k8v8", "k4v4"]);
+    for row in rows {
+        let ratio = rows[0]["kv_bytes"].as_f64().unwrap() / row["kv_bytes"].as_f64().unwrap();
+        assert_eq!(row["byte_ratio"], ratio, "{row}");
+    }
+    assert!(rows[3]["byte_ratio"].as_f64() > rows[2]["byte_ratio"].as_f64());
+    assert_eq!(rows[2]["bytes_share"], (8.5 + 9.0) / 32.0);
+}

@@ -169,7 +169,7 @@ impl CacheArgs {
             Some(ctx) if ctx > config.max_context => Err(Error::input(format!(
                 "--ctx {} is more than the model's context of {}",
                 count(ctx),
-                count(config.max_context)
+                config.longest()
             ))),
             Some(ctx) => Ok(ctx),
             None => Ok(config.max_context),

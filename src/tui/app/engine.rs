@@ -129,8 +129,7 @@ fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> V
 /// Before a model is loaded there is nothing to show, so the program ends. Later the screen stays.
 fn failed(state: &mut State, sentence: String, code: u8) -> Vec<Effect> {
     if state.model.is_none() {
-        let error = if code == 2 { Error::Input(sentence) } else { Error::Run(sentence) };
-        return vec![Effect::Fail(error)];
+        return vec![Effect::Fail(Error::of_code(code, sentence))];
     }
     state.tell(sentence.clone(), true);
     state.phase = Phase::Failed(sentence);

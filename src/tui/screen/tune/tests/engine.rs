@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::decode::worker::event::Wish;
-use crate::mask::Needs;
+use crate::element::Dtype;
+use crate::mask::{Needs, Width};
 
 #[test]
 fn figures_are_measured_only_for_the_mask_at_work_and_stale_until_then() {
@@ -223,4 +224,40 @@ fn a_recording_s_own_changes_are_followed() {
     assert!(tuning(&state).is_applied(state.model.as_ref().unwrap()));
     assert!(matches!(tuning(&state).figures(1), Freshness::Measured(_)));
     assert!(!text(&draw(&state)).lines().nth(1).unwrap().contains("unsaved"));
+}
+
+#[test]
+fn a_plan_in_use_as_it_is_keeps_its_widths_when_channels_or_the_window_change() {
+    let mut state = blank(ColorDepth::True);
+    let coded = CachePlan::named("k8v4", SMALL).unwrap();
+    let plan = crate::decode::worker::event::MaskInfo::named("k8v4", coded.clone());
+    let loaded = crate::decode::worker::event::ModelInfo {
+        mask: Some(plan),
+        window: Window::CODED,
+        ..info(SMALL)
+    };
+    send(&mut state, Event::Loaded(Box::new(loaded)));
+    state.screen = Screen::Tune;
+    let bytes = |state: &State| tuning(state).proposed_tally(8192).bytes.total();
+    let spec = crate::cache::CacheSpec::planned(Window::CODED, Dtype::F16, coded.clone());
+    assert_eq!(bytes(&state), spec.unwrap().bytes_at(8192).total() as u64);
+    assert!(!tuning(&state).is_unsaved());
+
+    let effects = say(&mut state, "sink 32");
+    assert_eq!(retune(&effects).mask.plan, coded);
+    answer(&mut state, &effects);
+    assert_eq!(*state.model.as_ref().unwrap().plan(), coded);
+    (state.at.layer, state.at.head, state.at.channel) = (1, 0, 5);
+    let effects = update(&mut state, Action::Do(Command::Flip));
+    let sent = &retune(&effects).mask.plan;
+    assert_eq!(sent.k(1, 0)[5], Width::Zero);
+    assert_eq!((sent.k_histogram(), sent.v_histogram()), ([1, 0, 0, 639, 0], [0, 0, 10, 0, 0]));
+    answer(&mut state, &effects);
+    // All channels of the head, then none of them, and then no V either.
+    let effects = update(&mut state, Action::Do(Command::FlipHead));
+    assert_eq!(retune(&effects).mask.plan.k(1, 0)[5], Width::Eight, "the plan's own width");
+    answer(&mut state, &effects);
+    let effects = update(&mut state, Action::Do(Command::FlipHead));
+    let dropped = &retune(&effects).mask.plan;
+    assert_eq!((dropped.v(1, 0), dropped.mask().kept_count(1, 0)), (Width::Zero, 0));
 }
