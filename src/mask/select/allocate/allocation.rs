@@ -30,7 +30,8 @@ pub struct Allocation {
 ///
 /// With an alignment of 1 the sum exceeds the least possible by at most `price` times the bytes
 /// that the choices at that price left before they were spent: less than one step of one run, V or
-/// head. Ties are broken by layer, KV head and channel, the lower first.
+/// head. The plan leaves fewer bytes than the narrowest step that is still open would take, and none
+/// that is predicted to do harm is taken. Ties are broken by layer, KV head and channel, the lower first.
 ///
 /// # Errors
 /// Options outside the shape or that contradict each other; a budget that the allowed widths, floors

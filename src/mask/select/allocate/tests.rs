@@ -200,16 +200,16 @@ fn aligned_problems_come_within_a_step_of_brute_force() {
 fn large_problems_use_the_budget_and_are_nearly_optimal() {
     let sensitivity = damages(SMOL, Kind::Falling, 7);
     for part in [0.10, 0.14, 0.20, 0.28, 0.41, 0.61, 0.75] {
-        for (align, most_above) in [(1, 1.0005), (8, 1.25)] {
+        for (align, most_above) in [(1, 1.002), (8, 1.25)] {
             let options = AllocationOptions { align, ..share(part, 64) };
             let found = allocate(&sensitivity, &options).unwrap();
             let place =
                 format!("{part} in runs of {align}: {} of {}", found.predicted, found.least);
             println!("{place}, {} bytes left", found.left);
             assert!(found.bytes_share <= part + 1e-12, "{place}: {}", found.bytes_share);
-            // Less than one run's smallest step, of 90 heads of 16,384 bytes.
-            assert!(found.left <= 16 * align as u64, "{place}: {} bytes left", found.left);
-            assert!(part - found.bytes_share < 1e-4, "{place}: {}", found.bytes_share);
+            // Less than one run's step from 8 to 16 bits, of 90 heads of 16,384 bytes.
+            assert!(found.left < 60 * align as u64, "{place}: {} bytes left", found.left);
+            assert!(part - found.bytes_share < 4e-4, "{place}: {}", found.bytes_share);
             assert!(found.predicted <= most_above * found.least, "{place}");
             assert!(found.predicted >= found.least, "{place}");
             assert_eq!(found, allocate(&sensitivity, &options).unwrap(), "deterministic");
@@ -319,9 +319,10 @@ fn a_size_at_a_context_counts_the_window() {
         let total = SMOL.each_head().map(stored).sum::<u64>()
             + bytes::dense(SMOL, tokens - middle, element_size).total();
         assert!(total <= dense * 4 / 10, "{tokens}");
-        // Of one run's smallest step in each group.
-        let step = 128 * (middle / 64) as u64;
-        assert!(dense * 4 / 10 - total <= 2 * step, "{tokens}: {total} of {}", dense * 4 / 10);
+        // Of one run's step from 8 bits to those of the elements in each group, and of the rest
+        // that a budget leaves when groups share it.
+        let step = (8 * (64 * element_size - 68) * middle / 64 + middle / 64) as u64;
+        assert!(dense * 4 / 10 - total < step, "{tokens}: {total} of {}", dense * 4 / 10);
     }
     // A context inside the window has no middle.
     let dense = bytes::dense(SMOL, 100, 2).total();
@@ -350,7 +351,10 @@ fn a_budget_that_cannot_be_met_names_the_least_that_can() {
     let budget = ByteBudget { bytes: 200 << 20, tokens: 32768, window, element_size: 2 };
     let fit = AllocationOptions { target: AllocationTarget::Bytes(budget), ..options };
     let error = allocate(&sensitivity, &fit).unwrap_err().to_string();
-    assert!(error.contains("a cache of 32,768 tokens weighs at least 214,"), "{error}");
+    assert!(
+        error.contains("a cache of 32,768 tokens weighs at least 215,516,160 bytes"),
+        "{error}"
+    );
     assert!(error.ends_with("found 209,715,200 bytes"), "{error}");
 }
 
