@@ -2,6 +2,7 @@
 //! sequences share it.
 
 use super::CacheBytes;
+use super::coded::BlockLayout;
 use crate::element::Dtype;
 use crate::mask::{CachePlan, ChannelMask, Shape, Window, group_tokens};
 use crate::{Error, Result};
@@ -14,6 +15,8 @@ pub struct CacheSpec {
     plan: CachePlan,
     /// Kept channels in ascending order, one list per layer and KV head.
     kept: Vec<Box<[usize]>>,
+    /// The layout of the middle of each head that stores codes, per layer and KV head.
+    layouts: Vec<Option<Box<BlockLayout>>>,
 }
 
 impl CacheSpec {
@@ -44,7 +47,14 @@ impl CacheSpec {
             .each_head()
             .map(|(layer, head)| plan.mask().kept_channels(layer, head).into_boxed_slice())
             .collect();
-        Ok(Self { window, dtype, plan, kept })
+        let group = group_tokens(window.chunk);
+        let layout = |(layer, head)| {
+            let (k, v) = (plan.k(layer, head), plan.v(layer, head));
+            let coded = v.is_coded() || k.iter().any(|width| width.is_coded());
+            coded.then(|| Box::new(BlockLayout::new(k, v, plan.coding(), dtype.bytes(), group)))
+        };
+        let layouts = shape.each_head().map(layout).collect();
+        Ok(Self { window, dtype, plan, kept, layouts })
     }
 
     /// The dense cache of this geometry: every channel of every token.
@@ -87,6 +97,23 @@ impl CacheSpec {
         &self.kept[layer * self.shape().kv_heads + kv_head]
     }
 
+    /// The layout of one head's middle where it stores codes; none where every number that it
+    /// stores has the element type.
+    pub fn layout(&self, layer: usize, kv_head: usize) -> Option<&BlockLayout> {
+        self.layouts[layer * self.shape().kv_heads + kv_head].as_deref()
+    }
+
+    /// Whether any head stores codes.
+    pub fn has_codes(&self) -> bool {
+        self.layouts.iter().any(Option::is_some)
+    }
+
+    /// Whether one head stores all its keys and values at the element type.
+    pub fn is_whole(&self, layer: usize, kv_head: usize) -> bool {
+        self.kept(layer, kv_head).len() == self.shape().head_dim
+            && self.layout(layer, kv_head).is_none()
+    }
+
     /// Whether everything is stored at the element type.
     pub fn is_dense(&self) -> bool {
         self.plan.is_full()
@@ -106,7 +133,7 @@ impl CacheSpec {
         let (middle, group) = (self.window.middle(len), self.group_tokens());
         let window = (len - middle) * self.dtype.bytes() * head_dim * kv_heads;
         let heads = (0..kv_heads).map(|head| {
-            let bytes = self.plan.head_bytes((layer, head), self.dtype.bytes(), group);
+            let bytes = self.plan.head_bytes((layer, head), self.dtype.bytes());
             bytes.at(middle, group)
         });
         let [middle_k, middle_v] =

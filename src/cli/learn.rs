@@ -268,6 +268,7 @@ fn report(args: &LearnArgs, outcome: &Outcome) -> serde_json::Value {
         "peak_bytes": outcome.peak_bytes,
         "threads": rayon::current_num_threads(),
         "rows": outcome.rows,
+        "costs": outcome.costs,
     })
 }
 
@@ -297,6 +298,10 @@ fn table(out: &str, outcome: &Outcome) -> String {
         ));
     }
     lines.extend(outcome.rows.iter().map(row));
+    if let Some((_, plain)) = outcome.costs.split_first() {
+        lines.push("\nplain caches over the same texts and prompts".to_owned());
+        lines.extend(plain.iter().map(|cost| format!("{:<10} {}", cost.name, cost.words())));
+    }
     match &outcome.verdict {
         Some(verdict) => lines.push(format!("\n{}: {}", verdict.word(), verdict.reason)),
         None => lines.push("no check was made, so there is no verdict".to_owned()),

@@ -4,6 +4,7 @@
 mod comparison;
 mod masked;
 mod numbers;
+mod plans;
 mod retune;
 mod run;
 mod session;

@@ -65,7 +65,11 @@ fn a_configuration_that_is_no_json_or_lacks_a_number() {
         ("\"num_key_value_heads\": 3", "\"num_key_value_heads\": 2", "KV heads"),
         ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 100000", "layers"),
         ("\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"", "gelu"),
-        ("\"max_position_embeddings\": 512", "\"max_position_embeddings\": 0", "context"),
+        (
+            "\"max_position_embeddings\": 512",
+            "\"max_position_embeddings\": 0",
+            "`max_position_embeddings`",
+        ),
         ("\"rope_theta\": 10000.0", "\"rope_theta\": -1", "theta"),
     ] {
         let folder = changed(|folder| edit_config(folder, from, to));

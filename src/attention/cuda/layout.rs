@@ -13,8 +13,8 @@ use std::sync::Arc;
 use super::device::Device;
 use super::launch::KernelShape;
 use super::params::HeadLayout;
-use crate::Result;
 use crate::cache::{CacheBytes, CacheSpec};
+use crate::{Error, Result};
 
 /// Tokens of the middle per slab.
 pub const SLAB: usize = 256;
@@ -35,6 +35,11 @@ pub struct Layout {
 impl Layout {
     /// The layout for `heads` query heads per layer; refuses what the kernels cannot do.
     pub fn new(spec: Arc<CacheSpec>, heads: usize) -> Result<Self> {
+        if !spec.plan().is_mask() {
+            return Err(Error::input(
+                "a GPU stores no channels of 2, 4 or 8 bits: with --device cuda a plan is a mask, 16 or 0 bits everywhere",
+            ));
+        }
         let geometry = KernelShape::new(spec.shape(), heads, spec.dtype())?;
         let shape = spec.shape();
         let (mut channels, mut slab_bytes) = (Vec::new(), 0);

@@ -15,5 +15,5 @@ mod lanes;
 pub(super) mod portable;
 mod steps;
 
-pub(super) use lanes::{HEAD_TILE, MOST_LANES, Widen};
+pub(super) use lanes::{HEAD_TILE, MOST_LANES, Simd, Widen};
 pub(super) use steps::{Steps, UNSEEN, Values, for_heads, softmax};

@@ -21,12 +21,24 @@ impl<'a> Fields<'a> {
         self.map.get(key).filter(|value| !value.is_null())
     }
 
+    /// Refuses a null where the key is given, for keys that may be absent but not null.
+    pub(super) fn refuse_null(&self, key: &str, expected: &str) -> Result<()> {
+        match self.map.get(key) {
+            Some(Value::Null) => Err(self.wrong(key, &format!("must be {expected}, not null"))),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn text(&self, key: &str) -> Result<Option<&'a str>> {
         self.typed(key, "a string", Value::as_str)
     }
 
-    /// A whole number; `64.0` is one as well.
     pub(super) fn count(&self, key: &str) -> Result<Option<usize>> {
+        self.typed(key, "a count", |value| usize::try_from(value.as_u64()?).ok())
+    }
+
+    /// A whole number; `64.0` is one as well.
+    pub(super) fn whole(&self, key: &str) -> Result<Option<usize>> {
         self.typed(key, "a count", |value| {
             let whole = || {
                 value
@@ -42,7 +54,9 @@ impl<'a> Fields<'a> {
         self.typed(key, "a number", Value::as_f64)
     }
 
+    /// A flag that may be absent but not null.
     pub(super) fn flag(&self, key: &str) -> Result<Option<bool>> {
+        self.refuse_null(key, "true or false")?;
         self.typed(key, "true or false", Value::as_bool)
     }
 

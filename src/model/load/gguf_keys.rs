@@ -128,6 +128,14 @@ pub(super) fn check(
         ));
     }
     let read = architecture.keys.gguf();
+    let window = architecture.keys.window.gguf;
+    if architecture.window.is_none() && file.optional_count(window)?.is_some_and(|n| n > 0) {
+        warnings.push(format!(
+            "{}: `{window}` means nothing in {}, whose layers look back at all tokens",
+            file.name(),
+            architecture.spelling.gguf
+        ));
+    }
     let known = |key: &str| {
         read.contains(&key)
             || KNOWN.contains(&key)

@@ -4,6 +4,7 @@ mod codec;
 mod folder;
 mod from_gguf;
 mod pre;
+mod prefix;
 mod special;
 mod stream;
 mod template;

@@ -203,7 +203,7 @@ fn the_learned_mask_is_applied_and_tuned_from() {
     answer(&mut state, &effects);
     let effects = press(&mut state, "a");
     let [Effect::Engine(Order::Retune(retune))] = effects.as_slice() else { panic!("{effects:?}") };
-    assert_eq!((&retune.mask.mask, retune.mask.label.as_str()), (file.mask(), "learned"));
+    assert_eq!((retune.mask.mask(), retune.mask.label.as_str()), (file.mask(), "learned"));
     answer(&mut state, &effects);
     let model = state.model.as_ref().unwrap();
     assert_eq!((&model.mask, model.info.window), (file.mask(), file.origin.window));
@@ -213,7 +213,7 @@ fn the_learned_mask_is_applied_and_tuned_from() {
     press(&mut state, "{");
     let tuning = state.screens.tune.as_ref().unwrap();
     assert_eq!(tuning.proposal().importance, file.importance);
-    assert_ne!(tuning.proposal().mask, *file.mask());
+    assert_ne!(tuning.proposal().mask(), file.mask());
 }
 
 #[test]

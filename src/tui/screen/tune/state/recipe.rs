@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::decode::worker::event::ModelInfo;
 use crate::mask::files::{MaskFile, Origin};
-use crate::mask::{CachePlan, Shape};
+use crate::mask::Shape;
 use crate::tui::screen::tune::state::controls::split_name;
 use crate::tui::screen::tune::state::draft::{ALL, Base, Draft, Goal};
 use crate::tui::screen::tune::state::{Freshness, Tuning};
@@ -43,7 +43,7 @@ impl Tuning {
             Base::Selection => draft.align,
         };
         MaskFile {
-            plan: CachePlan::of_mask(&self.proposal.mask),
+            plan: self.proposal.plan.clone(),
             importance: self.proposal.importance.clone(),
             sensitivity: None,
             target_sparsity: draft.sparsity(),
