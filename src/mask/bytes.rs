@@ -7,6 +7,10 @@
 
 use super::{CachePlan, ChannelMask, Shape, Window, group_tokens};
 
+/// So many middle tokens are whole groups with whole bytes of codes, whatever the plan: they stand
+/// for a long context.
+pub(super) const MANY_TOKENS: usize = 64;
+
 /// Bytes of keys and of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct KvBytes {
@@ -43,12 +47,12 @@ pub fn dense_token(shape: Shape, element_size: usize) -> KvBytes {
     KvBytes { k: half, v: half }
 }
 
-/// Bytes of one group of middle tokens of a plan, all layers; the group is the
-/// [`group_tokens`](super::group_tokens) of the chunk.
-pub fn middle_group(plan: &CachePlan, chunk: usize, element_size: usize) -> KvBytes {
+/// Bytes of `tokens` middle tokens of a plan, all layers: a multiple of the
+/// [`group_tokens`](super::group_tokens) of the chunk that the middle grows by.
+pub fn middle(plan: &CachePlan, chunk: usize, tokens: usize, element_size: usize) -> KvBytes {
     let group = group_tokens(chunk);
     plan.shape().each_head().fold(KvBytes { k: 0, v: 0 }, |sum, head| {
-        let [k, v] = plan.head_bytes(head, element_size, group).at(group, group);
+        let [k, v] = plan.head_bytes(head, element_size).at(tokens, group);
         KvBytes { k: sum.k + k as u64, v: sum.v + v as u64 }
     })
 }
@@ -56,11 +60,10 @@ pub fn middle_group(plan: &CachePlan, chunk: usize, element_size: usize) -> KvBy
 /// Bytes of a cache of `tokens` tokens under a plan; sink, recent window and tokens not yet moved
 /// are counted whole.
 pub fn planned(plan: &CachePlan, window: Window, tokens: usize, element_size: usize) -> KvBytes {
-    let middle = window.middle(tokens);
-    let groups = (middle / group_tokens(window.chunk)) as u64;
-    let whole = dense(plan.shape(), tokens - middle, element_size);
-    let part = middle_group(plan, window.chunk, element_size);
-    KvBytes { k: whole.k + part.k * groups, v: whole.v + part.v * groups }
+    let in_middle = window.middle(tokens);
+    let whole = dense(plan.shape(), tokens - in_middle, element_size);
+    let part = middle(plan, window.chunk, in_middle, element_size);
+    KvBytes { k: whole.k + part.k, v: whole.v + part.v }
 }
 
 /// Bytes per middle token under a mask, all layers.
@@ -127,8 +130,8 @@ pub fn savings_of_plan(
             (planned(plan, window, tokens, element_size), dense(plan.shape(), tokens, element_size))
         }
         None => (
-            middle_group(plan, chunk, element_size),
-            dense(plan.shape(), group_tokens(chunk), element_size),
+            middle(plan, chunk, MANY_TOKENS, element_size),
+            dense(plan.shape(), MANY_TOKENS, element_size),
         ),
     };
     let saved =
@@ -186,9 +189,8 @@ mod tests {
                     "{chunk} {tokens}"
                 );
             }
-            let group = group_tokens(chunk) as u64;
-            let (group_bytes, token) = (middle_group(&plan, chunk, 4), middle_token(&mask, 4));
-            assert_eq!((group_bytes.k, group_bytes.v), (token.k * group, token.v * group));
+            let (many, token) = (middle(&plan, chunk, 64, 4), middle_token(&mask, 4));
+            assert_eq!((many.k, many.v), (token.k * 64, token.v * 64));
         }
         // 8.5 bits for K and 4.5 for V, of 16 and 16.
         let coded = CachePlan::uniform(shape, Width::Eight, Width::Four, Coding::best(64)).unwrap();

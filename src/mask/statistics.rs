@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CachePlan, ChannelMask, Window, bytes, group_tokens, rules};
+use super::{CachePlan, ChannelMask, Window, bytes, rules};
 
 /// The context and element type that [`Statistics`] are computed for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -129,8 +129,9 @@ impl Statistics {
 
 /// Bytes of a middle token, all layers, to the nearest whole number.
 fn token_bytes(plan: &CachePlan, chunk: usize, element_size: usize) -> u64 {
-    let group = group_tokens(chunk) as u64;
-    (bytes::middle_group(plan, chunk, element_size).total() + group / 2) / group
+    let many = bytes::middle(plan, chunk, bytes::MANY_TOKENS, element_size).total();
+    let tokens = bytes::MANY_TOKENS as u64;
+    (many + tokens / 2) / tokens
 }
 
 /// Channels that alignment added (above 0) or took (below 0) against the exact budget of

@@ -130,10 +130,11 @@ fn layer_v(plan: &CachePlan, layer: usize) -> &[Width] {
 
 fn layer_share(plan: &CachePlan, layer: usize, chunk: usize) -> f64 {
     let shape = plan.shape();
-    let group = group_tokens(chunk);
-    let bytes = |head| plan.head_bytes((layer, head), 2, group).at(group, group);
+    // 64 tokens, so that codes fill whole bytes.
+    let (tokens, group) = (64, group_tokens(chunk));
+    let bytes = |head| plan.head_bytes((layer, head), 2).at(tokens, group);
     let stored: usize = (0..shape.kv_heads).flat_map(bytes).sum();
-    stored as f64 / (4 * group * shape.kv_heads * shape.head_dim) as f64
+    stored as f64 / (4 * tokens * shape.kv_heads * shape.head_dim) as f64
 }
 
 #[cfg(test)]

@@ -19,9 +19,9 @@ pub struct Allocation {
     pub least: f64,
     /// Bytes of its middle for a dense f16 cache's 1.
     pub bytes_share: f64,
-    /// Bytes of one group of middle tokens that the budget allowed and the plan does not use.
+    /// Bytes of 64 middle tokens that the budget allowed and the plan does not use.
     pub left: u64,
-    /// The price at which the widths were chosen, in nats per byte of a group.
+    /// The price at which the widths were chosen, in nats per byte of 64 middle tokens.
     pub price: f64,
 }
 

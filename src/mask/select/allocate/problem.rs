@@ -8,7 +8,10 @@ use crate::mask::{HeadBytes, Sensitivity, Shape, Width, bytes, group_tokens};
 use crate::numbers::{count, percent};
 use crate::{Error, Result};
 
-/// Bytes of one group of middle tokens, by width.
+/// Middle tokens that bytes are counted for: whole groups with whole bytes of codes.
+const TOKENS: usize = 64;
+
+/// Bytes of 64 middle tokens, by width.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Costs {
     /// Of one K channel.
@@ -21,10 +24,8 @@ pub(super) struct Costs {
 pub(super) struct Problem {
     pub(super) shape: Shape,
     pub(super) costs: Costs,
-    /// Most bytes per group, all heads.
+    /// Most bytes of 64 middle tokens, all heads.
     pub(super) budget: u64,
-    /// Tokens of a group.
-    pub(super) group: usize,
     /// Heads with one unit per channel or pair, row-major.
     pub(super) heads: Vec<Head>,
     /// Units of a run.
@@ -40,11 +41,12 @@ impl Problem {
             AllocationTarget::Share(_) => 2,
             AllocationTarget::Bytes(budget) => budget.element_size,
         };
-        let k =
-            |width| HeadBytes::of(&[width], Width::Zero, options.coding, element, group).k_group;
+        let k = |width| {
+            HeadBytes::of(&[width], Width::Zero, options.coding, element).at(TOKENS, group)[0]
+        };
         let v = |width| {
             let none = vec![Width::Zero; shape.head_dim];
-            HeadBytes::of(&none, width, options.coding, element, group).v_token * group
+            HeadBytes::of(&none, width, options.coding, element).at(TOKENS, group)[1]
         };
         let costs = Costs {
             k: Width::ALL.map(|width| k(width) as u64),
@@ -70,15 +72,15 @@ impl Problem {
             .collect();
         let unit = if options.pair_closed { 2 } else { 1 };
         let run = (options.align / unit).max(1);
-        let budget = per_group(shape, &options.target, group)?;
-        Ok(Self { shape, costs, budget, group, heads, run })
+        let budget = budget_of(shape, &options.target)?;
+        Ok(Self { shape, costs, budget, heads, run })
     }
 
-    /// The error of a budget that is below the least possible bytes per group.
+    /// The error of a budget that is below the least possible bytes of 64 tokens.
     pub(super) fn too_small(&self, least: u64, target: &AllocationTarget) -> Error {
         match target {
             AllocationTarget::Share(share) => {
-                let dense = dense_group(self.shape, self.group);
+                let dense = dense(self.shape);
                 // Rounded up, so that the number named is enough.
                 let needed = (least as f64 / dense as f64 * 1e4).ceil() / 1e4;
                 Error::input(format!(
@@ -88,12 +90,13 @@ impl Problem {
                 ))
             }
             AllocationTarget::Bytes(budget) => {
-                let groups = (budget.window.middle(budget.tokens) / self.group) as u64;
-                let whole = whole(self.shape, budget);
+                let needed = whole(self.shape, budget)
+                    + margin(self.shape, budget)
+                    + (least * budget.window.middle(budget.tokens) as u64).div_ceil(TOKENS as u64);
                 Error::input(format!(
                     "a cache of {} tokens weighs at least {} bytes with this window and these widths, floors and locks: expected a budget of that or more, found {} bytes",
                     count(budget.tokens),
-                    count((whole + groups * least) as usize),
+                    count(needed as usize),
                     count(budget.bytes as usize)
                 ))
             }
@@ -101,9 +104,9 @@ impl Problem {
     }
 }
 
-/// Bytes of a group of a dense f16 cache, all heads.
-pub(super) fn dense_group(shape: Shape, group: usize) -> u64 {
-    (4 * group * shape.entries()) as u64
+/// Bytes of 64 tokens of a dense f16 cache, all heads.
+fn dense(shape: Shape) -> u64 {
+    bytes::dense(shape, TOKENS, 2).total()
 }
 
 /// Bytes of what a budget's cache stores outside the middle.
@@ -112,24 +115,36 @@ fn whole(shape: Shape, budget: &ByteBudget) -> u64 {
     bytes::dense(shape, outside, budget.element_size).total()
 }
 
-/// The most bytes per group, all heads.
-fn per_group(shape: Shape, target: &AllocationTarget, group: usize) -> Result<u64> {
+/// What is kept back because a head's codes end in a byte of their own where the middle is no
+/// multiple of 64 tokens.
+fn margin(shape: Shape, budget: &ByteBudget) -> u64 {
+    match budget.window.middle(budget.tokens).is_multiple_of(TOKENS) {
+        true => 0,
+        false => shape.heads() as u64,
+    }
+}
+
+/// The most bytes of 64 middle tokens, all heads.
+fn budget_of(shape: Shape, target: &AllocationTarget) -> Result<u64> {
     match target {
+        // A share such as 0.28 is not exact in binary: a number of bytes that is whole except for
+        // that error is taken as whole.
         AllocationTarget::Share(share) => {
-            Ok((share * dense_group(shape, group) as f64 * (1.0 + 1e-12)).floor() as u64)
+            Ok((share * dense(shape) as f64 * (1.0 + 1e-12)).floor() as u64)
         }
         AllocationTarget::Bytes(budget) => {
-            let groups = (budget.window.middle(budget.tokens) / group) as u64;
-            let whole = whole(shape, budget);
-            match budget.bytes.checked_sub(whole) {
-                Some(left) => Ok(left.checked_div(groups).unwrap_or(u64::MAX)),
-                None => Err(Error::input(format!(
+            let (middle, whole) = (budget.window.middle(budget.tokens), whole(shape, budget));
+            let Some(left) = budget.bytes.checked_sub(whole) else {
+                return Err(Error::input(format!(
                     "the window of a cache of {} tokens weighs {} bytes, which no plan changes: expected a budget of more, found {} bytes",
                     count(budget.tokens),
                     count(whole as usize),
                     count(budget.bytes as usize)
-                ))),
-            }
+                )));
+            };
+            let left = u128::from(left.saturating_sub(margin(shape, budget))) * TOKENS as u128;
+            let most = left.checked_div(middle as u128).unwrap_or(u128::from(u64::MAX));
+            Ok(u64::try_from(most).unwrap_or(u64::MAX))
         }
     }
 }

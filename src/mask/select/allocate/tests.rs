@@ -62,7 +62,7 @@ fn damage_of(sensitivity: &Sensitivity, plan: &CachePlan) -> f64 {
 
 fn group_bytes(plan: &CachePlan, chunk: usize) -> u64 {
     let group = crate::mask::group_tokens(chunk);
-    let bytes = |head| plan.head_bytes(head, 2, group).at(group, group).iter().sum::<usize>();
+    let bytes = |head| plan.head_bytes(head, 2).at(64, group).iter().sum::<usize>();
     plan.shape().each_head().map(bytes).sum::<usize>() as u64
 }
 
@@ -92,7 +92,7 @@ fn every_choice(
                 .map(|(channel, &width)| f64::from(sensitivity.k(layer, head, channel, width)))
                 .sum();
             for &v in options.v_widths.iter().filter(|&&v| v != Zero) {
-                let bytes = HeadBytes::of(&assigned, v, options.coding, 2, 64);
+                let bytes = HeadBytes::of(&assigned, v, options.coding, 2);
                 let bytes = bytes.at(64, 64).iter().sum::<usize>() as u64;
                 all.push((bytes, damage + f64::from(sensitivity.v(layer, head, v))));
             }
@@ -312,12 +312,7 @@ fn a_size_at_a_context_counts_the_window() {
         let dense = bytes::dense(SMOL, tokens, element_size).total();
         let found = at(dense * 4 / 10, tokens, element_size).unwrap();
         let middle = window.middle(tokens);
-        let stored = |head| {
-            found.plan.head_bytes(head, element_size, 64).at(middle, 64).iter().sum::<usize>()
-                as u64
-        };
-        let total = SMOL.each_head().map(stored).sum::<u64>()
-            + bytes::dense(SMOL, tokens - middle, element_size).total();
+        let total = bytes::planned(&found.plan, window, tokens, element_size).total();
         assert!(total <= dense * 4 / 10, "{tokens}");
         // Of one run's step from 8 bits to those of the elements in each group, and of the rest
         // that a budget leaves when groups share it.
