@@ -60,7 +60,7 @@ fn the_line_of_the_issue_makes_a_plan() {
     }
     let sum = |key: &str| {
         let counts = shown[key].as_object().unwrap();
-        assert_eq!(counts.keys().collect::<Vec<_>>(), ["0", "16", "2", "4", "8"], "{key}");
+        assert_eq!(counts.keys().collect::<Vec<_>>(), ["0", "2", "4", "8", "16"], "{key}");
         counts.values().map(|count| count.as_u64().unwrap()).sum::<u64>()
     };
     assert_eq!((sum("k_bits_histogram"), sum("v_bits_histogram")), (48, 6));
@@ -170,7 +170,8 @@ fn plans_are_shown_compared_and_exported() {
     // A mask has the same numbers, all of them at 16 or 0 bits.
     let mask = json(at, &words("mask show mask-f32.pth --kv-heads 2"));
     assert_eq!(mask["k_bits_histogram"]["16"], mask["kept"]);
-    assert_eq!(mask["bytes_share"].as_f64().unwrap(), 1.0 - mask["kv_saving"].as_f64().unwrap());
+    let both = mask["bytes_share"].as_f64().unwrap() + mask["kv_saving"].as_f64().unwrap();
+    assert!((both - 1.0).abs() < 1e-12, "{both}");
 }
 
 #[test]
@@ -185,7 +186,7 @@ fn refusals_of_plans_are_one_sentence() {
         ("mask show s.safetensors".to_owned(), "expected a mask, found sensitivity alone"),
         (
             format!("{make} --bytes 10% --widths 4 --v-widths 4 o.safetensors"),
-            "take at least 34.38 % of the middle of a dense f16 cache",
+            "take at least 39.07 % of the middle of a dense f16 cache",
         ),
         (
             format!("{make} --fit 1KiB@32k o.safetensors"),

@@ -52,18 +52,18 @@ pub(super) struct MakeArgs {
     #[arg(long, value_name = "S")]
     sparsity: Option<f64>,
     /// The most that the middle of the cache may weigh, as a share of a dense f16 one: 28% or 0.28
-    #[arg(long, value_name = "SHARE", value_parser = values::share, requires = "sensitivity")]
+    #[arg(long, value_name = "SHARE", value_parser = values::share, conflicts_with_all = ["rule", "importance", "plan"])]
     pub(super) bytes: Option<f64>,
     /// Let --bytes count the whole cache at this context, sink and recent window included
     #[arg(long, value_name = "TOKENS", value_parser = tokens, requires = "bytes")]
     pub(super) ctx: Option<usize>,
     /// Bits that K channels may have with --sensitivity
     #[arg(long, value_name = "BITS", value_delimiter = ',', value_parser = values::width,
-          requires = "sensitivity", default_value = "16,8,4,2,0")]
+          conflicts_with_all = ["rule", "importance", "plan"], default_value = "16,8,4,2,0")]
     pub(super) widths: Vec<Width>,
     /// Bits that V may have with --sensitivity; 0 lets heads be dropped [default: those of --widths]
     #[arg(long, value_name = "BITS", value_delimiter = ',', value_parser = values::width,
-          requires = "sensitivity")]
+          conflicts_with_all = ["rule", "importance", "plan"])]
     pub(super) v_widths: Vec<Width>,
     /// The most that the K/V cache may weigh at a context, such as 1.5GiB@32k
     #[arg(long, value_name = "SIZE@CONTEXT", value_parser = values::fit)]
