@@ -22,7 +22,8 @@ pub use geometry::{Geometry, fingerprint};
 pub use importance::Importance;
 pub use overlap::{MaskComparison, Overlap, compare};
 pub use plan::{
-    CachePlan, Coding, HeadBytes, NamedPlan, Sensitivity, V_GROUP, Width, group_tokens,
+    CachePlan, Coding, HeadBytes, LayerWidths, NamedPlan, Sensitivity, V_GROUP, Width, WidthChange,
+    WidthComparison, WidthStatistics, compare_widths, group_tokens,
 };
 pub use rule::{Given, MeanSquares, Needs, Rule};
 pub use select::{keep_counts, select};

@@ -6,6 +6,7 @@ mod coding;
 mod named;
 mod sensitivity;
 mod width;
+mod widths;
 
 pub use bytes::{HeadBytes, group_tokens};
 pub use cache_plan::CachePlan;
@@ -13,3 +14,4 @@ pub use coding::{Coding, V_GROUP};
 pub use named::NamedPlan;
 pub use sensitivity::Sensitivity;
 pub use width::Width;
+pub use widths::{LayerWidths, WidthChange, WidthComparison, WidthStatistics, compare_widths};
