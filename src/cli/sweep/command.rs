@@ -71,14 +71,24 @@ pub fn run(args: &SweepArgs) -> Result<()> {
 
 /// The plans that the command line names.
 fn given(model: &Model, cache: &CacheArgs, model_args: &ModelArgs) -> Result<Vec<Point>> {
-    let points = cache.choices(model.config(), model_args.device)?.into_iter().map(|given| {
+    let given = cache.choices(model.config(), model_args.device)?;
+    // A file goes by the end of its name, unless that is the end of another's too.
+    let stems: Vec<String> = given.iter().map(|one| stem(&one.name)).collect();
+    let alone = |stem: &String| stems.iter().filter(|other| *other == stem).count() == 1;
+    let points = given.into_iter().zip(&stems).map(|(given, stem)| {
         Ok(Point {
             spec: Arc::new(CacheSpec::planned(given.window, cache.kv_dtype, given.plan)?),
-            name: given.name,
+            name: if given.file.is_some() && alone(stem) { stem.clone() } else { given.name },
             selection: None,
         })
     });
     points.collect()
+}
+
+/// A file's name without folder and ending.
+pub(super) fn stem(name: &str) -> String {
+    let stem = Path::new(name).file_stem();
+    stem.map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
 /// The masks of an importance file.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::command::{Point, SweepArgs};
+use super::command::{Point, SweepArgs, stem};
 use crate::cache::CacheSpec;
 use crate::cli::output;
 use crate::cli::progress::ProgressLine;
@@ -202,10 +202,12 @@ struct Recall {
 pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[Point]) -> Result<()> {
     let against = match &args.texts.against {
         None => 0,
-        Some(name) => points.iter().position(|point| point.name == *name).ok_or_else(|| {
-            let names: Vec<&str> = points.iter().map(|point| point.name.as_str()).collect();
-            Error::input(format!("--against {name}: the plans are {}", names.join("; ")))
-        })?,
+        Some(name) => (points.iter().position(|point| point.name == *name))
+            .or_else(|| points.iter().position(|point| point.name == stem(name)))
+            .ok_or_else(|| {
+                let names: Vec<&str> = points.iter().map(|point| point.name.as_str()).collect();
+                Error::input(format!("--against {name}: the plans are {}", names.join("; ")))
+            })?,
     };
     note_windows(points);
     let plan = args.texts.plan(model, args.session.sampling.seed)?;
@@ -385,7 +387,7 @@ fn cells(row: &Row) -> Vec<String> {
         format!("{:.5}", row.kld.stderr),
         format!("{:.5}", row.kld.p50),
         format!("{:.4}", row.kld.p99),
-        format!("{:.3}", row.kld.p999),
+        format!("{:.4}", row.kld.p999),
         percent(row.top1_agreement, 1),
         format!("{won} of {windows}{times}"),
     ];
