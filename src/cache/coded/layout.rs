@@ -63,7 +63,7 @@ impl CodedRun {
     }
 
     /// Byte in the block and shift of a code.
-    pub(super) fn place(&self, channel: usize, token: usize) -> (usize, u32) {
+    pub(crate) fn place(&self, channel: usize, token: usize) -> (usize, u32) {
         let bits = usize::from(self.width.bits());
         let in_row = self.row_bytes();
         let (byte, shift) = (token % in_row, token / in_row * bits);
@@ -100,7 +100,7 @@ pub struct ValueCodes {
 
 impl ValueCodes {
     /// Byte in the block and shift of a code.
-    pub(super) fn place(&self, channel: usize, token: usize) -> (usize, u32) {
+    pub(crate) fn place(&self, channel: usize, token: usize) -> (usize, u32) {
         let bits = usize::from(self.width.bits());
         if !self.interleaved {
             let bit = channel * bits;
