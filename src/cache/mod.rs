@@ -6,6 +6,7 @@
 
 mod blocks;
 mod bytes;
+pub mod coded;
 mod fits;
 mod head;
 mod layer;

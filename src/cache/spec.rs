@@ -106,7 +106,7 @@ impl CacheSpec {
         let (middle, group) = (self.window.middle(len), self.group_tokens());
         let window = (len - middle) * self.dtype.bytes() * head_dim * kv_heads;
         let heads = (0..kv_heads).map(|head| {
-            let bytes = self.plan.head_bytes((layer, head), self.dtype.bytes(), group);
+            let bytes = self.plan.head_bytes((layer, head), self.dtype.bytes());
             bytes.at(middle, group)
         });
         let [middle_k, middle_v] =

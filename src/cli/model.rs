@@ -129,11 +129,13 @@ fn show(args: &Show) -> Result<()> {
 
 /// Bytes of a middle token, its share of the scales included; a whole number for a mask.
 fn middle_token(spec: &CacheSpec) -> f64 {
-    let group = spec.group_tokens();
+    // 64 tokens, so that codes fill whole bytes.
+    let tokens = 64;
     let heads = spec.shape().each_head();
-    let bytes = heads
-        .map(|head| spec.plan().head_bytes(head, spec.dtype().bytes(), group).at(group, group));
-    bytes.flatten().sum::<usize>() as f64 / group as f64
+    let bytes = heads.map(|head| {
+        spec.plan().head_bytes(head, spec.dtype().bytes()).at(tokens, spec.group_tokens())
+    });
+    bytes.flatten().sum::<usize>() as f64 / tokens as f64
 }
 
 /// What stretches the rotary frequencies, in words.

@@ -20,51 +20,48 @@ pub fn group_tokens(chunk: usize) -> usize {
 /// Bytes that one head stores of its middle.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HeadBytes {
-    /// Keys of a group of [`group_tokens`] tokens, scales and minima included.
+    /// Bits of the key of one token, without scales and minima.
+    pub k_token_bits: usize,
+    /// Scales and minima of the keys of a group of [`group_tokens`] tokens.
     pub k_group: usize,
     /// The value of one token, scales and minima included.
     pub v_token: usize,
 }
 
 impl HeadBytes {
-    /// The bytes of a head whose K channels have these widths.
+    /// The bytes of a head whose K channels have these widths; `element` is the size of the cache's
+    /// element type.
     ///
-    /// `element` is the size of the cache's element type, `group` the [`group_tokens`] of its
-    /// chunk. K: `group * bits / 8` per channel and, where coded, 4 bytes of scale and minimum. V:
-    /// `head_dim * bits / 8` per token, rounded up to a byte, and 4 bytes per group of channels.
-    /// Blocks per token have one scale of 2 bytes and no minimum.
-    pub fn of(k: &[Width], v: Width, coding: Coding, element: usize, group: usize) -> Self {
+    /// K: `bits / 8` per token and channel and, where coded, 4 bytes of scale and minimum per group
+    /// of tokens. V: `head_dim * bits / 8` per token, rounded up to a byte, and 4 bytes per group of
+    /// channels. Blocks per token have one scale of 2 bytes and no minimum.
+    pub fn of(k: &[Width], v: Width, coding: Coding, element: usize) -> Self {
         let head_dim = k.len();
+        let bits = |width: Width| match width {
+            Width::Sixteen => 8 * element,
+            coded => usize::from(coded.bits()),
+        };
         let blocks = head_dim.div_ceil(Coding::BLOCK_CHANNELS) * F16;
-        let row = |width: Width| (head_dim * usize::from(width.bits())).div_ceil(8);
-        let k_group = match coding {
-            Coding::Blocks { .. } => {
-                let width = k.first().copied().unwrap_or(Width::Zero);
-                group * (row(width) + blocks)
+        let k_token_bits = k.iter().map(|&width| bits(width)).sum();
+        let v_row = (head_dim * bits(v)).div_ceil(8);
+        match coding {
+            Coding::Blocks { .. } => Self {
+                k_token_bits: k_token_bits + 8 * blocks,
+                k_group: 0,
+                v_token: v_row + blocks,
+            },
+            Coding::Channels { .. } => {
+                let coded = k.iter().filter(|width| width.is_coded()).count();
+                let groups = if v.is_coded() { head_dim / coding.v_group(head_dim) } else { 0 };
+                Self { k_token_bits, k_group: coded * 2 * F16, v_token: v_row + groups * 2 * F16 }
             }
-            Coding::Channels { .. } => k
-                .iter()
-                .map(|&width| match width {
-                    Width::Zero => 0,
-                    Width::Sixteen => group * element,
-                    coded => (group * usize::from(coded.bits())).div_ceil(8) + 2 * F16,
-                })
-                .sum(),
-        };
-        let v_token = match (v, coding) {
-            (Width::Zero, _) => 0,
-            (Width::Sixteen, _) => head_dim * element,
-            (coded, Coding::Blocks { .. }) => row(coded) + blocks,
-            (coded, Coding::Channels { .. }) => {
-                row(coded) + head_dim / coding.v_group(head_dim) * 2 * F16
-            }
-        };
-        Self { k_group, v_token }
+        }
     }
 
     /// Keys and values of `tokens` middle tokens, a multiple of `group`.
     pub fn at(self, tokens: usize, group: usize) -> [usize; 2] {
-        [tokens / group * self.k_group, tokens * self.v_token]
+        let k = (tokens * self.k_token_bits).div_ceil(8) + tokens / group * self.k_group;
+        [k, tokens * self.v_token]
     }
 }
 
@@ -73,7 +70,7 @@ mod tests {
     use super::*;
 
     fn share(k: Width, v: Width, coding: Coding, head_dim: usize) -> f64 {
-        let bytes = HeadBytes::of(&vec![k; head_dim], v, coding, 2, 64);
+        let bytes = HeadBytes::of(&vec![k; head_dim], v, coding, 2);
         let [k, v] = bytes.at(64, 64);
         (k + v) as f64 / (64 * 4 * head_dim) as f64
     }
@@ -97,8 +94,9 @@ mod tests {
     #[test]
     fn a_row_that_groups_do_not_divide_is_one_group_of_whole_bytes() {
         let coding = Coding::Channels { v_group: 32 };
-        let bytes = HeadBytes::of(&[Width::Two; 5], Width::Two, coding, 2, 2);
-        assert_eq!(bytes, HeadBytes { k_group: 5 * (1 + 4), v_token: 2 + 4 });
+        let bytes = HeadBytes::of(&[Width::Two; 5], Width::Two, coding, 2);
+        assert_eq!(bytes, HeadBytes { k_token_bits: 10, k_group: 20, v_token: 2 + 4 });
+        assert_eq!(bytes.at(64, 2), [80 + 32 * 20, 64 * 6]);
     }
 
     #[test]

@@ -165,26 +165,20 @@ impl CachePlan {
         histogram(&self.v)
     }
 
-    /// Bytes of the middle of one head, for elements of this size and groups of `group` tokens.
-    pub fn head_bytes(
-        &self,
-        (layer, kv_head): (usize, usize),
-        element: usize,
-        group: usize,
-    ) -> HeadBytes {
-        HeadBytes::of(self.k(layer, kv_head), self.v(layer, kv_head), self.coding, element, group)
+    /// Bytes of the middle of one head, for elements of this size.
+    pub fn head_bytes(&self, (layer, kv_head): (usize, usize), element: usize) -> HeadBytes {
+        HeadBytes::of(self.k(layer, kv_head), self.v(layer, kv_head), self.coding, element)
     }
 
     /// Bytes of the middle of a long context for a dense f16 cache's 1, scales and minima included.
     /// Where 16 bits stand for another element type, they count as f16 all the same.
     pub fn bytes_share(&self, chunk: usize) -> f64 {
         let shape = self.shape();
-        let group = group_tokens(chunk);
-        let stored: usize = shape
-            .each_head()
-            .flat_map(|head| self.head_bytes(head, 2, group).at(group, group))
-            .sum();
-        stored as f64 / (4 * group * shape.entries()) as f64
+        // 64 tokens, so that codes fill whole bytes.
+        let (tokens, group) = (64, group_tokens(chunk));
+        let stored: usize =
+            shape.each_head().flat_map(|head| self.head_bytes(head, 2).at(tokens, group)).sum();
+        stored as f64 / (4 * tokens * shape.entries()) as f64
     }
 
     /// Sha256 of coding, K widths and V widths, in hexadecimal.
