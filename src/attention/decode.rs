@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::AttentionScale;
+use super::coded;
 use super::range::{RangeJob, StateLayout, arrange_queries, kernel_for};
 use super::simd_level::SimdLevel;
 use crate::cache::{BLOCK, SequenceCache};
@@ -80,7 +81,7 @@ impl Attention {
     /// Query heads `g * h .. g * (h + 1)` with `g = heads / kv_heads` read KV head `h`; scores are
     /// scaled by `1 / sqrt(head_dim)`. Sequences may differ in length, mask and window. The result
     /// of a sequence is bit for bit the same alone, in any batch and on any number of threads: its
-    /// key ranges depend on its length only and are merged in order, by their largest scores in
+    /// key ranges depend on its length and window only and are merged in order, by their largest scores in
     /// f32.
     ///
     /// # Panics
@@ -90,7 +91,6 @@ impl Attention {
         let Some(first) = items.first() else { return };
         let shape = first.cache.spec().shape();
         let group = first.q.len() / (shape.kv_heads * shape.head_dim);
-        let layout = StateLayout { group, head_dim: shape.head_dim };
         for item in items.iter() {
             assert_eq!(item.cache.spec().shape(), shape, "sequences of one batch have one shape");
             let heads = group * shape.kv_heads * shape.head_dim;
@@ -99,7 +99,7 @@ impl Attention {
                 "q and out are [heads, head_dim]"
             );
         }
-        self.arrange(layer, items, layout);
+        let layout = self.arrange(layer, items, group);
 
         let Self { queries, work, state, level } = self;
         let query_len = group * shape.head_dim;
@@ -110,7 +110,11 @@ impl Attention {
                 [(work.sequence * shape.kv_heads + work.kv_head) * 2 * query_len..]
                 [..2 * query_len];
             let (whole_q, packed_q) = queries.split_at(query_len);
-            let kernel = kernel_for(*level, cache.spec().dtype());
+            let dtype = cache.spec().dtype();
+            let kernel = match view.layout() {
+                Some(_) => coded::kernel_for(*level, dtype),
+                None => kernel_for(*level, dtype),
+            };
             // SAFETY: `level` was found to be available when this `Attention` was made.
             unsafe {
                 kernel(RangeJob {
@@ -120,6 +124,7 @@ impl Attention {
                     whole_q,
                     packed_q,
                     state,
+                    layout,
                 })
             }
         };
@@ -135,13 +140,10 @@ impl Attention {
         self.merge(items, layout);
     }
 
-    /// Lists the work items and lays out their queries.
-    fn arrange(
-        &mut self,
-        layer: usize,
-        items: &[DecodeItem<'_>],
-        StateLayout { group, head_dim }: StateLayout,
-    ) {
+    /// Lists the work items and lays out their queries and their memory.
+    fn arrange(&mut self, layer: usize, items: &[DecodeItem<'_>], group: usize) -> StateLayout {
+        let head_dim = items[0].cache.spec().shape().head_dim;
+        let mut layout = StateLayout { group, head_dim, decoded: 0 };
         let scale = AttentionScale::of(head_dim).base_two();
         let query_len = group * head_dim;
         let kv_heads = items[0].cache.spec().shape().kv_heads;
@@ -153,22 +155,31 @@ impl Attention {
                 let view = item.cache.head(layer, kv_head);
                 let q = &item.q[kv_head * query_len..][..query_len];
                 let (whole, packed) = queries.next().expect("sized above").split_at_mut(query_len);
-                let kind = (self.level, view.dtype());
-                arrange_queries(kind, q, head_dim, 0..head_dim, scale, whole);
-                arrange_queries(kind, q, head_dim, view.kept().iter().copied(), scale, packed);
-                self.work.extend(ranges(view.len()).map(|blocks| WorkItem {
+                let blocks = if let Some(codes) = view.layout() {
+                    layout.decoded = layout.decoded.max(coded::decoded_len(codes));
+                    arrange_queries(coded::KIND, q, head_dim, 0..head_dim, scale, whole);
+                    coded::arrange_queries(codes, q, scale, packed);
+                    coded::blocks(&view).len()
+                } else {
+                    let kind = (self.level, view.dtype());
+                    arrange_queries(kind, q, head_dim, 0..head_dim, scale, whole);
+                    arrange_queries(kind, q, head_dim, view.kept().iter().copied(), scale, packed);
+                    view.len().div_ceil(BLOCK)
+                };
+                self.work.extend(ranges(blocks).map(|blocks| WorkItem {
                     sequence,
                     kv_head,
                     blocks,
                 }));
             }
         }
-        self.state.resize(self.work.len() * StateLayout { group, head_dim }.len(), 0.0);
+        self.state.resize(self.work.len() * layout.len(), 0.0);
+        layout
     }
 
     /// Merges the ranges of each head, relative to the largest score of all of them.
     fn merge(&self, items: &mut [DecodeItem<'_>], layout: StateLayout) {
-        let StateLayout { group, head_dim } = layout;
+        let StateLayout { group, head_dim, .. } = layout;
         let mut parts = self.work.iter().zip(self.state.chunks_exact(layout.len())).peekable();
         for (sequence, item) in items.iter_mut().enumerate() {
             for (kv_head, out) in item.out.chunks_mut(group * head_dim).enumerate() {
@@ -215,9 +226,8 @@ fn merge_head<'a>(
     }
 }
 
-/// The key ranges of a sequence, in blocks; they depend on its length alone.
-fn ranges(len: usize) -> impl Iterator<Item = Range<usize>> {
-    let blocks = len.div_ceil(BLOCK);
+/// The key ranges of a head with this many blocks.
+fn ranges(blocks: usize) -> impl Iterator<Item = Range<usize>> {
     let size = blocks.div_ceil(RANGES).clamp(LEAST_BLOCKS, MOST_BLOCKS);
     (0..blocks).step_by(size).map(move |start| start..(start + size).min(blocks))
 }
@@ -229,7 +239,7 @@ mod tests {
     #[test]
     fn ranges_cover_every_block_once_and_are_even() {
         for len in (1..400).chain([4096 + 145, 8192, 32768, 139_264, 1 << 20]) {
-            let ranges: Vec<_> = ranges(len).collect();
+            let ranges: Vec<_> = ranges(len.div_ceil(BLOCK)).collect();
             assert_eq!(ranges[0].start, 0);
             assert_eq!(ranges.last().unwrap().end, len.div_ceil(BLOCK));
             assert!(

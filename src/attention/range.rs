@@ -1,11 +1,13 @@
 //! One work item: the query heads of one KV head over one range of key blocks.
+//!
+//! Heads whose middle is coded have their own ([`coded`](super::coded)), with the same window.
 
 use std::ops::Range;
 
 use half::{bf16, f16};
 
 use super::kernel::{
-    self, HEAD_TILE, MOST_LANES, Steps, UNSEEN, Values, for_heads, portable::Portable,
+    self, HEAD_TILE, MOST_LANES, Simd, Steps, UNSEEN, Values, for_heads, portable::Portable,
 };
 use super::simd_level::SimdLevel;
 use crate::cache::{BLOCK, HeadView};
@@ -14,15 +16,19 @@ use crate::element::{Dtype, Element};
 /// What a work item reads, and where it writes its part of the result.
 pub(super) struct RangeJob<'a> {
     pub view: HeadView<'a>,
+    /// Blocks by position; of a coded head in the order of
+    /// [`coded::blocks`](super::coded::blocks).
     pub blocks: Range<usize>,
     /// Query heads of the KV head.
     pub group: usize,
     /// Scaled queries for whole keys; see [`arrange_queries`].
     pub whole_q: &'a [f32],
-    /// Scaled queries for the kept channels only.
+    /// Scaled queries for the channels that the middle stores.
     pub packed_q: &'a [f32],
     /// Memory of this item only.
     pub state: &'a mut [f32],
+    /// How it is divided.
+    pub layout: StateLayout,
 }
 
 /// How a work item's memory is divided: per query head the largest base-2 score, the sum of weights
@@ -31,12 +37,57 @@ pub(super) struct RangeJob<'a> {
 pub(super) struct StateLayout {
     pub group: usize,
     pub head_dim: usize,
+    /// Numbers of a block that is decoded before it is read; 0 where no head needs that.
+    pub decoded: usize,
+}
+
+/// A work item's memory in its parts.
+pub(super) struct State<'a> {
+    /// Largest base-2 score per query head.
+    pub largest: &'a mut [f32],
+    /// Sum of weights per query head.
+    pub total: &'a mut [f32],
+    /// Weighted sums of values, `[group, head_dim]`.
+    pub sums: &'a mut [f32],
+    /// Factors of the sums so far, one per query head.
+    pub rescale: &'a mut [f32],
+    /// Sums of weights by lane.
+    pub lanes: &'a mut [f32],
+    /// Scores and then weights of a block, `[group][64]`.
+    pub scores: &'a mut [f32],
+    packed_scores: &'a mut [f32],
+    /// A block that is decoded before it is read.
+    pub decoded: &'a mut [f32],
+}
+
+impl State<'_> {
+    /// Turns the scores of a block into weights relative to the largest score so far.
+    ///
+    /// # Safety
+    /// The machine has the instructions of `S`, and the function is inlined into one that is
+    /// compiled with them.
+    #[inline(always)]
+    pub unsafe fn softmax<S: Simd>(&mut self, head: usize) {
+        let scores = self.scores[head * BLOCK..][..BLOCK].as_mut_ptr();
+        let lanes = self.lanes[head * MOST_LANES..][..MOST_LANES].as_mut_ptr();
+        // SAFETY: 64 scores and space for a register; the caller promises the instruction set.
+        self.rescale[head] =
+            unsafe { kernel::softmax::<S>(scores, &mut self.largest[head], lanes) };
+    }
+
+    /// Sums the weights at the end of a work item.
+    pub fn finish(&mut self) {
+        for (total, lanes) in self.total.iter_mut().zip(self.lanes.chunks(MOST_LANES)) {
+            *total = lanes.iter().sum();
+        }
+    }
 }
 
 impl StateLayout {
     /// Numbers per work item, padded so that two items never share a cache line.
     pub fn len(self) -> usize {
-        (self.group * (3 + self.head_dim + MOST_LANES + 2 * BLOCK)).next_multiple_of(32)
+        let numbers = self.group * (3 + self.head_dim + MOST_LANES + 2 * BLOCK) + self.decoded;
+        numbers.next_multiple_of(32)
     }
 
     /// `[largest, total, sums]` of a finished item: `[group]`, `[group]`, `[group, head_dim]`.
@@ -46,15 +97,20 @@ impl StateLayout {
         [largest, total, &rest[..self.group * self.head_dim]]
     }
 
-    /// `[largest, total, sums, rescale, totals by lane, scores, scores of packed keys]`.
-    fn split(self, state: &mut [f32]) -> [&mut [f32]; 7] {
+    /// The memory of an item that begins.
+    pub fn start(self, state: &mut [f32]) -> State<'_> {
         let (largest, rest) = state.split_at_mut(self.group);
         let (total, rest) = rest.split_at_mut(self.group);
         let (sums, rest) = rest.split_at_mut(self.group * self.head_dim);
         let (rescale, rest) = rest.split_at_mut(self.group);
         let (lanes, rest) = rest.split_at_mut(self.group * MOST_LANES);
         let (scores, rest) = rest.split_at_mut(self.group * BLOCK);
-        [largest, total, sums, rescale, lanes, scores, &mut rest[..self.group * BLOCK]]
+        let (packed_scores, rest) = rest.split_at_mut(self.group * BLOCK);
+        largest.fill(f32::NEG_INFINITY);
+        lanes.fill(0.0);
+        sums.fill(0.0);
+        let decoded = &mut rest[..self.decoded];
+        State { largest, total, sums, rescale, lanes, scores, packed_scores, decoded }
     }
 }
 
@@ -168,14 +224,39 @@ mod x86 {
 /// with it.
 #[inline(always)]
 unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
-    let RangeJob { view, blocks, group, whole_q, packed_q, state } = job;
-    let (head_dim, kept) = (view.head_dim(), view.kept().len());
-    let [largest, total, sums, rescale, lanes, scores, packed_scores] =
-        StateLayout { group, head_dim }.split(state);
-    largest.fill(f32::NEG_INFINITY);
-    lanes.fill(0.0);
-    sums.fill(0.0);
+    let mut state = job.layout.start(job.state);
+    let queries = Queries { group: job.group, whole: job.whole_q, packed: job.packed_q };
+    // SAFETY: the promises of this function's caller.
+    unsafe {
+        attend::<S, E>(&job.view, job.blocks, job.view.kept().len(), &queries, &mut state);
+    }
+    state.finish();
+}
 
+/// The queries of a work item.
+pub(super) struct Queries<'a> {
+    /// Query heads.
+    pub group: usize,
+    /// For whole keys.
+    pub whole: &'a [f32],
+    /// For the channels that the middle stores.
+    pub packed: &'a [f32],
+}
+
+/// Attends blocks of elements by position. `kept` channels of the middle are read; with 0 it is not
+/// seen.
+///
+/// # Safety
+/// As [`run`].
+#[inline(always)]
+pub(super) unsafe fn attend<S: Steps<E>, E: Element>(
+    view: &HeadView<'_>,
+    blocks: Range<usize>,
+    kept: usize,
+    queries: &Queries<'_>,
+    state: &mut State<'_>,
+) {
+    let (head_dim, group) = (view.head_dim(), queries.group);
     let parts = view.parts();
     let is_packed = kept < head_dim;
     // The window's whole keys are spread over memory: looking up those of a block that has none
@@ -217,43 +298,38 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
             let keys = now.0.expect("whole keys are stored outside the middle");
             let next = ahead.0.unwrap_or(keys);
             // SAFETY: the promises of this function's caller.
-            unsafe { block_scores::<S, E>(keys, head_dim, whole_q, group, scores, next) };
+            unsafe {
+                block_scores::<S, E>(keys, head_dim, queries.whole, group, state.scores, next);
+            }
         }
         if reads_packed {
             let keys = now.1.expect("packed keys are stored in the middle");
             let next = ahead.1.unwrap_or(keys);
-            let to = if has_window { &mut *packed_scores } else { &mut *scores };
+            let to = if has_window { &mut *state.packed_scores } else { &mut *state.scores };
             // SAFETY: the promises of this function's caller.
-            unsafe { block_scores::<S, E>(keys, kept, packed_q, group, to, next) };
+            unsafe { block_scores::<S, E>(keys, kept, queries.packed, group, to, next) };
         }
 
         for head in 0..group {
-            let scores = &mut scores[head * BLOCK..][..BLOCK];
+            let scores = &mut state.scores[head * BLOCK..][..BLOCK];
             if reads_packed && has_window {
                 scores[middle.0..middle.1]
-                    .copy_from_slice(&packed_scores[head * BLOCK..][middle.0..middle.1]);
+                    .copy_from_slice(&state.packed_scores[head * BLOCK..][middle.0..middle.1]);
             }
             scores[seen[0].1..seen[1].0.max(seen[0].1)].fill(UNSEEN);
             scores[seen[0].1.max(seen[1].1)..].fill(UNSEEN);
-            let lanes = lanes[head * MOST_LANES..][..MOST_LANES].as_mut_ptr();
-            // SAFETY: 64 scores and space for a register; the caller promises the instruction set.
-            rescale[head] = unsafe {
-                kernel::softmax::<S::Registers>(scores.as_mut_ptr(), &mut largest[head], lanes)
-            };
+            // SAFETY: the promises of this function's caller.
+            unsafe { state.softmax::<S::Registers>(head) };
         }
 
         let rows = now.2.expect("values are stored where keys are seen");
         let next = ahead.2.unwrap_or(rows);
         for &tokens in seen.iter().filter(|(from, to)| from < to) {
+            let weights = (group, &*state.scores, &*state.rescale);
             // SAFETY: the promises of this function's caller; `tokens` are in the block.
-            unsafe {
-                block_values::<S, E>(rows, head_dim, tokens, (group, scores, rescale), sums, next)
-            };
-            rescale.fill(1.0);
+            unsafe { block_values::<S, E>(rows, head_dim, tokens, weights, state.sums, next) };
+            state.rescale.fill(1.0);
         }
-    }
-    for (total, lanes) in total.iter_mut().zip(lanes.chunks(MOST_LANES)) {
-        *total = lanes.iter().sum();
     }
 }
 
@@ -262,7 +338,7 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
 /// # Safety
 /// As [`run`].
 #[inline(always)]
-unsafe fn block_scores<S: Steps<E>, E: Element>(
+pub(super) unsafe fn block_scores<S: Steps<E>, E: Element>(
     keys: &[E],
     channels: usize,
     q: &[f32],
@@ -294,7 +370,7 @@ unsafe fn block_scores<S: Steps<E>, E: Element>(
 /// # Safety
 /// As [`run`].
 #[inline(always)]
-unsafe fn block_values<S: Steps<E>, E: Element>(
+pub(super) unsafe fn block_values<S: Steps<E>, E: Element>(
     rows: &[E],
     head_dim: usize,
     tokens: (usize, usize),

@@ -10,7 +10,7 @@ use super::remote::{Remote, RemoteCache};
 use super::view::HeadView;
 use super::{CacheBytes, CacheSpec};
 use crate::element::with_element;
-use crate::mask::Shape;
+use crate::mask::{Shape, Width};
 use crate::numbers::count;
 use crate::{Error, Result};
 
@@ -94,7 +94,7 @@ impl SequenceCache {
         let append = |(head, store): (usize, &mut HeadStore)| {
             let part = |token| &<[f32]>::split_at(token, head * head_dim).1[..head_dim];
             let rows = k.chunks_exact(row).map(part).zip(v.chunks_exact(row).map(part));
-            with_element!(spec.dtype(), E => store.append::<E>(spec, spec.kept(layer, head), *len, rows));
+            with_element!(spec.dtype(), E => store.append::<E>(spec, (layer, head), *len, rows));
         };
         if tokens < PARALLEL_TOKENS {
             heads.iter_mut().enumerate().for_each(append);
@@ -196,8 +196,9 @@ impl SequenceCache {
         let window = self.spec.window();
         for layer in self.layers.iter_mut().filter(|layer| layer.len > len) {
             layer.len = len;
+            let middle_end = (window.sink + window.middle(len)).min(len);
             for head in &mut layer.heads {
-                head.truncate(len, (window.sink + window.middle(len)).min(len));
+                head.truncate(len, window.sink.min(len)..middle_end);
             }
         }
         Ok(())
@@ -218,12 +219,15 @@ impl SequenceCache {
         self.narrowed(spec)
     }
 
-    /// The same tokens under a specification that prunes at least as much, so that every channel
-    /// and every whole token that it needs is still here.
+    /// The same tokens under a specification that stores no channel with more bits, so that every
+    /// number and every whole token that it needs is still here.
+    ///
+    /// Middle tokens that are coded already are coded again from the numbers that their codes stand
+    /// for where their width, their groups (sink or chunk) or the coding change, and only there.
     ///
     /// # Errors
-    /// When the specification needs something that this cache dropped, or has another shape or
-    /// element type.
+    /// When the specification needs something that this cache dropped or has with fewer bits, codes
+    /// what codes cannot hold, or has another shape or element type.
     pub fn narrowed(&self, spec: Arc<CacheSpec>) -> Result<SequenceCache> {
         if spec.shape() != self.spec.shape() || spec.dtype() != self.spec.dtype() {
             let describe = |spec: &CacheSpec| format!("{} {}", spec.dtype(), spec.shape());
@@ -240,6 +244,7 @@ impl SequenceCache {
             cache.move_to(storage);
             return Ok(cache);
         }
+        self.check_codable(&spec)?;
         let heads = |(layer, from): (usize, &LayerCache)| {
             let gather = |(head, store): (usize, &HeadStore)| with_element!(spec.dtype(), E => store.gather::<E>(&self.spec, &spec, (layer, head), from.len));
             LayerCache { len: from.len, heads: from.heads.iter().enumerate().map(gather).collect() }
@@ -250,7 +255,7 @@ impl SequenceCache {
 
     /// Refuses what `spec` needs and this cache no longer has, naming it.
     fn check_narrower(&self, spec: &CacheSpec) -> Result<()> {
-        let Shape { kv_heads, head_dim, .. } = spec.shape();
+        let kv_heads = spec.shape().kv_heads;
         let (old, new) = (self.spec.window(), spec.window());
         for layer in 0..self.spec.shape().layers {
             let len = self.len(layer);
@@ -259,18 +264,10 @@ impl SequenceCache {
             let stays_pruned =
                 pruned.is_empty() || becomes.start <= pruned.start && pruned.end <= becomes.end;
             for head in 0..kv_heads {
-                let (had, wants) = (self.spec.kept(layer, head), spec.kept(layer, head));
-                if had.len() == head_dim || pruned.is_empty() {
+                if self.spec.is_whole(layer, head) || pruned.is_empty() {
                     continue;
                 }
-                if let Some(channel) =
-                    wants.iter().find(|channel| had.binary_search(channel).is_err())
-                {
-                    return Err(Error::input(format!(
-                        "layer {layer}, KV head {head}, channel {channel} was dropped and is gone: without a dense cache a mask can \
-                         only prune further"
-                    )));
-                }
+                self.check_widths(spec, layer, head)?;
                 if !stays_pruned {
                     return Err(Error::input(format!(
                         "tokens {}..{} are pruned and cannot become whole again: without a dense cache sink and recent window can \
@@ -280,6 +277,32 @@ impl SequenceCache {
                     )));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses a head with more bits than it has now.
+    fn check_widths(&self, spec: &CacheSpec, layer: usize, head: usize) -> Result<()> {
+        let (old, new) = (self.spec.plan(), spec.plan());
+        let mut keys = old.k(layer, head).iter().zip(new.k(layer, head)).enumerate();
+        if let Some((channel, (&had, &wants))) = keys.find(|(_, (had, wants))| wants > had) {
+            return Err(Error::input(match had {
+                Width::Zero => format!(
+                    "layer {layer}, KV head {head}, channel {channel} was dropped and is gone: without a dense cache a mask can \
+                     only prune further"
+                ),
+                had => format!(
+                    "layer {layer}, KV head {head}, channel {channel} has {had} bits and cannot have {wants} again: without a dense \
+                     cache widths can only shrink"
+                ),
+            }));
+        }
+        let (had, wants) = (old.v(layer, head), new.v(layer, head));
+        if wants > had {
+            return Err(Error::input(format!(
+                "layer {layer}, KV head {head}: V has {had} bits and cannot have {wants} again: without a dense cache widths can only \
+                 shrink"
+            )));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! sequences share it.
 
 use super::CacheBytes;
+use super::coded::BlockLayout;
 use crate::element::Dtype;
 use crate::mask::{CachePlan, ChannelMask, Shape, Window, group_tokens};
 use crate::{Error, Result};
@@ -14,6 +15,8 @@ pub struct CacheSpec {
     plan: CachePlan,
     /// Kept channels in ascending order, one list per layer and KV head.
     kept: Vec<Box<[usize]>>,
+    /// Layouts of the middle of heads that have codes, one per layer and KV head.
+    layouts: Vec<Option<BlockLayout>>,
 }
 
 impl CacheSpec {
@@ -44,7 +47,14 @@ impl CacheSpec {
             .each_head()
             .map(|(layer, head)| plan.mask().kept_channels(layer, head).into_boxed_slice())
             .collect();
-        Ok(Self { window, dtype, plan, kept })
+        let layout = |(layer, head)| {
+            let (k, v) = (plan.k(layer, head), plan.v(layer, head));
+            let is_coded = v.is_coded() || k.iter().any(|width| width.is_coded());
+            let (element, group) = (dtype.bytes(), group_tokens(window.chunk));
+            is_coded.then(|| BlockLayout::new(k, v, plan.coding(), element, group))
+        };
+        let layouts = shape.each_head().map(layout).collect();
+        Ok(Self { window, dtype, plan, kept, layouts })
     }
 
     /// The dense cache of this geometry: every channel of every token.
@@ -85,6 +95,18 @@ impl CacheSpec {
     /// The channels that the middle of one head keeps, ascending; empty for a dropped head.
     pub fn kept(&self, layer: usize, kv_head: usize) -> &[usize] {
         &self.kept[layer * self.shape().kv_heads + kv_head]
+    }
+
+    /// The layout of a head's middle blocks; none where all its widths are 16 or 0, so that nothing
+    /// is coded.
+    pub fn layout(&self, layer: usize, kv_head: usize) -> Option<&BlockLayout> {
+        self.layouts[layer * self.shape().kv_heads + kv_head].as_ref()
+    }
+
+    /// Whether the middle of one head is stored as the window is: every channel at the element type.
+    pub fn is_whole(&self, layer: usize, kv_head: usize) -> bool {
+        self.layout(layer, kv_head).is_none()
+            && self.kept(layer, kv_head).len() == self.shape().head_dim
     }
 
     /// Whether everything is stored at the element type.

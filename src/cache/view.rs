@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use super::CacheSpec;
 use super::blocks::{BLOCK, Blocks, spans};
+use super::coded::BlockLayout;
 use super::head::HeadStore;
 use super::layer::LayerCache;
+use super::middle::Middle;
 use super::rows::StoredKey;
 use crate::element::{Dtype, Element, with_element};
 
@@ -26,6 +28,7 @@ pub struct HeadView<'a> {
     spec: &'a CacheSpec,
     store: &'a HeadStore,
     kept: &'a [usize],
+    layout: Option<&'a BlockLayout>,
     len: usize,
 }
 
@@ -36,7 +39,13 @@ impl<'a> HeadView<'a> {
         index: usize,
         kv_head: usize,
     ) -> Self {
-        Self { spec, store: &layer.heads[kv_head], kept: spec.kept(index, kv_head), len: layer.len }
+        Self {
+            spec,
+            store: &layer.heads[kv_head],
+            kept: spec.kept(index, kv_head),
+            layout: spec.layout(index, kv_head),
+            len: layer.len,
+        }
     }
 
     /// Number of tokens.
@@ -59,7 +68,7 @@ impl<'a> HeadView<'a> {
         self.spec.dtype()
     }
 
-    /// The channels that the middle keeps, ascending.
+    /// The channels that the middle stores, at whatever width, ascending.
     pub fn kept(&self) -> &'a [usize] {
         self.kept
     }
@@ -72,21 +81,33 @@ impl<'a> HeadView<'a> {
         Parts { sink: 0..sink, middle: sink..middle_end, recent: middle_end..self.len }
     }
 
-    /// The stored key of the token at `position`.
+    /// The stored key of the token at `position`; of a coded one the numbers that its codes stand
+    /// for.
     pub fn key(&self, position: usize) -> StoredKey {
-        if self.kept.len() == self.head_dim() || !self.parts().middle.contains(&position) {
-            StoredKey::Whole(self.column(&self.store.whole, position))
-        } else if self.kept.is_empty() {
-            StoredKey::Dropped
-        } else {
-            StoredKey::Packed(self.column(&self.store.packed, position))
+        if !self.parts().middle.contains(&position) {
+            return StoredKey::Whole(self.column(&self.store.whole, position));
+        }
+        match &self.store.middle {
+            Middle::Whole => StoredKey::Whole(self.column(&self.store.whole, position)),
+            Middle::Packed(packed) => StoredKey::Packed(self.column(packed, position)),
+            Middle::Dropped => StoredKey::Dropped,
+            Middle::Coded(_) => {
+                let (layout, block, token) = self.coded_token(position);
+                let mut key = vec![0.0; layout.channels().len()];
+                with_element!(self.dtype(), E => layout.read_key::<E>(block, token, &mut key));
+                StoredKey::Packed(self.in_order_of_kept(layout, &key))
+            }
         }
     }
 
     /// The value of the token at `position`; `None` where its head dropped it.
     pub fn value(&self, position: usize) -> Option<Vec<f32>> {
-        if self.kept.is_empty() && self.parts().middle.contains(&position) {
-            return None;
+        if self.parts().middle.contains(&position) && !self.store.middle.has_values() {
+            let Middle::Coded(_) = &self.store.middle else { return None };
+            let (layout, block, token) = self.coded_token(position);
+            let mut value = vec![0.0; self.head_dim()];
+            with_element!(self.dtype(), E => layout.read_value::<E>(block, token, &mut value));
+            return Some(value);
         }
         let bytes = self.store.values.get(position / BLOCK)?;
         let (start, channels) = (position % BLOCK * self.head_dim(), self.head_dim());
@@ -98,9 +119,13 @@ impl<'a> HeadView<'a> {
     /// Mean `|k|` over the middle per kept channel; 0 while the middle is empty.
     pub fn middle_magnitudes(&self) -> Vec<f32> {
         let middle = self.parts().middle;
-        let keys =
-            if self.kept.len() == self.head_dim() { &self.store.whole } else { &self.store.packed };
         let mut sums = vec![0.0; self.kept.len()];
+        let keys = match &self.store.middle {
+            Middle::Whole => &self.store.whole,
+            Middle::Packed(packed) => packed,
+            Middle::Dropped => return sums,
+            Middle::Coded(_) => return self.coded_magnitudes(),
+        };
         for (block, columns) in spans(middle.clone()) {
             let Some(bytes) = keys.get(block) else { continue };
             with_element!(self.dtype(), E => {
@@ -110,6 +135,59 @@ impl<'a> HeadView<'a> {
             });
         }
         sums.iter().map(|sum| sum / middle.len().max(1) as f32).collect()
+    }
+
+    fn coded_magnitudes(&self) -> Vec<f32> {
+        let middle = self.parts().middle.len();
+        let layout = self.layout.expect("coded heads have a layout");
+        let mut sums = vec![0.0; layout.channels().len()];
+        let mut keys = vec![0.0; sums.len() * BLOCK];
+        for (index, columns) in spans(0..middle) {
+            let Some(block) = self.coded_block(index) else { continue };
+            with_element!(self.dtype(), E => layout.read_keys::<E>(block, &mut keys));
+            for (sum, row) in sums.iter_mut().zip(keys.chunks_exact(BLOCK)) {
+                *sum += row[columns.clone()].iter().map(|k| k.abs()).sum::<f32>();
+            }
+        }
+        sums.iter_mut().for_each(|sum| *sum /= middle.max(1) as f32);
+        self.in_order_of_kept(layout, &sums)
+    }
+
+    /// Numbers of the layout's channels in the order of [`Self::kept`].
+    fn in_order_of_kept(&self, layout: &BlockLayout, numbers: &[f32]) -> Vec<f32> {
+        let mut whole = vec![0.0; self.head_dim()];
+        layout.channels().iter().zip(numbers).for_each(|(&channel, &x)| whole[channel] = x);
+        self.kept.iter().map(|&channel| whole[channel]).collect()
+    }
+
+    /// Layout, block and column of a coded token.
+    fn coded_token(&self, position: usize) -> (&'a BlockLayout, &'a [u8], usize) {
+        let at = position - self.spec.window().sink;
+        let layout = self.layout.expect("coded heads have a layout");
+        let block = self.coded_block(at / BLOCK).expect("coded tokens have a block");
+        (layout, block, at % BLOCK)
+    }
+
+    /// The layout of the middle's blocks where this head is coded.
+    pub fn layout(&self) -> Option<&'a BlockLayout> {
+        self.layout
+    }
+
+    /// Block `index` of a coded middle, which holds the positions from `sink + 64 index` on.
+    #[inline]
+    pub fn coded_block(&self, index: usize) -> Option<&'a [u8]> {
+        match &self.store.middle {
+            Middle::Coded(blocks) => blocks.get(index),
+            _ => None,
+        }
+    }
+
+    /// Blocks of a coded middle.
+    pub fn coded_blocks(&self) -> usize {
+        match self.layout {
+            Some(_) => self.spec.window().middle(self.len).div_ceil(BLOCK),
+            None => 0,
+        }
     }
 
     /// All stored channels of one token from channel-major blocks.
@@ -130,7 +208,10 @@ impl<'a> HeadView<'a> {
     /// Packed keys of a block, `[kept][64]`.
     #[inline]
     pub(crate) fn packed_block<E: Element>(&self, block: usize) -> Option<&'a [E]> {
-        self.store.packed.get(block).map(bytemuck::cast_slice)
+        match &self.store.middle {
+            Middle::Packed(packed) => packed.get(block).map(bytemuck::cast_slice),
+            _ => None,
+        }
     }
 
     /// Values of a block, `[64][head_dim]`.

@@ -116,6 +116,29 @@ impl BlockLayout {
         }
     }
 
+    /// The stored key of one token, `[channels]` in the order of [`Self::channels`].
+    pub fn read_key<E: Element>(&self, block: &[u8], token: usize, key: &mut [f32]) {
+        assert!(token < BLOCK && key.len() == self.channels().len(), "one number per channel");
+        if let Coding::Blocks { rotated } = self.coding {
+            self.read_row(block, 0, token, (key, rotated));
+            return;
+        }
+        let full: &[E] = bytemuck::cast_slice(&block[..self.full * BLOCK * size_of::<E>()]);
+        for (x, row) in key.iter_mut().zip(full.chunks_exact(BLOCK)) {
+            *x = row[token].widen();
+        }
+        for run in &self.runs {
+            let [scales, minima] = self.k_scales(token / self.group);
+            for (at, x) in key[self.full + run.first..][..run.channels].iter_mut().enumerate() {
+                let group = Group {
+                    scale: get_f16(block, scales.start + 2 * (run.first + at)),
+                    minimum: get_f16(block, minima.start + 2 * (run.first + at)),
+                };
+                *x = group.number(get(block, run.place(at, token), run.width));
+            }
+        }
+    }
+
     /// The stored value of one token, `[head_dim]`.
     pub fn read_value<E: Element>(&self, block: &[u8], token: usize, value: &mut [f32]) {
         assert!(token < BLOCK && value.len() == self.head_dim, "a value has head_dim channels");
@@ -137,6 +160,70 @@ impl BlockLayout {
             };
             for (channel, x) in (index * codes.group..).zip(numbers) {
                 *x = group.number(get(block, codes.place(channel, token), codes.width));
+            }
+        }
+    }
+
+    /// Takes over the codes of these tokens, whole groups, wherever `from`, a block of the same
+    /// head, has the same width in the same groups. Numbers that were coded once would otherwise be
+    /// coded again, which may shift them.
+    pub fn keep_codes(
+        &self,
+        block: &mut [u8],
+        tokens: Range<usize>,
+        (layout, from): (&Self, &[u8]),
+    ) {
+        if let (Coding::Blocks { rotated }, Coding::Blocks { rotated: before }) =
+            (self.coding, layout.coding)
+        {
+            for (to, start) in [(0, 0), (self.values, layout.values)] {
+                let width = self.row_width(to);
+                if rotated == before && width == layout.row_width(start) {
+                    let bytes = ggml::row_bytes(self.head_dim, width);
+                    block[to..][tokens.start * bytes..tokens.end * bytes]
+                        .copy_from_slice(&from[start..][tokens.start * bytes..tokens.end * bytes]);
+                }
+            }
+            return;
+        }
+        if self.group == layout.group {
+            self.keep_keys(block, tokens.clone(), (layout, from));
+        }
+        let (Some(codes), Some(before)) = (&self.codes, &layout.codes) else { return };
+        if (codes.width, codes.group) == (before.width, before.group) {
+            for token in tokens {
+                for channel in 0..self.head_dim {
+                    let code = get(from, before.place(channel, token), codes.width);
+                    put(block, codes.place(channel, token), codes.width, code);
+                }
+                for index in 0..self.head_dim / codes.group {
+                    let places = self.v_scales(codes, index);
+                    for (to, from_place) in places.iter().zip(layout.v_scales(before, index)) {
+                        let number = get_f16(from, from_place.start + 2 * token);
+                        put_f16(block, to.start + 2 * token, number);
+                    }
+                }
+            }
+        }
+    }
+
+    fn keep_keys(&self, block: &mut [u8], tokens: Range<usize>, (layout, from): (&Self, &[u8])) {
+        for (run, before) in self.runs.iter().zip(&layout.runs) {
+            let had = &layout.channels()[layout.full + before.first..][..before.channels];
+            let wants = &self.channels()[self.full + run.first..][..run.channels];
+            for (at, channel) in wants.iter().enumerate() {
+                let Some(was) = had.iter().position(|had| had == channel) else { continue };
+                for token in tokens.clone() {
+                    let code = get(from, before.place(was, token), run.width);
+                    put(block, run.place(at, token), run.width, code);
+                }
+                for index in tokens.start / self.group..tokens.end / self.group {
+                    let places = self.k_scales(index);
+                    for (to, from_place) in places.iter().zip(layout.k_scales(index)) {
+                        let number = get_f16(from, from_place.start + 2 * (before.first + was));
+                        put_f16(block, to.start + 2 * (run.first + at), number);
+                    }
+                }
             }
         }
     }
