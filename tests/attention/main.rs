@@ -3,4 +3,5 @@
 mod bench;
 mod exact;
 mod explain;
+mod plans;
 mod upstream;
