@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn ranges_cover_every_block_once_and_are_even() {
-        for len in (1..400).chain([4096 + 145, 8192, 32768, 139_264, 1 << 20]) {
+        for len in (1..400usize).chain([4096 + 145, 8192, 32768, 139_264, 1 << 20]) {
             let ranges: Vec<_> = ranges(len.div_ceil(BLOCK)).collect();
             assert_eq!(ranges[0].start, 0);
             assert_eq!(ranges.last().unwrap().end, len.div_ceil(BLOCK));
