@@ -186,8 +186,13 @@ impl<'a> HeadView<'a> {
 
     /// Codes of the middle tokens `64 block .. 64 block + 64`, counted from the middle's first.
     #[inline]
-    pub(crate) fn coded_block(&self, block: usize) -> Option<&'a [u8]> {
+    pub fn coded_block(&self, block: usize) -> Option<&'a [u8]> {
         self.store.coded.get(block)
+    }
+
+    /// Blocks of codes; none where the head is not coded.
+    pub fn coded_blocks(&self) -> usize {
+        self.layout.map_or(0, |_| self.parts().middle.len().div_ceil(BLOCK))
     }
 
     /// Whole keys of a block, `[head_dim][64]`.

@@ -4,4 +4,5 @@ mod bench;
 mod coded;
 mod exact;
 mod explain;
+mod plans;
 mod upstream;

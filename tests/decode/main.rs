@@ -1,6 +1,7 @@
 //! Decoding: sessions, the `run` command, dense against pruned sides, and masks that change during
 //! decode.
 
+mod coded;
 mod comparison;
 mod masked;
 mod numbers;

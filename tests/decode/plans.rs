@@ -242,7 +242,7 @@ fn a_sweep_measures_plans_over_windows_of_a_text_in_one_batch() {
     let found = object(&[&plans[..], &recall].concat());
     assert_eq!(
         (&found["windows"], &found["steps_per_window"], &found["against"]),
-        (&3.into(), &23.into(), &all.into())
+        (&3.into(), &23.into(), &"all".into())
     );
     let rows = found["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 3);
@@ -303,8 +303,11 @@ fn a_sweep_over_a_prompt_takes_plans_beside_the_masks_of_an_importance() {
         (&rows[0]["plan"], &rows[0]["sparsity_target"], &rows[0]["window"]["chunk"]),
         (&"k8v4".into(), &Value::Null, &64.into())
     );
-    assert_eq!((&rows[1]["sparsity_target"], &rows[1]["kld"]["max"]), (&0.0.into(), &0.0.into()));
-    assert!(rows[2]["kld"]["mean"].as_f64().unwrap() > 0.0);
+    // The demo's importance is 0 for nine channels of ten, so that no sparsity keeps them.
+    for (row, sparsity) in rows[1..].iter().zip([0.0, 0.5]) {
+        assert_eq!((&row["sparsity_target"], &row["align"]), (&sparsity.into(), &8.into()));
+        assert!(row["kld"]["mean"].as_f64().unwrap() > 0.0, "{row}");
+    }
 }
 
 #[test]
@@ -334,7 +337,7 @@ fn decode_is_timed_for_every_plan() {
     assert_eq!(names, ["dense", "mask, 70.3 % pruned", "k8v8", "k4v4"]);
     for row in rows {
         let ratio = rows[0]["kv_bytes"].as_f64().unwrap() / row["kv_bytes"].as_f64().unwrap();
-        assert_eq!(row["byte_ratio"], ratio, "{row}");
+        assert!((row["byte_ratio"].as_f64().unwrap() - ratio).abs() < 1e-9, "{row}");
     }
     assert!(rows[3]["byte_ratio"].as_f64() > rows[2]["byte_ratio"].as_f64());
     assert_eq!(rows[2]["bytes_share"], (8.5 + 9.0) / 32.0);

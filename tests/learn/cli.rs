@@ -69,6 +69,16 @@ fn a_learning_ends_with_a_mask_a_verdict_and_every_rival() {
         [("dense", "own"), ("learned", "learned")].into_iter().chain(rivals).collect::<Vec<_>>()
     );
     assert_eq!(report["rows"][0]["kld_mean"], 0.0, "dense against itself");
+    // Plain caches over the same texts and prompts, after the mask itself.
+    let costs = report["costs"].as_array().unwrap();
+    let names: Vec<&str> = costs.iter().map(|cost| cost["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["learned", "k8v8", "q8_0", "k4v4", "q4_0"]);
+    let learned = &report["rows"][1];
+    assert_eq!(
+        (&costs[0]["kld_mean"], &costs[0]["recall"]),
+        (&learned["kld_mean"], &learned["recall"])
+    );
+    assert!(report["reason"].as_str().unwrap().contains("plain caches: k8v8 "), "{report}");
 
     let file = mask(&out);
     assert_eq!(file.origin.model, "demo");
@@ -76,6 +86,7 @@ fn a_learning_ends_with_a_mask_a_verdict_and_every_rival() {
     assert!(file.importance.unwrap().scores().iter().all(|score| (0.0..=1.0).contains(score)));
     let recipe = &file.origin.recipe;
     assert_eq!(recipe["check"]["verdict"], report["verdict"]);
+    assert_eq!(recipe["check"]["costs"][1]["name"], "k8v8");
     assert_eq!(recipe["settings"]["steps"], 6);
 
     // A finished run can be checked again; its mask does not change.

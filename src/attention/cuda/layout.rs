@@ -174,3 +174,26 @@ impl<D: Device> DeviceMask<D> {
         &self.memory
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::Dtype;
+    use crate::mask::{CachePlan, ChannelMask, Shape, Window};
+
+    #[test]
+    fn codes_are_refused_wherever_a_cache_comes_to_a_gpu() {
+        let shape = Shape { layers: 1, kv_heads: 2, head_dim: 64 };
+        let layout = |plan: CachePlan| {
+            let spec = CacheSpec::planned(Window::CODED, Dtype::F16, plan).unwrap();
+            Layout::new(Arc::new(spec), 4)
+        };
+        let mask = ChannelMask::from_fn(shape, |_, head, channel| head == 0 && channel % 2 == 0);
+        assert!(layout(CachePlan::of_mask(&mask)).is_ok());
+        for name in CachePlan::NAMES {
+            let plan = CachePlan::named(name.name, shape).unwrap();
+            let sentence = layout(plan).err().unwrap().to_string();
+            assert!(sentence.contains("--device cuda"), "{sentence}");
+        }
+    }
+}

@@ -38,7 +38,7 @@ pub struct SweepArgs {
 
 /// A mask or plan to measure.
 #[derive(Debug, Clone)]
-pub(super) struct Point {
+pub(super) struct SweepPoint {
     /// Its name in the table.
     pub(super) name: String,
     /// Sparsity asked for and alignment, of a mask that is made here.
@@ -70,15 +70,25 @@ pub fn run(args: &SweepArgs) -> Result<()> {
 }
 
 /// The plans that the command line names.
-fn given(model: &Model, cache: &CacheArgs, model_args: &ModelArgs) -> Result<Vec<Point>> {
-    let points = cache.choices(model.config(), model_args.device)?.into_iter().map(|given| {
-        Ok(Point {
+fn given(model: &Model, cache: &CacheArgs, model_args: &ModelArgs) -> Result<Vec<SweepPoint>> {
+    let given = cache.choices(model.config(), model_args.device)?;
+    // A file goes by the end of its name, unless that is the end of another's too.
+    let stems: Vec<String> = given.iter().map(|one| stem(&one.name)).collect();
+    let alone = |stem: &String| stems.iter().filter(|other| *other == stem).count() == 1;
+    let points = given.into_iter().zip(&stems).map(|(given, stem)| {
+        Ok(SweepPoint {
             spec: Arc::new(CacheSpec::planned(given.window, cache.kv_dtype, given.plan)?),
-            name: given.name,
+            name: if given.file.is_some() && alone(stem) { stem.clone() } else { given.name },
             selection: None,
         })
     });
     points.collect()
+}
+
+/// A file's name without folder and ending.
+pub(super) fn stem(name: &str) -> String {
+    let stem = Path::new(name).file_stem();
+    stem.map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
 /// The masks of an importance file.
@@ -88,7 +98,7 @@ fn selected(
     sparsities: &[f64],
     aligns: &[usize],
     cache: &CacheArgs,
-) -> Result<Vec<Point>> {
+) -> Result<Vec<SweepPoint>> {
     let config = model.config();
     let name = path.display().to_string();
     let contents: Contents = files::read(path, &Split::of(config.mask_shape()))?;
@@ -110,7 +120,7 @@ fn selected(
     let points = aligns.iter().flat_map(|&align| sparsities.iter().map(move |&s| (s, align)));
     let point = |(sparsity, align): (f64, usize)| {
         let mask = select(importance, &Options::new(sparsity, align))?;
-        Ok(Point {
+        Ok(SweepPoint {
             name: format!("mask {sparsity:.2}, align {align}"),
             selection: Some((sparsity, align)),
             spec: Arc::new(CacheSpec::planned(window, cache.kv_dtype, CachePlan::of_mask(&mask))?),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::command::{Point, SweepArgs};
+use super::command::{SweepArgs, SweepPoint};
 use crate::cache::CacheSpec;
 use crate::cli::output;
 use crate::cli::progress::ProgressLine;
@@ -52,7 +52,7 @@ struct Row {
 }
 
 /// Measures every point over one prompt.
-pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[Point]) -> Result<()> {
+pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[SweepPoint]) -> Result<()> {
     if args.steps == 0 {
         return Err(Error::input("--steps must be at least 1, not 0"));
     }

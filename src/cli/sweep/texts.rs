@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::command::{Point, SweepArgs};
+use super::command::{SweepArgs, SweepPoint, stem};
 use crate::cache::CacheSpec;
 use crate::cli::output;
 use crate::cli::progress::ProgressLine;
@@ -199,13 +199,15 @@ struct Recall {
 }
 
 /// Measures every point over the windows, and prints the table.
-pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[Point]) -> Result<()> {
+pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[SweepPoint]) -> Result<()> {
     let against = match &args.texts.against {
         None => 0,
-        Some(name) => points.iter().position(|point| point.name == *name).ok_or_else(|| {
-            let names: Vec<&str> = points.iter().map(|point| point.name.as_str()).collect();
-            Error::input(format!("--against {name}: the plans are {}", names.join("; ")))
-        })?,
+        Some(name) => (points.iter().position(|point| point.name == *name))
+            .or_else(|| points.iter().position(|point| point.name == stem(name)))
+            .ok_or_else(|| {
+                let names: Vec<&str> = points.iter().map(|point| point.name.as_str()).collect();
+                Error::input(format!("--against {name}: the plans are {}", names.join("; ")))
+            })?,
     };
     note_windows(points);
     let plan = args.texts.plan(model, args.session.sampling.seed)?;
@@ -236,8 +238,8 @@ pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[Point]) -> Res
 }
 
 /// Says so where plans have different windows, because then not only their widths differ.
-fn note_windows(points: &[Point]) {
-    let window = |point: &Point| point.spec.window();
+fn note_windows(points: &[SweepPoint]) {
+    let window = |point: &SweepPoint| point.spec.window();
     if points.iter().any(|point| window(point) != window(&points[0])) {
         output::note(
             "kscope: the plans have windows of their own, which differ; --sink, --recent and --chunk make them equal",
@@ -248,7 +250,7 @@ fn note_windows(points: &[Point]) {
 fn report(
     args: &SweepArgs,
     (model, plan): (&Model, &CheckPlan),
-    points: &[Point],
+    points: &[SweepPoint],
     losses: &[Losses],
     against: usize,
 ) -> Report {
@@ -257,7 +259,7 @@ fn report(
     };
     let (dense, plans) = (&losses[0], &losses[1..]);
     let baseline = plans[against].window_means();
-    let row = |(point, losses): (&Point, &Losses)| {
+    let row = |(point, losses): (&SweepPoint, &Losses)| {
         let divergence = losses.divergence(losses.texts.len());
         let window_kld = losses.window_means();
         let over_windows = Spread::of(window_kld.iter().copied());
@@ -385,7 +387,7 @@ fn cells(row: &Row) -> Vec<String> {
         format!("{:.5}", row.kld.stderr),
         format!("{:.5}", row.kld.p50),
         format!("{:.4}", row.kld.p99),
-        format!("{:.3}", row.kld.p999),
+        format!("{:.4}", row.kld.p999),
         percent(row.top1_agreement, 1),
         format!("{won} of {windows}{times}"),
     ];

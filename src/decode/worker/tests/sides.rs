@@ -309,3 +309,23 @@ fn a_plan_of_another_shape_is_refused_and_changes_nothing() {
     assert!(sentence.contains("the plan has shape"), "{sentence}");
     next(&mut events, token_of);
 }
+
+#[test]
+fn without_a_dense_side_codes_cannot_get_their_bits_back() {
+    let solo: Loader = Box::new(|progress| Ok(Setup { solo: true, ..loader()(progress)? }));
+    let (engine, mut events) = Engine::spawn(solo).expect("a thread");
+    until(&mut events, |envelope| matches!(envelope.event, Event::Loaded(_)));
+    engine.send(start(1, 200, 400)).expect("taken");
+    next(&mut events, token_of);
+    let window = Window { sink: 2, recent: 8, chunk: 2 };
+    let set = |revision: u64, k: Width| {
+        let change = Retune { revision, mask: coded(k, 2), window };
+        engine.send(EngineOrder::Retune(Box::new(change))).expect("taken");
+    };
+    set(1, Width::Four);
+    next(&mut events, retuned_of);
+    set(2, Width::Eight);
+    let sentence = next(&mut events, refusal);
+    assert!(sentence.contains("has 4 bits and cannot have 8 again"), "{sentence}");
+    next(&mut events, token_of);
+}
