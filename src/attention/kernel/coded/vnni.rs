@@ -1,8 +1,8 @@
 //! Codes with AVX-512 VNNI: `vpdpbusd` adds the products of four codes and four weights of 8 bits
 //! to each lane.
 //!
-//! Weights for codes of 8 bits have two terms, `256 * high + low`: one term alone costs three times
-//! the error of the codes themselves. For codes of 4 and 2 bits one term is well below theirs.
+//! Weights for codes of 8 bits have two terms, `256 * high + low`: one term alone could cost four
+//! times the error of the codes themselves. For codes of 4 and 2 bits one term is well below theirs.
 
 use std::arch::x86_64::*;
 
