@@ -52,7 +52,8 @@ pub(super) struct MakeArgs {
     #[arg(long, value_name = "S")]
     sparsity: Option<f64>,
     /// The most that the middle of the cache may weigh, as a share of a dense f16 one: 28% or 0.28
-    #[arg(long, value_name = "SHARE", value_parser = values::share, conflicts_with_all = ["rule", "importance", "plan"])]
+    #[arg(long, value_name = "SHARE", value_parser = values::share,
+          conflicts_with_all = ["rule", "importance", "plan"])]
     pub(super) bytes: Option<f64>,
     /// Let --bytes count the whole cache at this context, sink and recent window included
     #[arg(long, value_name = "TOKENS", value_parser = tokens, requires = "bytes")]
