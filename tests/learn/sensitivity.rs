@@ -10,7 +10,7 @@ use kscope::decode::divergence::StepDivergence;
 use kscope::element::Dtype;
 use kscope::learn::data::{Haystack, HaystackPart, HaystackPiece};
 use kscope::learn::engine::{Damage, Sample, damage};
-use kscope::learn::sensitivity::{Measured, SensitivitySettings, measure};
+use kscope::learn::sensitivity::{MeasuredSensitivity, SensitivitySettings, measure};
 use kscope::mask::{ChannelMask, Sensitivity, Shape, Width, Window};
 use kscope::model::Model;
 use kscope::model::decoder::{PrefillHooks, StepBuffers};
@@ -197,7 +197,7 @@ fn settings(model: &Model) -> SensitivitySettings {
     }
 }
 
-fn measured(model: &Model, settings: &SensitivitySettings) -> Measured {
+fn measured(model: &Model, settings: &SensitivitySettings) -> MeasuredSensitivity {
     measure(model, &haystack(20_000), settings, &mut |_| Ok(())).unwrap()
 }
 

@@ -2,7 +2,7 @@
 //! every head.
 
 use super::OnHost;
-use super::attention::{HeadGradient, HeadJob, each_head, scatter};
+use super::attention::{BackwardView, HeadGradient, HeadJob, each_head, scatter};
 use super::forward::{HostActivations, Tape};
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};
@@ -17,7 +17,7 @@ pub(super) fn run<T: Send>(
     pass: Pass<'_>,
     tape: &Tape,
     mut dx: Vec<f32>,
-    gather: &(impl Fn(&HeadJob<'_>, HeadGradient<'_>) -> Result<T> + Sync),
+    gather: &(impl Fn(&HeadJob<'_>, BackwardView<'_>) -> Result<T> + Sync),
     receive: &mut impl FnMut(usize, usize, T),
 ) -> Result<()> {
     let config = on.config;
@@ -57,7 +57,7 @@ fn attention<T: Send>(
     at: usize,
     saved: &HostActivations,
     d_attended: &[f32],
-    gather: &(impl Fn(&HeadJob<'_>, HeadGradient<'_>) -> Result<T> + Sync),
+    gather: &(impl Fn(&HeadJob<'_>, BackwardView<'_>) -> Result<T> + Sync),
 ) -> Result<(AttentionGradients, Vec<(usize, T)>)> {
     let rows = pass.rows;
     let (d, q_width, kv_width) = (config.head_dim, config.q_width(), config.kv_width());
