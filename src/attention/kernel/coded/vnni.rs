@@ -103,6 +103,7 @@ unsafe fn fold_registers<const HEADS: usize, const REGISTERS: usize>(
         let zero = _mm512_setzero_ps();
         let mut products = [[zero; REGISTERS]; HEADS];
         let (mut largest, mut bias) = ([zero; HEADS], [zero; HEADS]);
+        #[expect(clippy::needless_range_loop, reason = "it is an offset in memory, too")]
         for register in 0..REGISTERS {
             let at = register * LANES;
             let mask = first_lanes(count - at);

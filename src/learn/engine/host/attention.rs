@@ -237,7 +237,7 @@ impl<'a> HeadJob<'a> {
         }
         let gathered = gather(
             self,
-            HeadGradient {
+            BackwardView {
                 weights: &weights,
                 d_middle: &d_middle,
                 d_middle_keys: &inside,

@@ -2,7 +2,7 @@
 //! every head.
 
 use super::OnHost;
-use super::attention::{BackwardView, HeadGradient, HeadJob, each_head, scatter};
+use super::attention::{BackwardView, HeadJob, each_head, scatter};
 use super::forward::{HostActivations, Tape};
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::decode::worker::event::ModelInfo;
-use crate::mask::files::{MaskFile, Origin};
 use crate::mask::Shape;
+use crate::mask::files::{MaskFile, Origin};
 use crate::tui::screen::tune::state::controls::split_name;
 use crate::tui::screen::tune::state::draft::{ALL, Base, Draft, Goal};
 use crate::tui::screen::tune::state::{Freshness, Tuning};
