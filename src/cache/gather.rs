@@ -46,7 +46,7 @@ impl HeadStore {
             }
             Middle::Packed(packed) => {
                 let kept = new.kept(place.0, place.1);
-                source.uncode::<E>((packed, &mut store.values), kept, becomes);
+                source.store_numbers::<E>((packed, &mut store.values), kept, becomes);
             }
             Middle::Coded(coded) => source.code::<E>(coded, (new, place), becomes),
             Middle::Whole | Middle::Dropped => {}
@@ -122,7 +122,7 @@ impl<'a> Source<'a> {
     }
 
     /// Packs channels that blocks of codes hold at the element type, and their values.
-    fn uncode<E: Element>(
+    fn store_numbers<E: Element>(
         &mut self,
         (packed, values): (&mut Blocks, &mut Blocks),
         kept: &[usize],
