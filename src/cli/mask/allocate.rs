@@ -10,7 +10,7 @@ use super::make::{Inherited, MakeArgs, MakeSettings, binding, shown, texts};
 use super::report;
 use super::values::{Fit, HeldAt, LockSpec};
 use crate::cli::output;
-use crate::mask::files::{self, Contents, MaskFile, Origin};
+use crate::mask::files::{self, Contents, MaskFile};
 use crate::mask::select::{
     Allocation, AllocationOptions, AllocationTarget, ByteBudget, Floor, LockWidths, WidthLock,
     WidthPlace, allocate,
@@ -57,13 +57,13 @@ pub(super) fn by_sensitivity(args: &MakeArgs, path: &Path) -> Result<()> {
         "sensitivity": { "file": file_name(path), "recipe": source.origin().recipe },
         "selection": selection(args, &options, &allocation),
     });
-    let (model, fingerprint) = binding(args, Some(source.origin()), model)?;
+    let origin = settings.origin(binding(args, Some(source.origin()), model)?, recipe);
     let file = MaskFile {
         plan: allocation.plan,
         importance: source.importance().cloned(),
         sensitivity: Some(sensitivity.clone()),
         target_sparsity: None,
-        origin: origin((model, fingerprint), settings, recipe),
+        origin,
     };
     save(args, file, settings, Some(allocation.predicted))
 }
@@ -88,7 +88,7 @@ pub(super) fn by_name(args: &MakeArgs, name: &str) -> Result<()> {
         importance: None,
         sensitivity: None,
         target_sparsity: None,
-        origin: origin((model.name, fingerprint), settings, recipe),
+        origin: settings.origin((model.name, fingerprint), recipe),
     };
     save(args, file, settings, None)
 }
@@ -103,10 +103,6 @@ fn expect_shape(path: &Path, shape: Shape, model: Option<&NamedGeometry>) -> Res
         ))),
         _ => Ok(()),
     }
-}
-
-fn origin((model, fingerprint): (String, String), settings: MakeSettings, recipe: Value) -> Origin {
-    Origin { model, fingerprint, window: settings.window(), align: settings.align.value, recipe }
 }
 
 fn options(

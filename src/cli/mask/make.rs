@@ -178,6 +178,16 @@ impl MakeSettings {
         named.map(one).join(" · ")
     }
 
+    /// The origin of a file that is made with these settings.
+    pub(super) fn origin(
+        &self,
+        (model, fingerprint): (String, String),
+        recipe: serde_json::Value,
+    ) -> Origin {
+        let (window, align) = (self.window(), self.align.value);
+        Origin { model, fingerprint, window, align, recipe }
+    }
+
     pub(super) fn window(&self) -> Window {
         Window { sink: self.sink.value, recent: self.recent.value, chunk: self.chunk.value }
     }
@@ -226,15 +236,8 @@ pub(super) fn run(args: &MakeArgs) -> Result<()> {
         None => select(&importance, &options(args, &settings, source.as_ref())?)?,
     };
 
-    let (name, fingerprint) = binding(args, inherited.map(|(origin, _)| origin), model)?;
-    let recipe = recipe(args, source.as_ref());
-    let origin = Origin {
-        model: name,
-        fingerprint,
-        window: settings.window(),
-        align: settings.align.value,
-        recipe,
-    };
+    let binding = binding(args, inherited.map(|(origin, _)| origin), model)?;
+    let origin = settings.origin(binding, recipe(args, source.as_ref()));
     let file = MaskFile {
         plan: CachePlan::of_mask(&mask),
         importance: Some(importance),

@@ -418,4 +418,7 @@ pub struct Memory {
     pub device: Option<DeviceMemory>,
     /// Bytes that the cache has allocated.
     pub kv_allocated: u64,
+    /// Bytes of the elements that it stored at the same moment; none in older recordings.
+    #[serde(default)]
+    pub kv_stored: Option<u64>,
 }

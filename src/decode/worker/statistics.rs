@@ -167,5 +167,6 @@ pub fn memory(cache: &SequenceCache) -> Memory {
         resident: machine::resident_bytes(),
         device: machine::device_memory(),
         kv_allocated: cache.allocated() as u64,
+        kv_stored: Some(cache.bytes().total() as u64),
     }
 }

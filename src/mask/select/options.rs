@@ -2,10 +2,25 @@
 
 use std::sync::Arc;
 
-use crate::mask::{ChannelMask, Window};
+use crate::mask::{ChannelMask, Shape, Window};
+use crate::{Error, Result};
 
 /// The supported alignments: powers of two up to 32.
 pub const ALIGNMENTS: [usize; 6] = [1, 2, 4, 8, 16, 32];
+
+/// Refuses an alignment that is not one of [`ALIGNMENTS`], and pairs where a channel has no partner.
+pub(super) fn check_align(shape: Shape, align: usize, pair_closed: bool) -> Result<()> {
+    if !ALIGNMENTS.contains(&align) {
+        return Err(Error::input(format!("alignment {align}: expected one of 1, 2, 4, 8, 16, 32")));
+    }
+    if pair_closed && !shape.head_dim.is_multiple_of(2) {
+        return Err(Error::input(format!(
+            "head_dim {} is odd: expected an even number to keep pairs together",
+            shape.head_dim
+        )));
+    }
+    Ok(())
+}
 
 /// How [`select`](super::select) chooses.
 #[derive(Debug, Clone, PartialEq)]

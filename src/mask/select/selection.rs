@@ -2,31 +2,20 @@
 
 use super::budget;
 use super::limits::Limits;
-use super::options::{ALIGNMENTS, Options, Target};
+use super::options::{Options, Target, check_align};
 use super::ranking::Ranking;
+use crate::Result;
 use crate::mask::{ChannelMask, Importance};
-use crate::{Error, Result};
 
 /// Chooses the channels to keep. Ties are broken by layer, KV head and channel, the lower first.
 ///
 /// # Errors
-/// A sparsity outside 0..=1, an alignment that is not one of [`ALIGNMENTS`], floors or locks
+/// A sparsity outside 0..=1, an alignment that is not one of [`ALIGNMENTS`](super::ALIGNMENTS), floors or locks
 /// outside the shape, a budget that floors and locks alone exceed, a byte budget that even the
 /// emptiest mask exceeds.
 pub fn select(importance: &Importance, options: &Options) -> Result<ChannelMask> {
     let shape = importance.shape();
-    if !ALIGNMENTS.contains(&options.align) {
-        return Err(Error::input(format!(
-            "alignment {}: expected one of 1, 2, 4, 8, 16, 32",
-            options.align
-        )));
-    }
-    if options.pair_closed && !shape.head_dim.is_multiple_of(2) {
-        return Err(Error::input(format!(
-            "head_dim {} is odd: expected an even number to keep pairs together",
-            shape.head_dim
-        )));
-    }
+    check_align(shape, options.align, options.pair_closed)?;
     let ranking = Ranking::new(importance, options.pair_closed);
     let limits = Limits::resolve(shape, options, ranking.unit())?;
     let counts = match &options.target {

@@ -47,9 +47,7 @@ fn facts(state: &State, wide: bool) -> Vec<(String, Role)> {
     let mut facts = vec![(info.name.clone(), Role::Title)];
     match &info.mask {
         Some(mask) => {
-            let share = model.statistics.kept_ratio * 100.0;
-            let keeps = if wide { "keeps " } else { "" };
-            facts.push((format!("{} {keeps}{share:.0} %", mask.label), Role::Text));
+            facts.push((format!("{} {}", mask.label, model.stored(wide)), Role::Text));
             facts.push((badge(state, wide), Role::Good));
         }
         None => facts.push(("dense".to_owned(), Role::Text)),

@@ -130,6 +130,16 @@ impl ModelView {
         self.info.mask.is_some()
     }
 
+    /// What the middle stores: the share of channels that a mask keeps, or, of a plan with coded
+    /// widths, that of a dense f16 cache's bytes. With or without the verb.
+    pub fn stored(&self, verb: bool) -> String {
+        let (word, share) = match &self.widths {
+            Some(widths) => ("stores ", widths.share),
+            None => ("keeps ", self.statistics.kept_ratio),
+        };
+        format!("{}{:.0} %", if verb { word } else { "" }, share * 100.0)
+    }
+
     /// The name of a metric on screen: a plan with coded widths has a width for every channel.
     pub fn name_of(&self, metric: Metric) -> &'static str {
         match metric {

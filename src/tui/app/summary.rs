@@ -9,6 +9,7 @@ use crate::tui::app::header::finish_words;
 use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
+use crate::tui::app::widths;
 
 /// The session as text.
 pub fn text(state: &State) -> String {
@@ -29,6 +30,16 @@ pub fn text(state: &State) -> String {
     )];
     let window = info.window;
     lines.push(match &info.mask {
+        Some(mask) if model.widths.is_some() => format!(
+            "plan {}: {} of a dense f16 middle · K bits {} · V bits {} · sink {}, recent {}, chunk {}",
+            mask.label,
+            model.stored(true),
+            widths::histogram(model.plan().k_widths()),
+            widths::histogram(model.plan().v_widths()),
+            count(window.sink),
+            count(window.recent),
+            count(window.chunk)
+        ),
         Some(mask) => format!(
             "mask {}: keeps {} of {} channels ({:.1} %), {} of {} heads dropped · sink {}, recent {}, chunk {}",
             mask.label,

@@ -20,7 +20,7 @@ impl WidthBytes {
         let plan = spec.plan();
         (!plan.is_mask()).then(|| Self {
             bytes: plan.bytes_by_width(spec.group_tokens(), spec.dtype().bytes()),
-            share: plan.bytes_share(spec.group_tokens()),
+            share: plan.bytes_share(spec.window().chunk),
         })
     }
 

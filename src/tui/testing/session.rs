@@ -246,7 +246,12 @@ fn session_of(info: ModelInfo, depth: ColorDepth) -> State {
     send(&mut state, head_detail(shape, 0, 0));
     send(
         &mut state,
-        Event::Memory(Memory { resident: Some(123 << 20), device: None, kv_allocated: 1_500_000 }),
+        Event::Memory(Memory {
+            resident: Some(123 << 20),
+            device: None,
+            kv_allocated: 1_500_000,
+            kv_stored: Some(1_064_000),
+        }),
     );
     state.toast = None;
     state

@@ -2,8 +2,9 @@
 
 use super::head::{Drop, Head, Unit};
 use super::options::{AllocationOptions, AllocationTarget, LockWidths, WidthPlace};
+use crate::mask::select::ByteBudget;
 use crate::mask::select::limits::{one, rows};
-use crate::mask::select::{ALIGNMENTS, ByteBudget};
+use crate::mask::select::options::check_align;
 use crate::mask::{HeadBytes, Sensitivity, Shape, Width, bytes, group_tokens};
 use crate::numbers::{count, percent};
 use crate::{Error, Result};
@@ -150,18 +151,7 @@ fn budget_of(shape: Shape, target: &AllocationTarget) -> Result<u64> {
 }
 
 fn check(shape: Shape, options: &AllocationOptions) -> Result<()> {
-    if !ALIGNMENTS.contains(&options.align) {
-        return Err(Error::input(format!(
-            "alignment {}: expected one of 1, 2, 4, 8, 16, 32",
-            options.align
-        )));
-    }
-    if options.pair_closed && !shape.head_dim.is_multiple_of(2) {
-        return Err(Error::input(format!(
-            "head_dim {} is odd: expected an even number to keep pairs together",
-            shape.head_dim
-        )));
-    }
+    check_align(shape, options.align, options.pair_closed)?;
     if options.chunk == 0 {
         return Err(Error::input("a chunk holds at least 1 token, not 0"));
     }

@@ -93,7 +93,8 @@ fn a_model_that_never_comes_ends_the_program_with_its_own_code() {
 fn dropped_statistics_are_counted_and_statistics_alone_do_not_hurry() {
     let mut state = ready();
     state.dirty = Dirty::Clean;
-    let event = Event::Memory(Memory { resident: None, device: None, kv_allocated: 7 });
+    let event =
+        Event::Memory(Memory { resident: None, device: None, kv_allocated: 7, kv_stored: None });
     update(
         &mut state,
         Action::Engine(Box::new(Envelope { generation: 1, at_ms: 0.0, dropped: 3, event })),
@@ -441,7 +442,12 @@ fn random_event(
             steps: 9,
             middle: 64,
         })),
-        6 => Event::Memory(Memory { resident: Some(1 << 30), device: None, kv_allocated: 1 << 20 }),
+        6 => Event::Memory(Memory {
+            resident: Some(1 << 30),
+            device: None,
+            kv_allocated: 1 << 20,
+            kv_stored: None,
+        }),
         _ => Event::Panicked("a test".to_owned()),
     }
 }

@@ -83,7 +83,7 @@ fn side(state: &State, model: &ModelView, side: ComparedSide, area: Rect, buffer
     let mut pane = Pane::new(area, theme, buffer);
     let name = match side {
         ComparedSide::A => "A dense".to_owned(),
-        ComparedSide::B => format!("B keeps {:.0} %", model.statistics.kept_ratio * 100.0),
+        ComparedSide::B => format!("B {}", model.stored(true)),
     };
     let mut facts = Vec::new();
     if let Some(kv) = pairs.kv(side) {

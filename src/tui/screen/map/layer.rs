@@ -43,7 +43,7 @@ fn title(state: &State, shader: &Shader<'_>, layer: usize) -> Line<'static> {
         let (plan, head) = (shader.model.plan(), state.at.head);
         let k = (0..plan.shape().kv_heads).flat_map(|head| plan.k(layer, head));
         let (own, v) = (widths::histogram(plan.k(layer, head)), plan.v(layer, head));
-        text = format!("bits {}   h{head} {own} · V {v} bits", widths::histogram(k));
+        text = format!("h{head} V {v} bits · K {own}   all heads {}", widths::histogram(k));
     }
     Line::from(vec![
         Span::styled(format!(" layer {layer}  "), state.theme.style(Role::Title)),

@@ -6,7 +6,12 @@ use crate::tui::app::key_rows::KeyBinding;
 /// Commands, their keys, a word for the footer, and what they do.
 pub const TABLE: &[KeyBinding] = &[
     (C::Open, "enter", "open", "open the layer, then the head"),
-    (C::Metric, "c", "metric", "show the next metric: mask, importance, key norm, ThinK, live"),
+    (
+        C::Metric,
+        "c",
+        "metric",
+        "show the next metric: mask or width, importance, key norm, ThinK, live",
+    ),
     (C::Scale, "v", "scale", "linear, logarithmic or rank scale"),
     (C::Diff, "d", "diff", "compare with the second mask (--diff FILE)"),
     (C::Find, "/", "find", "find heads: dropped, full, edited, locked, kept<32, kept>16, l3"),

@@ -1,10 +1,10 @@
 //! The perf screen.
 
-use crate::decode::worker::event::StepMs;
+use crate::decode::worker::event::{Event, Memory, StepMs};
 use crate::tui::app::action::Command;
 use crate::tui::color::ColorDepth;
 use crate::tui::screen::Screen;
-use crate::tui::testing::{SMALL, act, draw, frames, session, text};
+use crate::tui::testing::{SMALL, act, draw, frames, send, session, text};
 
 #[test]
 fn memory_and_speed() {
@@ -29,4 +29,19 @@ fn parts_of_a_step_that_nobody_timed_are_not_shown_as_nothing() {
         perf.contains("a device's step is timed as a whole") && !perf.contains("attention ms"),
         "{perf}"
     );
+}
+
+#[test]
+fn what_is_allocated_stands_beside_what_was_stored_at_the_same_moment() {
+    let perf = |kv_stored| {
+        let mut state = session(SMALL, ColorDepth::None);
+        (state.size, state.screen) = ((120, 40), Screen::Perf);
+        let memory = Memory { resident: None, device: None, kv_allocated: 1_100, kv_stored };
+        send(&mut state, Event::Memory(memory));
+        text(&draw(&state))
+    };
+    let both = perf(Some(1_000));
+    assert!(both.contains("+10.0 % over the formula") && both.contains("1,000 B"), "{both}");
+    let older = perf(None);
+    assert!(older.contains("1.07 KiB for the cache") && !older.contains("formula"), "{older}");
 }

@@ -30,18 +30,20 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     curves(state, &mut pane);
 }
 
-/// The allocator's own figure next to the formula, and the memory of the process.
+/// The allocator's own figure next to the formula of the same moment, and the memory of the
+/// process.
 fn allocator(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     pane.title("memory", "measured");
     let Some(memory) = state.run.memory else {
         pane.note("comes with the first decode steps");
         return;
     };
-    let formula = model.bytes_at(state.run.cached).0.total();
     pane.row("allocator", format!("{} for the cache", numbers::bytes(memory.kv_allocated)));
-    pane.row("formula", format!("{} of elements", numbers::bytes(formula as u64)));
-    let over = memory.kv_allocated as f64 / formula.max(1) as f64 - 1.0;
-    pane.row("blocks", format!("{:+.1} % over the formula", over * 100.0));
+    if let Some(formula) = memory.kv_stored {
+        pane.row("formula", format!("{} of elements", numbers::bytes(formula)));
+        let over = memory.kv_allocated as f64 / formula.max(1) as f64 - 1.0;
+        pane.row("blocks", format!("{:+.1} % over the formula", over * 100.0));
+    }
     if let Some(resident) = memory.resident {
         pane.row("resident", format!("{} process", numbers::bytes(resident)));
     }

@@ -52,7 +52,9 @@ fn words_say_the_bits_of_the_selected_place() {
     let last = |state: &mut State| state.at.channel = SMALL.head_dim - 1;
     let map = at((120, 40), last);
     assert!(map.contains("16 bits ·") && map.contains("4 bits"), "{map}");
-    assert!(!map.contains("kept by"), "{map}");
+    assert!(!map.contains("kept by") && !map.contains("keeps"), "{map}");
+    let share = planned(SMALL, ColorDepth::None).model.expect("loaded").stored(true);
+    assert!(share.starts_with("stores ") && map.contains(&share), "{share}: {map}");
     let layer = at((200, 60), |state| drop(act(state, Command::Open)));
     assert!(
         layer.contains("V          4 bits") && layer.contains("16: 24 · 8: 24 · 4: 28"),
@@ -60,6 +62,8 @@ fn words_say_the_bits_of_the_selected_place() {
     );
     let head = at((200, 60), |state| drop(act(state, Command::Show(Screen::Head))));
     assert!(head.contains("· V 4 bits"), "{head}");
+    let title = layer.lines().find(|line| line.contains(" layer 0 ")).expect("a title");
+    assert!(title.contains("h0 V 4 bits · K 16: "), "{title}");
 }
 
 #[test]
