@@ -104,9 +104,9 @@ mod tests {
     fn a_named_plan_can_lie_on_a_mask() {
         let shape = Shape { layers: 2, kv_heads: 2, head_dim: 64 };
         let half = BenchPlan::named("k8v4:0.5", shape).unwrap();
-        assert_eq!(half.plan.k_histogram(), [128, 0, 0, 128, 0]);
-        assert_eq!(half.plan.v_histogram(), [0, 0, 4, 0, 0]);
-        assert_eq!(BenchPlan::named("k8v4:1", shape).unwrap().plan.v_histogram(), [4, 0, 0, 0, 0]);
+        assert_eq!(half.plan.k_counts().0, [128, 0, 0, 128, 0]);
+        assert_eq!(half.plan.v_counts().0, [0, 0, 4, 0, 0]);
+        assert_eq!(BenchPlan::named("k8v4:1", shape).unwrap().plan.v_counts().0, [4, 0, 0, 0, 0]);
         let whole = BenchPlan::named("q4_0", shape).unwrap();
         assert_eq!(whole.plan, CachePlan::named("q4_0", shape).unwrap());
         for wrong in ["k8v8:2", "k8v8:", "k8v8:x", "k9", "q8_0:0.5"] {

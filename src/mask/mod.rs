@@ -23,7 +23,7 @@ pub use importance::Importance;
 pub use overlap::{MaskComparison, Overlap, compare};
 pub use plan::{
     CachePlan, Coding, HeadBytes, LayerWidths, NamedPlan, Sensitivity, V_GROUP, Width, WidthChange,
-    WidthComparison, WidthStatistics, compare_widths, group_tokens,
+    WidthComparison, WidthCounts, WidthStatistics, compare_widths, group_tokens,
 };
 pub use rule::{Given, MeanSquares, Needs, Rule};
 pub use select::{keep_counts, select};

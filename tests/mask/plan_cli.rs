@@ -93,8 +93,8 @@ fn masks_and_other_widths_come_from_the_same_sensitivity() {
     assert!(plan(at, "m.safetensors").plan.is_mask());
     json(at, &words(&format!("{make} --bytes 35% --widths 8,4,0 --v-widths 4 x.safetensors")));
     let x = plan(at, "x.safetensors").plan;
-    assert_eq!(x.v_histogram(), [0, 0, 6, 0, 0]);
-    assert_eq!((x.k_histogram()[1], x.k_histogram()[4]), (0, 0));
+    assert_eq!(x.v_counts().0, [0, 0, 6, 0, 0]);
+    assert_eq!((x.k_counts().0[1], x.k_counts().0[4]), (0, 0));
     // A plan holds its sensitivity, so it is a source itself, and its widths are used for locks.
     let again = "mask make --sensitivity x.safetensors --align 1 --bytes 30% --lock 1 --lock 2:0=8/2 \
                  --lock 0:0:3=16 --floor 2:1=4 y.safetensors";

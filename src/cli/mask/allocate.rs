@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::geometry::{NamedGeometry, model_geometry};
 use super::make::{Inherited, MakeArgs, MakeSettings, binding, shown, texts};
-use super::report;
 use super::values::{Fit, HeldAt, LockSpec};
 use crate::cli::output;
 use crate::mask::files::{self, Contents, MaskFile};
@@ -223,8 +222,8 @@ fn text(report: &Report, file: &MaskFile, element: &str) -> String {
             count(stats.bytes_per_middle_token as usize),
             count(stats.dense_bytes_per_token as usize),
         ),
-        format!("K channels by bits  {}", report::by_bits(&widths.k_bits_histogram)),
-        format!("V heads by bits     {}", report::by_bits(&widths.v_bits_histogram)),
+        format!("K channels by bits  {}", widths.k_bits_histogram),
+        format!("V heads by bits     {}", widths.v_bits_histogram),
         report.settings.text(),
     ]
     .join("\n")

@@ -1,9 +1,7 @@
 //! The numbers of a mask or plan as text.
 
-use std::collections::BTreeMap;
-
 use super::colors::{Pen, Tone};
-use crate::mask::{CachePlan, Statistics, WidthStatistics, Window, bytes};
+use crate::mask::{CachePlan, Statistics, Width, WidthStatistics, Window, bytes};
 use crate::numbers::{self, count, percent};
 
 /// How many channels are kept, and how the alignment changed the target.
@@ -54,8 +52,8 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
         &kept(stats, around.target_sparsity, around.alignment_cost),
     );
     if !is_mask {
-        row("K bits", &by_bits(&around.widths.k_bits_histogram), "channels");
-        row("V bits", &by_bits(&around.widths.v_bits_histogram), "heads");
+        row("K bits", &around.widths.k_bits_histogram.to_string(), "channels");
+        row("V bits", &around.widths.v_bits_histogram.to_string(), "heads");
         row(
             "bytes",
             &percent(around.widths.bytes_share, 2),
@@ -119,14 +117,13 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
 
 /// Writes the widths of every layer as a table.
 pub(super) fn layers(pen: &mut Pen, widths: &WidthStatistics) {
-    let bits = [16, 8, 4, 2, 0];
-    let head: String = bits.iter().map(|bits| format!("{:>7}", format!("K {bits}"))).collect();
+    let head: String =
+        Width::ALL.iter().rev().map(|width| format!("{:>7}", format!("K {width}"))).collect();
     pen.put(Some(Tone::Faint), &format!("layer{head}     bytes  bits of V"));
     pen.line();
     for (layer, widths) in widths.widths_per_layer.iter().enumerate() {
         pen.put(Some(Tone::Faint), &format!("{:<5}", format!("L{layer:02}")));
-        for bits in bits {
-            let number = widths.k_bits_histogram.get(&bits).copied().unwrap_or_default();
+        for number in widths.k_bits_histogram.0.into_iter().rev() {
             pen.put(None, &format!("{:>7}", count(number)));
         }
         pen.put(Some(Tone::Strong), &format!("{:>10}", percent(widths.bytes_share, 2)));
@@ -134,17 +131,6 @@ pub(super) fn layers(pen: &mut Pen, widths: &WidthStatistics) {
         pen.put(None, &format!("  {}", of_v.join(" ")));
         pen.line();
     }
-}
-
-/// Numbers by bits, the widest first: `8: 120 · 4: 40`. Widths that nothing has are left out.
-pub(super) fn by_bits(histogram: &BTreeMap<u8, usize>) -> String {
-    let parts: Vec<String> = histogram
-        .iter()
-        .rev()
-        .filter(|&(_, &number)| number > 0)
-        .map(|(bits, &number)| format!("{bits}: {}", count(number)))
-        .collect();
-    parts.join(" · ")
 }
 
 /// The contexts whose cache size is shown: the one asked for, otherwise three common ones.

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Coding, HeadBytes, Width, group_tokens};
+use super::{Coding, HeadBytes, Width, WidthCounts, group_tokens};
 use crate::mask::{ChannelMask, Shape};
 use crate::{Error, Result};
 
@@ -155,14 +155,14 @@ impl CachePlan {
         self.k.iter().chain(&self.v).all(|&width| width == Width::Sixteen)
     }
 
-    /// K channels by width, in the order of [`Width::ALL`].
-    pub fn k_histogram(&self) -> [usize; 5] {
-        histogram(&self.k)
+    /// K channels by width.
+    pub fn k_counts(&self) -> WidthCounts {
+        WidthCounts::of(&self.k)
     }
 
-    /// Heads by the width of their V, in the order of [`Width::ALL`].
-    pub fn v_histogram(&self) -> [usize; 5] {
-        histogram(&self.v)
+    /// Heads by the width of their V.
+    pub fn v_counts(&self) -> WidthCounts {
+        WidthCounts::of(&self.v)
     }
 
     /// Bytes of the middle of one head, for elements of this size.
@@ -176,7 +176,7 @@ impl CachePlan {
         let (tokens, group) = (64, group_tokens(chunk));
         let mut bytes = [[0; 5]; 2];
         for (layer, head) in self.shape().each_head() {
-            let counts = histogram(self.k(layer, head));
+            let counts = WidthCounts::of(self.k(layer, head)).0;
             for (width, count) in Width::ALL.into_iter().zip(counts).filter(|(_, n)| *n > 0) {
                 let k = HeadBytes::of(&vec![width; count], Width::Zero, self.coding, element);
                 bytes[0][width.index()] += k.at(tokens, group)[0];
@@ -206,12 +206,6 @@ impl CachePlan {
     }
 }
 
-fn histogram(widths: &[Width]) -> [usize; 5] {
-    let mut counts = [0; 5];
-    widths.iter().for_each(|width| counts[width.index()] += 1);
-    counts
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,7 +219,7 @@ mod tests {
         assert_eq!(plan.mask(), &mask);
         assert!(plan.is_mask() && !plan.is_full());
         assert_eq!(plan.v_widths(), [Width::Zero, Width::Sixteen]);
-        assert_eq!(plan.k_histogram(), [106, 0, 0, 0, 22]);
+        assert_eq!(plan.k_counts().0, [106, 0, 0, 0, 22]);
         let again = CachePlan::new(
             SHAPE,
             plan.k_widths().to_vec(),

@@ -3,6 +3,7 @@
 mod bytes;
 mod cache_plan;
 mod coding;
+mod counts;
 mod named;
 mod sensitivity;
 mod width;
@@ -11,6 +12,7 @@ mod widths;
 pub use bytes::{HeadBytes, group_tokens};
 pub use cache_plan::CachePlan;
 pub use coding::{Coding, V_GROUP};
+pub use counts::WidthCounts;
 pub use named::NamedPlan;
 pub use sensitivity::Sensitivity;
 pub use width::Width;

@@ -1,17 +1,15 @@
 //! Numbers on the widths of a plan, and of two plans compared.
 
-use std::collections::BTreeMap;
-
-use super::{CachePlan, Width, group_tokens};
+use super::{CachePlan, Width, WidthCounts, group_tokens};
 use crate::{Error, Result};
 
 /// How many K channels and how many V have each width, and what they weigh.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct WidthStatistics {
     /// K channels by bits; all five widths are there.
-    pub k_bits_histogram: BTreeMap<u8, usize>,
+    pub k_bits_histogram: WidthCounts,
     /// Heads by the bits of their V; all five widths are there.
-    pub v_bits_histogram: BTreeMap<u8, usize>,
+    pub v_bits_histogram: WidthCounts,
     /// Bytes of the middle of a long context for a dense f16 cache's 1, scales and minima included.
     pub bytes_share: f64,
     /// The same of each layer.
@@ -22,7 +20,7 @@ pub struct WidthStatistics {
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct LayerWidths {
     /// K channels by bits.
-    pub k_bits_histogram: BTreeMap<u8, usize>,
+    pub k_bits_histogram: WidthCounts,
     /// Bits of each head's V.
     pub v_bits: Vec<u8>,
     /// Bytes of its middle for a dense f16 layer's 1.
@@ -34,12 +32,12 @@ impl WidthStatistics {
     pub fn of(plan: &CachePlan, chunk: usize) -> Self {
         let shape = plan.shape();
         Self {
-            k_bits_histogram: histogram(plan.k_widths()),
-            v_bits_histogram: histogram(plan.v_widths()),
+            k_bits_histogram: plan.k_counts(),
+            v_bits_histogram: plan.v_counts(),
             bytes_share: plan.bytes_share(chunk),
             widths_per_layer: (0..shape.layers)
                 .map(|layer| LayerWidths {
-                    k_bits_histogram: histogram(layer_k(plan, layer)),
+                    k_bits_histogram: WidthCounts::of(layer_k(plan, layer)),
                     v_bits: layer_v(plan, layer).iter().map(|width| width.bits()).collect(),
                     bytes_share: layer_share(plan, layer, chunk),
                 })
@@ -113,11 +111,6 @@ pub fn compare_widths(a: (&CachePlan, usize), b: (&CachePlan, usize)) -> Result<
     })
 }
 
-fn histogram(widths: &[Width]) -> BTreeMap<u8, usize> {
-    let count = |width| widths.iter().filter(|&&other| other == width).count();
-    Width::ALL.into_iter().map(|width| (width.bits(), count(width))).collect()
-}
-
 fn layer_k(plan: &CachePlan, layer: usize) -> &[Width] {
     let len = plan.shape().kv_heads * plan.shape().head_dim;
     &plan.k_widths()[layer * len..][..len]
@@ -153,9 +146,8 @@ mod tests {
     fn widths_and_bytes_are_counted_by_layer() {
         use Width::{Eight, Four, Two, Zero};
         let widths = WidthStatistics::of(&plan((Eight, Four), (Zero, Zero)), 64);
-        let counts = |pairs: [usize; 5]| [0, 2, 4, 8, 16].into_iter().zip(pairs).collect();
-        assert_eq!(widths.k_bits_histogram, counts([64, 0, 0, 64, 0]));
-        assert_eq!(widths.v_bits_histogram, counts([1, 0, 1, 0, 0]));
+        assert_eq!(widths.k_bits_histogram, WidthCounts([64, 0, 0, 64, 0]));
+        assert_eq!(widths.v_bits_histogram, WidthCounts([1, 0, 1, 0, 0]));
         assert_eq!(widths.bytes_share, (8.5 + 4.5) / 64.0);
         assert_eq!(widths.widths_per_layer[0].bytes_share, (8.5 + 4.5) / 32.0);
         assert_eq!(widths.widths_per_layer[1].bytes_share, 0.0);

@@ -5,6 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
+use crate::mask::WidthCounts;
 use crate::numbers::rate;
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
@@ -12,7 +13,7 @@ use crate::tui::app::memory::memory_now;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::shader::{Shader, bar_metric};
 use crate::tui::app::state::State;
-use crate::tui::app::{strips, text_lines, widths};
+use crate::tui::app::{strips, text_lines};
 use crate::tui::color::Role;
 use crate::tui::paint::{number, put, wavelength};
 use crate::tui::screen::Screen;
@@ -62,7 +63,7 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     pane.row(
         if model.widths.is_some() { "K bits" } else { "kept" },
         match kept {
-            _ if model.widths.is_some() => widths::histogram(model.plan().k(layer, head)),
+            _ if model.widths.is_some() => WidthCounts::of(model.plan().k(layer, head)).to_string(),
             0 => "none: dropped, × on the map".to_owned(),
             _ => format!("{kept}/{} · {both} pairs, {one} halves", shape.head_dim),
         },

@@ -9,7 +9,6 @@ use crate::tui::app::header::finish_words;
 use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
-use crate::tui::app::widths;
 
 /// The session as text.
 pub fn text(state: &State) -> String {
@@ -34,8 +33,8 @@ pub fn text(state: &State) -> String {
             "plan {}: {} of a dense f16 middle · K bits {} · V bits {} · sink {}, recent {}, chunk {}",
             mask.label,
             model.stored(true),
-            widths::histogram(model.plan().k_widths()),
-            widths::histogram(model.plan().v_widths()),
+            model.plan().k_counts(),
+            model.plan().v_counts(),
             count(window.sink),
             count(window.recent),
             count(window.chunk)

@@ -2,7 +2,7 @@
 //! bytes.
 
 use crate::cache::CacheSpec;
-use crate::mask::{CachePlan, Width};
+use crate::mask::{CachePlan, Width, WidthCounts};
 use crate::numbers;
 
 /// What the middle of a cache with coded widths weighs.
@@ -19,7 +19,7 @@ impl WidthBytes {
     pub fn of(spec: &CacheSpec) -> Option<Self> {
         let plan = spec.plan();
         (!plan.is_mask()).then(|| Self {
-            bytes: plan.bytes_by_width(spec.group_tokens(), spec.dtype().bytes()),
+            bytes: plan.bytes_by_width(spec.window().chunk, spec.dtype().bytes()),
             share: plan.bytes_share(spec.window().chunk),
         })
     }
@@ -29,26 +29,9 @@ impl WidthBytes {
     pub fn divided(&self, kind: usize, total: usize) -> String {
         let bytes = self.bytes[kind];
         let all = bytes.iter().sum::<usize>().max(1) as f64;
-        listed(bytes, |part| numbers::bytes((total as f64 * part as f64 / all).round() as u64))
+        WidthCounts(bytes)
+            .listed(|part| numbers::bytes((total as f64 * part as f64 / all).round() as u64))
     }
-}
-
-/// How many of each width, from the most bits to the fewest, only those that occur: `16: 3 · 8: 20`.
-pub fn histogram<'a>(widths: impl IntoIterator<Item = &'a Width>) -> String {
-    let mut counts = [0_usize; 5];
-    widths.into_iter().for_each(|width| counts[width.index()] += 1);
-    listed(counts, numbers::count)
-}
-
-fn listed(counts: [usize; 5], show: impl Fn(usize) -> String) -> String {
-    let parts: Vec<String> = Width::ALL
-        .into_iter()
-        .zip(counts)
-        .rev()
-        .filter(|(_, count)| *count > 0)
-        .map(|(width, count)| format!("{width}: {}", show(count)))
-        .collect();
-    parts.join(" · ")
 }
 
 /// The place of a mean number of bits on the colour scale: the five widths are equally far apart.
@@ -84,7 +67,7 @@ pub fn letter(mut widths: impl Iterator<Item = Width>) -> &'static str {
 
 /// The widths of a whole plan in words.
 pub fn in_words(plan: &CachePlan) -> String {
-    format!("K {} · V {}", histogram(plan.k_widths()), histogram(plan.v_widths()))
+    format!("K {} · V {}", plan.k_counts(), plan.v_counts())
 }
 
 #[cfg(test)]
@@ -104,9 +87,8 @@ mod tests {
     }
 
     #[test]
-    fn lists_hold_the_widths_that_occur_and_cells_say_when_they_mix() {
+    fn cells_say_when_their_widths_mix() {
         let widths = [Width::Eight, Width::Zero, Width::Eight, Width::Sixteen];
-        assert_eq!(histogram(&widths), "16: 1 · 8: 2 · 0: 1");
         assert_eq!(letter(widths.into_iter()), "~");
         assert_eq!(
             Width::ALL.map(|width| letter([width; 2].into_iter())),

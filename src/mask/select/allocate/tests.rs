@@ -250,7 +250,7 @@ fn a_budget_above_everything_stores_everything_at_its_widest() {
         ..share(1.0, 64)
     };
     let plan = allocate(&sensitivity, &options).unwrap().plan;
-    assert_eq!((plan.k_histogram()[3], plan.v_histogram()[2]), (5760, 90));
+    assert_eq!((plan.k_counts().0[3], plan.v_counts().0[2]), (5760, 90));
 }
 
 #[test]
@@ -293,8 +293,8 @@ fn masks_and_single_widths_are_allocations_too() {
     assert!(mask.plan.is_mask() && mask.bytes_share <= 0.61 && mask.bytes_share > 0.609);
     assert_eq!(mask.plan, CachePlan::of_mask(mask.plan.mask()));
     let bits = only(&[Eight, Four, Zero], &[Four], 0.28);
-    assert_eq!(bits.plan.v_histogram(), [0, 0, 90, 0, 0]);
-    assert_eq!((bits.plan.k_histogram()[1], bits.plan.k_histogram()[4]), (0, 0));
+    assert_eq!(bits.plan.v_counts().0, [0, 0, 90, 0, 0]);
+    assert_eq!((bits.plan.k_counts().0[1], bits.plan.k_counts().0[4]), (0, 0));
     assert!(bits.predicted < only(&[Four, Zero], &[Four], 0.28).predicted);
 }
 
@@ -340,7 +340,7 @@ fn a_budget_that_cannot_be_met_names_the_least_that_can() {
     assert!(error.to_string().contains("take at least 28.13 % of the middle of a dense f16 cache"));
     assert!(error.to_string().ends_with("found 28.00 %"), "{error}");
     let enough = AllocationOptions { target: AllocationTarget::Share(0.2813), ..options.clone() };
-    assert_eq!(allocate(&sensitivity, &enough).unwrap().plan.k_histogram()[2], 5760);
+    assert_eq!(allocate(&sensitivity, &enough).unwrap().plan.k_counts().0[2], 5760);
 
     let window = Window { sink: 16, recent: 128, chunk: 64 };
     let budget = ByteBudget { bytes: 200 << 20, tokens: 32768, window, element_size: 2 };
@@ -387,7 +387,7 @@ fn floors_locks_and_pairs_are_kept() {
         let k = plan.k(layer, head);
         assert_eq!(k[..8], k[8..]);
     }
-    assert!(plan.k_histogram().iter().filter(|&&count| count > 0).count() > 2);
+    assert!(plan.k_counts().0.iter().filter(|&&count| count > 0).count() > 2);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
+use crate::mask::WidthCounts;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::shader::bar_metric;
 use crate::tui::app::state::State;
@@ -76,7 +77,7 @@ fn title(state: &State, model: &ModelView) -> Line<'static> {
         0 => "dropped: its middle is not stored at all".to_owned(),
         _ if model.widths.is_some() => {
             let plan = model.plan();
-            let k = widths::histogram(plan.k(layer, head));
+            let k = WidthCounts::of(plan.k(layer, head));
             format!("K bits {k} · V {} bits", plan.v(layer, head))
         }
         kept => format!("keeps {kept} of {} channels", model.shape().head_dim),

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
+use crate::mask::WidthCounts;
 use crate::tui::app::shader::Shader;
 use crate::tui::app::state::State;
 use crate::tui::app::{strips, widths};
@@ -42,8 +43,8 @@ fn title(state: &State, shader: &Shader<'_>, layer: usize) -> Line<'static> {
     if shader.model.widths.is_some() {
         let (plan, head) = (shader.model.plan(), state.at.head);
         let k = (0..plan.shape().kv_heads).flat_map(|head| plan.k(layer, head));
-        let (own, v) = (widths::histogram(plan.k(layer, head)), plan.v(layer, head));
-        text = format!("h{head} V {v} bits · K {own}   all heads {}", widths::histogram(k));
+        let (own, v) = (WidthCounts::of(plan.k(layer, head)), plan.v(layer, head));
+        text = format!("h{head} V {v} bits · K {own}   all heads {}", WidthCounts::of(k));
     }
     Line::from(vec![
         Span::styled(format!(" layer {layer}  "), state.theme.style(Role::Title)),

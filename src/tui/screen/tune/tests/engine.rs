@@ -251,7 +251,7 @@ fn a_plan_in_use_as_it_is_keeps_its_widths_when_channels_or_the_window_change() 
     let effects = update(&mut state, Action::Do(Command::Flip));
     let sent = &retune(&effects).mask.plan;
     assert_eq!(sent.k(1, 0)[5], Width::Zero);
-    assert_eq!((sent.k_histogram(), sent.v_histogram()), ([1, 0, 0, 639, 0], [0, 0, 10, 0, 0]));
+    assert_eq!((sent.k_counts().0, sent.v_counts().0), ([1, 0, 0, 639, 0], [0, 0, 10, 0, 0]));
     answer(&mut state, &effects);
     // All channels of the head, then none of them, and then no V either.
     let effects = update(&mut state, Action::Do(Command::FlipHead));
