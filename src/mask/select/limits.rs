@@ -28,13 +28,7 @@ impl Limits {
         let mut limits = Self::none(shape);
         let step = options.align.max(unit);
         for floor in &options.floors {
-            if floor.channels > shape.head_dim {
-                return Err(Error::input(format!(
-                    "floor of {} channels: expected at most head_dim, {}",
-                    floor.channels, shape.head_dim
-                )));
-            }
-            let channels = floor.channels.next_multiple_of(step).min(shape.head_dim);
+            let channels = floor.rounded(shape, step)?;
             limits.set(shape, floor.heads, |_| HeadLimit::AtLeast(channels))?;
         }
         for lock in &options.locks {

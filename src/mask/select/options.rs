@@ -109,6 +109,20 @@ pub struct Floor {
     pub channels: usize,
 }
 
+impl Floor {
+    /// Channels per head, rounded up to a multiple of `step` or to head_dim; refuses more than
+    /// head_dim.
+    pub(super) fn rounded(&self, shape: Shape, step: usize) -> Result<usize> {
+        if self.channels > shape.head_dim {
+            return Err(Error::input(format!(
+                "floor of {} channels: expected at most head_dim, {}",
+                self.channels, shape.head_dim
+            )));
+        }
+        Ok(self.channels.next_multiple_of(step).min(shape.head_dim))
+    }
+}
+
 /// Heads that the budget does not touch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lock {

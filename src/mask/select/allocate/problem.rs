@@ -186,13 +186,7 @@ fn floors(shape: Shape, options: &AllocationOptions) -> Result<Vec<usize>> {
     let step = options.align.max(if options.pair_closed { 2 } else { 1 });
     let mut floors = vec![0; shape.heads()];
     for floor in &options.floors {
-        if floor.channels > shape.head_dim {
-            return Err(Error::input(format!(
-                "floor of {} channels: expected at most head_dim, {}",
-                floor.channels, shape.head_dim
-            )));
-        }
-        let channels = floor.channels.next_multiple_of(step).min(shape.head_dim);
+        let channels = floor.rounded(shape, step)?;
         rows(shape, floor.heads)?.for_each(|row| floors[row] = channels);
     }
     Ok(floors)
