@@ -36,12 +36,15 @@ fn what_is_allocated_stands_beside_what_was_stored_at_the_same_moment() {
     let perf = |kv_stored| {
         let mut state = session(SMALL, ColorDepth::None);
         (state.size, state.screen) = ((120, 40), Screen::Perf);
-        let memory = Memory { resident: None, device: None, kv_allocated: 1_100, kv_stored };
+        let memory = Memory { resident: None, device: None, kv_allocated: 2_200_000, kv_stored };
         send(&mut state, Event::Memory(memory));
         text(&draw(&state))
     };
-    let both = perf(Some(1_000));
-    assert!(both.contains("+10.0 % over the formula") && both.contains("1,000 B"), "{both}");
+    let both = perf(Some(2_000_000));
+    assert!(
+        both.contains("+10.0 % over the formula") && both.contains("1.91 MiB of elements"),
+        "{both}"
+    );
     let older = perf(None);
-    assert!(older.contains("1.07 KiB for the cache") && !older.contains("formula"), "{older}");
+    assert!(older.contains("2.10 MiB for the cache") && !older.contains("formula"), "{older}");
 }
