@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::Device;
 use candle_core::quantized::gguf_file::{self, Content, Value as Field};
 use kscope::model::load::gguf::Gguf;
-use kscope::model::tokenizer::Tokenizer;
+use kscope::model::tokenizer::{GgufTokenizer, Tokenizer};
 use kscope_testing::models::{ids, json, open};
 use kscope_testing::{kscope, vectors};
 use serde_json::Value;
@@ -121,7 +121,7 @@ fn a_gguf_file_gives_the_ids_of_llama_cpp_whatever_it_leaves_unsaid() {
             })
             .collect();
         let path = changed(&vectors().join("gguf").join(case["file"].as_str().unwrap()), &changes);
-        let tokenizer = Tokenizer::from_gguf(&Gguf::open(path.path()).unwrap()).unwrap();
+        let tokenizer = GgufTokenizer::read(&Gguf::open(path.path()).unwrap()).unwrap().tokenizer;
         assert_eq!(tokenizer.encode(text).unwrap(), ids(&case["ids"]), "{case}");
         let chat = tokenizer.encode_chat(text).unwrap().len();
         assert_eq!(chat, case["chat"].as_u64().unwrap() as usize, "{case}");

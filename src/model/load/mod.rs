@@ -7,10 +7,6 @@ mod fields;
 mod file_kind;
 mod folder;
 pub mod gguf;
-mod gguf_header;
-mod gguf_keys;
-mod gguf_parts;
-mod gguf_types;
 pub mod hf_config;
 mod hf_keys;
 mod hf_rope;
@@ -24,6 +20,5 @@ mod source;
 mod unread;
 
 pub use bytes::Bytes;
-use gguf::Gguf;
 pub use open::Opened;
 pub use source::{FETCHABLE, Fetchable, Source, cache_folder};

@@ -3,11 +3,13 @@
 mod codec;
 mod folder;
 mod from_gguf;
+mod gguf_special;
 mod pre;
 mod special;
 mod stream;
 mod template;
 
 pub use codec::Tokenizer;
+pub use from_gguf::GgufTokenizer;
 pub use stream::Detokenizer;
 pub use template::ChatTemplate;
