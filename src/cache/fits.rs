@@ -6,8 +6,9 @@ use crate::{Error, Result};
 
 impl SequenceCache {
     /// Refuses keys and values, `[tokens, kv_heads, head_dim]` as [`Self::append`] takes them, that
-    /// would be stored as something else than a number; names the first.
-    pub fn check_fits(&self, layer: usize, k: &[f32], v: &[f32]) -> Result<()> {
+    /// would be stored as something else than a number; names the first. `position` is that of the
+    /// first token.
+    pub fn check_fits(&self, layer: usize, position: usize, k: &[f32], v: &[f32]) -> Result<()> {
         let dtype = self.spec().dtype();
         if dtype.holds(k) && dtype.holds(v) {
             return Ok(());
@@ -19,7 +20,7 @@ impl SequenceCache {
             };
             let (row, channel) = (at / shape.head_dim, at % shape.head_dim);
             let (token, head) = (row / shape.kv_heads, row % shape.kv_heads);
-            let position = self.len(layer) + token;
+            let position = position + token;
             return Err(refusal(what, [layer, head, channel, position], values[at], dtype));
         }
         Ok(())
@@ -126,7 +127,7 @@ mod tests {
         let mut rows = [0.5; 16];
         rows[8 + 4 + 3] = -70_000.0;
         let of = |k: &[f32], v: &[f32], cache: &SequenceCache| {
-            cache.check_fits(1, k, v).unwrap_err().to_string()
+            cache.check_fits(1, cache.len(1), k, v).unwrap_err().to_string()
         };
         assert_eq!(
             of(&rows, &[0.5; 16], &cache),
@@ -134,7 +135,7 @@ mod tests {
              give --kv-dtype bf16 or f32"
         );
         assert!(of(&[0.5; 16], &rows, &cache).contains("channel 3: the value of the token at"));
-        assert!(self::cache(Dtype::Bf16).check_fits(1, &rows, &rows).is_ok());
+        assert!(self::cache(Dtype::Bf16).check_fits(1, 0, &rows, &rows).is_ok());
         rows[0] = f32::NAN;
         assert!(of(&rows, &rows, &cache).contains("no --kv-dtype mends that"));
     }

@@ -213,7 +213,7 @@ fn a_gguf_file_with_broken_metadata() {
         ("llama.block_count", None, &["block_count", "missing"]),
         ("llama.block_count", Some(Value::U32(7)), &["blk.2", "missing"]),
         ("llama.feed_forward_length", Some(Value::U32(96)), &["ffn_gate", "shape", "96"]),
-        ("llama.attention.head_count", Some(Value::U32(0)), &["heads"]),
+        ("llama.attention.head_count", Some(Value::U32(0)), &["head_count", "is 0"]),
         ("llama.rope.dimension_count", Some(Value::U32(8)), &["rotated channels"]),
         ("tokenizer.ggml.model", Some(Value::String("wordpiece".to_owned())), &["wordpiece"]),
         ("tokenizer.ggml.pre", Some(Value::String("martian".to_owned())), &["martian"]),

@@ -152,7 +152,7 @@ fn keys_without_effect_and_unknown_keys_are_named_in_a_warning() {
         table.insert("llama.no_such_key".to_owned(), Metadata::U32(3));
     });
     let said = said(&gguf.path().join("model.gguf"));
-    assert!(said.lines().count() == 1 && said.contains("`no_such_key`"), "{said}");
+    assert!(said.lines().count() == 1 && said.contains("`llama.no_such_key`"), "{said}");
 }
 
 #[test]

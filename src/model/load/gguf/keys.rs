@@ -213,6 +213,15 @@ pub(super) fn check(file: &Gguf, config: &Config) -> Result<Vec<String>> {
             config.vocab
         ));
     }
+    let tokens = file.tokenizer().len_of("tokens");
+    // More tokens than rows do no harm before one of them is used.
+    if tokens < config.vocab {
+        warn(format!(
+            "`{}` has {tokens} tokens, and the embedding {} rows",
+            file.tokenizer().full("tokens"),
+            config.vocab
+        ));
+    }
     let of_model = own.keys().filter(|key| OWN.iter().all(|known| known.name != *key));
     let tokenizer = file.tokenizer();
     let of_tokenizer =

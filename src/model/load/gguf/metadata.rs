@@ -249,6 +249,14 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// How long a list is.
+    pub(super) fn len_of(&self, key: &str) -> usize {
+        match self.value(key) {
+            Some(Value::Array(items)) => items.len(),
+            _ => 0,
+        }
+    }
+
     /// A list of texts.
     pub fn texts(&self, key: &str) -> Option<Vec<String>> {
         self.list(key, |item| match item {
