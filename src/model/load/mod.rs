@@ -4,7 +4,7 @@
 mod bytes;
 mod embedded;
 mod fields;
-mod file_kind;
+pub(super) mod file_kind;
 mod folder;
 pub mod gguf;
 pub mod hf_config;
