@@ -9,7 +9,7 @@ use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
 use crate::numbers::count;
-use crate::printable::{Breaks, printable};
+use crate::printable::{Breaks, is_obeyed, printable};
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
@@ -29,6 +29,20 @@ pub fn put<'a>(buffer: &mut Buffer, area: Rect, x: u16, y: u16, line: impl Into<
         // Otherwise the style of a line would extend to the edge of the area.
         let width = (line.width().min(usize::from(u16::MAX)) as u16).min(area.width - x);
         line.render(Rect { x: area.x + x, y: area.y + y, width, height: 1 }, buffer);
+    }
+}
+
+/// Takes away what a terminal would obey from cells that others wrote.
+pub fn tame(buffer: &mut Buffer, area: Rect) {
+    let area = area.intersection(buffer.area);
+    for y in area.top()..area.bottom() {
+        for x in area.left()..area.right() {
+            let cell = &mut buffer[(x, y)];
+            if cell.symbol().contains(is_obeyed) {
+                let plain = cell.symbol().replace(is_obeyed, "");
+                cell.set_symbol(if plain.is_empty() { " " } else { &plain });
+            }
+        }
     }
 }
 

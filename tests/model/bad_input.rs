@@ -74,6 +74,30 @@ fn a_configuration_that_is_no_json_or_lacks_a_number() {
 }
 
 #[test]
+fn ends_that_are_no_token_ids_are_refused() {
+    for wrong in ["\"</s>\"", "1.5", "true", "{}", "[2, \"</s>\"]"] {
+        let key = format!("\"eos_token_id\": {wrong}");
+        let folder = changed(|folder| edit_config(folder, "\"eos_token_id\": 2", &key));
+        refuses_model(folder.path(), &["config.json", "`eos_token_id`", "token id"]);
+        let folder = changed(|folder| {
+            std::fs::write(folder.join("generation_config.json"), format!("{{{key}}}")).unwrap();
+        });
+        refuses_model(folder.path(), &["generation_config.json", "`eos_token_id`", "token id"]);
+    }
+    let ends = |ids: &str| {
+        let folder = changed(|folder| {
+            let text = format!("{{\"eos_token_id\": {ids}}}");
+            std::fs::write(folder.join("generation_config.json"), text).unwrap();
+        });
+        open(folder.path()).config.eos
+    };
+    let usual = ends("null");
+    assert_eq!(ends("-1"), usual);
+    assert_eq!(ends("[]"), usual);
+    assert!(ends("[7, 8.0]").ends_with(&[7, 8]));
+}
+
+#[test]
 fn an_unknown_architecture_or_rope_scaling_is_refused_by_name() {
     let folder = changed(|folder| {
         edit_config(folder, "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"")

@@ -52,6 +52,20 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// Token ids: none, one or several. A negative one stands for none.
+    pub(super) fn token_ids(&self, key: &str) -> Result<Vec<u32>> {
+        let whole = |value: &Value| {
+            value.as_i64().or_else(|| {
+                value.as_f64().filter(|n| n.fract() == 0.0 && n.abs() <= 1e15).map(|n| n as i64)
+            })
+        };
+        let ids = self.typed(key, "a token id or a list of them", |value| match value {
+            Value::Array(ids) => ids.iter().map(whole).collect::<Option<Vec<i64>>>(),
+            one => Some(vec![whole(one)?]),
+        })?;
+        Ok(ids.into_iter().flatten().filter_map(|id| u32::try_from(id).ok()).collect())
+    }
+
     fn typed<T>(
         &self,
         key: &str,

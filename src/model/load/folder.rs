@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::fields::Fields;
 use super::safetensors::Checkpoint;
 use super::{Opened, file_kind, hf_config, quantised, unread};
 use crate::error::shortened;
@@ -49,9 +50,11 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
     let generation = folder.join("generation_config.json");
     match std::fs::read_to_string(&generation) {
         Ok(text) => {
-            let json: Value = serde_json::from_str(&text)
-                .map_err(|cause| Error::input(format!("{}: {cause}", generation.display())))?;
-            config.eos.extend(hf_config::token_ids(json.get("eos_token_id")));
+            let origin = generation.display().to_string();
+            let map = serde_json::from_str(&text)
+                .map_err(|cause| Error::input(format!("{origin}: {cause}")))?;
+            let fields = Fields { map: &map, origin: &origin };
+            config.eos.extend(fields.token_ids("eos_token_id")?);
         }
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
         Err(cause) => return Err(error::io("reading", &generation, &cause)),
@@ -127,7 +130,7 @@ fn is_adapter(folder: &Path) -> Result<Option<Error>> {
         .ok()
         .and_then(|text| serde_json::from_slice::<Value>(&text).ok())
         .and_then(|json| Some(json.get("base_model_name_or_path")?.as_str()?.to_owned()));
-    let base = base.map_or_else(
+    let base = base.filter(|base| !base.is_empty()).map_or_else(
         || "its base model".to_owned(),
         |base| format!("its base model {}", shortened(&base)),
     );

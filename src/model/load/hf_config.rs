@@ -104,21 +104,11 @@ pub fn parse(text: &str, origin: &str) -> Result<(Config, Vec<String>)> {
         output_bias,
         mlp_bias,
         qk_norm: architecture.qk_norm,
-        eos: token_ids(map.get("eos_token_id")),
-        bos: token_ids(map.get("bos_token_id")).first().copied(),
+        eos: fields.token_ids("eos_token_id")?,
+        bos: fields.token_ids("bos_token_id")?.first().copied(),
     };
     config.check().map_err(|error| Error::input(format!("{origin}: {error}")))?;
     Ok((config, warnings))
-}
-
-/// Token ids of a field that is absent, null, a number or a list.
-pub fn token_ids(value: Option<&Value>) -> Vec<u32> {
-    let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-    match value {
-        Some(Value::Array(ids)) => ids.iter().filter_map(one).collect(),
-        Some(value) => one(value).into_iter().collect(),
-        None => Vec::new(),
-    }
 }
 
 fn refuse_activation(fields: Fields<'_>, architecture: &Architecture) -> Result<()> {
