@@ -10,7 +10,7 @@ use super::args::{
 };
 use super::output;
 use super::values;
-use crate::decode::worker::event::MaskInfo;
+use crate::decode::worker::event::{Event, MaskInfo};
 use crate::decode::worker::{Engine, Loader, Prompt, Setup};
 use crate::mask::files::{self, Split};
 use crate::model::Model;
@@ -199,6 +199,7 @@ fn headless(
         if let Some(recorder) = &mut recorder {
             recorder.write(&envelope)?;
         }
+        let is_input = matches!(&envelope.event, Event::Failed { code: 2, .. });
         for effect in update(state, Action::Engine(Box::new(envelope))) {
             match effect {
                 Effect::Engine(command) => engine.send(command)?,
@@ -208,6 +209,9 @@ fn headless(
         }
         match &state.phase {
             Phase::Finished(_) => break,
+            Phase::Failed(sentence) if is_input => {
+                return Ok(Exit::Failed(Error::input(sentence.clone())));
+            }
             Phase::Failed(sentence) => return Ok(Exit::Failed(Error::run(sentence.clone()))),
             _ => {}
         }

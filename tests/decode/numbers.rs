@@ -17,7 +17,7 @@ fn large_key() -> tempfile::TempDir {
 /// Exit code, standard output and standard error of a command.
 fn outcome(command: &str, model: &Path, arguments: &[&str]) -> (i32, String, String) {
     let output = kscope()
-        .args(command.split(' '))
+        .args(command.split_whitespace())
         .arg("--model")
         .arg(model)
         .args(arguments)
@@ -41,6 +41,8 @@ fn a_key_that_f16_cannot_hold_is_refused_by_every_command_that_decodes() {
         ("run", &[&ids[..], &["--batch", "2"]].concat()),
         ("run", &[&ids[..], &["--prompt-logprobs", "--json"]].concat()),
         ("compare", &[&ids[..], &["--mask", mask, "--json"]].concat()),
+        // The inspector without a terminal.
+        ("", &ids[..]),
     ] {
         let (code, out, err) = outcome(command, folder.path(), arguments);
         assert_eq!(code, 2, "{command} {arguments:?}: {out}{err}");
