@@ -1,6 +1,10 @@
 //! The one error type. Every failure is a single sentence that names the file or value, what was
 //! expected and what was found.
 
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
 /// Why a command could not do its work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -27,6 +31,14 @@ impl Error {
     /// A failed run, as one sentence.
     pub fn run(sentence: impl Into<String>) -> Self {
         Self::Run(sentence.into())
+    }
+
+    /// The failure of another thread, from its exit code and its sentence.
+    pub fn of_code(code: u8, sentence: String) -> Self {
+        match code {
+            2 => Self::Input(sentence),
+            _ => Self::Run(sentence),
+        }
     }
 
     /// The process exit code that this error stands for.
@@ -62,6 +74,33 @@ pub fn io(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Error 
         }
         _ => Error::Run(sentence),
     }
+}
+
+thread_local! {
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs code of others that may panic over odd input. A panic is not printed; its message is the
+/// error.
+pub fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !is_caught() {
+                before(panic);
+            }
+        }));
+    });
+    let outer = IS_CAUGHT.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    IS_CAUGHT.set(outer);
+    result.map_err(|panic| panic_message(&*panic))
+}
+
+/// Whether a panic on this thread now would be caught by [`caught`], and nobody need hear of it.
+pub fn is_caught() -> bool {
+    IS_CAUGHT.get()
 }
 
 /// The message of a caught panic.

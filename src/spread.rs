@@ -35,6 +35,9 @@ pub struct Spread {
     pub p50: f64,
     /// 99th percentile, the nearest value from above.
     pub p99: f64,
+    /// 99.9th percentile, the nearest value from above; recordings of before have none.
+    #[serde(default)]
+    pub p999: f64,
     /// Largest.
     pub max: f64,
 }
@@ -65,6 +68,7 @@ impl Spread {
             stderr: (variance / n).sqrt(),
             p50: rank(0.5),
             p99: rank(0.99),
+            p999: rank(0.999),
             max: values[values.len() - 1],
         }
     }
@@ -85,6 +89,7 @@ mod tests {
     fn spread_of_known_values() {
         let spread = Spread::of((1..=100).map(f64::from));
         assert_eq!((spread.mean, spread.p50, spread.p99, spread.max), (50.5, 50.0, 99.0, 100.0));
+        assert_eq!((spread.p999, Spread::of((1..=2000).map(f64::from)).p999), (100.0, 1998.0));
         assert!((spread.stderr - 2.901_149_197_588_202).abs() < 1e-12);
         assert_eq!(Spread::of([]), Spread::default());
     }

@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use kscope::mask::files::{self, Contents, Format, MaskFile, Origin, Split};
-use kscope::mask::{Shape, keep_counts, rules};
+use kscope::mask::files::{self, Contents, Format, MaskFile, Origin, SensitivityFile, Split};
+use kscope::mask::{CachePlan, Coding, Sensitivity, Shape, Width, keep_counts, rules};
 use peak_alloc::PeakAlloc;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -107,13 +107,24 @@ fn hostile_files_are_refused_within_their_own_size() {
     let importance = rules::random(shape, 1);
     let mask = keep_counts(&importance, &[0, 8, 2, 4, 6, 1]);
     let file = MaskFile {
-        mask,
+        plan: CachePlan::of_mask(&mask),
         importance: Some(importance),
+        sensitivity: None,
         target_sparsity: Some(0.5),
         origin: Origin::upstream("x".into()),
     };
     for format in [Format::Safetensors, Format::Pth] {
         seeds.push(files::encode(&Contents::Mask(file.clone()), format, false).unwrap());
+    }
+
+    let plan = CachePlan::uniform(shape, Width::Four, Width::Eight, Coding::best(8)).unwrap();
+    let table = |rows: usize| vec![0.5; rows * Sensitivity::WIDTHS.len()];
+    let sensitivity =
+        Sensitivity::new(shape, table(shape.entries()), table(shape.heads())).unwrap();
+    let alone = SensitivityFile { sensitivity: sensitivity.clone(), origin: file.origin.clone() };
+    let planned = MaskFile { plan, sensitivity: Some(sensitivity), ..file };
+    for contents in [Contents::Mask(planned), Contents::Sensitivity(alone)] {
+        seeds.push(files::encode(&contents, Format::Safetensors, false).unwrap());
     }
 
     let mut random = StdRng::seed_from_u64(3);

@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::AttentionScale;
+use super::coded_range::{CodedBlocks, arrange_coded_queries};
 use super::range::{RangeJob, StateLayout, arrange_queries, kernel_for};
 use super::simd_level::SimdLevel;
 use crate::cache::{BLOCK, SequenceCache};
@@ -110,7 +111,7 @@ impl Attention {
                 [(work.sequence * shape.kv_heads + work.kv_head) * 2 * query_len..]
                 [..2 * query_len];
             let (whole_q, packed_q) = queries.split_at(query_len);
-            let kernel = kernel_for(*level, cache.spec().dtype());
+            let kernel = kernel_for(*level, cache.spec().dtype(), view.layout().is_some());
             // SAFETY: `level` was found to be available when this `Attention` was made.
             unsafe {
                 kernel(RangeJob {
@@ -155,8 +156,18 @@ impl Attention {
                 let (whole, packed) = queries.next().expect("sized above").split_at_mut(query_len);
                 let kind = (self.level, view.dtype());
                 arrange_queries(kind, q, head_dim, 0..head_dim, scale, whole);
-                arrange_queries(kind, q, head_dim, view.kept().iter().copied(), scale, packed);
-                self.work.extend(ranges(view.len()).map(|blocks| WorkItem {
+                let blocks = match view.layout() {
+                    None => {
+                        let kept = view.kept().iter().copied();
+                        arrange_queries(kind, q, head_dim, kept, scale, packed);
+                        view.len().div_ceil(BLOCK)
+                    }
+                    Some(layout) => {
+                        arrange_coded_queries(self.level, layout, q, scale, packed);
+                        CodedBlocks::of(&view).count()
+                    }
+                };
+                self.work.extend(ranges(blocks).map(|blocks| WorkItem {
                     sequence,
                     kv_head,
                     blocks,
@@ -215,9 +226,8 @@ fn merge_head<'a>(
     }
 }
 
-/// The key ranges of a sequence, in blocks; they depend on its length alone.
-fn ranges(len: usize) -> impl Iterator<Item = Range<usize>> {
-    let blocks = len.div_ceil(BLOCK);
+/// The key ranges of a head's blocks; they depend on the number of blocks alone.
+fn ranges(blocks: usize) -> impl Iterator<Item = Range<usize>> {
     let size = blocks.div_ceil(RANGES).clamp(LEAST_BLOCKS, MOST_BLOCKS);
     (0..blocks).step_by(size).map(move |start| start..(start + size).min(blocks))
 }
@@ -228,8 +238,8 @@ mod tests {
 
     #[test]
     fn ranges_cover_every_block_once_and_are_even() {
-        for len in (1..400).chain([4096 + 145, 8192, 32768, 139_264, 1 << 20]) {
-            let ranges: Vec<_> = ranges(len).collect();
+        for len in (1usize..400).chain([4096 + 145, 8192, 32768, 139_264, 1 << 20]) {
+            let ranges: Vec<_> = ranges(len.div_ceil(BLOCK)).collect();
             assert_eq!(ranges[0].start, 0);
             assert_eq!(ranges.last().unwrap().end, len.div_ceil(BLOCK));
             assert!(

@@ -5,6 +5,7 @@
 //! Its work items are (sequence, KV head, key range).
 
 mod activity;
+mod coded_range;
 pub mod cuda;
 mod decode;
 mod explain;

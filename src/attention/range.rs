@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use half::{bf16, f16};
 
+use super::coded_range;
 use super::kernel::{
-    self, HEAD_TILE, MOST_LANES, Steps, UNSEEN, Values, for_heads, portable::Portable,
+    self, HEAD_TILE, MOST_LANES, Simd, Steps, UNSEEN, Values, for_heads, portable::Portable,
 };
 use super::simd_level::SimdLevel;
 use crate::cache::{BLOCK, HeadView};
@@ -47,7 +48,7 @@ impl StateLayout {
     }
 
     /// `[largest, total, sums, rescale, totals by lane, scores, scores of packed keys]`.
-    fn split(self, state: &mut [f32]) -> [&mut [f32]; 7] {
+    pub(super) fn split(self, state: &mut [f32]) -> [&mut [f32]; 7] {
         let (largest, rest) = state.split_at_mut(self.group);
         let (total, rest) = rest.split_at_mut(self.group);
         let (sums, rest) = rest.split_at_mut(self.group * self.head_dim);
@@ -107,7 +108,10 @@ pub(super) type RangeKernel = unsafe fn(RangeJob<'_>);
 
 /// The kernel of a level, which the machine must have, and an element type.
 #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "there is one level"))]
-pub(super) fn kernel_for(level: SimdLevel, dtype: Dtype) -> RangeKernel {
+pub(super) fn kernel_for(level: SimdLevel, dtype: Dtype, coded: bool) -> RangeKernel {
+    if coded {
+        return coded_kernel_for(level, dtype);
+    }
     #[cfg(target_arch = "x86_64")]
     match (level, dtype) {
         (SimdLevel::Avx2, Dtype::F32) => return x86::avx2::<f32>,
@@ -126,11 +130,31 @@ pub(super) fn kernel_for(level: SimdLevel, dtype: Dtype) -> RangeKernel {
     }
 }
 
+/// The kernel of a level and an element type for heads with a coded middle.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "there is one level"))]
+fn coded_kernel_for(level: SimdLevel, dtype: Dtype) -> RangeKernel {
+    #[cfg(target_arch = "x86_64")]
+    match (level, dtype) {
+        (SimdLevel::Avx2, Dtype::F32) => return x86::coded_avx2::<f32>,
+        (SimdLevel::Avx2, Dtype::F16) => return x86::coded_avx2::<f16>,
+        (SimdLevel::Avx2, Dtype::Bf16) => return x86::coded_avx2::<bf16>,
+        (SimdLevel::Avx512 | SimdLevel::Avx512Bf16, _) => {
+            return x86::coded_avx512((level, dtype), SimdLevel::has_vnni());
+        }
+        (SimdLevel::Portable, _) => {}
+    }
+    match dtype {
+        Dtype::F32 => coded_range::run::<Portable, Portable, f32>,
+        Dtype::F16 => coded_range::run::<Portable, Portable, f16>,
+        Dtype::Bf16 => coded_range::run::<Portable, Portable, bf16>,
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use half::bf16;
+    use half::{bf16, f16};
 
-    use super::{Element, RangeJob, run};
+    use super::{Dtype, Element, RangeJob, RangeKernel, SimdLevel, coded_range, run};
     use crate::attention::kernel::{Widen, avx2::Avx2, avx512::Avx512, bf16_dot::Bf16Dot};
 
     #[target_feature(enable = "avx2,fma,f16c")]
@@ -151,6 +175,62 @@ mod x86 {
         // SAFETY: this function is compiled with the instructions of `Avx512`, and called only on
         // machines that have them.
         unsafe { run::<Avx512, E>(job) }
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) unsafe fn coded_avx2<E: Element>(job: RangeJob<'_>)
+    where
+        Avx2: Widen<E>,
+    {
+        // SAFETY: as `avx2`.
+        unsafe { coded_range::run::<Avx2, Avx2, E>(job) }
+    }
+
+    /// The kernel for heads with a coded middle: codes are read with VNNI, or else with AVX2.
+    pub(super) fn coded_avx512(kind: (SimdLevel, Dtype), has_vnni: bool) -> RangeKernel {
+        match (kind, has_vnni) {
+            ((SimdLevel::Avx512Bf16, Dtype::Bf16), true) => bf16_vnni,
+            ((SimdLevel::Avx512Bf16, Dtype::Bf16), false) => bf16_avx2,
+            ((_, Dtype::F32), true) => vnni::<f32>,
+            ((_, Dtype::F16), true) => vnni::<f16>,
+            ((_, Dtype::Bf16), true) => vnni::<bf16>,
+            ((_, Dtype::F32), false) => without_vnni::<f32>,
+            ((_, Dtype::F16), false) => without_vnni::<f16>,
+            ((_, Dtype::Bf16), false) => without_vnni::<bf16>,
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    unsafe fn vnni<E: Element>(job: RangeJob<'_>)
+    where
+        Avx512: Widen<E>,
+    {
+        // SAFETY: as `avx512`; those of its codes are in `SimdLevel::has_vnni`.
+        unsafe { coded_range::run::<Avx512, Avx512, E>(job) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq,avx2,fma,f16c")]
+    unsafe fn without_vnni<E: Element>(job: RangeJob<'_>)
+    where
+        Avx512: Widen<E>,
+        Avx2: Widen<E>,
+    {
+        // SAFETY: as `avx512`.
+        unsafe { coded_range::run::<Avx512, Avx2, E>(job) }
+    }
+
+    #[target_feature(
+        enable = "avx512f,avx512bw,avx512dq,avx512bf16,avx512vl,avx512vnni,avx2,fma,f16c"
+    )]
+    unsafe fn bf16_vnni(job: RangeJob<'_>) {
+        // SAFETY: as `avx512_bf16` and `vnni`.
+        unsafe { coded_range::run::<Bf16Dot, Avx512, bf16>(job) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512bf16,avx2,fma,f16c")]
+    unsafe fn bf16_avx2(job: RangeJob<'_>) {
+        // SAFETY: as `avx512_bf16`.
+        unsafe { coded_range::run::<Bf16Dot, Avx2, bf16>(job) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512bf16,avx2,fma,f16c")]
@@ -233,14 +313,9 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
                 scores[middle.0..middle.1]
                     .copy_from_slice(&packed_scores[head * BLOCK..][middle.0..middle.1]);
             }
-            scores[seen[0].1..seen[1].0.max(seen[0].1)].fill(UNSEEN);
-            scores[seen[0].1.max(seen[1].1)..].fill(UNSEEN);
-            let lanes = lanes[head * MOST_LANES..][..MOST_LANES].as_mut_ptr();
-            // SAFETY: 64 scores and space for a register; the caller promises the instruction set.
-            rescale[head] = unsafe {
-                kernel::softmax::<S::Registers>(scores.as_mut_ptr(), &mut largest[head], lanes)
-            };
         }
+        // SAFETY: the promises of this function's caller.
+        unsafe { weigh::<S::Registers>(group, seen, largest, lanes, scores, rescale) };
 
         let rows = now.2.expect("values are stored where keys are seen");
         let next = ahead.2.unwrap_or(rows);
@@ -252,6 +327,38 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
             rescale.fill(1.0);
         }
     }
+    finish(total, lanes);
+}
+
+/// Turns the scores of one block, `[group][64]`, into weights; tokens outside `seen` get none.
+///
+/// # Safety
+/// The machine has the instructions of `R`, and the function is inlined into one that is compiled
+/// with them.
+#[inline(always)]
+pub(super) unsafe fn weigh<R: Simd>(
+    group: usize,
+    seen: [(usize, usize); 2],
+    largest: &mut [f32],
+    lanes: &mut [f32],
+    scores: &mut [f32],
+    rescale: &mut [f32],
+) {
+    let between = seen[0].1..seen[1].0.max(seen[0].1);
+    let after = seen[0].1.max(seen[1].1);
+    for head in 0..group {
+        let scores = &mut scores[head * BLOCK..][..BLOCK];
+        scores[between.clone()].fill(UNSEEN);
+        scores[after..].fill(UNSEEN);
+        let lanes = lanes[head * MOST_LANES..][..MOST_LANES].as_mut_ptr();
+        // SAFETY: 64 scores and space for a register; the caller promises the instruction set.
+        rescale[head] =
+            unsafe { kernel::softmax::<R>(scores.as_mut_ptr(), &mut largest[head], lanes) };
+    }
+}
+
+/// Sums the weights of each query head, which the lanes of a register have summed apart.
+pub(super) fn finish(total: &mut [f32], lanes: &[f32]) {
     for (total, lanes) in total.iter_mut().zip(lanes.chunks(MOST_LANES)) {
         *total = lanes.iter().sum();
     }
@@ -262,7 +369,7 @@ unsafe fn run<S: Steps<E>, E: Element>(job: RangeJob<'_>) {
 /// # Safety
 /// As [`run`].
 #[inline(always)]
-unsafe fn block_scores<S: Steps<E>, E: Element>(
+pub(super) unsafe fn block_scores<S: Steps<E>, E: Element>(
     keys: &[E],
     channels: usize,
     q: &[f32],
@@ -294,7 +401,7 @@ unsafe fn block_scores<S: Steps<E>, E: Element>(
 /// # Safety
 /// As [`run`].
 #[inline(always)]
-unsafe fn block_values<S: Steps<E>, E: Element>(
+pub(super) unsafe fn block_values<S: Steps<E>, E: Element>(
     rows: &[E],
     head_dim: usize,
     tokens: (usize, usize),

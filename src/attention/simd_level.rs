@@ -10,7 +10,8 @@ pub enum SimdLevel {
     Portable,
     /// AVX2, FMA and F16C.
     Avx2,
-    /// AVX-512 F and DQ.
+    /// AVX-512 F and DQ. Codes of 8, 4 and 2 bits are read with VNNI where the machine has it, and
+    /// with AVX2 where not.
     Avx512,
     /// AVX-512 with the bf16 dot product, for bf16 caches: rounds queries and softmax weights to
     /// bf16 (relative error up to 1e-2). Other element types run as [`Self::Avx512`].
@@ -47,8 +48,17 @@ impl SimdLevel {
         }
     }
 
-    /// The fastest level of this machine that rounds nothing but sums. The bf16 dot product must be
-    /// requested.
+    /// Whether this machine has VNNI and the instructions that its kernels use beside it.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn has_vnni() -> bool {
+        Self::Avx512.is_available()
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni")
+    }
+
+    /// The fastest level of this machine that rounds nothing but sums, and what meets codes to less
+    /// than their own error. The bf16 dot product must be requested.
     pub fn best() -> Self {
         [Self::Avx512, Self::Avx2]
             .into_iter()

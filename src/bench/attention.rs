@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
+use super::masks::BenchPlan;
 use super::{fill, masks, read_bandwidth, threads};
 use crate::attention::{Attention, DecodeItem, SimdLevel};
 use crate::cache::{CacheSpec, SequenceCache};
@@ -79,6 +80,8 @@ pub struct AttentionOptions {
     pub geometries: Vec<BenchGeometry>,
     /// Lengths in tokens.
     pub tokens: Vec<usize>,
+    /// Plans beside dense and masks: `NAME` or `NAME:SPARSITY`.
+    pub plans: Vec<String>,
     /// Element types of the cache.
     pub dtypes: Vec<Dtype>,
     /// Numbers of threads.
@@ -100,8 +103,12 @@ pub struct AttentionRow {
     pub dtype: String,
     /// Threads.
     pub threads: usize,
-    /// Share of K channels that the mask drops; 0 is dense.
+    /// The plan's name; `dense` stores everything.
+    pub plan: String,
+    /// Share of K channels that are not stored; 0 is dense.
     pub sparsity: f64,
+    /// Bytes of the middle of a long context for a dense f16 cache's 1.
+    pub bytes_share: f64,
     /// Bytes of keys and values that one step reads, over all layers.
     pub bytes: usize,
     /// Median time of one step over all layers, in milliseconds.
@@ -139,7 +146,11 @@ pub fn run(options: &AttentionOptions, mut note: impl FnMut(&str)) -> Result<Att
     for &geometry in &options.geometries {
         for &tokens in &options.tokens {
             for &dtype in &options.dtypes {
-                let specs = specs(geometry, dtype)?;
+                let plans = plans(geometry, &options.plans)?;
+                let specs = plans
+                    .iter()
+                    .map(|plan| plan.spec(dtype).map(Arc::new))
+                    .collect::<Result<Vec<_>>>()?;
                 if let Some(sentence) = too_large(&specs, tokens) {
                     note(&format!(
                         "{geometry} {dtype} at {} tokens is left out: {sentence}",
@@ -157,13 +168,14 @@ pub fn run(options: &AttentionOptions, mut note: impl FnMut(&str)) -> Result<Att
                             tokens,
                             dtype: dtype.to_string(),
                             threads: pool.current_num_threads(),
+                            plan: plans[index].name.clone(),
                             bandwidth_gbps: *bandwidth,
                             ..row(cache, &caches[0], &times[index], &times[0])
                         };
                         note(&format!(
-                            "  {} threads, {:.1} % pruned: {:.2} ms, {:.1} GB/s, byte ratio {:.3}, time ratio {:.3}",
+                            "  {} threads, {}: {:.2} ms, {:.1} GB/s, byte ratio {:.3}, time ratio {:.3}",
                             row.threads,
-                            row.sparsity * 100.0,
+                            row.plan,
                             row.median_ms,
                             row.gbps,
                             row.byte_ratio,
@@ -179,11 +191,15 @@ pub fn run(options: &AttentionOptions, mut note: impl FnMut(&str)) -> Result<Att
     Ok(AttentionReport { bandwidth_gbps, rows })
 }
 
-/// Dense first, then one per mask.
-fn specs(geometry: BenchGeometry, dtype: Dtype) -> Result<Vec<Arc<CacheSpec>>> {
+/// Dense first, then masks, then the named plans.
+fn plans(geometry: BenchGeometry, named: &[String]) -> Result<Vec<BenchPlan>> {
     let (shape, window) = (geometry.shape(), Window::default());
-    let masks = std::iter::once(ChannelMask::full(shape)).chain(geometry.masks());
-    masks.map(|mask| CacheSpec::new(shape, window, dtype, mask).map(Arc::new)).collect()
+    let mut plans = vec![BenchPlan::dense(shape, window)];
+    plans.extend(geometry.masks().iter().map(|mask| BenchPlan::mask(mask, window)));
+    for name in named {
+        plans.push(BenchPlan::named(name, shape)?);
+    }
+    Ok(plans)
 }
 
 /// The dense cache filled with `tokens` random tokens, and its prunings.
@@ -251,7 +267,9 @@ fn row(
         tokens: 0,
         dtype: String::new(),
         threads: 0,
+        plan: String::new(),
         sparsity: 1.0 - kept as f64 / mask.bits().len() as f64,
+        bytes_share: cache.spec().plan().bytes_share(cache.spec().window().chunk),
         bytes,
         median_ms: seconds * 1e3,
         gbps: bytes as f64 / seconds / 1e9,
@@ -262,10 +280,13 @@ fn row(
 }
 
 /// Why a configuration does not fit in the free memory of this machine, if the system reports it.
-/// Pruned caches share the dense cache's values.
+/// Caches under a mask share the dense cache's values.
 fn too_large(specs: &[Arc<CacheSpec>], tokens: usize) -> Option<String> {
-    let needed = specs[0].bytes_at(tokens).total()
-        + specs[1..].iter().map(|spec| spec.bytes_at(tokens).k()).sum::<usize>();
+    let own = |spec: &Arc<CacheSpec>| match spec.plan().is_mask() {
+        true => spec.bytes_at(tokens).k(),
+        false => spec.bytes_at(tokens).total(),
+    };
+    let needed = specs[0].bytes_at(tokens).total() + specs[1..].iter().map(own).sum::<usize>();
     let free = machine::available_bytes()? as usize;
     (needed > free).then(|| {
         format!(

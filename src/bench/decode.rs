@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::masks::BenchPlan;
 use super::{fill, threads};
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::element::Dtype;
-use crate::mask::{ChannelMask, Window};
+use crate::mask::Window;
 use crate::model::Model;
 use crate::model::decoder::{StepBuffers, StepTimes};
 use crate::numbers::count;
@@ -29,10 +30,8 @@ pub struct DecodeOptions {
     pub threads: Vec<usize>,
     /// Timed steps, dense and pruned in turn.
     pub steps: usize,
-    /// Masks to measure next to dense decode.
-    pub masks: Vec<ChannelMask>,
-    /// Sink, recent and chunk.
-    pub window: Window,
+    /// Plans to measure next to dense decode, masks among them.
+    pub plans: Vec<BenchPlan>,
     /// Element type of the cache.
     pub kv_dtype: Dtype,
     /// Sequences decoded together.
@@ -56,8 +55,12 @@ pub struct DecodeRow {
     pub threads: usize,
     /// Sequences decoded together.
     pub batch: usize,
-    /// Share of K channels that the mask drops; 0 is dense.
+    /// The plan's name; `dense` stores everything.
+    pub plan: String,
+    /// Share of K channels that are not stored; 0 is dense.
     pub sparsity: f64,
+    /// Bytes of the middle of a long context for a dense f16 cache's 1.
+    pub bytes_share: f64,
     /// Median time of a step.
     pub median_ms: f64,
     /// Tokens of all sequences per second at the median.
@@ -72,6 +75,8 @@ pub struct DecodeRow {
     pub rest_ms: Option<f64>,
     /// Bytes of the cache.
     pub kv_bytes: usize,
+    /// Dense bytes over these bytes.
+    pub byte_ratio: f64,
     /// Median over step pairs of dense time over this time; 1 in dense rows.
     pub time_ratio: f64,
     /// Median time to gather one sequence's cache from the dense one: what a retune costs; 0 in
@@ -93,16 +98,12 @@ pub fn run(
     mut note: impl FnMut(&str),
 ) -> Result<DecodeReport> {
     let config = model.config();
-    let mut specs =
-        vec![Arc::new(CacheSpec::dense(config.mask_shape(), options.window, options.kv_dtype)?)];
-    for mask in &options.masks {
-        specs.push(Arc::new(CacheSpec::new(
-            config.mask_shape(),
-            options.window,
-            options.kv_dtype,
-            mask.clone(),
-        )?));
-    }
+    let mut plans = vec![BenchPlan::dense(config.mask_shape(), Window::default())];
+    plans.extend_from_slice(&options.plans);
+    let specs = plans
+        .iter()
+        .map(|plan| plan.spec(options.kv_dtype).map(Arc::new))
+        .collect::<Result<Vec<_>>>()?;
     let mut rows = Vec::new();
     // On a GPU the number of threads makes no difference.
     let threads = if model.decoder.is_on_host() { options.threads.as_slice() } else { &[1] };
@@ -112,7 +113,7 @@ pub fn run(
             return Err(Error::input(format!(
                 "depth {} and {steps} steps do not fit the model's context of {}",
                 count(depth),
-                count(config.max_context)
+                config.longest()
             )));
         }
         let bytes: usize = specs.iter().map(|spec| spec.bytes_at(depth + steps).total()).sum();
@@ -122,7 +123,8 @@ pub fn run(
         for &threads in threads {
             let pool = threads::pool(threads)?;
             let times = pool.install(|| measure(model, &mut sides, options))?;
-            for (side, own) in sides.iter().zip(&times) {
+            let dense_bytes = stored(&sides[0]);
+            for ((side, own), plan) in sides.iter().zip(&times).zip(&plans) {
                 let spec = side[0].spec();
                 let retune_ms = if spec.is_dense() {
                     0.0
@@ -132,6 +134,8 @@ pub fn run(
                 rows.push(DecodeRow {
                     depth,
                     threads,
+                    plan: plan.name.clone(),
+                    byte_ratio: dense_bytes as f64 / stored(side) as f64,
                     retune_ms,
                     ..row(model, side, own, &times[0])
                 });
@@ -197,6 +201,11 @@ fn retune(dense: &SequenceCache, spec: &Arc<CacheSpec>) -> Result<f64> {
     Ok(median(&mut times))
 }
 
+/// Bytes of all sequences of a side.
+fn stored(side: &[SequenceCache]) -> usize {
+    side.iter().map(|cache| cache.bytes().total()).sum()
+}
+
 fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTimes]) -> DecodeRow {
     let ms = |part: fn(&StepTimes) -> Duration| {
         median(&mut own.iter().map(|times| part(times).as_secs_f64() * 1e3).collect::<Vec<_>>())
@@ -216,14 +225,17 @@ fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTi
         depth: 0,
         threads: 0,
         batch: side.len(),
+        plan: String::new(),
         sparsity: 1.0 - spec.mask().kept_ratio(),
+        bytes_share: spec.plan().bytes_share(spec.window().chunk),
         median_ms,
         tokens_per_s: side.len() as f64 * 1e3 / median_ms,
         attention_ms: part(|times| times.attention),
         projections_ms: part(|times| times.projections),
         logits_ms: part(|times| times.logits),
         rest_ms: part(|times| times.rest),
-        kv_bytes: side.iter().map(|cache| cache.bytes().total()).sum(),
+        kv_bytes: stored(side),
+        byte_ratio: 0.0,
         time_ratio: median(&mut ratios.collect::<Vec<_>>()),
         retune_ms: 0.0,
     }

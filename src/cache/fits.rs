@@ -11,7 +11,7 @@ impl SequenceCache {
     pub fn check_fits(&self, layer: usize, position: usize, k: &[f32], v: &[f32]) -> Result<()> {
         let dtype = self.spec().dtype();
         if dtype.holds(k) && dtype.holds(v) {
-            return Ok(());
+            return self.check_codes(layer, k, v);
         }
         let shape = self.spec().shape();
         for (what, values) in [("key", k), ("value", v)] {
@@ -22,6 +22,37 @@ impl SequenceCache {
             let (token, head) = (row / shape.kv_heads, row % shape.kv_heads);
             let position = position + token;
             return Err(refusal(what, [layer, head, channel, position], values[at], dtype));
+        }
+        Ok(())
+    }
+
+    /// Refuses numbers that a coded head cannot hold: scales and minima of codes are f16.
+    fn check_codes(&self, layer: usize, k: &[f32], v: &[f32]) -> Result<()> {
+        let spec = self.spec();
+        let largest = Dtype::F16.largest();
+        let fits =
+            |numbers: &[f32]| numbers.iter().fold(true, |fits, x| fits & (x.abs() <= largest));
+        // The f16 cache itself rounds to at most the largest.
+        if !spec.has_codes() || spec.dtype() == Dtype::F16 || fits(k) && fits(v) {
+            return Ok(());
+        }
+        let shape = spec.shape();
+        for (what, numbers) in [("key", k), ("value", v)] {
+            for (at, &number) in numbers.iter().enumerate().filter(|(_, x)| x.abs() > largest) {
+                let (row, channel) = (at / shape.head_dim, at % shape.head_dim);
+                let (token, head) = (row / shape.kv_heads, row % shape.kv_heads);
+                let width = match what {
+                    "key" => spec.plan().k(layer, head)[channel],
+                    _ => spec.plan().v(layer, head),
+                };
+                if width.is_coded() {
+                    return Err(Error::input(format!(
+                        "layer {layer}, KV head {head}, channel {channel}: the {what} of the token at position {} is {number}, and \
+                         codes of {width} bits hold at most {largest}: give it 16 bits",
+                        self.len(layer) + token
+                    )));
+                }
+            }
         }
         Ok(())
     }

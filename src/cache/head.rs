@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use super::CacheSpec;
 use super::blocks::{BLOCK, Blocks, spans};
+use super::coded::BlockLayout;
+use super::middle_rows::MiddleRows;
 use super::rows::{HeadRows, StoredKey};
 use crate::element::Element;
 
@@ -15,31 +17,65 @@ const RESIDENT_BLOCKS: usize = 8;
 ///
 /// A key block is channel-major, `[channel][64 tokens]`, so that a SIMD register holds one channel
 /// of many tokens and any number of kept channels costs exactly its bytes. A value block is
-/// token-major, `[64 tokens][channel]`.
+/// token-major, `[64 tokens][channel]`. Both hold the positions `64 b .. 64 b + 64`. A block of
+/// codes holds keys and values of 64 tokens of the middle, counted from the middle's first token.
 #[derive(Debug, Clone)]
 pub(super) struct HeadStore {
-    /// Keys with all channels: of sink and recent, or of every token where the head keeps all
-    /// channels.
+    /// Keys with all channels: of sink and recent, or of every token where the head is whole.
     pub(super) whole: Blocks,
-    /// Kept channels of the middle's keys; unused where a head keeps all channels or none.
+    /// Kept channels of the middle's keys; unused where a head is whole, dropped or coded.
     pub(super) packed: Blocks,
-    /// Values of every token; without the middle where the head keeps no channel.
+    /// Values of every token; without the middle where the head is dropped or coded.
     pub(super) values: Blocks,
+    /// Codes of the middle's keys and values, where the head is coded.
+    pub(super) coded: Blocks,
     head_dim: usize,
-    kept: usize,
+    middle: Middle,
+}
+
+/// How a head stores its middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Middle {
+    /// As everything else.
+    Whole,
+    /// Kept channels of the keys, whole values.
+    Packed,
+    /// Codes.
+    Coded,
+    /// Not at all.
+    Dropped,
+}
+
+impl Middle {
+    fn of(spec: &CacheSpec, layer: usize, kv_head: usize) -> Self {
+        match spec.kept(layer, kv_head).len() {
+            0 => Self::Dropped,
+            _ if spec.layout(layer, kv_head).is_some() => Self::Coded,
+            kept if kept == spec.shape().head_dim => Self::Whole,
+            _ => Self::Packed,
+        }
+    }
+
+    /// Whether the values of the middle stay where they were appended.
+    fn keeps_values(self) -> bool {
+        matches!(self, Self::Whole | Self::Packed)
+    }
 }
 
 impl HeadStore {
     pub(super) fn new(spec: &CacheSpec, layer: usize, kv_head: usize) -> Self {
         let (head_dim, kept) = (spec.shape().head_dim, spec.kept(layer, kv_head).len());
+        let middle = Middle::of(spec, layer, kv_head);
         let block_bytes = |channels: usize| channels * BLOCK * spec.dtype().bytes();
         let slab = |stays: bool| if stays { RESIDENT_BLOCKS } else { 1 };
+        let coded = spec.layout(layer, kv_head).map_or(0, BlockLayout::bytes);
         Self {
-            whole: Blocks::new(block_bytes(head_dim), slab(kept == head_dim)),
+            whole: Blocks::new(block_bytes(head_dim), slab(middle == Middle::Whole)),
             packed: Blocks::new(block_bytes(kept), RESIDENT_BLOCKS),
-            values: Blocks::new(block_bytes(head_dim), slab(kept > 0)),
+            values: Blocks::new(block_bytes(head_dim), slab(middle.keeps_values())),
+            coded: Blocks::new(coded, RESIDENT_BLOCKS),
             head_dim,
-            kept,
+            middle,
         }
     }
 
@@ -72,13 +108,9 @@ impl HeadStore {
         store
     }
 
-    fn is_whole(&self) -> bool {
-        self.kept == self.head_dim
-    }
-
     /// Reserves space in the block tables for a sequence of `tokens`.
     pub(super) fn reserve(&mut self, tokens: usize) {
-        for blocks in [&mut self.whole, &mut self.packed, &mut self.values] {
+        for blocks in [&mut self.whole, &mut self.packed, &mut self.values, &mut self.coded] {
             blocks.reserve(tokens.div_ceil(BLOCK));
         }
     }
@@ -104,7 +136,7 @@ impl HeadStore {
     pub(super) fn append<'a, E: Element>(
         &mut self,
         spec: &CacheSpec,
-        kept: &[usize],
+        place: (usize, usize),
         len: usize,
         rows: impl ExactSizeIterator<Item = (&'a [f32], &'a [f32])>,
     ) {
@@ -116,36 +148,55 @@ impl HeadStore {
             let len = position + 1;
             if len % BLOCK == 0 || len == end {
                 let target = window.sink + window.middle(len);
-                self.pack_own::<E>(kept, middle_end..target);
+                self.enter_middle::<E>(spec, place, middle_end..target);
                 self.free_middle(window.sink, middle_end..target);
                 middle_end = target;
             }
         }
     }
 
-    /// Copies the kept channels of these positions from this head's whole keys to its packed
-    /// middle.
-    fn pack_own<E: Element>(&mut self, kept: &[usize], positions: Range<usize>) {
-        if !self.is_whole() && !kept.is_empty() {
-            pack::<E>(&self.whole, &mut self.packed, kept, positions);
+    /// Stores these positions, whole chunks that are new in the middle, as the middle does.
+    fn enter_middle<E: Element>(
+        &mut self,
+        spec: &CacheSpec,
+        (layer, kv_head): (usize, usize),
+        positions: Range<usize>,
+    ) {
+        match (self.middle, spec.layout(layer, kv_head)) {
+            (Middle::Packed, _) => {
+                let kept = spec.kept(layer, kv_head);
+                pack::<E>(&self.whole, &mut self.packed, kept, positions);
+            }
+            (Middle::Coded, Some(layout)) => {
+                let sink = spec.window().sink;
+                let mut rows = MiddleRows::new(self.head_dim);
+                for (block, columns) in spans(positions.start - sink..positions.end - sink) {
+                    let first = sink + block * BLOCK;
+                    rows.start(first + columns.start..first + columns.end);
+                    rows.take_whole::<E>(&self.whole, &self.values);
+                    rows.encode::<E>(layout, columns, self.coded.get_mut(block));
+                }
+            }
+            _ => {}
         }
     }
 
     /// Frees what is no longer needed of these positions, which are new in the middle: whole keys,
-    /// and values if the head keeps nothing. Blocks that the sink or the recent window shares with
-    /// the middle stay.
+    /// and values where the middle has none or its own. Blocks that the sink or the recent window
+    /// shares with the middle stay.
     fn free_middle(&mut self, sink: usize, moved: Range<usize>) {
         let blocks = sink.div_ceil(BLOCK).max(moved.start / BLOCK)..moved.end / BLOCK;
-        if !self.is_whole() {
+        if self.middle != Middle::Whole {
             self.whole.free(blocks.clone());
         }
-        if self.kept == 0 {
+        if !self.middle.keeps_values() {
             self.values.free(blocks);
         }
     }
 
     /// This head's storage of `len` tokens under another specification. The new one must need
-    /// nothing that `old`, the current one, has dropped.
+    /// nothing that `old`, the current one, has dropped. Codes that become narrower are made from
+    /// the numbers that the old codes stand for.
     pub(super) fn gather<E: Element>(
         &self,
         old: &CacheSpec,
@@ -154,21 +205,21 @@ impl HeadStore {
         len: usize,
     ) -> Self {
         let mut store = Self::new(new, layer, kv_head);
-        let middle = |spec: &CacheSpec| {
-            let window = spec.window();
-            window.sink.min(len)..window.sink.min(len) + window.middle(len)
-        };
+        if self.middle == Middle::Coded || store.middle == Middle::Coded {
+            store.recode::<E>(self, [old, new], (layer, kv_head), len);
+            return store;
+        }
         let (had, wants) = (old.kept(layer, kv_head), new.kept(layer, kv_head));
-        let becomes = middle(new);
+        let becomes = middle(new, len);
         // Positions that are packed already; whole keys hold everything else.
-        let packed = if self.is_whole() { 0..0 } else { middle(old) };
+        let packed = if self.middle == Middle::Whole { 0..0 } else { middle(old, len) };
         let outside = [0..becomes.start, becomes.end..len];
-        if store.is_whole() && packed.is_empty() {
+        if store.middle == Middle::Whole && packed.is_empty() {
             store.whole = self.whole.clone();
         } else {
             copy_blocks(&self.whole, &mut store.whole, &outside);
         }
-        if !store.is_whole() && !wants.is_empty() {
+        if store.middle == Middle::Packed {
             let fresh = match packed.is_empty() {
                 true => [becomes, 0..0],
                 false => [becomes.start..packed.start, packed.end..becomes.end],
@@ -180,7 +231,7 @@ impl HeadStore {
                 wants.iter().filter_map(|channel| had.binary_search(channel).ok()).collect();
             pack::<E>(&self.packed, &mut store.packed, &rows, packed);
         }
-        if store.kept > 0 {
+        if store.middle.keeps_values() {
             store.values = self.values.clone();
         } else {
             copy_blocks(&self.values, &mut store.values, &outside);
@@ -188,17 +239,68 @@ impl HeadStore {
         store
     }
 
+    /// Fills this new store with the tokens of `from`, where one of them holds codes: a block of
+    /// the middle after the other, read as numbers and stored anew.
+    fn recode<E: Element>(
+        &mut self,
+        from: &Self,
+        [old, new]: [&CacheSpec; 2],
+        (layer, kv_head): (usize, usize),
+        len: usize,
+    ) {
+        let (was, becomes) = (middle(old, len), middle(new, len));
+        let outside = [0..becomes.start, becomes.end..len];
+        copy_blocks(&from.whole, &mut self.whole, &outside);
+        copy_blocks(&from.values, &mut self.values, &outside);
+        if self.middle == Middle::Dropped {
+            return;
+        }
+        let mut rows = MiddleRows::new(self.head_dim);
+        for (block, columns) in spans(0..becomes.len()) {
+            let first = becomes.start + block * BLOCK;
+            rows.start(first + columns.start..first + columns.end);
+            rows.take_whole::<E>(&from.whole, &from.values);
+            match (from.middle, old.layout(layer, kv_head)) {
+                (Middle::Coded, Some(layout)) => {
+                    rows.take_coded::<E>(&from.coded, layout, was.clone());
+                }
+                (Middle::Packed, _) => {
+                    rows.take_packed::<E>(&from.packed, old.kept(layer, kv_head), was.clone());
+                }
+                _ => {}
+            }
+            match new.layout(layer, kv_head) {
+                Some(layout) => rows.encode::<E>(layout, columns, self.coded.get_mut(block)),
+                None => {
+                    let kept = new.kept(layer, kv_head);
+                    rows.put_packed::<E>(&mut self.packed, &mut self.values, kept);
+                }
+            }
+        }
+    }
+
     /// Drops every token after the first `len`.
-    pub(super) fn truncate(&mut self, len: usize, middle_end: usize) {
+    pub(super) fn truncate(&mut self, spec: &CacheSpec, len: usize) {
+        let Range { start, end } = middle(spec, len);
         self.whole.truncate(len.div_ceil(BLOCK));
         self.values.truncate(len.div_ceil(BLOCK));
-        self.packed.truncate(middle_end.div_ceil(BLOCK));
+        self.packed.truncate(end.div_ceil(BLOCK));
+        self.coded.truncate((end - start).div_ceil(BLOCK));
     }
 
     /// Bytes allocated.
     pub(super) fn allocated(&self) -> usize {
-        self.whole.allocated() + self.packed.allocated() + self.values.allocated()
+        [&self.whole, &self.packed, &self.values, &self.coded]
+            .into_iter()
+            .map(Blocks::allocated)
+            .sum()
     }
+}
+
+/// The positions of the middle of a sequence of `len` tokens.
+fn middle(spec: &CacheSpec, len: usize) -> Range<usize> {
+    let window = spec.window();
+    window.sink.min(len)..window.sink.min(len) + window.middle(len)
 }
 
 /// Copies rows of keys, one per kept channel, at these positions.

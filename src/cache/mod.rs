@@ -6,9 +6,11 @@
 
 mod blocks;
 mod bytes;
+pub mod coded;
 mod fits;
 mod head;
 mod layer;
+mod middle_rows;
 mod remote;
 mod rows;
 mod sequence;

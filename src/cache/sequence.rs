@@ -10,7 +10,7 @@ use super::remote::{Remote, RemoteCache};
 use super::view::HeadView;
 use super::{CacheBytes, CacheSpec};
 use crate::element::with_element;
-use crate::mask::Shape;
+use crate::mask::{Shape, Width};
 use crate::numbers::count;
 use crate::{Error, Result};
 
@@ -94,7 +94,7 @@ impl SequenceCache {
         let append = |(head, store): (usize, &mut HeadStore)| {
             let part = |token| &<[f32]>::split_at(token, head * head_dim).1[..head_dim];
             let rows = k.chunks_exact(row).map(part).zip(v.chunks_exact(row).map(part));
-            with_element!(spec.dtype(), E => store.append::<E>(spec, spec.kept(layer, head), *len, rows));
+            with_element!(spec.dtype(), E => store.append::<E>(spec, (layer, head), *len, rows));
         };
         if tokens < PARALLEL_TOKENS {
             heads.iter_mut().enumerate().for_each(append);
@@ -193,11 +193,10 @@ impl SequenceCache {
         if let Some(remote) = self.remote_mut() {
             return remote.truncate(len, None);
         }
-        let window = self.spec.window();
         for layer in self.layers.iter_mut().filter(|layer| layer.len > len) {
             layer.len = len;
             for head in &mut layer.heads {
-                head.truncate(len, (window.sink + window.middle(len)).min(len));
+                head.truncate(&self.spec, len);
             }
         }
         Ok(())
@@ -250,36 +249,48 @@ impl SequenceCache {
 
     /// Refuses what `spec` needs and this cache no longer has, naming it.
     fn check_narrower(&self, spec: &CacheSpec) -> Result<()> {
-        let Shape { kv_heads, head_dim, .. } = spec.shape();
         let (old, new) = (self.spec.window(), spec.window());
-        for layer in 0..self.spec.shape().layers {
+        for (layer, head) in spec.shape().each_head() {
             let len = self.len(layer);
             let pruned = old.sink.min(len)..old.sink.min(len) + old.middle(len);
-            let becomes = new.sink.min(len)..new.sink.min(len) + new.middle(len);
-            let stays_pruned =
-                pruned.is_empty() || becomes.start <= pruned.start && pruned.end <= becomes.end;
-            for head in 0..kv_heads {
-                let (had, wants) = (self.spec.kept(layer, head), spec.kept(layer, head));
-                if had.len() == head_dim || pruned.is_empty() {
-                    continue;
-                }
-                if let Some(channel) =
-                    wants.iter().find(|channel| had.binary_search(channel).is_err())
-                {
-                    return Err(Error::input(format!(
-                        "layer {layer}, KV head {head}, channel {channel} was dropped and is gone: without a dense cache a mask can \
-                         only prune further"
-                    )));
-                }
-                if !stays_pruned {
-                    return Err(Error::input(format!(
-                        "tokens {}..{} are pruned and cannot become whole again: without a dense cache sink and recent window can \
-                         only shrink",
-                        count(pruned.start),
-                        count(pruned.end)
-                    )));
-                }
+            if self.spec.is_whole(layer, head) || pruned.is_empty() {
+                continue;
             }
+            self.check_widths(spec, layer, head)?;
+            let becomes = new.sink.min(len)..new.sink.min(len) + new.middle(len);
+            if !(becomes.start <= pruned.start && pruned.end <= becomes.end) {
+                return Err(Error::input(format!(
+                    "tokens {}..{} are pruned and cannot become whole again: without a dense cache sink and recent window can \
+                     only shrink",
+                    count(pruned.start),
+                    count(pruned.end)
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses widths of one head that are larger than those of its stored middle.
+    fn check_widths(&self, spec: &CacheSpec, layer: usize, head: usize) -> Result<()> {
+        let place = format!("layer {layer}, KV head {head}");
+        let (had, wants) = (self.spec.plan(), spec.plan());
+        let k = had.k(layer, head).iter().zip(wants.k(layer, head));
+        if let Some((channel, (had, wants))) = k.enumerate().find(|(_, (had, wants))| wants > had) {
+            return Err(Error::input(match had {
+                Width::Zero => format!(
+                    "{place}, channel {channel} was dropped and is gone: without a dense cache a mask can only prune further"
+                ),
+                _ => format!(
+                    "{place}, channel {channel} is stored with {had} bits and cannot have {wants} again: without a dense cache widths \
+                     can only shrink"
+                ),
+            }));
+        }
+        let (had, wants) = (had.v(layer, head), wants.v(layer, head));
+        if wants > had {
+            return Err(Error::input(format!(
+                "{place}: V is stored with {had} bits and cannot have {wants} again: without a dense cache widths can only shrink"
+            )));
         }
         Ok(())
     }

@@ -1,23 +1,27 @@
-//! The specification of a cache: geometry, window, element type and mask. It never changes, and
+//! The specification of a cache: geometry, window, element type and plan. It never changes, and
 //! sequences share it.
 
 use super::CacheBytes;
+use super::coded::BlockLayout;
 use crate::element::Dtype;
-use crate::mask::{ChannelMask, Shape, Window};
+use crate::mask::{CachePlan, ChannelMask, Shape, Window, group_tokens};
 use crate::{Error, Result};
 
-/// Geometry, window, element type and mask of a cache.
+/// Geometry, window, element type and plan of a cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheSpec {
     window: Window,
     dtype: Dtype,
-    mask: ChannelMask,
+    plan: CachePlan,
     /// Kept channels in ascending order, one list per layer and KV head.
     kept: Vec<Box<[usize]>>,
+    /// The layout of the middle of each head that stores codes, per layer and KV head.
+    layouts: Vec<Option<Box<BlockLayout>>>,
 }
 
 impl CacheSpec {
-    /// A specification; refuses a mask of another shape and a chunk of no tokens.
+    /// The specification of a cache that stores what a mask keeps; refuses a mask of another shape
+    /// and a chunk of no tokens.
     pub fn new(shape: Shape, window: Window, dtype: Dtype, mask: ChannelMask) -> Result<Self> {
         if mask.shape() != shape {
             return Err(Error::input(format!(
@@ -25,6 +29,12 @@ impl CacheSpec {
                 mask.shape()
             )));
         }
+        Self::planned(window, dtype, CachePlan::of_mask(&mask))
+    }
+
+    /// The specification of a cache that stores what a plan says; refuses a chunk of no tokens.
+    pub fn planned(window: Window, dtype: Dtype, plan: CachePlan) -> Result<Self> {
+        let shape = plan.shape();
         if window.chunk == 0 {
             return Err(Error::input("a chunk holds at least 1 token, not 0"));
         }
@@ -33,11 +43,18 @@ impl CacheSpec {
                 "a cache needs at least one layer, KV head and channel, not {shape}"
             )));
         }
-        let heads =
-            (0..shape.layers).flat_map(|layer| (0..shape.kv_heads).map(move |head| (layer, head)));
-        let kept =
-            heads.map(|(layer, head)| mask.kept_channels(layer, head).into_boxed_slice()).collect();
-        Ok(Self { window, dtype, mask, kept })
+        let kept = shape
+            .each_head()
+            .map(|(layer, head)| plan.mask().kept_channels(layer, head).into_boxed_slice())
+            .collect();
+        let group = group_tokens(window.chunk);
+        let layout = |(layer, head)| {
+            let (k, v) = (plan.k(layer, head), plan.v(layer, head));
+            let coded = v.is_coded() || k.iter().any(|width| width.is_coded());
+            coded.then(|| Box::new(BlockLayout::new(k, v, plan.coding(), dtype.bytes(), group)))
+        };
+        let layouts = shape.each_head().map(layout).collect();
+        Ok(Self { window, dtype, plan, kept, layouts })
     }
 
     /// The dense cache of this geometry: every channel of every token.
@@ -47,7 +64,7 @@ impl CacheSpec {
 
     /// Layers, KV heads and channels.
     pub fn shape(&self) -> Shape {
-        self.mask.shape()
+        self.plan.shape()
     }
 
     /// Sink, recent and chunk.
@@ -60,9 +77,19 @@ impl CacheSpec {
         self.dtype
     }
 
-    /// The mask.
+    /// Bits of every K channel and of every head's V in the middle.
+    pub fn plan(&self) -> &CachePlan {
+        &self.plan
+    }
+
+    /// The K channels that the middle stores, at whatever width.
     pub fn mask(&self) -> &ChannelMask {
-        &self.mask
+        self.plan.mask()
+    }
+
+    /// Middle tokens of a K channel that share a scale where they are coded.
+    pub fn group_tokens(&self) -> usize {
+        group_tokens(self.window.chunk)
     }
 
     /// The channels that the middle of one head keeps, ascending; empty for a dropped head.
@@ -70,15 +97,31 @@ impl CacheSpec {
         &self.kept[layer * self.shape().kv_heads + kv_head]
     }
 
-    /// Whether every key is stored with every channel.
-    pub fn is_dense(&self) -> bool {
-        self.mask.is_full()
+    /// The layout of one head's middle where it stores codes; none where every number that it
+    /// stores has the element type.
+    pub fn layout(&self, layer: usize, kv_head: usize) -> Option<&BlockLayout> {
+        self.layouts[layer * self.shape().kv_heads + kv_head].as_deref()
     }
 
-    /// Bytes that one sequence of `len` tokens stores, in closed form (LeanK's layout): with `M`
-    /// middle and `F` other tokens and `e` bytes per element, each KV head takes `M e c` for its
-    /// `c` kept key channels, `M e d` for its middle values unless `c = 0`, and `F e d` twice for
-    /// the window.
+    /// Whether any head stores codes.
+    pub fn has_codes(&self) -> bool {
+        self.layouts.iter().any(Option::is_some)
+    }
+
+    /// Whether one head stores all its keys and values at the element type.
+    pub fn is_whole(&self, layer: usize, kv_head: usize) -> bool {
+        self.kept(layer, kv_head).len() == self.shape().head_dim
+            && self.layout(layer, kv_head).is_none()
+    }
+
+    /// Whether everything is stored at the element type.
+    pub fn is_dense(&self) -> bool {
+        self.plan.is_full()
+    }
+
+    /// Bytes that one sequence of `len` tokens stores, in closed form. Middle tokens take what
+    /// [`HeadBytes`](crate::mask::HeadBytes) says of each head, every other token `2 * head_dim`
+    /// elements per head.
     pub fn bytes_at(&self, len: usize) -> CacheBytes {
         let shape = self.shape();
         (0..shape.layers).map(|layer| self.layer_bytes_at(layer, len)).sum()
@@ -87,14 +130,14 @@ impl CacheSpec {
     /// The part of [`Self::bytes_at`] that one layer stores.
     pub fn layer_bytes_at(&self, layer: usize, len: usize) -> CacheBytes {
         let Shape { kv_heads, head_dim, .. } = self.shape();
-        let middle = self.window.middle(len) * self.dtype.bytes();
-        let window = len * self.dtype.bytes() - middle;
-        let counts = || (0..kv_heads).map(|head| self.kept(layer, head).len());
-        CacheBytes {
-            middle_k: middle * counts().sum::<usize>(),
-            middle_v: middle * head_dim * counts().filter(|&count| count > 0).count(),
-            window_k: window * head_dim * kv_heads,
-            window_v: window * head_dim * kv_heads,
-        }
+        let (middle, group) = (self.window.middle(len), self.group_tokens());
+        let window = (len - middle) * self.dtype.bytes() * head_dim * kv_heads;
+        let heads = (0..kv_heads).map(|head| {
+            let bytes = self.plan.head_bytes((layer, head), self.dtype.bytes());
+            bytes.at(middle, group)
+        });
+        let [middle_k, middle_v] =
+            heads.fold([0, 0], |sum, head| [sum[0] + head[0], sum[1] + head[1]]);
+        CacheBytes { middle_k, middle_v, window_k: window, window_v: window }
     }
 }

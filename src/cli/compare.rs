@@ -5,13 +5,16 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::args::{ModeArg, Ready, SessionArgs};
+use super::beside::{Beside, beside};
 use super::output;
 use super::progress::ProgressLine;
 use super::values;
+use super::widths::PlanReport;
 use crate::decode::comparison::{Comparison, ComparisonSetup, Mode, Side, Sides};
 use crate::decode::divergence::{Divergence, StepDivergence, top};
 use crate::decode::lost::{Asked, Lost, lost};
 use crate::decode::replay::{DenseStep, Recent, Stretch, time_alone};
+use crate::learn::check::Cost;
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
 use crate::spread::{Spread, median_ms};
@@ -39,6 +42,9 @@ pub struct CompareArgs {
     /// :N for the N-th new token instead of the last
     #[arg(long, value_name = "L:H[:N]")]
     lost: Option<String>,
+    /// Leave out what plain 8-bit and 4-bit caches would cost and lose
+    #[arg(long)]
+    no_rivals: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -49,11 +55,14 @@ struct Report {
     model: String,
     mode: Mode,
     mask: Option<String>,
+    plan: Option<String>,
+    #[serde(flatten)]
+    stored: PlanReport,
     window: crate::mask::Window,
     kv_dtype: String,
     prompt_tokens: usize,
     new_tokens: usize,
-    /// Per decode step, in nats.
+    /// Per decode step, in nats; its standard error is that over steps.
     kld: Spread,
     compared_steps: usize,
     top1_agreement: f64,
@@ -62,6 +71,9 @@ struct Report {
     /// Index among the new tokens; null where the texts are equal.
     first_divergence: Option<usize>,
     prefill_ms: f64,
+    /// Bytes of all sequences at the end: with the plan, and dense.
+    kv_bytes: usize,
+    kv_bytes_dense: usize,
     a: SideReport,
     b: SideReport,
     saved_bytes: usize,
@@ -70,6 +82,8 @@ struct Report {
     /// Each side alone, milliseconds per step.
     alone: Option<Alone>,
     lost: Option<Lost>,
+    /// The plan beside plain caches, and the verdict; null with --no-rivals and on a GPU.
+    beside: Option<Beside>,
     threads: usize,
 }
 
@@ -115,8 +129,10 @@ pub fn run(args: &CompareArgs) -> Result<()> {
             "--max-new must be at least 2 (the first token is exact) and --batch at least 1",
         ));
     }
-    if args.session.cache.mask.is_none() {
-        return Err(Error::input("compare needs a mask: give it --mask FILE"));
+    if !args.session.cache.is_given() {
+        return Err(Error::input(
+            "compare needs a plan or a mask: give it --plan NAME|FILE or --mask FILE",
+        ));
     }
     let sampling = args.session.sampling.sampling()?;
     let ready = args.session.open(args.batch)?;
@@ -132,7 +148,8 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     let setup = ComparisonSetup { prompts, dense, pruned, sampling, mode, context };
     let mut comparison =
         bar.prefill(PrefillHooks::CHUNK, |hooks| Comparison::start(model.clone(), setup, hooks))?;
-    let mut log = Log { recent: Recent::new(TIMED), steps: Vec::new() };
+    let mut log =
+        Log { timed: Recent::new(TIMED), recent: Recent::new(REPLAYED), steps: Vec::new() };
     bar.say("decoding".to_owned());
     for step in 1..args.max_new {
         if !comparison.has_room() || all_ended(&comparison) {
@@ -143,14 +160,21 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         log.take(&model, &comparison, fed);
         bar.count(step, args.max_new);
     }
+    let alone = args.timed.then(|| alone(&model, &comparison, &log.timed)).transpose()?;
+    let name = args.session.cache.names();
+    let name = name.1.or(name.0).unwrap_or_default();
+    bar.say("plain caches".to_owned());
+    let beside = match args.no_rivals {
+        true => None,
+        false => beside(&name, &comparison, &log.recent)?,
+    };
     bar.finish();
-    let alone = args.timed.then(|| alone(&model, &comparison, &log.recent)).transpose()?;
     let lost = args
         .lost
         .as_deref()
         .map(|place| lost(&comparison, asked(place, &comparison)?))
         .transpose()?;
-    let report = Report { alone, lost, ..report(args, &model, &comparison, log.steps) };
+    let report = Report { alone, lost, beside, ..report(args, &model, &comparison, log.steps)? };
     output::report(args.json, &report, table)
 }
 
@@ -162,11 +186,14 @@ fn all_ended(comparison: &Comparison) -> bool {
 
 /// Dense steps that a timed run covers.
 const TIMED: usize = 64;
+/// Dense steps that plain caches are measured over; their logits are kept.
+const REPLAYED: usize = 128;
 /// Likeliest tokens of each side that are reported per step.
 const LIKELIEST: usize = 5;
 
 /// The first sequence, step by step.
 struct Log {
+    timed: Recent,
     recent: Recent,
     steps: Vec<Step>,
 }
@@ -177,7 +204,9 @@ impl Log {
         let Comparison { a, b, .. } = comparison;
         let next = a.generated[0][a.generated[0].len() - 1];
         let time = a.step_times.last().copied().unwrap_or_default();
-        self.recent.push(DenseStep { fed, next, logits: a.logits(0, vocab).into(), time });
+        let step = DenseStep { fed, next, logits: a.logits(0, vocab).into(), time };
+        self.timed.push(step.clone());
+        self.recent.push(step);
         let likely = |side: &Side| {
             let tokens = top(side.logits(0, vocab), LIKELIEST).into_iter();
             tokens.map(|(token, p)| Likely { token, text: model.token_text(token), p }).collect()
@@ -212,15 +241,24 @@ fn asked(place: &str, comparison: &Comparison) -> Result<Asked> {
     }
 }
 
-fn report(args: &CompareArgs, model: &Model, comparison: &Comparison, steps: Vec<Step>) -> Report {
+fn report(
+    args: &CompareArgs,
+    model: &Model,
+    comparison: &Comparison,
+    steps: Vec<Step>,
+) -> Result<Report> {
     let all: Vec<StepDivergence> = comparison.steps.iter().flatten().flatten().copied().collect();
     let divergence = Divergence::of(&all);
-    let (a, b) = (side(model, &comparison.a), side(model, &comparison.b));
-    Report {
+    let (a, b) = (side(model, &comparison.a)?, side(model, &comparison.b)?);
+    let (mask, plan) = args.session.cache.names();
+    let spec = comparison.b.caches[0].spec();
+    Ok(Report {
         model: model.name.clone(),
         mode: comparison.mode(),
-        mask: args.session.cache.mask.as_ref().map(|path| path.display().to_string()),
-        window: comparison.b.caches[0].spec().window(),
+        mask,
+        plan,
+        stored: PlanReport::of(spec.plan(), spec.window()),
+        window: spec.window(),
         kv_dtype: args.session.cache.kv_dtype.to_string(),
         prompt_tokens: comparison.prompts()[0].len(),
         new_tokens: comparison.a.generated[0].len(),
@@ -231,24 +269,27 @@ fn report(args: &CompareArgs, model: &Model, comparison: &Comparison, steps: Vec
         rms_delta_p: divergence.rms_delta_p,
         first_divergence: comparison.first_divergence(0),
         prefill_ms: comparison.prefill_time.as_secs_f64() * 1e3,
+        kv_bytes: b.kv_bytes,
+        kv_bytes_dense: a.kv_bytes,
         saved_bytes: a.kv_bytes.saturating_sub(b.kv_bytes),
         a,
         b,
         steps,
         alone: None,
         lost: None,
+        beside: None,
         threads: rayon::current_num_threads(),
-    }
+    })
 }
 
-fn side(model: &Model, side: &Side) -> SideReport {
+fn side(model: &Model, side: &Side) -> Result<SideReport> {
     let tokens = side.generated[0].clone();
-    SideReport {
-        text: model.tokenizer.as_ref().and_then(|tokenizer| tokenizer.decode(&tokens).ok()),
+    Ok(SideReport {
+        text: model.tokenizer.as_ref().map(|tokenizer| tokenizer.decode(&tokens)).transpose()?,
         tokens,
         tpot_ms: median_ms(&side.step_times),
         kv_bytes: side.kv_bytes(),
-    }
+    })
 }
 
 fn table(report: &Report) -> String {
@@ -267,10 +308,12 @@ fn table(report: &Report) -> String {
         )
     });
     let lost = report.lost.as_ref().map_or_else(String::new, lost_text);
+    let beside = report.beside.as_ref().map_or_else(String::new, beside_text);
     format!(
         "A dense   {:>8.2} ms a token   KV {:>10}\n{}\n\nB masked  {:>8.2} ms a token   KV {:>10}   saved {}\n{}\n\n\
-         KLD mean {:.5} ± {:.5} nats, p50 {:.5}, p99 {:.5}, max {:.5} over {} steps\n\
-         same top token {:.1} %, RMS Δp {:.2} %, {divergence}{alone}{lost}",
+         {}\n\
+         KLD mean {:.5} ± {:.5} nats, p50 {:.5}, p99 {:.5}, p99.9 {:.5}, max {:.5} over {} steps (± over steps)\n\
+         same top token {:.1} %, RMS Δp {:.2} %, {divergence}{alone}{lost}{beside}",
         report.a.tpot_ms,
         numbers::bytes(report.a.kv_bytes as u64),
         text(&report.a),
@@ -278,14 +321,37 @@ fn table(report: &Report) -> String {
         numbers::bytes(report.b.kv_bytes as u64),
         numbers::bytes(report.saved_bytes as u64),
         text(&report.b),
+        report.stored.words(),
         report.kld.mean,
         report.kld.stderr,
         report.kld.p50,
         report.kld.p99,
+        report.kld.p999,
         report.kld.max,
         numbers::count(report.compared_steps),
         report.top1_agreement * 100.0,
         report.rms_delta_p * 100.0,
+    )
+}
+
+/// The plan beside plain caches, one line each, and the verdict.
+fn beside_text(beside: &Beside) -> String {
+    let row = |cost: &Cost| {
+        format!(
+            "\n  {:<24} {:>7} {:>10} KLD {:.5}",
+            cost.name,
+            numbers::percent(cost.bytes_share, 1),
+            numbers::bytes(cost.kv_bytes as u64),
+            cost.kld_mean
+        )
+    };
+    let rows = std::iter::once(&beside.plan).chain(&beside.plain).map(row);
+    format!(
+        "\nbeside plain caches, over {} steps forced on A's tokens, bytes in long contexts and now:{}\n{}: {}",
+        numbers::count(beside.steps),
+        rows.collect::<String>(),
+        beside.verdict,
+        beside.reason
     )
 }
 

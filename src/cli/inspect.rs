@@ -1,17 +1,17 @@
 //! The inspector itself: `kscope` without a command.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::args::{
-    CacheArgs, ModeArg, ModelArgs, OnePromptArgs, SamplingArgs, fitting_mask, read_mask,
+    CacheArgs, GivenPlan, ModeArg, ModelArgs, OnePromptArgs, SamplingArgs, fitting, read_plan,
 };
 use super::output;
 use super::values;
-use crate::decode::worker::event::{Event, MaskInfo};
-use crate::decode::worker::{Engine, Loader, Prompt, Setup};
+use crate::decode::worker::event::MaskInfo;
+use crate::decode::worker::{Engine, Event, Loader, Prompt, Setup};
 use crate::mask::files::{self, Split};
 use crate::model::Model;
 use crate::model::demo::generator::{DemoSpec, DemoText};
@@ -50,9 +50,9 @@ pub struct InspectArgs {
     /// Which tokens the masked side is fed beside the dense one
     #[arg(long, value_enum, default_value = "forced", conflicts_with = "solo")]
     mode: ModeArg,
-    /// A second mask that `d` compares with
-    #[arg(long, value_name = "FILE")]
-    diff: Option<PathBuf>,
+    /// A second plan that `d` compares with
+    #[arg(long, value_name = "NAME|FILE")]
+    diff: Option<String>,
     #[command(flatten)]
     prompt: OnePromptArgs,
     #[command(flatten)]
@@ -199,7 +199,10 @@ fn headless(
         if let Some(recorder) = &mut recorder {
             recorder.write(&envelope)?;
         }
-        let is_input = matches!(&envelope.event, Event::Failed { code: 2, .. });
+        let code = match envelope.event {
+            Event::Failed { code, .. } => code,
+            _ => 1,
+        };
         for effect in update(state, Action::Engine(Box::new(envelope))) {
             match effect {
                 Effect::Engine(command) => engine.send(command)?,
@@ -209,10 +212,9 @@ fn headless(
         }
         match &state.phase {
             Phase::Finished(_) => break,
-            Phase::Failed(sentence) if is_input => {
-                return Ok(Exit::Failed(Error::input(sentence.clone())));
+            Phase::Failed(sentence) => {
+                return Ok(Exit::Failed(Error::of_code(code, sentence.clone())));
             }
-            Phase::Failed(sentence) => return Ok(Exit::Failed(Error::run(sentence.clone()))),
             _ => {}
         }
     }
@@ -267,26 +269,21 @@ fn loader(
         let opened = model_args.open(&source)?;
         // Masks are read before the weights, so that a wrong mask is reported at once.
         let config = opened.config.clone();
-        let choice = cache.mask_choice(&config)?;
+        let choice = cache.choice(&config, model_args.device)?;
         let context = cache.context(&config)?;
-        let other = match &diff {
-            Some(path) => Some(MaskInfo::of_file(read_mask(path, &config)?.0, path)),
-            None => None,
-        };
+        let other = diff.as_deref().map(|text| read_plan(text, &config)).transpose()?;
+        let other = other.map(GivenPlan::into_info);
         let of_files = opened.warnings.clone();
         let model = Arc::new(opened.load_on(model_args.dtype, placement, progress)?);
         // Cannot be set already: a loader runs once.
         let _ = shared.set(Arc::clone(&model));
         assert!(panic != Some(runner::PanicIn::Engine), "on purpose: --panic engine");
-        let file = choice
-            .file
-            .map(|file| MaskInfo::of_file(file, cache.mask.as_deref().unwrap_or(Path::new(""))));
-        let mask = match file {
+        let warnings = [&of_files, choice.warnings()].concat();
+        let mask = match choice.given.map(GivenPlan::into_info) {
             None if source == ModelSource::Demo => Some(demo_mask(&model)?),
-            file => file,
+            given => given,
         };
         let (window, kv_dtype) = (choice.window, cache.kv_dtype);
-        let warnings = [of_files, choice.warnings].concat();
         Ok(Setup { model, mask, other, window, kv_dtype, context, solo, feed, warnings })
     })
 }
@@ -297,7 +294,7 @@ fn demo_mask(model: &Model) -> Result<MaskInfo> {
     const NAME: &str = "masks/demo.safetensors";
     let config = model.config();
     let contents = files::parse(MASK, NAME, &Split::of(config.mask_shape()))?;
-    Ok(MaskInfo::of_file(fitting_mask(contents, NAME, config)?.0, Path::new(NAME)))
+    Ok(fitting(contents, NAME, config)?.into_info())
 }
 
 #[cfg(test)]

@@ -258,8 +258,8 @@ fn report(args: &LearnArgs, outcome: &Outcome) -> serde_json::Value {
         "verdict": outcome.verdict.as_ref().map(|verdict| verdict.word()),
         "reason": outcome.verdict.as_ref().map(|verdict| &verdict.reason),
         "sparsity_target": args.sparsity,
-        "sparsity": 1.0 - outcome.file.mask.kept_ratio(),
-        "saved": bytes::savings(&outcome.file.mask, None),
+        "sparsity": 1.0 - outcome.file.mask().kept_ratio(),
+        "saved": bytes::savings(outcome.file.mask(), None),
         "steps": outcome.steps,
         "seconds": outcome.seconds,
         "prefill_seconds": outcome.prefill_seconds,
@@ -268,15 +268,16 @@ fn report(args: &LearnArgs, outcome: &Outcome) -> serde_json::Value {
         "peak_bytes": outcome.peak_bytes,
         "threads": rayon::current_num_threads(),
         "rows": outcome.rows,
+        "costs": outcome.costs,
     })
 }
 
 fn table(out: &str, outcome: &Outcome) -> String {
-    let saved = bytes::savings(&outcome.file.mask, None);
+    let saved = bytes::savings(outcome.file.mask(), None);
     let percent = |share: f64| numbers::percent(share, 1);
     let mut lines = vec![format!(
         "wrote {out}: prunes {} of the channels, saves K {}, V {}, K+V {} in long contexts",
-        percent(1.0 - outcome.file.mask.kept_ratio()),
+        percent(1.0 - outcome.file.mask().kept_ratio()),
         percent(saved.k),
         percent(saved.v),
         percent(saved.kv)
@@ -297,6 +298,10 @@ fn table(out: &str, outcome: &Outcome) -> String {
         ));
     }
     lines.extend(outcome.rows.iter().map(row));
+    if let Some((_, plain)) = outcome.costs.split_first() {
+        lines.push("\nplain caches over the same texts and prompts".to_owned());
+        lines.extend(plain.iter().map(|cost| format!("{:<10} {}", cost.name, cost.words())));
+    }
     match &outcome.verdict {
         Some(verdict) => lines.push(format!("\n{}: {}", verdict.word(), verdict.reason)),
         None => lines.push("no check was made, so there is no verdict".to_owned()),

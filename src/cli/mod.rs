@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod bench;
+mod beside;
 pub mod compare;
 pub mod completions;
 pub mod fetch;
@@ -22,5 +23,6 @@ pub mod score;
 pub mod selftest;
 pub mod sweep;
 pub mod values;
+mod widths;
 
 pub use program::{Cli, main};

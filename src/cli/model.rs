@@ -5,6 +5,8 @@ use serde_json::json;
 
 use super::args::{self, CacheArgs, ModelArgs};
 use super::output;
+use super::widths::PlanReport;
+use crate::cache::CacheSpec;
 use crate::mask::fingerprint;
 use crate::model::config::Config;
 use crate::model::load::Opened;
@@ -48,12 +50,13 @@ fn show(args: &Show) -> Result<()> {
     let opened = Opened::open(&args.model.source()?)?;
     args::warn_of_files(&opened.warnings);
     let config = &opened.config;
-    let choice = args.cache.mask_choice(config)?;
+    let choice = args.cache.choice(config, args.model.device)?;
     let (spec, dense) = args.cache.specs(config, &choice)?;
     let context = args.cache.context(config)?;
     let element = args.cache.kv_dtype.bytes();
     let dense_token = crate::mask::bytes::dense_token(config.mask_shape(), element).total();
-    let middle_token = crate::mask::bytes::middle_token(spec.mask(), element).total();
+    let middle_token = middle_token(&spec);
+    let stored = PlanReport::of(spec.plan(), spec.window());
     let (at_dense, at_masked) = (dense.bytes_at(context).total(), spec.bytes_at(context).total());
     if args.json {
         let wavelengths = Rope::new(config)?.wavelengths();
@@ -65,7 +68,13 @@ fn show(args: &Show) -> Result<()> {
             "group": config.group(),
             "kv_dtype": args.cache.kv_dtype.to_string(),
             "kv_bytes_per_token": dense_token,
-            "kv_bytes_per_middle_token": middle_token,
+            "kv_bytes_per_middle_token": match middle_token.fract() == 0.0 {
+                true => json!(middle_token as u64),
+                false => json!(middle_token),
+            },
+            "bytes_share": stored.bytes_share,
+            "k_bits_histogram": stored.k_bits_histogram,
+            "v_bits_histogram": stored.v_bits_histogram,
             "context": context,
             "kv_bytes_at_context": at_dense,
             "kv_bytes_at_context_masked": at_masked,
@@ -94,10 +103,10 @@ fn show(args: &Show) -> Result<()> {
         args.cache.kv_dtype,
         numbers::bytes(dense_token),
     );
-    if choice.file.is_some() {
+    if choice.given.is_some() {
         text.push_str(&format!(
-            ", {} a token of the middle with the mask",
-            numbers::bytes(middle_token)
+            ", {} a token of the middle with the plan",
+            numbers::bytes(middle_token.round() as u64)
         ));
     }
     text.push_str(&format!(
@@ -105,16 +114,28 @@ fn show(args: &Show) -> Result<()> {
         numbers::count(context),
         numbers::bytes(at_dense as u64)
     ));
-    if choice.file.is_some() {
+    if choice.given.is_some() {
         text.push_str(&format!(
-            ", {} masked (sink {}, recent {}, chunk {})",
+            ", {} with the plan (sink {}, recent {}, chunk {})\n{}",
             numbers::bytes(at_masked as u64),
             numbers::count(choice.window.sink),
             numbers::count(choice.window.recent),
-            numbers::count(choice.window.chunk)
+            numbers::count(choice.window.chunk),
+            stored.words()
         ));
     }
     output::line(&text)
+}
+
+/// Bytes of a middle token, its share of the scales included; a whole number for a mask.
+fn middle_token(spec: &CacheSpec) -> f64 {
+    // 64 tokens, so that codes fill whole bytes.
+    let tokens = 64;
+    let heads = spec.shape().each_head();
+    let bytes = heads.map(|head| {
+        spec.plan().head_bytes(head, spec.dtype().bytes()).at(tokens, spec.group_tokens())
+    });
+    bytes.flatten().sum::<usize>() as f64 / tokens as f64
 }
 
 /// What stretches the rotary frequencies, in words.

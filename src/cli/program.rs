@@ -31,7 +31,7 @@ enum Command {
     Compare(Box<compare::CompareArgs>),
     /// Many sparsities of one importance against one dense run
     Sweep(Box<sweep::SweepArgs>),
-    /// Score channels by a rule that needs no training
+    /// Score channels by a rule that needs no training, or measure what every width costs
     Score(Box<score::ScoreArgs>),
     /// Learn which channels matter, make a mask of it, and check it on held-out prompts and text
     Learn(Box<learn::LearnArgs>),

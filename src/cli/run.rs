@@ -6,6 +6,7 @@ use super::args::{Ready, SessionArgs};
 use super::output;
 use super::progress::ProgressLine;
 use super::values;
+use super::widths::PlanReport;
 use crate::decode::session::{Finish, NewToken, Request, Session};
 use crate::model::decoder::PrefillHooks;
 use crate::model::tokenizer::Detokenizer;
@@ -49,6 +50,7 @@ struct Report {
     dtype: String,
     kv_dtype: String,
     mask: Option<String>,
+    plan: Option<String>,
     window: crate::mask::Window,
     prompt_tokens: usize,
     tokens: Vec<u32>,
@@ -65,6 +67,8 @@ struct Report {
     tokens_per_s: Option<f64>,
     kv_bytes: usize,
     kv_bytes_dense: usize,
+    #[serde(flatten)]
+    stored: PlanReport,
     threads: usize,
     resident_bytes: Option<u64>,
     warnings: Vec<String>,
@@ -114,7 +118,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
     printer.finish(&session)?;
 
-    let report = report(args, &session, &choice.warnings, &spec, &dense);
+    let report = report(args, &session, choice.warnings(), &spec, &dense)?;
     if args.json {
         output::json(&report)
     } else {
@@ -129,36 +133,40 @@ fn report(
     warnings: &[String],
     spec: &crate::cache::CacheSpec,
     dense: &crate::cache::CacheSpec,
-) -> Report {
+) -> Result<Report> {
     let model = session.model();
     let first = &session.sequences()[0];
     let text = |tokens: &[u32]| {
-        model.tokenizer.as_ref().and_then(|tokenizer| tokenizer.decode(tokens).ok())
+        model.tokenizer.as_ref().map(|tokenizer| tokenizer.decode(tokens)).transpose()
     };
-    let of_sequence = |sequence: &crate::decode::session::Sequence| SequenceReport {
-        prompt_tokens: sequence.prompt_len,
-        tokens: sequence.generated().to_vec(),
-        text: text(sequence.spoken()),
-        logprobs: sequence.logprobs.clone(),
-        finish: sequence.finish,
-        ttft_ms: ms(sequence.ttft),
+    let of_sequence = |sequence: &crate::decode::session::Sequence| {
+        Ok(SequenceReport {
+            prompt_tokens: sequence.prompt_len,
+            tokens: sequence.generated().to_vec(),
+            text: text(sequence.spoken())?,
+            logprobs: sequence.logprobs.clone(),
+            finish: sequence.finish,
+            ttft_ms: ms(sequence.ttft),
+        })
     };
+    let (mask, plan) = args.session.cache.names();
     let steps: Duration = session.step_times.iter().sum();
     let stepped: usize = session
         .sequences()
         .iter()
         .map(|sequence| sequence.generated().len().saturating_sub(1))
         .sum();
-    Report {
+    Ok(Report {
         model: model.name.clone(),
         device: model.decoder.device_name().to_owned(),
         dtype: model.dtype().to_string(),
         kv_dtype: spec.dtype().to_string(),
-        mask: args.session.cache.mask.as_ref().map(|path| path.display().to_string()),
+        mask,
+        plan,
         window: spec.window(),
         prompt_tokens: first.prompt_len,
         tokens: first.generated().to_vec(),
-        text: text(first.spoken()),
+        text: text(first.spoken())?,
         logprobs: first.logprobs.clone(),
         prompt_logprobs: session.prompt_logprobs.first().map(|logprobs| {
             std::iter::once(None).chain(logprobs.iter().copied().map(Some)).collect()
@@ -174,14 +182,15 @@ fn report(
             .iter()
             .map(|sequence| dense.bytes_at(sequence.cache.tokens()).total())
             .sum(),
+        stored: PlanReport::of(spec.plan(), spec.window()),
         threads: rayon::current_num_threads(),
         resident_bytes: machine::resident_bytes(),
         warnings: warnings.to_vec(),
         sequences: match session.sequences() {
             [_] => Vec::new(),
-            all => all.iter().map(of_sequence).collect(),
+            all => all.iter().map(of_sequence).collect::<Result<_>>()?,
         },
-    }
+    })
 }
 
 fn figures(report: &Report) -> String {
@@ -236,7 +245,7 @@ impl Printer {
 
     fn finish(self, session: &Session) -> Result<()> {
         if let Some(stream) = self.stream {
-            output::spoken(&stream.finish())?;
+            output::spoken(&stream.finish()?)?;
             return output::spoken("\n");
         }
         if self.quiet {

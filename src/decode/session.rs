@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::sampler::{Sampler, Sampling, logprob};
 use crate::model::Model;
+use crate::model::config::Config;
 use crate::model::decoder::{PrefillHooks, StepBuffers, StepObserver, StepTimes};
 use crate::numbers::count;
 use crate::{Error, Result};
@@ -75,12 +76,16 @@ pub struct Request {
 impl Request {
     /// Refuses a prompt of this many tokens if it does not fit the context, alone or with the
     /// forced tokens after it.
-    fn check_fits(&self, prompt: usize, context: usize) -> Result<()> {
+    fn check_fits(&self, prompt: usize, context: usize, config: &Config) -> Result<()> {
+        let longest = || match context == config.max_context {
+            true => config.longest(),
+            false => count(context),
+        };
         if prompt > context {
             return Err(Error::input(format!(
                 "a prompt of {} tokens does not fit the context of {}",
                 count(prompt),
-                count(context)
+                longest()
             )));
         }
         // In a full context one token can still be predicted, because it need not be fed.
@@ -90,7 +95,7 @@ impl Request {
                 "a prompt of {} tokens and {} forced ones do not fit the context of {}",
                 count(prompt),
                 count(forced.len()),
-                count(context)
+                longest()
             ))),
             _ => Ok(()),
         }
@@ -170,7 +175,7 @@ impl Session {
         let mut all_prompt_logprobs = Vec::new();
         let mut first = Vec::new();
         for (index, prompt) in prompts.into_iter().enumerate() {
-            request.check_fits(prompt.len(), context)?;
+            request.check_fits(prompt.len(), context, config)?;
             let started = Instant::now();
             let mut cache =
                 SequenceCache::with_capacity(Arc::clone(spec), context.min(prompt.len() + max_new));

@@ -53,7 +53,7 @@ impl Reference {
                 "a prompt of {} tokens and {} new ones do not fit the model's context of {}",
                 count(prompt.len()),
                 count(steps),
-                count(config.max_context)
+                config.longest()
             )));
         }
         let keep_going = hooks.keep_going;

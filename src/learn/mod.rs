@@ -8,5 +8,6 @@ pub mod estimate;
 pub mod optim;
 pub mod run;
 pub mod score;
+pub mod sensitivity;
 pub mod train;
 pub mod worker;

@@ -1,11 +1,15 @@
 //! Bytes of a dense and of a pruned K/V cache, and what follows from them: savings and the bound on
 //! attention speed.
 //!
-//! A middle token costs, per layer and KV head, the kept key channels plus the whole value; a
-//! dropped head stores neither. Every other token costs `2 * head_dim` elements per head. Batch is
-//! 1 everywhere.
+//! A middle token costs, per layer and KV head, what [`HeadBytes`](super::HeadBytes) says: under a
+//! mask the kept key channels plus the whole value; a dropped head stores neither. Every other token
+//! costs `2 * head_dim` elements per head. Batch is 1 everywhere.
 
-use super::{ChannelMask, Shape, Window};
+use super::{CachePlan, ChannelMask, Shape, Window, group_tokens};
+
+/// So many middle tokens are whole groups with whole bytes of codes, whatever the plan: they stand
+/// for a long context.
+pub(super) const MANY_TOKENS: usize = 64;
 
 /// Bytes of keys and of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -43,7 +47,26 @@ pub fn dense_token(shape: Shape, element_size: usize) -> KvBytes {
     KvBytes { k: half, v: half }
 }
 
-/// Bytes per middle token, all layers.
+/// Bytes of `tokens` middle tokens of a plan, all layers: a multiple of the
+/// [`group_tokens`](super::group_tokens) of the chunk that the middle grows by.
+pub fn middle(plan: &CachePlan, chunk: usize, tokens: usize, element_size: usize) -> KvBytes {
+    let group = group_tokens(chunk);
+    plan.shape().each_head().fold(KvBytes { k: 0, v: 0 }, |sum, head| {
+        let [k, v] = plan.head_bytes(head, element_size).at(tokens, group);
+        KvBytes { k: sum.k + k as u64, v: sum.v + v as u64 }
+    })
+}
+
+/// Bytes of a cache of `tokens` tokens under a plan; sink, recent window and tokens not yet moved
+/// are counted whole.
+pub fn planned(plan: &CachePlan, window: Window, tokens: usize, element_size: usize) -> KvBytes {
+    let in_middle = window.middle(tokens);
+    let whole = dense(plan.shape(), tokens - in_middle, element_size);
+    let part = middle(plan, window.chunk, in_middle, element_size);
+    KvBytes { k: whole.k + part.k, v: whole.v + part.v }
+}
+
+/// Bytes per middle token under a mask, all layers.
 pub fn middle_token(mask: &ChannelMask, element_size: usize) -> KvBytes {
     middle_token_of_counts(mask.shape(), &mask.kept_counts(), element_size)
 }
@@ -90,9 +113,26 @@ pub(super) fn pruned_of_counts(
 /// Savings at a context of `tokens` tokens, or the limit for long contexts, where the window weighs
 /// nothing.
 pub fn savings(mask: &ChannelMask, at: Option<(Window, usize)>) -> Savings {
+    let chunk = at.map_or(1, |(window, _)| window.chunk);
+    savings_of_plan(&CachePlan::of_mask(mask), chunk, 1, at)
+}
+
+/// [`savings`] of a plan whose middle grows by chunks of `chunk` tokens, against a dense cache of
+/// elements of this size.
+pub fn savings_of_plan(
+    plan: &CachePlan,
+    chunk: usize,
+    element_size: usize,
+    at: Option<(Window, usize)>,
+) -> Savings {
     let (pruned, dense) = match at {
-        Some((window, tokens)) => (pruned(mask, window, tokens, 1), dense(mask.shape(), tokens, 1)),
-        None => (middle_token(mask, 1), dense_token(mask.shape(), 1)),
+        Some((window, tokens)) => {
+            (planned(plan, window, tokens, element_size), dense(plan.shape(), tokens, element_size))
+        }
+        None => (
+            middle(plan, chunk, MANY_TOKENS, element_size),
+            dense(plan.shape(), MANY_TOKENS, element_size),
+        ),
     };
     let saved =
         |part: u64, whole: u64| if whole == 0 { 0.0 } else { 1.0 - part as f64 / whole as f64 };
@@ -131,6 +171,37 @@ mod tests {
         );
         let expected = 3 * 512 * (30 - 16) + (256 + 512) * 16;
         assert_eq!(pruned(&mask, window, 30, 2).total(), expected);
+    }
+
+    #[test]
+    fn masks_and_plans_have_one_formula() {
+        use crate::mask::{Coding, Width};
+        let shape = Shape { layers: 2, kv_heads: 2, head_dim: 64 };
+        let mask =
+            ChannelMask::from_fn(shape, |layer, head, channel| channel < 20 * (layer + head));
+        let plan = CachePlan::of_mask(&mask);
+        for chunk in [1, 24, 32, 64] {
+            let window = Window { sink: 4, recent: 8, chunk };
+            for tokens in [1, 13, 500] {
+                assert_eq!(
+                    planned(&plan, window, tokens, 2),
+                    pruned(&mask, window, tokens, 2),
+                    "{chunk} {tokens}"
+                );
+            }
+            let (many, token) = (middle(&plan, chunk, 64, 4), middle_token(&mask, 4));
+            assert_eq!((many.k, many.v), (token.k * 64, token.v * 64));
+        }
+        // 8.5 bits for K and 4.5 for V, of 16 and 16.
+        let coded = CachePlan::uniform(shape, Width::Eight, Width::Four, Coding::best(64)).unwrap();
+        let saved = savings_of_plan(&coded, 64, 2, None);
+        assert_eq!((saved.k, saved.v), (1.0 - 8.5 / 16.0, 1.0 - 4.5 / 16.0));
+        assert_eq!(saved.attention_speed_bound, Some(32.0 / 13.0));
+        // Against elements of 4 bytes the codes save more.
+        assert_eq!(savings_of_plan(&coded, 64, 4, None).k, 1.0 - 8.5 / 32.0);
+        let window = Window { sink: 0, recent: 64, chunk: 64 };
+        let near = savings_of_plan(&coded, 64, 2, Some((window, 128)));
+        assert_eq!(near.v, (1.0 - 4.5 / 16.0) / 2.0);
     }
 
     #[test]

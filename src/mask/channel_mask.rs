@@ -26,6 +26,11 @@ impl Shape {
         self.layers * self.kv_heads
     }
 
+    /// Every head as `(layer, kv_head)`, in row-major order.
+    pub fn each_head(self) -> impl Iterator<Item = (usize, usize)> + Clone {
+        (0..self.layers).flat_map(move |layer| (0..self.kv_heads).map(move |head| (layer, head)))
+    }
+
     /// Checks a shape that came from a file or a user: every axis is at least 1, and the number of
     /// entries fits an integer.
     pub fn checked(layers: usize, kv_heads: usize, head_dim: usize) -> Result<Self> {

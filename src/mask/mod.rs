@@ -1,4 +1,5 @@
-//! Channel masks as pure data: shapes, kept channels, importance, selection, statistics and files.
+//! Channel masks and cache plans as pure data: shapes, kept channels, widths, importance,
+//! selection, statistics and files.
 //!
 //! A mask is always in rotate-half channel order and in the checkpoint's original KV-head order.
 //! This module knows no tensor library, no model and no terminal.
@@ -9,6 +10,7 @@ pub mod files;
 mod geometry;
 mod importance;
 mod overlap;
+mod plan;
 mod rule;
 pub mod rules;
 pub mod select;
@@ -19,6 +21,10 @@ pub use channel_mask::{ChannelMask, Shape};
 pub use geometry::{Geometry, fingerprint};
 pub use importance::Importance;
 pub use overlap::{MaskComparison, Overlap, compare};
+pub use plan::{
+    CachePlan, Coding, HeadBytes, LayerWidths, NamedPlan, Sensitivity, V_GROUP, Width, WidthChange,
+    WidthComparison, WidthStatistics, compare_widths, group_tokens,
+};
 pub use rule::{Given, MeanSquares, Needs, Rule};
 pub use select::{keep_counts, select};
 pub use statistics::{Statistics, StatisticsSetting, alignment_cost};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ChannelMask, Window, bytes, rules};
+use super::{CachePlan, ChannelMask, Window, bytes, rules};
 
 /// The context and element type that [`Statistics`] are computed for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,7 +13,7 @@ pub struct StatisticsSetting {
     pub element_size: usize,
 }
 
-/// Every number that describes one mask. Ratios and shares are 0..=1.
+/// Every number that describes one mask, or the channels that a plan stores and their bytes. Ratios and shares are 0..=1.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Statistics {
     /// Decoder layers.
@@ -36,7 +36,8 @@ pub struct Statistics {
     pub dropped_heads: usize,
     /// Heads per kept count; 0 is always there.
     pub kept_histogram: BTreeMap<usize, usize>,
-    /// Bytes of a middle token, K and V, all layers.
+    /// Bytes of a middle token, K and V, all layers; of a plan rounded, because scales of K are
+    /// shared by several tokens.
     pub bytes_per_middle_token: u64,
     /// Bytes of a token of the dense cache.
     pub dense_bytes_per_token: u64,
@@ -62,18 +63,27 @@ pub struct Statistics {
     pub frequency_shares: Vec<f64>,
     /// [`Self::frequency_shares`] of the heads that keep at least one channel.
     pub frequency_shares_of_stored_heads: Vec<f64>,
-    /// Sha256 of the mask as one byte per channel, row-major.
+    /// Sha256 of the mask as one byte per channel, row-major; of a plan that is no mask, that of its
+    /// widths.
     pub sha256: String,
 }
 
 impl Statistics {
     /// Computes all numbers of `mask`.
     pub fn of(mask: &ChannelMask, setting: &StatisticsSetting) -> Self {
+        let chunk = setting.at.map_or(1, |(window, _)| window.chunk);
+        Self::of_plan(&CachePlan::of_mask(mask), chunk, setting)
+    }
+
+    /// Computes all numbers of a plan whose middle grows by chunks of `chunk` tokens. Kept channels
+    /// are those that store anything.
+    pub fn of_plan(plan: &CachePlan, chunk: usize, setting: &StatisticsSetting) -> Self {
+        let mask = plan.mask();
         let shape = mask.shape();
         let counts = mask.kept_counts();
         let kept: usize = counts.iter().sum();
         let of_kept = |part: usize| part as f64 / kept.max(1) as f64;
-        let savings = bytes::savings(mask, setting.at);
+        let savings = bytes::savings_of_plan(plan, chunk, setting.element_size, setting.at);
         let pairs = PairCounts::of(mask);
         let storing = counts.iter().filter(|&&count| count > 0).count();
 
@@ -96,7 +106,7 @@ impl Statistics {
             kv_saving: savings.kv,
             dropped_heads: shape.heads() - storing,
             kept_histogram,
-            bytes_per_middle_token: bytes::middle_token(mask, setting.element_size).total(),
+            bytes_per_middle_token: token_bytes(plan, chunk, setting.element_size),
             dense_bytes_per_token: bytes::dense_token(shape, setting.element_size).total(),
             attention_speed_bound: savings.attention_speed_bound,
             pair_share: of_kept(2 * pairs.both),
@@ -112,9 +122,16 @@ impl Statistics {
             kept_per_head: per_layer.iter().map(|layer| layer.to_vec()).collect(),
             frequency_shares: share_among(shape.heads()),
             frequency_shares_of_stored_heads: share_among(storing),
-            sha256: mask.sha256(),
+            sha256: if plan.is_mask() { mask.sha256() } else { plan.sha256() },
         }
     }
+}
+
+/// Bytes of a middle token, all layers, to the nearest whole number.
+fn token_bytes(plan: &CachePlan, chunk: usize, element_size: usize) -> u64 {
+    let many = bytes::middle(plan, chunk, bytes::MANY_TOKENS, element_size).total();
+    let tokens = bytes::MANY_TOKENS as u64;
+    (many + tokens / 2) / tokens
 }
 
 /// Channels that alignment added (above 0) or took (below 0) against the exact budget of

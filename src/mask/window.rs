@@ -24,6 +24,10 @@ impl Window {
     /// The deployment defaults of the LeanK authors, for which their published masks were made.
     pub const UPSTREAM: Self = Self { sink: 128, recent: 768, chunk: 128 };
 
+    /// The window of plans that are known by name and of plans that are made here: whole groups of
+    /// 64 tokens share a scale.
+    pub const CODED: Self = Self { sink: 16, recent: 128, chunk: 64 };
+
     /// Refuses a window without a chunk.
     pub fn check(&self) -> Result<()> {
         match self.chunk {

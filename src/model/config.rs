@@ -1,10 +1,13 @@
 //! The shape of a decoder model, from any kind of file.
 
+use std::ops::RangeInclusive;
+
 use crate::attention::AttentionScale;
 use crate::mask::{Geometry, Shape};
 use crate::model::activation::Activation;
 use crate::model::arch::{Architecture, BlockSpec};
 use crate::model::rope_scaling::{self, RopeScaling};
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// Everything that the forward pass needs besides the weights.
@@ -41,6 +44,9 @@ pub struct Config {
     pub rope_magnitude: f64,
     /// Most tokens of context, scaling included.
     pub max_context: usize,
+    /// The key of the file that sets it, for errors.
+    #[serde(skip)]
+    pub context_key: &'static str,
     /// Whether the output projection is the embedding.
     pub tied: bool,
     /// Biases on q, k and v.
@@ -58,6 +64,19 @@ pub struct Config {
 }
 
 impl Config {
+    /// The least and the most decoder layers.
+    pub const LAYERS: RangeInclusive<usize> = 1..=1024;
+    /// The same of the residual stream's width.
+    pub const HIDDEN: RangeInclusive<usize> = 1..=1 << 20;
+    /// The same of the gated MLP's width.
+    pub const INTERMEDIATE: RangeInclusive<usize> = 1..=1 << 22;
+    /// The same of query heads and of KV heads.
+    pub const HEADS: RangeInclusive<usize> = 1..=1024;
+    /// The same of the embedding's rows.
+    pub const VOCAB: RangeInclusive<usize> = 1..=1 << 24;
+    /// The same of tokens of context.
+    pub const CONTEXT: RangeInclusive<usize> = 1..=rope_scaling::LONGEST;
+
     /// Axes of a mask for this model.
     pub fn mask_shape(&self) -> Shape {
         Shape { layers: self.layers, kv_heads: self.kv_heads, head_dim: self.head_dim }
@@ -107,25 +126,47 @@ impl Config {
         self.layers * BlockSpec::new(self).parameters() + embeddings + self.hidden
     }
 
+    /// Whether heads may have so many channels.
+    pub fn is_head_dim(channels: usize) -> bool {
+        (2..=256).contains(&channels) && channels.is_multiple_of(2)
+    }
+
+    /// The longest context and what sets it, for errors: "8 (`sliding_window`)".
+    pub fn longest(&self) -> String {
+        let (tokens, key, keys) =
+            (count(self.max_context), self.context_key, &self.architecture.keys);
+        let is_stretched =
+            matches!(self.rope_scaling, RopeScaling::Yarn { .. } | RopeScaling::Dynamic { .. });
+        match key {
+            "" => tokens,
+            _ if is_stretched && [keys.context.hf, keys.context.gguf].contains(&key) => {
+                format!("{tokens} (`{key}` and the `factor` of the rope scaling)")
+            }
+            _ => format!("{tokens} (`{key}`)"),
+        }
+    }
+
     /// Refuses numbers that no decoder can have, naming the first.
     pub fn check(&self) -> Result<()> {
         let limits = [
-            ("layers", self.layers, 1, 1024),
-            ("hidden size", self.hidden, 1, 1 << 20),
-            ("intermediate size", self.intermediate, 1, 1 << 22),
-            ("query heads", self.heads, 1, 1024),
-            ("KV heads", self.kv_heads, 1, 1024),
-            ("vocabulary", self.vocab, 1, 1 << 24),
-            ("context", self.max_context, 1, 1 << 30),
+            ("layers", self.layers, Self::LAYERS),
+            ("hidden size", self.hidden, Self::HIDDEN),
+            ("intermediate size", self.intermediate, Self::INTERMEDIATE),
+            ("query heads", self.heads, Self::HEADS),
+            ("KV heads", self.kv_heads, Self::HEADS),
+            ("vocabulary", self.vocab, Self::VOCAB),
+            ("context", self.max_context, Self::CONTEXT),
         ];
-        for (what, found, low, high) in limits {
-            if !(low..=high).contains(&found) {
+        for (what, found, range) in limits {
+            if !range.contains(&found) {
                 return Err(Error::input(format!(
-                    "the model's {what} must be {low} to {high}, not {found}"
+                    "the model's {what} must be {} to {}, not {found}",
+                    range.start(),
+                    range.end()
                 )));
             }
         }
-        if !(2..=256).contains(&self.head_dim) || !self.head_dim.is_multiple_of(2) {
+        if !Self::is_head_dim(self.head_dim) {
             return Err(Error::input(format!(
                 "head_dim must be even and at most 256, not {}",
                 self.head_dim
@@ -156,11 +197,9 @@ impl Config {
 
     /// Refuses rotations that no decoder can have.
     pub(super) fn check_rope(&self) -> Result<()> {
-        if !(self.rope_theta > 1.0 && self.rope_theta <= LARGEST_THETA) {
-            return Err(Error::input(format!(
-                "rope theta must be above 1 and at most {LARGEST_THETA:e}, not {:?}",
-                self.rope_theta
-            )));
+        rope_scaling::positive("rope theta", self.rope_theta)?;
+        if self.rope_theta == 1.0 && matches!(self.rope_scaling, RopeScaling::Yarn { .. }) {
+            return Err(Error::input("rope theta must be other than 1 with yarn"));
         }
         rope_scaling::positive("attn_factor", self.rope_magnitude)?;
         if let Some(divisors) = &self.rope_divisors {
@@ -170,9 +209,6 @@ impl Config {
         self.rope_scaling.check(self.head_dim)
     }
 }
-
-/// Above this, all rotations but the first stand still.
-const LARGEST_THETA: f64 = 1e15;
 
 /// Whether there is no factor; serde hands over a reference.
 fn is_one(value: &f64) -> bool {

@@ -120,7 +120,7 @@ impl Decoder {
             return Err(Error::input(format!(
                 "a prompt of {} tokens is longer than the model's context of {}",
                 count(tokens.len()),
-                count(config.max_context)
+                config.longest()
             )));
         }
         self.backend.prefill(self.blueprint(), tokens, caches, hooks)
@@ -184,7 +184,7 @@ impl Decoder {
         {
             return Err(Error::input(format!(
                 "the sequence fills the model's context of {} ({} tokens)",
-                count(config.max_context),
+                config.longest(),
                 count(full)
             )));
         }

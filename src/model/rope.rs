@@ -60,8 +60,13 @@ impl Rope {
                 .iter()
                 .map(|&freq| {
                     let turns = *original as f64 * freq / (2.0 * PI);
-                    let smooth = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor))
-                        .clamp(0.0, 1.0);
+                    if turns < *low_freq_factor {
+                        return freq / factor;
+                    }
+                    if turns > *high_freq_factor {
+                        return freq;
+                    }
+                    let smooth = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor);
                     (1.0 - smooth) * freq / factor + smooth * freq
                 })
                 .collect(),

@@ -61,8 +61,14 @@ pub enum RopeScaling {
     },
 }
 
-/// Stretches and factors above this mean nothing.
-const LARGEST: f64 = 1e6;
+/// The longest context, in tokens.
+pub(in crate::model) const LONGEST: usize = 1 << 30;
+
+/// Stretches and thetas above this mean nothing: f32 ends there.
+const LARGEST: f64 = 1e30;
+
+/// Factors on cos and sin beyond this mean nothing.
+const LOUDEST: f64 = 1e6;
 
 impl RopeScaling {
     /// YaRN's temperature for a stretch, `0.1 weight ln(factor) + 1` (paper, section 3.4, with a
@@ -78,7 +84,8 @@ impl RopeScaling {
 
     /// Tokens of the context that a model of `trained` tokens may see.
     pub fn context(&self, trained: usize) -> usize {
-        let stretched = |factor: f64, original: usize| (factor * original as f64) as usize;
+        let stretched =
+            |factor: f64, original: usize| ((factor * original as f64) as usize).min(LONGEST);
         match self {
             Self::Yarn { factor, original, .. } | Self::Dynamic { factor, original } => {
                 trained.max(stretched(*factor, *original))
@@ -92,9 +99,9 @@ impl RopeScaling {
             Self::None => Ok(()),
             Self::Linear { factor } => positive("factor", *factor),
             Self::Dynamic { factor, original } => {
-                if *factor < 1.0 || head_dim <= 2 {
+                if head_dim <= 2 {
                     return Err(Error::input(format!(
-                        "dynamic rope scaling needs a `factor` of at least 1 and more than 2 channels a head, not {factor:?} and {head_dim}"
+                        "dynamic rope scaling needs more than 2 channels a head, not {head_dim}"
                     )));
                 }
                 context(*original)?;
@@ -103,23 +110,13 @@ impl RopeScaling {
             Self::Llama3 { factor, low_freq_factor, high_freq_factor, original } => {
                 positive("low_freq_factor", *low_freq_factor)?;
                 positive("high_freq_factor", *high_freq_factor)?;
-                if low_freq_factor >= high_freq_factor {
-                    return Err(Error::input(format!(
-                        "llama3 rope scaling needs low_freq_factor below high_freq_factor, not {low_freq_factor} and {high_freq_factor}"
-                    )));
-                }
                 context(*original)?;
                 positive("factor", *factor)
             }
             Self::Yarn { factor, original, beta_fast, beta_slow, attention_factor, .. } => {
                 positive("beta_fast", *beta_fast)?;
                 positive("beta_slow", *beta_slow)?;
-                if beta_fast < beta_slow {
-                    return Err(Error::input(format!(
-                        "yarn rope scaling needs beta_fast of at least beta_slow, not {beta_fast} and {beta_slow}"
-                    )));
-                }
-                positive("attention_factor", *attention_factor)?;
+                check_magnitude("attention_factor", *attention_factor)?;
                 context(*original)?;
                 positive("factor", *factor)
             }
@@ -127,7 +124,7 @@ impl RopeScaling {
                 for (name, divisors) in [("short_factor", short), ("long_factor", long)] {
                     check_divisors(name, divisors.iter().copied(), head_dim)?;
                 }
-                positive("attention_factor", *attention_factor)?;
+                check_magnitude("attention_factor", *attention_factor)?;
                 context(*original)
             }
         }
@@ -156,18 +153,30 @@ pub(super) fn positive(name: &str, value: f64) -> Result<()> {
         Ok(())
     } else {
         Err(Error::input(format!(
-            "rope scaling needs a positive `{name}` of at most {LARGEST}, not {value:?}"
+            "`{name}` must be a positive number of at most {LARGEST:e}, not {value:?}"
+        )))
+    }
+}
+
+/// Refuses a factor on cos and sin that is no sensible number, by name. Only its square counts in
+/// attention, so it may be negative, and with 0 all tokens are alike.
+pub(super) fn check_magnitude(name: &str, value: f64) -> Result<()> {
+    if value.abs() <= LOUDEST {
+        Ok(())
+    } else {
+        Err(Error::input(format!(
+            "`{name}` must be a number from {} to {LOUDEST}, not {value:?}",
+            -LOUDEST
         )))
     }
 }
 
 fn context(original: usize) -> Result<()> {
-    if (1..=1 << 30).contains(&original) {
+    if (1..=LONGEST).contains(&original) {
         Ok(())
     } else {
         Err(Error::input(format!(
-            "rope scaling needs an original context of 1 to {} tokens, not {original}",
-            1_usize << 30
+            "rope scaling needs an original context of 1 to {LONGEST} tokens, not {original}"
         )))
     }
 }

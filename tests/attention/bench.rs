@@ -12,9 +12,11 @@ fn json_has_the_bandwidth_and_one_row_per_configuration() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(report["bandwidth_gbps"].as_f64().unwrap() > 0.0);
     let rows = report["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 2 * 2 * 2);
+    let plans = ["dense", "mask, 70.3 % pruned", "k8v8", "k8v4", "k4v4", "k8v8:0.5"];
+    assert_eq!(rows.len(), 2 * 2 * plans.len());
     for row in rows {
         for number in [
+            "bytes_share",
             "tokens",
             "threads",
             "sparsity",
@@ -26,7 +28,8 @@ fn json_has_the_bandwidth_and_one_row_per_configuration() {
         ] {
             assert!(row[number].is_number(), "{number} in {row}");
         }
-        let dense = row["sparsity"] == 0.0;
+        assert!(plans.iter().any(|&plan| row["plan"] == plan), "{row}");
+        let dense = row["plan"] == "dense";
         assert_eq!(row["byte_ratio"] == 1.0 && row["time_ratio"] == 1.0, dense);
         // 30 layers, 3 KV heads, 64 channels of K and V, 2 bytes.
         assert_eq!(row["bytes"] == 512 * 30 * 3 * 128 * 2, dense);
@@ -40,6 +43,9 @@ fn wrong_values_are_named() {
         ("--dtype q8", "q8"),
         ("--threads 0", "not 0"),
         ("--simd neon", "neon"),
+        ("--plan k9v9 --quick --geometry smollm2 --tokens 64", "k9v9"),
+        ("--plan k8v8:7 --quick --geometry smollm2 --tokens 64", "k8v8:7"),
+        ("--plan k8v8 --device cuda --dry-run", "--device cuda:0: plans"),
     ] {
         let output =
             kscope().args(["bench", "attention"]).args(arguments.split(' ')).output().unwrap();

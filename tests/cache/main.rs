@@ -1,5 +1,7 @@
 //! The cache: parts, bytes, rewind, retune, clones.
 
+mod plans;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,10 +11,10 @@ use kscope::mask::{ChannelMask, Window};
 use kscope_testing::tokens::*;
 use proptest::prelude::*;
 
-const WINDOW: Window = Window { sink: 16, recent: 128, chunk: 32 };
+pub(crate) const WINDOW: Window = Window { sink: 16, recent: 128, chunk: 32 };
 
 /// Every stored key and value of both caches is the same, bit for bit.
-fn assert_same(a: &SequenceCache, b: &SequenceCache) {
+pub(crate) fn assert_same(a: &SequenceCache, b: &SequenceCache) {
     let shape = a.spec().shape();
     for layer in 0..shape.layers {
         assert_eq!(a.len(layer), b.len(layer));

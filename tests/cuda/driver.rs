@@ -308,7 +308,8 @@ fn learning_over_the_driver_gives_the_mask_of_the_cpu() {
                 .unwrap()
                 .into_mask(device)
                 .unwrap()
-                .mask,
+                .mask()
+                .clone(),
         );
     }
     assert!(masks[0].kept_ratio() < 0.2, "something is pruned: {}", masks[0].kept_ratio());

@@ -41,7 +41,8 @@ fn a_key_that_f16_cannot_hold_is_refused_by_every_command_that_decodes() {
         ("run", &[&ids[..], &["--batch", "2"]].concat()),
         ("run", &[&ids[..], &["--prompt-logprobs", "--json"]].concat()),
         ("compare", &[&ids[..], &["--mask", mask, "--json"]].concat()),
-        // The inspector without a terminal.
+        // The inspector, asked for no screen and without a terminal.
+        ("", &[&ids[..], &["--plain"]].concat()),
         ("", &ids[..]),
     ] {
         let (code, out, err) = outcome(command, folder.path(), arguments);

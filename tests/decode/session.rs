@@ -98,7 +98,10 @@ fn a_prompt_longer_than_the_context_is_refused_and_one_exactly_as_long_gives_one
     let limit = model.config().max_context;
     let long: Vec<u32> = prompt("llama").into_iter().cycle().take(limit + 1).collect();
     let sentence = refusal(&model, greedy(&model, vec![long.clone()], 4));
-    assert_eq!(sentence, "a prompt of 513 tokens does not fit the context of 512");
+    assert_eq!(
+        sentence,
+        "a prompt of 513 tokens does not fit the context of 512 (`max_position_embeddings`)"
+    );
 
     let spec = dense(&model, SMALL, Dtype::F16);
     let exact = run(&model, &spec, greedy(&model, vec![long[..limit].to_vec()], 4)).unwrap();
@@ -138,7 +141,10 @@ fn the_decoder_itself_refuses_a_step_beyond_the_context() {
     let mut buffers = kscope::model::decoder::StepBuffers::new(model.config(), 1);
     let error =
         model.decoder.step(&[1], &mut [&mut cache], &mut buffers, &mut |_, _, _| ()).unwrap_err();
-    assert_eq!(error.to_string(), "the sequence fills the model's context of 512 (512 tokens)");
+    assert_eq!(
+        error.to_string(),
+        "the sequence fills the model's context of 512 (`max_position_embeddings`) (512 tokens)"
+    );
     assert_eq!(cache.tokens(), limit, "nothing was appended");
 }
 
@@ -253,7 +259,7 @@ fn nothing_is_generated_where_nothing_was_asked_for() {
 fn streamed(tokenizer: &Arc<Tokenizer>, ids: &[u32]) -> String {
     let mut stream = Detokenizer::new(Arc::clone(tokenizer));
     let text: String = ids.iter().map(|&id| stream.push(id)).collect();
-    text + &stream.finish()
+    text + &stream.finish().unwrap()
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn learn(out: &Path, more: &[&str]) -> Output {
 fn mask(path: &Path) -> files::MaskFile {
     match files::read(path, &Split::default()).unwrap() {
         Contents::Mask(file) => file,
-        Contents::Importance(_) => panic!("a mask was asked for"),
+        _ => panic!("a mask was asked for"),
     }
 }
 
@@ -69,6 +69,16 @@ fn a_learning_ends_with_a_mask_a_verdict_and_every_rival() {
         [("dense", "own"), ("learned", "learned")].into_iter().chain(rivals).collect::<Vec<_>>()
     );
     assert_eq!(report["rows"][0]["kld_mean"], 0.0, "dense against itself");
+    // Plain caches over the same texts and prompts, after the mask itself.
+    let costs = report["costs"].as_array().unwrap();
+    let names: Vec<&str> = costs.iter().map(|cost| cost["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["learned", "k8v8", "q8_0", "k4v4", "q4_0"]);
+    let learned = &report["rows"][1];
+    assert_eq!(
+        (&costs[0]["kld_mean"], &costs[0]["recall"]),
+        (&learned["kld_mean"], &learned["recall"])
+    );
+    assert!(report["reason"].as_str().unwrap().contains("plain caches: k8v8 "), "{report}");
 
     let file = mask(&out);
     assert_eq!(file.origin.model, "demo");
@@ -76,13 +86,14 @@ fn a_learning_ends_with_a_mask_a_verdict_and_every_rival() {
     assert!(file.importance.unwrap().scores().iter().all(|score| (0.0..=1.0).contains(score)));
     let recipe = &file.origin.recipe;
     assert_eq!(recipe["check"]["verdict"], report["verdict"]);
+    assert_eq!(recipe["check"]["costs"][1]["name"], "k8v8");
     assert_eq!(recipe["settings"]["steps"], 6);
 
     // A finished run can be checked again; its mask does not change.
     let again = folder.path().join("again.safetensors");
     let run = learn(&again, &["--resume", folder.path().join("mask.learning").to_str().unwrap()]);
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    assert_eq!(mask(&again).mask, file.mask);
+    assert_eq!(mask(&again).plan, file.plan);
     // The checkpoint of another run is refused.
     let run = learn(
         &again,
@@ -183,7 +194,8 @@ fn learning_goes_on_from_given_importance() {
     let (was, now) = (mask(&first), mask(&second));
     assert_eq!(was.importance, now.importance);
     let options = kscope::mask::select::Options::new(0.7, 8);
-    assert_eq!(now.mask, kscope::mask::select(now.importance.as_ref().unwrap(), &options).unwrap());
+    let selected = kscope::mask::select(now.importance.as_ref().unwrap(), &options).unwrap();
+    assert_eq!(*now.mask(), selected);
     assert_eq!(now.origin.recipe["importance"]["file"], "first.safetensors");
     assert_eq!(now.origin.recipe["importance"]["recipe"]["settings"]["steps"], 6);
     // With stage 2: only the updates of stage 2 run.
@@ -229,11 +241,11 @@ fn shipped_masks_follow_from_their_importance_and_passed_their_check() {
         assert_eq!(file.target_sparsity, Some(name.parse().unwrap()));
         let options = kscope::mask::select::Options::new(name.parse().unwrap(), file.origin.align);
         assert_eq!(
-            file.mask,
+            *file.mask(),
             kscope::mask::select(file.importance.as_ref().unwrap(), &options).unwrap()
         );
         assert!(
-            (1.0 - file.mask.kept_ratio() - file.target_sparsity.unwrap()).abs() < 0.012,
+            (1.0 - file.mask().kept_ratio() - file.target_sparsity.unwrap()).abs() < 0.012,
             "{name}"
         );
         let check = &recipe["check"];

@@ -8,5 +8,6 @@ mod device;
 mod gradient;
 mod optim;
 mod score;
+mod sensitivity;
 mod train;
 mod worker;

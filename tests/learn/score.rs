@@ -3,7 +3,8 @@
 
 use kscope::decode::squares::LAST_QUERIES;
 use kscope::learn::score::gather;
-use kscope::mask::Rule;
+use kscope::mask::files::{self, Split};
+use kscope::mask::{Rule, Window};
 use kscope::model::decoder::{LayerView, PrefillHooks};
 use kscope_testing::{demo, kscope};
 use serde_json::Value;
@@ -89,4 +90,52 @@ fn score_writes_importance_that_masks_are_made_of() {
     }
     let refused = kscope().args(["score", "--rule", "think", "--out", "x"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
+}
+
+#[test]
+fn score_writes_the_sensitivity_with_what_it_was_measured_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        kscope().current_dir(folder.path()).arg("score").args(args).output().unwrap()
+    };
+    let text = "The lamp stood by the door of the old house. ".repeat(80);
+    std::fs::write(folder.path().join("notes.txt"), &text).unwrap();
+    std::fs::write(folder.path().join("short.txt"), "The lamp stood.").unwrap();
+    let out = ["--rule", "sensitivity", "--out", "s.safetensors"];
+    let small = ["--windows", "1", "--window-tokens", "300", "--rows", "8", "--json"];
+    let done = run(&[&out[..], &small, &["--text", "notes.txt", "--seed", "3"]].concat());
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let said: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((&said["rule"], &said["text_rows"]), (&"sensitivity".into(), &8.into()));
+    let share = said["costliest_1_percent_at_4_bits"].as_f64().unwrap();
+    assert!(share > 0.01 && share < 1.0, "{share}");
+
+    let file = files::read(&folder.path().join("s.safetensors"), &Split::default()).unwrap();
+    let table = file.expect_sensitivity("s.safetensors").unwrap();
+    assert_eq!(table.shape(), demo().config().mask_shape());
+    assert!(table.k_table().iter().chain(table.v_table()).any(|&damage| damage > 0.0));
+    let origin = file.origin();
+    assert_eq!(origin.window, Window { sink: 16, recent: 128, chunk: 64 });
+    let recipe = &origin.recipe;
+    assert_eq!(recipe["texts"][0]["name"], "notes.txt");
+    assert_eq!(recipe["texts"][0]["sha256"].as_str().unwrap().len(), 64);
+    let settings = &recipe["settings"];
+    for (name, number) in [("windows", 1), ("window_tokens", 300), ("rows", 8), ("draws", 1)] {
+        assert_eq!(settings[name], number, "{name}");
+    }
+    assert_eq!((&settings["seed"], &settings["recall_weight"]), (&3.into(), &0.25.into()));
+    assert!(recipe["recall_rows"].as_u64().unwrap() > 0);
+
+    for (args, part) in [
+        (&["--text", "short.txt"][..], "short.txt is too short for a window of 300 tokens"),
+        (&["--text", "notes.txt", "--ctx", "100"], "--windows and --window-tokens"),
+        (&[], "give it --text FILE"),
+    ] {
+        let refused = run(&[&out[..], &small, args].concat());
+        let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{args:?}: {error}");
+        assert!(error.contains(part) && error.lines().count() == 1, "{args:?}: {error}");
+    }
+    let other = run(&["--rule", "random", "--out", "r.safetensors", "--windows", "2"]);
+    assert_eq!(other.status.code(), Some(2));
 }

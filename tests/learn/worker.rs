@@ -72,7 +72,7 @@ fn a_learning_tells_every_update_and_ends_with_a_file() {
     let Contents::Mask(file) = files::read(&out, &Split::default()).unwrap() else {
         panic!("a mask")
     };
-    assert_eq!((&file.mask, &file.importance), (&done.file.mask, &done.file.importance));
+    assert_eq!((file.mask(), &file.importance), (done.file.mask(), &done.file.importance));
 }
 
 #[test]

@@ -15,19 +15,19 @@ fn kscope_in(folder: &Path, args: &[&str]) -> std::process::Output {
     command.env("LC_ALL", "C.UTF-8").args(args).output().unwrap()
 }
 
-fn stdout(folder: &Path, args: &[&str]) -> String {
+pub(super) fn stdout(folder: &Path, args: &[&str]) -> String {
     let output = kscope_in(folder, args);
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn json(folder: &Path, args: &[&str]) -> Value {
+pub(super) fn json(folder: &Path, args: &[&str]) -> Value {
     let text = stdout(folder, &[args, &["--json"]].concat());
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"))
 }
 
 /// The error message of a refused command.
-fn refusal(folder: &Path, args: &[&str]) -> String {
+pub(super) fn refusal(folder: &Path, args: &[&str]) -> String {
     let output = kscope_in(folder, args);
     assert_eq!(output.status.code(), Some(2), "{args:?}");
     assert!(output.stdout.is_empty(), "{args:?} printed a result all the same");
@@ -35,7 +35,7 @@ fn refusal(folder: &Path, args: &[&str]) -> String {
 }
 
 /// A folder with the configuration of a small model and a foreign mask and importance of its shape.
-fn workplace() -> tempfile::TempDir {
+pub(super) fn workplace() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("tiny-llama");
     std::fs::create_dir(&model).unwrap();

@@ -2,6 +2,8 @@
 
 mod cli;
 mod foreign;
+mod plan_cli;
+mod plan_files;
 mod properties;
 mod published;
 mod selection;

@@ -3,8 +3,8 @@
 use kscope::mask::files::{self, Contents, Format, ImportanceFile, MaskFile, Origin, Split};
 use kscope::mask::select::{ALIGNMENTS, Budget, ByteBudget, Options, Target};
 use kscope::mask::{
-    ChannelMask, Importance, Shape, Statistics, StatisticsSetting, Window, bytes, compare,
-    keep_counts, select,
+    CachePlan, ChannelMask, Importance, Shape, Statistics, StatisticsSetting, Window, bytes,
+    compare, keep_counts, select,
 };
 use proptest::prelude::*;
 
@@ -78,7 +78,13 @@ proptest! {
         importance in importance(), origin in origin(), sparsity in prop::option::of(0.0f64..=1.0), with in any::<bool>(),
     ) {
         let mask = select(&importance, &Options::new(0.5, 4)).unwrap();
-        let file = MaskFile { mask, importance: with.then(|| importance.clone()), target_sparsity: sparsity, origin: origin.clone() };
+        let file = MaskFile {
+            plan: CachePlan::of_mask(&mask),
+            importance: with.then(|| importance.clone()),
+            sensitivity: None,
+            target_sparsity: sparsity,
+            origin: origin.clone(),
+        };
         for contents in [Contents::Mask(file), Contents::Importance(ImportanceFile { importance, origin })] {
             let bytes = files::encode(&contents, Format::Safetensors, false).unwrap();
             prop_assert_eq!(files::parse(&bytes, "f", &Split::default()).unwrap(), contents);
@@ -89,11 +95,18 @@ proptest! {
     fn raw_formats_return_masks(mask in mask()) {
         let split = Split { kv_heads: Some(mask.shape().kv_heads), head_dim: None };
         let origin = Origin::upstream(serde_json::Value::Null);
-        let contents = Contents::Mask(MaskFile { mask: mask.clone(), importance: None, target_sparsity: None, origin });
+        let contents = Contents::Mask(MaskFile {
+            plan: CachePlan::of_mask(&mask),
+            importance: None,
+            sensitivity: None,
+            target_sparsity: None,
+            origin,
+        });
         for format in [Format::Pth, Format::Npy, Format::Tsv] {
             let bytes = files::encode(&contents, format, false).unwrap();
             prop_assert_eq!(Format::of_content(&bytes), format);
-            prop_assert_eq!(&files::parse(&bytes, "f", &split).unwrap().into_mask("f").unwrap().mask, &mask);
+            let read = files::parse(&bytes, "f", &split).unwrap().into_mask("f").unwrap();
+            prop_assert_eq!(read.mask(), &mask);
         }
     }
 

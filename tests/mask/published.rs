@@ -13,7 +13,7 @@ fn mask() -> Option<ChannelMask> {
         (file.origin.window, file.origin.align),
         (Window { sink: 128, recent: 768, chunk: 128 }, 32)
     );
-    Some(file.mask)
+    Some(file.mask().clone())
 }
 
 fn statistics() -> Option<Statistics> {

@@ -65,7 +65,11 @@ fn a_configuration_that_is_no_json_or_lacks_a_number() {
         ("\"num_key_value_heads\": 3", "\"num_key_value_heads\": 2", "KV heads"),
         ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 100000", "layers"),
         ("\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"", "gelu"),
-        ("\"max_position_embeddings\": 512", "\"max_position_embeddings\": 0", "context"),
+        (
+            "\"max_position_embeddings\": 512",
+            "\"max_position_embeddings\": 0",
+            "`max_position_embeddings`",
+        ),
         ("\"rope_theta\": 10000.0", "\"rope_theta\": -1", "theta"),
     ] {
         let folder = changed(|folder| edit_config(folder, from, to));
@@ -75,7 +79,7 @@ fn a_configuration_that_is_no_json_or_lacks_a_number() {
 
 #[test]
 fn ends_that_are_no_token_ids_are_refused() {
-    for wrong in ["\"</s>\"", "1.5", "true", "{}", "[2, \"</s>\"]"] {
+    for wrong in ["\"</s>\"", "1.5", "8.0", "true", "{}", "[2, \"</s>\"]"] {
         let key = format!("\"eos_token_id\": {wrong}");
         let folder = changed(|folder| edit_config(folder, "\"eos_token_id\": 2", &key));
         refuses_model(folder.path(), &["config.json", "`eos_token_id`", "token id"]);
@@ -94,7 +98,7 @@ fn ends_that_are_no_token_ids_are_refused() {
     let usual = ends("null");
     assert_eq!(ends("-1"), usual);
     assert_eq!(ends("[]"), usual);
-    assert!(ends("[7, 8.0]").ends_with(&[7, 8]));
+    assert!(ends("[7, 8]").ends_with(&[7, 8]));
 }
 
 #[test]

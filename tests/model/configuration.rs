@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use candle_core::quantized::gguf_file::Value as Metadata;
+use kscope::element::Dtype;
 use kscope_testing::models::*;
 use kscope_testing::{kscope, vectors};
 use serde_json::Value;
@@ -67,6 +68,150 @@ fn changed_folder(base: &str, change: &Value) -> tempfile::TempDir {
     }
     std::fs::write(path, config.to_string()).unwrap();
     folder
+}
+
+#[test]
+fn decoding_across_the_context_of_pretraining_computes_what_transformers_computes() {
+    let held = json(&vectors().join("configurations.json"));
+    let all = ids(&held["token_ids"]);
+    for case in held["decoded"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let folder = changed_folder(case["base"].as_str().unwrap(), &case["change"]);
+        let model = load(folder.path(), Some(Dtype::F32));
+        let (prompt, forced) = all.split_at(case["prompt"].as_u64().unwrap() as usize);
+        // The first log-probability is the prompt's last logits, the others are decode steps.
+        let spec = dense(&model, SMALL, Dtype::F32);
+        let (mut cache, states) = prefill(&model, &spec, prompt, 16);
+        let last = &states[states.len() - model.config().hidden..];
+        let mut rows = vec![model.decoder.logits(last).unwrap()];
+        rows.extend(step_logits(&model, &mut cache, &forced[..forced.len() - 1]));
+        let expected = case["logprobs"].as_array().unwrap();
+        assert_eq!(rows.len(), expected.len(), "{name}");
+        for (at, (row, expected)) in rows.iter().zip(expected).enumerate() {
+            let found = logprob(row, forced[at]);
+            let expected = expected.as_f64().unwrap();
+            assert!((found - expected).abs() < 1e-3, "{name} step {at}: {found}, not {expected}");
+        }
+    }
+}
+
+fn logprob(logits: &[f32], token: u32) -> f64 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
+    f64::from(logits[token as usize] - largest) - sum.ln()
+}
+
+#[test]
+fn sizes_that_do_not_fit_the_weights_are_named_with_the_keys_that_give_them() {
+    let remove = r#"{"remove": true}"#;
+    for (base, change, words) in [
+        (
+            "mistral",
+            format!(r#"{{"hidden_size": {remove}}}"#),
+            &["`vocab_size` 112", "`hidden_size` 4096 (not given)", "[112, 64]", "[112, 4096]"][..],
+        ),
+        (
+            "llama",
+            format!(r#"{{"hidden_size": {remove}, "n_embd": 48}}"#),
+            &["`num_attention_heads` 3", "`hidden_size` 4096 (not given; `n_embd` is not read)"],
+        ),
+        (
+            "llama",
+            r#"{"num_key_value_heads": 1}"#.to_owned(),
+            &["`num_key_value_heads` 1", "k_proj"],
+        ),
+        (
+            "llama",
+            r#"{"attention_bias": true}"#.to_owned(),
+            &["`attention_bias` true", "q_proj.bias"],
+        ),
+        ("llama", r#"{"mlp_bias": true}"#.to_owned(), &["`mlp_bias` true", "gate_proj.bias"]),
+        ("qwen2", r#"{"num_hidden_layers": 5}"#.to_owned(), &["`num_hidden_layers` 5", "2 layers"]),
+        (
+            "llama",
+            format!(r#"{{"num_hidden_layers": {remove}, "n_layer": 2}}"#),
+            &["`num_hidden_layers` is missing", "`n_layer` is not read"],
+        ),
+        (
+            "llama",
+            r#"{"num_attention_heads": 4}"#.to_owned(),
+            &["`num_attention_heads` 4", "`num_key_value_heads` 3"],
+        ),
+        (
+            "llama",
+            r#"{"num_attention_heads": 48}"#.to_owned(),
+            &["`num_attention_heads` 48", "1 channels"],
+        ),
+    ] {
+        let folder = changed_folder(base, &serde_json::from_str(&change).unwrap());
+        refuses(kscope().args(arguments(folder.path().to_str().unwrap(), "5,6")), words);
+    }
+    // As many as query heads.
+    let folder = changed_folder("llama", &serde_json::json!({"num_key_value_heads": null}));
+    assert_eq!(load(folder.path(), None).config().kv_heads, 3);
+}
+
+#[test]
+fn a_context_that_is_too_short_is_named_with_its_key() {
+    for (base, change, word) in [
+        ("llama", r#"{"max_position_embeddings": 1}"#, "1 (`max_position_embeddings`)"),
+        ("mistral", r#"{"sliding_window": 1}"#, "1 (`sliding_window`)"),
+        (
+            "llama",
+            r#"{"max_position_embeddings": 1, "rope_scaling": {"type": "dynamic", "factor": 1.0}}"#,
+            "1 (`max_position_embeddings` and the `factor` of the rope scaling)",
+        ),
+    ] {
+        let folder = changed_folder(base, &serde_json::from_str(change).unwrap());
+        refuses(kscope().args(arguments(folder.path().to_str().unwrap(), "5,6")), &[word]);
+    }
+    let long =
+        changed_folder("llama", &serde_json::json!({"max_position_embeddings": 1_000_000_000}));
+    assert_eq!(load(long.path(), None).config().max_context, 1_000_000_000);
+}
+
+#[test]
+fn llama_has_no_window_in_a_gguf_file_either() {
+    let folder = changed_gguf("llama-f32", |table| {
+        table.insert("llama.attention.sliding_window".to_owned(), Metadata::U32(8));
+    });
+    let path = folder.path().join("model.gguf");
+    assert!(open(&path).config.max_context > 8);
+    assert!(said(&path).contains("`llama.attention.sliding_window` means nothing in llama"));
+}
+
+#[test]
+fn a_text_ends_where_the_architecture_s_default_says_if_no_file_says_it() {
+    let remove = serde_json::json!({"eos_token_id": {"remove": true}});
+    let ends = |base: &str, generation: Option<&str>| {
+        let folder = changed_folder(base, &remove);
+        std::fs::remove_file(folder.path().join("tokenizer_config.json")).unwrap();
+        std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+        if let Some(text) = generation {
+            std::fs::write(folder.path().join("generation_config.json"), text).unwrap();
+        }
+        let opened = open(folder.path());
+        let warns = opened.warnings.iter().any(|warning| warning.contains("`eos_token_id`"));
+        (opened.config.eos, warns)
+    };
+    for base in ["llama", "mistral"] {
+        assert_eq!(ends(base, None), (vec![2], true), "{base}");
+        assert_eq!(ends(base, Some(r#"{"eos_token_id": [5, 7]}"#)), (vec![5, 7], false), "{base}");
+    }
+    assert_eq!(ends("qwen2", None), (Vec::new(), false));
+}
+
+#[test]
+fn a_configuration_for_random_weights_gets_the_same_warnings() {
+    let folder = changed_folder("llama", &serde_json::json!({"no_such_key": 3}));
+    let path = folder.path().join("config.json");
+    let output = kscope()
+        .args(["run", "--token-ids", "5,6", "--max-new", "1", "--random-weights"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && err.contains("`no_such_key`"), "{err}");
 }
 
 fn metadata(typed: &Value) -> Metadata {

@@ -90,7 +90,7 @@ fn recalled(model: &Arc<Model>, mask: &ChannelMask, facts: usize, trials: u64) -
 
 #[test]
 fn the_demo_recalls_one_of_sixteen_facts_densely_and_under_its_mask() {
-    let (model, mask) = (demo(), shipped_mask().mask);
+    let (model, mask) = (demo(), shipped_mask().mask().clone());
     let full = ChannelMask::full(model.config().mask_shape());
     assert!(mask.kept_ratio() < 0.5, "the shipped mask prunes more than half");
     let (dense, masked) = (recalled(&model, &full, 16, 40), recalled(&model, &mask, 16, 40));

@@ -94,7 +94,14 @@ fn the_metadata_reads_as_the_configuration_that_the_file_was_made_from() {
         let rope_divisors = found.rope_divisors.clone();
         assert_eq!(
             found,
-            Config { eos: found.eos.clone(), bos: found.bos, rope_scaling, rope_divisors, ..meant },
+            Config {
+                eos: found.eos.clone(),
+                bos: found.bos,
+                context_key: found.context_key,
+                rope_scaling,
+                rope_divisors,
+                ..meant
+            },
             "{name}"
         );
     }

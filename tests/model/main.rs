@@ -4,6 +4,7 @@
 mod bad_input;
 mod bad_prompts;
 mod configuration;
+mod configuration_keys;
 mod demo;
 mod edits;
 mod folders;

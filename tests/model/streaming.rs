@@ -120,7 +120,7 @@ fn kinds() -> Vec<(&'static str, Vec<String>, Value)> {
 fn streamed(tokenizer: &Arc<Tokenizer>, ids: &[u32]) -> String {
     let mut stream = Detokenizer::new(Arc::clone(tokenizer));
     let text: String = ids.iter().map(|&id| stream.push(id)).collect();
-    text + &stream.finish()
+    text + &stream.finish().unwrap()
 }
 
 #[test]

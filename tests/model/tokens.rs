@@ -6,9 +6,11 @@ use candle_core::Device;
 use candle_core::quantized::gguf_file::{self, Content, Value as Field};
 use kscope::model::load::gguf::Gguf;
 use kscope::model::tokenizer::{GgufTokenizer, Tokenizer};
-use kscope_testing::models::{ids, json, open};
+use kscope_testing::models::{ids, json, open, tiny_folder};
 use kscope_testing::{kscope, vectors};
 use serde_json::Value;
+
+use crate::edits::refuses;
 
 fn file() -> Value {
     json(&vectors().join("text/tokens.json"))
@@ -22,9 +24,17 @@ fn folder(case: &Value) -> tempfile::TempDir {
     };
     let mut tokenizer = json(&vectors().join("tiny/tokenizer/tokenizer.json"));
     let changes = case["changes"].as_object().unwrap();
-    if let Some(processor) = changes.get("post_processor") {
-        tokenizer["post_processor"] = processor.clone();
+    for step in ["post_processor", "normalizer", "pre_tokenizer", "decoder"] {
+        if let Some(changed) = changes.get(step) {
+            tokenizer[step] = changed.clone();
+        }
     }
+    if let Some(space) = changes.get("space").and_then(Value::as_str) {
+        let model = tokenizer["model"].to_string().replace('\u{120}', space);
+        tokenizer["model"] = serde_json::from_str(&model).unwrap();
+    }
+    let model_type = changes.get("model_type").and_then(Value::as_str).unwrap_or("llama");
+    write("config.json", &serde_json::json!({"model_type": model_type}));
     let added = changes.get("added_tokens").and_then(Value::as_array).into_iter().flatten();
     for (at, text) in added.enumerate() {
         let token = serde_json::json!({
@@ -61,6 +71,10 @@ fn a_folder_has_the_tokens_and_ids_that_transformers_gives_it() {
         let folder = folder(case);
         let tokenizer = Tokenizer::from_folder(folder.path()).unwrap();
         assert_eq!(tokenizer.encode(text).unwrap(), ids(&case["ids"]), "{name}");
+        let wordy = tokenizer.encode(file["wordy"].as_str().unwrap()).unwrap();
+        assert_eq!(wordy, ids(&case["wordy"]), "{name}");
+        let spoken = tokenizer.decode(&wordy).unwrap();
+        assert_eq!(spoken, case["decoded"].as_str().unwrap(), "{name}");
         let seen = tokenizer.template().unwrap().render(&[("user", "x")]).unwrap();
         for pair in seen.split_terminator(';') {
             let (token, found) = pair.split_once('=').unwrap();
@@ -300,4 +314,99 @@ fn a_byte_order_mark_before_a_prompt_is_no_part_of_it_and_line_ends_stay() {
     };
     assert_eq!(count("\u{feff}a\r\nb"), count("a\r\nb"));
     assert!(count("a\r\nb") > count("a\nb"));
+}
+
+#[test]
+fn keys_that_hold_something_else_in_the_files_of_a_tokenizer_are_named() {
+    let config = "tokenizer_config.json";
+    let decoder = |entry: &str| format!(r#"{{"added_tokens_decoder": {entry}}}"#);
+    let mut cases: Vec<(&str, String, Vec<String>)> = Vec::new();
+    let mut add = |file, text: String, words: &[&str]| {
+        cases.push((file, text, words.iter().map(|word| (*word).to_owned()).collect()));
+    };
+    for file in [config, "special_tokens_map.json", "added_tokens.json", "generation_config.json"] {
+        for text in ["null", "true", "5", "\"x\"", "[]", "[\"x\"]"] {
+            add(file, text.to_owned(), &["object"]);
+        }
+    }
+    for value in ["true", "5", "0.5", "[]", "[\"x\"]", "{}", r#"{"content": 5}"#] {
+        let shown = value.replace(": ", ":");
+        for key in ["bos_token", "eos_token", "unk_token", "pad_token"] {
+            let text = format!(r#"{{"{key}": {value}}}"#);
+            add(config, text.clone(), &[&format!("`{key}`"), &shown]);
+            add("special_tokens_map.json", text, &[&format!("`{key}`"), &shown]);
+        }
+        let of_a_decoder = decoder(&format!(r#"{{"95": {value}}}"#));
+        add(config, of_a_decoder, &["`added_tokens_decoder.95`", &shown]);
+    }
+    for value in ["true", "5", "\"x\"", "[5]", "[null]", r#"{"a": 1}"#] {
+        for key in ["additional_special_tokens", "extra_special_tokens"] {
+            add(config, format!(r#"{{"{key}": {value}}}"#), &[&format!("`{key}`")]);
+        }
+    }
+    for value in ["null", "true", "5", "\"x\"", "[]"] {
+        add(config, decoder(value), &["`added_tokens_decoder`", value]);
+    }
+    for id in ["x", "", "1.5", "0x5f"] {
+        let entry = format!(r#"{{"{id}": {{"content": "<|x|>"}}}}"#);
+        add(config, decoder(&entry), &["`added_tokens_decoder`", &format!("`{id}`"), "no number"]);
+    }
+    for flag in ["special", "lstrip", "rstrip", "single_word", "normalized"] {
+        for value in ["null", "5", "\"x\""] {
+            let entry = format!(r#"{{"95": {{"content": "<|x|>", "{flag}": {value}}}}}"#);
+            add(config, decoder(&entry), &[&format!("added_tokens_decoder.95.{flag}"), value]);
+        }
+    }
+    for value in ["null", "true", "0.5", "\"x\"", "[1]"] {
+        add("added_tokens.json", format!(r#"{{"<|x|>": {value}}}"#), &["`<|x|>`", value]);
+    }
+    for value in ["true", "5", "[]"] {
+        add(config, format!(r#"{{"tokenizer_class": {value}}}"#), &["`tokenizer_class`", value]);
+    }
+    for value in ["5", "\"true\"", "[]"] {
+        let text =
+            format!(r#"{{"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": {value}}}"#);
+        add(config, text, &["`add_prefix_space`", value]);
+    }
+    for value in ["true", "0.5", "\"x\"", "[\"x\"]", "{}"] {
+        let text = format!(r#"{{"eos_token_id": {value}}}"#);
+        add("generation_config.json", text, &["`eos_token_id`", value]);
+    }
+    for (file, text, words) in cases {
+        let folder = tiny_folder("llama");
+        if file != config {
+            // With a full list there, the other files are not read.
+            std::fs::remove_file(folder.path().join(config)).unwrap();
+        }
+        std::fs::write(folder.path().join(file), &text).unwrap();
+        let words: Vec<&str> = words.iter().map(String::as_str).chain([file]).collect();
+        let model = folder.path().to_str().unwrap();
+        refuses(kscope().args(["model", "show", "--model", model]), &words);
+    }
+}
+
+#[test]
+fn a_tokenizer_that_panics_over_a_text_or_tokens_ends_with_a_sentence() {
+    let run = |change: &dyn Fn(&mut Value), arguments: &[&str]| {
+        let folder = tiny_folder("llama");
+        let path = folder.path().join("tokenizer.json");
+        let mut tokenizer = json(&path);
+        change(&mut tokenizer);
+        std::fs::write(&path, tokenizer.to_string()).unwrap();
+        let model = folder.path().to_str().unwrap();
+        kscope().args(["run", "--ignore-eos", "--model", model]).args(arguments).output().unwrap()
+    };
+    // More characters to cut than the token has.
+    let strip = |tokenizer: &mut Value| {
+        tokenizer["decoder"] =
+            serde_json::json!({"type": "Strip", "content": "!", "start": 0, "stop": 5});
+    };
+    for json in [&[][..], &["--json"], &["--batch", "2"]] {
+        let forced = ["--token-ids", "5,6", "--force-ids", "3,3"];
+        let output = run(&strip, &[&forced[..], json].concat());
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{json:?}: {err}");
+        assert_eq!(err.lines().filter(|line| line.contains("kscope: ")).count(), 1, "{err}");
+        assert!(err.contains("decoder (tokenizer.json)") && !err.contains("thread '"), "{err}");
+    }
 }

@@ -6,7 +6,8 @@
 Writes configurations.json there. Every case changes the configuration of a tiny model that is in
 the folder (tiny/NAME, or a GGUF file) and holds the log-probability of a fixed text: the sum of all
 tokens after the first for folders (transformers), that of the last token for GGUF files
-(llama.cpp). A case without a value is one that kscope refuses; `words` are in its message. In a
+(llama.cpp). A case without a value is one that kscope refuses; `words` are in its message. `decoded`
+has the log-probabilities of tokens that are decoded one by one after a prompt (transformers). In a
 change, {"remove": true} takes a key out. Needs torch, transformers, gguf and xllamacpp.
 """
 
@@ -14,6 +15,7 @@ import argparse
 import json
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import gguf
@@ -93,6 +95,16 @@ FOLDERS = {
     "qwen2-windows-off": ("qwen2", {"use_sliding_window": False, "sliding_window": 8, "max_window_layers": 0}),
     "qwen2-no-layer-slides": ("qwen2", {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 28, "layer_types": None}),
     "harmless-keys": ("llama", {"logit_scale": 1.0, "rope_interleaved": False, "pretraining_tp": 2, "use_mrope": False}),
+    "yarn-betas-swapped": ("llama", yarn(beta_fast=1, beta_slow=32)),
+    "yarn-attention_factor-negative": ("llama", yarn(attention_factor=-0.5)),
+    "yarn-attention_factor-zero": ("llama", yarn(attention_factor=0.0)),
+    "yarn-beta_fast-zero": ("llama", yarn(beta_fast=0)),
+    "yarn-truncate-zero": ("llama", yarn(truncate=0)),
+    "yarn-factor-huge": ("llama", yarn(factor=1e30)),
+    "dynamic-factor-below-one": ("llama", {"rope_scaling": DYNAMIC | {"factor": 0.5}}),
+    "llama3-equal": ("llama", {"rope_scaling": LLAMA3 | {"low_freq_factor": 4.0, ORIGINAL: 64}}),
+    "llama3-swapped": ("llama", {"rope_scaling": LLAMA3 | {"low_freq_factor": 8.0, ORIGINAL: 64}}),
+    "llama-window": ("llama", {"sliding_window": 8}),
     "unknown-key": ("llama", {"no_such_key": 3}),
 }
 
@@ -105,11 +117,11 @@ REFUSED_FOLDERS = {
     "linear-factor-text": ("llama", {"rope_scaling": {"type": "linear", "factor": "4"}}, ["`factor`", "number"]),
     "yarn-factor-missing": ("llama", {"rope_scaling": {"type": "yarn"}}, ["`factor`", "missing"]),
     "yarn-original-zero": ("llama", yarn(original_max_position_embeddings=0), [ORIGINAL, "0"]),
+    "yarn-truncate-text": ("llama", yarn(truncate="false"), ["truncate", "false"]),
+    "yarn-factor-true": ("llama", yarn(factor=True), ["`factor`", "true"]),
+    "yarn-theta-one": ("llama", yarn(rope_theta=1.0), ["`rope_theta`", "1"]),
     "yarn-original-fraction": ("llama", yarn(original_max_position_embeddings=64.5), [ORIGINAL, "64.5"]),
-    "yarn-betas-swapped": ("llama", yarn(beta_fast=1, beta_slow=32), ["beta_fast", "beta_slow"]),
     "yarn-beta-negative": ("llama", yarn(beta_slow=-1), ["beta_slow", "-1"]),
-    "yarn-attention_factor-negative": ("llama", yarn(attention_factor=-0.5), ["attention_factor", "-0.5"]),
-    "dynamic-factor-below-one": ("llama", {"rope_scaling": DYNAMIC | {"factor": 0.5}}, ["factor", "0.5"]),
     "llama3-low-zero": ("llama", {"rope_scaling": LLAMA3 | {"low_freq_factor": 0}}, ["low_freq_factor"]),
     "llama3-low-null": ("llama", {"rope_scaling": LLAMA3 | {"low_freq_factor": None}}, ["low_freq_factor"]),
     "longrope-short-missing": ("llama", {"rope_scaling": {"type": "longrope", "long_factor": LONG}}, ["`short_factor`"]),
@@ -199,6 +211,20 @@ REFUSED_GGUF = {
     "theta-text": ("llama-f32", {"llama.rope.freq_base": ["string", "x"]}, ["rope.freq_base", "string", "f32"]),
 }
 
+# case -> (base, change, tokens of the prompt); the rest of the text is decoded token by token
+DECODED = {
+    f"{kind}-{prompt}": ("llama", change, prompt)
+    for kind, change in {
+        "plain": {},
+        "linear": {"rope_scaling": {"type": "linear", "factor": 4.0}, "max_position_embeddings": 128},
+        "dynamic": {"rope_scaling": DYNAMIC, "max_position_embeddings": 64},
+        "llama3": {"rope_scaling": LLAMA3 | {ORIGINAL: 64}},
+        "yarn": yarn(),
+        "longrope": {"rope_scaling": LONGROPE | {ORIGINAL: 64}},
+    }.items()
+    for prompt in (40, 64, 80)
+}
+
 TYPES = {
     "string": gguf.GGUFValueType.STRING,
     "f32": gguf.GGUFValueType.FLOAT32,
@@ -207,7 +233,8 @@ TYPES = {
 }
 
 
-def transformers_value(vectors, base, change):
+@contextmanager
+def transformers_model(vectors, base, change):
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -222,8 +249,24 @@ def transformers_value(vectors, base, change):
             os.symlink(weights.resolve(), Path(folder) / weights.name)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
         with torch.no_grad():
-            rows = model(torch.tensor([IDS])).logits[0].double().log_softmax(-1)
+            yield model, torch
+
+
+def transformers_value(vectors, base, change):
+    with transformers_model(vectors, base, change) as (model, torch):
+        rows = model(torch.tensor([IDS])).logits[0].double().log_softmax(-1)
     return float(sum(rows[i, IDS[i + 1]] for i in range(TOKENS - 1)))
+
+
+def decoded_values(vectors, base, change, prompt):
+    """Log-probabilities of the tokens after the prompt, over a cache that grows by one token a step."""
+    with transformers_model(vectors, base, change) as (model, torch):
+        out = model(torch.tensor([IDS[:prompt]]), use_cache=True)
+        found = []
+        for at in range(prompt, TOKENS):
+            found.append(float(out.logits[0, -1].double().log_softmax(-1)[IDS[at]]))
+            out = model(torch.tensor([[IDS[at]]]), past_key_values=out.past_key_values, use_cache=True)
+    return [round(value, 5) for value in found]
 
 
 def llama_cpp_value(vectors, base, change):
@@ -277,7 +320,12 @@ def main():
         for name, (base, change, words) in refused.items():
             out.append(json.dumps(dict(name=name, base=base, change=change, words=words)))
         lists[kind] = ",\n".join(out)
-    text = f'{{"token_ids": {json.dumps(IDS)},\n"folders": [\n{lists["folders"]}\n],\n"gguf": [\n{lists["gguf"]}\n]}}\n'
+    out = []
+    for name, (base, change, prompt) in DECODED.items():
+        found = decoded_values(vectors, base, change, prompt)
+        out.append(json.dumps(dict(name=name, base=base, change=change, prompt=prompt, logprobs=found)))
+    lists["decoded"] = ",\n".join(out)
+    text = f'{{"token_ids": {json.dumps(IDS)},\n"folders": [\n{lists["folders"]}\n],\n"gguf": [\n{lists["gguf"]}\n],\n"decoded": [\n{lists["decoded"]}\n]}}\n'
     (vectors / "configurations.json").write_text(text)
 
 

@@ -4,7 +4,8 @@
     python make_tokens.py VECTORS         # VECTORS = tests/vectors
 
 Writes VECTORS/text/tokens.json. `folders`: changes to the files of VECTORS/tiny/tokenizer, with the
-ids that transformers gives for a text and the special tokens it knows by name. `ggufs`: changes to
+ids that transformers gives for two texts, the second decoded again, and the special tokens that it
+knows by name. `ggufs`: changes to
 the metadata of files in VECTORS/gguf, with the ids that llama.cpp (xllamacpp) gives for a text and
 for a chat of one message (their number). `words`: tokens and merges to put into a file, texts, and
 the ids that llama.cpp gives them for every pre-tokenizer (the empty name: where none is named).
@@ -20,6 +21,7 @@ import urllib.request
 from pathlib import Path
 
 TEXT = "<|im_start|>a<|im_end|> <|x|>b</s>"
+WORDY = "the lamp in the 12"
 CHAT = "the lamp"
 
 
@@ -37,7 +39,35 @@ def post(single):
 
 
 CONFIG = {"bos_token": "<s>", "eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}
+NAMED = {**CONFIG, "unk_token": "<unk>", "pad_token": "</s>"}
 MARKS = ["<|im_start|>", "<|im_end|>"]
+WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+
+def level(space, regex=True):
+    return {"type": "ByteLevel", "add_prefix_space": space, "trim_offsets": True, "use_regex": regex}
+
+
+def steps(*parts):
+    return {"type": "Sequence", "pretokenizers": list(parts)}
+
+
+# A SentencePiece tokenizer has this mark in its vocabulary in place of the byte-level space.
+SPACE = "\u2581"
+TO_SPACE = [{"type": "Replace", "pattern": {"String": SPACE}, "content": " "}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]
+STEPS = {
+    "bytes": {"pre_tokenizer": level(False)},
+    "bytes after a space": {"pre_tokenizer": level(True)},
+    "digits": {"pre_tokenizer": steps({"type": "Digits", "individual_digits": True}, level(False))},
+    "words": {"normalizer": {"type": "NFC"}, "pre_tokenizer": steps({"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": False}, level(False, False))},
+    "marks": {"space": SPACE, "pre_tokenizer": {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "first", "split": False}, "decoder": {"type": "Sequence", "decoders": TO_SPACE}},
+    "mark before": {
+        "space": SPACE,
+        "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": SPACE}, {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}]},
+        "pre_tokenizer": None,
+        "decoder": {"type": "Sequence", "decoders": TO_SPACE},
+    },
+}
 FOLDERS = [
     ("no other file", {}, {}),
     ("nothing added", {"tokenizer_config.json": CONFIG}, {}),
@@ -69,6 +99,22 @@ FOLDERS = [
     ("null tokens", {"tokenizer_config.json": {**CONFIG, "eos_token": None, "pad_token": None, "unk_token": None}}, {}),
     ("tokens as objects", {"tokenizer_config.json": {**CONFIG, "bos_token": {"__type": "AddedToken", **token("<s>")}, "eos_token": {"__type": "AddedToken", **token("</s>")}}}, {}),
     ("added tokens in tokenizer.json", {"tokenizer_config.json": CONFIG}, {"added_tokens": MARKS}),
+    *[
+        (f"{name}, add_prefix_space {flag}, {kind}, {model}",
+         {"tokenizer_config.json": {**NAMED, "tokenizer_class": name, **({} if flag is None else {"add_prefix_space": flag})}},
+         {**STEPS[kind], "model_type": model})
+        for name, kind, model in [
+            ("GPT2Tokenizer", "bytes", "llama"), ("GPT2TokenizerFast", "bytes after a space", "llama"), ("GPT2Tokenizer", "digits", "llama"),
+            ("GPT2Tokenizer", "bytes", "mistral"), ("GPT2Tokenizer", "words", "qwen2"), ("Qwen2Tokenizer", "words", "llama"),
+            ("Qwen2Tokenizer", "words", "qwen3"), ("LlamaTokenizer", "marks", "llama"), ("LlamaTokenizer", "mark before", "llama"),
+            ("LlamaTokenizer", "bytes", "llama"), ("PreTrainedTokenizerFast", "bytes", "llama"),
+        ]
+        for flag in (None, True, False)
+    ],
+    *[
+        (f"{name} with null as add_prefix_space", {"tokenizer_config.json": {**NAMED, "tokenizer_class": name, "add_prefix_space": None}}, {**STEPS["words"], "model_type": "qwen2"})
+        for name in ("Qwen2Tokenizer", "Qwen2TokenizerFast")
+    ],
 ]
 
 # A vocabulary whose merges reach over most places at which some pre-tokenizer cuts: what takes the
@@ -103,16 +149,22 @@ def folder(base, files, changes):
         tokenizer = json.loads((base / "tokenizer.json").read_text())
         change(tokenizer, changes)
         (out / "tokenizer.json").write_text(json.dumps(tokenizer))
-        (out / "config.json").write_text(json.dumps({"model_type": "llama"}))
+        (out / "config.json").write_text(json.dumps({"model_type": changes.get("model_type", "llama")}))
         for name, content in files.items():
             (out / name).write_text(json.dumps(content))
         found = AutoTokenizer.from_pretrained(out)
-        return found(TEXT).input_ids, found.special_tokens_map
+        wordy = found(WORDY).input_ids
+        return found(TEXT).input_ids, found.special_tokens_map, wordy, found.decode(wordy, skip_special_tokens=True)
 
 
 def change(tokenizer, changes):
-    if "post_processor" in changes:
-        tokenizer["post_processor"] = changes["post_processor"]
+    for step in ("post_processor", "normalizer", "pre_tokenizer", "decoder"):
+        if step in changes:
+            tokenizer[step] = changes[step]
+    if "space" in changes:
+        model = tokenizer["model"]
+        model["vocab"] = {token.replace("\u0120", changes["space"]): number for token, number in model["vocab"].items()}
+        model["merges"] = [[part.replace("\u0120", changes["space"]) for part in merge] for merge in model["merges"]]
     for text in changes.get("added_tokens", []):
         tokenizer["added_tokens"].append({"id": 95 + changes["added_tokens"].index(text), **token(text)})
 
@@ -202,8 +254,8 @@ def main():
     vectors = Path(sys.argv[1])
     folders = []
     for name, files, changes in FOLDERS:
-        ids, special = folder(vectors / "tiny/tokenizer", files, changes)
-        folders.append({"name": name, "files": files, "changes": changes, "ids": ids, "special": special})
+        ids, special, wordy, decoded = folder(vectors / "tiny/tokenizer", files, changes)
+        folders.append({"name": name, "files": files, "changes": changes, "ids": ids, "special": special, "wordy": wordy, "decoded": decoded})
     ggufs = []
     for file, changes in GGUFS:
         changes = {"tokenizer.chat_template": TEMPLATE, **changes}
@@ -217,7 +269,7 @@ def main():
                 continue
             ids, chat = json.loads(found[0].removeprefix("RESULT "))
         ggufs.append({"file": file, "changes": changes, "ids": ids, "chat": chat})
-    file = {"text": TEXT, "chat": CHAT, "folders": folders, "ggufs": ggufs}
+    file = {"text": TEXT, "wordy": WORDY, "chat": CHAT, "folders": folders, "ggufs": ggufs}
     save(vectors, file, words(vectors / "gguf/llama-rope-freqs.gguf"))
 
 

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use super::device::Device;
 use super::launch::KernelShape;
 use super::params::HeadLayout;
-use crate::Result;
 use crate::cache::{CacheBytes, CacheSpec};
+use crate::{Error, Result};
 
 /// Tokens of the middle per slab.
 pub const SLAB: usize = 256;
@@ -35,6 +35,11 @@ pub struct Layout {
 impl Layout {
     /// The layout for `heads` query heads per layer; refuses what the kernels cannot do.
     pub fn new(spec: Arc<CacheSpec>, heads: usize) -> Result<Self> {
+        if !spec.plan().is_mask() {
+            return Err(Error::input(
+                "a GPU stores no channels of 2, 4 or 8 bits: with --device cuda a plan is a mask, 16 or 0 bits everywhere",
+            ));
+        }
         let geometry = KernelShape::new(spec.shape(), heads, spec.dtype())?;
         let shape = spec.shape();
         let (mut channels, mut slab_bytes) = (Vec::new(), 0);
@@ -167,5 +172,28 @@ impl<D: Device> DeviceMask<D> {
     /// The memory that holds the tables.
     pub fn memory(&self) -> &D::Memory {
         &self.memory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::Dtype;
+    use crate::mask::{CachePlan, ChannelMask, Shape, Window};
+
+    #[test]
+    fn codes_are_refused_wherever_a_cache_comes_to_a_gpu() {
+        let shape = Shape { layers: 1, kv_heads: 2, head_dim: 64 };
+        let layout = |plan: CachePlan| {
+            let spec = CacheSpec::planned(Window::CODED, Dtype::F16, plan).unwrap();
+            Layout::new(Arc::new(spec), 4)
+        };
+        let mask = ChannelMask::from_fn(shape, |_, head, channel| head == 0 && channel % 2 == 0);
+        assert!(layout(CachePlan::of_mask(&mask)).is_ok());
+        for name in CachePlan::NAMES {
+            let plan = CachePlan::named(name.name, shape).unwrap();
+            let sentence = layout(plan).err().unwrap().to_string();
+            assert!(sentence.contains("--device cuda"), "{sentence}");
+        }
     }
 }

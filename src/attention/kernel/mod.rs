@@ -11,9 +11,10 @@ pub(super) mod avx2;
 pub(super) mod avx512;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod bf16_dot;
+pub(super) mod coded;
 mod lanes;
 pub(super) mod portable;
 mod steps;
 
-pub(super) use lanes::{HEAD_TILE, MOST_LANES, Widen};
+pub(super) use lanes::{HEAD_TILE, MOST_LANES, Simd, Widen};
 pub(super) use steps::{Steps, UNSEEN, Values, for_heads, softmax};

@@ -1,14 +1,16 @@
-//! What the cache stores: the mask, its window, element type and context.
+//! What the cache stores: the plan, its window, element type and context.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::device::DeviceChoice;
 use crate::cache::CacheSpec;
 use crate::cli::output;
 use crate::cli::values::{self, DtypeOf};
+use crate::decode::worker::event::MaskInfo;
 use crate::element::Dtype;
 use crate::mask::files::{self, Contents, MaskFile, Split};
-use crate::mask::{ChannelMask, Window, fingerprint};
+use crate::mask::{CachePlan, Window, fingerprint};
 use crate::model::config::Config;
 use crate::numbers::count;
 use crate::{Error, Result};
@@ -16,16 +18,22 @@ use crate::{Error, Result};
 /// What the cache stores.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CacheArgs {
-    /// Channel mask; without it decode is dense
+    /// Channel mask or cache plan from a file; without one decode is dense
     #[arg(long, value_name = "FILE")]
     pub mask: Option<PathBuf>,
-    /// First tokens that keep every channel [default: the mask's own]
+    /// Cache plan, which says how many bits each channel has: a name (k8v8, k8v4, k4v8, k4v4, q8_0,
+    /// q4_0, q8_0/q4_0, q8_0-hadamard, q4_0-hadamard) or a file, ./k8v8 where it is called like a
+    /// name. `sweep` and `bench` take several
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "mask")]
+    pub plan: Vec<String>,
+    /// First tokens that keep every channel [default: the file's own; 16]
     #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub sink: Option<usize>,
-    /// Last tokens that keep every channel [default: the mask's own]
+    /// Last tokens that keep every channel [default: the file's own; 128]
     #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub recent: Option<usize>,
-    /// Tokens that are pruned at once [default: the mask's own]
+    /// Tokens that are pruned or coded at once [default: the file's own; 64 with a named plan,
+    /// otherwise 32]
     #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub chunk: Option<usize>,
     /// Element type of cached keys and values
@@ -37,56 +45,121 @@ pub struct CacheArgs {
     pub ctx: Option<usize>,
 }
 
-/// A mask that fits the model, and the window it is used with.
+/// A plan that fits the model.
 #[derive(Debug, Clone)]
-pub struct MaskChoice {
-    /// The file's content; `None` is dense decode.
+pub struct GivenPlan {
+    /// As it was asked for: its name, or the path of its file.
+    pub name: String,
+    /// The plan.
+    pub plan: CachePlan,
+    /// The file that it was read from; `None` for a plan that is known by name.
     pub file: Option<MaskFile>,
-    /// Sink, recent and chunk after flags.
+    /// Sink, recent and chunk: the file's own, or those of named plans.
     pub window: Window,
     /// Sentences to show.
     pub warnings: Vec<String>,
 }
 
-impl MaskChoice {
+impl GivenPlan {
+    /// The plan as the engine takes it.
+    pub fn into_info(self) -> MaskInfo {
+        match self.file {
+            Some(file) => MaskInfo::of_file(file, Path::new(&self.name)),
+            None => MaskInfo::named(&self.name, self.plan),
+        }
+    }
+}
+
+/// What a session stores: a plan, or everything, and the window.
+#[derive(Debug, Clone)]
+pub struct PlanChoice {
+    /// The plan; `None` is dense decode.
+    pub given: Option<GivenPlan>,
+    /// Sink, recent and chunk after flags.
+    pub window: Window,
+}
+
+impl PlanChoice {
     /// Prints the warnings to standard error.
     pub fn warn(&self) {
-        self.warnings.iter().for_each(|warning| output::note(&format!("kscope: {warning}")));
+        self.warnings().iter().for_each(|warning| output::note(&format!("kscope: {warning}")));
     }
 
-    /// The mask; without one, the full mask.
-    pub fn mask(&self, config: &Config) -> ChannelMask {
-        self.file
+    /// Sentences to show.
+    pub fn warnings(&self) -> &[String] {
+        self.given.as_ref().map_or(&[], |given| &given.warnings)
+    }
+
+    /// The plan; without one, that of dense decode.
+    pub fn plan(&self, config: &Config) -> CachePlan {
+        self.given
             .as_ref()
-            .map_or_else(|| ChannelMask::full(config.mask_shape()), |file| file.mask.clone())
+            .map_or_else(|| CachePlan::full(config.mask_shape()), |given| given.plan.clone())
     }
 }
 
 impl CacheArgs {
-    /// Reads the mask, refuses one of another model, and determines the window.
-    pub fn mask_choice(&self, config: &Config) -> Result<MaskChoice> {
-        let file = self.mask.as_deref().map(|path| read_mask(path, config)).transpose()?;
-        let (file, warnings) = file.unzip();
-        let base = file.as_ref().map_or_else(Window::default, |file| file.origin.window);
+    /// Whether a mask or a plan is asked for.
+    pub fn is_given(&self) -> bool {
+        self.mask.is_some() || !self.plan.is_empty()
+    }
+
+    /// The path of the mask or the plan's name as reports give them: `--mask` and `--plan`.
+    pub fn names(&self) -> (Option<String>, Option<String>) {
+        let mask = self.mask.as_ref().map(|path| path.display().to_string());
+        (mask, self.plan.first().cloned())
+    }
+
+    /// Reads the plan, refuses one of another model or that the device cannot hold, and determines
+    /// the window.
+    pub fn choice(&self, config: &Config, device: DeviceChoice) -> Result<PlanChoice> {
+        if self.plan.len() > 1 {
+            return Err(Error::input(format!(
+                "one plan is decoded, not {}: `kscope sweep` compares several",
+                self.plan.len()
+            )));
+        }
+        let given = self.choices(config, device)?.pop();
+        let window = match &given {
+            Some(given) => given.window,
+            None => self.window(Window::default())?,
+        };
+        Ok(PlanChoice { given, window })
+    }
+
+    /// Reads every plan that is asked for, as [`Self::choice`] does one; windows are those after
+    /// flags.
+    pub fn choices(&self, config: &Config, device: DeviceChoice) -> Result<Vec<GivenPlan>> {
+        let masks = self.mask.iter().map(|path| read_file(path, config));
+        let plans = self.plan.iter().map(|text| read_plan(text, config));
+        let given = |given: Result<GivenPlan>| {
+            let given = given?;
+            refuse_coded(device, &given.name, &given.plan)?;
+            Ok(GivenPlan { window: self.window(given.window)?, ..given })
+        };
+        masks.chain(plans).map(given).collect()
+    }
+
+    /// A window after flags.
+    pub fn window(&self, base: Window) -> Result<Window> {
         let window = Window {
             sink: self.sink.unwrap_or(base.sink),
             recent: self.recent.unwrap_or(base.recent),
             chunk: self.chunk.unwrap_or(base.chunk),
         };
         window.check()?;
-        Ok(MaskChoice { file, window, warnings: warnings.unwrap_or_default() })
+        Ok(window)
     }
 
-    /// The pruned cache's specification (dense without a mask), and the dense one.
+    /// The planned cache's specification (dense without a plan), and the dense one.
     pub fn specs(
         &self,
         config: &Config,
-        choice: &MaskChoice,
+        choice: &PlanChoice,
     ) -> Result<(Arc<CacheSpec>, Arc<CacheSpec>)> {
-        let shape = config.mask_shape();
-        let pruned = CacheSpec::new(shape, choice.window, self.kv_dtype, choice.mask(config))?;
-        let dense = CacheSpec::dense(shape, choice.window, self.kv_dtype)?;
-        Ok((Arc::new(pruned), Arc::new(dense)))
+        let planned = CacheSpec::planned(choice.window, self.kv_dtype, choice.plan(config))?;
+        let dense = CacheSpec::dense(config.mask_shape(), choice.window, self.kv_dtype)?;
+        Ok((Arc::new(planned), Arc::new(dense)))
     }
 
     /// The context to use: the flag's, refused where it is longer than the model allows.
@@ -96,7 +169,7 @@ impl CacheArgs {
             Some(ctx) if ctx > config.max_context => Err(Error::input(format!(
                 "--ctx {} is more than the model's context of {}",
                 count(ctx),
-                count(config.max_context)
+                config.longest()
             ))),
             Some(ctx) => Ok(ctx),
             None => Ok(config.max_context),
@@ -104,21 +177,73 @@ impl CacheArgs {
     }
 }
 
-/// Reads a mask file and checks it against a model; returns it with the warnings to show.
-pub fn read_mask(path: &Path, config: &Config) -> Result<(MaskFile, Vec<String>)> {
-    let contents = files::read(path, &Split::of(config.mask_shape()))?;
-    fitting_mask(contents, &path.display().to_string(), config)
+/// A plan by name or from a file. A name wins over a file that is called so; `./NAME` is the file.
+pub fn read_plan(text: &str, config: &Config) -> Result<GivenPlan> {
+    if CachePlan::NAMES.iter().any(|named| named.name == text) {
+        return Ok(GivenPlan {
+            name: text.to_owned(),
+            plan: CachePlan::named(text, config.mask_shape())?,
+            file: None,
+            window: Window::CODED,
+            warnings: Vec::new(),
+        });
+    }
+    let path = Path::new(text);
+    if !path.exists() && path.components().count() == 1 && path.extension().is_none() {
+        let names: Vec<&str> = CachePlan::NAMES.iter().map(|named| named.name).collect();
+        return Err(Error::input(format!(
+            "--plan {text}: there is no such file, and the named plans are {}",
+            names.join(", ")
+        )));
+    }
+    read_file(path, config)
 }
 
-/// The mask in a file's contents, refused where it belongs to another model; returned with the
-/// warnings to show. `name` is the name of the file in errors.
-pub fn fitting_mask(
-    contents: Contents,
-    name: &str,
-    config: &Config,
-) -> Result<(MaskFile, Vec<String>)> {
+/// Reads a file with a mask or a plan and checks it against a model.
+pub fn read_file(path: &Path, config: &Config) -> Result<GivenPlan> {
+    let contents = files::read(path, &Split::of(config.mask_shape()))?;
+    fitting(contents, &path.display().to_string(), config)
+}
+
+/// The plan in a file's contents, refused where it belongs to another model. `name` is the name of
+/// the file in errors.
+pub fn fitting(contents: Contents, name: &str, config: &Config) -> Result<GivenPlan> {
     let file = contents.into_mask(name)?;
     let fingerprint = fingerprint(&config.geometry());
     let binding = files::check(&file, name, config.mask_shape(), &fingerprint)?;
-    Ok((file, binding.warnings))
+    Ok(GivenPlan {
+        name: name.to_owned(),
+        plan: file.plan.clone(),
+        window: file.origin.window,
+        file: Some(file),
+        warnings: binding.warnings,
+    })
+}
+
+/// Refuses a plan with codes where a GPU is to hold the cache.
+fn refuse_coded(device: DeviceChoice, name: &str, plan: &CachePlan) -> Result<()> {
+    match device {
+        DeviceChoice::Cuda(_) if !plan.is_mask() => Err(Error::input(format!(
+            "--device {device}: the plan {name} has channels of 2, 4 or 8 bits, which only the CPU stores; masks, that is plans of 16 and 0 bits, work on a GPU"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mask::{ChannelMask, Shape};
+
+    #[test]
+    fn a_gpu_takes_masks_and_refuses_codes_by_name() {
+        let shape = Shape { layers: 1, kv_heads: 1, head_dim: 64 };
+        let coded = CachePlan::named("k8v4", shape).unwrap();
+        let mask = CachePlan::of_mask(&ChannelMask::from_fn(shape, |_, _, channel| channel < 8));
+        let gpu = DeviceChoice::Cuda(1);
+        let sentence = refuse_coded(gpu, "k8v4", &coded).unwrap_err().to_string();
+        assert!(sentence.starts_with("--device cuda:1: the plan k8v4 has"), "{sentence}");
+        assert!(refuse_coded(gpu, "mask", &mask).is_ok());
+        assert!(refuse_coded(DeviceChoice::Cpu, "k8v4", &coded).is_ok());
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::cache::{CacheArgs, MaskChoice};
+use super::cache::{CacheArgs, PlanChoice};
 use super::model::ModelArgs;
 use super::prompt::PromptArgs;
 use super::sampling::SamplingArgs;
@@ -28,9 +28,9 @@ pub struct SessionArgs {
 pub struct Ready {
     /// The model.
     pub model: Arc<Model>,
-    /// The mask and its window; its warnings have been printed.
-    pub choice: MaskChoice,
-    /// The cache with the mask; dense without one.
+    /// The plan and its window; its warnings have been printed.
+    pub choice: PlanChoice,
+    /// The cache with the plan; dense without one.
     pub pruned: Arc<CacheSpec>,
     /// The cache with every channel.
     pub dense: Arc<CacheSpec>,
@@ -41,12 +41,12 @@ pub struct Ready {
 }
 
 impl SessionArgs {
-    /// Loads the model, prepares mask and caches, and reads the prompts, each repeated `batch`
+    /// Loads the model, prepares plan and caches, and reads the prompts, each repeated `batch`
     /// times.
     pub fn open(&self, batch: usize) -> Result<Ready> {
         let model = self.model.load()?;
         let config = model.config();
-        let choice = self.cache.mask_choice(config)?;
+        let choice = self.cache.choice(config, self.model.device)?;
         choice.warn();
         let (pruned, dense) = self.cache.specs(config, &choice)?;
         let context = self.cache.context(config)?;

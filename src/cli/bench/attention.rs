@@ -23,6 +23,10 @@ pub(super) struct BenchAttentionArgs {
     /// Lengths in tokens [default: 8192,32768; with --quick 8192]
     #[arg(long, value_delimiter = ',', value_parser = values::tokens_or_zero)]
     tokens: Vec<usize>,
+    /// Plans beside dense and masks: a name that `run --plan` knows, or NAME:SPARSITY for its
+    /// widths on a mask that drops this share [default: k8v8,k8v4,k4v4,k8v8:0.5]
+    #[arg(long, value_delimiter = ',', value_name = "NAME[:S]")]
+    plan: Vec<String>,
     /// Element types of the cache: f32, f16, bf16
     #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16",
           value_parser = DtypeOf::CACHE, hide_possible_values = true)]
@@ -46,9 +50,19 @@ pub(super) struct BenchAttentionArgs {
     simd: Option<SimdLevel>,
 }
 
+/// Plans that are measured where none is named.
+const PLANS: [&str; 4] = ["k8v8", "k8v4", "k4v4", "k8v8:0.5"];
+
 pub(super) fn run(args: &BenchAttentionArgs) -> Result<()> {
     if args.tokens.contains(&0) || args.threads.contains(&0) {
         return Err(Error::input("--tokens and --threads take numbers from 1 on, not 0"));
+    }
+    if gpu::ordinal(args.device).is_some() && !args.plan.is_empty() {
+        return Err(Error::input(format!(
+            "--device {}: plans with channels of 2, 4 or 8 bits, such as {}, work on the CPU only",
+            args.device,
+            args.plan.join(", ")
+        )));
     }
     match gpu::ordinal(args.device) {
         Some(_) if args.dry_run => return gpu::model(&args.gpu, args.json),
@@ -64,6 +78,10 @@ pub(super) fn run(args: &BenchAttentionArgs) -> Result<()> {
     let options = attention::AttentionOptions {
         geometries: args.geometry.clone(),
         tokens,
+        plans: match args.plan.as_slice() {
+            [] => PLANS.map(str::to_owned).to_vec(),
+            plans => plans.to_vec(),
+        },
         dtypes: args.dtype.clone(),
         threads: args.threads.clone(),
         rounds: if args.quick { 5 } else { 11 },
@@ -75,12 +93,12 @@ pub(super) fn run(args: &BenchAttentionArgs) -> Result<()> {
 
 fn table(report: &AttentionReport) -> String {
     let mut text = format!(
-        "{:<13} {:>7} {:>5} {:>8} {:>8} {:>10} {:>10} {:>7} {:>7} {:>11} {:>11}",
+        "{:<13} {:>7} {:>5} {:>8} {:<18} {:>10} {:>10} {:>7} {:>7} {:>11} {:>11}",
         "geometry",
         "tokens",
         "dtype",
         "threads",
-        "pruned",
+        "plan",
         "bytes",
         "median ms",
         "GB/s",
@@ -90,12 +108,12 @@ fn table(report: &AttentionReport) -> String {
     );
     for row in &report.rows {
         text += &format!(
-            "\n{:<13} {:>7} {:>5} {:>8} {:>6.1} % {:>10} {:>10.3} {:>7.1} {:>5.0} % {:>11.3} {:>11.3}",
+            "\n{:<13} {:>7} {:>5} {:>8} {:<18} {:>10} {:>10.3} {:>7.1} {:>5.0} % {:>11.3} {:>11.3}",
             row.geometry,
             numbers::count(row.tokens),
             row.dtype,
             row.threads,
-            row.sparsity * 100.0,
+            row.plan,
             numbers::bytes(row.bytes as u64),
             row.median_ms,
             row.gbps,

@@ -1,10 +1,11 @@
 //! `kscope bench decode`.
 
-use crate::bench::{decode, masks};
+use crate::bench::decode;
+use crate::bench::masks::{self, BenchPlan};
 use crate::cli::args::{CacheArgs, ModelArgs};
 use crate::cli::output;
 use crate::cli::values;
-use crate::mask::ChannelMask;
+use crate::mask::Window;
 use crate::{Error, Result, numbers};
 
 #[derive(Debug, clap::Args)]
@@ -17,7 +18,8 @@ pub(super) struct BenchDecodeArgs {
     #[arg(long, value_delimiter = ',', default_value = "0,2048,4096,8000",
           value_parser = values::tokens_or_zero)]
     depth: Vec<usize>,
-    /// Shares of K channels to drop, at equal counts per head; --mask is measured beside them
+    /// Shares of K channels to drop, at equal counts per head; --mask and every --plan are measured
+    /// beside them
     #[arg(long, value_delimiter = ',', default_value = "0.7")]
     sparsity: Vec<f64>,
     /// Timed steps of each configuration
@@ -44,17 +46,25 @@ pub(super) fn run(args: &BenchDecodeArgs) -> Result<()> {
         return Err(Error::input(format!("--sparsity must be 0 to 1, not {wrong}")));
     }
     let model = args.model.load()?;
-    let choice = args.cache.mask_choice(model.config())?;
+    let given = args.cache.choices(model.config(), args.model.device)?;
     let shape = model.config().mask_shape();
-    let mut masks: Vec<ChannelMask> =
-        args.sparsity.iter().map(|&sparsity| masks::equal(shape, sparsity)).collect();
-    masks.extend(choice.file.as_ref().map(|file| file.mask.clone()));
+    // Masks of no file are measured with the window of the first plan, where there is one.
+    let window = match given.first() {
+        Some(first) => first.window,
+        None => args.cache.window(Window::default())?,
+    };
+    let masks = args.sparsity.iter().map(|&sparsity| masks::equal(shape, sparsity));
+    let mut plans: Vec<BenchPlan> = masks.map(|mask| BenchPlan::mask(&mask, window)).collect();
+    plans.extend(given.into_iter().map(|given| BenchPlan {
+        name: given.name,
+        plan: given.plan,
+        window: given.window,
+    }));
     let options = decode::DecodeOptions {
         depths: args.depth.clone(),
         threads: args.thread_counts.clone(),
         steps: args.steps,
-        masks,
-        window: choice.window,
+        plans,
         kv_dtype: args.cache.kv_dtype,
         batch: args.batch,
     };
@@ -64,7 +74,8 @@ pub(super) fn run(args: &BenchDecodeArgs) -> Result<()> {
 
 fn table(report: &decode::DecodeReport) -> String {
     let mut text = format!(
-        "{:>7} {:>7} {:>5} {:>7} {:>10} {:>9} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10} {:>9}",
+        "{:<18} {:>7} {:>7} {:>5} {:>7} {:>10} {:>9} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10} {:>10} {:>9}",
+        "plan",
         "depth",
         "threads",
         "batch",
@@ -76,13 +87,15 @@ fn table(report: &decode::DecodeReport) -> String {
         "logits",
         "rest",
         "KV cache",
+        "byte ratio",
         "time ratio",
         "retune ms"
     );
     let part = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
     for row in &report.rows {
         text += &format!(
-            "\n{:>7} {:>7} {:>5} {:>5.1} % {:>10.2} {:>9.1} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10.3} {:>9.1}",
+            "\n{:<18} {:>7} {:>7} {:>5} {:>5.1} % {:>10.2} {:>9.1} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10.3} {:>10.3} {:>9.1}",
+            row.plan,
             numbers::count(row.depth),
             row.threads,
             row.batch,
@@ -94,6 +107,7 @@ fn table(report: &decode::DecodeReport) -> String {
             part(row.logits_ms),
             part(row.rest_ms),
             numbers::bytes(row.kv_bytes as u64),
+            row.byte_ratio,
             row.time_ratio,
             row.retune_ms
         );

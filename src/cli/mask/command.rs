@@ -12,17 +12,17 @@ pub struct MaskArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Draw a mask by rotation frequency and print what it keeps, saves and costs
+    /// Draw a mask or plan by rotation frequency and print what it keeps, saves and costs
     Show(show::ShowArgs),
-    /// Select channels: by a rule that needs no running model, or from an importance file
+    /// Select channels by a rule or an importance file, or choose bits by a sensitivity file
     Make(Box<make::MakeArgs>),
     /// Turn a .pth, .npy or .tsv file into a kscope file
     Import(convert::ImportArgs),
     /// Write a mask or its importance as .pth, .npy, .tsv or .safetensors
     Export(convert::ExportArgs),
-    /// Compare two masks of one shape
+    /// Compare two masks or plans of one shape
     Diff(diff::DiffArgs),
-    /// Check that a mask belongs to a model
+    /// Check that a mask or plan belongs to a model
     Validate(validate::ValidateArgs),
 }
 

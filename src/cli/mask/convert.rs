@@ -55,7 +55,7 @@ pub(super) struct ExportArgs {
 struct Report {
     input: String,
     output: String,
-    /// `mask` or `importance`.
+    /// `mask`, `plan`, `importance` or `sensitivity`.
     kind: &'static str,
     #[serde(flatten)]
     shape: Shape,
@@ -72,19 +72,28 @@ impl Report {
         contents: &Contents,
         importance: bool,
     ) -> Self {
-        let mask = match contents {
-            Contents::Mask(file) if !importance => Some(&file.mask),
+        let plan = match contents {
+            Contents::Mask(file) if !importance => Some(&file.plan),
             _ => None,
+        };
+        let kind = match (plan, contents) {
+            (Some(plan), _) if plan.is_mask() => "mask",
+            (Some(_), _) => "plan",
+            (None, Contents::Sensitivity(_)) => "sensitivity",
+            (None, _) => "importance",
         };
         Self {
             input: input.display().to_string(),
             output: output.display().to_string(),
-            kind: if mask.is_some() { "mask" } else { "importance" },
+            kind,
             shape: contents.shape(),
-            kept_ratio: mask.map(|mask| mask.kept_ratio()),
+            kept_ratio: plan.map(|plan| plan.mask().kept_ratio()),
             model: contents.origin().model.clone(),
             model_fingerprint: contents.origin().fingerprint.clone(),
-            sha256: mask.map(|mask| mask.sha256()),
+            sha256: plan.map(|plan| match plan.is_mask() {
+                true => plan.mask().sha256(),
+                false => plan.sha256(),
+            }),
         }
     }
 
@@ -140,11 +149,13 @@ pub(super) fn import(args: &ImportArgs) -> Result<()> {
 /// Runs `kscope mask export`.
 pub(super) fn export(args: &ExportArgs) -> Result<()> {
     let contents = args.split.read(&args.input)?;
-    files::save(&args.output, &contents, args.importance).map_err(|error| match error {
-        Error::Input(sentence) if args.importance && contents.importance().is_none() => {
-            Error::input(format!("{}: {sentence}", args.input.display()))
-        }
-        other => other,
-    })?;
+    // What the format cannot hold is wrong with the input; a path that cannot be written is not.
+    let bytes = files::encode(&contents, Format::of_path(&args.output)?, args.importance).map_err(
+        |error| match error {
+            Error::Input(sentence) => Error::input(format!("{}: {sentence}", args.input.display())),
+            other => other,
+        },
+    )?;
+    files::overwrite(&args.output, &bytes)?;
     Report::new(&args.input, &args.output, &contents, args.importance).print(args.json)
 }

@@ -5,50 +5,74 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::allocate;
 use super::geometry::{NamedGeometry, model_geometry};
 use super::report;
 use super::split::SplitArgs;
-use super::values::{self, Fit, HeadSpec};
+use super::values::{self, Fit, HeadSpec, LockSpec, LockTo as HeldAt};
 use crate::cli::output;
 use crate::cli::values::{DtypeOf, rule, tokens, tokens_or_zero};
 use crate::element::Dtype;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
-use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target};
+use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Place, Target};
 use crate::mask::{
-    ChannelMask, Given, Needs, Rule, Shape, Statistics, StatisticsSetting, Window, alignment_cost,
-    fingerprint, keep_counts, select,
+    CachePlan, ChannelMask, Given, Needs, Rule, Shape, Statistics, StatisticsSetting, Width,
+    Window, alignment_cost, fingerprint, keep_counts, select,
 };
 use crate::numbers::{count, percent};
 use crate::{Error, Result};
 
 /// Arguments of `kscope mask make`.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("source").required(true).args(["rule", "importance"]))]
-#[command(group = clap::ArgGroup::new("target").required(true).args(["sparsity", "fit", "counts_of"]))]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["rule", "importance", "sensitivity", "plan"]))]
+#[command(group = clap::ArgGroup::new("target").required(true).args(["sparsity", "fit", "bytes", "counts_of", "plan"]))]
 pub(super) struct MakeArgs {
-    /// The mask file to write
+    /// The mask or plan file to write
     #[arg(value_name = "OUT")]
-    output: PathBuf,
+    pub(super) output: PathBuf,
     /// Give importance by a rule that needs no running model
     #[arg(long, value_parser = rule(|needs| needs == Needs::Nothing))]
     rule: Option<Rule>,
     /// Take importance from this file, or from a mask file that holds it
     #[arg(long, value_name = "FILE")]
     importance: Option<PathBuf>,
-    /// The model to bind the mask to; its sizes are needed for a rule without --counts-of
+    /// Choose bits per K channel and for every head's V by the sensitivity in this file, or in a plan
+    /// file that holds it
+    #[arg(long, value_name = "FILE",
+          conflicts_with_all = ["sparsity", "counts_of", "budget", "upstream_ties"])]
+    pub(super) sensitivity: Option<PathBuf>,
+    /// Write the plan of this name: k8v8, k8v4, k4v8 or k4v4; needs --model
+    #[arg(long, value_name = "NAME", requires = "model",
+          conflicts_with_all = ["align", "budget", "upstream_ties", "pair_closed", "floor", "lock"])]
+    pub(super) plan: Option<String>,
+    /// The model to bind the file to; its sizes are needed for a rule without --counts-of
     #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
+    pub(super) model: Option<String>,
     /// Share of channels to prune, 0 to 1
     #[arg(long, value_name = "S")]
     sparsity: Option<f64>,
+    /// The most that the middle of the cache may weigh, as a share of a dense f16 one: 28% or 0.28
+    #[arg(long, value_name = "SHARE", value_parser = values::share, conflicts_with_all = ["rule", "importance", "plan"])]
+    pub(super) bytes: Option<f64>,
+    /// Let --bytes count the whole cache at this context, sink and recent window included
+    #[arg(long, value_name = "TOKENS", value_parser = tokens, requires = "bytes")]
+    pub(super) ctx: Option<usize>,
+    /// Bits that K channels may have with --sensitivity
+    #[arg(long, value_name = "BITS", value_delimiter = ',', value_parser = values::width,
+          conflicts_with_all = ["rule", "importance", "plan"], default_value = "16,8,4,2,0")]
+    pub(super) widths: Vec<Width>,
+    /// Bits that V may have with --sensitivity; 0 lets heads be dropped [default: those of --widths]
+    #[arg(long, value_name = "BITS", value_delimiter = ',', value_parser = values::width,
+          conflicts_with_all = ["rule", "importance", "plan"])]
+    pub(super) v_widths: Vec<Width>,
     /// The most that the K/V cache may weigh at a context, such as 1.5GiB@32k
     #[arg(long, value_name = "SIZE@CONTEXT", value_parser = values::fit)]
-    fit: Option<Fit>,
+    pub(super) fit: Option<Fit>,
     /// Keep as many channels in each head as this mask does
     #[arg(long, value_name = "MASK",
           conflicts_with_all = ["align", "budget", "upstream_ties", "pair_closed", "floor", "lock"])]
     counts_of: Option<PathBuf>,
-    /// Kept channels per head come in multiples of this: 1, 2, 4, 8, 16 or 32
+    /// Kept channels per head, or those of one width, come in multiples of this: 1, 2, 4, 8, 16 or 32
     #[arg(long, value_name = "N")]
     align: Option<usize>,
     /// Spread the budget by one global quantile, or reach it exactly
@@ -57,16 +81,17 @@ pub(super) struct MakeArgs {
     /// Count zero scores at the quantile and round full heads, as the LeanK authors do
     #[arg(long, conflicts_with = "budget")]
     upstream_ties: bool,
-    /// Keep and prune both channels of a rotation pair together
+    /// Keep and prune both channels of a rotation pair together, at one width
     #[arg(long)]
-    pair_closed: bool,
+    pub(super) pair_closed: bool,
     /// Heads that keep at least N channels: N, LAYER=N or LAYER:HEAD=N
     #[arg(long, value_name = "SPEC", value_parser = values::floor)]
-    floor: Vec<HeadSpec>,
+    pub(super) floor: Vec<HeadSpec>,
     /// Heads left as they are in the mask of --importance (LAYER, LAYER:HEAD) or held at N channels
-    /// (LAYER=N, LAYER:HEAD=N)
+    /// (LAYER=N, LAYER:HEAD=N). With --sensitivity, N is bits, or K/V bits of K and of V
+    /// (3:1=8/4), and LAYER:HEAD:CHANNEL is one channel
     #[arg(long, value_name = "SPEC", value_parser = values::lock)]
-    lock: Vec<HeadSpec>,
+    pub(super) lock: Vec<LockSpec>,
     /// First tokens that are never pruned
     #[arg(long, value_name = "TOKENS", value_parser = tokens_or_zero)]
     sink: Option<usize>,
@@ -81,12 +106,12 @@ pub(super) struct MakeArgs {
     seed: u64,
     /// Element type of the cache, for --fit and the bytes shown
     #[arg(long, default_value_t = Dtype::Bf16, value_parser = DtypeOf::CACHE)]
-    kv_dtype: Dtype,
+    pub(super) kv_dtype: Dtype,
     #[command(flatten)]
-    split: SplitArgs,
+    pub(super) split: SplitArgs,
     /// Print one JSON object
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -99,27 +124,31 @@ enum BudgetMode {
 
 /// A setting and where it comes from.
 #[derive(Debug, Clone, Copy, Serialize)]
-struct Inherited {
-    value: usize,
-    from: &'static str,
+pub(super) struct Inherited {
+    pub(super) value: usize,
+    pub(super) from: &'static str,
 }
 
 /// Window and alignment of the new mask.
 #[derive(Debug, Clone, Copy, Serialize)]
-struct Settings {
-    sink: Inherited,
-    recent: Inherited,
-    chunk: Inherited,
-    align: Inherited,
+pub(super) struct Settings {
+    pub(super) sink: Inherited,
+    pub(super) recent: Inherited,
+    pub(super) chunk: Inherited,
+    pub(super) align: Inherited,
 }
 
 impl Settings {
     /// A flag overrides the file that the mask is made from, which overrides the defaults.
-    fn resolve(args: &MakeArgs, file: Option<(&Origin, &'static str)>) -> Self {
+    pub(super) fn resolve(
+        args: &MakeArgs,
+        file: Option<(&Origin, &'static str)>,
+        default: Window,
+    ) -> Self {
         let pick = |flag: Option<usize>, of: fn(&Window) -> usize| match (flag, file) {
             (Some(value), _) => Inherited { value, from: "flag" },
             (None, Some((origin, from))) => Inherited { value: of(&origin.window), from },
-            (None, None) => Inherited { value: of(&Window::default()), from: "default" },
+            (None, None) => Inherited { value: of(&default), from: "default" },
         };
         let align = match (args.align, file) {
             (Some(value), _) => Inherited { value, from: "flag" },
@@ -134,7 +163,21 @@ impl Settings {
         }
     }
 
-    fn window(&self) -> Window {
+    /// Every setting with where it comes from.
+    pub(super) fn text(&self) -> String {
+        let named = [
+            ("sink", self.sink),
+            ("recent", self.recent),
+            ("chunk", self.chunk),
+            ("align", self.align),
+        ];
+        let one = |(name, setting): (&str, Inherited)| {
+            format!("{name} {} ({})", count(setting.value), setting.from)
+        };
+        named.map(one).join(" · ")
+    }
+
+    pub(super) fn window(&self) -> Window {
         Window { sink: self.sink.value, recent: self.recent.value, chunk: self.chunk.value }
     }
 }
@@ -154,6 +197,12 @@ struct Report {
 /// Runs `kscope mask make`.
 pub(super) fn run(args: &MakeArgs) -> Result<()> {
     Format::expect_own(&args.output)?;
+    if let Some(path) = &args.sensitivity {
+        return allocate::by_sensitivity(args, path);
+    }
+    if let Some(name) = &args.plan {
+        return allocate::by_name(args, name);
+    }
     let source = args.importance.as_deref().map(|path| args.split.read(path)).transpose()?;
     let counts = args.counts_of.as_deref().map(|path| args.split.read_mask(path)).transpose()?;
     let model = args.model.as_deref().map(model_geometry).transpose()?;
@@ -167,11 +216,11 @@ pub(super) fn run(args: &MakeArgs) -> Result<()> {
         (None, Some(counts)) => Some((&counts.origin, "counts file")),
         (None, None) => None,
     };
-    let mut settings = Settings::resolve(args, inherited);
+    let mut settings = Settings::resolve(args, inherited, Window::default());
     let mask = match &counts {
         Some(counts) => {
             settings.align = Inherited { value: counts.origin.align, from: "counts file" };
-            keep_counts(&importance, &counts.mask.kept_counts())
+            keep_counts(&importance, &counts.mask().kept_counts())
         }
         None => select(&importance, &options(args, &settings, source.as_ref())?)?,
     };
@@ -185,8 +234,13 @@ pub(super) fn run(args: &MakeArgs) -> Result<()> {
         align: settings.align.value,
         recipe,
     };
-    let file =
-        MaskFile { mask, importance: Some(importance), target_sparsity: args.sparsity, origin };
+    let file = MaskFile {
+        plan: CachePlan::of_mask(&mask),
+        importance: Some(importance),
+        sensitivity: None,
+        target_sparsity: args.sparsity,
+        origin,
+    };
     let contents = Contents::Mask(file);
     files::save(&args.output, &contents, false)?;
     let Contents::Mask(file) = contents else { unreachable!("a mask was just made") };
@@ -194,7 +248,7 @@ pub(super) fn run(args: &MakeArgs) -> Result<()> {
 }
 
 /// A path as shown in errors.
-fn shown(path: Option<&Path>) -> String {
+pub(super) fn shown(path: Option<&Path>) -> String {
     path.map_or_else(String::new, |path| path.display().to_string())
 }
 
@@ -206,7 +260,7 @@ fn agreed_shape(
 ) -> Result<Shape> {
     let known = [
         source.map(|source| (shown(args.importance.as_deref()), source.shape())),
-        counts.map(|counts| (shown(args.counts_of.as_deref()), counts.mask.shape())),
+        counts.map(|counts| (shown(args.counts_of.as_deref()), counts.plan.shape())),
         model.map(|model| (model.name.clone(), model.geometry.shape())),
     ];
     let mut known = known.into_iter().flatten();
@@ -232,7 +286,7 @@ fn options(args: &MakeArgs, settings: &Settings, source: Option<&Contents>) -> R
         (sparsity, None) => Target::Sparsity(sparsity.unwrap_or_default()),
     };
     let base = match source {
-        Some(Contents::Mask(file)) => Some(&file.mask),
+        Some(Contents::Mask(file)) => Some(file.mask()),
         _ => None,
     };
     let locks = args.lock.iter().map(|spec| lock(spec, base)).collect::<Result<_>>()?;
@@ -256,22 +310,32 @@ fn options(args: &MakeArgs, settings: &Settings, source: Option<&Contents>) -> R
     })
 }
 
-fn lock(spec: &HeadSpec, base: Option<&ChannelMask>) -> Result<Lock> {
-    let to = match (spec.channels, base) {
-        (Some(channels), _) => LockTo::Count(channels),
-        (None, Some(mask)) => LockTo::Mask(mask.clone().into()),
-        (None, None) => {
+fn lock(spec: &LockSpec, base: Option<&ChannelMask>) -> Result<Lock> {
+    let Place::Heads(heads) = spec.place else {
+        return Err(Error::input(format!(
+            "--lock {spec}: a mask's locks hold heads, and channels only with --sensitivity"
+        )));
+    };
+    let to = match (spec.to, base) {
+        (HeldAt::Number(channels), _) => LockTo::Count(channels),
+        (HeldAt::Widths(..), _) => {
+            return Err(Error::input(format!(
+                "--lock {spec}: a mask's locks hold numbers of channels, and bits only with --sensitivity"
+            )));
+        }
+        (HeldAt::File, Some(mask)) => LockTo::Mask(mask.clone().into()),
+        (HeldAt::File, None) => {
             return Err(Error::input(
                 "--lock without a number: expected --importance with a file that holds a mask, found none",
             ));
         }
     };
-    Ok(Lock { heads: spec.heads, to })
+    Ok(Lock { heads, to })
 }
 
 /// The model's name and fingerprint: of `--model`, otherwise of the file that the mask is made
 /// from.
-fn binding(
+pub(super) fn binding(
     args: &MakeArgs,
     inherited: Option<&Origin>,
     model: Option<NamedGeometry>,
@@ -283,16 +347,25 @@ fn binding(
     };
     let fingerprint = fingerprint(&model.geometry);
     if let Some(origin) = inherited {
-        let file = shown(args.importance.as_deref().or(args.counts_of.as_deref()));
+        let file = shown(
+            args.importance
+                .as_deref()
+                .or(args.sensitivity.as_deref())
+                .or(args.counts_of.as_deref()),
+        );
         origin.expect_model(&file, &model.name, &fingerprint)?;
     }
     Ok((model.name, fingerprint))
 }
 
+/// Floors and locks as they were typed.
+pub(super) fn texts(specs: &[impl ToString]) -> Vec<String> {
+    specs.iter().map(ToString::to_string).collect()
+}
+
 /// How the mask was made, to be stored in its file.
 fn recipe(args: &MakeArgs, source: Option<&Contents>) -> Value {
     let file = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let texts = |specs: &[HeadSpec]| specs.iter().map(HeadSpec::to_string).collect::<Vec<_>>();
     let mut recipe = json!({ "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")) });
     match (args.rule, args.importance.as_deref()) {
         (Some(rule), _) => {
@@ -331,22 +404,19 @@ fn print(args: &MakeArgs, file: &MaskFile, settings: Settings) -> Result<()> {
         model_fingerprint: file.origin.fingerprint.clone(),
         settings,
         target_sparsity: file.target_sparsity,
-        alignment_cost: file.target_sparsity.map(|sparsity| alignment_cost(&file.mask, sparsity)),
-        statistics: Statistics::of(&file.mask, &setting),
+        alignment_cost: file.target_sparsity.map(|sparsity| alignment_cost(file.mask(), sparsity)),
+        statistics: Statistics::of(file.mask(), &setting),
     };
     if args.json {
         return output::json(&report);
     }
     let stats = &report.statistics;
-    let name = |name: &str, setting: Inherited| {
-        format!("{name} {} ({})", count(setting.value), setting.from)
-    };
     let model = if report.model.is_empty() {
         "bound to no model".to_string()
     } else {
         format!("for {}", report.model)
     };
-    output::line(&format!("wrote {}  {} {model}", report.output, file.mask.shape()))?;
+    output::line(&format!("wrote {}  {} {model}", report.output, file.mask().shape()))?;
     output::line(&format!(
         "keeps {}, {}",
         percent(stats.kept_ratio, 2),
@@ -361,8 +431,5 @@ fn print(args: &MakeArgs, file: &MaskFile, settings: Settings) -> Result<()> {
         count(stats.dense_bytes_per_token as usize),
         args.kv_dtype.name()
     ))?;
-    let Settings { sink, recent, chunk, align } = settings;
-    let words =
-        [name("sink", sink), name("recent", recent), name("chunk", chunk), name("align", align)];
-    output::line(&words.join(" · "))
+    output::line(&settings.text())
 }

@@ -1,9 +1,10 @@
 //! The frequency-folded map: one row per layer, one strip per KV head, fast rotations on the left.
 //! The upper half of a cell shows channels of the first half of the head, the lower half their
-//! rotation partners.
+//! rotation partners. A plan's channels are as bright as they are wide, and the bits of a head's V
+//! follow its strip.
 
 use super::colors::{Depth, Pen, Tone};
-use crate::mask::{ChannelMask, Shape, Statistics};
+use crate::mask::{CachePlan, Shape, Statistics, Width, WidthStatistics};
 use crate::numbers::percent;
 
 /// Columns before the first strip: the layer's name.
@@ -21,68 +22,94 @@ struct Layout {
     strip: usize,
     /// Strips side by side; further heads follow in another band of rows.
     heads: usize,
+    /// Columns after each strip.
+    gap: usize,
     /// Whether each layer's kept share fits beside the map.
     summary: bool,
 }
 
 impl Layout {
-    fn of(shape: Shape, width: usize) -> Self {
+    /// `gap` is the number of columns after each strip: one, and one more for the bits of V.
+    fn of(shape: Shape, width: usize, gap: usize) -> Self {
         let room = width.saturating_sub(LABEL);
         let strip = |per_pixel: usize| shape.pairs().div_ceil(per_pixel).max(1);
         let per_pixel = [1, 2, 4, 8, 16]
             .into_iter()
-            .find(|&n| shape.kv_heads * (strip(n) + 1) <= room)
+            .find(|&n| shape.kv_heads * (strip(n) + gap) <= room)
             .unwrap_or(16);
         let strip = strip(per_pixel);
-        let heads = (room / (strip + 1)).clamp(1, shape.kv_heads);
-        let summary = heads == shape.kv_heads && room >= heads * (strip + 1) + 8 + BAR + 8;
-        Self { per_pixel, strip, heads, summary }
+        let heads = (room / (strip + gap)).clamp(1, shape.kv_heads);
+        let summary = heads == shape.kv_heads && room >= heads * (strip + gap) + 8 + BAR + 8;
+        Self { per_pixel, strip, heads, gap, summary }
     }
 }
 
 /// Draws the map and its legend.
-pub(super) fn draw(pen: &mut Pen, mask: &ChannelMask, stats: &Statistics, width: usize) {
-    let shape = mask.shape();
-    let layout = Layout::of(shape, width);
+pub(super) fn draw(
+    pen: &mut Pen,
+    plan: &CachePlan,
+    stats: &Statistics,
+    widths: &WidthStatistics,
+    width: usize,
+) {
+    let shape = plan.shape();
+    let is_mask = plan.is_mask();
+    let layout = Layout::of(shape, width, if is_mask { 1 } else { 2 });
     for first in (0..shape.kv_heads).step_by(layout.heads) {
         let heads = first..(first + layout.heads).min(shape.kv_heads);
         pen.put(None, &" ".repeat(LABEL));
         for head in heads.clone() {
-            pen.put(Some(Tone::Faint), &format!("{:<1$} ", format!("h{head}"), layout.strip));
+            pen.put(
+                Some(Tone::Faint),
+                &format!("{:<1$}", format!("h{head}"), layout.strip + layout.gap),
+            );
         }
         if layout.summary {
-            pen.put(Some(Tone::Faint), &format!("{:<1$} dropped", "kept", 8 + BAR));
+            pen.put(
+                Some(Tone::Faint),
+                &format!("{:<1$} dropped", if is_mask { "kept" } else { "bytes" }, 8 + BAR),
+            );
         }
         pen.line();
         for layer in 0..shape.layers {
             pen.put(Some(Tone::Faint), &format!("{:<LABEL$}", format!("L{layer:02}")));
             for head in heads.clone() {
-                strip(pen, mask.head(layer, head), shape, layout);
+                strip(pen, plan.k(layer, head), shape, layout);
+                if !is_mask {
+                    pen.put(Some(Tone::Faint), v_letter(plan.v(layer, head)));
+                }
                 pen.put(None, " ");
             }
             if layout.summary {
-                summary(
-                    pen,
-                    stats.kept_per_layer[layer],
-                    stats.dropped_heads_per_layer[layer],
-                    shape,
-                );
+                let kept = stats.kept_per_layer[layer] as f64;
+                let share = match is_mask {
+                    true => kept / (shape.kv_heads * shape.head_dim) as f64,
+                    false => widths.widths_per_layer[layer].bytes_share,
+                };
+                summary(pen, share, stats.dropped_heads_per_layer[layer]);
             }
             pen.line();
         }
         pen.line();
     }
-    legend(pen, shape, layout, width);
+    legend(pen, shape, layout, is_mask, width);
 }
 
-fn strip(pen: &mut Pen, head: &[bool], shape: Shape, layout: Layout) {
-    if !head.contains(&true) {
+/// The bits of V in one letter; F are all 16.
+fn v_letter(width: Width) -> &'static str {
+    ["0", "2", "4", "8", "F"][width.index()]
+}
+
+fn strip(pen: &mut Pen, head: &[Width], shape: Shape, layout: Layout) {
+    if head.iter().all(|&width| width == Width::Zero) {
         pen.on(Some(Tone::Dropped), Some(Tone::DroppedGround), &"×".repeat(layout.strip));
         return;
     }
     let (upper, rest) = head.split_at(shape.pairs());
-    let share = |channels: &[bool]| {
-        channels.iter().filter(|&&kept| kept).count() as f64 / channels.len() as f64
+    // A step of the five widths is a quarter of the scale, so that each has a shade of its own.
+    let share = |channels: &[Width]| {
+        let steps: usize = channels.iter().map(|width| width.index()).sum();
+        steps as f64 / (4 * channels.len()) as f64
     };
     for (upper, lower) in
         upper.chunks(layout.per_pixel).zip(rest[..shape.pairs()].chunks(layout.per_pixel))
@@ -91,8 +118,7 @@ fn strip(pen: &mut Pen, head: &[bool], shape: Shape, layout: Layout) {
     }
 }
 
-fn summary(pen: &mut Pen, kept: usize, dropped: usize, shape: Shape) {
-    let share = kept as f64 / (shape.kv_heads * shape.head_dim) as f64;
+fn summary(pen: &mut Pen, share: f64, dropped: usize) {
     pen.put(None, &format!("{:>5.1} % ", 100.0 * share));
     pen.put(Some(Tone::Bar), &bar(share));
     if dropped > 0 {
@@ -108,19 +134,28 @@ fn bar(share: f64) -> String {
     format!("{text:<BAR$}")
 }
 
-fn legend(pen: &mut Pen, shape: Shape, layout: Layout, width: usize) {
+fn legend(pen: &mut Pen, shape: Shape, layout: Layout, is_mask: bool, width: usize) {
     let each = if layout.per_pixel == 1 {
         "one channel".to_string()
     } else {
         format!("{} channels", layout.per_pixel)
     };
-    pen.put(Some(Tone::Faint), "kept share of ");
-    pen.put(Some(Tone::Faint), &format!("{each}  0 "));
-    for step in 0..16 {
-        let share = f64::from(step) / 15.0;
-        pen.pixels(share, share);
+    if is_mask {
+        pen.put(Some(Tone::Faint), &format!("kept share of {each}  0 "));
+        for step in 0..16 {
+            let share = f64::from(step) / 15.0;
+            pen.pixels(share, share);
+        }
+        pen.put(Some(Tone::Faint), " 1   ");
+    } else {
+        pen.put(Some(Tone::Faint), &format!("bits of {each}"));
+        for width in Width::ALL {
+            pen.put(Some(Tone::Faint), &format!("  {width} "));
+            let share = width.index() as f64 / 4.0;
+            (0..2).for_each(|_| pen.pixels(share, share));
+        }
+        pen.put(Some(Tone::Faint), "   after each head: bits of its V, F = 16   ");
     }
-    pen.put(Some(Tone::Faint), " 1   ");
     pen.on(Some(Tone::Dropped), Some(Tone::DroppedGround), "××");
     pen.put(Some(Tone::Faint), " dropped head");
     pen.line();
@@ -184,7 +219,7 @@ mod tests {
     fn the_map_uses_the_width_it_gets() {
         let llama = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
         let of = |width| {
-            let Layout { per_pixel, strip, heads, summary } = Layout::of(llama, width);
+            let Layout { per_pixel, strip, heads, summary, .. } = Layout::of(llama, width, 1);
             (per_pixel, strip, heads, summary)
         };
         assert_eq!(of(120), (8, 8, 8, true));
@@ -193,7 +228,9 @@ mod tests {
         assert_eq!(of(60), (16, 4, 8, false));
         assert_eq!(of(24), (16, 4, 3, false), "further heads go into further bands");
         assert_eq!(of(0), (16, 4, 1, false));
-        let tiny = Layout::of(Shape { layers: 1, kv_heads: 1, head_dim: 1 }, 80);
+        assert_eq!(Layout::of(llama, 76, 2).per_pixel, 16, "the bits of V take a column each");
+        assert_eq!(Layout::of(llama, 77, 1).per_pixel, 8);
+        let tiny = Layout::of(Shape { layers: 1, kv_heads: 1, head_dim: 1 }, 80, 1);
         assert_eq!((tiny.per_pixel, tiny.strip), (1, 1));
     }
 

@@ -1,5 +1,6 @@
 //! `kscope mask`: show, make, import, export, compare and check channel masks.
 
+mod allocate;
 mod colors;
 mod command;
 mod convert;

@@ -1,7 +1,9 @@
-//! The numbers of a mask as text.
+//! The numbers of a mask or plan as text.
+
+use std::collections::BTreeMap;
 
 use super::colors::{Pen, Tone};
-use crate::mask::{ChannelMask, Statistics, Window, bytes};
+use crate::mask::{CachePlan, Statistics, WidthStatistics, Window, bytes};
 use crate::numbers::{self, count, percent};
 
 /// How many channels are kept, and how the alignment changed the target.
@@ -23,7 +25,8 @@ pub(super) fn kept(
 
 /// What the report needs besides the numbers of the mask.
 pub(super) struct Surroundings<'a> {
-    pub(super) mask: &'a ChannelMask,
+    pub(super) plan: &'a CachePlan,
+    pub(super) widths: &'a WidthStatistics,
     pub(super) window: Window,
     pub(super) context: Option<usize>,
     pub(super) element_size: usize,
@@ -41,11 +44,24 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
         pen.put(None, &format!("  {note}"));
         pen.line();
     };
+    let (label, is_mask) = match around.plan.is_mask() {
+        true => ("kept", true),
+        false => ("stored", false),
+    };
     row(
-        "kept",
+        label,
         &percent(stats.kept_ratio, 2),
         &kept(stats, around.target_sparsity, around.alignment_cost),
     );
+    if !is_mask {
+        row("K bits", &by_bits(&around.widths.k_bits_histogram), "channels");
+        row("V bits", &by_bits(&around.widths.v_bits_histogram), "heads");
+        row(
+            "bytes",
+            &percent(around.widths.bytes_share, 2),
+            "of a dense f16 cache in long contexts, scales included",
+        );
+    }
     let place = around.context.map_or_else(
         || "in long contexts".to_string(),
         |tokens| format!("at {} tokens", count(tokens)),
@@ -77,7 +93,7 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
     row("dropped heads", &dropped, "store neither keys nor values of the middle");
     let histogram: Vec<String> =
         stats.kept_histogram.iter().map(|(count, heads)| format!("{count}: {heads}")).collect();
-    row("heads by kept", &histogram.join(" · "), "");
+    row(if is_mask { "heads by kept" } else { "heads by stored" }, &histogram.join(" · "), "");
     let partners = format!(
         "have their partner; {} would be kept if all had",
         percent(stats.pair_closed_ratio, 2)
@@ -89,8 +105,9 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
     );
     row("slowest first", &percent(stats.slowest_first_overlap, 2), &slow);
     for tokens in contexts(around.context) {
-        let pruned = bytes::pruned(around.mask, around.window, tokens, around.element_size).total();
-        let dense = bytes::dense(around.mask.shape(), tokens, around.element_size).total();
+        let pruned =
+            bytes::planned(around.plan, around.window, tokens, around.element_size).total();
+        let dense = bytes::dense(around.plan.shape(), tokens, around.element_size).total();
         let label = format!("cache at {}", context(tokens));
         row(
             &label,
@@ -98,6 +115,36 @@ pub(super) fn write(pen: &mut Pen, stats: &Statistics, around: &Surroundings<'_>
             &format!("of {} dense ({})", numbers::bytes(dense), around.element_name),
         );
     }
+}
+
+/// Writes the widths of every layer as a table.
+pub(super) fn layers(pen: &mut Pen, widths: &WidthStatistics) {
+    let bits = [16, 8, 4, 2, 0];
+    let head: String = bits.iter().map(|bits| format!("{:>7}", format!("K {bits}"))).collect();
+    pen.put(Some(Tone::Faint), &format!("layer{head}     bytes  bits of V"));
+    pen.line();
+    for (layer, widths) in widths.widths_per_layer.iter().enumerate() {
+        pen.put(Some(Tone::Faint), &format!("{:<5}", format!("L{layer:02}")));
+        for bits in bits {
+            let number = widths.k_bits_histogram.get(&bits).copied().unwrap_or_default();
+            pen.put(None, &format!("{:>7}", count(number)));
+        }
+        pen.put(Some(Tone::Strong), &format!("{:>10}", percent(widths.bytes_share, 2)));
+        let of_v: Vec<String> = widths.v_bits.iter().map(u8::to_string).collect();
+        pen.put(None, &format!("  {}", of_v.join(" ")));
+        pen.line();
+    }
+}
+
+/// Numbers by bits, the widest first: `8: 120 · 4: 40`. Widths that nothing has are left out.
+pub(super) fn by_bits(histogram: &BTreeMap<u8, usize>) -> String {
+    let parts: Vec<String> = histogram
+        .iter()
+        .rev()
+        .filter(|&(_, &number)| number > 0)
+        .map(|(bits, &number)| format!("{bits}: {}", count(number)))
+        .collect();
+    parts.join(" · ")
 }
 
 /// The contexts whose cache size is shown: the one asked for, otherwise three common ones.

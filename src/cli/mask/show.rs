@@ -13,13 +13,13 @@ use crate::cli::output;
 use crate::cli::values::{DtypeOf, tokens};
 use crate::element::Dtype;
 use crate::mask::files::{MaskFile, Origin};
-use crate::mask::{Statistics, StatisticsSetting, Window, alignment_cost};
+use crate::mask::{Statistics, StatisticsSetting, WidthStatistics, Window, alignment_cost};
 use crate::numbers::count;
 
 /// Arguments of `kscope mask show`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ShowArgs {
-    /// The mask: a kscope file, .pth, .npy or .tsv
+    /// The mask or plan: a kscope file, .pth, .npy or .tsv
     #[arg(value_name = "F")]
     file: PathBuf,
     /// Give savings at this context in tokens (32768 or 32k), window counted, and not as the limit
@@ -47,6 +47,8 @@ struct Report<'a> {
     file: String,
     #[serde(flatten)]
     statistics: &'a Statistics,
+    #[serde(flatten)]
+    widths: &'a WidthStatistics,
     context: Option<usize>,
     kv_dtype: &'static str,
     window: Window,
@@ -54,6 +56,7 @@ struct Report<'a> {
     target_sparsity: Option<f64>,
     alignment_cost: Option<i64>,
     holds_importance: bool,
+    holds_sensitivity: bool,
     model: &'a str,
     model_fingerprint: &'a str,
     recipe: &'a serde_json::Value,
@@ -61,18 +64,21 @@ struct Report<'a> {
 
 /// Runs `kscope mask show`.
 pub(super) fn run(args: &ShowArgs) -> Result<()> {
-    let MaskFile { mask, importance, target_sparsity, origin } =
+    let MaskFile { plan, importance, sensitivity, target_sparsity, origin } =
         args.split.read_mask(&args.file)?;
     let setting = StatisticsSetting {
         at: args.ctx.map(|tokens| (origin.window, tokens)),
         element_size: args.kv_dtype.bytes(),
     };
-    let statistics = Statistics::of(&mask, &setting);
-    let alignment_cost = target_sparsity.map(|sparsity| alignment_cost(&mask, sparsity));
+    let chunk = origin.window.chunk;
+    let statistics = Statistics::of_plan(&plan, chunk, &setting);
+    let widths = WidthStatistics::of(&plan, chunk);
+    let alignment_cost = target_sparsity.map(|sparsity| alignment_cost(plan.mask(), sparsity));
     if args.json {
         return output::json(&Report {
             file: args.file.display().to_string(),
             statistics: &statistics,
+            widths: &widths,
             context: args.ctx,
             kv_dtype: args.kv_dtype.name(),
             window: origin.window,
@@ -80,6 +86,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<()> {
             target_sparsity,
             alignment_cost,
             holds_importance: importance.is_some(),
+            holds_sensitivity: sensitivity.is_some(),
             model: &origin.model,
             model_fingerprint: &origin.fingerprint,
             recipe: &origin.recipe,
@@ -88,12 +95,13 @@ pub(super) fn run(args: &ShowArgs) -> Result<()> {
     let width = width();
     let mut pen = Pen::new(Ink::of_stdout(args.color, args.ascii));
     title(&mut pen, args, &statistics, &origin);
-    map::draw(&mut pen, &mask, &statistics, width);
+    map::draw(&mut pen, &plan, &statistics, &widths, width);
     pen.line();
     map::frequencies(&mut pen, &statistics, width);
     pen.line();
     let around = report::Surroundings {
-        mask: &mask,
+        plan: &plan,
+        widths: &widths,
         window: origin.window,
         context: args.ctx,
         element_size: args.kv_dtype.bytes(),
@@ -102,6 +110,10 @@ pub(super) fn run(args: &ShowArgs) -> Result<()> {
         alignment_cost,
     };
     report::write(&mut pen, &statistics, &around);
+    if !plan.is_mask() {
+        pen.line();
+        report::layers(&mut pen, &widths);
+    }
     output::as_it_is(pen.finish().trim_end_matches('\n'))
 }
 

@@ -1,7 +1,8 @@
-//! Values that only the mask commands take: a size at a context, floors and locks.
+//! Values that only the mask commands take: sizes, shares, widths, floors and locks.
 
 use crate::cli::values::tokens;
-use crate::mask::select::Heads;
+use crate::mask::Width;
+use crate::mask::select::{Heads, Place};
 use crate::numbers;
 
 /// A byte budget at a context: `1.5GiB@32k`.
@@ -15,6 +16,27 @@ pub(super) fn fit(text: &str) -> Result<Fit, String> {
     let wrong = || "expected a size at a context, such as 1.5GiB@32k".to_string();
     let (size, context) = text.split_once('@').ok_or_else(wrong)?;
     Ok(Fit { bytes: numbers::parse_size(size).ok_or_else(wrong)?, tokens: tokens(context)? })
+}
+
+/// A share of a dense cache: `28%` or `0.28`.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.parse(),
+    };
+    share
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "expected a share of a dense cache such as 28% or 0.28".to_owned())
+}
+
+/// A width: 0, 2, 4, 8 or 16 bits.
+pub(super) fn width(text: &str) -> Result<Width, String> {
+    text.trim()
+        .parse()
+        .ok()
+        .and_then(|bits| Width::of_bits(bits).ok())
+        .ok_or_else(|| "expected widths of 0, 2, 4, 8 or 16 bits, such as 8,4,0".to_owned())
 }
 
 /// Heads and perhaps a number of channels: `3`, `3:1`, `3=64`, `3:1=64`.
@@ -39,20 +61,69 @@ impl std::fmt::Display for HeadSpec {
     }
 }
 
-/// A lock: which heads, and at how many channels if given.
-pub(super) fn lock(text: &str) -> Result<HeadSpec, String> {
-    let wrong = || "expected LAYER, LAYER:HEAD, LAYER=N or LAYER:HEAD=N".to_string();
-    let (heads, channels) = match text.split_once('=') {
-        Some((heads, channels)) => (heads, Some(channels.parse().map_err(|_| wrong())?)),
-        None => (text, None),
-    };
-    let heads = match heads.split_once(':') {
-        Some((layer, head)) => {
-            Heads::Head(layer.parse().map_err(|_| wrong())?, head.parse().map_err(|_| wrong())?)
+/// What a lock holds a place at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LockTo {
+    /// What the file has there.
+    File,
+    /// A number: kept channels of a mask, bits of a plan.
+    Number(usize),
+    /// Bits of K and of V, where given.
+    Widths(Option<Width>, Option<Width>),
+}
+
+/// A lock: `3`, `3:1` or `3:1:40`, and perhaps `=8` or `=8/4`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LockSpec {
+    pub(super) place: Place,
+    pub(super) to: LockTo,
+}
+
+impl std::fmt::Display for LockSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.place {
+            Place::Heads(Heads::All) => Ok(()),
+            Place::Heads(Heads::Layer(layer)) => write!(f, "{layer}"),
+            Place::Heads(Heads::Head(layer, head)) => write!(f, "{layer}:{head}"),
+            Place::Channel(layer, head, channel) => write!(f, "{layer}:{head}:{channel}"),
+        }?;
+        let bits = |width: Option<Width>| width.map_or_else(String::new, |width| width.to_string());
+        match self.to {
+            LockTo::File => Ok(()),
+            LockTo::Number(number) => write!(f, "={number}"),
+            LockTo::Widths(k, v) => write!(f, "={}/{}", bits(k), bits(v)),
         }
-        None => Heads::Layer(heads.parse().map_err(|_| wrong())?),
+    }
+}
+
+/// A lock: where, and at what if given.
+pub(super) fn lock(text: &str) -> Result<LockSpec, String> {
+    let wrong = || {
+        "expected LAYER, LAYER:HEAD or LAYER:HEAD:CHANNEL, and perhaps =N, or =K/V for bits"
+            .to_string()
     };
-    Ok(HeadSpec { heads, channels })
+    let number = |text: &str| text.parse().map_err(|_| wrong());
+    let (place, to) = text.split_once('=').map_or((text, None), |(place, to)| (place, Some(to)));
+    let parts: Vec<usize> = place.split(':').map(number).collect::<Result<_, _>>()?;
+    let place = match *parts {
+        [layer] => Place::Heads(Heads::Layer(layer)),
+        [layer, head] => Place::Heads(Heads::Head(layer, head)),
+        [layer, head, channel] => Place::Channel(layer, head, channel),
+        _ => return Err(wrong()),
+    };
+    let bits = |text: &str| match text {
+        "" => Ok(None),
+        bits => width(bits).map(Some).map_err(|_| wrong()),
+    };
+    let to = match to {
+        None => LockTo::File,
+        Some(to) => match to.split_once('/') {
+            Some((k, v)) if (k, v) != ("", "") => LockTo::Widths(bits(k)?, bits(v)?),
+            Some(_) => return Err(wrong()),
+            None => LockTo::Number(number(to)?),
+        },
+    };
+    Ok(LockSpec { place, to })
 }
 
 /// A floor: `16` for every head, or heads with a number.
@@ -60,10 +131,12 @@ pub(super) fn floor(text: &str) -> Result<HeadSpec, String> {
     if let Ok(channels) = text.parse() {
         return Ok(HeadSpec { heads: Heads::All, channels: Some(channels) });
     }
-    lock(text)
-        .ok()
-        .filter(|spec| spec.channels.is_some())
-        .ok_or_else(|| "expected N, LAYER=N or LAYER:HEAD=N (channels per head)".to_string())
+    match lock(text) {
+        Ok(LockSpec { place: Place::Heads(heads), to: LockTo::Number(channels) }) => {
+            Ok(HeadSpec { heads, channels: Some(channels) })
+        }
+        _ => Err("expected N, LAYER=N or LAYER:HEAD=N (channels per head)".to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -81,22 +154,41 @@ mod tests {
     }
 
     #[test]
+    fn shares_and_widths() {
+        let near = |text, expected: f64| (share(text).unwrap() - expected).abs() < 1e-12;
+        assert!(near("28%", 0.28) && near("28.5 %", 0.285) && near("0.28", 0.28) && near("1", 1.0));
+        for wrong in ["28", "101%", "-1%", "", "%", "nan", "x%", "inf%"] {
+            assert!(share(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!((width("8"), width(" 0")), (Ok(Width::Eight), Ok(Width::Zero)));
+        assert!(width("3").is_err() && width("").is_err() && width("256").is_err());
+    }
+
+    #[test]
     fn floors_and_locks() {
         let spec = |heads, channels| Ok(HeadSpec { heads, channels });
         assert_eq!(floor("16"), spec(Heads::All, Some(16)));
         assert_eq!(floor("3=16"), spec(Heads::Layer(3), Some(16)));
-        assert_eq!(lock("3:1"), spec(Heads::Head(3, 1), None));
-        assert_eq!(lock("3"), spec(Heads::Layer(3), None));
-        assert_eq!(lock("3:1=8"), spec(Heads::Head(3, 1), Some(8)));
+        let held = |place, to| Ok(LockSpec { place, to });
+        assert_eq!(lock("3:1"), held(Place::Heads(Heads::Head(3, 1)), LockTo::File));
+        assert_eq!(lock("3"), held(Place::Heads(Heads::Layer(3)), LockTo::File));
+        assert_eq!(lock("3:1=8"), held(Place::Heads(Heads::Head(3, 1)), LockTo::Number(8)));
+        let widths = LockTo::Widths(Some(Width::Eight), Some(Width::Four));
+        assert_eq!(lock("3:1=8/4"), held(Place::Heads(Heads::Head(3, 1)), widths));
+        let of_v = LockTo::Widths(None, Some(Width::Two));
+        assert_eq!(lock("3=/2"), held(Place::Heads(Heads::Layer(3)), of_v));
+        assert_eq!(lock("3:1:40=16"), held(Place::Channel(3, 1, 40), LockTo::Number(16)));
         for text in ["16", "3=16", "3:1=16"] {
             assert_eq!(floor(text).unwrap().to_string(), text);
         }
-        assert_eq!(lock("3:1").unwrap().to_string(), "3:1");
-        assert!(
-            floor("3:1").is_err()
-                && floor("x").is_err()
-                && lock("3:=4").is_err()
-                && lock("=4").is_err()
-        );
+        for text in ["3:1", "3:1:40=16", "3=8/", "3=/2", "3:1=8/4"] {
+            assert_eq!(lock(text).unwrap().to_string(), text);
+        }
+        for wrong in ["3:1", "x", "3:1:2=4", "3=8/4"] {
+            assert!(floor(wrong).is_err(), "{wrong:?}");
+        }
+        for wrong in ["3:=4", "=4", "3=", "3=/", "3=3/4", "3:1:2:3", "3=8/4/2"] {
+            assert!(lock(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

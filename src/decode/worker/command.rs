@@ -4,7 +4,7 @@ use super::event::MaskInfo;
 use crate::decode::comparison::Mode;
 use crate::decode::lost::Asked;
 use crate::decode::sampler::Sampling;
-use crate::mask::{ChannelMask, Window};
+use crate::mask::{CachePlan, Window};
 
 /// A command for the engine.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,10 +24,10 @@ pub enum EngineOrder {
         /// KV head.
         head: usize,
     },
-    /// Give the pruned side another mask or window from the next token on. Replaces a change that
+    /// Give the pruned side another plan or window from the next token on. Replaces a change that
     /// is still waiting.
     Retune(Box<Retune>),
-    /// Measure these masks over the last tokens, one after the other. They replace those still
+    /// Measure these plans over the last tokens, one after the other. They replace those still
     /// waiting; an empty list cancels.
     Sweep(Vec<Trial>),
     /// Which tokens the pruned side is fed, from the next one on.
@@ -42,24 +42,24 @@ pub enum EngineOrder {
     Shutdown,
 }
 
-/// Another mask or window for the pruned side.
+/// Another plan or window for the pruned side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retune {
     /// Number of the change; events about it carry the number.
     pub revision: u64,
-    /// The mask.
+    /// The plan.
     pub mask: MaskInfo,
     /// Sink, recent and chunk.
     pub window: Window,
 }
 
-/// A mask to measure besides the current one.
+/// A plan to measure besides the current one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     /// Number of the trial; the event about it carries the number.
     pub id: u64,
-    /// The mask.
-    pub mask: ChannelMask,
+    /// The plan.
+    pub plan: CachePlan,
     /// Sink, recent and chunk.
     pub window: Window,
 }

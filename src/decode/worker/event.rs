@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::widths;
 use crate::cache::CacheBytes;
 use crate::decode::comparison::Mode;
 use crate::decode::divergence::{Divergence, StepDivergence};
@@ -13,8 +14,8 @@ use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
 use crate::element::Dtype;
 use crate::machine::DeviceMemory;
-use crate::mask::files::MaskFile;
-use crate::mask::{ChannelMask, Rule, Shape, Window};
+use crate::mask::files::{self, MaskFile};
+use crate::mask::{CachePlan, ChannelMask, Rule, Shape, Window};
 use crate::spread::Spread;
 
 /// An event with its run and time.
@@ -136,14 +137,14 @@ pub struct ModelInfo {
     pub warnings: Vec<String>,
 }
 
-/// A channel mask and where it comes from.
+/// A cache plan and where it comes from. A channel mask is a plan of 16 and 0 bits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MaskInfo {
     /// Its name on screen.
     pub label: String,
-    /// The kept channels.
-    #[serde(with = "bits")]
-    pub mask: ChannelMask,
+    /// Bits of every K channel and of every head's V. Recordings call it `mask`.
+    #[serde(rename = "mask", with = "widths")]
+    pub plan: CachePlan,
     /// The importance that it was selected from, row-major.
     pub importance: Option<Vec<f32>>,
     /// The name of that importance: `learned`, `key norm`, ...
@@ -155,6 +156,23 @@ pub struct MaskInfo {
 }
 
 impl MaskInfo {
+    /// A plan that is known by its name.
+    pub fn named(name: &str, plan: CachePlan) -> Self {
+        Self {
+            label: name.to_owned(),
+            plan,
+            importance: None,
+            rule: "named".to_owned(),
+            align: files::DEFAULT_ALIGN,
+            sparsity: None,
+        }
+    }
+
+    /// The K channels that store something, at whatever width.
+    pub fn mask(&self) -> &ChannelMask {
+        self.plan.mask()
+    }
+
     /// The mask of the file at `path`; its label is the file's name.
     pub fn of_file(file: MaskFile, path: &Path) -> Self {
         let rule = file
@@ -166,7 +184,7 @@ impl MaskInfo {
             .to_owned();
         Self {
             label: path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
-            mask: file.mask,
+            plan: file.plan.clone(),
             importance: file.importance.map(|importance| importance.scores().to_vec()),
             rule,
             align: file.origin.align,
@@ -400,30 +418,4 @@ pub struct Memory {
     pub device: Option<DeviceMemory>,
     /// Bytes that the cache has allocated.
     pub kv_allocated: u64,
-}
-
-/// Serialises a mask as its axes and one digit per channel.
-mod bits {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-    use crate::mask::{ChannelMask, Shape};
-
-    #[derive(Serialize, Deserialize)]
-    struct Form {
-        shape: Shape,
-        kept: String,
-    }
-
-    pub fn serialize<S: Serializer>(mask: &ChannelMask, serializer: S) -> Result<S::Ok, S::Error> {
-        let kept = mask.bits().iter().map(|&kept| if kept { '1' } else { '0' }).collect();
-        Form { shape: mask.shape(), kept }.serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<ChannelMask, D::Error> {
-        let form = Form::deserialize(deserializer)?;
-        ChannelMask::new(form.shape, form.kept.chars().map(|digit| digit == '1').collect())
-            .map_err(D::Error::custom)
-    }
 }

@@ -125,12 +125,12 @@ impl Measurements {
         if let Some(revision) = self.now {
             return job(Kind::Now(revision), stretch()?, at_work);
         }
-        let Some(Trial { id, mask, window }) = self.trials.pop_front() else { return Ok(None) };
+        let Some(Trial { id, plan, window }) = self.trials.pop_front() else { return Ok(None) };
         let stretch = match &self.sweep {
             Some(stretch) => Arc::clone(stretch),
             None => Arc::clone(self.sweep.insert(stretch()?)),
         };
-        let spec = CacheSpec::new(at_work.shape(), window, at_work.dtype(), mask)?;
+        let spec = CacheSpec::planned(window, at_work.dtype(), plan)?;
         job(Kind::Trial(id), stretch, &Arc::new(spec))
     }
 }

@@ -15,6 +15,7 @@ mod setup;
 mod sides;
 mod statistics;
 mod thread;
+mod widths;
 
 pub use crate::decode::lost::Asked;
 pub use command::{EngineOrder, Prompt, Retune, Start, Trial};

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::cache::CacheSpec;
 use crate::decode::comparison::Mode;
 use crate::element::Dtype;
-use crate::mask::{ChannelMask, Window, fingerprint};
+use crate::mask::{Window, fingerprint};
 use crate::model::Model;
 
 /// Makes the setup on the engine's thread. The function that it is given takes the share done and
@@ -19,9 +19,9 @@ pub type Loader = Box<dyn FnOnce(&mut dyn FnMut(f32) -> Result<()>) -> Result<Se
 pub struct Setup {
     /// The model.
     pub model: Arc<Model>,
-    /// The mask; `None` decodes dense.
+    /// The plan; `None` decodes dense.
     pub mask: Option<MaskInfo>,
-    /// A second mask, to compare with on screen.
+    /// A second plan, to compare with on screen.
     pub other: Option<MaskInfo>,
     /// Sink, recent and chunk.
     pub window: Window,
@@ -40,10 +40,10 @@ pub struct Setup {
 impl Setup {
     /// The specification of the pruned side's cache.
     pub(super) fn spec(&self) -> Result<CacheSpec> {
-        let shape = self.model.config().mask_shape();
-        let mask =
-            self.mask.as_ref().map_or_else(|| ChannelMask::full(shape), |info| info.mask.clone());
-        CacheSpec::new(shape, self.window, self.kv_dtype, mask)
+        match &self.mask {
+            Some(info) => CacheSpec::planned(self.window, self.kv_dtype, info.plan.clone()),
+            None => self.dense(),
+        }
     }
 
     /// The specification of the dense side's cache.

@@ -196,13 +196,15 @@ impl Desk {
     fn try_retune(&mut self, retune: &Retune) -> Result<(Option<usize>, f64)> {
         let began = Instant::now();
         retune.window.check()?;
-        let spec = CacheSpec::new(
-            self.pruned.shape(),
-            retune.window,
-            self.pruned.dtype(),
-            retune.mask.mask.clone(),
-        )?;
-        let spec = Arc::new(spec);
+        let plan = retune.mask.plan.clone();
+        if plan.shape() != self.pruned.shape() {
+            return Err(Error::input(format!(
+                "the plan has shape {}, the cache {}",
+                plan.shape(),
+                self.pruned.shape()
+            )));
+        }
+        let spec = Arc::new(CacheSpec::planned(retune.window, self.pruned.dtype(), plan)?);
         let from = match &mut self.run {
             Some(run) => {
                 run.sides.retune(&spec)?;

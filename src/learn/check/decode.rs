@@ -61,15 +61,52 @@ pub struct CheckRow {
     pub answers: Vec<bool>,
 }
 
-/// Runs the plan; the first contender is dense. The first `own_texts` texts of the plan count for
-/// `kld_mean`. `progress` gets the share done.
-pub fn run(
+/// What one cache lost on the texts of a plan, and how it answered the prompts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Losses {
+    /// Divergence from dense of every forced step, `[text][window][step]`.
+    pub texts: Vec<Vec<Vec<StepDivergence>>>,
+    /// Bytes that the cache stored at the end of each window, in the order of the texts.
+    pub kv_bytes: Vec<usize>,
+    /// The answers, in order.
+    pub answers: Vec<Answer>,
+}
+
+impl Losses {
+    /// Divergence over all windows of the first `texts` texts.
+    pub fn divergence(&self, texts: usize) -> Divergence {
+        let steps: Vec<StepDivergence> =
+            self.texts[..texts].iter().flatten().flatten().copied().collect();
+        Divergence::of(&steps)
+    }
+
+    /// Mean KLD of each window, in the order of the texts.
+    pub fn window_means(&self) -> Vec<f64> {
+        self.texts.iter().flatten().map(|steps| Divergence::of(steps).kld.mean).collect()
+    }
+
+    /// Share of the questions that were answered with every digit right; 0 where none was asked.
+    pub fn recall(&self) -> f64 {
+        let right = self.answers.iter().filter(|answer| answer.right).count();
+        right as f64 / self.answers.len().max(1) as f64
+    }
+
+    /// Whether each answer was right, in order.
+    pub fn right(&self) -> Vec<bool> {
+        self.answers.iter().map(|answer| answer.right).collect()
+    }
+}
+
+/// Decodes the plan's texts and prompts through all caches at once: one prefill each, and one batch.
+/// The first specification is dense. The first `complete` ones answer every question, the others
+/// `rule_questions` of each prompt. `progress` gets the share done.
+pub fn measure(
     model: &Arc<Model>,
-    contenders: &[Contender],
+    specs: &[Arc<CacheSpec>],
     plan: &CheckPlan,
-    own_texts: usize,
+    complete: usize,
     progress: &mut dyn FnMut(f32) -> Result<()>,
-) -> Result<Vec<CheckRow>> {
+) -> Result<Vec<Losses>> {
     let windows: usize = plan.texts.iter().map(|(_, windows)| windows.len()).sum();
     let mut done = 0;
     let mut advance = |weight: usize| {
@@ -79,43 +116,65 @@ pub fn run(
                 / (windows * WINDOW_WEIGHT + plan.prompts.len() * PROMPT_WEIGHT).max(1) as f32,
         )
     };
-    let mut steps: Vec<Vec<Vec<StepDivergence>>> =
-        vec![vec![Vec::new(); plan.texts.len()]; contenders.len()];
+    let nothing = Losses { texts: vec![Vec::new(); plan.texts.len()], ..Losses::default() };
+    let mut losses = vec![nothing; specs.len()];
     for (text, (_, windows)) in plan.texts.iter().enumerate() {
         for window in windows {
-            for (all, own) in steps.iter_mut().zip(read(model, contenders, window, plan.forced)?) {
-                all[text].extend(own);
+            for (all, (steps, bytes)) in
+                losses.iter_mut().zip(read(model, specs, window, plan.forced)?)
+            {
+                all.texts[text].push(steps);
+                all.kv_bytes.push(bytes);
             }
             advance(WINDOW_WEIGHT)?;
         }
     }
-    let mut answers: Vec<Vec<Answer>> = vec![Vec::new(); contenders.len()];
     for (turn, prompt) in plan.prompts.iter().enumerate() {
-        ask(model, contenders, (turn, prompt), plan.rule_questions, &mut answers)?;
+        ask(model, specs, (turn, prompt), (complete, plan.rule_questions), &mut losses)?;
         advance(PROMPT_WEIGHT)?;
     }
-    let row =
-        |((contender, steps), answers): ((&Contender, Vec<Vec<StepDivergence>>), Vec<Answer>)| {
-            let own: Vec<StepDivergence> = steps[..own_texts].iter().flatten().copied().collect();
-            let names = plan.texts.iter().map(|(name, _)| name.clone());
-            CheckRow {
-                rule: contender.rule,
-                counts: contender.counts,
-                sparsity: 1.0 - contender.spec.mask().kept_ratio(),
-                recall: answers.iter().filter(|answer| answer.right).count() as f64
-                    / answers.len().max(1) as f64,
-                asked: answers.len(),
-                digit_nll: answers.iter().map(|answer| answer.nll).sum::<f64>()
-                    / answers.len().max(1) as f64,
-                kld_mean: Divergence::of(&own).kld.mean,
-                texts: names
-                    .zip(&steps)
-                    .map(|(text, steps)| TextLoss { text, divergence: Divergence::of(steps) })
-                    .collect(),
-                answers: answers.iter().map(|answer| answer.right).collect(),
-            }
-        };
-    Ok(contenders.iter().zip(steps).zip(answers).map(row).collect())
+    Ok(losses)
+}
+
+/// Runs the plan; the first contender is dense. The first `own_texts` texts of the plan count for
+/// `kld_mean`. `progress` gets the share done.
+pub fn run(
+    model: &Arc<Model>,
+    contenders: &[Contender],
+    plan: &CheckPlan,
+    own_texts: usize,
+    progress: &mut dyn FnMut(f32) -> Result<()>,
+) -> Result<Vec<CheckRow>> {
+    let specs: Vec<Arc<CacheSpec>> =
+        contenders.iter().map(|contender| Arc::clone(&contender.spec)).collect();
+    let losses = measure(model, &specs, plan, COMPLETE, progress)?;
+    Ok(contenders.iter().zip(&losses).map(|(one, lost)| one.row(lost, plan, own_texts)).collect())
+}
+
+/// The dense and the learned contender come first and answer every question.
+pub const COMPLETE: usize = 2;
+
+impl Contender {
+    /// This contender's row of a check.
+    pub fn row(&self, losses: &Losses, plan: &CheckPlan, own_texts: usize) -> CheckRow {
+        let answers = &losses.answers;
+        let texts = plan.texts.iter().zip(&losses.texts).map(|((name, _), windows)| TextLoss {
+            text: name.clone(),
+            divergence: Divergence::of(&windows.concat()),
+        });
+        CheckRow {
+            rule: self.rule,
+            counts: self.counts,
+            sparsity: 1.0 - self.spec.mask().kept_ratio(),
+            recall: losses.recall(),
+            asked: answers.len(),
+            digit_nll: answers.iter().map(|answer| answer.nll).sum::<f64>()
+                / answers.len().max(1) as f64,
+            kld_mean: losses.divergence(own_texts).kld.mean,
+            texts: texts.collect(),
+            answers: losses.right(),
+        }
+    }
 }
 
 /// Rough cost of a window, used only for progress.
@@ -129,9 +188,9 @@ fn prefilled(model: &Model, dense: &Arc<CacheSpec>, prompt: &[u32]) -> Result<Se
     Ok(cache)
 }
 
-/// The dense cache as gathered for each contender.
-fn forks(cache: &SequenceCache, contenders: &[Contender]) -> Result<Vec<SequenceCache>> {
-    contenders.iter().map(|contender| cache.retuned(Arc::clone(&contender.spec))).collect()
+/// The dense cache as gathered for each specification.
+fn forks(cache: &SequenceCache, specs: &[Arc<CacheSpec>]) -> Result<Vec<SequenceCache>> {
+    specs.iter().map(|spec| cache.retuned(Arc::clone(spec))).collect()
 }
 
 /// Feeds one token to every cache.
@@ -146,14 +205,14 @@ fn step(
     model.decoder.step(&tokens, &mut caches, buffers, &mut |_, _, _| ())
 }
 
-/// Forced divergence of every contender over the last `forced` tokens of a window. The first of
-/// them comes from the exact prefill.
+/// Forced divergence of every cache over the last `forced` tokens of a window, and the bytes that it
+/// stores at the end. The first of these tokens comes from the exact prefill.
 fn read(
     model: &Model,
-    contenders: &[Contender],
+    specs: &[Arc<CacheSpec>],
     window: &[u32],
     forced: usize,
-) -> Result<Vec<Vec<StepDivergence>>> {
+) -> Result<Vec<(Vec<StepDivergence>, usize)>> {
     let Some(prompt) = window.len().checked_sub(forced).filter(|&prompt| prompt > 0) else {
         return Err(Error::input(format!(
             "a window of {} tokens has no room for {} forced ones",
@@ -162,10 +221,10 @@ fn read(
         )));
     };
     model.check_tokens(window)?;
-    let mut caches = forks(&prefilled(model, &contenders[0].spec, &window[..prompt])?, contenders)?;
-    let mut buffers = StepBuffers::new(model.config(), contenders.len());
+    let mut caches = forks(&prefilled(model, &specs[0], &window[..prompt])?, specs)?;
+    let mut buffers = StepBuffers::new(model.config(), specs.len());
     let vocab = model.config().vocab;
-    let mut steps = vec![Vec::with_capacity(forced); contenders.len()];
+    let mut steps = vec![Vec::with_capacity(forced); specs.len()];
     for pair in window[prompt..].windows(2) {
         step(model, pair[0], &mut caches, &mut buffers)?;
         for (index, steps) in steps.iter_mut().enumerate() {
@@ -176,19 +235,19 @@ fn read(
             ));
         }
     }
-    Ok(steps)
+    Ok(steps.into_iter().zip(caches.iter().map(|cache| cache.bytes().total())).collect())
 }
 
 /// Asks the questions of a prompt. The tokens of each question go through dense decode, which is
 /// exact, and then its answer through every cache.
 fn ask(
     model: &Model,
-    contenders: &[Contender],
+    specs: &[Arc<CacheSpec>],
     (turn, prompt): (usize, &Tokens),
-    rule_questions: usize,
-    answers: &mut [Vec<Answer>],
+    (complete, rule_questions): (usize, usize),
+    losses: &mut [Losses],
 ) -> Result<()> {
-    let base = prefilled(model, &contenders[0].spec, &prompt.prefix)?;
+    let base = prefilled(model, &specs[0], &prompt.prefix)?;
     let mut caches: Vec<SequenceCache> = prompt.questions.iter().map(|_| base.clone()).collect();
     let longest = prompt.questions.iter().map(|question| question.tail.len()).max().unwrap_or(0);
     for at in 0..longest {
@@ -202,12 +261,11 @@ fn ask(
         model.decoder.step(&tokens, &mut fed, &mut buffers, &mut |_, _, _| ())?;
     }
     for (index, (question, cache)) in prompt.questions.iter().zip(&caches).enumerate() {
-        // The dense and the learned contender come first and answer every question. The rules
-        // answer questions at different depths for each prompt.
+        // The rules answer questions at different depths for each prompt.
         let rules_too = (index + turn) % prompt.questions.len() < rule_questions;
-        let active = if rules_too { contenders } else { &contenders[..contenders.len().min(2)] };
-        for (contender, answer) in answers.iter_mut().zip(answer(model, active, question, cache)?) {
-            contender.push(answer);
+        let active = if rules_too { specs } else { &specs[..specs.len().min(complete)] };
+        for (losses, answer) in losses.iter_mut().zip(answer(model, active, question, cache)?) {
+            losses.answers.push(answer);
         }
     }
     Ok(())
@@ -215,15 +273,15 @@ fn ask(
 
 fn answer(
     model: &Model,
-    contenders: &[Contender],
+    specs: &[Arc<CacheSpec>],
     question: &Question,
     cache: &SequenceCache,
 ) -> Result<Vec<Answer>> {
     model.check_tokens(&question.answer)?;
-    let mut caches = forks(cache, contenders)?;
-    let mut buffers = StepBuffers::new(model.config(), contenders.len());
+    let mut caches = forks(cache, specs)?;
+    let mut buffers = StepBuffers::new(model.config(), specs.len());
     let vocab = model.config().vocab;
-    let mut logits: Vec<Vec<f32>> = vec![Vec::new(); contenders.len()];
+    let mut logits: Vec<Vec<f32>> = vec![Vec::new(); specs.len()];
     for &token in &question.answer[..question.answer.len() - 1] {
         step(model, token, &mut caches, &mut buffers)?;
         for (index, logits) in logits.iter_mut().enumerate() {

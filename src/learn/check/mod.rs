@@ -1,12 +1,14 @@
-//! The held-out check: fresh prompts and texts through the real pruned decode, for the learned mask
-//! and the training-free rules.
+//! The held-out check: fresh prompts and texts through the real pruned decode, for the learned mask,
+//! the training-free rules and plain quantised caches.
 
 mod contenders;
 mod decode;
+mod plain;
 mod plan;
 mod verdict;
 
 pub use contenders::{Contender, Counts, contenders, dense_and_learned};
-pub use decode::{CheckPlan, CheckRow, TextLoss, run};
-pub use plan::{Extent, plan};
+pub use decode::{COMPLETE, CheckPlan, CheckRow, Losses, TextLoss, measure, run};
+pub use plain::{Cost, PLAIN, PlainCache, plain_caches};
+pub use plan::{Extent, plan, recall_prompts, spread_windows};
 pub use verdict::{McNemar, Thresholds, Verdict};

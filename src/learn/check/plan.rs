@@ -2,12 +2,12 @@
 //! on.
 
 use super::decode::CheckPlan;
-use crate::Result;
 use crate::learn::data::{
-    Draw, Haystack, HaystackPart, HaystackPiece, Task, draw_of_length, window_of,
+    Draw, Haystack, HaystackPart, HaystackPiece, Task, Tokens, draw_of_length, window_of,
 };
 use crate::model::Model;
 use crate::random::SplitMix64;
+use crate::{Error, Result, numbers};
 
 /// Size of the check.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,6 +19,9 @@ pub struct Extent {
     /// Seed of the training; the seeds of the check differ from it.
     pub seed: u64,
 }
+
+/// Makes the seeds of the check differ from those of training.
+const CHECK_SEED: u64 = 0xC0FF_EE00_D15E_A5E5;
 
 /// Codes per prompt. All are asked for, so that depths are balanced.
 const CODES: usize = 7;
@@ -36,7 +39,7 @@ pub fn plan(
     others: &[HaystackPiece],
     extent: &Extent,
 ) -> Result<(CheckPlan, usize)> {
-    let mut rng = SplitMix64::new(extent.seed ^ 0xC0FF_EE00_D15E_A5E5);
+    let mut rng = SplitMix64::new(extent.seed ^ CHECK_SEED);
     let mut prompts = Vec::with_capacity(extent.prompts);
     for index in 0..extent.prompts {
         // Other lengths than in training: two fifths and four fifths of the longest.
@@ -71,6 +74,47 @@ pub fn plan(
         }
     }
     Ok((CheckPlan { prompts, texts, forced: FORCED, rule_questions: 2 }, own.len()))
+}
+
+/// Recall prompts of nearly `tokens` tokens from held-out text, with seven questions each.
+pub fn recall_prompts(
+    model: &Model,
+    haystack: &Haystack,
+    count: usize,
+    tokens: usize,
+    seed: u64,
+) -> Result<Vec<Tokens>> {
+    let mut rng = SplitMix64::new(seed ^ CHECK_SEED);
+    let mut draw =
+        || Draw { haystack, part: HaystackPart::HeldOut, tokens, codes: CODES, seed: rng.draw() };
+    (0..count).map(|_| draw_of_length(model, Task::Codes, &draw())).collect()
+}
+
+/// `count` windows of `tokens` tokens each, spread evenly over a text without overlap.
+///
+/// # Errors
+/// When the text, called `name`, has fewer tokens than all windows together.
+pub fn spread_windows(
+    model: &Model,
+    (name, text): (&str, &str),
+    count: usize,
+    tokens: usize,
+) -> Result<Vec<Vec<u32>>> {
+    let tokenizer = model.tokenizer.as_ref().ok_or_else(|| {
+        Error::input(format!("{} has no tokenizer to read a text with", model.name))
+    })?;
+    let ids = tokenizer.encode(text)?;
+    if ids.len() < count * tokens {
+        return Err(Error::input(format!(
+            "{name}: {} windows of {} tokens need more text than the {} tokens that are there",
+            numbers::count(count),
+            numbers::count(tokens),
+            numbers::count(ids.len())
+        )));
+    }
+    let room = ids.len() - tokens;
+    let start = |index: usize| room * index / (count - 1).max(1);
+    Ok((0..count).map(|index| ids[start(index)..][..tokens].to_vec()).collect())
 }
 
 /// A window of token ids; `None` where the text is too short for one.

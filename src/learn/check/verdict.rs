@@ -1,4 +1,8 @@
-//! Ship or do not ship: fixed thresholds on the loss of a mask.
+//! Ship or do not ship: fixed thresholds on the loss of a mask, and nothing plainer that is better at
+//! its bytes.
+
+use super::plain::Cost;
+use crate::numbers;
 
 /// The largest loss that a mask may have.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
@@ -110,6 +114,39 @@ impl Verdict {
         Self { ship: faults.is_empty(), reason }
     }
 
+    /// The verdict on the loss on text alone.
+    pub fn of_text(kld: f64, limits: &Thresholds) -> Self {
+        let ship = kld <= limits.kld;
+        let limit = if ship { String::new() } else { format!(" (at most {:.4})", limits.kld) };
+        Self { ship, reason: format!("text KLD is {kld:.5}{limit}") }
+    }
+
+    /// Says what plain caches cost and lose, and takes `ship` back where one of them is better at
+    /// these bytes.
+    pub fn beside(self, own: &Cost, plain: &[Cost], limits: &Thresholds) -> Self {
+        if plain.is_empty() {
+            return self;
+        }
+        let better = |cost: &&Cost| cost.is_better_than(own, limits.recall);
+        let best = plain.iter().filter(better).min_by(|a, b| a.kld_mean.total_cmp(&b.kld_mean));
+        let costs: Vec<String> =
+            plain.iter().map(|cost| format!("{} {}", cost.name, cost.words())).collect();
+        let all = format!(
+            "{}; {} at {} tokens; plain caches: {}",
+            self.reason,
+            own.words(),
+            numbers::count(own.tokens),
+            costs.join("; ")
+        );
+        match best {
+            Some(best) => Self {
+                ship: false,
+                reason: format!("{} is plainer, not larger, and loses less: {all}", best.name),
+            },
+            None => Self { ship: self.ship, reason: all },
+        }
+    }
+
     /// `ship` or `do not ship`.
     pub fn word(&self) -> &'static str {
         if self.ship { "ship" } else { "do not ship" }
@@ -132,6 +169,39 @@ mod tests {
         assert!((pairs(8, 2, 5).p - 56.0 / 1024.0).abs() < 1e-12);
         assert_eq!(pairs(0, 0, 7), McNemar { lost: 0, won: 0, p: 1.0 });
         assert!(pairs(400, 100, 0).p < 1e-30);
+    }
+
+    #[test]
+    fn nothing_ships_where_something_plainer_is_better_at_these_bytes() {
+        let limits = Thresholds::default();
+        let cost = |name: &str, kv_bytes: usize, kld_mean: f64, recall: f64| Cost {
+            name: name.to_owned(),
+            bytes_share: kv_bytes as f64 / 1000.0,
+            tokens: 2048,
+            kv_bytes,
+            kld_mean,
+            recall: Some(recall),
+        };
+        let fine = Verdict { ship: true, reason: "fine".to_owned() };
+        let own = cost("learned", 610, 0.02, 0.9);
+        let beside = |plain: &[Cost]| fine.clone().beside(&own, plain, &limits);
+
+        let larger = beside(&[cost("k8v8", 611, 0.001, 0.9)]);
+        assert!(larger.ship && larger.reason.contains("k8v8 61.1 % of the bytes, KLD 0.00100"));
+        assert!(beside(&[cost("k4v4", 300, 0.02, 0.9)]).ship, "it loses as much");
+        assert!(beside(&[cost("k4v4", 300, 0.01, 0.87)]).ship, "it recalls less");
+        assert_eq!(beside(&[]), fine);
+
+        let plain = [cost("k8v8", 610, 0.001, 0.9), cost("q8_0", 531, 0.0005, 0.9)];
+        let found = beside(&plain);
+        assert!(!found.ship && found.reason.starts_with("q8_0 is plainer"), "{}", found.reason);
+        assert!(found.reason.contains("61.0 % of the bytes, KLD 0.02000 and recall 90.0 %"));
+        assert!(found.reason.contains("at 2,048 tokens"));
+        // What failed anyway still fails, whatever is beside it.
+        let faulty = Verdict { ship: false, reason: "text KLD".to_owned() };
+        assert!(!faulty.beside(&own, &[cost("k8v8", 700, 1.0, 0.0)], &limits).ship);
+        assert!(Verdict::of_text(0.05, &limits).ship && !Verdict::of_text(0.051, &limits).ship);
+        assert!(!Verdict::of_text(f64::NAN, &limits).ship);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use crate::model::demo::generator::sentence;
 use crate::model::fetch::texts::DOMAINS;
 use crate::random::SplitMix64;
@@ -34,6 +36,11 @@ impl HaystackPiece {
             split -= 1;
         }
         Self { name, text, split }
+    }
+
+    /// Sha256 of the whole text, in hexadecimal.
+    pub fn sha256(&self) -> String {
+        Sha256::digest(&self.text).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// One part of the text.
@@ -78,6 +85,25 @@ pub fn load(files: &[PathBuf], field: &str) -> Result<Haystack> {
 /// Fetched texts of other kinds for the check; never trained on.
 pub fn held_out() -> Result<Vec<HaystackPiece>> {
     fetched(&OTHER_KINDS)
+}
+
+/// Generated sentences, where there is no natural text.
+pub const SENTENCES: &str = "sentences";
+
+/// A text by the name of a fetched one, generated [`SENTENCES`], or the text of a file.
+pub fn source(text: &str) -> Result<HaystackPiece> {
+    if text == SENTENCES {
+        let mut rng = SplitMix64::new(0);
+        let text = Haystack::default().passage(HaystackPart::HeldOut, 400_000, &mut rng);
+        return Ok(HaystackPiece::new(SENTENCES.to_owned(), text));
+    }
+    if DOMAINS.iter().any(|domain| domain.name == text) {
+        return fetched(&[text])?.pop().ok_or_else(|| {
+            Error::input(format!("{text} is not here yet: `kscope fetch texts` gets it"))
+        });
+    }
+    let loaded = load(&[PathBuf::from(text)], "text")?;
+    loaded.pieces.into_iter().next().ok_or_else(|| Error::run("a file is one text"))
 }
 
 fn fetched(names: &[&str]) -> Result<Vec<HaystackPiece>> {

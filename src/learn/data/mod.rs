@@ -3,7 +3,7 @@
 mod haystack;
 mod tasks;
 
-pub use haystack::{Haystack, HaystackPart, HaystackPiece, held_out, load};
+pub use haystack::{Haystack, HaystackPart, HaystackPiece, SENTENCES, held_out, load, source};
 pub use tasks::{
     Draw, Question, Task, Text, Tokens, draw, draw_of_length, text_rows, tokens, window_of,
 };

@@ -10,6 +10,7 @@
 //! decoder that runs on a device ([`device`]). A pass runs where its decoder runs.
 
 mod context;
+mod damage;
 mod device;
 mod distill;
 mod factors;
@@ -18,6 +19,7 @@ mod rows;
 mod sample;
 
 pub use context::CachedContext;
+pub use damage::{Damage, DrawToken, damage};
 pub(super) use device::MOST_BYTES;
 pub use distill::{Distilled, distill, hidden, loss};
 pub use factors::Factors;

@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::report;
+use super::report::{self, Checked};
 use super::request::LearnRequest;
-use crate::learn::check::{CheckRow, Verdict};
+use crate::learn::check::{CheckRow, Cost, Verdict};
 use crate::learn::data::{HaystackPart, Task};
 use crate::learn::train::{Dense, Pool, Stage, TrainState, Trainer, Update, Wanted};
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::select::select;
-use crate::mask::{Importance, fingerprint};
+use crate::mask::{CachePlan, Importance, fingerprint};
 use crate::model::Model;
 use crate::{Error, Result, machine};
 
@@ -45,6 +45,9 @@ pub struct Outcome {
     pub file: MaskFile,
     /// The check's rows; empty without a check.
     pub rows: Vec<CheckRow>,
+    /// What the learned mask and plain caches cost and lose in the check, the mask first; empty
+    /// without a check, and on a GPU.
+    pub costs: Vec<Cost>,
     /// The verdict; `None` without a check.
     pub verdict: Option<Verdict>,
     /// Updates of both stages.
@@ -106,12 +109,12 @@ pub fn learn(
     let importance = Importance::new(model.config().mask_shape(), state.alpha.clone())?;
     let mask = select(&importance, &request.settings.options())?;
     let learned_seconds = began.elapsed().as_secs_f64();
-    let (rows, own_texts) = match request.check_prompts {
-        0 => (Vec::new(), 0),
+    let checked = match request.check_prompts {
+        0 => Checked::default(),
         _ => report::checked(model, request, &mask, report)?,
     };
-    let verdict = (!rows.is_empty()).then(|| report::judge(&rows, &request.thresholds));
-    let recipe = report::recipe(model, request, &state, &mask, &rows, verdict.as_ref(), own_texts);
+    let verdict = (!checked.rows.is_empty()).then(|| report::judge(&checked, &request.thresholds));
+    let recipe = report::recipe(model, request, &state, &mask, &checked, verdict.as_ref());
     let origin = Origin {
         model: model.name.clone(),
         fingerprint: fingerprint(&model.config().geometry()),
@@ -120,14 +123,16 @@ pub fn learn(
         recipe,
     };
     let file = MaskFile {
-        mask,
+        plan: CachePlan::of_mask(&mask),
         importance: Some(importance),
+        sensitivity: None,
         target_sparsity: Some(request.settings.sparsity),
         origin,
     };
     Ok(Outcome {
         file,
-        rows,
+        rows: checked.rows,
+        costs: checked.costs,
         verdict: verdict.map(|(verdict, _)| verdict),
         steps: state.losses.len() + state.mask_losses.len(),
         seconds: began.elapsed().as_secs_f64(),

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{LearnEvent, LearnRequest};
+use crate::cache::CacheSpec;
+use crate::element::Dtype;
 use crate::learn::check::{
-    self, CheckPlan, CheckRow, Contender, Extent, McNemar, Thresholds, Verdict,
+    self, COMPLETE, CheckPlan, CheckRow, Contender, Cost, Extent, Losses, McNemar, Thresholds,
+    Verdict,
 };
 use crate::learn::data::{HaystackPart, HaystackPiece};
 use crate::learn::score;
@@ -16,20 +19,56 @@ use crate::model::Model;
 use crate::random::SplitMix64;
 use crate::{Error, Result};
 
-/// Runs the held-out check; returns its rows and the number of texts that are of the kind trained
-/// on.
+/// The result of a check.
+#[derive(Default)]
+pub(super) struct Checked {
+    /// The contenders, dense and learned first; empty without a check.
+    pub rows: Vec<CheckRow>,
+    /// What the learned mask and plain caches cost and lose, the mask first; empty where no plain
+    /// cache was checked.
+    pub costs: Vec<Cost>,
+    /// Number of texts that are of the kind trained on.
+    pub own_texts: usize,
+}
+
+/// Runs the held-out check.
 pub(super) fn checked(
     model: &Arc<Model>,
     request: &LearnRequest,
     mask: &ChannelMask,
     report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
-) -> Result<(Vec<CheckRow>, usize)> {
+) -> Result<Checked> {
     let Settings { window, align, seed, .. } = request.settings;
     let (contenders, plan, own_texts) = prepare(model, request, mask, window, align, seed)?;
-    let rows = check::run(model, &contenders, &plan, own_texts, &mut |share| {
+    // A GPU stores no codes.
+    let plain = match model.decoder.is_on_host() {
+        true => check::plain_caches(mask.shape(), window, Dtype::F16)?,
+        false => Vec::new(),
+    };
+    // The dense and the learned contender and the plain caches answer every question.
+    let (first, rules) = contenders.split_at(COMPLETE);
+    let specs: Vec<Arc<CacheSpec>> = (first.iter().map(|contender| &contender.spec))
+        .chain(plain.iter().map(|plain| &plain.spec))
+        .chain(rules.iter().map(|contender| &contender.spec))
+        .map(Arc::clone)
+        .collect();
+    let complete = COMPLETE + plain.len();
+    let mut losses = check::measure(model, &specs, &plan, complete, &mut |share| {
         report(&LearnEvent::Check(share))
     })?;
-    Ok((rows, own_texts))
+    let of_plain: Vec<Losses> = losses.drain(COMPLETE..complete).collect();
+    let tokens = request.lengths.1;
+    let cost = |name: &str, spec: &CacheSpec, losses: &Losses| {
+        let recall = (!losses.answers.is_empty()).then(|| losses.recall());
+        Cost::of(name, spec, tokens, losses.divergence(own_texts).kld.mean, recall)
+    };
+    let mut costs = Vec::with_capacity(1 + plain.len());
+    if !plain.is_empty() {
+        costs.push(cost("learned", &contenders[1].spec, &losses[1]));
+    }
+    costs.extend(plain.iter().zip(&of_plain).map(|(one, lost)| cost(one.name, &one.spec, lost)));
+    let rows = contenders.iter().zip(&losses).map(|(one, lost)| one.row(lost, &plan, own_texts));
+    Ok(Checked { rows: rows.collect(), costs, own_texts })
 }
 
 fn prepare(
@@ -72,12 +111,16 @@ fn prepare(
     Ok((contenders, plan, own_texts))
 }
 
-/// The verdict on the second row, compared with the first, dense one.
-pub(super) fn judge(rows: &[CheckRow], thresholds: &Thresholds) -> (Verdict, McNemar) {
-    let (dense, learned) = (&rows[0], &rows[1]);
+/// The verdict on the second row, compared with the first, dense one, and with plain caches.
+pub(super) fn judge(checked: &Checked, thresholds: &Thresholds) -> (Verdict, McNemar) {
+    let (dense, learned) = (&checked.rows[0], &checked.rows[1]);
     let test = McNemar::of(&dense.answers, &learned.answers);
     let (nll, recall) = ((dense.digit_nll, learned.digit_nll), (dense.recall, learned.recall));
-    (Verdict::of(nll, recall, learned.kld_mean, &test, thresholds), test)
+    let verdict = Verdict::of(nll, recall, learned.kld_mean, &test, thresholds);
+    match checked.costs.split_first() {
+        Some((own, plain)) => (verdict.beside(own, plain, thresholds), test),
+        None => (verdict, test),
+    }
 }
 
 /// How the mask was made and the result of the check, to be stored in its file.
@@ -86,9 +129,8 @@ pub(super) fn recipe(
     request: &LearnRequest,
     state: &TrainState,
     mask: &ChannelMask,
-    rows: &[CheckRow],
+    checked: &Checked,
     verdict: Option<&(Verdict, McNemar)>,
-    own_texts: usize,
 ) -> serde_json::Value {
     let names = |pieces: &[HaystackPiece]| {
         pieces.iter().map(|piece| piece.name.clone()).collect::<Vec<_>>()
@@ -123,8 +165,9 @@ pub(super) fn recipe(
             "thresholds": request.thresholds,
             "mcnemar": test,
             "prompts": request.check_prompts,
-            "texts_learned_from": own_texts,
-            "rows": rows,
+            "texts_learned_from": checked.own_texts,
+            "rows": checked.rows,
+            "costs": checked.costs,
         })),
     })
 }

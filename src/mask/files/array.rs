@@ -2,7 +2,7 @@
 //! importance.
 
 use super::contents::{Contents, ImportanceFile, MaskFile, Origin};
-use crate::mask::{ChannelMask, Importance, Shape};
+use crate::mask::{CachePlan, ChannelMask, Importance, Shape};
 use crate::{Error, Result};
 
 /// How the columns of a flat `[layers, kv_heads * head_dim]` array divide into heads; one of the
@@ -37,7 +37,17 @@ impl Array {
         let shape = contents.shape();
         let values = match contents {
             Contents::Mask(file) if !prefer_importance => {
-                file.mask.bits().iter().map(|&kept| f32::from(u8::from(kept))).collect()
+                if !file.plan.is_mask() {
+                    return Err(Error::input(
+                        "a raw array holds the bits of a mask, and this plan has channels of other widths than 16 and 0: export it to a .safetensors file, which keeps them",
+                    ));
+                }
+                file.mask().bits().iter().map(|&kept| f32::from(u8::from(kept))).collect()
+            }
+            Contents::Sensitivity(_) => {
+                return Err(Error::input(
+                    "a raw array holds a mask or importance, and this file holds sensitivity: export it to a .safetensors file",
+                ));
             }
             _ => match contents.importance() {
                 Some(importance) => importance.scores().to_vec(),
@@ -105,8 +115,9 @@ impl Array {
             let mask =
                 ChannelMask::new(shape, self.values.iter().map(|&value| value == 1.0).collect())?;
             return Ok(Contents::Mask(MaskFile {
-                mask,
+                plan: CachePlan::of_mask(&mask),
                 importance: None,
+                sensitivity: None,
                 target_sparsity: None,
                 origin,
             }));

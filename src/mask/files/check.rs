@@ -1,7 +1,7 @@
 //! Whether a mask may be applied to a model.
 
 use super::contents::MaskFile;
-use crate::mask::{ChannelMask, Shape};
+use crate::mask::{CachePlan, Shape, Width};
 use crate::{Error, Result};
 
 /// A mask that fits a model, and warnings for the user.
@@ -19,10 +19,11 @@ pub struct Binding {
 /// # Errors
 /// Another shape, or the fingerprint of another model.
 pub fn check(file: &MaskFile, name: &str, shape: Shape, fingerprint: &str) -> Result<Binding> {
-    let found = file.mask.shape();
+    let found = file.plan.shape();
     if found != shape {
+        let kind = if file.plan.is_mask() { "mask" } else { "plan" };
         return Err(Error::input(format!(
-            "{name}: expected a mask of shape {shape}, found {found}"
+            "{name}: expected a {kind} of shape {shape}, found {found}"
         )));
     }
     let origin = &file.origin;
@@ -40,26 +41,36 @@ pub fn check(file: &MaskFile, name: &str, shape: Shape, fingerprint: &str) -> Re
         warnings
             .push(format!("{name} names no model and is accepted because its shape fits; `kscope mask import --model` binds it"));
     }
-    warnings.extend(misaligned(&file.mask, origin.align).map(|place| format!("{name}: {place}")));
+    warnings.extend(misaligned(&file.plan, origin.align).map(|place| format!("{name}: {place}")));
     Ok(Binding { bound, warnings })
 }
 
-/// The first head whose kept count is neither a multiple of the alignment nor head_dim, as a
-/// sentence.
-fn misaligned(mask: &ChannelMask, align: usize) -> Option<String> {
-    let shape = mask.shape();
-    let counts = mask.kept_counts();
-    let (head, count) = counts
-        .iter()
-        .enumerate()
-        .find(|&(_, &count)| !count.is_multiple_of(align) && count != shape.head_dim)?;
-    Some(format!(
-        "layer {}, KV head {} keeps {count} channels, expected a multiple of the alignment {align} or {}; decode stays exact and may be \
-         slower",
-        head / shape.kv_heads,
-        head % shape.kv_heads,
-        shape.head_dim
-    ))
+/// The first head whose channels of one width are no multiple of the alignment, as a sentence.
+fn misaligned(plan: &CachePlan, align: usize) -> Option<String> {
+    let shape = plan.shape();
+    let end = "decode stays exact and may be slower";
+    for (layer, head) in shape.each_head() {
+        let place = format!("layer {layer}, KV head {head}");
+        let mut counts = [0; 5];
+        plan.k(layer, head).iter().for_each(|width| counts[width.index()] += 1);
+        let [unstored, stored @ ..] = counts;
+        // A head that stores every channel may have one short run, where its channels are no
+        // multiple of the alignment.
+        let short = |count: usize| !count.is_multiple_of(align);
+        let most = usize::from(unstored == 0 && short(shape.head_dim));
+        let mut wrong = Width::ALL[1..].iter().zip(stored).filter(|&(_, count)| short(count));
+        let Some((width, count)) = wrong.nth(most) else { continue };
+        return Some(match plan.is_mask() {
+            true => format!(
+                "{place} keeps {count} channels, expected a multiple of the alignment {align} or {}; {end}",
+                shape.head_dim
+            ),
+            false => format!(
+                "{place} has {count} channels of {width} bits, expected a multiple of the alignment {align}; {end}"
+            ),
+        });
+    }
+    None
 }
 
 /// The beginning of a fingerprint, enough to tell two apart.

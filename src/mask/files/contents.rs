@@ -1,6 +1,6 @@
-//! The contents of mask and importance files.
+//! The contents of mask, importance and sensitivity files.
 
-use crate::mask::{ChannelMask, Importance, Shape, Window};
+use crate::mask::{CachePlan, ChannelMask, Importance, Sensitivity, Shape, Window};
 use crate::{Error, Result};
 
 /// Alignment of kscope's own masks unless another is given.
@@ -50,16 +50,35 @@ impl Origin {
     }
 }
 
-/// A mask file.
+/// A mask file: a cache plan, of which a mask is the corner with widths of 16 and 0 bits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MaskFile {
-    /// The mask.
-    pub mask: ChannelMask,
+    /// Bits of every K channel and of every head's V.
+    pub plan: CachePlan,
     /// The importance that it was selected from.
     pub importance: Option<Importance>,
+    /// The sensitivity that its widths were chosen by.
+    pub sensitivity: Option<Sensitivity>,
     /// The sparsity that was asked for, before alignment.
     pub target_sparsity: Option<f64>,
     /// Model, window, alignment and recipe.
+    pub origin: Origin,
+}
+
+impl MaskFile {
+    /// The K channels that the plan stores, at whatever width.
+    pub fn mask(&self) -> &ChannelMask {
+        self.plan.mask()
+    }
+}
+
+/// A sensitivity file: what each width costs, before anything is chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SensitivityFile {
+    /// The predicted damage of every width.
+    pub sensitivity: Sensitivity,
+    /// Model, window, alignment and recipe; window and alignment are what plans made from it
+    /// inherit.
     pub origin: Origin,
 }
 
@@ -76,18 +95,21 @@ pub struct ImportanceFile {
 /// The contents of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Contents {
-    /// A mask, perhaps with its importance.
+    /// A mask or a plan, perhaps with the importance or the sensitivity that it was made from.
     Mask(MaskFile),
     /// Importance alone.
     Importance(ImportanceFile),
+    /// Sensitivity alone.
+    Sensitivity(SensitivityFile),
 }
 
 impl Contents {
     /// The axes of what the file holds.
     pub fn shape(&self) -> Shape {
         match self {
-            Self::Mask(file) => file.mask.shape(),
+            Self::Mask(file) => file.plan.shape(),
             Self::Importance(file) => file.importance.shape(),
+            Self::Sensitivity(file) => file.sensitivity.shape(),
         }
     }
 
@@ -96,6 +118,7 @@ impl Contents {
         match self {
             Self::Mask(file) => &file.origin,
             Self::Importance(file) => &file.origin,
+            Self::Sensitivity(file) => &file.origin,
         }
     }
 
@@ -104,21 +127,53 @@ impl Contents {
         match self {
             Self::Mask(file) => &mut file.origin,
             Self::Importance(file) => &mut file.origin,
+            Self::Sensitivity(file) => &mut file.origin,
         }
     }
 
-    /// The importance, of either kind of file.
+    /// The importance, where the file holds it.
     pub fn importance(&self) -> Option<&Importance> {
         match self {
             Self::Mask(file) => file.importance.as_ref(),
             Self::Importance(file) => Some(&file.importance),
+            Self::Sensitivity(_) => None,
         }
     }
 
     /// The importance, or an error that says that the file called `name` holds none.
     pub fn expect_importance(&self, name: &str) -> Result<&Importance> {
-        self.importance()
-            .ok_or_else(|| Error::input(format!("{name}: expected importance, found a mask alone")))
+        self.importance().ok_or_else(|| {
+            Error::input(format!("{name}: expected importance, found {} alone", self.kind()))
+        })
+    }
+
+    /// The sensitivity, where the file holds it.
+    pub fn sensitivity(&self) -> Option<&Sensitivity> {
+        match self {
+            Self::Mask(file) => file.sensitivity.as_ref(),
+            Self::Importance(_) => None,
+            Self::Sensitivity(file) => Some(&file.sensitivity),
+        }
+    }
+
+    /// The sensitivity, or an error that says that the file called `name` holds none.
+    pub fn expect_sensitivity(&self, name: &str) -> Result<&Sensitivity> {
+        self.sensitivity().ok_or_else(|| {
+            Error::input(format!(
+                "{name}: expected sensitivity (`kscope score --rule sensitivity` writes it), found {} alone",
+                self.kind()
+            ))
+        })
+    }
+
+    /// What the file is, in words.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Mask(file) if file.plan.is_mask() => "a mask",
+            Self::Mask(_) => "a plan",
+            Self::Importance(_) => "importance",
+            Self::Sensitivity(_) => "sensitivity",
+        }
     }
 
     /// The mask file, or an error that says what the file called `name` holds instead.
@@ -127,6 +182,9 @@ impl Contents {
             Self::Mask(file) => Ok(file),
             Self::Importance(_) => Err(Error::input(format!(
                 "{name}: expected a mask, found importance alone (`kscope mask make --importance` makes a mask of it)"
+            ))),
+            Self::Sensitivity(_) => Err(Error::input(format!(
+                "{name}: expected a mask, found sensitivity alone (`kscope mask make --sensitivity --bytes` makes a plan of it)"
             ))),
         }
     }

@@ -51,12 +51,13 @@ impl Format {
     /// text.
     pub fn of_content(bytes: &[u8]) -> Self {
         match bytes {
+            // Before those with fewer letters: the first eight bytes are a length, any of them.
+            [_, _, _, _, _, _, _, _, b'{', ..] => Self::Safetensors,
             [b'P', b'K', ..] => Self::Pth,
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Self::Npy,
             // Pickle protocol 2 and later: an archive of old PyTorch, which the `.pth` reader
             // refuses by name.
             [0x80, 2..=5, ..] => Self::Pth,
-            [_, _, _, _, _, _, _, _, b'{', ..] => Self::Safetensors,
             _ => Self::Tsv,
         }
     }

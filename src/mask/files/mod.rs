@@ -1,4 +1,4 @@
-//! Mask and importance files: kscope's own safetensors form, and the raw arrays of others (`.pth`,
+//! Mask, importance and sensitivity files: kscope's own safetensors form, and the raw arrays of others (`.pth`,
 //! `.npy`, `.tsv`).
 //!
 //! Readers take bytes that may come from anywhere. They execute nothing, allocate no more than the
@@ -15,11 +15,14 @@ mod pickle;
 pub mod pth;
 mod read;
 mod save;
+mod tensors;
 pub mod tsv;
 
 pub use array::Split;
 pub use check::{Binding, check};
-pub use contents::{Contents, DEFAULT_ALIGN, ImportanceFile, MaskFile, Origin, UPSTREAM_ALIGN};
+pub use contents::{
+    Contents, DEFAULT_ALIGN, ImportanceFile, MaskFile, Origin, SensitivityFile, UPSTREAM_ALIGN,
+};
 pub use format::Format;
 pub use read::{parse, read};
 pub use save::{encode, overwrite, save};

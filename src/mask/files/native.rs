@@ -1,26 +1,33 @@
-//! kscope's own files: safetensors with a U8 tensor `mask`, an F32 tensor `importance`, and
-//! metadata as text.
+//! kscope's own files: safetensors with tensors, and metadata as text.
 //!
-//! `format` is `kscope-mask` (a mask, perhaps with its importance) or `kscope-importance`
-//! (importance alone). The other keys are `version`, `model`, `model_fingerprint`, `channel_order`,
-//! `sink`, `recent`, `chunk`, `align`, `target_sparsity` (masks only; empty = unknown) and `recipe`
-//! (JSON).
+//! `format` is `kscope-mask`, `kscope-importance` or `kscope-sensitivity`. A mask has the U8 tensor
+//! `mask` and perhaps the F32 tensor `importance`, and `version` 1. A plan with widths other than
+//! 16 and 0 bits has `version` 2 and also the U8 tensors `k_bits` and `v_bits`; its `mask` says
+//! which channels store anything, and its `v_group` how many channels of V share a scale. Both may
+//! hold the sensitivity that they were made from as the F32 tensors `sensitivity_k` and
+//! `sensitivity_v`. An importance file has the tensor `importance`, a sensitivity file `k` and `v`;
+//! both have `version` 1. Tensors of other names are ignored.
+//!
+//! The other keys are `model`, `model_fingerprint`, `channel_order`, `sink`, `recent`, `chunk`,
+//! `align`, `target_sparsity` (masks and plans; empty = unknown) and `recipe` (JSON).
 
 use std::collections::HashMap;
 
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::TensorView;
 use safetensors::{SafeTensors, serialize};
 
-use super::contents::{Contents, ImportanceFile, MaskFile, Origin};
+use super::contents::{Contents, ImportanceFile, MaskFile, Origin, SensitivityFile};
+use super::tensors::{self, Tensors};
 use crate::error::shortened;
 use crate::mask::select::ALIGNMENTS;
-use crate::mask::{ChannelMask, Importance, Shape, Window};
+use crate::mask::{CachePlan, Coding, V_GROUP, Window};
 use crate::{Error, Result};
 
 const MASK: &str = "kscope-mask";
 const IMPORTANCE: &str = "kscope-importance";
+const SENSITIVITY: &str = "kscope-sensitivity";
 
-/// Reads a mask or importance file.
+/// Reads a mask, plan, importance or sensitivity file.
 pub fn parse(bytes: &[u8], name: &str) -> Result<Contents> {
     let wrong = |sentence: String| Error::input(format!("{name}: {sentence}"));
     let broken =
@@ -28,76 +35,83 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Contents> {
     let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
     let metadata = Metadata { name, entries: header.metadata().clone().unwrap_or_default() };
-
     let format = metadata.text("format")?;
-    if format != MASK && format != IMPORTANCE {
-        return Err(metadata.unexpected("format", &format!("{MASK} or {IMPORTANCE}")));
+    if ![MASK, IMPORTANCE, SENSITIVITY].contains(&format) {
+        let known = format!("{MASK}, {IMPORTANCE} or {SENSITIVITY}");
+        return Err(metadata.unexpected("format", &known));
     }
-    metadata.expect("version", "1")?;
+    let version = match metadata.text("version")? {
+        "1" => 1,
+        "2" if format == MASK => 2,
+        _ if format == MASK => return Err(metadata.unexpected("version", "1 or 2")),
+        _ => return Err(metadata.unexpected("version", "1")),
+    };
     metadata.expect("channel_order", "rotate-half")?;
     let origin = metadata.origin()?;
-
-    let importance = match tensors.tensor("importance") {
-        Ok(tensor) => Some(read_importance(&tensor).map_err(|error| wrong(error.to_string()))?),
-        Err(_) => None,
-    };
-    if format == IMPORTANCE {
-        let importance = importance
-            .ok_or_else(|| wrong("expected a tensor named importance, found none".into()))?;
-        return Ok(Contents::Importance(ImportanceFile { importance, origin }));
+    let tensors = Tensors { name, tensors };
+    match format {
+        IMPORTANCE => {
+            let importance = tensors.importance()?;
+            let importance = importance.ok_or_else(|| tensors.missing("importance"))?;
+            Ok(Contents::Importance(ImportanceFile { importance, origin }))
+        }
+        SENSITIVITY => {
+            let sensitivity = tensors.sensitivity("k", "v")?;
+            let sensitivity = sensitivity.ok_or_else(|| tensors.missing("k"))?;
+            Ok(Contents::Sensitivity(SensitivityFile { sensitivity, origin }))
+        }
+        _ => {
+            let plan = match version {
+                1 => CachePlan::of_mask(&tensors.mask_alone()?),
+                _ => tensors.plan(metadata.coding()?)?,
+            };
+            let importance = tensors.importance()?;
+            tensors.same_shape("importance", importance.as_ref().map(|it| it.shape()), &plan)?;
+            let sensitivity = tensors.sensitivity("sensitivity_k", "sensitivity_v")?;
+            tensors.same_shape("sensitivity", sensitivity.as_ref().map(|it| it.shape()), &plan)?;
+            let target_sparsity = metadata.target_sparsity()?;
+            Ok(Contents::Mask(MaskFile { plan, importance, sensitivity, target_sparsity, origin }))
+        }
     }
-    let tensor = tensors
-        .tensor("mask")
-        .map_err(|_| wrong("expected a tensor named mask, found none".into()))?;
-    let mask = read_mask(&tensor).map_err(|error| wrong(error.to_string()))?;
-    if let Some(importance) = &importance
-        && importance.shape() != mask.shape()
-    {
-        return Err(wrong(format!(
-            "expected importance of the mask's shape {}, found {}",
-            mask.shape(),
-            importance.shape()
-        )));
-    }
-    let target_sparsity = metadata.target_sparsity()?;
-    Ok(Contents::Mask(MaskFile { mask, importance, target_sparsity, origin }))
 }
 
-/// Writes a file; equal contents give equal bytes.
+/// Writes a file; equal contents give equal bytes. A plan that is a mask is written as version 1.
 pub(super) fn encode(contents: &Contents) -> Result<Vec<u8>> {
-    let shape = contents.shape();
-    let axes = vec![shape.layers, shape.kv_heads, shape.head_dim];
-    let scores: Vec<u8> = contents.importance().map_or_else(Vec::new, |importance| {
-        importance.scores().iter().flat_map(|score| score.to_le_bytes()).collect()
-    });
-    let bits = match contents {
-        Contents::Mask(file) => file.mask.bytes(),
-        Contents::Importance(_) => Vec::new(),
-    };
+    if let Contents::Mask(file) = contents
+        && let Coding::Blocks { .. } = file.plan.coding()
+    {
+        return Err(Error::input(
+            "a plan of blocks per token has a name, such as `--plan q8_0`, and no file",
+        ));
+    }
     let failed = |error: safetensors::SafeTensorError| {
         Error::run(format!("writing a safetensors file: {error}"))
     };
-    let mut tensors = Vec::new();
-    if !scores.is_empty() {
-        tensors.push((
-            "importance",
-            TensorView::new(Dtype::F32, axes.clone(), &scores).map_err(failed)?,
-        ));
-    }
-    if !bits.is_empty() {
-        tensors.push(("mask", TensorView::new(Dtype::U8, axes, &bits).map_err(failed)?));
-    }
-    let mut bytes = serialize(tensors, Some(describe(contents))).map_err(failed)?;
+    let stored = tensors::of(contents);
+    let views = stored
+        .iter()
+        .map(|tensor| {
+            TensorView::new(tensor.dtype, tensor.axes.clone(), &tensor.bytes)
+                .map(|view| (tensor.name, view))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    let mut bytes = serialize(views, Some(describe(contents))).map_err(failed)?;
     sort_header(&mut bytes)?;
     Ok(bytes)
 }
 
 fn describe(contents: &Contents) -> HashMap<String, String> {
     let Origin { model, fingerprint, window, align, recipe } = contents.origin();
-    let format = if matches!(contents, Contents::Mask(_)) { MASK } else { IMPORTANCE };
+    let (format, version) = match contents {
+        Contents::Mask(file) if file.plan.is_mask() => (MASK, "1"),
+        Contents::Mask(_) => (MASK, "2"),
+        Contents::Importance(_) => (IMPORTANCE, "1"),
+        Contents::Sensitivity(_) => (SENSITIVITY, "1"),
+    };
     let mut entries = HashMap::from([
         ("format".to_string(), format.to_string()),
-        ("version".to_string(), "1".to_string()),
+        ("version".to_string(), version.to_string()),
         ("model".to_string(), model.clone()),
         ("model_fingerprint".to_string(), fingerprint.clone()),
         ("channel_order".to_string(), "rotate-half".to_string()),
@@ -111,6 +125,11 @@ fn describe(contents: &Contents) -> HashMap<String, String> {
         let sparsity =
             file.target_sparsity.map_or_else(String::new, |sparsity| sparsity.to_string());
         entries.insert("target_sparsity".to_string(), sparsity);
+        if let Coding::Channels { v_group } = file.plan.coding()
+            && !file.plan.is_mask()
+        {
+            entries.insert("v_group".to_string(), v_group.to_string());
+        }
     }
     entries
 }
@@ -195,6 +214,18 @@ impl Metadata<'_> {
         })
     }
 
+    /// How the numbers of a plan share scales.
+    fn coding(&self) -> Result<Coding> {
+        let v_group = match self.entries.contains_key("v_group") {
+            true => self.tokens("v_group")?,
+            false => V_GROUP,
+        };
+        match v_group {
+            0 => Err(self.unexpected("v_group", "at least 1")),
+            _ => Ok(Coding::Channels { v_group }),
+        }
+    }
+
     fn target_sparsity(&self) -> Result<Option<f64>> {
         match self.text("target_sparsity")? {
             "" => Ok(None),
@@ -204,41 +235,4 @@ impl Metadata<'_> {
             },
         }
     }
-}
-
-fn shape_of(tensor: &TensorView<'_>, name: &str, dtype: Dtype) -> Result<Shape> {
-    if tensor.dtype() != dtype {
-        return Err(Error::input(format!(
-            "tensor {name}: expected type {dtype:?}, found {:?}",
-            tensor.dtype()
-        )));
-    }
-    match *tensor.shape() {
-        [layers, kv_heads, head_dim] => Shape::checked(layers, kv_heads, head_dim),
-        ref other => Err(Error::input(format!(
-            "tensor {name}: expected 3 axes (layers, KV heads, channels), found {other:?}"
-        ))),
-    }
-}
-
-fn read_mask(tensor: &TensorView<'_>) -> Result<ChannelMask> {
-    let shape = shape_of(tensor, "mask", Dtype::U8)?;
-    if let Some(index) = tensor.data().iter().position(|&byte| byte > 1) {
-        let (head, channel) = (index / shape.head_dim, index % shape.head_dim);
-        return Err(Error::input(format!(
-            "tensor mask, layer {}, KV head {}, channel {channel}: expected 0 or 1, found {}",
-            head / shape.kv_heads,
-            head % shape.kv_heads,
-            tensor.data()[index]
-        )));
-    }
-    ChannelMask::new(shape, tensor.data().iter().map(|&byte| byte == 1).collect())
-}
-
-fn read_importance(tensor: &TensorView<'_>) -> Result<Importance> {
-    let shape = shape_of(tensor, "importance", Dtype::F32)?;
-    Importance::new(
-        shape,
-        tensor.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
-    )
 }

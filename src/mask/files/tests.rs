@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::read::MAX_FILE_BYTES;
 use super::*;
-use crate::mask::{Geometry, Shape, Window, fingerprint, keep_counts, rules};
+use crate::mask::{CachePlan, Geometry, Shape, Window, fingerprint, keep_counts, rules};
 
 const SHAPE: Shape = Shape { layers: 3, kv_heads: 2, head_dim: 6 };
 
@@ -18,7 +18,13 @@ fn mask_file() -> MaskFile {
         align: 2,
         recipe: json!({"rule": "random", "seed": 9, "losses": [0.5, 0.25]}),
     };
-    MaskFile { mask, importance: Some(importance), target_sparsity: Some(0.7), origin }
+    MaskFile {
+        plan: CachePlan::of_mask(&mask),
+        importance: Some(importance),
+        sensitivity: None,
+        target_sparsity: Some(0.7),
+        origin,
+    }
 }
 
 fn split() -> Split {
@@ -38,7 +44,7 @@ fn a_file_of_our_own_keeps_every_word_and_its_bytes_never_change() {
         );
     }
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    assert_eq!(tensors.tensor("mask").unwrap().data(), mask_file().mask.bytes());
+    assert_eq!(tensors.tensor("mask").unwrap().data(), mask_file().mask().bytes());
 
     let MaskFile { importance, origin, .. } = mask_file();
     let contents = Contents::Importance(ImportanceFile { importance: importance.unwrap(), origin });
@@ -55,7 +61,7 @@ fn raw_formats_return_the_mask_and_the_importance() {
             .unwrap()
             .into_mask("f")
             .unwrap();
-        assert_eq!((mask.mask, mask.importance), (file.mask.clone(), None), "{format:?}");
+        assert_eq!((mask.plan, mask.importance), (file.plan.clone(), None), "{format:?}");
         assert_eq!((mask.origin.window, mask.origin.align), (Window::UPSTREAM, 32));
         let scores = parse(&encode(&contents, format, true).unwrap(), "f", &split()).unwrap();
         assert_eq!(scores.importance(), file.importance.as_ref(), "{format:?}");
@@ -82,9 +88,14 @@ fn metadata_that_would_be_misunderstood_is_refused() {
         (
             "kscope-mask",
             "kscope-musk",
-            "metadata \"format\": expected kscope-mask or kscope-importance",
+            "metadata \"format\": expected kscope-mask, kscope-importance or kscope-sensitivity",
         ),
-        ("\"version\":\"1\"", "\"version\":\"2\"", "metadata \"version\": expected 1, found \"2\""),
+        (
+            "\"version\":\"1\"",
+            "\"version\":\"3\"",
+            "metadata \"version\": expected 1 or 2, found \"3\"",
+        ),
+        ("\"version\":\"1\"", "\"version\":\"2\"", "expected a tensor named k_bits, found none"),
         (
             "rotate-half",
             "interleaved",

@@ -75,22 +75,7 @@ impl Limits {
         heads: Heads,
         limit: impl Fn(usize) -> HeadLimit,
     ) -> Result<()> {
-        let one = |name: &str, index: usize, number: usize| match index < number {
-            true => Ok(index..index + 1),
-            false => {
-                Err(Error::input(format!("{name} {index}: expected one of 0 to {}", number - 1)))
-            }
-        };
-        let (layers, kv_heads) = match heads {
-            Heads::All => (0..shape.layers, 0..shape.kv_heads),
-            Heads::Layer(layer) => (one("layer", layer, shape.layers)?, 0..shape.kv_heads),
-            Heads::Head(layer, head) => {
-                (one("layer", layer, shape.layers)?, one("KV head", head, shape.kv_heads)?)
-            }
-        };
-        for head in
-            layers.flat_map(|layer| kv_heads.clone().map(move |head| layer * shape.kv_heads + head))
-        {
+        for head in rows(shape, heads)? {
             self.heads[head] = limit(head);
         }
         Ok(())
@@ -120,5 +105,26 @@ impl Limits {
             HeadLimit::Channels(bits) => Some(bits),
             _ => None,
         }
+    }
+}
+
+/// The rows of some heads, refused where they are outside the shape.
+pub(super) fn rows(shape: Shape, heads: Heads) -> Result<impl Iterator<Item = usize>> {
+    let (layers, kv_heads) = match heads {
+        Heads::All => (0..shape.layers, 0..shape.kv_heads),
+        Heads::Layer(layer) => (one("layer", layer, shape.layers)?, 0..shape.kv_heads),
+        Heads::Head(layer, head) => {
+            (one("layer", layer, shape.layers)?, one("KV head", head, shape.kv_heads)?)
+        }
+    };
+    Ok(layers
+        .flat_map(move |layer| kv_heads.clone().map(move |head| layer * shape.kv_heads + head)))
+}
+
+/// A range of one, refused where it is not below `number`.
+pub(super) fn one(name: &str, index: usize, number: usize) -> Result<std::ops::Range<usize>> {
+    match index < number {
+        true => Ok(index..index + 1),
+        false => Err(Error::input(format!("{name} {index}: expected one of 0 to {}", number - 1))),
     }
 }

@@ -3,7 +3,11 @@
 //! The rule is LeanK's stage 2 (a global quantile, rounded per head to the alignment, the best
 //! channels inside each head) with two repairs: a score of 0 or below never counts towards a head's
 //! number, and a head may always keep all its channels.
+//!
+//! From sensitivity and a byte budget, [`allocate`] makes a plan: bits per channel and bits of every
+//! head's V.
 
+mod allocate;
 mod budget;
 mod exact;
 mod limits;
@@ -11,6 +15,9 @@ mod options;
 mod ranking;
 mod selection;
 
+pub use allocate::{
+    Allocation, AllocationOptions, AllocationTarget, LockWidths, Place, WidthLock, allocate,
+};
 pub use options::{ALIGNMENTS, Budget, ByteBudget, Floor, Heads, Lock, LockTo, Options, Target};
 pub use selection::{keep_counts, select};
 

@@ -37,8 +37,8 @@ pub struct Architecture {
     /// `1 / sqrt(head_dim)` alone, so a model with another one is refused by
     /// [`Config::check`](crate::model::config::Config::check).
     pub attention_scale: fn(usize) -> AttentionScale,
-    /// How a window in the configuration is meant.
-    pub window: WindowRule,
+    /// How a window in the configuration is meant; without a rule it means nothing.
+    pub window: Option<WindowRule>,
     /// Published shapes, for `--random-weights`.
     pub geometries: &'static [KnownGeometry],
 }
@@ -60,6 +60,8 @@ pub struct Defaults {
     pub head_dim: Option<usize>,
     /// Tokens of the context.
     pub context: usize,
+    /// The token that ends a text.
+    pub eos: Option<u32>,
 }
 
 /// Which linear layers of a block have biases, as a `config.json` says it. A GGUF file says it by
@@ -113,9 +115,7 @@ impl BiasRule {
 /// How the attention window of a `config.json` is meant.
 #[derive(Debug, Clone, Copy)]
 pub struct WindowRule {
-    /// Whether it holds where `use_sliding_window` is not given.
-    pub used: bool,
-    /// Whether `use_sliding_window` is read.
+    /// Whether there is a window only with `use_sliding_window`.
     pub flag: bool,
     /// Whether layers before `max_window_layers`, or those that `layer_types` calls full, have none.
     pub from_layer: bool,

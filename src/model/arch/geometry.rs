@@ -57,6 +57,7 @@ impl KnownGeometry {
             rope_divisors: None,
             rope_magnitude: 1.0,
             max_context: self.context,
+            context_key: "",
             tied: self.tied,
             qkv_bias: architecture.biases.qkv.unsaid(),
             output_bias: architecture.biases.output.unsaid(),

@@ -1,9 +1,6 @@
 //! Llama 1, 2 and 3.x, and models that share their layout (SmolLM2, TinyLlama).
 
-use super::{
-    Architecture, BiasRule, Biases, Defaults, Keys, KnownGeometry, Spelling, TensorNames,
-    WindowRule,
-};
+use super::{Architecture, BiasRule, Biases, Defaults, Keys, KnownGeometry, Spelling, TensorNames};
 use crate::attention::AttentionScale;
 use crate::model::activation::Activation;
 
@@ -50,6 +47,7 @@ pub(super) const LLAMA: Architecture = Architecture {
         kv_heads: None,
         head_dim: None,
         context: 2048,
+        eos: Some(2),
     },
     biases: Biases {
         qkv: ATTENTION_BIAS,
@@ -60,7 +58,7 @@ pub(super) const LLAMA: Architecture = Architecture {
     activation: Activation::Silu,
     activation_names: &["silu", "swish"],
     attention_scale: AttentionScale::of,
-    window: WindowRule { used: true, flag: true, from_layer: false, unsaid: None },
+    window: None,
     geometries: &[
         KnownGeometry {
             name: "smollm2-135m",

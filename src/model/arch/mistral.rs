@@ -13,7 +13,7 @@ pub(super) const MISTRAL: Architecture = Architecture {
     },
     biases: Biases { qkv: BiasRule::Never, output: BiasRule::Never, mlp: BiasRule::Never },
     // The default of transformers for a configuration that does not mention a window.
-    window: WindowRule { used: true, flag: false, from_layer: false, unsaid: Some(4096) },
+    window: Some(WindowRule { flag: false, from_layer: false, unsaid: Some(4096) }),
     geometries: &[KnownGeometry {
         name: "mistral-7b-v0.3",
         layers: 32,

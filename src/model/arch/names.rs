@@ -133,7 +133,7 @@ impl TensorNames {
     }
 
     /// The block and the part that `{blocks}.{layer}.{part}` names.
-    fn part_of<'a>(&self, module: &'a str) -> Option<(&'a str, Spelling)> {
+    pub fn part_of<'a>(&self, module: &'a str) -> Option<(&'a str, Spelling)> {
         let (layer, part) =
             module.strip_prefix(self.blocks.hf)?.strip_prefix('.')?.split_once('.')?;
         let parts = [

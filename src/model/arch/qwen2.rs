@@ -12,10 +12,11 @@ pub(super) const QWEN2: Architecture = Architecture {
         intermediate: 22_016,
         kv_heads: Some(32),
         context: 32_768,
+        eos: None,
         ..LLAMA.defaults
     },
     biases: Biases { qkv: BiasRule::Always, output: BiasRule::Never, mlp: BiasRule::Never },
-    window: WindowRule { used: false, flag: true, from_layer: true, unsaid: Some(4096) },
+    window: Some(WindowRule { flag: true, from_layer: true, unsaid: Some(4096) }),
     geometries: &[
         KnownGeometry {
             name: "qwen2.5-0.5b",

@@ -21,12 +21,24 @@ impl<'a> Fields<'a> {
         self.map.get(key).filter(|value| !value.is_null())
     }
 
+    /// Refuses a null where the key is given, for keys that may be absent but not null.
+    pub(super) fn refuse_null(&self, key: &str, expected: &str) -> Result<()> {
+        match self.map.get(key) {
+            Some(Value::Null) => Err(self.wrong(key, &format!("must be {expected}, not null"))),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn text(&self, key: &str) -> Result<Option<&'a str>> {
         self.typed(key, "a string", Value::as_str)
     }
 
-    /// A whole number; `64.0` is one as well.
     pub(super) fn count(&self, key: &str) -> Result<Option<usize>> {
+        self.typed(key, "a count", |value| usize::try_from(value.as_u64()?).ok())
+    }
+
+    /// A whole number; `64.0` is one as well.
+    pub(super) fn whole(&self, key: &str) -> Result<Option<usize>> {
         self.typed(key, "a count", |value| {
             let whole = || {
                 value
@@ -42,7 +54,9 @@ impl<'a> Fields<'a> {
         self.typed(key, "a number", Value::as_f64)
     }
 
+    /// A flag that may be absent but not null.
     pub(super) fn flag(&self, key: &str) -> Result<Option<bool>> {
+        self.refuse_null(key, "true or false")?;
         self.typed(key, "true or false", Value::as_bool)
     }
 
@@ -50,20 +64,6 @@ impl<'a> Fields<'a> {
         self.typed(key, "a list of numbers", |value| {
             value.as_array()?.iter().map(Value::as_f64).collect()
         })
-    }
-
-    /// Token ids: none, one or several. A negative one stands for none.
-    pub(super) fn token_ids(&self, key: &str) -> Result<Vec<u32>> {
-        let whole = |value: &Value| {
-            value.as_i64().or_else(|| {
-                value.as_f64().filter(|n| n.fract() == 0.0 && n.abs() <= 1e15).map(|n| n as i64)
-            })
-        };
-        let ids = self.typed(key, "a token id or a list of them", |value| match value {
-            Value::Array(ids) => ids.iter().map(whole).collect::<Option<Vec<i64>>>(),
-            one => Some(vec![whole(one)?]),
-        })?;
-        Ok(ids.into_iter().flatten().filter_map(|id| u32::try_from(id).ok()).collect())
     }
 
     fn typed<T>(

@@ -3,9 +3,10 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::fields::Fields;
+use super::hf_shapes::Reasons;
 use super::safetensors::Checkpoint;
 use super::{Opened, file_kind, hf_config, quantised, unread};
 use crate::error::shortened;
@@ -46,23 +47,17 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
             return Err(Error::input(format!("{} cannot be used: {what}", path.display())));
         }
     }
-    let (mut config, mut warnings) = hf_config::open(&config_path)?;
-    let generation = folder.join("generation_config.json");
-    match std::fs::read_to_string(&generation) {
-        Ok(text) => {
-            let origin = generation.display().to_string();
-            let map = serde_json::from_str(&text)
-                .map_err(|cause| Error::input(format!("{origin}: {cause}")))?;
-            let fields = Fields { map: &map, origin: &origin };
-            config.eos.extend(fields.token_ids("eos_token_id")?);
-        }
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
-        Err(cause) => return Err(error::io("reading", &generation, &cause)),
+    let keys = hf_config::keys(&config_path)?;
+    let (mut config, mut warnings) = hf_config::of_keys(&keys, &config_path.display().to_string())?;
+    match generation_ends(folder)? {
+        Some(ends) => config.eos.extend(ends),
+        None => warnings.extend(usual_end(&mut config, &keys, &config_path)),
     }
     let files = weight_files(folder)?;
     let mut checkpoint = Checkpoint::open(folder, files)?;
-    refuse_other_forms(&config_path, folder, &checkpoint)?;
+    refuse_other_forms(&keys, &config_path, folder, &checkpoint)?;
     warnings.extend(settle_head(&mut config, &mut checkpoint)?);
+    checkpoint.explain(Reasons::new(keys, config.clone()));
     warnings.extend(unread_warning(&config, &checkpoint));
     if folder.join("adapter_config.json").exists() {
         warnings.push(format!(
@@ -86,6 +81,36 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
         }
     };
     Ok(Opened { warnings, ..opened })
+}
+
+/// The end tokens of `generation_config.json`, where there is one.
+fn generation_ends(folder: &Path) -> Result<Option<Vec<u32>>> {
+    let path = folder.join("generation_config.json");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(error::io("reading", &path, &cause)),
+    };
+    let origin = path.display().to_string();
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(map)) => {
+            hf_config::token_ids(Fields { map: &map, origin: &origin }, "eos_token_id").map(Some)
+        }
+        Ok(_) => Err(Error::input(format!("{origin}: expected a JSON object"))),
+        Err(cause) => Err(Error::input(format!("{origin}: {cause}"))),
+    }
+}
+
+/// Lets a text end where the architecture's default says, in a folder that says nothing of it; a
+/// warning says so.
+fn usual_end(config: &mut Config, keys: &Map<String, Value>, config_path: &Path) -> Option<String> {
+    let end = config.architecture.defaults.eos.filter(|_| !keys.contains_key("eos_token_id"))?;
+    config.eos.push(end);
+    Some(format!(
+        "{}: `eos_token_id` is not given, so a text ends with token {end}, the default of {}",
+        config_path.display(),
+        config.architecture.spelling.hf
+    ))
 }
 
 /// The first bytes of a file that has any.
@@ -292,16 +317,14 @@ fn listed(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Refuses weights that are quantised, by the method, or that an adapter has yet to change.
-fn refuse_other_forms(config_path: &Path, folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
+fn refuse_other_forms(
+    keys: &Map<String, Value>,
+    config_path: &Path,
+    folder: &Path,
+    checkpoint: &Checkpoint,
+) -> Result<()> {
     let names: Vec<&str> = checkpoint.names().collect();
-    let text =
-        std::fs::read(config_path).map_err(|cause| error::io("reading", config_path, &cause))?;
-    let config: Option<Value> = serde_json::from_slice(&text).ok();
-    let stated = config
-        .as_ref()
-        .and_then(Value::as_object)
-        .and_then(|config| quantised::by_config(config, &names));
-    if let Some(cause) = stated {
+    if let Some(cause) = quantised::by_config(keys, &names) {
         return Err(Error::input(format!("{}: {cause}", config_path.display())));
     }
     if let Some(name) = names.iter().filter(|name| name.contains(".lora_A")).min() {

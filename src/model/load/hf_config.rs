@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::fields::Fields;
-use super::{hf_keys, hf_rope};
+use super::fields::{Fields, shown};
+use super::{hf_keys, hf_rope, hf_sizes, hf_window};
 use crate::error::shortened;
 use crate::model::arch::{Architecture, BiasRule};
 use crate::model::config::Config;
@@ -13,109 +13,124 @@ use crate::{Error, Result, error};
 
 /// Reads a `config.json`; with it, what a user should know of it, one sentence each.
 pub fn open(path: &Path) -> Result<(Config, Vec<String>)> {
+    of_keys(&keys(path)?, &path.display().to_string())
+}
+
+/// The keys of a `config.json`.
+pub(super) fn keys(path: &Path) -> Result<Map<String, Value>> {
     let text = std::fs::read_to_string(path).map_err(|cause| error::io("reading", path, &cause))?;
-    parse(&text, &path.display().to_string())
+    keys_of(&text, &path.display().to_string())
 }
 
 /// The same of a text; `origin` is the file named in errors.
 pub fn parse(text: &str, origin: &str) -> Result<(Config, Vec<String>)> {
+    of_keys(&keys_of(text, origin)?, origin)
+}
+
+fn keys_of(text: &str, origin: &str) -> Result<Map<String, Value>> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
         Error::input(format!("{origin}: expected a model's configuration as JSON, found {error}"))
     })?;
-    let Some(map) = value.as_object() else {
-        return Err(Error::input(format!("{origin}: expected a JSON object")));
-    };
+    match value {
+        Value::Object(map) => Ok(map),
+        _ => Err(Error::input(format!("{origin}: expected a JSON object"))),
+    }
+}
+
+/// The same of the keys of a file.
+pub(super) fn of_keys(map: &Map<String, Value>, origin: &str) -> Result<(Config, Vec<String>)> {
     let fields = Fields { map, origin };
+    fields.refuse_null("model_type", "a string")?;
     let model_type =
         fields.text("model_type")?.ok_or_else(|| fields.wrong("model_type", "is missing"))?;
     let architecture = Architecture::of_model_type(model_type)
-        .map_err(|error| Error::input(format!("{origin}: {error}")))?;
+        .map_err(|error| Error::input(format!("{origin}: `model_type`: {error}")))?;
     refuse_activation(fields, architecture)?;
     let mut warnings = Vec::new();
     hf_keys::check(fields, architecture, &mut warnings)?;
 
-    let (keys, usual) = (&architecture.keys, &architecture.defaults);
-    let mut unsaid = Vec::new();
-    let mut size = |key: &str, default: usize| {
-        if map.get(key).is_some_and(Value::is_null) {
-            return Err(fields.wrong(key, "must be a count, not null"));
-        }
-        let found = fields.count(key)?;
-        if found.is_none() {
-            unsaid.push(format!("`{key}` {default}"));
-        }
-        Ok(found.unwrap_or(default))
-    };
-    let hidden = size(keys.hidden.hf, usual.hidden)?;
-    let heads = size(keys.heads.hf, usual.heads)?;
-    if heads == 0 {
-        return Err(fields.wrong(keys.heads.hf, "must be at least 1"));
-    }
-    // A null means "as the others say", where a missing key may have a default.
-    let kv_heads = match (map.get(keys.kv_heads.hf), usual.kv_heads) {
-        (None, Some(default)) => size(keys.kv_heads.hf, default)?,
-        _ => fields.count(keys.kv_heads.hf)?.unwrap_or(heads),
-    };
-    let head_dim = match usual.head_dim {
-        Some(default) => size(keys.head_dim.hf, default)?,
-        None => fields.count(keys.head_dim.hf)?.unwrap_or(hidden / heads),
-    };
-    let trained = size(keys.context.hf, usual.context)?;
-    // No default: a deeper model would run without its last layers.
-    let layers =
-        fields.count(keys.layers.hf)?.ok_or_else(|| fields.wrong(keys.layers.hf, "is missing"))?;
-    let (intermediate, vocab) =
-        (size(keys.intermediate.hf, usual.intermediate)?, size("vocab_size", usual.vocab)?);
-    if !unsaid.is_empty() {
-        warnings.push(format!(
-            "{origin}: the defaults of {} hold for keys that are not given: {}",
-            architecture.spelling.hf,
-            unsaid.join(", ")
-        ));
-    }
-    if map.get(keys.rms_eps.hf).is_some_and(Value::is_null) {
-        return Err(fields.wrong(keys.rms_eps.hf, "must be a number, not null"));
-    }
+    let keys = &architecture.keys;
+    let sizes = hf_sizes::read(fields, architecture, &mut warnings)?;
     let (rope_theta, rope_scaling) =
-        hf_rope::read(fields, keys.rope_theta.hf, trained, &mut warnings)?;
-    let mut max_context = rope_scaling.context(trained);
+        hf_rope::read(fields, keys.rope_theta.hf, sizes.trained, &mut warnings)?;
+    let mut max_context = rope_scaling.context(sizes.trained);
+    let mut context_key = keys.context.hf;
     // Windowed attention within one window is full attention, so the window is the usable context.
-    if let Some(window) = window(fields, architecture, layers)? {
-        max_context = max_context.min(window);
+    if let Some(window) = hf_window::read(fields, architecture, sizes.layers, &mut warnings)?
+        && window < max_context
+    {
+        (max_context, context_key) = (window, keys.window.hf);
     }
     let [qkv_bias, output_bias, mlp_bias] = biases(fields, architecture, &mut warnings)?;
     let config = Config {
         architecture,
-        layers,
-        hidden,
-        intermediate,
-        heads,
-        kv_heads,
-        head_dim,
-        vocab,
-        rms_eps: fields.number(keys.rms_eps.hf)?.unwrap_or(1e-6) as f32,
+        layers: sizes.layers,
+        hidden: sizes.hidden,
+        intermediate: sizes.intermediate,
+        heads: sizes.heads,
+        kv_heads: sizes.kv_heads,
+        head_dim: sizes.head_dim,
+        vocab: sizes.vocab,
+        rms_eps: epsilon(fields, keys.rms_eps.hf)?,
         rope_theta,
         rope_scaling,
         rope_divisors: None,
         rope_magnitude: 1.0,
         max_context,
+        context_key,
         tied: fields.flag("tie_word_embeddings")?.unwrap_or(false),
         qkv_bias,
         output_bias,
         mlp_bias,
         qk_norm: architecture.qk_norm,
-        eos: fields.token_ids("eos_token_id")?,
-        bos: fields.token_ids("bos_token_id")?.first().copied(),
+        eos: token_ids(fields, "eos_token_id")?,
+        bos: token_id(fields, "bos_token_id")?,
     };
     config.check().map_err(|error| Error::input(format!("{origin}: {error}")))?;
     Ok((config, warnings))
 }
 
+/// Token ids of a key that is absent, null, a number or a list. A negative number is no token.
+pub(super) fn token_ids(fields: Fields<'_>, key: &str) -> Result<Vec<u32>> {
+    let Some(value) = fields.value(key) else { return Ok(Vec::new()) };
+    let ids = match value {
+        Value::Array(ids) => ids.iter().map(Value::as_i64).collect(),
+        one => one.as_i64().map(|id| vec![id]),
+    };
+    let ids: Option<Vec<i64>> = ids;
+    let ids = ids.ok_or_else(|| {
+        fields.wrong(key, &format!("must be a token id or a list of them, not {}", shown(value)))
+    })?;
+    Ok(ids.into_iter().filter_map(|id| u32::try_from(id).ok()).collect())
+}
+
+/// The same of a key that is absent, null or a number.
+fn token_id(fields: Fields<'_>, key: &str) -> Result<Option<u32>> {
+    match fields.value(key) {
+        Some(list @ Value::Array(_)) => {
+            Err(fields.wrong(key, &format!("must be a token id, not {}", shown(list))))
+        }
+        _ => Ok(token_ids(fields, key)?.first().copied()),
+    }
+}
+
+fn epsilon(fields: Fields<'_>, key: &str) -> Result<f32> {
+    fields.refuse_null(key, "a number")?;
+    let epsilon = fields.number(key)?.unwrap_or(1e-6);
+    match epsilon > 0.0 && epsilon < 1.0 {
+        true => Ok(epsilon as f32),
+        false => Err(fields.wrong(
+            key,
+            &format!(
+                "is {epsilon:?}, and the epsilon of the RMS norms must be above 0 and below 1"
+            ),
+        )),
+    }
+}
+
 fn refuse_activation(fields: Fields<'_>, architecture: &Architecture) -> Result<()> {
     let (key, known) = ("hidden_act", architecture.activation_names);
-    if fields.map.get(key).is_some_and(Value::is_null) {
-        return Err(fields.wrong(key, "must be a string, not null"));
-    }
+    fields.refuse_null(key, "a string")?;
     match fields.text(key)?.filter(|found| !known.contains(found)) {
         Some(found) => {
             let only = known.join(" or ");
@@ -124,47 +139,6 @@ fn refuse_activation(fields: Fields<'_>, architecture: &Architecture) -> Result<
         None => Ok(()),
     }
 }
-
-/// The window of the layers that have one, where any has.
-fn window(fields: Fields<'_>, architecture: &Architecture, layers: usize) -> Result<Option<usize>> {
-    let (key, rule) = (architecture.keys.window.hf, &architecture.window);
-    let unsaid = rule.unsaid.filter(|_| !fields.map.contains_key(key));
-    let stated = fields.count(key)?.or(unsaid);
-    let used = match fields.flag("use_sliding_window")? {
-        Some(used) if rule.flag => used,
-        _ => rule.used,
-    };
-    let window = stated.filter(|_| used);
-    let slides = match fields.value("layer_types") {
-        None if rule.from_layer => {
-            layers > fields.count("max_window_layers")?.unwrap_or(MAX_WINDOW_LAYERS)
-        }
-        None => true,
-        Some(list) => {
-            let kinds = list.as_array().map(|kinds| kinds.iter().map(Value::as_str));
-            let Some(kinds) = kinds.and_then(|kinds| kinds.collect::<Option<Vec<_>>>()) else {
-                return Err(fields.wrong("layer_types", "must be a list of strings"));
-            };
-            if let Some(other) =
-                kinds.iter().find(|kind| !["full_attention", "sliding_attention"].contains(kind))
-            {
-                let what = format!("has a layer of `{}`, which is not supported", shortened(other));
-                return Err(fields.wrong("layer_types", &what));
-            }
-            let sliding = kinds.contains(&"sliding_attention");
-            if sliding && window.is_none() {
-                let what = format!("has layers of sliding_attention, but no `{key}` is in use");
-                return Err(fields.wrong("layer_types", &what));
-            }
-            // An architecture that has no kinds of layers has its window in all of them.
-            sliding || !rule.from_layer
-        }
-    };
-    Ok(window.filter(|_| slides))
-}
-
-/// From which layer on windows hold, where a configuration with windows does not say it.
-const MAX_WINDOW_LAYERS: usize = 28;
 
 /// Whether q, k and v, the attention output and the MLP have biases. A key that the architecture
 /// does not read and that says otherwise gets a warning.
@@ -179,7 +153,10 @@ fn biases(
             .iter()
             .any(|rule| matches!(rule, BiasRule::Stated { key: read, .. } if *read == key));
         let held = rules[0].unsaid();
-        if let Some(said) = fields.flag(key)?.filter(|&said| !is_read && said != held) {
+        if is_read || fields.value(key).is_none() {
+            continue;
+        }
+        if let Some(said) = fields.flag(key)?.filter(|&said| said != held) {
             warnings.push(format!(
                 "{}: `{key}` {said} means nothing in {}, whose layers {}",
                 fields.origin,

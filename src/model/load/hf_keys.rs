@@ -195,6 +195,13 @@ pub(super) fn check(
             return Err(fields.wrong(key, &what));
         }
     }
+    let key = "quantization_config";
+    match fields.value(key) {
+        None | Some(Value::Object(_) | Value::String(_)) => {}
+        Some(other) => {
+            return Err(fields.wrong(key, &format!("must be an object, not {}", shown(other))));
+        }
+    }
     let read = architecture.keys.hf();
     let mut unknown: Vec<String> = fields
         .map
@@ -232,5 +239,37 @@ fn is_neutral(neutral: Neutral, value: &Value, architecture: &Architecture) -> b
         Neutral::One => value.is_null() || value.as_f64() == Some(1.0),
         Neutral::On => value.is_null() || *value == Value::Bool(true),
         Neutral::HeadNorms => value.is_null() || *value == Value::Bool(architecture.qk_norm),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::load::hf_config;
+
+    #[test]
+    fn keys_of_other_architectures_are_neutral_or_named_with_their_value() {
+        let values = json!([
+            null, "x", "", true, false, 0, 1, -1, 2, 4.0, 0.5, [], [1], {}, {"a": 1}
+        ]);
+        let mut neutral = 0;
+        for (key, _) in REFUSED {
+            for value in values.as_array().into_iter().flatten() {
+                let text =
+                    json!({"model_type": "llama", "num_hidden_layers": 2, *key: value}).to_string();
+                match hf_config::parse(&text, "config.json") {
+                    Ok(_) => neutral += 1,
+                    Err(error) => {
+                        let sentence = error.to_string();
+                        assert!(sentence.contains(&format!("`{key}`")), "{sentence}");
+                        assert!(sentence.contains(&shown(value)), "{sentence}");
+                    }
+                }
+            }
+        }
+        // Null, false, zero and what is empty, but for factors, which are neutral at one.
+        assert!((2 * REFUSED.len()..6 * REFUSED.len()).contains(&neutral), "{neutral}");
     }
 }

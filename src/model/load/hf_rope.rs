@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::fields::{Fields, shown};
 use crate::error::shortened;
-use crate::model::rope_scaling::RopeScaling;
+use crate::model::rope_scaling::{LONGEST, RopeScaling};
 use crate::{Error, Result};
 
 const DEFAULT_THETA: f64 = 10_000.0;
@@ -60,6 +60,7 @@ pub(super) fn read(
     refuse_partial(fields)?;
     refuse_partial(rope)?;
     let theta = theta(fields, Some(rope), theta_key)?;
+    rope.refuse_null("rope_type", "a string")?;
     let kind = match rope.text("rope_type")? {
         Some(kind) => kind,
         None => rope.text("type")?.unwrap_or("default"),
@@ -71,6 +72,12 @@ pub(super) fn read(
             &format!("`{}` is not supported (known: {})", shortened(kind), known.join(", ")),
         ));
     };
+    if *kind != "default" {
+        rope.refuse_null("partial_rotary_factor", "a number")?;
+    }
+    if *kind == "yarn" && theta == 1.0 {
+        return Err(rope.wrong(theta_key, "must be other than 1 for yarn, not 1"));
+    }
     let scaling = scaling(Section { fields, rope, trained }, kind)?;
     if used.contains(&ORIGINAL) {
         warn_if_two(fields, rope, ORIGINAL, &format!("the one beside `{key}`"), warnings);
@@ -99,7 +106,8 @@ fn section(fields: Fields<'_>, warnings: &mut Vec<String>) -> Result<Option<&'st
     let mut held = Vec::new();
     for key in ["rope_scaling", "rope_parameters"] {
         match fields.value(key) {
-            None | Some(Value::Bool(false)) => {}
+            None => {}
+            Some(Value::Bool(false)) if key == "rope_scaling" => {}
             Some(Value::Object(map)) if map.is_empty() => {}
             Some(Value::Object(_)) => held.push(key),
             Some(other) => {
@@ -141,9 +149,12 @@ fn warn_if_two(
 fn theta(fields: Fields<'_>, rope: Option<Fields<'_>>, key: &str) -> Result<f64> {
     for place in rope.into_iter().chain([fields]) {
         if place.map.contains_key(key) {
-            let value = place.number(key)?;
-            let theta = value.ok_or_else(|| place.wrong(key, "must be a number, not null"))?;
-            return Ok(theta);
+            place.refuse_null(key, "a number")?;
+            let theta = place.number(key)?.unwrap_or(DEFAULT_THETA);
+            return match theta > 0.0 {
+                true => Ok(theta),
+                false => Err(place.wrong(key, &format!("must be a positive number, not {theta}"))),
+            };
         }
     }
     Ok(DEFAULT_THETA)
@@ -167,17 +178,20 @@ struct Section<'a> {
 
 impl Section<'_> {
     fn required(&self, key: &str) -> Result<f64> {
+        self.rope.refuse_null(key, "a number")?;
         self.rope.number(key)?.ok_or_else(|| self.rope.wrong(key, "is missing"))
     }
 
-    /// Tokens of the context of pretraining, for the scalings that read the key.
+    /// Tokens of the context of pretraining, for the scalings that read the key. A null beside the
+    /// section hides the number in it, so transformers has none then.
     fn original(&self) -> Result<usize> {
-        let (above, inside) = (self.fields.count(ORIGINAL)?, self.rope.count(ORIGINAL)?);
-        let original = above.or(inside).unwrap_or(self.trained);
-        if original == 0 {
-            return Err(self.rope.wrong(ORIGINAL, "must be at least 1, not 0"));
+        let place = if self.fields.map.contains_key(ORIGINAL) { self.fields } else { self.rope };
+        place.refuse_null(ORIGINAL, "a count")?;
+        let original = place.whole(ORIGINAL)?.unwrap_or(self.trained);
+        match (1..=LONGEST).contains(&original) {
+            true => Ok(original),
+            false => Err(place.wrong(ORIGINAL, &format!("must be 1 to {LONGEST}, not {original}"))),
         }
-        Ok(original)
     }
 
     /// The stretch; where it is not given, what the two contexts say.
@@ -203,13 +217,20 @@ fn scaling(section: Section<'_>, kind: &str) -> Result<RopeScaling> {
         "longrope" => {
             let original = section.original()?;
             let factor = section.factor_or_ratio(original)?;
-            let divisors = |key| rope.numbers(key)?.ok_or_else(|| rope.wrong(key, "is missing"));
+            let stated = rope.number("attention_factor")?;
+            if stated.is_none() && factor > 1.0 && original < 2 {
+                let what = "must be at least 2 where `attention_factor` is not given, not 1";
+                return Err(rope.wrong(ORIGINAL, what));
+            }
+            let divisors = |key| {
+                rope.refuse_null(key, "a list of numbers")?;
+                rope.numbers(key)?.ok_or_else(|| rope.wrong(key, "is missing"))
+            };
             RopeScaling::LongRope {
                 short: divisors("short_factor")?,
                 long: divisors("long_factor")?,
                 original,
-                attention_factor: rope
-                    .number("attention_factor")?
+                attention_factor: stated
                     .unwrap_or_else(|| RopeScaling::longrope_attention_factor(factor, original)),
             }
         }
@@ -225,8 +246,15 @@ fn yarn(section: Section<'_>) -> Result<RopeScaling> {
         return Err(rope.wrong("factor", "is missing"));
     }
     let factor = section.factor_or_ratio(original)?;
-    // A weight of 0 is as good as none in transformers.
-    let weight = |key| Ok::<_, Error>(rope.number(key)?.filter(|&weight| weight != 0.0));
+    // A 0 is as good as none in transformers.
+    let unless_zero = |key| Ok::<_, Error>(rope.number(key)?.filter(|&number| number != 0.0));
+    let weight = |key| match unless_zero(key)? {
+        Some(weight) if weight.abs() > HEAVIEST => {
+            let what = format!("must be from -{HEAVIEST} to {HEAVIEST}, not {weight:?}");
+            Err(rope.wrong(key, &what))
+        }
+        weight => Ok(weight),
+    };
     let attention_factor =
         match (rope.number("attention_factor")?, weight("mscale")?, weight("mscale_all_dim")?) {
             (Some(stated), ..) => stated,
@@ -239,13 +267,27 @@ fn yarn(section: Section<'_>) -> Result<RopeScaling> {
     Ok(RopeScaling::Yarn {
         factor,
         original,
-        beta_fast: rope.number("beta_fast")?.unwrap_or(32.0),
-        beta_slow: rope.number("beta_slow")?.unwrap_or(1.0),
-        // Only a file that says nothing gets the default; a null counts as false in transformers.
-        truncate: match rope.map.get("truncate") {
-            None => true,
-            Some(_) => rope.flag("truncate")?.unwrap_or(false),
-        },
+        beta_fast: unless_zero("beta_fast")?.unwrap_or(32.0),
+        beta_slow: unless_zero("beta_slow")?.unwrap_or(1.0),
+        truncate: truncates(rope)?,
         attention_factor,
     })
+}
+
+/// Weights of YaRN's temperature beyond this mean nothing.
+const HEAVIEST: f64 = 1e4;
+
+/// Whether the ramp begins and ends at whole pairs: Python's truth of the value, but for texts,
+/// where `"false"` would be true. Only a file that says nothing gets the default; a null is false.
+fn truncates(rope: Fields<'_>) -> Result<bool> {
+    let key = "truncate";
+    match rope.map.get(key) {
+        None => Ok(true),
+        Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(Value::Number(number)) => Ok(number.as_f64() != Some(0.0)),
+        Some(other) => {
+            Err(rope.wrong(key, &format!("must be true or false, not {}", shown(other))))
+        }
+    }
 }

@@ -10,6 +10,9 @@ pub mod gguf;
 pub mod hf_config;
 mod hf_keys;
 mod hf_rope;
+mod hf_shapes;
+mod hf_sizes;
+mod hf_window;
 #[cfg(feature = "hub")]
 mod hub;
 mod open;

@@ -34,10 +34,10 @@ impl Opened {
             Source::Demo => embedded::open(),
             Source::Folder(folder) => folder::open(folder),
             Source::Gguf(path) => open_gguf(path),
-            Source::Random { name, config, seed } => Ok(Self {
+            Source::Random { name, config, seed, warnings } => Ok(Self {
                 name: name.clone(),
                 config: (**config).clone(),
-                warnings: Vec::new(),
+                warnings: warnings.clone(),
                 tokenizer: None,
                 tensors: Box::new(random::Random { seed: *seed }),
             }),

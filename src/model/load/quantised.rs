@@ -66,11 +66,9 @@ pub(super) fn by_config(config: &Map<String, Value>, tensors: &[&str]) -> Option
     let sections =
         ["quantization_config", "compression_config", "quantization", "quantization_config_dict"];
     let (key, section) = sections.into_iter().find_map(|key| match config.get(key)? {
-        Value::Null | Value::Bool(false) => None,
         Value::Object(section) if section.is_empty() => None,
-        Value::Array(section) if section.is_empty() => None,
-        Value::String(section) if section.is_empty() => None,
-        section => Some((key, section)),
+        section @ (Value::Object(_) | Value::String(_)) => Some((key, section)),
+        _ => None,
     })?;
     let text = |name: &str| section.get(name).and_then(Value::as_str);
     let flag = |name: &str| section.get(name).and_then(Value::as_bool).unwrap_or(false);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype as Stored, Metadata, SafeTensors, TensorInfo};
 
+use super::hf_shapes::Reasons;
 use super::{Bytes, file_kind};
 use crate::error::shortened;
 use crate::model::host::matrix::{Elements, Matrix};
@@ -18,6 +19,7 @@ pub struct Checkpoint {
     /// Where each tensor lies, by the name that the model has for it.
     owner: HashMap<String, Place>,
     folder: String,
+    reasons: Option<Reasons>,
 }
 
 /// The part of a checkpoint's names that stands for the model without its head.
@@ -98,7 +100,12 @@ impl Checkpoint {
                 })
                 .collect();
         }
-        Ok(Self { files, owner, folder })
+        Ok(Self { files, owner, folder, reasons: None })
+    }
+
+    /// Lets errors name the keys of the configuration that ask for a tensor.
+    pub(super) fn explain(&mut self, reasons: Reasons) {
+        self.reasons = Some(reasons);
     }
 
     /// The folder named in errors.
@@ -145,7 +152,18 @@ impl Checkpoint {
         let like = self.names().filter(|held| held.ends_with(&format!(".{name}"))).min();
         let like =
             like.map(|held| format!(" (there is `{}`)", shortened(held))).unwrap_or_default();
-        Error::input(format!("{}: tensor `{name}` is missing{like}", self.folder))
+        let why = self.reasons.as_ref().map(|reasons| reasons.of_missing(name, self.layers()));
+        let why = why.unwrap_or_default();
+        Error::input(format!("{}: tensor `{name}` is missing{like}{why}", self.folder))
+    }
+
+    /// Layers that the names of tensors count.
+    fn layers(&self) -> usize {
+        let number = |name: &str| {
+            let (_, after) = name.split_once(".layers.")?;
+            after.split('.').next()?.parse::<usize>().ok()
+        };
+        self.names().filter_map(number).max().map_or(0, |last| last.saturating_add(1))
     }
 
     fn elements(&self, name: &str, shape: &[usize]) -> Result<Elements> {
@@ -159,8 +177,10 @@ impl Checkpoint {
         }
         if info.shape != shape {
             return Err(Error::input(format!(
-                "{}: tensor `{name}` has shape {:?}, expected {shape:?}",
-                file.name, info.shape
+                "{}: tensor `{name}` has shape {:?}, expected {shape:?}{}",
+                file.name,
+                info.shape,
+                self.reasons.as_ref().map(|reasons| reasons.of_shape(name)).unwrap_or_default()
             )));
         }
         match info.dtype {

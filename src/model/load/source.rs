@@ -26,6 +26,8 @@ pub enum Source {
         config: Box<Config>,
         /// Seed of the weights.
         seed: u64,
+        /// What a user should know of the file that has the shape, one sentence each.
+        warnings: Vec<String>,
     },
 }
 
@@ -130,9 +132,9 @@ impl Source {
 
     /// A named geometry or a `config.json`, filled with random weights; `layers` caps the depth.
     pub fn random(geometry: &str, layers: Option<usize>, seed: u64) -> Result<Self> {
-        let mut config = match arch::known_config(geometry) {
-            Some(config) => config,
-            None if Path::new(geometry).exists() => super::hf_config::open(Path::new(geometry))?.0,
+        let (mut config, warnings) = match arch::known_config(geometry) {
+            Some(config) => (config, Vec::new()),
+            None if Path::new(geometry).exists() => super::hf_config::open(Path::new(geometry))?,
             None => {
                 return Err(Error::input(format!(
                     "no geometry is called `{geometry}`: give a config.json or one of {}",
@@ -148,6 +150,7 @@ impl Source {
             name: format!("{geometry} (random weights)"),
             config: Box::new(config),
             seed,
+            warnings,
         })
     }
 

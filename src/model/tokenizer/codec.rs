@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::special::Companions;
 use super::{ChatTemplate, folder};
+use crate::error::caught;
 use crate::{Error, Result};
 
 /// Tokens that end a turn or a text by what they are called, whatever type or flag a file gives
@@ -68,8 +69,7 @@ impl Tokenizer {
     /// From the text of `tokenizer.json` and of `tokenizer_config.json`; `origin` names the folder
     /// in errors.
     pub fn from_json(json: &[u8], config: &str, origin: &str) -> Result<Self> {
-        let config = serde_json::from_str(config)
-            .map_err(|cause| Error::input(format!("{origin}/tokenizer_config.json: {cause}")))?;
+        let config = folder::keys_of(config, &format!("{origin}/tokenizer_config.json"))?;
         let files = Companions { config, ..Companions::default() };
         folder::from_parts(json, &files, Ok(Vec::new()), origin)
     }
@@ -134,9 +134,12 @@ impl Tokenizer {
     }
 
     fn encode_with(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
-        match self.inner.encode_fast(text, add_special) {
-            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(cause) => Err(Error::run(format!("tokenizing the prompt: {cause}"))),
+        match caught(|| self.inner.encode_fast(text, add_special)) {
+            Ok(Ok(encoding)) => Ok(encoding.get_ids().to_vec()),
+            Ok(Err(cause)) => Err(Error::run(format!("tokenizing the prompt: {cause}"))),
+            Err(panic) => Err(Error::input(format!(
+                "the model's tokenizer cannot split the prompt, as its normalizer or pre-tokenizer (tokenizer.json) fails on it: {panic}"
+            ))),
         }
     }
 
@@ -146,9 +149,12 @@ impl Tokenizer {
         if ids.iter().all(|&id| self.spoken_token(id).is_none()) {
             return Ok(String::new());
         }
-        self.inner
-            .decode(ids, true)
-            .map_err(|cause| Error::run(format!("decoding tokens: {cause}")))
+        match caught(|| self.inner.decode(ids, true)) {
+            Ok(text) => text.map_err(|cause| Error::run(format!("decoding tokens: {cause}"))),
+            Err(panic) => Err(Error::input(format!(
+                "the model's tokenizer cannot turn tokens into text, as its decoder (tokenizer.json) fails on them: {panic}"
+            ))),
+        }
     }
 
     /// A token that gives text: none for special tokens and for ids that are no token.
@@ -157,8 +163,12 @@ impl Tokenizer {
         (!self.inner.get_added_vocabulary().is_special_token(&token)).then_some(token)
     }
 
-    /// The text of one token for display: what it stands for, special tokens by name.
+    /// The text of one token for display: what it stands for, special tokens by name. A token that
+    /// cannot be decoded alone is shown as the vocabulary has it.
     pub fn token_text(&self, id: u32) -> String {
-        self.inner.decode(&[id], false).unwrap_or_default()
+        match caught(|| self.inner.decode(&[id], false)) {
+            Ok(text) => text.unwrap_or_default(),
+            Err(_) => self.inner.id_to_token(id).unwrap_or_default(),
+        }
     }
 }

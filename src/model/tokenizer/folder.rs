@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::special::{Companions, SpecialTokens};
-use super::{ChatTemplate, Tokenizer};
+use super::{ChatTemplate, Tokenizer, prefix};
+use crate::error::{caught, shortened};
 use crate::model::load::file_kind;
 use crate::{Error, Result, error};
 
@@ -28,11 +29,13 @@ pub fn from_parts(
 ) -> Result<Tokenizer> {
     let wrong = |cause: String| Error::input(format!("{origin}/tokenizer.json: {cause}"));
     serde_json::from_slice::<DecoderSection>(json).map_err(|cause| wrong(cause.to_string()))?;
-    let mut inner =
-        tokenizers::Tokenizer::from_bytes(json).map_err(|cause| wrong(cause.to_string()))?;
+    let inner = caught(|| tokenizers::Tokenizer::from_bytes(json)).map_err(wrong)?;
+    let mut inner = inner.map_err(|cause| wrong(cause.to_string()))?;
     inner.with_padding(None);
     inner.with_truncation(None).map_err(|cause| wrong(cause.to_string()))?;
-    let special = SpecialTokens::read(files, |text| inner.token_to_id(text).is_some());
+    let special = SpecialTokens::read(files, |text| inner.token_to_id(text).is_some(), origin)?;
+    prefix::apply(&mut inner, files)
+        .map_err(|error| Error::input(format!("{origin}/tokenizer_config.json: {error}")))?;
     inner
         .add_tokens(special.added.iter().cloned())
         .map_err(|cause| wrong(format!("added tokens cannot be used: {cause}")))?;
@@ -49,7 +52,7 @@ pub fn from_parts(
 /// ones it is `default`.
 fn template(
     files: Vec<(String, String)>,
-    config: &Value,
+    config: &Map<String, Value>,
     special: &SpecialTokens,
     origin: &str,
 ) -> Option<ChatTemplate> {
@@ -94,19 +97,31 @@ fn template(
 pub fn read(folder: &Path) -> Result<Tokenizer> {
     let path = folder.join("tokenizer.json");
     let json = std::fs::read(&path).map_err(|cause| error::io("reading", &path, &cause))?;
-    let parsed = |name: &str| -> Result<Value> {
-        match optional(&folder.join(name))? {
-            None => Ok(Value::Null),
-            Some(text) => serde_json::from_str(&text)
-                .map_err(|cause| Error::input(format!("{}/{name}: {cause}", folder.display()))),
-        }
+    let parsed = |name: &str| match optional(&folder.join(name))? {
+        None => Ok(Map::new()),
+        Some(text) => keys_of(&text, &format!("{}/{name}", folder.display())),
     };
+    let model_type = parsed("config.json")?;
+    let model_type = model_type.get("model_type").and_then(Value::as_str).map(str::to_owned);
     let files = Companions {
         config: parsed("tokenizer_config.json")?,
         special_map: parsed("special_tokens_map.json")?,
         added: parsed("added_tokens.json")?,
+        model_type,
     };
     from_parts(&json, &files, templates(folder), &folder.display().to_string())
+}
+
+/// The keys of a file beside `tokenizer.json`.
+pub(super) fn keys_of(text: &str, origin: &str) -> Result<Map<String, Value>> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(keys)) => Ok(keys),
+        Ok(other) => {
+            let found = shortened(&other.to_string());
+            Err(Error::input(format!("{origin}: must be an object of keys, not {found}")))
+        }
+        Err(cause) => Err(Error::input(format!("{origin}: {cause}"))),
+    }
 }
 
 /// Texts of `chat_template.jinja` (`default`) and of the files in `additional_chat_templates`.

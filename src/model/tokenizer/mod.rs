@@ -5,6 +5,7 @@ mod folder;
 mod from_gguf;
 mod gguf_special;
 mod pre;
+mod prefix;
 mod special;
 mod stream;
 mod template;

@@ -4,6 +4,9 @@
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
+use crate::error::shortened;
+use crate::{Error, Result};
+
 /// Names of the tokens that transformers knows for every tokenizer.
 const NAMES: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
@@ -29,15 +32,34 @@ const CLASS_DEFAULTS: &[(&str, &[(&str, &str)])] = &[
     ),
 ];
 
-/// The files beside `tokenizer.json`; null where there is none.
+/// The files beside `tokenizer.json`: their keys, none where there is no file.
 #[derive(Debug, Default)]
 pub struct Companions {
     /// `tokenizer_config.json`.
-    pub config: Value,
+    pub config: Map<String, Value>,
     /// `special_tokens_map.json`.
-    pub special_map: Value,
+    pub special_map: Map<String, Value>,
     /// `added_tokens.json`.
-    pub added: Value,
+    pub added: Map<String, Value>,
+    /// `model_type` of `config.json`, where it is known.
+    pub model_type: Option<String>,
+}
+
+impl Companions {
+    /// The class that the tokenizer has in transformers, where a file says it.
+    pub fn class(&self) -> Result<&str> {
+        match self.config.get("tokenizer_class") {
+            None | Some(Value::Null) => Ok(""),
+            Some(Value::String(class)) => Ok(class.strip_suffix("Fast").unwrap_or(class)),
+            Some(other) => Err(wrong("tokenizer_class", "a text", other)),
+        }
+    }
+}
+
+/// A refusal; who knows the file puts it in front.
+pub(super) fn wrong(key: &str, expected: &str, found: &Value) -> Error {
+    let found = shortened(&found.to_string());
+    Error::input(format!("`{}` must be {expected}, not {found}", shortened(key)))
 }
 
 /// What the files say.
@@ -50,30 +72,41 @@ pub struct SpecialTokens {
 }
 
 impl SpecialTokens {
-    /// From the files; `holds` tells whether the vocabulary has a token.
-    pub fn read(files: &Companions, holds: impl Fn(&str) -> bool) -> Self {
-        let mut settings = files.config.as_object().cloned().unwrap_or_default();
-        let decoder = settings.remove("added_tokens_decoder").filter(Value::is_object);
-        // With a full list in `tokenizer_config.json` the older files say nothing.
-        if decoder.is_none()
-            && let Value::Object(map) = &files.special_map
-        {
-            settings.extend(map.clone());
-        }
-        let named = named(&settings, holds);
-        let extra = extra(&settings);
-        let mut added = match &decoder {
-            Some(Value::Object(tokens)) => {
-                by_id(tokens, |key, value| Some((key.parse().ok()?, token(value)?)))
+    /// From the files; `holds` tells whether the vocabulary has a token. `origin` names the folder
+    /// in errors.
+    pub fn read(files: &Companions, holds: impl Fn(&str) -> bool, origin: &str) -> Result<Self> {
+        let in_file = |name: &str| {
+            let file = format!("{origin}/{name}");
+            move |error: Error| Error::input(format!("{file}: {error}"))
+        };
+        let in_config = in_file("tokenizer_config.json");
+        let mut settings = files.config.clone();
+        let decoder = match settings.remove("added_tokens_decoder") {
+            None => None,
+            Some(Value::Object(tokens)) => Some(by_id(&tokens).map_err(&in_config)?),
+            Some(other) => {
+                let error = wrong("added_tokens_decoder", "an object of tokens by id", &other);
+                return Err(in_config(error));
             }
-            _ => match &files.added {
-                Value::Object(tokens) => by_id(tokens, |text, id| {
-                    let special = extra.iter().chain(named.iter().map(|(_, text)| text));
-                    let special = special.into_iter().any(|known| known == text);
-                    Some((id.as_u64()?, AddedToken::from(text, special)))
-                }),
-                _ => Vec::new(),
-            },
+        };
+        let class = files.class().map_err(&in_config)?;
+        check(&settings).map_err(&in_config)?;
+        // With a full list in `tokenizer_config.json` the older files say nothing.
+        if decoder.is_none() {
+            check(&files.special_map).map_err(in_file("special_tokens_map.json"))?;
+            settings.extend(files.special_map.clone());
+        }
+        let named = named(&settings, class, holds);
+        let extra = extra(&settings);
+        let mut added = match decoder {
+            Some(tokens) => tokens,
+            None => {
+                let is_special = |text: &str| {
+                    let mut known = extra.iter().chain(named.iter().map(|(_, text)| text));
+                    known.any(|known| known == text)
+                };
+                by_text(&files.added, is_special).map_err(in_file("added_tokens.json"))?
+            }
         };
         for token in &mut added {
             token.special |= named.iter().any(|(_, text)| *text == token.content);
@@ -83,7 +116,7 @@ impl SpecialTokens {
                 added.push(AddedToken::from(text.clone(), true));
             }
         }
-        Self { named, added }
+        Ok(Self { named, added })
     }
 
     /// The text of a special token.
@@ -92,9 +125,36 @@ impl SpecialTokens {
     }
 }
 
-fn named(settings: &Map<String, Value>, holds: impl Fn(&str) -> bool) -> Vec<(String, String)> {
-    let class = settings.get("tokenizer_class").and_then(Value::as_str).unwrap_or_default();
-    let class = class.strip_suffix("Fast").unwrap_or(class);
+const EXTRA: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
+
+/// Refuses special tokens that are none.
+fn check(settings: &Map<String, Value>) -> Result<()> {
+    let is_token = |value: &Value| value.is_null() || text_of(value).is_some();
+    for name in NAMES {
+        if let Some(other) = settings.get(name).filter(|value| !is_token(value)) {
+            return Err(wrong(name, "a token (a text or an object with `content`) or null", other));
+        }
+    }
+    for key in EXTRA {
+        let are_tokens = match settings.get(key) {
+            None | Some(Value::Null) => true,
+            Some(Value::Array(list)) => list.iter().all(|value| text_of(value).is_some()),
+            Some(Value::Object(map)) => map.values().all(|value| text_of(value).is_some()),
+            Some(_) => false,
+        };
+        if !are_tokens {
+            let expected = "a list of tokens or an object of tokens by name";
+            return Err(wrong(key, expected, &settings[key]));
+        }
+    }
+    Ok(())
+}
+
+fn named(
+    settings: &Map<String, Value>,
+    class: &str,
+    holds: impl Fn(&str) -> bool,
+) -> Vec<(String, String)> {
     let defaults = CLASS_DEFAULTS.iter().find(|(name, _)| *name == class);
     let default = |name: &str| {
         let (_, text) = defaults?.1.iter().find(|(known, _)| *known == name)?;
@@ -112,8 +172,8 @@ fn named(settings: &Map<String, Value>, holds: impl Fn(&str) -> bool) -> Vec<(St
     let own = settings.iter().filter(|(key, value)| {
         key.ends_with("_token") && !NAMES.contains(&key.as_str()) && !value.is_boolean()
     });
-    let in_dictionary = settings.get("extra_special_tokens").and_then(Value::as_object);
-    for (name, value) in own.chain(in_dictionary.into_iter().flatten()) {
+    let in_dictionary = EXTRA.iter().filter_map(|key| settings.get(*key)?.as_object());
+    for (name, value) in own.chain(in_dictionary.flatten()) {
         let text = text_of(value).filter(|text| !text.is_empty());
         found.extend(text.map(|text| (name.clone(), text)));
     }
@@ -122,8 +182,7 @@ fn named(settings: &Map<String, Value>, holds: impl Fn(&str) -> bool) -> Vec<(St
 
 /// Special tokens without a name.
 fn extra(settings: &Map<String, Value>) -> Vec<String> {
-    let lists = ["extra_special_tokens", "additional_special_tokens"];
-    let lists = lists.iter().filter_map(|key| settings.get(*key)?.as_array());
+    let lists = EXTRA.iter().filter_map(|key| settings.get(*key)?.as_array());
     lists.flatten().filter_map(text_of).filter(|text| !text.is_empty()).collect()
 }
 
@@ -132,25 +191,47 @@ fn text_of(value: &Value) -> Option<String> {
     value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
 }
 
-fn token(value: &Value) -> Option<AddedToken> {
-    let text = text_of(value)?;
-    let flag = |key: &str| value.get(key).and_then(Value::as_bool);
-    let special = flag("special").unwrap_or(false);
-    Some(
-        AddedToken::from(text, special)
-            .single_word(flag("single_word").unwrap_or(false))
-            .lstrip(flag("lstrip").unwrap_or(false))
-            .rstrip(flag("rstrip").unwrap_or(false))
-            .normalized(flag("normalized").unwrap_or(!special)),
-    )
+/// The tokens of `added_tokens_decoder`, in the order of their ids.
+fn by_id(tokens: &Map<String, Value>) -> Result<Vec<AddedToken>> {
+    let mut found = Vec::new();
+    for (key, value) in tokens {
+        let id: i64 = key.trim().parse().map_err(|_| {
+            let key = shortened(key);
+            Error::input(format!("`added_tokens_decoder` has the id `{key}`, which is no number"))
+        })?;
+        let content = value.get("content").and_then(Value::as_str).ok_or_else(|| {
+            let place = format!("added_tokens_decoder.{key}");
+            wrong(&place, "an object with a text as `content`", value)
+        })?;
+        let flag = |name: &str, usual: bool| match value.get(name) {
+            None => Ok(usual),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(other) => {
+                Err(wrong(&format!("added_tokens_decoder.{key}.{name}"), "true or false", other))
+            }
+        };
+        let special = flag("special", false)?;
+        let token = AddedToken::from(content, special)
+            .single_word(flag("single_word", false)?)
+            .lstrip(flag("lstrip", false)?)
+            .rstrip(flag("rstrip", false)?)
+            .normalized(flag("normalized", !special)?);
+        found.push((id, token));
+    }
+    found.sort_by_key(|(id, _)| *id);
+    Ok(found.into_iter().map(|(_, token)| token).collect())
 }
 
-fn by_id(
+/// The tokens of `added_tokens.json`, in the order of their ids.
+fn by_text(
     tokens: &Map<String, Value>,
-    one: impl Fn(&str, &Value) -> Option<(u64, AddedToken)>,
-) -> Vec<AddedToken> {
-    let mut found: Vec<(u64, AddedToken)> =
-        tokens.iter().filter_map(|(key, value)| one(key, value)).collect();
+    is_special: impl Fn(&str) -> bool,
+) -> Result<Vec<AddedToken>> {
+    let mut found = Vec::new();
+    for (text, id) in tokens {
+        let id = id.as_i64().ok_or_else(|| wrong(text, "a token id", id))?;
+        found.push((id, AddedToken::from(&text[..], is_special(text))));
+    }
     found.sort_by_key(|(id, _)| *id);
-    found.into_iter().map(|(_, token)| token).collect()
+    Ok(found.into_iter().map(|(_, token)| token).collect())
 }

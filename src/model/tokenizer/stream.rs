@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Tokenizer;
+use crate::{Error, Result};
 
 /// Tokens after which what is settled is forgotten.
 const WINDOW: usize = 256;
@@ -23,6 +24,8 @@ pub struct Detokenizer {
     ids: Vec<u32>,
     /// Bytes of their text that are out.
     out: usize,
+    /// Why tokens could not be turned into text.
+    failed: Option<Error>,
 }
 
 /// When a decoder's text is settled.
@@ -46,7 +49,7 @@ impl Detokenizer {
             Some(Ok(decoder)) => settling(&decoder),
             Some(Err(_)) => Settling::AtEnd,
         };
-        Self { tokenizer, settling, ids: Vec::new(), out: 0 }
+        Self { tokenizer, settling, ids: Vec::new(), out: 0, failed: None }
     }
 
     /// The text that this token completes.
@@ -71,13 +74,18 @@ impl Detokenizer {
         piece
     }
 
-    /// The rest when the tokens end: an unfinished character becomes U+FFFD.
-    pub fn finish(self) -> String {
-        self.text().get(self.out..).unwrap_or_default().to_owned()
+    /// The rest when the tokens end: an unfinished character becomes U+FFFD. An error where tokens
+    /// could not be turned into text.
+    pub fn finish(mut self) -> Result<String> {
+        let rest = self.text().get(self.out..).unwrap_or_default().to_owned();
+        self.failed.map_or(Ok(rest), Err)
     }
 
-    fn text(&self) -> String {
-        self.tokenizer.decode(&self.ids).unwrap_or_default()
+    fn text(&mut self) -> String {
+        self.tokenizer.decode(&self.ids).unwrap_or_else(|error| {
+            self.failed = Some(error);
+            String::new()
+        })
     }
 
     /// Drops tokens whose text is out, so that a long text is not decoded again with every token.

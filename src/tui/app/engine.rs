@@ -102,9 +102,9 @@ fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> V
         Err(error) => return vec![Effect::Fail(error)],
     };
     let shape = model.shape();
-    let other = model.info.other.as_ref().filter(|other| other.mask.shape() == shape);
+    let other = model.info.other.as_ref().filter(|other| other.plan.shape() == shape);
     state.other =
-        other.map(|other| OtherMask { label: other.label.clone(), mask: other.mask.clone() });
+        other.map(|other| OtherMask { label: other.label.clone(), mask: other.mask().clone() });
     if state.replay {
         // Stepping back replays a recording from here.
         state.run = RunView::new(0);
@@ -129,8 +129,7 @@ fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> V
 /// Before a model is loaded there is nothing to show, so the program ends. Later the screen stays.
 fn failed(state: &mut State, sentence: String, code: u8) -> Vec<Effect> {
     if state.model.is_none() {
-        let error = if code == 2 { Error::Input(sentence) } else { Error::Run(sentence) };
-        return vec![Effect::Fail(error)];
+        return vec![Effect::Fail(Error::of_code(code, sentence))];
     }
     state.tell(sentence.clone(), true);
     state.phase = Phase::Failed(sentence);

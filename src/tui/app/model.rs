@@ -4,7 +4,8 @@ use crate::cache::{CacheBytes, CacheSpec};
 use crate::decode::worker::event::{Live, MaskInfo, ModelInfo, Rules};
 use crate::mask::select::Options;
 use crate::mask::{
-    ChannelMask, Importance, Rule, Shape, Statistics, StatisticsSetting, Window, bytes, select,
+    CachePlan, ChannelMask, Importance, Rule, Shape, Statistics, StatisticsSetting, Window, bytes,
+    select,
 };
 use crate::tui::app::table::{Metric, Table};
 
@@ -13,7 +14,7 @@ use crate::tui::app::table::{Metric, Table};
 pub struct ModelView {
     /// What the engine sent about the model.
     pub info: ModelInfo,
-    /// The session's mask; all ones where decode is dense.
+    /// The K channels that the session's plan stores; all ones where decode is dense.
     pub mask: ChannelMask,
     /// What the mask would be without alignment, where importance and sparsity are known.
     pub exact: Option<ChannelMask>,
@@ -36,8 +37,10 @@ impl ModelView {
     /// in a recording.
     pub fn new(info: ModelInfo) -> crate::Result<Self> {
         let shape = info.shape;
-        let mask =
-            info.mask.as_ref().map_or_else(|| ChannelMask::full(shape), |mask| mask.mask.clone());
+        let plan =
+            info.mask.as_ref().map_or_else(|| CachePlan::full(shape), |mask| mask.plan.clone());
+        expect_shape(&plan, shape)?;
+        let mask = plan.mask().clone();
         let dtype = info.kv_dtype;
         if shape.head_dim < 2
             || info.heads == 0
@@ -56,7 +59,7 @@ impl ModelView {
                 &mask,
                 &StatisticsSetting { at: None, element_size: dtype.bytes() },
             ),
-            spec: CacheSpec::new(shape, info.window, dtype, mask.clone())?,
+            spec: CacheSpec::planned(info.window, dtype, plan)?,
             dense: CacheSpec::dense(shape, info.window, dtype)?,
             mask,
             key_norm: None,
@@ -81,20 +84,26 @@ impl ModelView {
         self.importance = scores.and_then(|scores| Table::new(shape, scores));
     }
 
-    /// Switches to another mask and window; the tables of the prompt stay.
+    /// Bits of every K channel and of every head's V.
+    pub fn plan(&self) -> &CachePlan {
+        self.spec.plan()
+    }
+
+    /// Switches to another plan and window; the tables of the prompt stay.
     ///
     /// # Errors
     /// A mask of another shape and a window without a chunk, both possible in a recording. The
     /// model is then unchanged.
     pub fn retuned(&mut self, mask: MaskInfo, window: Window) -> crate::Result<()> {
         let (shape, dtype) = (self.info.shape, self.spec.dtype());
-        let spec = CacheSpec::new(shape, window, dtype, mask.mask.clone())?;
+        expect_shape(&mask.plan, shape)?;
+        let spec = CacheSpec::planned(window, dtype, mask.plan.clone())?;
         self.dense = CacheSpec::dense(shape, window, dtype)?;
         self.statistics = Statistics::of(
-            &mask.mask,
+            mask.mask(),
             &StatisticsSetting { at: None, element_size: dtype.bytes() },
         );
-        self.mask = mask.mask.clone();
+        self.mask = mask.mask().clone();
         self.spec = spec;
         (self.info.mask, self.info.window) = (Some(mask), window);
         self.take_origin();
@@ -173,5 +182,16 @@ impl ModelView {
     /// Computed cache bytes at a length: with the mask and dense.
     pub fn bytes_at(&self, tokens: usize) -> (CacheBytes, CacheBytes) {
         (self.spec.bytes_at(tokens), self.dense.bytes_at(tokens))
+    }
+}
+
+/// Refuses a plan of another shape than the model's, which a recording may hold.
+fn expect_shape(plan: &CachePlan, shape: Shape) -> crate::Result<()> {
+    match plan.shape() == shape {
+        true => Ok(()),
+        false => Err(crate::Error::input(format!(
+            "the mask has shape {}, the cache {shape}",
+            plan.shape()
+        ))),
     }
 }

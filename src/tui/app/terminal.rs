@@ -120,6 +120,9 @@ fn install_panic_hook() {
     let owner = std::thread::current().id();
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        if crate::error::is_caught() {
+            return;
+        }
         tracing::error!("{panic}");
         if std::thread::current().id() == owner {
             restore();

@@ -7,7 +7,7 @@ use crate::learn::train::{Dense, Stage, Update};
 use crate::learn::worker::{Done, Notice, Told};
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::select::Options;
-use crate::mask::{Importance, Rule, Shape, Window, select};
+use crate::mask::{CachePlan, Importance, Rule, Shape, Window, select};
 use crate::tui::app::action::{Action, Command};
 use crate::tui::app::state::State;
 use crate::tui::app::update::update;
@@ -104,7 +104,13 @@ pub fn learned(state: &mut State) {
         align: 8,
         recipe: serde_json::json!({ "rule": "learned" }),
     };
-    let file = MaskFile { mask, importance: Some(importance), target_sparsity: Some(0.7), origin };
+    let file = MaskFile {
+        plan: CachePlan::of_mask(&mask),
+        importance: Some(importance),
+        sensitivity: None,
+        target_sparsity: Some(0.7),
+        origin,
+    };
     let reason = "digit NLL +0.010 against dense, text KLD 0.0033, recall -1.0 points (9 lost, 5 won, p = 0.21)".to_owned();
     tell_learning(
         state,

@@ -11,7 +11,7 @@ use crate::decode::worker::event::{
 use crate::decode::worker::{EngineOrder as Order, Prompt, Retune};
 use crate::element::Dtype;
 use crate::mask::select::Options;
-use crate::mask::{ChannelMask, Importance, Rule, Shape, Window, select};
+use crate::mask::{CachePlan, ChannelMask, Importance, Rule, Shape, Window, select};
 use crate::random::scrambled;
 use crate::spread::Spread;
 use crate::tui::app::action::{Action, Effect};
@@ -65,7 +65,7 @@ pub fn info(shape: Shape) -> ModelInfo {
         ChannelMask::from_fn(shape, |_, _, channel| channel % shape.pairs() >= shape.pairs() / 2);
     let info = |label: &str, mask: ChannelMask, importance: Option<Vec<f32>>| MaskInfo {
         label: label.to_owned(),
-        mask,
+        plan: CachePlan::of_mask(&mask),
         importance,
         rule: "test".to_owned(),
         align: 8,
@@ -107,9 +107,9 @@ const WORDS: [&str; 6] = [" the", " light", " was", " quiet", ",", " and"];
 
 /// The `n`-th token of a run over `cached` tokens.
 pub fn token(info: &ModelInfo, n: usize, cached: usize) -> Event {
-    let mask =
-        info.mask.as_ref().map_or_else(|| ChannelMask::full(info.shape), |mask| mask.mask.clone());
-    let spec = CacheSpec::new(info.shape, info.window, Dtype::F16, mask).expect("fits");
+    let plan =
+        info.mask.as_ref().map_or_else(|| CachePlan::full(info.shape), |mask| mask.plan.clone());
+    let spec = CacheSpec::planned(info.window, Dtype::F16, plan).expect("fits");
     let total = 4.0 + f64::from(noise(n));
     let step = StepMs {
         total,
@@ -265,6 +265,7 @@ pub fn measured(subject: Subject, kld: f64, left: usize) -> Event {
         stderr: mean / 8.0,
         p50: mean * 0.9,
         p99: mean * 3.0,
+        p999: mean * 3.5,
         max: mean * 4.0,
     };
     let divergence = Divergence {

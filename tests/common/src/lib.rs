@@ -5,6 +5,7 @@ pub mod gguf;
 pub mod models;
 pub mod needs;
 pub mod plain;
+pub mod plans;
 pub mod sides;
 pub mod tokens;
 

@@ -1,11 +1,30 @@
 //! A decode in plain loops and f64 over full keys, where pruning is a multiplication by the mask.
 //! No cache, no blocks, no kernel.
 
+use half::f16;
 use kscope::mask::{ChannelMask, Window};
 use kscope::model::Model;
 use kscope::model::decoder::LayerView;
 use kscope::model::host::matrix::Matrix;
 
+/// An error in the middle that one row sees through one KV head, in numbers of its size.
+#[derive(Clone)]
+pub struct Probe {
+    pub layer: usize,
+    pub kv_head: usize,
+    /// Position of the row.
+    pub row: usize,
+    /// Factor of the error.
+    pub step: f64,
+    /// Errors of keys and of values by position, `[tokens, head_dim]` from the first token on; empty
+    /// for none. Those of other tokens than the row's middle are not seen.
+    pub keys: Vec<f64>,
+    pub values: Vec<f64>,
+    /// Moves the output towards that of a dropped head.
+    pub dropped: bool,
+}
+
+#[derive(Clone)]
 pub struct Plain<'a> {
     model: &'a Model,
     window: Window,
@@ -13,6 +32,7 @@ pub struct Plain<'a> {
     dropped: Vec<bool>,
     /// Position from which on the middle is pruned.
     pruned_from: usize,
+    probe: Option<Probe>,
     /// Per layer, `[tokens, kv_heads, head_dim]`, every channel of every token.
     keys: Vec<Vec<f64>>,
     values: Vec<Vec<f64>>,
@@ -37,7 +57,42 @@ impl<'a> Plain<'a> {
         dropped: Vec<bool>,
     ) -> Self {
         let empty = vec![Vec::new(); model.config().layers];
-        Self { model, window, factors, dropped, pruned_from: 0, keys: empty.clone(), values: empty }
+        Self {
+            model,
+            window,
+            factors,
+            dropped,
+            pruned_from: 0,
+            probe: None,
+            keys: empty.clone(),
+            values: empty,
+        }
+    }
+
+    /// The same with an error.
+    pub fn probed(self, probe: Probe) -> Self {
+        Self { probe: Some(probe), ..self }
+    }
+
+    /// Rounds all keys and values so far to f16.
+    pub fn round_to_f16(&mut self) {
+        for x in self.keys.iter_mut().chain(&mut self.values).flatten() {
+            *x = f16::from_f64(*x).to_f64();
+        }
+    }
+
+    /// Keys and values of one head by position, each `[tokens, head_dim]`.
+    pub fn stored(&self, layer: usize, kv_head: usize) -> [Vec<f64>; 2] {
+        let (d, width) = (self.model.config().head_dim, self.model.config().kv_width());
+        [&self.keys, &self.values].map(|all| {
+            let rows = all[layer].chunks_exact(width);
+            rows.flat_map(|row| &row[kv_head * d..(kv_head + 1) * d]).copied().collect()
+        })
+    }
+
+    /// Logits of a whole text, `[tokens][vocab]`; every row sees all channels of every key.
+    pub fn logits(&mut self, tokens: &[u32]) -> Vec<Vec<f64>> {
+        tokens.iter().map(|&token| self.step(token)).collect()
     }
 
     /// Normalised hidden states of a whole text, `[tokens][hidden]`. Rows before `pruned_from` see
@@ -129,22 +184,49 @@ impl<'a> Plain<'a> {
             let kv = head / config.group();
             let at = layer * config.kv_heads + kv;
             let (mask, dropped) = (&self.factors[at * d..(at + 1) * d], self.dropped[at]);
-            let seen: Vec<usize> =
-                (0..tokens).filter(|token| !(dropped && middle.contains(token))).collect();
-            let score = |&token: &usize| {
-                let key = &self.keys[layer][token * width + kv * d..][..d];
-                let bits = if middle.contains(&token) { mask } else { &whole };
-                q.iter().zip(key).zip(bits).map(|((q, k), bit)| q * (k * bit)).sum::<f64>()
-                    / (d as f64).sqrt()
+            let probe = self
+                .probe
+                .as_ref()
+                .filter(|probe| (probe.layer, probe.kv_head, probe.row + 1) == (layer, kv, tokens));
+            // The key or value of a token, with the probe's error where it is in the middle.
+            let probed = |all: &[f64], errors: Option<&Vec<f64>>, token: usize| -> Vec<f64> {
+                let own = &all[token * width + kv * d..][..d];
+                let errors = errors.filter(|errors| !errors.is_empty() && middle.contains(&token));
+                let step = probe.map_or(0.0, |probe| probe.step);
+                match errors {
+                    Some(errors) => {
+                        let errors = &errors[token * d..(token + 1) * d];
+                        own.iter().zip(errors).map(|(x, error)| x + step * error).collect()
+                    }
+                    None => own.to_vec(),
+                }
             };
-            let scores: Vec<f64> = seen.iter().map(score).collect();
-            let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
-            let total: f64 = weights.iter().sum();
-            let mut sum = vec![0.0; d];
-            for (token, weight) in seen.iter().zip(weights) {
-                let value = &self.values[layer][token * width + kv * d..][..d];
-                sum.iter_mut().zip(value).for_each(|(sum, value)| *sum += weight / total * value);
+            let attend = |dropped: bool| {
+                let seen: Vec<usize> =
+                    (0..tokens).filter(|token| !(dropped && middle.contains(token))).collect();
+                let score = |&token: &usize| {
+                    let key = probed(&self.keys[layer], probe.map(|probe| &probe.keys), token);
+                    let bits = if middle.contains(&token) { mask } else { &whole };
+                    q.iter().zip(key).zip(bits).map(|((q, k), bit)| q * (k * bit)).sum::<f64>()
+                        / (d as f64).sqrt()
+                };
+                let scores: Vec<f64> = seen.iter().map(score).collect();
+                let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let weights: Vec<f64> =
+                    scores.iter().map(|score| (score - largest).exp()).collect();
+                let total: f64 = weights.iter().sum();
+                let mut sum = vec![0.0; d];
+                for (token, weight) in seen.iter().zip(weights) {
+                    let value =
+                        probed(&self.values[layer], probe.map(|probe| &probe.values), *token);
+                    sum.iter_mut().zip(value).for_each(|(sum, v)| *sum += weight / total * v);
+                }
+                sum
+            };
+            let mut sum = attend(dropped);
+            if let Some(probe) = probe.filter(|probe| probe.dropped) {
+                let without = attend(true);
+                sum.iter_mut().zip(without).for_each(|(x, y)| *x += probe.step * (y - *x));
             }
             out.extend(sum);
         }

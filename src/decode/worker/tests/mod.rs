@@ -11,7 +11,7 @@ use super::{Engine, EngineOrder, Envelope, Event, Loader, Prompt, Retune, Setup,
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
 use crate::element::Dtype;
-use crate::mask::{ChannelMask, Rule, Window};
+use crate::mask::{CachePlan, ChannelMask, Rule, Window};
 use crate::model::load::{Opened, Source};
 
 fn loader() -> Loader {
@@ -20,7 +20,9 @@ fn loader() -> Loader {
         let shape = model.config().mask_shape();
         let mask = crate::decode::worker::event::MaskInfo {
             label: "even".to_owned(),
-            mask: ChannelMask::from_fn(shape, |_, _, channel| channel % 2 == 0),
+            plan: CachePlan::of_mask(&ChannelMask::from_fn(shape, |_, _, channel| {
+                channel % 2 == 0
+            })),
             importance: None,
             rule: "test".to_owned(),
             align: 1,
@@ -80,7 +82,9 @@ fn even_of(label: &str, every: usize) -> crate::decode::worker::event::MaskInfo 
     let shape = crate::mask::Shape { layers: 5, kv_heads: 2, head_dim: 64 };
     crate::decode::worker::event::MaskInfo {
         label: label.to_owned(),
-        mask: ChannelMask::from_fn(shape, |_, _, channel| channel % every == 0),
+        plan: CachePlan::of_mask(&ChannelMask::from_fn(shape, |_, _, channel| {
+            channel % every == 0
+        })),
         importance: None,
         rule: "test".to_owned(),
         align: 1,

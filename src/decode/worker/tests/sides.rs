@@ -1,6 +1,8 @@
 //! Two sides: retunes, sweeps, timing, what a step lost, going back.
 
 use super::*;
+use crate::decode::worker::event::MaskInfo;
+use crate::mask::{Shape, Width};
 
 #[test]
 fn both_sides_are_told_step_by_step() {
@@ -42,8 +44,7 @@ fn a_retune_counts_from_the_next_token_and_is_measured() {
     assert_eq!((retuned.revision, retuned.mask.label.as_str()), (7, "sparser"));
     let token = next(&mut events, token_of);
     assert_eq!(token.n, retuned.from.expect("a run is under way") + 1);
-    let shape = retuned.mask.mask.shape();
-    let spec = crate::cache::CacheSpec::new(shape, retuned.window, Dtype::F32, retuned.mask.mask)
+    let spec = crate::cache::CacheSpec::planned(retuned.window, Dtype::F32, retuned.mask.plan)
         .expect("fits");
     assert_eq!(token.kv, spec.bytes_at(token.cached));
     let measured = next(&mut events, |event| {
@@ -73,11 +74,10 @@ fn a_retune_during_the_prefill_counts_from_its_end_and_the_newest_wins() {
         .find_map(|e| if let Event::Retuned(retuned) = &e.event { Some(retuned) } else { None });
     assert_eq!(last.expect("applied").revision, 200);
     let token = seen.iter().rev().find_map(|e| token_of(e.event.clone())).expect("tokens");
-    let spec = crate::cache::CacheSpec::new(
-        last.unwrap().mask.mask.shape(),
+    let spec = crate::cache::CacheSpec::planned(
         last.unwrap().window,
         Dtype::F32,
-        last.unwrap().mask.mask.clone(),
+        last.unwrap().mask.plan.clone(),
     );
     assert_eq!(token.kv, spec.expect("fits").bytes_at(token.cached));
     // The next run begins with the change.
@@ -94,7 +94,7 @@ fn sweeps_are_measured_trial_by_trial_and_can_be_called_off() {
     until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
     let trial = |id: u64| crate::decode::worker::Trial {
         id,
-        mask: even_of("trial", 1 << id).mask,
+        plan: even_of("trial", 1 << id).plan,
         window: Window { sink: 2, recent: 8, chunk: 2 },
     };
     let measured =
@@ -259,4 +259,73 @@ fn alone_there_is_nothing_to_compare_with_and_only_further_pruning() {
             |event| if let Event::Retuned(retuned) = event { Some(retuned) } else { None },
         );
     assert_eq!((retuned.revision, retuned.from), (2, None));
+}
+
+/// A plan of `k` bits on every `every`-th channel and V of 4 bits.
+fn coded(k: Width, every: usize) -> MaskInfo {
+    let plan = even_of("coded", every).plan;
+    let widths = plan.mask().bits().iter().map(|&kept| if kept { k } else { Width::Zero });
+    let v = vec![Width::Four; plan.shape().heads()];
+    let plan = CachePlan::new(plan.shape(), widths.collect(), v, plan.coding()).expect("a plan");
+    MaskInfo { plan, ..even_of("coded", every) }
+}
+
+fn retuned_of(event: Event) -> Option<crate::decode::worker::event::Retuned> {
+    if let Event::Retuned(retuned) = event { Some(*retuned) } else { None }
+}
+
+#[test]
+fn a_plan_that_is_set_under_way_stores_its_widths_with_and_without_a_dense_side() {
+    for solo in [false, true] {
+        let loader: Loader = Box::new(move |progress| Ok(Setup { solo, ..loader()(progress)? }));
+        let (engine, mut events) = Engine::spawn(loader).expect("a thread");
+        until(&mut events, |envelope| matches!(envelope.event, Event::Loaded(_)));
+        engine.send(start(1, 200, 400)).expect("taken");
+        next(&mut events, token_of);
+        let window = Window { sink: 2, recent: 8, chunk: 2 };
+        // Ever fewer bits: what a cache alone can do too.
+        for (revision, mask) in [(1, coded(Width::Eight, 2)), (2, coded(Width::Four, 4))] {
+            let change = Retune { revision, mask: mask.clone(), window };
+            engine.send(EngineOrder::Retune(Box::new(change))).expect("taken");
+            let retuned = next(&mut events, retuned_of);
+            assert_eq!((retuned.revision, &retuned.mask), (revision, &mask), "solo: {solo}");
+            let spec = crate::cache::CacheSpec::planned(window, Dtype::F32, mask.plan);
+            let token = next(&mut events, token_of);
+            assert_eq!(token.kv, spec.expect("fits").bytes_at(token.cached), "solo: {solo}");
+        }
+    }
+}
+
+#[test]
+fn a_plan_of_another_shape_is_refused_and_changes_nothing() {
+    let (engine, mut events) = loaded();
+    engine.send(start(1, 50, 100)).expect("taken");
+    next(&mut events, token_of);
+    let shape = Shape { layers: 4, kv_heads: 2, head_dim: 64 };
+    let mask = MaskInfo::named("k8v8", CachePlan::named("k8v8", shape).expect("a name"));
+    let change = Retune { revision: 1, mask, window: Window::CODED };
+    engine.send(EngineOrder::Retune(Box::new(change))).expect("taken");
+    let sentence = next(&mut events, refusal);
+    assert!(sentence.contains("the plan has shape"), "{sentence}");
+    next(&mut events, token_of);
+}
+
+#[test]
+fn without_a_dense_side_codes_cannot_get_their_bits_back() {
+    let solo: Loader = Box::new(|progress| Ok(Setup { solo: true, ..loader()(progress)? }));
+    let (engine, mut events) = Engine::spawn(solo).expect("a thread");
+    until(&mut events, |envelope| matches!(envelope.event, Event::Loaded(_)));
+    engine.send(start(1, 200, 400)).expect("taken");
+    next(&mut events, token_of);
+    let window = Window { sink: 2, recent: 8, chunk: 2 };
+    let set = |revision: u64, k: Width| {
+        let change = Retune { revision, mask: coded(k, 2), window };
+        engine.send(EngineOrder::Retune(Box::new(change))).expect("taken");
+    };
+    set(1, Width::Four);
+    next(&mut events, retuned_of);
+    set(2, Width::Eight);
+    let sentence = next(&mut events, refusal);
+    assert!(sentence.contains("has 4 bits and cannot have 8 again"), "{sentence}");
+    next(&mut events, token_of);
 }

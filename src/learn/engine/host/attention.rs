@@ -16,21 +16,21 @@ use crate::{Error, Result};
 
 /// One KV head of one block, with the keys and values that its rows see.
 pub(super) struct HeadJob<'a> {
-    d: usize,
-    group: usize,
+    pub(super) d: usize,
+    pub(super) group: usize,
     /// Answer rows.
     rows: usize,
     /// Number of keys and values: context, then answer rows.
-    tokens: usize,
+    pub(super) tokens: usize,
     /// `[tokens, d]`.
-    keys: Vec<f32>,
-    values: Vec<f32>,
+    pub(super) keys: Vec<f32>,
+    pub(super) values: Vec<f32>,
     scale: f32,
     /// Scaled queries, `[rows * group, d]`; row `r * group + g`.
-    queries: Vec<f32>,
+    pub(super) queries: Vec<f32>,
     /// First middle position, and the end of the middle per row (`start` where there is none).
     start: usize,
-    ends: Vec<usize>,
+    pub(super) ends: Vec<usize>,
     factors: &'a [f32],
     dropped: bool,
 }
@@ -42,8 +42,21 @@ pub(super) struct HeadGradient {
     /// Of the answer rows' own rotated keys and values, `[rows, d]`.
     pub(super) k: Vec<f32>,
     pub(super) v: Vec<f32>,
-    /// Of the factors, `[d]`.
-    pub(super) factors: Vec<f32>,
+}
+
+/// What the backward pass of one head finds out on the way. Rows are those of its queries, `rows *
+/// group` of them.
+pub(super) struct HeadView<'a> {
+    /// Softmax weights of all keys, `[.., tokens]`.
+    pub(super) weights: &'a [f32],
+    /// Gradient of the scores of the middle, `[.., middle]`; 0 outside a row's own middle. Empty
+    /// where no row has a middle.
+    pub(super) d_middle: &'a [f32],
+    /// `d_middle` times the keys of the middle, `[.., d]`; empty where no row has a middle.
+    pub(super) d_middle_keys: &'a [f32],
+    /// Attention output and its gradient, `[.., d]`.
+    pub(super) attended: &'a [f32],
+    pub(super) d_attended: &'a [f32],
 }
 
 impl<'a> HeadJob<'a> {
@@ -97,27 +110,28 @@ impl<'a> HeadJob<'a> {
 
     /// The middle of the last row, and the first key after the sink that any row sees outside its
     /// middle.
-    fn middle(&self) -> (std::ops::Range<usize>, usize) {
+    pub(super) fn middle(&self) -> (std::ops::Range<usize>, usize) {
         let end = |row: Option<&usize>| row.copied().unwrap_or(self.start);
         (self.start..end(self.ends.last()), end(self.ends.first()))
     }
 
-    /// Softmax weights, `[rows * group, tokens]`: 0 for keys that a row does not see.
-    fn weights(&self) -> Result<Vec<f32>> {
+    /// Softmax weights, `[rows * group, tokens]`: 0 for keys that a row does not see. A dropped head
+    /// does not see its middle.
+    fn weights(&self, dropped: bool) -> Result<Vec<f32>> {
         let (middle, whole_from) = self.middle();
         let width = self.tokens;
         let mut scores = vec![0.0; self.rows * self.group * width];
         for range in [0..middle.start, whole_from..width] {
             self.scores(&self.queries, range, None, &mut scores)?;
         }
-        if !middle.is_empty() && !self.dropped {
+        if !middle.is_empty() && !dropped {
             self.scores(&self.scaled_queries(), middle.clone(), Some(middle.start), &mut scores)?;
         }
         for (index, scores) in scores.chunks_exact_mut(width).enumerate() {
             let row = index / self.group;
             let seen = self.tokens - self.rows + row + 1;
             scores[seen..].fill(0.0);
-            if self.dropped && self.ends[row] > self.start {
+            if dropped && self.ends[row] > self.start {
                 // A dropped head sees two runs of keys around its middle. They are joined,
                 // weighted, and split again.
                 let mut joined = [&scores[..self.start], &scores[self.ends[row]..seen]].concat();
@@ -160,7 +174,7 @@ impl<'a> HeadJob<'a> {
         Ok(())
     }
 
-    fn keys_of(&self, range: &std::ops::Range<usize>) -> &[f32] {
+    pub(super) fn keys_of(&self, range: &std::ops::Range<usize>) -> &[f32] {
         &self.keys[range.start * self.d..range.end * self.d]
     }
 
@@ -173,13 +187,24 @@ impl<'a> HeadJob<'a> {
 
     /// The attention output, `[rows, group * d]`.
     pub(super) fn attend(&self) -> Result<Vec<f32>> {
-        product(&self.weights()?, &self.values, self.tokens)
+        product(&self.weights(self.dropped)?, &self.values, self.tokens)
     }
 
-    /// Gradients, from the output and its gradient, both `[rows, group * d]`.
-    pub(super) fn backward(&self, attended: &[f32], d_attended: &[f32]) -> Result<HeadGradient> {
+    /// What the attention output would be if the head were dropped, `[rows, group * d]`.
+    pub(super) fn attend_dropped(&self) -> Result<Vec<f32>> {
+        product(&self.weights(true)?, &self.values, self.tokens)
+    }
+
+    /// Gradients, from the output and its gradient, both `[rows, group * d]`, and what `gather`
+    /// makes of the head.
+    pub(super) fn backward<T>(
+        &self,
+        attended: &[f32],
+        d_attended: &[f32],
+        gather: impl Fn(&Self, HeadView<'_>) -> Result<T>,
+    ) -> Result<(HeadGradient, T)> {
         let (d, width) = (self.d, self.tokens);
-        let weights = self.weights()?;
+        let weights = self.weights(self.dropped)?;
         // dS = P (dP - rowsum(dO O)), with dP = dO V^T.
         let mut d_scores = product_t(d_attended, &self.values, d)?;
         let rows = d_scores.chunks_exact_mut(width).zip(weights.chunks_exact(width));
@@ -201,18 +226,25 @@ impl<'a> HeadJob<'a> {
             }
         }
         let mut dq = product(&d_scores, &self.keys, width)?;
-        let mut factors = vec![0.0; d];
+        let mut inside = Vec::new();
         if !middle.is_empty() {
-            let inside = product(&d_middle, self.keys_of(&middle), middle.len())?;
-            for ((dq, inside), q) in
-                dq.chunks_exact_mut(d).zip(inside.chunks_exact(d)).zip(self.queries.chunks_exact(d))
-            {
+            inside = product(&d_middle, self.keys_of(&middle), middle.len())?;
+            for (dq, inside) in dq.chunks_exact_mut(d).zip(inside.chunks_exact(d)) {
                 for c in 0..d {
                     dq[c] += inside[c] * self.factors[c];
-                    factors[c] += inside[c] * q[c];
                 }
             }
         }
+        let gathered = gather(
+            self,
+            HeadView {
+                weights: &weights,
+                d_middle: &d_middle,
+                d_middle_keys: &inside,
+                attended,
+                d_attended,
+            },
+        )?;
         dq.iter_mut().for_each(|dq| *dq *= self.scale);
         let (mut k, mut v) = (vec![0.0; self.rows * d], vec![0.0; self.rows * d]);
         let own = self.tokens - self.rows;
@@ -233,7 +265,19 @@ impl<'a> HeadJob<'a> {
                 }
             }
         }
-        Ok(HeadGradient { q: dq, k, v, factors })
+        Ok((HeadGradient { q: dq, k, v }, gathered))
+    }
+
+    /// Gradient of the factors, `[d]`.
+    pub(super) fn factor_gradient(&self, view: &HeadView<'_>) -> Vec<f32> {
+        let mut factors = vec![0.0; self.d];
+        let rows = view.d_middle_keys.chunks_exact(self.d).zip(self.queries.chunks_exact(self.d));
+        for (inside, q) in rows {
+            for c in 0..self.d {
+                factors[c] += inside[c] * q[c];
+            }
+        }
+        factors
     }
 }
 
@@ -289,7 +333,7 @@ fn failed(error: candle_core::Error) -> Error {
 }
 
 /// `A B` for `a` of `[m, inner]` and `b` of `[inner, n]`.
-fn product(a: &[f32], b: &[f32], inner: usize) -> Result<Vec<f32>> {
+pub(super) fn product(a: &[f32], b: &[f32], inner: usize) -> Result<Vec<f32>> {
     let run = || {
         let a = Tensor::from_slice(a, (a.len() / inner, inner), &Device::Cpu)?;
         a.matmul(&Tensor::from_slice(b, (inner, b.len() / inner), &Device::Cpu)?)?

@@ -1,38 +1,38 @@
-//! The backward pass over answer rows: from the gradient of the residual stream to the factors of
-//! every layer.
+//! The backward pass over answer rows: from the gradient of the residual stream to what is asked of
+//! every head.
 
 use super::OnHost;
-use super::attention::{HeadJob, each_head, scatter};
+use super::attention::{HeadJob, HeadView, each_head, scatter};
 use super::forward::{HostActivations, Tape};
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};
 use crate::model::config::Config;
-use crate::model::host::ops;
 use crate::model::weights::Layer;
 
-/// Gradient of the factors, `[layers, kv_heads, head_dim]`, from that of the residual stream after
-/// the last layer.
-pub(super) fn run(
+/// Carries the gradient of the residual stream after the last layer down through all layers.
+/// `gather` sees every head of every block, and `receive` gets its results with layer and KV head,
+/// in an order that does not depend on the threads.
+pub(super) fn run<T: Send>(
     on: OnHost<'_>,
     pass: Pass<'_>,
     tape: &Tape,
     mut dx: Vec<f32>,
-) -> Result<Vec<f32>> {
+    gather: &(impl Fn(&HeadJob<'_>, HeadView<'_>) -> Result<T> + Sync),
+    receive: &mut impl FnMut(usize, usize, T),
+) -> Result<()> {
     let config = on.config;
-    let mut gradient = vec![0.0; config.mask_shape().entries()];
-    let width = config.kv_width();
     for (at, (layer, saved)) in on.weights.layers.iter().zip(&tape.layers).enumerate().rev() {
         mlp(config, layer, saved, &mut dx)?;
         let d_attended = layer.output.weight.wide()?.back(&dx)?;
-        let part = &mut gradient[at * width..(at + 1) * width];
-        let d_qkv = attention(config, pass, at, saved, &d_attended, part)?;
+        let (d_qkv, gathered) = attention(config, pass, at, saved, &d_attended, gather)?;
+        gathered.into_iter().for_each(|(kv_head, part)| receive(at, kv_head, part));
         if at > 0 {
             let d_projected = unposition(config, layer, saved, pass.rows, d_qkv);
             let d_normed = layer.qkv.weight.wide()?.back(&d_projected)?;
             rms_norm(&saved.x, &layer.attention_norm, config.rms_eps, &d_normed, &mut dx);
         }
     }
-    Ok(gradient)
+    Ok(())
 }
 
 /// Adds the gradient through the MLP: takes `dx` from after the layer to between attention and MLP.
@@ -46,16 +46,16 @@ fn mlp(config: &Config, layer: &Layer, saved: &HostActivations, dx: &mut [f32]) 
     Ok(())
 }
 
-/// Gradients of rotated q and k and of v, from that of the attention output; adds the gradient of
-/// the factors to `gradient`.
-fn attention(
+/// Gradients of rotated q and k and of v, from that of the attention output, and what `gather` makes
+/// of every KV head.
+fn attention<T: Send>(
     config: &Config,
     pass: Pass<'_>,
     at: usize,
     saved: &HostActivations,
     d_attended: &[f32],
-    gradient: &mut [f32],
-) -> Result<[Vec<f32>; 3]> {
+    gather: &(impl Fn(&HeadJob<'_>, HeadView<'_>) -> Result<T> + Sync),
+) -> Result<([Vec<f32>; 3], Vec<(usize, T)>)> {
     let rows = pass.rows;
     let (d, q_width, kv_width) = (config.head_dim, config.q_width(), config.kv_width());
     let group_width = config.group() * d;
@@ -68,14 +68,15 @@ fn attention(
                 .collect()
         };
         HeadJob::new(config, pass, (block, first), (at, kv_head), (&saved.q, &saved.k, &saved.v))
-            .backward(&own(&saved.attended), &own(d_attended))
+            .backward(&own(&saved.attended), &own(d_attended), gather)
     })?;
     let mut out = [
         vec![0.0; rows.count * q_width],
         vec![0.0; rows.count * kv_width],
         vec![0.0; rows.count * kv_width],
     ];
-    for (first, kv_head, part) in &parts {
+    let mut gathered = Vec::with_capacity(parts.len());
+    for (first, kv_head, (part, own)) in parts {
         scatter(
             &part.q,
             group_width,
@@ -85,9 +86,9 @@ fn attention(
         );
         scatter(&part.k, d, &mut out[1][first * kv_width..], kv_width, kv_head * d);
         scatter(&part.v, d, &mut out[2][first * kv_width..], kv_width, kv_head * d);
-        ops::add(&mut gradient[kv_head * d..(kv_head + 1) * d], &part.factors);
+        gathered.push((kv_head, own));
     }
-    Ok(out)
+    Ok((out, gathered))
 }
 
 /// Backward through the rotation and the norms of q and k: gradients of the stacked projection,

@@ -2,6 +2,7 @@
 
 mod attention;
 mod backward;
+mod damage;
 mod forward;
 mod passes;
 

@@ -110,8 +110,12 @@ impl Gguf {
         let Rotation { scaling: rope_scaling, magnitude: rope_magnitude } =
             Rotation::read(own, trained_context)?;
         let mut max_context = rope_scaling.context(trained_context);
-        if let Some(window) = own.count(keys.window.gguf).filter(|&window| window > 0) {
-            max_context = max_context.min(window);
+        let mut context_key = keys.context.gguf;
+        let window = own.count(keys.window.gguf).filter(|&window| window > 0);
+        if let Some(window) = window.filter(|_| self.architecture.window.is_some())
+            && window < max_context
+        {
+            (max_context, context_key) = (window, keys.window.gguf);
         }
         let kv_heads = match own.per_layer(keys.kv_heads.gguf, layers)? {
             None => heads,
@@ -133,6 +137,7 @@ impl Gguf {
             rope_divisors: self.rope_divisors()?,
             rope_magnitude,
             max_context,
+            context_key,
             tied: !self.holds(&format!("{}.weight", tensors.head.gguf)),
             qkv_bias: self.has_bias(tensors.q),
             output_bias: self.has_bias(tensors.output),

@@ -206,6 +206,14 @@ pub(super) fn check(file: &Gguf, config: &Config) -> Result<Vec<String>> {
             own.full("rope.scaling.type")
         ));
     }
+    let (architecture, window) = (config.architecture, config.architecture.keys.window.gguf);
+    if architecture.window.is_none() && own.count(window).is_some_and(|window| window > 0) {
+        warn(format!(
+            "`{}` means nothing in {}, whose layers look back at all tokens",
+            own.full(window),
+            architecture.spelling.gguf
+        ));
+    }
     if let Some(stated) = own.count(VOCABULARY).filter(|&stated| stated != config.vocab) {
         warn(format!(
             "`{}` is {stated} and has no effect: the embedding has {} rows",

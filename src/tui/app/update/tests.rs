@@ -13,7 +13,7 @@ use crate::decode::worker::EngineOrder as Order;
 use crate::decode::worker::event::{
     Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject, Wish,
 };
-use crate::mask::{ChannelMask, Shape, Window};
+use crate::mask::{CachePlan, ChannelMask, Shape, Window};
 use crate::tui::app::action::{Action, Command, Effect, ReplayOrder};
 use crate::tui::app::areas;
 use crate::tui::app::keys::KeyContext;
@@ -412,7 +412,8 @@ fn random_event(
         10 => {
             let [sink, recent, chunk] = [0, 0, 0].map(|_| random.random_range(1..99));
             let mask = ChannelMask::from_fn(shape, |_, _, _| random.random());
-            let mask = MaskInfo { mask, ..model.mask.clone().expect("masked") };
+            let plan = CachePlan::of_mask(&mask);
+            let mask = MaskInfo { plan, ..model.mask.clone().expect("masked") };
             let (revision, from) =
                 (random.random_range(0..9), random.random::<bool>().then_some(9));
             Event::Retuned(Box::new(Retuned {

@@ -172,7 +172,7 @@ fn a_learning_is_followed_to_its_end() {
     assert_eq!(state.screens.learn.part, LearningPart::Done);
     let done = state.screens.learn.done.as_ref().unwrap();
     assert_eq!(
-        (Some(&done.file.mask), &done.file.importance),
+        (Some(done.file.mask()), &done.file.importance),
         (state.screens.learn.cut.as_ref(), &state.screens.learn.factors)
     );
     let took = state.screens.learn.seconds(state.now_ms);
@@ -203,17 +203,17 @@ fn the_learned_mask_is_applied_and_tuned_from() {
     answer(&mut state, &effects);
     let effects = press(&mut state, "a");
     let [Effect::Engine(Order::Retune(retune))] = effects.as_slice() else { panic!("{effects:?}") };
-    assert_eq!((&retune.mask.mask, retune.mask.label.as_str()), (&file.mask, "learned"));
+    assert_eq!((retune.mask.mask(), retune.mask.label.as_str()), (file.mask(), "learned"));
     answer(&mut state, &effects);
     let model = state.model.as_ref().unwrap();
-    assert_eq!((&model.mask, model.info.window), (&file.mask, file.origin.window));
+    assert_eq!((&model.mask, model.info.window), (file.mask(), file.origin.window));
     assert!(!state.screens.tune.as_ref().unwrap().is_unsaved(), "it is in its file");
     // Other sparsities come from the learned importance.
     press(&mut state, "4");
     press(&mut state, "{");
     let tuning = state.screens.tune.as_ref().unwrap();
     assert_eq!(tuning.proposal().importance, file.importance);
-    assert_ne!(tuning.proposal().mask, file.mask);
+    assert_ne!(tuning.proposal().mask(), file.mask());
 }
 
 #[test]

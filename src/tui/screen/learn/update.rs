@@ -180,7 +180,7 @@ pub fn take(state: &mut State, notice: Notice) {
         Told::Done(done) => {
             let sentence = format!("the learned mask is in {}", done.out.display());
             learning.factors.clone_from(&done.file.importance);
-            learning.cut = Some(done.file.mask.clone());
+            learning.cut = Some(done.file.mask().clone());
             learning.done = Some(done);
             learning.enter(LearningPart::Done, now);
             state.tell(sentence, false);

@@ -119,9 +119,9 @@ fn end_difference(state: &mut State) {
     state.diff = false;
     let Some(model) = &state.model else { return };
     if let Some(other) =
-        model.info.other.as_ref().filter(|other| other.mask.shape() == model.shape())
+        model.info.other.as_ref().filter(|other| other.plan.shape() == model.shape())
     {
-        state.other = Some(OtherMask { label: other.label.clone(), mask: other.mask.clone() });
+        state.other = Some(OtherMask { label: other.label.clone(), mask: other.mask().clone() });
     }
 }
 

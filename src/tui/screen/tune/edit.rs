@@ -71,7 +71,7 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
     let (at, shape) = (state.at, model.shape());
     let row = at.layer * shape.kv_heads + at.head;
     let mut draft = tuning.draft().clone();
-    let kept = tuning.proposal().mask.head(at.layer, at.head);
+    let kept = tuning.proposal().mask().head(at.layer, at.head);
     let selected = tuning.proposal().selected.head(at.layer, at.head);
     let sentence = match command {
         Command::Flip => {
@@ -149,7 +149,7 @@ pub fn adopt(state: &mut State, mask: MaskInfo, window: Window) -> Vec<Effect> {
 
 /// A file name for the set mask; never that of the mask it was made from.
 fn file_name(model: &ModelView, tuning: &Tuning) -> String {
-    let percent = (100.0 * tuning.proposal().mask.kept_ratio()).round();
+    let percent = (100.0 * tuning.proposal().mask().kept_ratio()).round();
     let plain =
         |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
     let mut stem: String =

@@ -19,7 +19,7 @@ pub fn saved(state: &mut State, saving: Saving) {
             .info
             .mask
             .as_mut()
-            .filter(|now| now.mask == mask.mask && model.info.window == window)
+            .filter(|now| now.plan == mask.plan && model.info.window == window)
         {
             now.label.clone_from(&mask.label);
         }

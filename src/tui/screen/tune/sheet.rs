@@ -60,16 +60,16 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
     let mut rows = vec![
         row(
             "now",
-            &model.mask,
+            model.plan(),
             model.info.window,
             sparsity,
             info.map_or(1, |info| info.align),
             now,
         ),
-        row("proposed", &set.mask, tuning.draft().window, set.sparsity, set.align, of_set),
+        row("proposed", &set.plan, tuning.draft().window, set.sparsity, set.align, of_set),
         row(
             "saved",
-            &saved.mask.mask,
+            &saved.mask.plan,
             saved.window,
             saved.mask.sparsity,
             saved.mask.align,
@@ -79,7 +79,7 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
     if !tuning.sweep.is_stale(generation) {
         rows.extend(tuning.sweep.measured().map(|(point, measured)| {
             let draft = &point.draft;
-            row("point", &point.mask, draft.window, draft.sparsity(), draft.align, Some(measured))
+            row("point", &point.plan, draft.window, draft.sparsity(), draft.align, Some(measured))
         }));
     }
     Sheet { columns, rows }

@@ -16,7 +16,7 @@ use history::History;
 use crate::Result;
 use crate::decode::worker::event::{MaskInfo, Measured, Rules, Wish};
 use crate::decode::worker::{Retune, Trial};
-use crate::mask::{ChannelMask, Overlap, Window, compare};
+use crate::mask::{CachePlan, Overlap, Window, compare};
 use crate::tui::app::model::ModelView;
 
 pub use controls::{Around, Control, lock, split_name};
@@ -210,7 +210,7 @@ impl Tuning {
     pub fn draft_of_saved(&self) -> Draft {
         let again = propose(&self.saved.draft, &self.sources);
         match again {
-            Ok(proposal) if proposal.mask == self.saved.mask.mask => self.saved.draft.clone(),
+            Ok(proposal) if proposal.plan == self.saved.mask.plan => self.saved.draft.clone(),
             _ => Draft {
                 locks: Default::default(),
                 ..Draft::verbatim(Arc::clone(&self.saved.mask), self.saved.window)
@@ -228,12 +228,12 @@ impl Tuning {
 
     /// Whether the set mask is neither the loaded nor the saved one.
     pub fn is_unsaved(&self) -> bool {
-        self.proposal.mask != self.saved.mask.mask || self.draft.window != self.saved.window
+        self.proposal.plan != self.saved.mask.plan || self.draft.window != self.saved.window
     }
 
     /// Whether the set mask is in use.
     pub fn is_applied(&self, model: &ModelView) -> bool {
-        self.proposal.mask == model.mask && self.draft.window == model.info.window
+        self.proposal.plan == *model.plan() && self.draft.window == model.info.window
     }
 
     /// Whether an answer of the engine is pending.
@@ -252,7 +252,7 @@ impl Tuning {
     pub fn mask_info(&self) -> MaskInfo {
         let label = match &self.draft.base {
             _ if !self.is_unsaved() => self.saved.mask.label.clone(),
-            Base::Verbatim(mask) if self.proposal.mask == mask.mask => mask.label.clone(),
+            Base::Verbatim(mask) if self.proposal.plan == mask.plan => mask.label.clone(),
             _ => "tuned".to_owned(),
         };
         let (rule, align) = match &self.draft.base {
@@ -263,7 +263,7 @@ impl Tuning {
             self.proposal.importance.as_ref().map(|importance| importance.scores().to_vec());
         MaskInfo {
             label,
-            mask: self.proposal.mask.clone(),
+            plan: self.proposal.plan.clone(),
             importance,
             rule,
             align,
@@ -288,7 +288,7 @@ impl Tuning {
         }
         let id = self.sweep.take_id();
         self.saved_trial = Some(id);
-        Some(Trial { id, mask: self.saved.mask.mask.clone(), window: self.saved.window })
+        Some(Trial { id, plan: self.saved.mask.plan.clone(), window: self.saved.window })
     }
 
     /// Takes the figures of a trial.
@@ -312,7 +312,7 @@ impl Tuning {
             .map(|(_, measured)| measured);
         let swept = self
             .sweep
-            .figures_of(&self.saved.mask.mask, self.saved.window)
+            .figures_of(&self.saved.mask.plan, self.saved.window)
             .filter(|_| !self.sweep.is_stale(generation));
         let now = self.measured.as_ref().map(|(_, _, measured)| measured);
         let fits = |figures: &&Measured| now.is_some_and(|now| is_comparable(now, figures));
@@ -359,7 +359,7 @@ impl Tuning {
         if revision != self.applied {
             return;
         }
-        if model.mask == self.saved.mask.mask && model.info.window == self.saved.window {
+        if *model.plan() == self.saved.mask.plan && model.info.window == self.saved.window {
             self.saved.measured = Some((generation, measured.clone()));
         }
         self.measured = Some((revision, generation, measured));
@@ -387,7 +387,7 @@ impl Tuning {
     ) {
         let figures = match self.figures(generation) {
             Freshness::Measured(measured)
-                if model.mask == mask.mask && model.info.window == window =>
+                if *model.plan() == mask.plan && model.info.window == window =>
             {
                 Some((generation, measured.clone()))
             }
@@ -399,23 +399,23 @@ impl Tuning {
 
     /// Channels that only the set mask keeps, and those that only the saved mask keeps.
     pub fn overlap(&self) -> Option<Overlap> {
-        Some(compare(&self.proposal.mask, &self.saved.mask.mask).ok()?.whole)
+        Some(compare(self.proposal.mask(), self.saved.mask.mask()).ok()?.whole)
     }
 
     /// Figures of the set mask at a context.
     pub fn proposed_tally(&self, tokens: usize) -> Tally {
-        self.tally(&self.proposal.mask, self.draft.window, self.draft.sparsity(), tokens)
+        self.tally(&self.proposal.plan, self.draft.window, self.draft.sparsity(), tokens)
     }
 
-    /// Figures of any mask at a context.
+    /// Figures of any plan at a context.
     pub fn tally(
         &self,
-        mask: &ChannelMask,
+        plan: &CachePlan,
         window: Window,
         sparsity: Option<f64>,
         tokens: usize,
     ) -> Tally {
-        Tally::of(mask, window, sparsity, tokens, self.sources.element_size)
+        Tally::of(plan, window, sparsity, tokens, self.sources.dtype)
     }
 
     /// The context that a step depends on.
@@ -429,7 +429,7 @@ impl Tuning {
         Around {
             sources: &self.sources,
             verbatim,
-            mask: &self.proposal.mask,
+            mask: self.proposal.mask(),
             proposed: self.proposed_tally(context),
             layer,
             context,

@@ -153,7 +153,7 @@ fn show_difference(state: &mut State) -> Vec<Effect> {
     let Some(tuning) = &state.screens.tune else { return Vec::new() };
     let saved = &tuning.saved().mask;
     state.other =
-        Some(OtherMask { label: format!("{} (saved)", saved.label), mask: saved.mask.clone() });
+        Some(OtherMask { label: format!("{} (saved)", saved.label), mask: saved.mask().clone() });
     (state.diff, state.screen) = (true, Screen::Map);
     Vec::new()
 }

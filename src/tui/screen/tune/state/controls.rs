@@ -225,7 +225,7 @@ impl Control {
 /// Changes the byte budget: one step is a hundredth of the dense cache at the context.
 fn step_fit(draft: &mut Draft, by: i32, around: &Around<'_>) {
     let sources = around.sources;
-    let dense = crate::mask::bytes::dense(sources.shape, around.context, sources.element_size);
+    let dense = crate::mask::bytes::dense(sources.shape, around.context, sources.dtype.bytes());
     let dense = dense.total() as f64;
     let now = match draft.goal {
         Goal::Fit { bytes, tokens } if tokens == around.context => bytes,

@@ -93,7 +93,8 @@ impl Draft {
     /// A draft that keeps `mask` as it is. The selection controls start at the settings that the
     /// mask seems to come from.
     pub fn verbatim(mask: Arc<MaskInfo>, window: Window) -> Self {
-        let share = mask.sparsity.map_or_else(|| mask.mask.kept_ratio(), |sparsity| 1.0 - sparsity);
+        let share =
+            mask.sparsity.map_or_else(|| mask.mask().kept_ratio(), |sparsity| 1.0 - sparsity);
         Self {
             goal: Goal::Keep((share * f64::from(ALL)).round().clamp(0.0, f64::from(ALL)) as u16),
             align: if ALIGNMENTS.contains(&mask.align) {

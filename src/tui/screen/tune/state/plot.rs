@@ -78,31 +78,31 @@ impl Tuning {
                 y: Some(figures.divergence.kld.mean),
             }),
         };
-        let bytes = |mask, window| self.tally(mask, window, None, context).bytes.total();
+        let bytes = |plan, window| self.tally(plan, window, None, context).bytes.total();
         let spots = self.sweep.measured().filter_map(|(point, measured)| {
-            let place = place(bytes(&point.mask, point.draft.window), Some(measured))?;
+            let place = place(bytes(&point.plan, point.draft.window), Some(measured))?;
             Some(Spot { id: point.id, align: point.draft.align, place })
         });
         let mut spots: Vec<Spot> = spots.collect();
         spots.sort_by(|a, b| a.place.x.total_cmp(&b.place.x).then(a.id.cmp(&b.id)));
         // Figures of the sweep come first: they cover the same tokens as its points.
-        let swept = |mask, window| {
-            self.sweep.figures_of(mask, window).filter(|_| !self.sweep.is_stale(generation))
+        let swept = |plan, window| {
+            self.sweep.figures_of(plan, window).filter(|_| !self.sweep.is_stale(generation))
         };
         let now =
-            swept(&model.mask, model.info.window).or_else(|| match self.figures(generation) {
+            swept(model.plan(), model.info.window).or_else(|| match self.figures(generation) {
                 Freshness::Measured(measured) => Some(measured),
                 Freshness::Stale(_) | Freshness::None => None,
             });
         let proposed =
-            (!self.is_applied(model)).then(|| bytes(&self.proposal.mask, self.draft.window));
-        let of_saved = swept(&self.saved.mask.mask, self.saved.window)
+            (!self.is_applied(model)).then(|| bytes(&self.proposal.plan, self.draft.window));
+        let of_saved = swept(&self.saved.mask.plan, self.saved.window)
             .or_else(|| self.figures_of_saved(generation));
         Plot {
             spots,
-            now: place(bytes(&model.mask, model.info.window), now),
+            now: place(bytes(model.plan(), model.info.window), now),
             proposed: proposed.and_then(|bytes| place(bytes, None)),
-            saved: place(bytes(&self.saved.mask.mask, self.saved.window), of_saved),
+            saved: place(bytes(&self.saved.mask.plan, self.saved.window), of_saved),
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::cache::CacheSpec;
 use crate::decode::worker::event::{MaskInfo, ModelInfo, Rules};
+use crate::element::Dtype;
 use crate::mask::select::{ByteBudget, Floor, Heads, Lock, LockTo, Options, Target};
 use crate::mask::{
-    ChannelMask, Given, Importance, Needs, Rule, Shape, Window, alignment_cost, bytes, rules,
-    select,
+    CachePlan, ChannelMask, Given, Importance, Needs, Rule, Shape, Width, Window, alignment_cost,
+    bytes, rules, select,
 };
 use crate::tui::screen::tune::state::draft::{Base, Draft, Goal};
 use crate::{Error, Result};
@@ -20,8 +22,8 @@ const SEED: u64 = 0;
 pub struct Sources {
     /// Layers, KV heads, channels.
     pub shape: Shape,
-    /// Bytes of one cached element.
-    pub element_size: usize,
+    /// Element type of the cache.
+    pub dtype: Dtype,
     /// The mask that the session began with; full where it began dense.
     pub loaded: Arc<MaskInfo>,
     importance: Option<Importance>,
@@ -35,7 +37,7 @@ impl Sources {
         let shape = info.shape;
         let dense = || MaskInfo {
             label: "dense".to_owned(),
-            mask: ChannelMask::full(shape),
+            plan: CachePlan::full(shape),
             importance: None,
             rule: String::new(),
             align: crate::mask::files::DEFAULT_ALIGN,
@@ -44,8 +46,7 @@ impl Sources {
         let loaded = Arc::new(info.mask.clone().unwrap_or_else(dense));
         let importance =
             loaded.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
-        let element_size = info.kv_dtype.bytes();
-        Self { shape, element_size, loaded, importance, of_prompt: Vec::new() }
+        Self { shape, dtype: info.kv_dtype, loaded, importance, of_prompt: Vec::new() }
     }
 
     /// Replaces the mask that proposals start from, and its importance.
@@ -108,11 +109,12 @@ impl Sources {
     }
 }
 
-/// The mask that a draft gives.
+/// The plan that a draft gives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proposal {
-    /// The mask.
-    pub mask: ChannelMask,
+    /// The plan: what a plan in use as it is says of the channels that stay, and 16 bits for all
+    /// others.
+    pub plan: CachePlan,
     /// The mask without the channels set by hand.
     pub selected: ChannelMask,
     /// The importance that it was selected from, if any.
@@ -120,10 +122,15 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// The mask of the session, as it is.
+    /// The plan of the session, as it is.
     pub fn verbatim(sources: &Sources) -> Self {
-        let mask = sources.loaded.mask.clone();
-        Self { selected: mask.clone(), mask, importance: sources.importance.clone() }
+        let plan = sources.loaded.plan.clone();
+        Self { selected: plan.mask().clone(), plan, importance: sources.importance.clone() }
+    }
+
+    /// The K channels that it stores.
+    pub fn mask(&self) -> &ChannelMask {
+        self.plan.mask()
     }
 }
 
@@ -137,7 +144,7 @@ pub fn propose(draft: &Draft, sources: &Sources) -> Result<Proposal> {
         Base::Verbatim(mask) => {
             let held =
                 mask.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
-            (with_locks(&mask.mask, draft), held)
+            (with_locks(mask.mask(), draft), held)
         }
         Base::Selection => {
             let importance = sources.importance(draft)?;
@@ -151,7 +158,12 @@ pub fn propose(draft: &Draft, sources: &Sources) -> Result<Proposal> {
             *bit = pin.unwrap_or(*bit);
         }
     }
-    Ok(Proposal { mask: ChannelMask::new(shape, bits)?, selected, importance })
+    let mask = ChannelMask::new(shape, bits)?;
+    let plan = match &draft.base {
+        Base::Verbatim(base) => with_widths_of(&base.plan, &mask)?,
+        Base::Selection => CachePlan::of_mask(&mask),
+    };
+    Ok(Proposal { plan, selected, importance })
 }
 
 fn options(draft: &Draft, sources: &Sources) -> Options {
@@ -162,7 +174,7 @@ fn options(draft: &Draft, sources: &Sources) -> Options {
             bytes,
             tokens,
             window: draft.window,
-            element_size: sources.element_size,
+            element_size: sources.dtype.bytes(),
         }),
     };
     let all = (draft.floor > 0).then_some(Floor { heads: Heads::All, channels: draft.floor });
@@ -183,6 +195,23 @@ fn options(draft: &Draft, sources: &Sources) -> Options {
         floors: all.into_iter().chain(layers).collect(),
         locks: locks.collect(),
     }
+}
+
+/// The plan with the widths of `base` that stores the channels of `mask`. Channels and heads that
+/// `base` does not store get 16 bits.
+fn with_widths_of(base: &CachePlan, mask: &ChannelMask) -> Result<CachePlan> {
+    if mask == base.mask() {
+        return Ok(base.clone());
+    }
+    let width = |(&width, kept): (&Width, bool)| match (kept, width) {
+        (false, _) => Width::Zero,
+        (true, Width::Zero) => Width::Sixteen,
+        (true, width) => width,
+    };
+    let k = base.k_widths().iter().zip(mask.bits().iter().copied()).map(width).collect();
+    let stores = mask.kept_counts().into_iter().map(|count| count > 0);
+    let v = base.v_widths().iter().zip(stores).map(width).collect();
+    CachePlan::new(mask.shape(), k, v, base.coding())
 }
 
 /// A mask whose locked heads keep their channels.
@@ -216,23 +245,30 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// The figures of a mask at a context of `tokens` tokens.
+    /// The figures of a plan at a context of `tokens` tokens.
     pub fn of(
-        mask: &ChannelMask,
+        plan: &CachePlan,
         window: Window,
         sparsity: Option<f64>,
         tokens: usize,
-        element_size: usize,
+        dtype: Dtype,
     ) -> Self {
-        let counts = mask.kept_counts();
-        let savings = bytes::savings(mask, Some((window, tokens)));
+        let (mask, counts) = (plan.mask(), plan.mask().kept_counts());
+        let bytes = CacheSpec::planned(window, dtype, plan.clone())
+            .map(|spec| spec.bytes_at(tokens))
+            .unwrap_or_default();
+        let (bytes, dense) = (
+            bytes::KvBytes { k: bytes.k() as u64, v: bytes.v() as u64 },
+            bytes::dense(plan.shape(), tokens, dtype.bytes()).total(),
+        );
+        let total = bytes.total();
         Self {
             kept: counts.iter().sum(),
             share: mask.kept_ratio(),
             dropped: counts.iter().filter(|&&count| count == 0).count(),
-            bytes: bytes::pruned(mask, window, tokens, element_size),
-            saved: savings.kv,
-            bound: savings.attention_speed_bound,
+            bytes,
+            saved: if dense == 0 { 0.0 } else { 1.0 - total as f64 / dense as f64 },
+            bound: (total > 0).then(|| dense as f64 / total as f64),
             over: sparsity.map(|sparsity| alignment_cost(mask, sparsity)),
         }
     }

@@ -43,8 +43,9 @@ impl Tuning {
             Base::Selection => draft.align,
         };
         MaskFile {
-            mask: self.proposal.mask.clone(),
+            plan: self.proposal.plan.clone(),
             importance: self.proposal.importance.clone(),
+            sensitivity: None,
             target_sparsity: draft.sparsity(),
             origin: Origin {
                 model: info.name.clone(),

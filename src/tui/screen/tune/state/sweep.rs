@@ -2,7 +2,7 @@
 
 use crate::decode::worker::Trial;
 use crate::decode::worker::event::Measured;
-use crate::mask::{ChannelMask, Window};
+use crate::mask::{CachePlan, Window};
 use crate::tui::screen::tune::state::draft::{Base, Draft, Goal};
 use crate::tui::screen::tune::state::proposal::{Sources, propose};
 
@@ -18,8 +18,8 @@ pub struct Point {
     pub id: u64,
     /// The settings that make it.
     pub draft: Draft,
-    /// Its mask.
-    pub mask: ChannelMask,
+    /// Its plan.
+    pub plan: CachePlan,
     /// What was measured, once it was.
     pub measured: Option<Measured>,
 }
@@ -54,11 +54,11 @@ impl Sweep {
         for draft in all.chain(others) {
             let Ok(proposal) = propose(&draft, sources) else { continue };
             let id = self.take_id();
-            self.points.push(Point { id, draft, mask: proposal.mask, measured: None });
+            self.points.push(Point { id, draft, plan: proposal.plan, measured: None });
         }
         let trial = |point: &Point| Trial {
             id: point.id,
-            mask: point.mask.clone(),
+            plan: point.plan.clone(),
             window: point.draft.window,
         };
         self.points.iter().map(trial).collect()
@@ -70,10 +70,10 @@ impl Sweep {
         self.next_id
     }
 
-    /// The measurement of a mask, if it is one of the sweep.
-    pub fn figures_of(&self, mask: &ChannelMask, window: Window) -> Option<&Measured> {
+    /// The measurement of a plan, if it is one of the sweep.
+    pub fn figures_of(&self, plan: &CachePlan, window: Window) -> Option<&Measured> {
         self.measured()
-            .find(|(point, _)| point.mask == *mask && point.draft.window == window)
+            .find(|(point, _)| point.plan == *plan && point.draft.window == window)
             .map(|(_, measured)| measured)
     }
 

@@ -10,15 +10,15 @@ type Check<'a> = &'a dyn Fn(&Draft) -> bool;
 #[test]
 fn a_session_begins_with_its_own_mask_verbatim_until_something_is_selected() {
     let mut state = ready();
-    let loaded = info(SMALL).mask.unwrap().mask;
-    assert_eq!(tuning(&state).proposal().mask, loaded);
+    let loaded = info(SMALL).mask.unwrap().plan;
+    assert_eq!(tuning(&state).proposal().plan, loaded);
     assert!(
         !tuning(&state).is_unsaved() && tuning(&state).is_applied(state.model.as_ref().unwrap())
     );
     let effects = press(&mut state, '}');
     let sent = retune(&effects);
     let expected = select(&importance(), &Options::new(0.45, 8)).unwrap();
-    assert_eq!((sent.revision, &sent.mask.mask, sent.window), (1, &expected, Window::default()));
+    assert_eq!((sent.revision, sent.mask.mask(), sent.window), (1, &expected, Window::default()));
     assert_eq!(
         (sent.mask.sparsity, sent.mask.align, sent.mask.rule.as_str()),
         (Some(0.45), 8, "learned")
@@ -127,7 +127,7 @@ fn a_byte_budget_is_met_at_its_context() {
     let mut state = ready();
     let effects = say(&mut state, "fit 12MiB@8k");
     let window = Window::default();
-    let bytes = crate::mask::bytes::pruned(&retune(&effects).mask.mask, window, 8192, 2).total();
+    let bytes = crate::mask::bytes::pruned(retune(&effects).mask.mask(), window, 8192, 2).total();
     assert!(bytes <= 12 << 20 && bytes > 11 << 20, "{bytes}");
     assert_eq!(retune(&effects).mask.sparsity, None, "no sparsity was asked for");
     // One step is a hundredth of the dense cache.
@@ -141,7 +141,7 @@ fn a_byte_budget_is_met_at_its_context() {
     );
     for spaced in ["fit 12 MiB", "fit 12 MiB @ 8,192"] {
         say(&mut state, "fit 11MiB@8k");
-        assert_eq!(retune(&say(&mut state, spaced)).mask.mask, retune(&effects).mask.mask);
+        assert_eq!(retune(&say(&mut state, spaced)).mask.mask(), retune(&effects).mask.mask());
     }
     say(&mut state, "fit 1KiB@8k");
     let toast = state.toast.clone().expect("a refusal");

@@ -6,10 +6,10 @@ use super::*;
 fn flips_go_on_top_of_every_selection_and_are_the_only_difference() {
     let mut state = ready();
     (state.at.layer, state.at.head, state.at.channel) = (1, 0, 40);
-    let before = tuning(&state).proposal().mask.clone();
+    let before = tuning(&state).proposal().mask().clone();
     let was = before.head(1, 0)[40];
     press(&mut state, 't');
-    let flipped = tuning(&state).proposal().mask.clone();
+    let flipped = tuning(&state).proposal().mask().clone();
     assert_eq!(flipped.head(1, 0)[40], !was);
     assert_eq!(flipped.bits().iter().zip(before.bits()).filter(|(a, b)| a != b).count(), 1);
     // Whatever the selection gives, the channel stays as set by hand, and nothing else differs.
@@ -17,7 +17,7 @@ fn flips_go_on_top_of_every_selection_and_are_the_only_difference() {
         say(&mut state, &format!("keep {}", keep / 10));
         let plain =
             select(&importance(), &Options::new(f64::from(1000 - keep) / 1000.0, 8)).unwrap();
-        let mask = &tuning(&state).proposal().mask;
+        let mask = tuning(&state).proposal().mask();
         let expected =
             ChannelMask::from_fn(SMALL, |layer, head, channel| match (layer, head, channel) {
                 (1, 0, 40) => !was,
@@ -32,9 +32,9 @@ fn flips_go_on_top_of_every_selection_and_are_the_only_difference() {
     press(&mut state, 't');
     // A whole head: all, then none.
     press(&mut state, 'T');
-    assert!(tuning(&state).proposal().mask.head(1, 0).iter().all(|&kept| kept));
+    assert!(tuning(&state).proposal().mask().head(1, 0).iter().all(|&kept| kept));
     press(&mut state, 'T');
-    assert_eq!(tuning(&state).proposal().mask.kept_count(1, 0), 0);
+    assert_eq!(tuning(&state).proposal().mask().kept_count(1, 0), 0);
 }
 
 #[test]
@@ -53,15 +53,15 @@ fn locked_heads_keep_what_they_had_whatever_the_budget() {
     let mut state = ready();
     (state.at.layer, state.at.head) = (2, 1);
     press(&mut state, 'x');
-    let locked = tuning(&state).proposal().mask.head(2, 1).to_vec();
+    let locked = tuning(&state).proposal().mask().head(2, 1).to_vec();
     for words in ["keep 10", "keep 95", "rule random", "align 32", "split exact"] {
         say(&mut state, words);
-        assert_eq!(tuning(&state).proposal().mask.head(2, 1), locked, "{words}");
+        assert_eq!(tuning(&state).proposal().mask().head(2, 1), locked, "{words}");
     }
     press(&mut state, 'x');
     assert!(tuning(&state).draft().locks.is_empty());
     say(&mut state, "keep 95");
-    assert_ne!(tuning(&state).proposal().mask.head(2, 1), locked);
+    assert_ne!(tuning(&state).proposal().mask().head(2, 1), locked);
     // A layer: the key locks all of its heads at once, then unlocks them. A head that was locked
     // before stays locked.
     press(&mut state, 'x');
@@ -76,14 +76,14 @@ fn floors_hold_for_all_heads_and_for_single_layers() {
     let mut state = ready();
     say(&mut state, "keep 10");
     say(&mut state, "floor 16");
-    assert!(tuning(&state).proposal().mask.kept_counts().iter().all(|&count| count >= 16));
+    assert!(tuning(&state).proposal().mask().kept_counts().iter().all(|&count| count >= 16));
     state.at.layer = 3;
     select_control(&mut state, Control::LayerFloor);
     for _ in 0..5 {
         press(&mut state, ']');
     }
     assert_eq!(tuning(&state).draft().layer_floors.get(&3), Some(&32));
-    assert!((0..2).all(|head| tuning(&state).proposal().mask.kept_count(3, head) >= 32));
+    assert!((0..2).all(|head| tuning(&state).proposal().mask().kept_count(3, head) >= 32));
     // A budget below the floors is refused with a message, and nothing changes.
     say(&mut state, "split exact");
     let toast = state.toast.clone().expect("a refusal");
@@ -183,7 +183,7 @@ fn the_difference_to_the_saved_mask_is_shown_on_the_map() {
     let other = state.other.as_ref().expect("the saved mask");
     assert_eq!(
         (other.label.as_str(), &other.mask),
-        ("learned-50 (saved)", &info(SMALL).mask.unwrap().mask)
+        ("learned-50 (saved)", info(SMALL).mask.unwrap().mask())
     );
     // Without the difference, the map compares with the mask that the session was given.
     press(&mut state, 'd');

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::decode::worker::event::Wish;
-use crate::mask::Needs;
+use crate::element::Dtype;
+use crate::mask::{Needs, Width};
 
 #[test]
 fn figures_are_measured_only_for_the_mask_at_work_and_stale_until_then() {
@@ -51,7 +52,7 @@ fn answers_of_an_old_run_still_say_which_mask_is_at_work() {
     let effects = press(&mut state, '}');
     update(&mut state, Action::Do(Command::Rerun));
     let Retune { revision, mask, window } = retune(&effects).clone();
-    let kept = mask.mask.clone();
+    let kept = mask.mask().clone();
     let event =
         Event::Retuned(Box::new(Retuned { revision, mask, window, from: Some(120), ms: 1.0 }));
     update(
@@ -95,7 +96,7 @@ fn held_changes_wait_for_enter() {
     assert!(!tuning(&state).is_applied(state.model.as_ref().unwrap()));
     assert!(text(&draw(&state)).contains("Enter applies it"));
     let effects = key(&mut state, KeyCode::Enter);
-    assert_eq!(retune(&effects).mask.mask, tuning(&state).proposal().mask);
+    assert_eq!(retune(&effects).mask.mask(), tuning(&state).proposal().mask());
     answer(&mut state, &effects);
     assert!(tuning(&state).is_applied(state.model.as_ref().unwrap()));
     // Waiting changes are sent when hold is switched off.
@@ -114,7 +115,7 @@ fn a_change_that_is_taken_back_before_it_is_applied_is_sent_too() {
     press(&mut state, '}');
     let effects = press(&mut state, 'u');
     assert_eq!(retune(&effects).revision, 2, "revision 1 may still come");
-    assert_eq!(retune(&effects).mask.mask, info(SMALL).mask.unwrap().mask);
+    assert_eq!(retune(&effects).mask.plan, info(SMALL).mask.unwrap().plan);
     assert_eq!(retune(&effects).mask.label, "learned-50");
 }
 
@@ -147,14 +148,14 @@ fn a_dense_session_starts_whole_and_gets_its_rules_with_the_prompt() {
     let dense = crate::decode::worker::event::ModelInfo { mask: None, other: None, ..info(SMALL) };
     send(&mut state, Event::Loaded(Box::new(dense)));
     state.screen = Screen::Tune;
-    assert!(tuning(&state).proposal().mask.is_full() && !tuning(&state).is_unsaved());
+    assert!(tuning(&state).proposal().mask().is_full() && !tuning(&state).is_unsaved());
     let has = |state: &State| Rule::ALL.map(|rule| tuning(state).sources().has(rule));
     assert_eq!(has(&state), Rule::ALL.map(|rule| rule.needs == Needs::Nothing));
     assert_eq!(tuning(&state).draft().rule, Rule::FREQUENCY);
     press(&mut state, '{');
     let effects = press(&mut state, '{');
     let slow = crate::mask::rules::slowest_first(SMALL);
-    assert_eq!(retune(&effects).mask.mask, select(&slow, &Options::new(0.1, 8)).unwrap());
+    assert_eq!(*retune(&effects).mask.mask(), select(&slow, &Options::new(0.1, 8)).unwrap());
     assert_eq!(say(&mut state, "rule think"), [], "no figures yet");
     let rules = crate::decode::worker::event::Rules::new([
         (Rule::KEY_NORM, vec![1.0; SMALL.entries()]),
@@ -209,7 +210,7 @@ fn a_recording_s_own_changes_are_followed() {
     state.replay = true;
     let mask = select(&importance(), &Options::new(0.7, 8)).unwrap();
     let info = crate::decode::worker::event::MaskInfo {
-        mask: mask.clone(),
+        plan: CachePlan::of_mask(&mask),
         label: "tuned".to_owned(),
         ..info(SMALL).mask.unwrap()
     };
@@ -219,8 +220,44 @@ fn a_recording_s_own_changes_are_followed() {
         Event::Retuned(Box::new(Retuned { revision: 7, mask: info, window, from: None, ms: 1.0 })),
     );
     send(&mut state, measured(Subject::Now(7), 0.5, 0));
-    assert_eq!((&tuning(&state).proposal().mask, tuning(&state).draft().window), (&mask, window));
+    assert_eq!((tuning(&state).proposal().mask(), tuning(&state).draft().window), (&mask, window));
     assert!(tuning(&state).is_applied(state.model.as_ref().unwrap()));
     assert!(matches!(tuning(&state).figures(1), Freshness::Measured(_)));
     assert!(!text(&draw(&state)).lines().nth(1).unwrap().contains("unsaved"));
+}
+
+#[test]
+fn a_plan_in_use_as_it_is_keeps_its_widths_when_channels_or_the_window_change() {
+    let mut state = blank(ColorDepth::True);
+    let coded = CachePlan::named("k8v4", SMALL).unwrap();
+    let plan = crate::decode::worker::event::MaskInfo::named("k8v4", coded.clone());
+    let loaded = crate::decode::worker::event::ModelInfo {
+        mask: Some(plan),
+        window: Window::CODED,
+        ..info(SMALL)
+    };
+    send(&mut state, Event::Loaded(Box::new(loaded)));
+    state.screen = Screen::Tune;
+    let bytes = |state: &State| tuning(state).proposed_tally(8192).bytes.total();
+    let spec = crate::cache::CacheSpec::planned(Window::CODED, Dtype::F16, coded.clone());
+    assert_eq!(bytes(&state), spec.unwrap().bytes_at(8192).total() as u64);
+    assert!(!tuning(&state).is_unsaved());
+
+    let effects = say(&mut state, "sink 32");
+    assert_eq!(retune(&effects).mask.plan, coded);
+    answer(&mut state, &effects);
+    assert_eq!(*state.model.as_ref().unwrap().plan(), coded);
+    (state.at.layer, state.at.head, state.at.channel) = (1, 0, 5);
+    let effects = update(&mut state, Action::Do(Command::Flip));
+    let sent = &retune(&effects).mask.plan;
+    assert_eq!(sent.k(1, 0)[5], Width::Zero);
+    assert_eq!((sent.k_histogram(), sent.v_histogram()), ([1, 0, 0, 639, 0], [0, 0, 10, 0, 0]));
+    answer(&mut state, &effects);
+    // All channels of the head, then none of them, and then no V either.
+    let effects = update(&mut state, Action::Do(Command::FlipHead));
+    assert_eq!(retune(&effects).mask.plan.k(1, 0)[5], Width::Eight, "the plan's own width");
+    answer(&mut state, &effects);
+    let effects = update(&mut state, Action::Do(Command::FlipHead));
+    let dropped = &retune(&effects).mask.plan;
+    assert_eq!((dropped.v(1, 0), dropped.mask().kept_count(1, 0)), (Width::Zero, 0));
 }

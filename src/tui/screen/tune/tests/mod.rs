@@ -17,7 +17,7 @@ use crate::decode::worker::event::{Event, Retuned, Subject};
 use crate::decode::worker::{EngineOrder as Order, Envelope, Retune, Trial};
 use crate::mask::files::{Contents, Split};
 use crate::mask::select::{Budget, Options, select};
-use crate::mask::{ChannelMask, Importance, Rule, Window, files};
+use crate::mask::{CachePlan, ChannelMask, Importance, Rule, Window, files};
 use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::state::{Overlay, State};
 use crate::tui::app::table::Metric;

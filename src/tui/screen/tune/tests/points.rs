@@ -10,13 +10,16 @@ fn the_sweep_measures_points_that_can_be_taken() {
     let sent = trials(&press(&mut state, 's'));
     assert_eq!(sent.len(), 22, "twenty sizes, and what is set and saved over the same tokens");
     assert_eq!(
-        (&sent[20].mask, &sent[21].mask),
-        (&tuning(&state).proposal().mask, &tuning(&state).saved().mask.mask)
+        (&sent[20].plan, &sent[21].plan),
+        (&tuning(&state).proposal().plan, &tuning(&state).saved().mask.plan)
     );
     let expected = select(&importance(), &Options::new(0.3, 8)).unwrap();
-    assert_eq!((sent[3].mask.clone(), sent[3].window), (expected.clone(), Window::default()));
+    assert_eq!(
+        (sent[3].plan.mask().clone(), sent[3].window),
+        (expected.clone(), Window::default())
+    );
     let expected_32 = select(&importance(), &Options::new(0.9, 32)).unwrap();
-    assert_eq!(sent[19].mask, expected_32);
+    assert_eq!(*sent[19].plan.mask(), expected_32);
     assert_eq!(tuning(&state).sweep.progress(), (0, 22));
     for (index, trial) in sent.iter().enumerate().take(12) {
         send(
@@ -37,7 +40,7 @@ fn the_sweep_measures_points_that_can_be_taken() {
     press(&mut state, 'N');
     press(&mut state, 'n');
     let effects = key(&mut state, KeyCode::Enter);
-    assert_eq!(retune(&effects).mask.mask, sent[9].mask);
+    assert_eq!(retune(&effects).mask.plan, sent[9].plan);
     assert_eq!((tuning(&state).draft().goal, tuning(&state).cursor), (Goal::Keep(100), None));
     // Esc leaves the cursor before it leaves the screen.
     press(&mut state, 'n');
@@ -77,8 +80,8 @@ fn the_saved_mask_is_compared_only_over_the_same_tokens() {
     send(&mut state, Event::Finished(Finish::MaxNew));
     let sent = trials(&deliver(&mut state, event(&later)));
     assert_eq!(
-        sent.iter().map(|trial| &trial.mask).collect::<Vec<_>>(),
-        [&tuning(&state).saved().mask.mask]
+        sent.iter().map(|trial| &trial.plan).collect::<Vec<_>>(),
+        [&tuning(&state).saved().mask.plan]
     );
     later.subject = Subject::Trial(sent[0].id);
     later.divergence.kld.mean = 0.75;

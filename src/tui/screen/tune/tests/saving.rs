@@ -44,7 +44,7 @@ fn a_saved_mask_is_the_same_when_it_is_read_again() {
     );
     let read = files::read(&path, &Split::default()).unwrap().into_mask("mine").unwrap();
     assert_eq!(read, saving.file);
-    assert_eq!(read.mask, tuning(&state).proposal().mask);
+    assert_eq!(read.mask(), tuning(&state).proposal().mask());
     assert_eq!(read.importance.as_ref(), tuning(&state).proposal().importance.as_ref());
     assert_eq!(
         (read.target_sparsity, read.origin.align, read.origin.window.sink),
@@ -72,7 +72,7 @@ fn a_saved_mask_is_the_same_when_it_is_read_again() {
     }
     assert!(tuning(&state).is_unsaved());
     press(&mut state, 'R');
-    assert_eq!(tuning(&state).proposal().mask, read.mask);
+    assert_eq!(tuning(&state).proposal().mask(), read.mask());
     assert!(!tuning(&state).is_unsaved());
 }
 

@@ -70,9 +70,9 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     // The same mask may have been set with another target sparsity, so the current target is used.
     let now = match tuning.is_applied(model) {
         true => set,
-        false => tuning.tally(&model.mask, model.info.window, sparsity, context),
+        false => tuning.tally(model.plan(), model.info.window, sparsity, context),
     };
-    let old = tuning.tally(&saved.mask.mask, saved.window, saved.mask.sparsity, context);
+    let old = tuning.tally(&saved.mask.plan, saved.window, saved.mask.sparsity, context);
     let mut line = |label: &str, show: &dyn Fn(&Tally) -> String, delta: String| {
         let delta_style =
             if delta.contains(|c: char| ('1'..='9').contains(&c)) { text } else { dim };

@@ -21,7 +21,7 @@ const RIGHT: u16 = 5;
 /// Draws the bars.
 pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buffer: &mut Buffer) {
     let shape = model.shape();
-    let counts = tuning.proposal().mask.kept_counts();
+    let counts = tuning.proposal().mask().kept_counts();
     let now = model.mask.kept_counts();
     let mut pane = Pane::new(area, &state.theme, buffer);
     pane.title("kept", "■ locked ┆ floor");

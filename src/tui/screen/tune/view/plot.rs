@@ -139,7 +139,7 @@ fn readout(state: &State, tuning: &Tuning, plot: &Plot) -> Line<'static> {
     let chosen = tuning.sweep.measured().find(|(point, _)| Some(point.id) == tuning.cursor);
     if let Some((point, measured)) = chosen {
         let bytes =
-            tuning.tally(&point.mask, point.draft.window, None, state.target_context).bytes.total();
+            tuning.tally(&point.plan, point.draft.window, None, state.target_context).bytes.total();
         let kld = measured.divergence.kld;
         let text = format!(
             "⏎ {} align {} · KLD {} ±{} · {} · {:.2} ms",

@@ -1,55 +1,30 @@
-//! `kscope score`: importance by rules that need no training.
-
-use std::path::PathBuf;
+//! `kscope score` with a rule that gives importance.
 
 use serde_json::json;
 
-use super::args::{ModelArgs, read_text};
-use super::output;
-use super::progress::ProgressLine;
-use super::values;
+use super::command::ScoreArgs;
+use crate::cli::args::read_text;
+use crate::cli::output;
+use crate::cli::progress::ProgressLine;
 use crate::learn::score;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, ImportanceFile, Origin};
 use crate::mask::{Given, Needs, Rule, Window, fingerprint};
 use crate::numbers::count;
 use crate::{Error, Result};
 
-/// Arguments of `kscope score`.
-#[derive(Debug, clap::Args)]
-pub struct ScoreArgs {
-    #[command(flatten)]
-    model: ModelArgs,
-    /// How channels are scored
-    #[arg(long, value_parser = values::rule(|needs| needs != Needs::File))]
-    rule: Rule,
-    /// Text files to run through the model (rules key-norm and think)
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    text: Vec<PathBuf>,
-    /// Where the importance goes
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-    /// Tokens of a window
-    #[arg(long, default_value_t = 1024, value_name = "TOKENS",
-          value_parser = values::tokens_or_zero)]
-    ctx: usize,
-    /// Most tokens to run in all
-    #[arg(long, default_value_t = 16_384, value_name = "TOKENS",
-          value_parser = values::tokens_or_zero)]
-    max_tokens: usize,
-    /// Seed of the random rule
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-}
+/// Tokens of a window where none are given.
+const WINDOW: usize = 1024;
 
-/// Runs `kscope score`.
-pub fn run(args: &ScoreArgs) -> Result<()> {
-    if args.ctx == 0 || args.max_tokens == 0 {
+/// Tokens in all where none are given.
+const MOST_TOKENS: usize = 16 << 10;
+
+/// Scores channels and writes an importance file.
+pub(super) fn run(args: &ScoreArgs, rule: Rule) -> Result<()> {
+    let (ctx, max_tokens) = (args.ctx.unwrap_or(WINDOW), args.max_tokens.unwrap_or(MOST_TOKENS));
+    if ctx == 0 || max_tokens == 0 {
         return Err(Error::input("--ctx and --max-tokens must be at least 1, not 0"));
     }
-    let needs_text = args.rule.needs == Needs::Text;
+    let needs_text = rule.needs == Needs::Text;
     if needs_text && args.text.is_empty() {
         return Err(Error::input("this rule looks at a running model: give it --text FILE"));
     }
@@ -62,7 +37,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         })?;
         let mut texts = Vec::new();
         // Every file gets an equal part of the token limit.
-        let share = args.max_tokens.div_ceil(args.text.len());
+        let share = max_tokens.div_ceil(args.text.len());
         for path in &args.text {
             let mut ids = tokenizer.encode(&read_text(path)?)?;
             ids.truncate(share);
@@ -70,16 +45,16 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
             texts.push(ids);
         }
         let bar = ProgressLine::new(&format!("scoring {} tokens", count(tokens)));
-        let squares = score::gather(&model.decoder, &texts, args.ctx, &mut |share| {
+        let squares = score::gather(&model.decoder, &texts, ctx, &mut |share| {
             bar.share(share);
             Ok(())
         })?;
         bar.finish();
-        squares.importance(args.rule)?
+        squares.importance(rule)?
     } else {
-        args.rule.scores(Given::nothing(shape, args.seed))?
+        rule.scores(Given::nothing(shape, args.seed))?
     };
-    let rule = args.rule.name;
+    let rule = rule.name;
     let names: Vec<String> = args
         .text
         .iter()
@@ -90,7 +65,7 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
         "rule": rule,
         "texts": names,
         "tokens": tokens,
-        "window": args.ctx,
+        "window": ctx,
         "seed": args.seed,
     });
     let origin = Origin {

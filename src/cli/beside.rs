@@ -1,0 +1,61 @@
+//! What plain caches would cost and lose beside the plan of a comparison, over the same steps.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::Result;
+use crate::cache::CacheSpec;
+use crate::decode::comparison::Comparison;
+use crate::decode::divergence::Divergence;
+use crate::decode::replay::{Recent, Replay, Stretch};
+use crate::learn::check::{self, Cost, Thresholds, Verdict};
+
+/// A plan and plain caches over the last steps of the first sequence, forced on the dense side's
+/// tokens, and the verdict that follows.
+#[derive(Debug, Serialize)]
+pub struct Beside {
+    /// Steps that every cache was measured over.
+    pub steps: usize,
+    /// The plan itself.
+    pub plan: Cost,
+    /// 8 and 4 bits everywhere.
+    pub plain: Vec<Cost>,
+    /// `ship` or `do not ship`, by the loss on this text alone and by what is plainer.
+    pub verdict: &'static str,
+    /// One sentence.
+    pub reason: String,
+}
+
+/// Measures the plan, called `name`, and plain caches; `None` on a GPU, which stores no codes.
+pub fn beside(name: &str, comparison: &Comparison, recent: &Recent) -> Result<Option<Beside>> {
+    let model = comparison.model();
+    if !model.decoder.is_on_host() || recent.is_empty() {
+        return Ok(None);
+    }
+    let dense = &comparison.a.caches[0];
+    let stretch = Arc::new(Stretch::new(dense, recent)?);
+    let measure = |name: &str, spec: &Arc<CacheSpec>| {
+        let mut replay = Replay::new(model, Arc::clone(&stretch), spec)?;
+        while replay.step(model)? {}
+        let kld = Divergence::of(&replay.steps).kld.mean;
+        Ok(Cost::of(name, spec, dense.tokens(), kld, None))
+    };
+    let spec = comparison.b.caches[0].spec();
+    let plan = measure(name, spec)?;
+    let caches = check::plain_caches(spec.shape(), spec.window(), spec.dtype())?;
+    let plain = caches
+        .iter()
+        .filter(|cache| cache.spec.plan() != spec.plan())
+        .map(|cache| measure(cache.name, &cache.spec))
+        .collect::<Result<Vec<_>>>()?;
+    let limits = Thresholds::default();
+    let verdict = Verdict::of_text(plan.kld_mean, &limits).beside(&plan, &plain, &limits);
+    Ok(Some(Beside {
+        steps: stretch.steps().len(),
+        plan,
+        plain,
+        verdict: verdict.word(),
+        reason: verdict.reason,
+    }))
+}

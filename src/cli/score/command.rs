@@ -1,0 +1,81 @@
+//! The arguments of `kscope score`, and which function makes the file.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+use super::sensitivity::SensitivityArgs;
+use super::{importance, sensitivity};
+use crate::cli::args::ModelArgs;
+use crate::cli::values;
+use crate::mask::{Needs, Rule};
+use crate::{Error, Result};
+
+/// Arguments of `kscope score`.
+#[derive(Debug, clap::Args)]
+pub struct ScoreArgs {
+    #[command(flatten)]
+    pub(super) model: ModelArgs,
+    /// How channels are scored
+    #[arg(long, value_parser = scoring())]
+    rule: Scoring,
+    /// Text files to run through the model (rules key-norm, think and sensitivity)
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(super) text: Vec<PathBuf>,
+    /// Where the scores go
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: PathBuf,
+    /// Tokens of a window (rules key-norm and think) [default: 1024]
+    #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
+    pub(super) ctx: Option<usize>,
+    /// Most tokens to run in all (rules key-norm and think) [default: 16k]
+    #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
+    pub(super) max_tokens: Option<usize>,
+    /// Seed of the rules random and sensitivity
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) sensitivity: SensitivityArgs,
+}
+
+/// What is scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scoring {
+    /// The importance of every channel.
+    Importance(Rule),
+    /// The damage of every width.
+    Sensitivity,
+}
+
+const SENSITIVITY: &str = "sensitivity";
+
+/// Parses the name of a rule, or `sensitivity`.
+fn scoring() -> impl TypedValueParser<Value = Scoring> {
+    let rules = Rule::ALL.into_iter().filter(|rule| rule.needs != Needs::File);
+    let names = rules.map(|rule| PossibleValue::new(rule.name).help(rule.about));
+    let about = "What every width of K channels and V costs, by the model's own gradient";
+    let names = names.chain([PossibleValue::new(SENSITIVITY).help(about)]);
+    PossibleValuesParser::new(names).try_map(|name| match name.as_str() {
+        SENSITIVITY => Ok(Scoring::Sensitivity),
+        rule => Rule::named(rule).map(Scoring::Importance).ok_or("no such rule"),
+    })
+}
+
+/// Runs `kscope score`.
+pub fn run(args: &ScoreArgs) -> Result<()> {
+    match args.rule {
+        Scoring::Importance(_) if args.sensitivity.is_given() => Err(Error::input(
+            "--windows, --window-tokens, --rows, --draws, --recall-weight, --sink, --recent and --chunk belong to --rule sensitivity",
+        )),
+        Scoring::Importance(rule) => importance::run(args, rule),
+        Scoring::Sensitivity if args.ctx.is_some() || args.max_tokens.is_some() => {
+            Err(Error::input(
+                "--ctx and --max-tokens do not belong to --rule sensitivity: give it --windows and --window-tokens",
+            ))
+        }
+        Scoring::Sensitivity => sensitivity::run(args),
+    }
+}

@@ -1,0 +1,89 @@
+//! Plain caches beside a mask or plan: 8 and 4 bits everywhere, as other programs offer them.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::cache::CacheSpec;
+use crate::element::Dtype;
+use crate::mask::{CachePlan, Shape, Window};
+use crate::numbers::percent;
+
+/// The plain caches that a verdict names: K per channel and in blocks per token, with 8 bits and
+/// with 4.
+pub const PLAIN: [&str; 4] = ["k8v8", "q8_0", "k4v4", "q4_0"];
+
+/// A plain cache.
+#[derive(Debug, Clone)]
+pub struct PlainCache {
+    /// Its name.
+    pub name: &'static str,
+    /// Its specification.
+    pub spec: Arc<CacheSpec>,
+}
+
+/// The plain caches of a model of this shape, with the window of what they are compared with.
+/// Blocks are left out where they do not divide a head.
+pub fn plain_caches(shape: Shape, window: Window, dtype: Dtype) -> Result<Vec<PlainCache>> {
+    let plans = PLAIN.iter().filter_map(|&name| Some((name, CachePlan::named(name, shape).ok()?)));
+    plans
+        .map(|(name, plan)| {
+            let spec = Arc::new(CacheSpec::planned(window, dtype, plan)?);
+            Ok(PlainCache { name, spec })
+        })
+        .collect()
+}
+
+/// What a cache costs and loses.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Cost {
+    /// Its name.
+    pub name: String,
+    /// Bytes of the middle of a long context for a dense f16 cache's 1.
+    pub bytes_share: f64,
+    /// Length that the next figure is of.
+    pub tokens: usize,
+    /// Bytes at that length, window included.
+    pub kv_bytes: usize,
+    /// Mean KL(dense || this) per forced token in nats.
+    pub kld_mean: f64,
+    /// Share of the questions answered right; `None` where none was asked.
+    pub recall: Option<f64>,
+}
+
+impl Cost {
+    /// The cost of a cache at a length of `tokens` tokens.
+    pub fn of(
+        name: &str,
+        spec: &CacheSpec,
+        tokens: usize,
+        kld_mean: f64,
+        recall: Option<f64>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            bytes_share: spec.plan().bytes_share(spec.window().chunk),
+            tokens,
+            kv_bytes: spec.bytes_at(tokens).total(),
+            kld_mean,
+            recall,
+        }
+    }
+
+    /// Whether nobody would take `other` instead: at most its bytes at the same length, less loss
+    /// on text, and a recall that is at most `recall` below.
+    pub fn is_better_than(&self, other: &Self, recall: f64) -> bool {
+        let recalls = match (self.recall, other.recall) {
+            (Some(own), Some(other)) => other - own <= recall,
+            _ => true,
+        };
+        self.kv_bytes <= other.kv_bytes && self.kld_mean < other.kld_mean && recalls
+    }
+
+    /// Bytes, loss and recall in words.
+    pub fn words(&self) -> String {
+        let recall = self
+            .recall
+            .map_or_else(String::new, |recall| format!(" and recall {}", percent(recall, 1)));
+        format!("{} of the bytes, KLD {:.5}{recall}", percent(self.bytes_share, 1), self.kld_mean)
+    }
+}

@@ -1,0 +1,13 @@
+//! The sensitivity of every K channel and of every head's V: what each width is predicted to cost.
+//!
+//! The KLD's second order in Fisher form (as in optimal brain damage, LeCun et al. 1989): half of
+//! the mean square of what an error does to the log-probability of a token drawn from the model's
+//! own distribution.
+
+mod measure;
+mod recipe;
+mod settings;
+
+pub use measure::{Measured, measure};
+pub use recipe::{costliest_share, recipe};
+pub use settings::{Progress, SensitivitySettings};

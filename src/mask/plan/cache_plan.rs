@@ -1,0 +1,245 @@
+//! The plan of a cache: bits per K channel, bits of V per head.
+
+use sha2::{Digest, Sha256};
+
+use super::{Coding, HeadBytes, Width, group_tokens};
+use crate::mask::{ChannelMask, Shape};
+use crate::{Error, Result};
+
+/// Bits of every K channel and of every head's V in the middle of a cache.
+///
+/// A channel mask is the corner where all widths are 16 or 0. A head that stores no K stores no V
+/// either: it is dropped, and does not see its middle.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CachePlan {
+    /// The K channels that store something.
+    mask: ChannelMask,
+    /// `[layers, kv_heads, head_dim]`
+    k: Vec<Width>,
+    /// `[layers, kv_heads]`
+    v: Vec<Width>,
+    coding: Coding,
+}
+
+impl CachePlan {
+    /// A plan from its widths in row-major order, K `[layers, kv_heads, head_dim]` and V `[layers,
+    /// kv_heads]`.
+    ///
+    /// # Errors
+    /// Lengths that do not fit the shape; a head with K but no V, or V but no K; widths that blocks
+    /// per token cannot store.
+    pub fn new(shape: Shape, k: Vec<Width>, v: Vec<Width>, coding: Coding) -> Result<Self> {
+        for (name, found, expected) in
+            [("K", k.len(), shape.entries()), ("V", v.len(), shape.heads())]
+        {
+            if found != expected {
+                return Err(Error::input(format!(
+                    "a plan of shape {shape} has {expected} widths of {name}, not {found}"
+                )));
+            }
+        }
+        let mask = ChannelMask::new(shape, k.iter().map(|&width| width != Width::Zero).collect())?;
+        let plan = Self { mask, k, v, coding };
+        plan.check_heads()?;
+        Ok(plan)
+    }
+
+    /// Refuses heads that contradict themselves or their coding.
+    fn check_heads(&self) -> Result<()> {
+        let shape = self.shape();
+        if let Coding::Channels { v_group: 0 } = self.coding {
+            return Err(Error::input("a group of V holds at least 1 channel, not 0"));
+        }
+        for (layer, head) in shape.each_head() {
+            let (k, v) = (self.k(layer, head), self.v(layer, head));
+            let stored = self.mask.kept_count(layer, head);
+            let place = || format!("layer {layer}, KV head {head}");
+            if stored == 0 && v != Width::Zero {
+                return Err(Error::input(format!(
+                    "{} has no K channel but V of {v} bits: a dropped head stores neither",
+                    place()
+                )));
+            }
+            if stored > 0 && v == Width::Zero {
+                return Err(Error::input(format!(
+                    "{} has {stored} K channels but V of 0 bits: a dropped head stores neither",
+                    place()
+                )));
+            }
+            if let Coding::Blocks { rotated } = self.coding {
+                let uniform = k.iter().all(|width| *width == k[0]);
+                let known = |width: Width| matches!(width, Width::Four | Width::Eight);
+                if !(uniform && known(k[0]) && known(v)) {
+                    return Err(Error::input(format!(
+                        "{}: blocks per token hold 8 or 4 bits, the same for all channels",
+                        place()
+                    )));
+                }
+                let multiple = if rotated { 64 } else { Coding::BLOCK_CHANNELS };
+                if !shape.head_dim.is_multiple_of(multiple) {
+                    return Err(Error::input(format!(
+                        "blocks per token need a head_dim that is a multiple of {multiple}, not {}",
+                        shape.head_dim
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same width for every K channel, and one for every V.
+    pub fn uniform(shape: Shape, k: Width, v: Width, coding: Coding) -> Result<Self> {
+        Self::new(shape, vec![k; shape.entries()], vec![v; shape.heads()], coding)
+    }
+
+    /// The plan that stores what a mask keeps, at the cache's element type.
+    pub fn of_mask(mask: &ChannelMask) -> Self {
+        let shape = mask.shape();
+        let width = |kept: bool| if kept { Width::Sixteen } else { Width::Zero };
+        Self {
+            k: mask.bits().iter().map(|&kept| width(kept)).collect(),
+            v: mask.kept_counts().into_iter().map(|count| width(count > 0)).collect(),
+            coding: Coding::best(shape.head_dim),
+            mask: mask.clone(),
+        }
+    }
+
+    /// The plan that stores everything at the cache's element type: dense decode.
+    pub fn full(shape: Shape) -> Self {
+        Self::of_mask(&ChannelMask::full(shape))
+    }
+
+    /// The axes.
+    pub fn shape(&self) -> Shape {
+        self.mask.shape()
+    }
+
+    /// The K channels that store something, at whatever width.
+    pub fn mask(&self) -> &ChannelMask {
+        &self.mask
+    }
+
+    /// How coded numbers share scales.
+    pub fn coding(&self) -> Coding {
+        self.coding
+    }
+
+    /// Widths of the K channels of one head, `head_dim` of them.
+    pub fn k(&self, layer: usize, kv_head: usize) -> &[Width] {
+        let head_dim = self.shape().head_dim;
+        &self.k[(layer * self.shape().kv_heads + kv_head) * head_dim..][..head_dim]
+    }
+
+    /// Width of the V of one head.
+    pub fn v(&self, layer: usize, kv_head: usize) -> Width {
+        self.v[layer * self.shape().kv_heads + kv_head]
+    }
+
+    /// All widths of K, `[layers, kv_heads, head_dim]`.
+    pub fn k_widths(&self) -> &[Width] {
+        &self.k
+    }
+
+    /// All widths of V, `[layers, kv_heads]`.
+    pub fn v_widths(&self) -> &[Width] {
+        &self.v
+    }
+
+    /// Whether every width is 16 or 0: a channel mask.
+    pub fn is_mask(&self) -> bool {
+        !self.k.iter().chain(&self.v).any(|width| width.is_coded())
+    }
+
+    /// Whether everything is stored at the cache's element type: dense decode.
+    pub fn is_full(&self) -> bool {
+        self.k.iter().chain(&self.v).all(|&width| width == Width::Sixteen)
+    }
+
+    /// K channels by width, in the order of [`Width::ALL`].
+    pub fn k_histogram(&self) -> [usize; 5] {
+        histogram(&self.k)
+    }
+
+    /// Heads by the width of their V, in the order of [`Width::ALL`].
+    pub fn v_histogram(&self) -> [usize; 5] {
+        histogram(&self.v)
+    }
+
+    /// Bytes of the middle of one head, for elements of this size.
+    pub fn head_bytes(&self, (layer, kv_head): (usize, usize), element: usize) -> HeadBytes {
+        HeadBytes::of(self.k(layer, kv_head), self.v(layer, kv_head), self.coding, element)
+    }
+
+    /// Bytes of the middle of a long context for a dense f16 cache's 1, scales and minima included.
+    /// Where 16 bits stand for another element type, they count as f16 all the same.
+    pub fn bytes_share(&self, chunk: usize) -> f64 {
+        let shape = self.shape();
+        // 64 tokens, so that codes fill whole bytes.
+        let (tokens, group) = (64, group_tokens(chunk));
+        let stored: usize =
+            shape.each_head().flat_map(|head| self.head_bytes(head, 2).at(tokens, group)).sum();
+        stored as f64 / (4 * tokens * shape.entries()) as f64
+    }
+
+    /// Sha256 of coding, K widths and V widths, in hexadecimal.
+    pub fn sha256(&self) -> String {
+        let mut bytes = format!("{:?}", self.coding).into_bytes();
+        bytes.extend(self.k.iter().chain(&self.v).map(|width| width.bits()));
+        crate::mask::geometry::hex(&Sha256::digest(bytes))
+    }
+}
+
+fn histogram(widths: &[Width]) -> [usize; 5] {
+    let mut counts = [0; 5];
+    widths.iter().for_each(|width| counts[width.index()] += 1);
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape { layers: 2, kv_heads: 1, head_dim: 64 };
+
+    #[test]
+    fn a_mask_is_the_corner_of_16_and_0() {
+        let mask = ChannelMask::from_fn(SHAPE, |layer, _, channel| layer == 1 && channel % 3 == 0);
+        let plan = CachePlan::of_mask(&mask);
+        assert_eq!(plan.mask(), &mask);
+        assert!(plan.is_mask() && !plan.is_full());
+        assert_eq!(plan.v_widths(), [Width::Zero, Width::Sixteen]);
+        assert_eq!(plan.k_histogram(), [106, 0, 0, 0, 22]);
+        let again = CachePlan::new(
+            SHAPE,
+            plan.k_widths().to_vec(),
+            plan.v_widths().to_vec(),
+            plan.coding(),
+        );
+        assert_eq!(again.unwrap(), plan);
+        assert!(CachePlan::full(SHAPE).is_full());
+        assert_eq!(CachePlan::full(SHAPE).bytes_share(32), 1.0);
+    }
+
+    #[test]
+    fn contradictions_are_refused_by_place() {
+        let coding = Coding::best(64);
+        let of = |k: Vec<Width>, v: [Width; 2]| {
+            CachePlan::new(SHAPE, k, v.to_vec(), coding).unwrap_err().to_string()
+        };
+        let mut k = vec![Width::Four; 128];
+        assert!(
+            of(k.clone(), [Width::Eight, Width::Zero]).starts_with("layer 1, KV head 0 has 64")
+        );
+        k[..64].fill(Width::Zero);
+        assert!(
+            of(k.clone(), [Width::Eight; 2]).starts_with("layer 0, KV head 0 has no K channel")
+        );
+        assert!(of(k[1..].to_vec(), [Width::Eight; 2]).contains("128 widths of K, not 127"));
+
+        let blocks = Coding::Blocks { rotated: false };
+        assert!(CachePlan::uniform(SHAPE, Width::Eight, Width::Four, blocks).is_ok());
+        assert!(CachePlan::uniform(SHAPE, Width::Two, Width::Two, blocks).is_err());
+        let odd = Shape { head_dim: 48, ..SHAPE };
+        assert!(CachePlan::uniform(odd, Width::Eight, Width::Eight, blocks).is_err());
+    }
+}

@@ -1,0 +1,470 @@
+use super::*;
+use crate::mask::select::{ByteBudget, Floor, Heads};
+use crate::mask::{CachePlan, Coding, HeadBytes, Sensitivity, Shape, Width, Window, bytes};
+use crate::random::SplitMix64;
+
+use Width::{Eight, Four, Sixteen, Two, Zero};
+
+const SMOL: Shape = Shape { layers: 30, kv_heads: 3, head_dim: 64 };
+
+/// Made-up damage of a kind.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    /// A quarter per two bits, over many orders of magnitude, as measured ones are.
+    Falling,
+    /// Any number for any width.
+    Wild,
+    /// Whole numbers up to 3, many of them equal or 0.
+    Ties,
+}
+
+fn damages(shape: Shape, kind: Kind, seed: u64) -> Sensitivity {
+    let mut random = SplitMix64::new(seed);
+    let mut draw = || (random.draw() >> 11) as f64 / (1u64 << 53) as f64;
+    let mut table = |rows: usize, whole: f64| -> Vec<f32> {
+        let mut numbers = Vec::new();
+        for _ in 0..rows {
+            let base = (8.0 * draw() - 8.0).exp() * whole;
+            numbers.extend((0..4).map(|width| match kind {
+                Kind::Falling => {
+                    (base * [1.0, 0.2, 0.012, 0.00006][width] * (0.8 + 0.4 * draw())) as f32
+                }
+                Kind::Wild => (draw() * whole) as f32,
+                Kind::Ties => (4.0 * draw()).floor() as f32,
+            }));
+        }
+        numbers
+    };
+    let k = table(shape.entries(), 1.0);
+    let v = table(shape.heads(), shape.head_dim as f64 / 2.0);
+    Sensitivity::new(shape, k, v).unwrap()
+}
+
+fn share(share: f64, head_dim: usize) -> AllocationOptions {
+    AllocationOptions::new(AllocationTarget::Share(share), head_dim)
+}
+
+fn damage_of(sensitivity: &Sensitivity, plan: &CachePlan) -> f64 {
+    plan.shape()
+        .each_head()
+        .map(|(layer, head)| {
+            let v = f64::from(sensitivity.v(layer, head, plan.v(layer, head)));
+            if plan.v(layer, head) == Zero {
+                return v;
+            }
+            let k = plan.k(layer, head).iter().enumerate();
+            v + k
+                .map(|(channel, &width)| f64::from(sensitivity.k(layer, head, channel, width)))
+                .sum::<f64>()
+        })
+        .sum()
+}
+
+fn group_bytes(plan: &CachePlan, chunk: usize) -> u64 {
+    let group = crate::mask::group_tokens(chunk);
+    let bytes = |head| plan.head_bytes(head, 2).at(64, group).iter().sum::<usize>();
+    plan.shape().each_head().map(bytes).sum::<usize>() as u64
+}
+
+/// Every choice of one head as bytes and damage, those that another one beats in both left out.
+fn every_choice(
+    sensitivity: &Sensitivity,
+    row: usize,
+    options: &AllocationOptions,
+) -> Vec<(u64, f64)> {
+    let shape = sensitivity.shape();
+    let (layer, head) = (row / shape.kv_heads, row % shape.kv_heads);
+    let mut all = Vec::new();
+    if options.v_widths.contains(&Zero) {
+        all.push((0, f64::from(sensitivity.v(layer, head, Zero))));
+    }
+    let widths = &options.k_widths;
+    let mut k = vec![0; shape.head_dim];
+    loop {
+        let assigned: Vec<Width> = k.iter().map(|&at| widths[at]).collect();
+        let whole = Width::ALL[1..].iter().all(|&width| {
+            assigned.iter().filter(|&&other| other == width).count().is_multiple_of(options.align)
+        });
+        if whole && assigned.iter().any(|&width| width != Zero) {
+            let damage: f64 = assigned
+                .iter()
+                .enumerate()
+                .map(|(channel, &width)| f64::from(sensitivity.k(layer, head, channel, width)))
+                .sum();
+            for &v in options.v_widths.iter().filter(|&&v| v != Zero) {
+                let bytes = HeadBytes::of(&assigned, v, options.coding, 2);
+                let bytes = bytes.at(64, 64).iter().sum::<usize>() as u64;
+                all.push((bytes, damage + f64::from(sensitivity.v(layer, head, v))));
+            }
+        }
+        let Some(at) = k.iter().position(|&at| at + 1 < widths.len()) else { break };
+        k[..at].fill(0);
+        k[at] += 1;
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let mut best = f64::INFINITY;
+    all.retain(|&(_, damage)| {
+        let better = damage < best;
+        best = best.min(damage);
+        better
+    });
+    all
+}
+
+/// The least damage of all assignments within a budget of bytes per group.
+fn brute_force(sensitivity: &Sensitivity, options: &AllocationOptions, budget: u64) -> Option<f64> {
+    let mut sums = vec![(0u64, 0.0)];
+    for row in 0..sensitivity.shape().heads() {
+        let choices = every_choice(sensitivity, row, options);
+        sums = sums
+            .iter()
+            .flat_map(|&(bytes, damage)| choices.iter().map(move |&(b, d)| (bytes + b, damage + d)))
+            .filter(|&(bytes, _)| bytes <= budget)
+            .collect();
+    }
+    sums.into_iter().map(|(_, damage)| damage).min_by(f64::total_cmp)
+}
+
+/// Compares with all assignments at many budgets; returns in how many of how many cases the result
+/// was the best there is.
+fn against_brute_force(
+    shape: Shape,
+    kind: Kind,
+    options: &AllocationOptions,
+    seeds: u64,
+) -> (usize, usize) {
+    let (mut exact, mut cases) = (0, 0);
+    let dense = (64 * 4 * shape.entries()) as u64;
+    let head = dense / shape.heads() as u64;
+    for seed in 0..seeds {
+        let sensitivity = damages(shape, kind, seed);
+        for percent in [0, 3, 8, 14, 20, 28, 35, 41, 48, 54, 61, 75, 90, 100] {
+            let part = f64::from(percent) / 100.0;
+            let options =
+                AllocationOptions { target: AllocationTarget::Share(part), ..options.clone() };
+            let budget = (part * dense as f64 * (1.0 + 1e-12)).floor() as u64;
+            let best = brute_force(&sensitivity, &options, budget);
+            let found = allocate(&sensitivity, &options);
+            let Some(best) = best else {
+                assert!(found.is_err(), "{shape} {kind:?} seed {seed} at {percent} %");
+                continue;
+            };
+            let found = found.unwrap();
+            let place =
+                format!("{shape} {kind:?} seed {seed} at {percent} %: best {best}, {found:?}");
+            assert!(group_bytes(&found.plan, 64) + found.left == budget, "{place}");
+            assert!(
+                (damage_of(&sensitivity, &found.plan) - found.predicted).abs() < 1e-9,
+                "{place}"
+            );
+            assert!(found.least <= best + 1e-9, "{place}");
+            assert!(found.predicted >= best - 1e-9, "{place}");
+            // The bound: the price of one head's bytes.
+            let bound = found.price * head as f64;
+            assert!(found.predicted <= best + bound + 1e-9, "{place}");
+            exact += usize::from(found.predicted <= best + 1e-9);
+            cases += 1;
+        }
+    }
+    (exact, cases)
+}
+
+#[test]
+fn small_problems_come_within_a_step_of_brute_force() {
+    for (shape, kind, share_exact) in [
+        (Shape { layers: 1, kv_heads: 1, head_dim: 3 }, Kind::Falling, 0.5),
+        (Shape { layers: 1, kv_heads: 2, head_dim: 3 }, Kind::Falling, 0.3),
+        (Shape { layers: 2, kv_heads: 1, head_dim: 4 }, Kind::Falling, 0.2),
+        (Shape { layers: 1, kv_heads: 2, head_dim: 3 }, Kind::Wild, 0.3),
+        (Shape { layers: 1, kv_heads: 2, head_dim: 3 }, Kind::Ties, 0.3),
+    ] {
+        let options = AllocationOptions { align: 1, ..share(0.0, shape.head_dim) };
+        let (exact, cases) = against_brute_force(shape, kind, &options, 8);
+        println!("{shape} {kind:?}: {exact} of {cases} are the best there is");
+        assert!(cases > 60 && exact as f64 >= share_exact * cases as f64, "{exact} of {cases}");
+    }
+}
+
+#[test]
+fn aligned_problems_come_within_a_step_of_brute_force() {
+    for (kind, share_exact) in [(Kind::Falling, 0.2), (Kind::Wild, 0.1)] {
+        let shape = Shape { layers: 1, kv_heads: 2, head_dim: 4 };
+        let options = AllocationOptions { align: 2, ..share(0.0, 4) };
+        let (exact, cases) = against_brute_force(shape, kind, &options, 8);
+        println!("{kind:?}: {exact} of {cases} are the best there is");
+        assert!(cases > 60 && exact as f64 >= share_exact * cases as f64, "{exact} of {cases}");
+    }
+}
+
+#[test]
+fn large_problems_use_the_budget_and_are_nearly_optimal() {
+    let sensitivity = damages(SMOL, Kind::Falling, 7);
+    for part in [0.10, 0.14, 0.20, 0.28, 0.41, 0.61, 0.75] {
+        for (align, most_above) in [(1, 1.002), (8, 1.25)] {
+            let options = AllocationOptions { align, ..share(part, 64) };
+            let found = allocate(&sensitivity, &options).unwrap();
+            let place =
+                format!("{part} in runs of {align}: {} of {}", found.predicted, found.least);
+            println!("{place}, {} bytes left", found.left);
+            assert!(found.bytes_share <= part + 1e-12, "{place}: {}", found.bytes_share);
+            // Less than one run's step from 8 to 16 bits, of 90 heads of 16,384 bytes.
+            assert!(found.left < 60 * align as u64, "{place}: {} bytes left", found.left);
+            assert!(part - found.bytes_share < 4e-4, "{place}: {}", found.bytes_share);
+            assert!(found.predicted <= most_above * found.least, "{place}");
+            assert!(found.predicted >= found.least, "{place}");
+            assert_eq!(found, allocate(&sensitivity, &options).unwrap(), "deterministic");
+            for (layer, head) in SMOL.each_head() {
+                let counts =
+                    |width| found.plan.k(layer, head).iter().filter(|&&w| w == width).count();
+                assert!(Width::ALL.into_iter().all(|width| counts(width).is_multiple_of(align)));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wider_width_that_is_predicted_worse_is_not_chosen() {
+    let shape = Shape { layers: 1, kv_heads: 1, head_dim: 4 };
+    // 8 bits of K do more damage than 4, and 2 bits of V less than 4.
+    let k = [4.0, 2.0, 0.5, 1.0].repeat(4);
+    let sensitivity = Sensitivity::new(shape, k, vec![9.0, 0.1, 0.2, 0.05]).unwrap();
+    for percent in 12..100 {
+        let options = AllocationOptions { align: 1, ..share(f64::from(percent) / 100.0, 4) };
+        let plan = allocate(&sensitivity, &options).unwrap().plan;
+        assert!(!plan.k_widths().contains(&Eight), "{percent} %: {:?}", plan.k_widths());
+        assert_ne!(plan.v_widths(), [Four], "{percent} %");
+    }
+}
+
+#[test]
+fn a_budget_above_everything_stores_everything_at_its_widest() {
+    for kind in [Kind::Falling, Kind::Ties, Kind::Wild] {
+        let sensitivity = damages(SMOL, kind, 1);
+        let found = allocate(&sensitivity, &share(1.0, 64)).unwrap();
+        assert!(found.plan.is_full() && found.predicted == 0.0, "{kind:?}");
+    }
+    let sensitivity = damages(SMOL, Kind::Falling, 1);
+    let options = AllocationOptions {
+        k_widths: vec![Four, Zero, Eight],
+        v_widths: vec![Four],
+        ..share(1.0, 64)
+    };
+    let plan = allocate(&sensitivity, &options).unwrap().plan;
+    assert_eq!((plan.k_histogram()[3], plan.v_histogram()[2]), (5760, 90));
+}
+
+#[test]
+fn damages_of_zero_are_spent_evenly_and_in_order() {
+    let shape = Shape { layers: 2, kv_heads: 1, head_dim: 16 };
+    let table = |rows: usize| vec![0.0; rows * 4];
+    let nothing = Sensitivity::new(shape, table(shape.entries()), table(shape.heads())).unwrap();
+    assert!(allocate(&nothing, &share(1.0, 16)).unwrap().plan.is_full());
+    let found = allocate(&nothing, &share(0.4, 16)).unwrap();
+    assert_eq!((found.predicted, found.least), (0.0, 0.0));
+    let [first, second] = [0, 1].map(|layer| {
+        found.plan.k(layer, 0).iter().map(|width| usize::from(width.bits())).sum::<usize>()
+    });
+    assert!(first >= second && second > 0, "{:?}", found.plan);
+}
+
+#[test]
+fn a_dropped_head_costs_what_its_v_says_and_not_its_channels() {
+    let shape = Shape { layers: 1, kv_heads: 2, head_dim: 8 };
+    let k = vec![5.0; shape.entries() * 4];
+    // Dropping the first head is nearly free; the second needs its V.
+    let sensitivity =
+        Sensitivity::new(shape, k, vec![0.001, 3.0, 2.0, 1.0, 90.0, 3.0, 2.0, 1.0]).unwrap();
+    let found = allocate(&sensitivity, &share(0.5, 8)).unwrap();
+    assert_eq!(found.plan.v_widths(), [Zero, Sixteen]);
+    assert!((found.predicted - 0.001).abs() < 1e-6, "{found:?}");
+    let kept = AllocationOptions { v_widths: vec![Four, Eight], ..share(0.5, 8) };
+    assert!(!allocate(&sensitivity, &kept).unwrap().plan.v_widths().contains(&Zero));
+}
+
+#[test]
+fn masks_and_single_widths_are_allocations_too() {
+    let sensitivity = damages(SMOL, Kind::Falling, 3);
+    let only = |k: &[Width], v: &[Width], part| {
+        let options =
+            AllocationOptions { k_widths: k.to_vec(), v_widths: v.to_vec(), ..share(part, 64) };
+        allocate(&sensitivity, &options).unwrap()
+    };
+    let mask = only(&[Sixteen, Zero], &[Sixteen, Zero], 0.61);
+    assert!(mask.plan.is_mask() && mask.bytes_share <= 0.61 && mask.bytes_share > 0.609);
+    assert_eq!(mask.plan, CachePlan::of_mask(mask.plan.mask()));
+    let bits = only(&[Eight, Four, Zero], &[Four], 0.28);
+    assert_eq!(bits.plan.v_histogram(), [0, 0, 90, 0, 0]);
+    assert_eq!((bits.plan.k_histogram()[1], bits.plan.k_histogram()[4]), (0, 0));
+    assert!(bits.predicted < only(&[Four, Zero], &[Four], 0.28).predicted);
+}
+
+#[test]
+fn a_size_at_a_context_counts_the_window() {
+    let sensitivity = damages(SMOL, Kind::Falling, 4);
+    let window = Window { sink: 16, recent: 128, chunk: 64 };
+    let at = |bytes, tokens, element_size| {
+        let budget = ByteBudget { bytes, tokens, window, element_size };
+        let options =
+            AllocationOptions { target: AllocationTarget::Bytes(budget), ..share(0.0, 64) };
+        allocate(&sensitivity, &options)
+    };
+    for (tokens, element_size) in [(32 << 10, 2), (1000, 2), (5000, 4)] {
+        let dense = bytes::dense(SMOL, tokens, element_size).total();
+        let found = at(dense * 4 / 10, tokens, element_size).unwrap();
+        let middle = window.middle(tokens);
+        let total = bytes::planned(&found.plan, window, tokens, element_size).total();
+        assert!(total <= dense * 4 / 10, "{tokens}");
+        // Of one run's step from 8 bits to those of the elements in each group, and of the rest
+        // that a budget leaves when groups share it.
+        let step = (8 * (64 * element_size - 68) * middle / 64 + middle / 64) as u64;
+        assert!(dense * 4 / 10 - total < step, "{tokens}: {total} of {}", dense * 4 / 10);
+    }
+    // A context inside the window has no middle.
+    let dense = bytes::dense(SMOL, 100, 2).total();
+    assert!(at(dense, 100, 2).unwrap().plan.is_full());
+    let error = at(dense - 1, 100, 2).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("a cache of 100 tokens weighs 2,304,000 bytes"), "{error}");
+    let window = bytes::dense(SMOL, 32768 - window.middle(32768), 2).total();
+    assert!(at(window, 32768, 2).unwrap().plan.mask().total_kept() == 0);
+}
+
+#[test]
+fn a_budget_that_cannot_be_met_names_the_least_that_can() {
+    let sensitivity = damages(SMOL, Kind::Falling, 5);
+    let options =
+        AllocationOptions { k_widths: vec![Four, Eight], v_widths: vec![Four], ..share(0.28, 64) };
+    let error = allocate(&sensitivity, &options).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    // 4.5 bits for K and 4.5 for V, of 32.
+    assert!(error.to_string().contains("take at least 28.13 % of the middle of a dense f16 cache"));
+    assert!(error.to_string().ends_with("found 28.00 %"), "{error}");
+    let enough = AllocationOptions { target: AllocationTarget::Share(0.2813), ..options.clone() };
+    assert_eq!(allocate(&sensitivity, &enough).unwrap().plan.k_histogram()[2], 5760);
+
+    let window = Window { sink: 16, recent: 128, chunk: 64 };
+    let budget = ByteBudget { bytes: 200 << 20, tokens: 32768, window, element_size: 2 };
+    let fit = AllocationOptions { target: AllocationTarget::Bytes(budget), ..options };
+    let error = allocate(&sensitivity, &fit).unwrap_err().to_string();
+    assert!(
+        error.contains("a cache of 32,768 tokens weighs at least 215,516,160 bytes"),
+        "{error}"
+    );
+    assert!(error.ends_with("found 209,715,200 bytes"), "{error}");
+}
+
+#[test]
+fn floors_locks_and_pairs_are_kept() {
+    let shape = Shape { layers: 3, kv_heads: 2, head_dim: 16 };
+    let sensitivity = damages(shape, Kind::Falling, 6);
+    let pinned = CachePlan::uniform(shape, Two, Eight, Coding::best(16)).unwrap();
+    let lock = |place, k, v| WidthLock { place, to: LockWidths::Widths { k, v } };
+    let options = AllocationOptions {
+        align: 4,
+        floors: vec![Floor { heads: Heads::Layer(0), channels: 6 }],
+        locks: vec![
+            WidthLock {
+                place: Place::Heads(Heads::Layer(1)),
+                to: LockWidths::Plan(pinned.clone().into()),
+            },
+            lock(Place::Channel(1, 1, 3), Some(Sixteen), None),
+            lock(Place::Heads(Heads::Head(2, 0)), Some(Zero), Some(Zero)),
+            lock(Place::Heads(Heads::Head(2, 1)), None, Some(Eight)),
+        ],
+        ..share(0.25, 16)
+    };
+    let plan = allocate(&sensitivity, &options).unwrap().plan;
+    assert!((0..2).all(|head| plan.mask().kept_count(0, head) >= 8), "6 rounds up to 8");
+    assert_eq!((plan.k(1, 0), plan.v(1, 0)), (pinned.k(1, 0), Eight));
+    assert!((0..16).all(|c| plan.k(1, 1)[c] == if c == 3 { Sixteen } else { Two }));
+    assert_eq!((plan.v(2, 0), plan.v(2, 1)), (Zero, Eight));
+    let counts = |width| plan.k(0, 0).iter().filter(|&&other| other == width).count();
+    assert!(Width::ALL.into_iter().all(|width| counts(width).is_multiple_of(4)));
+
+    let paired = AllocationOptions { pair_closed: true, align: 4, ..share(0.3, 16) };
+    let plan = allocate(&sensitivity, &paired).unwrap().plan;
+    for (layer, head) in shape.each_head() {
+        let k = plan.k(layer, head);
+        assert_eq!(k[..8], k[8..]);
+    }
+    assert!(plan.k_histogram().iter().filter(|&&count| count > 0).count() > 2);
+}
+
+#[test]
+fn a_short_last_run_is_stored_last() {
+    let shape = Shape { layers: 4, kv_heads: 2, head_dim: 20 };
+    for seed in 0..4 {
+        for part in [0.1, 0.2, 0.3, 0.5, 0.7] {
+            let options = share(part, 20);
+            let plan = allocate(&damages(shape, Kind::Falling, seed), &options).unwrap().plan;
+            for (layer, head) in shape.each_head() {
+                let counts = Width::ALL.map(|width| {
+                    plan.k(layer, head).iter().filter(|&&other| other == width).count()
+                });
+                let short = counts[1..].iter().filter(|&&count| !count.is_multiple_of(8)).count();
+                assert!(short <= usize::from(counts[0] == 0), "{counts:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn wrong_options_are_refused_with_a_sentence() {
+    let shape = Shape { layers: 2, kv_heads: 1, head_dim: 15 };
+    let sensitivity = damages(shape, Kind::Falling, 1);
+    let base = share(0.5, 15);
+    let lock = |place, k, v| vec![WidthLock { place, to: LockWidths::Widths { k, v } }];
+    let all = Place::Heads(Heads::All);
+    let other = CachePlan::full(SMOL);
+    let wrong = [
+        (AllocationOptions { align: 3, ..base.clone() }, "alignment 3"),
+        (AllocationOptions { pair_closed: true, ..base.clone() }, "head_dim 15 is odd"),
+        (AllocationOptions { chunk: 0, ..base.clone() }, "a chunk holds at least 1 token"),
+        (share(f64::NAN, 15), "bytes NaN"),
+        (share(1.5, 15), "bytes 1.5"),
+        (AllocationOptions { k_widths: vec![Zero], ..base.clone() }, "widths of K: expected"),
+        (AllocationOptions { v_widths: Vec::new(), ..base.clone() }, "widths of V: expected"),
+        (
+            AllocationOptions { coding: Coding::Blocks { rotated: false }, ..base.clone() },
+            "need scales per channel",
+        ),
+        (
+            AllocationOptions {
+                floors: vec![Floor { heads: Heads::All, channels: 16 }],
+                ..base.clone()
+            },
+            "floor of 16 channels",
+        ),
+        (
+            AllocationOptions { locks: lock(Place::Channel(0, 0, 15), None, None), ..base.clone() },
+            "channel 15: expected one of 0 to 14",
+        ),
+        (
+            AllocationOptions {
+                locks: lock(Place::Heads(Heads::Layer(2)), None, None),
+                ..base.clone()
+            },
+            "layer 2: expected one of 0 to 1",
+        ),
+        (
+            AllocationOptions { locks: lock(all, Some(Four), Some(Zero)), ..base.clone() },
+            "locks of layer 0, KV head 0: a head without V cannot store K",
+        ),
+        (
+            AllocationOptions { locks: lock(all, Some(Zero), Some(Four)), ..base.clone() },
+            "a head without K channels cannot store V",
+        ),
+        (
+            AllocationOptions {
+                locks: vec![WidthLock { place: all, to: LockWidths::Plan(other.into()) }],
+                ..base.clone()
+            },
+            "lock to a plan of shape",
+        ),
+    ];
+    for (options, expected) in wrong {
+        let error = allocate(&sensitivity, &options).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains(expected), "expected {expected:?}, found {error}");
+    }
+}

@@ -1,0 +1,77 @@
+//! The attention window in a `config.json`.
+
+use serde_json::Value;
+
+use super::fields::{Fields, shown};
+use crate::Result;
+use crate::error::shortened;
+use crate::model::arch::Architecture;
+
+/// From which layer on windows hold, where a configuration with windows does not say it.
+const MAX_WINDOW_LAYERS: usize = 28;
+
+const SLIDING: &str = "sliding_attention";
+
+/// The window of the layers that have one, where any has.
+pub(super) fn read(
+    fields: Fields<'_>,
+    architecture: &Architecture,
+    layers: usize,
+    warnings: &mut Vec<String>,
+) -> Result<Option<usize>> {
+    let key = architecture.keys.window.hf;
+    let kinds = kinds_of_layers(fields, layers)?;
+    let slides = kinds.as_ref().map(|kinds| kinds.contains(&SLIDING));
+    let Some(rule) = &architecture.window else {
+        if slides == Some(true) {
+            let what = format!("has layers of {SLIDING}, which {} lacks", architecture.spelling.hf);
+            return Err(fields.wrong("layer_types", &what));
+        }
+        if let Some(value) = fields.value(key) {
+            warnings.push(format!(
+                "{}: `{key}` {} means nothing in {}, whose layers look back at all tokens",
+                fields.origin,
+                shown(value),
+                architecture.spelling.hf
+            ));
+        }
+        return Ok(None);
+    };
+    let unsaid = rule.unsaid.filter(|_| !fields.map.contains_key(key));
+    let stated = fields.count(key)?.or(unsaid);
+    let is_used = !rule.flag || fields.flag("use_sliding_window")?.unwrap_or(false);
+    let window = stated.filter(|_| is_used);
+    if window == Some(0) {
+        return Err(fields.wrong(key, "must be at least 1, not 0"));
+    }
+    // An architecture that has no kinds of layers has its window in all of them.
+    if !rule.from_layer {
+        return Ok(window);
+    }
+    fields.refuse_null("max_window_layers", "a count")?;
+    let first = fields.count("max_window_layers")?.unwrap_or(MAX_WINDOW_LAYERS);
+    if slides == Some(true) && window.is_none() {
+        let what = format!("has layers of {SLIDING}, but no `{key}` is in use");
+        return Err(fields.wrong("layer_types", &what));
+    }
+    Ok(window.filter(|_| slides.unwrap_or(layers > first)))
+}
+
+/// What `layer_types` says of each layer.
+fn kinds_of_layers(fields: Fields<'_>, layers: usize) -> Result<Option<Vec<&str>>> {
+    let key = "layer_types";
+    let Some(value) = fields.value(key) else { return Ok(None) };
+    let kinds = value.as_array().map(|kinds| kinds.iter().map(Value::as_str));
+    let Some(kinds) = kinds.and_then(|kinds| kinds.collect::<Option<Vec<_>>>()) else {
+        return Err(fields.wrong(key, &format!("must be a list of strings, not {}", shown(value))));
+    };
+    if let Some(other) = kinds.iter().find(|kind| !["full_attention", SLIDING].contains(kind)) {
+        let what = format!("has a layer of `{}`, which is not supported", shortened(other));
+        return Err(fields.wrong(key, &what));
+    }
+    if kinds.len() != layers {
+        let what = format!("{} has {} entries for {layers} layers", shown(value), kinds.len());
+        return Err(fields.wrong(key, &what));
+    }
+    Ok(Some(kinds))
+}
