@@ -1,56 +1,68 @@
-//! Keys and values that the cache's element type cannot hold: named before they become infinity.
+//! Keys and values that the cache cannot hold, in its element type or as codes: named before they
+//! become infinity.
 
-use super::{SequenceCache, StoredKey};
-use crate::element::Dtype;
+use half::{bf16, f16};
+
+use super::{BLOCK, CacheSpec, HeadView, SequenceCache, StoredKey};
+use crate::element::{Dtype, Element, with_element};
+use crate::mask::Width;
 use crate::{Error, Result};
 
 impl SequenceCache {
     /// Refuses keys and values, `[tokens, kv_heads, head_dim]` as [`Self::append`] takes them, that
-    /// would be stored as something else than a number; names the first. `position` is that of the
+    /// would be stored as something else than a number; names the first. What a plan codes must fit
+    /// the f16 of scales and minima besides, whatever the element type. `position` is that of the
     /// first token.
     pub fn check_fits(&self, layer: usize, position: usize, k: &[f32], v: &[f32]) -> Result<()> {
-        let dtype = self.spec().dtype();
+        let (spec, dtype) = (self.spec(), self.spec().dtype());
         if dtype.holds(k) && dtype.holds(v) {
-            return self.check_codes(layer, k, v);
+            // All that f16 holds can be coded.
+            if dtype == Dtype::F16 || codes_hold(dtype, k) && codes_hold(dtype, v) {
+                return Ok(());
+            }
         }
-        let shape = self.spec().shape();
+        let shape = spec.shape();
         for (what, values) in [("key", k), ("value", v)] {
-            let Some(at) = values.iter().position(|&value| !dtype.holds(&[value])) else {
-                continue;
-            };
-            let (row, channel) = (at / shape.head_dim, at % shape.head_dim);
-            let (token, head) = (row / shape.kv_heads, row % shape.kv_heads);
-            let position = position + token;
-            return Err(refusal(what, [layer, head, channel, position], values[at], dtype));
+            for (at, &value) in values.iter().enumerate() {
+                let (row, channel) = (at / shape.head_dim, at % shape.head_dim);
+                let (token, head) = (row / shape.kv_heads, row % shape.kv_heads);
+                let place = [layer, head, channel, position + token];
+                check_number(spec, what, place, value)?;
+            }
         }
         Ok(())
     }
 
-    /// Refuses numbers that a coded head cannot hold: scales and minima of codes are f16.
-    fn check_codes(&self, layer: usize, k: &[f32], v: &[f32]) -> Result<()> {
-        let spec = self.spec();
-        let largest = Dtype::F16.largest();
-        let fits =
-            |numbers: &[f32]| numbers.iter().fold(true, |fits, x| fits & (x.abs() <= largest));
-        // The f16 cache itself rounds to at most the largest.
-        if !spec.has_codes() || spec.dtype() == Dtype::F16 || fits(k) && fits(v) {
+    /// Refuses stored keys and values that another specification would code and codes cannot hold;
+    /// names the first.
+    pub(super) fn check_codable(&self, spec: &CacheSpec) -> Result<()> {
+        if spec.dtype() == Dtype::F16 || spec.plan().is_mask() {
             return Ok(());
         }
-        let shape = spec.shape();
-        for (what, numbers) in [("key", k), ("value", v)] {
-            for (at, &number) in numbers.iter().enumerate().filter(|(_, x)| x.abs() > largest) {
-                let (row, channel) = (at / shape.head_dim, at % shape.head_dim);
-                let (token, head) = (row / shape.kv_heads, row % shape.kv_heads);
-                let width = match what {
-                    "key" => spec.plan().k(layer, head)[channel],
-                    _ => spec.plan().v(layer, head),
+        for (layer, kv_head) in spec.shape().each_head() {
+            // A coded head's tokens were checked when they came.
+            if spec.layout(layer, kv_head).is_none() || self.spec().layout(layer, kv_head).is_some()
+            {
+                continue;
+            }
+            let head = self.head(layer, kv_head);
+            if !exceeds_codes(&head) {
+                continue;
+            }
+            for position in 0..head.len() {
+                let whole: Vec<usize> = (0..head.head_dim()).collect();
+                let (channels, key) = match head.key(position) {
+                    StoredKey::Whole(key) => (&whole[..], key),
+                    StoredKey::Packed(key) => (head.kept(), key),
+                    StoredKey::Dropped => (&[][..], Vec::new()),
                 };
-                if width.is_coded() {
-                    return Err(Error::input(format!(
-                        "layer {layer}, KV head {head}, channel {channel}: the {what} of the token at position {} is {number}, and \
-                         codes of {width} bits hold at most {largest}: give it 16 bits",
-                        self.len(layer) + token
-                    )));
+                let value = head.value(position).unwrap_or_default();
+                for (what, channels, numbers) in
+                    [("key", channels, key), ("value", &whole[..], value)]
+                {
+                    for (&channel, &number) in channels.iter().zip(&numbers) {
+                        check_number(spec, what, [layer, kv_head, channel, position], number)?;
+                    }
                 }
             }
         }
@@ -83,6 +95,59 @@ impl SequenceCache {
         }
         None
     }
+}
+
+/// Whether codes hold every value once it is rounded to the element type: scales and minima are
+/// f16, and rounding to bf16 can lead beyond them.
+fn codes_hold(dtype: Dtype, values: &[f32]) -> bool {
+    let most = f16::MAX.to_f32();
+    values.iter().fold(true, |held, &value| {
+        let stored = match dtype {
+            Dtype::F32 => value,
+            // Infinite beyond what f16 holds.
+            Dtype::F16 => f16::from_f32(value).to_f32(),
+            Dtype::Bf16 => bf16::from_f32(value).to_f32(),
+        };
+        held & (stored.abs() <= most)
+    })
+}
+
+/// Whether a block of elements has a number that codes cannot hold, perhaps of a token that is gone.
+fn exceeds_codes(head: &HeadView<'_>) -> bool {
+    let most = f16::MAX.to_f32();
+    with_element!(head.dtype(), E => (0..head.len().div_ceil(BLOCK)).any(|block| {
+        let blocks =
+            [head.whole_block::<E>(block), head.packed_block(block), head.value_block(block)];
+        blocks.into_iter().flatten().flatten().any(|x| x.widen().abs() > most)
+    }))
+}
+
+/// Refuses a number that would not be stored as one.
+fn check_number(
+    spec: &CacheSpec,
+    what: &str,
+    place @ [layer, head, channel, position]: [usize; 4],
+    number: f32,
+) -> Result<()> {
+    let dtype = spec.dtype();
+    let width = match what {
+        "key" => spec.plan().k(layer, head)[channel],
+        _ => spec.plan().v(layer, head),
+    };
+    if number.is_finite() && width.is_coded() && !codes_hold(dtype, &[number]) {
+        return Err(Error::input(format!(
+            "layer {layer}, KV head {head}, channel {channel}: the {what} of the token at position {position} is {number}, and codes of \
+             {width} bits hold at most {}: give {} {} bits{}",
+            f16::MAX,
+            if what == "key" { "this channel" } else { "V of this head" },
+            Width::Sixteen,
+            if dtype == Dtype::F16 { ", and --kv-dtype bf16 or f32" } else { "" },
+        )));
+    }
+    if !dtype.holds(&[number]) {
+        return Err(refusal(what, place, number, dtype));
+    }
+    Ok(())
 }
 
 /// What is said of one number; a stored one is infinite already.
@@ -120,6 +185,75 @@ mod tests {
     use super::*;
     use crate::cache::CacheSpec;
     use crate::mask::{Shape, Window};
+
+    /// A cache that codes channel 1 of the keys of head 0, and the values of head 1 in layer 1.
+    fn coded(dtype: Dtype) -> SequenceCache {
+        use crate::mask::{CachePlan, Coding};
+        let shape = Shape { layers: 2, kv_heads: 2, head_dim: 4 };
+        let (mut k, mut v) = (vec![Width::Sixteen; 16], vec![Width::Sixteen; 4]);
+        (k[1], k[9]) = (Width::Four, Width::Four);
+        v[3] = Width::Eight;
+        let plan = CachePlan::new(shape, k, v, Coding::best(4)).unwrap();
+        let window = Window { sink: 1, recent: 2, chunk: 1 };
+        SequenceCache::new(Arc::new(CacheSpec::planned(window, dtype, plan).unwrap()))
+    }
+
+    #[test]
+    fn codes_hold_what_f16_holds_whatever_the_element_type() {
+        let fine = [0.5; 8];
+        for dtype in Dtype::ALL {
+            let cache = coded(dtype);
+            for (at, is_key, is_coded) in [
+                (1, true, true),
+                (0, true, false),
+                (5, true, false),
+                (6, false, true),
+                (2, false, false),
+            ] {
+                let mut rows = [0.5; 8];
+                let mut error = |number: f32| {
+                    rows[at] = number;
+                    let (k, v) = if is_key { (&rows, &fine) } else { (&fine, &rows) };
+                    cache.check_fits(1, cache.len(1), k, v).err().map(|error| error.to_string())
+                };
+                assert_eq!(error(65_279.0), None, "{dtype}");
+                let large = error(-70_000.0);
+                assert_eq!(large.is_some(), is_coded || dtype == Dtype::F16, "{dtype}, {at}");
+                if let Some(sentence) = large {
+                    assert_eq!(sentence.contains("bits hold at most 65504: give"), is_coded);
+                    assert!(sentence.contains(&format!("channel {}", at % 4)), "{sentence}");
+                }
+                // 65,504 in bf16 is 65,536.
+                assert_eq!(error(65_504.0).is_some(), is_coded && dtype == Dtype::Bf16);
+                assert!(error(f32::NAN).is_some_and(|error| error.contains("not finite")));
+            }
+        }
+    }
+
+    #[test]
+    fn a_dense_cache_of_numbers_that_codes_cannot_hold_is_not_coded() {
+        for dtype in [Dtype::F32, Dtype::Bf16] {
+            let mut dense = cache(dtype);
+            let mut rows = [0.5; 8];
+            for layer in 0..2 {
+                dense.append(layer, &rows, &rows);
+            }
+            let spec = Arc::clone(coded(dtype).spec());
+            assert!(dense.retuned(Arc::clone(&spec)).is_ok());
+            rows[0] = 1e9;
+            dense.append(1, &rows, &[0.5; 8]);
+            assert!(dense.retuned(Arc::clone(&spec)).is_ok(), "channel 0 keeps 16 bits");
+            rows[1] = 1e9;
+            dense.append(1, &rows, &[0.5; 8]);
+            let error = dense.retuned(spec).unwrap_err().to_string();
+            assert!(error.starts_with("layer 1, KV head 0, channel 1: the key"), "{error}");
+            assert!(error.contains("position 2 is 1000000000") || dtype == Dtype::Bf16, "{error}");
+            assert!(
+                error.ends_with("codes of 4 bits hold at most 65504: give this channel 16 bits"),
+                "{error}"
+            );
+        }
+    }
 
     fn cache(dtype: Dtype) -> SequenceCache {
         let shape = Shape { layers: 2, kv_heads: 2, head_dim: 4 };

@@ -4,82 +4,44 @@ use std::ops::Range;
 
 use super::CacheSpec;
 use super::blocks::{BLOCK, Blocks, spans};
-use super::coded::BlockLayout;
-use super::middle_rows::MiddleRows;
+use super::gather::pack;
+use super::middle::{Middle, MiddleRows, RESIDENT_BLOCKS};
 use super::rows::{HeadRows, StoredKey};
 use crate::element::Element;
-
-/// Blocks per allocation for tokens that stay. Window keys are freed again, so each of their blocks
-/// is its own allocation.
-const RESIDENT_BLOCKS: usize = 8;
 
 /// Keys and values of one head.
 ///
 /// A key block is channel-major, `[channel][64 tokens]`, so that a SIMD register holds one channel
 /// of many tokens and any number of kept channels costs exactly its bytes. A value block is
-/// token-major, `[64 tokens][channel]`. Both hold the positions `64 b .. 64 b + 64`. A block of
-/// codes holds keys and values of 64 tokens of the middle, counted from the middle's first token.
+/// token-major, `[64 tokens][channel]`. Blocks of codes have a
+/// [`BlockLayout`](super::coded::BlockLayout).
 #[derive(Debug, Clone)]
 pub(super) struct HeadStore {
-    /// Keys with all channels: of sink and recent, or of every token where the head is whole.
+    /// Keys with all channels: of the window, or of every token where the middle is whole.
     pub(super) whole: Blocks,
-    /// Kept channels of the middle's keys; unused where a head is whole, dropped or coded.
-    pub(super) packed: Blocks,
-    /// Values of every token; without the middle where the head is dropped or coded.
+    /// Values at the element type: of every token, or of the window where the middle is coded or
+    /// dropped.
     pub(super) values: Blocks,
-    /// Codes of the middle's keys and values, where the head is coded.
-    pub(super) coded: Blocks,
-    head_dim: usize,
-    middle: Middle,
-}
-
-/// How a head stores its middle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Middle {
-    /// As everything else.
-    Whole,
-    /// Kept channels of the keys, whole values.
-    Packed,
-    /// Codes.
-    Coded,
-    /// Not at all.
-    Dropped,
-}
-
-impl Middle {
-    fn of(spec: &CacheSpec, layer: usize, kv_head: usize) -> Self {
-        match spec.kept(layer, kv_head).len() {
-            0 => Self::Dropped,
-            _ if spec.layout(layer, kv_head).is_some() => Self::Coded,
-            kept if kept == spec.shape().head_dim => Self::Whole,
-            _ => Self::Packed,
-        }
-    }
-
-    /// Whether the values of the middle stay where they were appended.
-    fn keeps_values(self) -> bool {
-        matches!(self, Self::Whole | Self::Packed)
-    }
+    pub(super) middle: Middle,
+    pub(super) head_dim: usize,
 }
 
 impl HeadStore {
     pub(super) fn new(spec: &CacheSpec, layer: usize, kv_head: usize) -> Self {
-        let (head_dim, kept) = (spec.shape().head_dim, spec.kept(layer, kv_head).len());
-        let middle = Middle::of(spec, layer, kv_head);
-        let block_bytes = |channels: usize| channels * BLOCK * spec.dtype().bytes();
+        let head_dim = spec.shape().head_dim;
+        let middle = Middle::new(spec, layer, kv_head);
+        let block_bytes = head_dim * BLOCK * spec.dtype().bytes();
+        // What leaves the window is freed block by block, so each block is its own allocation.
         let slab = |stays: bool| if stays { RESIDENT_BLOCKS } else { 1 };
-        let coded = spec.layout(layer, kv_head).map_or(0, BlockLayout::bytes);
         Self {
-            whole: Blocks::new(block_bytes(head_dim), slab(middle == Middle::Whole)),
-            packed: Blocks::new(block_bytes(kept), RESIDENT_BLOCKS),
-            values: Blocks::new(block_bytes(head_dim), slab(middle.keeps_values())),
-            coded: Blocks::new(coded, RESIDENT_BLOCKS),
-            head_dim,
+            whole: Blocks::new(block_bytes, slab(middle.has_whole_keys())),
+            values: Blocks::new(block_bytes, slab(middle.has_values())),
             middle,
+            head_dim,
         }
     }
 
-    /// Builds a head from rows that are stored elsewhere.
+    /// Builds a head from rows that are stored elsewhere, where nothing is coded.
     pub(super) fn from_rows<E: Element>(
         spec: &CacheSpec,
         layer: usize,
@@ -90,10 +52,11 @@ impl HeadStore {
         let head_dim = store.head_dim;
         for (position, key) in rows.keys.iter().enumerate() {
             let (block, column) = (position / BLOCK, position % BLOCK);
-            let (blocks, key) = match key {
-                StoredKey::Whole(key) => (&mut store.whole, key),
-                StoredKey::Packed(key) => (&mut store.packed, key),
-                StoredKey::Dropped => continue,
+            let (blocks, key) = match (key, &mut store.middle) {
+                (StoredKey::Whole(key), _) => (&mut store.whole, key),
+                (StoredKey::Packed(key), Middle::Packed(packed)) => (packed, key),
+                (StoredKey::Packed(_), _) => panic!("a device stores no codes"),
+                (StoredKey::Dropped, _) => continue,
             };
             let stored: &mut [E] = bytemuck::cast_slice_mut(blocks.get_mut(block));
             for (row, k) in stored.chunks_exact_mut(BLOCK).zip(key) {
@@ -110,9 +73,10 @@ impl HeadStore {
 
     /// Reserves space in the block tables for a sequence of `tokens`.
     pub(super) fn reserve(&mut self, tokens: usize) {
-        for blocks in [&mut self.whole, &mut self.packed, &mut self.values, &mut self.coded] {
+        for blocks in [&mut self.whole, &mut self.values] {
             blocks.reserve(tokens.div_ceil(BLOCK));
         }
+        self.middle.reserve(tokens);
     }
 
     /// Writes the token at `position`, rounded to `E`.
@@ -155,170 +119,58 @@ impl HeadStore {
         }
     }
 
-    /// Stores these positions, whole chunks that are new in the middle, as the middle does.
+    /// Stores these positions, which are still in the window, as the middle's. They are whole
+    /// chunks, so groups of codes are complete, and each is coded here and never again.
     fn enter_middle<E: Element>(
         &mut self,
         spec: &CacheSpec,
         (layer, kv_head): (usize, usize),
-        positions: Range<usize>,
+        moved: Range<usize>,
     ) {
-        match (self.middle, spec.layout(layer, kv_head)) {
-            (Middle::Packed, _) => {
-                let kept = spec.kept(layer, kv_head);
-                pack::<E>(&self.whole, &mut self.packed, kept, positions);
+        let sink = spec.window().sink;
+        match &mut self.middle {
+            Middle::Packed(packed) => {
+                pack::<E>(&self.whole, packed, spec.kept(layer, kv_head), moved);
             }
-            (Middle::Coded, Some(layout)) => {
-                let sink = spec.window().sink;
-                let mut rows = MiddleRows::new(self.head_dim);
-                for (block, columns) in spans(positions.start - sink..positions.end - sink) {
+            Middle::Coded(coded) => {
+                let layout = spec.layout(layer, kv_head).expect("coded heads have a layout");
+                for (block, columns) in spans(moved.start - sink..moved.end - sink) {
                     let first = sink + block * BLOCK;
-                    rows.start(first + columns.start..first + columns.end);
-                    rows.take_whole::<E>(&self.whole, &self.values);
-                    rows.encode::<E>(layout, columns, self.coded.get_mut(block));
+                    let positions = first + columns.start..first + columns.end;
+                    let mut rows = MiddleRows::new(self.head_dim, columns.len());
+                    rows.take_keys::<E>(&self.whole, 0..self.head_dim, positions.clone(), 0);
+                    rows.take_values::<E>(&self.values, positions, 0);
+                    rows.write::<E>(layout, coded.get_mut(block), columns);
                 }
             }
-            _ => {}
+            Middle::Whole | Middle::Dropped => {}
         }
     }
 
     /// Frees what is no longer needed of these positions, which are new in the middle: whole keys,
-    /// and values where the middle has none or its own. Blocks that the sink or the recent window
-    /// shares with the middle stay.
+    /// and values that are coded or dropped. Blocks that the sink or the recent window shares with
+    /// the middle stay.
     fn free_middle(&mut self, sink: usize, moved: Range<usize>) {
         let blocks = sink.div_ceil(BLOCK).max(moved.start / BLOCK)..moved.end / BLOCK;
-        if self.middle != Middle::Whole {
+        if !self.middle.has_whole_keys() {
             self.whole.free(blocks.clone());
         }
-        if !self.middle.keeps_values() {
+        if !self.middle.has_values() {
             self.values.free(blocks);
         }
     }
 
-    /// This head's storage of `len` tokens under another specification. The new one must need
-    /// nothing that `old`, the current one, has dropped. Codes that become narrower are made from
-    /// the numbers that the old codes stand for.
-    pub(super) fn gather<E: Element>(
-        &self,
-        old: &CacheSpec,
-        new: &CacheSpec,
-        (layer, kv_head): (usize, usize),
-        len: usize,
-    ) -> Self {
-        let mut store = Self::new(new, layer, kv_head);
-        if self.middle == Middle::Coded || store.middle == Middle::Coded {
-            store.recode::<E>(self, [old, new], (layer, kv_head), len);
-            return store;
-        }
-        let (had, wants) = (old.kept(layer, kv_head), new.kept(layer, kv_head));
-        let becomes = middle(new, len);
-        // Positions that are packed already; whole keys hold everything else.
-        let packed = if self.middle == Middle::Whole { 0..0 } else { middle(old, len) };
-        let outside = [0..becomes.start, becomes.end..len];
-        if store.middle == Middle::Whole && packed.is_empty() {
-            store.whole = self.whole.clone();
-        } else {
-            copy_blocks(&self.whole, &mut store.whole, &outside);
-        }
-        if store.middle == Middle::Packed {
-            let fresh = match packed.is_empty() {
-                true => [becomes, 0..0],
-                false => [becomes.start..packed.start, packed.end..becomes.end],
-            };
-            fresh
-                .into_iter()
-                .for_each(|positions| pack::<E>(&self.whole, &mut store.packed, wants, positions));
-            let rows: Vec<usize> =
-                wants.iter().filter_map(|channel| had.binary_search(channel).ok()).collect();
-            pack::<E>(&self.packed, &mut store.packed, &rows, packed);
-        }
-        if store.middle.keeps_values() {
-            store.values = self.values.clone();
-        } else {
-            copy_blocks(&self.values, &mut store.values, &outside);
-        }
-        store
-    }
-
-    /// Fills this new store with the tokens of `from`, where one of them holds codes: a block of
-    /// the middle after the other, read as numbers and stored anew.
-    fn recode<E: Element>(
-        &mut self,
-        from: &Self,
-        [old, new]: [&CacheSpec; 2],
-        (layer, kv_head): (usize, usize),
-        len: usize,
-    ) {
-        let (was, becomes) = (middle(old, len), middle(new, len));
-        let outside = [0..becomes.start, becomes.end..len];
-        copy_blocks(&from.whole, &mut self.whole, &outside);
-        copy_blocks(&from.values, &mut self.values, &outside);
-        if self.middle == Middle::Dropped {
-            return;
-        }
-        let mut rows = MiddleRows::new(self.head_dim);
-        for (block, columns) in spans(0..becomes.len()) {
-            let first = becomes.start + block * BLOCK;
-            rows.start(first + columns.start..first + columns.end);
-            rows.take_whole::<E>(&from.whole, &from.values);
-            match (from.middle, old.layout(layer, kv_head)) {
-                (Middle::Coded, Some(layout)) => {
-                    rows.take_coded::<E>(&from.coded, layout, was.clone());
-                }
-                (Middle::Packed, _) => {
-                    rows.take_packed::<E>(&from.packed, old.kept(layer, kv_head), was.clone());
-                }
-                _ => {}
-            }
-            match new.layout(layer, kv_head) {
-                Some(layout) => rows.encode::<E>(layout, columns, self.coded.get_mut(block)),
-                None => {
-                    let kept = new.kept(layer, kv_head);
-                    rows.put_packed::<E>(&mut self.packed, &mut self.values, kept);
-                }
-            }
-        }
-    }
-
-    /// Drops every token after the first `len`.
-    pub(super) fn truncate(&mut self, spec: &CacheSpec, len: usize) {
-        let Range { start, end } = middle(spec, len);
+    /// Drops every token after the first `len`; `middle` are the positions of the middle that
+    /// remain.
+    pub(super) fn truncate(&mut self, len: usize, middle: Range<usize>) {
         self.whole.truncate(len.div_ceil(BLOCK));
         self.values.truncate(len.div_ceil(BLOCK));
-        self.packed.truncate(end.div_ceil(BLOCK));
-        self.coded.truncate((end - start).div_ceil(BLOCK));
+        self.middle.truncate(middle);
     }
 
     /// Bytes allocated.
     pub(super) fn allocated(&self) -> usize {
-        [&self.whole, &self.packed, &self.values, &self.coded]
-            .into_iter()
-            .map(Blocks::allocated)
-            .sum()
-    }
-}
-
-/// The positions of the middle of a sequence of `len` tokens.
-fn middle(spec: &CacheSpec, len: usize) -> Range<usize> {
-    let window = spec.window();
-    window.sink.min(len)..window.sink.min(len) + window.middle(len)
-}
-
-/// Copies rows of keys, one per kept channel, at these positions.
-fn pack<E: Element>(from: &Blocks, to: &mut Blocks, rows: &[usize], positions: Range<usize>) {
-    for (block, columns) in spans(positions) {
-        let from: &[E] =
-            bytemuck::cast_slice(from.get(block).expect("a key that is wanted is stored"));
-        let to: &mut [E] = bytemuck::cast_slice_mut(to.get_mut(block));
-        for (row, &channel) in to.chunks_exact_mut(BLOCK).zip(rows) {
-            row[columns.clone()].copy_from_slice(&from[channel * BLOCK..][columns.clone()]);
-        }
-    }
-}
-
-/// Copies the blocks that hold any of these positions.
-fn copy_blocks(from: &Blocks, to: &mut Blocks, positions: &[Range<usize>]) {
-    for (block, _) in positions.iter().flat_map(|range| spans(range.clone())) {
-        to.get_mut(block)
-            .copy_from_slice(from.get(block).expect("a token that is wanted is stored"));
+        let middle = self.middle.blocks().map_or(0, Blocks::allocated);
+        self.whole.allocated() + self.values.allocated() + middle
     }
 }

@@ -193,10 +193,12 @@ impl SequenceCache {
         if let Some(remote) = self.remote_mut() {
             return remote.truncate(len, None);
         }
+        let window = self.spec.window();
         for layer in self.layers.iter_mut().filter(|layer| layer.len > len) {
             layer.len = len;
+            let middle_end = (window.sink + window.middle(len)).min(len);
             for head in &mut layer.heads {
-                head.truncate(&self.spec, len);
+                head.truncate(len, window.sink.min(len)..middle_end);
             }
         }
         Ok(())
@@ -217,12 +219,15 @@ impl SequenceCache {
         self.narrowed(spec)
     }
 
-    /// The same tokens under a specification that prunes at least as much, so that every channel
-    /// and every whole token that it needs is still here.
+    /// The same tokens under a specification that stores no channel with more bits, so that every
+    /// number and every whole token that it needs is still here.
+    ///
+    /// Middle tokens that are coded already are coded again from the numbers that their codes stand
+    /// for where their width, their groups (sink or chunk) or the coding change, and only there.
     ///
     /// # Errors
-    /// When the specification needs something that this cache dropped, or has another shape or
-    /// element type.
+    /// When the specification needs something that this cache dropped or has with fewer bits, codes
+    /// what codes cannot hold, or has another shape or element type.
     pub fn narrowed(&self, spec: Arc<CacheSpec>) -> Result<SequenceCache> {
         if spec.shape() != self.spec.shape() || spec.dtype() != self.spec.dtype() {
             let describe = |spec: &CacheSpec| format!("{} {}", spec.dtype(), spec.shape());
@@ -239,6 +244,7 @@ impl SequenceCache {
             cache.move_to(storage);
             return Ok(cache);
         }
+        self.check_codable(&spec)?;
         let heads = |(layer, from): (usize, &LayerCache)| {
             let gather = |(head, store): (usize, &HeadStore)| with_element!(spec.dtype(), E => store.gather::<E>(&self.spec, &spec, (layer, head), from.len));
             LayerCache { len: from.len, heads: from.heads.iter().enumerate().map(gather).collect() }
@@ -249,47 +255,53 @@ impl SequenceCache {
 
     /// Refuses what `spec` needs and this cache no longer has, naming it.
     fn check_narrower(&self, spec: &CacheSpec) -> Result<()> {
+        let kv_heads = spec.shape().kv_heads;
         let (old, new) = (self.spec.window(), spec.window());
-        for (layer, head) in spec.shape().each_head() {
+        for layer in 0..self.spec.shape().layers {
             let len = self.len(layer);
             let pruned = old.sink.min(len)..old.sink.min(len) + old.middle(len);
-            if self.spec.is_whole(layer, head) || pruned.is_empty() {
-                continue;
-            }
-            self.check_widths(spec, layer, head)?;
             let becomes = new.sink.min(len)..new.sink.min(len) + new.middle(len);
-            if !(becomes.start <= pruned.start && pruned.end <= becomes.end) {
-                return Err(Error::input(format!(
-                    "tokens {}..{} are pruned and cannot become whole again: without a dense cache sink and recent window can \
-                     only shrink",
-                    count(pruned.start),
-                    count(pruned.end)
-                )));
+            let stays_pruned =
+                pruned.is_empty() || becomes.start <= pruned.start && pruned.end <= becomes.end;
+            for head in 0..kv_heads {
+                if self.spec.is_whole(layer, head) || pruned.is_empty() {
+                    continue;
+                }
+                self.check_widths(spec, layer, head)?;
+                if !stays_pruned {
+                    return Err(Error::input(format!(
+                        "tokens {}..{} are pruned and cannot become whole again: without a dense cache sink and recent window can \
+                         only shrink",
+                        count(pruned.start),
+                        count(pruned.end)
+                    )));
+                }
             }
         }
         Ok(())
     }
 
-    /// Refuses widths of one head that are larger than those of its stored middle.
+    /// Refuses a head with more bits than it has now.
     fn check_widths(&self, spec: &CacheSpec, layer: usize, head: usize) -> Result<()> {
-        let place = format!("layer {layer}, KV head {head}");
-        let (had, wants) = (self.spec.plan(), spec.plan());
-        let k = had.k(layer, head).iter().zip(wants.k(layer, head));
-        if let Some((channel, (had, wants))) = k.enumerate().find(|(_, (had, wants))| wants > had) {
+        let (old, new) = (self.spec.plan(), spec.plan());
+        let mut keys = old.k(layer, head).iter().zip(new.k(layer, head)).enumerate();
+        if let Some((channel, (&had, &wants))) = keys.find(|(_, (had, wants))| wants > had) {
             return Err(Error::input(match had {
                 Width::Zero => format!(
-                    "{place}, channel {channel} was dropped and is gone: without a dense cache a mask can only prune further"
+                    "layer {layer}, KV head {head}, channel {channel} was dropped and is gone: without a dense cache a mask can \
+                     only prune further"
                 ),
-                _ => format!(
-                    "{place}, channel {channel} is stored with {had} bits and cannot have {wants} again: without a dense cache widths \
-                     can only shrink"
+                had => format!(
+                    "layer {layer}, KV head {head}, channel {channel} has {had} bits and cannot have {wants} again: without a dense \
+                     cache widths can only shrink"
                 ),
             }));
         }
-        let (had, wants) = (had.v(layer, head), wants.v(layer, head));
+        let (had, wants) = (old.v(layer, head), new.v(layer, head));
         if wants > had {
             return Err(Error::input(format!(
-                "{place}: V is stored with {had} bits and cannot have {wants} again: without a dense cache widths can only shrink"
+                "layer {layer}, KV head {head}: V has {had} bits and cannot have {wants} again: without a dense cache widths can only \
+                 shrink"
             )));
         }
         Ok(())

@@ -15,8 +15,8 @@ pub struct CacheSpec {
     plan: CachePlan,
     /// Kept channels in ascending order, one list per layer and KV head.
     kept: Vec<Box<[usize]>>,
-    /// The layout of the middle of each head that stores codes, per layer and KV head.
-    layouts: Vec<Option<Box<BlockLayout>>>,
+    /// Layouts of the middle of heads that have codes, one per layer and KV head.
+    layouts: Vec<Option<BlockLayout>>,
 }
 
 impl CacheSpec {
@@ -47,11 +47,11 @@ impl CacheSpec {
             .each_head()
             .map(|(layer, head)| plan.mask().kept_channels(layer, head).into_boxed_slice())
             .collect();
-        let group = group_tokens(window.chunk);
         let layout = |(layer, head)| {
             let (k, v) = (plan.k(layer, head), plan.v(layer, head));
-            let coded = v.is_coded() || k.iter().any(|width| width.is_coded());
-            coded.then(|| Box::new(BlockLayout::new(k, v, plan.coding(), dtype.bytes(), group)))
+            let is_coded = v.is_coded() || k.iter().any(|width| width.is_coded());
+            let (element, group) = (dtype.bytes(), group_tokens(window.chunk));
+            is_coded.then(|| BlockLayout::new(k, v, plan.coding(), element, group))
         };
         let layouts = shape.each_head().map(layout).collect();
         Ok(Self { window, dtype, plan, kept, layouts })
@@ -97,21 +97,16 @@ impl CacheSpec {
         &self.kept[layer * self.shape().kv_heads + kv_head]
     }
 
-    /// The layout of one head's middle where it stores codes; none where every number that it
-    /// stores has the element type.
+    /// The layout of a head's middle blocks; none where all its widths are 16 or 0, so that nothing
+    /// is coded.
     pub fn layout(&self, layer: usize, kv_head: usize) -> Option<&BlockLayout> {
-        self.layouts[layer * self.shape().kv_heads + kv_head].as_deref()
+        self.layouts[layer * self.shape().kv_heads + kv_head].as_ref()
     }
 
-    /// Whether any head stores codes.
-    pub fn has_codes(&self) -> bool {
-        self.layouts.iter().any(Option::is_some)
-    }
-
-    /// Whether one head stores all its keys and values at the element type.
+    /// Whether the middle of one head is stored as the window is: every channel at the element type.
     pub fn is_whole(&self, layer: usize, kv_head: usize) -> bool {
-        self.kept(layer, kv_head).len() == self.shape().head_dim
-            && self.layout(layer, kv_head).is_none()
+        self.layout(layer, kv_head).is_none()
+            && self.kept(layer, kv_head).len() == self.shape().head_dim
     }
 
     /// Whether everything is stored at the element type.

@@ -7,6 +7,7 @@ use super::blocks::{BLOCK, Blocks, spans};
 use super::coded::BlockLayout;
 use super::head::HeadStore;
 use super::layer::LayerCache;
+use super::middle::Middle;
 use super::rows::StoredKey;
 use crate::element::{Dtype, Element, with_element};
 
@@ -27,7 +28,6 @@ pub struct HeadView<'a> {
     spec: &'a CacheSpec,
     store: &'a HeadStore,
     kept: &'a [usize],
-    /// How the middle is coded, where it is.
     layout: Option<&'a BlockLayout>,
     len: usize,
 }
@@ -68,7 +68,7 @@ impl<'a> HeadView<'a> {
         self.spec.dtype()
     }
 
-    /// The channels that the middle keeps, ascending.
+    /// The channels that the middle stores, at whatever width, ascending.
     pub fn kept(&self) -> &'a [usize] {
         self.kept
     }
@@ -81,41 +81,36 @@ impl<'a> HeadView<'a> {
         Parts { sink: 0..sink, middle: sink..middle_end, recent: middle_end..self.len }
     }
 
-    /// How the middle is coded; none where every stored number has the element type.
-    pub fn layout(&self) -> Option<&'a BlockLayout> {
-        self.layout
-    }
-
-    /// The stored key of the token at `position`.
+    /// The stored key of the token at `position`; of a coded one the numbers that its codes stand
+    /// for.
     pub fn key(&self, position: usize) -> StoredKey {
-        let in_middle = self.parts().middle.contains(&position);
-        match self.layout {
-            _ if !in_middle => StoredKey::Whole(self.column(&self.store.whole, position)),
-            Some(layout) => StoredKey::Packed(self.decoded_key(layout, position)),
-            None if self.kept.len() == self.head_dim() => {
-                StoredKey::Whole(self.column(&self.store.whole, position))
+        if !self.parts().middle.contains(&position) {
+            return StoredKey::Whole(self.column(&self.store.whole, position));
+        }
+        match &self.store.middle {
+            Middle::Whole => StoredKey::Whole(self.column(&self.store.whole, position)),
+            Middle::Packed(packed) => StoredKey::Packed(self.column(packed, position)),
+            Middle::Dropped => StoredKey::Dropped,
+            Middle::Coded(_) => {
+                let (layout, block, token) = self.coded_token(position);
+                let mut key = vec![0.0; layout.channels().len()];
+                with_element!(self.dtype(), E => layout.read_key::<E>(block, token, &mut key));
+                StoredKey::Packed(self.in_order_of_kept(layout, &key))
             }
-            None if self.kept.is_empty() => StoredKey::Dropped,
-            None => StoredKey::Packed(self.column(&self.store.packed, position)),
         }
     }
 
     /// The value of the token at `position`; `None` where its head dropped it.
     pub fn value(&self, position: usize) -> Option<Vec<f32>> {
-        let channels = self.head_dim();
-        if self.parts().middle.contains(&position) {
-            if self.kept.is_empty() {
-                return None;
-            }
-            if let Some(layout) = self.layout {
-                let (block, token) = self.coded_place(position);
-                let mut value = vec![0.0; channels];
-                with_element!(self.dtype(), E => layout.read_value::<E>(block, token, &mut value));
-                return Some(value);
-            }
+        if self.parts().middle.contains(&position) && !self.store.middle.has_values() {
+            let Middle::Coded(_) = &self.store.middle else { return None };
+            let (layout, block, token) = self.coded_token(position);
+            let mut value = vec![0.0; self.head_dim()];
+            with_element!(self.dtype(), E => layout.read_value::<E>(block, token, &mut value));
+            return Some(value);
         }
         let bytes = self.store.values.get(position / BLOCK)?;
-        let start = position % BLOCK * channels;
+        let (start, channels) = (position % BLOCK * self.head_dim(), self.head_dim());
         Some(with_element!(self.dtype(), E => {
             bytemuck::cast_slice::<u8, E>(bytes)[start..start + channels].iter().map(|value| value.widen()).collect()
         }))
@@ -125,54 +120,74 @@ impl<'a> HeadView<'a> {
     pub fn middle_magnitudes(&self) -> Vec<f32> {
         let middle = self.parts().middle;
         let mut sums = vec![0.0; self.kept.len()];
-        let mut add = |channel: usize, row: &mut dyn Iterator<Item = f32>| {
-            sums[channel] += row.map(f32::abs).sum::<f32>();
+        let keys = match &self.store.middle {
+            Middle::Whole => &self.store.whole,
+            Middle::Packed(packed) => packed,
+            Middle::Dropped => return sums,
+            Middle::Coded(_) => return self.coded_magnitudes(),
         };
-        if let Some(layout) = self.layout {
-            let mut keys = vec![0.0; self.kept.len() * BLOCK];
-            for (block, columns) in spans(0..middle.len()) {
-                let Some(bytes) = self.coded_block(block) else { continue };
-                with_element!(self.dtype(), E => layout.read_keys::<E>(bytes, &mut keys));
-                for (row, channel) in keys.chunks_exact(BLOCK).zip(self.ranks(layout)) {
-                    add(channel, &mut row[columns.clone()].iter().copied());
+        for (block, columns) in spans(middle.clone()) {
+            let Some(bytes) = keys.get(block) else { continue };
+            with_element!(self.dtype(), E => {
+                for (sum, row) in sums.iter_mut().zip(bytemuck::cast_slice::<u8, E>(bytes).chunks_exact(BLOCK)) {
+                    *sum += row[columns.clone()].iter().map(|k| k.widen().abs()).sum::<f32>();
                 }
-            }
-        } else {
-            let whole = self.kept.len() == self.head_dim();
-            let keys = if whole { &self.store.whole } else { &self.store.packed };
-            for (block, columns) in spans(middle.clone()) {
-                let Some(bytes) = keys.get(block) else { continue };
-                with_element!(self.dtype(), E => {
-                    let rows = bytemuck::cast_slice::<u8, E>(bytes).chunks_exact(BLOCK);
-                    for (channel, row) in rows.take(self.kept.len()).enumerate() {
-                        add(channel, &mut row[columns.clone()].iter().map(|k| k.widen()));
-                    }
-                });
-            }
+            });
         }
         sums.iter().map(|sum| sum / middle.len().max(1) as f32).collect()
     }
 
-    /// The place in [`Self::kept`] of each channel of a layout, in the layout's order.
-    fn ranks(&self, layout: &'a BlockLayout) -> impl Iterator<Item = usize> {
-        let kept = self.kept;
-        layout.channels().iter().map(move |channel| kept.partition_point(|other| other < channel))
+    fn coded_magnitudes(&self) -> Vec<f32> {
+        let middle = self.parts().middle.len();
+        let layout = self.layout.expect("coded heads have a layout");
+        let mut sums = vec![0.0; layout.channels().len()];
+        let mut keys = vec![0.0; sums.len() * BLOCK];
+        for (index, columns) in spans(0..middle) {
+            let Some(block) = self.coded_block(index) else { continue };
+            with_element!(self.dtype(), E => layout.read_keys::<E>(block, &mut keys));
+            for (sum, row) in sums.iter_mut().zip(keys.chunks_exact(BLOCK)) {
+                *sum += row[columns.clone()].iter().map(|k| k.abs()).sum::<f32>();
+            }
+        }
+        sums.iter_mut().for_each(|sum| *sum /= middle.max(1) as f32);
+        self.in_order_of_kept(layout, &sums)
     }
 
-    /// A middle key from its codes, in the order of [`Self::kept`].
-    fn decoded_key(&self, layout: &'a BlockLayout, position: usize) -> Vec<f32> {
-        let (block, token) = self.coded_place(position);
-        let mut stored = vec![0.0; self.kept.len()];
-        with_element!(self.dtype(), E => layout.read_key::<E>(block, token, &mut stored));
-        let mut key = vec![0.0; self.kept.len()];
-        self.ranks(layout).zip(stored).for_each(|(rank, x)| key[rank] = x);
-        key
+    /// Numbers of the layout's channels in the order of [`Self::kept`].
+    fn in_order_of_kept(&self, layout: &BlockLayout, numbers: &[f32]) -> Vec<f32> {
+        let mut whole = vec![0.0; self.head_dim()];
+        layout.channels().iter().zip(numbers).for_each(|(&channel, &x)| whole[channel] = x);
+        self.kept.iter().map(|&channel| whole[channel]).collect()
     }
 
-    /// The block of codes that holds a middle token, and the token's place in it.
-    fn coded_place(&self, position: usize) -> (&'a [u8], usize) {
-        let at = position - self.parts().middle.start;
-        (self.coded_block(at / BLOCK).expect("the middle is stored"), at % BLOCK)
+    /// Layout, block and column of a coded token.
+    fn coded_token(&self, position: usize) -> (&'a BlockLayout, &'a [u8], usize) {
+        let at = position - self.spec.window().sink;
+        let layout = self.layout.expect("coded heads have a layout");
+        let block = self.coded_block(at / BLOCK).expect("coded tokens have a block");
+        (layout, block, at % BLOCK)
+    }
+
+    /// The layout of the middle's blocks where this head is coded.
+    pub fn layout(&self) -> Option<&'a BlockLayout> {
+        self.layout
+    }
+
+    /// Block `index` of a coded middle, which holds the positions from `sink + 64 index` on.
+    #[inline]
+    pub fn coded_block(&self, index: usize) -> Option<&'a [u8]> {
+        match &self.store.middle {
+            Middle::Coded(blocks) => blocks.get(index),
+            _ => None,
+        }
+    }
+
+    /// Blocks of a coded middle.
+    pub fn coded_blocks(&self) -> usize {
+        match self.layout {
+            Some(_) => self.spec.window().middle(self.len).div_ceil(BLOCK),
+            None => 0,
+        }
     }
 
     /// All stored channels of one token from channel-major blocks.
@@ -184,17 +199,6 @@ impl<'a> HeadView<'a> {
         })
     }
 
-    /// Codes of the middle tokens `64 block .. 64 block + 64`, counted from the middle's first.
-    #[inline]
-    pub fn coded_block(&self, block: usize) -> Option<&'a [u8]> {
-        self.store.coded.get(block)
-    }
-
-    /// Blocks of codes; none where the head is not coded.
-    pub fn coded_blocks(&self) -> usize {
-        self.layout.map_or(0, |_| self.parts().middle.len().div_ceil(BLOCK))
-    }
-
     /// Whole keys of a block, `[head_dim][64]`.
     #[inline]
     pub(crate) fn whole_block<E: Element>(&self, block: usize) -> Option<&'a [E]> {
@@ -204,7 +208,10 @@ impl<'a> HeadView<'a> {
     /// Packed keys of a block, `[kept][64]`.
     #[inline]
     pub(crate) fn packed_block<E: Element>(&self, block: usize) -> Option<&'a [E]> {
-        self.store.packed.get(block).map(bytemuck::cast_slice)
+        match &self.store.middle {
+            Middle::Packed(packed) => packed.get(block).map(bytemuck::cast_slice),
+            _ => None,
+        }
     }
 
     /// Values of a block, `[64][head_dim]`.

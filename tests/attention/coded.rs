@@ -38,13 +38,10 @@ fn planned(window: Window, dtype: Dtype, plan: CachePlan) -> Arc<CacheSpec> {
 }
 
 /// Largest error allowed, relative to the largest output: that of the window, and that of weights
-/// that are whole numbers, of 16 bits or, for codes of 4 and 2 bits with VNNI, of 8.
+/// that are whole numbers, of 8 bits for codes of 4 and 2. Every single sum is held to its own bound
+/// in the kernels' tests.
 fn allowed(level: SimdLevel, dtype: Dtype) -> f64 {
-    let codes = match level {
-        SimdLevel::Portable => 1e-5,
-        SimdLevel::Avx2 => 1e-3,
-        SimdLevel::Avx512 | SimdLevel::Avx512Bf16 => 4e-2,
-    };
+    let codes = if level == SimdLevel::Portable { 1e-5 } else { 4e-2 };
     tolerance(level, dtype).max(codes)
 }
 
@@ -99,23 +96,26 @@ fn every_named_plan_matches_the_oracle() {
     }
 }
 
-/// The error that whole-number weights add, on numbers of which some channels are outliers.
+/// The error that whole-number weights add, beside the one of the codes, on keys with outliers.
 #[test]
-fn whole_number_weights_add_little() {
+fn whole_number_weights_add_little_to_the_error_of_the_codes() {
     let shape = shape(1, 1, 64);
     let mut tokens = Tokens::random(shape, 3, 2000, 2);
     for key in tokens.k[0].chunks_exact_mut(64) {
         key[5] = 30.0 * key[5] + 100.0;
         key[40] *= 10.0;
     }
-    for (name, most) in [("k8v8", 2e-3), ("k8v4", 1e-2), ("k4v4", 4e-2)] {
+    let dense = tokens.cache(&planned(WINDOW, Dtype::F16, CachePlan::full(shape)));
+    let exact = oracle(&dense, 0, &tokens.q[0]);
+    for name in ["k8v8", "k8v4", "k4v4"] {
         let plan = CachePlan::named(name, shape).unwrap();
         let cache = tokens.cache(&planned(WINDOW, Dtype::F16, plan));
-        let expected = oracle(&cache, 0, &tokens.q[0]);
+        let stored = oracle(&cache, 0, &tokens.q[0]);
+        let codes = error(&stored, &exact);
         for level in levels() {
-            let error = error(&attend(level, &cache, 0, &tokens.q[0]), &expected);
-            println!("{name} {level}: {error:e}");
-            assert!(error <= most, "{name} {level}: {error:e}");
+            let share = error(&attend(level, &cache, 0, &tokens.q[0]), &stored) / codes;
+            println!("{name} {level}: {share:.4} of the codes' error, which is {codes:.1e}");
+            assert!(share <= 0.5, "{name} {level}: {share}");
         }
     }
 }

@@ -10,7 +10,7 @@ use kscope::decode::divergence::StepDivergence;
 use kscope::element::Dtype;
 use kscope::learn::data::{Haystack, HaystackPart, HaystackPiece};
 use kscope::learn::engine::{Damage, Sample, damage};
-use kscope::learn::sensitivity::{Measured, SensitivitySettings, measure};
+use kscope::learn::sensitivity::{MeasuredSensitivity, SensitivitySettings, measure};
 use kscope::mask::{ChannelMask, Sensitivity, Shape, Width, Window};
 use kscope::model::Model;
 use kscope::model::decoder::{PrefillHooks, StepBuffers};
@@ -24,9 +24,12 @@ const WINDOW: Window = Window { sink: 3, recent: 6, chunk: 4 };
 /// Tokens drawn per row.
 const DRAWS: usize = 2;
 
+/// A question and its answer, as tokens.
+type Branch = (Vec<u32>, Vec<u32>);
+
 /// A context of 40 tokens, and two questions of different length with answers. With this window the
 /// answers' first rows are in the middle of their last ones.
-fn branches() -> (Vec<u32>, Vec<(Vec<u32>, Vec<u32>)>) {
+fn branches() -> (Vec<u32>, Vec<Branch>) {
     let list =
         |from: u32, n: u32| (from..from + n).map(|i| (i * 37 + 11) % 90).collect::<Vec<u32>>();
     (list(0, 40), vec![(list(100, 5), list(200, 12)), (list(300, 2), list(400, 4))])
@@ -197,7 +200,7 @@ fn settings(model: &Model) -> SensitivitySettings {
     }
 }
 
-fn measured(model: &Model, settings: &SensitivitySettings) -> Measured {
+fn measured(model: &Model, settings: &SensitivitySettings) -> MeasuredSensitivity {
     measure(model, &haystack(20_000), settings, &mut |_| Ok(())).unwrap()
 }
 

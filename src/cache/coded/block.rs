@@ -116,9 +116,9 @@ impl BlockLayout {
         }
     }
 
-    /// The stored key of one token, a number per channel in the order of [`Self::channels`].
+    /// The stored key of one token, `[channels]` in the order of [`Self::channels`].
     pub fn read_key<E: Element>(&self, block: &[u8], token: usize, key: &mut [f32]) {
-        assert!(token < BLOCK && key.len() == self.channels().len(), "a number per stored channel");
+        assert!(token < BLOCK && key.len() == self.channels().len(), "one number per channel");
         if let Coding::Blocks { rotated } = self.coding {
             self.read_row(block, 0, token, (key, rotated));
             return;
@@ -127,15 +127,14 @@ impl BlockLayout {
         for (x, row) in key.iter_mut().zip(full.chunks_exact(BLOCK)) {
             *x = row[token].widen();
         }
-        let [scales, minima] = self.k_scales(token / self.group);
         for run in &self.runs {
-            for at in 0..run.channels {
-                let coded = run.first + at;
+            let [scales, minima] = self.k_scales(token / self.group);
+            for (at, x) in key[self.full + run.first..][..run.channels].iter_mut().enumerate() {
                 let group = Group {
-                    scale: get_f16(block, scales.start + 2 * coded),
-                    minimum: get_f16(block, minima.start + 2 * coded),
+                    scale: get_f16(block, scales.start + 2 * (run.first + at)),
+                    minimum: get_f16(block, minima.start + 2 * (run.first + at)),
                 };
-                key[self.full + coded] = group.number(get(block, run.place(at, token), run.width));
+                *x = group.number(get(block, run.place(at, token), run.width));
             }
         }
     }
@@ -161,6 +160,70 @@ impl BlockLayout {
             };
             for (channel, x) in (index * codes.group..).zip(numbers) {
                 *x = group.number(get(block, codes.place(channel, token), codes.width));
+            }
+        }
+    }
+
+    /// Takes over the codes of these tokens, whole groups, wherever `from`, a block of the same
+    /// head, has the same width in the same groups. Numbers that were coded once would otherwise be
+    /// coded again, which may shift them.
+    pub fn keep_codes(
+        &self,
+        block: &mut [u8],
+        tokens: Range<usize>,
+        (layout, from): (&Self, &[u8]),
+    ) {
+        if let (Coding::Blocks { rotated }, Coding::Blocks { rotated: before }) =
+            (self.coding, layout.coding)
+        {
+            for (to, start) in [(0, 0), (self.values, layout.values)] {
+                let width = self.row_width(to);
+                if rotated == before && width == layout.row_width(start) {
+                    let bytes = ggml::row_bytes(self.head_dim, width);
+                    block[to..][tokens.start * bytes..tokens.end * bytes]
+                        .copy_from_slice(&from[start..][tokens.start * bytes..tokens.end * bytes]);
+                }
+            }
+            return;
+        }
+        if self.group == layout.group {
+            self.keep_keys(block, tokens.clone(), (layout, from));
+        }
+        let (Some(codes), Some(before)) = (&self.codes, &layout.codes) else { return };
+        if (codes.width, codes.group) == (before.width, before.group) {
+            for token in tokens {
+                for channel in 0..self.head_dim {
+                    let code = get(from, before.place(channel, token), codes.width);
+                    put(block, codes.place(channel, token), codes.width, code);
+                }
+                for index in 0..self.head_dim / codes.group {
+                    let places = self.v_scales(codes, index);
+                    for (to, from_place) in places.iter().zip(layout.v_scales(before, index)) {
+                        let number = get_f16(from, from_place.start + 2 * token);
+                        put_f16(block, to.start + 2 * token, number);
+                    }
+                }
+            }
+        }
+    }
+
+    fn keep_keys(&self, block: &mut [u8], tokens: Range<usize>, (layout, from): (&Self, &[u8])) {
+        for (run, before) in self.runs.iter().zip(&layout.runs) {
+            let had = &layout.channels()[layout.full + before.first..][..before.channels];
+            let wants = &self.channels()[self.full + run.first..][..run.channels];
+            for (at, channel) in wants.iter().enumerate() {
+                let Some(was) = had.iter().position(|had| had == channel) else { continue };
+                for token in tokens.clone() {
+                    let code = get(from, before.place(was, token), run.width);
+                    put(block, run.place(at, token), run.width, code);
+                }
+                for index in tokens.start / self.group..tokens.end / self.group {
+                    let places = self.k_scales(index);
+                    for (to, from_place) in places.iter().zip(layout.k_scales(index)) {
+                        let number = get_f16(from, from_place.start + 2 * (before.first + was));
+                        put_f16(block, to.start + 2 * (run.first + at), number);
+                    }
+                }
             }
         }
     }
@@ -272,11 +335,6 @@ mod tests {
         for (row, &channel) in stored.chunks(BLOCK).zip(layout.channels()) {
             let exact = &keys[channel * BLOCK..][..BLOCK];
             near(row, exact, widths[channel], group, coding);
-        }
-        let mut key = vec![0.0; layout.channels().len()];
-        for token in 0..BLOCK {
-            layout.read_key::<f16>(&block, token, &mut key);
-            assert!(key.iter().zip(stored.chunks(BLOCK)).all(|(x, row)| *x == row[token]));
         }
         let mut value = vec![0.0; head_dim];
         let v_group = coding.v_group(head_dim);

@@ -6,14 +6,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::geometry::{NamedGeometry, model_geometry};
-use super::make::{Inherited, MakeArgs, Settings, binding, shown, texts};
+use super::make::{Inherited, MakeArgs, MakeSettings, binding, shown, texts};
 use super::report;
-use super::values::{Fit, LockSpec, LockTo};
+use super::values::{Fit, HeldAt, LockSpec};
 use crate::cli::output;
 use crate::mask::files::{self, Contents, MaskFile, Origin};
 use crate::mask::select::{
-    Allocation, AllocationOptions, AllocationTarget, ByteBudget, Floor, LockWidths, Place,
-    WidthLock, allocate,
+    Allocation, AllocationOptions, AllocationTarget, ByteBudget, Floor, LockWidths, WidthLock,
+    WidthPlace, allocate,
 };
 use crate::mask::{
     CachePlan, Coding, Shape, Statistics, StatisticsSetting, Width, WidthStatistics, Window, bytes,
@@ -27,7 +27,7 @@ struct Report {
     output: String,
     model: String,
     model_fingerprint: String,
-    settings: Settings,
+    settings: MakeSettings,
     #[serde(flatten)]
     statistics: Statistics,
     #[serde(flatten)]
@@ -44,7 +44,7 @@ pub(super) fn by_sensitivity(args: &MakeArgs, path: &Path) -> Result<()> {
     let model = args.model.as_deref().map(model_geometry).transpose()?;
     expect_shape(path, shape, model.as_ref())?;
     let settings =
-        Settings::resolve(args, Some((source.origin(), "sensitivity file")), Window::CODED);
+        MakeSettings::resolve(args, Some((source.origin(), "sensitivity file")), Window::CODED);
     let base = match &source {
         Contents::Mask(file) => Some(&file.plan),
         _ => None,
@@ -79,7 +79,7 @@ pub(super) fn by_name(args: &MakeArgs, name: &str) -> Result<()> {
             "the plan {name} stores blocks per token, which a file cannot say: use its name wherever a plan is taken (--plan {name})"
         )));
     }
-    let mut settings = Settings::resolve(args, None, Window::CODED);
+    let mut settings = MakeSettings::resolve(args, None, Window::CODED);
     settings.align = Inherited { value: 1, from: "default" };
     let recipe = json!({ "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")), "plan": name });
     let fingerprint = fingerprint(&model.geometry);
@@ -105,13 +105,13 @@ fn expect_shape(path: &Path, shape: Shape, model: Option<&NamedGeometry>) -> Res
     }
 }
 
-fn origin((model, fingerprint): (String, String), settings: Settings, recipe: Value) -> Origin {
+fn origin((model, fingerprint): (String, String), settings: MakeSettings, recipe: Value) -> Origin {
     Origin { model, fingerprint, window: settings.window(), align: settings.align.value, recipe }
 }
 
 fn options(
     args: &MakeArgs,
-    settings: &Settings,
+    settings: &MakeSettings,
     shape: Shape,
     base: Option<&CachePlan>,
 ) -> Result<AllocationOptions> {
@@ -148,19 +148,19 @@ fn options(
 
 fn lock(spec: &LockSpec, base: Option<&CachePlan>) -> Result<WidthLock> {
     let to = match (spec.to, base) {
-        (LockTo::File, Some(plan)) => LockWidths::Plan(plan.clone().into()),
-        (LockTo::File, None) => {
+        (HeldAt::File, Some(plan)) => LockWidths::Plan(plan.clone().into()),
+        (HeldAt::File, None) => {
             return Err(Error::input(format!(
                 "--lock {spec} without bits: expected --sensitivity with a file that holds a plan, found none"
             )));
         }
-        (LockTo::Widths(_, Some(_)), _) if matches!(spec.place, Place::Channel(..)) => {
+        (HeldAt::Widths(_, Some(_)), _) if matches!(spec.place, WidthPlace::Channel(..)) => {
             return Err(Error::input(format!(
                 "--lock {spec}: one channel has bits of K alone, and V belongs to the head"
             )));
         }
-        (LockTo::Widths(k, v), _) => LockWidths::Widths { k, v },
-        (LockTo::Number(bits), _) => {
+        (HeldAt::Widths(k, v), _) => LockWidths::Widths { k, v },
+        (HeldAt::Number(bits), _) => {
             let width = u8::try_from(bits).ok().and_then(|bits| Width::of_bits(bits).ok());
             let width = width.ok_or_else(|| {
                 Error::input(format!("--lock {spec}: a width is 0, 2, 4, 8 or 16 bits, not {bits}"))
@@ -190,7 +190,12 @@ fn file_name(path: &Path) -> Option<String> {
     path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
-fn save(args: &MakeArgs, file: MaskFile, settings: Settings, predicted: Option<f64>) -> Result<()> {
+fn save(
+    args: &MakeArgs,
+    file: MaskFile,
+    settings: MakeSettings,
+    predicted: Option<f64>,
+) -> Result<()> {
     let contents = Contents::Mask(file);
     files::save(&args.output, &contents, false)?;
     let file = contents.into_mask(&shown(Some(&args.output)))?;

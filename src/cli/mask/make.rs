@@ -9,12 +9,12 @@ use super::allocate;
 use super::geometry::{NamedGeometry, model_geometry};
 use super::report;
 use super::split::SplitArgs;
-use super::values::{self, Fit, HeadSpec, LockSpec, LockTo as HeldAt};
+use super::values::{self, Fit, HeadSpec, HeldAt, LockSpec};
 use crate::cli::output;
 use crate::cli::values::{DtypeOf, rule, tokens, tokens_or_zero};
 use crate::element::Dtype;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
-use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Place, Target};
+use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target, WidthPlace};
 use crate::mask::{
     CachePlan, ChannelMask, Given, Needs, Rule, Shape, Statistics, StatisticsSetting, Width,
     Window, alignment_cost, fingerprint, keep_counts, select,
@@ -52,7 +52,8 @@ pub(super) struct MakeArgs {
     #[arg(long, value_name = "S")]
     sparsity: Option<f64>,
     /// The most that the middle of the cache may weigh, as a share of a dense f16 one: 28% or 0.28
-    #[arg(long, value_name = "SHARE", value_parser = values::share, conflicts_with_all = ["rule", "importance", "plan"])]
+    #[arg(long, value_name = "SHARE", value_parser = values::share,
+          conflicts_with_all = ["rule", "importance", "plan"])]
     pub(super) bytes: Option<f64>,
     /// Let --bytes count the whole cache at this context, sink and recent window included
     #[arg(long, value_name = "TOKENS", value_parser = tokens, requires = "bytes")]
@@ -131,14 +132,14 @@ pub(super) struct Inherited {
 
 /// Window and alignment of the new mask.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Settings {
+pub(super) struct MakeSettings {
     pub(super) sink: Inherited,
     pub(super) recent: Inherited,
     pub(super) chunk: Inherited,
     pub(super) align: Inherited,
 }
 
-impl Settings {
+impl MakeSettings {
     /// A flag overrides the file that the mask is made from, which overrides the defaults.
     pub(super) fn resolve(
         args: &MakeArgs,
@@ -187,7 +188,7 @@ struct Report {
     output: String,
     model: String,
     model_fingerprint: String,
-    settings: Settings,
+    settings: MakeSettings,
     target_sparsity: Option<f64>,
     alignment_cost: Option<i64>,
     #[serde(flatten)]
@@ -216,7 +217,7 @@ pub(super) fn run(args: &MakeArgs) -> Result<()> {
         (None, Some(counts)) => Some((&counts.origin, "counts file")),
         (None, None) => None,
     };
-    let mut settings = Settings::resolve(args, inherited, Window::default());
+    let mut settings = MakeSettings::resolve(args, inherited, Window::default());
     let mask = match &counts {
         Some(counts) => {
             settings.align = Inherited { value: counts.origin.align, from: "counts file" };
@@ -275,7 +276,7 @@ fn agreed_shape(
     }
 }
 
-fn options(args: &MakeArgs, settings: &Settings, source: Option<&Contents>) -> Result<Options> {
+fn options(args: &MakeArgs, settings: &MakeSettings, source: Option<&Contents>) -> Result<Options> {
     let target = match (args.sparsity, args.fit) {
         (_, Some(Fit { bytes, tokens })) => Target::Bytes(ByteBudget {
             bytes,
@@ -311,7 +312,7 @@ fn options(args: &MakeArgs, settings: &Settings, source: Option<&Contents>) -> R
 }
 
 fn lock(spec: &LockSpec, base: Option<&ChannelMask>) -> Result<Lock> {
-    let Place::Heads(heads) = spec.place else {
+    let WidthPlace::Heads(heads) = spec.place else {
         return Err(Error::input(format!(
             "--lock {spec}: a mask's locks hold heads, and channels only with --sensitivity"
         )));
@@ -396,7 +397,7 @@ fn recipe(args: &MakeArgs, source: Option<&Contents>) -> Value {
     recipe
 }
 
-fn print(args: &MakeArgs, file: &MaskFile, settings: Settings) -> Result<()> {
+fn print(args: &MakeArgs, file: &MaskFile, settings: MakeSettings) -> Result<()> {
     let setting = StatisticsSetting { at: None, element_size: args.kv_dtype.bytes() };
     let report = Report {
         output: args.output.display().to_string(),

@@ -2,7 +2,7 @@
 
 use crate::cli::values::tokens;
 use crate::mask::Width;
-use crate::mask::select::{Heads, Place};
+use crate::mask::select::{Heads, WidthPlace};
 use crate::numbers;
 
 /// A byte budget at a context: `1.5GiB@32k`.
@@ -63,7 +63,7 @@ impl std::fmt::Display for HeadSpec {
 
 /// What a lock holds a place at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LockTo {
+pub(super) enum HeldAt {
     /// What the file has there.
     File,
     /// A number: kept channels of a mask, bits of a plan.
@@ -75,23 +75,23 @@ pub(super) enum LockTo {
 /// A lock: `3`, `3:1` or `3:1:40`, and perhaps `=8` or `=8/4`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LockSpec {
-    pub(super) place: Place,
-    pub(super) to: LockTo,
+    pub(super) place: WidthPlace,
+    pub(super) to: HeldAt,
 }
 
 impl std::fmt::Display for LockSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.place {
-            Place::Heads(Heads::All) => Ok(()),
-            Place::Heads(Heads::Layer(layer)) => write!(f, "{layer}"),
-            Place::Heads(Heads::Head(layer, head)) => write!(f, "{layer}:{head}"),
-            Place::Channel(layer, head, channel) => write!(f, "{layer}:{head}:{channel}"),
+            WidthPlace::Heads(Heads::All) => Ok(()),
+            WidthPlace::Heads(Heads::Layer(layer)) => write!(f, "{layer}"),
+            WidthPlace::Heads(Heads::Head(layer, head)) => write!(f, "{layer}:{head}"),
+            WidthPlace::Channel(layer, head, channel) => write!(f, "{layer}:{head}:{channel}"),
         }?;
         let bits = |width: Option<Width>| width.map_or_else(String::new, |width| width.to_string());
         match self.to {
-            LockTo::File => Ok(()),
-            LockTo::Number(number) => write!(f, "={number}"),
-            LockTo::Widths(k, v) => write!(f, "={}/{}", bits(k), bits(v)),
+            HeldAt::File => Ok(()),
+            HeldAt::Number(number) => write!(f, "={number}"),
+            HeldAt::Widths(k, v) => write!(f, "={}/{}", bits(k), bits(v)),
         }
     }
 }
@@ -106,9 +106,9 @@ pub(super) fn lock(text: &str) -> Result<LockSpec, String> {
     let (place, to) = text.split_once('=').map_or((text, None), |(place, to)| (place, Some(to)));
     let parts: Vec<usize> = place.split(':').map(number).collect::<Result<_, _>>()?;
     let place = match *parts {
-        [layer] => Place::Heads(Heads::Layer(layer)),
-        [layer, head] => Place::Heads(Heads::Head(layer, head)),
-        [layer, head, channel] => Place::Channel(layer, head, channel),
+        [layer] => WidthPlace::Heads(Heads::Layer(layer)),
+        [layer, head] => WidthPlace::Heads(Heads::Head(layer, head)),
+        [layer, head, channel] => WidthPlace::Channel(layer, head, channel),
         _ => return Err(wrong()),
     };
     let bits = |text: &str| match text {
@@ -116,11 +116,11 @@ pub(super) fn lock(text: &str) -> Result<LockSpec, String> {
         bits => width(bits).map(Some).map_err(|_| wrong()),
     };
     let to = match to {
-        None => LockTo::File,
+        None => HeldAt::File,
         Some(to) => match to.split_once('/') {
-            Some((k, v)) if (k, v) != ("", "") => LockTo::Widths(bits(k)?, bits(v)?),
+            Some((k, v)) if (k, v) != ("", "") => HeldAt::Widths(bits(k)?, bits(v)?),
             Some(_) => return Err(wrong()),
-            None => LockTo::Number(number(to)?),
+            None => HeldAt::Number(number(to)?),
         },
     };
     Ok(LockSpec { place, to })
@@ -132,7 +132,7 @@ pub(super) fn floor(text: &str) -> Result<HeadSpec, String> {
         return Ok(HeadSpec { heads: Heads::All, channels: Some(channels) });
     }
     match lock(text) {
-        Ok(LockSpec { place: Place::Heads(heads), to: LockTo::Number(channels) }) => {
+        Ok(LockSpec { place: WidthPlace::Heads(heads), to: HeldAt::Number(channels) }) => {
             Ok(HeadSpec { heads, channels: Some(channels) })
         }
         _ => Err("expected N, LAYER=N or LAYER:HEAD=N (channels per head)".to_string()),
@@ -170,14 +170,14 @@ mod tests {
         assert_eq!(floor("16"), spec(Heads::All, Some(16)));
         assert_eq!(floor("3=16"), spec(Heads::Layer(3), Some(16)));
         let held = |place, to| Ok(LockSpec { place, to });
-        assert_eq!(lock("3:1"), held(Place::Heads(Heads::Head(3, 1)), LockTo::File));
-        assert_eq!(lock("3"), held(Place::Heads(Heads::Layer(3)), LockTo::File));
-        assert_eq!(lock("3:1=8"), held(Place::Heads(Heads::Head(3, 1)), LockTo::Number(8)));
-        let widths = LockTo::Widths(Some(Width::Eight), Some(Width::Four));
-        assert_eq!(lock("3:1=8/4"), held(Place::Heads(Heads::Head(3, 1)), widths));
-        let of_v = LockTo::Widths(None, Some(Width::Two));
-        assert_eq!(lock("3=/2"), held(Place::Heads(Heads::Layer(3)), of_v));
-        assert_eq!(lock("3:1:40=16"), held(Place::Channel(3, 1, 40), LockTo::Number(16)));
+        assert_eq!(lock("3:1"), held(WidthPlace::Heads(Heads::Head(3, 1)), HeldAt::File));
+        assert_eq!(lock("3"), held(WidthPlace::Heads(Heads::Layer(3)), HeldAt::File));
+        assert_eq!(lock("3:1=8"), held(WidthPlace::Heads(Heads::Head(3, 1)), HeldAt::Number(8)));
+        let widths = HeldAt::Widths(Some(Width::Eight), Some(Width::Four));
+        assert_eq!(lock("3:1=8/4"), held(WidthPlace::Heads(Heads::Head(3, 1)), widths));
+        let of_v = HeldAt::Widths(None, Some(Width::Two));
+        assert_eq!(lock("3=/2"), held(WidthPlace::Heads(Heads::Layer(3)), of_v));
+        assert_eq!(lock("3:1:40=16"), held(WidthPlace::Channel(3, 1, 40), HeldAt::Number(16)));
         for text in ["16", "3=16", "3:1=16"] {
             assert_eq!(floor(text).unwrap().to_string(), text);
         }

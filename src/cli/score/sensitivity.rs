@@ -9,7 +9,9 @@ use crate::cli::output;
 use crate::cli::progress::ProgressLine;
 use crate::cli::values;
 use crate::learn::data;
-use crate::learn::sensitivity::{Progress, SensitivitySettings, costliest_share, measure, recipe};
+use crate::learn::sensitivity::{
+    SensitivitySettings, SensitivityStep, costliest_share, measure, recipe,
+};
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Origin, SensitivityFile};
 use crate::mask::{Window, fingerprint};
 use crate::model::config::Config;
@@ -122,8 +124,8 @@ pub(super) fn run(args: &ScoreArgs) -> Result<()> {
 }
 
 /// What the progress line says.
-fn said(progress: Progress, seconds: f64) -> String {
-    let Progress { done, samples, share } = progress;
+fn said(progress: SensitivityStep, seconds: f64) -> String {
+    let SensitivityStep { done, samples, share } = progress;
     let sample = format!("measuring sensitivity: sample {} of {samples}", done + 1);
     match share > 0.0 {
         true => {
@@ -140,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_progress_line_says_how_long_it_will_take() {
-        let at = |done, share| said(Progress { done, samples: 4, share }, 30.0);
+        let at = |done, share| said(SensitivityStep { done, samples: 4, share }, 30.0);
         assert_eq!(at(0, 0.0), "measuring sensitivity: sample 1 of 4");
         assert_eq!(at(1, 0.25), "measuring sensitivity: sample 2 of 4, 90 s left");
     }

@@ -1,6 +1,6 @@
 //! The measurement: calibration samples, draws, and the sums over both.
 
-use super::settings::{Progress, SensitivitySettings};
+use super::settings::{SensitivitySettings, SensitivityStep};
 use crate::learn::data::{Draw, Haystack, HaystackPart, Task, Tokens, draw_of_length, text_rows};
 use crate::learn::engine::{self, Damage, Sample};
 use crate::mask::Sensitivity;
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 
 /// The result of a measurement.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Measured {
+pub struct MeasuredSensitivity {
     /// Damage of every width.
     pub sensitivity: Sensitivity,
     /// Rows of text that were scored.
@@ -26,8 +26,8 @@ pub fn measure(
     model: &Model,
     haystack: &Haystack,
     settings: &SensitivitySettings,
-    progress: &mut dyn FnMut(Progress) -> Result<()>,
-) -> Result<Measured> {
+    progress: &mut dyn FnMut(SensitivityStep) -> Result<()>,
+) -> Result<MeasuredSensitivity> {
     settings.check(model.config())?;
     // All tokens come first: a text that is too short is refused before anything is computed.
     let text: Vec<Tokens> = (0..settings.windows)
@@ -46,7 +46,7 @@ pub fn measure(
     let mut sums = [Sums::default(), Sums::default()];
     for (kind, samples) in [&text, &recall].into_iter().enumerate() {
         for (index, tokens) in samples.iter().enumerate() {
-            progress(Progress {
+            progress(SensitivityStep {
                 done: finished,
                 samples: text.len() + recall.len(),
                 share: done as f32 / all.max(1) as f32,
@@ -68,7 +68,7 @@ pub fn measure(
         }
     }
     let [text, recall] = sums;
-    Ok(Measured {
+    Ok(MeasuredSensitivity {
         text_rows: text.terms / settings.draws,
         recall_rows: recall.terms / settings.draws,
         sensitivity: Sensitivity::new(

@@ -8,6 +8,6 @@ mod measure;
 mod recipe;
 mod settings;
 
-pub use measure::{Measured, measure};
+pub use measure::{MeasuredSensitivity, measure};
 pub use recipe::{costliest_share, recipe};
-pub use settings::{Progress, SensitivitySettings};
+pub use settings::{SensitivitySettings, SensitivityStep};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::measure::Measured;
+use super::measure::MeasuredSensitivity;
 use super::settings::SensitivitySettings;
 use crate::learn::data::Haystack;
 use crate::mask::{Sensitivity, Width};
@@ -13,7 +13,7 @@ pub fn recipe(
     model: &Model,
     haystack: &Haystack,
     settings: &SensitivitySettings,
-    measured: &Measured,
+    measured: &MeasuredSensitivity,
 ) -> Value {
     let texts = haystack.pieces.iter();
     let texts: Vec<Value> =

@@ -90,7 +90,7 @@ impl SensitivitySettings {
 
 /// How far a measurement is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Progress {
+pub struct SensitivityStep {
     /// Samples that are done: windows, then recall samples.
     pub done: usize,
     /// Samples in all.

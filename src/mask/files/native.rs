@@ -6,7 +6,7 @@
 //! which channels store anything, and its `v_group` how many channels of V share a scale. Both may
 //! hold the sensitivity that they were made from as the F32 tensors `sensitivity_k` and
 //! `sensitivity_v`. An importance file has the tensor `importance`, a sensitivity file `k` and `v`;
-//! both have `version` 1. Tensors of other names are ignored.
+//! both have `version` 1. FileTensors of other names are ignored.
 //!
 //! The other keys are `model`, `model_fingerprint`, `channel_order`, `sink`, `recent`, `chunk`,
 //! `align`, `target_sparsity` (masks and plans; empty = unknown) and `recipe` (JSON).
@@ -17,7 +17,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{SafeTensors, serialize};
 
 use super::contents::{Contents, ImportanceFile, MaskFile, Origin, SensitivityFile};
-use super::tensors::{self, Tensors};
+use super::tensors::{self, FileTensors};
 use crate::error::shortened;
 use crate::mask::select::ALIGNMENTS;
 use crate::mask::{CachePlan, Coding, V_GROUP, Window};
@@ -48,7 +48,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Contents> {
     };
     metadata.expect("channel_order", "rotate-half")?;
     let origin = metadata.origin()?;
-    let tensors = Tensors { name, tensors };
+    let tensors = FileTensors { name, tensors };
     match format {
         IMPORTANCE => {
             let importance = tensors.importance()?;

@@ -8,7 +8,7 @@ use crate::mask::{CachePlan, ChannelMask, Coding, Importance, Sensitivity, Shape
 use crate::{Error, Result};
 
 /// One tensor to be written.
-pub(super) struct Stored {
+pub(super) struct FileTensor {
     pub(super) name: &'static str,
     pub(super) dtype: Dtype,
     pub(super) axes: Vec<usize>,
@@ -16,16 +16,20 @@ pub(super) struct Stored {
 }
 
 /// Everything that a file of these contents stores.
-pub(super) fn of(contents: &Contents) -> Vec<Stored> {
+pub(super) fn of(contents: &Contents) -> Vec<FileTensor> {
     let Shape { layers, kv_heads, head_dim } = contents.shape();
-    let floats = |name, axes: &[usize], numbers: &[f32]| Stored {
+    let floats = |name, axes: &[usize], numbers: &[f32]| FileTensor {
         name,
         dtype: Dtype::F32,
         axes: axes.to_vec(),
         bytes: numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
     };
-    let bytes =
-        |name, axes: &[usize], bytes| Stored { name, dtype: Dtype::U8, axes: axes.to_vec(), bytes };
+    let bytes = |name, axes: &[usize], bytes| FileTensor {
+        name,
+        dtype: Dtype::U8,
+        axes: axes.to_vec(),
+        bytes,
+    };
     let channels = [layers, kv_heads, head_dim];
     let widths = Sensitivity::WIDTHS.len();
     let mut tensors = Vec::new();
@@ -52,12 +56,12 @@ pub(super) fn of(contents: &Contents) -> Vec<Stored> {
 }
 
 /// The tensors of a file that is read; errors name the file.
-pub(super) struct Tensors<'a> {
+pub(super) struct FileTensors<'a> {
     pub(super) name: &'a str,
     pub(super) tensors: SafeTensors<'a>,
 }
 
-impl Tensors<'_> {
+impl FileTensors<'_> {
     /// A tensor that must be there is not.
     pub(super) fn missing(&self, tensor: &str) -> Error {
         self.wrong(format!("expected a tensor named {tensor}, found none"))

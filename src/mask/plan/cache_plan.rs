@@ -170,6 +170,23 @@ impl CachePlan {
         HeadBytes::of(self.k(layer, kv_head), self.v(layer, kv_head), self.coding, element)
     }
 
+    /// Bytes of 64 middle tokens of K and of V by width, in the order of [`Width::ALL`], scales and
+    /// minima included.
+    pub fn bytes_by_width(&self, chunk: usize, element: usize) -> [[usize; 5]; 2] {
+        let (tokens, group) = (64, group_tokens(chunk));
+        let mut bytes = [[0; 5]; 2];
+        for (layer, head) in self.shape().each_head() {
+            let counts = histogram(self.k(layer, head));
+            for (width, count) in Width::ALL.into_iter().zip(counts).filter(|(_, n)| *n > 0) {
+                let k = HeadBytes::of(&vec![width; count], Width::Zero, self.coding, element);
+                bytes[0][width.index()] += k.at(tokens, group)[0];
+            }
+            let v = self.head_bytes((layer, head), element).at(tokens, group)[1];
+            bytes[1][self.v(layer, head).index()] += v;
+        }
+        bytes
+    }
+
     /// Bytes of the middle of a long context for a dense f16 cache's 1, scales and minima included.
     /// Where 16 bits stand for another element type, they count as f16 all the same.
     pub fn bytes_share(&self, chunk: usize) -> f64 {
@@ -218,6 +235,24 @@ mod tests {
         assert_eq!(again.unwrap(), plan);
         assert!(CachePlan::full(SHAPE).is_full());
         assert_eq!(CachePlan::full(SHAPE).bytes_share(32), 1.0);
+    }
+
+    #[test]
+    fn bytes_by_width_add_up_to_the_bytes_of_all_heads() {
+        let mixed = CachePlan::new(
+            SHAPE,
+            (0..SHAPE.entries()).map(|i| Width::ALL[i % 5]).collect(),
+            vec![Width::Four, Width::Eight],
+            Coding::best(64),
+        );
+        let blocks = Coding::Blocks { rotated: false };
+        let blocks = CachePlan::uniform(SHAPE, Width::Eight, Width::Four, blocks);
+        for plan in [mixed.unwrap(), blocks.unwrap(), CachePlan::full(SHAPE)] {
+            let whole = SHAPE.each_head().map(|head| plan.head_bytes(head, 2).at(64, 16));
+            let whole = whole.fold([0, 0], |sum, at| [sum[0] + at[0], sum[1] + at[1]]);
+            let bytes = plan.bytes_by_width(16, 2);
+            assert_eq!(bytes.map(|widths| widths.iter().sum::<usize>()), whole);
+        }
     }
 
     #[test]

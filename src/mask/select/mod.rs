@@ -16,7 +16,7 @@ mod ranking;
 mod selection;
 
 pub use allocate::{
-    Allocation, AllocationOptions, AllocationTarget, LockWidths, Place, WidthLock, allocate,
+    Allocation, AllocationOptions, AllocationTarget, LockWidths, WidthLock, WidthPlace, allocate,
 };
 pub use options::{ALIGNMENTS, Budget, ByteBudget, Floor, Heads, Lock, LockTo, Options, Target};
 pub use selection::{keep_counts, select};

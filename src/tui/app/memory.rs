@@ -21,7 +21,20 @@ pub fn memory_now(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         bar_row(state, pane, "dense", dense, dense.total());
         saved(state, pane, state.run.kv, dense);
     }
+    by_width(model, state.run.kv, pane);
     parts_legend(state, pane);
+}
+
+/// Bytes of the middle by width where there is space, for plans with coded widths.
+fn by_width(model: &ModelView, now: CacheBytes, pane: &mut Pane<'_>) {
+    let Some(widths) = &model.widths else { return };
+    if pane.area.height > 12 && now.middle_k + now.middle_v > 0 {
+        pane.row("K by bits", widths.divided(0, now.middle_k));
+        pane.row("V by bits", widths.divided(1, now.middle_v));
+    }
+    if pane.area.height > 8 {
+        pane.row("middle", format!("{:.1} % of dense f16", widths.share * 100.0));
+    }
 }
 
 /// Label, bar by part, and total.

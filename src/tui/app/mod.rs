@@ -36,3 +36,4 @@ pub mod tabs;
 pub mod terminal;
 pub mod text_lines;
 pub mod update;
+pub mod widths;

@@ -4,10 +4,11 @@ use crate::cache::{CacheBytes, CacheSpec};
 use crate::decode::worker::event::{Live, MaskInfo, ModelInfo, Rules};
 use crate::mask::select::Options;
 use crate::mask::{
-    CachePlan, ChannelMask, Importance, Rule, Shape, Statistics, StatisticsSetting, Window, bytes,
-    select,
+    CachePlan, ChannelMask, Importance, Rule, Shape, Statistics, StatisticsSetting, Width, Window,
+    bytes, select,
 };
 use crate::tui::app::table::{Metric, Table};
+use crate::tui::app::widths::WidthBytes;
 
 /// The loaded model and everything computed from it.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,8 @@ pub struct ModelView {
     pub spec: CacheSpec,
     /// Bytes of the dense cache at any length.
     pub dense: CacheSpec,
+    /// What the middle weighs by width; `None` where the session's plan is a mask.
+    pub widths: Option<WidthBytes>,
     importance: Option<Table>,
     key_norm: Option<Table>,
     think: Option<Table>,
@@ -52,6 +55,7 @@ impl ModelView {
                 info.name
             )));
         }
+        let spec = CacheSpec::planned(info.window, dtype, plan)?;
         let mut view = Self {
             importance: None,
             exact: None,
@@ -59,7 +63,8 @@ impl ModelView {
                 &mask,
                 &StatisticsSetting { at: None, element_size: dtype.bytes() },
             ),
-            spec: CacheSpec::planned(info.window, dtype, plan)?,
+            widths: WidthBytes::of(&spec),
+            spec,
             dense: CacheSpec::dense(shape, info.window, dtype)?,
             mask,
             key_norm: None,
@@ -104,7 +109,7 @@ impl ModelView {
             &StatisticsSetting { at: None, element_size: dtype.bytes() },
         );
         self.mask = mask.mask().clone();
-        self.spec = spec;
+        (self.widths, self.spec) = (WidthBytes::of(&spec), spec);
         (self.info.mask, self.info.window) = (Some(mask), window);
         self.take_origin();
         Ok(())
@@ -123,6 +128,23 @@ impl ModelView {
     /// Whether the session decodes with a mask.
     pub fn is_masked(&self) -> bool {
         self.info.mask.is_some()
+    }
+
+    /// The name of a metric on screen: a plan with coded widths has a width for every channel.
+    pub fn name_of(&self, metric: Metric) -> &'static str {
+        match metric {
+            Metric::Mask if self.widths.is_some() => "width",
+            metric => metric.name(),
+        }
+    }
+
+    /// What the plan does with a channel, in words.
+    pub fn stored_as(&self, layer: usize, head: usize, channel: usize) -> String {
+        match (self.plan().k(layer, head)[channel], &self.widths) {
+            (width, Some(_)) => format!("{width} bits"),
+            (Width::Zero, None) => "pruned".to_owned(),
+            (_, None) => "kept".to_owned(),
+        }
     }
 
     /// The values of a metric, where they are known. The mask has no table: it has bits.
@@ -171,12 +193,14 @@ impl ModelView {
     }
 
     /// Bytes per middle token of one head: its keys and values, and what dense decode stores.
-    pub fn head_bytes(&self, layer: usize, head: usize) -> (bytes::KvBytes, bytes::KvBytes) {
+    /// Scales and minima count with their share of a token.
+    pub fn head_bytes(&self, layer: usize, head: usize) -> ([f64; 2], bytes::KvBytes) {
         let one = Shape { layers: 1, kv_heads: 1, head_dim: self.shape().head_dim };
-        let bits = self.mask.head(layer, head).to_vec();
-        let mask = ChannelMask::new(one, bits).unwrap_or_else(|_| ChannelMask::full(one));
         let element = self.spec.dtype().bytes();
-        (bytes::middle_token(&mask, element), bytes::dense_token(one, element))
+        // 64 tokens, so that groups and bytes are whole.
+        let (tokens, group) = (64, self.spec.group_tokens());
+        let now = self.plan().head_bytes((layer, head), element).at(tokens, group);
+        (now.map(|bytes| bytes as f64 / tokens as f64), bytes::dense_token(one, element))
     }
 
     /// Computed cache bytes at a length: with the mask and dense.

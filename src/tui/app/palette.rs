@@ -103,7 +103,9 @@ fn words(state: &State) -> Vec<Entry> {
     all.push(entry("theme dark".to_owned(), "for a dark terminal", Does::Light(false)));
     let has = |metric: &Metric| state.model.as_ref().is_some_and(|model| model.has(*metric));
     for metric in Metric::ALL.into_iter().filter(has) {
-        all.push(entry(format!("metric {}", metric.name()), metric.unit(), Does::Metric(metric)));
+        let name = state.model.as_ref().map_or(metric.name(), |model| model.name_of(metric));
+        let unit = if name == metric.name() { metric.unit() } else { "bits of each K channel" };
+        all.push(entry(format!("metric {name}"), unit, Does::Metric(metric)));
     }
     for scale in Scale::ALL {
         all.push(entry(format!("scale {}", scale.name()), "scale of the map", Does::Scale(scale)));

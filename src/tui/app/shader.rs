@@ -4,6 +4,7 @@
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::{OtherMask, State};
 use crate::tui::app::table::{Metric, Scale, Table};
+use crate::tui::app::widths;
 use crate::tui::color::Shade;
 use crate::tui::paint::number;
 
@@ -54,6 +55,14 @@ impl<'a> Shader<'a> {
                     Shade::Share(table.share(sum / count as f32, self.scale))
                 }
             }
+            None if self.shows_widths() => {
+                let widths = self.model.plan().k(layer, head);
+                channels.for_each(|channel| add(f32::from(widths[channel].bits())));
+                match count {
+                    0 => Shade::Absent,
+                    count => Shade::Share(widths::share_of(sum / count as f32)),
+                }
+            }
             None => {
                 channels.for_each(|channel| add(f32::from(u8::from(kept[channel]))));
                 if count == 0 { Shade::Absent } else { Shade::Share(sum / count as f32) }
@@ -67,17 +76,24 @@ impl<'a> Shader<'a> {
         self.model.kept(layer, head) == 0
     }
 
+    /// Whether the shades are widths of a plan in steps.
+    pub fn shows_widths(&self) -> bool {
+        self.metric == Metric::Mask && self.other.is_none() && self.model.widths.is_some()
+    }
+
     /// Title of what is shown.
     pub fn title(&self) -> String {
         match self.other {
             Some(other) => format!("difference to {}", other.label),
-            None => self.metric.name().to_owned(),
+            None => self.model.name_of(self.metric).to_owned(),
         }
     }
 
     /// Unit of the values.
     pub fn unit(&self) -> &'static str {
-        if self.other.is_some() {
+        if self.shows_widths() {
+            "bits of each K channel"
+        } else if self.other.is_some() {
             "kept by one mask and not by the other"
         } else {
             self.metric.unit()
@@ -91,6 +107,7 @@ impl<'a> Shader<'a> {
                 ["only other", "same", "only mask"][(share * 2.0).round() as usize].to_owned()
             }
             (None, Some(table)) => number(table.at(share, self.scale)),
+            (None, None) if self.shows_widths() => format!("{} bits", widths::width_at(share)),
             (None, None) => format!("{:.0} %", share * 100.0),
         }
     }

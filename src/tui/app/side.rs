@@ -12,7 +12,7 @@ use crate::tui::app::memory::memory_now;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::shader::{Shader, bar_metric};
 use crate::tui::app::state::State;
-use crate::tui::app::{strips, text_lines};
+use crate::tui::app::{strips, text_lines, widths};
 use crate::tui::color::Role;
 use crate::tui::paint::{number, put, wavelength};
 use crate::tui::screen::Screen;
@@ -60,13 +60,17 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     let both = pairs.clone().filter(|&n| n == 2).count();
     let one = pairs.filter(|&n| n == 1).count();
     pane.row(
-        "kept",
+        if model.widths.is_some() { "K bits" } else { "kept" },
         match kept {
+            _ if model.widths.is_some() => widths::histogram(model.plan().k(layer, head)),
             0 => "none: dropped, × on the map".to_owned(),
             _ => format!("{kept}/{} · {both} pairs, {one} halves", shape.head_dim),
         },
     );
-    if let Some(exact) = &model.exact {
+    if model.widths.is_some() {
+        pane.row("V", format!("{} bits", model.plan().v(layer, head)));
+    }
+    if let Some(exact) = model.exact.as_ref().filter(|_| model.widths.is_none()) {
         let exact = exact.kept_count(layer, head);
         let align = model.info.mask.as_ref().map_or(1, |mask| mask.align);
         pane.row(
@@ -75,7 +79,8 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         );
     }
     let (now, dense) = model.head_bytes(layer, head);
-    pane.row("B/token", format!("K {}/{} · V {}/{}", now.k, dense.k, now.v, dense.v));
+    let [k, v] = now.map(per_token);
+    pane.row("B/token", format!("K {k}/{} · V {v}/{}", dense.k, dense.v));
     if let Some((metric, table)) = bar_metric(state, model) {
         let values: Vec<f32> =
             table.head(layer, head).iter().copied().filter(|value| value.is_finite()).collect();
@@ -83,13 +88,18 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         let largest = values.iter().copied().fold(0.0, f32::max);
         pane.row(metric.name(), format!("mean {} · max {}", number(mean), number(largest)));
         let pair = channel % shape.pairs();
-        let state_of = if bits[channel] { "kept" } else { "pruned" };
+        let state_of = model.stored_as(layer, head, channel);
         let value = number(table.head(layer, head)[channel]);
         pane.row(
             &format!("ch {channel}"),
             format!("{state_of} · {value} · λ {}", wavelength(model.info.wavelengths[pair])),
         );
     }
+}
+
+/// Bytes of a token; scales of a group of tokens can make it a fraction.
+fn per_token(bytes: f64) -> String {
+    if bytes.fract() == 0.0 { format!("{bytes}") } else { format!("{bytes:.1}") }
 }
 
 fn head_note(model: &ModelView, head: usize) -> String {

@@ -73,8 +73,7 @@ pub fn value(state: &State) -> Option<String> {
     let at = state.at;
     let value = match model.table(metric) {
         Some(table) => table.head(at.layer, at.head)[at.channel].to_string(),
-        None => if model.mask.head(at.layer, at.head)[at.channel] { "kept" } else { "pruned" }
-            .to_owned(),
+        None => model.stored_as(at.layer, at.head, at.channel),
     };
     Some(format!(
         "{} l{} h{} c{} {}: {value}",
@@ -82,6 +81,6 @@ pub fn value(state: &State) -> Option<String> {
         at.layer,
         at.head,
         at.channel,
-        metric.name()
+        model.name_of(metric)
     ))
 }

@@ -10,6 +10,6 @@ pub use frames::{draw, frames, text};
 pub use input::{act, key, letters, mouse};
 pub use learning::{factors, learned, learning, tell_learning};
 pub use session::{
-    LARGE, SMALL, answer, blank, head_detail, info, lost, measured, noise, pair, send, session,
-    token,
+    LARGE, SMALL, answer, blank, head_detail, info, lost, measured, noise, pair, planned, send,
+    session, token,
 };

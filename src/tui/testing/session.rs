@@ -11,7 +11,7 @@ use crate::decode::worker::event::{
 use crate::decode::worker::{EngineOrder as Order, Prompt, Retune};
 use crate::element::Dtype;
 use crate::mask::select::Options;
-use crate::mask::{CachePlan, ChannelMask, Importance, Rule, Shape, Window, select};
+use crate::mask::{CachePlan, ChannelMask, Coding, Importance, Rule, Shape, Width, Window, select};
 use crate::random::scrambled;
 use crate::spread::Spread;
 use crate::tui::app::action::{Action, Effect};
@@ -192,8 +192,33 @@ pub fn lost(asked: Asked) -> Event {
 
 /// A session that has decoded for a while.
 pub fn session(shape: Shape, depth: ColorDepth) -> State {
+    session_of(info(shape), depth)
+}
+
+/// The same with a plan of all widths: the slower a pair, the more bits. Head 1 of layer 1 is
+/// dropped, and V has 4 bits in the even layers and 8 in the odd ones.
+pub fn planned(shape: Shape, depth: ColorDepth) -> State {
+    let mut info = info(shape);
+    let dropped = |head: usize| head == shape.kv_heads + 1;
+    let k = |i: usize| match i / shape.head_dim {
+        head if dropped(head) => Width::Zero,
+        _ => Width::ALL[i % shape.pairs() * 5 / shape.pairs()],
+    };
+    let v = |head: usize| match head / shape.kv_heads % 2 {
+        _ if dropped(head) => Width::Zero,
+        0 => Width::Four,
+        _ => Width::Eight,
+    };
+    let (k, v) = ((0..shape.entries()).map(k).collect(), (0..shape.heads()).map(v).collect());
+    let plan = CachePlan::new(shape, k, v, Coding::best(shape.head_dim)).expect("a fair plan");
+    info.mask = info.mask.map(|mask| MaskInfo { plan, sparsity: None, ..mask });
+    info.window = Window::CODED;
+    session_of(info, depth)
+}
+
+fn session_of(info: ModelInfo, depth: ColorDepth) -> State {
+    let shape = info.shape;
     let mut state = blank(depth);
-    let info = info(shape);
     send(&mut state, Event::Loaded(Box::new(info.clone())));
     send(
         &mut state,

@@ -170,11 +170,10 @@ pub fn softmax_of_stored(tokens: &Tokens, spec: &CacheSpec, layer: usize) -> Vec
 }
 
 /// Largest error allowed, relative to the largest output: integer dot products round queries and
-/// weights to 8 bits for codes of 4 and 2 bits where they have 512-bit registers, to 15 otherwise.
+/// weights to 8 bits where they meet codes of 4 and 2 bits.
 pub fn coded_tolerance(level: SimdLevel) -> f64 {
     match level {
         SimdLevel::Portable => 2e-5,
-        SimdLevel::Avx2 => 1e-3,
         _ => 4e-2,
     }
 }

@@ -1,11 +1,11 @@
-//! Codes with AVX2. Weights for codes of 8 bits are whole numbers of 16 bits, and pairs of products
-//! are summed in 32 bits (`vpmaddwd`). Weights for codes of 4 and 2 bits have 8 bits, and pairs of
+//! Codes with AVX2. CodeWeights for codes of 8 bits are whole numbers of 16 bits, and pairs of products
+//! are summed in 32 bits (`vpmaddwd`). CodeWeights for codes of 4 and 2 bits have 8 bits, and pairs of
 //! products are summed in 16 (`vpmaddubsw`), a few fours before they go to 32.
 
 use std::arch::x86_64::*;
 
-use super::fold::{self, Factors, FoldLanes, WeightSpace};
-use super::lanes::{CodeLanes, Codes, MOST_FOURS, Sums, Tile, WEIGHT_WORDS, Weights};
+use super::fold::{self, CodeFactors, FoldLanes, WeightSpace};
+use super::lanes::{CodeLanes, CodeWeights, Codes, MOST_FOURS, Sums, Tile, WEIGHT_WORDS};
 use crate::attention::kernel::avx2::Avx2;
 
 /// The largest weight for codes of 8 bits and for narrower ones.
@@ -80,10 +80,10 @@ impl CodeLanes for Avx2 {
 
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn fold<const HEADS: usize>(
-        factors: &Factors,
+        factors: &CodeFactors,
         bits: usize,
         space: &mut WeightSpace<HEADS>,
-    ) -> Weights<HEADS> {
+    ) -> CodeWeights<HEADS> {
         // SAFETY: the caller's promises.
         unsafe { fold::fold::<Self, HEADS>(factors, bits, space) }
     }
@@ -92,7 +92,7 @@ impl CodeLanes for Avx2 {
     unsafe fn dot<const HEADS: usize>(
         codes: &Codes,
         tile: Tile,
-        weights: &Weights<HEADS>,
+        weights: &CodeWeights<HEADS>,
         sums: &Sums<HEADS>,
     ) {
         // SAFETY: the caller's promises are those of `wide` and `narrow`.
@@ -120,7 +120,7 @@ impl CodeLanes for Avx2 {
 unsafe fn wide<const HEADS: usize>(
     codes: &Codes,
     (column, part): (usize, usize),
-    weights: &Weights<HEADS>,
+    weights: &CodeWeights<HEADS>,
     sums: &Sums<HEADS>,
 ) {
     // SAFETY: see above.
@@ -154,7 +154,7 @@ unsafe fn wide<const HEADS: usize>(
 unsafe fn narrow<const HEADS: usize, const SHIFT: i32, const MASK: i8>(
     codes: &Codes,
     (column, part): (usize, usize),
-    weights: &Weights<HEADS>,
+    weights: &CodeWeights<HEADS>,
     sums: &Sums<HEADS>,
 ) {
     // SAFETY: see above.
@@ -195,7 +195,7 @@ unsafe fn narrow<const HEADS: usize, const SHIFT: i32, const MASK: i8>(
 unsafe fn add<const HEADS: usize>(
     totals: &[[__m256i; 2]; HEADS],
     (column, part): (usize, usize),
-    weights: &Weights<HEADS>,
+    weights: &CodeWeights<HEADS>,
     sums: &Sums<HEADS>,
 ) {
     // SAFETY: see above.

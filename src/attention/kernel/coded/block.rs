@@ -67,7 +67,7 @@ pub unsafe fn block_scores<S: CodeLanes + Widen<E>, E: Element>(
 }
 
 /// Adds the weighted values of these tokens of one block to the sums of all query heads of a group,
-/// after multiplying the sums by `rescale`. Weights of the other tokens are 0. `next` is
+/// after multiplying the sums by `rescale`. CodeWeights of the other tokens are 0. `next` is
 /// prefetched.
 ///
 /// # Safety

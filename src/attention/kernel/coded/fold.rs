@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use half::f16;
 
-use super::lanes::{WEIGHT_WORDS, Weights};
+use super::lanes::{CodeWeights, WEIGHT_WORDS};
 use crate::attention::kernel::{MOST_LANES, Widen};
 use crate::cache::BLOCK;
 
@@ -17,7 +17,7 @@ const _: () = assert!(WEIGHT_WORDS == BLOCK);
 pub const LEAST: f32 = 1e-30;
 
 /// The factors of a sum and what they are multiplied with.
-pub struct Factors {
+pub struct CodeFactors {
     /// `[head][count]`: queries, or softmax weights.
     pub first: *const f32,
     /// Numbers from a head to the next.
@@ -83,18 +83,18 @@ unsafe fn widen_some<S: FoldLanes>(from: *const f16, count: usize) -> S::V {
 
 /// The weights `factor * scale`, stored in `space`, and the sum of `factor * minimum` per head.
 ///
-/// Weights that are whole numbers share a scale per head. A rounding error is to meet codes from
+/// CodeWeights that are whole numbers share a scale per head. A rounding error is to meet codes from
 /// which [`centre`] has been taken; what that offset adds is in the bias, exactly.
 ///
 /// # Safety
 /// The pointers of `factors` are valid for its count; the instruction set of `S` is there.
 #[inline(always)]
 pub unsafe fn fold<S: FoldLanes, const HEADS: usize>(
-    factors: &Factors,
+    factors: &CodeFactors,
     bits: usize,
     space: &mut WeightSpace<HEADS>,
-) -> Weights<HEADS> {
-    let Factors { first, stride, scales, minima, count } = *factors;
+) -> CodeWeights<HEADS> {
+    let CodeFactors { first, stride, scales, minima, count } = *factors;
     let stored = space.as_mut_ptr().cast::<u32>();
     let mut products = MaybeUninit::<[[f32; WEIGHT_WORDS]; HEADS]>::uninit();
     let products = products.as_mut_ptr().cast::<f32>();
@@ -141,5 +141,5 @@ pub unsafe fn fold<S: FoldLanes, const HEADS: usize>(
             bias[head] = S::total(constant[head]);
         }
     }
-    Weights { stored, scale, bias }
+    CodeWeights { stored, scale, bias }
 }

@@ -1,6 +1,6 @@
 //! What an instruction set provides for codes.
 
-use super::fold::{Factors, WeightSpace};
+use super::fold::{CodeFactors, WeightSpace};
 use crate::attention::kernel::Simd;
 use crate::cache::BLOCK;
 
@@ -51,7 +51,7 @@ pub struct Sums<const HEADS: usize> {
     pub column_step: usize,
     /// Numbers from a part to the next.
     pub part_step: usize,
-    /// Factors of what is there.
+    /// CodeFactors of what is there.
     pub rescale: [f32; HEADS],
 }
 
@@ -65,7 +65,7 @@ impl<const HEADS: usize> Sums<HEADS> {
 }
 
 /// The weights of a sum, as [`CodeLanes::fold`] left them, `[head][WEIGHT_WORDS]`.
-pub struct Weights<const HEADS: usize> {
+pub struct CodeWeights<const HEADS: usize> {
     /// Of all heads.
     pub stored: *const u32,
     /// What a stored weight of 1 stands for.
@@ -86,10 +86,10 @@ pub trait CodeLanes: Simd {
     /// # Safety
     /// The pointers of `factors` are valid for its count; the instruction set is there.
     unsafe fn fold<const HEADS: usize>(
-        factors: &Factors,
+        factors: &CodeFactors,
         bits: usize,
         space: &mut WeightSpace<HEADS>,
-    ) -> Weights<HEADS>;
+    ) -> CodeWeights<HEADS>;
 
     /// Adds the products of codes and weights of a tile to its sums.
     ///
@@ -99,7 +99,7 @@ pub trait CodeLanes: Simd {
     unsafe fn dot<const HEADS: usize>(
         codes: &Codes,
         tile: Tile,
-        weights: &Weights<HEADS>,
+        weights: &CodeWeights<HEADS>,
         sums: &Sums<HEADS>,
     );
 }

@@ -1,7 +1,7 @@
 //! Codes in plain Rust: every code becomes an f32, and weights stay as they are.
 
-use super::fold::{self, Factors, FoldLanes, WeightSpace};
-use super::lanes::{COLUMN, CodeLanes, Codes, Sums, Tile, WEIGHT_WORDS, Weights};
+use super::fold::{self, CodeFactors, FoldLanes, WeightSpace};
+use super::lanes::{COLUMN, CodeLanes, CodeWeights, Codes, Sums, Tile, WEIGHT_WORDS};
 use crate::attention::kernel::Simd;
 use crate::attention::kernel::portable::Portable;
 
@@ -39,10 +39,10 @@ impl CodeLanes for Portable {
 
     #[inline(never)]
     unsafe fn fold<const HEADS: usize>(
-        factors: &Factors,
+        factors: &CodeFactors,
         bits: usize,
         space: &mut WeightSpace<HEADS>,
-    ) -> Weights<HEADS> {
+    ) -> CodeWeights<HEADS> {
         // SAFETY: the caller's promises.
         unsafe { fold::fold::<Self, HEADS>(factors, bits, space) }
     }
@@ -51,7 +51,7 @@ impl CodeLanes for Portable {
     unsafe fn dot<const HEADS: usize>(
         codes: &Codes,
         tile: Tile,
-        weights: &Weights<HEADS>,
+        weights: &CodeWeights<HEADS>,
         sums: &Sums<HEADS>,
     ) {
         let mask = (1u32 << codes.bits) - 1;

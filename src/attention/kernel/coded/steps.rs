@@ -1,6 +1,6 @@
 //! The steps of the algorithm over a coded block, for any instruction set.
 
-use super::fold::{Factors, WeightSpace};
+use super::fold::{CodeFactors, WeightSpace};
 use super::lanes::{COLUMN, CodeLanes, Codes, MOST_FOURS, Sums, Tile};
 use super::plain::{self, LEAST_GROUP};
 use crate::attention::kernel::{Steps, Values, Widen};
@@ -68,7 +68,7 @@ pub unsafe fn scores<S: CodeLanes + Widen<E>, E: Element, const HEADS: usize>(
                     let [scales, minima] = layout.k_scales(index);
                     let first = run.first + 4 * start;
                     let mut space = WeightSpace::<HEADS>::uninit();
-                    let factors = Factors {
+                    let factors = CodeFactors {
                         first: q.add(first),
                         stride: coded,
                         scales: bytes.add(scales.start + 2 * first).cast(),
@@ -173,7 +173,7 @@ pub unsafe fn accumulate<S: CodeLanes + Widen<E>, E: Element, const HEADS: usize
         for index in 0..head_dim / values.group {
             let [scales, minima] = layout.v_scales(values, index);
             let mut space = WeightSpace::<HEADS>::uninit();
-            let factors = Factors {
+            let factors = CodeFactors {
                 first: weights.add(skipped),
                 stride: BLOCK,
                 scales: bytes.add(scales.start + 2 * skipped).cast(),

@@ -68,11 +68,9 @@ impl Case {
                 }),
             );
         }
-        for keys in [&mut keys] {
-            let mut stored = vec![E::zeroed(); keys.len()];
-            E::round(keys, &mut stored);
-            keys.iter_mut().zip(stored).for_each(|(x, stored)| *x = stored.widen());
-        }
+        let mut stored = vec![E::zeroed(); keys.len()];
+        E::round(&keys, &mut stored);
+        keys.iter_mut().zip(stored).for_each(|(x, stored)| *x = stored.widen());
         layout.write_keys::<E>(block, 0..BLOCK, &keys);
         for token in tokens.0..tokens.1 {
             let value: Vec<f32> =
@@ -155,8 +153,8 @@ impl Case {
                 let mut sum = f64::from(BEFORE * RESCALE);
                 let mut off = 1e-6;
                 let mut largest = 0.0f64;
-                for (token, &weight) in weights.iter().enumerate() {
-                    let (weight, v) = (f64::from(weight), f64::from(values[token][channel]));
+                for (token, (&weight, value)) in weights.iter().zip(&values).enumerate() {
+                    let (weight, v) = (f64::from(weight), f64::from(value[channel]));
                     let (scale, minimum) = self.v_scale(channel, token);
                     sum += weight * v;
                     off += 1e-6 * weight * (v.abs() + minimum.abs() + 255.0 * scale);

@@ -1,13 +1,13 @@
 //! Codes with AVX-512 VNNI: `vpdpbusd` adds the products of four codes and four weights of 8 bits
 //! to each lane.
 //!
-//! Weights for codes of 8 bits have two terms, `256 * high + low`: one term alone costs three times
-//! the error of the codes themselves. For codes of 4 and 2 bits one term is well below theirs.
+//! CodeWeights for codes of 8 bits have two terms, `256 * high + low`: one term alone could cost four
+//! times the error of the codes themselves. For codes of 4 and 2 bits one term is well below theirs.
 
 use std::arch::x86_64::*;
 
-use super::fold::{Factors, LEAST, WeightSpace, centre};
-use super::lanes::{CodeLanes, Codes, MOST_FOURS, Sums, Tile, WEIGHT_WORDS, Weights};
+use super::fold::{CodeFactors, LEAST, WeightSpace, centre};
+use super::lanes::{CodeLanes, CodeWeights, Codes, MOST_FOURS, Sums, Tile, WEIGHT_WORDS};
 use crate::attention::kernel::avx512::Avx512;
 
 /// The largest weight of two terms, whose high term is 127, and of one.
@@ -40,10 +40,10 @@ impl CodeLanes for Avx512 {
 
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     unsafe fn fold<const HEADS: usize>(
-        factors: &Factors,
+        factors: &CodeFactors,
         bits: usize,
         space: &mut WeightSpace<HEADS>,
-    ) -> Weights<HEADS> {
+    ) -> CodeWeights<HEADS> {
         // SAFETY: the caller's promises.
         unsafe {
             match factors.count.div_ceil(LANES) {
@@ -59,7 +59,7 @@ impl CodeLanes for Avx512 {
     unsafe fn dot<const HEADS: usize>(
         codes: &Codes,
         tile: Tile,
-        weights: &Weights<HEADS>,
+        weights: &CodeWeights<HEADS>,
         sums: &Sums<HEADS>,
     ) {
         let Tile { columns: (mut column, end), parts } = tile;
@@ -89,11 +89,11 @@ impl CodeLanes for Avx512 {
 /// [`fold`](super::fold::fold) of up to `16 * REGISTERS` factors, which stay in registers.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 unsafe fn fold_registers<const HEADS: usize, const REGISTERS: usize>(
-    factors: &Factors,
+    factors: &CodeFactors,
     bits: usize,
     space: &mut WeightSpace<HEADS>,
-) -> Weights<HEADS> {
-    let Factors { first, stride, scales, minima, count } = *factors;
+) -> CodeWeights<HEADS> {
+    let CodeFactors { first, stride, scales, minima, count } = *factors;
     let stored = space.as_mut_ptr().cast::<u32>();
     let limit = LARGEST[usize::from(!has_two_terms(bits))];
     let centre = centre(bits, limit);
@@ -103,6 +103,7 @@ unsafe fn fold_registers<const HEADS: usize, const REGISTERS: usize>(
         let zero = _mm512_setzero_ps();
         let mut products = [[zero; REGISTERS]; HEADS];
         let (mut largest, mut bias) = ([zero; HEADS], [zero; HEADS]);
+        #[expect(clippy::needless_range_loop, reason = "it is an offset in memory, too")]
         for register in 0..REGISTERS {
             let at = register * LANES;
             let mask = first_lanes(count - at);
@@ -169,7 +170,7 @@ unsafe fn fold_registers<const HEADS: usize, const REGISTERS: usize>(
         }
         let mut totals = [0.0; 4];
         _mm_storeu_ps(totals.as_mut_ptr(), total_of_four(parts));
-        let mut weights = Weights { stored, scale: [0.0; HEADS], bias: [0.0; HEADS] };
+        let mut weights = CodeWeights { stored, scale: [0.0; HEADS], bias: [0.0; HEADS] };
         weights.scale.copy_from_slice(&scale[..HEADS]);
         weights.bias.copy_from_slice(&totals[..HEADS]);
         weights
@@ -225,7 +226,7 @@ unsafe fn lanes<
 >(
     codes: &Codes,
     (column, part): (usize, usize),
-    weights: &Weights<HEADS>,
+    weights: &CodeWeights<HEADS>,
     sums: &Sums<HEADS>,
 ) {
     // SAFETY: see above.

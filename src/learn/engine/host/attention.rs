@@ -46,7 +46,7 @@ pub(super) struct HeadGradient {
 
 /// What the backward pass of one head finds out on the way. Rows are those of its queries, `rows *
 /// group` of them.
-pub(super) struct HeadView<'a> {
+pub(super) struct BackwardView<'a> {
     /// Softmax weights of all keys, `[.., tokens]`.
     pub(super) weights: &'a [f32],
     /// Gradient of the scores of the middle, `[.., middle]`; 0 outside a row's own middle. Empty
@@ -201,7 +201,7 @@ impl<'a> HeadJob<'a> {
         &self,
         attended: &[f32],
         d_attended: &[f32],
-        gather: impl Fn(&Self, HeadView<'_>) -> Result<T>,
+        gather: impl Fn(&Self, BackwardView<'_>) -> Result<T>,
     ) -> Result<(HeadGradient, T)> {
         let (d, width) = (self.d, self.tokens);
         let weights = self.weights(self.dropped)?;
@@ -237,7 +237,7 @@ impl<'a> HeadJob<'a> {
         }
         let gathered = gather(
             self,
-            HeadView {
+            BackwardView {
                 weights: &weights,
                 d_middle: &d_middle,
                 d_middle_keys: &inside,
@@ -269,7 +269,7 @@ impl<'a> HeadJob<'a> {
     }
 
     /// Gradient of the factors, `[d]`.
-    pub(super) fn factor_gradient(&self, view: &HeadView<'_>) -> Vec<f32> {
+    pub(super) fn factor_gradient(&self, view: &BackwardView<'_>) -> Vec<f32> {
         let mut factors = vec![0.0; self.d];
         let rows = view.d_middle_keys.chunks_exact(self.d).zip(self.queries.chunks_exact(self.d));
         for (inside, q) in rows {

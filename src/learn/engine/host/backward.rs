@@ -2,7 +2,7 @@
 //! every head.
 
 use super::OnHost;
-use super::attention::{HeadJob, HeadView, each_head, scatter};
+use super::attention::{BackwardView, HeadJob, each_head, scatter};
 use super::forward::{HostActivations, Tape};
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};
@@ -17,7 +17,7 @@ pub(super) fn run<T: Send>(
     pass: Pass<'_>,
     tape: &Tape,
     mut dx: Vec<f32>,
-    gather: &(impl Fn(&HeadJob<'_>, HeadView<'_>) -> Result<T> + Sync),
+    gather: &(impl Fn(&HeadJob<'_>, BackwardView<'_>) -> Result<T> + Sync),
     receive: &mut impl FnMut(usize, usize, T),
 ) -> Result<()> {
     let config = on.config;
@@ -46,6 +46,9 @@ fn mlp(config: &Config, layer: &Layer, saved: &HostActivations, dx: &mut [f32]) 
     Ok(())
 }
 
+/// Gradients of rotated q and k and of v, each `[rows, heads * head_dim]`.
+type AttentionGradients = [Vec<f32>; 3];
+
 /// Gradients of rotated q and k and of v, from that of the attention output, and what `gather` makes
 /// of every KV head.
 fn attention<T: Send>(
@@ -54,8 +57,8 @@ fn attention<T: Send>(
     at: usize,
     saved: &HostActivations,
     d_attended: &[f32],
-    gather: &(impl Fn(&HeadJob<'_>, HeadView<'_>) -> Result<T> + Sync),
-) -> Result<([Vec<f32>; 3], Vec<(usize, T)>)> {
+    gather: &(impl Fn(&HeadJob<'_>, BackwardView<'_>) -> Result<T> + Sync),
+) -> Result<(AttentionGradients, Vec<(usize, T)>)> {
     let rows = pass.rows;
     let (d, q_width, kv_width) = (config.head_dim, config.q_width(), config.kv_width());
     let group_width = config.group() * d;

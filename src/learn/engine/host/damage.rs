@@ -3,7 +3,7 @@
 
 use half::f16;
 
-use super::attention::{HeadJob, HeadView, product};
+use super::attention::{BackwardView, HeadJob, product};
 use crate::Result;
 use crate::cache::coded::Group;
 use crate::mask::{Coding, Sensitivity, Width, group_tokens};
@@ -19,7 +19,7 @@ pub(super) struct HeadDamage {
 impl HeadDamage {
     /// The sums over the rows of a block. The keys of a row's middle are coded in groups of
     /// [`group_tokens`] of `chunk`.
-    pub(super) fn of(head: &HeadJob<'_>, view: &HeadView<'_>, chunk: usize) -> Result<Self> {
+    pub(super) fn of(head: &HeadJob<'_>, view: &BackwardView<'_>, chunk: usize) -> Result<Self> {
         let mut damage = Self { k: vec![[0.0; 4]; head.d], v: [0.0; 4] };
         let (middle, _) = head.middle();
         if middle.is_empty() {

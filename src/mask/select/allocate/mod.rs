@@ -13,7 +13,7 @@ mod runs;
 mod spend;
 
 pub use allocation::{Allocation, allocate};
-pub use options::{AllocationOptions, AllocationTarget, LockWidths, Place, WidthLock};
+pub use options::{AllocationOptions, AllocationTarget, LockWidths, WidthLock, WidthPlace};
 
 #[cfg(test)]
 mod tests;

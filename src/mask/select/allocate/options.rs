@@ -62,14 +62,14 @@ pub enum AllocationTarget {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WidthLock {
     /// Where.
-    pub place: Place,
+    pub place: WidthPlace,
     /// To what.
     pub to: LockWidths,
 }
 
 /// Where a lock holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum WidthPlace {
     /// All K channels and V of some heads.
     Heads(Heads),
     /// One K channel: layer, KV head, channel.

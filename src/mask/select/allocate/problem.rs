@@ -1,7 +1,7 @@
 //! The problem in numbers: what each width costs, and what each head may choose.
 
 use super::head::{Drop, Head, Unit};
-use super::options::{AllocationOptions, AllocationTarget, LockWidths, Place};
+use super::options::{AllocationOptions, AllocationTarget, LockWidths, WidthPlace};
 use crate::mask::select::limits::{one, rows};
 use crate::mask::select::{ALIGNMENTS, ByteBudget};
 use crate::mask::{HeadBytes, Sensitivity, Shape, Width, bytes, group_tokens};
@@ -232,7 +232,7 @@ impl Fixed {
                 LockWidths::Plan(plan) => Some(plan.k_widths()[index]),
             };
             match lock.place {
-                Place::Heads(heads) => {
+                WidthPlace::Heads(heads) => {
                     for row in rows(shape, heads)? {
                         for index in row * dim..(row + 1) * dim {
                             fixed.k[index] = k(index).or(fixed.k[index]);
@@ -244,7 +244,7 @@ impl Fixed {
                         fixed.v[row] = v.or(fixed.v[row]);
                     }
                 }
-                Place::Channel(layer, head, channel) => {
+                WidthPlace::Channel(layer, head, channel) => {
                     one("layer", layer, shape.layers)?;
                     one("KV head", head, shape.kv_heads)?;
                     one("channel", channel, dim)?;

@@ -364,12 +364,12 @@ fn floors_locks_and_pairs_are_kept() {
         floors: vec![Floor { heads: Heads::Layer(0), channels: 6 }],
         locks: vec![
             WidthLock {
-                place: Place::Heads(Heads::Layer(1)),
+                place: WidthPlace::Heads(Heads::Layer(1)),
                 to: LockWidths::Plan(pinned.clone().into()),
             },
-            lock(Place::Channel(1, 1, 3), Some(Sixteen), None),
-            lock(Place::Heads(Heads::Head(2, 0)), Some(Zero), Some(Zero)),
-            lock(Place::Heads(Heads::Head(2, 1)), None, Some(Eight)),
+            lock(WidthPlace::Channel(1, 1, 3), Some(Sixteen), None),
+            lock(WidthPlace::Heads(Heads::Head(2, 0)), Some(Zero), Some(Zero)),
+            lock(WidthPlace::Heads(Heads::Head(2, 1)), None, Some(Eight)),
         ],
         ..share(0.25, 16)
     };
@@ -414,7 +414,7 @@ fn wrong_options_are_refused_with_a_sentence() {
     let sensitivity = damages(shape, Kind::Falling, 1);
     let base = share(0.5, 15);
     let lock = |place, k, v| vec![WidthLock { place, to: LockWidths::Widths { k, v } }];
-    let all = Place::Heads(Heads::All);
+    let all = WidthPlace::Heads(Heads::All);
     let other = CachePlan::full(SMOL);
     let wrong = [
         (AllocationOptions { align: 3, ..base.clone() }, "alignment 3"),
@@ -436,12 +436,15 @@ fn wrong_options_are_refused_with_a_sentence() {
             "floor of 16 channels",
         ),
         (
-            AllocationOptions { locks: lock(Place::Channel(0, 0, 15), None, None), ..base.clone() },
+            AllocationOptions {
+                locks: lock(WidthPlace::Channel(0, 0, 15), None, None),
+                ..base.clone()
+            },
             "channel 15: expected one of 0 to 14",
         ),
         (
             AllocationOptions {
-                locks: lock(Place::Heads(Heads::Layer(2)), None, None),
+                locks: lock(WidthPlace::Heads(Heads::Layer(2)), None, None),
                 ..base.clone()
             },
             "layer 2: expected one of 0 to 1",

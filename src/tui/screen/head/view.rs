@@ -10,6 +10,7 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::shader::bar_metric;
 use crate::tui::app::state::State;
 use crate::tui::app::table::{Metric, Table};
+use crate::tui::app::widths;
 use crate::tui::color::{ColorDepth, Role};
 use crate::tui::export::ExportFormat;
 use crate::tui::paint::{number, placeholder, put, wavelength};
@@ -73,6 +74,11 @@ fn title(state: &State, model: &ModelView) -> Line<'static> {
     };
     let keeps = match kept {
         0 => "dropped: its middle is not stored at all".to_owned(),
+        _ if model.widths.is_some() => {
+            let plan = model.plan();
+            let k = widths::histogram(plan.k(layer, head));
+            format!("K bits {k} · V {} bits", plan.v(layer, head))
+        }
         kept => format!("keeps {kept} of {} channels", model.shape().head_dim),
     };
     let mut spans = vec![
@@ -227,11 +233,12 @@ fn axis(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer: &mu
     }
 }
 
-/// One row per half: a block for a kept channel, a dot for a pruned one.
+/// One row per half: a block for a kept channel, a dot for a pruned one, or the bits of a channel.
 fn mask_rows(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer: &mut Buffer) {
     let (layer, head) = (state.at.layer, state.at.head);
     let kept = model.mask.head(layer, head);
-    for (half, label) in ["kept  i ", "partner "].into_iter().enumerate() {
+    let first = if model.widths.is_some() { "bits  i " } else { "kept  i " };
+    for (half, label) in [first, "partner "].into_iter().enumerate() {
         let area =
             Rect { x: chart.bars.x - HEAD_LABEL, y: y + half as u16, width: HEAD_LABEL, height: 1 };
         put(buffer, area, 0, 0, Line::styled(label, state.theme.style(Role::Dim)));
@@ -248,6 +255,12 @@ fn mask_rows(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer
             let all = chart.pairs_of(x).len();
             let count = chart.pairs_of(x).filter(|pair| kept[pair + half * chart.pairs]).count();
             let (symbol, role) = match count {
+                _ if model.widths.is_some() => {
+                    let channels = chart.pairs_of(x).map(|pair| pair + half * chart.pairs);
+                    let widths = model.plan().k(layer, head);
+                    let role = if half == 0 { Role::First } else { Role::Second };
+                    (widths::letter(channels.map(|channel| widths[channel])), role)
+                }
                 0 => ("·", Role::Border),
                 n if n == all => ("█", if half == 0 { Role::First } else { Role::Second }),
                 _ => ("▄", if half == 0 { Role::First } else { Role::Second }),

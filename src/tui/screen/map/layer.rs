@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use crate::tui::app::shader::Shader;
 use crate::tui::app::state::State;
-use crate::tui::app::strips;
+use crate::tui::app::{strips, widths};
 use crate::tui::color::Role;
 use crate::tui::paint::{number, placeholder, put, wavelength};
 use crate::tui::screen::map::layout;
@@ -38,6 +38,12 @@ fn title(state: &State, shader: &Shader<'_>, layer: usize) -> Line<'static> {
         format!("keeps {kept} of {all} channels ({:.0} %)", 100.0 * kept as f64 / all as f64);
     if dropped > 0 {
         text += &format!(" · {dropped} dropped");
+    }
+    if shader.model.widths.is_some() {
+        let (plan, head) = (shader.model.plan(), state.at.head);
+        let k = (0..plan.shape().kv_heads).flat_map(|head| plan.k(layer, head));
+        let (own, v) = (widths::histogram(plan.k(layer, head)), plan.v(layer, head));
+        text = format!("bits {}   h{head} {own} · V {v} bits", widths::histogram(k));
     }
     Line::from(vec![
         Span::styled(format!(" layer {layer}  "), state.theme.style(Role::Title)),
@@ -77,6 +83,11 @@ fn draw_band(
             table.head(layer, head).iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
         put(buffer, band, 1, 2, Line::styled(number(largest), theme.style(Role::Dim)));
     }
+    let table_rows = u16::from(shader.model.table(shader.metric).is_some() && band.height > 4);
+    if shader.model.widths.is_some() && band.height > 2 + table_rows {
+        let text = format!("V {}", shader.model.plan().v(layer, head));
+        put(buffer, band, 1, 2 + table_rows, Line::styled(text, theme.style(Role::Dim)));
+    }
     // The picture takes the rows that the mask row and a blank row leave.
     let rows = band.height.saturating_sub(if band.height > 3 { 2 } else { 1 }).max(1);
     let picture = Rect { x: band.x + BAND_LABEL, width: bands.columns, height: rows, ..band };
@@ -110,7 +121,8 @@ fn draw_band(
     }
 }
 
-/// Which channels are kept: both of the pair, one of them, or none.
+/// Which channels are kept: both of the pair, one of them, or none. Of a plan with coded widths, the
+/// bits of both.
 fn mask_row(
     state: &State,
     shader: &Shader<'_>,
@@ -124,6 +136,11 @@ fn mask_row(
     for x in 0..row.width {
         let share = |lower: bool| of(x, lower).filter(|&channel| kept[channel]).count() > 0;
         let (symbol, role) = match (share(false), share(true)) {
+            _ if shader.model.widths.is_some() => {
+                let widths = shader.model.plan().k(layer, head);
+                let channels = of(x, false).chain(of(x, true));
+                (widths::letter(channels.map(|channel| widths[channel])), Role::Dim)
+            }
             (true, true) => ("█", Role::Dim),
             (true, false) => ("▀", Role::Dim),
             (false, true) => ("▄", Role::Dim),

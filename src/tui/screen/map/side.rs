@@ -3,14 +3,18 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use ratatui::text::Line;
 
+use crate::mask::Width;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::shader::Shader;
-use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::app::table::Metric;
-use crate::tui::color::STEPS;
+use crate::tui::app::{side, widths};
+use crate::tui::color::{Role, STEPS, Shade};
+use crate::tui::paint::put;
 use crate::tui::screen::map::state::Level;
+use crate::tui::widget::Heatmap;
 use crate::tui::widget::pane::Pane;
 
 /// Draws the panel.
@@ -21,6 +25,41 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
 /// What the colours mean: always with numbers, unit and scale.
 fn legend(state: &State, _: &ModelView, pane: &mut Pane<'_>) {
     let Some(shader) = Shader::of(state) else { return };
+    if shader.shows_widths() {
+        width_legend(state, &shader, pane);
+    } else {
+        scale_legend(state, &shader, pane);
+    }
+    let dropped = shader.model.statistics.dropped_heads;
+    if dropped > 0 {
+        pane.note(format!("× dropped head ({dropped} of {})", shader.model.shape().heads()));
+    }
+    if shader.metric == Metric::Live {
+        let (steps, middle) = shader.model.live_from;
+        pane.note(format!("{steps} steps over {middle} middle tokens; grey: not stored"));
+    }
+}
+
+/// The five widths, each with its shade.
+fn width_legend(state: &State, shader: &Shader<'_>, pane: &mut Pane<'_>) {
+    pane.title(&shader.title(), "bits");
+    pane.note(shader.unit());
+    let Some(area) = pane.take(2) else { return };
+    let each = area.width / Width::ALL.len() as u16;
+    for (index, width) in Width::ALL.into_iter().enumerate() {
+        let cell = Rect { x: area.x + index as u16 * each, width: each, height: 1, ..area };
+        let shade = |_: u16, _: u16| Shade::Share(widths::share_of(f32::from(width.bits())));
+        Heatmap::new(&state.theme, shade).render(cell, pane.buffer);
+        let text = Line::styled(width.to_string(), state.theme.style(Role::Dim));
+        put(pane.buffer, Rect { y: area.y + 1, ..cell }, 0, 0, text);
+    }
+    if state.screens.map.level == Level::Layer {
+        pane.note("below a band: bits, █ 16, ~ mixed");
+    }
+}
+
+/// A scale from the smallest to the largest value.
+fn scale_legend(state: &State, shader: &Shader<'_>, pane: &mut Pane<'_>) {
     pane.title(&shader.title(), &format!("{} scale", shader.scale.name()));
     pane.note(shader.unit());
     if let Some(area) = pane.take(1) {
@@ -53,12 +92,4 @@ fn legend(state: &State, _: &ModelView, pane: &mut Pane<'_>) {
         " ".repeat(right),
         ends[2]
     ));
-    let dropped = shader.model.statistics.dropped_heads;
-    if dropped > 0 {
-        pane.note(format!("× dropped head ({dropped} of {})", shader.model.shape().heads()));
-    }
-    if shader.metric == Metric::Live {
-        let (steps, middle) = shader.model.live_from;
-        pane.note(format!("{steps} steps over {middle} middle tokens; grey: not stored"));
-    }
 }

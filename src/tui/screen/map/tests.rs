@@ -1,5 +1,7 @@
 //! The map and its layer level.
 
+mod widths;
+
 use ratatui::crossterm::event::KeyCode;
 
 use crate::decode::worker::EngineOrder as Order;

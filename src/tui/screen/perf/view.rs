@@ -67,7 +67,7 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     bar_row(
         state,
         pane,
-        if model.is_masked() { "masked" } else { "stored" },
+        if model.is_masked() && model.widths.is_none() { "masked" } else { "stored" },
         masked,
         dense.total(),
     );
@@ -81,7 +81,9 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
                 format!("{} of {}", numbers::bytes(now as u64), numbers::bytes(full as u64)),
             );
         }
-        if let Some(bound) = model.statistics.attention_speed_bound {
+        // The bound is that of a mask.
+        let bound = model.statistics.attention_speed_bound;
+        if let Some(bound) = bound.filter(|_| model.widths.is_none()) {
             pane.row("bound", format!("attention ≤ {bound:.2}× as fast"));
         }
     }

@@ -10,6 +10,7 @@ use crate::decode::worker::event::Measured;
 use crate::numbers::{self, count};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
+use crate::tui::app::widths;
 use crate::tui::color::Role;
 use crate::tui::paint::{number, put};
 use crate::tui::screen::tune::state::{Freshness, Tally, Tuning, is_comparable};
@@ -123,6 +124,7 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
         &over,
         set.over.zip(old.over).map_or_else(String::new, |(set, old)| whole(set - old)),
     );
+    widths(tuning, pane);
     if full && let Some(overlap) = tuning.overlap() {
         let text = match (overlap.only_a, overlap.only_b) {
             (0, 0) => "the same channels as saved".to_owned(),
@@ -131,6 +133,16 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
             }
         };
         pane.note(text);
+    }
+}
+
+/// What becomes of the bits of a plan with coded widths.
+fn widths(tuning: &Tuning, pane: &mut Pane<'_>) {
+    let (proposed, base) = (&tuning.proposal().plan, &tuning.sources().loaded.plan);
+    if !proposed.is_mask() {
+        pane.note(format!("bits {}", widths::in_words(proposed)));
+    } else if !base.is_mask() {
+        pane.note("a new mask: drops the plan's widths, 16 bits where kept");
     }
 }
 
