@@ -14,6 +14,7 @@ pub mod machine;
 pub mod mask;
 pub mod model;
 pub mod numbers;
+pub mod printable;
 pub mod random;
 pub mod spread;
 pub mod tui;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules by layer, lowest first. Modules of one layer may import each other where no cycle arises.
 const LAYERS: &[&[&str]] = &[
-    &["element", "error", "machine", "mask", "numbers", "random", "spread"],
+    &["element", "error", "machine", "mask", "numbers", "printable", "random", "spread"],
     &["cache", "attention"],
     &["model"],
     &["decode"],

@@ -15,7 +15,6 @@ pub mod man;
 pub mod mask;
 pub mod model;
 pub mod output;
-mod printable;
 mod program;
 mod progress;
 pub mod replay;

@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use super::printable::{Breaks, printable, printable_json};
+use crate::printable::{Breaks, printable, printable_json};
 use crate::{Error, Result};
 
 /// Writes `text` and a line end to standard output, control characters written out.

@@ -9,6 +9,7 @@ use super::{
     score, selftest, sweep,
 };
 use crate::Result;
+use crate::printable::{Breaks, printable};
 
 /// See and steer K-cache channel pruning: without a command, the inspector opens on a model.
 #[derive(Debug, Parser)]
@@ -52,7 +53,7 @@ enum Command {
 
 /// Parses the arguments, runs the command and turns its result into an exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
     match dispatch(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -60,6 +61,15 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Ends the program with what is wrong with its arguments. These may be names of files: they are
+/// parsed once more with control characters written out, so that the message has them so.
+fn refuse(error: clap::Error) -> ! {
+    let arguments = std::env::args_os();
+    let shown = arguments
+        .map(|argument| printable(&argument.to_string_lossy(), Breaks::Shown).into_owned());
+    Cli::try_parse_from(shown).err().unwrap_or(error).exit()
 }
 
 fn dispatch(cli: &Cli) -> Result<()> {

@@ -10,6 +10,7 @@ mod edits;
 mod folders;
 mod fuzz;
 mod gguf;
+mod gguf_metadata;
 mod needs;
 mod smollm2;
 mod streaming;

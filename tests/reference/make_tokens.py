@@ -7,9 +7,11 @@ Writes VECTORS/text/tokens.json. `folders`: changes to the files of VECTORS/tiny
 ids that transformers gives for two texts, the second decoded again, and the special tokens that it
 knows by name. `ggufs`: changes to
 the metadata of files in VECTORS/gguf, with the ids that llama.cpp (xllamacpp) gives for a text and
-for a chat of one message (their number).
+for a chat of one message (their number). `words`: tokens and merges to put into a file, texts, and
+the ids that llama.cpp gives them for every pre-tokenizer (the empty name: where none is named).
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -115,6 +117,13 @@ FOLDERS = [
     ],
 ]
 
+# A vocabulary whose merges reach over most places at which some pre-tokenizer cuts: what takes the
+# place of the first tokens that are more than one byte.
+MERGES = ["Ġ .", ". .", "Ġ 1", "1 2", "12 3", "123 4", "' s", "' S", "a '", "Ġ $", "$ 1", "Ġ Ġ", "Ċ Ċ", "Ġ Ċ", "a .", "= 1", "Ġ a", "Ġa b", "| |", "Ġ '", ") )", "Ġ <", "< a", "b 1", "Ċ a"]
+WORDS = [
+    "a .. b's a'S it'Sx 'sa", "12 123 1234 12341 a12 b1234.5 1 2", " $12 $ 12 x=1 =1", "  a   ab\n\n a\n \na \n\n\na", "<a> <ab <a|| ||", "a)) )) ~|^ a. a.a ..a", "\t a\u00a0ab \u00b2\u00bd\u0661 \u2014a\u3002\u4e00",
+]
+
 TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"
 PRES = "llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 dbrx smaug-bpe qwen2 deepseek-r1-qwen stablelm2 megrez smollm codeshell refact command-r exaone minerva-7b starcoder gpt-2 olmo phi-2 jina-es mpt".split()
 GGUFS = [
@@ -160,6 +169,29 @@ def change(tokenizer, changes):
         tokenizer["added_tokens"].append({"id": 95 + changes["added_tokens"].index(text), **token(text)})
 
 
+def words(source):
+    """Changes that put MERGES into a file, and the ids that llama.cpp gives WORDS for every
+    pre-tokenizer."""
+    from gguf import GGUFReader
+
+    fields = GGUFReader(source).fields
+    tokens, old = (fields[f"tokenizer.ggml.{key}"].contents() for key in ("tokens", "merges"))
+    made = [merge.replace(" ", "") for merge in old]
+    places = [at for at, token in enumerate(tokens) if token in made]
+    for at, merge in itertools.zip_longest(places, MERGES):
+        tokens[at] = merge.replace(" ", "") if merge else f"unused{at}"
+    changes = {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.merges": MERGES, "tokenizer.ggml.add_bos_token": False}
+    kinds = {}
+    for pre in ["", "default", *PRES]:
+        with tempfile.TemporaryDirectory() as out:
+            rewrite(source, f"{out}/model.gguf", {**changes, "tokenizer.ggml.pre": pre or None})
+            run = subprocess.run([sys.executable, __file__, "--llama-cpp", f"{out}/model.gguf", *WORDS], capture_output=True, text=True)
+            found = [line for line in run.stdout.splitlines() if line.startswith("RESULT")]
+            kinds.setdefault(found[0].removeprefix("RESULT "), []).append(pre)
+    ids = [{"pre": names, "ids": json.loads(found)} for found, names in kinds.items()]
+    return {"tokens": {at: tokens[at] for at in places}, "merges": MERGES, "texts": WORDS, "ids": ids}
+
+
 def rewrite(source, target, changes):
     from gguf import GGUFReader, GGUFValueType, GGUFWriter
 
@@ -169,8 +201,8 @@ def rewrite(source, target, changes):
     for key, value in changes.items():
         fields.pop(key, None)
         if value is not None:
-            kind = GGUFValueType.BOOL if isinstance(value, bool) else GGUFValueType.STRING
-            fields[key] = (value, [kind])
+            kinds = {bool: [GGUFValueType.BOOL], str: [GGUFValueType.STRING], list: [GGUFValueType.ARRAY, GGUFValueType.STRING]}
+            fields[key] = (value, kinds[type(value)])
     for key, (value, types) in fields.items():
         if types[0] == GGUFValueType.ARRAY:
             writer.add_key_value(key, value, types[0], sub_type=types[1])
@@ -184,8 +216,8 @@ def rewrite(source, target, changes):
     writer.close()
 
 
-def llama_cpp(path):
-    """In a process of its own: ids of the text, and how many a chat has."""
+def llama_cpp(path, texts):
+    """In a process of its own: ids of the texts, or of the text and how many a chat has."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -197,15 +229,28 @@ def llama_cpp(path):
         request = urllib.request.Request(server.listening_address + endpoint, json.dumps(body).encode(), {"Content-Type": "application/json"})
         return json.loads(urllib.request.urlopen(request, timeout=30).read())
 
-    ids = post("/tokenize", {"content": CHAT, "add_special": True, "parse_special": True})["tokens"]
+    def tokenize(text):
+        return post("/tokenize", {"content": text, "add_special": True, "parse_special": True})["tokens"]
+
+    if texts:
+        print("RESULT", json.dumps([tokenize(text) for text in texts]), flush=True)
+        os._exit(0)
+    ids = tokenize(CHAT)
     chat = post("/v1/chat/completions", {"messages": [{"role": "user", "content": CHAT}], "max_tokens": 1})
     print("RESULT", json.dumps([ids, chat["usage"]["prompt_tokens"]]), flush=True)
     os._exit(0)
 
 
+def save(vectors, file, words):
+    """The long lists of words take a line each."""
+    lines = [f'\n  "{key}": {json.dumps(value)}' for key, value in words.items()]
+    text = json.dumps(file, indent=1).removesuffix("\n}") + ',\n "words": {' + ",".join(lines) + "\n }\n}\n"
+    (vectors / "text/tokens.json").write_text(text)
+
+
 def main():
     if sys.argv[1] == "--llama-cpp":
-        llama_cpp(sys.argv[2])
+        llama_cpp(sys.argv[2], sys.argv[3:])
     vectors = Path(sys.argv[1])
     folders = []
     for name, files, changes in FOLDERS:
@@ -225,7 +270,7 @@ def main():
             ids, chat = json.loads(found[0].removeprefix("RESULT "))
         ggufs.append({"file": file, "changes": changes, "ids": ids, "chat": chat})
     file = {"text": TEXT, "wordy": WORDY, "chat": CHAT, "folders": folders, "ggufs": ggufs}
-    (vectors / "text/tokens.json").write_text(json.dumps(file, ensure_ascii=True, indent=1) + "\n")
+    save(vectors, file, words(vectors / "gguf/llama-rope-freqs.gguf"))
 
 
 if __name__ == "__main__":

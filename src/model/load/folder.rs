@@ -155,7 +155,7 @@ fn is_adapter(folder: &Path) -> Result<Option<Error>> {
         .ok()
         .and_then(|text| serde_json::from_slice::<Value>(&text).ok())
         .and_then(|json| Some(json.get("base_model_name_or_path")?.as_str()?.to_owned()));
-    let base = base.map_or_else(
+    let base = base.filter(|base| !base.is_empty()).map_or_else(
         || "its base model".to_owned(),
         |base| format!("its base model {}", shortened(&base)),
     );

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use super::special::Companions;
-use super::{ChatTemplate, folder, from_gguf};
+use super::{ChatTemplate, folder};
 use crate::error::caught;
-use crate::model::load::gguf::Gguf;
 use crate::{Error, Result};
 
 /// Tokens that end a turn or a text by what they are called, whatever type or flag a file gives
@@ -78,11 +77,6 @@ impl Tokenizer {
     /// From the files of a Hugging Face folder.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         folder::read(folder)
-    }
-
-    /// From the metadata of a GGUF file.
-    pub fn from_gguf(file: &Gguf) -> Result<Self> {
-        from_gguf::read(file)
     }
 
     /// Adds the end tokens that the model's configuration names, and those known by their text.

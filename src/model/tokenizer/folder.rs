@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::special::{Companions, SpecialTokens};
 use super::{ChatTemplate, Tokenizer, prefix};
 use crate::error::{caught, shortened};
+use crate::model::load::file_kind;
 use crate::{Error, Result, error};
 
 /// The section of `tokenizer.json` that the tokenizers crate panics on where it is no JSON; read
@@ -126,7 +127,15 @@ pub(super) fn keys_of(text: &str, origin: &str) -> Result<Map<String, Value>> {
 /// Texts of `chat_template.jinja` (`default`) and of the files in `additional_chat_templates`.
 fn templates(folder: &Path) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
-    if let Some(text) = optional(&folder.join("chat_template.jinja"))? {
+    let template = |path: &Path| -> Result<Option<String>> {
+        let text = optional(path)?;
+        let mistaken = text.as_ref().filter(|text| !text.is_empty());
+        match mistaken.and_then(|text| file_kind::mistaken(text.as_bytes())) {
+            Some(what) => Err(Error::input(format!("{} cannot be used: {what}", path.display()))),
+            None => Ok(text),
+        }
+    };
+    if let Some(text) = template(&folder.join("chat_template.jinja"))? {
         found.push(("default".to_owned(), text));
     }
     let Ok(others) = std::fs::read_dir(folder.join("additional_chat_templates")) else {
@@ -137,7 +146,7 @@ fn templates(folder: &Path) -> Result<Vec<(String, String)>> {
     paths.sort();
     for path in paths {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if let Some(text) = optional(&path)? {
+        if let Some(text) = template(&path)? {
             found.push((name, text));
         }
     }

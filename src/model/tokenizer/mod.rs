@@ -3,6 +3,7 @@
 mod codec;
 mod folder;
 mod from_gguf;
+mod gguf_special;
 mod pre;
 mod prefix;
 mod special;
@@ -10,5 +11,6 @@ mod stream;
 mod template;
 
 pub use codec::Tokenizer;
+pub use from_gguf::GgufTokenizer;
 pub use stream::Detokenizer;
 pub use template::ChatTemplate;

@@ -62,7 +62,7 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
 
 /// Whether a terminal acts on a character: the controls of ASCII and of Latin 1, line and paragraph
 /// separators, and the marks that change the direction of writing.
-fn is_obeyed(c: char) -> bool {
+pub fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

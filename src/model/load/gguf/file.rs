@@ -4,24 +4,24 @@
 //! brought to rotate-half order here by moving whole stored rows, so quantised values do not
 //! change.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
-use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device};
 
-use super::gguf_header::{TensorInfo, unsigned};
-use super::gguf_keys::{self, Rotation};
-use super::gguf_parts::{self, Part};
-use super::gguf_types::GgufElement;
-use super::unread;
+use super::element::GgufElement;
+use super::header::TensorInfo;
+use super::keys::{self, Rotation};
+use super::metadata::{Metadata, Section};
+use super::parts::{self, Part};
 use crate::element::Dtype;
 use crate::error::shortened;
 use crate::model::arch::{Architecture, Spelling};
 use crate::model::config::Config;
 use crate::model::host::matrix::{Elements, Matrix};
+use crate::model::load::unread;
 use crate::model::weights::{Stored, Tensors};
 use crate::numbers::count;
 use crate::{Error, Result};
@@ -29,7 +29,7 @@ use crate::{Error, Result};
 /// An open GGUF file, with all parts of a split one.
 pub struct Gguf {
     name: String,
-    /// The first has the metadata.
+    metadata: Metadata,
     parts: Vec<Part>,
     architecture: &'static Architecture,
 }
@@ -37,10 +37,11 @@ pub struct Gguf {
 impl Gguf {
     /// Opens a file, and the other parts where it is one of several, and reads the metadata.
     pub fn open(path: &Path) -> Result<Self> {
-        let parts = gguf_parts::open(path)?;
-        let first = &parts[0];
-        let name = first.name.clone();
-        if let Some(Value::String(what)) = first.header.metadata.get("general.type")
+        let mut parts = parts::open(path)?;
+        // The first part has the metadata of the model.
+        let name = parts[0].name.clone();
+        let metadata = Metadata::new(&name, std::mem::take(&mut parts[0].header.metadata))?;
+        if let Some(what) = metadata.section("general").text("type")
             && what != "model"
         {
             return Err(Error::input(format!(
@@ -48,13 +49,9 @@ impl Gguf {
                 shortened(what)
             )));
         }
-        let family = match first.header.metadata.get("general.architecture") {
-            Some(Value::String(family)) => family.clone(),
-            _ => return Err(Error::input(format!("{name}: `general.architecture` is missing"))),
-        };
-        let architecture = Architecture::of_gguf(&family)
+        let architecture = Architecture::of_gguf(metadata.family())
             .map_err(|error| Error::input(format!("{name}: {error}")))?;
-        Ok(Self { name, parts, architecture })
+        Ok(Self { name, metadata, parts, architecture })
     }
 
     /// The file named in errors.
@@ -62,129 +59,80 @@ impl Gguf {
         &self.name
     }
 
-    /// The metadata table.
-    pub fn metadata(&self) -> &HashMap<String, Value> {
-        &self.parts[0].header.metadata
+    /// The metadata of the model's own architecture.
+    pub(super) fn own(&self) -> Section<'_> {
+        self.metadata.section(self.metadata.family())
     }
 
-    /// A metadata value of the model's own architecture: `llama.block_count` for `block_count`.
-    pub(super) fn field(&self, key: &str) -> Option<&Value> {
-        let Some(Value::String(family)) = self.metadata().get("general.architecture") else {
-            return None;
-        };
-        self.metadata().get(&format!("{family}.{key}"))
+    /// The metadata of the tokenizer.
+    pub fn tokenizer(&self) -> Section<'_> {
+        self.metadata.section("tokenizer.ggml")
     }
 
-    /// Keys of the model's own family, without its prefix.
-    pub(super) fn own_keys(&self) -> impl Iterator<Item = &str> {
-        let prefix = match self.metadata().get("general.architecture") {
-            Some(Value::String(family)) => family.as_str(),
-            _ => "",
-        };
-        self.metadata().keys().filter_map(move |key| key.strip_prefix(prefix)?.strip_prefix('.'))
+    /// The model's chat template, where the file has one.
+    pub fn chat_template(&self) -> Option<&str> {
+        self.metadata.section("tokenizer").text("chat_template")
     }
 
-    /// An error of a key of the model's own family.
-    pub(super) fn wrong(&self, key: &str, what: &str) -> Error {
-        Error::input(format!("{}: `{key}` {what}", self.name))
+    /// A count that must be there.
+    fn count(&self, key: &str, found: Option<usize>) -> Result<usize> {
+        match found {
+            Some(0) => Err(self.own().wrong(key, "is 0, expected at least 1")),
+            Some(count) => Ok(count),
+            None => Err(self.own().wrong(key, "is missing")),
+        }
     }
 
-    pub(super) fn optional_count(&self, key: &str) -> Result<Option<usize>> {
-        self.typed(key, "a count, the same for every layer,", |value| {
-            let count = match value {
-                // One number a layer.
-                Value::Array(list) => {
-                    let first = list.first().and_then(unsigned)?;
-                    list.iter().all(|n| unsigned(n) == Some(first)).then_some(first)?
-                }
-                one => unsigned(one)?,
-            };
-            usize::try_from(count).ok()
-        })
-    }
-
-    fn count(&self, key: &str) -> Result<usize> {
-        self.optional_count(key)?
-            .ok_or_else(|| Error::input(format!("{}: metadata `{key}` is missing", self.name)))
-    }
-
-    pub(super) fn number(&self, key: &str) -> Result<Option<f64>> {
-        self.typed(key, "a number", number_of)
-    }
-
-    pub(super) fn text(&self, key: &str) -> Result<Option<&str>> {
-        self.typed(key, "a string", |value| match value {
-            Value::String(text) => Some(text.as_str()),
-            _ => None,
-        })
-    }
-
-    fn typed<'a, T>(
-        &'a self,
-        key: &str,
-        expected: &str,
-        read: impl FnOnce(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>> {
-        self.field(key)
-            .map(|value| {
-                read(value).ok_or_else(|| {
-                    let found = match value {
-                        Value::Array(list) => format!("a list of {}", list.len()),
-                        Value::String(_) => "a string".to_owned(),
-                        Value::Bool(flag) => flag.to_string(),
-                        other => number_of(other).unwrap_or(f64::NAN).to_string(),
-                    };
-                    self.wrong(key, &format!("must be {expected}, not {found}"))
-                })
-            })
-            .transpose()
-    }
-
-    /// The model's configuration.
+    /// The model's configuration, without the tokens that begin and end a text: which these are
+    /// depends on the tokenizer.
     pub fn config(&self) -> Result<Config> {
         let Architecture { keys, tensors, .. } = self.architecture;
-        let hidden = self.count(keys.hidden.gguf)?;
-        let heads = self.count(keys.heads.gguf)?.max(1);
+        let own = self.own();
+        let single = |key| self.count(key, own.count(key));
+        let layers = single(keys.layers.gguf)?;
+        let same = |key| self.count(key, own.per_layer(key, layers)?);
+        let hidden = single(keys.hidden.gguf)?;
+        let heads = same(keys.heads.gguf)?;
         let head_dim = self.head_dim()?;
         for (key, what) in
             [("attention.value_length", "values"), ("rope.dimension_count", "rotated channels")]
         {
-            if let Some(found) = self.optional_count(key)?
-                && found != head_dim
-            {
-                return Err(Error::input(format!(
-                    "{}: heads of {head_dim} channels with {found} {what} are not supported",
-                    self.name
-                )));
+            if let Some(found) = own.count(key).filter(|&found| found != head_dim) {
+                return Err(own.wrong(
+                    key,
+                    &format!("is {found}: heads of {head_dim} channels with {found} {what} are not supported"),
+                ));
             }
         }
         let embedding =
             self.info(&format!("{}.weight", tensors.embedding.gguf))?.shape.dims().to_vec();
-        let trained_context = self.count(keys.context.gguf)?;
+        let trained_context = single(keys.context.gguf)?;
         let Rotation { scaling: rope_scaling, magnitude: rope_magnitude } =
-            Rotation::read(self, trained_context)?;
+            Rotation::read(own, trained_context)?;
         let mut max_context = rope_scaling.context(trained_context);
         let mut context_key = keys.context.gguf;
-        let window = self.optional_count(keys.window.gguf)?.filter(|&window| window > 0);
+        let window = own.count(keys.window.gguf).filter(|&window| window > 0);
         if let Some(window) = window.filter(|_| self.architecture.window.is_some())
             && window < max_context
         {
             (max_context, context_key) = (window, keys.window.gguf);
         }
+        let kv_heads = match own.per_layer(keys.kv_heads.gguf, layers)? {
+            None => heads,
+            found => self.count(keys.kv_heads.gguf, found)?,
+        };
+        let rms_eps = own.number(keys.rms_eps.gguf);
         let config = Config {
             architecture: self.architecture,
-            layers: self.count(keys.layers.gguf)?,
+            layers,
             hidden,
-            intermediate: self.count(keys.intermediate.gguf)?,
+            intermediate: same(keys.intermediate.gguf)?,
             heads,
-            kv_heads: self.optional_count(keys.kv_heads.gguf)?.unwrap_or(heads),
+            kv_heads,
             head_dim,
             vocab: embedding.first().copied().unwrap_or(0),
-            rms_eps: self
-                .number(keys.rms_eps.gguf)?
-                .ok_or_else(|| self.wrong(keys.rms_eps.gguf, "is missing"))?
-                as f32,
-            rope_theta: self.number(keys.rope_theta.gguf)?.unwrap_or(10_000.0),
+            rms_eps: rms_eps.ok_or_else(|| own.wrong(keys.rms_eps.gguf, "is missing"))? as f32,
+            rope_theta: own.number(keys.rope_theta.gguf).unwrap_or(10_000.0),
             rope_scaling,
             rope_divisors: self.rope_divisors()?,
             rope_magnitude,
@@ -195,8 +143,8 @@ impl Gguf {
             output_bias: self.has_bias(tensors.output),
             mlp_bias: self.has_bias(tensors.down),
             qk_norm: self.architecture.qk_norm,
-            eos: self.token_id("eos").into_iter().chain(self.token_id("eot")).collect(),
-            bos: self.token_id("bos"),
+            eos: Vec::new(),
+            bos: None,
         };
         config.check().map_err(|error| Error::input(format!("{}: {error}", self.name)))?;
         Ok(config)
@@ -237,11 +185,6 @@ impl Gguf {
         self.holds(&self.architecture.tensors.gguf_part(0, part, "bias"))
     }
 
-    fn token_id(&self, which: &str) -> Option<u32> {
-        let value = self.metadata().get(&format!("tokenizer.ggml.{which}_token_id"))?;
-        unsigned(value).and_then(|id| u32::try_from(id).ok())
-    }
-
     /// The tensor of divisors of the frequencies, where the file has one.
     fn rope_divisors(&self) -> Result<Option<Vec<f32>>> {
         let name = "rope_freqs.weight";
@@ -254,8 +197,8 @@ impl Gguf {
 
     /// What a user should know of the metadata; keys that change the result and are not supported
     /// are refused.
-    pub fn check_keys(&self) -> Result<Vec<String>> {
-        gguf_keys::check(self, self.architecture, self.head_dim()?)
+    pub fn check_keys(&self, config: &Config) -> Result<Vec<String>> {
+        keys::check(self, config)
     }
 
     /// A tensor and the file that holds it.
@@ -343,9 +286,15 @@ impl Gguf {
 
     fn head_dim(&self) -> Result<usize> {
         let keys = &self.architecture.keys;
-        match self.optional_count(keys.head_dim.gguf)? {
+        let own = self.own();
+        match own.count(keys.head_dim.gguf) {
             Some(head_dim) => Ok(head_dim),
-            None => Ok(self.count(keys.hidden.gguf)? / self.count(keys.heads.gguf)?.max(1)),
+            None => {
+                let layers = self.count(keys.layers.gguf, own.count(keys.layers.gguf))?;
+                let heads = own.per_layer(keys.heads.gguf, layers)?;
+                let hidden = self.count(keys.hidden.gguf, own.count(keys.hidden.gguf))?;
+                Ok(hidden / self.count(keys.heads.gguf, heads)?)
+            }
         }
     }
 }
@@ -362,19 +311,6 @@ fn rotate_half_rows<T: Copy>(stored: &[T], row_len: usize, rows: usize, head_dim
         out.extend_from_slice(&stored[from * row_len..(from + 1) * row_len]);
     }
     out
-}
-
-fn number_of(value: &Value) -> Option<f64> {
-    match value {
-        // The shortest digits of a stored f32, as for a JSON file of the same model.
-        Value::F32(n) => n.to_string().parse().ok(),
-        Value::F64(n) => Some(*n),
-        Value::I8(n) => Some(f64::from(*n)),
-        Value::I16(n) => Some(f64::from(*n)),
-        Value::I32(n) => Some(f64::from(*n)),
-        Value::I64(n) => Some(*n as f64),
-        other => unsigned(other).map(|n| n as f64),
-    }
 }
 
 /// candle's errors can carry a backtrace; the first line says what is wrong.

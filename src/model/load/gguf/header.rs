@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use candle_core::Shape;
 use candle_core::quantized::gguf_file::Value;
 
+use super::element::GgufElement;
+use super::metadata::Type;
 use crate::error::shortened;
 
 /// What a header says.
@@ -30,6 +32,15 @@ pub(super) struct TensorInfo {
     pub shape: Shape,
     /// Where its bytes begin, behind the start of the data.
     pub offset: u64,
+}
+
+impl TensorInfo {
+    /// The length of its bytes, where its type is known.
+    fn bytes(&self) -> Option<u64> {
+        let element = GgufElement::of(self.kind)?;
+        let blocks = self.shape.elem_count() / element.block_len();
+        (blocks as u64).checked_mul(element.block_bytes() as u64)
+    }
 }
 
 const LONGEST_SHAPE: u32 = 4;
@@ -77,28 +88,44 @@ impl Header {
         }
         let alignment = match metadata.get("general.alignment") {
             None => USUAL_ALIGNMENT,
-            Some(value) => match unsigned(value) {
-                None => return Err(format!("`general.alignment` must be a count, not {value:?}")),
-                Some(0) => return Err("`general.alignment` must be at least 1, not 0".to_owned()),
-                Some(alignment) => alignment,
-            },
+            Some(value) => {
+                Type::U32.check("general.alignment", value)?;
+                let alignment = value.to_u32().unwrap_or_default();
+                if !alignment.is_power_of_two() {
+                    return Err(format!(
+                        "`general.alignment` must be a power of two, not {alignment}"
+                    ));
+                }
+                u64::from(alignment)
+            }
         };
         let data_start = (reader.at as u64)
             .checked_next_multiple_of(alignment)
             .ok_or_else(|| format!("`general.alignment` of {alignment} is beyond any file"))?;
-        Ok(Self { metadata, tensors, data_start })
+        let header = Self { metadata, tensors, data_start };
+        header.check_places(alignment)?;
+        Ok(header)
     }
-}
 
-/// A metadata value as a count, whatever integer type it has.
-pub(super) fn unsigned(value: &Value) -> Option<u64> {
-    match value {
-        Value::I8(n) => u64::try_from(*n).ok(),
-        Value::I16(n) => u64::try_from(*n).ok(),
-        Value::I32(n) => u64::try_from(*n).ok(),
-        Value::I64(n) => u64::try_from(*n).ok(),
-        Value::Bool(_) => None,
-        other => other.to_u64().ok(),
+    /// Refuses tensors that do not begin where the one before ends, as llama.cpp does: one of them
+    /// would be read from the bytes of another. A tensor of an unknown type may have any length.
+    fn check_places(&self, alignment: u64) -> Result<(), String> {
+        let mut tensors: Vec<(&String, &TensorInfo)> = self.tensors.iter().collect();
+        tensors.sort_by_key(|(name, info)| (info.offset, info.shape.elem_count(), *name));
+        let mut end = Some(0);
+        for (name, info) in tensors {
+            if let Some(end) = end.filter(|&end| end != info.offset) {
+                return Err(format!(
+                    "the tensor `{}` begins at {}, expected {end}, where the one before ends",
+                    shortened(name),
+                    info.offset
+                ));
+            }
+            end = info.bytes().and_then(|bytes| {
+                info.offset.checked_add(bytes)?.checked_next_multiple_of(alignment)
+            });
+        }
+        Ok(())
     }
 }
 

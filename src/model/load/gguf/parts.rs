@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::Value;
 
-use super::gguf_header::{Header, unsigned};
-use super::{Bytes, file_kind};
+use super::header::Header;
+use super::metadata::Type;
 use crate::error::shortened;
+use crate::model::load::{Bytes, file_kind};
 use crate::{Error, Result};
 
 /// One file.
@@ -53,16 +54,17 @@ impl Part {
         Ok(Self { name, bytes, header })
     }
 
+    /// A count of the keys that say how a model is split.
     fn number(&self, key: &str) -> Result<Option<u64>> {
-        self.header
-            .metadata
-            .get(key)
-            .map(|value| {
-                unsigned(value).ok_or_else(|| {
-                    Error::input(format!("{}: `{key}` must be a count, not {value:?}", self.name))
-                })
-            })
-            .transpose()
+        let kind = if key == "split.tensors.count" { Type::I32 } else { Type::U16 };
+        let Some(value) = self.header.metadata.get(key) else { return Ok(None) };
+        let wrong = |what: String| Error::input(format!("{}: {what}", self.name));
+        kind.check(key, value).map_err(wrong)?;
+        match value {
+            Value::U16(n) => Ok(Some(u64::from(*n))),
+            Value::I32(n) if *n >= 0 => Ok(Some(u64::from(n.unsigned_abs()))),
+            _ => Err(wrong(format!("`{key}` must be a count, not {value:?}"))),
+        }
     }
 
     /// Which part this file says it is; `None` for a whole model.
@@ -184,7 +186,7 @@ fn agree(parts: &[Part]) -> Result<()> {
 }
 
 /// What a model is called: its file's name without the ending of a part.
-pub(super) fn model_name(path: &Path) -> Option<String> {
+pub fn model_name(path: &Path) -> Option<String> {
     let stem = path.file_stem()?.to_string_lossy().into_owned();
     // "-00001-of-00003"
     let digits = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
