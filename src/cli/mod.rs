@@ -15,6 +15,7 @@ pub mod man;
 pub mod mask;
 pub mod model;
 pub mod output;
+pub mod plan;
 mod printable;
 mod program;
 mod progress;
