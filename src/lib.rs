@@ -5,6 +5,7 @@
 pub mod attention;
 pub mod bench;
 pub mod cache;
+pub mod capacity;
 pub mod cli;
 pub mod decode;
 pub mod element;

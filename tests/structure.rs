@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["cache", "attention"],
     &["model"],
     &["decode"],
-    &["bench", "learn"],
+    &["bench", "capacity", "learn"],
     &["tui"],
     &["cli"],
 ];
@@ -26,6 +26,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("model", &["ratatui", "crossterm"]),
     ("decode", &["ratatui", "crossterm"]),
     ("bench", &["ratatui::", "crossterm::terminal"]),
+    ("capacity", &["candle_core", "ratatui", "crossterm"]),
     ("learn", &["ratatui", "crossterm"]),
 ];
 

@@ -15,6 +15,7 @@ pub mod man;
 pub mod mask;
 pub mod model;
 pub mod output;
+pub mod plan;
 mod program;
 mod progress;
 pub mod replay;

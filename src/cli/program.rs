@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    bench, compare, completions, fetch, inspect, learn, man, mask, model, output, replay, run,
-    score, selftest, sweep,
+    bench, compare, completions, fetch, inspect, learn, man, mask, model, output, plan, replay,
+    run, score, selftest, sweep,
 };
 use crate::Result;
 use crate::printable::{Breaks, printable};
@@ -41,6 +41,8 @@ enum Command {
     Model(model::ModelCommandArgs),
     /// Show, make, import, export, compare and check channel masks
     Mask(mask::MaskArgs),
+    /// Plan capacity: what fits which GPU, how fast, at what cost, and when a mask is paid back
+    Plan(Box<plan::PlanArgs>),
     /// Measure speed on this machine
     Bench(bench::BenchArgs),
     /// Compare the CUDA kernels with the scalar oracle on a GPU, case by case
@@ -84,6 +86,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Some(Command::Fetch(args)) => fetch::run(args),
         Some(Command::Model(args)) => model::run(args),
         Some(Command::Mask(args)) => mask::run(args),
+        Some(Command::Plan(args)) => plan::run(args),
         Some(Command::Bench(args)) => bench::run(args),
         Some(Command::Selftest(args)) => selftest::run(args),
         Some(Command::Completions(args)) => completions::run(args),

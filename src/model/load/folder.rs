@@ -199,7 +199,7 @@ const INDEX: &str = "model.safetensors.index.json";
 
 /// The safetensors files of a folder: `model.safetensors`, the shards that the index lists, or a
 /// full set of shards.
-fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let single = folder.join("model.safetensors");
     match absent(&single) {
         None => return Ok(vec![single]),

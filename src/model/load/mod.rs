@@ -19,9 +19,11 @@ mod open;
 mod quantised;
 pub mod random;
 pub mod safetensors;
+mod served;
 mod source;
 mod unread;
 
 pub use bytes::Bytes;
 pub use open::Opened;
+pub use served::served;
 pub use source::{FETCHABLE, Fetchable, Source, cache_folder};

@@ -67,6 +67,11 @@ impl Opened {
         self.config.parameters() * dtype.map_or(2, Dtype::bytes)
     }
 
+    /// Bytes of the tensors as the files store them; `None` for random weights.
+    pub fn stored_weight_bytes(&self) -> Option<u64> {
+        self.tensors.stored_bytes()
+    }
+
     /// Reads the weights. `dtype` converts the matrices; without it, floats keep their stored type
     /// and quantised values become f16. `progress` receives the share done and may cancel.
     pub fn load(

@@ -118,6 +118,15 @@ impl Checkpoint {
         self.owner.keys().map(String::as_str)
     }
 
+    /// Bytes of all tensors, by the headers.
+    pub fn stored_bytes(&self) -> u64 {
+        self.owner
+            .keys()
+            .filter_map(|name| self.stored(name))
+            .map(|(.., bytes)| bytes.len() as u64)
+            .sum()
+    }
+
     /// Whether there is such a tensor.
     pub fn holds(&self, name: &str) -> bool {
         self.owner.contains_key(name)
@@ -199,6 +208,10 @@ fn decoded<T, const N: usize>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<
 impl Tensors for Checkpoint {
     fn origin(&self) -> &str {
         &self.folder
+    }
+
+    fn stored_bytes(&self) -> Option<u64> {
+        Some(Checkpoint::stored_bytes(self))
     }
 
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<StoredMatrix> {

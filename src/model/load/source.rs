@@ -136,6 +136,12 @@ impl Source {
             Some(config) => (config, Vec::new()),
             None if Path::new(geometry).exists() => super::hf_config::open(Path::new(geometry))?,
             None => {
+                if let Some(planned) = arch::planned(geometry) {
+                    return Err(Error::input(format!(
+                        "{geometry} can be planned with (`kscope plan --model {geometry}`) but not run: kscope does not decode {} with its layers",
+                        planned.architecture
+                    )));
+                }
                 return Err(Error::input(format!(
                     "no geometry is called `{geometry}`: give a config.json or one of {}",
                     arch::known_names().join(", ")

@@ -323,6 +323,11 @@ impl Tensors for Gguf {
         &self.name
     }
 
+    fn stored_bytes(&self) -> Option<u64> {
+        let data = |part: &Part| (part.bytes.len() as u64).saturating_sub(part.header.data_start);
+        Some(self.parts.iter().map(data).sum())
+    }
+
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored> {
         self.read(&self.known(name)?, &[rows, cols], self.is_interleaved(name))
     }
