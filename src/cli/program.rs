@@ -1,5 +1,6 @@
 //! The commands, and which function runs each.
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -55,8 +56,13 @@ enum Command {
 
 /// Parses the arguments, runs the command and turns its result into an exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(error));
-    match dispatch(&cli) {
+    let done = match Cli::try_parse() {
+        Ok(cli) => dispatch(&cli),
+        // Help and version are asked for; all else is wrong arguments.
+        Err(asked) if !asked.use_stderr() => print(&asked),
+        Err(error) => return refuse(error),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::note(&format!("kscope: {error}"));
@@ -65,13 +71,24 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Ends the program with what is wrong with its arguments. These may be names of files: they are
-/// parsed once more with control characters written out, so that the message has them so.
-fn refuse(error: clap::Error) -> ! {
+/// Prints what was asked for instead of a command, in colours where the terminal has them.
+fn print(asked: &clap::Error) -> Result<()> {
+    match asked.print().and_then(|()| std::io::stdout().flush()) {
+        Err(cause) if cause.kind() != ErrorKind::BrokenPipe => Err(output::failed(&cause)),
+        _ => Ok(()),
+    }
+}
+
+/// Says what is wrong with the program's arguments. These may be names of files: they are parsed
+/// once more with control characters written out, so that the message has them so.
+fn refuse(error: clap::Error) -> ExitCode {
     let arguments = std::env::args_os();
     let shown = arguments
         .map(|argument| printable(&argument.to_string_lossy(), Breaks::Shown).into_owned());
-    Cli::try_parse_from(shown).err().unwrap_or(error).exit()
+    let error = Cli::try_parse_from(shown).err().unwrap_or(error);
+    // Standard error may be gone, which is no reason to panic.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn dispatch(cli: &Cli) -> Result<()> {

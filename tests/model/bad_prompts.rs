@@ -22,7 +22,7 @@ fn a_prompt_that_cannot_be_used() {
     refuses(run().args(["--prompt-file", file]), &["prompt.txt", "UTF-8", "byte 4"]);
     refuses(run().write_stdin(&b"the \xff"[..]), &["standard input", "UTF-8"]);
     refuses(run().args(["--prompt-file", "/nowhere.txt"]), &["/nowhere.txt"]);
-    refuses(run().args(["--prompt-file", model]), &[model, "directory"]);
+    refuses(run().args(["--prompt-file", model]), &[model, "found a folder"]);
     refuses(run().args(["--token-ids", "1,96"]), &["96", "vocabulary"]);
     refuses(run().args(["--token-ids", "1,5", "--force-ids", "4,4000"]), &["4000", "vocabulary"]);
     refuses(run().args(["--raw", "--prompt", ""]), &["empty"]);

@@ -12,6 +12,7 @@ mod fuzz;
 mod gguf;
 mod gguf_metadata;
 mod needs;
+mod outside;
 mod smollm2;
 mod streaming;
 mod templates;

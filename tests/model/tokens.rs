@@ -33,8 +33,17 @@ fn folder(case: &Value) -> tempfile::TempDir {
         let model = tokenizer["model"].to_string().replace('\u{120}', space);
         tokenizer["model"] = serde_json::from_str(&model).unwrap();
     }
+    if let Some([first, second]) = changes.get("merge").and_then(Value::as_array).map(Vec::as_slice)
+    {
+        let model = &mut tokenizer["model"];
+        let id = model["vocab"].as_object().unwrap().len();
+        let both = format!("{}{}", first.as_str().unwrap(), second.as_str().unwrap());
+        model["vocab"][both] = id.into();
+        model["merges"].as_array_mut().unwrap().push(serde_json::json!([first, second]));
+    }
     let model_type = changes.get("model_type").and_then(Value::as_str).unwrap_or("llama");
-    write("config.json", &serde_json::json!({"model_type": model_type}));
+    let class = changes.get("model_class").unwrap_or(&Value::Null);
+    write("config.json", &serde_json::json!({"model_type": model_type, "tokenizer_class": class}));
     let added = changes.get("added_tokens").and_then(Value::as_array).into_iter().flatten();
     for (at, text) in added.enumerate() {
         let token = serde_json::json!({
@@ -73,6 +82,8 @@ fn a_folder_has_the_tokens_and_ids_that_transformers_gives_it() {
         assert_eq!(tokenizer.encode(text).unwrap(), ids(&case["ids"]), "{name}");
         let wordy = tokenizer.encode(file["wordy"].as_str().unwrap()).unwrap();
         assert_eq!(wordy, ids(&case["wordy"]), "{name}");
+        let mixed = tokenizer.encode(file["mixed"].as_str().unwrap()).unwrap();
+        assert_eq!(mixed, ids(&case["mixed"]), "{name}");
         let spoken = tokenizer.decode(&wordy).unwrap();
         assert_eq!(spoken, case["decoded"].as_str().unwrap(), "{name}");
         let seen = tokenizer.template().unwrap().render(&[("user", "x")]).unwrap();
@@ -314,6 +325,57 @@ fn a_byte_order_mark_before_a_prompt_is_no_part_of_it_and_line_ends_stay() {
     };
     assert_eq!(count("\u{feff}a\r\nb"), count("a\r\nb"));
     assert!(count("a\r\nb") > count("a\nb"));
+}
+
+#[test]
+fn steps_that_a_class_leaves_out_are_named_in_a_warning() {
+    let warnings = |class: &str, steps: &str| {
+        let case = serde_json::json!({
+            "changes": {"pre_tokenizer": serde_json::from_str::<Value>(steps).unwrap()},
+            "files": {"tokenizer_config.json": {"tokenizer_class": class}},
+        });
+        Tokenizer::from_folder(folder(&case).path()).unwrap().warnings().join("\n")
+    };
+    let bytes = r#"{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}"#;
+    let digits = r#"{"type": "Digits", "individual_digits": true}"#;
+    let both = format!(r#"{{"type": "Sequence", "pretokenizers": [{digits}, {bytes}]}}"#);
+    let said = warnings("GPT2Tokenizer", &both);
+    assert!(said.contains("tokenizer_config.json: transformers gives GPT2Tokenizer"), "{said}");
+    assert!(said.contains("(Digits, ByteLevel)"), "{said}");
+    for (class, steps) in [
+        ("GPT2TokenizerFast", bytes),
+        ("PreTrainedTokenizerFast", &both[..]),
+        ("LlamaTokenizer", &both[..]),
+        ("NobodysTokenizer", &both[..]),
+    ] {
+        assert_eq!(warnings(class, steps), "", "{class}");
+    }
+    let said = warnings("GemmaTokenizer", &both);
+    assert!(said.contains("GemmaTokenizer") && said.contains("does not know"), "{said}");
+}
+
+#[test]
+fn a_class_that_would_misread_a_vocabulary_is_named() {
+    let case = serde_json::json!({
+        "changes": {"pre_tokenizer": {"type": "Whitespace"}},
+        "files": {"tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer"}},
+    });
+    let folder = folder(&case);
+    let path = folder.path().join("tokenizer.json");
+    let mut tokenizer = json(&path);
+    tokenizer["model"] = serde_json::json!({
+        "type": "WordLevel", "unk_token": "<unk>",
+        "vocab": {"<unk>": 0, "<s>": 1, "</s>": 2, "lamp": 3},
+    });
+    std::fs::write(&path, tokenizer.to_string()).unwrap();
+    let tokenizer = Tokenizer::from_folder(folder.path()).unwrap();
+    let said = tokenizer.warnings().join("\n");
+    assert!(
+        said.contains("tokenizer_config.json: the vocabulary of tokenizer.json is no BPE"),
+        "{said}"
+    );
+    // As a vocabulary of whole words has it; as a BPE it would have nothing for these.
+    assert_eq!(tokenizer.encode("lamp").unwrap(), [3]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
     python make_tokens.py VECTORS         # VECTORS = tests/vectors
 
 Writes VECTORS/text/tokens.json. `folders`: changes to the files of VECTORS/tiny/tokenizer, with the
-ids that transformers gives for two texts, the second decoded again, and the special tokens that it
+ids that transformers gives for three texts, the second decoded again, and the special tokens that it
 knows by name. `ggufs`: changes to
 the metadata of files in VECTORS/gguf, with the ids that llama.cpp (xllamacpp) gives for a text and
 for a chat of one message (their number). `words`: tokens and merges to put into a file, texts, and
@@ -22,6 +22,8 @@ from pathlib import Path
 
 TEXT = "<|im_start|>a<|im_end|> <|x|>b</s>"
 WORDY = "the lamp in the 12"
+# Digits after each other and tokens between words show which step cuts a text, and where a space is put.
+MIXED = "the 12</s>the lamp<s> in"
 CHAT = "the lamp"
 
 
@@ -111,6 +113,33 @@ FOLDERS = [
         ]
         for flag in (None, True, False)
     ],
+    # A class that is built anew reads no step of tokenizer.json. The digits are one token for it, and two for the step that it leaves out.
+    *[
+        (f"{name}, {kind} and a token of two digits, {model}, legacy {legacy}",
+         {"tokenizer_config.json": {**NAMED, "tokenizer_class": name, **({} if legacy is None else {"legacy": legacy})}},
+         {**STEPS[kind], "model_type": model, "merge": ["1", "2"]})
+        for name, kind, model, legacy in [
+            ("GPT2Tokenizer", "digits", "llama", None), ("GPT2Tokenizer", "digits", "mistral", None), ("GPT2Tokenizer", "digits", "qwen3", None),
+            ("GPT2Tokenizer", "words", "llama", None), ("GPTNeoXTokenizerFast", "digits", "llama", None), ("Qwen2Tokenizer", "digits", "llama", None),
+            ("PreTrainedTokenizerFast", "digits", "qwen2", None), ("PreTrainedTokenizerFast", "digits", "qwen3", None), ("LlamaTokenizer", "digits", "qwen2", None),
+            ("LlamaTokenizer", "digits", "llama", None), ("LlamaTokenizer", "marks", "llama", None), ("LlamaTokenizer", "mark before", "llama", None),
+            ("LlamaTokenizer", "mark before", "llama", True), ("LlamaTokenizer", "mark before", "llama", False), ("LlamaTokenizer", "mark before", "qwen3", None),
+            ("LlamaTokenizer", "mark before", "mistral", None), ("PreTrainedTokenizerFast", "mark before", "llama", None),
+        ]
+    ],
+    # What a class calls its tokens where no file does; they are added where the vocabulary has none.
+    *[
+        (f"tokens of {name or 'no class'}, {model}, {'in config.json' if of_model else 'in tokenizer_config.json'}, files {given}",
+         {"tokenizer_config.json": {**({"tokenizer_class": name} if name and not of_model else {}), **given}},
+         {**STEPS[kind], "model_type": model, **({"model_class": name} if of_model else {})})
+        for name, model, kind in [
+            ("GPT2Tokenizer", "llama", "bytes"), ("GPTNeoXTokenizer", "llama", "bytes"), ("Qwen2Tokenizer", "llama", "words"), ("LlamaTokenizer", "llama", "marks"),
+            ("LlamaTokenizer", "llama", "bytes"), ("LlamaTokenizer", "mistral", "marks"), ("PreTrainedTokenizerFast", "llama", "bytes"), ("PreTrainedTokenizerFast", "qwen2", "words"),
+            ("", "llama", "bytes"), ("", "mistral", "bytes"), ("", "qwen2", "words"), ("", "qwen3", "words"),
+        ]
+        for of_model in ((False, True) if name == "GPT2Tokenizer" else (False,))
+        for given in ({}, {"eos_token": None, "unk_token": "<|x|>"})
+    ],
     *[
         (f"{name} with null as add_prefix_space", {"tokenizer_config.json": {**NAMED, "tokenizer_class": name, "add_prefix_space": None}}, {**STEPS["words"], "model_type": "qwen2"})
         for name in ("Qwen2Tokenizer", "Qwen2TokenizerFast")
@@ -149,12 +178,13 @@ def folder(base, files, changes):
         tokenizer = json.loads((base / "tokenizer.json").read_text())
         change(tokenizer, changes)
         (out / "tokenizer.json").write_text(json.dumps(tokenizer))
-        (out / "config.json").write_text(json.dumps({"model_type": changes.get("model_type", "llama")}))
+        of_model = {"tokenizer_class": changes["model_class"]} if "model_class" in changes else {}
+        (out / "config.json").write_text(json.dumps({"model_type": changes.get("model_type", "llama"), **of_model}))
         for name, content in files.items():
             (out / name).write_text(json.dumps(content))
         found = AutoTokenizer.from_pretrained(out)
         wordy = found(WORDY).input_ids
-        return found(TEXT).input_ids, found.special_tokens_map, wordy, found.decode(wordy, skip_special_tokens=True)
+        return found(TEXT).input_ids, found.special_tokens_map, wordy, found.decode(wordy, skip_special_tokens=True), found(MIXED).input_ids
 
 
 def change(tokenizer, changes):
@@ -165,6 +195,10 @@ def change(tokenizer, changes):
         model = tokenizer["model"]
         model["vocab"] = {token.replace("\u0120", changes["space"]): number for token, number in model["vocab"].items()}
         model["merges"] = [[part.replace("\u0120", changes["space"]) for part in merge] for merge in model["merges"]]
+    if "merge" in changes:
+        model = tokenizer["model"]
+        model["vocab"]["".join(changes["merge"])] = len(model["vocab"])
+        model["merges"].append(changes["merge"])
     for text in changes.get("added_tokens", []):
         tokenizer["added_tokens"].append({"id": 95 + changes["added_tokens"].index(text), **token(text)})
 
@@ -254,8 +288,8 @@ def main():
     vectors = Path(sys.argv[1])
     folders = []
     for name, files, changes in FOLDERS:
-        ids, special, wordy, decoded = folder(vectors / "tiny/tokenizer", files, changes)
-        folders.append({"name": name, "files": files, "changes": changes, "ids": ids, "special": special, "wordy": wordy, "decoded": decoded})
+        ids, special, wordy, decoded, mixed = folder(vectors / "tiny/tokenizer", files, changes)
+        folders.append({"name": name, "files": files, "changes": changes, "ids": ids, "special": special, "wordy": wordy, "decoded": decoded, "mixed": mixed})
     ggufs = []
     for file, changes in GGUFS:
         changes = {"tokenizer.chat_template": TEMPLATE, **changes}
@@ -269,7 +303,7 @@ def main():
                 continue
             ids, chat = json.loads(found[0].removeprefix("RESULT "))
         ggufs.append({"file": file, "changes": changes, "ids": ids, "chat": chat})
-    file = {"text": TEXT, "wordy": WORDY, "chat": CHAT, "folders": folders, "ggufs": ggufs}
+    file = {"text": TEXT, "wordy": WORDY, "mixed": MIXED, "chat": CHAT, "folders": folders, "ggufs": ggufs}
     save(vectors, file, words(vectors / "gguf/llama-rope-freqs.gguf"))
 
 

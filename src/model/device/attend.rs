@@ -46,6 +46,10 @@ pub trait DeviceAttend: Send {
     /// head_dim]`; all after RoPE and in the caches' type, as is the result.
     fn step(&self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor>;
 
+    /// Whether the current step stored a key or value that is no finite number in the caches' type.
+    /// Waits for the device.
+    fn misfits(&self) -> Result<bool>;
+
     /// Overwrites an f32 tensor, in place.
     fn write(&self, tensor: &Tensor, values: &[f32]) -> Result<()>;
 
@@ -134,6 +138,10 @@ where
         let out = Tensor::zeros(q.shape(), q.dtype(), q.device()).map_err(failed)?;
         batch.attend(&*self.device, layer, address(q)?, address(&out)?)?;
         Ok(out)
+    }
+
+    fn misfits(&self) -> Result<bool> {
+        self.batches.last().map_or(Ok(false), |(_, batch)| batch.misfits(&*self.device))
     }
 
     fn write(&self, tensor: &Tensor, values: &[f32]) -> Result<()> {

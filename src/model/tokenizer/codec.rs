@@ -40,6 +40,8 @@ pub struct Tokenizer {
     /// Texts of the tokens that `encode` puts around a text and a rendered chat needs too, unless
     /// it has them already: llama.cpp's way, for GGUF files.
     frame: [Option<String>; 2],
+    /// What a user should know of the files, one sentence each.
+    pub(super) warnings: Vec<String>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -54,7 +56,7 @@ impl Tokenizer {
         template: Option<ChatTemplate>,
         end: Vec<u32>,
     ) -> Self {
-        Self { inner, template, end, frame: [None, None] }
+        Self { inner, template, end, frame: [None, None], warnings: Vec::new() }
     }
 
     /// Puts the same tokens around a rendered chat as around a plain text.
@@ -72,6 +74,11 @@ impl Tokenizer {
         let config = folder::keys_of(config, &format!("{origin}/tokenizer_config.json"))?;
         let files = Companions { config, ..Companions::default() };
         folder::from_parts(json, &files, Ok(Vec::new()), origin)
+    }
+
+    /// What a user should know of the tokenizer's files, one sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// From the files of a Hugging Face folder.

@@ -51,19 +51,30 @@ pub fn tiny_folder(name: &str) -> tempfile::TempDir {
 /// A model folder from `tests/vectors/tiny` with one number of one tensor changed.
 pub fn changed_number(name: &str, tensor: &str, at: usize, number: f32) -> tempfile::TempDir {
     let folder = tiny_folder(name);
-    let path = folder.path().join("model.safetensors");
+    change_numbers(folder.path(), tensor, [(at, number)]);
+    folder
+}
+
+/// Changes numbers of one tensor of a model folder, by their places.
+pub fn change_numbers(
+    folder: &Path,
+    tensor: &str,
+    numbers: impl IntoIterator<Item = (usize, f32)>,
+) {
+    let path = folder.join("model.safetensors");
     let mut file = std::fs::read(&path).unwrap();
     let end = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     let header: Value = serde_json::from_slice(&file[8..end]).unwrap();
-    let bytes = match header[tensor]["dtype"].as_str() {
-        Some("F32") => number.to_le_bytes().to_vec(),
-        Some("BF16") => half::bf16::from_f32(number).to_le_bytes().to_vec(),
-        other => panic!("{tensor} of {other:?}"),
-    };
     let first = end + header[tensor]["data_offsets"][0].as_u64().unwrap() as usize;
-    file[first + bytes.len() * at..][..bytes.len()].copy_from_slice(&bytes);
+    for (at, number) in numbers {
+        let bytes = match header[tensor]["dtype"].as_str() {
+            Some("F32") => number.to_le_bytes().to_vec(),
+            Some("BF16") => half::bf16::from_f32(number).to_le_bytes().to_vec(),
+            other => panic!("{tensor} of {other:?}"),
+        };
+        file[first + bytes.len() * at..][..bytes.len()].copy_from_slice(&bytes);
+    }
     std::fs::write(&path, file).unwrap();
-    folder
 }
 
 /// The configuration and tokenizer of a model in a folder or GGUF file.
