@@ -173,9 +173,19 @@ impl CachePlan {
     /// Bytes of 64 middle tokens of K and of V by width, in the order of [`Width::ALL`], scales and
     /// minima included.
     pub fn bytes_by_width(&self, chunk: usize, element: usize) -> [[usize; 5]; 2] {
+        self.bytes_by_width_of(self.shape().each_head(), chunk, element)
+    }
+
+    /// The same of some heads alone.
+    pub fn bytes_by_width_of(
+        &self,
+        heads: impl Iterator<Item = (usize, usize)>,
+        chunk: usize,
+        element: usize,
+    ) -> [[usize; 5]; 2] {
         let (tokens, group) = (64, group_tokens(chunk));
         let mut bytes = [[0; 5]; 2];
-        for (layer, head) in self.shape().each_head() {
+        for (layer, head) in heads {
             let counts = WidthCounts::of(self.k(layer, head)).0;
             for (width, count) in Width::ALL.into_iter().zip(counts).filter(|(_, n)| *n > 0) {
                 let k = HeadBytes::of(&vec![width; count], Width::Zero, self.coding, element);
