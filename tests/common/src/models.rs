@@ -45,7 +45,24 @@ pub fn tiny_folder(name: &str) -> tempfile::TempDir {
             std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
         }
     }
+    let config = json(&folder.path().join("config.json"));
+    if config["model_type"] == "qwen2" || config["model_type"] == "qwen3" {
+        say_steps_of_qwen(folder.path());
+    }
     folder
+}
+
+/// Qwen's folders say in `tokenizer.json`, too, what its class does to a text.
+fn say_steps_of_qwen(folder: &Path) {
+    const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    let path = folder.join("tokenizer.json");
+    let mut tokenizer = json(&path);
+    tokenizer["normalizer"] = serde_json::json!({"type": "NFC"});
+    tokenizer["pre_tokenizer"] = serde_json::json!({"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": false},
+        {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
+    ]});
+    std::fs::write(&path, tokenizer.to_string()).unwrap();
 }
 
 /// A model folder from `tests/vectors/tiny` with one number of one tensor changed.
