@@ -183,7 +183,7 @@ mod tests {
             assert_eq!(values.get(row.assumed), low);
             assert!(values.set_by_text(&format!("{}={}", row.name, high * 2.0 + 1.0)).is_err());
         }
-        for wrong in ["reach", "reach=fast", "rech=0.8", "reach=NaN", "=1"] {
+        for wrong in ["reach", "reach=fast", "speed=0.8", "reach=NaN", "=1"] {
             assert!(values.set_by_text(wrong).is_err(), "{wrong}");
         }
     }
