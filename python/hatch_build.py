@@ -31,7 +31,8 @@ class Program(BuildHookInterface):
         if chosen == "none":
             return None
         if chosen:
-            path = Path(chosen).resolve()
+            # A relative path starts at the repository.
+            path = (Path(self.root).parent / chosen).resolve()
             if not path.is_file():
                 raise FileNotFoundError(f"KSCOPE_BINARY: expected a program, found no file at {path}")
             # The script in the wheel has the file's name.

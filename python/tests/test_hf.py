@@ -68,7 +68,9 @@ def test_groups_of_every_size(tiny, ragged, forced, chunk):
     expected = forced(folder, path, prompt, ids)
     cache = KscopeCache(model.config, kscope.load(path))
     found = logprobs(model, cache, prompt, ids)
-    assert np.abs(np.array(found) - expected["logprobs"]).max() < 1e-3
+    # Keys differ in the last bit of f32, and over 200 tokens a code of 2 bits may fall on the other
+    # side of a tie.
+    assert np.abs(np.array(found) - expected["logprobs"]).max() < 3e-3
     assert cache.stored_bytes == expected["kv_bytes"]
 
 

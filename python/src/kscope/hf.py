@@ -55,6 +55,8 @@ class KscopeLayer(CacheLayerMixin):
         return keys, value_states
 
     def get_mask_sizes(self, query_length):
+        # Transformers 5.2 gives the positions of the queries instead of their number.
+        query_length = len(query_length) if torch.is_tensor(query_length) else query_length
         return self.length + query_length, 0
 
     def get_seq_length(self):
