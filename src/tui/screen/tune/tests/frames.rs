@@ -114,7 +114,9 @@ fn names_on_the_plot_are_whole_or_absent() {
         let frame = text(&draw(&state));
         let known = ["k8v8", "k8v4", "k4v8", "k4v4", "q8_0", "q4_0", "q4_0+H", "plan", "mask"];
         let found = known.iter().filter(|name| frame.contains(**name)).count();
-        assert!(found >= 5, "{found} of {known:?} at {size:?}: {frame}");
+        // Five rows of points have no place for more.
+        let least = if size.0 == 80 { 3 } else { 7 };
+        assert!(found >= least, "{found} of {known:?} at {size:?}: {frame}");
         for word in frame.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
             let starts = ["k8", "k4", "q8", "q4"].iter().any(|start| word.starts_with(start));
             assert!(!starts || known.contains(&word), "{word} at {size:?}: {frame}");

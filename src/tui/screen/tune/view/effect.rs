@@ -181,7 +181,10 @@ fn bits_against(tuning: &Tuning) -> String {
 fn widths(tuning: &Tuning, pane: &mut Pane<'_>) {
     let (proposed, base) = (&tuning.proposal().plan, &tuning.sources().loaded.plan);
     if !proposed.is_mask() {
-        pane.note(format!("bits {}", widths::in_words(proposed)));
+        // Where both do not fit, those of V are left to the layers.
+        let both = format!("bits {}", widths::in_words(proposed));
+        let fits = both.chars().count() <= usize::from(pane.area.width);
+        pane.note(if fits { both } else { format!("bits K {}", proposed.k_counts()) });
     } else if !base.is_mask() {
         pane.note("a new mask: drops the plan's widths, 16 bits where kept");
     }
