@@ -9,6 +9,7 @@ pub mod cli;
 pub mod decode;
 pub mod element;
 pub mod error;
+pub mod eval;
 pub mod learn;
 pub mod machine;
 pub mod mask;

@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["cache", "attention"],
     &["model"],
     &["decode"],
-    &["bench", "learn"],
+    &["bench", "eval", "learn"],
     &["tui"],
     &["cli"],
 ];
@@ -26,6 +26,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("model", &["ratatui", "crossterm"]),
     ("decode", &["ratatui", "crossterm"]),
     ("bench", &["ratatui::", "crossterm::terminal"]),
+    ("eval", &["ratatui", "crossterm"]),
     ("learn", &["ratatui", "crossterm"]),
 ];
 

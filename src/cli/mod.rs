@@ -8,6 +8,7 @@ pub mod bench;
 mod beside;
 pub mod compare;
 pub mod completions;
+pub mod eval;
 pub mod fetch;
 pub mod inspect;
 pub mod learn;

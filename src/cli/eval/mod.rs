@@ -1,0 +1,7 @@
+//! `kscope eval`: what masks and plans lose on recall tasks, texts and data sets; scores of answers;
+//! parts of a run put together.
+
+mod command;
+mod score;
+
+pub use command::{EvalArgs, run};

@@ -1,0 +1,3 @@
+//! Evaluation: scores, tasks, texts and the command line.
+
+mod scores;
