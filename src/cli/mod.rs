@@ -24,6 +24,7 @@ pub mod run;
 pub mod score;
 pub mod selftest;
 pub mod sweep;
+mod table;
 pub mod values;
 mod widths;
 

@@ -2,6 +2,10 @@
 //! parts of a run put together.
 
 mod command;
+mod measure;
+mod merge;
 mod score;
+mod sources;
+mod tables;
 
 pub use command::{EvalArgs, run};
