@@ -4,6 +4,7 @@
 mod command;
 mod measure;
 mod merge;
+mod recorded;
 mod score;
 mod sources;
 mod tables;
