@@ -10,6 +10,7 @@ pub mod cli;
 pub mod decode;
 pub mod element;
 pub mod error;
+pub mod eval;
 pub mod input_file;
 pub mod learn;
 pub mod machine;

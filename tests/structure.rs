@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["cache", "attention"],
     &["model"],
     &["decode"],
-    &["bench", "capacity", "learn"],
+    &["bench", "capacity", "eval", "learn"],
     &["tui"],
     &["cli"],
 ];
@@ -37,6 +37,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("decode", &["ratatui", "crossterm"]),
     ("bench", &["ratatui::", "crossterm::terminal"]),
     ("capacity", &["candle_core", "ratatui", "crossterm"]),
+    ("eval", &["ratatui", "crossterm"]),
     ("learn", &["ratatui", "crossterm"]),
 ];
 

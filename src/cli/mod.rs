@@ -8,6 +8,7 @@ pub mod bench;
 mod beside;
 pub mod compare;
 pub mod completions;
+pub mod eval;
 pub mod fetch;
 pub mod inspect;
 pub mod learn;
@@ -23,6 +24,7 @@ pub mod run;
 pub mod score;
 pub mod selftest;
 pub mod sweep;
+mod table;
 pub mod values;
 mod widths;
 

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    bench, compare, completions, fetch, inspect, learn, man, mask, model, output, plan, replay,
-    run, score, selftest, sweep,
+    bench, compare, completions, eval, fetch, inspect, learn, man, mask, model, output, plan,
+    replay, run, score, selftest, sweep,
 };
 use crate::Result;
 use crate::printable::{Breaks, printable};
@@ -32,6 +32,8 @@ enum Command {
     Compare(Box<compare::CompareArgs>),
     /// Many sparsities of one importance against one dense run
     Sweep(Box<sweep::SweepArgs>),
+    /// Evaluate masks and plans on recall tasks, texts and data sets, or score answers in a file
+    Eval(Box<eval::EvalArgs>),
     /// Score channels by a rule that needs no training, or measure what every width costs
     Score(Box<score::ScoreArgs>),
     /// Learn which channels matter, make a mask of it, and check it on held-out prompts and text
@@ -98,6 +100,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Compare(args)) => compare::run(args),
         Some(Command::Sweep(args)) => sweep::run(args),
+        Some(Command::Eval(args)) => eval::run(args),
         Some(Command::Score(args)) => score::run(args),
         Some(Command::Learn(args)) => learn::run(args),
         Some(Command::Fetch(args)) => fetch::run(args),

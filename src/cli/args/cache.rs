@@ -241,6 +241,22 @@ pub fn fitting(contents: Contents, name: &str, config: &Config) -> Result<GivenP
     })
 }
 
+/// A file's name without folder and ending.
+pub fn stem(name: &str) -> String {
+    let stem = Path::new(name).file_stem();
+    stem.map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// Names for tables: a file goes by the end of its name, unless that is the end of another's too.
+pub fn short_names(given: &[GivenPlan]) -> Vec<String> {
+    let stems: Vec<String> = given.iter().map(|one| stem(&one.name)).collect();
+    let alone = |stem: &String| stems.iter().filter(|other| *other == stem).count() == 1;
+    let names = given.iter().zip(&stems).map(|(given, stem)| {
+        if given.file.is_some() && alone(stem) { stem.clone() } else { given.name.clone() }
+    });
+    names.collect()
+}
+
 /// Refuses a plan with codes where a GPU is to hold the cache.
 fn refuse_coded(device: DeviceChoice, name: &str, plan: &CachePlan) -> Result<()> {
     match device {

@@ -60,8 +60,8 @@ fn loaded(view: &ModelView) -> ServedModel {
         max_context: info.max_context,
         rope_theta: 1.0,
         weights: ServedWeights {
-            parameters: info.parameters as u64,
-            active_parameters: info.parameters as u64,
+            parameters: info.parameters,
+            active_parameters: info.parameters,
             bytes,
             read_always: bytes,
             expert_bytes: 0.0,

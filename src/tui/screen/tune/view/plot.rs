@@ -129,8 +129,8 @@ fn names(
     // Curves first: any of their points will do. Then names, from the least loss on, because the
     // best have the fewest places.
     for (name, own) in [("plan", Kind::Plan), ("mask", Kind::Mask(8))] {
-        let of_curve = plot.spots.iter().filter(|spot| spot.kind == own);
-        let _ = of_curve.map(|spot| write(spot, name)).any(|written| written);
+        let mut of_curve = plot.spots.iter().filter(|spot| spot.kind == own);
+        let _ = of_curve.any(|spot| write(spot, name));
     }
     let mut rivals: Vec<&Spot> = plot.spots.iter().collect();
     rivals.sort_by(|a, b| a.place.y.unwrap_or(0.0).total_cmp(&b.place.y.unwrap_or(0.0)));
