@@ -244,11 +244,11 @@ fn experts(fields: Fields<'_>, layers: usize) -> Result<Option<ExpertSizes>> {
 pub(super) mod tests {
     use super::*;
 
-    pub(in super::super) fn read(json: Value) -> Result<ServedModel> {
+    pub(in crate::model::load::served) fn read(json: Value) -> Result<ServedModel> {
         of_keys(json.as_object().unwrap(), "config.json", "test")
     }
 
-    pub(in super::super) fn base() -> Value {
+    pub(in crate::model::load::served) fn base() -> Value {
         serde_json::json!({
             "model_type": "gpt_oss", "num_hidden_layers": 4, "hidden_size": 2880,
             "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 64,
@@ -258,7 +258,7 @@ pub(super) mod tests {
         })
     }
 
-    pub(in super::super) fn with(changes: &[(&str, Value)]) -> Value {
+    pub(in crate::model::load::served) fn with(changes: &[(&str, Value)]) -> Value {
         let mut json = base();
         for (key, value) in changes {
             match value {
