@@ -38,6 +38,7 @@ tour() { # NAME ARGUMENTS
     keys 4; shoot "$name-tune"
     keys 5; shoot "$name-perf"
     keys 7; shoot "$name-text"
+    keys 8 m; shoot "$name-plan"
     keys '?'; shoot "$name-help"
     keys Escape q
     open 200 60 "$@"; shoot "$name-map-200"; keys q

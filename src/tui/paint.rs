@@ -1,5 +1,7 @@
 //! Drawing helpers: lines, blank areas, placeholders, and numbers as text.
 
+use std::borrow::Cow;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -7,19 +9,40 @@ use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
 use crate::numbers::count;
+use crate::printable::{Breaks, is_obeyed, printable};
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::widget::meter;
 
-/// Writes a line at a position within `area`, cut at its right edge.
+/// Writes a line at a position within `area`, cut at its right edge. Text of files and prompts
+/// comes through here: what a terminal would obey is written out.
 pub fn put<'a>(buffer: &mut Buffer, area: Rect, x: u16, y: u16, line: impl Into<Line<'a>>) {
     let area = area.intersection(buffer.area);
     if x < area.width && y < area.height {
-        let line = line.into();
+        let mut line = line.into();
+        for span in &mut line.spans {
+            if let Cow::Owned(shown) = printable(&span.content, Breaks::Shown) {
+                span.content = Cow::Owned(shown);
+            }
+        }
         // Otherwise the style of a line would extend to the edge of the area.
         let width = (line.width().min(usize::from(u16::MAX)) as u16).min(area.width - x);
         line.render(Rect { x: area.x + x, y: area.y + y, width, height: 1 }, buffer);
+    }
+}
+
+/// Takes away what a terminal would obey from cells that others wrote.
+pub fn tame(buffer: &mut Buffer, area: Rect) {
+    let area = area.intersection(buffer.area);
+    for y in area.top()..area.bottom() {
+        for x in area.left()..area.right() {
+            let cell = &mut buffer[(x, y)];
+            if cell.symbol().contains(is_obeyed) {
+                let plain = cell.symbol().replace(is_obeyed, "");
+                cell.set_symbol(if plain.is_empty() { " " } else { &plain });
+            }
+        }
     }
 }
 

@@ -164,7 +164,7 @@ fn a_session_from_start_to_quit() {
     let written =
         std::fs::read_to_string(terminal.home.path().join("channels.csv")).expect("written");
     assert!(
-        written.starts_with("layer,kv_head,channel,pair,wavelength_tokens,kept,importance"),
+        written.starts_with("layer,kv_head,channel,pair,wavelength_tokens,kept,bits,importance"),
         "{written}"
     );
     assert_eq!(written.lines().count(), 65, "one head of 64 channels");
@@ -192,7 +192,7 @@ fn a_mask_is_retuned_measured_saved_and_loaded_again() {
         screen.contains("history: 2 back") && screen.contains("at work, applied in")
     });
     terminal.keys(&["q"]);
-    terminal.wait("the question", |screen| screen.contains("the mask is not saved"));
+    terminal.wait("the question", |screen| screen.contains("is not saved"));
     terminal.keys(&["w"]);
     terminal.wait("the offered name", |screen| screen.contains("save demo-keep"));
     terminal.keys(&["C-u"]);

@@ -164,6 +164,31 @@ impl BlockLayout {
         }
     }
 
+    /// The key of one token in a cache of blocks per token as it is stored, rotated where the plan
+    /// says so, `[head_dim]`.
+    #[inline(always)]
+    pub fn read_key_row(&self, block: &[u8], token: usize, row: &mut [f32]) {
+        self.read_row(block, 0, token, (row, false));
+    }
+
+    /// The value of one token in a cache of blocks per token, `[head_dim]`.
+    #[inline(always)]
+    pub fn read_value_row(&self, block: &[u8], token: usize, row: &mut [f32]) {
+        self.read_row(block, self.values, token, (row, self.is_rotated()));
+    }
+
+    /// Rotates a query as the keys of a cache of blocks per token are, `[head_dim]`, so that their
+    /// dot products are those of what was rotated.
+    pub fn rotate_like_keys(&self, query: &mut [f32]) {
+        if self.is_rotated() {
+            ggml::rotate(query);
+        }
+    }
+
+    fn is_rotated(&self) -> bool {
+        matches!(self.coding, Coding::Blocks { rotated: true })
+    }
+
     /// Takes over the codes of these tokens, whole groups, wherever `from`, a block of the same
     /// head, has the same width in the same groups. Numbers that were coded once would otherwise be
     /// coded again, which may shift them.
@@ -253,6 +278,7 @@ impl BlockLayout {
         ggml::encode(row, width, &mut block[offset + token * bytes..][..bytes]);
     }
 
+    #[inline(always)]
     fn read_row(
         &self,
         block: &[u8],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{prompt, texts};
 use crate::cache::CacheSpec;
-use crate::cli::args::{CacheArgs, ModelArgs, SessionArgs};
+use crate::cli::args::{CacheArgs, ModelArgs, SessionArgs, short_names};
 use crate::mask::files::{self, Contents, Split};
 use crate::mask::select::Options;
 use crate::mask::{CachePlan, Window, fingerprint, select};
@@ -72,23 +72,15 @@ pub fn run(args: &SweepArgs) -> Result<()> {
 /// The plans that the command line names.
 fn given(model: &Model, cache: &CacheArgs, model_args: &ModelArgs) -> Result<Vec<SweepPoint>> {
     let given = cache.choices(model.config(), model_args.device)?;
-    // A file goes by the end of its name, unless that is the end of another's too.
-    let stems: Vec<String> = given.iter().map(|one| stem(&one.name)).collect();
-    let alone = |stem: &String| stems.iter().filter(|other| *other == stem).count() == 1;
-    let points = given.into_iter().zip(&stems).map(|(given, stem)| {
+    let names = short_names(&given);
+    let points = given.into_iter().zip(names).map(|(given, name)| {
         Ok(SweepPoint {
             spec: Arc::new(CacheSpec::planned(given.window, cache.kv_dtype, given.plan)?),
-            name: if given.file.is_some() && alone(stem) { stem.clone() } else { given.name },
+            name,
             selection: None,
         })
     });
     points.collect()
-}
-
-/// A file's name without folder and ending.
-pub(super) fn stem(name: &str) -> String {
-    let stem = Path::new(name).file_stem();
-    stem.map_or_else(|| name.to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
 /// The masks of an importance file.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::command::{SweepArgs, SweepPoint, stem};
+use super::command::{SweepArgs, SweepPoint};
 use crate::cache::CacheSpec;
+use crate::cli::args::stem;
 use crate::cli::output;
 use crate::cli::progress::ProgressLine;
+use crate::cli::table::Style;
 use crate::cli::values;
 use crate::cli::widths::PlanReport;
 use crate::learn::check::{self, CheckPlan, Losses, McNemar};
@@ -301,19 +303,6 @@ fn report(
     }
 }
 
-/// How a table is drawn.
-struct Style {
-    edge: &'static str,
-    between: &'static str,
-    /// Whether columns are padded to one width.
-    padded: bool,
-}
-
-impl Style {
-    const PLAIN: Self = Self { edge: "", between: "  ", padded: true };
-    const MARKDOWN: Self = Self { edge: "|", between: "|", padded: false };
-}
-
 fn table(report: &Report, style: &Style) -> String {
     let has_recall = report.dense_recall.is_some();
     let mut rows = vec![
@@ -352,27 +341,10 @@ fn table(report: &Report, style: &Style) -> String {
             percent(recall, 1)
         ))
     )];
-    if !style.padded {
+    if !style.padded() {
         lines.push(String::new());
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..rows[0].len()).filter_map(width).collect();
-    for (index, row) in rows.iter().enumerate() {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
-            match (style.padded, column) {
-                (false, _) => format!(" {cell} "),
-                (true, 0) => format!("{cell:<width$}"),
-                (true, _) => format!("{cell:>width$}"),
-            }
-        });
-        let cells: Vec<String> = cells.collect();
-        lines.push(
-            format!("{0}{1}{0}", style.edge, cells.join(style.between)).trim_end().to_owned(),
-        );
-        if index == 0 && !style.padded {
-            lines.push(format!("|{}", "---|".repeat(row.len())));
-        }
-    }
+    lines.extend(style.lines(&rows));
     lines.join("\n")
 }
 

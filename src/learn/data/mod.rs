@@ -7,3 +7,4 @@ pub use haystack::{Haystack, HaystackPart, HaystackPiece, SENTENCES, held_out, l
 pub use tasks::{
     Draw, Question, Task, Text, Tokens, draw, draw_of_length, text_rows, tokens, window_of,
 };
+pub(crate) use tasks::{FILLER, uuid};

@@ -73,13 +73,14 @@ pub struct Draw<'a> {
 }
 
 /// The repeated filler of passkey tests (arXiv 2305.16300).
-const FILLER: &str =
+pub(crate) const FILLER: &str =
     "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
 
 /// Tokens of ordinary text that are supervised.
 const TEXT_ROWS: usize = 40;
 
-fn uuid(rng: &mut SplitMix64) -> String {
+/// A version 4 uuid in lower case.
+pub(crate) fn uuid(rng: &mut SplitMix64) -> String {
     // Version 4: 122 random bits.
     let (a, b) = (
         rng.draw() & 0xffff_ffff_ffff_0fff | 0x4000,

@@ -76,7 +76,7 @@ pub fn text(state: &State) -> String {
     {
         let divergence = run.pairs.divergence();
         lines.push(format!(
-            "against dense ({}): KLD {:.5} ± {:.5} nats over {} steps, same top token {:.1} % · last steps: dense {:.2} ms, masked \
+            "against dense ({}): KLD {:.5} ± {:.5} nats over {} steps, same top token {:.1} % · last steps: dense {:.2} ms, {} \
              {:.2} ms a token",
             match state.feed() {
                 Mode::Forced => "both fed its tokens",
@@ -87,6 +87,7 @@ pub fn text(state: &State) -> String {
             count(divergence.steps),
             divergence.top1_agreement * 100.0,
             a.p50,
+            if model.widths.is_some() { "planned" } else { "masked" },
             b.p50
         ));
     }

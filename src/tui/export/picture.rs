@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::mask::Shape;
+use crate::printable::{Breaks, printable};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::shader::Shader;
 use crate::tui::app::state::State;
@@ -155,7 +156,7 @@ pub fn svg(state: &State, model: &ModelView) -> Result<String> {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    printable(text, Breaks::Shown).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// The map as PNG: the pixels alone, with a margin.

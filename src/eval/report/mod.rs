@@ -1,0 +1,3 @@
+//! Tables of an evaluation, as rows of cells.
+
+pub mod tables;

@@ -1,0 +1,131 @@
+//! What a run is: the first line of its results. A run that goes on, and parts that are put
+//! together, must agree in it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::jobs::Shard;
+use crate::cache::CacheSpec;
+use crate::mask::{CachePlan, Window};
+use crate::{Error, Result};
+
+/// A mask or plan in the header.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MaskHeader {
+    /// Its name in tables.
+    pub name: String,
+    /// Sha256 of the widths of every channel and head.
+    pub fingerprint: String,
+    /// Sink, recent and chunk.
+    pub window: Window,
+    /// Bytes of the middle of a long context for a dense f16 cache's 1.
+    pub bytes_share: f64,
+    /// Bytes of a cache by its tokens, for every length of the run.
+    pub kv_bytes: BTreeMap<usize, usize>,
+}
+
+impl MaskHeader {
+    /// What a specification stores.
+    pub fn of(name: &str, spec: &CacheSpec, lengths: &[usize]) -> Self {
+        let plan = spec.plan();
+        Self {
+            name: name.to_owned(),
+            fingerprint: plan_fingerprint(plan),
+            window: spec.window(),
+            bytes_share: plan.bytes_share(spec.window().chunk),
+            kv_bytes: lengths.iter().map(|&len| (len, spec.bytes_at(len).total())).collect(),
+        }
+    }
+}
+
+/// A text or data file in the header.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceHeader {
+    /// Its name in tables.
+    pub name: String,
+    /// What kind of text it is.
+    pub domain: String,
+    /// Sha256 of its bytes.
+    pub sha256: String,
+}
+
+/// Sha256 of the names of the widths of every K channel and of every head's V, head by head.
+pub fn plan_fingerprint(plan: &CachePlan) -> String {
+    let mut hash = Sha256::new();
+    for (layer, head) in plan.shape().each_head() {
+        hash.update(format!("{:?}{:?}", plan.k(layer, head), plan.v(layer, head)));
+    }
+    hex(&hash.finalize())
+}
+
+/// Sha256 in hexadecimal.
+pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The first line of a file of results.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunHeader {
+    /// `kscope-eval`.
+    pub format: String,
+    /// 1.
+    pub version: u32,
+    /// Program and version.
+    pub tool: String,
+    /// The commit that the program was built from, where the build knew it.
+    pub commit: Option<String>,
+    /// A command that makes these results.
+    pub command: String,
+    /// The model's name.
+    pub model: String,
+    /// Sha256 of its geometry.
+    pub model_fingerprint: String,
+    /// Element type of its weights.
+    pub weights: String,
+    /// Element type of cached keys and values.
+    pub kv_dtype: String,
+    /// Seed of all draws.
+    pub seed: u64,
+    /// When the question comes.
+    pub protocol: crate::eval::prompt::Protocol,
+    /// Bytes of a dense cache by its tokens.
+    pub dense_kv_bytes: BTreeMap<usize, usize>,
+    /// Masks and plans, in the order of rows.
+    pub masks: Vec<MaskHeader>,
+    /// What needles in prose are hidden in.
+    pub haystack: Option<SourceHeader>,
+    /// Texts and data files.
+    pub sources: Vec<SourceHeader>,
+    /// Recall tasks and lengths that were left out because their shortest prompt does not fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub does_not_fit: Vec<String>,
+    /// Jobs of the whole run; each is one line.
+    pub jobs: usize,
+    /// The part of the run that is here; `None` is all of it.
+    pub shard: Option<Shard>,
+}
+
+impl RunHeader {
+    /// Refuses another run's results, naming the first setting that differs.
+    pub fn check_same(&self, found: &Self, name: &str) -> Result<()> {
+        if self == found {
+            return Ok(());
+        }
+        let json = |header: &Self| serde_json::to_value(header).unwrap_or_default();
+        let (own, other) = (json(self), json(found));
+        let differs =
+            own.as_object().into_iter().flatten().find(|(key, value)| other[key] != **value);
+        let (key, value) = differs.map_or(("", &own), |(key, value)| (key.as_str(), value));
+        Err(Error::input(format!(
+            "{name} holds results of another run: expected `{key}` {}, found {}",
+            crate::error::shortened(&value.to_string()),
+            crate::error::shortened(&other[key].to_string())
+        )))
+    }
+}

@@ -1,0 +1,18 @@
+//! One evaluation: its jobs in a fixed order, their results as JSON lines that an interrupted run
+//! goes on from, parts of a run put together, and the rows of a table.
+
+mod header;
+mod jobs;
+mod merge;
+mod record;
+mod rows;
+mod runner;
+mod stream;
+
+pub use header::{MaskHeader, RunHeader, SourceHeader, plan_fingerprint, sha256};
+pub use jobs::Shard;
+pub use merge::merge;
+pub use record::{CONTROL, DENSE, GivenAnswer, Record};
+pub use rows::{Average, ControlFigures, Depths, Figures, Row};
+pub use runner::{EvalPlan, Mask, Suite, TextPlan, run};
+pub use stream::{FORMAT, Results, VERSION, read_results};
