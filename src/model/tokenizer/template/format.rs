@@ -63,7 +63,7 @@ pub fn percent(state: &State<'_, '_>, text: &str, value: &Value) -> Result<Strin
             'a' => ('s', Value::from(print::ascii(&given)?)),
             'd' | 'i' | 'u' if given.kind() == ValueKind::Number && !given.is_integer() => {
                 let number = f64::try_from(given.clone()).unwrap_or(f64::NAN);
-                if !(number.abs() < 9e18) {
+                if number.is_nan() || number.abs() >= 9e18 {
                     return Err(wrong("`%d` of a number without 64 bits"));
                 }
                 ('d', Value::from(number.trunc() as i64))
@@ -241,7 +241,7 @@ fn laid_out(spec: &str, value: &Value) -> Result<String, Error> {
         )?;
         return Ok(format!("{digits}%"));
     }
-    format(FormatStyle::StrFormat, &format!("{{:{spec}}}"), &[value.clone()])
+    format(FormatStyle::StrFormat, &format!("{{:{spec}}}"), std::slice::from_ref(value))
 }
 
 /// The largest number of a specification.

@@ -300,6 +300,9 @@ pub fn attribute(value: &Value, name: &Value) -> Result<Value, Error> {
     if print::is_macro(value) && methods::is_of_macro(text) {
         return Err(wrong(format!("`.{text}` of a macro is not supported")));
     }
+    if value.kind() == ValueKind::Plain && methods::is_attribute(text) {
+        return Err(wrong(format!("`.{text}` of a function is not supported")));
+    }
     match (value.kind(), text) {
         (ValueKind::Number | ValueKind::Bool, "real" | "numerator") if whole(value).is_some() => {
             Ok(whole(value).map_or(Value::UNDEFINED, from_whole))

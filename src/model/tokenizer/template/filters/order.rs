@@ -63,7 +63,7 @@ fn keyed(
     items.map(|item| Ok((key(&item, attribute, cased)?, item))).collect()
 }
 
-fn sorted(pairs: &mut Vec<(Value, Value)>, reverse: bool) -> Result<(), Error> {
+fn sorted(pairs: &mut [(Value, Value)], reverse: bool) -> Result<(), Error> {
     // Reversed twice, so that what is equal keeps its order.
     if reverse {
         pairs.reverse();

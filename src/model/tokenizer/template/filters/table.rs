@@ -77,7 +77,7 @@ pub fn is_known(name: &str) -> bool {
 /// Every filter, in an environment that has none. An error names the filter.
 pub fn add(environment: &mut Environment<'_>) {
     for &(name, filter) in OWN {
-        add_named(environment, name, move |state, args| filter(state, args));
+        add_named(environment, name, filter);
     }
     for (name, same) in [
         ("abs", Value::from_function(filters::abs)),

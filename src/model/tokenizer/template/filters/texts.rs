@@ -169,7 +169,7 @@ pub fn format(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error>
         return Err(wrong("an escaped text is not supported"));
     }
     let text = print::text(&args[0])?;
-    let value = match (&given.all()[..], &named[..]) {
+    let value = match (given.all(), &named[..]) {
         ([_, ..], [_, ..]) => return Err(wrong("takes values by position or by name, not both")),
         (values, []) => Value::from(minijinja::value::Tuple::from(values.to_vec())),
         ([], names) => {

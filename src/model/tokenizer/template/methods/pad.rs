@@ -85,7 +85,7 @@ pub fn padded(text: &str, width: i64, fill: &str, side: Padding) -> Result<Strin
     let length = text.chars().count();
     let missing = usize::try_from(width).unwrap_or(0).saturating_sub(length);
     if missing > LONGEST {
-        return Err(wrong(&format!("a width of {width} is too much")));
+        return Err(wrong(format!("a width of {width} is too much")));
     }
     // As Python shares it: the odd one goes left where the width is odd.
     let left = match side {

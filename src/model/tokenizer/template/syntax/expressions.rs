@@ -58,6 +58,7 @@ impl<'s> Pass<'s, '_> {
                 self.filter("settled", slice, Vec::new(), span)
             }
             Expr::UnaryOp(node) => {
+                #[expect(clippy::needless_match, reason = "the kind cannot be copied")]
                 let op = match node.op {
                     ast::UnaryOpKind::Not => ast::UnaryOpKind::Not,
                     ast::UnaryOpKind::Neg => ast::UnaryOpKind::Neg,
@@ -206,7 +207,7 @@ impl<'s> Pass<'s, '_> {
         let one = |arg: &CallArg<'s>| -> Result<CallArg<'s>, Error> {
             Ok(match arg {
                 CallArg::Pos(value) => CallArg::Pos(self.expression(value, at)?),
-                CallArg::Kwarg(name, value) => CallArg::Kwarg(*name, self.expression(value, at)?),
+                CallArg::Kwarg(name, value) => CallArg::Kwarg(name, self.expression(value, at)?),
                 CallArg::PosSplat(value) => CallArg::PosSplat(self.expression(value, at)?),
                 CallArg::KwargSplat(value) => CallArg::KwargSplat(self.expression(value, at)?),
             })
