@@ -17,7 +17,7 @@ pub(super) struct CellTable {
 
 /// One section of a plan.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Section {
+pub(super) struct SheetSection {
     pub title: String,
     pub lines: Vec<String>,
     pub grid: Option<CellTable>,
@@ -51,7 +51,7 @@ fn most(value: usize) -> String {
 }
 
 /// All sections, in the order of the reader's questions.
-pub(super) fn sections(report: &CapacityReport) -> Vec<Section> {
+pub(super) fn sections(report: &CapacityReport) -> Vec<SheetSection> {
     let mut sections = vec![size(report)];
     sections.extend(report.gpus.iter().map(|gpu| fits(report, &gpu.name)));
     sections.push(speed(report));
@@ -62,7 +62,11 @@ pub(super) fn sections(report: &CapacityReport) -> Vec<Section> {
     sections.push(assumed(report));
     if !report.warnings.is_empty() {
         let lines = report.warnings.clone();
-        sections.push(Section { title: "To know".to_owned(), lines, ..Section::default() });
+        sections.push(SheetSection {
+            title: "To know".to_owned(),
+            lines,
+            ..SheetSection::default()
+        });
     }
     sections
 }
@@ -84,7 +88,7 @@ fn of_first_gpu(report: &CapacityReport) -> impl Iterator<Item = &CapacityRow> {
     report.rows.iter().filter(move |row| Some(row.gpu.as_str()) == first)
 }
 
-fn size(report: &CapacityReport) -> Section {
+fn size(report: &CapacityReport) -> SheetSection {
     let head = [
         "context",
         "sequences",
@@ -109,7 +113,7 @@ fn size(report: &CapacityReport) -> Section {
     }
     let window = report.window;
     let model = &report.model;
-    Section {
+    SheetSection {
         title: "Size of the K/V cache".to_owned(),
         lines: vec![
             format!("sizes from {}: {}", model.origin, report.layers),
@@ -128,11 +132,11 @@ fn size(report: &CapacityReport) -> Section {
         notes: vec![
             "Elements, scales of codes included; the window of sink, recent and chunk is whole. In blocks: as kscope's own allocator holds them, 64 tokens a block, 8 blocks at once where tokens stay.".to_owned(),
         ],
-        ..Section::default()
+        ..SheetSection::default()
     }
 }
 
-fn fits(report: &CapacityReport, gpu: &str) -> Section {
+fn fits(report: &CapacityReport, gpu: &str) -> SheetSection {
     let index = report.gpus.iter().position(|known| known.name == gpu).unwrap_or(0);
     let (known, memory) = (&report.gpus[index], &report.memory[index]);
     let head = [
@@ -163,7 +167,7 @@ fn fits(report: &CapacityReport, gpu: &str) -> Section {
         1 => String::new(),
         n => format!("{n} GPUs share the model; of each: "),
     };
-    Section {
+    SheetSection {
         title: format!("What fits {gpu}"),
         lines: vec![format!(
             "{shared}{:.1} GiB usable of {:.1} · weights {} · activations {} · left for K/V {}",
@@ -174,11 +178,11 @@ fn fits(report: &CapacityReport, gpu: &str) -> Section {
             bytes(memory.left().max(0.0) as u64)
         )],
         grid: Some(table),
-        ..Section::default()
+        ..SheetSection::default()
     }
 }
 
-fn speed(report: &CapacityReport) -> Section {
+fn speed(report: &CapacityReport) -> SheetSection {
     let head = [
         "GPU",
         "time of a step is",
@@ -226,12 +230,12 @@ fn speed(report: &CapacityReport) -> Section {
             crossing(at.stored)
         )
     });
-    Section {
+    SheetSection {
         title: "Speed of a decode step, and what a million output tokens cost".to_owned(),
         lines: crossovers.collect(),
         grid: Some(table),
         notes: vec!["Below the context where K/V and weights weigh the same, a smaller cache lets more sequences in but hardly speeds a step up. Dollars are for full batches around the clock.".to_owned()],
-        ..Section::default()
+        ..SheetSection::default()
     }
 }
 
@@ -242,7 +246,7 @@ fn labels(dense: Label, stored: Label) -> String {
     }
 }
 
-fn plainer(report: &CapacityReport) -> Section {
+fn plainer(report: &CapacityReport) -> SheetSection {
     let head = [
         "GPU",
         "cache",
@@ -290,17 +294,17 @@ fn plainer(report: &CapacityReport) -> Section {
             ]);
         }
     }
-    Section {
+    SheetSection {
         title: "What a plainer choice gives".to_owned(),
         grid: Some(table),
         notes: vec![
             "A plain cache codes every token in blocks of 32 numbers with one scale (8.5 and 4.5 bits), without a mask and without a window. Bytes say nothing of quality: `kscope compare` and `sweep` measure that. Steps of coded caches are estimated as bytes over bandwidth; engines that decode codes first are slower.".to_owned(),
         ],
-        ..Section::default()
+        ..SheetSection::default()
     }
 }
 
-fn load(report: &CapacityReport) -> Option<Section> {
+fn load(report: &CapacityReport) -> Option<SheetSection> {
     let load = report.load?;
     let mut table =
         grid(2, &["GPU", "cache", "sequences", "step ms", "tok/s", "busy GPUs", "GPUs", "a month"]);
@@ -316,7 +320,7 @@ fn load(report: &CapacityReport) -> Option<Section> {
             usd_or_dash(row.usd_per_month),
         ]);
     }
-    Some(Section {
+    Some(SheetSection {
         title: "GPUs for the load".to_owned(),
         lines: vec![format!(
             "{} requests a day of {} tokens in and {} out; prefill included",
@@ -326,11 +330,11 @@ fn load(report: &CapacityReport) -> Option<Section> {
         )],
         grid: Some(table),
         notes: vec!["A cache that cannot hold one request of this length is not listed. GPUs are whole, so a small load may save nothing.".to_owned()],
-        ..Section::default()
+        ..SheetSection::default()
     })
 }
 
-fn scenarios(report: &CapacityReport) -> Option<Section> {
+fn scenarios(report: &CapacityReport) -> Option<SheetSection> {
     if report.scenarios.is_empty() {
         return None;
     }
@@ -378,7 +382,7 @@ fn scenarios(report: &CapacityReport) -> Option<Section> {
     });
     let of_first = report.scenarios[0].gpu.clone();
     let curves = report.scenarios.iter().filter(|row| row.gpu == of_first);
-    Some(Section {
+    Some(SheetSection {
         title: "Saving and payback".to_owned(),
         lines: lines.into_iter().collect(),
         grid: Some(table),
@@ -395,7 +399,7 @@ fn scenarios(report: &CapacityReport) -> Option<Section> {
     })
 }
 
-fn checks(report: &CapacityReport) -> Option<Section> {
+fn checks(report: &CapacityReport) -> Option<SheetSection> {
     let line = report.line?;
     let mut table =
         grid(1, &["plan", "context", "sequences", "measured ms", "predicted ms", "error"]);
@@ -409,7 +413,7 @@ fn checks(report: &CapacityReport) -> Option<Section> {
             format!("{:+.1} %", check.error * 100.0),
         ]);
     }
-    Some(Section {
+    Some(SheetSection {
         title: "The speed model against what was measured".to_owned(),
         lines: vec![format!(
             "a dense step takes {:.2} ms, {:.2} ms for each further sequence, and {:.1} ms for each GB of K/V",
@@ -420,11 +424,11 @@ fn checks(report: &CapacityReport) -> Option<Section> {
             "Each prediction is read off the line through the other measured steps of that plan."
                 .to_owned(),
         ],
-        ..Section::default()
+        ..SheetSection::default()
     })
 }
 
-fn assumed(report: &CapacityReport) -> Section {
+fn assumed(report: &CapacityReport) -> SheetSection {
     let mut table = grid(3, &["assumption", "what it is", "why", "value"]);
     for row in &report.assumptions {
         let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
@@ -440,11 +444,11 @@ fn assumed(report: &CapacityReport) -> Section {
             ));
         }
     }
-    Section {
+    SheetSection {
         title: "Assumptions; --assume NAME=VALUE changes one, --price GPU=USD a price".to_owned(),
         lines,
         grid: Some(table),
         notes: vec![format!("Plan of {}.", report.date)],
-        ..Section::default()
+        ..SheetSection::default()
     }
 }

@@ -187,7 +187,7 @@ fn every_command_knows_the_same_names() {
 #[test]
 fn a_config_alone_is_enough_and_files_beside_it_give_the_weights() {
     let folder = tempfile::tempdir().unwrap();
-    let at = folder.path().join("named <b>model</b>");
+    let at = folder.path().join("named <b>model");
     std::fs::create_dir(&at).unwrap();
     let config = json!({
         "model_type": "qwen3_moe", "num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 8,

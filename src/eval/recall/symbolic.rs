@@ -130,7 +130,7 @@ mod tests {
             let mut references = found.references.clone();
             references.sort_unstable();
             assert_eq!(references.iter().collect::<Vec<_>>(), wanted);
-            assert_eq!(found.context.matches("assign ").count(), 1 + index % 10 + 29);
+            assert_eq!(found.context.matches("assign V").count(), 1 + index % 10 + 29);
         }
     }
 

@@ -43,6 +43,11 @@ impl HaystackPiece {
         Sha256::digest(&self.text).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The whole text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// One part of the text.
     pub fn part(&self, part: HaystackPart) -> &str {
         match part {

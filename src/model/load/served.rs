@@ -448,6 +448,8 @@ mod tests {
             let mut json = with(&[
                 ("model_type", Value::from("mistral")),
                 ("layer_types", Value::Null),
+                ("num_local_experts", Value::Null),
+                ("num_experts_per_tok", Value::Null),
                 ("sliding_window", Value::Null),
                 ("rms_norm_eps", 1e-5.into()),
                 ("hidden_act", "silu".into()),

@@ -11,7 +11,7 @@ use crate::tui::app::state::{List, Overlay, State};
 use crate::tui::app::table::{Metric, Scale};
 use crate::tui::color::{Colormap, Theme};
 use crate::tui::export::{ExportFormat, take};
-use crate::tui::screen::tune::by_hand::Part;
+use crate::tui::screen::tune::by_hand::EditedPart;
 use crate::tui::screen::tune::edit;
 use crate::tui::screen::tune::state::{Set, split_name};
 
@@ -50,7 +50,7 @@ pub enum Does {
     /// Change one setting of the mask.
     Tune(Set),
     /// Set one width for a part of the plan at hand.
-    Width(Part, Width),
+    Width(EditedPart, Width),
     /// Save the mask or plan as it is set.
     Save(std::path::PathBuf),
 }
@@ -143,14 +143,14 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
         }
         "width" => {
             let part = words.next()?;
-            let part = Part::ALL.into_iter().find(|known| known.name() == part)?;
+            let part = EditedPart::ALL.into_iter().find(|known| known.name() == part)?;
             let width = Width::of_bits(words.next()?.parse().ok()?).ok()?;
             state.model.as_ref()?;
             let about = match part {
-                Part::Channel => format!("{width} bits for the channel at hand"),
-                Part::K => format!("{width} bits for all K channels of the head at hand"),
-                Part::V => format!("{width} bits for V of the head at hand"),
-                Part::Layer => format!("{width} bits for everything in the layer at hand"),
+                EditedPart::Channel => format!("{width} bits for the channel at hand"),
+                EditedPart::K => format!("{width} bits for all K channels of the head at hand"),
+                EditedPart::V => format!("{width} bits for V of the head at hand"),
+                EditedPart::Layer => format!("{width} bits for everything in the layer at hand"),
             };
             (Does::Width(part, width), about)
         }

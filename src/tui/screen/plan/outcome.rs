@@ -17,7 +17,7 @@ fn bar(state: &State, pane: &mut Pane<'_>, label: &str, size: u64, whole: u64, r
     put(pane.buffer, area, 0, 0, Line::styled(format!("{label:<11}"), theme.style(Role::Dim)));
     let share = size as f64 / whole.max(1) as f64;
     let bar =
-        ratatui::layout::Rect { x: area.x + 11, width: area.width.saturating_sub(11 + 20), ..area };
+        ratatui::layout::Rect { x: area.x + 13, width: area.width.saturating_sub(13 + 20), ..area };
     meter(share, theme.style(role), bar, pane.buffer);
     let text = format!("{:>10} {:>8}", bytes(size), percent(share, 1));
     put(
@@ -152,7 +152,7 @@ pub(super) fn grid(state: &State, request: &CapacityRequest, pane: &mut Pane<'_>
     let plain = KvStore::plain(model, PLAIN[0]);
     let memory = GpuMemory::of(request, gpu);
     let theme = &state.theme;
-    pane.title("context × sequences", "● all fit  ◐ stored and 8-bit  ○ stored  8 8-bit  · none");
+    pane.title("context × sequences", "● all  ◐ stored and 8-bit  ○ stored  8 8-bit  · none");
     let batches: Vec<usize> = (0..9).map(|power| 1 << power).collect();
     let head: String = batches.iter().map(|batch| format!("{batch:>5}")).collect();
     pane.note(format!("{:>9}{head}", ""));

@@ -8,7 +8,7 @@ use crate::tui::screen::tune::state::{Draft, Proposal};
 
 /// The part of a plan that a width is set for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum EditedPart {
     /// The K channel at hand.
     Channel,
     /// All K channels of the head at hand.
@@ -19,7 +19,7 @@ pub enum Part {
     Layer,
 }
 
-impl Part {
+impl EditedPart {
     /// All parts.
     pub const ALL: [Self; 4] = [Self::Channel, Self::K, Self::V, Self::Layer];
 
@@ -61,14 +61,14 @@ pub fn set(draft: &mut Draft, proposal: &Proposal, at: Place, command: Command) 
         give(draft, proposal, at, part, to)
     };
     match command {
-        Command::ChannelNarrower => step(Part::Channel, false),
-        Command::ChannelWider => step(Part::Channel, true),
-        Command::KNarrower => step(Part::K, false),
-        Command::KWider => step(Part::K, true),
-        Command::VNarrower => step(Part::V, false),
-        Command::VWider => step(Part::V, true),
-        Command::LayerNarrower => step(Part::Layer, false),
-        Command::LayerWider => step(Part::Layer, true),
+        Command::ChannelNarrower => step(EditedPart::Channel, false),
+        Command::ChannelWider => step(EditedPart::Channel, true),
+        Command::KNarrower => step(EditedPart::K, false),
+        Command::KWider => step(EditedPart::K, true),
+        Command::VNarrower => step(EditedPart::V, false),
+        Command::VWider => step(EditedPart::V, true),
+        Command::LayerNarrower => step(EditedPart::Layer, false),
+        Command::LayerWider => step(EditedPart::Layer, true),
         Command::Flip => flip(draft, proposal, at),
         Command::FlipHead => flip_head(draft, proposal, at),
         _ => String::new(),
@@ -80,11 +80,11 @@ pub fn give(
     draft: &mut Draft,
     proposal: &Proposal,
     at: Place,
-    part: Part,
+    part: EditedPart,
     to: &dyn Fn(Width) -> Width,
 ) -> String {
     let plan = &proposal.plan;
-    if part == Part::V {
+    if part == EditedPart::V {
         let (now, dropped) =
             (plan.v(at.layer, at.head), plan.mask().kept_count(at.layer, at.head) == 0);
         match (dropped, to(now)) {
@@ -98,18 +98,18 @@ pub fn give(
         }
     }
     let heads = match part {
-        Part::Layer => 0..plan.shape().kv_heads,
+        EditedPart::Layer => 0..plan.shape().kv_heads,
         _ => at.head..at.head + 1,
     };
     for head in heads {
         let k = plan.k(at.layer, head).iter().enumerate().map(|(channel, &now)| match part {
-            Part::Channel if channel != at.channel => now,
-            Part::V => now,
+            EditedPart::Channel if channel != at.channel => now,
+            EditedPart::V => now,
             _ => to(now),
         });
         let v = match part {
-            Part::V | Part::Layer => to(plan.v(at.layer, head)),
-            Part::Channel | Part::K => plan.v(at.layer, head),
+            EditedPart::V | EditedPart::Layer => to(plan.v(at.layer, head)),
+            EditedPart::Channel | EditedPart::K => plan.v(at.layer, head),
         };
         // V of a head that stores K is never 0.
         let v = if v == Width::Zero { plan.v(at.layer, head) } else { v };
@@ -119,12 +119,12 @@ pub fn give(
 }
 
 /// What became of a part.
-fn said(part: Part, at: Place, plan: &CachePlan, to: &dyn Fn(Width) -> Width) -> String {
+fn said(part: EditedPart, at: Place, plan: &CachePlan, to: &dyn Fn(Width) -> Width) -> String {
     let each: Vec<Width> = match part {
-        Part::Channel => vec![to(plan.k(at.layer, at.head)[at.channel])],
-        Part::K => plan.k(at.layer, at.head).iter().map(|&width| to(width)).collect(),
-        Part::V => vec![to(plan.v(at.layer, at.head))],
-        Part::Layer => {
+        EditedPart::Channel => vec![to(plan.k(at.layer, at.head)[at.channel])],
+        EditedPart::K => plan.k(at.layer, at.head).iter().map(|&width| to(width)).collect(),
+        EditedPart::V => vec![to(plan.v(at.layer, at.head))],
+        EditedPart::Layer => {
             let heads = 0..plan.shape().kv_heads;
             heads.flat_map(|head| plan.k(at.layer, head)).map(|&width| to(width)).collect()
         }
@@ -164,8 +164,8 @@ fn flip(draft: &mut Draft, proposal: &Proposal, at: Place) -> String {
     let now = proposal.plan.k(at.layer, at.head)[at.channel];
     let keep = now == Width::Zero;
     let back = back(proposal.selected.k(at.layer, at.head)[at.channel]);
-    give(draft, proposal, at, Part::Channel, &|_| if keep { back } else { Width::Zero });
-    format!("{}: {}", Part::Channel.at(at), if keep { "kept" } else { "pruned" })
+    give(draft, proposal, at, EditedPart::Channel, &|_| if keep { back } else { Width::Zero });
+    format!("{}: {}", EditedPart::Channel.at(at), if keep { "kept" } else { "pruned" })
 }
 
 fn back(selected: Width) -> Width {

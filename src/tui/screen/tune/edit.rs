@@ -12,7 +12,7 @@ use crate::tui::app::action::{Command, Effect, Saving};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::{List, Overlay, State};
 use crate::tui::screen::tune::by_hand;
-use crate::tui::screen::tune::by_hand::Part;
+use crate::tui::screen::tune::by_hand::EditedPart;
 use crate::tui::screen::tune::state::{Base, Draft, Set, Tuning, lock};
 
 /// Sets a draft, and sends its mask unless changes are held back.
@@ -94,7 +94,7 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
 }
 
 /// Sets one width for a part of the plan around the cursor, by palette command.
-pub fn set_width(state: &mut State, part: Part, width: Width) -> Vec<Effect> {
+pub fn set_width(state: &mut State, part: EditedPart, width: Width) -> Vec<Effect> {
     let Some(tuning) = &state.screens.tune else { return Vec::new() };
     let mut draft = tuning.draft().clone();
     let sentence = by_hand::give(&mut draft, tuning.proposal(), state.at, part, &|_| width);

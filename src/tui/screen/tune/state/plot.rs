@@ -3,7 +3,7 @@
 
 use crate::decode::worker::event::Measured;
 use crate::tui::app::model::ModelView;
-use crate::tui::screen::tune::state::{Against, Freshness, Kind, Tuning};
+use crate::tui::screen::tune::state::{Against, Freshness, PointKind, Tuning};
 
 /// A position: bytes or milliseconds, and KLD where it was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,7 +20,7 @@ pub struct Spot {
     /// Number of its trial.
     pub id: u64,
     /// What it is.
-    pub kind: Kind,
+    pub kind: PointKind,
     /// Its position.
     pub place: PlotPoint,
 }

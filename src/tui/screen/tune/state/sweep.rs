@@ -21,7 +21,7 @@ const RIVALS: [&str; 7] = ["k8v8", "k8v4", "k4v8", "k4v4", "q8_0", "q4_0", "q4_0
 
 /// What a point of a sweep is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PointKind {
     /// A mask of the rule, with kept counts in multiples of this.
     Mask(usize),
     /// A plan whose widths are chosen by sensitivity.
@@ -32,7 +32,7 @@ pub enum Kind {
     Own,
 }
 
-impl Kind {
+impl PointKind {
     /// The name in exports and at the cursor.
     pub fn name(self) -> String {
         match self {
@@ -50,7 +50,7 @@ pub struct Point {
     /// The number of its trial.
     pub id: u64,
     /// What it is.
-    pub kind: Kind,
+    pub kind: PointKind,
     /// The settings that make it.
     pub draft: Draft,
     /// Its plan.
@@ -90,15 +90,16 @@ impl Sweep {
             pins: Default::default(),
             ..draft.clone()
         };
-        let mask = |align| KEEPS.map(|keep| (Kind::Mask(align), sized(Goal::Keep(keep), align)));
-        let plan = |share| (Kind::Plan, sized(Goal::Bytes(share), draft.align));
+        let mask =
+            |align| KEEPS.map(|keep| (PointKind::Mask(align), sized(Goal::Keep(keep), align)));
+        let plan = |share| (PointKind::Plan, sized(Goal::Bytes(share), draft.align));
         let rival = |name| {
             let plan = CachePlan::named(name, sources.shape).ok()?;
             let info = Arc::new(MaskInfo::named(name, plan));
-            Some((Kind::Rival(name), Draft::verbatim(info, draft.window)))
+            Some((PointKind::Rival(name), Draft::verbatim(info, draft.window)))
         };
         let masks = ALIGNS.into_iter().flat_map(mask);
-        let others = others.into_iter().map(|draft| (Kind::Own, draft));
+        let others = others.into_iter().map(|draft| (PointKind::Own, draft));
         let plans = SHARES.map(plan).into_iter().chain(RIVALS.into_iter().filter_map(rival));
         for (kind, draft) in masks.chain(others).chain(plans.filter(|_| coded)) {
             let Ok(proposal) = propose(&draft, sources) else { continue };

@@ -16,7 +16,7 @@ use crate::tui::paint::{number, put};
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::layout;
 use crate::tui::screen::tune::state::{
-    Against, Base, Goal, Kind, Plot, PlotPoint, Point, Spot, Tuning, front,
+    Against, Base, Goal, Plot, PlotPoint, Point, PointKind, Spot, Tuning, front,
 };
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Mark, Scatter};
@@ -61,23 +61,23 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
 }
 
 /// The glyph of a point.
-fn glyph(kind: Kind) -> &'static str {
+fn glyph(kind: PointKind) -> &'static str {
     match kind {
-        Kind::Mask(32) => "×",
-        Kind::Mask(_) | Kind::Own => "+",
-        Kind::Plan => "◇",
-        Kind::Rival(_) => "▲",
+        PointKind::Mask(32) => "×",
+        PointKind::Mask(_) | PointKind::Own => "+",
+        PointKind::Plan => "◇",
+        PointKind::Rival(_) => "▲",
     }
 }
 
 /// The role of a point's colour; points of an earlier run are dim.
-fn role(kind: Kind, stale: bool) -> Role {
+fn role(kind: PointKind, stale: bool) -> Role {
     match kind {
         _ if stale => Role::Dim,
-        Kind::Mask(32) => Role::Second,
-        Kind::Mask(_) | Kind::Own => Role::First,
-        Kind::Plan => Role::Accent,
-        Kind::Rival(_) => Role::Text,
+        PointKind::Mask(32) => Role::Second,
+        PointKind::Mask(_) | PointKind::Own => Role::First,
+        PointKind::Plan => Role::Accent,
+        PointKind::Rival(_) => Role::Text,
     }
 }
 
@@ -128,14 +128,14 @@ fn names(
     };
     // Curves first: any of their points will do. Then names, from the least loss on, because the
     // best have the fewest places.
-    for (name, own) in [("plan", Kind::Plan), ("mask", Kind::Mask(8))] {
+    for (name, own) in [("plan", PointKind::Plan), ("mask", PointKind::Mask(8))] {
         let mut of_curve = plot.spots.iter().filter(|spot| spot.kind == own);
         let _ = of_curve.any(|spot| write(spot, name));
     }
     let mut rivals: Vec<&Spot> = plot.spots.iter().collect();
     rivals.sort_by(|a, b| a.place.y.unwrap_or(0.0).total_cmp(&b.place.y.unwrap_or(0.0)));
     for spot in rivals {
-        if let Kind::Rival(name) = spot.kind {
+        if let PointKind::Rival(name) = spot.kind {
             // The short form of the rotation, where the whole name has no place.
             let _ = write(spot, name) || write(spot, &name.replace("-hadamard", "+H"));
         }
@@ -239,15 +239,15 @@ fn readout(state: &State, tuning: &Tuning, plot: &Plot, width: u16) -> Line<'sta
         let text: String = facts.into_iter().filter(|fact| fits(fact)).collect();
         return Line::styled(text, theme.style(Role::Accent));
     }
-    let has = |kind: fn(Kind) -> bool| plot.spots.iter().any(|spot| kind(spot.kind));
+    let has = |kind: fn(PointKind) -> bool| plot.spots.iter().any(|spot| kind(spot.kind));
     let signs = [
         (true, "● now ", Role::Good),
         (plot.proposed.is_some(), "○ set ", Role::Warn),
         (true, "■ saved ", Role::Third),
-        (has(|kind| kind == Kind::Mask(8)), "+ mask ", Role::First),
-        (has(|kind| kind == Kind::Mask(32)), "× of 32 ", Role::Second),
-        (has(|kind| kind == Kind::Plan), "◇ plan ", Role::Accent),
-        (has(|kind| matches!(kind, Kind::Rival(_))), "▲ named ", Role::Text),
+        (has(|kind| kind == PointKind::Mask(8)), "+ mask ", Role::First),
+        (has(|kind| kind == PointKind::Mask(32)), "× of 32 ", Role::Second),
+        (has(|kind| kind == PointKind::Plan), "◇ plan ", Role::Accent),
+        (has(|kind| matches!(kind, PointKind::Rival(_))), "▲ named ", Role::Text),
         (!plot.spots.is_empty(), "· best", Role::Dim),
     ];
     let signs = signs.into_iter().filter(|(shown, text, _)| *shown && fits(text));
@@ -259,7 +259,7 @@ fn readout(state: &State, tuning: &Tuning, plot: &Plot, width: u16) -> Line<'sta
 /// What a point is, in words.
 fn what(point: &Point) -> String {
     match (point.kind, point.draft.goal) {
-        (Kind::Rival(name), _) => name.to_owned(),
+        (PointKind::Rival(name), _) => name.to_owned(),
         _ if point.draft.base != Base::Selection => "as it was".to_owned(),
         (_, Goal::Keep(keep)) => {
             format!("keep {:.0} % align {}", f64::from(keep) / 10.0, point.draft.align)
