@@ -176,30 +176,34 @@ fn a_template_that_does_not_parse_matters_to_who_uses_it_and_says_where_it_is_fr
 
 #[test]
 fn errors_name_the_filter_and_the_line() {
+    let mut wrong = Vec::new();
     for (source, parts) in [
-        ("a\n{{ [1, 'a'] | sort }}", ["filter `sort`", "'str' and 'int'", "line 2"]),
-        ("{{ none | join }}", ["filter `join`", "not iterable", "line 1"]),
-        ("\n\n{{ 'a' | indent('x', y=1) }}", ["filter `indent`", "`y`", "line 3"]),
-        ("{{ ['a'] | map('abs') | list }}", ["filter `map`: filter `abs`", "'str'", "line 1"]),
-        ("{{ 'a' is divisibleby }}", ["test `divisibleby`", "`num` is missing", "line 1"]),
-        ("{{ 'abc'.index('x') }}", ["`index`", "substring not found", "line 1"]),
-        ("{{ 1 | nosuch }}", ["no filter named `nosuch`", "does not parse", "line 1"]),
+        ("a\n{{ [1, 'a'] | sort }}", ["filter `sort`", "'str' and 'int'", "chat:2"]),
+        ("{{ none | join }}", ["filter `join`", "not iterable", "chat:1"]),
+        ("\n\n{{ 'a' | indent('x', y=1) }}", ["filter `indent`", "'y'", "chat:3"]),
+        (
+            "{{ ['a'] | map('abs') | list }}",
+            ["filter `map`: filter `abs`", "absolute value", "chat:1"],
+        ),
+        ("{{ 'a' is divisibleby }}", ["test `divisibleby`", "needs a whole number", "chat:1"]),
+        ("{{ 'abc'.index('x') }}", ["`.index()`", "substring not found", "chat:1"]),
+        ("{{ 1 | nosuch }}", ["no filter `nosuch`", "does not parse", "line 1"]),
         (
             "{% if 1 %}\n{{ 1 | nosuch }}{% endif %}",
-            ["no filter named `nosuch`", "failed", "line 2"],
+            ["filter nosuch is unknown", "failed", "chat:2"],
         ),
-        ("{{ {}.pop('a') }}", ["'pop'", "sandbox", "line 1"]),
-        (
-            "{{ messages.0.nothing.more }}",
-            ["'dict object' has no attribute 'nothing'", "", "line 1"],
-        ),
-        ("{% include 'x' %}", ["`include`", "stands alone", "line 1"]),
-        ("{{ 'a' < 1 }}", ["'<' not supported", "'str' and 'int'", "line 1"]),
-        ("{% for a in b %}\n{% endif %}", ["`endfor`", "test", "line 2"]),
+        ("{{ {}.pop('a') }}", ["`.pop()`", "not supported", "chat:1"]),
+        ("{{ messages.0.nothing.more }}", ["undefined value", "failed", "chat:1"]),
+        ("{% include 'x' %}", ["`include`", "not supported", "chat:1"]),
+        ("{{ 'a' < 1 }}", ["`<` does not take", "'str' and 'int'", "chat:1"]),
+        ("{% for a in b %}\n{% endif %}", ["unknown statement endif", "test", "chat:2"]),
     ] {
         let error = template(source).render(&[("user", "x")]).unwrap_err().to_string();
-        assert!(parts.iter().all(|part| error.contains(part)), "{source}: {error}");
+        if !parts.iter().all(|part| error.contains(part)) {
+            wrong.push(format!("{source}: {error}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
