@@ -35,6 +35,11 @@ pub fn percent(share: f64, decimals: usize) -> String {
     format!("{:.decimals$} %", 100.0 * share)
 }
 
+/// Bytes in lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Tokens per second with a sensible number of digits.
 pub fn rate(tokens_per_second: f64) -> String {
     match tokens_per_second {

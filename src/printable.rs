@@ -41,6 +41,22 @@ pub fn printable(text: &str, breaks: Breaks) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The text as content or attribute of HTML and SVG: printable, and without markup of its own.
+pub fn without_markup(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in printable(text, Breaks::Shown).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// JSON with what JSON itself leaves as it is, but a terminal would obey, in JSON's own escapes:
 /// the same value.
 pub fn printable_json(json: &str) -> Cow<'_, str> {

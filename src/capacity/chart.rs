@@ -74,7 +74,7 @@ pub(super) fn svg(curves: &[Curve]) -> String {
             x(months),
             LEFT - 6.0,
             at + 4.0,
-            super::html::escaped(&short(value))
+            crate::printable::without_markup(&short(value))
         );
     }
     for month in (0..=months).step_by((months / 6).max(1)) {
@@ -111,7 +111,7 @@ pub(super) fn svg(curves: &[Curve]) -> String {
             points.join(" "),
             x(curve.values.len().saturating_sub(1)) + 6.0,
             at + 4.0,
-            super::html::escaped(&curve.name)
+            crate::printable::without_markup(&curve.name)
         );
     }
     svg + "</svg>"

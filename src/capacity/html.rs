@@ -4,6 +4,7 @@
 use super::chart;
 use super::report::CapacityReport;
 use super::sheet::{CellTable, headline, sections};
+use crate::printable::without_markup;
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--text:#1c1e21;--soft:#5b6470;--page:#ffffff;--line:#d9dde3;--band:#f4f6f8;--c0:#0b6e99;--c1:#b3541e;--c2:#2f7d32}
@@ -20,48 +21,32 @@ svg text.c0{fill:var(--c0);stroke:none}svg text.c1{fill:var(--c1);stroke:none}sv
 
 /// The plan as an HTML page.
 pub fn html(report: &CapacityReport) -> String {
-    let name = escaped(&report.model.name);
+    let name = without_markup(&report.model.name);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>Capacity plan: {name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>Capacity plan: {name}</h1>\n<p>{}</p>\n",
-        escaped(&headline(&report.model))
+        without_markup(&headline(&report.model))
     );
     for section in sections(report) {
-        page += &format!("<h2>{}</h2>\n", escaped(&section.title));
+        page += &format!("<h2>{}</h2>\n", without_markup(&section.title));
         if !section.lines.is_empty() {
-            let items = section.lines.iter().map(|line| format!("<li>{}</li>", escaped(line)));
+            let items =
+                section.lines.iter().map(|line| format!("<li>{}</li>", without_markup(line)));
             page += &format!("<ul>{}</ul>\n", items.collect::<String>());
         }
         page.extend(section.grid.iter().map(table));
         if !section.curves.is_empty() {
             page += &format!("{}\n", chart::svg(&section.curves));
         }
-        page.extend(section.notes.iter().map(|note| format!("<p>{}</p>\n", escaped(note))));
+        page.extend(section.notes.iter().map(|note| format!("<p>{}</p>\n", without_markup(note))));
     }
     page + "</body>\n</html>"
-}
-
-/// Text whose characters mean nothing to HTML.
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            control if control.is_control() => out.push(' '),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 fn table(grid: &CellTable) -> String {
     let row = |kind: &str, cells: &[String]| {
         let cell = |(column, text): (usize, &String)| {
             let class = if column < grid.words { " class=\"w\"" } else { "" };
-            format!("<{kind}{class}>{}</{kind}>", escaped(text))
+            format!("<{kind}{class}>{}</{kind}>", without_markup(text))
         };
         let cells: String = cells.iter().enumerate().map(cell).collect();
         format!("<tr>{cells}</tr>\n")

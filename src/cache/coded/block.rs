@@ -142,8 +142,8 @@ impl BlockLayout {
     /// The stored value of one token, `[head_dim]`.
     pub fn read_value<E: Element>(&self, block: &[u8], token: usize, value: &mut [f32]) {
         assert!(token < BLOCK && value.len() == self.head_dim, "a value has head_dim channels");
-        if let Coding::Blocks { rotated } = self.coding {
-            self.read_row(block, self.values, token, (value, rotated));
+        if matches!(self.coding, Coding::Blocks { .. }) {
+            self.read_value_row(block, token, value);
             return;
         }
         let Some(codes) = &self.codes else {

@@ -1,6 +1,5 @@
 //! The prose that needles are hidden in.
 
-use crate::eval::recall::sample::shuffle;
 use crate::learn::data::Haystack;
 use crate::model::demo::generator::sentence;
 use crate::random::SplitMix64;
@@ -19,7 +18,7 @@ impl Essay {
         if haystack.pieces.is_empty() {
             let mut rng = SplitMix64::new(0);
             let mut sentences: Vec<String> = (0..4000).map(|_| sentence(&mut rng)).collect();
-            shuffle(&mut sentences, &mut rng);
+            rng.shuffle(&mut sentences, usize::MAX);
             let words = sentences.iter().flat_map(|one| one.split_whitespace());
             return Self {
                 name: "generated sentences".to_owned(),

@@ -40,7 +40,7 @@ impl HaystackPiece {
 
     /// Sha256 of the whole text, in hexadecimal.
     pub fn sha256(&self) -> String {
-        Sha256::digest(&self.text).iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::numbers::hex(&Sha256::digest(&self.text))
     }
 
     /// The whole text.

@@ -240,7 +240,7 @@ impl CachePlan {
     pub fn sha256(&self) -> String {
         let mut bytes = format!("{:?}", self.coding).into_bytes();
         bytes.extend(self.k.iter().chain(&self.v).map(|width| width.bits()));
-        crate::mask::geometry::hex(&Sha256::digest(bytes))
+        crate::numbers::hex(&Sha256::digest(bytes))
     }
 }
 

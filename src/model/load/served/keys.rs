@@ -1,75 +1,16 @@
-//! Models for planning: by name, from a `config.json` of any attention model, a folder or a GGUF
-//! file. Weights are sized by the headers of their files where there are any.
-
-use std::path::Path;
+//! What a server holds, by the keys of a `config.json`.
 
 use serde_json::{Map, Value};
 
-use super::fields::Fields;
-use super::folder::weight_files;
-use super::safetensors::Checkpoint;
-use super::{Opened, Source, hf_config};
+use super::layers::layers;
+use crate::Result;
 use crate::error::shortened;
-use crate::model::arch::{self, Architecture};
+use crate::model::arch::Architecture;
 use crate::model::config::Config;
+use crate::model::load::fields::Fields;
+use crate::model::load::hf_config;
 use crate::model::served::{ExpertSizes, KvLayer, LatentSizes, ServedModel, ServedSizes};
 use crate::numbers::count;
-use crate::{Error, Result};
-
-const HEADERS: &str = "the headers of its tensors";
-
-/// Finds a model for planning: a `config.json` or a folder with one, anything that kscope runs, or
-/// the name of a published shape. A model that is here takes precedence over a published shape of
-/// the same name.
-pub fn served(spec: &str) -> Result<ServedModel> {
-    let path = Path::new(spec);
-    let in_folder = path.join("config.json");
-    let config_path = if in_folder.exists() { in_folder.as_path() } else { path };
-    if config_path.extension().is_some_and(|ext| ext == "json") {
-        return of_file(config_path, spec);
-    }
-    let opened = Source::resolve(spec).and_then(|source| Opened::open(&source));
-    match opened {
-        Ok(opened) => {
-            let model = ServedModel::of_config(&opened.name, &opened.config, "its own files");
-            Ok(match opened.stored_weight_bytes() {
-                Some(bytes) => with_headers(model, bytes),
-                None => model,
-            })
-        }
-        Err(error) if path.exists() => Err(error),
-        Err(error) => ServedModel::known(spec).ok_or_else(|| {
-            let kind = format!("{error}; published shapes are {}", arch::served_names().join(", "));
-            Error::input(kind)
-        }),
-    }
-}
-
-fn with_headers(model: ServedModel, bytes: u64) -> ServedModel {
-    let weights = model.weights.clone().in_bytes(bytes as f64, HEADERS);
-    ServedModel { weights, ..model }
-}
-
-/// A `config.json`, and the weights beside it where there are any.
-fn of_file(config_path: &Path, spec: &str) -> Result<ServedModel> {
-    let folder = std::fs::canonicalize(config_path).ok();
-    let folder = folder.as_deref().and_then(Path::parent);
-    let name = folder.and_then(|folder| folder.file_name()?.to_str()).unwrap_or(spec);
-    let map = hf_config::keys(config_path)?;
-    let model = of_keys(&map, &config_path.display().to_string(), name)?;
-    let beside = config_path.parent().unwrap_or(Path::new("."));
-    let has_weights =
-        std::fs::read_dir(if beside.as_os_str().is_empty() { Path::new(".") } else { beside })
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .any(|name| name.ends_with(".safetensors"));
-    if !has_weights {
-        return Ok(model);
-    }
-    let checkpoint = Checkpoint::open(beside, weight_files(beside)?)?;
-    Ok(with_headers(model, checkpoint.stored_bytes()))
-}
 
 /// The keys of a configuration whose `model_type` says that it has a text model inside.
 const INNER: [&str; 2] = ["text_config", "llm_config"];
@@ -88,7 +29,7 @@ const OTHER_LAYERS: [&str; 9] = [
 ];
 
 /// What a server holds of the model with these keys. `origin` is the file named in errors.
-fn of_keys(map: &Map<String, Value>, origin: &str, name: &str) -> Result<ServedModel> {
+pub(super) fn of_keys(map: &Map<String, Value>, origin: &str, name: &str) -> Result<ServedModel> {
     if let Some(Value::Object(inner)) = INNER.iter().find_map(|key| map.get(*key)) {
         let mut text = inner.clone();
         for key in ["model_type", "tie_word_embeddings", "torch_dtype", "quantization_config"] {
@@ -148,7 +89,7 @@ fn config_heads(config: &Config) -> Vec<(usize, usize)> {
 }
 
 /// A size that has to be there.
-fn needed(fields: Fields<'_>, key: &str) -> Result<usize> {
+pub(super) fn needed(fields: Fields<'_>, key: &str) -> Result<usize> {
     match fields.whole(key)? {
         Some(0) => Err(fields.wrong(key, "must be at least 1, not 0")),
         Some(size) if size > Config::VOCAB.end() * 4 => {
@@ -299,109 +240,15 @@ fn experts(fields: Fields<'_>, layers: usize) -> Result<Option<ExpertSizes>> {
     }))
 }
 
-/// The layers with heads, each with its window: by `layer_types` where they are given, otherwise by
-/// the pattern of the architecture.
-fn layers(fields: Fields<'_>, model_type: &str, heads: &[(usize, usize)]) -> Result<Vec<KvLayer>> {
-    let window = window(fields, model_type)?;
-    let layer = |(index, &(kv_heads, head_dim)): (usize, &(usize, usize))| {
-        Ok(KvLayer::Heads {
-            kv_heads,
-            head_dim,
-            window: if slides(fields, model_type, index, heads.len(), window)? {
-                window
-            } else {
-                None
-            },
-        })
-    };
-    heads.iter().enumerate().map(layer).collect()
-}
-
-/// The window of the layers that have one.
-fn window(fields: Fields<'_>, model_type: &str) -> Result<Option<usize>> {
-    let rule = Architecture::of_model_type(model_type).ok().map(|known| known.window);
-    let is_used = match rule {
-        // Llama: the key means nothing.
-        Some(None) => false,
-        Some(Some(rule)) if rule.flag => fields.flag("use_sliding_window")?.unwrap_or(false),
-        _ => fields.value("use_sliding_window") != Some(&Value::Bool(false)),
-    };
-    let unsaid = rule.flatten().and_then(|rule| rule.unsaid);
-    let key = if fields.value("attention_chunk_size").is_some() {
-        "attention_chunk_size"
-    } else {
-        "sliding_window"
-    };
-    let stated = match fields.value(key) {
-        Some(_) => Some(needed(fields, key)?),
-        None if fields.map.contains_key(key) => None,
-        None => unsaid,
-    };
-    Ok(stated.filter(|_| is_used))
-}
-
-/// Whether a layer looks back at its window alone.
-fn slides(
-    fields: Fields<'_>,
-    model_type: &str,
-    index: usize,
-    layers: usize,
-    window: Option<usize>,
-) -> Result<bool> {
-    if let Some(kinds) = fields.value("layer_types") {
-        let kinds = kinds.as_array().map(Vec::as_slice).unwrap_or_default();
-        if kinds.len() != layers {
-            let what = format!("must be a list of {layers} kinds, one a layer");
-            return Err(fields.wrong("layer_types", &what));
-        }
-        return match kinds[index].as_str() {
-            Some("full_attention") => Ok(false),
-            Some("sliding_attention" | "chunked_attention") if window.is_some() => Ok(true),
-            Some("sliding_attention" | "chunked_attention") => {
-                Err(fields.wrong("sliding_window", "is missing, and layers have a window"))
-            }
-            other => {
-                let kind = other.unwrap_or("no name");
-                let what = format!(
-                    "has a layer of `{}`, which caches something else than keys and values",
-                    shortened(kind)
-                );
-                Err(fields.wrong("layer_types", &what))
-            }
-        };
-    }
-    if window.is_none() {
-        return Ok(false);
-    }
-    // Every how manyth layer looks back at everything.
-    let usual = if model_type.starts_with("gemma3") {
-        Some(6)
-    } else if ["gemma2", "gpt_oss", "cohere2"].contains(&model_type) {
-        Some(if model_type == "cohere2" { 4 } else { 2 })
-    } else {
-        None
-    };
-    let every = match fields.value("sliding_window_pattern") {
-        Some(_) => Some(needed(fields, "sliding_window_pattern")?),
-        None => usual,
-    };
-    if let Some(every) = every {
-        return Ok(!(index + 1).is_multiple_of(every));
-    }
-    // Qwen: the first layers look back at everything.
-    let first = fields.count("max_window_layers")?.unwrap_or(0);
-    Ok(index >= first)
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn read(json: Value) -> Result<ServedModel> {
+    pub(in crate::model::load::served) fn read(json: Value) -> Result<ServedModel> {
         of_keys(json.as_object().unwrap(), "config.json", "test")
     }
 
-    fn base() -> Value {
+    pub(in crate::model::load::served) fn base() -> Value {
         serde_json::json!({
             "model_type": "gpt_oss", "num_hidden_layers": 4, "hidden_size": 2880,
             "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 64,
@@ -411,7 +258,7 @@ mod tests {
         })
     }
 
-    fn with(changes: &[(&str, Value)]) -> Value {
+    pub(in crate::model::load::served) fn with(changes: &[(&str, Value)]) -> Value {
         let mut json = base();
         for (key, value) in changes {
             match value {
@@ -420,48 +267,6 @@ mod tests {
             }
         }
         json
-    }
-
-    fn windows(model: &ServedModel) -> Vec<Option<usize>> {
-        let window = |layer: &KvLayer| match *layer {
-            KvLayer::Heads { window, .. } => window,
-            KvLayer::Latent { .. } => None,
-        };
-        model.layers.iter().map(window).collect()
-    }
-
-    #[test]
-    fn windows_are_those_of_the_layers_that_have_one() {
-        let alternating = vec![Some(128), None, Some(128), None];
-        assert_eq!(windows(&read(base()).unwrap()), alternating);
-        assert_eq!(windows(&read(with(&[("layer_types", Value::Null)])).unwrap()), alternating);
-        let gemma = [
-            ("model_type", Value::from("gemma3_text")),
-            ("layer_types", Value::Null),
-            ("num_hidden_layers", 7.into()),
-        ];
-        let gemma = read(with(&gemma)).unwrap();
-        assert_eq!(windows(&gemma)[5], None);
-        assert_eq!(windows(&gemma).iter().filter(|window| window.is_some()).count(), 6);
-        // Mistral without a word on it has transformers' default; with null it has none.
-        let mistral = |window: Option<Value>| {
-            let mut json = with(&[
-                ("model_type", Value::from("mistral")),
-                ("layer_types", Value::Null),
-                ("num_local_experts", Value::Null),
-                ("num_experts_per_tok", Value::Null),
-                ("sliding_window", Value::Null),
-                ("rms_norm_eps", 1e-5.into()),
-                ("hidden_act", "silu".into()),
-            ]);
-            if let Some(window) = window {
-                json["sliding_window"] = window;
-            }
-            read(json)
-        };
-        assert_eq!(windows(&mistral(None).unwrap()), vec![Some(4096); 4]);
-        assert_eq!(windows(&mistral(Some(Value::Null)).unwrap()), vec![None; 4]);
-        assert_eq!(mistral(Some(512.into())).unwrap().max_context, 131_072);
     }
 
     #[test]
