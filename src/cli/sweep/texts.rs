@@ -17,7 +17,7 @@ use crate::learn::check::{self, CheckPlan, Losses, McNemar};
 use crate::learn::data::{self, Haystack, HaystackPart, HaystackPiece, SENTENCES};
 use crate::mask::Window;
 use crate::model::Model;
-use crate::numbers::{self, count, percent};
+use crate::numbers::{self, count, nats, percent};
 use crate::spread::Spread;
 use crate::{Error, Result};
 
@@ -355,11 +355,11 @@ fn cells(row: &Row) -> Vec<String> {
         row.plan.clone(),
         percent(row.stored.bytes_share, 1),
         percent(row.kv_bytes / row.kv_bytes_dense, 1),
-        format!("{:.5}", row.kld.mean),
-        format!("{:.5}", row.kld.stderr),
-        format!("{:.5}", row.kld.p50),
-        format!("{:.4}", row.kld.p99),
-        format!("{:.4}", row.kld.p999),
+        nats(row.kld.mean),
+        nats(row.kld.stderr),
+        nats(row.kld.p50),
+        nats(row.kld.p99),
+        nats(row.kld.p999),
         percent(row.top1_agreement, 1),
         format!("{won} of {windows}{times}"),
     ];

@@ -118,7 +118,7 @@ impl Verdict {
     pub fn of_text(kld: f64, limits: &Thresholds) -> Self {
         let ship = kld <= limits.kld;
         let limit = if ship { String::new() } else { format!(" (at most {:.4})", limits.kld) };
-        Self { ship, reason: format!("text KLD is {kld:.5}{limit}") }
+        Self { ship, reason: format!("text KLD is {}{limit}", numbers::nats(kld)) }
     }
 
     /// Says what plain caches cost and lose, and takes `ship` back where one of them is better at
@@ -187,7 +187,7 @@ mod tests {
         let beside = |plain: &[Cost]| fine.clone().beside(&own, plain, &limits);
 
         let larger = beside(&[cost("k8v8", 611, 0.001, 0.9)]);
-        assert!(larger.ship && larger.reason.contains("k8v8 61.1 % of the bytes, KLD 0.00100"));
+        assert!(larger.ship && larger.reason.contains("k8v8 61.1 % of the bytes, KLD 0.0010"));
         assert!(beside(&[cost("k4v4", 300, 0.02, 0.9)]).ship, "it loses as much");
         assert!(beside(&[cost("k4v4", 300, 0.01, 0.87)]).ship, "it recalls less");
         assert_eq!(beside(&[]), fine);
@@ -195,7 +195,7 @@ mod tests {
         let plain = [cost("k8v8", 610, 0.001, 0.9), cost("q8_0", 531, 0.0005, 0.9)];
         let found = beside(&plain);
         assert!(!found.ship && found.reason.starts_with("q8_0 is plainer"), "{}", found.reason);
-        assert!(found.reason.contains("61.0 % of the bytes, KLD 0.02000 and recall 90.0 %"));
+        assert!(found.reason.contains("61.0 % of the bytes, KLD 0.0200 and recall 90.0 %"));
         assert!(found.reason.contains("at 2,048 tokens"));
         // What failed anyway still fails, whatever is beside it.
         let faulty = Verdict { ship: false, reason: "text KLD".to_owned() };

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::decode::comparison::Mode;
-use crate::numbers::count;
+use crate::numbers::{count, nats};
 use crate::tui::app::pairs::{ComparedSide, voice};
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
@@ -69,17 +69,6 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
         spans.push(Span::styled(fact, style));
     }
     Line::from(spans)
-}
-
-/// A divergence with two or three significant digits.
-pub fn nats(value: f64) -> String {
-    match value.abs() {
-        0.0 => "0".to_owned(),
-        v if v < 1e-4 => format!("{value:.1e}"),
-        v if v < 0.1 => format!("{value:.4}"),
-        v if v < 10.0 => format!("{value:.3}"),
-        _ => format!("{value:.1}"),
-    }
 }
 
 /// Divergence of every step on a logarithmic scale. Where steps share a column, the largest is

@@ -6,12 +6,12 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::decode::lost::{Lost, LostToken};
-use crate::numbers::count;
+use crate::numbers::{count, nats};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::put;
-use crate::tui::screen::ab::figures::{nats, visible};
+use crate::tui::screen::ab::figures::visible;
 use crate::tui::screen::ab::update::at;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{BarPart, stacked};
