@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::prompt::{Prompt, Protocol, tokenizer};
+use super::prompt::{EvalPrompt, Protocol, tokenizer};
 use crate::Result;
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::sampler::argmax;
@@ -31,7 +31,7 @@ struct Answer {
 pub fn answers(
     model: &Model,
     specs: &[Arc<CacheSpec>],
-    (prompt, protocol): (&Prompt, Protocol),
+    (prompt, protocol): (&EvalPrompt, Protocol),
     ending: &Ending<'_>,
 ) -> Result<Vec<String>> {
     let config = model.config();

@@ -6,6 +6,7 @@ pub mod data;
 pub mod paired;
 pub mod prompt;
 pub mod recall;
+pub mod report;
 pub mod run;
 pub mod score;
 pub mod text;

@@ -1,6 +1,6 @@
 //! A sample as token ids, in the model's own chat template.
 
-use crate::eval::recall::Sample;
+use crate::eval::recall::RecallSample;
 use crate::model::Model;
 use crate::model::tokenizer::{ChatTemplate, Tokenizer};
 use crate::{Error, Result};
@@ -19,7 +19,7 @@ pub enum Protocol {
 
 /// Token ids of a prompt, up to the beginning of the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prompt {
+pub struct EvalPrompt {
     /// All tokens.
     pub tokens: Vec<u32>,
     /// Tokens of the context, which come before the question.
@@ -57,7 +57,7 @@ pub struct PromptText {
 
 impl PromptText {
     /// The text of a recall sample, as this model's template wants it.
-    pub fn of(model: &Model, sample: &Sample) -> Result<Self> {
+    pub fn of(model: &Model, sample: &RecallSample) -> Result<Self> {
         let template = tokenizer(model)?.template();
         // A template that ends with "Answer:" is one of plain text, where the answer begins with a
         // space.
@@ -85,7 +85,7 @@ impl PromptText {
 
 /// The prompt of a text. The beginning of the answer comes after the template's own beginning of an
 /// answer.
-pub fn prompt(model: &Model, text: &PromptText) -> Result<Prompt> {
+pub fn prompt(model: &Model, text: &PromptText) -> Result<EvalPrompt> {
     let tokenizer = tokenizer(model)?;
     let PromptText { context, question, lead, raw } = text;
     // Only what comes before the question is the same in this one. Its first characters belong to
@@ -108,5 +108,5 @@ pub fn prompt(model: &Model, text: &PromptText) -> Result<Prompt> {
     // A question has at least one token, from which the first answer token comes.
     let context = shared.clamp(1, tokens.len() - 1);
     model.check_tokens(&tokens)?;
-    Ok(Prompt { context, tokens })
+    Ok(EvalPrompt { context, tokens })
 }

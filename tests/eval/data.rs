@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kscope::eval::data::{DataFile, Scoring, Templates};
-use kscope::eval::score::Metric;
+use kscope::eval::score::ScoreMetric;
 use serde_json::{Value, json};
 
 use super::{eval, success};
@@ -34,10 +34,13 @@ fn rulers_lines_are_sent_as_they_are_and_split_at_the_last_question() {
     assert!(sample.text.raw);
     assert_eq!(sample.text.question, "What is the special magic number for mill?");
     assert!(sample.text.context.ends_with("4821937. "));
-    assert_eq!(sample.scoring, Scoring::Metric(Metric::MatchAll));
+    assert_eq!(sample.scoring, Scoring::Metric(ScoreMetric::MatchAll));
     let qa = written(folder.path(), "qa_1.jsonl", &[ruler_line()]);
     let qa = DataFile::read(&qa, &Templates::new(), 10).unwrap();
-    assert_eq!((qa.samples[0].metric(), qa.samples[0].new_tokens), (Some(Metric::MatchPart), 32));
+    assert_eq!(
+        (qa.samples[0].metric(), qa.samples[0].new_tokens),
+        (Some(ScoreMetric::MatchPart), 32)
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Scores beside those of LongBench's and RULER's own programs.
 
 use clap::ValueEnum;
-use kscope::eval::score::{Metric, Scored, answer_text, mean_percent};
+use kscope::eval::score::{ScoreMetric, Scored, answer_text, mean_percent};
 use kscope_testing::{kscope, vectors};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn scores_equal_those_of_the_packages_that_longbench_uses() {
     for line in lines.lines() {
         let case: Value = serde_json::from_str(line).unwrap();
         let name = case["metric"].as_str().unwrap();
-        let metric = Metric::from_str(name, false).unwrap();
+        let metric = ScoreMetric::from_str(name, false).unwrap();
         let prediction = case["prediction"].as_str().unwrap();
         let found = metric
             .score(prediction, &texts(&case["references"]), &texts(&case["all_classes"]))
@@ -33,25 +33,25 @@ fn scores_equal_those_of_the_packages_that_longbench_uses() {
 #[test]
 fn retrieval_counts_the_numbers_that_are_the_paragraph() {
     let score = |prediction: &str, truth: &str| {
-        Metric::Retrieval.score(prediction, &[truth.to_owned()], &[])
+        ScoreMetric::Retrieval.score(prediction, &[truth.to_owned()], &[])
     };
     assert_eq!(score("Paragraph 7, or 7 of 30", "Paragraph 7"), Ok(2.0 / 3.0));
     assert_eq!(score("none", "Paragraph 7"), Ok(0.0));
     assert!(score("7", "7").unwrap_err().to_string().contains("such as `Paragraph 3`"));
-    let count = Metric::Count.score("12 and 012", &["12".to_owned()], &[]);
+    let count = ScoreMetric::Count.score("12 and 012", &["12".to_owned()], &[]);
     assert_eq!(count, Ok(0.5), "numbers are compared as text");
 }
 
 #[test]
 fn rulers_scores_look_for_references_inside_words_and_in_any_case() {
-    let score = |metric: Metric, prediction: &str, references: &[&str]| {
+    let score = |metric: ScoreMetric, prediction: &str, references: &[&str]| {
         let references: Vec<String> = references.iter().map(|one| (*one).to_owned()).collect();
         metric.score(prediction, &references, &[]).unwrap()
     };
     let own = ["Über", "mill", "seven", "nine"];
-    assert_eq!(score(Metric::MatchAll, "ÜBERMUT and windmills", &own), 0.5);
-    assert_eq!(score(Metric::MatchPart, "windmills", &own), 1.0);
-    assert_eq!(score(Metric::MatchPart, "a wind mi-ll", &own), 0.0);
+    assert_eq!(score(ScoreMetric::MatchAll, "ÜBERMUT and windmills", &own), 0.5);
+    assert_eq!(score(ScoreMetric::MatchPart, "windmills", &own), 1.0);
+    assert_eq!(score(ScoreMetric::MatchPart, "a wind mi-ll", &own), 0.0);
     assert_eq!(answer_text(" \n\x01a\x02b\t\x00"), "a\nb");
 }
 
@@ -61,7 +61,7 @@ fn a_set_is_published_in_per_cent_with_two_places() {
     assert_eq!(mean_percent(&[]), 0.0);
     let lines = "{\"prediction\":\"Paris\",\"references\":[\"Paris, France\",\"x\"]}\n\n\
                  {\"prediction\":\"no\",\"references\":[\"yes\"],\"more\":1}\n";
-    let scored = Scored::of_lines(Metric::QaF1, "file", lines).unwrap();
+    let scored = Scored::of_lines(ScoreMetric::QaF1, "file", lines).unwrap();
     assert_eq!((scored.n, scored.score), (2, 33.33));
     assert_eq!(scored.per_sample, [2.0 / 3.0, 0.0]);
 }

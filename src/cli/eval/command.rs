@@ -16,7 +16,7 @@ pub struct EvalArgs {
 #[derive(Debug, clap::Subcommand)]
 enum EvalCommand {
     /// Score answers in a file with the metrics of LongBench and RULER
-    Score(score::ScoreArgs),
+    Score(score::EvalScoreArgs),
     /// Put the parts of a run together that were made with --shard
     Merge(merge::MergeArgs),
 }

@@ -17,8 +17,8 @@ use crate::eval::data::{DataFile, Templates};
 use crate::eval::prompt::Protocol;
 use crate::eval::recall::RecallTask;
 use crate::eval::run::{
-    FORMAT, Figures, Header, Mask, MaskHeader, Plan, Record, Shard, SourceHeader, Suite, TextPlan,
-    VERSION, run as run_plan,
+    EvalPlan, FORMAT, Figures, Mask, MaskHeader, Record, RunHeader, Shard, SourceHeader, Suite,
+    TextPlan, VERSION, run as run_plan,
 };
 use crate::eval::text::{BaseFile, BaseWriter, chunks};
 use crate::mask::{Window, fingerprint};
@@ -30,74 +30,74 @@ use crate::{Error, Result, error};
 #[derive(Debug, Clone, clap::Args)]
 pub struct MeasureArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    pub(super) model: ModelArgs,
     /// Masks or plans from files; may be given several times
     #[arg(long, value_name = "FILE", num_args = 1..)]
-    mask: Vec<String>,
+    pub(super) mask: Vec<String>,
     /// Plans by name (k8v8, q8_0, ...) or from files; may be given several times
     #[arg(long, value_name = "NAME|FILE", num_args = 1..)]
-    plan: Vec<String>,
+    pub(super) plan: Vec<String>,
     /// First tokens that keep every channel [default: each file's own; 16]
     #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
-    sink: Option<usize>,
+    pub(super) sink: Option<usize>,
     /// Last tokens that keep every channel [default: each file's own; 128]
     #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
-    recent: Option<usize>,
+    pub(super) recent: Option<usize>,
     /// Tokens that are pruned or coded at once [default: each file's own]
     #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
-    chunk: Option<usize>,
+    pub(super) chunk: Option<usize>,
     /// Element type of cached keys and values
     #[arg(long, default_value = "f16", value_name = "f32|f16|bf16",
           value_parser = DtypeOf::CACHE, hide_possible_values = true)]
-    kv_dtype: Dtype,
+    pub(super) kv_dtype: Dtype,
     /// What is evaluated
     #[arg(long, value_enum, default_value = "all")]
-    suite: Suite,
+    pub(super) suite: Suite,
     /// Recall tasks [default: all]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
-    tasks: Vec<RecallTask>,
+    pub(super) tasks: Vec<RecallTask>,
     /// Tokens of recall prompts with their answers, and of chunks of text: a list 1k,2k,4k. Data
     /// sets have at most the largest
     #[arg(long, value_delimiter = ',', default_value = "1k", value_name = "LIST",
           value_parser = values::tokens)]
-    ctx: Vec<usize>,
+    pub(super) ctx: Vec<usize>,
     /// Samples of each recall task and length, and most lines of a data file
     #[arg(long, default_value_t = 20, value_name = "N")]
-    samples: usize,
+    pub(super) samples: usize,
     /// Chunks of each text
     #[arg(long, default_value_t = 2, value_name = "N")]
-    chunks: usize,
+    pub(super) chunks: usize,
     /// When the question comes: after the context was cut (kvpress), or in the prompt (RULER)
     #[arg(long, value_enum, default_value = "after")]
-    protocol: Protocol,
+    pub(super) protocol: Protocol,
     /// Texts to read, which needles in prose are hidden in too: files, folders, or names of fetched
     /// texts; without any, all fetched texts that are here
     #[arg(long, value_name = "FILE|DIR|NAME", num_args = 1..)]
-    text: Vec<String>,
+    pub(super) text: Vec<String>,
     /// Data sets: JSON lines of RULER, kvpress, LongBench or GSM-Infinite
     #[arg(long, value_name = "FILE.jsonl", num_args = 1..)]
-    data: Vec<PathBuf>,
+    pub(super) data: Vec<PathBuf>,
     /// LongBench's prompts, its dataset2prompt.json
     #[arg(long, value_name = "FILE.json")]
-    prompts: Option<PathBuf>,
+    pub(super) prompts: Option<PathBuf>,
     /// Compare with base logits that llama-perplexity wrote, and on its chunks, instead of with
     /// dense decode
     #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "save_base"])]
-    base: Option<PathBuf>,
+    pub(super) base: Option<PathBuf>,
     /// Write dense decode's logits of one text as llama-perplexity does
     #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "shard"])]
-    save_base: Option<PathBuf>,
+    pub(super) save_base: Option<PathBuf>,
     /// Seed of all draws
     #[arg(long, default_value_t = 42, value_name = "N")]
-    seed: u64,
+    pub(super) seed: u64,
     /// Folder for the results, one JSON line each; a run that was interrupted goes on from there
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Do one part of the run, such as 2/8; `kscope eval merge` puts parts together
     #[arg(long, value_name = "I/N", requires = "out")]
-    shard: Option<Shard>,
+    pub(super) shard: Option<Shard>,
     #[command(flatten)]
-    print: PrintArgs,
+    pub(super) print: PrintArgs,
 }
 
 /// Runs `kscope eval`.
@@ -222,7 +222,7 @@ impl MeasureArgs {
     }
 
     /// The plan and what its results are headed by.
-    fn plan(&self, model: &Arc<Model>) -> Result<(Plan, Header)> {
+    fn plan(&self, model: &Arc<Model>) -> Result<(EvalPlan, RunHeader)> {
         let config = model.config();
         let masks = self.masks(model)?;
         let window = masks.first().map_or(Window::default(), |mask| mask.spec.window());
@@ -260,12 +260,12 @@ impl MeasureArgs {
             (true, []) => RecallTask::ALL.to_vec(),
             (true, tasks) => tasks.to_vec(),
         };
-        let plan = Plan {
+        let pairs = self.ctx.iter().flat_map(|&ctx| tasks.iter().map(move |&task| (task, ctx)));
+        let mut plan = EvalPlan {
             model: Arc::clone(model),
             dense,
             masks,
-            tasks,
-            lengths: lengths.clone(),
+            recall: pairs.collect(),
             samples: self.samples,
             protocol: self.protocol,
             seed: self.seed,
@@ -276,8 +276,29 @@ impl MeasureArgs {
             data,
             data_ctx: longest,
         };
-        let header = self.header(&plan, recall.then_some(haystack), sources, &lengths);
+        let does_not_fit = self.leave_out(&mut plan)?;
+        let header = RunHeader {
+            does_not_fit,
+            ..self.header(&plan, recall.then_some(haystack), sources, &lengths)
+        };
         Ok((plan, header))
+    }
+
+    /// Takes off the recall tasks that do not fit a length, with a note; refuses one that was asked
+    /// for by name.
+    fn leave_out(&self, plan: &mut EvalPlan) -> Result<Vec<String>> {
+        let mut left_out = Vec::new();
+        for (task, ctx) in std::mem::take(&mut plan.recall) {
+            match plan.does_not_fit(task, ctx)? {
+                None => plan.recall.push((task, ctx)),
+                Some(why) if !self.tasks.is_empty() => return Err(Error::input(why)),
+                Some(why) => {
+                    output::note(&format!("kscope: left out: {why}"));
+                    left_out.push(why);
+                }
+            }
+        }
+        Ok(left_out)
     }
 
     /// Texts in chunks of every length, and the file that base logits go to.
@@ -357,16 +378,16 @@ impl MeasureArgs {
 
     fn header(
         &self,
-        plan: &Plan,
+        plan: &EvalPlan,
         haystack: Option<SourceHeader>,
         sources: Vec<SourceHeader>,
         lengths: &[usize],
-    ) -> Header {
+    ) -> RunHeader {
         let bytes = |spec: &CacheSpec| -> BTreeMap<usize, usize> {
             lengths.iter().map(|&len| (len, spec.bytes_at(len).total())).collect()
         };
         let masks = plan.masks.iter();
-        Header {
+        RunHeader {
             format: FORMAT.to_owned(),
             version: VERSION,
             tool: concat!("kscope ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -382,63 +403,9 @@ impl MeasureArgs {
             masks: masks.map(|mask| MaskHeader::of(&mask.name, &mask.spec, lengths)).collect(),
             haystack,
             sources,
+            does_not_fit: Vec::new(),
             jobs: plan.jobs().len(),
             shard: self.shard,
         }
-    }
-
-    /// A command that makes the results of the whole run.
-    fn command(&self) -> String {
-        use clap::ValueEnum;
-        let name = |value: &dyn Fn() -> Option<clap::builder::PossibleValue>| {
-            value().map_or_else(String::new, |value| value.get_name().to_owned())
-        };
-        let mut words: Vec<String> = vec!["kscope".to_owned(), "eval".to_owned()];
-        let mut say = |flag: &str, values: &[String]| {
-            if !values.is_empty() {
-                words.push(flag.to_owned());
-                words.extend(values.iter().map(|value| quoted(value)));
-            }
-        };
-        let paths = |paths: &[PathBuf]| -> Vec<String> {
-            paths.iter().map(|path| path.display().to_string()).collect()
-        };
-        let model = &self.model;
-        match &model.random_weights {
-            Some(geometry) => say("--random-weights", std::slice::from_ref(geometry)),
-            None => say("--model", std::slice::from_ref(&model.model)),
-        }
-        say("--layers", &model.layers.map(|n| n.to_string()).into_iter().collect::<Vec<_>>());
-        say("--dtype", &model.dtype.map(|dtype| dtype.to_string()).into_iter().collect::<Vec<_>>());
-        say("--mask", &self.mask);
-        say("--plan", &self.plan);
-        for (flag, value) in
-            [("--sink", self.sink), ("--recent", self.recent), ("--chunk", self.chunk)]
-        {
-            say(flag, &value.map(|n| n.to_string()).into_iter().collect::<Vec<_>>());
-        }
-        say("--kv-dtype", &[self.kv_dtype.to_string()]);
-        say("--suite", &[name(&|| self.suite.to_possible_value())]);
-        let list = |list: Vec<String>| if list.is_empty() { list } else { vec![list.join(",")] };
-        say("--tasks", &list(self.tasks.iter().map(|task| task.name().to_owned()).collect()));
-        say("--ctx", &list(self.ctx.iter().map(usize::to_string).collect()));
-        say("--samples", &[self.samples.to_string()]);
-        say("--chunks", &[self.chunks.to_string()]);
-        say("--protocol", &[name(&|| self.protocol.to_possible_value())]);
-        say("--text", &self.text);
-        say("--data", &paths(&self.data));
-        say("--prompts", &paths(self.prompts.as_slice()));
-        say("--base", &paths(self.base.as_slice()));
-        say("--seed", &[self.seed.to_string()]);
-        words.join(" ")
-    }
-}
-
-/// A word as a shell reads it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-,:=+@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }

@@ -4,8 +4,10 @@
 mod command;
 mod measure;
 mod merge;
+mod recorded;
 mod score;
 mod sources;
 mod tables;
 
 pub use command::{EvalArgs, run};
+pub use tables::markdown;

@@ -3,22 +3,22 @@
 use std::path::PathBuf;
 
 use crate::cli::output;
-use crate::eval::score::{Metric, Scored};
+use crate::eval::score::{ScoreMetric, Scored};
 use crate::{Result, error};
 
 /// Arguments of `kscope eval score`.
 #[derive(Debug, clap::Args)]
-pub struct ScoreArgs {
+pub struct EvalScoreArgs {
     /// How answers are scored
     #[arg(long, value_enum)]
-    metric: Metric,
+    metric: ScoreMetric,
     /// JSON lines with `prediction`, `references` (a list) and, for classification, `all_classes`
     #[arg(value_name = "FILE.jsonl")]
     file: PathBuf,
 }
 
 /// Runs `kscope eval score`: one JSON object.
-pub fn run(args: &ScoreArgs) -> Result<()> {
+pub fn run(args: &EvalScoreArgs) -> Result<()> {
     let text = std::fs::read_to_string(&args.file)
         .map_err(|cause| error::io("reading", &args.file, &cause))?;
     output::json(&Scored::of_lines(args.metric, &args.file.display().to_string(), &text)?)

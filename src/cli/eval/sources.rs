@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::eval::recall::Essay;
 use crate::eval::run::{SourceHeader, sha256};
-use crate::eval::text::TextPiece;
+use crate::eval::text::EvalText;
 use crate::learn::data::{self, Haystack, HaystackPart, HaystackPiece, SENTENCES};
 use crate::model::fetch::texts::DOMAINS;
 use crate::{Error, Result, error};
@@ -40,7 +40,7 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// The texts that were asked for: files, folders, fetched texts by name; without any, all fetched
 /// texts that are here, or generated sentences.
-pub fn texts(asked: &[String]) -> Result<Vec<TextPiece>> {
+pub fn texts(asked: &[String]) -> Result<Vec<EvalText>> {
     let fetched = || {
         let here = DOMAINS.iter().filter(|domain| domain.path().is_ok_and(|path| path.exists()));
         here.map(|domain| domain.name.to_owned()).collect::<Vec<_>>()
@@ -58,7 +58,7 @@ pub fn texts(asked: &[String]) -> Result<Vec<TextPiece>> {
         if path.is_dir() {
             for file in files_of(path)? {
                 let piece = data::source(&file.display().to_string())?;
-                pieces.push(TextPiece {
+                pieces.push(EvalText {
                     text: whole(&piece),
                     name: piece.name,
                     domain: text.trim_end_matches('/').to_owned(),
@@ -67,7 +67,7 @@ pub fn texts(asked: &[String]) -> Result<Vec<TextPiece>> {
         } else {
             let piece = data::source(text)?;
             let text = whole(&piece);
-            pieces.push(TextPiece { domain: piece.name.clone(), name: piece.name, text });
+            pieces.push(EvalText { domain: piece.name.clone(), name: piece.name, text });
         }
     }
     Ok(pieces)

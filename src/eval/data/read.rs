@@ -12,7 +12,7 @@ use super::sample::{DataSample, Scoring};
 use crate::eval::prompt::PromptText;
 use crate::eval::recall::RecallTask;
 use crate::eval::run::sha256;
-use crate::eval::score::Metric;
+use crate::eval::score::ScoreMetric;
 use crate::{Error, Result, error};
 
 /// LongBench's prompts by data set, from the user's `dataset2prompt.json`.
@@ -154,7 +154,11 @@ impl Line<'_> {
             },
             references: self.texts("outputs")?,
             classes: Vec::new(),
-            scoring: Scoring::Metric(if qa { Metric::MatchPart } else { Metric::MatchAll }),
+            scoring: Scoring::Metric(if qa {
+                ScoreMetric::MatchPart
+            } else {
+                ScoreMetric::MatchAll
+            }),
             new_tokens: known.map_or(if qa { 32 } else { 128 }, RecallTask::new_tokens),
             first_line: false,
             ends_at_line: false,
@@ -164,7 +168,8 @@ impl Line<'_> {
 
     fn kvpress(&self, file: &str) -> Result<DataSample> {
         let task = if self.has("task") { self.text("task")? } else { file.to_owned() };
-        let metric = if task.starts_with("qa") { Metric::MatchPart } else { Metric::MatchAll };
+        let metric =
+            if task.starts_with("qa") { ScoreMetric::MatchPart } else { ScoreMetric::MatchAll };
         let new_tokens = self.0.get("max_new_tokens").and_then(Value::as_u64).ok_or_else(|| {
             Error::input(format!(
                 "expected a number in `max_new_tokens`, found {}",

@@ -2,16 +2,16 @@
 
 use super::answers::{choice, integer};
 use crate::Result;
-use crate::eval::prompt::{Prompt, PromptText, prompt, tokenizer};
+use crate::eval::prompt::{EvalPrompt, PromptText, prompt, tokenizer};
 use crate::eval::recall::symbolic_right;
-use crate::eval::score::Metric;
+use crate::eval::score::ScoreMetric;
 use crate::model::Model;
 
 /// How an answer is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scoring {
     /// By a metric.
-    Metric(Metric),
+    Metric(ScoreMetric),
     /// The first letter named as the right choice (LongBench v2).
     Choice,
     /// The names in the answer's first line are exactly these (GSM-Infinite, symbolic).
@@ -45,7 +45,7 @@ pub struct DataSample {
 
 impl DataSample {
     /// The metric, where it is one.
-    pub fn metric(&self) -> Option<Metric> {
+    pub fn metric(&self) -> Option<ScoreMetric> {
         match self.scoring {
             Scoring::Metric(metric) => Some(metric),
             Scoring::Choice | Scoring::Names | Scoring::Number => None,
@@ -80,7 +80,7 @@ impl DataSample {
     pub fn is_enough(&self, text: &str) -> bool {
         let line_ended = text.trim_start_matches('\n').contains('\n');
         let all = match self.scoring {
-            Scoring::Metric(Metric::MatchAll | Metric::MatchPart) => {
+            Scoring::Metric(ScoreMetric::MatchAll | ScoreMetric::MatchPart) => {
                 self.score(text).is_ok_and(|score| score == 1.0)
             }
             _ => false,
@@ -92,7 +92,7 @@ impl DataSample {
     ///
     /// # Errors
     /// When it is too long and must stay whole.
-    pub fn prompt(&self, model: &Model, ctx: usize) -> Result<Prompt> {
+    pub fn prompt(&self, model: &Model, ctx: usize) -> Result<EvalPrompt> {
         let room = ctx.saturating_sub(self.new_tokens);
         let found = prompt(model, &self.text)?;
         if found.tokens.len() <= room {

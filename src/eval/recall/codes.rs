@@ -1,6 +1,6 @@
 //! The demo model's task: one of eight codes among plain sentences.
 
-use super::Sample;
+use super::RecallSample;
 use crate::Result;
 use crate::model::demo::generator::{DemoSpec, DemoText};
 use crate::random::SplitMix64;
@@ -9,7 +9,7 @@ use crate::random::SplitMix64;
 const FACTS: usize = 8;
 
 /// A sample of about `units` tens of characters.
-pub(super) fn sample(units: usize, rng: &mut SplitMix64) -> Result<Sample> {
+pub(super) fn sample(units: usize, rng: &mut SplitMix64) -> Result<RecallSample> {
     let spec = DemoSpec {
         seed: rng.draw(),
         target_chars: units * 10,
@@ -18,7 +18,7 @@ pub(super) fn sample(units: usize, rng: &mut SplitMix64) -> Result<Sample> {
     };
     let drawn = DemoText::draw(&spec)?;
     let (key, value) = &drawn.facts[drawn.ask];
-    Ok(Sample {
+    Ok(RecallSample {
         question: format!("What is the code for {key}?"),
         lead: format!("The code for {key} is"),
         references: vec![value.clone()],

@@ -1,16 +1,19 @@
 //! How much filling a context takes: RULER's way, by the model's own tokens.
 
 use super::needle::{Hay, hay};
-use super::sample::{Sample, sampled};
+use super::sample::{RecallSample, sampled};
 use super::{Essay, RecallTask};
 use crate::numbers::count;
 use crate::{Error, Result};
 
 /// Tokens of a sample's whole prompt, the beginning of the answer included.
-pub type Measure<'a> = dyn Fn(&Sample) -> Result<usize> + 'a;
+pub type Measure<'a> = dyn Fn(&RecallSample) -> Result<usize> + 'a;
+
+/// The least filling.
+const LEAST: usize = 1;
 
 /// What samples of one task and length are drawn with.
-pub struct Filling<'a> {
+pub struct HayFilling<'a> {
     /// The task.
     pub task: RecallTask,
     /// The prose.
@@ -23,7 +26,7 @@ pub struct Filling<'a> {
     pub measure: &'a Measure<'a>,
 }
 
-impl Filling<'_> {
+impl HayFilling<'_> {
     /// The step in which filling shrinks where one sample is too long.
     fn step(&self) -> usize {
         let short = self.ctx < 4096;
@@ -51,6 +54,21 @@ impl Filling<'_> {
         (self.measure)(&sampled(self.task, self.essay, (self.seed, self.ctx, index), units)?)
     }
 
+    /// Why not even the shortest prompt fits; `None` where it does.
+    pub fn does_not_fit(&self) -> Result<Option<String>> {
+        let tokens = self.tokens(0, LEAST)?;
+        let why = || {
+            format!(
+                "{} does not fit {} tokens: its shortest prompt has {}, and the answer takes {}",
+                self.task.name(),
+                count(self.ctx),
+                count(tokens),
+                count(self.task.new_tokens())
+            )
+        };
+        Ok((tokens > self.room()).then(why))
+    }
+
     /// The largest filling with which the first sample fits.
     ///
     /// # Errors
@@ -58,20 +76,13 @@ impl Filling<'_> {
     pub fn units(&self) -> Result<usize> {
         let room = self.room();
         let fits = |units: usize| Ok::<_, Error>(self.tokens(0, units)? <= room);
-        let least = 1;
-        if !fits(least)? {
-            return Err(Error::input(format!(
-                "{} does not fit {} tokens: its shortest prompt has {}, and the answer takes {}",
-                self.task.name(),
-                count(self.ctx),
-                count(self.tokens(0, least)?),
-                count(self.task.new_tokens())
-            )));
+        if let Some(why) = self.does_not_fit()? {
+            return Err(Error::input(why));
         }
         if self.task == RecallTask::Fwe {
             return self.grown(room);
         }
-        let (mut low, mut high) = (least, self.step());
+        let (mut low, mut high) = (LEAST, self.step());
         while fits(high)? {
             (low, high) = (high, high * 2);
         }
@@ -99,7 +110,7 @@ impl Filling<'_> {
 }
 
 /// A sample with `units` of filling, or with less where that is too long.
-pub fn filled(filling: &Filling<'_>, units: usize, index: usize) -> Result<Sample> {
+pub fn filled(filling: &HayFilling<'_>, units: usize, index: usize) -> Result<RecallSample> {
     let mut units = units;
     loop {
         let place = (filling.seed, filling.ctx, index);
@@ -120,12 +131,12 @@ mod tests {
     fn samples_fill_the_context_and_never_exceed_it() {
         let essay = Essay::of(&Haystack::default());
         // A token for about every four bytes.
-        let measure = |sample: &Sample| {
+        let measure = |sample: &RecallSample| {
             Ok((sample.context.len() + sample.question.len() + sample.lead.len()) / 4)
         };
         for ctx in [2048, 8192] {
             for task in RecallTask::ALL {
-                let filling = Filling { task, essay: &essay, seed: 3, ctx, measure: &measure };
+                let filling = HayFilling { task, essay: &essay, seed: 3, ctx, measure: &measure };
                 let units = filling.units().unwrap();
                 for index in 0..4 {
                     let sample = filled(&filling, units, index).unwrap();
@@ -137,8 +148,13 @@ mod tests {
                 }
             }
         }
-        let tiny =
-            Filling { task: RecallTask::Cwe, essay: &essay, seed: 3, ctx: 128, measure: &measure };
+        let tiny = HayFilling {
+            task: RecallTask::Cwe,
+            essay: &essay,
+            seed: 3,
+            ctx: 128,
+            measure: &measure,
+        };
         let refused = tiny.units().unwrap_err().to_string();
         assert!(refused.starts_with("cwe does not fit 128 tokens"), "{refused}");
     }

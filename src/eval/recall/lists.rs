@@ -1,6 +1,6 @@
 //! RULER's common words and frequent coded words.
 
-use super::Sample;
+use super::RecallSample;
 use super::sample::{places, shuffle};
 use super::vocabulary::pool;
 use crate::random::SplitMix64;
@@ -48,7 +48,7 @@ pub(super) fn common(
     units: usize,
     rng: &mut SplitMix64,
     fixed: &mut SplitMix64,
-) -> Sample {
+) -> RecallSample {
     // Short contexts have shorter lists.
     let (example_words, example_times, times) = match ctx < 4096 {
         true => (20, (3, 1), (6, 1)),
@@ -65,7 +65,7 @@ pub(super) fn common(
         shown.common.iter().enumerate().map(|(at, word)| format!("{}. {word}", at + 1)).collect();
     let example =
         format!("{}\n{QUESTION}\nAnswer: {LEAD} {}", context(&shown.text), numbered.join(" "));
-    Sample {
+    RecallSample {
         context: format!("{example}\n\n{}", context(&own.text)),
         question: QUESTION.to_owned(),
         lead: LEAD.to_owned(),
@@ -92,7 +92,7 @@ pub(super) fn coded(
     units: usize,
     rng: &mut SplitMix64,
     fixed: &mut SplitMix64,
-) -> Sample {
+) -> RecallSample {
     let wanted = coded_words(ctx);
     let mut words: Vec<String> = Vec::with_capacity(wanted);
     while words.len() < wanted {
@@ -110,7 +110,7 @@ pub(super) fn coded(
         all.extend(std::iter::repeat_n(word.as_str(), times));
     }
     shuffle(&mut all, fixed);
-    Sample {
+    RecallSample {
         context: format!(
             "Read the coded text below and count how often each coded word is in it. Leave out the dots '...'.\n{}",
             all.join(" ")

@@ -13,7 +13,7 @@ mod variables;
 mod vocabulary;
 
 pub use essay::Essay;
-pub use fill::{Filling, filled};
-pub use sample::{Sample, sampled};
+pub use fill::{HayFilling, filled};
+pub use sample::{RecallSample, sampled};
 pub use symbolic::is_right as symbolic_right;
 pub use task::RecallTask;

@@ -3,7 +3,7 @@
 
 use super::sample::{places, shuffle};
 use super::vocabulary::pair;
-use super::{Essay, RecallTask, Sample};
+use super::{Essay, RecallSample, RecallTask};
 use crate::learn::data::{FILLER, uuid};
 use crate::random::SplitMix64;
 
@@ -131,7 +131,7 @@ pub(super) fn sample(
     units: usize,
     rng: &mut SplitMix64,
     fixed: &mut SplitMix64,
-) -> Sample {
+) -> RecallSample {
     let settings = settings(task);
     let mut keys: Vec<String> = Vec::new();
     while keys.len() < settings.keys {
@@ -166,7 +166,7 @@ pub(super) fn sample(
         true => ("One special magic", "is", "is"),
         false => ("Some special magic", "are", "are all"),
     };
-    Sample {
+    RecallSample {
         context: format!(
             "{some} {kind} {is} hidden in the text below. Keep in mind what it says of special magic {}; there will be a question.\n{hay}",
             settings.value.name(false)
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
     use crate::learn::data::Haystack;
 
-    fn drawn(task: RecallTask, units: usize, seed: u64) -> Sample {
+    fn drawn(task: RecallTask, units: usize, seed: u64) -> RecallSample {
         let essay = Essay::of(&Haystack::default());
         let (mut rng, mut fixed) = (SplitMix64::new(seed), SplitMix64::new(1));
         sample(task, &essay, units, &mut rng, &mut fixed)

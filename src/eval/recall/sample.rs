@@ -6,7 +6,7 @@ use crate::random::{SplitMix64, scrambled};
 
 /// A question about a context, and what answers it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
+pub struct RecallSample {
     /// What is read before the question; ends without a line end.
     pub context: String,
     /// The question.
@@ -26,7 +26,7 @@ pub fn sampled(
     essay: &Essay,
     (seed, ctx, index): (u64, usize, usize),
     units: usize,
-) -> Result<Sample> {
+) -> Result<RecallSample> {
     let place = task.name().bytes().fold(seed, |all, byte| scrambled(all ^ u64::from(byte)));
     let mut rng = SplitMix64::new(scrambled(place ^ scrambled(ctx as u64) ^ index as u64));
     // RULER's lists are shuffled by one permutation in every sample of a run.

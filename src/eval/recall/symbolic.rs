@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::Sample;
+use super::RecallSample;
 use super::sample::{places, shuffle};
 use crate::eval::score::answer_text;
 use crate::random::SplitMix64;
@@ -27,7 +27,7 @@ fn tree(names: &[String], rng: &mut SplitMix64) -> (Vec<String>, Vec<i64>) {
 }
 
 /// A sample with `units` variables that have no value.
-pub(super) fn sample(index: usize, units: usize, rng: &mut SplitMix64) -> Sample {
+pub(super) fn sample(index: usize, units: usize, rng: &mut SplitMix64) -> RecallSample {
     let operations = 1 + index % MOST_OPERATIONS;
     let mut names: Vec<String> = places(1_000_000, operations + units, rng)
         .into_iter()
@@ -48,7 +48,7 @@ pub(super) fn sample(index: usize, units: usize, rng: &mut SplitMix64) -> Sample
         .map(|(name, _)| name.clone())
         .collect();
     let value = asked + root;
-    Sample {
+    RecallSample {
         context: format!(
             "The statements below assign values to variables. Some variables have no known value.\n{}",
             statements.join(" ")

@@ -1,6 +1,6 @@
 //! The tasks by name.
 
-use crate::eval::score::Metric;
+use crate::eval::score::ScoreMetric;
 
 /// A recall task.
 #[derive(
@@ -102,7 +102,7 @@ impl RecallTask {
     }
 
     /// How answers are scored; the symbolic task by [`symbolic_right`](super::symbolic_right).
-    pub fn metric(self) -> Option<Metric> {
-        (self != Self::GsmSymbolic).then_some(Metric::MatchAll)
+    pub fn metric(self) -> Option<ScoreMetric> {
+        (self != Self::GsmSymbolic).then_some(ScoreMetric::MatchAll)
     }
 }

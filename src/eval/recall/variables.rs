@@ -1,6 +1,6 @@
 //! RULER's variable tracking: a value that is passed from variable to variable among noise.
 
-use super::Sample;
+use super::RecallSample;
 use super::sample::places;
 use crate::learn::data::FILLER;
 use crate::random::SplitMix64;
@@ -61,7 +61,7 @@ fn lead(chain: &Chain) -> String {
 }
 
 /// A sample with `units` sentences of noise, after a worked example.
-pub(super) fn sample(units: usize, rng: &mut SplitMix64) -> Sample {
+pub(super) fn sample(units: usize, rng: &mut SplitMix64) -> RecallSample {
     let shown = chain(EXAMPLE_UNITS, 3, rng);
     let own = chain(units, 5, rng);
     let example = format!(
@@ -71,7 +71,7 @@ pub(super) fn sample(units: usize, rng: &mut SplitMix64) -> Sample {
         lead(&shown),
         shown.names.join(" ")
     );
-    Sample {
+    RecallSample {
         context: format!("{example}\n\n{}", context(&own)),
         question: question(&own),
         lead: lead(&own),

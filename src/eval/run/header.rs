@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::jobs::Shard;
 use crate::cache::CacheSpec;
-use crate::mask::Window;
+use crate::mask::{CachePlan, Window};
 use crate::{Error, Result};
 
 /// A mask or plan in the header.
@@ -30,13 +30,9 @@ impl MaskHeader {
     /// What a specification stores.
     pub fn of(name: &str, spec: &CacheSpec, lengths: &[usize]) -> Self {
         let plan = spec.plan();
-        let mut hash = Sha256::new();
-        for (layer, head) in spec.shape().each_head() {
-            hash.update(format!("{:?}{:?}", plan.k(layer, head), plan.v(layer, head)));
-        }
         Self {
             name: name.to_owned(),
-            fingerprint: hex(&hash.finalize()),
+            fingerprint: plan_fingerprint(plan),
             window: spec.window(),
             bytes_share: plan.bytes_share(spec.window().chunk),
             kv_bytes: lengths.iter().map(|&len| (len, spec.bytes_at(len).total())).collect(),
@@ -55,6 +51,15 @@ pub struct SourceHeader {
     pub sha256: String,
 }
 
+/// Sha256 of the names of the widths of every K channel and of every head's V, head by head.
+pub fn plan_fingerprint(plan: &CachePlan) -> String {
+    let mut hash = Sha256::new();
+    for (layer, head) in plan.shape().each_head() {
+        hash.update(format!("{:?}{:?}", plan.k(layer, head), plan.v(layer, head)));
+    }
+    hex(&hash.finalize())
+}
+
 /// Sha256 in hexadecimal.
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(bytes))
@@ -66,7 +71,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The first line of a file of results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Header {
+pub struct RunHeader {
     /// `kscope-eval`.
     pub format: String,
     /// 1.
@@ -97,13 +102,16 @@ pub struct Header {
     pub haystack: Option<SourceHeader>,
     /// Texts and data files.
     pub sources: Vec<SourceHeader>,
+    /// Recall tasks and lengths that were left out because their shortest prompt does not fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub does_not_fit: Vec<String>,
     /// Jobs of the whole run; each is one line.
     pub jobs: usize,
     /// The part of the run that is here; `None` is all of it.
     pub shard: Option<Shard>,
 }
 
-impl Header {
+impl RunHeader {
     /// Refuses another run's results, naming the first setting that differs.
     pub fn check_same(&self, found: &Self, name: &str) -> Result<()> {
         if self == found {

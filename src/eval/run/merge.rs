@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::header::Header;
+use super::header::RunHeader;
 use super::stream::{Results, line, read_results};
 use crate::{Error, Result, error};
 
@@ -12,7 +12,7 @@ use crate::{Error, Result, error};
 /// # Errors
 /// When parts are of different runs, a part is missing, there twice or not finished.
 pub fn merge(parts: &[PathBuf], into: &Path) -> Result<Results> {
-    let mut all: Option<(Header, usize, Vec<bool>)> = None;
+    let mut all: Option<(RunHeader, usize, Vec<bool>)> = None;
     let mut records = Vec::new();
     for path in parts {
         let path = if path.is_dir() { path.join("results.jsonl") } else { path.clone() };
@@ -27,7 +27,7 @@ pub fn merge(parts: &[PathBuf], into: &Path) -> Result<Results> {
                 shard.part, shard.of
             )));
         }
-        let whole = Header { shard: None, ..header };
+        let whole = RunHeader { shard: None, ..header };
         let (first, of, seen) =
             all.get_or_insert_with(|| (whole.clone(), shard.of, vec![false; shard.of]));
         first.check_same(&whole, &name)?;

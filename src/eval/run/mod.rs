@@ -9,10 +9,10 @@ mod rows;
 mod runner;
 mod stream;
 
-pub use header::{Header, MaskHeader, SourceHeader, sha256};
+pub use header::{MaskHeader, RunHeader, SourceHeader, plan_fingerprint, sha256};
 pub use jobs::Shard;
 pub use merge::merge;
-pub use record::{CONTROL, DENSE, Given, Record};
-pub use rows::{Average, Control, Depths, Figures, Row};
-pub use runner::{Mask, Plan, Suite, TextPlan, run};
+pub use record::{CONTROL, DENSE, GivenAnswer, Record};
+pub use rows::{Average, ControlFigures, Depths, Figures, Row};
+pub use runner::{EvalPlan, Mask, Suite, TextPlan, run};
 pub use stream::{FORMAT, Results, VERSION, read_results};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::eval::score::Metric;
+use crate::eval::score::ScoreMetric;
 use crate::eval::text::ChunkLosses;
 
 /// The name of the dense cache in results.
@@ -12,7 +12,7 @@ pub const CONTROL: &str = "control";
 
 /// One cache's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Given {
+pub struct GivenAnswer {
     /// The mask's name; `dense` and `control` come first.
     pub mask: String,
     /// What it said.
@@ -44,13 +44,13 @@ pub struct Record {
     pub depth: Option<f64>,
     /// How answers are scored; `None` is an exact set or number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metric: Option<Metric>,
+    pub metric: Option<ScoreMetric>,
     /// What an answer must hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<String>,
     /// Answers, dense first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub answers: Vec<Given>,
+    pub answers: Vec<GivenAnswer>,
     /// Losses, the control first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<ChunkLosses>,

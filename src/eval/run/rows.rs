@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::header::Header;
+use super::header::RunHeader;
 use super::record::{CONTROL, DENSE, Record};
 use super::stream::Results;
 use crate::eval::paired::paired;
 use crate::eval::score::mean_percent;
-use crate::eval::text::{KlStatistics, Losses};
+use crate::eval::text::{KlStatistics, ScoredLosses};
 use crate::learn::check::McNemar;
 
 /// A task that dense scores less than this in, in per cent, says nothing about a mask.
@@ -17,7 +17,7 @@ const INFORMATIVE: f64 = 20.0;
 
 /// Dense against itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Control {
+pub struct ControlFigures {
     /// Samples and scored positions.
     pub n: usize,
     /// Answers that differ; must be 0.
@@ -28,7 +28,7 @@ pub struct Control {
     pub differing_positions: usize,
 }
 
-impl Control {
+impl ControlFigures {
     /// Whether nothing differs.
     pub fn is_zero(&self) -> bool {
         self.differing_answers == 0 && self.largest_kld == 0.0 && self.differing_positions == 0
@@ -109,9 +109,9 @@ pub struct Depths {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figures {
     /// The run.
-    pub run: Header,
+    pub run: RunHeader,
     /// Dense against itself.
-    pub control: Control,
+    pub control: ControlFigures,
     /// The control first, then one row for each suite, task, length and mask.
     pub rows: Vec<Row>,
     /// Means over tasks.
@@ -159,8 +159,8 @@ impl Figures {
     }
 }
 
-fn control(records: &[Record]) -> Control {
-    let mut control = Control::default();
+fn control(records: &[Record]) -> ControlFigures {
+    let mut control = ControlFigures::default();
     for record in records {
         if let [dense, again, ..] = &record.answers[..] {
             control.n += 1;
@@ -183,7 +183,7 @@ fn control(records: &[Record]) -> Control {
     control
 }
 
-fn control_row(control: &Control, records: &[Record]) -> Row {
+fn control_row(control: &ControlFigures, records: &[Record]) -> Row {
     let scores = |at: usize| -> Vec<f64> {
         records.iter().filter_map(|record| Some(record.answers.get(at)?.score)).collect()
     };
@@ -248,7 +248,7 @@ const PARTS: usize = 8;
 fn read(records: &[&Record]) -> Vec<Row> {
     let first = records[0];
     let row = |at: usize| {
-        let mut all = Losses::default();
+        let mut all = ScoredLosses::default();
         let mut parts = vec![(0.0, 0_usize); PARTS];
         let (mut lost, mut won) = (0, 0);
         for record in records {

@@ -4,18 +4,18 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::header::Header;
+use super::header::RunHeader;
 use super::jobs::Job;
-use super::record::{CONTROL, DENSE, Given, Record};
+use super::record::{CONTROL, DENSE, GivenAnswer, Record};
 use super::stream::{Results, Stream};
 use crate::Result;
 use crate::cache::CacheSpec;
 use crate::eval::answer::{Ending, answers};
 use crate::eval::data::DataFile;
-use crate::eval::prompt::{Prompt, PromptText, Protocol, prompt};
-use crate::eval::recall::{Essay, Filling, RecallTask, Sample, filled, symbolic_right};
-use crate::eval::score::Metric;
-use crate::eval::text::{self, BaseFile, BaseWriter, Reference};
+use crate::eval::prompt::{EvalPrompt, PromptText, Protocol, prompt};
+use crate::eval::recall::{Essay, HayFilling, RecallSample, RecallTask, filled, symbolic_right};
+use crate::eval::score::ScoreMetric;
+use crate::eval::text::{self, BaseFile, BaseWriter, ChunkReference};
 use crate::model::Model;
 
 /// A mask or plan with its name.
@@ -54,17 +54,15 @@ pub struct TextPlan {
 }
 
 /// Everything that a run does.
-pub struct Plan {
+pub struct EvalPlan {
     /// The model.
     pub model: Arc<Model>,
     /// The dense cache.
     pub dense: Arc<CacheSpec>,
     /// Masks and plans.
     pub masks: Vec<Mask>,
-    /// Recall tasks.
-    pub tasks: Vec<RecallTask>,
-    /// Lengths of recall prompts.
-    pub lengths: Vec<usize>,
+    /// Recall tasks, each with the most tokens of its prompt and answer.
+    pub recall: Vec<(RecallTask, usize)>,
     /// Samples of each task and length.
     pub samples: usize,
     /// When the question comes.
@@ -85,14 +83,12 @@ pub struct Plan {
     pub data_ctx: usize,
 }
 
-impl Plan {
+impl EvalPlan {
     /// All jobs in order.
     pub fn jobs(&self) -> Vec<Job> {
         let mut jobs = Vec::new();
-        for &ctx in &self.lengths {
-            for &task in &self.tasks {
-                jobs.extend((0..self.samples).map(|index| Job::Recall { task, ctx, index }));
-            }
+        for &(task, ctx) in &self.recall {
+            jobs.extend((0..self.samples).map(|index| Job::Recall { task, ctx, index }));
         }
         for (at, text) in self.texts.iter().enumerate() {
             let chunks = 0..text.chunks.len();
@@ -118,8 +114,8 @@ impl Plan {
 /// Runs the jobs that are not in the folder's results yet, and gives all of them. `progress` gets
 /// jobs done, all jobs and the newest record; an error cancels.
 pub fn run(
-    mut plan: Plan,
-    header: Header,
+    mut plan: EvalPlan,
+    header: RunHeader,
     folder: Option<&Path>,
     progress: &mut dyn FnMut(usize, usize, Option<&Record>) -> Result<()>,
 ) -> Result<Results> {
@@ -144,7 +140,7 @@ pub fn run(
 /// How much filling each task and length takes, once it is known.
 type Fillings = HashMap<(&'static str, usize), usize>;
 
-impl Plan {
+impl EvalPlan {
     fn record(&mut self, number: usize, job: Job, fillings: &mut Fillings) -> Result<Record> {
         match job {
             Job::Recall { task, ctx, index } => {
@@ -202,16 +198,28 @@ impl Plan {
         }
     }
 
+    fn tokens(&self, sample: &RecallSample) -> Result<EvalPrompt> {
+        prompt(&self.model, &PromptText::of(&self.model, sample)?)
+    }
+
+    /// Why the shortest prompt of a task does not fit a length; `None` where it does.
+    pub fn does_not_fit(&self, task: RecallTask, ctx: usize) -> Result<Option<String>> {
+        let measure = |sample: &RecallSample| Ok(self.tokens(sample)?.tokens.len());
+        let essay = &self.essay;
+        HayFilling { task, essay, seed: self.seed, ctx, measure: &measure }.does_not_fit()
+    }
+
     fn sample(
         &self,
         task: RecallTask,
         ctx: usize,
         index: usize,
         fillings: &mut Fillings,
-    ) -> Result<(Sample, Prompt)> {
-        let tokens = |sample: &Sample| prompt(&self.model, &PromptText::of(&self.model, sample)?);
-        let measure = |sample: &Sample| Ok(tokens(sample)?.tokens.len());
-        let filling = Filling { task, essay: &self.essay, seed: self.seed, ctx, measure: &measure };
+    ) -> Result<(RecallSample, EvalPrompt)> {
+        let tokens = |sample: &RecallSample| self.tokens(sample);
+        let measure = |sample: &RecallSample| Ok(tokens(sample)?.tokens.len());
+        let filling =
+            HayFilling { task, essay: &self.essay, seed: self.seed, ctx, measure: &measure };
         let units = match fillings.get(&(task.name(), ctx)) {
             Some(&units) => units,
             None => *fillings.entry((task.name(), ctx)).or_insert(filling.units()?),
@@ -223,13 +231,14 @@ impl Plan {
 
     fn answers(
         &self,
-        prompt: &Prompt,
+        prompt: &EvalPrompt,
         ending: &Ending<'_>,
         score: &dyn Fn(&str) -> f64,
-    ) -> Result<Vec<Given>> {
+    ) -> Result<Vec<GivenAnswer>> {
         let (names, specs) = self.caches();
         let texts = answers(&self.model, &specs, (prompt, self.protocol), ending)?;
-        let given = |(mask, text): (String, String)| Given { score: score(&text), mask, text };
+        let given =
+            |(mask, text): (String, String)| GivenAnswer { score: score(&text), mask, text };
         Ok(names.into_iter().zip(texts).map(given).collect())
     }
 
@@ -249,9 +258,9 @@ impl Plan {
         let reference = match base {
             Some(base) => {
                 row = |at: usize| base.row(index, at);
-                Reference::File(&mut row)
+                ChunkReference::File(&mut row)
             }
-            None => Reference::Dense,
+            None => ChunkReference::Dense,
         };
         let mut losses =
             text::measure(model, (&names, &specs), (chunk, begin), reference, &mut see)?;
@@ -274,7 +283,7 @@ impl Plan {
 }
 
 /// The score of a recall answer.
-fn score(metric: Option<Metric>, text: &str, references: &[String]) -> f64 {
+fn score(metric: Option<ScoreMetric>, text: &str, references: &[String]) -> f64 {
     match metric {
         Some(metric) => metric.score(text, references, &[]).unwrap_or(0.0),
         None => f64::from(u8::from(symbolic_right(text, references))),

@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::header::Header;
+use super::header::RunHeader;
 use super::record::Record;
 use crate::{Error, Result, error};
 
@@ -13,7 +13,7 @@ use crate::{Error, Result, error};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Results {
     /// The run.
-    pub header: Header,
+    pub header: RunHeader,
     /// Lines in order.
     pub records: Vec<Record>,
 }
@@ -26,7 +26,7 @@ fn whole_lines(text: &str, name: &str) -> Result<(Results, usize)> {
     let Some((_, first)) = lines.next() else {
         return Err(wrong(0, "expected the header of kscope eval, found nothing".to_owned()));
     };
-    let header: Header = serde_json::from_str(first)
+    let header: RunHeader = serde_json::from_str(first)
         .map_err(|cause| wrong(0, format!("expected the header of kscope eval, found {cause}")))?;
     if header.format != FORMAT || header.version != VERSION {
         return Err(wrong(
@@ -81,7 +81,7 @@ impl Stream {
     /// numbers of this run's jobs in order.
     pub fn open(
         folder: Option<&Path>,
-        header: &Header,
+        header: &RunHeader,
         jobs: &[usize],
     ) -> Result<(Self, Vec<Record>)> {
         let Some(folder) = folder else {

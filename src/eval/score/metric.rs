@@ -9,7 +9,7 @@ use crate::{Error, Result};
 )]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-pub enum Metric {
+pub enum ScoreMetric {
     /// Overlap of words with a reference (LongBench)
     QaF1,
     /// ROUGE-L of a summary (LongBench)
@@ -28,7 +28,7 @@ pub enum Metric {
     MatchPart,
 }
 
-impl Metric {
+impl ScoreMetric {
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -90,7 +90,7 @@ impl Metric {
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Scored {
     /// How they were scored.
-    pub metric: Metric,
+    pub metric: ScoreMetric,
     /// Answers.
     pub n: usize,
     /// Mean in per cent, rounded to two places, as RULER and LongBench publish it.
@@ -102,7 +102,7 @@ pub struct Scored {
 impl Scored {
     /// The scores of JSON lines with `prediction`, `references` and, for classes, `all_classes`.
     /// `name` names the file in errors.
-    pub fn of_lines(metric: Metric, name: &str, text: &str) -> Result<Self> {
+    pub fn of_lines(metric: ScoreMetric, name: &str, text: &str) -> Result<Self> {
         let mut per_sample = Vec::new();
         for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let place = |cause: String| Error::input(format!("{name}, line {}: {cause}", at + 1));

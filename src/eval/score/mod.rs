@@ -10,5 +10,5 @@ mod rouge;
 mod substrings;
 mod words;
 
-pub use metric::{Metric, Scored, mean_percent};
+pub use metric::{ScoreMetric, Scored, mean_percent};
 pub use substrings::answer_text;

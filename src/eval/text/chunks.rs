@@ -8,7 +8,7 @@ use crate::{Error, error};
 
 /// One file or fetched text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextPiece {
+pub struct EvalText {
     /// Its name in tables.
     pub name: String,
     /// What kind of text it is: its folder's name, or that of a fetched text.
@@ -33,7 +33,7 @@ pub fn begins(model: &Model) -> Result<Option<u32>> {
 ///
 /// # Errors
 /// When the text is too short for one.
-pub fn chunks(model: &Model, piece: &TextPiece, ctx: usize, most: usize) -> Result<Vec<Vec<u32>>> {
+pub fn chunks(model: &Model, piece: &EvalText, ctx: usize, most: usize) -> Result<Vec<Vec<u32>>> {
     // Enough text for these chunks, so that a long text is not split into tokens whole.
     let wanted = ctx * most;
     let mut bytes = (wanted * 8).min(piece.text.len());

@@ -29,7 +29,7 @@ pub struct ChunkLosses {
 }
 
 /// What caches are compared with.
-pub enum Reference<'a> {
+pub enum ChunkReference<'a> {
     /// The first cache, which is dense.
     Dense,
     /// Rows of a base-logits file, one per scored position.
@@ -43,7 +43,7 @@ pub fn measure(
     model: &Model,
     (names, specs): (&[String], &[Arc<CacheSpec>]),
     (chunk, begin): (&[u32], Option<u32>),
-    mut reference: Reference<'_>,
+    mut reference: ChunkReference<'_>,
     see: &mut dyn FnMut(&[f32]) -> Result<()>,
 ) -> Result<Vec<ChunkLosses>> {
     model.check_tokens(chunk)?;
@@ -70,8 +70,8 @@ pub fn measure(
         model.decoder.step(&tokens, &mut all, &mut buffers, &mut |_, _, _| ())?;
         see(buffers.logits_of(0, vocab))?;
         let row = match &mut reference {
-            Reference::Dense => None,
-            Reference::File(row) => Some(row(at)?),
+            ChunkReference::Dense => None,
+            ChunkReference::File(row) => Some(row(at)?),
         };
         for (index, losses) in losses.iter_mut().enumerate() {
             let logits = buffers.logits_of(index, vocab);

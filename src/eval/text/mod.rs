@@ -7,6 +7,6 @@ mod measure;
 mod statistics;
 
 pub use base::{BaseFile, BaseWriter};
-pub use chunks::{TextPiece, begins, chunks, first_scored};
-pub use measure::{ChunkLosses, Reference, measure};
-pub use statistics::{KlStatistics, Losses, MeanError};
+pub use chunks::{EvalText, begins, chunks, first_scored};
+pub use measure::{ChunkLosses, ChunkReference, measure};
+pub use statistics::{KlStatistics, MeanError, ScoredLosses};

@@ -6,7 +6,7 @@ use super::measure::ChunkLosses;
 
 /// Values of all scored positions.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Losses {
+pub struct ScoredLosses {
     /// KL(base || mask), nats.
     pub kld: Vec<f64>,
     /// Negative log-probability of the next token under the base, nats.
@@ -17,7 +17,7 @@ pub struct Losses {
     pub same: Vec<bool>,
 }
 
-impl Losses {
+impl ScoredLosses {
     /// Adds the positions of a chunk.
     pub fn extend(&mut self, chunk: &ChunkLosses) {
         let wide =
@@ -108,7 +108,7 @@ fn sorted(values: &[f64]) -> Vec<f64> {
 
 impl KlStatistics {
     /// The figures of these positions; `None` where there are none.
-    pub fn of(losses: &Losses) -> Option<Self> {
+    pub fn of(losses: &ScoredLosses) -> Option<Self> {
         let n = losses.kld.len();
         if n == 0 {
             return None;
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn figures_follow_their_definitions() {
         let n = 101;
-        let losses = Losses {
+        let losses = ScoredLosses {
             kld: (0..n).map(|at| f64::from(at) / 100.0).collect(),
             nll_base: (0..n).map(|at| 1.0 + f64::from(at % 3)).collect(),
             nll: (0..n).map(|at| 1.5 + f64::from(at % 3)).collect(),
@@ -243,12 +243,12 @@ mod tests {
         let share = 75.0 / 101.0;
         assert!((found.same_top.mean - 100.0 * share).abs() < 1e-9);
         assert!(found.delta_p.mean < 0.0 && found.rms_delta_p.mean > -found.delta_p.mean);
-        assert_eq!(KlStatistics::of(&Losses::default()), None);
+        assert_eq!(KlStatistics::of(&ScoredLosses::default()), None);
     }
 
     #[test]
     fn blocks_have_the_names_and_widths_of_the_original() {
-        let one = Losses {
+        let one = ScoredLosses {
             kld: vec![0.0; 12],
             nll: vec![1.0; 12],
             nll_base: vec![1.0; 12],
