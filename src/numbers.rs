@@ -35,6 +35,23 @@ pub fn percent(share: f64, decimals: usize) -> String {
     format!("{:.decimals$} %", 100.0 * share)
 }
 
+/// A divergence in nats with two digits or more: `0.0123`, `0.00050`, `4.3e-5`, `0`.
+pub fn nats(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        v if v < 1e-4 => format!("{value:.1e}"),
+        v if v < 1e-3 => format!("{value:.5}"),
+        v if v < 0.1 => format!("{value:.4}"),
+        v if v < 10.0 => format!("{value:.3}"),
+        _ => format!("{value:.1}"),
+    }
+}
+
+/// Bytes in lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Tokens per second with a sensible number of digits.
 pub fn rate(tokens_per_second: f64) -> String {
     match tokens_per_second {
@@ -104,6 +121,9 @@ mod tests {
         assert_eq!(rates, ["1.23 tok/s", "45.7 tok/s", "4,915 tok/s"]);
         let sizes = [999, 1000, 1536, 73_984, 131 << 20, 16 << 30].map(bytes);
         assert_eq!(sizes, ["999 B", "1000 B", "1.50 KiB", "72.2 KiB", "131 MiB", "16.0 GiB"]);
+        let divergences = [0.0, 4.3e-7, 0.00005, 0.0005, 0.0123, 0.5, 12.0, f64::NAN].map(nats);
+        let written = ["0", "4.3e-7", "5.0e-5", "0.00050", "0.0123", "0.500", "12.0", "NaN"];
+        assert_eq!(divergences, written);
         assert_eq!((percent(0.7125, 2), percent(0.7125, 1)), ("71.25 %".into(), "71.2 %".into()));
     }
 

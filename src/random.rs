@@ -24,6 +24,15 @@ impl SplitMix64 {
         ((u128::from(self.draw()) * n as u128) >> 64) as usize
     }
 
+    /// Puts `count` drawn entries first, in drawn order; with the whole length, all of them are in
+    /// random order.
+    pub fn shuffle<T>(&mut self, list: &mut [T], count: usize) {
+        for at in 0..count.min(list.len()) {
+            let other = at + self.below(list.len() - at);
+            list.swap(at, other);
+        }
+    }
+
     /// Draws one of these.
     pub fn pick<'a, T: ?Sized>(&mut self, from: &'a [Box<T>]) -> &'a T {
         &from[self.below(from.len())]

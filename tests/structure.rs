@@ -6,11 +6,21 @@ use std::path::{Path, PathBuf};
 
 /// Modules by layer, lowest first. Modules of one layer may import each other where no cycle arises.
 const LAYERS: &[&[&str]] = &[
-    &["element", "error", "machine", "mask", "numbers", "random", "spread"],
+    &[
+        "element",
+        "error",
+        "input_file",
+        "machine",
+        "mask",
+        "numbers",
+        "printable",
+        "random",
+        "spread",
+    ],
     &["cache", "attention"],
     &["model"],
     &["decode"],
-    &["bench", "eval", "learn"],
+    &["bench", "capacity", "eval", "learn"],
     &["tui"],
     &["cli"],
 ];
@@ -26,6 +36,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("model", &["ratatui", "crossterm"]),
     ("decode", &["ratatui", "crossterm"]),
     ("bench", &["ratatui::", "crossterm::terminal"]),
+    ("capacity", &["candle_core", "ratatui", "crossterm"]),
     ("eval", &["ratatui", "crossterm"]),
     ("learn", &["ratatui", "crossterm"]),
 ];
@@ -185,6 +196,46 @@ fn all_modules() -> BTreeMap<String, BTreeSet<String>> {
         );
     }
     modules
+}
+
+/// Names of tests in a document: in backticks, with an underscore, and of four words or more.
+fn named_tests(document: &str) -> Vec<&str> {
+    let quoted = document.split('`').skip(1).step_by(2);
+    let names = quoted.flat_map(|text| text.split([' ', ':'])).filter(|name| {
+        name.matches('_').count() >= 3
+            && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())
+    });
+    // Keys of configurations.
+    names.filter(|name| *name != "original_max_position_embeddings").collect()
+}
+
+#[test]
+fn the_tests_that_compatibility_names_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join("docs/COMPATIBILITY.md")).unwrap();
+    let mut sources = String::new();
+    let mut folders = vec![root.join("src"), root.join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.extension() {
+                _ if path.is_dir() => folders.push(path),
+                Some(end) if end == "rs" => {
+                    sources.push_str(&std::fs::read_to_string(path).unwrap())
+                }
+                _ => {}
+            }
+        }
+    }
+    let names = named_tests(&document);
+    assert!(names.len() > 60, "{}", names.len());
+    for name in names {
+        assert!(
+            sources.contains(&format!("#[test]\nfn {name}("))
+                || sources.contains(&format!("#[test]\n    fn {name}(")),
+            "no test {name}"
+        );
+    }
 }
 
 #[test]

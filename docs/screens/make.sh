@@ -35,9 +35,14 @@ tour() { # NAME ARGUMENTS
     keys j Enter; shoot "$name-layer"
     keys Enter; shoot "$name-head"
     keys 3 N; sleep 1; shoot "$name-ab"
-    keys 4; shoot "$name-tune"
+    keys 4
+    # With the points of a sweep where that takes seconds.
+    [ "$name" != demo ] || { sleep 2; keys s; sleep 12; }
+    shoot "$name-tune"
     keys 5; shoot "$name-perf"
     keys 7; shoot "$name-text"
+    # The same for every model that is open.
+    [ "$name" != demo ] || { keys 8 m; shoot demo-plan; }
     keys '?'; shoot "$name-help"
     keys Escape q
     open 200 60 "$@"; shoot "$name-map-200"; keys q

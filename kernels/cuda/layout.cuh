@@ -26,7 +26,7 @@ struct SequenceState {
     u32 moved;   // how many of them, the last ones, are new in the middle with the current token
     u32 sink;    // slots of the sink
     u32 ring;    // slots of the ring
-    u32 pad;
+    u32 misfits; // not 0 once a key or value of the current token is stored as no finite number
 };
 
 // Query heads of one KV head of one sequence over rows first .. end of one part.
@@ -61,11 +61,11 @@ struct CombineParams {
 struct AppendParams {
     u64 k;       // T[sequences][kv_heads][head_dim], after RoPE
     u64 v;       // T[sequences][kv_heads][head_dim]
-    u64 states;  // SequenceState[sequences], the new token counted
+    u64 states;  // SequenceState[sequences], the new token counted; `misfits` is written
     u32 layer;
     u32 kv_heads;
     u32 head_dim;
-    u32 pad;
+    u32 infinity;  // infinity in the element type: all bits of its exponent
 };
 
 // Fills one sequence from keys and values of all its tokens: those of a dense sequence, or of plain rows.

@@ -21,7 +21,7 @@ KX_DEVICE Vec16 gather(const u16* key, const HeadLayout& head, u32 unit) {
 
 // Appends the current token's key and value of one head of one sequence to the window, then copies
 // the tokens that leave the recent window at this step to the middle. That frees their slots;
-// nothing else moves.
+// nothing else moves. A number that is not finite in the cache's type is marked in the state.
 KX_DEVICE void append(const AppendParams& params) {
     const u32 kv_head = blockIdx.x, sequence = blockIdx.y, d = params.head_dim, units = d / 8;
     const SequenceState& state = ((const SequenceState*)params.states)[sequence];
@@ -32,7 +32,13 @@ KX_DEVICE void append(const AppendParams& params) {
     for (u32 unit = threadIdx.x; unit < 2 * units; unit += STORE_THREADS) {
         const u16* from = unit < units ? (const u16*)params.k : (const u16*)params.v;
         u16* to = unit < units ? keys : values;
-        ((Vec16*)(to + slot * d))[unit % units] = ((const Vec16*)(from + source))[unit % units];
+        const Vec16 row = ((const Vec16*)(from + source))[unit % units];
+        ((Vec16*)(to + slot * d))[unit % units] = row;
+        bool misfits = false;
+#pragma unroll
+        for (u32 k = 0; k < 8; k++) misfits |= (row.x[k] & params.infinity) == params.infinity;
+        // Whoever writes it writes the same.
+        if (misfits) ((SequenceState*)params.states)[sequence].misfits = 1;
     }
     const HeadLayout& head = head_layout(state, params.layer, params.kv_heads, kv_head);
     if (state.moved == 0 || head.kept == 0) return;

@@ -1,17 +1,13 @@
 //! One work item of a head whose middle is coded: blocks of codes, then blocks of the window.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
-use super::kernel::coded::{self, CodeLanes};
+use super::kernel::coded::{self, CodeLanes, rows};
 use super::kernel::{Steps, Widen};
-use super::range::{
-    RangeJob, StateLayout, arrange_queries, block_scores, block_values, finish, weigh,
-};
-use super::simd_level::SimdLevel;
+use super::range::{RangeJob, StateLayout, block_scores, block_values, finish, weigh};
 use crate::cache::coded::BlockLayout;
 use crate::cache::{BLOCK, HeadView};
-use crate::element::{Dtype, Element};
+use crate::element::Element;
 use crate::mask::Coding;
 
 /// The blocks of a coded head, in the order of the work: those of the middle, counted from its
@@ -81,26 +77,11 @@ impl CodedBlocks {
 
 /// Writes the queries `q`, `[group, head_dim]`, of the channels that a coded head stores, multiplied
 /// by `scale`, in the order that [`run`] reads them.
-pub(super) fn arrange_coded_queries(
-    level: SimdLevel,
-    layout: &BlockLayout,
-    q: &[f32],
-    scale: f32,
-    to: &mut [f32],
-) {
+pub(super) fn arrange_coded_queries(layout: &BlockLayout, q: &[f32], scale: f32, to: &mut [f32]) {
     match layout.coding() {
         Coding::Channels { .. } => coded::arrange_queries(layout, q, scale, to),
-        Coding::Blocks { .. } => {
-            // Of decoded numbers, which are f32 for every level.
-            let stored = layout.channels().iter().copied();
-            arrange_queries((level, Dtype::F32), q, layout.head_dim(), stored, scale, to);
-        }
+        Coding::Blocks { .. } => rows::arrange_queries(layout, q, scale, to),
     }
-}
-
-thread_local! {
-    /// Numbers of one block, keys or values, for blocks per token, which no kernel reads.
-    static DECODED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Goes through the blocks of a work item; `S` reads elements of the window, `C` codes.
@@ -109,9 +90,7 @@ thread_local! {
 /// The machine has the instructions of `S` and `C`, and the function is inlined into one that is
 /// compiled with them.
 #[inline(always)]
-pub(super) unsafe fn run<S: Steps<E>, C: CodeLanes + Widen<E> + Widen<f32>, E: Element>(
-    job: RangeJob<'_>,
-) {
+pub(super) unsafe fn run<S: Steps<E>, C: CodeLanes + Widen<E>, E: Element>(job: RangeJob<'_>) {
     let RangeJob { view, blocks, group, whole_q, packed_q, state } = job;
     let layout = view.layout().expect("a coded head has a layout");
     let head_dim = view.head_dim();
@@ -129,18 +108,18 @@ pub(super) unsafe fn run<S: Steps<E>, C: CodeLanes + Widen<E> + Widen<f32>, E: E
                 // Even beyond this range, so that it is prefetched while this one is computed.
                 let next = view.coded_block(block + 1).unwrap_or(bytes);
                 let seen = (0, tokens);
-                let is_decoded = matches!(layout.coding(), Coding::Blocks { .. });
+                let is_per_token = matches!(layout.coding(), Coding::Blocks { .. });
                 // SAFETY: the promises of this function's caller.
                 unsafe {
-                    if is_decoded {
-                        decoded_scores::<C, E>(layout, bytes, packed_q, group, scores);
+                    if is_per_token {
+                        rows::block_scores::<C>(layout, bytes, packed_q, tokens, scores);
                     } else {
                         coded::block_scores::<C, E>(layout, bytes, packed_q, group, scores, next);
                     }
                     weigh::<S::Registers>(group, [seen, (0, 0)], largest, lanes, scores, rescale);
                     let weights = (group, &*scores, &*rescale);
-                    if is_decoded {
-                        decoded_values::<C, E>(layout, bytes, seen, weights, sums);
+                    if is_per_token {
+                        rows::block_values(layout, bytes, tokens, weights, sums);
                     } else {
                         coded::block_values::<C, E>(layout, bytes, seen, weights, sums, next);
                     }
@@ -166,49 +145,4 @@ pub(super) unsafe fn run<S: Steps<E>, C: CodeLanes + Widen<E> + Widen<f32>, E: E
         }
     }
     finish(total, lanes);
-}
-
-/// Scores of all query heads of a group over one block that is decoded first, `[group][64]`.
-///
-/// # Safety
-/// As [`run`].
-#[inline(always)]
-unsafe fn decoded_scores<C: Widen<f32>, E: Element>(
-    layout: &BlockLayout,
-    block: &[u8],
-    q: &[f32],
-    group: usize,
-    scores: &mut [f32],
-) {
-    let channels = layout.channels().len();
-    DECODED.with_borrow_mut(|decoded| {
-        decoded.resize(channels * BLOCK, 0.0);
-        layout.read_keys::<E>(block, decoded);
-        // SAFETY: the promises of this function's caller.
-        unsafe { block_scores::<C, f32>(decoded, channels, q, group, scores, decoded) };
-    });
-}
-
-/// Adds the weighted values of one block that is decoded first to the sums of all query heads of a
-/// group.
-///
-/// # Safety
-/// As [`run`].
-#[inline(always)]
-unsafe fn decoded_values<C: Widen<f32>, E: Element>(
-    layout: &BlockLayout,
-    block: &[u8],
-    tokens: (usize, usize),
-    weights: (usize, &[f32], &[f32]),
-    sums: &mut [f32],
-) {
-    let head_dim = layout.head_dim();
-    DECODED.with_borrow_mut(|decoded| {
-        decoded.resize(head_dim * BLOCK, 0.0);
-        for (token, value) in (tokens.0..tokens.1).zip(decoded.chunks_exact_mut(head_dim)) {
-            layout.read_value::<E>(block, token, value);
-        }
-        // SAFETY: the promises of this function's caller.
-        unsafe { block_values::<C, f32>(decoded, head_dim, tokens, weights, sums, decoded) };
-    });
 }

@@ -163,7 +163,7 @@ impl Attention {
                         view.len().div_ceil(BLOCK)
                     }
                     Some(layout) => {
-                        arrange_coded_queries(self.level, layout, q, scale, packed);
+                        arrange_coded_queries(layout, q, scale, packed);
                         CodedBlocks::of(&view).count()
                     }
                 };

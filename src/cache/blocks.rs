@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub const BLOCK: usize = 64;
 
 /// Blocks start on a cache line, so that no vector load straddles two.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 /// One allocation, shared between clones. The table of slabs holds the address of the bytes
 /// themselves: a boxed slab would cost a reader a second cache miss.

@@ -11,8 +11,9 @@ use crate::{Error, Result};
 impl SequenceCache {
     /// Refuses keys and values, `[tokens, kv_heads, head_dim]` as [`Self::append`] takes them, that
     /// would be stored as something else than a number; names the first. What a plan codes must fit
-    /// the f16 of scales and minima besides, whatever the element type.
-    pub fn check_fits(&self, layer: usize, k: &[f32], v: &[f32]) -> Result<()> {
+    /// the f16 of scales and minima besides, whatever the element type. `position` is that of the
+    /// first token.
+    pub fn check_fits(&self, layer: usize, position: usize, k: &[f32], v: &[f32]) -> Result<()> {
         let (spec, dtype) = (self.spec(), self.spec().dtype());
         if dtype.holds(k) && dtype.holds(v) {
             // All that f16 holds can be coded.
@@ -25,7 +26,7 @@ impl SequenceCache {
             for (at, &value) in values.iter().enumerate() {
                 let (row, channel) = (at / shape.head_dim, at % shape.head_dim);
                 let (token, head) = (row / shape.kv_heads, row % shape.kv_heads);
-                let place = [layer, head, channel, self.len(layer) + token];
+                let place = [layer, head, channel, position + token];
                 check_number(spec, what, place, value)?;
             }
         }
@@ -213,7 +214,7 @@ mod tests {
                 let mut error = |number: f32| {
                     rows[at] = number;
                     let (k, v) = if is_key { (&rows, &fine) } else { (&fine, &rows) };
-                    cache.check_fits(1, k, v).err().map(|error| error.to_string())
+                    cache.check_fits(1, cache.len(1), k, v).err().map(|error| error.to_string())
                 };
                 assert_eq!(error(65_279.0), None, "{dtype}");
                 let large = error(-70_000.0);
@@ -291,7 +292,7 @@ mod tests {
         let mut rows = [0.5; 16];
         rows[8 + 4 + 3] = -70_000.0;
         let of = |k: &[f32], v: &[f32], cache: &SequenceCache| {
-            cache.check_fits(1, k, v).unwrap_err().to_string()
+            cache.check_fits(1, cache.len(1), k, v).unwrap_err().to_string()
         };
         assert_eq!(
             of(&rows, &[0.5; 16], &cache),
@@ -299,7 +300,7 @@ mod tests {
              give --kv-dtype bf16 or f32"
         );
         assert!(of(&[0.5; 16], &rows, &cache).contains("channel 3: the value of the token at"));
-        assert!(self::cache(Dtype::Bf16).check_fits(1, &rows, &rows).is_ok());
+        assert!(self::cache(Dtype::Bf16).check_fits(1, 0, &rows, &rows).is_ok());
         rows[0] = f32::NAN;
         assert!(of(&rows, &rows, &cache).contains("no --kv-dtype mends that"));
     }

@@ -12,6 +12,7 @@ mod gather;
 mod head;
 mod layer;
 mod middle;
+mod padding;
 mod remote;
 mod rows;
 mod sequence;

@@ -18,6 +18,7 @@ use crate::learn::check::Cost;
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
 use crate::spread::{Spread, median_ms};
+use crate::numbers::nats;
 use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope compare`.
@@ -312,7 +313,7 @@ fn table(report: &Report) -> String {
     format!(
         "A dense   {:>8.2} ms a token   KV {:>10}\n{}\n\nB masked  {:>8.2} ms a token   KV {:>10}   saved {}\n{}\n\n\
          {}\n\
-         KLD mean {:.5} ± {:.5} nats, p50 {:.5}, p99 {:.5}, p99.9 {:.5}, max {:.5} over {} steps (± over steps)\n\
+         KLD mean {} ± {} nats, p50 {}, p99 {}, p99.9 {}, max {} over {} steps (± over steps)\n\
          same top token {:.1} %, RMS Δp {:.2} %, {divergence}{alone}{lost}{beside}",
         report.a.tpot_ms,
         numbers::bytes(report.a.kv_bytes as u64),
@@ -322,12 +323,12 @@ fn table(report: &Report) -> String {
         numbers::bytes(report.saved_bytes as u64),
         text(&report.b),
         report.stored.words(),
-        report.kld.mean,
-        report.kld.stderr,
-        report.kld.p50,
-        report.kld.p99,
-        report.kld.p999,
-        report.kld.max,
+        nats(report.kld.mean),
+        nats(report.kld.stderr),
+        nats(report.kld.p50),
+        nats(report.kld.p99),
+        nats(report.kld.p999),
+        nats(report.kld.max),
         numbers::count(report.compared_steps),
         report.top1_agreement * 100.0,
         report.rms_delta_p * 100.0,
@@ -338,11 +339,11 @@ fn table(report: &Report) -> String {
 fn beside_text(beside: &Beside) -> String {
     let row = |cost: &Cost| {
         format!(
-            "\n  {:<24} {:>7} {:>10} KLD {:.5}",
+            "\n  {:<24} {:>7} {:>10} KLD {}",
             cost.name,
             numbers::percent(cost.bytes_share, 1),
             numbers::bytes(cost.kv_bytes as u64),
-            cost.kld_mean
+            nats(cost.kld_mean)
         )
     };
     let rows = std::iter::once(&beside.plan).chain(&beside.plain).map(row);
@@ -359,7 +360,7 @@ fn beside_text(beside: &Beside) -> String {
 fn lost_text(lost: &Lost) -> String {
     let Asked { n, layer, head } = lost.asked;
     let mass = |mass: [f64; 3]| mass.map(|share| format!("{:.1} %", share * 100.0)).join(", ");
-    let kld = lost.kld.map_or_else(|| "infinite".to_owned(), |kld| format!("{kld:.5} nats"));
+    let kld = lost.kld.map_or_else(|| "infinite".to_owned(), |kld| format!("{} nats", nats(kld)));
     let rows = lost.tokens.iter().map(|token| {
         let pruned =
             token.pruned_logit.map_or_else(|| "unseen".to_owned(), |logit| format!("{logit:.3}"));

@@ -1,7 +1,7 @@
 //! The inspector itself: `kscope` without a command.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use super::values;
 use crate::decode::worker::event::MaskInfo;
 use crate::decode::worker::{Engine, Event, Loader, Prompt, Setup};
 use crate::mask::files::{self, Split};
+use crate::mask::{Sensitivity, fingerprint};
 use crate::model::Model;
 use crate::model::demo::generator::{DemoSpec, DemoText};
 use crate::model::device::Placement;
@@ -53,6 +54,10 @@ pub struct InspectArgs {
     /// A second plan that `d` compares with
     #[arg(long, value_name = "NAME|FILE")]
     diff: Option<String>,
+    /// Sensitivity that Tune chooses plans by [default: that of the plan's file, or
+    /// MODEL-sensitivity.safetensors beside it]; `kscope score --rule sensitivity` writes it
+    #[arg(long, value_name = "FILE")]
+    sensitivity: Option<PathBuf>,
     #[command(flatten)]
     prompt: OnePromptArgs,
     #[command(flatten)]
@@ -264,6 +269,7 @@ fn loader(
 ) -> Loader {
     let (model_args, cache, diff, panic) =
         (args.model.clone(), args.cache.clone(), args.diff.clone(), args.panic);
+    let asked = args.sensitivity.clone();
     let (solo, feed) = (args.solo, args.mode.into());
     Box::new(move |progress| {
         let opened = model_args.open(&source)?;
@@ -273,6 +279,7 @@ fn loader(
         let context = cache.context(&config)?;
         let other = diff.as_deref().map(|text| read_plan(text, &config)).transpose()?;
         let other = other.map(GivenPlan::into_info);
+        let sensitivity = sensitivity(asked.as_deref(), choice.given.as_ref(), &opened)?;
         let of_files = opened.warnings.clone();
         let model = Arc::new(opened.load_on(model_args.dtype, placement, progress)?);
         // Cannot be set already: a loader runs once.
@@ -284,8 +291,57 @@ fn loader(
             given => given,
         };
         let (window, kv_dtype) = (choice.window, cache.kv_dtype);
-        Ok(Setup { model, mask, other, window, kv_dtype, context, solo, feed, warnings })
+        Ok(Setup {
+            model,
+            mask,
+            other,
+            window,
+            kv_dtype,
+            context,
+            solo,
+            feed,
+            sensitivity,
+            warnings,
+        })
     })
+}
+
+/// The sensitivity of a file that is asked for, of the plan's own file, or of the file called
+/// `MODEL-sensitivity.safetensors` beside it.
+fn sensitivity(
+    asked: Option<&Path>,
+    given: Option<&GivenPlan>,
+    opened: &crate::model::load::Opened,
+) -> Result<Option<Arc<Sensitivity>>> {
+    let read = |path: &Path| {
+        let config = &opened.config;
+        let contents = files::read(path, &Split::of(config.mask_shape()))?;
+        let file = path.display().to_string();
+        contents.origin().expect_model(&file, &opened.name, &fingerprint(&config.geometry()))?;
+        let held = contents.expect_sensitivity(&file)?.clone();
+        match held.shape() == config.mask_shape() {
+            true => Ok(Some(Arc::new(held))),
+            false => Err(Error::input(format!(
+                "{file}: expected sensitivity of shape {}, found {}",
+                config.mask_shape(),
+                held.shape()
+            ))),
+        }
+    };
+    let file = given.and_then(|given| given.file.as_ref());
+    match (asked, file) {
+        (Some(path), _) => read(path),
+        (None, Some(file)) if file.sensitivity.is_some() => {
+            Ok(file.sensitivity.clone().map(Arc::new))
+        }
+        (None, Some(_)) => {
+            let beside = given.map(|given| Path::new(&given.name)).and_then(Path::parent);
+            let beside =
+                beside.map(|at| at.join(format!("{}-sensitivity.safetensors", opened.name)));
+            beside.filter(|path| path.is_file()).map_or(Ok(None), |path| read(&path))
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 /// The mask of the demo model, used where none is given.

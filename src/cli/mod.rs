@@ -16,7 +16,7 @@ pub mod man;
 pub mod mask;
 pub mod model;
 pub mod output;
-mod printable;
+pub mod plan;
 mod program;
 mod progress;
 pub mod replay;

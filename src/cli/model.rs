@@ -7,11 +7,13 @@ use super::args::{self, CacheArgs, ModelArgs};
 use super::output;
 use super::widths::PlanReport;
 use crate::cache::CacheSpec;
+use crate::capacity::KvStore;
 use crate::mask::fingerprint;
+use crate::model::arch;
 use crate::model::config::Config;
-use crate::model::load::Opened;
+use crate::model::load::{self, Opened, Source};
 use crate::model::rope::Rope;
-use crate::{Result, numbers};
+use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope model`.
 #[derive(Debug, clap::Args)]
@@ -47,7 +49,8 @@ pub fn run(args: &ModelCommandArgs) -> Result<()> {
 
 fn show(args: &Show) -> Result<()> {
     args.model.prepare()?;
-    let opened = Opened::open(&args.model.source()?)?;
+    let Some(source) = source(args)? else { return show_served(args) };
+    let opened = Opened::open(&source)?;
     args::warn_of_files(&opened.warnings);
     let config = &opened.config;
     let choice = args.cache.choice(config, args.model.device)?;
@@ -125,6 +128,62 @@ fn show(args: &Show) -> Result<()> {
         ));
     }
     output::line(&text)
+}
+
+/// The model: what is here, or a published shape of this name; `None` for a shape that kscope knows
+/// but does not run.
+fn source(args: &Show) -> Result<Option<Source>> {
+    let error = match args.model.source() {
+        Ok(source) => return Ok(Some(source)),
+        Err(error) => error,
+    };
+    let name = args.model.random_weights.as_ref().unwrap_or(&args.model.model);
+    if arch::known_config(name).is_some() {
+        return Source::random(name, args.model.layers, 0).map(Some);
+    }
+    if arch::planned(name).is_some() { Ok(None) } else { Err(error) }
+}
+
+/// What is known of a published shape that kscope does not run.
+fn show_served(args: &Show) -> Result<()> {
+    let name = args.model.random_weights.as_ref().unwrap_or(&args.model.model);
+    let model = load::served(name)?;
+    if args.cache.is_given() {
+        return Err(Error::input(format!(
+            "{name} is not run by kscope: `kscope plan --model {name}` shows it under a mask or plan"
+        )));
+    }
+    let context = args.cache.ctx.unwrap_or(model.max_context);
+    let dense = KvStore::dense(&model, args.cache.kv_dtype)?;
+    let (token, at) = (dense.bytes(1), dense.bytes(context));
+    if args.json {
+        return output::json(&json!({
+            "name": model.name,
+            "is_run": false,
+            "served": model,
+            "layers": model.layers_text(),
+            "kv_dtype": args.cache.kv_dtype.to_string(),
+            "kv_bytes_per_token": token,
+            "context": context,
+            "kv_bytes_at_context": at,
+        }));
+    }
+    output::line(&format!(
+        "{} · {} · {} parameters\n{}\ncontext {} · weights {} ({})\n\
+         K/V cache in {}: {} for the first token, {} at {} tokens\n\
+         known for planning (`kscope plan`); kscope does not run it",
+        model.name,
+        model.architecture,
+        numbers::count(model.weights.parameters as usize),
+        model.layers_text(),
+        numbers::count(model.max_context),
+        numbers::bytes(model.weights.bytes as u64),
+        model.weights.origin,
+        args.cache.kv_dtype,
+        numbers::bytes(token),
+        numbers::bytes(at),
+        numbers::count(context),
+    ))
 }
 
 /// Bytes of a middle token, its share of the scales included; a whole number for a mask.

@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use super::printable::{Breaks, printable, printable_json};
+use crate::printable::{Breaks, printable, printable_json};
 use crate::{Error, Result};
 
 /// Writes `text` and a line end to standard output, control characters written out.
@@ -31,8 +31,13 @@ fn write(text: &str) -> Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => Err(Error::run(format!("writing to standard output: {error}"))),
+        Err(cause) => Err(failed(&cause)),
     }
+}
+
+/// Standard output cannot be written to.
+pub fn failed(cause: &std::io::Error) -> Error {
+    Error::run(format!("writing to standard output: {cause}"))
 }
 
 /// Writes one line to standard error. It may be a terminal that is gone, which is no reason to

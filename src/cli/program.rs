@@ -1,14 +1,16 @@
 //! The commands, and which function runs each.
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use super::{
-    bench, compare, completions, eval, fetch, inspect, learn, man, mask, model, output, replay,
-    report, run, score, selftest, sweep,
+    bench, compare, completions, eval, fetch, inspect, learn, man, mask, model, output, plan,
+    replay, report, run, score, selftest, sweep,
 };
 use crate::Result;
+use crate::printable::{Breaks, printable};
 
 /// See and steer K-cache channel pruning: without a command, the inspector opens on a model.
 #[derive(Debug, Parser)]
@@ -44,6 +46,8 @@ enum Command {
     Model(model::ModelCommandArgs),
     /// Show, make, import, export, compare and check channel masks
     Mask(mask::MaskArgs),
+    /// Plan capacity: what fits which GPU, how fast, at what cost, and when a mask is paid back
+    Plan(Box<plan::PlanArgs>),
     /// Measure speed on this machine
     Bench(bench::BenchArgs),
     /// Compare the CUDA kernels with the scalar oracle on a GPU, case by case
@@ -56,14 +60,39 @@ enum Command {
 
 /// Parses the arguments, runs the command and turns its result into an exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match dispatch(&cli) {
+    let done = match Cli::try_parse() {
+        Ok(cli) => dispatch(&cli),
+        // Help and version are asked for; all else is wrong arguments.
+        Err(asked) if !asked.use_stderr() => print(&asked),
+        Err(error) => return refuse(error),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::note(&format!("kscope: {error}"));
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Prints what was asked for instead of a command, in colours where the terminal has them.
+fn print(asked: &clap::Error) -> Result<()> {
+    match asked.print().and_then(|()| std::io::stdout().flush()) {
+        Err(cause) if cause.kind() != ErrorKind::BrokenPipe => Err(output::failed(&cause)),
+        _ => Ok(()),
+    }
+}
+
+/// Says what is wrong with the program's arguments. These may be names of files: they are parsed
+/// once more with control characters written out, so that the message has them so.
+fn refuse(error: clap::Error) -> ExitCode {
+    let arguments = std::env::args_os();
+    let shown = arguments
+        .map(|argument| printable(&argument.to_string_lossy(), Breaks::Shown).into_owned());
+    let error = Cli::try_parse_from(shown).err().unwrap_or(error);
+    // Standard error may be gone, which is no reason to panic.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn dispatch(cli: &Cli) -> Result<()> {
@@ -80,6 +109,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Some(Command::Fetch(args)) => fetch::run(args),
         Some(Command::Model(args)) => model::run(args),
         Some(Command::Mask(args)) => mask::run(args),
+        Some(Command::Plan(args)) => plan::run(args),
         Some(Command::Bench(args)) => bench::run(args),
         Some(Command::Selftest(args)) => selftest::run(args),
         Some(Command::Completions(args)) => completions::run(args),

@@ -3,8 +3,8 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output;
-use super::printable::{Breaks, printable};
 use crate::model::decoder::PrefillHooks;
+use crate::printable::{Breaks, printable};
 
 /// Steps of a bar.
 const STEPS: usize = 1000;

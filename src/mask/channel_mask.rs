@@ -168,7 +168,7 @@ impl ChannelMask {
     /// Sha256 of [`bytes`](Self::bytes), in hexadecimal: identifies a mask independently of the
     /// file that it came from.
     pub fn sha256(&self) -> String {
-        super::geometry::hex(&Sha256::digest(self.bytes()))
+        crate::numbers::hex(&Sha256::digest(self.bytes()))
     }
 
     /// Whether every channel is kept.

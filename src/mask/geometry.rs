@@ -42,12 +42,7 @@ pub fn fingerprint(geometry: &Geometry) -> String {
         "layers": geometry.layers,
         "rope_theta": geometry.rope_theta,
     });
-    hex(&Sha256::digest(canonical.to_string()))
-}
-
-/// Bytes in lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::numbers::hex(&Sha256::digest(canonical.to_string()))
 }
 
 #[cfg(test)]

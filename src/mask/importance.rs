@@ -50,7 +50,7 @@ impl Importance {
     /// independently of the file that it came from.
     pub fn sha256(&self) -> String {
         let bytes: Vec<u8> = self.scores.iter().flat_map(|score| score.to_le_bytes()).collect();
-        super::geometry::hex(&Sha256::digest(bytes))
+        crate::numbers::hex(&Sha256::digest(bytes))
     }
 
     /// The scores of one head, `head_dim` of them.

@@ -189,7 +189,7 @@ impl Decoder {
             )));
         }
         self.backend.step(self.blueprint(), tokens, caches, buffers, observe)?;
-        // A device rounds keys and values where nobody counts; its caches are read only now.
+        // A value of an earlier token may be to blame.
         self.check_logits(&buffers.logits).map_err(|error| {
             caches.iter().find_map(|cache| cache.first_not_finite()).unwrap_or(error)
         })

@@ -16,6 +16,7 @@ mod loaded;
 pub mod observed;
 pub mod rope;
 pub mod rope_scaling;
+pub mod served;
 mod times;
 pub mod tokenizer;
 pub mod weights;

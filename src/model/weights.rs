@@ -30,6 +30,10 @@ impl From<Matrix> for Stored {
 pub trait Tensors {
     /// The file or folder, for errors.
     fn origin(&self) -> &str;
+    /// Bytes of all tensors as they are stored; `None` where there is no file.
+    fn stored_bytes(&self) -> Option<u64> {
+        None
+    }
     /// A `[rows, cols]` matrix.
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored>;
     /// A vector of `len`, in f32.

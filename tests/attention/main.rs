@@ -1,7 +1,6 @@
 //! Decode attention on the CPU: against the oracle, the inspector's view of it, and its benchmark.
 
 mod bench;
-mod coded;
 mod exact;
 mod explain;
 mod plans;

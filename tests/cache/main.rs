@@ -1,5 +1,6 @@
 //! The cache: parts, bytes, rewind, retune, clones.
 
+mod padding;
 mod plans;
 
 use std::sync::Arc;

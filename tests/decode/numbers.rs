@@ -9,23 +9,9 @@ use serde_json::Value;
 
 const IDS: &str = "1,17,44,61,80,5,9,33";
 
-/// The `qwen2` folder with one number of one f32 tensor changed.
-fn changed(tensor: &str, at: usize, number: f32) -> tempfile::TempDir {
-    let folder = tiny_folder("qwen2");
-    let path = folder.path().join("model.safetensors");
-    let mut file = std::fs::read(&path).unwrap();
-    let end = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
-    let header: Value = serde_json::from_slice(&file[8..end]).unwrap();
-    assert_eq!(header[tensor]["dtype"], "F32", "{tensor}");
-    let start = end + header[tensor]["data_offsets"][0].as_u64().unwrap() as usize + 4 * at;
-    file[start..start + 4].copy_from_slice(&number.to_le_bytes());
-    std::fs::write(&path, file).unwrap();
-    folder
-}
-
 /// A key of KV head 0, channel 5 of layer 1 that f16 cannot hold.
 fn large_key() -> tempfile::TempDir {
-    changed("model.layers.1.self_attn.k_proj.bias", 5, 70_000.0)
+    changed_number("qwen2", "model.layers.1.self_attn.k_proj.bias", 5, 70_000.0)
 }
 
 /// Exit code, standard output and standard error of a command.
@@ -55,8 +41,9 @@ fn a_key_that_f16_cannot_hold_is_refused_by_every_command_that_decodes() {
         ("run", &[&ids[..], &["--batch", "2"]].concat()),
         ("run", &[&ids[..], &["--prompt-logprobs", "--json"]].concat()),
         ("compare", &[&ids[..], &["--mask", mask, "--json"]].concat()),
-        // The inspector.
+        // The inspector, asked for no screen and without a terminal.
         ("", &[&ids[..], &["--plain"]].concat()),
+        ("", &ids[..]),
     ] {
         let (code, out, err) = outcome(command, folder.path(), arguments);
         assert_eq!(code, 2, "{command} {arguments:?}: {out}{err}");
@@ -91,7 +78,7 @@ fn the_way_out_that_is_named_is_one() {
 
 #[test]
 fn a_value_that_f16_cannot_hold_is_named_as_a_value() {
-    let folder = changed("model.layers.0.self_attn.v_proj.bias", 30, -1e5);
+    let folder = changed_number("qwen2", "model.layers.0.self_attn.v_proj.bias", 30, -1e5);
     let (code, _, err) = outcome("run", folder.path(), &["--token-ids", IDS, "--max-new", "2"]);
     assert_eq!(code, 2, "{err}");
     assert!(err.contains("layer 0, KV head 0, channel 30: the value of the token at position 0"));
@@ -100,7 +87,7 @@ fn a_value_that_f16_cannot_hold_is_named_as_a_value() {
 #[test]
 fn what_is_just_within_reach_changes_nothing() {
     // 65,504 is a number of f16: no refusal, and what was printed before is printed still.
-    let folder = changed("model.layers.1.self_attn.v_proj.bias", 3, 65_000.0);
+    let folder = changed_number("qwen2", "model.layers.1.self_attn.v_proj.bias", 3, 65_000.0);
     let (code, out, err) =
         outcome("run", folder.path(), &["--token-ids", IDS, "--max-new", "3", "--json"]);
     assert_eq!(code, 0, "{err}");
@@ -109,7 +96,7 @@ fn what_is_just_within_reach_changes_nothing() {
 
 #[test]
 fn logits_beyond_f32_end_the_run() {
-    let folder = changed("lm_head.weight", 64 * 7 + 1, 3e38);
+    let folder = changed_number("qwen2", "lm_head.weight", 64 * 7 + 1, 3e38);
     let (code, out, err) =
         outcome("run", folder.path(), &["--token-ids", IDS, "--max-new", "3", "--json"]);
     // The product passes the largest f32 only where the hidden state is larger than one.

@@ -60,6 +60,32 @@ fn write_mask(path: &std::path::Path, keep: impl FnMut(usize, usize, usize) -> b
 }
 
 #[test]
+fn a_file_times_a_name_keeps_the_files_channels_at_the_names_widths() {
+    let mask = demo_mask();
+    let read = files::read(&root().join("masks/demo.safetensors"), &Split::of(DEMO)).unwrap();
+    let read = read.into_mask("demo").unwrap();
+    let plan = CachePlan::named("k8v4", DEMO).unwrap().within(read.mask()).unwrap();
+    let text = format!("{mask}*k8v4");
+    let run = json("run", &["--plan", &text]);
+    assert_eq!(run["plan"], text);
+    assert_eq!(run["bytes_share"], plan.bytes_share(64));
+    assert_eq!(run["window"]["chunk"], 64);
+    let spec =
+        CacheSpec::planned(Window { chunk: 64, ..read.origin.window }, Dtype::F16, plan).unwrap();
+    let tokens = 300 + run["tokens"].as_array().unwrap().len() - 1;
+    assert_eq!(run["kv_bytes"], spec.bytes_at(tokens).total());
+    for (wrong, sentence) in [
+        (format!("{mask}*q8_0"), "hold whole keys"),
+        (format!("{mask}*k3v3"), "no plan has the name k3v3"),
+        ("no-such-file*k8v4".to_owned(), "reading no-such-file"),
+    ] {
+        let refused = refusal(&["run", "--token-ids", &ids(), "--plan", &wrong]);
+        assert!(refused.contains(&format!("--plan {wrong}")), "{refused}");
+        assert!(refused.contains(sentence), "{refused}");
+    }
+}
+
+#[test]
 fn a_mask_is_a_plan_and_gives_the_same_either_way() {
     let mask = demo_mask();
     let [with_mask, with_plan] = ["--mask", "--plan"].map(|flag| json("run", &[flag, &mask]));
@@ -274,8 +300,17 @@ fn a_sweep_measures_plans_over_windows_of_a_text_in_one_batch() {
     assert_eq!((&pruned["paired"]["lost"], &pruned["paired"]["won"]), (&3.into(), &0.into()));
     assert_eq!(full["paired"]["times_less"], Value::Null);
 
+    // A plain cache is what others are judged beside; one that loses nothing may be used, however
+    // large it is.
+    assert_eq!((&coded["verdict"], &full["verdict"]["verdict"]), (&Value::Null, &"ship".into()));
+    for row in [pruned, full] {
+        let reason = row["verdict"]["reason"].as_str().unwrap();
+        assert!(reason.contains("lost") && reason.contains("plain caches: k8v8"), "{reason}");
+    }
+
     // What a plan loses does not depend on what is in its batch.
     let alone = object(&["--plan", &mask]);
+    assert_eq!(alone["rows"][0]["verdict"], Value::Null, "there is nothing plain beside it");
     let alone = alone["rows"][0]["window_kld"].as_array().unwrap().clone();
     for (alone, beside) in alone.iter().zip(&means) {
         let alone = alone.as_f64().unwrap();

@@ -129,13 +129,25 @@ fn score_writes_the_sensitivity_with_what_it_was_measured_on() {
     for (args, part) in [
         (&["--text", "short.txt"][..], "short.txt is too short for a window of 300 tokens"),
         (&["--text", "notes.txt", "--ctx", "100"], "--windows and --window-tokens"),
-        (&[], "give it --text FILE"),
     ] {
         let refused = run(&[&out[..], &small, args].concat());
         let error = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(refused.status.code(), Some(2), "{args:?}: {error}");
         assert!(error.contains(part) && error.lines().count() == 1, "{args:?}: {error}");
     }
+    // Without --text it reads fetched texts, and here are none.
+    let bare = kscope()
+        .current_dir(folder.path())
+        .env("XDG_CACHE_HOME", folder.path())
+        .arg("score")
+        .args(out)
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&bare.stderr).into_owned();
+    assert_eq!(bare.status.code(), Some(2), "{error}");
+    assert!(error.contains("give it --text FILE") && error.lines().count() == 1, "{error}");
+    let generated = run(&[&out[..], &small, &["--text", "sentences"]].concat());
+    assert!(generated.status.success(), "{}", String::from_utf8_lossy(&generated.stderr));
     let other = run(&["--rule", "random", "--out", "r.safetensors", "--windows", "2"]);
     assert_eq!(other.status.code(), Some(2));
 }

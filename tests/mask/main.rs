@@ -7,6 +7,7 @@ mod plan_files;
 mod properties;
 mod published;
 mod selection;
+mod shipped_plans;
 
 use std::path::PathBuf;
 

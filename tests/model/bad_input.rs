@@ -78,6 +78,30 @@ fn a_configuration_that_is_no_json_or_lacks_a_number() {
 }
 
 #[test]
+fn ends_that_are_no_token_ids_are_refused() {
+    for wrong in ["\"</s>\"", "1.5", "8.0", "true", "{}", "[2, \"</s>\"]"] {
+        let key = format!("\"eos_token_id\": {wrong}");
+        let folder = changed(|folder| edit_config(folder, "\"eos_token_id\": 2", &key));
+        refuses_model(folder.path(), &["config.json", "`eos_token_id`", "token id"]);
+        let folder = changed(|folder| {
+            std::fs::write(folder.join("generation_config.json"), format!("{{{key}}}")).unwrap();
+        });
+        refuses_model(folder.path(), &["generation_config.json", "`eos_token_id`", "token id"]);
+    }
+    let ends = |ids: &str| {
+        let folder = changed(|folder| {
+            let text = format!("{{\"eos_token_id\": {ids}}}");
+            std::fs::write(folder.join("generation_config.json"), text).unwrap();
+        });
+        open(folder.path()).config.eos
+    };
+    let usual = ends("null");
+    assert_eq!(ends("-1"), usual);
+    assert_eq!(ends("[]"), usual);
+    assert!(ends("[7, 8]").ends_with(&[7, 8]));
+}
+
+#[test]
 fn an_unknown_architecture_or_rope_scaling_is_refused_by_name() {
     let folder = changed(|folder| {
         edit_config(folder, "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"")
@@ -217,7 +241,7 @@ fn a_gguf_file_with_broken_metadata() {
         ("llama.block_count", None, &["block_count", "missing"]),
         ("llama.block_count", Some(Value::U32(7)), &["blk.2", "missing"]),
         ("llama.feed_forward_length", Some(Value::U32(96)), &["ffn_gate", "shape", "96"]),
-        ("llama.attention.head_count", Some(Value::U32(0)), &["heads"]),
+        ("llama.attention.head_count", Some(Value::U32(0)), &["head_count", "is 0"]),
         ("llama.rope.dimension_count", Some(Value::U32(8)), &["rotated channels"]),
         ("tokenizer.ggml.model", Some(Value::String("wordpiece".to_owned())), &["wordpiece"]),
         ("tokenizer.ggml.pre", Some(Value::String("martian".to_owned())), &["martian"]),

@@ -22,7 +22,7 @@ fn a_prompt_that_cannot_be_used() {
     refuses(run().args(["--prompt-file", file]), &["prompt.txt", "UTF-8", "byte 4"]);
     refuses(run().write_stdin(&b"the \xff"[..]), &["standard input", "UTF-8"]);
     refuses(run().args(["--prompt-file", "/nowhere.txt"]), &["/nowhere.txt"]);
-    refuses(run().args(["--prompt-file", model]), &[model, "directory"]);
+    refuses(run().args(["--prompt-file", model]), &[model, "found a folder"]);
     refuses(run().args(["--token-ids", "1,96"]), &["96", "vocabulary"]);
     refuses(run().args(["--token-ids", "1,5", "--force-ids", "4,4000"]), &["4000", "vocabulary"]);
     refuses(run().args(["--raw", "--prompt", ""]), &["empty"]);
@@ -97,6 +97,15 @@ fn control_characters_of_files_are_written_out_in_errors() {
     });
     let path = folder.path().to_str().unwrap();
     refuses(kscope().args(["run", "-m", path, "--prompt", "x"]), &[r"a\x1b[31mb"]);
+    // Arguments, which may be names of files.
+    let argument = "a\u{1b}[31m\u{9b}2J\u{202e}\rb";
+    for arguments in [&[argument][..], &["run", "--device", argument], &["score", argument]] {
+        let output = kscope().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(err.contains(r"a\x1b[31m\x9b2J\u{202e}\rb"), "{err}");
+        assert!(!err.contains(|c: char| c.is_control() && c != '\n'), "{err:?}");
+    }
     // The name of the folder itself.
     let parent = tempfile::tempdir().unwrap();
     let named = parent.path().join("m\u{1b}[31m");

@@ -177,7 +177,7 @@ fn llama_has_no_window_in_a_gguf_file_either() {
     });
     let path = folder.path().join("model.gguf");
     assert!(open(&path).config.max_context > 8);
-    assert!(said(&path).contains("`attention.sliding_window` means nothing in llama"));
+    assert!(said(&path).contains("`llama.attention.sliding_window` means nothing in llama"));
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn keys_without_effect_and_unknown_keys_are_named_in_a_warning() {
         table.insert("llama.no_such_key".to_owned(), Metadata::U32(3));
     });
     let said = said(&gguf.path().join("model.gguf"));
-    assert!(said.lines().count() == 1 && said.contains("`no_such_key`"), "{said}");
+    assert!(said.lines().count() == 1 && said.contains("`llama.no_such_key`"), "{said}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use candle_core::quantized::gguf_file::Value as Gguf;
 use kscope_testing::gguf::GgufFile;
 use kscope_testing::models::*;
 use kscope_testing::{kscope, vectors};
-use safetensors::tensor::Dtype;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 
 use crate::edits::{edit_weights, refuses, refuses_model};
@@ -58,10 +58,17 @@ fn a_quantised_checkpoint_is_named_by_its_configuration() {
         (json!({"quant_method": "torchao"}), &["torchao"]),
         (json!({"quant_method": "martian"}), &["`martian`"]),
         (json!({"bits": 3}), &["3 bits", "does not name"]),
+        (json!({"quant_method": ""}), &["does not name"]),
+        (json!({"quant_algo": "FP8"}), &["FP8"]),
+        (json!(""), &["does not name"]),
     ] {
         let folder = configured("quantization_config", section);
         let all = [&["config.json", "quantised by", "quantization_config", "GGUF"], words].concat();
         refuses_model(folder.path(), &all);
+    }
+    for other in [json!(4), json!(true), json!(false), json!([]), json!([1])] {
+        let folder = configured("quantization_config", other);
+        refuses_model(folder.path(), &["config.json", "`quantization_config` must be an object"]);
     }
     let folder = configured("quantization_config", json!("awq"));
     refuses_model(folder.path(), &["config.json", "quantised by AWQ"]);
@@ -110,6 +117,8 @@ fn a_pointer_or_a_web_page_in_place_of_a_file_is_named() {
         ("<!DOCTYPE html><html><body>Sign in</body></html>", "web page"),
         ("# xet version 0\nfilesize = 5\n", "Xet pointer"),
         ("/annex/objects/SHA256E-s5--00", "git-annex pointer"),
+        ("Entry not found", "error message"),
+        ("{\"error\": \"Repository not found\"}", "error message"),
     ] {
         for name in ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"] {
             let folder = tiny_folder("llama");
@@ -121,6 +130,17 @@ fn a_pointer_or_a_web_page_in_place_of_a_file_is_named() {
         std::fs::write(&path, text).unwrap();
         refuses_model(&path, &["model.gguf", word]);
     }
+    // A template matters only when it is used.
+    let folder = tiny_folder("llama");
+    let templates = folder.path().join("additional_chat_templates");
+    std::fs::create_dir(&templates).unwrap();
+    std::fs::write(templates.join("default.jinja"), LFS).unwrap();
+    let model = folder.path().to_str().unwrap();
+    refuses(
+        kscope().args(["run", "--prompt", "the", "--model", model]),
+        &["default.jinja", "git-lfs pointer"],
+    );
+    kscope().args(["run", "--token-ids", "1", "--model", model]).assert().success();
     let folder = tiny_folder("llama");
     std::fs::write(folder.path().join("model.safetensors"), LFS).unwrap();
     refuses_model(folder.path(), &["12345 bytes", "git lfs pull"]);
@@ -230,6 +250,31 @@ fn an_index_that_names_files_which_are_not_there() {
     let index = folder.path().join("model.safetensors.index.json");
     std::fs::write(index, "{\"weight_map\": {}}").unwrap();
     refuses_model(folder.path(), &["index.json", "names no files"]);
+}
+
+#[test]
+fn a_tensor_in_two_shards_is_one_tensor_or_a_mistake() {
+    let folder = tiny_folder("qwen3");
+    let path = |shard| folder.path().join(format!("model-0000{shard}-of-00002.safetensors"));
+    let (first, second) = (std::fs::read(path(1)).unwrap(), std::fs::read(path(2)).unwrap());
+    let [first, second] = [&first, &second].map(|bytes| SafeTensors::deserialize(bytes).unwrap());
+    let name = first.names()[0].to_owned();
+    let tensor = first.tensor(&name).unwrap();
+    let other = vec![0; tensor.data().len()];
+    let other = TensorView::new(tensor.dtype(), tensor.shape().to_vec(), &other).unwrap();
+    for (twice, is_one) in [(tensor, true), (other, false)] {
+        let held = second.tensors().into_iter().chain([(name.clone(), twice)]);
+        std::fs::write(path(2), safetensors::serialize(held, None).unwrap()).unwrap();
+        let model = folder.path().to_str().unwrap();
+        let mut run = kscope();
+        run.args(["run", "--token-ids", "1", "--model", model]);
+        if is_one {
+            run.assert().success();
+        } else {
+            let files = ["model-00001-of-00002", "model-00002-of-00002"];
+            refuses(&mut run, &[files[0], files[1], &name, "other numbers"]);
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::Device;
 use candle_core::quantized::gguf_file::{self, Content, Value as Field};
 use kscope::model::load::gguf::Gguf;
-use kscope::model::tokenizer::Tokenizer;
+use kscope::model::tokenizer::{GgufTokenizer, Tokenizer};
 use kscope_testing::models::{ids, json, open, tiny_folder};
 use kscope_testing::{kscope, vectors};
 use serde_json::Value;
@@ -33,8 +33,17 @@ fn folder(case: &Value) -> tempfile::TempDir {
         let model = tokenizer["model"].to_string().replace('\u{120}', space);
         tokenizer["model"] = serde_json::from_str(&model).unwrap();
     }
+    if let Some([first, second]) = changes.get("merge").and_then(Value::as_array).map(Vec::as_slice)
+    {
+        let model = &mut tokenizer["model"];
+        let id = model["vocab"].as_object().unwrap().len();
+        let both = format!("{}{}", first.as_str().unwrap(), second.as_str().unwrap());
+        model["vocab"][both] = id.into();
+        model["merges"].as_array_mut().unwrap().push(serde_json::json!([first, second]));
+    }
     let model_type = changes.get("model_type").and_then(Value::as_str).unwrap_or("llama");
-    write("config.json", &serde_json::json!({"model_type": model_type}));
+    let class = changes.get("model_class").unwrap_or(&Value::Null);
+    write("config.json", &serde_json::json!({"model_type": model_type, "tokenizer_class": class}));
     let added = changes.get("added_tokens").and_then(Value::as_array).into_iter().flatten();
     for (at, text) in added.enumerate() {
         let token = serde_json::json!({
@@ -73,6 +82,8 @@ fn a_folder_has_the_tokens_and_ids_that_transformers_gives_it() {
         assert_eq!(tokenizer.encode(text).unwrap(), ids(&case["ids"]), "{name}");
         let wordy = tokenizer.encode(file["wordy"].as_str().unwrap()).unwrap();
         assert_eq!(wordy, ids(&case["wordy"]), "{name}");
+        let mixed = tokenizer.encode(file["mixed"].as_str().unwrap()).unwrap();
+        assert_eq!(mixed, ids(&case["mixed"]), "{name}");
         let spoken = tokenizer.decode(&wordy).unwrap();
         assert_eq!(spoken, case["decoded"].as_str().unwrap(), "{name}");
         let seen = tokenizer.template().unwrap().render(&[("user", "x")]).unwrap();
@@ -135,11 +146,111 @@ fn a_gguf_file_gives_the_ids_of_llama_cpp_whatever_it_leaves_unsaid() {
             })
             .collect();
         let path = changed(&vectors().join("gguf").join(case["file"].as_str().unwrap()), &changes);
-        let tokenizer = Tokenizer::from_gguf(&Gguf::open(path.path()).unwrap()).unwrap();
+        let tokenizer = GgufTokenizer::read(&Gguf::open(path.path()).unwrap()).unwrap().tokenizer;
         assert_eq!(tokenizer.encode(text).unwrap(), ids(&case["ids"]), "{case}");
         let chat = tokenizer.encode_chat(text).unwrap().len();
         assert_eq!(chat, case["chat"].as_u64().unwrap() as usize, "{case}");
     }
+}
+
+/// A field that holds texts.
+fn texts(list: &[Value]) -> Field {
+    Field::Array(list.iter().map(|text| Field::String(text.as_str().unwrap().to_owned())).collect())
+}
+
+#[test]
+fn every_pre_tokenizer_cuts_words_where_llama_cpp_cuts_them() {
+    let file = file();
+    let words = &file["words"];
+    let source = vectors().join("gguf/llama-rope-freqs.gguf");
+    let content = Content::read(&mut std::fs::File::open(&source).unwrap()).unwrap();
+    let Field::Array(mut tokens) = content.metadata["tokenizer.ggml.tokens"].clone() else {
+        panic!("no list of tokens");
+    };
+    for (at, token) in words["tokens"].as_object().unwrap() {
+        tokens[at.parse::<usize>().unwrap()] = Field::String(token.as_str().unwrap().to_owned());
+    }
+    let kinds = words["ids"].as_array().unwrap();
+    assert_eq!(kinds.len(), 5);
+    for kind in kinds {
+        for pre in kind["pre"].as_array().unwrap() {
+            let pre = pre.as_str().unwrap();
+            let named = (!pre.is_empty()).then(|| Field::String(pre.to_owned()));
+            let path = changed(
+                &source,
+                &[
+                    ("tokenizer.ggml.tokens", Some(Field::Array(tokens.clone()))),
+                    ("tokenizer.ggml.merges", Some(texts(words["merges"].as_array().unwrap()))),
+                    ("tokenizer.ggml.add_bos_token", Some(Field::Bool(false))),
+                    ("tokenizer.ggml.pre", named),
+                ],
+            );
+            let read = GgufTokenizer::read(&Gguf::open(path.path()).unwrap()).unwrap();
+            assert_eq!(read.warnings.len(), usize::from(pre.is_empty()), "{:?}", read.warnings);
+            let cases = words["texts"].as_array().unwrap().iter();
+            for (text, expected) in cases.zip(kind["ids"].as_array().unwrap()) {
+                let found = read.tokenizer.encode(text.as_str().unwrap()).unwrap();
+                assert_eq!(found, ids(expected), "`{pre}`: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_byte_level_gguf_file_that_names_no_beginning_begins_with_none() {
+    let source = vectors().join("gguf/llama-rope-freqs.gguf");
+    let read = |changes: &[(&str, Option<Field>)]| {
+        let path = changed(&source, changes);
+        let read = GgufTokenizer::read(&Gguf::open(path.path()).unwrap()).unwrap();
+        let ids = read.tokenizer.encode("the lamp").unwrap();
+        assert!(!ids.is_empty() && ids.iter().all(|id| ![11, 308].contains(id)), "{ids:?}");
+        (read.bos, read.warnings.join("\n"))
+    };
+    let bos = "tokenizer.ggml.bos_token_id";
+    let adds = ("tokenizer.ggml.add_bos_token", Some(Field::Bool(true)));
+    let unsaid = ("tokenizer.ggml.add_bos_token", None);
+    let llama3 = ("tokenizer.ggml.pre", Some(Field::String("llama-bpe".to_owned())));
+    // llama.cpp takes token 11 in each of these, whatever that is.
+    assert_eq!(read(&[(bos, None)]), (None, String::new()));
+    for more in [[adds.clone(), adds.clone()], [unsaid, llama3]] {
+        let (found, words) = read(&[&[(bos, None)], &more[..]].concat());
+        assert_eq!(found, None);
+        assert!(words.contains(bos) && words.contains("llama.cpp takes token 11"), "{words}");
+    }
+    let (found, words) = read(&[(bos, Some(Field::U32(99_999))), adds]);
+    assert_eq!(found, None);
+    assert!(words.contains("99999") && words.contains("begins without"), "{words}");
+}
+
+#[test]
+fn ids_beyond_the_vocabulary_are_named_and_not_taken() {
+    for (file, key, usual) in [
+        ("llama-f32", "eos", None),
+        ("llama-f32", "eot", None),
+        ("llama-f32", "padding", None),
+        ("llama-spm", "eos", Some(2)),
+    ] {
+        let source = vectors().join(format!("gguf/{file}.gguf"));
+        let key = format!("tokenizer.ggml.{key}_token_id");
+        for id in [371, 99_999, u32::MAX] {
+            let path = changed(&source, &[(&key, Some(Field::U32(id)))]);
+            let opened = open(path.path());
+            let [words] = &opened.warnings[..] else { panic!("{:?}", opened.warnings) };
+            let path = path.path().to_str().unwrap();
+            for word in [path, &key, &id.to_string(), "takes its place"] {
+                assert!(words.contains(word), "no {word} in {words}");
+            }
+            assert!(!opened.config.eos.contains(&id));
+            if let Some(usual) = usual {
+                assert!(opened.config.eos.contains(&usual) && words.contains("token 2, as in"));
+            }
+        }
+    }
+    // SentencePiece has a usual beginning; llama.cpp takes it too.
+    let source = vectors().join("gguf/llama-spm.gguf");
+    let bos = "tokenizer.ggml.bos_token_id";
+    let path = changed(&source, &[(bos, Some(Field::U32(99_999)))]);
+    assert_eq!(open(path.path()).config.bos, Some(1));
 }
 
 #[test]
@@ -214,6 +325,57 @@ fn a_byte_order_mark_before_a_prompt_is_no_part_of_it_and_line_ends_stay() {
     };
     assert_eq!(count("\u{feff}a\r\nb"), count("a\r\nb"));
     assert!(count("a\r\nb") > count("a\nb"));
+}
+
+#[test]
+fn steps_that_a_class_leaves_out_are_named_in_a_warning() {
+    let warnings = |class: &str, steps: &str| {
+        let case = serde_json::json!({
+            "changes": {"pre_tokenizer": serde_json::from_str::<Value>(steps).unwrap()},
+            "files": {"tokenizer_config.json": {"tokenizer_class": class}},
+        });
+        Tokenizer::from_folder(folder(&case).path()).unwrap().warnings().join("\n")
+    };
+    let bytes = r#"{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}"#;
+    let digits = r#"{"type": "Digits", "individual_digits": true}"#;
+    let both = format!(r#"{{"type": "Sequence", "pretokenizers": [{digits}, {bytes}]}}"#);
+    let said = warnings("GPT2Tokenizer", &both);
+    assert!(said.contains("tokenizer_config.json: transformers gives GPT2Tokenizer"), "{said}");
+    assert!(said.contains("(Digits, ByteLevel)"), "{said}");
+    for (class, steps) in [
+        ("GPT2TokenizerFast", bytes),
+        ("PreTrainedTokenizerFast", &both[..]),
+        ("LlamaTokenizer", &both[..]),
+        ("NobodysTokenizer", &both[..]),
+    ] {
+        assert_eq!(warnings(class, steps), "", "{class}");
+    }
+    let said = warnings("GemmaTokenizer", &both);
+    assert!(said.contains("GemmaTokenizer") && said.contains("does not know"), "{said}");
+}
+
+#[test]
+fn a_class_that_would_misread_a_vocabulary_is_named() {
+    let case = serde_json::json!({
+        "changes": {"pre_tokenizer": {"type": "Whitespace"}},
+        "files": {"tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer"}},
+    });
+    let folder = folder(&case);
+    let path = folder.path().join("tokenizer.json");
+    let mut tokenizer = json(&path);
+    tokenizer["model"] = serde_json::json!({
+        "type": "WordLevel", "unk_token": "<unk>",
+        "vocab": {"<unk>": 0, "<s>": 1, "</s>": 2, "lamp": 3},
+    });
+    std::fs::write(&path, tokenizer.to_string()).unwrap();
+    let tokenizer = Tokenizer::from_folder(folder.path()).unwrap();
+    let said = tokenizer.warnings().join("\n");
+    assert!(
+        said.contains("tokenizer_config.json: the vocabulary of tokenizer.json is no BPE"),
+        "{said}"
+    );
+    // As a vocabulary of whole words has it; as a BPE it would have nothing for these.
+    assert_eq!(tokenizer.encode("lamp").unwrap(), [3]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ YARN = {"rope_type": "yarn", "factor": 4.0, ORIGINAL: 64}
 TOP = """model_type vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim
     max_position_embeddings sliding_window rms_norm_eps hidden_act rope_theta rope_scaling rope_parameters original_max_position_embeddings
     partial_rotary_factor tie_word_embeddings attention_bias mlp_bias use_sliding_window max_window_layers layer_types bos_token_id
-    eos_token_id quantization_config compression_config""".split()
+    eos_token_id quantization_config compression_config pad_token_id""".split()
 COMMON = ["rope_type", "type", "rope_theta", "partial_rotary_factor"]
 SECTIONS = {
     "default": ({"rope_type": "default"}, []),

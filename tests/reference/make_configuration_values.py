@@ -192,7 +192,7 @@ REFUSED_GGUF = {
     "type-number": ("llama-f32", {S + "type": ["u32", 2]}, ["rope.scaling.type", "string"]),
     "factor-zero": ("llama-f32", {S + "factor": ["f32", 0.0]}, ["factor", "0"]),
     "factor-negative": ("llama-f32", {S + "factor": ["f32", -4.0]}, ["factor", "-4"]),
-    "factor-text": ("llama-f32", {S + "factor": ["string", "4"]}, ["rope.scaling.factor", "number"]),
+    "factor-text": ("llama-f32", {S + "factor": ["string", "4"]}, ["rope.scaling.factor", "string", "f32"]),
     "attn_factor-negative": ("llama-f32", {S + "attn_factor": ["f32", -1.0]}, ["attn_factor", "-1"]),
     "causal-false": ("llama-f32", {"llama.attention.causal": ["bool", False]}, ["attention.causal", "false"]),
     "attention.scale": ("llama-f32", {"llama.attention.scale": ["f32", 0.3]}, ["attention.scale", "0.3"]),
@@ -205,10 +205,10 @@ REFUSED_GGUF = {
     "yarn_log_multiplier": ("llama-f32", YARN_G | {S + "yarn_log_multiplier": ["f32", 0.1]}, ["yarn_log_multiplier", "0.1"]),
     "experts": ("llama-f32", {"llama.expert_count": ["u32", 4]}, ["expert_count", "4"]),
     "eps-negative": ("llama-f32", {"llama.attention.layer_norm_rms_epsilon": ["f32", -1e-5]}, ["epsilon"]),
-    "eps-text": ("llama-f32", {"llama.attention.layer_norm_rms_epsilon": ["string", "x"]}, ["layer_norm_rms_epsilon", "number"]),
+    "eps-text": ("llama-f32", {"llama.attention.layer_norm_rms_epsilon": ["string", "x"]}, ["layer_norm_rms_epsilon", "string", "f32"]),
     "eps-missing": ("llama-f32", {"llama.attention.layer_norm_rms_epsilon": None}, ["layer_norm_rms_epsilon", "missing"]),
     "theta-zero": ("llama-f32", {"llama.rope.freq_base": ["f32", 0.0]}, ["theta", "0"]),
-    "theta-text": ("llama-f32", {"llama.rope.freq_base": ["string", "x"]}, ["rope.freq_base", "number"]),
+    "theta-text": ("llama-f32", {"llama.rope.freq_base": ["string", "x"]}, ["rope.freq_base", "string", "f32"]),
 }
 
 # case -> (base, change, tokens of the prompt); the rest of the text is decoded token by token

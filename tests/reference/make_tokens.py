@@ -4,12 +4,14 @@
     python make_tokens.py VECTORS         # VECTORS = tests/vectors
 
 Writes VECTORS/text/tokens.json. `folders`: changes to the files of VECTORS/tiny/tokenizer, with the
-ids that transformers gives for two texts, the second decoded again, and the special tokens that it
+ids that transformers gives for three texts, the second decoded again, and the special tokens that it
 knows by name. `ggufs`: changes to
 the metadata of files in VECTORS/gguf, with the ids that llama.cpp (xllamacpp) gives for a text and
-for a chat of one message (their number).
+for a chat of one message (their number). `words`: tokens and merges to put into a file, texts, and
+the ids that llama.cpp gives them for every pre-tokenizer (the empty name: where none is named).
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -20,6 +22,8 @@ from pathlib import Path
 
 TEXT = "<|im_start|>a<|im_end|> <|x|>b</s>"
 WORDY = "the lamp in the 12"
+# Digits after each other and tokens between words show which step cuts a text, and where a space is put.
+MIXED = "the 12</s>the lamp<s> in"
 CHAT = "the lamp"
 
 
@@ -109,10 +113,44 @@ FOLDERS = [
         ]
         for flag in (None, True, False)
     ],
+    # A class that is built anew reads no step of tokenizer.json. The digits are one token for it, and two for the step that it leaves out.
+    *[
+        (f"{name}, {kind} and a token of two digits, {model}, legacy {legacy}",
+         {"tokenizer_config.json": {**NAMED, "tokenizer_class": name, **({} if legacy is None else {"legacy": legacy})}},
+         {**STEPS[kind], "model_type": model, "merge": ["1", "2"]})
+        for name, kind, model, legacy in [
+            ("GPT2Tokenizer", "digits", "llama", None), ("GPT2Tokenizer", "digits", "mistral", None), ("GPT2Tokenizer", "digits", "qwen3", None),
+            ("GPT2Tokenizer", "words", "llama", None), ("GPTNeoXTokenizerFast", "digits", "llama", None), ("Qwen2Tokenizer", "digits", "llama", None),
+            ("PreTrainedTokenizerFast", "digits", "qwen2", None), ("PreTrainedTokenizerFast", "digits", "qwen3", None), ("LlamaTokenizer", "digits", "qwen2", None),
+            ("LlamaTokenizer", "digits", "llama", None), ("LlamaTokenizer", "marks", "llama", None), ("LlamaTokenizer", "mark before", "llama", None),
+            ("LlamaTokenizer", "mark before", "llama", True), ("LlamaTokenizer", "mark before", "llama", False), ("LlamaTokenizer", "mark before", "qwen3", None),
+            ("LlamaTokenizer", "mark before", "mistral", None), ("PreTrainedTokenizerFast", "mark before", "llama", None),
+        ]
+    ],
+    # What a class calls its tokens where no file does; they are added where the vocabulary has none.
+    *[
+        (f"tokens of {name or 'no class'}, {model}, {'in config.json' if of_model else 'in tokenizer_config.json'}, files {given}",
+         {"tokenizer_config.json": {**({"tokenizer_class": name} if name and not of_model else {}), **given}},
+         {**STEPS[kind], "model_type": model, **({"model_class": name} if of_model else {})})
+        for name, model, kind in [
+            ("GPT2Tokenizer", "llama", "bytes"), ("GPTNeoXTokenizer", "llama", "bytes"), ("Qwen2Tokenizer", "llama", "words"), ("LlamaTokenizer", "llama", "marks"),
+            ("LlamaTokenizer", "llama", "bytes"), ("LlamaTokenizer", "mistral", "marks"), ("PreTrainedTokenizerFast", "llama", "bytes"), ("PreTrainedTokenizerFast", "qwen2", "words"),
+            ("", "llama", "bytes"), ("", "mistral", "bytes"), ("", "qwen2", "words"), ("", "qwen3", "words"),
+        ]
+        for of_model in ((False, True) if name == "GPT2Tokenizer" else (False,))
+        for given in ({}, {"eos_token": None, "unk_token": "<|x|>"})
+    ],
     *[
         (f"{name} with null as add_prefix_space", {"tokenizer_config.json": {**NAMED, "tokenizer_class": name, "add_prefix_space": None}}, {**STEPS["words"], "model_type": "qwen2"})
         for name in ("Qwen2Tokenizer", "Qwen2TokenizerFast")
     ],
+]
+
+# A vocabulary whose merges reach over most places at which some pre-tokenizer cuts: what takes the
+# place of the first tokens that are more than one byte.
+MERGES = ["Ġ .", ". .", "Ġ 1", "1 2", "12 3", "123 4", "' s", "' S", "a '", "Ġ $", "$ 1", "Ġ Ġ", "Ċ Ċ", "Ġ Ċ", "a .", "= 1", "Ġ a", "Ġa b", "| |", "Ġ '", ") )", "Ġ <", "< a", "b 1", "Ċ a"]
+WORDS = [
+    "a .. b's a'S it'Sx 'sa", "12 123 1234 12341 a12 b1234.5 1 2", " $12 $ 12 x=1 =1", "  a   ab\n\n a\n \na \n\n\na", "<a> <ab <a|| ||", "a)) )) ~|^ a. a.a ..a", "\t a\u00a0ab \u00b2\u00bd\u0661 \u2014a\u3002\u4e00",
 ]
 
 TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"
@@ -140,12 +178,13 @@ def folder(base, files, changes):
         tokenizer = json.loads((base / "tokenizer.json").read_text())
         change(tokenizer, changes)
         (out / "tokenizer.json").write_text(json.dumps(tokenizer))
-        (out / "config.json").write_text(json.dumps({"model_type": changes.get("model_type", "llama")}))
+        of_model = {"tokenizer_class": changes["model_class"]} if "model_class" in changes else {}
+        (out / "config.json").write_text(json.dumps({"model_type": changes.get("model_type", "llama"), **of_model}))
         for name, content in files.items():
             (out / name).write_text(json.dumps(content))
         found = AutoTokenizer.from_pretrained(out)
         wordy = found(WORDY).input_ids
-        return found(TEXT).input_ids, found.special_tokens_map, wordy, found.decode(wordy, skip_special_tokens=True)
+        return found(TEXT).input_ids, found.special_tokens_map, wordy, found.decode(wordy, skip_special_tokens=True), found(MIXED).input_ids
 
 
 def change(tokenizer, changes):
@@ -156,8 +195,35 @@ def change(tokenizer, changes):
         model = tokenizer["model"]
         model["vocab"] = {token.replace("\u0120", changes["space"]): number for token, number in model["vocab"].items()}
         model["merges"] = [[part.replace("\u0120", changes["space"]) for part in merge] for merge in model["merges"]]
+    if "merge" in changes:
+        model = tokenizer["model"]
+        model["vocab"]["".join(changes["merge"])] = len(model["vocab"])
+        model["merges"].append(changes["merge"])
     for text in changes.get("added_tokens", []):
         tokenizer["added_tokens"].append({"id": 95 + changes["added_tokens"].index(text), **token(text)})
+
+
+def words(source):
+    """Changes that put MERGES into a file, and the ids that llama.cpp gives WORDS for every
+    pre-tokenizer."""
+    from gguf import GGUFReader
+
+    fields = GGUFReader(source).fields
+    tokens, old = (fields[f"tokenizer.ggml.{key}"].contents() for key in ("tokens", "merges"))
+    made = [merge.replace(" ", "") for merge in old]
+    places = [at for at, token in enumerate(tokens) if token in made]
+    for at, merge in itertools.zip_longest(places, MERGES):
+        tokens[at] = merge.replace(" ", "") if merge else f"unused{at}"
+    changes = {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.merges": MERGES, "tokenizer.ggml.add_bos_token": False}
+    kinds = {}
+    for pre in ["", "default", *PRES]:
+        with tempfile.TemporaryDirectory() as out:
+            rewrite(source, f"{out}/model.gguf", {**changes, "tokenizer.ggml.pre": pre or None})
+            run = subprocess.run([sys.executable, __file__, "--llama-cpp", f"{out}/model.gguf", *WORDS], capture_output=True, text=True)
+            found = [line for line in run.stdout.splitlines() if line.startswith("RESULT")]
+            kinds.setdefault(found[0].removeprefix("RESULT "), []).append(pre)
+    ids = [{"pre": names, "ids": json.loads(found)} for found, names in kinds.items()]
+    return {"tokens": {at: tokens[at] for at in places}, "merges": MERGES, "texts": WORDS, "ids": ids}
 
 
 def rewrite(source, target, changes):
@@ -169,8 +235,8 @@ def rewrite(source, target, changes):
     for key, value in changes.items():
         fields.pop(key, None)
         if value is not None:
-            kind = GGUFValueType.BOOL if isinstance(value, bool) else GGUFValueType.STRING
-            fields[key] = (value, [kind])
+            kinds = {bool: [GGUFValueType.BOOL], str: [GGUFValueType.STRING], list: [GGUFValueType.ARRAY, GGUFValueType.STRING]}
+            fields[key] = (value, kinds[type(value)])
     for key, (value, types) in fields.items():
         if types[0] == GGUFValueType.ARRAY:
             writer.add_key_value(key, value, types[0], sub_type=types[1])
@@ -184,8 +250,8 @@ def rewrite(source, target, changes):
     writer.close()
 
 
-def llama_cpp(path):
-    """In a process of its own: ids of the text, and how many a chat has."""
+def llama_cpp(path, texts):
+    """In a process of its own: ids of the texts, or of the text and how many a chat has."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -197,20 +263,33 @@ def llama_cpp(path):
         request = urllib.request.Request(server.listening_address + endpoint, json.dumps(body).encode(), {"Content-Type": "application/json"})
         return json.loads(urllib.request.urlopen(request, timeout=30).read())
 
-    ids = post("/tokenize", {"content": CHAT, "add_special": True, "parse_special": True})["tokens"]
+    def tokenize(text):
+        return post("/tokenize", {"content": text, "add_special": True, "parse_special": True})["tokens"]
+
+    if texts:
+        print("RESULT", json.dumps([tokenize(text) for text in texts]), flush=True)
+        os._exit(0)
+    ids = tokenize(CHAT)
     chat = post("/v1/chat/completions", {"messages": [{"role": "user", "content": CHAT}], "max_tokens": 1})
     print("RESULT", json.dumps([ids, chat["usage"]["prompt_tokens"]]), flush=True)
     os._exit(0)
 
 
+def save(vectors, file, words):
+    """The long lists of words take a line each."""
+    lines = [f'\n  "{key}": {json.dumps(value)}' for key, value in words.items()]
+    text = json.dumps(file, indent=1).removesuffix("\n}") + ',\n "words": {' + ",".join(lines) + "\n }\n}\n"
+    (vectors / "text/tokens.json").write_text(text)
+
+
 def main():
     if sys.argv[1] == "--llama-cpp":
-        llama_cpp(sys.argv[2])
+        llama_cpp(sys.argv[2], sys.argv[3:])
     vectors = Path(sys.argv[1])
     folders = []
     for name, files, changes in FOLDERS:
-        ids, special, wordy, decoded = folder(vectors / "tiny/tokenizer", files, changes)
-        folders.append({"name": name, "files": files, "changes": changes, "ids": ids, "special": special, "wordy": wordy, "decoded": decoded})
+        ids, special, wordy, decoded, mixed = folder(vectors / "tiny/tokenizer", files, changes)
+        folders.append({"name": name, "files": files, "changes": changes, "ids": ids, "special": special, "wordy": wordy, "decoded": decoded, "mixed": mixed})
     ggufs = []
     for file, changes in GGUFS:
         changes = {"tokenizer.chat_template": TEMPLATE, **changes}
@@ -224,8 +303,8 @@ def main():
                 continue
             ids, chat = json.loads(found[0].removeprefix("RESULT "))
         ggufs.append({"file": file, "changes": changes, "ids": ids, "chat": chat})
-    file = {"text": TEXT, "wordy": WORDY, "chat": CHAT, "folders": folders, "ggufs": ggufs}
-    (vectors / "text/tokens.json").write_text(json.dumps(file, ensure_ascii=True, indent=1) + "\n")
+    file = {"text": TEXT, "wordy": WORDY, "mixed": MIXED, "chat": CHAT, "folders": folders, "ggufs": ggufs}
+    save(vectors, file, words(vectors / "gguf/llama-rope-freqs.gguf"))
 
 
 if __name__ == "__main__":

@@ -74,7 +74,10 @@ def serve(args, depths):
     if not model:
         raise SystemExit(f"{args.model}: llama.cpp cannot load it")
     vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
-    kind = {"f16": llama_cpp.GGML_TYPE_F16, "f32": llama_cpp.GGML_TYPE_F32, "q8_0": llama_cpp.GGML_TYPE_Q8_0}[args.kv]
+    kind = {
+        "f16": llama_cpp.GGML_TYPE_F16, "f32": llama_cpp.GGML_TYPE_F32,
+        "q8_0": llama_cpp.GGML_TYPE_Q8_0, "q4_0": llama_cpp.GGML_TYPE_Q4_0,
+    }[args.kv]  # fmt: skip
     random.seed(1)
 
     def decode(context):
@@ -124,7 +127,7 @@ def main():
     parser.add_argument("--llama-bench", help="the program; needed unless --serve")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--fa", type=int, choices=(0, 1), default=0, help="flash attention (default 0, faster here)")
-    parser.add_argument("--kv", choices=("f16", "f32", "q8_0"), default="f16")
+    parser.add_argument("--kv", choices=("f16", "f32", "q8_0", "q4_0"), default="f16")
     parser.add_argument("--depths", default="0,2048,4096,8192")
     parser.add_argument("--gen", type=int, default=48, help="tokens decoded per sample")
     parser.add_argument("--pp", type=int, default=512, help="prompt tokens of the prefill row, 0 for none")

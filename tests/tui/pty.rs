@@ -164,7 +164,7 @@ fn a_session_from_start_to_quit() {
     let written =
         std::fs::read_to_string(terminal.home.path().join("channels.csv")).expect("written");
     assert!(
-        written.starts_with("layer,kv_head,channel,pair,wavelength_tokens,kept,importance"),
+        written.starts_with("layer,kv_head,channel,pair,wavelength_tokens,kept,bits,importance"),
         "{written}"
     );
     assert_eq!(written.lines().count(), 65, "one head of 64 channels");
@@ -186,13 +186,13 @@ fn a_mask_is_retuned_measured_saved_and_loaded_again() {
     });
     terminal.wait("its measurement", |screen| screen.contains("measured · 64 steps, forced"));
     terminal.keys(&["s"]);
-    terminal.wait("the sweep", |screen| screen.contains("22 points measured"));
+    terminal.wait("the sweep", |screen| screen.contains("29 points measured"));
     terminal.keys(&["n", "n", "Enter"]);
     terminal.wait("the point's settings", |screen| {
         screen.contains("history: 2 back") && screen.contains("at work, applied in")
     });
     terminal.keys(&["q"]);
-    terminal.wait("the question", |screen| screen.contains("the mask is not saved"));
+    terminal.wait("the question", |screen| screen.contains("is not saved"));
     terminal.keys(&["w"]);
     terminal.wait("the offered name", |screen| screen.contains("save demo-keep"));
     terminal.keys(&["C-u"]);

@@ -139,6 +139,18 @@ impl<D: Device> Batch<D> {
         ))
     }
 
+    /// Whether a key or value of the new tokens was no finite number in the cache's type, in a layer
+    /// that was appended since the step began. Waits for the device.
+    pub fn misfits(&self, device: &D) -> Result<bool> {
+        let Some(memory) = self.state_memory.memory.as_ref().filter(|_| !self.states.is_empty())
+        else {
+            return Ok(false);
+        };
+        let mut states = self.states.clone();
+        device.read(memory, 0, bytemuck::cast_slice_mut(&mut states))?;
+        Ok(states.iter().any(|state| state.misfits != 0))
+    }
+
     /// Attention of the new tokens in one layer: `q` (after RoPE) and `out` are addresses of
     /// `[sequences, heads, head_dim]`.
     pub fn attend(&self, device: &D, layer: usize, q: u64, out: u64) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Kernels, grids, blocks and shared memory, computed here once for the simulator and for a GPU.
 
+use half::{bf16, f16};
+
 use super::params::{ActivityParams, AppendParams, CombineParams, DecodeParams, RebuildParams};
 use crate::attention::AttentionScale;
 use crate::element::Dtype;
@@ -250,7 +252,10 @@ impl KernelShape {
                 layer: layer as u32,
                 kv_heads,
                 head_dim,
-                pad: 0,
+                infinity: match self.dtype {
+                    Dtype::Bf16 => bf16::INFINITY.to_bits().into(),
+                    _ => f16::INFINITY.to_bits().into(),
+                },
             }),
         }
     }

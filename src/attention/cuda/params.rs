@@ -39,8 +39,8 @@ pub struct SequenceState {
     pub sink: u32,
     /// Slots of the ring behind it.
     pub ring: u32,
-    /// Unused.
-    pub pad: u32,
+    /// Not 0 once a key or value of the current token is stored as no finite number.
+    pub misfits: u32,
 }
 
 /// `WorkItem`: what one block of the decode kernel reads.
@@ -118,8 +118,8 @@ pub struct AppendParams {
     pub kv_heads: u32,
     /// Channels.
     pub head_dim: u32,
-    /// Unused.
-    pub pad: u32,
+    /// Infinity in the element type: all bits of its exponent.
+    pub infinity: u32,
 }
 
 /// `RebuildParams`: one sequence from keys and values of all its tokens.

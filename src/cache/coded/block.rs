@@ -142,8 +142,8 @@ impl BlockLayout {
     /// The stored value of one token, `[head_dim]`.
     pub fn read_value<E: Element>(&self, block: &[u8], token: usize, value: &mut [f32]) {
         assert!(token < BLOCK && value.len() == self.head_dim, "a value has head_dim channels");
-        if let Coding::Blocks { rotated } = self.coding {
-            self.read_row(block, self.values, token, (value, rotated));
+        if matches!(self.coding, Coding::Blocks { .. }) {
+            self.read_value_row(block, token, value);
             return;
         }
         let Some(codes) = &self.codes else {
@@ -162,6 +162,31 @@ impl BlockLayout {
                 *x = group.number(get(block, codes.place(channel, token), codes.width));
             }
         }
+    }
+
+    /// The key of one token in a cache of blocks per token as it is stored, rotated where the plan
+    /// says so, `[head_dim]`.
+    #[inline(always)]
+    pub fn read_key_row(&self, block: &[u8], token: usize, row: &mut [f32]) {
+        self.read_row(block, 0, token, (row, false));
+    }
+
+    /// The value of one token in a cache of blocks per token, `[head_dim]`.
+    #[inline(always)]
+    pub fn read_value_row(&self, block: &[u8], token: usize, row: &mut [f32]) {
+        self.read_row(block, self.values, token, (row, self.is_rotated()));
+    }
+
+    /// Rotates a query as the keys of a cache of blocks per token are, `[head_dim]`, so that their
+    /// dot products are those of what was rotated.
+    pub fn rotate_like_keys(&self, query: &mut [f32]) {
+        if self.is_rotated() {
+            ggml::rotate(query);
+        }
+    }
+
+    fn is_rotated(&self) -> bool {
+        matches!(self.coding, Coding::Blocks { rotated: true })
     }
 
     /// Takes over the codes of these tokens, whole groups, wherever `from`, a block of the same
@@ -253,6 +278,7 @@ impl BlockLayout {
         ggml::encode(row, width, &mut block[offset + token * bytes..][..bytes]);
     }
 
+    #[inline(always)]
     fn read_row(
         &self,
         block: &[u8],

@@ -47,6 +47,10 @@ pub(super) fn encode(row: &[f32], width: Width, to: &mut [u8]) {
 }
 
 /// The numbers of a coded row.
+///
+/// Inlined into the attention kernels, which are compiled for the machine's instructions; its loops
+/// are such as the compiler turns into vector instructions.
+#[inline(always)]
 pub(super) fn decode(from: &[u8], width: Width, row: &mut [f32]) {
     for (block, numbers) in from.chunks_exact(block_bytes(width)).zip(row.chunks_exact_mut(BLOCK)) {
         let (scale, codes) = block.split_at(2);
@@ -56,15 +60,19 @@ pub(super) fn decode(from: &[u8], width: Width, row: &mut [f32]) {
                 *x = d * f32::from(code as i8);
             }
         } else {
-            for (at, &code) in codes.iter().enumerate() {
-                numbers[at] = d * (f32::from(code & 15) - 8.0);
-                numbers[at + BLOCK / 2] = d * (f32::from(code >> 4) - 8.0);
+            let (low, high) = numbers.split_at_mut(BLOCK / 2);
+            for (x, &code) in low.iter_mut().zip(codes) {
+                *x = d * f32::from((code & 15) as i8 - 8);
+            }
+            for (x, &code) in high.iter_mut().zip(codes) {
+                *x = d * f32::from((code >> 4) as i8 - 8);
             }
         }
     }
 }
 
 /// Multiplies every 64 numbers by the Hadamard matrix over 8, which is its own inverse.
+#[inline(always)]
 pub(super) fn rotate(row: &mut [f32]) {
     for piece in row.chunks_exact_mut(HADAMARD) {
         let mut half = 1;

@@ -23,7 +23,8 @@ pub struct CacheArgs {
     pub mask: Option<PathBuf>,
     /// Cache plan, which says how many bits each channel has: a name (k8v8, k8v4, k4v8, k4v4, q8_0,
     /// q4_0, q8_0/q4_0, q8_0-hadamard, q4_0-hadamard) or a file, ./k8v8 where it is called like a
-    /// name. `sweep` and `bench` take several
+    /// name. FILE*k8v4 is what a mask or plan file keeps, at the widths of that name. `sweep` and
+    /// `bench` take several
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "mask")]
     pub plan: Vec<String>,
     /// First tokens that keep every channel [default: the file's own; 16]
@@ -177,7 +178,8 @@ impl CacheArgs {
     }
 }
 
-/// A plan by name or from a file. A name wins over a file that is called so; `./NAME` is the file.
+/// A plan by name or from a file, or what a file keeps at the widths of a name (`FILE*NAME`). A name
+/// wins over a file that is called so; `./NAME` is the file.
 pub fn read_plan(text: &str, config: &Config) -> Result<GivenPlan> {
     if CachePlan::NAMES.iter().any(|named| named.name == text) {
         return Ok(GivenPlan {
@@ -189,6 +191,12 @@ pub fn read_plan(text: &str, config: &Config) -> Result<GivenPlan> {
         });
     }
     let path = Path::new(text);
+    if let Some((file, name)) = text.rsplit_once('*')
+        && !path.exists()
+    {
+        return times(file, name, config)
+            .map_err(|error| Error::of_code(error.exit_code(), format!("--plan {text}: {error}")));
+    }
     if !path.exists() && path.components().count() == 1 && path.extension().is_none() {
         let names: Vec<&str> = CachePlan::NAMES.iter().map(|named| named.name).collect();
         return Err(Error::input(format!(
@@ -197,6 +205,19 @@ pub fn read_plan(text: &str, config: &Config) -> Result<GivenPlan> {
         )));
     }
     read_file(path, config)
+}
+
+/// What a file keeps, at the widths of a named plan and in its groups of tokens.
+fn times(file: &str, name: &str, config: &Config) -> Result<GivenPlan> {
+    let widths = CachePlan::named(name, config.mask_shape())?;
+    let mask = read_file(Path::new(file), config)?;
+    Ok(GivenPlan {
+        name: format!("{file}*{name}"),
+        plan: widths.within(mask.plan.mask())?,
+        file: None,
+        window: Window { chunk: Window::CODED.chunk, ..mask.window },
+        warnings: mask.warnings,
+    })
 }
 
 /// Reads a file with a mask or a plan and checks it against a model.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::decode::worker::Prompt;
 use crate::model::Model;
-use crate::{Error, Result, error};
+use crate::{Error, Result, input_file};
 
 /// What to send to the model.
 #[derive(Debug, Clone, clap::Args)]
@@ -97,8 +97,7 @@ fn standard_input() -> Result<String> {
 
 /// Reads a text file.
 pub fn read_text(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|cause| error::io("reading", path, &cause))?;
-    text_of(bytes, &path.display().to_string())
+    text_of(input_file::read(path, input_file::PROMPT)?, &path.display().to_string())
 }
 
 fn text_of(bytes: Vec<u8>, name: &str) -> Result<String> {

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use crate::cli::printable::{Breaks, printable};
+use crate::printable::{Breaks, printable};
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::geometry::model_geometry;
+use super::kvpress;
 use super::split::SplitArgs;
 use crate::cli::output;
 use crate::mask::files::{self, Contents, Format};
@@ -38,11 +39,14 @@ pub(super) struct ExportArgs {
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// The file to write; its extension says the format
-    #[arg(value_name = "OUT")]
-    output: PathBuf,
+    #[arg(value_name = "OUT", required_unless_present = "kvpress")]
+    output: Option<PathBuf>,
     /// Write the importance and not the mask
     #[arg(long)]
     importance: bool,
+    /// Write a press for NVIDIA's kvpress and the mask into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "importance"])]
+    kvpress: Option<PathBuf>,
     #[command(flatten)]
     split: SplitArgs,
     /// Print one JSON object
@@ -149,13 +153,21 @@ pub(super) fn import(args: &ImportArgs) -> Result<()> {
 /// Runs `kscope mask export`.
 pub(super) fn export(args: &ExportArgs) -> Result<()> {
     let contents = args.split.read(&args.input)?;
+    if let Some(folder) = &args.kvpress {
+        let mask = kvpress::export(&args.input, contents.clone(), folder)?;
+        return Report::new(&args.input, &mask, &contents, false).print(args.json);
+    }
+    let output = args.output.as_ref().expect("an output is required without --kvpress");
     // What the format cannot hold is wrong with the input; a path that cannot be written is not.
-    let bytes = files::encode(&contents, Format::of_path(&args.output)?, args.importance).map_err(
-        |error| match error {
-            Error::Input(sentence) => Error::input(format!("{}: {sentence}", args.input.display())),
-            other => other,
-        },
-    )?;
-    files::overwrite(&args.output, &bytes)?;
-    Report::new(&args.input, &args.output, &contents, args.importance).print(args.json)
+    let bytes =
+        files::encode(&contents, Format::of_path(output)?, args.importance).map_err(|error| {
+            match error {
+                Error::Input(sentence) => {
+                    Error::input(format!("{}: {sentence}", args.input.display()))
+                }
+                other => other,
+            }
+        })?;
+    files::overwrite(output, &bytes)?;
+    Report::new(&args.input, output, &contents, args.importance).print(args.json)
 }

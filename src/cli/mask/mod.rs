@@ -6,6 +6,7 @@ mod command;
 mod convert;
 mod diff;
 mod geometry;
+mod kvpress;
 mod make;
 mod map;
 mod report;

@@ -19,7 +19,9 @@ pub struct ScoreArgs {
     /// How channels are scored
     #[arg(long, value_parser = scoring())]
     rule: Scoring,
-    /// Text files to run through the model (rules key-norm, think and sensitivity)
+    /// Text files to run through the model (rules key-norm, think and sensitivity). Sensitivity also
+    /// takes names of fetched texts, and `sentences`, which are generated [default for it: the texts
+    /// that learning reads]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(super) text: Vec<PathBuf>,
     /// Where the scores go

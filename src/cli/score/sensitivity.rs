@@ -1,5 +1,6 @@
 //! `kscope score --rule sensitivity`.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::json;
@@ -8,7 +9,7 @@ use super::command::ScoreArgs;
 use crate::cli::output;
 use crate::cli::progress::ProgressLine;
 use crate::cli::values;
-use crate::learn::data;
+use crate::learn::data::{self, Haystack};
 use crate::learn::sensitivity::{
     SensitivitySettings, SensitivityStep, costliest_share, measure, recipe,
 };
@@ -75,12 +76,26 @@ impl SensitivityArgs {
     }
 }
 
+/// The texts that are named or, without any, the fetched ones that learning reads.
+fn texts(args: &ScoreArgs) -> Result<Haystack> {
+    let haystack = match args.text.is_empty() {
+        true => data::load(&[], "text")?,
+        false => {
+            let source = |text: &PathBuf| data::source(&text.to_string_lossy());
+            Haystack { pieces: args.text.iter().map(source).collect::<Result<_>>()? }
+        }
+    };
+    match haystack.pieces.is_empty() {
+        true => Err(Error::input(
+            "this rule looks at a running model: give it --text FILE, or get texts with `kscope fetch texts`",
+        )),
+        false => Ok(haystack),
+    }
+}
+
 /// Measures and writes a sensitivity file.
 pub(super) fn run(args: &ScoreArgs) -> Result<()> {
-    if args.text.is_empty() {
-        return Err(Error::input("this rule looks at a running model: give it --text FILE"));
-    }
-    let haystack = data::load(&args.text, "text")?;
+    let haystack = texts(args)?;
     let model = args.model.load()?;
     let settings = args.sensitivity.settings(model.config(), args.seed);
     let began = Instant::now();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use crate::decode::session::Finish;
 use crate::element::Dtype;
 use crate::machine::DeviceMemory;
 use crate::mask::files::{self, MaskFile};
-use crate::mask::{CachePlan, ChannelMask, Rule, Shape, Window};
+use crate::mask::{CachePlan, ChannelMask, Rule, Sensitivity, Shape, Window};
 use crate::spread::Spread;
 
 /// An event with its run and time.
@@ -133,6 +134,9 @@ pub struct ModelInfo {
     /// What a mask for this model is bound to.
     #[serde(default)]
     pub fingerprint: String,
+    /// What every width is predicted to cost, where a file says it. Recordings leave it out.
+    #[serde(skip)]
+    pub sensitivity: Option<Arc<Sensitivity>>,
     /// Warnings to show, one sentence each.
     pub warnings: Vec<String>,
 }

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::cache::CacheSpec;
 use crate::decode::comparison::Mode;
 use crate::element::Dtype;
-use crate::mask::{Window, fingerprint};
+use crate::mask::{Sensitivity, Window, fingerprint};
 use crate::model::Model;
 
 /// Makes the setup on the engine's thread. The function that it is given takes the share done and
@@ -33,6 +33,8 @@ pub struct Setup {
     pub solo: bool,
     /// The tokens that the pruned side is fed next to a dense one.
     pub feed: Mode,
+    /// What every width is predicted to cost, where it is known.
+    pub sensitivity: Option<Arc<Sensitivity>>,
     /// Warnings to show, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -72,6 +74,7 @@ impl Setup {
             solo: self.solo,
             feed: self.feed,
             fingerprint: fingerprint(&config.geometry()),
+            sensitivity: self.sensitivity.clone(),
             warnings: self.warnings.clone(),
         }
     }

@@ -1,7 +1,6 @@
 //! The prose that needles are hidden in.
 
-use crate::eval::recall::sample::shuffle;
-use crate::learn::data::{Haystack, HaystackPart};
+use crate::learn::data::Haystack;
 use crate::model::demo::generator::sentence;
 use crate::random::SplitMix64;
 
@@ -19,7 +18,7 @@ impl Essay {
         if haystack.pieces.is_empty() {
             let mut rng = SplitMix64::new(0);
             let mut sentences: Vec<String> = (0..4000).map(|_| sentence(&mut rng)).collect();
-            shuffle(&mut sentences, &mut rng);
+            rng.shuffle(&mut sentences, usize::MAX);
             let words = sentences.iter().flat_map(|one| one.split_whitespace());
             return Self {
                 name: "generated sentences".to_owned(),
@@ -27,11 +26,8 @@ impl Essay {
             };
         }
         let names: Vec<&str> = haystack.pieces.iter().map(|piece| piece.name.as_str()).collect();
-        let parts = haystack.pieces.iter().flat_map(|piece| {
-            [piece.part(HaystackPart::Training), piece.part(HaystackPart::HeldOut)]
-        });
-        // A word that the border between the parts cuts in two stays so.
-        let words = parts.flat_map(str::split_whitespace).map(str::to_owned).collect();
+        let texts = haystack.pieces.iter().map(|piece| piece.text());
+        let words = texts.flat_map(str::split_whitespace).map(str::to_owned).collect();
         Self { name: names.join(", "), words }
     }
 

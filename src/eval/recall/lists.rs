@@ -1,7 +1,7 @@
 //! RULER's common words and frequent coded words.
 
 use super::RecallSample;
-use super::sample::{places, shuffle};
+use super::sample::places;
 use super::vocabulary::pool;
 use crate::random::SplitMix64;
 
@@ -27,7 +27,7 @@ fn listed(
         .enumerate()
         .flat_map(|(at, word)| std::iter::repeat_n(word.as_str(), times(at)))
         .collect();
-    shuffle(&mut all, fixed);
+    fixed.shuffle(&mut all, usize::MAX);
     let entries: Vec<String> =
         all.iter().enumerate().map(|(at, word)| format!("{}. {word}", at + 1)).collect();
     Listed { text: entries.join(" "), common: words[..common.min(words.len())].to_vec() }
@@ -102,14 +102,14 @@ pub(super) fn coded(
         }
     }
     words.sort_unstable();
-    shuffle(&mut words, fixed);
+    fixed.shuffle(&mut words, usize::MAX);
     "...".clone_into(&mut words[0]);
     let mut all: Vec<&str> = Vec::with_capacity(units);
     for (rank, word) in words.iter().enumerate() {
         let times = (units as f64 * ((rank + 1) as f64).powf(-ALPHA) / ZETA).floor() as usize;
         all.extend(std::iter::repeat_n(word.as_str(), times));
     }
-    shuffle(&mut all, fixed);
+    fixed.shuffle(&mut all, usize::MAX);
     RecallSample {
         context: format!(
             "Read the coded text below and count how often each coded word is in it. Leave out the dots '...'.\n{}",

@@ -1,7 +1,7 @@
 //! RULER's needle tasks: sentences that give a key a value, hidden in noise, prose or among others
 //! of their kind.
 
-use super::sample::{places, shuffle};
+use super::sample::places;
 use super::vocabulary::pair;
 use super::{Essay, RecallSample, RecallTask};
 use crate::learn::data::{FILLER, uuid};
@@ -146,7 +146,7 @@ pub(super) fn sample(
         .collect();
     let mut order: Vec<(usize, usize)> =
         (0..settings.keys).flat_map(|key| (0..settings.values).map(move |v| (key, v))).collect();
-    shuffle(&mut order, fixed);
+    fixed.shuffle(&mut order, usize::MAX);
     let needles: Vec<String> = order
         .iter()
         .map(|&(key, value)| needle(settings.value, &keys[key], &values[key][value]))

@@ -41,21 +41,10 @@ pub fn sampled(
     }
 }
 
-/// Puts these in random order.
-pub(super) fn shuffle<T>(list: &mut [T], rng: &mut SplitMix64) {
-    for at in (1..list.len()).rev() {
-        list.swap(at, rng.below(at + 1));
-    }
-}
-
 /// `count` different numbers of `0..n`, in drawn order; all of them where `count` is `n` or more.
 pub(super) fn places(n: usize, count: usize, rng: &mut SplitMix64) -> Vec<usize> {
     let mut all: Vec<usize> = (0..n).collect();
-    let count = count.min(n);
-    for at in 0..count {
-        let other = at + rng.below(n - at);
-        all.swap(at, other);
-    }
+    rng.shuffle(&mut all, count);
     all.truncate(count);
     all
 }

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::jobs::Shard;
 use crate::cache::CacheSpec;
 use crate::mask::{CachePlan, Window};
+use crate::numbers::hex;
 use crate::{Error, Result};
 
 /// A mask or plan in the header.
@@ -63,10 +64,6 @@ pub fn plan_fingerprint(plan: &CachePlan) -> String {
 /// Sha256 in hexadecimal.
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The first line of a file of results.

@@ -249,7 +249,7 @@ fn read(records: &[&Record]) -> Vec<Row> {
     let first = records[0];
     let row = |at: usize| {
         let mut all = ScoredLosses::default();
-        let mut parts = vec![(0.0, 0_usize); PARTS];
+        let mut parts = [(0.0, 0_usize); PARTS];
         let (mut lost, mut won) = (0, 0);
         for record in records {
             let chunk = &record.losses[at];

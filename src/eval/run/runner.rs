@@ -111,13 +111,15 @@ impl EvalPlan {
     }
 }
 
-/// Runs the jobs that are not in the folder's results yet, and gives all of them. `progress` gets
-/// jobs done, all jobs and the newest record; an error cancels.
+/// Takes the jobs done, all jobs and the newest record; an error cancels the run.
+pub type JobProgress<'a> = &'a mut dyn FnMut(usize, usize, Option<&Record>) -> Result<()>;
+
+/// Runs the jobs that are not in the folder's results yet, and gives all of them.
 pub fn run(
     mut plan: EvalPlan,
     header: RunHeader,
     folder: Option<&Path>,
-    progress: &mut dyn FnMut(usize, usize, Option<&Record>) -> Result<()>,
+    progress: JobProgress<'_>,
 ) -> Result<Results> {
     let jobs = plan.jobs();
     let own: Vec<usize> =

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::mask::{CachePlan, Shape, Window};
-use crate::numbers::percent;
+use crate::numbers::{nats, percent};
 
 /// The plain caches that a verdict names: K per channel and in blocks per token, with 8 bits and
 /// with 4.
@@ -84,6 +84,6 @@ impl Cost {
         let recall = self
             .recall
             .map_or_else(String::new, |recall| format!(" and recall {}", percent(recall, 1)));
-        format!("{} of the bytes, KLD {:.5}{recall}", percent(self.bytes_share, 1), self.kld_mean)
+        format!("{} of the bytes, KLD {}{recall}", percent(self.bytes_share, 1), nats(self.kld_mean))
     }
 }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::model::demo::generator::sentence;
 use crate::model::fetch::texts::DOMAINS;
 use crate::random::SplitMix64;
-use crate::{Error, Result, error};
+use crate::{Error, Result, input_file};
 
 /// Which part of a haystack is read. Training never sees the last sixth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,12 @@ impl HaystackPiece {
 
     /// Sha256 of the whole text, in hexadecimal.
     pub fn sha256(&self) -> String {
-        Sha256::digest(&self.text).iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::numbers::hex(&Sha256::digest(&self.text))
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// One part of the text.
@@ -119,7 +124,7 @@ fn fetched(names: &[&str]) -> Result<Vec<HaystackPiece>> {
 
 /// A text or Markdown file as it is; for JSON lines, the texts of the field joined by blank lines.
 fn read(path: &Path, field: &str) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|cause| error::io("reading", path, &cause))?;
+    let bytes = input_file::read(path, input_file::TEXT)?;
     let name = path.display();
     let text =
         String::from_utf8(bytes).map_err(|_| Error::input(format!("{name} is no UTF-8 text")))?;

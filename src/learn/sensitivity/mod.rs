@@ -7,6 +7,7 @@
 mod measure;
 mod recipe;
 mod settings;
+pub mod worker;
 
 pub use measure::{MeasuredSensitivity, measure};
 pub use recipe::{costliest_share, recipe};

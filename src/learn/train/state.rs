@@ -10,7 +10,7 @@ use super::{Settings, Stage};
 use crate::learn::optim::AdamW;
 use crate::mask::files::overwrite;
 use crate::mask::{Importance, Shape};
-use crate::{Error, Result, error};
+use crate::{Error, Result, input_file};
 
 /// The state of a training between two updates. Factors are f32, `[layers, kv_heads, head_dim]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,7 +114,7 @@ impl TrainState {
 
     /// Reads a state that [`save`](Self::save) wrote for the same model, settings and data.
     pub fn load(path: &Path, settings: &Settings, key: &str) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|cause| error::io("reading", path, &cause))?;
+        let bytes = input_file::read(path, input_file::CHECKPOINT)?;
         let bad = |what: &str| {
             Error::input(format!("{}: expected a kscope checkpoint, found {what}", path.display()))
         };

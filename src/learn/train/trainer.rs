@@ -223,10 +223,7 @@ impl<'a> Trainer<'a> {
             self.settings.seed ^ (round as u64 + 1).wrapping_mul(0x9E37_79B9) ^ stage << 48,
         );
         let mut order: Vec<usize> = (0..self.samples.len()).collect();
-        for i in 0..order.len() {
-            let j = i + rng.below(order.len() - i);
-            order.swap(i, j);
-        }
+        rng.shuffle(&mut order, self.samples.len());
         order[at]
     }
 

@@ -6,34 +6,11 @@ use super::array::Split;
 use super::contents::Contents;
 use super::format::Format;
 use super::{native, npy, pth, tsv};
-use crate::numbers::count;
-use crate::{Error, Result, error};
-
-/// The largest file that is read. Importance of the largest models, in the widest type and as text,
-/// is ten times smaller.
-pub(super) const MAX_FILE_BYTES: u64 = 256 << 20;
+use crate::{Result, input_file};
 
 /// Reads a file of any known kind; `split` says how the columns of a flat array divide into heads.
 pub fn read(path: &Path, split: &Split) -> Result<Contents> {
-    let io = |error: std::io::Error| error::io("reading", path, &error);
-    let metadata = std::fs::metadata(path).map_err(io)?;
-    if !metadata.is_file() {
-        // A device or pipe has no size and may never end.
-        return Err(Error::input(format!(
-            "{}: expected a file, found a folder, device or pipe",
-            path.display()
-        )));
-    }
-    let size = metadata.len();
-    if size > MAX_FILE_BYTES {
-        return Err(Error::input(format!(
-            "{}: expected a mask or importance of at most {} bytes, found {} bytes",
-            path.display(),
-            count(MAX_FILE_BYTES as usize),
-            count(size as usize)
-        )));
-    }
-    let bytes = std::fs::read(path).map_err(io)?;
+    let bytes = input_file::read(path, input_file::MASK)?;
     let format = match Format::of_content(&bytes) {
         // A damaged file looks like text; then the extension says what it was meant to be.
         Format::Tsv => Format::of_path(path).unwrap_or(Format::Tsv),

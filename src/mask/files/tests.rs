@@ -2,7 +2,6 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::read::MAX_FILE_BYTES;
 use super::*;
 use crate::mask::{CachePlan, Geometry, Shape, Window, fingerprint, keep_counts, rules};
 
@@ -254,7 +253,7 @@ fn a_failed_save_leaves_the_old_file_and_no_litter() {
 fn what_is_too_large_or_no_file_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
     let large = folder.path().join("checkpoint.pth");
-    std::fs::File::create(&large).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap();
+    std::fs::File::create(&large).unwrap().set_len((256 << 20) + 1).unwrap();
     let sentence = |path: &Path| {
         let error = read(path, &Split::default()).unwrap_err();
         assert_eq!(error.exit_code(), 2);

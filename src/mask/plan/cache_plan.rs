@@ -104,6 +104,34 @@ impl CachePlan {
         }
     }
 
+    /// The plan that stores what a mask keeps, at this plan's widths: a mask times bits.
+    ///
+    /// # Errors
+    /// Another shape; blocks per token, which hold whole keys.
+    pub fn within(&self, mask: &ChannelMask) -> Result<Self> {
+        if mask.shape() != self.shape() {
+            return Err(Error::input(format!(
+                "a mask of shape {} does not fit a plan of {}",
+                mask.shape(),
+                self.shape()
+            )));
+        }
+        if let Coding::Blocks { .. } = self.coding {
+            return Err(Error::input(
+                "blocks per token hold whole keys, so no mask can be laid on them: k8v8, k8v4, k4v8 and k4v4 take one",
+            ));
+        }
+        let of = |width: Width, kept: bool| if kept { width } else { Width::Zero };
+        let k = self.k.iter().zip(mask.bits()).map(|(&width, &kept)| of(width, kept)).collect();
+        let v = self.v.iter().zip(mask.kept_counts());
+        Self::new(
+            self.shape(),
+            k,
+            v.map(|(&width, kept)| of(width, kept > 0)).collect(),
+            self.coding,
+        )
+    }
+
     /// The plan that stores everything at the cache's element type: dense decode.
     pub fn full(shape: Shape) -> Self {
         Self::of_mask(&ChannelMask::full(shape))
@@ -173,9 +201,19 @@ impl CachePlan {
     /// Bytes of 64 middle tokens of K and of V by width, in the order of [`Width::ALL`], scales and
     /// minima included.
     pub fn bytes_by_width(&self, chunk: usize, element: usize) -> [[usize; 5]; 2] {
+        self.bytes_by_width_of(self.shape().each_head(), chunk, element)
+    }
+
+    /// The same of some heads alone.
+    pub fn bytes_by_width_of(
+        &self,
+        heads: impl Iterator<Item = (usize, usize)>,
+        chunk: usize,
+        element: usize,
+    ) -> [[usize; 5]; 2] {
         let (tokens, group) = (64, group_tokens(chunk));
         let mut bytes = [[0; 5]; 2];
-        for (layer, head) in self.shape().each_head() {
+        for (layer, head) in heads {
             let counts = WidthCounts::of(self.k(layer, head)).0;
             for (width, count) in Width::ALL.into_iter().zip(counts).filter(|(_, n)| *n > 0) {
                 let k = HeadBytes::of(&vec![width; count], Width::Zero, self.coding, element);
@@ -202,7 +240,7 @@ impl CachePlan {
     pub fn sha256(&self) -> String {
         let mut bytes = format!("{:?}", self.coding).into_bytes();
         bytes.extend(self.k.iter().chain(&self.v).map(|width| width.bits()));
-        crate::mask::geometry::hex(&Sha256::digest(bytes))
+        crate::numbers::hex(&Sha256::digest(bytes))
     }
 }
 
@@ -229,6 +267,22 @@ mod tests {
         assert_eq!(again.unwrap(), plan);
         assert!(CachePlan::full(SHAPE).is_full());
         assert_eq!(CachePlan::full(SHAPE).bytes_share(32), 1.0);
+    }
+
+    #[test]
+    fn a_mask_times_bits_stores_what_the_mask_keeps() {
+        let mask = ChannelMask::from_fn(SHAPE, |layer, _, channel| layer == 1 && channel % 4 == 0);
+        let plan = CachePlan::named("k8v4", SHAPE).unwrap().within(&mask).unwrap();
+        assert_eq!(plan.mask(), &mask);
+        assert_eq!(plan.k_counts().0, [112, 0, 0, 16, 0]);
+        assert_eq!(plan.v_widths(), [Width::Zero, Width::Four]);
+        assert_eq!(plan.bytes_share(64), (16.0 * 8.5 + 64.0 * 5.0) / (4.0 * 64.0 * 16.0));
+        let full = CachePlan::named("k8v4", SHAPE).unwrap();
+        assert_eq!(full.within(&ChannelMask::full(SHAPE)).unwrap(), full);
+        let blocks = CachePlan::named("q8_0", SHAPE).unwrap().within(&mask).unwrap_err();
+        assert!(blocks.to_string().contains("hold whole keys"), "{blocks}");
+        let other = Shape { layers: 3, ..SHAPE };
+        assert!(CachePlan::named("k8v4", other).unwrap().within(&mask).is_err());
     }
 
     #[test]

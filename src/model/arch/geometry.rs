@@ -7,7 +7,7 @@ use crate::model::rope_scaling::RopeScaling;
 /// A published model's shape, from its configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct KnownGeometry {
-    /// Its name for `--random-weights`.
+    /// Its name, in every command that takes one.
     pub name: &'static str,
     /// Decoder layers.
     pub layers: usize,
@@ -34,6 +34,42 @@ pub struct KnownGeometry {
 }
 
 impl KnownGeometry {
+    /// A shape with an output projection of its own and no scaling of the rotary frequencies, from
+    /// layers, width of the residual stream and of the MLP; query heads, KV heads and channels;
+    /// vocabulary, context and rotation base.
+    pub(super) const fn sized(
+        name: &'static str,
+        [layers, hidden, intermediate]: [usize; 3],
+        [heads, kv_heads, head_dim]: [usize; 3],
+        [vocab, context]: [usize; 2],
+        theta: f64,
+    ) -> Self {
+        Self {
+            name,
+            layers,
+            hidden,
+            intermediate,
+            heads,
+            kv_heads,
+            head_dim,
+            vocab,
+            context,
+            theta,
+            llama3_factor: None,
+            tied: false,
+        }
+    }
+
+    /// The same with the embedding as output projection.
+    pub(super) const fn with_tied_head(self) -> Self {
+        Self { tied: true, ..self }
+    }
+
+    /// The same with Llama 3.1's scaling of the rotary frequencies.
+    pub(super) const fn with_llama3(self, factor: f64) -> Self {
+        Self { llama3_factor: Some(factor), ..self }
+    }
+
     fn config(&self, architecture: &'static Architecture) -> Config {
         Config {
             architecture,
@@ -75,7 +111,8 @@ fn known() -> impl Iterator<Item = (&'static Architecture, &'static KnownGeometr
         .flat_map(|&known| known.geometries.iter().map(move |geometry| (known, geometry)))
 }
 
-/// Names of all published shapes.
+/// Names of all published shapes that kscope can run; [`served_names`](super::served_names) has
+/// those that it can plan with.
 pub fn known_names() -> Vec<&'static str> {
     known().map(|(_, geometry)| geometry.name).collect()
 }

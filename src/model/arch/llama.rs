@@ -172,5 +172,57 @@ pub(super) const LLAMA: Architecture = Architecture {
             llama3_factor: Some(8.0),
             tied: false,
         },
+        KnownGeometry::sized(
+            "smollm2-1.7b",
+            [24, 2048, 8192],
+            [32, 32, 64],
+            [49_152, 8_192],
+            130_000.0,
+        )
+        .with_tied_head(),
+        KnownGeometry::sized(
+            "llama-2-13b",
+            [40, 5120, 13_824],
+            [40, 40, 128],
+            [32_000, 4_096],
+            10_000.0,
+        ),
+        KnownGeometry::sized(
+            "llama-2-70b",
+            [80, 8192, 28_672],
+            [64, 8, 128],
+            [32_000, 4_096],
+            10_000.0,
+        ),
+        KnownGeometry::sized(
+            "llama-3-8b",
+            [32, 4096, 14_336],
+            [32, 8, 128],
+            [128_256, 8_192],
+            500_000.0,
+        ),
+        KnownGeometry::sized(
+            "llama-3-70b",
+            [80, 8192, 28_672],
+            [64, 8, 128],
+            [128_256, 8_192],
+            500_000.0,
+        ),
+        KnownGeometry::sized(
+            "llama-3.3-70b",
+            [80, 8192, 28_672],
+            [64, 8, 128],
+            [128_256, 131_072],
+            500_000.0,
+        )
+        .with_llama3(8.0),
+        KnownGeometry::sized(
+            "llama-3.1-405b",
+            [126, 16_384, 53_248],
+            [128, 8, 128],
+            [128_256, 131_072],
+            500_000.0,
+        )
+        .with_llama3(8.0),
     ],
 };

@@ -9,6 +9,7 @@ mod architecture;
 mod block;
 mod geometry;
 mod names;
+mod planned;
 
 mod llama;
 mod mistral;
@@ -19,6 +20,7 @@ pub use architecture::{Architecture, BiasRule, Biases, Defaults, WindowRule};
 pub use block::{BlockSpec, LinearSpec, NormSpec, PartSpec};
 pub use geometry::{KnownGeometry, known_config, known_names};
 pub use names::{Keys, Spelling, TensorNames};
+pub use planned::{PlannedGeometry, planned, served_names};
 
 /// Every architecture, in the order in which messages list them.
 pub const ARCHITECTURES: &[&Architecture] =

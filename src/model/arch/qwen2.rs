@@ -46,6 +46,43 @@ pub(super) const QWEN2: Architecture = Architecture {
             llama3_factor: None,
             tied: false,
         },
+        KnownGeometry::sized(
+            "qwen2.5-1.5b",
+            [28, 1536, 8960],
+            [12, 2, 128],
+            [151_936, 32_768],
+            1_000_000.0,
+        )
+        .with_tied_head(),
+        KnownGeometry::sized(
+            "qwen2.5-3b",
+            [36, 2048, 11_008],
+            [16, 2, 128],
+            [151_936, 32_768],
+            1_000_000.0,
+        )
+        .with_tied_head(),
+        KnownGeometry::sized(
+            "qwen2.5-14b",
+            [48, 5120, 13_824],
+            [40, 8, 128],
+            [152_064, 32_768],
+            1_000_000.0,
+        ),
+        KnownGeometry::sized(
+            "qwen2.5-32b",
+            [64, 5120, 27_648],
+            [40, 8, 128],
+            [152_064, 32_768],
+            1_000_000.0,
+        ),
+        KnownGeometry::sized(
+            "qwen2.5-72b",
+            [80, 8192, 29_568],
+            [64, 8, 128],
+            [152_064, 32_768],
+            1_000_000.0,
+        ),
     ],
     ..LLAMA
 };

@@ -41,6 +41,36 @@ pub(super) const QWEN3: Architecture = Architecture {
             llama3_factor: None,
             tied: false,
         },
+        KnownGeometry::sized(
+            "qwen3-1.7b",
+            [28, 2048, 6144],
+            [16, 8, 128],
+            [151_936, 40_960],
+            1_000_000.0,
+        )
+        .with_tied_head(),
+        KnownGeometry::sized(
+            "qwen3-4b",
+            [36, 2560, 9728],
+            [32, 8, 128],
+            [151_936, 40_960],
+            1_000_000.0,
+        )
+        .with_tied_head(),
+        KnownGeometry::sized(
+            "qwen3-14b",
+            [40, 5120, 17_408],
+            [40, 8, 128],
+            [151_936, 40_960],
+            1_000_000.0,
+        ),
+        KnownGeometry::sized(
+            "qwen3-32b",
+            [64, 5120, 25_600],
+            [64, 8, 128],
+            [151_936, 40_960],
+            1_000_000.0,
+        ),
     ],
     ..LLAMA
 };

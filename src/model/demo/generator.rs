@@ -143,10 +143,7 @@ impl DemoText {
         }
         let mut rng = SplitMix64::new(wanted.seed);
         let mut keys: Vec<&str> = grammar.keys.iter().map(|key| &**key).collect();
-        for i in 0..n {
-            let j = i + rng.below(keys.len() - i);
-            keys.swap(i, j);
-        }
+        rng.shuffle(&mut keys, n);
         let mut values: Vec<usize> = Vec::with_capacity(n);
         while values.len() < n {
             let value = grammar.value_min + rng.below(grammar.value_count);

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use candle_core::{DType, Device as TensorDevice, Tensor};
+use candle_core::{D, DType, Device as TensorDevice, Tensor};
 
 use super::address::address;
 use super::failed;
@@ -45,6 +45,10 @@ pub trait DeviceAttend: Send {
     /// Appends `k` and `v`, `[batch, kv_heads * head_dim]`, and attends with `q`, `[batch, heads *
     /// head_dim]`; all after RoPE and in the caches' type, as is the result.
     fn step(&self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor>;
+
+    /// Whether the current step stored a key or value that is no finite number in the caches' type.
+    /// Waits for the device.
+    fn misfits(&self) -> Result<bool>;
 
     /// Overwrites an f32 tensor, in place.
     fn write(&self, tensor: &Tensor, values: &[f32]) -> Result<()>;
@@ -136,6 +140,10 @@ where
         Ok(out)
     }
 
+    fn misfits(&self) -> Result<bool> {
+        self.batches.last().map_or(Ok(false), |(_, batch)| batch.misfits(&*self.device))
+    }
+
     fn write(&self, tensor: &Tensor, values: &[f32]) -> Result<()> {
         if tensor.elem_count() != values.len() || tensor.dtype() != DType::F32 {
             return Err(Error::run(format!(
@@ -186,7 +194,9 @@ impl Attend {
         Ok(())
     }
 
-    /// Stores one layer of a prompt, f32 `[tokens, kv_heads * head_dim]`, in every cache.
+    /// Stores one layer of a prompt, f32 `[tokens, kv_heads * head_dim]`, in every cache. Refuses
+    /// what a cache cannot hold: a key that became infinite may never show, since its scores may be
+    /// minus infinity, or the mask may drop its channel.
     pub(super) fn fill(
         &self,
         caches: &mut [&mut SequenceCache],
@@ -199,17 +209,32 @@ impl Attend {
             match self {
                 Self::Host(_) => {
                     let (k, v) = (rows(k)?, rows(v)?);
-                    cache.check_fits(layer, &k, &v)?;
+                    cache.check_fits(layer, cache.len(layer), &k, &v)?;
                     cache.append(layer, &k, &v);
                 }
                 Self::Device(device) => {
-                    let (k, v) = (k.to_dtype(kv).map_err(failed)?, v.to_dtype(kv).map_err(failed)?);
-                    device.fill(remote(cache)?, layer, &k, &v)?;
+                    let narrow = |x: &Tensor| {
+                        let narrow = x.to_dtype(kv)?;
+                        Ok((is_finite(&narrow)?, narrow))
+                    };
+                    let [(k_fits, narrow_k), (v_fits, narrow_v)] =
+                        [narrow(k).map_err(failed)?, narrow(v).map_err(failed)?];
+                    if !(k_fits && v_fits) {
+                        cache.check_fits(layer, 0, &rows(k)?, &rows(v)?)?;
+                    }
+                    device.fill(remote(cache)?, layer, &narrow_k, &narrow_v)?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Whether all elements are finite numbers. Those times zero are zero, all others are no number; so
+/// one number a row is enough to read.
+fn is_finite(x: &Tensor) -> candle_core::Result<bool> {
+    let rows = (x.to_dtype(DType::F32)? * 0.0)?.sum(D::Minus1)?.to_vec1::<f32>()?;
+    Ok(rows.iter().all(|&row| row == 0.0))
 }
 
 /// Begins a step of one token for every cache; see [`DeviceAttend::begin_step`].
@@ -252,7 +277,7 @@ pub(super) fn attend_here(
     for (at, cache) in caches.iter_mut().enumerate() {
         let own = at * kv_width..(at + 1) * kv_width;
         let (k, v) = (&k[own.clone()], &v[own]);
-        cache.check_fits(layer, k, v)?;
+        cache.check_fits(layer, cache.len(layer), k, v)?;
         cache.append(layer, k, v);
     }
     let parts = q.chunks_exact(q_width).zip(out.chunks_exact_mut(q_width));

@@ -12,9 +12,9 @@ use super::attend::{
 };
 use super::failed;
 use super::weights::TensorWeights;
-use crate::Result;
 use crate::cache::SequenceCache;
 use crate::model::config::Config;
+use crate::{Error, Result};
 
 /// State that decode steps keep from one to the next.
 #[derive(Default)]
@@ -77,6 +77,14 @@ impl Places {
     }
 }
 
+/// Names a key or value that a device rounded to infinity. Such a key may never show in the logits:
+/// its scores may be minus infinity.
+fn misfit(caches: &[&mut SequenceCache]) -> Error {
+    caches.iter().find_map(|cache| cache.first_not_finite()).unwrap_or_else(|| {
+        Error::run("a key or value of this step is no finite number, but none is stored")
+    })
+}
+
 /// The inputs of a decode step, on the host.
 pub(super) struct StepInput<'a> {
     /// Embedded tokens, `[batch, hidden]`.
@@ -129,7 +137,11 @@ impl KeptSteps {
                     .into_iter()
                     .try_for_each(|(to, from)| device.write(to, from))?;
                 over.run(&**device, kept, caches)?;
-                kept.places.read(logits)
+                let queries = kept.places.read(logits)?;
+                match device.misfits()? {
+                    false => Ok(queries),
+                    true => Err(misfit(caches)),
+                }
             }
         }
     }

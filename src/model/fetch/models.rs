@@ -54,7 +54,7 @@ fn sha256_of(path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     std::io::copy(&mut file, &mut HashWriter(&mut hash))
         .map_err(|cause| error::io("reading", path, &cause))?;
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(crate::numbers::hex(&hash.finalize()))
 }
 
 struct HashWriter<'a>(&'a mut Sha256);

@@ -7,7 +7,7 @@ use std::process::Command;
 use super::client::{Client, Downloads, Progress};
 use super::place::move_into_place;
 use crate::model::load::cache_folder;
-use crate::{Error, Result, error};
+use crate::{Error, Result, error, input_file};
 
 /// One kind of text and its source.
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +123,7 @@ fn gather(folder: &Path, suffix: &str, deep: bool) -> Result<String> {
     for path in paths {
         let bytes = match path.extension().and_then(|ext| ext.to_str()) {
             Some("gz") => unzipped(&path)?,
-            _ => std::fs::read(&path).map_err(|cause| error::io("reading", &path, &cause))?,
+            _ => input_file::read(&path, input_file::TEXT)?,
         };
         let Ok(part) = String::from_utf8(bytes) else { continue };
         if text.len() + part.len() > MOST_BYTES {

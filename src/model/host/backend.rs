@@ -53,7 +53,7 @@ impl Backend for HostBackend {
         layer: usize,
         [k, v]: [&[f32]; 2],
     ) -> Result<()> {
-        cache.check_fits(layer, k, v)?;
+        cache.check_fits(layer, cache.len(layer), k, v)?;
         cache.append(layer, k, v);
         Ok(())
     }

@@ -29,7 +29,7 @@ impl HostBackend {
             let mut part = |share: f32| (hooks.progress)(started + share / config.layers as f32);
             let (mut q, k, v) = project(config, layer, &x, &angles, hooks.chunk, &mut part)?;
             for cache in caches.iter_mut() {
-                cache.check_fits(at, &k, &v)?;
+                cache.check_fits(at, cache.len(at), &k, &v)?;
                 cache.append(at, &k, &v);
             }
             (hooks.observe)(LayerView {

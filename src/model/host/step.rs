@@ -61,7 +61,7 @@ impl StepScratch {
             let (k, v) = kv.split_at_mut(kv_width);
             layer.position(config.rms_eps, [own_q, k], [&self.cos, &self.sin]);
             q.copy_from_slice(own_q);
-            cache.check_fits(at, k, v)?;
+            cache.check_fits(at, cache.len(at), k, v)?;
             cache.append(at, k, v);
         }
         Ok(())

@@ -3,7 +3,7 @@
 
 /// What these bytes are, where they are something that often lies in a model file's place; ends a
 /// sentence that names the file.
-pub(super) fn mistaken(bytes: &[u8]) -> Option<String> {
+pub(in crate::model) fn mistaken(bytes: &[u8]) -> Option<String> {
     if bytes.is_empty() {
         return Some("it is empty".to_owned());
     }
@@ -26,6 +26,11 @@ pub(super) fn mistaken(bytes: &[u8]) -> Option<String> {
     }
     if lower.starts_with("<!doctype") || lower.starts_with("<html") {
         return Some("it is a web page, saved in place of the file".to_owned());
+    }
+    let is_error =
+        ["entry not found", "repository not found", "invalid username or password", "{\"error\""];
+    if is_error.iter().any(|start| lower.starts_with(start)) {
+        return Some("it is a server's error message, saved in place of the file".to_owned());
     }
     let what = if begins(&[b"GGUF"]) {
         "it is a GGUF file; give it by itself, with a name that ends in .gguf"

@@ -12,7 +12,7 @@ use super::{Opened, file_kind, hf_config, quantised, unread};
 use crate::error::shortened;
 use crate::model::config::Config;
 use crate::model::tokenizer::Tokenizer;
-use crate::{Error, Result, error};
+use crate::{Error, Result, input_file};
 
 /// Files that are text; pointers and web pages in their place are named.
 const TEXTS: &[&str] = &[
@@ -49,7 +49,7 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
     }
     let keys = hf_config::keys(&config_path)?;
     let (mut config, mut warnings) = hf_config::of_keys(&keys, &config_path.display().to_string())?;
-    match generation_ends(folder)? {
+    match generation_ends(folder, config.vocab, &mut warnings)? {
         Some(ends) => config.eos.extend(ends),
         None => warnings.extend(usual_end(&mut config, &keys, &config_path)),
     }
@@ -69,7 +69,9 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
         folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
     let name = name.unwrap_or_else(|| folder.display().to_string());
     let opened = if folder.join("tokenizer.json").exists() {
-        Opened::from_checkpoint(name, config, Tokenizer::from_folder(folder)?, checkpoint)
+        let tokenizer = Tokenizer::from_folder(folder)?;
+        warnings.extend_from_slice(tokenizer.warnings());
+        Opened::from_checkpoint(name, config, tokenizer, checkpoint)
     } else {
         // Still good for work with token ids.
         Opened {
@@ -84,17 +86,22 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
 }
 
 /// The end tokens of `generation_config.json`, where there is one.
-fn generation_ends(folder: &Path) -> Result<Option<Vec<u32>>> {
+fn generation_ends(
+    folder: &Path,
+    vocab: usize,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Vec<u32>>> {
     let path = folder.join("generation_config.json");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(error::io("reading", &path, &cause)),
-    };
+    let found = input_file::if_there(&path, input_file::CONFIGURATION, input_file::read_json)?;
+    let Some(text) = found else { return Ok(None) };
     let origin = path.display().to_string();
     match serde_json::from_str(&text) {
         Ok(Value::Object(map)) => {
-            hf_config::token_ids(Fields { map: &map, origin: &origin }, "eos_token_id").map(Some)
+            let fields = Fields { map: &map, origin: &origin };
+            for key in ["bos_token_id", "pad_token_id"] {
+                hf_config::known_id(fields, key, vocab, warnings)?;
+            }
+            hf_config::known_ids(fields, "eos_token_id", vocab, warnings).map(Some)
         }
         Ok(_) => Err(Error::input(format!("{origin}: expected a JSON object"))),
         Err(cause) => Err(Error::input(format!("{origin}: {cause}"))),
@@ -116,7 +123,7 @@ fn usual_end(config: &mut Config, keys: &Map<String, Value>, config_path: &Path)
 /// The first bytes of a file that has any.
 fn beginning(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path).ok()?.take(1024).read_to_end(&mut bytes).ok()?;
+    input_file::open(path, input_file::WEIGHTS).ok()?.take(1024).read_to_end(&mut bytes).ok()?;
     (!bytes.is_empty()).then_some(bytes)
 }
 
@@ -151,11 +158,11 @@ fn is_adapter(folder: &Path) -> Result<Option<Error>> {
     if is_model || !has_adapter {
         return Ok(None);
     }
-    let base = std::fs::read(&path)
+    let base = input_file::read_json(&path, input_file::CONFIGURATION)
         .ok()
-        .and_then(|text| serde_json::from_slice::<Value>(&text).ok())
+        .and_then(|text| serde_json::from_str::<Value>(&text).ok())
         .and_then(|json| Some(json.get("base_model_name_or_path")?.as_str()?.to_owned()));
-    let base = base.map_or_else(
+    let base = base.filter(|base| !base.is_empty()).map_or_else(
         || "its base model".to_owned(),
         |base| format!("its base model {}", shortened(&base)),
     );
@@ -199,7 +206,7 @@ const INDEX: &str = "model.safetensors.index.json";
 
 /// The safetensors files of a folder: `model.safetensors`, the shards that the index lists, or a
 /// full set of shards.
-fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let single = folder.join("model.safetensors");
     match absent(&single) {
         None => return Ok(vec![single]),
@@ -277,8 +284,7 @@ fn without_safetensors(folder: &Path, names: &[String]) -> String {
 
 /// The shards that an index lists.
 fn listed(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
-    let text =
-        std::fs::read_to_string(index).map_err(|cause| error::io("reading", index, &cause))?;
+    let text = input_file::read_json(index, input_file::CONFIGURATION)?;
     let json: Value = serde_json::from_str(&text)
         .map_err(|cause| Error::input(format!("{}: {cause}", index.display())))?;
     let map = json.get("weight_map").and_then(Value::as_object);

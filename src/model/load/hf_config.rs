@@ -9,7 +9,8 @@ use super::{hf_keys, hf_rope, hf_sizes, hf_window};
 use crate::error::shortened;
 use crate::model::arch::{Architecture, BiasRule};
 use crate::model::config::Config;
-use crate::{Error, Result, error};
+use crate::numbers::count;
+use crate::{Error, Result, input_file};
 
 /// Reads a `config.json`; with it, what a user should know of it, one sentence each.
 pub fn open(path: &Path) -> Result<(Config, Vec<String>)> {
@@ -18,7 +19,7 @@ pub fn open(path: &Path) -> Result<(Config, Vec<String>)> {
 
 /// The keys of a `config.json`.
 pub(super) fn keys(path: &Path) -> Result<Map<String, Value>> {
-    let text = std::fs::read_to_string(path).map_err(|cause| error::io("reading", path, &cause))?;
+    let text = input_file::read_json(path, input_file::CONFIGURATION)?;
     keys_of(&text, &path.display().to_string())
 }
 
@@ -83,9 +84,10 @@ pub(super) fn of_keys(map: &Map<String, Value>, origin: &str) -> Result<(Config,
         output_bias,
         mlp_bias,
         qk_norm: architecture.qk_norm,
-        eos: token_ids(fields, "eos_token_id")?,
-        bos: token_id(fields, "bos_token_id")?,
+        eos: known_ids(fields, "eos_token_id", sizes.vocab, &mut warnings)?,
+        bos: known_id(fields, "bos_token_id", sizes.vocab, &mut warnings)?,
     };
+    check_padding(fields, sizes.vocab)?;
     config.check().map_err(|error| Error::input(format!("{origin}: {error}")))?;
     Ok((config, warnings))
 }
@@ -104,13 +106,54 @@ pub(super) fn token_ids(fields: Fields<'_>, key: &str) -> Result<Vec<u32>> {
     Ok(ids.into_iter().filter_map(|id| u32::try_from(id).ok()).collect())
 }
 
+/// The same without ids beyond a vocabulary of `vocab` tokens, which no text can hold; a warning
+/// names them.
+pub(super) fn known_ids(
+    fields: Fields<'_>,
+    key: &str,
+    vocab: usize,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<u32>> {
+    let (known, beyond): (Vec<u32>, Vec<u32>) =
+        token_ids(fields, key)?.into_iter().partition(|&id| (id as usize) < vocab);
+    if let Some(first) = beyond.first() {
+        warnings.push(format!(
+            "{}: `{key}` has {first}, which is beyond the vocabulary of {} tokens and is not taken",
+            fields.origin,
+            count(vocab)
+        ));
+    }
+    Ok(known)
+}
+
 /// The same of a key that is absent, null or a number.
-fn token_id(fields: Fields<'_>, key: &str) -> Result<Option<u32>> {
+pub(super) fn known_id(
+    fields: Fields<'_>,
+    key: &str,
+    vocab: usize,
+    warnings: &mut Vec<String>,
+) -> Result<Option<u32>> {
     match fields.value(key) {
         Some(list @ Value::Array(_)) => {
             Err(fields.wrong(key, &format!("must be a token id, not {}", shown(list))))
         }
-        _ => Ok(token_ids(fields, key)?.first().copied()),
+        _ => Ok(known_ids(fields, key, vocab, warnings)?.first().copied()),
+    }
+}
+
+/// Refuses a padding token that is no row of the embedding, as transformers does, which keeps that
+/// row at zero while it trains. Below zero they are counted from the end.
+fn check_padding(fields: Fields<'_>, vocab: usize) -> Result<()> {
+    let key = "pad_token_id";
+    let Some(value) = fields.value(key) else { return Ok(()) };
+    let rows = i64::try_from(vocab).unwrap_or(i64::MAX);
+    match value.as_i64() {
+        Some(id) if (-rows..rows).contains(&id) => Ok(()),
+        Some(id) => {
+            Err(fields
+                .wrong(key, &format!("is {id}, and the vocabulary has {} tokens", count(vocab))))
+        }
+        None => Err(fields.wrong(key, &format!("must be a token id, not {}", shown(value)))),
     }
 }
 

@@ -26,6 +26,7 @@ const READ: &[&str] = &[
     "layer_types",
     "eos_token_id",
     "bos_token_id",
+    "pad_token_id",
     // What it means is decided beside the tensors.
     "quantization_config",
     "compression_config",
@@ -81,7 +82,6 @@ const HARMLESS: &[&str] = &[
     "output_hidden_states",
     "output_scores",
     "pad_token",
-    "pad_token_id",
     "prefix",
     "pretraining_tp",
     "problem_type",
@@ -248,6 +248,39 @@ mod tests {
 
     use super::*;
     use crate::model::load::hf_config;
+
+    /// Keys whose null says something that their absence does not: no window, or as many KV heads as
+    /// query heads. What they give is compared in `tests/model/configuration_keys.rs`.
+    const NULL_SAYS_MORE: [&str; 2] = ["sliding_window", "num_key_value_heads"];
+
+    #[test]
+    fn a_null_is_a_key_that_is_not_given_or_is_named() {
+        for model_type in ["llama", "mistral", "qwen2", "qwen3"] {
+            let base = json!({"model_type": model_type, "num_hidden_layers": 2});
+            let architecture = Architecture::of_model_type(model_type).unwrap();
+            let (without, _) = hf_config::parse(&base.to_string(), "config.json").unwrap();
+            let keys = READ.iter().chain(HARMLESS).copied().chain(architecture.keys.hf());
+            let (mut same, mut named) = (0, 0);
+            for key in keys.chain(REFUSED.iter().map(|(key, _)| *key)) {
+                let mut config = base.clone();
+                config[key] = json!(null);
+                match hf_config::parse(&config.to_string(), "config.json") {
+                    Ok(_) if NULL_SAYS_MORE.contains(&key) => {}
+                    // A warning may mention the key.
+                    Ok((found, _)) => {
+                        assert_eq!(found, without, "{model_type}: {key}");
+                        same += 1;
+                    }
+                    Err(error) => {
+                        let sentence = error.to_string();
+                        assert!(sentence.contains(&format!("`{key}`")), "{sentence}");
+                        named += 1;
+                    }
+                }
+            }
+            assert!(same > 100 && named > 3, "{model_type}: {same} the same, {named} named");
+        }
+    }
 
     #[test]
     fn keys_of_other_architectures_are_neutral_or_named_with_their_value() {

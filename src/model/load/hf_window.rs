@@ -8,7 +8,7 @@ use crate::error::shortened;
 use crate::model::arch::Architecture;
 
 /// From which layer on windows hold, where a configuration with windows does not say it.
-const MAX_WINDOW_LAYERS: usize = 28;
+pub(super) const MAX_WINDOW_LAYERS: usize = 28;
 
 const SLIDING: &str = "sliding_attention";
 

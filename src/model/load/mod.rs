@@ -4,13 +4,9 @@
 mod bytes;
 mod embedded;
 mod fields;
-mod file_kind;
+pub(super) mod file_kind;
 mod folder;
 pub mod gguf;
-mod gguf_header;
-mod gguf_keys;
-mod gguf_parts;
-mod gguf_types;
 pub mod hf_config;
 mod hf_keys;
 mod hf_rope;
@@ -23,10 +19,11 @@ mod open;
 mod quantised;
 pub mod random;
 pub mod safetensors;
+mod served;
 mod source;
 mod unread;
 
 pub use bytes::Bytes;
-use gguf::Gguf;
 pub use open::Opened;
+pub use served::served;
 pub use source::{FETCHABLE, Fetchable, Source, cache_folder};

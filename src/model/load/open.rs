@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::gguf::Gguf;
+use super::gguf::{self, Gguf};
 use super::safetensors::Checkpoint;
-use super::{Source, embedded, folder, gguf_parts, random};
+use super::{Source, embedded, folder, random};
 use crate::Result;
 use crate::element::Dtype;
 use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::decoder::Decoder;
 use crate::model::device::{Placement, TensorDecoder, TensorWeights};
-use crate::model::tokenizer::Tokenizer;
+use crate::model::tokenizer::{GgufTokenizer, Tokenizer};
 use crate::model::weights::{Tensors, Weights};
 
 /// A model whose configuration and tokenizer are read, but not its weights.
@@ -67,6 +67,11 @@ impl Opened {
         self.config.parameters() * dtype.map_or(2, Dtype::bytes)
     }
 
+    /// Bytes of the tensors as the files store them; `None` for random weights.
+    pub fn stored_weight_bytes(&self) -> Option<u64> {
+        self.tensors.stored_bytes()
+    }
+
     /// Reads the weights. `dtype` converts the matrices; without it, floats keep their stored type
     /// and quantised values become f16. `progress` receives the share done and may cancel.
     pub fn load(
@@ -112,10 +117,13 @@ impl Opened {
 fn open_gguf(path: &Path) -> Result<Opened> {
     let file = Gguf::open(path)?;
     let mut config = file.config()?;
-    let tokenizer = Tokenizer::from_gguf(&file)?.with_end_tokens(&config.eos);
+    let GgufTokenizer { tokenizer, bos, warnings: of_tokens } = GgufTokenizer::read(&file)?;
+    let tokenizer = tokenizer.with_end_tokens(&[]);
+    config.bos = bos;
     config.eos = tokenizer.end_tokens().to_vec();
-    let name = gguf_parts::model_name(path).unwrap_or_else(|| file.name().to_owned());
-    let mut warnings = file.check_keys()?;
+    let name = gguf::model_name(path).unwrap_or_else(|| file.name().to_owned());
+    let mut warnings = file.check_keys(&config)?;
+    warnings.extend(of_tokens);
     warnings.extend(file.unread(&config)?);
     Ok(Opened { name, config, warnings, tokenizer: Some(tokenizer), tensors: Box::new(file) })
 }

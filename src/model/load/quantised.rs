@@ -78,7 +78,8 @@ pub(super) fn by_config(config: &Map<String, Value>, tensors: &[&str]) -> Option
     {
         return None;
     }
-    let stated = section.as_str().or_else(|| text("quant_method")).or_else(|| text("method"));
+    let names = [section.as_str(), text("quant_method"), text("method"), text("quant_algo")];
+    let stated = names.into_iter().flatten().find(|name| !name.is_empty());
     let bits = section.get("bits").or_else(|| section.get("w_bit")).and_then(Value::as_u64);
     let method = match stated.map(str::to_ascii_lowercase) {
         Some(stated) if stated == "bitsandbytes" || stated.starts_with("bitsandbytes") => {
@@ -95,8 +96,8 @@ pub(super) fn by_config(config: &Map<String, Value>, tensors: &[&str]) -> Option
     };
     let bits = bits.map(|bits| format!(" to {bits} bits")).unwrap_or_default();
     let key = match text("quant_method") {
-        Some(_) => format!("{key}.quant_method"),
-        None => key.to_owned(),
+        Some(method) if !method.is_empty() => format!("{key}.quant_method"),
+        _ => key.to_owned(),
     };
     Some(format!("the weights are quantised by {method}{bits} (`{key}`); {WAY_OUT}"))
 }

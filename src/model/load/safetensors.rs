@@ -47,6 +47,13 @@ impl Shard {
         })?;
         Ok(Self { data_start: header + 8, metadata, bytes, name })
     }
+
+    /// The type, shape and bytes of a tensor.
+    fn held(&self, name: &str) -> Option<(Stored, &[usize], &[u8])> {
+        let info = self.metadata.info(name)?;
+        let (from, to) = info.data_offsets;
+        Some((info.dtype, &info.shape, &self.bytes[self.data_start + from..self.data_start + to]))
+    }
 }
 
 impl Checkpoint {
@@ -65,10 +72,21 @@ impl Checkpoint {
             .into_iter()
             .map(|(name, bytes)| Shard::new(name, bytes))
             .collect::<Result<Vec<_>>>()?;
-        let mut owner = HashMap::new();
+        let mut owner: HashMap<String, Place> = HashMap::new();
         for (file, shard) in files.iter().enumerate() {
             for stored in shard.metadata.offset_keys() {
-                owner.insert(stored.clone(), Place { file, stored });
+                let before = owner.insert(stored.clone(), Place { file, stored: stored.clone() });
+                let other = before.map(|place| &files[place.file]);
+                if let Some(other) =
+                    other.filter(|other| other.held(&stored) != shard.held(&stored))
+                {
+                    return Err(Error::input(format!(
+                        "{}: tensor `{}` is in {} as well, with other numbers",
+                        shard.name,
+                        shortened(&stored),
+                        other.name
+                    )));
+                }
             }
         }
         // A model that was saved without its head lacks the name of the part that has the layers.
@@ -100,6 +118,15 @@ impl Checkpoint {
         self.owner.keys().map(String::as_str)
     }
 
+    /// Bytes of all tensors, by the headers.
+    pub fn stored_bytes(&self) -> u64 {
+        self.owner
+            .keys()
+            .filter_map(|name| self.stored(name))
+            .map(|(.., bytes)| bytes.len() as u64)
+            .sum()
+    }
+
     /// Whether there is such a tensor.
     pub fn holds(&self, name: &str) -> bool {
         self.owner.contains_key(name)
@@ -115,8 +142,8 @@ impl Checkpoint {
     /// Whether two tensors hold the same bytes in the same form.
     pub fn are_equal(&self, one: &str, other: &str) -> bool {
         let stored = |name| {
-            let (_, info, bytes) = self.stored(name)?;
-            Some((info.dtype, &info.shape, bytes))
+            let place = self.owner.get(name)?;
+            self.files[place.file].held(&place.stored)
         };
         stored(one).is_some_and(|found| Some(found) == stored(other))
     }
@@ -181,6 +208,10 @@ fn decoded<T, const N: usize>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<
 impl Tensors for Checkpoint {
     fn origin(&self) -> &str {
         &self.folder
+    }
+
+    fn stored_bytes(&self) -> Option<u64> {
+        Some(Checkpoint::stored_bytes(self))
     }
 
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<StoredMatrix> {

@@ -7,7 +7,7 @@ use etcetera::BaseStrategy;
 
 use crate::model::arch;
 use crate::model::config::Config;
-use crate::{Error, Result, error};
+use crate::{Error, Result, error, input_file};
 
 /// Where a model's configuration, weights and tokenizer come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,9 +76,8 @@ pub fn cache_folder() -> Result<PathBuf> {
 /// Whether a file is GGUF whatever its name is: caches of other programs name files by a checksum.
 fn begins_as_gguf(path: &Path) -> bool {
     let mut magic = [0; 4];
-    std::fs::File::open(path)
-        .and_then(|mut file| file.read_exact(&mut magic))
-        .is_ok_and(|()| &magic == b"GGUF")
+    input_file::open(path, input_file::WEIGHTS)
+        .is_ok_and(|mut file| file.read_exact(&mut magic).is_ok() && &magic == b"GGUF")
 }
 
 /// What to give instead of one file of a model, as the end of a sentence.
@@ -136,6 +135,12 @@ impl Source {
             Some(config) => (config, Vec::new()),
             None if Path::new(geometry).exists() => super::hf_config::open(Path::new(geometry))?,
             None => {
+                if let Some(planned) = arch::planned(geometry) {
+                    return Err(Error::input(format!(
+                        "{geometry} can be planned with (`kscope plan --model {geometry}`) but not run: kscope does not decode {} with its layers",
+                        planned.architecture
+                    )));
+                }
                 return Err(Error::input(format!(
                     "no geometry is called `{geometry}`: give a config.json or one of {}",
                     arch::known_names().join(", ")

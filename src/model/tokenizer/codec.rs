@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use super::special::Companions;
-use super::{ChatTemplate, folder, from_gguf};
+use super::{ChatTemplate, folder};
 use crate::error::caught;
-use crate::model::load::gguf::Gguf;
 use crate::{Error, Result};
 
 /// Tokens that end a turn or a text by what they are called, whatever type or flag a file gives
@@ -41,6 +40,8 @@ pub struct Tokenizer {
     /// Texts of the tokens that `encode` puts around a text and a rendered chat needs too, unless
     /// it has them already: llama.cpp's way, for GGUF files.
     frame: [Option<String>; 2],
+    /// What a user should know of the files, one sentence each.
+    pub(super) warnings: Vec<String>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -55,7 +56,7 @@ impl Tokenizer {
         template: Option<ChatTemplate>,
         end: Vec<u32>,
     ) -> Self {
-        Self { inner, template, end, frame: [None, None] }
+        Self { inner, template, end, frame: [None, None], warnings: Vec::new() }
     }
 
     /// Puts the same tokens around a rendered chat as around a plain text.
@@ -75,14 +76,14 @@ impl Tokenizer {
         folder::from_parts(json, &files, Ok(Vec::new()), origin)
     }
 
+    /// What a user should know of the tokenizer's files, one sentence each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// From the files of a Hugging Face folder.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         folder::read(folder)
-    }
-
-    /// From the metadata of a GGUF file.
-    pub fn from_gguf(file: &Gguf) -> Result<Self> {
-        from_gguf::read(file)
     }
 
     /// Adds the end tokens that the model's configuration names, and those known by their text.

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::class::{self, Class};
 use super::special::{Companions, SpecialTokens};
-use super::{ChatTemplate, Tokenizer, prefix};
+use super::{ChatTemplate, Tokenizer};
 use crate::error::{caught, shortened};
-use crate::{Error, Result, error};
+use crate::model::load::file_kind;
+use crate::{Error, Result, input_file};
 
 /// The section of `tokenizer.json` that the tokenizers crate panics on where it is no JSON; read
 /// first, so that it is refused.
@@ -32,9 +34,14 @@ pub fn from_parts(
     let mut inner = inner.map_err(|cause| wrong(cause.to_string()))?;
     inner.with_padding(None);
     inner.with_truncation(None).map_err(|cause| wrong(cause.to_string()))?;
-    let special = SpecialTokens::read(files, |text| inner.token_to_id(text).is_some(), origin)?;
-    prefix::apply(&mut inner, files)
-        .map_err(|error| Error::input(format!("{origin}/tokenizer_config.json: {error}")))?;
+    let in_config = |error: Error| Error::input(format!("{origin}/tokenizer_config.json: {error}"));
+    let class = Class::of(files, class::is_byte_level(&inner)).map_err(in_config)?;
+    let special = SpecialTokens::read(files, class, origin)?;
+    let warning = match class {
+        Some(class) => class.apply(&mut inner, files),
+        None => class::unknown(files),
+    };
+    let warning = warning.map_err(in_config)?;
     inner
         .add_tokens(special.added.iter().cloned())
         .map_err(|cause| wrong(format!("added tokens cannot be used: {cause}")))?;
@@ -44,7 +51,11 @@ pub fn from_parts(
         Ok(templates) => template(templates, &files.config, &special, origin),
         Err(error) => Some(ChatTemplate::unusable(error.to_string())),
     };
-    Ok(Tokenizer::new(inner, template, end.into_iter().collect()))
+    let mut tokenizer = Tokenizer::new(inner, template, end.into_iter().collect());
+    tokenizer
+        .warnings
+        .extend(warning.map(|warning| format!("{origin}/tokenizer_config.json: {warning}")));
+    Ok(tokenizer)
 }
 
 /// The template for plain chat: files win over `tokenizer_config.json`, and among several named
@@ -95,20 +106,24 @@ fn template(
 /// From the files of a Hugging Face folder.
 pub fn read(folder: &Path) -> Result<Tokenizer> {
     let path = folder.join("tokenizer.json");
-    let json = std::fs::read(&path).map_err(|cause| error::io("reading", &path, &cause))?;
-    let parsed = |name: &str| match optional(&folder.join(name))? {
-        None => Ok(Map::new()),
-        Some(text) => keys_of(&text, &format!("{}/{name}", folder.display())),
+    let json = input_file::read_json(&path, input_file::TOKENIZER)?;
+    let parsed = |name: &str| {
+        let path = folder.join(name);
+        match input_file::if_there(&path, input_file::TOKENIZER, input_file::read_json)? {
+            None => Ok(Map::new()),
+            Some(text) => keys_of(&text, &path.display().to_string()),
+        }
     };
-    let model_type = parsed("config.json")?;
-    let model_type = model_type.get("model_type").and_then(Value::as_str).map(str::to_owned);
+    let model = parsed("config.json")?;
+    let of_model = |key: &str| model.get(key).and_then(Value::as_str).map(str::to_owned);
     let files = Companions {
         config: parsed("tokenizer_config.json")?,
         special_map: parsed("special_tokens_map.json")?,
         added: parsed("added_tokens.json")?,
-        model_type,
+        model_type: of_model("model_type"),
+        model_class: of_model("tokenizer_class"),
     };
-    from_parts(&json, &files, templates(folder), &folder.display().to_string())
+    from_parts(json.as_bytes(), &files, templates(folder), &folder.display().to_string())
 }
 
 /// The keys of a file beside `tokenizer.json`.
@@ -126,7 +141,15 @@ pub(super) fn keys_of(text: &str, origin: &str) -> Result<Map<String, Value>> {
 /// Texts of `chat_template.jinja` (`default`) and of the files in `additional_chat_templates`.
 fn templates(folder: &Path) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
-    if let Some(text) = optional(&folder.join("chat_template.jinja"))? {
+    let template = |path: &Path| -> Result<Option<String>> {
+        let text = input_file::if_there(path, input_file::TEMPLATE, input_file::read_text)?;
+        let mistaken = text.as_ref().filter(|text| !text.is_empty());
+        match mistaken.and_then(|text| file_kind::mistaken(text.as_bytes())) {
+            Some(what) => Err(Error::input(format!("{} cannot be used: {what}", path.display()))),
+            None => Ok(text),
+        }
+    };
+    if let Some(text) = template(&folder.join("chat_template.jinja"))? {
         found.push(("default".to_owned(), text));
     }
     let Ok(others) = std::fs::read_dir(folder.join("additional_chat_templates")) else {
@@ -137,17 +160,9 @@ fn templates(folder: &Path) -> Result<Vec<(String, String)>> {
     paths.sort();
     for path in paths {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if let Some(text) = optional(&path)? {
+        if let Some(text) = template(&path)? {
             found.push((name, text));
         }
     }
     Ok(found)
-}
-
-fn optional(path: &Path) -> Result<Option<String>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(cause) => Err(error::io("reading", path, &cause)),
-    }
 }

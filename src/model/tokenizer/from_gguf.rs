@@ -1,9 +1,8 @@
 //! A tokenizer from GGUF metadata: byte-level BPE (`gpt2`) with the named pre-tokenizer, and
 //! SentencePiece BPE (`llama`).
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use candle_core::quantized::gguf_file::Value;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::unicode::NFC;
 use tokenizers::normalizers::{Prepend, Replace};
@@ -18,15 +17,17 @@ use tokenizers::{
 };
 
 use super::codec::END_TOKENS;
+use super::gguf_special::SpecialIds;
 use super::pre::{Pre, Words};
 use super::{ChatTemplate, Tokenizer};
-use crate::model::load::gguf::Gguf;
+use crate::error::shortened;
+use crate::model::load::gguf::{Gguf, Section};
 use crate::{Error, Result};
 
 /// Token types of GGUF (`llama_token_type`): plain text, and what is none.
-const NORMAL: i64 = 1;
-const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
+const NORMAL: i32 = 1;
+const CONTROL: i32 = 3;
+const USER_DEFINED: i32 = 4;
 
 /// Tokens that end a file in models that fill in code; llama.cpp ends a text there too.
 const FILE_ENDS: &[&str] = &[
@@ -43,74 +44,70 @@ const FILE_ENDS: &[&str] = &[
 ];
 
 const LLAMA3_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// llama.cpp's cuts where a file does not say, one after the other: marks, words as GPT-2 has them,
+/// numbers, and their digits by three.
+const DEFAULT_WORDS: [&str; 4] = [
+    r"[\p{P}\$\+<=>\^~\|]+",
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+    r"\p{N}+",
+    r"[0-9][0-9][0-9]",
+];
 const QWEN2_WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Builds the tokenizer that the file describes.
-pub fn read(file: &Gguf) -> Result<Tokenizer> {
-    let meta = Meta { file };
-    let tokens = meta.texts("tokens")?.ok_or_else(|| meta.wrong("tokens", "is missing"))?;
-    let types = meta.numbers("token_type")?;
-    if types.as_ref().is_some_and(|types| types.len() != tokens.len()) {
-        return Err(meta.wrong("token_type", "has another length than `tokens`"));
-    }
-    let kind = meta.text("model").ok_or_else(|| meta.wrong("model", "is missing"))?;
-    let (mut inner, adds_bos) = match kind {
-        "gpt2" => {
-            let name = meta.text("pre").unwrap_or("default");
-            let pre = Pre::named(name).ok_or_else(|| {
-                meta.wrong(
-                    "pre",
-                    &format!(
-                        "`{name}` is not supported (known: smollm, llama-bpe, qwen2, gpt-2 and their kin)"
-                    ),
-                )
-            })?;
-            (byte_level(&meta, &tokens, pre)?, pre.adds_bos)
-        }
-        "llama" => (sentence_piece(&meta, &tokens)?, true),
-        other => {
-            return Err(
-                meta.wrong("model", &format!("`{other}` is not supported (known: gpt2, llama)"))
-            );
-        }
-    };
-    let mut special = Vec::new();
-    let mut plain = Vec::new();
-    let types = types.unwrap_or_else(|| vec![NORMAL; tokens.len()]);
-    for (token, kind) in tokens.iter().zip(types) {
-        match kind {
-            // What ends a turn is a control token, whatever the file takes it for.
-            _ if END_TOKENS.contains(&&token[..]) => {
-                special.push(AddedToken::from(token.clone(), true));
-            }
-            CONTROL => special.push(AddedToken::from(token.clone(), true)),
-            USER_DEFINED => plain.push(AddedToken::from(token.clone(), false).normalized(false)),
-            _ => {}
-        }
-    }
-    let added = inner.add_special_tokens(special).and_then(|_| inner.add_tokens(plain));
-    added.map_err(|cause| meta.wrong("tokens", &format!("cannot be used: {cause}")))?;
+/// What a GGUF file says of its tokens.
+#[derive(Debug)]
+pub struct GgufTokenizer {
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The token that begins a text, where the model has one.
+    pub bos: Option<u32>,
+    /// What a user should know, one sentence each.
+    pub warnings: Vec<String>,
+}
 
-    // SentencePiece has these ids where the file does not name others.
-    let usual = |which: &str| match which {
-        "unknown" if kind == "llama" => Some(0),
-        "bos" if kind == "llama" => Some(1),
-        "eos" if kind == "llama" => Some(2),
-        _ => None,
-    };
-    let named = |which: &str| {
-        let id = meta.id(which).or_else(|| usual(which))?;
-        tokens.get(id as usize).cloned().map(|text| (text, id))
-    };
-    let (bos, eos) = (named("bos"), named("eos"));
-    let begins = meta.flag("add_bos_token").unwrap_or(adds_bos).then(|| bos.clone()).flatten();
-    let ends = meta.flag("add_eos_token").unwrap_or(false).then(|| eos.clone()).flatten();
-    frame(&mut inner, &begins, &ends).ok_or_else(|| {
-        let text = begins.as_ref().or(ends.as_ref()).map_or("", |(text, _)| text);
-        meta.wrong("bos_token_id", &format!("names `{text}`, which cannot begin a text"))
-    })?;
-    let template = match file.metadata().get("tokenizer.chat_template") {
-        Some(Value::String(source)) => {
+impl GgufTokenizer {
+    /// Builds the tokenizer that the file describes.
+    pub fn read(file: &Gguf) -> Result<Self> {
+        let meta = file.tokenizer();
+        let mut warnings = Vec::new();
+        let mut warn = |what: String| warnings.push(format!("{}: {what}", file.name()));
+        let (tokens, types) = tokens(meta)?;
+        let kind = meta.text("model").ok_or_else(|| meta.wrong("model", "is missing"))?;
+        if !["gpt2", "llama"].contains(&kind) {
+            let what = format!("`{}` is not supported (known: gpt2, llama)", shortened(kind));
+            return Err(meta.wrong("model", &what));
+        }
+        let ids = SpecialIds::read(meta, tokens.len(), kind == "llama", &mut warn);
+        let (mut inner, adds_bos) = if kind == "llama" {
+            (sentence_piece(meta, &tokens, ids.get("unknown"))?, true)
+        } else {
+            let pre = pre_tokenizer(meta, &mut warn)?;
+            (byte_level(meta, &tokens, pre)?, pre.adds_bos)
+        };
+        add_special(&mut inner, &tokens, types)
+            .map_err(|cause| meta.wrong("tokens", &format!("cannot be used: {cause}")))?;
+
+        let named = |name: &str| ids.get(name).map(|id| (tokens[id as usize].clone(), id));
+        let (bos, eos) = (named("bos"), named("eos"));
+        let [begins, ends] = [
+            (meta.flag("add_bos_token").unwrap_or(adds_bos), &bos, "bos", "begin"),
+            (meta.flag("add_eos_token").unwrap_or(false), &eos, "eos", "end"),
+        ]
+        .map(|(is_wanted, token, name, does)| {
+            if is_wanted && token.is_none() {
+                let key = meta.full(&format!("{name}_token_id"));
+                warn(format!(
+                    "a text should {does} with the token of `{key}`, which names none, so it {does}s without (llama.cpp takes token 11)"
+                ));
+            }
+            token.clone().filter(|_| is_wanted)
+        });
+        frame(&mut inner, &begins, &ends).ok_or_else(|| {
+            let text = begins.as_ref().or(ends.as_ref()).map_or("", |(text, _)| text);
+            let what = format!("names `{}`, which cannot begin a text", shortened(text));
+            meta.wrong("bos_token_id", &what)
+        })?;
+        let template = file.chat_template().map(|source| {
             let names = [
                 ("bos_token", "bos"),
                 ("eos_token", "eos"),
@@ -124,21 +121,72 @@ pub fn read(file: &Gguf) -> Result<Tokenizer> {
                 .iter()
                 .filter_map(|(name, which)| Some(((*name).to_owned(), named(which)?.0)))
                 .collect();
-            Some(ChatTemplate::new(source, special, file.name()))
+            ChatTemplate::new(source, special, file.name())
+        });
+        let keys = ["eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep"];
+        let end = keys
+            .iter()
+            .filter_map(|name| ids.get(name))
+            .chain(FILE_ENDS.iter().filter_map(|text| inner.token_to_id(text)))
+            .collect();
+        let mut tokenizer = Tokenizer::new(inner, template, end);
+        tokenizer.frame_chat(begins, ends);
+        Ok(Self { tokenizer, bos: bos.map(|(_, id)| id), warnings })
+    }
+}
+
+/// The texts and types of all tokens.
+fn tokens(meta: Section<'_>) -> Result<(Vec<String>, Vec<i32>)> {
+    let tokens = meta.texts("tokens").ok_or_else(|| meta.wrong("tokens", "is missing"))?;
+    let types = meta.integers("token_type").unwrap_or_else(|| vec![NORMAL; tokens.len()]);
+    let scores = meta.floats("scores");
+    let lengths = [("token_type", Some(types.len())), ("scores", scores.map(|list| list.len()))];
+    for (key, found) in lengths {
+        if let Some(found) = found.filter(|&found| found != tokens.len()) {
+            let what = format!("has {found} entries, and `tokens` has {}", tokens.len());
+            return Err(meta.wrong(key, &what));
         }
-        _ => None,
-    };
-    let keys = ["eot", "eom", "fim_pad", "fim_rep", "fim_sep"].map(|which| meta.id(which));
-    let by_text = |text: &&str| inner.token_to_id(text);
-    let end = eos
-        .map(|(_, id)| id)
-        .into_iter()
-        .chain(keys.into_iter().flatten())
-        .chain(FILE_ENDS.iter().filter_map(by_text))
-        .collect();
-    let mut tokenizer = Tokenizer::new(inner, template, end);
-    tokenizer.frame_chat(begins, ends);
-    Ok(tokenizer)
+    }
+    let mut seen = HashSet::new();
+    // Some files have rows without a text.
+    let mut texts = tokens.iter().filter(|token| !token.is_empty());
+    if let Some(again) = texts.find(|token| !seen.insert(*token)) {
+        return Err(meta.wrong("tokens", &format!("has `{}` twice", shortened(again))));
+    }
+    Ok((tokens, types))
+}
+
+/// The named pre-tokenizer, or the one that llama.cpp takes where the file names none.
+fn pre_tokenizer(meta: Section<'_>, warn: &mut dyn FnMut(String)) -> Result<Pre> {
+    let name = meta.text("pre").filter(|name| !name.is_empty()).unwrap_or_else(|| {
+        warn(format!(
+            "`{}` is missing, so texts are cut into words as llama.cpp's `default` cuts them, and perhaps not as the model was trained",
+            meta.full("pre")
+        ));
+        "default"
+    });
+    Pre::named(name).ok_or_else(|| {
+        let known = "known: smollm, llama-bpe, qwen2, gpt-2 and their kin";
+        meta.wrong("pre", &format!("`{}` is not supported ({known})", shortened(name)))
+    })
+}
+
+/// Adds the tokens that are no plain text.
+fn add_special(inner: &mut Inner, tokens: &[String], types: Vec<i32>) -> tokenizers::Result<()> {
+    let mut special = Vec::new();
+    let mut plain = Vec::new();
+    for (token, kind) in tokens.iter().zip(types) {
+        match kind {
+            // What ends a turn is a control token, whatever the file takes it for.
+            _ if END_TOKENS.contains(&&token[..]) => {
+                special.push(AddedToken::from(token.clone(), true));
+            }
+            CONTROL => special.push(AddedToken::from(token.clone(), true)),
+            USER_DEFINED => plain.push(AddedToken::from(token.clone(), false).normalized(false)),
+            _ => {}
+        }
+    }
+    inner.add_special_tokens(special).and_then(|_| inner.add_tokens(plain)).map(|_| ())
 }
 
 /// Puts a beginning and an end token around every text that is encoded.
@@ -167,8 +215,8 @@ fn frame(
     Some(())
 }
 
-fn byte_level(meta: &Meta<'_>, tokens: &[String], pre: Pre) -> Result<Inner> {
-    let merges = meta.texts("merges")?.ok_or_else(|| meta.wrong("merges", "is missing"))?;
+fn byte_level(meta: Section<'_>, tokens: &[String], pre: Pre) -> Result<Inner> {
+    let merges = meta.texts("merges").ok_or_else(|| meta.wrong("merges", "is missing"))?;
     let merges = merges
         .iter()
         .map(|merge| merge.split_once(' ').map(|(left, right)| (left.to_owned(), right.to_owned())))
@@ -180,14 +228,16 @@ fn byte_level(meta: &Meta<'_>, tokens: &[String], pre: Pre) -> Result<Inner> {
         .build()
         .map_err(|cause| meta.wrong("merges", &format!("do not fit the tokens: {cause}")))?;
     let mut inner = Inner::new(bpe);
-    let words = |pattern: &str| -> Result<PreTokenizerWrapper> {
-        let split = Split::new(
-            SplitPattern::Regex(pattern.to_owned()),
-            SplitDelimiterBehavior::Isolated,
-            false,
-        )
-        .map_err(|cause| Error::run(format!("pre-tokenizer pattern: {cause}")))?;
-        Ok(PreSequence::new(vec![split.into(), ByteLevel::new(false, false, false).into()]).into())
+    let words = |patterns: &[&str]| -> Result<PreTokenizerWrapper> {
+        let split = |pattern: &&str| {
+            let pattern = SplitPattern::Regex((*pattern).to_owned());
+            Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
+                .map(PreTokenizerWrapper::from)
+                .map_err(|cause| Error::run(format!("pre-tokenizer pattern: {cause}")))
+        };
+        let mut steps = patterns.iter().map(split).collect::<Result<Vec<_>>>()?;
+        steps.push(ByteLevel::new(false, false, false).into());
+        Ok(PreSequence::new(steps).into())
     };
     let by_words = ByteLevel::new(false, false, true);
     let pre_tokenizer: PreTokenizerWrapper = match pre.words {
@@ -196,9 +246,10 @@ fn byte_level(meta: &Meta<'_>, tokens: &[String], pre: Pre) -> Result<Inner> {
             // Qwen composes characters first; the others here do not mind, their vocabularies hold
             // composed ones.
             let _ = inner.with_normalizer(Some(NormalizerWrapper::from(NFC)));
-            words(QWEN2_WORDS)?
+            words(&[QWEN2_WORDS])?
         }
-        Words::Llama3 => words(LLAMA3_WORDS)?,
+        Words::Llama3 => words(&[LLAMA3_WORDS])?,
+        Words::Default => words(&DEFAULT_WORDS)?,
         Words::Gpt2 => by_words.into(),
     };
     inner.with_pre_tokenizer(Some(pre_tokenizer));
@@ -209,16 +260,8 @@ fn byte_level(meta: &Meta<'_>, tokens: &[String], pre: Pre) -> Result<Inner> {
 /// SentencePiece BPE: pieces are merged in the order of their scores, unknown characters fall back
 /// to bytes. The merges are not in the file; every split of a piece into two pieces is one, ranked
 /// by the piece's score.
-fn sentence_piece(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
-    let scores = match meta.file.metadata().get("tokenizer.ggml.scores") {
-        Some(Value::Array(scores)) => {
-            scores.iter().map(|score| score.to_f32().ok()).collect::<Option<Vec<_>>>()
-        }
-        _ => None,
-    };
-    let scores = scores
-        .filter(|scores| scores.len() == tokens.len())
-        .ok_or_else(|| meta.wrong("scores", "is missing or has another length than `tokens`"))?;
+fn sentence_piece(meta: Section<'_>, tokens: &[String], unknown: Option<u32>) -> Result<Inner> {
+    let scores = meta.floats("scores").ok_or_else(|| meta.wrong("scores", "is missing"))?;
     let vocab = vocabulary(tokens);
     let mut merges: Vec<(f32, u32, u32, (String, String))> = Vec::new();
     for (token, score) in tokens.iter().zip(&scores) {
@@ -234,8 +277,8 @@ fn sentence_piece(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
         .vocab_and_merges(vocab, merges.into_iter().map(|(.., pair)| pair).collect())
         .byte_fallback(true)
         .fuse_unk(true);
-    if let Some(unknown) = meta.id("unknown").and_then(|id| tokens.get(id as usize)) {
-        bpe = bpe.unk_token(unknown.clone());
+    if let Some(unknown) = unknown {
+        bpe = bpe.unk_token(tokens[unknown as usize].clone());
     }
     let mut inner = Inner::new(
         bpe.build()
@@ -267,71 +310,4 @@ fn sentence_piece(meta: &Meta<'_>, tokens: &[String]) -> Result<Inner> {
 
 fn vocabulary(tokens: &[String]) -> Vocab {
     tokens.iter().enumerate().map(|(id, token)| (token.clone(), id as u32)).collect()
-}
-
-/// Typed reads of `tokenizer.ggml.*`.
-struct Meta<'a> {
-    file: &'a Gguf,
-}
-
-impl Meta<'_> {
-    fn wrong(&self, key: &str, what: &str) -> Error {
-        Error::input(format!("{}: `tokenizer.ggml.{key}` {what}", self.file.name()))
-    }
-
-    fn get(&self, key: &str) -> Option<&Value> {
-        let metadata: &HashMap<String, Value> = self.file.metadata();
-        metadata.get(&format!("tokenizer.ggml.{key}"))
-    }
-
-    fn text(&self, key: &str) -> Option<&str> {
-        match self.get(key)? {
-            Value::String(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn flag(&self, key: &str) -> Option<bool> {
-        match self.get(key)? {
-            Value::Bool(flag) => Some(*flag),
-            _ => None,
-        }
-    }
-
-    fn id(&self, which: &str) -> Option<u32> {
-        match self.get(&format!("{which}_token_id"))? {
-            Value::U32(id) => Some(*id),
-            Value::I32(id) => u32::try_from(*id).ok(),
-            other => other.to_u64().ok().and_then(|id| u32::try_from(id).ok()),
-        }
-    }
-
-    fn texts(&self, key: &str) -> Result<Option<Vec<String>>> {
-        self.list(key, |value| value.to_string().ok().cloned(), "texts")
-    }
-
-    fn numbers(&self, key: &str) -> Result<Option<Vec<i64>>> {
-        let number = |value: &Value| match value {
-            Value::I32(n) => Some(i64::from(*n)),
-            Value::U32(n) => Some(i64::from(*n)),
-            other => other.to_i64().ok(),
-        };
-        self.list(key, number, "numbers")
-    }
-
-    fn list<T>(
-        &self,
-        key: &str,
-        one: impl Fn(&Value) -> Option<T>,
-        what: &str,
-    ) -> Result<Option<Vec<T>>> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(Value::Array(items)) => match items.iter().map(one).collect() {
-                Some(list) => Ok(Some(list)),
-                None => Err(self.wrong(key, &format!("must be a list of {what}"))),
-            },
-            Some(_) => Err(self.wrong(key, &format!("must be a list of {what}"))),
-        }
-    }
 }

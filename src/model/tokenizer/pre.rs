@@ -3,6 +3,8 @@
 /// How a text is cut into words before merges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Words {
+    /// As llama.cpp does where a file does not say.
+    Default,
     /// As GPT-2 does.
     Gpt2,
     /// As GPT-2 does, digits one by one.
@@ -54,10 +56,10 @@ const KNOWN: &[(Pre, &[&str])] = &[
         pre(Words::Digits),
         &["smollm", "codeshell", "refact", "command-r", "exaone", "minerva-7b", "starcoder"],
     ),
+    (pre(Words::Default), &["default"]),
     (
         pre(Words::Gpt2),
         &[
-            "default",
             "gpt-2",
             "gpt2",
             "olmo",

@@ -4,33 +4,13 @@
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
+use super::class::Class;
 use crate::error::shortened;
 use crate::{Error, Result};
 
 /// Names of the tokens that transformers knows for every tokenizer.
 const NAMES: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
-
-/// What tokenizer classes call their tokens where no file does.
-const CLASS_DEFAULTS: &[(&str, &[(&str, &str)])] = &[
-    ("LlamaTokenizer", &[("unk_token", "<unk>"), ("bos_token", "<s>"), ("eos_token", "</s>")]),
-    (
-        "Qwen2Tokenizer",
-        &[
-            ("unk_token", "<|endoftext|>"),
-            ("eos_token", "<|endoftext|>"),
-            ("pad_token", "<|endoftext|>"),
-        ],
-    ),
-    (
-        "GPT2Tokenizer",
-        &[
-            ("unk_token", "<|endoftext|>"),
-            ("bos_token", "<|endoftext|>"),
-            ("eos_token", "<|endoftext|>"),
-        ],
-    ),
-];
 
 /// The files beside `tokenizer.json`: their keys, none where there is no file.
 #[derive(Debug, Default)]
@@ -43,17 +23,26 @@ pub struct Companions {
     pub added: Map<String, Value>,
     /// `model_type` of `config.json`, where it is known.
     pub model_type: Option<String>,
+    /// `tokenizer_class` of `config.json`, which counts where `tokenizer_config.json` has none.
+    pub model_class: Option<String>,
 }
 
 impl Companions {
     /// The class that the tokenizer has in transformers, where a file says it.
     pub fn class(&self) -> Result<&str> {
         match self.config.get("tokenizer_class") {
-            None | Some(Value::Null) => Ok(""),
-            Some(Value::String(class)) => Ok(class.strip_suffix("Fast").unwrap_or(class)),
+            None | Some(Value::Null) => {
+                Ok(self.model_class.as_deref().map(without_fast).unwrap_or_default())
+            }
+            Some(Value::String(class)) => Ok(without_fast(class)),
             Some(other) => Err(wrong("tokenizer_class", "a text", other)),
         }
     }
+}
+
+/// The older names of classes end so.
+fn without_fast(class: &str) -> &str {
+    class.strip_suffix("Fast").unwrap_or(class)
 }
 
 /// A refusal; who knows the file puts it in front.
@@ -72,9 +61,9 @@ pub struct SpecialTokens {
 }
 
 impl SpecialTokens {
-    /// From the files; `holds` tells whether the vocabulary has a token. `origin` names the folder
-    /// in errors.
-    pub fn read(files: &Companions, holds: impl Fn(&str) -> bool, origin: &str) -> Result<Self> {
+    /// From the files; `class` is the class that transformers builds anew, whose own names count
+    /// where no file has one. `origin` names the folder in errors.
+    pub(super) fn read(files: &Companions, class: Option<Class>, origin: &str) -> Result<Self> {
         let in_file = |name: &str| {
             let file = format!("{origin}/{name}");
             move |error: Error| Error::input(format!("{file}: {error}"))
@@ -89,14 +78,13 @@ impl SpecialTokens {
                 return Err(in_config(error));
             }
         };
-        let class = files.class().map_err(&in_config)?;
         check(&settings).map_err(&in_config)?;
         // With a full list in `tokenizer_config.json` the older files say nothing.
         if decoder.is_none() {
             check(&files.special_map).map_err(in_file("special_tokens_map.json"))?;
             settings.extend(files.special_map.clone());
         }
-        let named = named(&settings, class, holds);
+        let named = named(&settings, class.map(Class::names).unwrap_or_default());
         let extra = extra(&settings);
         let mut added = match decoder {
             Some(tokens) => tokens,
@@ -150,15 +138,10 @@ fn check(settings: &Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
-fn named(
-    settings: &Map<String, Value>,
-    class: &str,
-    holds: impl Fn(&str) -> bool,
-) -> Vec<(String, String)> {
-    let defaults = CLASS_DEFAULTS.iter().find(|(name, _)| *name == class);
+fn named(settings: &Map<String, Value>, defaults: &[(&str, &str)]) -> Vec<(String, String)> {
     let default = |name: &str| {
-        let (_, text) = defaults?.1.iter().find(|(known, _)| *known == name)?;
-        holds(text).then(|| (*text).to_owned())
+        let (_, text) = defaults.iter().find(|(known, _)| *known == name)?;
+        Some((*text).to_owned())
     };
     let mut found: Vec<(String, String)> = Vec::new();
     for name in NAMES {

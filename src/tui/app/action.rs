@@ -4,6 +4,7 @@
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
 use crate::decode::worker::Envelope;
+use crate::learn::sensitivity::worker::Sensed;
 use crate::learn::worker::{Notice, Order};
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::state::Draft;
@@ -25,6 +26,8 @@ pub enum Action {
     Engine(Box<Envelope>),
     /// A notice from a learning run.
     Learning(Box<Notice>),
+    /// News from a measurement of sensitivity.
+    Sensing(Box<Sensed>),
     /// A recording has no more events.
     ReplayEnded,
     /// A command, whichever key it is bound to.
@@ -184,19 +187,37 @@ commands! {
     Flip = "flip",
     /// Keep all channels of the selected head, or none.
     FlipHead = "flip-head",
+    /// Fewer bits for the selected channel.
+    ChannelNarrower = "channel-narrower",
+    /// More bits for the selected channel.
+    ChannelWider = "channel-wider",
+    /// Fewer bits for every K channel of the selected head.
+    KNarrower = "k-narrower",
+    /// More bits for every K channel of the selected head.
+    KWider = "k-wider",
+    /// Fewer bits for V of the selected head.
+    VNarrower = "v-narrower",
+    /// More bits for V of the selected head.
+    VWider = "v-wider",
+    /// Fewer bits for everything in the selected layer.
+    LayerNarrower = "layer-narrower",
+    /// More bits for everything in the selected layer.
+    LayerWider = "layer-wider",
+    /// Measure the sensitivity that plans are chosen by, or stop measuring.
+    Sense = "measure-sensitivity",
     /// Lock or unlock the selected head.
     LockHead = "lock-head",
     /// Lock or unlock the selected layer.
     LockLayer = "lock-layer",
-    /// Undo the last change of the mask.
+    /// Undo the last change of the mask or plan.
     Undo = "undo",
     /// Redo the change that was undone.
     Redo = "redo",
-    /// Return to the saved mask.
+    /// Return to what is saved.
     Reset = "reset",
-    /// Save the mask under a name.
+    /// Save the mask or plan under a name.
     SaveMask = "save-mask",
-    /// Measure masks of many sizes, or stop measuring.
+    /// Measure masks and plans of many sizes, or stop measuring.
     Sweep = "sweep",
     /// Show bytes or time on the x axis of the plot.
     PlotAxis = "plot-axis",
@@ -218,6 +239,10 @@ pub enum Effect {
     Learn(Box<Order>),
     /// Stop the current learning run.
     CancelLearning,
+    /// Measure sensitivity on a thread of its own; the text is for models without fetched texts.
+    Sense(String),
+    /// Stop the current measurement of sensitivity.
+    CancelSensing,
     /// Exit, with or without printing a summary.
     Quit {
         /// Print the summary after the screen is gone.

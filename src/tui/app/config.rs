@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 
 use crate::tui::color::Colormap;
-use crate::{Error, Result, error};
+use crate::{Error, Result, input_file};
 
 /// The configuration. Everything has a default, and unknown keys are refused.
 #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
@@ -50,13 +50,8 @@ pub fn path() -> Option<PathBuf> {
 
 /// Reads a configuration. A missing file gives the default.
 pub fn read(path: &Path) -> Result<UserConfig> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(UserConfig::default());
-        }
-        Err(cause) => return Err(error::io("reading", path, &cause)),
-    };
+    let found = input_file::if_there(path, input_file::SETTINGS, input_file::read_text)?;
+    let Some(text) = found else { return Ok(UserConfig::default()) };
     toml::from_str(&text).map_err(|cause| {
         // The parser's message spans several lines with a pointer to the place. One sentence holds
         // only the message and the line.

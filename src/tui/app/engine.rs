@@ -104,7 +104,7 @@ fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> V
     let shape = model.shape();
     let other = model.info.other.as_ref().filter(|other| other.plan.shape() == shape);
     state.other =
-        other.map(|other| OtherMask { label: other.label.clone(), mask: other.mask().clone() });
+        other.map(|other| OtherMask { label: other.label.clone(), plan: other.plan.clone() });
     if state.replay {
         // Stepping back replays a recording from here.
         state.run = RunView::new(0);

@@ -154,6 +154,10 @@ pub fn tabs(state: &State, area: Rect, buffer: &mut Buffer) {
             0,
             Line::styled(unsaved, state.theme.style(Role::Warn)),
         );
+    } else if marked > 0 && last + 3 < area.width {
+        // Its sign alone, where all tabs and the word have no space.
+        let sign = Line::styled(" * ", state.theme.style(Role::Warn));
+        put(buffer, area, area.width - 3, 0, sign);
     }
 }
 

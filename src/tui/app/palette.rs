@@ -1,7 +1,7 @@
 //! Lists that are typed into: the palette, the help, and find.
 
-use crate::mask::Rule;
 use crate::mask::select::{ALIGNMENTS, Budget};
+use crate::mask::{Rule, Width};
 use crate::numbers::{self, count};
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::find::Query;
@@ -11,6 +11,7 @@ use crate::tui::app::state::{List, Overlay, State};
 use crate::tui::app::table::{Metric, Scale};
 use crate::tui::color::{Colormap, Theme};
 use crate::tui::export::{ExportFormat, take};
+use crate::tui::screen::tune::by_hand::EditedPart;
 use crate::tui::screen::tune::edit;
 use crate::tui::screen::tune::state::{Set, split_name};
 
@@ -48,7 +49,9 @@ pub enum Does {
     Context(usize),
     /// Change one setting of the mask.
     Tune(Set),
-    /// Save the mask as it is set.
+    /// Set one width for a part of the plan at hand.
+    Width(EditedPart, Width),
+    /// Save the mask or plan as it is set.
     Save(std::path::PathBuf),
 }
 
@@ -132,13 +135,27 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
         }
         "save" => {
             let path = typed.split_once(char::is_whitespace)?.1.trim();
-            (Does::Save(path.into()), format!("save the mask as {path}"))
+            (Does::Save(path.into()), format!("save what is set as {path}"))
         }
         "fit" => {
             let (set, about) = fit(state, typed.split_once(char::is_whitespace)?.1)?;
             (Does::Tune(set), about)
         }
-        "keep" | "align" | "split" | "floor" | "rule" | "blend" | "sink" | "recent" | "chunk" => {
+        "width" => {
+            let part = words.next()?;
+            let part = EditedPart::ALL.into_iter().find(|known| known.name() == part)?;
+            let width = Width::of_bits(words.next()?.parse().ok()?).ok()?;
+            state.model.as_ref()?;
+            let about = match part {
+                EditedPart::Channel => format!("{width} bits for the channel at hand"),
+                EditedPart::K => format!("{width} bits for all K channels of the head at hand"),
+                EditedPart::V => format!("{width} bits for V of the head at hand"),
+                EditedPart::Layer => format!("{width} bits for everything in the layer at hand"),
+            };
+            (Does::Width(part, width), about)
+        }
+        "keep" | "bytes" | "align" | "split" | "floor" | "rule" | "blend" | "sink" | "recent"
+        | "chunk" => {
             let (set, about) = setting(state, first, words.next()?, words.next())?;
             (Does::Tune(set), about)
         }
@@ -184,6 +201,17 @@ fn setting(state: &State, what: &str, value: &str, more: Option<&str>) -> Option
             (
                 Set::Keep((percent * 10.0).round() as u16),
                 format!("keep {percent} % of the channels"),
+            )
+        }
+        "bytes" => {
+            let percent: f64 = value
+                .trim_end_matches('%')
+                .parse()
+                .ok()
+                .filter(|percent| (0.1..=100.0).contains(percent))?;
+            (
+                Set::Bytes((percent * 10.0).round() as u16),
+                format!("widths by sensitivity within {percent} % of the bytes"),
             )
         }
         "align" => {
@@ -359,6 +387,9 @@ fn perform(state: &mut State, does: Does) -> Chosen {
         Does::Export(format, path) => return Chosen::Done(take::write(state, format, path)),
         Does::Context(tokens) => state.target_context = tokens,
         Does::Tune(set) => return Chosen::Done(edit::set(state, set)),
+        Does::Width(part, width) => {
+            return Chosen::Done(edit::set_width(state, part, width));
+        }
         Does::Save(path) => return Chosen::Done(edit::save(state, path)),
     }
     Chosen::NOTHING

@@ -1,11 +1,12 @@
 //! Recordings: one event per line as JSON, written during a session and played later.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::decode::worker::{Envelope, Event};
-use crate::{Error, Result, error};
+use crate::numbers::count;
+use crate::{Error, Result, error, input_file};
 
 /// Writes events to a file.
 pub struct Recorder {
@@ -44,23 +45,38 @@ pub struct Player {
     playing: bool,
 }
 
+/// Bytes of the longest line that is read. An event of a large model takes less than a hundredth.
+const LONGEST_LINE: u64 = 64 << 20;
+
 /// Longest wait between two events in milliseconds, so that idle time is not replayed.
 const LONGEST_GAP_MS: f64 = 2_000.0;
 
 impl Player {
     /// Reads a whole recording. A line that is not an event is refused with its number.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|cause| error::io("reading", path, &cause))?;
-        let mut events = Vec::new();
-        for (index, line) in BufReader::new(file).lines().enumerate() {
-            let line = line.map_err(|cause| error::io("reading", path, &cause))?;
-            let envelope: Envelope = serde_json::from_str(&line).map_err(|cause| {
+        let file = input_file::open(path, input_file::RECORDING)?;
+        let mut lines = BufReader::new(file);
+        let (mut events, mut line) = (Vec::new(), Vec::new());
+        for number in 1.. {
+            line.clear();
+            let read = lines.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', &mut line);
+            if read.map_err(|cause| error::io("reading", path, &cause))? == 0 {
+                break;
+            }
+            let wrong = |cause: String| {
                 Error::input(format!(
-                    "{}: line {} is no event of a kscope recording: {cause}",
-                    path.display(),
-                    index + 1
+                    "{}: line {number} is no event of a kscope recording: {cause}",
+                    path.display()
                 ))
-            })?;
+            };
+            if line.len() as u64 > LONGEST_LINE {
+                return Err(wrong(format!(
+                    "it is longer than {} bytes",
+                    count(LONGEST_LINE as usize)
+                )));
+            }
+            let envelope: Envelope =
+                serde_json::from_slice(&line).map_err(|cause| wrong(cause.to_string()))?;
             events.push(envelope);
         }
         if !events.iter().any(|envelope| matches!(envelope.event, Event::Loaded(_))) {

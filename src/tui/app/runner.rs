@@ -12,6 +12,7 @@ use ratatui::crossterm::execute;
 use tokio::sync::mpsc::Receiver;
 
 use crate::decode::worker::{Engine, Envelope};
+use crate::learn::sensitivity::worker::{Sensed, Sensing};
 use crate::learn::worker::{Learner, Notice, Order, Told};
 use crate::mask::files;
 use crate::mask::files::Contents;
@@ -82,6 +83,7 @@ pub fn run(
         began,
         drawn: VecDeque::with_capacity(FRAMES),
         learning: None,
+        sensing: None,
         exit: None,
     };
     runtime.block_on(runner.serve())
@@ -98,6 +100,8 @@ struct Runner<'a> {
     drawn: VecDeque<Instant>,
     /// The current learning run; the channel closes when it ends.
     learning: Option<(Learner, Receiver<Notice>)>,
+    /// The current measurement of sensitivity; the channel closes when it ends.
+    sensing: Option<(Sensing, Receiver<Sensed>)>,
     exit: Option<Exit>,
 }
 
@@ -140,9 +144,13 @@ impl Runner<'_> {
                         recorder.flush()?;
                     }
                 }
-                notice = next_notice(&mut self.learning) => match notice {
+                notice = next_of(&mut self.learning) => match notice {
                     Some(notice) => self.act(Action::Learning(Box::new(notice)))?,
                     None => self.learning = None,
+                },
+                news = next_of(&mut self.sensing) => match news {
+                    Some(news) => self.act(Action::Sensing(Box::new(news)))?,
+                    None => self.sensing = None,
                 },
                 () = sleep_until(draw_at) => self.draw()?,
                 () = tokio::time::sleep_until(next_batch.into()), if engine_open && next_batch > now => {}
@@ -264,6 +272,8 @@ impl Runner<'_> {
                         learner.cancel();
                     }
                 }
+                Effect::Sense(text) => self.sense(text),
+                Effect::CancelSensing => self.sensing = None,
                 Effect::Quit { summary } => self.exit = Some(Exit::Quit(summary)),
                 Effect::Fail(error) => self.exit = Some(Exit::Failed(error)),
                 Effect::Suspend => {
@@ -317,6 +327,22 @@ impl Runner<'_> {
                 let notice =
                     Notice { generation, dropped: 0, told: Told::Failed(error.to_string()) };
                 update(self.state, Action::Learning(Box::new(notice)));
+            }
+        }
+    }
+
+    /// Starts a measurement of sensitivity. If it cannot start, the news is that it failed.
+    fn sense(&mut self, text: String) {
+        let model = match &self.source {
+            EventSource::Engine(_, _, model) => model.get().cloned(),
+            EventSource::Replay(_) => None,
+        };
+        let model = model.ok_or_else(|| Error::run("there is no model to measure"));
+        match model.and_then(|model| Sensing::spawn(model, text)) {
+            Ok(sensing) => self.sensing = Some(sensing),
+            Err(error) => {
+                let failed = Sensed::Failed(error.to_string());
+                update(self.state, Action::Sensing(Box::new(failed)));
             }
         }
     }
@@ -376,9 +402,9 @@ async fn engine_events(source: &mut EventSource, batch: &mut Vec<Envelope>) -> u
     }
 }
 
-/// The next notice of a learning run; `None` when it has ended. Without a run it waits forever.
-async fn next_notice(learning: &mut Option<(Learner, Receiver<Notice>)>) -> Option<Notice> {
-    match learning {
+/// The next notice of a thread; `None` when it has ended. Without a thread it waits forever.
+async fn next_of<Thread, T>(running: &mut Option<(Thread, Receiver<T>)>) -> Option<T> {
+    match running {
         Some((_, notices)) => notices.recv().await,
         None => std::future::pending().await,
     }

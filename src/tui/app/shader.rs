@@ -17,7 +17,7 @@ pub struct Shader<'a> {
     pub metric: Metric,
     /// Its scale.
     pub scale: Scale,
-    /// The mask to compare with, where the difference is shown.
+    /// The mask or plan to compare with, where the difference is shown.
     pub other: Option<&'a OtherMask>,
 }
 
@@ -40,9 +40,11 @@ impl<'a> Shader<'a> {
             }
         };
         if let Some(other) = self.other {
-            let theirs = other.mask.head(layer, head);
-            channels
-                .for_each(|c| add(f32::from(i8::from(kept[c]) - i8::from(theirs[c])) / 2.0 + 0.5));
+            let (ours, theirs) = (self.model.plan().k(layer, head), other.plan.k(layer, head));
+            // From 0 to 1: a difference of all four steps between 0 and 16 bits is an end.
+            let difference =
+                |c: usize| (ours[c].index() as f32 - theirs[c].index() as f32) / 8.0 + 0.5;
+            channels.for_each(|channel| add(difference(channel)));
             return if count == 0 { Shade::Absent } else { Shade::Difference(sum / count as f32) };
         }
         match self.model.table(self.metric) {
@@ -81,6 +83,11 @@ impl<'a> Shader<'a> {
         self.metric == Metric::Mask && self.other.is_none() && self.model.widths.is_some()
     }
 
+    /// Whether the shades compare the widths of two plans of which one has codes.
+    pub fn compares_widths(&self) -> bool {
+        self.other.is_some_and(|other| !(other.plan.is_mask() && self.model.plan().is_mask()))
+    }
+
     /// Title of what is shown.
     pub fn title(&self) -> String {
         match self.other {
@@ -93,6 +100,8 @@ impl<'a> Shader<'a> {
     pub fn unit(&self) -> &'static str {
         if self.shows_widths() {
             "bits of each K channel"
+        } else if self.compares_widths() {
+            "bits of each K channel, here against there"
         } else if self.other.is_some() {
             "kept by one mask and not by the other"
         } else {
@@ -103,6 +112,9 @@ impl<'a> Shader<'a> {
     /// The value at a share of the legend, as text.
     pub fn legend(&self, share: f32) -> String {
         match (self.other, self.model.table(self.metric)) {
+            (Some(_), _) if self.compares_widths() => {
+                ["fewer bits", "same", "more bits"][(share * 2.0).round() as usize].to_owned()
+            }
             (Some(_), _) => {
                 ["only other", "same", "only mask"][(share * 2.0).round() as usize].to_owned()
             }

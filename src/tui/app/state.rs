@@ -4,7 +4,7 @@ use tui_input::Input;
 
 use crate::decode::comparison::Mode;
 use crate::decode::worker::Prompt;
-use crate::mask::ChannelMask;
+use crate::mask::CachePlan;
 use crate::tui::app::keys::{KeyContext, KeyTable};
 use crate::tui::app::log::LogBuffer;
 use crate::tui::app::model::ModelView;
@@ -38,13 +38,13 @@ pub struct List {
     pub selected: usize,
 }
 
-/// The second mask of the diff.
+/// The second mask or plan of the diff.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OtherMask {
     /// What it is called.
     pub label: String,
-    /// Its channels.
-    pub mask: ChannelMask,
+    /// Its widths.
+    pub plan: CachePlan,
 }
 
 /// A short message in the footer.
@@ -89,9 +89,9 @@ pub struct State {
     pub metric: Metric,
     /// The scale of each metric, by its place in [`Metric::ALL`].
     pub scales: [Scale; Metric::ALL.len()],
-    /// Whether the map compares two masks.
+    /// Whether the map compares two masks or plans.
     pub diff: bool,
-    /// The mask to compare with.
+    /// The mask or plan to compare with.
     pub other: Option<OtherMask>,
     /// What the run is doing.
     pub phase: Phase,

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::decode::comparison::Mode;
-use crate::numbers::{self, count, rate};
+use crate::numbers::{self, count, nats, rate};
 use crate::tui::app::header::finish_words;
 use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::run::Phase;
@@ -76,17 +76,18 @@ pub fn text(state: &State) -> String {
     {
         let divergence = run.pairs.divergence();
         lines.push(format!(
-            "against dense ({}): KLD {:.5} ± {:.5} nats over {} steps, same top token {:.1} % · last steps: dense {:.2} ms, masked \
+            "against dense ({}): KLD {} ± {} nats over {} steps, same top token {:.1} % · last steps: dense {:.2} ms, {} \
              {:.2} ms a token",
             match state.feed() {
                 Mode::Forced => "both fed its tokens",
                 Mode::Free => "each fed its own, up to the first difference",
             },
-            divergence.kld.mean,
-            divergence.kld.stderr,
+            nats(divergence.kld.mean),
+            nats(divergence.kld.stderr),
             count(divergence.steps),
             divergence.top1_agreement * 100.0,
             a.p50,
+            if model.widths.is_some() { "planned" } else { "masked" },
             b.p50
         ));
     }

@@ -10,6 +10,12 @@ use crate::tui::color::Role;
 /// Most characters of text that are wrapped: no screen shows more.
 const SHOWN: usize = 24_000;
 
+/// The prompt and what was generated, as one text.
+pub fn whole(state: &State) -> String {
+    let prompt = state.run.started.as_ref().map_or("", |started| started.prompt.as_str());
+    state.run.pieces.iter().fold(prompt.to_owned(), |text, piece| text + &piece.text)
+}
+
 /// The last lines of the text, for the side panel.
 pub fn tail(state: &State, width: usize, rows: usize) -> Vec<Line<'static>> {
     let lines = wrapped(state, width);

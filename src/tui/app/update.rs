@@ -35,6 +35,10 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
             learn::update::take(state, *notice);
             Vec::new()
         }
+        Action::Sensing(news) => {
+            outcome::sensed(state, *news);
+            Vec::new()
+        }
         Action::ReplayEnded => {
             state.phase = Phase::Paused;
             state.tell("end of the recording", false);

@@ -65,6 +65,17 @@ pub fn letter(mut widths: impl Iterator<Item = Width>) -> &'static str {
     }
 }
 
+/// The shade of a width in bars, which differs without colour too.
+pub fn shade(width: Width) -> &'static str {
+    match width {
+        Width::Zero => " ",
+        Width::Two => "░",
+        Width::Four => "▒",
+        Width::Eight => "▓",
+        Width::Sixteen => "█",
+    }
+}
+
 /// The widths of a whole plan in words.
 pub fn in_words(plan: &CachePlan) -> String {
     format!("K {} · V {}", plan.k_counts(), plan.v_counts())

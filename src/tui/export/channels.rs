@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::mask::Width;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::app::table::Metric;
@@ -29,10 +30,11 @@ fn channels(
     let shape = model.shape();
     let metrics: Vec<Metric> =
         Metric::ALL.into_iter().filter(|metric| model.table(*metric).is_some()).collect();
-    let mut columns = vec!["layer", "kv_head", "channel", "pair", "wavelength_tokens", "kept"];
+    let mut columns =
+        vec!["layer", "kv_head", "channel", "pair", "wavelength_tokens", "kept", "bits"];
     columns.extend(metrics.iter().map(|metric| metric.column()));
     let other = state.other.as_ref().filter(|_| state.diff);
-    columns.extend(other.map(|_| "kept_by_other"));
+    columns.extend(other.into_iter().flat_map(|_| ["kept_by_other", "bits_of_other"]));
     let mut rows = Vec::new();
     for (layer, head) in heads {
         for (channel, &kept) in model.mask.head(layer, head).iter().enumerate() {
@@ -44,12 +46,16 @@ fn channels(
                 json!(pair),
                 json!(model.info.wavelengths[pair]),
                 json!(u8::from(kept)),
+                json!(model.plan().k(layer, head)[channel]),
             ];
             // A channel without a value is an empty cell, and null in JSON.
             row.extend(metrics.iter().filter_map(|metric| {
                 Some(json!(model.table(*metric)?.head(layer, head)[channel]))
             }));
-            row.extend(other.map(|other| json!(u8::from(other.mask.head(layer, head)[channel]))));
+            row.extend(other.into_iter().flat_map(|other| {
+                let width = other.plan.k(layer, head)[channel];
+                [json!(u8::from(width != Width::Zero)), json!(width)]
+            }));
             rows.push(row);
         }
     }

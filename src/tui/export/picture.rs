@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::mask::Shape;
+use crate::printable::without_markup;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::shader::Shader;
 use crate::tui::app::state::State;
@@ -91,7 +92,7 @@ pub fn svg(state: &State, model: &ModelView) -> Result<String> {
     let mask = model.info.mask.as_ref().map_or("no mask", |mask| mask.label.as_str());
     line(format_args!(
         r#"<text x="{LEFT}" y="20" font-size="14" font-weight="bold">{}</text>"#,
-        escape(&format!("{} · {mask} · {}", model.info.name, shader.title()))
+        without_markup(&format!("{} · {mask} · {}", model.info.name, shader.title()))
     ));
     let caption = format!(
         "{}, {} scale · a row per layer, a strip per KV head · left: fast rotation, right: slow · upper half: channels 0–{}, lower: their partners",
@@ -99,7 +100,7 @@ pub fn svg(state: &State, model: &ModelView) -> Result<String> {
         shader.scale.name(),
         model.shape().pairs().saturating_sub(1)
     );
-    line(format_args!(r#"<text x="{LEFT}" y="36">{}</text>"#, escape(&caption)));
+    line(format_args!(r#"<text x="{LEFT}" y="36">{}</text>"#, without_markup(&caption)));
     for head in 0..model.shape().kv_heads {
         line(format_args!(
             r#"<text x="{}" y="{}">h{head}</text>"#,
@@ -142,7 +143,7 @@ pub fn svg(state: &State, model: &ModelView) -> Result<String> {
         line(format_args!(
             r#"<text x="{x}" y="{}" text-anchor="{anchor}">{}</text>"#,
             y + 26,
-            escape(&shader.legend(share))
+            without_markup(&shader.legend(share))
         ));
     }
     line(format_args!(
@@ -152,10 +153,6 @@ pub fn svg(state: &State, model: &ModelView) -> Result<String> {
     ));
     line(format_args!("</svg>"));
     Ok(out)
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// The map as PNG: the pixels alone, with a margin.

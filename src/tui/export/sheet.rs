@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::printable::{Breaks, printable, printable_json};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::{Error, Result};
@@ -14,7 +15,7 @@ pub struct Sheet {
     pub rows: Vec<Vec<Value>>,
 }
 
-/// The table as comma-separated values (RFC 4180).
+/// The table as comma-separated values (RFC 4180). What a terminal would obey is written out.
 pub fn csv(sheet: &Sheet) -> Vec<u8> {
     let mut text = sheet.columns.join(",");
     text.push('\n');
@@ -25,10 +26,14 @@ pub fn csv(sheet: &Sheet) -> Vec<u8> {
             }
             match value {
                 Value::Null => {}
-                Value::String(value) if value.contains(['"', ',', '\n', '\r']) => {
-                    text.push_str(&format!("\"{}\"", value.replace('"', "\"\"")));
+                Value::String(value) => {
+                    let value = printable(value, Breaks::Kept);
+                    if value.contains(['"', ',', '\n']) {
+                        text.push_str(&format!("\"{}\"", value.replace('"', "\"\"")));
+                    } else {
+                        text.push_str(&value);
+                    }
                 }
-                Value::String(value) => text.push_str(value),
                 other => text.push_str(&other.to_string()),
             }
         }
@@ -55,5 +60,7 @@ pub fn json(state: &State, model: &ModelView) -> Result<Vec<u8>> {
         "kv_bytes": state.run.kv.total(),
         "rows": rows,
     });
-    serde_json::to_vec_pretty(&whole).map_err(|cause| Error::run(format!("writing JSON: {cause}")))
+    let json = serde_json::to_string_pretty(&whole)
+        .map_err(|cause| Error::run(format!("writing JSON: {cause}")))?;
+    Ok(printable_json(&json).into_owned().into_bytes())
 }

@@ -59,4 +59,6 @@ screens! {
     Learn => learn(learn::state::Learning),
     /// Text, prompt and sampling.
     Text => text(text::state::TextState),
+    /// What fits, how fast it is, what it costs.
+    Plan => plan(plan::state::Planning),
 }

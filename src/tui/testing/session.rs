@@ -1,5 +1,7 @@
 //! A session for tests, without model or engine.
 
+use std::sync::Arc;
+
 use crate::cache::CacheSpec;
 use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::lost::{Asked, Lost, LostToken};
@@ -11,7 +13,9 @@ use crate::decode::worker::event::{
 use crate::decode::worker::{EngineOrder as Order, Prompt, Retune};
 use crate::element::Dtype;
 use crate::mask::select::Options;
-use crate::mask::{CachePlan, ChannelMask, Coding, Importance, Rule, Shape, Width, Window, select};
+use crate::mask::{
+    CachePlan, ChannelMask, Coding, Importance, Rule, Sensitivity, Shape, Width, Window, select,
+};
 use crate::random::scrambled;
 use crate::spread::Spread;
 use crate::tui::app::action::{Action, Effect};
@@ -92,8 +96,22 @@ pub fn info(shape: Shape) -> ModelInfo {
         solo: false,
         feed: Default::default(),
         fingerprint: String::new(),
+        sensitivity: None,
         warnings: Vec::new(),
     }
+}
+
+/// A sensitivity: the fewer bits, the more damage, and some channels far more than others.
+pub fn sensitivity(shape: Shape) -> Arc<Sensitivity> {
+    let table = |rows: usize, seed: usize| -> Vec<f32> {
+        let row = |row: usize| {
+            let scale = (noise(row * 17 + seed) * 8.0 - 12.0).exp();
+            [1.0, 0.2, 0.01, 0.0004].map(|part| part * scale)
+        };
+        (0..rows).flat_map(row).collect()
+    };
+    let (k, v) = (table(shape.entries(), 5), table(shape.heads(), 6));
+    Arc::new(Sensitivity::new(shape, k, v).expect("finite"))
 }
 
 /// Sends one event of the current run.

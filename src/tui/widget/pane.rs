@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::tui::color::{Role, Theme};
-use crate::tui::paint::put;
+use crate::tui::paint::{fitted, put};
 
 /// A column of lines, filled from the top, that ignores lines which no longer fit.
 pub struct Pane<'a> {
@@ -63,15 +63,18 @@ impl<'a> Pane<'a> {
     /// A line in the style of explanations.
     pub fn note(&mut self, text: impl Into<String>) {
         let style = self.theme.style(Role::Dim);
-        self.line(Line::styled(text.into(), style));
+        let text = fitted(text.into(), usize::from(self.area.width));
+        self.line(Line::styled(text, style));
     }
 
     /// A label and its value.
     pub fn row(&mut self, label: &str, value: impl Into<String>) {
-        let label = Span::styled(format!("{label:<LABEL$}"), self.theme.style(Role::Dim));
+        let label = format!("{label:<LABEL$}");
+        let room = usize::from(self.area.width).saturating_sub(label.chars().count());
+        let value = fitted(value.into(), room);
         self.line(Line::from(vec![
-            label,
-            Span::styled(value.into(), self.theme.style(Role::Text)),
+            Span::styled(label, self.theme.style(Role::Dim)),
+            Span::styled(value, self.theme.style(Role::Text)),
         ]));
     }
 }

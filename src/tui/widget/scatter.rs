@@ -61,6 +61,26 @@ impl Scatter {
         self.y.0 * (self.y.1 / self.y.0).powf(share)
     }
 
+    /// Joins places by a line of glyphs, where nothing else is drawn.
+    pub fn join(&self, places: &[(f64, f64)], glyph: &str, style: Style, buffer: &mut Buffer) {
+        let cells: Vec<(u16, u16)> =
+            places.iter().filter_map(|&(x, y)| self.cell(x, Some(y))).collect();
+        for pair in cells.windows(2) {
+            let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
+            let steps = x0.abs_diff(x1).max(y0.abs_diff(y1));
+            let along = |from: u16, to: u16, step: u16| {
+                let share = f64::from(step) / f64::from(steps.max(1));
+                (f64::from(from) + (f64::from(to) - f64::from(from)) * share).round() as u16
+            };
+            for step in 1..steps {
+                let at = (along(x0, x1, step), along(y0, y1, step));
+                if buffer.area.contains(at.into()) && buffer[at].symbol() == " " {
+                    buffer[at].set_symbol(glyph).set_style(style);
+                }
+            }
+        }
+    }
+
     /// Draws the axes and the points, later ones over earlier ones.
     pub fn render(&self, marks: impl IntoIterator<Item = Mark>, axis: Style, buffer: &mut Buffer) {
         let Rect { x, y, width, height } = self.area;

@@ -45,7 +45,53 @@ pub fn tiny_folder(name: &str) -> tempfile::TempDir {
             std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
         }
     }
+    let config = json(&folder.path().join("config.json"));
+    if config["model_type"] == "qwen2" || config["model_type"] == "qwen3" {
+        say_steps_of_qwen(folder.path());
+    }
     folder
+}
+
+/// Qwen's folders say in `tokenizer.json`, too, what its class does to a text.
+fn say_steps_of_qwen(folder: &Path) {
+    const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    let path = folder.join("tokenizer.json");
+    let mut tokenizer = json(&path);
+    tokenizer["normalizer"] = serde_json::json!({"type": "NFC"});
+    tokenizer["pre_tokenizer"] = serde_json::json!({"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": false},
+        {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
+    ]});
+    std::fs::write(&path, tokenizer.to_string()).unwrap();
+}
+
+/// A model folder from `tests/vectors/tiny` with one number of one tensor changed.
+pub fn changed_number(name: &str, tensor: &str, at: usize, number: f32) -> tempfile::TempDir {
+    let folder = tiny_folder(name);
+    change_numbers(folder.path(), tensor, [(at, number)]);
+    folder
+}
+
+/// Changes numbers of one tensor of a model folder, by their places.
+pub fn change_numbers(
+    folder: &Path,
+    tensor: &str,
+    numbers: impl IntoIterator<Item = (usize, f32)>,
+) {
+    let path = folder.join("model.safetensors");
+    let mut file = std::fs::read(&path).unwrap();
+    let end = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&file[8..end]).unwrap();
+    let first = end + header[tensor]["data_offsets"][0].as_u64().unwrap() as usize;
+    for (at, number) in numbers {
+        let bytes = match header[tensor]["dtype"].as_str() {
+            Some("F32") => number.to_le_bytes().to_vec(),
+            Some("BF16") => half::bf16::from_f32(number).to_le_bytes().to_vec(),
+            other => panic!("{tensor} of {other:?}"),
+        };
+        file[first + bytes.len() * at..][..bytes.len()].copy_from_slice(&bytes);
+    }
+    std::fs::write(&path, file).unwrap();
 }
 
 /// The configuration and tokenizer of a model in a folder or GGUF file.

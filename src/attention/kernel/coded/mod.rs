@@ -4,7 +4,8 @@
 //! weight[j]`. For scores `j` is a channel, its weight is the query times the channel's scale, and
 //! lanes are tokens; for values `j` is a token, its weight is the softmax weight times the token's
 //! scale, and lanes are channels. The minima add one number per query head. So one algorithm over
-//! [`CodeLanes`], which each instruction set provides, makes both.
+//! [`CodeLanes`], which each instruction set provides, makes both. [`rows`] is for caches that code
+//! token by token.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -13,6 +14,7 @@ mod fold;
 mod lanes;
 mod plain;
 mod portable;
+pub(in crate::attention) mod rows;
 mod steps;
 #[cfg(test)]
 mod tests;

@@ -40,6 +40,7 @@ fn loader() -> Loader {
             context,
             solo,
             feed,
+            sensitivity: None,
             warnings: Vec::new(),
         })
     })

@@ -1,16 +1,18 @@
 //! The model's own chat template, a Jinja text that comes with its tokenizer.
 
-use minijinja::Environment;
-use minijinja::value::Value;
+use std::collections::BTreeMap;
 
-use super::{generation, python};
+use minijinja::machinery::{CodeGenerator, Instructions, eval, make_string_output, parse};
+use minijinja::value::Value;
+use minijinja::{AutoEscape, Environment};
+
+use super::{filters, generation, python, syntax};
 use crate::{Error, Result};
 
-/// A chat template, compiled. One that cannot be compiled is kept with the reason: it matters only
-/// to who uses it.
+/// A chat template that compiles, or the reason why not: it matters only to who uses it.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    compiled: Result<Environment<'static>, String>,
+    source: Result<String, String>,
     /// Special tokens by name, `bos_token` and so on, as the template sees them.
     special: Vec<(String, String)>,
 }
@@ -28,31 +30,33 @@ const LONGEST: usize = 128 << 10;
 const STACK: usize = 512 << 20;
 
 impl ChatTemplate {
-    /// Compiles a template; `special` are the texts of the special tokens by name, `origin` names
-    /// the source in errors.
+    /// Checks that a template compiles; `special` are the texts of the special tokens by name,
+    /// `origin` names the source in errors.
     pub fn new(source: &str, special: Vec<(String, String)>, origin: &str) -> Self {
-        let compiled = if source.len() > LONGEST {
+        let source = if source.len() > LONGEST {
             Err(format!("is {} bytes long, more than {LONGEST}", source.len()))
         } else {
-            with_stack(|| compile(source))
-                .and_then(|compiled| compiled.map_err(|cause| format!("does not parse: {cause}")))
+            let source = generation::as_scopes(&unix_lines(source));
+            with_stack(|| compile(&source).map(drop))
+                .and_then(|checked| checked.map_err(|cause| format!("does not parse: {cause}")))
+                .map(|()| source)
         };
-        let compiled = compiled.map_err(|cause| format!("{origin}: the chat template {cause}"));
-        Self { compiled, special }
+        let source = source.map_err(|cause| format!("{origin}: the chat template {cause}"));
+        Self { source, special }
     }
 
     /// No template, and why: an error where one is asked for.
     pub fn unusable(reason: String) -> Self {
-        Self { compiled: Err(reason), special: Vec::new() }
+        Self { source: Err(reason), special: Vec::new() }
     }
 
     /// Messages as (role, text), ready for the assistant's answer.
     pub fn render(&self, messages: &[(&str, &str)]) -> Result<String> {
-        let environment = self
-            .compiled
+        let source = self
+            .source
             .as_ref()
             .map_err(|reason| Error::input(format!("{reason} (--raw sends the text as it is)")))?;
-        with_stack(|| render(environment, &self.special, messages))
+        with_stack(|| render(source, &self.special, messages))
             .and_then(|rendered| rendered.map_err(|cause| format!("failed: {cause}")))
             .map_err(|cause| {
                 Error::input(format!(
@@ -75,12 +79,15 @@ fn with_stack<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T, String> {
     })
 }
 
-/// An environment with the template in it.
-fn compile(source: &str) -> Result<Environment<'static>, minijinja::Error> {
-    let mut environment = python::environment()?;
-    environment.set_fuel(Some(FUEL));
-    environment.add_template_owned(NAME, generation::as_scopes(&unix_lines(source)))?;
-    Ok(environment)
+/// A template as minijinja runs it: its instructions, and those of its blocks by name.
+type Compiled<'s> = (Instructions<'s>, BTreeMap<&'s str, Instructions<'s>>);
+
+fn compile(source: &str) -> Result<Compiled<'_>, minijinja::Error> {
+    let tree = parse(source, NAME, python::syntax()?)?;
+    let tree = syntax::python(&tree, source, &filters::is_known, &python::is_test)?;
+    let mut generator = CodeGenerator::new(NAME, source);
+    generator.compile_stmt(&tree);
+    Ok(generator.finish())
 }
 
 /// Jinja reads every line end as one.
@@ -89,7 +96,7 @@ fn unix_lines(source: &str) -> String {
 }
 
 fn render(
-    environment: &Environment<'_>,
+    source: &str,
     special: &[(String, String)],
     messages: &[(&str, &str)],
 ) -> Result<String, minijinja::Error> {
@@ -106,5 +113,23 @@ fn render(
     let special = special.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str())));
     // Those that transformers gives by name win over a special token of that name.
     let context = Value::from_pairs(special.chain(given));
-    environment.get_template(NAME)?.render(context)
+    let mut environment = python::environment();
+    environment.set_fuel(Some(FUEL));
+    let (instructions, blocks) = compile(source)?;
+    let mut text = String::new();
+    run(&environment, &instructions, context, &blocks, &mut text)?;
+    Ok(text)
+}
+
+/// Runs instructions with the variables of a context.
+fn run<'e>(
+    environment: &'e Environment<'e>,
+    instructions: &Instructions<'e>,
+    context: Value,
+    blocks: &BTreeMap<&'e str, Instructions<'e>>,
+    text: &mut String,
+) -> Result<(), minijinja::Error> {
+    let mut out = make_string_output(text);
+    eval(environment, instructions, context, blocks, &mut out, AutoEscape::None)?;
+    Ok(())
 }

@@ -2,8 +2,12 @@
 
 use std::fmt::Write;
 
-use minijinja::value::{Kwargs, Rest, Value, ValueKind};
-use minijinja::{Error, ErrorKind};
+use minijinja::Error;
+use minijinja::value::{Value, ValueKind};
+
+use super::budget::spend;
+use super::given::{Given, wrong};
+use super::{filters, print, values};
 
 /// How JSON is laid out.
 struct Layout {
@@ -16,13 +20,9 @@ struct Layout {
 }
 
 /// The filter. Arguments by position or name: `ensure_ascii`, `indent`, `separators`, `sort_keys`.
-pub fn tojson(value: &Value, by_position: Rest<Value>, by_name: Kwargs) -> Result<String, Error> {
-    let argument = |at: usize, name: &str| -> Result<Option<Value>, Error> {
-        let named: Option<Value> = by_name.get(name)?;
-        Ok(by_position.get(at).cloned().or(named).filter(|value| !value.is_undefined()))
-    };
-    let flag = |at, name: &str| argument(at, name).map(|value| value.is_some_and(|v| v.is_true()));
-    let indent = match argument(1, "indent")?.filter(|value| !value.is_none()) {
+pub fn tojson(args: &[Value]) -> Result<Value, Error> {
+    let (value, given) = (&args[0], Given::of(&args[1..])?);
+    let indent = match given.get(1, "indent")? {
         None => None,
         Some(text) if text.kind() == ValueKind::String => Some(text.to_string()),
         Some(count) => {
@@ -34,7 +34,7 @@ pub fn tojson(value: &Value, by_position: Rest<Value>, by_name: Kwargs) -> Resul
             Some(" ".repeat(count.clamp(0, 1000) as usize))
         }
     };
-    let (item, key) = match argument(2, "separators")?.filter(|value| !value.is_none()) {
+    let (item, key) = match given.get(2, "separators")? {
         Some(pair) => {
             let pair: Vec<Value> = pair.try_iter()?.collect();
             let [item, key] = &pair[..] else { return Err(wrong("separators must be two texts")) };
@@ -44,23 +44,20 @@ pub fn tojson(value: &Value, by_position: Rest<Value>, by_name: Kwargs) -> Resul
         None => (", ".to_owned(), ": ".to_owned()),
     };
     let layout = Layout {
-        ascii: flag(0, "ensure_ascii")?,
+        ascii: given.flag(0, "ensure_ascii", false)?,
         indent,
         item,
         key,
-        sorted: flag(3, "sort_keys")?,
+        sorted: given.flag(3, "sort_keys", false)?,
     };
-    by_name.assert_all_used()?;
+    given.end(4)?;
     let mut out = String::new();
     write(&mut out, value, &layout, 0)?;
-    Ok(out)
-}
-
-fn wrong(what: &str) -> Error {
-    Error::new(ErrorKind::InvalidOperation, format!("tojson: {what}"))
+    Ok(Value::from(out))
 }
 
 fn write(out: &mut String, value: &Value, layout: &Layout, depth: usize) -> Result<(), Error> {
+    spend(value.as_str().map_or(0, str::len))?;
     // Python refuses to go deeper too.
     if depth > 900 {
         return Err(wrong("the value is nested too deeply"));
@@ -70,20 +67,20 @@ fn write(out: &mut String, value: &Value, layout: &Layout, depth: usize) -> Resu
         ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
         ValueKind::Number => out.push_str(&number(value)),
         ValueKind::String => text(out, value.as_str().unwrap_or_default(), layout.ascii),
-        ValueKind::Seq => {
+        ValueKind::Seq if value.is_tuple() || values::is_list(value) => {
             let items: Vec<Value> = value.try_iter()?.collect();
             block(out, ['[', ']'], items.len(), layout, depth, |out, at| {
                 write(out, &items[at], layout, depth + 1)
             })?;
         }
-        ValueKind::Map => {
+        ValueKind::Map if !print::is_namespace(value) && !print::is_loop(value) => {
             let mut pairs = Vec::new();
             for key in value.try_iter()? {
                 let item = value.get_item(&key)?;
                 pairs.push((key, item));
             }
             if layout.sorted {
-                pairs.sort_by(|a, b| a.0.cmp(&b.0));
+                filters::sort_by_key(&mut pairs, |pair| &pair.0)?;
             }
             block(out, ['{', '}'], pairs.len(), layout, depth, |out, at| {
                 let (name, item) = &pairs[at];
@@ -99,7 +96,7 @@ fn write(out: &mut String, value: &Value, layout: &Layout, depth: usize) -> Resu
                 write(out, item, layout, depth + 1)
             })?;
         }
-        other => return Err(wrong(&format!("a value of type {other} is not JSON serializable"))),
+        _ => return Err(wrong(format!("{} is not JSON serializable", values::name_of(value)))),
     }
     Ok(())
 }
@@ -156,30 +153,15 @@ fn text(out: &mut String, text: &str, ascii: bool) {
     out.push('"');
 }
 
-/// A number as Python's `repr` has it.
+/// A number as Python's `repr` has it, but for infinity and NaN.
 fn number(value: &Value) -> String {
-    if value.is_integer() {
-        return value.to_string();
-    }
     match f64::try_from(value.clone()) {
+        _ if value.is_integer() => value.to_string(),
         Ok(number) if number.is_nan() => "NaN".to_owned(),
         Ok(number) if number.is_infinite() => {
             if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned()
         }
-        // Rust's debug form changes to exponents where Python does, and writes them without a sign
-        // and without a leading zero.
-        Ok(number) => {
-            let plain = format!("{number:?}");
-            match plain.split_once('e') {
-                None => plain,
-                Some((digits, exponent)) => {
-                    let exponent: i32 = exponent.parse().unwrap_or(0);
-                    let digits = digits.strip_suffix(".0").unwrap_or(digits);
-                    let sign = if exponent < 0 { '-' } else { '+' };
-                    format!("{digits}e{sign}{:02}", exponent.abs())
-                }
-            }
-        }
+        Ok(number) => print::float(number),
         Err(_) => value.to_string(),
     }
 }

@@ -14,7 +14,18 @@ pub fn as_scopes(source: &str) -> String {
             b'%' => {
                 let length = 2 + inside(&tag[2..], "%}");
                 match word(&tag[2..length]) {
-                    "raw" => length + raw(&tag[length..]),
+                    "raw" => {
+                        let whole = length + raw(&tag[length..]);
+                        // minijinja drops a line end after the tag, Jinja does not.
+                        if tag[length..].starts_with('\n') && !tag[..length].ends_with("-%}") {
+                            out.push_str(&tag[..length]);
+                            out.push('\n');
+                            out.push_str(&tag[length..whole]);
+                            rest = &tag[whole..];
+                            continue;
+                        }
+                        whole
+                    }
                     name @ ("generation" | "endgeneration") => {
                         let plain = if name == "generation" { "with" } else { "endwith" };
                         out.push_str(&tag[..length].replacen(name, plain, 1));

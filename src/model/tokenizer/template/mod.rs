@@ -1,10 +1,19 @@
-//! Chat templates: Jinja as transformers renders it. minijinja runs them; what it lacks of Python
-//! (methods, `json.dumps`, the date) and of transformers (the `generation` tag) is added here.
+//! Chat templates: Jinja as transformers renders it. minijinja parses and runs them; between the
+//! two, `syntax` puts Python's operators in the place of minijinja's. Filters, tests, methods and
+//! printing are Python's.
 
+mod budget;
 mod chat;
 mod dumps;
+mod filters;
+mod format;
 mod generation;
+mod given;
 mod methods;
+mod operators;
+mod print;
 mod python;
+mod syntax;
+mod values;
 
 pub use chat::ChatTemplate;

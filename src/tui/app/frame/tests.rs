@@ -2,9 +2,12 @@
 
 use crate::decode::worker::event::{Event, Started};
 use crate::mask::Shape;
+use crate::printable::is_obeyed;
 use crate::tui::app::action::Command;
+use crate::tui::app::state::State;
 use crate::tui::app::summary;
 use crate::tui::color::ColorDepth;
+use crate::tui::export::{self, ExportFormat};
 use crate::tui::screen::Screen;
 use crate::tui::screen::map::state::Level;
 use crate::tui::testing::{
@@ -17,6 +20,60 @@ fn the_help_and_the_palette() {
         let mut state = session(SMALL, ColorDepth::None);
         act(&mut state, command);
         insta::assert_snapshot!(name, text(&draw(&state)));
+    }
+}
+
+#[test]
+fn control_characters_reach_neither_a_screen_nor_an_export() {
+    let hostile = "a\u{1b}[31m\u{1b}]0;x\u{7}\u{9b}2J\u{202e}\r\u{7f}b";
+    let mut state = blank(ColorDepth::True);
+    let mut info = info(SMALL);
+    info.name = hostile.to_owned();
+    info.warnings.push(hostile.to_owned());
+    for mask in [&mut info.mask, &mut info.other].into_iter().flatten() {
+        mask.label = hostile.to_owned();
+    }
+    state.loading_name = hostile.to_owned();
+    let is_obeyed = |c: char| c != '\n' && is_obeyed(c);
+    let check = |state: &State, shows: bool| {
+        let frame = text(&draw(state));
+        assert!(!frame.contains(is_obeyed), "{frame:?}");
+        assert!(!shows || frame.contains("a\\x1b[31m"), "{frame}");
+    };
+    check(&state, true);
+    send(&mut state, Event::Loaded(Box::new(info.clone())));
+    let started = Started {
+        prompt: hostile.to_owned(),
+        prompt_tokens: 400,
+        max_new: 256,
+        sampling: Default::default(),
+        prefill_ms: 1.0,
+        ttft_ms: 1.0,
+    };
+    send(&mut state, Event::Started(Box::new(started)));
+    for n in 1..=9 {
+        let Event::Token(mut said) = token(&info, n, 399 + n) else { unreachable!("a token") };
+        said.text = hostile.to_owned();
+        let Event::Pair(mut both) = pair(&info, n, 399 + n) else { unreachable!("a pair") };
+        for voice in [&mut both.a, &mut both.b].into_iter().flatten() {
+            voice.text = hostile.to_owned();
+            voice.top.iter_mut().for_each(|likely| likely.text = hostile.to_owned());
+        }
+        send(&mut state, Event::Pair(both));
+        send(&mut state, Event::Token(said));
+    }
+    state.size = (160, 50);
+    state.screens.text.editor.insert_str(hostile);
+    for screen in Screen::ALL {
+        state.screen = screen;
+        for command in [Command::Log, Command::EditPrompt, Command::Palette] {
+            act(&mut state, command);
+            check(&state, false);
+        }
+        for format in ExportFormat::ALL.into_iter().filter(|format| *format != ExportFormat::Png) {
+            let made = String::from_utf8(export::make(&state, format).unwrap()).unwrap();
+            assert!(!made.contains(is_obeyed), "{format:?} of {screen:?}: {made:?}");
+        }
     }
 }
 

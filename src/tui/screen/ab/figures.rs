@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::decode::comparison::Mode;
-use crate::numbers::count;
+use crate::numbers::{count, nats};
 use crate::tui::app::pairs::{ComparedSide, voice};
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
@@ -29,7 +29,7 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
     if divergence.steps == 0 {
         let why = match pairs.since {
             0 => "the first token comes from the exact prefill; divergence comes with the next",
-            _ => "new mask: divergence comes with the next token",
+            _ => "just retuned: divergence comes with the next token",
         };
         return Line::styled(why, theme.style(Role::Dim));
     }
@@ -69,17 +69,6 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
         spans.push(Span::styled(fact, style));
     }
     Line::from(spans)
-}
-
-/// A divergence with two or three significant digits.
-pub fn nats(value: f64) -> String {
-    match value.abs() {
-        0.0 => "0".to_owned(),
-        v if v < 1e-4 => format!("{value:.1e}"),
-        v if v < 0.1 => format!("{value:.4}"),
-        v if v < 10.0 => format!("{value:.3}"),
-        _ => format!("{value:.1}"),
-    }
 }
 
 /// Divergence of every step on a logarithmic scale. Where steps share a column, the largest is
@@ -129,7 +118,9 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
     let (a, b) = (voice(pair, ComparedSide::A), voice(pair, ComparedSide::B));
     if let Some(row) = pane.take(1) {
         put(pane.buffer, row, 0, 0, Line::styled("A dense", theme.style(Role::Dim)));
-        put(pane.buffer, row, half, 0, Line::styled("B masked", theme.style(Role::Dim)));
+        let planned = state.model.as_ref().is_some_and(|model| model.widths.is_some());
+        let name = if planned { "B planned" } else { "B masked" };
+        put(pane.buffer, row, half, 0, Line::styled(name, theme.style(Role::Dim)));
     }
     let rows = pane.area.height.saturating_sub(2).min(5);
     for index in 0..usize::from(rows) {

@@ -6,12 +6,12 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::decode::lost::{Lost, LostToken};
-use crate::numbers::count;
+use crate::numbers::{count, nats};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::put;
-use crate::tui::screen::ab::figures::{nats, visible};
+use crate::tui::screen::ab::figures::visible;
 use crate::tui::screen::ab::update::at;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{BarPart, stacked};
@@ -55,11 +55,13 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
     }
 }
 
-/// Attention mass of sink, middle and recent, with all channels and under the mask.
+/// Attention mass of sink, middle and recent, with all channels and under the mask or plan.
 fn masses(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
     let theme = &state.theme;
     let roles = [(Role::Third, "▒"), (Role::First, "█"), (Role::Second, "▓")];
-    for (name, mass) in [("exact", lost.exact), ("masked", lost.pruned)] {
+    let planned = state.model.as_ref().is_some_and(|model| model.widths.is_some());
+    let under = if planned { "plan" } else { "masked" };
+    for (name, mass) in [("exact", lost.exact), (under, lost.pruned)] {
         let Some(row) = pane.take(1) else { return };
         put(pane.buffer, row, 0, 0, Line::styled(format!("{name:<7}"), theme.style(Role::Dim)));
         let text = format!(

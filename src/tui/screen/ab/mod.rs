@@ -17,7 +17,7 @@ use crate::tui::screen::ScreenParts;
 pub const SCREEN: ScreenParts = ScreenParts {
     title: "A/B",
     key: "3",
-    about: "dense against masked, token by token",
+    about: "dense against masked or planned, token by token",
     table: table::TABLE,
     update: update::update,
     typing: None,

@@ -140,9 +140,7 @@ fn is_possible(state: &mut State) -> bool {
     let sentence = match &state.model {
         _ if state.replay => "a recording takes no orders",
         None => return false,
-        Some(model) if model.info.solo => {
-            "the masked side runs alone: start without --solo to compare"
-        }
+        Some(model) if model.info.solo => "the cache runs alone: start without --solo to compare",
         Some(_) => return true,
     };
     state.tell(sentence, false);

@@ -46,7 +46,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
 /// The text shown here when the pruned side runs alone.
 fn solo(state: &State, area: Rect, buffer: &mut Buffer) {
     let lines = [
-        "The masked side runs alone (--solo): there is no dense side to compare with.",
+        "The cache runs alone (--solo): there is no dense side to compare with.",
         "That is what keeps the process small. Start without --solo to see both.",
     ];
     for (y, line) in (2..).zip(lines) {
@@ -76,6 +76,15 @@ fn mode_line(state: &State) -> Line<'static> {
     Line::from(spans)
 }
 
+/// How the bytes of a plan's middle divide by width.
+fn by_width(state: &State, model: &ModelView, side: ComparedSide) -> Option<String> {
+    let widths = model.widths.as_ref().filter(|_| side == ComparedSide::B)?;
+    let kv = state.run.kv;
+    (kv.middle_k + kv.middle_v > 0).then(|| {
+        format!("K {} │ V {}", widths.divided(0, kv.middle_k), widths.divided(1, kv.middle_v))
+    })
+}
+
 /// One side: its speed, its bytes, its text.
 fn side(state: &State, model: &ModelView, side: ComparedSide, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
@@ -103,6 +112,7 @@ fn side(state: &State, model: &ModelView, side: ComparedSide, area: Rect, buffer
         facts.push(rate(1e3 / times.p50.max(1e-9)));
         facts.push(format!("{:.2} ms", times.p50));
     }
+    facts.extend(by_width(state, model, side));
     // The title takes the facts that fit, the most important first.
     let mut room = usize::from(area.width).saturating_sub(name.chars().count() + 2);
     facts.retain(|fact| {

@@ -25,6 +25,14 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         Command::Jump => state.jump(),
         Command::Flip
         | Command::FlipHead
+        | Command::ChannelNarrower
+        | Command::ChannelWider
+        | Command::KNarrower
+        | Command::KWider
+        | Command::VNarrower
+        | Command::VWider
+        | Command::LayerNarrower
+        | Command::LayerWider
         | Command::LockHead
         | Command::LockLayer
         | Command::Reset => return Some(edit(state, command)),

@@ -21,7 +21,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let shape = shader.model.shape();
     let layer = state.at.layer.min(shape.layers - 1);
     let bands = layout::bands(state, area, shape);
-    put(buffer, area, 0, 0, title(state, &shader, layer));
+    put(buffer, area, 0, 0, title(state, &shader, layer, area.width));
     for head in bands.heads.clone() {
         if let Some(band) = bands.band(head) {
             draw_band(state, &shader, &bands, layer, head, band, buffer);
@@ -30,7 +30,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     frequencies(state, &bands, area, buffer);
 }
 
-fn title(state: &State, shader: &Shader<'_>, layer: usize) -> Line<'static> {
+fn title(state: &State, shader: &Shader<'_>, layer: usize, width: u16) -> Line<'static> {
     let statistics = &shader.model.statistics;
     let kept = statistics.kept_per_layer[layer];
     let all = shader.model.shape().kv_heads * shader.model.shape().head_dim;
@@ -44,7 +44,12 @@ fn title(state: &State, shader: &Shader<'_>, layer: usize) -> Line<'static> {
         let (plan, head) = (shader.model.plan(), state.at.head);
         let k = (0..plan.shape().kv_heads).flat_map(|head| plan.k(layer, head));
         let (own, v) = (WidthCounts::of(plan.k(layer, head)), plan.v(layer, head));
-        text = format!("h{head} V {v} bits · K {own}   all heads {}", WidthCounts::of(k));
+        text = format!("h{head} V {v} bits · K {own}");
+        // All heads come where they fit, rather than cut off.
+        let all = format!("   all heads {}", WidthCounts::of(k));
+        if text.chars().count() + all.chars().count() + 12 <= usize::from(width) {
+            text += &all;
+        }
     }
     Line::from(vec![
         Span::styled(format!(" layer {layer}  "), state.theme.style(Role::Title)),

@@ -154,7 +154,7 @@ fn the_difference_to_the_second_mask_is_shown_and_left_by_the_next_metric() {
     for channel in 0..SMALL.head_dim {
         let shade = shader.pool(1, 0, std::iter::once(channel));
         let (ours, theirs) =
-            (shader.model.mask.head(1, 0)[channel], other.mask.head(1, 0)[channel]);
+            (shader.model.mask.head(1, 0)[channel], other.plan.mask().head(1, 0)[channel]);
         let wanted = match (ours, theirs) {
             (true, false) => 1.0,
             (false, true) => 0.0,

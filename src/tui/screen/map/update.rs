@@ -24,6 +24,14 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         Command::Jump => state.jump(),
         Command::Flip
         | Command::FlipHead
+        | Command::ChannelNarrower
+        | Command::ChannelWider
+        | Command::KNarrower
+        | Command::KWider
+        | Command::VNarrower
+        | Command::VWider
+        | Command::LayerNarrower
+        | Command::LayerWider
         | Command::LockHead
         | Command::LockLayer
         | Command::Reset => return Some(edit(state, command)),
@@ -109,7 +117,7 @@ fn difference(state: &mut State) {
     } else if state.other.is_some() {
         state.diff = true;
     } else {
-        state.tell("no second mask to compare with: start with --diff FILE", false);
+        state.tell("nothing to compare with: start with --diff FILE", false);
     }
 }
 
@@ -121,7 +129,7 @@ fn end_difference(state: &mut State) {
     if let Some(other) =
         model.info.other.as_ref().filter(|other| other.plan.shape() == model.shape())
     {
-        state.other = Some(OtherMask { label: other.label.clone(), mask: other.mask().clone() });
+        state.other = Some(OtherMask { label: other.label.clone(), plan: other.plan.clone() });
     }
 }
 

@@ -12,7 +12,7 @@ use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::State;
 use crate::tui::app::text_lines::{wrap, wrapped};
 use crate::tui::color::Role;
-use crate::tui::paint::put;
+use crate::tui::paint::{put, tame};
 use crate::tui::screen::Screen;
 use crate::tui::screen::text::settings::SETTINGS;
 use crate::tui::widget::pane::Pane;
@@ -55,6 +55,7 @@ fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
         editor.set_cursor_line_style(Style::new());
         editor.set_cursor_style(Style::new().add_modifier(Modifier::REVERSED));
         (&editor).render(pane.area, pane.buffer);
+        tame(pane.buffer, pane.area);
         return;
     }
     let started = state.run.started.as_ref();

@@ -1,16 +1,18 @@
-//! Edits of the mask by hand, by palette command, or from a file. Each edit gives a new mask at
-//! once, which is sent to the engine.
+//! Edits of the mask or plan by hand, by palette command, or from a file. Each edit gives a new
+//! plan at once, which is sent to the engine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::decode::worker::EngineOrder as Order;
 use crate::decode::worker::event::MaskInfo;
-use crate::mask::Window;
 use crate::mask::files::Format;
+use crate::mask::{Width, Window};
 use crate::tui::app::action::{Command, Effect, Saving};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::{List, Overlay, State};
+use crate::tui::screen::tune::by_hand;
+use crate::tui::screen::tune::by_hand::EditedPart;
 use crate::tui::screen::tune::state::{Base, Draft, Set, Tuning, lock};
 
 /// Sets a draft, and sends its mask unless changes are held back.
@@ -49,7 +51,7 @@ pub fn apply(state: &mut State) -> Vec<Effect> {
     vec![Effect::Engine(Order::Retune(Box::new(tuning.order())))]
 }
 
-/// Runs a command that changes the mask, on any screen that shows it.
+/// Runs a command that changes the mask or plan, on any screen that shows it.
 pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
     let (Some(model), Some(tuning)) = (&state.model, &mut state.screens.tune) else {
         return Vec::new();
@@ -63,44 +65,15 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
         }
         Command::Reset => {
             let draft = tuning.draft_of_saved();
-            state.tell("back to the saved mask; u takes it back", false);
+            state.tell("back to what is saved; u takes it back", false);
             return change(state, draft);
         }
         _ => {}
     }
     let (at, shape) = (state.at, model.shape());
-    let row = at.layer * shape.kv_heads + at.head;
     let mut draft = tuning.draft().clone();
-    let kept = tuning.proposal().mask().head(at.layer, at.head);
-    let selected = tuning.proposal().selected.head(at.layer, at.head);
     let sentence = match command {
-        Command::Flip => {
-            let keep = !kept[at.channel];
-            let mut pins =
-                draft.pins.get(&row).map_or_else(|| vec![None; shape.head_dim], |row| row.to_vec());
-            // A channel that the selection gives anyway needs no pin.
-            pins[at.channel] = (selected[at.channel] != keep).then_some(keep);
-            draft.pin_row(row, pins);
-            format!(
-                "L{} h{} ch {}: {}",
-                at.layer,
-                at.head,
-                at.channel,
-                if keep { "kept" } else { "pruned" }
-            )
-        }
-        Command::FlipHead => {
-            let keep = !kept.iter().all(|&kept| kept);
-            let alike = selected.iter().all(|&kept| kept == keep);
-            draft.pin_row(row, vec![(!alike).then_some(keep); shape.head_dim]);
-            format!(
-                "L{} h{}: {}",
-                at.layer,
-                at.head,
-                if keep { "all channels kept" } else { "dropped" }
-            )
-        }
-        _ => {
+        Command::LockHead | Command::LockLayer => {
             let verbatim = Base::Verbatim(tuning.saved().mask.clone());
             let around = tuning.around(&verbatim, model, at.layer, state.target_context);
             let whole = command == Command::LockLayer;
@@ -112,9 +85,19 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
             } else {
                 format!("L{} h{}", at.layer, at.head)
             };
-            format!("{what}: {}", if locked { "locked to what it keeps" } else { "not locked" })
+            format!("{what}: {}", if locked { "locked as it is" } else { "not locked" })
         }
+        _ => by_hand::set(&mut draft, tuning.proposal(), at, command),
     };
+    state.tell(sentence, false);
+    change(state, draft)
+}
+
+/// Sets one width for a part of the plan around the cursor, by palette command.
+pub fn set_width(state: &mut State, part: EditedPart, width: Width) -> Vec<Effect> {
+    let Some(tuning) = &state.screens.tune else { return Vec::new() };
+    let mut draft = tuning.draft().clone();
+    let sentence = by_hand::give(&mut draft, tuning.proposal(), state.at, part, &|_| width);
     state.tell(sentence, false);
     change(state, draft)
 }
@@ -149,11 +132,17 @@ pub fn adopt(state: &mut State, mask: MaskInfo, window: Window) -> Vec<Effect> {
 
 /// A file name for the set mask; never that of the mask it was made from.
 fn file_name(model: &ModelView, tuning: &Tuning) -> String {
-    let percent = (100.0 * tuning.proposal().mask().kept_ratio()).round();
+    let plan = &tuning.proposal().plan;
+    let size = match plan.is_mask() {
+        true => format!("keep{}", (100.0 * plan.mask().kept_ratio()).round()),
+        false => {
+            let share = plan.bytes_share(tuning.draft().window.chunk);
+            format!("bytes{}", (100.0 * share).round())
+        }
+    };
     let plain =
         |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
-    let mut stem: String =
-        format!("{}-keep{percent}", model.info.name).chars().map(plain).collect();
+    let mut stem: String = format!("{}-{size}", model.info.name).chars().map(plain).collect();
     let taken = [&tuning.sources().loaded.label, &tuning.saved().mask.label];
     if taken.into_iter().any(|label| *label == stem) {
         stem += "-tuned";

@@ -16,16 +16,16 @@ pub struct Tune {
     pub notice: Option<Rect>,
     /// The controls, title included.
     pub controls: Rect,
-    /// Kept share per layer, title included.
+    /// Kept share or bytes per layer, title included.
     pub layers: Option<Rect>,
-    /// The figures of the three masks.
+    /// The figures of the mask or plan in use, set and saved.
     pub effect: Rect,
     /// The plot with title, axes and read-out.
     pub plot: Option<Rect>,
 }
 
 /// Rows that all figures need, and the minimum on a small screen.
-const EFFECT_ROWS: (u16, u16) = (20, 12);
+const EFFECT_ROWS: (u16, u16) = (22, 12);
 /// Fewest rows in which a plot is useful.
 const LEAST_PLOT: u16 = 7;
 /// Columns left of the plot's points, and rows above and below them.

@@ -1,5 +1,6 @@
-//! Another mask while the model decodes.
+//! Another mask or plan while the model decodes.
 
+pub mod by_hand;
 pub mod edit;
 pub mod layout;
 mod mouse;
@@ -18,7 +19,7 @@ use crate::tui::screen::ScreenParts;
 pub const SCREEN: ScreenParts = ScreenParts {
     title: "Tune",
     key: "4",
-    about: "another mask while the model talks",
+    about: "another mask or plan while the model talks",
     table: table::TABLE,
     update: update::update,
     typing: None,

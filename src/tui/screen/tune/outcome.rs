@@ -1,11 +1,13 @@
-//! The engine's answers about a mask (in use, refused, measured), saving, and the question before
-//! an unsaved mask is lost.
+//! The engine's answers about a mask or plan (in use, refused, measured), news of a measurement of
+//! sensitivity, saving, and the question before something unsaved is lost.
 
 use crate::decode::worker::EngineOrder as Order;
 use crate::decode::worker::event::{MaskInfo, Measured, Retuned, Subject, Wish};
+use crate::learn::sensitivity::worker::Sensed;
 use crate::tui::app::action::{Effect, Saving};
 use crate::tui::app::run::Phase;
-use crate::tui::app::state::State;
+use crate::tui::app::state::{Dirty, State};
+use crate::tui::screen::tune::state::Control;
 
 /// A mask was written to disk.
 pub fn saved(state: &mut State, saving: Saving) {
@@ -40,8 +42,33 @@ pub fn asks_first(state: &mut State) -> bool {
         return false;
     };
     tuning.quit_asked = true;
-    state.tell("the mask is not saved: w saves it, the same key again leaves", false);
+    state.tell("what is set is not saved: w saves it, the same key again leaves", false);
     true
+}
+
+/// News from the measurement of sensitivity.
+pub fn sensed(state: &mut State, news: Sensed) {
+    let Some(tuning) = &mut state.screens.tune else { return };
+    // What was given up may still report once.
+    if tuning.measuring.is_none() {
+        return;
+    }
+    match news {
+        Sensed::Going(share) => {
+            tuning.measuring = Some(share);
+            state.dirty = state.dirty.max(Dirty::Soon);
+        }
+        Sensed::Done(sensitivity, on) => {
+            tuning.measuring = None;
+            tuning.take_sensitivity(sensitivity);
+            tuning.control = Control::Bytes;
+            state.tell(format!("sensitivity measured on {on}: bytes chooses widths by it"), false);
+        }
+        Sensed::Failed(sentence) => {
+            tuning.measuring = None;
+            state.tell(sentence, true);
+        }
+    }
 }
 
 /// The engine now uses another mask.

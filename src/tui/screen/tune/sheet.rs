@@ -16,6 +16,7 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
         "sparsity_target",
         "align",
         "kept_share",
+        "bytes_share",
         "context_tokens",
         "kv_bytes_at_context",
         "steps",
@@ -39,6 +40,7 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
             json!(sparsity),
             json!(align),
             json!(tally.share),
+            json!(tally.middle),
             json!(context),
             json!(tally.bytes.total()),
             json!(divergence.map(|divergence| divergence.steps)),
@@ -79,7 +81,14 @@ pub fn sheet(state: &State, model: &ModelView) -> Sheet {
     if !tuning.sweep.is_stale(generation) {
         rows.extend(tuning.sweep.measured().map(|(point, measured)| {
             let draft = &point.draft;
-            row("point", &point.plan, draft.window, draft.sparsity(), draft.align, Some(measured))
+            row(
+                &point.kind.name(),
+                &point.plan,
+                draft.window,
+                draft.sparsity(),
+                draft.align,
+                Some(measured),
+            )
         }));
     }
     Sheet { columns, rows }

@@ -16,15 +16,15 @@ use history::History;
 use crate::Result;
 use crate::decode::worker::event::{MaskInfo, Measured, Rules, Wish};
 use crate::decode::worker::{Retune, Trial};
-use crate::mask::{CachePlan, Overlap, Window, compare};
+use crate::mask::{CachePlan, Overlap, Sensitivity, Window, compare};
 use crate::tui::app::model::ModelView;
 
 pub use controls::{Around, Control, lock, split_name};
-pub use draft::{ALL, Base, Draft, Goal, Set};
+pub use draft::{ALL, Base, Draft, Goal, HeadWidths, Pins, Set};
 pub use history::STEPS;
-pub use plot::{Plot, PlotPoint, Spot};
+pub use plot::{Plot, PlotPoint, Spot, front};
 pub use proposal::{Proposal, Sources, Tally, propose};
-pub use sweep::{Point, Sweep};
+pub use sweep::{Point, PointKind, Sweep};
 
 /// The mask that would not be lost: as loaded, or as last saved.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +95,8 @@ pub struct Tuning {
     pub sweep: Sweep,
     /// The trial that measures the saved mask for comparison with the mask in use.
     saved_trial: Option<u64>,
+    /// Share of the running measurement of sensitivity that is done.
+    pub measuring: Option<f32>,
     /// Whether the confirmation to leave without saving was shown.
     pub quit_asked: bool,
 }
@@ -127,6 +129,7 @@ impl Tuning {
             cursor: None,
             sweep: Sweep::default(),
             saved_trial: None,
+            measuring: None,
             quit_asked: false,
         }
     }
@@ -218,6 +221,16 @@ impl Tuning {
         }
     }
 
+    /// Takes a sensitivity; plans are chosen by it from now on.
+    pub fn take_sensitivity(&mut self, sensitivity: Arc<Sensitivity>) {
+        if sensitivity.shape() == self.sources.shape {
+            self.sources.sensitivity = Some(sensitivity);
+            if let Ok(proposal) = propose(&self.draft, &self.sources) {
+                self.proposal = proposal;
+            }
+        }
+    }
+
     /// Takes the rules of a prompt. The proposal is computed again; nothing is sent.
     pub fn take_rules(&mut self, rules: &Rules) {
         self.sources.take_rules(rules);
@@ -272,9 +285,11 @@ impl Tuning {
     }
 
     /// Begins a sweep of the current rule, in the run of this number.
-    pub fn begin_sweep(&mut self, generation: u64) -> Vec<Trial> {
+    pub fn begin_sweep(&mut self, model: &ModelView, generation: u64) -> Vec<Trial> {
         let saved = Draft::verbatim(Arc::clone(&self.saved.mask), self.saved.window);
-        self.sweep.begin(&self.draft, vec![self.draft.clone(), saved], &self.sources, generation)
+        let coded = model.info.device == "cpu";
+        let others = vec![self.draft.clone(), saved];
+        self.sweep.begin(&self.draft, others, &self.sources, generation, coded)
     }
 
     /// The saved mask as a trial, unless it was already measured over the same tokens as the mask
@@ -429,12 +444,13 @@ impl Tuning {
         Around {
             sources: &self.sources,
             verbatim,
-            mask: self.proposal.mask(),
+            plan: &self.proposal.plan,
             proposed: self.proposed_tally(context),
             layer,
             context,
             longest: model.info.max_context as i64,
             hold: self.hold,
+            measuring: self.measuring,
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::decode::worker::EngineOrder as Order;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
 use crate::tui::app::state::{OtherMask, State};
+use crate::tui::app::text_lines;
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::edit::{apply, change, edit};
 use crate::tui::screen::tune::layout;
@@ -22,12 +23,21 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         Command::MuchMore => step(state, 5),
         Command::Open => open(state),
         Command::Sweep => sweep(state),
+        Command::Sense => sense(state),
         Command::FindNext => point(state, 1),
         Command::FindPrev => point(state, -1),
         Command::PlotAxis => other_axis(state),
         Command::Diff => show_difference(state),
         Command::Flip
         | Command::FlipHead
+        | Command::ChannelNarrower
+        | Command::ChannelWider
+        | Command::KNarrower
+        | Command::KWider
+        | Command::VNarrower
+        | Command::VWider
+        | Command::LayerNarrower
+        | Command::LayerWider
         | Command::LockHead
         | Command::LockLayer
         | Command::Reset => edit(state, command),
@@ -113,14 +123,16 @@ fn sweep(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     }
     let generation = state.run.generation;
-    let Some(tuning) = &mut state.screens.tune else { return Vec::new() };
+    let (Some(model), Some(tuning)) = (&state.model, &mut state.screens.tune) else {
+        return Vec::new();
+    };
     if tuning.sweep.is_running() {
         tuning.sweep.stop();
         state.tell("the sweep is given up; what it measured stays", false);
         return vec![Effect::Engine(Order::Sweep(Vec::new()))];
     }
     tuning.cursor = None;
-    let trials = tuning.begin_sweep(generation);
+    let trials = tuning.begin_sweep(model, generation);
     if trials.is_empty() {
         state.tell("floors and locks leave nothing to sweep", true);
         return Vec::new();
@@ -148,12 +160,30 @@ fn point(state: &mut State, by: isize) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Shows the difference to the saved mask on the map.
+/// Begins to measure the sensitivity that plans are chosen by, or stops. The texts are those that
+/// learning reads; where there are none, what is on screen.
+fn sense(state: &mut State) -> Vec<Effect> {
+    if state.replay {
+        state.tell("a recording has no model to measure", false);
+        return Vec::new();
+    }
+    let text = text_lines::whole(state);
+    let Some(tuning) = &mut state.screens.tune else { return Vec::new() };
+    if tuning.measuring.take().is_some() {
+        state.tell("the measurement of sensitivity is given up", false);
+        return vec![Effect::CancelSensing];
+    }
+    tuning.measuring = Some(0.0);
+    state.tell("measuring sensitivity in the background; S stops it", false);
+    vec![Effect::Sense(text)]
+}
+
+/// Shows the difference to what is saved on the map.
 fn show_difference(state: &mut State) -> Vec<Effect> {
     let Some(tuning) = &state.screens.tune else { return Vec::new() };
     let saved = &tuning.saved().mask;
     state.other =
-        Some(OtherMask { label: format!("{} (saved)", saved.label), mask: saved.mask().clone() });
+        Some(OtherMask { label: format!("{} (saved)", saved.label), plan: saved.plan.clone() });
     (state.diff, state.screen) = (true, Screen::Map);
     Vec::new()
 }

@@ -22,8 +22,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     };
     let areas = layout::tune(state, area);
     if let Some(area) = areas.notice {
-        let sentence =
-            "solo: no dense cache is held, so a mask can only prune further than what runs now";
+        let sentence = "solo: no dense cache is held, so widths can only shrink from what runs now";
         put(buffer, area, 0, 0, Line::styled(sentence, state.theme.style(Role::Warn)));
     }
     controls::render(state, model, tuning, areas.controls, buffer);

@@ -57,7 +57,8 @@ fn words_say_the_bits_of_the_selected_place() {
     assert!(share.starts_with("stores ") && map.contains(&share), "{share}: {map}");
     let layer = at((200, 60), |state| drop(act(state, Command::Open)));
     assert!(
-        layer.contains("V          4 bits") && layer.contains("16: 24 · 8: 24 · 4: 28"),
+        layer.contains("V          4 bits")
+            && layer.contains("K 16: 12 · 8: 12 · 4: 14 · 2: 12 · 0: 14"),
         "{layer}"
     );
     let head = at((200, 60), |state| drop(act(state, Command::Show(Screen::Head))));

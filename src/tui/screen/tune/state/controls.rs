@@ -1,9 +1,9 @@
 //! The controls of the screen: one row each, changed in steps.
 
-use crate::mask::Rule;
 use crate::mask::select::{ALIGNMENTS, Budget};
+use crate::mask::{CachePlan, Rule};
 use crate::numbers::{self, count};
-use crate::tui::screen::tune::state::draft::{ALL, Base, Draft, Goal, Set};
+use crate::tui::screen::tune::state::draft::{ALL, Base, Draft, Goal, HeadWidths, Set};
 use crate::tui::screen::tune::state::proposal::{Sources, Tally};
 
 /// A row of the list.
@@ -11,8 +11,10 @@ use crate::tui::screen::tune::state::proposal::{Sources, Tally};
 pub enum Control {
     /// The mask as it is in its file, or a selection.
     Base,
-    /// Kept share.
+    /// Kept share, for masks.
     Keep,
+    /// Share of the bytes of a dense f16 cache's middle, for plans.
+    Bytes,
     /// Bytes at the context.
     Fit,
     /// Alignment.
@@ -47,9 +49,10 @@ pub enum Control {
 
 impl Control {
     /// All rows, from top to bottom.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Base,
         Self::Keep,
+        Self::Bytes,
         Self::Fit,
         Self::Align,
         Self::Split,
@@ -75,8 +78,9 @@ impl Control {
     /// The name at the left.
     pub fn name(self, layer: usize) -> String {
         match self {
-            Self::Base => "mask".to_owned(),
+            Self::Base => "from".to_owned(),
             Self::Keep => "keep".to_owned(),
+            Self::Bytes => "bytes".to_owned(),
             Self::Fit => "fit".to_owned(),
             Self::Align => "align".to_owned(),
             Self::Split => "split".to_owned(),
@@ -103,14 +107,23 @@ impl Control {
         let text = match self {
             Self::Base => match &draft.base {
                 Base::Verbatim(mask) => format!("as it is: {}", mask.label),
+                Base::Selection if draft.allocates() => "sensitivity".to_owned(),
                 Base::Selection => "selection".to_owned(),
             },
             Self::Keep => match draft.goal {
                 Goal::Keep(keep) => format!("{:.1} %", f64::from(keep) / 10.0),
-                Goal::Fit { .. } => "as bytes allow".to_owned(),
+                Goal::Fit { .. } | Goal::Bytes(_) => "as bytes allow".to_owned(),
+            },
+            Self::Bytes => match (draft.goal, &around.sources.sensitivity, around.measuring) {
+                (Goal::Bytes(share), Some(_), _) => {
+                    format!("{:.1} %", f64::from(share) / 10.0)
+                }
+                (_, Some(_), _) => "off".to_owned(),
+                (_, None, Some(share)) => format!("measuring {:.0} %", share * 100.0),
+                (_, None, None) => "S measures".to_owned(),
             },
             Self::Fit => match draft.goal {
-                Goal::Keep(_) => "off".to_owned(),
+                Goal::Keep(_) | Goal::Bytes(_) => "off".to_owned(),
                 Goal::Fit { bytes, tokens } => {
                     format!("{} at {}", numbers::bytes(bytes), count(tokens))
                 }
@@ -143,15 +156,11 @@ impl Control {
         };
         let counts = match self {
             Self::Keep => selects && matches!(draft.goal, Goal::Keep(_)),
+            Self::Bytes => draft.allocates(),
             Self::Fit => selects && matches!(draft.goal, Goal::Fit { .. }),
-            Self::Weight => selects && draft.blend.is_some(),
-            Self::Align
-            | Self::Split
-            | Self::Pairs
-            | Self::Floor
-            | Self::LayerFloor
-            | Self::Rule
-            | Self::Blend => selects,
+            Self::Weight => selects && !draft.allocates() && draft.blend.is_some(),
+            Self::Align | Self::Pairs | Self::Floor | Self::LayerFloor => selects,
+            Self::Split | Self::Rule | Self::Blend => selects && !draft.allocates(),
             _ => true,
         };
         (text, counts)
@@ -170,9 +179,18 @@ impl Control {
             Self::Keep => {
                 let now = match draft.goal {
                     Goal::Keep(keep) => keep,
-                    Goal::Fit { .. } => (around.proposed.share * f64::from(ALL)).round() as u16,
+                    Goal::Fit { .. } | Goal::Bytes(_) => {
+                        (around.proposed.share * f64::from(ALL)).round() as u16
+                    }
                 };
                 draft.set(Set::Keep(stepped(i64::from(now), by, 10, 0, i64::from(ALL)) as u16));
+            }
+            Self::Bytes => {
+                let now = match draft.goal {
+                    Goal::Bytes(share) if draft.base == Base::Selection => i64::from(share),
+                    _ => (around.proposed.middle * f64::from(ALL)).round() as i64,
+                };
+                draft.set(Set::Bytes(stepped(now, by, 10, 10, i64::from(ALL)) as u16));
             }
             Self::Fit => step_fit(draft, by, around),
             Self::Align => {
@@ -278,13 +296,13 @@ fn neighbour<T: Copy + PartialEq>(choices: &[T], now: T, by: i32) -> T {
     choices[(at + i64::from(by)).rem_euclid(choices.len() as i64) as usize]
 }
 
-/// Locks a head of the selected layer to the channels it keeps now, or unlocks it. A locked head
-/// does not change.
+/// Locks a head of the selected layer to the widths it has now, or unlocks it. A locked head does
+/// not change.
 pub fn lock(draft: &mut Draft, around: &Around<'_>, head: usize, locked: bool) {
     let row = around.layer * around.sources.shape.kv_heads + head;
     if locked {
-        let bits = around.mask.head(around.layer, head);
-        draft.locks.entry(row).or_insert_with(|| bits.into());
+        let widths = || HeadWidths::of(around.plan, around.layer, head);
+        draft.locks.entry(row).or_insert_with(widths);
     } else {
         draft.locks.remove(&row);
     }
@@ -311,8 +329,8 @@ pub struct Around<'a> {
     pub sources: &'a Sources,
     /// The mask as it is saved.
     pub verbatim: &'a Base,
-    /// The mask that is set.
-    pub mask: &'a crate::mask::ChannelMask,
+    /// The plan that is set.
+    pub plan: &'a CachePlan,
     /// Its figures at the context.
     pub proposed: Tally,
     /// The selected layer.
@@ -323,6 +341,8 @@ pub struct Around<'a> {
     pub longest: i64,
     /// Whether changes wait for Enter.
     pub hold: bool,
+    /// Share of the running measurement of sensitivity that is done.
+    pub measuring: Option<f32>,
 }
 
 #[cfg(test)]

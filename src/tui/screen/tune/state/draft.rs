@@ -1,11 +1,11 @@
-//! The settings of a mask: plain data, compared by value and kept for undo.
+//! The settings of a mask or a plan: plain data, compared by value and kept for undo.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::decode::worker::event::MaskInfo;
 use crate::mask::select::{ALIGNMENTS, Budget};
-use crate::mask::{Rule, Shape, Window};
+use crate::mask::{CachePlan, Rule, Shape, Width, Window};
 
 /// The kept share, in thousandths, that means all channels.
 pub const ALL: u16 = 1000;
@@ -13,9 +13,9 @@ pub const ALL: u16 = 1000;
 /// Where the channels come from, before manual changes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Base {
-    /// A mask as it is in its file, or the full one of a dense session.
+    /// A mask or a plan as it is in its file, or the full one of a dense session.
     Verbatim(Arc<MaskInfo>),
-    /// A selection by rule and budget.
+    /// A selection: a mask by rule and budget, or, for [`Goal::Bytes`], a plan by sensitivity.
     Selection,
 }
 
@@ -31,9 +31,36 @@ pub enum Goal {
         /// Context in tokens.
         tokens: usize,
     },
+    /// Thousandths of the bytes of a dense f16 cache's middle: widths are chosen by sensitivity.
+    Bytes(u16),
 }
 
-/// All settings of a mask.
+/// The widths of one head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadWidths {
+    /// Of its K channels.
+    pub k: Arc<[Width]>,
+    /// Of its V.
+    pub v: Width,
+}
+
+impl HeadWidths {
+    /// Those that a plan gives a head.
+    pub fn of(plan: &CachePlan, layer: usize, head: usize) -> Self {
+        Self { k: plan.k(layer, head).into(), v: plan.v(layer, head) }
+    }
+}
+
+/// What is set by hand in one head; `None` leaves what the selection gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pins {
+    /// Of its K channels.
+    pub k: Arc<[Option<Width>]>,
+    /// Of its V.
+    pub v: Option<Width>,
+}
+
+/// All settings of a mask or a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
     /// Where the channels come from.
@@ -50,8 +77,8 @@ pub struct Draft {
     pub floor: usize,
     /// Minimum for single layers, in place of the general one.
     pub layer_floors: BTreeMap<usize, usize>,
-    /// Heads (row-major) that keep the channels they had when they were locked.
-    pub locks: BTreeMap<usize, Arc<[bool]>>,
+    /// Heads (row-major) that keep the widths they had when they were locked.
+    pub locks: BTreeMap<usize, HeadWidths>,
     /// Where the scores come from.
     pub rule: Rule,
     /// A second rule to mix in by rank.
@@ -60,8 +87,8 @@ pub struct Draft {
     pub weight: u8,
     /// Sink, recent and chunk.
     pub window: Window,
-    /// Channels set by hand, applied last: heads (row-major), each with its pinned channels.
-    pub pins: BTreeMap<usize, Arc<[Option<bool>]>>,
+    /// Widths set by hand, applied last, by head (row-major).
+    pub pins: BTreeMap<usize, Pins>,
 }
 
 /// One setting, as a palette command gives it.
@@ -71,6 +98,8 @@ pub enum Set {
     Keep(u16),
     /// The most bytes at a context.
     Fit(u64, usize),
+    /// Thousandths of the bytes of a dense f16 cache's middle.
+    Bytes(u16),
     /// Alignment.
     Align(usize),
     /// How the budget is spread.
@@ -121,6 +150,7 @@ impl Draft {
         match set {
             Set::Keep(keep) => self.goal = Goal::Keep(keep.min(ALL)),
             Set::Fit(bytes, tokens) => self.goal = Goal::Fit { bytes, tokens },
+            Set::Bytes(share) => self.goal = Goal::Bytes(share.clamp(1, ALL)),
             Set::Align(align) => self.align = align,
             Set::Split(split) => self.split = split,
             Set::Floor(floor) => self.floor = floor,
@@ -139,28 +169,33 @@ impl Draft {
     }
 
     /// The pin of a channel, if it has one.
-    pub fn pin(&self, shape: Shape, layer: usize, head: usize, channel: usize) -> Option<bool> {
-        self.pins.get(&(layer * shape.kv_heads + head)).and_then(|row| row[channel])
+    pub fn pin(&self, shape: Shape, layer: usize, head: usize, channel: usize) -> Option<Width> {
+        self.pins.get(&(layer * shape.kv_heads + head)).and_then(|pins| pins.k[channel])
     }
 
-    /// Number of channels pinned in a head.
+    /// Number of widths set by hand in a head: K channels, and V.
     pub fn pinned(&self, shape: Shape, layer: usize, head: usize) -> usize {
-        let row = self.pins.get(&(layer * shape.kv_heads + head));
-        row.map_or(0, |row| row.iter().filter(|pin| pin.is_some()).count())
+        let pins = self.pins.get(&(layer * shape.kv_heads + head));
+        pins.map_or(0, |pins| pins.k.iter().flatten().count() + usize::from(pins.v.is_some()))
     }
 
-    /// Replaces the pins of a head; a row without pins is removed.
-    pub fn pin_row(&mut self, head: usize, row: Vec<Option<bool>>) {
-        if row.iter().all(Option::is_none) {
+    /// Replaces what is set by hand in a head; a head where nothing is set has no entry.
+    pub fn pin_head(&mut self, head: usize, k: Vec<Option<Width>>, v: Option<Width>) {
+        if k.iter().all(Option::is_none) && v.is_none() {
             self.pins.remove(&head);
         } else {
-            self.pins.insert(head, row.into());
+            self.pins.insert(head, Pins { k: k.into(), v });
         }
     }
 
     /// Whether a head is locked.
     pub fn is_locked(&self, shape: Shape, layer: usize, head: usize) -> bool {
         self.locks.contains_key(&(layer * shape.kv_heads + head))
+    }
+
+    /// Whether widths are chosen by sensitivity.
+    pub fn allocates(&self) -> bool {
+        self.base == Base::Selection && matches!(self.goal, Goal::Bytes(_))
     }
 
     /// The floor of a layer.
@@ -173,13 +208,14 @@ impl Draft {
         match (&self.base, self.goal) {
             (Base::Verbatim(mask), _) => mask.sparsity,
             (Base::Selection, Goal::Keep(keep)) => Some(f64::from(ALL - keep) / f64::from(ALL)),
-            (Base::Selection, Goal::Fit { .. }) => None,
+            (Base::Selection, Goal::Fit { .. } | Goal::Bytes(_)) => None,
         }
     }
 
-    /// Name of the rule and of the one mixed in.
+    /// Name of the rule and of the one mixed in; plans have one rule.
     pub fn rule_words(&self) -> String {
         match self.blend {
+            _ if self.allocates() => "sensitivity".to_owned(),
             Some(second) => format!(
                 "{} % {} + {} % {}",
                 100 - self.weight,

@@ -3,7 +3,7 @@
 
 use crate::decode::worker::event::Measured;
 use crate::tui::app::model::ModelView;
-use crate::tui::screen::tune::state::{Against, Freshness, Tuning};
+use crate::tui::screen::tune::state::{Against, Freshness, PointKind, Tuning};
 
 /// A position: bytes or milliseconds, and KLD where it was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,10 +19,25 @@ pub struct PlotPoint {
 pub struct Spot {
     /// Number of its trial.
     pub id: u64,
-    /// Its alignment.
-    pub align: usize,
+    /// What it is.
+    pub kind: PointKind,
     /// Its position.
     pub place: PlotPoint,
+}
+
+/// The places that no other place beats: none has as little of x and as little loss. From left to
+/// right, so the loss falls.
+pub fn front(places: impl Iterator<Item = PlotPoint>) -> Vec<(f64, f64)> {
+    let mut known: Vec<(f64, f64)> =
+        places.filter_map(|place| Some((place.x, place.y?))).filter(|at| at.1 >= 0.0).collect();
+    known.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let mut front: Vec<(f64, f64)> = Vec::new();
+    for place in known {
+        if front.last().is_none_or(|last| place.1 < last.1) {
+            front.push(place);
+        }
+    }
+    front
 }
 
 /// Everything on the plot.
@@ -81,7 +96,7 @@ impl Tuning {
         let bytes = |plan, window| self.tally(plan, window, None, context).bytes.total();
         let spots = self.sweep.measured().filter_map(|(point, measured)| {
             let place = place(bytes(&point.plan, point.draft.window), Some(measured))?;
-            Some(Spot { id: point.id, align: point.draft.align, place })
+            Some(Spot { id: point.id, kind: point.kind, place })
         });
         let mut spots: Vec<Spot> = spots.collect();
         spots.sort_by(|a, b| a.place.x.total_cmp(&b.place.x).then(a.id.cmp(&b.id)));

@@ -1,4 +1,4 @@
-//! From the settings to the mask.
+//! From the settings to the plan, of which a mask is one corner.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,12 +6,15 @@ use std::sync::Arc;
 use crate::cache::CacheSpec;
 use crate::decode::worker::event::{MaskInfo, ModelInfo, Rules};
 use crate::element::Dtype;
-use crate::mask::select::{ByteBudget, Floor, Heads, Lock, LockTo, Options, Target};
-use crate::mask::{
-    CachePlan, ChannelMask, Given, Importance, Needs, Rule, Shape, Width, Window, alignment_cost,
-    bytes, rules, select,
+use crate::mask::select::{
+    AllocationOptions, AllocationTarget, ByteBudget, Floor, Heads, Lock, LockTo, LockWidths,
+    Options, Target, WidthLock, WidthPlace, allocate,
 };
-use crate::tui::screen::tune::state::draft::{Base, Draft, Goal};
+use crate::mask::{
+    CachePlan, ChannelMask, Coding, Given, Importance, Needs, Rule, Sensitivity, Shape, Width,
+    Window, alignment_cost, bytes, rules, select,
+};
+use crate::tui::screen::tune::state::draft::{ALL, Base, Draft, Goal};
 use crate::{Error, Result};
 
 /// Seed of the random rule.
@@ -27,6 +30,8 @@ pub struct Sources {
     /// The mask that the session began with; full where it began dense.
     pub loaded: Arc<MaskInfo>,
     importance: Option<Importance>,
+    /// What every width is predicted to cost; plans are chosen by it.
+    pub sensitivity: Option<Arc<Sensitivity>>,
     /// Rules that need a text, with their importance on the prompt.
     of_prompt: Vec<(Rule, Importance)>,
 }
@@ -46,7 +51,8 @@ impl Sources {
         let loaded = Arc::new(info.mask.clone().unwrap_or_else(dense));
         let importance =
             loaded.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
-        Self { shape, dtype: info.kv_dtype, loaded, importance, of_prompt: Vec::new() }
+        let sensitivity = info.sensitivity.clone().filter(|known| known.shape() == shape);
+        Self { shape, dtype: info.kv_dtype, loaded, importance, sensitivity, of_prompt: Vec::new() }
     }
 
     /// Replaces the mask that proposals start from, and its importance.
@@ -112,11 +118,10 @@ impl Sources {
 /// The plan that a draft gives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proposal {
-    /// The plan: what a plan in use as it is says of the channels that stay, and 16 bits for all
-    /// others.
+    /// The plan.
     pub plan: CachePlan,
-    /// The mask without the channels set by hand.
-    pub selected: ChannelMask,
+    /// The plan without what is set by hand.
+    pub selected: CachePlan,
     /// The importance that it was selected from, if any.
     pub importance: Option<Importance>,
 }
@@ -125,7 +130,7 @@ impl Proposal {
     /// The plan of the session, as it is.
     pub fn verbatim(sources: &Sources) -> Self {
         let plan = sources.loaded.plan.clone();
-        Self { selected: plan.mask().clone(), plan, importance: sources.importance.clone() }
+        Self { selected: plan.clone(), plan, importance: sources.importance.clone() }
     }
 
     /// The K channels that it stores.
@@ -134,95 +139,149 @@ impl Proposal {
     }
 }
 
-/// The mask that `draft` gives.
+/// The plan that `draft` gives.
 ///
 /// # Errors
-/// A rule without importance, and a budget that floors and locks alone exceed.
+/// A rule without importance, a plan without sensitivity, and a budget that floors and locks alone
+/// exceed.
 pub fn propose(draft: &Draft, sources: &Sources) -> Result<Proposal> {
     let shape = sources.shape;
     let (selected, importance) = match &draft.base {
         Base::Verbatim(mask) => {
             let held =
                 mask.importance.clone().and_then(|scores| Importance::new(shape, scores).ok());
-            (with_locks(mask.mask(), draft), held)
+            (mask.plan.clone(), held)
         }
-        Base::Selection => {
-            let importance = sources.importance(draft)?;
-            (select::select(&importance, &options(draft, sources))?, Some(importance))
-        }
+        Base::Selection => match draft.goal {
+            Goal::Bytes(share) => (allocated(draft, sources, share)?, None),
+            Goal::Keep(_) | Goal::Fit { .. } => {
+                let importance = sources.importance(draft)?;
+                let mask = select::select(&importance, &options(draft, sources))?;
+                (CachePlan::of_mask(&mask), Some(importance))
+            }
+        },
     };
-    let mut bits = selected.bits().to_vec();
-    for (&head, row) in &draft.pins {
-        let bits = &mut bits[head * shape.head_dim..][..shape.head_dim];
-        for (bit, pin) in bits.iter_mut().zip(row.iter()) {
-            *bit = pin.unwrap_or(*bit);
-        }
-    }
-    let mask = ChannelMask::new(shape, bits)?;
-    let plan = match &draft.base {
-        Base::Verbatim(base) => with_widths_of(&base.plan, &mask)?,
-        Base::Selection => CachePlan::of_mask(&mask),
-    };
+    let selected = with_locks(&selected, draft)?;
+    let plan = with_pins(&selected, draft)?;
     Ok(Proposal { plan, selected, importance })
+}
+
+/// The plan within a share of the bytes of a dense f16 cache's middle, in thousandths.
+fn allocated(draft: &Draft, sources: &Sources, share: u16) -> Result<CachePlan> {
+    let Some(sensitivity) = &sources.sensitivity else {
+        return Err(Error::input(
+            "bytes: expected a sensitivity, found none: S measures it, or start with --sensitivity FILE (`kscope score --rule sensitivity` writes it)",
+        ));
+    };
+    let shape = sources.shape;
+    let target = AllocationTarget::Share(f64::from(share) / f64::from(ALL));
+    let locked = Arc::new(with_locks(&CachePlan::full(shape), draft)?);
+    let locks = heads_of(draft, shape).map(|heads| WidthLock {
+        place: WidthPlace::Heads(heads),
+        to: LockWidths::Plan(Arc::clone(&locked)),
+    });
+    let options = AllocationOptions {
+        chunk: draft.window.chunk,
+        align: draft.align,
+        pair_closed: draft.pairs,
+        floors: floors(draft),
+        locks: locks.collect(),
+        ..AllocationOptions::new(target, shape.head_dim)
+    };
+    Ok(allocate(sensitivity, &options)?.plan)
 }
 
 fn options(draft: &Draft, sources: &Sources) -> Options {
     let shape = sources.shape;
     let target = match draft.goal {
-        Goal::Keep(_) => Target::Sparsity(draft.sparsity().unwrap_or_default()),
         Goal::Fit { bytes, tokens } => Target::Bytes(ByteBudget {
             bytes,
             tokens,
             window: draft.window,
             element_size: sources.dtype.bytes(),
         }),
+        Goal::Keep(_) | Goal::Bytes(_) => Target::Sparsity(draft.sparsity().unwrap_or_default()),
     };
-    let all = (draft.floor > 0).then_some(Floor { heads: Heads::All, channels: draft.floor });
-    let layers = draft
-        .layer_floors
-        .iter()
-        .map(|(&layer, &channels)| Floor { heads: Heads::Layer(layer), channels });
-    let locked = Arc::new(with_locks(&ChannelMask::full(shape), draft));
-    let locks = draft.locks.keys().map(|head| Lock {
-        heads: Heads::Head(head / shape.kv_heads, head % shape.kv_heads),
-        to: LockTo::Mask(Arc::clone(&locked)),
+    let full = ChannelMask::full(shape);
+    let locked = ChannelMask::from_fn(shape, |layer, head, channel| {
+        match draft.locks.get(&(layer * shape.kv_heads + head)) {
+            Some(widths) => widths.k[channel] != Width::Zero,
+            None => full.head(layer, head)[channel],
+        }
     });
+    let locked = Arc::new(locked);
+    let locks =
+        heads_of(draft, shape).map(|heads| Lock { heads, to: LockTo::Mask(Arc::clone(&locked)) });
     Options {
         target,
         align: draft.align,
         budget: draft.split,
         pair_closed: draft.pairs,
-        floors: all.into_iter().chain(layers).collect(),
+        floors: floors(draft),
         locks: locks.collect(),
     }
 }
 
-/// The plan with the widths of `base` that stores the channels of `mask`. Channels and heads that
-/// `base` does not store get 16 bits.
-fn with_widths_of(base: &CachePlan, mask: &ChannelMask) -> Result<CachePlan> {
-    if mask == base.mask() {
-        return Ok(base.clone());
-    }
-    let width = |(&width, kept): (&Width, bool)| match (kept, width) {
-        (false, _) => Width::Zero,
-        (true, Width::Zero) => Width::Sixteen,
-        (true, width) => width,
-    };
-    let k = base.k_widths().iter().zip(mask.bits().iter().copied()).map(width).collect();
-    let stores = mask.kept_counts().into_iter().map(|count| count > 0);
-    let v = base.v_widths().iter().zip(stores).map(width).collect();
-    CachePlan::new(mask.shape(), k, v, base.coding())
+/// The floors of a draft, the general one first.
+fn floors(draft: &Draft) -> Vec<Floor> {
+    let all = (draft.floor > 0).then_some(Floor { heads: Heads::All, channels: draft.floor });
+    let layers = draft
+        .layer_floors
+        .iter()
+        .map(|(&layer, &channels)| Floor { heads: Heads::Layer(layer), channels });
+    all.into_iter().chain(layers).collect()
 }
 
-/// A mask whose locked heads keep their channels.
-fn with_locks(mask: &ChannelMask, draft: &Draft) -> ChannelMask {
-    let shape = mask.shape();
-    ChannelMask::from_fn(shape, |layer, head, channel| {
-        match draft.locks.get(&(layer * shape.kv_heads + head)) {
-            Some(bits) => bits[channel],
-            None => mask.head(layer, head)[channel],
+/// The locked heads.
+fn heads_of(draft: &Draft, shape: Shape) -> impl Iterator<Item = Heads> {
+    draft.locks.keys().map(move |head| Heads::Head(head / shape.kv_heads, head % shape.kv_heads))
+}
+
+/// A plan whose locked heads have the widths that they were locked to.
+fn with_locks(plan: &CachePlan, draft: &Draft) -> Result<CachePlan> {
+    let head_dim = plan.shape().head_dim;
+    let (mut k, mut v) = (plan.k_widths().to_vec(), plan.v_widths().to_vec());
+    for (&head, widths) in &draft.locks {
+        k[head * head_dim..][..head_dim].copy_from_slice(&widths.k);
+        v[head] = widths.v;
+    }
+    rebuilt(plan, k, v)
+}
+
+/// A plan with the widths that are set by hand. A head that no longer stores K stores no V either,
+/// and one that stores K again gets V of its widest channel.
+fn with_pins(plan: &CachePlan, draft: &Draft) -> Result<CachePlan> {
+    let head_dim = plan.shape().head_dim;
+    let (mut k, mut v) = (plan.k_widths().to_vec(), plan.v_widths().to_vec());
+    for (&head, pins) in &draft.pins {
+        let own = &mut k[head * head_dim..][..head_dim];
+        for (width, pin) in own.iter_mut().zip(pins.k.iter()) {
+            *width = pin.unwrap_or(*width);
         }
-    })
+        let widest = own.iter().copied().max().unwrap_or(Width::Zero);
+        v[head] = match (widest, pins.v, v[head]) {
+            (Width::Zero, _, _) => Width::Zero,
+            (_, Some(pin), _) if pin != Width::Zero => pin,
+            (widest, _, Width::Zero) => widest,
+            (_, _, width) => width,
+        };
+    }
+    rebuilt(plan, k, v)
+}
+
+/// The plan with other widths, coded per channel: blocks per token cannot hold widths of single
+/// channels.
+fn rebuilt(base: &CachePlan, k: Vec<Width>, v: Vec<Width>) -> Result<CachePlan> {
+    if k == base.k_widths() && v == base.v_widths() {
+        return Ok(base.clone());
+    }
+    let shape = base.shape();
+    let coding = match base.coding() {
+        Coding::Blocks { .. } => Coding::best(shape.head_dim),
+        channels => channels,
+    };
+    let plan = CachePlan::new(shape, k, v, coding)?;
+    Ok(if plan.is_mask() { CachePlan::of_mask(plan.mask()) } else { plan })
 }
 
 /// What a mask keeps and saves at a context: computed, not measured.
@@ -242,6 +301,8 @@ pub struct Tally {
     pub bound: Option<f64>,
     /// Channels over the exact budget; `None` where no sparsity was asked for.
     pub over: Option<i64>,
+    /// Bytes of the middle for a dense f16 cache's 1.
+    pub middle: f64,
 }
 
 impl Tally {
@@ -270,6 +331,7 @@ impl Tally {
             saved: if dense == 0 { 0.0 } else { 1.0 - total as f64 / dense as f64 },
             bound: (total > 0).then(|| dense as f64 / total as f64),
             over: sparsity.map(|sparsity| alignment_cost(mask, sparsity)),
+            middle: plan.bytes_share(window.chunk),
         }
     }
 }

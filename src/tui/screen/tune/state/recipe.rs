@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::decode::worker::event::ModelInfo;
-use crate::mask::Shape;
 use crate::mask::files::{MaskFile, Origin};
+use crate::mask::{Shape, Width};
 use crate::tui::screen::tune::state::controls::split_name;
 use crate::tui::screen::tune::state::draft::{ALL, Base, Draft, Goal};
 use crate::tui::screen::tune::state::{Freshness, Tuning};
@@ -45,7 +45,10 @@ impl Tuning {
         MaskFile {
             plan: self.proposal.plan.clone(),
             importance: self.proposal.importance.clone(),
-            sensitivity: None,
+            sensitivity: draft
+                .allocates()
+                .then(|| self.sources.sensitivity.as_deref().cloned())
+                .flatten(),
             target_sparsity: draft.sparsity(),
             origin: Origin {
                 model: info.name.clone(),
@@ -61,15 +64,19 @@ impl Tuning {
 fn selection(draft: &Draft, info: &ModelInfo) -> Value {
     let floors = |(layer, channels): (&usize, &usize)| format!("{layer}={channels}");
     let all = (draft.floor > 0).then(|| draft.floor.to_string());
-    let (sparsity, fit) = match draft.goal {
-        Goal::Keep(keep) => (json!(f64::from(ALL - keep) / f64::from(ALL)), Value::Null),
+    let share = |thousandths: u16| json!(f64::from(thousandths) / f64::from(ALL));
+    let (sparsity, fit, bytes) = match draft.goal {
+        Goal::Keep(keep) => (share(ALL - keep), Value::Null, Value::Null),
         Goal::Fit { bytes, tokens } => {
-            (Value::Null, json!({ "bytes": bytes, "tokens": tokens, "kv_dtype": info.kv_dtype }))
+            let fit = json!({ "bytes": bytes, "tokens": tokens, "kv_dtype": info.kv_dtype });
+            (Value::Null, fit, Value::Null)
         }
+        Goal::Bytes(bytes) => (Value::Null, Value::Null, share(bytes)),
     };
     json!({
         "sparsity": sparsity,
         "fit": fit,
+        "bytes_share": bytes,
         "align": draft.align,
         "budget": split_name(draft.split),
         "pair_closed": draft.pairs,
@@ -85,18 +92,22 @@ fn place(shape: Shape, head: usize) -> String {
     format!("{}:{}", head / shape.kv_heads, head % shape.kv_heads)
 }
 
-/// Channels set by hand, head by head.
+/// What is set by hand, head by head: channels by the bits that they have, and bits of V.
 fn flips(draft: &Draft, shape: Shape) -> Value {
-    let of = |row: &[Option<bool>], wanted: bool| -> Vec<usize> {
-        row.iter()
-            .enumerate()
-            .filter(|(_, pin)| **pin == Some(wanted))
-            .map(|(channel, _)| channel)
-            .collect()
-    };
-    let rows = draft
-        .pins
-        .iter()
-        .map(|(&head, row)| json!({ "head": place(shape, head), "kept": of(row, true), "pruned": of(row, false) }));
+    let rows = draft.pins.iter().map(|(&head, pins)| {
+        let of = |width: Width| -> Vec<usize> {
+            let set = pins.k.iter().enumerate().filter(|(_, pin)| **pin == Some(width));
+            set.map(|(channel, _)| channel).collect()
+        };
+        let coded = Width::CODED.map(|width| (width.to_string(), of(width)));
+        let coded = coded.into_iter().filter(|(_, channels)| !channels.is_empty());
+        json!({
+            "head": place(shape, head),
+            "kept": of(Width::Sixteen),
+            "pruned": of(Width::Zero),
+            "bits": coded.collect::<std::collections::BTreeMap<_, _>>(),
+            "v": pins.v,
+        })
+    });
     rows.collect()
 }

@@ -1,7 +1,10 @@
-//! Masks of many sizes, measured one after the other next to the one in use.
+//! Masks of many sizes, plans of many sizes and the plans that other programs offer, measured one
+//! after the other next to the one in use.
+
+use std::sync::Arc;
 
 use crate::decode::worker::Trial;
-use crate::decode::worker::event::Measured;
+use crate::decode::worker::event::{MaskInfo, Measured};
 use crate::mask::{CachePlan, Window};
 use crate::tui::screen::tune::state::draft::{Base, Draft, Goal};
 use crate::tui::screen::tune::state::proposal::{Sources, propose};
@@ -11,11 +14,43 @@ const KEEPS: [u16; 10] = [1000, 900, 800, 700, 600, 500, 400, 300, 200, 100];
 /// Alignments of a sweep.
 const ALIGNS: [usize; 2] = [8, 32];
 
-/// One mask of a sweep.
+/// Bytes of the plans of a sweep, in thousandths of a dense f16 cache's middle.
+const SHARES: [u16; 8] = [540, 410, 340, 280, 240, 200, 140, 100];
+/// The named plans of a sweep.
+const RIVALS: [&str; 7] = ["k8v8", "k8v4", "k4v8", "k4v4", "q8_0", "q4_0", "q4_0-hadamard"];
+
+/// What a point of a sweep is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PointKind {
+    /// A mask of the rule, with kept counts in multiples of this.
+    Mask(usize),
+    /// A plan whose widths are chosen by sensitivity.
+    Plan,
+    /// A plan with this name, as other programs offer it.
+    Rival(&'static str),
+    /// What is set or saved.
+    Own,
+}
+
+impl PointKind {
+    /// The name in exports and at the cursor.
+    pub fn name(self) -> String {
+        match self {
+            Self::Mask(_) => "point".to_owned(),
+            Self::Plan => "plan".to_owned(),
+            Self::Rival(name) => name.to_owned(),
+            Self::Own => "own".to_owned(),
+        }
+    }
+}
+
+/// One mask or plan of a sweep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     /// The number of its trial.
     pub id: u64,
+    /// What it is.
+    pub kind: PointKind,
     /// The settings that make it.
     pub draft: Draft,
     /// Its plan.
@@ -35,26 +70,41 @@ pub struct Sweep {
 
 impl Sweep {
     /// Begins a sweep around a draft: its rule, split, pairs, floors, locks and window at every
-    /// size and alignment, then `others` unchanged, so that they are measured over the same tokens.
-    /// Sizes that floors and locks make impossible are skipped.
+    /// size and alignment, then `others` unchanged, so that they are measured over the same tokens,
+    /// then, where the cache can hold codes (`coded`), plans of several sizes and the named ones.
+    /// What floors, locks or the model's sizes make impossible is skipped.
     pub fn begin(
         &mut self,
         draft: &Draft,
         others: Vec<Draft>,
         sources: &Sources,
         generation: u64,
+        coded: bool,
     ) -> Vec<Trial> {
         self.points.clear();
         self.generation = generation;
-        let sized = |align: usize, keep: u16| {
-            let goal = Goal::Keep(keep);
-            Draft { base: Base::Selection, goal, align, pins: Default::default(), ..draft.clone() }
+        let sized = |goal: Goal, align: usize| Draft {
+            base: Base::Selection,
+            goal,
+            align,
+            pins: Default::default(),
+            ..draft.clone()
         };
-        let all = ALIGNS.into_iter().flat_map(|align| KEEPS.map(|keep| sized(align, keep)));
-        for draft in all.chain(others) {
+        let mask =
+            |align| KEEPS.map(|keep| (PointKind::Mask(align), sized(Goal::Keep(keep), align)));
+        let plan = |share| (PointKind::Plan, sized(Goal::Bytes(share), draft.align));
+        let rival = |name| {
+            let plan = CachePlan::named(name, sources.shape).ok()?;
+            let info = Arc::new(MaskInfo::named(name, plan));
+            Some((PointKind::Rival(name), Draft::verbatim(info, draft.window)))
+        };
+        let masks = ALIGNS.into_iter().flat_map(mask);
+        let others = others.into_iter().map(|draft| (PointKind::Own, draft));
+        let plans = SHARES.map(plan).into_iter().chain(RIVALS.into_iter().filter_map(rival));
+        for (kind, draft) in masks.chain(others).chain(plans.filter(|_| coded)) {
             let Ok(proposal) = propose(&draft, sources) else { continue };
             let id = self.take_id();
-            self.points.push(Point { id, draft, plan: proposal.plan, measured: None });
+            self.points.push(Point { id, kind, draft, plan: proposal.plan, measured: None });
         }
         let trial = |point: &Point| Trial {
             id: point.id,

@@ -35,9 +35,9 @@ fn every_key_of_the_list_does_what_it_says() {
     let control = |state: &State| tuning(state).control;
     assert_eq!(control(&state), Control::Keep);
     for (code, expected) in [
-        (KeyCode::Down, Control::Fit),
-        (KeyCode::Char('j'), Control::Align),
-        (KeyCode::Up, Control::Fit),
+        (KeyCode::Down, Control::Bytes),
+        (KeyCode::Char('j'), Control::Fit),
+        (KeyCode::Up, Control::Bytes),
         (KeyCode::Char('k'), Control::Keep),
         (KeyCode::Char('g'), Control::Base),
         (KeyCode::Up, Control::Base),

@@ -26,7 +26,7 @@ fn flips_go_on_top_of_every_selection_and_are_the_only_difference() {
         assert_eq!(mask, &expected, "keep {keep}");
     }
     say(&mut state, "keep 50");
-    if tuning(&state).proposal().selected.head(1, 0)[40] != was {
+    if tuning(&state).proposal().selected.mask().head(1, 0)[40] != was {
         press(&mut state, 't');
     }
     press(&mut state, 't');
@@ -182,7 +182,7 @@ fn the_difference_to_the_saved_mask_is_shown_on_the_map() {
     assert_eq!((state.screen, state.diff), (Screen::Map, true));
     let other = state.other.as_ref().expect("the saved mask");
     assert_eq!(
-        (other.label.as_str(), &other.mask),
+        (other.label.as_str(), other.plan.mask()),
         ("learned-50 (saved)", info(SMALL).mask.unwrap().mask())
     );
     // Without the difference, the map compares with the mask that the session was given.

@@ -123,7 +123,7 @@ fn a_change_that_is_taken_back_before_it_is_applied_is_sent_too() {
 fn what_the_engine_refuses_is_said_and_stays_a_proposal() {
     let mut state = ready();
     state.model.as_mut().unwrap().info.solo = true;
-    assert!(text(&draw(&state)).contains("can only prune further"));
+    assert!(text(&draw(&state)).contains("can only shrink"));
     press(&mut state, '}');
     send(
         &mut state,

@@ -4,6 +4,7 @@ mod controls;
 mod edits;
 mod engine;
 mod frames;
+mod plans;
 mod points;
 mod saving;
 

@@ -8,7 +8,11 @@ use crate::tui::screen::tune::layout;
 fn the_sweep_measures_points_that_can_be_taken() {
     let mut state = ready();
     let sent = trials(&press(&mut state, 's'));
-    assert_eq!(sent.len(), 22, "twenty sizes, and what is set and saved over the same tokens");
+    assert_eq!(
+        sent.len(),
+        29,
+        "twenty sizes, what is set and saved over the same tokens, seven named plans"
+    );
     assert_eq!(
         (&sent[20].plan, &sent[21].plan),
         (&tuning(&state).proposal().plan, &tuning(&state).saved().mask.plan)
@@ -20,14 +24,14 @@ fn the_sweep_measures_points_that_can_be_taken() {
     );
     let expected_32 = select(&importance(), &Options::new(0.9, 32)).unwrap();
     assert_eq!(*sent[19].plan.mask(), expected_32);
-    assert_eq!(tuning(&state).sweep.progress(), (0, 22));
+    assert_eq!(tuning(&state).sweep.progress(), (0, 29));
     for (index, trial) in sent.iter().enumerate().take(12) {
         send(
             &mut state,
             measured(Subject::Trial(trial.id), 0.001 * (index as f64 + 1.0), 19 - index),
         );
     }
-    assert_eq!(tuning(&state).sweep.progress(), (12, 22));
+    assert_eq!(tuning(&state).sweep.progress(), (12, 29));
     // A second press cancels: what was measured stays, later figures change nothing.
     assert_eq!(trials(&press(&mut state, 's')), []);
     assert_eq!(tuning(&state).sweep.progress(), (12, 12));
@@ -128,8 +132,8 @@ fn the_mouse_selects_rows_layers_and_points_and_the_wheel_goes_through_them() {
         };
         let down = MouseEventKind::Down(MouseButton::Left);
         let areas = layout::tune(&state, areas::areas(&state).main);
-        // Row 3 below the title is the alignment.
-        update(&mut state, mouse(down, (areas.controls.x + 4, areas.controls.y + 4)));
+        // Row 4 below the title is the alignment.
+        update(&mut state, mouse(down, (areas.controls.x + 4, areas.controls.y + 5)));
         assert_eq!(tuning(&state).control, Control::Align, "{size:?}");
         // The wheel moves through the controls and never changes the settings.
         let draft = tuning(&state).draft().clone();
@@ -184,7 +188,7 @@ fn the_masks_and_the_points_are_exported_as_a_table() {
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines.len(), 5, "{csv}");
     assert!(lines[0].starts_with(
-        "what,sparsity_target,align,kept_share,context_tokens,kv_bytes_at_context,steps,kld_mean"
+        "what,sparsity_target,align,kept_share,bytes_share,context_tokens,kv_bytes_at_context,steps,kld_mean"
     ));
     let bytes =
         crate::mask::bytes::pruned(&state.model.as_ref().unwrap().mask, Window::default(), 8192, 2)

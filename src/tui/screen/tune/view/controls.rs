@@ -10,7 +10,7 @@ use crate::tui::app::text_lines;
 use crate::tui::color::Role;
 use crate::tui::paint::put;
 use crate::tui::screen::tune::layout;
-use crate::tui::screen::tune::state::{Base, Control, Tuning};
+use crate::tui::screen::tune::state::{Base, Control, Tally, Tuning};
 use crate::tui::widget::pane::Pane;
 
 /// Columns of the names, and of values that a slider follows.
@@ -21,7 +21,8 @@ const VALUE: usize = 15;
 pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let mut pane = Pane::new(area, theme, buffer);
-    pane.title("mask", if tuning.is_unsaved() { "* unsaved" } else { "saved" });
+    let what = if tuning.proposal().plan.is_mask() { "mask" } else { "plan" };
+    pane.title(what, if tuning.is_unsaved() { "* unsaved" } else { "saved" });
     let verbatim = Base::Verbatim(tuning.saved().mask.clone());
     let around = tuning.around(&verbatim, model, state.at.layer, state.target_context);
     for index in layout::tune_controls(area, tuning.control as usize, Control::ALL.len()) {
@@ -38,7 +39,7 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
         let width = usize::from(row.width);
         let text = format!("{mark}{:<NAME$}{value}", control.name(state.at.layer));
         put(pane.buffer, row, 0, 0, Line::styled(format!("{text:<width$}"), style));
-        if let Some(share) = share(control, tuning, around.proposed.share) {
+        if let Some(share) = share(control, tuning, &around.proposed) {
             let slider = Rect {
                 x: row.x + (1 + NAME + VALUE) as u16,
                 width: row.width.saturating_sub(2 + (NAME + VALUE) as u16),
@@ -61,9 +62,10 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
 }
 
 /// The share that the slider next to a value shows.
-fn share(control: Control, tuning: &Tuning, kept: f64) -> Option<f64> {
+fn share(control: Control, tuning: &Tuning, proposed: &Tally) -> Option<f64> {
     match control {
-        Control::Keep => Some(kept),
+        Control::Keep => Some(proposed.share),
+        Control::Bytes => Some(proposed.middle),
         Control::Weight => tuning.draft().blend.map(|_| f64::from(tuning.draft().weight) / 100.0),
         _ => None,
     }

@@ -7,6 +7,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::decode::worker::event::Measured;
+use crate::mask::compare_widths;
 use crate::numbers::{self, count};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
@@ -21,7 +22,7 @@ const LABEL: u16 = 9;
 /// Most columns of a value. Figures that are far apart are hard to compare.
 const WIDEST: u16 = 15;
 /// From this number of rows on, everything is shown.
-const FULL: u16 = 20;
+const FULL: u16 = 22;
 
 /// Draws the table.
 pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buffer: &mut Buffer) {
@@ -85,11 +86,24 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
             [text, text, text, delta_style],
         );
     };
-    line(
-        "K kept",
-        &|tally| format!("{:.1} %", tally.share * 100.0),
-        signed((set.share - old.share) * 100.0, 1),
-    );
+    // A short table has the figures of masks, or, where anything is coded, those of plans.
+    let coded = [&tuning.proposal().plan, model.plan(), &saved.mask.plan]
+        .into_iter()
+        .any(|plan| !plan.is_mask());
+    if full || !coded {
+        line(
+            "K kept",
+            &|tally| format!("{:.1} %", tally.share * 100.0),
+            signed((set.share - old.share) * 100.0, 1),
+        );
+    }
+    if full || coded {
+        line(
+            "bytes",
+            &|tally| format!("{:.1} %", tally.middle * 100.0),
+            signed((set.middle - old.middle) * 100.0, 1),
+        );
+    }
     let channels = |tally: &Tally| count(tally.kept);
     if full {
         line("channels", &channels, whole(set.kept as i64 - old.kept as i64));
@@ -119,14 +133,19 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     let over = |tally: &Tally| {
         tally.over.map_or_else(|| "–".to_owned(), |over| format!("{} ch", whole(over)))
     };
-    line(
-        "align",
-        &over,
-        set.over.zip(old.over).map_or_else(String::new, |(set, old)| whole(set - old)),
-    );
+    if full || !coded {
+        line(
+            "align",
+            &over,
+            set.over.zip(old.over).map_or_else(String::new, |(set, old)| whole(set - old)),
+        );
+    }
     widths(tuning, pane);
     if full && let Some(overlap) = tuning.overlap() {
         let text = match (overlap.only_a, overlap.only_b) {
+            _ if !(tuning.proposal().plan.is_mask() && saved.mask.plan.is_mask()) => {
+                bits_against(tuning)
+            }
             (0, 0) => "the same channels as saved".to_owned(),
             (here, there) => {
                 format!("kept only here {} · only saved {}", count(here), count(there))
@@ -136,11 +155,36 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     }
 }
 
+/// How many widths differ from what is saved.
+fn bits_against(tuning: &Tuning) -> String {
+    let (set, saved) = (&tuning.proposal().plan, tuning.saved());
+    let chunk = tuning.draft().window.chunk;
+    match compare_widths((&saved.mask.plan, saved.window.chunk), (set, chunk)) {
+        Ok(compared) => {
+            let change = compared.whole;
+            if change.wider_k + change.narrower_k + change.wider_v + change.narrower_v == 0 {
+                return "the same bits as saved".to_owned();
+            }
+            format!(
+                "against saved: K {} wider {} narrower · V {} · {}",
+                count(change.wider_k),
+                count(change.narrower_k),
+                count(change.wider_v),
+                count(change.narrower_v)
+            )
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
 /// What becomes of the bits of a plan with coded widths.
 fn widths(tuning: &Tuning, pane: &mut Pane<'_>) {
     let (proposed, base) = (&tuning.proposal().plan, &tuning.sources().loaded.plan);
     if !proposed.is_mask() {
-        pane.note(format!("bits {}", widths::in_words(proposed)));
+        // Where both do not fit, those of V are left to the layers.
+        let both = format!("bits {}", widths::in_words(proposed));
+        let fits = both.chars().count() <= usize::from(pane.area.width);
+        pane.note(if fits { both } else { format!("bits K {}", proposed.k_counts()) });
     } else if !base.is_mask() {
         pane.note("a new mask: drops the plan's widths, 16 bits where kept");
     }

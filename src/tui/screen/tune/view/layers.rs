@@ -1,18 +1,21 @@
-//! Kept share per layer, and per head where there is space.
+//! Per layer, and per head where there is space: the kept share of a mask, or the bytes of a plan by
+//! width.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::Line;
 
+use crate::mask::Width;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
+use crate::tui::app::widths;
 use crate::tui::color::Role;
 use crate::tui::paint::put;
 use crate::tui::screen::tune::layout;
 use crate::tui::screen::tune::state::Tuning;
-use crate::tui::widget::meter;
 use crate::tui::widget::pane::Pane;
+use crate::tui::widget::{BarPart, meter, stacked};
 
 /// Columns left and right of the bars.
 const LEFT: u16 = 6;
@@ -23,8 +26,14 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     let shape = model.shape();
     let counts = tuning.proposal().mask().kept_counts();
     let now = model.mask.kept_counts();
+    let plans = [&tuning.proposal().plan, model.plan()];
+    let coded = plans.iter().any(|plan| !plan.is_mask());
     let mut pane = Pane::new(area, &state.theme, buffer);
-    pane.title("kept", "■ locked ┆ floor");
+    if coded {
+        pane.title("bytes", "█16▓8▒4░2 bits");
+    } else {
+        pane.title("kept", "■ locked ┆ floor");
+    }
     for (layer, head) in layout::tune_layers(area, shape, state.at.layer) {
         let Some(row) = pane.take(1) else { return };
         let heads = match head {
@@ -33,6 +42,22 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
         };
         let all = (heads.len() * shape.head_dim) as f64;
         let share = |counts: &[usize]| counts[heads.clone()].iter().sum::<usize>() as f64 / all;
+        if coded {
+            let heads = || heads.clone().map(|head| (head / shape.kv_heads, head % shape.kv_heads));
+            let windows = [tuning.draft().window, model.info.window];
+            let bytes = |at: usize| plans[at].bytes_by_width_of(heads(), windows[at].chunk, 2);
+            // Of a dense f16 cache: keys and values of two bytes, 64 tokens.
+            draw_bytes(
+                state,
+                tuning,
+                (layer, head),
+                [bytes(0), bytes(1)],
+                64.0 * 4.0 * all,
+                row,
+                pane.buffer,
+            );
+            continue;
+        }
         let shares = (share(&counts), share(&now));
         draw(state, tuning, (layer, head), shares, row, pane.buffer);
     }
@@ -44,6 +69,78 @@ fn draw(
     tuning: &Tuning,
     (layer, head): layout::LayerRow,
     (share, now): (f64, f64),
+    row: Rect,
+    buffer: &mut Buffer,
+) {
+    let theme = &state.theme;
+    let (draft, shape) = (tuning.draft(), tuning.sources().shape);
+    label(state, tuning, (layer, head), row, buffer);
+    let bar = Rect { x: row.x + LEFT, width: row.width.saturating_sub(LEFT + RIGHT), ..row };
+    meter(share, theme.style(if head.is_none() { Role::First } else { Role::Second }), bar, buffer);
+    let mut tick = |share: f64, symbol: &str, role| {
+        let x = bar.x
+            + (share * f64::from(bar.width)).floor().min(f64::from(bar.width.saturating_sub(1)))
+                as u16;
+        if bar.width > 0 && buffer.area.contains((x, bar.y).into()) {
+            buffer[(x, bar.y)].set_symbol(symbol).set_fg(theme.color(role));
+        }
+    };
+    let floor = draft.floor_of(layer);
+    if floor > 0 {
+        tick(floor as f64 / shape.head_dim as f64, "┆", Role::Warn);
+    }
+    if (share - now).abs() > 1e-9 {
+        tick(now, "│", Role::Text);
+    }
+    written(state, tuning, (layer, head), share, row, buffer);
+}
+
+/// One bar of a plan: the bytes of its widths, widest first, and a mark for the plan in use.
+fn draw_bytes(
+    state: &State,
+    tuning: &Tuning,
+    at: layout::LayerRow,
+    bytes: [[[usize; 5]; 2]; 2],
+    dense: f64,
+    row: Rect,
+    buffer: &mut Buffer,
+) {
+    let theme = &state.theme;
+    label(state, tuning, at, row, buffer);
+    let bar = Rect { x: row.x + LEFT, width: row.width.saturating_sub(LEFT + RIGHT), ..row };
+    let by_width = |at: usize| {
+        Width::ALL.map(|width| {
+            let [k, v] = bytes[at].map(|kind| kind[width.index()]);
+            (k + v) as f64
+        })
+    };
+    let share = |at: usize| by_width(at).iter().sum::<f64>() / dense;
+    let parts: Vec<BarPart> = Width::ALL
+        .into_iter()
+        .zip(by_width(0))
+        .rev()
+        .map(|(width, size)| {
+            let color = theme.ramp(widths::share_of(f32::from(width.bits())));
+            BarPart { size, glyph: widths::shade(width), color }
+        })
+        .collect();
+    stacked(&parts, dense, bar, buffer);
+    let (set, now) = (share(0), share(1));
+    if (set - now).abs() > 1e-9 && bar.width > 0 {
+        let x = (now * f64::from(bar.width)).floor().clamp(0.0, f64::from(bar.width - 1)) as u16;
+        let place = (bar.x + x, bar.y);
+        if buffer.area.contains(place.into()) {
+            buffer[place].set_symbol("│").set_fg(theme.color(Role::Text));
+        }
+    }
+    written(state, tuning, at, set, row, buffer);
+}
+
+/// The name of a row, with a sign of its locks.
+fn label(
+    state: &State,
+    tuning: &Tuning,
+    (layer, head): layout::LayerRow,
     row: Rect,
     buffer: &mut Buffer,
 ) {
@@ -73,23 +170,19 @@ fn draw(
         _ => "□",
     };
     put(buffer, row, LEFT - 1, 0, Line::styled(lock, theme.style(Role::Warn)));
-    let bar = Rect { x: row.x + LEFT, width: row.width.saturating_sub(LEFT + RIGHT), ..row };
-    meter(share, theme.style(if head.is_none() { Role::First } else { Role::Second }), bar, buffer);
-    let mut tick = |share: f64, symbol: &str, role| {
-        let x = bar.x
-            + (share * f64::from(bar.width)).floor().min(f64::from(bar.width.saturating_sub(1)))
-                as u16;
-        if bar.width > 0 && buffer.area.contains((x, bar.y).into()) {
-            buffer[(x, bar.y)].set_symbol(symbol).set_fg(theme.color(role));
-        }
-    };
-    let floor = draft.floor_of(layer);
-    if floor > 0 {
-        tick(floor as f64 / shape.head_dim as f64, "┆", Role::Warn);
-    }
-    if (share - now).abs() > 1e-9 {
-        tick(now, "│", Role::Text);
-    }
+}
+
+/// The share at the right; underlined where something is set by hand.
+fn written(
+    state: &State,
+    tuning: &Tuning,
+    (layer, head): layout::LayerRow,
+    share: f64,
+    row: Rect,
+    buffer: &mut Buffer,
+) {
+    let theme = &state.theme;
+    let (draft, shape) = (tuning.draft(), tuning.sources().shape);
     let edited = head.is_some_and(|head| draft.pinned(shape, layer, head) > 0);
     let style = theme.style(Role::Text).add_modifier(if edited {
         Modifier::UNDERLINED

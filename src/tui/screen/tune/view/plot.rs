@@ -1,5 +1,5 @@
-//! Loss against bytes or time: the points of the sweep as they arrive, and the masks in use, set
-//! and saved.
+//! Loss against bytes or time: the points of the sweep as they arrive, what other programs offer by
+//! name, the line of what nothing beats, and what is in use, set and saved.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -15,7 +15,9 @@ use crate::tui::color::Role;
 use crate::tui::paint::{number, put};
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::layout;
-use crate::tui::screen::tune::state::{Against, Base, Goal, Plot, PlotPoint, Tuning};
+use crate::tui::screen::tune::state::{
+    Against, Base, Goal, Plot, PlotPoint, Point, PointKind, Spot, Tuning, front,
+};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Mark, Scatter};
 
@@ -49,30 +51,47 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
         );
         return;
     };
-    scatter.render(marks(state, tuning, &plot), theme.style(Role::Border), buffer);
+    let best = front(plot.spots.iter().map(|spot| spot.place));
+    scatter.render(marks(state, tuning, &plot, &best), theme.style(Role::Border), buffer);
+    scatter.join(&best, "·", theme.style(Role::Dim), buffer);
+    names(state, tuning, &scatter, &plot, points, buffer);
     labels(state, tuning, &scatter, &plot, points, area, buffer);
     let last = Rect { y: area.bottom().saturating_sub(1), height: 1.min(area.height), ..area };
-    put(buffer, last, 0, 0, readout(state, tuning, &plot));
+    put(buffer, last, 0, 0, readout(state, tuning, &plot, last.width));
 }
 
-/// The glyph of an alignment.
-fn glyph(align: usize) -> &'static str {
-    if align == 32 { "×" } else { "+" }
+/// The glyph of a point.
+fn glyph(kind: PointKind) -> &'static str {
+    match kind {
+        PointKind::Mask(32) => "×",
+        PointKind::Mask(_) | PointKind::Own => "+",
+        PointKind::Plan => "◇",
+        PointKind::Rival(_) => "▲",
+    }
 }
 
-fn marks(state: &State, tuning: &Tuning, plot: &Plot) -> Vec<Mark> {
+/// The role of a point's colour; points of an earlier run are dim.
+fn role(kind: PointKind, stale: bool) -> Role {
+    match kind {
+        _ if stale => Role::Dim,
+        PointKind::Mask(32) => Role::Second,
+        PointKind::Mask(_) | PointKind::Own => Role::First,
+        PointKind::Plan => Role::Accent,
+        PointKind::Rival(_) => Role::Text,
+    }
+}
+
+fn marks(state: &State, tuning: &Tuning, plot: &Plot, best: &[(f64, f64)]) -> Vec<Mark> {
     let theme = &state.theme;
     let stale = tuning.sweep.is_stale(state.run.generation);
     let mark = |place: PlotPoint, glyph, style| Mark { x: place.x, y: place.y, glyph, style };
-    let spot_role = |align| match align {
-        _ if stale => Role::Dim,
-        32 => Role::Second,
-        _ => Role::First,
-    };
-    let spots = plot
-        .spots
-        .iter()
-        .map(|spot| mark(spot.place, glyph(spot.align), theme.style(spot_role(spot.align))));
+    // What nothing beats is bold.
+    let spots = plot.spots.iter().map(|spot| {
+        let leads = spot.place.y.is_some_and(|y| best.contains(&(spot.place.x, y)));
+        let weight = if leads { Modifier::BOLD } else { Modifier::empty() };
+        let style = theme.style(role(spot.kind, stale)).add_modifier(weight);
+        mark(spot.place, glyph(spot.kind), style)
+    });
     let named = [
         (plot.saved, "■", Role::Third),
         (plot.now, "●", Role::Good),
@@ -84,9 +103,70 @@ fn marks(state: &State, tuning: &Tuning, plot: &Plot) -> Vec<Mark> {
     let cursor = plot.spots.iter().find(|spot| Some(spot.id) == tuning.cursor);
     let cursor = cursor.map(|spot| {
         let style = theme.style(Role::Accent).add_modifier(Modifier::REVERSED);
-        mark(spot.place, glyph(spot.align), style)
+        mark(spot.place, glyph(spot.kind), style)
     });
     spots.chain(named).chain(cursor).collect()
+}
+
+/// Names beside the points that have one, and one for each curve, where they cover nothing.
+fn names(
+    state: &State,
+    tuning: &Tuning,
+    scatter: &Scatter,
+    plot: &Plot,
+    points: Rect,
+    buffer: &mut Buffer,
+) {
+    let stale = tuning.sweep.is_stale(state.run.generation);
+    let mut write = |spot: &Spot, name: &str| {
+        let style = state.theme.style(role(spot.kind, stale));
+        scatter
+            .cell(spot.place.x, spot.place.y)
+            .and_then(|at| free(at, name.chars().count() as u16, points, buffer))
+            .map(|(x, y)| buffer.set_string(x, y, name, style))
+            .is_some()
+    };
+    // Curves first: any of their points will do. Then names, from the least loss on, because the
+    // best have the fewest places.
+    for (name, own) in [("plan", PointKind::Plan), ("mask", PointKind::Mask(8))] {
+        let mut of_curve = plot.spots.iter().filter(|spot| spot.kind == own);
+        let _ = of_curve.any(|spot| write(spot, name));
+    }
+    let mut rivals: Vec<&Spot> = plot.spots.iter().collect();
+    rivals.sort_by(|a, b| a.place.y.unwrap_or(0.0).total_cmp(&b.place.y.unwrap_or(0.0)));
+    for spot in rivals {
+        if let PointKind::Rival(name) = spot.kind {
+            // The short form of the rotation, where the whole name has no place.
+            let _ = write(spot, name) || write(spot, &name.replace("-hadamard", "+H"));
+        }
+    }
+}
+
+/// A place for a name of this many columns beside a point, where it covers nothing: right, left,
+/// then the rows above and below.
+fn free(at: (u16, u16), width: u16, points: Rect, buffer: &Buffer) -> Option<(u16, u16)> {
+    let (x, y) = at;
+    let (right, left) = (x + 1, x.checked_sub(width));
+    let rows = [y.checked_sub(1), y.checked_add(1)];
+    let beside = [Some((right, y)), left.map(|left| (left, y))];
+    let around = rows.into_iter().flatten().flat_map(|row| {
+        [Some((right, row)), left.map(|left| (left, row)), Some((x.saturating_sub(width / 2), row))]
+    });
+    let is_free = |&(x, y): &(u16, u16)| {
+        let inside = x >= points.x
+            && x + width <= points.right()
+            && (points.y..points.bottom()).contains(&y);
+        // A column beside the name stays free, so that it does not run into another.
+        let gap = x.saturating_sub(1).max(points.x)..(x + width + 1).min(points.right());
+        let blank = |x: u16| buffer[(x, y)].symbol() == " ";
+        let own = |x: u16| (x, y) == at;
+        inside
+            && (x..x + width).all(blank)
+            && gap.into_iter().all(|x| {
+                blank(x) || own(x) || !buffer[(x, y)].symbol().chars().all(char::is_alphanumeric)
+            })
+    };
+    beside.into_iter().chain(around).flatten().find(is_free)
 }
 
 /// A value of the x axis.
@@ -133,36 +213,58 @@ fn labels(
     }
 }
 
-/// The values of the point under the cursor, or a legend of the signs.
-fn readout(state: &State, tuning: &Tuning, plot: &Plot) -> Line<'static> {
+/// The values of the point under the cursor, or a legend of the signs. What does not fit is left
+/// out from the end.
+fn readout(state: &State, tuning: &Tuning, plot: &Plot, width: u16) -> Line<'static> {
     let theme = &state.theme;
+    let mut room = usize::from(width);
+    let mut fits = |text: &str| {
+        let wide = text.chars().count();
+        let fits = wide <= room;
+        room = if fits { room - wide } else { 0 };
+        fits
+    };
     let chosen = tuning.sweep.measured().find(|(point, _)| Some(point.id) == tuning.cursor);
     if let Some((point, measured)) = chosen {
         let bytes =
             tuning.tally(&point.plan, point.draft.window, None, state.target_context).bytes.total();
         let kld = measured.divergence.kld;
-        let text = format!(
-            "⏎ {} align {} · KLD {} ±{} · {} · {:.2} ms",
-            match point.draft.goal {
-                _ if point.draft.base != Base::Selection => "as it was,".to_owned(),
-                Goal::Keep(keep) => format!("keep {:.0} %", f64::from(keep) / 10.0),
-                Goal::Fit { bytes, .. } => format!("fit {}", numbers::bytes(bytes)),
-            },
-            point.draft.align,
-            number(kld.mean as f32),
-            number(kld.stderr as f32),
-            numbers::bytes(bytes),
-            measured.b_ms.p50
-        );
+        let facts = [
+            format!("⏎ {}", what(point)),
+            format!(" · KLD {}", number(kld.mean as f32)),
+            format!(" · {}", numbers::bytes(bytes)),
+            format!(" · {:.2} ms", measured.b_ms.p50),
+            format!(" · ±{} KLD", number(kld.stderr as f32)),
+        ];
+        let text: String = facts.into_iter().filter(|fact| fits(fact)).collect();
         return Line::styled(text, theme.style(Role::Accent));
     }
-    let span = |text: &'static str, role| Span::styled(text, theme.style(role));
-    let mut spans = vec![span("● now ", Role::Good), span("■ saved ", Role::Third)];
-    if plot.proposed.is_some() {
-        spans.insert(1, span("○ proposed ", Role::Warn));
+    let has = |kind: fn(PointKind) -> bool| plot.spots.iter().any(|spot| kind(spot.kind));
+    let signs = [
+        (true, "● now ", Role::Good),
+        (plot.proposed.is_some(), "○ set ", Role::Warn),
+        (true, "■ saved ", Role::Third),
+        (has(|kind| kind == PointKind::Mask(8)), "+ mask ", Role::First),
+        (has(|kind| kind == PointKind::Mask(32)), "× of 32 ", Role::Second),
+        (has(|kind| kind == PointKind::Plan), "◇ plan ", Role::Accent),
+        (has(|kind| matches!(kind, PointKind::Rival(_))), "▲ named ", Role::Text),
+        (!plot.spots.is_empty(), "· best", Role::Dim),
+    ];
+    let signs = signs.into_iter().filter(|(shown, text, _)| *shown && fits(text));
+    Line::from(
+        signs.map(|(_, text, role)| Span::styled(text, theme.style(role))).collect::<Vec<_>>(),
+    )
+}
+
+/// What a point is, in words.
+fn what(point: &Point) -> String {
+    match (point.kind, point.draft.goal) {
+        (PointKind::Rival(name), _) => name.to_owned(),
+        _ if point.draft.base != Base::Selection => "as it was".to_owned(),
+        (_, Goal::Keep(keep)) => {
+            format!("keep {:.0} % align {}", f64::from(keep) / 10.0, point.draft.align)
+        }
+        (_, Goal::Fit { bytes, .. }) => format!("fit {}", numbers::bytes(bytes)),
+        (_, Goal::Bytes(share)) => format!("plan {:.0} %", f64::from(share) / 10.0),
     }
-    if !plot.spots.is_empty() {
-        spans.extend([span("+ align 8 ", Role::First), span("× align 32", Role::Second)]);
-    }
-    Line::from(spans)
 }

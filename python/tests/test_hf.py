@@ -1,0 +1,152 @@
+"""The cache in transformers against the kscope program."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, DynamicCache
+
+import kscope
+from kscope.hf import KscopeCache
+
+# Two layers at least, one to six query heads per KV head, biases, k-norms, head sizes 16 to 80.
+MODELS = ["llama", "llama-gqa3", "llama3", "mistral", "qwen2", "qwen3", "llama-hd80-gqa7"]
+
+
+def opened(folder):
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model.set_attn_implementation("kscope")
+    return model
+
+
+def shape(config):
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return config.num_hidden_layers, config.num_key_value_heads, head_dim
+
+
+def tokens(config, count, seed):
+    return np.random.default_rng(seed).integers(3, config.vocab_size, count).tolist()
+
+
+@torch.no_grad()
+def logprobs(model, cache, prompt, ids):
+    """Log-probabilities of forced tokens, as kscope reports them."""
+    out, fed = [], torch.tensor([prompt])
+    for token in ids:
+        logits = model(fed, past_key_values=cache).logits[0, -1]
+        out.append(float(logits.log_softmax(-1)[token]))
+        fed = torch.tensor([[token]])
+    return out
+
+
+@pytest.mark.parametrize("plan", [False, True], ids=["mask", "plan"])
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_and_bytes_are_those_of_the_program(tiny, ragged, forced, name, plan):
+    folder = tiny(name)
+    model = opened(folder)
+    path = ragged(shape(model.config), plan, chunk=8 if plan else 3)
+    prompt, ids = tokens(model.config, 60, 1), tokens(model.config, 30, 2)
+    expected = forced(folder, path, prompt, ids)
+    mask = kscope.load(path)
+    cache = KscopeCache(model.config, mask)
+    found = logprobs(model, cache, prompt, ids)
+    assert np.abs(np.array(found) - expected["logprobs"]).max() < 1e-3
+    # The last forced token is not fed.
+    assert cache.get_seq_length() == 89
+    assert cache.stored_bytes == expected["kv_bytes"] == mask.bytes_at(89, 4)
+    assert cache.allocated_bytes >= cache.stored_bytes
+    # A dense cache says something else, so the comparison can fail.
+    dense = logprobs(model, DynamicCache(), prompt, ids)
+    assert np.abs(np.array(dense) - expected["logprobs"]).max() > 3e-3
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 12, 64])
+def test_groups_of_every_size(tiny, ragged, forced, chunk):
+    folder = tiny("llama-gqa3")
+    model = opened(folder)
+    path = ragged(shape(model.config), True, chunk=chunk)
+    prompt, ids = tokens(model.config, 150, 3), tokens(model.config, 70, 4)
+    expected = forced(folder, path, prompt, ids)
+    cache = KscopeCache(model.config, kscope.load(path))
+    found = logprobs(model, cache, prompt, ids)
+    # Keys differ in the last bit of f32, and over 200 tokens a code of 2 bits may fall on the other
+    # side of a tie.
+    assert np.abs(np.array(found) - expected["logprobs"]).max() < 3e-3
+    assert cache.stored_bytes == expected["kv_bytes"]
+
+
+@torch.no_grad()
+def test_a_padded_batch_is_its_rows(tiny, ragged):
+    model = opened(tiny("qwen3"))
+    mask = kscope.load(ragged(shape(model.config), True))
+    prompts = [tokens(model.config, count, count) for count in (21, 40, 33)]
+    alone = [
+        model.generate(
+            torch.tensor([prompt]), past_key_values=KscopeCache(model.config, mask), max_new_tokens=20, do_sample=False,
+            eos_token_id=None, pad_token_id=0,
+        )[0, len(prompt) :]
+        for prompt in prompts
+    ]  # fmt: skip
+    most = max(map(len, prompts))
+    ids = torch.tensor([[0] * (most - len(prompt)) + prompt for prompt in prompts])
+    seen = torch.tensor([[0] * (most - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    cache = KscopeCache(model.config, mask)
+    together = model.generate(
+        ids, attention_mask=seen, past_key_values=cache, max_new_tokens=20, do_sample=False, eos_token_id=None,
+        pad_token_id=0,
+    )  # fmt: skip
+    assert [row[most:].tolist() for row in together] == [row.tolist() for row in alone]
+    assert cache.stored_bytes == sum(mask.bytes_at(len(prompt) + 19, 4) for prompt in prompts)
+
+
+@torch.no_grad()
+def test_a_crop_inside_the_window_goes_back_exactly(tiny, ragged):
+    model = opened(tiny("llama"))
+    mask = kscope.load(ragged(shape(model.config), True, recent=16, chunk=4))
+    prompt, ids = tokens(model.config, 41, 1), tokens(model.config, 3, 2)
+    cache = KscopeCache(model.config, mask)
+    first = logprobs(model, cache, prompt, ids)
+    cache.crop(-2)
+    assert cache.get_seq_length() == 41
+    # The prompt's last logits are not asked for again.
+    again = logprobs(model, cache, ids[:1], ids[1:])
+    assert again == first[1:]
+    with pytest.raises(ValueError, match="no longer stored"):
+        cache.crop(-20)
+    assert cache.get_seq_length() == 43
+
+
+@torch.no_grad()
+def test_more_tokens_at_once_are_decoded_one_by_one(tiny, ragged):
+    model = opened(tiny("mistral"))
+    mask = kscope.load(ragged(shape(model.config)))
+    prompt, more = tokens(model.config, 30, 1), tokens(model.config, 9, 2)
+    one, all_at_once = KscopeCache(model.config, mask), KscopeCache(model.config, mask)
+    for cache in (one, all_at_once):
+        model(torch.tensor([prompt]), past_key_values=cache)
+    steps = [model(torch.tensor([[token]]), past_key_values=one).logits[0, 0] for token in more]
+    turn = model(torch.tensor([more]), past_key_values=all_at_once).logits[0]
+    assert torch.allclose(torch.stack(steps), turn, atol=1e-5)
+
+
+@torch.no_grad()
+def test_beams_have_rows_of_their_own(tiny, ragged):
+    model = opened(tiny("llama-gqa3"))
+    full = ragged(shape(model.config), recent=4096)
+    prompt = torch.tensor([tokens(model.config, 30, 7)])
+    options = dict(max_new_tokens=8, num_beams=3, do_sample=False, eos_token_id=None, pad_token_id=0)
+    # The window is longer than the text: nothing is pruned, and beams are those of the usual cache.
+    ours = model.generate(prompt, past_key_values=KscopeCache(model.config, kscope.load(full)), **options)
+    assert ours.tolist() == model.generate(prompt, **options).tolist()
+
+
+@torch.no_grad()
+def test_what_does_not_fit_is_refused_in_a_sentence(tiny, ragged):
+    model = opened(tiny("llama"))
+    layers, heads, head_dim = shape(model.config)
+    other = kscope.load(ragged((layers, heads, head_dim // 2)))
+    with pytest.raises(ValueError, match="expected a mask of shape"):
+        KscopeCache(model.config, other)
+    cache = KscopeCache(model.config, kscope.load(ragged((layers, heads, head_dim))))
+    model.set_attn_implementation("sdpa")
+    with pytest.raises(ValueError, match="set_attn_implementation"):
+        model(torch.tensor([[3, 4]]), past_key_values=cache)

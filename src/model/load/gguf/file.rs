@@ -1,0 +1,396 @@
+//! Weights and configuration from a GGUF file.
+//!
+//! Llama files store each head's q and k rows in interleaved order (pairs side by side). They are
+//! brought to rotate-half order here by moving whole stored rows, so quantised values do not
+//! change.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use candle_core::quantized::ggml_file::qtensor_from_ggml;
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{DType, Device};
+
+use super::element::GgufElement;
+use super::header::TensorInfo;
+use super::keys::{self, Rotation};
+use super::metadata::{Metadata, Section};
+use super::parts::{self, Part};
+use crate::element::Dtype;
+use crate::error::shortened;
+use crate::model::arch::{Architecture, Spelling};
+use crate::model::config::Config;
+use crate::model::host::matrix::{Elements, Matrix};
+use crate::model::load::unread;
+use crate::model::weights::{Stored, Tensors};
+use crate::numbers::count;
+use crate::{Error, Result};
+
+/// An open GGUF file, with all parts of a split one.
+pub struct Gguf {
+    name: String,
+    metadata: Metadata,
+    parts: Vec<Part>,
+    architecture: &'static Architecture,
+}
+
+impl Gguf {
+    /// Opens a file, and the other parts where it is one of several, and reads the metadata.
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut parts = parts::open(path)?;
+        // The first part has the metadata of the model.
+        let name = parts[0].name.clone();
+        let metadata = Metadata::new(&name, std::mem::take(&mut parts[0].header.metadata))?;
+        if let Some(what) = metadata.section("general").text("type")
+            && what != "model"
+        {
+            return Err(Error::input(format!(
+                "{name}: `general.type` is `{}`, so it holds no model of its own",
+                shortened(what)
+            )));
+        }
+        let architecture = Architecture::of_gguf(metadata.family())
+            .map_err(|error| Error::input(format!("{name}: {error}")))?;
+        Ok(Self { name, metadata, parts, architecture })
+    }
+
+    /// The file named in errors.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The metadata of the model's own architecture.
+    pub(super) fn own(&self) -> Section<'_> {
+        self.metadata.section(self.metadata.family())
+    }
+
+    /// The metadata of the tokenizer.
+    pub fn tokenizer(&self) -> Section<'_> {
+        self.metadata.section("tokenizer.ggml")
+    }
+
+    /// The model's chat template, where the file has one.
+    pub fn chat_template(&self) -> Option<&str> {
+        self.metadata.section("tokenizer").text("chat_template")
+    }
+
+    /// A count that must be there.
+    fn count(&self, key: &str, found: Option<usize>) -> Result<usize> {
+        match found {
+            Some(0) => Err(self.own().wrong(key, "is 0, expected at least 1")),
+            Some(count) => Ok(count),
+            None => Err(self.own().wrong(key, "is missing")),
+        }
+    }
+
+    /// The model's configuration, without the tokens that begin and end a text: which these are
+    /// depends on the tokenizer.
+    pub fn config(&self) -> Result<Config> {
+        let Architecture { keys, tensors, .. } = self.architecture;
+        let own = self.own();
+        let single = |key| self.count(key, own.count(key));
+        let layers = single(keys.layers.gguf)?;
+        let same = |key| self.count(key, own.per_layer(key, layers)?);
+        let hidden = single(keys.hidden.gguf)?;
+        let heads = same(keys.heads.gguf)?;
+        let head_dim = self.head_dim()?;
+        for (key, what) in
+            [("attention.value_length", "values"), ("rope.dimension_count", "rotated channels")]
+        {
+            if let Some(found) = own.count(key).filter(|&found| found != head_dim) {
+                return Err(own.wrong(
+                    key,
+                    &format!("is {found}: heads of {head_dim} channels with {found} {what} are not supported"),
+                ));
+            }
+        }
+        let embedding =
+            self.info(&format!("{}.weight", tensors.embedding.gguf))?.shape.dims().to_vec();
+        let trained_context = single(keys.context.gguf)?;
+        let Rotation { scaling: rope_scaling, magnitude: rope_magnitude } =
+            Rotation::read(own, trained_context)?;
+        let mut max_context = rope_scaling.context(trained_context);
+        let mut context_key = keys.context.gguf;
+        let window = own.count(keys.window.gguf).filter(|&window| window > 0);
+        if let Some(window) = window.filter(|_| self.architecture.window.is_some())
+            && window < max_context
+        {
+            (max_context, context_key) = (window, keys.window.gguf);
+        }
+        let kv_heads = match own.per_layer(keys.kv_heads.gguf, layers)? {
+            None => heads,
+            found => self.count(keys.kv_heads.gguf, found)?,
+        };
+        let rms_eps = own.number(keys.rms_eps.gguf);
+        let config = Config {
+            architecture: self.architecture,
+            layers,
+            hidden,
+            intermediate: same(keys.intermediate.gguf)?,
+            heads,
+            kv_heads,
+            head_dim,
+            vocab: embedding.first().copied().unwrap_or(0),
+            rms_eps: rms_eps.ok_or_else(|| own.wrong(keys.rms_eps.gguf, "is missing"))? as f32,
+            rope_theta: own.number(keys.rope_theta.gguf).unwrap_or(10_000.0),
+            rope_scaling,
+            rope_divisors: self.rope_divisors()?,
+            rope_magnitude,
+            max_context,
+            context_key,
+            tied: !self.holds(&format!("{}.weight", tensors.head.gguf)),
+            qkv_bias: self.has_bias(tensors.q),
+            output_bias: self.has_bias(tensors.output),
+            mlp_bias: self.has_bias(tensors.down),
+            qk_norm: self.architecture.qk_norm,
+            eos: Vec::new(),
+            bos: None,
+        };
+        config.check().map_err(|error| Error::input(format!("{}: {error}", self.name)))?;
+        Ok(config)
+    }
+
+    /// One sentence on the tensors that the model does not read. Those of its own parts that it
+    /// would have to read (a bias, a scale) are refused.
+    pub fn unread(&self, config: &Config) -> Result<Option<String>> {
+        let names = &self.architecture.tensors;
+        let expected = unread::expected(config).into_iter().filter_map(|name| names.gguf(&name));
+        let expected: Vec<String> = expected.collect();
+        let modules: HashSet<&str> =
+            expected.iter().filter_map(|name| Some(name.rsplit_once('.')?.0)).collect();
+        let held = self.parts.iter().flat_map(|part| part.header.tensors.keys());
+        let unread = unread::unread(held.map(String::as_str), expected.iter().cloned());
+        let meant = unread.iter().find(|name| {
+            name.rsplit_once('.').is_some_and(|(module, kind)| {
+                modules.contains(module) && matches!(kind, "bias" | "scale" | "input_scale")
+            })
+        });
+        match meant {
+            Some(name) => Err(Error::input(format!(
+                "{}: tensor `{}` changes what the model computes and is not read for {}",
+                self.name,
+                shortened(name),
+                self.architecture
+            ))),
+            None => Ok(unread::warning(&self.name, &unread)),
+        }
+    }
+
+    fn holds(&self, tensor: &str) -> bool {
+        self.locate(tensor).is_some()
+    }
+
+    /// Whether a part of the first block has a bias.
+    fn has_bias(&self, part: Spelling) -> bool {
+        self.holds(&self.architecture.tensors.gguf_part(0, part, "bias"))
+    }
+
+    /// The tensor of divisors of the frequencies, where the file has one.
+    fn rope_divisors(&self) -> Result<Option<Vec<f32>>> {
+        let name = "rope_freqs.weight";
+        if !self.holds(name) {
+            return Ok(None);
+        }
+        let elements = self.info(name)?.shape.elem_count();
+        Ok(Some(self.read(name, &[elements], false)?.matrix.widened()))
+    }
+
+    /// What a user should know of the metadata; keys that change the result and are not supported
+    /// are refused.
+    pub fn check_keys(&self, config: &Config) -> Result<Vec<String>> {
+        keys::check(self, config)
+    }
+
+    /// A tensor and the file that holds it.
+    fn locate(&self, name: &str) -> Option<(&Part, &TensorInfo)> {
+        self.parts.iter().find_map(|part| Some((part, part.header.tensors.get(name)?)))
+    }
+
+    fn info(&self, name: &str) -> Result<&TensorInfo> {
+        Ok(self.located(name)?.1)
+    }
+
+    fn located(&self, name: &str) -> Result<(&Part, &TensorInfo)> {
+        self.locate(name)
+            .ok_or_else(|| Error::input(format!("{}: tensor `{name}` is missing", self.name)))
+    }
+
+    /// The stored bytes of one tensor under its GGUF name, rows in rotate-half order, with its
+    /// type, rows and columns.
+    fn raw(
+        &self,
+        name: &str,
+        shape: &[usize],
+        interleaved: bool,
+    ) -> Result<(Vec<u8>, GgufElement, [usize; 2])> {
+        let (part, info) = self.located(name)?;
+        let found = info.shape.dims();
+        if found != shape {
+            return Err(Error::input(format!(
+                "{}: tensor `{name}` has shape {found:?}, expected {shape:?}",
+                part.name
+            )));
+        }
+        let cols = *shape.last().expect("tensors have at least one dimension");
+        let rows = info.shape.elem_count() / cols.max(1);
+        let broken = |what: String| Error::input(format!("{}: tensor `{name}` {what}", part.name));
+        let element =
+            GgufElement::of(info.kind).ok_or_else(|| broken(GgufElement::refusal(info.kind)))?;
+        if !cols.is_multiple_of(element.block_len()) {
+            return Err(broken(format!(
+                "has rows of {cols}, no multiple of its blocks of {} values",
+                element.block_len()
+            )));
+        }
+        let row_bytes = cols / element.block_len() * element.block_bytes();
+        let start = part.header.data_start.saturating_add(info.offset) as usize;
+        let stored = rows
+            .checked_mul(row_bytes)
+            .and_then(|len| part.bytes.get(start..start.checked_add(len)?))
+            .ok_or_else(|| {
+                broken(format!(
+                    "reaches beyond the end of the file ({} bytes)",
+                    count(part.bytes.len())
+                ))
+            })?;
+        let raw = if interleaved {
+            rotate_half_rows(stored, row_bytes, rows, self.head_dim()?)
+        } else {
+            stored.to_vec()
+        };
+        Ok((raw, element, [rows, cols]))
+    }
+
+    /// One tensor under its GGUF name.
+    fn read(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<Stored> {
+        let (raw, element, [rows, cols]) = self.raw(name, shape, interleaved)?;
+        let broken = |what: String| Error::input(format!("{}: tensor `{name}` {what}", self.name));
+        let by_candle = |dtype| {
+            let tensor = qtensor_from_ggml(dtype, &raw, vec![rows, cols], &Device::Cpu)?
+                .dequantize(&Device::Cpu)?;
+            tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()
+        };
+        let wide = match element {
+            GgufElement::Candle(dtype) => by_candle(dtype)
+                .map_err(|cause| broken(format!("cannot be read: {}", first_line(&cause))))?,
+            _ => element.widen(&raw).expect("all but candle's types are widened here"),
+        };
+        let matrix = Matrix::new(rows, cols, Elements::F32(wide.into()))?;
+        Ok(match element {
+            GgufElement::Candle(GgmlDType::F16) => matrix.into_dtype(Dtype::F16).into(),
+            GgufElement::Candle(GgmlDType::BF16) => matrix.into_dtype(Dtype::Bf16).into(),
+            GgufElement::Candle(GgmlDType::F32) | GgufElement::F64 => matrix.into(),
+            _ => Stored { matrix, usual: Dtype::F16 },
+        })
+    }
+
+    fn head_dim(&self) -> Result<usize> {
+        let keys = &self.architecture.keys;
+        let own = self.own();
+        match own.count(keys.head_dim.gguf) {
+            Some(head_dim) => Ok(head_dim),
+            None => {
+                let layers = self.count(keys.layers.gguf, own.count(keys.layers.gguf))?;
+                let heads = own.per_layer(keys.heads.gguf, layers)?;
+                let hidden = self.count(keys.hidden.gguf, own.count(keys.hidden.gguf))?;
+                Ok(hidden / self.count(keys.heads.gguf, heads)?)
+            }
+        }
+    }
+}
+
+/// Rows of each head from interleaved (0, d/2, 1, d/2+1, ...) to rotate-half order, whole rows at a
+/// time.
+fn rotate_half_rows<T: Copy>(stored: &[T], row_len: usize, rows: usize, head_dim: usize) -> Vec<T> {
+    let half = head_dim / 2;
+    let mut out = Vec::with_capacity(stored.len());
+    for row in 0..rows {
+        let (head, channel) = (row / head_dim, row % head_dim);
+        let from =
+            head * head_dim + if channel < half { 2 * channel } else { 2 * (channel - half) + 1 };
+        out.extend_from_slice(&stored[from * row_len..(from + 1) * row_len]);
+    }
+    out
+}
+
+/// candle's errors can carry a backtrace; the first line says what is wrong.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+impl Tensors for Gguf {
+    fn origin(&self) -> &str {
+        &self.name
+    }
+
+    fn stored_bytes(&self) -> Option<u64> {
+        let data = |part: &Part| (part.bytes.len() as u64).saturating_sub(part.header.data_start);
+        Some(self.parts.iter().map(data).sum())
+    }
+
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored> {
+        self.read(&self.known(name)?, &[rows, cols], self.is_interleaved(name))
+    }
+
+    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
+        let stored = self.known(name)?;
+        let mut vector = self.read(&stored, &[len], false)?.matrix.widened();
+        if self.is_interleaved(name) {
+            vector = rotate_half_rows(&vector, 1, len, self.head_dim()?);
+        }
+        Ok(vector)
+    }
+
+    fn quantised(
+        &mut self,
+        name: &str,
+        rows: usize,
+        cols: usize,
+        device: &Device,
+    ) -> Result<Option<QTensor>> {
+        let (raw, element, [rows, cols]) =
+            self.raw(&self.known(name)?, &[rows, cols], self.is_interleaved(name))?;
+        let dtype = match element {
+            GgufElement::Candle(GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) => {
+                return Ok(None);
+            }
+            GgufElement::Candle(dtype) => dtype,
+            // A device has no product over these blocks; the host's widened weights are copied.
+            _ => return Ok(None),
+        };
+        let broken = |cause| {
+            Error::run(format!(
+                "{}: tensor `{name}` on the device: {}",
+                self.name,
+                first_line(&cause)
+            ))
+        };
+        qtensor_from_ggml(dtype, &raw, vec![rows, cols], device).map(Some).map_err(broken)
+    }
+}
+
+impl Gguf {
+    fn known(&self, name: &str) -> Result<String> {
+        self.architecture.tensors.gguf(name).ok_or_else(|| {
+            Error::input(format!("{}: no GGUF tensor stands for `{name}`", self.name))
+        })
+    }
+
+    /// Whether the rows (or bias entries) of a tensor are in the interleaved order of Llama files.
+    fn is_interleaved(&self, name: &str) -> bool {
+        self.architecture.gguf_pairs_rows && self.architecture.tensors.is_q_or_k(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_move_from_interleaved_to_rotate_half_order() {
+        // One byte a row, two heads of four channels; interleaved rows hold pairs (0, 2), (1, 3) of
+        // each head.
+        let stored = [0_u8, 2, 1, 3, 10, 12, 11, 13];
+        assert_eq!(rotate_half_rows(&stored, 1, 8, 4), [0, 1, 2, 3, 10, 11, 12, 13]);
+    }
+}

@@ -1,0 +1,279 @@
+//! The metadata keys that are known: the type of each, and at which numbers those that would change
+//! the result change nothing; the rotation as llama.cpp reads it.
+
+use super::Gguf;
+use super::metadata::{Section, Type};
+use crate::error::shortened;
+use crate::model::config::Config;
+use crate::model::rope_scaling::RopeScaling;
+use crate::{Error, Result};
+
+/// A key of the model's own family.
+struct Key {
+    name: &'static str,
+    kind: Type,
+    /// Where it changes what is computed, here or in other architectures, and is not supported: the
+    /// numbers at which it does not (false is 0, true is 1).
+    neutral: Option<&'static [f64]>,
+}
+
+const fn key(name: &'static str, kind: Type) -> Key {
+    Key { name, kind, neutral: None }
+}
+
+const fn only(name: &'static str, kind: Type, neutral: &'static [f64]) -> Key {
+    Key { name, kind, neutral: Some(neutral) }
+}
+
+/// The keys of a model's own family, without its prefix. Those of [`Architecture::keys`] are among
+/// them.
+const OWN: &[Key] = &[
+    key("attention.head_count", Type::PerLayer),
+    key("attention.head_count_kv", Type::PerLayer),
+    key("attention.key_length", Type::U32),
+    key("attention.layer_norm_epsilon", Type::F32),
+    key("attention.layer_norm_rms_epsilon", Type::F32),
+    key(ATTENTION_SCALE, Type::F32),
+    key("attention.sliding_window", Type::U32),
+    key("attention.value_length", Type::U32),
+    key("block_count", Type::U32),
+    key("context_length", Type::U32),
+    key("embedding_length", Type::U32),
+    key("expert_used_count", Type::U32),
+    key("feed_forward_length", Type::PerLayer),
+    key("pooling_type", Type::U32),
+    key("rope.dimension_count", Type::U32),
+    key("rope.freq_base", Type::F32),
+    key("rope.scale_linear", Type::F32),
+    key("rope.scaling.attn_factor", Type::F32),
+    key("rope.scaling.factor", Type::F32),
+    key("rope.scaling.finetuned", Type::Bool),
+    key("rope.scaling.original_context_length", Type::U32),
+    key("rope.scaling.type", Type::Text),
+    key(EXTRAPOLATION, Type::F32),
+    key("tensor_data_layout", Type::Text),
+    key(VOCABULARY, Type::U32),
+    only("attention.causal", Type::Bool, &[1.0]),
+    only("attention.chunk_size", Type::U32, &[0.0]),
+    only("attention.clamp_kqv", Type::F32, &[0.0]),
+    only("attention.kv_lora_rank", Type::U32, &[0.0]),
+    only("attention.max_alibi_bias", Type::F32, &[0.0]),
+    only("attention.output_scale", Type::F32, &[0.0, 1.0]),
+    only("attention.q_lora_rank", Type::U32, &[0.0]),
+    only("attention.shared_kv_layers", Type::U32, &[0.0]),
+    only("attention.temperature_length", Type::U32, &[0.0]),
+    only("attention.temperature_scale", Type::F32, &[0.0, 1.0]),
+    only("attn_logit_softcapping", Type::F32, &[0.0]),
+    only("embedding_scale", Type::F32, &[0.0, 1.0]),
+    only("expert_count", Type::U32, &[0.0]),
+    only("final_logit_softcapping", Type::F32, &[0.0]),
+    only("logit_scale", Type::F32, &[0.0, 1.0]),
+    only("nextn_predict_layers", Type::U32, &[0.0]),
+    only("residual_scale", Type::F32, &[0.0, 1.0]),
+    only("rope.scaling.yarn_attn_factor", Type::F32, &[1.0, -1.0]),
+    only("rope.scaling.yarn_beta_fast", Type::F32, &[32.0, -1.0]),
+    only("rope.scaling.yarn_beta_slow", Type::F32, &[1.0, -1.0]),
+    only("rope.scaling.yarn_log_multiplier", Type::F32, &[0.0]),
+    only("use_parallel_residual", Type::Bool, &[0.0]),
+];
+
+/// Keys whose neutral numbers depend on the rest of the file.
+const EXTRAPOLATION: &str = "rope.scaling.yarn_ext_factor";
+const ATTENTION_SCALE: &str = "attention.scale";
+
+/// Read for a warning alone: the embedding has as many rows as it has.
+const VOCABULARY: &str = "vocab_size";
+
+/// Keys of every family, by their whole names.
+const SHARED: &[(&str, Type)] = &[
+    ("general.alignment", Type::U32),
+    ("general.architecture", Type::Text),
+    ("general.file_type", Type::U32),
+    ("general.name", Type::Text),
+    ("general.quantization_version", Type::U32),
+    ("general.type", Type::Text),
+    ("split.count", Type::U16),
+    ("split.no", Type::U16),
+    ("split.tensors.count", Type::I32),
+    ("tokenizer.chat_template", Type::Text),
+];
+
+/// Keys of the section `tokenizer.ggml`.
+const TOKENIZER: &[(&str, Type)] = &[
+    ("add_bos_token", Type::Bool),
+    ("add_eos_token", Type::Bool),
+    ("add_sep_token", Type::Bool),
+    ("add_space_prefix", Type::Bool),
+    ("bos_token_id", Type::U32),
+    ("cls_token_id", Type::U32),
+    ("eom_token_id", Type::U32),
+    ("eos_token_id", Type::U32),
+    ("eot_token_id", Type::U32),
+    ("fim_mid_token_id", Type::U32),
+    ("fim_pad_token_id", Type::U32),
+    ("fim_pre_token_id", Type::U32),
+    ("fim_rep_token_id", Type::U32),
+    ("fim_sep_token_id", Type::U32),
+    ("fim_suf_token_id", Type::U32),
+    ("mask_token_id", Type::U32),
+    ("merges", Type::Texts),
+    ("middle_token_id", Type::U32),
+    ("model", Type::Text),
+    ("padding_token_id", Type::U32),
+    ("pre", Type::Text),
+    ("prefix_token_id", Type::U32),
+    ("remove_extra_whitespaces", Type::Bool),
+    ("scores", Type::F32s),
+    ("seperator_token_id", Type::U32),
+    ("suffix_token_id", Type::U32),
+    ("token_type", Type::I32s),
+    ("token_type_count", Type::U32),
+    ("tokens", Type::Texts),
+    ("unknown_token_id", Type::U32),
+];
+
+const SHOWN: usize = 5;
+
+/// Every known key of a file of that family, by its whole name.
+pub(super) fn types(family: &str) -> impl Iterator<Item = (String, Type)> {
+    let shared = SHARED.iter().map(|(key, kind)| ((*key).to_owned(), *kind));
+    let tokenizer = TOKENIZER.iter().map(|(key, kind)| (format!("tokenizer.ggml.{key}"), *kind));
+    let own = OWN.iter().map(move |key| (format!("{family}.{}", key.name), key.kind));
+    shared.chain(tokenizer).chain(own)
+}
+
+/// The rotation of a file.
+pub(super) struct Rotation {
+    pub(super) scaling: RopeScaling,
+    /// Factor on cos and sin beside that of the scaling.
+    pub(super) magnitude: f64,
+}
+
+impl Rotation {
+    /// As llama.cpp reads it: a type that is not given is linear, a factor that is not given is 1,
+    /// `rope.scale_linear` is the factor's old name, and the attention factor holds for every type.
+    pub(super) fn read(own: Section<'_>, trained: usize) -> Result<Self> {
+        let kind = own.text("rope.scaling.type").unwrap_or("linear");
+        let factor = own.number("rope.scaling.factor").or_else(|| own.number("rope.scale_linear"));
+        let factor = factor.unwrap_or(1.0);
+        let scaling = match kind {
+            "none" => RopeScaling::None,
+            "linear" if factor == 1.0 => RopeScaling::None,
+            "linear" => RopeScaling::Linear { factor },
+            "yarn" => RopeScaling::Yarn {
+                factor,
+                original: own.count("rope.scaling.original_context_length").unwrap_or(trained),
+                beta_fast: 32.0,
+                beta_slow: 1.0,
+                truncate: true,
+                attention_factor: RopeScaling::yarn_attention_factor(factor, 1.0),
+            },
+            other => {
+                return Err(own.wrong(
+                    "rope.scaling.type",
+                    &format!("`{}` is not supported (known: none, linear, yarn)", shortened(other)),
+                ));
+            }
+        };
+        let magnitude = own.number("rope.scaling.attn_factor").unwrap_or(1.0);
+        Ok(Self { scaling, magnitude })
+    }
+}
+
+/// Refuses keys that change the result and are not supported; gives a warning of the unknown ones
+/// and of those without effect.
+pub(super) fn check(file: &Gguf, config: &Config) -> Result<Vec<String>> {
+    let own = file.own();
+    for key in OWN {
+        if let Some(neutral) = key.neutral {
+            refuse_unless(own, key.name, |n| neutral.contains(&n))?;
+        }
+    }
+    refuse_unless(own, ATTENTION_SCALE, |n| {
+        n == 0.0 || (n * (config.head_dim as f64).sqrt() - 1.0).abs() < 1e-5
+    })?;
+    let kind = own.text("rope.scaling.type");
+    let usual = if kind == Some("yarn") { 1.0 } else { 0.0 };
+    refuse_unless(own, EXTRAPOLATION, |n| n == usual || n == -1.0)?;
+
+    let mut warnings = Vec::new();
+    let mut warn = |what: String| warnings.push(format!("{}: {what}", file.name()));
+    let factor = own.number("rope.scaling.factor");
+    if kind == Some("none") && factor.is_some_and(|factor| factor != 1.0) {
+        warn(format!(
+            "`{}` has no effect, since `{}` is none",
+            own.full("rope.scaling.factor"),
+            own.full("rope.scaling.type")
+        ));
+    }
+    let (architecture, window) = (config.architecture, config.architecture.keys.window.gguf);
+    if architecture.window.is_none() && own.count(window).is_some_and(|window| window > 0) {
+        warn(format!(
+            "`{}` means nothing in {}, whose layers look back at all tokens",
+            own.full(window),
+            architecture.spelling.gguf
+        ));
+    }
+    if let Some(stated) = own.count(VOCABULARY).filter(|&stated| stated != config.vocab) {
+        warn(format!(
+            "`{}` is {stated} and has no effect: the embedding has {} rows",
+            own.full(VOCABULARY),
+            config.vocab
+        ));
+    }
+    let tokens = file.tokenizer().len_of("tokens");
+    // More tokens than rows do no harm before one of them is used.
+    if tokens < config.vocab {
+        warn(format!(
+            "`{}` has {tokens} tokens, and the embedding {} rows",
+            file.tokenizer().full("tokens"),
+            config.vocab
+        ));
+    }
+    let of_model = own.keys().filter(|key| OWN.iter().all(|known| known.name != *key));
+    let tokenizer = file.tokenizer();
+    let of_tokenizer =
+        tokenizer.keys().filter(|key| TOKENIZER.iter().all(|(known, _)| known != key));
+    let mut unknown: Vec<String> = of_model
+        .map(|key| format!("`{}`", own.full(key)))
+        .chain(of_tokenizer.map(|key| format!("`{}`", tokenizer.full(key))))
+        .collect();
+    unknown.sort_unstable();
+    if !unknown.is_empty() {
+        let more = unknown.len().saturating_sub(SHOWN);
+        unknown.truncate(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        warn(format!(
+            "kscope does not know the metadata {}{more}, and runs the model without",
+            unknown.join(", ")
+        ));
+    }
+    Ok(warnings)
+}
+
+fn refuse_unless(own: Section<'_>, key: &str, is_neutral: impl Fn(f64) -> bool) -> Result<()> {
+    match own.any_number(key) {
+        Some(number) if !is_neutral(number) => Err(refusal(own, key, number)),
+        _ => Ok(()),
+    }
+}
+
+fn refusal(own: Section<'_>, key: &str, number: f64) -> Error {
+    let found = own.flag(key).map_or_else(|| number.to_string(), |flag| flag.to_string());
+    own.wrong(key, &format!("{found} changes what the model computes and is not supported"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::arch::ARCHITECTURES;
+
+    #[test]
+    fn the_keys_of_every_architecture_have_a_type() {
+        for architecture in ARCHITECTURES {
+            for key in architecture.keys.gguf() {
+                assert!(OWN.iter().any(|known| known.name == key), "{architecture}: {key}");
+            }
+        }
+    }
+}

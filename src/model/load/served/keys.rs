@@ -1,0 +1,321 @@
+//! What a server holds, by the keys of a `config.json`.
+
+use serde_json::{Map, Value};
+
+use super::layers::layers;
+use crate::Result;
+use crate::error::shortened;
+use crate::model::arch::Architecture;
+use crate::model::config::Config;
+use crate::model::load::fields::Fields;
+use crate::model::load::hf_config;
+use crate::model::served::{ExpertSizes, KvLayer, LatentSizes, ServedModel, ServedSizes};
+use crate::numbers::count;
+
+/// The keys of a configuration whose `model_type` says that it has a text model inside.
+const INNER: [&str; 2] = ["text_config", "llm_config"];
+
+/// Keys that only models with other layers than attention have.
+const OTHER_LAYERS: [&str; 9] = [
+    "mamba_d_state",
+    "mamba_d_conv",
+    "ssm_cfg",
+    "state_size",
+    "attn_layer_period",
+    "layers_block_type",
+    "linear_num_value_heads",
+    "num_kv_shared_layers",
+    "cross_attention_layers",
+];
+
+/// What a server holds of the model with these keys. `origin` is the file named in errors.
+pub(super) fn of_keys(map: &Map<String, Value>, origin: &str, name: &str) -> Result<ServedModel> {
+    if let Some(Value::Object(inner)) = INNER.iter().find_map(|key| map.get(*key)) {
+        let mut text = inner.clone();
+        for key in ["model_type", "tie_word_embeddings", "torch_dtype", "quantization_config"] {
+            if let (false, Some(value)) = (text.contains_key(key), map.get(key)) {
+                text.insert(key.to_owned(), value.clone());
+            }
+        }
+        let mut model = of_keys(&text, origin, name)?;
+        model.warnings.push(format!("{origin}: the text model is planned, other parts are not"));
+        return Ok(model);
+    }
+    let fields = Fields { map, origin };
+    let model_type =
+        fields.text("model_type")?.ok_or_else(|| fields.wrong("model_type", "is missing"))?;
+    for key in OTHER_LAYERS {
+        if fields.value(key).is_some_and(|value| value != &Value::from(0)) {
+            let what = format!(
+                "belongs to layers that cache something else than keys and values of every token, and `{}` cannot be planned",
+                shortened(model_type)
+            );
+            return Err(fields.wrong(key, &what));
+        }
+    }
+    if fields.value("is_encoder_decoder") == Some(&Value::Bool(true)) {
+        return Err(fields.wrong("is_encoder_decoder", "is true, and only decoders are planned"));
+    }
+    let model = match Architecture::of_model_type(model_type) {
+        // A model that kscope runs is read as it is when it runs, and refused for the same reasons.
+        Ok(architecture) => {
+            let (config, warnings) = hf_config::of_keys(map, origin)?;
+            let mut model = ServedModel::of_config(name, &config, origin);
+            let keys = &architecture.keys;
+            model.max_context = fields.count(keys.context.hf)?.unwrap_or(config.max_context);
+            if config.context_key != keys.window.hf {
+                model.max_context = config.max_context;
+            }
+            model.layers = layers(fields, model_type, &config_heads(&config))?;
+            model.warnings = warnings;
+            model
+        }
+        Err(_) => other_sizes(fields, model_type)?.model(name, model_type, origin),
+    };
+    let mut model = model;
+    if let Some(how) = fields.value("quantization_config") {
+        let method = how.get("quant_method").and_then(Value::as_str).unwrap_or("quantised");
+        model.warnings.push(format!(
+            "{origin}: its weights are {}, and are counted at {} unless their files are beside it or --weights says more",
+            shortened(method),
+            model.weights.origin
+        ));
+    }
+    Ok(model)
+}
+
+fn config_heads(config: &Config) -> Vec<(usize, usize)> {
+    vec![(config.kv_heads, config.head_dim); config.layers]
+}
+
+/// A size that has to be there.
+pub(super) fn needed(fields: Fields<'_>, key: &str) -> Result<usize> {
+    match fields.whole(key)? {
+        Some(0) => Err(fields.wrong(key, "must be at least 1, not 0")),
+        Some(size) if size > Config::VOCAB.end() * 4 => {
+            Err(fields.wrong(key, &format!("is {}, more than any model has", count(size))))
+        }
+        Some(size) => Ok(size),
+        None => Err(fields.wrong(key, "is missing")),
+    }
+}
+
+/// What transformers assumes of Gemma 3 where its configuration does not say it: query heads, KV
+/// heads, channels.
+const GEMMA3: [usize; 3] = [8, 4, 256];
+
+/// The sizes of an architecture that kscope does not run.
+fn other_sizes(fields: Fields<'_>, model_type: &str) -> Result<ServedSizes> {
+    let is_gemma3 = model_type.starts_with("gemma3");
+    let usual = |key: &str, value: usize| match fields.value(key) {
+        None if is_gemma3 => Ok(value),
+        _ => needed(fields, key),
+    };
+    let count_of_layers = needed(fields, "num_hidden_layers")?;
+    if !Config::LAYERS.contains(&count_of_layers) {
+        let what = format!("must be 1 to 1,024, not {}", count(count_of_layers));
+        return Err(fields.wrong("num_hidden_layers", &what));
+    }
+    let hidden = needed(fields, "hidden_size")?;
+    let heads = usual("num_attention_heads", GEMMA3[0])?;
+    let latent = latent(fields)?;
+    let layers = match latent {
+        Some(latent) => {
+            let width = latent.kv_rank + latent.rope;
+            vec![KvLayer::Latent { width }; count_of_layers]
+        }
+        None => {
+            let head_dim = match fields.value("head_dim") {
+                Some(_) => needed(fields, "head_dim")?,
+                None if is_gemma3 => GEMMA3[2],
+                None if hidden.is_multiple_of(heads) => hidden / heads,
+                None => {
+                    let what = format!(
+                        "is missing, and `hidden_size` {hidden} is no multiple of {heads} query heads"
+                    );
+                    return Err(fields.wrong("head_dim", &what));
+                }
+            };
+            let kv_heads = kv_heads(fields, count_of_layers, heads, is_gemma3)?;
+            let pairs: Vec<_> = kv_heads.into_iter().map(|heads| (heads, head_dim)).collect();
+            layers(fields, model_type, &pairs)?
+        }
+    };
+    let experts = experts(fields, count_of_layers)?;
+    let mlp = match (fields.value("intermediate_size"), experts) {
+        (None, Some(experts)) => experts.width,
+        _ => needed(fields, "intermediate_size")?,
+    };
+    Ok(ServedSizes {
+        layers,
+        hidden,
+        heads,
+        mlp,
+        vocab: usual("vocab_size", 262_208)?,
+        max_context: usual("max_position_embeddings", 131_072)?,
+        rope_theta: fields.number("rope_theta")?.unwrap_or(10_000.0),
+        tied: fields.flag("tie_word_embeddings")?.unwrap_or(is_gemma3),
+        latent,
+        experts,
+        attention_bits: 16.0,
+        expert_bits: 16.0,
+    })
+}
+
+/// KV heads of every layer: one number, or a list with one for each.
+fn kv_heads(
+    fields: Fields<'_>,
+    layers: usize,
+    heads: usize,
+    is_gemma3: bool,
+) -> Result<Vec<usize>> {
+    let key = "num_key_value_heads";
+    let per_layer = match fields.value(key) {
+        Some(Value::Array(_)) => {
+            let list = fields.numbers(key)?.unwrap_or_default();
+            let whole: Vec<usize> = list
+                .iter()
+                .filter(|n| n.fract() == 0.0 && **n >= 1.0)
+                .map(|n| *n as usize)
+                .collect();
+            if whole.len() != layers || list.len() != layers {
+                let what = format!("must be one count or {layers} of them, one a layer");
+                return Err(fields.wrong(key, &what));
+            }
+            whole
+        }
+        Some(_) => vec![needed(fields, key)?; layers],
+        None if is_gemma3 => vec![GEMMA3[1]; layers],
+        None => vec![heads; layers],
+    };
+    match per_layer.iter().find(|kv| !heads.is_multiple_of(**kv)) {
+        Some(kv) => {
+            let what = format!("is {kv}, which {heads} query heads cannot share evenly");
+            Err(fields.wrong(key, &what))
+        }
+        None => Ok(per_layer),
+    }
+}
+
+/// Multi-head latent attention, where the keys of DeepSeek's configurations are there.
+fn latent(fields: Fields<'_>) -> Result<Option<LatentSizes>> {
+    if fields.value("kv_lora_rank").is_none() {
+        return Ok(None);
+    }
+    let q_rank = match fields.value("q_lora_rank") {
+        None => None,
+        Some(_) => Some(needed(fields, "q_lora_rank")?),
+    };
+    Ok(Some(LatentSizes {
+        kv_rank: needed(fields, "kv_lora_rank")?,
+        rope: needed(fields, "qk_rope_head_dim")?,
+        q_rank,
+        nope: needed(fields, "qk_nope_head_dim")?,
+        v: needed(fields, "v_head_dim")?,
+    }))
+}
+
+/// A mixture of experts, by the names that DeepSeek, Qwen, Mixtral and gpt-oss have for it.
+fn experts(fields: Fields<'_>, layers: usize) -> Result<Option<ExpertSizes>> {
+    let keys = ["n_routed_experts", "num_local_experts", "num_experts"];
+    let Some(key) = keys.into_iter().find(|key| fields.value(key).is_some()) else {
+        return Ok(None);
+    };
+    let (experts, chosen) = (needed(fields, key)?, needed(fields, "num_experts_per_tok")?);
+    if chosen > experts {
+        let what = format!("is {chosen}, more than `{key}` {experts}");
+        return Err(fields.wrong("num_experts_per_tok", &what));
+    }
+    let width = match fields.value("moe_intermediate_size") {
+        Some(_) => needed(fields, "moe_intermediate_size")?,
+        None => needed(fields, "intermediate_size")?,
+    };
+    let dense_layers = fields.count("first_k_dense_replace")?.unwrap_or(0);
+    Ok(Some(ExpertSizes {
+        count: experts,
+        chosen,
+        shared: fields.count("n_shared_experts")?.unwrap_or(0),
+        width,
+        dense_layers: dense_layers.min(layers),
+    }))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::model::load::served) fn read(json: Value) -> Result<ServedModel> {
+        of_keys(json.as_object().unwrap(), "config.json", "test")
+    }
+
+    pub(in crate::model::load::served) fn base() -> Value {
+        serde_json::json!({
+            "model_type": "gpt_oss", "num_hidden_layers": 4, "hidden_size": 2880,
+            "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 64,
+            "intermediate_size": 2880, "vocab_size": 201088, "max_position_embeddings": 131072,
+            "num_local_experts": 32, "num_experts_per_tok": 4, "sliding_window": 128,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+        })
+    }
+
+    pub(in crate::model::load::served) fn with(changes: &[(&str, Value)]) -> Value {
+        let mut json = base();
+        for (key, value) in changes {
+            match value {
+                Value::Null => drop(json.as_object_mut().unwrap().remove(*key)),
+                value => json[*key] = value.clone(),
+            }
+        }
+        json
+    }
+
+    #[test]
+    fn what_cannot_be_planned_is_refused_by_key() {
+        for (key, value, part) in [
+            ("num_hidden_layers", Value::Null, "`num_hidden_layers` is missing"),
+            ("num_hidden_layers", 0.into(), "at least 1, not 0"),
+            ("vocab_size", (-3).into(), "must be a count"),
+            ("num_key_value_heads", 7.into(), "is 7, which 64 query heads cannot share"),
+            ("num_key_value_heads", serde_json::json!([8, 8]), "one count or 4 of them"),
+            ("num_experts_per_tok", 33.into(), "is 33, more than `num_local_experts` 32"),
+            ("layer_types", serde_json::json!(["full_attention"]), "a list of 4 kinds"),
+            (
+                "layer_types",
+                serde_json::json!([
+                    "linear_attention",
+                    "full_attention",
+                    "full_attention",
+                    "full_attention"
+                ]),
+                "a layer of `linear_attention`",
+            ),
+            ("mamba_d_state", 16.into(), "cannot be planned"),
+            ("is_encoder_decoder", true.into(), "only decoders"),
+            ("model_type", Value::Null, "`model_type` is missing"),
+        ] {
+            let sentence = read(with(&[(key, value)])).unwrap_err().to_string();
+            assert!(
+                sentence.starts_with("config.json: `") && sentence.contains(part),
+                "{sentence}"
+            );
+        }
+    }
+
+    #[test]
+    fn latents_lists_of_heads_and_inner_models_are_understood() {
+        let latent = with(&[
+            ("model_type", "deepseek_v3".into()),
+            ("kv_lora_rank", 512.into()),
+            ("qk_rope_head_dim", 64.into()),
+            ("qk_nope_head_dim", 128.into()),
+            ("v_head_dim", 128.into()),
+        ]);
+        assert_eq!(read(latent).unwrap().layers, vec![KvLayer::Latent { width: 576 }; 4]);
+        let lists =
+            read(with(&[("num_key_value_heads", serde_json::json!([8, 4, 2, 1]))])).unwrap();
+        assert!(lists.mask_shape().unwrap_err().to_string().contains("layers differ"));
+        let inner = serde_json::json!({"model_type": "gemma3", "text_config": base()});
+        let inner = read(inner).unwrap();
+        assert!(inner.warnings[0].contains("the text model is planned"), "{:?}", inner.warnings);
+    }
+}

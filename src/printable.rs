@@ -1,0 +1,119 @@
+//! Text of files, models and prompts on its way to a terminal: what a terminal would obey, it shows
+//! instead.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Line breaks and tabs of a longer text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breaks {
+    /// Stay what they are.
+    Kept,
+    /// Are shown as well: the text is part of one line.
+    Shown,
+}
+
+/// The text with every control character written out: `\x1b` for an escape, `\u{202e}` for one that
+/// turns the direction of writing.
+pub fn printable(text: &str, breaks: Breaks) -> Cow<'_, str> {
+    let is_shown = |c: char| match c {
+        '\n' | '\t' => breaks == Breaks::Shown,
+        c => is_obeyed(c),
+    };
+    if !text.contains(is_shown) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            c if !is_shown(c) => out.push(c),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if u32::from(c) < 0x100 => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c => {
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// The text as content or attribute of HTML and SVG: printable, and without markup of its own.
+pub fn without_markup(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in printable(text, Breaks::Shown).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// JSON with what JSON itself leaves as it is, but a terminal would obey, in JSON's own escapes:
+/// the same value.
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    let is_shown = |c: char| c != '\n' && is_obeyed(c);
+    if !json.contains(is_shown) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_shown(c) {
+            // All of them are in the first plane.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Whether a terminal acts on a character: the controls of ASCII and of Latin 1, line and paragraph
+/// separators, and the marks that change the direction of writing.
+pub fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Breaks, printable, printable_json};
+
+    #[test]
+    fn what_a_terminal_obeys_is_written_out() {
+        for (text, kept, shown) in [
+            ("plain grüße 日本 🙂", "plain grüße 日本 🙂", "plain grüße 日本 🙂"),
+            ("a\nb\tc", "a\nb\tc", "a\\nb\\tc"),
+            ("\u{1b}[2J", "\\x1b[2J", "\\x1b[2J"),
+            ("\u{1b}]52;c;AA\u{7}", "\\x1b]52;c;AA\\x07", "\\x1b]52;c;AA\\x07"),
+            ("\u{9b}31m\u{7f}\0\r\n", "\\x9b31m\\x7f\\x00\\r\n", "\\x9b31m\\x7f\\x00\\r\\n"),
+            (
+                "\u{202e}x\u{2069}\u{2028}",
+                "\\u{202e}x\\u{2069}\\u{2028}",
+                "\\u{202e}x\\u{2069}\\u{2028}",
+            ),
+            // Joiners and variation selectors are part of a character.
+            ("👩\u{200d}👧 ❤\u{fe0f}", "👩\u{200d}👧 ❤\u{fe0f}", "👩\u{200d}👧 ❤\u{fe0f}"),
+        ] {
+            assert_eq!(printable(text, Breaks::Kept), kept);
+            assert_eq!(printable(text, Breaks::Shown), shown);
+        }
+    }
+
+    #[test]
+    fn json_stays_the_same_value() {
+        let value = serde_json::json!({"a\u{9b}": "\u{1b}\u{7f}\u{85}\u{202e}\n\\u"});
+        let json = serde_json::to_string_pretty(&value).unwrap();
+        let printed = printable_json(&json);
+        assert!(!printed.chars().any(|c| c.is_control() && c != '\n'), "{printed:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), value);
+    }
+}

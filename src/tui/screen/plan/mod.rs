@@ -1,0 +1,32 @@
+//! The capacity plan: what fits, how fast it is, what it costs.
+
+mod knobs;
+mod layout;
+mod outcome;
+mod sheet;
+pub mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+mod update;
+mod view;
+
+use crate::tui::screen::ScreenParts;
+
+/// The screen.
+pub const SCREEN: ScreenParts = ScreenParts {
+    title: "Plan",
+    key: "8",
+    about: "what fits, at what speed and cost",
+    table: table::TABLE,
+    update: update::update,
+    typing: None,
+    wheel: layout::wheel,
+    press: layout::press,
+    after: None,
+    render: view::render,
+    side: None,
+    crumbs: None,
+    sheet: sheet::sheet,
+    file_stem: None,
+};

@@ -1,0 +1,43 @@
+//! The plan's row as a table.
+
+use serde_json::{Value, json};
+
+use crate::capacity;
+use crate::tui::app::model::ModelView;
+use crate::tui::app::state::State;
+use crate::tui::export::Sheet;
+
+/// One row: the setting of the knobs.
+pub fn sheet(state: &State, model: &ModelView) -> Sheet {
+    let columns = vec![
+        "model",
+        "stored",
+        "ctx",
+        "batch",
+        "gpu",
+        "weights_bytes",
+        "kv_bytes_dense",
+        "kv_bytes",
+        "fits_dense",
+        "fits",
+        "max_ctx_dense",
+        "max_ctx",
+        "max_batch_dense",
+        "max_batch",
+        "step_ms_dense",
+        "step_ms",
+        "label",
+    ];
+    let report = state.screens.plan.request(model).and_then(|request| capacity::plan(&request));
+    let Ok(report) = report else { return Sheet { columns, rows: Vec::new() } };
+    let row = |row: &capacity::CapacityRow| {
+        let values = serde_json::to_value(row).unwrap_or_default();
+        let own = |column: &&str| values.get(*column).cloned().unwrap_or(Value::Null);
+        [json!(report.model.name), json!(report.stored)]
+            .into_iter()
+            .chain(columns[2..].iter().map(own))
+            .collect()
+    };
+    let rows = report.rows.iter().map(row).collect();
+    Sheet { columns, rows }
+}
