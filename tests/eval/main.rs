@@ -2,6 +2,7 @@
 
 mod base_logits;
 mod data;
+mod report;
 mod runs;
 mod scores;
 

@@ -10,3 +10,4 @@ mod sources;
 mod tables;
 
 pub use command::{EvalArgs, run};
+pub use tables::markdown;
