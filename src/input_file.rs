@@ -35,6 +35,8 @@ pub const PROMPT: Kind = Kind { what: "a prompt", most_bytes: 256 * MIB };
 pub const TEXT: Kind = Kind { what: "a text", most_bytes: 2048 * MIB };
 /// The program's own settings.
 pub const SETTINGS: Kind = Kind { what: "settings", most_bytes: MIB };
+/// What `kscope bench` measured.
+pub const MEASUREMENTS: Kind = Kind { what: "measurements", most_bytes: 256 * MIB };
 /// A recorded session.
 pub const RECORDING: Kind = Kind { what: "a recording", most_bytes: 4096 * MIB };
 /// The state of a learning that was interrupted.

@@ -8,7 +8,7 @@ use super::output;
 use crate::eval::report::{MapPicture, Report, Speed, html, worst};
 use crate::eval::run::{Figures, MaskHeader, plan_fingerprint, read_results};
 use crate::mask::files::{self, Split};
-use crate::{Error, Result, error};
+use crate::{Error, Result, error, input_file};
 
 /// Arguments of `kscope report`.
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,7 @@ struct Bench {
 }
 
 fn speeds(path: &Path) -> Result<Vec<Speed>> {
-    let text = std::fs::read_to_string(path).map_err(|cause| error::io("reading", path, &cause))?;
+    let text = input_file::read_json(path, input_file::MEASUREMENTS)?;
     let bench: Bench = serde_json::from_str(&text).map_err(|cause| {
         Error::input(format!(
             "{}: expected what `kscope bench decode --json` prints, found {cause}",

@@ -10,9 +10,9 @@ use crate::cli::values::{self, DtypeOf};
 use crate::decode::worker::event::MaskInfo;
 use crate::element::Dtype;
 use crate::mask::files::{self, Contents, MaskFile, Split};
-use crate::mask::{CachePlan, Window, fingerprint};
+use crate::mask::{CachePlan, Window, fingerprint, group_tokens};
 use crate::model::config::Config;
-use crate::numbers::count;
+use crate::numbers::{count, percent};
 use crate::{Error, Result};
 
 /// What the cache stores.
@@ -136,7 +136,9 @@ impl CacheArgs {
         let given = |given: Result<GivenPlan>| {
             let given = given?;
             refuse_coded(device, &given.name, &given.plan)?;
-            Ok(GivenPlan { window: self.window(given.window)?, ..given })
+            let given = GivenPlan { window: self.window(given.window)?, ..given };
+            note_scales(&given);
+            Ok(given)
         };
         masks.chain(plans).map(given).collect()
     }
@@ -178,6 +180,25 @@ impl CacheArgs {
     }
 }
 
+/// Says so where a plan's codes share their scales by so few tokens that the scales are what is
+/// stored.
+fn note_scales(given: &GivenPlan) {
+    let chunk = given.window.chunk;
+    let share = given.plan.bytes_share(chunk);
+    let usual = given.plan.bytes_share(Window::CODED.chunk);
+    if share > 1.25 * usual {
+        output::note(&format!(
+            "kscope: {}: with chunks of {} tokens, {} tokens share a scale and the middle takes {} of a dense one; with chunks of {} it takes {}",
+            given.name,
+            count(chunk),
+            group_tokens(chunk),
+            percent(share, 1),
+            Window::CODED.chunk,
+            percent(usual, 1)
+        ));
+    }
+}
+
 /// A plan by name or from a file, or what a file keeps at the widths of a name (`FILE*NAME`). A name
 /// wins over a file that is called so; `./NAME` is the file.
 pub fn read_plan(text: &str, config: &Config) -> Result<GivenPlan> {
@@ -210,6 +231,9 @@ pub fn read_plan(text: &str, config: &Config) -> Result<GivenPlan> {
 /// What a file keeps, at the widths of a named plan and in its groups of tokens.
 fn times(file: &str, name: &str, config: &Config) -> Result<GivenPlan> {
     let widths = CachePlan::named(name, config.mask_shape())?;
+    if file.is_empty() {
+        return Err(Error::input("the name of a mask or plan file is missing before the *"));
+    }
     let mask = read_file(Path::new(file), config)?;
     Ok(GivenPlan {
         name: format!("{file}*{name}"),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::geometry::{NamedGeometry, model_geometry};
 use super::make::{Inherited, MakeArgs, MakeSettings, binding, shown, texts};
+use super::report;
 use super::values::{Fit, HeldAt, LockSpec};
 use crate::cli::output;
 use crate::mask::files::{self, Contents, MaskFile};
@@ -194,6 +195,7 @@ fn save(
     let contents = Contents::Mask(file);
     files::save(&args.output, &contents, false)?;
     let file = contents.into_mask(&shown(Some(&args.output)))?;
+    report::note_nothing(&file.plan);
     let setting = StatisticsSetting { at: None, element_size: args.kv_dtype.bytes() };
     let chunk = file.origin.window.chunk;
     let report = Report {

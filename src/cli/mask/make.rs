@@ -248,6 +248,7 @@ pub(super) fn run(args: &MakeArgs) -> Result<()> {
     let contents = Contents::Mask(file);
     files::save(&args.output, &contents, false)?;
     let Contents::Mask(file) = contents else { unreachable!("a mask was just made") };
+    report::note_nothing(&file.plan);
     print(args, &file, settings)
 }
 

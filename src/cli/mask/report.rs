@@ -1,6 +1,7 @@
 //! The numbers of a mask or plan as text.
 
 use super::colors::{Pen, Tone};
+use crate::cli::output;
 use crate::mask::{CachePlan, Statistics, Width, WidthStatistics, Window, bytes};
 use crate::numbers::{self, count, percent};
 
@@ -19,6 +20,15 @@ pub(super) fn kept(
         ));
     }
     text
+}
+
+/// Says so where a mask or plan stores nothing of the middle.
+pub(super) fn note_nothing(plan: &CachePlan) {
+    if plan.mask().kept_ratio() == 0.0 {
+        output::note(
+            "kscope: every head is dropped: of the middle nothing is stored, neither K nor V; only sink and recent window remain",
+        );
+    }
 }
 
 /// What the report needs besides the numbers of the mask.

@@ -8,6 +8,7 @@ use super::tables::{by_depth, losses, means, positions, scores, stored, summary}
 use super::worst::Worst;
 use crate::eval::run::{CONTROL, Figures, Row};
 use crate::numbers::count;
+use crate::printable::without_markup;
 
 /// How fast one cache decodes.
 #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
@@ -59,24 +60,9 @@ pre{background:var(--soft);padding:.6rem;white-space:pre-wrap;overflow-wrap:anyw
 @media print{body{max-width:none;font-size:11px}.scroll{overflow:visible}table{font-size:9px}\
 th,td{padding:.1rem .25rem;white-space:normal}h2{break-after:avoid}tr,svg{break-inside:avoid}}";
 
-/// A text as HTML: nothing in it is markup, and control characters are shown.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() => {
-                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out
+/// Lines of text as content of HTML.
+fn lines(text: &str) -> String {
+    text.lines().map(without_markup).collect::<Vec<_>>().join("\n")
 }
 
 /// Cells longer than this wrap.
@@ -89,7 +75,7 @@ fn table(rows: &[Vec<String>]) -> String {
         out.push_str(if at == 0 { "<thead><tr>" } else { "<tr>" });
         for cell in row {
             let class = if cell.chars().count() > LONG { " class=\"long\"" } else { "" };
-            let _ = write!(out, "<{tag}{class}>{}</{tag}>", escape(cell));
+            let _ = write!(out, "<{tag}{class}>{}</{tag}>", without_markup(cell));
         }
         out.push_str(if at == 0 { "</tr></thead><tbody>" } else { "</tr>" });
     }
@@ -110,14 +96,14 @@ fn maps(out: &mut String, pictures: &[MapPicture]) {
         let _ = write!(
             out,
             "<h3>{}</h3>\n<div class=\"scroll\">{}</div>\n",
-            escape(&picture.name),
+            without_markup(&picture.name),
             map::svg(picture)
         );
         if !picture.recipe.is_empty() {
             let _ = write!(
                 out,
                 "<details><summary>How it was made</summary><pre>{}</pre></details>\n",
-                escape(&picture.recipe)
+                lines(&picture.recipe)
             );
         }
     }
@@ -203,14 +189,13 @@ pub fn html(report: &Report<'_>) -> String {
     let title = format!("{}: what its cache may lose", figures.run.model);
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<title>{0}</title>\n<style>{STYLE}</style></head>\n<body>\n<h1>{0}</h1>\n",
-        escape(&title)
+        without_markup(&title)
     );
-    let lines = summary(figures);
-    for line in lines.iter().filter(|line| !line.starts_with("command: ")) {
-        let _ = writeln!(out, "<p>{}</p>", escape(line));
+    for line in summary(figures).iter().filter(|line| !line.starts_with("command: ")) {
+        let _ = writeln!(out, "<p>{}</p>", without_markup(line));
     }
     for flag in &figures.flags {
-        let _ = writeln!(out, "<p><strong>Note:</strong> {}</p>", escape(flag));
+        let _ = writeln!(out, "<p><strong>Note:</strong> {}</p>", without_markup(flag));
     }
     out.push_str("<h2>Bytes</h2>\n");
     out.push_str(&table(&stored(figures)));
@@ -218,8 +203,8 @@ pub fn html(report: &Report<'_>) -> String {
         let _ = write!(
             out,
             "<h2>Bytes against quality: {}</h2>\n<div class=\"scroll\">{}</div>\n",
-            escape(title),
-            plot::svg(title, &places, &escape)
+            without_markup(title),
+            plot::svg(title, &places)
         );
     }
     quality(&mut out, figures);
@@ -227,7 +212,7 @@ pub fn html(report: &Report<'_>) -> String {
     speeds(&mut out, report.speed);
     maps(&mut out, report.maps);
     out.push_str("<h2>Make these results again</h2>\n");
-    let _ = write!(out, "<pre>{}</pre>\n<ul>", escape(&figures.run.command));
+    let _ = write!(out, "<pre>{}</pre>\n<ul>", lines(&figures.run.command));
     let mut origin = vec![format!("model fingerprint {}", figures.run.model_fingerprint)];
     origin.extend(
         figures
@@ -245,7 +230,7 @@ pub fn html(report: &Report<'_>) -> String {
             .map(|source| format!("{}: sha256 {}", source.name, source.sha256)),
     );
     for line in origin {
-        let _ = write!(out, "<li><code>{}</code></li>", escape(&line));
+        let _ = write!(out, "<li><code>{}</code></li>", without_markup(&line));
     }
     out.push_str("</ul>\n</body></html>\n");
     out
@@ -257,10 +242,6 @@ mod tests {
 
     #[test]
     fn text_of_files_and_models_is_never_markup() {
-        assert_eq!(
-            escape("<b onx='1'>&\"\u{1b}[0m"),
-            "&lt;b onx=&#39;1&#39;&gt;&amp;&quot;\\u{1b}[0m"
-        );
         let page = table(&[vec!["<i>".to_owned()], vec!["x".repeat(60)]]);
         assert!(!page.contains("<i>") && page.contains("<td class=\"long\">"));
     }

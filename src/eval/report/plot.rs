@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::eval::run::{DENSE, Figures};
+use crate::printable::without_markup;
 
 /// One mask's place.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,19 +56,15 @@ const SIZE: (f64, f64) = (640.0, 300.0);
 /// Room for the axis and its numbers: left, top, right, bottom.
 const EDGE: [f64; 4] = [64.0, 12.0, 150.0, 40.0];
 
-/// A plot of places as SVG. `escape` makes text safe.
-pub(super) fn svg(
-    title: &str,
-    places: &[FrontierPlace],
-    escape: &dyn Fn(&str) -> String,
-) -> String {
+/// A plot of places as SVG.
+pub(super) fn svg(title: &str, places: &[FrontierPlace]) -> String {
     let most = places.iter().map(|place| place.value).fold(0.0, f64::max);
     let top = if most > 0.0 { most * 1.08 } else { 1.0 };
     let x = |share: f64| EDGE[0] + share.min(1.0) * (SIZE.0 - EDGE[0] - EDGE[2]);
     let y = |value: f64| SIZE.1 - EDGE[3] - value / top * (SIZE.1 - EDGE[1] - EDGE[3]);
     let mut out = format!(
         "<svg class=\"plot\" role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {} {}\" width=\"{}\">",
-        escape(title),
+        without_markup(title),
         SIZE.0,
         SIZE.1,
         SIZE.0
@@ -105,7 +102,7 @@ pub(super) fn svg(
             "<circle cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"4\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             px + 7.0,
             py - 5.0,
-            escape(&place.name)
+            without_markup(&place.name)
         );
     }
     out.push_str("</svg>");

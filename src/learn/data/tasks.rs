@@ -279,7 +279,7 @@ pub fn draw_of_length(model: &Model, task: Task, draw: &Draw<'_>) -> Result<Toke
     let tokens = tokens(model, task, &self::draw(task, draw, bytes)?)?;
     match longest(&tokens) {
         found if found > draw.tokens => Err(Error::input(format!(
-            "a {task:?} sample of {} tokens cannot be made, the shortest has {}",
+            "a sample of the task {task:?} with {} tokens cannot be made, the shortest has {}",
             count(draw.tokens),
             count(found)
         ))),

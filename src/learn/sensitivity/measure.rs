@@ -34,11 +34,17 @@ pub fn measure(
         .map(|window| window_tokens(model, haystack, settings, window))
         .collect::<Result<_>>()?;
     let recall_samples = if settings.recall_weight > 0.0 { settings.recall_samples } else { 0 };
-    let recall: Vec<Tokens> = (0..recall_samples)
-        .map(|sample| recall_tokens(model, haystack, settings, sample))
-        .collect::<Result<_>>()
+    let of_length = |tokens: usize| -> Result<Vec<Tokens>> {
+        let sample = |sample| recall_tokens(model, haystack, settings, (sample, tokens));
+        (0..recall_samples).map(sample).collect()
+    };
+    // A tokenizer of short tokens may need more than half a window for the shortest prompt.
+    let recall = of_length(settings.recall_tokens())
+        .or_else(|_| of_length(settings.window_tokens))
         .map_err(|error| {
-            Error::input(format!("{error} (recall weight 0 measures on text alone)"))
+            Error::input(format!(
+                "recall prompts: {error}; --recall-weight 0 measures on text alone, and larger --window-tokens make room"
+            ))
         })?;
     let work = |tokens: &Tokens| tokens.prefix.len() + 4 * rows(tokens);
     let all: usize = text.iter().chain(&recall).map(work).sum();
@@ -169,12 +175,12 @@ fn recall_tokens(
     model: &Model,
     haystack: &Haystack,
     settings: &SensitivitySettings,
-    sample: usize,
+    (sample, tokens): (usize, usize),
 ) -> Result<Tokens> {
     let draw = Draw {
         haystack,
         part: HaystackPart::Training,
-        tokens: settings.recall_tokens(),
+        tokens,
         codes: 4,
         seed: generator(settings.seed, 2, sample).draw(),
     };
