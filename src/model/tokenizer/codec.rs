@@ -30,7 +30,12 @@ pub(super) const END_TOKENS: &[&str] = &[
     "[EOS]",
     "</s>",
     "<eos>",
+    "[e~[",
 ];
+
+/// Where a vocabulary has both of these, `<|end|>` ends a message and not the turn, as llama.cpp has
+/// it of gpt-oss.
+const HARMONY: [&str; 2] = ["<|return|>", "<|call|>"];
 
 /// A model's tokenizer.
 pub struct Tokenizer {
@@ -90,7 +95,8 @@ impl Tokenizer {
     pub fn with_end_tokens(mut self, configured: &[u32]) -> Self {
         self.end.extend_from_slice(configured);
         let added = self.inner.get_added_tokens_decoder();
-        for text in END_TOKENS {
+        let is_harmony = HARMONY.iter().all(|text| self.inner.token_to_id(text).is_some());
+        for text in END_TOKENS.iter().filter(|text| !(is_harmony && **text == "<|end|>")) {
             // A word of the vocabulary may look like the shorter ones by chance.
             let is_mark = |id: &u32| added.contains_key(id) || text.starts_with("<|");
             self.end.extend(self.inner.token_to_id(text).filter(is_mark));

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use tokenizers::ModelWrapper;
 
 use super::class::{self, Class};
 use super::special::{Companions, SpecialTokens};
@@ -36,12 +37,33 @@ pub fn from_parts(
     inner.with_truncation(None).map_err(|cause| wrong(cause.to_string()))?;
     let in_config = |error: Error| Error::input(format!("{origin}/tokenizer_config.json: {error}"));
     let class = Class::of(files, class::is_byte_level(&inner)).map_err(in_config)?;
-    let special = SpecialTokens::read(files, class, origin)?;
+    let taken = |id: u32| inner.id_to_token(id);
+    let special = SpecialTokens::read(files, class, &taken, origin)?;
     let warning = match class {
         Some(class) => class.apply(&mut inner, files),
         None => class::unknown(files),
     };
     let warning = warning.map_err(in_config)?;
+    let mut warnings = Vec::new();
+    if let ModelWrapper::BPE(bpe) = inner.get_model()
+        && bpe.dropout.is_some_and(|dropout| dropout > 0.0)
+    {
+        let mut whole = bpe.clone();
+        whole.dropout = None;
+        inner.with_model(whole);
+        warnings.push(format!(
+            "{origin}/tokenizer.json: `dropout` splits words at random, which is for training; it is left out"
+        ));
+    }
+    if files.config.get("split_special_tokens") == Some(&Value::Bool(true)) {
+        inner.set_encode_special_tokens(true);
+    }
+    warnings.extend(special.left_out.iter().map(|text| {
+        format!(
+            "{origin}/added_tokens.json: `{}` has the id of another token and is left out, as in transformers",
+            shortened(text)
+        )
+    }));
     inner
         .add_tokens(special.added.iter().cloned())
         .map_err(|cause| wrong(format!("added tokens cannot be used: {cause}")))?;
@@ -52,9 +74,8 @@ pub fn from_parts(
         Err(error) => Some(ChatTemplate::unusable(error.to_string())),
     };
     let mut tokenizer = Tokenizer::new(inner, template, end.into_iter().collect());
-    tokenizer
-        .warnings
-        .extend(warning.map(|warning| format!("{origin}/tokenizer_config.json: {warning}")));
+    warnings.extend(warning.map(|warning| format!("{origin}/tokenizer_config.json: {warning}")));
+    tokenizer.warnings.extend(warnings);
     Ok(tokenizer)
 }
 

@@ -26,6 +26,7 @@ use crate::{Error, Result};
 
 /// Token types of GGUF (`llama_token_type`): plain text, and what is none.
 const NORMAL: i32 = 1;
+const UNKNOWN: i32 = 2;
 const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
 
@@ -181,7 +182,7 @@ fn add_special(inner: &mut Inner, tokens: &[String], types: Vec<i32>) -> tokeniz
             _ if END_TOKENS.contains(&&token[..]) => {
                 special.push(AddedToken::from(token.clone(), true));
             }
-            CONTROL => special.push(AddedToken::from(token.clone(), true)),
+            CONTROL | UNKNOWN => special.push(AddedToken::from(token.clone(), true)),
             USER_DEFINED => plain.push(AddedToken::from(token.clone(), false).normalized(false)),
             _ => {}
         }

@@ -58,12 +58,20 @@ pub struct SpecialTokens {
     pub named: Vec<(String, String)>,
     /// Tokens to add to those that `tokenizer.json` has, in the order in which they get new ids.
     pub added: Vec<AddedToken>,
+    /// Tokens of `added_tokens.json` that are not added, because their ids are others'.
+    pub left_out: Vec<String>,
 }
 
 impl SpecialTokens {
     /// From the files; `class` is the class that transformers builds anew, whose own names count
-    /// where no file has one. `origin` names the folder in errors.
-    pub(super) fn read(files: &Companions, class: Option<Class>, origin: &str) -> Result<Self> {
+    /// where no file has one. `taken` gives the token of an id that `tokenizer.json` has; `origin`
+    /// names the folder in errors.
+    pub(super) fn read(
+        files: &Companions,
+        class: Option<Class>,
+        taken: &dyn Fn(u32) -> Option<String>,
+        origin: &str,
+    ) -> Result<Self> {
         let in_file = |name: &str| {
             let file = format!("{origin}/{name}");
             move |error: Error| Error::input(format!("{file}: {error}"))
@@ -86,6 +94,7 @@ impl SpecialTokens {
         }
         let named = named(&settings, class.map(Class::names).unwrap_or_default());
         let extra = extra(&settings);
+        let mut left_out = Vec::new();
         let mut added = match decoder {
             Some(tokens) => tokens,
             None => {
@@ -93,18 +102,29 @@ impl SpecialTokens {
                     let mut known = extra.iter().chain(named.iter().map(|(_, text)| text));
                     known.any(|known| known == text)
                 };
-                by_text(&files.added, is_special).map_err(in_file("added_tokens.json"))?
+                let is_others = |text: &str, id: i64| {
+                    let taken = u32::try_from(id).ok().and_then(taken);
+                    taken.is_some_and(|taken| taken != text)
+                };
+                let (others, own): (Vec<_>, Vec<_>) = by_text(&files.added, is_special)
+                    .map_err(in_file("added_tokens.json"))?
+                    .into_iter()
+                    .partition(|(id, token)| is_others(&token.content, *id));
+                left_out.extend(others.into_iter().map(|(_, token)| token.content));
+                own.into_iter().map(|(_, token)| token).collect()
             }
         };
         for token in &mut added {
             token.special |= named.iter().any(|(_, text)| *text == token.content);
         }
+        let written = written(&settings);
         for text in named.iter().map(|(_, text)| text).chain(&extra) {
             if !added.iter().any(|token| token.content == *text) {
-                added.push(AddedToken::from(text.clone(), true));
+                let own = written.iter().find(|token| token.content == *text);
+                added.push(own.cloned().unwrap_or_else(|| AddedToken::from(text.clone(), true)));
             }
         }
-        Ok(Self { named, added })
+        Ok(Self { named, added, left_out })
     }
 
     /// The text of a special token.
@@ -113,7 +133,8 @@ impl SpecialTokens {
     }
 }
 
-const EXTRA: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
+const EXTRA: [&str; 3] =
+    ["extra_special_tokens", "additional_special_tokens", "model_specific_special_tokens"];
 
 /// Refuses special tokens that are none.
 fn check(settings: &Map<String, Value>) -> Result<()> {
@@ -169,6 +190,28 @@ fn extra(settings: &Map<String, Value>) -> Vec<String> {
     lists.flatten().filter_map(text_of).filter(|text| !text.is_empty()).collect()
 }
 
+/// Special tokens that are written as objects, with the flags that they have there.
+fn written(settings: &Map<String, Value>) -> Vec<AddedToken> {
+    let own = settings.iter().filter(|(key, _)| key.ends_with("_token")).map(|(_, value)| value);
+    let extra = EXTRA.iter().filter_map(|key| settings.get(*key));
+    let extra = extra.flat_map(|value| match value {
+        Value::Array(list) => list.iter().collect::<Vec<_>>(),
+        Value::Object(map) => map.values().collect(),
+        _ => Vec::new(),
+    });
+    let token = |value: &Value| {
+        let flag = |name: &str| value.get(name).and_then(Value::as_bool).unwrap_or(false);
+        Some(
+            AddedToken::from(value.get("content")?.as_str()?, true)
+                .single_word(flag("single_word"))
+                .lstrip(flag("lstrip"))
+                .rstrip(flag("rstrip"))
+                .normalized(flag("normalized")),
+        )
+    };
+    own.chain(extra).filter_map(token).collect()
+}
+
 /// A token is written as text or as an object whose `content` is the text.
 fn text_of(value: &Value) -> Option<String> {
     value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
@@ -205,16 +248,16 @@ fn by_id(tokens: &Map<String, Value>) -> Result<Vec<AddedToken>> {
     Ok(found.into_iter().map(|(_, token)| token).collect())
 }
 
-/// The tokens of `added_tokens.json`, in the order of their ids.
+/// The tokens of `added_tokens.json` with their ids, in the order of these.
 fn by_text(
     tokens: &Map<String, Value>,
     is_special: impl Fn(&str) -> bool,
-) -> Result<Vec<AddedToken>> {
+) -> Result<Vec<(i64, AddedToken)>> {
     let mut found = Vec::new();
     for (text, id) in tokens {
         let id = id.as_i64().ok_or_else(|| wrong(text, "a token id", id))?;
         found.push((id, AddedToken::from(&text[..], is_special(text))));
     }
     found.sort_by_key(|(id, _)| *id);
-    Ok(found.into_iter().map(|(_, token)| token).collect())
+    Ok(found)
 }

@@ -197,13 +197,35 @@ fn dict(args: &[Value]) -> Result<Value, Error> {
     Ok(Value::from_pairs(pairs))
 }
 
-/// The date and time of now, here, in the format of C's `strftime`.
+/// Letters after `%` that mean the same in Python's `strftime` and in chrono's.
+const KINDS: &str = "aAbBcdHIjmMpSUwWxXyYGuV%DeFhnrRtTkls";
+
+/// The date and time of now, here, in the format of Python's `strftime`.
 fn strftime_now(format: &str) -> Result<String, Error> {
-    // Python counts microseconds.
-    let format = format.replace("%f", "%6f");
-    let items: Vec<Item<'_>> = StrftimeItems::new(&format).collect();
+    let refused = || wrong(format!("strftime_now: the format `{format}` is not supported"));
+    let mut given = String::with_capacity(format.len());
+    let mut letters = format.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '%' {
+            given.push(letter);
+            continue;
+        }
+        match letters.next() {
+            // Python counts microseconds.
+            Some('f') => given.push_str("%6f"),
+            // The time of `datetime.now()` has no zone.
+            Some('z' | 'Z') => {}
+            Some('-') => match letters.next() {
+                Some(kind) if KINDS.contains(kind) => given.extend(['%', '-', kind]),
+                _ => return Err(refused()),
+            },
+            Some(kind) if KINDS.contains(kind) => given.extend(['%', kind]),
+            _ => return Err(refused()),
+        }
+    }
+    let items: Vec<Item<'_>> = StrftimeItems::new(&given).collect();
     if items.contains(&Item::Error) {
-        return Err(wrong(format!("strftime_now: the format `{format}` is not supported")));
+        return Err(refused());
     }
     Ok(chrono::Local::now().format_with_items(items.into_iter()).to_string())
 }
