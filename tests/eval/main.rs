@@ -4,6 +4,7 @@ mod base_logits;
 mod data;
 mod runs;
 mod scores;
+mod stability;
 
 use std::path::Path;
 
