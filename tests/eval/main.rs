@@ -2,6 +2,7 @@
 
 mod base_logits;
 mod data;
+mod llama;
 mod runs;
 mod scores;
 mod stability;

@@ -177,8 +177,8 @@ fn losses(records: &[Record], domain: &str, cache: &str) -> Option<ScoredLosses>
 
 /// `None` while a text has no losses yet.
 fn mask_stability(mask: &str, domains: &[String], records: &[Record]) -> Option<MaskStability> {
-    let choice = records.iter().filter_map(|record| record.choice.as_ref());
-    let choice = choice.into_iter().find(|choice| choice.mask == mask).cloned();
+    let mut choices = records.iter().filter_map(|record| record.choice.as_ref());
+    let choice = choices.find(|choice| choice.mask == mask).cloned();
     let (mut kld, mut cross, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
     for domain in domains {
         let own = losses(records, domain, mask)?;

@@ -1,4 +1,4 @@
-//! The stability suite: does the same mask suit every kind of text? Importance is measured on each
+//! The stability suite: whether one mask suits every kind of text. Importance is measured on each
 //! text by several rules, and every text is decoded with the channels that the other texts choose.
 
 mod choice;
