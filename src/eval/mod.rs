@@ -12,3 +12,4 @@ pub mod score;
 pub mod sources;
 pub mod stability;
 pub mod text;
+pub mod worker;
