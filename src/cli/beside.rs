@@ -50,7 +50,7 @@ pub fn beside(name: &str, comparison: &Comparison, recent: &Recent) -> Result<Op
         .map(|cache| measure(cache.name, &cache.spec))
         .collect::<Result<Vec<_>>>()?;
     let limits = Thresholds::default();
-    let verdict = Verdict::of_text(plan.kld_mean, &limits).beside(&plan, &plain, &limits);
+    let verdict = Verdict::of_text(plan.kld_mean, None, &limits).beside(&plan, &plain, &limits);
     Ok(Some(Beside {
         steps: stretch.steps().len(),
         plan,

@@ -20,6 +20,7 @@ pub mod plan;
 mod program;
 mod progress;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod score;
 pub mod selftest;

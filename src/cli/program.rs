@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     bench, compare, completions, eval, fetch, inspect, learn, man, mask, model, output, plan,
-    replay, run, score, selftest, sweep,
+    replay, report, run, score, selftest, sweep,
 };
 use crate::Result;
 use crate::printable::{Breaks, printable};
@@ -34,6 +34,8 @@ enum Command {
     Sweep(Box<sweep::SweepArgs>),
     /// Evaluate masks and plans on recall tasks, texts and data sets, or score answers in a file
     Eval(Box<eval::EvalArgs>),
+    /// Make one page of the results of `kscope eval`, for whoever decides
+    Report(report::ReportArgs),
     /// Score channels by a rule that needs no training, or measure what every width costs
     Score(Box<score::ScoreArgs>),
     /// Learn which channels matter, make a mask of it, and check it on held-out prompts and text
@@ -101,6 +103,7 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Some(Command::Compare(args)) => compare::run(args),
         Some(Command::Sweep(args)) => sweep::run(args),
         Some(Command::Eval(args)) => eval::run(args),
+        Some(Command::Report(args)) => report::run(args),
         Some(Command::Score(args)) => score::run(args),
         Some(Command::Learn(args)) => learn::run(args),
         Some(Command::Fetch(args)) => fetch::run(args),

@@ -300,8 +300,17 @@ fn a_sweep_measures_plans_over_windows_of_a_text_in_one_batch() {
     assert_eq!((&pruned["paired"]["lost"], &pruned["paired"]["won"]), (&3.into(), &0.into()));
     assert_eq!(full["paired"]["times_less"], Value::Null);
 
+    // A plain cache is what others are judged beside; one that loses nothing may be used, however
+    // large it is.
+    assert_eq!((&coded["verdict"], &full["verdict"]["verdict"]), (&Value::Null, &"ship".into()));
+    for row in [pruned, full] {
+        let reason = row["verdict"]["reason"].as_str().unwrap();
+        assert!(reason.contains("lost") && reason.contains("plain caches: k8v8"), "{reason}");
+    }
+
     // What a plan loses does not depend on what is in its batch.
     let alone = object(&["--plan", &mask]);
+    assert_eq!(alone["rows"][0]["verdict"], Value::Null, "there is nothing plain beside it");
     let alone = alone["rows"][0]["window_kld"].as_array().unwrap().clone();
     for (alone, beside) in alone.iter().zip(&means) {
         let alone = alone.as_f64().unwrap();

@@ -3,6 +3,7 @@
 mod base_logits;
 mod data;
 mod llama;
+mod report;
 mod runs;
 mod scores;
 mod stability;

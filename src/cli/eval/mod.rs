@@ -9,3 +9,4 @@ mod score;
 mod tables;
 
 pub use command::{EvalArgs, run};
+pub use tables::markdown;

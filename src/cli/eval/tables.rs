@@ -31,6 +31,11 @@ pub fn print(args: &PrintArgs, figures: &Figures) -> Result<()> {
     output::line(&tables(figures, style))
 }
 
+/// All tables of a run in Markdown.
+pub fn markdown(figures: &Figures) -> String {
+    tables(figures, Style::MARKDOWN)
+}
+
 /// All tables of a run.
 fn tables(figures: &Figures, style: Style) -> String {
     let mut lines = summary(figures);

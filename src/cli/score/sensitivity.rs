@@ -23,7 +23,7 @@ use crate::{Error, Result};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Rule sensitivity")]
 pub(super) struct SensitivityArgs {
-    /// Windows of text [default: 3]
+    /// Windows of text [default: 12]
     #[arg(long, value_name = "N")]
     windows: Option<usize>,
     /// Tokens of a window [default: 1536]

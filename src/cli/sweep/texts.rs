@@ -13,9 +13,9 @@ use crate::cli::progress::ProgressLine;
 use crate::cli::table::Style;
 use crate::cli::values;
 use crate::cli::widths::PlanReport;
-use crate::learn::check::{self, CheckPlan, Losses, McNemar};
+use crate::learn::check::{self, CheckPlan, Cost, Losses, McNemar, Thresholds, Verdict};
 use crate::learn::data::{self, Haystack, HaystackPart, HaystackPiece, SENTENCES};
-use crate::mask::Window;
+use crate::mask::{CachePlan, Window};
 use crate::model::Model;
 use crate::numbers::{self, count, nats, percent};
 use crate::spread::Spread;
@@ -163,6 +163,16 @@ struct Row {
     window_kld: Vec<f64>,
     paired: Paired,
     recall: Option<Recall>,
+    /// Beside the plain caches of this run; null for those, and where there are none.
+    verdict: Option<Judged>,
+}
+
+/// Whether a plan may be used.
+#[derive(Debug, Serialize)]
+struct Judged {
+    verdict: &'static str,
+    /// One sentence.
+    reason: String,
 }
 
 /// Window by window beside another plan.
@@ -281,6 +291,7 @@ fn report(
             paired: Paired::of(&window_kld, &baseline),
             window_kld,
             recall,
+            verdict: None,
         }
     };
     let source = |(name, windows): &(String, Vec<Vec<u32>>)| Source {
@@ -299,8 +310,44 @@ fn report(
         kv_bytes_dense: mean_bytes(dense),
         against: points[against].name.clone(),
         dense_recall: (!dense.answers.is_empty()).then(|| dense.recall()),
-        rows: points.iter().zip(plans).map(row).collect(),
+        rows: judged(
+            points,
+            points.iter().zip(plans).map(row).collect(),
+            (args.texts.window_tokens, dense.recall()),
+        ),
     }
+}
+
+/// The rows with their verdicts: a plan is judged beside the plans of this run that have a name, at
+/// the length of the windows' end.
+fn judged(
+    points: &[SweepPoint],
+    mut rows: Vec<Row>,
+    (tokens, dense_recall): (usize, f64),
+) -> Vec<Row> {
+    let is_plain = |point: &SweepPoint| {
+        let named = CachePlan::named(&point.name, point.spec.shape());
+        named.is_ok_and(|named| named == *point.spec.plan())
+    };
+    let cost = |(point, row): (&SweepPoint, &Row)| {
+        let recall = row.recall.as_ref().map(|recall| recall.right);
+        Cost::of(&point.name, &point.spec, tokens, row.kld.mean, recall)
+    };
+    let costs: Vec<Cost> = points.iter().zip(&rows).map(cost).collect();
+    let plain: Vec<Cost> = (points.iter().zip(&costs))
+        .filter(|(point, _)| is_plain(point))
+        .map(|(_, cost)| cost.clone())
+        .collect();
+    let limits = Thresholds::default();
+    for ((point, own), row) in points.iter().zip(&costs).zip(&mut rows) {
+        if plain.is_empty() || is_plain(point) {
+            continue;
+        }
+        let answers = row.recall.as_ref().map(|own| ((dense_recall, own.right), &own.test));
+        let verdict = Verdict::of_text(own.kld_mean, answers, &limits).beside(own, &plain, &limits);
+        row.verdict = Some(Judged { verdict: verdict.word(), reason: verdict.reason });
+    }
+    rows
 }
 
 fn table(report: &Report, style: &Style) -> String {
@@ -345,6 +392,11 @@ fn table(report: &Report, style: &Style) -> String {
         lines.push(String::new());
     }
     lines.extend(style.lines(&rows));
+    for row in &report.rows {
+        if let Some(Judged { verdict, reason }) = &row.verdict {
+            lines.push(format!("\n{}: {verdict}: {reason}", row.plan));
+        }
+    }
     lines.join("\n")
 }
 

@@ -114,11 +114,23 @@ impl Verdict {
         Self { ship: faults.is_empty(), reason }
     }
 
-    /// The verdict on the loss on text alone.
-    pub fn of_text(kld: f64, limits: &Thresholds) -> Self {
-        let ship = kld <= limits.kld;
+    /// The verdict on the loss on text, and where questions were asked on the answers too: recall
+    /// of dense and pruned, 0 to 1, and the test on the pairs.
+    pub fn of_text(kld: f64, answers: Option<((f64, f64), &McNemar)>, limits: &Thresholds) -> Self {
+        let mut ship = kld <= limits.kld;
         let limit = if ship { String::new() } else { format!(" (at most {:.4})", limits.kld) };
-        Self { ship, reason: format!("text KLD is {}{limit}", numbers::nats(kld)) }
+        let mut reason = format!("text KLD is {}{limit}", numbers::nats(kld));
+        if let Some(((dense, pruned), test)) = answers {
+            ship &= dense - pruned <= limits.recall && test.p >= limits.significance;
+            reason += &format!(
+                ", recall {:+.1} points ({} lost, {} won, p = {:.2})",
+                (pruned - dense) * 100.0,
+                test.lost,
+                test.won,
+                test.p
+            );
+        }
+        Self { ship, reason }
     }
 
     /// Says what plain caches cost and lose, and takes `ship` back where one of them is better at
@@ -200,8 +212,13 @@ mod tests {
         // What failed anyway still fails, whatever is beside it.
         let faulty = Verdict { ship: false, reason: "text KLD".to_owned() };
         assert!(!faulty.beside(&own, &[cost("k8v8", 700, 1.0, 0.0)], &limits).ship);
-        assert!(Verdict::of_text(0.05, &limits).ship && !Verdict::of_text(0.051, &limits).ship);
-        assert!(!Verdict::of_text(f64::NAN, &limits).ship);
+        let of_text = |kld, answers| Verdict::of_text(kld, answers, &limits).ship;
+        assert!(of_text(0.05, None) && !of_text(0.051, None) && !of_text(f64::NAN, None));
+        let (even, worse) =
+            (McNemar { lost: 3, won: 3, p: 0.66 }, McNemar { lost: 9, won: 1, p: 0.01 });
+        assert!(of_text(0.01, Some(((0.9, 0.89), &even))));
+        assert!(!of_text(0.01, Some(((0.9, 0.87), &even))));
+        assert!(!of_text(0.01, Some(((0.9, 0.89), &worse))));
     }
 
     #[test]

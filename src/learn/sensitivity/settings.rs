@@ -35,7 +35,7 @@ impl SensitivitySettings {
     pub fn new(config: &Config) -> Self {
         Self {
             window: Self::WINDOW,
-            windows: 3,
+            windows: 12,
             window_tokens: 1536.min(config.max_context),
             rows: 128,
             draws: 1,
