@@ -25,14 +25,16 @@ fn parts(line: &str) -> (&str, Vec<f64>) {
     (name, words.map(|word| word.parse().unwrap()).collect())
 }
 
-/// How far a figure may be off: PPL is about 330 in single precision, and per cent have three
-/// decimals.
-fn allowed(name: &str) -> f64 {
-    match name {
-        name if name.contains("KLD") => 3e-6,
-        name if name.contains("ln(PPL(Q)/") || name.contains("PPL(Q)/PPL") => 2e-5,
-        name if name.starts_with("Mean PPL") => 5e-3,
-        name if name.starts_with("Cor") => 0.011,
+/// How far a figure, or its error, may be off: PPL is about 330 in single precision, and per cent
+/// have three decimals. The error of a difference that is 0 is rounding alone.
+fn allowed(name: &str, is_error: bool) -> f64 {
+    match (name, is_error) {
+        (name, _) if name.contains("KLD") => 3e-6,
+        (name, true) if name.contains("PPL(Q)/PPL") => 1e-4,
+        (name, false) if name.contains("PPL(Q)/PPL") => 2e-5,
+        (name, true) if name.contains("PPL(Q)-PPL") => 2e-2,
+        (name, _) if name.starts_with("Mean PPL") => 5e-3,
+        (name, _) if name.starts_with("Cor") => 0.011,
         _ => 2e-3,
     }
 }
@@ -60,8 +62,9 @@ fn a_model_has_the_figures_that_llama_cpp_prints_for_it() {
             let wanted = wanted.as_str().unwrap();
             let ((name, own), (title, theirs)) = (parts(found), parts(wanted));
             assert_eq!((name, own.len()), (title, theirs.len()));
-            for (own, theirs) in own.iter().zip(&theirs) {
-                assert!((own - theirs).abs() <= allowed(name), "{file}: {found}\nnot {wanted}");
+            for (at, (own, theirs)) in own.iter().zip(&theirs).enumerate() {
+                let allowed = allowed(name, at == 1);
+                assert!((own - theirs).abs() <= allowed, "{file}: {found}\nnot {wanted}");
             }
         }
     }
