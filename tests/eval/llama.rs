@@ -114,12 +114,14 @@ fn smollm2_loses_beside_llama_cpp_what_its_caches_lose() {
     assert_eq!(positions, 3 * 255);
     assert!(differences / f64::from(positions) < 0.005, "{differences}");
 
-    // llama.cpp reads its chunk through the coded cache, kscope only from the middle on.
+    // llama.cpp reads the whole chunk through the coded cache, kscope only its second half: the errors
+    // of the first half are not in its keys, so it loses less (measured: a quarter, a third, a
+    // thirteenth).
     for (mask, beside) in [("q8_0", "q8_0"), ("k8v8", "q8_0"), ("q4_0", "q4_0")] {
         let blocks = smollm2["blocks"][beside].as_array().unwrap().iter();
         let line = blocks.map(|line| line.as_str().unwrap()).find(|l| l.starts_with("Mean    KLD"));
         let theirs = parts(line.unwrap()).1[0];
         let own = row(mask)["kl"]["kld"]["mean"].as_f64().unwrap();
-        assert!((0.25..2.0).contains(&(own / theirs)), "{mask}: {own}, llama.cpp {theirs}");
+        assert!((0.05..1.0).contains(&(own / theirs)), "{mask}: {own}, llama.cpp {theirs}");
     }
 }
