@@ -115,9 +115,9 @@ fn maps(out: &mut String, pictures: &[MapPicture]) {
             map::svg(picture)
         );
         if !picture.recipe.is_empty() {
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "<details><summary>How it was made</summary><pre>{}</pre></details>\n",
+                "<details><summary>How it was made</summary><pre>{}</pre></details>",
                 escape(&picture.recipe)
             );
         }
