@@ -9,4 +9,7 @@ pub mod recall;
 pub mod report;
 pub mod run;
 pub mod score;
+pub mod sources;
+pub mod stability;
 pub mod text;
+pub mod worker;

@@ -6,6 +6,7 @@
 
 pub mod bytes;
 mod channel_mask;
+mod correlation;
 pub mod files;
 mod geometry;
 mod importance;
@@ -18,6 +19,7 @@ mod statistics;
 mod window;
 
 pub use channel_mask::{ChannelMask, Shape};
+pub use correlation::rank_correlations;
 pub use geometry::{Geometry, fingerprint};
 pub use importance::Importance;
 pub use overlap::{MaskComparison, Overlap, compare};

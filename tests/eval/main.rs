@@ -2,9 +2,11 @@
 
 mod base_logits;
 mod data;
+mod llama;
 mod report;
 mod runs;
 mod scores;
+mod stability;
 
 use std::path::Path;
 

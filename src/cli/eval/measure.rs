@@ -1,11 +1,9 @@
 //! `kscope eval`: from arguments to a plan, and its results.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::sources::{essay, texts};
 use super::tables::{PrintArgs, print};
 use crate::cache::CacheSpec;
 use crate::cli::args::{CacheArgs, ModelArgs, short_names, stem};
@@ -17,11 +15,13 @@ use crate::eval::data::{DataFile, Templates};
 use crate::eval::prompt::Protocol;
 use crate::eval::recall::RecallTask;
 use crate::eval::run::{
-    EvalPlan, FORMAT, Figures, Mask, MaskHeader, Record, RunHeader, Shard, SourceHeader, Suite,
-    TextPlan, VERSION, run as run_plan,
+    EvalPlan, Figures, Mask, Record, RunHeader, Shard, SourceHeader, Suite, TextPlan,
+    run as run_plan,
 };
-use crate::eval::text::{BaseFile, BaseWriter, chunks};
-use crate::mask::{Window, fingerprint};
+use crate::eval::sources::{essay, texts as read_texts};
+use crate::eval::stability::StabilityPlan;
+use crate::eval::text::{BaseFile, BaseWriter};
+use crate::mask::Window;
 use crate::model::Model;
 use crate::numbers::count;
 use crate::{Error, Result, error};
@@ -64,7 +64,7 @@ pub struct MeasureArgs {
     /// Samples of each recall task and length, and most lines of a data file
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub(super) samples: usize,
-    /// Chunks of each text
+    /// Chunks of each text; for the stability suite of each of its three parts
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub(super) chunks: usize,
     /// When the question comes: after the context was cut (kvpress), or in the prompt (RULER)
@@ -112,7 +112,7 @@ pub fn run(args: &MeasureArgs) -> Result<()> {
     let results = run_plan(plan, header, args.out.as_deref(), &mut |done, all, newest| {
         let before = *held.get_or_insert(done);
         bar.count(done, all);
-        bar.say(said(done, all, before, started, newest));
+        bar.say(said(done, all, before, started, newest.map(|newest| newest.record)));
         Ok(())
     })?;
     bar.finish();
@@ -275,30 +275,31 @@ impl MeasureArgs {
             save_base,
             data,
             data_ctx: longest,
+            stability: None,
         };
-        let does_not_fit = self.leave_out(&mut plan)?;
+        let mut does_not_fit = plan.leave_out(!self.tasks.is_empty())?;
+        if self.has(Suite::Stability) {
+            let asked = self.suite == Suite::Stability;
+            let size = (longest, self.chunks);
+            let found = StabilityPlan::of_texts(&plan, read_texts(&self.text)?, size, asked)?;
+            plan.stability = found.plan;
+            does_not_fit.extend(found.left_out);
+            found.sources.into_iter().for_each(|source| {
+                if !sources.contains(&source) {
+                    sources.push(source);
+                }
+            });
+        }
+        for why in &does_not_fit {
+            output::note(&format!("kscope: left out: {why}"));
+        }
+        let texts = (recall.then_some(haystack), sources);
         let header = RunHeader {
             does_not_fit,
-            ..self.header(&plan, recall.then_some(haystack), sources, &lengths)
+            shard: self.shard,
+            ..RunHeader::of(&plan, &lengths, self.command(), texts)
         };
         Ok((plan, header))
-    }
-
-    /// Takes off the recall tasks that do not fit a length, with a note; refuses one that was asked
-    /// for by name.
-    fn leave_out(&self, plan: &mut EvalPlan) -> Result<Vec<String>> {
-        let mut left_out = Vec::new();
-        for (task, ctx) in std::mem::take(&mut plan.recall) {
-            match plan.does_not_fit(task, ctx)? {
-                None => plan.recall.push((task, ctx)),
-                Some(why) if !self.tasks.is_empty() => return Err(Error::input(why)),
-                Some(why) => {
-                    output::note(&format!("kscope: left out: {why}"));
-                    left_out.push(why);
-                }
-            }
-        }
-        Ok(left_out)
     }
 
     /// Texts in chunks of every length, and the file that base logits go to.
@@ -322,20 +323,13 @@ impl MeasureArgs {
             return Ok((vec![TextPlan { domain: name.clone(), name, ctx, chunks }], None));
         }
         let mut plans = Vec::new();
-        for piece in texts(&self.text)? {
+        for piece in read_texts(&self.text)? {
             sources.push(SourceHeader {
                 name: piece.name.clone(),
                 domain: piece.domain.clone(),
                 sha256: crate::eval::run::sha256(&piece.text),
             });
-            for &ctx in &self.ctx {
-                plans.push(TextPlan {
-                    name: piece.name.clone(),
-                    domain: piece.domain.clone(),
-                    ctx,
-                    chunks: chunks(model, &piece, ctx, self.chunks)?,
-                });
-            }
+            plans.extend(TextPlan::all(model, &piece, &self.ctx, self.chunks)?);
         }
         let writer = match &self.save_base {
             None => None,
@@ -374,38 +368,5 @@ impl MeasureArgs {
             files.push(file);
         }
         Ok(files)
-    }
-
-    fn header(
-        &self,
-        plan: &EvalPlan,
-        haystack: Option<SourceHeader>,
-        sources: Vec<SourceHeader>,
-        lengths: &[usize],
-    ) -> RunHeader {
-        let bytes = |spec: &CacheSpec| -> BTreeMap<usize, usize> {
-            lengths.iter().map(|&len| (len, spec.bytes_at(len).total())).collect()
-        };
-        let masks = plan.masks.iter();
-        RunHeader {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            tool: concat!("kscope ", env!("CARGO_PKG_VERSION")).to_owned(),
-            commit: option_env!("KSCOPE_COMMIT").map(str::to_owned),
-            command: self.command(),
-            model: plan.model.name.clone(),
-            model_fingerprint: fingerprint(&plan.model.config().geometry()),
-            weights: plan.model.dtype().to_string(),
-            kv_dtype: self.kv_dtype.to_string(),
-            seed: self.seed,
-            protocol: self.protocol,
-            dense_kv_bytes: bytes(&plan.dense),
-            masks: masks.map(|mask| MaskHeader::of(&mask.name, &mask.spec, lengths)).collect(),
-            haystack,
-            sources,
-            does_not_fit: Vec::new(),
-            jobs: plan.jobs().len(),
-            shard: self.shard,
-        }
     }
 }

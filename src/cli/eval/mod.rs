@@ -6,7 +6,6 @@ mod measure;
 mod merge;
 mod recorded;
 mod score;
-mod sources;
 mod tables;
 
 pub use command::{EvalArgs, run};

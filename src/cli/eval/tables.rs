@@ -2,8 +2,9 @@
 
 use crate::cli::output;
 use crate::cli::table::Style;
+use crate::eval::report::stability;
 use crate::eval::report::tables::{by_depth, losses, means, positions, scores, stored, summary};
-use crate::eval::run::{CONTROL, Figures, Row};
+use crate::eval::run::{CONTROL, Figures, Record, Row};
 use crate::numbers::count;
 use crate::{Error, Result};
 
@@ -58,7 +59,11 @@ fn tables(figures: &Figures, style: Style) -> String {
         lines.push(String::new());
         lines.extend(style.lines(&by_depth(&figures.depths)));
     }
-    let read: Vec<&Row> = figures.rows.iter().filter(|row| row.kl.is_some()).collect();
+    let read: Vec<&Row> = figures
+        .rows
+        .iter()
+        .filter(|row| row.kl.is_some() && row.suite != Record::STABILITY)
+        .collect();
     if !read.is_empty() {
         lines.push(String::new());
         lines.extend(style.lines(&losses(&read)));
@@ -70,6 +75,16 @@ fn tables(figures: &Figures, style: Style) -> String {
                 lines.push(format!("\n{} at {}, {}:", row.task, count(row.ctx), row.mask));
                 lines.push(kl.blocks());
             }
+        }
+    }
+    if let Some(figures) = &figures.stability {
+        for table in stability::all(figures) {
+            lines.push(String::new());
+            lines.extend(style.lines(&table));
+        }
+        for sentence in stability::sentences(figures) {
+            lines.push(String::new());
+            lines.push(sentence);
         }
     }
     for flag in &figures.flags {

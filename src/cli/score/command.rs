@@ -8,6 +8,7 @@ use super::sensitivity::SensitivityArgs;
 use super::{importance, sensitivity};
 use crate::cli::args::ModelArgs;
 use crate::cli::values;
+use crate::learn::sensitivity::SENSITIVITY;
 use crate::mask::{Needs, Rule};
 use crate::{Error, Result};
 
@@ -51,8 +52,6 @@ enum Scoring {
     /// The damage of every width.
     Sensitivity,
 }
-
-const SENSITIVITY: &str = "sensitivity";
 
 /// Parses the name of a rule, or `sensitivity`.
 fn scoring() -> impl TypedValueParser<Value = Scoring> {

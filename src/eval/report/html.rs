@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use super::map::{self, MapPicture};
 use super::plot;
+use super::stability;
 use super::tables::{by_depth, losses, means, positions, scores, stored, summary};
 use super::worst::Worst;
-use crate::eval::run::{CONTROL, Figures, Row};
+use crate::eval::run::{CONTROL, Figures, Record, Row};
 use crate::numbers::count;
 use crate::printable::without_markup;
 
@@ -100,9 +101,9 @@ fn maps(out: &mut String, pictures: &[MapPicture]) {
             map::svg(picture)
         );
         if !picture.recipe.is_empty() {
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "<details><summary>How it was made</summary><pre>{}</pre></details>\n",
+                "<details><summary>How it was made</summary><pre>{}</pre></details>",
                 lines(&picture.recipe)
             );
         }
@@ -122,12 +123,22 @@ fn quality(out: &mut String, figures: &Figures) {
             out.push_str(&table(&by_depth(&figures.depths)));
         }
     }
-    let read: Vec<&Row> = figures.rows.iter().filter(|row| row.kl.is_some()).collect();
+    let is_text = |row: &&Row| row.kl.is_some() && row.suite != Record::STABILITY;
+    let read: Vec<&Row> = figures.rows.iter().filter(is_text).collect();
     if !read.is_empty() {
         out.push_str("<h2>Texts beside dense</h2>\n");
         out.push_str(&table(&losses(&read)));
         out.push_str("<p class=\"note\">Figures of llama-perplexity over the second half of each chunk; KLD in nats.</p>\n");
         out.push_str(&table(&positions(&read)));
+    }
+    if let Some(found) = &figures.stability {
+        out.push_str("<h2>Kinds of text</h2>\n");
+        for sentence in stability::sentences(found) {
+            let _ = writeln!(out, "<p>{}</p>", without_markup(&sentence));
+        }
+        for rows in stability::all(found) {
+            out.push_str(&table(&rows));
+        }
     }
 }
 

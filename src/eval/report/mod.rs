@@ -3,6 +3,7 @@
 mod html;
 mod map;
 mod plot;
+pub mod stability;
 pub mod tables;
 mod worst;
 

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::jobs::Shard;
+use super::runner::EvalPlan;
+use super::stream::{FORMAT, VERSION};
 use crate::cache::CacheSpec;
-use crate::mask::{CachePlan, Window};
+use crate::mask::{CachePlan, Window, fingerprint};
 use crate::numbers::hex;
 use crate::{Error, Result};
 
@@ -109,6 +111,40 @@ pub struct RunHeader {
 }
 
 impl RunHeader {
+    /// The header of a whole run: its plan, the lengths that bytes are told at, the command that
+    /// makes it, and its texts.
+    pub fn of(
+        plan: &EvalPlan,
+        lengths: &[usize],
+        command: String,
+        (haystack, sources): (Option<SourceHeader>, Vec<SourceHeader>),
+    ) -> Self {
+        let bytes = |spec: &CacheSpec| -> BTreeMap<usize, usize> {
+            lengths.iter().map(|&len| (len, spec.bytes_at(len).total())).collect()
+        };
+        let masks = plan.masks.iter();
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            tool: concat!("kscope ", env!("CARGO_PKG_VERSION")).to_owned(),
+            commit: option_env!("KSCOPE_COMMIT").map(str::to_owned),
+            command,
+            model: plan.model.name.clone(),
+            model_fingerprint: fingerprint(&plan.model.config().geometry()),
+            weights: plan.model.dtype().to_string(),
+            kv_dtype: plan.dense.dtype().to_string(),
+            seed: plan.seed,
+            protocol: plan.protocol,
+            dense_kv_bytes: bytes(&plan.dense),
+            masks: masks.map(|mask| MaskHeader::of(&mask.name, &mask.spec, lengths)).collect(),
+            haystack,
+            sources,
+            does_not_fit: Vec::new(),
+            jobs: plan.jobs().len(),
+            shard: None,
+        }
+    }
+
     /// Refuses another run's results, naming the first setting that differs.
     pub fn check_same(&self, found: &Self, name: &str) -> Result<()> {
         if self == found {

@@ -36,6 +36,25 @@ pub enum Job {
         /// The line's number.
         index: usize,
     },
+    /// Importance on one half of a text of the stability suite.
+    Importance {
+        /// The text's place in the suite.
+        domain: usize,
+        /// 0 or 1.
+        half: usize,
+    },
+    /// What the texts of the stability suite choose for a mask.
+    Choice {
+        /// The mask's place in the plan.
+        mask: usize,
+    },
+    /// A chunk of a text of the stability suite, with the channels that every text chooses.
+    Stability {
+        /// The text's place in the suite.
+        domain: usize,
+        /// The chunk's number.
+        index: usize,
+    },
 }
 
 /// A part of a run: jobs are dealt out one by one.

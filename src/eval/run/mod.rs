@@ -7,6 +7,7 @@ mod merge;
 mod record;
 mod rows;
 mod runner;
+mod stability;
 mod stream;
 
 pub use header::{MaskHeader, RunHeader, SourceHeader, plan_fingerprint, sha256};
@@ -14,5 +15,5 @@ pub use jobs::Shard;
 pub use merge::merge;
 pub use record::{CONTROL, DENSE, GivenAnswer, Record};
 pub use rows::{Average, ControlFigures, Depths, Figures, Row};
-pub use runner::{EvalPlan, Mask, Suite, TextPlan, run};
+pub use runner::{EvalPlan, Mask, Newest, Suite, TextPlan, run};
 pub use stream::{FORMAT, Results, VERSION, read_results};

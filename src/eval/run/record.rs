@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::eval::score::ScoreMetric;
+use crate::eval::stability::{DomainImportance, MaskChoice};
 use crate::eval::text::ChunkLosses;
 
 /// The name of the dense cache in results.
@@ -22,11 +23,11 @@ pub struct GivenAnswer {
 }
 
 /// A line of results.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The job's number in the whole run.
     pub job: usize,
-    /// `recall`, `text` or `data`.
+    /// `recall`, `text`, `data` or `stability`.
     pub suite: String,
     /// The task, text or data set.
     pub task: String,
@@ -54,4 +55,20 @@ pub struct Record {
     /// Losses, the control first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<ChunkLosses>,
+    /// Importance of every channel on one half of a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importance: Option<DomainImportance>,
+    /// What the texts choose for a mask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<MaskChoice>,
+}
+
+impl Record {
+    /// The name of the stability suite in results.
+    pub const STABILITY: &'static str = "stability";
+
+    /// Whether caches answered or were read with, which rows are made of.
+    pub fn is_measured(&self) -> bool {
+        !(self.answers.is_empty() && self.losses.is_empty())
+    }
 }

@@ -9,6 +9,7 @@ use super::record::{CONTROL, DENSE, Record};
 use super::stream::Results;
 use crate::eval::paired::paired;
 use crate::eval::score::mean_percent;
+use crate::eval::stability::StabilityFigures;
 use crate::eval::text::{KlStatistics, ScoredLosses};
 use crate::learn::check::McNemar;
 
@@ -120,6 +121,9 @@ pub struct Figures {
     pub depths: Vec<Depths>,
     /// Sentences about rows that agree in everything.
     pub flags: Vec<String>,
+    /// Importance and losses by kind of text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stability: Option<StabilityFigures>,
 }
 
 type Key<'a> = (&'a str, &'a str, &'a str, usize);
@@ -129,7 +133,7 @@ impl Figures {
     pub fn of(results: &Results) -> Self {
         let mut order: Vec<Key<'_>> = Vec::new();
         let mut groups: BTreeMap<Key<'_>, Vec<&Record>> = BTreeMap::new();
-        for record in &results.records {
+        for record in results.records.iter().filter(|one| one.is_measured()) {
             let key = (&*record.suite, &*record.task, &*record.domain, record.ctx);
             groups
                 .entry(key)
@@ -148,10 +152,14 @@ impl Figures {
                 false => rows.extend(read(records)),
             }
         }
+        // What other texts choose is in the tables of the stability suite.
+        let is_known = |mask: &str| results.header.masks.iter().any(|known| known.name == mask);
+        rows.retain(|row| row.suite != Record::STABILITY || is_known(&row.mask));
         Self {
             averages: averages(&rows),
             depths: depths(results),
             flags: flags(results),
+            stability: StabilityFigures::of(results),
             run: results.header.clone(),
             control,
             rows,
@@ -351,7 +359,7 @@ fn flags(results: &Results) -> Vec<String> {
         .collect();
     let mut apart: BTreeSet<(usize, usize)> = BTreeSet::new();
     let mut compared = 0;
-    for record in &results.records {
+    for record in results.records.iter().filter(|one| one.is_measured()) {
         let answer = |name: &str| record.answers.iter().find(|one| one.mask == name);
         let loss = |name: &str| record.losses.iter().find(|one| one.mask == name);
         compared += 1;

@@ -8,15 +8,16 @@ use super::header::RunHeader;
 use super::jobs::Job;
 use super::record::{CONTROL, DENSE, GivenAnswer, Record};
 use super::stream::{Results, Stream};
-use crate::Result;
 use crate::cache::CacheSpec;
 use crate::eval::answer::{Ending, answers};
 use crate::eval::data::DataFile;
 use crate::eval::prompt::{EvalPrompt, PromptText, Protocol, prompt};
 use crate::eval::recall::{Essay, HayFilling, RecallSample, RecallTask, filled, symbolic_right};
 use crate::eval::score::ScoreMetric;
-use crate::eval::text::{self, BaseFile, BaseWriter, ChunkReference};
+use crate::eval::stability::StabilityPlan;
+use crate::eval::text::{self, BaseFile, BaseWriter, ChunkReference, EvalText};
 use crate::model::Model;
+use crate::{Error, Result};
 
 /// A mask or plan with its name.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub enum Suite {
     Text,
     /// Data sets, with --data
     Data,
+    /// Importance and losses by kind of text, with the channels that the other texts choose
+    Stability,
     /// All of these; data sets where --data names some
     All,
 }
@@ -51,6 +54,21 @@ pub struct TextPlan {
     pub ctx: usize,
     /// Chunks of tokens.
     pub chunks: Vec<Vec<u32>>,
+}
+
+impl TextPlan {
+    /// A text in chunks of every length.
+    pub fn all(model: &Model, text: &EvalText, ctx: &[usize], most: usize) -> Result<Vec<Self>> {
+        let plan = |ctx: &usize| {
+            Ok(Self {
+                name: text.name.clone(),
+                domain: text.domain.clone(),
+                ctx: *ctx,
+                chunks: text::chunks(model, text, *ctx, most)?,
+            })
+        };
+        ctx.iter().map(plan).collect()
+    }
 }
 
 /// Everything that a run does.
@@ -81,6 +99,8 @@ pub struct EvalPlan {
     pub data: Vec<DataFile>,
     /// Most tokens of a data set's prompt and answer.
     pub data_ctx: usize,
+    /// The stability suite.
+    pub stability: Option<StabilityPlan>,
 }
 
 impl EvalPlan {
@@ -98,11 +118,12 @@ impl EvalPlan {
             let samples = 0..file.samples.len();
             jobs.extend(samples.map(|index| Job::Data { file: at, ctx: self.data_ctx, index }));
         }
+        jobs.extend(self.stability_jobs());
         jobs
     }
 
     /// Dense, dense again, and the masks.
-    fn caches(&self) -> (Vec<String>, Vec<Arc<CacheSpec>>) {
+    pub(super) fn caches(&self) -> (Vec<String>, Vec<Arc<CacheSpec>>) {
         let names = [DENSE, CONTROL].map(str::to_owned).into_iter();
         let names = names.chain(self.masks.iter().map(|mask| mask.name.clone()));
         let specs = [&self.dense, &self.dense].into_iter();
@@ -111,8 +132,17 @@ impl EvalPlan {
     }
 }
 
-/// Takes the jobs done, all jobs and the newest record; an error cancels the run.
-pub type JobProgress<'a> = &'a mut dyn FnMut(usize, usize, Option<&Record>) -> Result<()>;
+/// The newest result.
+#[derive(Debug, Clone, Copy)]
+pub struct Newest<'a> {
+    /// Its record.
+    pub record: &'a Record,
+    /// Tokens of its prompt; none for chunks of text.
+    pub prompt: &'a [u32],
+}
+
+/// Takes the jobs done, all jobs and the newest result; an error cancels the run.
+pub type JobProgress<'a> = &'a mut dyn FnMut(usize, usize, Option<Newest<'_>>) -> Result<()>;
 
 /// Runs the jobs that are not in the folder's results yet, and gives all of them.
 pub fn run(
@@ -125,13 +155,15 @@ pub fn run(
     let own: Vec<usize> =
         (0..jobs.len()).filter(|&job| header.shard.is_none_or(|shard| shard.holds(job))).collect();
     let (mut stream, mut records) = Stream::open(folder, &header, &own)?;
+    plan.know(&jobs, &records);
     let mut fillings = HashMap::new();
     progress(records.len(), own.len(), None)?;
     for &job in &own[records.len()..] {
-        let record = plan.record(job, jobs[job], &mut fillings)?;
+        let (record, prompt) = plan.record(job, jobs[job], &mut fillings)?;
         stream.push(&record)?;
+        let newest = Newest { record: &record, prompt: &prompt };
+        progress(records.len() + 1, own.len(), Some(newest))?;
         records.push(record);
-        progress(records.len(), own.len(), records.last())?;
     }
     if let Some(writer) = plan.save_base.take() {
         writer.finish()?;
@@ -143,7 +175,14 @@ pub fn run(
 type Fillings = HashMap<(&'static str, usize), usize>;
 
 impl EvalPlan {
-    fn record(&mut self, number: usize, job: Job, fillings: &mut Fillings) -> Result<Record> {
+    /// A job's result, and the tokens of its prompt.
+    fn record(
+        &mut self,
+        number: usize,
+        job: Job,
+        fillings: &mut Fillings,
+    ) -> Result<(Record, Vec<u32>)> {
+        let without = |record: Record| (record, Vec::new());
         match job {
             Job::Recall { task, ctx, index } => {
                 let (sample, tokens) = self.sample(task, ctx, index, fillings)?;
@@ -155,11 +194,10 @@ impl EvalPlan {
                     &Ending { new_tokens: task.new_tokens(), enough: &enough },
                     &|text| score(task.metric(), text, &sample.references),
                 )?;
-                Ok(Record {
+                let record = Record {
                     job: number,
                     suite: "recall".to_owned(),
                     task: task.name().to_owned(),
-                    domain: String::new(),
                     ctx,
                     index,
                     tokens: tokens.tokens.len(),
@@ -167,10 +205,11 @@ impl EvalPlan {
                     metric: task.metric(),
                     references: sample.references.clone(),
                     answers: given,
-                    losses: Vec::new(),
-                })
+                    ..Record::default()
+                };
+                Ok((record, tokens.tokens))
             }
-            Job::Text { text, ctx, index } => self.chunk(number, text, ctx, index),
+            Job::Text { text, ctx, index } => self.chunk(number, text, ctx, index).map(without),
             Job::Data { file, ctx, index } => {
                 let file = &self.data[file];
                 let sample = &file.samples[index];
@@ -182,7 +221,7 @@ impl EvalPlan {
                 // What a bad line lacks was refused when the file was read.
                 let score = |text: &str| sample.score(text).unwrap_or(0.0);
                 let answers = self.answers(&prompt, &ending, &score)?;
-                Ok(Record {
+                let record = Record {
                     job: number,
                     suite: "data".to_owned(),
                     task: sample.task.clone(),
@@ -190,12 +229,17 @@ impl EvalPlan {
                     ctx,
                     index,
                     tokens: prompt.tokens.len(),
-                    depth: None,
                     metric: sample.metric(),
                     references: sample.references.clone(),
                     answers,
-                    losses: Vec::new(),
-                })
+                    ..Record::default()
+                };
+                Ok((record, prompt.tokens))
+            }
+            Job::Importance { domain, half } => self.importance(number, domain, half).map(without),
+            Job::Choice { mask } => self.choice(number, mask).map(without),
+            Job::Stability { domain, index } => {
+                self.stability_chunk(number, domain, index).map(without)
             }
         }
     }
@@ -204,8 +248,22 @@ impl EvalPlan {
         prompt(&self.model, &PromptText::of(&self.model, sample)?)
     }
 
+    /// Takes off the recall tasks that do not fit a length and says why; refuses one where tasks
+    /// were asked for by name.
+    pub fn leave_out(&mut self, by_name: bool) -> Result<Vec<String>> {
+        let mut left_out = Vec::new();
+        for (task, ctx) in std::mem::take(&mut self.recall) {
+            match self.does_not_fit(task, ctx)? {
+                None => self.recall.push((task, ctx)),
+                Some(why) if by_name => return Err(Error::input(why)),
+                Some(why) => left_out.push(why),
+            }
+        }
+        Ok(left_out)
+    }
+
     /// Why the shortest prompt of a task does not fit a length; `None` where it does.
-    pub fn does_not_fit(&self, task: RecallTask, ctx: usize) -> Result<Option<String>> {
+    fn does_not_fit(&self, task: RecallTask, ctx: usize) -> Result<Option<String>> {
         let measure = |sample: &RecallSample| Ok(self.tokens(sample)?.tokens.len());
         let essay = &self.essay;
         HayFilling { task, essay, seed: self.seed, ctx, measure: &measure }.does_not_fit()
@@ -275,11 +333,8 @@ impl EvalPlan {
             ctx,
             index,
             tokens: ctx,
-            depth: None,
-            metric: None,
-            references: Vec::new(),
-            answers: Vec::new(),
             losses,
+            ..Record::default()
         })
     }
 }

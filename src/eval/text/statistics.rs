@@ -39,7 +39,8 @@ pub struct MeanError {
 }
 
 impl MeanError {
-    fn of(values: &[f64]) -> Self {
+    /// Of these values.
+    pub fn of(values: &[f64]) -> Self {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let squares = values.iter().map(|value| value * value).sum::<f64>() / n;

@@ -10,5 +10,8 @@ mod settings;
 pub mod worker;
 
 pub use measure::{MeasuredSensitivity, measure};
+/// The name of the rule on the command line, in recipes and in results.
+pub const SENSITIVITY: &str = "sensitivity";
+
 pub use recipe::{costliest_share, recipe};
 pub use settings::{SensitivitySettings, SensitivityStep};

@@ -20,7 +20,7 @@ pub fn recipe(
         texts.map(|piece| json!({ "name": piece.name, "sha256": piece.sha256() })).collect();
     json!({
         "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")),
-        "rule": "sensitivity",
+        "rule": super::SENSITIVITY,
         "weights": model.dtype().to_string(),
         "texts": texts,
         "settings": settings,

@@ -52,7 +52,7 @@ impl SensitivitySettings {
     }
 
     /// Refuses what measures nothing.
-    pub(super) fn check(&self, config: &Config) -> Result<()> {
+    pub fn check(&self, config: &Config) -> Result<()> {
         self.window.check()?;
         for (name, number) in
             [("windows", self.windows), ("rows", self.rows), ("draws", self.draws)]

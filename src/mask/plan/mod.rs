@@ -4,6 +4,7 @@ mod bytes;
 mod cache_plan;
 mod coding;
 mod counts;
+mod dealt;
 mod named;
 mod sensitivity;
 mod width;

@@ -1,7 +1,7 @@
 //! What each width of each channel and head is predicted to cost, in nats per token.
 
 use super::Width;
-use crate::mask::Shape;
+use crate::mask::{Importance, Shape};
 use crate::{Error, Result};
 
 /// Predicted damage of every width, in nats per token: the second-order (Fisher) form of the KLD.
@@ -66,6 +66,15 @@ impl Sensitivity {
         at(&self.k, head * self.shape.head_dim + channel, width)
     }
 
+    /// The damage of leaving a K channel out, as importance.
+    ///
+    /// # Errors
+    /// None for tables that [`Self::new`] accepted.
+    pub fn pruning(&self) -> Result<Importance> {
+        let zero = self.k.iter().step_by(Self::WIDTHS.len()).copied().collect();
+        Importance::new(self.shape, zero)
+    }
+
     /// Damage of storing a head's V with `width`; with 0 bits, of dropping the head.
     pub fn v(&self, layer: usize, kv_head: usize, width: Width) -> f32 {
         at(&self.v, layer * self.shape.kv_heads + kv_head, width)
@@ -90,6 +99,7 @@ mod tests {
         assert_eq!(table.k(1, 0, 2, Width::Four), ((2 * 3 + 2) * 4 + 2) as f32);
         assert_eq!(table.k(1, 0, 2, Width::Sixteen), 0.0);
         assert_eq!(table.v(1, 1, Width::Zero), 12.0);
+        assert_eq!(table.pruning().unwrap().head(1, 0), [24.0, 28.0, 32.0]);
 
         assert!(Sensitivity::new(shape, k[1..].to_vec(), v.clone()).is_err());
         for wrong in [-1e-9, f32::NAN, f32::INFINITY] {

@@ -4,6 +4,7 @@
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
 use crate::decode::worker::Envelope;
+use crate::eval::worker::{EvalNews, EvalOrder};
 use crate::learn::sensitivity::worker::Sensed;
 use crate::learn::worker::{Notice, Order};
 use crate::tui::screen::Screen;
@@ -28,6 +29,8 @@ pub enum Action {
     Learning(Box<Notice>),
     /// News from a measurement of sensitivity.
     Sensing(Box<Sensed>),
+    /// News of an evaluation.
+    Evaluating(Box<EvalNews>),
     /// A recording has no more events.
     ReplayEnded,
     /// A command, whichever key it is bound to.
@@ -167,6 +170,10 @@ commands! {
     ResumeLearning = "resume-learning",
     /// Decode with the learned mask from the next token on.
     ApplyLearned = "apply-learned",
+    /// Evaluate the mask or plan at work.
+    Evaluate = "evaluate",
+    /// Stop the evaluation.
+    CancelEvaluation = "cancel-evaluation",
     /// Feed both sides the dense side's tokens, or each side its own.
     Feed = "feed",
     /// Time each side alone.
@@ -243,6 +250,10 @@ pub enum Effect {
     Sense(String),
     /// Stop the current measurement of sensitivity.
     CancelSensing,
+    /// Evaluate on a thread of its own.
+    Evaluate(Box<EvalOrder>),
+    /// Stop the current evaluation.
+    CancelEvaluation,
     /// Exit, with or without printing a summary.
     Quit {
         /// Print the summary after the screen is gone.

@@ -12,6 +12,7 @@ use ratatui::crossterm::execute;
 use tokio::sync::mpsc::Receiver;
 
 use crate::decode::worker::{Engine, Envelope};
+use crate::eval::worker::{EvalNews, EvalOrder, EvalTold, Evaluator};
 use crate::learn::sensitivity::worker::{Sensed, Sensing};
 use crate::learn::worker::{Learner, Notice, Order, Told};
 use crate::mask::files;
@@ -84,6 +85,7 @@ pub fn run(
         drawn: VecDeque::with_capacity(FRAMES),
         learning: None,
         sensing: None,
+        evaluating: None,
         exit: None,
     };
     runtime.block_on(runner.serve())
@@ -102,6 +104,8 @@ struct Runner<'a> {
     learning: Option<(Learner, Receiver<Notice>)>,
     /// The current measurement of sensitivity; the channel closes when it ends.
     sensing: Option<(Sensing, Receiver<Sensed>)>,
+    /// The current evaluation; the channel closes when it ends.
+    evaluating: Option<(Evaluator, Receiver<EvalNews>)>,
     exit: Option<Exit>,
 }
 
@@ -151,6 +155,10 @@ impl Runner<'_> {
                 news = next_of(&mut self.sensing) => match news {
                     Some(news) => self.act(Action::Sensing(Box::new(news)))?,
                     None => self.sensing = None,
+                },
+                news = next_of(&mut self.evaluating) => match news {
+                    Some(news) => self.act(Action::Evaluating(Box::new(news)))?,
+                    None => self.evaluating = None,
                 },
                 () = sleep_until(draw_at) => self.draw()?,
                 () = tokio::time::sleep_until(next_batch.into()), if engine_open && next_batch > now => {}
@@ -274,6 +282,12 @@ impl Runner<'_> {
                 }
                 Effect::Sense(text) => self.sense(text),
                 Effect::CancelSensing => self.sensing = None,
+                Effect::Evaluate(order) => self.evaluate(*order),
+                Effect::CancelEvaluation => {
+                    if let Some((evaluator, _)) = &self.evaluating {
+                        evaluator.cancel();
+                    }
+                }
                 Effect::Quit { summary } => self.exit = Some(Exit::Quit(summary)),
                 Effect::Fail(error) => self.exit = Some(Exit::Failed(error)),
                 Effect::Suspend => {
@@ -316,12 +330,7 @@ impl Runner<'_> {
     /// Starts a learning run. If it cannot start, the notice is the same as for one that failed.
     fn learn(&mut self, order: Order) {
         let generation = order.generation;
-        let model = match &self.source {
-            EventSource::Engine(_, _, model) => model.get().cloned(),
-            EventSource::Replay(_) => None,
-        };
-        let model = model.ok_or_else(|| Error::run("there is no model to learn on"));
-        match model.and_then(|model| Learner::spawn(model, order)) {
+        match self.model("learn on").and_then(|model| Learner::spawn(model, order)) {
             Ok(learning) => self.learning = Some(learning),
             Err(error) => {
                 let notice =
@@ -331,14 +340,30 @@ impl Runner<'_> {
         }
     }
 
-    /// Starts a measurement of sensitivity. If it cannot start, the news is that it failed.
-    fn sense(&mut self, text: String) {
+    /// Starts an evaluation. If it cannot start, the news is that it failed.
+    fn evaluate(&mut self, order: EvalOrder) {
+        let generation = order.generation;
+        match self.model("evaluate").and_then(|model| Evaluator::spawn(model, order)) {
+            Ok(evaluating) => self.evaluating = Some(evaluating),
+            Err(error) => {
+                let news = EvalNews { generation, told: EvalTold::Failed(error.to_string()) };
+                update(self.state, Action::Evaluating(Box::new(news)));
+            }
+        }
+    }
+
+    /// The loaded model.
+    fn model(&self, wanted: &str) -> Result<Arc<Model>> {
         let model = match &self.source {
             EventSource::Engine(_, _, model) => model.get().cloned(),
             EventSource::Replay(_) => None,
         };
-        let model = model.ok_or_else(|| Error::run("there is no model to measure"));
-        match model.and_then(|model| Sensing::spawn(model, text)) {
+        model.ok_or_else(|| Error::run(format!("there is no model to {wanted}")))
+    }
+
+    /// Starts a measurement of sensitivity. If it cannot start, the news is that it failed.
+    fn sense(&mut self, text: String) {
+        match self.model("measure").and_then(|model| Sensing::spawn(model, text)) {
             Ok(sensing) => self.sensing = Some(sensing),
             Err(error) => {
                 let failed = Sensed::Failed(error.to_string());

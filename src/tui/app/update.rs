@@ -9,7 +9,7 @@ use crate::tui::app::run::Phase;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::{engine, mouse};
 use crate::tui::screen::tune::outcome;
-use crate::tui::screen::{Typed, learn};
+use crate::tui::screen::{Typed, eval, learn};
 
 /// Applies an action to the state and returns the effects to perform.
 pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
@@ -33,6 +33,10 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Engine(envelope) => engine::take(state, *envelope),
         Action::Learning(notice) => {
             learn::update::take(state, *notice);
+            Vec::new()
+        }
+        Action::Evaluating(news) => {
+            eval::update::take(state, *news);
             Vec::new()
         }
         Action::Sensing(news) => {

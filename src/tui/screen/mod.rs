@@ -61,4 +61,6 @@ screens! {
     Text => text(text::state::TextState),
     /// What fits, how fast it is, what it costs.
     Plan => plan(plan::state::Planning),
+    /// What masks lose on tasks and texts.
+    Eval => eval(eval::state::Evaluation),
 }

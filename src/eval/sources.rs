@@ -1,4 +1,4 @@
-//! Texts that are evaluated on, and what needles are hidden in.
+//! Where texts come from: those that are evaluated on, and what needles are hidden in.
 
 use std::path::{Path, PathBuf};
 

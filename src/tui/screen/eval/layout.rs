@@ -1,0 +1,43 @@
+//! Positions on the eval screen.
+
+use ratatui::layout::Rect;
+
+use crate::tui::app::areas::PANEL_FROM;
+use crate::tui::screen::eval::state::Field;
+
+/// The parts of the eval screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EvalAreas {
+    /// The form, title included.
+    pub form: Rect,
+    /// Progress and the control.
+    pub progress: Rect,
+    /// Heat map, tables and lost samples.
+    pub right: Rect,
+}
+
+/// Divides the eval screen.
+pub fn parts(main: Rect) -> EvalAreas {
+    let area = Rect { x: main.x + 1, width: main.width.saturating_sub(2), ..main };
+    let left = match main.width {
+        PANEL_FROM.. => 38,
+        _ => 27,
+    };
+    let left = Rect { width: left.min(area.width), ..area };
+    let rows = (Field::ALL.len() as u16 + 1).min(left.height);
+    let gap = u16::from(left.height > rows + 8);
+    let progress =
+        Rect { y: left.y + rows + gap, height: left.height.saturating_sub(rows + gap), ..left };
+    let right =
+        Rect { x: left.right() + 2, width: area.width.saturating_sub(left.width + 2), ..area };
+    EvalAreas { form: Rect { height: rows, ..left }, progress, right }
+}
+
+impl EvalAreas {
+    /// The field on a row of the form.
+    pub fn field_at(&self, x: u16, y: u16) -> Option<Field> {
+        let inside = self.form.contains((x, y).into());
+        let row = usize::from(y.checked_sub(self.form.y + 1)?);
+        Field::ALL.get(row).copied().filter(|_| inside)
+    }
+}

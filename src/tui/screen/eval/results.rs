@@ -1,0 +1,82 @@
+//! The rows of the table: recall beside dense, losses on texts, verdicts.
+
+use crate::eval::run::{CONTROL, DENSE, Record, Row};
+use crate::numbers::{count, nats};
+use crate::tui::color::Role;
+use crate::tui::screen::eval::state::Evaluation;
+
+/// A row of the table.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct TableRow {
+    /// What was evaluated.
+    pub name: String,
+    /// Tokens.
+    pub ctx: usize,
+    /// The mask.
+    pub mask: String,
+    /// Its figures, in words.
+    pub figures: String,
+    /// Colour.
+    pub role: Role,
+}
+
+/// The rows so far, in the order of the run.
+pub(super) fn rows(eval: &Evaluation) -> Vec<TableRow> {
+    let Some(figures) = &eval.figures else { return Vec::new() };
+    let shown = figures.rows.iter().filter(|row| row.suite != CONTROL && row.mask != DENSE);
+    let mut rows: Vec<TableRow> =
+        shown.filter(|row| row.suite != Record::STABILITY).map(scored).collect();
+    if let Some(stability) = &figures.stability {
+        for rule in &stability.rules {
+            rows.push(TableRow {
+                name: format!("texts, {}", rule.rule),
+                ctx: stability.ctx,
+                mask: String::new(),
+                figures: format!(
+                    "agree to {:.3}, halves of one to {:.3}",
+                    rule.between, rule.within
+                ),
+                role: Role::Text,
+            });
+        }
+        for mask in &stability.masks {
+            rows.extend(mask.verdicts.iter().map(|verdict| TableRow {
+                name: verdict.domain.clone(),
+                ctx: stability.ctx,
+                mask: mask.mask.clone(),
+                figures: format!("KLD {}: {}", nats(verdict.kld), verdict.sentence),
+                role: Role::Text,
+            }));
+        }
+    }
+    rows
+}
+
+fn scored(row: &Row) -> TableRow {
+    let figures = match &row.kl {
+        Some(kl) => format!(
+            "KLD {} · 99.9 % {} · top {:.1} % · PPL {:.3}, dense {:.3}",
+            nats(kl.kld.mean),
+            nats(kl.kld_percentiles[0]),
+            kl.same_top.mean,
+            row.score,
+            row.dense_score
+        ),
+        None if row.informative => format!(
+            "{:>5.1} of {:>5.1} · −{} +{} of {} · p {:.2}",
+            row.score,
+            row.dense_score,
+            row.lost,
+            row.won,
+            count(row.n),
+            row.p
+        ),
+        None => format!("{:>5.1} of {:>5.1} · dense fails", row.score, row.dense_score),
+    };
+    let role = match (&row.kl, row.informative) {
+        (None, false) => Role::Dim,
+        (None, true) if row.lost > row.won && row.p < 0.05 => Role::Bad,
+        _ => Role::Text,
+    };
+    TableRow { name: row.task.clone(), ctx: row.ctx, mask: row.mask.clone(), figures, role }
+}

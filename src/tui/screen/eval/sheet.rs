@@ -1,0 +1,34 @@
+//! The rows of an evaluation as a table.
+
+use serde_json::{Value, json};
+
+use crate::tui::app::model::ModelView;
+use crate::tui::app::state::State;
+use crate::tui::export::Sheet;
+
+/// One row per suite, task, length and mask, the control first.
+pub fn sheet(state: &State, _: &ModelView) -> Sheet {
+    let columns = vec![
+        "suite",
+        "task",
+        "ctx",
+        "mask",
+        "n",
+        "score",
+        "dense_score",
+        "lost",
+        "won",
+        "p",
+        "informative",
+        "kld",
+    ];
+    let figures = state.screens.eval.figures.as_ref();
+    let row = |row: &crate::eval::run::Row| {
+        let values = serde_json::to_value(row).unwrap_or_default();
+        let own = |column: &&str| values.get(*column).cloned().unwrap_or(Value::Null);
+        let kld = row.kl.as_ref().map_or(Value::Null, |kl| json!(kl.kld.mean));
+        columns[..columns.len() - 1].iter().map(own).chain([kld]).collect()
+    };
+    let rows = figures.map_or_else(Vec::new, |figures| figures.rows.iter().map(row).collect());
+    Sheet { columns, rows }
+}

@@ -1,0 +1,298 @@
+//! Evaluating from the screen: the keys, the order, the effect of news, and what is drawn.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ratatui::crossterm::event::KeyCode;
+
+use crate::decode::worker::{EngineOrder, Prompt};
+use crate::eval::prompt::Protocol;
+use crate::eval::recall::RecallTask;
+use crate::eval::run::{
+    CONTROL, DENSE, Figures, GivenAnswer, MaskHeader, Record, Results, RunHeader, Suite,
+};
+use crate::eval::text::ChunkLosses;
+use crate::eval::worker::{EvalNews, EvalOrder, EvalTold, LostSample};
+use crate::mask::Window;
+use crate::tui::app::action::{Action, Command, Effect};
+use crate::tui::app::keys::KeyContext;
+use crate::tui::app::state::State;
+use crate::tui::app::update::update;
+use crate::tui::color::ColorDepth;
+use crate::tui::export::{ExportFormat, make};
+use crate::tui::screen::Screen;
+use crate::tui::screen::eval::layout;
+use crate::tui::screen::eval::state::{EvalPart, Field};
+use crate::tui::testing::{LARGE, SMALL, act, draw, frames, key, letters, noise, session, text};
+
+fn on_screen() -> State {
+    let mut state = session(SMALL, ColorDepth::None);
+    letters(&mut state, "9");
+    assert_eq!((state.screen, state.context()), (Screen::Eval, KeyContext::Screen(Screen::Eval)));
+    state
+}
+
+fn ordered(effects: &[Effect]) -> &EvalOrder {
+    match effects {
+        [Effect::Evaluate(order)] => order,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn tell(state: &mut State, told: EvalTold) {
+    let generation = state.screens.eval.generation;
+    update(state, Action::Evaluating(Box::new(EvalNews { generation, told })));
+}
+
+const MASK: &str = "half.safetensors";
+
+/// The header of a run with one mask.
+fn header() -> RunHeader {
+    let mask = MaskHeader {
+        name: MASK.to_owned(),
+        fingerprint: "ab".repeat(32),
+        window: Window::default(),
+        bytes_share: 0.6,
+        kv_bytes: BTreeMap::new(),
+    };
+    RunHeader {
+        format: "kscope-eval".to_owned(),
+        version: 1,
+        tool: "kscope".to_owned(),
+        commit: None,
+        command: "kscope eval".to_owned(),
+        model: "test-model".to_owned(),
+        model_fingerprint: String::new(),
+        weights: "f32".to_owned(),
+        kv_dtype: "f16".to_owned(),
+        seed: 42,
+        protocol: Protocol::After,
+        dense_kv_bytes: BTreeMap::new(),
+        masks: vec![mask],
+        haystack: None,
+        sources: Vec::new(),
+        does_not_fit: Vec::new(),
+        jobs: 120,
+        shard: None,
+    }
+}
+
+/// Made-up recall samples of three tasks at two lengths, and two chunks of a text.
+fn results() -> Results {
+    let mut records = Vec::new();
+    let tasks = ["niah_single_1", "niah_multikey_1", "vt"];
+    for ctx in [512, 1024] {
+        for (at, task) in tasks.iter().enumerate() {
+            for index in 0..10 {
+                let number = records.len();
+                let dense = f64::from(u8::from(noise(number) > 0.1 || at == 0));
+                let own = dense * f64::from(u8::from(noise(number + 900) > 0.3));
+                let given = |mask: &str, score: f64| GivenAnswer {
+                    mask: mask.to_owned(),
+                    text: if score > 0.5 { "4417" } else { "7714" }.to_owned(),
+                    score,
+                };
+                records.push(Record {
+                    job: number,
+                    suite: "recall".to_owned(),
+                    task: (*task).to_owned(),
+                    ctx,
+                    index,
+                    tokens: ctx,
+                    depth: Some(index as f64 / 10.0),
+                    references: vec!["4417".to_owned()],
+                    answers: vec![given(DENSE, dense), given(CONTROL, dense), given(MASK, own)],
+                    ..Record::default()
+                });
+            }
+        }
+    }
+    let chunk = |mask: &str, more: f32| ChunkLosses {
+        mask: mask.to_owned(),
+        kld: (0..40).map(|at| more * noise(at)).collect(),
+        nll_base: (0..40).map(|at| 2.0 + noise(at)).collect(),
+        nll: (0..40).map(|at| 2.0 + noise(at) + more * noise(at + 7)).collect(),
+        same: "1".repeat(40),
+    };
+    for index in 0..2 {
+        records.push(Record {
+            job: records.len(),
+            suite: "text".to_owned(),
+            task: "moby-dick".to_owned(),
+            ctx: 1024,
+            index,
+            tokens: 1024,
+            losses: vec![chunk(CONTROL, 0.0), chunk(MASK, 0.04)],
+            ..Record::default()
+        });
+    }
+    Results { header: header(), records }
+}
+
+fn lost(index: usize) -> LostSample {
+    LostSample {
+        task: "niah_multikey_1".to_owned(),
+        ctx: 1024,
+        index,
+        mask: MASK.to_owned(),
+        references: vec!["4417".to_owned()],
+        dense: " 4417.".to_owned(),
+        answer: " 7714.\nThe".to_owned(),
+        prompt: vec![3, 1, 4, 1, 5],
+    }
+}
+
+/// A run in its middle: 61 of 120 samples after two minutes, the first of which read texts.
+fn evaluating(state: &mut State) {
+    act(state, Command::Show(Screen::Eval));
+    let began = state.now_ms;
+    act(state, Command::Evaluate);
+    update(state, Action::Tick(began + 60_000.0));
+    tell(state, EvalTold::Going(1, 120, String::new()));
+    update(state, Action::Tick(began + 120_000.0));
+    tell(state, EvalTold::Going(61, 120, "recall vt at 1,024".to_owned()));
+    tell(state, EvalTold::Figures(Arc::new(Figures::of(&results()))));
+    (0..6).for_each(|index| tell(state, EvalTold::Lost(Box::new(lost(index)))));
+    state.toast = None;
+}
+
+#[test]
+fn the_form_is_set_by_keys_and_ordered_as_set() {
+    let mut state = on_screen();
+    for (field, keys) in [
+        (Field::Suite, "]]]"),
+        (Field::Task, "]"),
+        (Field::Context, "]"),
+        (Field::Lengths, "]"),
+        (Field::Samples, "["),
+        (Field::Chunks, "]"),
+        (Field::Question, "]"),
+        (Field::Seed, "["),
+    ] {
+        assert_eq!(state.screens.eval.field, field);
+        letters(&mut state, keys);
+        letters(&mut state, "j");
+    }
+    letters(&mut state, "i");
+    assert_eq!(state.context(), KeyContext::Field);
+    // Letters are text now, whatever they do elsewhere.
+    letters(&mut state, "a.txt, sx9");
+    key(&mut state, KeyCode::Enter);
+    letters(&mut state, "Gi");
+    letters(&mut state, "out");
+    key(&mut state, KeyCode::Enter);
+    let effects = act(&mut state, Command::Evaluate);
+    let order = ordered(&effects);
+    let model = state.model.as_ref().unwrap();
+    assert_eq!(
+        *order,
+        EvalOrder {
+            generation: 1,
+            suite: Suite::All,
+            tasks: vec![RecallTask::ALL[0]],
+            ctx: vec![512, 1024, 2048],
+            samples: 5,
+            chunks: 3,
+            protocol: Protocol::Prompt,
+            seed: 41,
+            masks: vec![
+                (model.info.mask.as_ref().unwrap().label.clone(), model.plan().clone()),
+                ("slowest".to_owned(), state.other.as_ref().unwrap().plan.clone()),
+            ],
+            window: model.info.window,
+            kv_dtype: model.info.kv_dtype,
+            texts: vec!["a.txt".to_owned(), "sx9".to_owned()],
+            out: Some("out".into()),
+        }
+    );
+    assert_eq!(state.screens.eval.part, EvalPart::Preparing);
+    assert_eq!(act(&mut state, Command::Evaluate), [], "one run at a time");
+    assert_eq!(act(&mut state, Command::CancelEvaluation), [Effect::CancelEvaluation]);
+}
+
+#[test]
+fn every_value_stays_within_what_can_be_evaluated() {
+    let mut state = on_screen();
+    for field in Field::ALL {
+        for keys in ["[", "]"] {
+            state.screens.eval.field = field;
+            (0..40).for_each(|_| letters(&mut state, keys));
+            let form = &state.screens.eval.form;
+            let ctx = form.ctx(32_768);
+            assert!(!ctx.is_empty() && ctx.is_sorted(), "{form:?}");
+            assert!((128..=32_768).contains(&ctx[0]), "{form:?}");
+            assert!(form.samples > 0 && form.chunks > 0, "{form:?}");
+            state.screens.eval.form = Default::default();
+        }
+    }
+    // Leaving a typed field keeps its value.
+    letters(&mut state, "Gizzz");
+    key(&mut state, KeyCode::Esc);
+    assert_eq!(state.screens.eval.form.out, "");
+}
+
+#[test]
+fn news_fill_the_screen_and_stale_ones_change_nothing() {
+    let mut state = on_screen();
+    evaluating(&mut state);
+    let eval = &state.screens.eval;
+    // 60 samples in 60 seconds; the first was here from an earlier run.
+    assert_eq!((eval.held, eval.left_seconds(state.now_ms)), (1, Some(59.0)));
+    let before = format!("{:?}", state.screens.eval);
+    let stale = EvalNews { generation: 0, told: EvalTold::Cancelled };
+    update(&mut state, Action::Evaluating(Box::new(stale)));
+    assert_eq!(format!("{:?}", state.screens.eval), before);
+    tell(&mut state, EvalTold::Done(Arc::new(Figures::of(&results()))));
+    assert!(!state.screens.eval.runs() && state.screens.eval.share() == 1.0);
+    tell(&mut state, EvalTold::Failed("no text".to_owned()));
+    state.size = (80, 24);
+    assert!(text(&draw(&state)).contains("no text"));
+}
+
+#[test]
+fn a_lost_sample_opens_in_ab() {
+    let mut state = on_screen();
+    assert_eq!(act(&mut state, Command::Open), [], "nothing was lost yet");
+    evaluating(&mut state);
+    letters(&mut state, "nnN");
+    assert_eq!(state.screens.eval.picked, 1);
+    let effects = act(&mut state, Command::Open);
+    let [Effect::Engine(EngineOrder::Start(start))] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(start.prompt, Prompt::Tokens(vec![3, 1, 4, 1, 5]));
+    assert_eq!(state.screen, Screen::Ab);
+}
+
+#[test]
+fn the_mouse_selects_fields() {
+    let mut state = on_screen();
+    let form = layout::parts(crate::tui::app::areas::areas(&state).main).form;
+    let press = |is_double| crate::tui::screen::Press { x: form.x + 3, y: form.y + 5, is_double };
+    super::update::press(&mut state, press(false));
+    assert_eq!(state.screens.eval.field, Field::ALL[4]);
+    super::update::press(&mut state, press(true));
+    assert_eq!(state.screens.eval.form.samples, 20);
+}
+
+#[test]
+fn a_run_in_its_middle() {
+    for (name, dump) in frames("eval", SMALL, evaluating) {
+        insta::assert_snapshot!(name, dump);
+    }
+}
+
+#[test]
+fn before_a_run_and_with_many_rows() {
+    let idle = |state: &mut State| drop(act(state, Command::Show(Screen::Eval)));
+    for (name, dump) in frames("eval_idle", LARGE, idle) {
+        if name.ends_with("none") {
+            insta::assert_snapshot!(name, dump);
+        }
+    }
+    let mut state = on_screen();
+    evaluating(&mut state);
+    state.size = (60, 16);
+    let small = text(&draw(&state));
+    assert!(small.contains("61 of 120") || small.contains("evaluate"), "{small}");
+    let csv = String::from_utf8(make(&state, ExportFormat::Csv).unwrap()).unwrap();
+    assert!(csv.starts_with("suite,task,ctx,mask") && csv.lines().count() > 6, "{csv}");
+}

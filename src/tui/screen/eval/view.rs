@@ -1,0 +1,295 @@
+//! Evaluation: the form, the progress, the heat map of depths and lengths, the tables, and the
+//! samples that a mask lost.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::eval::run::{DENSE, Depths};
+use crate::numbers::count;
+use crate::tui::app::action::Command;
+use crate::tui::app::keys::KeyContext;
+use crate::tui::app::state::State;
+use crate::tui::color::{Role, Shade};
+use crate::tui::paint::{fitted, put};
+use crate::tui::screen::Screen;
+use crate::tui::screen::eval::layout;
+use crate::tui::screen::eval::results::rows;
+use crate::tui::screen::eval::state::{EvalPart, Evaluation, Field};
+use crate::tui::widget::pane::Pane;
+use crate::tui::widget::{Heatmap, meter};
+
+/// Draws the screen.
+pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+    let parts = layout::parts(area);
+    form(state, parts.form, buffer);
+    progress(state, parts.progress, buffer);
+    let mut pane = Pane::new(parts.right, &state.theme, buffer);
+    if state.screens.eval.figures.is_none() {
+        pane.title("results", "");
+        pane.note(match state.screens.eval.runs() {
+            true => "they come with the first samples",
+            false => "recall by length and depth, losses on texts",
+        });
+        return;
+    }
+    depths(state, &mut pane);
+    let lost = state.screens.eval.lost.len();
+    // The lost samples get what the table leaves, and at least a third.
+    let wanted = rows(&state.screens.eval).len() as u16 + 2;
+    let least = if lost > 0 { (pane.area.height / 3).max(4) } else { 2 };
+    let height = wanted.min(pane.area.height.saturating_sub(least));
+    if let Some(area) = pane.take(height) {
+        table(state, area, pane.buffer);
+    }
+    lost_samples(state, pane.area, pane.buffer);
+}
+
+fn key(state: &State, command: Command) -> String {
+    state.keys.key_of(KeyContext::Screen(Screen::Eval), command).unwrap_or_default()
+}
+
+/// The fields and their values.
+fn form(state: &State, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let eval = &state.screens.eval;
+    let mut pane = Pane::new(area, theme, buffer);
+    let note = match eval.runs() {
+        true => format!("{} cancels", key(state, Command::CancelEvaluation)),
+        false => format!("{} starts", key(state, Command::Evaluate)),
+    };
+    pane.title("evaluate", &note);
+    for field in Field::ALL {
+        let Some(line) = pane.take(1) else { return };
+        let selected = field == eval.field;
+        let style = if selected { theme.selected() } else { theme.style(Role::Text) };
+        let room = usize::from(area.width).saturating_sub(11);
+        let text = match eval.typing.as_ref().filter(|_| selected) {
+            // The end of the typed text stays visible, with a bar where the next character goes.
+            Some(input) => format!("{}▏", tail(input.value(), room.saturating_sub(1))),
+            None if field.is_text() => tail(&eval.form.value(field), room),
+            None => fitted(eval.form.value(field), room),
+        };
+        let text = format!(" {:<9}{text:<room$} ", field.name());
+        put(pane.buffer, line, 0, 0, Line::styled(text, style));
+    }
+}
+
+/// The last characters of a text.
+fn tail(text: &str, width: usize) -> String {
+    let skip = text.chars().count().saturating_sub(width);
+    text.chars().skip(skip).collect()
+}
+
+/// A duration in minutes and seconds.
+fn time(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+/// What the run is doing, and its colour.
+fn part_words(eval: &Evaluation) -> (String, Role) {
+    match &eval.part {
+        EvalPart::Idle => ("progress".to_owned(), Role::Dim),
+        EvalPart::Preparing => ("reading texts".to_owned(), Role::Accent),
+        EvalPart::Samples(done, all) => {
+            (format!("{} of {}", count(*done), count(*all)), Role::Accent)
+        }
+        EvalPart::Done => ("done".to_owned(), Role::Good),
+        EvalPart::Cancelled => ("stopped".to_owned(), Role::Warn),
+        EvalPart::Failed(_) => ("failed".to_owned(), Role::Bad),
+    }
+}
+
+/// Samples done, time left, the control.
+fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let eval = &state.screens.eval;
+    let mut pane = Pane::new(area, theme, buffer);
+    let (words, role) = part_words(eval);
+    if eval.part == EvalPart::Idle {
+        pane.title(&words, "");
+        pane.note("nothing is evaluated yet");
+        return;
+    }
+    pane.title(&words, &time(eval.seconds(state.now_ms)));
+    if let EvalPart::Failed(sentence) = &eval.part {
+        for line in wrapped(sentence, usize::from(area.width)) {
+            pane.line(Line::styled(line, theme.style(Role::Bad)));
+        }
+    }
+    if eval.runs()
+        && let Some(bar) = pane.take(1)
+    {
+        for x in bar.x..bar.right() {
+            pane.buffer[(x, bar.y)].set_symbol("─").set_style(theme.style(Role::Border));
+        }
+        meter(eval.share(), theme.style(role), bar, pane.buffer);
+        let left = eval.left_seconds(state.now_ms).map_or_else(|| "–".to_owned(), time);
+        pane.row("left", left);
+    }
+    if !eval.newest.is_empty() {
+        pane.row("newest", eval.newest.clone());
+    }
+    if let Some(figures) = &eval.figures {
+        let control = &figures.control;
+        let words = match control.is_zero() {
+            true => format!("0 of {} differ", count(control.n)),
+            false => format!(
+                "{} answers differ, KLD {:e}",
+                count(control.differing_answers),
+                control.largest_kld
+            ),
+        };
+        pane.row("control", words);
+        for flag in figures.run.does_not_fit.iter().chain(&figures.flags) {
+            for line in wrapped(flag, usize::from(area.width)) {
+                pane.line(Line::styled(line, theme.style(Role::Dim)));
+            }
+        }
+    }
+}
+
+/// Lines of at most `width` characters.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("there is one");
+        if !last.is_empty() && last.chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !last.is_empty() {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
+}
+
+/// Columns of a fifth of the depth, and of the labels before them.
+const FIFTH: u16 = 6;
+const LABELS: u16 = 8;
+
+/// Scores by length (rows) and depth (columns), dense and every mask.
+fn depths(state: &State, pane: &mut Pane<'_>) {
+    let Some(figures) = &state.screens.eval.figures else { return };
+    if figures.depths.is_empty() {
+        return;
+    }
+    pane.title("recall by depth and length", "0 to 100 %");
+    let mut masks: Vec<&str> = Vec::new();
+    for one in &figures.depths {
+        if !masks.contains(&one.mask.as_str()) {
+            masks.push(&one.mask);
+        }
+    }
+    masks.sort_by_key(|mask| *mask != DENSE);
+    let strip = 5 * FIFTH;
+    // As many maps beside each other as fit, dense first.
+    let fitting = usize::from((pane.area.width.saturating_sub(LABELS)) / (strip + 2)).max(1);
+    for masks in masks.chunks(fitting) {
+        let Some(names) = pane.take(1) else { return };
+        for (at, mask) in masks.iter().enumerate() {
+            let x = LABELS + at as u16 * (strip + 2);
+            let name = Line::styled(
+                fitted((*mask).to_owned(), usize::from(strip)),
+                state.theme.style(Role::Dim),
+            );
+            put(pane.buffer, names, x, 0, name);
+        }
+        let mut lengths: Vec<usize> = figures.depths.iter().map(|one| one.ctx).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        for ctx in lengths {
+            let Some(row) = pane.take(2) else { return };
+            let label = Line::styled(format!("{:>7}", count(ctx)), state.theme.style(Role::Dim));
+            put(pane.buffer, row, 0, 0, label);
+            for (at, mask) in masks.iter().enumerate() {
+                let own = figures.depths.iter().find(|one| one.ctx == ctx && one.mask == *mask);
+                let x = LABELS + at as u16 * (strip + 2);
+                if let Some(own) = own.filter(|_| x + strip <= row.width) {
+                    let area = Rect { x: row.x + x, width: strip, ..row };
+                    map_row(state, own, area, pane.buffer);
+                }
+            }
+        }
+    }
+}
+
+/// One length: a row of shades, and below it their numbers.
+fn map_row(state: &State, own: &Depths, area: Rect, buffer: &mut Buffer) {
+    let pixel = |x: u16, _: u16| match own.fifths[usize::from(x / FIFTH).min(4)] {
+        (0, _) => Shade::Absent,
+        (_, score) => Shade::Share(score as f32 / 100.0),
+    };
+    Heatmap::new(&state.theme, pixel).render(Rect { height: 1, ..area }, buffer);
+    for (fifth, (n, score)) in own.fifths.iter().enumerate() {
+        let width = usize::from(FIFTH);
+        let text = if *n == 0 { "–".to_owned() } else { format!("{score:.0}") };
+        let line = Line::styled(format!("{text:^width$}"), state.theme.style(Role::Text));
+        put(buffer, area, fifth as u16 * FIFTH, 1, line);
+    }
+}
+
+/// One line per task or text, length and mask.
+fn table(state: &State, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let eval = &state.screens.eval;
+    let rows = rows(eval);
+    let mut pane = Pane::new(area, theme, buffer);
+    let room = usize::from(area.height.saturating_sub(1));
+    let start = eval.scroll.min(rows.len().saturating_sub(room));
+    let end = (start + room).min(rows.len());
+    let note = match rows.len() > room {
+        true => format!("{}–{} of {}", start + 1, end, rows.len()),
+        false => String::new(),
+    };
+    pane.title("score of dense's · lost, won", &note);
+    let masks = eval.figures.as_ref().map_or(0, |figures| figures.run.masks.len());
+    let name_width = if area.width >= 64 { 16 } else { 14 };
+    for row in &rows[start..end] {
+        let mask = if masks > 1 { format!("{} · ", row.mask) } else { String::new() };
+        let name = fitted(row.name.clone(), name_width);
+        let text = format!("{name:<name_width$} {:>6} {mask}{}", count(row.ctx), row.figures);
+        let text = fitted(text, usize::from(area.width));
+        pane.line(Line::styled(text, theme.style(row.role)));
+    }
+}
+
+/// The samples that a mask lost, the selected one with its answers.
+fn lost_samples(state: &State, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let eval = &state.screens.eval;
+    let mut pane = Pane::new(area, theme, buffer);
+    if eval.lost.is_empty() {
+        pane.title("lost samples", "");
+        pane.note("none so far");
+        return;
+    }
+    let note = format!("{} opens in A/B", key(state, Command::Open));
+    pane.title(&format!("lost samples: {}", count(eval.lost.len())), &note);
+    let details = 3.min(pane.area.height.saturating_sub(1));
+    let room = usize::from(pane.area.height - details).max(1);
+    let start = (eval.picked + 1).saturating_sub(room);
+    for (at, lost) in eval.lost.iter().enumerate().skip(start).take(room) {
+        let selected = at == eval.picked;
+        let style = if selected { theme.selected() } else { theme.style(Role::Text) };
+        let sign = if selected { '›' } else { ' ' };
+        let text = format!(
+            "{sign} {} at {} · sample {} · {}",
+            lost.task,
+            count(lost.ctx),
+            lost.index + 1,
+            lost.mask
+        );
+        let width = usize::from(area.width);
+        let text = format!("{:<width$}", fitted(text, width));
+        pane.line(Line::from(Span::styled(text, style)));
+    }
+    let Some(lost) = eval.lost.get(eval.picked) else { return };
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    pane.row("wanted", lost.references.join(", "));
+    pane.row("dense", flat(&lost.dense));
+    pane.row("mask", flat(&lost.answer));
+}
