@@ -84,7 +84,8 @@ fn assumptions_prices_and_weights_can_be_changed() {
     for prices in ["7.00,h100-sxm=3.50", "H100-SXM=3.50,7.00"] {
         assert!((usd(&with(&["--price", prices])) / usd(&usual) - 1.0).abs() < 1e-9, "{prices}");
     }
-    assert_eq!(with(&["--gpu", "h100-sxm"])["gpu"], "h100-sxm");
+    let capitals = ["--model", "Llama-3.1-8B", "--gpu", "H100-SXM", "--ctx", "32k", "--batch", "8"];
+    assert_eq!(plan(&capitals)["rows"][0], usual);
     assert_eq!(with(&["--weights", "4GiB"])["weights_bytes"], 4_u64 << 30);
     assert_eq!(with(&["--weights", "0.016TB"])["weights_bytes"], 16_000_000_000_u64);
     assert!(with(&["--weight-bits", "4"])["max_batch"].as_u64() > usual["max_batch"].as_u64());
