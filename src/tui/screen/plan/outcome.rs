@@ -151,7 +151,9 @@ pub(super) fn assumed(report: &CapacityReport, pane: &mut Pane<'_>) {
     if pane.area.height < 4 {
         return;
     }
-    pane.title("assumed", "kscope plan --assume NAME=VALUE changes it");
+    let notes = ["kscope plan --assume NAME=VALUE changes it", "--assume NAME=VALUE"];
+    let room = usize::from(pane.area.width).saturating_sub("assumed".len() + 3);
+    pane.title("assumed", &best(room, notes.map(str::to_owned)));
     // Two rows each where there is room for that.
     let is_roomy = usize::from(pane.area.height) >= 2 * report.assumptions.len();
     for row in &report.assumptions {

@@ -73,7 +73,7 @@ impl Planning {
 fn named(knob: Knob, text: &str, names: &[&str]) -> Result<usize, String> {
     let lower = text.to_ascii_lowercase();
     let is_same = |name: &&str| name.eq_ignore_ascii_case(text);
-    if let Some(at) = names.iter().position(|name| is_same(&name)) {
+    if let Some(at) = names.iter().position(is_same) {
         return Ok(at);
     }
     let begins = |name: &&&str| name.to_ascii_lowercase().starts_with(&lower);
