@@ -71,9 +71,11 @@ pub fn parse_size(text: &str) -> Option<u64> {
         "kb" => 1e3,
         "mb" => 1e6,
         "gb" => 1e9,
+        "tb" => 1e12,
         "k" | "kib" => 1024.0,
         "m" | "mib" => 1024.0 * 1024.0,
         "g" | "gib" => 1024.0 * 1024.0 * 1024.0,
+        "t" | "tib" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
         _ => return None,
     };
     let number = text[..unit_at]
@@ -146,9 +148,14 @@ mod tests {
         ] {
             assert_eq!(parse_tokens(wrong), None, "{wrong:?}");
         }
-        for (text, bytes) in
-            [("1.5GiB", 3 << 29), ("2gb", 2_000_000_000), ("800 MB", 800_000_000), ("4096", 4096)]
-        {
+        for (text, bytes) in [
+            ("1.5GiB", 3 << 29),
+            ("2gb", 2_000_000_000),
+            ("800 MB", 800_000_000),
+            ("4096", 4096),
+            ("1TiB", 1 << 40),
+            ("0.5 TB", 500_000_000_000),
+        ] {
             assert_eq!(parse_size(text), Some(bytes), "{text}");
         }
         for wrong in ["", "1XB", "-1GiB", "0", "nan"] {

@@ -83,9 +83,27 @@ pub fn is_obeyed(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Lines of at most `width` characters, broken at blanks; a longer word stands alone.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("there is one");
+        let used = last.chars().count();
+        if used > 0 && used + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else {
+            if used > 0 {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Breaks, printable, printable_json};
+    use super::{Breaks, printable, printable_json, wrapped};
 
     #[test]
     fn what_a_terminal_obeys_is_written_out() {
@@ -115,5 +133,12 @@ mod tests {
         let printed = printable_json(&json);
         assert!(!printed.chars().any(|c| c.is_control() && c != '\n'), "{printed:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), value);
+    }
+
+    #[test]
+    fn sentences_are_wrapped_and_long_words_stand_alone() {
+        assert_eq!(wrapped("a cache of 16 GiB", 8), ["a cache", "of 16", "GiB"]);
+        assert_eq!(wrapped("unbreakable it is", 4), ["unbreakable", "it", "is"]);
+        assert_eq!(wrapped("", 4), [""]);
     }
 }

@@ -43,7 +43,8 @@ tour() { # NAME ARGUMENTS
     keys 7; shoot "$name-text"
     # The same for every model that is open.
     [ "$name" != demo ] || { keys 8 m; shoot demo-plan; }
-    keys '?'; shoot "$name-help"
+    # Help begins with the keys of the screen below it.
+    keys 1 '?'; shoot "$name-help"
     keys Escape q
     open 200 60 "$@"; shoot "$name-map-200"; keys q
     open 80 24 "$@"; shoot "$name-map-80"; keys q

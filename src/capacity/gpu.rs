@@ -99,7 +99,8 @@ pub const GPUS: &[ShippedGpu] = &[
     row(
         "mi300x",
         [192.0, 5300.0, 1307.0],
-        Some((2.00, "2026-03-31", "TensorWave 1.71, Vultr 1.85, RunPod 2.49")),
+        // Its sources name no month.
+        Some((2.00, "2026-01-01", "TensorWave 1.71, Vultr 1.85; RunPod 2.49 in 2025")),
     ),
     row("mi325x", [256.0, 6000.0, 1307.0], None),
     row("mi355x", [288.0, 8000.0, 2300.0], None),
@@ -130,8 +131,9 @@ impl PlanGpu {
 
 /// The GPU of this name, among given ones first.
 pub fn gpus_named(name: &str, given: &[PlanGpu]) -> Result<PlanGpu> {
-    let known = given.iter().find(|gpu| gpu.name == name).cloned();
-    known.or_else(|| GPUS.iter().find(|gpu| gpu.name == name).map(PlanGpu::from)).ok_or_else(|| {
+    let known = given.iter().find(|gpu| gpu.name.eq_ignore_ascii_case(name)).cloned();
+    let shipped = || GPUS.iter().find(|gpu| gpu.name.eq_ignore_ascii_case(name));
+    known.or_else(|| shipped().map(PlanGpu::from)).ok_or_else(|| {
         let mut names: Vec<&str> = given.iter().map(|gpu| gpu.name.as_str()).collect();
         names.extend(GPUS.iter().map(|gpu| gpu.name));
         Error::input(format!(

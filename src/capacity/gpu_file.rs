@@ -20,8 +20,25 @@ struct Entry {
     bandwidth_gbps: Option<f64>,
     tflops: Option<f64>,
     price: Option<f64>,
-    price_date: Option<String>,
+    price_date: Option<Day>,
     price_source: Option<String>,
+}
+
+/// A day, as text or as a date of TOML.
+#[derive(Clone, serde::Deserialize)]
+#[serde(untagged)]
+enum Day {
+    Text(String),
+    Date(toml::value::Datetime),
+}
+
+impl std::fmt::Display for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Date(date) => date.fmt(f),
+        }
+    }
 }
 
 /// Reads `[[gpu]]` tables: `name`, `memory_gib`, `bandwidth_gbps`, `tflops`, `price` (USD per
@@ -44,6 +61,15 @@ impl Entry {
         let wrong = |key: &str, what: &str| {
             Error::input(format!("{origin}: GPU `{}`: `{key}` {what}", self.name))
         };
+        if self.name.trim().is_empty() {
+            return Err(wrong("name", "is empty"));
+        }
+        if self.name.contains([',', '=']) {
+            return Err(wrong(
+                "name",
+                "has a comma or `=`, which --gpu and --price read as their own",
+            ));
+        }
         let figure =
             |key: &str, given: Option<f64>, known: Option<f64>, most: f64| match given.or(known) {
                 Some(value) if value > 0.0 && value <= most => Ok(Some(value)),
@@ -66,7 +92,7 @@ impl Entry {
             None => known.as_ref().and_then(|gpu| gpu.price.clone()),
             Some(price) => {
                 figure("price", Some(price), None, 1e5)?;
-                let Some(as_of) = self.price_date.clone() else {
+                let Some(as_of) = self.price_date.as_ref().map(Day::to_string) else {
                     return Err(wrong("price_date", "is missing: a price has a date, YYYY-MM-DD"));
                 };
                 date(&as_of).map_err(|what| wrong("price_date", &what))?;
@@ -106,6 +132,8 @@ mod tests {
         let price = gpus[0].price.as_ref().unwrap();
         assert_eq!((gpus[0].memory_gib, price.usd_per_hour), (79.6, 2.1));
         assert_eq!((price.as_of.as_str(), price.source.as_str()), ("2026-11-20", "our contract"));
+        let dated = "[[gpu]]\nname = 'l4'\nprice = 0.7\nprice_date = 2026-11-20\n";
+        assert_eq!(read(dated).unwrap()[0].price.as_ref().unwrap().as_of, "2026-11-20");
         assert_eq!((gpus[1].bandwidth_gbps, gpus[1].tflops, &gpus[1].price), (500.0, None, &None));
     }
 
@@ -118,6 +146,12 @@ mod tests {
             ("[[gpu]]\nname='l4'\nbandwidth_gbps=nan\n", "`bandwidth_gbps` must be above 0"),
             ("[[gpu]]\nname='l4'\nprice=1.0\n", "`price_date` is missing"),
             ("[[gpu]]\nname='l4'\nprice=1.0\nprice_date='today'\n", "`price_date`"),
+            ("[[gpu]]\nname='l4'\nprice=1.0\nprice_date=2026-11-20T10:00:00\n", "`price_date`"),
+            ("[[gpu]]\nname='l4'\nprice=1.0\nprice_date=20261120\n", "[[gpu]]"),
+            ("[[gpu]]\nname='l4'\nprice=nan\nprice_date='2026-11-20'\n", "`price` must be above 0"),
+            ("[[gpu]]\nname='l4'\nmemory_gib=inf\n", "`memory_gib` must be above 0"),
+            ("[[gpu]]\nname=''\nmemory_gib=1\nbandwidth_gbps=1\n", "`name` is empty"),
+            ("[[gpu]]\nname='a,b'\nmemory_gib=1\nbandwidth_gbps=1\n", "`name` has a comma or"),
             ("[[gpu]]\nname='l4'\ncolour='red'\n", "colour"),
             ("gpu = 3", "[[gpu]]"),
         ] {

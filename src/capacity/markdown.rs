@@ -17,7 +17,7 @@ pub fn markdown(report: &CapacityReport) -> String {
         if !section.lines.is_empty() {
             text.push('\n');
         }
-        text.extend(section.grid.iter().map(table));
+        text.extend(section.table.iter().map(table));
         if !section.curves.is_empty() {
             let lines = chart::text(&section.curves).join("\n");
             text += &format!("\n```text\n{lines}\n```\n");

@@ -4,7 +4,6 @@ use super::assumptions::Assumed;
 use super::gpu::PlanGpu;
 use super::request::CapacityRequest;
 use super::store::KvStore;
-use crate::model::served::KvLayer;
 
 const GIB: f64 = (1_u64 << 30) as f64;
 
@@ -41,14 +40,12 @@ impl GpuMemory {
         let gpus = request.gpus_per_model as f64;
         // Residual, normed input, q with k and v, and attention's output; gate, up and product.
         let numbers = 4 * model.hidden + 3 * model.widest;
-        let has_latents = model.layers.iter().any(|layer| matches!(layer, KvLayer::Latent { .. }));
         Self {
             usable: gpu.memory() - assumed.get(Assumed::Reserve) * GIB,
             weights: model.weights.bytes / gpus,
             activations: assumed.get(Assumed::PrefillTokens) * (2 * numbers) as f64,
             logits: 4.0 * model.vocab as f64,
-            // Every GPU needs the latents of all its heads.
-            shards: if has_latents { 1.0 } else { gpus },
+            shards: request.kv_shards() as f64,
         }
     }
 

@@ -8,12 +8,13 @@ use super::cost::{Load, LoadRow, Project, Scenario};
 use super::gpu::PlanGpu;
 use super::measured::{FitCheck, StepLine};
 use super::memory::{GpuMemory, Room};
-use super::request::CapacityRequest;
+use super::request::{CapacityRequest, StoredMiddle};
 use super::speed::Label;
 use super::store::{KvStore, PLAIN};
 use crate::Result;
 use crate::mask::Window;
 use crate::model::served::ServedModel;
+use crate::numbers::count;
 
 /// A day in the form YYYY-MM-DD; the error ends a sentence.
 pub fn date(text: &str) -> std::result::Result<NaiveDate, String> {
@@ -119,6 +120,9 @@ pub struct CapacityReport {
     pub kv_dtype: String,
     /// What the middle of the cache stores.
     pub stored: String,
+    /// Whether that is everything, so that there is nothing to compare.
+    #[serde(skip)]
+    pub is_dense: bool,
     /// Sink, recent and chunk.
     pub window: Window,
     /// GPUs that serve one copy of the model together.
@@ -196,6 +200,7 @@ pub fn plan(request: &CapacityRequest) -> Result<CapacityReport> {
         layers: model.layers_text(),
         kv_dtype: dtype.to_string(),
         stored,
+        is_dense: request.stored == StoredMiddle::Dense,
         window: request.window,
         gpus_per_model: request.gpus_per_model,
         gpus: request.gpus.clone(),
@@ -232,7 +237,7 @@ impl Setting<'_> {
         let Self { request, gpu, ctx, batch, .. } = *self;
         let (room_dense, room) = (self.room(dense), self.room(store));
         let step_dense = request.step(gpu, dense, true, ctx, batch);
-        let is_dense = request.stored == super::request::StoredMiddle::Dense;
+        let is_dense = request.stored == StoredMiddle::Dense;
         let step = request.step(gpu, store, is_dense, ctx, batch);
         let all = |one: u64| one * batch as u64;
         let ms_dense = room_dense.fits.then_some(step_dense.ms);
@@ -307,6 +312,25 @@ fn warnings(request: &CapacityRequest, serving: &[LoadRow]) -> Vec<String> {
                 gpu.name, price.as_of, gpu.name
             ));
         }
+    }
+    let sharing = request.gpus_per_model;
+    if request.kv_shards() < sharing {
+        warnings.push(format!(
+            "{sharing} GPUs share the weights, but K and V only {} ways, so each of them holds {} times its share",
+            request.kv_shards(),
+            sharing / request.kv_shards()
+        ));
+    }
+    let longest = request.ctx.iter().copied().max().unwrap_or(0);
+    if request.stored != StoredMiddle::Dense && request.window.middle(longest) == 0 {
+        let Window { sink, recent, chunk } = request.window;
+        warnings.push(format!(
+            "nothing is pruned or coded at {} tokens: the sink of {}, the recent {} and a chunk of {} are whole",
+            count(longest),
+            count(sink),
+            count(recent),
+            count(chunk)
+        ));
     }
     for (gpu, memory) in
         request.gpus.iter().zip(request.gpus.iter().map(|gpu| GpuMemory::of(request, gpu)))

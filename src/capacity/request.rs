@@ -36,6 +36,8 @@ impl StoredMiddle {
     pub fn name(&self) -> String {
         match self {
             Self::Dense => "dense".to_owned(),
+            // Reports tell a cache that stores everything by this word.
+            Self::Plan { name, .. } if name == "dense" => "./dense".to_owned(),
             Self::Plan { name, .. } | Self::Named(name) => name.clone(),
             Self::Sparsity(share) => {
                 format!("{} of K channels dropped", crate::numbers::percent(*share, 1))
@@ -86,7 +88,7 @@ pub struct CapacityRequest {
 }
 
 /// Most sequences that are planned for.
-const MOST_BATCH: usize = 1 << 20;
+pub const MOST_BATCH: usize = 1 << 20;
 
 impl CapacityRequest {
     /// Refuses what contradicts itself or the model.
@@ -124,32 +126,74 @@ impl CapacityRequest {
         {
             return Err(Error::input(format!("a sparsity is 0 to 1, not {share}")));
         }
-        for (index, gpu) in self.gpus.iter().enumerate() {
-            if self.gpus[..index].iter().any(|other| other.name == gpu.name) {
-                return Err(Error::input(format!("the GPU {} is given twice", gpu.name)));
+        let names: Vec<String> = self.gpus.iter().map(|gpu| gpu.name.clone()).collect();
+        let counts = |list: &[usize]| list.iter().map(|&number| count(number)).collect::<Vec<_>>();
+        for (what, given) in
+            [("context", counts(&self.ctx)), ("batch", counts(&self.batch)), ("GPU", names)]
+        {
+            let is_repeated = |(index, one): &(usize, &String)| given[..*index].contains(one);
+            if let Some((_, twice)) = given.iter().enumerate().find(is_repeated) {
+                return Err(Error::input(format!("the {what} {twice} is given twice")));
             }
         }
         self.window.check()?;
         self.check_sharing()?;
+        self.check_bytes()?;
         if let Some(load) = &self.load {
             load.check(most)?;
         }
         self.project.as_ref().map_or(Ok(()), Project::check)
     }
 
-    /// Refuses numbers of GPUs that cannot share the KV heads.
+    /// Refuses caches whose bytes no integer holds.
+    fn check_bytes(&self) -> Result<()> {
+        const MOST: f64 = (1_u64 << 60) as f64;
+        let numbers = self.model.layers.iter().map(|layer| match *layer {
+            KvLayer::Heads { kv_heads, head_dim, .. } => 2.0 * kv_heads as f64 * head_dim as f64,
+            KvLayer::Latent { width } => width as f64,
+        });
+        let token = numbers.sum::<f64>() * Dtype::F32.bytes() as f64;
+        let largest = |list: &[usize]| list.iter().copied().max().unwrap_or(0) as f64;
+        let sequences = largest(&self.ctx) * largest(&self.batch);
+        // The longest context that fits is looked for up to the model's own.
+        match token * sequences.max(self.model.max_context as f64) <= MOST {
+            true => Ok(()),
+            false => Err(Error::input(format!(
+                "{} sequences of {} tokens of {} are more bytes than any machine has",
+                count(largest(&self.batch) as usize),
+                count(largest(&self.ctx) as usize),
+                self.model.name
+            ))),
+        }
+    }
+
+    /// GPUs that share one sequence's cache. Each holds whole KV heads, so those that are more than
+    /// the KV heads hold some of them again; a latent is needed by all heads, so every GPU holds it.
+    pub(super) fn kv_shards(&self) -> usize {
+        let sharing = |layer: &KvLayer| match *layer {
+            KvLayer::Heads { kv_heads, .. } => kv_heads.min(self.gpus_per_model),
+            KvLayer::Latent { .. } => 1,
+        };
+        self.model.layers.iter().map(sharing).min().unwrap_or(1).max(1)
+    }
+
+    /// Refuses numbers of GPUs that cannot share the heads.
     fn check_sharing(&self) -> Result<()> {
         let gpus = self.gpus_per_model;
         if !(1..=64).contains(&gpus) {
             return Err(Error::input(format!("1 to 64 GPUs share a model, not {gpus}")));
         }
+        let shares = |heads: usize| heads.is_multiple_of(gpus) || gpus.is_multiple_of(heads);
         let uneven = self.model.layers.iter().find_map(|layer| match *layer {
-            KvLayer::Heads { kv_heads, .. } if !kv_heads.is_multiple_of(gpus) => Some(kv_heads),
+            KvLayer::Heads { kv_heads, .. } if !shares(kv_heads) => Some((kv_heads, "KV")),
             _ => None,
         });
+        let queries = self.model.heads;
+        let uneven =
+            uneven.or_else(|| (!queries.is_multiple_of(gpus)).then_some((queries, "query")));
         match uneven {
-            Some(heads) => Err(Error::input(format!(
-                "{gpus} GPUs cannot share the {heads} KV heads of {} evenly",
+            Some((heads, kind)) => Err(Error::input(format!(
+                "{gpus} GPUs cannot share the {heads} {kind} heads of {} evenly",
                 self.model.name
             ))),
             None => Ok(()),

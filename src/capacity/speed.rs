@@ -55,7 +55,7 @@ impl CapacityRequest {
     ///
     /// Without measurements: the weights are read once at the reached share of the bandwidth, or,
     /// if that takes longer, multiplied at the reached share of compute; then K, V and logits are
-    /// read. GPUs that share a model share its bytes.
+    /// read. GPUs that share a model share its bytes, K and V as far as there are KV heads.
     pub fn step(
         &self,
         gpu: &PlanGpu,
@@ -71,14 +71,16 @@ impl CapacityRequest {
         }
         let assumed = |assumed| self.assumptions.get(assumed);
         let gpus = self.gpus_per_model as f64;
-        let per_second = |reach| gpu.bandwidth_gbps * 1e9 * assumed(reach) * gpus;
+        let of_one = |reach| gpu.bandwidth_gbps * 1e9 * assumed(reach);
+        let per_second = |reach| of_one(reach) * gpus;
         let read = self.weights_read(batch) / per_second(Assumed::Reach);
         let operations = 2.0 * self.model.weights.active_parameters as f64 * batch as f64;
         let multiplied = gpu
             .tflops
             .map_or(0.0, |tflops| operations / (tflops * 1e12 * assumed(Assumed::Compute) * gpus));
         let reach = if is_dense { Assumed::Reach } else { Assumed::ReachPruned };
-        let kv = store.bytes(ctx) as f64 * batch as f64 / per_second(reach);
+        let shards = self.kv_shards() as f64;
+        let kv = store.bytes(ctx) as f64 * batch as f64 / (of_one(reach) * shards);
         // Written once and read once.
         let logits = (2 * 4 * self.model.vocab * batch) as f64 / per_second(Assumed::Reach);
         StepEstimate { ms: 1e3 * (read.max(multiplied) + kv + logits), label: Label::Estimated }
@@ -95,8 +97,10 @@ impl CapacityRequest {
     /// The context at which K/V of all sequences weigh as much as the weights that a step reads;
     /// `None` where the model's longest context does not reach it.
     pub fn crossover(&self, store: &KvStore, batch: usize) -> Option<usize> {
-        let weights = self.weights_read(batch);
-        let is_heavier = |ctx: usize| store.bytes(ctx) as f64 * batch as f64 >= weights;
+        // Of one GPU.
+        let weights = self.weights_read(batch) / self.gpus_per_model as f64;
+        let sequences = batch as f64 / self.kv_shards() as f64;
+        let is_heavier = |ctx: usize| store.bytes(ctx) as f64 * sequences >= weights;
         let most = self.model.max_context;
         if !is_heavier(most) {
             return None;

@@ -1,6 +1,9 @@
 //! `kscope plan`: what a K/V cache takes on which GPU, how fast a step can be, what that costs, and
 //! when a mask is paid back.
 
+mod lists;
+
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -41,7 +44,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "sparsity")]
     plan: Option<String>,
     /// Share of K channels to drop, 0 to 1, at equal counts in every head: a mask that is not made yet
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     sparsity: Option<f64>,
     /// First tokens that keep every channel [default: the file's own; 16]
     #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
@@ -62,7 +65,8 @@ pub struct PlanArgs {
     #[arg(long, value_name = "TOKENS", value_delimiter = ',', value_parser = values::tokens)]
     ctx: Vec<usize>,
     /// Sequences decoded together; several, with commas
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,16,64")]
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,16,64",
+          value_parser = sequences, allow_hyphen_values = true)]
     batch: Vec<usize>,
     /// GPUs by name (`kscope plan --gpus` lists them), and .toml files with [[gpu]] tables: name,
     /// memory_gib, bandwidth_gbps, tflops, price, price_date, price_source
@@ -75,7 +79,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "SIZE", conflicts_with = "weight_bits")]
     weights: Option<String>,
     /// The same as bits a weight, such as 4.5
-    #[arg(long, value_name = "BITS")]
+    #[arg(long, value_name = "BITS", allow_negative_numbers = true)]
     weight_bits: Option<f64>,
     /// Measured steps: the output of `kscope bench decode --json` of this model; several files of
     /// one device are taken together
@@ -86,16 +90,22 @@ pub struct PlanArgs {
     #[arg(long, value_name = "GPU", requires = "measured")]
     measured_on: Option<String>,
     /// Price of a GPU-hour in US dollars, for all GPUs or for one, as of the day of the plan
-    #[arg(long, value_name = "[GPU=]USD", value_delimiter = ',')]
+    #[arg(long, value_name = "[GPU=]USD", value_delimiter = ',', allow_hyphen_values = true)]
     price: Vec<String>,
     /// What is to be served: requests a day, tokens in and tokens out of each
-    #[arg(long, value_name = "REQUESTS, IN, OUT", value_parser = load_of)]
+    #[arg(long, value_name = "REQUESTS, IN, OUT", value_parser = load_of, allow_hyphen_values = true)]
     load: Option<Load>,
     /// Hours of work until the mask serves
-    #[arg(long, value_name = "H", requires = "hourly_rate", requires = "load")]
+    #[arg(
+        long,
+        value_name = "H",
+        requires = "hourly_rate",
+        requires = "load",
+        allow_negative_numbers = true
+    )]
     integration_hours: Option<f64>,
     /// What an hour of work costs, in US dollars
-    #[arg(long, value_name = "USD", requires = "integration_hours")]
+    #[arg(long, value_name = "USD", requires = "integration_hours", allow_negative_numbers = true)]
     hourly_rate: Option<f64>,
     /// Change an assumption, such as reach=0.8; every plan prints all of them
     #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
@@ -123,10 +133,10 @@ pub struct PlanArgs {
 /// Runs `kscope plan`.
 pub fn run(args: &PlanArgs) -> Result<()> {
     if args.models {
-        return output::line(&models());
+        return output::line(&lists::models());
     }
     if args.gpus {
-        return output::line(&gpus());
+        return output::line(&lists::gpus());
     }
     let request = args.request()?;
     let report = capacity::plan(&request)?;
@@ -139,7 +149,9 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     if args.md {
         return output::line(&capacity::markdown(&report));
     }
-    output::line(&capacity::text(&report))
+    let columns = std::io::stdout().is_terminal().then(crossterm::terminal::size);
+    let columns = columns.and_then(|size| Some(usize::from(size.ok()?.0))).filter(|&n| n > 0);
+    output::line(&capacity::text(&report, columns))
 }
 
 impl PlanArgs {
@@ -152,8 +164,7 @@ impl PlanArgs {
         let mut gpus = self.gpus()?;
         let calibration = self.calibration(&model, &mut gpus)?;
         self.set_prices(&mut gpus, date)?;
-        let mut assumptions = Assumptions::default();
-        self.assume.iter().try_for_each(|text| assumptions.set_by_text(text))?;
+        let assumptions = self.assumptions()?;
         let ctx = match self.ctx.as_slice() {
             [] => usual_contexts(model.max_context),
             given => given.to_vec(),
@@ -176,6 +187,18 @@ impl PlanArgs {
         })
     }
 
+    fn assumptions(&self) -> Result<Assumptions> {
+        let mut assumptions = Assumptions::default();
+        let name = |text: &str| text.split('=').next().unwrap_or_default().trim().to_owned();
+        for (index, text) in self.assume.iter().enumerate() {
+            if self.assume[..index].iter().any(|other| name(other) == name(text)) {
+                return Err(Error::input(format!("--assume gives `{}` twice", name(text))));
+            }
+            assumptions.set_by_text(text)?;
+        }
+        Ok(assumptions)
+    }
+
     fn model(&self) -> Result<ServedModel> {
         let model = load::served(self.model.as_deref().unwrap_or_default())?;
         let bytes = match (&self.weights, self.weight_bits) {
@@ -187,18 +210,29 @@ impl PlanArgs {
                 })?;
                 Some((bytes as f64, "--weights"))
             }
-            (None, Some(bits)) if (0.5..=64.0).contains(&bits) => {
-                Some((model.weights.parameters as f64 * bits / 8.0, "--weight-bits"))
+            (None, Some(bits)) if !(0.5..=64.0).contains(&bits) => {
+                return Err(Error::input(format!("--weight-bits must be 0.5 to 64, not {bits}")));
             }
             (None, Some(bits)) => {
-                return Err(Error::input(format!("--weight-bits must be 0.5 to 64, not {bits}")));
+                Some((model.weights.parameters as f64 * bits / 8.0, "--weight-bits"))
             }
             (None, None) => None,
         };
         let weights = model.weights.clone();
         Ok(match bytes {
             None => model,
-            Some((bytes, from)) => ServedModel { weights: weights.in_bytes(bytes, from), ..model },
+            Some((bytes, from)) => {
+                let bits = 8.0 * bytes / weights.parameters as f64;
+                if !(0.5..=64.0).contains(&bits) {
+                    return Err(Error::input(format!(
+                        "{from}: {} for the {} weights of {} are {bits:.2} bits a weight: expected 0.5 to 64",
+                        numbers::bytes(bytes as u64),
+                        numbers::count(weights.parameters as usize),
+                        model.name
+                    )));
+                }
+                ServedModel { weights: weights.in_bytes(bytes, from), ..model }
+            }
         })
     }
 
@@ -224,12 +258,26 @@ impl PlanArgs {
             }
             (None, None, None) => (StoredMiddle::Dense, Window::default(), Vec::new()),
         };
+        if stored == StoredMiddle::Dense
+            && let Some(flag) = self.window_flag()
+        {
+            return Err(Error::input(format!(
+                "{flag} says which tokens are pruned or coded, and without --mask, --plan or --sparsity none is"
+            )));
+        }
         let window = Window {
             sink: self.sink.unwrap_or(window.sink),
             recent: self.recent.unwrap_or(window.recent),
             chunk: self.chunk.unwrap_or(window.chunk),
         };
         Ok((stored, window, warnings))
+    }
+
+    /// A flag of the window that was given.
+    fn window_flag(&self) -> Option<&'static str> {
+        [("--sink", self.sink), ("--recent", self.recent), ("--chunk", self.chunk)]
+            .into_iter()
+            .find_map(|(flag, value)| value.map(|_| flag))
     }
 
     fn date(&self) -> Result<NaiveDate> {
@@ -252,7 +300,7 @@ impl PlanArgs {
             .iter()
             .map(|name| capacity::gpus_named(name, &of_files))
             .collect::<Result<_>>()?;
-        let is_new = |gpu: &PlanGpu| !names.iter().any(|name| **name == gpu.name);
+        let is_new = |gpu: &PlanGpu| !names.iter().any(|name| name.eq_ignore_ascii_case(&gpu.name));
         gpus.extend(of_files.iter().filter(|gpu| is_new(gpu)).cloned());
         Ok(gpus)
     }
@@ -269,17 +317,17 @@ impl PlanArgs {
         let paths: Vec<&Path> = self.measured.iter().map(PathBuf::as_path).collect();
         let steps = capacity::read_measured(&paths, &model.name, self.kv_dtype.name())?;
         if let Some(name) = &self.measured_on {
-            if !gpus.iter().any(|gpu| gpu.name == *name) {
+            let Some(gpu) = gpus.iter().find(|gpu| gpu.name.eq_ignore_ascii_case(name)) else {
                 return Err(Error::input(format!(
                     "--measured-on {name}: --gpu does not name it, only {}",
                     gpus.iter().map(|gpu| gpu.name.as_str()).collect::<Vec<_>>().join(", ")
                 )));
-            }
-            return Ok(Some((name.clone(), steps)));
+            };
+            return Ok(Some((gpu.name.clone(), steps)));
         }
         let name = match steps.threads {
-            1 => format!("{}, 1 thread", steps.device),
-            threads => format!("{}, {threads} threads", steps.device),
+            1 => format!("{} (1 thread)", steps.device),
+            threads => format!("{} ({threads} threads)", steps.device),
         };
         let free = machine::available_bytes().unwrap_or(0) as f64 / f64::from(1 << 30);
         gpus.push(PlanGpu {
@@ -292,12 +340,23 @@ impl PlanArgs {
         Ok(Some((name, steps)))
     }
 
+    /// Sets the given prices: one for all GPUs first, then those of single ones.
     fn set_prices(&self, gpus: &mut [PlanGpu], date: NaiveDate) -> Result<()> {
+        let mut set: Vec<Option<&str>> = Vec::new();
         for text in &self.price {
             let (name, usd) = match text.rsplit_once('=') {
                 Some((name, usd)) => (Some(name.trim()), usd),
                 None => (None, text.as_str()),
             };
+            if set.contains(&name) {
+                return Err(Error::input(format!(
+                    "--price {text}: {} is given twice",
+                    name.map_or_else(
+                        || "the price of all GPUs".to_owned(),
+                        |name| format!("the price of {name}")
+                    )
+                )));
+            }
             let usd = usd.trim().trim_start_matches('$').parse().ok();
             let Some(usd) = usd.filter(|usd: &f64| *usd > 0.0 && *usd <= 1e5) else {
                 return Err(Error::input(format!(
@@ -305,7 +364,12 @@ impl PlanArgs {
                 )));
             };
             let mut priced = 0;
-            for gpu in gpus.iter_mut().filter(|gpu| name.is_none_or(|name| name == gpu.name)) {
+            let is_meant = |gpu: &&mut PlanGpu| match name {
+                Some(name) => name.eq_ignore_ascii_case(&gpu.name),
+                // A price of its own counts, wherever it stands.
+                None => !set.iter().flatten().any(|set| set.eq_ignore_ascii_case(&gpu.name)),
+            };
+            for gpu in gpus.iter_mut().filter(is_meant) {
                 gpu.price = Some(GpuPrice {
                     usd_per_hour: usd,
                     as_of: date.to_string(),
@@ -313,7 +377,8 @@ impl PlanArgs {
                 });
                 priced += 1;
             }
-            if priced == 0 {
+            set.push(name);
+            if priced == 0 && name.is_some() {
                 return Err(Error::input(format!(
                     "--price {text}: the plan has no GPU called `{}`",
                     name.unwrap_or_default()
@@ -331,6 +396,12 @@ fn usual_contexts(most: usize) -> Vec<usize> {
     if usual.is_empty() { vec![most] } else { usual }
 }
 
+/// A number of sequences; whether it makes sense is for the plan to say.
+fn sequences(text: &str) -> std::result::Result<usize, String> {
+    let expected = || "expected a number of sequences such as 16".to_owned();
+    text.trim().replace(',', "").parse().map_err(|_| expected())
+}
+
 /// `50000, 8000, 400`
 fn load_of(text: &str) -> std::result::Result<Load, String> {
     let expected = || {
@@ -343,39 +414,4 @@ fn load_of(text: &str) -> std::result::Result<Load, String> {
         tokens_in: numbers::parse_tokens(tokens_in).ok_or_else(expected)?,
         tokens_out: numbers::parse_tokens(tokens_out).ok_or_else(expected)?,
     })
-}
-
-/// The published shapes, one a line.
-fn models() -> String {
-    let row = |name: &str| {
-        let model = ServedModel::known(name).expect("every listed name is known");
-        format!(
-            "{name:<20} {:>16} parameters  context {:>9}  {}",
-            numbers::count(model.weights.parameters as usize),
-            numbers::count(model.max_context),
-            model.layers_text()
-        )
-    };
-    crate::model::arch::served_names().into_iter().map(row).collect::<Vec<_>>().join("\n")
-}
-
-/// The known GPUs, one a line.
-fn gpus() -> String {
-    let row = |gpu: PlanGpu| {
-        let price = gpu.price.map_or_else(
-            || "no price".to_owned(),
-            |price| {
-                format!(
-                    "${:.2} an hour as of {} ({})",
-                    price.usd_per_hour, price.as_of, price.source
-                )
-            },
-        );
-        let tflops = gpu.tflops.map_or_else(String::new, |tflops| format!("{tflops} TFLOP/s"));
-        format!(
-            "{:<13} {:>6.1} GiB {:>6} GB/s {:>13}  {price}",
-            gpu.name, gpu.memory_gib, gpu.bandwidth_gbps, tflops
-        )
-    };
-    capacity::GPUS.iter().map(|gpu| row(PlanGpu::from(gpu))).collect::<Vec<_>>().join("\n")
 }

@@ -152,7 +152,8 @@ impl ServedModel {
     /// The published shape of this name, whether kscope runs it or not.
     pub fn known(name: &str) -> Option<Self> {
         let run = arch::known_config(name);
-        run.map(|config| Self::of_config(name, &config, "the published configuration"))
+        let lower = name.to_ascii_lowercase();
+        run.map(|config| Self::of_config(&lower, &config, "the published configuration"))
             .or_else(|| arch::planned(name).map(arch::PlannedGeometry::served))
     }
 
@@ -229,7 +230,7 @@ impl ServedModel {
         })
     }
 
-    /// The layers in words: "24 layers: 12 of 8 KV heads × 64, 12 of 8 KV heads × 64 over 128
+    /// The layers in words: "12 layers of 8 KV heads × 64, 12 layers of 8 × 64 over the last 128
     /// tokens".
     pub fn layers_text(&self) -> String {
         let mut kinds: Vec<(KvLayer, usize)> = Vec::new();
@@ -239,12 +240,15 @@ impl ServedModel {
                 None => kinds.push((layer, 1)),
             }
         }
-        let words = kinds.iter().map(|(kind, count)| match kind {
+        // Those that look back at everything first: they are what grows.
+        kinds.sort_by_key(|(kind, _)| matches!(kind, KvLayer::Heads { window: Some(_), .. }));
+        let words = kinds.iter().map(|(kind, count)| match *kind {
             KvLayer::Heads { kv_heads, head_dim, window: None } => {
                 format!("{count} layers of {kv_heads} KV heads × {head_dim}")
             }
             KvLayer::Heads { kv_heads, head_dim, window: Some(tokens) } => {
-                format!("{count} of {kv_heads} × {head_dim} over the last {tokens} tokens")
+                let tokens = crate::numbers::count(tokens);
+                format!("{count} layers of {kv_heads} × {head_dim} over the last {tokens} tokens")
             }
             KvLayer::Latent { width } => format!("{count} layers of one latent of {width} numbers"),
         });
@@ -253,6 +257,32 @@ impl ServedModel {
 }
 
 impl ServedSizes {
+    /// Whether there would be more weights than any model has, which also keeps the exact counts
+    /// inside their integers.
+    pub(crate) fn is_absurd(&self) -> bool {
+        const MOST: f64 = 1e15;
+        let hidden = self.hidden as f64;
+        let attention = self.layers.iter().map(|layer| match *layer {
+            KvLayer::Heads { kv_heads, head_dim, .. } => {
+                2.0 * hidden * head_dim as f64 * (self.heads + kv_heads) as f64
+            }
+            KvLayer::Latent { width } => {
+                let latent = self.latent.map_or(0.0, |latent| {
+                    let widths = (latent.nope + latent.rope + latent.v) as f64;
+                    let ranks = hidden + latent.kv_rank as f64 + latent.q_rank.unwrap_or(0) as f64;
+                    self.heads as f64 * widths * ranks
+                });
+                hidden * width as f64 + latent
+            }
+        });
+        let experts = self.experts.map_or(0.0, |experts| {
+            (experts.count + experts.shared) as f64 * 3.0 * hidden * experts.width as f64
+        });
+        let mlp = 3.0 * hidden * self.mlp as f64;
+        let blocks = attention.sum::<f64>() + self.layers.len() as f64 * (experts + mlp);
+        blocks + 2.0 * hidden * self.vocab as f64 > MOST
+    }
+
     /// The model of these sizes.
     pub(crate) fn model(self, name: &str, architecture: &str, origin: &str) -> ServedModel {
         let (layers, hidden) = (self.layers.len(), self.hidden);
@@ -365,6 +395,15 @@ mod tests {
                 KvLayer::Latent { width } => 2 * width,
             };
             assert_eq!(model.layers.iter().map(per_layer).sum::<usize>(), token, "{name}");
+        }
+    }
+
+    #[test]
+    fn capitals_of_a_name_do_not_matter() {
+        for name in ["Llama-3.1-8B", "Gemma-3-27B", "Qwen3-30B-A3B"] {
+            let lower = name.to_ascii_lowercase();
+            assert_eq!(ServedModel::known(name), ServedModel::known(&lower), "{name}");
+            assert_eq!(ServedModel::known(name).unwrap().name, lower);
         }
     }
 

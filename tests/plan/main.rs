@@ -80,7 +80,14 @@ fn assumptions_prices_and_weights_can_be_changed() {
     let usd = |row: &Value| row["usd_per_million_dense"].as_f64().unwrap();
     let dear = with(&["--price", "h100-sxm=7.00"]);
     assert!((usd(&dear) / usd(&usual) - 2.0).abs() < 1e-9);
+    // A price of its own counts for a GPU, wherever it stands.
+    for prices in ["7.00,h100-sxm=3.50", "H100-SXM=3.50,7.00"] {
+        assert!((usd(&with(&["--price", prices])) / usd(&usual) - 1.0).abs() < 1e-9, "{prices}");
+    }
+    let capitals = ["--model", "Llama-3.1-8B", "--gpu", "H100-SXM", "--ctx", "32k", "--batch", "8"];
+    assert_eq!(plan(&capitals)["rows"][0], usual);
     assert_eq!(with(&["--weights", "4GiB"])["weights_bytes"], 4_u64 << 30);
+    assert_eq!(with(&["--weights", "0.016TB"])["weights_bytes"], 16_000_000_000_u64);
     assert!(with(&["--weight-bits", "4"])["max_batch"].as_u64() > usual["max_batch"].as_u64());
 }
 
@@ -107,7 +114,24 @@ fn contradictory_and_absurd_input_is_refused_with_the_reason() {
         (&["--gpus-per-model", "3"], "cannot share the 8 KV heads"),
         (&["--weights", "heavy"], "expected a size"),
         (&["--weight-bits", "0"], "must be 0.5 to 64"),
-        (&["--chunk", "0"], "chunk is 0"),
+        (&["--chunk", "0", "--plan", "k8v4"], "chunk is 0"),
+        (&["--sink", "4"], "--sink says which tokens are pruned"),
+        (&["--ctx", "4k,32k,4096"], "the context 4,096 is given twice"),
+        (&["--ctx", "1e30"], "expected tokens"),
+        (&["--batch", "16,16"], "the batch 16 is given twice"),
+        (&["--batch", "-4"], "expected a number of sequences"),
+        (&["--batch", "99999999999999999999"], "expected a number of sequences"),
+        (&["--sparsity", "-0.5"], "a sparsity is 0 to 1, not -0.5"),
+        (&["--sparsity", "NaN"], "a sparsity is 0 to 1, not NaN"),
+        (&["--price", "-1"], "--price -1: expected US dollars"),
+        (&["--price", "NaN"], "--price NaN: expected US dollars"),
+        (&["--price", "1,2"], "the price of all GPUs is given twice"),
+        (&["--price", "h100-sxm=1,h100-sxm=2"], "the price of h100-sxm is given twice"),
+        (&["--assume", "reach=0.8,reach=0.9"], "--assume gives `reach` twice"),
+        (&["--load", "-5, 1k, 1k"], "1 to 10^12 requests a day, not -5"),
+        (&["--load", "inf, 1k, 1k"], "1 to 10^12 requests a day, not inf"),
+        (&["--weights", "1KB"], "bits a weight: expected 0.5 to 64"),
+        (&["--weights", "99999GB"], "bits a weight: expected 0.5 to 64"),
         (&["--as-of", "yesterday"], "a day such as"),
         (&["--json", "--html"], "cannot be used with"),
     ] {
@@ -152,8 +176,19 @@ fn every_command_knows_the_same_names() {
         listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert!(names.len() >= 30, "{listed}");
     let folder = tempfile::tempdir().unwrap();
-    for name in names {
+    let mut run = 0;
+    for &name in &names {
         let report = plan(&["--model", name, "--ctx", "1k", "--batch", "1", "--gpu", "mi355x"]);
+        // Random weights: as many of them as the plan counts, or a refusal by name.
+        let show = ["model", "show", "--random-weights", name, "--json"];
+        let shown: Value = serde_json::from_str(&stdout(&show)).unwrap();
+        if shown["is_run"] == json!(false) {
+            let sentence = refusal(&["run", "--random-weights", name, "--prompt", "x"]);
+            assert!(sentence.contains(&format!("{name} can be planned with")), "{sentence}");
+        } else {
+            run += 1;
+            assert_eq!(shown["parameters"], report["model"]["weights"]["parameters"], "{name}");
+        }
         assert!(report["rows"][0]["kv_bytes_dense"].as_u64() > Some(0), "{name}");
         let shown: Value =
             serde_json::from_str(&stdout(&["model", "show", "--model", name, "--json"])).unwrap();
@@ -177,6 +212,7 @@ fn every_command_knows_the_same_names() {
             stdout(&make);
         }
     }
+    assert!(run >= 30, "{run} of {} can be run", names.len());
     // What can be planned with but not run says so by name, and what is neither lists the names.
     let sentence = refusal(&["run", "--random-weights", "gemma-3-4b", "--prompt", "x"]);
     assert!(sentence.contains("gemma-3-4b can be planned with"), "{sentence}");
@@ -256,6 +292,90 @@ fn the_page_needs_nothing_else_and_all_forms_say_the_same() {
     let table = md.lines().filter(|line| line.starts_with('|'));
     assert!(table.clone().count() > 30);
     assert!(table.clone().all(|line| line.ends_with('|')));
+}
+
+/// Every figure of the rows is in every form, in the same words.
+#[test]
+fn all_forms_have_every_figure_of_the_json() {
+    let args = [
+        &["plan", "--as-of", "2026-11-29", "--sparsity", "0.7", "--ctx", "4k,32k,128k"][..],
+        &["--batch", "1,64", "--gpu", "h100-sxm,l4", "--load", "2000000, 16k, 500"],
+        &["--integration-hours", "80", "--hourly-rate", "120"],
+        &LLAMA,
+    ]
+    .concat();
+    let of = |form: &[&str]| stdout(&[&args[..], form].concat());
+    let report: Value = serde_json::from_str(&of(&["--json"])).unwrap();
+    // Cells of the tables, row by row.
+    let md: Vec<Vec<String>> = of(&["--md"])
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .map(|line| line.replace('\\', ""))
+        .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect())
+        .collect();
+    let html = of(&["--html"]);
+    let html: Vec<Vec<String>> = html
+        .split("<tr")
+        .skip(1)
+        .map(|row| {
+            let cells = row.split("</td>").flat_map(|part| part.split("</th>"));
+            let cell = |part: &str| part.rsplit('>').next().unwrap_or_default().to_owned();
+            let cells: Vec<String> = cells.map(cell).collect();
+            cells[..cells.len() - 1].to_vec()
+        })
+        .collect();
+    let text: Vec<Vec<String>> = of(&[])
+        .lines()
+        .map(|line| line.trim().split("  ").map(|cell| cell.trim().to_owned()))
+        .map(|cells| cells.filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    let count = |value: &Value| kscope::numbers::count(value.as_u64().unwrap() as usize);
+    let bytes = |value: &Value| kscope::numbers::bytes(value.as_u64().unwrap());
+    let ms = |value: &Value| {
+        value.as_f64().map_or_else(|| "does not fit".to_owned(), |ms| format!("{ms:.2}"))
+    };
+    let usd = |value: &Value| value.as_f64().map_or_else(|| "–".to_owned(), kscope::capacity::usd);
+    let has = |row: &[String]| {
+        for (form, rows) in [("md", &md), ("html", &html), ("text", &text)] {
+            let is_there = |found: &Vec<String>| {
+                let mut found = found.iter();
+                row.iter().all(|cell| found.any(|other| other == cell))
+            };
+            assert!(rows.iter().any(is_there), "{form} has no row with {row:?}");
+        }
+    };
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 12);
+    for row in rows {
+        let at = [count(&row["ctx"]), count(&row["batch"])];
+        has(&[&at[..], &[bytes(&row["kv_bytes_dense"]), bytes(&row["kv_bytes"])]].concat());
+        let allocated =
+            ["kv_allocated_bytes_dense", "kv_allocated_bytes"].map(|key| bytes(&row[key]));
+        has(&[&at[..], &allocated].concat());
+        let gpu = [row["gpu"].as_str().unwrap().to_owned(), "estimated".to_owned()];
+        let steps = ["step_ms_dense", "step_ms"].map(|key| ms(&row[key]));
+        let costs = ["usd_per_million_dense", "usd_per_million"].map(|key| usd(&row[key]));
+        has(&[&gpu[..], &at, &steps, &costs].concat());
+        // The limits stand at the edges of the table of what fits.
+        let most = |key: &str| match row[key].as_u64() {
+            Some(0) => "none".to_owned(),
+            _ => count(&row[key]),
+        };
+        has(&[count(&row["ctx"]), most("max_batch_dense"), most("max_batch")]);
+        has(&["longest context, dense".to_owned(), most("max_ctx_dense")]);
+        has(&["longest context, stored".to_owned(), most("max_ctx")]);
+    }
+    for plain in report["plainer"].as_array().unwrap() {
+        let name = plain["cache"].as_str().unwrap().to_owned();
+        let figures =
+            [bytes(&plain["kv_bytes"]), ms(&plain["step_ms"]), usd(&plain["usd_per_million"])];
+        has(&[&[name, count(&plain["ctx"]), count(&plain["batch"])][..], &figures].concat());
+    }
+    for row in report["scenarios"].as_array().unwrap() {
+        let name = row["name"].as_str().unwrap().to_owned();
+        let gpus = ["gpus_dense", "gpus"].map(|key| count(&row[key]));
+        has(&[&[name][..], &gpus, &[usd(&row["saving_per_month"])]].concat());
+    }
 }
 
 #[test]

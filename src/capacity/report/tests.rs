@@ -215,6 +215,9 @@ fn contradictions_and_the_absurd_are_refused_with_the_reason() {
         (CapacityRequest { stored: StoredMiddle::Sparsity(1.5), ..base() }, "a sparsity is 0 to 1"),
         (CapacityRequest { gpus: vec![gpu.clone(), gpu], ..base() }, "l4 is given twice"),
         (CapacityRequest { gpus_per_model: 3, ..base() }, "cannot share the 8 KV heads"),
+        (CapacityRequest { gpus_per_model: 64, ..base() }, "cannot share the 32 query heads"),
+        (CapacityRequest { ctx: vec![4096, 1024, 4096], ..base() }, "context 4,096 is given twice"),
+        (CapacityRequest { batch: vec![16, 16], ..base() }, "batch 16 is given twice"),
         (CapacityRequest { gpus_per_model: 0, ..base() }, "1 to 64 GPUs"),
         (CapacityRequest { load: load(131_000, 5.0), ..base() }, "longer than the model's context"),
         (CapacityRequest { load: load(100, f64::NAN), ..base() }, "requests a day, not NaN"),
@@ -249,4 +252,67 @@ fn gpus_that_share_a_model_hold_a_part_of_it_each() {
         "{:?}",
         report.warnings
     );
+}
+
+#[test]
+fn gpus_beyond_the_kv_heads_hold_them_again() {
+    // Four KV heads: eight GPUs hold as much of each sequence as four.
+    let by = |gpus_per_model| {
+        let base = request("qwen3-30b-a3b", StoredMiddle::Dense);
+        plan(&CapacityRequest { gpus_per_model, ctx: vec![40_960], batch: vec![64], ..base })
+            .unwrap()
+    };
+    let (four, eight) = (by(4), by(8));
+    let of_kv = |report: &CapacityReport| {
+        let memory = &report.memory[0];
+        memory.left() / report.rows[0].max_batch_dense as f64
+    };
+    assert!((of_kv(&four) / of_kv(&eight) - 1.0).abs() < 0.02);
+    assert!(eight.warnings.iter().any(|w| w.contains("only 4 ways")), "{:?}", eight.warnings);
+    assert!(four.warnings.is_empty(), "{:?}", four.warnings);
+    // A latent is held by each, and read by each.
+    let by = |gpus_per_model| {
+        let gpus = vec![gpus_named("mi355x", &[]).unwrap()];
+        let base = request("deepseek-v3", StoredMiddle::Dense);
+        let request =
+            CapacityRequest { gpus_per_model, gpus, ctx: vec![131_072], batch: vec![1], ..base };
+        let gpu = &request.gpus[0];
+        let dense = KvStore::dense(&request.model, request.dtype).unwrap();
+        let ms = |ctx| request.step(gpu, &dense, true, ctx, 1).ms;
+        ms(131_072) - ms(1)
+    };
+    assert!((by(4) / by(8) - 1.0).abs() < 1e-9, "{} of {}", by(4), by(8));
+}
+
+#[test]
+fn a_window_that_holds_every_context_is_told() {
+    let window = Window { sink: 16, recent: 200_000, chunk: 32 };
+    let base = request("llama-3.1-8b", StoredMiddle::Sparsity(0.5));
+    let report = plan(&CapacityRequest { window, ..base }).unwrap();
+    assert_eq!(report.rows[0].kv_bytes, report.rows[0].kv_bytes_dense);
+    assert!(report.warnings[0].contains("nothing is pruned"), "{:?}", report.warnings);
+}
+
+#[test]
+fn a_mask_called_dense_is_not_taken_for_the_dense_cache() {
+    let stored = StoredMiddle::Plan { name: "dense".into(), plan: authors_plan() };
+    let load = Some(Load { requests_per_day: 2e6, tokens_in: 30_000, tokens_out: 500 });
+    let report = plan(&CapacityRequest { load, ..request("llama-3.1-8b", stored) }).unwrap();
+    assert_eq!(report.stored, "./dense");
+    assert!(!report.is_dense && report.serving[1].batch > report.serving[0].batch);
+}
+
+#[test]
+fn bytes_that_no_integer_holds_are_refused() {
+    use crate::model::served::KvLayer;
+    let mut request = request("llama-3.1-8b", StoredMiddle::Dense);
+    request.batch = vec![1 << 20];
+    assert!(plan(&request).is_ok(), "a petabyte is absurd, but counted");
+    request.model.layers =
+        vec![KvLayer::Heads { kv_heads: 1 << 26, head_dim: 1 << 20, window: None }; 8];
+    let sentence = plan(&request).unwrap_err().to_string();
+    assert!(sentence.contains("more bytes than any machine has"), "{sentence}");
+    request.batch = vec![1];
+    request.ctx = vec![1];
+    assert!(plan(&request).is_err(), "the longest context is counted all the same");
 }

@@ -17,6 +17,7 @@ use crate::element::Dtype;
 use crate::machine::DeviceMemory;
 use crate::mask::files::{self, MaskFile};
 use crate::mask::{CachePlan, ChannelMask, Rule, Sensitivity, Shape, Window};
+use crate::model::served::ServedModel;
 use crate::spread::Spread;
 
 /// An event with its run and time.
@@ -137,6 +138,9 @@ pub struct ModelInfo {
     /// What every width is predicted to cost, where a file says it. Recordings leave it out.
     #[serde(skip)]
     pub sensitivity: Option<Arc<Sensitivity>>,
+    /// The model as a server holds it. Recordings leave it out.
+    #[serde(skip)]
+    pub served: Option<ServedModel>,
     /// Warnings to show, one sentence each.
     pub warnings: Vec<String>,
 }

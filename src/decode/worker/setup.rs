@@ -9,6 +9,7 @@ use crate::decode::comparison::Mode;
 use crate::element::Dtype;
 use crate::mask::{Sensitivity, Window, fingerprint};
 use crate::model::Model;
+use crate::model::served::ServedModel;
 
 /// Makes the setup on the engine's thread. The function that it is given takes the share done and
 /// may cancel.
@@ -55,12 +56,16 @@ impl Setup {
 
     pub(super) fn info(&self) -> ModelInfo {
         let config = self.model.config();
+        let weight_bytes = (config.parameters() * self.model.dtype().bytes()) as u64;
+        let mut served = ServedModel::of_config(&self.model.name, config, "the loaded model");
+        let origin = format!("loaded in {}", self.model.dtype());
+        served.weights = served.weights.in_bytes(weight_bytes as f64, origin);
         ModelInfo {
             name: self.model.name.clone(),
             architecture: config.architecture.to_string(),
             device: self.model.decoder.device_name().to_owned(),
             dtype: self.model.dtype(),
-            weight_bytes: (config.parameters() * self.model.dtype().bytes()) as u64,
+            weight_bytes,
             shape: config.mask_shape(),
             heads: config.heads,
             parameters: config.parameters() as u64,
@@ -75,6 +80,7 @@ impl Setup {
             feed: self.feed,
             fingerprint: fingerprint(&config.geometry()),
             sensitivity: self.sensitivity.clone(),
+            served: Some(served),
             warnings: self.warnings.clone(),
         }
     }

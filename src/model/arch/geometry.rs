@@ -117,9 +117,10 @@ pub fn known_names() -> Vec<&'static str> {
     known().map(|(_, geometry)| geometry.name).collect()
 }
 
-/// The full configuration of a published shape.
+/// The full configuration of a published shape. Publishers write their names with capitals, so
+/// those do not matter.
 pub fn known_config(name: &str) -> Option<Config> {
     known()
-        .find(|(_, geometry)| geometry.name == name)
+        .find(|(_, geometry)| geometry.name.eq_ignore_ascii_case(name))
         .map(|(architecture, geometry)| geometry.config(architecture))
 }

@@ -253,7 +253,7 @@ const PLANNED: &[PlannedGeometry] = &[
 
 /// The shape of this name that can be planned with but not run.
 pub fn planned(name: &str) -> Option<&'static PlannedGeometry> {
-    PLANNED.iter().find(|geometry| geometry.name == name)
+    PLANNED.iter().find(|geometry| geometry.name.eq_ignore_ascii_case(name))
 }
 
 /// Every name that a command may give for a published shape, those that kscope runs first.

@@ -79,11 +79,13 @@ fn of_row(row: &KeyRow) -> Entry {
     }
 }
 
-/// Every key of every context.
+/// Every key of every context: those that work now first, then those of other screens.
 fn help(state: &State) -> Vec<Entry> {
     let of =
         |context: KeyContext| state.keys.rows().iter().filter(move |row| row.context == context);
-    KeyContext::all().flat_map(of).map(of_row).collect()
+    let here = [state.context_below(), KeyContext::Global];
+    let others = KeyContext::all().filter(|context| !here.contains(context));
+    here.into_iter().chain(others).flat_map(of).map(of_row).collect()
 }
 
 fn commands(state: &State) -> Vec<Entry> {

@@ -97,6 +97,7 @@ pub fn info(shape: Shape) -> ModelInfo {
         feed: Default::default(),
         fingerprint: String::new(),
         sensitivity: None,
+        served: None,
         warnings: Vec::new(),
     }
 }

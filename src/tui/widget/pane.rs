@@ -67,6 +67,11 @@ impl<'a> Pane<'a> {
         self.line(Line::styled(text, style));
     }
 
+    /// Columns of the value beside a label.
+    pub fn room(&self) -> usize {
+        usize::from(self.area.width).saturating_sub(LABEL)
+    }
+
     /// A label and its value.
     pub fn row(&mut self, label: &str, value: impl Into<String>) {
         let label = format!("{label:<LABEL$}");

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::experts::{experts, unknown};
 use super::layers::layers;
 use crate::Result;
 use crate::error::shortened;
@@ -9,14 +10,15 @@ use crate::model::arch::Architecture;
 use crate::model::config::Config;
 use crate::model::load::fields::Fields;
 use crate::model::load::hf_config;
-use crate::model::served::{ExpertSizes, KvLayer, LatentSizes, ServedModel, ServedSizes};
+use crate::model::served::{KvLayer, LatentSizes, ServedModel, ServedSizes};
 use crate::numbers::count;
 
 /// The keys of a configuration whose `model_type` says that it has a text model inside.
 const INNER: [&str; 2] = ["text_config", "llm_config"];
 
-/// Keys that only models with other layers than attention have.
-const OTHER_LAYERS: [&str; 9] = [
+/// Keys of models whose layers do not all cache keys and values of one width for every token: other
+/// layers than attention, layers that share a cache, or that differ in their heads.
+const OTHER_LAYERS: [&str; 19] = [
     "mamba_d_state",
     "mamba_d_conv",
     "ssm_cfg",
@@ -26,6 +28,52 @@ const OTHER_LAYERS: [&str; 9] = [
     "linear_num_value_heads",
     "num_kv_shared_layers",
     "cross_attention_layers",
+    "attn_layer_indices",
+    "attn_type_list",
+    "block_types",
+    "full_attn_idxs",
+    "hybrid_override_pattern",
+    "global_head_dim",
+    "num_global_key_value_heads",
+    "swa_head_dim",
+    "swa_num_key_value_heads",
+    "per_layer_config",
+];
+
+/// Architectures that kscope does not run, but whose weights it counts within 2 % of what
+/// transformers makes of their configurations (of DeepSeek-V2: of the published number).
+const COUNTED: [&str; 31] = [
+    "cohere",
+    "cohere2",
+    "deepseek_v2",
+    "deepseek_v3",
+    "deepseek_v32",
+    "ernie4_5",
+    "exaone4",
+    "gemma",
+    "gemma2",
+    "gemma3",
+    "gemma3_text",
+    "glm",
+    "glm4",
+    "gpt_oss",
+    "granite",
+    "granitemoe",
+    "helium",
+    "llama4_text",
+    "minicpm3",
+    "minimax_m2",
+    "mixtral",
+    "olmo",
+    "olmo2",
+    "olmo3",
+    "olmoe",
+    "phi3",
+    "phimoe",
+    "qwen2_moe",
+    "qwen3_moe",
+    "seed_oss",
+    "smollm3",
 ];
 
 /// What a server holds of the model with these keys. `origin` is the file named in errors.
@@ -47,11 +95,20 @@ pub(super) fn of_keys(map: &Map<String, Value>, origin: &str, name: &str) -> Res
     for key in OTHER_LAYERS {
         if fields.value(key).is_some_and(|value| value != &Value::from(0)) {
             let what = format!(
-                "belongs to layers that cache something else than keys and values of every token, and `{}` cannot be planned",
+                "belongs to layers that cache something else than keys and values of one width for every token, and `{}` cannot be planned",
                 shortened(model_type)
             );
             return Err(fields.wrong(key, &what));
         }
+    }
+    if fields.value("type_vocab_size").is_some() {
+        return Err(
+            fields.wrong("type_vocab_size", "belongs to an encoder, and only decoders are planned")
+        );
+    }
+    if fields.value("multi_query") == Some(&Value::Bool(true)) {
+        let what = "is true, which says otherwise how many KV heads there are; only `num_key_value_heads` is understood";
+        return Err(fields.wrong("multi_query", what));
     }
     if fields.value("is_encoder_decoder") == Some(&Value::Bool(true)) {
         return Err(fields.wrong("is_encoder_decoder", "is true, and only decoders are planned"));
@@ -70,7 +127,11 @@ pub(super) fn of_keys(map: &Map<String, Value>, origin: &str, name: &str) -> Res
             model.warnings = warnings;
             model
         }
-        Err(_) => other_sizes(fields, model_type)?.model(name, model_type, origin),
+        Err(_) => {
+            let mut model = other_sizes(fields, model_type)?.model(name, model_type, origin);
+            model.warnings = doubts(fields, model_type);
+            model
+        }
     };
     let mut model = model;
     if let Some(how) = fields.value("quantization_config") {
@@ -82,6 +143,32 @@ pub(super) fn of_keys(map: &Map<String, Value>, origin: &str, name: &str) -> Res
         ));
     }
     Ok(model)
+}
+
+/// What may be wrong about sizes that follow from the usual keys alone.
+fn doubts(fields: Fields<'_>, model_type: &str) -> Vec<String> {
+    let origin = fields.origin;
+    let mut doubts = Vec::new();
+    let says = "the headers of its files beside it, or --weights, say it exactly";
+    if fields.value("num_experts_per_tok").is_none()
+        && let Some(key) = unknown(fields)
+    {
+        doubts.push(format!(
+            "{origin}: `{}` is not understood, so its experts may be left out of the weights; {says}",
+            shortened(key)
+        ));
+    } else if !COUNTED.contains(&model_type) {
+        doubts.push(format!(
+            "{origin}: the weights of `{}` are counted as attention and gated MLPs, which it may not be; {says}",
+            shortened(model_type)
+        ));
+    }
+    if fields.value("index_head_dim").is_some() {
+        doubts.push(format!(
+            "{origin}: the index of its sparse attention is not counted, some hundred bytes a token and layer"
+        ));
+    }
+    doubts
 }
 
 fn config_heads(config: &Config) -> Vec<(usize, usize)> {
@@ -107,6 +194,7 @@ const GEMMA3: [usize; 3] = [8, 4, 256];
 /// The sizes of an architecture that kscope does not run.
 fn other_sizes(fields: Fields<'_>, model_type: &str) -> Result<ServedSizes> {
     let is_gemma3 = model_type.starts_with("gemma3");
+    let is_tied = ["gemma", "cohere"].iter().any(|family| model_type.starts_with(family));
     let usual = |key: &str, value: usize| match fields.value(key) {
         None if is_gemma3 => Ok(value),
         _ => needed(fields, key),
@@ -125,8 +213,10 @@ fn other_sizes(fields: Fields<'_>, model_type: &str) -> Result<ServedSizes> {
             vec![KvLayer::Latent { width }; count_of_layers]
         }
         None => {
-            let head_dim = match fields.value("head_dim") {
-                Some(_) => needed(fields, "head_dim")?,
+            let stated =
+                ["head_dim", "kv_channels"].into_iter().find(|k| fields.value(k).is_some());
+            let head_dim = match stated {
+                Some(key) => needed(fields, key)?,
                 None if is_gemma3 => GEMMA3[2],
                 None if hidden.is_multiple_of(heads) => hidden / heads,
                 None => {
@@ -136,30 +226,55 @@ fn other_sizes(fields: Fields<'_>, model_type: &str) -> Result<ServedSizes> {
                     return Err(fields.wrong("head_dim", &what));
                 }
             };
+            if let Some(width) = fields.count("v_head_dim")?.filter(|&width| width != head_dim) {
+                let what = format!(
+                    "is {width} beside {head_dim} channels of a key: values of another width cannot be planned"
+                );
+                return Err(fields.wrong("v_head_dim", &what));
+            }
             let kv_heads = kv_heads(fields, count_of_layers, heads, is_gemma3)?;
             let pairs: Vec<_> = kv_heads.into_iter().map(|heads| (heads, head_dim)).collect();
             layers(fields, model_type, &pairs)?
         }
     };
-    let experts = experts(fields, count_of_layers)?;
-    let mlp = match (fields.value("intermediate_size"), experts) {
-        (None, Some(experts)) => experts.width,
-        _ => needed(fields, "intermediate_size")?,
+    let (experts, mlp) = match experts(fields, model_type, count_of_layers)? {
+        Some((experts, mlp)) => (Some(experts), mlp),
+        None => (None, needed(fields, "intermediate_size")?),
     };
-    Ok(ServedSizes {
+    let sizes = ServedSizes {
         layers,
         hidden,
         heads,
         mlp,
         vocab: usual("vocab_size", 262_208)?,
         max_context: usual("max_position_embeddings", 131_072)?,
-        rope_theta: fields.number("rope_theta")?.unwrap_or(10_000.0),
-        tied: fields.flag("tie_word_embeddings")?.unwrap_or(is_gemma3),
+        rope_theta: rope_theta(fields)?,
+        tied: fields.flag("tie_word_embeddings")?.unwrap_or(is_tied),
         latent,
         experts,
         attention_bits: 16.0,
         expert_bits: 16.0,
-    })
+    };
+    match sizes.is_absurd() {
+        true => {
+            Err(fields
+                .wrong("hidden_size", "and the other sizes give more weights than any model has"))
+        }
+        false => Ok(sizes),
+    }
+}
+
+/// The base of the rotary frequencies: of version 4 of transformers, or of version 5, which may
+/// have one for each kind of layer. A mask is bound to it.
+fn rope_theta(fields: Fields<'_>) -> Result<f64> {
+    if let Some(theta) = fields.number("rope_theta")? {
+        return Ok(theta);
+    }
+    let parameters = fields.value("rope_parameters");
+    let of_full = |value: &'_ Value| value.get("full_attention").cloned();
+    let parameters = parameters.map(|value| of_full(value).unwrap_or_else(|| value.clone()));
+    let theta = parameters.and_then(|value| value.get("rope_theta")?.as_f64());
+    Ok(theta.unwrap_or(10_000.0))
 }
 
 /// KV heads of every layer: one number, or a list with one for each.
@@ -215,31 +330,6 @@ fn latent(fields: Fields<'_>) -> Result<Option<LatentSizes>> {
     }))
 }
 
-/// A mixture of experts, by the names that DeepSeek, Qwen, Mixtral and gpt-oss have for it.
-fn experts(fields: Fields<'_>, layers: usize) -> Result<Option<ExpertSizes>> {
-    let keys = ["n_routed_experts", "num_local_experts", "num_experts"];
-    let Some(key) = keys.into_iter().find(|key| fields.value(key).is_some()) else {
-        return Ok(None);
-    };
-    let (experts, chosen) = (needed(fields, key)?, needed(fields, "num_experts_per_tok")?);
-    if chosen > experts {
-        let what = format!("is {chosen}, more than `{key}` {experts}");
-        return Err(fields.wrong("num_experts_per_tok", &what));
-    }
-    let width = match fields.value("moe_intermediate_size") {
-        Some(_) => needed(fields, "moe_intermediate_size")?,
-        None => needed(fields, "intermediate_size")?,
-    };
-    let dense_layers = fields.count("first_k_dense_replace")?.unwrap_or(0);
-    Ok(Some(ExpertSizes {
-        count: experts,
-        chosen,
-        shared: fields.count("n_shared_experts")?.unwrap_or(0),
-        width,
-        dense_layers: dense_layers.min(layers),
-    }))
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -290,6 +380,12 @@ pub(super) mod tests {
                 "a layer of `linear_attention`",
             ),
             ("mamba_d_state", 16.into(), "cannot be planned"),
+            ("num_local_experts", 16_000_000.into(), "more weights than any model has"),
+            ("global_head_dim", 512.into(), "cannot be planned"),
+            ("per_layer_config", serde_json::json!({"05": {"head_dim": 512}}), "cannot be planned"),
+            ("v_head_dim", 32.into(), "values of another width"),
+            ("type_vocab_size", 2.into(), "only decoders"),
+            ("multi_query", true.into(), "KV heads"),
             ("is_encoder_decoder", true.into(), "only decoders"),
             ("model_type", Value::Null, "`model_type` is missing"),
         ] {
@@ -314,6 +410,10 @@ pub(super) mod tests {
         let lists =
             read(with(&[("num_key_value_heads", serde_json::json!([8, 4, 2, 1]))])).unwrap();
         assert!(lists.mask_shape().unwrap_err().to_string().contains("layers differ"));
+        let grouped = with(&[("head_dim", Value::Null), ("kv_channels", 128.into())]);
+        assert_eq!(read(grouped).unwrap().mask_shape().unwrap().head_dim, 128);
+        let nested = serde_json::json!({"full_attention": {"rope_theta": 5e5}});
+        assert_eq!(read(with(&[("rope_parameters", nested)])).unwrap().rope_theta, 5e5);
         let inner = serde_json::json!({"model_type": "gemma3", "text_config": base()});
         let inner = read(inner).unwrap();
         assert!(inner.warnings[0].contains("the text model is planned"), "{:?}", inner.warnings);

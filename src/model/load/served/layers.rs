@@ -41,18 +41,26 @@ fn window(fields: Fields<'_>, model_type: &str) -> Result<Option<usize>> {
         Some(Some(rule)) if rule.flag => fields.flag("use_sliding_window")?.unwrap_or(false),
         _ => fields.value("use_sliding_window") != Some(&Value::Bool(false)),
     };
-    let unsaid = rule.flatten().and_then(|rule| rule.unsaid);
+    if !is_used {
+        return Ok(None);
+    }
+    // What transformers assumes where the key is not there.
+    let of_others = match model_type {
+        "gpt_oss" => Some(128),
+        "gemma2" | "cohere2" | "gemma3_text" | "gemma3" => Some(4096),
+        _ => None,
+    };
+    let unsaid = rule.flatten().map_or(of_others, |rule| rule.unsaid);
     let key = if fields.value("attention_chunk_size").is_some() {
         "attention_chunk_size"
     } else {
         "sliding_window"
     };
-    let stated = match fields.value(key) {
-        Some(_) => Some(needed(fields, key)?),
-        None if fields.map.contains_key(key) => None,
-        None => unsaid,
-    };
-    Ok(stated.filter(|_| is_used))
+    match fields.value(key) {
+        Some(_) => needed(fields, key).map(Some),
+        None if fields.map.contains_key(key) => Ok(None),
+        None => Ok(unsaid),
+    }
 }
 
 /// Whether a layer looks back at its window alone.
@@ -88,11 +96,19 @@ fn slides(
     if window.is_none() {
         return Ok(false);
     }
+    // Llama 4: the layers that rotate look back at their chunk, those that do not at everything.
+    if let Some(rotates) = fields.value("no_rope_layers").and_then(Value::as_array)
+        && rotates.len() == layers
+    {
+        return Ok(rotates[index].as_u64() != Some(0));
+    }
     // Every how manyth layer looks back at everything.
     let usual = if model_type.starts_with("gemma3") {
         Some(6)
-    } else if ["gemma2", "gpt_oss", "cohere2"].contains(&model_type) {
-        Some(if model_type == "cohere2" { 4 } else { 2 })
+    } else if ["gemma2", "gpt_oss"].contains(&model_type) {
+        Some(2)
+    } else if ["cohere2", "llama4_text"].contains(&model_type) {
+        Some(4)
     } else {
         None
     };
@@ -117,6 +133,11 @@ mod tests {
     use super::*;
     use crate::model::load::served::keys::tests::{base, read, with};
     use crate::model::served::ServedModel;
+
+    fn without(mut json: Value, key: &str) -> Value {
+        json.as_object_mut().unwrap().remove(key);
+        json
+    }
 
     fn windows(model: &ServedModel) -> Vec<Option<usize>> {
         let window = |layer: &KvLayer| match *layer {
@@ -158,6 +179,32 @@ mod tests {
         assert_eq!(windows(&mistral(None).unwrap()), vec![Some(4096); 4]);
         assert_eq!(windows(&mistral(Some(Value::Null)).unwrap()), vec![None; 4]);
         assert_eq!(mistral(Some(512.into())).unwrap().max_context, 131_072);
+        // Without a word on it, Gemma has transformers' window; Qwen's experts' flag turns it off.
+        let unsaid = with(&[("model_type", "gemma3_text".into()), ("sliding_window", Value::Null)]);
+        assert_eq!(windows(&read(without(unsaid, "sliding_window")).unwrap())[0], Some(4096));
+        let off = [
+            ("model_type", Value::from("qwen2_moe")),
+            ("layer_types", Value::Null),
+            ("sliding_window", 0.into()),
+            ("use_sliding_window", false.into()),
+        ];
+        assert_eq!(windows(&read(with(&off)).unwrap()), vec![None; 4]);
+        let llama4 = |rotates: Option<Value>| {
+            let mut changes = vec![
+                ("model_type", Value::from("llama4_text")),
+                ("layer_types", Value::Null),
+                ("num_hidden_layers", 8.into()),
+                ("attention_chunk_size", 8192.into()),
+            ];
+            changes.extend(rotates.map(|list| ("no_rope_layers", list)));
+            windows(&read(with(&changes)).unwrap())
+        };
+        let full_at = |found: Vec<Option<usize>>| -> Vec<usize> {
+            (0..8).filter(|&layer| found[layer].is_none()).collect()
+        };
+        assert_eq!(full_at(llama4(None)), [3, 7]);
+        let second = serde_json::json!([1, 0, 1, 1, 1, 1, 1, 1]);
+        assert_eq!(full_at(llama4(Some(second))), [1]);
     }
 
     #[test]

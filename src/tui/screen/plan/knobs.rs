@@ -17,6 +17,8 @@ const NO_DAY: &str = "2026-01-01";
 /// Shares of K channels that can be dropped, beside what is loaded.
 const SPARSITIES: [f64; 6] = [0.3, 0.5, 0.6, 0.7, 0.8, 0.9];
 const NAMED: [&str; 4] = ["k8v8", "k8v4", "k4v4", "q4_0"];
+/// Columns of a price with its day.
+const DATED_PRICE: usize = 19;
 /// Where a sparsity of 0.7 is among the choices without a mask of their own.
 const USUAL: usize = 3;
 
@@ -28,7 +30,7 @@ pub(super) fn models() -> Vec<&'static str> {
 }
 
 /// What a model can store in the middle: its own mask first, where it is loaded with one.
-fn choices(view: Option<&ModelView>) -> Vec<StoredMiddle> {
+pub(super) fn choices(view: Option<&ModelView>) -> Vec<StoredMiddle> {
     let own = view.filter(|view| !view.plan().is_full()).map(|view| StoredMiddle::Plan {
         name: view
             .info
@@ -42,8 +44,11 @@ fn choices(view: Option<&ModelView>) -> Vec<StoredMiddle> {
     own.into_iter().chain(sparse).chain(named).chain([StoredMiddle::Dense]).collect()
 }
 
-/// The model as its server would hold it.
+/// The model as its server would hold it. A recording knows less of it than a loaded model.
 fn loaded(view: &ModelView) -> ServedModel {
+    if let Some(served) = &view.info.served {
+        return served.clone();
+    }
     let (info, shape) = (&view.info, view.shape());
     let layer = KvLayer::Heads { kv_heads: shape.kv_heads, head_dim: shape.head_dim, window: None };
     let bytes = info.weight_bytes as f64;
@@ -74,7 +79,7 @@ fn loaded(view: &ModelView) -> ServedModel {
 
 impl Planning {
     /// The model that is planned for, and the loaded one if it is that.
-    fn served<'a>(&self, view: &'a ModelView) -> (ServedModel, Option<&'a ModelView>) {
+    pub(super) fn served<'a>(&self, view: &'a ModelView) -> (ServedModel, Option<&'a ModelView>) {
         let known = self.model.checked_sub(1).and_then(|index| models().get(index).copied());
         match known.and_then(ServedModel::known) {
             Some(model) => (model, None),
@@ -89,9 +94,12 @@ impl Planning {
 
     fn choice(&self, of: Option<&ModelView>) -> StoredMiddle {
         let choices = choices(of);
-        // Without a mask of its own, a model begins where 0.7 is dropped.
-        let first = if matches!(choices[0], StoredMiddle::Plan { .. }) { 0 } else { USUAL };
-        choices[(first + self.stored) % choices.len()].clone()
+        choices[(Self::first_choice(&choices) + self.stored) % choices.len()].clone()
+    }
+
+    /// Where the choices begin. Without a mask of its own, a model begins where 0.7 is dropped.
+    pub(super) fn first_choice(choices: &[StoredMiddle]) -> usize {
+        if matches!(choices[0], StoredMiddle::Plan { .. }) { 0 } else { USUAL }
     }
 
     fn gpu(&self) -> PlanGpu {
@@ -144,8 +152,8 @@ impl Planning {
         })
     }
 
-    /// What a knob shows.
-    pub(super) fn value(&self, knob: Knob, view: &ModelView) -> String {
+    /// What a knob shows in so many columns.
+    pub(super) fn value(&self, knob: Knob, view: &ModelView, room: usize) -> String {
         let (model, of) = self.served(view);
         match knob {
             Knob::Model => model.name,
@@ -160,8 +168,10 @@ impl Planning {
             Knob::Price => self.gpu().price.map_or_else(
                 || "no price".to_owned(),
                 |price| match self.cents {
-                    Some(_) => format!("{:.2}", price.usd_per_hour),
-                    None => format!("{:.2} of {}", price.usd_per_hour, price.as_of),
+                    None if room >= DATED_PRICE => {
+                        format!("{:.2} of {}", price.usd_per_hour, price.as_of)
+                    }
+                    _ => format!("{:.2}", price.usd_per_hour),
                 },
             ),
             Knob::Reach => format!("{} %", self.reach),

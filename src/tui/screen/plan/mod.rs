@@ -1,5 +1,6 @@
 //! The capacity plan: what fits, how fast it is, what it costs.
 
+mod cost;
 mod knobs;
 mod layout;
 mod outcome;
@@ -8,10 +9,11 @@ pub mod state;
 mod table;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod update;
 mod view;
 
-use crate::tui::screen::ScreenParts;
+use crate::tui::screen::{ScreenParts, Typing};
 
 /// The screen.
 pub const SCREEN: ScreenParts = ScreenParts {
@@ -20,7 +22,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     about: "what fits, at what speed and cost",
     table: table::TABLE,
     update: update::update,
-    typing: None,
+    typing: Some(Typing { focus: update::focus, take: update::typed }),
     wheel: layout::wheel,
     press: layout::press,
     after: None,

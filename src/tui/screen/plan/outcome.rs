@@ -1,14 +1,15 @@
-//! The answers: size, fit and speed, cost, and which settings fit.
+//! The answers: size, fit and speed, which settings fit, and what is assumed.
 
 use ratatui::text::{Line, Span};
 
-use crate::capacity::{CapacityReport, CapacityRequest, GpuMemory, KvStore, PLAIN, Scenario};
+use crate::capacity::{CapacityReport, CapacityRequest, GpuMemory, KvStore, PLAIN, plain};
 use crate::numbers::{bytes, count, percent};
+use crate::printable::wrapped;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::put;
+use crate::tui::widget::meter;
 use crate::tui::widget::pane::Pane;
-use crate::tui::widget::{Chart, meter};
 
 /// A labelled bar of bytes, relative to the largest.
 fn bar(state: &State, pane: &mut Pane<'_>, label: &str, size: u64, whole: u64, role: Role) {
@@ -29,7 +30,13 @@ fn bar(state: &State, pane: &mut Pane<'_>, label: &str, size: u64, whole: u64, r
     );
 }
 
-/// "15 → 27"
+/// The first of these texts that fits, or the last.
+pub(super) fn best<const N: usize>(room: usize, texts: [String; N]) -> String {
+    let fits = |text: &&String| text.chars().count() <= room;
+    texts.iter().find(fits).or(texts.last()).cloned().unwrap_or_default()
+}
+
+/// "15 dense, 27 stored"
 fn pair(dense: usize, stored: usize) -> String {
     let word = |value| if value == 0 { "none".to_owned() } else { count(value) };
     format!("{} dense, {} stored", word(dense), word(stored))
@@ -54,90 +61,25 @@ pub(super) fn answers(state: &State, report: &CapacityReport, pane: &mut Pane<'_
         pane.row("weights", format!("{}, {left} left for K/V", bytes(memory.weights as u64)));
     }
     pane.title("decode step", row.label.word());
-    let ms =
-        |ms: Option<f64>| ms.map_or_else(|| "does not fit".to_owned(), |ms| format!("{ms:.1} ms"));
+    let ms = |ms: Option<f64>, unit: &str| {
+        ms.map_or_else(|| "does not fit".to_owned(), |ms| format!("{ms:.1}{unit}"))
+    };
     let gain = match (row.step_ms_dense, row.step_ms) {
         (Some(dense), Some(stored)) => format!(" ({:.2}×)", dense / stored),
         _ => String::new(),
     };
-    pane.row(
-        "a step",
-        format!("dense {}, stored {}{gain}", ms(row.step_ms_dense), ms(row.step_ms)),
-    );
+    let long =
+        format!("dense {}, stored {}{gain}", ms(row.step_ms_dense, " ms"), ms(row.step_ms, " ms"));
+    let short = format!("{} → {}{gain}", ms(row.step_ms_dense, ""), ms(row.step_ms, " ms"));
+    let text = best(pane.room(), [long, short]);
+    pane.row("a step", text);
     if let Some(at) = report.crossover.first() {
         let tokens = |ctx: Option<usize>| ctx.map_or_else(|| "beyond".to_owned(), count);
-        pane.row(
-            "K/V = weights",
-            format!(" at {} dense, {} stored", tokens(at.dense), tokens(at.stored)),
-        );
+        let short = format!("{} dense, {} stored", tokens(at.dense), tokens(at.stored));
+        let long = format!("{short} tokens: K/V weigh as the weights");
+        let text = best(pane.room(), [long, short]);
+        pane.row("crossover", text);
     }
-}
-
-fn usd(usd: f64) -> String {
-    match usd.abs() < 100.0 {
-        true => format!("${usd:.2}"),
-        false => format!("${}", count(usd.abs().round() as usize)),
-    }
-}
-
-/// What it costs, and what is saved.
-pub(super) fn cost(state: &State, report: &CapacityReport, pane: &mut Pane<'_>) {
-    let (Some(row), Some(gpu)) = (report.rows.first(), report.gpus.first()) else { return };
-    let Some(price) = &gpu.price else {
-        pane.title("cost", "");
-        return pane.note("no price of this GPU is known");
-    };
-    pane.title("cost", &format!("estimated · ${:.2}/h of {}", price.usd_per_hour, price.as_of));
-    let million = |usd_of: Option<f64>| usd_of.map_or_else(|| "–".to_owned(), usd);
-    pane.row(
-        "$/M out",
-        format!(
-            "{} dense, {} stored",
-            million(row.usd_per_million_dense),
-            million(row.usd_per_million)
-        ),
-    );
-    let serving = |index: usize| report.serving.get(index);
-    if let (Some(dense), Some(stored)) =
-        (serving(0).filter(|row| row.stored == "dense"), serving(1))
-    {
-        pane.row("GPUs", pair(dense.gpus, stored.gpus));
-    }
-    for scenario in &report.scenarios {
-        pane.row(scenario.name, words(scenario));
-    }
-    let Some(mid) = report.scenarios.get(1) else {
-        return pane.note("the load cannot be compared here: one side does not fit");
-    };
-    if pane.area.height >= 12 {
-        pane.title("saved so far less the work", "by month, mid scenario");
-        if let Some(area) = pane.take(4) {
-            let lowest = mid.net.iter().copied().fold(0.0, f64::min);
-            let raised: Vec<f64> = mid.net.iter().map(|net| net - lowest).collect();
-            Chart::new(&raised, state.theme.style(Role::Good)).render(area, pane.buffer);
-        }
-        let last = mid.net.last().copied().unwrap_or(0.0);
-        let sign = if last < 0.0 { "-" } else { "" };
-        pane.note(format!(
-            "from -{} to {sign}{} after {} months",
-            usd(mid.net[0].abs()),
-            usd(last.abs()),
-            mid.net.len() - 1
-        ));
-    }
-}
-
-fn words(scenario: &Scenario) -> String {
-    let back = match scenario.payback_months {
-        Some(months) => format!("paid back after {months:.1} months"),
-        None => "never paid back".to_owned(),
-    };
-    format!(
-        "{} → {} GPUs, {} a month, {back}",
-        scenario.gpus_dense,
-        scenario.gpus,
-        usd(scenario.saving_per_month)
-    )
 }
 
 /// Which contexts and batches fit.
@@ -149,43 +91,84 @@ pub(super) fn grid(state: &State, request: &CapacityRequest, pane: &mut Pane<'_>
     let made = KvStore::dense(model, request.dtype)
         .and_then(|dense| Ok((dense, request.stored.store(model, request.dtype, request.window)?)));
     let Ok((dense, stored)) = made else { return };
-    let plain = KvStore::plain(model, PLAIN[0]);
+    let coded = KvStore::plain(model, PLAIN[0]);
     let memory = GpuMemory::of(request, gpu);
     let theme = &state.theme;
-    pane.title("context × sequences", "● all  ◐ stored and 8-bit  ○ stored  8 8-bit  · none");
-    let batches: Vec<usize> = (0..9).map(|power| 1 << power).collect();
+    const LEGEND: [&str; 2] = ["● all  ◐ stored and 8-bit", "○ stored  8 8-bit  · none"];
+    let title = "context × sequences";
+    let whole = LEGEND.join("  ");
+    if title.chars().count() + whole.chars().count() + 3 <= usize::from(pane.area.width) {
+        pane.title(title, &whole);
+    } else {
+        pane.title(title, "");
+        LEGEND.iter().for_each(|line| pane.note(*line));
+    }
+    let batches = batches(request.batch[0], usize::from(pane.area.width));
     let head: String = batches.iter().map(|batch| format!("{batch:>5}")).collect();
     pane.note(format!("{:>9}{head}", ""));
-    let mut ctx = 1 << 10;
-    while ctx <= model.max_context && pane.area.height > 0 {
+    let here = request.ctx[0];
+    let contexts = contexts(model.max_context);
+    let rows = usize::from(pane.area.height).min(contexts.len());
+    let at = contexts.iter().position(|&ctx| ctx >= here).unwrap_or(0);
+    let first = at.saturating_sub(rows / 2).min(contexts.len() - rows);
+    for &ctx in &contexts[first..first + rows] {
         let mut spans = vec![Span::styled(format!("{:>9}", count(ctx)), theme.style(Role::Dim))];
         for &batch in &batches {
             let fits = |store| batch <= memory.max_batch(store, ctx);
-            let (glyph, role) = match (fits(&dense), fits(&stored), fits(&plain)) {
+            let (glyph, role) = match (fits(&dense), fits(&stored), fits(&coded)) {
                 (true, ..) => ("●", Role::Good),
                 (false, true, true) => ("◐", Role::First),
                 (false, true, false) => ("○", Role::First),
                 (false, false, true) => ("8", Role::Third),
                 (false, false, false) => ("·", Role::Neutral),
             };
-            let is_here = ctx == request.ctx[0] && batch == request.batch[0];
+            let is_here = ctx == here && batch == request.batch[0];
             let style = if is_here { theme.selected() } else { theme.style(role) };
             spans.push(Span::raw("    "));
             spans.push(Span::styled(glyph, style));
         }
         pane.line(Line::from(spans));
-        ctx *= 2;
     }
+}
+
+/// Doubled contexts from 1,024 tokens on, and the model's longest.
+fn contexts(longest: usize) -> Vec<usize> {
+    let doubled = (10..usize::BITS).map(|power| 1_usize << power);
+    doubled.take_while(|&ctx| ctx < longest).chain([longest]).collect()
+}
+
+/// As many doubled batches as fit, the given one among them.
+fn batches(given: usize, width: usize) -> Vec<usize> {
+    let shown = (width.saturating_sub(9) / 5).clamp(1, 9) as u32;
+    let last = given.max(1).ilog2().max(shown - 1);
+    (last + 1 - shown..=last).map(|power| 1 << power).collect()
 }
 
 /// What is assumed, with the flag that changes it.
 pub(super) fn assumed(report: &CapacityReport, pane: &mut Pane<'_>) {
-    pane.title("assumed", "kscope plan --assume NAME=VALUE changes it");
+    /// Columns of the names.
+    const NAME: usize = 16;
+    if pane.area.height < 4 {
+        return;
+    }
+    let notes = ["kscope plan --assume NAME=VALUE changes it", "--assume NAME=VALUE"];
+    let room = usize::from(pane.area.width).saturating_sub("assumed".len() + 3);
+    pane.title("assumed", &best(room, notes.map(str::to_owned)));
+    // Two rows each where there is room for that.
+    let is_roomy = usize::from(pane.area.height) >= 2 * report.assumptions.len();
     for row in &report.assumptions {
         let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
-        pane.row(
-            &format!("{:<16}", text("name")),
-            format!("{} {}: {}", row["value"], text("unit"), text("about")),
-        );
+        let value = row["value"].as_f64().unwrap_or_default();
+        let words = format!("{} {}: {}", plain(value), text("unit"), text("about"));
+        let lines = wrapped(&words, usize::from(pane.area.width).saturating_sub(NAME));
+        match is_roomy {
+            true => {
+                for (index, line) in lines.into_iter().enumerate() {
+                    let name = if index == 0 { text("name") } else { String::new() };
+                    pane.row(&format!("{name:<NAME$}"), line);
+                }
+            }
+            false => pane.row(&format!("{:<NAME$}", text("name")), words),
+        }
     }
 }

@@ -69,7 +69,7 @@ impl Knob {
             Self::TokensIn => "tokens in",
             Self::TokensOut => "tokens out",
             Self::Hours => "hours",
-            Self::Rate => "$/hour of work",
+            Self::Rate => "work $/hour",
         }
     }
 }
@@ -105,6 +105,10 @@ pub struct Planning {
     pub hours: usize,
     /// Dollars for each of them.
     pub rate: usize,
+    /// What is typed for the selected knob.
+    pub typing: Option<String>,
+    /// On a small screen: settings that fit and assumptions in place of the answers.
+    pub more: bool,
 }
 
 impl Default for Planning {
@@ -124,6 +128,8 @@ impl Default for Planning {
             tokens_out: 512,
             hours: 80,
             rate: 120,
+            typing: None,
+            more: false,
         }
     }
 }

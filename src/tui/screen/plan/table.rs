@@ -13,6 +13,7 @@ pub const TABLE: &[KeyBinding] = &[
     (C::More, "] right l", "", "one step more, or the next model"),
     (C::MuchLess, "{", "five", "five steps less"),
     (C::MuchMore, "}", "", "five steps more"),
+    (C::EditField, "enter", "type", "type a value, or the name of a model or GPU"),
     (C::Metric, "m", "model", "next model"),
     (C::FindNext, "n", "GPU", "next GPU"),
     (C::FindPrev, "N", "", "GPU before"),

@@ -1,12 +1,15 @@
 //! The plan screen.
 
+use ratatui::crossterm::event::KeyCode;
+
+use crate::capacity::GPUS;
 use crate::tui::app::action::Command;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::color::ColorDepth;
 use crate::tui::screen::Screen;
 use crate::tui::screen::plan::state::{Knob, Planning};
-use crate::tui::testing::{SMALL, act, draw, frames, session, text};
+use crate::tui::testing::{SMALL, act, draw, frames, key, letters, session, text};
 
 fn shown(commands: &[Command]) -> (State, String) {
     let mut state = session(SMALL, ColorDepth::None);
@@ -27,16 +30,148 @@ fn what_fits_and_what_it_costs() {
     }
 }
 
+/// "How much at 32k × 16 on Llama-3.1-8B?"
 #[test]
-fn the_question_about_llama_takes_two_keys() {
-    // 8 shows the screen, m takes the first published shape; 32k and 16 sequences are set already.
-    let (state, drawn) = shown(&[Command::Metric]);
-    let planning = &state.screens.plan;
-    assert_eq!((planning.ctx, planning.batch), (32_768, 16));
-    assert!(drawn.contains("llama-3.1-8b") && drawn.contains("32,768 × 16"), "{drawn}");
-    // 128 KiB a token.
-    assert!(drawn.contains("64.0 GiB"), "{drawn}");
-    assert!(drawn.contains("dense no, stored yes"), "{drawn}");
+fn the_question_about_llama_takes_two_keys_and_never_more_than_six() {
+    let answer = |typed: &[KeyCode], size| {
+        let mut state = session(SMALL, ColorDepth::None);
+        state.size = size;
+        typed.iter().for_each(|&code| drop(key(&mut state, code)));
+        let drawn = text(&draw(&state));
+        assert!(drawn.contains("llama-3.1-8b") && drawn.contains("32,768 × 16"), "{drawn}");
+        // 128 KiB a token.
+        assert!(drawn.contains("64.0 GiB") && drawn.contains("41.6 GiB"), "{drawn}");
+        assert!(drawn.contains("dense no, stored yes"), "{drawn}");
+    };
+    let c = KeyCode::Char;
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        answer(&[c('8'), c('m')], size);
+        // From anywhere: R puts the knobs back, whatever they are set to.
+        answer(&[c('8'), c('n'), c('}'), c('G'), c('R'), c('m')], size);
+    }
+}
+
+#[test]
+fn every_value_is_whole_on_a_small_screen() {
+    let mut state = session(SMALL, ColorDepth::None);
+    (state.size, state.screen) = ((80, 24), Screen::Plan);
+    for index in 0..=super::knobs::models().len().max(GPUS.len()) {
+        state.screens.plan.model = index.min(super::knobs::models().len());
+        state.screens.plan.gpu = index.min(GPUS.len() - 1);
+        state.screens.plan.stored = index;
+        let drawn = text(&draw(&state));
+        for line in drawn.lines().skip(3).take(13) {
+            let knob: String = line.chars().take(34).collect();
+            assert!(!knob.contains('…'), "{index}: {line}");
+            assert!(knob.chars().nth(33).is_none_or(|c| c == ' '), "{index}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_saving_that_is_flat_is_drawn_as_a_line() {
+    // A load that one GPU serves either way: nothing is ever paid back.
+    for size in [(120, 40), (200, 60)] {
+        let (mut state, _) = shown(&[Command::Metric]);
+        state.size = size;
+        state.screens.plan.requests = 1000;
+        let drawn = text(&draw(&state));
+        let line = |amount: &str| drawn.lines().find(|line| line.contains(amount)).unwrap_or("");
+        assert!(line(" -$9,600 ").contains("⣀⣀⣀⣀⣀⣀⣀⣀⣀⣀"), "{drawn}");
+        let is_zero = |line: &&str| line.split("  ").any(|cell| cell.trim() == "$0");
+        let zero = drawn.lines().find(is_zero);
+        assert!(zero.is_some_and(|line| !line.contains('⣀')), "{drawn}");
+        assert!(drawn.contains("-$9,600 to -$9,600 after 24 months"), "{drawn}");
+        // Without work to pay back there is nothing to draw.
+        state.screens.plan.hours = 0;
+        assert!(text(&draw(&state)).contains("no work, and nothing saved in 24 months"));
+    }
+}
+
+#[test]
+fn a_small_screen_has_the_rest_behind_a_key() {
+    let mut state = session(SMALL, ColorDepth::None);
+    (state.size, state.screen) = ((80, 24), Screen::Plan);
+    act(&mut state, Command::Metric);
+    let answers = text(&draw(&state));
+    for words in ["K/V cache", "decode step", "low ", "mid ", "high "] {
+        assert!(answers.contains(words), "{words}: {answers}");
+    }
+    assert!(!answers.contains("context × sequences"));
+    key(&mut state, KeyCode::Tab);
+    let more = text(&draw(&state));
+    assert!(more.contains("context × sequences") && more.contains("assumed"), "{more}");
+    assert!(more.contains("131,072") && more.contains("8 8-bit"), "{more}");
+    key(&mut state, KeyCode::Tab);
+    assert_eq!(text(&draw(&state)), answers);
+    // Where all of it is shown, the key changes nothing.
+    state.size = (120, 40);
+    let all = text(&draw(&state));
+    assert!(all.contains("context × sequences") && all.contains("saved so far"), "{all}");
+    key(&mut state, KeyCode::Tab);
+    assert_eq!(text(&draw(&state)), all);
+}
+
+#[test]
+fn values_and_names_can_be_typed() {
+    let mut state = shown(&[Command::Metric]).0;
+    let mut type_for = |knob: Knob, typed: &str| {
+        state.screens.plan.knob = knob;
+        key(&mut state, KeyCode::Enter);
+        letters(&mut state, typed);
+        assert!(text(&draw(&state)).contains(&format!("{typed}▏")), "{typed}");
+        key(&mut state, KeyCode::Enter);
+        assert!(state.screens.plan.typing.is_none());
+        let told = state.toast.take().map(|toast| toast.sentence);
+        let model = state.model.take().unwrap();
+        let value = state.screens.plan.value(knob, &model, 40);
+        state.model = Some(model);
+        (value, told)
+    };
+    for (knob, typed, value) in [
+        (Knob::Context, "24k", "24,576"),
+        (Knob::Batch, "12", "12"),
+        (Knob::Gpu, "l40", "l40s"),
+        (Knob::Price, "1.25", "1.25"),
+        (Knob::Model, "GEMMA-3-27B", "gemma-3-27b"),
+        (Knob::Stored, "k8v4", "k8v4"),
+        (Knob::Reach, "77", "77 %"),
+        (Knob::TokensIn, "100k", "102,400"),
+        (Knob::Hours, "0", "0"),
+    ] {
+        assert_eq!(type_for(knob, typed), (value.to_owned(), None), "{knob:?} {typed}");
+    }
+    for (knob, typed, part) in [
+        (Knob::Context, "256k", "1 to 131,072, not `256k`"),
+        (Knob::Batch, "0", "1 to 1,048,576, not `0`"),
+        (Knob::Gpu, "h100", "`h100` may be h100-sxm, h100-pcie or more"),
+        (Knob::Model, "gpt-9", "no name begins with `gpt-9`"),
+        (Knob::Price, "-1", "expected dollars"),
+        (Knob::Price, "NaN", "expected dollars"),
+        (Knob::Reach, "200", "5 to 100"),
+    ] {
+        let before = type_for(knob, " ").0;
+        let (value, told) = type_for(knob, typed);
+        assert_eq!(value, before, "{knob:?} {typed}");
+        assert!(told.as_ref().is_some_and(|told| told.contains(part)), "{typed}: {told:?}");
+    }
+    // Escape leaves the value as it was, and then the screen as usual.
+    key(&mut state, KeyCode::Enter);
+    letters(&mut state, "5");
+    key(&mut state, KeyCode::Esc);
+    assert!(state.screens.plan.typing.is_none() && state.screen == Screen::Plan);
+}
+
+#[test]
+fn help_begins_with_the_keys_that_work_here() {
+    let mut state = shown(&[]).0;
+    act(&mut state, Command::Help);
+    let drawn = text(&draw(&state));
+    let first = drawn.lines().find(|line| line.contains("knob above"));
+    assert!(first.is_some_and(|line| line.contains("plan")), "{drawn}");
+    let row = |words: &str| drawn.lines().position(|line| line.contains(words));
+    assert!(row("all knobs as they were") < row("pause or go on"), "{drawn}");
+    assert!(!drawn.contains("open the layer"), "the map's keys are further down: {drawn}");
 }
 
 #[test]
@@ -44,9 +179,9 @@ fn every_knob_moves_its_figure_and_stays_in_its_range() {
     for knob in Knob::ALL {
         let mut state = shown(&[Command::Metric]).0;
         let model = state.model.take().unwrap();
-        let before = state.screens.plan.value(knob, &model);
+        let before = state.screens.plan.value(knob, &model, 40);
         state.screens.plan.step(knob, 1, &model);
-        assert_ne!(state.screens.plan.value(knob, &model), before, "{knob:?}");
+        assert_ne!(state.screens.plan.value(knob, &model, 40), before, "{knob:?}");
         for by in [100, -200, 3] {
             state.screens.plan.step(knob, by, &model);
             let request = state.screens.plan.request(&model);
@@ -61,7 +196,7 @@ fn every_model_gives_a_plan_or_says_why_not() {
     (state.size, state.screen) = ((120, 40), Screen::Plan);
     for _ in 0..super::knobs::models().len() + 1 {
         let drawn = text(&draw(&state));
-        let name = state.screens.plan.value(Knob::Model, state.model.as_ref().unwrap());
+        let name = state.screens.plan.value(Knob::Model, state.model.as_ref().unwrap(), 40);
         assert!(drawn.contains(&name), "{name}");
         if name.starts_with("deepseek") {
             assert!(drawn.contains("no plan") && drawn.contains("latent"), "{drawn}");

@@ -1,8 +1,17 @@
 //! The keys of the plan screen. Everything is computed when it is drawn; keys only move knobs.
 
+use ratatui::crossterm::event::KeyCode;
+
 use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::areas;
+use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::State;
+use crate::tui::screen::Typed;
+use crate::tui::screen::plan::layout;
 use crate::tui::screen::plan::state::{Knob, Planning};
+
+/// Most characters that are typed for a knob.
+const LONGEST: usize = 40;
 
 /// Runs a command of the screen.
 pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
@@ -14,6 +23,22 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         Command::Last => return select(state, Knob::Rate),
         Command::Reset => {
             state.screens.plan = Planning { knob, ..Planning::default() };
+            return Some(Vec::new());
+        }
+        Command::Panel => {
+            let shows_all = layout::parts(areas::areas(state).main, false).cost.is_some();
+            let planning = &mut state.screens.plan;
+            planning.more = !planning.more && !shows_all;
+            return Some(Vec::new());
+        }
+        Command::EditField => {
+            state.screens.plan.typing = Some(String::new());
+            return Some(Vec::new());
+        }
+        Command::Submit => return submit(state),
+        // The knob keeps its old value.
+        Command::Back => {
+            state.screens.plan.typing.take()?;
             return Some(Vec::new());
         }
         Command::Less => (knob, -1),
@@ -34,4 +59,39 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
 fn select(state: &mut State, knob: Knob) -> Option<Vec<Effect>> {
     state.screens.plan.knob = knob;
     Some(Vec::new())
+}
+
+/// Takes what was typed, or says why not.
+fn submit(state: &mut State) -> Option<Vec<Effect>> {
+    let text = state.screens.plan.typing.take()?;
+    let knob = state.screens.plan.knob;
+    let told = match &state.model {
+        Some(model) if !text.trim().is_empty() => {
+            state.screens.plan.set_by_text(knob, text.trim(), model).err()
+        }
+        _ => None,
+    };
+    if let Some(sentence) = told {
+        state.tell(sentence, true);
+    }
+    Some(Vec::new())
+}
+
+/// The focused part while a value is typed.
+pub fn focus(state: &State) -> Option<KeyContext> {
+    state.screens.plan.typing.as_ref().map(|_| KeyContext::Field)
+}
+
+/// Adds to what is typed.
+pub fn typed(state: &mut State, typed: Typed) {
+    let Some(text) = &mut state.screens.plan.typing else { return };
+    match typed {
+        Typed::Key(key) => match key.code {
+            KeyCode::Char(c) => text.push(c),
+            KeyCode::Backspace => drop(text.pop()),
+            _ => {}
+        },
+        Typed::Paste(pasted) => text.extend(pasted.chars().filter(|c| !c.is_control())),
+    }
+    *text = text.chars().take(LONGEST).collect();
 }
