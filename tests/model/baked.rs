@@ -106,6 +106,7 @@ fn check_compare(what: &str, dense_path: &Path, baked_path: &Path, mask: &Path) 
     let words: Vec<String> = prompt.iter().map(u32::to_string).collect();
     let mut command = kscope();
     command.args(["compare", "--baked", "--dtype", "f32", "--kv-dtype", "f32", "--max-new", "9"]);
+    command.args(["--threads", "1"]);
     command.arg("--model").arg(dense_path).arg("--mask").arg(mask);
     let output = command.args(["--json", "--token-ids", &words.join(",")]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -63,10 +63,12 @@ impl ModelArgs {
 
     /// Opens the model and loads its weights with a progress bar on standard error.
     pub fn load(&self) -> Result<Arc<Model>> {
+        self.prepare()?;
         self.load_changed(|opened| opened)
     }
 
-    /// The same model with these rows of its weights read as zero; its warnings were printed before.
+    /// The model that [`Self::load`] gave before, with these rows of its weights read as zero. Threads
+    /// are set and warnings printed by then.
     pub fn load_with_zero_rows(&self, rows: ZeroRows) -> Result<Arc<Model>> {
         self.load_changed(|opened| {
             let mut opened = opened.with_zero_rows(rows);
@@ -76,7 +78,6 @@ impl ModelArgs {
     }
 
     fn load_changed(&self, change: impl FnOnce(Opened) -> Opened) -> Result<Arc<Model>> {
-        self.prepare()?;
         let placement = self.device.placement()?;
         let opened = change(self.open(&self.source()?)?);
         let warnings = opened.warnings.clone();
