@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::args::{ModeArg, Ready, SessionArgs};
+use super::baked;
 use super::beside::{Beside, beside};
 use super::output;
 use super::progress::ProgressLine;
@@ -25,30 +26,34 @@ use crate::{Error, Result, numbers};
 #[derive(Debug, clap::Args)]
 pub struct CompareArgs {
     #[command(flatten)]
-    session: SessionArgs,
+    pub(super) session: SessionArgs,
     /// Tokens to generate on each side; the first comes from the exact prefill and is not compared
     #[arg(long, default_value_t = 128, value_name = "N", value_parser = values::tokens_or_zero)]
-    max_new: usize,
+    pub(super) max_new: usize,
     /// Which tokens the masked side is fed
     #[arg(long, value_enum, default_value = "forced")]
-    mode: ModeArg,
+    pub(super) mode: ModeArg,
     /// Compare every prompt this many times at once, drawing with seed, seed + 1, ...
     #[arg(long, default_value_t = 1, value_name = "N")]
-    batch: usize,
+    pub(super) batch: usize,
     /// Then time each side alone over the last tokens of the first sequence (dense, masked, masked,
     /// dense)
     #[arg(long)]
-    timed: bool,
+    pub(super) timed: bool,
     /// Then tell what one step lost in one query head of the first sequence: LAYER:QUERY_HEAD, and
     /// :N for the N-th new token instead of the last
     #[arg(long, value_name = "L:H[:N]")]
-    lost: Option<String>,
+    pub(super) lost: Option<String>,
     /// Leave out what plain 8-bit and 4-bit caches would cost and lose
     #[arg(long)]
     no_rivals: bool,
+    /// Compare the model with itself with the mask baked into its weights, as `kscope mask bake`
+    /// writes it: no window, and every token of the prompt counts too
+    #[arg(long)]
+    baked: bool,
     /// Print one JSON object
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -134,6 +139,9 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         return Err(Error::input(
             "compare needs a plan or a mask: give it --plan NAME|FILE or --mask FILE",
         ));
+    }
+    if args.baked {
+        return baked::run(args);
     }
     let sampling = args.session.sampling.sampling()?;
     let ready = args.session.open(args.batch)?;

@@ -69,6 +69,10 @@ pub struct LearnArgs {
     /// Keep and prune both channels of a rotation pair together
     #[arg(long)]
     pair_closed: bool,
+    /// Learn a mask to bake into weights (`kscope mask bake`): pairs kept or pruned whole, and no
+    /// window
+    #[arg(long, conflicts_with_all = ["sink", "recent", "chunk"])]
+    baked: bool,
     /// For comparison: round factors to bf16 after each update
     #[arg(long, hide_short_help = true)]
     bf16_factors: bool,
@@ -140,6 +144,13 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     let settings = settings(args);
     settings.check()?;
     let model = args.model.load()?;
+    let config = model.config();
+    if args.baked && config.qk_norm && config.kv_heads > 1 {
+        return Err(Error::input(format!(
+            "--baked: the {} KV heads of a layer of {} share one k-norm weight, so a mask that is baked keeps the same channels in all of them, and learning makes a mask for each head",
+            config.kv_heads, model.name
+        )));
+    }
     let texts = run::texts(&model, &args.haystack, &args.haystack_field)?;
     if texts.0.pieces.is_empty() {
         output::note(
@@ -153,6 +164,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     request.pool = args.pool;
     request.check_prompts = args.check_prompts;
     request.rivals = !args.no_rivals;
+    request.baked = args.baked;
     request.start = args.importance.as_deref().map(|path| start(path, &model)).transpose()?;
     let folder = args
         .resume
@@ -174,7 +186,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     if args.json {
         output::json(&report(args, &outcome))
     } else {
-        output::line(&table(&out.display().to_string(), &outcome))
+        output::line(&table(&out.display().to_string(), args.baked, &outcome))
     }
 }
 
@@ -182,7 +194,10 @@ fn settings(args: &LearnArgs) -> Settings {
     let base = Settings::for_sparsity(args.sparsity);
     Settings {
         align: args.align,
-        window: Window { sink: args.sink, recent: args.recent, chunk: args.chunk },
+        window: match args.baked {
+            true => Window::NONE,
+            false => Window { sink: args.sink, recent: args.recent, chunk: args.chunk },
+        },
         seed: args.seed,
         steps: if args.importance.is_some() { 0 } else { args.steps.unwrap_or(base.steps) },
         lr: args.lr.unwrap_or(base.lr),
@@ -191,7 +206,7 @@ fn settings(args: &LearnArgs) -> Settings {
         mask_lr: args.mask_lr.unwrap_or(base.mask_lr),
         accumulate: args.accumulate.unwrap_or(base.accumulate),
         variant: Variant {
-            pair_closed: args.pair_closed,
+            pair_closed: args.pair_closed || args.baked,
             bf16: args.bf16_factors,
             authors: args.authors_masks,
         },
@@ -259,7 +274,8 @@ fn report(args: &LearnArgs, outcome: &Outcome) -> serde_json::Value {
         "reason": outcome.verdict.as_ref().map(|verdict| &verdict.reason),
         "sparsity_target": args.sparsity,
         "sparsity": 1.0 - outcome.file.mask().kept_ratio(),
-        "saved": bytes::savings(outcome.file.mask(), None),
+        "baked": args.baked,
+        "saved": (!args.baked).then(|| bytes::savings(outcome.file.mask(), None)),
         "steps": outcome.steps,
         "seconds": outcome.seconds,
         "prefill_seconds": outcome.prefill_seconds,
@@ -272,16 +288,22 @@ fn report(args: &LearnArgs, outcome: &Outcome) -> serde_json::Value {
     })
 }
 
-fn table(out: &str, outcome: &Outcome) -> String {
+fn table(out: &str, baked: bool, outcome: &Outcome) -> String {
     let saved = bytes::savings(outcome.file.mask(), None);
     let percent = |share: f64| numbers::percent(share, 1);
-    let mut lines = vec![format!(
-        "wrote {out}: prunes {} of the channels, saves K {}, V {}, K+V {} in long contexts",
-        percent(1.0 - outcome.file.mask().kept_ratio()),
-        percent(saved.k),
-        percent(saved.v),
-        percent(saved.kv)
-    )];
+    let pruned = percent(1.0 - outcome.file.mask().kept_ratio());
+    let mut lines = vec![match baked {
+        true => format!(
+            "wrote {out}: prunes {pruned} of the channels in whole pairs, for every token; baked into weights it saves no memory, and it also changes the prefill, \
+             which the check below does not (`kscope compare --baked` does)"
+        ),
+        false => format!(
+            "wrote {out}: prunes {pruned} of the channels, saves K {}, V {}, K+V {} in long contexts",
+            percent(saved.k),
+            percent(saved.v),
+            percent(saved.kv)
+        ),
+    }];
     lines.push(format!(
         "{} updates in {:.0} s (prefills {:.0} s, check {:.0} s); an update costs {:.2} of its prefill; peak memory {}",
         outcome.steps,

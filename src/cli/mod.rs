@@ -4,6 +4,7 @@
 //! and `run`, which turns them once into objects and calls the module that does the work.
 
 pub mod args;
+mod baked;
 pub mod bench;
 mod beside;
 pub mod compare;

@@ -28,6 +28,9 @@ impl Window {
     /// 64 tokens share a scale.
     pub const CODED: Self = Self { sink: 16, recent: 128, chunk: 64 };
 
+    /// No window: every token is in the middle, as it is where a mask is baked into weights.
+    pub const NONE: Self = Self { sink: 0, recent: 0, chunk: 1 };
+
     /// Refuses a window without a chunk.
     pub fn check(&self) -> Result<()> {
         match self.chunk {

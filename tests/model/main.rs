@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bad_prompts;
+mod baked;
 mod configuration;
 mod configuration_keys;
 mod demo;

@@ -12,6 +12,7 @@ use crate::element::Dtype;
 use crate::mask::files::{self, Contents, MaskFile, Split};
 use crate::mask::{CachePlan, Window, fingerprint, group_tokens};
 use crate::model::config::Config;
+use crate::model::load::ZeroRows;
 use crate::numbers::{count, percent};
 use crate::{Error, Result};
 
@@ -62,6 +63,18 @@ pub struct GivenPlan {
 }
 
 impl GivenPlan {
+    /// The rows of a model's weights that become zero where this mask is baked in.
+    ///
+    /// # Errors
+    /// A plan with other widths than a mask's, and what [`ZeroRows::new`] refuses.
+    pub fn zero_rows(&self, config: &Config) -> Result<ZeroRows> {
+        let rows = match self.plan.is_mask() {
+            true => ZeroRows::new(config, self.plan.mask()),
+            false => Err(Error::input("expected a mask, found a plan: weights have no widths")),
+        };
+        rows.map_err(|error| Error::input(format!("{}: {error}", self.name)))
+    }
+
     /// The plan as the engine takes it.
     pub fn into_info(self) -> MaskInfo {
         match self.file {
@@ -131,7 +144,7 @@ impl CacheArgs {
     /// Reads every plan that is asked for, as [`Self::choice`] does one; windows are those after
     /// flags.
     pub fn choices(&self, config: &Config, device: DeviceChoice) -> Result<Vec<GivenPlan>> {
-        let masks = self.mask.iter().map(|path| read_file(path, config));
+        let masks = self.mask.iter().map(|path| read_mask(path, config));
         let plans = self.plan.iter().map(|text| read_plan(text, config));
         let given = |given: Result<GivenPlan>| {
             let given = given?;
@@ -225,7 +238,7 @@ pub fn read_plan(text: &str, config: &Config) -> Result<GivenPlan> {
             names.join(", ")
         )));
     }
-    read_file(path, config)
+    read_mask(path, config)
 }
 
 /// What a file keeps, at the widths of a named plan and in its groups of tokens.
@@ -234,7 +247,7 @@ fn times(file: &str, name: &str, config: &Config) -> Result<GivenPlan> {
     if file.is_empty() {
         return Err(Error::input("the name of a mask or plan file is missing before the *"));
     }
-    let mask = read_file(Path::new(file), config)?;
+    let mask = read_mask(Path::new(file), config)?;
     Ok(GivenPlan {
         name: format!("{file}*{name}"),
         plan: widths.within(mask.plan.mask())?,
@@ -245,7 +258,7 @@ fn times(file: &str, name: &str, config: &Config) -> Result<GivenPlan> {
 }
 
 /// Reads a file with a mask or a plan and checks it against a model.
-pub fn read_file(path: &Path, config: &Config) -> Result<GivenPlan> {
+pub fn read_mask(path: &Path, config: &Config) -> Result<GivenPlan> {
     let contents = files::read(path, &Split::of(config.mask_shape()))?;
     fitting(contents, &path.display().to_string(), config)
 }

@@ -8,7 +8,9 @@ mod prompt;
 mod sampling;
 mod session;
 
-pub use cache::{CacheArgs, GivenPlan, PlanChoice, fitting, read_plan, short_names, stem};
+pub use cache::{
+    CacheArgs, GivenPlan, PlanChoice, fitting, read_mask, read_plan, short_names, stem,
+};
 pub use device::{DeviceChoice, without_cuda};
 pub use mode::ModeArg;
 pub use model::{ModelArgs, warn_of_files};

@@ -8,7 +8,7 @@ use crate::cli::progress::ProgressLine;
 use crate::cli::values::DtypeOf;
 use crate::element::Dtype;
 use crate::model::Model;
-use crate::model::load::{Opened, Source};
+use crate::model::load::{Opened, Source, ZeroRows};
 use crate::{Result, machine};
 
 /// Which model, on which device.
@@ -64,8 +64,22 @@ impl ModelArgs {
     /// Opens the model and loads its weights with a progress bar on standard error.
     pub fn load(&self) -> Result<Arc<Model>> {
         self.prepare()?;
+        self.load_changed(|opened| opened)
+    }
+
+    /// The model that [`Self::load`] gave before, with these rows of its weights read as zero. Threads
+    /// are set and warnings printed by then.
+    pub fn load_with_zero_rows(&self, rows: ZeroRows) -> Result<Arc<Model>> {
+        self.load_changed(|opened| {
+            let mut opened = opened.with_zero_rows(rows);
+            opened.warnings.clear();
+            opened
+        })
+    }
+
+    fn load_changed(&self, change: impl FnOnce(Opened) -> Opened) -> Result<Arc<Model>> {
         let placement = self.device.placement()?;
-        let opened = self.open(&self.source()?)?;
+        let opened = change(self.open(&self.source()?)?);
         let warnings = opened.warnings.clone();
         let bar = ProgressLine::new(&format!("loading {}", opened.name));
         let model = opened.load_on(self.dtype, placement, &mut |share| {

@@ -1,6 +1,6 @@
 //! The commands of `kscope mask`.
 
-use super::{convert, diff, make, show, validate};
+use super::{bake, convert, diff, make, show, validate};
 use crate::Result;
 
 /// Arguments of `kscope mask`.
@@ -20,6 +20,8 @@ enum Command {
     Import(convert::ImportArgs),
     /// Write a mask or its importance as .pth, .npy, .tsv or .safetensors
     Export(convert::ExportArgs),
+    /// Write a model whose weights have a mask baked in, for any program that reads such models
+    Bake(bake::BakeArgs),
     /// Compare two masks or plans of one shape
     Diff(diff::DiffArgs),
     /// Check that a mask or plan belongs to a model
@@ -33,6 +35,7 @@ pub fn run(args: &MaskArgs) -> Result<()> {
         Command::Make(args) => make::run(args),
         Command::Import(args) => convert::import(args),
         Command::Export(args) => convert::export(args),
+        Command::Bake(args) => bake::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Validate(args) => validate::run(args),
     }

@@ -1,6 +1,7 @@
 //! `kscope mask`: show, make, import, export, compare and check channel masks.
 
 mod allocate;
+mod bake;
 mod colors;
 mod command;
 mod convert;

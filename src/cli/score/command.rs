@@ -25,6 +25,10 @@ pub struct ScoreArgs {
     /// that learning reads]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(super) text: Vec<PathBuf>,
+    /// Instead of texts: an importance matrix of this model, as llama-imatrix writes it (rules
+    /// key-norm and think), from which mean squares are estimated
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "ctx", "max_tokens"])]
+    pub(super) imatrix: Option<PathBuf>,
     /// Where the scores go
     #[arg(long, value_name = "FILE")]
     pub(super) out: PathBuf,
@@ -72,6 +76,9 @@ pub fn run(args: &ScoreArgs) -> Result<()> {
             "--windows, --window-tokens, --rows, --draws, --recall-weight, --sink, --recent and --chunk belong to --rule sensitivity",
         )),
         Scoring::Importance(rule) => importance::run(args, rule),
+        Scoring::Sensitivity if args.imatrix.is_some() => Err(Error::input(
+            "--imatrix does not belong to --rule sensitivity, which needs gradients",
+        )),
         Scoring::Sensitivity if args.ctx.is_some() || args.max_tokens.is_some() => {
             Err(Error::input(
                 "--ctx and --max-tokens do not belong to --rule sensitivity: give it --windows and --window-tokens",

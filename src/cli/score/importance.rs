@@ -1,14 +1,16 @@
 //! `kscope score` with a rule that gives importance.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::command::ScoreArgs;
-use crate::cli::args::read_text;
+use crate::cli::args::{read_text, warn_of_files};
 use crate::cli::output;
 use crate::cli::progress::ProgressLine;
 use crate::learn::score;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, ImportanceFile, Origin};
-use crate::mask::{Given, Needs, Rule, Window, fingerprint};
+use crate::mask::{Geometry, Given, Importance, Needs, Rule, Window, fingerprint};
 use crate::numbers::count;
 use crate::{Error, Result};
 
@@ -18,6 +20,17 @@ const WINDOW: usize = 1024;
 /// Tokens in all where none are given.
 const MOST_TOKENS: usize = 16 << 10;
 
+/// What a rule gives for a model, and how.
+struct Scored {
+    importance: Importance,
+    model: String,
+    geometry: Geometry,
+    tokens: usize,
+    /// Names of texts.
+    texts: Vec<String>,
+    imatrix: Option<String>,
+}
+
 /// Scores channels and writes an importance file.
 pub(super) fn run(args: &ScoreArgs, rule: Rule) -> Result<()> {
     let (ctx, max_tokens) = (args.ctx.unwrap_or(WINDOW), args.max_tokens.unwrap_or(MOST_TOKENS));
@@ -25,13 +38,73 @@ pub(super) fn run(args: &ScoreArgs, rule: Rule) -> Result<()> {
         return Err(Error::input("--ctx and --max-tokens must be at least 1, not 0"));
     }
     let needs_text = rule.needs == Needs::Text;
-    if needs_text && args.text.is_empty() {
-        return Err(Error::input("this rule looks at a running model: give it --text FILE"));
+    let scored = match &args.imatrix {
+        Some(_) if !needs_text => {
+            return Err(Error::input(format!(
+                "--imatrix does not belong to --rule {}, which needs no statistics",
+                rule.name
+            )));
+        }
+        Some(path) => of_imatrix(args, rule, path)?,
+        None if needs_text && args.text.is_empty() => {
+            return Err(Error::input(
+                "this rule looks at a running model: give it --text FILE, or --imatrix FILE",
+            ));
+        }
+        None => of_model(args, rule, ctx, max_tokens)?,
+    };
+    let Scored { importance, model, geometry, tokens, texts, imatrix } = scored;
+    let (rule, shape) = (rule.name, importance.shape());
+    let mut recipe = json!({
+        "tool": format!("kscope {}", env!("CARGO_PKG_VERSION")),
+        "rule": rule,
+        "texts": texts,
+        "tokens": tokens,
+        "window": ctx,
+        "seed": args.seed,
+    });
+    if let Some(imatrix) = imatrix {
+        recipe["imatrix"] = imatrix.into();
     }
+    let origin = Origin {
+        model: model.clone(),
+        fingerprint: fingerprint(&geometry),
+        window: Window::default(),
+        align: DEFAULT_ALIGN,
+        recipe,
+    };
+    files::save(&args.out, &Contents::Importance(ImportanceFile { importance, origin }), true)?;
+    let out = args.out.display().to_string();
+    match args.json {
+        true => {
+            output::json(&json!({ "rule": rule, "tokens": tokens, "shape": shape, "out": out }))
+        }
+        false => output::line(&format!("{rule} importance of {model} {shape} is in {out}")),
+    }
+}
+
+/// Scores from llama.cpp's importance matrix; the model is read, not run.
+fn of_imatrix(args: &ScoreArgs, rule: Rule, path: &Path) -> Result<Scored> {
+    args.model.prepare()?;
+    let mut opened = args.model.open(&args.model.source()?)?;
+    let squares = opened.mean_squares(path)?;
+    warn_of_files(&opened.warnings);
+    let given = Given { squares: Some(&squares), ..Given::nothing(opened.config.mask_shape(), 0) };
+    Ok(Scored {
+        importance: rule.scores(given)?,
+        geometry: opened.config.geometry(),
+        model: opened.name,
+        tokens: 0,
+        texts: Vec::new(),
+        imatrix: Some(name_of(path)),
+    })
+}
+
+/// Scores from a loaded model, and from texts where the rule needs them.
+fn of_model(args: &ScoreArgs, rule: Rule, ctx: usize, max_tokens: usize) -> Result<Scored> {
     let model = args.model.load()?;
-    let shape = model.config().mask_shape();
     let mut tokens = 0;
-    let importance = if needs_text {
+    let importance = if rule.needs == Needs::Text {
         let tokenizer = model.tokenizer.as_ref().ok_or_else(|| {
             Error::input(format!("{} has no tokenizer, so it cannot read text", model.name))
         })?;
@@ -52,35 +125,18 @@ pub(super) fn run(args: &ScoreArgs, rule: Rule) -> Result<()> {
         bar.finish();
         squares.importance(rule)?
     } else {
-        rule.scores(Given::nothing(shape, args.seed))?
+        rule.scores(Given::nothing(model.config().mask_shape(), args.seed))?
     };
-    let rule = rule.name;
-    let names: Vec<String> = args
-        .text
-        .iter()
-        .map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned())
-        .collect();
-    let recipe = json!({
-        "tool": format!("kscope {}", env!("CARGO_PKG_VERSION")),
-        "rule": rule,
-        "texts": names,
-        "tokens": tokens,
-        "window": ctx,
-        "seed": args.seed,
-    });
-    let origin = Origin {
+    Ok(Scored {
+        importance,
         model: model.name.clone(),
-        fingerprint: fingerprint(&model.config().geometry()),
-        window: Window::default(),
-        align: DEFAULT_ALIGN,
-        recipe,
-    };
-    files::save(&args.out, &Contents::Importance(ImportanceFile { importance, origin }), true)?;
-    let out = args.out.display().to_string();
-    match args.json {
-        true => {
-            output::json(&json!({ "rule": rule, "tokens": tokens, "shape": shape, "out": out }))
-        }
-        false => output::line(&format!("{rule} importance of {} {shape} is in {out}", model.name)),
-    }
+        geometry: model.config().geometry(),
+        tokens,
+        texts: args.text.iter().map(|path| name_of(path)).collect(),
+        imatrix: None,
+    })
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

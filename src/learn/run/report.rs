@@ -41,7 +41,7 @@ pub(super) fn checked(
     let Settings { window, align, seed, .. } = request.settings;
     let (contenders, plan, own_texts) = prepare(model, request, mask, window, align, seed)?;
     // A GPU stores no codes.
-    let plain = match model.decoder.is_on_host() {
+    let plain = match model.decoder.is_on_host() && !request.baked {
         true => check::plain_caches(mask.shape(), window, Dtype::F16)?,
         false => Vec::new(),
     };
@@ -158,7 +158,8 @@ pub(super) fn recipe(
             "validation_kept": state.validated().map(|(_, kept)| kept),
         },
         "importance": request.start.as_ref().map(|start| json!({ "file": start.file, "recipe": start.recipe })),
-        "saved": bytes::savings(mask, None),
+        "baked": request.baked,
+        "saved": (!request.baked).then(|| bytes::savings(mask, None)),
         "check": verdict.map(|(verdict, test)| json!({
             "verdict": verdict.word(),
             "reason": verdict.reason,

@@ -29,6 +29,9 @@ pub struct LearnRequest {
     pub start: Option<LearnStart>,
     /// Prompts of the check; 0 skips it, and the mask has no verdict.
     pub check_prompts: usize,
+    /// Whether the mask is to be baked into weights, where no cache gets smaller and so no plain
+    /// cache is its rival.
+    pub baked: bool,
     /// Whether the check also runs the training-free rules.
     pub rivals: bool,
     /// The largest loss that the mask may have.
@@ -64,6 +67,7 @@ impl LearnRequest {
             pool: POOL,
             start: None,
             check_prompts: CHECK_PROMPTS,
+            baked: false,
             rivals: true,
             thresholds: Thresholds::default(),
         })

@@ -1,7 +1,10 @@
 //! Encoding and atomic saves: the old file stays until the new one is complete.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+
+use tempfile::NamedTempFile;
 
 use super::array::Array;
 use super::contents::Contents;
@@ -32,10 +35,35 @@ pub fn encode(contents: &Contents, format: Format, prefer_importance: bool) -> R
 /// the old file as it was.
 pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
     let io = |error: std::io::Error| error::io("writing", path, &error);
-    let folder = match path.parent() {
+    let mut file = temporary(path)?;
+    file.write_all(bytes).map_err(io)?;
+    file.as_file().sync_all().map_err(io)?;
+    file.persist(path).map_err(|failure| io(failure.error))?;
+    sync_folder(path);
+    Ok(())
+}
+
+/// Makes a new file of what `write` writes, which appears when it is whole. A file that is there
+/// already is an error and stays.
+pub fn create(path: &Path, write: &mut dyn FnMut(&mut File) -> Result<()>) -> Result<()> {
+    let io = |error: std::io::Error| error::io("writing", path, &error);
+    let mut file = temporary(path)?;
+    write(file.as_file_mut())?;
+    file.as_file().sync_all().map_err(io)?;
+    file.persist_noclobber(path).map_err(|failure| io(failure.error))?;
+    sync_folder(path);
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
-    };
+    }
+}
+
+/// A temporary file in the folder of `path`.
+fn temporary(path: &Path) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".kscope-");
     #[cfg(unix)]
@@ -45,14 +73,13 @@ pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
         // umask allows.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let mut file = builder.tempfile_in(folder).map_err(io)?;
-    file.write_all(bytes).map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
-    file.persist(path).map_err(|failure| io(failure.error))?;
-    // Makes the rename durable, too. Some file systems cannot sync a folder; the file is complete
-    // either way.
-    if let Ok(folder) = std::fs::File::open(folder) {
+    builder.tempfile_in(folder_of(path)).map_err(|cause| error::io("writing", path, &cause))
+}
+
+/// Makes a rename durable, too. Some file systems cannot sync a folder; the file is complete either
+/// way.
+fn sync_folder(path: &Path) {
+    if let Ok(folder) = File::open(folder_of(path)) {
         let _ = folder.sync_all();
     }
-    Ok(())
 }

@@ -97,6 +97,25 @@ impl Matrix {
         Self { elements, ..self }
     }
 
+    /// The matrix with these rows set to zero.
+    pub fn with_zero_rows(self, rows: impl Iterator<Item = usize>) -> Self {
+        fn zeroed<T: bytemuck::Pod>(
+            elements: &[T],
+            cols: usize,
+            rows: impl Iterator<Item = usize>,
+        ) -> Storage<T> {
+            let mut elements = elements.to_vec();
+            rows.for_each(|row| elements[row * cols..][..cols].fill(T::zeroed()));
+            elements.into()
+        }
+        let elements = match &self.elements {
+            Elements::F32(elements) => Elements::F32(zeroed(elements, self.cols, rows)),
+            Elements::F16(elements) => Elements::F16(zeroed(elements, self.cols, rows)),
+            Elements::Bf16(elements) => Elements::Bf16(zeroed(elements, self.cols, rows)),
+        };
+        Self { elements, ..self }
+    }
+
     /// The rows of several matrices under one another; all must have the same width and element
     /// type.
     pub fn stacked(parts: Vec<Self>) -> Result<Self> {

@@ -1,6 +1,7 @@
 //! Sources of models: Hugging Face folders, GGUF files, the embedded demo, names and random
 //! weights.
 
+mod bake;
 mod bytes;
 mod embedded;
 mod fields;
@@ -23,6 +24,7 @@ mod served;
 mod source;
 mod unread;
 
+pub use bake::{Baked, ZeroRows, Zeros, bake};
 pub use bytes::Bytes;
 pub use open::Opened;
 pub use served::served;

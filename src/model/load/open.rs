@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::bake::{ZeroRows, Zeroed};
 use super::gguf::{self, Gguf};
 use super::safetensors::Checkpoint;
 use super::{Source, embedded, folder, random};
@@ -60,6 +61,11 @@ impl Opened {
             tokenizer: Some(tokenizer),
             tensors: Box::new(checkpoint),
         }
+    }
+
+    /// The same model with these rows of its weights read as zero.
+    pub fn with_zero_rows(self, rows: ZeroRows) -> Self {
+        Self { tensors: Box::new(Zeroed { tensors: self.tensors, rows }), ..self }
     }
 
     /// Bytes that the matrices take in memory with elements of `dtype`.

@@ -1,13 +1,14 @@
 //! Weights from safetensors files: one, or shards with an index.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype as Stored, Metadata, SafeTensors, TensorInfo};
 
 use super::hf_shapes::Reasons;
-use super::{Bytes, file_kind};
+use super::{Bytes, Zeros, file_kind};
 use crate::error::shortened;
 use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::weights::{Stored as StoredMatrix, Tensors};
@@ -175,7 +176,32 @@ impl Checkpoint {
         self.names().filter_map(number).max().map_or(0, |last| last.saturating_add(1))
     }
 
-    fn elements(&self, name: &str, shape: &[usize]) -> Result<Elements> {
+    /// The bytes of every file.
+    pub(super) fn shard_bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.files.iter().map(|file| &*file.bytes)
+    }
+
+    /// Where these rows of a tensor lie: for each file that holds it, its index and ranges of its
+    /// bytes.
+    pub(super) fn row_ranges(
+        &self,
+        name: &str,
+        zeros: &Zeros,
+    ) -> Result<Vec<(usize, Vec<Range<usize>>)>> {
+        self.checked(name, &zeros.shape())?;
+        let stored = self.owner.get(name).map_or(name, |place| &place.stored);
+        let holding = self.files.iter().enumerate();
+        let ranges = holding.filter_map(|(index, file)| {
+            let (from, to) = file.metadata.info(stored)?.data_offsets;
+            let row_bytes = (to - from) / zeros.rows.len().max(1);
+            let start = |row| file.data_start + from + row * row_bytes;
+            Some((index, zeros.each().map(|row| start(row)..start(row + 1)).collect()))
+        });
+        Ok(ranges.collect())
+    }
+
+    /// A tensor of a known element type and this shape.
+    fn checked(&self, name: &str, shape: &[usize]) -> Result<(&TensorInfo, &[u8])> {
         let (file, info, bytes) = self.stored(name).ok_or_else(|| self.missing(name))?;
         let unknown = !matches!(info.dtype, Stored::F32 | Stored::F16 | Stored::BF16 | Stored::F64);
         if unknown {
@@ -192,6 +218,11 @@ impl Checkpoint {
                 self.reasons.as_ref().map(|reasons| reasons.of_shape(name)).unwrap_or_default()
             )));
         }
+        Ok((info, bytes))
+    }
+
+    fn elements(&self, name: &str, shape: &[usize]) -> Result<Elements> {
+        let (info, bytes) = self.checked(name, shape)?;
         match info.dtype {
             Stored::F32 => Ok(Elements::F32(decoded(bytes, f32::from_le_bytes).into())),
             Stored::F16 => Ok(Elements::F16(decoded(bytes, f16::from_le_bytes).into())),

@@ -173,3 +173,29 @@ fn nibbles(scale: f32, levels: &[i8; 16], indices: &[u8], out: &mut Vec<f32>) {
     out.extend(indices.iter().map(|byte| scale * f32::from(levels[usize::from(byte & 15)])));
     out.extend(indices.iter().map(|byte| scale * f32::from(levels[usize::from(byte >> 4)])));
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use candle_core::quantized::ggml_file::qtensor_from_ggml;
+
+    use super::*;
+
+    #[test]
+    fn a_block_of_zero_bytes_is_a_block_of_zeros() {
+        let readable: Vec<GgufElement> = (0..64).filter_map(GgufElement::of).collect();
+        assert_eq!(readable.len(), 17);
+        for element in readable {
+            let (bytes, len) = (vec![0; element.block_bytes()], element.block_len());
+            let values = match element {
+                GgufElement::Candle(dtype) => {
+                    let tensor = qtensor_from_ggml(dtype, &bytes, vec![1, len], &Device::Cpu);
+                    let wide = tensor.unwrap().dequantize(&Device::Cpu).unwrap();
+                    wide.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+                }
+                _ => element.widen(&bytes).unwrap(),
+            };
+            assert_eq!(values, vec![0.0; len], "{element:?}");
+        }
+    }
+}

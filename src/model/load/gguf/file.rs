@@ -5,6 +5,7 @@
 //! change.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::Path;
 
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
@@ -15,13 +16,14 @@ use super::element::GgufElement;
 use super::header::TensorInfo;
 use super::keys::{self, Rotation};
 use super::metadata::{Metadata, Section};
+use super::order::{interleaved_row, rotate_half_rows};
 use super::parts::{self, Part};
 use crate::element::Dtype;
 use crate::error::shortened;
 use crate::model::arch::{Architecture, Spelling};
 use crate::model::config::Config;
 use crate::model::host::matrix::{Elements, Matrix};
-use crate::model::load::unread;
+use crate::model::load::{Zeros, unread};
 use crate::model::weights::{Stored, Tensors};
 use crate::numbers::count;
 use crate::{Error, Result};
@@ -32,6 +34,18 @@ pub struct Gguf {
     metadata: Metadata,
     parts: Vec<Part>,
     architecture: &'static Architecture,
+}
+
+/// Where a tensor lies.
+struct Span {
+    /// Its part of the file.
+    part: usize,
+    element: GgufElement,
+    rows: usize,
+    cols: usize,
+    row_bytes: usize,
+    /// Bytes of the part.
+    bytes: Range<usize>,
 }
 
 impl Gguf {
@@ -215,14 +229,9 @@ impl Gguf {
             .ok_or_else(|| Error::input(format!("{}: tensor `{name}` is missing", self.name)))
     }
 
-    /// The stored bytes of one tensor under its GGUF name, rows in rotate-half order, with its
-    /// type, rows and columns.
-    fn raw(
-        &self,
-        name: &str,
-        shape: &[usize],
-        interleaved: bool,
-    ) -> Result<(Vec<u8>, GgufElement, [usize; 2])> {
+    /// Where a tensor of this shape lies under its GGUF name.
+    fn span(&self, name: &str, shape: &[usize]) -> Result<Span> {
+        let number = self.parts.iter().position(|part| part.header.tensors.contains_key(name));
         let (part, info) = self.located(name)?;
         let found = info.shape.dims();
         if found != shape {
@@ -244,21 +253,65 @@ impl Gguf {
         }
         let row_bytes = cols / element.block_len() * element.block_bytes();
         let start = part.header.data_start.saturating_add(info.offset) as usize;
-        let stored = rows
+        let bytes = rows
             .checked_mul(row_bytes)
-            .and_then(|len| part.bytes.get(start..start.checked_add(len)?))
+            .and_then(|len| Some(start..start.checked_add(len)?))
+            .filter(|bytes| bytes.end <= part.bytes.len())
             .ok_or_else(|| {
                 broken(format!(
                     "reaches beyond the end of the file ({} bytes)",
                     count(part.bytes.len())
                 ))
             })?;
+        Ok(Span { part: number.unwrap_or(0), element, rows, cols, row_bytes, bytes })
+    }
+
+    /// The stored bytes of one tensor under its GGUF name, rows in rotate-half order, with its
+    /// type, rows and columns.
+    fn raw(
+        &self,
+        name: &str,
+        shape: &[usize],
+        interleaved: bool,
+    ) -> Result<(Vec<u8>, GgufElement, [usize; 2])> {
+        let Span { part, element, rows, cols, row_bytes, bytes } = self.span(name, shape)?;
+        let stored = &self.parts[part].bytes[bytes];
         let raw = if interleaved {
             rotate_half_rows(stored, row_bytes, rows, self.head_dim()?)
         } else {
             stored.to_vec()
         };
         Ok((raw, element, [rows, cols]))
+    }
+
+    /// The bytes of every part.
+    pub(in crate::model::load) fn part_bytes(&self) -> Vec<&[u8]> {
+        self.parts.iter().map(|part| &*part.bytes).collect()
+    }
+
+    /// Where these rows of a tensor lie: its part, and ranges of the part's bytes. The name is that
+    /// of a checkpoint.
+    pub(in crate::model::load) fn row_ranges(
+        &self,
+        name: &str,
+        zeros: &Zeros,
+    ) -> Result<(usize, Vec<Range<usize>>)> {
+        let stored = self.known(name)?;
+        let span = self.span(&stored, &zeros.shape())?;
+        if zeros.columns.is_none() && span.element.block_len() > 1 {
+            return Err(Error::input(format!(
+                "{}: tensor `{stored}` is quantised, so that its entries cannot become zero one by one",
+                self.parts[span.part].name
+            )));
+        }
+        let row_bytes = span.bytes.len() / zeros.rows.len().max(1);
+        let head_dim = self.is_interleaved(name).then(|| self.head_dim()).transpose()?;
+        let range = |row| {
+            let row = head_dim.map_or(row, |head_dim| interleaved_row(row, head_dim));
+            let start = span.bytes.start + row * row_bytes;
+            start..start + row_bytes
+        };
+        Ok((span.part, zeros.each().map(range).collect()))
     }
 
     /// One tensor under its GGUF name.
@@ -297,20 +350,6 @@ impl Gguf {
             }
         }
     }
-}
-
-/// Rows of each head from interleaved (0, d/2, 1, d/2+1, ...) to rotate-half order, whole rows at a
-/// time.
-fn rotate_half_rows<T: Copy>(stored: &[T], row_len: usize, rows: usize, head_dim: usize) -> Vec<T> {
-    let half = head_dim / 2;
-    let mut out = Vec::with_capacity(stored.len());
-    for row in 0..rows {
-        let (head, channel) = (row / head_dim, row % head_dim);
-        let from =
-            head * head_dim + if channel < half { 2 * channel } else { 2 * (channel - half) + 1 };
-        out.extend_from_slice(&stored[from * row_len..(from + 1) * row_len]);
-    }
-    out
 }
 
 /// candle's errors can carry a backtrace; the first line says what is wrong.
@@ -379,18 +418,5 @@ impl Gguf {
     /// Whether the rows (or bias entries) of a tensor are in the interleaved order of Llama files.
     fn is_interleaved(&self, name: &str) -> bool {
         self.architecture.gguf_pairs_rows && self.architecture.tensors.is_q_or_k(name)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_move_from_interleaved_to_rotate_half_order() {
-        // One byte a row, two heads of four channels; interleaved rows hold pairs (0, 2), (1, 3) of
-        // each head.
-        let stored = [0_u8, 2, 1, 3, 10, 12, 11, 13];
-        assert_eq!(rotate_half_rows(&stored, 1, 8, 4), [0, 1, 2, 3, 10, 11, 12, 13]);
     }
 }

@@ -3,8 +3,10 @@
 mod element;
 mod file;
 mod header;
+mod imatrix;
 mod keys;
 mod metadata;
+mod order;
 mod parts;
 
 pub use file::Gguf;

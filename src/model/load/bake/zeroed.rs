@@ -1,0 +1,56 @@
+//! A model's weights with rows of zeros, as they come from its files.
+
+use candle_core::Device;
+use candle_core::quantized::QTensor;
+
+use super::ZeroRows;
+use crate::Result;
+use crate::model::weights::{Stored, Tensors};
+
+/// Tensors of files, and the rows of them that are read as zero.
+pub(in crate::model::load) struct Zeroed {
+    /// The files.
+    pub tensors: Box<dyn Tensors + Send>,
+    /// Rows that are zero.
+    pub rows: ZeroRows,
+}
+
+impl Tensors for Zeroed {
+    fn origin(&self) -> &str {
+        self.tensors.origin()
+    }
+
+    fn stored_bytes(&self) -> Option<u64> {
+        self.tensors.stored_bytes()
+    }
+
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored> {
+        let stored = self.tensors.matrix(name, rows, cols)?;
+        Ok(match self.rows.of(name) {
+            Some(zeros) => Stored { matrix: stored.matrix.with_zero_rows(zeros.each()), ..stored },
+            None => stored,
+        })
+    }
+
+    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
+        let mut vector = self.tensors.vector(name, len)?;
+        if let Some(zeros) = self.rows.of(name) {
+            zeros.each().for_each(|entry| vector[entry] = 0.0);
+        }
+        Ok(vector)
+    }
+
+    fn quantised(
+        &mut self,
+        name: &str,
+        rows: usize,
+        cols: usize,
+        device: &Device,
+    ) -> Result<Option<QTensor>> {
+        // The file's blocks are those before: a device gets the host's floats instead.
+        match self.rows.of(name) {
+            Some(_) => Ok(None),
+            None => self.tensors.quantised(name, rows, cols, device),
+        }
+    }
+}
