@@ -207,6 +207,23 @@ fn errors_name_the_filter_and_the_line() {
 }
 
 #[test]
+fn a_date_is_written_as_python_writes_it_or_its_format_is_refused() {
+    let render = |format: &str| {
+        template(&format!("{{{{ strftime_now('{format}') }}}}")).render(&[("user", "x")])
+    };
+    // The time of `datetime.now()` has no zone.
+    assert_eq!(render("[%Z%z]").unwrap(), "[]");
+    assert_eq!(render("100%%").unwrap(), "100%");
+    let date = chrono::Local::now().format("%d %b %Y").to_string();
+    assert_eq!(render("%d %b %Y").unwrap(), date);
+    assert_eq!(render("%f").unwrap().len(), 6);
+    for format in ["%q", "%v", "%+", "%:z", "%10Y", "%", "%-"] {
+        let error = render(format).unwrap_err().to_string();
+        assert!(error.contains("strftime_now") && error.contains(format), "{format}: {error}");
+    }
+}
+
+#[test]
 fn a_template_that_never_ends_is_stopped() {
     let nested = "{% for a in range(9999) %}{% for b in range(9999) %}";
     let ends = "{% endfor %}{% endfor %}";

@@ -301,6 +301,52 @@ fn end_of_turn_tokens_end_a_text_whatever_their_type() {
 }
 
 #[test]
+fn a_token_of_type_unknown_is_a_token_in_a_text_and_the_end_of_a_message_no_end_of_a_text() {
+    let source = vectors().join("gguf/llama-f32.gguf");
+    let content = Content::read(&mut std::fs::File::open(&source).unwrap()).unwrap();
+    let list = |key: &str| match &content.metadata[key] {
+        Field::Array(items) => items.clone(),
+        other => panic!("{other:?}"),
+    };
+    let (mut tokens, mut types) =
+        (list("tokenizer.ggml.tokens"), list("tokenizer.ggml.token_type"));
+    let texts = ["<|odd|>", "<|end|>", "<|return|>", "<|call|>"];
+    for (at, text) in (300..).zip(texts) {
+        tokens[at] = Field::String(text.to_owned());
+        types[at] = Field::I32(if at == 300 { 2 } else { 3 });
+    }
+    let path = changed(
+        &source,
+        &[
+            ("tokenizer.ggml.tokens", Some(Field::Array(tokens))),
+            ("tokenizer.ggml.token_type", Some(Field::Array(types))),
+            ("tokenizer.ggml.merges", Some(Field::Array(Vec::new()))),
+        ],
+    );
+    let model = open(path.path());
+    let tokenizer = GgufTokenizer::read(&Gguf::open(path.path()).unwrap()).unwrap().tokenizer;
+    let ids = tokenizer.encode("a<|odd|>").unwrap();
+    assert_eq!(ids.last(), Some(&300), "{ids:?}");
+    // llama.cpp takes `<|end|>` for no end where both others are there.
+    let eos = &model.config.eos;
+    assert!(eos.contains(&302) && eos.contains(&303) && !eos.contains(&301), "{eos:?}");
+}
+
+#[test]
+fn a_tokenizer_that_draws_lots_is_read_without_and_says_so() {
+    let folder = folder(&serde_json::json!({"changes": {}, "files": {}}));
+    let path = folder.path().join("tokenizer.json");
+    let mut tokenizer = json(&path);
+    let whole = Tokenizer::from_folder(folder.path()).unwrap().encode("the lamp in the hall");
+    tokenizer["model"]["dropout"] = 0.9.into();
+    std::fs::write(&path, tokenizer.to_string()).unwrap();
+    let tokenizer = Tokenizer::from_folder(folder.path()).unwrap();
+    let said = tokenizer.warnings().join("\n");
+    assert!(said.contains("tokenizer.json: `dropout`"), "{said}");
+    assert_eq!(tokenizer.encode("the lamp in the hall").unwrap(), whole.unwrap());
+}
+
+#[test]
 fn ends_that_a_gguf_file_names_by_key_count() {
     let source = vectors().join("gguf/llama-f32.gguf");
     for key in ["eot", "eom", "fim_pad", "fim_rep", "fim_sep"] {
