@@ -34,6 +34,10 @@ pub trait Tensors {
     fn stored_bytes(&self) -> Option<u64> {
         None
     }
+    /// What the file calls a tensor, for errors.
+    fn stored_name(&self, name: &str) -> String {
+        name.to_owned()
+    }
     /// A `[rows, cols]` matrix.
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored>;
     /// A vector of `len`, in f32.
@@ -208,7 +212,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
         let Stored { matrix: stored, usual } = self.tensors.matrix(name, rows, cols)?;
-        let origin = self.tensors.origin();
+        let (origin, name) = (self.tensors.origin(), self.tensors.stored_name(name));
         if let Some((row, col)) = stored.first_non_finite() {
             return Err(Error::input(format!(
                 "{origin}: tensor `{name}` is not finite at row {row}, column {col}"
@@ -231,8 +235,9 @@ impl Reader<'_> {
         let vector = self.tensors.vector(name, len)?;
         match vector.iter().position(|x| !x.is_finite()) {
             Some(at) => Err(Error::input(format!(
-                "{}: tensor `{name}` is not finite at entry {at}",
-                self.tensors.origin()
+                "{}: tensor `{}` is not finite at entry {at}",
+                self.tensors.origin(),
+                self.tensors.stored_name(name)
             ))),
             None => Ok(vector),
         }

@@ -93,7 +93,9 @@ fn a_folder_has_the_tokens_and_ids_that_transformers_gives_it() {
             assert_eq!(found, expected, "{name}: {token}");
         }
         let end = case["special"].get("eos_token").and_then(Value::as_str);
-        let end = end.map(|text| tokenizer.encode(text).unwrap());
+        // Where special tokens are split, the text of one is not its id.
+        let is_split = case["files"]["tokenizer_config.json"]["split_special_tokens"] == true;
+        let end = end.filter(|_| !is_split).map(|text| tokenizer.encode(text).unwrap());
         if let Some(end) = end.and_then(|ids| ids.last().copied()) {
             let tokenizer = tokenizer.with_end_tokens(&[]);
             assert!(tokenizer.end_tokens().contains(&end), "{name}: {:?}", tokenizer.end_tokens());

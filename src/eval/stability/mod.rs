@@ -13,4 +13,4 @@ pub use domain::{Half, StabilityDomain, StabilityPlan};
 pub use figures::{MaskStability, RuleStability, StabilityFigures, UnstableHead};
 pub use importance::{DomainImportance, RuleScores};
 pub use texts::FoundTexts;
-pub use verdict::{DomainVerdict, Fit};
+pub use verdict::{DomainFit, DomainVerdict};

@@ -15,7 +15,7 @@ const ERRORS: f64 = 2.0;
 /// How a mask suits a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fit {
+pub enum DomainFit {
     /// The text's own choice of channels loses no less.
     Fits,
     /// The text's own choice loses less, but more than half as much.
@@ -32,7 +32,7 @@ pub struct DomainVerdict {
     /// The text.
     pub domain: String,
     /// How the mask suits it.
-    pub fit: Fit,
+    pub fit: DomainFit,
     /// Mean KLD with this mask, nats.
     pub kld: f64,
     /// Mean KLD with the channels that this text itself chooses.
@@ -52,7 +52,7 @@ impl DomainVerdict {
         let Some(own) = own else {
             return Self {
                 domain: domain.to_owned(),
-                fit: Fit::NothingToChoose,
+                fit: DomainFit::NothingToChoose,
                 kld,
                 own_kld: None,
                 difference: None,
@@ -63,13 +63,13 @@ impl DomainVerdict {
         let differences: Vec<f64> = mask.kld.iter().zip(&own.kld).map(|(a, b)| a - b).collect();
         let more = MeanError::of(&differences);
         let fit = match more.mean {
-            mean if mean <= ERRORS * more.error || mean <= 0.0 => Fit::Fits,
-            _ if kld > LEARN_FROM * own_kld => Fit::LearnOnIt,
-            _ => Fit::FitsWithLoss,
+            mean if mean <= ERRORS * more.error || mean <= 0.0 => DomainFit::Fits,
+            _ if kld > LEARN_FROM * own_kld => DomainFit::LearnOnIt,
+            _ => DomainFit::FitsWithLoss,
         };
         let sentence = match fit {
-            Fit::FitsWithLoss => format!("fits with a loss of {} nats", nats(more.mean)),
-            Fit::LearnOnIt => format!(
+            DomainFit::FitsWithLoss => format!("fits with a loss of {} nats", nats(more.mean)),
+            DomainFit::LearnOnIt => format!(
                 "learn on it: its own channels lose {} nats, this mask's {}",
                 nats(own_kld),
                 nats(kld)
@@ -99,14 +99,14 @@ mod tests {
     fn a_verdict_weighs_the_text_s_own_choice() {
         let own = losses(&|at| 0.01 + 0.001 * (at % 5) as f64);
         let fit = |kld: &dyn Fn(usize) -> f64| DomainVerdict::of("x", &losses(kld), Some(&own));
-        assert_eq!(fit(&|at| 0.02 - 0.0001 * (at % 7) as f64).fit, Fit::FitsWithLoss);
-        assert_eq!(fit(&|_| 0.03).fit, Fit::LearnOnIt);
-        assert_eq!(fit(&|_| 0.005).fit, Fit::Fits, "less than its own choice");
+        assert_eq!(fit(&|at| 0.02 - 0.0001 * (at % 7) as f64).fit, DomainFit::FitsWithLoss);
+        assert_eq!(fit(&|_| 0.03).fit, DomainFit::LearnOnIt);
+        assert_eq!(fit(&|_| 0.005).fit, DomainFit::Fits, "less than its own choice");
         // 0.0005 more on average, but one position makes all of it.
         let one = |at: usize| 0.01 + 0.001 * (at % 5) as f64 + if at == 50 { 0.05 } else { 0.0 };
-        assert_eq!(fit(&one).fit, Fit::Fits, "within twice the error");
+        assert_eq!(fit(&one).fit, DomainFit::Fits, "within twice the error");
         let sentence = fit(&|_| 0.02).sentence;
         assert_eq!(sentence, "fits with a loss of 0.0080 nats");
-        assert_eq!(DomainVerdict::of("x", &own, None).fit, Fit::NothingToChoose);
+        assert_eq!(DomainVerdict::of("x", &own, None).fit, DomainFit::NothingToChoose);
     }
 }

@@ -357,8 +357,9 @@ fn settle_head(config: &mut Config, checkpoint: &mut Checkpoint) -> Result<Optio
         return match has_head {
             true => Ok(None),
             false => Err(Error::input(format!(
-                "{}: tensor `{head}` is missing, and by config.json the embedding does not stand for it (`tie_word_embeddings` is false or not given)",
-                checkpoint.folder()
+                "{}: tensor `{head}` is missing{}, and by config.json the embedding does not stand for it (`tie_word_embeddings` is false or not given)",
+                checkpoint.folder(),
+                checkpoint.instead_of(&head)
             ))),
         };
     }

@@ -16,6 +16,7 @@ mod hf_sizes;
 mod hf_window;
 #[cfg(feature = "hub")]
 mod hub;
+mod instead;
 mod open;
 mod quantised;
 pub mod random;

@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use safetensors::tensor::{Dtype as Stored, Metadata, SafeTensors, TensorInfo};
 
 use super::hf_shapes::Reasons;
-use super::{Bytes, Zeros, file_kind};
+use super::{Bytes, Zeros, file_kind, instead};
 use crate::error::shortened;
 use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::weights::{Stored as StoredMatrix, Tensors};
@@ -157,14 +157,17 @@ impl Checkpoint {
         Some((file, info, &file.bytes[file.data_start + from..file.data_start + to]))
     }
 
-    /// What is said of a tensor that is not there; one whose name only begins otherwise is named.
+    /// What is said of a tensor that is not there.
     fn missing(&self, name: &str) -> Error {
-        let like = self.names().filter(|held| held.ends_with(&format!(".{name}"))).min();
-        let like =
-            like.map(|held| format!(" (there is `{}`)", shortened(held))).unwrap_or_default();
+        let like = self.instead_of(name);
         let why = self.reasons.as_ref().map(|reasons| reasons.of_missing(name, self.layers()));
         let why = why.unwrap_or_default();
         Error::input(format!("{}: tensor `{name}` is missing{like}{why}", self.folder))
+    }
+
+    /// What the names of the tensors say of one that is not there.
+    pub fn instead_of(&self, name: &str) -> String {
+        instead::of(self.names(), name)
     }
 
     /// Layers that the names of tensors count.

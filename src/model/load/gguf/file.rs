@@ -23,6 +23,7 @@ use crate::error::shortened;
 use crate::model::arch::{Architecture, Spelling};
 use crate::model::config::Config;
 use crate::model::host::matrix::{Elements, Matrix};
+use crate::model::load::instead;
 use crate::model::load::{Zeros, unread};
 use crate::model::weights::{Stored, Tensors};
 use crate::numbers::count;
@@ -225,8 +226,11 @@ impl Gguf {
     }
 
     fn located(&self, name: &str) -> Result<(&Part, &TensorInfo)> {
-        self.locate(name)
-            .ok_or_else(|| Error::input(format!("{}: tensor `{name}` is missing", self.name)))
+        self.locate(name).ok_or_else(|| {
+            let held = self.parts.iter().flat_map(|part| part.header.tensors.keys());
+            let instead = instead::of(held.map(String::as_str), name);
+            Error::input(format!("{}: tensor `{name}` is missing{instead}", self.name))
+        })
     }
 
     /// Where a tensor of this shape lies under its GGUF name.
@@ -365,6 +369,10 @@ impl Tensors for Gguf {
     fn stored_bytes(&self) -> Option<u64> {
         let data = |part: &Part| (part.bytes.len() as u64).saturating_sub(part.header.data_start);
         Some(self.parts.iter().map(data).sum())
+    }
+
+    fn stored_name(&self, name: &str) -> String {
+        self.known(name).unwrap_or_else(|_| name.to_owned())
     }
 
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored> {

@@ -6,7 +6,7 @@ use minijinja::Error;
 use minijinja::value::{Value, ValueKind};
 
 use super::budget::spend;
-use super::given::{Given, wrong};
+use super::given::{GivenArguments, wrong};
 use super::{filters, print, values};
 
 /// How JSON is laid out.
@@ -21,7 +21,7 @@ struct Layout {
 
 /// The filter. Arguments by position or name: `ensure_ascii`, `indent`, `separators`, `sort_keys`.
 pub fn tojson(args: &[Value]) -> Result<Value, Error> {
-    let (value, given) = (&args[0], Given::of(&args[1..])?);
+    let (value, given) = (&args[0], GivenArguments::of(&args[1..])?);
     let indent = match given.get(1, "indent")? {
         None => None,
         Some(text) if text.kind() == ValueKind::String => Some(text.to_string()),

@@ -5,7 +5,7 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, State};
 
 use super::budget::spend;
-use super::given::{Given, wrong};
+use super::given::{GivenArguments, wrong};
 use super::print;
 
 /// The widest field.
@@ -86,7 +86,7 @@ pub fn percent(state: &State<'_, '_>, text: &str, value: &Value) -> Result<Strin
 
 /// `text.format(...)`.
 pub fn braces(state: &State<'_, '_>, text: &str, args: &[Value]) -> Result<String, Error> {
-    let given = Given::of(args)?;
+    let given = GivenArguments::of(args)?;
     let lookup = |name: &str| {
         given.any(usize::MAX, name)?.ok_or_else(|| wrong(format!("format: there is no `{name}`")))
     };

@@ -6,7 +6,7 @@ use minijinja::{Error, ErrorKind};
 use super::values::name_of;
 
 /// What a method or filter was called with; a filter's value is not among them.
-pub struct Given {
+pub struct GivenArguments {
     by_position: Vec<Value>,
     by_name: Kwargs,
 }
@@ -16,7 +16,7 @@ pub fn wrong(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, what.into())
 }
 
-impl Given {
+impl GivenArguments {
     pub fn of(args: &[Value]) -> Result<Self, Error> {
         let (by_position, by_name): (Rest<Value>, Kwargs) = from_args(args)?;
         Ok(Self { by_position: by_position.0, by_name })

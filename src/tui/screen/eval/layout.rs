@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::tui::app::areas::PANEL_FROM;
-use crate::tui::screen::eval::state::Field;
+use crate::tui::screen::eval::state::EvalField;
 
 /// The parts of the eval screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub fn parts(main: Rect) -> EvalAreas {
         _ => 27,
     };
     let left = Rect { width: left.min(area.width), ..area };
-    let rows = (Field::ALL.len() as u16 + 1).min(left.height);
+    let rows = (EvalField::ALL.len() as u16 + 1).min(left.height);
     let gap = u16::from(left.height > rows + 8);
     let progress =
         Rect { y: left.y + rows + gap, height: left.height.saturating_sub(rows + gap), ..left };
@@ -35,9 +35,9 @@ pub fn parts(main: Rect) -> EvalAreas {
 
 impl EvalAreas {
     /// The field on a row of the form.
-    pub fn field_at(&self, x: u16, y: u16) -> Option<Field> {
+    pub fn field_at(&self, x: u16, y: u16) -> Option<EvalField> {
         let inside = self.form.contains((x, y).into());
         let row = usize::from(y.checked_sub(self.form.y + 1)?);
-        Field::ALL.get(row).copied().filter(|_| inside)
+        EvalField::ALL.get(row).copied().filter(|_| inside)
     }
 }

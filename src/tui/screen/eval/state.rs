@@ -13,7 +13,7 @@ use crate::numbers::count;
 
 /// A setting of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
+pub enum EvalField {
     /// What is evaluated.
     Suite,
     /// All recall tasks, or one.
@@ -36,7 +36,7 @@ pub enum Field {
     Out,
 }
 
-impl Field {
+impl EvalField {
     /// All fields in the order of the form.
     pub const ALL: [Self; 10] = [
         Self::Suite,
@@ -91,7 +91,7 @@ const LEAST_CONTEXT: usize = 256;
 
 /// The values of the form.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Form {
+pub struct EvalForm {
     /// What is evaluated.
     pub suite: Suite,
     /// The recall task; `None` for all.
@@ -114,7 +114,7 @@ pub struct Form {
     pub out: String,
 }
 
-impl Default for Form {
+impl Default for EvalForm {
     fn default() -> Self {
         Self {
             suite: Suite::Recall,
@@ -137,7 +137,7 @@ fn stepped<T: Copy + PartialEq>(all: &[T], now: T, up: bool) -> T {
     all[at.saturating_add_signed(if up { 1 } else { -1 }).min(all.len() - 1)]
 }
 
-impl Form {
+impl EvalForm {
     /// Contexts in tokens, ascending.
     pub fn ctx(&self, most: usize) -> Vec<usize> {
         let longest = self.context.min(most);
@@ -148,61 +148,63 @@ impl Form {
     }
 
     /// Makes the value of a stepped field smaller or larger; `most` is the model's longest context.
-    pub fn step(&mut self, field: Field, up: bool, most: usize) {
+    pub fn step(&mut self, field: EvalField, up: bool, most: usize) {
         let doubled = |value: usize| if up { value * 2 } else { value / 2 };
         let one_more = |value: usize| if up { value + 1 } else { value.saturating_sub(1) };
         match field {
-            Field::Suite => self.suite = stepped(&SUITES.map(|(suite, _)| suite), self.suite, up),
-            Field::Task => {
+            EvalField::Suite => {
+                self.suite = stepped(&SUITES.map(|(suite, _)| suite), self.suite, up)
+            }
+            EvalField::Task => {
                 let tasks: Vec<Option<RecallTask>> =
                     std::iter::once(None).chain(RecallTask::ALL.map(Some)).collect();
                 self.task = stepped(&tasks, self.task, up);
             }
-            Field::Context => {
+            EvalField::Context => {
                 self.context = doubled(self.context).clamp(LEAST_CONTEXT.min(most), most)
             }
-            Field::Lengths => self.lengths = one_more(self.lengths).clamp(1, 4),
-            Field::Samples => self.samples = doubled(self.samples).clamp(1, 640),
-            Field::Chunks => self.chunks = one_more(self.chunks).clamp(1, 64),
-            Field::Question => {
+            EvalField::Lengths => self.lengths = one_more(self.lengths).clamp(1, 4),
+            EvalField::Samples => self.samples = doubled(self.samples).clamp(1, 640),
+            EvalField::Chunks => self.chunks = one_more(self.chunks).clamp(1, 64),
+            EvalField::Question => {
                 self.protocol = if up { Protocol::Prompt } else { Protocol::After };
             }
-            Field::Seed => {
+            EvalField::Seed => {
                 self.seed =
                     if up { self.seed.saturating_add(1) } else { self.seed.saturating_sub(1) }
             }
-            Field::Text | Field::Out => {}
+            EvalField::Text | EvalField::Out => {}
         }
     }
 
     /// The value of a field.
-    pub fn value(&self, field: Field) -> String {
+    pub fn value(&self, field: EvalField) -> String {
         match field {
-            Field::Suite => {
+            EvalField::Suite => {
                 let known = SUITES.iter().find(|(suite, _)| *suite == self.suite);
                 known.map_or("data", |(_, name)| name).to_owned()
             }
-            Field::Task => self.task.map_or("all", RecallTask::name).to_owned(),
-            Field::Context => count(self.context),
-            Field::Lengths => self.lengths.to_string(),
-            Field::Samples => self.samples.to_string(),
-            Field::Chunks => format!("{} of a text", self.chunks),
-            Field::Question => match self.protocol {
+            EvalField::Task => self.task.map_or("all", RecallTask::name).to_owned(),
+            EvalField::Context => count(self.context),
+            EvalField::Lengths => self.lengths.to_string(),
+            EvalField::Samples => self.samples.to_string(),
+            EvalField::Chunks => format!("{} of a text", self.chunks),
+            EvalField::Question => match self.protocol {
                 Protocol::After => "after the cut",
                 Protocol::Prompt => "in the prompt",
             }
             .to_owned(),
-            Field::Seed => self.seed.to_string(),
-            Field::Text if self.text.is_empty() => "fetched".to_owned(),
-            Field::Text => self.text.clone(),
-            Field::Out if self.out.is_empty() => "none".to_owned(),
-            Field::Out => self.out.clone(),
+            EvalField::Seed => self.seed.to_string(),
+            EvalField::Text if self.text.is_empty() => "fetched".to_owned(),
+            EvalField::Text => self.text.clone(),
+            EvalField::Out if self.out.is_empty() => "none".to_owned(),
+            EvalField::Out => self.out.clone(),
         }
     }
 
     /// The text of a typed field.
-    pub fn text_of(&self, field: Field) -> &str {
-        if field == Field::Out { &self.out } else { &self.text }
+    pub fn text_of(&self, field: EvalField) -> &str {
+        if field == EvalField::Out { &self.out } else { &self.text }
     }
 
     /// Texts as `kscope eval --text` names them: separated by commas.
@@ -238,9 +240,9 @@ pub enum EvalPart {
 #[derive(Debug, Clone)]
 pub struct Evaluation {
     /// Settings of the next run.
-    pub form: Form,
+    pub form: EvalForm,
     /// The selected field.
-    pub field: Field,
+    pub field: EvalField,
     /// The text of the field that is being typed.
     pub typing: Option<Input>,
     /// What the run is doing.
@@ -268,8 +270,8 @@ pub struct Evaluation {
 impl Default for Evaluation {
     fn default() -> Self {
         Self {
-            form: Form::default(),
-            field: Field::Suite,
+            form: EvalForm::default(),
+            field: EvalField::Suite,
             typing: None,
             part: EvalPart::Idle,
             generation: 0,

@@ -22,7 +22,7 @@ use crate::tui::color::ColorDepth;
 use crate::tui::export::{ExportFormat, make};
 use crate::tui::screen::Screen;
 use crate::tui::screen::eval::layout;
-use crate::tui::screen::eval::state::{EvalPart, Field};
+use crate::tui::screen::eval::state::{EvalField, EvalPart};
 use crate::tui::testing::{LARGE, SMALL, act, draw, frames, key, letters, noise, session, text};
 
 fn on_screen() -> State {
@@ -160,14 +160,14 @@ fn evaluating(state: &mut State) {
 fn the_form_is_set_by_keys_and_ordered_as_set() {
     let mut state = on_screen();
     for (field, keys) in [
-        (Field::Suite, "]]]"),
-        (Field::Task, "]"),
-        (Field::Context, "]"),
-        (Field::Lengths, "]"),
-        (Field::Samples, "["),
-        (Field::Chunks, "]"),
-        (Field::Question, "]"),
-        (Field::Seed, "["),
+        (EvalField::Suite, "]]]"),
+        (EvalField::Task, "]"),
+        (EvalField::Context, "]"),
+        (EvalField::Lengths, "]"),
+        (EvalField::Samples, "["),
+        (EvalField::Chunks, "]"),
+        (EvalField::Question, "]"),
+        (EvalField::Seed, "["),
     ] {
         assert_eq!(state.screens.eval.field, field);
         letters(&mut state, keys);
@@ -213,7 +213,7 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
 #[test]
 fn every_value_stays_within_what_can_be_evaluated() {
     let mut state = on_screen();
-    for field in Field::ALL {
+    for field in EvalField::ALL {
         for keys in ["[", "]"] {
             state.screens.eval.field = field;
             (0..40).for_each(|_| letters(&mut state, keys));
@@ -268,7 +268,7 @@ fn the_mouse_selects_fields() {
     let form = layout::parts(crate::tui::app::areas::areas(&state).main).form;
     let press = |is_double| crate::tui::screen::Press { x: form.x + 3, y: form.y + 5, is_double };
     super::update::press(&mut state, press(false));
-    assert_eq!(state.screens.eval.field, Field::ALL[4]);
+    assert_eq!(state.screens.eval.field, EvalField::ALL[4]);
     super::update::press(&mut state, press(true));
     assert_eq!(state.screens.eval.form.samples, 20);
 }

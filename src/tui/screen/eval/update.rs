@@ -14,7 +14,7 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::screen::eval::layout;
 use crate::tui::screen::eval::results;
-use crate::tui::screen::eval::state::{EvalPart, Field};
+use crate::tui::screen::eval::state::{EvalField, EvalPart};
 use crate::tui::screen::{Press, Screen, Typed, Wheel};
 
 /// Runs a command of the screen.
@@ -90,8 +90,8 @@ fn edit(state: &mut State, command: Command) {
     match command {
         Command::Up => eval.field = eval.field.moved(-1),
         Command::Down => eval.field = eval.field.moved(1),
-        Command::First => eval.field = Field::Suite,
-        Command::Last => eval.field = Field::Out,
+        Command::First => eval.field = EvalField::Suite,
+        Command::Last => eval.field = EvalField::Out,
         Command::Less | Command::More if !eval.field.is_text() => {
             eval.form.step(eval.field, command == Command::More, most);
         }
@@ -103,7 +103,7 @@ fn edit(state: &mut State, command: Command) {
             let Some(input) = eval.typing.take() else { return };
             let text = input.value().trim().to_owned();
             match eval.field {
-                Field::Out => eval.form.out = text,
+                EvalField::Out => eval.form.out = text,
                 _ => eval.form.text = text,
             }
         }

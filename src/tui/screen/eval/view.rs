@@ -15,7 +15,7 @@ use crate::tui::paint::{fitted, put};
 use crate::tui::screen::Screen;
 use crate::tui::screen::eval::layout;
 use crate::tui::screen::eval::results::rows;
-use crate::tui::screen::eval::state::{EvalPart, Evaluation, Field};
+use crate::tui::screen::eval::state::{EvalField, EvalPart, Evaluation};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Heatmap, meter};
 
@@ -59,7 +59,7 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
         false => format!("{} starts", key(state, Command::Evaluate)),
     };
     pane.title("evaluate", &note);
-    for field in Field::ALL {
+    for field in EvalField::ALL {
         let Some(line) = pane.take(1) else { return };
         let selected = field == eval.field;
         let style = if selected { theme.selected() } else { theme.style(Role::Text) };

@@ -4,7 +4,7 @@ use minijinja::value::{Tuple, Value, ValueKind};
 use minijinja::{Error, State, filters};
 
 use super::order::at_path;
-use crate::model::tokenizer::template::given::{Given, wrong};
+use crate::model::tokenizer::template::given::{GivenArguments, wrong};
 use crate::model::tokenizer::template::values::{Generator, Range, View, is_list, items, name_of};
 use crate::model::tokenizer::template::{methods, operators, print};
 
@@ -31,12 +31,12 @@ pub fn grouped(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error
 }
 
 pub fn list(args: &[Value]) -> Result<Value, Error> {
-    Given::of(&args[1..])?.end(0)?;
+    GivenArguments::of(&args[1..])?.end(0)?;
     items(&args[0]).map(Value::from)
 }
 
 pub fn length(args: &[Value]) -> Result<Value, Error> {
-    Given::of(&args[1..])?.end(0)?;
+    GivenArguments::of(&args[1..])?.end(0)?;
     let value = &args[0];
     if print::is_loop(value) {
         return value.get_attr("length");
@@ -55,12 +55,12 @@ pub fn length(args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn first(args: &[Value]) -> Result<Value, Error> {
-    Given::of(&args[1..])?.end(0)?;
+    GivenArguments::of(&args[1..])?.end(0)?;
     Ok(items(&args[0])?.first().cloned().unwrap_or_default())
 }
 
 pub fn last(args: &[Value]) -> Result<Value, Error> {
-    Given::of(&args[1..])?.end(0)?;
+    GivenArguments::of(&args[1..])?.end(0)?;
     if args[0].kind() == ValueKind::Iterable && args[0].downcast_object_ref::<View>().is_none() {
         return Err(wrong("a generator cannot be read from its end"));
     }
@@ -68,7 +68,7 @@ pub fn last(args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn reverse(args: &[Value]) -> Result<Value, Error> {
-    Given::of(&args[1..])?.end(0)?;
+    GivenArguments::of(&args[1..])?.end(0)?;
     if let Some(text) = args[0].as_str() {
         return Ok(Value::from(text.chars().rev().collect::<String>()));
     }
@@ -79,7 +79,7 @@ pub fn reverse(args: &[Value]) -> Result<Value, Error> {
 
 /// Pairs of a dictionary.
 pub fn pairs(args: &[Value]) -> Result<Value, Error> {
-    Given::of(&args[1..])?.end(0)?;
+    GivenArguments::of(&args[1..])?.end(0)?;
     match args[0].kind() {
         ValueKind::Undefined => Ok(Generator::value(Vec::new())),
         ValueKind::Map if !print::is_namespace(&args[0]) => {
@@ -94,7 +94,7 @@ pub fn pairs(args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn sum(args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let attribute = given.get(0, "attribute")?;
     let start = given.any(1, "start")?.unwrap_or_else(|| Value::from(0));
     given.end(2)?;
@@ -120,7 +120,7 @@ pub fn sum(args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn default(args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let other = given.any(0, "default_value")?.unwrap_or_else(|| Value::from(""));
     let falsy = given.flag(1, "boolean", false)?;
     given.end(2)?;
@@ -130,7 +130,7 @@ pub fn default(args: &[Value]) -> Result<Value, Error> {
 
 /// An attribute of Python's; keys of a dictionary are none.
 pub fn attr(_: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let name = given.needed_text(0, "name")?;
     given.end(1)?;
     let value = &args[0];
@@ -148,7 +148,7 @@ pub fn attr(_: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
 
 /// `range()`.
 pub fn range(args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(args)?;
+    let given = GivenArguments::of(args)?;
     given.end(3)?;
     let mut numbers = Vec::new();
     for value in given.all() {

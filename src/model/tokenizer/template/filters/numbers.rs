@@ -3,7 +3,7 @@
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, State};
 
-use crate::model::tokenizer::template::given::{Given, wrong};
+use crate::model::tokenizer::template::given::{GivenArguments, wrong};
 use crate::model::tokenizer::template::methods::is_space;
 
 /// Digits without blanks around and single underscores between.
@@ -52,7 +52,7 @@ fn whole(number: f64) -> Result<Value, Error> {
 }
 
 pub fn int(args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let other = given.any(0, "default")?.unwrap_or_else(|| Value::from(0));
     let base = given.number(1, "base")?.unwrap_or(10);
     given.end(2)?;
@@ -82,7 +82,7 @@ pub fn int(args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn float(args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let other = given.any(0, "default")?.unwrap_or_else(|| Value::from(0.0));
     given.end(1)?;
     let value = &args[0];

@@ -4,7 +4,7 @@ use minijinja::Error;
 use minijinja::value::{Tuple, Value, ValueKind};
 
 use super::lists;
-use crate::model::tokenizer::template::given::{Given, wrong};
+use crate::model::tokenizer::template::given::{GivenArguments, wrong};
 use crate::model::tokenizer::template::operators;
 use crate::model::tokenizer::template::values::{Generator, items, name_of};
 
@@ -76,7 +76,7 @@ fn sorted(pairs: &mut [(Value, Value)], reverse: bool) -> Result<(), Error> {
 }
 
 pub fn sort(args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let (reverse, cased) =
         (given.flag(0, "reverse", false)?, given.flag(1, "case_sensitive", false)?);
     let attribute = given.get(2, "attribute")?;
@@ -87,7 +87,7 @@ pub fn sort(args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn largest(args: &[Value], is_max: bool) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let cased = given.flag(0, "case_sensitive", false)?;
     let attribute = given.get(1, "attribute")?;
     given.end(2)?;
@@ -106,7 +106,7 @@ pub fn largest(args: &[Value], is_max: bool) -> Result<Value, Error> {
 }
 
 pub fn unique(args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let cased = given.flag(0, "case_sensitive", false)?;
     let attribute = given.get(1, "attribute")?;
     given.end(2)?;
@@ -129,7 +129,7 @@ pub fn unique(args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn dictsort(args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let cased = given.flag(0, "case_sensitive", false)?;
     let by = given.text(1, "by")?.unwrap_or_else(|| "key".to_owned());
     let reverse = given.flag(2, "reverse", false)?;

@@ -4,7 +4,7 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, State};
 
 use crate::model::tokenizer::template::budget::spend;
-use crate::model::tokenizer::template::given::{Given, wrong};
+use crate::model::tokenizer::template::given::{GivenArguments, wrong};
 use crate::model::tokenizer::template::methods::{self, Padding};
 use crate::model::tokenizer::template::{format as layout, print, values};
 
@@ -24,7 +24,7 @@ fn like(text: String, safe: bool) -> Value {
 }
 
 fn changed(args: &[Value], change: impl Fn(&str) -> String) -> Result<Value, Error> {
-    Given::of(&args[1..])?.end(0)?;
+    GivenArguments::of(&args[1..])?.end(0)?;
     let (text, safe) = soft(&args[0])?;
     Ok(like(change(&text), safe))
 }
@@ -64,7 +64,7 @@ pub fn string(args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn trim(args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let chars = given.text(0, "chars")?;
     given.end(1)?;
     let (text, safe) = soft(&args[0])?;
@@ -72,7 +72,7 @@ pub fn trim(args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn center(args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let width = given.number(0, "width")?.unwrap_or(80);
     given.end(1)?;
     let (text, safe) = soft(&args[0])?;
@@ -80,7 +80,7 @@ pub fn center(args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn replace(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let old = print::text(&given.needed(0, "old")?)?;
     let new = print::text(&given.needed(1, "new")?)?;
     let count = given.number(2, "count")?;
@@ -90,7 +90,7 @@ pub fn replace(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error
 }
 
 pub fn indent(args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let before = match given.get(0, "width")? {
         None => " ".repeat(4),
         Some(width) => match width.as_i64() {
@@ -105,7 +105,7 @@ pub fn indent(args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn truncate(args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let length = given.number(0, "length")?.unwrap_or(255);
     let kill = given.flag(1, "killwords", false)?;
     let end = given.text(2, "end")?.unwrap_or_else(|| "...".to_owned());
@@ -128,21 +128,21 @@ pub fn truncate(args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn word_count(args: &[Value]) -> Result<Value, Error> {
-    Given::of(&args[1..])?.end(0)?;
+    GivenArguments::of(&args[1..])?.end(0)?;
     let (text, _) = soft(&args[0])?;
     let is_gap = |c: char| !c.is_alphanumeric() && c != '_';
     Ok(Value::from(text.split(is_gap).filter(|word| !word.is_empty()).count()))
 }
 
 pub fn strip_tags(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-    Given::of(&args[1..])?.end(0)?;
+    GivenArguments::of(&args[1..])?.end(0)?;
     let (text, _) = soft(&args[0])?;
     let strip = Value::from_function(minijinja_contrib::filters::striptags);
     strip.call(state, &[Value::from(text)])
 }
 
 pub fn join(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let between = given.any(0, "d")?.map_or(Ok(String::new()), |d| print::text(&d))?;
     let attribute = given.get(1, "attribute")?;
     given.end(2)?;
@@ -163,7 +163,7 @@ pub fn join(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn format(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let named: Vec<String> = given.names().map(str::to_owned).collect();
     if args[0].is_safe() {
         return Err(wrong("an escaped text is not supported"));
@@ -194,18 +194,18 @@ pub fn escape(args: &[Value]) -> Result<Value, Error> {
 }
 
 pub fn force_escape(args: &[Value]) -> Result<Value, Error> {
-    Given::of(&args[1..])?.end(0)?;
+    GivenArguments::of(&args[1..])?.end(0)?;
     Ok(Value::from_safe_string(escaped(&print::text(&args[0])?)))
 }
 
 pub fn safe(args: &[Value]) -> Result<Value, Error> {
-    Given::of(&args[1..])?.end(0)?;
+    GivenArguments::of(&args[1..])?.end(0)?;
     Ok(Value::from_safe_string(print::text(&args[0])?))
 }
 
 /// `repr` with sorted dictionaries, where it is a line of 80 at most.
 pub fn pprint(args: &[Value]) -> Result<Value, Error> {
-    Given::of(&args[1..])?.end(0)?;
+    GivenArguments::of(&args[1..])?.end(0)?;
     let text = print::repr(&sorted(&args[0])?)?;
     if text.chars().count() > 80 {
         return Err(wrong("more than one line is not supported"));
@@ -235,7 +235,7 @@ fn sorted(value: &Value) -> Result<Value, Error> {
 
 /// A text, or pairs as a query.
 pub fn url_encode(args: &[Value]) -> Result<Value, Error> {
-    Given::of(&args[1..])?.end(0)?;
+    GivenArguments::of(&args[1..])?.end(0)?;
     let encoded = |value: &Value, kept: &str| -> Result<String, Error> {
         let mut out = String::new();
         for byte in print::text(value)?.bytes() {

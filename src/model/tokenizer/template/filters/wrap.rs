@@ -5,11 +5,11 @@ use minijinja::value::Value;
 
 use super::texts::only_text;
 use crate::model::tokenizer::template::budget::spend;
-use crate::model::tokenizer::template::given::{Given, wrong};
+use crate::model::tokenizer::template::given::{GivenArguments, wrong};
 use crate::model::tokenizer::template::methods::lines;
 
 pub fn wordwrap(args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(&args[1..])?;
+    let given = GivenArguments::of(&args[1..])?;
     let width = given.number(0, "width")?.unwrap_or(79);
     let breaks_words = given.flag(1, "break_long_words", true)?;
     let between = given.text(2, "wrapstring")?.unwrap_or_else(|| "\n".to_owned());

@@ -3,12 +3,12 @@
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
-use crate::model::tokenizer::template::given::{Given, wrong};
+use crate::model::tokenizer::template::given::{GivenArguments, wrong};
 use crate::model::tokenizer::template::operators::equal;
 use crate::model::tokenizer::template::values::{View, ViewKind};
 
 pub fn of_list(list: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
-    let given = Given::of(args)?;
+    let given = GivenArguments::of(args)?;
     match method {
         "index" => {
             let what = given.needed(0, "value")?;
@@ -44,7 +44,7 @@ pub fn of_dictionary(
     args: &[Value],
 ) -> Result<Value, Error> {
     let view = |kind| Value::from_object(View { kind, of: map.clone() });
-    let given = Given::of(args)?;
+    let given = GivenArguments::of(args)?;
     match method {
         "items" | "keys" | "values" => {
             given.end(0)?;
@@ -75,7 +75,7 @@ pub fn of_dictionary(
 }
 
 pub fn of_number(number: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
-    Given::of(args)?.end(0)?;
+    GivenArguments::of(args)?.end(0)?;
     let whole = i128::try_from(number.clone())
         .ok()
         .filter(|_| number.is_integer() || number.kind() == ValueKind::Bool);

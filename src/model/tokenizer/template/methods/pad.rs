@@ -4,18 +4,18 @@ use minijinja::Error;
 use minijinja::value::Value;
 
 use super::split::lines;
-use crate::model::tokenizer::template::given::{Given, wrong};
+use crate::model::tokenizer::template::given::{GivenArguments, wrong};
 
 /// Longest text that padding makes.
 const LONGEST: usize = 1 << 20;
 
-pub fn justified(text: &str, given: &Given, side: Padding) -> Result<Value, Error> {
+pub fn justified(text: &str, given: &GivenArguments, side: Padding) -> Result<Value, Error> {
     let width = given.number(0, "width")?.ok_or_else(|| wrong("`width` is missing"))?;
     let fill = given.text(1, "fillchar")?.unwrap_or_else(|| " ".to_owned());
     padded(text, width, &fill, side).map(Value::from)
 }
 
-pub fn zero_filled(text: &str, given: &Given) -> Result<Value, Error> {
+pub fn zero_filled(text: &str, given: &GivenArguments) -> Result<Value, Error> {
     let width = given.number(0, "width")?.ok_or_else(|| wrong("`width` is missing"))?;
     let sign = if text.starts_with(['+', '-']) { 1 } else { 0 };
     let width = width.saturating_sub(sign as i64);
@@ -24,7 +24,7 @@ pub fn zero_filled(text: &str, given: &Given) -> Result<Value, Error> {
 }
 
 /// Tabs as blanks.
-pub fn expanded(text: &str, given: &Given) -> Result<Value, Error> {
+pub fn expanded(text: &str, given: &GivenArguments) -> Result<Value, Error> {
     let size = given.number(0, "tabsize")?.unwrap_or(8).max(0);
     if size > 1000 {
         return Err(wrong("a tab of more than 1000 blanks is not supported"));

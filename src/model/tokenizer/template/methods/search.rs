@@ -3,10 +3,10 @@
 use minijinja::value::Value;
 use minijinja::{Error, State};
 
-use crate::model::tokenizer::template::given::{Given, wrong};
+use crate::model::tokenizer::template::given::{GivenArguments, wrong};
 use crate::model::tokenizer::template::values::{items, name_of};
 
-pub fn count(text: &str, given: &Given) -> Result<Value, Error> {
+pub fn count(text: &str, given: &GivenArguments) -> Result<Value, Error> {
     let what = given.needed_text(0, "sub")?;
     let Some((_, within)) = range(text, given)? else { return Ok(Value::from(0)) };
     Ok(Value::from(if what.is_empty() {
@@ -16,23 +16,23 @@ pub fn count(text: &str, given: &Given) -> Result<Value, Error> {
     }))
 }
 
-fn place(text: &str, given: &Given, from_end: bool) -> Result<Option<i64>, Error> {
+fn place(text: &str, given: &GivenArguments, from_end: bool) -> Result<Option<i64>, Error> {
     let what = given.needed_text(0, "sub")?;
     let Some((offset, within)) = range(text, given)? else { return Ok(None) };
     let found = if from_end { within.rfind(&what) } else { within.find(&what) };
     Ok(found.map(|at| offset + within[..at].chars().count() as i64))
 }
 
-pub fn find(text: &str, given: &Given, from_end: bool) -> Result<Value, Error> {
+pub fn find(text: &str, given: &GivenArguments, from_end: bool) -> Result<Value, Error> {
     Ok(Value::from(place(text, given, from_end)?.unwrap_or(-1)))
 }
 
-pub fn index(text: &str, given: &Given, from_end: bool) -> Result<Value, Error> {
+pub fn index(text: &str, given: &GivenArguments, from_end: bool) -> Result<Value, Error> {
     place(text, given, from_end)?.map(Value::from).ok_or_else(|| wrong("substring not found"))
 }
 
 /// `startswith` and `endswith`.
-pub fn has_edge(text: &str, given: &Given, is_start: bool) -> Result<Value, Error> {
+pub fn has_edge(text: &str, given: &GivenArguments, is_start: bool) -> Result<Value, Error> {
     let what = given.needed(0, "prefix")?;
     let within = range(text, given)?;
     let fits = |what: &Value| -> Result<bool, Error> {
@@ -53,7 +53,11 @@ pub fn has_edge(text: &str, given: &Given, is_start: bool) -> Result<Value, Erro
     Ok(Value::from(any))
 }
 
-pub fn replace(state: &mut State<'_, '_>, text: &str, given: &Given) -> Result<Value, Error> {
+pub fn replace(
+    state: &mut State<'_, '_>,
+    text: &str,
+    given: &GivenArguments,
+) -> Result<Value, Error> {
     let (old, new) = (given.needed_text(0, "old")?, given.needed_text(1, "new")?);
     let count = given.number(2, "count")?;
     replaced(state, text, &old, &new, count).map(Value::from)
@@ -74,7 +78,7 @@ pub fn replaced(
     Ok(text.replacen(old, new, count))
 }
 
-pub fn join(state: &mut State<'_, '_>, text: &str, given: &Given) -> Result<Value, Error> {
+pub fn join(state: &mut State<'_, '_>, text: &str, given: &GivenArguments) -> Result<Value, Error> {
     let list = given.needed(0, "iterable")?;
     let mut out = String::new();
     for (at, item) in items(&list)?.iter().enumerate() {
@@ -97,7 +101,7 @@ pub fn join(state: &mut State<'_, '_>, text: &str, given: &Given) -> Result<Valu
 }
 
 /// The part of a text that the arguments `start` and `end` name, and the characters before it.
-fn range<'a>(text: &'a str, given: &Given) -> Result<Option<(i64, &'a str)>, Error> {
+fn range<'a>(text: &'a str, given: &GivenArguments) -> Result<Option<(i64, &'a str)>, Error> {
     let (start, end) = (given.number(1, "start")?, given.number(2, "end")?);
     if start.is_none() && end.is_none() {
         return Ok(Some((0, text)));

@@ -4,13 +4,13 @@ use minijinja::Error;
 use minijinja::value::{Tuple, Value};
 
 use super::classes::is_space;
-use crate::model::tokenizer::template::given::{Given, wrong};
+use crate::model::tokenizer::template::given::{GivenArguments, wrong};
 
 fn texts<'a>(items: impl IntoIterator<Item = &'a str>) -> Value {
     items.into_iter().map(Value::from).collect()
 }
 
-pub fn partition(text: &str, given: &Given, from_end: bool) -> Result<Value, Error> {
+pub fn partition(text: &str, given: &GivenArguments, from_end: bool) -> Result<Value, Error> {
     let separator = given.needed_text(0, "sep")?;
     if separator.is_empty() {
         return Err(wrong("empty separator"));
@@ -28,13 +28,13 @@ pub fn partition(text: &str, given: &Given, from_end: bool) -> Result<Value, Err
 }
 
 /// A text without a beginning or an end.
-pub fn without(text: &str, given: &Given, is_prefix: bool) -> Result<Value, Error> {
+pub fn without(text: &str, given: &GivenArguments, is_prefix: bool) -> Result<Value, Error> {
     let part = given.needed_text(0, if is_prefix { "prefix" } else { "suffix" })?;
     let cut = if is_prefix { text.strip_prefix(&part[..]) } else { text.strip_suffix(&part[..]) };
     Ok(Value::from(cut.unwrap_or(text)))
 }
 
-pub fn strip(text: &str, given: &Given, start: bool, end: bool) -> Result<Value, Error> {
+pub fn strip(text: &str, given: &GivenArguments, start: bool, end: bool) -> Result<Value, Error> {
     let chars = given.text(0, "chars")?;
     Ok(Value::from(stripped(text, chars.as_deref(), start, end)))
 }
@@ -46,7 +46,7 @@ pub fn stripped<'a>(text: &'a str, chars: Option<&str>, start: bool, end: bool) 
     if end { text.trim_end_matches(is_cut) } else { text }
 }
 
-pub fn split(text: &str, given: &Given, from_end: bool) -> Result<Value, Error> {
+pub fn split(text: &str, given: &GivenArguments, from_end: bool) -> Result<Value, Error> {
     let most = given.number(1, "maxsplit")?.filter(|&most| most >= 0);
     let most = most.map_or(usize::MAX, |most| most as usize);
     Ok(match given.text(0, "sep")? {
@@ -63,7 +63,7 @@ pub fn split(text: &str, given: &Given, from_end: bool) -> Result<Value, Error> 
     })
 }
 
-pub fn split_lines(text: &str, given: &Given) -> Result<Value, Error> {
+pub fn split_lines(text: &str, given: &GivenArguments) -> Result<Value, Error> {
     Ok(texts(lines(text, given.flag(0, "keepends", false)?)))
 }
 

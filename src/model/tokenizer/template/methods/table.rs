@@ -5,12 +5,12 @@ use minijinja::{Error, ErrorKind, State};
 
 use super::{case, classes, collections, pad, search, split};
 use crate::model::tokenizer::template::filters::named;
-use crate::model::tokenizer::template::given::{Given, wrong};
+use crate::model::tokenizer::template::given::{GivenArguments, wrong};
 use crate::model::tokenizer::template::values::{is_list, name_of};
 use crate::model::tokenizer::template::{format, print};
 
 /// A method of a text.
-type OfText = fn(&mut State<'_, '_>, &str, &Given) -> Result<Value, Error>;
+type OfText = fn(&mut State<'_, '_>, &str, &GivenArguments) -> Result<Value, Error>;
 
 const OF_TEXT: &[(&str, OfText)] = &[
     ("capitalize", |_, text, _| Ok(Value::from(case::capitalized(text)))),
@@ -155,7 +155,7 @@ fn of_text(
     if method == "format" {
         return format::braces(state, text, args).map(Value::from);
     }
-    let given = Given::of(args)?;
+    let given = GivenArguments::of(args)?;
     if method == "format_map" {
         let map = given.needed(0, "mapping")?;
         let lookup = |name: &str| map.get_item(&Value::from(name));
