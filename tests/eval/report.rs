@@ -52,6 +52,7 @@ fn a_report_is_one_page_without_links_and_shows_text_as_text() {
         "own&lt;b&gt;.txt",
         "kscope eval --model demo",
         "Dense against itself",
+        concat!("kscope ", env!("CARGO_PKG_VERSION"), " of commit "),
     ] {
         assert!(page.to_lowercase().contains(&part.to_lowercase()), "{part} is missing");
     }

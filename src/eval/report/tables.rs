@@ -9,7 +9,7 @@ pub fn summary(figures: &Figures) -> Vec<String> {
     let (run, control) = (&figures.run, &figures.control);
     vec![
         format!(
-            "{}: {} results, seed {}, question {}, {} cache, {}{}",
+            "{}: {} results, seed {}, question {}, {} cache, {} of commit {}",
             run.model,
             count(run.jobs),
             run.seed,
@@ -19,7 +19,7 @@ pub fn summary(figures: &Figures) -> Vec<String> {
             },
             run.kv_dtype,
             run.tool,
-            run.commit.as_ref().map_or_else(String::new, |commit| format!(" of {commit}"))
+            run.commit.as_deref().unwrap_or("unknown")
         ),
         format!("command: {}", run.command),
         format!(

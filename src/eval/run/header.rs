@@ -127,7 +127,7 @@ impl RunHeader {
             format: FORMAT.to_owned(),
             version: VERSION,
             tool: concat!("kscope ", env!("CARGO_PKG_VERSION")).to_owned(),
-            commit: option_env!("KSCOPE_COMMIT").map(str::to_owned),
+            commit: built_from(option_env!("KSCOPE_COMMIT")),
             command,
             model: plan.model.name.clone(),
             model_fingerprint: fingerprint(&plan.model.config().geometry()),
@@ -160,5 +160,23 @@ impl RunHeader {
             crate::error::shortened(&value.to_string()),
             crate::error::shortened(&other[key].to_string())
         )))
+    }
+}
+
+/// The commit of the build; none where a build script left the variable empty or did not set it, as
+/// in a build from a crate or a tarball.
+fn built_from(variable: Option<&str>) -> Option<String> {
+    variable.map(str::trim).filter(|commit| !commit.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_commit_is_an_unknown_one() {
+        assert_eq!(built_from(Some("0123abc\n")), Some("0123abc".to_owned()));
+        assert_eq!(built_from(Some("")), None);
+        assert_eq!(built_from(None), None);
     }
 }

@@ -24,13 +24,17 @@ impl WidthBytes {
         })
     }
 
-    /// How `total` bytes of the middle's keys (`kind` 0) or values (1) divide by width: `8: 1.2 MiB
-    /// · 4: 300 KiB`, only the widths that occur.
+    /// How `total` bytes of the middle's keys (`kind` 0) or values (1) divide by width: `8: 1229 ·
+    /// 4: 300 KiB`, only the widths that occur. One unit for all keeps it short.
     pub fn divided(&self, kind: usize, total: usize) -> String {
         let bytes = self.bytes[kind];
         let all = bytes.iter().sum::<usize>().max(1) as f64;
-        WidthCounts(bytes)
-            .listed(|part| numbers::bytes((total as f64 * part as f64 / all).round() as u64))
+        let parts =
+            WidthCounts(bytes).listed(|part| match total as f64 * part as f64 / all / 1024.0 {
+                small if small < 9.95 => format!("{small:.1}"),
+                large => numbers::count(large.round() as usize),
+            });
+        if parts.is_empty() { parts } else { parts + " KiB" }
     }
 }
 

@@ -7,6 +7,7 @@ use ratatui::text::Line;
 
 use crate::tui::app::shader::Shader;
 use crate::tui::app::state::State;
+use crate::tui::app::widths::letter;
 use crate::tui::color::Role;
 use crate::tui::paint::{placeholder, put};
 use crate::tui::screen::head;
@@ -43,6 +44,7 @@ fn all_layers(state: &State, area: Rect, buffer: &mut Buffer) {
         for head in grid.heads.clone() {
             let Some(strip) = grid.strip_of(layer, head) else { continue };
             draw_strip(state, &shader, &grid, layer, head, strip, buffer);
+            value_width(state, &grid, layer, head, strip, buffer);
             hand_marks(state, &grid, layer, head, strip, buffer);
         }
     }
@@ -100,6 +102,25 @@ fn draw_strip(
         shader.pool(layer, head, grid.pairs_at(x).map(|pair| pair + offset))
     };
     Heatmap::new(&state.theme, pixel).crossed(shader.is_dropped(layer, head)).render(strip, buffer);
+}
+
+/// The bits of a head's V in the gap to its right, where a plan has coded widths.
+fn value_width(
+    state: &State,
+    grid: &Grid,
+    layer: usize,
+    head: usize,
+    strip: Rect,
+    buffer: &mut Buffer,
+) {
+    let Some(model) = state.model.as_ref().filter(|model| model.widths.is_some()) else { return };
+    let plan = model.plan();
+    let layers = layer..(layer + grid.merged).min(grid.shape.layers);
+    let gap = (strip.right(), strip.y);
+    if gap.0 < grid.area.right() {
+        let letter = letter(layers.map(|layer| plan.v(layer, head)));
+        buffer[gap].set_symbol(letter).set_style(state.theme.style(Role::Dim));
+    }
 }
 
 /// Manual changes of a head: channels set by hand are underlined, and a locked head has a sign in
