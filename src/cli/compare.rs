@@ -18,8 +18,8 @@ use crate::decode::replay::{DenseStep, Recent, Stretch, time_alone};
 use crate::learn::check::Cost;
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
-use crate::spread::{Spread, median_ms};
 use crate::numbers::nats;
+use crate::spread::{Spread, median_ms};
 use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope compare`.

@@ -84,6 +84,10 @@ impl Cost {
         let recall = self
             .recall
             .map_or_else(String::new, |recall| format!(" and recall {}", percent(recall, 1)));
-        format!("{} of the bytes, KLD {}{recall}", percent(self.bytes_share, 1), nats(self.kld_mean))
+        format!(
+            "{} of the bytes, KLD {}{recall}",
+            percent(self.bytes_share, 1),
+            nats(self.kld_mean)
+        )
     }
 }
