@@ -244,6 +244,13 @@ impl Calibration {
         Ok(Self { origin, device, threads, dense, rows, others })
     }
 
+    /// The numbers of sequences that were measured, ascending.
+    pub fn batches(&self) -> Vec<usize> {
+        let all: std::collections::BTreeSet<usize> =
+            self.rows.iter().map(|row| row.batch).collect();
+        all.into_iter().collect()
+    }
+
     /// The plan of the file that stores what `store` does: by its bytes at the largest depth.
     fn plan_of(&self, store: &KvStore) -> Option<&str> {
         let stores_alike = |row: &&MeasuredStep| {
@@ -359,6 +366,7 @@ mod tests {
         let expected = 9.5 + 120.0 * 2.0 * store(0.7).bytes(6000) as f64 / 1e9;
         assert!(!measured && (ms - expected).abs() < 1e-6, "{ms} of {expected}");
         // A plan that was not measured takes the time per byte of dense decode.
+        assert_eq!((fitted.batches(), of(rows(&[4])).unwrap().batches()), (vec![1, 4], vec![4]));
         let (ms, _) = fitted.step_ms(&store(0.3), false, 6000, 1);
         assert!((ms - 9.0 - 100.0 * store(0.3).bytes(6000) as f64 / 1e9).abs() < 1e-6);
         assert!(

@@ -313,6 +313,17 @@ fn warnings(request: &CapacityRequest, serving: &[LoadRow]) -> Vec<String> {
             ));
         }
     }
+    for gpu in &request.gpus {
+        let Some(calibration) = request.calibration_of(gpu) else { continue };
+        if let [measured] = calibration.batches()[..]
+            && request.batch.iter().any(|&batch| batch != measured)
+        {
+            warnings.push(format!(
+                "the steps of {} were measured with {measured} sequences alone, so of other numbers only the cache is counted, and no product that grows with them: measure those too (`kscope bench decode --batch N`) and give both files",
+                gpu.name
+            ));
+        }
+    }
     let sharing = request.gpus_per_model;
     if request.kv_shards() < sharing {
         warnings.push(format!(

@@ -47,18 +47,8 @@ impl CachePlan {
     /// Refuses heads that contradict themselves or their coding.
     fn check_heads(&self) -> Result<()> {
         let shape = self.shape();
-        if let Coding::Channels { v_group } = self.coding {
-            if v_group == 0 {
-                return Err(Error::input("a group of V holds at least 1 channel, not 0"));
-            }
-            // Groups of 32 or 64 that do not divide a head are one group; others are a mistake.
-            let is_usual = v_group.is_multiple_of(32) || shape.head_dim.is_multiple_of(v_group);
-            if !is_usual {
-                return Err(Error::input(format!(
-                    "groups of V (v_group) of {v_group} channels do not divide heads of {}",
-                    shape.head_dim
-                )));
-            }
+        if let Coding::Channels { v_group: 0 } = self.coding {
+            return Err(Error::input("a group of V holds at least 1 channel, not 0"));
         }
         for (layer, head) in shape.each_head() {
             let (k, v) = (self.k(layer, head), self.v(layer, head));

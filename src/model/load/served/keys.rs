@@ -101,6 +101,13 @@ pub(super) fn of_keys(map: &Map<String, Value>, origin: &str, name: &str) -> Res
             return Err(fields.wrong(key, &what));
         }
     }
+    if STATE_SPACE.iter().any(|kind| model_type.to_ascii_lowercase().contains(kind)) {
+        let what = format!(
+            "is `{}`, whose layers keep a state and not keys and values of every token, and it cannot be planned",
+            shortened(model_type)
+        );
+        return Err(fields.wrong("model_type", &what));
+    }
     if fields.value("type_vocab_size").is_some() {
         return Err(
             fields.wrong("type_vocab_size", "belongs to an encoder, and only decoders are planned")
@@ -186,6 +193,9 @@ pub(super) fn needed(fields: Fields<'_>, key: &str) -> Result<usize> {
         None => Err(fields.wrong(key, "is missing")),
     }
 }
+
+/// Parts of the names of models whose layers, or some of them, keep a state.
+const STATE_SPACE: [&str; 7] = ["mamba", "jamba", "zamba", "bamba", "rwkv", "xlstm", "recurrent"];
 
 /// What transformers assumes of Gemma 3 where its configuration does not say it: query heads, KV
 /// heads, channels.
@@ -388,6 +398,7 @@ pub(super) mod tests {
             ("multi_query", true.into(), "KV heads"),
             ("is_encoder_decoder", true.into(), "only decoders"),
             ("model_type", Value::Null, "`model_type` is missing"),
+            ("model_type", "mamba2".into(), "keep a state"),
         ] {
             let sentence = read(with(&[(key, value)])).unwrap_err().to_string();
             assert!(
