@@ -63,7 +63,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Contents> {
         _ => {
             let plan = match version {
                 1 => CachePlan::of_mask(&tensors.mask_alone()?),
-                _ => metadata.of_groups(tensors.plan(metadata.coding()?)?)?,
+                _ => tensors.plan(metadata.coding()?)?,
             };
             let importance = tensors.importance()?;
             tensors.same_shape("importance", importance.as_ref().map(|it| it.shape()), &plan)?;
@@ -223,21 +223,6 @@ impl Metadata<'_> {
         match v_group {
             0 => Err(self.unexpected("v_group", "at least 1")),
             _ => Ok(Coding::Channels { v_group }),
-        }
-    }
-
-    /// The plan, refused where its groups of V neither divide a head nor are usual ones, of which one
-    /// that does not divide a head is the whole head.
-    fn of_groups(&self, plan: CachePlan) -> Result<CachePlan> {
-        let head_dim = plan.shape().head_dim;
-        match plan.coding() {
-            Coding::Channels { v_group }
-                if !v_group.is_multiple_of(32) && !head_dim.is_multiple_of(v_group) =>
-            {
-                Err(self
-                    .unexpected("v_group", &format!("a divisor of head_dim {head_dim}, 32 or 64")))
-            }
-            _ => Ok(plan),
         }
     }
 
