@@ -37,7 +37,8 @@ pub fn from_parts(
     inner.with_truncation(None).map_err(|cause| wrong(cause.to_string()))?;
     let in_config = |error: Error| Error::input(format!("{origin}/tokenizer_config.json: {error}"));
     let class = Class::of(files, class::is_byte_level(&inner)).map_err(in_config)?;
-    let taken = |id: u32| inner.id_to_token(id);
+    let added = inner.get_added_tokens_decoder();
+    let taken = |id: u32| added.get(&id).map(|token| token.content.clone());
     let special = SpecialTokens::read(files, class, &taken, origin)?;
     let warning = match class {
         Some(class) => class.apply(&mut inner, files),

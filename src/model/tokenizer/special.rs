@@ -64,7 +64,7 @@ pub struct SpecialTokens {
 
 impl SpecialTokens {
     /// From the files; `class` is the class that transformers builds anew, whose own names count
-    /// where no file has one. `taken` gives the token of an id that `tokenizer.json` has; `origin`
+    /// where no file has one. `taken` gives the added token of an id in `tokenizer.json`; `origin`
     /// names the folder in errors.
     pub(super) fn read(
         files: &Companions,

@@ -99,7 +99,7 @@ impl<'a> Shader<'a> {
     /// Unit of the values.
     pub fn unit(&self) -> &'static str {
         if self.shows_widths() {
-            "bits of each K channel; right of a head, its V's"
+            "bits of K channels; right of a head, V's"
         } else if self.compares_widths() {
             "bits of each K channel, here against there"
         } else if self.other.is_some() {
