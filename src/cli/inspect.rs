@@ -89,12 +89,17 @@ pub struct ScreenArgs {
     #[arg(long)]
     no_mouse: bool,
     /// Print the summary instead of opening a screen; so it is where standard output is no terminal or
-    /// TERM is dumb
+    /// TERM is dumb or not set
     #[arg(long)]
     plain: bool,
     /// The same summary as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Whether TERM names a terminal that can show a screen; Windows has no such variable.
+fn has_terminal() -> bool {
+    cfg!(windows) || std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
 impl ScreenArgs {
@@ -104,7 +109,7 @@ impl ScreenArgs {
             && !self.json
             && std::io::stdout().is_terminal()
             && std::io::stdin().is_terminal()
-            && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+            && has_terminal()
     }
 
     /// Theme, keys and mouse. Flags override the configuration, which overrides the environment.

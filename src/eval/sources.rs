@@ -55,7 +55,9 @@ pub fn texts(asked: &[String]) -> Result<Vec<EvalText>> {
     let mut pieces = Vec::new();
     for text in &asked {
         let path = Path::new(text);
-        if path.is_dir() {
+        // A name stands for the fetched text, as that of a model does; `./python` is the folder.
+        let is_name = text == SENTENCES || DOMAINS.iter().any(|domain| domain.name == text);
+        if path.is_dir() && !is_name {
             for file in files_of(path)? {
                 let piece = data::source(&file.display().to_string())?;
                 pieces.push(EvalText {

@@ -289,12 +289,15 @@ fn a_signal_to_end_leaves_the_shell_as_it_was() {
 #[test]
 fn a_terminal_that_can_do_nothing_gets_the_summary() {
     let Some(terminal) = Terminal::new(100, 30) else { return };
-    terminal.line(&format!(
-        "TERM=dumb {} --max-new 4 > /dev/tty; echo code=$?",
-        env!("CARGO_BIN_EXE_kscope")
-    ));
-    let screen = terminal.wait("the shell", |screen| screen.contains("code=0"));
-    assert!(screen.contains("KV cache of"), "{screen}");
+    for (at, without) in ["TERM=dumb", "TERM=", "-u TERM"].iter().enumerate() {
+        terminal.line(&format!(
+            "clear; env {without} {} --max-new 4 > /dev/tty; echo code={at}$?",
+            env!("CARGO_BIN_EXE_kscope")
+        ));
+        let code = format!("code={at}0");
+        let screen = terminal.wait("the shell", |screen| screen.contains(&code));
+        assert!(screen.contains("KV cache of"), "{without}: {screen}");
+    }
     terminal.assert_sane();
 }
 

@@ -48,7 +48,7 @@ impl DataFile {
         for (at, line) in lines.take(most) {
             let place = |cause: String| Error::input(format!("{shown}, line {}: {cause}", at + 1));
             let line: Value = serde_json::from_str(line)
-                .map_err(|cause| place(format!("expected JSON, found {cause}")))?;
+                .map_err(|cause| place(format!("this is no JSON: {cause}")))?;
             let sample = Line(&line).sample(&task, templates);
             let sample = sample.map_err(|cause| place(cause.to_string()))?;
             // What a score needs and the line lacks shows now, not after the answer.

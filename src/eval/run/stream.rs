@@ -27,7 +27,7 @@ fn whole_lines(text: &str, name: &str) -> Result<(Results, usize)> {
         return Err(wrong(0, "expected the header of kscope eval, found nothing".to_owned()));
     };
     let header: RunHeader = serde_json::from_str(first)
-        .map_err(|cause| wrong(0, format!("expected the header of kscope eval, found {cause}")))?;
+        .map_err(|cause| wrong(0, format!("this is no header of kscope eval: {cause}")))?;
     if header.format != FORMAT || header.version != VERSION {
         return Err(wrong(
             0,

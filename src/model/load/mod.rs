@@ -2,6 +2,7 @@
 //! weights.
 
 mod bake;
+mod blank;
 mod bytes;
 mod embedded;
 mod fields;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::bake::{ZeroRows, Zeroed};
 use super::gguf::{self, Gguf};
 use super::safetensors::Checkpoint;
-use super::{Source, embedded, folder, random};
+use super::{Source, blank, embedded, folder, random};
 use crate::Result;
 use crate::element::Dtype;
 use crate::model::Model;
@@ -131,5 +131,6 @@ fn open_gguf(path: &Path) -> Result<Opened> {
     let mut warnings = file.check_keys(&config)?;
     warnings.extend(of_tokens);
     warnings.extend(file.unread(&config)?);
+    warnings.extend(blank::warning(file.name(), file.tensors()));
     Ok(Opened { name, config, warnings, tokenizer: Some(tokenizer), tensors: Box::new(file) })
 }
