@@ -57,6 +57,19 @@ pub fn without_markup(text: &str) -> String {
     out
 }
 
+/// The text as content of Markdown: printable, with a backslash before what Markdown or the HTML in it
+/// would obey.
+pub fn without_marks(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in printable(text, Breaks::Shown).chars() {
+        if "\\`*[]<&|~".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
 /// JSON with what JSON itself leaves as it is, but a terminal would obey, in JSON's own escapes:
 /// the same value.
 pub fn printable_json(json: &str) -> Cow<'_, str> {

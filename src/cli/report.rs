@@ -6,7 +6,7 @@ use super::args::stem;
 use super::eval::markdown;
 use super::output;
 use crate::eval::report::{MapPicture, Report, Speed, html, worst};
-use crate::eval::run::{Figures, MaskHeader, plan_fingerprint, read_results};
+use crate::eval::run::{Figures, MaskHeader, Results, plan_fingerprint, read_results};
 use crate::mask::files::{self, Split};
 use crate::{Error, Result, error, input_file};
 
@@ -44,25 +44,37 @@ pub fn run(args: &ReportArgs) -> Result<()> {
         return Err(Error::input(format!("{} holds no results yet", path.display())));
     }
     let figures = Figures::of(&results);
-    let maps = args
-        .mask
-        .iter()
-        .map(|path| picture(path, &figures.run.masks))
-        .collect::<Result<Vec<_>>>()?;
     let speed = args.bench.as_deref().map(speeds).transpose()?.unwrap_or_default();
-    let worst = worst(&results.records);
+    let page = page(&results, &figures, &args.mask, &speed)?;
     if let Some(path) = &args.html {
-        let report = Report { figures: &figures, worst: &worst, maps: &maps, speed: &speed };
-        write(path, &html(&report))?;
+        write(path, &page)?;
     }
     if let Some(path) = &args.md {
         write(path, &format!("{}\n", markdown(&figures)))?;
     }
-    let missing = figures.run.jobs - results.records.len();
-    if missing > 0 && figures.run.shard.is_none() {
+    let run = &figures.run;
+    let own = (0..run.jobs).filter(|&job| run.shard.is_none_or(|shard| shard.holds(job))).count();
+    let missing = own.saturating_sub(results.records.len());
+    if missing > 0 {
         output::note(&format!("kscope: {missing} results are missing, the run is not finished"));
     }
+    if let Some(shard) = run.shard {
+        output::note(&format!("kscope: this is part {}/{} alone", shard.part, shard.of));
+    }
     Ok(())
+}
+
+/// The page on these results, with pictures of the masks in these files.
+pub(super) fn page(
+    results: &Results,
+    figures: &Figures,
+    masks: &[PathBuf],
+    speed: &[Speed],
+) -> Result<String> {
+    let maps = masks.iter().map(|path| picture(path, &figures.run.masks));
+    let maps = maps.collect::<Result<Vec<_>>>()?;
+    let worst = worst(&results.records);
+    Ok(html(&Report { figures, worst: &worst, maps: &maps, speed }))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
