@@ -7,32 +7,29 @@ use crate::numbers::{bytes, count, percent};
 /// What was run, the command, and the control, one line each.
 pub fn summary(figures: &Figures) -> Vec<String> {
     let (run, control) = (&figures.run, &figures.control);
-    vec![
-        format!(
-            "{}: {}, seed {}, question {}, {} cache, {} of commit {}",
-            run.model,
-            results(figures),
-            run.seed,
-            match run.protocol {
-                Protocol::After => "after the cut context",
-                Protocol::Prompt => "in the prompt",
-            },
-            run.kv_dtype,
-            run.tool,
-            run.commit.as_deref().unwrap_or("unknown")
-        ),
-        format!("command: {}", run.command),
-        format!(
-            "control: dense against itself over {} answers and positions: {} answers differ, {} probabilities differ, largest KLD {}",
-            count(control.n),
-            control.differing_answers,
-            control.differing_positions,
-            control.largest_kld
-        ),
-    ]
-    .into_iter()
-    .chain(run.does_not_fit.iter().map(|why| format!("left out: {why}")))
-    .collect()
+    let what = format!(
+        "{}: {}, seed {}, question {}, {} cache, {} of commit {}",
+        run.model,
+        results(figures),
+        run.seed,
+        match run.protocol {
+            Protocol::After => "after the cut context",
+            Protocol::Prompt => "in the prompt",
+        },
+        run.kv_dtype,
+        run.tool,
+        run.commit.as_deref().unwrap_or("unknown")
+    );
+    let control = format!(
+        "control: dense against itself over {} answers and positions: {} answers differ, {} probabilities differ, largest KLD {}",
+        count(control.n),
+        control.differing_answers,
+        control.differing_positions,
+        control.largest_kld
+    );
+    let commands = run.command.lines().map(|command| format!("command: {command}"));
+    let left_out = run.does_not_fit.iter().map(|why| format!("left out: {why}"));
+    std::iter::once(what).chain(commands).chain([control]).chain(left_out).collect()
 }
 
 /// How many results there are, of how many, and of which part.
@@ -44,6 +41,7 @@ fn results(figures: &Figures) -> String {
     };
     let counted = match here < own {
         true => format!("{} of {} results (not finished)", count(here), count(own)),
+        false if own == 1 => "1 result".to_owned(),
         false => format!("{} results", count(own)),
     };
     match run.shard {

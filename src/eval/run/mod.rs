@@ -3,6 +3,7 @@
 
 mod header;
 mod jobs;
+mod join;
 mod merge;
 mod record;
 mod rows;
@@ -12,6 +13,7 @@ mod stream;
 
 pub use header::{MaskHeader, RunHeader, SourceHeader, plan_fingerprint, sha256};
 pub use jobs::Shard;
+pub use join::join;
 pub use merge::merge;
 pub use record::{CONTROL, DENSE, GivenAnswer, Record};
 pub use rows::{Average, ControlFigures, Depths, Figures, Row};
