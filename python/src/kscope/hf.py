@@ -25,6 +25,7 @@ from ._store import Row
 NAME = "kscope"
 # What fingerprints call an architecture: Mistral's tensors are Llama's.
 ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+OTHER_ATTENTION = f'a KscopeCache needs model.set_attn_implementation("{NAME}"), and this model uses another attention'
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -45,9 +46,7 @@ class _Keys(torch.Tensor):
         if func in cls.SIZES:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **(kwargs or {}))
-        raise ValueError(
-            f'a KscopeCache needs model.set_attn_implementation("{NAME}"), and this model uses another attention'
-        )
+        raise ValueError(OTHER_ATTENTION)
 
 
 class _NoGradient(torch.autograd.Function):
@@ -85,7 +84,7 @@ class KscopeLayer(CacheLayerMixin):
     def __init__(self, plan, layer, dtype):
         super().__init__()
         self.plan, self.layer, self.dtype = plan, layer, dtype
-        self.length, self.rows = 0, []
+        self.length, self.rows, self.is_unread = 0, [], False
 
     @property
     def is_croppable(self):
@@ -103,8 +102,14 @@ class KscopeLayer(CacheLayerMixin):
             self.lazy_initialization(key_states, value_states)
         if len(key_states) != len(self.rows):
             raise ValueError(f"expected keys of {len(self.rows)} sequences, found {len(key_states)}")
+        if self.is_unread:
+            raise ValueError(OTHER_ATTENTION)
         # The attention function stores them: only there is it known which tokens are padding.
-        keys = key_states.as_subclass(_Keys)
+        if torch.compiler.is_compiling():
+            # Nothing of another class can be compiled, so that another attention shows at the next step.
+            keys, self.is_unread = key_states.view_as(key_states), True
+        else:
+            keys = key_states.as_subclass(_Keys)
         keys.kscope_layer = self
         return keys, value_states
 
@@ -123,7 +128,7 @@ class KscopeLayer(CacheLayerMixin):
     get_max_cache_shape = get_max_length
 
     def reset(self):
-        self.length, self.rows, self.is_initialized = 0, [], False
+        self.length, self.rows, self.is_unread, self.is_initialized = 0, [], False, False
 
     def crop(self, tokens_to_remove):
         """Removes the last `-tokens_to_remove` tokens; a positive number is the length to keep."""
@@ -305,8 +310,10 @@ def attention(module, query, key, value, attention_mask, dropout=0.0, scaling=No
     layer = getattr(key, "kscope_layer", None)
     if layer is None:
         return usual(key)
-    with torch._C.DisableTorchFunctionSubclass():
-        key = key.as_subclass(torch.Tensor)
+    layer.is_unread = False
+    if isinstance(key, _Keys):
+        with torch._C.DisableTorchFunctionSubclass():
+            key = key.as_subclass(torch.Tensor)
     shown = _shown(attention_mask)
     if layer.length == 0:
         layer.fill(key, value, shown)
