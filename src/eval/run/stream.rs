@@ -1,8 +1,8 @@
 //! The file of results: a header, and a line for each job in order. It is written line by line, and
 //! a run that was interrupted goes on after its last whole line.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::header::RunHeader;
@@ -90,14 +90,20 @@ impl Stream {
         std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;
         let path = folder.join("results.jsonl");
         let io = |cause: &std::io::Error| error::io("writing", &path, cause);
-        let held = match path.exists() {
-            true => std::fs::read_to_string(&path)
-                .map_err(|cause| error::io("reading", &path, &cause))?,
-            false => String::new(),
-        };
+        let opened = OpenOptions::new().read(true).append(true).create(true).open(&path);
+        let mut file = opened.map_err(|cause| io(&cause))?;
+        // The lock ends with the process. Some file systems know none; then two runs may meet.
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(Error::input(format!(
+                "{} is in use: another kscope eval is writing its results there; expected a folder of its own",
+                path.display()
+            )));
+        }
+        let mut held = String::new();
+        file.read_to_string(&mut held).map_err(|cause| error::io("reading", &path, &cause))?;
         // Cut off inside the header, nothing is lost.
         if !held.contains('\n') {
-            let mut file = File::create(&path).map_err(|cause| io(&cause))?;
+            file.set_len(0).map_err(|cause| io(&cause))?;
             file.write_all(line(header)?.as_bytes()).map_err(|cause| io(&cause))?;
             return Ok((Self { file: Some((file, path)) }, Vec::new()));
         }
@@ -111,7 +117,6 @@ impl Stream {
                 found.len()
             )));
         }
-        let file = OpenOptions::new().append(true).open(&path).map_err(|cause| io(&cause))?;
         file.set_len(end as u64).map_err(|cause| io(&cause))?;
         Ok((Self { file: Some((file, path)) }, results.records))
     }
