@@ -2,6 +2,12 @@
 //! Only regular files are opened, since a pipe, a device or a socket may never end or never begin,
 //! and no more is read than a file of that kind can hold.
 
+// What others wrote must not be able to end the program.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
+)]
+
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::path::Path;

@@ -1,6 +1,8 @@
 //! `kscope learn`: importance and a mask, learned on the model's own answers.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
@@ -11,14 +13,14 @@ use super::values;
 use crate::learn::check::CheckRow;
 use crate::learn::data::Task;
 use crate::learn::estimate::{Rates, estimate};
-use crate::learn::run::{self, LearnEvent, LearnRequest, LearnStart, Outcome};
+use crate::learn::run::{self, CheckpointFolder, LearnEvent, LearnRequest, LearnStart, Outcome};
 use crate::learn::train::{Settings, Stage, Variant};
 use crate::mask::files::{self, Contents, Format, Split};
 use crate::mask::{Window, bytes, fingerprint};
 use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::load::Source;
-use crate::{Error, Result, numbers};
+use crate::{Error, Result, machine, numbers};
 
 /// Arguments of `kscope learn`.
 #[derive(Debug, clap::Args)]
@@ -141,6 +143,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         return Err(Error::input("--out FILE says where the mask goes"));
     };
     Format::expect_own(out)?;
+    files::check_writable(out)?;
     let settings = settings(args);
     settings.check()?;
     let model = args.model.load()?;
@@ -172,22 +175,57 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         .or(args.checkpoints.as_ref())
         .cloned()
         .unwrap_or_else(|| out.with_extension("learning"));
-    let checkpoint = folder.join("state.safetensors");
-    if args.resume.is_none() {
-        run::prepare_checkpoint(&checkpoint)?;
-    }
-    let bar = ProgressLine::new("prefilling");
-    let outcome = run::learn(&model, &request, &checkpoint, args.resume.is_some(), &mut |event| {
-        show(&bar, &request.settings, event);
-        Ok(())
-    })?;
-    bar.finish();
-    files::save(out, &Contents::Mask(outcome.file.clone()), false)?;
+    let stop = asked_to_stop();
+    let place = CheckpointFolder::claim(&folder)?;
+    let outcome = learn(&model, &request, &place, args.resume.is_some(), &stop)?;
+    files::save(out, &Contents::Mask(outcome.file.clone()), false)
+        .map_err(|error| place.survives(&error))?;
     if args.json {
         output::json(&report(args, &outcome))
     } else {
         output::line(&table(&out.display().to_string(), args.baked, &outcome))
     }
+}
+
+/// A flag that a signal sets which asks the program to end; asked twice, it ends at once.
+fn asked_to_stop() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    #[cfg(unix)]
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // `nohup` and shells that start work in the background have some ignored.
+        if machine::ignores(signal) {
+            continue;
+        }
+        // Without a handler a signal ends the program, as ever.
+        let _ = signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop));
+        let _ = signal_hook::flag::register(signal, Arc::clone(&stop));
+    }
+    stop
+}
+
+/// Learns until the end, or until the program is asked to stop: then what was learned is saved.
+fn learn(
+    model: &Arc<Model>,
+    request: &LearnRequest,
+    place: &CheckpointFolder,
+    resume: bool,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    let bar = ProgressLine::new("prefilling");
+    let mut has_learned = resume;
+    let outcome = run::learn(model, request, place, resume, &mut |event| {
+        has_learned |= matches!(event, LearnEvent::Update(_));
+        show(&bar, &request.settings, event);
+        if stop.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+    });
+    bar.finish();
+    outcome.map_err(|error| match error {
+        Error::Cancelled if has_learned => place.survives(&Error::run("learning was stopped")),
+        Error::Cancelled => Error::run(
+            "learning was stopped before its first update: there is nothing to go on from",
+        ),
+        error => error,
+    })
 }
 
 fn settings(args: &LearnArgs) -> Settings {

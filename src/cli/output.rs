@@ -27,11 +27,20 @@ pub fn spoken(text: &str) -> Result<()> {
 }
 
 fn write(text: &str) -> Result<()> {
+    expect_open()?;
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(cause) => Err(failed(&cause)),
+    }
+}
+
+/// Refuses to print where nobody would see it.
+pub(super) fn expect_open() -> Result<()> {
+    match super::closed::stdout_was_closed() {
+        true => Err(Error::run("writing to standard output: it is closed")),
+        false => Ok(()),
     }
 }
 

@@ -60,6 +60,9 @@ enum Command {
 
 /// Parses the arguments, runs the command and turns its result into an exit code.
 pub fn main() -> ExitCode {
+    // A file that may not grow any further (`ulimit -f`) is then an error, not the end.
+    #[cfg(unix)]
+    let _ = signal_hook::flag::register(libc::SIGXFSZ, Default::default());
     let done = match Cli::try_parse() {
         Ok(cli) => dispatch(&cli),
         // Help and version are asked for; all else is wrong arguments.
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
 
 /// Prints what was asked for instead of a command, in colours where the terminal has them.
 fn print(asked: &clap::Error) -> Result<()> {
+    output::expect_open()?;
     match asked.print().and_then(|()| std::io::stdout().flush()) {
         Err(cause) if cause.kind() != ErrorKind::BrokenPipe => Err(output::failed(&cause)),
         _ => Ok(()),

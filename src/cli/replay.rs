@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::Result;
 use crate::cli::inspect::{ScreenArgs, finish};
+use crate::cli::output;
 use crate::decode::sampler::Sampling;
 use crate::decode::worker::Prompt;
 use crate::tui::app::action::Action;
@@ -32,6 +33,12 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let began = Instant::now();
     let (theme, keys, mouse) = args.screen.settings()?;
     let mut player = Player::open(&args.file)?;
+    if player.is_cut() {
+        output::note(&format!(
+            "kscope: {}: the last line is cut off and left out",
+            args.file.display()
+        ));
+    }
     let interactive = args.screen.is_interactive();
     let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {

@@ -81,7 +81,7 @@ fn two_runs_never_write_one_file() {
     let run = || eval(&[&CODES[..], &["--out", &out]].concat());
     let file = std::fs::File::create(folder.path().join("results.jsonl")).unwrap();
     file.lock().unwrap();
-    refused(run(), &["results.jsonl", "another run is writing here"]);
+    refused(run(), &["results.jsonl", "another kscope eval is writing"]);
     file.unlock().unwrap();
     success(run());
 }

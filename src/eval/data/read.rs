@@ -66,6 +66,7 @@ impl DataFile {
 }
 
 /// Where a RULER prompt ends its context and asks: kvpress' places.
+#[allow(clippy::expect_used, reason = "the patterns are fixed, and tests read with them")]
 static QUESTIONS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
         r"What (?:is|are all) the special magic",

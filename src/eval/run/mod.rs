@@ -1,6 +1,9 @@
 //! One evaluation: its jobs in a fixed order, their results as JSON lines that an interrupted run
 //! goes on from, parts of a run put together, and the rows of a table.
 
+// What others wrote must not be able to end the program.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+
 mod header;
 mod jobs;
 mod join;

@@ -90,13 +90,14 @@ impl Stream {
         std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;
         let path = folder.join("results.jsonl");
         let io = |cause: &std::io::Error| error::io("writing", &path, cause);
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.read(true).append(true).create(true).open(&path).map_err(|cause| io(&cause))?;
-        // Two runs in one file would tear its lines. Where the file system knows no locks, nothing
-        // is said.
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            return Err(Error::input(format!("{}: another run is writing here", path.display())));
+        let opened = OpenOptions::new().read(true).append(true).create(true).open(&path);
+        let mut file = opened.map_err(|cause| io(&cause))?;
+        // The lock ends with the process. Some file systems know none; then two runs may meet.
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(Error::input(format!(
+                "{} is in use: another kscope eval is writing its results there; expected a folder of its own",
+                path.display()
+            )));
         }
         let mut held = String::new();
         file.read_to_string(&mut held).map_err(|cause| error::io("reading", &path, &cause))?;

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::checkpoint::{self, CheckpointFolder};
 use super::report::{self, Checked};
 use super::request::LearnRequest;
 use crate::learn::check::{CheckRow, Cost, Verdict};
-use crate::learn::data::{HaystackPart, Task};
+use crate::learn::data::Task;
 use crate::learn::train::{Dense, Pool, Stage, TrainState, Trainer, Update, Wanted};
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::select::select;
@@ -78,7 +79,7 @@ const LEAST_RECALL: f64 = 0.2;
 pub fn learn(
     model: &Arc<Model>,
     request: &LearnRequest,
-    checkpoint: &Path,
+    checkpoint: &CheckpointFolder,
     resume: bool,
     report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<Outcome> {
@@ -89,7 +90,7 @@ pub fn learn(
         ));
     }
     let began = Instant::now();
-    let key = key(model, request);
+    let (checkpoint, key) = (checkpoint.file(), key(model, request));
     let state = match (&request.start, resume) {
         (_, true) => Some(TrainState::load(checkpoint, &request.settings, &key)?),
         (Some(start), false) => Some(start.state(model, &request.settings)?),
@@ -203,15 +204,10 @@ fn train(
 
 /// What a checkpoint belongs to besides its settings: model and data.
 fn key(model: &Model, request: &LearnRequest) -> String {
-    let texts: Vec<(&str, usize)> = request
-        .haystack
-        .pieces
-        .iter()
-        .map(|piece| (piece.name.as_str(), piece.part(HaystackPart::Training).len()))
-        .collect();
     let mut key = json!({
         "model": fingerprint(&model.config().geometry()),
-        "texts": texts,
+        "weights": checkpoint::weights_sha256(model),
+        "texts": checkpoint::texts(&request.haystack.pieces),
         "tasks": request.tasks,
         "lengths": request.lengths,
         "pool": request.pool,
@@ -245,13 +241,4 @@ fn fill(
     report(&LearnEvent::Dense(pool.dense.clone()))?;
     pool.check_dense(LEAST_RECALL)?;
     Ok(pool)
-}
-
-/// Creates the folder of a checkpoint.
-pub fn prepare_checkpoint(checkpoint: &Path) -> Result<()> {
-    match checkpoint.parent() {
-        Some(folder) => std::fs::create_dir_all(folder)
-            .map_err(|cause| crate::error::io("making", folder, &cause)),
-        None => Ok(()),
-    }
 }

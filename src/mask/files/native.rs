@@ -139,8 +139,10 @@ fn describe(contents: &Contents) -> HashMap<String, String> {
 fn sort_header(bytes: &mut [u8]) -> Result<()> {
     let failed =
         |error: serde_json::Error| Error::run(format!("ordering a safetensors header: {error}"));
-    let length =
-        u64::from_le_bytes(bytes[..8].try_into().expect("a header starts with 8 bytes")) as usize;
+    let Some(eight) = bytes.first_chunk() else {
+        return Err(Error::run("ordering a safetensors header: it has no length"));
+    };
+    let length = u64::from_le_bytes(*eight) as usize;
     let header = &mut bytes[8..8 + length];
     let mut json: serde_json::Value = serde_json::from_slice(header).map_err(failed)?;
     json.sort_all_objects();

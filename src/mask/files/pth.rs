@@ -79,8 +79,9 @@ fn counts_are_possible(bytes: &[u8]) -> bool {
     let most = bytes.len() as u64 / 46;
     let claim = |record: &[u8]| match *record {
         [b'P', b'K', 5, 6, _, _, _, _, _, _, a, b, ..] => u64::from(u16::from_le_bytes([a, b])),
-        [b'P', b'K', 6, 6, ref rest @ ..] if rest.len() >= 36 => {
-            u64::from_le_bytes(rest[28..36].try_into().expect("eight bytes were taken"))
+        [b'P', b'K', 6, 6, ref rest @ ..] => {
+            let eight = rest.get(28..).and_then(|rest| rest.first_chunk());
+            eight.map_or(0, |eight| u64::from_le_bytes(*eight))
         }
         _ => 0,
     };

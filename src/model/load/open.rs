@@ -112,6 +112,7 @@ impl Opened {
                 Some(TensorDecoder::new(read, placement))
             }
         };
+        self.tensors.intact()?;
         let decoder = match tensors {
             None => Decoder::new(self.config, weights)?,
             Some(tensors) => Decoder::on_device(self.config, weights, tensors)?,

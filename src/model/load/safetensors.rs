@@ -44,7 +44,9 @@ struct Shard {
 
 impl Shard {
     fn new(name: String, bytes: Bytes) -> Result<Self> {
-        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(|cause| {
+        let read = SafeTensors::read_metadata(&bytes);
+        bytes.intact()?;
+        let (header, metadata) = read.map_err(|cause| {
             let cause = file_kind::mistaken(&bytes)
                 .or_else(|| other_size(&bytes))
                 .unwrap_or_else(|| cause.to_string());
@@ -303,6 +305,10 @@ impl Tensors for Checkpoint {
 
     fn stored_bytes(&self) -> Option<u64> {
         Some(Checkpoint::stored_bytes(self))
+    }
+
+    fn intact(&self) -> Result<()> {
+        self.files.iter().try_for_each(|file| file.bytes.intact())
     }
 
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<StoredMatrix> {

@@ -264,7 +264,7 @@ impl Gguf {
                 part.name
             )));
         }
-        let cols = *shape.last().expect("tensors have at least one dimension");
+        let cols = shape.last().copied().unwrap_or(0);
         let rows = info.shape.elem_count() / cols.max(1);
         let broken = |what: String| Error::input(format!("{}: tensor `{name}` {what}", part.name));
         let element =
@@ -350,7 +350,7 @@ impl Gguf {
         let wide = match element {
             GgufElement::Candle(dtype) => by_candle(dtype)
                 .map_err(|cause| broken(format!("cannot be read: {}", first_line(&cause))))?,
-            _ => element.widen(&raw).expect("all but candle's types are widened here"),
+            _ => element.widen(&raw).ok_or_else(|| broken("cannot be read".to_owned()))?,
         };
         let matrix = Matrix::new(rows, cols, Elements::F32(wide.into()))?;
         Ok(match element {
@@ -389,6 +389,10 @@ impl Tensors for Gguf {
     fn stored_bytes(&self) -> Option<u64> {
         let data = |part: &Part| (part.bytes.len() as u64).saturating_sub(part.header.data_start);
         Some(self.parts.iter().map(data).sum())
+    }
+
+    fn intact(&self) -> Result<()> {
+        self.parts.iter().try_for_each(|part| part.bytes.intact())
     }
 
     fn stored_name(&self, name: &str) -> String {

@@ -152,7 +152,8 @@ impl<'a> Reader<'a> {
     }
 
     fn bytes<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        Ok(self.take(N)?.try_into().expect("as many bytes as were taken"))
+        let taken = self.take(N)?;
+        taken.first_chunk().copied().ok_or_else(|| "its header ends too early".to_owned())
     }
 
     fn u32(&mut self) -> Result<u32, String> {
