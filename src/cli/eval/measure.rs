@@ -24,7 +24,7 @@ use crate::eval::text::{BaseFile, BaseWriter};
 use crate::mask::Window;
 use crate::model::Model;
 use crate::numbers::count;
-use crate::{Error, Result, error};
+use crate::{Error, Result, input_file};
 
 /// Arguments of `kscope eval`.
 #[derive(Debug, Clone, clap::Args)]
@@ -347,8 +347,7 @@ impl MeasureArgs {
         let templates: Templates = match &self.prompts {
             None => Templates::new(),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|cause| error::io("reading", path, &cause))?;
+                let text = input_file::read_json(path, input_file::SETTINGS)?;
                 serde_json::from_str(&text).map_err(|cause| {
                     Error::input(format!(
                         "{}: expected an object of prompts by data set, found {cause}",
