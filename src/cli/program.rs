@@ -9,7 +9,7 @@ use super::{
     bench, compare, completions, eval, fetch, inspect, learn, man, mask, model, output, plan,
     replay, report, run, score, selftest, sweep,
 };
-use crate::Result;
+use crate::{Result, machine};
 
 /// See and steer K-cache channel pruning: without a command, the inspector opens on a model.
 #[derive(Debug, Parser)]
@@ -60,7 +60,7 @@ enum Command {
 /// Parses the arguments, runs the command and turns its result into an exit code.
 pub fn main() -> ExitCode {
     let done = match Cli::try_parse() {
-        Ok(cli) => dispatch(&cli),
+        Ok(cli) => machine::check_thread_variable().and_then(|()| dispatch(&cli)),
         // Help and version are asked for; all else is wrong arguments.
         Err(asked) if !asked.use_stderr() => print(&asked),
         Err(error) => return refuse(&error),

@@ -62,10 +62,10 @@ pub struct MeasureArgs {
           value_parser = values::tokens)]
     pub(super) ctx: Vec<usize>,
     /// Samples of each recall task and length, and most lines of a data file
-    #[arg(long, default_value_t = 20, value_name = "N")]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = values::number)]
     pub(super) samples: usize,
     /// Chunks of each text; for the stability suite of each of its three parts
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = values::number)]
     pub(super) chunks: usize,
     /// When the question comes: after the context was cut (kvpress), or in the prompt (RULER)
     #[arg(long, value_enum, default_value = "after")]

@@ -4,5 +4,7 @@ mod learning;
 mod report;
 mod request;
 
-pub use learning::{LearnEvent, Outcome, VALIDATION, learn, prepare_checkpoint};
+pub use learning::{
+    LearnEvent, Outcome, VALIDATION, learn, leave_no_empty_folder, prepare_checkpoint,
+};
 pub use request::{CHECK_PROMPTS, LearnRequest, LearnStart, POOL, default_tasks, texts};

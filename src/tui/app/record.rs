@@ -1,36 +1,64 @@
 //! Recordings: one event per line as JSON, written during a session and played later.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::decode::worker::{Envelope, Event};
 use crate::numbers::count;
 use crate::{Error, Result, error, input_file};
 
-/// Writes events to a file.
+/// Writes events to a file, which is made when the model is there: arguments that are refused cost
+/// no earlier recording.
 pub struct Recorder {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: Option<BufWriter<File>>,
+    /// Lines from before there is a file.
+    early: Vec<u8>,
 }
 
 impl Recorder {
-    /// Begins a recording. An existing file is replaced.
+    /// Begins a recording. An existing file is replaced when the model is there; one that cannot be
+    /// written is refused now.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).map_err(|cause| error::io("recording to", path, &cause))?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+        let io = |cause: std::io::Error| error::io("recording to", path, &cause);
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => return Err(io(ErrorKind::IsADirectory.into())),
+            Ok(found) if found.is_file() => {
+                drop(File::options().append(true).open(path).map_err(io)?);
+            }
+            Ok(_) => {}
+            Err(_) => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                std::fs::metadata(folder.unwrap_or(Path::new("."))).map_err(io)?;
+            }
+        }
+        Ok(Self { path: path.to_owned(), file: None, early: Vec::new() })
     }
 
     /// Adds an event.
     pub fn write(&mut self, envelope: &Envelope) -> Result<()> {
-        let written = serde_json::to_writer(&mut self.file, envelope).map_err(std::io::Error::from);
-        let ended = written.and_then(|()| self.file.write_all(b"\n"));
-        ended.map_err(|cause| error::io("recording to", &self.path, &cause))
+        let io = |cause: std::io::Error| error::io("recording to", &self.path, &cause);
+        if self.file.is_none() && matches!(envelope.event, Event::Loaded(_)) {
+            let mut file = BufWriter::new(File::create(&self.path).map_err(io)?);
+            file.write_all(&std::mem::take(&mut self.early)).map_err(io)?;
+            self.file = Some(file);
+        }
+        let line = |out: &mut dyn Write| {
+            serde_json::to_writer(&mut *out, envelope).map_err(std::io::Error::from)?;
+            out.write_all(b"\n")
+        };
+        match &mut self.file {
+            Some(file) => line(file),
+            None => line(&mut self.early),
+        }
+        .map_err(io)
     }
 
     /// Makes sure that everything is in the file.
     pub fn flush(&mut self) -> Result<()> {
-        self.file.flush().map_err(|cause| error::io("recording to", &self.path, &cause))
+        let flushed = self.file.as_mut().map_or(Ok(()), BufWriter::flush);
+        flushed.map_err(|cause| error::io("recording to", &self.path, &cause))
     }
 }
 

@@ -206,8 +206,8 @@ impl Gguf {
         if !self.holds(name) {
             return Ok(None);
         }
-        let elements = self.info(name)?.shape.elem_count();
-        Ok(Some(self.read(name, &[elements], false)?.matrix.widened()))
+        let pairs = self.head_dim()? / 2;
+        Ok(Some(self.read(name, &[pairs], false)?.matrix.widened()))
     }
 
     /// What a user should know of the metadata; keys that change the result and are not supported
@@ -255,7 +255,7 @@ impl Gguf {
                 element.block_len()
             )));
         }
-        let row_bytes = cols / element.block_len() * element.block_bytes();
+        let row_bytes = (cols / element.block_len()).saturating_mul(element.block_bytes());
         let start = part.header.data_start.saturating_add(info.offset) as usize;
         let bytes = rows
             .checked_mul(row_bytes)
