@@ -78,6 +78,22 @@ pub fn ignores(signal: i32) -> bool {
     (1..=64).contains(&signal) && mask >> (signal - 1) & 1 == 1
 }
 
+/// Most threads of a computation.
+pub const MOST_THREADS: usize = 1024;
+
+/// Refuses more threads than [`MOST_THREADS`] in the variable that rayon reads.
+pub fn check_thread_variable() -> Result<()> {
+    const NAME: &str = "RAYON_NUM_THREADS";
+    let asked = std::env::var(NAME).ok().and_then(|text| text.parse::<usize>().ok());
+    match asked.filter(|&threads| threads > MOST_THREADS) {
+        None => Ok(()),
+        Some(threads) => Err(Error::input(format!(
+            "{NAME} must be at most {}, not {threads}",
+            numbers::count(MOST_THREADS)
+        ))),
+    }
+}
+
 /// Sets the number of threads of every computation; without a number, `RAYON_NUM_THREADS` or all
 /// processors.
 pub fn set_threads(threads: Option<usize>) -> Result<()> {

@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
         "element",
         "error",
         "input_file",
+        "json_keys",
         "machine",
         "mask",
         "numbers",
@@ -438,4 +439,33 @@ fn defects_are_seen_below_the_declaration_of_tests() {
         assert_eq!(public_types(&file(&format!("{declared} struct Pen<T>(T);"))), ["Pen"]);
     }
     assert!(public_types(&file("struct Own;\n// pub struct Said;\npub fn f() {}")).is_empty());
+}
+
+/// Where files may be opened besides `input_file.rs`: what the program wrote itself, and what the
+/// system tells.
+const OPENS_FILES: &[&str] = &[
+    "src/input_file.rs",
+    "src/machine.rs",
+    "src/bench/tui.rs",
+    "src/eval/run/stream.rs",
+    "src/mask/files/save.rs",
+    "src/model/fetch/models.rs",
+    "src/tui/app/log.rs",
+    "src/tui/app/record.rs",
+];
+
+#[test]
+fn files_from_outside_are_opened_in_one_place() {
+    let ways = ["File::open(", "fs::read(", "fs::read_to_string(", "OpenOptions", "File::options("];
+    for path in sources(&root().join("src")) {
+        let inside = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        let is_test = inside.contains("/tests") || inside.contains("/testing");
+        if is_test || OPENS_FILES.contains(&&*inside) {
+            continue;
+        }
+        let code = code(&path);
+        for way in ways {
+            assert!(!code.contains(way), "{inside} uses `{way}..)`: read it with input_file");
+        }
+    }
 }

@@ -44,10 +44,10 @@ pub struct LearnArgs {
     #[arg(long, value_name = "S", default_value_t = 0.7)]
     sparsity: f64,
     /// Kept channels per head come in multiples of this: 1, 2, 4, 8, 16 or 32
-    #[arg(long, value_name = "N", default_value_t = files::DEFAULT_ALIGN)]
+    #[arg(long, value_name = "N", default_value_t = files::DEFAULT_ALIGN, value_parser = values::number)]
     align: usize,
     /// Updates of stage 1 [default: 150 up to sparsity 0.5, 250 above]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number)]
     steps: Option<usize>,
     /// Weight of the mean factor in the loss [default: follows the sparsity]
     #[arg(long, value_name = "W")]
@@ -56,13 +56,13 @@ pub struct LearnArgs {
     #[arg(long, value_name = "LR")]
     lr: Option<f64>,
     /// Updates of stage 2, four samples each
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number)]
     mask_steps: Option<usize>,
     /// Learning rate of stage 2
     #[arg(long, value_name = "LR")]
     mask_lr: Option<f64>,
     /// Samples whose gradients are averaged in one update of stage 2
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number)]
     accumulate: Option<usize>,
     /// Take importance from this file (or a mask file that holds it) instead of stage 1; with
     /// --mask-steps 0 its cut is checked as it is
@@ -83,7 +83,7 @@ pub struct LearnArgs {
     #[arg(long, hide_short_help = true)]
     authors_masks: bool,
     /// Prefilled samples to learn from, kept in memory
-    #[arg(long, value_name = "N", default_value_t = run::POOL)]
+    #[arg(long, value_name = "N", default_value_t = run::POOL, value_parser = values::number)]
     pool: usize,
     /// Kinds of samples, taken in turn [default: all; for the demo model codes and text]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "TASKS")]
@@ -110,7 +110,7 @@ pub struct LearnArgs {
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
     /// Prompts of the held-out check, seven questions each; 0 leaves it out
-    #[arg(long, value_name = "N", default_value_t = run::CHECK_PROMPTS)]
+    #[arg(long, value_name = "N", default_value_t = run::CHECK_PROMPTS, value_parser = values::number)]
     check_prompts: usize,
     /// Leave the training-free rules out of the check
     #[arg(long)]
@@ -155,11 +155,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         )));
     }
     let texts = run::texts(&model, &args.haystack, &args.haystack_field)?;
-    if texts.0.pieces.is_empty() {
-        output::note(
-            "kscope: no natural text is used, only generated sentences; --haystack FILE or `kscope fetch texts` gives some",
-        );
-    }
+    let lacks_text = texts.0.pieces.is_empty();
     let mut request = LearnRequest::new(&model, texts, settings, args.ctx)?;
     if !args.tasks.is_empty() {
         request.tasks.clone_from(&args.tasks);
@@ -177,7 +173,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         .unwrap_or_else(|| out.with_extension("learning"));
     let stop = asked_to_stop();
     let place = CheckpointFolder::claim(&folder)?;
-    let outcome = learn(&model, &request, &place, args.resume.is_some(), &stop)?;
+    let outcome = learn((&model, lacks_text), &request, &place, args.resume.is_some(), &stop)?;
     files::save(out, &Contents::Mask(outcome.file.clone()), false)
         .map_err(|error| place.survives(&error))?;
     if args.json {
@@ -205,7 +201,7 @@ fn asked_to_stop() -> Arc<AtomicBool> {
 
 /// Learns until the end, or until the program is asked to stop: then what was learned is saved.
 fn learn(
-    model: &Arc<Model>,
+    (model, mut lacks_text): (&Arc<Model>, bool),
     request: &LearnRequest,
     place: &CheckpointFolder,
     resume: bool,
@@ -215,6 +211,12 @@ fn learn(
     let mut has_learned = resume;
     let outcome = run::learn(model, request, place, resume, &mut |event| {
         has_learned |= matches!(event, LearnEvent::Update(_));
+        // Said once the request is known to be one that can be learned.
+        if std::mem::take(&mut lacks_text) {
+            output::note(
+                "kscope: no natural text is used, only generated sentences; --haystack FILE or `kscope fetch texts` gives some",
+            );
+        }
         show(&bar, &request.settings, event);
         if stop.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
     });

@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use crate::printable::{Breaks, printable, printable_json};
+use crate::printable::{Breaks, message, printable, printable_json};
 use crate::{Error, Result};
 
 /// Writes `text` and a line end to standard output, control characters written out.
@@ -49,10 +49,10 @@ pub fn failed(cause: &std::io::Error) -> Error {
     Error::run(format!("writing to standard output: {cause}"))
 }
 
-/// Writes one line to standard error. It may be a terminal that is gone, which is no reason to
-/// panic.
+/// Writes one message to standard error, as one line. It may be a terminal that is gone, which is no
+/// reason to panic.
 pub fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", printable(text, Breaks::Shown));
+    let _ = writeln!(std::io::stderr(), "{}", message(text));
 }
 
 /// Prints a report: as a JSON object, or as the text that `text` makes of it.

@@ -9,8 +9,7 @@ use super::{
     bench, compare, completions, eval, fetch, inspect, learn, man, mask, model, output, plan,
     replay, report, run, score, selftest, sweep,
 };
-use crate::Result;
-use crate::printable::{Breaks, printable};
+use crate::{Result, machine};
 
 /// See and steer K-cache channel pruning: without a command, the inspector opens on a model.
 #[derive(Debug, Parser)]
@@ -64,10 +63,10 @@ pub fn main() -> ExitCode {
     #[cfg(unix)]
     let _ = signal_hook::flag::register(libc::SIGXFSZ, Default::default());
     let done = match Cli::try_parse() {
-        Ok(cli) => dispatch(&cli),
+        Ok(cli) => machine::check_thread_variable().and_then(|()| dispatch(&cli)),
         // Help and version are asked for; all else is wrong arguments.
         Err(asked) if !asked.use_stderr() => print(&asked),
-        Err(error) => return refuse(error),
+        Err(error) => return refuse(&error),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,16 +86,37 @@ fn print(asked: &clap::Error) -> Result<()> {
     }
 }
 
-/// Says what is wrong with the program's arguments. These may be names of files: they are parsed
-/// once more with control characters written out, so that the message has them so.
-fn refuse(error: clap::Error) -> ExitCode {
-    let arguments = std::env::args_os();
-    let shown = arguments
-        .map(|argument| printable(&argument.to_string_lossy(), Breaks::Shown).into_owned());
-    let error = Cli::try_parse_from(shown).err().unwrap_or(error);
-    // Standard error may be gone, which is no reason to panic.
-    let _ = error.print();
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+/// Says what is wrong with the program's arguments, in one sentence as for all other input. A
+/// command that lacks its subcommand shows its help.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Standard error may be gone, which is no reason to panic.
+        let _ = error.print();
+    } else {
+        output::note(&format!("kscope: {}", sentence(&error.render().to_string())));
+    }
+    ExitCode::from(2)
+}
+
+/// The sentence of a message of clap's: what is wrong, its hints, and where the help is.
+fn sentence(rendered: &str) -> String {
+    let wrong = rendered.strip_prefix("error: ").unwrap_or(rendered);
+    let (wrong, usage) = wrong.split_once("\nUsage: ").unwrap_or((wrong, ""));
+    let wrong = wrong.split("\nFor more information").next().unwrap_or(wrong);
+    let lines = wrong.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut said = String::new();
+    for line in lines {
+        said.push_str(match (said.is_empty(), line.starts_with("tip: ")) {
+            (true, _) => "",
+            (_, true) => "; ",
+            _ => " ",
+        });
+        said.push_str(line);
+    }
+    let is_name = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let command = usage.split_whitespace().skip(1).take_while(is_name);
+    let command: Vec<&str> = std::iter::once("kscope").chain(command).collect();
+    format!("{said} (see `{} --help`)", command.join(" "))
 }
 
 fn dispatch(cli: &Cli) -> Result<()> {
@@ -118,5 +138,39 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Some(Command::Selftest(args)) => selftest::run(args),
         Some(Command::Completions(args)) => completions::run(args),
         Some(Command::Man(args)) => man::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(arguments: &[&str]) -> String {
+        let all = std::iter::once("kscope").chain(arguments.iter().copied());
+        sentence(&Cli::try_parse_from(all).expect_err("wrong arguments").render().to_string())
+    }
+
+    #[test]
+    fn wrong_arguments_are_one_sentence_with_hint_and_help() {
+        for (arguments, expected) in [
+            (
+                &["run", "--batsh", "1"][..],
+                "unexpected argument '--batsh' found; tip: a similar argument exists: '--batch' (see `kscope run --help`)",
+            ),
+            (
+                &["mask", "import", "a"],
+                "the following required arguments were not provided: <OUT> (see `kscope mask import --help`)",
+            ),
+            (
+                &["run", "--sink", "x"],
+                "invalid value 'x' for '--sink <TOKENS>': expected tokens such as 32768 or 32k (see `kscope --help`)",
+            ),
+            (
+                &["rum"],
+                "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run' (see `kscope --help`)",
+            ),
+        ] {
+            assert_eq!(said(arguments), expected);
+        }
     }
 }

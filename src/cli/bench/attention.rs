@@ -32,7 +32,7 @@ pub(super) struct BenchAttentionArgs {
           value_parser = DtypeOf::CACHE, hide_possible_values = true)]
     dtype: Vec<Dtype>,
     /// Numbers of threads
-    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    #[arg(long, value_delimiter = ',', default_value = "1,2", value_parser = values::threads)]
     threads: Vec<usize>,
     /// Where: cpu, cuda or cuda:N. On a GPU the settings are fixed: those of the LeanK authors, and
     /// one sequence at 8k to 128k

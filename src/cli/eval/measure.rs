@@ -25,7 +25,7 @@ use crate::eval::text::{BaseFile, BaseWriter, EvalText};
 use crate::mask::Window;
 use crate::model::Model;
 use crate::numbers::count;
-use crate::{Error, Result, error};
+use crate::{Error, Result, input_file};
 
 /// Arguments of `kscope eval`.
 #[derive(Debug, Clone, clap::Args)]
@@ -63,10 +63,10 @@ pub struct MeasureArgs {
           value_parser = values::tokens)]
     pub(super) ctx: Vec<usize>,
     /// Samples of each recall task and length, and most lines of a data file
-    #[arg(long, default_value_t = 20, value_name = "N")]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = values::number)]
     pub(super) samples: usize,
     /// Chunks of each text; for the stability suite of each of its three parts
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = values::number)]
     pub(super) chunks: usize,
     /// When the question comes: after the context was cut (kvpress), or in the prompt (RULER)
     #[arg(long, value_enum, default_value = "after")]
@@ -354,8 +354,7 @@ impl MeasureArgs {
         let templates: Templates = match &self.prompts {
             None => Templates::new(),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|cause| error::io("reading", path, &cause))?;
+                let text = input_file::read_json(path, input_file::SETTINGS)?;
                 serde_json::from_str(&text).map_err(|cause| {
                     Error::input(format!(
                         "{}: expected an object of prompts by data set, found {cause}",

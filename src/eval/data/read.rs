@@ -13,7 +13,7 @@ use crate::eval::prompt::PromptText;
 use crate::eval::recall::RecallTask;
 use crate::eval::run::sha256;
 use crate::eval::score::ScoreMetric;
-use crate::{Error, Result, error};
+use crate::{Error, Result, error, input_file};
 
 /// LongBench's prompts by data set, from the user's `dataset2prompt.json`.
 pub type Templates = HashMap<String, String>;
@@ -36,8 +36,7 @@ impl DataFile {
     /// For lines of no known data set, and those that lack what their data set has, by number.
     pub fn read(path: &Path, templates: &Templates, most: usize) -> Result<Self> {
         let shown = path.display();
-        let text =
-            std::fs::read_to_string(path).map_err(|cause| error::io("reading", path, &cause))?;
+        let text = input_file::read_text(path, input_file::DATA)?;
         let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         // RULER's files are all called validation.jsonl, each in its task's folder.
         let own = stem(path).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::header::RunHeader;
 use super::record::Record;
-use crate::{Error, Result, error};
+use crate::{Error, Result, error, input_file};
 
 /// A header and its records.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +59,7 @@ pub const VERSION: u32 = 1;
 
 /// Reads a whole file of results; a last line that was cut off is left out.
 pub fn read_results(path: &Path) -> Result<Results> {
-    let text = std::fs::read_to_string(path).map_err(|cause| error::io("reading", path, &cause))?;
+    let text = input_file::read_text(path, input_file::RESULTS)?;
     Ok(whole_lines(&text, &path.display().to_string())?.0)
 }
 

@@ -16,6 +16,7 @@ use crate::mask::files::{MaskFile, Origin};
 use crate::mask::select::select;
 use crate::mask::{CachePlan, Importance, fingerprint};
 use crate::model::Model;
+use crate::numbers::count;
 use crate::{Error, Result, machine};
 
 /// Progress of a learning run.
@@ -88,6 +89,18 @@ pub fn learn(
         return Err(Error::input(
             "stage 1 has at least one update, and none where learning goes on from given importance",
         ));
+    }
+    if request.pool == 0 {
+        return Err(Error::input("--pool must be at least 1: there is no sample to learn from"));
+    }
+    let window = request.settings.window;
+    if window.middle(request.lengths.1) == 0 {
+        return Err(Error::input(format!(
+            "sink {} and recent {} keep every token of contexts up to {}, so there is nothing to prune",
+            count(window.sink),
+            count(window.recent),
+            count(request.lengths.1)
+        )));
     }
     let began = Instant::now();
     let (checkpoint, key) = (checkpoint.file(), key(model, request));
@@ -225,9 +238,10 @@ fn fill(
 ) -> Result<Pool> {
     let samples = request.pool + VALIDATION;
     let config = model.config();
-    let bytes =
-        (2 * config.layers * config.kv_width() * 2 * (request.lengths.0 + request.lengths.1) / 2
-            * samples) as u64;
+    let tokens = (request.lengths.0 + request.lengths.1) / 2;
+    let bytes = [config.kv_width(), tokens, samples]
+        .iter()
+        .fold(4 * config.layers as u64, |bytes, &factor| bytes.saturating_mul(factor as u64));
     machine::check_memory(&format!("a pool of {samples} prefills"), bytes)?;
     let wanted = Wanted {
         haystack: &request.haystack,

@@ -21,7 +21,7 @@ use super::tensors::{self, FileTensors};
 use crate::error::shortened;
 use crate::mask::select::ALIGNMENTS;
 use crate::mask::{CachePlan, Coding, V_GROUP, Window};
-use crate::{Error, Result};
+use crate::{Error, Result, json_keys};
 
 const MASK: &str = "kscope-mask";
 const IMPORTANCE: &str = "kscope-importance";
@@ -34,6 +34,10 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Contents> {
         |error| wrong(format!("expected a safetensors file, found a broken one ({error})"));
     let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    if let Some(tensor) = json_keys::repeated_tensor(bytes) {
+        let tensor = shortened(&tensor);
+        return Err(wrong(format!("expected tensors of different names, found two of {tensor:?}")));
+    }
     let metadata = Metadata { name, entries: header.metadata().clone().unwrap_or_default() };
     let format = metadata.text("format")?;
     if ![MASK, IMPORTANCE, SENSITIVITY].contains(&format) {

@@ -33,6 +33,7 @@ fn read(bytes: &[u8]) -> Result<Array, String> {
     }
     let mut archive = ZipArchive::new(Cursor::new(bytes))
         .map_err(|error| format!("expected a zip archive, found a broken one ({error})"))?;
+    check_directory(bytes, archive.len())?;
     let names: Vec<String> = archive
         .file_names()
         .map_while(|name| Some(name.ok()?.into_owned()))
@@ -86,6 +87,37 @@ fn counts_are_possible(bytes: &[u8]) -> bool {
         _ => 0,
     };
     (0..bytes.len()).all(|start| bytes[start] != b'P' || claim(&bytes[start..]) <= most)
+}
+
+/// Refuses a directory that other readers do not read as this one does: with two entries of one
+/// name, of which the zip library keeps the last, or with a size of the longer format where no
+/// record of that format is. `entries` is how many the library found.
+fn check_directory(bytes: &[u8], entries: usize) -> Result<(), String> {
+    let Some(at) = bytes.windows(4).rposition(|window| window == b"PK\x05\x06") else {
+        return Ok(());
+    };
+    let Some(record) = bytes[at..].first_chunk::<22>() else { return Ok(()) };
+    let claimed = usize::from(u16::from_le_bytes([record[10], record[11]]));
+    let is_long =
+        at.checked_sub(20).is_some_and(|before| bytes[before..].starts_with(b"PK\x06\x07"));
+    if is_long {
+        return Ok(());
+    }
+    let number = |at: usize| u32::from_le_bytes(record[at..at + 4].try_into().expect("four bytes"));
+    let end = u64::from(number(16)) + u64::from(number(12));
+    if end > at as u64 {
+        return Err(format!(
+            "expected a directory of entries before byte {at}, found a claim of {} bytes at {}",
+            number(12),
+            number(16)
+        ));
+    }
+    match claimed == entries {
+        true => Ok(()),
+        false => {
+            Err(format!("expected {claimed} entries of different names, found {entries} names"))
+        }
+    }
 }
 
 /// The bytes of one stored entry of at most `limit` bytes.

@@ -14,7 +14,7 @@ use crate::error::shortened;
 use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::weights::{Stored as StoredMatrix, Tensors};
 use crate::numbers::count;
-use crate::{Error, Result};
+use crate::{Error, Result, json_keys};
 
 /// Open safetensors files of one checkpoint.
 pub struct Checkpoint {
@@ -52,6 +52,12 @@ impl Shard {
                 .unwrap_or_else(|| cause.to_string());
             Error::input(format!("{name} is no whole safetensors file: {cause}"))
         })?;
+        if let Some(tensor) = json_keys::repeated_tensor(&bytes) {
+            return Err(Error::input(format!(
+                "{name} is no whole safetensors file: the tensor `{}` occurs twice",
+                shortened(&tensor)
+            )));
+        }
         Ok(Self { data_start: header + 8, metadata, bytes, name })
     }
 

@@ -10,6 +10,7 @@ mod from_gguf;
 mod gguf_special;
 mod pre;
 mod special;
+mod steps;
 mod stream;
 mod template;
 

@@ -226,8 +226,8 @@ impl Gguf {
         if self.architecture.spelling.gguf != "llama" {
             return Err(self.changes_the_result(name));
         }
-        let elements = self.info(name)?.shape.elem_count();
-        Ok(Some(self.read(name, &[elements], false)?.matrix.widened()))
+        let pairs = self.head_dim()? / 2;
+        Ok(Some(self.read(name, &[pairs], false)?.matrix.widened()))
     }
 
     /// What a user should know of the metadata; keys that change the result and are not supported
@@ -275,7 +275,7 @@ impl Gguf {
                 element.block_len()
             )));
         }
-        let row_bytes = cols / element.block_len() * element.block_bytes();
+        let row_bytes = (cols / element.block_len()).saturating_mul(element.block_bytes());
         let start = part.header.data_start.saturating_add(info.offset) as usize;
         let bytes = rows
             .checked_mul(row_bytes)
