@@ -2,12 +2,15 @@
 // runs on it as on a GPU, from `cuInit` to the captured graph of a decode step. Everything that the
 // driver interface forbids is an error with a name.
 //
-// Device memory is memory of this process, and every stream does its work at once. kscope's kernels
-// run in the host simulator (kernels/sim); candle's kernels and cuBLAS's product (candle.h) are
-// plain loops that compute the same. So it checks which calls are made and in which order:
-// parameters, lifetimes, captures, waiting. It says nothing about speed, nor about the machine code
-// of any kernel.
+// Device memory is memory of this process. kscope's kernels run in the host simulator
+// (kernels/sim); candle's kernels and cuBLAS's product (candle.h) are plain loops that compute the
+// same. So it checks which calls are made and in which order: parameters, lifetimes, captures,
+// waiting. It says nothing about speed, nor about the machine code of any kernel.
 //
+// KSCOPE_DRIVER_LAZY=1: streams queue their work and do it as late as a real GPU could: only when
+// something waits for it. A copy from page-locked memory reads its source then; one from pageable
+// memory is staged at the call, and one to pageable memory waits, as CUDA documents. Without it
+// every stream does its work at once.
 // KSCOPE_DRIVER_LOG=FILE writes one line per call that allocates, frees, copies, launches, waits or
 // captures.
 // KSCOPE_DRIVER_BYTES=N is the size of the GPU's memory, 8 GiB by default.
@@ -17,6 +20,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -33,7 +37,7 @@ extern "C" ksim::Entry kscope_find(const char* name, size_t* size);
 namespace {
 
 enum Status : int {
-    SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_HANDLE = 400, NOT_FOUND = 500, LAUNCH_FAILED = 719,
+    SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600, LAUNCH_FAILED = 719,
     CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901,
 };
 
@@ -49,11 +53,25 @@ struct Graph {
 struct Stream {
     Graph* capture = nullptr;
     bool broken = false;
+    // Work that was submitted and is not done, the oldest first, and the number of works done.
+    std::deque<Work> queue;
+    uint64_t done = 0;
+
+    uint64_t submitted() const { return done + queue.size(); }
+};
+
+// A point in a stream's work: it is reached when that many works are done. An event that was never
+// recorded is reached, as in a real driver.
+struct Event {
+    Stream* stream = nullptr;
+    uint64_t at = 0;
 };
 
 struct Module {};
 struct Function {
     std::string name;
+    // Most dynamic shared memory of a launch, unless an attribute allows more.
+    int most_shared = 48 << 10;
 };
 
 struct Block {
@@ -65,6 +83,7 @@ struct Block {
 };
 
 std::recursive_mutex turn;
+std::vector<Stream*> streams;
 std::map<char*, Block> blocks;
 FILE* log_file;
 uint64_t held;
@@ -132,11 +151,47 @@ void need(const void* start, size_t bytes, const char* what) {
     }
 }
 
-// Runs work of a stream at once, or adds it as a node to the graph that the stream captures.
+bool is_lazy() {
+    static const bool lazy = getenv("KSCOPE_DRIVER_LAZY") != nullptr;
+    return lazy;
+}
+
+// Does a stream's work until `number` works are done.
+void reach(Stream* stream, uint64_t number) {
+    while (stream->done < number && !stream->queue.empty()) {
+        Work work = std::move(stream->queue.front());
+        stream->queue.pop_front();
+        work();
+        stream->done++;
+    }
+}
+
+void finish(Stream* stream) {
+    if (stream) reach(stream, stream->submitted());
+}
+
+void finish_all() {
+    for (Stream* stream : streams) finish(stream);
+}
+
+// Whether an event still refers to a stream that exists.
+bool is_known(Stream* stream) { return std::find(streams.begin(), streams.end(), stream) != streams.end(); }
+
+// Runs work of a stream at once or queues it, or adds it as a node to the graph that the stream
+// captures.
 int submit(Stream* stream, Work work) {
     if (stream && stream->capture) stream->capture->nodes.push_back(std::move(work));
-    else work();
+    else if (stream && is_lazy()) stream->queue.push_back(std::move(work));
+    else finish(stream), work();
     return SUCCESS;
+}
+
+// Whether a range of host memory is page-locked: a copy to or from it returns before it is done.
+bool is_pinned(const void* start, size_t bytes) {
+    auto at = blocks.upper_bound((char*)start);
+    if (at == blocks.begin()) return false;
+    --at;
+    return at->second.pinned && (char*)start + bytes <= at->first + at->second.bytes;
 }
 
 // Calls that are forbidden while any stream captures end the capture.
@@ -203,7 +258,8 @@ API cuCtxSetCurrent(void* context) { return current = context, SUCCESS; }
 API cuCtxSynchronize() {
     LOCK;
     note("wait context");
-    return forbid("waiting for the context") ? CAPTURE_UNSUPPORTED : SUCCESS;
+    if (forbid("waiting for the context")) return CAPTURE_UNSUPPORTED;
+    return finish_all(), SUCCESS;
 }
 API cuMemGetInfo_v2(size_t* free, size_t* total) { return *total = capacity(), *free = *total - held, SUCCESS; }
 API cuGetErrorName(int error, const char** name) {
@@ -213,25 +269,48 @@ API cuGetErrorName(int error, const char** name) {
 }
 API cuGetErrorString(int, const char** text) { return *text = "see what the driver wrote before", SUCCESS; }
 
-API cuStreamCreate(Stream** stream, unsigned) { return *stream = new Stream, SUCCESS; }
-API cuStreamDestroy_v2(Stream* stream) { return delete stream, SUCCESS; }
-API cuStreamSynchronize(Stream*) {
+API cuStreamCreate(Stream** stream, unsigned) {
+    LOCK;
+    streams.push_back(*stream = new Stream);
+    return SUCCESS;
+}
+API cuStreamDestroy_v2(Stream* stream) {
+    LOCK;
+    finish(stream);
+    streams.erase(std::remove(streams.begin(), streams.end(), stream), streams.end());
+    return delete stream, SUCCESS;
+}
+API cuStreamSynchronize(Stream* stream) {
     LOCK;
     note("wait stream");
-    return forbid("waiting for a stream") ? CAPTURE_UNSUPPORTED : SUCCESS;
+    if (forbid("waiting for a stream")) return CAPTURE_UNSUPPORTED;
+    return finish(stream), SUCCESS;
 }
-API cuStreamWaitEvent(Stream* stream, void*, unsigned) {
+API cuStreamWaitEvent(Stream* stream, Event* event, unsigned) {
     LOCK;
-    return stream && stream->capture ? (forbid("waiting for an event"), CAPTURE_UNSUPPORTED) : SUCCESS;
+    if (stream && stream->capture) return forbid("waiting for an event"), CAPTURE_UNSUPPORTED;
+    return submit(stream, [of = event->stream, at = event->at] {
+        if (is_known(of)) reach(of, at);
+    });
 }
-API cuEventCreate(void** event, unsigned) { return *event = malloc(1), SUCCESS; }
-API cuEventDestroy_v2(void* event) { return free(event), SUCCESS; }
-API cuEventRecord(void*, Stream* stream) {
+API cuEventCreate(Event** event, unsigned) { return *event = new Event, SUCCESS; }
+API cuEventDestroy_v2(Event* event) { return delete event, SUCCESS; }
+API cuEventRecord(Event* event, Stream* stream) {
     LOCK;
-    return stream && stream->capture ? (forbid("recording an event"), CAPTURE_UNSUPPORTED) : SUCCESS;
+    note("event");
+    if (stream && stream->capture) return forbid("recording an event"), CAPTURE_UNSUPPORTED;
+    return *event = {stream, stream ? stream->submitted() : 0}, SUCCESS;
 }
-API cuEventSynchronize(void*) { return SUCCESS; }
-API cuEventQuery(void*) { return SUCCESS; }
+API cuEventSynchronize(Event* event) {
+    LOCK;
+    note("wait event");
+    if (is_known(event->stream)) reach(event->stream, event->at);
+    return SUCCESS;
+}
+API cuEventQuery(Event* event) {
+    LOCK;
+    return !is_known(event->stream) || event->stream->done >= event->at ? SUCCESS : NOT_READY;
+}
 API cuEventElapsedTime(float* milliseconds, void*, void*) { return *milliseconds = 1.0f, SUCCESS; }
 API cuEventElapsedTime_v2(float* milliseconds, void*, void*) { return *milliseconds = 1.0f, SUCCESS; }
 
@@ -252,12 +331,22 @@ API cuModuleGetFunction(Function** function, Module*, const char* name) {
     if (!known) known = new Function{name};
     return *function = known, SUCCESS;
 }
-API cuFuncSetAttribute(Function*, int, int) { return SUCCESS; }
+API cuFuncSetAttribute(Function* function, int attribute, int value) {
+    LOCK;
+    note("attribute %s %d %d", function->name.c_str(), attribute, value);
+    // Most dynamic shared memory, and the share of shared memory in percent.
+    if (attribute == 8 && value > 227 << 10) return complain(INVALID_VALUE, "%s: %d bytes of shared memory", function->name.c_str(), value);
+    if (attribute == 9 && (value < -1 || value > 100)) return complain(INVALID_VALUE, "%s: a carve-out of %d", function->name.c_str(), value);
+    if (attribute == 8) function->most_shared = value;
+    return SUCCESS;
+}
 API cuFuncGetAttribute(int* value, int, Function*) { return *value = 0, SUCCESS; }
 
 API cuMemAllocAsync(char** memory, size_t bytes, Stream* stream) {
     LOCK;
     note("%s %zu", stream && stream->capture ? "node allocate" : "allocate", bytes);
+    // Memory that queued work frees is free for what comes after it.
+    if (is_full(bytes) && capturing.empty()) finish_all();
     if (is_full(bytes)) return note("full"), OUT_OF_MEMORY;
     if (!stream || !stream->capture) return *memory = take(bytes, false, nullptr), SUCCESS;
     char* start = *memory = take(bytes, false, stream->capture);
@@ -278,7 +367,7 @@ API cuMemFreeAsync(char* memory, Stream* stream) {
     if (at == blocks.end()) return complain(INVALID_VALUE, "freeing %p, which is not allocated", memory);
     if (!node) {
         if (at->second.graph) return complain(INVALID_VALUE, "freeing memory of a graph outside of it");
-        return give_back(at), SUCCESS;
+        return submit(stream, [memory] { give_back(blocks.find(memory)); });
     }
     auto& open = stream->capture->open;
     auto of = std::find(open.begin(), open.end(), memory);
@@ -303,6 +392,8 @@ API cuMemAlloc_v2(char** memory, size_t bytes) {
 API cuMemFree_v2(char* memory) {
     LOCK;
     note("free");
+    // This call waits for everything, as in a real driver.
+    finish_all();
     auto at = blocks.find(memory);
     if (at == blocks.end()) return complain(INVALID_VALUE, "freeing %p, which is not allocated", memory);
     return give_back(at), SUCCESS;
@@ -313,23 +404,40 @@ API cuMemHostAlloc(char** memory, size_t bytes, unsigned) {
     if (forbid("page-locking memory")) return CAPTURE_UNSUPPORTED;
     return *memory = take(bytes, true, nullptr), SUCCESS;
 }
-API cuMemFreeHost(char* memory) { return cuMemFree_v2(memory); }
+API cuMemFreeHost(char* memory) {
+    LOCK;
+    // A copy that is still queued would read or write it later.
+    for (Stream* stream : streams) {
+        if (!stream->queue.empty()) return complain(INVALID_VALUE, "page-locked memory is freed before the work that may use it is done");
+    }
+    return cuMemFree_v2(memory);
+}
 API cuDeviceGetDefaultMemPool(void** pool, int) { return *pool = (void*)1, SUCCESS; }
 API cuDeviceGetMemPool(void** pool, int) { return *pool = (void*)1, SUCCESS; }
 API cuMemPoolSetAttribute(void*, int, void*) { return note("pool attribute"), SUCCESS; }
+API cuMemPoolGetAttribute(void*, int, void* value) { return *(uint64_t*)value = 0, SUCCESS; }
 
-// A copy between the host and the GPU; `there` is the GPU's side.
-static int copy_now(const char* which, char* to, const char* from, const char* there, size_t bytes, Stream* stream) {
+// A copy between the host and the GPU; `there` is the GPU's side, `here` the host's.
+static int copy_host(const char* which, char* to, const char* from, bool is_in, size_t bytes, Stream* stream) {
     LOCK;
     note("copy %s %zu", which, bytes);
     if (stream && stream->capture) return forbid("copying from or to the host"), CAPTURE_UNSUPPORTED;
-    need(there, bytes, "copying");
-    return memcpy(to, from, bytes), SUCCESS;
+    const char *here = is_in ? from : to, *there = is_in ? to : from;
+    auto copy = [=](const char* source) {
+        need(there, bytes, "copying");
+        memcpy(to, source, bytes);
+    };
+    if (is_pinned(here, bytes)) return submit(stream, [=] { copy(from); });
+    if (is_in) {
+        std::vector<char> staged(from, from + bytes);
+        return submit(stream, [copy, staged = std::move(staged)] { copy(staged.data()); });
+    }
+    return finish(stream), copy(from), SUCCESS;
 }
-API cuMemcpyHtoDAsync_v2(char* to, const char* from, size_t bytes, Stream* stream) { return copy_now("in", to, from, to, bytes, stream); }
-API cuMemcpyHtoD_v2(char* to, const char* from, size_t bytes) { return cuMemcpyHtoDAsync_v2(to, from, bytes, nullptr); }
-API cuMemcpyDtoHAsync_v2(char* to, const char* from, size_t bytes, Stream* stream) { return copy_now("out", to, from, from, bytes, stream); }
-API cuMemcpyDtoH_v2(char* to, const char* from, size_t bytes) { return cuMemcpyDtoHAsync_v2(to, from, bytes, nullptr); }
+API cuMemcpyHtoDAsync_v2(char* to, const char* from, size_t bytes, Stream* stream) { return copy_host("in", to, from, true, bytes, stream); }
+API cuMemcpyDtoHAsync_v2(char* to, const char* from, size_t bytes, Stream* stream) { return copy_host("out", to, from, false, bytes, stream); }
+API cuMemcpyHtoD_v2(char* to, const char* from, size_t bytes) { return finish_all(), copy_host("in", to, from, true, bytes, nullptr); }
+API cuMemcpyDtoH_v2(char* to, const char* from, size_t bytes) { return finish_all(), copy_host("out", to, from, false, bytes, nullptr); }
 API cuMemcpyDtoDAsync_v2(char* to, const char* from, size_t bytes, Stream* stream) {
     LOCK;
     note("copy %zu", bytes);
@@ -353,6 +461,8 @@ API cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsigned gz, un
     LOCK;
     note("launch %s", function->name.c_str());
     if (!gx || !gy || !gz || bx * by * bz == 0 || bx * by * bz > 1024) return complain(INVALID_VALUE, "%s: an impossible grid", function->name.c_str());
+    if ((int)shared > function->most_shared)
+        return complain(INVALID_VALUE, "%s: %u bytes of shared memory without the attribute that allows them", function->name.c_str(), shared);
     size_t size = 0;
     if (kscope_find(function->name.c_str(), &size)) {
         // The driver copies parameters at the call, not when the kernel runs.
@@ -391,12 +501,15 @@ API cuGraphLaunch(Graph* exec, Stream* stream) {
     LOCK;
     note("graph");
     if (stream && stream->capture) return complain(INVALID_VALUE, "a graph in a capture");
-    for (Work& work : exec->nodes) work();
-    return SUCCESS;
+    return submit(stream, [exec] {
+        for (Work& work : exec->nodes) work();
+    });
 }
 API cuGraphExecDestroy(Graph* graph) {
     LOCK;
     note("graph destroyed");
+    // A real driver frees it once its launches are done.
+    finish_all();
     for (char* memory : graph->memory) {
         auto at = blocks.find(memory);
         if (at != blocks.end()) give_back(at);
@@ -404,7 +517,11 @@ API cuGraphExecDestroy(Graph* graph) {
     graph->memory.clear();
     return SUCCESS;
 }
-API cuGraphDestroy(Graph* graph) { return delete graph, SUCCESS; }
+API cuGraphDestroy(Graph* graph) {
+    LOCK;
+    finish_all();
+    return delete graph, SUCCESS;
+}
 
 // The part of cuBLAS and cuRAND that candle calls.
 API cublasCreate_v2(void** handle) { return *handle = new Stream*(nullptr), SUCCESS; }

@@ -1,20 +1,16 @@
-//! The CUDA driver that runs on a CPU (`kernels/driver`): it refuses what a real driver refuses,
-//! and the program built with feature `cuda` (docs/GPU.md) runs on it as a whole. Where that
-//! program is not built, the test says so and is skipped.
+//! The CUDA driver that runs on a CPU (`kernels/driver`) refuses what a real driver refuses, and does
+//! work as late as a real one may.
 
-use std::collections::BTreeMap;
 use std::ffi::{CString, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr::null_mut;
 use std::sync::OnceLock;
 
-use kscope::mask::files::{self, Split};
-use kscope_testing::needs::cuda_program;
-use kscope_testing::{require, root};
+use kscope_testing::root;
 
 /// The folder with the driver; built once.
-fn driver() -> &'static Path {
+pub fn driver() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("driver");
@@ -180,138 +176,60 @@ fn what_a_capture_cannot_hold_is_refused_and_ends_it() {
     assert_eq!(driver.read(memory, stream), [3; 64]);
 }
 
-/// The program with feature `cuda`; `None` where it is not built.
-#[track_caller]
-fn program() -> Option<PathBuf> {
-    require("cuda-build").then(cuda_program)
-}
-
-/// Decodes 60 tokens after about 510, with `batch` equal sequences. Half way through, a second slab
-/// begins.
-fn decode(program: &Path, device: &str, batch: usize, log: &Path) -> serde_json::Value {
-    let prompt = "The password of the harbour is 4821. The key of the tower is 9031. ".repeat(19);
-    let output = Command::new(program)
-        .args([
-            "run",
-            "--device",
-            device,
-            "--mask",
-            "masks/demo.safetensors",
-            "--sink",
-            "4",
-            "--recent",
-            "16",
-            "--chunk",
-            "8",
-        ])
-        .args([
-            "--max-new",
-            "60",
-            "--json",
-            "--raw",
-            "--batch",
-            &batch.to_string(),
-            "--prompt",
-            &prompt,
-        ])
-        .current_dir(root())
-        .env("LD_LIBRARY_PATH", driver())
-        .env("KSCOPE_DRIVER_LOG", log)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "--device {device}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
+/// In its lazy mode the driver copies from page-locked memory as late as it may. The mode is set per
+/// process, so the test runs itself again.
 #[test]
-fn a_whole_decode_takes_one_graph_per_token_and_no_memory() {
-    let Some(program) = program() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    for batch in [1, 2] {
-        one_graph_per_token(&program, batch, &folder.path().join("calls"));
-    }
-}
-
-fn one_graph_per_token(program: &Path, batch: usize, log: &Path) {
-    let (here, there) = (decode(program, "cpu", batch, log), decode(program, "cuda", batch, log));
-    assert!(there["device"].as_str().unwrap().contains("stands for a GPU"), "{}", there["device"]);
-    assert_eq!(here["tokens"], there["tokens"], "the same tokens");
-    let numbers = |run: &serde_json::Value| -> Vec<f64> {
-        run["logprobs"].as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
-    };
-    for (here, there) in numbers(&here).into_iter().zip(numbers(&there)) {
-        assert!((here - there).abs() < 2e-2, "log-probabilities {here} and {there}");
-    }
-
-    let calls = std::fs::read_to_string(log).unwrap();
-    let calls: Vec<&str> = calls.lines().collect();
-    assert!(!calls.iter().any(|call| call.starts_with("error")), "the driver refused something");
-    assert!(
-        calls.iter().any(|call| call.starts_with("product tf32")),
-        "attention of the prompt takes tensor cores"
-    );
-    let graphs: Vec<usize> = (0..calls.len()).filter(|&at| calls[at] == "graph").collect();
-    let tokens = there["tokens"].as_array().unwrap().len();
-    let mut kinds: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
-    for pair in graphs.windows(2) {
-        *kinds.entry(calls[pair[0]..pair[1]].to_vec()).or_default() += 1;
-    }
-    // The calls of one token: the graph, logits and queries out, then state, embedding and rotation
-    // of the next token in.
-    let (usual, count) = kinds.iter().max_by_key(|(_, count)| **count).unwrap();
-    let names: Vec<&str> =
-        usual.iter().map(|call| call.rsplit_once(' ').map_or(*call, |(name, _)| name)).collect();
-    assert_eq!(
-        names,
-        ["graph", "copy out", "copy out", "copy in", "copy in", "copy in", "copy in"],
-        "calls per token"
-    );
-    // The other steps begin a plan or are captured.
-    let plans = calls.iter().filter(|call| **call == "capture").count();
-    println!(
-        "{batch} sequences, {tokens} tokens, {} graphs launched, {plans} captured, {} calls per token",
-        graphs.len(),
-        usual.len()
-    );
-    assert!(
-        plans == 2 && *count + 3 * plans + 1 >= tokens,
-        "{count} of {tokens} tokens are one graph; {plans} plans"
-    );
-}
-
-#[test]
-fn learning_over_the_driver_gives_the_mask_of_the_cpu() {
-    let Some(program) = program() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let mut masks = Vec::new();
-    for device in ["cpu", "cuda"] {
-        let out = folder.path().join(format!("{device}.safetensors"));
-        let settings = "--model demo --sparsity 0.9 --sink 4 --recent 16 --chunk 8 --ctx 100..160 --pool 6 --steps 30 --mask-steps 3";
-        let output = Command::new(&program)
-            .args(["learn", "--device", device, "--check-prompts", "0", "--seed", "3", "--out"])
-            .arg(&out)
-            .args(settings.split(' '))
-            .env("LD_LIBRARY_PATH", driver())
+fn a_lazy_driver_reads_page_locked_memory_when_something_waits() {
+    const INSIDE: &str = "KSCOPE_DRIVER_LAZY";
+    if std::env::var_os(INSIDE).is_none() {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "driver::a_lazy_driver_reads_page_locked_memory_when_something_waits",
+            ])
+            .env(INSIDE, "1")
             .output()
             .unwrap();
-        assert!(
-            output.status.success(),
-            "--device {device}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        masks.push(
-            files::read(&out, &Split { kv_heads: None, head_dim: None })
-                .unwrap()
-                .into_mask(device)
-                .unwrap()
-                .mask()
-                .clone(),
-        );
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
     }
-    assert!(masks[0].kept_ratio() < 0.2, "something is pruned: {}", masks[0].kept_ratio());
-    assert_eq!(masks[0], masks[1]);
+    let driver = Driver::open();
+    let stream = driver.stream();
+    let mut pinned = null_mut();
+    let take = driver.get::<extern "C" fn(*mut Address, usize, u32) -> c_int>("cuMemHostAlloc");
+    assert_eq!(take(&mut pinned, 64, 0), 0);
+    let fill_pinned = |value: u8| {
+        // SAFETY: 64 bytes of this process.
+        unsafe { pinned.cast::<u8>().write_bytes(value, 64) }
+    };
+    let mut event = null_mut();
+    let make = driver.get::<extern "C" fn(*mut Address, u32) -> c_int>("cuEventCreate");
+    assert_eq!(make(&mut event, 0), 0);
+    let record = driver.get::<extern "C" fn(Address, Address) -> c_int>("cuEventRecord");
+    let query = driver.get::<extern "C" fn(Address) -> c_int>("cuEventQuery");
+    let wait = driver.get::<extern "C" fn(Address) -> c_int>("cuEventSynchronize");
+    assert_eq!((query(event), wait(event)), (0, 0), "an event that was never recorded");
+
+    let (early, late) = (driver.allocate(64, stream), driver.allocate(64, stream));
+    fill_pinned(1);
+    let copy = |to| assert_eq!(driver.copy("cuMemcpyHtoDAsync_v2", to, pinned, 64, stream), 0);
+    copy(early);
+    assert_eq!((record(event, stream), query(event)), (0, 600), "recorded and not reached");
+    assert_eq!((wait(event), query(event)), (0, 0));
+    copy(late);
+    fill_pinned(2);
+    // Pageable memory is staged at the call.
+    let staged = driver.allocate(64, stream);
+    let mut here = [5u8; 64];
+    let from: Address = here.as_mut_ptr().cast();
+    assert_eq!(driver.copy("cuMemcpyHtoDAsync_v2", staged, from, 64, stream), 0);
+    here.fill(6);
+    let free = driver.get::<extern "C" fn(Address) -> c_int>("cuMemFreeHost");
+    assert_eq!(free(pinned), 1, "page-locked memory that queued work reads");
+    assert_eq!(driver.read(early, stream), [1; 64], "waited for before the memory changed");
+    assert_eq!(driver.read(late, stream), [2; 64], "read late");
+    assert_eq!(driver.read(staged, stream), [5; 64]);
+    assert_eq!(free(pinned), 0);
+    assert_eq!(here, [6; 64]);
 }

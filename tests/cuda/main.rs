@@ -4,5 +4,6 @@
 mod decoder;
 mod driver;
 mod fatbin;
+mod program;
 mod sim;
 mod simulator;

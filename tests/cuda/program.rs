@@ -1,0 +1,287 @@
+//! The program that is built with feature `cuda` (docs/GPU.md), over the CUDA driver that runs on a
+//! CPU. Where it is not built, the tests say so and are skipped.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kscope::attention::cuda::Kernel;
+use kscope::attention::cuda::params::SequenceState;
+use kscope::mask::files::{self, Split};
+use kscope_testing::needs::{cannot_run_here, cuda_program};
+use kscope_testing::{nvcc, require, root};
+
+use crate::driver::driver;
+
+/// The program with feature `cuda`; `None` where it is not built.
+#[track_caller]
+fn program() -> Option<PathBuf> {
+    require("cuda-build").then(cuda_program)
+}
+
+/// How the driver does the work of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    AtOnce,
+    /// Only when something waits for it.
+    Lazily,
+}
+
+/// A command of the program over the driver.
+fn over_the_driver(program: &Path, doing: Doing, log: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(root()).env("LD_LIBRARY_PATH", driver()).env("KSCOPE_DRIVER_LOG", log);
+    if doing == Doing::Lazily {
+        command.env("KSCOPE_DRIVER_LAZY", "1");
+    }
+    command
+}
+
+/// Decodes `tokens` tokens after about 510, with `batch` equal sequences. Of 60, a second slab
+/// begins half way through.
+fn decode(
+    program: &Path,
+    (device, doing): (&str, Doing),
+    (batch, tokens): (usize, usize),
+    log: &Path,
+) -> serde_json::Value {
+    let prompt = "The password of the harbour is 4821. The key of the tower is 9031. ".repeat(19);
+    let settings = "--mask masks/demo.safetensors --sink 4 --recent 16 --chunk 8 --json --raw";
+    let output = over_the_driver(program, doing, log)
+        .args(["run", "--device", device, "--prompt", &prompt])
+        .args(["--batch", &batch.to_string(), "--max-new", &tokens.to_string()])
+        .args(settings.split(' '))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "--device {device}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn same_tokens_and_numbers(here: &serde_json::Value, there: &serde_json::Value) {
+    assert!(there["device"].as_str().unwrap().contains("stands for a GPU"), "{}", there["device"]);
+    assert_eq!(here["tokens"], there["tokens"], "the same tokens");
+    let numbers = |run: &serde_json::Value| -> Vec<f64> {
+        run["logprobs"].as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+    };
+    for (here, there) in numbers(here).into_iter().zip(numbers(there)) {
+        assert!((here - there).abs() < 2e-2, "log-probabilities {here} and {there}");
+    }
+}
+
+#[test]
+fn a_whole_decode_takes_one_graph_per_token_and_no_memory() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (batch, doing) in [(1, Doing::AtOnce), (1, Doing::Lazily), (2, Doing::Lazily)] {
+        one_graph_per_token(&program, (batch, doing), &folder.path().join("calls"));
+    }
+}
+
+/// The memory that small writes go through is used again only after the copies from it: a copy may
+/// be far behind. Twenty sequences make more writes than there are such places.
+#[test]
+fn many_writes_that_are_copied_late_arrive_whole() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("calls");
+    let here = decode(&program, ("cpu", Doing::AtOnce), (20, 4), &log);
+    let there = decode(&program, ("cuda", Doing::Lazily), (20, 4), &log);
+    same_tokens_and_numbers(&here, &there);
+    let calls = std::fs::read_to_string(log).unwrap();
+    assert!(calls.lines().filter(|call| *call == "wait event").count() > 100, "writes that wait");
+}
+
+fn one_graph_per_token(program: &Path, (batch, doing): (usize, Doing), log: &Path) {
+    let here = decode(program, ("cpu", doing), (batch, 60), log);
+    let there = decode(program, ("cuda", doing), (batch, 60), log);
+    same_tokens_and_numbers(&here, &there);
+
+    let calls = std::fs::read_to_string(log).unwrap();
+    // Events and waiting move nothing.
+    let calls: Vec<&str> =
+        calls.lines().filter(|call| *call != "event" && !call.starts_with("wait")).collect();
+    assert!(!calls.iter().any(|call| call.starts_with("error")), "the driver refused something");
+    assert!(
+        calls.iter().any(|call| call.starts_with("product tf32")),
+        "attention of the prompt takes tensor cores"
+    );
+    let graphs: Vec<usize> = (0..calls.len()).filter(|&at| calls[at] == "graph").collect();
+    let tokens = there["tokens"].as_array().unwrap().len();
+    let mut kinds: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
+    for pair in graphs.windows(2) {
+        *kinds.entry(calls[pair[0]..pair[1]].to_vec()).or_default() += 1;
+    }
+    // The calls of one token: the graph, logits and states out, then state, embedding and rotation
+    // of the next token in. Nobody asks for queries.
+    let (usual, count) = kinds.iter().max_by_key(|(_, count)| **count).unwrap();
+    let names: Vec<&str> =
+        usual.iter().map(|call| call.rsplit_once(' ').map_or(*call, |(name, _)| name)).collect();
+    assert_eq!(
+        names,
+        ["graph", "copy out", "copy out", "copy in", "copy in", "copy in", "copy in"],
+        "calls per token"
+    );
+    let bytes = |way: &str| -> Vec<usize> {
+        usual.iter().filter_map(|call| call.strip_prefix(way)?.trim().parse().ok()).collect()
+    };
+    let (out, into) = (bytes("copy out"), bytes("copy in"));
+    assert_eq!(out[1], batch * size_of::<SequenceState>(), "after the logits, the states");
+    assert!(into.iter().sum::<usize>() <= batch * 8 << 10, "{into:?} bytes in");
+    let captures = calls.iter().filter(|call| **call == "capture").count();
+    let nodes = calls.iter().find_map(|call| call.strip_prefix("captured ")).unwrap();
+    println!(
+        "{batch} sequences {doing:?}: {tokens} tokens, {} graphs launched, {captures} captured of {nodes}; per token {out:?} bytes out, {into:?} in",
+        graphs.len()
+    );
+    // The first step goes launch by launch, the second is captured; the second slab needs no other
+    // graph.
+    assert!(
+        captures == 1 && *count + 6 >= tokens,
+        "{count} of {tokens} tokens are one graph; {captures} captures"
+    );
+}
+
+#[test]
+fn decode_kernels_get_the_shared_memory_of_their_blocks() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("calls");
+    let output = over_the_driver(&program, Doing::Lazily, &log)
+        .args(["selftest", "--device", "cuda", "--filter", "f16 d 128 group 4 x"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("passed, 0 failed"), "{text}");
+    let calls = std::fs::read_to_string(log).unwrap();
+    for kernel in Kernel::all().filter(|kernel| matches!(kernel, Kernel::Decode(..))) {
+        // The preferred share of shared memory, in percent.
+        let carveout = format!("attribute {} 9 100", kernel.name());
+        assert!(calls.lines().any(|call| call == carveout), "{carveout}");
+    }
+}
+
+#[test]
+fn the_self_test_passes_on_a_driver_that_does_everything_late() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("calls");
+    let self_test = |filter: &str| {
+        let output = over_the_driver(&program, Doing::Lazily, &log)
+            .args(["selftest", "--device", "cuda", "--fail-fast", "--filter", filter])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), text)
+    };
+    for (filter, cases) in [("the demo model", 2), ("Remask", 2), ("Retune", 4)] {
+        let (code, text) = self_test(filter);
+        assert!(
+            code == Some(0) && text.contains(&format!("{cases} passed, 0 failed")),
+            "{filter}: {text}"
+        );
+    }
+    let (code, text) = self_test("no such case");
+    assert!(code == Some(2) && text.contains("--filter no such case"), "{text}");
+}
+
+/// Caches that do not fit are refused with sizes, and so is a file that holds no kernels.
+#[test]
+fn what_a_gpu_cannot_do_is_one_sentence() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("calls");
+    let refused = |name: &str, value: &str, more: &[&str]| {
+        let output = over_the_driver(&program, Doing::AtOnce, &log)
+            .args(["run", "--device", "cuda", "--raw", "--prompt", "one", "--max-new", "400"])
+            .args(more)
+            .env(name, value)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        text
+    };
+    // The demo's weights fit in this GPU, and one of its caches.
+    let text = refused("KSCOPE_DRIVER_BYTES", "64000000", &["--batch", "4000"]);
+    assert!(text.contains("on the GPU, which has") && text.contains(" left of 61.0 MiB"), "{text}");
+    let text = refused("KSCOPE_FATBIN", "Cargo.toml", &[]);
+    assert!(text.contains("KSCOPE_FATBIN=Cargo.toml") && text.contains("nvcc -fatbin"), "{text}");
+}
+
+/// Everything in the program that runs on a GPU runs on every GPU from sm_80 on: candle's kernels
+/// are PTX text for sm_80, or objects that hold such PTX.
+#[test]
+fn the_program_holds_kernels_for_every_gpu_that_is_supported() {
+    let Some(program) = program() else { return };
+    let bytes = std::fs::read(&program).unwrap();
+    let count = |text: &str| bytes.windows(text.len()).filter(|at| *at == text.as_bytes()).count();
+    let (all, old) = (count(".target sm_"), count(".target sm_80"));
+    println!("{old} of {all} texts of PTX are for sm_80");
+    assert!(old > 5 && old == all, "{old} of {all} texts of PTX are for sm_80");
+
+    if !require("nvcc") {
+        return;
+    }
+    let cuobjdump = nvcc::find(root()).unwrap().with_file_name("cuobjdump");
+    if !cuobjdump.is_file() {
+        return cannot_run_here("the CUDA toolkit has no cuobjdump, which lists compiled kernels");
+    }
+    let list = |what: &str| -> Vec<String> {
+        let output = Command::new(&cuobjdump).arg(what).arg(&program).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().filter_map(|line| Some(line.split_once(": ")?.1.to_owned())).collect()
+    };
+    let (texts, codes) = (list("--list-ptx"), list("--list-elf"));
+    println!("objects: {} PTX, {} machine code", texts.len(), codes.len());
+    assert!(texts.len() >= 10, "{texts:?}");
+    assert!(texts.iter().all(|name| name.ends_with(".sm_80.ptx")), "{texts:?}");
+    for code in &codes {
+        let object = code.split(".sm_").next().unwrap();
+        let own = |text: &&String| text.split(".sm_").next().unwrap() == object;
+        // Numbered per kind: a.1.sm_80.ptx and a.1.sm_80.cubin.
+        let name = object.rsplit_once('.').map_or(object, |(name, _)| name);
+        let of_name = |text: &&String| text.starts_with(name);
+        assert!(
+            texts.iter().any(|text| own(&text) || of_name(&text)),
+            "{code} has no PTX beside it"
+        );
+    }
+}
+
+#[test]
+fn learning_over_the_driver_gives_the_mask_of_the_cpu() {
+    let Some(program) = program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut masks = Vec::new();
+    for device in ["cpu", "cuda"] {
+        let out = folder.path().join(format!("{device}.safetensors"));
+        let settings = "--model demo --sparsity 0.9 --sink 4 --recent 16 --chunk 8 --ctx 100..160 --pool 6 --steps 30 --mask-steps 3";
+        let output = Command::new(&program)
+            .args(["learn", "--device", device, "--check-prompts", "0", "--seed", "3", "--out"])
+            .arg(&out)
+            .args(settings.split(' '))
+            .env("LD_LIBRARY_PATH", driver())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "--device {device}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        masks.push(
+            files::read(&out, &Split { kv_heads: None, head_dim: None })
+                .unwrap()
+                .into_mask(device)
+                .unwrap()
+                .mask()
+                .clone(),
+        );
+    }
+    assert!(masks[0].kept_ratio() < 0.2, "something is pruned: {}", masks[0].kept_ratio());
+    assert_eq!(masks[0], masks[1]);
+}
