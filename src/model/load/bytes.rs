@@ -101,7 +101,7 @@ mod guard {
     static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
     /// Watches one map until it is dropped.
-    pub struct Watch(Option<usize>);
+    pub(super) struct Watch(Option<usize>);
 
     impl Watch {
         pub fn new(map: &[u8]) -> Self {
@@ -190,9 +190,11 @@ mod guard {
 /// Where there are no such signals.
 #[cfg(not(unix))]
 mod guard {
-    pub struct Watch;
+    pub(super) use Unwatched as Watch;
 
-    impl Watch {
+    pub(super) struct Unwatched;
+
+    impl Unwatched {
         pub fn new(_: &[u8]) -> Self {
             Self
         }
