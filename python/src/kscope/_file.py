@@ -55,7 +55,7 @@ class Mask:
         for key in ("mask", "k_bits", "v_bits", "importance"):
             if getattr(self, key) is not None:
                 array = np.array(getattr(self, key))
-                array.flags.writeable = False
+                array.setflags(write=False)
                 object.__setattr__(self, key, array)
 
     def __setstate__(self, state):
