@@ -103,13 +103,14 @@ fn check_directory(bytes: &[u8], entries: usize) -> Result<(), String> {
     if is_long {
         return Ok(());
     }
-    let number = |at: usize| u32::from_le_bytes(record[at..at + 4].try_into().expect("four bytes"));
-    let end = u64::from(number(16)) + u64::from(number(12));
+    // Four bytes each from 12 and from 16: the size of the directory, and where it begins.
+    let ([size, begin, ..], _) = record[12..].as_chunks::<4>() else { return Ok(()) };
+    let (size, begin) = (u32::from_le_bytes(*size), u32::from_le_bytes(*begin));
+    let end = u64::from(begin) + u64::from(size);
     if end > at as u64 {
         return Err(format!(
             "expected a directory of entries before byte {at}, found a claim of {} bytes at {}",
-            number(12),
-            number(16)
+            size, begin
         ));
     }
     match claimed == entries {
