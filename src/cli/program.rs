@@ -9,6 +9,7 @@ use super::{
     bench, compare, completions, eval, fetch, inspect, learn, man, mask, model, output, plan,
     replay, report, run, score, selftest, sweep,
 };
+use crate::printable::{Breaks, printable};
 use crate::{Result, machine};
 
 /// See and steer K-cache channel pruning: without a command, the inspector opens on a model.
@@ -66,7 +67,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => machine::check_thread_variable().and_then(|()| dispatch(&cli)),
         // Help and version are asked for; all else is wrong arguments.
         Err(asked) if !asked.use_stderr() => print(&asked),
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(error),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,9 +87,14 @@ fn print(asked: &clap::Error) -> Result<()> {
     }
 }
 
-/// Says what is wrong with the program's arguments, in one sentence as for all other input. A
-/// command that lacks its subcommand shows its help.
-fn refuse(error: &clap::Error) -> ExitCode {
+/// Says what is wrong with the program's arguments, in one sentence as for all other input. They may
+/// be names of files: they are parsed once more with control characters written out, before clap
+/// takes some of these for its own colours. A command that lacks its subcommand shows its help.
+fn refuse(error: clap::Error) -> ExitCode {
+    let arguments = std::env::args_os();
+    let shown = arguments
+        .map(|argument| printable(&argument.to_string_lossy(), Breaks::Shown).into_owned());
+    let error = Cli::try_parse_from(shown).err().unwrap_or(error);
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         // Standard error may be gone, which is no reason to panic.
         let _ = error.print();

@@ -55,13 +55,12 @@ pub fn cases(cases: &mut Vec<Case>) {
     let measured = ["plan", "--model", "llama-3.1-8b", "--gpu", "h100-sxm", "--measured", "b.json"];
     let base = ["eval", "--model", "demo", "--plan", "k8v8", "--suite", "text", "--base", "l.bin"];
     for (name, bytes) in wrong {
-        // A file without answers gives no score, and says so by its number of answers.
-        let is_empty = Case::new(READER, "", &[], |_| ()).expecting(Expected::Either).expected;
-        let scored = file(format!("{name} to score"), &score, "d.jsonl", bytes);
-        cases.push(if name == "empty" { scored.expecting(is_empty) } else { scored });
+        cases.push(file(format!("{name} to score"), &score, "d.jsonl", bytes));
         cases.push(file(format!("{name} as data"), &data, "d.jsonl", bytes));
         cases.push(file(format!("{name} as results"), &report, "d.jsonl", bytes));
-        cases.push(file(format!("{name} as prompts"), &prompts, "p.json", bytes));
+        let prompts = file(format!("{name} as prompts"), &prompts, "p.json", bytes);
+        // That one is an object of prompts, and it is the data that is not there.
+        cases.push(if name == "no references" { prompts.naming("x.jsonl") } else { prompts });
         cases.push(file(format!("{name} as measurements"), &measured, "b.json", bytes));
         cases.push(file(format!("{name} as base logits"), &base, "l.bin", bytes));
     }

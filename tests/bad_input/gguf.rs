@@ -1,8 +1,9 @@
 //! GGUF files.
 
+use std::io::Cursor;
 use std::path::Path;
 
-use candle_core::quantized::gguf_file::Value;
+use candle_core::quantized::gguf_file::{Content, Value};
 use kscope_testing::gguf::{GgufFile, GgufTensor};
 use kscope_testing::vectors;
 
@@ -166,12 +167,16 @@ pub fn cases(cases: &mut Vec<Case>) {
     ));
     // A token of 300 kB that cannot be put together: read, as llama.cpp reads it.
     let long = Case::new(READER, "a long token", &RUN, |at| {
-        let mut file = GgufFile::open(&seed("llama-spm"));
-        for (key, value) in &mut file.metadata {
-            if key == "tokenizer.ggml.tokens"
-                && let Value::Array(tokens) = value
-            {
+        let mut file = GgufFile::open(&seed("llama-f32"));
+        let spm = std::fs::read(seed("llama-spm")).unwrap();
+        let spm = Content::read(&mut Cursor::new(spm)).unwrap();
+        file.metadata.retain(|(key, _)| !key.starts_with("tokenizer."));
+        for (key, mut value) in spm.metadata {
+            if let (Value::Array(tokens), true) = (&mut value, key.ends_with(".tokens")) {
                 *tokens.last_mut().unwrap() = Value::String("q".repeat(300_000));
+            }
+            if key.starts_with("tokenizer.") {
+                file.set(&key, value);
             }
         }
         file.write(&at.join("m.gguf"));

@@ -181,7 +181,7 @@ fn faults(case: &Case, ended: &Ended, (time, bytes): (Duration, u64)) -> Vec<Str
     };
     let is_control = |byte: &u8| (*byte < b' ' && *byte != b'\n' && *byte != b'\t') || *byte == 127;
     let err = String::from_utf8_lossy(&ended.err);
-    must(!err.contains("panicked"), "panics".to_owned());
+    must(!err.contains("panicked at"), "panics".to_owned());
     must(!ended.err.iter().any(is_control), "prints a control character to standard error".into());
     must(!ended.out.iter().any(is_control), "prints a control character".to_owned());
     must(ended.time < MOST_TIME + time, format!("takes {:.1} s", ended.time.as_secs_f64()));

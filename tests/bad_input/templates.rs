@@ -36,9 +36,6 @@ pub fn cases(cases: &mut Vec<Case>) {
         ("a division by zero", "{{ 1 // 0 }}".to_owned()),
         ("brackets 60,000 deep", deep("(", ")", 60_000)),
         ("lists 60,000 deep", deep("[", "]", 60_000)),
-        ("minus 100,000 times", deep("-", "", 100_000)),
-        ("not 30,000 times", deep("not ", "", 30_000)),
-        ("a sum of 100,000", format!("{{{{ 1{} }}}}", "+1".repeat(60_000))),
         ("attributes 50,000 deep", format!("{{{{ messages{} }}}}", ".a".repeat(50_000))),
         ("conditions 10,000 deep", "{% if true %}".repeat(10_000)),
         ("200 kB of text", "a".repeat(200_000)),
@@ -53,6 +50,14 @@ pub fn cases(cases: &mut Vec<Case>) {
         ("what is not defined", "{{ nothing.at.all }}".to_owned()),
     ] {
         cases.push(with(name, template));
+    }
+    // These are deep and end: they have a stack of their own.
+    for (name, template) in [
+        ("minus 100,000 times", deep("-", "", 100_000)),
+        ("not 30,000 times", deep("not ", "", 30_000)),
+        ("a sum of 60,000", format!("{{{{ 1{} }}}}", "+1".repeat(60_000))),
+    ] {
+        cases.push(with(name, template).expecting(Expected::Accepted));
     }
     // Jinja prints nothing for an empty template, and the prompt is then that: one is needed.
     cases.push(with("nothing at all", "{# #}".to_owned()).naming("empty"));

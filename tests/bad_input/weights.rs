@@ -81,7 +81,8 @@ pub fn cases(cases: &mut Vec<Case>) {
         entry["shape"] = vec![1; 1000].into();
         entry["shape"][0] = 2304.into();
     }));
-    cases.push(header("another name", |text| text.replace(Q, "\\u001b[2J")));
+    let other = header("another name", |text| text.replace(Q, "\\u001b[2J"));
+    cases.push(other.naming(Q));
     for (name, number) in [("NaN", f32::NAN), ("infinity", f32::INFINITY)] {
         let case = Case::new(READER, name, &RUN, move |at| {
             folder(at);

@@ -7,7 +7,7 @@ use tokenizers::ModelWrapper;
 
 use super::class::{self, Class};
 use super::special::{Companions, SpecialTokens};
-use super::steps::Steps;
+use super::steps::TokenizerSteps;
 use super::{ChatTemplate, Tokenizer};
 use crate::error::{caught, shortened};
 use crate::model::load::file_kind;
@@ -22,7 +22,7 @@ pub fn from_parts(
     origin: &str,
 ) -> Result<Tokenizer> {
     let wrong = |cause: String| Error::input(format!("{origin}/tokenizer.json: {cause}"));
-    let growth = Steps::read(json).and_then(|steps| steps.check()).map_err(wrong)?;
+    let growth = TokenizerSteps::read(json).and_then(|steps| steps.check()).map_err(wrong)?;
     let inner = caught(|| tokenizers::Tokenizer::from_bytes(json)).map_err(wrong)?;
     let mut inner = inner.map_err(|cause| wrong(cause.to_string()))?;
     inner.with_padding(None);

@@ -16,7 +16,7 @@ pub(super) const USUAL_GROWTH: f64 = 64.0;
 
 /// What a file says of its steps. Only these sections are kept, not its vocabulary.
 #[derive(Debug, Default, serde::Deserialize)]
-pub(super) struct Steps {
+pub(super) struct TokenizerSteps {
     #[serde(default)]
     normalizer: Value,
     #[serde(default)]
@@ -27,7 +27,7 @@ pub(super) struct Steps {
     decoder: Value,
 }
 
-impl Steps {
+impl TokenizerSteps {
     /// Reads the sections; an error ends a sentence that names the file.
     pub fn read(json: &[u8]) -> Result<Self, String> {
         serde_json::from_slice(json).map_err(|cause| cause.to_string())
@@ -131,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    fn steps(value: Value) -> Steps {
+    fn steps(value: Value) -> TokenizerSteps {
         serde_json::from_value(value).expect("sections")
     }
 
