@@ -25,7 +25,7 @@ pub use contents::{
 };
 pub use format::Format;
 pub use read::{parse, read};
-pub use save::{create, encode, overwrite, save};
+pub use save::{create, encode, expect_folder, overwrite, save};
 
 #[cfg(test)]
 mod tests;

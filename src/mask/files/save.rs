@@ -10,7 +10,7 @@ use super::array::Array;
 use super::contents::Contents;
 use super::format::Format;
 use super::{native, npy, pth, tsv};
-use crate::{Result, error};
+use crate::{Error, Result, error};
 
 /// Writes contents in the format that the path's extension names.
 pub fn save(path: &Path, contents: &Contents, prefer_importance: bool) -> Result<()> {
@@ -55,6 +55,22 @@ pub fn create(path: &Path, write: &mut dyn FnMut(&mut File) -> Result<()>) -> Re
     Ok(())
 }
 
+/// Refuses a path in a folder that is not there.
+///
+/// # Errors
+/// With the path and the missing folder.
+pub fn expect_folder(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
+    match folder.is_dir() {
+        true => Ok(()),
+        false => Err(Error::input(format!(
+            "writing {}: expected a folder {}, found none",
+            path.display(),
+            folder.display()
+        ))),
+    }
+}
+
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -64,6 +80,8 @@ fn folder_of(path: &Path) -> &Path {
 
 /// A temporary file in the folder of `path`.
 fn temporary(path: &Path) -> Result<NamedTempFile> {
+    // Otherwise the error would name the temporary file.
+    expect_folder(path)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".kscope-");
     #[cfg(unix)]
