@@ -19,7 +19,7 @@ use crate::mask::files::{self, Contents, Format, Split};
 use crate::mask::{Window, bytes, fingerprint};
 use crate::model::Model;
 use crate::model::config::Config;
-use crate::model::load::Source;
+use crate::model::load::{Source, ZeroRows};
 use crate::{Error, Result, machine, numbers};
 
 /// Arguments of `kscope learn`.
@@ -173,7 +173,18 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         .unwrap_or_else(|| out.with_extension("learning"));
     let stop = asked_to_stop();
     let place = CheckpointFolder::claim(&folder)?;
-    let outcome = learn((&model, lacks_text), &request, &place, args.resume.is_some(), &stop)?;
+    let mut outcome =
+        learn((&model, lacks_text), &request, &place, args.resume.is_some(), &stop)?;
+    if args.baked && !outcome.rows.is_empty() && !outcome.file.mask().is_full() {
+        let rows = ZeroRows::new(config, outcome.file.mask())?;
+        let baked = args.model.load_with_zero_rows(rows)?;
+        let bar = ProgressLine::new("checking the mask in the weights");
+        run::check_baked(&model, &baked, &request, &mut outcome, &mut |share| {
+            bar.share(share);
+            Ok(())
+        })?;
+        bar.finish();
+    }
     files::save(out, &Contents::Mask(outcome.file.clone()), false)
         .map_err(|error| place.survives(&error))?;
     if args.json {
@@ -315,6 +326,7 @@ fn report(args: &LearnArgs, outcome: &Outcome) -> serde_json::Value {
         "sparsity_target": args.sparsity,
         "sparsity": 1.0 - outcome.file.mask().kept_ratio(),
         "baked": args.baked,
+        "baked_check": outcome.baked,
         "saved": (!args.baked).then(|| bytes::savings(outcome.file.mask(), None)),
         "steps": outcome.steps,
         "seconds": outcome.seconds,
@@ -334,8 +346,7 @@ fn table(out: &str, baked: bool, outcome: &Outcome) -> String {
     let pruned = percent(1.0 - outcome.file.mask().kept_ratio());
     let mut lines = vec![match baked {
         true => format!(
-            "wrote {out}: prunes {pruned} of the channels in whole pairs, for every token; baked into weights it saves no memory, and it also changes the prefill, \
-             which the check below does not (`kscope compare --baked` does)"
+            "wrote {out}: prunes {pruned} of the channels in whole pairs, for every token; baked into weights it saves no memory"
         ),
         false => format!(
             "wrote {out}: prunes {pruned} of the channels, saves K {}, V {}, K+V {} in long contexts",
@@ -363,6 +374,12 @@ fn table(out: &str, baked: bool, outcome: &Outcome) -> String {
     if let Some((_, plain)) = outcome.costs.split_first() {
         lines.push("\nplain caches over the same texts and prompts".to_owned());
         lines.extend(plain.iter().map(|cost| format!("{:<10} {}", cost.name, cost.words())));
+    }
+    if let Some(baked) = &outcome.baked {
+        lines.push(
+            "\nthe mask above with a dense prefill; below in the weights, prefill included: each token of the same texts, and the same questions".to_owned(),
+        );
+        lines.push(row(baked));
     }
     match &outcome.verdict {
         Some(verdict) => lines.push(format!("\n{}: {}", verdict.word(), verdict.reason)),

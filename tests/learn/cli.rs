@@ -286,3 +286,63 @@ fn the_estimate_says_that_it_is_one() {
         "{text}"
     );
 }
+
+#[test]
+fn a_mask_to_bake_is_judged_in_the_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("pairs.safetensors");
+    let run = called(&[
+        "learn",
+        "--baked",
+        "--json",
+        "--model",
+        "demo",
+        "--sparsity",
+        "0.3",
+        "--steps",
+        "4",
+        "--ctx",
+        "128..256",
+        "--pool",
+        "4",
+        "--check-prompts",
+        "2",
+        "--no-rivals",
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let report: Value = serde_json::from_slice(&run.stdout).unwrap();
+    let (with_dense_prefill, baked) = (&report["rows"][1], &report["baked_check"]);
+    // The same texts and questions, and a prefill that loses as well.
+    assert_eq!(baked["asked"], with_dense_prefill["asked"]);
+    assert_eq!(baked["texts"][0]["text"], with_dense_prefill["texts"][0]["text"]);
+    let kld = |row: &Value| row["kld_mean"].as_f64().unwrap();
+    assert!(kld(with_dense_prefill) < 0.05 && kld(baked) > 0.05, "{report}");
+    assert_eq!(report["verdict"], "do not ship", "{report}");
+    assert!(report["reason"].as_str().unwrap().contains(&format!("{:.4}", kld(baked))), "{report}");
+    let recipe = mask(&out).origin.recipe;
+    assert_eq!(recipe["check"]["verdict"], report["verdict"]);
+    assert_eq!(recipe["check"]["baked"]["kld_mean"], baked["kld_mean"]);
+
+    // `compare --baked` on other text of the model's kind says about the same.
+    let text = folder.path().join("text.txt");
+    let words = "The garden is quiet and the river runs slowly past the old stone bridge. ";
+    std::fs::write(&text, words.repeat(20)).unwrap();
+    let compared = called(&[
+        "compare",
+        "--baked",
+        "--model",
+        "demo",
+        "--mask",
+        out.to_str().unwrap(),
+        "--prompt-file",
+        text.to_str().unwrap(),
+        "--max-new",
+        "2",
+        "--json",
+    ]);
+    assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stderr));
+    let compared: Value = serde_json::from_slice(&compared.stdout).unwrap();
+    assert!(compared["prompt"]["kld"]["mean"].as_f64().unwrap() > 0.05, "{compared}");
+}

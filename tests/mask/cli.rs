@@ -391,6 +391,32 @@ fn refusals_are_one_sentence() {
 }
 
 #[test]
+fn a_press_that_was_changed_is_not_replaced() {
+    let folder = workplace();
+    let at = folder.path();
+    let export = ["mask", "export", "mask-f32.pth", "--kvpress", "press", "--kv-heads", "2"];
+    stdout(at, &export);
+    // The same once more, perhaps with another mask.
+    stdout(at, &export);
+    let press = at.join("press/kscope_press.py");
+    let own = std::fs::read_to_string(&press).unwrap() + "# mine\n";
+    std::fs::write(&press, &own).unwrap();
+    let mask = std::fs::read(at.join("press/mask.safetensors")).unwrap();
+    let sentence = refusal(at, &export);
+    assert!(
+        sentence.contains("press/kscope_press.py: expected no file or the press"),
+        "{sentence}"
+    );
+    assert_eq!(std::fs::read_to_string(&press).unwrap(), own);
+    assert_eq!(std::fs::read(at.join("press/mask.safetensors")).unwrap(), mask);
+    let sentence = refusal(at, &["mask", "export", "mask-f32.pth", "none/out.npy"]);
+    assert!(
+        sentence.contains("writing none/out.npy: expected a folder none, found none"),
+        "{sentence}"
+    );
+}
+
+#[test]
 fn the_map_has_colours_only_where_they_belong() {
     let folder = workplace();
     let at = folder.path();

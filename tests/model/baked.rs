@@ -198,7 +198,24 @@ fn a_split_file_is_baked_part_by_part() {
     let file = place.path().join("mask.safetensors");
     save(&mask, &file);
     let report = bake(&path("model", 2), &file, &place.path().join("baked.gguf"));
-    assert_eq!(report["files"].as_array().unwrap().len(), 2);
+    let parts: Vec<Value> =
+        [1, 2].map(|number| path("baked", number).to_str().unwrap().into()).to_vec();
+    assert_eq!(report["files"], Value::Array(parts.clone()));
+    // What is there to load.
+    assert_eq!(report["output"], parts[0]);
+    let output = kscope()
+        .args(["mask", "bake"])
+        .args([&path("model", 1), &file, &path("again", 1)])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with(path("again", 1).to_str().unwrap()), "{said}");
+    assert!(said.contains(&format!("further parts: {}", path("again", 2).display())), "{said}");
+    for number in [1, 2] {
+        let [one, two] = ["baked", "again"].map(|stem| std::fs::read(path(stem, number)).unwrap());
+        assert!(one == two, "part {number}");
+    }
     check_decode_without_window("split", &path("model", 1), &path("baked", 1), mask);
     // A part that is there already stays, and no other is written.
     std::fs::remove_file(path("baked", 1)).unwrap();
@@ -235,6 +252,21 @@ fn what_cannot_be_baked_is_refused_and_leaves_nothing() {
     let of_gguf = inside("gguf.safetensors");
     save(&pairs(open(&gguf).config.mask_shape(), false), &of_gguf);
     assert!(refused(&gguf, &of_gguf, "out").contains("ends in .gguf"));
+    for out in ["missing/out", "missing/out.gguf"] {
+        let (model, mask) =
+            if out.ends_with("gguf") { (&*gguf, &of_gguf) } else { (llama.path(), &good) };
+        let sentence = refused(model, mask, out);
+        assert!(
+            sentence.contains("expected a folder") && !sentence.contains(".kscope-"),
+            "{sentence}"
+        );
+    }
+    // A folder inside the model would become a part of it.
+    for out in ["baked", "./baked"] {
+        let out = llama.path().join(out);
+        let sentence = refusal(llama.path(), &[llama.path(), &good, &out]);
+        assert!(sentence.contains("outside of the model's folder"), "{sentence}");
+    }
     std::fs::create_dir(inside("taken")).unwrap();
     assert!(refused(llama.path(), &good, "taken").contains("is there already"));
 
@@ -299,12 +331,13 @@ fn an_importance_matrix_gives_the_size_of_keys_or_is_refused() {
     };
     let place = tempfile::tempdir().unwrap();
     let inside = |name: &str| place.path().join(name);
-    let score = |model: &Path, name: &str| {
+    let by = |rule: &str, model: &Path, name: &str| {
         let mut command = kscope();
-        command.args(["score", "--rule", "key-norm", "--model"]).arg(model);
+        command.args(["score", "--rule", rule, "--model"]).arg(model);
         command.arg("--imatrix").arg(inside(name)).arg("--out").arg(inside("scores.safetensors"));
         command.output().unwrap()
     };
+    let score = |model: &Path, name: &str| by("key-norm", model, name);
     // One token at position 0, where nothing is rotated: keys are the third column of the weights.
     let mut sums = vec![0.0; hidden];
     sums[2] = 12.0;
@@ -312,6 +345,8 @@ fn an_importance_matrix_gives_the_size_of_keys_or_is_refused() {
     let output = score(&path, "good.gguf");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let file = files::read(&inside("scores.safetensors"), &files::Split::of(shape)).unwrap();
+    let recipe = &file.origin().recipe;
+    assert_eq!((&recipe["tokens"], &recipe["window"]), (&3.into(), &1.into()), "{recipe}");
     let found = file.importance().unwrap().scores().to_vec();
     let model = load(&path, Some(Dtype::F32));
     let config = model.config();
@@ -344,6 +379,16 @@ fn an_importance_matrix_gives_the_size_of_keys_or_is_refused() {
     refused(&path, "deep.gguf", "attn_k");
     imatrix(layers, &sums[1..], 3.0).write(&inside("narrow.gguf"));
     refused(&path, "narrow.gguf", "expected 64");
+    imatrix(layers, &vec![0.0; hidden], 3.0).write(&inside("zeros.gguf"));
+    refused(&path, "zeros.gguf", "attn_k.weight.in_sum2` has zeros alone");
+    // Queries are asked for where a rule reads them.
+    let mut keys = imatrix(layers, &sums, 3.0);
+    keys.tensors.retain(|tensor| tensor.name.contains("attn_k"));
+    keys.write(&inside("keys.gguf"));
+    assert!(score(&path, "keys.gguf").status.success());
+    let output = by("think", &path, "keys.gguf");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("attn_q.weight.in_sum2` is missing"));
     imatrix(layers, &sums, 0.0).write(&inside("empty.gguf"));
     refused(&path, "empty.gguf", "at least 1 token");
     sums[5] = f32::NAN;

@@ -1,6 +1,6 @@
 //! `kscope mask bake`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -21,7 +21,8 @@ pub(super) struct BakeArgs {
     /// The mask; it keeps and prunes rotation pairs whole
     #[arg(value_name = "MASK")]
     mask: PathBuf,
-    /// The folder or GGUF file to write, which must not be there yet
+    /// The folder or GGUF file to write, which must not be there yet; a split model becomes
+    /// OUT-00001-of-... and so on
     #[arg(value_name = "OUT")]
     output: PathBuf,
     /// Print one JSON object
@@ -34,6 +35,7 @@ struct Report {
     model: String,
     mask: String,
     mask_sha256: String,
+    /// The folder or file; of a split model the first part.
     output: String,
     /// Share of key channels that are zero.
     pruned: f64,
@@ -64,13 +66,21 @@ pub(super) fn run(args: &BakeArgs) -> Result<()> {
         model: opened.name,
         mask: given.name,
         mask_sha256: mask.sha256(),
-        output: args.output.display().to_string(),
+        output: written(&args.output, &baked).display().to_string(),
         pruned: 1.0 - mask.kept_ratio(),
         dropped_heads: mask.kept_counts().iter().filter(|&&kept| kept == 0).count(),
         made_for: given.window,
         baked,
     };
     output::report(args.json, &report, text)
+}
+
+/// What there is to load: parts of a split model have names of their own.
+fn written<'a>(asked: &'a Path, baked: &'a Baked) -> &'a Path {
+    match baked.files.first() {
+        Some(first) if !asked.exists() => first,
+        _ => asked,
+    }
 }
 
 fn text(report: &Report) -> String {
@@ -87,6 +97,13 @@ fn text(report: &Report) -> String {
         lines.push(format!(
             "the mask was made for {sink} first and {recent} last tokens that keep every channel; baked it prunes all tokens"
         ));
+    }
+    if let [first, others @ ..] = &*baked.files
+        && !others.is_empty()
+        && first.display().to_string() == report.output
+    {
+        let others: Vec<_> = others.iter().map(|path| path.display().to_string()).collect();
+        lines.push(format!("further parts: {}", others.join(", ")));
     }
     if !baked.left_out.is_empty() {
         lines.push(format!("left out: {}", baked.left_out.join(", ")));

@@ -29,6 +29,8 @@ struct Scored {
     model: String,
     geometry: Geometry,
     tokens: usize,
+    /// Tokens that were run at once.
+    window: usize,
     /// Names of texts.
     texts: Vec<String>,
     imatrix: Option<String>,
@@ -56,14 +58,14 @@ pub(super) fn run(args: &ScoreArgs, rule: Rule) -> Result<()> {
         }
         None => of_model(args, rule, ctx, max_tokens)?,
     };
-    let Scored { importance, model, geometry, tokens, texts, imatrix } = scored;
+    let Scored { importance, model, geometry, tokens, window, texts, imatrix } = scored;
     let (rule, shape) = (rule.name, importance.shape());
     let mut recipe = json!({
         "tool": format!("kscope {}", env!("CARGO_PKG_VERSION")),
         "rule": rule,
         "texts": texts,
         "tokens": tokens,
-        "window": ctx,
+        "window": window,
         "seed": args.seed,
     });
     if let Some(imatrix) = imatrix {
@@ -90,14 +92,16 @@ pub(super) fn run(args: &ScoreArgs, rule: Rule) -> Result<()> {
 fn of_imatrix(args: &ScoreArgs, rule: Rule, path: &Path) -> Result<Scored> {
     args.model.prepare()?;
     let mut opened = args.model.open(&args.model.source()?)?;
-    let squares = opened.mean_squares(path)?;
+    let found = opened.mean_squares(path, rule == Rule::THINK)?;
     warn_of_files(&opened.warnings);
-    let given = Given { squares: Some(&squares), ..Given::nothing(opened.config.mask_shape(), 0) };
+    let given =
+        Given { squares: Some(&found.squares), ..Given::nothing(opened.config.mask_shape(), 0) };
     Ok(Scored {
         importance: rule.scores(given)?,
         geometry: opened.config.geometry(),
         model: opened.name,
-        tokens: 0,
+        tokens: found.tokens,
+        window: found.chunk,
         texts: Vec::new(),
         imatrix: Some(name_of(path)),
     })
@@ -142,6 +146,7 @@ fn of_model(args: &ScoreArgs, rule: Rule, ctx: usize, max_tokens: usize) -> Resu
         model: model.name.clone(),
         geometry: model.config().geometry(),
         tokens,
+        window: ctx,
         texts: args.text.iter().map(|path| name_of(path)).collect(),
         imatrix: None,
     })

@@ -50,6 +50,8 @@ pub struct Outcome {
     /// What the learned mask and plain caches cost and lose in the check, the mask first; empty
     /// without a check, and on a GPU.
     pub costs: Vec<Cost>,
+    /// What the mask costs baked into weights; `None` where [`super::check_baked`] was not run.
+    pub baked: Option<CheckRow>,
     /// The verdict; `None` without a check.
     pub verdict: Option<Verdict>,
     /// Updates of both stages.
@@ -147,6 +149,7 @@ pub fn learn(
         file,
         rows: checked.rows,
         costs: checked.costs,
+        baked: None,
         verdict: verdict.map(|(verdict, _)| verdict),
         steps: state.losses.len() + state.mask_losses.len(),
         seconds: began.elapsed().as_secs_f64(),

@@ -28,7 +28,7 @@ pub use contents::{
 };
 pub use format::Format;
 pub use read::{parse, read};
-pub use save::{check_writable, create, encode, overwrite, save};
+pub use save::{check_writable, create, encode, expect_folder, overwrite, save};
 
 #[cfg(test)]
 mod tests;

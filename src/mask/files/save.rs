@@ -75,6 +75,22 @@ pub fn create(path: &Path, write: &mut dyn FnMut(&mut File) -> Result<()>) -> Re
     Ok(())
 }
 
+/// Refuses a path in a folder that is not there.
+///
+/// # Errors
+/// With the path and the missing folder.
+pub fn expect_folder(path: &Path) -> Result<()> {
+    let folder = folder_of(path);
+    match folder.is_dir() {
+        true => Ok(()),
+        false => Err(Error::input(format!(
+            "writing {}: expected a folder {}, found none",
+            path.display(),
+            folder.display()
+        ))),
+    }
+}
+
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -84,6 +100,8 @@ fn folder_of(path: &Path) -> &Path {
 
 /// A temporary file in the folder of `path`.
 fn temporary(path: &Path) -> Result<NamedTempFile> {
+    // Otherwise the error would name the temporary file.
+    expect_folder(path)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".kscope-");
     #[cfg(unix)]

@@ -31,6 +31,7 @@ mod unread;
 
 pub use bake::{Baked, ZeroRows, Zeros, bake};
 pub use bytes::Bytes;
+pub use gguf::ImatrixSquares;
 pub use open::Opened;
 pub use served::served;
 pub use source::{FETCHABLE, Fetchable, Source, cache_folder};

@@ -12,7 +12,7 @@ const PRESS: &str = include_str!("kscope_press.py");
 ///
 /// # Errors
 /// A plan, which kvpress cannot show; importance or sensitivity alone; a folder that cannot be
-/// written.
+/// written or holds another press.
 pub(in crate::cli::mask) fn export(
     input: &Path,
     contents: Contents,
@@ -28,7 +28,16 @@ pub(in crate::cli::mask) fn export(
     std::fs::create_dir_all(folder).map_err(|error| {
         Error::run(format!("{}: the folder cannot be made: {error}", folder.display()))
     })?;
-    files::overwrite(&folder.join("kscope_press.py"), PRESS.as_bytes())?;
+    let press = folder.join("kscope_press.py");
+    match std::fs::read(&press) {
+        Ok(found) if found != PRESS.as_bytes() => {
+            return Err(Error::input(format!(
+                "{}: expected no file or the press that this version writes, found another: rename it, or export to another folder",
+                press.display()
+            )));
+        }
+        _ => files::overwrite(&press, PRESS.as_bytes())?,
+    }
     let path = folder.join("mask.safetensors");
     files::save(&path, &Contents::Mask(mask), false)?;
     Ok(path)

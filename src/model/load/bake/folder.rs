@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::ZeroRows;
 use super::write::{Baked, Ranges, copy, expect_absent};
+use crate::mask::files;
 use crate::model::load::folder::weight_files;
 use crate::model::load::safetensors::Checkpoint;
 use crate::{Error, Result, error, input_file};
@@ -36,6 +37,12 @@ pub(super) fn write(
     progress: &mut dyn FnMut(f32) -> Result<()>,
 ) -> Result<Baked> {
     expect_absent(out)?;
+    files::expect_folder(out)?;
+    let parent = match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    expect_outside(from, parent, out)?;
     let shards = weight_files(from)?;
     let checkpoint = Checkpoint::open(from, shards.clone())?;
     let mut zeros = vec![Ranges::default(); shards.len()];
@@ -46,10 +53,6 @@ pub(super) fn write(
     }
     let mut baked =
         Baked { zeroed_bytes: zeros.iter().map(Ranges::bytes).sum(), ..Baked::default() };
-    let parent = match out.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".kscope-");
     #[cfg(unix)]
@@ -86,6 +89,20 @@ pub(super) fn write(
     std::fs::rename(place.path(), out).map_err(|cause| error::io("writing", out, &cause))?;
     let _ = place.keep();
     Ok(baked)
+}
+
+/// Refuses a folder inside the model's own, which would become a part of it.
+fn expect_outside(from: &Path, parent: &Path, out: &Path) -> Result<()> {
+    let real =
+        |path: &Path| path.canonicalize().map_err(|cause| error::io("reading", path, &cause));
+    match real(parent)?.starts_with(real(from)?) {
+        true => Err(Error::input(format!(
+            "{}: expected a name outside of the model's folder {}, found one in it",
+            out.display(),
+            from.display()
+        ))),
+        false => Ok(()),
+    }
 }
 
 fn create(path: &Path) -> Result<File> {

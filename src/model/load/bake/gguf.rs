@@ -7,9 +7,9 @@ use super::ZeroRows;
 use super::write::{Baked, Ranges, copy, expect_absent};
 use crate::Result;
 use crate::mask::files;
-use crate::model::load::gguf::Gguf;
+use crate::model::load::gguf::{Gguf, model_name};
 
-/// Writes the file, or parts whose names begin as `out` does.
+/// Writes the file, or parts whose names begin as `out` does; `out` may have the name of a part.
 pub(super) fn write(
     from: &Path,
     rows: &ZeroRows,
@@ -21,11 +21,13 @@ pub(super) fn write(
     let paths: Vec<PathBuf> = match all.len() {
         1 => vec![out.to_owned()],
         count => {
-            let stem = out.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            // The name of a part stands for all of them.
+            let stem = model_name(out).unwrap_or_default();
             let name = |number| format!("{stem}-{number:05}-of-{count:05}.gguf");
             (1..=count).map(|number| out.with_file_name(name(number))).collect()
         }
     };
+    files::expect_folder(out)?;
     paths.iter().try_for_each(|path| expect_absent(path))?;
     let mut zeros = vec![Ranges::default(); all.len()];
     for (name, rows) in rows.tensors() {

@@ -21,24 +21,38 @@ use crate::{Error, Result};
 /// ggml's number of f32.
 const F32: u32 = 0;
 
+/// What an importance matrix says of a model's keys and queries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImatrixSquares {
+    /// Mean squares after rotation.
+    pub squares: MeanSquares,
+    /// Tokens that they are means over: the fewest of any projection that was read.
+    pub tokens: usize,
+    /// Tokens of the chunks that were run.
+    pub chunk: usize,
+}
+
 impl Opened {
-    /// Mean squares of keys and queries after rotation, estimated from an importance matrix of this
-    /// model.
+    /// Mean squares of keys after rotation, estimated from an importance matrix of this model;
+    /// of queries too where `queries` asks for them, which are empty otherwise.
     ///
     /// # Errors
     /// A file that is no importance matrix in GGUF form or belongs to a model of other sizes; a
     /// model whose keys have biases or norms, of which such a file says too little.
-    pub fn mean_squares(&mut self, path: &Path) -> Result<MeanSquares> {
+    pub fn mean_squares(&mut self, path: &Path, queries: bool) -> Result<ImatrixSquares> {
         let Self { config, tensors, name: model, .. } = self;
         let file = Imatrix::open(path)?;
         file.check_model(config, model)?;
-        let turns = Turns::new(config, file.chunk()?)?;
+        let chunk = file.chunk()?;
+        let turns = Turns::new(config, chunk)?;
+        let mut tokens = f64::INFINITY;
         let names = &config.architecture.tensors;
         let mut squares = |part: Spelling, heads: usize| -> Result<Vec<f64>> {
             let mut all = Vec::new();
             for layer in 0..config.layers {
                 let weight = names.gguf_part(layer, part, "weight");
-                let inputs = file.mean_inputs(&weight, config.hidden)?;
+                let (inputs, count) = file.mean_inputs(&weight, config.hidden)?;
+                tokens = tokens.min(count);
                 let name = format!("{}{}.weight", names.block_prefix(layer), part.hf);
                 let rows = heads * config.head_dim;
                 let weights = tensors.matrix(&name, rows, config.hidden)?.matrix.widened();
@@ -47,8 +61,13 @@ impl Opened {
             }
             Ok(all)
         };
-        let (keys, queries) = (squares(names.k, config.kv_heads)?, squares(names.q, config.heads)?);
-        Ok(MeanSquares { query_heads: config.heads, keys, queries })
+        let keys = squares(names.k, config.kv_heads)?;
+        let queries = match queries {
+            true => squares(names.q, config.heads)?,
+            false => Vec::new(),
+        };
+        let squares = MeanSquares { query_heads: config.heads, keys, queries };
+        Ok(ImatrixSquares { squares, tokens: tokens as usize, chunk })
     }
 }
 
@@ -126,9 +145,14 @@ impl Imatrix {
         }
     }
 
-    /// The mean square of every input of a projection.
-    fn mean_inputs(&self, weight: &str, inputs: usize) -> Result<Vec<f64>> {
+    /// The mean square of every input of a projection, and the tokens that it is a mean over.
+    fn mean_inputs(&self, weight: &str, inputs: usize) -> Result<(Vec<f64>, f64)> {
         let sums = self.numbers(&format!("{weight}.in_sum2"), inputs)?;
+        if sums.iter().all(|&sum| sum == 0.0) {
+            return Err(self.wrong(&format!(
+                "tensor `{weight}.in_sum2` has zeros alone, expected the sums of inputs that were seen"
+            )));
+        }
         let counts = self.numbers(&format!("{weight}.counts"), 1)?;
         let count = f64::from(counts[0]);
         if count < 1.0 {
@@ -136,7 +160,7 @@ impl Imatrix {
                 "tensor `{weight}.counts`: expected at least 1 token, found {count}"
             )));
         }
-        Ok(sums.into_iter().map(|sum| f64::from(sum) / count).collect())
+        Ok((sums.into_iter().map(|sum| f64::from(sum) / count).collect(), count))
     }
 
     /// A tensor of so many f32 numbers of at least 0.

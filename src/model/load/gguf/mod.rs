@@ -10,5 +10,6 @@ mod order;
 mod parts;
 
 pub use file::Gguf;
+pub use imatrix::ImatrixSquares;
 pub use metadata::Section;
 pub(super) use parts::model_name;
