@@ -448,6 +448,7 @@ const OPENS_FILES: &[&str] = &[
     "src/machine.rs",
     "src/bench/tui.rs",
     "src/eval/run/stream.rs",
+    "src/learn/run/checkpoint.rs",
     "src/mask/files/save.rs",
     "src/model/fetch/models.rs",
     "src/tui/app/log.rs",

@@ -173,8 +173,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         .unwrap_or_else(|| out.with_extension("learning"));
     let stop = asked_to_stop();
     let place = CheckpointFolder::claim(&folder)?;
-    let mut outcome =
-        learn((&model, lacks_text), &request, &place, args.resume.is_some(), &stop)?;
+    let mut outcome = learn((&model, lacks_text), &request, &place, args.resume.is_some(), &stop)?;
     if args.baked && !outcome.rows.is_empty() && !outcome.file.mask().is_full() {
         let rows = ZeroRows::new(config, outcome.file.mask())?;
         let baked = args.model.load_with_zero_rows(rows)?;

@@ -186,4 +186,30 @@ fn among_named_templates_the_default_is_taken() {
         std::fs::write(others.join("tool_use.jinja"), "tools").unwrap();
     });
     assert_eq!(show(folder.path()).unwrap(), "from the file");
+    // Of two with one name the last is taken.
+    let twice = serde_json::json!([
+        {"name": "default", "template": "first"}, {"name": "default", "template": "last"},
+    ]);
+    let folder = changed(|folder| config(folder, twice));
+    assert_eq!(show(folder.path()).unwrap(), "last");
+    let with_map = |folder: &Path| {
+        config(folder, serde_json::json!("from the configuration"));
+        std::fs::write(folder.join("chat_template.jinja"), "from the file").unwrap();
+        let others = folder.join("additional_chat_templates");
+        std::fs::create_dir(&others).unwrap();
+        std::fs::write(others.join("default.jinja"), "from the other file").unwrap();
+    };
+    let folder = changed(with_map);
+    assert_eq!(show(folder.path()).unwrap(), "from the other file");
+    // `special_tokens_map.json` wins over all, unless a full list of tokens hides it.
+    let map = |folder: &Path| {
+        with_map(folder);
+        std::fs::write(folder.join("special_tokens_map.json"), r#"{"chat_template": "map"}"#)
+            .unwrap();
+    };
+    let folder = changed(map);
+    assert_eq!(show(folder.path()).unwrap(), "map");
+    let path = folder.path().join("tokenizer_config.json");
+    std::fs::write(path, r#"{"added_tokens_decoder": {}}"#).unwrap();
+    assert_eq!(show(folder.path()).unwrap(), "from the other file");
 }

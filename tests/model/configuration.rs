@@ -202,6 +202,62 @@ fn a_text_ends_where_the_architecture_s_default_says_if_no_file_says_it() {
 }
 
 #[test]
+fn the_ends_of_a_generation_configuration_take_the_place_of_the_model_s() {
+    let ends = |generation: &str| {
+        let folder = changed_folder("llama", &serde_json::json!({"eos_token_id": [11, 12]}));
+        for name in ["tokenizer_config.json", "tokenizer.json"] {
+            std::fs::remove_file(folder.path().join(name)).unwrap();
+        }
+        std::fs::write(folder.path().join("generation_config.json"), generation).unwrap();
+        open(folder.path()).config.eos
+    };
+    assert_eq!(ends(r#"{"eos_token_id": 5}"#), [5]);
+    assert_eq!(ends(r#"{"eos_token_id": [5, 7]}"#), [5, 7]);
+    for none in ["{}", r#"{"eos_token_id": null}"#, r#"{"eos_token_id": []}"#] {
+        assert_eq!(ends(none), [11, 12], "{none}");
+    }
+}
+
+#[test]
+fn what_a_generation_configuration_asks_for_and_is_not_applied_is_named_once() {
+    let warnings = |generation: &str| {
+        let folder = changed_folder("llama", &serde_json::json!({}));
+        std::fs::write(folder.path().join("generation_config.json"), generation).unwrap();
+        let warnings = open(folder.path()).warnings.into_iter();
+        warnings.filter(|said| said.contains("generation_config.json")).collect::<Vec<_>>()
+    };
+    let changing = [
+        ("suppress_tokens", "[5]"),
+        ("begin_suppress_tokens", "[5]"),
+        ("bad_words_ids", "[[5]]"),
+        ("sequence_bias", "[[[5], -1.0]]"),
+        ("forced_bos_token_id", "5"),
+        ("forced_eos_token_id", "[5]"),
+        ("min_length", "3"),
+        ("min_new_tokens", "3"),
+        ("repetition_penalty", "1.1"),
+        ("encoder_repetition_penalty", "2.0"),
+        ("no_repeat_ngram_size", "2"),
+        ("num_beams", "3"),
+        ("guidance_scale", "1.5"),
+        ("stop_strings", r#"["a"]"#),
+    ];
+    for (key, value) in changing {
+        let said = warnings(&format!(r#"{{"{key}": {value}}}"#));
+        assert_eq!(said.len(), 1, "{key}: {said:?}");
+        assert!(said[0].contains(&format!("`{key}`")) && said[0].contains("not apply"), "{said:?}");
+    }
+    let all = changing.map(|(key, value)| format!(r#""{key}": {value}"#)).join(", ");
+    let said = warnings(&format!("{{{all}}}"));
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(changing.iter().all(|(key, _)| said[0].contains(key)), "{said:?}");
+    let neutral = r#"{"repetition_penalty": 1.0, "num_beams": 1, "min_length": 0,
+        "no_repeat_ngram_size": 0, "suppress_tokens": [], "bad_words_ids": null, "do_sample": true,
+        "temperature": 0.6, "max_new_tokens": 3, "guidance_scale": 1}"#;
+    assert!(warnings(neutral).is_empty());
+}
+
+#[test]
 fn a_configuration_for_random_weights_gets_the_same_warnings() {
     let folder = changed_folder("llama", &serde_json::json!({"no_such_key": 3}));
     let path = folder.path().join("config.json");

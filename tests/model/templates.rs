@@ -217,7 +217,9 @@ fn a_date_is_written_as_python_writes_it_or_its_format_is_refused() {
     let date = chrono::Local::now().format("%d %b %Y").to_string();
     assert_eq!(render("%d %b %Y").unwrap(), date);
     assert_eq!(render("%f").unwrap().len(), 6);
-    for format in ["%q", "%v", "%+", "%:z", "%10Y", "%", "%-"] {
+    let padded = chrono::Local::now().format("%j").to_string();
+    assert_eq!(render("%-j").unwrap(), padded.trim_start_matches('0'));
+    for format in ["%q", "%v", "%-T", "%Ey", "%+", "%:z", "%10Y", "%", "%-"] {
         let error = render(format).unwrap_err().to_string();
         assert!(error.contains("strftime_now") && error.contains(format), "{format}: {error}");
     }

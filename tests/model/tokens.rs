@@ -41,9 +41,31 @@ fn folder(case: &Value) -> tempfile::TempDir {
         model["vocab"][both] = id.into();
         model["merges"].as_array_mut().unwrap().push(serde_json::json!([first, second]));
     }
+    let model = tokenizer["model"]["vocab"].as_object_mut().unwrap();
+    for id in model.len() as u64..changes.get("fill").and_then(Value::as_u64).unwrap_or(0) {
+        model.insert(format!("unused{id}"), id.into());
+    }
+    if let Some(token) = changes.get("padding") {
+        tokenizer["padding"] = serde_json::json!({
+            "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": null,
+            "pad_id": 0, "pad_type_id": 0, "pad_token": token,
+        });
+    }
+    let stored = tokenizer["added_tokens"].as_array_mut().unwrap();
+    for token in changes.get("tokens").and_then(Value::as_array).into_iter().flatten() {
+        stored.retain(|old| old["content"] != token["content"]);
+        stored.push(token.clone());
+    }
+    stored.sort_by_key(|token| token["id"].as_u64());
     let model_type = changes.get("model_type").and_then(Value::as_str).unwrap_or("llama");
     let class = changes.get("model_class").unwrap_or(&Value::Null);
-    write("config.json", &serde_json::json!({"model_type": model_type, "tokenizer_class": class}));
+    let version = changes.get("version").unwrap_or(&Value::Null);
+    write(
+        "config.json",
+        &serde_json::json!({
+            "model_type": model_type, "tokenizer_class": class, "transformers_version": version,
+        }),
+    );
     let added = changes.get("added_tokens").and_then(Value::as_array).into_iter().flatten();
     for (at, text) in added.enumerate() {
         let token = serde_json::json!({
@@ -101,6 +123,43 @@ fn a_folder_has_the_tokens_and_ids_that_transformers_gives_it() {
             assert!(tokenizer.end_tokens().contains(&end), "{name}: {:?}", tokenizer.end_tokens());
         }
     }
+}
+
+#[test]
+fn the_flags_of_a_token_are_those_of_the_file_that_wins_in_transformers() {
+    let file = file();
+    let places = &file["places"];
+    let lists: Vec<Vec<u32>> = places["ids"].as_array().unwrap().iter().map(ids).collect();
+    let mut seen = std::collections::HashSet::new();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for row in places["rows"].as_array().unwrap() {
+        let text = |at: usize| row[at].as_str().unwrap();
+        let (class, model, kind, flags) = (text(0), text(1), text(2), text(3));
+        let written = places["written"][flags].as_array().unwrap();
+        let expected = ids(&row[4]);
+        assert_eq!(written.len(), expected.len());
+        for (place, expected) in written.iter().zip(expected) {
+            let mut case = serde_json::json!({"files": place[1], "changes": places["steps"][kind]});
+            case["changes"]["model_type"] = model.into();
+            case["changes"]["tokens"] = place[2].clone();
+            if !class.is_empty() {
+                case["files"]["tokenizer_config.json"]["tokenizer_class"] = class.into();
+            }
+            let tokenizer = Tokenizer::from_folder(folder(&case).path()).unwrap();
+            let found = tokenizer.encode(places["text"].as_str().unwrap()).unwrap();
+            let expected = &lists[expected as usize];
+            seen.insert(expected);
+            count += 1;
+            if found != *expected {
+                let name = &place[0];
+                let case = format!("{class}, {model}, {kind}, {flags}, {name}");
+                wrong.push(format!("{case}: {found:?}, not {expected:?}"));
+            }
+        }
+    }
+    assert!(count > 800 && seen.len() > 30, "{count} {}", seen.len());
+    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// A GGUF file with other metadata; null takes a key away.
@@ -398,6 +457,14 @@ fn steps_that_a_class_leaves_out_are_named_in_a_warning() {
     ] {
         assert_eq!(warnings(class, steps), "", "{class}");
     }
+    // The file that names the class, or the model that it follows from, is named.
+    let case = serde_json::json!({
+        "changes": {"pre_tokenizer": serde_json::from_str::<Value>(bytes).unwrap(), "model_type": "qwen2"},
+        "files": {},
+    });
+    let said = Tokenizer::from_folder(folder(&case).path()).unwrap().warnings().join("\n");
+    assert!(said.contains("/config.json: transformers gives Qwen2Tokenizer"), "{said}");
+    assert!(!said.contains("tokenizer_config.json"), "{said}");
     let said = warnings("GemmaTokenizer", &both);
     assert!(said.contains("GemmaTokenizer") && said.contains("does not know"), "{said}");
 }
@@ -492,6 +559,25 @@ fn keys_that_hold_something_else_in_the_files_of_a_tokenizer_are_named() {
         let words: Vec<&str> = words.iter().map(String::as_str).chain([file]).collect();
         let model = folder.path().to_str().unwrap();
         refuses(kscope().args(["model", "show", "--model", model]), &words);
+    }
+}
+
+#[test]
+fn a_tokenizer_in_another_form_is_named_where_there_is_no_tokenizer_json() {
+    for files in [&["tokenizer.model"][..], &["vocab.json", "merges.txt"], &["tekken.json"], &[]] {
+        let folder = tiny_folder("llama");
+        std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+        for file in files {
+            std::fs::write(folder.path().join(file), "x").unwrap();
+        }
+        let model = folder.path().to_str().unwrap();
+        let run = ["run", "--max-new", "1", "--prompt", "x", "--model", model];
+        let output = kscope().args(run).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{err}");
+        assert!(err.contains("--token-ids"), "{err}");
+        assert_eq!(err.contains("reads only tokenizer.json"), !files.is_empty(), "{err}");
+        assert!(files.iter().all(|file| err.contains(file)), "{err}");
     }
 }
 

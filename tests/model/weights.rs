@@ -87,6 +87,15 @@ fn a_head_that_the_file_has_wins_over_the_tie() {
         }
         assert_eq!(words.lines().count(), 1, "{words}");
         assert_eq!(check(base, "untied-other-head", false, other_head), "");
+        // The same as a part of the inner model.
+        let inner = |tensors: &mut Tensors| {
+            other_head(tensors);
+            let head = tensors.remove(HEAD).unwrap();
+            tensors.insert(format!("model.{HEAD}"), head);
+        };
+        let words = check(base, "tied-other-head", true, inner);
+        assert!(words.contains("differs") && words.lines().count() == 1, "{words}");
+        assert_eq!(check(base, "untied-other-head", false, inner), "");
     }
 }
 
@@ -389,6 +398,32 @@ fn a_bias_or_scale_of_a_part_that_a_gguf_file_holds_is_never_left_out_in_silence
     }
 }
 
+/// A Qwen2 file as one of Qwen3: without biases, with norms of each head's q and k.
+fn as_qwen3(mut file: GgufFile) -> GgufFile {
+    for (key, value) in &mut file.metadata {
+        *key = key.replace("qwen2.", "qwen3.");
+        if key == "general.architecture" {
+            *value = Value::String("qwen3".to_owned());
+        }
+    }
+    let count = |key: &str| {
+        let found = file.metadata.iter().find(|(known, _)| known == key);
+        found.unwrap().1.to_u32().unwrap() as usize
+    };
+    let layers = count("qwen3.block_count");
+    let head = count("qwen3.embedding_length") / count("qwen3.attention.head_count");
+    file.tensors.retain(|tensor| !tensor.name.ends_with(".bias"));
+    for (layer, norm) in (0..layers).flat_map(|layer| [(layer, "q"), (layer, "k")]) {
+        file.tensors.push(GgufTensor {
+            name: format!("blk.{layer}.attn_{norm}_norm.weight"),
+            kind: 0,
+            shape: vec![head],
+            bytes: float_bytes(vec![1.0; head]),
+        });
+    }
+    file
+}
+
 #[test]
 fn what_llama_cpp_has_for_no_such_model_is_refused_in_a_gguf_file() {
     let qwen = vectors().join("gguf/qwen2-q8_0.gguf");
@@ -404,6 +439,31 @@ fn what_llama_cpp_has_for_no_such_model_is_refused_in_a_gguf_file() {
         });
         let (_folder, path) = written(&file);
         refuses_model(&path, &["model.gguf", name, "qwen2"]);
+    }
+    // Qwen3's folders may have a bias there, and its GGUF files none.
+    let mut file = as_qwen3(GgufFile::open(&qwen));
+    let (_folder, path) = written(&file);
+    open(&path);
+    let name = "blk.0.attn_output.bias";
+    file.tensors.push(GgufTensor {
+        name: name.to_owned(),
+        kind: 0,
+        shape: vec![hidden],
+        bytes: float_bytes(vec![1.5; hidden]),
+    });
+    let (_folder, path) = written(&file);
+    refuses_model(&path, &["model.gguf", name, "qwen3"]);
+    // Divisors of one layer are none for llama.cpp.
+    for name in ["blk.0.rope_freqs.weight", "blk.1.rope_freqs.weight"] {
+        let mut file = floats();
+        file.tensors.push(GgufTensor {
+            name: name.to_owned(),
+            kind: 0,
+            shape: vec![8],
+            bytes: float_bytes(vec![1.5; 8]),
+        });
+        let (_folder, path) = written(&file);
+        refuses_model(&path, &["model.gguf", name, "llama"]);
     }
 }
 

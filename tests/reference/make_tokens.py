@@ -3,7 +3,10 @@
 
     python make_tokens.py VECTORS         # VECTORS = tests/vectors
 
-Writes VECTORS/text/tokens.json. `folders`: changes to the files of VECTORS/tiny/tokenizer, with the
+Writes VECTORS/text/tokens.json. `places`: which file's flags of a token win: every place where a
+token may be written, with every kind of flags, in every class; `ids` holds the distinct lists of ids
+that transformers gives FLAGGED, and `rows` which of them, for every place in order, by class and
+flags. `folders`: changes to the files of VECTORS/tiny/tokenizer, with the
 ids that transformers gives for three texts, the second decoded again, and the special tokens that it
 knows by name. `ggufs`: changes to
 the metadata of files in VECTORS/gguf, with the ids that llama.cpp (xllamacpp) gives for a text and
@@ -22,9 +25,11 @@ from pathlib import Path
 
 TEXT = "<|im_start|>a<|im_end|> <|x|>b</s>"
 WORDY = "the lamp in the 12"
-# Digits after each other and tokens between words show which step cuts a text, and where a space is put.
-MIXED = "the 12</s>the lamp<s> in"
+# Digits after each other, a capital within a word and tokens between words show which step cuts a text, and where a space is put.
+MIXED = "the 12</s>the lamp<s> in xL"
 CHAT = "the lamp"
+# Spaces on both sides of each token, on one, and on none.
+FLAGGED = "a </s> b</s>c  <|x|>  d<|x|>e <unk> f<unk>g"
 
 
 def token(content, **flags):
@@ -146,6 +151,27 @@ FOLDERS = [
         for of_model in ((False, True) if name == "GPT2Tokenizer" else (False,))
         for given in ({}, {"eos_token": None, "unk_token": "<|x|>"})
     ],
+    # Only the text "ByteLevel" counts, wherever it stands.
+    ("LlamaTokenizer, a byte-level post-processor", {"tokenizer_config.json": {**NAMED, "tokenizer_class": "LlamaTokenizer"}}, {**STEPS["mark before"], "pre_tokenizer": {"type": "Digits", "individual_digits": True}, "post_processor": level(False)}),
+    *[
+        (f"{name}, post-processor {single}", {"tokenizer_config.json": {**NAMED, "tokenizer_class": name, "add_bos_token": True}}, {"post_processor": post(single)})
+        for name in ("GPTNeoXTokenizerFast", "GPT2Tokenizer")
+        for single in (["<s>", "A"], ["A", "</s>"])
+    ],
+    *[
+        (f"padding, {name}, {named}", {"tokenizer_config.json": {**CONFIG, "tokenizer_class": name, **named}}, {"padding": "<|x|>"})
+        for name in ("PreTrainedTokenizerFast", "GPT2Tokenizer", "Qwen2Tokenizer")
+        for named in ({}, {"pad_token": "</s>"}, {"pad_token": None})
+    ],
+    *[
+        (f"fix_mistral_regex {flag}, {model}, version {version}, {fill} tokens, {kind}",
+         {"tokenizer_config.json": {**CONFIG, **({} if flag is None else {"fix_mistral_regex": flag})}},
+         {**STEPS[kind], "model_type": model, "fill": fill, "merge": ["x", "L"], **({} if version is None else {"version": version})})
+        for flag, model, version, fill, kind in [
+            (True, "mistral", None, 100_001, "digits"), (True, "mistral", "4.57.1", 100_001, "bytes"), (True, "mistral", "5.0.0", 100_001, "bytes"), (True, "llama", None, 100_001, "bytes"),
+            (False, "mistral", None, 100_001, "bytes"), (None, "mistral", None, 100_001, "bytes"), (True, "mistral", None, 99_999, "bytes"), (True, "mistral", None, 100_001, "marks"), (True, "mistral", None, 100_001, "mark before"),
+        ]
+    ],
     *[
         (f"{name} with null as add_prefix_space", {"tokenizer_config.json": {**NAMED, "tokenizer_class": name, "add_prefix_space": None}}, {**STEPS["words"], "model_type": "qwen2"})
         for name in ("Qwen2Tokenizer", "Qwen2TokenizerFast")
@@ -156,7 +182,7 @@ FOLDERS = [
 # place of the first tokens that are more than one byte.
 MERGES = ["Ġ .", ". .", "Ġ 1", "1 2", "12 3", "123 4", "' s", "' S", "a '", "Ġ $", "$ 1", "Ġ Ġ", "Ċ Ċ", "Ġ Ċ", "a .", "= 1", "Ġ a", "Ġa b", "| |", "Ġ '", ") )", "Ġ <", "< a", "b 1", "Ċ a"]
 WORDS = [
-    "a .. b's a'S it'Sx 'sa", "12 123 1234 12341 a12 b1234.5 1 2", " $12 $ 12 x=1 =1", "  a   ab\n\n a\n \na \n\n\na", "<a> <ab <a|| ||", "a)) )) ~|^ a. a.a ..a", "\t a\u00a0ab \u00b2\u00bd\u0661 \u2014a\u3002\u4e00",
+    "a .. b's a'S it'Sx 'sa", "12 123 1234 12341 a12 b1234.5 1 2", " $12 $ 12 x=1 =1", "  a   ab\n\n a\n \na \n\n\na", "<a> <ab <a|| ||", "a)) )) ~|^ a. a.a ..a", "e\u0301 a\u0301b", "\t a\u00a0ab \u00b2\u00bd\u0661 \u2014a\u3002\u4e00",
 ]
 
 TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"
@@ -175,8 +201,78 @@ GGUFS = [
     ("llama-spm.gguf", {"tokenizer.ggml.add_bos_token": None, "tokenizer.ggml.bos_token_id": None, "tokenizer.ggml.eos_token_id": None, "tokenizer.ggml.unknown_token_id": None}),
 ]
 
+# Kinds of flags; the class and the model that a folder says, with steps that fit it.
+FLAGS = {"none": {}, "strip": {"lstrip": True, "rstrip": True}, "word": {"single_word": True, "normalized": True}, "plain": {"special": False, "rstrip": True}}
+CLASSES = [
+    ("Qwen2Tokenizer", "qwen2", "words"), ("", "qwen3", "words"), ("PreTrainedTokenizerFast", "llama", "bytes"), ("GPT2Tokenizer", "llama", "bytes"),
+    ("GPTNeoXTokenizerFast", "llama", "bytes"), ("LlamaTokenizer", "llama", "marks"), ("LlamaTokenizerFast", "mistral", "mark before"), ("LlamaTokenizer", "llama", "bytes"),
+]
 
-def folder(base, files, changes):
+
+def places(flags):
+    """Files and added tokens of tokenizer.json by place, for tokens with these flags."""
+    own = {"__type": "AddedToken"}
+    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    end, new, unknown = (token(text, **flags) for text in ("</s>", "<|x|>", "<unk>"))
+    plain = {"id": 95, **token("<|x|>")}
+    listed = {"0": token("<unk>"), "1": token("<s>"), "2": token("</s>")}
+    config, special, added = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+    with_end = {key: name for key, name in names.items() if key != "eos_token"}
+    stored = {"id": 95, **new}
+
+    def place(files=None, tokens=(), **more):
+        return {config: {**names, **more}, **(files or {})}, list(tokens)
+
+    return {
+        "tokenizer.json": ({config: with_end}, [{"id": 2, **end}]),
+        "named": place(eos_token={**own, **end}),
+        "tokenizer.json and a name": place(tokens=[{"id": 2, **end}]),
+        "tokenizer.json and an object without flags": place(tokens=[{"id": 2, **end}], eos_token={**own, **token("</s>")}),
+        "tokenizer.json without flags and an object": place(tokens=[{"id": 2, **token("</s>")}], eos_token={**own, **end}),
+        "the unknown token": place(tokens=[{"id": 0, **unknown}]),
+        "special_tokens_map.json": ({config: with_end, special: {"eos_token": end}}, []),
+        "new in tokenizer.json": place(tokens=[stored]),
+        "additional": place(additional_special_tokens=[{**own, **new}]),
+        "additional, by text": place(tokens=[stored], additional_special_tokens=["<|x|>"]),
+        "additional, an object without flags": place(tokens=[stored], additional_special_tokens=[{**own, **token("<|x|>")}]),
+        "additional, tokenizer.json without flags": place(tokens=[plain], additional_special_tokens=[{**own, **new}]),
+        "additional of both files": place({special: {"additional_special_tokens": ["b"]}}, additional_special_tokens=[{**own, **new}]),
+        "extra list": place(tokens=[stored], extra_special_tokens=["<|x|>"]),
+        "extra list of both files": place({special: {"extra_special_tokens": [{key: value for key, value in new.items() if key != "special"}]}}, extra_special_tokens=["b"]),
+        "extra by name": place(tokens=[stored], extra_special_tokens={"image_token": "<|x|>"}),
+        "extra by name, an object": place(extra_special_tokens={"image_token": {**own, **new}}),
+        "a name of the model's own": place(image_token={**own, **new}),
+        "mask_token": place(mask_token={**own, **new}),
+        "a list with it": place(added_tokens_decoder={**listed, "95": new}),
+        "a list and a name": place(tokens=[plain], added_tokens_decoder={**listed, "95": new}, additional_special_tokens=["<|x|>"]),
+        "a list with another end": place(added_tokens_decoder={**listed, "2": end}),
+        "a list without it": place(tokens=[stored], added_tokens_decoder=listed),
+        "an empty list": place(tokens=[stored], added_tokens_decoder={}),
+        "added_tokens.json": place({added: {"<|x|>": 95}}),
+        "added_tokens.json and tokenizer.json": place({added: {"<|x|>": 95}}, tokens=[stored]),
+        "added_tokens.json, another id": place({added: {"<|x|>": 97}}, tokens=[stored]),
+        "added_tokens.json and an object": place({added: {"<|x|>": 95}}, mask_token={**own, **new}),
+    }
+
+
+def flags_of(base):
+    """Which ids transformers gives a text, by class, place and flags."""
+    lists, rows = [], []
+    for name, model, kind in CLASSES:
+        for flags, given in FLAGS.items():
+            row = []
+            for files, tokens in places(given).values():
+                named = {**files["tokenizer_config.json"], **({"tokenizer_class": name} if name else {})}
+                changes = {**STEPS[kind], "model_type": model, "tokens": tokens}
+                ids = folder(base, {**files, "tokenizer_config.json": named}, changes, flagged=True)
+                if ids not in lists:
+                    lists.append(ids)
+                row.append(lists.index(ids))
+            rows.append([name, model, kind, flags, row])
+    return lists, rows
+
+
+def folder(base, files, changes, flagged=False):
     from transformers import AutoTokenizer
 
     with tempfile.TemporaryDirectory() as out:
@@ -185,10 +281,13 @@ def folder(base, files, changes):
         change(tokenizer, changes)
         (out / "tokenizer.json").write_text(json.dumps(tokenizer))
         of_model = {"tokenizer_class": changes["model_class"]} if "model_class" in changes else {}
+        of_model.update({"transformers_version": changes["version"]} if "version" in changes else {})
         (out / "config.json").write_text(json.dumps({"model_type": changes.get("model_type", "llama"), **of_model}))
         for name, content in files.items():
             (out / name).write_text(json.dumps(content))
         found = AutoTokenizer.from_pretrained(out)
+        if flagged:
+            return found(FLAGGED).input_ids
         wordy = found(WORDY).input_ids
         return found(TEXT).input_ids, found.special_tokens_map, wordy, found.decode(wordy, skip_special_tokens=True), found(MIXED).input_ids
 
@@ -205,6 +304,13 @@ def change(tokenizer, changes):
         model = tokenizer["model"]
         model["vocab"]["".join(changes["merge"])] = len(model["vocab"])
         model["merges"].append(changes["merge"])
+    for number in range(len(tokenizer["model"]["vocab"]), changes.get("fill", 0)):
+        tokenizer["model"]["vocab"][f"unused{number}"] = number
+    if "padding" in changes:
+        tokenizer["padding"] = {"strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0, "pad_token": changes["padding"]}
+    for added in changes.get("tokens", []):
+        tokenizer["added_tokens"] = [old for old in tokenizer["added_tokens"] if old["content"] != added["content"]] + [added]
+    tokenizer["added_tokens"].sort(key=lambda added: added["id"])
     for text in changes.get("added_tokens", []):
         tokenizer["added_tokens"].append({"id": 95 + changes["added_tokens"].index(text), **token(text)})
 
@@ -281,10 +387,12 @@ def llama_cpp(path, texts):
     os._exit(0)
 
 
-def save(vectors, file, words):
-    """The long lists of words take a line each."""
-    lines = [f'\n  "{key}": {json.dumps(value)}' for key, value in words.items()]
-    text = json.dumps(file, indent=1).removesuffix("\n}") + ',\n "words": {' + ",".join(lines) + "\n }\n}\n"
+def save(vectors, file, places, words):
+    """The long lists of places and words take a line each."""
+    def lines(name, values):
+        return f',\n "{name}": {{' + ",".join(f'\n  "{key}": {json.dumps(value)}' for key, value in values.items()) + "\n }"
+
+    text = json.dumps(file, indent=1).removesuffix("\n}") + lines("places", places) + lines("words", words) + "\n}\n"
     (vectors / "text/tokens.json").write_text(text)
 
 
@@ -310,7 +418,10 @@ def main():
             ids, chat = json.loads(found[0].removeprefix("RESULT "))
         ggufs.append({"file": file, "changes": changes, "ids": ids, "chat": chat})
     file = {"text": TEXT, "wordy": WORDY, "mixed": MIXED, "chat": CHAT, "folders": folders, "ggufs": ggufs}
-    save(vectors, file, words(vectors / "gguf/llama-rope-freqs.gguf"))
+    lists, rows = flags_of(vectors / "tiny/tokenizer")
+    written = {name: [[where, *written] for where, written in places(flags).items()] for name, flags in FLAGS.items()}
+    found = {"text": FLAGGED, "steps": STEPS, "written": written, "ids": lists, "rows": rows}
+    save(vectors, file, found, words(vectors / "gguf/llama-rope-freqs.gguf"))
 
 
 if __name__ == "__main__":

@@ -78,6 +78,8 @@ fn one_evaluation_at_a_time_writes_a_file_of_results() {
     let home = tempfile::tempdir().unwrap();
     let eval = [
         "eval",
+        "--plan",
+        "k8v8",
         "--suite",
         "recall",
         "--tasks",

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::fields::Fields;
 use super::hf_shapes::Reasons;
 use super::safetensors::Checkpoint;
-use super::{Opened, blank, file_kind, hf_config, quantised, unread};
+use super::{Opened, blank, file_kind, generation, hf_config, quantised, unread};
 use crate::error::shortened;
 use crate::model::config::Config;
 use crate::model::tokenizer::Tokenizer;
@@ -50,7 +50,9 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
     let keys = hf_config::keys(&config_path)?;
     let (mut config, mut warnings) = hf_config::of_keys(&keys, &config_path.display().to_string())?;
     match generation_ends(folder, config.vocab, &mut warnings)? {
-        Some(ends) => config.eos.extend(ends),
+        // Those of config.json count where this file names none, as in transformers' `generate`.
+        Some(ends) if !ends.is_empty() => config.eos = ends,
+        Some(_) => {}
         None => warnings.extend(usual_end(&mut config, &keys, &config_path)),
     }
     let files = weight_files(folder)?;
@@ -75,6 +77,7 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
         Opened::from_checkpoint(name, config, tokenizer, checkpoint)
     } else {
         // Still good for work with token ids.
+        warnings.extend(other_tokenizer(folder));
         Opened {
             name,
             config,
@@ -99,6 +102,7 @@ fn generation_ends(
     match serde_json::from_str(&text) {
         Ok(Value::Object(map)) => {
             let fields = Fields { map: &map, origin: &origin };
+            warnings.extend(generation::not_applied(&map, &origin));
             for key in ["bos_token_id", "pad_token_id"] {
                 hf_config::known_id(fields, key, vocab, warnings)?;
             }
@@ -171,6 +175,21 @@ fn is_adapter(folder: &Path) -> Result<Option<Error>> {
         "{} holds an adapter (LoRA) and no model: merge it into {base} and give the merged folder",
         folder.display()
     ))))
+}
+
+/// A sentence on a tokenizer that is not read, of a folder without `tokenizer.json`.
+fn other_tokenizer(folder: &Path) -> Option<String> {
+    let known = ["tokenizer.model", "spiece.model", "tiktoken.model", "tekken.json", "vocab.txt"];
+    let names = names_in(folder);
+    let has = |name: &&str| names.iter().any(|found| found == name);
+    let found = known.iter().copied().find(has).or_else(|| {
+        let both = ["vocab.json", "merges.txt"].iter().all(has);
+        both.then_some("vocab.json and merges.txt")
+    })?;
+    Some(format!(
+        "{}: no tokenizer, as kscope reads only tokenizer.json, and the folder has {found} (transformers' save_pretrained of the tokenizer writes tokenizer.json)",
+        folder.display()
+    ))
 }
 
 /// What a folder without config.json holds instead, as the end of a sentence.
@@ -353,6 +372,11 @@ fn settle_head(config: &mut Config, checkpoint: &mut Checkpoint) -> Result<Optio
     let names = &config.architecture.tensors;
     let (head, embedding) =
         (format!("{}.weight", names.head.hf), format!("{}.weight", names.embedding.hf));
+    let inner = format!("model.{head}");
+    if !checkpoint.holds(&head) && checkpoint.holds(&inner) {
+        // transformers takes a head that is saved as a part of the inner model.
+        checkpoint.rename(&inner, &head);
+    }
     let (has_head, has_embedding) = (checkpoint.holds(&head), checkpoint.holds(&embedding));
     if !config.tied {
         return match has_head {

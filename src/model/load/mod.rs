@@ -11,6 +11,7 @@ mod embedded;
 mod fields;
 pub(super) mod file_kind;
 mod folder;
+mod generation;
 pub mod gguf;
 pub mod hf_config;
 mod hf_keys;

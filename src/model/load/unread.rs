@@ -11,7 +11,6 @@ const HARMLESS: &[&str] = &[
     "rotary_emb.inv_freq",
     "rotary_emb.cos_cached",
     "rotary_emb.sin_cached",
-    "rope_freqs.weight",
     "attn_rot_embd.freqs",
     "attn.bias",
     "attn.masked_bias",
@@ -55,6 +54,8 @@ pub(super) fn unread<'a>(
     let expected: HashSet<String> = expected.collect();
     let mut unread: Vec<&str> = held
         .filter(|name| !expected.contains(*name))
+        // Read with the configuration, before any layer.
+        .filter(|name| *name != "rope_freqs.weight")
         .filter(|name| !HARMLESS.iter().any(|end| name.ends_with(end)))
         .collect();
     unread.sort_unstable();

@@ -1,14 +1,15 @@
 //! The class that a folder's tokenizer has in transformers. Some classes are built anew there: only
 //! vocabulary, merges and the post-processor of `tokenizer.json` count, and every other step is the
-//! class's own.
+//! class's own; its added tokens are added again (`special.rs`).
 
 use serde_json::{Value, json};
 use tokenizers::models::bpe::BPE;
 use tokenizers::{
-    DecoderWrapper, ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, Tokenizer as Inner,
+    AddedVocabulary, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper,
+    PreTokenizerWrapper, Tokenizer as Inner,
 };
 
-use super::special::{Companions, wrong};
+use super::companions::Companions;
 use crate::error::shortened;
 use crate::{Error, Result};
 
@@ -76,9 +77,9 @@ struct Steps {
 }
 
 impl Class {
-    /// The class that transformers takes, where it is one of these; `is_byte_level` tells whether
-    /// `tokenizer.json` has such a step.
-    pub(super) fn of(files: &Companions, is_byte_level: bool) -> Result<Option<Self>> {
+    /// The class that transformers takes, where it is one of these; `json` is the text of
+    /// `tokenizer.json`.
+    pub(super) fn of(files: &Companions, json: &[u8]) -> Result<Option<Self>> {
         let stated = files.class()?;
         // transformers trusts no file's word for Qwen2, and has no class of Mistral's own.
         let name = match files.model_type.as_deref() {
@@ -91,12 +92,13 @@ impl Class {
             "GPT2Tokenizer" => Some(Self::Gpt2),
             "GPTNeoXTokenizer" => Some(Self::GptNeoX),
             "Qwen2Tokenizer" => Some(Self::Qwen2),
-            "LlamaTokenizer" if !is_byte_level => Some(Self::Llama),
+            "LlamaTokenizer" if !names_byte_level(json) => Some(Self::Llama),
             _ => None,
         })
     }
 
-    fn name(self) -> &'static str {
+    /// The class in transformers.
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Gpt2 => "GPT2Tokenizer",
             Self::GptNeoX => "GPTNeoXTokenizer",
@@ -124,8 +126,19 @@ impl Class {
         }
     }
 
+    /// Whether the class adds all special tokens once more, without flags.
+    pub(super) fn adds_again(self) -> bool {
+        self == Self::Qwen2
+    }
+
+    /// Whether the padding of `tokenizer.json` names the padding token where no file does: the other
+    /// classes name one themselves, or none.
+    pub(super) fn takes_padding(self) -> bool {
+        self == Self::Llama
+    }
+
     fn steps(self, files: &Companions) -> Result<Steps> {
-        let space = flag(files, "add_prefix_space")?;
+        let space = files.flag("add_prefix_space")?;
         let bytes = |use_regex: bool| {
             json!({
                 "type": "ByteLevel", "add_prefix_space": space.unwrap_or(false),
@@ -149,7 +162,7 @@ impl Class {
             }
             Self::Llama => {
                 let space = space.unwrap_or(true);
-                let is_legacy = flag(files, "legacy")?.unwrap_or(false);
+                let is_legacy = files.flag("legacy")?.unwrap_or(false);
                 let scheme = match (space, is_legacy) {
                     (false, _) => "never",
                     (true, false) => "first",
@@ -197,8 +210,14 @@ impl Class {
         })
     }
 
-    /// Gives a tokenizer the steps of this class. A warning, without the file that it is about,
-    /// where steps of `tokenizer.json` are left out by that, or kept because they do not fit.
+    /// Whether the class can be built of a vocabulary.
+    pub(super) fn fits(inner: &Inner) -> bool {
+        matches!(inner.get_model(), ModelWrapper::BPE(_))
+    }
+
+    /// Gives a tokenizer the steps of this class, and takes its added tokens away. A warning, without
+    /// the file that it is about, where steps of `tokenizer.json` are left out by that, or kept
+    /// because they do not fit.
     pub(super) fn apply(self, inner: &mut Inner, files: &Companions) -> Result<Option<String>> {
         let name = self.name();
         let failed = |cause: String| Error::input(format!("`tokenizer_class` {name}: {cause}"));
@@ -218,10 +237,21 @@ impl Class {
         let pre_tokenizer: PreTokenizerWrapper =
             serde_json::from_value(steps.pre_tokenizer).map_err(json)?;
         let decoder: DecoderWrapper = serde_json::from_value(steps.decoder).map_err(json)?;
+        inner.with_added_vocabulary(AddedVocabulary::new());
         inner.with_normalizer(normalizer).map_err(|cause| failed(cause.to_string()))?;
         inner.with_pre_tokenizer(Some(pre_tokenizer));
         inner.with_decoder(Some(decoder));
+        if self.drops_post_processor() {
+            inner.with_post_processor(None::<PostProcessorWrapper>);
+        }
         Ok(warning)
+    }
+
+    /// Whether the class puts no token around a text, whatever `tokenizer.json` says:
+    /// `GPTNeoXTokenizer.__init__` makes the post-processor anew after the flags that would ask for
+    /// tokens are gone.
+    fn drops_post_processor(self) -> bool {
+        self == Self::GptNeoX
     }
 
     /// Says which steps of `tokenizer.json` are of another kind than those of the class.
@@ -229,11 +259,17 @@ impl Class {
         let stored = |step: serde_json::Result<Value>| step.map(|step| kinds(&step));
         let normalizer = stored(serde_json::to_value(inner.get_normalizer()))?;
         let splits = stored(serde_json::to_value(inner.get_pre_tokenizer()))?;
-        let before = [normalizer, splits].concat();
+        let mut before = [normalizer, splits].concat();
         let own = [kinds(&steps.normalizer), kinds(&steps.pre_tokenizer)].concat();
         // The older way to write the same down, with the mark in place of a step.
-        let is_same = before == own
-            || own == ["Metaspace"] && before == ["Prepend", &format!("Replace {}", json!(" "))];
+        let is_older = own == ["Metaspace"];
+        let older = ["Prepend".to_owned(), format!("Replace {}", json!(" "))];
+        if self.drops_post_processor() {
+            // This one changes no token.
+            let ends = stored(serde_json::to_value(inner.get_post_processor()))?;
+            before.extend(ends.into_iter().filter(|step| step != "ByteLevel"));
+        }
+        let is_same = before == own || is_older && before == older;
         if is_same {
             return Ok(None);
         }
@@ -261,18 +297,16 @@ pub(super) fn unknown(files: &Companions) -> Result<Option<String>> {
     )))
 }
 
-/// Whether `tokenizer.json` has a byte-level step.
-pub(super) fn is_byte_level(inner: &Inner) -> bool {
-    let has = |step: serde_json::Result<Value>| {
-        step.is_ok_and(|step| kinds(&step).iter().any(|kind| kind == "ByteLevel"))
-    };
-    has(serde_json::to_value(inner.get_pre_tokenizer()))
-        || has(serde_json::to_value(inner.get_decoder()))
+/// Whether `tokenizer.json` says `"ByteLevel"` anywhere: so transformers decides whether it trusts
+/// `LlamaTokenizer` (`TokenizersBackend._tokenizer_json_has_byte_level`).
+fn names_byte_level(json: &[u8]) -> bool {
+    let name = b"\"ByteLevel\"";
+    json.windows(name.len()).any(|found| found == name)
 }
 
 /// The kinds of steps, in order; those with a pattern with the pattern.
 fn kinds(step: &Value) -> Vec<String> {
-    for list in ["pretokenizers", "normalizers", "decoders"] {
+    for list in ["pretokenizers", "normalizers", "decoders", "processors"] {
         if let Some(steps) = step.get(list).and_then(Value::as_array) {
             return steps.iter().flat_map(kinds).collect();
         }
@@ -285,14 +319,5 @@ fn kinds(step: &Value) -> Vec<String> {
             None => vec![kind.to_owned()],
             Some(pattern) => vec![format!("{kind} {pattern}")],
         },
-    }
-}
-
-/// A flag of `tokenizer_config.json`.
-fn flag(files: &Companions, key: &str) -> Result<Option<bool>> {
-    match files.config.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Bool(stated)) => Ok(Some(*stated)),
-        Some(other) => Err(wrong(key, "true or false", other)),
     }
 }

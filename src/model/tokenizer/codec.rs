@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::special::Companions;
+use super::companions::{self, Companions};
 use super::steps::USUAL_GROWTH;
 use super::{ChatTemplate, folder};
 use crate::error::caught;
@@ -80,7 +80,7 @@ impl Tokenizer {
     /// From the text of `tokenizer.json` and of `tokenizer_config.json`; `origin` names the folder
     /// in errors.
     pub fn from_json(json: &[u8], config: &str, origin: &str) -> Result<Self> {
-        let config = folder::keys_of(config, &format!("{origin}/tokenizer_config.json"))?;
+        let config = companions::keys_of(config, &format!("{origin}/tokenizer_config.json"))?;
         let files = Companions { config, ..Companions::default() };
         folder::from_parts(json, &files, Ok(Vec::new()), origin)
     }

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokenizers::ModelWrapper;
 
 use super::class::{self, Class};
-use super::special::{Companions, SpecialTokens};
+use super::companions::Companions;
+use super::special::{SpecialTokens, Stored};
 use super::steps::TokenizerSteps;
-use super::{ChatTemplate, Tokenizer};
+use super::{ChatTemplate, Tokenizer, mistral};
 use crate::error::{caught, shortened};
 use crate::model::load::file_kind;
 use crate::{Error, Result, input_file};
@@ -25,18 +26,21 @@ pub fn from_parts(
     let growth = TokenizerSteps::read(json).and_then(|steps| steps.check()).map_err(wrong)?;
     let inner = caught(|| tokenizers::Tokenizer::from_bytes(json)).map_err(wrong)?;
     let mut inner = inner.map_err(|cause| wrong(cause.to_string()))?;
+    let padding = inner.get_padding().map(|padding| padding.pad_token.clone());
     inner.with_padding(None);
     inner.with_truncation(None).map_err(|cause| wrong(cause.to_string()))?;
     let in_config = |error: Error| Error::input(format!("{origin}/tokenizer_config.json: {error}"));
-    let class = Class::of(files, class::is_byte_level(&inner)).map_err(in_config)?;
-    let added = inner.get_added_tokens_decoder();
-    let taken = |id: u32| added.get(&id).map(|token| token.content.clone());
-    let special = SpecialTokens::read(files, class, &taken, origin)?;
+    let class = Class::of(files, json).map_err(in_config)?;
+    let tokens = inner.get_added_tokens_decoder().into_iter();
+    let tokens = tokens.map(|(id, token)| (i64::from(id), token)).collect();
+    let is_built_anew = class.is_some() && Class::fits(&inner);
+    let stored = Stored { tokens, padding, class, is_built_anew };
+    let special = SpecialTokens::read(files, &stored, origin)?;
     let warning = match class {
-        Some(class) => class.apply(&mut inner, files),
-        None => class::unknown(files),
+        Some(class) => class.apply(&mut inner, files).map(|said| (class.name(), said)),
+        None => class::unknown(files).map(|said| (files.class().unwrap_or_default(), said)),
     };
-    let warning = warning.map_err(in_config)?;
+    let (class, warning) = warning.map_err(in_config)?;
     let mut warnings = Vec::new();
     if let ModelWrapper::BPE(bpe) = inner.get_model()
         && bpe.dropout.is_some_and(|dropout| dropout > 0.0)
@@ -60,30 +64,37 @@ pub fn from_parts(
     inner
         .add_tokens(special.added.iter().cloned())
         .map_err(|cause| wrong(format!("added tokens cannot be used: {cause}")))?;
+    mistral::fix_words(&mut inner, files).map_err(in_config)?;
     let end = special.text("eos_token").and_then(|eos| inner.token_to_id(eos));
     // A template that cannot be had matters only to who uses it.
     let template = match templates {
-        Ok(templates) => template(templates, &files.config, &special, origin),
+        Ok(templates) => template(templates, files, &special, origin),
         Err(error) => Some(ChatTemplate::unusable(error.to_string())),
     };
     let mut tokenizer = Tokenizer::new(inner, template, end.into_iter().collect());
     tokenizer.growth = growth;
-    warnings.extend(warning.map(|warning| format!("{origin}/tokenizer_config.json: {warning}")));
+    let named_in = files.file_of_class(class);
+    warnings.extend(warning.map(|warning| format!("{origin}/{named_in}: {warning}")));
     tokenizer.warnings.extend(warnings);
     Ok(tokenizer)
 }
 
-/// The template for plain chat: files win over `tokenizer_config.json`, and among several named
-/// ones it is `default`.
+/// The template for plain chat: `special_tokens_map.json` where it counts wins over template files,
+/// and these over `tokenizer_config.json`. Among several named ones it is the last `default`.
 fn template(
-    files: Vec<(String, String)>,
-    config: &Map<String, Value>,
+    texts: Vec<(String, String)>,
+    files: &Companions,
     special: &SpecialTokens,
     origin: &str,
 ) -> Option<ChatTemplate> {
     let new = |source: &str| ChatTemplate::new(source, special.named.clone(), origin);
-    let named = if files.is_empty() {
-        match config.get("chat_template") {
+    let in_map = files.special_map.get("chat_template").filter(|_| !files.has_full_list());
+    let (file, stated) = match in_map {
+        Some(stated) => ("special_tokens_map.json", Some(stated)),
+        None => ("tokenizer_config.json", files.config.get("chat_template")),
+    };
+    let named = if texts.is_empty() || in_map.is_some() {
+        match stated {
             Some(Value::String(source)) => return Some(new(source)),
             Some(Value::Array(list)) => list
                 .iter()
@@ -99,14 +110,14 @@ fn template(
             None | Some(Value::Null) => return None,
             Some(_) => {
                 return Some(ChatTemplate::unusable(format!(
-                    "{origin}/tokenizer_config.json: `chat_template` must be a text or a list of named ones"
+                    "{origin}/{file}: `chat_template` must be a text or a list of named ones"
                 )));
             }
         }
     } else {
-        files
+        texts
     };
-    if let Some((_, source)) = named.iter().find(|(name, _)| name == "default") {
+    if let Some((_, source)) = named.iter().rfind(|(name, _)| name == "default") {
         return Some(new(source));
     }
     let names: Vec<&str> = named.iter().map(|(name, _)| &name[..]).collect();
@@ -122,35 +133,8 @@ fn template(
 pub fn read(folder: &Path) -> Result<Tokenizer> {
     let path = folder.join("tokenizer.json");
     let json = input_file::read_json(&path, input_file::TOKENIZER)?;
-    let parsed = |name: &str| {
-        let path = folder.join(name);
-        match input_file::if_there(&path, input_file::TOKENIZER, input_file::read_json)? {
-            None => Ok(Map::new()),
-            Some(text) => keys_of(&text, &path.display().to_string()),
-        }
-    };
-    let model = parsed("config.json")?;
-    let of_model = |key: &str| model.get(key).and_then(Value::as_str).map(str::to_owned);
-    let files = Companions {
-        config: parsed("tokenizer_config.json")?,
-        special_map: parsed("special_tokens_map.json")?,
-        added: parsed("added_tokens.json")?,
-        model_type: of_model("model_type"),
-        model_class: of_model("tokenizer_class"),
-    };
+    let files = Companions::read(folder)?;
     from_parts(json.as_bytes(), &files, templates(folder), &folder.display().to_string())
-}
-
-/// The keys of a file beside `tokenizer.json`.
-pub(super) fn keys_of(text: &str, origin: &str) -> Result<Map<String, Value>> {
-    match serde_json::from_str(text) {
-        Ok(Value::Object(keys)) => Ok(keys),
-        Ok(other) => {
-            let found = shortened(&other.to_string());
-            Err(Error::input(format!("{origin}: must be an object of keys, not {found}")))
-        }
-        Err(cause) => Err(Error::input(format!("{origin}: {cause}"))),
-    }
 }
 
 /// Texts of `chat_template.jinja` (`default`) and of the files in `additional_chat_templates`.

@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, HashSet};
 
 use tokenizers::models::bpe::{BPE, Vocab};
-use tokenizers::normalizers::unicode::NFC;
 use tokenizers::normalizers::{Prepend, Replace};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
@@ -243,12 +242,8 @@ fn byte_level(meta: Section<'_>, tokens: &[String], pre: Pre) -> Result<Inner> {
     let by_words = ByteLevel::new(false, false, true);
     let pre_tokenizer: PreTokenizerWrapper = match pre.words {
         Words::Digits => PreSequence::new(vec![Digits::new(true).into(), by_words.into()]).into(),
-        Words::Qwen2 => {
-            // Qwen composes characters first; the others here do not mind, their vocabularies hold
-            // composed ones.
-            let _ = inner.with_normalizer(Some(NormalizerWrapper::from(NFC)));
-            words(&[QWEN2_WORDS])?
-        }
+        // llama.cpp does not compose characters first, as the folders of such models do.
+        Words::Qwen2 => words(&[QWEN2_WORDS])?,
         Words::Llama3 => words(&[LLAMA3_WORDS])?,
         Words::Default => words(&DEFAULT_WORDS)?,
         Words::Gpt2 => by_words.into(),

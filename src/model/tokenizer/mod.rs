@@ -5,9 +5,11 @@
 
 mod class;
 mod codec;
+mod companions;
 mod folder;
 mod from_gguf;
 mod gguf_special;
+mod mistral;
 mod pre;
 mod special;
 mod steps;

@@ -11,7 +11,7 @@ pub enum Words {
     Digits,
     /// As Llama 3 does: up to three digits together.
     Llama3,
-    /// As Qwen 2 does: characters composed first, digits one by one.
+    /// As Qwen 2 does: digits one by one.
     Qwen2,
 }
 

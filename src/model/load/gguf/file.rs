@@ -139,6 +139,11 @@ impl Gguf {
         let rms_eps = own.number(keys.rms_eps.gguf);
         // A bias where the architecture never has one stays unread, and is refused as such.
         let bias = |rule, part| !matches!(rule, BiasRule::Never) && self.has_bias(part);
+        // Folders of Qwen3 may have one there, and llama.cpp reads none.
+        let output = match self.architecture.qk_norm {
+            true => BiasRule::Never,
+            false => biases.output,
+        };
         let config = Config {
             architecture: self.architecture,
             layers,
@@ -157,7 +162,7 @@ impl Gguf {
             context_key,
             tied: !self.holds(&format!("{}.weight", tensors.head.gguf)),
             qkv_bias: bias(biases.qkv, tensors.q),
-            output_bias: bias(biases.output, tensors.output),
+            output_bias: bias(output, tensors.output),
             mlp_bias: bias(biases.mlp, tensors.down),
             qk_norm: self.architecture.qk_norm,
             eos: Vec::new(),
@@ -178,9 +183,11 @@ impl Gguf {
         let held = self.parts.iter().flat_map(|part| part.header.tensors.keys());
         let unread = unread::unread(held.map(String::as_str), expected.iter().cloned());
         let meant = unread.iter().find(|name| {
-            name.rsplit_once('.').is_some_and(|(module, kind)| {
-                modules.contains(module) && matches!(kind, "bias" | "scale" | "input_scale")
-            })
+            // Divisors of one layer: llama.cpp has them for all layers at once.
+            name.ends_with(".rope_freqs.weight")
+                || name.rsplit_once('.').is_some_and(|(module, kind)| {
+                    modules.contains(module) && matches!(kind, "bias" | "scale" | "input_scale")
+                })
         });
         match meant {
             Some(name) => Err(self.changes_the_result(name)),

@@ -4,6 +4,7 @@
 
 mod budget;
 mod chat;
+mod dates;
 mod dumps;
 mod filters;
 mod format;

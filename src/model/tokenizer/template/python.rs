@@ -4,14 +4,13 @@
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
-use chrono::format::{Item, StrftimeItems};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Rest, Value, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, State, functions, tests};
 
 use super::given::wrong;
 use super::values::{Cycler, Joiner, items, name_of};
-use super::{filters, methods, operators, print};
+use super::{dates, filters, methods, operators, print};
 
 /// How templates are written: transformers trims lines that hold a tag only.
 pub fn syntax() -> Result<SyntaxConfig, Error> {
@@ -61,7 +60,7 @@ pub fn environment<'e>() -> Environment<'e> {
     environment.add_function("raise_exception", |message: &Value| -> Result<Value, Error> {
         Err(wrong(print::text(message)?))
     });
-    environment.add_function("strftime_now", strftime_now);
+    environment.add_function("strftime_now", dates::strftime_now);
     environment
 }
 
@@ -195,37 +194,4 @@ fn dict(args: &[Value]) -> Result<Value, Error> {
         pairs.push((Value::from(name), named.get(name)?));
     }
     Ok(Value::from_pairs(pairs))
-}
-
-/// Letters after `%` that mean the same in Python's `strftime` and in chrono's.
-const KINDS: &str = "aAbBcdHIjmMpSUwWxXyYGuV%DeFhnrRtTkls";
-
-/// The date and time of now, here, in the format of Python's `strftime`.
-fn strftime_now(format: &str) -> Result<String, Error> {
-    let refused = || wrong(format!("strftime_now: the format `{format}` is not supported"));
-    let mut given = String::with_capacity(format.len());
-    let mut letters = format.chars();
-    while let Some(letter) = letters.next() {
-        if letter != '%' {
-            given.push(letter);
-            continue;
-        }
-        match letters.next() {
-            // Python counts microseconds.
-            Some('f') => given.push_str("%6f"),
-            // The time of `datetime.now()` has no zone.
-            Some('z' | 'Z') => {}
-            Some('-') => match letters.next() {
-                Some(kind) if KINDS.contains(kind) => given.extend(['%', '-', kind]),
-                _ => return Err(refused()),
-            },
-            Some(kind) if KINDS.contains(kind) => given.extend(['%', kind]),
-            _ => return Err(refused()),
-        }
-    }
-    let items: Vec<Item<'_>> = StrftimeItems::new(&given).collect();
-    if items.contains(&Item::Error) {
-        return Err(refused());
-    }
-    Ok(chrono::Local::now().format_with_items(items.into_iter()).to_string())
 }

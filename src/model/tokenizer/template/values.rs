@@ -50,14 +50,14 @@ impl Object for View {
 
 /// A group of `groupby`: a tuple whose two parts have names.
 #[derive(Debug)]
-pub struct Group {
+pub struct ItemGroup {
     /// What its items have in common.
     pub grouper: Value,
     /// A list of its items.
     pub list: Value,
 }
 
-impl Object for Group {
+impl Object for ItemGroup {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Seq
     }
@@ -224,7 +224,7 @@ pub fn is_list(value: &Value) -> bool {
 
 /// Whether it is a tuple, be it one with names.
 pub fn is_tuple(value: &Value) -> bool {
-    value.is_tuple() || value.downcast_object_ref::<Group>().is_some()
+    value.is_tuple() || value.downcast_object_ref::<ItemGroup>().is_some()
 }
 
 /// What a loop over the value sees. Errors: it is no iterable.

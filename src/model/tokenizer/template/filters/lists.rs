@@ -6,7 +6,7 @@ use minijinja::{Error, State, filters};
 use super::order::at_path;
 use crate::model::tokenizer::template::given::{GivenArguments, wrong};
 use crate::model::tokenizer::template::values::{
-    Generator, Group, Range, View, is_list, items, name_of,
+    Generator, ItemGroup, Range, View, is_list, items, name_of,
 };
 use crate::model::tokenizer::template::{methods, operators, print};
 
@@ -33,7 +33,7 @@ pub fn grouped(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error
     // Those that minijinja gives hold their items in something that cannot be printed or indexed.
     let group = |group: Value| {
         let list = Value::from(group.get_attr("list")?.try_iter()?.collect::<Vec<_>>());
-        Ok(Value::from_object(Group { grouper: group.get_attr("grouper")?, list }))
+        Ok(Value::from_object(ItemGroup { grouper: group.get_attr("grouper")?, list }))
     };
     groups.try_iter()?.map(group).collect::<Result<Vec<_>, Error>>().map(Value::from)
 }

@@ -14,6 +14,13 @@ fn titled(c: char) -> String {
         0x1f80..=0x1faf => one(code | 8),
         0x1fb3 | 0x1fc3 | 0x1ff3 => one(code + 9),
         0x1fbc | 0x1fcc | 0x1ffc => c.to_string(),
+        // The rest is large or a mark.
+        0x149 => "\u{2bc}N".to_owned(),
+        0x1fb2 | 0x1fc2 | 0x1ff2 => one(code + 8) + "\u{345}",
+        0x1fb4 => "\u{386}\u{345}".to_owned(),
+        0x1fc4 => "\u{389}\u{345}".to_owned(),
+        0x1ff4 => "\u{38f}\u{345}".to_owned(),
+        0x1fb7 | 0x1fc7 | 0x1ff7 => one(code + 5) + "\u{342}",
         _ => {
             let mut upper = c.to_uppercase();
             let first = upper.next().map(String::from).unwrap_or_default();
@@ -102,4 +109,28 @@ pub fn folded(text: &str) -> String {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Python's `str.capitalize` has them.
+    #[test]
+    fn the_first_character_is_a_title_s_and_not_a_capital() {
+        for (text, expected) in [
+            ("\u{149}A", "\u{2bc}Na"),
+            ("\u{1fb2}", "\u{1fba}\u{345}"),
+            ("\u{1fc4}", "\u{389}\u{345}"),
+            ("\u{1ff7}x", "\u{1ffc}\u{342}x"),
+            ("\u{1fb3}", "\u{1fbc}"),
+            ("\u{df}a", "Ssa"),
+            ("\u{1c6}Z", "\u{1c5}z"),
+            ("\u{fb03}", "Ffi"),
+            ("\u{10d0}", "\u{10d0}"),
+        ] {
+            assert_eq!(capitalized(text), expected, "{text}");
+            assert_eq!(title(text), expected, "{text}");
+        }
+    }
 }
