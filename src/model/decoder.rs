@@ -14,7 +14,7 @@ use crate::model::host::HostBackend;
 use crate::model::rope::Rope;
 use crate::model::weights::Weights;
 use crate::numbers::count;
-use crate::{Error, Result};
+use crate::{Error, Result, machine};
 
 /// A decoder ready to run.
 #[derive(Debug)]
@@ -59,6 +59,15 @@ impl Decoder {
     /// A guard for a thread that computes with this decoder while another one decodes.
     pub fn share(&self) -> Option<impl Drop + '_> {
         self.backend.share()
+    }
+
+    /// Refuses what there is no memory for where this decoder keeps its caches, with both sizes;
+    /// `what` names it.
+    pub fn check_memory(&self, what: &str, bytes: u64) -> Result<()> {
+        match self.backend.weights() {
+            BackendWeights::Host(_) => machine::check_memory(what, bytes),
+            BackendWeights::Device(tensors) => tensors.check_memory(what, bytes),
+        }
     }
 
     /// The backend, for other code that computes on the same weights.
