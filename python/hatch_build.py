@@ -1,7 +1,7 @@
 """Puts the kscope program into the wheel as a script.
 
 The variable KSCOPE_BINARY says where it comes from: a path of a built program; `none` for a wheel
-without it; unset: built from this repository by cargo, or left out where there is no cargo.
+without it; unset: built from this repository by cargo, and an error where that cannot be.
 """
 
 import os
@@ -17,8 +17,10 @@ class Program(BuildHookInterface):
     """The hook that hatch calls for a wheel."""
 
     def initialize(self, version, build_data):
+        if version == "editable":
+            return
         program = self.program()
-        if program is None or version == "editable":
+        if program is None:
             return
         build_data["shared_scripts"] = {str(program): program.name}
         build_data["pure_python"] = False
@@ -43,9 +45,13 @@ class Program(BuildHookInterface):
                 return copy
             return path
         root = Path(self.root).parent
-        if shutil.which("cargo") is None or not (root / "Cargo.toml").is_file():
-            self.app.display_warning("no cargo or no Rust sources: the wheel has no kscope program")
-            return None
+        missing = "no cargo on the path" if shutil.which("cargo") is None else None
+        missing = missing if (root / "Cargo.toml").is_file() else f"no Rust sources in {root}"
+        if missing:
+            raise RuntimeError(
+                f"{missing}, so the kscope program cannot be built: set KSCOPE_BINARY=none for the Python "
+                "package without the program, or KSCOPE_BINARY to the path of a built one"
+            )
         subprocess.run(
             ["cargo", "build", "--release", "--locked", "--bin", "kscope"], cwd=root, check=True
         )

@@ -61,17 +61,26 @@ pub fn shortened(text: &str) -> String {
     start
 }
 
+/// Whether a path leads round in links: the standard library has no stable name for it.
+fn is_link_to_itself(error: &std::io::Error) -> bool {
+    #[cfg(unix)]
+    return error.raw_os_error() == Some(libc::ELOOP);
+    #[cfg(not(unix))]
+    return false;
+}
+
 /// Turns an I/O error on a named path into a sentence: `reading PATH: reason`.
 pub fn io(doing: &str, path: &std::path::Path, error: &std::io::Error) -> Error {
     use std::io::ErrorKind::{
-        InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        AlreadyExists, InvalidData, InvalidFilename, InvalidInput, IsADirectory, NotADirectory,
+        NotFound, PermissionDenied,
     };
     let sentence = format!("{doing} {}: {error}", path.display());
     match error.kind() {
-        // Invalid data is a text file that is no UTF-8.
-        NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidData => {
-            Error::Input(sentence)
-        }
+        // Invalid data is a text file that is no UTF-8, invalid input a name with a NUL.
+        AlreadyExists | InvalidData | InvalidFilename | InvalidInput | IsADirectory
+        | NotADirectory | NotFound | PermissionDenied => Error::Input(sentence),
+        _ if is_link_to_itself(error) => Error::Input(sentence),
         _ => Error::Run(sentence),
     }
 }

@@ -2,6 +2,9 @@
 //! Only regular files are opened, since a pipe, a device or a socket may never end or never begin,
 //! and no more is read than a file of that kind can hold.
 
+// What others wrote must not be able to end the program.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -29,14 +32,22 @@ pub const WEIGHTS: Kind = Kind { what: "weights", most_bytes: u64::MAX };
 /// A mask, plan or importance. Importance of the largest models, in the widest type and as text, is
 /// ten times smaller.
 pub const MASK: Kind = Kind { what: "a mask or importance", most_bytes: 256 * MIB };
-/// A prompt.
-pub const PROMPT: Kind = Kind { what: "a prompt", most_bytes: 256 * MIB };
+/// A prompt. The longest context of today's models, ten million tokens, is two thirds of this.
+pub const PROMPT: Kind = Kind { what: "a prompt", most_bytes: 64 * MIB };
 /// A text to learn or to measure on.
 pub const TEXT: Kind = Kind { what: "a text", most_bytes: 2048 * MIB };
 /// The program's own settings.
 pub const SETTINGS: Kind = Kind { what: "settings", most_bytes: MIB };
 /// What `kscope bench` measured.
 pub const MEASUREMENTS: Kind = Kind { what: "measurements", most_bytes: 256 * MIB };
+/// A data set to evaluate on, or answers to score.
+pub const DATA: Kind = Kind { what: "a data set", most_bytes: 2048 * MIB };
+/// What an evaluation found.
+pub const RESULTS: Kind = Kind { what: "results of an evaluation", most_bytes: 1024 * MIB };
+/// Logits of an evaluation, which are read row by row.
+pub const LOGITS: Kind = Kind { what: "base logits", most_bytes: u64::MAX };
+/// What a user says of GPUs.
+pub const GPUS: Kind = Kind { what: "a list of GPUs", most_bytes: MIB };
 /// A recorded session.
 pub const RECORDING: Kind = Kind { what: "a recording", most_bytes: 4096 * MIB };
 /// The state of a learning that was interrupted.
@@ -55,26 +66,36 @@ pub fn open(path: &Path, kind: Kind) -> Result<File> {
 
 /// The bytes of a file.
 pub fn read(path: &Path, kind: Kind) -> Result<Vec<u8>> {
-    let file = open(path, kind)?;
-    let mut bytes = Vec::new();
-    file.take(kind.most_bytes.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(|cause| error::io("reading", path, &cause))?;
     // It may grow while it is read, or not know its size, as files of the kernel do not.
-    check_size(path, kind, bytes.len() as u64)?;
+    read_stream(open(path, kind)?, path, kind)
+}
+
+/// What a stream gives up to its end, such as standard input; `name` stands for it in errors.
+pub fn read_stream(stream: impl Read, name: &Path, kind: Kind) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    stream
+        .take(kind.most_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|cause| error::io("reading", name, &cause))?;
+    check_size(name, kind, bytes.len() as u64)?;
     Ok(bytes)
 }
 
 /// The text of a file.
 pub fn read_text(path: &Path, kind: Kind) -> Result<String> {
-    String::from_utf8(read(path, kind)?).map_err(|cause| {
+    text_of(read(path, kind)?, path)
+}
+
+/// Bytes as text; `name` stands for their file in errors.
+pub fn text_of(bytes: Vec<u8>, name: &Path) -> Result<String> {
+    String::from_utf8(bytes).map_err(|cause| {
         let encoding = match cause.as_bytes() {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => ": it begins as UTF-16 does",
             _ => "",
         };
         Error::input(format!(
             "{} is no UTF-8 text (byte {} is wrong){encoding}",
-            path.display(),
+            name.display(),
             cause.utf8_error().valid_up_to()
         ))
     })

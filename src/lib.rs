@@ -12,6 +12,7 @@ pub mod element;
 pub mod error;
 pub mod eval;
 pub mod input_file;
+pub mod json_keys;
 pub mod learn;
 pub mod machine;
 pub mod mask;

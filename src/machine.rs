@@ -1,5 +1,7 @@
 //! What this machine has: threads, free memory, and the memory of this process.
 
+mod limits;
+
 use std::sync::OnceLock;
 
 use nvml_wrapper::Nvml;
@@ -45,15 +47,50 @@ pub fn device_memory() -> Option<DeviceMemory> {
     Some(DeviceMemory { used: memory.used, total: memory.total })
 }
 
-/// Refuses to allocate more memory than is free, naming both sizes; `what` names the use.
+/// Refuses to allocate more memory than is free, or than this process may take, naming both sizes;
+/// `what` names the use.
 pub fn check_memory(what: &str, bytes: u64) -> Result<()> {
-    match available_bytes() {
-        Some(free) if bytes > free => Err(Error::input(format!(
-            "{what} needs {}, and this machine has {} left",
+    let machine = available_bytes().map(|left| Room { left, of: "this machine".to_owned() });
+    let rooms = machine.into_iter().chain(limits::rooms());
+    match rooms.min_by_key(|room| room.left) {
+        Some(Room { left, of }) if bytes > left => Err(Error::input(format!(
+            "{what} needs {}, and {of} has {} left",
             numbers::bytes(bytes),
-            numbers::bytes(free)
+            numbers::bytes(left)
         ))),
         _ => Ok(()),
+    }
+}
+
+/// Memory that something still has for this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Room {
+    left: u64,
+    /// What has it, as the subject of a sentence.
+    of: String,
+}
+
+/// Whether this process ignores a signal, because whoever started it wants that.
+pub fn ignores(signal: i32) -> bool {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    (1..=64).contains(&signal) && mask >> (signal - 1) & 1 == 1
+}
+
+/// Most threads of a computation.
+pub const MOST_THREADS: usize = 1024;
+
+/// Refuses more threads than [`MOST_THREADS`] in the variable that rayon reads.
+pub fn check_thread_variable() -> Result<()> {
+    const NAME: &str = "RAYON_NUM_THREADS";
+    let asked = std::env::var(NAME).ok().and_then(|text| text.parse::<usize>().ok());
+    match asked.filter(|&threads| threads > MOST_THREADS) {
+        None => Ok(()),
+        Some(threads) => Err(Error::input(format!(
+            "{NAME} must be at most {}, not {threads}",
+            numbers::count(MOST_THREADS)
+        ))),
     }
 }
 

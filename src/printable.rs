@@ -41,6 +41,23 @@ pub fn printable(text: &str, breaks: Breaks) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Most characters of a message: more than the longest path and what is wrong with it.
+const LONGEST_MESSAGE: usize = 1200;
+
+/// A message as one line of a terminal: printable, line breaks and all, and where it is long by what
+/// a file or an argument holds, with `…` for its middle. Both ends stay: what is wrong comes first,
+/// and what was expected often last.
+pub fn message(text: &str) -> String {
+    let shown = printable(text.trim_end(), Breaks::Shown);
+    let count = shown.chars().count();
+    if count <= LONGEST_MESSAGE {
+        return shown.into_owned();
+    }
+    const END: usize = LONGEST_MESSAGE / 3;
+    let start = shown.chars().take(LONGEST_MESSAGE - END - 1);
+    start.chain(['…']).chain(shown.chars().skip(count - END)).collect()
+}
+
 /// The text as content or attribute of HTML and SVG: printable, and without markup of its own.
 pub fn without_markup(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -53,6 +70,19 @@ pub fn without_markup(text: &str) -> String {
             '\'' => out.push_str("&#39;"),
             c => out.push(c),
         }
+    }
+    out
+}
+
+/// The text as content of Markdown: printable, with a backslash before what Markdown or the HTML in it
+/// would obey.
+pub fn without_marks(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in printable(text, Breaks::Shown).chars() {
+        if "\\`*[]<&|~".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
     }
     out
 }
@@ -103,7 +133,7 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Breaks, printable, printable_json, wrapped};
+    use super::{Breaks, LONGEST_MESSAGE, message, printable, printable_json, wrapped};
 
     #[test]
     fn what_a_terminal_obeys_is_written_out() {
@@ -124,6 +154,18 @@ mod tests {
             assert_eq!(printable(text, Breaks::Kept), kept);
             assert_eq!(printable(text, Breaks::Shown), shown);
         }
+    }
+
+    #[test]
+    fn a_message_is_one_line_of_bounded_length() {
+        assert_eq!(message("a\nb\u{1b}[2J\n"), "a\\nb\\x1b[2J");
+        let long =
+            message(&format!("x.json: `{}` is no name, expected text\u{7}", "é".repeat(300_000)));
+        assert_eq!(long.chars().count(), LONGEST_MESSAGE);
+        assert!(long.starts_with("x.json: `é") && long.contains('…'), "{long}");
+        assert!(long.ends_with("é` is no name, expected text\\x07"), "{long}");
+        let fits = "y".repeat(LONGEST_MESSAGE);
+        assert_eq!(message(&fits), fits);
     }
 
     #[test]

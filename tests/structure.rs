@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
         "element",
         "error",
         "input_file",
+        "json_keys",
         "machine",
         "mask",
         "numbers",
@@ -25,8 +26,10 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
 ];
 
-/// Where `unsafe` is allowed: vector kernels, and mapping files.
-const UNSAFE: &[&str] = &["src/attention/", "src/model/load/bytes.rs"];
+/// Where `unsafe` is allowed: vector kernels, mapping files, and what signals and closed streams need
+/// of the system.
+const UNSAFE: &[&str] =
+    &["src/attention/", "src/cli/closed.rs", "src/model/load/bytes.rs", "src/tui/app/fatal.rs"];
 
 /// Words that the code of a module must not contain.
 const FORBIDDEN: &[(&str, &[&str])] = &[
@@ -210,33 +213,59 @@ fn named_tests(document: &str) -> Vec<&str> {
     names.filter(|name| !keys.contains(name)).collect()
 }
 
+/// The text of every Rust file in these folders.
+fn text_of(folders: &[&str]) -> String {
+    let files = folders.iter().flat_map(|folder| sources(&root().join(folder)));
+    files.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+/// Whether there is a test of this name.
+fn is_a_test(sources: &str, name: &str) -> bool {
+    let places =
+        sources.match_indices(&format!("fn {name}(")).map(|(at, _)| at).collect::<Vec<_>>();
+    places.into_iter().any(|at| {
+        // The attributes before it, at most three.
+        sources[..at].lines().rev().take(4).any(|line| line.trim() == "#[test]")
+    })
+}
+
 #[test]
-fn the_tests_that_compatibility_names_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let document = std::fs::read_to_string(root.join("docs/COMPATIBILITY.md")).unwrap();
-    let mut sources = String::new();
-    let mut folders = vec![root.join("src"), root.join("tests")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.extension() {
-                _ if path.is_dir() => folders.push(path),
-                Some(end) if end == "rs" => {
-                    sources.push_str(&std::fs::read_to_string(path).unwrap())
-                }
-                _ => {}
-            }
+fn the_tests_that_documents_name_exist() {
+    let sources = text_of(&["src", "tests"]);
+    for (document, least) in [("COMPATIBILITY", 60), ("RELIABILITY", 20)] {
+        let path = root().join("docs").join(document).with_extension("md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let names = named_tests(&text);
+        assert!(names.len() > least, "{document}: {}", names.len());
+        for name in names {
+            assert!(is_a_test(&sources, name), "{document}: no test {name}");
         }
     }
-    let names = named_tests(&document);
-    assert!(names.len() > 60, "{}", names.len());
-    for name in names {
-        assert!(
-            sources.contains(&format!("#[test]\nfn {name}("))
-                || sources.contains(&format!("#[test]\n    fn {name}(")),
-            "no test {name}"
-        );
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let target = &manifest["target"]["cfg(unix)"];
+    let own = text_of(&["src"]);
+    let all = text_of(&["src", "tests", "kernels", "fuzz"]);
+    let mut seen = 0;
+    for (table, text) in [
+        (&manifest["dependencies"], &own),
+        (&target["dependencies"], &own),
+        (&manifest["dev-dependencies"], &all),
+    ] {
+        for name in table.as_table().unwrap().keys() {
+            seen += 1;
+            // Only switches on a feature for candle, which uses it.
+            if name == "gemm" {
+                continue;
+            }
+            assert!(holds(text, &name.replace('-', "_")), "nothing uses the dependency {name}");
+        }
     }
+    assert!(seen > 30, "{seen}");
 }
 
 #[test]
@@ -410,4 +439,33 @@ fn defects_are_seen_below_the_declaration_of_tests() {
         assert_eq!(public_types(&file(&format!("{declared} struct Pen<T>(T);"))), ["Pen"]);
     }
     assert!(public_types(&file("struct Own;\n// pub struct Said;\npub fn f() {}")).is_empty());
+}
+
+/// Where files may be opened besides `input_file.rs`: what the program wrote itself, and what the
+/// system tells.
+const OPENS_FILES: &[&str] = &[
+    "src/input_file.rs",
+    "src/machine.rs",
+    "src/bench/tui.rs",
+    "src/eval/run/stream.rs",
+    "src/mask/files/save.rs",
+    "src/model/fetch/models.rs",
+    "src/tui/app/log.rs",
+    "src/tui/app/record.rs",
+];
+
+#[test]
+fn files_from_outside_are_opened_in_one_place() {
+    let ways = ["File::open(", "fs::read(", "fs::read_to_string(", "OpenOptions", "File::options("];
+    for path in sources(&root().join("src")) {
+        let inside = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        let is_test = inside.contains("/tests") || inside.contains("/testing");
+        if is_test || OPENS_FILES.contains(&&*inside) {
+            continue;
+        }
+        let code = code(&path);
+        for way in ways {
+            assert!(!code.contains(way), "{inside} uses `{way}..)`: read it with input_file");
+        }
+    }
 }

@@ -3,39 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache
+from models import logprobs, opened, shape, tokens
+from transformers import DynamicCache
 
 import kscope
 from kscope.hf import KscopeCache
 
 # Two layers at least, one to six query heads per KV head, biases, k-norms, head sizes 16 to 80.
 MODELS = ["llama", "llama-gqa3", "llama3", "mistral", "qwen2", "qwen3", "llama-hd80-gqa7"]
-
-
-def opened(folder):
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    model.set_attn_implementation("kscope")
-    return model
-
-
-def shape(config):
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return config.num_hidden_layers, config.num_key_value_heads, head_dim
-
-
-def tokens(config, count, seed):
-    return np.random.default_rng(seed).integers(3, config.vocab_size, count).tolist()
-
-
-@torch.no_grad()
-def logprobs(model, cache, prompt, ids):
-    """Log-probabilities of forced tokens, as kscope reports them."""
-    out, fed = [], torch.tensor([prompt])
-    for token in ids:
-        logits = model(fed, past_key_values=cache).logits[0, -1]
-        out.append(float(logits.log_softmax(-1)[token]))
-        fed = torch.tensor([[token]])
-    return out
 
 
 @pytest.mark.parametrize("plan", [False, True], ids=["mask", "plan"])
@@ -117,6 +92,37 @@ def test_a_crop_inside_the_window_goes_back_exactly(tiny, ragged):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("plan", [False, True], ids=["mask", "plan"])
+@pytest.mark.parametrize("window", [(0, 0, 1), (4, 0, 1), (0, 0, 4), (30, 0, 1), (4, 8, 4), (1, 3, 2)])
+def test_a_crop_goes_back_or_says_that_it_cannot(tiny, ragged, plan, window):
+    model = opened(tiny("llama-gqa3"))
+    sink, recent, chunk = window
+    mask = kscope.load(ragged(shape(model.config), plan, sink=sink, recent=recent, chunk=chunk))
+    prompt, ids = tokens(model.config, 20, 1), tokens(model.config, 40, 2)
+    cropped = 0
+    for length in (37, 36, 33, 25, 21, 20, 4, 1):
+        cache = KscopeCache(model, mask)
+        logprobs(model, cache, prompt, ids[:21])
+        before = cache.stored_bytes
+        middle = mask.middle(length)
+        if middle < min(mask.middle(40), length - sink):
+            with pytest.raises(ValueError, match="no longer stored"):
+                cache.crop(-(40 - length))
+            assert (cache.get_seq_length(), cache.stored_bytes) == (40, before)
+            continue
+        cropped += 1
+        cache.crop(-(40 - length))
+        assert cache.get_seq_length() == length
+        assert cache.stored_bytes == mask.bytes_at(length, 4)
+        # A cache that was never longer says the same.
+        fresh, whole = KscopeCache(model, mask), [*prompt, *ids]
+        logprobs(model, fresh, whole[: min(length, 20)], ids[: max(0, length - 20) + 1])
+        found, expected = (logprobs(model, each, whole[length : length + 1], ids[30:36]) for each in (cache, fresh))
+        assert np.allclose(found, expected, atol=1e-5)
+    assert cropped
+
+
+@torch.no_grad()
 def test_more_tokens_at_once_are_decoded_one_by_one(tiny, ragged):
     model = opened(tiny("mistral"))
     mask = kscope.load(ragged(shape(model.config)))
@@ -138,16 +144,3 @@ def test_beams_have_rows_of_their_own(tiny, ragged):
     # The window is longer than the text: nothing is pruned, and beams are those of the usual cache.
     ours = model.generate(prompt, past_key_values=KscopeCache(model.config, kscope.load(full)), **options)
     assert ours.tolist() == model.generate(prompt, **options).tolist()
-
-
-@torch.no_grad()
-def test_what_does_not_fit_is_refused_in_a_sentence(tiny, ragged):
-    model = opened(tiny("llama"))
-    layers, heads, head_dim = shape(model.config)
-    other = kscope.load(ragged((layers, heads, head_dim // 2)))
-    with pytest.raises(ValueError, match="expected a mask of shape"):
-        KscopeCache(model.config, other)
-    cache = KscopeCache(model.config, kscope.load(ragged((layers, heads, head_dim))))
-    model.set_attn_implementation("sdpa")
-    with pytest.raises(ValueError, match="set_attn_implementation"):
-        model(torch.tensor([[3, 4]]), past_key_values=cache)

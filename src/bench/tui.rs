@@ -94,7 +94,12 @@ impl Session {
             rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&controller, size).map_err(os)?;
         let path = name.to_str().map_err(os)?;
-        let terminal = File::options().read(true).write(true).open(path).map_err(os)?;
+        let mut terminal = File::options();
+        // Without a terminal of its own (setsid, a service), this program would get this one, and
+        // the signal that comes when it closes.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut terminal, libc::O_NOCTTY);
+        let terminal = terminal.read(true).write(true).open(path).map_err(os)?;
         let handle = |file: &File| file.try_clone().map(Stdio::from).map_err(os);
         let started = Instant::now();
         let child = Command::new(std::env::current_exe().map_err(os)?)

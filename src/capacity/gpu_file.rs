@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::gpu::{GPUS, GpuPrice, PlanGpu};
 use super::report::date;
-use crate::{Error, Result, error};
+use crate::{Error, Result, input_file};
 
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,7 +44,7 @@ impl std::fmt::Display for Day {
 /// Reads `[[gpu]]` tables: `name`, `memory_gib`, `bandwidth_gbps`, `tflops`, `price` (USD per
 /// hour), `price_date`, `price_source`. What a known GPU's table does not say stays as it is.
 pub fn read_gpus(path: &Path) -> Result<Vec<PlanGpu>> {
-    let text = std::fs::read_to_string(path).map_err(|cause| error::io("reading", path, &cause))?;
+    let text = input_file::read_text(path, input_file::GPUS)?;
     let file: File = toml::from_str(&text).map_err(|cause| {
         let place = cause.message().trim().replace('\n', " ");
         Error::input(format!("{}: expected [[gpu]] tables, found {place}", path.display()))

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::store::KvStore;
-use crate::{Error, Result, error};
+use crate::{Error, Result, input_file};
 
 /// A row of the file; what else is in it is not needed.
 #[derive(Debug, Clone, serde::Deserialize)]
@@ -157,8 +157,7 @@ pub fn read_measured(paths: &[&Path], model: &str, kv_dtype: &str) -> Result<Cal
     let origin = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     let mut rows = Vec::new();
     for path in paths {
-        let text =
-            std::fs::read_to_string(path).map_err(|cause| error::io("reading", path, &cause))?;
+        let text = input_file::read_json(path, input_file::MEASUREMENTS)?;
         let file: MeasuredFile = serde_json::from_str(&text).map_err(|cause| {
             Error::input(format!(
                 "{}: expected the output of `kscope bench decode --json`, found {cause}",

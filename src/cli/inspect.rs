@@ -76,6 +76,20 @@ pub struct InspectArgs {
     panic: Option<runner::PanicIn>,
 }
 
+impl InspectArgs {
+    /// The files that the session reads.
+    fn reads(&self) -> Vec<&Path> {
+        let plans = self.cache.plan.iter().chain(&self.diff);
+        let plans = plans.map(|text| text.rsplit_once('*').map_or(&**text, |(file, _)| file));
+        let files = self.cache.mask.iter().chain(&self.sensitivity).chain(&self.prompt.prompt_file);
+        files
+            .map(PathBuf::as_path)
+            .chain(plans.map(Path::new))
+            .chain([Path::new(&self.model.model)])
+            .collect()
+    }
+}
+
 /// How the screen looks.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ScreenArgs {
@@ -89,12 +103,17 @@ pub struct ScreenArgs {
     #[arg(long)]
     no_mouse: bool,
     /// Print the summary instead of opening a screen; so it is where standard output is no terminal or
-    /// TERM is dumb
+    /// TERM is dumb or not set
     #[arg(long)]
     plain: bool,
     /// The same summary as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Whether TERM names a terminal that can show a screen; Windows has no such variable.
+fn has_terminal() -> bool {
+    cfg!(windows) || std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
 impl ScreenArgs {
@@ -104,7 +123,7 @@ impl ScreenArgs {
             && !self.json
             && std::io::stdout().is_terminal()
             && std::io::stdin().is_terminal()
-            && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+            && has_terminal()
     }
 
     /// Theme, keys and mouse. Flags override the configuration, which overrides the environment.
@@ -141,7 +160,10 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     let sampling = args.sampling.sampling()?;
     let (theme, keys, mouse) = args.screen.settings()?;
     let source = args.model.source()?;
-    let recorder = args.record.as_deref().map(Recorder::create).transpose()?;
+    let recorder = match &args.record {
+        Some(path) => Some(Recorder::create(path, &args.reads())?),
+        None => None,
+    };
     args.model.prepare()?;
     let placement = args.model.device.placement()?;
     let interactive = args.screen.is_interactive();
@@ -203,6 +225,8 @@ fn headless(
     while let Some(envelope) = events.blocking_recv() {
         if let Some(recorder) = &mut recorder {
             recorder.write(&envelope)?;
+            // So that a killed program has recorded what it did.
+            recorder.flush()?;
         }
         let code = match envelope.event {
             Event::Failed { code, .. } => code,
@@ -285,6 +309,9 @@ fn loader(
         // Cannot be set already: a loader runs once.
         let _ = shared.set(Arc::clone(&model));
         assert!(panic != Some(runner::PanicIn::Engine), "on purpose: --panic engine");
+        if panic == Some(runner::PanicIn::Stack) {
+            fill_the_stack(1);
+        }
         let warnings = [&of_files, choice.warnings()].concat();
         let mask = match choice.given.map(GivenPlan::into_info) {
             None if source == ModelSource::Demo => Some(demo_mask(&model)?),
@@ -304,6 +331,12 @@ fn loader(
             warnings,
         })
     })
+}
+
+/// Calls itself until there is no stack left.
+fn fill_the_stack(depth: u64) -> u64 {
+    let here = std::hint::black_box([depth; 64]);
+    if depth == u64::MAX { 0 } else { fill_the_stack(depth + 1) + here[(depth % 64) as usize] }
 }
 
 /// The sensitivity of a file that is asked for, of the plan's own file, or of the file called

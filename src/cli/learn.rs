@@ -1,6 +1,8 @@
 //! `kscope learn`: importance and a mask, learned on the model's own answers.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
@@ -11,14 +13,14 @@ use super::values;
 use crate::learn::check::CheckRow;
 use crate::learn::data::Task;
 use crate::learn::estimate::{Rates, estimate};
-use crate::learn::run::{self, LearnEvent, LearnRequest, LearnStart, Outcome};
+use crate::learn::run::{self, CheckpointFolder, LearnEvent, LearnRequest, LearnStart, Outcome};
 use crate::learn::train::{Settings, Stage, Variant};
 use crate::mask::files::{self, Contents, Format, Split};
 use crate::mask::{Window, bytes, fingerprint};
 use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::load::Source;
-use crate::{Error, Result, numbers};
+use crate::{Error, Result, machine, numbers};
 
 /// Arguments of `kscope learn`.
 #[derive(Debug, clap::Args)]
@@ -42,10 +44,10 @@ pub struct LearnArgs {
     #[arg(long, value_name = "S", default_value_t = 0.7)]
     sparsity: f64,
     /// Kept channels per head come in multiples of this: 1, 2, 4, 8, 16 or 32
-    #[arg(long, value_name = "N", default_value_t = files::DEFAULT_ALIGN)]
+    #[arg(long, value_name = "N", default_value_t = files::DEFAULT_ALIGN, value_parser = values::number)]
     align: usize,
     /// Updates of stage 1 [default: 150 up to sparsity 0.5, 250 above]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number)]
     steps: Option<usize>,
     /// Weight of the mean factor in the loss [default: follows the sparsity]
     #[arg(long, value_name = "W")]
@@ -54,13 +56,13 @@ pub struct LearnArgs {
     #[arg(long, value_name = "LR")]
     lr: Option<f64>,
     /// Updates of stage 2, four samples each
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number)]
     mask_steps: Option<usize>,
     /// Learning rate of stage 2
     #[arg(long, value_name = "LR")]
     mask_lr: Option<f64>,
     /// Samples whose gradients are averaged in one update of stage 2
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number)]
     accumulate: Option<usize>,
     /// Take importance from this file (or a mask file that holds it) instead of stage 1; with
     /// --mask-steps 0 its cut is checked as it is
@@ -81,7 +83,7 @@ pub struct LearnArgs {
     #[arg(long, hide_short_help = true)]
     authors_masks: bool,
     /// Prefilled samples to learn from, kept in memory
-    #[arg(long, value_name = "N", default_value_t = run::POOL)]
+    #[arg(long, value_name = "N", default_value_t = run::POOL, value_parser = values::number)]
     pool: usize,
     /// Kinds of samples, taken in turn [default: all; for the demo model codes and text]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "TASKS")]
@@ -108,7 +110,7 @@ pub struct LearnArgs {
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
     /// Prompts of the held-out check, seven questions each; 0 leaves it out
-    #[arg(long, value_name = "N", default_value_t = run::CHECK_PROMPTS)]
+    #[arg(long, value_name = "N", default_value_t = run::CHECK_PROMPTS, value_parser = values::number)]
     check_prompts: usize,
     /// Leave the training-free rules out of the check
     #[arg(long)]
@@ -141,6 +143,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         return Err(Error::input("--out FILE says where the mask goes"));
     };
     Format::expect_own(out)?;
+    files::check_writable(out)?;
     let settings = settings(args);
     settings.check()?;
     let model = args.model.load()?;
@@ -152,11 +155,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         )));
     }
     let texts = run::texts(&model, &args.haystack, &args.haystack_field)?;
-    if texts.0.pieces.is_empty() {
-        output::note(
-            "kscope: no natural text is used, only generated sentences; --haystack FILE or `kscope fetch texts` gives some",
-        );
-    }
+    let lacks_text = texts.0.pieces.is_empty();
     let mut request = LearnRequest::new(&model, texts, settings, args.ctx)?;
     if !args.tasks.is_empty() {
         request.tasks.clone_from(&args.tasks);
@@ -172,22 +171,63 @@ pub fn run(args: &LearnArgs) -> Result<()> {
         .or(args.checkpoints.as_ref())
         .cloned()
         .unwrap_or_else(|| out.with_extension("learning"));
-    let checkpoint = folder.join("state.safetensors");
-    if args.resume.is_none() {
-        run::prepare_checkpoint(&checkpoint)?;
-    }
-    let bar = ProgressLine::new("prefilling");
-    let outcome = run::learn(&model, &request, &checkpoint, args.resume.is_some(), &mut |event| {
-        show(&bar, &request.settings, event);
-        Ok(())
-    })?;
-    bar.finish();
-    files::save(out, &Contents::Mask(outcome.file.clone()), false)?;
+    let stop = asked_to_stop();
+    let place = CheckpointFolder::claim(&folder)?;
+    let outcome = learn((&model, lacks_text), &request, &place, args.resume.is_some(), &stop)?;
+    files::save(out, &Contents::Mask(outcome.file.clone()), false)
+        .map_err(|error| place.survives(&error))?;
     if args.json {
         output::json(&report(args, &outcome))
     } else {
         output::line(&table(&out.display().to_string(), args.baked, &outcome))
     }
+}
+
+/// A flag that a signal sets which asks the program to end; asked twice, it ends at once.
+fn asked_to_stop() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    #[cfg(unix)]
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // `nohup` and shells that start work in the background have some ignored.
+        if machine::ignores(signal) {
+            continue;
+        }
+        // Without a handler a signal ends the program, as ever.
+        let _ = signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop));
+        let _ = signal_hook::flag::register(signal, Arc::clone(&stop));
+    }
+    stop
+}
+
+/// Learns until the end, or until the program is asked to stop: then what was learned is saved.
+fn learn(
+    (model, mut lacks_text): (&Arc<Model>, bool),
+    request: &LearnRequest,
+    place: &CheckpointFolder,
+    resume: bool,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    let bar = ProgressLine::new("prefilling");
+    let mut has_learned = resume;
+    let outcome = run::learn(model, request, place, resume, &mut |event| {
+        has_learned |= matches!(event, LearnEvent::Update(_));
+        // Said once the request is known to be one that can be learned.
+        if std::mem::take(&mut lacks_text) {
+            output::note(
+                "kscope: no natural text is used, only generated sentences; --haystack FILE or `kscope fetch texts` gives some",
+            );
+        }
+        show(&bar, &request.settings, event);
+        if stop.load(Ordering::Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+    });
+    bar.finish();
+    outcome.map_err(|error| match error {
+        Error::Cancelled if has_learned => place.survives(&Error::run("learning was stopped")),
+        Error::Cancelled => Error::run(
+            "learning was stopped before its first update: there is nothing to go on from",
+        ),
+        error => error,
+    })
 }
 
 fn settings(args: &LearnArgs) -> Settings {

@@ -7,6 +7,7 @@ pub mod args;
 mod baked;
 pub mod bench;
 mod beside;
+mod closed;
 pub mod compare;
 pub mod completions;
 pub mod eval;

@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use crate::printable::{Breaks, printable, printable_json};
+use crate::printable::{Breaks, message, printable, printable_json};
 use crate::{Error, Result};
 
 /// Writes `text` and a line end to standard output, control characters written out.
@@ -27,6 +27,7 @@ pub fn spoken(text: &str) -> Result<()> {
 }
 
 fn write(text: &str) -> Result<()> {
+    expect_open()?;
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
@@ -35,15 +36,23 @@ fn write(text: &str) -> Result<()> {
     }
 }
 
+/// Refuses to print where nobody would see it.
+pub(super) fn expect_open() -> Result<()> {
+    match super::closed::stdout_was_closed() {
+        true => Err(Error::run("writing to standard output: it is closed")),
+        false => Ok(()),
+    }
+}
+
 /// Standard output cannot be written to.
 pub fn failed(cause: &std::io::Error) -> Error {
     Error::run(format!("writing to standard output: {cause}"))
 }
 
-/// Writes one line to standard error. It may be a terminal that is gone, which is no reason to
-/// panic.
+/// Writes one message to standard error, as one line. It may be a terminal that is gone, which is no
+/// reason to panic.
 pub fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", printable(text, Breaks::Shown));
+    let _ = writeln!(std::io::stderr(), "{}", message(text));
 }
 
 /// Prints a report: as a JSON object, or as the text that `text` makes of it.

@@ -73,7 +73,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "NAME|FILE.toml", value_delimiter = ',', default_value = "h100-sxm")]
     gpu: Vec<String>,
     /// GPUs that serve one copy of the model together (tensor parallel)
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = values::number)]
     gpus_per_model: usize,
     /// What the weights weigh in memory [default: by the headers of their files, or by their number]
     #[arg(long, value_name = "SIZE", conflicts_with = "weight_bits")]

@@ -9,8 +9,8 @@ use super::{
     bench, compare, completions, eval, fetch, inspect, learn, man, mask, model, output, plan,
     replay, report, run, score, selftest, sweep,
 };
-use crate::Result;
 use crate::printable::{Breaks, printable};
+use crate::{Result, machine};
 
 /// See and steer K-cache channel pruning: without a command, the inspector opens on a model.
 #[derive(Debug, Parser)]
@@ -60,8 +60,11 @@ enum Command {
 
 /// Parses the arguments, runs the command and turns its result into an exit code.
 pub fn main() -> ExitCode {
+    // A file that may not grow any further (`ulimit -f`) is then an error, not the end.
+    #[cfg(unix)]
+    let _ = signal_hook::flag::register(libc::SIGXFSZ, Default::default());
     let done = match Cli::try_parse() {
-        Ok(cli) => dispatch(&cli),
+        Ok(cli) => machine::check_thread_variable().and_then(|()| dispatch(&cli)),
         // Help and version are asked for; all else is wrong arguments.
         Err(asked) if !asked.use_stderr() => print(&asked),
         Err(error) => return refuse(error),
@@ -77,22 +80,49 @@ pub fn main() -> ExitCode {
 
 /// Prints what was asked for instead of a command, in colours where the terminal has them.
 fn print(asked: &clap::Error) -> Result<()> {
+    output::expect_open()?;
     match asked.print().and_then(|()| std::io::stdout().flush()) {
         Err(cause) if cause.kind() != ErrorKind::BrokenPipe => Err(output::failed(&cause)),
         _ => Ok(()),
     }
 }
 
-/// Says what is wrong with the program's arguments. These may be names of files: they are parsed
-/// once more with control characters written out, so that the message has them so.
+/// Says what is wrong with the program's arguments, in one sentence as for all other input. They may
+/// be names of files: they are parsed once more with control characters written out, before clap
+/// takes some of these for its own colours. A command that lacks its subcommand shows its help.
 fn refuse(error: clap::Error) -> ExitCode {
     let arguments = std::env::args_os();
     let shown = arguments
         .map(|argument| printable(&argument.to_string_lossy(), Breaks::Shown).into_owned());
     let error = Cli::try_parse_from(shown).err().unwrap_or(error);
-    // Standard error may be gone, which is no reason to panic.
-    let _ = error.print();
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // Standard error may be gone, which is no reason to panic.
+        let _ = error.print();
+    } else {
+        output::note(&format!("kscope: {}", sentence(&error.render().to_string())));
+    }
+    ExitCode::from(2)
+}
+
+/// The sentence of a message of clap's: what is wrong, its hints, and where the help is.
+fn sentence(rendered: &str) -> String {
+    let wrong = rendered.strip_prefix("error: ").unwrap_or(rendered);
+    let (wrong, usage) = wrong.split_once("\nUsage: ").unwrap_or((wrong, ""));
+    let wrong = wrong.split("\nFor more information").next().unwrap_or(wrong);
+    let lines = wrong.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut said = String::new();
+    for line in lines {
+        said.push_str(match (said.is_empty(), line.starts_with("tip: ")) {
+            (true, _) => "",
+            (_, true) => "; ",
+            _ => " ",
+        });
+        said.push_str(line);
+    }
+    let is_name = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let command = usage.split_whitespace().skip(1).take_while(is_name);
+    let command: Vec<&str> = std::iter::once("kscope").chain(command).collect();
+    format!("{said} (see `{} --help`)", command.join(" "))
 }
 
 fn dispatch(cli: &Cli) -> Result<()> {
@@ -114,5 +144,39 @@ fn dispatch(cli: &Cli) -> Result<()> {
         Some(Command::Selftest(args)) => selftest::run(args),
         Some(Command::Completions(args)) => completions::run(args),
         Some(Command::Man(args)) => man::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(arguments: &[&str]) -> String {
+        let all = std::iter::once("kscope").chain(arguments.iter().copied());
+        sentence(&Cli::try_parse_from(all).expect_err("wrong arguments").render().to_string())
+    }
+
+    #[test]
+    fn wrong_arguments_are_one_sentence_with_hint_and_help() {
+        for (arguments, expected) in [
+            (
+                &["run", "--batsh", "1"][..],
+                "unexpected argument '--batsh' found; tip: a similar argument exists: '--batch' (see `kscope run --help`)",
+            ),
+            (
+                &["mask", "import", "a"],
+                "the following required arguments were not provided: <OUT> (see `kscope mask import --help`)",
+            ),
+            (
+                &["run", "--sink", "x"],
+                "invalid value 'x' for '--sink <TOKENS>': expected tokens such as 32768 or 32k (see `kscope --help`)",
+            ),
+            (
+                &["rum"],
+                "unrecognized subcommand 'rum'; tip: a similar subcommand exists: 'run' (see `kscope --help`)",
+            ),
+        ] {
+            assert_eq!(said(arguments), expected);
+        }
     }
 }

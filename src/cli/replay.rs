@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::Result;
 use crate::cli::inspect::{ScreenArgs, finish};
+use crate::cli::output;
 use crate::decode::sampler::Sampling;
 use crate::decode::worker::Prompt;
-use crate::tui::app::action::Action;
+use crate::tui::app::action::{Action, Effect};
 use crate::tui::app::log;
 use crate::tui::app::log::LogBuffer;
 use crate::tui::app::record::Player;
@@ -17,6 +17,7 @@ use crate::tui::app::runner::{EventSource, Exit};
 use crate::tui::app::state::{Beginning, State};
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
+use crate::{Error, Result};
 
 /// Arguments of `kscope replay`.
 #[derive(Debug, clap::Args)]
@@ -32,6 +33,12 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let began = Instant::now();
     let (theme, keys, mouse) = args.screen.settings()?;
     let mut player = Player::open(&args.file)?;
+    if player.is_cut() {
+        output::note(&format!(
+            "kscope: {}: the last line is cut off and left out",
+            args.file.display()
+        ));
+    }
     let interactive = args.screen.is_interactive();
     let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {
@@ -51,10 +58,22 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
         let guard = TerminalGuard::enter(mouse)?;
         runner::run(&mut state, EventSource::Replay(player), None, guard, None, began)?
     } else {
-        for envelope in player.take_due(f64::INFINITY) {
-            update(&mut state, Action::Engine(Box::new(envelope)));
-        }
+        play(&mut state, &mut player).map_err(|error| {
+            Error::input(format!("{} cannot be played: {error}", args.file.display()))
+        })?;
         Exit::Quit(true)
     };
     finish(&args.screen, &state, exit, interactive)
+}
+
+/// Plays everything at once.
+fn play(state: &mut State, player: &mut Player) -> Result<()> {
+    for envelope in player.take_due(f64::INFINITY) {
+        for effect in update(state, Action::Engine(Box::new(envelope))) {
+            if let Effect::Fail(error) = effect {
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
 }

@@ -6,16 +6,17 @@ use super::args::stem;
 use super::eval::markdown;
 use super::output;
 use crate::eval::report::{MapPicture, Report, Speed, html, worst};
-use crate::eval::run::{Figures, MaskHeader, plan_fingerprint, read_results};
+use crate::eval::run::{Figures, MaskHeader, Results, join, plan_fingerprint, read_results};
 use crate::mask::files::{self, Split};
 use crate::{Error, Result, error, input_file};
 
 /// Arguments of `kscope report`.
 #[derive(Debug, clap::Args)]
 pub struct ReportArgs {
-    /// Results: the folder that was given to `kscope eval --out`, or its file
-    #[arg(value_name = "DIR")]
-    results: PathBuf,
+    /// Results: folders that were given to `kscope eval --out`, or their files; several are runs of one
+    /// model, of other tasks each
+    #[arg(value_name = "DIR", required = true)]
+    results: Vec<PathBuf>,
     /// Masks or plans of the results, whose pictures and recipes are shown
     #[arg(long, value_name = "FILE", num_args = 1..)]
     mask: Vec<PathBuf>,
@@ -35,34 +36,48 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     if args.html.is_none() && args.md.is_none() {
         return Err(Error::input("report writes a file: give it --html FILE, --md FILE or both"));
     }
-    let path = match args.results.is_dir() {
-        true => args.results.join("results.jsonl"),
-        false => args.results.clone(),
-    };
-    let results = read_results(&path)?;
-    if results.records.is_empty() {
-        return Err(Error::input(format!("{} holds no results yet", path.display())));
-    }
+    let runs = args.results.iter().map(|path| {
+        let path = if path.is_dir() { path.join("results.jsonl") } else { path.clone() };
+        let results = read_results(&path)?;
+        let name = path.display().to_string();
+        match results.records.is_empty() {
+            true => Err(Error::input(format!("{name} holds no results yet"))),
+            false => Ok((name, results)),
+        }
+    });
+    let results = join(runs.collect::<Result<Vec<_>>>()?)?;
     let figures = Figures::of(&results);
-    let maps = args
-        .mask
-        .iter()
-        .map(|path| picture(path, &figures.run.masks))
-        .collect::<Result<Vec<_>>>()?;
     let speed = args.bench.as_deref().map(speeds).transpose()?.unwrap_or_default();
-    let worst = worst(&results.records);
+    let page = page(&results, &figures, &args.mask, &speed)?;
     if let Some(path) = &args.html {
-        let report = Report { figures: &figures, worst: &worst, maps: &maps, speed: &speed };
-        write(path, &html(&report))?;
+        write(path, &page)?;
     }
     if let Some(path) = &args.md {
         write(path, &format!("{}\n", markdown(&figures)))?;
     }
-    let missing = figures.run.jobs - results.records.len();
-    if missing > 0 && figures.run.shard.is_none() {
+    let run = &figures.run;
+    let own = (0..run.jobs).filter(|&job| run.shard.is_none_or(|shard| shard.holds(job))).count();
+    let missing = own.saturating_sub(results.records.len());
+    if missing > 0 {
         output::note(&format!("kscope: {missing} results are missing, the run is not finished"));
     }
+    if let Some(shard) = run.shard {
+        output::note(&format!("kscope: this is part {}/{} alone", shard.part, shard.of));
+    }
     Ok(())
+}
+
+/// The page on these results, with pictures of the masks in these files.
+pub(super) fn page(
+    results: &Results,
+    figures: &Figures,
+    masks: &[PathBuf],
+    speed: &[Speed],
+) -> Result<String> {
+    let maps = masks.iter().map(|path| picture(path, &figures.run.masks));
+    let maps = maps.collect::<Result<Vec<_>>>()?;
+    let worst = worst(&results.records);
+    Ok(html(&Report { figures, worst: &worst, maps: &maps, speed }))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

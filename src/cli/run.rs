@@ -22,7 +22,7 @@ pub struct RunArgs {
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = values::tokens_or_zero)]
     max_new: usize,
     /// Decode every prompt this many times at once, drawing with seed, seed + 1, ...
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = values::number)]
     batch: usize,
     /// Feed these token ids through decode after the prefill and report their log-probabilities
     #[arg(long, value_name = "IDS", value_delimiter = ',')]

@@ -1,5 +1,7 @@
 //! Tables of figures: padded columns for a terminal, or Markdown.
 
+use crate::printable::{Breaks, printable, without_marks};
+
 /// How a table is drawn.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
@@ -22,6 +24,10 @@ impl Style {
 
     /// The lines of a table; the first row is its head.
     pub fn lines(&self, rows: &[Vec<String>]) -> Vec<String> {
+        // A cell is part of one line, whatever a file calls its tasks.
+        let shown = |cell: &String| printable(cell, Breaks::Shown).into_owned();
+        let rows: Vec<Vec<String>> =
+            rows.iter().map(|row| row.iter().map(shown).collect()).collect();
         let mut lines = Vec::with_capacity(rows.len() + 1);
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
         let columns = rows.first().map_or(0, Vec::len);
@@ -30,7 +36,7 @@ impl Style {
             let cells =
                 row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
                     match (self.padded, column) {
-                        (false, _) => format!(" {} ", cell.replace('|', "\\|")),
+                        (false, _) => format!(" {} ", without_marks(cell)),
                         (true, 0) => format!("{cell:<width$}"),
                         (true, _) => format!("{cell:>width$}"),
                     }

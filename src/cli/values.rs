@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::element::Dtype;
+use crate::machine::MOST_THREADS;
 use crate::mask::{Needs, Rule};
 use crate::numbers;
 
@@ -19,6 +20,24 @@ pub fn tokens(text: &str) -> Result<usize, String> {
 /// A number of tokens, where zero is allowed too.
 pub fn tokens_or_zero(text: &str) -> Result<usize, String> {
     numbers::parse_tokens(text).ok_or_else(|| "expected tokens such as 32768 or 32k".to_owned())
+}
+
+/// Most of anything that is counted: steps, samples, sequences of a batch.
+const MOST: usize = 1_000_000;
+
+/// A number of things, at most a million: more is a slip of the hand, and would run for ever.
+pub fn number(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|&number| number <= MOST)
+        .ok_or_else(|| format!("expected a whole number of at most {}", numbers::count(MOST)))
+}
+
+/// A number of threads, which the system would take long to make if there were more.
+pub fn threads(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&threads| threads <= MOST_THREADS).ok_or_else(|| {
+        format!("expected a number of threads of at most {}", numbers::count(MOST_THREADS))
+    })
 }
 
 /// Parses the name of a rule, among those whose needs can be met.
@@ -64,6 +83,18 @@ impl TypedValueParser for DtypeOf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_have_an_end() {
+        assert_eq!(
+            (number("0"), number("1000000"), threads("1024")),
+            (Ok(0), Ok(1_000_000), Ok(1024))
+        );
+        for wrong in ["1000001", "-1", "1.5", "", "18446744073709551616"] {
+            assert!(number(wrong).unwrap_err().contains("1,000,000"), "{wrong}");
+        }
+        assert!(threads("1025").unwrap_err().contains("1,024"));
+    }
 
     #[test]
     fn tokens_are_at_least_one_where_none_means_nothing() {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::error::shortened;
 use crate::eval::recall::Essay;
 use crate::eval::run::{SourceHeader, sha256};
 use crate::eval::text::EvalText;
@@ -55,7 +56,9 @@ pub fn texts(asked: &[String]) -> Result<Vec<EvalText>> {
     let mut pieces = Vec::new();
     for text in &asked {
         let path = Path::new(text);
-        if path.is_dir() {
+        // A name stands for the fetched text, as that of a model does; `./python` is the folder.
+        let is_name = text == SENTENCES || DOMAINS.iter().any(|domain| domain.name == text);
+        if path.is_dir() && !is_name {
             for file in files_of(path)? {
                 let piece = data::source(&file.display().to_string())?;
                 pieces.push(EvalText {
@@ -69,6 +72,21 @@ pub fn texts(asked: &[String]) -> Result<Vec<EvalText>> {
             let text = whole(&piece);
             pieces.push(EvalText { domain: piece.name.clone(), name: piece.name, text });
         }
+    }
+    // Files of several folders may be called the same.
+    let is_twice = |name: &str| pieces.iter().filter(|piece| piece.name == name).count() > 1;
+    let names: Vec<String> = pieces
+        .iter()
+        .map(|piece| match is_twice(&piece.name) {
+            true => format!("{}/{}", piece.domain, piece.name),
+            false => piece.name.clone(),
+        })
+        .collect();
+    for (piece, name) in pieces.iter_mut().zip(&names) {
+        if names.iter().filter(|other| *other == name).count() > 1 {
+            return Err(Error::input(format!("--text: {} is given twice", shortened(&piece.name))));
+        }
+        piece.name.clone_from(name);
     }
     Ok(pieces)
 }

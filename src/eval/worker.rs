@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::prompt::Protocol;
 use super::recall::RecallTask;
 use super::run::{
     CONTROL, DENSE, EvalPlan, Figures, Mask, Newest, Record, Results, RunHeader, SourceHeader,
-    Suite, TextPlan, read_results, run, sha256,
+    Suite, TextPlan, read_results, run,
 };
 use super::sources::{essay, texts};
 use super::stability::StabilityPlan;
+use super::text::EvalText;
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::mask::{CachePlan, Window};
@@ -53,6 +56,39 @@ pub struct EvalOrder {
     pub texts: Vec<String>,
     /// Folder of the results; a run that was interrupted goes on there.
     pub out: Option<PathBuf>,
+}
+
+impl EvalOrder {
+    /// The command that would do the same. Masks are named, not given: on the screen they may be in
+    /// no file.
+    fn command(&self) -> String {
+        let name = |value: Option<PossibleValue>| {
+            value.map_or_else(String::new, |value| value.get_name().to_owned())
+        };
+        let list = |items: Vec<String>| items.join(",");
+        let mut words = format!("kscope eval --suite {}", name(self.suite.to_possible_value()));
+        if !self.tasks.is_empty() {
+            let tasks = self.tasks.iter().map(|task| task.name().to_owned());
+            words.push_str(&format!(" --tasks {}", list(tasks.collect())));
+        }
+        words.push_str(&format!(
+            " --ctx {} --samples {} --chunks {} --protocol {} --seed {} --kv-dtype {} --sink {} --recent {} --chunk {}",
+            list(self.ctx.iter().map(usize::to_string).collect()),
+            self.samples,
+            self.chunks,
+            name(self.protocol.to_possible_value()),
+            self.seed,
+            self.kv_dtype,
+            self.window.sink,
+            self.window.recent,
+            self.window.chunk
+        ));
+        if !self.texts.is_empty() {
+            words.push_str(&format!(" --text {}", self.texts.join(" ")));
+        }
+        let masks: Vec<&str> = self.masks.iter().map(|(name, _)| name.as_str()).collect();
+        format!("{words} (from the Eval screen, with {} as set there)", masks.join(" and "))
+    }
 }
 
 /// News of a run.
@@ -181,11 +217,15 @@ fn evaluate(model: &Arc<Model>, order: &EvalOrder, outbox: &Outbox) -> Result<Fi
     }
     let mut told = Instant::now();
     let results = run(plan, header, order.out.as_deref(), &mut |done, all, newest| {
-        let what = newest.map_or_else(String::new, |newest| of(newest.record));
+        let own = newest.filter(|newest| !newest.is_held);
+        let what = own.map_or_else(String::new, |newest| of(newest.record));
         outbox.tell(EvalTold::Going(done, all, what))?;
         let Some(newest) = newest else { return outbox.check() };
         for lost in lost(&newest) {
             outbox.tell(EvalTold::Lost(Box::new(lost)))?;
+        }
+        if newest.is_held {
+            return outbox.check();
         }
         so_far.records.push(newest.record.clone());
         if told.elapsed() >= FIGURES_EVERY {
@@ -242,13 +282,12 @@ fn prepared(model: &Arc<Model>, order: &EvalOrder) -> Result<(EvalPlan, RunHeade
     };
     let (essay, haystack) = essay(&asked)?;
     let mut sources = Vec::new();
-    let mut plans = Vec::new();
+    let (mut plans, mut too_short) = (Vec::new(), Vec::new());
     if has(Suite::Text) {
-        for text in texts(&asked)? {
-            plans.extend(TextPlan::all(model, &text, &order.ctx, order.chunks)?);
-            let sha256 = sha256(&text.text);
-            sources.push(SourceHeader { name: text.name, domain: text.domain, sha256 });
-        }
+        let pieces = texts(&asked)?;
+        (plans, too_short) = TextPlan::of_texts(model, &pieces, &order.ctx, order.chunks)?;
+        let is_read = |piece: &&EvalText| plans.iter().any(|plan| plan.name == piece.name);
+        sources.extend(pieces.iter().filter(is_read).map(SourceHeader::of));
     }
     let tasks = match (has(Suite::Recall), &order.tasks[..]) {
         (false, _) => Vec::new(),
@@ -273,6 +312,7 @@ fn prepared(model: &Arc<Model>, order: &EvalOrder) -> Result<(EvalPlan, RunHeade
         stability: None,
     };
     let mut does_not_fit = plan.leave_out(!order.tasks.is_empty())?;
+    does_not_fit.extend(too_short);
     if has(Suite::Stability) {
         let own = order.suite == Suite::Stability;
         let found = StabilityPlan::of_texts(&plan, texts(&asked)?, (longest, order.chunks), own)?;
@@ -284,12 +324,9 @@ fn prepared(model: &Arc<Model>, order: &EvalOrder) -> Result<(EvalPlan, RunHeade
             }
         }
     }
-    let command = format!(
-        "kscope, screen Eval: {:?}, contexts {:?}, {} samples, {} chunks",
-        order.suite, order.ctx, order.samples, order.chunks
-    );
     let texts = (has(Suite::Recall).then_some(haystack), sources);
-    let header = RunHeader { does_not_fit, ..RunHeader::of(&plan, &order.ctx, command, texts) };
+    let header =
+        RunHeader { does_not_fit, ..RunHeader::of(&plan, &order.ctx, order.command(), texts) };
     if header.jobs == 0 {
         let why = header.does_not_fit.join("; ");
         return Err(Error::input(format!("nothing can be evaluated: {why}")));

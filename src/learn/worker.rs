@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
 use super::check::{CheckRow, Verdict};
-use super::run::{self, LearnEvent, LearnRequest, Outcome};
+use super::run::{self, CheckpointFolder, LearnEvent, LearnRequest, Outcome};
 use super::train::Settings;
 use crate::mask::files::{self, Contents, MaskFile};
 use crate::model::Model;
@@ -37,9 +37,9 @@ pub struct Order {
 }
 
 impl Order {
-    /// Path of the checkpoint: the same as that of `kscope learn` with the same `--out`.
-    pub fn checkpoint(&self) -> PathBuf {
-        self.out.with_extension("learning").join("state.safetensors")
+    /// Folder of the checkpoint: the same as that of `kscope learn` with the same `--out`.
+    pub fn checkpoint_folder(&self) -> PathBuf {
+        self.out.with_extension("learning")
     }
 }
 
@@ -62,8 +62,11 @@ pub enum Told {
     Going(LearnEvent),
     /// The run is done and the mask is written.
     Done(Box<Done>),
-    /// The run was cancelled. If there is a checkpoint, it can be resumed.
-    Cancelled,
+    /// The run was cancelled. Whether what it learned so far is in a checkpoint to resume from.
+    Cancelled {
+        /// False before the first update.
+        resumes: bool,
+    },
     /// The run failed, for this reason.
     Failed(String),
     /// The thread panicked, which is a bug.
@@ -103,12 +106,15 @@ impl Learner {
             sender,
             generation: order.generation,
             dropped: 0,
+            has_learned: false,
             cancelled: Arc::clone(&cancelled),
         };
         let body = move || {
             let end = match catch_unwind(AssertUnwindSafe(|| learn(&model, &order, &mut outbox))) {
                 Ok(Ok(done)) => Told::Done(Box::new(done)),
-                Ok(Err(Error::Cancelled)) => Told::Cancelled,
+                Ok(Err(Error::Cancelled)) => {
+                    Told::Cancelled { resumes: order.resume || outbox.has_learned }
+                }
                 Ok(Err(error)) => Told::Failed(error.to_string()),
                 Err(panic) => Told::Panicked(error::panic_message(&*panic)),
             };
@@ -138,6 +144,8 @@ struct Outbox {
     sender: Sender<Notice>,
     generation: u64,
     dropped: u64,
+    /// Whether an update was made; it is saved when the run is cancelled.
+    has_learned: bool,
     cancelled: Arc<AtomicBool>,
 }
 
@@ -165,6 +173,7 @@ impl Outbox {
     }
 
     fn event(&mut self, event: &LearnEvent) -> Result<()> {
+        self.has_learned |= matches!(event, LearnEvent::Update(_));
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
@@ -182,14 +191,15 @@ impl Outbox {
 
 fn learn(model: &Arc<Model>, order: &Order, outbox: &mut Outbox) -> Result<Done> {
     let _shared = model.decoder.share();
+    files::check_writable(&order.out)?;
     let texts = run::texts(model, &order.haystack, "text")?;
     let request = LearnRequest::new(model, texts, order.settings.clone(), order.lengths)?;
     let request = LearnRequest { pool: order.pool, check_prompts: order.check_prompts, ..request };
-    let checkpoint = order.checkpoint();
-    run::prepare_checkpoint(&checkpoint)?;
+    let place = CheckpointFolder::claim(&order.checkpoint_folder())?;
     let outcome =
-        run::learn(model, &request, &checkpoint, order.resume, &mut |event| outbox.event(event))?;
-    files::save(&order.out, &Contents::Mask(outcome.file.clone()), false)?;
+        run::learn(model, &request, &place, order.resume, &mut |event| outbox.event(event))?;
+    files::save(&order.out, &Contents::Mask(outcome.file.clone()), false)
+        .map_err(|error| place.survives(&error))?;
     let Outcome { file, rows, verdict, seconds, .. } = outcome;
     Ok(Done { file, out: order.out.clone(), rows, verdict, seconds })
 }

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// The axes of a mask or an importance table.
@@ -31,19 +32,28 @@ impl Shape {
         (0..self.layers).flat_map(move |layer| (0..self.kv_heads).map(move |head| (layer, head)))
     }
 
-    /// Checks a shape that came from a file or a user: every axis is at least 1, and the number of
-    /// entries fits an integer.
+    /// Most layers, KV heads and channels of a head: 64 times as many as models have.
+    const LONGEST: usize = 1 << 16;
+
+    /// Most channels over all layers and heads: 96 layers of 96 KV heads with 128 channels, the most
+    /// of a published model, are a third of it.
+    const MOST_ENTRIES: usize = 1 << 22;
+
+    /// Checks a shape that came from a file or a user: every axis is at least 1, and none is beyond
+    /// all models.
     pub fn checked(layers: usize, kv_heads: usize, head_dim: usize) -> Result<Self> {
         let shape = Self { layers, kv_heads, head_dim };
         let entries = layers.checked_mul(kv_heads).and_then(|heads| heads.checked_mul(head_dim));
+        let longest = layers.max(kv_heads).max(head_dim);
         match entries {
-            Some(1..) => Ok(shape),
-            Some(_) => Err(Error::input(format!(
+            Some(0) => Err(Error::input(format!(
                 "shape {shape}: expected at least one layer, KV head and channel"
             ))),
-            None => Err(Error::input(format!(
-                "shape {shape}: expected fewer entries than {}",
-                usize::MAX
+            Some(1..=Self::MOST_ENTRIES) if longest <= Self::LONGEST => Ok(shape),
+            _ => Err(Error::input(format!(
+                "shape {shape}: expected at most {} layers, KV heads and channels each, and {} channels in all",
+                count(Self::LONGEST),
+                count(Self::MOST_ENTRIES)
             ))),
         }
     }

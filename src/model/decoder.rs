@@ -132,6 +132,13 @@ impl Decoder {
                 config.longest()
             )));
         }
+        if self.is_on_host() {
+            let stored: usize =
+                caches.iter().map(|cache| cache.spec().bytes_at(tokens.len()).total()).sum();
+            let bytes = stored + prefill_bytes(config, tokens.len(), hooks.chunk);
+            let what = format!("the prefill of {} tokens", count(tokens.len()));
+            machine::check_memory(&what, bytes as u64)?;
+        }
         self.backend.prefill(self.blueprint(), tokens, caches, hooks)
     }
 
@@ -203,4 +210,14 @@ impl Decoder {
             caches.iter().find_map(|cache| cache.first_not_finite()).unwrap_or(error)
         })
     }
+}
+
+/// Bytes that a prefill takes on the host besides its caches: states, queries, keys and values of
+/// the whole prompt, a piece of it inside the MLP, and a layer's largest widened matrices, all f32.
+fn prefill_bytes(config: &Config, tokens: usize, chunk: usize) -> usize {
+    let (q, kv) = (config.q_width(), config.kv_width());
+    let whole = config.hidden + q + 2 * kv + config.head_dim;
+    let piece = 2 * config.hidden + 3 * config.intermediate + q + 2 * kv;
+    let widened = config.hidden * (q + 3 * config.intermediate).max(q + 2 * kv);
+    4 * (tokens * whole + chunk.min(tokens) * piece + widened)
 }

@@ -66,6 +66,8 @@ pub(in crate::model) const LONGEST: usize = 1 << 30;
 
 /// Stretches and thetas above this mean nothing: f32 ends there.
 const LARGEST: f64 = 1e30;
+/// The smallest: below, its own powers and quotients are no numbers any more.
+const SMALLEST: f64 = 1e-30;
 
 /// Factors on cos and sin beyond this mean nothing.
 const LOUDEST: f64 = 1e6;
@@ -149,11 +151,11 @@ pub(super) fn check_divisors(
 
 /// Refuses what is no positive number of a sensible size, by name.
 pub(super) fn positive(name: &str, value: f64) -> Result<()> {
-    if value > 0.0 && value <= LARGEST {
+    if (SMALLEST..=LARGEST).contains(&value) {
         Ok(())
     } else {
         Err(Error::input(format!(
-            "`{name}` must be a positive number of at most {LARGEST:e}, not {value:?}"
+            "`{name}` must be a positive number from {SMALLEST:e} to {LARGEST:e}, not {value:?}"
         )))
     }
 }

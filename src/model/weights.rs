@@ -2,6 +2,8 @@
 
 use candle_core::Device;
 use candle_core::quantized::QTensor;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use crate::element::Dtype;
 use crate::model::arch::{BlockSpec, LinearSpec, NormSpec};
@@ -33,6 +35,10 @@ pub trait Tensors {
     /// Bytes of all tensors as they are stored; `None` where there is no file.
     fn stored_bytes(&self) -> Option<u64> {
         None
+    }
+    /// Refuses files that were damaged while they were being read.
+    fn intact(&self) -> Result<()> {
+        Ok(())
     }
     /// What the file calls a tensor, for errors.
     fn stored_name(&self, name: &str) -> String {
@@ -193,6 +199,23 @@ impl Weights {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
 
+    /// Sha256 of every matrix and vector, in a fixed order. Equal parts mean equal weights.
+    pub fn sha256_parts(&self) -> Vec<[u8; 32]> {
+        let mut parts = vec![self.embedding.raw(), bytemuck::cast_slice(&self.norm)];
+        parts.extend(self.head.as_ref().map(Matrix::raw));
+        for layer in &self.layers {
+            for linear in [&layer.qkv, &layer.output, &layer.gate_up, &layer.down] {
+                parts.push(linear.weight.raw());
+                parts.extend(linear.bias.as_deref().map(bytemuck::cast_slice));
+            }
+            parts.push(bytemuck::cast_slice(&layer.attention_norm));
+            parts.push(bytemuck::cast_slice(&layer.mlp_norm));
+            let norms = layer.q_norm.iter().chain(&layer.k_norm);
+            parts.extend(norms.map(|norm| bytemuck::cast_slice::<f32, u8>(norm)));
+        }
+        parts.par_iter().map(|part| Sha256::digest(part).into()).collect()
+    }
+
     /// Bytes of all matrices in memory.
     pub fn bytes(&self) -> usize {
         let layer = |l: &Layer| {
@@ -212,6 +235,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
         let Stored { matrix: stored, usual } = self.tensors.matrix(name, rows, cols)?;
+        self.tensors.intact()?;
         let (origin, name) = (self.tensors.origin(), self.tensors.stored_name(name));
         if let Some((row, col)) = stored.first_non_finite() {
             return Err(Error::input(format!(
@@ -233,6 +257,7 @@ impl Reader<'_> {
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
         let vector = self.tensors.vector(name, len)?;
+        self.tensors.intact()?;
         match vector.iter().position(|x| !x.is_finite()) {
             Some(at) => Err(Error::input(format!(
                 "{}: tensor `{}` is not finite at entry {at}",

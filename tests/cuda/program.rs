@@ -130,7 +130,7 @@ fn one_graph_per_token(program: &Path, (batch, doing): (usize, Doing), log: &Pat
     };
     let (out, into) = (bytes("copy out"), bytes("copy in"));
     assert_eq!(out[1], batch * size_of::<SequenceState>(), "after the logits, the states");
-    assert!(into.iter().sum::<usize>() <= batch * 8 << 10, "{into:?} bytes in");
+    assert!(into.iter().sum::<usize>() <= (batch * 8) << 10, "{into:?} bytes in");
     let captures = calls.iter().filter(|call| **call == "capture").count();
     let nodes = calls.iter().find_map(|call| call.strip_prefix("captured ")).unwrap();
     println!(

@@ -137,10 +137,7 @@ fn what_cannot_be_compared_is_refused_or_left_out() {
     };
     refused(&stability(&texts[..1], &[]), "needs two or more, found 1");
     refused(&stability(&[texts[0].clone(), short], &[]), "short.txt, its first half: expected at");
-    refused(
-        &stability(&[texts[0].clone(), texts[0].clone()], &[]),
-        "two texts are called prose.md",
-    );
+    refused(&stability(&[texts[0].clone(), texts[0].clone()], &[]), "prose.md is given twice");
     let few = ["--suite", "stability", "--ctx", "64", "--text", &texts[0], &texts[1]];
     refused(&few, "a window of 64 tokens is too short");
 

@@ -158,10 +158,7 @@ fn a_model_that_cannot_do_the_task_is_refused_before_any_training() {
         "{error}"
     );
     assert!(!out.exists() && !error.contains("Importance 1/"), "{error}");
-    assert!(
-        std::fs::read_dir(folder.path().join("mask.learning")).unwrap().next().is_none(),
-        "no checkpoint of nothing"
-    );
+    assert!(!folder.path().join("mask.learning").exists(), "no checkpoint of nothing");
 }
 
 #[test]

@@ -131,21 +131,29 @@ fn safetensors_that_are_cut_short_or_lie_about_their_header() {
     let weights = |edit: fn(&mut Vec<u8>)| {
         changed(|folder| edit_file(&folder.join("model.safetensors"), edit))
     };
-    for edit in [
-        (|bytes| bytes.truncate(bytes.len() - 100)) as fn(&mut Vec<u8>),
-        |bytes| bytes.truncate(100),
-        |bytes| bytes.truncate(5),
-        |bytes| bytes.clear(),
-        |bytes| bytes[..8].copy_from_slice(&(1_u64 << 40).to_le_bytes()),
-        |bytes| bytes[..8].copy_from_slice(&u64::MAX.to_le_bytes()),
-        |bytes| {
-            let len = bytes.len() as u64;
-            bytes[..8].copy_from_slice(&len.to_le_bytes());
-        },
-        |bytes| bytes[8] = b'[',
-        |bytes| bytes[20] = 0xff,
+    for (edit, cause) in [
+        (
+            (|bytes| bytes.truncate(bytes.len() - 100)) as fn(&mut Vec<u8>),
+            "cut short: by its header",
+        ),
+        (|bytes| bytes.truncate(100), "cut short: its header alone"),
+        (|bytes| bytes.truncate(5), ""),
+        (|bytes| bytes.clear(), "it is empty"),
+        (|bytes| bytes.extend([0; 100]), "something was added to it"),
+        (|bytes| bytes[..8].copy_from_slice(&(1_u64 << 40).to_le_bytes()), ""),
+        (|bytes| bytes[..8].copy_from_slice(&u64::MAX.to_le_bytes()), ""),
+        (
+            |bytes| {
+                let len = bytes.len() as u64;
+                bytes[..8].copy_from_slice(&len.to_le_bytes());
+            },
+            "",
+        ),
+        (|bytes| bytes[8] = b'[', ""),
+        (|bytes| bytes[20] = 0xff, ""),
     ] {
-        refuses_model(weights(edit).path(), &["model.safetensors", "no whole safetensors file"]);
+        let words = ["model.safetensors", "no whole safetensors file", cause];
+        refuses_model(weights(edit).path(), &words);
     }
 }
 

@@ -188,7 +188,7 @@ fn a_baked_gguf_file_of_every_type_decodes_as_its_mask_and_differs_in_zeros_alon
 #[test]
 fn a_split_file_is_baked_part_by_part() {
     let place = tempfile::tempdir().unwrap();
-    let whole = GgufFile::of_floats(&vectors().join("gguf/llama-f32.gguf"));
+    let whole = GgufFile::open(&vectors().join("gguf/llama-f32.gguf"));
     let sizes = [whole.tensors.len() - 4, 4];
     let path = |stem: &str, number| place.path().join(format!("{stem}-0000{number}-of-00002.gguf"));
     for (number, part) in whole.split(&sizes).iter().enumerate() {

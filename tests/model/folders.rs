@@ -148,8 +148,15 @@ fn a_pointer_or_a_web_page_in_place_of_a_file_is_named() {
     std::fs::write(folder.path().join("model-00002-of-00002.safetensors"), LFS).unwrap();
     refuses_model(folder.path(), &["model-00002-of-00002.safetensors", "git-lfs"]);
     let folder = tiny_folder("llama");
-    std::fs::write(folder.path().join("model.safetensors"), b"PK\x03\x04...").unwrap();
-    refuses_model(folder.path(), &["model.safetensors", "PyTorch"]);
+    // The first entry of an archive says what it is.
+    for (entry, what) in [("archive/data.pkl", "PyTorch"), ("a.npy", "NumPy"), ("a.txt", "(zip)")] {
+        let length = (entry.len() as u16).to_le_bytes();
+        let bytes = [b"PK\x03\x04", &[0; 22][..], &length, &[0; 2], entry.as_bytes()].concat();
+        std::fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
+        refuses_model(folder.path(), &["model.safetensors", what]);
+    }
+    std::fs::write(folder.path().join("model.safetensors"), b"PK\x03\x04").unwrap();
+    refuses_model(folder.path(), &["model.safetensors", "(zip)"]);
     let gguf = folder.path().join("old.gguf");
     std::fs::write(&gguf, b"tjgg\x03\0\0\0").unwrap();
     refuses_model(&gguf, &["old.gguf", "GGML", "before GGUF"]);
@@ -224,7 +231,7 @@ fn an_adapter_is_no_model() {
     assert!(output.status.success() && words.contains("is not applied"), "{words}");
     let folder = with_tensors(&["weight", "lora_A.default.weight", "lora_B.default.weight"]);
     refuses_model(folder.path(), &["adapter (LoRA", "lora_A.default.weight", "not merged"]);
-    let mut file = GgufFile::of_floats(&vectors().join("gguf/llama-f32.gguf"));
+    let mut file = GgufFile::open(&vectors().join("gguf/llama-f32.gguf"));
     file.set("general.type", Gguf::String("adapter".to_owned()));
     let path = folder.path().join("adapter.gguf");
     file.write(&path);
@@ -250,6 +257,22 @@ fn an_index_that_names_files_which_are_not_there() {
     let index = folder.path().join("model.safetensors.index.json");
     std::fs::write(index, "{\"weight_map\": {}}").unwrap();
     refuses_model(folder.path(), &["index.json", "names no files"]);
+}
+
+#[test]
+fn a_file_that_the_index_leaves_out_is_named_with_the_tensor_that_it_holds() {
+    let folder = tiny_folder("qwen3");
+    let index = folder.path().join("model.safetensors.index.json");
+    let mut json = kscope_testing::models::json(&index);
+    let map = json["weight_map"].as_object_mut().unwrap();
+    map.retain(|_, file| file != "model-00001-of-00002.safetensors");
+    std::fs::write(&index, json.to_string()).unwrap();
+    let words = ["is missing", "it is in model-00001-of-00002.safetensors", "the index"];
+    refuses_model(folder.path(), &words);
+    // Beside a single file no index counts.
+    let path = |name: &str| folder.path().join(name);
+    std::fs::rename(path("model-00002-of-00002.safetensors"), path("model.safetensors")).unwrap();
+    refuses_model(folder.path(), &["is missing", "only model.safetensors is read"]);
 }
 
 #[test]
@@ -335,7 +358,7 @@ fn a_tokenizer_larger_than_the_embedding_matters_only_when_such_a_token_is_used(
 
 #[test]
 fn a_gguf_file_with_more_tokens_than_rows_loads_too() {
-    let mut file = GgufFile::of_floats(&vectors().join("gguf/llama-f32.gguf"));
+    let mut file = GgufFile::open(&vectors().join("gguf/llama-f32.gguf"));
     for (key, value) in &mut file.metadata {
         if let Gguf::Array(list) = value {
             match key.as_str() {

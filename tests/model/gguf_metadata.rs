@@ -17,7 +17,7 @@ fn with(
     value: Option<Value>,
     folder: &Path,
 ) -> (PathBuf, kscope::Result<Opened>) {
-    let mut file = GgufFile::of_floats(&vectors().join(format!("gguf/{base}.gguf")));
+    let mut file = GgufFile::open(&vectors().join(format!("gguf/{base}.gguf")));
     file.metadata.retain(|(known, _)| known != key);
     if let Some(value) = value {
         file.set(key, value);
@@ -34,7 +34,7 @@ fn text(text: &str) -> Value {
 
 /// Every key that is known, with a value of its type that fits the file `llama-f32`.
 fn keys() -> Vec<(String, Value)> {
-    let stored = GgufFile::of_floats(&vectors().join("gguf/llama-f32.gguf"));
+    let stored = GgufFile::open(&vectors().join("gguf/llama-f32.gguf"));
     let mut keys = stored.metadata;
     let tokens = keys.iter().find_map(|(key, value)| match value {
         Value::Array(list) if key == "tokenizer.ggml.tokens" => Some(list.len()),
@@ -253,7 +253,7 @@ fn what_a_file_says_against_itself_and_what_is_not_known_is_said() {
             assert!(said.contains(word), "{key}: no {word} in {said}");
         }
     }
-    let mut file = GgufFile::of_floats(&vectors().join("gguf/llama-f32.gguf"));
+    let mut file = GgufFile::open(&vectors().join("gguf/llama-f32.gguf"));
     for key in ["tokenizer.ggml.tokens", "tokenizer.ggml.token_type"] {
         let fewer = shorter(&file.metadata, key);
         file.set(key, fewer);

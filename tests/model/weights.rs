@@ -246,7 +246,7 @@ fn tensors_that_no_part_of_the_model_reads_are_listed_once() {
 }
 
 fn floats() -> GgufFile {
-    GgufFile::of_floats(&vectors().join("gguf/llama-f32.gguf"))
+    GgufFile::open(&vectors().join("gguf/llama-f32.gguf"))
 }
 
 fn float_bytes(values: impl IntoIterator<Item = f32>) -> Vec<u8> {
@@ -387,6 +387,40 @@ fn a_bias_or_scale_of_a_part_that_a_gguf_file_holds_is_never_left_out_in_silence
         let (_folder, path) = written(&file);
         refuses_model(&path, &["model.gguf", name]);
     }
+}
+
+#[test]
+fn what_llama_cpp_has_for_no_such_model_is_refused_in_a_gguf_file() {
+    let qwen = vectors().join("gguf/qwen2-q8_0.gguf");
+    let hidden = GgufFile::open(&qwen).tensor("output_norm.weight").shape[0];
+    for name in ["rope_freqs.weight", "blk.0.attn_output.bias", "blk.0.ffn_down.bias"] {
+        let mut file = GgufFile::open(&qwen);
+        let len = if name.starts_with("rope") { 8 } else { hidden };
+        file.tensors.push(GgufTensor {
+            name: name.to_owned(),
+            kind: 0,
+            shape: vec![len],
+            bytes: float_bytes(vec![1.5; len]),
+        });
+        let (_folder, path) = written(&file);
+        refuses_model(&path, &["model.gguf", name, "qwen2"]);
+    }
+}
+
+#[test]
+fn weights_that_are_zero_throughout_are_named() {
+    let zero = |bytes: &mut Vec<u8>| bytes.fill(0);
+    let name = "model.layers.0.mlp.up_proj.weight";
+    let folder = changed("llama", false, |tensors| zero(&mut tensors.get_mut(name).unwrap().2));
+    let (_, words) = run(folder.path(), &[1, 5, 6]);
+    assert!(words.contains(&format!("tensor `{name}` is zero throughout")), "{words}");
+    let mut file = floats();
+    for tensor in file.tensors.iter_mut().filter(|tensor| tensor.name.contains("ffn_up")) {
+        zero(&mut tensor.bytes);
+    }
+    let (_folder, path) = written(&file);
+    let (_, words) = run(&path, &[1, 5, 6]);
+    assert!(words.contains("`blk.0.ffn_up.weight` is zero throughout"), "{words}");
 }
 
 #[test]

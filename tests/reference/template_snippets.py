@@ -457,6 +457,8 @@ b' }}{{ '\x41\u0042\U00000043' }}
 ----
 {{ 'a'.join('bc') }}{{ ','.join({'a': 1, 'b': 2}) }}{{ ','.join([]) }}{{ [1, none, 'x', 2.0] | join(',') }}{{ messages | join('|', attribute='role') }}
 ----
+{{ [{'a': 1, 'b': 'x'}, {'a': 2}] | groupby('a') }}{{ ([{'a': 1}] | groupby('a'))[0] }}{% for a, items in [{'a': 1}, {'a': 2}] | groupby('a') %}{{ a }}{{ items }}{% endfor %}{% for g in [{'a': 1}] | groupby('a') %}{{ g.grouper }}{{ g.list }}{{ g.list[0].a }}{{ g[-1] }}{{ g | tojson }}{{ g | length }}{{ g == (1, [{'a': 1}]) }}{{ g is sequence }}{{ g + (3,) }}{% endfor %}
+----
 {{ ','.join([1]) }}
 ----
 {{ 'a' + 1 }}

@@ -287,14 +287,45 @@ fn a_signal_to_end_leaves_the_shell_as_it_was() {
 }
 
 #[test]
+fn a_signal_that_kills_leaves_the_shell_as_it_was() {
+    let Some(terminal) = Terminal::new(100, 30) else { return };
+    terminal.line("ulimit -c 0");
+    let signals: &[&str] = match std::env::var("KSCOPE_RELIABILITY").as_deref() {
+        Ok("long") => {
+            &["ABRT", "ALRM", "BUS", "FPE", "ILL", "SEGV", "SYS", "TRAP", "USR1", "USR2", "XCPU"]
+        }
+        _ => &["ABRT", "SEGV", "USR1"],
+    };
+    for signal in signals {
+        terminal.line("clear");
+        terminal.start("");
+        let pid = terminal.child().to_string();
+        Command::new("kill").args([&format!("-{signal}"), &pid]).status().expect("kill runs");
+        terminal.wait("the shell", |screen| {
+            screen.contains(&format!("kscope: ended by SIG{signal}")) && screen.contains("code=1")
+        });
+        terminal.assert_sane();
+    }
+    println!("figure\tsignals that kill\t{}: the terminal as before", signals.len());
+    terminal.line("clear");
+    terminal.line(&format!("{} --panic stack; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
+    let screen = terminal.wait("the shell", |screen| screen.contains("code=134"));
+    assert!(screen.contains("ended by SIGSEGV") && screen.contains("overflow"), "{screen}");
+    terminal.assert_sane();
+}
+
+#[test]
 fn a_terminal_that_can_do_nothing_gets_the_summary() {
     let Some(terminal) = Terminal::new(100, 30) else { return };
-    terminal.line(&format!(
-        "TERM=dumb {} --max-new 4 > /dev/tty; echo code=$?",
-        env!("CARGO_BIN_EXE_kscope")
-    ));
-    let screen = terminal.wait("the shell", |screen| screen.contains("code=0"));
-    assert!(screen.contains("KV cache of"), "{screen}");
+    for (at, without) in ["TERM=dumb", "TERM=", "-u TERM"].iter().enumerate() {
+        terminal.line(&format!(
+            "clear; env {without} {} --max-new 4 > /dev/tty; echo code={at}$?",
+            env!("CARGO_BIN_EXE_kscope")
+        ));
+        let code = format!("code={at}0");
+        let screen = terminal.wait("the shell", |screen| screen.contains(&code));
+        assert!(screen.contains("KV cache of"), "{without}: {screen}");
+    }
     terminal.assert_sane();
 }
 

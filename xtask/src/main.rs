@@ -1,5 +1,6 @@
 //! Chores of this repository: `cargo xtask NAME`. docs/DEVELOPING.md describes each.
 
+mod reliability;
 mod tree;
 
 use std::path::Path;
@@ -11,6 +12,9 @@ const USAGE: &str = "cargo xtask NAME
   tree [--check|--write]   print the module tree of src/; compare it with docs/ARCHITECTURE.md; put it there
   screens [PYTHON]         take the pictures in docs/screens (needs tmux, Pillow, the real model)
   fuzz READER [SECONDS]    fuzz one mask reader: pth, npy, tsv or safetensors (needs nightly, cargo-fuzz)
+  reliability [--long [SECONDS]]
+                           the tests behind docs/RELIABILITY.md and their figures; --long: more of everything, and
+                           a soak of an hour or of so many seconds
   cuda                     build the program with feature `cuda` into target-cuda/";
 
 type Outcome = Result<(), String>;
@@ -28,6 +32,9 @@ fn main() -> ExitCode {
         ["screens", python] => bash(&["docs/screens/make.sh", python]),
         ["fuzz", reader] => fuzz(reader, "60"),
         ["fuzz", reader, seconds] => fuzz(reader, seconds),
+        ["reliability"] => reliability::run(None),
+        ["reliability", "--long"] => reliability::run(Some(None)),
+        ["reliability", "--long", seconds] => reliability::run(Some(Some(seconds))),
         ["cuda"] => cuda(),
         _ => Err(USAGE.to_owned()),
     };

@@ -231,6 +231,8 @@ class Row:
     def append(self, keys, values):
         """Takes new tokens [kv_heads, tokens, head_dim]; chunks that leave the window move."""
         new = torch.stack([keys, values]).to(self.dtype)
+        if self.dtype == torch.float16 and not bool(torch.isfinite(new).all()):
+            raise ValueError("keys or values beyond ±65,504 do not fit a cache of f16: use bfloat16 or float32")
         held, count = self.tokens - self.in_middle, new.shape[2]
         self.tokens += count
         moved = self.plan.middle(self.tokens) - self.in_middle
@@ -278,32 +280,35 @@ class Row:
             out[head] = mine.softmax(-1) @ value
         return out.flatten(0, 1)
 
-    def crop(self, tokens):
-        """Keeps the first `tokens` tokens."""
-        tokens = max(tokens, 0)
+    def crop(self, length):
+        """Keeps the first `length` tokens, padding included."""
+        tokens, self.pad = max(length - self.pad, 0), min(self.pad, length)
         if tokens >= self.tokens:
             return
         sink, middle = self.plan.sink, self.plan.middle(tokens)
-        whole = self.plan.k_bits.min() == 16 and self.plan.v_bits.min() == 16
-        if sink + middle < min(sink + self.in_middle, tokens) and not whole:
-            raise ValueError(
-                f"cropping from {self.tokens} to {tokens} tokens needs keys whose channels are no longer stored: "
-                f"the middle now ends at {sink + self.in_middle} and would end at {sink + middle}"
+        # Tokens of the middle that go back into the window are `middle .. back`.
+        back = min(self.in_middle, tokens - sink)
+        if middle < back:
+            if self.plan.prunes:
+                raise ValueError(
+                    f"cropping from {self.tokens} to {tokens} tokens needs keys whose channels are no longer stored: "
+                    f"the middle now ends at {sink + self.in_middle} and would end at {sink + middle}"
+                )
+            rows = torch.stack(
+                [
+                    torch.stack([self._whole_keys(head, middle, back), head.values.rows[middle:back]])
+                    for head in self.heads
+                ],
+                1,
             )
-        if middle < self.in_middle and tokens > sink:
-            back = [
-                torch.stack([self._whole_keys(head, middle), head.values.rows[middle : self.in_middle]])
-                for head in self.heads
-            ]
-            rows = torch.stack(back, 1)
             held = self.tokens - self.in_middle
             window = torch.cat([self.window[:, :, :sink], rows, self.window[:, :, sink:held]], 2)
             self.window = window[:, :, : tokens - middle].clone()
         self.tokens, self.in_middle = tokens, middle
 
-    def _whole_keys(self, head, start):
-        keys = torch.empty((self.in_middle - start, head.head_dim), dtype=self.dtype, device=self.window.device)
-        keys[:, head.order] = head.keys[16].rows[start : self.in_middle]
+    def _whole_keys(self, head, start, end):
+        keys = torch.empty((end - start, head.head_dim), dtype=self.dtype, device=self.window.device)
+        keys[:, head.order] = head.keys[16].rows[start:end]
         return keys
 
     @property

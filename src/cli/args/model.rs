@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::device::DeviceChoice;
 use crate::cli::output;
 use crate::cli::progress::ProgressLine;
-use crate::cli::values::DtypeOf;
+use crate::cli::values::{self, DtypeOf};
 use crate::element::Dtype;
 use crate::model::Model;
 use crate::model::load::{Opened, Source, ZeroRows};
@@ -23,7 +23,7 @@ pub struct ModelArgs {
     #[arg(long, value_name = "GEOMETRY", conflicts_with = "model")]
     pub random_weights: Option<String>,
     /// With --random-weights: at most this many layers
-    #[arg(long, value_name = "N", requires = "random_weights")]
+    #[arg(long, value_name = "N", requires = "random_weights", value_parser = values::number)]
     pub layers: Option<usize>,
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
@@ -33,7 +33,7 @@ pub struct ModelArgs {
           hide_possible_values = true)]
     pub dtype: Option<Dtype>,
     /// Threads [default: RAYON_NUM_THREADS or all processors]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::threads)]
     pub threads: Option<usize>,
 }
 

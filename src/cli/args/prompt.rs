@@ -1,6 +1,5 @@
 //! What is sent to the model: texts, files or token ids.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::decode::worker::Prompt;
@@ -88,25 +87,17 @@ impl OnePromptArgs {
 }
 
 fn standard_input() -> Result<String> {
-    let mut bytes = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut bytes)
-        .map_err(|cause| Error::run(format!("reading standard input: {cause}")))?;
-    text_of(bytes, "standard input")
+    let name = Path::new("standard input");
+    text_of(input_file::read_stream(std::io::stdin(), name, input_file::PROMPT)?, name)
 }
 
 /// Reads a text file.
 pub fn read_text(path: &Path) -> Result<String> {
-    text_of(input_file::read(path, input_file::PROMPT)?, &path.display().to_string())
+    text_of(input_file::read(path, input_file::PROMPT)?, path)
 }
 
-fn text_of(bytes: Vec<u8>, name: &str) -> Result<String> {
-    let text = String::from_utf8(bytes).map_err(|cause| {
-        Error::input(format!(
-            "{name} is no UTF-8 text (byte {} is wrong)",
-            cause.utf8_error().valid_up_to()
-        ))
-    })?;
+fn text_of(bytes: Vec<u8>, name: &Path) -> Result<String> {
+    let text = input_file::text_of(bytes, name)?;
     // Some editors put a byte order mark before a text; it is no part of it.
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }

@@ -1,6 +1,7 @@
 //! How tokens are chosen.
 
 use crate::Result;
+use crate::cli::values;
 use crate::decode::sampler::Sampling;
 
 /// How tokens are chosen.
@@ -13,7 +14,7 @@ pub struct SamplingArgs {
     #[arg(long, default_value_t = 1.0, value_name = "P")]
     pub top_p: f32,
     /// Keep the K likeliest tokens; 0 keeps all
-    #[arg(long, default_value_t = 0, value_name = "K")]
+    #[arg(long, default_value_t = 0, value_name = "K", value_parser = values::number)]
     pub top_k: usize,
     /// Keep tokens of at least this share of the likeliest one's probability
     #[arg(long, default_value_t = 0.0, value_name = "P")]

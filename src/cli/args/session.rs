@@ -6,9 +6,9 @@ use super::cache::{CacheArgs, PlanChoice};
 use super::model::ModelArgs;
 use super::prompt::PromptArgs;
 use super::sampling::SamplingArgs;
-use crate::Result;
 use crate::cache::CacheSpec;
 use crate::model::Model;
+use crate::{Result, machine};
 
 /// Model, cache, prompt and sampling.
 #[derive(Debug, Clone, clap::Args)]
@@ -50,7 +50,11 @@ impl SessionArgs {
         choice.warn();
         let (pruned, dense) = self.cache.specs(config, &choice)?;
         let context = self.cache.context(config)?;
-        let prompts = self.prompt.tokens(&model)?.into_iter();
+        let prompts = self.prompt.tokens(&model)?;
+        let bytes: usize = prompts.iter().map(|prompt| size_of_val(&prompt[..]) + 64).sum();
+        let all = (bytes as u64).saturating_mul(batch as u64);
+        machine::check_memory(&format!("a batch of {batch} prompts"), all)?;
+        let prompts = prompts.into_iter();
         let prompts = prompts.flat_map(|prompt| std::iter::repeat_n(prompt, batch)).collect();
         Ok(Ready { model, choice, pruned, dense, context, prompts })
     }

@@ -32,7 +32,7 @@ pub(super) struct BenchAttentionArgs {
           value_parser = DtypeOf::CACHE, hide_possible_values = true)]
     dtype: Vec<Dtype>,
     /// Numbers of threads
-    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    #[arg(long, value_delimiter = ',', default_value = "1,2", value_parser = values::threads)]
     threads: Vec<usize>,
     /// On a GPU: numbers of sequences, each measured at every length [default: without --tokens 64
     /// sequences of 32k and one at 8k to 128k; with it 1]

@@ -27,13 +27,13 @@ pub(super) struct BenchDecodeArgs {
     #[arg(long, value_name = "llama")]
     counts: Option<PublishedCounts>,
     /// Timed steps of each configuration
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 16, value_parser = values::number)]
     steps: usize,
     /// Numbers of threads
-    #[arg(long = "bench-threads", value_delimiter = ',', default_value = "1,2")]
+    #[arg(long = "bench-threads", value_delimiter = ',', default_value = "1,2", value_parser = values::threads)]
     thread_counts: Vec<usize>,
     /// Sequences decoded together
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = values::number)]
     batch: usize,
     /// Print one JSON object
     #[arg(long)]

@@ -5,6 +5,7 @@ use crate::cli::args::ModelArgs;
 use crate::cli::learn::lengths;
 use crate::cli::output;
 use crate::cli::progress::ProgressLine;
+use crate::cli::values;
 use crate::learn::run;
 use crate::learn::train::Settings;
 use crate::{Result, numbers};
@@ -17,7 +18,7 @@ pub(super) struct BenchLearnArgs {
     #[arg(long, value_name = "MIN..MAX", default_value = "512..2048", value_parser = lengths)]
     ctx: (usize, usize),
     /// Samples to prefill and to update on
-    #[arg(long, value_name = "N", default_value_t = 14)]
+    #[arg(long, value_name = "N", default_value_t = 14, value_parser = values::number)]
     samples: usize,
     /// Seed of data and order
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -30,13 +31,13 @@ pub(super) struct BenchLearnArgs {
     #[arg(long, value_name = "S", default_value_t = 0.7, requires = "variants")]
     sparsity: f64,
     /// With --variants: updates of stage 1 [default: as `kscope learn`]
-    #[arg(long, value_name = "N", requires = "variants")]
+    #[arg(long, value_name = "N", requires = "variants", value_parser = values::number)]
     steps: Option<usize>,
     /// With --variants: samples to learn from
-    #[arg(long, value_name = "N", default_value_t = 40, requires = "variants")]
+    #[arg(long, value_name = "N", default_value_t = 40, requires = "variants", value_parser = values::number)]
     pool: usize,
     /// With --variants: prompts of the check, seven questions each
-    #[arg(long, value_name = "N", default_value_t = 30, requires = "variants")]
+    #[arg(long, value_name = "N", default_value_t = 30, requires = "variants", value_parser = values::number)]
     check_prompts: usize,
     /// Print one JSON object
     #[arg(long)]

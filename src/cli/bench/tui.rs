@@ -1,9 +1,9 @@
 //! `kscope bench tui`.
 
-use crate::Result;
 use crate::bench::tui;
 use crate::cli::output;
 use crate::cli::values;
+use crate::{Error, Result};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct BenchTuiArgs {
@@ -17,11 +17,14 @@ pub(super) struct BenchTuiArgs {
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = values::tokens_or_zero)]
     tokens: usize,
     /// Rounds with and without a screen, taking turns
-    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = values::number)]
     rounds: usize,
 }
 
 pub(super) fn run(args: &BenchTuiArgs) -> Result<()> {
+    if args.rounds == 0 || args.tokens == 0 {
+        return Err(Error::input("--rounds and --tokens must be at least 1, not 0"));
+    }
     let options = tui::TuiOptions {
         model: args.model.clone(),
         tokens: args.tokens,

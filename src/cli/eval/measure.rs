@@ -11,6 +11,7 @@ use crate::cli::output;
 use crate::cli::progress::ProgressLine;
 use crate::cli::values::{self, DtypeOf};
 use crate::element::Dtype;
+use crate::error::shortened;
 use crate::eval::data::{DataFile, Templates};
 use crate::eval::prompt::Protocol;
 use crate::eval::recall::RecallTask;
@@ -20,11 +21,11 @@ use crate::eval::run::{
 };
 use crate::eval::sources::{essay, texts as read_texts};
 use crate::eval::stability::StabilityPlan;
-use crate::eval::text::{BaseFile, BaseWriter};
+use crate::eval::text::{BaseFile, BaseWriter, EvalText};
 use crate::mask::Window;
 use crate::model::Model;
 use crate::numbers::count;
-use crate::{Error, Result, error};
+use crate::{Error, Result, input_file};
 
 /// Arguments of `kscope eval`.
 #[derive(Debug, Clone, clap::Args)]
@@ -62,10 +63,10 @@ pub struct MeasureArgs {
           value_parser = values::tokens)]
     pub(super) ctx: Vec<usize>,
     /// Samples of each recall task and length, and most lines of a data file
-    #[arg(long, default_value_t = 20, value_name = "N")]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = values::number)]
     pub(super) samples: usize,
     /// Chunks of each text; for the stability suite of each of its three parts
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = values::number)]
     pub(super) chunks: usize,
     /// When the question comes: after the context was cut (kvpress), or in the prompt (RULER)
     #[arg(long, value_enum, default_value = "after")]
@@ -112,12 +113,14 @@ pub fn run(args: &MeasureArgs) -> Result<()> {
     let results = run_plan(plan, header, args.out.as_deref(), &mut |done, all, newest| {
         let before = *held.get_or_insert(done);
         bar.count(done, all);
-        bar.say(said(done, all, before, started, newest.map(|newest| newest.record)));
+        let own = newest.filter(|newest| !newest.is_held);
+        bar.say(said(done, all, before, started, own.map(|newest| newest.record)));
         Ok(())
     })?;
     bar.finish();
     let figures = Figures::of(&results);
-    print(&args.print, &figures)?;
+    let masks: Vec<PathBuf> = args.mask.iter().map(PathBuf::from).collect();
+    print(&args.print, &results, &figures, &masks)?;
     output::note(&format!(
         "kscope: {} results in {} s",
         count(results.records.len()),
@@ -161,6 +164,13 @@ impl MeasureArgs {
         let mut args = self.clone();
         args.ctx.sort_unstable();
         args.ctx.dedup();
+        let mut tasks: Vec<RecallTask> = Vec::new();
+        for task in std::mem::take(&mut args.tasks) {
+            if !tasks.contains(&task) {
+                tasks.push(task);
+            }
+        }
+        args.tasks = tasks;
         if args.mask.is_empty() && args.plan.is_empty() {
             return Err(Error::input(
                 "eval needs something to evaluate: give it --mask FILE or --plan NAME|FILE, once or more",
@@ -245,9 +255,9 @@ impl MeasureArgs {
         let bytes = all.map(|spec| spec.bytes_at(longest).total()).sum();
         model.check_cache_memory(&format!("caches of {} masks and dense", masks.len()), bytes)?;
         let mut sources = Vec::new();
-        let (texts, save_base) = match self.has(Suite::Text) {
+        let (texts, too_short, save_base) = match self.has(Suite::Text) {
             true => self.texts(model, base.as_ref(), &mut sources)?,
-            false => (Vec::new(), None),
+            false => (Vec::new(), Vec::new(), None),
         };
         let (essay, haystack) = essay(&self.text)?;
         let data = match self.has(Suite::Data) {
@@ -278,6 +288,7 @@ impl MeasureArgs {
             stability: None,
         };
         let mut does_not_fit = plan.leave_out(!self.tasks.is_empty())?;
+        does_not_fit.extend(too_short);
         if self.has(Suite::Stability) {
             let asked = self.suite == Suite::Stability;
             let size = (longest, self.chunks);
@@ -308,7 +319,7 @@ impl MeasureArgs {
         model: &Model,
         base: Option<&BaseFile>,
         sources: &mut Vec<SourceHeader>,
-    ) -> Result<(Vec<TextPlan>, Option<BaseWriter>)> {
+    ) -> Result<(Vec<TextPlan>, Vec<String>, Option<BaseWriter>)> {
         if let (Some(base), Some(path)) = (base, &self.base) {
             let name = stem(&path.display().to_string());
             let tokens: Vec<u8> =
@@ -320,17 +331,13 @@ impl MeasureArgs {
             });
             let ctx = base.chunks[0].len();
             let chunks = base.chunks.iter().take(self.chunks).cloned().collect();
-            return Ok((vec![TextPlan { domain: name.clone(), name, ctx, chunks }], None));
+            let plan = TextPlan { domain: name.clone(), name, ctx, chunks };
+            return Ok((vec![plan], Vec::new(), None));
         }
-        let mut plans = Vec::new();
-        for piece in read_texts(&self.text)? {
-            sources.push(SourceHeader {
-                name: piece.name.clone(),
-                domain: piece.domain.clone(),
-                sha256: crate::eval::run::sha256(&piece.text),
-            });
-            plans.extend(TextPlan::all(model, &piece, &self.ctx, self.chunks)?);
-        }
+        let pieces = read_texts(&self.text)?;
+        let (plans, left_out) = TextPlan::of_texts(model, &pieces, &self.ctx, self.chunks)?;
+        let is_read = |piece: &&EvalText| plans.iter().any(|plan| plan.name == piece.name);
+        sources.extend(pieces.iter().filter(is_read).map(SourceHeader::of));
         let writer = match &self.save_base {
             None => None,
             Some(path) => {
@@ -340,15 +347,14 @@ impl MeasureArgs {
                 Some(BaseWriter::create(path, model.config().vocab, &only.chunks)?)
             }
         };
-        Ok((plans, writer))
+        Ok((plans, left_out, writer))
     }
 
     fn data(&self, sources: &mut Vec<SourceHeader>) -> Result<Vec<DataFile>> {
         let templates: Templates = match &self.prompts {
             None => Templates::new(),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|cause| error::io("reading", path, &cause))?;
+                let text = input_file::read_json(path, input_file::SETTINGS)?;
                 serde_json::from_str(&text).map_err(|cause| {
                     Error::input(format!(
                         "{}: expected an object of prompts by data set, found {cause}",
@@ -357,9 +363,18 @@ impl MeasureArgs {
                 })?
             }
         };
-        let mut files = Vec::new();
+        let mut files: Vec<DataFile> = Vec::new();
         for path in &self.data {
             let file = DataFile::read(path, &templates, self.samples)?;
+            let is_again =
+                |other: &DataFile| other.name == file.name || other.sha256 == file.sha256;
+            if let Some(other) = files.iter().find(|other| is_again(other)) {
+                return Err(Error::input(format!(
+                    "--data: {} and {} have one name or the same lines, and their samples would be counted as one set",
+                    shortened(&other.name),
+                    path.display()
+                )));
+            }
             sources.push(SourceHeader {
                 name: file.name.clone(),
                 domain: "data".to_owned(),

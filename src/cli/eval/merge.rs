@@ -21,5 +21,6 @@ pub struct MergeArgs {
 
 /// Runs `kscope eval merge`.
 pub fn run(args: &MergeArgs) -> Result<()> {
-    print(&args.print, &Figures::of(&merge(&args.parts, &args.out)?))
+    let results = merge(&args.parts, &args.out)?;
+    print(&args.print, &results, &Figures::of(&results), &[])
 }

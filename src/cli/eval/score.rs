@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::output;
 use crate::eval::score::{ScoreMetric, Scored};
-use crate::{Result, error};
+use crate::{Result, input_file};
 
 /// Arguments of `kscope eval score`.
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,6 @@ pub struct EvalScoreArgs {
 
 /// Runs `kscope eval score`: one JSON object.
 pub fn run(args: &EvalScoreArgs) -> Result<()> {
-    let text = std::fs::read_to_string(&args.file)
-        .map_err(|cause| error::io("reading", &args.file, &cause))?;
+    let text = input_file::read_text(&args.file, input_file::DATA)?;
     output::json(&Scored::of_lines(args.metric, &args.file.display().to_string(), &text)?)
 }

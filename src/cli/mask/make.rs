@@ -11,7 +11,7 @@ use super::report;
 use super::split::SplitArgs;
 use super::values::{self, Fit, HeadSpec, HeldAt, LockSpec};
 use crate::cli::output;
-use crate::cli::values::{DtypeOf, rule, tokens, tokens_or_zero};
+use crate::cli::values::{DtypeOf, number, rule, tokens, tokens_or_zero};
 use crate::element::Dtype;
 use crate::mask::files::{self, Contents, DEFAULT_ALIGN, Format, MaskFile, Origin};
 use crate::mask::select::{Budget, ByteBudget, Floor, Lock, LockTo, Options, Target, WidthPlace};
@@ -74,7 +74,7 @@ pub(super) struct MakeArgs {
           conflicts_with_all = ["align", "budget", "upstream_ties", "pair_closed", "floor", "lock"])]
     counts_of: Option<PathBuf>,
     /// Kept channels per head, or those of one width, come in multiples of this: 1, 2, 4, 8, 16 or 32
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number)]
     align: Option<usize>,
     /// Spread the budget by one global quantile, or reach it exactly
     #[arg(long, value_enum, default_value_t = BudgetMode::Global)]

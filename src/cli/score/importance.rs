@@ -20,6 +20,9 @@ const WINDOW: usize = 1024;
 /// Tokens in all where none are given.
 const MOST_TOKENS: usize = 16 << 10;
 
+/// Fewest tokens of a text: one is the mark of its beginning.
+const LEAST_TOKENS: usize = 2;
+
 /// What a rule gives for a model, and how.
 struct Scored {
     importance: Importance,
@@ -113,6 +116,13 @@ fn of_model(args: &ScoreArgs, rule: Rule, ctx: usize, max_tokens: usize) -> Resu
         let share = max_tokens.div_ceil(args.text.len());
         for path in &args.text {
             let mut ids = tokenizer.encode(&read_text(path)?)?;
+            if ids.len() < LEAST_TOKENS {
+                return Err(Error::input(format!(
+                    "{}: expected a text of at least {LEAST_TOKENS} tokens, found {}",
+                    path.display(),
+                    ids.len()
+                )));
+            }
             ids.truncate(share);
             tokens += ids.len();
             texts.push(ids);

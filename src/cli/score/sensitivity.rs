@@ -24,16 +24,16 @@ use crate::{Error, Result};
 #[command(next_help_heading = "Rule sensitivity")]
 pub(super) struct SensitivityArgs {
     /// Windows of text [default: 3]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number)]
     windows: Option<usize>,
     /// Tokens of a window [default: 1536]
     #[arg(long, value_name = "TOKENS", value_parser = values::tokens)]
     window_tokens: Option<usize>,
     /// Last tokens of a window whose predictions are scored [default: 128]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number)]
     rows: Option<usize>,
     /// Next tokens that are drawn from each prediction [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number)]
     draws: Option<usize>,
     /// Weight of recall prompts beside the text; 0 for text alone [default: 0.25]
     #[arg(long, value_name = "W")]

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::{prompt, texts};
 use crate::cache::CacheSpec;
 use crate::cli::args::{CacheArgs, ModelArgs, SessionArgs, short_names};
+use crate::cli::values;
 use crate::mask::files::{self, Contents, Split};
 use crate::mask::select::Options;
 use crate::mask::{CachePlan, Window, fingerprint, select};
 use crate::model::Model;
-use crate::{Error, Result};
+use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope sweep`.
 #[derive(Debug, clap::Args)]
@@ -24,10 +25,10 @@ pub struct SweepArgs {
     #[arg(long, default_value = "0..0.9:0.1", value_name = "LIST")]
     sparsity: String,
     /// With --importance: alignments
-    #[arg(long, value_delimiter = ',', default_value = "8", value_name = "LIST")]
+    #[arg(long, value_delimiter = ',', default_value = "8", value_name = "LIST", value_parser = values::number)]
     align: Vec<usize>,
     /// Decode steps after the prompt that each mask or plan is measured over
-    #[arg(long, default_value_t = 64, value_name = "N", conflicts_with = "text")]
+    #[arg(long, default_value_t = 64, value_name = "N", conflicts_with = "text", value_parser = values::number)]
     pub(super) steps: usize,
     #[command(flatten)]
     pub(super) texts: texts::TextArgs,
@@ -121,6 +122,9 @@ fn selected(
     points.map(point).collect()
 }
 
+/// Most sparsities of one range.
+const MOST_SPARSITIES: usize = 10_000;
+
 /// `0.3,0.5` or `0..0.9:0.1`; every value must be a sparsity.
 fn parse_range(text: &str) -> Result<Vec<f64>> {
     let wrong = || {
@@ -141,6 +145,12 @@ fn parse_range(text: &str) -> Result<Vec<f64>> {
     }
     // Counted in whole steps, so that rounding never drops the last value.
     let count = ((to - from) / step + 1e-9).floor() as usize;
+    if count >= MOST_SPARSITIES {
+        return Err(Error::input(format!(
+            "--sparsity: `{text}` is more than {} masks",
+            numbers::count(MOST_SPARSITIES)
+        )));
+    }
     Ok((0..=count).map(|i| from + i as f64 * step).collect())
 }
 
@@ -154,7 +164,17 @@ mod tests {
         assert_eq!(found.len(), 10);
         assert!((found[9] - 0.9).abs() < 1e-9);
         assert_eq!(parse_range("0.3, 0.5").unwrap(), [0.3, 0.5]);
-        for wrong in ["", "x", "0..1", "0..2:0.1", "0.9..0.1:0.1", "0..1:0", "1.5"] {
+        for wrong in [
+            "",
+            "x",
+            "0..1",
+            "0..2:0.1",
+            "0.9..0.1:0.1",
+            "0..1:0",
+            "1.5",
+            "0..1:1e-9",
+            "0..1:1e-300",
+        ] {
             assert!(parse_range(wrong).is_err(), "{wrong}");
         }
     }

@@ -31,7 +31,7 @@ pub(super) struct TextArgs {
           conflicts_with_all = ["prompt", "prompt_file", "token_ids"])]
     text: Vec<String>,
     /// With --text: windows, shared evenly among the texts
-    #[arg(long, default_value_t = 10, value_name = "N", requires = "text")]
+    #[arg(long, default_value_t = 10, value_name = "N", requires = "text", value_parser = values::number)]
     windows: usize,
     /// With --text: tokens of a window
     #[arg(long, default_value = "1536", value_name = "TOKENS", requires = "text",
@@ -39,14 +39,14 @@ pub(super) struct TextArgs {
     window_tokens: usize,
     /// With --text: tokens at the end of each window that decode is forced through; everything
     /// before them is prefilled
-    #[arg(long, default_value_t = 128, value_name = "N", requires = "text")]
+    #[arg(long, default_value_t = 128, value_name = "N", requires = "text", value_parser = values::number)]
     rows: usize,
     /// With --text: windows from all of a text, not only from its last sixth, which learning never
     /// sees
     #[arg(long, requires = "text")]
     whole_text: bool,
     /// With --text: then ask about hidden codes in this many prompts, seven questions each
-    #[arg(long, default_value_t = 0, value_name = "N", requires = "text")]
+    #[arg(long, default_value_t = 0, value_name = "N", requires = "text", value_parser = values::number)]
     recall: usize,
     /// With --recall: tokens of a prompt
     #[arg(long, default_value = "1024", value_name = "TOKENS", requires = "recall",

@@ -19,7 +19,10 @@ use crate::{Error, Result};
 pub fn serve(loader: Loader, inbox: &Receiver<Queued>, mailbox: &Mailbox, outbox: &mut Outbox) {
     let mut last = Instant::now();
     let loaded = loader(&mut |share| {
-        outbox.check()?;
+        // A run that is wanted already begins when the model is there.
+        if outbox.is_over() {
+            return Err(Error::Cancelled);
+        }
         if share >= 1.0 || last.elapsed() > Duration::from_millis(20) {
             last = Instant::now();
             outbox.statistic(Event::Loading(share));
@@ -205,6 +208,11 @@ impl Desk {
             )));
         }
         let spec = Arc::new(CacheSpec::planned(retune.window, self.pruned.dtype(), plan)?);
+        if let Some(run) = &self.run {
+            // The old cache goes when the new one is there.
+            let bytes = spec.bytes_at(run.sides.cache().tokens()).total();
+            self.setup.model.check_cache_memory("another cache", bytes)?;
+        }
         let from = match &mut self.run {
             Some(run) => {
                 run.sides.retune(&spec)?;

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+#[allow(clippy::expect_used, reason = "the patterns are fixed, and tests read with them")]
 static CHOICES: LazyLock<[Regex; 2]> = LazyLock::new(|| {
     [r"The correct answer is \(([A-D])\)", r"The correct answer is ([A-D])"]
         .map(|pattern| Regex::new(pattern).expect("the pattern is fixed"))

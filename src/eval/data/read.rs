@@ -13,7 +13,7 @@ use crate::eval::prompt::PromptText;
 use crate::eval::recall::RecallTask;
 use crate::eval::run::sha256;
 use crate::eval::score::ScoreMetric;
-use crate::{Error, Result, error};
+use crate::{Error, Result, error, input_file};
 
 /// LongBench's prompts by data set, from the user's `dataset2prompt.json`.
 pub type Templates = HashMap<String, String>;
@@ -36,19 +36,20 @@ impl DataFile {
     /// For lines of no known data set, and those that lack what their data set has, by number.
     pub fn read(path: &Path, templates: &Templates, most: usize) -> Result<Self> {
         let shown = path.display();
-        let text =
-            std::fs::read_to_string(path).map_err(|cause| error::io("reading", path, &cause))?;
+        let text = input_file::read_text(path, input_file::DATA)?;
         let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         // RULER's files are all called validation.jsonl, each in its task's folder.
         let own = stem(path).unwrap_or_default();
         let folder = path.parent().and_then(stem).unwrap_or_default();
         let task = if own == "validation" && !folder.is_empty() { folder } else { own.clone() };
         let mut samples = Vec::new();
+        // A mark that some editors put before a text is no part of the first line.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         for (at, line) in lines.take(most) {
             let place = |cause: String| Error::input(format!("{shown}, line {}: {cause}", at + 1));
             let line: Value = serde_json::from_str(line)
-                .map_err(|cause| place(format!("expected JSON, found {cause}")))?;
+                .map_err(|cause| place(format!("this is no JSON: {cause}")))?;
             let sample = Line(&line).sample(&task, templates);
             let sample = sample.map_err(|cause| place(cause.to_string()))?;
             // What a score needs and the line lacks shows now, not after the answer.
@@ -59,11 +60,12 @@ impl DataFile {
             return Err(Error::input(format!("{shown}: expected lines with samples, found none")));
         }
         let name = path.file_name().map_or(own, |name| name.to_string_lossy().into_owned());
-        Ok(Self { name, sha256: sha256(&text), samples })
+        Ok(Self { name, sha256: sha256(text), samples })
     }
 }
 
 /// Where a RULER prompt ends its context and asks: kvpress' places.
+#[allow(clippy::expect_used, reason = "the patterns are fixed, and tests read with them")]
 static QUESTIONS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
         r"What (?:is|are all) the special magic",
@@ -114,6 +116,15 @@ impl Line<'_> {
         })
     }
 
+    /// Texts that an answer must hold: an empty one is in every answer.
+    fn wanted(&self, key: &str) -> Result<Vec<String>> {
+        let texts = self.texts(key)?;
+        match texts.iter().any(|text| text.trim().is_empty()) {
+            true => Err(Error::input(format!("expected texts in `{key}`, found an empty one"))),
+            false => Ok(texts),
+        }
+    }
+
     fn sample(&self, task: &str, templates: &Templates) -> Result<DataSample> {
         if self.has("choice_A") {
             self.longbench2()
@@ -121,7 +132,7 @@ impl Line<'_> {
             self.longbench(templates)
         } else if self.has("outputs") && self.has("input") {
             self.ruler(task)
-        } else if self.has("answer_prefix") && self.has("question") {
+        } else if self.has("context") && self.has("question") && !self.has("problem") {
             self.kvpress(task)
         } else if self.has("op") && self.has("problem") {
             self.gsm()
@@ -145,6 +156,7 @@ impl Line<'_> {
         let qa = task.starts_with("qa");
         Ok(DataSample {
             task: task.to_owned(),
+            groups: Vec::new(),
             // Its prompts hold the model's template already.
             text: PromptText {
                 context: input[..asked].to_owned(),
@@ -152,7 +164,7 @@ impl Line<'_> {
                 lead,
                 raw: true,
             },
-            references: self.texts("outputs")?,
+            references: self.wanted("outputs")?,
             classes: Vec::new(),
             scoring: Scoring::Metric(if qa {
                 ScoreMetric::MatchPart
@@ -178,13 +190,14 @@ impl Line<'_> {
         })?;
         Ok(DataSample {
             task,
+            groups: Vec::new(),
             text: PromptText {
                 context: self.text("context")?,
                 question: self.text("question")?,
                 lead: self.text("answer_prefix")?,
                 raw: false,
             },
-            references: self.texts("answer")?,
+            references: self.wanted("answer")?,
             classes: Vec::new(),
             scoring: Scoring::Metric(metric),
             new_tokens: new_tokens as usize,
@@ -212,13 +225,16 @@ impl Line<'_> {
         })?;
         let (context, input) = (self.text("context")?, self.text("input")?);
         // Split at the context's end first, so that braces in the texts stay as they are.
-        let (before, after) = template.split_once("{context}").unwrap_or(("", template));
+        let (before, after) = template.split_once("{context}").ok_or_else(|| {
+            Error::input(format!("expected `{{context}}` in the prompt of {short}, found none"))
+        })?;
         let fill = |part: &str| part.replace("{input}", &input);
         let classes = match self.0.get("all_classes") {
             None | Some(Value::Null) => Vec::new(),
             Some(_) => self.texts("all_classes")?,
         };
         Ok(DataSample {
+            groups: Vec::new(),
             text: PromptText {
                 context: format!("{}{context}", fill(before)),
                 question: fill(after),
@@ -245,8 +261,23 @@ impl Line<'_> {
         question.push_str("\nOne of the four choices is right. Reply with \"The correct answer is (X)\", X being its letter.");
         let task =
             if self.has("domain") { self.text("domain")? } else { "longbench-v2".to_owned() };
+        // Its tables are over all, by difficulty and by length.
+        let mut groups = vec!["longbench-v2, all".to_owned()];
+        for key in ["difficulty", "length"] {
+            if self.has(key) {
+                groups.push(format!("longbench-v2, {key} {}", self.text(key)?));
+            }
+        }
+        let answer = self.text("answer")?;
+        if !["A", "B", "C", "D"].contains(&&*answer) {
+            return Err(Error::input(format!(
+                "expected A, B, C or D in `answer`, found {}",
+                error::shortened(&answer)
+            )));
+        }
         Ok(DataSample {
             task,
+            groups,
             text: PromptText {
                 context: format!(
                     "Read this text; a question follows.\n\n{}",
@@ -256,7 +287,7 @@ impl Line<'_> {
                 lead: String::new(),
                 raw: false,
             },
-            references: self.texts("answer")?,
+            references: vec![answer],
             classes: Vec::new(),
             scoring: Scoring::Choice,
             new_tokens: 128,
@@ -280,6 +311,7 @@ impl Line<'_> {
         };
         Ok(DataSample {
             task: format!("gsm_infinite op {}", self.kind("op")),
+            groups: Vec::new(),
             text: PromptText {
                 context: self.text("problem")?,
                 question: format!("\n\n{}", self.text("question")?),

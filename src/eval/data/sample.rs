@@ -25,6 +25,8 @@ pub enum Scoring {
 pub struct DataSample {
     /// The task or data set.
     pub task: String,
+    /// Groups besides the task, such as a difficulty.
+    pub groups: Vec<String>,
     /// The prompt.
     pub text: PromptText,
     /// What an answer must hold.

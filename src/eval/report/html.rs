@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::map::{self, MapPicture};
 use super::plot;
 use super::stability;
-use super::tables::{by_depth, losses, means, positions, scores, stored, summary};
+use super::tables::{by_depth, losses, means, of_means, positions, scores, stored, summary};
 use super::worst::Worst;
 use crate::eval::run::{CONTROL, Figures, Record, Row};
 use crate::numbers::count;
@@ -46,7 +46,7 @@ const STYLE: &str = "\
 @media (prefers-color-scheme:dark){:root{--back:#0d1117;--ink:#e6edf3;--faint:#9198a1;--line:#30363d;\
 --soft:#151b23;--dot:#6cb0ff;--w0:#21262d;--w2:#123a6e;--w4:#1f61b3;--w8:#4c96ea;--w16:#b5d6ff;--cross:#ff8f85}}\
 *{box-sizing:border-box}\
-body{margin:0 auto;max-width:72rem;padding:1rem;background:var(--back);color:var(--ink);\
+body{margin:0 auto;max-width:80rem;padding:1rem;background:var(--back);color:var(--ink);\
 font:15px/1.5 system-ui,sans-serif;overflow-wrap:break-word}\
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid var(--line)}\
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}\
@@ -54,7 +54,7 @@ th,td{padding:.25rem .6rem;border-bottom:1px solid var(--line);text-align:right;
 th:first-child,td:first-child{text-align:left}td.long{white-space:normal;min-width:14rem;text-align:left}\
 thead th{background:var(--soft)}code,pre{font:12px/1.45 ui-monospace,monospace}\
 pre{background:var(--soft);padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}\
-.note{color:var(--faint)}svg{max-width:100%;height:auto}svg text{fill:var(--faint);font:11px system-ui,sans-serif}\
+.note{color:var(--faint)}svg{max-width:100%;height:auto}.plot{min-width:34rem}svg text{fill:var(--faint);font:11px system-ui,sans-serif}\
 .axis{fill:none;stroke:var(--faint)}circle{fill:var(--dot)}\
 .w0{fill:var(--w0)}.w2{fill:var(--w2)}.w4{fill:var(--w4)}.w8{fill:var(--w8)}.w16{fill:var(--w16)}\
 .cross{fill:none;stroke:var(--cross)}.key i{display:inline-block;width:1em;height:1em;vertical-align:-.15em}\
@@ -116,6 +116,9 @@ fn quality(out: &mut String, figures: &Figures) {
     if !answered.is_empty() {
         out.push_str("<h2>Answers beside dense</h2>\n");
         out.push_str(&table(&means(figures)));
+        for sentence in of_means(figures) {
+            let _ = writeln!(out, "<p class=\"note\">{}</p>", without_markup(&sentence));
+        }
         out.push_str("<p class=\"note\">Scores in per cent. Lost and won: samples with a lower or higher score than dense. p is one-sided, McNemar's exact test, or a bootstrap where answers are right in part. Tasks that dense fails say nothing about a mask and are left out of means.</p>\n");
         out.push_str(&table(&scores(&answered)));
         if !figures.depths.is_empty() {

@@ -1,38 +1,58 @@
 //! Tables as rows of cells, the head first: for terminals, Markdown and HTML.
 
 use crate::eval::prompt::Protocol;
-use crate::eval::run::{Depths, Figures, Row};
+use crate::eval::run::{Average, Depths, Figures, Row};
 use crate::numbers::{bytes, count, percent};
 
 /// What was run, the command, and the control, one line each.
 pub fn summary(figures: &Figures) -> Vec<String> {
     let (run, control) = (&figures.run, &figures.control);
-    vec![
-        format!(
-            "{}: {} results, seed {}, question {}, {} cache, {} of commit {}",
-            run.model,
-            count(run.jobs),
-            run.seed,
-            match run.protocol {
-                Protocol::After => "after the cut context",
-                Protocol::Prompt => "in the prompt",
-            },
-            run.kv_dtype,
-            run.tool,
-            run.commit.as_deref().unwrap_or("unknown")
+    let what = format!(
+        "{}: {}, seed {}, question {}, {} cache, {} of commit {}",
+        run.model,
+        results(figures),
+        run.seed,
+        match run.protocol {
+            Protocol::After => "after the cut context",
+            Protocol::Prompt => "in the prompt",
+        },
+        run.kv_dtype,
+        run.tool,
+        run.commit.as_deref().unwrap_or("unknown")
+    );
+    let control = format!(
+        "control: dense against itself over {} answers and positions: {} answers differ, {} probabilities differ, largest KLD {}",
+        count(control.n),
+        control.differing_answers,
+        control.differing_positions,
+        control.largest_kld
+    );
+    let commands = run.command.lines().map(|command| format!("command: {command}"));
+    let left_out = run.does_not_fit.iter().map(|why| format!("left out: {why}"));
+    std::iter::once(what).chain(commands).chain([control]).chain(left_out).collect()
+}
+
+/// How many results there are, of how many, and of which part.
+fn results(figures: &Figures) -> String {
+    let (run, here) = (&figures.run, figures.results);
+    let own = match run.shard {
+        Some(shard) => (0..run.jobs).filter(|&job| shard.holds(job)).count(),
+        None => run.jobs,
+    };
+    let counted = match here < own {
+        true => format!("{} of {} results (not finished)", count(here), count(own)),
+        false if own == 1 => "1 result".to_owned(),
+        false => format!("{} results", count(own)),
+    };
+    match run.shard {
+        Some(shard) => format!(
+            "part {}/{} of a run of {} results, {counted}",
+            shard.part,
+            shard.of,
+            count(run.jobs)
         ),
-        format!("command: {}", run.command),
-        format!(
-            "control: dense against itself over {} answers and positions: {} answers differ, {} probabilities differ, largest KLD {}",
-            count(control.n),
-            control.differing_answers,
-            control.differing_positions,
-            control.largest_kld
-        ),
-    ]
-    .into_iter()
-    .chain(run.does_not_fit.iter().map(|why| format!("left out: {why}")))
-    .collect()
+        None => counted,
+    }
 }
 
 fn head(cells: &[&str]) -> Vec<String> {
@@ -88,10 +108,9 @@ pub fn scores(rows: &[&Row]) -> Vec<Vec<String>> {
     lines
 }
 
-/// Means over the tasks that dense can do, with the names of those left out.
+/// Means over the tasks that dense can do.
 pub fn means(figures: &Figures) -> Vec<Vec<String>> {
-    let mut rows =
-        vec![head(&["mean over tasks", "ctx", "mask", "score", "dense", "tasks", "left out"])];
+    let mut rows = vec![head(&["mean over tasks", "ctx", "mask", "tasks", "score", "dense"])];
     for average in &figures.averages {
         let score =
             |score: Option<f64>| score.map_or_else(|| "-".to_owned(), |s| format!("{s:.2}"));
@@ -99,13 +118,31 @@ pub fn means(figures: &Figures) -> Vec<Vec<String>> {
             average.suite.clone(),
             count(average.ctx),
             average.mask.clone(),
+            average.tasks.len().to_string(),
             score(average.score),
             score(average.dense_score),
-            average.tasks.join(", "),
-            average.left_out.join(", "),
         ]);
     }
     rows
+}
+
+/// Which tasks the means are over, and which dense fails: a sentence for each suite and length.
+pub fn of_means(figures: &Figures) -> Vec<String> {
+    let named = |tasks: &[String]| match tasks {
+        [] => "no task".to_owned(),
+        tasks => tasks.join(", "),
+    };
+    let sentence = |average: &Average| {
+        let left_out = match &average.left_out[..] {
+            [] => String::new(),
+            tasks => format!("; left out, since dense scores under 20 %: {}", tasks.join(", ")),
+        };
+        let Average { suite, ctx, tasks, .. } = average;
+        format!("Mean of {suite} at {}: over {}{left_out}.", count(*ctx), named(tasks))
+    };
+    let mut sentences: Vec<String> = figures.averages.iter().map(sentence).collect();
+    sentences.dedup();
+    sentences
 }
 
 /// Scores by where the needle stands.

@@ -10,6 +10,8 @@ use super::jobs::Shard;
 use super::runner::EvalPlan;
 use super::stream::{FORMAT, VERSION};
 use crate::cache::CacheSpec;
+use crate::error::shortened;
+use crate::eval::text::EvalText;
 use crate::mask::{CachePlan, Window, fingerprint};
 use crate::numbers::hex;
 use crate::{Error, Result};
@@ -52,6 +54,14 @@ pub struct SourceHeader {
     pub domain: String,
     /// Sha256 of its bytes.
     pub sha256: String,
+}
+
+impl SourceHeader {
+    /// Of a text.
+    pub fn of(text: &EvalText) -> Self {
+        let (name, domain) = (text.name.clone(), text.domain.clone());
+        Self { name, domain, sha256: sha256(&text.text) }
+    }
 }
 
 /// Sha256 of the names of the widths of every K channel and of every head's V, head by head.
@@ -155,11 +165,24 @@ impl RunHeader {
         let differs =
             own.as_object().into_iter().flatten().find(|(key, value)| other[key] != **value);
         let (key, value) = differs.map_or(("", &own), |(key, value)| (key.as_str(), value));
+        let (own, other) = from_difference(&value.to_string(), &other[key].to_string());
         Err(Error::input(format!(
             "{name} holds results of another run: expected `{key}` {}, found {}",
-            crate::error::shortened(&value.to_string()),
-            crate::error::shortened(&other[key].to_string())
+            shortened(&own),
+            shortened(&other)
         )))
+    }
+}
+
+/// Two long texts from the last blank before they differ, with `…` for what is left out.
+fn from_difference(own: &str, other: &str) -> (String, String) {
+    let same = own.char_indices().zip(other.chars()).find(|((_, a), b)| a != b);
+    let at = same.map_or(own.len().min(other.len()), |((at, _), _)| at);
+    // Twenty characters before it are enough to see what it belongs to.
+    let before = own[..at].char_indices().rev().nth(20).map_or(0, |(at, _)| at);
+    match own[..before].rfind(' ') {
+        None => (own.to_owned(), other.to_owned()),
+        Some(cut) => (format!("…{}", &own[cut..]), format!("…{}", &other[cut..])),
     }
 }
 
@@ -172,6 +195,15 @@ fn built_from(variable: Option<&str>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_commands_are_shown_from_where_they_differ() {
+        let words =
+            |seed: &str| format!("\"kscope eval --model demo --mask a.safetensors --seed {seed}\"");
+        let (own, other) = from_difference(&words("7"), &words("42"));
+        assert_eq!((&*own, &*other), ("… a.safetensors --seed 7\"", "… a.safetensors --seed 42\""));
+        assert_eq!(from_difference("1", "2"), ("1".to_owned(), "2".to_owned()));
+    }
 
     #[test]
     fn an_empty_commit_is_an_unknown_one() {

@@ -17,6 +17,10 @@ pub fn merge(parts: &[PathBuf], into: &Path) -> Result<Results> {
     for path in parts {
         let path = if path.is_dir() { path.join("results.jsonl") } else { path.clone() };
         let name = path.display().to_string();
+        let target = into.join("results.jsonl").canonicalize();
+        if target.is_ok_and(|target| path.canonicalize().is_ok_and(|path| path == target)) {
+            return Err(Error::input(format!("{name} is a part: give --out another folder")));
+        }
         let Results { header, records: own } = read_results(&path)?;
         let shard = header.shard.ok_or_else(|| {
             Error::input(format!("{name} is a whole run, not a part made with --shard"))

@@ -34,6 +34,9 @@ pub struct Record {
     /// What kind of text it is.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub domain: String,
+    /// Groups of samples that it belongs to besides its task, each with rows of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Most tokens of the prompt and the answer, or tokens of the chunk.
     pub ctx: usize,
     /// Number of the sample or chunk.
@@ -66,6 +69,12 @@ pub struct Record {
 impl Record {
     /// The name of the stability suite in results.
     pub const STABILITY: &'static str = "stability";
+
+    /// Whether a mask answered worse than dense.
+    pub fn is_lost(&self) -> bool {
+        let dense = self.answers.first().map_or(0.0, |dense| dense.score);
+        self.answers.iter().any(|answer| answer.score < dense)
+    }
 
     /// Whether caches answered or were read with, which rows are made of.
     pub fn is_measured(&self) -> bool {

@@ -55,6 +55,9 @@ pub struct Row {
     pub score: f64,
     /// The dense score; of texts the base's perplexity.
     pub dense_score: f64,
+    /// Both scores as they are before rounding.
+    #[serde(skip)]
+    pub exact: [f64; 2],
     /// Samples with a lower score than dense; of texts chunks with a higher mean loss.
     pub lost: usize,
     /// Samples with a higher score; of texts chunks with a lower mean loss.
@@ -66,6 +69,10 @@ pub struct Row {
     /// Bounds of the difference in points, for scores in parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<[f64; 2]>,
+    /// Whether these samples are in rows of their tasks as well: a difficulty, a length, all of a
+    /// data set. Means leave such rows out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
     /// Empty answers, RULER's nulls.
     pub nulls: usize,
     /// Figures of llama-perplexity.
@@ -111,6 +118,8 @@ pub struct Depths {
 pub struct Figures {
     /// The run.
     pub run: RunHeader,
+    /// Results that are here.
+    pub results: usize,
     /// Dense against itself.
     pub control: ControlFigures,
     /// The control first, then one row for each suite, task, length and mask.
@@ -152,12 +161,14 @@ impl Figures {
                 false => rows.extend(read(records)),
             }
         }
+        rows.extend(grouped(&results.records));
         // What other texts choose is in the tables of the stability suite.
         let is_known = |mask: &str| results.header.masks.iter().any(|known| known.name == mask);
         rows.retain(|row| row.suite != Record::STABILITY || is_known(&row.mask));
         Self {
+            results: results.records.len(),
             averages: averages(&rows),
-            depths: depths(results),
+            depths: depths(results, &rows),
             flags: flags(results),
             stability: StabilityFigures::of(results),
             run: results.header.clone(),
@@ -165,6 +176,11 @@ impl Figures {
             rows,
         }
     }
+}
+
+/// A mean score in per cent.
+fn mean(scores: &[f64]) -> f64 {
+    100.0 * scores.iter().sum::<f64>() / scores.len().max(1) as f64
 }
 
 fn control(records: &[Record]) -> ControlFigures {
@@ -205,11 +221,13 @@ fn control_row(control: &ControlFigures, records: &[Record]) -> Row {
         n: control.n,
         score: mean_percent(&scores(1)),
         dense_score: mean_percent(&scores(0)),
+        exact: [mean(&scores(1)), mean(&scores(0))],
         lost: test.lost,
         won: test.won,
         p: if scores(0).is_empty() { 1.0 } else { test.p },
         informative: true,
         interval: None,
+        again: false,
         nulls: 0,
         kl: None,
         kld_by_position: Vec::new(),
@@ -236,11 +254,13 @@ fn answered(records: &[&Record]) -> Vec<Row> {
             n: own.len(),
             score: mean_percent(&own),
             dense_score,
+            exact: [mean(&own), mean(&dense)],
             lost: test.lost,
             won: test.won,
             p: test.p,
             informative: dense_score >= INFORMATIVE,
             interval: test.interval,
+            again: false,
             nulls: nulls.count(),
             kl: None,
             kld_by_position: Vec::new(),
@@ -285,11 +305,13 @@ fn read(records: &[&Record]) -> Vec<Row> {
             n: kl.positions,
             score: kl.ppl.mean,
             dense_score: kl.ppl_base.mean,
+            exact: [kl.ppl.mean, kl.ppl_base.mean],
             lost,
             won,
             p: McNemar::of(&base, &own).p,
             informative: true,
             interval: None,
+            again: false,
             nulls: 0,
             kld_by_position: parts.iter().map(|(sum, n)| sum / (*n).max(1) as f64).collect(),
             kl: Some(Box::new(kl)),
@@ -299,8 +321,31 @@ fn read(records: &[&Record]) -> Vec<Row> {
     shown.filter_map(row).collect()
 }
 
+/// Rows of the groups that samples name: each is a task of its own.
+fn grouped(records: &[Record]) -> Vec<Row> {
+    let mut keys: Vec<(&str, &str, usize)> = Vec::new();
+    for record in records.iter().filter(|record| record.is_measured()) {
+        for group in &record.groups {
+            let key = (group.as_str(), &*record.domain, record.ctx);
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+    }
+    keys.sort_unstable();
+    let rows_of = |(group, domain, ctx): (&str, &str, usize)| {
+        let own = records.iter().filter(|record| (&*record.domain, record.ctx) == (domain, ctx));
+        let own: Vec<&Record> =
+            own.filter(|record| record.groups.iter().any(|one| one == group)).collect();
+        let again = |row: Row| Row { task: group.to_owned(), again: true, ..row };
+        answered(&own).into_iter().map(again).collect::<Vec<_>>()
+    };
+    keys.into_iter().flat_map(rows_of).collect()
+}
+
 fn averages(rows: &[Row]) -> Vec<Average> {
-    let scored = || rows.iter().filter(|row| row.kl.is_none() && row.suite != CONTROL);
+    let scored =
+        || rows.iter().filter(|row| row.kl.is_none() && row.suite != CONTROL && !row.again);
     let mut keys: Vec<(&str, usize, &str)> = Vec::new();
     for row in scored() {
         let key = (&*row.suite, row.ctx, &*row.mask);
@@ -322,17 +367,24 @@ fn averages(rows: &[Row]) -> Vec<Average> {
             mask: mask.to_owned(),
             tasks: counted.iter().map(|row| row.task.clone()).collect(),
             left_out: own().filter(|row| !row.informative).map(|row| row.task.clone()).collect(),
-            score: mean(&|row| row.score),
-            dense_score: mean(&|row| row.dense_score),
+            score: mean(&|row| row.exact[0]),
+            dense_score: mean(&|row| row.exact[1]),
         }
     };
     keys.into_iter().map(average).collect()
 }
 
-fn depths(results: &Results) -> Vec<Depths> {
+/// Tasks that dense fails would drown the others, and are left out as they are of means.
+fn depths(results: &Results, rows: &[Row]) -> Vec<Depths> {
+    let counts = |record: &Record| {
+        rows.iter().any(|row| {
+            (&row.suite, &row.task, row.ctx) == (&record.suite, &record.task, record.ctx)
+                && row.informative
+        })
+    };
     let mut sums: BTreeMap<(usize, usize), [(usize, f64); 5]> = BTreeMap::new();
     let mut names: Vec<&str> = Vec::new();
-    for record in &results.records {
+    for record in results.records.iter().filter(|record| counts(record)) {
         let Some(depth) = record.depth else { continue };
         let fifth = ((depth * 5.0) as usize).min(4);
         for answer in record.answers.iter().filter(|answer| answer.mask != CONTROL) {

@@ -9,6 +9,7 @@ use super::jobs::Job;
 use super::record::{CONTROL, DENSE, GivenAnswer, Record};
 use super::stream::{Results, Stream};
 use crate::cache::CacheSpec;
+use crate::error::shortened;
 use crate::eval::answer::{Ending, answers};
 use crate::eval::data::DataFile;
 use crate::eval::prompt::{EvalPrompt, PromptText, Protocol, prompt};
@@ -17,6 +18,7 @@ use crate::eval::score::ScoreMetric;
 use crate::eval::stability::StabilityPlan;
 use crate::eval::text::{self, BaseFile, BaseWriter, ChunkReference, EvalText};
 use crate::model::Model;
+use crate::numbers::count;
 use crate::{Error, Result};
 
 /// A mask or plan with its name.
@@ -57,17 +59,40 @@ pub struct TextPlan {
 }
 
 impl TextPlan {
-    /// A text in chunks of every length.
-    pub fn all(model: &Model, text: &EvalText, ctx: &[usize], most: usize) -> Result<Vec<Self>> {
-        let plan = |ctx: &usize| {
-            Ok(Self {
-                name: text.name.clone(),
-                domain: text.domain.clone(),
-                ctx: *ctx,
-                chunks: text::chunks(model, text, *ctx, most)?,
-            })
-        };
-        ctx.iter().map(plan).collect()
+    /// Texts in chunks of every length, and why some were left out.
+    ///
+    /// # Errors
+    /// When every text is too short.
+    pub fn of_texts(
+        model: &Model,
+        texts: &[EvalText],
+        ctx: &[usize],
+        most: usize,
+    ) -> Result<(Vec<Self>, Vec<String>)> {
+        let (mut plans, mut left_out) = (Vec::new(), Vec::new());
+        for (text, &ctx) in texts.iter().flat_map(|text| ctx.iter().map(move |ctx| (text, ctx))) {
+            match text::chunks(model, text, ctx, most) {
+                Ok(chunks) => {
+                    if chunks.len() < most {
+                        left_out.push(format!(
+                            "chunks {} to {} of {} at {} tokens: the text has ended",
+                            count(chunks.len() + 1),
+                            count(most),
+                            shortened(&text.name),
+                            count(ctx)
+                        ));
+                    }
+                    let (name, domain) = (text.name.clone(), text.domain.clone());
+                    plans.push(Self { name, domain, ctx, chunks });
+                }
+                Err(Error::Input(why)) => left_out.push(why),
+                Err(error) => return Err(error),
+            }
+        }
+        match left_out.first() {
+            Some(why) if plans.is_empty() => Err(Error::input(why)),
+            _ => Ok((plans, left_out)),
+        }
     }
 }
 
@@ -139,6 +164,8 @@ pub struct Newest<'a> {
     pub record: &'a Record,
     /// Tokens of its prompt; none for chunks of text.
     pub prompt: &'a [u32],
+    /// Whether an earlier run left it in the folder. Only samples that a mask lost are told so.
+    pub is_held: bool,
 }
 
 /// Takes the jobs done, all jobs and the newest result; an error cancels the run.
@@ -158,10 +185,15 @@ pub fn run(
     plan.know(&jobs, &records);
     let mut fillings = HashMap::new();
     progress(records.len(), own.len(), None)?;
+    for record in records.iter().filter(|record| record.is_lost()) {
+        let prompt = plan.prompt_of(jobs[record.job], &mut fillings)?;
+        let held = Newest { record, prompt: &prompt, is_held: true };
+        progress(records.len(), own.len(), Some(held))?;
+    }
     for &job in &own[records.len()..] {
         let (record, prompt) = plan.record(job, jobs[job], &mut fillings)?;
         stream.push(&record)?;
-        let newest = Newest { record: &record, prompt: &prompt };
+        let newest = Newest { record: &record, prompt: &prompt, is_held: false };
         progress(records.len() + 1, own.len(), Some(newest))?;
         records.push(record);
     }
@@ -213,7 +245,7 @@ impl EvalPlan {
             Job::Data { file, ctx, index } => {
                 let file = &self.data[file];
                 let sample = &file.samples[index];
-                let prompt = sample.prompt(&self.model, ctx)?;
+                let prompt = self.data_prompt((file, index), ctx)?;
                 let ending = Ending {
                     new_tokens: sample.new_tokens,
                     enough: &|text| sample.is_enough(text),
@@ -226,6 +258,7 @@ impl EvalPlan {
                     suite: "data".to_owned(),
                     task: sample.task.clone(),
                     domain: file.name.clone(),
+                    groups: sample.groups.clone(),
                     ctx,
                     index,
                     tokens: prompt.tokens.len(),
@@ -244,22 +277,46 @@ impl EvalPlan {
         }
     }
 
+    /// The prompt of a data file's sample.
+    fn data_prompt(&self, (file, index): (&DataFile, usize), ctx: usize) -> Result<EvalPrompt> {
+        file.samples[index].prompt(&self.model, ctx).map_err(|error| match error {
+            Error::Input(why) => {
+                Error::input(format!("{}, sample {}: {why}", file.name, index + 1))
+            }
+            error => error,
+        })
+    }
+
+    /// The prompt of a job; none for what reads text.
+    fn prompt_of(&self, job: Job, fillings: &mut Fillings) -> Result<Vec<u32>> {
+        Ok(match job {
+            Job::Recall { task, ctx, index } => self.sample(task, ctx, index, fillings)?.1.tokens,
+            Job::Data { file, ctx, index } => {
+                self.data_prompt((&self.data[file], index), ctx)?.tokens
+            }
+            _ => Vec::new(),
+        })
+    }
+
     fn tokens(&self, sample: &RecallSample) -> Result<EvalPrompt> {
         prompt(&self.model, &PromptText::of(&self.model, sample)?)
     }
 
-    /// Takes off the recall tasks that do not fit a length and says why; refuses one where tasks
-    /// were asked for by name.
+    /// Takes off the recall tasks that do not fit a length and says why; refuses one that fits none
+    /// where tasks were asked for by name.
     pub fn leave_out(&mut self, by_name: bool) -> Result<Vec<String>> {
         let mut left_out = Vec::new();
         for (task, ctx) in std::mem::take(&mut self.recall) {
             match self.does_not_fit(task, ctx)? {
                 None => self.recall.push((task, ctx)),
-                Some(why) if by_name => return Err(Error::input(why)),
-                Some(why) => left_out.push(why),
+                Some(why) => left_out.push((task, why)),
             }
         }
-        Ok(left_out)
+        let fits = |task: RecallTask| self.recall.iter().any(|(other, _)| *other == task);
+        match left_out.iter().find(|(task, _)| by_name && !fits(*task)) {
+            Some((_, why)) => Err(Error::input(why)),
+            None => Ok(left_out.into_iter().map(|(_, why)| why).collect()),
+        }
     }
 
     /// Why the shortest prompt of a task does not fit a length; `None` where it does.

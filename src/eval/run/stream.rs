@@ -1,13 +1,13 @@
 //! The file of results: a header, and a line for each job in order. It is written line by line, and
 //! a run that was interrupted goes on after its last whole line.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::header::RunHeader;
 use super::record::Record;
-use crate::{Error, Result, error};
+use crate::{Error, Result, error, input_file};
 
 /// A header and its records.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +27,7 @@ fn whole_lines(text: &str, name: &str) -> Result<(Results, usize)> {
         return Err(wrong(0, "expected the header of kscope eval, found nothing".to_owned()));
     };
     let header: RunHeader = serde_json::from_str(first)
-        .map_err(|cause| wrong(0, format!("expected the header of kscope eval, found {cause}")))?;
+        .map_err(|cause| wrong(0, format!("this is no header of kscope eval: {cause}")))?;
     if header.format != FORMAT || header.version != VERSION {
         return Err(wrong(
             0,
@@ -59,7 +59,7 @@ pub const VERSION: u32 = 1;
 
 /// Reads a whole file of results; a last line that was cut off is left out.
 pub fn read_results(path: &Path) -> Result<Results> {
-    let text = std::fs::read_to_string(path).map_err(|cause| error::io("reading", path, &cause))?;
+    let text = input_file::read_text(path, input_file::RESULTS)?;
     Ok(whole_lines(&text, &path.display().to_string())?.0)
 }
 
@@ -90,14 +90,20 @@ impl Stream {
         std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;
         let path = folder.join("results.jsonl");
         let io = |cause: &std::io::Error| error::io("writing", &path, cause);
-        let held = match path.exists() {
-            true => std::fs::read_to_string(&path)
-                .map_err(|cause| error::io("reading", &path, &cause))?,
-            false => String::new(),
-        };
+        let opened = OpenOptions::new().read(true).append(true).create(true).open(&path);
+        let mut file = opened.map_err(|cause| io(&cause))?;
+        // The lock ends with the process. Some file systems know none; then two runs may meet.
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(Error::input(format!(
+                "{} is in use: another kscope eval is writing its results there; expected a folder of its own",
+                path.display()
+            )));
+        }
+        let mut held = String::new();
+        file.read_to_string(&mut held).map_err(|cause| error::io("reading", &path, &cause))?;
         // Cut off inside the header, nothing is lost.
         if !held.contains('\n') {
-            let mut file = File::create(&path).map_err(|cause| io(&cause))?;
+            file.set_len(0).map_err(|cause| io(&cause))?;
             file.write_all(line(header)?.as_bytes()).map_err(|cause| io(&cause))?;
             return Ok((Self { file: Some((file, path)) }, Vec::new()));
         }
@@ -111,7 +117,6 @@ impl Stream {
                 found.len()
             )));
         }
-        let file = OpenOptions::new().append(true).open(&path).map_err(|cause| io(&cause))?;
         file.set_len(end as u64).map_err(|cause| io(&cause))?;
         Ok((Self { file: Some((file, path)) }, results.records))
     }

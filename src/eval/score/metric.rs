@@ -129,7 +129,8 @@ struct Line {
 
 /// The mean of scores of 0 to 1 in per cent, rounded to two places; 0 where there are none.
 pub fn mean_percent(scores: &[f64]) -> f64 {
-    let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+    // The sum of nothing is -0.
+    let mean = (scores.iter().sum::<f64>() + 0.0) / scores.len().max(1) as f64;
     // Printing rounds the exact value, as Python's round does.
     format!("{:.2}", 100.0 * mean).parse().expect("a printed number is one")
 }

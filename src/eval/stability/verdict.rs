@@ -9,6 +9,10 @@ use crate::numbers::nats;
 /// text is advised.
 const LEARN_FROM: f64 = 2.0;
 
+/// A mask loses this many nats more than the text's own choice before learning on the text is advised,
+/// whatever that loses itself.
+const LEARN_BEYOND: f64 = 0.1;
+
 /// Standard errors that a difference must be from 0.
 const ERRORS: f64 = 2.0;
 
@@ -18,9 +22,9 @@ const ERRORS: f64 = 2.0;
 pub enum DomainFit {
     /// The text's own choice of channels loses no less.
     Fits,
-    /// The text's own choice loses less, but more than half as much.
+    /// The text's own choice loses less, but more than half as much and not 0.1 nats less.
     FitsWithLoss,
-    /// The text's own choice loses less than half as much.
+    /// The text's own choice loses less than half as much, or over 0.1 nats less.
     LearnOnIt,
     /// Every channel of a head has the same width.
     NothingToChoose,
@@ -64,7 +68,7 @@ impl DomainVerdict {
         let more = MeanError::of(&differences);
         let fit = match more.mean {
             mean if mean <= ERRORS * more.error || mean <= 0.0 => DomainFit::Fits,
-            _ if kld > LEARN_FROM * own_kld => DomainFit::LearnOnIt,
+            mean if mean > LEARN_BEYOND || kld > LEARN_FROM * own_kld => DomainFit::LearnOnIt,
             _ => DomainFit::FitsWithLoss,
         };
         let sentence = match fit {
@@ -101,6 +105,10 @@ mod tests {
         let fit = |kld: &dyn Fn(usize) -> f64| DomainVerdict::of("x", &losses(kld), Some(&own));
         assert_eq!(fit(&|at| 0.02 - 0.0001 * (at % 7) as f64).fit, DomainFit::FitsWithLoss);
         assert_eq!(fit(&|_| 0.03).fit, DomainFit::LearnOnIt);
+        let bad = losses(&|_| 1.0);
+        let worse =
+            DomainVerdict::of("x", &losses(&|at| 1.1 + 0.001 * (at % 9) as f64), Some(&bad));
+        assert_eq!(worse.fit, DomainFit::LearnOnIt, "a tenth of a nat more");
         assert_eq!(fit(&|_| 0.005).fit, DomainFit::Fits, "less than its own choice");
         // 0.0005 more on average, but one position makes all of it.
         let one = |at: usize| 0.01 + 0.001 * (at % 5) as f64 + if at == 50 { 0.05 } else { 0.0 };

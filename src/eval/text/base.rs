@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::chunks::first_scored;
 use crate::numbers::count;
-use crate::{Error, Result, error};
+use crate::{Error, Result, error, input_file};
 
 const MAGIC: &[u8; 8] = b"_logits_";
 
@@ -136,7 +136,7 @@ impl BaseFile {
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display();
         let at = |cause: &std::io::Error| error::io("reading", path, cause);
-        let file = File::open(path).map_err(|cause| at(&cause))?;
+        let file = input_file::open(path, input_file::LOGITS)?;
         let size = file.metadata().map_err(|cause| at(&cause))?.len();
         let mut input = BufReader::new(file);
         let mut head = [0; 20];
@@ -151,10 +151,11 @@ impl BaseFile {
         }
         let number = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four"));
         let [ctx, vocab, chunks] = [number(8), number(12), number(16)].map(|n| n as usize);
-        let rows = ctx.saturating_sub(1 + first_scored(ctx)) as u64 * chunks as u64;
-        let tokens = ctx as u64 * chunks as u64;
-        let expected = 20 + 4 * tokens + rows * 2 * row_numbers(vocab) as u64;
-        if ctx < 4 || vocab == 0 || chunks == 0 || expected != size {
+        // Three numbers of 32 bits multiplied do not fit into 64.
+        let rows = ctx.saturating_sub(1 + first_scored(ctx)) as u128 * chunks as u128;
+        let tokens = ctx as u128 * chunks as u128;
+        let expected = 20 + 4 * tokens + rows * 2 * row_numbers(vocab) as u128;
+        if ctx < 4 || vocab == 0 || chunks == 0 || expected != u128::from(size) {
             return Err(Error::input(format!(
                 "{name}: {chunks} chunks of {ctx} tokens over a vocabulary of {vocab} take {expected} bytes, and the file has {size}"
             )));

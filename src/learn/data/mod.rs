@@ -1,5 +1,8 @@
 //! Data for learning and for the check: recall tasks hidden in a haystack, and ordinary text.
 
+// What others wrote must not be able to end the program.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+
 mod haystack;
 mod tasks;
 

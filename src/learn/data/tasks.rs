@@ -302,7 +302,7 @@ pub fn text_rows(model: &Model, text: &str, length: usize, rows: usize) -> Resul
         )));
     }
     let answer = ids.split_off(ids.len() - rows);
-    let tail = vec![ids.pop().expect("longer than its rows")];
+    let tail: Vec<u32> = ids.pop().into_iter().collect();
     let scored = vec![false; answer.len()];
     Ok(Tokens { task: Task::Text, prefix: ids, questions: vec![Question { tail, answer, scored }] })
 }

@@ -6,15 +6,17 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::checkpoint::{self, CheckpointFolder};
 use super::report::{self, Checked};
 use super::request::LearnRequest;
 use crate::learn::check::{CheckRow, Cost, Verdict};
-use crate::learn::data::{HaystackPart, Task};
+use crate::learn::data::Task;
 use crate::learn::train::{Dense, Pool, Stage, TrainState, Trainer, Update, Wanted};
 use crate::mask::files::{MaskFile, Origin};
 use crate::mask::select::select;
 use crate::mask::{CachePlan, Importance, fingerprint};
 use crate::model::Model;
+use crate::numbers::count;
 use crate::{Error, Result, machine};
 
 /// Progress of a learning run.
@@ -78,7 +80,7 @@ const LEAST_RECALL: f64 = 0.2;
 pub fn learn(
     model: &Arc<Model>,
     request: &LearnRequest,
-    checkpoint: &Path,
+    checkpoint: &CheckpointFolder,
     resume: bool,
     report: &mut dyn FnMut(&LearnEvent) -> Result<()>,
 ) -> Result<Outcome> {
@@ -88,8 +90,20 @@ pub fn learn(
             "stage 1 has at least one update, and none where learning goes on from given importance",
         ));
     }
+    if request.pool == 0 {
+        return Err(Error::input("--pool must be at least 1: there is no sample to learn from"));
+    }
+    let window = request.settings.window;
+    if window.middle(request.lengths.1) == 0 {
+        return Err(Error::input(format!(
+            "sink {} and recent {} keep every token of contexts up to {}, so there is nothing to prune",
+            count(window.sink),
+            count(window.recent),
+            count(request.lengths.1)
+        )));
+    }
     let began = Instant::now();
-    let key = key(model, request);
+    let (checkpoint, key) = (checkpoint.file(), key(model, request));
     let state = match (&request.start, resume) {
         (_, true) => Some(TrainState::load(checkpoint, &request.settings, &key)?),
         (Some(start), false) => Some(start.state(model, &request.settings)?),
@@ -203,15 +217,10 @@ fn train(
 
 /// What a checkpoint belongs to besides its settings: model and data.
 fn key(model: &Model, request: &LearnRequest) -> String {
-    let texts: Vec<(&str, usize)> = request
-        .haystack
-        .pieces
-        .iter()
-        .map(|piece| (piece.name.as_str(), piece.part(HaystackPart::Training).len()))
-        .collect();
     let mut key = json!({
         "model": fingerprint(&model.config().geometry()),
-        "texts": texts,
+        "weights": checkpoint::weights_sha256(model),
+        "texts": checkpoint::texts(&request.haystack.pieces),
         "tasks": request.tasks,
         "lengths": request.lengths,
         "pool": request.pool,
@@ -229,9 +238,10 @@ fn fill(
 ) -> Result<Pool> {
     let samples = request.pool + VALIDATION;
     let config = model.config();
-    let bytes =
-        (2 * config.layers * config.kv_width() * 2 * (request.lengths.0 + request.lengths.1) / 2
-            * samples) as u64;
+    let tokens = (request.lengths.0 + request.lengths.1) / 2;
+    let bytes = [config.kv_width(), tokens, samples]
+        .iter()
+        .fold(4 * config.layers as u64, |bytes, &factor| bytes.saturating_mul(factor as u64));
     machine::check_memory(&format!("a pool of {samples} prefills"), bytes)?;
     let wanted = Wanted {
         haystack: &request.haystack,
@@ -245,13 +255,4 @@ fn fill(
     report(&LearnEvent::Dense(pool.dense.clone()))?;
     pool.check_dense(LEAST_RECALL)?;
     Ok(pool)
-}
-
-/// Creates the folder of a checkpoint.
-pub fn prepare_checkpoint(checkpoint: &Path) -> Result<()> {
-    match checkpoint.parent() {
-        Some(folder) => std::fs::create_dir_all(folder)
-            .map_err(|cause| crate::error::io("making", folder, &cause)),
-        None => Ok(()),
-    }
 }

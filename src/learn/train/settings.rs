@@ -93,6 +93,9 @@ impl Settings {
                 "{name} must be a number of at least 0, not {value}"
             )));
         }
+        if self.steps > 0 && self.lr == 0.0 {
+            return Err(Error::input("--lr must be above 0: at 0 no channel is told from another"));
+        }
         if !ALIGNMENTS.contains(&self.align) {
             return Err(Error::input(format!(
                 "--align must be 1, 2, 4, 8, 16 or 32, not {}",

@@ -5,6 +5,9 @@
 //! file's own size justifies and refuse with one sentence. A raw array of which every value is 0 or
 //! 1 is a mask, any other is importance.
 
+// What others wrote must not be able to end the program.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+
 mod array;
 mod check;
 mod contents;
@@ -25,7 +28,7 @@ pub use contents::{
 };
 pub use format::Format;
 pub use read::{parse, read};
-pub use save::{create, encode, overwrite, save};
+pub use save::{check_writable, create, encode, overwrite, save};
 
 #[cfg(test)]
 mod tests;

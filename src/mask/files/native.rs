@@ -21,7 +21,7 @@ use super::tensors::{self, FileTensors};
 use crate::error::shortened;
 use crate::mask::select::ALIGNMENTS;
 use crate::mask::{CachePlan, Coding, V_GROUP, Window};
-use crate::{Error, Result};
+use crate::{Error, Result, json_keys};
 
 const MASK: &str = "kscope-mask";
 const IMPORTANCE: &str = "kscope-importance";
@@ -34,6 +34,10 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Contents> {
         |error| wrong(format!("expected a safetensors file, found a broken one ({error})"));
     let tensors = SafeTensors::deserialize(bytes).map_err(broken)?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    if let Some(tensor) = json_keys::repeated_tensor(bytes) {
+        let tensor = shortened(&tensor);
+        return Err(wrong(format!("expected tensors of different names, found two of {tensor:?}")));
+    }
     let metadata = Metadata { name, entries: header.metadata().clone().unwrap_or_default() };
     let format = metadata.text("format")?;
     if ![MASK, IMPORTANCE, SENSITIVITY].contains(&format) {
@@ -139,8 +143,10 @@ fn describe(contents: &Contents) -> HashMap<String, String> {
 fn sort_header(bytes: &mut [u8]) -> Result<()> {
     let failed =
         |error: serde_json::Error| Error::run(format!("ordering a safetensors header: {error}"));
-    let length =
-        u64::from_le_bytes(bytes[..8].try_into().expect("a header starts with 8 bytes")) as usize;
+    let Some(eight) = bytes.first_chunk() else {
+        return Err(Error::run("ordering a safetensors header: it has no length"));
+    };
+    let length = u64::from_le_bytes(*eight) as usize;
     let header = &mut bytes[8..8 + length];
     let mut json: serde_json::Value = serde_json::from_slice(header).map_err(failed)?;
     json.sort_all_objects();

@@ -160,7 +160,8 @@ impl<'a> Machine<'a> {
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        Ok(self.bytes(N)?.try_into().expect("as many bytes were taken"))
+        let bytes = self.bytes(N)?;
+        bytes.first_chunk().copied().ok_or_else(|| "a pickle that ends too early".to_owned())
     }
 
     fn number(&mut self, bytes: usize) -> Result<(), String> {

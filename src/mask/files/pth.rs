@@ -33,6 +33,7 @@ fn read(bytes: &[u8]) -> Result<Array, String> {
     }
     let mut archive = ZipArchive::new(Cursor::new(bytes))
         .map_err(|error| format!("expected a zip archive, found a broken one ({error})"))?;
+    check_directory(bytes, archive.len())?;
     let names: Vec<String> = archive
         .file_names()
         .map_while(|name| Some(name.ok()?.into_owned()))
@@ -79,12 +80,45 @@ fn counts_are_possible(bytes: &[u8]) -> bool {
     let most = bytes.len() as u64 / 46;
     let claim = |record: &[u8]| match *record {
         [b'P', b'K', 5, 6, _, _, _, _, _, _, a, b, ..] => u64::from(u16::from_le_bytes([a, b])),
-        [b'P', b'K', 6, 6, ref rest @ ..] if rest.len() >= 36 => {
-            u64::from_le_bytes(rest[28..36].try_into().expect("eight bytes were taken"))
+        [b'P', b'K', 6, 6, ref rest @ ..] => {
+            let eight = rest.get(28..).and_then(|rest| rest.first_chunk());
+            eight.map_or(0, |eight| u64::from_le_bytes(*eight))
         }
         _ => 0,
     };
     (0..bytes.len()).all(|start| bytes[start] != b'P' || claim(&bytes[start..]) <= most)
+}
+
+/// Refuses a directory that other readers do not read as this one does: with two entries of one
+/// name, of which the zip library keeps the last, or with a size of the longer format where no
+/// record of that format is. `entries` is how many the library found.
+fn check_directory(bytes: &[u8], entries: usize) -> Result<(), String> {
+    let Some(at) = bytes.windows(4).rposition(|window| window == b"PK\x05\x06") else {
+        return Ok(());
+    };
+    let Some(record) = bytes[at..].first_chunk::<22>() else { return Ok(()) };
+    let claimed = usize::from(u16::from_le_bytes([record[10], record[11]]));
+    let is_long =
+        at.checked_sub(20).is_some_and(|before| bytes[before..].starts_with(b"PK\x06\x07"));
+    if is_long {
+        return Ok(());
+    }
+    // Four bytes each from 12 and from 16: the size of the directory, and where it begins.
+    let ([size, begin, ..], _) = record[12..].as_chunks::<4>() else { return Ok(()) };
+    let (size, begin) = (u32::from_le_bytes(*size), u32::from_le_bytes(*begin));
+    let end = u64::from(begin) + u64::from(size);
+    if end > at as u64 {
+        return Err(format!(
+            "expected a directory of entries before byte {at}, found a claim of {} bytes at {}",
+            size, begin
+        ));
+    }
+    match claimed == entries {
+        true => Ok(()),
+        false => {
+            Err(format!("expected {claimed} entries of different names, found {entries} names"))
+        }
+    }
 }
 
 /// The bytes of one stored entry of at most `limit` bytes.

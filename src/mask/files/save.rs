@@ -10,7 +10,7 @@ use super::array::Array;
 use super::contents::Contents;
 use super::format::Format;
 use super::{native, npy, pth, tsv};
-use crate::{Result, error};
+use crate::{Error, Result, error};
 
 /// Writes contents in the format that the path's extension names.
 pub fn save(path: &Path, contents: &Contents, prefer_importance: bool) -> Result<()> {
@@ -41,6 +41,26 @@ pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
     file.persist(path).map_err(|failure| io(failure.error))?;
     sync_folder(path);
     Ok(())
+}
+
+/// Refuses a path that [`overwrite`] could not write to, before hours of work end there. Nothing is
+/// left behind, and what is there stays as it is.
+pub fn check_writable(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(Error::input(format!(
+            "{}: expected the name of a file to write, found a folder",
+            path.display()
+        )));
+    }
+    let folder = folder_of(path);
+    if !folder.is_dir() {
+        return Err(Error::input(format!(
+            "{}: expected a folder that is there, found none called {}",
+            path.display(),
+            folder.display()
+        )));
+    }
+    temporary(path).map(drop)
 }
 
 /// Makes a new file of what `write` writes, which appears when it is whole. A file that is there

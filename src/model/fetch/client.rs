@@ -1,6 +1,7 @@
 //! The package clients pip, npm and apt-get, used in their ordinary way, with downloads in one
 //! folder of the cache.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -14,6 +15,10 @@ pub trait Progress {
     fn step(&mut self, what: &str);
     /// `done` bytes have arrived, out of `total` where that is known.
     fn bytes(&mut self, done: u64, total: Option<u64>);
+    /// Fails when the user wants no more.
+    fn keep_going(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A package client of the system.
@@ -27,11 +32,16 @@ pub enum Client {
     Apt,
 }
 
-/// The folder that clients download into. It stays between runs, so that an interrupted fetch
-/// continues from the complete files.
+/// The folder that clients download into, for one fetch at a time. Complete archives stay in it until
+/// they are used; what a killed fetch left half done is removed by the next one.
 pub struct Downloads {
     folder: PathBuf,
+    /// The lock is on the folder itself and ends with the process.
+    _lock: Option<File>,
 }
+
+/// How names of folders with unpacked archives begin.
+const UNPACKED: &str = ".unpacked-";
 
 const POLL: Duration = Duration::from_millis(200);
 
@@ -39,8 +49,29 @@ impl Downloads {
     /// Opens the folder, making it where needed.
     pub fn open() -> Result<Self> {
         let folder = cache_folder()?.join("downloads");
+        Self::in_folder(folder)
+    }
+
+    fn in_folder(folder: PathBuf) -> Result<Self> {
         std::fs::create_dir_all(&folder).map_err(|cause| error::io("making", &folder, &cause))?;
-        Ok(Self { folder })
+        // Some file systems know no locks; then two fetches may meet.
+        let lock = File::open(&folder).ok();
+        if let Some(lock) = &lock
+            && matches!(lock.try_lock(), Err(TryLockError::WouldBlock))
+        {
+            return Err(Error::run(format!(
+                "{} is in use: another kscope fetch is at work there",
+                folder.display()
+            )));
+        }
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_unpacked = entry.file_name().to_string_lossy().starts_with(UNPACKED);
+            let left = if is_unpacked { path } else { path.join("parts") };
+            // Only succeeds where there is such a folder.
+            let _ = std::fs::remove_dir_all(left);
+        }
+        Ok(Self { folder, _lock: lock })
     }
 
     /// Downloads one package (`name` or `name==version`) and gives the path of its archive;
@@ -108,22 +139,22 @@ impl Downloads {
                 Ok(None) => progress.bytes(size_of(&own), expected),
                 Err(cause) => return Err(Error::run(format!("waiting for {program}: {cause}"))),
             }
+            if let Err(stopped) = progress.keep_going() {
+                // It may have ended by itself, for the same reason.
+                let _ = child.kill();
+                let _ = child.wait();
+                let _ = std::fs::remove_dir_all(&own);
+                return Err(stopped);
+            }
             std::thread::sleep(POLL);
         };
-        let said = child
-            .wait_with_output()
-            .map(|out| String::from_utf8_lossy(&out.stderr).into_owned())
-            .unwrap_or_default();
+        let said = child.wait_with_output().map(|out| out.stderr).unwrap_or_default();
         std::fs::remove_dir_all(&parts).ok();
         if !status.success() {
-            let reason = said
-                .lines()
-                .rev()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or("no reason given");
+            std::fs::remove_dir_all(&own).ok();
             return Err(Error::run(format!(
                 "{program} could not download {package}: {}",
-                reason.trim()
+                last_line(&said)
             )));
         }
         archive_in(&own)?
@@ -132,7 +163,9 @@ impl Downloads {
 
     /// Unpacks a wheel, npm or Debian archive into a temporary folder beside it.
     pub fn unpack(&self, archive: &Path) -> Result<tempfile::TempDir> {
-        let folder = tempfile::tempdir_in(&self.folder)
+        let folder = tempfile::Builder::new()
+            .prefix(UNPACKED)
+            .tempdir_in(&self.folder)
             .map_err(|cause| error::io("making a folder in", &self.folder, &cause))?;
         let mut command = match archive.extension().and_then(|ext| ext.to_str()) {
             Some("deb") => {
@@ -157,11 +190,10 @@ impl Downloads {
             Ok(out) => {
                 // A broken archive would fail again.
                 std::fs::remove_file(archive).ok();
-                let said = String::from_utf8_lossy(&out.stderr);
                 Err(Error::run(format!(
-                    "{program} could not unpack {}: {}",
+                    "{program} could not unpack {}, which was thrown away: {}",
                     archive.display(),
-                    said.trim()
+                    last_line(&out.stderr)
                 )))
             }
             Err(cause) => Err(Error::run(format!(
@@ -169,6 +201,13 @@ impl Downloads {
             ))),
         }
     }
+}
+
+/// What a program said last, which is where Python and others give the reason.
+fn last_line(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty());
+    last.unwrap_or("no reason given").trim().to_owned()
 }
 
 /// Whether this pip can continue a broken download (25.1 and later).
@@ -207,4 +246,36 @@ fn size_of(folder: &Path) -> u64 {
             Err(_) => 0,
         })
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_fetch_at_a_time_and_what_a_killed_one_left_goes() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("downloads");
+        for name in [".unpacked-a/x", "some_package/parts/half", "some_package/whole.whl"] {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        let downloads = Downloads::in_folder(folder.clone()).unwrap();
+        assert!(!folder.join(".unpacked-a").exists());
+        assert!(!folder.join("some_package/parts").exists());
+        assert!(folder.join("some_package/whole.whl").exists(), "a whole archive is used later");
+        let refusal = Downloads::in_folder(folder.clone()).err().unwrap().to_string();
+        assert!(refusal.contains("another kscope fetch"), "{refusal}");
+        drop(downloads);
+        Downloads::in_folder(folder).unwrap();
+    }
+
+    #[test]
+    fn a_traceback_is_told_by_its_last_line() {
+        let said =
+            b"Traceback (most recent call last):\n  File ...\nBadZipFile: not a zip file\n\n";
+        assert_eq!(last_line(said), "BadZipFile: not a zip file");
+        assert_eq!(last_line(b""), "no reason given");
+    }
 }

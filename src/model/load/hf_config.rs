@@ -30,7 +30,7 @@ pub fn parse(text: &str, origin: &str) -> Result<(Config, Vec<String>)> {
 
 fn keys_of(text: &str, origin: &str) -> Result<Map<String, Value>> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
-        Error::input(format!("{origin}: expected a model's configuration as JSON, found {error}"))
+        Error::input(format!("{origin}: expected a model's configuration as JSON: {error}"))
     })?;
     match value {
         Value::Object(map) => Ok(map),

@@ -1,7 +1,11 @@
 //! Sources of models: Hugging Face folders, GGUF files, the embedded demo, names and random
 //! weights.
 
+// What others wrote must not be able to end the program.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+
 mod bake;
+mod blank;
 mod bytes;
 mod embedded;
 mod fields;

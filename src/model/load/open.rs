@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::bake::{ZeroRows, Zeroed};
 use super::gguf::{self, Gguf};
 use super::safetensors::Checkpoint;
-use super::{Source, embedded, folder, random};
+use super::{Source, blank, embedded, folder, random};
 use crate::Result;
 use crate::element::Dtype;
 use crate::model::Model;
@@ -112,6 +112,7 @@ impl Opened {
                 Some(TensorDecoder::new(read, placement))
             }
         };
+        self.tensors.intact()?;
         let decoder = match tensors {
             None => Decoder::new(self.config, weights)?,
             Some(tensors) => Decoder::on_device(self.config, weights, tensors)?,
@@ -131,5 +132,6 @@ fn open_gguf(path: &Path) -> Result<Opened> {
     let mut warnings = file.check_keys(&config)?;
     warnings.extend(of_tokens);
     warnings.extend(file.unread(&config)?);
+    warnings.extend(blank::warning(file.name(), file.tensors()));
     Ok(Opened { name, config, warnings, tokenizer: Some(tokenizer), tensors: Box::new(file) })
 }

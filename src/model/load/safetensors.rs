@@ -1,5 +1,6 @@
 //! Weights from safetensors files: one, or shards with an index.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use super::{Bytes, Zeros, file_kind, instead};
 use crate::error::shortened;
 use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::weights::{Stored as StoredMatrix, Tensors};
-use crate::{Error, Result};
+use crate::numbers::count;
+use crate::{Error, Result, json_keys};
 
 /// Open safetensors files of one checkpoint.
 pub struct Checkpoint {
@@ -42,10 +44,20 @@ struct Shard {
 
 impl Shard {
     fn new(name: String, bytes: Bytes) -> Result<Self> {
-        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(|cause| {
-            let cause = file_kind::mistaken(&bytes).unwrap_or_else(|| cause.to_string());
+        let read = SafeTensors::read_metadata(&bytes);
+        bytes.intact()?;
+        let (header, metadata) = read.map_err(|cause| {
+            let cause = file_kind::mistaken(&bytes)
+                .or_else(|| other_size(&bytes))
+                .unwrap_or_else(|| cause.to_string());
             Error::input(format!("{name} is no whole safetensors file: {cause}"))
         })?;
+        if let Some(tensor) = json_keys::repeated_tensor(&bytes) {
+            return Err(Error::input(format!(
+                "{name} is no whole safetensors file: the tensor `{}` occurs twice",
+                shortened(&tensor)
+            )));
+        }
         Ok(Self { data_start: header + 8, metadata, bytes, name })
     }
 
@@ -119,13 +131,14 @@ impl Checkpoint {
         self.owner.keys().map(String::as_str)
     }
 
+    /// The name and the bytes of every tensor.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.names().filter_map(|name| Some((name, self.stored(name)?.2)))
+    }
+
     /// Bytes of all tensors, by the headers.
     pub fn stored_bytes(&self) -> u64 {
-        self.owner
-            .keys()
-            .filter_map(|name| self.stored(name))
-            .map(|(.., bytes)| bytes.len() as u64)
-            .sum()
+        self.tensors().map(|(_, bytes)| bytes.len() as u64).sum()
     }
 
     /// Whether there is such a tensor.
@@ -159,10 +172,37 @@ impl Checkpoint {
 
     /// What is said of a tensor that is not there.
     fn missing(&self, name: &str) -> Error {
-        let like = self.instead_of(name);
+        let like = match self.instead_of(name) {
+            like if like.is_empty() => self.left_out(name).unwrap_or_default(),
+            like => like,
+        };
         let why = self.reasons.as_ref().map(|reasons| reasons.of_missing(name, self.layers()));
         let why = why.unwrap_or_default();
         Error::input(format!("{}: tensor `{name}` is missing{like}{why}", self.folder))
+    }
+
+    /// In brackets after a space: a file of the folder that has the tensor and is not one of the
+    /// model's.
+    fn left_out(&self, name: &str) -> Option<String> {
+        let entries =
+            std::fs::read_dir(&self.folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+        let mut others: Vec<PathBuf> = entries
+            .filter(|path| path.extension().is_some_and(|end| end == "safetensors"))
+            .filter(|path| self.files.iter().all(|file| file.name != path.display().to_string()))
+            .collect();
+        others.sort();
+        let holds = |path: &PathBuf| {
+            let bytes = Bytes::open(path).ok()?;
+            let shard = Shard::new(String::new(), bytes).ok()?;
+            shard.metadata.info(name).map(drop)
+        };
+        let found =
+            others.iter().find(|path| holds(path).is_some())?.file_name()?.display().to_string();
+        let by = match self.files.as_slice() {
+            [only] if only.name.ends_with("/model.safetensors") => "only model.safetensors is read",
+            _ => "the index does not name that file",
+        };
+        Some(format!(" (it is in {}, but {by})", shortened(&found)))
     }
 
     /// What the names of the tensors say of one that is not there.
@@ -235,6 +275,31 @@ impl Checkpoint {
     }
 }
 
+/// What is wrong with a file that has more or fewer bytes than its header says; ends a sentence that
+/// names the file.
+fn other_size(bytes: &[u8]) -> Option<String> {
+    let header = u64::from_le_bytes(*bytes.first_chunk()?);
+    let start = header.checked_add(8)?;
+    if bytes.get(8) != Some(&b'{') {
+        return None;
+    }
+    let has = count(bytes.len());
+    let Some(text) = usize::try_from(start).ok().and_then(|start| bytes.get(8..start)) else {
+        return Some(format!(
+            "it is cut short: its header alone has {start} bytes, and the file has {has}"
+        ));
+    };
+    let tensors: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(text).ok()?;
+    let ends = tensors.values().filter_map(|tensor| tensor.get("data_offsets")?.get(1)?.as_u64());
+    let whole = start.checked_add(ends.max()?)?;
+    let by_header = format!("by its header the file has {whole} bytes, and it has {has}");
+    match (bytes.len() as u64).cmp(&whole) {
+        Ordering::Less => Some(format!("it is cut short: {by_header}")),
+        Ordering::Greater => Some(format!("something was added to it: {by_header}")),
+        Ordering::Equal => None,
+    }
+}
+
 fn decoded<T, const N: usize>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
     bytes.as_chunks::<N>().0.iter().map(|&chunk| from(chunk)).collect()
 }
@@ -246,6 +311,10 @@ impl Tensors for Checkpoint {
 
     fn stored_bytes(&self) -> Option<u64> {
         Some(Checkpoint::stored_bytes(self))
+    }
+
+    fn intact(&self) -> Result<()> {
+        self.files.iter().try_for_each(|file| file.bytes.intact())
     }
 
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<StoredMatrix> {

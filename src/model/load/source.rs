@@ -61,7 +61,7 @@ pub const FETCHABLE: &[Fetchable] = &[Fetchable {
 impl Fetchable {
     /// The path of the file once fetched.
     pub fn path(&self) -> Result<PathBuf> {
-        let file = Path::new(self.member).file_name().expect("members are files");
+        let file = Path::new(self.member).file_name().unwrap_or_default();
         Ok(cache_folder()?.join("models").join(self.name).join(file))
     }
 }

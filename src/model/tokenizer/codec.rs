@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use super::special::Companions;
+use super::steps::USUAL_GROWTH;
 use super::{ChatTemplate, folder};
 use crate::error::caught;
-use crate::{Error, Result};
+use crate::numbers::count;
+use crate::{Error, Result, machine};
 
 /// Tokens that end a turn or a text by what they are called, whatever type or flag a file gives
 /// them: llama.cpp's list.
@@ -45,6 +47,8 @@ pub struct Tokenizer {
     /// Texts of the tokens that `encode` puts around a text and a rendered chat needs too, unless
     /// it has them already: llama.cpp's way, for GGUF files.
     frame: [Option<String>; 2],
+    /// How many times longer its steps can make a text before they split it.
+    pub(super) growth: f64,
     /// What a user should know of the files, one sentence each.
     pub(super) warnings: Vec<String>,
 }
@@ -61,7 +65,7 @@ impl Tokenizer {
         template: Option<ChatTemplate>,
         end: Vec<u32>,
     ) -> Self {
-        Self { inner, template, end, frame: [None, None], warnings: Vec::new() }
+        Self { inner, template, end, frame: [None, None], growth: 1.0, warnings: Vec::new() }
     }
 
     /// Puts the same tokens around a rendered chat as around a plain text.
@@ -147,6 +151,17 @@ impl Tokenizer {
     }
 
     fn encode_with(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
+        if self.growth > USUAL_GROWTH {
+            // The crate keeps two places in the text for every byte, and copies.
+            const OF_A_BYTE: f64 = 48.0;
+            let bytes = (text.len() as f64 * self.growth * OF_A_BYTE) as u64;
+            let what = format!(
+                "splitting a text of {} bytes with a tokenizer that can make it {:.0} times longer",
+                count(text.len()),
+                self.growth
+            );
+            machine::check_memory(&what, bytes)?;
+        }
         match caught(|| self.inner.encode_fast(text, add_special)) {
             Ok(Ok(encoding)) => Ok(encoding.get_ids().to_vec()),
             Ok(Err(cause)) => Err(Error::run(format!("tokenizing the prompt: {cause}"))),

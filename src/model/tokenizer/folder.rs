@@ -7,19 +7,11 @@ use tokenizers::ModelWrapper;
 
 use super::class::{self, Class};
 use super::special::{Companions, SpecialTokens};
+use super::steps::TokenizerSteps;
 use super::{ChatTemplate, Tokenizer};
 use crate::error::{caught, shortened};
 use crate::model::load::file_kind;
 use crate::{Error, Result, input_file};
-
-/// The section of `tokenizer.json` that the tokenizers crate panics on where it is no JSON; read
-/// first, so that it is refused.
-#[derive(serde::Deserialize)]
-struct DecoderSection {
-    #[serde(default)]
-    #[expect(dead_code, reason = "only whether it can be read counts")]
-    decoder: Value,
-}
 
 /// From the text of `tokenizer.json` and the files beside it; `templates` are the texts of template
 /// files by name. `origin` names the folder in errors.
@@ -30,7 +22,7 @@ pub fn from_parts(
     origin: &str,
 ) -> Result<Tokenizer> {
     let wrong = |cause: String| Error::input(format!("{origin}/tokenizer.json: {cause}"));
-    serde_json::from_slice::<DecoderSection>(json).map_err(|cause| wrong(cause.to_string()))?;
+    let growth = TokenizerSteps::read(json).and_then(|steps| steps.check()).map_err(wrong)?;
     let inner = caught(|| tokenizers::Tokenizer::from_bytes(json)).map_err(wrong)?;
     let mut inner = inner.map_err(|cause| wrong(cause.to_string()))?;
     inner.with_padding(None);
@@ -75,6 +67,7 @@ pub fn from_parts(
         Err(error) => Some(ChatTemplate::unusable(error.to_string())),
     };
     let mut tokenizer = Tokenizer::new(inner, template, end.into_iter().collect());
+    tokenizer.growth = growth;
     warnings.extend(warning.map(|warning| format!("{origin}/tokenizer_config.json: {warning}")));
     tokenizer.warnings.extend(warnings);
     Ok(tokenizer)

@@ -1,7 +1,7 @@
 //! A tokenizer from GGUF metadata: byte-level BPE (`gpt2`) with the named pre-tokenizer, and
 //! SentencePiece BPE (`llama`).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::unicode::NFC;
@@ -265,9 +265,12 @@ fn sentence_piece(meta: Section<'_>, tokens: &[String], unknown: Option<u32>) ->
     let scores = meta.floats("scores").ok_or_else(|| meta.wrong("scores", "is missing"))?;
     let vocab = vocabulary(tokens);
     let mut merges: Vec<(f32, u32, u32, (String, String))> = Vec::new();
+    // Both parts are as long as some token, so that long tokens have few places to split at.
+    let lengths: BTreeSet<usize> = tokens.iter().map(String::len).collect();
     for (token, score) in tokens.iter().zip(&scores) {
-        for (at, _) in token.char_indices().skip(1) {
-            let (left, right) = token.split_at(at);
+        let places = lengths.range(1..token.len().max(1));
+        for &at in places.filter(|&&at| lengths.contains(&(token.len() - at))) {
+            let Some((left, right)) = token.split_at_checked(at) else { continue };
             if let (Some(&left_id), Some(&right_id)) = (vocab.get(left), vocab.get(right)) {
                 merges.push((*score, left_id, right_id, (left.to_owned(), right.to_owned())));
             }

@@ -1,5 +1,8 @@
 //! Text to token ids and back, with the model's own vocabulary, chat template and end tokens.
 
+// What others wrote must not be able to end the program.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+
 mod class;
 mod codec;
 mod folder;
@@ -7,6 +10,7 @@ mod from_gguf;
 mod gguf_special;
 mod pre;
 mod special;
+mod steps;
 mod stream;
 mod template;
 

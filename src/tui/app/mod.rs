@@ -8,6 +8,7 @@ pub mod config;
 pub mod cursor;
 pub mod dispatch;
 pub mod engine;
+mod fatal;
 pub mod find;
 pub mod frame;
 pub mod header;

@@ -35,11 +35,15 @@ pub struct ModelView {
     pub live_from: (usize, usize),
 }
 
+/// Most query heads of a layer, as of layers in a shape.
+const MOST_HEADS: usize = 1 << 16;
+
 impl ModelView {
     /// Builds the view of a loaded model. Fails where the information is inconsistent, as it can be
     /// in a recording.
     pub fn new(info: ModelInfo) -> crate::Result<Self> {
         let shape = info.shape;
+        Shape::checked(shape.layers, shape.kv_heads, shape.head_dim)?;
         let plan =
             info.mask.as_ref().map_or_else(|| CachePlan::full(shape), |mask| mask.plan.clone());
         expect_shape(&plan, shape)?;
@@ -47,6 +51,7 @@ impl ModelView {
         let dtype = info.kv_dtype;
         if shape.head_dim < 2
             || info.heads == 0
+            || info.heads > MOST_HEADS
             || !info.heads.is_multiple_of(shape.kv_heads)
             || info.wavelengths.len() != shape.pairs()
         {

@@ -1,37 +1,85 @@
 //! Recordings: one event per line as JSON, written during a session and played later.
 
+// What others wrote must not be able to end the program.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::decode::worker::{Envelope, Event};
+use crate::mask::files::check_writable;
 use crate::numbers::count;
 use crate::{Error, Result, error, input_file};
 
-/// Writes events to a file.
+/// Writes events to a file. The file begins with the model: until then nothing on disk is touched,
+/// because an argument may still be refused.
 pub struct Recorder {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: Option<BufWriter<File>>,
+    /// Events before the model.
+    before: Vec<Envelope>,
 }
 
 impl Recorder {
-    /// Begins a recording. An existing file is replaced.
-    pub fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).map_err(|cause| error::io("recording to", path, &cause))?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+    /// A recording to this path, which replaces a file that is there.
+    ///
+    /// # Errors
+    /// Where nothing can be written there, or it is one of the files that the session reads.
+    pub fn create(path: &Path, read: &[&Path]) -> Result<Self> {
+        let real = |path: &Path| path.canonicalize().ok();
+        if let Some(own) =
+            read.iter().find(|own| real(own).is_some_and(|own| real(path) == Some(own)))
+        {
+            return Err(Error::input(format!(
+                "--record {} would replace {}, which this session reads",
+                path.display(),
+                own.display()
+            )));
+        }
+        match std::fs::metadata(path) {
+            Ok(there) if there.is_file() => {
+                let opened = File::options().write(true).open(path);
+                opened.map_err(|cause| error::io("recording to", path, &cause))?;
+            }
+            // A pipe or a device is opened when there is something to write.
+            Ok(there) if !there.is_dir() => {}
+            _ => check_writable(path)?,
+        }
+        Ok(Self { path: path.to_owned(), file: None, before: Vec::new() })
     }
 
-    /// Adds an event.
+    /// Adds an event, and hands it to the system where it is not of many a second.
     pub fn write(&mut self, envelope: &Envelope) -> Result<()> {
-        let written = serde_json::to_writer(&mut self.file, envelope).map_err(std::io::Error::from);
-        let ended = written.and_then(|()| self.file.write_all(b"\n"));
-        ended.map_err(|cause| error::io("recording to", &self.path, &cause))
+        let failed = |cause: std::io::Error| error::io("recording to", &self.path, &cause);
+        let begins = matches!(envelope.event, Event::Loaded(_));
+        let file = match &mut self.file {
+            Some(file) => file,
+            None if begins => {
+                let mut file = BufWriter::new(File::create(&self.path).map_err(failed)?);
+                for envelope in self.before.drain(..) {
+                    add(&mut file, &envelope).map_err(failed)?;
+                }
+                self.file.insert(file)
+            }
+            None => {
+                self.before.push(envelope.clone());
+                return Ok(());
+            }
+        };
+        add(file, envelope).map_err(failed)
     }
 
     /// Makes sure that everything is in the file.
     pub fn flush(&mut self) -> Result<()> {
-        self.file.flush().map_err(|cause| error::io("recording to", &self.path, &cause))
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.flush().map_err(|cause| error::io("recording to", &self.path, &cause))
     }
+}
+
+fn add(file: &mut BufWriter<File>, envelope: &Envelope) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *file, envelope)?;
+    file.write_all(b"\n")
 }
 
 /// Plays a recording at its original speed, with pause and steps.
@@ -43,6 +91,7 @@ pub struct Player {
     at_ms: f64,
     since_ms: f64,
     playing: bool,
+    is_cut: bool,
 }
 
 /// Bytes of the longest line that is read. An event of a large model takes less than a hundredth.
@@ -52,11 +101,12 @@ const LONGEST_LINE: u64 = 64 << 20;
 const LONGEST_GAP_MS: f64 = 2_000.0;
 
 impl Player {
-    /// Reads a whole recording. A line that is not an event is refused with its number.
+    /// Reads a whole recording. A line that is not an event is refused with its number. A last line
+    /// without an end is what a killed program leaves: it is left out.
     pub fn open(path: &Path) -> Result<Self> {
         let file = input_file::open(path, input_file::RECORDING)?;
         let mut lines = BufReader::new(file);
-        let (mut events, mut line) = (Vec::new(), Vec::new());
+        let (mut events, mut line, mut is_cut) = (Vec::<Envelope>::new(), Vec::new(), false);
         for number in 1.. {
             line.clear();
             let read = lines.by_ref().take(LONGEST_LINE + 1).read_until(b'\n', &mut line);
@@ -75,9 +125,11 @@ impl Player {
                     count(LONGEST_LINE as usize)
                 )));
             }
-            let envelope: Envelope =
-                serde_json::from_slice(&line).map_err(|cause| wrong(cause.to_string()))?;
-            events.push(envelope);
+            match serde_json::from_slice(&line) {
+                Ok(envelope) => events.push(envelope),
+                Err(_) if number > 1 && !line.ends_with(b"\n") => is_cut = true,
+                Err(cause) => return Err(wrong(cause.to_string())),
+            }
         }
         if !events.iter().any(|envelope| matches!(envelope.event, Event::Loaded(_))) {
             return Err(Error::input(format!(
@@ -94,7 +146,12 @@ impl Player {
             played += gap;
             envelope.at_ms = played;
         }
-        Ok(Self { events, next: 0, at_ms: 0.0, since_ms: 0.0, playing: true })
+        Ok(Self { events, next: 0, at_ms: 0.0, since_ms: 0.0, playing: true, is_cut })
+    }
+
+    /// Whether the last line was cut off.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// When the next event is due, in the program's time; `None` while paused or at the end.
@@ -174,7 +231,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.jsonl");
         let model = info(SMALL);
-        let mut recorder = Recorder::create(&path).expect("created");
+        let mut recorder = Recorder::create(&path, &[]).expect("created");
         recorder.write(&envelope(0.0, Event::Loaded(Box::new(model.clone())))).expect("written");
         for (n, at) in [(1, 10.0), (2, 20.0), (3, 3_600_020.0), (4, 5.0)] {
             recorder.write(&envelope(at, token(&model, n, 100 + n))).expect("written");
@@ -205,6 +262,35 @@ mod tests {
         assert_eq!(player.due_ms(), Some(7_000.0));
         assert_eq!(tokens(&player.take_due(7_000.0)), 2);
         assert!(player.is_at_end());
+    }
+
+    #[test]
+    fn a_recording_is_begun_with_the_model_and_survives_a_cut() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.jsonl");
+        std::fs::write(&path, "an old recording").expect("written");
+        let refused = Recorder::create(&path, &[Path::new("none"), &path]);
+        let sentence = refused.err().expect("its own input").to_string();
+        assert!(sentence.contains("which this session reads"), "{sentence}");
+        assert!(Recorder::create(folder.path(), &[]).is_err());
+        assert!(Recorder::create(&folder.path().join("no/a.jsonl"), &[]).is_err());
+        let model = info(SMALL);
+        let mut recorder = Recorder::create(&path, &[]).expect("created");
+        recorder.write(&envelope(0.0, Event::Loading(0.5))).expect("kept");
+        recorder.flush().expect("nothing to write");
+        assert_eq!(std::fs::read_to_string(&path).expect("there"), "an old recording");
+        recorder.write(&envelope(1.0, Event::Loaded(Box::new(model.clone())))).expect("written");
+        recorder.write(&envelope(2.0, token(&model, 1, 100))).expect("written");
+        recorder.flush().expect("written");
+        let whole = std::fs::read(&path).expect("there");
+        assert!(!Player::open(&path).expect("whole").is_cut());
+        std::fs::write(&path, &whole[..whole.len() - 9]).expect("written");
+        let mut cut = Player::open(&path).expect("all but the last line");
+        assert!(cut.is_cut());
+        assert_eq!((cut.take_due(1e9).len(), cut.is_at_end()), (2, true));
+        // A line in the middle is no accident.
+        std::fs::write(&path, [&whole[..40], b"\n", &whole[..]].concat()).expect("written");
+        assert!(Player::open(&path).is_err());
     }
 
     #[test]

@@ -29,6 +29,8 @@ use crate::{Error, Result};
 const FRAMES: usize = 30;
 /// Time between two frames when only statistics have changed.
 const STATISTICS: Duration = Duration::from_millis(100);
+/// Longest wait for the last update of a learning when the program ends.
+const LAST_UPDATE: Duration = Duration::from_secs(20);
 /// Engine events are taken in batches at this interval, so that a fast model does not wake the
 /// interface for each token.
 const BATCH: Duration = Duration::from_millis(20);
@@ -61,6 +63,8 @@ pub enum PanicIn {
     Interface,
     /// The engine's thread.
     Engine,
+    /// Not a panic: the engine's thread runs out of stack.
+    Stack,
 }
 
 /// Runs the interface until it ends.
@@ -88,7 +92,9 @@ pub fn run(
         evaluating: None,
         exit: None,
     };
-    runtime.block_on(runner.serve())
+    let exit = runtime.block_on(runner.serve());
+    runner.end_learning();
+    exit
 }
 
 struct Runner<'a> {
@@ -163,6 +169,21 @@ impl Runner<'_> {
                 () = sleep_until(draw_at) => self.draw()?,
                 () = tokio::time::sleep_until(next_batch.into()), if engine_open && next_batch > now => {}
                 () = sleep_until(wake_at) => self.tick()?,
+            }
+        }
+    }
+
+    /// Lets a learning write what it has learned. It does so after the update at hand; whoever does
+    /// not want to wait for that ends the program once more.
+    fn end_learning(&mut self) {
+        let Some((learner, mut notices)) = self.learning.take() else { return };
+        learner.cancel();
+        let end = Instant::now() + LAST_UPDATE;
+        while Instant::now() < end {
+            match notices.try_recv() {
+                Err(tokio::sync::mpsc::error::TryRecvError::Disconnected) => return,
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+                Ok(_) => {}
             }
         }
     }

@@ -3,7 +3,6 @@
 
 use std::io::{Stdout, Write, stdout};
 use std::mem::ManuallyDrop;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -17,12 +16,9 @@ use ratatui::crossterm::terminal::{
 use ratatui::crossterm::{cursor, execute, queue};
 use ratatui::layout::Rect;
 
-use crate::tui::app::frame;
 use crate::tui::app::state::State;
+use crate::tui::app::{fatal, frame};
 use crate::{Error, Result};
-
-/// Whether the modes are on; the panic hook reads this.
-static ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// The terminal in the modes that the inspector needs; dropping it restores the terminal.
 pub struct TerminalGuard {
@@ -42,6 +38,7 @@ impl TerminalGuard {
     /// into an event.
     pub fn enter(mouse: bool) -> Result<Self> {
         install_panic_hook();
+        check_size(ratatui::crossterm::terminal::size().map_err(lost)?)?;
         let terminal = Terminal::new(CrosstermBackend::new(stdout())).map_err(lost)?;
         let guard = Self { terminal: ManuallyDrop::new(terminal), mouse };
         guard.switch_on()?;
@@ -49,8 +46,9 @@ impl TerminalGuard {
     }
 
     fn switch_on(&self) -> Result<()> {
+        fatal::watch();
         enable_raw_mode().map_err(lost)?;
-        ENTERED.store(true, Ordering::SeqCst);
+        fatal::entered();
         execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)
             .map_err(lost)?;
         if self.mouse {
@@ -62,6 +60,7 @@ impl TerminalGuard {
     /// Columns and rows now.
     pub fn size(&self) -> Result<(u16, u16)> {
         let size = self.terminal.size().map_err(lost)?;
+        check_size((size.width, size.height))?;
         Ok((size.width, size.height))
     }
 
@@ -99,9 +98,23 @@ impl Drop for TerminalGuard {
     }
 }
 
+/// Most cells of a terminal. A frame holds every cell; no screen has a tenth of these.
+const MOST_CELLS: usize = 1 << 20;
+
+/// Refuses a terminal that says of itself what cannot be.
+fn check_size((width, height): (u16, u16)) -> Result<()> {
+    match usize::from(width) * usize::from(height) <= MOST_CELLS {
+        true => Ok(()),
+        false => Err(Error::input(format!(
+            "the terminal says that it has {width} columns and {height} rows: expected at most {} cells",
+            crate::numbers::count(MOST_CELLS)
+        ))),
+    }
+}
+
 /// Undoes every mode, in reverse order. Errors are ignored: the terminal may be gone.
 fn restore() {
-    if !ENTERED.swap(false, Ordering::SeqCst) {
+    if !fatal::left() {
         return;
     }
     let _ = execute!(
@@ -127,7 +140,7 @@ fn install_panic_hook() {
         if std::thread::current().id() == owner {
             restore();
             before(panic);
-        } else if !ENTERED.load(Ordering::SeqCst) {
+        } else if !fatal::is_entered() {
             before(panic);
         }
     }));

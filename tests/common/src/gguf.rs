@@ -3,6 +3,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::{Content, Value};
 
 /// One tensor: its name, ggml's number of its type, its shape with the slowest dimension first, and
@@ -25,8 +26,8 @@ pub struct GgufFile {
 const ALIGNMENT: usize = 32;
 
 impl GgufFile {
-    /// Reads a file of f32 tensors.
-    pub fn of_floats(path: &Path) -> Self {
+    /// Reads a file of f32 and `Q8_0` tensors.
+    pub fn open(path: &Path) -> Self {
         let bytes = std::fs::read(path).unwrap();
         let content = Content::read(&mut Cursor::new(&bytes)).unwrap();
         let mut metadata: Vec<_> = content.metadata.into_iter().collect();
@@ -35,10 +36,15 @@ impl GgufFile {
             .tensor_infos
             .into_iter()
             .map(|(name, info)| {
-                assert_eq!(info.ggml_dtype, candle_core::quantized::GgmlDType::F32);
+                let kind = match info.ggml_dtype {
+                    GgmlDType::F32 => 0,
+                    GgmlDType::Q8_0 => 8,
+                    other => panic!("tensor {name} is {other:?}"),
+                };
+                let blocks = info.shape.elem_count() / info.ggml_dtype.block_size();
                 let start = (content.tensor_data_offset + info.offset) as usize;
-                let bytes = bytes[start..start + 4 * info.shape.elem_count()].to_vec();
-                GgufTensor { name, kind: 0, shape: info.shape.dims().to_vec(), bytes }
+                let bytes = bytes[start..start + blocks * info.ggml_dtype.type_size()].to_vec();
+                GgufTensor { name, kind, shape: info.shape.dims().to_vec(), bytes }
             })
             .collect();
         tensors.sort_by(|a, b| a.name.cmp(&b.name));

@@ -24,6 +24,10 @@ impl Tensors for Zeroed {
         self.tensors.stored_bytes()
     }
 
+    fn intact(&self) -> Result<()> {
+        self.tensors.intact()
+    }
+
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored> {
         let stored = self.tensors.matrix(name, rows, cols)?;
         Ok(match self.rows.of(name) {

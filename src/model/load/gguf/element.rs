@@ -136,8 +136,7 @@ impl GgufElement {
             match self {
                 Self::Candle(_) => return None,
                 Self::F64 => {
-                    let value = f64::from_le_bytes(block.try_into().expect("eight bytes"));
-                    out.push(value as f32);
+                    out.extend(block.first_chunk().map(|eight| f64::from_le_bytes(*eight) as f32));
                 }
                 Self::Iq4Nl => nibbles(half_at(block, 0), &IQ4_LEVELS, &block[2..], &mut out),
                 Self::Iq4Xs => {

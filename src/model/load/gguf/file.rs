@@ -20,7 +20,7 @@ use super::order::{interleaved_row, rotate_half_rows};
 use super::parts::{self, Part};
 use crate::element::Dtype;
 use crate::error::shortened;
-use crate::model::arch::{Architecture, Spelling};
+use crate::model::arch::{Architecture, BiasRule, Spelling};
 use crate::model::config::Config;
 use crate::model::host::matrix::{Elements, Matrix};
 use crate::model::load::instead;
@@ -101,7 +101,7 @@ impl Gguf {
     /// The model's configuration, without the tokens that begin and end a text: which these are
     /// depends on the tokenizer.
     pub fn config(&self) -> Result<Config> {
-        let Architecture { keys, tensors, .. } = self.architecture;
+        let Architecture { keys, tensors, biases, .. } = self.architecture;
         let own = self.own();
         let single = |key| self.count(key, own.count(key));
         let layers = single(keys.layers.gguf)?;
@@ -137,6 +137,8 @@ impl Gguf {
             found => self.count(keys.kv_heads.gguf, found)?,
         };
         let rms_eps = own.number(keys.rms_eps.gguf);
+        // A bias where the architecture never has one stays unread, and is refused as such.
+        let bias = |rule, part| !matches!(rule, BiasRule::Never) && self.has_bias(part);
         let config = Config {
             architecture: self.architecture,
             layers,
@@ -154,9 +156,9 @@ impl Gguf {
             max_context,
             context_key,
             tied: !self.holds(&format!("{}.weight", tensors.head.gguf)),
-            qkv_bias: self.has_bias(tensors.q),
-            output_bias: self.has_bias(tensors.output),
-            mlp_bias: self.has_bias(tensors.down),
+            qkv_bias: bias(biases.qkv, tensors.q),
+            output_bias: bias(biases.output, tensors.output),
+            mlp_bias: bias(biases.mlp, tensors.down),
             qk_norm: self.architecture.qk_norm,
             eos: Vec::new(),
             bos: None,
@@ -181,14 +183,28 @@ impl Gguf {
             })
         });
         match meant {
-            Some(name) => Err(Error::input(format!(
-                "{}: tensor `{}` changes what the model computes and is not read for {}",
-                self.name,
-                shortened(name),
-                self.architecture
-            ))),
+            Some(name) => Err(self.changes_the_result(name)),
             None => Ok(unread::warning(&self.name, &unread)),
         }
+    }
+
+    fn changes_the_result(&self, tensor: &str) -> Error {
+        Error::input(format!(
+            "{}: tensor `{}` changes what the model computes and is not read for {}",
+            self.name,
+            shortened(tensor),
+            self.architecture
+        ))
+    }
+
+    /// The name and the bytes of every tensor of a known type.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let held = self.parts.iter().flat_map(|part| &part.header.tensors);
+        held.filter_map(|(name, info)| {
+            let shape = Some(info.shape.dims()).filter(|shape| !shape.is_empty())?;
+            let Span { part, bytes, .. } = self.span(name, shape).ok()?;
+            Some((name.as_str(), &self.parts[part].bytes[bytes]))
+        })
     }
 
     fn holds(&self, tensor: &str) -> bool {
@@ -206,8 +222,12 @@ impl Gguf {
         if !self.holds(name) {
             return Ok(None);
         }
-        let elements = self.info(name)?.shape.elem_count();
-        Ok(Some(self.read(name, &[elements], false)?.matrix.widened()))
+        // llama.cpp has it for this one alone, of those that kscope knows.
+        if self.architecture.spelling.gguf != "llama" {
+            return Err(self.changes_the_result(name));
+        }
+        let pairs = self.head_dim()? / 2;
+        Ok(Some(self.read(name, &[pairs], false)?.matrix.widened()))
     }
 
     /// What a user should know of the metadata; keys that change the result and are not supported
@@ -244,7 +264,7 @@ impl Gguf {
                 part.name
             )));
         }
-        let cols = *shape.last().expect("tensors have at least one dimension");
+        let cols = shape.last().copied().unwrap_or(0);
         let rows = info.shape.elem_count() / cols.max(1);
         let broken = |what: String| Error::input(format!("{}: tensor `{name}` {what}", part.name));
         let element =
@@ -255,7 +275,7 @@ impl Gguf {
                 element.block_len()
             )));
         }
-        let row_bytes = cols / element.block_len() * element.block_bytes();
+        let row_bytes = (cols / element.block_len()).saturating_mul(element.block_bytes());
         let start = part.header.data_start.saturating_add(info.offset) as usize;
         let bytes = rows
             .checked_mul(row_bytes)
@@ -330,7 +350,7 @@ impl Gguf {
         let wide = match element {
             GgufElement::Candle(dtype) => by_candle(dtype)
                 .map_err(|cause| broken(format!("cannot be read: {}", first_line(&cause))))?,
-            _ => element.widen(&raw).expect("all but candle's types are widened here"),
+            _ => element.widen(&raw).ok_or_else(|| broken("cannot be read".to_owned()))?,
         };
         let matrix = Matrix::new(rows, cols, Elements::F32(wide.into()))?;
         Ok(match element {
@@ -369,6 +389,10 @@ impl Tensors for Gguf {
     fn stored_bytes(&self) -> Option<u64> {
         let data = |part: &Part| (part.bytes.len() as u64).saturating_sub(part.header.data_start);
         Some(self.parts.iter().map(data).sum())
+    }
+
+    fn intact(&self) -> Result<()> {
+        self.parts.iter().try_for_each(|part| part.bytes.intact())
     }
 
     fn stored_name(&self, name: &str) -> String {

@@ -11,6 +11,7 @@ use candle_core::quantized::gguf_file::Value;
 use super::element::GgufElement;
 use super::metadata::Type;
 use crate::error::shortened;
+use crate::numbers::count;
 
 /// What a header says.
 #[derive(Debug)]
@@ -45,12 +46,15 @@ impl TensorInfo {
 
 const LONGEST_SHAPE: u32 = 4;
 const DEEPEST_LIST: usize = 64;
+/// Values of metadata that are kept, each in 32 bytes of memory. The largest vocabularies have a
+/// million tokens and merges, and some numbers for each.
+const MOST_VALUES: usize = 8 << 20;
 const USUAL_ALIGNMENT: u64 = 32;
 
 impl Header {
     /// Reads the header at the start of a file; an error ends a sentence that names the file.
     pub fn read(file: &[u8]) -> Result<Self, String> {
-        let mut reader = Reader { file, at: 0, long_counts: true };
+        let mut reader = Reader { file, at: 0, long_counts: true, values: 0 };
         if reader.take(4)? != b"GGUF" {
             return Err("it does not begin with GGUF".to_owned());
         }
@@ -134,6 +138,8 @@ struct Reader<'a> {
     at: usize,
     /// Counts have eight bytes; four in version 1.
     long_counts: bool,
+    /// Values that were read.
+    values: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -152,7 +158,8 @@ impl<'a> Reader<'a> {
     }
 
     fn bytes<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        Ok(self.take(N)?.try_into().expect("as many bytes as were taken"))
+        let taken = self.take(N)?;
+        taken.first_chunk().copied().ok_or_else(|| "its header ends too early".to_owned())
     }
 
     fn u32(&mut self) -> Result<u32, String> {
@@ -194,6 +201,13 @@ impl<'a> Reader<'a> {
                 // A list takes no memory for elements that the file cannot hold.
                 let mut list = Vec::new();
                 for _ in 0..len {
+                    self.values += 1;
+                    if self.values > MOST_VALUES {
+                        return Err(format!(
+                            "its metadata holds more than {} values",
+                            count(MOST_VALUES)
+                        ));
+                    }
                     list.push(self.value(kind, depth + 1)?);
                 }
                 Value::Array(list)

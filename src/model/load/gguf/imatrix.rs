@@ -68,7 +68,9 @@ impl Imatrix {
                 "{name}: expected an importance matrix in GGUF form, found another format (llama-imatrix makes it of older files: --in-file OLD -o NEW.gguf)"
             )));
         }
-        let header = Header::read(&bytes)
+        let read = Header::read(&bytes);
+        bytes.intact()?;
+        let header = read
             .map_err(|cause| Error::input(format!("{name} is no readable GGUF file: {cause}")))?;
         let kind = match header.metadata.get("general.type") {
             Some(Value::String(kind)) => kind.as_str(),
@@ -153,6 +155,7 @@ impl Imatrix {
         let bytes = bytes.ok_or_else(|| wrong("reaches beyond the end of the file".to_owned()))?;
         let numbers = bytes.as_chunks::<4>().0.iter().map(|&four| f32::from_le_bytes(four));
         let numbers: Vec<f32> = numbers.collect();
+        self.bytes.intact()?;
         match numbers.iter().find(|number| !(number.is_finite() && **number >= 0.0)) {
             Some(bad) => Err(wrong(format!("has {bad}, expected numbers of at least 0"))),
             None => Ok(numbers),

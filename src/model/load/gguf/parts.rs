@@ -44,7 +44,9 @@ impl Part {
     fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         let bytes = Bytes::open(path)?;
-        let header = Header::read(&bytes).map_err(|cause| {
+        let read = Header::read(&bytes);
+        bytes.intact()?;
+        let header = read.map_err(|cause| {
             let cause = match bytes.starts_with(b"GGUF") {
                 true => cause,
                 false => file_kind::mistaken(&bytes).unwrap_or(cause),
@@ -144,7 +146,7 @@ pub(super) fn open(path: &Path) -> Result<Vec<Part>> {
 
 /// Refuses parts of different models.
 fn agree(parts: &[Part]) -> Result<()> {
-    let (first, rest) = parts.split_first().expect("a model has at least one part");
+    let Some((first, rest)) = parts.split_first() else { return Ok(()) };
     let mut owner = std::collections::HashMap::new();
     for part in parts {
         for tensor in part.header.tensors.keys() {

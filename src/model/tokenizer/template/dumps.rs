@@ -67,7 +67,7 @@ fn write(out: &mut String, value: &Value, layout: &Layout, depth: usize) -> Resu
         ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
         ValueKind::Number => out.push_str(&number(value)),
         ValueKind::String => text(out, value.as_str().unwrap_or_default(), layout.ascii),
-        ValueKind::Seq if value.is_tuple() || values::is_list(value) => {
+        ValueKind::Seq if values::is_tuple(value) || values::is_list(value) => {
             let items: Vec<Value> = value.try_iter()?.collect();
             block(out, ['[', ']'], items.len(), layout, depth, |out, at| {
                 write(out, &items[at], layout, depth + 1)

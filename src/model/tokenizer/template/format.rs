@@ -7,6 +7,7 @@ use minijinja::{Error, State};
 use super::budget::spend;
 use super::given::{GivenArguments, wrong};
 use super::print;
+use super::values::is_tuple;
 
 /// The widest field.
 const WIDEST: i64 = 1 << 20;
@@ -14,7 +15,7 @@ const WIDEST: i64 = 1 << 20;
 /// `text % value`.
 pub fn percent(state: &State<'_, '_>, text: &str, value: &Value) -> Result<String, Error> {
     let list: Vec<Value> =
-        if value.is_tuple() { value.try_iter()?.collect() } else { vec![value.clone()] };
+        if is_tuple(value) { value.try_iter()?.collect() } else { vec![value.clone()] };
     let mut values = list.into_iter();
     let mut next = || values.next().ok_or_else(|| wrong("`%`: not enough values"));
     let is_map = value.kind() == ValueKind::Map;
@@ -77,7 +78,7 @@ pub fn percent(state: &State<'_, '_>, text: &str, value: &Value) -> Result<Strin
     }
     out.push_str(rest);
     // An empty list or a dictionary may be left over.
-    let may_be_left = is_map || is_named || value.kind() == ValueKind::Seq && !value.is_tuple();
+    let may_be_left = is_map || is_named || value.kind() == ValueKind::Seq && !is_tuple(value);
     if values.next().is_some() && !may_be_left {
         return Err(wrong("`%`: not all values were used"));
     }

@@ -5,7 +5,7 @@ use minijinja::{Error, State};
 
 use super::budget::spend;
 use super::given::wrong;
-use super::values::{Generator, Method, Range, View, ViewKind, is_list, items, name_of};
+use super::values::{Generator, Method, Range, View, ViewKind, is_list, is_tuple, items, name_of};
 use super::{filters, format, methods, print};
 
 /// The filters that `syntax` puts in the place of operators. No template can name them.
@@ -70,7 +70,7 @@ pub fn add(left: &Value, right: &Value) -> Result<Value, Error> {
     if is_list(left) && is_list(right) {
         return Ok(left.try_iter()?.chain(right.try_iter()?).collect());
     }
-    if left.is_tuple() && right.is_tuple() {
+    if is_tuple(left) && is_tuple(right) {
         let items: Vec<Value> = left.try_iter()?.chain(right.try_iter()?).collect();
         return Ok(Value::from(Tuple::from(items)));
     }
@@ -128,7 +128,7 @@ pub fn equal(left: &Value, right: &Value) -> Result<bool, Error> {
     match kind(left) {
         ValueKind::Seq => {
             let is_range = |value: &Value| value.downcast_object_ref::<Range>().is_some();
-            if left.is_tuple() != right.is_tuple() || is_range(left) != is_range(right) {
+            if is_tuple(left) != is_tuple(right) || is_range(left) != is_range(right) {
                 return Ok(false);
             }
             if left.len() != right.len() {
@@ -194,7 +194,7 @@ pub fn order(
     if let (Some(a), Some(b)) = (left.as_str(), right.as_str()) {
         return Ok(Some(a.cmp(b)));
     }
-    let lists = is_list(left) && is_list(right) || left.is_tuple() && right.is_tuple();
+    let lists = is_list(left) && is_list(right) || is_tuple(left) && is_tuple(right);
     if !lists {
         return Err(mismatch(operator, left, right));
     }
@@ -240,7 +240,7 @@ pub fn contains(container: &Value, item: &Value) -> Result<bool, Error> {
             Err(wrong("`in` does not take a namespace"))
         }
         ValueKind::Map => match item.kind() {
-            ValueKind::Seq | ValueKind::Map if !item.is_tuple() => {
+            ValueKind::Seq | ValueKind::Map if !is_tuple(item) => {
                 Err(wrong(format!("{} cannot be a key", name_of(item))))
             }
             _ => Ok(container.try_iter()?.any(|key| key == *item)),

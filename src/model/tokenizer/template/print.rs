@@ -6,7 +6,7 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
 use super::budget::spend;
-use super::values::{Range, View, ViewKind};
+use super::values::{Range, View, ViewKind, is_tuple};
 
 /// The deepest nesting that is printed; Python stops near it too.
 const DEEPEST: usize = 900;
@@ -77,7 +77,7 @@ fn write(out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
         }
         ValueKind::Seq => {
             let items: Vec<Value> = value.try_iter()?.collect();
-            match (value.is_tuple(), &items[..]) {
+            match (is_tuple(value), &items[..]) {
                 (true, [one]) => {
                     out.push('(');
                     write(out, one, depth + 1)?;

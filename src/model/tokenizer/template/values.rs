@@ -48,6 +48,33 @@ impl Object for View {
     }
 }
 
+/// A group of `groupby`: a tuple whose two parts have names.
+#[derive(Debug)]
+pub struct Group {
+    /// What its items have in common.
+    pub grouper: Value,
+    /// A list of its items.
+    pub list: Value,
+}
+
+impl Object for Group {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        match (key.as_i64(), key.as_str()) {
+            (Some(0 | -2), _) | (_, Some("grouper")) => Some(self.grouper.clone()),
+            (Some(1 | -1), _) | (_, Some("list")) => Some(self.list.clone()),
+            _ => None,
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(2)
+    }
+}
+
 /// `range()`.
 #[derive(Debug)]
 pub struct Range {
@@ -191,8 +218,13 @@ impl Object for Joiner {
 /// A list of Python: neither a tuple nor a range.
 pub fn is_list(value: &Value) -> bool {
     value.kind() == ValueKind::Seq
-        && !value.is_tuple()
+        && !is_tuple(value)
         && value.downcast_object_ref::<Range>().is_none()
+}
+
+/// Whether it is a tuple, be it one with names.
+pub fn is_tuple(value: &Value) -> bool {
+    value.is_tuple() || value.downcast_object_ref::<Group>().is_some()
 }
 
 /// What a loop over the value sees. Errors: it is no iterable.
@@ -219,7 +251,7 @@ pub fn name_of(value: &Value) -> &'static str {
         ValueKind::Number if value.is_integer() => "'int'",
         ValueKind::Number => "'float'",
         ValueKind::String => "'str'",
-        ValueKind::Seq if value.is_tuple() => "'tuple'",
+        ValueKind::Seq if is_tuple(value) => "'tuple'",
         ValueKind::Seq if is_list(value) => "'list'",
         ValueKind::Seq => "'range'",
         ValueKind::Map => "'dict'",

@@ -16,6 +16,8 @@ pub(super) struct TableRow {
     pub mask: String,
     /// Its figures, in words.
     pub figures: String,
+    /// The same in a narrow column.
+    pub short: String,
     /// Colour.
     pub role: Role,
 }
@@ -28,14 +30,14 @@ pub(super) fn rows(eval: &Evaluation) -> Vec<TableRow> {
         shown.filter(|row| row.suite != Record::STABILITY).map(scored).collect();
     if let Some(stability) = &figures.stability {
         for rule in &stability.rules {
+            let figures =
+                format!("agree to {:.3}, halves of one to {:.3}", rule.between, rule.within);
             rows.push(TableRow {
                 name: format!("texts, {}", rule.rule),
                 ctx: stability.ctx,
                 mask: String::new(),
-                figures: format!(
-                    "agree to {:.3}, halves of one to {:.3}",
-                    rule.between, rule.within
-                ),
+                short: figures.clone(),
+                figures,
                 role: Role::Text,
             });
         }
@@ -45,6 +47,7 @@ pub(super) fn rows(eval: &Evaluation) -> Vec<TableRow> {
                 ctx: stability.ctx,
                 mask: mask.mask.clone(),
                 figures: format!("KLD {}: {}", nats(verdict.kld), verdict.sentence),
+                short: verdict.sentence.clone(),
                 role: Role::Text,
             }));
         }
@@ -63,7 +66,7 @@ fn scored(row: &Row) -> TableRow {
             row.dense_score
         ),
         None if row.informative => format!(
-            "{:>5.1} of {:>5.1} · −{} +{} of {} · p {:.2}",
+            "{:>5.1} of {:>5.1} · −{} +{} of {} · p {:.3}",
             row.score,
             row.dense_score,
             row.lost,
@@ -78,5 +81,14 @@ fn scored(row: &Row) -> TableRow {
         (None, true) if row.lost > row.won && row.p < 0.05 => Role::Bad,
         _ => Role::Text,
     };
-    TableRow { name: row.task.clone(), ctx: row.ctx, mask: row.mask.clone(), figures, role }
+    let short = match &row.kl {
+        Some(kl) => format!("KLD {} top {:.1} %", nats(kl.kld.mean), kl.same_top.mean),
+        None if row.informative => format!(
+            "{:.0}/{:.0} −{} +{} p {:.3}",
+            row.score, row.dense_score, row.lost, row.won, row.p
+        ),
+        None => format!("{:.0}/{:.0} dense fails", row.score, row.dense_score),
+    };
+    let (name, mask) = (row.task.clone(), row.mask.clone());
+    TableRow { name, ctx: row.ctx, mask, figures, short, role }
 }

@@ -9,7 +9,8 @@ use crate::eval::prompt::Protocol;
 use crate::eval::recall::RecallTask;
 use crate::eval::run::{Figures, Suite};
 use crate::eval::worker::LostSample;
-use crate::numbers::count;
+use crate::mask::CachePlan;
+use crate::numbers::{count, parse_tokens};
 
 /// A setting of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +68,12 @@ impl EvalField {
         }
     }
 
-    /// Whether its value is typed; other values change in steps.
+    /// Whether its value can be typed; those of the others are chosen.
+    pub fn is_typed(self) -> bool {
+        !matches!(self, Self::Suite | Self::Task | Self::Question)
+    }
+
+    /// Whether its value is a text; others change in steps.
     pub fn is_text(self) -> bool {
         matches!(self, Self::Text | Self::Out)
     }
@@ -88,6 +94,10 @@ const SUITES: [(Suite, &str); 4] = [
 
 /// Shortest context that can be chosen.
 const LEAST_CONTEXT: usize = 256;
+
+const MOST_LENGTHS: usize = 4;
+const MOST_SAMPLES: usize = 1000;
+const MOST_CHUNKS: usize = 1000;
 
 /// The values of the form.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,9 +173,9 @@ impl EvalForm {
             EvalField::Context => {
                 self.context = doubled(self.context).clamp(LEAST_CONTEXT.min(most), most)
             }
-            EvalField::Lengths => self.lengths = one_more(self.lengths).clamp(1, 4),
-            EvalField::Samples => self.samples = doubled(self.samples).clamp(1, 640),
-            EvalField::Chunks => self.chunks = one_more(self.chunks).clamp(1, 64),
+            EvalField::Lengths => self.lengths = one_more(self.lengths).clamp(1, MOST_LENGTHS),
+            EvalField::Samples => self.samples = doubled(self.samples).clamp(1, MOST_SAMPLES),
+            EvalField::Chunks => self.chunks = one_more(self.chunks).clamp(1, MOST_CHUNKS),
             EvalField::Question => {
                 self.protocol = if up { Protocol::Prompt } else { Protocol::After };
             }
@@ -174,6 +184,16 @@ impl EvalForm {
                     if up { self.seed.saturating_add(1) } else { self.seed.saturating_sub(1) }
             }
             EvalField::Text | EvalField::Out => {}
+        }
+    }
+
+    /// The first value of a field that is chosen.
+    pub fn first(&mut self, field: EvalField) {
+        match field {
+            EvalField::Suite => self.suite = SUITES[0].0,
+            EvalField::Task => self.task = None,
+            EvalField::Question => self.protocol = Protocol::After,
+            _ => {}
         }
     }
 
@@ -195,16 +215,45 @@ impl EvalForm {
             }
             .to_owned(),
             EvalField::Seed => self.seed.to_string(),
-            EvalField::Text if self.text.is_empty() => "fetched".to_owned(),
+            EvalField::Text if self.text.is_empty() => "(fetched)".to_owned(),
             EvalField::Text => self.text.clone(),
-            EvalField::Out if self.out.is_empty() => "none".to_owned(),
+            EvalField::Out if self.out.is_empty() => "(not written)".to_owned(),
             EvalField::Out => self.out.clone(),
         }
     }
 
     /// The text of a typed field.
-    pub fn text_of(&self, field: EvalField) -> &str {
-        if field == EvalField::Out { &self.out } else { &self.text }
+    pub fn text_of(&self, field: EvalField) -> String {
+        match field {
+            EvalField::Out => self.out.clone(),
+            EvalField::Text => self.text.clone(),
+            EvalField::Context => self.context.to_string(),
+            EvalField::Chunks => self.chunks.to_string(),
+            other => self.value(other),
+        }
+    }
+
+    /// Takes what was typed; a number outside its bounds becomes the nearest. `most` is the model's
+    /// longest context.
+    ///
+    /// # Errors
+    /// What a number should have been.
+    pub fn take(&mut self, field: EvalField, text: &str, most: usize) -> Result<(), String> {
+        let number = || {
+            let wrong = || format!("{}: expected a number such as 8 or 2k", field.name());
+            parse_tokens(text).ok_or_else(wrong)
+        };
+        match field {
+            EvalField::Out => self.out = text.to_owned(),
+            EvalField::Text => self.text = text.to_owned(),
+            EvalField::Context => self.context = number()?.clamp(LEAST_CONTEXT.min(most), most),
+            EvalField::Lengths => self.lengths = number()?.clamp(1, MOST_LENGTHS),
+            EvalField::Samples => self.samples = number()?.clamp(1, MOST_SAMPLES),
+            EvalField::Chunks => self.chunks = number()?.clamp(1, MOST_CHUNKS),
+            EvalField::Seed => self.seed = number()? as u64,
+            EvalField::Suite | EvalField::Task | EvalField::Question => {}
+        }
+        Ok(())
     }
 
     /// Texts as `kscope eval --text` names them: separated by commas.
@@ -253,6 +302,8 @@ pub struct Evaluation {
     pub newest: String,
     /// Results that were here when the run began.
     pub held: usize,
+    /// What is evaluated, by name.
+    pub masks: Vec<(String, CachePlan)>,
     /// When the run began, and when its first sample began, in milliseconds since the start.
     pub began_ms: (f64, f64),
     /// When the run ended, in milliseconds since the start.
@@ -277,6 +328,7 @@ impl Default for Evaluation {
             generation: 0,
             newest: String::new(),
             held: 0,
+            masks: Vec::new(),
             began_ms: (0.0, 0.0),
             ended_ms: None,
             figures: None,
@@ -293,13 +345,14 @@ impl Evaluation {
         matches!(self.part, EvalPart::Preparing | EvalPart::Samples(..))
     }
 
-    /// Clears the last run and begins a new one.
-    pub fn begin(&mut self, generation: u64, now_ms: f64) {
+    /// Clears the last run and begins a new one, of these masks.
+    pub fn begin(&mut self, generation: u64, masks: Vec<(String, CachePlan)>, now_ms: f64) {
         let (form, field) = (self.form.clone(), self.field);
         *self = Self {
             form,
             field,
             generation,
+            masks,
             part: EvalPart::Preparing,
             began_ms: (now_ms, now_ms),
             ..Self::default()

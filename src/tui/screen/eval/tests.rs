@@ -263,6 +263,51 @@ fn a_lost_sample_opens_in_ab() {
 }
 
 #[test]
+fn a_sample_opens_under_the_mask_that_lost_it() {
+    let mut state = on_screen();
+    evaluating(&mut state);
+    let other = state.other.as_ref().unwrap().clone();
+    tell(&mut state, EvalTold::Lost(Box::new(LostSample { mask: other.label, ..lost(6) })));
+    state.screens.eval.picked = 6;
+    let effects = act(&mut state, Command::Open);
+    let [Effect::Engine(EngineOrder::Retune(retune)), Effect::Engine(EngineOrder::Start(start))] =
+        &effects[..]
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(retune.mask.plan, other.plan);
+    assert_eq!(start.prompt, Prompt::Tokens(vec![3, 1, 4, 1, 5]));
+}
+
+#[test]
+fn numbers_are_typed_and_other_values_go_round() {
+    let mut state = on_screen();
+    for (field, typed, value) in [
+        (EvalField::Context, "2k", "2,048"),
+        (EvalField::Samples, "33", "33"),
+        (EvalField::Seed, "7", "7"),
+        (EvalField::Chunks, "0", "1 of a text"),
+        (EvalField::Lengths, "9", "4"),
+        (EvalField::Samples, "many", "33"),
+    ] {
+        state.screens.eval.field = field;
+        act(&mut state, Command::EditField);
+        (0..9).for_each(|_| drop(key(&mut state, KeyCode::Backspace)));
+        letters(&mut state, typed);
+        key(&mut state, KeyCode::Enter);
+        assert_eq!(state.screens.eval.form.value(field), value);
+    }
+    assert!(state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("samples")));
+    state.screens.eval.field = EvalField::Suite;
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        act(&mut state, Command::EditField);
+        seen.push(state.screens.eval.form.value(EvalField::Suite));
+    }
+    assert_eq!(seen, ["text", "stability", "all", "recall"]);
+}
+
+#[test]
 fn the_mouse_selects_fields() {
     let mut state = on_screen();
     let form = layout::parts(crate::tui::app::areas::areas(&state).main).form;
@@ -270,7 +315,7 @@ fn the_mouse_selects_fields() {
     super::update::press(&mut state, press(false));
     assert_eq!(state.screens.eval.field, EvalField::ALL[4]);
     super::update::press(&mut state, press(true));
-    assert_eq!(state.screens.eval.form.samples, 20);
+    assert_eq!(state.context(), KeyContext::Field, "its number can be typed");
 }
 
 #[test]

@@ -5,8 +5,9 @@ use tui_input::backend::crossterm::EventHandler;
 use tui_input::{Input, InputRequest};
 
 use crate::decode::worker::Prompt;
+use crate::decode::worker::event::MaskInfo;
 use crate::eval::worker::{EvalNews, EvalOrder, EvalTold};
-use crate::mask::CachePlan;
+use crate::mask::{CachePlan, Window};
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
 use crate::tui::app::keys::KeyContext;
@@ -15,6 +16,8 @@ use crate::tui::app::state::{Dirty, State};
 use crate::tui::screen::eval::layout;
 use crate::tui::screen::eval::results;
 use crate::tui::screen::eval::state::{EvalField, EvalPart};
+use crate::tui::screen::tune::edit::adopt;
+use crate::tui::screen::tune::state::Tuning;
 use crate::tui::screen::{Press, Screen, Typed, Wheel};
 
 /// Runs a command of the screen.
@@ -78,7 +81,7 @@ pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
     state.screens.eval.field = field;
     state.screens.eval.typing = None;
     if press.is_double {
-        edit(state, if field.is_text() { Command::EditField } else { Command::More });
+        edit(state, if field.is_typed() { Command::EditField } else { Command::More });
     }
     Vec::new()
 }
@@ -95,16 +98,24 @@ fn edit(state: &mut State, command: Command) {
         Command::Less | Command::More if !eval.field.is_text() => {
             eval.form.step(eval.field, command == Command::More, most);
         }
-        Command::EditField if eval.field.is_text() => {
-            eval.typing = Some(Input::from(eval.form.text_of(eval.field).to_owned()));
+        Command::EditField if eval.field.is_typed() => {
+            eval.typing = Some(Input::from(eval.form.text_of(eval.field)));
+            if eval.field == EvalField::Text {
+                state.tell("several texts are separated by commas", false);
+            }
         }
-        Command::EditField => state.tell("[ and ] change this value", false),
+        // A chosen value goes on to the next, and after the last to the first.
+        Command::EditField => {
+            let before = eval.form.clone();
+            eval.form.step(eval.field, true, most);
+            if eval.form == before {
+                eval.form.first(eval.field);
+            }
+        }
         Command::Submit => {
             let Some(input) = eval.typing.take() else { return };
-            let text = input.value().trim().to_owned();
-            match eval.field {
-                EvalField::Out => eval.form.out = text,
-                _ => eval.form.text = text,
+            if let Err(sentence) = eval.form.take(eval.field, input.value().trim(), most) {
+                state.tell(sentence, true);
             }
         }
         _ => {}
@@ -173,7 +184,7 @@ fn start(state: &mut State) -> Vec<Effect> {
         texts: form.texts(),
         out: form.folder(),
     };
-    state.screens.eval.begin(order.generation, state.now_ms);
+    state.screens.eval.begin(order.generation, order.masks.clone(), state.now_ms);
     vec![Effect::Evaluate(Box::new(order))]
 }
 
@@ -186,7 +197,8 @@ fn cancel(state: &mut State) -> Vec<Effect> {
     vec![Effect::CancelEvaluation]
 }
 
-/// Decodes the selected lost sample on both sides.
+/// Decodes the selected lost sample on both sides, under the mask that lost it: the mask at work may
+/// be another by now.
 fn open(state: &mut State) -> Vec<Effect> {
     let eval = &state.screens.eval;
     let Some(lost) = eval.lost.get(eval.picked) else {
@@ -197,10 +209,29 @@ fn open(state: &mut State) -> Vec<Effect> {
         state.tell("a recording takes no prompt", false);
         return Vec::new();
     }
-    state.plan.prompt = Prompt::Tokens(lost.prompt.clone());
+    let known = eval.masks.iter().find(|(name, _)| *name == lost.mask);
+    let at_work = state.model.as_ref().map(|model| model.plan());
+    let own = known.filter(|(_, plan)| at_work != Some(plan)).cloned();
+    let prompt = Prompt::Tokens(lost.prompt.clone());
+    let mut effects = Vec::new();
+    if let Some((name, plan)) = own {
+        if state.screens.tune.as_ref().is_some_and(Tuning::is_unsaved) {
+            state.tell(
+                format!("{name} lost this sample, and the mask at work is not saved: save it (w) or go back (R on Tune), then open"),
+                false,
+            );
+            return Vec::new();
+        }
+        let window = state.model.as_ref().map_or_else(Window::default, |model| model.info.window);
+        effects = adopt(state, MaskInfo::named(&name, plan), window);
+        state.tell(format!("side B has {name} now; the cut comes after the question here"), false);
+    } else {
+        state.tell("both sides answer this sample; the cut comes after the question here", false);
+    }
+    state.plan.prompt = prompt;
     state.screen = Screen::Ab;
-    state.tell("both sides answer this sample; the cut comes after the question here", false);
-    state.rerun()
+    effects.extend(state.rerun());
+    effects
 }
 
 /// Takes news of a run. News of an earlier run change nothing.

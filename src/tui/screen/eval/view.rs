@@ -81,10 +81,13 @@ fn tail(text: &str, width: usize) -> String {
     text.chars().skip(skip).collect()
 }
 
-/// A duration in minutes and seconds.
+/// A duration in minutes and seconds, and in hours where it takes any.
 fn time(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
-    format!("{}:{:02}", seconds / 60, seconds % 60)
+    match seconds / 3600 {
+        0 => format!("{}:{:02}", seconds / 60, seconds % 60),
+        hours => format!("{hours} h {} min", seconds / 60 % 60),
+    }
 }
 
 /// What the run is doing, and its colour.
@@ -248,10 +251,18 @@ fn table(state: &State, area: Rect, buffer: &mut Buffer) {
     pane.title("score of dense's · lost, won", &note);
     let masks = eval.figures.as_ref().map_or(0, |figures| figures.run.masks.len());
     let name_width = if area.width >= 64 { 16 } else { 14 };
+    let room = usize::from(area.width).saturating_sub(name_width + 8);
     for row in &rows[start..end] {
-        let mask = if masks > 1 { format!("{} · ", row.mask) } else { String::new() };
         let name = fitted(row.name.clone(), name_width);
-        let text = format!("{name:<name_width$} {:>6} {mask}{}", count(row.ctx), row.figures);
+        let (whole, short) = match masks > 1 {
+            true => {
+                (format!("{} · {}", row.mask, row.figures), format!("{} · {}", row.short, row.mask))
+            }
+            false => (row.figures.clone(), row.short.clone()),
+        };
+        // Where something must be cut, the mask's name comes last.
+        let figures = if whole.chars().count() <= room { whole } else { short };
+        let text = format!("{name:<name_width$} {:>6} {figures}", count(row.ctx));
         let text = fitted(text, usize::from(area.width));
         pane.line(Line::styled(text, theme.style(row.role)));
     }

@@ -210,7 +210,7 @@ pub enum LearningPart {
     Check(f32),
     /// The run has ended.
     Done,
-    /// The run was cancelled and can be resumed.
+    /// The run was cancelled.
     Cancelled,
     /// The run failed, for this reason.
     Failed(String),

@@ -234,7 +234,7 @@ fn a_learning_is_cancelled_and_gone_on_from() {
     learning(&mut state, 30);
     assert_eq!(press(&mut state, "x"), [Effect::CancelLearning]);
     assert!(state.screens.learn.runs(), "until the learning says so");
-    tell_learning(&mut state, Told::Cancelled);
+    tell_learning(&mut state, Told::Cancelled { resumes: true });
     assert_eq!(state.screens.learn.part, LearningPart::Cancelled);
     let effects = press(&mut state, "R");
     let order = ordered(&effects);

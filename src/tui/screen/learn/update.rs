@@ -185,9 +185,15 @@ pub fn take(state: &mut State, notice: Notice) {
             learning.enter(LearningPart::Done, now);
             state.tell(sentence, false);
         }
-        Told::Cancelled => {
+        Told::Cancelled { resumes } => {
             learning.enter(LearningPart::Cancelled, now);
-            state.tell("learning was stopped; it can be gone on from", false);
+            let sentence = match resumes {
+                true => "learning was stopped; it can be gone on from",
+                false => {
+                    "learning was stopped before its first update: there is nothing to go on from"
+                }
+            };
+            state.tell(sentence, false);
         }
         Told::Failed(sentence) => {
             learning.enter(LearningPart::Failed(sentence.clone()), now);

@@ -5,7 +5,9 @@ use minijinja::{Error, State, filters};
 
 use super::order::at_path;
 use crate::model::tokenizer::template::given::{GivenArguments, wrong};
-use crate::model::tokenizer::template::values::{Generator, Range, View, is_list, items, name_of};
+use crate::model::tokenizer::template::values::{
+    Generator, Group, Range, View, is_list, items, name_of,
+};
 use crate::model::tokenizer::template::{methods, operators, print};
 
 /// minijinja's filter of that name; what it gives can be read once, as in Python.
@@ -27,7 +29,13 @@ pub fn once(state: &mut State<'_, '_>, args: &[Value], name: &str) -> Result<Val
 pub fn grouped(state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
     let mut args = args.to_vec();
     args[0] = Value::from(items(&args[0])?);
-    Value::from_function(filters::groupby).call(state, &args)
+    let groups = Value::from_function(filters::groupby).call(state, &args)?;
+    // Those that minijinja gives hold their items in something that cannot be printed or indexed.
+    let group = |group: Value| {
+        let list = Value::from(group.get_attr("list")?.try_iter()?.collect::<Vec<_>>());
+        Ok(Value::from_object(Group { grouper: group.get_attr("grouper")?, list }))
+    };
+    groups.try_iter()?.map(group).collect::<Result<Vec<_>, Error>>().map(Value::from)
 }
 
 pub fn list(args: &[Value]) -> Result<Value, Error> {

@@ -6,7 +6,7 @@ use minijinja::value::{Tuple, Value, ValueKind};
 use super::lists;
 use crate::model::tokenizer::template::given::{GivenArguments, wrong};
 use crate::model::tokenizer::template::operators;
-use crate::model::tokenizer::template::values::{Generator, items, name_of};
+use crate::model::tokenizer::template::values::{Generator, is_tuple, items, name_of};
 
 /// The attribute of an item: names and numbers with dots between.
 pub fn at_path(item: &Value, path: &Value) -> Result<Value, Error> {
@@ -113,7 +113,7 @@ pub fn unique(args: &[Value]) -> Result<Value, Error> {
     let mut seen = std::collections::HashSet::new();
     let mut kept = Vec::new();
     for (key, item) in keyed(&args[0], attribute.as_ref(), cased)? {
-        if matches!(key.kind(), ValueKind::Seq | ValueKind::Map) && !key.is_tuple() {
+        if matches!(key.kind(), ValueKind::Seq | ValueKind::Map) && !is_tuple(&key) {
             return Err(wrong(format!("{} cannot be told apart", name_of(&key))));
         }
         // True and 1 are one, as are 1 and 1.0.

@@ -5,7 +5,7 @@ use minijinja::{Error, ErrorKind, State};
 
 use crate::model::tokenizer::template::given::{GivenArguments, wrong};
 use crate::model::tokenizer::template::operators::equal;
-use crate::model::tokenizer::template::values::{View, ViewKind};
+use crate::model::tokenizer::template::values::{View, ViewKind, is_tuple};
 
 pub fn of_list(list: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
     let given = GivenArguments::of(args)?;
@@ -29,7 +29,7 @@ pub fn of_list(list: &Value, method: &str, args: &[Value]) -> Result<Value, Erro
             }
             Ok(Value::from(count))
         }
-        "copy" if !list.is_tuple() => {
+        "copy" if !is_tuple(list) => {
             given.end(0)?;
             Ok(list.try_iter()?.collect())
         }

@@ -4,7 +4,7 @@ use minijinja::value::Value;
 use minijinja::{Error, State};
 
 use crate::model::tokenizer::template::given::{GivenArguments, wrong};
-use crate::model::tokenizer::template::values::{items, name_of};
+use crate::model::tokenizer::template::values::{is_tuple, items, name_of};
 
 pub fn count(text: &str, given: &GivenArguments) -> Result<Value, Error> {
     let what = given.needed_text(0, "sub")?;
@@ -43,7 +43,7 @@ pub fn has_edge(text: &str, given: &GivenArguments, is_start: bool) -> Result<Va
             if is_start { within.starts_with(what) } else { within.ends_with(what) }
         }))
     };
-    if !what.is_tuple() {
+    if !is_tuple(&what) {
         return fits(&what).map(Value::from);
     }
     let mut any = false;
