@@ -1,7 +1,8 @@
 // Flash decoding over a pruned cache, and the merge of its parts.
 //
-// A block takes one work item: the query heads of one KV head of one sequence over a range of rows
-// of the window or of the middle. Each warp goes through tiles of 16 rows with its own two stages
+// A work item is the query heads of one KV head of one sequence over a range of rows of the window or
+// of the middle. The grid has a fixed number of blocks, which take items in turn until none is left:
+// the number of items is in memory, so that a recorded launch serves every plan. Each warp goes through tiles of 16 rows with its own two stages
 // of shared memory and its own running softmax, so the loop needs no barrier across warps; the only
 // one comes after the loop. The products run on the tensor cores, with the (up to 8) query heads of
 // the group as the dimension of 8:
@@ -87,12 +88,19 @@ KX_DEVICE float sum_of_rows(float x) {
     return x + __shfl_xor_sync(0xffffffffu, x, 16);
 }
 
+// The result of a work item without rows.
+template <int D>
+KX_DEVICE void write_nothing(const DecodeParams& params, float* to) {
+    for (u32 i = threadIdx.x; i < params.group * (D + 2); i += DecodeShape<D>::THREADS) to[i] = i < params.group ? -KX_INFINITY : 0.0f;
+}
+
 template <class T, int D>
-KX_DEVICE void decode(const DecodeParams& params) {
+KX_DEVICE void decode_item(const DecodeParams& params, u32 index) {
     using Shape = DecodeShape<D>;
     constexpr int STEPS = D / 16;
     const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    const WorkItem item = ((const WorkItem*)params.items)[blockIdx.x];
+    const WorkItem item = ((const WorkItem*)params.items)[index];
+    float* to = (float*)params.partials + (u64)index * params.group * (D + 2);
     const SequenceState& state = ((const SequenceState*)params.states)[item.sequence];
     const HeadLayout& head = head_layout(state, params.layer, params.kv_heads, item.kv_head);
 
@@ -101,6 +109,8 @@ KX_DEVICE void decode(const DecodeParams& params) {
     rows.head = &head;
     rows.middle = item.part == MIDDLE;
     rows.channels = rows.middle ? head.padded : D;
+    // A dropped head has no rows in the middle, whatever a plan says.
+    if (rows.channels == 0) return write_nothing<D>(params, to);
     rows.start = state.middle % state.ring;
     rows.keys = window_rows(state, params.layer, params.kv_heads, item.kv_head, 0, D);
     rows.values = window_rows(state, params.layer, params.kv_heads, item.kv_head, 1, D);
@@ -109,25 +119,30 @@ KX_DEVICE void decode(const DecodeParams& params) {
     const u32 steps = (rows.channels + 15) / 16;
     const u32 pitch = (rows.channels / 8 | 1) * 16;
 
+    // The first copies are started before anything else is read.
+    u8* own = kx_shared() + warp * Shape::WARP;
+    constexpr u32 STRIDE = Shape::WARPS * ROWS;
+    u32 tile = item.first + warp * ROWS;
+    if (tile < end) load_tile<D>(own, rows, tile, min((u32)ROWS, end - tile), pitch, lane);
+    kx_copies_commit();
+
     // Queries of the stored channels as the second operand: channels along the register, query
-    // heads along the lanes.
+    // heads along the lanes. Every load is made, from a place that exists, so that none waits for
+    // another; what is not wanted becomes zero.
     u32 queries[STEPS][2];
-    const u32 query_head = lane / 4;
-    const u16* q = (const u16*)params.q + ((u64)(item.sequence * params.kv_heads + item.kv_head) * params.group + query_head) * D;
+    const u32 query_head = lane / 4, wanted = query_head < params.group ? (rows.middle ? head.kept : D) : 0;
+    const u16* q = (const u16*)params.q +
+                   ((u64)(item.sequence * params.kv_heads + item.kv_head) * params.group + min(query_head, params.group - 1)) * D;
     const u8* kept = (const u8*)head.channels;
 #pragma unroll
     for (int step = 0; step < STEPS; step++) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            u32 pair = 0;
-#pragma unroll
-            for (int k = 0; k < 2; k++) {
-                const u32 at = step * 16 + half * 8 + lane % 4 * 2 + k;
-                if (query_head < params.group && at < (rows.middle ? head.kept : D)) {
-                    pair |= (u32)q[rows.middle ? kept[at] : at] << 16 * k;
-                }
-            }
-            queries[step][half] = pair;
+            const u32 at = step * 16 + half * 8 + lane % 4 * 2, there = min(at, rows.channels - 2);
+            // Two channels of the list, which starts at an even address.
+            const u32 two = rows.middle ? *(const u16*)(kept + there) : there | (there + 1) << 8;
+            const u32 low = q[two & 0xff], high = q[two >> 8];
+            queries[step][half] = (at < wanted ? low : 0) | (at + 1 < wanted ? high << 16 : 0);
         }
     }
 
@@ -141,12 +156,6 @@ KX_DEVICE void decode(const DecodeParams& params) {
     // of this lane's rows only.
     float largest[2] = {-KX_INFINITY, -KX_INFINITY};
     float total[2] = {0.0f, 0.0f};
-
-    u8* own = kx_shared() + warp * Shape::WARP;
-    constexpr u32 STRIDE = Shape::WARPS * ROWS;
-    u32 tile = item.first + warp * ROWS;
-    if (tile < end) load_tile<D>(own, rows, tile, min((u32)ROWS, end - tile), pitch, lane);
-    kx_copies_commit();
 
     for (u32 turn = 0; tile < end; turn++, tile += STRIDE) {
         const u32 next = tile + STRIDE;
@@ -229,7 +238,6 @@ KX_DEVICE void decode(const DecodeParams& params) {
     }
     __syncthreads();
 
-    float* to = (float*)params.partials + (u64)blockIdx.x * params.group * (D + 2);
     for (u32 i = threadIdx.x; i < params.group * D; i += Shape::THREADS) {
         const u32 of = i / D, channel = i % D;
         float most = -KX_INFINITY;
@@ -250,25 +258,81 @@ KX_DEVICE void decode(const DecodeParams& params) {
     }
 }
 
+template <class T, int D>
+KX_DEVICE void decode(const DecodeParams& params) {
+    const u32 items = *(const u32*)params.count;
+    for (u32 index = blockIdx.x; index < items; index += gridDim.x) {
+        decode_item<T, D>(params, index);
+        // The copies of the next item overwrite what other warps may still add up.
+        __syncthreads();
+    }
+}
+
+struct alignas(8) TwoFloats {
+    float x, y;
+};
+
+template <int D>
+struct CombineShape {
+    static constexpr int THREADS = D > 64 ? 512 : 256;
+    // Threads that add up one item together, two channels each, and how many items that is at once.
+    static constexpr int PAIRS = D / 2;
+    static constexpr int TEAMS = THREADS / PAIRS;
+    // The teams' sums of two channels a thread, then their weights, then the warps' largest scores.
+    static constexpr int SHARED = (TEAMS * D + TEAMS + THREADS / 32) * 4;
+};
+
 // Merges the items of one query head, relative to the largest score of all of them. A head that
-// sees no token gives zeros.
+// sees no token gives zeros. Each team adds up every TEAMS-th item; the teams' sums are added in the
+// order of the teams, so that the result does not depend on timing.
 template <class T, int D>
 KX_DEVICE void combine(const CombineParams& params) {
+    using Shape = CombineShape<D>;
     const u32 head = blockIdx.x, sequence = blockIdx.y, heads = params.kv_heads * params.group;
-    const u32 of = head % params.group, channel = threadIdx.x;
+    const u32 of = head % params.group, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const u32* range = (const u32*)params.ranges + sequence * params.kv_heads + head / params.group;
     const u32 first = range[0], end = range[1];
     const u64 stride = (u64)params.group * (D + 2);
     const float* partials = (const float*)params.partials;
+    float* sums = (float*)kx_shared();
+    float* weights = sums + Shape::TEAMS * D;
+    float* largest = weights + Shape::TEAMS;
+
     float most = -KX_INFINITY;
-    for (u32 item = first; item < end; item++) most = fmaxf(most, partials[item * stride + of]);
-    float sum = 0.0f, weight = 0.0f;
-    for (u32 item = first; item < end; item++) {
-        const float* part = partials + item * stride;
-        const float factor = part[of] == -KX_INFINITY ? 0.0f : kx_exp2(part[of] - most);
-        weight += factor * part[params.group + of];
-        sum += factor * part[2 * params.group + of * D + channel];
+    for (u32 item = first + threadIdx.x; item < end; item += Shape::THREADS) most = fmaxf(most, partials[item * stride + of]);
+    most = largest_of_rows(most);
+    most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
+    most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+    if (lane == 0) largest[warp] = most;
+    __syncthreads();
+    for (int w = 0; w < Shape::THREADS / 32; w++) most = fmaxf(most, largest[w]);
+
+    const u32 team = threadIdx.x / Shape::PAIRS, pair = threadIdx.x % Shape::PAIRS;
+    float sum[2] = {0.0f, 0.0f}, weight = 0.0f;
+    if (team < Shape::TEAMS) {
+#pragma unroll 4
+        for (u32 item = first + team; item < end; item += Shape::TEAMS) {
+            const float* part = partials + item * stride;
+            const float factor = part[of] == -KX_INFINITY ? 0.0f : kx_exp2(part[of] - most);
+            const TwoFloats values = *(const TwoFloats*)(part + 2 * params.group + of * D + pair * 2);
+            weight += factor * part[params.group + of];
+            sum[0] += factor * values.x;
+            sum[1] += factor * values.y;
+        }
+        sums[team * D + pair * 2] = sum[0];
+        sums[team * D + pair * 2 + 1] = sum[1];
+        if (pair == 0) weights[team] = weight;
     }
-    const float result = weight > 0.0f ? sum / weight : 0.0f;
-    ((u16*)params.out)[((u64)sequence * heads + head) * D + channel] = (u16)kx_pack<T>(result, 0.0f);
+    __syncthreads();
+    if (threadIdx.x < Shape::PAIRS) {
+        sum[0] = sum[1] = weight = 0.0f;
+#pragma unroll
+        for (int t = 0; t < Shape::TEAMS; t++) {
+            sum[0] += sums[t * D + pair * 2];
+            sum[1] += sums[t * D + pair * 2 + 1];
+            weight += weights[t];
+        }
+        const float share = weight > 0.0f ? 1.0f / weight : 0.0f;
+        ((u32*)params.out)[(((u64)sequence * heads + head) * D) / 2 + pair] = kx_pack<T>(sum[0] * share, sum[1] * share);
+    }
 }

@@ -7,7 +7,7 @@
     KX_KERNEL(DecodeShape<D>::THREADS, DecodeShape<D>::BLOCKS) decode_##name##_##D(const DecodeParams params) { \
         decode<T, D>(params);                                                                                  \
     }                                                                                                          \
-    KX_KERNEL(D, 1) combine_##name##_##D(const CombineParams params) { combine<T, D>(params); }
+    KX_KERNEL(CombineShape<D>::THREADS, 1) combine_##name##_##D(const CombineParams params) { combine<T, D>(params); }
 
 #ifdef KX_MUTANT
 // The defective copies for the simulator's tests are compiled for one width only.

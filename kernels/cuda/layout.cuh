@@ -43,6 +43,7 @@ struct DecodeParams {
     u64 q;          // T[sequences][kv_heads * group][head_dim], after RoPE
     u64 states;     // SequenceState[sequences]
     u64 items;      // WorkItem[]
+    u64 count;      // u32: how many items there are
     u64 partials;   // f32: per item, group largest scores, group sums of weights, [group][head_dim] weighted values
     u32 layer;
     u32 kv_heads;

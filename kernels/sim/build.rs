@@ -21,13 +21,13 @@ const DEFECTS: &[Defect] = &[
         "kx_copies_wait<1>();",
     ),
     // Warps read each other's parts before they are written.
-    ("no_syncthreads", "decode.cuh", "    __syncthreads();\n\n    float* to", "    float* to"),
+    ("no_syncthreads", "decode.cuh", "    __syncthreads();\n\n    for (u32 i", "    for (u32 i"),
     // Only the threads of one warp reach the barrier.
     (
         "divergent_barrier",
         "decode.cuh",
-        "    __syncthreads();\n\n    float* to",
-        "    if (warp == 0) __syncthreads();\n\n    float* to",
+        "    __syncthreads();\n\n    for (u32 i",
+        "    if (warp == 0) __syncthreads();\n\n    for (u32 i",
     ),
     // Half of the warp does not reach the reduction.
     (
@@ -58,6 +58,36 @@ const DEFECTS: &[Defect] = &[
         "decode.cuh",
         "own + (turn + 1) % 2 * Shape::STAGE",
         "own + (turn + 1) % 2 * Shape::WARP",
+    ),
+    // The next item's copies overwrite what other warps still read.
+    (
+        "no_barrier_between_items",
+        "decode.cuh",
+        "decode_item<T, D>(params, index);\n        // The copies of the next item overwrite what other warps may still add up.\n        __syncthreads();",
+        "decode_item<T, D>(params, index);",
+    ),
+    // A block takes one item only.
+    ("one_item_a_block", "decode.cuh", "index += gridDim.x", "index = items"),
+    // The warps' largest scores are read before they are written.
+    (
+        "no_barrier_before_largest",
+        "decode.cuh",
+        "if (lane == 0) largest[warp] = most;\n    __syncthreads();",
+        "if (lane == 0) largest[warp] = most;",
+    ),
+    // The first team's sum is left out.
+    (
+        "team_left_out",
+        "decode.cuh",
+        "for (int t = 0; t < Shape::TEAMS",
+        "for (int t = 1; t < Shape::TEAMS",
+    ),
+    // Teams' sums are read before they are written.
+    (
+        "no_barrier_in_combine",
+        "decode.cuh",
+        "    __syncthreads();\n    if (threadIdx.x < Shape::PAIRS)",
+        "    if (threadIdx.x < Shape::PAIRS)",
     ),
     // One row too many is read and counted.
     ("row_too_many", "decode.cuh", "row + k / 2 * 8 < end ?", "row + k / 2 * 8 <= end ?"),

@@ -17,11 +17,11 @@ use crate::{Error, Result};
 const SHAPE: Shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
 const HEADS: usize = 32;
 /// The LeanK authors' setting, and one sequence at several lengths: `(sequences, tokens)`.
-const SETTINGS: [(usize, usize); 6] =
+pub const SETTINGS: [(usize, usize); 6] =
     [(64, 32_768), (1, 8_192), (1, 16_384), (1, 32_768), (1, 65_536), (1, 131_072)];
 /// Timed rounds, dense and pruned in turn.
 const ROUNDS: usize = 11;
-/// Bytes of each of the two buffers of a timed copy.
+/// Most bytes of each of the two buffers of a timed copy.
 const COPY_BYTES: usize = 1 << 30;
 
 /// One setting, all 32 layers.
@@ -54,12 +54,17 @@ pub struct CudaReport {
     pub rows: Vec<CudaRow>,
 }
 
-/// Runs the measurements. `note` gets one sentence per setting.
-pub fn run(gpu: &Gpu, mut note: impl FnMut(&str)) -> Result<CudaReport> {
+/// Runs the measurements of `settings`, `(sequences, tokens)` each. `note` gets one sentence per
+/// setting.
+pub fn run(
+    gpu: &Gpu,
+    settings: &[(usize, usize)],
+    mut note: impl FnMut(&str),
+) -> Result<CudaReport> {
     let mut report =
         CudaReport { gpu: gpu.name()?, copy_gbps: copy_bandwidth(gpu)?, rows: Vec::new() };
     note(&format!("{} copies {:.0} GB/s", report.gpu, report.copy_gbps));
-    for (batch, tokens) in SETTINGS {
+    for &(batch, tokens) in settings {
         // A single sequence is measured over all layers, each with its own memory, so that the
         // GPU's cache holds none of it. Many sequences are larger than any cache in a single layer,
         // and all of their layers would not fit in memory.
@@ -87,8 +92,11 @@ fn seconds(gpu: &Gpu, work: impl FnOnce() -> Result<()>) -> Result<f64> {
 }
 
 fn copy_bandwidth(gpu: &Gpu) -> Result<f64> {
-    let from = gpu.allocate(COPY_BYTES)?;
-    let mut to = gpu.allocate(COPY_BYTES)?;
+    // A small GPU copies less.
+    let free = gpu.free_memory()?.map_or(COPY_BYTES, |memory| memory.free as usize);
+    let bytes = COPY_BYTES.min(free / 4);
+    let from = gpu.allocate(bytes)?;
+    let mut to = gpu.allocate(bytes)?;
     let mut times = Vec::new();
     for round in 0..=ROUNDS {
         let mut copy = || {
@@ -101,7 +109,7 @@ fn copy_bandwidth(gpu: &Gpu) -> Result<f64> {
             times.push(time);
         }
     }
-    Ok(2.0 * COPY_BYTES as f64 / median(&mut times) / 1e9)
+    Ok(2.0 * bytes as f64 / median(&mut times) / 1e9)
 }
 
 /// Sequences of one specification with their own batch, ready for attention.

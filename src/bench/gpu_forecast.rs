@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::masks;
 use crate::Result;
-use crate::attention::cuda::{Kernel, Layout, Share, plan};
+use crate::attention::cuda::{Balance, Kernel, Layout, Share, plan};
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
@@ -140,7 +140,7 @@ pub fn report(gpu: GpuFigures) -> Result<ForecastReport> {
     let setting = |(batch, tokens): (usize, usize)| {
         let middle = Window::UPSTREAM.middle(tokens);
         let shares = vec![Share { layout: &pruned, middle, window: tokens - middle }; batch];
-        let plan = plan(&shares, blocks);
+        let plan = plan(&shares, blocks, Balance::default());
         let bytes = |layout: &Layout| (batch * layout.bytes_at(tokens).total()) as u64;
         let partials = plan.items.len() * pruned.geometry().partial_len() * size_of::<f32>();
         let least = |bytes: u64| bytes as f64 / (gpu.gbps * 1e9) * 1e3;

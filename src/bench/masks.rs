@@ -77,6 +77,19 @@ pub fn equal(shape: Shape, sparsity: f64) -> ChannelMask {
     with_counts(shape, &vec![kept; shape.heads()])
 }
 
+/// [`llama`] for a shape with as many heads of as many channels as the published mask has.
+pub fn published_counts(shape: Shape) -> Result<ChannelMask> {
+    let heads: usize = LLAMA_HEADS.iter().map(|(_, heads)| heads).sum();
+    if shape.heads() == heads && shape.head_dim == 128 {
+        return Ok(llama(shape));
+    }
+    Err(Error::input(format!(
+        "--counts llama goes with {heads} KV heads of 128 channels over all layers, as Llama-3.1-8B has; this model has {} of {}",
+        shape.heads(),
+        shape.head_dim
+    )))
+}
+
 /// Heads with the kept counts of the published Llama mask, in random order.
 pub fn llama(shape: Shape) -> ChannelMask {
     let mut counts: Vec<usize> =
@@ -99,6 +112,18 @@ fn with_counts(shape: Shape, counts: &[usize]) -> ChannelMask {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_published_counts_go_with_the_published_shape_only() {
+        let shape = Shape { layers: 32, kv_heads: 8, head_dim: 128 };
+        let mask = published_counts(shape).unwrap();
+        let mut counts = mask.kept_counts();
+        counts.sort_unstable();
+        let of = |kept: usize| counts.iter().filter(|&&count| count == kept).count();
+        assert_eq!([0, 32, 64, 96].map(of), [47, 120, 67, 22]);
+        let other = published_counts(Shape { layers: 2, ..shape }).unwrap_err().to_string();
+        assert!(other.contains("256 KV heads") && other.contains("16 of 128"), "{other}");
+    }
 
     #[test]
     fn a_named_plan_can_lie_on_a_mask() {

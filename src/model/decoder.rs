@@ -61,6 +61,15 @@ impl Decoder {
         self.backend.share()
     }
 
+    /// Refuses what there is no memory for where this decoder keeps its caches, with both sizes;
+    /// `what` names it.
+    pub fn check_memory(&self, what: &str, bytes: u64) -> Result<()> {
+        match self.backend.weights() {
+            BackendWeights::Host(_) => machine::check_memory(what, bytes),
+            BackendWeights::Device(tensors) => tensors.check_memory(what, bytes),
+        }
+    }
+
     /// The backend, for other code that computes on the same weights.
     pub(crate) fn backend(&self) -> &dyn Backend {
         &*self.backend

@@ -18,8 +18,9 @@ pub struct LayerView<'a> {
 }
 
 /// Called by a decode step after each layer's attention, with the layer, its rotated queries
-/// `[batch, heads, head_dim]` and the caches.
-pub type StepObserver<'a> = dyn FnMut(usize, &[f32], &[&mut SequenceCache]) + 'a;
+/// `[batch, heads, head_dim]` and the caches. A device reads the queries only when they are looked
+/// at.
+pub type StepObserver<'a> = dyn FnMut(usize, &ObservedRows<'_>, &[&mut SequenceCache]) + 'a;
 
 /// Callbacks of a prefill.
 pub struct PrefillHooks<'a> {

@@ -6,7 +6,7 @@ use crate::element::Dtype;
 use crate::model::config::Config;
 use crate::model::decoder::Decoder;
 use crate::model::tokenizer::Tokenizer;
-use crate::{Error, Result, machine};
+use crate::{Error, Result};
 
 /// A model in memory, ready to run.
 #[derive(Debug)]
@@ -25,10 +25,11 @@ impl Model {
         self.decoder.config()
     }
 
-    /// Refuses caches that this machine has no memory for; `what` names them. A device reports by
-    /// itself when its memory does not suffice.
+    /// Refuses caches that this machine, or the device that the model is on, has no memory for;
+    /// `what` names them. A device's caches take somewhat more than these bytes: each one checks
+    /// again before it grows.
     pub fn check_cache_memory(&self, what: &str, bytes: usize) -> Result<()> {
-        if self.decoder.is_on_host() { machine::check_memory(what, bytes as u64) } else { Ok(()) }
+        self.decoder.check_memory(what, bytes as u64)
     }
 
     /// Refuses ids that the model has no embedding for: the first, with its text where a tokenizer

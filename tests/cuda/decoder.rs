@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use kscope::attention::channel_activity;
-use kscope::bench::verify::compare_models;
 use kscope::cache::{CacheSpec, SequenceCache};
 use kscope::decode::comparison::{Comparison, ComparisonSetup, Mode, Sides};
 use kscope::decode::sampler::{Sampling, argmax};
@@ -17,6 +16,7 @@ use kscope::model::decoder::{PrefillHooks, StepBuffers, with_quiet_hooks};
 use kscope::model::device::{Attend, DeviceAttention, Placement};
 use kscope::model::load::gguf::Gguf;
 use kscope::model::load::{Opened, Source};
+use kscope::model::observed::ObservedRows;
 use kscope::model::weights::Tensors;
 use kscope_sim::Schedule;
 use kscope_testing::models::{SMALL, change_numbers, changed_number, on_cpu, open, tiny_folder};
@@ -25,28 +25,28 @@ use kscope_testing::vectors;
 use crate::simulator::Simulator;
 
 /// candle's CPU device, with caches and attention on a simulated GPU.
-fn on_simulator() -> Placement {
+pub fn on_simulator() -> Placement {
     on_gpu(&simulator())
 }
 
-fn simulator() -> Arc<Simulator> {
+pub fn simulator() -> Arc<Simulator> {
     Arc::new(Simulator::new(
         "kscope",
         &[Schedule::Forward, Schedule::Backward, Schedule::Random(5)],
     ))
 }
 
-fn on_gpu(gpu: &Arc<Simulator>) -> Placement {
+pub fn on_gpu(gpu: &Arc<Simulator>) -> Placement {
     let attend = Attend::Device(Box::new(DeviceAttention::new(Arc::clone(gpu))));
     Placement { device: Device::Cpu, name: "simulated GPU".to_owned(), attend }
 }
 
-fn loaded(opened: Opened, dtype: Option<Dtype>, placement: Option<Placement>) -> Arc<Model> {
+pub fn loaded(opened: Opened, dtype: Option<Dtype>, placement: Option<Placement>) -> Arc<Model> {
     Arc::new(opened.load_on(dtype, placement, &mut |_| Ok(())).unwrap())
 }
 
 /// Keeps every third channel of every head, and drops one head where there are several.
-fn third(model: &Model) -> ChannelMask {
+pub fn third(model: &Model) -> ChannelMask {
     let shape = model.config().mask_shape();
     ChannelMask::from_fn(shape, |layer, head, channel| {
         (shape.kv_heads == 1 || layer + head != 1) && channel % 3 == 0
@@ -55,7 +55,7 @@ fn third(model: &Model) -> ChannelMask {
 
 /// Logits of a prefill and of every decode step over a ragged batch, fed `steps` tokens that the
 /// first model chose.
-fn decode(
+pub fn decode(
     model: &Model,
     spec: &Arc<CacheSpec>,
     prompts: &[Vec<u32>],
@@ -77,7 +77,7 @@ fn decode(
     for tokens in fed {
         let mut all: Vec<&mut SequenceCache> = caches.iter_mut().collect();
         let mut seen = 0;
-        let mut observe = |layer: usize, q: &[f32], caches: &[&mut SequenceCache]| {
+        let mut observe = |layer: usize, q: &ObservedRows<'_>, caches: &[&mut SequenceCache]| {
             assert_eq!((layer, q.len()), (seen, caches.len() * model.config().q_width()));
             seen += 1;
         };
@@ -88,7 +88,7 @@ fn decode(
     (logits, caches)
 }
 
-fn prompts(model: &Model, lengths: &[usize]) -> Vec<Vec<u32>> {
+pub fn prompts(model: &Model, lengths: &[usize]) -> Vec<Vec<u32>> {
     let vocab = model.config().vocab;
     lengths
         .iter()
@@ -111,7 +111,7 @@ fn apart(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     worst
 }
 
-fn compare(
+pub fn compare(
     name: &str,
     plain: &Model,
     tensors: &Model,
@@ -208,7 +208,7 @@ fn quantised_weights_stay_quantised_and_give_close_logits() {
 }
 
 /// A model whose heads the kernels support: random weights with the shape of a config written here.
-fn random(
+pub fn random(
     head_dim: usize,
     heads: usize,
     kv_heads: usize,
@@ -257,8 +257,6 @@ fn cuda_sim_whole_models_decode_through_the_kernels() {
     }
 }
 
-/// Everything that differs between steps is in memory that does not move, so the launches stay the
-/// same until a slab is full.
 #[test]
 fn cuda_sim_a_prompt_that_a_cache_cannot_hold_is_refused_as_on_the_host() {
     for (part, number) in [("k", 1e6), ("k", -1e6), ("v", 1e6)] {
@@ -318,7 +316,8 @@ fn cuda_sim_a_step_that_a_cache_cannot_hold_is_refused_as_on_the_host() {
                     .expect("the prompt fits");
                 let mut buffers = StepBuffers::new(model.config(), 1);
                 let mut step = |token: u32| {
-                    let observe = &mut |_: usize, _: &[f32], _: &[&mut SequenceCache]| {};
+                    let observe =
+                        &mut |_: usize, _: &ObservedRows<'_>, _: &[&mut SequenceCache]| {};
                     model.decoder.step(&[token], &mut [&mut cache], &mut buffers, observe)
                 };
                 for &id in &prompt[..before] {
@@ -341,52 +340,6 @@ fn cuda_sim_a_step_that_a_cache_cannot_hold_is_refused_as_on_the_host() {
             );
         }
     }
-}
-
-#[test]
-fn cuda_sim_a_step_is_recorded_once_per_plan_and_repeated() {
-    let gpu = simulator();
-    let (plain, tensors) = (random(64, 4, 2, None), random(64, 4, 2, Some(on_gpu(&gpu))));
-    for mask in [third(&plain), ChannelMask::full(plain.config().mask_shape())] {
-        let before = gpu.repeated();
-        // The first sequence gets its second slab in the fourth step: 4 of the sink, 256 of the
-        // slab, 24 recent, and a chunk.
-        let steps = 18;
-        let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, Dtype::F16, mask).unwrap();
-        compare("recorded", &plain, &tensors, spec, &[288, 150], steps, 2e-3);
-        // One step of each plan goes launch by launch.
-        assert_eq!(gpu.repeated() - before, steps - 2, "steps repeated");
-    }
-    let before = gpu.repeated();
-    let shared = tensors.decoder.share();
-    assert!(shared.is_some() && plain.decoder.share().is_none());
-    let spec =
-        || CacheSpec::new(plain.config().mask_shape(), SMALL, Dtype::F16, third(&plain)).unwrap();
-    compare("shared", &plain, &tensors, spec(), &[40], 6, 2e-3);
-    assert_eq!(
-        gpu.repeated(),
-        before,
-        "nothing is recorded while another thread may ask for something"
-    );
-    drop(shared);
-    compare("alone again", &plain, &tensors, spec(), &[41], 6, 2e-3);
-    assert_eq!(gpu.repeated() - before, 5);
-}
-
-/// What `kscope selftest` does with the demo on a GPU, and that it can fail.
-#[test]
-fn cuda_sim_the_self_test_compares_whole_models() {
-    let demo = |placement| loaded(Opened::open(&Source::Demo).unwrap(), None, placement);
-    let gpu = simulator();
-    let (here, there) = (demo(None), demo(Some(on_gpu(&gpu))));
-    let outcome = compare_models(&here, &there).unwrap();
-    println!("the demo: logits differ by {:.1e} of {:.0e}", outcome.error, outcome.allowed);
-    assert!(
-        outcome.error > 0.0 && outcome.error < outcome.allowed && gpu.repeated() > 60,
-        "{outcome:?}"
-    );
-    let other = compare_models(&random(64, 4, 2, None), &random(64, 4, 4, Some(on_simulator())));
-    assert!(other.is_err(), "another model is no pass");
 }
 
 /// Without a dense side a mask can still prune further, on a device too. A mask that keeps more

@@ -7,3 +7,4 @@ mod fatbin;
 mod program;
 mod sim;
 mod simulator;
+mod steps;

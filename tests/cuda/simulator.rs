@@ -1,11 +1,12 @@
 //! The simulator as a device: memory is the host's, and launches run on fibers.
 
 use std::alloc::{Layout, alloc, dealloc};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use kscope::attention::cuda::params::{AppendParams, CombineParams, DecodeParams};
-use kscope::attention::cuda::{Device, Launch, Params};
+use kscope::attention::cuda::{Device, FreeMemory, Launch, Params};
 use kscope::{Error, Result};
 use kscope_sim::Schedule;
 
@@ -16,7 +17,11 @@ pub struct Simulator {
     pub schedules: Vec<Schedule>,
     /// Bytes withheld from every launch's shared memory.
     pub withheld: usize,
-    buffers: Arc<Mutex<Vec<[u64; 2]>>>,
+    /// Bytes of its memory, where it is limited.
+    pub size: Option<u64>,
+    /// Whether it leaves out the first launch of every step that it repeats.
+    pub forgets: bool,
+    places: Arc<Places>,
     launches: AtomicUsize,
     /// Launches while a step is recorded or replayed.
     noted: Mutex<Option<Noting>>,
@@ -36,7 +41,9 @@ impl Simulator {
             variant,
             schedules,
             withheld: 0,
-            buffers: Arc::default(),
+            size: None,
+            forgets: false,
+            places: Arc::default(),
             launches: AtomicUsize::new(0),
             noted: Mutex::default(),
             repeated: AtomicUsize::new(0),
@@ -54,11 +61,31 @@ impl Simulator {
     }
 }
 
+/// Live memory, and what was freed.
+#[derive(Default)]
+struct Places {
+    buffers: Mutex<Vec<[u64; 2]>>,
+    /// Freed memory by size, the last freed last. It is handed out again first, as a GPU's pool
+    /// does, so that whatever is known by its address alone is soon mistaken for something else.
+    freed: Mutex<BTreeMap<usize, Vec<u64>>>,
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        for (bytes, freed) in std::mem::take(&mut *self.freed.lock().unwrap()) {
+            for start in freed {
+                // SAFETY: it was allocated with this layout, and no `Memory` has it any more.
+                unsafe { dealloc(start as *mut u8, Layout::from_size_align(bytes, 256).unwrap()) };
+            }
+        }
+    }
+}
+
 /// Memory of exactly the requested size, so that a sanitizer detects an access one byte past it.
 pub struct Memory {
     start: *mut u8,
     layout: Layout,
-    buffers: Arc<Mutex<Vec<[u64; 2]>>>,
+    places: Arc<Places>,
 }
 
 // SAFETY: the memory belongs to its owner alone, on any thread.
@@ -69,9 +96,15 @@ unsafe impl Sync for Memory {}
 impl Drop for Memory {
     fn drop(&mut self) {
         let address = self.start as u64;
-        self.buffers.lock().unwrap().retain(|[start, _]| *start != address);
-        // SAFETY: it was allocated with this layout, and is freed once.
-        unsafe { dealloc(self.start, self.layout) };
+        self.places.buffers.lock().unwrap().retain(|[start, _]| *start != address);
+        // A sanitizer sees a use after this only if the memory is really freed.
+        if std::env::var_os(kscope_sim::LIBRARY).is_some() {
+            // SAFETY: it was allocated with this layout, and is freed once.
+            unsafe { dealloc(self.start, self.layout) };
+        } else {
+            let bytes = self.layout.size();
+            self.places.freed.lock().unwrap().entry(bytes).or_default().push(address);
+        }
     }
 }
 
@@ -82,15 +115,18 @@ impl Device for Simulator {
     fn allocate(&self, bytes: usize) -> Result<Memory> {
         assert!(bytes > 0, "an allocation of no bytes");
         assert!(self.noted.lock().unwrap().is_none(), "an allocation cannot be recorded");
+        let free = self.free_memory()?.map(|memory| memory.free);
+        assert!(free.is_none_or(|free| bytes as u64 <= free), "memory is taken that is not there");
         let layout = Layout::from_size_align(bytes, 256).unwrap();
+        let freed = self.places.freed.lock().unwrap().get_mut(&bytes).and_then(Vec::pop);
         // SAFETY: the layout has a nonzero size.
-        let start = unsafe { alloc(layout) };
+        let start = freed.map_or_else(|| unsafe { alloc(layout) }, |start| start as *mut u8);
         assert!(!start.is_null());
         // Filled with NaNs, so that a read before a write shows.
         // SAFETY: just allocated with this size.
         unsafe { start.write_bytes(0xFF, bytes) };
-        self.buffers.lock().unwrap().push([start as u64, bytes as u64]);
-        Ok(Memory { start, layout, buffers: Arc::clone(&self.buffers) })
+        self.places.buffers.lock().unwrap().push([start as u64, bytes as u64]);
+        Ok(Memory { start, layout, places: Arc::clone(&self.places) })
     }
 
     fn address(&self, memory: &Memory) -> u64 {
@@ -126,6 +162,19 @@ impl Device for Simulator {
         Ok(())
     }
 
+    fn read_at(&self, address: u64, bytes: &mut [u8]) -> Result<()> {
+        assert!(self.noted.lock().unwrap().is_none(), "a read cannot be recorded");
+        // SAFETY: the memory is alive and large enough, as the trait requires.
+        unsafe { (address as *const u8).copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
+        Ok(())
+    }
+
+    fn free_memory(&self) -> Result<Option<FreeMemory>> {
+        let Some(total) = self.size else { return Ok(None) };
+        let taken: u64 = self.places.buffers.lock().unwrap().iter().map(|[_, bytes]| bytes).sum();
+        Ok(Some(FreeMemory { free: total.saturating_sub(taken), total }))
+    }
+
     fn copy(&self, from: &Memory, to: &mut Memory) -> Result<()> {
         assert!(from.layout.size() <= to.layout.size(), "a copy past the end of an allocation");
         // SAFETY: two different allocations, both of that size.
@@ -146,13 +195,16 @@ impl Device for Simulator {
                     "launch {at} of a step is another one than was recorded"
                 );
                 *at += 1;
+                if self.forgets && *at == 1 {
+                    return Ok(());
+                }
             }
             None => {}
         }
         let schedule =
             self.schedules[self.launches.fetch_add(1, Ordering::Relaxed) % self.schedules.len()];
         assert!(launch.grid.iter().all(|&blocks| blocks > 0), "an empty grid: {launch:?}");
-        let buffers = self.buffers.lock().unwrap();
+        let buffers = self.places.buffers.lock().unwrap();
         let run = kscope_sim::Launch {
             variant: self.variant,
             kernel: &launch.kernel.name(),

@@ -1,34 +1,70 @@
 //! A decode step over a batch of sequences: states, plan, launches. Buffers are kept between steps
-//! and rarely grow.
+//! and rarely grow. A new plan changes what is in the buffers, not the launches, so that a recorded
+//! step serves all plans that fit in them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::device::Device;
 use super::launch::KernelShape;
-use super::layout::SLAB;
+use super::layout::{DeviceMask, SLAB};
 use super::params::{SequenceState, WorkItem};
-use super::plan::{Planned, Share, WorkPlan, plan};
+use super::plan::{Balance, Share, WorkPlan, plan};
 use super::sequence::DeviceSequence;
 use crate::{Error, Result};
 
 /// A growing window is planned in steps of this many rows, so that one plan serves several tokens.
 const WINDOW_STEP: usize = 64;
 
-/// The number of the next plan; no number is used twice.
-static PLANS: AtomicU64 = AtomicU64::new(1);
+/// The number of the next set of launches; no number is used twice.
+static LAUNCHES: AtomicU64 = AtomicU64::new(1);
 
 /// Working memory of the decode steps of one batch.
 pub struct Batch<D: Device> {
     geometry: KernelShape,
     states: Vec<SequenceState>,
     state_memory: Room<D>,
-    /// What the plan was made for: per sequence its heads' address, middle and planned window.
-    planned_for: Vec<(u64, usize, usize)>,
+    balance: Balance,
+    planned_for: Vec<PlannedFor<D>>,
     plan: WorkPlan,
-    plan_id: u64,
+    launches_id: u64,
+    /// Items for which there is room in every layer.
+    most_items: usize,
     items: Room<D>,
     ranges: Room<D>,
     partials: Room<D>,
+}
+
+/// What the plan depends on, of one sequence. The mask is kept, and compared by what it keeps: an
+/// address says nothing, because a later mask may get the memory of one that was freed.
+struct PlannedFor<D: Device> {
+    mask: Arc<DeviceMask<D>>,
+    middle: usize,
+    window: usize,
+}
+
+impl<D: Device> PlannedFor<D> {
+    /// It may count rows that do not exist yet; the kernel skips them.
+    fn of(sequence: &DeviceSequence<D>) -> Self {
+        let state = sequence.state();
+        let (middle, window) = (state.middle as usize, (state.len - state.middle) as usize);
+        // Once there is a middle, the window is full to within a chunk, so all of its slots are
+        // planned. The middle is planned in whole slabs.
+        let window = if middle > 0 {
+            (state.sink + state.ring) as usize
+        } else {
+            window.next_multiple_of(WINDOW_STEP)
+        };
+        let middle = middle.next_multiple_of(SLAB);
+        Self { mask: Arc::clone(sequence.mask()), middle, window }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        let rows = |of: &Self| (of.middle, of.window);
+        rows(self) == rows(other)
+            && (Arc::ptr_eq(&self.mask, &other.mask)
+                || self.mask.layout().is_laid_out_as(other.mask.layout()))
+    }
 }
 
 /// Memory that grows by doubling.
@@ -65,13 +101,20 @@ impl<D: Device> Batch<D> {
             geometry,
             states: Vec::new(),
             state_memory: Room::EMPTY,
+            balance: Balance::from_environment(),
             planned_for: Vec::new(),
             plan: WorkPlan { items: Vec::new(), ranges: Vec::new(), layers: Vec::new() },
-            plan_id: 0,
+            launches_id: 0,
+            most_items: 0,
             items: Room::EMPTY,
             ranges: Room::EMPTY,
             partials: Room::EMPTY,
         }
+    }
+
+    /// The geometry of its sequences.
+    pub fn geometry(&self) -> KernelShape {
+        self.geometry
     }
 
     /// The plan of the current step.
@@ -79,51 +122,67 @@ impl<D: Device> Batch<D> {
         &self.plan
     }
 
-    /// The number of the current plan. Steps of one plan make the same launches over the same
-    /// buffers; only the contents of the buffers differ.
-    pub fn plan_id(&self) -> u64 {
-        self.plan_id
+    /// The number of the current launches. Steps with the same number make the same launches over
+    /// the same buffers; only the contents of the buffers differ.
+    pub fn launches_id(&self) -> u64 {
+        self.launches_id
     }
 
     /// Begins a step: every sequence gets one token more. [`Self::append`] and [`Self::attend`]
     /// follow for each layer, in order.
     pub fn begin(&mut self, device: &D, sequences: &mut [&mut DeviceSequence<D>]) -> Result<()> {
         self.states.clear();
-        let mut wanted_same = self.planned_for.len() == sequences.len();
-        for (index, sequence) in sequences.iter_mut().enumerate() {
+        let mut wanted = Vec::with_capacity(sequences.len());
+        for sequence in sequences.iter_mut() {
             if sequence.layout().geometry() != self.geometry {
                 return Err(Error::run("sequences of one batch have one geometry"));
             }
             sequence.grow(device)?;
             self.states.push(sequence.state());
-            let wanted = wanted(sequence);
-            wanted_same &= self.planned_for.get(index) == Some(&wanted);
+            wanted.push(PlannedFor::of(sequence));
         }
+        let before = self.addresses();
         self.state_memory.write(device, bytemuck::cast_slice(&self.states))?;
-        if wanted_same {
-            return Ok(());
+        let is_same = wanted.len() == self.planned_for.len()
+            && wanted.iter().zip(&self.planned_for).all(|(wanted, planned)| wanted.is(planned));
+        if !is_same {
+            self.make_plan(device, wanted)?;
         }
-        self.planned_for = sequences.iter().map(|sequence| wanted(sequence)).collect();
-        let shares: Vec<Share<'_>> = sequences
+        if self.addresses() != before || self.launches_id == 0 {
+            self.launches_id = LAUNCHES.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// What the launches of a step depend on, besides the geometry.
+    fn addresses(&self) -> ([u64; 4], usize, usize) {
+        let rooms = [&self.state_memory, &self.items, &self.ranges, &self.partials];
+        (rooms.map(|room| room.address), self.most_items, self.planned_for.len())
+    }
+
+    fn make_plan(&mut self, device: &D, wanted: Vec<PlannedFor<D>>) -> Result<()> {
+        let shares: Vec<Share<'_>> = wanted
             .iter()
-            .zip(&self.planned_for)
-            .map(|(sequence, &(_, middle, window))| Share {
-                layout: sequence.layout(),
-                middle,
-                window,
-            })
+            .map(|of| Share { layout: of.mask.layout(), middle: of.middle, window: of.window })
             .collect();
-        self.plan_id = PLANS.fetch_add(1, Ordering::Relaxed);
-        self.plan = plan(
-            &shares,
-            device.multiprocessors() * self.geometry.decode_kernel().resident_blocks(),
-        );
-        self.items.write(device, bytemuck::cast_slice::<WorkItem, u8>(&self.plan.items))?;
+        let blocks = self.geometry.blocks(device.multiprocessors());
+        self.plan = plan(&shares, blocks, self.balance);
+        self.planned_for = wanted;
+        // Room for half as many again, so that a growing cache needs new buffers rarely.
+        let most = self.plan.most_items();
+        if most > self.most_items || self.most_items == 0 {
+            self.most_items = (most + most / 2).next_multiple_of(64).max(64);
+        }
+        let mut items = Vec::with_capacity(self.plan.layers.len() * self.most_items);
+        for layer in &self.plan.layers {
+            let end = items.len() + self.most_items;
+            items.extend_from_slice(&self.plan.items[layer.first..][..layer.items]);
+            items.resize(end, WorkItem::default());
+        }
+        self.items.write(device, bytemuck::cast_slice::<WorkItem, u8>(&items))?;
         self.ranges.write(device, bytemuck::cast_slice(&self.plan.ranges))?;
-        self.partials.reserve(
-            device,
-            self.plan.most_items() * self.geometry.partial_len() * size_of::<f32>(),
-        )
+        self.partials
+            .reserve(device, self.most_items * self.geometry.partial_len() * size_of::<f32>())
     }
 
     /// Stores the new tokens' keys (after RoPE) and values of one layer, at addresses of
@@ -157,29 +216,14 @@ impl<D: Device> Batch<D> {
         if self.states.is_empty() {
             return Ok(());
         }
-        let Planned { first, items, ranges } = self.plan.layers[layer];
-        let partials = self.partials.address;
-        if items > 0 {
-            let at = self.items.address + (first * size_of::<WorkItem>()) as u64;
-            let states = self.state_memory.address;
-            device.launch(&self.geometry.decode(layer, items, [q, states, at, partials]))?;
-        }
-        let ranges = self.ranges.address + (ranges * size_of::<u32>()) as u64;
+        let (states, partials) = (self.state_memory.address, self.partials.address);
+        let items = self.items.address + (layer * self.most_items * size_of::<WorkItem>()) as u64;
+        let heads = self.states.len() * self.geometry.kv_heads();
+        let ranges = self.ranges.address + (layer * (heads + 1) * size_of::<u32>()) as u64;
+        // The last bound is the number of items.
+        let count = ranges + (heads * size_of::<u32>()) as u64;
+        let blocks = self.geometry.blocks(device.multiprocessors()).min(self.most_items);
+        device.launch(&self.geometry.decode(layer, blocks, [q, states, items, count, partials]))?;
         device.launch(&self.geometry.combine(self.states.len(), [partials, ranges, out]))
     }
-}
-
-/// What the plan of a sequence depends on. It may count rows that do not exist yet; the kernel
-/// skips them.
-fn wanted<D: Device>(sequence: &DeviceSequence<D>) -> (u64, usize, usize) {
-    let state = sequence.state();
-    let (middle, window) = (state.middle as usize, (state.len - state.middle) as usize);
-    // Once there is a middle, the window is full to within a chunk, so all of its slots are
-    // planned. The middle is planned in whole slabs.
-    let window = if middle > 0 {
-        (state.sink + state.ring) as usize
-    } else {
-        window.next_multiple_of(WINDOW_STEP)
-    };
-    (state.heads, middle.next_multiple_of(SLAB), window)
 }

@@ -1,7 +1,36 @@
 //! The operations that a GPU offers: memory, copies and launches, all in one order.
 
-use crate::Result;
 use crate::attention::cuda::launch::Launch;
+use crate::{Error, Result, numbers};
+
+/// Memory of a device, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FreeMemory {
+    /// What an allocation may still take.
+    pub free: u64,
+    /// All of it.
+    pub total: u64,
+}
+
+impl FreeMemory {
+    /// Refuses what there is no memory for, with both sizes; `what` names the use.
+    pub fn check(self, what: &str, bytes: u64) -> Result<()> {
+        if bytes <= self.free {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "{what} needs {} on the GPU, which has {} left of {}: a shorter context, fewer sequences or quantised weights take less",
+            numbers::bytes(bytes),
+            numbers::bytes(self.free),
+            numbers::bytes(self.total)
+        )))
+    }
+}
+
+/// [`FreeMemory::check`] before memory of the device is taken.
+pub(super) fn check_memory<D: Device>(device: &D, what: &str, bytes: usize) -> Result<()> {
+    device.free_memory()?.map_or(Ok(()), |memory| memory.check(what, bytes as u64))
+}
 
 /// A device. Its operations take effect in the order of the calls; only [`Self::read`] waits for
 /// earlier ones.
@@ -27,6 +56,13 @@ pub trait Device {
 
     /// Copies from `offset` into `bytes`, after waiting for every earlier operation.
     fn read(&self, memory: &Self::Memory, offset: usize, bytes: &mut [u8]) -> Result<()>;
+
+    /// Copies from an address, where there must be that much live memory, after waiting for every
+    /// earlier operation.
+    fn read_at(&self, address: u64, bytes: &mut [u8]) -> Result<()>;
+
+    /// Memory that is left, where the device knows it.
+    fn free_memory(&self) -> Result<Option<FreeMemory>>;
 
     /// Copies all of `from` to the start of `to`.
     fn copy(&self, from: &Self::Memory, to: &mut Self::Memory) -> Result<()>;

@@ -5,17 +5,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use cudarc::driver::sys::CUdevice_attribute as Attribute;
-use cudarc::driver::sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MAX_SHARED;
+use cudarc::driver::sys::CUfunction_attribute_enum::{
+    CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MAX_SHARED,
+    CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT as CARVEOUT,
+};
 use cudarc::driver::sys::CUgraphInstantiate_flags as InstantiateFlags;
 use cudarc::driver::sys::CUmemPool_attribute as PoolAttribute;
 use cudarc::driver::sys::{CUresult, CUstreamCaptureMode as CaptureMode};
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr, DriverError, HostSlice,
+    CudaContext, CudaEvent, CudaFunction, CudaGraph, CudaSlice, CudaStream, DevicePtr, DriverError,
     PinnedHostSlice, result,
 };
 use cudarc::nvrtc::Ptx;
 
-use super::device::Device;
+use super::device::{Device, FreeMemory};
 use super::launch::{Kernel, Launch};
 use crate::{Error, Result};
 
@@ -23,18 +26,56 @@ use crate::{Error, Result};
 /// checks types.
 static FATBIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
 
-/// Number of page-locked buffers for small writes, so that no write waits for the GPU. They are
-/// used in turn; using one again waits for its last copy.
+/// The kernels of this build, or those in the file that `KSCOPE_FATBIN` names: so kernels can be
+/// changed on a machine that has nvcc and no Rust.
+fn compiled() -> Result<Vec<u8>> {
+    let Some(path) = std::env::var_os("KSCOPE_FATBIN") else { return Ok(FATBIN.to_vec()) };
+    let path = std::path::PathBuf::from(path);
+    let wrong = |found: String| {
+        Error::input(format!(
+            "KSCOPE_FATBIN={}: expected kernels compiled by nvcc -fatbin, found {found}",
+            path.display()
+        ))
+    };
+    let bytes = std::fs::read(&path).map_err(|cause| wrong(cause.to_string()))?;
+    // The first number of such a file.
+    match bytes.starts_with(&0xBA55_ED50u32.to_le_bytes()) {
+        true => Ok(bytes),
+        false => Err(wrong(format!("{} bytes of something else", bytes.len()))),
+    }
+}
+
+/// Number of page-locked buffers for small writes, so that few writes wait for the GPU. They are
+/// used in turn.
 const STAGES: usize = 16;
 /// Bytes of each buffer.
 const STAGE_BYTES: usize = 64 << 10;
+/// Reads of at least this many bytes go through page-locked memory.
+const LANDING_BYTES: usize = 64 << 10;
 
 /// A GPU with its kernels loaded.
 pub struct Gpu {
     stream: Arc<CudaStream>,
     functions: HashMap<Kernel, CudaFunction>,
     multiprocessors: usize,
-    stages: Mutex<(Vec<PinnedHostSlice<u8>>, usize)>,
+    stages: Mutex<(Vec<Stage>, usize)>,
+    /// Page-locked memory that large reads go through; grows to the largest one.
+    landing: Mutex<Option<PinnedHostSlice<u8>>>,
+}
+
+/// Page-locked memory must not go while a copy may still read it.
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        // There is nobody to tell.
+        let _ = self.stream.synchronize();
+    }
+}
+
+/// A page-locked buffer, and the end of the last copy from it. cudarc's own event of such memory is
+/// recorded only where it tracks events, which [`Gpu::new`] turns off.
+struct Stage {
+    memory: PinnedHostSlice<u8>,
+    copied: CudaEvent,
 }
 
 impl Gpu {
@@ -55,7 +96,7 @@ impl Gpu {
         keep_freed_memory(&context)
             .map_err(|cause| failed("asking for the GPU's memory pool", cause))?;
         let module = context
-            .load_module(Ptx::from_binary(FATBIN.to_vec()))
+            .load_module(Ptx::from_binary(compiled()?))
             .map_err(|cause| failed("loading the kernels", cause))?;
         let mut functions = HashMap::new();
         for kernel in Kernel::all() {
@@ -64,11 +105,18 @@ impl Gpu {
                 .load_function(&name)
                 .map_err(|cause| failed(&format!("finding the kernel {name}"), cause))?;
             let shared = kernel.shared_bytes();
-            if shared > 48 << 10 {
-                let set = function.set_attribute(MAX_SHARED, shared as i32);
-                set.map_err(|cause| {
+            let set = |attribute, value| {
+                function.set_attribute(attribute, value).map_err(|cause| {
                     failed(&format!("giving {name} {shared} bytes of shared memory"), cause)
-                })?;
+                })
+            };
+            if shared > 48 << 10 {
+                set(MAX_SHARED, shared as i32)?;
+            }
+            if matches!(kernel, Kernel::Decode(..)) {
+                // The blocks that are to run at once need nearly all of a multiprocessor's memory,
+                // in percent; left alone, the driver may give much of it to the cache.
+                set(CARVEOUT, 100)?;
             }
             functions.insert(kernel, function);
         }
@@ -78,14 +126,18 @@ impl Gpu {
         let mut stages = Vec::with_capacity(STAGES);
         for _ in 0..STAGES {
             // SAFETY: every byte is written before it is copied.
-            let stage = unsafe { context.alloc_pinned(STAGE_BYTES) };
-            stages.push(stage.map_err(|cause| failed("taking page-locked memory", cause))?);
+            let memory = unsafe { context.alloc_pinned(STAGE_BYTES) }
+                .map_err(|cause| failed("taking page-locked memory", cause))?;
+            let copied =
+                context.new_event(None).map_err(|cause| failed("making an event", cause))?;
+            stages.push(Stage { memory, copied });
         }
         Ok(Self {
             stream,
             functions,
             multiprocessors: multiprocessors as usize,
             stages: Mutex::new((stages, 0)),
+            landing: Mutex::default(),
         })
     }
 
@@ -94,12 +146,21 @@ impl Gpu {
         self.stream.context().name().map_err(|cause| failed("asking for the GPU's name", cause))
     }
 
-    /// Free and total memory in bytes.
-    pub fn memory(&self) -> Result<(usize, usize)> {
-        self.stream
-            .context()
-            .mem_get_info()
-            .map_err(|cause| failed("asking for free memory", cause))
+    /// Bytes that the pool of asynchronous allocations keeps although nothing uses them.
+    fn kept_by_pool(&self) -> std::result::Result<u64, DriverError> {
+        let (mut reserved, mut used) = (0u64, 0u64);
+        // SAFETY: the device is the context's; both attributes are 64-bit numbers, which the driver
+        // writes before it returns.
+        unsafe {
+            let pool = result::device::get_mem_pool(self.stream.context().cu_device())?;
+            for (attribute, value) in [
+                (PoolAttribute::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &mut reserved),
+                (PoolAttribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT, &mut used),
+            ] {
+                result::mem_pool::get_attribute(pool, attribute, (&raw mut *value).cast())?;
+            }
+        }
+        Ok(reserved.saturating_sub(used))
     }
 
     /// The stream that all operations go to.
@@ -198,26 +259,65 @@ impl Device for Gpu {
         for (part, bytes) in bytes.chunks(STAGE_BYTES).enumerate() {
             let stage = &mut buffers[*next % STAGES];
             *next += 1;
-            let ready = stage
-                .as_mut_slice()
-                .map_err(|cause| failed("waiting for page-locked memory", cause))?;
+            let waiting = |cause| failed("waiting for page-locked memory", cause);
+            stage.copied.synchronize().map_err(waiting)?;
+            let ready = stage.memory.as_mut_slice().map_err(waiting)?;
             ready[..bytes.len()].copy_from_slice(bytes);
             let to = address + (part * STAGE_BYTES) as u64;
-            // SAFETY: the buffer is page-locked and not freed before `self`; the guard makes its
-            // next use wait for this copy. The address is of live memory, as the trait demands.
+            // SAFETY: the buffer is page-locked and not freed before `self`; its next use waits for
+            // the event that follows this copy. The address is of live memory, as the trait
+            // demands.
             let copied = unsafe {
-                let (stage, _used) = stage.stream_synced_slice(&self.stream);
-                result::memcpy_htod_async(to, &stage[..bytes.len()], self.stream.cu_stream())
+                result::memcpy_htod_async(to, &ready[..bytes.len()], self.stream.cu_stream())
             };
-            copied.map_err(|cause| failed("writing the GPU's memory", cause))?;
+            copied
+                .and_then(|()| stage.copied.record(&self.stream))
+                .map_err(|cause| failed("writing the GPU's memory", cause))?;
         }
         Ok(())
     }
 
     fn read(&self, memory: &Self::Memory, offset: usize, bytes: &mut [u8]) -> Result<()> {
-        let copied = self.stream.memcpy_dtoh(&memory.slice(offset..offset + bytes.len()), bytes);
-        copied.map_err(|cause| failed("reading the GPU's memory", cause))?;
-        self.synchronize()
+        assert!(offset + bytes.len() <= memory.len(), "a read past the end of an allocation");
+        self.read_at(self.address(memory) + offset as u64, bytes)
+    }
+
+    fn read_at(&self, address: u64, bytes: &mut [u8]) -> Result<()> {
+        self.bind()?;
+        let reading = |cause| failed("reading the GPU's memory", cause);
+        let copy = |to: &mut [u8]| {
+            // SAFETY: the address is of that much live memory, as the trait demands; nothing uses
+            // the bytes before the copy is waited for.
+            unsafe { result::memcpy_dtoh_async(to, address, self.stream.cu_stream()) }
+                .map_err(reading)?;
+            self.synchronize()
+        };
+        if bytes.len() < LANDING_BYTES {
+            return copy(bytes);
+        }
+        // The driver copies to pageable memory in small pieces, each through memory of its own.
+        let mut landing = self.landing.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if landing.as_ref().is_none_or(|landing| landing.len() < bytes.len()) {
+            // Freed first, so that there is never more than one.
+            *landing = None;
+            let context = self.stream.context();
+            // Not write-combined: the host reads it. SAFETY: every byte is written before it is
+            // read.
+            let memory = unsafe { context.alloc_pinned_with_flags(bytes.len(), 0) };
+            *landing = Some(memory.map_err(|cause| failed("taking page-locked memory", cause))?);
+        }
+        let landing = landing.as_mut().expect("just made");
+        let landed = &mut landing.as_mut_slice().map_err(reading)?[..bytes.len()];
+        copy(landed)?;
+        bytes.copy_from_slice(landed);
+        Ok(())
+    }
+
+    fn free_memory(&self) -> Result<Option<FreeMemory>> {
+        let asking = |cause| failed("asking for free memory", cause);
+        let (free, total) = self.stream.context().mem_get_info().map_err(asking)?;
+        let kept = self.kept_by_pool().map_err(asking)?;
+        Ok(Some(FreeMemory { free: free as u64 + kept, total: total as u64 }))
     }
 
     fn copy(&self, from: &Self::Memory, to: &mut Self::Memory) -> Result<()> {

@@ -74,10 +74,16 @@ impl Kernel {
     }
 
     /// Bytes of dynamic shared memory per block. The decode kernel's two stages per warp hold 16
-    /// keys and 16 values with all channels, each row an odd number of 16-byte units long.
+    /// keys and 16 values with all channels, each row an odd number of 16-byte units long. The merge
+    /// holds the sums and weights of its teams, and the largest score of each warp.
     pub fn shared_bytes(self) -> usize {
         match self {
             Self::Decode(_, head_dim) => warps(head_dim) * 2 * TILE * 2 * ((head_dim / 8) | 1) * 16,
+            Self::Combine(_, head_dim) => {
+                let threads = self.threads() as usize;
+                let teams = threads / (head_dim / 2);
+                (teams * head_dim + teams + threads / 32) * size_of::<f32>()
+            }
             _ => 0,
         }
     }
@@ -86,7 +92,13 @@ impl Kernel {
     pub fn threads(self) -> u32 {
         match self {
             Self::Decode(_, head_dim) => warps(head_dim) as u32 * 32,
-            Self::Combine(_, head_dim) => head_dim as u32,
+            Self::Combine(_, head_dim) => {
+                if head_dim > 64 {
+                    512
+                } else {
+                    256
+                }
+            }
             Self::Append | Self::Rebuild => STORE_THREADS,
             Self::ActivitySums(_) | Self::ActivityMeans(_) => ACTIVITY_THREADS,
         }
@@ -200,17 +212,24 @@ impl KernelShape {
         self.group * (self.head_dim + 2)
     }
 
-    /// Launches attention of the items at `addresses.items`.
+    /// Blocks of the decode kernel that run at once on a device of so many multiprocessors.
+    pub fn blocks(&self, multiprocessors: usize) -> usize {
+        multiprocessors * self.decode_kernel().resident_blocks()
+    }
+
+    /// Launches attention of the items at `items`, whose number is at `count`, with `blocks` blocks
+    /// that take items in turn.
     pub(super) fn decode(
         &self,
         layer: usize,
-        items: usize,
-        [q, states, at, partials]: [u64; 4],
+        blocks: usize,
+        [q, states, items, count, partials]: [u64; 5],
     ) -> Launch {
         let params = DecodeParams {
             q,
             states,
-            items: at,
+            items,
+            count,
             partials,
             layer: layer as u32,
             kv_heads: self.kv_heads as u32,
@@ -219,7 +238,7 @@ impl KernelShape {
         };
         Launch {
             kernel: self.decode_kernel(),
-            grid: [items as u32, 1, 1],
+            grid: [blocks as u32, 1, 1],
             params: Params::Decode(params),
         }
     }

@@ -80,6 +80,12 @@ impl Layout {
         self.geometry
     }
 
+    /// Whether every head of `other` keeps as many channels, so that rows have the same bytes.
+    pub(super) fn is_laid_out_as(&self, other: &Self) -> bool {
+        // All that `heads` holds follows from the kept counts.
+        self.geometry == other.geometry && self.heads == other.heads
+    }
+
     /// The layout of one head in a slab; the address of its channels is an offset.
     pub(super) fn head(&self, layer: usize, kv_head: usize) -> &HeadLayout {
         &self.heads[layer * self.geometry.kv_heads() + kv_head]

@@ -17,10 +17,10 @@ mod sequence;
 
 pub use batch::Batch;
 pub use cache::DeviceCache;
-pub use device::Device;
+pub use device::{Device, FreeMemory};
 #[cfg(feature = "cuda-types")]
 pub use driver::{Gpu, unusable};
 pub use launch::{Kernel, KernelShape, Launch, Params};
 pub use layout::{DeviceMask, Layout, SLAB};
-pub use plan::{Planned, Share, WorkPlan, plan};
+pub use plan::{Balance, Planned, Share, WorkPlan, plan};
 pub use sequence::{DeviceSequence, FillSource, StoredRow};

@@ -45,7 +45,7 @@ pub struct SequenceState {
 
 /// `WorkItem`: what one block of the decode kernel reads.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Pod, Zeroable)]
 pub struct WorkItem {
     /// Index in the batch.
     pub sequence: u32,
@@ -74,6 +74,8 @@ pub struct DecodeParams {
     pub states: u64,
     /// Address of the layer's items.
     pub items: u64,
+    /// Address of the number of items.
+    pub count: u64,
     /// Address of the items' results.
     pub partials: u64,
     /// Layer.

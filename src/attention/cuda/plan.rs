@@ -3,15 +3,48 @@
 use super::launch::TILE;
 use super::layout::Layout;
 use super::params::{MIDDLE, WINDOW, WorkItem};
+use crate::numbers;
 
 /// Rows that the four warps of a block process at a time. Items start at a multiple of this, so
 /// that a warp runs out of rows only at the end of a part.
 const TURN: usize = 4 * TILE;
-/// Target number of items per block that runs at once. More items let the blocks end closer
-/// together; each costs a partial result.
-const WAVES: usize = 4;
-/// Bytes below which an item is not worth its partial result.
-const LEAST_BYTES: usize = 32 << 10;
+
+/// How finely the work is divided. What is best depends on the GPU, so that both numbers can be
+/// swept without a new build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Balance {
+    /// Target number of items per block that runs at once. More items let the blocks end closer
+    /// together; each costs a partial result.
+    pub waves: usize,
+    /// Bytes below which an item is not worth its partial result.
+    pub least_bytes: usize,
+}
+
+impl Default for Balance {
+    fn default() -> Self {
+        Self { waves: 4, least_bytes: 32 << 10 }
+    }
+}
+
+impl Balance {
+    /// The default, or what `KSCOPE_CUDA_WAVES` (a count) and `KSCOPE_CUDA_LEAST_BYTES` (a size
+    /// such as 64k) say. What is no such number, or 0, is passed over with a warning.
+    pub fn from_environment() -> Self {
+        let set = |name: &str| {
+            let text = std::env::var(name).ok()?;
+            let number = numbers::parse_tokens(&text).filter(|&number| number > 0);
+            if number.is_none() {
+                tracing::warn!("{name} takes a number from 1 on, not `{text}`");
+            }
+            number
+        };
+        let usual = Self::default();
+        Self {
+            waves: set("KSCOPE_CUDA_WAVES").unwrap_or(usual.waves),
+            least_bytes: set("KSCOPE_CUDA_LEAST_BYTES").unwrap_or(usual.least_bytes),
+        }
+    }
+}
 
 /// What a plan needs to know of one sequence.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +90,7 @@ impl WorkPlan {
 /// Divides the work so that `blocks`, the number of decode blocks that run at once, stay busy to
 /// the end. Items have about equal bytes, not equal tokens, so heads of different width and
 /// sequences of different length end together.
-pub fn plan(shares: &[Share<'_>], blocks: usize) -> WorkPlan {
+pub fn plan(shares: &[Share<'_>], blocks: usize, balance: Balance) -> WorkPlan {
     let mut plan = WorkPlan { items: Vec::new(), ranges: Vec::new(), layers: Vec::new() };
     let Some(first) = shares.first() else { return plan };
     let shape = first.layout.spec().shape();
@@ -73,7 +106,7 @@ pub fn plan(shares: &[Share<'_>], blocks: usize) -> WorkPlan {
                 middle * share.middle + window * share.window
             })
             .sum();
-        let target = (total / (blocks.max(1) * WAVES)).max(LEAST_BYTES);
+        let target = (total / (blocks.max(1) * balance.waves)).max(balance.least_bytes);
 
         let planned = Planned { first: plan.items.len(), items: 0, ranges: plan.ranges.len() };
         for (sequence, share, kv_head) in heads() {

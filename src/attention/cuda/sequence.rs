@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::device::Device;
+use super::device::{Device, check_memory};
 use super::layout::{DeviceMask, Layout, SLAB};
 use super::params::{RebuildParams, SequenceState};
 use crate::cache::CacheBytes;
@@ -58,6 +58,7 @@ impl<D: Device> DeviceSequence<D> {
     pub fn new(device: &D, mask: Arc<DeviceMask<D>>, capacity: usize) -> Result<Self> {
         let layout = mask.layout();
         let (sink, ring) = layout.window_slots(capacity);
+        check_memory(device, "the window of a cache", layout.window_bytes(capacity))?;
         let window = device.allocate(layout.window_bytes(capacity))?;
         let table = device.allocate(
             layout.slabs(layout.spec().window().middle(capacity)).max(1) * size_of::<u64>(),
@@ -77,6 +78,11 @@ impl<D: Device> DeviceSequence<D> {
     /// The sequence's layout.
     pub fn layout(&self) -> &Layout {
         self.mask.layout()
+    }
+
+    /// The mask with its tables.
+    pub(super) fn mask(&self) -> &Arc<DeviceMask<D>> {
+        &self.mask
     }
 
     /// Number of tokens.
@@ -136,6 +142,11 @@ impl<D: Device> DeviceSequence<D> {
             )));
         }
         let middle = self.layout().spec().window().middle(len);
+        let missing = self.layout().slabs(middle).saturating_sub(self.slabs.len());
+        if missing > 0 {
+            let what = format!("a cache of {} tokens", count(len));
+            check_memory(device, &what, missing * self.layout().slab_bytes())?;
+        }
         while self.slabs.len() < self.layout().slabs(middle) {
             let slab = device.allocate(self.layout().slab_bytes())?;
             let entry = device.address(&slab);

@@ -18,6 +18,10 @@ pub enum Story {
     /// A prompt, decode steps, a rewind by this number of tokens that takes full keys from the
     /// dense sequence, then decode steps again.
     Rewind(usize),
+    /// A prompt and decode steps; then every pruned sequence is freed and made anew from the dense
+    /// one with other kept counts, and once more with the first ones, each time in the same batch
+    /// and likely at the same addresses, with decode steps after each.
+    Remask,
 }
 
 /// One configuration that is run and compared.
@@ -85,8 +89,13 @@ impl Case {
         Shape { layers: LAYERS, kv_heads: self.kv_heads, head_dim: self.head_dim }
     }
 
+    /// Query heads of a layer.
+    pub(super) fn heads(&self) -> usize {
+        self.group * self.kv_heads
+    }
+
     pub(super) fn geometry(&self) -> Result<KernelShape> {
-        KernelShape::new(self.shape(), self.group * self.kv_heads, self.dtype)
+        KernelShape::new(self.shape(), self.heads(), self.dtype)
     }
 }
 
@@ -163,8 +172,10 @@ pub fn cases() -> Vec<Case> {
                 window: window(2, 3, 4),
                 prompts: vec![60, 41],
                 steps: 3,
-                ..base
+                ..base.clone()
             },
+            // Heads that are dropped in one mask and kept in the next one.
+            Case { story: Story::Remask, counts: vec![0, 40], prompts: vec![150, 71], ..base },
         ]);
     }
     cases

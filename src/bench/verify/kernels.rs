@@ -53,7 +53,58 @@ pub fn compare_kernels<D: Device>(device: &D, case: &Case) -> Result<CaseOutcome
         }
         check_stored(device, case, &pairs)?;
     }
+    if case.story == Story::Remask {
+        for shift in [1, 0] {
+            for (index, two) in pairs.chunks_exact_mut(2).enumerate() {
+                remask(device, case, (index, shift), two, &mut random)?;
+            }
+            check_stored(device, case, &pairs)?;
+            for _ in 0..case.steps {
+                step(device, case, &mut pairs, &mut batch, &mut random, &mut outcome)?;
+            }
+        }
+        check_stored(device, case, &pairs)?;
+    }
     Ok(outcome)
+}
+
+/// Frees the pruned sequence of a prompt, then makes it anew from the dense one, with the counts
+/// `shift` further on.
+fn remask<D: Device>(
+    device: &D,
+    case: &Case,
+    (index, shift): (usize, usize),
+    two: &mut [Pair<D>],
+    random: &mut StdRng,
+) -> Result<()> {
+    let [dense, pruned] = two else { unreachable!("chunks of two") };
+    let mask = mask(case, index * case.shape().heads() + shift, random)?;
+    let spec = Arc::new(CacheSpec::new(case.shape(), case.window, case.dtype, mask)?);
+    let capacity = pruned.device.capacity();
+    // The old memory goes first: a small sequence takes its place until the new one is made.
+    let small = DeviceMask::new(device, Layout::new(Arc::clone(dense.cpu.spec()), case.heads())?)?;
+    pruned.device = DeviceSequence::new(device, small, 1)?;
+    let mask = DeviceMask::new(device, Layout::new(Arc::clone(&spec), case.heads())?)?;
+    pruned.device = DeviceSequence::new(device, mask, capacity)?;
+    pruned.device.fill(device, &FillSource::Dense(&dense.device))?;
+    pruned.cpu = dense.cpu.retuned(spec)?;
+    Ok(())
+}
+
+/// A mask with the counts of a case, from number `first` on.
+fn mask(case: &Case, first: usize, random: &mut StdRng) -> Result<ChannelMask> {
+    let shape = case.shape();
+    let mut counts = case.counts.iter().cycle().skip(first);
+    let mut bits = Vec::with_capacity(shape.entries());
+    for _ in 0..shape.heads() {
+        let mut head = vec![false; shape.head_dim];
+        let count = *counts.next().expect("an endless iterator");
+        rand::seq::index::sample(random, shape.head_dim, count.min(shape.head_dim))
+            .iter()
+            .for_each(|at| head[at] = true);
+        bits.extend(head);
+    }
+    ChannelMask::new(shape, bits)
 }
 
 /// The dense and the pruned sequence of one prompt.
@@ -65,23 +116,13 @@ fn prompt<D: Device>(
 ) -> Result<[Pair<D>; 2]> {
     let (shape, tokens) = (case.shape(), case.prompts[index]);
     let row = shape.kv_heads * shape.head_dim;
-    let mut counts = case.counts.iter().cycle().skip(index * shape.heads());
-    let mut bits = Vec::with_capacity(shape.entries());
-    for _ in 0..shape.heads() {
-        let mut head = vec![false; shape.head_dim];
-        let count = *counts.next().expect("an endless iterator");
-        rand::seq::index::sample(random, shape.head_dim, count.min(shape.head_dim))
-            .iter()
-            .for_each(|at| head[at] = true);
-        bits.extend(head);
-    }
+    let mask = mask(case, index * shape.heads(), random)?;
     let dense = CacheSpec::dense(shape, case.window, case.dtype)?;
-    let pruned = CacheSpec::new(shape, case.window, case.dtype, ChannelMask::new(shape, bits)?)?;
-    let heads = case.group * case.kv_heads;
+    let pruned = CacheSpec::new(shape, case.window, case.dtype, mask)?;
     let pair = |spec: CacheSpec| -> Result<Pair<D>> {
         let spec = Arc::new(spec);
-        let mask = DeviceMask::new(device, Layout::new(Arc::clone(&spec), heads)?)?;
-        let mut sequence = DeviceSequence::new(device, mask, tokens + 2 * case.steps)?;
+        let mask = DeviceMask::new(device, Layout::new(Arc::clone(&spec), case.heads())?)?;
+        let mut sequence = DeviceSequence::new(device, mask, tokens + 3 * case.steps)?;
         sequence.begin(device, tokens)?;
         Ok(Pair { cpu: SequenceCache::new(spec), device: sequence })
     };

@@ -9,4 +9,4 @@ mod whole_model;
 pub use cases::{Case, Story, cases};
 pub use kernels::compare_kernels;
 pub use outcome::CaseOutcome;
-pub use whole_model::compare_models;
+pub use whole_model::{compare_models, compare_recording};

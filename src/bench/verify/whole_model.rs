@@ -52,6 +52,33 @@ pub fn compare_models(here: &Model, there: &Model) -> Result<CaseOutcome> {
     Ok(CaseOutcome { error, allowed: ALLOWED, compared })
 }
 
+/// Compares steps that are repeated from a recording with the same steps made launch by launch, on
+/// two loads of one model on a device. Libraries may choose other algorithms or working memory while
+/// a step is recorded.
+pub fn compare_recording(launched: &Model, recorded: &Model) -> Result<CaseOutcome> {
+    let spec = Arc::new(CacheSpec::dense(launched.config().mask_shape(), WINDOW, Dtype::F16)?);
+    let expected = {
+        // As for another thread that computes on the device: nothing is recorded meanwhile.
+        let _shared = launched.decoder.share();
+        decode(launched, &spec)?
+    };
+    let found = decode(recorded, &spec)?;
+    let largest = expected.iter().fold(0.0f32, |most, logit| most.max(logit.abs()));
+    let mut error = 0.0f64;
+    for (at, (expected, found)) in expected.iter().zip(&found).enumerate() {
+        let apart = f64::from((expected - found).abs() / largest);
+        if apart.is_nan() || apart > ALLOWED {
+            return Err(Error::run(format!(
+                "{} on {}: logit {at} is {found} in a recorded step and {expected} launch by launch",
+                recorded.name,
+                recorded.decoder.device_name()
+            )));
+        }
+        error = error.max(apart);
+    }
+    Ok(CaseOutcome { error, allowed: ALLOWED, compared: found.len() })
+}
+
 /// Logits after each prompt and after every step.
 fn decode(model: &Model, spec: &Arc<CacheSpec>) -> Result<Vec<f32>> {
     let (hidden, vocab) = (model.config().hidden, model.config().vocab);

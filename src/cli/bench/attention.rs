@@ -20,7 +20,7 @@ pub(super) struct BenchAttentionArgs {
     /// Models whose geometry is measured: smollm2, llama-3.1-8b
     #[arg(long, value_delimiter = ',', default_value = "smollm2,llama-3.1-8b")]
     geometry: Vec<BenchGeometry>,
-    /// Lengths in tokens [default: 8192,32768; with --quick 8192]
+    /// Lengths in tokens [default: 8192,32768; with --quick 8192; on a GPU 8k to 128k]
     #[arg(long, value_delimiter = ',', value_parser = values::tokens_or_zero)]
     tokens: Vec<usize>,
     /// Plans beside dense and masks: a name that `run --plan` knows, or NAME:SPARSITY for its
@@ -34,8 +34,11 @@ pub(super) struct BenchAttentionArgs {
     /// Numbers of threads
     #[arg(long, value_delimiter = ',', default_value = "1,2", value_parser = values::threads)]
     threads: Vec<usize>,
-    /// Where: cpu, cuda or cuda:N. On a GPU the settings are fixed: those of the LeanK authors, and
-    /// one sequence at 8k to 128k
+    /// On a GPU: numbers of sequences, each measured at every length [default: without --tokens 64
+    /// sequences of 32k and one at 8k to 128k; with it 1]
+    #[arg(long, value_delimiter = ',')]
+    batch: Vec<usize>,
+    /// Where: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: DeviceChoice,
     /// With --device cuda: compute what the kernels would do on a GPU instead of measuring
@@ -54,8 +57,11 @@ pub(super) struct BenchAttentionArgs {
 const PLANS: [&str; 4] = ["k8v8", "k8v4", "k4v4", "k8v8:0.5"];
 
 pub(super) fn run(args: &BenchAttentionArgs) -> Result<()> {
-    if args.tokens.contains(&0) || args.threads.contains(&0) {
-        return Err(Error::input("--tokens and --threads take numbers from 1 on, not 0"));
+    if [&args.tokens, &args.threads, &args.batch].into_iter().any(|numbers| numbers.contains(&0)) {
+        return Err(Error::input("--tokens, --threads and --batch take numbers from 1 on, not 0"));
+    }
+    if gpu::ordinal(args.device).is_none() && !args.batch.is_empty() {
+        return Err(Error::input("--batch goes with --device cuda: the CPU attends one sequence"));
     }
     if gpu::ordinal(args.device).is_some() && !args.plan.is_empty() {
         return Err(Error::input(format!(
@@ -66,7 +72,9 @@ pub(super) fn run(args: &BenchAttentionArgs) -> Result<()> {
     }
     match gpu::ordinal(args.device) {
         Some(_) if args.dry_run => return gpu::model(&args.gpu, args.json),
-        Some(ordinal) => return gpu::measure(ordinal, args.json),
+        Some(ordinal) => {
+            return gpu::measure(ordinal, [&args.batch, &args.tokens], args.json);
+        }
         None if args.dry_run => return Err(Error::input("--dry-run goes with --device cuda")),
         None => {}
     }

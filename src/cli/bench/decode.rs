@@ -22,6 +22,10 @@ pub(super) struct BenchDecodeArgs {
     /// beside them
     #[arg(long, value_delimiter = ',', default_value = "0.7")]
     sparsity: Vec<f64>,
+    /// A mask with the kept counts of the authors' published mask for Llama-3.1-8B beside them,
+    /// which drops whole heads: llama
+    #[arg(long, value_name = "llama")]
+    counts: Option<PublishedCounts>,
     /// Timed steps of each configuration
     #[arg(long, default_value_t = 16, value_parser = values::number)]
     steps: usize,
@@ -34,6 +38,13 @@ pub(super) struct BenchDecodeArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// Masks whose kept counts are known without their files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum PublishedCounts {
+    /// That of Llama-3.1-8B-Instruct.
+    Llama,
 }
 
 pub(super) fn run(args: &BenchDecodeArgs) -> Result<()> {
@@ -55,6 +66,9 @@ pub(super) fn run(args: &BenchDecodeArgs) -> Result<()> {
     };
     let masks = args.sparsity.iter().map(|&sparsity| masks::equal(shape, sparsity));
     let mut plans: Vec<BenchPlan> = masks.map(|mask| BenchPlan::mask(&mask, window)).collect();
+    if let Some(PublishedCounts::Llama) = args.counts {
+        plans.push(BenchPlan::mask(&masks::published_counts(shape)?, window));
+    }
     plans.extend(given.into_iter().map(|given| BenchPlan {
         name: given.name,
         plan: given.plan,

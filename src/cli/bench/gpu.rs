@@ -86,15 +86,26 @@ fn text(report: &ForecastReport) -> String {
 
 /// Refuses, because measuring needs a program built with CUDA.
 #[cfg(not(feature = "cuda-types"))]
-pub(super) fn measure(ordinal: usize, _: bool) -> Result<()> {
+pub(super) fn measure(ordinal: usize, _: [&[usize]; 2], _: bool) -> Result<()> {
     Err(crate::cli::args::without_cuda(ordinal))
 }
 
-/// Measures on a GPU.
+/// Measures on a GPU: every number of sequences with every length, or the usual settings where
+/// neither is given.
 #[cfg(feature = "cuda-types")]
-pub(super) fn measure(ordinal: usize, json: bool) -> Result<()> {
+pub(super) fn measure(ordinal: usize, [batches, tokens]: [&[usize]; 2], json: bool) -> Result<()> {
+    use crate::bench::gpu_attention::{self, SETTINGS};
+    let settings: Vec<(usize, usize)> = match (batches, tokens) {
+        ([], []) => SETTINGS.to_vec(),
+        (batches, tokens) => {
+            let batches = if batches.is_empty() { &[1] } else { batches };
+            let tokens = if tokens.is_empty() { &[8_192, 32_768, 131_072] } else { tokens };
+            let of = |&batch: &usize| tokens.iter().map(move |&tokens| (batch, tokens));
+            batches.iter().flat_map(of).collect()
+        }
+    };
     let gpu = crate::attention::cuda::Gpu::open(ordinal)?;
-    let report = crate::bench::gpu_attention::run(&gpu, output::note)?;
+    let report = gpu_attention::run(&gpu, &settings, output::note)?;
     if json {
         return output::json(&report);
     }

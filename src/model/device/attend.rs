@@ -7,11 +7,13 @@ use candle_core::{D, DType, Device as TensorDevice, Tensor};
 
 use super::address::address;
 use super::failed;
-use crate::attention::cuda::{Batch, Device, DeviceCache, DeviceSequence, FillSource, KernelShape};
+use crate::attention::cuda::{
+    Batch, Device, DeviceCache, DeviceSequence, FillSource, FreeMemory, KernelShape,
+};
 use crate::attention::{Attention, DecodeItem};
 use crate::cache::{CacheSpec, Remote, SequenceCache};
 use crate::element::Dtype;
-use crate::{Error, Result};
+use crate::{Error, Result, machine};
 
 /// Where attention is computed and where the caches are.
 pub enum Attend {
@@ -39,7 +41,8 @@ pub trait DeviceAttend: Send {
     fn fill(&self, cache: &mut dyn Remote, layer: usize, k: &Tensor, v: &Tensor) -> Result<()>;
 
     /// Begins a step of one token for every cache; [`Self::step`] follows for each layer. Gives the
-    /// number of the step's plan: steps of one plan make the same launches over the same memory.
+    /// number of the step's launches: steps of one number make the same launches over the same
+    /// memory.
     fn begin_step(&mut self, caches: &mut [&mut dyn Remote], heads: usize) -> Result<u64>;
 
     /// Appends `k` and `v`, `[batch, kv_heads * head_dim]`, and attends with `q`, `[batch, heads *
@@ -52,6 +55,12 @@ pub trait DeviceAttend: Send {
 
     /// Overwrites an f32 tensor, in place.
     fn write(&self, tensor: &Tensor, values: &[f32]) -> Result<()>;
+
+    /// Copies the logits, a contiguous f32 tensor, into `values`. Waits for the device.
+    fn read_logits(&self, tensor: &Tensor, values: &mut [f32]) -> Result<()>;
+
+    /// Memory that is left, where the device knows it.
+    fn free_memory(&self) -> Result<Option<FreeMemory>>;
 
     /// Records the operations of `work` instead of doing them; see [`Device::record`].
     fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Recording>>;
@@ -70,6 +79,7 @@ pub(super) const BATCHES: usize = 16;
 /// Attention on a device of `attention::cuda`, over tensors in the same device's memory.
 pub struct DeviceAttention<D: Device> {
     device: Arc<D>,
+    without: Without,
     /// Working memory, with the windows of the sequences it was made for; the one in use is last.
     batches: Vec<(Vec<u64>, Batch<D>)>,
 }
@@ -77,7 +87,40 @@ pub struct DeviceAttention<D: Device> {
 impl<D: Device> DeviceAttention<D> {
     /// Attention on `device`.
     pub fn new(device: Arc<D>) -> Self {
-        Self { device, batches: Vec::new() }
+        Self { device, without: Without::from_environment(), batches: Vec::new() }
+    }
+}
+
+/// Parts of a step that are left out, to learn from `bench decode` what each one costs. The results
+/// are wrong then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Without {
+    /// The logits stay on the device; all of them are read as 0.
+    logits: bool,
+    /// Keys and values are stored, and nothing is attended to.
+    attention: bool,
+}
+
+impl Without {
+    /// What `KSCOPE_CUDA_WITHOUT` lists: logits, attention.
+    fn from_environment() -> Self {
+        let Ok(list) = std::env::var("KSCOPE_CUDA_WITHOUT") else { return Self::default() };
+        let mut without = Self::default();
+        for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            match part {
+                "logits" => without.logits = true,
+                "attention" => without.attention = true,
+                _ => tracing::warn!(
+                    "KSCOPE_CUDA_WITHOUT takes logits and attention, separated by commas, not `{part}`"
+                ),
+            }
+        }
+        if without != Self::default() {
+            tracing::warn!(
+                "KSCOPE_CUDA_WITHOUT={list}: steps on the GPU leave that out, and their results are wrong"
+            );
+        }
+        without
     }
 }
 
@@ -116,7 +159,11 @@ where
         let spec = first.layout().spec();
         let geometry = KernelShape::new(spec.shape(), heads, spec.dtype())?;
         let windows: Vec<u64> = sequences.iter().map(|sequence| sequence.state().window).collect();
-        let known = self.batches.iter().position(|(of, _)| *of == windows);
+        // Another geometry at known addresses is a later cache where an earlier one was freed.
+        let known = self
+            .batches
+            .iter()
+            .position(|(of, batch)| *of == windows && batch.geometry() == geometry);
         let entry = match known {
             Some(at) => self.batches.remove(at),
             None => {
@@ -129,14 +176,16 @@ where
         self.batches.push(entry);
         let (_, batch) = self.batches.last_mut().expect("just pushed");
         batch.begin(&*self.device, &mut sequences)?;
-        Ok(batch.plan_id())
+        Ok(batch.launches_id())
     }
 
     fn step(&self, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
         let (_, batch) = self.batches.last().ok_or_else(|| Error::run("a layer without a step"))?;
         batch.append(&*self.device, layer, address(k)?, address(v)?)?;
         let out = Tensor::zeros(q.shape(), q.dtype(), q.device()).map_err(failed)?;
-        batch.attend(&*self.device, layer, address(q)?, address(&out)?)?;
+        if !self.without.attention {
+            batch.attend(&*self.device, layer, address(q)?, address(&out)?)?;
+        }
         Ok(out)
     }
 
@@ -153,6 +202,25 @@ where
             )));
         }
         self.device.write_at(address(tensor)?, bytemuck::cast_slice(values))
+    }
+
+    fn read_logits(&self, tensor: &Tensor, values: &mut [f32]) -> Result<()> {
+        if tensor.elem_count() != values.len() || tensor.dtype() != DType::F32 {
+            return Err(Error::run(format!(
+                "a tensor of {:?} for {} numbers",
+                tensor.shape(),
+                values.len()
+            )));
+        }
+        if self.without.logits {
+            values.fill(0.0);
+            return Ok(());
+        }
+        self.device.read_at(address(tensor)?, bytemuck::cast_slice_mut(values))
+    }
+
+    fn free_memory(&self) -> Result<Option<FreeMemory>> {
+        self.device.free_memory()
     }
 
     fn record(&self, work: &mut dyn FnMut() -> Result<()>) -> Result<Option<Recording>> {
@@ -176,6 +244,16 @@ fn dtype(kv: Dtype) -> DType {
 }
 
 impl Attend {
+    /// Refuses what there is no memory for, with both sizes; `what` names it.
+    pub(super) fn check_memory(&self, what: &str, bytes: u64) -> Result<()> {
+        match self {
+            Self::Host(_) => machine::check_memory(what, bytes),
+            Self::Device(device) => {
+                device.free_memory()?.map_or(Ok(()), |memory| memory.check(what, bytes))
+            }
+        }
+    }
+
     /// Prepares the empty caches of a prompt, for sequences of at most `capacity` tokens.
     pub(super) fn begin_prompt(
         &self,

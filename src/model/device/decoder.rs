@@ -57,6 +57,11 @@ impl TensorDecoder {
         &self.name
     }
 
+    /// Refuses what the device has no memory for, with both sizes; `what` names it.
+    pub(crate) fn check_memory(&self, what: &str, bytes: u64) -> Result<()> {
+        self.attend().check_memory(what, bytes)
+    }
+
     fn attend(&self) -> MutexGuard<'_, Attend> {
         self.attend.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -157,8 +162,8 @@ impl TensorDecoder {
     }
 
     /// [`Decoder::step`](crate::model::decoder::Decoder::step) after its checks: writes the
-    /// next-token logits. The queries of all layers are read together with the logits, and only
-    /// then does `observe` see them, so that nothing waits for the device earlier.
+    /// next-token logits. Only then does `observe` see the queries, so that nothing waits for the
+    /// device earlier; those that it does not look at are not read.
     pub(super) fn step(
         &self,
         config: &Config,
@@ -170,11 +175,11 @@ impl TensorDecoder {
         let mut steps = self.steps.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let over =
             Over { config, weights: &self.weights, device: &self.device, shared: &self.shared };
-        let queries = steps.step(over, &mut self.attend(), input, caches, logits)?;
-        queries
-            .chunks_exact(caches.len() * config.q_width())
-            .enumerate()
-            .for_each(|(layer, q)| observe(layer, q, caches));
+        let places = steps.step(over, &mut self.attend(), input, caches, logits)?;
+        for layer in 0..config.layers {
+            let queries = places.queries.narrow(0, layer, 1).map_err(failed)?;
+            observe(layer, &ObservedRows::on_device(&queries), caches);
+        }
         Ok(())
     }
 }

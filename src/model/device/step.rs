@@ -1,7 +1,8 @@
 //! One token of each sequence, over tensors that stay in place. The inputs and results of a step
 //! have fixed addresses, so that a device which can record a step repeats it with one request.
 
-use std::sync::RwLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::ops::rms_norm;
@@ -19,14 +20,17 @@ use crate::{Error, Result};
 /// State that decode steps keep from one to the next.
 #[derive(Default)]
 pub(super) struct KeptSteps {
-    /// Kept steps on a device by the number of their plan; the last one is in use.
+    /// Kept steps on a device by the number of their launches; the last one is in use.
     kept: Vec<(u64, Kept)>,
+    /// Inputs and results by the number of sequences. Steps of the same number share them: they are
+    /// large, and read before the next step begins.
+    places: BTreeMap<usize, Arc<Places>>,
 }
 
-/// The steps of one plan. The first one is made launch by launch, which loads everything that it
+/// The steps of one set of launches. The first one is made launch by launch, which loads everything that it
 /// needs; the second one is recorded; all others repeat the recording.
 struct Kept {
-    places: Places,
+    places: Arc<Places>,
     recording: State,
 }
 
@@ -39,7 +43,7 @@ enum State {
 }
 
 /// Tensors that a step reads from and writes to.
-struct Places {
+pub(super) struct Places {
     /// Embedded tokens, `[batch, hidden]`.
     x: Tensor,
     /// cos and sin of each token's position, `[batch, head_dim / 2]`.
@@ -48,7 +52,7 @@ struct Places {
     /// `[batch, vocab]`.
     logits: Tensor,
     /// Rotated queries of every layer, `[layers, batch, heads * head_dim]`.
-    queries: Tensor,
+    pub(super) queries: Tensor,
 }
 
 impl Places {
@@ -68,12 +72,6 @@ impl Places {
             logits: zeros(&[batch, config.vocab])?,
             queries: zeros(&[config.layers, batch, config.q_width()])?,
         })
-    }
-
-    /// Waits for the step: writes the logits, and gives the queries.
-    fn read(&self, logits: &mut [f32]) -> Result<Vec<f32>> {
-        logits.copy_from_slice(&rows(&self.logits)?);
-        rows(&self.queries)
     }
 }
 
@@ -105,8 +103,8 @@ pub(super) struct Over<'a> {
 }
 
 impl KeptSteps {
-    /// One step: writes the next-token logits and gives the queries of all layers, `[layers, batch,
-    /// heads * head_dim]`.
+    /// One step: writes the next-token logits. The queries of all layers are in the result, until
+    /// the next step.
     pub(super) fn step(
         &mut self,
         over: Over<'_>,
@@ -114,7 +112,7 @@ impl KeptSteps {
         input: StepInput<'_>,
         caches: &mut [&mut SequenceCache],
         logits: &mut [f32],
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Arc<Places>> {
         let batch = caches.len();
         match attend {
             Attend::Host(attention) => {
@@ -122,43 +120,49 @@ impl KeptSteps {
                 over.forward(&places, &mut |layer, qkv| {
                     attend_here(attention, caches, layer, qkv)
                 })?;
-                places.read(logits)
+                logits.copy_from_slice(&rows(&places.logits)?);
+                Ok(Arc::new(places))
             }
             Attend::Device(device) => {
-                let plan = begin_step(&mut **device, caches, over.config.heads)?;
-                let new = || {
-                    let recording =
-                        if over.weights.can_record(batch) { State::New } else { State::Never };
-                    Ok(Kept { places: Places::new(over, &input, batch)?, recording })
+                let launches = begin_step(&mut **device, caches, over.config.heads)?;
+                let places = match self.places.get(&batch) {
+                    Some(places) => Arc::clone(places),
+                    None => {
+                        let places = Arc::new(Places::new(over, &input, batch)?);
+                        self.places.insert(batch, Arc::clone(&places));
+                        places
+                    }
                 };
-                let kept = self.of(plan, new)?;
-                let Places { x, cos, sin, .. } = &kept.places;
+                let recording =
+                    if over.weights.can_record(batch) { State::New } else { State::Never };
+                let kept = self.of(launches, Kept { places: Arc::clone(&places), recording });
+                let Places { x, cos, sin, .. } = &*places;
                 [(x, input.x), (cos, input.cos), (sin, input.sin)]
                     .into_iter()
                     .try_for_each(|(to, from)| device.write(to, from))?;
                 over.run(&**device, kept, caches)?;
-                let queries = kept.places.read(logits)?;
+                device.read_logits(&places.logits, logits)?;
                 match device.misfits()? {
-                    false => Ok(queries),
+                    false => Ok(places),
                     true => Err(misfit(caches)),
                 }
             }
         }
     }
 
-    /// The kept state of the plan with this number, marked as in use.
-    fn of(&mut self, plan: u64, new: impl FnOnce() -> Result<Kept>) -> Result<&mut Kept> {
-        let entry = match self.kept.iter().position(|(of, _)| *of == plan) {
+    /// The kept state of the launches with this number, marked as in use.
+    fn of(&mut self, launches: u64, new: Kept) -> &mut Kept {
+        let entry = match self.kept.iter().position(|(of, _)| *of == launches) {
             Some(at) => self.kept.remove(at),
             None => {
                 if self.kept.len() >= BATCHES {
                     self.kept.remove(0);
                 }
-                (plan, new()?)
+                (launches, new)
             }
         };
         self.kept.push(entry);
-        Ok(&mut self.kept.last_mut().expect("just pushed").1)
+        &mut self.kept.last_mut().expect("just pushed").1
     }
 }
 

@@ -9,6 +9,7 @@ use crate::model::backend::Blueprint;
 use crate::model::buffers::StepBuffers;
 use crate::model::config::Config;
 use crate::model::hooks::StepObserver;
+use crate::model::observed::ObservedRows;
 use crate::model::times::StepClock;
 use crate::model::weights::Layer;
 
@@ -101,7 +102,7 @@ impl HostBackend {
             clock.rest();
             scratch.attend(config.q_width(), at, caches);
             clock.attention();
-            observe(at, &scratch.q, caches);
+            observe(at, &ObservedRows::here(&scratch.q), caches);
             clock.rest();
             layer.output.apply(&scratch.attended, &mut scratch.delta);
             clock.projections();

@@ -1,0 +1,137 @@
+//! Decode steps on the simulated GPU: recorded and repeated, what the self test does with them, and
+//! memory that is refused before it is taken.
+
+use std::sync::Arc;
+
+use kscope::bench::verify::{compare_models, compare_recording};
+use kscope::cache::{CacheSpec, SequenceCache};
+use kscope::element::Dtype;
+use kscope::mask::{ChannelMask, Window};
+use kscope::model::decoder::with_quiet_hooks;
+use kscope::model::load::{Opened, Source};
+use kscope_sim::Schedule;
+use kscope_testing::models::SMALL;
+
+use crate::decoder::{
+    compare, decode, loaded, on_gpu, on_simulator, prompts, random, simulator, third,
+};
+use crate::simulator::Simulator;
+
+/// Everything that differs between steps is in memory that does not move, so the launches stay the
+/// same, also where a slab is full and the work is divided anew.
+#[test]
+fn cuda_sim_a_step_is_recorded_once_and_repeated() {
+    let gpu = simulator();
+    let (plain, tensors) = (random(64, 4, 2, None), random(64, 4, 2, Some(on_gpu(&gpu))));
+    for mask in [third(&plain), ChannelMask::full(plain.config().mask_shape())] {
+        let before = gpu.repeated();
+        // The first sequence gets its second slab in the fourth step: 4 of the sink, 256 of the
+        // slab, 24 recent, and a chunk.
+        let steps = 18;
+        let spec = CacheSpec::new(plain.config().mask_shape(), SMALL, Dtype::F16, mask).unwrap();
+        compare("recorded", &plain, &tensors, spec, &[288, 150], steps, 2e-3);
+        // The first step goes launch by launch, unless a cache that was freed left its launches.
+        let repeated = gpu.repeated() - before;
+        assert!((steps - 1..=steps).contains(&repeated), "{repeated} of {steps} steps repeated");
+    }
+    let before = gpu.repeated();
+    let shared = tensors.decoder.share();
+    assert!(shared.is_some() && plain.decoder.share().is_none());
+    let spec =
+        || CacheSpec::new(plain.config().mask_shape(), SMALL, Dtype::F16, third(&plain)).unwrap();
+    compare("shared", &plain, &tensors, spec(), &[40], 6, 2e-3);
+    assert_eq!(
+        gpu.repeated(),
+        before,
+        "nothing is recorded while another thread may ask for something"
+    );
+    drop(shared);
+    compare("alone again", &plain, &tensors, spec(), &[41], 6, 2e-3);
+    assert!((5..=6).contains(&(gpu.repeated() - before)), "repeated again");
+}
+
+/// What `kscope selftest` does with the demo on a GPU, and that it can fail.
+#[test]
+fn cuda_sim_the_self_test_compares_whole_models() {
+    let demo = |placement| loaded(Opened::open(&Source::Demo).unwrap(), None, placement);
+    let gpu = simulator();
+    let (here, there) = (demo(None), demo(Some(on_gpu(&gpu))));
+    let outcome = compare_models(&here, &there).unwrap();
+    println!("the demo: logits differ by {:.1e} of {:.0e}", outcome.error, outcome.allowed);
+    assert!(
+        outcome.error > 0.0 && outcome.error < outcome.allowed && gpu.repeated() > 60,
+        "{outcome:?}"
+    );
+    let other = compare_models(&random(64, 4, 2, None), &random(64, 4, 4, Some(on_simulator())));
+    assert!(other.is_err(), "another model is no pass");
+}
+
+/// What `kscope selftest` does with recorded steps, and that it can fail.
+#[test]
+fn cuda_sim_the_self_test_compares_recorded_steps_with_launched_ones() {
+    let on = |gpu: &Arc<Simulator>| random(64, 4, 2, Some(on_gpu(gpu)));
+    let (gpu, repeats) = (simulator(), simulator());
+    let outcome = compare_recording(&on(&gpu), &on(&repeats)).unwrap();
+    assert_eq!(gpu.repeated(), 0, "one model goes launch by launch");
+    assert!(repeats.repeated() > 35 && outcome.compared > 10_000, "{outcome:?}");
+    assert_eq!(outcome.error, 0.0, "the same launches over the same numbers");
+    let mut forgetful = Simulator::new("kscope", &[Schedule::Forward]);
+    forgetful.forgets = true;
+    let forgetful = Arc::new(forgetful);
+    let failed = compare_recording(&on(&simulator()), &on(&forgetful)).unwrap_err().to_string();
+    // The key that is not appended is read as a NaN.
+    assert!(failed.contains("NaN"), "{failed}");
+}
+
+/// A cache that does not fit is refused with sizes before anything of it is taken: the simulated
+/// GPU panics where memory is taken that is not there.
+#[test]
+fn cuda_sim_memory_is_refused_with_sizes_before_it_is_taken() {
+    let mut gpu = Simulator::new("kscope", &[Schedule::Forward]);
+    gpu.size = Some(2 << 20);
+    let gpu = Arc::new(gpu);
+    let model = random(64, 4, 2, Some(on_gpu(&gpu)));
+    let sentence =
+        model.check_cache_memory("a cache of 9 sequences", 3 << 20).unwrap_err().to_string();
+    assert_eq!(
+        sentence,
+        "a cache of 9 sequences needs 3.00 MiB on the GPU, which has 2.00 MiB left of 2.00 MiB: a shorter context, fewer sequences or quantised weights take less"
+    );
+    model.check_cache_memory("a cache", 1 << 20).unwrap();
+    // Sequence after sequence, until one does not fit. A slab is 256 KiB.
+    let spec = Arc::new(CacheSpec::dense(model.config().mask_shape(), SMALL, Dtype::F16).unwrap());
+    let mut caches = Vec::new();
+    let refused = (0..9).find_map(|_| {
+        let mut cache = SequenceCache::new(Arc::clone(&spec));
+        let prompt = prompts(&model, &[300]).remove(0);
+        let filled =
+            with_quiet_hooks(|hooks| model.decoder.prefill(&prompt, &mut [&mut cache], hooks));
+        caches.push(cache);
+        filled.err()
+    });
+    let sentence = refused.expect("nine sequences do not fit").to_string();
+    assert!(
+        sentence.contains("on the GPU, which has") && sentence.contains("left of 2.00 MiB"),
+        "{sentence}"
+    );
+    assert!(caches.len() > 2, "some fit");
+}
+
+/// A ragged batch plans anew again and again, and repeats one recording all the same.
+#[test]
+fn cuda_sim_a_ragged_batch_repeats_one_recording() {
+    let gpu = simulator();
+    let model = random(64, 4, 2, Some(on_gpu(&gpu)));
+    let shape = model.config().mask_shape();
+    let window = Window { sink: 4, recent: 8, chunk: 4 };
+    let spec = Arc::new(CacheSpec::new(shape, window, Dtype::F16, third(&model)).unwrap());
+    // Their slabs fill, and their windows grow, at different steps.
+    let lengths = [258, 3, 262, 60, 265, 270, 40, 255];
+    let steps = 40;
+    let fed: Vec<Vec<u32>> =
+        (0..steps).map(|step| vec![step as u32 % 300; lengths.len()]).collect();
+    decode(&model, &spec, &prompts(&model, &lengths), &fed);
+    let repeated = gpu.repeated();
+    println!("{repeated} of {steps} steps of a ragged batch repeat a recording");
+    assert!(20 * repeated >= 19 * (steps - 1), "{repeated} of {steps} steps");
+}
