@@ -20,7 +20,9 @@ fn titled(c: char) -> String {
         0x1fb4 => "\u{386}\u{345}".to_owned(),
         0x1fc4 => "\u{389}\u{345}".to_owned(),
         0x1ff4 => "\u{38f}\u{345}".to_owned(),
-        0x1fb7 | 0x1fc7 | 0x1ff7 => one(code + 5) + "\u{342}",
+        0x1fb7 => "\u{391}\u{342}\u{345}".to_owned(),
+        0x1fc7 => "\u{397}\u{342}\u{345}".to_owned(),
+        0x1ff7 => "\u{3a9}\u{342}\u{345}".to_owned(),
         _ => {
             let mut upper = c.to_uppercase();
             let first = upper.next().map(String::from).unwrap_or_default();
@@ -122,7 +124,7 @@ mod tests {
             ("\u{149}A", "\u{2bc}Na"),
             ("\u{1fb2}", "\u{1fba}\u{345}"),
             ("\u{1fc4}", "\u{389}\u{345}"),
-            ("\u{1ff7}x", "\u{1ffc}\u{342}x"),
+            ("\u{1ff7}x", "\u{3a9}\u{342}\u{345}x"),
             ("\u{1fb3}", "\u{1fbc}"),
             ("\u{df}a", "Ssa"),
             ("\u{1c6}Z", "\u{1c5}z"),
