@@ -272,7 +272,10 @@ void arrange(std::vector<u32>& order, u32 n, u32 schedule) {
 void run_block(u32 schedule) {
 #if defined(__SANITIZE_ADDRESS__)
     // Allocates exactly the requested size, so that the sanitizer sees the first byte past it.
-    u8* memory = dynamic = (u8*)aligned_alloc(16, dynamic_bytes ? dynamic_bytes : 16);
+    // `aligned_alloc` takes multiples of the alignment only.
+    void* exact = nullptr;
+    if (posix_memalign(&exact, 16, dynamic_bytes ? dynamic_bytes : 16)) abort();
+    u8* memory = dynamic = (u8*)exact;
     memset(dynamic, FILL, dynamic_bytes);
 #else
     static std::vector<u8> pool;

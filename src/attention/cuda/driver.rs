@@ -20,7 +20,7 @@ use cudarc::nvrtc::Ptx;
 
 use super::device::{Device, FreeMemory};
 use super::launch::{Kernel, Launch};
-use crate::{Error, Result};
+use crate::{Error, Result, input_file};
 
 /// The compiled kernels: machine code for sm_80 and sm_90a, and PTX. Empty in a build that only
 /// checks types.
@@ -37,7 +37,7 @@ fn compiled() -> Result<Vec<u8>> {
             path.display()
         ))
     };
-    let bytes = std::fs::read(&path).map_err(|cause| wrong(cause.to_string()))?;
+    let bytes = input_file::read(path.as_ref(), input_file::KERNELS)?;
     // The first number of such a file.
     match bytes.starts_with(&0xBA55_ED50u32.to_le_bytes()) {
         true => Ok(bytes),

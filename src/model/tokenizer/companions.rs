@@ -119,7 +119,7 @@ pub(super) fn keys_of(text: &str, origin: &str) -> Result<Map<String, Value>> {
 /// A token as a file has it: a text, or an object with flags. Which it is counts where transformers
 /// adds it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Token {
+pub(super) enum GivenToken {
     /// The text alone: a special token without other flags.
     Text(String),
     /// With flags; `normalized` is none where the file does not say.
@@ -131,7 +131,7 @@ pub(super) enum Token {
     },
 }
 
-impl Token {
+impl GivenToken {
     /// A token from a file, none where it is neither form.
     pub fn read(value: &Value) -> Option<Self> {
         if let Some(text) = value.as_str() {
@@ -174,21 +174,21 @@ impl Token {
 /// What the files beside `tokenizer.json` say of tokens, put together as transformers does it
 /// (`PreTrainedTokenizerBase._from_pretrained`).
 #[derive(Debug, Default)]
-pub(super) struct Settings {
+pub(super) struct TokenizerSettings {
     /// Tokens by name, of the names that every tokenizer has; null where a file says that there is
     /// none.
-    pub named: Vec<(&'static str, Option<Token>)>,
+    pub named: Vec<(&'static str, Option<GivenToken>)>,
     /// Tokens by a name of the model's own, `image_token` and the like.
-    pub specific: Vec<(String, Token)>,
+    pub specific: Vec<(String, GivenToken)>,
     /// Special tokens without a name.
-    pub extra: Vec<Token>,
+    pub extra: Vec<GivenToken>,
     /// `added_tokens_decoder` with its ids.
-    pub decoder: Option<Vec<(i64, Token)>>,
+    pub decoder: Option<Vec<(i64, GivenToken)>>,
     /// `added_tokens.json` with its ids.
-    pub added: Vec<(i64, Token)>,
+    pub added: Vec<(i64, GivenToken)>,
 }
 
-impl Settings {
+impl TokenizerSettings {
     /// From the files; `origin` names the folder in errors.
     pub fn read(files: &Companions, origin: &str) -> Result<Self> {
         let in_file = |name: &str| {
@@ -256,7 +256,7 @@ impl Settings {
             }
             specific.extend(take_extra(&mut keys).unwrap_or_default());
             let stated = |value: &Value| match value.get("__type") {
-                None => Token::read(value).map(|token| token.text().to_owned()),
+                None => GivenToken::read(value).map(|token| token.text().to_owned()),
                 // transformers compares texts before it knows that this is a token.
                 Some(_) => None,
             };
@@ -269,11 +269,11 @@ impl Settings {
             let additional = additional.clone();
             keys.insert(EXTRA.to_owned(), additional);
         }
-        let named = NAMES.iter().filter_map(|name| Some((*name, Token::read(keys.get(*name)?))));
+        let named = NAMES.iter().filter_map(|name| Some((*name, GivenToken::read(keys.get(*name)?))));
         let own = keys.iter().filter(|(key, _)| is_own(key));
-        let mut by_name: Vec<(String, Token)> = Vec::new();
+        let mut by_name: Vec<(String, GivenToken)> = Vec::new();
         for (name, value) in own.chain(&specific) {
-            let Some(token) = Token::read(value) else { continue };
+            let Some(token) = GivenToken::read(value) else { continue };
             match by_name.iter_mut().find(|(known, _)| known == name) {
                 Some((_, known)) => *known = token,
                 None => by_name.push((name.clone(), token)),
@@ -283,7 +283,7 @@ impl Settings {
         Ok(Self {
             named: named.collect(),
             specific: by_name,
-            extra: extra.filter_map(Token::read).collect(),
+            extra: extra.filter_map(GivenToken::read).collect(),
             decoder,
             added,
         })
@@ -302,7 +302,7 @@ fn special(token: &Value) -> Value {
 
 /// Refuses special tokens that are none.
 fn check(keys: &Map<String, Value>) -> Result<()> {
-    let is_token = |value: &Value| Token::read(value).is_some();
+    let is_token = |value: &Value| GivenToken::read(value).is_some();
     for name in NAMES {
         let found = keys.get(name).filter(|value| !value.is_null() && !is_token(value));
         if let Some(other) = found {
@@ -328,7 +328,7 @@ fn check(keys: &Map<String, Value>) -> Result<()> {
 }
 
 /// The tokens of `added_tokens_decoder`.
-fn by_id(tokens: &Map<String, Value>) -> Result<Vec<(i64, Token)>> {
+fn by_id(tokens: &Map<String, Value>) -> Result<Vec<(i64, GivenToken)>> {
     let mut found = Vec::new();
     for (key, value) in tokens {
         let id: i64 = key.trim().parse().map_err(|_| {
@@ -336,7 +336,7 @@ fn by_id(tokens: &Map<String, Value>) -> Result<Vec<(i64, Token)>> {
             Error::input(format!("`added_tokens_decoder` has the id `{key}`, which is no number"))
         })?;
         let place = format!("added_tokens_decoder.{key}");
-        let token = Token::read(value).filter(|_| value.is_object());
+        let token = GivenToken::read(value).filter(|_| value.is_object());
         let token =
             token.ok_or_else(|| wrong(&place, "an object with a text as `content`", value))?;
         for name in ["special", "single_word", "lstrip", "rstrip", "normalized"] {
@@ -350,12 +350,12 @@ fn by_id(tokens: &Map<String, Value>) -> Result<Vec<(i64, Token)>> {
 }
 
 /// The tokens of `added_tokens.json` with their ids; `special` are the texts of special ones.
-fn by_text(tokens: &Map<String, Value>, special: &[String]) -> Result<Vec<(i64, Token)>> {
+fn by_text(tokens: &Map<String, Value>, special: &[String]) -> Result<Vec<(i64, GivenToken)>> {
     let mut found = Vec::new();
     for (text, id) in tokens {
         let id = id.as_i64().ok_or_else(|| wrong(text, "a token id", id))?;
         let token = AddedToken::from(&text[..], special.contains(text));
-        found.push((id, Token::stored(&token)));
+        found.push((id, GivenToken::stored(&token)));
     }
     Ok(found)
 }

@@ -7,7 +7,7 @@ use tokenizers::ModelWrapper;
 
 use super::class::{self, Class};
 use super::companions::Companions;
-use super::special::{SpecialTokens, Stored};
+use super::special::{SpecialTokens, StoredTokens};
 use super::steps::TokenizerSteps;
 use super::{ChatTemplate, Tokenizer, mistral};
 use crate::error::{caught, shortened};
@@ -34,7 +34,7 @@ pub fn from_parts(
     let tokens = inner.get_added_tokens_decoder().into_iter();
     let tokens = tokens.map(|(id, token)| (i64::from(id), token)).collect();
     let is_built_anew = class.is_some() && Class::fits(&inner);
-    let stored = Stored { tokens, padding, class, is_built_anew };
+    let stored = StoredTokens { tokens, padding, class, is_built_anew };
     let special = SpecialTokens::read(files, &stored, origin)?;
     let warning = match class {
         Some(class) => class.apply(&mut inner, files).map(|said| (class.name(), said)),

@@ -20,12 +20,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tokenizers::AddedToken;
 
 use super::class::Class;
-use super::companions::{Companions, NAMES, Settings, Token};
+use super::companions::{Companions, NAMES, TokenizerSettings, GivenToken};
 use crate::Result;
 
 /// What `tokenizer.json` and the class bring.
 #[derive(Debug, Default)]
-pub(super) struct Stored {
+pub(super) struct StoredTokens {
     /// The added tokens of `tokenizer.json` by id.
     pub tokens: BTreeMap<i64, AddedToken>,
     /// The token that fills up texts by the padding of `tokenizer.json`.
@@ -49,12 +49,12 @@ pub struct SpecialTokens {
 
 impl SpecialTokens {
     /// From the files; `origin` names the folder in errors.
-    pub(super) fn read(files: &Companions, stored: &Stored, origin: &str) -> Result<Self> {
-        let Settings { named, specific, extra, decoder, added } = Settings::read(files, origin)?;
+    pub(super) fn read(files: &Companions, stored: &StoredTokens, origin: &str) -> Result<Self> {
+        let TokenizerSettings { named, specific, extra, decoder, added } = TokenizerSettings::read(files, origin)?;
         let mut left_out = Vec::new();
-        let mut by_id: BTreeMap<i64, Token> = BTreeMap::new();
+        let mut by_id: BTreeMap<i64, GivenToken> = BTreeMap::new();
         // Of tokens with one text the last counts, as a token's flags.
-        let mut flags: HashMap<String, Token> = HashMap::new();
+        let mut flags: HashMap<String, GivenToken> = HashMap::new();
         match decoder {
             Some(tokens) => {
                 for (id, token) in tokens {
@@ -63,7 +63,7 @@ impl SpecialTokens {
                 }
             }
             None => {
-                let own = stored.tokens.iter().map(|(id, token)| (*id, Token::stored(token)));
+                let own = stored.tokens.iter().map(|(id, token)| (*id, GivenToken::stored(token)));
                 for (id, token) in added.into_iter().chain(own) {
                     flags.insert(token.text().to_owned(), token.clone());
                     let before = by_id.insert(id, token);
@@ -72,13 +72,13 @@ impl SpecialTokens {
                 }
             }
         }
-        let mut all: Vec<(String, Token)> = Vec::new();
+        let mut all: Vec<(String, GivenToken)> = Vec::new();
         for name in NAMES {
             let token = match named.iter().find(|(known, _)| *known == name) {
                 Some((_, token)) => {
                     token.as_ref().map(|token| flags.get(token.text()).unwrap_or(token).clone())
                 }
-                None => stored.usual(name).map(Token::Text),
+                None => stored.usual(name).map(GivenToken::Text),
             };
             all.extend(token.map(|token| (name.to_owned(), token)));
         }
@@ -88,7 +88,7 @@ impl SpecialTokens {
             true => HashMap::new(),
             false => stored.tokens.values().map(|token| (&token.content[..], token)).collect(),
         };
-        let mut to_add: Vec<Token> = by_id
+        let mut to_add: Vec<GivenToken> = by_id
             .into_values()
             .filter(|token| present.get(token.text()) != Some(&&token.to_add(false)))
             .collect();
@@ -117,7 +117,7 @@ impl SpecialTokens {
     }
 }
 
-impl Stored {
+impl StoredTokens {
     /// What a token is called where no file names it.
     fn usual(&self, name: &str) -> Option<String> {
         let of_class = self.class.map(Class::names).unwrap_or_default();
