@@ -34,6 +34,8 @@ pub const WEIGHTS: Kind = Kind { what: "weights", most_bytes: u64::MAX };
 pub const MASK: Kind = Kind { what: "a mask or importance", most_bytes: 256 * MIB };
 /// A prompt. The longest context of today's models, ten million tokens, is two thirds of this.
 pub const PROMPT: Kind = Kind { what: "a prompt", most_bytes: 64 * MIB };
+/// Kernels for a GPU.
+pub const KERNELS: Kind = Kind { what: "kernels for a GPU", most_bytes: 256 * MIB };
 /// A text to learn or to measure on.
 pub const TEXT: Kind = Kind { what: "a text", most_bytes: 2048 * MIB };
 /// The program's own settings.

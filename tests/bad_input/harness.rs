@@ -163,6 +163,7 @@ fn run(case: &Case) -> Ended {
         .stdout(Stdio::from(file("out")))
         .stderr(Stdio::from(file("err")));
     let started = Instant::now();
+    #[expect(clippy::zombie_processes, reason = "wait4 waits for it, and counts its memory")]
     let child = command.spawn().unwrap();
     let (code, bytes) = wait(&child);
     let time = started.elapsed();

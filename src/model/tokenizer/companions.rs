@@ -269,7 +269,8 @@ impl TokenizerSettings {
             let additional = additional.clone();
             keys.insert(EXTRA.to_owned(), additional);
         }
-        let named = NAMES.iter().filter_map(|name| Some((*name, GivenToken::read(keys.get(*name)?))));
+        let named =
+            NAMES.iter().filter_map(|name| Some((*name, GivenToken::read(keys.get(*name)?))));
         let own = keys.iter().filter(|(key, _)| is_own(key));
         let mut by_name: Vec<(String, GivenToken)> = Vec::new();
         for (name, value) in own.chain(&specific) {

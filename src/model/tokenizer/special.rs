@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tokenizers::AddedToken;
 
 use super::class::Class;
-use super::companions::{Companions, NAMES, TokenizerSettings, GivenToken};
+use super::companions::{Companions, GivenToken, NAMES, TokenizerSettings};
 use crate::Result;
 
 /// What `tokenizer.json` and the class bring.
@@ -50,7 +50,8 @@ pub struct SpecialTokens {
 impl SpecialTokens {
     /// From the files; `origin` names the folder in errors.
     pub(super) fn read(files: &Companions, stored: &StoredTokens, origin: &str) -> Result<Self> {
-        let TokenizerSettings { named, specific, extra, decoder, added } = TokenizerSettings::read(files, origin)?;
+        let TokenizerSettings { named, specific, extra, decoder, added } =
+            TokenizerSettings::read(files, origin)?;
         let mut left_out = Vec::new();
         let mut by_id: BTreeMap<i64, GivenToken> = BTreeMap::new();
         // Of tokens with one text the last counts, as a token's flags.
