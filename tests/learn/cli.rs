@@ -320,13 +320,14 @@ fn a_mask_to_bake_is_judged_in_the_weights() {
     let kld = |row: &Value| row["kld_mean"].as_f64().unwrap();
     let steps = |row: &Value| row["texts"][0]["steps"].as_u64().unwrap();
     assert!(steps(baked) > steps(with_dense_prefill), "{report}");
+    assert!(kld(with_dense_prefill) < 0.05, "{report}");
     assert!(kld(baked) > 0.0 && kld(baked) != kld(with_dense_prefill), "{report}");
     assert!(report["reason"].as_str().unwrap().contains(&format!("{:.4}", kld(baked))), "{report}");
     let recipe = mask(&out).origin.recipe;
     assert_eq!(recipe["check"]["verdict"], report["verdict"]);
     assert_eq!(recipe["check"]["baked"]["kld_mean"], baked["kld_mean"]);
 
-    // `compare --baked` on other text of the model's kind says about the same.
+    // On text that is not of the model's kind the same mask loses far more.
     let text = folder.path().join("text.txt");
     let words = "The garden is quiet and the river runs slowly past the old stone bridge. ";
     std::fs::write(&text, words.repeat(20)).unwrap();
@@ -345,5 +346,5 @@ fn a_mask_to_bake_is_judged_in_the_weights() {
     ]);
     assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stderr));
     let compared: Value = serde_json::from_slice(&compared.stdout).unwrap();
-    assert!(compared["prompt"]["kld"]["mean"].as_f64().unwrap() > 0.01, "{compared}");
+    assert!(compared["prompt"]["kld"]["mean"].as_f64().unwrap() > 0.05, "{compared}");
 }
