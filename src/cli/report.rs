@@ -56,8 +56,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
         write(path, &format!("{}\n", markdown(&figures)))?;
     }
     let run = &figures.run;
-    let own = (0..run.jobs).filter(|&job| run.shard.is_none_or(|shard| shard.holds(job))).count();
-    let missing = own.saturating_sub(results.records.len());
+    let missing = run.own_count().saturating_sub(results.records.len());
     if missing > 0 {
         output::note(&format!("kscope: {missing} results are missing, the run is not finished"));
     }

@@ -35,10 +35,7 @@ pub fn summary(figures: &Figures) -> Vec<String> {
 /// How many results there are, of how many, and of which part.
 fn results(figures: &Figures) -> String {
     let (run, here) = (&figures.run, figures.results);
-    let own = match run.shard {
-        Some(shard) => (0..run.jobs).filter(|&job| shard.holds(job)).count(),
-        None => run.jobs,
-    };
+    let own = run.own_count();
     let counted = match here < own {
         true => format!("{} of {} results (not finished)", count(here), count(own)),
         false if own == 1 => "1 result".to_owned(),

@@ -155,6 +155,16 @@ impl RunHeader {
         }
     }
 
+    /// The numbers of the jobs whose results belong here: all of the run's, or those of the part.
+    pub fn own_jobs(&self) -> impl Iterator<Item = usize> {
+        (0..self.jobs).filter(|&job| self.shard.is_none_or(|shard| shard.holds(job)))
+    }
+
+    /// How many these are. A file may claim any number of jobs, so they are not counted one by one.
+    pub fn own_count(&self) -> usize {
+        self.shard.map_or(self.jobs, |shard| shard.count(self.jobs))
+    }
+
     /// Refuses another run's results, naming the first setting that differs.
     pub fn check_same(&self, found: &Self, name: &str) -> Result<()> {
         if self == found {

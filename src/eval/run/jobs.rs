@@ -71,6 +71,11 @@ impl Shard {
     pub fn holds(self, job: usize) -> bool {
         job % self.of == self.part - 1
     }
+
+    /// How many of a run's jobs belong to this part.
+    pub fn count(self, jobs: usize) -> usize {
+        jobs / self.of + usize::from(jobs % self.of >= self.part)
+    }
 }
 
 impl FromStr for Shard {
@@ -95,6 +100,9 @@ mod tests {
         let parts: Vec<Shard> = (1..=3).map(|part| Shard { part, of: 3 }).collect();
         for job in 0..20 {
             assert_eq!(parts.iter().filter(|part| part.holds(job)).count(), 1);
+            for part in &parts {
+                assert_eq!(part.count(job), (0..job).filter(|&job| part.holds(job)).count());
+            }
         }
         assert_eq!("2/8".parse(), Ok(Shard { part: 2, of: 8 }));
         for wrong in ["", "0/8", "9/8", "2", "a/b", "1/0"] {

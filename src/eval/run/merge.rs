@@ -25,12 +25,8 @@ pub fn merge(parts: &[PathBuf], into: &Path) -> Result<Results> {
         let shard = header.shard.ok_or_else(|| {
             Error::input(format!("{name} is a whole run, not a part made with --shard"))
         })?;
-        if shard.of == 0 || !(1..=shard.of).contains(&shard.part) {
-            return Err(Error::input(format!(
-                "{name}: there is no part {}/{}",
-                shard.part, shard.of
-            )));
-        }
+        let (expected, found) = (header.own_count(), own.iter().map(|record| record.job));
+        let is_whole = own.len() == expected && found.eq(header.own_jobs());
         let whole = RunHeader { shard: None, ..header };
         let (first, of, seen) =
             all.get_or_insert_with(|| (whole.clone(), shard.of, vec![false; shard.of]));
@@ -41,15 +37,13 @@ pub fn merge(parts: &[PathBuf], into: &Path) -> Result<Results> {
                 shard.part, shard.of
             )));
         }
-        let expected: Vec<usize> = (0..whole.jobs).filter(|&job| shard.holds(job)).collect();
-        let found: Vec<usize> = own.iter().map(|record| record.job).collect();
-        if found != expected {
+        if !is_whole {
             return Err(Error::input(format!(
                 "{name}: part {}/{} is not finished: it holds {} of {} results (the same command goes on)",
                 shard.part,
                 shard.of,
-                found.len(),
-                expected.len()
+                own.len(),
+                expected
             )));
         }
         records.extend(own);

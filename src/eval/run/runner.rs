@@ -179,8 +179,7 @@ pub fn run(
     progress: JobProgress<'_>,
 ) -> Result<Results> {
     let jobs = plan.jobs();
-    let own: Vec<usize> =
-        (0..jobs.len()).filter(|&job| header.shard.is_none_or(|shard| shard.holds(job))).collect();
+    let own: Vec<usize> = header.own_jobs().collect();
     let (mut stream, mut records) = Stream::open(folder, &header, &own)?;
     plan.know(&jobs, &records);
     let mut fillings = HashMap::new();

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::header::RunHeader;
+use super::jobs::Shard;
 use super::record::Record;
 use crate::{Error, Result, error, input_file};
 
@@ -37,6 +38,11 @@ fn whole_lines(text: &str, name: &str) -> Result<(Results, usize)> {
                 header.version
             ),
         ));
+    }
+    if let Some(Shard { part, of }) = header.shard
+        && !(1..=of).contains(&part)
+    {
+        return Err(wrong(0, format!("there is no part {part}/{of}")));
     }
     let mut records = Vec::new();
     let mut end = first.len();

@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 
 use crate::eval::run::{DENSE, Depths};
 use crate::numbers::count;
+use crate::printable::wrapped;
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::State;
@@ -151,23 +152,6 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
             }
         }
     }
-}
-
-/// Lines of at most `width` characters.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.last_mut().expect("there is one");
-        if !last.is_empty() && last.chars().count() + 1 + word.chars().count() > width {
-            lines.push(word.to_owned());
-        } else {
-            if !last.is_empty() {
-                last.push(' ');
-            }
-            last.push_str(word);
-        }
-    }
-    lines
 }
 
 /// Columns of a fifth of the depth, and of the labels before them.
