@@ -3,6 +3,7 @@
 
 mod coded;
 mod comparison;
+mod degenerate;
 mod masked;
 mod numbers;
 mod plans;

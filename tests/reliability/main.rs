@@ -2,6 +2,7 @@
 //! concurrency. `KSCOPE_RELIABILITY=long` makes the long form; `cargo xtask reliability` runs both
 //! forms and prints the figures.
 
+mod corpus;
 mod kills;
 mod memory;
 mod place;

@@ -1,5 +1,6 @@
 //! Chores of this repository: `cargo xtask NAME`. docs/DEVELOPING.md describes each.
 
+mod fuzz;
 mod reliability;
 mod tree;
 
@@ -11,7 +12,8 @@ const USAGE: &str = "cargo xtask NAME
   bless                    write what tests compare with: snapshots, docs/keys.md, the module tree
   tree [--check|--write]   print the module tree of src/; compare it with docs/ARCHITECTURE.md; put it there
   screens [PYTHON]         take the pictures in docs/screens (needs tmux, Pillow, the real model)
-  fuzz READER [SECONDS]    fuzz one mask reader: pth, npy, tsv or safetensors (needs nightly, cargo-fuzz)
+  fuzz [READER [SECONDS]]  fuzz one reader of outside files, or each of them for five minutes; `fuzz all SECONDS`
+                           for so long each (needs nightly, cargo-fuzz)
   reliability [--long [SECONDS]]
                            the tests behind docs/RELIABILITY.md and their figures; --long: more of everything, and
                            a soak of an hour or of so many seconds
@@ -30,8 +32,9 @@ fn main() -> ExitCode {
         ["tree", "--write"] => tree::write(root()),
         ["screens"] => bash(&["docs/screens/make.sh"]),
         ["screens", python] => bash(&["docs/screens/make.sh", python]),
-        ["fuzz", reader] => fuzz(reader, "60"),
-        ["fuzz", reader, seconds] => fuzz(reader, seconds),
+        ["fuzz"] => fuzz::run_targets("all", "300"),
+        ["fuzz", reader] => fuzz::run_targets(reader, "60"),
+        ["fuzz", reader, seconds] => fuzz::run_targets(reader, seconds),
         ["reliability"] => reliability::run(None),
         ["reliability", "--long"] => reliability::run(Some(None)),
         ["reliability", "--long", seconds] => reliability::run(Some(Some(seconds))),
@@ -75,15 +78,6 @@ fn bless() -> Outcome {
         .env("INSTA_FORCE_PASS", "1")
         .env("KSCOPE_BLESS", "1"))?;
     run(Command::new("git").args(["status", "--short"]))
-}
-
-fn fuzz(reader: &str, seconds: &str) -> Outcome {
-    let gathered = format!("fuzz/corpus/{reader}");
-    std::fs::create_dir_all(root().join(&gathered)).map_err(|error| error.to_string())?;
-    run(Command::new("rustup")
-        .args(["run", "nightly", "cargo", "fuzz", "run", reader, &gathered])
-        .args([&format!("tests/corpus/mask/{reader}"), "tests/vectors/mask", "--"])
-        .arg(format!("-max_total_time={seconds}")))
 }
 
 fn cuda() -> Outcome {

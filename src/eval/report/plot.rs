@@ -85,9 +85,12 @@ struct Label {
 const LINE: f64 = 12.0;
 const LETTER: f64 = 6.4;
 
-/// A free place for the label of a dot: the nearest on its right or left that covers neither a label
-/// nor the frame; where there is none, the right.
-fn label(taken: &[Label], name: &str, (px, py): (f64, f64)) -> Label {
+/// Radius of a dot.
+const DOT: f64 = 4.0;
+
+/// A free place for the label of a dot: the nearest on its right or left that covers neither a label,
+/// a dot nor the frame; where there is none, the right.
+fn label(taken: &[Label], dots: &[(f64, f64)], name: &str, (px, py): (f64, f64)) -> Label {
     let width = LETTER * name.chars().count() as f64;
     let at = |is_left: bool, shift: f64| {
         let x = if is_left { px - 7.0 } else { px + 7.0 };
@@ -103,6 +106,12 @@ fn label(taken: &[Label], name: &str, (px, py): (f64, f64)) -> Label {
                 (other.y - one.y).abs() >= LINE
                     || other.edges[1] < one.edges[0]
                     || one.edges[1] < other.edges[0]
+            })
+            && dots.iter().all(|&(x, y)| {
+                x + DOT < one.edges[0]
+                    || x - DOT > one.edges[1]
+                    || y + DOT < one.y - LINE + 2.0
+                    || y - DOT > one.y + 2.0
             })
     };
     let shifts = (0..16).flat_map(|step| [-LINE * f64::from(step), LINE * f64::from(step)]);
@@ -149,10 +158,11 @@ pub(super) fn svg(title: &str, places: &[FrontierPlace]) -> String {
         x(0.5),
         SIZE.1 - 6.0
     );
+    let dots: Vec<(f64, f64)> =
+        places.iter().map(|place| (x(place.bytes), y(place.value))).collect();
     let mut labels: Vec<Label> = Vec::new();
-    for place in places {
-        let (px, py) = (x(place.bytes), y(place.value));
-        let label = label(&labels, &place.name, (px, py));
+    for (place, &(px, py)) in places.iter().zip(&dots) {
+        let label = label(&labels, &dots, &place.name, (px, py));
         let anchor = if label.is_left { " text-anchor=\"end\"" } else { "" };
         if (label.y - py).abs() > 2.0 * LINE {
             let _ = write!(
@@ -164,7 +174,7 @@ pub(super) fn svg(title: &str, places: &[FrontierPlace]) -> String {
         }
         let _ = write!(
             out,
-            "<circle cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"4\"/><text x=\"{:.1}\" y=\"{:.1}\"{anchor}>{}</text>",
+            "<circle cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"{DOT}\"/><text x=\"{:.1}\" y=\"{:.1}\"{anchor}>{}</text>",
             label.x,
             label.y,
             without_markup(&place.name)
@@ -187,14 +197,20 @@ mod tests {
     fn labels_of_places_close_together_do_not_cover_one_another() {
         let places: Vec<FrontierPlace> =
             (0..9).map(|at| place(&"n".repeat(16), 0.1 * f64::from(at), 78.0)).collect();
+        let dots: Vec<(f64, f64)> =
+            places.iter().map(|one| (64.0 + 420.0 * one.bytes, 60.0)).collect();
         let mut labels: Vec<Label> = Vec::new();
-        for one in &places {
-            labels.push(label(&labels, &one.name, (64.0 + 420.0 * one.bytes, 60.0)));
+        for (one, &dot) in places.iter().zip(&dots) {
+            labels.push(label(&labels, &dots, &one.name, dot));
         }
         for (at, one) in labels.iter().enumerate() {
             for other in &labels[..at] {
                 let apart = other.edges[1] < one.edges[0] || one.edges[1] < other.edges[0];
                 assert!(apart || (one.y - other.y).abs() >= LINE);
+            }
+            for &(x, y) in &dots {
+                let apart = x < one.edges[0] || one.edges[1] < x;
+                assert!(apart || y < one.y - LINE || one.y < y, "({x}, {y}) under a label");
             }
         }
     }

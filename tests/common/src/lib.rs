@@ -6,6 +6,7 @@ pub mod models;
 pub mod needs;
 pub mod plain;
 pub mod plans;
+pub mod readers;
 pub mod sides;
 pub mod tokens;
 

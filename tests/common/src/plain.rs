@@ -90,6 +90,11 @@ impl<'a> Plain<'a> {
         })
     }
 
+    /// Rows before this position see all channels of every key, as those of a prompt do.
+    pub fn pruned_from(self, position: usize) -> Self {
+        Self { pruned_from: position, ..self }
+    }
+
     /// Logits of a whole text, `[tokens][vocab]`; every row sees all channels of every key.
     pub fn logits(&mut self, tokens: &[u32]) -> Vec<Vec<f64>> {
         tokens.iter().map(|&token| self.step(token)).collect()

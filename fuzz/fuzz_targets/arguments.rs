@@ -1,0 +1,3 @@
+#![no_main]
+
+kscope_fuzz::fuzz_reader!("arguments");
