@@ -305,6 +305,9 @@ fn show(bar: &ProgressLine, settings: &Settings, event: &LearnEvent) {
             bar.say(losses);
             bar.count(update.step + 1, all);
         }
+        LearnEvent::Unsaved(cause) => {
+            output::note(&format!("kscope: learning goes on without a checkpoint: {cause}"));
+        }
         LearnEvent::Factors(_) => {}
         LearnEvent::Validated { cut, best } => {
             output::note(&format!(

@@ -182,9 +182,10 @@ impl Outbox {
             LearnEvent::Prefill(..) | LearnEvent::Factors(_) | LearnEvent::Check(_) => {
                 self.statistic(told)
             }
-            LearnEvent::Dense(_) | LearnEvent::Update(_) | LearnEvent::Validated { .. } => {
-                self.state(told)
-            }
+            LearnEvent::Dense(_)
+            | LearnEvent::Update(_)
+            | LearnEvent::Unsaved(_)
+            | LearnEvent::Validated { .. } => self.state(told),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Evaluation: scores, tasks, texts, data sets and the command line.
 
 mod base_logits;
+mod cancel;
 mod counted;
 mod data;
 mod llama;

@@ -7,6 +7,7 @@ mod kills;
 mod memory;
 mod place;
 mod protocol;
+mod shrunk;
 mod streams;
 mod writers;
 

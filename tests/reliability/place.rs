@@ -1,5 +1,6 @@
 //! Where results go: a folder, a file that may not grow, a full disk, a mistyped argument.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -131,4 +132,31 @@ fn a_small_file_system_fills_up_without_a_torn_file() {
     assert_eq!(held.len(), made, "{held:?}");
     assert!(made > 0);
     figure("masks on a disk of 64 KB until it was full", format!("{made}, all whole"));
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_ends_no_learning() {
+    let home = tempfile::tempdir().unwrap();
+    let args = learn(["60", "2"], &["--out", "m.safetensors"]);
+    let whole = program(home.path()).args(&args).output().unwrap();
+    assert!(whole.status.success(), "{}", text(&whole.stderr));
+    let mask = home.path().join("m.safetensors");
+    let expected = std::fs::read(&mask).unwrap();
+    std::fs::remove_file(&mask).unwrap();
+
+    let mut child = program(home.path())
+        .args(&args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // The first checkpoint comes at the 25th update.
+    lines.find(|line| line.contains("Importance 10/60")).expect("learning has begun");
+    std::fs::remove_dir_all(home.path().join("m.learning")).unwrap();
+    let rest: Vec<String> = lines.collect();
+    assert!(child.wait().unwrap().success(), "{rest:?}");
+    let said = rest.iter().filter(|line| line.contains("learning goes on without a checkpoint"));
+    assert!(said.count() >= 2, "{rest:?}");
+    assert_eq!(std::fs::read(&mask).unwrap(), expected, "the same mask");
 }

@@ -28,6 +28,9 @@ pub enum LearnEvent {
     Dense(Vec<(Task, Dense)>),
     /// An update was made.
     Update(Update),
+    /// A checkpoint could not be written, for this reason. Learning goes on, and the next one is
+    /// tried.
+    Unsaved(String),
     /// The factors after an update.
     Factors(Importance),
     /// Validation of the stage-1 cut and of the best mask.
@@ -201,13 +204,17 @@ fn train(
         }
         let told = report(&LearnEvent::Update(update))
             .and_then(|()| report(&LearnEvent::Factors(trainer.importance()?)));
-        if told.is_err()
-            || trainer.state.step.is_multiple_of(SAVE_EVERY)
-            || trainer.state.stage != update.stage
-        {
+        if told.is_err() {
             trainer.state.save(checkpoint, settings, key)?;
         }
         told?;
+        let is_due = trainer.state.step.is_multiple_of(SAVE_EVERY);
+        if (is_due || trainer.state.stage != update.stage)
+            && let Err(cause) = trainer.state.save(checkpoint, settings, key)
+        {
+            // What was learned is worth more than a checkpoint of it.
+            report(&LearnEvent::Unsaved(cause.to_string()))?;
+        }
     }
     let prefill_seconds = pool.prefill.as_secs_f64();
     let per_sample = prefill_seconds / (request.pool + VALIDATION) as f64;

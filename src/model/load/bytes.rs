@@ -46,8 +46,10 @@ impl Bytes {
                 "{} became shorter while it was being read: expected {} bytes, found {}",
                 mapped.path.display(),
                 crate::numbers::count(mapped.map.len()),
-                std::fs::metadata(&mapped.path)
-                    .map_or_else(|_| "none".to_owned(), |now| now.len().to_string())
+                std::fs::metadata(&mapped.path).map_or_else(
+                    |_| "none".to_owned(),
+                    |now| crate::numbers::count(now.len() as usize)
+                )
             ))),
             _ => Ok(()),
         }

@@ -176,6 +176,9 @@ pub fn take(state: &mut State, notice: Notice) {
     let learning = &mut state.screens.learn;
     learning.dropped = dropped;
     match told {
+        Told::Going(LearnEvent::Unsaved(cause)) => {
+            state.tell(format!("learning goes on without a checkpoint: {cause}"), true);
+        }
         Told::Going(event) => going(learning, event, now),
         Told::Done(done) => {
             let sentence = format!("the learned mask is in {}", done.out.display());
@@ -211,6 +214,8 @@ fn going(learning: &mut Learning, event: LearnEvent, now: f64) {
     match event {
         LearnEvent::Prefill(done, all) => learning.enter(LearningPart::Pool(done, all), now),
         LearnEvent::Dense(tasks) => learning.dense = tasks,
+        // The message line has said it.
+        LearnEvent::Unsaved(_) => {}
         LearnEvent::Update(update) => {
             learning.enter(
                 if update.stage == Stage::Mask {
