@@ -67,6 +67,19 @@ learning() {
     rm -rf learned.safetensors learned.learning
 }
 
+# A short evaluation of the demo model, at its end.
+evaluation() {
+    open 120 40 --mask masks/demo.safetensors
+    keys 9; shoot demo-eval-form
+    keys s
+    for _ in $(seq 600); do
+        tmux -L $socket capture-pane -p -t s | grep -q 'DONE\|done' && break
+        sleep 0.5
+    done
+    shoot demo-eval; keys q
+}
+
 tour demo
 learning
+evaluation
 tour smollm2 --model smollm2-135m ${SMOLLM2_ARGS:-}
