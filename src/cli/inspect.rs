@@ -111,11 +111,6 @@ pub struct ScreenArgs {
     json: bool,
 }
 
-/// Whether TERM names a terminal that can show a screen; Windows has no such variable.
-fn has_terminal() -> bool {
-    cfg!(windows) || std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
-}
-
 impl ScreenArgs {
     /// Whether there is a screen to open.
     pub fn is_interactive(&self) -> bool {
@@ -123,7 +118,7 @@ impl ScreenArgs {
             && !self.json
             && std::io::stdout().is_terminal()
             && std::io::stdin().is_terminal()
-            && has_terminal()
+            && output::terminal_draws()
     }
 
     /// Theme, keys and mouse. Flags override the configuration, which overrides the environment.

@@ -49,6 +49,11 @@ pub fn failed(cause: &std::io::Error) -> Error {
     Error::run(format!("writing to standard output: {cause}"))
 }
 
+/// Whether TERM names a terminal that can show more than lines; Windows has no such variable.
+pub fn terminal_draws() -> bool {
+    cfg!(windows) || std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
 /// Writes one message to standard error, as one line. It may be a terminal that is gone, which is no
 /// reason to panic.
 pub fn note(text: &str) {

@@ -9,13 +9,16 @@ use crate::printable::{Breaks, printable};
 /// Steps of a bar.
 const STEPS: usize = 1000;
 
-/// A progress bar; hidden where standard error is not a terminal.
+/// A progress bar; hidden where standard error is no terminal that draws.
 pub struct ProgressLine(ProgressBar);
 
 impl ProgressLine {
     /// A bar with a message.
     pub fn new(what: &str) -> Self {
-        let bar = ProgressBar::new(STEPS as u64);
+        let bar = match output::terminal_draws() {
+            true => ProgressBar::new(STEPS as u64),
+            false => ProgressBar::hidden(),
+        };
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} %") {
             bar.set_style(style);
         }

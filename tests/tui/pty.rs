@@ -2,7 +2,7 @@
 //! normally afterwards.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -439,4 +439,26 @@ fn what_a_model_says_reaches_a_terminal_without_its_control_characters() {
     let screen = terminal.wait("the bytes", |screen| screen.contains("piped=0"));
     let bytes: Vec<&str> = screen.split_whitespace().collect();
     assert!(bytes.windows(4).any(|four| four == ["A", "033", "[", "2"]), "{screen}");
+}
+
+#[test]
+fn a_terminal_that_cannot_draw_gets_lines_alone() {
+    // script(1) is a terminal that writes down every byte.
+    let shown = |term: &str| {
+        let program = env!("CARGO_BIN_EXE_kscope");
+        let run = format!("{program} run --prompt 'The code for' --max-new 3 --threads 1");
+        let output = Command::new("script")
+            .args(["-qec", &run, "/dev/null"])
+            .env("TERM", term)
+            .stdin(Stdio::null())
+            .output()
+            .expect("script");
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(shown("xterm").contains('\x1b'), "a progress line is drawn");
+    for term in ["", "dumb"] {
+        let shown = shown(term);
+        assert!(!shown.contains('\x1b') && !shown.is_empty(), "{term}: {shown:?}");
+    }
 }
