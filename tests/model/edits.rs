@@ -5,6 +5,7 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use candle_core::quantized::gguf_file::{self, Content, Value};
+use kscope_testing::gguf::GgufFile;
 use kscope_testing::models::*;
 use kscope_testing::{kscope, vectors};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -99,3 +100,33 @@ pub fn changed_gguf(
     gguf_file::write(&mut out, &metadata, &tensors).unwrap();
     folder
 }
+
+/// The sum of a prompt's log-probabilities, and what is said beside it.
+pub fn logprobs_of(model: &Path, prompt: &[u32]) -> (f64, String) {
+    let prompt: Vec<String> = prompt.iter().map(u32::to_string).collect();
+    let output = kscope()
+        .args(["run", "--prompt-logprobs", "--json", "--dtype", "f32", "--kv-dtype", "f32"])
+        .args(["--max-new", "1", "--token-ids", &prompt.join(",")])
+        .args(["--model", model.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{words}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let logprobs = report["prompt_logprobs"].as_array().unwrap();
+    (logprobs.iter().filter_map(serde_json::Value::as_f64).sum(), words)
+}
+
+pub fn floats() -> GgufFile {
+    GgufFile::open(&vectors().join("gguf/llama-f32.gguf"))
+}
+
+/// What a test writes and opens again.
+pub fn written(file: &GgufFile) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    file.write(&path);
+    (folder, path)
+}
+
+pub const LFS: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n";

@@ -10,8 +10,8 @@ use kscope_testing::{kscope, vectors};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::{Value, json};
 
+use crate::edits::LFS;
 use crate::edits::{edit_weights, refuses, refuses_model};
-use crate::weights::LFS;
 
 const UP: &str = "model.layers.0.mlp.up_proj.";
 

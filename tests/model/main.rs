@@ -12,6 +12,8 @@ mod folders;
 mod fuzz;
 mod gguf;
 mod gguf_metadata;
+mod gguf_tokens;
+mod gguf_weights;
 mod needs;
 mod outside;
 mod smollm2;
