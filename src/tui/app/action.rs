@@ -228,6 +228,22 @@ commands! {
     Sweep = "sweep",
     /// Show bytes or time on the x axis of the plot.
     PlotAxis = "plot-axis",
+    /// Pin what is set on the bench.
+    Pin = "pin",
+    /// Pin a mask of every rule with the bytes of what is set.
+    PinRules = "pin-rules",
+    /// Pin the plans that other programs offer.
+    PinNamed = "pin-named",
+    /// Pin the points of the sweep.
+    PinSweep = "pin-sweep",
+    /// Take a row off the bench.
+    Unpin = "unpin",
+    /// Compare the rows of the bench with this one, or with none.
+    Baseline = "baseline",
+    /// Sort by the next column.
+    SortNext = "sort-next",
+    /// Sort the other way round.
+    SortBack = "sort-back",
 }
 
 impl Command {

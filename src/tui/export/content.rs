@@ -11,6 +11,10 @@ pub enum ExportFormat {
     Csv,
     /// One JSON object.
     Json,
+    /// A table in Markdown.
+    Md,
+    /// A table in LaTeX, for `booktabs`.
+    Tex,
     /// A vector picture of the map with axes and legend.
     Svg,
     /// A pixel picture of the map.
@@ -19,13 +23,15 @@ pub enum ExportFormat {
 
 impl ExportFormat {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Csv, Self::Json, Self::Svg, Self::Png];
+    pub const ALL: [Self; 6] = [Self::Csv, Self::Json, Self::Md, Self::Tex, Self::Svg, Self::Png];
 
     /// The name in the palette and the file's extension.
     pub fn name(self) -> &'static str {
         match self {
             Self::Csv => "csv",
             Self::Json => "json",
+            Self::Md => "md",
+            Self::Tex => "tex",
             Self::Svg => "svg",
             Self::Png => "png",
         }
@@ -36,6 +42,8 @@ impl ExportFormat {
         match self {
             Self::Csv => "the screen's data as a table",
             Self::Json => "the screen's data as one JSON object",
+            Self::Md => "the screen's data as a table in Markdown",
+            Self::Tex => "the screen's data as a table in LaTeX",
             Self::Svg => "the map as a vector picture",
             Self::Png => "the map as a pixel picture",
         }
@@ -60,6 +68,8 @@ pub fn make(state: &State, format: ExportFormat) -> Result<Vec<u8>> {
         .ok_or_else(|| Error::run("there is nothing to export before the model is loaded"))?;
     match format {
         ExportFormat::Csv => Ok(sheet::csv(&(state.screen.parts().sheet)(state, model))),
+        ExportFormat::Md => Ok(sheet::markdown(&(state.screen.parts().sheet)(state, model))),
+        ExportFormat::Tex => Ok(sheet::latex(&(state.screen.parts().sheet)(state, model))),
         ExportFormat::Json => sheet::json(state, model),
         ExportFormat::Svg => Ok(picture::svg(state, model)?.into_bytes()),
         ExportFormat::Png => picture::png(state, model),

@@ -63,4 +63,6 @@ screens! {
     Plan => plan(plan::state::Planning),
     /// What masks lose on tasks and texts.
     Eval => eval(eval::state::Evaluation),
+    /// Masks and plans side by side, over the same tokens.
+    Bench => bench(bench::state::MaskBench),
 }

@@ -24,7 +24,7 @@ pub use draft::{ALL, Base, Draft, Goal, HeadWidths, Pins, Set};
 pub use history::STEPS;
 pub use plot::{Plot, PlotPoint, Spot, front};
 pub use proposal::{Proposal, Sources, Tally, propose};
-pub use sweep::{Point, PointKind, Sweep};
+pub use sweep::{Point, PointKind, RIVALS, Sweep};
 
 /// The mask that would not be lost: as loaded, or as last saved.
 #[derive(Debug, Clone, PartialEq)]

@@ -54,6 +54,13 @@ pub struct Plot {
 }
 
 impl Plot {
+    /// A plot of these places alone.
+    pub fn of(places: Vec<PlotPoint>) -> Self {
+        let spot = |place| Spot { id: 0, kind: PointKind::Own, place };
+        let spots = places.into_iter().map(spot).collect();
+        Self { spots, now: None, proposed: None, saved: None }
+    }
+
     /// All positions.
     pub fn places(&self) -> impl Iterator<Item = PlotPoint> {
         let named = [self.now, self.proposed, self.saved].into_iter().flatten();

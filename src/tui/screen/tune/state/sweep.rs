@@ -17,7 +17,7 @@ const ALIGNS: [usize; 2] = [8, 32];
 /// Bytes of the plans of a sweep, in thousandths of a dense f16 cache's middle.
 const SHARES: [u16; 8] = [540, 410, 340, 280, 240, 200, 140, 100];
 /// The named plans of a sweep.
-const RIVALS: [&str; 7] = ["k8v8", "k8v4", "k4v8", "k4v4", "q8_0", "q4_0", "q4_0-hadamard"];
+pub const RIVALS: [&str; 7] = ["k8v8", "k8v4", "k4v8", "k4v4", "q8_0", "q4_0", "q4_0-hadamard"];
 
 /// What a point of a sweep is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

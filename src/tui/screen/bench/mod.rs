@@ -1,0 +1,32 @@
+//! The bench of masks: any number of masks and plans side by side, measured over the same tokens.
+
+mod layout;
+mod pins;
+mod plot;
+mod sheet;
+pub mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+mod update;
+mod view;
+
+use crate::tui::screen::{ScreenParts, Typing};
+
+/// The screen.
+pub const SCREEN: ScreenParts = ScreenParts {
+    title: "Bench",
+    key: "0",
+    about: "masks and plans side by side, over the same tokens",
+    table: table::TABLE,
+    update: update::update,
+    typing: Some(Typing { focus: update::focus, take: update::typed }),
+    wheel: layout::wheel,
+    press: layout::press,
+    after: None,
+    render: view::render,
+    side: None,
+    crumbs: None,
+    sheet: sheet::sheet,
+    file_stem: None,
+};

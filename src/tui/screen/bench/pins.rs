@@ -1,0 +1,71 @@
+//! What can be pinned: what is set, a mask of every rule with its bytes, named plans, a sweep.
+
+use std::sync::Arc;
+
+use crate::decode::worker::event::MaskInfo;
+use crate::mask::{CachePlan, Rule};
+use crate::tui::app::model::ModelView;
+use crate::tui::screen::bench::state::MaskBench;
+use crate::tui::screen::tune::state::{Draft, Goal, PointKind, RIVALS, Set, Tuning, propose};
+
+/// Pins what is set in Tune. Gives the number of new rows, as all of these.
+pub fn set(bench: &mut MaskBench, tuning: &Tuning) -> usize {
+    let info = tuning.mask_info();
+    let rule = if info.rule.is_empty() { "as it is".to_owned() } else { info.rule.clone() };
+    let draft = tuning.draft().clone();
+    usize::from(bench.add(info.label, rule, draft, info.plan))
+}
+
+/// Pins a mask of every rule that has importance, of at most the bytes that what is set takes at a
+/// context, and what is set itself.
+pub fn rules(bench: &mut MaskBench, tuning: &Tuning, tokens: usize) -> usize {
+    let own = set(bench, tuning);
+    let bytes = tuning.proposed_tally(tokens).bytes.total();
+    let made = Rule::ALL.into_iter().filter(|&rule| tuning.sources().has(rule)).map(|rule| {
+        let mut draft = tuning.draft().clone();
+        draft.set(Set::Rule(rule));
+        draft.set(Set::Fit(bytes, tokens));
+        (draft.locks, draft.pins) = Default::default();
+        (rule.name, draft)
+    });
+    let made: Vec<_> = made.collect();
+    let added = made.into_iter().filter(|(name, draft)| {
+        // A rule that cannot reach the size is left out.
+        propose(draft, tuning.sources()).is_ok_and(|proposal| {
+            let name = (*name).to_owned();
+            bench.add(name.clone(), name, draft.clone(), proposal.plan)
+        })
+    });
+    own + added.count()
+}
+
+/// Pins the plans that other programs offer, where the cache can hold them.
+pub fn named(bench: &mut MaskBench, tuning: &Tuning, model: &ModelView) -> usize {
+    let window = tuning.draft().window;
+    let added = RIVALS.into_iter().filter(|&name| {
+        CachePlan::named(name, model.shape()).is_ok_and(|plan| {
+            let info = Arc::new(MaskInfo::named(name, plan.clone()));
+            bench.add(name.to_owned(), "named".to_owned(), Draft::verbatim(info, window), plan)
+        })
+    });
+    added.count()
+}
+
+/// Pins the measured points of Tune's sweep.
+pub fn swept(bench: &mut MaskBench, tuning: &Tuning) -> usize {
+    let added = tuning.sweep.measured().filter(|(point, _)| {
+        let (name, rule) = match (point.kind, point.draft.goal) {
+            (PointKind::Rival(name), _) => (name.to_owned(), "named".to_owned()),
+            (PointKind::Plan, Goal::Bytes(share)) => {
+                (format!("plan {:.0} %", f64::from(share) / 10.0), "sensitivity".to_owned())
+            }
+            (PointKind::Mask(align), Goal::Keep(keep)) => (
+                format!("{} {:.0} %", point.draft.rule_words(), f64::from(keep) / 10.0),
+                format!("{} align {align}", point.draft.rule_words()),
+            ),
+            _ => return false,
+        };
+        bench.add(name, rule, point.draft.clone(), point.plan.clone())
+    });
+    added.count()
+}

@@ -1,0 +1,143 @@
+//! Loss against bytes or time: one labelled curve per rule.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+use ratatui::text::Line;
+
+use crate::numbers;
+use crate::tui::app::state::State;
+use crate::tui::color::Role;
+use crate::tui::paint::{number, put};
+use crate::tui::screen::bench::{layout, view};
+use crate::tui::screen::tune::state::{Against, Plot, PlotPoint};
+use crate::tui::widget::pane::Pane;
+use crate::tui::widget::{Mark, Scatter};
+
+/// Glyphs and colours of curves, in turn.
+const LOOKS: [(&str, Role); 6] = [
+    ("●", Role::First),
+    ("◆", Role::Second),
+    ("▲", Role::Third),
+    ("■", Role::Accent),
+    ("+", Role::Good),
+    ("×", Role::Text),
+];
+
+/// The measured rows of one rule.
+struct Curve<'a> {
+    rule: &'a str,
+    /// Number of the row, name, place.
+    points: Vec<(u64, &'a str, PlotPoint)>,
+}
+
+/// The rows that are measured over the same tokens, by rule in the order of pinning.
+fn curves(state: &State) -> Vec<Curve<'_>> {
+    let (bench, generation) = (&state.screens.bench, state.run.generation);
+    let Some(tuning) = &state.screens.tune else { return Vec::new() };
+    let mut curves: Vec<Curve<'_>> = Vec::new();
+    for pin in view::shown(state) {
+        let Some(figures) = bench.figures(pin, generation) else { continue };
+        let tally = tuning.tally(&pin.plan, pin.draft.window, None, state.target_context);
+        let x = match bench.against {
+            Against::Bytes => tally.bytes.total() as f64,
+            Against::Time => figures.b_ms.p50,
+        };
+        let point = (pin.id, &*pin.name, PlotPoint { x, y: Some(figures.divergence.kld.mean) });
+        match curves.iter_mut().find(|curve| curve.rule == pin.rule) {
+            Some(curve) => curve.points.push(point),
+            None => curves.push(Curve { rule: &pin.rule, points: vec![point] }),
+        }
+    }
+    for curve in &mut curves {
+        curve.points.sort_by(|a, b| a.2.x.total_cmp(&b.2.x));
+    }
+    curves
+}
+
+/// Draws the plot.
+pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    let bench = &state.screens.bench;
+    let what = match bench.against {
+        Against::Bytes => "KLD against KV bytes",
+        Against::Time => "KLD against TPOT",
+    };
+    Pane::new(Rect { height: 1.min(area.height), ..area }, theme, buffer).title(what, "");
+    let curves = curves(state);
+    let places: Vec<PlotPoint> =
+        curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.2)).collect();
+    // The ranges are those of a plot of Tune.
+    let plot = Plot::of(places);
+    let points = layout::points(area);
+    let Some(scatter) = Scatter::of(plot.x_range(), plot.y_range(), points) else {
+        let note = Line::styled("points come with what is measured", theme.style(Role::Dim));
+        put(buffer, area, 2, 2, note);
+        return;
+    };
+    let mut marks = Vec::new();
+    for (at, curve) in curves.iter().enumerate() {
+        let (glyph, role) = LOOKS[at % LOOKS.len()];
+        for (id, _, place) in &curve.points {
+            let is_selected = Some(*id) == bench.selected;
+            let weight = if is_selected { Modifier::REVERSED } else { Modifier::empty() };
+            let style = theme.style(role).add_modifier(weight);
+            marks.push(Mark { x: place.x, y: place.y, glyph, style });
+        }
+    }
+    scatter.render(marks, theme.style(Role::Border), buffer);
+    for (at, curve) in curves.iter().enumerate() {
+        let line: Vec<(f64, f64)> =
+            curve.points.iter().filter_map(|(_, _, place)| Some((place.x, place.y?))).collect();
+        scatter.join(&line, "·", theme.style(LOOKS[at % LOOKS.len()].1), buffer);
+    }
+    axes(state, &plot, &scatter, points, area, buffer);
+    legend(state, &curves, area, buffer);
+}
+
+fn axes(
+    state: &State,
+    plot: &Plot,
+    scatter: &Scatter,
+    points: Rect,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let dim = state.theme.style(Role::Dim);
+    for (share, y) in [(1.0, points.y), (0.0, points.bottom().saturating_sub(1))] {
+        let text = format!("{:>7}", number(scatter.y_at(share) as f32));
+        put(buffer, area, 0, y - area.y, Line::styled(text, dim));
+    }
+    let across = |value: f64| match state.screens.bench.against {
+        Against::Bytes => numbers::bytes(value as u64),
+        Against::Time => format!("{value:.2} ms"),
+    };
+    if let Some((low, high)) = plot.x_range() {
+        let y = points.bottom() + 1 - area.y;
+        let high = across(high);
+        put(buffer, area, points.x - area.x, y, Line::styled(across(low), dim));
+        let right = area.width.saturating_sub(high.chars().count() as u16);
+        put(buffer, area, right, y, Line::styled(high, dim));
+    }
+}
+
+/// The curves by name in the last row, as many as fit, then how many do not.
+fn legend(state: &State, curves: &[Curve<'_>], area: Rect, buffer: &mut Buffer) {
+    let (mut x, y) = (0_u16, area.height.saturating_sub(1));
+    for (at, curve) in curves.iter().enumerate() {
+        let (glyph, role) = LOOKS[at % LOOKS.len()];
+        let text = match &curve.points[..] {
+            // A single point is known by its own name.
+            [(_, name, _)] => format!("{glyph} {name}  "),
+            _ => format!("{glyph} {}  ", curve.rule),
+        };
+        let wide = text.chars().count() as u16;
+        if x + wide > area.width.saturating_sub(10) && at + 1 < curves.len() {
+            let rest = format!("and {} more", curves.len() - at);
+            put(buffer, area, x, y, Line::styled(rest, state.theme.style(Role::Dim)));
+            return;
+        }
+        put(buffer, area, x, y, Line::styled(text, state.theme.style(role)));
+        x += wide;
+    }
+}

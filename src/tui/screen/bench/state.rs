@@ -1,0 +1,252 @@
+//! The rows of the bench, their figures, and how they are shown.
+
+use crate::decode::worker::Trial;
+use crate::decode::worker::event::Measured;
+use crate::mask::CachePlan;
+use crate::tui::screen::tune::state::{Against, Draft, is_comparable};
+
+/// Trials from this number on are the bench's; those of Tune count from 1.
+const FIRST_ID: u64 = 1 << 40;
+
+/// Most rows.
+pub const MOST: usize = 200;
+
+/// A mask or plan on the bench.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pinned {
+    /// The number of its trial.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// How it was made: points of one rule are one curve of the plot.
+    pub rule: String,
+    /// The settings that make it.
+    pub draft: Draft,
+    /// Its plan.
+    pub plan: CachePlan,
+    /// Whether the engine was asked to measure it.
+    is_asked: bool,
+    /// The last measurement, and the number of the run it was made in.
+    measured: Option<(u64, Measured)>,
+}
+
+/// A column that rows are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BenchColumn {
+    /// The order of pinning.
+    Pinned,
+    /// The name.
+    Name,
+    /// Bytes at the target context.
+    Bytes,
+    /// Mean KLD.
+    Mean,
+    /// Median KLD.
+    Median,
+    /// The 99.9th percentile of the KLD.
+    Tail,
+    /// Share of steps with the same top token.
+    Top,
+    /// Time per token.
+    Time,
+}
+
+impl BenchColumn {
+    /// All columns, in the order of the table.
+    pub const ALL: [Self; 8] = [
+        Self::Pinned,
+        Self::Name,
+        Self::Bytes,
+        Self::Mean,
+        Self::Median,
+        Self::Tail,
+        Self::Top,
+        Self::Time,
+    ];
+
+    /// Its words in the title.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pinned => "as pinned",
+            Self::Name => "name",
+            Self::Bytes => "bytes",
+            Self::Mean => "mean KLD",
+            Self::Median => "median KLD",
+            Self::Tail => "99.9 % KLD",
+            Self::Top => "same top",
+            Self::Time => "time",
+        }
+    }
+}
+
+/// State of the screen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MaskBench {
+    pins: Vec<Pinned>,
+    next_id: u64,
+    /// The selected row.
+    pub selected: Option<u64>,
+    /// The row that others are compared with.
+    pub baseline: Option<u64>,
+    /// What rows are sorted by.
+    pub sort: BenchColumn,
+    /// Whether the largest comes first.
+    pub descending: bool,
+    /// Text that shown rows have in their name or rule.
+    pub filter: String,
+    /// The filter while it is typed.
+    pub typing: Option<String>,
+    /// The x axis of the plot.
+    pub against: Against,
+}
+
+impl Default for MaskBench {
+    fn default() -> Self {
+        Self {
+            pins: Vec::new(),
+            next_id: FIRST_ID,
+            selected: None,
+            baseline: None,
+            sort: BenchColumn::Pinned,
+            descending: false,
+            filter: String::new(),
+            typing: None,
+            against: Against::Bytes,
+        }
+    }
+}
+
+impl MaskBench {
+    /// Whether a trial is one of the bench's.
+    pub fn owns(id: u64) -> bool {
+        id >= FIRST_ID
+    }
+
+    /// All rows, in the order of pinning.
+    pub fn pins(&self) -> &[Pinned] {
+        &self.pins
+    }
+
+    /// A row by its number.
+    pub fn pin(&self, id: u64) -> Option<&Pinned> {
+        self.pins.iter().find(|pin| pin.id == id)
+    }
+
+    /// Pins a plan. One that is pinned already, with the same window, stays as it is; the bench may
+    /// be full. Gives whether there is a new row.
+    pub fn add(&mut self, name: String, rule: String, draft: Draft, plan: CachePlan) -> bool {
+        let is_known =
+            self.pins.iter().any(|pin| pin.plan == plan && pin.draft.window == draft.window);
+        if is_known || self.pins.len() >= MOST {
+            return false;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        self.pins.push(Pinned { id, name, rule, draft, plan, is_asked: false, measured: None });
+        self.selected.get_or_insert(id);
+        true
+    }
+
+    /// Takes a row off.
+    pub fn remove(&mut self, id: u64) {
+        let at = self.pins.iter().position(|pin| pin.id == id);
+        self.pins.retain(|pin| pin.id != id);
+        self.baseline = self.baseline.filter(|&other| other != id);
+        // The row that takes its place is selected.
+        let next = at.map(|at| at.min(self.pins.len().saturating_sub(1)));
+        self.selected = next.and_then(|at| Some(self.pins.get(at)?.id));
+    }
+
+    /// Takes all rows off; how they are shown stays.
+    pub fn clear(&mut self) {
+        self.pins.clear();
+        (self.selected, self.baseline) = (None, None);
+    }
+
+    /// All rows as trials, for one measurement over the same tokens.
+    pub fn begin(&mut self) -> Vec<Trial> {
+        let trial = |pin: &mut Pinned| {
+            pin.is_asked = true;
+            Trial { id: pin.id, plan: pin.plan.clone(), window: pin.draft.window }
+        };
+        self.pins.iter_mut().map(trial).collect()
+    }
+
+    /// Gives up what is not measured yet.
+    pub fn stop(&mut self) {
+        self.pins.iter_mut().for_each(|pin| pin.is_asked = false);
+    }
+
+    /// Whether rows are being measured.
+    pub fn is_running(&self) -> bool {
+        self.pins.iter().any(|pin| pin.is_asked)
+    }
+
+    /// Rows that are measured, and rows.
+    pub fn progress(&self) -> (usize, usize) {
+        (self.pins.iter().filter(|pin| !pin.is_asked).count(), self.pins.len())
+    }
+
+    /// Takes the figures of a trial of the run of this number.
+    pub fn take(&mut self, id: u64, generation: u64, measured: Measured) {
+        if let Some(pin) = self.pins.iter_mut().find(|pin| pin.id == id) {
+            pin.is_asked = false;
+            pin.measured = Some((generation, measured));
+        }
+    }
+
+    /// The figures of a row that may stand beside those of the others: of the run of this number,
+    /// and over the same tokens as the newest ones. `None` where it was not measured so.
+    pub fn figures<'a>(&'a self, pin: &'a Pinned, generation: u64) -> Option<&'a Measured> {
+        let of_run = |pin: &'a Pinned| {
+            pin.measured.as_ref().filter(|(of, _)| *of == generation).map(|(_, figures)| figures)
+        };
+        let newest =
+            self.pins.iter().filter_map(of_run).max_by_key(|figures| figures.divergence.steps)?;
+        of_run(pin).filter(|figures| is_comparable(newest, figures))
+    }
+
+    /// Number of steps that the figures are over; `None` without figures.
+    pub fn steps(&self, generation: u64) -> Option<usize> {
+        let figures = self.pins.iter().find_map(|pin| self.figures(pin, generation))?;
+        Some(figures.divergence.steps)
+    }
+
+    /// The rows that the filter leaves, sorted. `bytes` gives the size of a plan; rows without a
+    /// figure come last either way.
+    pub fn shown(&self, generation: u64, bytes: impl Fn(&Pinned) -> u64) -> Vec<&Pinned> {
+        let filter = self.typing.as_ref().unwrap_or(&self.filter).to_lowercase();
+        let has = |text: &str| text.to_lowercase().contains(&filter);
+        let mut rows: Vec<&Pinned> =
+            self.pins.iter().filter(|pin| has(&pin.name) || has(&pin.rule)).collect();
+        let figure = |pin: &Pinned| {
+            let figures = self.figures(pin, generation)?;
+            let kld = figures.divergence.kld;
+            Some(match self.sort {
+                BenchColumn::Pinned | BenchColumn::Name => 0.0,
+                BenchColumn::Bytes => bytes(pin) as f64,
+                BenchColumn::Mean => kld.mean,
+                BenchColumn::Median => kld.p50,
+                BenchColumn::Tail => kld.p999,
+                BenchColumn::Top => figures.divergence.top1_agreement,
+                BenchColumn::Time => figures.b_ms.p50,
+            })
+        };
+        match self.sort {
+            BenchColumn::Pinned => {}
+            BenchColumn::Name => rows.sort_by(|a, b| a.name.cmp(&b.name)),
+            BenchColumn::Bytes => rows.sort_by_key(|pin| bytes(pin)),
+            _ => rows.sort_by(|a, b| match (figure(a), figure(b)) {
+                (Some(a), Some(b)) if self.descending => b.total_cmp(&a),
+                (Some(a), Some(b)) => a.total_cmp(&b),
+                (a, b) => b.is_some().cmp(&a.is_some()),
+            }),
+        }
+        let is_figure =
+            !matches!(self.sort, BenchColumn::Pinned | BenchColumn::Name | BenchColumn::Bytes);
+        if self.descending && !is_figure {
+            rows.reverse();
+        }
+        rows
+    }
+}

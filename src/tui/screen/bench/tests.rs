@@ -1,0 +1,229 @@
+//! The bench of masks.
+
+use ratatui::crossterm::event::KeyCode;
+
+use crate::decode::worker::event::Subject;
+use crate::decode::worker::{EngineOrder as Order, Event, Trial};
+use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::run::Phase;
+use crate::tui::app::state::State;
+use crate::tui::color::ColorDepth;
+use crate::tui::export::{ExportFormat, make};
+use crate::tui::screen::Screen;
+use crate::tui::screen::bench::state::{BenchColumn, MOST, MaskBench};
+use crate::tui::testing::{
+    SMALL, act, answer, draw, frames, key, letters, measured, send, session, text,
+};
+
+fn on_bench() -> State {
+    let mut state = session(SMALL, ColorDepth::True);
+    state.size = (120, 40);
+    state.phase = Phase::Paused;
+    letters(&mut state, "0");
+    assert_eq!(state.screen, Screen::Bench);
+    state
+}
+
+/// The trials that are asked for.
+fn trials(effects: &[Effect]) -> Vec<Trial> {
+    let of = |effect: &Effect| match effect {
+        Effect::Engine(Order::Sweep(trials)) => Some(trials.clone()),
+        _ => None,
+    };
+    effects.iter().find_map(of).expect("a sweep")
+}
+
+/// Pins every rule and measures; the later a row was pinned, the more it loses.
+fn measure(state: &mut State) -> Vec<Trial> {
+    letters(state, "a");
+    let asked = trials(&act(state, Command::Sweep));
+    for (at, trial) in asked.iter().enumerate() {
+        let left = asked.len() - at - 1;
+        send(state, measured(Subject::Trial(trial.id), 0.01 * (at + 1) as f64, left));
+    }
+    asked
+}
+
+fn kld(figures: &Event) -> f64 {
+    let Event::Measured(measured) = figures else { panic!("{figures:?}") };
+    measured.divergence.kld.mean
+}
+
+fn shown(state: &State) -> String {
+    text(&draw(state))
+}
+
+#[test]
+fn rules_at_equal_bytes_side_by_side() {
+    let set_up = |state: &mut State| {
+        state.phase = Phase::Paused;
+        act(state, Command::Show(Screen::Bench));
+        measure(state);
+        act(state, Command::Down);
+        act(state, Command::Baseline);
+    };
+    for (name, dump) in frames("bench", SMALL, set_up) {
+        insta::assert_snapshot!(name, dump);
+    }
+}
+
+#[test]
+fn learned_against_think_at_equal_bytes_takes_three_keys() {
+    let mut state = session(SMALL, ColorDepth::None);
+    (state.size, state.phase) = ((120, 40), Phase::Paused);
+    letters(&mut state, "0a");
+    let asked = trials(&key(&mut state, KeyCode::Char('s')));
+    let bench = &state.screens.bench;
+    let of = |rule: &str| bench.pins().iter().find(|pin| pin.rule == rule).expect(rule);
+    let tuning = state.screens.tune.as_ref().unwrap();
+    let bytes = |rule: &str| {
+        let pin = of(rule);
+        assert!(asked.iter().any(|trial| trial.id == pin.id && trial.plan == pin.plan), "{rule}");
+        tuning.tally(&pin.plan, pin.draft.window, None, state.target_context).bytes.total()
+    };
+    let own = tuning.proposed_tally(state.target_context).bytes.total();
+    for rule in ["think", "key-norm", "frequency", "random"] {
+        // Kept counts come in steps, so a mask may be a little smaller, never larger.
+        let found = bytes(rule);
+        assert!(found <= own && found as f64 > 0.9 * own as f64, "{rule}: {found} of {own}");
+    }
+}
+
+#[test]
+fn figures_over_other_tokens_are_not_shown_beside_one_another() {
+    let mut state = on_bench();
+    let asked = measure(&mut state);
+    assert!(asked.len() > 3 && !state.screens.bench.is_running());
+    assert!(shown(&state).contains("over the same 64 steps"), "{}", shown(&state));
+    assert!(!shown(&state).contains("not measured"), "{}", shown(&state));
+
+    // One row is measured again after more tokens: the others were not, over those.
+    let again = trials(&act(&mut state, Command::Sweep));
+    let Event::Measured(mut later) = measured(Subject::Trial(again[0].id), 0.5, 9) else {
+        panic!("figures")
+    };
+    (later.divergence.steps, later.dense_kv) = (80, 2_000_000);
+    send(&mut state, Event::Measured(later));
+    act(&mut state, Command::Sweep);
+    let missing = shown(&state).matches("not measured").count();
+    assert_eq!(missing, again.len() - 1, "{}", shown(&state));
+    let generation = state.run.generation;
+    let bench = &state.screens.bench;
+    let figures: Vec<_> =
+        bench.pins().iter().filter_map(|pin| bench.figures(pin, generation)).collect();
+    assert_eq!(figures.len(), 1);
+    // Of another run there are none.
+    assert!(bench.pins().iter().all(|pin| bench.figures(pin, generation + 1).is_none()));
+}
+
+#[test]
+fn a_run_that_goes_on_is_paused_before_rows_are_measured() {
+    let mut state = on_bench();
+    letters(&mut state, "p");
+    state.phase = Phase::Running;
+    let effects = act(&mut state, Command::Sweep);
+    assert_eq!(effects[0], Effect::Engine(Order::Pause));
+    assert_eq!(trials(&effects).len(), 1);
+    // The same key gives the measurement up.
+    assert_eq!(act(&mut state, Command::Sweep), [Effect::Engine(Order::Sweep(Vec::new()))]);
+    assert!(!state.screens.bench.is_running());
+    state.phase = Phase::Prefill(0.5);
+    assert_eq!(act(&mut state, Command::Sweep), []);
+}
+
+#[test]
+fn rows_sort_filter_and_compare_with_a_baseline() {
+    let mut state = on_bench();
+    let asked = measure(&mut state);
+    let ids = |state: &State| super::view::shown_ids(state);
+    let pinned = ids(&state);
+    assert_eq!(pinned, asked.iter().map(|trial| trial.id).collect::<Vec<_>>());
+    while state.screens.bench.sort != BenchColumn::Mean {
+        letters(&mut state, "o");
+    }
+    assert_eq!(ids(&state), pinned, "they lose more from row to row");
+    letters(&mut state, "O");
+    assert_eq!(ids(&state), pinned.iter().rev().copied().collect::<Vec<_>>());
+
+    letters(&mut state, "fthink");
+    assert_eq!(ids(&state).len(), 1, "{}", shown(&state));
+    key(&mut state, KeyCode::Enter);
+    assert_eq!(state.screens.bench.filter, "think");
+    key(&mut state, KeyCode::Esc);
+    assert_eq!((ids(&state).len(), state.screen), (pinned.len(), Screen::Bench));
+
+    letters(&mut state, "Gb");
+    let base = state.screens.bench.baseline.expect("a baseline");
+    let of_base = kld(&measured(Subject::Trial(base), 0.01, 0));
+    let bench = &state.screens.bench;
+    for pin in bench.pins() {
+        let figures = bench.figures(pin, state.run.generation).unwrap();
+        let over = super::view::over_baseline(&state, pin).unwrap();
+        let of_baseline = bench.figures(bench.pin(base).unwrap(), state.run.generation).unwrap();
+        let expected = figures.divergence.kld.mean - of_baseline.divergence.kld.mean;
+        assert!((over - expected).abs() < 1e-12 && of_base > 0.0);
+    }
+    assert!(shown(&state).contains("baseline"), "{}", shown(&state));
+    letters(&mut state, "b");
+    assert_eq!(state.screens.bench.baseline, None);
+}
+
+#[test]
+fn a_row_that_is_used_is_in_tune_and_on_the_map() {
+    let mut state = on_bench();
+    letters(&mut state, "A");
+    let rows = state.screens.bench.pins().len();
+    assert!(rows > 2, "{rows} named plans");
+    letters(&mut state, "G");
+    let pin = state.screens.bench.pins().last().unwrap().clone();
+    let effects = key(&mut state, KeyCode::Enter);
+    assert!(matches!(&effects[..], [Effect::Engine(Order::Retune(_))]), "{effects:?}");
+    answer(&mut state, &effects);
+    assert_eq!(*state.model.as_ref().unwrap().plan(), pin.plan);
+    assert_eq!(state.screens.tune.as_ref().unwrap().proposal().plan, pin.plan);
+    assert!(shown(&state).contains(&format!("● {}", pin.name)), "{}", shown(&state));
+}
+
+#[test]
+fn rows_come_off_and_the_bench_has_an_end() {
+    let mut state = on_bench();
+    letters(&mut state, "pA");
+    let all = state.screens.bench.pins().len();
+    letters(&mut state, "p");
+    assert_eq!(state.screens.bench.pins().len(), all, "pinned already");
+    let second = state.screens.bench.pins()[1].id;
+    letters(&mut state, "gx");
+    assert_eq!(state.screens.bench.pins().len(), all - 1);
+    assert_eq!(state.screens.bench.selected, Some(second));
+    letters(&mut state, "R");
+    assert_eq!(state.screens.bench.pins().len(), 0);
+    assert!(shown(&state).contains("pins what is set in Tune"));
+
+    let tuning = state.screens.tune.clone().unwrap();
+    let mut bench = MaskBench::default();
+    for sink in 0..MOST + 3 {
+        let mut draft = tuning.draft().clone();
+        draft.window.sink = sink;
+        let plan = tuning.proposal().plan.clone();
+        assert_eq!(bench.add("x".into(), "y".into(), draft, plan), sink < MOST);
+    }
+}
+
+#[test]
+fn the_rows_are_a_table_in_every_form() {
+    let mut state = on_bench();
+    measure(&mut state);
+    letters(&mut state, "b");
+    let made = |format| String::from_utf8(make(&state, format).unwrap()).unwrap();
+    let rows = state.screens.bench.pins().len();
+    let csv = made(ExportFormat::Csv);
+    assert_eq!(csv.lines().count(), rows + 1);
+    assert!(csv.lines().nth(1).unwrap().contains(",0.01,"), "{csv}");
+    let md = made(ExportFormat::Md);
+    assert_eq!(md.lines().count(), rows + 2);
+    assert!(md.lines().nth(1).unwrap().starts_with("| --- | --- |"), "{md}");
+    assert!(md.contains("| 0.01 | 0.00125 | 0.009 | 0.035 | 0 | 0.984375 |  | 3.609 |"), "{md}");
+    let tex = made(ExportFormat::Tex);
+    assert!(tex.contains("kld\\_mean") && tex.contains(" & 0.01 & "), "{tex}");
+    assert_eq!(tex.matches(" \\\\\n").count(), rows + 1, "{tex}");
+}

@@ -1,0 +1,200 @@
+//! The keys of the bench.
+
+use ratatui::crossterm::event::KeyCode;
+
+use crate::decode::worker::EngineOrder as Order;
+use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::keys::KeyContext;
+use crate::tui::app::run::Phase;
+use crate::tui::app::state::State;
+use crate::tui::screen::Typed;
+use crate::tui::screen::bench::state::{BenchColumn, MOST};
+use crate::tui::screen::bench::{pins, view};
+use crate::tui::screen::tune::edit::change;
+use crate::tui::screen::tune::state::Against;
+
+/// Most characters of the filter.
+const LONGEST: usize = 40;
+
+/// Runs a command of the screen.
+pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
+    let effects = match command {
+        Command::Up => select(state, |at, _| at.saturating_sub(1)),
+        Command::Down => select(state, |at, last| (at + 1).min(last)),
+        Command::First => select(state, |_, _| 0),
+        Command::Last => select(state, |_, last| last),
+        Command::Pin | Command::PinRules | Command::PinNamed | Command::PinSweep => {
+            pin(state, command)
+        }
+        Command::Sweep => measure(state),
+        Command::Open => open(state),
+        Command::Baseline => {
+            let bench = &mut state.screens.bench;
+            bench.baseline = bench.selected.filter(|_| bench.baseline != bench.selected);
+            Vec::new()
+        }
+        Command::SortNext => {
+            let bench = &mut state.screens.bench;
+            let at = BenchColumn::ALL.iter().position(|column| *column == bench.sort);
+            let next = at.map_or(0, |at| (at + 1) % BenchColumn::ALL.len());
+            bench.sort = BenchColumn::ALL[next];
+            Vec::new()
+        }
+        Command::SortBack => {
+            state.screens.bench.descending = !state.screens.bench.descending;
+            Vec::new()
+        }
+        Command::EditField => {
+            let bench = &mut state.screens.bench;
+            bench.typing = Some(bench.filter.clone());
+            Vec::new()
+        }
+        Command::Submit => {
+            let bench = &mut state.screens.bench;
+            bench.filter = bench.typing.take()?;
+            Vec::new()
+        }
+        Command::Back => {
+            let bench = &mut state.screens.bench;
+            // Leaves the field, then the filter, then the screen.
+            if bench.typing.take().is_none() && std::mem::take(&mut bench.filter).is_empty() {
+                return None;
+            }
+            Vec::new()
+        }
+        Command::PlotAxis => {
+            let bench = &mut state.screens.bench;
+            bench.against = match bench.against {
+                Against::Bytes => Against::Time,
+                Against::Time => Against::Bytes,
+            };
+            Vec::new()
+        }
+        Command::Unpin => {
+            if let Some(id) = state.screens.bench.selected {
+                state.screens.bench.remove(id);
+            }
+            Vec::new()
+        }
+        Command::Reset => {
+            let was_running = state.screens.bench.is_running();
+            state.screens.bench.clear();
+            state.tell("the bench is empty", false);
+            was_running.then(|| Effect::Engine(Order::Sweep(Vec::new()))).into_iter().collect()
+        }
+        Command::Panel => {
+            state.panel = Some(!view::shows_plot(state));
+            Vec::new()
+        }
+        _ => return None,
+    };
+    Some(effects)
+}
+
+/// Selects a row by its place among those shown, from the present one and the last.
+fn select(state: &mut State, of: impl Fn(usize, usize) -> usize) -> Vec<Effect> {
+    let ids = view::shown_ids(state);
+    let bench = &mut state.screens.bench;
+    let at = ids.iter().position(|id| Some(*id) == bench.selected);
+    let next = of(at.unwrap_or(0), ids.len().saturating_sub(1));
+    bench.selected = ids.get(next).copied();
+    Vec::new()
+}
+
+fn pin(state: &mut State, command: Command) -> Vec<Effect> {
+    let context = state.target_context;
+    let (Some(model), Some(tuning)) = (&state.model, &state.screens.tune) else {
+        return Vec::new();
+    };
+    let bench = &mut state.screens.bench;
+    let before = bench.pins().len();
+    let added = match command {
+        Command::Pin => pins::set(bench, tuning),
+        Command::PinRules => pins::rules(bench, tuning, context),
+        Command::PinNamed if model.info.device != "cpu" => {
+            state.tell(
+                "a cache on this device holds no codes: named plans cannot be measured",
+                true,
+            );
+            return Vec::new();
+        }
+        Command::PinNamed => pins::named(bench, tuning, model),
+        _ => pins::swept(bench, tuning),
+    };
+    let sentence = match (added, command) {
+        (0, _) if before >= MOST => format!("the bench is full: {MOST} rows"),
+        (0, Command::PinSweep) if tuning.sweep.progress().0 == 0 => {
+            "no sweep yet: s in Tune makes one".to_owned()
+        }
+        (0, _) => "pinned already".to_owned(),
+        (1, _) => "1 row pinned".to_owned(),
+        (added, _) => format!("{added} rows pinned"),
+    };
+    state.tell(sentence, false);
+    Vec::new()
+}
+
+/// Measures all rows over the tokens so far, or stops. While text is generated no two rows would see
+/// the same tokens, so the run is paused.
+fn measure(state: &mut State) -> Vec<Effect> {
+    if state.replay {
+        state.tell("a recording cannot be measured", false);
+        return Vec::new();
+    }
+    let bench = &mut state.screens.bench;
+    if bench.is_running() {
+        bench.stop();
+        state.tell("the measurement is given up; what it measured stays", false);
+        return vec![Effect::Engine(Order::Sweep(Vec::new()))];
+    }
+    if bench.pins().is_empty() {
+        state.tell("nothing is pinned: p pins what is set, a a mask of every rule", false);
+        return Vec::new();
+    }
+    let mut effects = Vec::new();
+    match state.phase {
+        Phase::Running => {
+            effects.push(Effect::Engine(Order::Pause));
+            state.tell("paused, so that all rows see the same tokens; space goes on", false);
+        }
+        Phase::Paused | Phase::Finished(_) => {}
+        _ => {
+            state.tell("there are no tokens to measure over yet", false);
+            return Vec::new();
+        }
+    }
+    if let Some(tuning) = &mut state.screens.tune {
+        // The engine has one list of trials.
+        tuning.sweep.stop();
+    }
+    effects.push(Effect::Engine(Order::Sweep(state.screens.bench.begin())));
+    effects
+}
+
+/// Decodes with the selected row.
+fn open(state: &mut State) -> Vec<Effect> {
+    let bench = &state.screens.bench;
+    let Some(pin) = bench.selected.and_then(|id| bench.pin(id)) else { return Vec::new() };
+    let (name, draft) = (pin.name.clone(), pin.draft.clone());
+    state.tell(format!("{name} is set; u takes it back"), false);
+    change(state, draft)
+}
+
+/// The focused part while the filter is typed.
+pub fn focus(state: &State) -> Option<KeyContext> {
+    state.screens.bench.typing.as_ref().map(|_| KeyContext::Field)
+}
+
+/// Adds to the filter.
+pub fn typed(state: &mut State, typed: Typed) {
+    let Some(text) = &mut state.screens.bench.typing else { return };
+    match typed {
+        Typed::Key(key) => match key.code {
+            KeyCode::Char(c) => text.push(c),
+            KeyCode::Backspace => drop(text.pop()),
+            _ => {}
+        },
+        Typed::Paste(pasted) => text.extend(pasted.chars().filter(|c| !c.is_control())),
+    }
+    *text = text.chars().take(LONGEST).collect();
+}
