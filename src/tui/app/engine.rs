@@ -2,12 +2,14 @@
 
 use crate::Error;
 use crate::decode::comparison::Mode;
+use crate::decode::worker::event::{Subject, Wish};
 use crate::decode::worker::{Envelope, Event};
 use crate::tui::app::action::Effect;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::{Dirty, OtherMask, State};
 use crate::tui::app::table::Metric;
+use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::tune::outcome;
 use crate::tui::screen::tune::state::Tuning;
 
@@ -61,8 +63,18 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             state.screens.ab.asked = None;
             outcome::retuned(state, *retuned);
         }
-        Event::Measured(measured) => return outcome::measured(state, generation, *measured),
-        Event::Refused { wish, sentence } => outcome::refused(state, wish, sentence),
+        Event::Measured(measured) => match measured.subject {
+            Subject::Trial(id) if MaskBench::owns(id) => {
+                state.screens.bench.take(id, generation, *measured);
+            }
+            _ => return outcome::measured(state, generation, *measured),
+        },
+        Event::Refused { wish, sentence } => {
+            if wish == Wish::Sweep {
+                state.screens.bench.stop();
+            }
+            outcome::refused(state, wish, sentence);
+        }
         Event::Timed(timed) => {
             let share = timed.b_ms.p50 / timed.a_ms.p50;
             state.tell(format!("alone, B takes {share:.2} of A's time a token"), false);

@@ -3,17 +3,27 @@
 use ratatui::crossterm::event::{Event as TerminalEvent, KeyEvent, KeyEventKind};
 use tui_input::backend::crossterm::EventHandler;
 
+use crate::decode::worker::EngineOrder as Order;
 use crate::tui::app::action::{Action, Effect};
 use crate::tui::app::dispatch::run;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::{engine, mouse};
+use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::tune::outcome;
 use crate::tui::screen::{Typed, eval, learn};
 
 /// Applies an action to the state and returns the effects to perform.
 pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
     let mut effects = apply(state, action);
+    // The engine has one list of trials: one of others takes the place of the bench's.
+    let of_others = |effect: &Effect| {
+        matches!(effect, Effect::Engine(Order::Sweep(trials))
+            if !trials.iter().any(|trial| MaskBench::owns(trial.id)))
+    };
+    if effects.iter().any(of_others) {
+        state.screens.bench.stop();
+    }
     if let Some(after) = state.screen.parts().after {
         effects.extend(after(state));
     }

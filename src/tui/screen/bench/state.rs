@@ -24,8 +24,8 @@ pub struct Pinned {
     pub draft: Draft,
     /// Its plan.
     pub plan: CachePlan,
-    /// Whether the engine was asked to measure it.
-    is_asked: bool,
+    /// The run in which the engine was asked to measure it, and has not answered yet.
+    asked: Option<u64>,
     /// The last measurement, and the number of the run it was made in.
     measured: Option<(u64, Measured)>,
 }
@@ -142,7 +142,7 @@ impl MaskBench {
         }
         let id = self.next_id;
         self.next_id += 1;
-        self.pins.push(Pinned { id, name, rule, draft, plan, is_asked: false, measured: None });
+        self.pins.push(Pinned { id, name, rule, draft, plan, asked: None, measured: None });
         self.selected.get_or_insert(id);
         true
     }
@@ -163,10 +163,10 @@ impl MaskBench {
         (self.selected, self.baseline) = (None, None);
     }
 
-    /// All rows as trials, for one measurement over the same tokens.
-    pub fn begin(&mut self) -> Vec<Trial> {
+    /// All rows as trials, for one measurement over the same tokens of the run of this number.
+    pub fn begin(&mut self, generation: u64) -> Vec<Trial> {
         let trial = |pin: &mut Pinned| {
-            pin.is_asked = true;
+            pin.asked = Some(generation);
             Trial { id: pin.id, plan: pin.plan.clone(), window: pin.draft.window }
         };
         self.pins.iter_mut().map(trial).collect()
@@ -174,23 +174,24 @@ impl MaskBench {
 
     /// Gives up what is not measured yet.
     pub fn stop(&mut self) {
-        self.pins.iter_mut().for_each(|pin| pin.is_asked = false);
+        self.pins.iter_mut().for_each(|pin| pin.asked = None);
     }
 
-    /// Whether rows are being measured.
-    pub fn is_running(&self) -> bool {
-        self.pins.iter().any(|pin| pin.is_asked)
+    /// Whether rows are being measured in the run of this number.
+    pub fn is_running(&self, generation: u64) -> bool {
+        self.pins.iter().any(|pin| pin.asked == Some(generation))
     }
 
     /// Rows that are measured, and rows.
-    pub fn progress(&self) -> (usize, usize) {
-        (self.pins.iter().filter(|pin| !pin.is_asked).count(), self.pins.len())
+    pub fn progress(&self, generation: u64) -> (usize, usize) {
+        let waits = |pin: &&Pinned| pin.asked == Some(generation);
+        (self.pins.len() - self.pins.iter().filter(waits).count(), self.pins.len())
     }
 
     /// Takes the figures of a trial of the run of this number.
     pub fn take(&mut self, id: u64, generation: u64, measured: Measured) {
         if let Some(pin) = self.pins.iter_mut().find(|pin| pin.id == id) {
-            pin.is_asked = false;
+            pin.asked = None;
             pin.measured = Some((generation, measured));
         }
     }

@@ -3,10 +3,11 @@
 use ratatui::crossterm::event::KeyCode;
 
 use crate::decode::worker::event::Subject;
-use crate::decode::worker::{EngineOrder as Order, Event, Trial};
-use crate::tui::app::action::{Command, Effect};
+use crate::decode::worker::{EngineOrder as Order, Envelope, Event, Trial};
+use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
+use crate::tui::app::update::update;
 use crate::tui::color::ColorDepth;
 use crate::tui::export::{ExportFormat, make};
 use crate::tui::screen::Screen;
@@ -22,6 +23,13 @@ fn on_bench() -> State {
     letters(&mut state, "0");
     assert_eq!(state.screen, Screen::Bench);
     state
+}
+
+/// What an event makes the program ask for.
+fn send_for(state: &mut State, event: Event) -> Vec<Effect> {
+    let generation = state.run.generation;
+    let envelope = Envelope { generation, at_ms: 0.0, dropped: 0, event };
+    update(state, Action::Engine(Box::new(envelope)))
 }
 
 /// The trials that are asked for.
@@ -93,7 +101,7 @@ fn learned_against_think_at_equal_bytes_takes_three_keys() {
 fn figures_over_other_tokens_are_not_shown_beside_one_another() {
     let mut state = on_bench();
     let asked = measure(&mut state);
-    assert!(asked.len() > 3 && !state.screens.bench.is_running());
+    assert!(asked.len() > 3 && !state.screens.bench.is_running(state.run.generation));
     assert!(shown(&state).contains("over the same 64 steps"), "{}", shown(&state));
     assert!(!shown(&state).contains("not measured"), "{}", shown(&state));
 
@@ -126,9 +134,31 @@ fn a_run_that_goes_on_is_paused_before_rows_are_measured() {
     assert_eq!(trials(&effects).len(), 1);
     // The same key gives the measurement up.
     assert_eq!(act(&mut state, Command::Sweep), [Effect::Engine(Order::Sweep(Vec::new()))]);
-    assert!(!state.screens.bench.is_running());
+    assert!(!state.screens.bench.is_running(state.run.generation));
     state.phase = Phase::Prefill(0.5);
     assert_eq!(act(&mut state, Command::Sweep), []);
+}
+
+#[test]
+fn trials_of_tune_and_of_the_bench_take_nothing_from_one_another() {
+    let mut state = on_bench();
+    letters(&mut state, "a");
+    trials(&act(&mut state, Command::Sweep));
+    let generation = state.run.generation;
+    // The mask in use is measured when the run pauses; what is saved waits for the bench.
+    assert_eq!(send_for(&mut state, measured(Subject::Now(0), 0.3, 0)), []);
+    assert!(state.screens.bench.is_running(generation));
+    // A sweep of Tune takes the place of the bench's rows.
+    state.screen = Screen::Tune;
+    trials(&act(&mut state, Command::Sweep));
+    assert!(!state.screens.bench.is_running(generation));
+    // And a measurement of the bench that of the sweep.
+    state.screen = Screen::Bench;
+    trials(&act(&mut state, Command::Sweep));
+    assert!(!state.screens.tune.as_ref().unwrap().sweep.is_running());
+    // What was asked for in an earlier run is not waited for.
+    state.run.generation += 1;
+    assert!(!state.screens.bench.is_running(generation + 1));
 }
 
 #[test]

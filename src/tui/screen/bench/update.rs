@@ -77,7 +77,7 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
             Vec::new()
         }
         Command::Reset => {
-            let was_running = state.screens.bench.is_running();
+            let was_running = state.screens.bench.is_running(state.run.generation);
             state.screens.bench.clear();
             state.tell("the bench is empty", false);
             was_running.then(|| Effect::Engine(Order::Sweep(Vec::new()))).into_iter().collect()
@@ -142,7 +142,7 @@ fn measure(state: &mut State) -> Vec<Effect> {
         return Vec::new();
     }
     let bench = &mut state.screens.bench;
-    if bench.is_running() {
+    if bench.is_running(state.run.generation) {
         bench.stop();
         state.tell("the measurement is given up; what it measured stays", false);
         return vec![Effect::Engine(Order::Sweep(Vec::new()))];
@@ -167,7 +167,7 @@ fn measure(state: &mut State) -> Vec<Effect> {
         // The engine has one list of trials.
         tuning.sweep.stop();
     }
-    effects.push(Effect::Engine(Order::Sweep(state.screens.bench.begin())));
+    effects.push(Effect::Engine(Order::Sweep(state.screens.bench.begin(state.run.generation))));
     effects
 }
 

@@ -226,8 +226,8 @@ fn note(state: &State) -> String {
     } else if !bench.filter.is_empty() {
         parts.push(format!("filter {}", bench.filter));
     }
-    if bench.is_running() {
-        let (done, all) = bench.progress();
+    if bench.is_running(state.run.generation) {
+        let (done, all) = bench.progress(state.run.generation);
         parts.push(format!("{done} of {all} · {} stops", key(state, Command::Sweep)));
     } else if let Some(steps) = bench.steps(state.run.generation) {
         parts.push(format!("over the same {} steps", count(steps)));

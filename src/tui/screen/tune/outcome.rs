@@ -7,7 +7,6 @@ use crate::learn::sensitivity::worker::Sensed;
 use crate::tui::app::action::{Effect, Saving};
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::{Dirty, State};
-use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::tune::state::Control;
 
 /// A mask was written to disk.
@@ -92,9 +91,6 @@ pub fn refused(state: &mut State, wish: Wish, sentence: String) {
     if let Some(tuning) = &mut state.screens.tune {
         tuning.was_refused(wish, &sentence);
     }
-    if wish == Wish::Sweep {
-        state.screens.bench.stop();
-    }
     state.tell(sentence, false);
 }
 
@@ -102,7 +98,10 @@ pub fn refused(state: &mut State, wish: Wish, sentence: String) {
 /// too, so that the two can be compared. While text is generated, the two would never cover the
 /// same tokens.
 pub fn measured(state: &mut State, generation: u64, measured: Measured) -> Vec<Effect> {
-    let stands = matches!(state.phase, Phase::Paused | Phase::Finished(_)) && !state.replay;
+    // The engine has one list of trials: one more would take the place of the bench's.
+    let stands = matches!(state.phase, Phase::Paused | Phase::Finished(_))
+        && !state.replay
+        && !state.screens.bench.is_running(generation);
     let (Some(model), Some(tuning)) = (&state.model, &mut state.screens.tune) else {
         return Vec::new();
     };
@@ -111,10 +110,6 @@ pub fn measured(state: &mut State, generation: u64, measured: Measured) -> Vec<E
             tuning.take_measured(revision, generation, measured, model);
             let trial = if stands { tuning.compare_with_saved(generation) } else { None };
             trial.map_or_else(Vec::new, |trial| vec![Effect::Engine(Order::Sweep(vec![trial]))])
-        }
-        Subject::Trial(id) if MaskBench::owns(id) => {
-            state.screens.bench.take(id, generation, measured);
-            Vec::new()
         }
         Subject::Trial(id) => {
             tuning.take_trial(id, generation, measured);

@@ -132,8 +132,6 @@ fn sweep(state: &mut State) -> Vec<Effect> {
         return vec![Effect::Engine(Order::Sweep(Vec::new()))];
     }
     tuning.cursor = None;
-    // The engine has one list of trials.
-    state.screens.bench.stop();
     let trials = tuning.begin_sweep(model, generation);
     if trials.is_empty() {
         state.tell("floors and locks leave nothing to sweep", true);
