@@ -304,10 +304,14 @@ fn side(model: &Model, side: &Side) -> Result<SideReport> {
 fn table(report: &Report) -> String {
     let text =
         |side: &SideReport| side.text.clone().unwrap_or_else(|| format!("{:?}", side.tokens));
+    let forced = report.mode == Mode::Forced;
     let divergence = match report.first_divergence {
+        _ if forced => own_choices(&report.steps),
         Some(at) => format!("first differing token: {at}"),
         None => "no token differs".to_owned(),
     };
+    // Forced, B reads the tokens of A, so its text is the same.
+    let text_of_b = if forced { "(fed the tokens of A)".to_owned() } else { text(&report.b) };
     let alone = report.alone.as_ref().map_or_else(String::new, |alone| {
         let (a, b) = (alone.a_ms.p50, alone.b_ms.p50);
         format!(
@@ -329,7 +333,7 @@ fn table(report: &Report) -> String {
         report.b.tpot_ms,
         numbers::bytes(report.b.kv_bytes as u64),
         numbers::bytes(report.saved_bytes as u64),
-        text(&report.b),
+        text_of_b,
         report.stored.words(),
         nats(report.kld.mean),
         nats(report.kld.stderr),
@@ -341,6 +345,29 @@ fn table(report: &Report) -> String {
         report.top1_agreement * 100.0,
         report.rms_delta_p * 100.0,
     )
+}
+
+/// Steps shown at which the sides would choose otherwise.
+const CHOICES: usize = 8;
+
+/// Where the likeliest tokens of the sides differ.
+fn own_choices(steps: &[Step]) -> String {
+    let likeliest = |step: &Step| {
+        let (a, b) = (step.a_top.first()?, step.b_top.first()?);
+        (a.token != b.token)
+            .then(|| format!("\n  token {}: A {:?}, B {:?}", step.n, a.text, b.text))
+    };
+    let differing: Vec<String> = steps.iter().filter_map(likeliest).collect();
+    match differing.len() {
+        0 => "the likeliest token is the same at every step".to_owned(),
+        all => format!(
+            "the likeliest token differs at {} of {} steps{}{}",
+            numbers::count(all),
+            numbers::count(steps.len()),
+            differing.iter().take(CHOICES).map(String::as_str).collect::<String>(),
+            if all > CHOICES { "\n  and later" } else { "" }
+        ),
+    }
 }
 
 /// The plan beside plain caches, one line each, and the verdict.

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::args::{
-    CacheArgs, GivenPlan, ModeArg, ModelArgs, OnePromptArgs, SamplingArgs, fitting, read_plan,
+    CacheArgs, ForceArg, GivenPlan, ModeArg, ModelArgs, OnePromptArgs, SamplingArgs, fitting,
+    read_plan,
 };
 use super::output;
 use super::values;
-use crate::decode::worker::event::MaskInfo;
 use crate::decode::worker::{Engine, Event, Loader, Prompt, Setup};
 use crate::mask::files::{self, Split};
 use crate::mask::{Sensitivity, fingerprint};
-use crate::model::Model;
 use crate::model::demo::generator::{DemoSpec, DemoText};
 use crate::model::device::Placement;
 use crate::model::load::Source as ModelSource;
@@ -70,6 +69,8 @@ pub struct InspectArgs {
     /// Write every event to this file, for `kscope replay`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    force: ForceArg,
     /// Panic on purpose in this thread once the model is there, to test that the terminal survives
     /// it
     #[arg(long, value_name = "THREAD", hide = true)]
@@ -156,7 +157,11 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     let (theme, keys, mouse) = args.screen.settings()?;
     let source = args.model.source()?;
     let recorder = match &args.record {
-        Some(path) => Some(Recorder::create(path, &args.reads())?),
+        Some(path) => {
+            let recorder = Recorder::create(path, &args.reads())?;
+            args.force.check(path)?;
+            Some(recorder)
+        }
         None => None,
     };
     args.model.prepare()?;
@@ -294,7 +299,16 @@ fn loader(
         let opened = model_args.open(&source)?;
         // Masks are read before the weights, so that a wrong mask is reported at once.
         let config = opened.config.clone();
-        let choice = cache.choice(&config, model_args.device)?;
+        let mut choice = cache.choice(&config, model_args.device)?;
+        let shipped = match choice.given {
+            None if !cache.is_dense() => shipped_mask(&opened)?,
+            _ => None,
+        };
+        if let Some(shipped) = shipped {
+            // Flags go before the file's own window.
+            choice.window = cache.window(shipped.window)?;
+            choice.given = Some(shipped);
+        }
         let context = cache.context(&config)?;
         let other = diff.as_deref().map(|text| read_plan(text, &config)).transpose()?;
         let other = other.map(GivenPlan::into_info);
@@ -308,10 +322,7 @@ fn loader(
             fill_the_stack(1);
         }
         let warnings = [&of_files, choice.warnings()].concat();
-        let mask = match choice.given.map(GivenPlan::into_info) {
-            None if source == ModelSource::Demo => Some(demo_mask(&model)?),
-            given => given,
-        };
+        let mask = choice.given.map(GivenPlan::into_info);
         let (window, kv_dtype) = (choice.window, cache.kv_dtype);
         Ok(Setup {
             model,
@@ -372,19 +383,49 @@ fn sensitivity(
     }
 }
 
-/// The mask of the demo model, used where none is given.
-fn demo_mask(model: &Model) -> Result<MaskInfo> {
-    static MASK: &[u8] = include_bytes!("../../masks/demo.safetensors");
-    const NAME: &str = "masks/demo.safetensors";
-    let config = model.config();
-    let contents = files::parse(MASK, NAME, &Split::of(config.mask_shape()))?;
-    Ok(fitting(contents, NAME, config)?.into_info())
+/// Masks inside the program, which their models open with where none is given.
+const SHIPPED: [(&str, &[u8]); 2] = [
+    ("masks/demo.safetensors", include_bytes!("../../masks/demo.safetensors")),
+    (
+        "masks/smollm2-135m-0.5.safetensors",
+        include_bytes!("../../masks/smollm2-135m-0.5.safetensors"),
+    ),
+];
+
+/// The mask inside the program that was made for this model, by its name and sizes.
+fn shipped_mask(opened: &crate::model::load::Opened) -> Result<Option<GivenPlan>> {
+    let config = &opened.config;
+    let fingerprint = fingerprint(&config.geometry());
+    for (name, bytes) in SHIPPED {
+        let contents = files::parse(bytes, name, &Split::default())?;
+        let origin = contents.origin();
+        if origin.fingerprint == fingerprint && origin.model == opened.name {
+            let mut given = fitting(contents, name, config)?;
+            if opened.name != "demo" {
+                given.warnings.push(format!(
+                    "decoding with the mask that comes with {}, {name}: --mask none decodes dense",
+                    opened.name
+                ));
+            }
+            return Ok(Some(given));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::mask::Window;
+
+    #[test]
+    fn masks_inside_the_program_are_read_and_bound_to_a_model() {
+        for (name, bytes) in SHIPPED {
+            let contents = files::parse(bytes, name, &Split::default()).expect(name);
+            let origin = contents.origin();
+            assert!(!origin.model.is_empty() && origin.fingerprint.len() == 64, "{name}");
+        }
+    }
 
     #[test]
     fn the_default_prompt_reaches_the_middle_of_the_default_window() {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::args::ModelArgs;
+use super::args::{ForceArg, ModelArgs};
 use super::output;
 use super::progress::ProgressLine;
 use super::values;
@@ -30,6 +30,8 @@ pub struct LearnArgs {
     /// The mask file to write
     #[arg(long, value_name = "FILE", required_unless_present = "estimate")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    force: ForceArg,
     /// Texts to hide facts in and to learn from: text, Markdown or JSON lines; without, what
     /// `kscope fetch texts` brought
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -144,6 +146,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     };
     Format::expect_own(out)?;
     files::check_writable(out)?;
+    args.force.check(out)?;
     let settings = settings(args);
     settings.check()?;
     let model = args.model.load()?;

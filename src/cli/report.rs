@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::stem;
+use super::args::{ForceArg, stem};
 use super::eval::markdown;
 use super::output;
 use crate::eval::report::{MapPicture, Report, Speed, html, worst};
@@ -29,12 +29,17 @@ pub struct ReportArgs {
     /// Write the tables as Markdown
     #[arg(long, value_name = "FILE")]
     md: Option<PathBuf>,
+    #[command(flatten)]
+    force: ForceArg,
 }
 
 /// Runs `kscope report`.
 pub fn run(args: &ReportArgs) -> Result<()> {
     if args.html.is_none() && args.md.is_none() {
         return Err(Error::input("report writes a file: give it --html FILE, --md FILE or both"));
+    }
+    for path in args.html.iter().chain(&args.md) {
+        args.force.check(path)?;
     }
     let runs = args.results.iter().map(|path| {
         let path = if path.is_dir() { path.join("results.jsonl") } else { path.clone() };

@@ -41,6 +41,12 @@ impl Importance {
         self.shape
     }
 
+    /// Channels with a score above 0: as many as a selection by the global quantile ever keeps,
+    /// apart from what alignment adds.
+    pub fn reach(&self) -> usize {
+        self.scores.iter().filter(|&&score| score > 0.0).count()
+    }
+
     /// All scores, row-major.
     pub fn scores(&self) -> &[f32] {
         &self.scores

@@ -12,7 +12,12 @@ fn kscope_in(folder: &Path, args: &[&str]) -> std::process::Output {
         .env_remove("NO_COLOR")
         .env("TERM", "xterm-256color")
         .env("COLORTERM", "truecolor");
-    command.env("LC_ALL", "C.UTF-8").args(args).output().unwrap()
+    command.env("LC_ALL", "C.UTF-8").args(args);
+    // These tests write one file again and again; the refusal has a test of its own.
+    if matches!(args, ["mask", "make" | "import" | "export", ..]) {
+        command.arg("--force");
+    }
+    command.output().unwrap()
 }
 
 pub(super) fn stdout(folder: &Path, args: &[&str]) -> String {
@@ -244,6 +249,62 @@ fn rules_need_no_running_model() {
     let weight = fitted["bytes_per_middle_token"].as_u64().unwrap() * middle
         + 20 * fitted["dense_bytes_per_token"].as_u64().unwrap();
     assert!(weight <= 150 * 1024 && weight + 2 * middle > 150 * 1024 - 2 * 8 * middle, "{weight}");
+}
+
+#[test]
+fn a_file_that_is_there_is_replaced_only_with_force() {
+    let folder = workplace();
+    let at = folder.path();
+    let run = |line: &str| {
+        let output = kscope().current_dir(at).args(line.split(' ')).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    std::fs::write(at.join("mine.safetensors"), "hours of work").unwrap();
+    std::fs::write(at.join("mine.npy"), "hours of work").unwrap();
+    for line in [
+        "mask make --rule frequency --model tiny-llama --sparsity 0.5 mine.safetensors",
+        "mask import mask-f32.pth mine.safetensors",
+        "mask export mask-f32.pth mine.npy",
+        "score --model demo --rule think --out mine.safetensors",
+        "learn --model demo --out mine.safetensors",
+    ] {
+        let (code, sentence) = run(line);
+        assert_eq!(code, Some(2), "{line}: {sentence}");
+        assert!(sentence.contains("--force replaces it"), "{line}: {sentence}");
+        for name in ["mine.safetensors", "mine.npy"] {
+            assert_eq!(std::fs::read_to_string(at.join(name)).unwrap(), "hours of work", "{line}");
+        }
+    }
+    let forced =
+        "mask make --rule frequency --model tiny-llama --sparsity 0.5 --force mine.safetensors";
+    assert_eq!(run(forced).0, Some(0));
+    json(at, &["mask", "show", "mine.safetensors"]);
+}
+
+#[test]
+fn where_the_importance_ends_is_said_and_a_size_that_drops_everything_is_refused() {
+    let folder = workplace();
+    let at = folder.path();
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/masks/demo.safetensors");
+    let make = ["mask", "make", "--importance", demo, "--sparsity", "0"];
+    let made = json(at, &[&make[..], &["a.safetensors"]].concat());
+    // 584 of the demo's 640 channels have importance 0.
+    assert_eq!(
+        (made["kept"].as_u64(), made["importance_reach"].as_u64()),
+        (Some(56), Some(56)),
+        "{made}"
+    );
+    assert_eq!(made["alignment_cost"].as_i64(), Some(0));
+    let text = stdout(at, &[&make[..], &["a.safetensors"]].concat());
+    assert!(text.contains("the importance reaches 8.75 %: the other 584 of 640"), "{text}");
+    let exact = json(at, &[&make[..], &["--budget", "exact", "a.safetensors"]].concat());
+    assert_eq!((exact["kept"].as_u64(), exact["importance_reach"].as_u64()), (Some(640), None));
+    let rule = ["mask", "make", "--rule", "frequency", "--model", "llama-3.1-8b"];
+    let sentence = refusal(at, &[&rule[..], &["--fit", "2.1GiB@32k", "a.safetensors"]].concat());
+    assert!(
+        sentence.contains("32,768 tokens fits 2.10 GiB only where every head is dropped"),
+        "{sentence}"
+    );
 }
 
 #[test]

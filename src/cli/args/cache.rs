@@ -19,7 +19,8 @@ use crate::{Error, Result};
 /// What the cache stores.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CacheArgs {
-    /// Channel mask or cache plan from a file; without one decode is dense
+    /// Channel mask or cache plan from a file; without one, or with `none`, decode is dense. The
+    /// inspector opens a model for which it has a mask with that one unless `none` is given
     #[arg(long, value_name = "FILE")]
     pub mask: Option<PathBuf>,
     /// Cache plan, which says how many bits each channel has: a name (k8v8, k8v4, k4v8, k4v4, q8_0,
@@ -115,12 +116,22 @@ impl PlanChoice {
 impl CacheArgs {
     /// Whether a mask or a plan is asked for.
     pub fn is_given(&self) -> bool {
-        self.mask.is_some() || !self.plan.is_empty()
+        self.mask_file().is_some() || !self.plan.is_empty()
+    }
+
+    /// Whether dense decode is asked for by name.
+    pub fn is_dense(&self) -> bool {
+        self.mask.is_some() && self.mask_file().is_none()
+    }
+
+    /// The mask's file; `none` is no file.
+    fn mask_file(&self) -> Option<&PathBuf> {
+        self.mask.as_ref().filter(|path| path.as_os_str() != "none")
     }
 
     /// The path of the mask or the plan's name as reports give them: `--mask` and `--plan`.
     pub fn names(&self) -> (Option<String>, Option<String>) {
-        let mask = self.mask.as_ref().map(|path| path.display().to_string());
+        let mask = self.mask_file().map(|path| path.display().to_string());
         (mask, self.plan.first().cloned())
     }
 
@@ -144,7 +155,7 @@ impl CacheArgs {
     /// Reads every plan that is asked for, as [`Self::choice`] does one; windows are those after
     /// flags.
     pub fn choices(&self, config: &Config, device: DeviceChoice) -> Result<Vec<GivenPlan>> {
-        let masks = self.mask.iter().map(|path| read_mask(path, config));
+        let masks = self.mask_file().into_iter().map(|path| read_mask(path, config));
         let plans = self.plan.iter().map(|text| read_plan(text, config));
         let given = |given: Result<GivenPlan>| {
             let given = given?;

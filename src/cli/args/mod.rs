@@ -2,6 +2,7 @@
 
 mod cache;
 mod device;
+mod force;
 mod mode;
 mod model;
 mod prompt;
@@ -12,6 +13,7 @@ pub use cache::{
     CacheArgs, GivenPlan, PlanChoice, fitting, read_mask, read_plan, short_names, stem,
 };
 pub use device::{DeviceChoice, without_cuda};
+pub use force::ForceArg;
 pub use mode::ModeArg;
 pub use model::{ModelArgs, warn_of_files};
 pub use prompt::{OnePromptArgs, PromptArgs, read_text};

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::geometry::model_geometry;
 use super::kvpress;
 use super::split::SplitArgs;
+use crate::cli::args::ForceArg;
 use crate::cli::output;
 use crate::mask::files::{self, Contents, Format};
 use crate::mask::{Shape, fingerprint};
@@ -27,6 +28,8 @@ pub(super) struct ImportArgs {
     model: Option<String>,
     #[command(flatten)]
     split: SplitArgs,
+    #[command(flatten)]
+    force: ForceArg,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -49,6 +52,8 @@ pub(super) struct ExportArgs {
     kvpress: Option<PathBuf>,
     #[command(flatten)]
     split: SplitArgs,
+    #[command(flatten)]
+    force: ForceArg,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -118,6 +123,7 @@ impl Report {
 /// Runs `kscope mask import`.
 pub(super) fn import(args: &ImportArgs) -> Result<()> {
     Format::expect_own(&args.output)?;
+    args.force.check(&args.output)?;
     let mut contents = args.split.read(&args.input)?;
     if let Some(spec) = &args.model {
         let model = model_geometry(spec)?;
@@ -158,6 +164,7 @@ pub(super) fn export(args: &ExportArgs) -> Result<()> {
         return Report::new(&args.input, &mask, &contents, false).print(args.json);
     }
     let output = args.output.as_ref().expect("an output is required without --kvpress");
+    args.force.check(output)?;
     // What the format cannot hold is wrong with the input; a path that cannot be written is not.
     let bytes =
         files::encode(&contents, Format::of_path(output)?, args.importance).map_err(|error| {

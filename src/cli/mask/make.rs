@@ -10,6 +10,7 @@ use super::geometry::{NamedGeometry, model_geometry};
 use super::report;
 use super::split::SplitArgs;
 use super::values::{self, Fit, HeadSpec, HeldAt, LockSpec};
+use crate::cli::args::ForceArg;
 use crate::cli::output;
 use crate::cli::values::{DtypeOf, number, rule, tokens, tokens_or_zero};
 use crate::element::Dtype;
@@ -110,6 +111,8 @@ pub(super) struct MakeArgs {
     pub(super) kv_dtype: Dtype,
     #[command(flatten)]
     pub(super) split: SplitArgs,
+    #[command(flatten)]
+    pub(super) force: ForceArg,
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
@@ -201,6 +204,8 @@ struct Report {
     settings: MakeSettings,
     target_sparsity: Option<f64>,
     alignment_cost: Option<i64>,
+    /// Channels with importance above 0, where the target asks for more and the budget stops there.
+    importance_reach: Option<usize>,
     #[serde(flatten)]
     statistics: Statistics,
 }
@@ -208,6 +213,7 @@ struct Report {
 /// Runs `kscope mask make`.
 pub(super) fn run(args: &MakeArgs) -> Result<()> {
     Format::expect_own(&args.output)?;
+    args.force.check(&args.output)?;
     if let Some(path) = &args.sensitivity {
         return allocate::by_sensitivity(args, path);
     }
@@ -401,15 +407,28 @@ fn recipe(args: &MakeArgs, source: Option<&Contents>) -> Value {
     recipe
 }
 
+/// The channels with importance above 0, where fewer have it than the target asks for and the budget
+/// never keeps the others.
+fn reach(args: &MakeArgs, file: &MaskFile) -> Option<usize> {
+    let (sparsity, importance) = (args.sparsity?, file.importance.as_ref()?);
+    let wanted = ((1.0 - sparsity) * importance.shape().entries() as f64).round() as usize;
+    let stops = args.budget == BudgetMode::Global && !args.upstream_ties;
+    Some(importance.reach()).filter(|&reach| stops && reach < wanted)
+}
+
 fn print(args: &MakeArgs, file: &MaskFile, settings: MakeSettings) -> Result<()> {
     let setting = StatisticsSetting { at: None, element_size: args.kv_dtype.bytes() };
+    let reach = reach(args, file);
+    let entries = file.mask().shape().entries();
+    let aimed = reach.map(|reach| 1.0 - reach as f64 / entries as f64).or(file.target_sparsity);
     let report = Report {
         output: args.output.display().to_string(),
         model: file.origin.model.clone(),
         model_fingerprint: file.origin.fingerprint.clone(),
         settings,
         target_sparsity: file.target_sparsity,
-        alignment_cost: file.target_sparsity.map(|sparsity| alignment_cost(file.mask(), sparsity)),
+        alignment_cost: aimed.map(|sparsity| alignment_cost(file.mask(), sparsity)),
+        importance_reach: reach,
         statistics: Statistics::of(file.mask(), &setting),
     };
     if args.json {
@@ -427,6 +446,14 @@ fn print(args: &MakeArgs, file: &MaskFile, settings: MakeSettings) -> Result<()>
         percent(stats.kept_ratio, 2),
         report::kept(stats, report.target_sparsity, report.alignment_cost)
     ))?;
+    if let Some(reach) = reach {
+        output::line(&format!(
+            "the importance reaches {}: the other {} of {} channels have importance 0, which only --budget exact keeps",
+            percent(reach as f64 / entries as f64, 2),
+            count(entries - reach),
+            count(entries)
+        ))?;
+    }
     output::line(&format!(
         "saves K {}, V {}, K+V {} in long contexts; {} of {} bytes per middle token ({})",
         percent(stats.k_saving, 2),

@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::sensitivity::SensitivityArgs;
 use super::{importance, sensitivity};
-use crate::cli::args::ModelArgs;
+use crate::cli::args::{ForceArg, ModelArgs};
 use crate::cli::values;
 use crate::learn::sensitivity::SENSITIVITY;
 use crate::mask::{Needs, Rule};
@@ -32,6 +32,8 @@ pub struct ScoreArgs {
     /// Where the scores go
     #[arg(long, value_name = "FILE")]
     pub(super) out: PathBuf,
+    #[command(flatten)]
+    force: ForceArg,
     /// Tokens of a window (rules key-norm and think) [default: 1024]
     #[arg(long, value_name = "TOKENS", value_parser = values::tokens_or_zero)]
     pub(super) ctx: Option<usize>,
@@ -71,6 +73,7 @@ fn scoring() -> impl TypedValueParser<Value = Scoring> {
 
 /// Runs `kscope score`.
 pub fn run(args: &ScoreArgs) -> Result<()> {
+    args.force.check(&args.out)?;
     match args.rule {
         Scoring::Importance(_) if args.sensitivity.is_given() => Err(Error::input(
             "--windows, --window-tokens, --rows, --draws, --recall-weight, --sink, --recent and --chunk belong to --rule sensitivity",

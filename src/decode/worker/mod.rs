@@ -21,6 +21,7 @@ pub use crate::decode::lost::Asked;
 pub use command::{EngineOrder, Prompt, Retune, Start, Trial};
 pub use engine::Engine;
 pub use event::{Envelope, Event};
+pub use run::prompt_tokens;
 pub use setup::{Loader, Setup};
 
 #[cfg(test)]

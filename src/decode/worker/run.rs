@@ -167,6 +167,14 @@ impl Run {
     }
 }
 
+/// The number of tokens of a prompt, chat template included.
+///
+/// # Errors
+/// A model without a tokenizer, and what the tokenizer or its template refuses.
+pub fn prompt_tokens(model: &Model, prompt: Prompt) -> Result<usize> {
+    encode(model, prompt).map(|(_, tokens)| tokens.len())
+}
+
 fn encode(model: &Model, prompt: Prompt) -> Result<(String, Vec<u32>)> {
     match (prompt, &model.tokenizer) {
         (Prompt::Text { text, raw }, Some(tokenizer)) => {

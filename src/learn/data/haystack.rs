@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::model::demo::generator::sentence;
 use crate::model::fetch::texts::DOMAINS;
 use crate::random::SplitMix64;
-use crate::{Error, Result, input_file};
+use crate::{Error, Result, error, input_file};
 
 /// Which part of a haystack is read. Training never sees the last sixth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,47 @@ const OTHER_KINDS: [&str; 2] = ["shakespeare", "python"];
 /// Texts that are trained on where the user names none.
 const LEARNED: [&str; 2] = ["moby-dick", "debian-policy"];
 
+/// Endings of the files that are taken from a folder.
+const ENDINGS: [&str; 4] = ["txt", "md", "jsonl", "ndjson"];
+
+/// The files that paths stand for: `~` is the home folder, and a folder stands for the texts in it,
+/// in the order of their names, without those of folders inside.
+///
+/// # Errors
+/// A folder that cannot be read, or holds no text.
+fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        let path = match (path.strip_prefix("~"), etcetera::home_dir()) {
+            (Ok(rest), Ok(home)) => home.join(rest),
+            _ => path.clone(),
+        };
+        if !path.is_dir() {
+            files.push(path);
+            continue;
+        }
+        let entries =
+            std::fs::read_dir(&path).map_err(|cause| error::io("reading", &path, &cause))?;
+        let mut texts: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|file| {
+                let ending = file.extension().and_then(|ending| ending.to_str());
+                file.is_file() && ending.is_some_and(|ending| ENDINGS.contains(&ending))
+            })
+            .collect();
+        if texts.is_empty() {
+            return Err(Error::input(format!(
+                "{}: expected a folder with texts ({}), found none in it",
+                path.display(),
+                ENDINGS.join(", ")
+            )));
+        }
+        texts.sort();
+        files.append(&mut texts);
+    }
+    Ok(files)
+}
+
 /// The user's files or, without any, the texts from `kscope fetch texts`. `field` is the field of
 /// JSON lines that holds the text.
 pub fn load(files: &[PathBuf], field: &str) -> Result<Haystack> {
@@ -79,7 +120,7 @@ pub fn load(files: &[PathBuf], field: &str) -> Result<Haystack> {
     let pieces = if files.is_empty() {
         fetched(&LEARNED)?
     } else {
-        files
+        files_of(files)?
             .iter()
             .map(|path| Ok(HaystackPiece::new(named(path), read(path, field)?)))
             .collect::<Result<_>>()?
@@ -190,4 +231,24 @@ pub(super) fn passage(text: &str, bytes: usize, rng: &mut SplitMix64) -> String 
         end -= 1;
     }
     text[start..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_stands_for_the_texts_in_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        assert!(load(&[folder.path().to_owned()], "text").is_err(), "no text in it");
+        for (name, text) in [("b.md", "second"), ("a.txt", "first"), ("picture.png", "no text")] {
+            std::fs::write(at(name), text).expect("written");
+        }
+        std::fs::create_dir(at("c.txt")).expect("a folder inside");
+        let several = [folder.path().to_owned(), at("b.md")];
+        let loaded = load(&several, "text").expect("texts");
+        let names: Vec<&str> = loaded.pieces.iter().map(|piece| piece.name.as_str()).collect();
+        assert_eq!(names, ["a.txt", "b.md", "b.md"]);
+    }
 }

@@ -5,7 +5,7 @@ use super::limits::Limits;
 use super::options::{Budget, ByteBudget, Options};
 use super::ranking::Ranking;
 use crate::mask::bytes;
-use crate::numbers::count;
+use crate::numbers::{self, count};
 use crate::{Error, Result};
 
 /// Kept channels per head at a sparsity.
@@ -83,7 +83,31 @@ pub(super) fn within_bytes(
             low = middle + 1;
         }
     }
-    Ok(fitting)
+    if fitting.iter().sum::<usize>() > 0 {
+        return Ok(fitting);
+    }
+    // Only the mask that drops every head fits. The step before the first such one keeps the least.
+    let is_empty = |counts: &[usize]| counts.iter().all(|&kept| kept == 0);
+    let (mut low, mut high) = (0, least);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_empty(&at(middle)?) { high = middle } else { low = middle + 1 }
+    }
+    let finer = match options.budget {
+        Budget::Exact => "",
+        _ => ", or the exact budget, which has finer steps",
+    };
+    let expected = match low.checked_sub(1) {
+        Some(step) => {
+            format!("expected {} or more{finer}", numbers::bytes(weigh(&at(step)?).total()))
+        }
+        None => "expected importance above 0 somewhere, which this one does not have".to_owned(),
+    };
+    Err(Error::input(format!(
+        "a cache of {} tokens fits {} only where every head is dropped: {expected}",
+        count(budget.tokens),
+        numbers::bytes(budget.bytes)
+    )))
 }
 
 /// Kept channels per head: how many scores reach the threshold, rounded to the alignment.

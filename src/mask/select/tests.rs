@@ -246,3 +246,36 @@ fn selecting_a_large_model_is_quick_enough_for_a_slider() {
         );
     }
 }
+
+#[test]
+fn a_size_that_only_the_emptiest_mask_meets_is_refused_with_the_smallest_that_can() {
+    let shape = Shape { layers: 2, kv_heads: 2, head_dim: 16 };
+    let window = Window { sink: 4, recent: 16, chunk: 4 };
+    let scores = (0..shape.entries()).map(|i| (i % 16) as f32).collect();
+    let importance = Importance::new(shape, scores).unwrap();
+    for budget in [Budget::Global, Budget::Exact] {
+        let with = |bytes| Options {
+            target: Target::Bytes(ByteBudget { bytes, tokens: 1024, window, element_size: 2 }),
+            budget,
+            ..Options::new(0.0, 8)
+        };
+        let empty = ChannelMask::from_fn(shape, |_, _, _| false);
+        let bytes = bytes::pruned(&empty, window, 1024, 2).total();
+        let sentence = select(&importance, &with(bytes)).unwrap_err().to_string();
+        assert!(sentence.contains("only where every head is dropped: expected"), "{sentence}");
+        // The size that the sentence names is met, and by a mask that keeps something.
+        let named = sentence.split("expected ").nth(1).unwrap().split(" or more").next().unwrap();
+        let least = crate::numbers::parse_size(named).unwrap();
+        let mask = select(&importance, &with(least + least / 64)).unwrap();
+        assert!(mask.total_kept() > 0, "{budget:?}: {named}");
+        assert!(select(&importance, &with(least - least / 8)).is_err(), "{budget:?}: {named}");
+    }
+}
+
+#[test]
+fn importance_reaches_as_far_as_it_is_above_zero() {
+    let shape = Shape { layers: 1, kv_heads: 1, head_dim: 8 };
+    let importance = Importance::new(shape, vec![1.0, 0.0, -1.0, 2.0, 0.0, 0.5, 0.0, 0.0]).unwrap();
+    assert_eq!(importance.reach(), 3);
+    assert_eq!(select(&importance, &Options::new(0.0, 1)).unwrap().total_kept(), 3);
+}

@@ -37,6 +37,15 @@ pub enum Action {
     Do(Command),
     /// A mask was written to a file.
     Saved(Box<Saving>),
+    /// A prompt that is being typed has so many tokens, or cannot be one.
+    Counted {
+        /// Its text.
+        text: String,
+        /// Tokens with the chat template, or why there are none.
+        tokens: std::result::Result<usize, String>,
+    },
+    /// A file of this name is there already. The palette asks with this text.
+    Taken(String),
     /// A message for the user, such as the result of an effect.
     Tell {
         /// One sentence.
@@ -283,12 +292,16 @@ pub enum Effect {
     Redraw,
     /// Put text on the clipboard.
     Copy(String),
+    /// Count the tokens of a prompt that is being typed.
+    CountPrompt(crate::decode::worker::Prompt),
     /// Write a file and report the result.
     Write {
         /// Its path.
         path: std::path::PathBuf,
         /// Its content.
         bytes: Vec<u8>,
+        /// What happens where a file is there already.
+        taken: Taken,
     },
     /// Write a mask file and report the result.
     Save(Box<Saving>),
@@ -305,6 +318,19 @@ pub struct Saving {
     pub file: crate::mask::files::MaskFile,
     /// The settings that made it.
     pub draft: Draft,
+    /// Whether a file that is there may be replaced.
+    pub replaces: bool,
+}
+
+/// What happens to an export where a file of its name is there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// The palette asks with this text.
+    Ask(String),
+    /// A number is added to the name.
+    Number,
+    /// It is replaced.
+    Replace,
 }
 
 /// Playback control of a recording.

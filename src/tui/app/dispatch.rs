@@ -12,8 +12,8 @@ use crate::tui::screen::tune::{edit, outcome};
 /// neither claims does nothing.
 pub fn run(state: &mut State, command: Command) -> Vec<Effect> {
     let quits = matches!(command, Command::Quit | Command::QuitWithSummary);
-    if !quits && let Some(tuning) = &mut state.screens.tune {
-        tuning.quit_asked = false;
+    if !quits {
+        state.quit_asked = false;
     }
     if state.overlay.is_some() && command != Command::Quit {
         return match palette::run_in_list(state, command) {
@@ -57,7 +57,11 @@ fn shared(state: &mut State, command: Command) -> Vec<Effect> {
         Command::StepForward => return steer::step(state),
         Command::StepBack => return steer::step_back(state),
         Command::Rerun => return state.rerun(),
-        Command::Colormap => state.theme = state.theme.with_colormap(state.theme.colormap.next()),
+        Command::Colormap => {
+            state.theme = state.theme.with_colormap(state.theme.colormap.next());
+            let sentence = format!("colours: {}", state.theme.colormap.name());
+            state.tell(sentence, false);
+        }
         Command::Copy => return take::copy(state),
         Command::Undo | Command::Redo | Command::SaveMask => return edit::edit(state, command),
         Command::NextLayer | Command::PrevLayer | Command::NextHead | Command::PrevHead => {

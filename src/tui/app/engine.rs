@@ -37,6 +37,11 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         Event::Loaded(info) => return loaded(state, *info),
         Event::Prefill(share) => state.phase = Phase::Prefill(share),
         Event::Started(started) => {
+            if state.replay {
+                // Nothing is sent: the settings shown are those of the run that was recorded.
+                state.plan.sampling = started.sampling.clone();
+                state.plan.max_new = started.max_new;
+            }
             state.run.started = Some(*started);
             state.phase = Phase::Running;
         }

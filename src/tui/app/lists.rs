@@ -8,8 +8,12 @@ use crate::tui::app::find::Query;
 use crate::tui::app::palette::{Does, Entry, entries};
 use crate::tui::app::state::{Overlay, State};
 use crate::tui::app::strips::window;
+use crate::tui::app::text_lines;
 use crate::tui::color::Role;
 use crate::tui::paint::{clear, put};
+
+/// Rows for what the selected entry does.
+const BELOW: u16 = 3;
 
 /// Draws the open list, if there is one.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -52,7 +56,9 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         buffer[(cursor, inner.y)].set_style(style);
     }
     let entries = entries(state);
-    let rows = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1), ..inner };
+    // What the selected entry does stands below in whole, because its row may be cut.
+    let below = if inner.height >= 8 { BELOW } else { 0 };
+    let rows = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1 + below), ..inner };
     if entries.is_empty() {
         let text = match overlay {
             Overlay::Find(_) if typed.is_empty() => "which heads?",
@@ -62,6 +68,20 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         put(buffer, rows, 2, 0, Line::styled(text, state.theme.style(Role::Dim)));
     }
     let selected = list.selected.min(entries.len().saturating_sub(1));
+    if below > 0
+        && let Some(entry) = entries.get(selected)
+    {
+        let text = format!("{}: {}", entry.title, entry.about);
+        let style = state.theme.style(Role::Text);
+        let lines = text_lines::wrap(
+            std::iter::once((text.as_str(), style)),
+            usize::from(rows.width),
+            4_000,
+        );
+        for (line, y) in lines.into_iter().take(usize::from(below)).zip(rows.bottom()..) {
+            put(buffer, Rect { y, height: 1, ..rows }, 0, 0, line);
+        }
+    }
     let shown = window(selected, usize::from(rows.height), entries.len());
     for (line, index) in shown.enumerate() {
         let Some(entry) = entries.get(index) else { break };
@@ -82,16 +102,19 @@ fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Bu
     }
     let context = match entry.does {
         Does::Command(context, _) => context.name(),
+        Does::Nothing => "word",
         _ => "",
     };
     let style = |role| if selected { theme.selected() } else { theme.style(role) };
     put(buffer, area, 0, 0, Line::styled(format!("{:<8}", context), style(Role::Dim)));
     put(buffer, area, 8, 0, Line::styled(format!("{:<15}", entry.keys), style(Role::Accent)));
     let title = entry.title.clone();
+    let title_width = title.chars().count() as u16;
     let wide = area.width >= 70;
     if wide {
         put(buffer, area, 24, 0, Line::styled(title.clone(), style(Role::Text)));
-        put(buffer, area, 44, 0, Line::styled(entry.about.clone(), style(Role::Dim)));
+        let about = 44.max(26 + title_width);
+        put(buffer, area, about, 0, Line::styled(entry.about.clone(), style(Role::Dim)));
     } else {
         let text = if entry.keys.is_empty() { title } else { entry.about.clone() };
         put(buffer, area, 24, 0, Line::styled(text, style(Role::Text)));

@@ -11,6 +11,7 @@ pub mod engine;
 mod fatal;
 pub mod find;
 pub mod frame;
+mod glossary;
 pub mod header;
 pub mod key_rows;
 pub mod keys;

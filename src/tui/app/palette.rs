@@ -5,6 +5,7 @@ use crate::mask::{Rule, Width};
 use crate::numbers::{self, count};
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::find::Query;
+use crate::tui::app::glossary::WORDS;
 use crate::tui::app::keys::{KeyContext, KeyRow};
 use crate::tui::app::place::Place;
 use crate::tui::app::state::{List, Overlay, State};
@@ -43,16 +44,21 @@ pub enum Does {
     Metric(Metric),
     /// Use a scale.
     Scale(Scale),
-    /// Write the screen's data or picture, to a path or under a default name.
-    Export(ExportFormat, Option<std::path::PathBuf>),
+    /// Write the screen's data or picture, to a path or under a default name; and whether a file
+    /// that is there is replaced.
+    Export(ExportFormat, Option<std::path::PathBuf>, bool),
     /// Set the context of the memory forecast.
     Context(usize),
     /// Change one setting of the mask.
     Tune(Set),
     /// Set one width for a part of the plan at hand.
     Width(EditedPart, Width),
-    /// Save the mask or plan as it is set.
-    Save(std::path::PathBuf),
+    /// Save the mask or plan as it is set; and whether a file that is there is replaced.
+    Save(std::path::PathBuf, bool),
+    /// Nothing: a word and its meaning.
+    Nothing,
+    /// Put this into the palette, so that the rest is typed.
+    Type(&'static str),
 }
 
 /// The entries of the open list that match what is typed, best first.
@@ -61,7 +67,8 @@ pub fn entries(state: &State) -> Vec<Entry> {
         Some(Overlay::Help(list)) => matching(list.input.value(), help(state)),
         Some(Overlay::Palette(list)) => {
             let typed = list.input.value().trim();
-            let all = commands(state).into_iter().chain(words(state)).collect();
+            let all =
+                commands(state).into_iter().chain(words(state)).chain(typed_words()).collect();
             parsed(state, typed).into_iter().chain(matching(typed, all)).collect()
         }
         Some(Overlay::Find(list)) => found(state, list.input.value()),
@@ -79,13 +86,20 @@ fn of_row(row: &KeyRow) -> Entry {
     }
 }
 
-/// Every key of every context: those that work now first, then those of other screens.
+/// The keys that work now, then the words on the screens, then the keys of other screens.
 fn help(state: &State) -> Vec<Entry> {
     let of =
         |context: KeyContext| state.keys.rows().iter().filter(move |row| row.context == context);
     let here = [state.context_below(), KeyContext::Global];
     let others = KeyContext::all().filter(|context| !here.contains(context));
-    here.into_iter().chain(others).flat_map(of).map(of_row).collect()
+    let words = WORDS.iter().map(|&(word, meaning)| Entry {
+        title: word.to_owned(),
+        about: meaning.to_owned(),
+        keys: String::new(),
+        does: Does::Nothing,
+    });
+    let here = here.into_iter().flat_map(of).map(of_row).collect::<Vec<_>>();
+    here.into_iter().chain(words).chain(others.flat_map(of).map(of_row)).collect()
 }
 
 fn commands(state: &State) -> Vec<Entry> {
@@ -119,10 +133,39 @@ fn words(state: &State) -> Vec<Entry> {
         all.push(entry(
             format!("export {}", format.name()),
             format.about(),
-            Does::Export(format, None),
+            Does::Export(format, None, false),
         ));
     }
     all
+}
+
+/// Commands that take a number, a name or a path: `keep 30`.
+const TYPED: &[(&str, &str, &str)] = &[
+    ("keep ", "PERCENT", "keep this share of the channels, as keep 30"),
+    ("bytes ", "PERCENT", "widths by sensitivity within this share of the bytes"),
+    ("fit ", "SIZE@CONTEXT", "keep what so many bytes hold, as fit 1.5GiB@32k"),
+    ("rule ", "NAME", "select by learned, think, key-norm, frequency or random"),
+    ("blend ", "NAME PERCENT", "mix a second rule in by rank, as blend think 25"),
+    ("align ", "N", "kept counts in multiples of 1, 2, 4, 8, 16 or 32"),
+    ("split ", "global|exact", "how the budget is spread over heads"),
+    ("floor ", "N", "every head keeps at least so many channels"),
+    ("sink ", "TOKENS", "never prune the first tokens"),
+    ("recent ", "TOKENS", "never prune the last tokens"),
+    ("chunk ", "TOKENS", "tokens that leave the recent window at once"),
+    ("width ", "ch|k|v|layer BITS", "bits of a part around the cursor"),
+    ("context ", "TOKENS", "forecast memory at this context, as context 32k"),
+    ("save ", "FILE", "save what is set; save! replaces a file that is there"),
+    ("l", "LAYER hHEAD cCHANNEL", "go there, as l14 h3"),
+];
+
+/// Entries that put a typed command into the palette.
+fn typed_words() -> impl Iterator<Item = Entry> {
+    TYPED.iter().map(|&(word, rest, about)| Entry {
+        title: format!("{word}{rest}"),
+        about: about.to_owned(),
+        keys: String::new(),
+        does: Does::Type(word),
+    })
 }
 
 /// What a command with a number or a path means: `l14 h3 c86`, `context 32768`, `export svg
@@ -135,9 +178,11 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
             let tokens = numbers::parse_tokens(words.next()?).filter(|&tokens| tokens > 0)?;
             (Does::Context(tokens), "forecast memory at this context".to_owned())
         }
-        "save" => {
+        "save" | "save!" => {
             let path = typed.split_once(char::is_whitespace)?.1.trim();
-            (Does::Save(path.into()), format!("save what is set as {path}"))
+            let replaces = first.ends_with('!');
+            let what = if replaces { "replace" } else { "save what is set as" };
+            (Does::Save(path.into(), replaces), format!("{what} {path}"))
         }
         "fit" => {
             let (set, about) = fit(state, typed.split_once(char::is_whitespace)?.1)?;
@@ -161,10 +206,12 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
             let (set, about) = setting(state, first, words.next()?, words.next())?;
             (Does::Tune(set), about)
         }
-        "export" => {
+        "export" | "export!" => {
             let format = ExportFormat::from_name(words.next()?)?;
             let path = typed.splitn(3, char::is_whitespace).nth(2)?.trim();
-            (Does::Export(format, Some(path.into())), format!("write {path}"))
+            let replaces = first.ends_with('!');
+            let what = if replaces { "replace" } else { "write" };
+            (Does::Export(format, Some(path.into()), replaces), format!("{what} {path}"))
         }
         _ => {
             let place = place(state, typed)?;
@@ -386,13 +433,20 @@ fn perform(state: &mut State, does: Does) -> Chosen {
         }
         Does::Metric(metric) => (state.metric, state.diff) = (metric, false),
         Does::Scale(scale) => state.scales[state.metric as usize] = scale,
-        Does::Export(format, path) => return Chosen::Done(take::write(state, format, path)),
+        Does::Export(format, path, replaces) => {
+            return Chosen::Done(take::write(state, format, path, replaces));
+        }
+        Does::Nothing => {}
+        Does::Type(text) => {
+            let input = tui_input::Input::from(text.to_owned());
+            state.overlay = Some(Overlay::Palette(List { input, selected: 0 }));
+        }
         Does::Context(tokens) => state.target_context = tokens,
         Does::Tune(set) => return Chosen::Done(edit::set(state, set)),
         Does::Width(part, width) => {
             return Chosen::Done(edit::set_width(state, part, width));
         }
-        Does::Save(path) => return Chosen::Done(edit::save(state, path)),
+        Does::Save(path, replaces) => return Chosen::Done(edit::save(state, path, replaces)),
     }
     Chosen::NOTHING
 }

@@ -2,6 +2,7 @@
 //! effects go out.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -11,14 +12,14 @@ use ratatui::crossterm::event::{Event as TerminalEvent, EventStream};
 use ratatui::crossterm::execute;
 use tokio::sync::mpsc::Receiver;
 
-use crate::decode::worker::{Engine, Envelope};
+use crate::decode::worker::{Engine, Envelope, Prompt, prompt_tokens};
 use crate::eval::worker::{EvalNews, EvalOrder, EvalTold, Evaluator};
 use crate::learn::sensitivity::worker::{Sensed, Sensing};
 use crate::learn::worker::{Learner, Notice, Order, Told};
 use crate::mask::files;
 use crate::mask::files::Contents;
 use crate::model::Model;
-use crate::tui::app::action::{Action, Effect, ReplayOrder};
+use crate::tui::app::action::{Action, Effect, ReplayOrder, Taken};
 use crate::tui::app::record::{Player, Recorder};
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::terminal::TerminalGuard;
@@ -320,18 +321,38 @@ impl Runner<'_> {
                     self.guard.clear()?;
                     self.state.dirty = Dirty::Now;
                 }
+                Effect::CountPrompt(prompt) => {
+                    let Prompt::Text { text, .. } = &prompt else { continue };
+                    let text = text.clone();
+                    let tokens =
+                        self.model("count for").and_then(|model| prompt_tokens(&model, prompt));
+                    let tokens = tokens.map_err(|error| error.to_string());
+                    update(self.state, Action::Counted { text, tokens });
+                }
                 Effect::Copy(text) => {
                     let copied =
                         execute!(std::io::stdout(), CopyToClipboard::to_clipboard_from(text));
                     copied.map_err(|cause| Error::run(format!("the terminal: {cause}")))?;
                 }
-                Effect::Write { path, bytes } => {
+                Effect::Write { path, bytes, taken } => {
+                    let path = match taken {
+                        Taken::Ask(typed) if path.exists() => {
+                            update(self.state, Action::Taken(typed));
+                            continue;
+                        }
+                        Taken::Number => free_name(path),
+                        Taken::Ask(_) | Taken::Replace => path,
+                    };
                     let (sentence, failed) = match crate::mask::files::overwrite(&path, &bytes) {
                         Ok(()) => (format!("wrote {}", path.display()), false),
                         Err(error) => (error.to_string(), true),
                     };
                     tracing::info!("{sentence}");
                     update(self.state, Action::Tell { sentence, failed });
+                }
+                Effect::Save(saving) if saving.path.exists() && !saving.replaces => {
+                    let typed = format!("save! {}", saving.path.display());
+                    update(self.state, Action::Taken(typed));
                 }
                 Effect::Save(saving) => {
                     let written =
@@ -351,7 +372,19 @@ impl Runner<'_> {
     /// Starts a learning run. If it cannot start, the notice is the same as for one that failed.
     fn learn(&mut self, order: Order) {
         let generation = order.generation;
-        match self.model("learn on").and_then(|model| Learner::spawn(model, order)) {
+        // Of a run that is gone on from, nothing was written there.
+        let is_taken = order.out.is_file();
+        let free = match is_taken {
+            true => Err(Error::input(format!(
+                "{} is there already: type another name under out",
+                order.out.display()
+            ))),
+            false => Ok(()),
+        };
+        match free
+            .and_then(|()| self.model("learn on"))
+            .and_then(|model| Learner::spawn(model, order))
+        {
             Ok(learning) => self.learning = Some(learning),
             Err(error) => {
                 let notice =
@@ -426,6 +459,15 @@ impl Runner<'_> {
         self.state.dirty = Dirty::Now;
         Ok(())
     }
+}
+
+/// The path, or the first like it with a number that is not taken.
+fn free_name(path: PathBuf) -> PathBuf {
+    let (stem, extension) = (path.file_stem(), path.extension());
+    let (Some(stem), Some(extension)) = (stem, extension) else { return path };
+    let (stem, extension) = (stem.to_string_lossy(), extension.to_string_lossy());
+    let numbered = (2..).map(|n| path.with_file_name(format!("{stem}-{n}.{extension}")));
+    std::iter::once(path.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(path)
 }
 
 /// A recording that was stepped through is paused, whatever its last event says.
@@ -506,5 +548,21 @@ impl Signals {
     async fn next(&mut self) -> Signal {
         let _ = tokio::signal::ctrl_c().await;
         Signal::Stop
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_export_without_a_name_never_replaces_an_earlier_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("kscope-demo-map.csv");
+        for name in ["kscope-demo-map.csv", "kscope-demo-map-2.csv", "kscope-demo-map-3.csv"] {
+            let free = free_name(path.clone());
+            assert_eq!(free, folder.path().join(name));
+            std::fs::write(&free, "").expect("written");
+        }
     }
 }

@@ -77,6 +77,8 @@ pub struct State {
     pub overlay: Option<Overlay>,
     /// Whether the side panel is shown; `None` decides by the width.
     pub panel: Option<bool>,
+    /// Whether the confirmation to leave was asked for by the last key.
+    pub quit_asked: bool,
     /// Whether the log is shown.
     pub log_open: bool,
     /// The log's last lines.
@@ -174,6 +176,7 @@ impl State {
             screens,
             overlay: None,
             panel: None,
+            quit_asked: false,
             log_open: false,
             log,
             at: Place::default(),
@@ -228,6 +231,9 @@ impl State {
     /// Shows a message for a while.
     pub fn tell(&mut self, sentence: impl Into<String>, failed: bool) {
         let sentence = sentence.into();
+        if failed {
+            tracing::error!("{sentence}");
+        }
         self.toast = Some(Toast { sentence, failed, until_ms: self.now_ms + TOAST_MS });
         self.dirty = Dirty::Now;
     }

@@ -51,6 +51,8 @@ impl State {
             return vec![Effect::Replay(ReplayOrder::Restart)];
         }
         let Some(model) = self.model.as_mut() else { return Vec::new() };
+        // It is about the run before.
+        self.toast = None;
         model.forget_run();
         if let Some(tuning) = &mut self.screens.tune {
             tuning.sweep.stop();

@@ -7,7 +7,7 @@ use crate::decode::worker::EngineOrder as Order;
 use crate::tui::app::action::{Action, Effect};
 use crate::tui::app::dispatch::run;
 use crate::tui::app::run::Phase;
-use crate::tui::app::state::{Dirty, State};
+use crate::tui::app::state::{Dirty, List, Overlay, State};
 use crate::tui::app::{engine, mouse};
 use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::tune::outcome;
@@ -67,6 +67,16 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
             outcome::saved(state, *saving);
             Vec::new()
         }
+        Action::Counted { text, tokens } => {
+            state.screens.text.counted = Some((text, tokens));
+            state.dirty = Dirty::Now;
+            Vec::new()
+        }
+        Action::Taken(typed) => {
+            state.tell("that file is there already: enter replaces it, esc leaves it", true);
+            state.overlay = Some(Overlay::Palette(List { input: typed.into(), selected: 0 }));
+            Vec::new()
+        }
         Action::Tell { sentence, failed } => {
             state.tell(sentence, failed);
             Vec::new()
@@ -78,6 +88,8 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Mouse(event) => mouse::take(state, event),
         Action::Paste(text) => {
             state.dirty = Dirty::Now;
+            // Terminals send the end of a line as a carriage return, as the Enter key does.
+            let text = text.replace("\r\n", "\n").replace('\r', "\n");
             if let Some(list) = state.list_mut() {
                 text.chars().filter(|c| !c.is_control()).for_each(|c| {
                     list.input.handle(tui_input::InputRequest::InsertChar(c));

@@ -33,6 +33,8 @@ pub enum Role {
     Second,
     /// Tokens outside the middle: sink and recent window.
     Third,
+    /// The cross of a dropped head, drawn on the map.
+    Cross,
     /// Nothing to show here: a dropped head, a channel that is not stored.
     Neutral,
 }
@@ -87,6 +89,7 @@ impl Theme {
             Role::First => (0x5fb3e8, 0x2166ac),
             Role::Second => (0xe8a15f, 0xb35806),
             Role::Third => (0x9a8cd9, 0x6a51a3),
+            Role::Cross => (0xbac3d2, 0x3d4650),
             Role::Neutral => (0x33373f, 0xc9ced6),
         };
         rgb(if self.light { light } else { dark })
@@ -183,6 +186,48 @@ mod tests {
                 let rising = luminance.windows(2).all(|pair| pair[0] <= pair[1]);
                 let falling = luminance.windows(2).all(|pair| pair[0] >= pair[1]);
                 assert!(rising || falling, "{map:?} light {light}: {luminance:?}");
+            }
+        }
+    }
+
+    /// The contrast of two colours as WCAG 2.2 defines it, 1 to 21.
+    fn contrast(one: Color, other: Color) -> f64 {
+        let luminance = |color| {
+            let Color::Rgb(r, g, b) = color else { panic!("{color:?}") };
+            let linear = |part: u8| match f64::from(part) / 255.0 {
+                c if c <= 0.04045 => c / 12.92,
+                c => ((c + 0.055) / 1.055).powf(2.4),
+            };
+            0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
+        };
+        let (one, other) = (luminance(one) + 0.05, luminance(other) + 0.05);
+        one.max(other) / one.min(other)
+    }
+
+    #[test]
+    fn the_cross_of_a_dropped_head_is_legible_on_light_and_dark() {
+        for light in [false, true] {
+            let theme = Theme::new(ColorDepth::True, light, Colormap::Viridis);
+            let found = contrast(theme.color(Role::Cross), theme.color(Role::Neutral));
+            assert!(found >= 4.5, "light {light}: {found}");
+        }
+    }
+
+    #[test]
+    fn text_is_legible_on_light_and_dark() {
+        for (light, ground) in [(false, 0x1c2230), (true, 0xffffff), (true, 0xe7ecf2)] {
+            let theme = Theme::new(ColorDepth::True, light, Colormap::Viridis);
+            for role in [
+                Role::Text,
+                Role::Dim,
+                Role::Accent,
+                Role::Warn,
+                Role::Bad,
+                Role::First,
+                Role::Third,
+            ] {
+                let found = contrast(theme.color(role), rgb(ground));
+                assert!(found >= 4.0, "{role:?} on {ground:06x}: {found}");
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::tui::app::state::State;
 use crate::tui::export::{picture, sheet};
+use crate::tui::screen::Screen;
 use crate::{Error, Result};
 
 /// A kind of export.
@@ -44,8 +45,8 @@ impl ExportFormat {
             Self::Json => "the screen's data as one JSON object",
             Self::Md => "the screen's data as a table in Markdown",
             Self::Tex => "the screen's data as a table in LaTeX",
-            Self::Svg => "the map as a vector picture",
-            Self::Png => "the map as a pixel picture",
+            Self::Svg => "the map as a vector picture, on its screen",
+            Self::Png => "the map as a pixel picture, on its screen",
         }
     }
 
@@ -66,6 +67,12 @@ pub fn make(state: &State, format: ExportFormat) -> Result<Vec<u8>> {
         .model
         .as_ref()
         .ok_or_else(|| Error::run("there is nothing to export before the model is loaded"))?;
+    if format.is_picture() && state.screen != Screen::Map {
+        return Err(Error::run(format!(
+            "{} shows the map: go there to export it; csv and json export this screen",
+            format.name()
+        )));
+    }
     match format {
         ExportFormat::Csv => Ok(sheet::csv(&(state.screen.parts().sheet)(state, model))),
         ExportFormat::Md => Ok(sheet::markdown(&(state.screen.parts().sheet)(state, model))),

@@ -2,30 +2,44 @@
 
 use std::path::PathBuf;
 
-use crate::tui::app::action::Effect;
+use crate::tui::app::action::{Effect, Taken};
 use crate::tui::app::state::State;
 use crate::tui::export;
 use crate::tui::export::ExportFormat;
 
-/// Copies the value under the cursor.
+/// Copies what the cursor is on.
 pub fn copy(state: &mut State) -> Vec<Effect> {
-    let Some(text) = export::value(state) else {
-        state.tell("nothing to copy yet", false);
+    let Some(text) = (state.screen.parts().copy)(state) else {
+        state.tell("nothing to copy under a cursor here: e exports the figures", false);
         return Vec::new();
     };
-    let sentence = format!("copied: {text}");
+    let mut first: String = text.chars().flat_map(char::escape_debug).take(60).collect();
+    if first.len() < text.len() {
+        first.push('…');
+    }
+    let sentence = format!("copied: {first}");
     state.tell(sentence, false);
     vec![Effect::Copy(text)]
 }
 
 /// Makes an export; without a path it gets a name that describes its content.
-pub fn write(state: &mut State, format: ExportFormat, path: Option<PathBuf>) -> Vec<Effect> {
+pub fn write(
+    state: &mut State,
+    format: ExportFormat,
+    path: Option<PathBuf>,
+    replaces: bool,
+) -> Vec<Effect> {
     let bytes = match export::make(state, format) {
         Ok(bytes) => bytes,
         Err(error) => {
             state.tell(error.to_string(), true);
             return Vec::new();
         }
+    };
+    let taken = match &path {
+        _ if replaces => Taken::Replace,
+        None => Taken::Number,
+        Some(path) => Taken::Ask(format!("export! {} {}", format.name(), path.display())),
     };
     let path = path.unwrap_or_else(|| {
         let model = state.model.as_ref().map_or("model", |model| model.info.name.as_str());
@@ -35,5 +49,5 @@ pub fn write(state: &mut State, format: ExportFormat, path: Option<PathBuf>) -> 
             .replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
         state.export_folder.join(format!("{name}.{}", format.name()))
     });
-    vec![Effect::Write { path, bytes }]
+    vec![Effect::Write { path, bytes, taken }]
 }

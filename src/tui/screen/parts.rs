@@ -39,6 +39,8 @@ pub struct ScreenParts {
     pub side: Option<fn(&State, Rect, &mut Buffer)>,
     /// Breadcrumbs below the model; by default the title.
     pub crumbs: Option<fn(&State) -> Vec<String>>,
+    /// What `y` copies: the thing under the cursor; `None` where there is none.
+    pub copy: fn(&State) -> Option<String>,
     /// Its data as a table.
     pub sheet: fn(&State, &ModelView) -> Sheet,
     /// File name of its exports; by default the name of the screen.

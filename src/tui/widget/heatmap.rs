@@ -46,15 +46,11 @@ impl<'a, F: Fn(u16, u16) -> Shade> Heatmap<'a, F> {
                     cell.set_symbol(self.glyph(top, bottom)).set_style(Style::new());
                 }
                 if self.crossed && (x + y) % 2 == 0 {
-                    let ink = self.theme.color(Role::Dim);
+                    let ink = self.theme.color(Role::Cross);
                     let ground = self.theme.color(Role::Neutral);
                     cell.set_symbol("×");
                     if self.theme.depth.has_map_colours() {
-                        cell.set_style(Style::new().fg(ink).bg(if top == bottom {
-                            self.color(top)
-                        } else {
-                            ground
-                        }));
+                        cell.set_style(Style::new().fg(ink).bg(ground));
                     }
                 }
             }

@@ -14,12 +14,12 @@ use crate::decode::worker::event::{
     Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject, Wish,
 };
 use crate::mask::{CachePlan, ChannelMask, Shape, Window};
-use crate::tui::app::action::{Action, Command, Effect, ReplayOrder};
+use crate::tui::app::action::{Action, Command, Effect, ReplayOrder, Taken};
 use crate::tui::app::areas;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::place::Place;
 use crate::tui::app::run::Phase;
-use crate::tui::app::state::{Dirty, State};
+use crate::tui::app::state::{Dirty, Overlay, State};
 use crate::tui::app::table::{Metric, Scale};
 use crate::tui::app::tabs::tab_at;
 use crate::tui::app::update::update;
@@ -210,7 +210,7 @@ fn exports_come_with_a_name_that_says_what_they_are_or_with_one_s_own() {
         act(&mut state, Command::Export);
         letters(&mut state, format.name());
         let effects = key(&mut state, KeyCode::Enter);
-        let [Effect::Write { path, bytes }] = effects.as_slice() else {
+        let [Effect::Write { path, bytes, .. }] = effects.as_slice() else {
             panic!("{format:?}: {effects:?}")
         };
         assert_eq!(
@@ -449,5 +449,73 @@ fn random_event(
             kv_stored: None,
         }),
         _ => Event::Panicked("a test".to_owned()),
+    }
+}
+
+#[test]
+fn every_command_that_takes_more_is_listed_and_waits_for_the_rest() {
+    let mut state = ready();
+    for word in ["keep", "fit", "rule", "sink", "context", "save"] {
+        act(&mut state, Command::Palette);
+        letters(&mut state, word);
+        let listed = crate::tui::app::palette::entries(&state);
+        assert!(listed.iter().any(|entry| entry.title.starts_with(&format!("{word} "))), "{word}");
+        key(&mut state, KeyCode::Esc);
+    }
+    act(&mut state, Command::Palette);
+    letters(&mut state, "percent of");
+    key(&mut state, KeyCode::Esc);
+    act(&mut state, Command::Palette);
+    letters(&mut state, "so many channels");
+    key(&mut state, KeyCode::Enter);
+    let typed = |state: &State| match &state.overlay {
+        Some(Overlay::Palette(list)) => list.input.value().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(typed(&state), "floor ");
+    letters(&mut state, "8");
+    key(&mut state, KeyCode::Enter);
+    assert_eq!(state.screens.tune.as_ref().unwrap().draft().floor, 8);
+}
+
+#[test]
+fn a_name_that_is_taken_is_asked_about_and_replaced_only_on_enter() {
+    let mut state = ready();
+    update(&mut state, Action::Taken("save! mine.safetensors".to_owned()));
+    assert!(state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("there already")));
+    let mut left = state.clone();
+    assert_eq!(key(&mut left, KeyCode::Esc), []);
+    let effects = key(&mut state, KeyCode::Enter);
+    assert!(
+        matches!(&effects[..], [Effect::Save(saving)] if saving.replaces && saving.path.to_str() == Some("mine.safetensors")),
+        "{effects:?}"
+    );
+    let mut state = ready();
+    act(&mut state, Command::Palette);
+    letters(&mut state, "export! csv a.csv");
+    let effects = key(&mut state, KeyCode::Enter);
+    assert!(matches!(&effects[..], [Effect::Write { taken: Taken::Replace, .. }]), "{effects:?}");
+}
+
+#[test]
+fn the_help_has_the_words_and_shows_a_selected_entry_in_whole() {
+    let mut state = ready();
+    state.size = (80, 24);
+    act(&mut state, Command::Help);
+    letters(&mut state, "next-token probabilities");
+    let drawn = crate::tui::testing::text(&crate::tui::testing::draw(&state));
+    assert!(drawn.contains("above .1 is much"), "{drawn}");
+}
+
+#[test]
+fn pictures_are_of_the_map_and_elsewhere_that_is_said() {
+    let mut state = ready();
+    for screen in Screen::ALL {
+        state.screen = screen;
+        let effects = crate::tui::export::take::write(&mut state, ExportFormat::Svg, None, false);
+        assert_eq!(effects.len(), usize::from(screen == Screen::Map), "{screen:?}");
+        if screen != Screen::Map {
+            assert!(state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("the map")));
+        }
     }
 }

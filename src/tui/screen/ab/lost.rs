@@ -44,6 +44,7 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
             pane.note("the texts differ before this token");
             pane.note("(f feeds both the same)");
         }
+        None if state.replay => pane.note("the recording does not say"),
         None => pane.note("asking …"),
         Some(lost) => {
             if lost.asked.n != n {

@@ -85,6 +85,19 @@ pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
     Vec::new()
 }
 
+/// The selected token with both sides' choices, for `y`.
+pub fn copied(state: &State) -> Option<String> {
+    let n = at(state);
+    let pair = state.run.pairs.all().get(n.checked_sub(1)?)?;
+    let token = |voice: &Option<crate::decode::worker::event::Voice>| {
+        let own = voice.as_ref().and_then(|voice| voice.top.first());
+        own.map_or_else(|| "nothing".to_owned(), |own| format!("{:?}", own.text))
+    };
+    let kld =
+        pair.divergence.as_ref().map_or_else(String::new, |step| format!(" KLD {}", step.kld));
+    Some(format!("token {n}: likeliest A {} B {}{kld}", token(&pair.a), token(&pair.b)))
+}
+
 /// The selected token.
 pub fn at(state: &State) -> usize {
     state.screens.ab.cursor.unwrap_or(state.run.pairs.len())

@@ -2,9 +2,12 @@
 
 use serde_json::json;
 
+use crate::numbers;
+use crate::numbers::count;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::state::State;
 use crate::tui::export::Sheet;
+use crate::tui::paint::number;
 use crate::tui::screen::bench::view;
 
 /// One row per pinned mask or plan, in the order on screen. Figures that are missing, or over other
@@ -57,4 +60,25 @@ pub fn sheet(state: &State, _model: &ModelView) -> Sheet {
         ]
     });
     Sheet { columns, rows: rows.collect() }
+}
+
+/// The selected row in words.
+pub fn copied(state: &State) -> Option<String> {
+    let (bench, tuning) = (&state.screens.bench, state.screens.tune.as_ref()?);
+    let pin = bench.pin(bench.selected?)?;
+    let tokens = state.target_context;
+    let bytes = tuning.tally(&pin.plan, pin.draft.window, None, tokens).bytes.total();
+    let size = format!("{}: {} at {} tokens", pin.name, numbers::bytes(bytes), count(tokens));
+    Some(match bench.figures(pin, state.run.generation) {
+        None => format!("{size}, not measured"),
+        Some(figures) => {
+            let kld = figures.divergence.kld;
+            format!(
+                "{size}, mean KLD {} ± {} over {} steps",
+                number(kld.mean as f32),
+                number(kld.stderr as f32),
+                count(figures.divergence.steps)
+            )
+        }
+    })
 }

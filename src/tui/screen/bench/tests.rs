@@ -243,6 +243,12 @@ fn rows_come_off_and_the_bench_has_an_end() {
 fn the_rows_are_a_table_in_every_form() {
     let mut state = on_bench();
     measure(&mut state);
+    let copied = act(&mut state, Command::Copy);
+    assert!(
+        matches!(&copied[..], [Effect::Copy(text)]
+            if text.starts_with("learned-50: 14.2 MiB at 8,192 tokens, mean KLD 0.0100 ± ")),
+        "{copied:?}"
+    );
     letters(&mut state, "b");
     let made = |format| String::from_utf8(make(&state, format).unwrap()).unwrap();
     let rows = state.screens.bench.pins().len();

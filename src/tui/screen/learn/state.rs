@@ -10,7 +10,7 @@ use crate::learn::train::{Dense, Settings, Stage, Update};
 use crate::learn::worker::{Done, Order};
 use crate::mask::select::ALIGNMENTS;
 use crate::mask::{ChannelMask, Importance, Window};
-use crate::numbers::count;
+use crate::numbers::{self, count};
 
 /// A setting of a learning run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Field {
         }
     }
 
-    /// Whether its value is typed; other values change in steps.
+    /// Whether its value is a text, which has no steps.
     pub fn is_text(self) -> bool {
         matches!(self, Self::Haystack | Self::Out)
     }
@@ -79,7 +79,7 @@ impl Field {
 /// The values of the form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Form {
-    /// A text file; empty for the fetched texts, or generated sentences where there are none.
+    /// Text files and folders of them, separated by commas; empty for the fetched texts, or generated sentences where there are none.
     pub haystack: String,
     /// Hundredths of channels to prune.
     pub percent: u32,
@@ -165,6 +165,64 @@ impl Form {
             }
             Field::Haystack | Field::Out => {}
         }
+    }
+
+    /// The text that a field's editor begins with.
+    pub fn text_of(&self, field: Field) -> String {
+        match field {
+            Field::Haystack => self.haystack.clone(),
+            Field::Out => self.out.clone(),
+            Field::Sparsity => self.percent.to_string(),
+            Field::Align => self.align.to_string(),
+            Field::Context => self.context.to_string(),
+            Field::Pool => self.pool.to_string(),
+            Field::Steps => self.steps.map_or_else(String::new, |steps| steps.to_string()),
+            Field::Seed => self.seed.to_string(),
+            Field::Check => self.check.to_string(),
+        }
+    }
+
+    /// Takes a typed value; `most` is the model's longest context.
+    ///
+    /// # Errors
+    /// One sentence: what the field expects and what was typed. The value then stays.
+    pub fn set(&mut self, field: Field, typed: &str, most: usize) -> Result<(), String> {
+        let number = |low: usize, high: usize| {
+            let found = numbers::parse_tokens(typed.trim_end_matches('%').trim());
+            found.filter(|number| (low..=high).contains(number)).ok_or_else(|| {
+                format!(
+                    "{}: expected a number from {} to {}, found `{typed}`",
+                    field.name(),
+                    count(low),
+                    count(high)
+                )
+            })
+        };
+        match field {
+            Field::Haystack => self.haystack = typed.to_owned(),
+            Field::Out => self.out = typed.to_owned(),
+            Field::Sparsity => self.percent = number(1, 99)? as u32,
+            Field::Align => {
+                let align = number(1, 32)?;
+                if !ALIGNMENTS.contains(&align) {
+                    return Err(format!(
+                        "align: expected one of 1, 2, 4, 8, 16, 32, found `{typed}`"
+                    ));
+                }
+                self.align = align;
+            }
+            Field::Context => self.context = number(LEAST_CONTEXT.min(most), most)?,
+            Field::Pool => self.pool = number(3, 768)?,
+            Field::Steps if typed.is_empty() => self.steps = None,
+            Field::Steps => self.steps = Some(number(10, 100_000)?),
+            Field::Seed => {
+                self.seed = typed
+                    .parse()
+                    .map_err(|_| format!("seed: expected a whole number, found `{typed}`"))?;
+            }
+            Field::Check => self.check = number(0, 1000)?,
+        }
+        Ok(())
     }
 
     /// The value of a field, and an explanation where the value alone does not say what it means.
@@ -354,17 +412,9 @@ impl Learning {
         (self.ended_ms.unwrap_or(now_ms) - self.began_ms.0).max(0.0) / 1e3
     }
 
-    /// The text of a typed field.
-    pub fn text_of(&self, field: Field) -> &str {
-        if field == Field::Out { &self.form.out } else { &self.form.haystack }
-    }
-
     /// The haystack as paths.
     pub fn haystack(&self) -> Vec<PathBuf> {
-        Some(self.form.haystack.trim())
-            .filter(|path| !path.is_empty())
-            .map(PathBuf::from)
-            .into_iter()
-            .collect()
+        let paths = self.form.haystack.split(',').map(str::trim);
+        paths.filter(|path| !path.is_empty()).map(PathBuf::from).collect()
     }
 }

@@ -113,7 +113,7 @@ fn every_value_stays_within_what_can_be_learned() {
             state.screens.learn.form = Default::default();
         }
     }
-    // Leaving a typed field keeps its value; a stepped field cannot be typed.
+    // Leaving a typed field keeps its value.
     state.screens.learn.field = Field::Out;
     press(&mut state, "i");
     press(&mut state, "zzz");
@@ -124,7 +124,8 @@ fn every_value_stays_within_what_can_be_learned() {
     );
     state.screens.learn.field = Field::Seed;
     press(&mut state, "i");
-    assert!(state.screens.learn.typing.is_none() && state.toast.is_some());
+    assert!(state.screens.learn.typing.is_some(), "numbers are typed too");
+    key(&mut state, KeyCode::Esc);
 }
 
 #[test]
@@ -336,4 +337,47 @@ fn a_learning_and_its_end() {
     }) {
         insta::assert_snapshot!(name, dump);
     }
+}
+
+#[test]
+fn leaving_while_a_mask_is_learned_asks_once() {
+    let mut state = session(SMALL, ColorDepth::True);
+    let quit = |state: &mut State| update(state, Action::Do(Command::Quit));
+    learning(&mut state, 3);
+    assert!(state.screens.learn.runs());
+    assert_eq!(quit(&mut state), []);
+    assert!(state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("being learned")));
+    assert_eq!(quit(&mut state), [Effect::Quit { summary: false }]);
+    tell_learning(&mut state, Told::Cancelled { resumes: true });
+    state.quit_asked = false;
+    assert_eq!(quit(&mut state), [Effect::Quit { summary: false }], "nothing is learned any more");
+}
+
+#[test]
+fn numbers_are_typed_and_what_cannot_be_stays_out() {
+    let mut state = session(SMALL, ColorDepth::True);
+    state.screen = Screen::Learn;
+    let mut type_in = |field: Field, text: &str| {
+        state.screens.learn.field = field;
+        key(&mut state, KeyCode::Enter);
+        for _ in 0..20 {
+            key(&mut state, KeyCode::Backspace);
+        }
+        press(&mut state, text);
+        key(&mut state, KeyCode::Enter);
+        assert_eq!(state.screens.learn.typing, None);
+        let failed = state.toast.take().is_some_and(|toast| toast.failed);
+        (state.screens.learn.form.clone(), failed)
+    };
+    let (form, failed) = type_in(Field::Sparsity, "65%");
+    assert_eq!((form.percent, failed), (65, false));
+    assert_eq!(type_in(Field::Sparsity, "100"), (form.clone(), true));
+    assert_eq!(type_in(Field::Align, "12"), (form, true));
+    assert_eq!(type_in(Field::Pool, "96").0.pool, 96);
+    assert_eq!(type_in(Field::Steps, "33").0.steps, Some(33));
+    assert_eq!(type_in(Field::Steps, "").0.steps, None);
+    assert_eq!(type_in(Field::Seed, "7").0.seed, 7);
+    type_in(Field::Haystack, "a.txt, ~/texts ,b.md");
+    let paths = state.screens.learn.haystack();
+    assert_eq!(paths, ["a.txt", "~/texts", "b.md"].map(std::path::PathBuf::from));
 }

@@ -76,22 +76,23 @@ fn edit(state: &mut State, command: Command) {
         Command::Less | Command::More if !learning.field.is_text() => {
             learning.form.step(learning.field, command == Command::More, most);
         }
-        Command::EditField if learning.field.is_text() => {
-            learning.typing = Some(Input::from(learning.text_of(learning.field).to_owned()));
+        Command::EditField => {
+            learning.typing = Some(Input::from(learning.form.text_of(learning.field)));
+            if learning.field == Field::Haystack {
+                state.tell("files and folders, separated by commas", false);
+            }
         }
-        Command::EditField => state.tell("[ and ] change this value", false),
-        Command::Submit => submit(learning),
+        Command::Submit => submit(state, most),
         _ => {}
     }
 }
 
 /// Accepts the typed value.
-fn submit(learning: &mut Learning) {
+fn submit(state: &mut State, most: usize) {
+    let learning = &mut state.screens.learn;
     let Some(input) = learning.typing.take() else { return };
-    let text = input.value().trim().to_owned();
-    match learning.field {
-        Field::Out => learning.form.out = text,
-        _ => learning.form.haystack = text,
+    if let Err(sentence) = learning.form.set(learning.field, input.value().trim(), most) {
+        state.tell(sentence, true);
     }
 }
 
@@ -246,7 +247,7 @@ pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
     state.screens.learn.field = field;
     state.screens.learn.typing = None;
     if press.is_double {
-        edit(state, if field.is_text() { Command::EditField } else { Command::More });
+        edit(state, Command::EditField);
     }
     Vec::new()
 }

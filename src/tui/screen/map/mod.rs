@@ -10,6 +10,7 @@ mod tests;
 mod update;
 mod view;
 
+use crate::tui::export;
 use crate::tui::export::channels;
 use crate::tui::screen::ScreenParts;
 
@@ -27,6 +28,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     render: view::render,
     side: Some(side::render),
     crumbs: Some(view::crumbs),
+    copy: export::value,
     sheet: channels::of_all,
     file_stem: None,
 };

@@ -21,10 +21,11 @@ pub const SCREEN: ScreenParts = ScreenParts {
     typing: Some(Typing { focus: update::focus, take: update::typed }),
     wheel: update::wheel,
     press: |_, _| Vec::new(),
-    after: None,
+    after: Some(update::count),
     render: view::render,
     side: None,
     crumbs: None,
+    copy: update::copied,
     sheet: sheet::sheet,
     file_stem: None,
 };

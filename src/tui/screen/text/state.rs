@@ -11,11 +11,23 @@ pub struct TextState {
     pub editing: bool,
     /// The selected sampling setting.
     pub setting: usize,
+    /// The text whose tokens were counted last, and their number, or why they cannot be counted.
+    pub counted: Option<(String, Result<usize, String>)>,
     /// Rows that the text is scrolled up from its end.
     pub scroll: usize,
 }
 
 impl TextState {
+    /// The text in the editor.
+    pub fn typed(&self) -> String {
+        self.editor.lines().join("\n")
+    }
+
+    /// The number of tokens of a text, where it was counted last.
+    pub fn tokens_of(&self, text: &str) -> Option<&Result<usize, String>> {
+        self.counted.as_ref().filter(|(counted, _)| counted == text).map(|(_, tokens)| tokens)
+    }
+
     /// An editor that holds `prompt`, with its cursor at the end.
     pub fn new(prompt: &str) -> Self {
         let mut editor = TextArea::from(prompt.lines());

@@ -43,6 +43,20 @@ fn a_prompt_is_typed_pasted_and_sent() {
 }
 
 #[test]
+fn a_pasted_prompt_keeps_its_lines_however_the_terminal_ends_them() {
+    for ends in ["\n", "\r", "\r\n"] {
+        let mut state = ready();
+        state.screen = Screen::Text;
+        update(&mut state, Action::Paste(format!(" one{ends}{ends}two{ends}")));
+        assert_eq!(
+            state.screens.text.editor.lines(),
+            ["Say something. one", "", "two", ""],
+            "{ends:?}"
+        );
+    }
+}
+
+#[test]
 fn settings_change_within_their_ranges_and_count_from_the_next_run() {
     let mut state = ready();
     state.screen = Screen::Text;
@@ -65,4 +79,36 @@ fn settings_change_within_their_ranges_and_count_from_the_next_run() {
     assert!(
         matches!(&effects[..], [Effect::Engine(Order::Start(start))] if start.sampling.temperature == 0.7)
     );
+}
+
+#[test]
+fn a_prompt_that_is_too_long_is_refused_before_anything_is_dropped() {
+    let mut state = ready();
+    state.screen = Screen::Text;
+    let before = state.run.pieces.len();
+    let effects = key(&mut state, KeyCode::Char('i'));
+    let [Effect::CountPrompt(Prompt::Text { text, .. })] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    let (text, most) = (text.clone(), state.model.as_ref().unwrap().info.context);
+    let sends = |state: &mut State, tokens| {
+        update(state, Action::Counted { text: text.clone(), tokens });
+        let send = KeyEvent::new(KeyCode::Char('s'), KeyModifiers::CONTROL);
+        update(state, Action::Key(send))
+    };
+    let drawn = |state: &State| crate::tui::testing::text(&crate::tui::testing::draw(state));
+    assert_eq!(sends(&mut state, Ok(most + 1)), []);
+    assert!(state.screens.text.editing && state.run.pieces.len() == before && before > 0);
+    assert!(state.toast.as_ref().is_some_and(|toast| toast.failed));
+    assert!(drawn(&state).contains("too long"));
+    assert_eq!(sends(&mut state, Err("no".to_owned())), []);
+    assert!(matches!(sends(&mut state, Ok(most)).as_slice(), [Effect::Engine(Order::Start(_))]));
+}
+
+#[test]
+fn the_text_is_what_is_copied() {
+    let mut state = ready();
+    state.screen = Screen::Text;
+    let whole: String = state.run.pieces.iter().map(|piece| piece.text.as_str()).collect();
+    assert_eq!(key(&mut state, KeyCode::Char('y')), [Effect::Copy(whole)]);
 }

@@ -1,6 +1,7 @@
 //! The keys of the text screen, and its prompt editor.
 
 use crate::decode::worker::Prompt;
+use crate::numbers::count as count_words;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::State;
@@ -53,6 +54,31 @@ pub fn typed(state: &mut State, typed: Typed) {
     }
 }
 
+/// The whole text, for `y`; while the prompt is typed there is no such key.
+pub fn copied(state: &State) -> Option<String> {
+    let text: String = state.run.pieces.iter().map(|piece| piece.text.as_str()).collect();
+    (!text.is_empty()).then_some(text)
+}
+
+/// Asks for the number of tokens of the prompt in the editor, once for every text.
+pub fn count(state: &mut State) -> Vec<Effect> {
+    let text = &state.screens.text;
+    if !text.editing || state.replay || state.model.is_none() {
+        return Vec::new();
+    }
+    let typed = text.typed();
+    if text.counted.as_ref().is_some_and(|(counted, _)| *counted == typed) {
+        return Vec::new();
+    }
+    vec![Effect::CountPrompt(prompt(state, typed))]
+}
+
+/// The prompt that the editor's text stands for.
+fn prompt(state: &State, text: String) -> Prompt {
+    let raw = matches!(state.plan.prompt, Prompt::Text { raw: true, .. } | Prompt::Facts { .. });
+    Prompt::Text { text, raw }
+}
+
 /// The wheel scrolls the text.
 pub fn wheel(_: &State, wheel: Wheel) -> Option<Command> {
     Some(if wheel.up { Command::HalfUp } else { Command::HalfDown })
@@ -60,7 +86,7 @@ pub fn wheel(_: &State, wheel: Wheel) -> Option<Command> {
 
 /// Sends the text of the editor.
 fn submit(state: &mut State) -> Vec<Effect> {
-    let text = state.screens.text.editor.lines().join("\n");
+    let text = state.screens.text.typed();
     if text.trim().is_empty() {
         state.tell("the prompt is empty", false);
         return Vec::new();
@@ -69,8 +95,24 @@ fn submit(state: &mut State) -> Vec<Effect> {
         state.tell("a recording takes no prompt", false);
         return Vec::new();
     }
-    let raw = matches!(state.plan.prompt, Prompt::Text { raw: true, .. } | Prompt::Facts { .. });
-    state.plan.prompt = Prompt::Text { text, raw };
+    // Refused here, before the run that is on screen is dropped.
+    if let Some(tokens) = state.screens.text.tokens_of(&text) {
+        let most = state.model.as_ref().map_or(usize::MAX, |model| model.info.context);
+        let refusal = match tokens {
+            Ok(tokens) if *tokens > most => Some(format!(
+                "the prompt has {} tokens, the context holds {}: shorten it, or start with a larger --ctx",
+                count_words(*tokens),
+                count_words(most)
+            )),
+            Ok(_) => None,
+            Err(sentence) => Some(sentence.clone()),
+        };
+        if let Some(sentence) = refusal {
+            state.tell(sentence, true);
+            return Vec::new();
+        }
+    }
+    state.plan.prompt = prompt(state, text);
     state.screens.text.editing = false;
     state.rerun()
 }

@@ -49,7 +49,15 @@ fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
     let mut pane = Pane::new(area, &state.theme, buffer);
     if state.screens.text.editing {
         let key = state.keys.key_of(KeyContext::Prompt, Command::Submit).unwrap_or_default();
-        pane.title("prompt", &format!("{key} sends, esc leaves"));
+        let most = state.model.as_ref().map_or(0, |model| model.info.context);
+        let tokens = match state.screens.text.tokens_of(&state.screens.text.typed()) {
+            Some(Ok(tokens)) if *tokens > most => {
+                format!("too long: {} of {} tokens · ", count(*tokens), count(most))
+            }
+            Some(Ok(tokens)) => format!("{} of {} tokens · ", count(*tokens), count(most)),
+            Some(Err(_)) | None => String::new(),
+        };
+        pane.title("prompt", &format!("{tokens}{key} sends, esc leaves"));
         let mut editor = state.screens.text.editor.clone();
         editor.set_style(state.theme.style(Role::Text));
         editor.set_cursor_line_style(Style::new());

@@ -105,7 +105,12 @@ pub fn set_width(state: &mut State, part: EditedPart, width: Width) -> Vec<Effec
 fn travel(state: &mut State, forward: bool) -> Vec<Effect> {
     let Some(tuning) = &mut state.screens.tune else { return Vec::new() };
     match tuning.travel(forward) {
-        Ok(true) => return follow(state),
+        Ok(true) => {
+            let (back, on) = tuning.steps();
+            let what = if forward { "made again" } else { "taken back" };
+            state.tell(format!("{what}: {back} to undo, {on} to redo"), false);
+            return follow(state);
+        }
         Ok(false) => state.tell(
             if forward { "nothing was taken back" } else { "nothing was changed yet" },
             false,
@@ -150,8 +155,8 @@ fn file_name(model: &ModelView, tuning: &Tuning) -> String {
     format!("{stem}.safetensors")
 }
 
-/// Saves the set mask under a name.
-pub fn save(state: &mut State, path: PathBuf) -> Vec<Effect> {
+/// Saves the set mask under a name. A file that is there is replaced only where `replaces` says so.
+pub fn save(state: &mut State, path: PathBuf, replaces: bool) -> Vec<Effect> {
     if Format::of_path(&path).ok() != Some(Format::Safetensors) {
         let sentence = format!(
             "{}: expected a name that ends in .safetensors (`kscope mask export` makes the others)",
@@ -164,5 +169,6 @@ pub fn save(state: &mut State, path: PathBuf) -> Vec<Effect> {
         return Vec::new();
     };
     let file = tuning.file(&model.info, state.run.generation, tuning.is_applied(model));
-    vec![Effect::Save(Box::new(Saving { path, file, draft: tuning.draft().clone() }))]
+    let draft = tuning.draft().clone();
+    vec![Effect::Save(Box::new(Saving { path, file, draft, replaces }))]
 }

@@ -12,7 +12,7 @@ use crate::tui::screen::tune::state::Control;
 /// A mask was written to disk.
 pub fn saved(state: &mut State, saving: Saving) {
     let sentence = format!("saved {}", saving.path.display());
-    let Saving { path, file, draft } = saving;
+    let Saving { path, file, draft, .. } = saving;
     let window = file.origin.window;
     let mask = MaskInfo::of_file(file, &path);
     if let (Some(model), Some(tuning)) = (&mut state.model, &mut state.screens.tune) {
@@ -30,19 +30,23 @@ pub fn saved(state: &mut State, saving: Saving) {
     state.tell(sentence, false);
 }
 
-/// Whether leaving needs a confirmation, because an unsaved mask would be lost.
+/// Whether leaving needs a confirmation, because an unsaved mask, or what a learning has reached,
+/// would be lost.
 pub fn asks_first(state: &mut State) -> bool {
-    let replay = state.replay;
-    let Some(tuning) = state
-        .screens
-        .tune
-        .as_mut()
-        .filter(|tuning| !replay && tuning.is_unsaved() && !tuning.quit_asked)
-    else {
+    if state.replay || state.quit_asked {
         return false;
+    }
+    let unsaved = state.screens.tune.as_ref().is_some_and(|tuning| tuning.is_unsaved());
+    let sentence = match (state.screens.learn.runs(), unsaved) {
+        (false, false) => return false,
+        (false, true) => "what is set is not saved: w saves it, the same key again leaves",
+        (true, false) => "a mask is being learned: x on Learn stops it, the same key again leaves",
+        (true, true) => {
+            "a mask is being learned and what is set is not saved: the same key again leaves"
+        }
     };
-    tuning.quit_asked = true;
-    state.tell("what is set is not saved: w saves it, the same key again leaves", false);
+    state.quit_asked = true;
+    state.tell(sentence, false);
     true
 }
 

@@ -16,6 +16,7 @@ use history::History;
 use crate::Result;
 use crate::decode::worker::event::{MaskInfo, Measured, Rules, Wish};
 use crate::decode::worker::{Retune, Trial};
+use crate::mask::select::Budget;
 use crate::mask::{CachePlan, Overlap, Sensitivity, Window, compare};
 use crate::tui::app::model::ModelView;
 
@@ -97,8 +98,6 @@ pub struct Tuning {
     saved_trial: Option<u64>,
     /// Share of the running measurement of sensitivity that is done.
     pub measuring: Option<f32>,
-    /// Whether the confirmation to leave without saving was shown.
-    pub quit_asked: bool,
 }
 
 impl Tuning {
@@ -130,7 +129,6 @@ impl Tuning {
             sweep: Sweep::default(),
             saved_trial: None,
             measuring: None,
-            quit_asked: false,
         }
     }
 
@@ -419,7 +417,22 @@ impl Tuning {
 
     /// Figures of the set mask at a context.
     pub fn proposed_tally(&self, tokens: usize) -> Tally {
-        self.tally(&self.proposal.plan, self.draft.window, self.draft.sparsity(), tokens)
+        // What the importance does not reach is not the alignment's doing.
+        let aimed = self.reach().map(|reach| 1.0 - reach).or(self.draft.sparsity());
+        self.tally(&self.proposal.plan, self.draft.window, aimed, tokens)
+    }
+
+    /// The share of channels with importance above 0, where the settings ask for more than that and
+    /// the selection never keeps the others.
+    pub fn reach(&self) -> Option<f64> {
+        let (Base::Selection, Goal::Keep(keep), Budget::Global) =
+            (&self.draft.base, self.draft.goal, self.draft.split)
+        else {
+            return None;
+        };
+        let importance = self.proposal.importance.as_ref()?;
+        let reach = importance.reach() as f64 / importance.shape().entries() as f64;
+        (reach < f64::from(keep) / f64::from(ALL)).then_some(reach)
     }
 
     /// Figures of any plan at a context.
@@ -446,6 +459,7 @@ impl Tuning {
             verbatim,
             plan: &self.proposal.plan,
             proposed: self.proposed_tally(context),
+            reach: self.reach(),
             layer,
             context,
             longest: model.info.max_context as i64,

@@ -111,6 +111,12 @@ impl Control {
                 Base::Selection => "selection".to_owned(),
             },
             Self::Keep => match draft.goal {
+                // What is kept, and in brackets what was asked for.
+                Goal::Keep(keep) if around.reach.is_some() => format!(
+                    "{:.1} % ({:.0})",
+                    around.proposed.share * 100.0,
+                    f64::from(keep) / 10.0
+                ),
                 Goal::Keep(keep) => format!("{:.1} %", f64::from(keep) / 10.0),
                 Goal::Fit { .. } | Goal::Bytes(_) => "as bytes allow".to_owned(),
             },
@@ -333,6 +339,9 @@ pub struct Around<'a> {
     pub plan: &'a CachePlan,
     /// Its figures at the context.
     pub proposed: Tally,
+    /// The share of channels with importance above 0, where more is asked for than the selection
+    /// can keep.
+    pub reach: Option<f64>,
     /// The selected layer.
     pub layer: usize,
     /// Context of the computed bytes, in tokens.

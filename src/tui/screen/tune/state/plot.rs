@@ -3,7 +3,7 @@
 
 use crate::decode::worker::event::Measured;
 use crate::tui::app::model::ModelView;
-use crate::tui::screen::tune::state::{Against, Freshness, PointKind, Tuning};
+use crate::tui::screen::tune::state::{Against, Freshness, PointKind, Tuning, is_comparable};
 
 /// A position: bytes or milliseconds, and KLD where it was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -116,10 +116,18 @@ impl Tuning {
                 Freshness::Measured(measured) => Some(measured),
                 Freshness::Stale(_) | Freshness::None => None,
             });
+        // Beside the points of a sweep stands only what covers the tokens of that sweep.
+        let reference = self.sweep.measured().next().map(|(_, figures)| figures);
+        let reference = reference.filter(|_| !self.sweep.is_stale(generation)).or(now);
+        let fits = |figures: &&Measured| {
+            reference.is_none_or(|reference| is_comparable(reference, figures))
+        };
+        let now = now.filter(fits);
         let proposed =
             (!self.is_applied(model)).then(|| bytes(&self.proposal.plan, self.draft.window));
         let of_saved = swept(&self.saved.mask.plan, self.saved.window)
-            .or_else(|| self.figures_of_saved(generation));
+            .or_else(|| self.figures_of_saved(generation))
+            .filter(fits);
         Plot {
             spots,
             now: place(bytes(model.plan(), model.info.window), now),

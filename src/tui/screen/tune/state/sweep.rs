@@ -114,6 +114,12 @@ impl Sweep {
         self.points.iter().map(trial).collect()
     }
 
+    /// The rule that its masks were selected by.
+    pub fn rule(&self) -> String {
+        let mask = self.points.iter().find(|point| matches!(point.kind, PointKind::Mask(_)));
+        mask.map_or_else(String::new, |point| point.draft.rule_words())
+    }
+
     /// A new trial number.
     pub fn take_id(&mut self) -> u64 {
         self.next_id += 1;

@@ -34,6 +34,7 @@ fn a_saved_mask_is_the_same_when_it_is_read_again() {
     let effects = say(&mut state, &format!("save {}", path.display()));
     let [Effect::Save(saving)] = effects.as_slice() else { panic!("{effects:?}") };
     assert!(tuning(&state).is_unsaved(), "not before it is on disk");
+    assert!(!saving.replaces, "a file that is there stays");
     files::save(&saving.path, &Contents::Mask(saving.file.clone()), false).unwrap();
     update(&mut state, Action::Saved(saving.clone()));
     assert!(!tuning(&state).is_unsaved());

@@ -49,6 +49,13 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
         }
     }
     pane.line(standing(state, model, tuning));
+    if let Some(reach) = tuning.reach() {
+        pane.line(Line::styled(
+            format!("importance is above 0 for {:.1} %", reach * 100.0),
+            theme.style(Role::Warn),
+        ));
+        pane.note("split exact keeps others too");
+    }
     let (back, forward) = tuning.steps();
     pane.note(format!("history: {back} back · {forward} forward"));
     // The generated text fills the remaining rows.

@@ -10,6 +10,7 @@ use crate::decode::worker::event::Measured;
 use crate::mask::compare_widths;
 use crate::numbers::{self, count};
 use crate::tui::app::model::ModelView;
+use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::app::widths;
 use crate::tui::color::Role;
@@ -224,9 +225,9 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     // Old figures are of the mask that was in use then; the set mask has none.
     let applied = (is_fresh && tuning.is_applied(model)).then_some(figures);
     let saved = tuning.figures_of_saved(generation);
-    // Figures over other tokens are shown but not subtracted.
-    let fits = saved.is_some_and(|saved| is_comparable(figures, saved));
-    let saved_style = if fits { text } else { dim };
+    // Figures over other tokens are not shown beside these: they would compare unlike things.
+    let other = saved.is_some_and(|saved| !is_comparable(figures, saved));
+    let saved = saved.filter(|_| !other);
     let mut line = |label: &str,
                     value: &dyn Fn(&Measured) -> f64,
                     show: &dyn Fn(f64) -> String,
@@ -235,14 +236,14 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
             figures.map_or_else(|| "–".to_owned(), |figures| show(value(figures)))
         };
         let delta = applied
-            .zip(saved.filter(|_| fits))
+            .zip(saved)
             .map_or_else(String::new, |(set, old)| signed(value(set) - value(old)));
         row(
             pane,
             label,
             dim,
             [cell(Some(figures)), cell(applied), cell(saved), delta],
-            [style, style, saved_style, style],
+            [style, style, text, style],
         );
     };
     let small = |value: f64| number(value as f32);
@@ -272,8 +273,12 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     line("tok/s", &rate, &speed, &|rate| signed(rate, 1));
     if full {
         let stored = numbers::bytes(figures.dense_kv as u64);
+        let stands = matches!(state.phase, Phase::Paused | Phase::Finished(_));
         pane.note(match saved {
-            Some(_) if !fits => "saved: over other tokens · Enter measures both".to_owned(),
+            None if !state.replay && stands => {
+                "saved: not measured on these tokens · Enter measures both".to_owned()
+            }
+            None if other => "saved: not measured on these tokens · pause, then Enter".to_owned(),
             _ => format!("dense side: TPOT p50 {:.2} ms · {stored} stored now", figures.a_ms.p50),
         });
     }

@@ -32,8 +32,10 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     let note = match (done, all) {
         (_, 0) => format!("{key} sweeps"),
         (done, all) if tuning.sweep.is_running() => format!("{done} of {all} · {key} stops"),
-        _ if tuning.sweep.is_stale(generation) => format!("{done} points of an earlier run"),
-        _ => format!("{done} points measured"),
+        _ if tuning.sweep.is_stale(generation) => {
+            format!("{done} points of an earlier run · {}", tuning.sweep.rule())
+        }
+        _ => format!("{done} points · {}", tuning.sweep.rule()),
     };
     let what = match tuning.against {
         Against::Bytes => "KLD against KV bytes",
@@ -99,7 +101,11 @@ fn marks(state: &State, tuning: &Tuning, plot: &Plot, best: &[(f64, f64)]) -> Ve
     ];
     let named = named
         .into_iter()
-        .filter_map(|(place, glyph, role)| Some(mark(place?, glyph, theme.style(role))));
+        // What is not measured over these tokens is not drawn: the legend says so.
+        .filter_map(|(place, glyph, role)| {
+            let place = place.filter(|place| place.y.is_some())?;
+            Some(mark(place, glyph, theme.style(role)))
+        });
     let cursor = plot.spots.iter().find(|spot| Some(spot.id) == tuning.cursor);
     let cursor = cursor.map(|spot| {
         let style = theme.style(Role::Accent).add_modifier(Modifier::REVERSED);
@@ -239,11 +245,14 @@ fn readout(state: &State, tuning: &Tuning, plot: &Plot, width: u16) -> Line<'sta
         let text: String = facts.into_iter().filter(|fact| fits(fact)).collect();
         return Line::styled(text, theme.style(Role::Accent));
     }
+    let is_drawn = |place: Option<PlotPoint>| place.is_some_and(|place| place.y.is_some());
     let has = |kind: fn(PointKind) -> bool| plot.spots.iter().any(|spot| kind(spot.kind));
     let signs = [
-        (true, "● now ", Role::Good),
-        (plot.proposed.is_some(), "○ set ", Role::Warn),
-        (true, "■ saved ", Role::Third),
+        (is_drawn(plot.now), "● now ", Role::Good),
+        (!is_drawn(plot.now), "now: not measured ", Role::Dim),
+        (plot.proposed.is_some(), "set: not measured ", Role::Dim),
+        (is_drawn(plot.saved), "■ saved ", Role::Third),
+        (!is_drawn(plot.saved), "saved: not measured ", Role::Dim),
         (has(|kind| kind == PointKind::Mask(8)), "+ mask ", Role::First),
         (has(|kind| kind == PointKind::Mask(32)), "× of 32 ", Role::Second),
         (has(|kind| kind == PointKind::Plan), "◇ plan ", Role::Accent),
