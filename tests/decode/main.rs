@@ -9,3 +9,4 @@ mod plans;
 mod retune;
 mod run;
 mod session;
+mod turns;
