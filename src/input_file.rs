@@ -6,7 +6,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
-use std::io::{ErrorKind, Read};
+use std::io::{BufRead, ErrorKind, Read};
 use std::path::Path;
 
 use crate::numbers::count;
@@ -81,6 +81,21 @@ pub fn read_stream(stream: impl Read, name: &Path, kind: Kind) -> Result<Vec<u8>
         .map_err(|cause| error::io("reading", name, &cause))?;
     check_size(name, kind, bytes.len() as u64)?;
     Ok(bytes)
+}
+
+/// The next line of a stream without its end, `None` at the end of the stream; `name` stands for it
+/// in errors.
+pub fn read_line(stream: &mut impl BufRead, name: &Path, kind: Kind) -> Result<Option<String>> {
+    let mut bytes = Vec::new();
+    let mut most = stream.take(kind.most_bytes.saturating_add(1));
+    let read = most.read_until(b'\n', &mut bytes);
+    if read.map_err(|cause| error::io("reading", name, &cause))? == 0 {
+        return Ok(None);
+    }
+    check_size(name, kind, bytes.len() as u64)?;
+    let mut line = text_of(bytes, name)?;
+    line.truncate(line.trim_end_matches(['\r', '\n']).len());
+    Ok(Some(line))
 }
 
 /// The text of a file.

@@ -7,6 +7,7 @@ pub mod args;
 mod baked;
 pub mod bench;
 mod beside;
+mod chat;
 mod closed;
 pub mod compare;
 pub mod completions;

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use super::args::{Ready, SessionArgs};
+use super::chat;
 use super::output;
 use super::progress::ProgressLine;
 use super::values;
 use super::widths::PlanReport;
+use crate::cache::CacheSpec;
 use crate::decode::session::{Finish, NewToken, Request, Session};
+use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
 use crate::model::tokenizer::Detokenizer;
 use crate::spread::median_ms;
@@ -17,10 +20,10 @@ use crate::{Error, Result, machine, numbers};
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
     #[command(flatten)]
-    session: SessionArgs,
+    pub(super) session: SessionArgs,
     /// Most tokens to generate
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = values::tokens_or_zero)]
-    max_new: usize,
+    pub(super) max_new: usize,
     /// Decode every prompt this many times at once, drawing with seed, seed + 1, ...
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = values::number)]
     batch: usize,
@@ -29,29 +32,56 @@ pub struct RunArgs {
     force_ids: Vec<u32>,
     /// Go on after the model's end tokens, to --max-new or the end of the context
     #[arg(long)]
-    ignore_eos: bool,
+    pub(super) ignore_eos: bool,
     /// Report the log-probability of each prompt token
     #[arg(long)]
     prompt_logprobs: bool,
+    /// Hold a conversation: every line of standard input is a turn, which passes through the cache
+    /// as it stands. --prompt or --prompt-file is the first turn
+    #[arg(long, conflicts_with_all = ["batch", "force_ids", "prompt_logprobs", "token_ids"])]
+    pub(super) chat: bool,
     /// Tokens that the prefill works on at once
     #[arg(long, default_value_t = PrefillHooks::CHUNK, value_name = "TOKENS", hide = true,
           value_parser = values::tokens_or_zero)]
-    prefill_chunk: usize,
+    pub(super) prefill_chunk: usize,
     /// Print one JSON object instead of the text
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
+}
+
+/// What a run decodes with.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Setting {
+    pub model: String,
+    pub device: String,
+    pub dtype: String,
+    pub kv_dtype: String,
+    mask: Option<String>,
+    plan: Option<String>,
+    window: crate::mask::Window,
+}
+
+impl Setting {
+    /// Of a session with this cache.
+    pub fn of(args: &RunArgs, model: &Model, spec: &CacheSpec) -> Self {
+        let (mask, plan) = args.session.cache.names();
+        Self {
+            model: model.name.clone(),
+            device: model.decoder.device_name().to_owned(),
+            dtype: model.dtype().to_string(),
+            kv_dtype: spec.dtype().to_string(),
+            mask,
+            plan,
+            window: spec.window(),
+        }
+    }
 }
 
 /// The JSON object of a run.
 #[derive(Debug, serde::Serialize)]
 struct Report {
-    model: String,
-    device: String,
-    dtype: String,
-    kv_dtype: String,
-    mask: Option<String>,
-    plan: Option<String>,
-    window: crate::mask::Window,
+    #[serde(flatten)]
+    setting: Setting,
     prompt_tokens: usize,
     tokens: Vec<u32>,
     text: Option<String>,
@@ -89,6 +119,9 @@ struct SequenceReport {
 
 /// Runs `kscope run`.
 pub fn run(args: &RunArgs) -> Result<()> {
+    if args.chat {
+        return chat::run(args);
+    }
     let sampling = args.session.sampling.sampling()?;
     if args.batch == 0 || args.prefill_chunk == 0 {
         return Err(Error::input("--batch and --prefill-chunk must be at least 1, not 0"));
@@ -131,8 +164,8 @@ fn report(
     args: &RunArgs,
     session: &Session,
     warnings: &[String],
-    spec: &crate::cache::CacheSpec,
-    dense: &crate::cache::CacheSpec,
+    spec: &CacheSpec,
+    dense: &CacheSpec,
 ) -> Result<Report> {
     let model = session.model();
     let first = &session.sequences()[0];
@@ -149,7 +182,6 @@ fn report(
             ttft_ms: ms(sequence.ttft),
         })
     };
-    let (mask, plan) = args.session.cache.names();
     let steps: Duration = session.step_times.iter().sum();
     let stepped: usize = session
         .sequences()
@@ -157,13 +189,7 @@ fn report(
         .map(|sequence| sequence.generated().len().saturating_sub(1))
         .sum();
     Ok(Report {
-        model: model.name.clone(),
-        device: model.decoder.device_name().to_owned(),
-        dtype: model.dtype().to_string(),
-        kv_dtype: spec.dtype().to_string(),
-        mask,
-        plan,
-        window: spec.window(),
+        setting: Setting::of(args, model, spec),
         prompt_tokens: first.prompt_len,
         tokens: first.generated().to_vec(),
         text: text(first.spoken())?,
@@ -202,10 +228,10 @@ fn figures(report: &Report) -> String {
     };
     format!(
         "{} · {} · {} weights, {} cache · prompt {} tokens, prefill {:.0} ms, TTFT {:.0} ms · {speed} · KV {} of {} dense",
-        report.model,
-        report.device,
-        report.dtype,
-        report.kv_dtype,
+        report.setting.model,
+        report.setting.device,
+        report.setting.dtype,
+        report.setting.kv_dtype,
         numbers::count(report.prompt_tokens),
         report.prefill_ms,
         report.ttft_ms,
@@ -214,25 +240,25 @@ fn figures(report: &Report) -> String {
     )
 }
 
-fn ms(time: Duration) -> f64 {
+pub(super) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
 /// Streams the text of a single sequence as it is generated. A batch is printed at the end,
 /// sequence by sequence.
-struct Printer {
+pub(super) struct Printer {
     stream: Option<Detokenizer>,
     quiet: bool,
 }
 
 impl Printer {
-    fn new(session: &Session, quiet: bool) -> Self {
+    pub fn new(session: &Session, quiet: bool) -> Self {
         let single = session.sequences().len() == 1;
         let tokenizer = session.model().tokenizer.clone().filter(|_| single && !quiet);
         Self { stream: tokenizer.map(Detokenizer::new), quiet }
     }
 
-    fn print(&mut self, session: &Session, new: &[NewToken]) -> Result<()> {
+    pub fn print(&mut self, session: &Session, new: &[NewToken]) -> Result<()> {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let is_text = |token: &&NewToken| {
             session.sequences()[token.sequence].finish != Some(Finish::EndToken)
@@ -243,7 +269,7 @@ impl Printer {
         Ok(())
     }
 
-    fn finish(self, session: &Session) -> Result<()> {
+    pub fn finish(self, session: &Session) -> Result<()> {
         if let Some(stream) = self.stream {
             output::spoken(&stream.finish()?)?;
             return output::spoken("\n");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::divergence::StepDivergence;
+use crate::decode::follow;
 use crate::decode::sampler::{Sampler, Sampling};
 use crate::model::Model;
 use crate::model::decoder::{PrefillHooks, StepBuffers, StepObserver, StepTimes};
@@ -59,6 +60,9 @@ pub struct ComparisonSetup {
 pub struct Side {
     /// Keys and values of each sequence.
     pub caches: Vec<SequenceCache>,
+    /// The tokens before the generated ones: prompts, or whole conversations. In free mode a
+    /// conversation holds this side's own answers.
+    pub prompts: Vec<Vec<u32>>,
     /// Generated tokens of each sequence, the first from the prefill; the last has not been fed
     /// yet.
     pub generated: Vec<Vec<u32>>,
@@ -90,7 +94,6 @@ impl Side {
 pub struct Comparison {
     model: Arc<Model>,
     mode: Mode,
-    prompts: Vec<Vec<u32>>,
     /// The dense side.
     pub a: Side,
     /// The pruned side.
@@ -99,6 +102,9 @@ pub struct Comparison {
     /// The first new token comes from the exact prefill and is left out, so entry `i` belongs to
     /// generated token `i + 1`.
     pub steps: Vec<Vec<Option<StepDivergence>>>,
+    /// Divergence of the first token of an answer that follows on earlier turns: the pruned side
+    /// read the last turn through its own cache. `None` for a first answer.
+    pub first: Option<StepDivergence>,
     /// Time of the prefill.
     pub prefill_time: Duration,
     context: usize,
@@ -121,6 +127,7 @@ impl Comparison {
                 .iter()
                 .map(|prompt| SequenceCache::with_capacity(Arc::clone(spec), prompt.len()))
                 .collect(),
+            prompts: prompts.clone(),
             generated: Vec::new(),
             step_times: Vec::new(),
             samplers: (0..prompts.len() as u64)
@@ -162,9 +169,9 @@ impl Comparison {
         }
         Ok(Self {
             steps: vec![Vec::new(); prompts.len()],
+            first: None,
             model,
             mode,
-            prompts,
             a,
             b,
             prefill_time: began.elapsed(),
@@ -182,14 +189,15 @@ impl Comparison {
         self.mode
     }
 
-    /// The prompts.
+    /// The prompts of the dense side.
     pub fn prompts(&self) -> &[Vec<u32>] {
-        &self.prompts
+        &self.a.prompts
     }
 
     /// Whether the context has space for another step of every sequence.
     pub fn has_room(&self) -> bool {
-        self.prompts
+        self.a
+            .prompts
             .iter()
             .zip(&self.a.generated)
             .all(|(prompt, new)| prompt.len() + new.len() < self.context)
@@ -210,14 +218,14 @@ impl Comparison {
             self.b.advance(&self.model, observe)?;
         }
         let vocab = self.model.config().vocab;
-        for (i, prompt) in self.prompts.iter().enumerate() {
-            let together = sides == Sides::Both && self.a.generated[i] == self.b.generated[i];
+        for i in 0..self.a.prompts.len() {
+            let together = sides == Sides::Both && self.is_together(i);
             if sides != Sides::B {
-                self.a.choose(i, prompt, vocab);
+                self.a.choose(i, vocab);
             }
             match (sides, self.mode) {
                 (Sides::A, _) => {}
-                (_, Mode::Free) => self.b.choose(i, prompt, vocab),
+                (_, Mode::Free) => self.b.choose(i, vocab),
                 (_, Mode::Forced) => {
                     self.b.generated[i].push(self.a.generated[i][self.a.generated[i].len() - 1])
                 }
@@ -231,16 +239,88 @@ impl Comparison {
         Ok(())
     }
 
+    /// Goes on with another turn of a conversation of one sequence, up to its first token. `a` and
+    /// `b` are all tokens of each side's conversation; what a side's cache does not hold of it yet
+    /// passes through that cache as it stands. With `again` both are prefilled anew. After an error
+    /// nothing has changed.
+    ///
+    /// # Errors
+    /// For a batch, for a context without room, and where the hooks stop it.
+    pub fn follow(
+        &mut self,
+        [a, b]: [Vec<u32>; 2],
+        again: bool,
+        hooks: PrefillHooks<'_>,
+    ) -> Result<()> {
+        if self.a.prompts.len() != 1 {
+            return Err(Error::input("a batch is not a conversation: it takes one turn"));
+        }
+        follow::check_room(a.len().max(b.len()), 1, self.context)?;
+        let model = Arc::clone(&self.model);
+        let is_same = a == b;
+        let PrefillHooks { chunk, progress, keep_going, observe } = hooks;
+        let mut half = |of: f32, run: &mut dyn FnMut(PrefillHooks<'_>) -> Result<Vec<f32>>| {
+            let part = &mut |share: f32| progress((of + share) / 2.0);
+            run(PrefillHooks { chunk, progress: part, keep_going, observe: &mut *observe })
+        };
+        let empty = |side: &Side, tokens: &[u32]| {
+            SequenceCache::with_capacity(Arc::clone(side.caches[0].spec()), tokens.len())
+        };
+        let (mut to_a, mut to_b) = (empty(&self.a, &a), empty(&self.b, &b));
+        let [of_a, of_b] = if again && is_same {
+            let hooks = PrefillHooks { chunk, progress, keep_going, observe };
+            let logits = follow::read_again(&model, &a, &mut [&mut to_a, &mut to_b], hooks)?;
+            [logits.clone(), logits]
+        } else if again {
+            let of_a =
+                half(0.0, &mut |hooks| follow::read_again(&model, &a, &mut [&mut to_a], hooks))?;
+            let of_b =
+                half(1.0, &mut |hooks| follow::read_again(&model, &b, &mut [&mut to_b], hooks))?;
+            [of_a, of_b]
+        } else {
+            let mut read = |of: f32, side: &Side, tokens: &[u32], to: &mut SequenceCache| {
+                half(of, &mut |hooks| {
+                    let cache = &side.caches[0];
+                    let (grown, logits) =
+                        model.decoder.extend(&tokens[cache.tokens()..], cache, hooks)?;
+                    *to = grown;
+                    Ok(logits)
+                })
+            };
+            [read(0.0, &self.a, &a, &mut to_a)?, read(1.0, &self.b, &b, &mut to_b)?]
+        };
+        for (side, cache, prompt, logits) in
+            [(&mut self.a, to_a, a, &of_a), (&mut self.b, to_b, b, &of_b)]
+        {
+            (side.caches[0], side.prompts[0]) = (cache, prompt);
+            side.buffers.logits.copy_from_slice(logits);
+            side.generated[0].clear();
+        }
+        let vocab = model.config().vocab;
+        self.a.choose(0, vocab);
+        match self.mode {
+            Mode::Free => self.b.choose(0, vocab),
+            Mode::Forced => self.b.generated[0].clone_from(&self.a.generated[0]),
+        }
+        self.steps[0].clear();
+        let next = self.a.generated[0][0];
+        self.first = (is_same && !again).then(|| StepDivergence::of(&of_a, &of_b, next));
+        Ok(())
+    }
+
+    /// Whether both sides have the same text so far.
+    fn is_together(&self, sequence: usize) -> bool {
+        let Self { a, b, .. } = self;
+        a.generated[sequence] == b.generated[sequence] && a.prompts[sequence] == b.prompts[sequence]
+    }
+
     /// Changes which tokens B is fed from the next step on. When it is to be fed A's, its text is
     /// first cut back to A's.
     pub fn set_mode(&mut self, mode: Mode) -> Result<()> {
         self.mode = mode;
         let spec = Arc::clone(self.b.caches[0].spec());
-        if mode == Mode::Forced && self.a.generated != self.b.generated {
-            self.retune(&spec)
-        } else {
-            Ok(())
-        }
+        let is_together = (0..self.a.prompts.len()).all(|i| self.is_together(i));
+        if mode == Mode::Forced && !is_together { self.retune(&spec) } else { Ok(()) }
     }
 
     /// Index of the first generated token that differs, of one sequence.
@@ -260,6 +340,7 @@ impl Comparison {
             .collect::<Result<Vec<_>>>()?;
         self.b.caches = caches;
         self.b.generated.clone_from(&self.a.generated);
+        self.b.prompts.clone_from(&self.a.prompts);
         self.b.samplers.clone_from(&self.a.samplers);
         Ok(())
     }
@@ -269,16 +350,17 @@ impl Comparison {
     /// A's, and A's text, as in a retune.
     pub fn rewind(&mut self, generated: usize) -> Result<()> {
         let keep = generated.max(1);
-        for i in 0..self.prompts.len() {
-            let len = self.prompts[i].len() + keep - 1;
-            self.a.caches[i].truncate(len, None)?;
+        for i in 0..self.a.prompts.len() {
+            let [of_a, of_b] = [&self.a, &self.b].map(|side| side.prompts[i].len() + keep - 1);
+            self.a.caches[i].truncate(of_a, None)?;
             self.a.generated[i].truncate(keep);
-            if self.b.caches[i].can_truncate(len) {
-                self.b.caches[i].truncate(len, None)?;
+            if self.b.caches[i].can_truncate(of_b) {
+                self.b.caches[i].truncate(of_b, None)?;
                 self.b.generated[i].truncate(keep);
             } else {
                 self.b.caches[i] = self.a.caches[i].retuned(Arc::clone(self.b.caches[i].spec()))?;
                 self.b.generated[i].clone_from(&self.a.generated[i]);
+                self.b.prompts[i].clone_from(&self.a.prompts[i]);
             }
             self.steps[i].truncate(keep - 1);
         }
@@ -300,8 +382,8 @@ impl Side {
     }
 
     /// Chooses the next token of one sequence.
-    fn choose(&mut self, sequence: usize, prompt: &[u32], vocab: usize) {
-        let history = [prompt, &self.generated[sequence]].concat();
+    fn choose(&mut self, sequence: usize, vocab: usize) {
+        let history = [&self.prompts[sequence][..], &self.generated[sequence]].concat();
         let next =
             self.samplers[sequence].sample(self.buffers.logits_of(sequence, vocab), &history);
         self.generated[sequence].push(next);

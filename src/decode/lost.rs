@@ -90,7 +90,8 @@ pub fn lost(comparison: &Comparison, asked: Asked) -> Result<Lost> {
             "token {n}, layer {layer}, query head {head}: there is no such step"
         )));
     }
-    if b.get(..n - 1) != Some(&a[..n - 1]) {
+    let is_same = comparison.a.prompts[0] == comparison.b.prompts[0];
+    if !is_same || b.get(..n - 1) != Some(&a[..n - 1]) {
         return Err(Error::input(
             "the two texts differ before this token; forced mode keeps them together",
         ));

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cache::{CacheSpec, SequenceCache};
+use crate::decode::follow;
 use crate::decode::sampler::{Sampler, Sampling, logprob};
 use crate::model::Model;
 use crate::model::config::Config;
 use crate::model::decoder::{PrefillHooks, StepBuffers, StepObserver, StepTimes};
+use crate::model::tokenizer::NextTurn;
 use crate::numbers::count;
 use crate::{Error, Result};
 
@@ -28,7 +30,7 @@ pub enum Finish {
 pub struct Sequence {
     /// Prompt and generated tokens; the last generated one has not been fed yet.
     pub tokens: Vec<u32>,
-    /// Tokens of the prompt.
+    /// Tokens of the prompt; of the whole conversation before the answer, where there were turns.
     pub prompt_len: usize,
     /// Natural log-probability of each generated token.
     pub logprobs: Vec<f32>,
@@ -280,6 +282,46 @@ impl Session {
         self.parts += self.buffers.times;
         self.step_times.push(began.elapsed());
         Ok(new)
+    }
+
+    /// Goes on with another turn of a conversation: its tokens pass through the cache as it stands,
+    /// and the first token of the next answer is sampled. Generated tokens, log-probabilities and
+    /// time to the first token are those of this answer from then on. After an error nothing has
+    /// changed.
+    ///
+    /// # Errors
+    /// For a batch, for a turn that leaves no room in the context or in memory, and where the hooks
+    /// stop it.
+    pub fn follow(&mut self, turn: &NextTurn, hooks: PrefillHooks<'_>) -> Result<NewToken> {
+        let (model, began) = (Arc::clone(&self.model), Instant::now());
+        let (max_new, context) = (self.max_new, self.context);
+        let [sequence] = &mut self.sequences[..] else {
+            return Err(Error::input("a batch is not a conversation: it takes one turn"));
+        };
+        let history =
+            follow::history(&sequence.tokens[..sequence.prompt_len], sequence.spoken(), turn);
+        follow::check_room(history.len(), max_new, context)?;
+        let spec = sequence.cache.spec();
+        follow::check_memory(&model, [&sequence.cache], history.len(), max_new, context)?;
+        let (cache, logits) = match &turn.again {
+            None => {
+                model.decoder.extend(&history[sequence.cache.tokens()..], &sequence.cache, hooks)?
+            }
+            Some(_) => {
+                let mut cache = SequenceCache::with_capacity(Arc::clone(spec), history.len());
+                let logits = follow::read_again(&model, &history, &mut [&mut cache], hooks)?;
+                (cache, logits)
+            }
+        };
+        (sequence.prompt_len, sequence.tokens) = (history.len(), history);
+        (sequence.cache, sequence.finish) = (cache, None);
+        sequence.logprobs.clear();
+        sequence.forced.clear();
+        let (id, logprob) = sequence.choose(&logits);
+        let is_end = model.config().eos.contains(&id);
+        sequence.settle(id, is_end, max_new, context, self.ignore_end);
+        sequence.ttft = began.elapsed();
+        Ok(NewToken { sequence: 0, id, logprob })
     }
 
     /// Prunes every sequence further, from the next token on; see [`SequenceCache::narrowed`].

@@ -51,6 +51,27 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
         hooks: PrefillHooks<'_>,
     ) -> Result<Vec<f32>>;
 
+    /// Appends tokens to a cache that holds some, each as a decode step would, and gives the logits
+    /// after the last, `[vocab]`. After an error the cache is not to be used. Without an
+    /// implementation of its own a backend makes the steps one by one.
+    fn extend(
+        &self,
+        model: Blueprint<'_>,
+        tokens: &[u32],
+        cache: &mut SequenceCache,
+        hooks: PrefillHooks<'_>,
+    ) -> Result<Vec<f32>> {
+        let mut buffers = StepBuffers::new(model.config, 1);
+        for (done, token) in tokens.iter().enumerate() {
+            (hooks.keep_going)()?;
+            (hooks.progress)(done as f32 / tokens.len() as f32)?;
+            let observe: &mut StepObserver<'_> = &mut |_, _, _| ();
+            self.step(model, &[*token], &mut [&mut *cache], &mut buffers, observe)?;
+        }
+        (hooks.progress)(1.0)?;
+        Ok(buffers.logits)
+    }
+
     /// Stores one layer of a whole sequence in an empty cache: keys (after RoPE) and values,
     /// `[tokens, kv_heads, head_dim]`. Layers come in order.
     fn fill(

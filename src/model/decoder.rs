@@ -142,6 +142,50 @@ impl Decoder {
         self.backend.prefill(self.blueprint(), tokens, caches, hooks)
     }
 
+    /// The cache with these tokens after its own, and the logits after the last, `[vocab]`. Every
+    /// token attends to what the cache stores at its position, and chunks move, exactly as in
+    /// [`Self::step`]; only the linear layers take all tokens at once. `cache` stays as it is, and
+    /// on the host the two share what both hold. Of the hooks, `observe` is not called.
+    ///
+    /// # Errors
+    /// No token, tokens that are none, more than the context holds or than there is memory for, and
+    /// what stops the hooks.
+    pub fn extend(
+        &self,
+        tokens: &[u32],
+        cache: &SequenceCache,
+        hooks: PrefillHooks<'_>,
+    ) -> Result<(SequenceCache, Vec<f32>)> {
+        let config = &self.config;
+        self.check_tokens(tokens)?;
+        if tokens.is_empty() {
+            return Err(Error::input("nothing to go on with: at least one token is needed"));
+        }
+        let (before, all) = (cache.tokens(), cache.tokens() + tokens.len());
+        if all > config.max_context {
+            return Err(Error::input(format!(
+                "{} more tokens after {} are more than the model's context of {}",
+                count(tokens.len()),
+                count(before),
+                config.longest()
+            )));
+        }
+        let what = format!("reading {} more tokens", count(tokens.len()));
+        let spec = cache.spec();
+        let grown = spec.bytes_at(all).total().saturating_sub(spec.bytes_at(before).total());
+        // A device has nothing to share between the two caches.
+        let copied = cache.remote().map_or(0, |_| cache.allocated());
+        self.check_memory(&what, (grown + copied) as u64)?;
+        if self.is_on_host() {
+            let bytes = grown + prefill_bytes(config, tokens.len(), hooks.chunk);
+            machine::check_memory(&what, bytes as u64)?;
+        }
+        let mut cache = cache.clone();
+        let logits = self.backend.extend(self.blueprint(), tokens, &mut cache, hooks)?;
+        self.check_logits(&logits).map_err(|error| cache.first_not_finite().unwrap_or(error))?;
+        Ok((cache, logits))
+    }
+
     /// Stores one layer of a whole sequence in an empty cache, wherever this decoder keeps its
     /// caches: keys (after RoPE) and values, `[tokens, kv_heads, head_dim]`. Layers come in order.
     pub fn fill(

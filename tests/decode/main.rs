@@ -10,3 +10,4 @@ mod plans;
 mod retune;
 mod run;
 mod session;
+mod turns;

@@ -6,6 +6,7 @@ mod bad_prompts;
 mod baked;
 mod configuration;
 mod configuration_keys;
+mod conversation;
 mod demo;
 mod edits;
 mod folders;

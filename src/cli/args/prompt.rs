@@ -41,6 +41,22 @@ impl PromptArgs {
             .collect()
     }
 
+    /// The first turn of a conversation, where one is given; standard input has the others.
+    pub fn first_turn(&self) -> Result<Option<String>> {
+        match (&self.prompt[..], &self.prompt_file[..]) {
+            ([], []) => Ok(None),
+            ([text], []) => Ok(Some(text.clone())),
+            ([], [path]) if path == Path::new("-") => Err(Error::input(
+                "--chat reads its turns from standard input, so --prompt-file cannot be - too",
+            )),
+            ([], [path]) => read_text(path).map(Some),
+            (texts, files) => Err(Error::input(format!(
+                "--chat begins with one prompt, not {}: the turns come from standard input, one a line",
+                texts.len() + files.len()
+            ))),
+        }
+    }
+
     /// The prompts as text.
     pub fn texts(&self) -> Result<Vec<String>> {
         let mut texts = self.prompt.clone();

@@ -44,13 +44,22 @@ impl SessionArgs {
     /// Loads the model, prepares plan and caches, and reads the prompts, each repeated `batch`
     /// times.
     pub fn open(&self, batch: usize) -> Result<Ready> {
+        self.open_with(batch, |model| self.prompt.tokens(model))
+    }
+
+    /// The same with prompts from elsewhere.
+    pub fn open_with(
+        &self,
+        batch: usize,
+        prompts: impl FnOnce(&Model) -> Result<Vec<Vec<u32>>>,
+    ) -> Result<Ready> {
         let model = self.model.load()?;
         let config = model.config();
         let choice = self.cache.choice(config, self.model.device)?;
         choice.warn();
         let (pruned, dense) = self.cache.specs(config, &choice)?;
         let context = self.cache.context(config)?;
-        let prompts = self.prompt.tokens(&model)?;
+        let prompts = prompts(&model)?;
         let bytes: usize = prompts.iter().map(|prompt| size_of_val(&prompt[..]) + 64).sum();
         let all = (bytes as u64).saturating_mul(batch as u64);
         machine::check_memory(&format!("a batch of {batch} prompts"), all)?;

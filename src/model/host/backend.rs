@@ -46,6 +46,16 @@ impl Backend for HostBackend {
         self.run_prompt(model, tokens, caches, hooks)
     }
 
+    fn extend(
+        &self,
+        model: Blueprint<'_>,
+        tokens: &[u32],
+        cache: &mut SequenceCache,
+        hooks: PrefillHooks<'_>,
+    ) -> Result<Vec<f32>> {
+        self.run_extension(model, tokens, cache, hooks)
+    }
+
     fn fill(
         &self,
         _config: &Config,

@@ -3,6 +3,7 @@
 mod attention;
 mod backend;
 mod dot;
+mod extend;
 pub mod matrix;
 pub mod ops;
 mod prefill;

@@ -48,7 +48,7 @@ impl HostBackend {
 }
 
 /// Rotated q and k, and v, of a whole prompt in one layer.
-fn project(
+pub(super) fn project(
     config: &Config,
     layer: &Layer,
     x: &[f32],
@@ -82,7 +82,7 @@ fn project(
 }
 
 /// Output projection, residuals and MLP of a whole prompt in one layer.
-fn finish(
+pub(super) fn finish(
     config: &Config,
     layer: &Layer,
     x: &mut [f32],

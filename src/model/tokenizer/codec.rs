@@ -135,18 +135,52 @@ impl Tokenizer {
     /// those of the plain text.
     pub fn encode_chat(&self, message: &str) -> Result<Vec<u32>> {
         match &self.template {
-            Some(template) => {
-                let rendered = template.render(&[("user", message)])?;
-                let [begins, ends] = &self.frame;
-                if begins.is_none() && ends.is_none() {
-                    return self.encode_with(&rendered, false);
-                }
-                let bare = begins.as_ref().and_then(|begins| rendered.strip_prefix(&begins[..]));
-                let bare = bare.unwrap_or(&rendered);
-                let without_end = ends.as_ref().and_then(|ends| bare.strip_suffix(&ends[..]));
-                self.encode_with(without_end.unwrap_or(bare), true)
-            }
+            Some(template) => self.encode_rendered(&template.render(&[("user", message)])?),
             None => self.encode(message),
+        }
+    }
+
+    /// Ids of what the chat template made of a conversation.
+    pub(super) fn encode_rendered(&self, rendered: &str) -> Result<Vec<u32>> {
+        let [begins, ends] = &self.frame;
+        if begins.is_none() && ends.is_none() {
+            return self.encode_with(rendered, false);
+        }
+        let bare = begins.as_ref().and_then(|begins| rendered.strip_prefix(&begins[..]));
+        let bare = bare.unwrap_or(rendered);
+        let without_end = ends.as_ref().and_then(|ends| bare.strip_suffix(&ends[..]));
+        self.encode_with(without_end.unwrap_or(bare), true)
+    }
+
+    /// Ids of a text that comes after another: no token is put in front, and no space, which some
+    /// tokenizers put before the beginning of a text.
+    pub(super) fn encode_after(&self, text: &str) -> Result<Vec<u32>> {
+        const BEFORE: &str = "x";
+        let before = self.encode_with(BEFORE, false)?;
+        let both = self.encode_with(&format!("{BEFORE}{text}"), false)?;
+        match both.strip_prefix(&before[..]) {
+            Some(after) => Ok(after.to_vec()),
+            // The first character joins the one before it.
+            None => self.encode_with(text, false),
+        }
+    }
+
+    /// The text of `ids` where it stands, after `before`, special tokens by name: the first word of
+    /// a text may lose its space, one in the middle does not.
+    pub(super) fn text_after(&self, before: &[u32], ids: &[u32]) -> String {
+        const NEAR: usize = 16;
+        let text = |ids: &[u32]| match ids {
+            // Some decoders of the crate panic where there is nothing.
+            [] => String::new(),
+            ids => caught(|| self.inner.decode(ids, false))
+                .ok()
+                .and_then(Result::ok)
+                .unwrap_or_default(),
+        };
+        let near = &before[before.len().saturating_sub(NEAR)..];
+        match text(&[near, ids].concat()).strip_prefix(&text(near)) {
+            Some(after) => after.to_owned(),
+            None => text(ids),
         }
     }
 

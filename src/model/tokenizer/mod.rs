@@ -6,6 +6,7 @@
 mod class;
 mod codec;
 mod companions;
+mod conversation;
 mod folder;
 mod from_gguf;
 mod gguf_special;
@@ -17,6 +18,7 @@ mod stream;
 mod template;
 
 pub use codec::Tokenizer;
+pub use conversation::{Conversation, NextTurn};
 pub use from_gguf::GgufTokenizer;
 pub use stream::Detokenizer;
 pub use template::ChatTemplate;
