@@ -93,6 +93,8 @@ commands! {
     Back = "back",
     /// Show the keys.
     Help = "help",
+    /// Say in words what the cursor is on.
+    Explain = "explain",
     /// Open the palette, to type a command.
     Palette = "palette",
     /// Show or hide the log.

@@ -63,6 +63,12 @@ fn shared(state: &mut State, command: Command) -> Vec<Effect> {
             state.tell(sentence, false);
         }
         Command::Copy => return take::copy(state),
+        Command::Explain => match (state.screen.parts().explain)(state) {
+            Some(text) => state.explained = Some(text),
+            None => {
+                state.tell("the help (?) explains the words of this screen below the keys", false)
+            }
+        },
         Command::Undo | Command::Redo | Command::SaveMask => return edit::edit(state, command),
         Command::NextLayer | Command::PrevLayer | Command::NextHead | Command::PrevHead => {
             return cursor::go(state, command);

@@ -29,18 +29,19 @@ pub fn header(state: &State, area: Rect, buffer: &mut Buffer) {
     let mut used = 8;
     for (text, role) in facts(state, wide) {
         let text = if used == 8 { text } else { format!(" · {text}") };
-        used += text.chars().count();
-        if used > room {
-            break;
+        // A fact that does not fit makes room for shorter ones after it.
+        if used + text.chars().count() > room {
+            continue;
         }
+        used += text.chars().count();
         spans.push(Span::styled(text, theme.style(role)));
     }
     put(buffer, area, 0, 0, Line::from(spans));
     put(buffer, area, area.width.saturating_sub(right_width), 0, right);
 }
 
-/// What is known of the session, the most important facts first: those that do not fit are left out
-/// from the end.
+/// What is known of the session, the most important facts first: those that do not fit are left
+/// out.
 fn facts(state: &State, wide: bool) -> Vec<(String, Role)> {
     let Some(model) = &state.model else { return vec![(state.loading_name.clone(), Role::Text)] };
     let info = &model.info;

@@ -8,6 +8,7 @@ pub mod config;
 pub mod cursor;
 pub mod dispatch;
 pub mod engine;
+pub mod explain;
 mod fatal;
 pub mod find;
 pub mod frame;

@@ -76,12 +76,15 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         let align = model.info.mask.as_ref().map_or(1, |mask| mask.align);
         pane.row(
             &format!("align {align}"),
-            format!("{:+} over the exact {exact}", kept as i64 - exact as i64),
+            match kept as i64 - exact as i64 {
+                0 => format!("{exact}, as without alignment"),
+                more => format!("{more:+} to the {exact} without"),
+            },
         );
     }
     let (now, dense) = model.head_bytes(layer, head);
     let [k, v] = now.map(per_token);
-    pane.row("B/token", format!("K {k}/{} · V {v}/{}", dense.k, dense.v));
+    pane.row("bytes", format!("K {k}/{} · V {v}/{} a token", dense.k, dense.v));
     if let Some((metric, table)) = bar_metric(state, model) {
         let values: Vec<f32> =
             table.head(layer, head).iter().copied().filter(|value| value.is_finite()).collect();
@@ -93,7 +96,10 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         let value = number(table.head(layer, head)[channel]);
         pane.row(
             &format!("ch {channel}"),
-            format!("{state_of} · {value} · λ {}", wavelength(model.info.wavelengths[pair])),
+            format!(
+                "{state_of} · {value} · turns in {} tokens",
+                wavelength(model.info.wavelengths[pair])
+            ),
         );
     }
 }

@@ -79,6 +79,8 @@ pub struct State {
     pub panel: Option<bool>,
     /// Whether the confirmation to leave was asked for by the last key.
     pub quit_asked: bool,
+    /// What the cursor is on, in words, until the next key.
+    pub explained: Option<String>,
     /// Whether the log is shown.
     pub log_open: bool,
     /// The log's last lines.
@@ -177,6 +179,7 @@ impl State {
             overlay: None,
             panel: None,
             quit_asked: false,
+            explained: None,
             log_open: false,
             log,
             at: Place::default(),

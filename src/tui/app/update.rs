@@ -4,7 +4,7 @@ use ratatui::crossterm::event::{Event as TerminalEvent, KeyEvent, KeyEventKind};
 use tui_input::backend::crossterm::EventHandler;
 
 use crate::decode::worker::EngineOrder as Order;
-use crate::tui::app::action::{Action, Effect};
+use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::dispatch::run;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::{Dirty, List, Overlay, State};
@@ -113,7 +113,12 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     if key.kind == KeyEventKind::Release {
         return Vec::new();
     }
+    // A second press closes what the first one opened.
+    let was_open = state.explained.take().is_some();
     let context = state.context();
+    if was_open && state.keys.command(context, &key) == Some(Command::Explain) {
+        return Vec::new();
+    }
     if let Some(command) = state.keys.command(context, &key) {
         return run(state, command);
     }

@@ -39,6 +39,8 @@ pub struct ScreenParts {
     pub side: Option<fn(&State, Rect, &mut Buffer)>,
     /// Breadcrumbs below the model; by default the title.
     pub crumbs: Option<fn(&State) -> Vec<String>>,
+    /// What the cursor is on, in about two sentences with its numbers; `None` where it is on nothing.
+    pub explain: fn(&State) -> Option<String>,
     /// What `y` copies: the thing under the cursor; `None` where there is none.
     pub copy: fn(&State) -> Option<String>,
     /// Its data as a table.

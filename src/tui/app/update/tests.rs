@@ -519,3 +519,34 @@ fn pictures_are_of_the_map_and_elsewhere_that_is_said() {
         }
     }
 }
+
+#[test]
+fn what_the_cursor_is_on_is_explained_with_its_numbers_until_the_next_key() {
+    let mut state = ready();
+    let drawn = |state: &State| crate::tui::testing::text(&draw(state));
+    for (screen, words) in [
+        (Screen::Map, ["of layer 0, KV head 0", "it turns once in"]),
+        (Screen::Head, ["of layer 0, KV head 0", "it turns once in"]),
+        (Screen::Tune, ["keep is", "of the K channels and weighs"]),
+        (Screen::Ab, ["the dense side A finds", "Token"]),
+    ] {
+        state.screen = screen;
+        key(&mut state, KeyCode::Char('I'));
+        let text = state.explained.clone().unwrap_or_else(|| panic!("{screen:?}"));
+        for word in words {
+            assert!(text.contains(word), "{screen:?}: {text}");
+        }
+        for size in [(60, 16), (80, 24), (200, 60)] {
+            state.size = size;
+            // The end is on screen too: nothing is cut.
+            let last = text.split(' ').next_back().unwrap();
+            assert!(drawn(&state).contains(last), "{screen:?} {size:?}: {}", drawn(&state));
+        }
+        key(&mut state, KeyCode::Char('I'));
+        assert_eq!(state.explained, None, "{screen:?}");
+    }
+    state.screen = Screen::Map;
+    key(&mut state, KeyCode::Char('i'));
+    key(&mut state, KeyCode::Char('j'));
+    assert_eq!((state.explained.clone(), state.at.layer), (None, 1), "another key does its own");
+}

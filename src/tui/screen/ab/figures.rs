@@ -47,7 +47,7 @@ pub fn line(state: &State, width: u16) -> Line<'static> {
         format!("{} step{}", count(divergence.steps), if divergence.steps == 1 { "" } else { "s" }),
     ];
     if let Some(first) = pairs.first_parting(state.feed()) {
-        facts.push(format!("parts at {first}"));
+        facts.push(format!("texts part at token {first}"));
     }
     facts.push(format!("RMS Δp {:.2} %", divergence.rms_delta_p * 100.0));
     if let Some(timed) = &pairs.timed {

@@ -27,6 +27,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     render: view::render,
     side: None,
     crumbs: None,
+    explain: update::explained,
     copy: update::copied,
     sheet: sheet::sheet,
     file_stem: None,

@@ -85,6 +85,26 @@ pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
     Vec::new()
 }
 
+/// The selected token in words.
+pub fn explained(state: &State) -> Option<String> {
+    let n = at(state);
+    let pair = state.run.pairs.all().get(n.checked_sub(1)?)?;
+    let choice = |voice: &Option<crate::decode::worker::event::Voice>| {
+        let own = voice.as_ref()?.top.first()?;
+        Some(format!("{:?} at {:.1} %", own.text, own.p * 100.0))
+    };
+    let (a, b) = (choice(&pair.a)?, choice(&pair.b)?);
+    let Some(step) = &pair.divergence else {
+        return Some(format!(
+            "Token {n}: the dense side A finds {a} likeliest, the side B under the mask {b}. This token is not compared: it comes from the exact prefill, or the texts have parted."
+        ));
+    };
+    Some(format!(
+        "Token {n}: the dense side A finds {a} likeliest, the side B under the mask {b}. Over all tokens of the vocabulary their probabilities are {} nats apart (KLD): 0 is the same, above .1 is much.",
+        crate::numbers::nats(step.kld)
+    ))
+}
+
 /// The selected token with both sides' choices, for `y`.
 pub fn copied(state: &State) -> Option<String> {
     let n = at(state);

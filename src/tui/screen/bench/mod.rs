@@ -28,6 +28,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     side: None,
     crumbs: None,
     copy: sheet::copied,
+    explain: sheet::explained,
     sheet: sheet::sheet,
     file_stem: None,
 };

@@ -82,3 +82,36 @@ pub fn copied(state: &State) -> Option<String> {
         }
     })
 }
+
+/// What the selected row is and lost, in two sentences.
+pub fn explained(state: &State) -> Option<String> {
+    let (bench, tuning) = (&state.screens.bench, state.screens.tune.as_ref()?);
+    let pin = bench.pin(bench.selected?)?;
+    let tokens = state.target_context;
+    let tally = tuning.tally(&pin.plan, pin.draft.window, None, tokens);
+    let size = format!(
+        "{}, made by {}, takes {} at {} tokens: {} of K, {} of V, {} less than dense.",
+        pin.name,
+        pin.rule,
+        numbers::bytes(tally.bytes.total()),
+        count(tokens),
+        numbers::bytes(tally.bytes.k),
+        numbers::bytes(tally.bytes.v),
+        numbers::percent(tally.saved, 1)
+    );
+    let loss = match bench.figures(pin, state.run.generation) {
+        None => "It is not measured over the tokens of the other rows.".to_owned(),
+        Some(figures) => {
+            let divergence = &figures.divergence;
+            format!(
+                "Over {} steps its mean KLD from dense is {} ± {} nats, half of the steps lie under {}, and {} have the same likeliest token.",
+                count(divergence.steps),
+                number(divergence.kld.mean as f32),
+                number(divergence.kld.stderr as f32),
+                number(divergence.kld.p50 as f32),
+                numbers::percent(divergence.top1_agreement, 1)
+            )
+        }
+    };
+    Some(format!("{size} {loss}"))
+}

@@ -8,6 +8,7 @@ mod tests;
 mod update;
 pub mod view;
 
+use crate::tui::app::explain;
 use crate::tui::export;
 use crate::tui::export::channels;
 use crate::tui::screen::ScreenParts;
@@ -26,6 +27,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     render: view::render,
     side: Some(side::render),
     crumbs: Some(view::crumbs),
+    explain: explain::channel,
     copy: export::value,
     sheet: channels::of_head,
     file_stem: Some(view::file_stem),

@@ -365,7 +365,7 @@ fn numbers_are_typed_and_what_cannot_be_stays_out() {
         }
         press(&mut state, text);
         key(&mut state, KeyCode::Enter);
-        assert_eq!(state.screens.learn.typing, None);
+        assert!(state.screens.learn.typing.is_none());
         let failed = state.toast.take().is_some_and(|toast| toast.failed);
         (state.screens.learn.form.clone(), failed)
     };

@@ -10,6 +10,7 @@ mod tests;
 mod update;
 mod view;
 
+use crate::tui::app::explain;
 use crate::tui::export;
 use crate::tui::export::channels;
 use crate::tui::screen::ScreenParts;
@@ -28,6 +29,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     render: view::render,
     side: Some(side::render),
     crumbs: Some(view::crumbs),
+    explain: explain::channel,
     copy: export::value,
     sheet: channels::of_all,
     file_stem: None,

@@ -23,6 +23,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     render: view::render,
     side: None,
     crumbs: None,
+    explain: |_| None,
     copy: |_| None,
     sheet: sheet::sheet,
     file_stem: None,

@@ -25,6 +25,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     render: view::render,
     side: None,
     crumbs: None,
+    explain: |_| None,
     copy: update::copied,
     sheet: sheet::sheet,
     file_stem: None,

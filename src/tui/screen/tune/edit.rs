@@ -93,6 +93,26 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
     change(state, draft)
 }
 
+/// The selected control in words, with its value.
+pub fn explained(state: &State) -> Option<String> {
+    let (model, tuning) = (state.model.as_ref()?, state.screens.tune.as_ref()?);
+    let verbatim = Base::Verbatim(tuning.saved().mask.clone());
+    let around = tuning.around(&verbatim, model, state.at.layer, state.target_context);
+    let (value, counts) = tuning.control.value(tuning.draft(), &around);
+    let name = tuning.control.name(state.at.layer);
+    let idle = if counts { "" } else { " It has no effect as things are set." };
+    let set = &around.proposed;
+    Some(format!(
+        "{name} is {}: {}.{idle} What is set keeps {:.1} % of the K channels and weighs {} at {} tokens, {:.1} % less than dense.",
+        value.trim(),
+        tuning.control.about(),
+        set.share * 100.0,
+        crate::numbers::bytes(set.bytes.total()),
+        crate::numbers::count(state.target_context),
+        set.saved * 100.0
+    ))
+}
+
 /// Sets one width for a part of the plan around the cursor, by palette command.
 pub fn set_width(state: &mut State, part: EditedPart, width: Width) -> Vec<Effect> {
     let Some(tuning) = &state.screens.tune else { return Vec::new() };

@@ -29,6 +29,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     render: view::render,
     side: None,
     crumbs: None,
+    explain: edit::explained,
     copy: |_| None,
     sheet: sheet::sheet,
     file_stem: None,

@@ -75,6 +75,36 @@ impl Control {
         Self::ALL[(self as usize).saturating_add_signed(by).min(Self::ALL.len() - 1)]
     }
 
+    /// What it does, for `i`.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Base => "whether the mask of the file is used as it is, or one is selected anew",
+            Self::Keep => {
+                "the share of K channels that middle tokens keep; in brackets what was asked for, where the importance does not reach that far"
+            }
+            Self::Bytes => {
+                "the share of a dense cache's bytes within which widths are chosen by sensitivity"
+            }
+            Self::Fit => "the most bytes that the cache may take at a context",
+            Self::Align => "kept channels of a head come in multiples of this",
+            Self::Split => {
+                "global takes the best channels of all heads and may miss the number; exact reaches it"
+            }
+            Self::Pairs => "closed keeps or drops both channels of a rotation pair together",
+            Self::Floor => "how many channels every head keeps at least",
+            Self::LayerFloor => "how many channels each head of this layer keeps at least",
+            Self::Lock => "locked heads stay as they are, whatever else is set",
+            Self::Rule => "where the importance comes from that channels are chosen by",
+            Self::Blend => "a second rule, mixed into the first by rank",
+            Self::Weight => "how much of the mix is the second rule",
+            Self::Sink => "the first tokens, which keep every channel",
+            Self::Recent => "the last tokens, which keep every channel",
+            Self::Chunk => "how many tokens leave the recent window at once, to be pruned",
+            Self::Context => "the length at which bytes are computed",
+            Self::Hold => "whether changes wait for Enter or are at work at once",
+        }
+    }
+
     /// The name at the left.
     pub fn name(self, layer: usize) -> String {
         match self {

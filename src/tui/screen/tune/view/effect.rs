@@ -22,6 +22,8 @@ use crate::tui::widget::pane::Pane;
 const LABEL: u16 = 9;
 /// Most columns of a value. Figures that are far apart are hard to compare.
 const WIDEST: u16 = 15;
+/// Fewest columns of a value, the gap before it included.
+const LEAST: u16 = 8;
 /// From this number of rows on, everything is shown.
 const FULL: u16 = 22;
 
@@ -43,8 +45,16 @@ fn row(
 ) {
     let Some(row) = pane.take(1) else { return };
     put(pane.buffer, row, 0, 0, Line::styled(label.to_owned(), label_style));
-    let width = (row.width.saturating_sub(LABEL) / 4).min(WIDEST);
-    for (index, (cell, style)) in cells.into_iter().zip(styles).enumerate() {
+    // Where four columns would touch, the one in use goes first, then the difference.
+    let room = row.width.saturating_sub(LABEL);
+    let shown = match room {
+        room if room / 4 >= LEAST => 0..4,
+        room if room / 3 >= LEAST => 1..4,
+        _ => 1..3,
+    };
+    let width = (room / shown.len() as u16).min(WIDEST);
+    let cells = cells.into_iter().zip(styles).take(shown.end).skip(shown.start);
+    for (index, (cell, style)) in cells.enumerate() {
         let right = LABEL + width * (index as u16 + 1);
         // Where columns would touch, units directly follow their numbers.
         let cell =
@@ -59,7 +69,7 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     let (text, dim) = (theme.style(Role::Text), theme.style(Role::Dim));
     let context = state.target_context;
     pane.title("effect", &format!("computed at {} tokens", count(context)));
-    let heads = ["now", "proposed", "saved", "Δ saved"].map(str::to_owned);
+    let heads = ["now", "set", "saved", "Δ saved"].map(str::to_owned);
     row(
         pane,
         "",
@@ -122,7 +132,7 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
         weight(set.bytes.total(), old.bytes.total()),
     );
     line(
-        "saved",
+        "saves",
         &|tally| format!("{:.1} %", tally.saved * 100.0),
         signed((set.saved - old.saved) * 100.0, 1),
     );
