@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::decode::comparison::Mode;
+use crate::decode::worker::event::Wish;
 use crate::decode::worker::{Envelope, Event};
 use crate::tui::app::action::Effect;
 use crate::tui::app::model::ModelView;
@@ -38,6 +39,16 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             state.run.started = Some(*started);
             state.phase = Phase::Running;
         }
+        Event::Turn(turn) => {
+            if let Some(why) = &turn.again {
+                state.tell(format!("{why}; the whole conversation was read again"), false);
+            }
+            state.run.turns.push(*turn);
+            state.run.reads_turn = false;
+            state.screens.text.question = Default::default();
+            (state.screens.ab.cursor, state.screens.ab.asked) = (None, None);
+            state.phase = Phase::Running;
+        }
         Event::Rules(rules) => {
             if let Some(tuning) = &mut state.screens.tune {
                 tuning.take_rules(&rules);
@@ -62,6 +73,10 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             outcome::retuned(state, *retuned);
         }
         Event::Measured(measured) => return outcome::measured(state, generation, *measured),
+        Event::Refused { wish: Wish::Ask, sentence } => {
+            state.run.reads_turn = false;
+            state.tell(sentence, true);
+        }
         Event::Refused { wish, sentence } => outcome::refused(state, wish, sentence),
         Event::Timed(timed) => {
             let share = timed.b_ms.p50 / timed.a_ms.p50;
