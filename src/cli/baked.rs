@@ -76,7 +76,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<()> {
     bar.finish();
     let pruned = 1.0 - given.plan.mask().kept_ratio();
     let report = report(&dense, given.name, pruned, &setup, losses)?;
-    output::report(args.json, &report, table)
+    output::report("compare baked", args.json, &report, table)
 }
 
 /// Refuses what has no meaning where both sides are whole caches of two models.

@@ -154,14 +154,17 @@ pub fn run(args: &RunArgs) -> Result<()> {
     if !args.json {
         return Ok(());
     }
-    output::json(&Report {
-        setting: Setting::of(args, &model, &spec),
-        turns,
-        stored: PlanReport::of(spec.plan(), spec.window()),
-        threads: rayon::current_num_threads(),
-        resident_bytes: machine::resident_bytes(),
-        warnings: choice.warnings().to_vec(),
-    })
+    output::json(
+        "chat",
+        &Report {
+            setting: Setting::of(args, &model, &spec),
+            turns,
+            stored: PlanReport::of(spec.plan(), spec.window()),
+            threads: rayon::current_num_threads(),
+            resident_bytes: machine::resident_bytes(),
+            warnings: choice.warnings().to_vec(),
+        },
+    )
 }
 
 fn begin(model: &Model, message: &str, raw: bool) -> Result<(Conversation, Vec<u32>)> {

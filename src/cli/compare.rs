@@ -184,7 +184,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         .map(|place| lost(&comparison, asked(place, &comparison)?))
         .transpose()?;
     let report = Report { alone, lost, beside, ..report(args, &model, &comparison, log.steps)? };
-    output::report(args.json, &report, table)
+    output::report("compare", args.json, &report, table)
 }
 
 /// Whether the dense side of every sequence has generated an end token.

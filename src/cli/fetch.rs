@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output;
+use super::progress::{self, Lines, ProgressArgs, ProgressForm};
 use crate::model::fetch::{self, Progress, texts};
 use crate::{Error, Result, machine};
 
@@ -14,10 +15,13 @@ use crate::{Error, Result, machine};
 pub struct FetchArgs {
     /// `smollm2-135m`, or `texts` for prose, drama, source code and manuals
     what: String,
+    #[command(flatten)]
+    progress: ProgressArgs,
 }
 
 /// Runs `kscope fetch`.
 pub fn run(args: &FetchArgs) -> Result<()> {
+    args.progress.choose();
     let mut bar = Bar::new();
     if args.what == "texts" {
         return fetch_texts(&mut bar);
@@ -55,6 +59,7 @@ fn fetch_texts(bar: &mut Bar) -> Result<()> {
 /// A progress bar on standard error; hidden where that is not a terminal.
 struct Bar {
     bar: ProgressBar,
+    lines: Option<Lines>,
     /// Set when the program is asked to end.
     stop: Arc<AtomicBool>,
 }
@@ -71,26 +76,39 @@ impl Bar {
                 let _ = signal_hook::flag::register(signal, Arc::clone(&stop));
             }
         }
-        let bar = ProgressBar::new(0);
+        let bar = match progress::form() {
+            ProgressForm::Bar => ProgressBar::new(0),
+            ProgressForm::Json | ProgressForm::None => ProgressBar::hidden(),
+        };
+        let lines = (progress::form() == ProgressForm::Json).then(|| Lines::new("fetching"));
         if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes}") {
             bar.set_style(style);
         }
-        Self { bar, stop }
+        Self { bar, lines, stop }
     }
 
     fn finish(&self) {
         self.bar.finish_and_clear();
+        if let Some(lines) = &self.lines {
+            output::note_json(&lines.event("done", true.into()));
+        }
     }
 }
 
 impl Progress for Bar {
     fn step(&mut self, what: &str) {
         self.bar.set_message(what.to_owned());
+        if let Some(lines) = &mut self.lines {
+            lines.begin(what);
+        }
     }
 
     fn bytes(&mut self, done: u64, total: Option<u64>) {
         self.bar.set_length(total.unwrap_or(done).max(done));
         self.bar.set_position(done);
+        if let Some(line) = self.lines.as_mut().and_then(|lines| lines.bytes(done, total)) {
+            output::note_json(&line);
+        }
     }
 
     fn keep_going(&self) -> Result<()> {

@@ -143,7 +143,7 @@ impl ScreenArgs {
     /// Prints the summary of a session.
     pub fn print(&self, state: &State) -> Result<()> {
         if self.json {
-            output::json(&summary::json(state))
+            output::json("session", &summary::json(state))
         } else {
             output::line(&summary::text(state))
         }

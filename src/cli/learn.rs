@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::args::{ForceArg, ModelArgs};
 use super::output;
-use super::progress::ProgressLine;
+use super::progress::{ProgressArgs, ProgressLine};
 use super::values;
 use crate::learn::check::CheckRow;
 use crate::learn::data::Task;
@@ -27,6 +27,8 @@ use crate::{Error, Result, machine, numbers};
 pub struct LearnArgs {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    progress: ProgressArgs,
     /// The mask file to write
     #[arg(long, value_name = "FILE", required_unless_present = "estimate")]
     out: Option<PathBuf>,
@@ -138,6 +140,7 @@ pub(super) fn lengths(text: &str) -> std::result::Result<(usize, usize), String>
 
 /// Runs `kscope learn`.
 pub fn run(args: &LearnArgs) -> Result<()> {
+    args.progress.choose();
     if args.estimate {
         return print_estimate(args);
     }
@@ -190,7 +193,7 @@ pub fn run(args: &LearnArgs) -> Result<()> {
     files::save(out, &Contents::Mask(outcome.file.clone()), false)
         .map_err(|error| place.survives(&error))?;
     if args.json {
-        output::json(&report(args, &outcome))
+        output::json("learn", &report(args, &outcome))
     } else {
         output::line(&table(&out.display().to_string(), args.baked, &outcome))
     }
@@ -430,10 +433,13 @@ fn print_estimate(args: &LearnArgs) -> Result<()> {
     let all = CONTEXTS
         .map(|context| estimate(&config, Rates::ONE_80GB, context, rows, updates, args.pool));
     if args.json {
-        return output::json(&json!({
-            "model": "llama-3.1-8b", "kind": "estimate", "rates": Rates::ONE_80GB, "rows": rows, "updates": updates, "pool": args.pool,
-            "contexts": all,
-        }));
+        return output::json(
+            "learn estimate",
+            &json!({
+                "model": "llama-3.1-8b", "kind": "estimate", "rates": Rates::ONE_80GB, "rows": rows, "updates": updates, "pool": args.pool,
+                "contexts": all,
+            }),
+        );
     }
     let mut lines = vec![format!(
         "estimate, not measured: Llama-3.1-8B on one 80 GB GPU at an assumed {:.0} TFLOP/s ({:.0} in TF32, {:.0} in f32), {:.1} TB/s, and {:.0} GB/s from the host; {updates} updates of {rows} answer rows, pool of {}",

@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::CommandFactory;
-
-use super::{Cli, output};
+use super::{help, output};
 use crate::{Result, error};
 
 /// Arguments of `kscope man`.
@@ -20,12 +18,12 @@ pub fn run(args: &ManArgs) -> Result<()> {
     match &args.folder {
         Some(folder) => {
             std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;
-            clap_mangen::generate_to(Cli::command(), folder)
+            clap_mangen::generate_to(help::with_examples(), folder)
                 .map_err(|cause| error::io("writing pages to", folder, &cause))
         }
         None => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
+            clap_mangen::Man::new(help::with_examples())
                 .render(&mut page)
                 .expect("writing to memory does not fail");
             output::as_it_is(String::from_utf8_lossy(&page).trim_end())

@@ -13,6 +13,7 @@ pub mod compare;
 pub mod completions;
 pub mod eval;
 pub mod fetch;
+mod help;
 pub mod inspect;
 pub mod learn;
 pub mod man;

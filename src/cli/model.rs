@@ -63,26 +63,29 @@ fn show(args: &Show) -> Result<()> {
     let (at_dense, at_masked) = (dense.bytes_at(context).total(), spec.bytes_at(context).total());
     if args.json {
         let wavelengths = Rope::new(config)?.wavelengths();
-        return output::json(&json!({
-            "name": opened.name,
-            "fingerprint": fingerprint(&config.geometry()),
-            "parameters": config.parameters(),
-            "config": config,
-            "group": config.group(),
-            "kv_dtype": args.cache.kv_dtype.to_string(),
-            "kv_bytes_per_token": dense_token,
-            "kv_bytes_per_middle_token": match middle_token.fract() == 0.0 {
-                true => json!(middle_token as u64),
-                false => json!(middle_token),
-            },
-            "bytes_share": stored.bytes_share,
-            "k_bits_histogram": stored.k_bits_histogram,
-            "v_bits_histogram": stored.v_bits_histogram,
-            "context": context,
-            "kv_bytes_at_context": at_dense,
-            "kv_bytes_at_context_masked": at_masked,
-            "wavelengths": wavelengths,
-        }));
+        return output::json(
+            "model show",
+            &json!({
+                "name": opened.name,
+                "fingerprint": fingerprint(&config.geometry()),
+                "parameters": config.parameters(),
+                "config": config,
+                "group": config.group(),
+                "kv_dtype": args.cache.kv_dtype.to_string(),
+                "kv_bytes_per_token": dense_token,
+                "kv_bytes_per_middle_token": match middle_token.fract() == 0.0 {
+                    true => json!(middle_token as u64),
+                    false => json!(middle_token),
+                },
+                "bytes_share": stored.bytes_share,
+                "k_bits_histogram": stored.k_bits_histogram,
+                "v_bits_histogram": stored.v_bits_histogram,
+                "context": context,
+                "kv_bytes_at_context": at_dense,
+                "kv_bytes_at_context_masked": at_masked,
+                "wavelengths": wavelengths,
+            }),
+        );
     }
     choice.warn();
     let mut text = format!(
@@ -157,16 +160,19 @@ fn show_served(args: &Show) -> Result<()> {
     let dense = KvStore::dense(&model, args.cache.kv_dtype)?;
     let (token, at) = (dense.bytes(1), dense.bytes(context));
     if args.json {
-        return output::json(&json!({
-            "name": model.name,
-            "is_run": false,
-            "served": model,
-            "layers": model.layers_text(),
-            "kv_dtype": args.cache.kv_dtype.to_string(),
-            "kv_bytes_per_token": token,
-            "context": context,
-            "kv_bytes_at_context": at,
-        }));
+        return output::json(
+            "model show",
+            &json!({
+                "name": model.name,
+                "is_run": false,
+                "served": model,
+                "layers": model.layers_text(),
+                "kv_dtype": args.cache.kv_dtype.to_string(),
+                "kv_bytes_per_token": token,
+                "context": context,
+                "kv_bytes_at_context": at,
+            }),
+        );
     }
     output::line(&format!(
         "{} · {} · {} parameters\n{}\ncontext {} · weights {} ({})\n\

@@ -60,18 +60,43 @@ pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", message(text));
 }
 
-/// Prints a report: as a JSON object, or as the text that `text` makes of it.
+/// Writes one JSON object to standard error, as one line.
+pub fn note_json(value: &serde_json::Value) {
+    let _ = writeln!(std::io::stderr(), "{}", printable_json(&value.to_string()));
+}
+
+/// The version of all JSON outputs: it grows when a key changes its meaning, its unit or its place,
+/// or goes. New keys may come without that.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A JSON object that says what it is.
+#[derive(Debug, serde::Serialize)]
+struct Named<'a, T> {
+    schema: String,
+    schema_version: u32,
+    #[serde(flatten)]
+    value: &'a T,
+}
+
+/// Prints a report: as a JSON object of this schema, or as the text that `text` makes of it.
 pub fn report<T: serde::Serialize>(
+    schema: &str,
     as_json: bool,
     report: &T,
     text: impl FnOnce(&T) -> String,
 ) -> Result<()> {
-    if as_json { json(report) } else { line(&text(report)) }
+    if as_json { json(schema, report) } else { line(&text(report)) }
 }
 
-/// Prints one value as a JSON object.
-pub fn json<T: serde::Serialize>(value: &T) -> Result<()> {
-    let json = serde_json::to_string_pretty(value)
+/// Prints one value as a JSON object, after `schema`, its name, and `schema_version`.
+pub fn json<T: serde::Serialize>(schema: &str, value: &T) -> Result<()> {
+    let named = Named { schema: name_of(schema), schema_version: SCHEMA_VERSION, value };
+    let json = serde_json::to_string_pretty(&named)
         .map_err(|error| Error::run(format!("writing JSON: {error}")))?;
     as_it_is(&printable_json(&json))
+}
+
+/// The full name of a schema: `kscope.mask.show`.
+pub fn name_of(schema: &str) -> String {
+    format!("kscope.{}", schema.replace(' ', "."))
 }

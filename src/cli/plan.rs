@@ -141,7 +141,7 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     let request = args.request()?;
     let report = capacity::plan(&request)?;
     if args.json {
-        return output::json(&report);
+        return output::json("plan", &report);
     }
     if args.html {
         return output::line(&capacity::html(&report));

@@ -1,12 +1,13 @@
 //! The commands, and which function runs each.
 
+use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 
 use super::{
-    bench, compare, completions, eval, fetch, inspect, learn, man, mask, model, output, plan,
+    bench, compare, completions, eval, fetch, help, inspect, learn, man, mask, model, output, plan,
     replay, report, run, score, selftest, sweep,
 };
 use crate::printable::{Breaks, printable};
@@ -63,7 +64,7 @@ pub fn main() -> ExitCode {
     // A file that may not grow any further (`ulimit -f`) is then an error, not the end.
     #[cfg(unix)]
     let _ = signal_hook::flag::register(libc::SIGXFSZ, Default::default());
-    let done = match Cli::try_parse() {
+    let done = match parse(std::env::args_os()) {
         Ok(cli) => machine::check_thread_variable().and_then(|()| dispatch(&cli)),
         // Help and version are asked for; all else is wrong arguments.
         Err(asked) if !asked.use_stderr() => print(&asked),
@@ -76,6 +77,11 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+fn parse(arguments: impl Iterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
+    let matches = help::grouped().try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches)
 }
 
 /// Prints what was asked for instead of a command, in colours where the terminal has them.
@@ -94,7 +100,7 @@ fn refuse(error: clap::Error) -> ExitCode {
     let arguments = std::env::args_os();
     let shown = arguments
         .map(|argument| printable(&argument.to_string_lossy(), Breaks::Shown).into_owned());
-    let error = Cli::try_parse_from(shown).err().unwrap_or(error);
+    let error = parse(shown).err().unwrap_or(error);
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         // Standard error may be gone, which is no reason to panic.
         let _ = error.print();
@@ -153,7 +159,7 @@ mod tests {
 
     fn said(arguments: &[&str]) -> String {
         let all = std::iter::once("kscope").chain(arguments.iter().copied());
-        sentence(&Cli::try_parse_from(all).expect_err("wrong arguments").render().to_string())
+        sentence(&parse(all).expect_err("wrong arguments").render().to_string())
     }
 
     #[test]

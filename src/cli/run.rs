@@ -153,7 +153,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
 
     let report = report(args, &session, choice.warnings(), &spec, &dense)?;
     if args.json {
-        output::json(&report)
+        output::json("run", &report)
     } else {
         output::note(&figures(&report));
         Ok(())

@@ -96,7 +96,7 @@ pub(super) fn run(args: &BenchAttentionArgs) -> Result<()> {
         level: args.simd.unwrap_or_else(SimdLevel::best),
     };
     let report = attention::run(&options, output::note)?;
-    output::report(args.json, &report, table)
+    output::report("bench attention", args.json, &report, table)
 }
 
 fn table(report: &AttentionReport) -> String {

@@ -83,7 +83,7 @@ pub(super) fn run(args: &BenchDecodeArgs) -> Result<()> {
         batch: args.batch,
     };
     let report = decode::run(&model, &options, output::note)?;
-    output::report(args.json, &report, table)
+    output::report("bench decode", args.json, &report, table)
 }
 
 fn table(report: &decode::DecodeReport) -> String {

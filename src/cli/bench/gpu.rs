@@ -21,7 +21,7 @@ pub(super) fn model(name: &str, json: bool) -> Result<()> {
     let gpu = known
         .ok_or_else(|| Error::input(format!("--gpu {name}: the known GPUs are {}", names())))?;
     let report = gpu_forecast::report(gpu)?;
-    output::report(json, &report, text)
+    output::report("bench gpu forecast", json, &report, text)
 }
 
 fn text(report: &ForecastReport) -> String {
@@ -107,7 +107,7 @@ pub(super) fn measure(ordinal: usize, [batches, tokens]: [&[usize]; 2], json: bo
     let gpu = crate::attention::cuda::Gpu::open(ordinal)?;
     let report = gpu_attention::run(&gpu, &settings, output::note)?;
     if json {
-        return output::json(&report);
+        return output::json("bench gpu", &report);
     }
     let mut text =
         format!("{}: copies {:.0} GB/s (read and written)", report.gpu, report.copy_gbps);

@@ -57,7 +57,7 @@ pub(super) fn run(args: &BenchLearnArgs) -> Result<()> {
             variants::VariantOptions { haystack, others, lengths, pool, settings, check_prompts };
         let report = variants::run(&model, &options, &mut |what| bar.say(what.to_owned()))?;
         bar.finish();
-        return output::report(args.json, &report, table);
+        return output::report("bench learn", args.json, &report, table);
     }
     let options = learn::LearnBenchOptions {
         haystack,
@@ -67,7 +67,7 @@ pub(super) fn run(args: &BenchLearnArgs) -> Result<()> {
     };
     let report = learn::run(&model, &options, |index| bar.count(index, args.samples))?;
     bar.finish();
-    output::report(args.json, &report, cost)
+    output::report("bench learn cost", args.json, &report, cost)
 }
 
 fn cost(report: &learn::LearnBenchReport) -> String {

@@ -33,7 +33,7 @@ pub(super) fn run(args: &BenchTuiArgs) -> Result<()> {
     };
     let report = tui::run(&options, output::note)?;
     if args.json {
-        return output::json(&report);
+        return output::json("bench tui", &report);
     }
     output::line(&format!(
         "{} · first frame {:.0} ms · key to frame p50 {:.1}, p99 {:.1} ms over {} keys · idle {:.1} % of a core · \

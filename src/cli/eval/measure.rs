@@ -8,7 +8,7 @@ use super::tables::{PrintArgs, print};
 use crate::cache::CacheSpec;
 use crate::cli::args::{CacheArgs, ModelArgs, short_names, stem};
 use crate::cli::output;
-use crate::cli::progress::ProgressLine;
+use crate::cli::progress::{ProgressArgs, ProgressLine};
 use crate::cli::values::{self, DtypeOf};
 use crate::element::Dtype;
 use crate::error::shortened;
@@ -32,6 +32,8 @@ use crate::{Error, Result, input_file};
 pub struct MeasureArgs {
     #[command(flatten)]
     pub(super) model: ModelArgs,
+    #[command(flatten)]
+    progress: ProgressArgs,
     /// Masks or plans from files; may be given several times
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(super) mask: Vec<String>,
@@ -103,6 +105,7 @@ pub struct MeasureArgs {
 
 /// Runs `kscope eval`.
 pub fn run(args: &MeasureArgs) -> Result<()> {
+    args.progress.choose();
     let args = args.checked()?;
     let began = Instant::now();
     let model = args.model.load()?;

@@ -20,5 +20,8 @@ pub struct EvalScoreArgs {
 /// Runs `kscope eval score`: one JSON object.
 pub fn run(args: &EvalScoreArgs) -> Result<()> {
     let text = input_file::read_text(&args.file, input_file::DATA)?;
-    output::json(&Scored::of_lines(args.metric, &args.file.display().to_string(), &text)?)
+    output::json(
+        "eval score",
+        &Scored::of_lines(args.metric, &args.file.display().to_string(), &text)?,
+    )
 }

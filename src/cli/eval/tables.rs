@@ -36,7 +36,7 @@ pub fn print(
     masks: &[PathBuf],
 ) -> Result<()> {
     if args.json {
-        return output::json(figures);
+        return output::json("eval", figures);
     }
     if figures.rows.len() < 2 {
         // A part may have nothing to do, or only importance to measure.

@@ -207,7 +207,9 @@ fn save(
         widths: WidthStatistics::of(&file.plan, chunk),
         predicted_damage: predicted,
     };
-    output::report(args.json, &report, |report| text(report, &file, args.kv_dtype.name()))
+    output::report("mask allocate", args.json, &report, |report| {
+        text(report, &file, args.kv_dtype.name())
+    })
 }
 
 fn text(report: &Report, file: &MaskFile, element: &str) -> String {

@@ -72,7 +72,7 @@ pub(super) fn run(args: &BakeArgs) -> Result<()> {
         made_for: given.window,
         baked,
     };
-    output::report(args.json, &report, text)
+    output::report("mask bake", args.json, &report, text)
 }
 
 /// What there is to load: parts of a split model have names of their own.

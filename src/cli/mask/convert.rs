@@ -108,7 +108,7 @@ impl Report {
 
     fn print(&self, json: bool) -> Result<()> {
         if json {
-            return output::json(self);
+            return output::json("mask convert", self);
         }
         let kept = self
             .kept_ratio

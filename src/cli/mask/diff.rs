@@ -54,7 +54,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<()> {
         widths: &widths,
         are_masks: a.plan.is_mask() && b.plan.is_mask(),
     };
-    output::report(args.json, &report, text)
+    output::report("mask diff", args.json, &report, text)
 }
 
 fn text(report: &Report<'_>) -> String {

@@ -432,7 +432,7 @@ fn print(args: &MakeArgs, file: &MaskFile, settings: MakeSettings) -> Result<()>
         statistics: Statistics::of(file.mask(), &setting),
     };
     if args.json {
-        return output::json(&report);
+        return output::json("mask make", &report);
     }
     let stats = &report.statistics;
     let model = if report.model.is_empty() {

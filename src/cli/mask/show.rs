@@ -75,22 +75,25 @@ pub(super) fn run(args: &ShowArgs) -> Result<()> {
     let widths = WidthStatistics::of(&plan, chunk);
     let alignment_cost = target_sparsity.map(|sparsity| alignment_cost(plan.mask(), sparsity));
     if args.json {
-        return output::json(&Report {
-            file: args.file.display().to_string(),
-            statistics: &statistics,
-            widths: &widths,
-            context: args.ctx,
-            kv_dtype: args.kv_dtype.name(),
-            window: origin.window,
-            align: origin.align,
-            target_sparsity,
-            alignment_cost,
-            holds_importance: importance.is_some(),
-            holds_sensitivity: sensitivity.is_some(),
-            model: &origin.model,
-            model_fingerprint: &origin.fingerprint,
-            recipe: &origin.recipe,
-        });
+        return output::json(
+            "mask show",
+            &Report {
+                file: args.file.display().to_string(),
+                statistics: &statistics,
+                widths: &widths,
+                context: args.ctx,
+                kv_dtype: args.kv_dtype.name(),
+                window: origin.window,
+                align: origin.align,
+                target_sparsity,
+                alignment_cost,
+                holds_importance: importance.is_some(),
+                holds_sensitivity: sensitivity.is_some(),
+                model: &origin.model,
+                model_fingerprint: &origin.fingerprint,
+                recipe: &origin.recipe,
+            },
+        );
     }
     let width = width();
     let mut pen = Pen::new(Ink::of_stdout(args.color, args.ascii));

@@ -53,7 +53,7 @@ pub(super) fn run(args: &ValidateArgs) -> Result<()> {
         warnings: binding.warnings,
     };
     if args.json {
-        return output::json(&report);
+        return output::json("mask validate", &report);
     }
     let how = if report.bound { "bound to it by fingerprint" } else { "by shape alone" };
     output::line(&format!("{} fits {} ({how})", report.file, report.model))?;

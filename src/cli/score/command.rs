@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use super::sensitivity::SensitivityArgs;
 use super::{importance, sensitivity};
 use crate::cli::args::{ForceArg, ModelArgs};
+use crate::cli::progress::ProgressArgs;
 use crate::cli::values;
 use crate::learn::sensitivity::SENSITIVITY;
 use crate::mask::{Needs, Rule};
@@ -17,6 +18,8 @@ use crate::{Error, Result};
 pub struct ScoreArgs {
     #[command(flatten)]
     pub(super) model: ModelArgs,
+    #[command(flatten)]
+    progress: ProgressArgs,
     /// How channels are scored
     #[arg(long, value_parser = scoring())]
     rule: Scoring,
@@ -73,6 +76,7 @@ fn scoring() -> impl TypedValueParser<Value = Scoring> {
 
 /// Runs `kscope score`.
 pub fn run(args: &ScoreArgs) -> Result<()> {
+    args.progress.choose();
     args.force.check(&args.out)?;
     match args.rule {
         Scoring::Importance(_) if args.sensitivity.is_given() => Err(Error::input(

@@ -81,9 +81,10 @@ pub(super) fn run(args: &ScoreArgs, rule: Rule) -> Result<()> {
     files::save(&args.out, &Contents::Importance(ImportanceFile { importance, origin }), true)?;
     let out = args.out.display().to_string();
     match args.json {
-        true => {
-            output::json(&json!({ "rule": rule, "tokens": tokens, "shape": shape, "out": out }))
-        }
+        true => output::json(
+            "score importance",
+            &json!({ "rule": rule, "tokens": tokens, "shape": shape, "out": out }),
+        ),
         false => output::line(&format!("{rule} importance of {model} {shape} is in {out}")),
     }
 }

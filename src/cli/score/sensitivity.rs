@@ -121,15 +121,18 @@ pub(super) fn run(args: &ScoreArgs) -> Result<()> {
     files::save(&args.out, &Contents::Sensitivity(file), true)?;
     let out = args.out.display().to_string();
     match args.json {
-        true => output::json(&json!({
-            "rule": "sensitivity",
-            "shape": shape,
-            "text_rows": text_rows,
-            "recall_rows": recall_rows,
-            "costliest_1_percent_at_4_bits": costliest,
-            "seconds": seconds,
-            "out": out,
-        })),
+        true => output::json(
+            "score sensitivity",
+            &json!({
+                "rule": "sensitivity",
+                "shape": shape,
+                "text_rows": text_rows,
+                "recall_rows": recall_rows,
+                "costliest_1_percent_at_4_bits": costliest,
+                "seconds": seconds,
+                "out": out,
+            }),
+        ),
         false => output::line(&format!(
             "sensitivity of {} {shape} is in {out}, measured in {seconds:.0} s: 1 % of the K channels have {} of the damage at 4 bits",
             model.name,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{prompt, texts};
 use crate::cache::CacheSpec;
 use crate::cli::args::{CacheArgs, ModelArgs, SessionArgs, short_names};
+use crate::cli::progress::ProgressArgs;
 use crate::cli::values;
 use crate::mask::files::{self, Contents, Split};
 use crate::mask::select::Options;
@@ -16,6 +17,8 @@ use crate::{Error, Result, numbers};
 /// Arguments of `kscope sweep`.
 #[derive(Debug, clap::Args)]
 pub struct SweepArgs {
+    #[command(flatten)]
+    progress: ProgressArgs,
     #[command(flatten)]
     pub(super) session: SessionArgs,
     /// Importance file, or a mask file that holds importance: its masks are measured
@@ -50,6 +53,7 @@ pub(super) struct SweepPoint {
 
 /// Runs `kscope sweep`.
 pub fn run(args: &SweepArgs) -> Result<()> {
+    args.progress.choose();
     if args.importance.is_none() && !args.session.cache.is_given() {
         return Err(Error::input(
             "sweep needs something to measure: give it --plan NAME|FILE, once or more, or --importance FILE",

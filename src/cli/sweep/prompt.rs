@@ -98,7 +98,7 @@ pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[SweepPoint]) -
         dense: Dense { tpot_ms: median_ms(reference.step_times()), kv_bytes: reference.kv_bytes() },
         rows,
     };
-    output::report(args.json, &report, table)
+    output::report("sweep prompt", args.json, &report, table)
 }
 
 fn table(report: &Report) -> String {

@@ -245,7 +245,9 @@ pub(super) fn run(args: &SweepArgs, model: &Arc<Model>, points: &[SweepPoint]) -
     let report = report(args, (model, &plan), points, &losses, against);
     match args.texts.markdown {
         true => output::line(&table(&report, &Style::MARKDOWN)),
-        false => output::report(args.json, &report, |report| table(report, &Style::PLAIN)),
+        false => {
+            output::report("sweep texts", args.json, &report, |report| table(report, &Style::PLAIN))
+        }
     }
 }
 

@@ -36,6 +36,10 @@ pub enum EngineOrder {
     Time,
     /// Rewind to this many generated tokens.
     Rewind(usize),
+    /// Go on with another turn of the conversation.
+    Ask(Box<Ask>),
+    /// Stop reading the turn with this number; nothing of it stays.
+    StopAsk(u64),
     /// Report what one step lost. Replaces a question that is still waiting.
     Explain(Asked),
     /// End the thread.
@@ -75,6 +79,15 @@ pub struct Start {
     pub sampling: Sampling,
     /// Most tokens to generate.
     pub max_new: usize,
+}
+
+/// Another turn of the conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// Number of the turn, from 1; a later one has a larger number.
+    pub number: u64,
+    /// The message.
+    pub text: String,
 }
 
 /// What to send to the model.

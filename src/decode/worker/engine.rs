@@ -63,6 +63,7 @@ impl Engine {
             EngineOrder::Watch { layer, head } => self.mailbox.watch(layer, head),
             EngineOrder::Retune(retune) => self.mailbox.put_retune(retune),
             EngineOrder::Explain(asked) => self.mailbox.put_asked(asked),
+            EngineOrder::StopAsk(number) => self.mailbox.stop_turn(number),
             command => return self.queue(command),
         }
         let _ = self.orders.try_send(Queued::Look);

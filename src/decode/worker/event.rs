@@ -45,6 +45,8 @@ pub enum Event {
     Prefill(f32),
     /// The prompt is in the cache and the first token is chosen.
     Started(Box<Started>),
+    /// Another turn of the conversation is in the cache, and the first token of its answer comes.
+    Turn(Box<Turn>),
     /// Importance by the training-free rules, gathered over the prompt.
     Rules(Box<Rules>),
     /// One more generated token.
@@ -218,6 +220,21 @@ pub struct Started {
     pub ttft_ms: f64,
 }
 
+/// Another turn of the conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Tokens generated before it, in all answers; the first token of its answer is the next.
+    pub from: usize,
+    /// The message.
+    pub text: String,
+    /// Tokens that were read for it on the pruned side.
+    pub tokens: usize,
+    /// Time to read it on all sides, in milliseconds.
+    pub ms: f64,
+    /// Why the whole conversation was read again, where it was.
+    pub again: Option<String>,
+}
+
 /// Importance by the rules that need a text, gathered over the prompt, row-major.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rules {
@@ -279,6 +296,8 @@ pub enum Wish {
     Time,
     /// The question what a step lost.
     Explain,
+    /// Another turn of the conversation.
+    Ask,
 }
 
 /// One step on both sides. After one side has ended the other one continues alone.

@@ -16,6 +16,7 @@ struct Mail {
     watched: (usize, usize),
     retune: Option<Box<Retune>>,
     asked: Option<Asked>,
+    stopped_turn: u64,
 }
 
 impl Mailbox {
@@ -42,6 +43,16 @@ impl Mailbox {
     /// Takes the waiting change of the mask.
     pub fn take_retune(&self) -> Option<Box<Retune>> {
         self.with(|mail| mail.retune.take())
+    }
+
+    /// Stops the turns up to this number.
+    pub fn stop_turn(&self, number: u64) {
+        self.with(|mail| mail.stopped_turn = mail.stopped_turn.max(number));
+    }
+
+    /// Whether this turn is to stop.
+    pub fn is_stopped(&self, number: u64) -> bool {
+        self.with(|mail| mail.stopped_turn >= number)
     }
 
     /// Puts in a question about a step.

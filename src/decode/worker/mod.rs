@@ -18,7 +18,7 @@ mod thread;
 mod widths;
 
 pub use crate::decode::lost::Asked;
-pub use command::{EngineOrder, Prompt, Retune, Start, Trial};
+pub use command::{Ask, EngineOrder, Prompt, Retune, Start, Trial};
 pub use engine::Engine;
 pub use event::{Envelope, Event};
 pub use run::prompt_tokens;

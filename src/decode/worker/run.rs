@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::command::{Prompt, Start};
-use super::event::{Event, Rules, Started};
+use super::command::{Ask, Prompt, Start};
+use super::event::{Event, Rules, Started, Turn};
+use super::mailbox::Mailbox;
 use super::measurements::Measurements;
 use super::outbox::{Outbox, milliseconds};
 use super::setup::Setup;
-use super::sides::{Both, RunSides, Solo};
+use super::sides::{Both, Followed, RunSides, Solo};
 use super::statistics::{Watcher, memory};
 use crate::cache::CacheSpec;
 use crate::decode::session::Request;
@@ -15,6 +16,7 @@ use crate::decode::squares::Squares;
 use crate::mask::{Needs, Rule};
 use crate::model::Model;
 use crate::model::decoder::PrefillHooks;
+use crate::model::tokenizer::Conversation;
 use crate::{Error, Result, machine};
 
 /// A run: a prompt and the decode after it.
@@ -27,6 +29,8 @@ pub struct Run {
     pub measurements: Measurements,
     /// Steps still to make; `None` runs on.
     pub steps_left: Option<u32>,
+    /// The conversation as each side has it, dense first; `None` without a tokenizer.
+    talks: Option<[Conversation; 2]>,
     heads: usize,
 }
 
@@ -44,7 +48,7 @@ impl Run {
         let config = model.config();
         let [dense, pruned] = specs;
         let began = std::time::Instant::now();
-        let (prompt, tokens) = encode(model, start.prompt.clone())?;
+        let (prompt, tokens, talk) = encode(model, start.prompt.clone())?;
         let prompt_tokens = tokens.len();
         let reach = prompt_tokens.saturating_add(start.max_new).min(setup.context);
         let (name, specs) = if setup.solo {
@@ -103,6 +107,7 @@ impl Run {
             watcher: Watcher::new(config),
             measurements: Measurements::default(),
             steps_left: None,
+            talks: talk.map(|talk| [talk.clone(), talk]),
             heads: config.heads,
         };
         run.measurements.want_now(revision);
@@ -110,6 +115,51 @@ impl Run {
         events.into_iter().for_each(|event| outbox.state(event));
         run.tell_end(outbox);
         Ok(run)
+    }
+
+    /// Reads another turn of the conversation and reports it with the first token of its answer.
+    /// After an error nothing has changed.
+    pub fn ask(&mut self, ask: &Ask, mailbox: &Mailbox, outbox: &mut Outbox) -> Result<()> {
+        let Some(talks) = &self.talks else {
+            return Err(Error::input("the model has no tokenizer, so no text can follow"));
+        };
+        let began = std::time::Instant::now();
+        let from = self.sides.generated();
+        let is_wanted = outbox.wanted();
+        let keep_going = || match mailbox.is_stopped(ask.number) {
+            true => Err(Error::Cancelled),
+            false => is_wanted(),
+        };
+        let hooks = PrefillHooks {
+            chunk: PrefillHooks::CHUNK,
+            progress: &mut |share| {
+                outbox.statistic(Event::Prefill(share));
+                keep_going()
+            },
+            keep_going: &keep_going,
+            observe: &mut |_| (),
+        };
+        let Followed { talks, read, again, events } = self.sides.follow(talks, &ask.text, hooks)?;
+        (self.talks, self.steps_left) = (Some(talks), None);
+        outbox.state(Event::Turn(Box::new(Turn {
+            from,
+            text: ask.text.clone(),
+            tokens: read,
+            ms: milliseconds(began.elapsed()),
+            again,
+        })));
+        events.into_iter().for_each(|event| outbox.state(event));
+        self.tell_end(outbox);
+        Ok(())
+    }
+
+    /// Reports what the run is doing, after a turn that was refused.
+    pub fn tell_state(&self, outbox: &mut Outbox) {
+        match (self.sides.finish(), self.steps_left) {
+            (Some(finish), _) => outbox.state(Event::Finished(finish)),
+            (None, Some(0)) => outbox.state(Event::Paused),
+            (None, _) => outbox.state(Event::Resumed),
+        }
     }
 
     /// Whether decode steps are to be made.
@@ -172,25 +222,30 @@ impl Run {
 /// # Errors
 /// A model without a tokenizer, and what the tokenizer or its template refuses.
 pub fn prompt_tokens(model: &Model, prompt: Prompt) -> Result<usize> {
-    encode(model, prompt).map(|(_, tokens)| tokens.len())
+    encode(model, prompt).map(|(_, tokens, _)| tokens.len())
 }
 
-fn encode(model: &Model, prompt: Prompt) -> Result<(String, Vec<u32>)> {
-    match (prompt, &model.tokenizer) {
-        (Prompt::Text { text, raw }, Some(tokenizer)) => {
-            let tokens =
-                if raw { tokenizer.encode(&text)? } else { tokenizer.encode_chat(&text)? };
-            Ok((text, tokens))
+/// A prompt's text and tokens, and the conversation that goes on from it.
+fn encode(model: &Model, prompt: Prompt) -> Result<(String, Vec<u32>, Option<Conversation>)> {
+    let Some(tokenizer) = &model.tokenizer else {
+        return match prompt {
+            Prompt::Tokens(tokens) => Ok((String::new(), tokens, None)),
+            Prompt::Text { .. } | Prompt::Facts { .. } => Err(Error::input(format!(
+                "{} has no tokenizer: give the prompt with --token-ids",
+                model.name
+            ))),
+        };
+    };
+    let plain = || Some(Conversation::plain(tokenizer));
+    match prompt {
+        Prompt::Text { text, raw: false } => {
+            let (talk, tokens) = Conversation::chat(tokenizer, &text)?;
+            Ok((text, tokens, Some(talk)))
         }
-        (Prompt::Facts { text }, Some(tokenizer)) => {
+        Prompt::Text { text, raw: true } | Prompt::Facts { text } => {
             let tokens = tokenizer.encode(&text)?;
-            Ok((text, tokens))
+            Ok((text, tokens, plain()))
         }
-        (Prompt::Text { .. } | Prompt::Facts { .. }, None) => Err(Error::input(format!(
-            "{} has no tokenizer: give the prompt with --token-ids",
-            model.name
-        ))),
-        (Prompt::Tokens(tokens), Some(tokenizer)) => Ok((tokenizer.decode(&tokens)?, tokens)),
-        (Prompt::Tokens(tokens), None) => Ok((String::new(), tokens)),
+        Prompt::Tokens(tokens) => Ok((tokenizer.decode(&tokens)?, tokens, plain())),
     }
 }

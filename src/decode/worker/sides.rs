@@ -5,21 +5,36 @@ use std::sync::Arc;
 
 use super::event::{Event, Likely, Pair, StepMs, Token, Voice};
 use super::outbox::milliseconds;
-use crate::Result;
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::decode::comparison::{self, Comparison, Mode, Side, Sides};
 use crate::decode::divergence::top;
+use crate::decode::follow;
+use crate::decode::lost::{Asked, Lost, lost};
 use crate::decode::replay::{DenseStep, Recent};
 use crate::decode::sampler::logprob;
 use crate::decode::session::{Finish, NewToken, Request, Session};
 use crate::model::Model;
 use crate::model::decoder::{PrefillHooks, StepObserver, StepTimes};
-use crate::model::tokenizer::Detokenizer;
+use crate::model::tokenizer::{Conversation, Detokenizer, NextTurn};
+use crate::numbers::count;
+use crate::{Error, Result};
 
 /// Number of likeliest tokens reported per side.
 const LIKELIEST: usize = 5;
 /// Number of dense steps that masks are measured over.
 pub const STRETCH: usize = 64;
+
+/// A turn that was read.
+pub struct Followed {
+    /// The conversation with it, as each side has it.
+    pub talks: [Conversation; 2],
+    /// Tokens that the pruned side read.
+    pub read: usize,
+    /// Why the whole conversation was read again, where it was.
+    pub again: Option<String>,
+    /// The events of the answer's first token.
+    pub events: Vec<Event>,
+}
 
 /// The sides of a run.
 pub enum RunSides {
@@ -46,11 +61,24 @@ impl RunSides {
         }
     }
 
-    /// Number of tokens generated so far.
+    /// Number of tokens generated so far, in all answers.
     pub fn generated(&self) -> usize {
         match self {
-            Self::Solo(solo) => solo.session.sequences()[0].generated().len(),
-            Self::Pair(both) => both.generated(),
+            Self::Solo(solo) => solo.earlier + solo.session.sequences()[0].generated().len(),
+            Self::Pair(both) => both.told(),
+        }
+    }
+
+    /// Reads another turn of the conversation. After an error nothing has changed.
+    pub fn follow(
+        &mut self,
+        talks: &[Conversation; 2],
+        text: &str,
+        hooks: PrefillHooks<'_>,
+    ) -> Result<Followed> {
+        match self {
+            Self::Solo(solo) => solo.follow(&talks[1], text, hooks),
+            Self::Pair(both) => both.follow(talks, text, hooks),
         }
     }
 
@@ -92,6 +120,8 @@ pub struct Solo {
     session: Session,
     stream: Option<Detokenizer>,
     parts: StepTimes,
+    /// Tokens of the answers before this one.
+    earlier: usize,
 }
 
 impl Solo {
@@ -104,9 +134,28 @@ impl Solo {
     ) -> Result<(Self, Vec<Event>)> {
         let stream = model.tokenizer.clone().map(Detokenizer::new);
         let (session, first) = Session::start(model, spec, request, false, hooks)?;
-        let mut solo = Self { session, stream, parts: StepTimes::default() };
+        let mut solo = Self { session, stream, parts: StepTimes::default(), earlier: 0 };
         let events = first.iter().map(|token| solo.token(token, None)).collect();
         Ok((solo, events))
+    }
+
+    fn follow(
+        &mut self,
+        talk: &Conversation,
+        text: &str,
+        hooks: PrefillHooks<'_>,
+    ) -> Result<Followed> {
+        let sequence = &self.session.sequences()[0];
+        let before = &sequence.tokens[..sequence.prompt_len];
+        let (talk, turn) = talk.next(before, sequence.spoken(), text)?;
+        let (said, cached) = (sequence.generated().len(), sequence.cache.tokens());
+        let first = self.session.follow(&turn, hooks)?;
+        self.earlier += said;
+        self.stream = self.session.model().tokenizer.clone().map(Detokenizer::new);
+        let all = self.session.sequences()[0].prompt_len;
+        let read = if turn.again.is_some() { all } else { all - cached };
+        let events = vec![self.token(&first, None)];
+        Ok(Followed { talks: [talk.clone(), talk], read, again: turn.again, events })
     }
 
     fn step(&mut self, observe: &mut StepObserver<'_>) -> Result<Vec<Event>> {
@@ -130,7 +179,7 @@ impl Solo {
         let sequence = &self.session.sequences()[0];
         let is_end = self.session.model().config().eos.contains(&token.id);
         Event::Token(Box::new(Token {
-            n: sequence.generated().len(),
+            n: self.earlier + sequence.generated().len(),
             id: token.id,
             text: push(&mut self.stream, token.id, is_end),
             logprob: token.logprob,
@@ -151,6 +200,8 @@ pub struct Both {
     context: usize,
     ignore_end: bool,
     finish: Option<Finish>,
+    /// Tokens of the answers before this one.
+    earlier: usize,
     streams: [Option<Detokenizer>; 2],
     texts: HashMap<u32, String>,
 }
@@ -182,6 +233,7 @@ impl Both {
             context,
             ignore_end,
             finish: None,
+            earlier: 0,
             streams: [None, None],
             texts: HashMap::new(),
         };
@@ -191,10 +243,70 @@ impl Both {
         Ok((both, events))
     }
 
-    /// Tokens generated so far, on the side that has more.
-    pub fn generated(&self) -> usize {
+    /// Tokens generated so far in all answers, as events count them.
+    pub fn told(&self) -> usize {
+        self.earlier + self.generated()
+    }
+
+    /// Tokens of this answer so far, on the side that has more.
+    fn generated(&self) -> usize {
         let Comparison { a, b, .. } = &self.comparison;
         a.generated[0].len().max(b.generated[0].len())
+    }
+
+    /// Each side reads the turn through its own cache, after its own answer. If the template rewrites
+    /// what one side has, both are read again, so that they stay comparable.
+    fn follow(
+        &mut self,
+        talks: &[Conversation; 2],
+        text: &str,
+        hooks: PrefillHooks<'_>,
+    ) -> Result<Followed> {
+        let Comparison { a, b, .. } = &self.comparison;
+        // B may have got A's text since its last turn.
+        let of_b = if a.prompts == b.prompts { &talks[0] } else { &talks[1] };
+        let ended = self.ended();
+        let next = |side: &Side, talk: &Conversation, ended: bool| {
+            let said = &side.generated[0][..side.generated[0].len() - usize::from(ended)];
+            let (talk, turn) = talk.next(&side.prompts[0], said, text)?;
+            let history = follow::history(&side.prompts[0], said, &turn);
+            Ok::<_, Error>((talk, turn, history))
+        };
+        let (talk_a, turn_a, history_a) = next(a, &talks[0], ended[0])?;
+        let (talk_b, NextTurn { again, .. }, history_b) = next(b, of_b, ended[1])?;
+        let again = turn_a.again.or(again);
+        let longest = history_a.len().max(history_b.len());
+        follow::check_room(longest, self.max_new, self.context)?;
+        follow::check_memory(
+            self.comparison.model(),
+            [&a.caches[0], &b.caches[0]],
+            longest,
+            self.max_new,
+            self.context,
+        )?;
+        let cached = if again.is_some() { 0 } else { b.caches[0].tokens() };
+        let (read, said) = (history_b.len() - cached, self.generated());
+        self.comparison.follow([history_a, history_b], again.is_some(), hooks)?;
+        self.earlier += said;
+        self.recent = Recent::new(STRETCH);
+        self.restream(0);
+        self.settle();
+        let events = self.tell(Sides::Both, true);
+        Ok(Followed { talks: [talk_a, talk_b], read, again, events })
+    }
+
+    /// What a step of this answer lost.
+    pub fn lost(&self, asked: Asked) -> Result<Lost> {
+        if asked.n <= self.earlier {
+            return Err(earlier_turn(asked.n));
+        }
+        if self.earlier > 0 && asked.n == self.earlier + 1 {
+            return Err(Error::input(
+                "the pass over the turn gave the first token of this answer: no single step did",
+            ));
+        }
+        let here = Asked { n: asked.n - self.earlier, ..asked };
+        Ok(Lost { asked, ..lost(&self.comparison, here)? })
     }
 
     fn step(&mut self, observe: &mut StepObserver<'_>) -> Result<Vec<Event>> {
@@ -232,7 +344,8 @@ impl Both {
     }
 
     fn settle(&mut self) {
-        let (n, prompt) = (self.generated(), self.comparison.prompts()[0].len());
+        let Comparison { a, b, .. } = &self.comparison;
+        let (n, prompt) = (self.generated(), a.prompts[0].len().max(b.prompts[0].len()));
         self.finish = if self.ended() == [true, true] {
             Some(Finish::EndToken)
         } else if n >= self.max_new {
@@ -246,15 +359,17 @@ impl Both {
 
     /// The events of the last step.
     fn tell(&mut self, sides: Sides, is_first: bool) -> Vec<Event> {
-        let (n, vocab) = (self.generated(), self.comparison.model().config().vocab);
+        let (n, vocab) = (self.told(), self.comparison.model().config().vocab);
         let a = (sides != Sides::B).then(|| self.voice(0, is_first));
         let b = (sides != Sides::A).then(|| self.voice(1, is_first));
-        let divergence =
-            if is_first { None } else { self.comparison.steps[0].last().copied().flatten() };
+        let divergence = match is_first {
+            true => self.comparison.first,
+            false => self.comparison.steps[0].last().copied().flatten(),
+        };
         let side = &self.comparison.b;
         let token = b.as_ref().map(|voice| {
             Event::Token(Box::new(Token {
-                n: side.generated[0].len(),
+                n: self.earlier + side.generated[0].len(),
                 id: voice.id,
                 text: voice.text.clone(),
                 logprob: logprob(side.logits(0, vocab), voice.id),
@@ -303,8 +418,12 @@ impl Both {
         Ok(())
     }
 
-    /// Rewinds to this many generated tokens.
-    pub fn rewind(&mut self, generated: usize) -> Result<()> {
+    /// Rewinds to this many generated tokens of all answers, within this answer.
+    pub fn rewind(&mut self, told: usize) -> Result<()> {
+        if self.earlier > 0 && told <= self.earlier {
+            return Err(earlier_turn(told));
+        }
+        let generated = told - self.earlier;
         let before = self.comparison.a.generated[0].len();
         self.comparison.rewind(generated)?;
         self.recent.forget(before - self.comparison.a.generated[0].len());
@@ -323,6 +442,13 @@ impl Both {
             self.streams[index] = stream;
         }
     }
+}
+
+fn earlier_turn(n: usize) -> Error {
+    Error::input(format!(
+        "token {} belongs to an earlier turn, which stands: r begins the conversation again",
+        count(n)
+    ))
 }
 
 /// Text that this token completes; an end token is no text.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use super::command::{EngineOrder, Queued, Retune, Trial};
+use super::command::{Ask, EngineOrder, Queued, Retune, Trial};
 use super::event::{Event, Retuned, Wish};
 use super::mailbox::Mailbox;
 use super::outbox::{Outbox, milliseconds};
@@ -12,7 +12,6 @@ use super::run::Run;
 use super::setup::{Loader, Setup};
 use crate::cache::CacheSpec;
 use crate::decode::comparison::Mode;
-use crate::decode::lost::lost;
 use crate::{Error, Result};
 
 /// Loads, then runs commands until it is told to stop.
@@ -58,6 +57,7 @@ pub fn serve(loader: Loader, inbox: &Receiver<Queued>, mailbox: &Mailbox, outbox
         };
         match order {
             Queued::Do(EngineOrder::Shutdown) => return,
+            Queued::Do(EngineOrder::Ask(ask)) => desk.ask(&ask, mailbox, outbox),
             Queued::Do(command) => desk.obey(command, outbox),
             Queued::Look => desk.look(mailbox, outbox),
         }
@@ -106,7 +106,7 @@ impl Desk {
             match run
                 .sides
                 .as_pair()
-                .map_or_else(|| Err(Error::input(SOLO)), |both| lost(&both.comparison, asked))
+                .map_or_else(|| Err(Error::input(SOLO)), |both| both.lost(asked))
             {
                 Ok(lost) => outbox.state(Event::Lost(Box::new(lost))),
                 Err(error) => outbox.state(refused(Wish::Explain, &error)),
@@ -119,6 +119,27 @@ impl Desk {
         let Some(run) = self.run.as_mut().filter(|run| !run.is_running()) else { return };
         run.watcher.watch(mailbox.watched(self.pruned.shape()));
         run.tell_head(outbox);
+    }
+
+    /// Reads another turn; where it cannot be, what there was goes on.
+    fn ask(&mut self, ask: &Ask, mailbox: &Mailbox, outbox: &mut Outbox) {
+        let Some(run) = &mut self.run else {
+            let error = Error::input("there is no answer to go on from: r begins again");
+            return outbox.state(refused(Wish::Ask, &error));
+        };
+        match run.ask(ask, mailbox, outbox) {
+            Ok(()) => run.measurements.want_now(self.revision),
+            Err(error) => {
+                let error = match error {
+                    Error::Cancelled => {
+                        Error::run("the turn was stopped: nothing of it is in the caches")
+                    }
+                    error => error,
+                };
+                outbox.state(refused(Wish::Ask, &error));
+                run.tell_state(outbox);
+            }
+        }
     }
 
     fn obey(&mut self, command: EngineOrder, outbox: &mut Outbox) {
@@ -154,6 +175,8 @@ impl Desk {
             EngineOrder::Time => self.time(outbox),
             // These are taken from the mailbox, or handled by the loop.
             EngineOrder::Watch { .. }
+            | EngineOrder::Ask(_)
+            | EngineOrder::StopAsk(_)
             | EngineOrder::Retune(_)
             | EngineOrder::Explain(_)
             | EngineOrder::Shutdown => {}
@@ -243,7 +266,7 @@ impl Desk {
     fn rewind(&mut self, generated: usize, outbox: &mut Outbox) {
         let Some(run) = &mut self.run else { return };
         let rewound = match run.sides.pair() {
-            Some(both) => both.rewind(generated).map(|()| both.generated()),
+            Some(both) => both.rewind(generated).map(|()| both.told()),
             None => Err(Error::input(SOLO)),
         };
         match rewound {

@@ -169,6 +169,8 @@ commands! {
     Export = "export",
     /// Type a prompt.
     EditPrompt = "edit-prompt",
+    /// Type another turn of the conversation.
+    Ask = "ask",
     /// Send the prompt.
     Submit = "submit",
     /// Type the value of a field.

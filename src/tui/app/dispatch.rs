@@ -1,5 +1,6 @@
 //! Running a command: the current screen is asked first, then what all screens share.
 
+use crate::decode::worker::EngineOrder;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::palette::Chosen;
 use crate::tui::app::state::{List, Overlay, State};
@@ -33,6 +34,9 @@ pub fn run(state: &mut State, command: Command) -> Vec<Effect> {
     if command == Command::Back && state.log_open && !state.context().takes_text() {
         state.log_open = false;
         return Vec::new();
+    }
+    if command == Command::Back && state.run.reads_turn && !state.context().takes_text() {
+        return vec![Effect::Engine(EngineOrder::StopAsk(state.run.asked))];
     }
     let own = (state.screen.parts().update)(state, command);
     own.unwrap_or_else(|| shared(state, command))

@@ -45,6 +45,16 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             state.run.started = Some(*started);
             state.phase = Phase::Running;
         }
+        Event::Turn(turn) => {
+            if let Some(why) = &turn.again {
+                state.tell(format!("{why}; the whole conversation was read again"), false);
+            }
+            state.run.turns.push(*turn);
+            state.run.reads_turn = false;
+            state.screens.text.question = Default::default();
+            (state.screens.ab.cursor, state.screens.ab.asked) = (None, None);
+            state.phase = Phase::Running;
+        }
         Event::Rules(rules) => {
             if let Some(tuning) = &mut state.screens.tune {
                 tuning.take_rules(&rules);
@@ -74,6 +84,10 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             }
             _ => return outcome::measured(state, generation, *measured),
         },
+        Event::Refused { wish: Wish::Ask, sentence } => {
+            state.run.reads_turn = false;
+            state.tell(sentence, true);
+        }
         Event::Refused { wish, sentence } => {
             if wish == Wish::Sweep {
                 state.screens.bench.stop();

@@ -13,6 +13,13 @@ pub const PROMPT: &[KeyBinding] = &[
     (C::Quit, "ctrl-c", "", "quit"),
 ];
 
+/// Keys while another turn is typed.
+pub const QUESTION: &[KeyBinding] = &[
+    (C::Submit, "enter", "ask", "send the turn; the conversation goes on"),
+    (C::Back, "esc", "leave", "back to where you were; what was typed is kept"),
+    (C::Quit, "ctrl-c", "", "quit"),
+];
+
 /// Keys while a field of a form is typed.
 pub const FIELD: &[KeyBinding] = &[
     (C::Submit, "enter", "take", "take what is typed"),

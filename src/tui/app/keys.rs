@@ -21,6 +21,8 @@ pub enum KeyContext {
     Global,
     /// While a prompt is typed; other keys are text.
     Prompt,
+    /// While another turn of the conversation is typed; other keys are text.
+    Question,
     /// While a field of a form is typed; other keys are text.
     Field,
     /// While a list is filtered (help, palette, find); other keys are text.
@@ -30,7 +32,7 @@ pub enum KeyContext {
 impl KeyContext {
     /// All contexts, in the order of the help.
     pub fn all() -> impl Iterator<Item = Self> {
-        let others = [Self::Global, Self::Prompt, Self::Field, Self::List];
+        let others = [Self::Global, Self::Prompt, Self::Question, Self::Field, Self::List];
         Screen::ALL.into_iter().map(Self::Screen).chain(others)
     }
 
@@ -40,6 +42,7 @@ impl KeyContext {
             Self::Screen(screen) => screen.name(),
             Self::Global => "global",
             Self::Prompt => "prompt",
+            Self::Question => "question",
             Self::Field => "field",
             Self::List => "list",
         }
@@ -47,7 +50,7 @@ impl KeyContext {
 
     /// Whether keys that are not bound here are typed text.
     pub fn takes_text(self) -> bool {
-        matches!(self, Self::Prompt | Self::Field | Self::List)
+        matches!(self, Self::Prompt | Self::Question | Self::Field | Self::List)
     }
 }
 
@@ -64,6 +67,7 @@ fn defaults() -> impl Iterator<Item = (KeyContext, KeyBinding)> {
         (KeyContext::Global, (Command::Show(screen), parts.key, "", parts.about))
     };
     own.chain(of(KeyContext::Prompt, key_rows::PROMPT))
+        .chain(of(KeyContext::Question, key_rows::QUESTION))
         .chain(of(KeyContext::Field, key_rows::FIELD))
         .chain(of(KeyContext::List, key_rows::LIST))
         .chain(of(KeyContext::Global, key_rows::GLOBAL_FIRST))

@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 use crate::cache::CacheBytes;
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
-use crate::decode::worker::event::{HeadDetail, Memory, Started, StepMs, Token};
+use crate::decode::worker::event::{HeadDetail, Memory, Started, StepMs, Token, Turn};
 use crate::tui::app::pairs::Pairs;
 
 /// What the program is doing.
@@ -68,6 +68,12 @@ pub struct RunView {
     pub head: Option<HeadDetail>,
     /// Both sides, where there are two.
     pub pairs: Pairs,
+    /// The turns after the prompt, in order.
+    pub turns: Vec<Turn>,
+    /// Number of the last turn that was sent.
+    pub asked: u64,
+    /// Whether that turn is being read.
+    pub reads_turn: bool,
 }
 
 /// Number of steps that the current speed is computed over.
@@ -88,6 +94,9 @@ impl RunView {
             memory: None,
             head: None,
             pairs: Pairs::default(),
+            turns: Vec::new(),
+            asked: 0,
+            reads_turn: false,
         }
     }
 
@@ -105,7 +114,8 @@ impl RunView {
     /// Goes back to `n` tokens. The measured times stay.
     pub fn rewind(&mut self, n: usize) {
         self.pieces.truncate(n);
-        self.steps.truncate(n.saturating_sub(1));
+        self.turns.retain(|turn| turn.from < n);
+        self.steps.truncate(self.steps_of(n));
         self.pairs.rewind(n);
         self.head = None;
     }
@@ -118,13 +128,29 @@ impl RunView {
             return;
         }
         self.pieces.resize(self.pairs.len(), TextPiece { text: String::new(), logprob: f32::NAN });
-        self.steps.truncate(self.pairs.len().saturating_sub(1));
+        self.steps.truncate(self.steps_of(self.pairs.len()));
         for (piece, pair) in self.pieces.iter_mut().zip(self.pairs.all()) {
             if let Some(b) = pair.b.as_ref().filter(|b| b.text != piece.text) {
                 piece.text.clone_from(&b.text);
                 piece.logprob = f32::NAN;
             }
         }
+    }
+
+    /// Decode steps that gave the first `n` tokens: the first token of every answer comes from
+    /// reading what it answers.
+    fn steps_of(&self, n: usize) -> usize {
+        n.saturating_sub(1 + self.turns.iter().filter(|turn| turn.from < n).count())
+    }
+
+    /// The turn that generated token `n`, counted from 1, is the first answer to.
+    pub fn turn_at(&self, n: usize) -> Option<&Turn> {
+        self.turns.iter().find(|turn| turn.from + 1 == n)
+    }
+
+    /// Whether a decode step of the current answer gave token `n`, so that it can be repeated.
+    pub fn is_step(&self, n: usize) -> bool {
+        n > self.turns.last().map_or(0, |turn| turn.from) + 1
     }
 
     /// Generated tokens.

@@ -129,6 +129,7 @@ pub fn json(state: &State) -> serde_json::Value {
         "ttft_ms": run.started.as_ref().map(|started| started.ttft_ms),
         "generated_tokens": run.generated(),
         "text": run.pieces.iter().map(|piece| piece.text.as_str()).collect::<String>(),
+        "turns": run.turns,
         "tokens_per_s": run.rate(),
         "tpot_p50_ms": run.tpot(0.5),
         "tpot_p99_ms": run.tpot(0.99),

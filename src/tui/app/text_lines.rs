@@ -4,6 +4,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthChar;
 
+use crate::decode::worker::event::Turn;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 
@@ -13,7 +14,16 @@ const SHOWN: usize = 24_000;
 /// The prompt and what was generated, as one text.
 pub fn whole(state: &State) -> String {
     let prompt = state.run.started.as_ref().map_or("", |started| started.prompt.as_str());
-    state.run.pieces.iter().fold(prompt.to_owned(), |text, piece| text + &piece.text)
+    let pieces = state.run.pieces.iter().zip(1..);
+    pieces.fold(prompt.to_owned(), |text, (piece, n)| {
+        let turn = state.run.turn_at(n).map(turn_line).unwrap_or_default();
+        text + &turn + &piece.text
+    })
+}
+
+/// A turn on lines of its own.
+fn turn_line(turn: &Turn) -> String {
+    format!("\n› {}\n", turn.text)
 }
 
 /// The last lines of the text, for the side panel.
@@ -27,9 +37,13 @@ pub fn tail(state: &State, width: usize, rows: usize) -> Vec<Line<'static>> {
 pub fn wrapped(state: &State, width: usize) -> Vec<Line<'static>> {
     let plain = state.theme.style(Role::Text);
     let unlikely = state.theme.style(Role::Warn);
-    let pieces = state.run.pieces.iter().map(|piece| {
+    let asked = state.theme.style(Role::Accent);
+    let turns: Vec<String> = state.run.turns.iter().map(turn_line).collect();
+    let mut next = state.run.turns.iter().zip(&turns).peekable();
+    let pieces = state.run.pieces.iter().zip(1..).flat_map(|(piece, n)| {
         let style = if piece.logprob < -4.0 { unlikely } else { plain };
-        (piece.text.as_str(), style)
+        let turn = next.next_if(|(turn, _)| turn.from < n).map(|(_, text)| (text.as_str(), asked));
+        turn.into_iter().chain([(piece.text.as_str(), style)])
     });
     wrap(pieces, width, SHOWN)
 }

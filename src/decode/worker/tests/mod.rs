@@ -2,6 +2,7 @@
 
 mod runs;
 mod sides;
+mod turns;
 
 use std::sync::Arc;
 

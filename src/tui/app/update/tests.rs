@@ -11,7 +11,7 @@ use crate::decode::lost::Asked;
 use crate::decode::session::Finish;
 use crate::decode::worker::EngineOrder as Order;
 use crate::decode::worker::event::{
-    Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject, Wish,
+    Envelope, Event, Live, MaskInfo, Memory, Retuned, Subject, Turn, Wish,
 };
 use crate::mask::{CachePlan, ChannelMask, Shape, Window};
 use crate::tui::app::action::{Action, Command, Effect, ReplayOrder, Taken};
@@ -406,7 +406,14 @@ fn random_event(
     model: &crate::decode::worker::event::ModelInfo,
 ) -> Event {
     let shape = model.shape;
-    match random.random_range(0..14) {
+    match random.random_range(0..15) {
+        14 => Event::Turn(Box::new(Turn {
+            from: state.run.generated(),
+            text: "and then?".to_owned(),
+            tokens: 12,
+            ms: 3.0,
+            again: random.random::<bool>().then(|| "it is rewritten".to_owned()),
+        })),
         8 => Event::Rewound(random.random_range(0..=state.run.pairs.len())),
         9 => Event::Fed(if random.random() { Mode::Free } else { Mode::Forced }),
         11 => lost(state.screens.ab.asked.unwrap_or(Asked { n: 2, layer: 0, head: 0 })),

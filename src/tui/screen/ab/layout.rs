@@ -2,12 +2,14 @@
 //! which looks up the token under a cell.
 
 use ratatui::layout::Rect;
-use unicode_width::UnicodeWidthChar;
+use ratatui::style::Style;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::decode::comparison::Mode;
 use crate::decode::worker::event::Pair;
 use crate::tui::app::pairs::{ComparedSide, voice};
 use crate::tui::app::state::State;
+use crate::tui::app::text_lines::wrap;
 
 /// Tokens before and after the cursor that are laid out: more than any screen shows.
 const BEFORE: usize = 3_000;
@@ -79,6 +81,8 @@ pub struct Word {
     pub text: String,
     /// Whether the sides differ here.
     pub parts: bool,
+    /// Whether it is the turn before the token, and not the token.
+    pub asked: bool,
 }
 
 /// The tokens that one side's pane shows within `area`, the pane without its title.
@@ -91,6 +95,15 @@ pub fn words(state: &State, side: ComparedSide, area: Rect) -> Vec<Word> {
     let (mut row, mut x) = (0_u16, 0_u16);
     for (pair, n) in pairs.all()[shown.clone()].iter().zip(shown.start + 1..) {
         let parts = pairs.parts_at(n, mode);
+        if let Some(turn) = state.run.turn_at(n) {
+            row += u16::from(x > 0);
+            for line in asked_lines(&turn.text, area.width) {
+                let width = line.width() as u16;
+                placed.push(Word { n, at: (row, 0), width, text: line, parts: false, asked: true });
+                row += 1;
+            }
+            x = 0;
+        }
         let Some((text, breaks)) = shown_text(pair, side, parts, mode) else { continue };
         let width =
             |text: &str| text.chars().filter_map(UnicodeWidthChar::width).sum::<usize>() as u16;
@@ -99,7 +112,7 @@ pub fn words(state: &State, side: ComparedSide, area: Rect) -> Vec<Word> {
         }
         let text = if x == 0 { text.trim_start().to_owned() } else { text };
         let width = width(&text).min(area.width);
-        placed.push(Word { n, at: (row, x), width, text, parts });
+        placed.push(Word { n, at: (row, x), width, text, parts, asked: false });
         x += width;
         if breaks {
             (row, x) = (row + 1, 0);
@@ -117,6 +130,20 @@ pub fn words(state: &State, side: ComparedSide, area: Rect) -> Vec<Word> {
     placed.retain(|word| (top..top + rows).contains(&word.at.0));
     placed.iter_mut().for_each(|word| word.at.0 -= top);
     placed
+}
+
+/// A turn in lines of a pane, at most four.
+fn asked_lines(text: &str, width: u16) -> Vec<String> {
+    const MOST: usize = 4;
+    let text = format!("› {}", text.replace(char::is_control, " "));
+    let lines =
+        wrap(std::iter::once((text.as_str(), Style::new())), usize::from(width), text.len());
+    let mut lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    if lines.len() > MOST {
+        lines.truncate(MOST - 1);
+        lines.push("…".to_owned());
+    }
+    lines
 }
 
 /// The text shown for a token in a side's pane, and whether the line ends after it.

@@ -39,6 +39,10 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
     };
     let asked = state.run.pairs.lost.as_ref().filter(is_wanted);
     match asked {
+        _ if !state.run.is_step(n) && n >= 2 => {
+            pane.note("nothing to repeat: reading a turn gave this token,");
+            pane.note("or it belongs to an earlier answer");
+        }
         _ if n < 2 => pane.note("nothing: the exact prefill gave the first token"),
         _ if !state.run.pairs.together_before(n) => {
             pane.note("the texts differ before this token");

@@ -10,6 +10,7 @@ use crate::tui::app::pairs::ComparedSide;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::screen::ab::layout;
+use crate::tui::screen::text::ask_on;
 use crate::tui::screen::{Press, Screen, Wheel};
 
 /// How many tokens half a page moves.
@@ -22,6 +23,7 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     match command {
         Command::Less => query(state, -1),
         Command::More => query(state, 1),
+        Command::Ask => ask_on(state),
         Command::EditPrompt => {
             (state.screen, state.screens.text.editing) = (Screen::Text, true);
         }
@@ -224,7 +226,7 @@ pub fn ask(state: &mut State) -> Vec<Effect> {
         && state.now_ms - state.screens.ab.asked_ms < EVERY_MS;
     if is_known
         || is_early
-        || n < 2
+        || !state.run.is_step(n)
         || state.replay
         || model.info.solo
         || !state.run.pairs.together_before(n)

@@ -129,7 +129,9 @@ fn side(state: &State, model: &ModelView, side: ComparedSide, area: Rect, buffer
             (false, ComparedSide::B) if word.n <= pairs.since => theme.style(Role::Dim),
             (false, ComparedSide::B) => theme.style(Role::Text),
         };
-        if word.n == cursor {
+        if word.asked {
+            style = theme.style(Role::Accent);
+        } else if word.n == cursor {
             style = style.add_modifier(Modifier::REVERSED);
         }
         put(pane.buffer, inner, word.at.1, word.at.0, Line::styled(word.text, style));

@@ -9,6 +9,8 @@ mod tests;
 mod update;
 mod view;
 
+pub use update::ask_on;
+
 use crate::tui::screen::{ScreenParts, Typing};
 
 /// The screen.

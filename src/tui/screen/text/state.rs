@@ -1,5 +1,6 @@
 //! State of the text screen: the prompt editor, the selected setting, the scroll position.
 
+use crate::tui::screen::Screen;
 use ratatui_textarea::{CursorMove, TextArea, WrapMode};
 
 /// State of the text screen.
@@ -9,6 +10,10 @@ pub struct TextState {
     pub editor: TextArea<'static>,
     /// Whether the prompt is being typed.
     pub editing: bool,
+    /// The editor of another turn.
+    pub question: TextArea<'static>,
+    /// Whether another turn is being typed, and the screen to return to.
+    pub asking: Option<Screen>,
     /// The selected sampling setting.
     pub setting: usize,
     /// The text whose tokens were counted last, and their number, or why they cannot be counted.

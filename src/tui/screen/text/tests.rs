@@ -2,15 +2,19 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use crate::decode::worker::event::{Event, Turn, Wish};
 use crate::decode::worker::{EngineOrder as Order, Prompt};
 use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::keys::KeyContext;
+use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::app::update::update;
 use crate::tui::color::ColorDepth;
 use crate::tui::screen::Screen;
 use crate::tui::screen::text::settings::SETTINGS;
-use crate::tui::testing::{SMALL, act, frames, key, letters, session};
+use crate::tui::testing::{
+    SMALL, act, draw, frames, info, key, letters, pair, send, session, text, token,
+};
 
 fn ready() -> State {
     session(SMALL, ColorDepth::True)
@@ -40,6 +44,55 @@ fn a_prompt_is_typed_pasted_and_sent() {
         Prompt::Text { text: "Say something.q: what\nnow".to_owned(), raw: false }
     );
     assert!(!state.screens.text.editing);
+}
+
+/// What the engine says of a turn.
+fn turn(from: usize, text: &str) -> Event {
+    Event::Turn(Box::new(Turn { from, text: text.to_owned(), tokens: 9, ms: 2.0, again: None }))
+}
+
+#[test]
+fn a_turn_is_typed_sent_stopped_and_shown_where_it_was_asked() {
+    for screen in [Screen::Text, Screen::Ab] {
+        let mut state = ready();
+        state.screen = screen;
+        key(&mut state, KeyCode::Enter);
+        assert_eq!((state.context(), state.screen), (KeyContext::Question, Screen::Text));
+        letters(&mut state, "and");
+        update(&mut state, Action::Paste(" then\nwhat".to_owned()));
+        key(&mut state, KeyCode::Esc);
+        assert_eq!(state.screen, screen, "esc goes back");
+        key(&mut state, KeyCode::Enter);
+        letters(&mut state, "?");
+        let effects = key(&mut state, KeyCode::Enter);
+        let Some(Effect::Engine(Order::Ask(ask))) = effects.first() else { panic!("{effects:?}") };
+        assert_eq!((ask.number, ask.text.as_str()), (1, "and then\nwhat?"));
+        assert_eq!((state.screen, &state.phase), (screen, &Phase::Prefill(0.0)));
+        key(&mut state, KeyCode::Enter);
+        assert_eq!(state.context(), KeyContext::Screen(screen), "one turn after the other");
+        let effects = key(&mut state, KeyCode::Esc);
+        assert!(effects.contains(&Effect::Engine(Order::StopAsk(1))), "{effects:?}");
+        let sentence = "the turn was stopped".to_owned();
+        send(&mut state, Event::Refused { wish: Wish::Ask, sentence });
+        send(&mut state, Event::Paused);
+        key(&mut state, KeyCode::Enter);
+        let effects = key(&mut state, KeyCode::Enter);
+        assert!(
+            matches!(&effects[..], [Effect::Engine(Order::Ask(ask)), ..] if ask.number == 2 && ask.text == "and then\nwhat?"),
+            "what was typed is kept: {effects:?}"
+        );
+        let (info, n) = (info(SMALL), state.run.generated());
+        send(&mut state, turn(n, "and then\nwhat?"));
+        for next in n + 1..n + 4 {
+            send(&mut state, pair(&info, next, 300 + next));
+            send(&mut state, token(&info, next, 300 + next));
+        }
+        assert!(state.screens.text.question.is_empty() && state.phase == Phase::Running);
+        let shown = text(&draw(&state));
+        assert!(shown.contains("› and then"), "{shown}");
+        assert_eq!(state.run.turn_at(n + 1).map(|turn| turn.from), Some(n));
+        assert!(!state.run.is_step(n + 1) && state.run.is_step(n + 2));
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The keys of the text screen, and its prompt editor.
 
-use crate::decode::worker::Prompt;
+use crate::decode::worker::{Ask, EngineOrder, Prompt};
 use crate::numbers::count as count_words;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::keys::KeyContext;
+use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::screen::text::settings::{SETTINGS, change};
-use crate::tui::screen::{Typed, Wheel};
+use crate::tui::screen::{Screen, Typed, Wheel};
 
 /// Runs a command of the screen.
 pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
@@ -15,7 +16,12 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
     let text = &mut state.screens.text;
     match command {
         Command::EditPrompt => text.editing = true,
+        Command::Ask => ask_on(state),
+        Command::Submit if text.asking.is_some() => return Some(ask(state)),
         Command::Submit => return Some(submit(state)),
+        Command::Back if text.asking.is_some() => {
+            state.screen = text.asking.take().unwrap_or(Screen::Text);
+        }
         Command::Back if text.editing => text.editing = false,
         Command::Up => text.setting = text.setting.saturating_sub(1),
         Command::Down => text.setting = (text.setting + 1).min(SETTINGS.len() - 1),
@@ -39,12 +45,21 @@ fn most_rows(state: &State) -> usize {
 
 /// The focused part while a prompt is typed.
 pub fn focus(state: &State) -> Option<KeyContext> {
-    state.screens.text.editing.then_some(KeyContext::Prompt)
+    let text = &state.screens.text;
+    let question = text.asking.map(|_| KeyContext::Question);
+    question.or_else(|| text.editing.then_some(KeyContext::Prompt))
 }
 
 /// Adds typed text to the prompt; pasted text opens the editor.
 pub fn typed(state: &mut State, typed: Typed) {
     let text = &mut state.screens.text;
+    if text.asking.is_some() {
+        match typed {
+            Typed::Key(key) => drop(text.question.input(key)),
+            Typed::Paste(pasted) => drop(text.question.insert_str(pasted)),
+        }
+        return;
+    }
     match typed {
         Typed::Key(key) => drop(text.editor.input(key)),
         Typed::Paste(pasted) => {
@@ -82,6 +97,39 @@ fn prompt(state: &State, text: String) -> Prompt {
 /// The wheel scrolls the text.
 pub fn wheel(_: &State, wheel: Wheel) -> Option<Command> {
     Some(if wheel.up { Command::HalfUp } else { Command::HalfDown })
+}
+
+/// Opens the editor of another turn, unless there is nothing to go on from.
+pub fn ask_on(state: &mut State) {
+    let sentence = match state.phase {
+        _ if state.replay => "a recording takes no turn",
+        _ if state.run.started.is_none() => "there is no answer to go on from yet",
+        Phase::Failed(_) => "the run failed: r begins again",
+        _ if state.run.reads_turn => "the last turn is still being read: esc stops that",
+        _ => {
+            let from = state.screen;
+            state.screen = Screen::Text;
+            let text = &mut state.screens.text;
+            (text.asking, text.editing, text.scroll) = (Some(from), false, 0);
+            return;
+        }
+    };
+    state.tell(sentence, false);
+}
+
+/// Sends another turn. Its text stays in the editor until the engine has read it.
+fn ask(state: &mut State) -> Vec<Effect> {
+    let text = state.screens.text.question.lines().join("\n");
+    if text.trim().is_empty() {
+        state.tell("the turn is empty", false);
+        return Vec::new();
+    }
+    state.screen = state.screens.text.asking.take().unwrap_or(Screen::Text);
+    state.run.asked += 1;
+    state.run.reads_turn = true;
+    state.phase = Phase::Prefill(0.0);
+    let ask = Ask { number: state.run.asked, text };
+    vec![Effect::Engine(EngineOrder::Ask(Box::new(ask)))]
 }
 
 /// Sends the text of the editor.

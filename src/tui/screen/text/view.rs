@@ -23,7 +23,10 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let side = if area.width >= 90 { 36 } else { 30 };
     let main = Rect { width: area.width.saturating_sub(side + 2), ..area };
     let right = Rect { x: main.right() + 2, width: side, ..area };
-    let editor_rows = if state.screens.text.editing {
+    let asking = state.screens.text.asking.is_some();
+    let editor_rows = if asking {
+        (area.height / 3).clamp(3, 8)
+    } else if state.screens.text.editing {
         (area.height / 2).clamp(4, 14)
     } else {
         5.min(area.height / 3)
@@ -47,18 +50,24 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
 
 fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
     let mut pane = Pane::new(area, &state.theme, buffer);
-    if state.screens.text.editing {
-        let key = state.keys.key_of(KeyContext::Prompt, Command::Submit).unwrap_or_default();
+    let asking = state.screens.text.asking.is_some();
+    if asking || state.screens.text.editing {
+        let (context, title, editor) = match asking {
+            true => (KeyContext::Question, "another turn", &state.screens.text.question),
+            false => (KeyContext::Prompt, "prompt", &state.screens.text.editor),
+        };
+        let key = state.keys.key_of(context, Command::Submit).unwrap_or_default();
         let most = state.model.as_ref().map_or(0, |model| model.info.context);
-        let tokens = match state.screens.text.tokens_of(&state.screens.text.typed()) {
+        let counted = state.screens.text.tokens_of(&state.screens.text.typed());
+        let tokens = match counted.filter(|_| !asking) {
             Some(Ok(tokens)) if *tokens > most => {
                 format!("too long: {} of {} tokens · ", count(*tokens), count(most))
             }
             Some(Ok(tokens)) => format!("{} of {} tokens · ", count(*tokens), count(most)),
             Some(Err(_)) | None => String::new(),
         };
-        pane.title("prompt", &format!("{tokens}{key} sends, esc leaves"));
-        let mut editor = state.screens.text.editor.clone();
+        pane.title(title, &format!("{tokens}{key} sends, esc leaves"));
+        let mut editor = editor.clone();
         editor.set_style(state.theme.style(Role::Text));
         editor.set_cursor_line_style(Style::new());
         editor.set_cursor_style(Style::new().add_modifier(Modifier::REVERSED));
