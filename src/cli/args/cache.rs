@@ -18,7 +18,6 @@ use crate::{Error, Result};
 
 /// What the cache stores.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Cache")]
 pub struct CacheArgs {
     /// Channel mask or cache plan from a file; without one decode is dense
     #[arg(long, value_name = "FILE")]
