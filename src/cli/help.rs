@@ -121,6 +121,8 @@ pub fn grouped() -> Command {
     let template = format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{listed}{{all-args}}{{after-help}}"
     );
+    // Hidden commands would be missing from the usage, too.
+    let command = command.override_usage("kscope [OPTIONS]\n       kscope COMMAND [OPTIONS]");
     command.mut_subcommands(|below| below.hide(true)).help_template(template)
 }
 

@@ -18,7 +18,6 @@ use crate::{Error, Result};
 
 /// What the cache stores.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Cache")]
 pub struct CacheArgs {
     /// Channel mask or cache plan from a file; without one, or with `none`, decode is dense. The
     /// inspector opens a model for which it has a mask with that one unless `none` is given

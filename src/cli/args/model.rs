@@ -13,7 +13,6 @@ use crate::{Result, machine};
 
 /// Which model, on which device.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// Model: `demo`, a name that `kscope fetch` knows, a Hugging Face folder, a GGUF file, or
     /// org/name (feature `hub`)

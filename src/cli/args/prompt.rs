@@ -8,7 +8,6 @@ use crate::{Error, Result, input_file};
 
 /// What to send to the model.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Prompt")]
 pub struct PromptArgs {
     /// Prompt; given several times, the prompts are decoded together as one batch
     #[arg(long, short, value_name = "TEXT")]
@@ -73,7 +72,6 @@ impl PromptArgs {
 
 /// What to send to the model, once and not as a batch.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Prompt")]
 pub struct OnePromptArgs {
     /// Prompt [default: a text that fits the model]
     #[arg(long, short, value_name = "TEXT", conflicts_with_all = ["prompt_file", "token_ids"])]

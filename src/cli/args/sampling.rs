@@ -6,7 +6,6 @@ use crate::decode::sampler::Sampling;
 
 /// How tokens are chosen.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Sampling")]
 pub struct SamplingArgs {
     /// 0 is greedy
     #[arg(long, default_value_t = 0.0, value_name = "T")]
