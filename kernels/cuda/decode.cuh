@@ -2,16 +2,18 @@
 //
 // A work item is the query heads of one KV head of one sequence over a range of rows of the window or
 // of the middle. The grid has a fixed number of blocks, which take items in turn until none is left:
-// the number of items is in memory, so that a recorded launch serves every plan. Each warp goes through tiles of 16 rows with its own two stages
-// of shared memory and its own running softmax, so the loop needs no barrier across warps; the only
-// one comes after the loop. The products run on the tensor cores, with the (up to 8) query heads of
-// the group as the dimension of 8:
+// the number of items is in memory, so that a recorded launch serves every plan. Each warp goes
+// through tiles of 16 rows with its own two stages of shared memory and its own running softmax, so
+// the loop needs no barrier across warps; the only one comes after the loop. The products run on the
+// tensor cores, with eight query heads of the group as the dimension of 8, an octet:
 //     scores[16 rows x 8 heads] = K[16 x channels] Q^T,   out[channels x 8 heads] += V^T[channels x 16 rows] P^T
 // A key or a value is read from memory once for all of them, and group 1 costs as much as group 8.
+// Groups of 9 to 16 take kernels with two octets. There the queries are in shared memory, because
+// twice the sums leave no registers for them.
 #pragma once
 #include "layout.cuh"
 
-// Most query heads of a KV head.
+// Query heads of an octet.
 constexpr int HEADS = 8;
 // Rows of a tile.
 constexpr int ROWS = 16;
@@ -19,7 +21,7 @@ constexpr int ROWS = 16;
 // which f16 has fewer digits. The factor cancels in the quotient.
 constexpr float LIFT = 8.0f;
 
-template <int D>
+template <int D, int OCTETS>
 struct DecodeShape {
     static constexpr int WARPS = D > 128 ? 2 : 4;
     static constexpr int THREADS = WARPS * 32;
@@ -29,7 +31,9 @@ struct DecodeShape {
     static constexpr int PITCH = (D / 8 | 1) * 16;
     static constexpr int STAGE = ROWS * 2 * PITCH;
     static constexpr int WARP = STAGES * STAGE;
-    static constexpr int SHARED = WARPS * WARP;
+    // The queries of two octets, [head][channel], after the warps' stages.
+    static constexpr int QUERIES = WARPS * WARP;
+    static constexpr int SHARED = QUERIES + (OCTETS > 1 ? OCTETS * HEADS * PITCH : 0);
 };
 
 // The rows that a work item reads, of one head.
@@ -67,11 +71,12 @@ KX_DEVICE void load_tile(u8* stage, const Rows& rows, u32 first, u32 count, u32 
         const u32 slot = rows.middle ? row : row_slot(rows, first + min(row, count - 1));
         kx_copy16_async(stage + row * pitch + unit * 16, keys + (u64)slot * rows.channels + unit * 8, row < count);
     }
-    u8* to = stage + ROWS * DecodeShape<D>::PITCH;
+    constexpr u32 PITCH = DecodeShape<D, 1>::PITCH;
+    u8* to = stage + ROWS * PITCH;
     for (u32 i = lane; i < ROWS * VALUE_UNITS; i += 32) {
         const u32 row = i / VALUE_UNITS, unit = i % VALUE_UNITS;
         const u32 slot = rows.middle ? row : row_slot(rows, first + min(row, count - 1));
-        kx_copy16_async(to + row * DecodeShape<D>::PITCH + unit * 16, values + (u64)slot * D + unit * 8, row < count);
+        kx_copy16_async(to + row * PITCH + unit * 16, values + (u64)slot * D + unit * 8, row < count);
     }
 }
 
@@ -91,12 +96,33 @@ KX_DEVICE float sum_of_rows(float x) {
 // The result of a work item without rows.
 template <int D>
 KX_DEVICE void write_nothing(const DecodeParams& params, float* to) {
-    for (u32 i = threadIdx.x; i < params.group * (D + 2); i += DecodeShape<D>::THREADS) to[i] = i < params.group ? -KX_INFINITY : 0.0f;
+    for (u32 i = threadIdx.x; i < params.group * (D + 2); i += blockDim.x) to[i] = i < params.group ? -KX_INFINITY : 0.0f;
 }
 
-template <class T, int D>
+// Query heads of the group at stored channels. Every load is made, from a place that exists, so that
+// none waits for another; what is not wanted becomes zero.
+struct Queries {
+    const u16* q;    // of the group's first head
+    const u8* kept;  // the stored channels; 0 where all are
+    u32 group;
+    u32 stored;  // channels
+    u32 wanted;  // those that are no padding
+    u32 stride;  // elements from head to head
+
+    // Stored channels `at` (even) and the next one of a head.
+    KX_DEVICE u32 pair(u32 head, u32 at) const {
+        const u16* row = q + min(head, group - 1) * stride;
+        const u32 there = min(at, stored - 2), count = head < group ? wanted : 0;
+        // Two channels of the list, which starts at an even address.
+        const u32 two = kept ? *(const u16*)(kept + there) : there | (there + 1) << 8;
+        const u32 low = row[two & 0xff], high = row[two >> 8];
+        return (at < count ? low : 0) | (at + 1 < count ? high << 16 : 0);
+    }
+};
+
+template <class T, int D, int OCTETS>
 KX_DEVICE void decode_item(const DecodeParams& params, u32 index) {
-    using Shape = DecodeShape<D>;
+    using Shape = DecodeShape<D, OCTETS>;
     constexpr int STEPS = D / 16;
     const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const WorkItem item = ((const WorkItem*)params.items)[index];
@@ -126,36 +152,48 @@ KX_DEVICE void decode_item(const DecodeParams& params, u32 index) {
     if (tile < end) load_tile<D>(own, rows, tile, min((u32)ROWS, end - tile), pitch, lane);
     kx_copies_commit();
 
-    // Queries of the stored channels as the second operand: channels along the register, query
-    // heads along the lanes. Every load is made, from a place that exists, so that none waits for
-    // another; what is not wanted becomes zero.
-    u32 queries[STEPS][2];
-    const u32 query_head = lane / 4, wanted = query_head < params.group ? (rows.middle ? head.kept : D) : 0;
-    const u16* q = (const u16*)params.q +
-                   ((u64)(item.sequence * params.kv_heads + item.kv_head) * params.group + min(query_head, params.group - 1)) * D;
-    const u8* kept = (const u8*)head.channels;
+    Queries q;
+    q.q = (const u16*)params.q + (u64)(item.sequence * params.kv_heads + item.kv_head) * params.group * D;
+    q.kept = rows.middle ? (const u8*)head.channels : 0;
+    q.group = params.group;
+    q.stored = rows.channels;
+    q.wanted = rows.middle ? head.kept : D;
+    q.stride = D;
+    // The second operand: channels along the register, query heads along the lanes.
+    u32 queries[OCTETS > 1 ? 1 : STEPS][2];
+    u8* shared_queries = kx_shared() + Shape::QUERIES;
+    if constexpr (OCTETS == 1) {
 #pragma unroll
-    for (int step = 0; step < STEPS; step++) {
+        for (int step = 0; step < STEPS; step++) {
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const u32 at = step * 16 + half * 8 + lane % 4 * 2, there = min(at, rows.channels - 2);
-            // Two channels of the list, which starts at an even address.
-            const u32 two = rows.middle ? *(const u16*)(kept + there) : there | (there + 1) << 8;
-            const u32 low = q[two & 0xff], high = q[two >> 8];
-            queries[step][half] = (at < wanted ? low : 0) | (at + 1 < wanted ? high << 16 : 0);
+            for (int half = 0; half < 2; half++) queries[step][half] = q.pair(lane / 4, step * 16 + half * 8 + lane % 4 * 2);
         }
+    } else {
+#pragma unroll 4
+        for (u32 i = threadIdx.x; i < OCTETS * HEADS * (D / 2); i += Shape::THREADS) {
+            const u32 of = i / (D / 2), at = i % (D / 2) * 2;
+            *(u32*)(shared_queries + of * Shape::PITCH + at * 2) = q.pair(of, at);
+        }
+        __syncthreads();
     }
 
-    float out[STEPS][4];
+    float out[OCTETS][STEPS][4];
+    // Largest score and sum of weights of query heads 2 (lane % 4) and the next one of each octet.
+    // The sums are of this lane's rows only.
+    float largest[OCTETS][2], total[OCTETS][2];
 #pragma unroll
-    for (int step = 0; step < STEPS; step++) {
+    for (int octet = 0; octet < OCTETS; octet++) {
 #pragma unroll
-        for (int k = 0; k < 4; k++) out[step][k] = 0.0f;
+        for (int step = 0; step < STEPS; step++) {
+#pragma unroll
+            for (int k = 0; k < 4; k++) out[octet][step][k] = 0.0f;
+        }
+#pragma unroll
+        for (int k = 0; k < 2; k++) {
+            largest[octet][k] = -KX_INFINITY;
+            total[octet][k] = 0.0f;
+        }
     }
-    // Largest score and sum of weights of query heads 2 (lane % 4) and the next one. The sums are
-    // of this lane's rows only.
-    float largest[2] = {-KX_INFINITY, -KX_INFINITY};
-    float total[2] = {0.0f, 0.0f};
 
     for (u32 turn = 0; tile < end; turn++, tile += STRIDE) {
         const u32 next = tile + STRIDE;
@@ -166,7 +204,12 @@ KX_DEVICE void decode_item(const DecodeParams& params, u32 index) {
 
         const u8* keys = own + turn % 2 * Shape::STAGE;
         const u8* values = keys + ROWS * Shape::PITCH;
-        float scores[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        float scores[OCTETS][4];
+#pragma unroll
+        for (int octet = 0; octet < OCTETS; octet++) {
+#pragma unroll
+            for (int k = 0; k < 4; k++) scores[octet][k] = 0.0f;
+        }
 #pragma unroll
         for (int step = 0; step < STEPS; step++) {
             if (step < steps) {
@@ -174,42 +217,62 @@ KX_DEVICE void decode_item(const DecodeParams& params, u32 index) {
                 kx_load_matrices(a, keys + lane % 16 * pitch + (2 * step + lane / 16) * 16);
                 // A row of an odd number of units ends in the middle of the last step; what follows it is another row.
                 if (step * 16 + 8 >= rows.channels) a[2] = a[3] = 0;
-                kx_mma<T>(scores, a, queries[step]);
+                if constexpr (OCTETS == 1) {
+                    kx_mma<T>(scores[0], a, queries[step]);
+                } else {
+                    // Matrices: octet, then half of the step's channels.
+                    u32 b[4];
+                    kx_load_matrices(b, shared_queries + (lane / 16 * 8 + lane % 8) * Shape::PITCH + (2 * step + lane / 8 % 2) * 16);
+#pragma unroll
+                    for (int octet = 0; octet < OCTETS; octet++) {
+                        const u32 own[2] = {b[2 * octet], b[2 * octet + 1]};
+                        kx_mma<T>(scores[octet], a, own);
+                    }
+                }
             }
         }
 
         // Scores of this lane: rows lane / 4 and lane / 4 + 8, query heads 2 (lane % 4) and the
         // next one.
         const u32 row = tile + lane / 4;
+        float rescale[OCTETS][2];
+        u32 p[OCTETS][2];
 #pragma unroll
-        for (int k = 0; k < 4; k++) {
-            scores[k] = row + k / 2 * 8 < end ? scores[k] * params.scale : -KX_INFINITY;
-        }
-        float rescale[2];
+        for (int octet = 0; octet < OCTETS; octet++) {
+            float* score = scores[octet];
 #pragma unroll
-        for (int k = 0; k < 2; k++) {
-            const float risen = fmaxf(largest[k], largest_of_rows(fmaxf(scores[k], scores[k + 2])));
-            rescale[k] = kx_exp2(largest[k] - risen);
-            largest[k] = risen;
-        }
-        u32 weights[2];
+            for (int k = 0; k < 4; k++) {
+                score[k] = row + k / 2 * 8 < end ? score[k] * params.scale : -KX_INFINITY;
+            }
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-            weights[half] = kx_pack<T>(kx_exp2(scores[2 * half] - largest[0] + LIFT), kx_exp2(scores[2 * half + 1] - largest[1] + LIFT));
+            for (int k = 0; k < 2; k++) {
+                const float risen = fmaxf(largest[octet][k], largest_of_rows(fmaxf(score[k], score[k + 2])));
+                rescale[octet][k] = kx_exp2(largest[octet][k] - risen);
+                largest[octet][k] = risen;
+            }
+            u32 weights[2];
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                weights[half] = kx_pack<T>(kx_exp2(score[2 * half] - largest[octet][0] + LIFT), kx_exp2(score[2 * half + 1] - largest[octet][1] + LIFT));
+            }
+            // Adds up the weights after rounding, because the values are multiplied by the rounded
+            // ones.
+            total[octet][0] = total[octet][0] * rescale[octet][0] + kx_widen<T>(weights[0] & 0xffff) + kx_widen<T>(weights[1] & 0xffff);
+            total[octet][1] = total[octet][1] * rescale[octet][1] + kx_widen<T>(weights[0] >> 16) + kx_widen<T>(weights[1] >> 16);
+#pragma unroll
+            for (int half = 0; half < 2; half++) p[octet][half] = kx_transpose(weights[half]);
         }
-        // Adds up the weights after rounding, because the values are multiplied by the rounded
-        // ones.
-        total[0] = total[0] * rescale[0] + kx_widen<T>(weights[0] & 0xffff) + kx_widen<T>(weights[1] & 0xffff);
-        total[1] = total[1] * rescale[1] + kx_widen<T>(weights[0] >> 16) + kx_widen<T>(weights[1] >> 16);
-        const u32 p[2] = {kx_transpose(weights[0]), kx_transpose(weights[1])};
 
 #pragma unroll
         for (int step = 0; step < STEPS; step++) {
             u32 a[4];
             kx_load_matrices_transposed(a, values + (lane % 8 + lane / 16 * 8) * Shape::PITCH + (2 * step + lane / 8 % 2) * 16);
 #pragma unroll
-            for (int k = 0; k < 4; k++) out[step][k] *= rescale[k % 2];
-            kx_mma<T>(out[step], a, p);
+            for (int octet = 0; octet < OCTETS; octet++) {
+#pragma unroll
+                for (int k = 0; k < 4; k++) out[octet][step][k] *= rescale[octet][k % 2];
+                kx_mma<T>(out[octet][step], a, p[octet]);
+            }
         }
         // The copies of the next iteration overwrite this stage.
         __syncwarp();
@@ -219,21 +282,25 @@ KX_DEVICE void decode_item(const DecodeParams& params, u32 index) {
 
     // Each warp writes its result to its own shared memory: [head][channel], then the largest
     // scores and the totals.
-    constexpr int PART = HEADS * (D + 4);
+    constexpr int PART = OCTETS * HEADS * (D + 4);
+    static_assert((PART + 2 * OCTETS * HEADS) * 4 <= Shape::WARP, "a warp's result fits where its tiles were");
     float* part = (float*)own;
 #pragma unroll
-    for (int step = 0; step < STEPS; step++) {
+    for (int octet = 0; octet < OCTETS; octet++) {
 #pragma unroll
-        for (int k = 0; k < 4; k++) {
-            part[(lane % 4 * 2 + k % 2) * (D + 4) + step * 16 + lane / 4 + k / 2 * 8] = out[step][k];
+        for (int step = 0; step < STEPS; step++) {
+#pragma unroll
+            for (int k = 0; k < 4; k++) {
+                part[(octet * HEADS + lane % 4 * 2 + k % 2) * (D + 4) + step * 16 + lane / 4 + k / 2 * 8] = out[octet][step][k];
+            }
         }
-    }
 #pragma unroll
-    for (int k = 0; k < 2; k++) {
-        const float sum = sum_of_rows(total[k]);
-        if (lane < 4) {
-            part[PART + lane * 2 + k] = largest[k];
-            part[PART + HEADS + lane * 2 + k] = sum;
+        for (int k = 0; k < 2; k++) {
+            const float sum = sum_of_rows(total[octet][k]);
+            if (lane < 4) {
+                part[PART + octet * HEADS + lane * 2 + k] = largest[octet][k];
+                part[PART + (OCTETS + octet) * HEADS + lane * 2 + k] = sum;
+            }
         }
     }
     __syncthreads();
@@ -248,7 +315,7 @@ KX_DEVICE void decode_item(const DecodeParams& params, u32 index) {
             // A warp without a tile contributes nothing.
             const float factor = other[PART + of] == -KX_INFINITY ? 0.0f : kx_exp2(other[PART + of] - most);
             sum += factor * other[of * (D + 4) + channel];
-            weight += factor * other[PART + HEADS + of];
+            weight += factor * other[PART + OCTETS * HEADS + of];
         }
         to[2 * params.group + i] = sum;
         if (channel == 0) {
@@ -258,11 +325,11 @@ KX_DEVICE void decode_item(const DecodeParams& params, u32 index) {
     }
 }
 
-template <class T, int D>
+template <class T, int D, int OCTETS>
 KX_DEVICE void decode(const DecodeParams& params) {
     const u32 items = *(const u32*)params.count;
     for (u32 index = blockIdx.x; index < items; index += gridDim.x) {
-        decode_item<T, D>(params, index);
+        decode_item<T, D, OCTETS>(params, index);
         // The copies of the next item overwrite what other warps may still add up.
         __syncthreads();
     }

@@ -3,24 +3,31 @@
 #include "decode.cuh"
 #include "store.cuh"
 
-#define KX_DECODE(name, T, D)                                                                                  \
-    KX_KERNEL(DecodeShape<D>::THREADS, DecodeShape<D>::BLOCKS) decode_##name##_##D(const DecodeParams params) { \
-        decode<T, D>(params);                                                                                  \
-    }                                                                                                          \
-    KX_KERNEL(CombineShape<D>::THREADS, 1) combine_##name##_##D(const CombineParams params) { combine<T, D>(params); }
+#define KX_DECODE_HEADS(name, T, D, HEADS)                                                    \
+    KX_KERNEL((DecodeShape<D, HEADS / 8>::THREADS), (DecodeShape<D, HEADS / 8>::BLOCKS))      \
+    decode_##name##_##D##_##HEADS(const DecodeParams params) {                                \
+        decode<T, D, HEADS / 8>(params);                                                      \
+    }
+#define KX_DECODE(name, T, D)                                                                 \
+    KX_DECODE_HEADS(name, T, D, 8)                                                            \
+    KX_DECODE_HEADS(name, T, D, 16)                                                           \
+    KX_KERNEL(CombineShape<D>::THREADS, 1) combine_##name##_##D(const CombineParams params) { \
+        combine<T, D>(params);                                                                \
+    }
+#define KX_DECODES(name, T)  \
+    KX_DECODE(name, T, 64)   \
+    KX_DECODE(name, T, 80)   \
+    KX_DECODE(name, T, 96)   \
+    KX_DECODE(name, T, 112)  \
+    KX_DECODE(name, T, 128)  \
+    KX_DECODE(name, T, 256)
 
 #ifdef KX_MUTANT
 // The defective copies for the simulator's tests are compiled for one width only.
 KX_DECODE(bf16, Bf16, 64)
 #else
-KX_DECODE(bf16, Bf16, 64)
-KX_DECODE(bf16, Bf16, 96)
-KX_DECODE(bf16, Bf16, 128)
-KX_DECODE(bf16, Bf16, 256)
-KX_DECODE(f16, F16, 64)
-KX_DECODE(f16, F16, 96)
-KX_DECODE(f16, F16, 128)
-KX_DECODE(f16, F16, 256)
+KX_DECODES(bf16, Bf16)
+KX_DECODES(f16, F16)
 #endif
 
 KX_KERNEL(STORE_THREADS, 1) append_token(const AppendParams params) { append(params); }

@@ -8,6 +8,6 @@ out=${1:?the folder to build into}
 mkdir -p "$out"
 c++ -std=c++17 -O2 -march=native -fPIC -shared -fvisibility=hidden -fno-strict-aliasing -Wno-sign-compare -Wno-unused-function -Wno-unknown-pragmas \
     -DKX_SIM -DKX_VARIANT=kscope '-DKX_VARIANTS(X)=X(kscope)' -I "$here/../cuda" -I "$here/../sim" \
-    "$here/driver.cpp" "$here/../sim/sim.cpp" "$here/../sim/variant.cpp" -o "$out/libcuda.so.1"
+    "$here"/{driver,launch,memory,state}.cpp "$here/../sim/sim.cpp" "$here/../sim/variant.cpp" -o "$out/libcuda.so.1"
 for name in libcublas.so.13 libcurand.so.10; do ln -sf libcuda.so.1 "$out/$name"; done
 echo "$out"

@@ -33,8 +33,8 @@ const DEFECTS: &[Defect] = &[
     (
         "divergent_warp",
         "decode.cuh",
-        "const float sum = sum_of_rows(total[k]);",
-        "const float sum = lane < 16 ? sum_of_rows(total[k]) : 0.0f;",
+        "const float sum = sum_of_rows(total[octet][k]);",
+        "const float sum = lane < 16 ? sum_of_rows(total[octet][k]) : 0.0f;",
     ),
     // The mask leaves out the upper half of the warp.
     (
@@ -49,8 +49,19 @@ const DEFECTS: &[Defect] = &[
     (
         "swapped_fragment",
         "decode.cuh",
-        "kx_mma<T>(out[step], a, p);",
-        "{ const u32 s = a[1]; a[1] = a[2]; a[2] = s; } kx_mma<T>(out[step], a, p);",
+        "kx_mma<T>(out[octet][step], a, p[octet]);",
+        "{ const u32 s = a[1]; a[1] = a[2]; a[2] = s; } kx_mma<T>(out[octet][step], a, p[octet]);",
+    ),
+    // Both octets multiply the first one's queries.
+    ("one_octet", "decode.cuh", "{b[2 * octet], b[2 * octet + 1]}", "{b[0], b[1]}"),
+    // The queries lie where the last warp's tiles are.
+    ("queries_overlap", "decode.cuh", "QUERIES = WARPS * WARP;", "QUERIES = (WARPS - 1) * WARP;"),
+    // The sums of the second octet's weights are written over its largest scores.
+    (
+        "octet_sums_overlap",
+        "decode.cuh",
+        "part[PART + (OCTETS + octet) * HEADS + lane * 2 + k]",
+        "part[PART + (1 + octet) * HEADS + lane * 2 + k]",
     ),
     // The second stage overlaps the next warp's first one.
     (
@@ -63,8 +74,8 @@ const DEFECTS: &[Defect] = &[
     (
         "no_barrier_between_items",
         "decode.cuh",
-        "decode_item<T, D>(params, index);\n        // The copies of the next item overwrite what other warps may still add up.\n        __syncthreads();",
-        "decode_item<T, D>(params, index);",
+        "decode_item<T, D, OCTETS>(params, index);\n        // The copies of the next item overwrite what other warps may still add up.\n        __syncthreads();",
+        "decode_item<T, D, OCTETS>(params, index);",
     ),
     // A block takes one item only.
     ("one_item_a_block", "decode.cuh", "index += gridDim.x", "index = items"),

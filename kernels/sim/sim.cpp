@@ -118,11 +118,15 @@ void carry_out(Meeting* (&lanes)[32], Fiber* first) {
         case LOAD_MATRICES_TRANSPOSED:
             for (u32 lane = 0; lane < 32; lane++) {
                 const void* row = lanes[lane]->address;
+                // No fiber runs here that `fail` could stop.
                 if (!inside_shared(row, 16)) {
-                    fail("%s at line %d: lane %u reads outside the block's %zu bytes of shared memory (offset %td)",
-                         NAMES[lanes[0]->kind], lanes[0]->line, lane, dynamic_bytes, (const u8*)row - dynamic);
+                    snprintf(failure, sizeof failure, "%s at line %d: lane %u reads outside the block's %zu bytes of shared memory (offset %td)",
+                             NAMES[lanes[0]->kind], lanes[0]->line, lane, dynamic_bytes, (const u8*)row - dynamic);
+                } else if ((uintptr_t)row % 16) {
+                    snprintf(failure, sizeof failure, "%s at line %d: lane %u reads from an address that is not aligned to 16 bytes",
+                             NAMES[lanes[0]->kind], lanes[0]->line, lane);
                 }
-                if ((uintptr_t)row % 16) fail("%s at line %d: lane %u reads from an address that is not aligned to 16 bytes", NAMES[lanes[0]->kind], lanes[0]->line, lane);
+                if (failure[0]) return;
             }
             for (u32 lane = 0; lane < 32; lane++) {
                 for (u32 matrix = 0; matrix < 4; matrix++) {

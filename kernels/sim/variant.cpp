@@ -17,17 +17,20 @@ struct Named {
 };
 
 #define KX_NAMED(kernel, Params) {#kernel, sizeof(Params), call<const Params, kernel>},
-#define KX_NAMED_DECODE(of) KX_NAMED(decode_##of, DecodeParams) KX_NAMED(combine_##of, CombineParams)
+#define KX_NAMED_DECODE(of) KX_NAMED(decode_##of##_8, DecodeParams) KX_NAMED(decode_##of##_16, DecodeParams) KX_NAMED(combine_##of, CombineParams)
+#define KX_NAMED_DECODES(of)   \
+    KX_NAMED_DECODE(of##_64)   \
+    KX_NAMED_DECODE(of##_80)   \
+    KX_NAMED_DECODE(of##_96)   \
+    KX_NAMED_DECODE(of##_112)  \
+    KX_NAMED_DECODE(of##_128)  \
+    KX_NAMED_DECODE(of##_256)
 const Named KERNELS[] = {
+#ifdef KX_MUTANT
     KX_NAMED_DECODE(bf16_64)
-#ifndef KX_MUTANT
-    KX_NAMED_DECODE(bf16_96)
-    KX_NAMED_DECODE(bf16_128)
-    KX_NAMED_DECODE(bf16_256)
-    KX_NAMED_DECODE(f16_64)
-    KX_NAMED_DECODE(f16_96)
-    KX_NAMED_DECODE(f16_128)
-    KX_NAMED_DECODE(f16_256)
+#else
+    KX_NAMED_DECODES(bf16)
+    KX_NAMED_DECODES(f16)
 #endif
     KX_NAMED(append_token, AppendParams)
     KX_NAMED(rebuild_cache, RebuildParams)

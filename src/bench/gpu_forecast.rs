@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::masks;
 use crate::Result;
-use crate::attention::cuda::{Balance, Kernel, Layout, Share, plan};
+use crate::attention::cuda::{Balance, DecodeKernel, HEAD_DIMS, Kernel, Layout, Share, plan};
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
@@ -75,9 +75,14 @@ pub struct Occupancy {
     pub bytes_under_way: usize,
 }
 
+/// The kernel for groups of up to 8 query heads.
+fn decode_kernel(head_dim: usize) -> Kernel {
+    Kernel::Decode(DecodeKernel::new(Dtype::Bf16, head_dim, 8))
+}
+
 /// Occupancy of the decode kernel on a GPU.
 pub fn occupancy(gpu: &GpuFigures, head_dim: usize) -> Occupancy {
-    let kernel = Kernel::Decode(Dtype::Bf16, head_dim);
+    let kernel = decode_kernel(head_dim);
     let (threads, shared) = (kernel.threads() as usize, kernel.shared_bytes());
     let registers = (REGISTERS / (threads * kernel.resident_blocks()) / 8 * 8).min(255);
     let blocks = (gpu.shared / (shared + RESERVED))
@@ -164,7 +169,7 @@ pub fn report(gpu: GpuFigures) -> Result<ForecastReport> {
     Ok(ForecastReport {
         kind: "computed",
         gpu,
-        occupancy: [64, 96, 128, 256].map(|head_dim| occupancy(&gpu, head_dim)).to_vec(),
+        occupancy: HEAD_DIMS.map(|head_dim| occupancy(&gpu, head_dim)).to_vec(),
         bytes_per_middle_token: [token(&dense), token(&pruned)],
         settings: settings.map(setting).to_vec(),
     })
@@ -191,12 +196,9 @@ mod tests {
 
     #[test]
     fn as_many_blocks_fit_as_the_launch_bounds_ask_for() {
-        for head_dim in [64, 96, 128, 256] {
+        for head_dim in HEAD_DIMS {
             let hopper = occupancy(&GPUS[0], head_dim);
-            assert!(
-                hopper.blocks >= Kernel::Decode(Dtype::F16, head_dim).resident_blocks(),
-                "{hopper:?}"
-            );
+            assert!(hopper.blocks >= decode_kernel(head_dim).resident_blocks(), "{hopper:?}");
             // By Little's law, 3.35 TB/s times a latency of 1 microsecond, over 132
             // multiprocessors: each must have 25 KB of loads in flight.
             assert!(hopper.bytes_under_way > 25_000, "{hopper:?}");

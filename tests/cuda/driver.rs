@@ -43,7 +43,7 @@ impl Driver {
         // SAFETY: the library is loaded and the string ends with a zero byte.
         let symbol = unsafe { libc::dlsym(self.library, name.as_ptr()) };
         assert!(!symbol.is_null() && size_of::<F>() == size_of::<Address>(), "{name:?}");
-        // SAFETY: the caller's type is that of the declaration in `driver.cpp`.
+        // SAFETY: the caller's type is that of the declaration in `kernels/driver`.
         unsafe { std::mem::transmute_copy(&symbol) }
     }
 

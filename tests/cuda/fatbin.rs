@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use kscope::attention::cuda::Kernel;
+use kscope::attention::cuda::{DecodeKernel, Kernel};
 use kscope_testing::{nvcc, require, root};
 
 fn run(command: &mut Command) -> String {
@@ -58,11 +58,13 @@ fn usages(report: &str) -> BTreeMap<(String, String), Usage> {
 /// Most registers per thread, so that as many blocks fit on a multiprocessor as the launch geometry
 /// assumes. The loads of the queries are all under way at once, each in a register of its own.
 fn budget(kernel: Kernel) -> usize {
-    match kernel {
-        Kernel::Decode(_, 64) => 96,
-        Kernel::Decode(_, 96 | 128) => 144,
-        Kernel::Decode(..) => 168,
-        _ => 64,
+    let Kernel::Decode(DecodeKernel { head_dim, heads, .. }) = kernel else { return 64 };
+    match (head_dim, heads) {
+        (64, 8) => 96,
+        (80 | 96, 8) => 112,
+        (256, 8) => 168,
+        (256, _) => 240,
+        _ => 152,
     }
 }
 
@@ -176,7 +178,7 @@ fn uses_tensor_cores(kernels: &[Kernel], functions: &BTreeMap<String, Vec<&str>>
                 "{} for {architecture} uses local memory",
                 kernel.name()
             );
-            if let Kernel::Decode(dtype, head_dim) = kernel {
+            if let Kernel::Decode(DecodeKernel { dtype, head_dim, heads }) = kernel {
                 let product = if dtype.to_string() == "bf16" {
                     "HMMA.16816.F32.BF16"
                 } else {
@@ -191,7 +193,7 @@ fn uses_tensor_cores(kernels: &[Kernel], functions: &BTreeMap<String, Vec<&str>>
                     count("MOVM")
                 );
                 assert!(
-                    count(product) >= 2 * head_dim / 16,
+                    count(product) >= heads / 8 * 2 * head_dim / 16,
                     "{} for {architecture}: tensor cores",
                     kernel.name()
                 );
@@ -206,7 +208,7 @@ fn uses_tensor_cores(kernels: &[Kernel], functions: &BTreeMap<String, Vec<&str>>
                     "matrix loads"
                 );
                 assert!(
-                    count("MOVM.16.MT88") >= 2,
+                    count("MOVM.16.MT88") >= heads / 4,
                     "{} for {architecture}: transposed weights",
                     kernel.name()
                 );

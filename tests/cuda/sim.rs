@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use kscope::attention::cuda::Kernel;
+use kscope::attention::cuda::{DecodeKernel, HEAD_DIMS, Kernel, MOST_GROUP};
 use kscope::bench::verify::{Case, Story, cases, compare_kernels as run};
 use kscope::element::Dtype;
 use kscope::mask::Window;
@@ -43,11 +43,12 @@ fn run_all(what: &str, cases: &[Case]) {
     );
 }
 
-/// The cases of an element type; under sanitizers, which are slow, three group sizes of each head
-/// size stand for all eight.
+/// The cases of an element type; under sanitizers, which are slow, four group sizes of each head
+/// size stand for all sixteen.
 fn of(dtype: Dtype) -> Vec<Case> {
     let quick = std::env::var_os(kscope_sim::LIBRARY).is_some();
-    let taken = |case: &Case| case.dtype == dtype && (!quick || [1, 3, 8].contains(&case.group));
+    let taken =
+        |case: &Case| case.dtype == dtype && (!quick || [1, 3, 8, 13].contains(&case.group));
     cases().into_iter().filter(taken).collect()
 }
 
@@ -65,8 +66,8 @@ fn cuda_sim_f16_matches_the_oracle() {
 fn cuda_sim_cases_cover_the_shapes() {
     let cases = cases();
     for dtype in [Dtype::Bf16, Dtype::F16] {
-        for head_dim in [64, 96, 128, 256] {
-            for group in 1..=8 {
+        for head_dim in HEAD_DIMS {
+            for group in 1..=MOST_GROUP {
                 assert!(cases.iter().any(
                     |case| (case.dtype, case.head_dim, case.group) == (dtype, head_dim, group)
                 ));
@@ -104,8 +105,8 @@ proptest! {
 
     #[test]
     fn cuda_sim_random_geometry_matches_the_oracle(
-        head_dim in prop::sample::select(vec![64usize, 96, 128, 256]),
-        group in 1..=8usize,
+        head_dim in prop::sample::select(HEAD_DIMS.to_vec()),
+        group in 1..=MOST_GROUP,
         kv_heads in 1..3usize,
         dtype in prop::sample::select(vec![Dtype::Bf16, Dtype::F16]),
         (sink, recent, chunk) in (0..40usize, 0..60usize, 1..40usize),
@@ -125,19 +126,21 @@ proptest! {
 
 #[test]
 fn cuda_sim_too_little_shared_memory_is_an_error() {
-    for head_dim in [64, 96, 128, 256] {
+    for (head_dim, group) in HEAD_DIMS.into_iter().flat_map(|d| [(d, 2), (d, 11)]) {
         let mut device = Simulator::new("kscope", &[Schedule::Forward]);
-        // The padding of the last row, 16 bytes, is never touched; the 16 bytes before it are.
+        // The padding of the last row, 16 bytes (48 where the row is one of a query), is never
+        // touched; the 16 bytes before it are.
         device.withheld = 32;
         // Long enough for every warp to use both of its stages.
         let case = Case {
             counts: vec![head_dim],
             prompts: vec![900],
             steps: 1,
-            ..Case::new(head_dim, 2, Dtype::Bf16)
+            ..Case::new(head_dim, group, Dtype::Bf16)
         };
         let error = run(&device, &case).unwrap_err().to_string();
-        let needed = Kernel::Decode(Dtype::Bf16, head_dim).shared_bytes() - 32;
+        let kernel = DecodeKernel::new(Dtype::Bf16, head_dim, group);
+        let needed = Kernel::Decode(kernel).shared_bytes() - 32;
         assert!(error.contains(&format!("{needed} bytes of shared memory")), "{error}");
     }
 }
@@ -153,13 +156,14 @@ fn cuda_sim_planted_defects_are_caught() {
     };
     let base = [
         case(&[19, 64, 8]),
+        Case { group: 11, ..case(&[19, 64, 8]) },
         Case { window: Window { sink: 3, recent: 0, chunk: 5 }, steps: 12, ..case(&[19, 64, 8]) },
         Case { window: Window { sink: 0, recent: 0, chunk: 1 }, steps: 3, ..case(&[24]) },
     ];
     for case in &base {
         run(&Simulator::new("kscope", &SCHEDULES), case).unwrap();
     }
-    assert!(kscope_sim::DEFECTS.len() >= 15);
+    assert!(kscope_sim::DEFECTS.len() >= 24);
     for defect in kscope_sim::DEFECTS {
         let mut seen =
             SCHEDULES.iter().flat_map(|&schedule| base.iter().map(move |case| (schedule, case)));

@@ -9,9 +9,11 @@ use crate::mask::Shape;
 use crate::{Error, Result};
 
 /// Head sizes that the kernels are compiled for.
-pub const HEAD_DIMS: [usize; 4] = [64, 96, 128, 256];
-/// Most query heads per KV head: the short side of a tensor core's product.
-pub const MOST_GROUP: usize = 8;
+pub const HEAD_DIMS: [usize; 6] = [64, 80, 96, 112, 128, 256];
+/// Query heads of an octet: the short side of a tensor core's product.
+const OCTET: usize = 8;
+/// Most query heads per KV head.
+pub const MOST_GROUP: usize = 2 * OCTET;
 /// Rows of a tile, which one warp works on.
 pub const TILE: usize = 16;
 /// Tokens per block of the rebuild kernel.
@@ -33,8 +35,8 @@ pub struct KernelShape {
 /// An entry point of `kernels/cuda/kscope.cu`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kernel {
-    /// Attention of one work item, for an element type and a head size.
-    Decode(Dtype, usize),
+    /// Attention of one work item.
+    Decode(DecodeKernel),
     /// Merge of a query head's items.
     Combine(Dtype, usize),
     /// The new token into the window, a chunk into the middle.
@@ -47,24 +49,68 @@ pub enum Kernel {
     ActivityMeans(Dtype),
 }
 
+/// What a kernel of decode attention is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DecodeKernel {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Channels per head.
+    pub head_dim: usize,
+    /// Most query heads per KV head: 8 or 16.
+    pub heads: usize,
+}
+
+impl DecodeKernel {
+    /// The one for groups of this many query heads.
+    pub fn new(dtype: Dtype, head_dim: usize, group: usize) -> Self {
+        Self { dtype, head_dim, heads: group.next_multiple_of(OCTET) }
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        let of =
+            |dtype, head_dim| [OCTET, MOST_GROUP].map(|heads| Self::new(dtype, head_dim, heads));
+        [Dtype::F16, Dtype::Bf16]
+            .into_iter()
+            .flat_map(move |dtype| HEAD_DIMS.into_iter().flat_map(move |d| of(dtype, d)))
+    }
+
+    /// Bytes from row to row in shared memory: an odd number of 16-byte units.
+    fn pitch(self) -> usize {
+        (self.head_dim / 8 | 1) * 16
+    }
+
+    fn warps(self) -> usize {
+        if self.head_dim > 128 { 2 } else { 4 }
+    }
+
+    /// Two stages per warp of 16 keys and 16 values with all channels; then, for more than one
+    /// octet, the queries.
+    fn shared_bytes(self) -> usize {
+        let queries = if self.heads > OCTET { self.heads } else { 0 };
+        (self.warps() * 2 * TILE * 2 + queries) * self.pitch()
+    }
+}
+
 impl Kernel {
     /// All entry points.
     pub fn all() -> impl Iterator<Item = Self> {
         let halves = [Dtype::F16, Dtype::Bf16];
-        let sized = move |of: fn(Dtype, usize) -> Self| {
-            halves.into_iter().flat_map(move |dtype| HEAD_DIMS.map(|d| of(dtype, d)))
-        };
+        let combine = halves
+            .into_iter()
+            .flat_map(|dtype| HEAD_DIMS.map(|head_dim| Self::Combine(dtype, head_dim)));
         let store = [Self::Append, Self::Rebuild];
         let activity = halves
             .into_iter()
             .flat_map(|dtype| [Self::ActivitySums(dtype), Self::ActivityMeans(dtype)]);
-        sized(Self::Decode).chain(sized(Self::Combine)).chain(store).chain(activity)
+        DecodeKernel::all().map(Self::Decode).chain(combine).chain(store).chain(activity)
     }
 
     /// The name of the entry point.
     pub fn name(self) -> String {
         match self {
-            Self::Decode(dtype, head_dim) => format!("decode_{dtype}_{head_dim}"),
+            Self::Decode(DecodeKernel { dtype, head_dim, heads }) => {
+                format!("decode_{dtype}_{head_dim}_{heads}")
+            }
             Self::Combine(dtype, head_dim) => format!("combine_{dtype}_{head_dim}"),
             Self::Append => "append_token".to_owned(),
             Self::Rebuild => "rebuild_cache".to_owned(),
@@ -73,12 +119,11 @@ impl Kernel {
         }
     }
 
-    /// Bytes of dynamic shared memory per block. The decode kernel's two stages per warp hold 16
-    /// keys and 16 values with all channels, each row an odd number of 16-byte units long. The merge
-    /// holds the sums and weights of its teams, and the largest score of each warp.
+    /// Bytes of dynamic shared memory per block. The merge holds the sums and weights of its teams,
+    /// and the largest score of each warp.
     pub fn shared_bytes(self) -> usize {
         match self {
-            Self::Decode(_, head_dim) => warps(head_dim) * 2 * TILE * 2 * ((head_dim / 8) | 1) * 16,
+            Self::Decode(kernel) => kernel.shared_bytes(),
             Self::Combine(_, head_dim) => {
                 let threads = self.threads() as usize;
                 let teams = threads / (head_dim / 2);
@@ -91,7 +136,7 @@ impl Kernel {
     /// Threads per block.
     pub fn threads(self) -> u32 {
         match self {
-            Self::Decode(_, head_dim) => warps(head_dim) as u32 * 32,
+            Self::Decode(kernel) => kernel.warps() as u32 * 32,
             Self::Combine(_, head_dim) => {
                 if head_dim > 64 {
                     512
@@ -108,15 +153,10 @@ impl Kernel {
     /// (the second launch bound).
     pub fn resident_blocks(self) -> usize {
         match self {
-            Self::Decode(..) => 3,
+            Self::Decode(_) => 3,
             _ => 1,
         }
     }
-}
-
-/// Warps of a decode block.
-fn warps(head_dim: usize) -> usize {
-    if head_dim > 128 { 2 } else { 4 }
 }
 
 /// The parameter structure of a launch.
@@ -164,8 +204,9 @@ impl KernelShape {
     pub fn new(shape: Shape, heads: usize, dtype: Dtype) -> Result<Self> {
         let Shape { kv_heads, head_dim, .. } = shape;
         if !HEAD_DIMS.contains(&head_dim) {
+            let known = HEAD_DIMS.map(|known| known.to_string()).join(", ");
             return Err(Error::input(format!(
-                "--device cuda has kernels for head_dim 64, 96, 128 and 256, not {head_dim}"
+                "--device cuda has kernels for head_dim {known}, not {head_dim}"
             )));
         }
         if heads == 0 || !heads.is_multiple_of(kv_heads) || heads / kv_heads > MOST_GROUP {
@@ -203,7 +244,7 @@ impl KernelShape {
 
     /// The kernel of decode attention.
     pub fn decode_kernel(&self) -> Kernel {
-        Kernel::Decode(self.dtype, self.head_dim)
+        Kernel::Decode(DecodeKernel::new(self.dtype, self.head_dim, self.group))
     }
 
     /// Numbers (f32) that the decode kernel writes per item: per query head the largest score, the

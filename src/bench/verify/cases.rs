@@ -1,7 +1,7 @@
 //! The configurations whose kernels are compared with the oracle.
 
 use crate::Result;
-use crate::attention::cuda::KernelShape;
+use crate::attention::cuda::{HEAD_DIMS, KernelShape, MOST_GROUP};
 use crate::element::Dtype;
 use crate::mask::{Shape, Window};
 
@@ -103,8 +103,8 @@ impl Case {
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for dtype in [Dtype::Bf16, Dtype::F16] {
-        for head_dim in [64, 96, 128, 256] {
-            cases.extend((1..=8).map(|group| Case::new(head_dim, group, dtype)));
+        for head_dim in HEAD_DIMS {
+            cases.extend((1..=MOST_GROUP).map(|group| Case::new(head_dim, group, dtype)));
         }
         let base = Case::new(64, 3, dtype);
         let window = |sink, recent, chunk| Window { sink, recent, chunk };
