@@ -105,7 +105,7 @@ fn a_page_says_what_part_of_a_run_it_shows() {
     ] {
         for form in ["html", "md"] {
             let page = at(form);
-            let report = ["report", &results, &format!("--{form}"), &page];
+            let report = ["report", &results, "--force", &format!("--{form}"), &page];
             success(kscope().args(report).output().unwrap());
             let page = std::fs::read_to_string(page).unwrap();
             assert!(page.contains(words), "{words}: {page}");
@@ -127,7 +127,7 @@ fn runs_of_one_model_make_one_page() {
     let report = |runs: &[&str]| {
         let pages = [at("page.md"), at("page.html")];
         let pages = ["--md", &pages[0], "--html", &pages[1]];
-        kscope().args([&["report"], runs, &pages].concat()).output().unwrap()
+        kscope().args([&["report", "--force"], runs, &pages].concat()).output().unwrap()
     };
     success(report(&[&recall, &read_text]));
     let page = std::fs::read_to_string(at("page.md")).unwrap();

@@ -32,6 +32,7 @@ fn a_report_is_one_page_without_links_and_shows_text_as_text() {
         let command = [
             "report",
             &at("run"),
+            "--force",
             "--html",
             &at("page.html"),
             "--md",

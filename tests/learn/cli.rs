@@ -178,8 +178,13 @@ fn learning_goes_on_from_given_importance() {
     let from = ["--importance", first.to_str().unwrap()];
     let more = |out: &Path, more: &[&str]| {
         called(
-            &[&["learn", "--json", "--out", out.to_str().unwrap()], &small[..], &from, more]
-                .concat(),
+            &[
+                &["learn", "--json", "--force", "--out", out.to_str().unwrap()],
+                &small[..],
+                &from,
+                more,
+            ]
+            .concat(),
         )
     };
     // The cut at another sparsity without training: it equals what `mask make` selects, with no

@@ -67,7 +67,17 @@ fn score_writes_importance_that_masks_are_made_of() {
     std::fs::write(folder.path().join("text.txt"), "The lamp stood by the door. ".repeat(40))
         .unwrap();
     for rule in ["key-norm", "think", "frequency", "random"] {
-        run(&["score", "--rule", rule, "--text", "text.txt", "--out", "imp.safetensors", "--json"]);
+        run(&[
+            "score",
+            "--rule",
+            rule,
+            "--text",
+            "text.txt",
+            "--force",
+            "--out",
+            "imp.safetensors",
+            "--json",
+        ]);
         run(&[
             "mask",
             "make",
@@ -101,7 +111,7 @@ fn score_writes_the_sensitivity_with_what_it_was_measured_on() {
     let text = "The lamp stood by the door of the old house. ".repeat(80);
     std::fs::write(folder.path().join("notes.txt"), &text).unwrap();
     std::fs::write(folder.path().join("short.txt"), "The lamp stood.").unwrap();
-    let out = ["--rule", "sensitivity", "--out", "s.safetensors"];
+    let out = ["--rule", "sensitivity", "--force", "--out", "s.safetensors"];
     let small = ["--windows", "1", "--window-tokens", "300", "--rows", "8", "--json"];
     let done = run(&[&out[..], &small, &["--text", "notes.txt", "--seed", "3"]].concat());
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
