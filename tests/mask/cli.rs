@@ -294,7 +294,7 @@ fn where_the_importance_ends_is_said_and_a_size_that_drops_everything_is_refused
         (Some(56), Some(59)),
         "{made}"
     );
-    assert_eq!(made["alignment_cost"].as_i64(), Some(0));
+    assert_eq!(made["alignment_cost"].as_i64(), Some(-3));
     let text = stdout(at, &[&make[..], &["a.safetensors"]].concat());
     assert!(text.contains("the importance reaches 9.22 %: the other 581 of 640"), "{text}");
     let exact = json(at, &[&make[..], &["--budget", "exact", "a.safetensors"]].concat());

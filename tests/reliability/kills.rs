@@ -132,7 +132,7 @@ fn a_killed_evaluation_goes_on_to_the_same_bytes() {
 fn a_killed_save_leaves_the_old_mask_or_the_new_one() {
     let mask = demo_mask();
     let make = |sparsity: &'static str| {
-        ["mask", "make", "--importance", &mask, "--sparsity", sparsity, "m.safetensors"]
+        ["mask", "make", "--force", "--importance", &mask, "--sparsity", sparsity, "m.safetensors"]
             .map(str::to_owned)
     };
     let home = tempfile::tempdir().unwrap();
@@ -161,7 +161,7 @@ fn a_killed_save_leaves_the_old_mask_or_the_new_one() {
 #[test]
 fn a_killed_session_has_recorded_what_it_did() {
     let home = tempfile::tempdir().unwrap();
-    let args = ["--plain", "--max-new", "150", "--threads", "1", "--record", "r.jsonl"];
+    let args = ["--plain", "--max-new", "150", "--threads", "1", "--force", "--record", "r.jsonl"];
     let all = whole(program(home.path()).args(args));
     let mut random = SplitMix64::new(4);
     let (mut kills, mut played, mut tokens) = (0, 0, 0);

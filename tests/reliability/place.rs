@@ -49,7 +49,7 @@ fn a_recording_replaces_nothing_before_the_arguments_are_known_to_be_right() {
     let bytes = std::fs::read(&mask).unwrap();
     let record = |args: &[&str]| {
         let mut run = program(home.path());
-        run.args(["--plain", "--max-new", "2", "--record"]).args(args).output().unwrap()
+        run.args(["--plain", "--max-new", "2", "--force", "--record"]).args(args).output().unwrap()
     };
     std::fs::write(home.path().join("old.jsonl"), "an old recording").unwrap();
     for wrong in [["--mask", "mistyped"], ["--plan", "mistyped"], ["--model", "mistyped"]] {
@@ -77,7 +77,8 @@ fn on_a_full_disk_the_old_file_stays_and_nothing_else_does() {
     let mask = demo_mask();
     std::fs::copy(&mask, home.path().join("m.safetensors")).unwrap();
     let old = std::fs::read(&mask).unwrap();
-    let make = ["mask", "make", "--importance", &mask, "--sparsity", "0.4", "m.safetensors"];
+    let make =
+        ["mask", "make", "--force", "--importance", &mask, "--sparsity", "0.4", "m.safetensors"];
     let ended = under(home.path(), "ulimit -f 1", &make).output().unwrap();
     refused(&ended, 1, "File too large");
     assert_eq!(std::fs::read(home.path().join("m.safetensors")).unwrap(), old);

@@ -53,7 +53,7 @@ pub const GLOBAL_FIRST: &[KeyBinding] = &[
     (C::SaveMask, "w", "save", "save the mask or plan under a name"),
     (C::Panel, "tab z", "panel", "show or hide the side panel"),
     (C::Colormap, "C", "", "next colour map: viridis, cividis, grey"),
-    (C::Explain, "i I", "explain", "say in words what the cursor is on, with its numbers"),
+    (C::Explain, "i I", "", "say in words what the cursor is on, with its numbers"),
     (C::Copy, "y", "", "copy what the cursor is on: a value, a token, the text"),
     (C::Export, "e", "export", "export: choose csv, json, svg or png"),
 ];

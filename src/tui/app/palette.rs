@@ -68,7 +68,7 @@ pub fn entries(state: &State) -> Vec<Entry> {
         Some(Overlay::Palette(list)) => {
             let typed = list.input.value().trim();
             let all =
-                commands(state).into_iter().chain(words(state)).chain(typed_words()).collect();
+                commands(state).into_iter().chain(words(state)).chain(typed_words(typed)).collect();
             parsed(state, typed).into_iter().chain(matching(typed, all)).collect()
         }
         Some(Overlay::Find(list)) => found(state, list.input.value()),
@@ -158,13 +158,16 @@ const TYPED: &[(&str, &str, &str)] = &[
     ("l", "LAYER hHEAD cCHANNEL", "go there, as l14 h3"),
 ];
 
-/// Entries that put a typed command into the palette.
-fn typed_words() -> impl Iterator<Item = Entry> {
-    TYPED.iter().map(|&(word, rest, about)| Entry {
-        title: format!("{word}{rest}"),
-        about: about.to_owned(),
-        keys: String::new(),
-        does: Does::Type(word),
+/// Entries that put a typed command into the palette, as long as nothing is typed behind its word:
+/// a value that is not understood must not be thrown away.
+fn typed_words(typed: &str) -> impl Iterator<Item = Entry> {
+    TYPED.iter().filter(move |(word, ..)| !typed.starts_with(word)).map(|&(word, rest, about)| {
+        Entry {
+            title: format!("{word}{rest}"),
+            about: about.to_owned(),
+            keys: String::new(),
+            does: Does::Type(word),
+        }
     })
 }
 

@@ -96,10 +96,7 @@ fn selection(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         let value = number(table.head(layer, head)[channel]);
         pane.row(
             &format!("ch {channel}"),
-            format!(
-                "{state_of} · {value} · turns in {} tokens",
-                wavelength(model.info.wavelengths[pair])
-            ),
+            format!("{state_of} · {value} · λ {}", wavelength(model.info.wavelengths[pair])),
         );
     }
 }

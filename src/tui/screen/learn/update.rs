@@ -247,7 +247,7 @@ pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
     state.screens.learn.field = field;
     state.screens.learn.typing = None;
     if press.is_double {
-        edit(state, Command::EditField);
+        edit(state, if field.is_text() { Command::EditField } else { Command::More });
     }
     Vec::new()
 }

@@ -80,7 +80,7 @@ fn the_saved_mask_is_compared_only_over_the_same_tokens() {
     };
     assert_eq!(deliver(&mut state, event(&later)), [], "while the text grows nothing is asked");
     state.size = (120, 40);
-    assert!(text(&draw(&state)).contains("over other tokens"));
+    assert!(text(&draw(&state)).contains("not measured on these tokens"));
     send(&mut state, Event::Finished(Finish::MaxNew));
     let sent = trials(&deliver(&mut state, event(&later)));
     assert_eq!(
@@ -95,7 +95,7 @@ fn the_saved_mask_is_compared_only_over_the_same_tokens() {
         Some(0.75)
     );
     let frame = text(&draw(&state));
-    assert!(frame.contains("−0.250") && !frame.contains("over other tokens"), "{frame}");
+    assert!(frame.contains("−0.250") && !frame.contains("not measured on these tokens"), "{frame}");
     later.subject = Subject::Now(1);
     assert_eq!(deliver(&mut state, event(&later)), [], "once is enough");
 }
