@@ -34,14 +34,14 @@ const EXAMPLES: &[(&[&str], &[&str])] = &[
     (
         &["compare"],
         &[
-            "kscope compare --model smollm2-135m --mask masks/smollm2-135m-0.7.safetensors --prompt-file README.md",
+            "kscope compare -m smollm2-135m --mask masks/smollm2-135m-0.7.safetensors --prompt-file a.txt",
             "kscope compare --model smollm2-135m --plan k8v4 --prompt-file README.md --json",
         ],
     ),
     (
         &["sweep"],
         &[
-            "kscope sweep --model smollm2-135m --importance masks/smollm2-135m-0.7.safetensors --prompt-file README.md",
+            "kscope sweep -m smollm2-135m --importance m.safetensors --prompt-file a.txt",
             "kscope sweep --model smollm2-135m --plan k8v8 --plan k4v4 --text README.md --progress json",
         ],
     ),
@@ -64,7 +64,7 @@ const EXAMPLES: &[(&[&str], &[&str])] = &[
     (
         &["bench", "decode"],
         &[
-            "kscope bench decode --model smollm2-135m --mask masks/smollm2-135m-0.7.safetensors --depth 0,4096",
+            "kscope bench decode -m smollm2-135m --mask masks/smollm2-135m-0.7.safetensors --depth 0,4096",
         ],
     ),
     (
@@ -75,8 +75,7 @@ const EXAMPLES: &[(&[&str], &[&str])] = &[
 ];
 
 /// What the exit codes mean.
-const EXIT_CODES: &str = "\
-  0  done
+const EXIT_CODES: &str = "  0  done
   1  the run failed, or was stopped: disk full, device lost, no memory
   2  wrong input: an argument, file, model or mask, named in one sentence";
 

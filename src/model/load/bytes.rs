@@ -225,7 +225,7 @@ mod tests {
         assert!(cut[20_000..].iter().all(|&byte| byte == 0));
         let sentence = cut.intact().unwrap_err().to_string();
         assert!(sentence.contains("weights became shorter"), "{sentence}");
-        assert!(sentence.ends_with("expected 1,048,576 bytes, found 10000"), "{sentence}");
+        assert!(sentence.ends_with("expected 1,048,576 bytes, found 10,000"), "{sentence}");
         assert!(whole.intact().is_ok(), "another map of the same file is another");
     }
 }
