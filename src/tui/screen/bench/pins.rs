@@ -8,6 +8,9 @@ use crate::tui::app::model::ModelView;
 use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::tune::state::{Draft, Goal, PointKind, RIVALS, Set, Tuning, propose};
 
+/// The rule of plans that other programs offer by name.
+pub const NAMED: &str = "named";
+
 /// Pins what is set in Tune. Gives the number of new rows, as all of these.
 pub fn set(bench: &mut MaskBench, tuning: &Tuning) -> usize {
     let info = tuning.mask_info();
@@ -17,8 +20,8 @@ pub fn set(bench: &mut MaskBench, tuning: &Tuning) -> usize {
 }
 
 /// Pins a mask of every rule that has importance, of at most the bytes that what is set takes at a
-/// context, and what is set itself.
-pub fn rules(bench: &mut MaskBench, tuning: &Tuning, tokens: usize) -> usize {
+/// context, and what is set itself. Also gives the rules that cannot reach the size.
+pub fn rules(bench: &mut MaskBench, tuning: &Tuning, tokens: usize) -> (usize, Vec<&'static str>) {
     let own = set(bench, tuning);
     let bytes = tuning.proposed_tally(tokens).bytes.total();
     let made = Rule::ALL.into_iter().filter(|&rule| tuning.sources().has(rule)).map(|rule| {
@@ -28,15 +31,17 @@ pub fn rules(bench: &mut MaskBench, tuning: &Tuning, tokens: usize) -> usize {
         (draft.locks, draft.pins) = Default::default();
         (rule.name, draft)
     });
-    let made: Vec<_> = made.collect();
-    let added = made.into_iter().filter(|(name, draft)| {
-        // A rule that cannot reach the size is left out.
-        propose(draft, tuning.sources()).is_ok_and(|proposal| {
-            let name = (*name).to_owned();
-            bench.add(name.clone(), name, draft.clone(), proposal.plan)
-        })
-    });
-    own + added.count()
+    let (mut added, mut too_large) = (own, Vec::new());
+    for (name, draft) in made {
+        match propose(&draft, tuning.sources()) {
+            Ok(proposal) => {
+                let rule = name.to_owned();
+                added += usize::from(bench.add(rule.clone(), rule, draft, proposal.plan));
+            }
+            Err(_) => too_large.push(name),
+        }
+    }
+    (added, too_large)
 }
 
 /// Pins the plans that other programs offer, where the cache can hold them.
@@ -45,7 +50,7 @@ pub fn named(bench: &mut MaskBench, tuning: &Tuning, model: &ModelView) -> usize
     let added = RIVALS.into_iter().filter(|&name| {
         CachePlan::named(name, model.shape()).is_ok_and(|plan| {
             let info = Arc::new(MaskInfo::named(name, plan.clone()));
-            bench.add(name.to_owned(), "named".to_owned(), Draft::verbatim(info, window), plan)
+            bench.add(name.to_owned(), NAMED.to_owned(), Draft::verbatim(info, window), plan)
         })
     });
     added.count()
@@ -55,7 +60,7 @@ pub fn named(bench: &mut MaskBench, tuning: &Tuning, model: &ModelView) -> usize
 pub fn swept(bench: &mut MaskBench, tuning: &Tuning) -> usize {
     let added = tuning.sweep.measured().filter(|(point, _)| {
         let (name, rule) = match (point.kind, point.draft.goal) {
-            (PointKind::Rival(name), _) => (name.to_owned(), "named".to_owned()),
+            (PointKind::Rival(name), _) => (name.to_owned(), NAMED.to_owned()),
             (PointKind::Plan, Goal::Bytes(share)) => {
                 (format!("plan {:.0} %", f64::from(share) / 10.0), "sensitivity".to_owned())
             }

@@ -9,7 +9,7 @@ use crate::numbers;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::{number, put};
-use crate::tui::screen::bench::{layout, view};
+use crate::tui::screen::bench::{layout, pins, view};
 use crate::tui::screen::tune::state::{Against, Plot, PlotPoint};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Mark, Scatter};
@@ -86,7 +86,8 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         }
     }
     scatter.render(marks, theme.style(Role::Border), buffer);
-    for (at, curve) in curves.iter().enumerate() {
+    // Plans of several programs are no curve.
+    for (at, curve) in curves.iter().enumerate().filter(|(_, curve)| curve.rule != pins::NAMED) {
         let line: Vec<(f64, f64)> =
             curve.points.iter().filter_map(|(_, _, place)| Some((place.x, place.y?))).collect();
         scatter.join(&line, "·", theme.style(LOOKS[at % LOOKS.len()].1), buffer);

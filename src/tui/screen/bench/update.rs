@@ -108,9 +108,14 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
     };
     let bench = &mut state.screens.bench;
     let before = bench.pins().len();
+    let mut too_large = Vec::new();
     let added = match command {
         Command::Pin => pins::set(bench, tuning),
-        Command::PinRules => pins::rules(bench, tuning, context),
+        Command::PinRules => {
+            let (added, left_out) = pins::rules(bench, tuning, context);
+            too_large = left_out;
+            added
+        }
         Command::PinNamed if model.info.device != "cpu" => {
             state.tell(
                 "a cache on this device holds no codes: named plans cannot be measured",
@@ -130,7 +135,11 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
         (1, _) => "1 row pinned".to_owned(),
         (added, _) => format!("{added} rows pinned"),
     };
-    state.tell(sentence, false);
+    let left_out = match &too_large[..] {
+        [] => String::new(),
+        rules => format!("; no mask of {} is so small", rules.join(" or ")),
+    };
+    state.tell(format!("{sentence}{left_out}"), false);
     Vec::new()
 }
 
