@@ -158,7 +158,7 @@ fn a_dense_session_starts_whole_and_gets_its_rules_with_the_prompt() {
     assert_eq!(*retune(&effects).mask.mask(), select(&slow, &Options::new(0.1, 8)).unwrap());
     assert_eq!(say(&mut state, "rule think"), [], "no figures yet");
     // What is not understood stays typed.
-    act(&mut state, Command::Back);
+    crate::tui::testing::act(&mut state, Command::Back);
     let rules = crate::decode::worker::event::Rules::new([
         (Rule::KEY_NORM, vec![1.0; SMALL.entries()]),
         (Rule::THINK, vec![2.0; SMALL.entries()]),
