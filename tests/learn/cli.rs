@@ -220,6 +220,7 @@ fn learning_goes_on_from_given_importance() {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let run = called(&[
         "learn",
+        "--force",
         "--out",
         second.to_str().unwrap(),
         "--importance",

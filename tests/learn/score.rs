@@ -81,6 +81,7 @@ fn score_writes_importance_that_masks_are_made_of() {
         run(&[
             "mask",
             "make",
+            "--force",
             "--importance",
             "imp.safetensors",
             "--sparsity",

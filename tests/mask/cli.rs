@@ -286,7 +286,7 @@ fn where_the_importance_ends_is_said_and_a_size_that_drops_everything_is_refused
     let folder = workplace();
     let at = folder.path();
     let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/masks/demo.safetensors");
-    let make = ["mask", "make", "--importance", demo, "--sparsity", "0", "--force"];
+    let make = ["mask", "make", "--importance", demo, "--sparsity", "0"];
     let made = json(at, &[&make[..], &["a.safetensors"]].concat());
     // 581 of the demo's 640 channels have importance 0; alignment drops three more.
     assert_eq!(

@@ -76,7 +76,7 @@ impl DecodeKernel {
 
     /// Bytes from row to row in shared memory: an odd number of 16-byte units.
     fn pitch(self) -> usize {
-        (self.head_dim / 8 | 1) * 16
+        ((self.head_dim / 8) | 1) * 16
     }
 
     fn warps(self) -> usize {
