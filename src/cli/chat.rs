@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::args::{PromptArgs, Ready};
 use super::output;
 use super::progress::ProgressLine;
-use super::run::{Printer, RunArgs, Setting, ms};
+use super::run::{Printer, RunArgs, RunSetting, ms};
 use super::widths::PlanReport;
 use crate::cache::CacheSpec;
 use crate::decode::session::{Finish, NewToken, Request, Session};
@@ -21,7 +21,7 @@ use crate::{Error, Result, input_file, machine, numbers};
 #[derive(Debug, serde::Serialize)]
 struct Report {
     #[serde(flatten)]
-    setting: Setting,
+    setting: RunSetting,
     turns: Vec<Turn>,
     #[serde(flatten)]
     stored: PlanReport,
@@ -157,7 +157,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     output::json(
         "chat",
         &Report {
-            setting: Setting::of(args, &model, &spec),
+            setting: RunSetting::of(args, &model, &spec),
             turns,
             stored: PlanReport::of(spec.plan(), spec.window()),
             threads: rayon::current_num_threads(),

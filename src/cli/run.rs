@@ -51,7 +51,7 @@ pub struct RunArgs {
 
 /// What a run decodes with.
 #[derive(Debug, serde::Serialize)]
-pub(super) struct Setting {
+pub(super) struct RunSetting {
     pub model: String,
     pub device: String,
     pub dtype: String,
@@ -61,7 +61,7 @@ pub(super) struct Setting {
     window: crate::mask::Window,
 }
 
-impl Setting {
+impl RunSetting {
     /// Of a session with this cache.
     pub fn of(args: &RunArgs, model: &Model, spec: &CacheSpec) -> Self {
         let (mask, plan) = args.session.cache.names();
@@ -81,7 +81,7 @@ impl Setting {
 #[derive(Debug, serde::Serialize)]
 struct Report {
     #[serde(flatten)]
-    setting: Setting,
+    setting: RunSetting,
     prompt_tokens: usize,
     tokens: Vec<u32>,
     text: Option<String>,
@@ -189,7 +189,7 @@ fn report(
         .map(|sequence| sequence.generated().len().saturating_sub(1))
         .sum();
     Ok(Report {
-        setting: Setting::of(args, model, spec),
+        setting: RunSetting::of(args, model, spec),
         prompt_tokens: first.prompt_len,
         tokens: first.generated().to_vec(),
         text: text(first.spoken())?,

@@ -333,7 +333,7 @@ fn an_importance_matrix_gives_the_size_of_keys_or_is_refused() {
     let inside = |name: &str| place.path().join(name);
     let by = |rule: &str, model: &Path, name: &str| {
         let mut command = kscope();
-        command.args(["score", "--rule", rule, "--model"]).arg(model);
+        command.args(["score", "--force", "--rule", rule, "--model"]).arg(model);
         command.arg("--imatrix").arg(inside(name)).arg("--out").arg(inside("scores.safetensors"));
         command.output().unwrap()
     };
