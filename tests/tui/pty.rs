@@ -186,7 +186,7 @@ fn a_mask_is_retuned_measured_saved_and_loaded_again() {
     });
     terminal.wait("its measurement", |screen| screen.contains("measured · 64 steps, forced"));
     terminal.keys(&["s"]);
-    terminal.wait("the sweep", |screen| screen.contains("29 points measured"));
+    terminal.wait("the sweep", |screen| screen.contains("29 points · learned"));
     terminal.keys(&["n", "n", "Enter"]);
     terminal.wait("the point's settings", |screen| {
         screen.contains("history: 2 back") && screen.contains("at work, applied in")
