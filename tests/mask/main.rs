@@ -2,6 +2,7 @@
 
 mod cli;
 mod foreign;
+mod making;
 mod plan_cli;
 mod plan_files;
 mod properties;

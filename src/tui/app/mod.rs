@@ -30,6 +30,7 @@ pub mod run;
 pub mod runner;
 pub mod shader;
 pub mod side;
+mod signals;
 pub mod state;
 pub mod steer;
 pub mod strips;

@@ -21,6 +21,7 @@ use crate::mask::files::Contents;
 use crate::model::Model;
 use crate::tui::app::action::{Action, Effect, ReplayOrder, Taken};
 use crate::tui::app::record::{Player, Recorder};
+use crate::tui::app::signals::{Signal, Signals};
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
@@ -495,59 +496,6 @@ async fn next_of<Thread, T>(running: &mut Option<(Thread, Receiver<T>)>) -> Opti
     match running {
         Some((_, notices)) => notices.recv().await,
         None => std::future::pending().await,
-    }
-}
-
-enum Signal {
-    Stop,
-    Suspend,
-}
-
-/// Signals that ask the program to end or to suspend.
-struct Signals {
-    #[cfg(unix)]
-    kinds: [tokio::signal::unix::Signal; 5],
-}
-
-impl Signals {
-    #[cfg(unix)]
-    fn new() -> Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let open =
-            |kind| signal(kind).map_err(|cause| Error::run(format!("watching signals: {cause}")));
-        let suspend = SignalKind::from_raw(signal_hook::consts::SIGTSTP);
-        Ok(Self {
-            kinds: [
-                open(SignalKind::terminate())?,
-                open(SignalKind::hangup())?,
-                open(SignalKind::interrupt())?,
-                open(SignalKind::quit())?,
-                open(suspend)?,
-            ],
-        })
-    }
-
-    #[cfg(unix)]
-    async fn next(&mut self) -> Signal {
-        let [terminate, hangup, interrupt, quit, suspend] = &mut self.kinds;
-        tokio::select! {
-            _ = terminate.recv() => Signal::Stop,
-            _ = hangup.recv() => Signal::Stop,
-            _ = interrupt.recv() => Signal::Stop,
-            _ = quit.recv() => Signal::Stop,
-            _ = suspend.recv() => Signal::Suspend,
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn new() -> Result<Self> {
-        Ok(Self {})
-    }
-
-    #[cfg(not(unix))]
-    async fn next(&mut self) -> Signal {
-        let _ = tokio::signal::ctrl_c().await;
-        Signal::Stop
     }
 }
 

@@ -2,7 +2,7 @@
 //! folder.
 
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::KeyEvent;
+use ratatui::crossterm::event::{KeyCode, KeyEvent};
 use ratatui::layout::Rect;
 
 use crate::tui::app::action::{Command, Effect};
@@ -63,6 +63,21 @@ pub enum Typed {
     Key(KeyEvent),
     /// Text that was pasted.
     Paste(String),
+}
+
+impl Typed {
+    /// Adds it to the end of a field of at most `most` characters.
+    pub fn add_to(self, text: &mut String, most: usize) {
+        match self {
+            Self::Key(key) => match key.code {
+                KeyCode::Char(c) => text.push(c),
+                KeyCode::Backspace => drop(text.pop()),
+                _ => {}
+            },
+            Self::Paste(pasted) => text.extend(pasted.chars().filter(|c| !c.is_control())),
+        }
+        *text = text.chars().take(most).collect();
+    }
 }
 
 /// A turn of the mouse wheel.

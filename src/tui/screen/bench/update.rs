@@ -1,7 +1,5 @@
 //! The keys of the bench.
 
-use ratatui::crossterm::event::KeyCode;
-
 use crate::decode::worker::EngineOrder as Order;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::keys::KeyContext;
@@ -196,14 +194,7 @@ pub fn focus(state: &State) -> Option<KeyContext> {
 
 /// Adds to the filter.
 pub fn typed(state: &mut State, typed: Typed) {
-    let Some(text) = &mut state.screens.bench.typing else { return };
-    match typed {
-        Typed::Key(key) => match key.code {
-            KeyCode::Char(c) => text.push(c),
-            KeyCode::Backspace => drop(text.pop()),
-            _ => {}
-        },
-        Typed::Paste(pasted) => text.extend(pasted.chars().filter(|c| !c.is_control())),
+    if let Some(text) = &mut state.screens.bench.typing {
+        typed.add_to(text, LONGEST);
     }
-    *text = text.chars().take(LONGEST).collect();
 }

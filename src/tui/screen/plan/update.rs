@@ -1,7 +1,5 @@
 //! The keys of the plan screen. Everything is computed when it is drawn; keys only move knobs.
 
-use ratatui::crossterm::event::KeyCode;
-
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
 use crate::tui::app::keys::KeyContext;
@@ -84,14 +82,7 @@ pub fn focus(state: &State) -> Option<KeyContext> {
 
 /// Adds to what is typed.
 pub fn typed(state: &mut State, typed: Typed) {
-    let Some(text) = &mut state.screens.plan.typing else { return };
-    match typed {
-        Typed::Key(key) => match key.code {
-            KeyCode::Char(c) => text.push(c),
-            KeyCode::Backspace => drop(text.pop()),
-            _ => {}
-        },
-        Typed::Paste(pasted) => text.extend(pasted.chars().filter(|c| !c.is_control())),
+    if let Some(text) = &mut state.screens.plan.typing {
+        typed.add_to(text, LONGEST);
     }
-    *text = text.chars().take(LONGEST).collect();
 }

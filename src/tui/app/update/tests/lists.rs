@@ -1,0 +1,153 @@
+//! The palette, the help and what they run.
+
+use super::*;
+
+#[test]
+fn the_palette_goes_to_places_and_runs_commands() {
+    let mut state = ready();
+    key(&mut state, KeyCode::Char(':'));
+    assert_eq!(state.context(), KeyContext::List);
+    letters(&mut state, "l3 h1 c40");
+    assert_eq!(
+        key(&mut state, KeyCode::Enter),
+        [Effect::Engine(Order::Watch { layer: 3, head: 1 })]
+    );
+    assert_eq!(
+        (state.at, state.overlay.is_none()),
+        (Place { layer: 3, head: 1, channel: 40 }, true)
+    );
+    for (typed, holds) in [
+        (
+            "theme cividis",
+            &(|state: &State| state.theme.colormap == Colormap::Cividis) as &dyn Fn(&State) -> bool,
+        ),
+        ("theme light", &|state| state.theme.light),
+        ("metric live", &|state| state.metric == Metric::Live),
+        ("scale rank", &|state| state.scale() == Scale::Rank),
+        ("context 4096", &|state| state.target_context == 4096),
+        ("context 32k", &|state| state.target_context == 32_768),
+        ("context 8,192", &|state| state.target_context == 8192),
+        ("show-perf", &|state| state.screen == Screen::Perf),
+    ] {
+        act(&mut state, Command::Palette);
+        letters(&mut state, typed);
+        key(&mut state, KeyCode::Enter);
+        assert!(holds(&state) && state.overlay.is_none(), "{typed}");
+    }
+    act(&mut state, Command::Palette);
+    letters(&mut state, "no such thing");
+    assert_eq!(key(&mut state, KeyCode::Enter), []);
+    assert!(state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("nothing fits")));
+}
+
+#[test]
+fn exports_come_with_a_name_that_says_what_they_are_or_with_one_s_own() {
+    let mut state = ready();
+    for format in ExportFormat::ALL {
+        act(&mut state, Command::Export);
+        letters(&mut state, format.name());
+        let effects = key(&mut state, KeyCode::Enter);
+        let [Effect::Write { path, bytes, .. }] = effects.as_slice() else {
+            panic!("{format:?}: {effects:?}")
+        };
+        assert_eq!(
+            path.to_str(),
+            Some(format!("out/kscope-test-model-map.{}", format.name()).as_str())
+        );
+        assert!(bytes.len() > 1000);
+    }
+    act(&mut state, Command::Export);
+    letters(&mut state, "svg my map.svg");
+    let effects = key(&mut state, KeyCode::Enter);
+    assert!(
+        matches!(&effects[..], [Effect::Write { path, .. }] if path.to_str() == Some("my map.svg")),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn help_searches_and_runs_what_counts_here() {
+    let mut state = ready();
+    key(&mut state, KeyCode::Char('?'));
+    letters(&mut state, "colour map");
+    key(&mut state, KeyCode::Enter);
+    assert_eq!(state.theme.colormap, Colormap::Cividis);
+    act(&mut state, Command::Help);
+    letters(&mut state, "edit-prompt");
+    key(&mut state, KeyCode::Enter);
+    assert!(
+        !state.screens.text.editing
+            && state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("counts on the"))
+    );
+    act(&mut state, Command::Help);
+    key(&mut state, KeyCode::Esc);
+    assert!(state.overlay.is_none());
+}
+
+#[test]
+fn every_command_that_takes_more_is_listed_and_waits_for_the_rest() {
+    let mut state = ready();
+    for word in ["keep", "fit", "rule", "sink", "context", "save"] {
+        act(&mut state, Command::Palette);
+        letters(&mut state, word);
+        let listed = crate::tui::app::palette::entries(&state);
+        assert!(listed.iter().any(|entry| entry.title.starts_with(&format!("{word} "))), "{word}");
+        key(&mut state, KeyCode::Esc);
+    }
+    act(&mut state, Command::Palette);
+    letters(&mut state, "percent of");
+    key(&mut state, KeyCode::Esc);
+    act(&mut state, Command::Palette);
+    letters(&mut state, "so many channels");
+    key(&mut state, KeyCode::Enter);
+    let typed = |state: &State| match &state.overlay {
+        Some(Overlay::Palette(list)) => list.input.value().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(typed(&state), "floor ");
+    letters(&mut state, "8");
+    key(&mut state, KeyCode::Enter);
+    assert_eq!(state.screens.tune.as_ref().unwrap().draft().floor, 8);
+}
+
+#[test]
+fn a_name_that_is_taken_is_asked_about_and_replaced_only_on_enter() {
+    let mut state = ready();
+    update(&mut state, Action::Taken("save! mine.safetensors".to_owned()));
+    assert!(state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("there already")));
+    let mut left = state.clone();
+    assert_eq!(key(&mut left, KeyCode::Esc), []);
+    let effects = key(&mut state, KeyCode::Enter);
+    assert!(
+        matches!(&effects[..], [Effect::Save(saving)] if saving.replaces && saving.path.to_str() == Some("mine.safetensors")),
+        "{effects:?}"
+    );
+    let mut state = ready();
+    act(&mut state, Command::Palette);
+    letters(&mut state, "export! csv a.csv");
+    let effects = key(&mut state, KeyCode::Enter);
+    assert!(matches!(&effects[..], [Effect::Write { taken: Taken::Replace, .. }]), "{effects:?}");
+}
+
+#[test]
+fn the_help_has_the_words_and_shows_a_selected_entry_in_whole() {
+    let mut state = ready();
+    state.size = (80, 24);
+    act(&mut state, Command::Help);
+    letters(&mut state, "next-token probabilities");
+    let drawn = crate::tui::testing::text(&crate::tui::testing::draw(&state));
+    assert!(drawn.contains("above .1 is much"), "{drawn}");
+}
+
+#[test]
+fn pictures_are_of_the_map_and_elsewhere_that_is_said() {
+    let mut state = ready();
+    for screen in Screen::ALL {
+        state.screen = screen;
+        let effects = crate::tui::export::take::write(&mut state, ExportFormat::Svg, None, false);
+        assert_eq!(effects.len(), usize::from(screen == Screen::Map), "{screen:?}");
+        if screen != Screen::Map {
+            assert!(state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("the map")));
+        }
+    }
+}
