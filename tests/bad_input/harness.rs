@@ -256,6 +256,13 @@ pub fn check_all(cases: Vec<Case>, least: usize) {
         println!("{reader:<22} {inputs:>6} {refused:>8} {accepted:>9}");
     }
     println!("accepted by decision: {}", accepted.join("; "));
+    let total = |column: usize| table.values().map(|row| row[column]).sum::<usize>();
+    println!(
+        "figure\tinputs\t{count}: {} refused, {} read; the slowest {slowest:.1} s, the largest {} MiB",
+        total(1),
+        total(2),
+        largest >> 20
+    );
     println!(
         "{count} inputs in {:.0} s; the slowest took {slowest:.1} s, the largest {} MiB",
         started.elapsed().as_secs_f64(),

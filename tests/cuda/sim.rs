@@ -43,13 +43,17 @@ fn run_all(what: &str, cases: &[Case]) {
     );
 }
 
-/// The cases of an element type; under sanitizers, which are slow, four group sizes of each head
-/// size stand for all sixteen.
+/// The cases of an element type that a simulation has time for: every group size for the common
+/// head sizes, some for the others, and four for all under sanitizers, which are slow. On a GPU,
+/// `kscope selftest` runs them all.
 fn of(dtype: Dtype) -> Vec<Case> {
     let quick = std::env::var_os(kscope_sim::LIBRARY).is_some();
-    let taken =
-        |case: &Case| case.dtype == dtype && (!quick || [1, 3, 8, 13].contains(&case.group));
-    cases().into_iter().filter(taken).collect()
+    let has_time = |case: &Case| match (quick, case.head_dim) {
+        (true, _) => [1, 3, 8, 13].contains(&case.group),
+        (false, 64 | 128) => true,
+        (false, _) => [1, 3, 8, 9, 16].contains(&case.group),
+    };
+    cases().into_iter().filter(|case| case.dtype == dtype && has_time(case)).collect()
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod corpus;
 mod kills;
 mod memory;
+mod permission;
 mod place;
 mod protocol;
 mod shrunk;

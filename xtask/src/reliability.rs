@@ -6,10 +6,15 @@ use std::time::Instant;
 use crate::{Outcome, root};
 
 /// Test binaries, the filter of their tests, and what they are about.
-const PARTS: [(&str, &str, &str); 4] = [
+const PARTS: [(&str, &str, &str); 9] = [
+    ("bad_input", "", "malformed and hostile inputs of every reader"),
     ("reliability", "", "faults, kills, writers, the engine's protocol"),
     ("tui", "signal", "signals and the terminal"),
     ("alone_mask_hostile", "", "memory of hostile mask files"),
+    ("decode", "degenerate", "numbers that are valid and hostile"),
+    ("decode", "numbers", "numbers that cannot be right"),
+    ("model", "outside", "what lies in a file's place"),
+    ("eval", "cancel", "an evaluation that is cancelled"),
     ("alone_soak", "", "a session that goes on for long"),
 ];
 

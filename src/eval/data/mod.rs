@@ -2,7 +2,7 @@
 //! LongBench v2 and GSM-Infinite.
 
 // What others wrote must not be able to end the program.
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod answers;
 mod longbench;

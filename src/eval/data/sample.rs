@@ -69,13 +69,18 @@ impl DataSample {
             Scoring::Metric(metric) => {
                 return metric.score(text, &self.references, &self.classes);
             }
-            Scoring::Choice => choice(text).is_some_and(|letter| self.references[0] == letter),
+            Scoring::Choice => choice(text).is_some_and(|letter| self.is_first(&letter)),
             Scoring::Names => symbolic_right(text, &self.references),
             Scoring::Number => {
-                integer(text).is_some_and(|number| self.references[0] == number.to_string())
+                integer(text).is_some_and(|number| self.is_first(&number.to_string()))
             }
         };
         Ok(f64::from(u8::from(right)))
+    }
+
+    /// Whether an answer is the first reference.
+    fn is_first(&self, answer: &str) -> bool {
+        self.references.first().is_some_and(|right| right == answer)
     }
 
     /// Whether more tokens cannot change the score.
@@ -115,11 +120,10 @@ impl DataSample {
         // The template's own tokens come on top.
         let own = found.tokens.len().saturating_sub(tokens.len());
         let half = room.saturating_sub(own + 2) / 2;
-        let cut = format!(
-            "{}{}",
-            tokenizer.decode(&tokens[..half])?,
-            tokenizer.decode(&tokens[tokens.len() - half..])?
-        );
+        // With long tokens the two halves may be the whole text.
+        let begin = tokens.get(..half).unwrap_or(&tokens);
+        let end = tokens.get(tokens.len().saturating_sub(half)..).unwrap_or_default();
+        let cut = format!("{}{}", tokenizer.decode(begin)?, tokenizer.decode(end)?);
         let context = cut.strip_suffix(&self.text.question);
         let text = PromptText {
             question: context.map_or_else(String::new, |_| self.text.question.clone()),

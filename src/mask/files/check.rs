@@ -45,6 +45,7 @@ pub fn check(file: &MaskFile, name: &str, shape: Shape, fingerprint: &str) -> Re
     Ok(Binding { bound, warnings })
 }
 
+#[expect(clippy::indexing_slicing, reason = "there are as many counts as widths")]
 /// The first head whose channels of one width are no multiple of the alignment, as a sentence.
 fn misaligned(plan: &CachePlan, align: usize) -> Option<String> {
     let shape = plan.shape();

@@ -6,7 +6,7 @@
 //! 1 is a mask, any other is importance.
 
 // What others wrote must not be able to end the program.
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod array;
 mod check;

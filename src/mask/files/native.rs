@@ -143,18 +143,17 @@ fn describe(contents: &Contents) -> HashMap<String, String> {
 fn sort_header(bytes: &mut [u8]) -> Result<()> {
     let failed =
         |error: serde_json::Error| Error::run(format!("ordering a safetensors header: {error}"));
-    let Some(eight) = bytes.first_chunk() else {
-        return Err(Error::run("ordering a safetensors header: it has no length"));
-    };
+    let cut = || Error::run("ordering a safetensors header: it is cut off");
+    let (eight, rest) = bytes.split_first_chunk_mut().ok_or_else(cut)?;
     let length = u64::from_le_bytes(*eight) as usize;
-    let header = &mut bytes[8..8 + length];
+    let header = rest.get_mut(..length).ok_or_else(cut)?;
     let mut json: serde_json::Value = serde_json::from_slice(header).map_err(failed)?;
     json.sort_all_objects();
     let sorted = serde_json::to_vec(&json).map_err(failed)?;
     // The same tokens in another order have the same length; the remaining bytes are the library's
     // padding.
     header.fill(b' ');
-    header[..sorted.len()].copy_from_slice(&sorted);
+    header.get_mut(..sorted.len()).ok_or_else(cut)?.copy_from_slice(&sorted);
     Ok(())
 }
 

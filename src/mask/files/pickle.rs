@@ -69,10 +69,10 @@ struct Machine<'a> {
 impl<'a> Machine<'a> {
     /// Runs one instruction; gives the tensor if it was the last one.
     fn step(&mut self) -> Result<Option<Tensor>, String> {
-        let code = self.bytes(1)?[0];
+        let code = self.byte()?;
         match code {
             // PROTO: versions 2 to 5 write these instructions alike.
-            0x80 => match self.bytes(1)?[0] {
+            0x80 => match self.byte()? {
                 2..=5 => {}
                 version => return Err(format!("pickle protocol {version}")),
             },
@@ -95,7 +95,7 @@ impl<'a> Machine<'a> {
             // LONG1: how torch writes sizes beyond 31 bits. The topmost bit of the last byte would
             // make the number negative.
             0x8a => {
-                let length = usize::from(self.bytes(1)?[0]);
+                let length = usize::from(self.byte()?);
                 let negative = length
                     .checked_sub(1)
                     .and_then(|last| self.rest.get(last))
@@ -110,7 +110,7 @@ impl<'a> Machine<'a> {
                 self.text(length as usize)?;
             }
             0x8c => {
-                let length = self.bytes(1)?[0];
+                let length = self.byte()?;
                 self.text(usize::from(length))?;
             }
             b'c' => {
@@ -159,6 +159,10 @@ impl<'a> Machine<'a> {
         Ok(bytes)
     }
 
+    fn byte(&mut self) -> Result<u8, String> {
+        self.array().map(|[byte]| byte)
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
         let bytes = self.bytes(N)?;
         bytes.first_chunk().copied().ok_or_else(|| "a pickle that ends too early".to_owned())
@@ -166,7 +170,9 @@ impl<'a> Machine<'a> {
 
     fn number(&mut self, bytes: usize) -> Result<(), String> {
         let mut eight = [0; 8];
-        eight[..bytes].copy_from_slice(self.bytes(bytes)?);
+        let found = self.bytes(bytes)?;
+        let low = eight.get_mut(..bytes).ok_or("a whole number of more than 8 bytes")?;
+        low.copy_from_slice(found);
         let value = i64::from_le_bytes(eight);
         self.push(Value::Int(value))
     }

@@ -70,7 +70,9 @@ fn read(bytes: &[u8]) -> Result<Array, String> {
             data.len()
         ));
     }
-    let values = decode(&tensor.storage, &data[tensor.offset * size..][..number * size])?;
+    let part = (data.get(tensor.offset * size..)).and_then(|rest| rest.get(..number * size));
+    let part = part.ok_or("expected a tensor inside its storage, found one that ends behind it")?;
+    let values = decode(&tensor.storage, part)?;
     Ok(Array { axes: tensor.axes, values })
 }
 
@@ -86,7 +88,7 @@ fn counts_are_possible(bytes: &[u8]) -> bool {
         }
         _ => 0,
     };
-    (0..bytes.len()).all(|start| bytes[start] != b'P' || claim(&bytes[start..]) <= most)
+    (0..bytes.len()).filter_map(|start| bytes.get(start..)).all(|record| claim(record) <= most)
 }
 
 /// Refuses a directory that other readers do not read as this one does: with two entries of one
@@ -96,10 +98,11 @@ fn check_directory(bytes: &[u8], entries: usize) -> Result<(), String> {
     let Some(at) = bytes.windows(4).rposition(|window| window == b"PK\x05\x06") else {
         return Ok(());
     };
-    let Some(record) = bytes[at..].first_chunk::<22>() else { return Ok(()) };
+    let record = bytes.get(at..).and_then(|rest| rest.first_chunk::<22>());
+    let Some(record) = record else { return Ok(()) };
     let claimed = usize::from(u16::from_le_bytes([record[10], record[11]]));
-    let is_long =
-        at.checked_sub(20).is_some_and(|before| bytes[before..].starts_with(b"PK\x06\x07"));
+    let before = at.checked_sub(20).and_then(|before| bytes.get(before..));
+    let is_long = before.is_some_and(|before| before.starts_with(b"PK\x06\x07"));
     if is_long {
         return Ok(());
     }

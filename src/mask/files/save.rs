@@ -111,7 +111,12 @@ fn temporary(path: &Path) -> Result<NamedTempFile> {
         // umask allows.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(folder_of(path)).map_err(|cause| error::io("writing", path, &cause))
+    builder.tempfile_in(folder_of(path)).map_err(|cause| {
+        let said = cause.to_string();
+        // The crate adds the name of the temporary file, which means nothing to a user.
+        let said = said.split(" at path ").next().unwrap_or_default();
+        error::io("writing", path, &std::io::Error::new(cause.kind(), said))
+    })
 }
 
 /// Makes a rename durable, too. Some file systems cannot sync a folder; the file is complete either

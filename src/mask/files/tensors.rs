@@ -95,7 +95,10 @@ impl FileTensors<'_> {
     }
 
     fn shape(&self, axes: &[usize]) -> Result<Shape> {
-        Shape::checked(axes[0], axes[1], axes[2]).map_err(|error| self.wrong(error))
+        let &[layers, kv_heads, head_dim, ..] = axes else {
+            return Err(self.wrong(format!("expected three axes ({CHANNELS}), found {axes:?}")));
+        };
+        Shape::checked(layers, kv_heads, head_dim).map_err(|error| self.wrong(error))
     }
 
     /// The mask of a file of version 1.
@@ -111,11 +114,10 @@ impl FileTensors<'_> {
     fn mask(&self) -> Result<ChannelMask> {
         let tensor = self.get("mask", Dtype::U8, CHANNELS)?;
         let shape = self.shape(tensor.shape())?;
-        if let Some(index) = tensor.data().iter().position(|&byte| byte > 1) {
+        if let Some((index, byte)) = tensor.data().iter().enumerate().find(|(_, byte)| **byte > 1) {
             return Err(self.wrong(format!(
-                "tensor mask, {}: expected 0 or 1, found {}",
-                channel(shape, index),
-                tensor.data()[index]
+                "tensor mask, {}: expected 0 or 1, found {byte}",
+                channel(shape, index)
             )));
         }
         ChannelMask::new(shape, tensor.data().iter().map(|&byte| byte == 1).collect())
@@ -139,13 +141,13 @@ impl FileTensors<'_> {
         }
         let k = self.widths("k_bits", k.data(), |index| channel(shape, index))?;
         let v = self.widths("v_bits", v.data(), |index| head(shape, index))?;
-        let stored = k.iter().map(|&width| width != Width::Zero);
-        if let Some(index) = stored.zip(mask.bits()).position(|(stored, &kept)| stored != kept) {
+        let mut both = k.iter().zip(mask.bits()).enumerate();
+        let other = both.find(|(_, (width, kept))| (**width != Width::Zero) != **kept);
+        if let Some((index, (width, &kept))) = other {
             return Err(self.wrong(format!(
-                "{}: k_bits is {} and mask is {}: a channel is in the mask where it has bits",
+                "{}: k_bits is {width} and mask is {}: a channel is in the mask where it has bits",
                 channel(shape, index),
-                k[index],
-                u8::from(mask.bits()[index])
+                u8::from(kept)
             )));
         }
         CachePlan::new(shape, k, v, coding).map_err(|error| self.wrong(error))
@@ -186,7 +188,7 @@ impl FileTensors<'_> {
             (None, Some(_)) => return Err(self.missing(k)),
             (Some(_), None) => return Err(self.missing(v)),
         };
-        let shape = self.shape(&k_tensor.shape()[..3])?;
+        let shape = self.shape(k_tensor.shape())?;
         let widths = Sensitivity::WIDTHS.len();
         let Shape { layers, kv_heads, head_dim } = shape;
         for (name, tensor, expected) in [

@@ -46,7 +46,7 @@ pub fn parse(bytes: &[u8], name: &str) -> Result<Array> {
 /// Writes an array, every axis after the first in one row; each number is the shortest text that
 /// reads back as the same f32.
 pub(super) fn encode(array: &Array) -> Vec<u8> {
-    let columns = array.axes[1..].iter().product();
+    let columns = array.axes.iter().skip(1).product();
     let mut text = String::new();
     for row in array.values.chunks(columns) {
         for (column, value) in row.iter().enumerate() {

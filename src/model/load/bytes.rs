@@ -110,7 +110,7 @@ mod guard {
             BEFORE.get_or_init(install);
             let free = |slot: &Slot| !slot.is_taken.swap(true, Ordering::SeqCst);
             let at = SLOTS.iter().position(free);
-            if let Some(slot) = at.map(|at| &SLOTS[at]) {
+            if let Some(slot) = at.and_then(|at| SLOTS.get(at)) {
                 slot.is_damaged.store(false, Ordering::SeqCst);
                 slot.start.store(map.as_ptr() as usize, Ordering::SeqCst);
                 slot.len.store(map.len(), Ordering::SeqCst);
@@ -118,14 +118,18 @@ mod guard {
             Self(at)
         }
 
+        fn slot(&self) -> Option<&'static Slot> {
+            self.0.and_then(|at| SLOTS.get(at))
+        }
+
         pub fn is_damaged(&self) -> bool {
-            self.0.is_some_and(|at| SLOTS[at].is_damaged.load(Ordering::SeqCst))
+            self.slot().is_some_and(|slot| slot.is_damaged.load(Ordering::SeqCst))
         }
     }
 
     impl Drop for Watch {
         fn drop(&mut self) {
-            if let Some(slot) = self.0.map(|at| &SLOTS[at]) {
+            if let Some(slot) = self.slot() {
                 slot.len.store(0, Ordering::SeqCst);
                 slot.is_taken.store(false, Ordering::SeqCst);
             }
@@ -199,6 +203,10 @@ mod guard {
     impl Unwatched {
         pub fn new(_: &[u8]) -> Self {
             Self
+        }
+
+        fn slot(&self) -> Option<&'static Slot> {
+            self.0.and_then(|at| SLOTS.get(at))
         }
 
         pub fn is_damaged(&self) -> bool {

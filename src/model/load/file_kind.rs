@@ -8,7 +8,7 @@ pub(in crate::model) fn mistaken(bytes: &[u8]) -> Option<String> {
         return Some("it is empty".to_owned());
     }
     let begins = |magics: &[&[u8]]| magics.iter().any(|magic| bytes.starts_with(magic));
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]);
+    let text = String::from_utf8_lossy(bytes.get(..1024).unwrap_or(bytes));
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let lower = text.get(..64).unwrap_or(text).to_ascii_lowercase();
     if text.starts_with("version https://git-lfs") || text.starts_with("version https://hawser") {
@@ -56,7 +56,8 @@ pub(in crate::model) fn mistaken(bytes: &[u8]) -> Option<String> {
 
 /// What a zip archive is, by the name of its first entry.
 fn in_archive(bytes: &[u8]) -> &'static str {
-    let length = bytes.get(26..28).map_or(0, |two| usize::from(two[0]) | usize::from(two[1]) << 8);
+    let length = bytes.get(26..).and_then(|rest| rest.first_chunk());
+    let length = length.map_or(0, |two| usize::from(u16::from_le_bytes(*two)));
     match bytes.get(30..30 + length).unwrap_or_default() {
         name if name.ends_with(b".npy") => {
             "it is a NumPy archive; only safetensors and GGUF are read"

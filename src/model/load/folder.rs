@@ -12,7 +12,7 @@ use super::{Opened, blank, file_kind, generation, hf_config, quantised, unread};
 use crate::error::shortened;
 use crate::model::config::Config;
 use crate::model::tokenizer::Tokenizer;
-use crate::{Error, Result, input_file};
+use crate::{Error, Result, error, input_file};
 
 /// Files that are text; pointers and web pages in their place are named.
 const TEXTS: &[&str] = &[
@@ -33,7 +33,9 @@ pub(super) fn open(folder: &Path) -> Result<Opened> {
     if let Some(cause) = is_adapter(folder)? {
         return Err(cause);
     }
-    if !config_path.exists() {
+    // A folder that may not be entered has everything and shows nothing.
+    let is_there = config_path.try_exists();
+    if !is_there.map_err(|cause| error::io("reading", &config_path, &cause))? {
         return Err(Error::input(format!(
             "{} has no config.json, so it is no model folder{}",
             folder.display(),

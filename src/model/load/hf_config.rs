@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::fields::{Fields, shown};
 use super::{hf_keys, hf_rope, hf_sizes, hf_window};
 use crate::error::shortened;
-use crate::model::arch::{Architecture, BiasRule};
+use crate::model::arch::{Architecture, BiasRule, Biases};
 use crate::model::config::Config;
 use crate::numbers::count;
 use crate::{Error, Result, input_file};
@@ -190,12 +190,12 @@ fn biases(
     architecture: &Architecture,
     warnings: &mut Vec<String>,
 ) -> Result<[bool; 3]> {
-    let rules = [architecture.biases.qkv, architecture.biases.output, architecture.biases.mlp];
-    for (key, rules) in [("attention_bias", &rules[..2]), ("mlp_bias", &rules[2..])] {
+    let Biases { qkv, output, mlp } = architecture.biases;
+    for (key, rules) in [("attention_bias", &[qkv, output][..]), ("mlp_bias", &[mlp])] {
         let is_read = rules
             .iter()
             .any(|rule| matches!(rule, BiasRule::Stated { key: read, .. } if *read == key));
-        let held = rules[0].unsaid();
+        let held = qkv.unsaid();
         if is_read || fields.value(key).is_none() {
             continue;
         }
@@ -209,5 +209,5 @@ fn biases(
         }
     }
     let holds = |rule: BiasRule| rule.holds(|key| fields.flag(key));
-    Ok([holds(rules[0])?, holds(rules[1])?, holds(rules[2])?])
+    Ok([holds(qkv)?, holds(output)?, holds(mlp)?])
 }

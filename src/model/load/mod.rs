@@ -2,7 +2,7 @@
 //! weights.
 
 // What others wrote must not be able to end the program.
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod bake;
 mod blank;

@@ -64,8 +64,12 @@ impl Shard {
     /// The type, shape and bytes of a tensor.
     fn held(&self, name: &str) -> Option<(Stored, &[usize], &[u8])> {
         let info = self.metadata.info(name)?;
+        Some((info.dtype, &info.shape, self.bytes_of(info)?))
+    }
+
+    fn bytes_of(&self, info: &TensorInfo) -> Option<&[u8]> {
         let (from, to) = info.data_offsets;
-        Some((info.dtype, &info.shape, &self.bytes[self.data_start + from..self.data_start + to]))
+        self.bytes.get(self.data_start + from..self.data_start + to)
     }
 }
 
@@ -89,7 +93,7 @@ impl Checkpoint {
         for (file, shard) in files.iter().enumerate() {
             for stored in shard.metadata.offset_keys() {
                 let before = owner.insert(stored.clone(), Place { file, stored: stored.clone() });
-                let other = before.map(|place| &files[place.file]);
+                let other = before.and_then(|place| files.get(place.file));
                 if let Some(other) =
                     other.filter(|other| other.held(&stored) != shard.held(&stored))
                 {
@@ -157,17 +161,16 @@ impl Checkpoint {
     pub fn are_equal(&self, one: &str, other: &str) -> bool {
         let stored = |name| {
             let place = self.owner.get(name)?;
-            self.files[place.file].held(&place.stored)
+            self.files.get(place.file)?.held(&place.stored)
         };
         stored(one).is_some_and(|found| Some(found) == stored(other))
     }
 
     fn stored(&self, name: &str) -> Option<(&Shard, &TensorInfo, &[u8])> {
         let place = self.owner.get(name)?;
-        let file = &self.files[place.file];
+        let file = self.files.get(place.file)?;
         let info = file.metadata.info(&place.stored)?;
-        let (from, to) = info.data_offsets;
-        Some((file, info, &file.bytes[file.data_start + from..file.data_start + to]))
+        Some((file, info, file.bytes_of(info)?))
     }
 
     /// What is said of a tensor that is not there.

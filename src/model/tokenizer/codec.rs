@@ -177,7 +177,7 @@ impl Tokenizer {
                 .and_then(Result::ok)
                 .unwrap_or_default(),
         };
-        let near = &before[before.len().saturating_sub(NEAR)..];
+        let near = before.last_chunk::<NEAR>().map_or(before, |near| &near[..]);
         match text(&[near, ids].concat()).strip_prefix(&text(near)) {
             Some(after) => after.to_owned(),
             None => text(ids),

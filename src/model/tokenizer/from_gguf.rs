@@ -87,7 +87,8 @@ impl GgufTokenizer {
         add_special(&mut inner, &tokens, types)
             .map_err(|cause| meta.wrong("tokens", &format!("cannot be used: {cause}")))?;
 
-        let named = |name: &str| ids.get(name).map(|id| (tokens[id as usize].clone(), id));
+        let named =
+            |name: &str| ids.get(name).and_then(|id| Some((tokens.get(id as usize)?.clone(), id)));
         let (bos, eos) = (named("bos"), named("eos"));
         let [begins, ends] = [
             (meta.flag("add_bos_token").unwrap_or(adds_bos), &bos, "bos", "begin"),
@@ -276,8 +277,8 @@ fn sentence_piece(meta: Section<'_>, tokens: &[String], unknown: Option<u32>) ->
         .vocab_and_merges(vocab, merges.into_iter().map(|(.., pair)| pair).collect())
         .byte_fallback(true)
         .fuse_unk(true);
-    if let Some(unknown) = unknown {
-        bpe = bpe.unk_token(tokens[unknown as usize].clone());
+    if let Some(unknown) = unknown.and_then(|unknown| tokens.get(unknown as usize)) {
+        bpe = bpe.unk_token(unknown.clone());
     }
     let mut inner = Inner::new(
         bpe.build()

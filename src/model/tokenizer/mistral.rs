@@ -39,7 +39,7 @@ pub(super) fn fix_words(inner: &mut Inner, files: &Companions) -> Result<()> {
             None => steps.push(words),
         },
         None => {
-            if step["type"] == "Metaspace" {
+            if step.get("type").is_some_and(|kind| kind == "Metaspace") {
                 step = json!({
                     "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
                     "use_regex": false

@@ -1,7 +1,7 @@
 //! Text to token ids and back, with the model's own vocabulary, chat template and end tokens.
 
 // What others wrote must not be able to end the program.
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod class;
 mod codec;

@@ -66,9 +66,10 @@ impl SpecialTokens {
             None => {
                 let own = stored.tokens.iter().map(|(id, token)| (*id, GivenToken::stored(token)));
                 for (id, token) in added.into_iter().chain(own) {
-                    flags.insert(token.text().to_owned(), token.clone());
+                    let text = token.text().to_owned();
+                    flags.insert(text.clone(), token.clone());
                     let before = by_id.insert(id, token);
-                    let others = before.filter(|before| before.text() != by_id[&id].text());
+                    let others = before.filter(|before| before.text() != text);
                     left_out.extend(others.map(|before| before.text().to_owned()));
                 }
             }

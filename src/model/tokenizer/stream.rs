@@ -93,9 +93,9 @@ impl Detokenizer {
         if self.ids.len() < WINDOW {
             return;
         }
-        let last = self.ids[self.ids.len() - KEPT..].to_vec();
+        let last = self.ids.last_chunk::<KEPT>().map_or_else(Vec::new, |last| last.to_vec());
         let shorter = self.tokenizer.decode(&last).unwrap_or_default();
-        let open = &text[self.out..];
+        let open = text.get(self.out..).unwrap_or_default();
         if shorter.ends_with(open) {
             self.out = shorter.len() - open.len();
             self.ids = last;

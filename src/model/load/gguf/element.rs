@@ -129,6 +129,7 @@ impl GgufElement {
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "a block has as many bytes as its type says")]
     /// The values of whole blocks of a type that is widened here; `None` for candle's.
     pub fn widen(self, blocks: &[u8]) -> Option<Vec<f32>> {
         let mut out = Vec::with_capacity(blocks.len() / self.block_bytes() * self.block_len());
@@ -155,6 +156,7 @@ impl GgufElement {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "inside a block")]
 fn half_at(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
@@ -167,6 +169,7 @@ fn half_power(exponent: u8) -> f32 {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "four bits name one of 16 levels")]
 /// A block's levels times its scale: the low halves of all bytes, then the high ones.
 fn nibbles(scale: f32, levels: &[i8; 16], indices: &[u8], out: &mut Vec<f32>) {
     out.extend(indices.iter().map(|byte| scale * f32::from(levels[usize::from(byte & 15)])));

@@ -38,15 +38,18 @@ pub struct Gguf {
 }
 
 /// Where a tensor lies.
-struct Span {
+struct Span<'a> {
     /// Its part of the file.
-    part: usize,
+    part: &'a Part,
+    /// Which of the parts that is.
+    number: usize,
     element: GgufElement,
     rows: usize,
     cols: usize,
     row_bytes: usize,
-    /// Bytes of the part.
-    bytes: Range<usize>,
+    /// Where it begins in the part, in bytes.
+    start: usize,
+    stored: &'a [u8],
 }
 
 impl Gguf {
@@ -54,8 +57,10 @@ impl Gguf {
     pub fn open(path: &Path) -> Result<Self> {
         let mut parts = parts::open(path)?;
         // The first part has the metadata of the model.
-        let name = parts[0].name.clone();
-        let metadata = Metadata::new(&name, std::mem::take(&mut parts[0].header.metadata))?;
+        let first = parts.first_mut();
+        let first = first.ok_or_else(|| Error::run(format!("{}: no part", path.display())))?;
+        let name = first.name.clone();
+        let metadata = Metadata::new(&name, std::mem::take(&mut first.header.metadata))?;
         if let Some(what) = metadata.section("general").text("type")
             && what != "model"
         {
@@ -209,8 +214,7 @@ impl Gguf {
         let held = self.parts.iter().flat_map(|part| &part.header.tensors);
         held.filter_map(|(name, info)| {
             let shape = Some(info.shape.dims()).filter(|shape| !shape.is_empty())?;
-            let Span { part, bytes, .. } = self.span(name, shape).ok()?;
-            Some((name.as_str(), &self.parts[part].bytes[bytes]))
+            Some((name.as_str(), self.span(name, shape).ok()?.stored))
         })
     }
 
@@ -261,7 +265,7 @@ impl Gguf {
     }
 
     /// Where a tensor of this shape lies under its GGUF name.
-    fn span(&self, name: &str, shape: &[usize]) -> Result<Span> {
+    fn span(&self, name: &str, shape: &[usize]) -> Result<Span<'_>> {
         let number = self.parts.iter().position(|part| part.header.tensors.contains_key(name));
         let (part, info) = self.located(name)?;
         let found = info.shape.dims();
@@ -284,17 +288,25 @@ impl Gguf {
         }
         let row_bytes = (cols / element.block_len()).saturating_mul(element.block_bytes());
         let start = part.header.data_start.saturating_add(info.offset) as usize;
-        let bytes = rows
+        let stored = rows
             .checked_mul(row_bytes)
-            .and_then(|len| Some(start..start.checked_add(len)?))
-            .filter(|bytes| bytes.end <= part.bytes.len())
+            .and_then(|len| part.bytes.get(start..start.checked_add(len)?))
             .ok_or_else(|| {
                 broken(format!(
                     "reaches beyond the end of the file ({} bytes)",
                     count(part.bytes.len())
                 ))
             })?;
-        Ok(Span { part: number.unwrap_or(0), element, rows, cols, row_bytes, bytes })
+        Ok(Span {
+            part,
+            number: number.unwrap_or(0),
+            element,
+            rows,
+            cols,
+            row_bytes,
+            start,
+            stored,
+        })
     }
 
     /// The stored bytes of one tensor under its GGUF name, rows in rotate-half order, with its
@@ -305,8 +317,7 @@ impl Gguf {
         shape: &[usize],
         interleaved: bool,
     ) -> Result<(Vec<u8>, GgufElement, [usize; 2])> {
-        let Span { part, element, rows, cols, row_bytes, bytes } = self.span(name, shape)?;
-        let stored = &self.parts[part].bytes[bytes];
+        let Span { element, rows, cols, row_bytes, stored, .. } = self.span(name, shape)?;
         let raw = if interleaved {
             rotate_half_rows(stored, row_bytes, rows, self.head_dim()?)
         } else {
@@ -332,17 +343,17 @@ impl Gguf {
         if zeros.columns.is_none() && span.element.block_len() > 1 {
             return Err(Error::input(format!(
                 "{}: tensor `{stored}` is quantised, so that its entries cannot become zero one by one",
-                self.parts[span.part].name
+                span.part.name
             )));
         }
-        let row_bytes = span.bytes.len() / zeros.rows.len().max(1);
+        let row_bytes = span.stored.len() / zeros.rows.len().max(1);
         let head_dim = self.is_interleaved(name).then(|| self.head_dim()).transpose()?;
         let range = |row| {
             let row = head_dim.map_or(row, |head_dim| interleaved_row(row, head_dim));
-            let start = span.bytes.start + row * row_bytes;
+            let start = span.start + row * row_bytes;
             start..start + row_bytes
         };
-        Ok((span.part, zeros.each().map(range).collect()))
+        Ok((span.number, zeros.each().map(range).collect()))
     }
 
     /// One tensor under its GGUF name.

@@ -144,16 +144,16 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], String> {
-        let end = self.at.checked_add(len).filter(|&end| end <= self.file.len());
-        let Some(end) = end else {
+        let end = self.at.checked_add(len);
+        let taken = end.and_then(|end| self.file.get(self.at..end));
+        let Some(taken) = taken else {
             return Err(format!(
                 "its header asks for {len} bytes at {}, beyond its end ({} bytes)",
                 self.at,
                 self.file.len()
             ));
         };
-        let taken = &self.file[self.at..end];
-        self.at = end;
+        self.at += len;
         Ok(taken)
     }
 

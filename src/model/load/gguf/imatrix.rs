@@ -154,7 +154,7 @@ impl Imatrix {
             )));
         }
         let counts = self.numbers(&format!("{weight}.counts"), 1)?;
-        let count = f64::from(counts[0]);
+        let count = counts.first().copied().map_or(0.0, f64::from);
         if count < 1.0 {
             return Err(self.wrong(&format!(
                 "tensor `{weight}.counts`: expected at least 1 token, found {count}"
@@ -198,9 +198,9 @@ impl Turns {
         let half = config.head_dim / 2;
         let (cos, sin) = Rope::new(config)?.prompt_angles(positions);
         let mut pairs = vec![[0.0; 3]; half];
-        for (at, (&cos, &sin)) in cos.iter().zip(&sin).enumerate() {
+        for ((at, &cos), &sin) in cos.iter().enumerate().zip(&sin) {
             let (cos, sin) = (f64::from(cos), f64::from(sin));
-            let sums = &mut pairs[at % half];
+            let Some(sums) = pairs.get_mut(at % half) else { continue };
             for (sum, term) in sums.iter_mut().zip([cos * cos, sin * sin, sin * cos]) {
                 *sum += term / positions as f64;
             }
@@ -208,6 +208,7 @@ impl Turns {
         Ok(Self { pairs })
     }
 
+    #[expect(clippy::indexing_slicing, reason = "`head` is checked against the shape of the model")]
     /// Mean squares of the rotated channels of a head whose weights are `[head_dim, inputs]`.
     fn mean_squares(&self, head: &[f32], inputs: &[f64]) -> Vec<f64> {
         let (half, width) = (self.pairs.len(), inputs.len());

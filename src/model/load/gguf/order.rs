@@ -1,5 +1,6 @@
 //! The order of q and k rows in Llama files, and in everything here.
 
+#[expect(clippy::indexing_slicing, reason = "the caller has as many rows as it says")]
 /// Rows of each head from interleaved (0, d/2, 1, d/2+1, ...) to rotate-half order, whole rows at a
 /// time.
 pub(super) fn rotate_half_rows<T: Copy>(
@@ -11,7 +12,7 @@ pub(super) fn rotate_half_rows<T: Copy>(
     let mut out = Vec::with_capacity(stored.len());
     for row in 0..rows {
         let from = interleaved_row(row, head_dim);
-        out.extend_from_slice(&stored[from * row_len..(from + 1) * row_len]);
+        out.extend_from_slice(&stored[from * row_len..][..row_len]);
     }
     out
 }

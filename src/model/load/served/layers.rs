@@ -77,7 +77,7 @@ fn slides(
             let what = format!("must be a list of {layers} kinds, one a layer");
             return Err(fields.wrong("layer_types", &what));
         }
-        return match kinds[index].as_str() {
+        return match kinds.get(index).and_then(Value::as_str) {
             Some("full_attention") => Ok(false),
             Some("sliding_attention" | "chunked_attention") if window.is_some() => Ok(true),
             Some("sliding_attention" | "chunked_attention") => {
@@ -100,7 +100,7 @@ fn slides(
     if let Some(rotates) = fields.value("no_rope_layers").and_then(Value::as_array)
         && rotates.len() == layers
     {
-        return Ok(rotates[index].as_u64() != Some(0));
+        return Ok(rotates.get(index).and_then(Value::as_u64) != Some(0));
     }
     // Every how manyth layer looks back at everything.
     let usual = if model_type.starts_with("gemma3") {

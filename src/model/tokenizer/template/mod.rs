@@ -2,6 +2,12 @@
 //! two, `syntax` puts Python's operators in the place of minijinja's. Filters, tests, methods and
 //! printing are Python's.
 
+// A template runs on a thread of its own, whose panic becomes a sentence.
+#![cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "arguments are counted when they are taken")
+)]
+
 mod budget;
 mod chat;
 mod dates;
