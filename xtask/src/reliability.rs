@@ -29,7 +29,8 @@ pub fn run(soak: Option<Option<&str>>) -> Outcome {
         let mut command = Command::new("cargo");
         command.args(["test", "--release", "--test", test, "--", "--nocapture"]).arg(filter);
         // Figures of two tests at once would mix, and so would their load.
-        command.args(["--test-threads", "1"]).current_dir(root()).stdout(Stdio::piped());
+        command.args(["--test-threads", "1"]).current_dir(root());
+        command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         if let Some(seconds) = soak {
             command.env("KSCOPE_RELIABILITY", "long");
             command.env("KSCOPE_SOAK", seconds.unwrap_or(SOAK));
