@@ -27,6 +27,7 @@ use crate::tui::app::run::{NextRun, Phase};
 use crate::tui::app::runner;
 use crate::tui::app::runner::{EventSource, Exit, SharedModel};
 use crate::tui::app::state::{Beginning, State};
+use crate::tui::app::story::Quiz;
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
 use crate::tui::app::{log, summary};
@@ -112,6 +113,19 @@ pub struct ScreenArgs {
     json: bool,
 }
 
+/// What flags and configuration say of the screen.
+#[derive(Debug)]
+pub struct ScreenSettings {
+    /// Colours and what the terminal can show.
+    pub theme: Theme,
+    /// The keys.
+    pub keys: KeyTable,
+    /// Whether the mouse is used.
+    pub mouse: bool,
+    /// Whether the story of the demo may be told.
+    pub story: bool,
+}
+
 impl ScreenArgs {
     /// Whether there is a screen to open.
     pub fn is_interactive(&self) -> bool {
@@ -122,8 +136,8 @@ impl ScreenArgs {
             && output::terminal_draws()
     }
 
-    /// Theme, keys and mouse. Flags override the configuration, which overrides the environment.
-    pub fn settings(&self) -> Result<(Theme, KeyTable, bool)> {
+    /// Flags override the configuration, which overrides the environment.
+    pub fn settings(&self) -> Result<ScreenSettings> {
         let config = match config::path() {
             Some(path) => config::read(&path)?,
             None => config::UserConfig::default(),
@@ -137,7 +151,12 @@ impl ScreenArgs {
             self.background.or(config.background).unwrap_or_else(|| Background::detect(lookup));
         let colormap = config.colormap.unwrap_or(Colormap::Viridis);
         let theme = Theme::new(depth, background == Background::Light, colormap);
-        Ok((theme, KeyTable::new(&config.keys)?, !self.no_mouse && config.mouse.unwrap_or(true)))
+        Ok(ScreenSettings {
+            theme,
+            keys: KeyTable::new(&config.keys)?,
+            mouse: !self.no_mouse && config.mouse.unwrap_or(true),
+            story: config.story.unwrap_or(true),
+        })
     }
 
     /// Prints the summary of a session.
@@ -154,7 +173,7 @@ impl ScreenArgs {
 pub fn run(args: &InspectArgs) -> Result<()> {
     let began = Instant::now();
     let sampling = args.sampling.sampling()?;
-    let (theme, keys, mouse) = args.screen.settings()?;
+    let ScreenSettings { theme, keys, mouse, story } = args.screen.settings()?;
     let source = args.model.source()?;
     let recorder = match &args.record {
         Some(path) => {
@@ -184,6 +203,13 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         log,
         export_folder: PathBuf::from("."),
     });
+    if matches!(source, ModelSource::Demo) {
+        let text = demo_text();
+        state.quiz =
+            Some(Quiz { question: text.asked().to_owned(), value: text.value().to_owned() });
+        // Who gives arguments knows what they came for.
+        state.tells_story = interactive && story && std::env::args_os().len() == 1;
+    }
     let exit = if interactive {
         let guard = TerminalGuard::enter(mouse)?;
         let model = SharedModel::default();
@@ -272,16 +298,16 @@ fn default_prompt(source: &ModelSource) -> Prompt {
         ModelSource::Random { config, .. } => {
             Prompt::Tokens((0..256).map(|i| (i * 7919) % config.vocab as u32).collect())
         }
-        ModelSource::Demo => Prompt::Facts { text: demo_prompt() },
+        ModelSource::Demo => Prompt::Facts { text: demo_text().prompt() },
         _ => Prompt::Text { text: format!("{TEXT}\n\nContinue this story."), raw: false },
     }
 }
 
 /// Sixteen facts among plain sentences, and a question about one of them: the task that the demo
 /// model was trained on.
-fn demo_prompt() -> String {
+fn demo_text() -> DemoText {
     let wanted = DemoSpec { seed: 77, target_chars: 6400, facts: 16, ..DemoSpec::default() };
-    DemoText::draw(&wanted).expect("sixteen facts are within the grammar").prompt()
+    DemoText::draw(&wanted).expect("sixteen facts are within the grammar")
 }
 
 /// Loads the model, on the thread of the engine.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::cli::inspect::{ScreenArgs, finish};
+use crate::cli::inspect::{ScreenArgs, ScreenSettings, finish};
 use crate::cli::output;
 use crate::decode::sampler::Sampling;
 use crate::decode::worker::Prompt;
@@ -31,7 +31,7 @@ pub struct ReplayArgs {
 /// Runs `kscope replay`.
 pub fn run(args: &ReplayArgs) -> Result<()> {
     let began = Instant::now();
-    let (theme, keys, mouse) = args.screen.settings()?;
+    let ScreenSettings { theme, keys, mouse, .. } = args.screen.settings()?;
     let mut player = Player::open(&args.file)?;
     if player.is_cut() {
         output::note(&format!(

@@ -52,7 +52,15 @@ impl Terminal {
             &shell,
         ]);
         terminal.wait("the shell", |screen| screen.contains("ready$"));
+        terminal.tells_story("story = false");
         Some(terminal)
+    }
+
+    /// Writes the configuration; without a line, `kscope` alone tells its story.
+    fn tells_story(&self, line: &str) {
+        let folder = self.home.path().join(".config/kscope");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("config.toml"), line).expect("written");
     }
 
     fn tmux(&self, args: &[&str]) -> Output {
@@ -461,4 +469,27 @@ fn a_terminal_that_cannot_draw_gets_lines_alone() {
         let shown = shown(term);
         assert!(!shown.contains('\x1b') && !shown.is_empty(), "{term}: {shown:?}");
     }
+}
+
+#[test]
+fn the_first_minute_tells_what_a_mask_does() {
+    let Some(terminal) = Terminal::new(80, 24) else { return };
+    terminal.tells_story("");
+    terminal.start("");
+    terminal.wait("both right", |screen| {
+        screen.contains("1/4 What is the code for clover? It is 6983")
+            && screen.contains("A says 6983: right   B says 6983: right")
+    });
+    terminal.keys(&["Enter"]);
+    terminal.wait("one wrong", |screen| {
+        screen.contains("2/4") && screen.contains("A says 6983: right   B says 2975: wrong")
+    });
+    terminal.keys(&["Enter"]);
+    terminal.wait("the map", |screen| screen.contains("3/4 The mask, as it was"));
+    terminal.keys(&["Enter"]);
+    terminal.wait("Tune", |screen| screen.contains("4/4 Here you choose"));
+    terminal.keys(&["Enter"]);
+    terminal.wait("the end", |screen| !screen.contains("4/4"));
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
 }

@@ -17,6 +17,8 @@ pub enum EngineOrder {
     Resume,
     /// Make this many steps, then pause.
     Step(u32),
+    /// At most this many steps a second; `None` as fast as they come.
+    Pace(Option<u32>),
     /// Report the live detail of this head.
     Watch {
         /// Layer.

@@ -1,6 +1,7 @@
 //! One run of the engine: a prompt, its decode, and the measurements during it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::command::{Ask, Prompt, Start};
 use super::event::{Event, Rules, Started, Turn};
@@ -32,6 +33,10 @@ pub struct Run {
     /// The conversation as each side has it, dense first; `None` without a tokenizer.
     talks: Option<[Conversation; 2]>,
     heads: usize,
+    /// Least time from one step to the next.
+    pub pace: Option<Duration>,
+    /// When the last step was made.
+    stepped: Option<Instant>,
 }
 
 impl Run {
@@ -109,6 +114,8 @@ impl Run {
             steps_left: None,
             talks: talk.map(|talk| [talk.clone(), talk]),
             heads: config.heads,
+            pace: None,
+            stepped: None,
         };
         run.measurements.want_now(revision);
         outbox.statistic(Event::Memory(memory(run.sides.cache())));
@@ -167,6 +174,23 @@ impl Run {
         self.sides.finish().is_none() && self.steps_left != Some(0)
     }
 
+    /// Time until there is work to do. Measurements do not wait.
+    pub fn rest(&self) -> Duration {
+        let measures = |both| self.measurements.has_work(both, self.is_running());
+        match self.sides.as_pair().is_some_and(measures) {
+            true => Duration::ZERO,
+            false => self.until_step(),
+        }
+    }
+
+    /// Time until the next step may be made.
+    fn until_step(&self) -> Duration {
+        match (self.pace, self.stepped) {
+            (Some(least), Some(stepped)) => least.saturating_sub(stepped.elapsed()),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Whether there is work to do without a new command.
     pub fn is_busy(&self) -> bool {
         let has_work = |both| self.measurements.has_work(both, self.is_running());
@@ -175,7 +199,9 @@ impl Run {
 
     /// Makes a decode step and a measurement step, and a round of statistics where one is due.
     pub fn work(&mut self, outbox: &mut Outbox) -> Result<()> {
-        if self.is_running() && !self.measurements.is_exclusive() {
+        let is_due = self.is_running() && self.until_step().is_zero();
+        if is_due && !self.measurements.is_exclusive() {
+            self.stepped = Some(Instant::now());
             let Self { sides, watcher, .. } = self;
             let events = sides.step(&mut |layer, q, _| watcher.observe(layer, q))?;
             events.into_iter().for_each(|event| outbox.state(event));

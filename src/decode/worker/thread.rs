@@ -1,7 +1,7 @@
 //! The engine's thread: loads, then runs commands, and decodes and measures in between.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::command::{Ask, EngineOrder, Queued, Retune, Trial};
@@ -35,20 +35,20 @@ pub fn serve(loader: Loader, inbox: &Receiver<Queued>, mailbox: &Mailbox, outbox
         Err(error) => return outbox.state(failed(&error)),
     };
     outbox.state(Event::Loaded(Box::new(setup.info())));
-    let mut desk = Desk { setup, dense, pruned, revision: 0, waiting: None, run: None };
+    let mut desk = Desk { setup, dense, pruned, revision: 0, waiting: None, pace: None, run: None };
     loop {
         desk.take_mail(mailbox, outbox);
         let order = match desk.run.as_ref().is_some_and(Run::is_busy) {
-            true => match inbox.try_recv() {
+            true => match desk.next(inbox) {
                 Ok(order) => order,
-                Err(TryRecvError::Empty) => {
+                Err(RecvTimeoutError::Timeout) => {
                     desk.work(outbox);
                     if outbox.is_over() {
                         return;
                     }
                     continue;
                 }
-                Err(TryRecvError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return,
             },
             false => match inbox.recv() {
                 Ok(order) => order,
@@ -81,10 +81,17 @@ struct Desk {
     revision: u64,
     /// A change that the current run could not take; the next one begins with it.
     waiting: Option<Retune>,
+    /// Least time of a step.
+    pace: Option<Duration>,
     run: Option<Run>,
 }
 
 impl Desk {
+    /// The next order; a time-out when there is work to do.
+    fn next(&self, inbox: &Receiver<Queued>) -> Result<Queued, RecvTimeoutError> {
+        inbox.recv_timeout(self.run.as_ref().map_or(Duration::ZERO, Run::rest))
+    }
+
     /// Makes one round of work; a run that fails ends.
     fn work(&mut self, outbox: &mut Outbox) {
         if let Some(run) = &mut self.run
@@ -158,7 +165,10 @@ impl Desk {
                     *start,
                     outbox,
                 ) {
-                    Ok(run) => Some(run),
+                    Ok(mut run) => {
+                        run.pace = self.pace;
+                        Some(run)
+                    }
                     Err(Error::Cancelled) => None,
                     Err(error) => {
                         outbox.state(failed(&error));
@@ -166,9 +176,15 @@ impl Desk {
                     }
                 };
             }
-            EngineOrder::Pause => self.pace(Some(0), outbox),
-            EngineOrder::Resume => self.pace(None, outbox),
-            EngineOrder::Step(steps) => self.pace(Some(steps), outbox),
+            EngineOrder::Pause => self.leave(Some(0), outbox),
+            EngineOrder::Resume => self.leave(None, outbox),
+            EngineOrder::Step(steps) => self.leave(Some(steps), outbox),
+            EngineOrder::Pace(tokens) => {
+                self.pace = tokens.map(|tokens| Duration::from_secs(1) / tokens.max(1));
+                if let Some(run) = &mut self.run {
+                    run.pace = self.pace;
+                }
+            }
             EngineOrder::Feed(mode) => self.feed(mode, outbox),
             EngineOrder::Rewind(generated) => self.rewind(generated, outbox),
             EngineOrder::Sweep(trials) => self.sweep(trials, outbox),
@@ -184,7 +200,7 @@ impl Desk {
     }
 
     /// Changes how many steps are left and reports it.
-    fn pace(&mut self, steps: Option<u32>, outbox: &mut Outbox) {
+    fn leave(&mut self, steps: Option<u32>, outbox: &mut Outbox) {
         let Some(run) = self.run.as_mut().filter(|run| run.sides.finish().is_none()) else {
             return;
         };

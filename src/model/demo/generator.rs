@@ -188,6 +188,12 @@ impl DemoText {
         format!("{}{}", self.text, self.question)
     }
 
+    /// The question alone.
+    pub fn asked(&self) -> &str {
+        let line = self.question.lines().find(|line| !line.is_empty()).unwrap_or_default();
+        line.split_once(": ").map_or(line, |(_, question)| question)
+    }
+
     /// The asked fact's value, digits only.
     pub fn value(&self) -> &str {
         &self.facts[self.ask].1

@@ -99,6 +99,12 @@ commands! {
     Palette = "palette",
     /// Show or hide the log.
     Log = "log",
+    /// Tell the story of the demo.
+    Story = "story",
+    /// The next chapter of the story.
+    StoryNext = "story-next",
+    /// End the story.
+    StoryEnd = "story-end",
     /// Redraw the whole screen.
     Redraw = "redraw",
     /// Stop the process, as Ctrl-Z does in any program.

@@ -4,6 +4,7 @@
 use ratatui::layout::Rect;
 
 use crate::tui::app::state::State;
+use crate::tui::app::story;
 use crate::tui::app::strips::{LABEL, columns};
 
 /// Smallest terminal that the screens support, in columns and rows.
@@ -22,6 +23,8 @@ pub struct Areas {
     pub main: Rect,
     /// The side panel.
     pub side: Option<Rect>,
+    /// The story of the demo.
+    pub story: Option<Rect>,
     /// The log.
     pub log: Option<Rect>,
     /// Keys and toast.
@@ -33,11 +36,14 @@ pub fn areas(state: &State) -> Areas {
     let (width, height) = state.size;
     let row = |y: u16| Rect::new(0, y, width, 1);
     let log_rows = if state.log_open { (height / 4).clamp(3, 12) } else { 0 };
-    let body_rows = height.saturating_sub(3 + log_rows);
+    let story_rows = if state.story.is_some() { story::ROWS } else { 0 };
+    let body_rows = height.saturating_sub(3 + log_rows + story_rows);
     let body = Rect::new(0, 2, width, body_rows);
-    let log = (log_rows > 0).then(|| Rect::new(0, 2 + body_rows, width, log_rows));
+    let rows = |y: u16, count: u16| (count > 0).then(|| Rect::new(0, y, width, count));
+    let (log, story) = (rows(2 + body_rows, log_rows), rows(2 + body_rows + log_rows, story_rows));
     let (main, side) = split(state, body);
-    Areas { header: row(0), tabs: row(1), main, side, log, footer: row(height.saturating_sub(1)) }
+    let footer = row(height.saturating_sub(1));
+    Areas { header: row(0), tabs: row(1), main, side, story, log, footer }
 }
 
 /// Divides the body between screen and side panel. A screen without a panel has the full width.

@@ -18,6 +18,8 @@ pub struct UserConfig {
     pub background: Option<Background>,
     /// Whether the mouse is used.
     pub mouse: Option<bool>,
+    /// Whether `kscope` without arguments tells the story of the demo.
+    pub story: Option<bool>,
     /// Keys: context, command, list of keys.
     pub keys: BTreeMap<String, BTreeMap<String, Vec<String>>>,
 }

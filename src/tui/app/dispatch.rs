@@ -4,7 +4,7 @@ use crate::decode::worker::EngineOrder;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::palette::Chosen;
 use crate::tui::app::state::{List, Overlay, State};
-use crate::tui::app::{areas, cursor, palette, steer};
+use crate::tui::app::{areas, cursor, palette, steer, story};
 use crate::tui::export::take;
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::{edit, outcome};
@@ -54,6 +54,9 @@ fn shared(state: &mut State, command: Command) -> Vec<Effect> {
             let input = tui_input::Input::from("export ".to_owned());
             state.overlay = Some(Overlay::Palette(List { input, selected: 0 }));
         }
+        Command::Story => return story::begin(state),
+        Command::StoryNext => return story::go_on(state),
+        Command::StoryEnd => return story::end(state),
         Command::Log => state.log_open = !state.log_open,
         Command::Show(screen) => state.screen = screen,
         Command::Panel => state.panel = Some(areas::areas(state).side.is_none()),

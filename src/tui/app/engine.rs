@@ -8,6 +8,7 @@ use crate::tui::app::action::Effect;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::{Dirty, OtherMask, State};
+use crate::tui::app::story;
 use crate::tui::app::table::Metric;
 use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::tune::outcome;
@@ -154,7 +155,11 @@ fn loaded(state: &mut State, info: crate::decode::worker::event::ModelInfo) -> V
     if let Some(warning) = warning {
         state.tell(warning, false);
     }
-    if state.replay { Vec::new() } else { state.rerun() }
+    match state.replay {
+        true => Vec::new(),
+        false if std::mem::take(&mut state.tells_story) => story::begin(state),
+        false => state.rerun(),
+    }
 }
 
 /// Before a model is loaded there is nothing to show, so the program ends. Later the screen stays.

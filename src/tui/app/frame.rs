@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::text::Line;
 
 use crate::tui::app::state::State;
-use crate::tui::app::{areas, explain, header, lists, log_pane};
+use crate::tui::app::{areas, explain, header, lists, log_pane, story};
 use crate::tui::paint::put;
 
 /// Draws the whole frame.
@@ -29,6 +29,9 @@ pub fn render(state: &State, buffer: &mut Buffer) {
     }
     if let Some(area) = areas.log {
         log_pane::render(state, area, buffer);
+    }
+    if let Some(area) = areas.story {
+        story::render(state, area, buffer);
     }
     header::footer(state, areas.footer, buffer);
     explain::render(state, areas.footer, buffer);

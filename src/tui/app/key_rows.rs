@@ -6,6 +6,12 @@ use crate::tui::app::action::Command as C;
 /// it does.
 pub type KeyBinding = (C, &'static str, &'static str, &'static str);
 
+/// Keys while the story of the demo is told.
+pub const STORY: &[KeyBinding] = &[
+    (C::StoryNext, "enter", "", "the next chapter of the story"),
+    (C::StoryEnd, "esc", "", "end the story"),
+];
+
 /// Keys while a prompt is typed.
 pub const PROMPT: &[KeyBinding] = &[
     (C::Submit, "ctrl-s ctrl-enter", "send", "send the prompt and decode it"),
@@ -62,6 +68,7 @@ pub const GLOBAL_FIRST: &[KeyBinding] = &[
 pub const GLOBAL_LAST: &[KeyBinding] = &[
     (C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),
     (C::Help, "? f1", "help", "all keys; type to search, Enter runs"),
+    (C::Story, "f2", "", "tell the story of the demo again"),
     (C::Log, "f12", "", "show or hide the log"),
     (C::Back, "esc backspace", "back", "one level out"),
     (C::Redraw, "ctrl-l", "", "draw the screen anew"),

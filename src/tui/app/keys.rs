@@ -19,6 +19,8 @@ pub enum KeyContext {
     Screen(Screen),
     /// Everywhere, unless the focused part binds the same key.
     Global,
+    /// While the story of the demo is told, before the screen's own keys.
+    Story,
     /// While a prompt is typed; other keys are text.
     Prompt,
     /// While another turn of the conversation is typed; other keys are text.
@@ -32,7 +34,8 @@ pub enum KeyContext {
 impl KeyContext {
     /// All contexts, in the order of the help.
     pub fn all() -> impl Iterator<Item = Self> {
-        let others = [Self::Global, Self::Prompt, Self::Question, Self::Field, Self::List];
+        let others =
+            [Self::Global, Self::Story, Self::Prompt, Self::Question, Self::Field, Self::List];
         Screen::ALL.into_iter().map(Self::Screen).chain(others)
     }
 
@@ -41,6 +44,7 @@ impl KeyContext {
         match self {
             Self::Screen(screen) => screen.name(),
             Self::Global => "global",
+            Self::Story => "story",
             Self::Prompt => "prompt",
             Self::Question => "question",
             Self::Field => "field",
@@ -66,7 +70,8 @@ fn defaults() -> impl Iterator<Item = (KeyContext, KeyBinding)> {
         let parts = screen.parts();
         (KeyContext::Global, (Command::Show(screen), parts.key, "", parts.about))
     };
-    own.chain(of(KeyContext::Prompt, key_rows::PROMPT))
+    own.chain(of(KeyContext::Story, key_rows::STORY))
+        .chain(of(KeyContext::Prompt, key_rows::PROMPT))
         .chain(of(KeyContext::Question, key_rows::QUESTION))
         .chain(of(KeyContext::Field, key_rows::FIELD))
         .chain(of(KeyContext::List, key_rows::LIST))
@@ -170,6 +175,13 @@ impl KeyTable {
     pub fn command(&self, context: KeyContext, key: &KeyEvent) -> Option<Command> {
         let chord = Chord::of(key);
         self.of(context).find(|row| row.keys.contains(&chord)).map(|row| row.command)
+    }
+
+    /// What a key means in `context` itself, whatever it means globally.
+    pub fn own(&self, context: KeyContext, key: &KeyEvent) -> Option<Command> {
+        let chord = Chord::of(key);
+        let mut own = self.rows.iter().filter(|row| row.context == context);
+        own.find(|row| row.keys.contains(&chord)).map(|row| row.command)
     }
 
     /// The table in Markdown, one section per context.

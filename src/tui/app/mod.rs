@@ -33,6 +33,7 @@ pub mod side;
 mod signals;
 pub mod state;
 pub mod steer;
+pub mod story;
 pub mod strips;
 pub mod summary;
 pub mod table;

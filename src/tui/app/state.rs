@@ -10,6 +10,7 @@ use crate::tui::app::log::LogBuffer;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::place::Place;
 use crate::tui::app::run::{NextRun, Phase, RunView};
+use crate::tui::app::story::{Quiz, Story};
 use crate::tui::app::table::{Metric, Scale};
 use crate::tui::color::Theme;
 use crate::tui::screen::text::state::TextState;
@@ -115,6 +116,12 @@ pub struct State {
     pub replay: bool,
     /// A short message.
     pub toast: Option<Toast>,
+    /// What the first prompt asks, where that is known.
+    pub quiz: Option<Quiz>,
+    /// Whether the story is told once the model is there.
+    pub tells_story: bool,
+    /// The story that is being told.
+    pub story: Option<Story>,
     /// Where exports go.
     pub export_folder: std::path::PathBuf,
     /// Time and place of the last mouse press, to detect double clicks.
@@ -197,6 +204,9 @@ impl State {
             dropped: 0,
             replay,
             toast: None,
+            quiz: None,
+            tells_story: false,
+            story: None,
             export_folder,
             last_click: None,
             dirty: Dirty::Now,

@@ -4,6 +4,7 @@ use crate::decode::worker::{EngineOrder as Order, Start};
 use crate::tui::app::action::{Effect, ReplayOrder};
 use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::State;
+use crate::tui::app::story;
 use crate::tui::screen::ab::update::rewind;
 
 /// Pauses or continues.
@@ -57,6 +58,10 @@ impl State {
         if let Some(tuning) = &mut self.screens.tune {
             tuning.sweep.stop();
         }
+        let mut effects = match &self.story {
+            Some(story) if !story.is_of(&self.plan.prompt) => story::end(self),
+            _ => Vec::new(),
+        };
         let generation = self.run.generation + 1;
         self.run = RunView::new(generation);
         self.phase = Phase::Prefill(0.0);
@@ -69,6 +74,7 @@ impl State {
             sampling: plan.sampling,
             max_new: plan.max_new,
         };
-        vec![Effect::Engine(Order::Start(Box::new(start)))]
+        effects.push(Effect::Engine(Order::Start(Box::new(start))));
+        effects
     }
 }

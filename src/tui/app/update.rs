@@ -6,6 +6,7 @@ use tui_input::backend::crossterm::EventHandler;
 use crate::decode::worker::EngineOrder as Order;
 use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::dispatch::run;
+use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::{Dirty, List, Overlay, State};
 use crate::tui::app::{engine, mouse};
@@ -118,6 +119,10 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     let context = state.context();
     if was_open && state.keys.command(context, &key) == Some(Command::Explain) {
         return Vec::new();
+    }
+    let is_told = state.story.is_some() && !context.takes_text();
+    if let Some(command) = state.keys.own(KeyContext::Story, &key).filter(|_| is_told) {
+        return run(state, command);
     }
     if let Some(command) = state.keys.command(context, &key) {
         return run(state, command);

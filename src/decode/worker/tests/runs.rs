@@ -54,6 +54,24 @@ fn a_paused_run_makes_the_steps_it_is_told_to() {
 }
 
 #[test]
+fn a_run_keeps_to_the_pace_that_is_asked_for() {
+    let (engine, mut events) = loaded();
+    engine.send(EngineOrder::Pace(Some(50))).expect("taken");
+    engine.send(start(1, 20, 400)).expect("taken");
+    let is_token = |envelope: &Envelope| matches!(envelope.event, Event::Token(_));
+    until(&mut events, is_token);
+    let began = std::time::Instant::now();
+    for _ in 0..5 {
+        until(&mut events, is_token);
+    }
+    // The first of the five may follow at once.
+    assert!(began.elapsed().as_millis() >= 4 * 20, "{:?}", began.elapsed());
+    engine.send(EngineOrder::Pace(None)).expect("taken");
+    let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
+    assert!(tokens(&seen) > 0);
+}
+
+#[test]
 fn a_new_run_ends_the_one_before_at_once() {
     let (engine, mut events) = loaded();
     engine.send(start(1, 400, 100)).expect("taken");

@@ -1,0 +1,242 @@
+//! The first minute on the demo: a short story over the screens. One line says what is being looked
+//! at, and a key goes on. Everything that it says of answers is read from the run.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+use ratatui::text::{Line, Span};
+
+use crate::decode::comparison::Mode;
+use crate::decode::worker::{EngineOrder as Order, Prompt};
+use crate::numbers::count;
+use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::keys::KeyContext;
+use crate::tui::app::pairs::{ComparedSide, voice};
+use crate::tui::app::state::State;
+use crate::tui::color::Role;
+use crate::tui::paint::{clear, put};
+use crate::tui::screen::Screen;
+use crate::tui::screen::tune::edit;
+use crate::tui::screen::tune::state::Set;
+
+/// Tokens a second that can be read along.
+const READING: u32 = 8;
+
+/// What the mask that is too sharp keeps, in tenths of a percent of the channels.
+const TOO_SHARP: u16 = 10;
+
+/// Rows of the story on the screen.
+pub const ROWS: u16 = 3;
+
+/// The question that the story is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quiz {
+    /// The question.
+    pub question: String,
+    /// The value that answers it.
+    pub value: String,
+}
+
+impl Quiz {
+    /// Whether the prompt is the one that asks.
+    pub fn is_of(&self, prompt: &Prompt) -> bool {
+        matches!(prompt, Prompt::Facts { text } if text.contains(self.question.trim()))
+    }
+}
+
+impl Story {
+    /// Whether it is about this prompt.
+    pub fn is_of(&self, prompt: &Prompt) -> bool {
+        self.quiz.is_of(prompt)
+    }
+}
+
+/// What the story shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chapter {
+    /// A whole and a small cache answer.
+    Answer,
+    /// A smaller one answers wrongly.
+    TooSharp,
+    /// What the mask is.
+    Map,
+    /// Where it is changed.
+    Tune,
+}
+
+impl Chapter {
+    const ALL: [Self; 4] = [Self::Answer, Self::TooSharp, Self::Map, Self::Tune];
+}
+
+/// A story that is being told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Story {
+    quiz: Quiz,
+    chapter: Chapter,
+}
+
+/// Begins the story; the run that follows is the first one of it.
+pub fn begin(state: &mut State) -> Vec<Effect> {
+    let is_told = state.model.as_ref().is_some_and(|model| !model.info.solo) && !state.replay;
+    let asked = |quiz: &Quiz| is_told && quiz.is_of(&state.plan.prompt);
+    let Some(quiz) = state.quiz.clone().filter(asked) else {
+        state.tell("the story is told of the demo model beside its dense side", false);
+        return Vec::new();
+    };
+    state.story = Some(Story { quiz, chapter: Chapter::Answer });
+    state.screen = Screen::Ab;
+    let mut effects = vec![pace(Some(READING)), Effect::Engine(Order::Feed(Mode::Free))];
+    effects.extend(state.rerun());
+    effects
+}
+
+/// The next chapter, or the end.
+pub fn go_on(state: &mut State) -> Vec<Effect> {
+    let Some(story) = &mut state.story else { return Vec::new() };
+    let next = Chapter::ALL.into_iter().skip_while(|chapter| *chapter != story.chapter).nth(1);
+    let Some(next) = next else { return end(state) };
+    story.chapter = next;
+    match next {
+        Chapter::Answer => Vec::new(),
+        Chapter::TooSharp => {
+            let mut effects = edit::set(state, Set::Keep(TOO_SHARP));
+            effects.extend(state.rerun());
+            effects
+        }
+        Chapter::Map => {
+            state.screen = Screen::Map;
+            let mut effects = mask_as_it_was(state);
+            effects.push(pace(None));
+            effects.extend(state.rerun());
+            effects
+        }
+        Chapter::Tune => {
+            state.screen = Screen::Tune;
+            Vec::new()
+        }
+    }
+}
+
+/// Ends the story wherever it is.
+pub fn end(state: &mut State) -> Vec<Effect> {
+    let Some(story) = state.story.take() else { return Vec::new() };
+    let mut effects = match story.chapter {
+        Chapter::TooSharp => mask_as_it_was(state),
+        _ => Vec::new(),
+    };
+    effects.extend([pace(None), Effect::Engine(Order::Feed(Mode::Forced))]);
+    effects
+}
+
+fn pace(tokens: Option<u32>) -> Effect {
+    Effect::Engine(Order::Pace(tokens))
+}
+
+fn mask_as_it_was(state: &mut State) -> Vec<Effect> {
+    let Some(tuning) = &state.screens.tune else { return Vec::new() };
+    let draft = tuning.draft_of_saved();
+    edit::change(state, draft)
+}
+
+/// The value that a side has answered with; `None` before it is complete.
+fn answered(state: &State, side: ComparedSide) -> Option<String> {
+    let tokens = state.run.pairs.all().iter().filter_map(|pair| voice(pair, side));
+    let text: String = tokens.take(64).map(|voice| voice.text.as_str()).collect();
+    let from = text.find(|c: char| c.is_ascii_digit())?;
+    let digits = text.get(from..)?;
+    let len = digits.find(|c: char| !c.is_ascii_digit())?;
+    digits.get(..len).map(str::to_owned)
+}
+
+/// What a side says of the question, and whether that is right; `None` while it is not known.
+fn verdict(state: &State, story: &Story, side: ComparedSide) -> (String, Option<bool>) {
+    match answered(state, side) {
+        None => ("is answering".to_owned(), None),
+        Some(said) if said == story.quiz.value => (format!("says {said}: right"), Some(true)),
+        Some(said) => (format!("says {said}: wrong"), Some(false)),
+    }
+}
+
+/// The two sentences of a chapter; each fits a terminal of 80 columns.
+fn sentences(state: &State, story: &Story) -> [String; 2] {
+    let kept = state.model.as_ref().map_or(0.0, |model| 100.0 * model.mask.kept_ratio());
+    let Quiz { question, value } = &story.quiz;
+    let global = |command| key(state, KeyContext::Global, command);
+    match story.chapter {
+        Chapter::Answer => {
+            let read = state.run.started.as_ref().map(|started| count(started.prompt_tokens));
+            let read = read.unwrap_or_else(|| "many".to_owned());
+            [
+                format!("{question} It is {value}, hidden in {read} tokens."),
+                format!("A keeps the whole cache, B {kept:.0} % of the K channels of its middle."),
+            ]
+        }
+        Chapter::TooSharp => [
+            format!("Now B keeps {kept:.0} %, which is too little: the question is the same."),
+            "A mask says which channels may go; how many is what you find out here.".to_owned(),
+        ],
+        Chapter::Map => [
+            "The mask, as it was: rows are layers, blocks KV heads, bright is kept.".to_owned(),
+            format!(
+                "× is a head that keeps nothing of its middle; {} explains what is there.",
+                global(Command::Explain)
+            ),
+        ],
+        Chapter::Tune => [
+            "Here you choose what is kept while the model talks; KLD says the loss.".to_owned(),
+            format!(
+                "{} compares masks at equal bytes, {} learns your own, {} explains all words.",
+                global(Command::Show(Screen::Bench)),
+                global(Command::Show(Screen::Learn)),
+                global(Command::Help)
+            ),
+        ],
+    }
+}
+
+fn key(state: &State, context: KeyContext, command: Command) -> String {
+    state.keys.key_of(context, command).unwrap_or_else(|| command.name().to_owned())
+}
+
+/// The rows of the story that is being told.
+pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some(story) = &state.story else { return };
+    let theme = &state.theme;
+    clear(buffer, area, theme.bar());
+    let [first, second] = sentences(state, story);
+    let number = Chapter::ALL.iter().take_while(|chapter| **chapter != story.chapter).count() + 1;
+    let place = format!(" {number}/{} ", Chapter::ALL.len());
+    let bold = |role: Role| theme.style(role).add_modifier(Modifier::BOLD);
+    put(
+        buffer,
+        area,
+        0,
+        0,
+        Line::from(vec![
+            Span::styled(place, bold(Role::Accent)),
+            Span::styled(first, bold(Role::Title)),
+        ]),
+    );
+    put(buffer, area, 5, 1, Line::styled(second, theme.style(Role::Text)));
+    let mut spans = vec![Span::raw("     ")];
+    if matches!(story.chapter, Chapter::Answer | Chapter::TooSharp) {
+        for (name, side) in [("A", ComparedSide::A), ("B", ComparedSide::B)] {
+            let (said, is_right) = verdict(state, story, side);
+            let role = match is_right {
+                None => Role::Dim,
+                Some(true) => Role::Good,
+                Some(false) => Role::Bad,
+            };
+            spans.push(Span::styled(format!("{name} {said}   "), bold(role)));
+        }
+    }
+    for (command, label) in [(Command::StoryNext, "goes on"), (Command::StoryEnd, "ends the story")]
+    {
+        spans.push(Span::styled(key(state, KeyContext::Story, command), theme.style(Role::Accent)));
+        spans.push(Span::styled(format!(" {label}  "), theme.style(Role::Dim)));
+    }
+    put(buffer, area, 0, 2, Line::from(spans));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+use ratatui::crossterm::event::KeyCode;
+
+use super::*;
+use crate::decode::worker::event::{Event, Pair};
+use crate::tui::color::ColorDepth;
+use crate::tui::testing::{SMALL, act, blank, draw, info, key, pair, send, session, text};
+
+/// A session of the demo with its prompt.
+fn demo() -> State {
+    let mut state = blank(ColorDepth::True);
+    asks(&mut state);
+    state.tells_story = true;
+    state
+}
+
+fn asks(state: &mut State) {
+    let question = "What is the code for clover?".to_owned();
+    state.plan.prompt =
+        Prompt::Facts { text: format!("Sentences.\nQuestion: {question}\nAnswer:") };
+    state.quiz = Some(Quiz { question, value: "6983".to_owned() });
+}
+
+fn orders(effects: &[Effect]) -> Vec<&Order> {
+    let order = |effect| match effect {
+        &Effect::Engine(ref order) => Some(order),
+        _ => None,
+    };
+    effects.iter().filter_map(order).collect()
+}
+
+/// The sides answer, a piece of text a step.
+fn answer(state: &mut State, pieces: &[[&str; 2]]) {
+    for [a, b] in pieces {
+        let Event::Pair(template) = pair(&info(SMALL), 1, 100) else { panic!("a pair") };
+        let mut step = Pair { ..*template };
+        step.a.as_mut().expect("a dense side").text = (*a).to_owned();
+        step.b.as_mut().expect("a pruned side").text = (*b).to_owned();
+        send(state, Event::Pair(Box::new(step)));
+    }
+}
+
+fn shown(state: &State) -> String {
+    let lines = text(&draw(state));
+    let rows: Vec<&str> = lines.lines().collect();
+    rows[rows.len() - 1 - usize::from(ROWS)..rows.len() - 1].join("\n")
+}
+
+#[test]
+fn the_model_begins_the_story_at_reading_speed_beside_its_dense_side() {
+    let mut state = demo();
+    let loaded = Event::Loaded(Box::new(info(SMALL)));
+    let envelope =
+        crate::decode::worker::Envelope { generation: 0, at_ms: 0.0, dropped: 0, event: loaded };
+    let effects = crate::tui::app::engine::take(&mut state, envelope);
+    let [Order::Pace(Some(READING)), Order::Feed(Mode::Free), Order::Start(start)] =
+        orders(&effects)[..]
+    else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(start.prompt, state.plan.prompt);
+    assert_eq!(state.screen, Screen::Ab);
+    assert!(shown(&state).contains("1/4"), "{}", shown(&state));
+}
+
+#[test]
+fn what_the_sides_say_is_read_from_the_run() {
+    let mut state = session(SMALL, ColorDepth::True);
+    asks(&mut state);
+    begin(&mut state);
+    state.run.pairs = Default::default();
+    answer(&mut state, &[[" The code", " The code"], [" is 69", " is 2"]]);
+    assert!(shown(&state).contains("A is answering   B is answering"), "{}", shown(&state));
+    answer(&mut state, &[["83", "975"], [".", ".\n"]]);
+    assert!(shown(&state).contains("A says 6983: right   B says 2975: wrong"), "{}", shown(&state));
+}
+
+#[test]
+fn a_key_goes_on_to_the_end_and_the_mask_is_as_before() {
+    let mut state = session(SMALL, ColorDepth::True);
+    asks(&mut state);
+    let before = state.screens.tune.as_ref().expect("loaded").proposal().plan.clone();
+    act(&mut state, Command::Story);
+    let effects = key(&mut state, KeyCode::Enter);
+    assert!(matches!(orders(&effects)[..], [Order::Retune(_), Order::Start(_)]), "{effects:?}");
+    let sharp = state.screens.tune.as_ref().expect("loaded").proposal().plan.clone();
+    assert!(sharp.mask().kept_ratio() < before.mask().kept_ratio() / 4.0);
+    let effects = key(&mut state, KeyCode::Enter);
+    let orders_of_map = orders(&effects);
+    assert!(
+        matches!(orders_of_map[..], [Order::Retune(_), Order::Pace(None), Order::Start(_)]),
+        "{effects:?}"
+    );
+    assert_eq!(state.screens.tune.as_ref().expect("loaded").proposal().plan, before);
+    assert_eq!(state.screen, Screen::Map);
+    key(&mut state, KeyCode::Enter);
+    assert_eq!(state.screen, Screen::Tune);
+    let effects = key(&mut state, KeyCode::Enter);
+    assert!(state.story.is_none());
+    assert!(
+        matches!(orders(&effects)[..], [Order::Pace(None), Order::Feed(Mode::Forced)]),
+        "{effects:?}"
+    );
+    // The key has its own meaning again.
+    key(&mut state, KeyCode::Enter);
+    assert!(state.story.is_none());
+}
+
+#[test]
+fn leaving_in_the_middle_gives_the_mask_back() {
+    let mut state = session(SMALL, ColorDepth::True);
+    asks(&mut state);
+    let before = state.screens.tune.as_ref().expect("loaded").proposal().plan.clone();
+    act(&mut state, Command::Story);
+    key(&mut state, KeyCode::Enter);
+    let effects = key(&mut state, KeyCode::Esc);
+    assert!(state.story.is_none());
+    assert!(matches!(orders(&effects)[0], Order::Retune(_)), "{effects:?}");
+    assert_eq!(state.screens.tune.as_ref().expect("loaded").proposal().plan, before);
+}
+
+#[test]
+fn another_prompt_ends_the_story() {
+    let mut state = session(SMALL, ColorDepth::True);
+    asks(&mut state);
+    act(&mut state, Command::Story);
+    state.plan.prompt = Prompt::Text { text: "Something else".to_owned(), raw: false };
+    let effects = state.rerun();
+    assert!(state.story.is_none());
+    assert!(orders(&effects).contains(&&Order::Pace(None)), "{effects:?}");
+    let effects = act(&mut state, Command::Story);
+    assert!(effects.is_empty() && state.toast.is_some(), "it is not told of another prompt");
+}
+
+#[test]
+fn every_chapter_fits_the_narrowest_usual_terminal() {
+    let mut state = session(SMALL, ColorDepth::True);
+    asks(&mut state);
+    state.size = (80, 24);
+    act(&mut state, Command::Story);
+    while state.story.is_some() {
+        let rows = shown(&state);
+        assert!(rows.lines().all(|row| row.chars().count() < 80), "{rows}");
+        assert!(rows.contains("ends the story"), "{rows}");
+        act(&mut state, Command::StoryNext);
+    }
+}
