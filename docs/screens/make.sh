@@ -5,14 +5,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=${1:-python3} here=docs/screens socket=kscope-screens-$$
-trap 'tmux -L $socket kill-server 2>/dev/null || true' EXIT
+# A home of its own, so that no settings but these count; the models stay where they are.
+home=$(mktemp -d)
+trap 'tmux -L $socket kill-server 2>/dev/null || true; rm -rf "$home"' EXIT
+mkdir "$home/kscope"
+echo 'story = false' > "$home/kscope/config.toml"
 cargo build --release --quiet
 
 open() { # COLUMNS ROWS ARGUMENTS: starts the program and waits for its first tokens
     columns=$1 rows=$2; shift 2
     tmux -L $socket kill-server 2>/dev/null || true; sleep 0.3
     tmux -L $socket -f /dev/null new-session -d -s s -x "$columns" -y "$rows" \
-        "env COLORTERM=truecolor LANG=C.UTF-8 XDG_CONFIG_HOME=/nonexistent target/release/kscope $*"
+        "env COLORTERM=truecolor LANG=C.UTF-8 XDG_CONFIG_HOME=$home XDG_STATE_HOME=$home target/release/kscope $*"
     for _ in $(seq 600); do
         tmux -L $socket capture-pane -p -t s | head -1 | grep -q 'tok/s' && break
         sleep 0.1

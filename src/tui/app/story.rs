@@ -106,7 +106,6 @@ pub fn go_on(state: &mut State) -> Vec<Effect> {
         Chapter::Map => {
             state.screen = Screen::Map;
             let mut effects = mask_as_it_was(state);
-            effects.push(pace(None));
             effects.extend(state.rerun());
             effects
         }
@@ -230,8 +229,10 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
             spans.push(Span::styled(format!("{name} {said}   "), bold(role)));
         }
     }
-    for (command, label) in [(Command::StoryNext, "goes on"), (Command::StoryEnd, "ends the story")]
-    {
+    let all = [(Command::StoryNext, "goes on"), (Command::StoryEnd, "ends the story")];
+    // In the last chapter both mean the same.
+    for (command, label) in &all[usize::from(number == Chapter::ALL.len())..] {
+        let (command, label) = (*command, *label);
         spans.push(Span::styled(key(state, KeyContext::Story, command), theme.style(Role::Accent)));
         spans.push(Span::styled(format!(" {label}  "), theme.style(Role::Dim)));
     }

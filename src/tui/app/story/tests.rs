@@ -86,10 +86,7 @@ fn a_key_goes_on_to_the_end_and_the_mask_is_as_before() {
     assert!(sharp.mask().kept_ratio() < before.mask().kept_ratio() / 4.0);
     let effects = key(&mut state, KeyCode::Enter);
     let orders_of_map = orders(&effects);
-    assert!(
-        matches!(orders_of_map[..], [Order::Retune(_), Order::Pace(None), Order::Start(_)]),
-        "{effects:?}"
-    );
+    assert!(matches!(orders_of_map[..], [Order::Retune(_), Order::Start(_)]), "{effects:?}");
     assert_eq!(state.screens.tune.as_ref().expect("loaded").proposal().plan, before);
     assert_eq!(state.screen, Screen::Map);
     key(&mut state, KeyCode::Enter);
