@@ -34,6 +34,8 @@ pub enum EngineOrder {
     Feed(Mode),
     /// Time each side alone over the last tokens; decode pauses meanwhile.
     Time,
+    /// Measure once how fast this machine reads memory; decode waits meanwhile.
+    Bandwidth,
     /// Rewind to this many generated tokens.
     Rewind(usize),
     /// Go on with another turn of the conversation.

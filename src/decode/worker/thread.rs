@@ -5,14 +5,19 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::command::{Ask, EngineOrder, Queued, Retune, Trial};
-use super::event::{Event, Retuned, Wish};
+use super::event::{Bandwidth, Event, Retuned, Wish};
 use super::mailbox::Mailbox;
 use super::outbox::{Outbox, milliseconds};
 use super::run::Run;
 use super::setup::{Loader, Setup};
+use crate::attention::read_bandwidth;
 use crate::cache::CacheSpec;
 use crate::decode::comparison::Mode;
-use crate::{Error, Result};
+use crate::{Error, Result, machine};
+
+/// Bytes and passes of a measurement of the bandwidth: more than caches hold, and soon done.
+const WORKING_SET: usize = 512 << 20;
+const PASSES: usize = 4;
 
 /// Loads, then runs commands until it is told to stop.
 pub fn serve(loader: Loader, inbox: &Receiver<Queued>, mailbox: &Mailbox, outbox: &mut Outbox) {
@@ -173,6 +178,7 @@ impl Desk {
             EngineOrder::Rewind(generated) => self.rewind(generated, outbox),
             EngineOrder::Sweep(trials) => self.sweep(trials, outbox),
             EngineOrder::Time => self.time(outbox),
+            EngineOrder::Bandwidth => self.bandwidth(outbox),
             // These are taken from the mailbox, or handled by the loop.
             EngineOrder::Watch { .. }
             | EngineOrder::Ask(_)
@@ -301,6 +307,25 @@ impl Desk {
             Some(_) => run.measurements.want_timed(),
             None => outbox.state(refused(Wish::Time, &Error::input(SOLO))),
         }
+    }
+
+    /// Measures how fast memory is read. Nothing decodes meanwhile, because this is the thread that
+    /// would.
+    fn bandwidth(&self, outbox: &mut Outbox) {
+        let model = &self.setup.model;
+        if let Err(error) = machine::check_memory("measuring the bandwidth", WORKING_SET as u64) {
+            return outbox.state(refused(Wish::Bandwidth, &error));
+        }
+        let began = Instant::now();
+        let gbps = read_bandwidth(WORKING_SET, PASSES);
+        let config = model.config();
+        let lookup = if config.tied { 0 } else { config.vocab * config.hidden };
+        outbox.state(Event::Bandwidth(Box::new(Bandwidth {
+            gbps,
+            threads: rayon::current_num_threads(),
+            weights: ((config.parameters() - lookup) * model.dtype().bytes()) as u64,
+            ms: milliseconds(began.elapsed()),
+        })));
     }
 
     /// Reports the end of the run if a change of its text ended it.

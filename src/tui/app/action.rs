@@ -103,6 +103,14 @@ commands! {
     Redraw = "redraw",
     /// Stop the process, as Ctrl-Z does in any program.
     Suspend = "suspend",
+    /// Move the line at hand left or up.
+    SplitLess = "part-smaller",
+    /// Move the line at hand right or down.
+    SplitMore = "part-larger",
+    /// Take the next line between parts of the screen.
+    SplitNext = "part-next",
+    /// Put the parts of the screen where they were.
+    SplitReset = "parts-reset",
     /// Show or hide the side panel.
     Panel = "panel",
     /// Pause or continue the run.
@@ -165,6 +173,8 @@ commands! {
     Jump = "jump",
     /// Copy the value under the cursor.
     Copy = "copy",
+    /// List the tokens that suffered most.
+    Suffered = "suffered",
     /// Write the screen's data or picture to a file.
     Export = "export",
     /// Type a prompt.
@@ -294,6 +304,8 @@ pub enum Effect {
     Suspend,
     /// Clear the terminal and draw every cell.
     Redraw,
+    /// Write the layout down for the next session.
+    Remember(String),
     /// Put text on the clipboard.
     Copy(String),
     /// Count the tokens of a prompt that is being typed.

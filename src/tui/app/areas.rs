@@ -3,13 +3,19 @@
 
 use ratatui::layout::Rect;
 
+use crate::mask::Shape;
 use crate::tui::app::state::State;
 use crate::tui::app::strips::{LABEL, columns};
+use crate::tui::screen::Screen;
+use crate::tui::screen::head::layout::HEAD_LABEL;
 
 /// Smallest terminal that the screens support, in columns and rows.
 pub const LEAST: (u16, u16) = (60, 16);
 /// From this width on, the side panel is shown by default.
 pub const PANEL_FROM: u16 = 100;
+
+/// From this height on, there is a row for the inspector line.
+const INSPECTOR_FROM: u16 = 20;
 
 /// The parts of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +28,8 @@ pub struct Areas {
     pub main: Rect,
     /// The side panel.
     pub side: Option<Rect>,
+    /// One line about the place of the cursor, or of the mouse.
+    pub inspector: Option<Rect>,
     /// The log.
     pub log: Option<Rect>,
     /// Keys and toast.
@@ -33,11 +41,14 @@ pub fn areas(state: &State) -> Areas {
     let (width, height) = state.size;
     let row = |y: u16| Rect::new(0, y, width, 1);
     let log_rows = if state.log_open { (height / 4).clamp(3, 12) } else { 0 };
-    let body_rows = height.saturating_sub(3 + log_rows);
+    let inspected = u16::from(height >= INSPECTOR_FROM && state.model.is_some());
+    let body_rows = height.saturating_sub(3 + log_rows + inspected);
     let body = Rect::new(0, 2, width, body_rows);
-    let log = (log_rows > 0).then(|| Rect::new(0, 2 + body_rows, width, log_rows));
+    let inspector = (inspected > 0).then(|| row(2 + body_rows));
+    let log = (log_rows > 0).then(|| Rect::new(0, 2 + body_rows + inspected, width, log_rows));
     let (main, side) = split(state, body);
-    Areas { header: row(0), tabs: row(1), main, side, log, footer: row(height.saturating_sub(1)) }
+    let footer = row(height.saturating_sub(1));
+    Areas { header: row(0), tabs: row(1), main, side, inspector, log, footer }
 }
 
 /// Divides the body between screen and side panel. A screen without a panel has the full width.
@@ -52,16 +63,23 @@ fn split(state: &State, body: Rect) -> (Rect, Option<Rect>) {
         return (Rect { width: 0, ..body }, Some(body));
     }
     let least = match body.width {
-        160.. => body.width * 2 / 5,
+        160.. => 50,
         130.. => 46,
         _ => 40,
     };
-    // The panel gets the columns that the strips cannot use.
-    let strips = state.model.as_ref().map_or(body.width, |model| {
-        let (strip, shown) = columns(body.width.saturating_sub(least + LABEL), model.shape(), 0);
-        LABEL + shown.min(model.shape().kv_heads) as u16 * (strip + 1)
+    // The panel gets the columns that the strips, or the bars of a head, cannot use.
+    let used = state.model.as_ref().map_or(body.width, |model| {
+        let shape = model.shape();
+        let (label, shape) = match state.screen {
+            Screen::Head => (HEAD_LABEL + 1, Shape { kv_heads: 1, ..shape }),
+            _ => (LABEL, shape),
+        };
+        let (strip, shown) = columns(body.width.saturating_sub(least + label), shape, 0);
+        label + shown.min(shape.kv_heads) as u16 * (strip + 1)
     });
-    let side = (body.width - strips.min(body.width)).clamp(least, (body.width / 2).max(least));
+    let side = (body.width - used.min(body.width)).clamp(least, (body.width / 2).max(least));
+    let first = state.splits.first(state.screen.side_name(), body.width, body.width - side);
+    let side = body.width - first.min(body.width);
     let main = Rect { width: body.width - side, ..body };
     (main, Some(Rect { x: main.right(), width: side, ..body }))
 }

@@ -7,7 +7,7 @@ use crate::decode::worker::{Envelope, Event};
 use crate::tui::app::action::Effect;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::{Phase, RunView};
-use crate::tui::app::state::{Dirty, OtherMask, State};
+use crate::tui::app::state::{Dirty, Gauge, OtherMask, State};
 use crate::tui::app::table::Metric;
 use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::tune::outcome;
@@ -25,6 +25,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             | Event::Loaded(_)
             | Event::Retuned(_)
             | Event::Fed(_)
+            | Event::Bandwidth(_)
             | Event::Panicked(_)
     );
     if generation != state.run.generation && !is_of_engine {
@@ -88,6 +89,9 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             state.run.reads_turn = false;
             state.tell(sentence, true);
         }
+        Event::Refused { wish: Wish::Bandwidth, sentence } => {
+            state.bandwidth = Gauge::Refused(sentence);
+        }
         Event::Refused { wish, sentence } => {
             if wish == Wish::Sweep {
                 state.screens.bench.stop();
@@ -114,6 +118,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         Event::Lost(lost) => state.run.pairs.lost = Some(*lost),
         Event::Head(detail) => state.run.head = Some(*detail),
         Event::Memory(memory) => state.run.memory = Some(memory),
+        Event::Bandwidth(measured) => state.bandwidth = Gauge::Known(*measured),
         Event::Paused => state.phase = Phase::Paused,
         Event::Resumed => state.phase = Phase::Running,
         Event::Finished(finish) => state.phase = Phase::Finished(finish),

@@ -27,52 +27,61 @@ pub fn header(state: &State, area: Rect, buffer: &mut Buffer) {
     let mut spans = vec![Span::styled(" kscope ", theme.style(Role::Accent))];
     let room = usize::from(area.width.saturating_sub(right_width + 1));
     let mut used = 8;
-    for (text, role) in facts(state, wide) {
-        let text = if used == 8 { text } else { format!(" · {text}") };
-        // A fact that does not fit makes room for shorter ones after it.
-        if used + text.chars().count() > room {
-            continue;
-        }
-        used += text.chars().count();
-        spans.push(Span::styled(text, theme.style(role)));
+    for (forms, role) in facts(state, wide) {
+        let gap = if used == 8 { "" } else { " · " };
+        let width = |text: &String| gap.chars().count() + text.chars().count();
+        // A fact that does not fit in its shortest form makes room for shorter ones after it.
+        let Some(text) = forms.iter().find(|text| used + width(text) <= room) else { continue };
+        used += width(text);
+        spans.push(Span::styled(format!("{gap}{text}"), theme.style(role)));
     }
     put(buffer, area, 0, 0, Line::from(spans));
     put(buffer, area, area.width.saturating_sub(right_width), 0, right);
 }
 
-/// What is known of the session, the most important facts first: those that do not fit are left
-/// out.
-fn facts(state: &State, wide: bool) -> Vec<(String, Role)> {
-    let Some(model) = &state.model else { return vec![(state.loading_name.clone(), Role::Text)] };
+/// What is known of the session, the most important facts first, each in its forms from long to
+/// short: those that do not fit are left out.
+fn facts(state: &State, wide: bool) -> Vec<(Vec<String>, Role)> {
+    let Some(model) = &state.model else {
+        return vec![(vec![state.loading_name.clone()], Role::Text)];
+    };
     let info = &model.info;
-    let mut facts = vec![(info.name.clone(), Role::Title)];
+    let mut facts = vec![(vec![info.name.clone()], Role::Title)];
+    let (cached, context) = (count(state.run.cached), count(info.context));
+    let ctx = (vec![format!("ctx {cached}/{context}"), format!("ctx {cached}")], Role::Text);
     match &info.mask {
         Some(mask) => {
-            facts.push((format!("{} {}", mask.label, model.stored(wide)), Role::Text));
+            let stored = model.stored(wide);
+            let mut forms = vec![format!("{} {stored}", mask.label)];
+            forms.extend([stored, model.stored(false)]);
+            facts.push((forms, Role::Text));
+            // Beside a long badge neither the mask nor the context would have a place.
+            facts.push(ctx);
             facts.push((badge(state, wide), Role::Good));
         }
-        None => facts.push(("dense".to_owned(), Role::Text)),
+        None => facts.extend([(vec!["dense".to_owned()], Role::Text), ctx]),
     }
-    facts.push((format!("ctx {}/{}", count(state.run.cached), count(info.context)), Role::Text));
-    facts.push((info.device.clone(), Role::Dim));
-    facts.push((format!("{} weights, {} cache", info.dtype, info.kv_dtype), Role::Dim));
+    facts.push((vec![info.device.clone()], Role::Dim));
+    facts.push((vec![format!("{} weights, {} cache", info.dtype, info.kv_dtype)], Role::Dim));
     facts
 }
 
 /// The badge: that channels are not stored, and how many bytes that saves now.
-fn badge(state: &State, wide: bool) -> String {
-    let Some(model) = &state.model else { return String::new() };
+fn badge(state: &State, wide: bool) -> Vec<String> {
+    let Some(model) = &state.model else { return Vec::new() };
     let (masked, dense) = (state.run.kv.total(), model.bytes_at(state.run.cached).1.total());
     match dense.checked_sub(masked) {
-        Some(saved) if saved > 0 && wide => {
-            format!(
-                "[compacted −{} = {:.0} %]",
-                crate::numbers::bytes(saved as u64),
-                100.0 * saved as f64 / dense as f64
-            )
+        Some(saved) if saved > 0 => {
+            let bytes = crate::numbers::bytes(saved as u64);
+            let share = format!("{:.0} %", 100.0 * saved as f64 / dense as f64);
+            let mut forms = vec![format!("[compacted −{bytes} = {share}]")];
+            if !wide {
+                forms.clear();
+            }
+            forms.extend([format!("[compacted −{bytes}]"), format!("[−{share}]")]);
+            forms
         }
-        Some(saved) if saved > 0 => format!("[compacted −{}]", crate::numbers::bytes(saved as u64)),
-        _ => "[compacted, nothing saved yet]".to_owned(),
+        _ => vec!["[compacted, nothing saved yet]".to_owned(), "[nothing saved]".to_owned()],
     }
 }
 

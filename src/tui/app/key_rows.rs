@@ -52,8 +52,13 @@ pub const GLOBAL_FIRST: &[KeyBinding] = &[
     (C::Redo, "ctrl-r", "", "make it again"),
     (C::SaveMask, "w", "save", "save the mask or plan under a name"),
     (C::Panel, "tab z", "panel", "show or hide the side panel"),
+    (C::SplitLess, "(", "", "move the line between two parts of the screen left or up; the mouse drags it"),
+    (C::SplitMore, ")", "", "move it right or down"),
+    (C::SplitNext, "|", "", "take the next line between parts of the screen"),
+    (C::SplitReset, "alt-0", "", "the parts of the screen as they were at first"),
     (C::Colormap, "C", "", "next colour map: viridis, cividis, grey"),
     (C::Explain, "i I", "", "say in words what the cursor is on, with its numbers"),
+    (C::Suffered, "W", "", "list the tokens by KLD, dense against pruned; Enter shows one on A/B"),
     (C::Copy, "y", "", "copy what the cursor is on: a value, a token, the text"),
     (C::Export, "e", "export", "export: choose csv, json, svg or png"),
 ];

@@ -9,6 +9,7 @@ use crate::tui::app::glossary::WORDS;
 use crate::tui::app::keys::{KeyContext, KeyRow};
 use crate::tui::app::place::Place;
 use crate::tui::app::state::{List, Overlay, State};
+use crate::tui::app::suffered;
 use crate::tui::app::table::{Metric, Scale};
 use crate::tui::color::{Colormap, Theme};
 use crate::tui::export::{ExportFormat, take};
@@ -34,6 +35,8 @@ pub struct Entry {
 pub enum Does {
     /// A command of the key table, in its context.
     Command(KeyContext, Command),
+    /// Show a generated token on A/B.
+    Token(usize),
     /// Go to a place.
     Place(Place),
     /// Change the map's colours.
@@ -72,6 +75,7 @@ pub fn entries(state: &State) -> Vec<Entry> {
             parsed(state, typed).into_iter().chain(matching(typed, all)).collect()
         }
         Some(Overlay::Find(list)) => found(state, list.input.value()),
+        Some(Overlay::Suffered(list)) => matching(list.input.value(), suffered::entries(state)),
         None => Vec::new(),
     }
 }
@@ -401,7 +405,8 @@ fn choose(state: &mut State) -> Chosen {
     let Some(overlay) = state.overlay.take() else { return Chosen::NOTHING };
     let (Overlay::Help(List { input, selected })
     | Overlay::Palette(List { input, selected })
-    | Overlay::Find(List { input, selected })) = &overlay;
+    | Overlay::Find(List { input, selected })
+    | Overlay::Suffered(List { input, selected })) = &overlay;
     let chosen = entries.get((*selected).min(entries.len().saturating_sub(1))).cloned();
     if matches!(overlay, Overlay::Find(_)) && Query::parse(input.value()).is_some() {
         state.screens.map.find = input.value().trim().to_owned();
@@ -430,6 +435,7 @@ fn perform(state: &mut State, does: Does) -> Chosen {
             state.at = place;
             return Chosen::Done(state.watch(before));
         }
+        Does::Token(n) => suffered::show(state, n),
         Does::Colormap(map) => state.theme = state.theme.with_colormap(map),
         Does::Light(light) => {
             state.theme = Theme::new(state.theme.depth, light, state.theme.colormap)

@@ -22,6 +22,7 @@ use crate::model::Model;
 use crate::tui::app::action::{Action, Effect, ReplayOrder, Taken};
 use crate::tui::app::record::{Player, Recorder};
 use crate::tui::app::signals::{Signal, Signals};
+use crate::tui::app::splits;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
@@ -81,6 +82,9 @@ pub fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|cause| Error::run(format!("starting the interface: {cause}")))?;
+    if let Some(path) = splits::path() {
+        splits::recall(state, &path);
+    }
     let mut runner = Runner {
         state,
         source,
@@ -330,6 +334,13 @@ impl Runner<'_> {
                     let tokens = tokens.map_err(|error| error.to_string());
                     update(self.state, Action::Counted { text, tokens });
                 }
+                Effect::Remember(layout) => {
+                    if let Some(path) = splits::path()
+                        && let Err(error) = write_layout(&path, &layout)
+                    {
+                        tracing::warn!("the layout is not remembered: {error}");
+                    }
+                }
                 Effect::Copy(text) => {
                     let copied =
                         execute!(std::io::stdout(), CopyToClipboard::to_clipboard_from(text));
@@ -460,6 +471,15 @@ impl Runner<'_> {
         self.state.dirty = Dirty::Now;
         Ok(())
     }
+}
+
+/// Writes the layout down; its folder may not be there yet.
+fn write_layout(path: &std::path::Path, layout: &str) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .map_err(|cause| Error::run(format!("{}: {cause}", folder.display())))?;
+    }
+    crate::mask::files::overwrite(path, layout.as_bytes())
 }
 
 /// The path, or the first like it with a number that is not taken.

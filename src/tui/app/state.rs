@@ -4,12 +4,14 @@ use tui_input::Input;
 
 use crate::decode::comparison::Mode;
 use crate::decode::worker::Prompt;
+use crate::decode::worker::event::Bandwidth;
 use crate::mask::CachePlan;
 use crate::tui::app::keys::{KeyContext, KeyTable};
 use crate::tui::app::log::LogBuffer;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::place::Place;
 use crate::tui::app::run::{NextRun, Phase, RunView};
+use crate::tui::app::splits::Splits;
 use crate::tui::app::table::{Metric, Scale};
 use crate::tui::color::Theme;
 use crate::tui::screen::text::state::TextState;
@@ -27,6 +29,8 @@ pub enum Overlay {
     Palette(List),
     /// Heads that match what is typed.
     Find(List),
+    /// Tokens by how far dense and pruned are apart.
+    Suffered(List),
 }
 
 /// A list with a filter.
@@ -56,6 +60,20 @@ pub struct Toast {
     pub failed: bool,
     /// When it disappears, in milliseconds since the start.
     pub until_ms: f64,
+}
+
+/// What is known of the machine's bandwidth, which is measured once a session.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Gauge {
+    /// Nobody asked yet.
+    #[default]
+    Unknown,
+    /// The engine was asked.
+    Asked,
+    /// It was measured.
+    Known(Bandwidth),
+    /// It cannot be, for this reason.
+    Refused(String),
 }
 
 /// Everything that the screens show.
@@ -109,6 +127,12 @@ pub struct State {
     pub plan: NextRun,
     /// Context of the memory forecast, in tokens.
     pub target_context: usize,
+    /// How fast the machine reads memory.
+    pub bandwidth: Gauge,
+    /// Where the lines between parts of a screen are.
+    pub splits: Splits,
+    /// The place that the mouse points at.
+    pub hover: Option<Place>,
     /// Number of statistics events that the engine dropped.
     pub dropped: u64,
     /// Whether a recording is shown instead of an engine.
@@ -157,7 +181,10 @@ impl State {
     /// The open list.
     pub fn list_mut(&mut self) -> Option<&mut List> {
         match self.overlay.as_mut()? {
-            Overlay::Help(list) | Overlay::Palette(list) | Overlay::Find(list) => Some(list),
+            Overlay::Help(list)
+            | Overlay::Palette(list)
+            | Overlay::Find(list)
+            | Overlay::Suffered(list) => Some(list),
         }
     }
 
@@ -194,6 +221,9 @@ impl State {
             run: RunView::new(0),
             plan,
             target_context: 0,
+            bandwidth: Gauge::Unknown,
+            splits: Splits::default(),
+            hover: None,
             dropped: 0,
             replay,
             toast: None,

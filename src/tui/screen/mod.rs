@@ -32,6 +32,11 @@ macro_rules! screens {
                 match self { $(Self::$variant => concat!("show-", stringify!($folder)),)* }
             }
 
+            /// The name of the line of its side panel.
+            pub fn side_name(self) -> &'static str {
+                match self { $(Self::$variant => concat!(stringify!($folder), ".side"),)* }
+            }
+
             /// The parts that its folder defines.
             pub fn parts(self) -> &'static ScreenParts {
                 match self { $(Self::$variant => &$folder::SCREEN,)* }

@@ -23,6 +23,8 @@ pub const SCREEN: ScreenParts = ScreenParts {
     typing: None,
     wheel: update::wheel,
     press: update::press,
+    hover: layout::hovered,
+    splits: |_, _| Vec::new(),
     after: None,
     render: view::render,
     side: Some(side::render),
