@@ -14,4 +14,3 @@ mod threads;
 pub mod tui;
 pub mod variants;
 pub mod verify;
-

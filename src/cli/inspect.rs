@@ -9,6 +9,7 @@ use super::args::{
     CacheArgs, ForceArg, GivenPlan, ModeArg, ModelArgs, OnePromptArgs, SamplingArgs, fitting,
     read_plan,
 };
+use super::look;
 use super::output;
 use super::values;
 use crate::decode::worker::{Engine, Event, Loader, Prompt, Setup};
@@ -18,19 +19,19 @@ use crate::model::demo::generator::{DemoSpec, DemoText};
 use crate::model::device::Placement;
 use crate::model::load::Source as ModelSource;
 use crate::tui::app::action::{Action, Effect};
-use crate::tui::app::config;
+use crate::tui::app::ask_terminal;
+use crate::tui::app::ask_terminal::{Answered, Stray};
 use crate::tui::app::config::Background;
-use crate::tui::app::keys::KeyTable;
 use crate::tui::app::log::LogBuffer;
 use crate::tui::app::record::Recorder;
 use crate::tui::app::run::{NextRun, Phase};
 use crate::tui::app::runner;
-use crate::tui::app::runner::{EventSource, Exit, SharedModel};
+use crate::tui::app::runner::{EventSource, Exit, Outside, SharedModel};
+use crate::tui::app::settings::{Look, Reload};
 use crate::tui::app::state::{Beginning, State};
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
 use crate::tui::app::{log, summary};
-use crate::tui::color::{ColorDepth, Colormap, Theme};
 use crate::{Error, Result};
 
 /// Tokens to generate without a screen.
@@ -96,13 +97,17 @@ impl InspectArgs {
 pub struct ScreenArgs {
     /// Colours: auto, truecolor, 256, 16, none or ascii
     #[arg(long, default_value = "auto", value_name = "DEPTH")]
-    color: String,
-    /// The terminal's background [default: COLORFGBG, or dark]
+    pub(super) color: String,
+    /// The terminal's background [default: what the terminal says, COLORFGBG, or dark]
     #[arg(long, value_name = "dark|light")]
-    background: Option<Background>,
+    pub(super) background: Option<Background>,
+    /// Colours: dark, light, colour-blind, high-contrast, or a file in kscope/themes of the
+    /// configuration folder
+    #[arg(long, value_name = "NAME", conflicts_with = "background")]
+    pub(super) theme: Option<String>,
     /// Leave the mouse to the terminal, so that it selects text
     #[arg(long)]
-    no_mouse: bool,
+    pub(super) no_mouse: bool,
     /// Print the summary instead of opening a screen; so it is where standard output is no terminal or
     /// TERM is dumb or not set
     #[arg(long)]
@@ -122,22 +127,35 @@ impl ScreenArgs {
             && output::terminal_draws()
     }
 
-    /// Theme, keys and mouse. Flags override the configuration, which overrides the environment.
-    pub fn settings(&self) -> Result<(Theme, KeyTable, bool)> {
-        let config = match config::path() {
-            Some(path) => config::read(&path)?,
-            None => config::UserConfig::default(),
-        };
-        let lookup = |name: &str| std::env::var(name).ok();
-        let depth = match self.color.as_str() {
-            "auto" => ColorDepth::detect(lookup),
-            depth => depth.parse()?,
-        };
-        let background =
-            self.background.or(config.background).unwrap_or_else(|| Background::detect(lookup));
-        let colormap = config.colormap.unwrap_or(Colormap::Viridis);
-        let theme = Theme::new(depth, background == Background::Light, colormap);
-        Ok((theme, KeyTable::new(&config.keys)?, !self.no_mouse && config.mouse.unwrap_or(true)))
+    /// What the screen looks like, and where every option comes from. Flags override the
+    /// configuration, which overrides what the terminal says of itself.
+    pub fn look(&self, path: &[&str], terminal: Option<Background>) -> Result<Look> {
+        look::look(self, path, terminal)
+    }
+
+    /// Asks the terminal for its background, where nothing else says it.
+    pub fn ask_terminal(&self) -> Result<Option<Answered>> {
+        let config = look::configuration()?;
+        let is_said = self.theme.is_some()
+            || self.background.is_some()
+            || config.theme.is_some()
+            || config.background.is_some();
+        let term = std::env::var("TERM").unwrap_or_default();
+        let asks = self.is_interactive() && !is_said && ask_terminal::can_be_asked(&term);
+        Ok(asks.then(ask_terminal::ask))
+    }
+
+    /// What the look is read from again when the configuration changes, and a late answer of the
+    /// terminal.
+    pub fn outside(
+        &self,
+        first: &Look,
+        path: &'static [&'static str],
+        answered: Option<Answered>,
+    ) -> Outside {
+        let (args, background) = (self.clone(), answered.and_then(|answered| answered.background));
+        let reload = Reload::new(first, Box::new(move || args.look(path, background)));
+        Outside { reload: Some(reload), stray: answered.map(Stray::new).unwrap_or_default() }
     }
 
     /// Prints the summary of a session.
@@ -154,7 +172,8 @@ impl ScreenArgs {
 pub fn run(args: &InspectArgs) -> Result<()> {
     let began = Instant::now();
     let sampling = args.sampling.sampling()?;
-    let (theme, keys, mouse) = args.screen.settings()?;
+    let answered = args.screen.ask_terminal()?;
+    let look = args.screen.look(&[], answered.and_then(|answered| answered.background))?;
     let source = args.model.source()?;
     let recorder = match &args.record {
         Some(path) => {
@@ -176,16 +195,18 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     };
     let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {
-        theme,
-        keys,
+        theme: look.theme.clone(),
+        keys: look.keys.clone(),
         loading_name: name(args),
         plan,
         replay: false,
         log,
         export_folder: PathBuf::from("."),
     });
+    (state.settings, state.themes) = (look.settings.clone(), look.themes.clone());
     let exit = if interactive {
-        let guard = TerminalGuard::enter(mouse)?;
+        let outside = args.screen.outside(&look, &[], answered);
+        let guard = TerminalGuard::enter(look.mouse)?;
         let model = SharedModel::default();
         let (engine, events) =
             Engine::spawn(loader(args, source, SharedModel::clone(&model), placement))?;
@@ -196,6 +217,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
             guard,
             args.panic,
             began,
+            outside,
         )?
     } else {
         let (engine, events) =

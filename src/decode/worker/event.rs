@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::widths;
 use crate::cache::CacheBytes;
+use crate::decode::attended::Attended;
 use crate::decode::comparison::Mode;
 use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::lost::Lost;
@@ -72,6 +73,8 @@ pub enum Event {
     Rewound(usize),
     /// The loss of one step.
     Lost(Box<Lost>),
+    /// The attention of one step in one query head.
+    Attended(Box<Attended>),
     /// Live importance.
     Live(Box<Live>),
     /// Detail of the watched head.
@@ -300,6 +303,8 @@ pub enum Wish {
     Explain,
     /// Another turn of the conversation.
     Ask,
+    /// The attention of steps.
+    Attend,
     /// A measurement of the bandwidth.
     Bandwidth,
 }

@@ -12,7 +12,9 @@ use super::run::Run;
 use super::setup::{Loader, Setup};
 use crate::attention::read_bandwidth;
 use crate::cache::CacheSpec;
+use crate::decode::attended::{AskedRange, MOST_STEPS, positions_a_column};
 use crate::decode::comparison::Mode;
+use crate::decode::lost::Asked;
 use crate::{Error, Result, machine};
 
 /// Bytes and passes of a measurement of the bandwidth: more than caches hold, and soon done.
@@ -40,14 +42,17 @@ pub fn serve(loader: Loader, inbox: &Receiver<Queued>, mailbox: &Mailbox, outbox
         Err(error) => return outbox.state(failed(&error)),
     };
     outbox.state(Event::Loaded(Box::new(setup.info())));
-    let mut desk = Desk { setup, dense, pruned, revision: 0, waiting: None, run: None };
+    let mut desk =
+        Desk { setup, dense, pruned, revision: 0, waiting: None, run: None, attending: None };
     loop {
         desk.take_mail(mailbox, outbox);
-        let order = match desk.run.as_ref().is_some_and(Run::is_busy) {
+        let is_busy = desk.attending.is_some() || desk.run.as_ref().is_some_and(Run::is_busy);
+        let order = match is_busy {
             true => match inbox.try_recv() {
                 Ok(order) => order,
                 Err(TryRecvError::Empty) => {
                     desk.work(outbox);
+                    desk.attend(outbox);
                     if outbox.is_over() {
                         return;
                     }
@@ -87,6 +92,17 @@ struct Desk {
     /// A change that the current run could not take; the next one begins with it.
     waiting: Option<Retune>,
     run: Option<Run>,
+    /// Steps whose attention is still to be reported.
+    attending: Option<Attending>,
+}
+
+/// Steps whose attention is to be reported, from the last one on.
+struct Attending {
+    asked: AskedRange,
+    /// The step that is next.
+    next: usize,
+    /// Positions in a column.
+    each: usize,
 }
 
 impl Desk {
@@ -116,6 +132,43 @@ impl Desk {
                 Ok(lost) => outbox.state(Event::Lost(Box::new(lost))),
                 Err(error) => outbox.state(refused(Wish::Explain, &error)),
             }
+        }
+    }
+
+    /// Begins to report the attention of steps.
+    fn ask_attention(&mut self, asked: AskedRange, outbox: &mut Outbox) {
+        let (from, to) = asked.steps;
+        let sides = self.run.as_ref().map(|run| &run.sides);
+        let error = match sides {
+            _ if from > to || to - from >= MOST_STEPS => {
+                format!("expected up to {MOST_STEPS} steps, found {from} to {to}")
+            }
+            Some(sides) if sides.as_pair().is_some() => {
+                let each = positions_a_column(sides.cache().tokens());
+                self.attending = Some(Attending { asked, next: to, each });
+                return;
+            }
+            _ => SOLO.to_owned(),
+        };
+        outbox.state(refused(Wish::Attend, &Error::input(error)));
+    }
+
+    /// Reports the attention of one more step.
+    fn attend(&mut self, outbox: &mut Outbox) {
+        let Some(Attending { asked, next, each }) = &mut self.attending else { return };
+        let AskedRange { layer, head, steps } = *asked;
+        let step = Asked { n: *next, layer, head };
+        let both = self.run.as_ref().and_then(|run| run.sides.as_pair());
+        let told = both.map(|both| both.attended(step, *each));
+        let is_last = *next <= steps.0;
+        *next = next.saturating_sub(1);
+        if is_last || !matches!(told, Some(Ok(_))) {
+            self.attending = None;
+        }
+        match told {
+            Some(Ok(row)) => outbox.state(Event::Attended(Box::new(row))),
+            Some(Err(error)) => outbox.state(refused(Wish::Attend, &error)),
+            None => {}
         }
     }
 
@@ -150,6 +203,7 @@ impl Desk {
     fn obey(&mut self, command: EngineOrder, outbox: &mut Outbox) {
         match command {
             EngineOrder::Start(start) => {
+                self.attending = None;
                 // The old run's memory is freed before the new one's is allocated.
                 self.run = None;
                 outbox.generation = start.generation;
@@ -178,6 +232,7 @@ impl Desk {
             EngineOrder::Rewind(generated) => self.rewind(generated, outbox),
             EngineOrder::Sweep(trials) => self.sweep(trials, outbox),
             EngineOrder::Time => self.time(outbox),
+            EngineOrder::Attend(asked) => self.ask_attention(asked, outbox),
             EngineOrder::Bandwidth => self.bandwidth(outbox),
             // These are taken from the mailbox, or handled by the loop.
             EngineOrder::Watch { .. }
@@ -203,7 +258,7 @@ impl Desk {
             Ok((from, ms)) => {
                 let Retune { revision, mask, window } = retune;
                 (self.setup.mask, self.setup.window) = (Some(mask.clone()), window);
-                (self.revision, self.waiting) = (revision, None);
+                (self.revision, self.waiting, self.attending) = (revision, None, None);
                 if let Some(run) = &mut self.run {
                     run.measurements.want_now(revision);
                 }
@@ -277,6 +332,7 @@ impl Desk {
         };
         match rewound {
             Ok(n) => {
+                self.attending = None;
                 run.steps_left = Some(0);
                 run.measurements.want_now(self.revision);
                 outbox.state(Event::Rewound(n));

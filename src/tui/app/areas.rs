@@ -14,8 +14,9 @@ pub const LEAST: (u16, u16) = (60, 16);
 /// From this width on, the side panel is shown by default.
 pub const PANEL_FROM: u16 = 100;
 
-/// From this height on, there is a row for the inspector line.
-const INSPECTOR_FROM: u16 = 20;
+/// From these heights on, there is a row for the inspector line: on screens about places of the
+/// model, and on all.
+const INSPECTOR_FROM: (u16, u16) = (20, 28);
 
 /// The parts of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,10 @@ pub fn areas(state: &State) -> Areas {
     let (width, height) = state.size;
     let row = |y: u16| Rect::new(0, y, width, 1);
     let log_rows = if state.log_open { (height / 4).clamp(3, 12) } else { 0 };
-    let inspected = u16::from(height >= INSPECTOR_FROM && state.model.is_some());
+    let is_about_places =
+        matches!(state.screen, Screen::Map | Screen::Head | Screen::Ab | Screen::Tune);
+    let from = if is_about_places { INSPECTOR_FROM.0 } else { INSPECTOR_FROM.1 };
+    let inspected = u16::from(height >= from && state.model.is_some());
     let body_rows = height.saturating_sub(3 + log_rows + inspected);
     let body = Rect::new(0, 2, width, body_rows);
     let inspector = (inspected > 0).then(|| row(2 + body_rows));

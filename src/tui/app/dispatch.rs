@@ -56,6 +56,7 @@ fn shared(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Help => state.overlay = Some(Overlay::Help(List::default())),
         Command::Palette => state.overlay = Some(Overlay::Palette(List::default())),
         Command::Suffered => state.overlay = Some(Overlay::Suffered(List::default())),
+        Command::Settings => state.overlay = Some(Overlay::Settings(List::default())),
         Command::Export => {
             let input = tui_input::Input::from("export ".to_owned());
             state.overlay = Some(Overlay::Palette(List { input, selected: 0 }));

@@ -38,6 +38,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         Event::Loaded(info) => return loaded(state, *info),
         Event::Prefill(share) => state.phase = Phase::Prefill(share),
         Event::Started(started) => {
+            state.screens.head.forget();
             if state.replay {
                 // Nothing is sent: the settings shown are those of the run that was recorded.
                 state.plan.sampling = started.sampling.clone();
@@ -77,6 +78,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
                 state.run.pairs.retuned();
             }
             state.screens.ab.asked = None;
+            state.screens.head.forget();
             outcome::retuned(state, *retuned);
         }
         Event::Measured(measured) => match measured.subject {
@@ -88,6 +90,9 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         Event::Refused { wish: Wish::Ask, sentence } => {
             state.run.reads_turn = false;
             state.tell(sentence, true);
+        }
+        Event::Refused { wish: Wish::Attend, sentence } => {
+            state.screens.head.refuse(sentence);
         }
         Event::Refused { wish: Wish::Bandwidth, sentence } => {
             state.bandwidth = Gauge::Refused(sentence);
@@ -113,9 +118,11 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         }
         Event::Rewound(n) => {
             state.run.rewind(n);
+            state.screens.head.forget();
             (state.screens.ab.cursor, state.screens.ab.asked) = (None, None);
         }
         Event::Lost(lost) => state.run.pairs.lost = Some(*lost),
+        Event::Attended(row) => state.screens.head.take(*row),
         Event::Head(detail) => state.run.head = Some(*detail),
         Event::Memory(memory) => state.run.memory = Some(memory),
         Event::Bandwidth(measured) => state.bandwidth = Gauge::Known(*measured),

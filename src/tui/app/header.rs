@@ -8,10 +8,11 @@ use ratatui::text::{Line, Span};
 use crate::decode::session::Finish;
 use crate::numbers::{count, rate};
 use crate::tui::app::action::Command;
+use crate::tui::app::link;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::app::tabs::tab_places;
-use crate::tui::color::Role;
+use crate::tui::color::{ColorDepth, Role};
 use crate::tui::paint::{clear, put};
 
 /// From this width on, the header uses its long forms.
@@ -214,5 +215,20 @@ pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
     put(buffer, Rect { width: room as u16, ..area }, 0, 0, Line::from(spans));
     if let Some(toast) = toast {
         put(buffer, area, area.width - reserved, 0, toast);
+        link_path(state, Rect { x: area.right() - reserved, width: reserved, ..area }, buffer);
+    }
+}
+
+/// Makes the path in the message a link, where all of it is shown.
+fn link_path(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some(toast) = &state.toast else { return };
+    let Some(path) = &toast.link else { return };
+    let shown = path.display().to_string();
+    let Some((before, _)) = toast.sentence.split_once(&shown) else { return };
+    // One blank is before the sentence.
+    let (from, width) = (Span::raw(before).width() + 1, Span::raw(&shown).width());
+    if from + width <= usize::from(area.width) && state.theme.depth > ColorDepth::Ascii {
+        let place = Rect { x: area.x + from as u16, width: width as u16, height: 1, ..area };
+        link::mark(path, place, buffer);
     }
 }

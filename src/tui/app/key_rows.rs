@@ -52,7 +52,12 @@ pub const GLOBAL_FIRST: &[KeyBinding] = &[
     (C::Redo, "ctrl-r", "", "make it again"),
     (C::SaveMask, "w", "save", "save the mask or plan under a name"),
     (C::Panel, "tab z", "panel", "show or hide the side panel"),
-    (C::SplitLess, "(", "", "move the line between two parts of the screen left or up; the mouse drags it"),
+    (
+        C::SplitLess,
+        "(",
+        "",
+        "move the line between two parts of the screen left or up; the mouse drags it",
+    ),
     (C::SplitMore, ")", "", "move it right or down"),
     (C::SplitNext, "|", "", "take the next line between parts of the screen"),
     (C::SplitReset, "alt-0", "", "the parts of the screen as they were at first"),
@@ -67,6 +72,7 @@ pub const GLOBAL_FIRST: &[KeyBinding] = &[
 pub const GLOBAL_LAST: &[KeyBinding] = &[
     (C::Palette, ": ctrl-p", "command", "type a command: l14 h3, theme cividis, export svg, ..."),
     (C::Help, "? f1", "help", "all keys; type to search, Enter runs"),
+    (C::Settings, ",", "", "every option with its value and where that comes from"),
     (C::Log, "f12", "", "show or hide the log"),
     (C::Back, "esc backspace", "back", "one level out"),
     (C::Redraw, "ctrl-l", "", "draw the screen anew"),

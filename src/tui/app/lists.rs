@@ -27,6 +27,9 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         Overlay::Find(list) => {
             ("find heads", "dropped · full · kept<32 · kept>16 · l3 · h1".to_owned(), list)
         }
+        Overlay::Settings(list) => {
+            ("settings", "type to search · the file is read again when it changes".to_owned(), list)
+        }
         Overlay::Suffered(list) => ("tokens that suffered", suffered::about(state), list),
     };
     // Its rows hold text, which takes more columns than a command.
@@ -109,6 +112,7 @@ fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Bu
     }
     let context = match entry.does {
         Does::Command(context, _) => context.name(),
+        _ if matches!(state.overlay, Some(Overlay::Settings(_))) => "",
         Does::Nothing => "word",
         Does::Token(_) => "token",
         _ => "",

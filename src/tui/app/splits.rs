@@ -229,6 +229,8 @@ mod tests {
     fn on(screen: Screen, size: (u16, u16)) -> State {
         let mut state = session(SMALL, ColorDepth::None);
         (state.screen, state.size) = (screen, size);
+        // The screen's own questions to the engine are asked before the test begins.
+        crate::tui::app::update::update(&mut state, crate::tui::app::action::Action::Tick(0.0));
         state
     }
 
@@ -254,12 +256,15 @@ mod tests {
                         true => assert_eq!(at.0, to.0, "{screen:?} {size:?} {split:?}"),
                         false => assert_eq!(at.1, to.1, "{screen:?} {size:?} {split:?}"),
                     }
-                    let effects =
-                        mouse(&mut state, MouseEventKind::Up(MouseButton::Left), to);
-                    assert!(matches!(&effects[..], [Effect::Remember(text)]
-                        if text.contains(split.name)), "{effects:?}");
-                    assert!(mouse(&mut state, MouseEventKind::Drag(MouseButton::Left), from)
-                        .is_empty());
+                    let effects = mouse(&mut state, MouseEventKind::Up(MouseButton::Left), to);
+                    assert!(
+                        matches!(&effects[..], [Effect::Remember(text)]
+                        if text.contains(split.name)),
+                        "{effects:?}"
+                    );
+                    assert!(
+                        mouse(&mut state, MouseEventKind::Drag(MouseButton::Left), from).is_empty()
+                    );
                     assert_eq!(of(&state)[number], moved, "what is let go stays");
                     text(&draw(&state));
                     seen += 1;

@@ -11,9 +11,10 @@ use crate::tui::app::log::LogBuffer;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::place::Place;
 use crate::tui::app::run::{NextRun, Phase, RunView};
+use crate::tui::app::settings::Setting;
 use crate::tui::app::splits::Splits;
 use crate::tui::app::table::{Metric, Scale};
-use crate::tui::color::Theme;
+use crate::tui::color::{BUILT_IN, Palette, Theme};
 use crate::tui::screen::text::state::TextState;
 use crate::tui::screen::{Screen, ScreenStates};
 
@@ -31,6 +32,8 @@ pub enum Overlay {
     Find(List),
     /// Tokens by how far dense and pruned are apart.
     Suffered(List),
+    /// Every option.
+    Settings(List),
 }
 
 /// A list with a filter.
@@ -60,6 +63,8 @@ pub struct Toast {
     pub failed: bool,
     /// When it disappears, in milliseconds since the start.
     pub until_ms: f64,
+    /// The file that it is about.
+    pub link: Option<std::path::PathBuf>,
 }
 
 /// What is known of the machine's bandwidth, which is measured once a session.
@@ -131,6 +136,10 @@ pub struct State {
     pub bandwidth: Gauge,
     /// Where the lines between parts of a screen are.
     pub splits: Splits,
+    /// Every option.
+    pub settings: Vec<Setting>,
+    /// Names of all themes.
+    pub themes: Vec<String>,
     /// The place that the mouse points at.
     pub hover: Option<Place>,
     /// Number of statistics events that the engine dropped.
@@ -184,7 +193,8 @@ impl State {
             Overlay::Help(list)
             | Overlay::Palette(list)
             | Overlay::Find(list)
-            | Overlay::Suffered(list) => Some(list),
+            | Overlay::Suffered(list)
+            | Overlay::Settings(list) => Some(list),
         }
     }
 
@@ -223,6 +233,8 @@ impl State {
             target_context: 0,
             bandwidth: Gauge::Unknown,
             splits: Splits::default(),
+            settings: Vec::new(),
+            themes: BUILT_IN.map(|(name, _)| name.to_owned()).to_vec(),
             hover: None,
             dropped: 0,
             replay,
@@ -267,8 +279,16 @@ impl State {
         if failed {
             tracing::error!("{sentence}");
         }
-        self.toast = Some(Toast { sentence, failed, until_ms: self.now_ms + TOAST_MS });
+        self.toast = Some(Toast { sentence, failed, until_ms: self.now_ms + TOAST_MS, link: None });
         self.dirty = Dirty::Now;
+    }
+
+    /// Uses the colours of a theme, and the colour map that it comes with.
+    pub fn use_palette(&mut self, palette: Palette) {
+        let sentence = format!("theme: {}", palette.name);
+        let colormap = palette.colormap;
+        self.theme = Theme::of(self.theme.depth, palette, colormap);
+        self.tell(sentence, false);
     }
 
     /// Shows the next metric that has values.

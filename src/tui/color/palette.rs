@@ -59,11 +59,9 @@ impl Palette {
         };
         let colormap = match table.get("colormap") {
             None => Colormap::Viridis,
-            Some(value) => {
-                value.as_str().and_then(Colormap::from_name).ok_or_else(|| {
-                    wrong(format!("colormap: expected viridis, cividis or grey, found {value}"))
-                })?
-            }
+            Some(value) => value.as_str().and_then(Colormap::from_name).ok_or_else(|| {
+                wrong(format!("colormap: expected viridis, cividis or grey, found {value}"))
+            })?,
         };
         let mut colors = [0; Role::ALL.len()];
         for role in Role::ALL {
@@ -155,7 +153,9 @@ mod tests {
         assert!(said(&dark.replace("#ff7b72", "red")).contains("bad: expected a colour"));
         assert!(said(&dark.replace("#ff7b72", "#ff7b7")).contains("found \"#ff7b7\""));
         assert!(said(&dark.replace("\"#ff7b72\"", "7")).contains("found 7"));
-        assert!(said(&format!("{dark}\nfist = 1")).contains("unknown key `fist`: expected colormap"));
+        assert!(
+            said(&format!("{dark}\nfist = 1")).contains("unknown key `fist`: expected colormap")
+        );
         assert!(said(&dark.replace("viridis", "jet")).contains("colormap: expected viridis"));
         assert!(said("= ?").starts_with("mine.toml: "));
     }

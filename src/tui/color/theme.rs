@@ -70,10 +70,7 @@ roles! {
 impl Role {
     /// Whether text is written in it; the others are grounds, lines and marks on the map.
     pub fn is_text(self) -> bool {
-        !matches!(
-            self,
-            Self::Border | Self::Selected | Self::Bar | Self::Cross | Self::Neutral
-        )
+        !matches!(self, Self::Border | Self::Selected | Self::Bar | Self::Cross | Self::Neutral)
     }
 }
 

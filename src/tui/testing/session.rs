@@ -7,8 +7,8 @@ use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::lost::{Asked, Lost, LostToken};
 use crate::decode::sampler::Sampling;
 use crate::decode::worker::event::{
-    Bandwidth, Envelope, Event, HeadDetail, Likely, Live, MaskInfo, Measured, Memory, ModelInfo, Pair,
-    Retuned, Rules, Started, StepMs, Subject, Token, Voice,
+    Bandwidth, Envelope, Event, HeadDetail, Likely, Live, MaskInfo, Measured, Memory, ModelInfo,
+    Pair, Retuned, Rules, Started, StepMs, Subject, Token, Voice,
 };
 use crate::decode::worker::{EngineOrder as Order, Prompt, Retune};
 use crate::element::Dtype;

@@ -72,7 +72,8 @@ pub fn ab(state: &State, main: Rect) -> AbAreas {
     let pane = row(1, panes);
     let bottom = row(main.height - lower, lower);
     let top_width = if main.width >= 110 { main.width / 3 } else { 34.min(half) };
-    let top_width = state.splits.first(TOP, main.width, top_width).min(main.width.saturating_sub(2));
+    let top_width =
+        state.splits.first(TOP, main.width, top_width).min(main.width.saturating_sub(2));
     AbAreas {
         mode: row(0, 1.min(main.height)),
         left: Rect { width: half.saturating_sub(1), ..pane },

@@ -16,9 +16,9 @@ use crate::tui::color::{Role, Shade};
 use crate::tui::paint::{fitted, put};
 use crate::tui::screen::Screen;
 use crate::tui::screen::eval::layout;
-use crate::tui::screen::map;
 use crate::tui::screen::eval::results::rows;
 use crate::tui::screen::eval::state::{EvalField, EvalPart, Evaluation};
+use crate::tui::screen::map;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Heatmap, meter};
 

@@ -1,7 +1,9 @@
 //! One head in detail.
 
+mod attention;
 pub mod layout;
 mod side;
+pub mod state;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     press: update::press,
     hover: layout::hovered,
     splits: |_, _| Vec::new(),
-    after: None,
+    after: Some(update::ask),
     render: view::render,
     side: Some(side::render),
     crumbs: Some(view::crumbs),

@@ -15,13 +15,18 @@ use crate::tui::app::widths;
 use crate::tui::color::{ColorDepth, Role};
 use crate::tui::export::ExportFormat;
 use crate::tui::paint::{number, placeholder, put, wavelength};
-use crate::tui::screen::head::layout;
+use crate::tui::screen::Screen;
 use crate::tui::screen::head::layout::{HEAD_LABEL, HeadChart};
+use crate::tui::screen::head::{attention, layout};
 use crate::tui::widget::{Bar, columns};
 
 /// Draws the head screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(model) = &state.model else { return placeholder(state, area, buffer) };
+    if state.screens.head.is_open() && state.screen == Screen::Head {
+        put(buffer, area, 0, 0, title(state, model));
+        return attention::render(state, model, area, buffer);
+    }
     let chart = layout::head_chart(state, area, model.shape());
     put(buffer, area, 0, 0, title(state, model));
     match head_metric(state, model) {

@@ -95,11 +95,7 @@ fn lines(state: &State, fit: usize, shape: Shape) -> Vec<Range<usize>> {
 
 /// The first items of `wanted` disjoint pairs of neighbours whose costs have the smallest sum; of
 /// equal ones the later.
-fn cheapest_pairs(
-    items: Range<usize>,
-    wanted: usize,
-    cost: impl Fn(usize) -> usize,
-) -> Vec<usize> {
+fn cheapest_pairs(items: Range<usize>, wanted: usize, cost: impl Fn(usize) -> usize) -> Vec<usize> {
     // `best[n][k]`: least cost of k pairs among the first n items.
     let mut best = vec![vec![usize::MAX; wanted + 1]; items.len() + 1];
     best[0][0] = 0;
@@ -170,8 +166,9 @@ impl Grid {
                 let Some(strip) = self.strip_of(layer, head) else { continue };
                 if strip.contains((x, y).into()) {
                     let pair = self.pairs_at(x - strip.x).start;
-                    let lower =
-                        layers.len() == 1 && (y - strip.y) >= self.rows.div_ceil(2) && self.rows > 1;
+                    let lower = layers.len() == 1
+                        && (y - strip.y) >= self.rows.div_ceil(2)
+                        && self.rows > 1;
                     return Some((layer, head, pair + if lower { self.shape.pairs() } else { 0 }));
                 }
             }

@@ -1,7 +1,7 @@
 //! The text, the prompt, and the sampling of the next run.
 
-pub mod settings;
 mod layout;
+pub mod settings;
 mod sheet;
 pub mod state;
 mod table;
