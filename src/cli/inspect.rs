@@ -20,7 +20,7 @@ use crate::model::device::Placement;
 use crate::model::load::Source as ModelSource;
 use crate::tui::app::action::{Action, Effect};
 use crate::tui::app::ask_terminal;
-use crate::tui::app::ask_terminal::{Answered, Stray};
+use crate::tui::app::ask_terminal::{Answered, Questions, Stray};
 use crate::tui::app::config::Background;
 use crate::tui::app::log::LogBuffer;
 use crate::tui::app::record::Recorder;
@@ -32,6 +32,8 @@ use crate::tui::app::state::{Beginning, State};
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
 use crate::tui::app::{log, summary};
+use crate::tui::graphics;
+use crate::tui::graphics::Graphics;
 use crate::{Error, Result};
 
 /// Tokens to generate without a screen.
@@ -92,6 +94,17 @@ impl InspectArgs {
     }
 }
 
+/// When the map is a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum GraphicsArg {
+    /// Where the terminal says so.
+    Auto,
+    /// Always.
+    Kitty,
+    /// Never.
+    None,
+}
+
 /// How the screen looks.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ScreenArgs {
@@ -105,6 +118,10 @@ pub struct ScreenArgs {
     /// configuration folder
     #[arg(long, value_name = "NAME", conflicts_with = "background")]
     pub(super) theme: Option<String>,
+    /// The map in real pixels: where the terminal says that it shows Kitty's pictures (auto), always
+    /// (kitty; through tmux it needs `allow-passthrough on`), or never
+    #[arg(long, value_enum, default_value = "auto", value_name = "HOW")]
+    graphics: GraphicsArg,
     /// Leave the mouse to the terminal, so that it selects text
     #[arg(long)]
     pub(super) no_mouse: bool,
@@ -133,16 +150,38 @@ impl ScreenArgs {
         look::look(self, path, terminal)
     }
 
-    /// Asks the terminal for its background, where nothing else says it.
+    /// Asks the terminal what nothing else says: its background, and whether it shows pictures.
     pub fn ask_terminal(&self) -> Result<Option<Answered>> {
         let config = look::configuration()?;
         let is_said = self.theme.is_some()
             || self.background.is_some()
             || config.theme.is_some()
             || config.background.is_some();
-        let term = std::env::var("TERM").unwrap_or_default();
-        let asks = self.is_interactive() && !is_said && ask_terminal::can_be_asked(&term);
-        Ok(asks.then(ask_terminal::ask))
+        let lookup = |name: &str| std::env::var(name).ok();
+        let asked = Questions {
+            background: !is_said,
+            // tmux passes pictures on, but no answers.
+            graphics: self.graphics == GraphicsArg::Auto
+                && lookup("TMUX").is_none()
+                && graphics::may_know_placeholders(lookup),
+        };
+        let term = lookup("TERM").unwrap_or_default();
+        let asks = (asked.background || asked.graphics)
+            && self.is_interactive()
+            && ask_terminal::can_be_asked(&term);
+        Ok(asks.then(|| ask_terminal::ask(asked)))
+    }
+
+    /// How pictures get to the terminal.
+    pub fn graphics(&self, answered: Option<Answered>) -> Graphics {
+        let through_tmux = std::env::var_os("TMUX").is_some();
+        match self.graphics {
+            GraphicsArg::Kitty => Graphics::Kitty { through_tmux },
+            GraphicsArg::Auto if answered.is_some_and(|answered| answered.graphics) => {
+                Graphics::Kitty { through_tmux }
+            }
+            GraphicsArg::Auto | GraphicsArg::None => Graphics::Cells,
+        }
     }
 
     /// What the look is read from again when the configuration changes, and a late answer of the
@@ -204,6 +243,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         export_folder: PathBuf::from("."),
     });
     (state.settings, state.themes) = (look.settings.clone(), look.themes.clone());
+    state.graphics = args.screen.graphics(answered);
     let exit = if interactive {
         let outside = args.screen.outside(&look, &[], answered);
         let guard = TerminalGuard::enter(look.mouse)?;

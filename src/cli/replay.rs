@@ -57,6 +57,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
         export_folder: PathBuf::from("."),
     });
     (state.settings, state.themes) = (look.settings.clone(), look.themes.clone());
+    state.graphics = args.screen.graphics(answered);
     let exit = if interactive {
         let outside = args.screen.outside(&look, path, answered);
         let guard = TerminalGuard::enter(look.mouse)?;

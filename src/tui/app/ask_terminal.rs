@@ -11,6 +11,7 @@ use ratatui::crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::tui::app::config::Background;
+use crate::tui::graphics;
 
 /// How long the terminal has to answer.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -21,11 +22,22 @@ const BACKGROUND: &str = "\u{1b}]11;?\u{1b}\\";
 /// Most bytes of the answers.
 const MOST: usize = 512;
 
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Questions {
+    /// The colour of the background.
+    pub background: bool,
+    /// Whether it shows pictures.
+    pub graphics: bool,
+}
+
 /// What came of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answered {
     /// The background, where the terminal told it.
     pub background: Option<Background>,
+    /// Whether it shows pictures.
+    pub graphics: bool,
     /// Whether all answers came in time.
     pub in_time: bool,
 }
@@ -38,13 +50,15 @@ pub fn can_be_asked(term: &str) -> bool {
 }
 
 /// Asks the terminal at standard input and output. Whatever goes wrong is no answer.
-pub fn ask() -> Answered {
-    let none = Answered { background: None, in_time: true };
+pub fn ask(questions: Questions) -> Answered {
+    let none = Answered { background: None, graphics: false, in_time: true };
     if enable_raw_mode().is_err() {
         return none;
     }
     let mut out = std::io::stdout();
-    let asked = out.write_all(format!("{BACKGROUND}{ATTRIBUTES}").as_bytes());
+    let background = if questions.background { BACKGROUND } else { "" };
+    let graphics = if questions.graphics { graphics::QUERY } else { "" };
+    let asked = out.write_all(format!("{background}{graphics}{ATTRIBUTES}").as_bytes());
     let answered = match asked.and_then(|()| out.flush()) {
         Ok(()) => listen(std::io::stdin(), PATIENCE),
         Err(_) => none,
@@ -63,7 +77,7 @@ fn listen(input: impl AsFd, patience: Duration) -> Answered {
         let wait = Timespec { tv_sec: 0, tv_nsec: left.as_nanos().min(999_999_999) as _ };
         let mut watched = [PollFd::new(&input, PollFlags::IN)];
         match poll(&mut watched, Some(&wait)) {
-            Ok(0) => return Answered { background: background(&bytes), in_time: false },
+            Ok(0) => return answered(&bytes, false),
             Err(rustix::io::Errno::INTR) => continue,
             Err(_) => break,
             Ok(_) => match rustix::io::read(&input, &mut buffer[..]) {
@@ -72,7 +86,12 @@ fn listen(input: impl AsFd, patience: Duration) -> Answered {
             },
         }
     }
-    Answered { background: background(&bytes), in_time: true }
+    answered(&bytes, true)
+}
+
+fn answered(bytes: &[u8], in_time: bool) -> Answered {
+    let graphics = String::from_utf8_lossy(bytes).contains(graphics::KNOWN);
+    Answered { background: background(bytes), graphics, in_time }
 }
 
 /// Whether the answer about attributes is there: `ESC [ ? ... c`.
@@ -108,13 +127,14 @@ fn share(digits: &str) -> Option<f64> {
 pub struct Stray {
     /// Keys that may still be those of an answer; 0 outside one.
     left: usize,
-    is_armed: bool,
+    /// Answers that may still come.
+    waits_for: u8,
 }
 
 impl Stray {
     /// Waits for an answer.
     pub fn new(answered: Answered) -> Self {
-        Self { left: 0, is_armed: !answered.in_time }
+        Self { left: 0, waits_for: if answered.in_time { 0 } else { 2 } }
     }
 
     /// Whether a key is part of a late answer.
@@ -122,9 +142,9 @@ impl Stray {
         let alt = key.modifiers.contains(KeyModifiers::ALT);
         let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
         if self.left == 0 {
-            if self.is_armed && alt && key.code == KeyCode::Char(']') {
-                // One answer was asked for.
-                (self.left, self.is_armed) = (40, false);
+            let begins = alt && matches!(key.code, KeyCode::Char(']' | '_'));
+            if self.waits_for > 0 && begins {
+                (self.left, self.waits_for) = (40, self.waits_for - 1);
                 return true;
             }
             return false;
@@ -143,6 +163,11 @@ impl Stray {
         }
         true
     }
+}
+
+/// The characters of answers: `11;rgb:1c1c/2020/3030`, `Gi=4193;OK`.
+fn is_of_answer(c: char) -> bool {
+    c.is_ascii_hexdigit() || "rg:/;Gi=OKENV".contains(c)
 }
 
 #[cfg(test)]
@@ -188,13 +213,18 @@ mod tests {
     fn who_answers_is_not_waited_for_and_who_does_not_only_so_long() {
         let (answered, took) =
             ask_one(b"\x1b]11;rgb:ffff/ffff/ffff\x1b\\\x1b[?1;2c", Duration::ZERO);
-        assert_eq!(answered, Answered { background: Some(Background::Light), in_time: true });
+        assert_eq!(
+            answered,
+            Answered { background: Some(Background::Light), graphics: false, in_time: true }
+        );
         assert!(took < Duration::from_millis(90), "{took:?}");
+        let (answered, _) = ask_one(b"\x1b_Gi=4193;OK\x1b\\\x1b[?62c", Duration::ZERO);
+        assert_eq!(answered, Answered { background: None, graphics: true, in_time: true });
         let (answered, took) = ask_one(b"\x1b[?1;2c", Duration::ZERO);
-        assert_eq!(answered, Answered { background: None, in_time: true });
+        assert_eq!(answered, Answered { background: None, graphics: false, in_time: true });
         assert!(took < Duration::from_millis(90), "{took:?}");
         let (answered, took) = ask_one(b"", Duration::ZERO);
-        assert_eq!(answered, Answered { background: None, in_time: false });
+        assert_eq!(answered, Answered { background: None, graphics: false, in_time: false });
         assert!(took < Duration::from_millis(250), "{took:?}");
     }
 
@@ -216,12 +246,16 @@ mod tests {
 
     #[test]
     fn a_late_answer_is_taken_out_and_nothing_else() {
-        let late = Answered { background: None, in_time: false };
+        let late = Answered { background: None, graphics: false, in_time: false };
         let left = |answered, text: &str| -> usize {
             let mut stray = Stray::new(answered);
             keys(text).iter().filter(|key| !stray.takes(key)).count()
         };
-        for answer in ["\u{1b}]11;rgb:1c1c/2020/3030\u{1b}\\", "\u{1b}]11;rgb:ff/ff/ff\u{7}"] {
+        for answer in [
+            "\u{1b}]11;rgb:1c1c/2020/3030\u{1b}\\",
+            "\u{1b}]11;rgb:ff/ff/ff\u{7}",
+            "\u{1b}]11;rgb:ff/ff/ff\u{7}\u{1b}_Gi=4193;OK\u{1b}\\",
+        ] {
             assert_eq!(left(late, answer), 0, "{answer:?}");
             assert_eq!(left(late, &format!("{answer}qr1")), 3, "keys after it are keys");
             let in_time = Answered { in_time: true, ..late };

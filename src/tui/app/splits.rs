@@ -245,7 +245,7 @@ mod tests {
                     let from = (split.line.x, split.line.y + split.line.height / 2);
                     let to = match split.is_upright {
                         true => (from.0 - 3, from.1),
-                        false => (from.0, from.1 - 2),
+                        false => (from.0, from.1 + 2),
                     };
                     let press = MouseEventKind::Down(MouseButton::Left);
                     assert_eq!(mouse(&mut state, press, from), [], "{split:?}");

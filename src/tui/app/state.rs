@@ -15,6 +15,7 @@ use crate::tui::app::settings::Setting;
 use crate::tui::app::splits::Splits;
 use crate::tui::app::table::{Metric, Scale};
 use crate::tui::color::{BUILT_IN, Palette, Theme};
+use crate::tui::graphics::Graphics;
 use crate::tui::screen::text::state::TextState;
 use crate::tui::screen::{Screen, ScreenStates};
 
@@ -140,6 +141,8 @@ pub struct State {
     pub settings: Vec<Setting>,
     /// Names of all themes.
     pub themes: Vec<String>,
+    /// How pictures get to the terminal.
+    pub graphics: Graphics,
     /// The place that the mouse points at.
     pub hover: Option<Place>,
     /// Number of statistics events that the engine dropped.
@@ -235,6 +238,7 @@ impl State {
             splits: Splits::default(),
             settings: Vec::new(),
             themes: BUILT_IN.map(|(name, _)| name.to_owned()).to_vec(),
+            graphics: Graphics::Cells,
             hover: None,
             dropped: 0,
             replay,

@@ -46,6 +46,11 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
         return;
     }
     let Some(newest) = view.rows().first() else { return };
+    let elsewhere = format!(
+        "under the mask at least {} of the weight is elsewhere, mean of the steps",
+        percent(moved(view.rows()), 1)
+    );
+    put(buffer, area, 1, 2, Line::styled(elsewhere, state.theme.style(Role::Text)));
     let planned = model.widths.is_some();
     let half = area.width.saturating_sub(4) / 2;
     let rows = area.height.saturating_sub(6);
@@ -121,7 +126,7 @@ fn axis(state: &State, newest: &Attended, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The scale, and how much weight lies elsewhere under the mask, as far as the columns can tell.
+/// The scale.
 fn legend(state: &State, rows: &[Attended]) -> Line<'static> {
     let dim = state.theme.style(Role::Dim);
     let mut spans = vec![Span::styled("weight 1e-4 ", dim)];
@@ -139,13 +144,7 @@ fn legend(state: &State, rows: &[Attended]) -> Line<'static> {
         1 => "a token a column".to_owned(),
         n => format!("{} tokens a column", count(n)),
     };
-    spans.push(Span::styled(
-        format!(
-            " 1, log, {column} · at least {} of the weight is elsewhere",
-            percent(moved(rows), 1)
-        ),
-        dim,
-    ));
+    spans.push(Span::styled(format!(" 1, log, {column}"), dim));
     Line::from(spans)
 }
 

@@ -2,6 +2,7 @@
 
 mod layer;
 pub mod layout;
+pub mod pixels;
 mod side;
 pub mod state;
 mod table;

@@ -11,11 +11,12 @@ use crate::tui::app::shader::Shader;
 use crate::tui::app::state::State;
 use crate::tui::app::widths::letter;
 use crate::tui::color::Role;
+use crate::tui::graphics;
 use crate::tui::paint::{fitted, placeholder, put};
 use crate::tui::screen::head;
 use crate::tui::screen::map::layout::Grid;
 use crate::tui::screen::map::state::Level;
-use crate::tui::screen::map::{layer, layout};
+use crate::tui::screen::map::{layer, layout, pixels};
 use crate::tui::widget::Heatmap;
 use crate::tui::widget::pane::Pane;
 
@@ -58,11 +59,15 @@ pub fn at_work(state: &State, pane: &mut Pane<'_>) {
 fn all_layers(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(shader) = Shader::of(state) else { return placeholder(state, area, buffer) };
     let grid = layout::grid(state, area, shader.model.shape());
+    let picture = pixels::picture(state).filter(|picture| picture.area == grid.area);
     for (line, layers) in grid.lines.iter().enumerate() {
         label(state, &grid, line, area, buffer);
         for head in grid.heads.clone() {
             let Some(strip) = grid.strip_of(layers.start, head) else { continue };
-            draw_strip(state, &shader, &grid, layers.clone(), head, strip, buffer);
+            match picture {
+                Some(picture) => graphics::place(picture.id, strip, picture.area, buffer),
+                None => draw_strip(state, &shader, &grid, layers.clone(), head, strip, buffer),
+            }
             value_width(state, &grid, layers.clone(), head, strip, buffer);
             hand_marks(state, &grid, layers.clone(), head, strip, buffer);
         }
