@@ -5,6 +5,7 @@
 //! Its work items are (sequence, KV head, key range).
 
 mod activity;
+mod bandwidth;
 mod coded_range;
 pub mod cuda;
 mod decode;
@@ -17,6 +18,7 @@ mod simd_level;
 mod stream;
 
 pub use activity::channel_activity;
+pub use bandwidth::read_bandwidth;
 pub use decode::{Attention, DecodeItem};
 pub use explain::{Explanation, Mass, Seen, explain};
 pub use scale::AttentionScale;

@@ -7,14 +7,18 @@ use std::time::Instant;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::masks::BenchPlan;
-use super::{fill, masks, read_bandwidth, threads};
-use crate::attention::{Attention, DecodeItem, SimdLevel};
+use super::{fill, masks, threads};
+use crate::attention::{Attention, DecodeItem, SimdLevel, read_bandwidth};
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::element::Dtype;
 use crate::mask::{ChannelMask, Shape, Window};
 use crate::numbers::count;
 use crate::spread::median;
 use crate::{Error, Result, machine, numbers};
+
+/// Bytes and passes of the measurement of the bandwidth.
+const WORKING_SET: usize = 1 << 30;
+const PASSES: usize = 8;
 
 /// A model's attention geometry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +142,7 @@ pub fn run(options: &AttentionOptions, mut note: impl FnMut(&str)) -> Result<Att
     let mut pools = Vec::new();
     for &threads in &options.threads {
         let pool = threads::pool(threads)?;
-        let bandwidth = pool.install(read_bandwidth);
+        let bandwidth = pool.install(|| read_bandwidth(WORKING_SET, PASSES));
         note(&format!("{threads} threads read {bandwidth:.1} GB/s"));
         pools.push((pool, bandwidth));
     }

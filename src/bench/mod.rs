@@ -2,7 +2,6 @@
 //! limit next to them.
 
 pub mod attention;
-mod bandwidth;
 pub mod decode;
 mod fill;
 #[cfg(feature = "cuda-types")]
@@ -15,5 +14,3 @@ mod threads;
 pub mod tui;
 pub mod variants;
 pub mod verify;
-
-pub use bandwidth::read_bandwidth;

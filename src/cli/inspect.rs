@@ -9,6 +9,7 @@ use super::args::{
     CacheArgs, ForceArg, GivenPlan, ModeArg, ModelArgs, OnePromptArgs, SamplingArgs, fitting,
     read_plan,
 };
+use super::look;
 use super::output;
 use super::values;
 use crate::decode::worker::{Engine, Event, Loader, Prompt, Setup};
@@ -18,20 +19,22 @@ use crate::model::demo::generator::{DemoSpec, DemoText};
 use crate::model::device::Placement;
 use crate::model::load::Source as ModelSource;
 use crate::tui::app::action::{Action, Effect};
-use crate::tui::app::config;
+use crate::tui::app::ask_terminal;
+use crate::tui::app::ask_terminal::{Answered, Questions, Stray};
 use crate::tui::app::config::Background;
-use crate::tui::app::keys::KeyTable;
 use crate::tui::app::log::LogBuffer;
 use crate::tui::app::record::Recorder;
 use crate::tui::app::run::{NextRun, Phase};
 use crate::tui::app::runner;
-use crate::tui::app::runner::{EventSource, Exit, SharedModel};
+use crate::tui::app::runner::{EventSource, Exit, Outside, SharedModel};
+use crate::tui::app::settings::{Look, Reload};
 use crate::tui::app::state::{Beginning, State};
 use crate::tui::app::story::Quiz;
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
 use crate::tui::app::{log, summary};
-use crate::tui::color::{ColorDepth, Colormap, Theme};
+use crate::tui::graphics;
+use crate::tui::graphics::Graphics;
 use crate::{Error, Result};
 
 /// Tokens to generate without a screen.
@@ -92,18 +95,37 @@ impl InspectArgs {
     }
 }
 
+/// When the map is a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum GraphicsArg {
+    /// Where the terminal says so.
+    Auto,
+    /// Always.
+    Kitty,
+    /// Never.
+    None,
+}
+
 /// How the screen looks.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ScreenArgs {
     /// Colours: auto, truecolor, 256, 16, none or ascii
     #[arg(long, default_value = "auto", value_name = "DEPTH")]
-    color: String,
-    /// The terminal's background [default: COLORFGBG, or dark]
+    pub(super) color: String,
+    /// The terminal's background [default: what the terminal says, COLORFGBG, or dark]
     #[arg(long, value_name = "dark|light")]
-    background: Option<Background>,
+    pub(super) background: Option<Background>,
+    /// Colours: dark, light, colour-blind, high-contrast, or a file in kscope/themes of the
+    /// configuration folder
+    #[arg(long, value_name = "NAME", conflicts_with = "background")]
+    pub(super) theme: Option<String>,
+    /// The map in real pixels: where the terminal says that it shows Kitty's pictures (auto), always
+    /// (kitty; through tmux it needs `allow-passthrough on`), or never
+    #[arg(long, value_enum, default_value = "auto", value_name = "HOW")]
+    graphics: GraphicsArg,
     /// Leave the mouse to the terminal, so that it selects text
     #[arg(long)]
-    no_mouse: bool,
+    pub(super) no_mouse: bool,
     /// Print the summary instead of opening a screen; so it is where standard output is no terminal or
     /// TERM is dumb or not set
     #[arg(long)]
@@ -111,19 +133,6 @@ pub struct ScreenArgs {
     /// The same summary as JSON
     #[arg(long)]
     json: bool,
-}
-
-/// What flags and configuration say of the screen.
-#[derive(Debug)]
-pub struct ScreenSettings {
-    /// Colours and what the terminal can show.
-    pub theme: Theme,
-    /// The keys.
-    pub keys: KeyTable,
-    /// Whether the mouse is used.
-    pub mouse: bool,
-    /// Whether the story of the demo may be told.
-    pub story: bool,
 }
 
 impl ScreenArgs {
@@ -136,27 +145,57 @@ impl ScreenArgs {
             && output::terminal_draws()
     }
 
-    /// Flags override the configuration, which overrides the environment.
-    pub fn settings(&self) -> Result<ScreenSettings> {
-        let config = match config::path() {
-            Some(path) => config::read(&path)?,
-            None => config::UserConfig::default(),
-        };
+    /// What the screen looks like, and where every option comes from. Flags override the
+    /// configuration, which overrides what the terminal says of itself.
+    pub fn look(&self, path: &[&str], terminal: Option<Background>) -> Result<Look> {
+        look::look(self, path, terminal)
+    }
+
+    /// Asks the terminal what nothing else says: its background, and whether it shows pictures.
+    pub fn ask_terminal(&self) -> Result<Option<Answered>> {
+        let config = look::configuration()?;
+        let is_said = self.theme.is_some()
+            || self.background.is_some()
+            || config.theme.is_some()
+            || config.background.is_some();
         let lookup = |name: &str| std::env::var(name).ok();
-        let depth = match self.color.as_str() {
-            "auto" => ColorDepth::detect(lookup),
-            depth => depth.parse()?,
+        let asked = Questions {
+            background: !is_said,
+            // tmux passes pictures on, but no answers.
+            graphics: self.graphics == GraphicsArg::Auto
+                && lookup("TMUX").is_none()
+                && graphics::may_know_placeholders(lookup),
         };
-        let background =
-            self.background.or(config.background).unwrap_or_else(|| Background::detect(lookup));
-        let colormap = config.colormap.unwrap_or(Colormap::Viridis);
-        let theme = Theme::new(depth, background == Background::Light, colormap);
-        Ok(ScreenSettings {
-            theme,
-            keys: KeyTable::new(&config.keys)?,
-            mouse: !self.no_mouse && config.mouse.unwrap_or(true),
-            story: config.story.unwrap_or(true),
-        })
+        let term = lookup("TERM").unwrap_or_default();
+        let asks = (asked.background || asked.graphics)
+            && self.is_interactive()
+            && ask_terminal::can_be_asked(&term);
+        Ok(asks.then(|| ask_terminal::ask(asked)))
+    }
+
+    /// How pictures get to the terminal.
+    pub fn graphics(&self, answered: Option<Answered>) -> Graphics {
+        let through_tmux = std::env::var_os("TMUX").is_some();
+        match self.graphics {
+            GraphicsArg::Kitty => Graphics::Kitty { through_tmux },
+            GraphicsArg::Auto if answered.is_some_and(|answered| answered.graphics) => {
+                Graphics::Kitty { through_tmux }
+            }
+            GraphicsArg::Auto | GraphicsArg::None => Graphics::Cells,
+        }
+    }
+
+    /// What the look is read from again when the configuration changes, and a late answer of the
+    /// terminal.
+    pub fn outside(
+        &self,
+        first: &Look,
+        path: &'static [&'static str],
+        answered: Option<Answered>,
+    ) -> Outside {
+        let (args, background) = (self.clone(), answered.and_then(|answered| answered.background));
+        let reload = Reload::new(first, Box::new(move || args.look(path, background)));
+        Outside { reload: Some(reload), stray: answered.map(Stray::new).unwrap_or_default() }
     }
 
     /// Prints the summary of a session.
@@ -173,7 +212,8 @@ impl ScreenArgs {
 pub fn run(args: &InspectArgs) -> Result<()> {
     let began = Instant::now();
     let sampling = args.sampling.sampling()?;
-    let ScreenSettings { theme, keys, mouse, story } = args.screen.settings()?;
+    let answered = args.screen.ask_terminal()?;
+    let look = args.screen.look(&[], answered.and_then(|answered| answered.background))?;
     let source = args.model.source()?;
     let recorder = match &args.record {
         Some(path) => {
@@ -195,8 +235,8 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     };
     let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {
-        theme,
-        keys,
+        theme: look.theme.clone(),
+        keys: look.keys.clone(),
         loading_name: name(args),
         plan,
         replay: false,
@@ -208,10 +248,13 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         state.quiz =
             Some(Quiz { question: text.asked().to_owned(), value: text.value().to_owned() });
         // Who gives arguments knows what they came for.
-        state.tells_story = interactive && story && std::env::args_os().len() == 1;
+        state.tells_story = interactive && look.story && std::env::args_os().len() == 1;
     }
+    (state.settings, state.themes) = (look.settings.clone(), look.themes.clone());
+    state.graphics = args.screen.graphics(answered);
     let exit = if interactive {
-        let guard = TerminalGuard::enter(mouse)?;
+        let outside = args.screen.outside(&look, &[], answered);
+        let guard = TerminalGuard::enter(look.mouse)?;
         let model = SharedModel::default();
         let (engine, events) =
             Engine::spawn(loader(args, source, SharedModel::clone(&model), placement))?;
@@ -222,6 +265,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
             guard,
             args.panic,
             began,
+            outside,
         )?
     } else {
         let (engine, events) =

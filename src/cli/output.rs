@@ -4,11 +4,19 @@
 use std::io::{IsTerminal, Write};
 
 use crate::printable::{Breaks, message, printable, printable_json};
+use crate::tui::app::link;
 use crate::{Error, Result};
 
 /// Writes `text` and a line end to standard output, control characters written out.
 pub fn line(text: &str) -> Result<()> {
-    as_it_is(&printable(text, Breaks::Kept))
+    let shown = printable(text, Breaks::Kept);
+    // A terminal opens the file that was written with a click.
+    if text.starts_with("wrote ") && std::io::stdout().is_terminal() && terminal_draws() {
+        let (first, rest) = shown.split_once('\n').unwrap_or((&shown, ""));
+        let gap = if rest.is_empty() { "" } else { "\n" };
+        return as_it_is(&format!("{}{gap}{rest}", link::of_written(first)));
+    }
+    as_it_is(&shown)
 }
 
 /// Writes `text` and a line end to standard output, colours and all; a reader that went away

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::cli::inspect::{ScreenArgs, ScreenSettings, finish};
+use crate::cli::inspect::{ScreenArgs, finish};
 use crate::cli::output;
 use crate::decode::sampler::Sampling;
 use crate::decode::worker::Prompt;
@@ -31,7 +31,9 @@ pub struct ReplayArgs {
 /// Runs `kscope replay`.
 pub fn run(args: &ReplayArgs) -> Result<()> {
     let began = Instant::now();
-    let ScreenSettings { theme, keys, mouse, .. } = args.screen.settings()?;
+    let answered = args.screen.ask_terminal()?;
+    let path = &["replay"];
+    let look = args.screen.look(path, answered.and_then(|answered| answered.background))?;
     let mut player = Player::open(&args.file)?;
     if player.is_cut() {
         output::note(&format!(
@@ -42,8 +44,8 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let interactive = args.screen.is_interactive();
     let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {
-        theme,
-        keys,
+        theme: look.theme.clone(),
+        keys: look.keys.clone(),
         loading_name: args.file.display().to_string(),
         plan: NextRun {
             prompt: Prompt::Tokens(Vec::new()),
@@ -54,9 +56,12 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
         log,
         export_folder: PathBuf::from("."),
     });
+    (state.settings, state.themes) = (look.settings.clone(), look.themes.clone());
+    state.graphics = args.screen.graphics(answered);
     let exit = if interactive {
-        let guard = TerminalGuard::enter(mouse)?;
-        runner::run(&mut state, EventSource::Replay(player), None, guard, None, began)?
+        let outside = args.screen.outside(&look, path, answered);
+        let guard = TerminalGuard::enter(look.mouse)?;
+        runner::run(&mut state, EventSource::Replay(player), None, guard, None, began, outside)?
     } else {
         play(&mut state, &mut player).map_err(|error| {
             Error::input(format!("{} cannot be played: {error}", args.file.display()))

@@ -68,6 +68,25 @@ pub struct LostToken {
 const WEIGHTY: usize = 10;
 const LOSERS: usize = 6;
 
+/// Says what the step that gave generated token `asked.n` loses under the current mask.
+///
+/// # Errors
+/// Those of [`repeated`].
+pub fn lost(comparison: &Comparison, asked: Asked) -> Result<Lost> {
+    let Repeated { explanation, tokens, middle } = repeated(comparison, asked)?;
+    Ok(told(comparison.model(), asked, &explanation, &tokens, middle))
+}
+
+/// A step that was made once more, and its attention in one query head.
+pub(super) struct Repeated {
+    /// The attention, with all channels and under the mask.
+    pub explanation: Explanation,
+    /// The tokens that the query sees.
+    pub tokens: Vec<u32>,
+    /// Positions of the middle.
+    pub middle: std::ops::Range<usize>,
+}
+
 /// Repeats the step that gave generated token `asked.n` under the current mask, from the dense
 /// cache as it was before that step, and explains its attention in one query head. Queries, and the
 /// key and value of the token fed, are those of the repeated step.
@@ -75,7 +94,7 @@ const LOSERS: usize = 6;
 /// # Errors
 /// For the first token, which the exact prefill gave, for tokens and heads that are not there, and
 /// in free mode where the two texts already differ before the token.
-pub fn lost(comparison: &Comparison, asked: Asked) -> Result<Lost> {
+pub(super) fn repeated(comparison: &Comparison, asked: Asked) -> Result<Repeated> {
     let model = comparison.model().clone();
     let config = model.config();
     let (a, b) = (&comparison.a.generated[0], &comparison.b.generated[0]);
@@ -112,7 +131,7 @@ pub fn lost(comparison: &Comparison, asked: Asked) -> Result<Lost> {
     })?;
     let explanation = explained.expect("every layer is observed")?;
     let middle = pruned.head(layer, head * config.kv_heads / config.heads).parts().middle;
-    Ok(told(&model, asked, &explanation, &tokens, middle))
+    Ok(Repeated { explanation, tokens, middle })
 }
 
 /// Gives `dense` the newest token of one layer of `cache`. A window without recent tokens has

@@ -1,6 +1,7 @@
 //! Decoding: sampling, sessions of one prompt or a batch, comparisons of dense with pruned, and
 //! their measurements.
 
+pub mod attended;
 pub mod baked;
 pub mod comparison;
 pub mod divergence;

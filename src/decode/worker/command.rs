@@ -1,6 +1,7 @@
 //! The commands that the engine accepts.
 
 use super::event::MaskInfo;
+use crate::decode::attended::AskedRange;
 use crate::decode::comparison::Mode;
 use crate::decode::lost::Asked;
 use crate::decode::sampler::Sampling;
@@ -36,6 +37,11 @@ pub enum EngineOrder {
     Feed(Mode),
     /// Time each side alone over the last tokens; decode pauses meanwhile.
     Time,
+    /// Report the attention of these steps, the newest first, one between two decode steps. Replaces
+    /// what is left of such a request.
+    Attend(AskedRange),
+    /// Measure once how fast this machine reads memory; decode waits meanwhile.
+    Bandwidth,
     /// Rewind to this many generated tokens.
     Rewind(usize),
     /// Go on with another turn of the conversation.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::widths;
 use crate::cache::CacheBytes;
+use crate::decode::attended::Attended;
 use crate::decode::comparison::Mode;
 use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::lost::Lost;
@@ -72,12 +73,16 @@ pub enum Event {
     Rewound(usize),
     /// The loss of one step.
     Lost(Box<Lost>),
+    /// The attention of one step in one query head.
+    Attended(Box<Attended>),
     /// Live importance.
     Live(Box<Live>),
     /// Detail of the watched head.
     Head(Box<HeadDetail>),
     /// Memory as the system and the allocator see it.
     Memory(Memory),
+    /// How fast the machine reads memory, measured while decode waited.
+    Bandwidth(Box<Bandwidth>),
     /// Decode is paused.
     Paused,
     /// Decode goes on after a pause.
@@ -298,6 +303,10 @@ pub enum Wish {
     Explain,
     /// Another turn of the conversation.
     Ask,
+    /// The attention of steps.
+    Attend,
+    /// A measurement of the bandwidth.
+    Bandwidth,
 }
 
 /// One step on both sides. After one side has ended the other one continues alone.
@@ -392,6 +401,20 @@ pub struct Timed {
     pub a_ms: Spread,
     /// Time per step of the pruned side, milliseconds.
     pub b_ms: Spread,
+}
+
+/// How fast the machine reads memory, and what a step reads of the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bandwidth {
+    /// 1e9 bytes a second, over all threads that decode; the best of several passes.
+    pub gbps: f64,
+    /// Those threads.
+    pub threads: usize,
+    /// Bytes of weights that a decode step reads: all but the rows of an embedding that only looks
+    /// tokens up.
+    pub weights: u64,
+    /// How long decode waited for the measurement, in milliseconds.
+    pub ms: f64,
 }
 
 /// Milliseconds of a step by part.

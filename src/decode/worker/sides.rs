@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::event::{Event, Likely, Pair, StepMs, Token, Voice};
 use super::outbox::milliseconds;
 use crate::cache::{CacheSpec, SequenceCache};
+use crate::decode::attended::{Attended, attended};
 use crate::decode::comparison::{self, Comparison, Mode, Side, Sides};
 use crate::decode::divergence::top;
 use crate::decode::follow;
@@ -297,6 +298,16 @@ impl Both {
 
     /// What a step of this answer lost.
     pub fn lost(&self, asked: Asked) -> Result<Lost> {
+        Ok(Lost { asked, ..lost(&self.comparison, self.of_answer(asked)?)? })
+    }
+
+    /// The attention of a step of this answer, summed up by `each` positions.
+    pub fn attended(&self, asked: Asked, each: usize) -> Result<Attended> {
+        Ok(Attended { asked, ..attended(&self.comparison, self.of_answer(asked)?, each)? })
+    }
+
+    /// The step, counted within this answer.
+    fn of_answer(&self, asked: Asked) -> Result<Asked> {
         if asked.n <= self.earlier {
             return Err(earlier_turn(asked.n));
         }
@@ -305,8 +316,7 @@ impl Both {
                 "the pass over the turn gave the first token of this answer: no single step did",
             ));
         }
-        let here = Asked { n: asked.n - self.earlier, ..asked };
-        Ok(Lost { asked, ..lost(&self.comparison, here)? })
+        Ok(Asked { n: asked.n - self.earlier, ..asked })
     }
 
     fn step(&mut self, observe: &mut StepObserver<'_>) -> Result<Vec<Event>> {

@@ -5,14 +5,21 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::command::{Ask, EngineOrder, Queued, Retune, Trial};
-use super::event::{Event, Retuned, Wish};
+use super::event::{Bandwidth, Event, Retuned, Wish};
 use super::mailbox::Mailbox;
 use super::outbox::{Outbox, milliseconds};
 use super::run::Run;
 use super::setup::{Loader, Setup};
+use crate::attention::read_bandwidth;
 use crate::cache::CacheSpec;
+use crate::decode::attended::{AskedRange, MOST_STEPS, positions_a_column};
 use crate::decode::comparison::Mode;
-use crate::{Error, Result};
+use crate::decode::lost::Asked;
+use crate::{Error, Result, machine};
+
+/// Bytes and passes of a measurement of the bandwidth: more than caches hold, and soon done.
+const WORKING_SET: usize = 512 << 20;
+const PASSES: usize = 4;
 
 /// Loads, then runs commands until it is told to stop.
 pub fn serve(loader: Loader, inbox: &Receiver<Queued>, mailbox: &Mailbox, outbox: &mut Outbox) {
@@ -35,14 +42,25 @@ pub fn serve(loader: Loader, inbox: &Receiver<Queued>, mailbox: &Mailbox, outbox
         Err(error) => return outbox.state(failed(&error)),
     };
     outbox.state(Event::Loaded(Box::new(setup.info())));
-    let mut desk = Desk { setup, dense, pruned, revision: 0, waiting: None, pace: None, run: None };
+    let mut desk = Desk {
+        setup,
+        dense,
+        pruned,
+        revision: 0,
+        waiting: None,
+        pace: None,
+        run: None,
+        attending: None,
+    };
     loop {
         desk.take_mail(mailbox, outbox);
-        let order = match desk.run.as_ref().is_some_and(Run::is_busy) {
+        let is_busy = desk.attending.is_some() || desk.run.as_ref().is_some_and(Run::is_busy);
+        let order = match is_busy {
             true => match desk.next(inbox) {
                 Ok(order) => order,
                 Err(RecvTimeoutError::Timeout) => {
                     desk.work(outbox);
+                    desk.attend(outbox);
                     if outbox.is_over() {
                         return;
                     }
@@ -84,12 +102,27 @@ struct Desk {
     /// Least time of a step.
     pace: Option<Duration>,
     run: Option<Run>,
+    /// Steps whose attention is still to be reported.
+    attending: Option<Attending>,
+}
+
+/// Steps whose attention is to be reported, from the last one on.
+struct Attending {
+    asked: AskedRange,
+    /// The step that is next.
+    next: usize,
+    /// Positions in a column.
+    each: usize,
 }
 
 impl Desk {
     /// The next order; a time-out when there is work to do.
     fn next(&self, inbox: &Receiver<Queued>) -> Result<Queued, RecvTimeoutError> {
-        inbox.recv_timeout(self.run.as_ref().map_or(Duration::ZERO, Run::rest))
+        let rest = match (&self.run, &self.attending) {
+            (Some(run), None) => run.rest(),
+            _ => Duration::ZERO,
+        };
+        inbox.recv_timeout(rest)
     }
 
     /// Makes one round of work; a run that fails ends.
@@ -118,6 +151,43 @@ impl Desk {
                 Ok(lost) => outbox.state(Event::Lost(Box::new(lost))),
                 Err(error) => outbox.state(refused(Wish::Explain, &error)),
             }
+        }
+    }
+
+    /// Begins to report the attention of steps.
+    fn ask_attention(&mut self, asked: AskedRange, outbox: &mut Outbox) {
+        let (from, to) = asked.steps;
+        let sides = self.run.as_ref().map(|run| &run.sides);
+        let error = match sides {
+            _ if from > to || to - from >= MOST_STEPS => {
+                format!("expected up to {MOST_STEPS} steps, found {from} to {to}")
+            }
+            Some(sides) if sides.as_pair().is_some() => {
+                let each = positions_a_column(sides.cache().tokens());
+                self.attending = Some(Attending { asked, next: to, each });
+                return;
+            }
+            _ => SOLO.to_owned(),
+        };
+        outbox.state(refused(Wish::Attend, &Error::input(error)));
+    }
+
+    /// Reports the attention of one more step.
+    fn attend(&mut self, outbox: &mut Outbox) {
+        let Some(Attending { asked, next, each }) = &mut self.attending else { return };
+        let AskedRange { layer, head, steps } = *asked;
+        let step = Asked { n: *next, layer, head };
+        let both = self.run.as_ref().and_then(|run| run.sides.as_pair());
+        let told = both.map(|both| both.attended(step, *each));
+        let is_last = *next <= steps.0;
+        *next = next.saturating_sub(1);
+        if is_last || !matches!(told, Some(Ok(_))) {
+            self.attending = None;
+        }
+        match told {
+            Some(Ok(row)) => outbox.state(Event::Attended(Box::new(row))),
+            Some(Err(error)) => outbox.state(refused(Wish::Attend, &error)),
+            None => {}
         }
     }
 
@@ -152,6 +222,7 @@ impl Desk {
     fn obey(&mut self, command: EngineOrder, outbox: &mut Outbox) {
         match command {
             EngineOrder::Start(start) => {
+                self.attending = None;
                 // The old run's memory is freed before the new one's is allocated.
                 self.run = None;
                 outbox.generation = start.generation;
@@ -189,6 +260,8 @@ impl Desk {
             EngineOrder::Rewind(generated) => self.rewind(generated, outbox),
             EngineOrder::Sweep(trials) => self.sweep(trials, outbox),
             EngineOrder::Time => self.time(outbox),
+            EngineOrder::Attend(asked) => self.ask_attention(asked, outbox),
+            EngineOrder::Bandwidth => self.bandwidth(outbox),
             // These are taken from the mailbox, or handled by the loop.
             EngineOrder::Watch { .. }
             | EngineOrder::Ask(_)
@@ -213,7 +286,7 @@ impl Desk {
             Ok((from, ms)) => {
                 let Retune { revision, mask, window } = retune;
                 (self.setup.mask, self.setup.window) = (Some(mask.clone()), window);
-                (self.revision, self.waiting) = (revision, None);
+                (self.revision, self.waiting, self.attending) = (revision, None, None);
                 if let Some(run) = &mut self.run {
                     run.measurements.want_now(revision);
                 }
@@ -287,6 +360,7 @@ impl Desk {
         };
         match rewound {
             Ok(n) => {
+                self.attending = None;
                 run.steps_left = Some(0);
                 run.measurements.want_now(self.revision);
                 outbox.state(Event::Rewound(n));
@@ -317,6 +391,25 @@ impl Desk {
             Some(_) => run.measurements.want_timed(),
             None => outbox.state(refused(Wish::Time, &Error::input(SOLO))),
         }
+    }
+
+    /// Measures how fast memory is read. Nothing decodes meanwhile, because this is the thread that
+    /// would.
+    fn bandwidth(&self, outbox: &mut Outbox) {
+        let model = &self.setup.model;
+        if let Err(error) = machine::check_memory("measuring the bandwidth", WORKING_SET as u64) {
+            return outbox.state(refused(Wish::Bandwidth, &error));
+        }
+        let began = Instant::now();
+        let gbps = read_bandwidth(WORKING_SET, PASSES);
+        let config = model.config();
+        let lookup = if config.tied { 0 } else { config.vocab * config.hidden };
+        outbox.state(Event::Bandwidth(Box::new(Bandwidth {
+            gbps,
+            threads: rayon::current_num_threads(),
+            weights: ((config.parameters() - lookup) * model.dtype().bytes()) as u64,
+            ms: milliseconds(began.elapsed()),
+        })));
     }
 
     /// Reports the end of the run if a change of its text ended it.

@@ -7,6 +7,8 @@ use crate::decode::worker::Envelope;
 use crate::eval::worker::{EvalNews, EvalOrder};
 use crate::learn::sensitivity::worker::Sensed;
 use crate::learn::worker::{Notice, Order};
+use crate::tui::app::settings::Look;
+use crate::tui::color::Palette;
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::state::Draft;
 
@@ -46,6 +48,12 @@ pub enum Action {
     },
     /// A file of this name is there already. The palette asks with this text.
     Taken(String),
+    /// The configuration was read again, or why it cannot be.
+    Configured(Box<std::result::Result<Look, String>>),
+    /// A theme was read from its file, or why it cannot be.
+    Themed(std::result::Result<Palette, String>),
+    /// The message just told is about this file.
+    Linked(std::path::PathBuf),
     /// A message for the user, such as the result of an effect.
     Tell {
         /// One sentence.
@@ -97,6 +105,8 @@ commands! {
     Explain = "explain",
     /// Open the palette, to type a command.
     Palette = "palette",
+    /// List every option with its value and source.
+    Settings = "settings",
     /// Show or hide the log.
     Log = "log",
     /// Tell the story of the demo.
@@ -109,6 +119,14 @@ commands! {
     Redraw = "redraw",
     /// Stop the process, as Ctrl-Z does in any program.
     Suspend = "suspend",
+    /// Move the line at hand left or up.
+    SplitLess = "part-smaller",
+    /// Move the line at hand right or down.
+    SplitMore = "part-larger",
+    /// Take the next line between parts of the screen.
+    SplitNext = "part-next",
+    /// Put the parts of the screen where they were.
+    SplitReset = "parts-reset",
     /// Show or hide the side panel.
     Panel = "panel",
     /// Pause or continue the run.
@@ -171,6 +189,8 @@ commands! {
     Jump = "jump",
     /// Copy the value under the cursor.
     Copy = "copy",
+    /// List the tokens that suffered most.
+    Suffered = "suffered",
     /// Write the screen's data or picture to a file.
     Export = "export",
     /// Type a prompt.
@@ -300,6 +320,10 @@ pub enum Effect {
     Suspend,
     /// Clear the terminal and draw every cell.
     Redraw,
+    /// Read the theme of this name from its file.
+    Theme(String),
+    /// Write the layout down for the next session.
+    Remember(String),
     /// Put text on the clipboard.
     Copy(String),
     /// Count the tokens of a prompt that is being typed.

@@ -3,14 +3,21 @@
 
 use ratatui::layout::Rect;
 
+use crate::mask::Shape;
 use crate::tui::app::state::State;
 use crate::tui::app::story;
 use crate::tui::app::strips::{LABEL, columns};
+use crate::tui::screen::Screen;
+use crate::tui::screen::head::layout::HEAD_LABEL;
 
 /// Smallest terminal that the screens support, in columns and rows.
 pub const LEAST: (u16, u16) = (60, 16);
 /// From this width on, the side panel is shown by default.
 pub const PANEL_FROM: u16 = 100;
+
+/// From these heights on, there is a row for the inspector line: on screens about places of the
+/// model, and on all.
+const INSPECTOR_FROM: (u16, u16) = (20, 28);
 
 /// The parts of the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +32,8 @@ pub struct Areas {
     pub side: Option<Rect>,
     /// The story of the demo.
     pub story: Option<Rect>,
+    /// One line about the place of the cursor, or of the mouse.
+    pub inspector: Option<Rect>,
     /// The log.
     pub log: Option<Rect>,
     /// Keys and toast.
@@ -36,14 +45,24 @@ pub fn areas(state: &State) -> Areas {
     let (width, height) = state.size;
     let row = |y: u16| Rect::new(0, y, width, 1);
     let log_rows = if state.log_open { (height / 4).clamp(3, 12) } else { 0 };
+    let is_about_places =
+        matches!(state.screen, Screen::Map | Screen::Head | Screen::Ab | Screen::Tune);
+    let from = if is_about_places { INSPECTOR_FROM.0 } else { INSPECTOR_FROM.1 };
+    let inspected = u16::from(height >= from && state.model.is_some());
     let story_rows = if state.story.is_some() { story::ROWS } else { 0 };
-    let body_rows = height.saturating_sub(3 + log_rows + story_rows);
+    let body_rows = height.saturating_sub(3 + log_rows + inspected + story_rows);
     let body = Rect::new(0, 2, width, body_rows);
-    let rows = |y: u16, count: u16| (count > 0).then(|| Rect::new(0, y, width, count));
-    let (log, story) = (rows(2 + body_rows, log_rows), rows(2 + body_rows + log_rows, story_rows));
+    // Each takes its rows below the one before.
+    let mut below = 2 + body_rows;
+    let mut rows = |count: u16| {
+        let area = (count > 0).then(|| Rect::new(0, below, width, count));
+        below += count;
+        area
+    };
+    let (inspector, log, story) = (rows(inspected), rows(log_rows), rows(story_rows));
     let (main, side) = split(state, body);
     let footer = row(height.saturating_sub(1));
-    Areas { header: row(0), tabs: row(1), main, side, story, log, footer }
+    Areas { header: row(0), tabs: row(1), main, side, inspector, story, log, footer }
 }
 
 /// Divides the body between screen and side panel. A screen without a panel has the full width.
@@ -58,16 +77,23 @@ fn split(state: &State, body: Rect) -> (Rect, Option<Rect>) {
         return (Rect { width: 0, ..body }, Some(body));
     }
     let least = match body.width {
-        160.. => body.width * 2 / 5,
+        160.. => 50,
         130.. => 46,
         _ => 40,
     };
-    // The panel gets the columns that the strips cannot use.
-    let strips = state.model.as_ref().map_or(body.width, |model| {
-        let (strip, shown) = columns(body.width.saturating_sub(least + LABEL), model.shape(), 0);
-        LABEL + shown.min(model.shape().kv_heads) as u16 * (strip + 1)
+    // The panel gets the columns that the strips, or the bars of a head, cannot use.
+    let used = state.model.as_ref().map_or(body.width, |model| {
+        let shape = model.shape();
+        let (label, shape) = match state.screen {
+            Screen::Head => (HEAD_LABEL + 1, Shape { kv_heads: 1, ..shape }),
+            _ => (LABEL, shape),
+        };
+        let (strip, shown) = columns(body.width.saturating_sub(least + label), shape, 0);
+        label + shown.min(shape.kv_heads) as u16 * (strip + 1)
     });
-    let side = (body.width - strips.min(body.width)).clamp(least, (body.width / 2).max(least));
+    let side = (body.width - used.min(body.width)).clamp(least, (body.width / 2).max(least));
+    let first = state.splits.first(state.screen.side_name(), body.width, body.width - side);
+    let side = body.width - first.min(body.width);
     let main = Rect { width: body.width - side, ..body };
     (main, Some(Rect { x: main.right(), width: side, ..body }))
 }

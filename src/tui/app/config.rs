@@ -12,6 +12,8 @@ use crate::{Error, Result, input_file};
 #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UserConfig {
+    /// The theme: one inside the program, or a file in `kscope/themes`.
+    pub theme: Option<String>,
     /// The map's colours.
     pub colormap: Option<Colormap>,
     /// `dark` or `light`.

@@ -4,7 +4,7 @@ use crate::decode::worker::EngineOrder;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::palette::Chosen;
 use crate::tui::app::state::{List, Overlay, State};
-use crate::tui::app::{areas, cursor, palette, steer, story};
+use crate::tui::app::{areas, cursor, palette, splits, steer, story};
 use crate::tui::export::take;
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::{edit, outcome};
@@ -12,6 +12,11 @@ use crate::tui::screen::tune::{edit, outcome};
 /// Runs a command: the current screen is asked first, then what all screens share. A command that
 /// neither claims does nothing.
 pub fn run(state: &mut State, command: Command) -> Vec<Effect> {
+    let moves = matches!(
+        command,
+        Command::SplitLess | Command::SplitMore | Command::SplitNext | Command::SplitReset
+    );
+    state.splits.is_lit &= moves;
     let quits = matches!(command, Command::Quit | Command::QuitWithSummary);
     if !quits {
         state.quit_asked = false;
@@ -50,6 +55,8 @@ fn shared(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Back => state.screen = Screen::Map,
         Command::Help => state.overlay = Some(Overlay::Help(List::default())),
         Command::Palette => state.overlay = Some(Overlay::Palette(List::default())),
+        Command::Suffered => state.overlay = Some(Overlay::Suffered(List::default())),
+        Command::Settings => state.overlay = Some(Overlay::Settings(List::default())),
         Command::Export => {
             let input = tui_input::Input::from("export ".to_owned());
             state.overlay = Some(Overlay::Palette(List { input, selected: 0 }));
@@ -59,7 +66,13 @@ fn shared(state: &mut State, command: Command) -> Vec<Effect> {
         Command::StoryEnd => return story::end(state),
         Command::Log => state.log_open = !state.log_open,
         Command::Show(screen) => state.screen = screen,
-        Command::Panel => state.panel = Some(areas::areas(state).side.is_none()),
+        Command::Panel => {
+            state.panel = Some(areas::areas(state).side.is_none());
+            return vec![splits::remember(state)];
+        }
+        Command::SplitLess | Command::SplitMore | Command::SplitNext | Command::SplitReset => {
+            return splits::run(state, command).unwrap_or_default();
+        }
         Command::Pause => return steer::pause(state),
         Command::StepForward => return steer::step(state),
         Command::StepBack => return steer::step_back(state),

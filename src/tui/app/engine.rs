@@ -7,7 +7,7 @@ use crate::decode::worker::{Envelope, Event};
 use crate::tui::app::action::Effect;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::{Phase, RunView};
-use crate::tui::app::state::{Dirty, OtherMask, State};
+use crate::tui::app::state::{Dirty, Gauge, OtherMask, State};
 use crate::tui::app::story;
 use crate::tui::app::table::Metric;
 use crate::tui::screen::bench::state::MaskBench;
@@ -26,6 +26,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
             | Event::Loaded(_)
             | Event::Retuned(_)
             | Event::Fed(_)
+            | Event::Bandwidth(_)
             | Event::Panicked(_)
     );
     if generation != state.run.generation && !is_of_engine {
@@ -38,6 +39,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         Event::Loaded(info) => return loaded(state, *info),
         Event::Prefill(share) => state.phase = Phase::Prefill(share),
         Event::Started(started) => {
+            state.screens.head.forget();
             if state.replay {
                 // Nothing is sent: the settings shown are those of the run that was recorded.
                 state.plan.sampling = started.sampling.clone();
@@ -77,6 +79,7 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
                 state.run.pairs.retuned();
             }
             state.screens.ab.asked = None;
+            state.screens.head.forget();
             outcome::retuned(state, *retuned);
         }
         Event::Measured(measured) => match measured.subject {
@@ -88,6 +91,12 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         Event::Refused { wish: Wish::Ask, sentence } => {
             state.run.reads_turn = false;
             state.tell(sentence, true);
+        }
+        Event::Refused { wish: Wish::Attend, sentence } => {
+            state.screens.head.refuse(sentence);
+        }
+        Event::Refused { wish: Wish::Bandwidth, sentence } => {
+            state.bandwidth = Gauge::Refused(sentence);
         }
         Event::Refused { wish, sentence } => {
             if wish == Wish::Sweep {
@@ -110,11 +119,14 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         }
         Event::Rewound(n) => {
             state.run.rewind(n);
+            state.screens.head.forget();
             (state.screens.ab.cursor, state.screens.ab.asked) = (None, None);
         }
         Event::Lost(lost) => state.run.pairs.lost = Some(*lost),
+        Event::Attended(row) => state.screens.head.take(*row),
         Event::Head(detail) => state.run.head = Some(*detail),
         Event::Memory(memory) => state.run.memory = Some(memory),
+        Event::Bandwidth(measured) => state.bandwidth = Gauge::Known(*measured),
         Event::Paused => state.phase = Phase::Paused,
         Event::Resumed => state.phase = Phase::Running,
         Event::Finished(finish) => state.phase = Phase::Finished(finish),

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::text::Line;
 
 use crate::tui::app::state::State;
-use crate::tui::app::{areas, explain, header, lists, log_pane, story};
+use crate::tui::app::{areas, explain, header, inspector, lists, log_pane, splits, story};
 use crate::tui::paint::put;
 
 /// Draws the whole frame.
@@ -27,6 +27,10 @@ pub fn render(state: &State, buffer: &mut Buffer) {
     if let (Some(area), Some(side)) = (areas.side, state.screen.parts().side) {
         side(state, area, buffer);
     }
+    if let Some(area) = areas.inspector {
+        inspector::render(state, area, buffer);
+    }
+    splits::render(state, buffer);
     if let Some(area) = areas.log {
         log_pane::render(state, area, buffer);
     }

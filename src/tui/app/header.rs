@@ -8,10 +8,11 @@ use ratatui::text::{Line, Span};
 use crate::decode::session::Finish;
 use crate::numbers::{count, rate};
 use crate::tui::app::action::Command;
+use crate::tui::app::link;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::app::tabs::tab_places;
-use crate::tui::color::Role;
+use crate::tui::color::{ColorDepth, Role};
 use crate::tui::paint::{clear, put};
 
 /// From this width on, the header uses its long forms.
@@ -27,52 +28,61 @@ pub fn header(state: &State, area: Rect, buffer: &mut Buffer) {
     let mut spans = vec![Span::styled(" kscope ", theme.style(Role::Accent))];
     let room = usize::from(area.width.saturating_sub(right_width + 1));
     let mut used = 8;
-    for (text, role) in facts(state, wide) {
-        let text = if used == 8 { text } else { format!(" · {text}") };
-        // A fact that does not fit makes room for shorter ones after it.
-        if used + text.chars().count() > room {
-            continue;
-        }
-        used += text.chars().count();
-        spans.push(Span::styled(text, theme.style(role)));
+    for (forms, role) in facts(state, wide) {
+        let gap = if used == 8 { "" } else { " · " };
+        let width = |text: &String| gap.chars().count() + text.chars().count();
+        // A fact that does not fit in its shortest form makes room for shorter ones after it.
+        let Some(text) = forms.iter().find(|text| used + width(text) <= room) else { continue };
+        used += width(text);
+        spans.push(Span::styled(format!("{gap}{text}"), theme.style(role)));
     }
     put(buffer, area, 0, 0, Line::from(spans));
     put(buffer, area, area.width.saturating_sub(right_width), 0, right);
 }
 
-/// What is known of the session, the most important facts first: those that do not fit are left
-/// out.
-fn facts(state: &State, wide: bool) -> Vec<(String, Role)> {
-    let Some(model) = &state.model else { return vec![(state.loading_name.clone(), Role::Text)] };
+/// What is known of the session, the most important facts first, each in its forms from long to
+/// short: those that do not fit are left out.
+fn facts(state: &State, wide: bool) -> Vec<(Vec<String>, Role)> {
+    let Some(model) = &state.model else {
+        return vec![(vec![state.loading_name.clone()], Role::Text)];
+    };
     let info = &model.info;
-    let mut facts = vec![(info.name.clone(), Role::Title)];
+    let mut facts = vec![(vec![info.name.clone()], Role::Title)];
+    let (cached, context) = (count(state.run.cached), count(info.context));
+    let ctx = (vec![format!("ctx {cached}/{context}"), format!("ctx {cached}")], Role::Text);
     match &info.mask {
         Some(mask) => {
-            facts.push((format!("{} {}", mask.label, model.stored(wide)), Role::Text));
+            let stored = model.stored(wide);
+            let mut forms = vec![format!("{} {stored}", mask.label)];
+            forms.extend([stored, model.stored(false)]);
+            facts.push((forms, Role::Text));
+            // Beside a long badge neither the mask nor the context would have a place.
+            facts.push(ctx);
             facts.push((badge(state, wide), Role::Good));
         }
-        None => facts.push(("dense".to_owned(), Role::Text)),
+        None => facts.extend([(vec!["dense".to_owned()], Role::Text), ctx]),
     }
-    facts.push((format!("ctx {}/{}", count(state.run.cached), count(info.context)), Role::Text));
-    facts.push((info.device.clone(), Role::Dim));
-    facts.push((format!("{} weights, {} cache", info.dtype, info.kv_dtype), Role::Dim));
+    facts.push((vec![info.device.clone()], Role::Dim));
+    facts.push((vec![format!("{} weights, {} cache", info.dtype, info.kv_dtype)], Role::Dim));
     facts
 }
 
 /// The badge: that channels are not stored, and how many bytes that saves now.
-fn badge(state: &State, wide: bool) -> String {
-    let Some(model) = &state.model else { return String::new() };
+fn badge(state: &State, wide: bool) -> Vec<String> {
+    let Some(model) = &state.model else { return Vec::new() };
     let (masked, dense) = (state.run.kv.total(), model.bytes_at(state.run.cached).1.total());
     match dense.checked_sub(masked) {
-        Some(saved) if saved > 0 && wide => {
-            format!(
-                "[compacted −{} = {:.0} %]",
-                crate::numbers::bytes(saved as u64),
-                100.0 * saved as f64 / dense as f64
-            )
+        Some(saved) if saved > 0 => {
+            let bytes = crate::numbers::bytes(saved as u64);
+            let share = format!("{:.0} %", 100.0 * saved as f64 / dense as f64);
+            let mut forms = vec![format!("[compacted −{bytes} = {share}]")];
+            if !wide {
+                forms.clear();
+            }
+            forms.extend([format!("[compacted −{bytes}]"), format!("[−{share}]")]);
+            forms
         }
-        Some(saved) if saved > 0 => format!("[compacted −{}]", crate::numbers::bytes(saved as u64)),
-        _ => "[compacted, nothing saved yet]".to_owned(),
+        _ => vec!["[compacted, nothing saved yet]".to_owned(), "[nothing saved]".to_owned()],
     }
 }
 
@@ -205,5 +215,20 @@ pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
     put(buffer, Rect { width: room as u16, ..area }, 0, 0, Line::from(spans));
     if let Some(toast) = toast {
         put(buffer, area, area.width - reserved, 0, toast);
+        link_path(state, Rect { x: area.right() - reserved, width: reserved, ..area }, buffer);
+    }
+}
+
+/// Makes the path in the message a link, where all of it is shown.
+fn link_path(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some(toast) = &state.toast else { return };
+    let Some(path) = &toast.link else { return };
+    let shown = path.display().to_string();
+    let Some((before, _)) = toast.sentence.split_once(&shown) else { return };
+    // One blank is before the sentence.
+    let (from, width) = (Span::raw(before).width() + 1, Span::raw(&shown).width());
+    if from + width <= usize::from(area.width) && state.theme.depth > ColorDepth::Ascii {
+        let place = Rect { x: area.x + from as u16, width: width as u16, height: 1, ..area };
+        link::mark(path, place, buffer);
     }
 }

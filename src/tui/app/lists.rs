@@ -8,7 +8,7 @@ use crate::tui::app::find::Query;
 use crate::tui::app::palette::{Does, Entry, entries};
 use crate::tui::app::state::{Overlay, State};
 use crate::tui::app::strips::window;
-use crate::tui::app::text_lines;
+use crate::tui::app::{suffered, text_lines};
 use crate::tui::color::Role;
 use crate::tui::paint::{clear, put};
 
@@ -19,20 +19,29 @@ const BELOW: u16 = 3;
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(overlay) = &state.overlay else { return };
     let (title, hint, list) = match overlay {
-        Overlay::Help(list) => ("help", "type to search · ⏎ runs", list),
+        Overlay::Help(list) => ("help", "type to search · ⏎ runs".to_owned(), list),
         Overlay::Palette(list) => {
-            ("command", "l14 h3 · theme cividis · export svg map.svg · context 32768", list)
+            let hint = "l14 h3 · theme cividis · export svg map.svg · context 32768";
+            ("command", hint.to_owned(), list)
         }
-        Overlay::Find(list) => ("find heads", "dropped · full · kept<32 · kept>16 · l3 · h1", list),
+        Overlay::Find(list) => {
+            ("find heads", "dropped · full · kept<32 · kept>16 · l3 · h1".to_owned(), list)
+        }
+        Overlay::Settings(list) => {
+            ("settings", "type to search · the file is read again when it changes".to_owned(), list)
+        }
+        Overlay::Suffered(list) => ("tokens that suffered", suffered::about(state), list),
     };
+    // Its rows hold text, which takes more columns than a command.
+    let most = if matches!(overlay, Overlay::Suffered(_)) { 140 } else { 92 };
     let frame = Rect {
-        x: area.width.saturating_sub(92) / 2,
+        x: area.width.saturating_sub(most) / 2,
         y: 2,
-        width: area.width.min(92),
+        width: area.width.min(most),
         height: area.height.saturating_sub(4).clamp(6, 30).min(area.height.saturating_sub(2)),
     };
     clear(buffer, frame, state.theme.bar());
-    border(state, frame, title, hint, buffer);
+    border(state, frame, title, &hint, buffer);
     let inner = Rect {
         x: frame.x + 2,
         y: frame.y + 1,
@@ -63,6 +72,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         let text = match overlay {
             Overlay::Find(_) if typed.is_empty() => "which heads?",
             Overlay::Find(_) if Query::parse(typed).is_none() => "not understood",
+            Overlay::Suffered(_) if typed.is_empty() => suffered::nothing(state),
             _ => "nothing fits",
         };
         put(buffer, rows, 2, 0, Line::styled(text, state.theme.style(Role::Dim)));
@@ -102,7 +112,9 @@ fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Bu
     }
     let context = match entry.does {
         Does::Command(context, _) => context.name(),
+        _ if matches!(state.overlay, Some(Overlay::Settings(_))) => "",
         Does::Nothing => "word",
+        Does::Token(_) => "token",
         _ => "",
     };
     let style = |role| if selected { theme.selected() } else { theme.style(role) };
@@ -111,7 +123,10 @@ fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Bu
     let title = entry.title.clone();
     let title_width = title.chars().count() as u16;
     let wide = area.width >= 70;
-    if wide {
+    if matches!(entry.does, Does::Token(_)) {
+        put(buffer, area, 16, 0, Line::styled(title, style(Role::Text)));
+        put(buffer, area, 25, 0, Line::styled(entry.about.clone(), style(Role::Dim)));
+    } else if wide {
         put(buffer, area, 24, 0, Line::styled(title.clone(), style(Role::Text)));
         let about = 44.max(26 + title_width);
         put(buffer, area, about, 0, Line::styled(entry.about.clone(), style(Role::Dim)));

@@ -46,9 +46,9 @@ pub fn bar_row(state: &State, pane: &mut Pane<'_>, label: &str, bytes: CacheByte
     let part =
         |size: usize, glyph, role| BarPart { size: size as f64, glyph, color: theme.color(role) };
     let parts = [
-        part(bytes.middle_k, "█", Role::First),
-        part(bytes.middle_v, "▓", Role::Second),
-        part(bytes.window_k + bytes.window_v, "▒", Role::Third),
+        part(bytes.middle_k, "█", Role::Keys),
+        part(bytes.middle_v, "▓", Role::Values),
+        part(bytes.window_k + bytes.window_v, "▒", Role::Window),
     ];
     stacked(&parts, whole as f64, bar, pane.buffer);
     let total = numbers::bytes(bytes.total() as u64);
@@ -64,9 +64,9 @@ pub fn bar_row(state: &State, pane: &mut Pane<'_>, label: &str, bytes: CacheByte
 fn parts_legend(state: &State, pane: &mut Pane<'_>) {
     let theme = &state.theme;
     pane.line(Line::from(vec![
-        Span::styled("█ K middle  ", theme.style(Role::First)),
-        Span::styled("▓ V middle  ", theme.style(Role::Second)),
-        Span::styled("▒ sink+recent", theme.style(Role::Third)),
+        Span::styled("█ K middle  ", theme.style(Role::Keys)),
+        Span::styled("▓ V middle  ", theme.style(Role::Values)),
+        Span::styled("▒ sink+recent", theme.style(Role::Window)),
     ]));
 }
 

@@ -5,13 +5,13 @@ use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEven
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::dispatch::run;
 use crate::tui::app::state::{Dirty, State};
-use crate::tui::app::{areas, tabs};
+use crate::tui::app::{areas, splits, tabs};
 use crate::tui::screen::{Press, Wheel};
 
 /// Two presses on one cell within this time, in milliseconds, are a double click.
 const DOUBLE_MS: f64 = 400.0;
 
-/// Takes a mouse event; moves without a button change nothing.
+/// Takes a mouse event.
 pub fn take(state: &mut State, event: MouseEvent) -> Vec<Effect> {
     match event.kind {
         MouseEventKind::ScrollUp | MouseEventKind::ScrollDown => {
@@ -33,6 +33,25 @@ pub fn take(state: &mut State, event: MouseEvent) -> Vec<Effect> {
             state.dirty = Dirty::Now;
             press(state, event.column, event.row)
         }
+        MouseEventKind::Drag(MouseButton::Left) => {
+            if splits::drag(state, event.column, event.row) {
+                state.dirty = Dirty::Now;
+            }
+            Vec::new()
+        }
+        MouseEventKind::Up(MouseButton::Left) => splits::release(state),
+        MouseEventKind::Moved => {
+            let (x, y) = (event.column, event.row);
+            let place = match state.overlay {
+                Some(_) => None,
+                None => (state.screen.parts().hover)(state, x, y),
+            };
+            // Only another place is drawn anew: the pointer passes many cells.
+            if place != state.hover {
+                (state.hover, state.dirty) = (place, Dirty::Now);
+            }
+            Vec::new()
+        }
         _ => Vec::new(),
     }
 }
@@ -48,6 +67,9 @@ fn press(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
     if areas::areas(state).tabs.contains((x, y).into()) {
         return tabs::tab_at(state, x)
             .map_or_else(Vec::new, |screen| run(state, Command::Show(screen)));
+    }
+    if splits::grab(state, x, y) {
+        return Vec::new();
     }
     (state.screen.parts().press)(state, Press { x, y, is_double })
 }

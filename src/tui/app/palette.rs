@@ -10,7 +10,8 @@ use crate::tui::app::keys::{KeyContext, KeyRow};
 use crate::tui::app::place::Place;
 use crate::tui::app::state::{List, Overlay, State};
 use crate::tui::app::table::{Metric, Scale};
-use crate::tui::color::{Colormap, Theme};
+use crate::tui::app::{settings, suffered};
+use crate::tui::color::{Colormap, Palette};
 use crate::tui::export::{ExportFormat, take};
 use crate::tui::screen::tune::by_hand::EditedPart;
 use crate::tui::screen::tune::edit;
@@ -34,12 +35,14 @@ pub struct Entry {
 pub enum Does {
     /// A command of the key table, in its context.
     Command(KeyContext, Command),
+    /// Show a generated token on A/B.
+    Token(usize),
     /// Go to a place.
     Place(Place),
     /// Change the map's colours.
     Colormap(Colormap),
-    /// Draw for a light or a dark terminal.
-    Light(bool),
+    /// Use a theme.
+    Theme(String),
     /// Show a metric.
     Metric(Metric),
     /// Use a scale.
@@ -72,6 +75,8 @@ pub fn entries(state: &State) -> Vec<Entry> {
             parsed(state, typed).into_iter().chain(matching(typed, all)).collect()
         }
         Some(Overlay::Find(list)) => found(state, list.input.value()),
+        Some(Overlay::Settings(list)) => matching(list.input.value(), settings::entries(state)),
+        Some(Overlay::Suffered(list)) => matching(list.input.value(), suffered::entries(state)),
         None => Vec::new(),
     }
 }
@@ -118,8 +123,13 @@ fn words(state: &State) -> Vec<Entry> {
     for map in Colormap::ALL {
         all.push(entry(format!("theme {}", map.name()), "colours of the map", Does::Colormap(map)));
     }
-    all.push(entry("theme light".to_owned(), "for a light terminal", Does::Light(true)));
-    all.push(entry("theme dark".to_owned(), "for a dark terminal", Does::Light(false)));
+    for name in &state.themes {
+        all.push(entry(
+            format!("theme {name}"),
+            "colours of everything",
+            Does::Theme(name.clone()),
+        ));
+    }
     let has = |metric: &Metric| state.model.as_ref().is_some_and(|model| model.has(*metric));
     for metric in Metric::ALL.into_iter().filter(has) {
         let name = state.model.as_ref().map_or(metric.name(), |model| model.name_of(metric));
@@ -401,7 +411,9 @@ fn choose(state: &mut State) -> Chosen {
     let Some(overlay) = state.overlay.take() else { return Chosen::NOTHING };
     let (Overlay::Help(List { input, selected })
     | Overlay::Palette(List { input, selected })
-    | Overlay::Find(List { input, selected })) = &overlay;
+    | Overlay::Find(List { input, selected })
+    | Overlay::Suffered(List { input, selected })
+    | Overlay::Settings(List { input, selected })) = &overlay;
     let chosen = entries.get((*selected).min(entries.len().saturating_sub(1))).cloned();
     if matches!(overlay, Overlay::Find(_)) && Query::parse(input.value()).is_some() {
         state.screens.map.find = input.value().trim().to_owned();
@@ -430,10 +442,12 @@ fn perform(state: &mut State, does: Does) -> Chosen {
             state.at = place;
             return Chosen::Done(state.watch(before));
         }
+        Does::Token(n) => suffered::show(state, n),
         Does::Colormap(map) => state.theme = state.theme.with_colormap(map),
-        Does::Light(light) => {
-            state.theme = Theme::new(state.theme.depth, light, state.theme.colormap)
-        }
+        Does::Theme(name) => match Palette::built_in(&name) {
+            Some(palette) => state.use_palette(palette),
+            None => return Chosen::Done(vec![Effect::Theme(name)]),
+        },
         Does::Metric(metric) => (state.metric, state.diff) = (metric, false),
         Does::Scale(scale) => state.scales[state.metric as usize] = scale,
         Does::Export(format, path, replaces) => {

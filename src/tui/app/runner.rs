@@ -20,11 +20,14 @@ use crate::mask::files;
 use crate::mask::files::Contents;
 use crate::model::Model;
 use crate::tui::app::action::{Action, Effect, ReplayOrder, Taken};
+use crate::tui::app::ask_terminal::Stray;
 use crate::tui::app::record::{Player, Recorder};
+use crate::tui::app::settings::Reload;
 use crate::tui::app::signals::{Signal, Signals};
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
+use crate::tui::app::{splits, themes};
 use crate::{Error, Result};
 
 /// Most frames in a second.
@@ -36,6 +39,9 @@ const LAST_UPDATE: Duration = Duration::from_secs(20);
 /// Engine events are taken in batches at this interval, so that a fast model does not wake the
 /// interface for each token.
 const BATCH: Duration = Duration::from_millis(20);
+
+/// Time between two looks at the files of the configuration.
+const POLL: Duration = Duration::from_secs(1);
 
 /// The loaded model, shared between the engine and learning.
 pub type SharedModel = Arc<OnceLock<Arc<Model>>>;
@@ -69,6 +75,15 @@ pub enum PanicIn {
     Stack,
 }
 
+/// What comes from outside besides keys and events.
+#[derive(Default)]
+pub struct Outside {
+    /// Reads the configuration again when it changes.
+    pub reload: Option<Reload>,
+    /// Takes a late answer of the terminal out of the keys.
+    pub stray: Stray,
+}
+
 /// Runs the interface until it ends.
 pub fn run(
     state: &mut State,
@@ -77,10 +92,14 @@ pub fn run(
     guard: TerminalGuard,
     panic: Option<PanicIn>,
     began: Instant,
+    outside: Outside,
 ) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|cause| Error::run(format!("starting the interface: {cause}")))?;
+    if let Some(path) = splits::path() {
+        splits::recall(state, &path);
+    }
     let mut runner = Runner {
         state,
         source,
@@ -92,6 +111,8 @@ pub fn run(
         learning: None,
         sensing: None,
         evaluating: None,
+        outside,
+        next_poll: Instant::now() + POLL,
         exit: None,
     };
     let exit = runtime.block_on(runner.serve());
@@ -114,6 +135,9 @@ struct Runner<'a> {
     sensing: Option<(Sensing, Receiver<Sensed>)>,
     /// The current evaluation; the channel closes when it ends.
     evaluating: Option<(Evaluator, Receiver<EvalNews>)>,
+    outside: Outside,
+    /// When the files of the configuration are looked at next.
+    next_poll: Instant,
     exit: Option<Exit>,
 }
 
@@ -171,8 +195,18 @@ impl Runner<'_> {
                 () = sleep_until(draw_at) => self.draw()?,
                 () = tokio::time::sleep_until(next_batch.into()), if engine_open && next_batch > now => {}
                 () = sleep_until(wake_at) => self.tick()?,
+                () = tokio::time::sleep_until(self.next_poll.into()), if self.outside.reload.is_some() => {
+                    self.next_poll = Instant::now() + POLL;
+                    self.poll_configuration()?;
+                }
             }
         }
+    }
+
+    /// Takes the configuration where a file of it has changed.
+    fn poll_configuration(&mut self) -> Result<()> {
+        let Some(look) = self.outside.reload.as_mut().and_then(Reload::poll) else { return Ok(()) };
+        self.act(Action::Configured(Box::new(look.map_err(|error| error.to_string()))))
     }
 
     /// Lets a learning write what it has learned. It does so after the update at hand; whoever does
@@ -243,6 +277,7 @@ impl Runner<'_> {
 
     fn terminal_event(&mut self, event: TerminalEvent) {
         let action = match event {
+            TerminalEvent::Key(key) if self.outside.stray.takes(&key) => return,
             TerminalEvent::Key(key) => Action::Key(key),
             TerminalEvent::Mouse(mouse) => Action::Mouse(mouse),
             TerminalEvent::Paste(text) => Action::Paste(text),
@@ -330,6 +365,17 @@ impl Runner<'_> {
                     let tokens = tokens.map_err(|error| error.to_string());
                     update(self.state, Action::Counted { text, tokens });
                 }
+                Effect::Theme(name) => {
+                    let palette = themes::load(themes::folder().as_deref(), &name);
+                    update(self.state, Action::Themed(palette.map_err(|error| error.to_string())));
+                }
+                Effect::Remember(layout) => {
+                    if let Some(path) = splits::path()
+                        && let Err(error) = write_layout(&path, &layout)
+                    {
+                        tracing::warn!("the layout is not remembered: {error}");
+                    }
+                }
                 Effect::Copy(text) => {
                     let copied =
                         execute!(std::io::stdout(), CopyToClipboard::to_clipboard_from(text));
@@ -350,6 +396,9 @@ impl Runner<'_> {
                     };
                     tracing::info!("{sentence}");
                     update(self.state, Action::Tell { sentence, failed });
+                    if !failed {
+                        update(self.state, Action::Linked(path));
+                    }
                 }
                 Effect::Save(saving) if saving.path.exists() && !saving.replaces => {
                     let typed = format!("save! {}", saving.path.display());
@@ -358,11 +407,15 @@ impl Runner<'_> {
                 Effect::Save(saving) => {
                     let written =
                         files::save(&saving.path, &Contents::Mask(saving.file.clone()), false);
+                    let saved = written.is_ok().then(|| saving.path.clone());
                     let action = match written {
                         Ok(()) => Action::Saved(saving),
                         Err(error) => Action::Tell { sentence: error.to_string(), failed: true },
                     };
                     update(self.state, action);
+                    if let Some(path) = saved {
+                        update(self.state, Action::Linked(path));
+                    }
                 }
                 Effect::Replay(how) => self.steer(how)?,
             }
@@ -460,6 +513,15 @@ impl Runner<'_> {
         self.state.dirty = Dirty::Now;
         Ok(())
     }
+}
+
+/// Writes the layout down; its folder may not be there yet.
+fn write_layout(path: &std::path::Path, layout: &str) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)
+            .map_err(|cause| Error::run(format!("{}: {cause}", folder.display())))?;
+    }
+    crate::mask::files::overwrite(path, layout.as_bytes())
 }
 
 /// The path, or the first like it with a number that is not taken.

@@ -130,3 +130,16 @@ pub fn bar_metric<'a>(state: &State, model: &'a ModelView) -> Option<(Metric, &'
     let order = [state.metric, Metric::Importance, Metric::KeyNorm];
     order.into_iter().find_map(|metric| Some((metric, model.table(metric)?)))
 }
+
+/// The metric for the bars of the selected head: where all its values are zero, as those of a head
+/// that learning has dropped, the key norm says more.
+pub fn head_metric<'a>(state: &State, model: &'a ModelView) -> Option<(Metric, &'a Table)> {
+    let says =
+        |table: &Table| table.head(state.at.layer, state.at.head).iter().any(|value| *value != 0.0);
+    let first = bar_metric(state, model)?;
+    let other = || model.table(Metric::KeyNorm).filter(|table| says(table));
+    match says(first.1) || state.metric == first.0 {
+        true => Some(first),
+        false => Some(other().map_or(first, |table| (Metric::KeyNorm, table))),
+    }
+}

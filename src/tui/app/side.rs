@@ -129,13 +129,13 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
         && let Some(area) = pane.take(2)
     {
         let rates: Vec<f64> = run.steps.iter().map(|step| 1e3 / step.ms.total.max(1e-6)).collect();
-        Chart::new(&rates, state.theme.style(Role::Good)).render(area, pane.buffer);
+        Chart::new(&rates, state.theme.style(Role::Speed)).render(area, pane.buffer);
     }
     if let Some(share) = run.attention_share() {
         let Some(area) = pane.take(1) else { return };
         put(pane.buffer, area, 0, 0, Line::styled("attention", state.theme.style(Role::Dim)));
         let bar = Rect { x: area.x + 11, width: area.width.saturating_sub(28), ..area };
-        meter(share, state.theme.style(Role::First), bar, pane.buffer);
+        meter(share, state.theme.style(Role::Attention), bar, pane.buffer);
         let note = format!("{:>4.1} % of a step", share * 100.0);
         put(
             pane.buffer,
@@ -183,8 +183,8 @@ fn minimap(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     }
 }
 
-/// The last lines of the text.
-fn tail(state: &State, pane: &mut Pane<'_>) {
+/// The last lines of the text, in what is left of a pane.
+pub fn tail(state: &State, pane: &mut Pane<'_>) {
     if pane.area.height < 3 {
         return;
     }

@@ -4,15 +4,19 @@ use tui_input::Input;
 
 use crate::decode::comparison::Mode;
 use crate::decode::worker::Prompt;
+use crate::decode::worker::event::Bandwidth;
 use crate::mask::CachePlan;
 use crate::tui::app::keys::{KeyContext, KeyTable};
 use crate::tui::app::log::LogBuffer;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::place::Place;
 use crate::tui::app::run::{NextRun, Phase, RunView};
+use crate::tui::app::settings::Setting;
+use crate::tui::app::splits::Splits;
 use crate::tui::app::story::{Quiz, Story};
 use crate::tui::app::table::{Metric, Scale};
-use crate::tui::color::Theme;
+use crate::tui::color::{BUILT_IN, Palette, Theme};
+use crate::tui::graphics::Graphics;
 use crate::tui::screen::text::state::TextState;
 use crate::tui::screen::{Screen, ScreenStates};
 
@@ -28,6 +32,10 @@ pub enum Overlay {
     Palette(List),
     /// Heads that match what is typed.
     Find(List),
+    /// Tokens by how far dense and pruned are apart.
+    Suffered(List),
+    /// Every option.
+    Settings(List),
 }
 
 /// A list with a filter.
@@ -57,6 +65,22 @@ pub struct Toast {
     pub failed: bool,
     /// When it disappears, in milliseconds since the start.
     pub until_ms: f64,
+    /// The file that it is about.
+    pub link: Option<std::path::PathBuf>,
+}
+
+/// What is known of the machine's bandwidth, which is measured once a session.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Gauge {
+    /// Nobody asked yet.
+    #[default]
+    Unknown,
+    /// The engine was asked.
+    Asked,
+    /// It was measured.
+    Known(Bandwidth),
+    /// It cannot be, for this reason.
+    Refused(String),
 }
 
 /// Everything that the screens show.
@@ -110,6 +134,18 @@ pub struct State {
     pub plan: NextRun,
     /// Context of the memory forecast, in tokens.
     pub target_context: usize,
+    /// How fast the machine reads memory.
+    pub bandwidth: Gauge,
+    /// Where the lines between parts of a screen are.
+    pub splits: Splits,
+    /// Every option.
+    pub settings: Vec<Setting>,
+    /// Names of all themes.
+    pub themes: Vec<String>,
+    /// How pictures get to the terminal.
+    pub graphics: Graphics,
+    /// The place that the mouse points at.
+    pub hover: Option<Place>,
     /// Number of statistics events that the engine dropped.
     pub dropped: u64,
     /// Whether a recording is shown instead of an engine.
@@ -164,7 +200,11 @@ impl State {
     /// The open list.
     pub fn list_mut(&mut self) -> Option<&mut List> {
         match self.overlay.as_mut()? {
-            Overlay::Help(list) | Overlay::Palette(list) | Overlay::Find(list) => Some(list),
+            Overlay::Help(list)
+            | Overlay::Palette(list)
+            | Overlay::Find(list)
+            | Overlay::Suffered(list)
+            | Overlay::Settings(list) => Some(list),
         }
     }
 
@@ -201,6 +241,12 @@ impl State {
             run: RunView::new(0),
             plan,
             target_context: 0,
+            bandwidth: Gauge::Unknown,
+            splits: Splits::default(),
+            settings: Vec::new(),
+            themes: BUILT_IN.map(|(name, _)| name.to_owned()).to_vec(),
+            graphics: Graphics::Cells,
+            hover: None,
             dropped: 0,
             replay,
             toast: None,
@@ -247,8 +293,16 @@ impl State {
         if failed {
             tracing::error!("{sentence}");
         }
-        self.toast = Some(Toast { sentence, failed, until_ms: self.now_ms + TOAST_MS });
+        self.toast = Some(Toast { sentence, failed, until_ms: self.now_ms + TOAST_MS, link: None });
         self.dirty = Dirty::Now;
+    }
+
+    /// Uses the colours of a theme, and the colour map that it comes with.
+    pub fn use_palette(&mut self, palette: Palette) {
+        let sentence = format!("theme: {}", palette.name);
+        let colormap = palette.colormap;
+        self.theme = Theme::of(self.theme.depth, palette, colormap);
+        self.tell(sentence, false);
     }
 
     /// Shows the next metric that has values.

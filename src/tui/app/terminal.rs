@@ -1,6 +1,7 @@
 //! The one owner of the terminal modes: every mode switched on here is switched off on every way
 //! out.
 
+use std::collections::VecDeque;
 use std::io::{Stdout, Write, stdout};
 use std::mem::ManuallyDrop;
 
@@ -18,6 +19,9 @@ use ratatui::layout::Rect;
 
 use crate::tui::app::state::State;
 use crate::tui::app::{fatal, frame};
+use crate::tui::graphics;
+use crate::tui::graphics::Graphics;
+use crate::tui::screen::map::pixels;
 use crate::{Error, Result};
 
 /// The terminal in the modes that the inspector needs; dropping it restores the terminal.
@@ -26,7 +30,13 @@ pub struct TerminalGuard {
     /// terminal is gone.
     terminal: ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>,
     mouse: bool,
+    /// Pictures that the terminal has, the newest last, and how they got there.
+    pictures: VecDeque<u32>,
+    graphics: Graphics,
 }
+
+/// Most pictures that the terminal keeps.
+const PICTURES: usize = 4;
 
 fn lost(cause: std::io::Error) -> Error {
     Error::run(format!("the terminal: {cause}"))
@@ -40,7 +50,8 @@ impl TerminalGuard {
         install_panic_hook();
         check_size(ratatui::crossterm::terminal::size().map_err(lost)?)?;
         let terminal = Terminal::new(CrosstermBackend::new(stdout())).map_err(lost)?;
-        let guard = Self { terminal: ManuallyDrop::new(terminal), mouse };
+        let terminal = ManuallyDrop::new(terminal);
+        let guard = Self { terminal, mouse, pictures: VecDeque::new(), graphics: Graphics::Cells };
         guard.switch_on()?;
         Ok(guard)
     }
@@ -64,8 +75,28 @@ impl TerminalGuard {
         Ok((size.width, size.height))
     }
 
+    /// Sends the picture of the screen, where it has one that the terminal does not have yet.
+    fn send_picture(&mut self, state: &State) -> Result<()> {
+        let Some(picture) = pixels::picture(state) else { return Ok(()) };
+        if self.pictures.contains(&picture.id) {
+            return Ok(());
+        }
+        let Some(raster) = pixels::raster(state) else { return Ok(()) };
+        let cells = (picture.area.width, picture.area.height);
+        let mut sent = graphics::transmit(picture.id, &raster, cells, state.graphics)?;
+        self.graphics = state.graphics;
+        self.pictures.push_back(picture.id);
+        if self.pictures.len() > PICTURES
+            && let Some(old) = self.pictures.pop_front()
+        {
+            sent += &graphics::forget(old, state.graphics);
+        }
+        stdout().write_all(sent.as_bytes()).map_err(lost)
+    }
+
     /// Draws a frame as one synchronized update, where the terminal supports it.
     pub fn draw(&mut self, state: &State) -> Result<()> {
+        self.send_picture(state)?;
         queue!(stdout(), BeginSynchronizedUpdate).map_err(lost)?;
         let drawn =
             self.terminal.draw(|frame| frame::render(state, frame.buffer_mut())).map(|_| ());
@@ -88,12 +119,18 @@ impl TerminalGuard {
         signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)
             .map_err(lost)?;
         self.switch_on()?;
+        // The terminal may have forgotten them with the screen.
+        self.pictures.clear();
         self.clear()
     }
 }
 
 impl Drop for TerminalGuard {
     fn drop(&mut self) {
+        for id in self.pictures.drain(..) {
+            let direct = graphics::forget(id, self.graphics);
+            let _ = stdout().write_all(direct.as_bytes());
+        }
         restore();
     }
 }

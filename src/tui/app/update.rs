@@ -9,7 +9,7 @@ use crate::tui::app::dispatch::run;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::{Dirty, List, Overlay, State};
-use crate::tui::app::{engine, mouse};
+use crate::tui::app::{engine, mouse, settings};
 use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::tune::outcome;
 use crate::tui::screen::{Typed, eval, learn};
@@ -76,6 +76,23 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
         Action::Taken(typed) => {
             state.tell("that file is there already: enter replaces it, esc leaves it", true);
             state.overlay = Some(Overlay::Palette(List { input: typed.into(), selected: 0 }));
+            Vec::new()
+        }
+        Action::Configured(look) => {
+            settings::take(state, *look);
+            Vec::new()
+        }
+        Action::Themed(palette) => {
+            match palette {
+                Ok(palette) => state.use_palette(palette),
+                Err(sentence) => state.tell(sentence, true),
+            }
+            Vec::new()
+        }
+        Action::Linked(path) => {
+            if let Some(toast) = &mut state.toast {
+                toast.link = Some(path);
+            }
             Vec::new()
         }
         Action::Tell { sentence, failed } => {

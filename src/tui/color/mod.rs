@@ -3,6 +3,7 @@
 
 mod depth;
 mod lut;
+mod palette;
 mod shade;
 #[cfg(test)]
 mod tests;
@@ -10,5 +11,6 @@ mod theme;
 
 pub use depth::{ColorDepth, parts};
 pub use lut::{Colormap, DIVERGING, Rgb, STEPS};
+pub use palette::{BUILT_IN, Palette};
 pub use shade::{Shade, paint};
-pub use theme::{Role, Theme, rgb};
+pub use theme::{Role, Theme, contrast, rgb};

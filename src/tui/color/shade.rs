@@ -1,6 +1,6 @@
 //! What a channel looks like on the map, before any colour.
 
-use crate::tui::color::{DIVERGING, Rgb, STEPS, Theme};
+use crate::tui::color::{DIVERGING, Rgb, Role, STEPS, Theme};
 
 /// The shade of one pixel.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,12 +19,6 @@ pub fn paint(shade: Shade, theme: &Theme) -> Rgb {
     match shade {
         Shade::Share(share) => theme.colormap.table(theme.light)[step(share)],
         Shade::Difference(share) => DIVERGING[step(share)],
-        Shade::Absent => {
-            if theme.light {
-                0xc9ced6
-            } else {
-                0x33373f
-            }
-        }
+        Shade::Absent => theme.palette.color(Role::Neutral),
     }
 }

@@ -2,41 +2,76 @@
 
 use ratatui::style::{Color, Modifier, Style};
 
-use crate::tui::color::{ColorDepth, Colormap, DIVERGING, Rgb, STEPS, depth, parts};
+use crate::tui::color::{ColorDepth, Colormap, DIVERGING, Palette, Rgb, STEPS, depth, parts};
 
-/// The role of a part of the screen, independent of its colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+/// Declares the roles, with the name that each has in theme files.
+macro_rules! roles {
+    ($($(#[doc = $doc:literal])+ $role:ident = $name:literal,)*) => {
+        /// The role of a part of the screen, independent of its colour. A colour means the same on
+        /// every screen.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Role { $($(#[doc = $doc])+ $role,)* }
+
+        impl Role {
+            /// All roles.
+            pub const ALL: [Self; [$($name,)*].len()] = [$(Self::$role,)*];
+
+            /// The name in theme files.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$role => $name,)* }
+            }
+        }
+    };
+}
+
+roles! {
     /// Plain text.
-    Text,
+    Text = "text",
     /// Labels and explanations.
-    Dim,
+    Dim = "dim",
     /// Titles.
-    Title,
+    Title = "title",
     /// What the user can act on: keys, the name of the selected item.
-    Accent,
+    Accent = "accent",
     /// Lines between panes.
-    Border,
-    /// Good states: running, saved.
-    Good,
-    /// Warnings: paused, stale, dropped events.
-    Warn,
+    Border = "border",
+    /// Good states: running, bytes saved.
+    Good = "good",
+    /// Warnings: paused, stale, dropped events, where sides part.
+    Warn = "warn",
     /// Failures.
-    Bad,
-    /// The selected row of a list.
-    Selected,
-    /// Header and footer.
-    Bar,
-    /// The first of two compared things, and keys.
-    First,
-    /// The second of two compared things, and values.
-    Second,
-    /// Tokens outside the middle: sink and recent window.
-    Third,
+    Bad = "bad",
+    /// The background of a selected row.
+    Selected = "selected",
+    /// The background of header and footer.
+    Bar = "bar",
+    /// K: its bytes, and the first channel of a pair.
+    Keys = "keys",
+    /// The second channel of a pair.
+    Partner = "partner",
+    /// V: its bytes.
+    Values = "values",
+    /// Sink and recent tokens: their bytes, and attention to them.
+    Window = "window",
+    /// Attention: its time, and its mass on the middle.
+    Attention = "attention",
+    /// Tokens a second.
+    Speed = "speed",
+    /// The mask as it is saved, in plots and tables.
+    Saved = "saved",
+    /// Divergence, and curves that have no colour of their own.
+    Loss = "loss",
     /// The cross of a dropped head, drawn on the map.
-    Cross,
+    Cross = "cross",
     /// Nothing to show here: a dropped head, a channel that is not stored.
-    Neutral,
+    Neutral = "neutral",
+}
+
+impl Role {
+    /// Whether text is written in it; the others are grounds, lines and marks on the map.
+    pub fn is_text(self) -> bool {
+        !matches!(self, Self::Border | Self::Selected | Self::Bar | Self::Cross | Self::Neutral)
+    }
 }
 
 /// Colours and styles for this terminal.
@@ -48,20 +83,31 @@ pub struct Theme {
     pub light: bool,
     /// The map's colours.
     pub colormap: Colormap,
+    /// The colours of the roles.
+    pub palette: Palette,
     ramp: [Color; STEPS],
     diverging: [Color; STEPS],
 }
 
 impl Theme {
-    /// A theme for a terminal.
+    /// The theme `dark` or `light` for a terminal.
     pub fn new(depth: ColorDepth, light: bool, colormap: Colormap) -> Self {
-        let ramp = colours(colormap.table(light), depth, true);
-        Self { depth, light, colormap, ramp, diverging: colours(DIVERGING, depth, false) }
+        let name = if light { "light" } else { "dark" };
+        let palette = Palette::built_in(name).expect("inside the program");
+        Self::of(depth, palette, colormap)
     }
 
-    /// The same terminal with another colour map.
+    /// A theme of these colours for a terminal.
+    pub fn of(depth: ColorDepth, palette: Palette, colormap: Colormap) -> Self {
+        let light = palette.is_light();
+        let ramp = colours(colormap.table(light), depth, true);
+        let diverging = colours(DIVERGING, depth, false);
+        Self { depth, light, colormap, palette, ramp, diverging }
+    }
+
+    /// The same terminal and colours with another colour map.
     pub fn with_colormap(&self, colormap: Colormap) -> Self {
-        Self::new(self.depth, self.light, colormap)
+        Self::of(self.depth, self.palette.clone(), colormap)
     }
 
     /// The colour of a share, 0 to 1, on the map.
@@ -74,25 +120,19 @@ impl Theme {
         self.diverging[step(share)]
     }
 
-    /// The colour of a role, dark and light.
+    /// The colour of a role.
     pub fn color(&self, role: Role) -> Color {
-        let (dark, light) = match role {
-            Role::Text | Role::Title => (0xd8dee9, 0x24292f),
-            Role::Dim => (0x8b95a7, 0x66707c),
-            Role::Accent => (0x7fd4ff, 0x0057ae),
-            Role::Border => (0x434c5e, 0xb4bcc6),
-            Role::Good => (0x8fd694, 0x1a7f37),
-            Role::Warn => (0xf2c14e, 0x9a6700),
-            Role::Bad => (0xff7b72, 0xcf222e),
-            Role::Selected => (0x2f3b52, 0xcfe3ff),
-            Role::Bar => (0x1c2230, 0xe7ecf2),
-            Role::First => (0x5fb3e8, 0x2166ac),
-            Role::Second => (0xe8a15f, 0xb35806),
-            Role::Third => (0x9a8cd9, 0x6a51a3),
-            Role::Cross => (0xbac3d2, 0x3d4650),
-            Role::Neutral => (0x33373f, 0xc9ced6),
-        };
-        rgb(if self.light { light } else { dark })
+        rgb(self.palette.color(role))
+    }
+
+    /// The colour of a mark on a coloured ground: the one of two inks with more contrast.
+    pub fn ink_on(&self, ground: Color) -> Color {
+        if ground == self.color(Role::Neutral) {
+            return self.color(Role::Cross);
+        }
+        let inks = [rgb(0xf8_fafc), rgb(0x0c_0e12)];
+        let [light, dark] = inks.map(|ink| contrast(ink, ground));
+        if light >= dark { inks[0] } else { inks[1] }
     }
 
     /// The style of a role in the foreground.
@@ -128,6 +168,24 @@ impl Theme {
             Style::new().bg(self.color(Role::Bar)).fg(self.color(Role::Text))
         }
     }
+}
+
+/// The contrast of two colours as WCAG 2.2 defines it, 1 to 21; 1 where one is not known.
+pub fn contrast(one: Color, other: Color) -> f64 {
+    let luminance = |color| {
+        let [r, g, b] = match color {
+            Color::Rgb(r, g, b) => [r, g, b],
+            Color::Indexed(index) if index >= 16 => depth::of_256(index),
+            _ => return None,
+        };
+        let linear = |part: u8| match f64::from(part) / 255.0 {
+            c if c <= 0.04045 => c / 12.92,
+            c => ((c + 0.055) / 1.055).powf(2.4),
+        };
+        Some(0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) + 0.05)
+    };
+    let (Some(one), Some(other)) = (luminance(one), luminance(other)) else { return 1.0 };
+    one.max(other) / one.min(other)
 }
 
 /// The step that a share falls into.
@@ -190,44 +248,15 @@ mod tests {
         }
     }
 
-    /// The contrast of two colours as WCAG 2.2 defines it, 1 to 21.
-    fn contrast(one: Color, other: Color) -> f64 {
-        let luminance = |color| {
-            let Color::Rgb(r, g, b) = color else { panic!("{color:?}") };
-            let linear = |part: u8| match f64::from(part) / 255.0 {
-                c if c <= 0.04045 => c / 12.92,
-                c => ((c + 0.055) / 1.055).powf(2.4),
-            };
-            0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b)
-        };
-        let (one, other) = (luminance(one) + 0.05, luminance(other) + 0.05);
-        one.max(other) / one.min(other)
-    }
-
     #[test]
-    fn the_cross_of_a_dropped_head_is_legible_on_light_and_dark() {
+    fn a_mark_is_legible_on_every_colour_of_every_map() {
         for light in [false, true] {
-            let theme = Theme::new(ColorDepth::True, light, Colormap::Viridis);
-            let found = contrast(theme.color(Role::Cross), theme.color(Role::Neutral));
-            assert!(found >= 4.5, "light {light}: {found}");
-        }
-    }
-
-    #[test]
-    fn text_is_legible_on_light_and_dark() {
-        for (light, ground) in [(false, 0x1c2230), (true, 0xffffff), (true, 0xe7ecf2)] {
-            let theme = Theme::new(ColorDepth::True, light, Colormap::Viridis);
-            for role in [
-                Role::Text,
-                Role::Dim,
-                Role::Accent,
-                Role::Warn,
-                Role::Bad,
-                Role::First,
-                Role::Third,
-            ] {
-                let found = contrast(theme.color(role), rgb(ground));
-                assert!(found >= 4.0, "{role:?} on {ground:06x}: {found}");
+            for map in Colormap::ALL {
+                let theme = Theme::new(ColorDepth::True, light, map);
+                for ground in theme.ramp {
+                    let found = contrast(theme.ink_on(ground), ground);
+                    assert!(found >= 4.0, "{map:?} light {light} {ground:?}: {found}");
+                }
             }
         }
     }

@@ -32,6 +32,11 @@ macro_rules! screens {
                 match self { $(Self::$variant => concat!("show-", stringify!($folder)),)* }
             }
 
+            /// The name of the line of its side panel.
+            pub fn side_name(self) -> &'static str {
+                match self { $(Self::$variant => concat!(stringify!($folder), ".side"),)* }
+            }
+
             /// The parts that its folder defines.
             pub fn parts(self) -> &'static ScreenParts {
                 match self { $(Self::$variant => &$folder::SCREEN,)* }
@@ -48,7 +53,7 @@ screens! {
     /// All layers and heads, or one layer.
     Map => map(map::state::MapState),
     /// One head.
-    Head => head(()),
+    Head => head(head::state::HeadView),
     /// Dense against masked.
     Ab => ab(ab::state::AbView),
     /// Another mask while the model decodes; its state exists once a model is loaded.

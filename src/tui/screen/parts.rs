@@ -9,6 +9,8 @@ use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::key_rows::KeyBinding;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
+use crate::tui::app::place::Place;
+use crate::tui::app::splits::Split;
 use crate::tui::app::state::State;
 use crate::tui::export::{ExportFormat, Sheet};
 
@@ -31,6 +33,10 @@ pub struct ScreenParts {
     pub wheel: fn(&State, Wheel) -> Option<Command>,
     /// A press of the left mouse button.
     pub press: fn(&mut State, Press) -> Vec<Effect>,
+    /// The place of the model under the mouse, where a cell stands for one.
+    pub hover: fn(&State, u16, u16) -> Option<Place>,
+    /// The lines between its parts, within its main area, which keys and the mouse move.
+    pub splits: fn(&State, Rect) -> Vec<Split>,
     /// Questions to the engine after each action.
     pub after: Option<fn(&mut State) -> Vec<Effect>>,
     /// Draws it.

@@ -7,8 +7,8 @@ use crate::decode::divergence::{Divergence, StepDivergence};
 use crate::decode::lost::{Asked, Lost, LostToken};
 use crate::decode::sampler::Sampling;
 use crate::decode::worker::event::{
-    Envelope, Event, HeadDetail, Likely, Live, MaskInfo, Measured, Memory, ModelInfo, Pair,
-    Retuned, Rules, Started, StepMs, Subject, Token, Voice,
+    Bandwidth, Envelope, Event, HeadDetail, Likely, Live, MaskInfo, Measured, Memory, ModelInfo,
+    Pair, Retuned, Rules, Started, StepMs, Subject, Token, Voice,
 };
 use crate::decode::worker::{EngineOrder as Order, Prompt, Retune};
 use crate::element::Dtype;
@@ -272,6 +272,8 @@ fn session_of(info: ModelInfo, depth: ColorDepth) -> State {
             kv_stored: Some(1_064_000),
         }),
     );
+    let machine = Bandwidth { gbps: 12.5, threads: 2, weights: 4_000_000, ms: 310.0 };
+    send(&mut state, Event::Bandwidth(Box::new(machine)));
     state.toast = None;
     state
 }

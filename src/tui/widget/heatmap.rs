@@ -11,18 +11,25 @@ use crate::tui::color::{Role, Shade, Theme};
 pub struct Heatmap<'a, F> {
     theme: &'a Theme,
     pixel: F,
-    crossed: bool,
+    /// Whether the upper and the lower pixels are of something that is dropped.
+    crossed: [bool; 2],
 }
 
 impl<'a, F: Fn(u16, u16) -> Shade> Heatmap<'a, F> {
     /// A picture whose pixels `pixel` gives.
     pub fn new(theme: &'a Theme, pixel: F) -> Self {
-        Self { theme, pixel, crossed: false }
+        Self { theme, pixel, crossed: [false; 2] }
     }
 
     /// Marks the whole picture as dropped, by crosses that cannot be mistaken for a colour.
     pub fn crossed(mut self, crossed: bool) -> Self {
-        self.crossed = crossed;
+        self.crossed = [crossed; 2];
+        self
+    }
+
+    /// Marks the upper or the lower pixels as dropped, where they show different things.
+    pub fn crossed_halves(mut self, top: bool, bottom: bool) -> Self {
+        self.crossed = [top, bottom];
         self
     }
 
@@ -45,13 +52,17 @@ impl<'a, F: Fn(u16, u16) -> Shade> Heatmap<'a, F> {
                 } else {
                     cell.set_symbol(self.glyph(top, bottom)).set_style(Style::new());
                 }
-                if self.crossed && (x + y) % 2 == 0 {
-                    let ink = self.theme.color(Role::Cross);
-                    let ground = self.theme.color(Role::Neutral);
-                    cell.set_symbol("×");
-                    if self.theme.depth.has_map_colours() {
-                        cell.set_style(Style::new().fg(ink).bg(ground));
-                    }
+                let (mark, ground) = match self.crossed {
+                    _ if (x + y) % 2 == 1 => continue,
+                    [false, false] => continue,
+                    [true, true] => ("×", self.theme.color(Role::Neutral)),
+                    // The other half keeps its colour.
+                    [true, false] => ("ˣ", self.color(bottom)),
+                    [false, true] => ("ₓ", self.color(top)),
+                };
+                cell.set_symbol(mark);
+                if self.theme.depth.has_map_colours() {
+                    cell.set_style(Style::new().fg(self.theme.ink_on(ground)).bg(ground));
                 }
             }
         }

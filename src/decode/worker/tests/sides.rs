@@ -1,6 +1,7 @@
 //! Two sides: retunes, sweeps, timing, what a step lost, going back.
 
 use super::*;
+use crate::decode::attended::AskedRange;
 use crate::decode::worker::event::MaskInfo;
 use crate::mask::{Shape, Width};
 
@@ -328,4 +329,65 @@ fn without_a_dense_side_codes_cannot_get_their_bits_back() {
     let sentence = next(&mut events, refusal);
     assert!(sentence.contains("has 4 bits and cannot have 8 again"), "{sentence}");
     next(&mut events, token_of);
+}
+
+#[test]
+fn the_attention_of_steps_is_told_newest_first_and_agrees_with_what_a_step_lost() {
+    let (engine, mut events) = loaded();
+    engine.send(start(1, 120, 20)).expect("taken");
+    until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
+    let asked = AskedRange { layer: 2, head: 1, steps: (9, 20) };
+    engine.send(EngineOrder::Attend(asked)).expect("taken");
+    let row = |event| if let Event::Attended(row) = event { Some(*row) } else { None };
+    for n in (9..=20).rev() {
+        let row = next(&mut events, row);
+        assert_eq!((row.asked.n, row.asked.layer, row.asked.head), (n, 2, 1));
+        assert_eq!((row.each, row.tokens, row.exact.len()), (1, 120 + n - 1, 120 + n - 1));
+        for weights in [&row.exact, &row.pruned] {
+            assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-4);
+        }
+        if n == 15 {
+            let one = crate::decode::worker::Asked { n, layer: 2, head: 1 };
+            engine.send(EngineOrder::Explain(one)).expect("taken");
+        }
+        if n == 9 {
+            assert!(row.middle.0 < row.middle.1 && row.middle.1 < row.tokens);
+        }
+    }
+    let one = crate::decode::worker::Asked { n: 20, layer: 2, head: 1 };
+    engine.send(EngineOrder::Attend(AskedRange { steps: (20, 20), ..asked })).expect("taken");
+    let row = next(&mut events, row);
+    engine.send(EngineOrder::Explain(one)).expect("taken");
+    let lost = next(&mut events, |event| match event {
+        Event::Lost(lost) if lost.asked == one => Some(*lost),
+        _ => None,
+    });
+    for token in &lost.tokens {
+        let (exact, pruned) = (row.exact[token.position], row.pruned[token.position]);
+        assert!((f64::from(exact) - token.exact_weight).abs() < 1e-6);
+        assert!((f64::from(pruned) - token.pruned_weight).abs() < 1e-6);
+    }
+    for steps in [(1, 3), (20, 21), (3, 2), (1, 100)] {
+        engine.send(EngineOrder::Attend(AskedRange { steps, ..asked })).expect("taken");
+        let sentence = next(&mut events, refusal);
+        assert!(
+            ["exact prefill", "no such step", "expected up to 48 steps"]
+                .iter()
+                .any(|words| sentence.contains(words)),
+            "{steps:?}: {sentence}"
+        );
+    }
+}
+
+#[test]
+fn the_bandwidth_is_measured_when_asked_for() {
+    let (engine, mut events) = loaded();
+    engine.send(start(1, 120, 4)).expect("taken");
+    engine.send(EngineOrder::Bandwidth).expect("taken");
+    let found = next(&mut events, |event| match event {
+        Event::Bandwidth(found) => Some(*found),
+        _ => None,
+    });
+    assert!(found.gbps > 0.1 && found.gbps.is_finite() && found.threads >= 1, "{found:?}");
+    assert!(found.weights > 0 && found.ms > 0.0, "{found:?}");
 }

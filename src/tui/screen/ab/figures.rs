@@ -6,10 +6,13 @@ use ratatui::text::{Line, Span};
 
 use crate::decode::comparison::Mode;
 use crate::numbers::{count, nats};
+use crate::tui::app::action::Command;
+use crate::tui::app::keys::KeyContext;
 use crate::tui::app::pairs::{ComparedSide, voice};
 use crate::tui::app::state::State;
+use crate::tui::app::suffered;
 use crate::tui::color::Role;
-use crate::tui::paint::put;
+use crate::tui::paint::{fitted, put};
 use crate::tui::screen::ab::layout::{column_of, columns_of};
 use crate::tui::screen::ab::update::at;
 use crate::tui::widget::pane::Pane;
@@ -85,7 +88,7 @@ pub fn strip(state: &State, area: Rect, marks: Rect, buffer: &mut Buffer) {
         let share = (worst.kld / LOW).ln() / (HIGH / LOW).ln();
         let role = match (n <= pairs.since, worst.same_top) {
             (true, _) => Role::Border,
-            (false, true) => Role::First,
+            (false, true) => Role::Loss,
             (false, false) => Role::Warn,
         };
         Some(Bar { share: share as f32, style: theme.style(role), shaded: n <= pairs.since })
@@ -96,7 +99,7 @@ pub fn strip(state: &State, area: Rect, marks: Rect, buffer: &mut Buffer) {
     }
     let cursor = column_of(all, area.width, at(state));
     let legend = Line::styled(
-        format!("KLD per token, {LOW:.0e} to {HIGH:.0} nat, log"),
+        format!("KLD per token, {LOW:.0e} to {HIGH:.0} nat, log · {} lists", worst_key(state)),
         theme.style(Role::Dim),
     );
     let width = legend.width() as u16;
@@ -106,6 +109,11 @@ pub fn strip(state: &State, area: Rect, marks: Rect, buffer: &mut Buffer) {
         put(buffer, marks, 0, 0, legend);
     }
     put(buffer, marks, cursor, 0, Line::styled("▲", theme.style(Role::Accent)));
+}
+
+/// The key that lists the tokens that suffered.
+fn worst_key(state: &State) -> String {
+    state.keys.key_of(KeyContext::Global, Command::Suffered).unwrap_or_default()
 }
 
 /// The likeliest tokens of both sides at the cursor.
@@ -160,6 +168,25 @@ pub fn likeliest(state: &State, area: Rect, buffer: &mut Buffer) {
         pane.note(format!("said: A {}  B {}", text(a), text(b)));
     } else {
         pane.note(format!("fed: {}", text(a)));
+    }
+    worst(state, &mut pane);
+}
+
+/// The tokens that suffered most, as far as there are rows.
+fn worst(state: &State, pane: &mut Pane<'_>) {
+    if pane.area.height < 4 {
+        return;
+    }
+    pane.title("suffered most", &format!("{} lists all", worst_key(state)));
+    let theme = &state.theme;
+    let all = suffered::ranked(&state.run);
+    for &(n, kld) in all.iter().take(usize::from(pane.area.height)) {
+        let room = usize::from(pane.area.width).saturating_sub(16);
+        pane.line(Line::from(vec![
+            Span::styled(format!("{:>7} ", count(n)), theme.style(Role::Dim)),
+            Span::styled(format!("{:<7} ", nats(kld)), theme.style(Role::Text)),
+            Span::styled(fitted(suffered::choices(state, n), room), theme.style(Role::Dim)),
+        ]));
     }
 }
 

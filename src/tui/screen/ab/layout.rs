@@ -8,6 +8,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::decode::comparison::Mode;
 use crate::decode::worker::event::Pair;
 use crate::tui::app::pairs::{ComparedSide, voice};
+use crate::tui::app::splits::Split;
 use crate::tui::app::state::State;
 use crate::tui::app::text_lines::wrap;
 
@@ -36,8 +37,23 @@ pub struct AbAreas {
     pub lost: Rect,
 }
 
+/// The lines above the lower panes, and between them.
+const LOWER: &str = "ab.texts";
+const TOP: &str = "ab.likeliest";
+
+/// The lines that can be moved.
+pub fn splits(state: &State, main: Rect) -> Vec<Split> {
+    let areas = ab(state, main);
+    if areas.top.height == 0 || state.model.as_ref().is_none_or(|model| model.info.solo) {
+        return Vec::new();
+    }
+    let lower = Rect { width: main.width, ..areas.top };
+    let upper = Rect { height: areas.top.y - main.y, ..main };
+    vec![Split::lying(LOWER, upper, lower), Split::upright(TOP, areas.top, areas.lost)]
+}
+
 /// Divides the screen's main area.
-pub fn ab(main: Rect) -> AbAreas {
+pub fn ab(state: &State, main: Rect) -> AbAreas {
     let main = Rect { x: main.x + 1, width: main.width.saturating_sub(2), ..main };
     let strip_rows = match main.height {
         30.. => 4,
@@ -46,12 +62,18 @@ pub fn ab(main: Rect) -> AbAreas {
     };
     let rest = main.height.saturating_sub(3 + strip_rows);
     let lower = if rest >= 12 { (rest / 2).clamp(8, 18) } else { 0 };
-    let panes = rest - lower;
+    // The line between them is moved on the whole height, so the strip's rows count above it.
+    let above = main.height - lower;
+    let above = if lower > 0 { state.splits.first(LOWER, main.height, above) } else { above };
+    let lower = main.height - above.clamp((main.height - rest + 3).min(main.height), main.height);
+    let panes = rest - lower.min(rest);
     let half = main.width / 2;
     let row = |y: u16, height: u16| Rect { y: main.y + y, height, ..main };
     let pane = row(1, panes);
     let bottom = row(main.height - lower, lower);
     let top_width = if main.width >= 110 { main.width / 3 } else { 34.min(half) };
+    let top_width =
+        state.splits.first(TOP, main.width, top_width).min(main.width.saturating_sub(2));
     AbAreas {
         mode: row(0, 1.min(main.height)),
         left: Rect { width: half.saturating_sub(1), ..pane },
@@ -169,7 +191,7 @@ fn shown_text(pair: &Pair, side: ComparedSide, parts: bool, mode: Mode) -> Optio
 
 /// The token under a cell of the A/B screen, in its panes or its strip.
 pub fn ab_hit(state: &State, main: Rect, x: u16, y: u16) -> Option<usize> {
-    let areas = ab(main);
+    let areas = ab(state, main);
     let [left, right] = if state.screens.ab.swapped {
         [ComparedSide::B, ComparedSide::A]
     } else {

@@ -63,7 +63,7 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
 /// Attention mass of sink, middle and recent, with all channels and under the mask or plan.
 fn masses(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
     let theme = &state.theme;
-    let roles = [(Role::Third, "▒"), (Role::First, "█"), (Role::Second, "▓")];
+    let roles = [(Role::Window, "▒"), (Role::Attention, "█"), (Role::Window, "▓")];
     let planned = state.model.as_ref().is_some_and(|model| model.widths.is_some());
     let under = if planned { "plan" } else { "masked" };
     for (name, mass) in [("exact", lost.exact), (under, lost.pruned)] {
@@ -97,9 +97,9 @@ fn masses(state: &State, lost: &Lost, pane: &mut Pane<'_>) {
         |kld| format!("{} nats", nats(kld)),
     );
     let legend = Line::from(vec![
-        Span::styled("▒ sink ", theme.style(Role::Third)),
-        Span::styled("█ middle ", theme.style(Role::First)),
-        Span::styled("▓ recent  ", theme.style(Role::Second)),
+        Span::styled("▒ sink ", theme.style(Role::Window)),
+        Span::styled("█ middle ", theme.style(Role::Attention)),
+        Span::styled("▓ recent  ", theme.style(Role::Window)),
     ]);
     let mut figures = vec![
         Span::styled("KL ", theme.style(Role::Dim)),

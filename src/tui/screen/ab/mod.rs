@@ -23,6 +23,8 @@ pub const SCREEN: ScreenParts = ScreenParts {
     typing: None,
     wheel: update::wheel,
     press: update::press,
+    hover: |_, _, _| None,
+    splits: layout::splits,
     after: Some(update::ask),
     render: view::render,
     side: None,

@@ -183,7 +183,7 @@ fn the_mouse_picks_tokens_in_both_panes_and_in_the_strip() {
         let kind = MouseEventKind::Down(MouseButton::Left);
         Action::Mouse(MouseEvent { kind, column: x, row: y, modifiers: KeyModifiers::NONE })
     };
-    let areas = layout::ab(areas::areas(&state).main);
+    let areas = layout::ab(&state, areas::areas(&state).main);
     for (side, area) in [(ComparedSide::A, areas.left), (ComparedSide::B, areas.right)] {
         state.screens.ab.cursor = None;
         let inner = layout::below_title(area);

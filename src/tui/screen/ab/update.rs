@@ -134,7 +134,7 @@ fn step(state: &mut State, by: isize) {
 
 /// Moves to the token above or below the cursor in the left pane.
 fn row(state: &mut State, by: i32) {
-    let areas = layout::ab(areas::areas(state).main);
+    let areas = layout::ab(state, areas::areas(state).main);
     let side = if state.screens.ab.swapped { ComparedSide::B } else { ComparedSide::A };
     let words = layout::words(state, side, layout::below_title(areas.left));
     let here = words.iter().rev().find(|word| word.n <= at(state)).map(|word| word.at);

@@ -26,7 +26,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     if state.run.pairs.is_empty() {
         return placeholder(state, area, buffer);
     }
-    let areas = layout::ab(area);
+    let areas = layout::ab(state, area);
     put(buffer, areas.mode, 0, 0, mode_line(state));
     let [left, right] = if state.screens.ab.swapped {
         [ComparedSide::B, ComparedSide::A]

@@ -4,6 +4,7 @@ use ratatui::layout::Rect;
 
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
+use crate::tui::app::splits::Split;
 use crate::tui::app::state::State;
 use crate::tui::screen::bench::view;
 use crate::tui::screen::{Press, Wheel};
@@ -21,14 +22,24 @@ pub(super) struct BenchAreas {
     pub plot: Option<Rect>,
 }
 
+/// The line below the table.
+const TABLE: &str = "bench.table";
+
+/// The lines that can be moved.
+pub fn splits(state: &State, main: Rect) -> Vec<Split> {
+    let parts = view::areas(state, main);
+    parts.plot.map(|plot| Split::lying(TABLE, parts.table, plot)).into_iter().collect()
+}
+
 /// The table above, the plot below. A short table leaves the plot more.
-pub(super) fn parts(area: Rect, rows: usize, wants_plot: bool) -> BenchAreas {
+pub(super) fn parts(state: &State, area: Rect, rows: usize, wants_plot: bool) -> BenchAreas {
     let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     if !wants_plot || area.height < PLOT_FROM {
         return BenchAreas { table: area, plot: None };
     }
     let wanted = (rows.max(3) as u16).saturating_add(HEAD + 1);
     let height = wanted.min(area.height * 11 / 20);
+    let height = state.splits.first(TABLE, area.height, height);
     let plot = Rect { y: area.y + height, height: area.height - height, ..area };
     BenchAreas { table: Rect { height, ..area }, plot: Some(plot) }
 }

@@ -23,6 +23,8 @@ pub const SCREEN: ScreenParts = ScreenParts {
     typing: Some(Typing { focus: update::focus, take: update::typed }),
     wheel: layout::wheel,
     press: layout::press,
+    hover: |_, _, _| None,
+    splits: layout::splits,
     after: None,
     render: view::render,
     side: None,

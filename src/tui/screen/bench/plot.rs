@@ -10,17 +10,18 @@ use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::{number, put};
 use crate::tui::screen::bench::{layout, pins, view};
+use crate::tui::screen::map;
 use crate::tui::screen::tune::state::{Against, Plot, PlotPoint};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Mark, Scatter};
 
 /// Glyphs and colours of curves, in turn.
 const LOOKS: [(&str, Role); 6] = [
-    ("●", Role::First),
-    ("◆", Role::Second),
-    ("▲", Role::Third),
+    ("●", Role::Text),
+    ("◆", Role::Accent),
+    ("▲", Role::Loss),
     ("■", Role::Accent),
-    ("+", Role::Good),
+    ("+", Role::Dim),
     ("×", Role::Text),
 ];
 
@@ -72,7 +73,10 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let points = layout::points(area);
     let Some(scatter) = Scatter::of(plot.x_range(), plot.y_range(), points) else {
         let note = Line::styled("points come with what is measured", theme.style(Role::Dim));
-        put(buffer, area, 2, 2, note);
+        put(buffer, area, 2, 1, note);
+        let below = area.height.saturating_sub(3);
+        let below = Rect { y: area.y + area.height - below, height: below, ..area };
+        map::view::at_work(state, &mut Pane::new(below, theme, buffer));
         return;
     };
     let mut marks = Vec::new();

@@ -62,7 +62,7 @@ pub(super) fn shows_plot(state: &State) -> bool {
 
 /// The parts of the screen.
 pub(super) fn areas(state: &State, area: Rect) -> BenchAreas {
-    layout::parts(area, state.screens.bench.pins().len(), state.panel.unwrap_or(true))
+    layout::parts(state, area, state.screens.bench.pins().len(), state.panel.unwrap_or(true))
 }
 
 /// Draws the screen.

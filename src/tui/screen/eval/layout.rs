@@ -3,6 +3,8 @@
 use ratatui::layout::Rect;
 
 use crate::tui::app::areas::PANEL_FROM;
+use crate::tui::app::splits::Split;
+use crate::tui::app::state::State;
 use crate::tui::screen::eval::state::EvalField;
 
 /// The parts of the eval screen.
@@ -16,13 +18,24 @@ pub struct EvalAreas {
     pub right: Rect,
 }
 
+/// The line right of the form.
+const FORM: &str = "eval.form";
+
+/// The lines that can be moved.
+pub fn splits(state: &State, main: Rect) -> Vec<Split> {
+    let parts = parts(state, main);
+    let left = Rect { height: main.height, ..parts.form };
+    vec![Split::upright(FORM, left, parts.right)]
+}
+
 /// Divides the eval screen.
-pub fn parts(main: Rect) -> EvalAreas {
+pub fn parts(state: &State, main: Rect) -> EvalAreas {
     let area = Rect { x: main.x + 1, width: main.width.saturating_sub(2), ..main };
     let left = match main.width {
         PANEL_FROM.. => 38,
         _ => 27,
     };
+    let left = state.splits.first(FORM, area.width, left);
     let left = Rect { width: left.min(area.width), ..area };
     let rows = (EvalField::ALL.len() as u16 + 1).min(left.height);
     let gap = u16::from(left.height > rows + 8);

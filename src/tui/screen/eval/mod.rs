@@ -22,6 +22,8 @@ pub const SCREEN: ScreenParts = ScreenParts {
     typing: Some(Typing { focus: update::focus, take: update::typed }),
     wheel: update::wheel,
     press: update::press,
+    hover: |_, _, _| None,
+    splits: layout::splits,
     after: None,
     render: view::render,
     side: None,

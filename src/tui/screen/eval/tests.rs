@@ -310,7 +310,7 @@ fn numbers_are_typed_and_other_values_go_round() {
 #[test]
 fn the_mouse_selects_fields() {
     let mut state = on_screen();
-    let form = layout::parts(crate::tui::app::areas::areas(&state).main).form;
+    let form = layout::parts(&state, crate::tui::app::areas::areas(&state).main).form;
     let press = |is_double| crate::tui::screen::Press { x: form.x + 3, y: form.y + 5, is_double };
     super::update::press(&mut state, press(false));
     assert_eq!(state.screens.eval.field, EvalField::ALL[4]);

@@ -65,7 +65,7 @@ pub fn typed(state: &mut State, typed: Typed) {
 
 /// The wheel moves through the fields, and through the table beside them.
 pub fn wheel(state: &State, wheel: Wheel) -> Option<Command> {
-    let right = layout::parts(areas::areas(state).main).right;
+    let right = layout::parts(state, areas::areas(state).main).right;
     Some(match (right.contains((wheel.x, wheel.y).into()), wheel.up) {
         (true, true) => Command::HalfUp,
         (true, false) => Command::HalfDown,
@@ -76,7 +76,7 @@ pub fn wheel(state: &State, wheel: Wheel) -> Option<Command> {
 
 /// Selects the field under the mouse. A second press edits it or takes its next value.
 pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
-    let parts = layout::parts(areas::areas(state).main);
+    let parts = layout::parts(state, areas::areas(state).main);
     let Some(field) = parts.field_at(press.x, press.y) else { return Vec::new() };
     state.screens.eval.field = field;
     state.screens.eval.typing = None;

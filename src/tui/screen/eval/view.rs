@@ -10,6 +10,7 @@ use crate::numbers::count;
 use crate::printable::wrapped;
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
+use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::color::{Role, Shade};
 use crate::tui::paint::{fitted, put};
@@ -17,12 +18,13 @@ use crate::tui::screen::Screen;
 use crate::tui::screen::eval::layout;
 use crate::tui::screen::eval::results::rows;
 use crate::tui::screen::eval::state::{EvalField, EvalPart, Evaluation};
+use crate::tui::screen::map;
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Heatmap, meter};
 
 /// Draws the screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
-    let parts = layout::parts(area);
+    let parts = layout::parts(state, area);
     form(state, parts.form, buffer);
     progress(state, parts.progress, buffer);
     let mut pane = Pane::new(parts.right, &state.theme, buffer);
@@ -32,6 +34,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
             true => "they come with the first samples",
             false => "recall by length and depth, losses on texts",
         });
+        map::view::at_work(state, &mut pane);
         return;
     }
     depths(state, &mut pane);
@@ -114,6 +117,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     if eval.part == EvalPart::Idle {
         pane.title(&words, "");
         pane.note("nothing is evaluated yet");
+        side::tail(state, &mut pane);
         return;
     }
     pane.title(&words, &time(eval.seconds(state.now_ms)));

@@ -5,6 +5,8 @@ use std::ops::Range;
 use ratatui::layout::Rect;
 
 use crate::mask::Shape;
+use crate::tui::app::areas::areas;
+use crate::tui::app::place::Place;
 use crate::tui::app::state::State;
 use crate::tui::app::strips::{columns, pairs_at};
 
@@ -62,4 +64,14 @@ impl HeadChart {
         let column = x.checked_sub(self.bars.x).filter(|&column| column < self.columns)?;
         (y >= self.bars.y).then(|| self.pairs_of(column).start)
     }
+}
+
+/// The pair under the mouse, in the half of the head that is selected.
+pub fn hovered(state: &State, x: u16, y: u16) -> Option<Place> {
+    let shape = state.shape()?;
+    let main = areas(state).main;
+    let chart = head_chart(state, main, shape);
+    let pair = chart.pair_at(x, y).filter(|_| main.contains((x, y).into()))?;
+    let half = if state.at.channel >= shape.pairs() { shape.pairs() } else { 0 };
+    Some(Place { channel: pair + half, ..state.at })
 }

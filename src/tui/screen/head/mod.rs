@@ -1,7 +1,9 @@
 //! One head in detail.
 
+mod attention;
 pub mod layout;
 mod side;
+pub mod state;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -23,7 +25,9 @@ pub const SCREEN: ScreenParts = ScreenParts {
     typing: None,
     wheel: update::wheel,
     press: update::press,
-    after: None,
+    hover: layout::hovered,
+    splits: |_, _| Vec::new(),
+    after: Some(update::ask),
     render: view::render,
     side: Some(side::render),
     crumbs: Some(view::crumbs),

@@ -44,9 +44,9 @@ fn mass(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
             color: theme.color(role),
         };
         let parts = [
-            part(sink, "░", Role::Third),
-            part(middle, "█", Role::First),
-            part(recent, "▒", Role::Second),
+            part(sink, "░", Role::Window),
+            part(middle, "█", Role::Attention),
+            part(recent, "▒", Role::Window),
         ];
         stacked(&parts, 1.0, bar, pane.buffer);
         put(
@@ -58,8 +58,8 @@ fn mass(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
         );
     }
     pane.line(Line::from(vec![
-        Span::styled("░ sink  ", theme.style(Role::Third)),
-        Span::styled("█ middle  ", theme.style(Role::First)),
-        Span::styled("▒ recent", theme.style(Role::Second)),
+        Span::styled("░ sink  ", theme.style(Role::Window)),
+        Span::styled("█ middle  ", theme.style(Role::Attention)),
+        Span::styled("▒ recent", theme.style(Role::Window)),
     ]));
 }

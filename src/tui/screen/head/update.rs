@@ -1,5 +1,7 @@
 //! The keys and the mouse of the head screen.
 
+use crate::decode::attended::{AskedRange, MOST_STEPS};
+use crate::decode::worker::EngineOrder;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
 use crate::tui::app::state::State;
@@ -36,10 +38,44 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
         | Command::LockHead
         | Command::LockLayer
         | Command::Reset => return Some(edit(state, command)),
+        Command::Open => state.screens.head.open(),
+        Command::Less => query(state, -1),
+        Command::More => query(state, 1),
+        Command::Back if state.screens.head.is_open() => state.screens.head.close(),
         Command::Back => (state.screen, state.screens.map.level) = (Screen::Map, Level::Layer),
         _ => return None,
     }
     Some(state.watch(before))
+}
+
+/// Another query head of the group.
+fn query(state: &mut State, by: isize) {
+    let group = state.model.as_ref().map_or(1, |model| model.group());
+    state.screens.ab.query = state.screens.ab.query.saturating_add_signed(by).min(group - 1);
+}
+
+/// Asks the engine for the attention of the last steps, where the picture is open and another head
+/// or range is wanted.
+pub fn ask(state: &mut State) -> Vec<Effect> {
+    let Some(wanted) = wanted(state) else { return Vec::new() };
+    match state.screens.head.ask(wanted) {
+        true => vec![Effect::Engine(EngineOrder::Attend(wanted))],
+        false => Vec::new(),
+    }
+}
+
+/// The head at hand, and the last steps up to the cursor of A/B.
+fn wanted(state: &State) -> Option<AskedRange> {
+    let model = state.model.as_ref().filter(|model| !model.info.solo && !state.replay)?;
+    let cursor = state.screens.ab.cursor.unwrap_or(state.run.pairs.len());
+    let to = (2..=cursor.min(state.run.pairs.len()))
+        .rev()
+        .find(|&n| state.run.is_step(n) && state.run.pairs.together_before(n))?;
+    let first = (to + 1).saturating_sub(MOST_STEPS).max(2);
+    let from = (first..=to).find(|&n| state.run.is_step(n))?;
+    let group = model.group();
+    let head = state.at.head * group + state.screens.ab.query.min(group - 1);
+    Some(AskedRange { layer: state.at.layer, head, steps: (from, to) })
 }
 
 /// Moves to the other channel of the pair.

@@ -8,23 +8,28 @@ use ratatui::text::{Line, Span};
 
 use crate::mask::WidthCounts;
 use crate::tui::app::model::ModelView;
-use crate::tui::app::shader::bar_metric;
+use crate::tui::app::shader::head_metric;
 use crate::tui::app::state::State;
 use crate::tui::app::table::{Metric, Table};
 use crate::tui::app::widths;
 use crate::tui::color::{ColorDepth, Role};
 use crate::tui::export::ExportFormat;
 use crate::tui::paint::{number, placeholder, put, wavelength};
-use crate::tui::screen::head::layout;
+use crate::tui::screen::Screen;
 use crate::tui::screen::head::layout::{HEAD_LABEL, HeadChart};
+use crate::tui::screen::head::{attention, layout};
 use crate::tui::widget::{Bar, columns};
 
 /// Draws the head screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(model) = &state.model else { return placeholder(state, area, buffer) };
+    if state.screens.head.is_open() && state.screen == Screen::Head {
+        put(buffer, area, 0, 0, title(state, model));
+        return attention::render(state, model, area, buffer);
+    }
     let chart = layout::head_chart(state, area, model.shape());
     put(buffer, area, 0, 0, title(state, model));
-    match bar_metric(state, model) {
+    match head_metric(state, model) {
         Some((metric, table)) => {
             put(buffer, area, 1, 1, subtitle(state, metric));
             // The bars have this head's own scale: heads differ by orders of magnitude.
@@ -105,9 +110,9 @@ fn subtitle(state: &State, metric: Metric) -> Line<'static> {
     let dim = theme.style(Role::Dim);
     let pruned_mark = if theme.depth <= ColorDepth::None { "░" } else { "█" };
     Line::from(vec![
-        Span::styled("█", theme.style(Role::First)),
+        Span::styled("█", theme.style(Role::Keys)),
         Span::styled(" channel i  ", dim),
-        Span::styled("█", theme.style(Role::Second)),
+        Span::styled("█", theme.style(Role::Partner)),
         Span::styled(" partner  ", dim),
         Span::styled(pruned_mark, pruned(state)),
         Span::styled(format!(" pruned   {} ({scale}): {}", metric.name(), metric.unit()), dim),
@@ -149,8 +154,8 @@ fn bars(
             .max_by(|&a, &b| values[a].total_cmp(&values[b]))?;
         let style = match (kept[largest], largest >= pairs) {
             (false, _) => pruned(state),
-            (true, false) => state.theme.style(Role::First),
-            (true, true) => state.theme.style(Role::Second),
+            (true, false) => state.theme.style(Role::Keys),
+            (true, true) => state.theme.style(Role::Partner),
         };
         let shaded = !kept[largest] && state.theme.depth <= ColorDepth::None;
         Some(Bar { share: table.share(values[largest], scale), style, shaded })
@@ -259,12 +264,12 @@ fn mask_rows(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer
                 _ if model.widths.is_some() => {
                     let channels = chart.pairs_of(x).map(|pair| pair + half * chart.pairs);
                     let widths = model.plan().k(layer, head);
-                    let role = if half == 0 { Role::First } else { Role::Second };
+                    let role = if half == 0 { Role::Keys } else { Role::Partner };
                     (widths::letter(channels.map(|channel| widths[channel])), role)
                 }
                 0 => ("·", Role::Border),
-                n if n == all => ("█", if half == 0 { Role::First } else { Role::Second }),
-                _ => ("▄", if half == 0 { Role::First } else { Role::Second }),
+                n if n == all => ("█", if half == 0 { Role::Keys } else { Role::Partner }),
+                _ => ("▄", if half == 0 { Role::Keys } else { Role::Partner }),
             };
             let place = (chart.bars.x + x, y + half as u16);
             if buffer.area.contains(place.into()) {
@@ -304,7 +309,7 @@ fn energies(state: &State, model: &ModelView, chart: &HeadChart, y: u16, buffer:
             chart.pairs_of(x).map(|pair| energy[pair] + energy[pair + pairs]).fold(0.0, f32::max)
         };
         let largest = (0..chart.columns).map(of).fold(0.0, f32::max);
-        let style = state.theme.style(if index == 0 { Role::Third } else { Role::Good });
+        let style = state.theme.style(if index == 0 { Role::Attention } else { Role::Keys });
         columns(area, buffer, |x| {
             (largest > 0.0).then(|| Bar { share: of(x) / largest, style, shaded: false })
         });

@@ -3,6 +3,8 @@
 use ratatui::layout::Rect;
 
 use crate::tui::app::areas::PANEL_FROM;
+use crate::tui::app::splits::Split;
+use crate::tui::app::state::State;
 use crate::tui::screen::learn::state::Field;
 
 /// The parts of the learn screen.
@@ -16,13 +18,24 @@ pub struct Learn {
     pub right: Rect,
 }
 
+/// The line right of the form.
+const FORM: &str = "learn.form";
+
+/// The lines that can be moved.
+pub fn splits(state: &State, main: Rect) -> Vec<Split> {
+    let parts = learn(state, main);
+    let left = Rect { height: main.height, ..parts.form };
+    vec![Split::upright(FORM, left, parts.right)]
+}
+
 /// Divides the learn screen.
-pub fn learn(main: Rect) -> Learn {
+pub fn learn(state: &State, main: Rect) -> Learn {
     let area = Rect { x: main.x + 1, width: main.width.saturating_sub(2), ..main };
     let left = match main.width {
         PANEL_FROM.. => 40,
         _ => 32,
     };
+    let left = state.splits.first(FORM, area.width, left);
     let left = Rect { width: left.min(area.width), ..area };
     let rows = (Field::ALL.len() as u16 + 1).min(left.height);
     let form = Rect { height: rows, ..left };

@@ -267,7 +267,7 @@ fn a_learning_is_cancelled_and_gone_on_from() {
 #[test]
 fn the_mouse_selects_and_changes_fields() {
     let mut state = on_screen();
-    let form = layout::learn(areas::areas(&state).main).form;
+    let form = layout::learn(&state, areas::areas(&state).main).form;
     let click = |state: &mut State, row: usize| {
         let event = MouseEvent {
             kind: MouseEventKind::Down(MouseButton::Left),

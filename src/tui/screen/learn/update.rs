@@ -241,7 +241,7 @@ fn going(learning: &mut Learning, event: LearnEvent, now: f64) {
 /// Selects the field under the mouse. A second press edits it or takes its next value.
 pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
     let areas = areas::areas(state);
-    let Some(field) = layout::learn(areas.main).field_at(press.x, press.y) else {
+    let Some(field) = layout::learn(state, areas.main).field_at(press.x, press.y) else {
         return Vec::new();
     };
     state.screens.learn.field = field;

@@ -1,5 +1,7 @@
 //! Learning a mask: the form, the progress, importance as it changes, losses, and the verdict.
 
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -11,19 +13,21 @@ use crate::mask::{ChannelMask, Importance, Rule, bytes};
 use crate::numbers::{self, count};
 use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
+use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::color::{Role, Shade};
 use crate::tui::paint::put;
 use crate::tui::screen::Screen;
 use crate::tui::screen::learn::layout;
 use crate::tui::screen::learn::state::{Field, Learning, LearningPart};
+use crate::tui::screen::map;
 use crate::tui::screen::map::layout::{Grid, grid};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Chart, Heatmap, meter};
 
 /// Draws the screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
-    let areas = layout::learn(area);
+    let areas = layout::learn(state, area);
     form(state, areas.form, buffer);
     progress(state, areas.progress, buffer);
     let learning = &state.screens.learn;
@@ -99,6 +103,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     if learning.part == LearningPart::Idle {
         pane.title(&words, "");
         pane.note("nothing is learned yet");
+        side::tail(state, &mut pane);
         return;
     }
     pane.title(&words, &time(learning.seconds(state.now_ms)));
@@ -235,16 +240,17 @@ fn importance(state: &State, area: Rect, buffer: &mut Buffer) {
     pane.title("importance", &note);
     let Some(factors) = &learning.factors else {
         pane.note(if learning.runs() { "comes with the first update" } else { "as it is learned" });
+        map::view::at_work(state, &mut pane);
         return;
     };
     let grid = grid(state, pane.area, factors.shape());
-    for layer in grid.layers.clone().step_by(grid.merged) {
+    for (line, layers) in grid.lines.iter().enumerate() {
+        let layer = layers.start;
         for head in grid.heads.clone() {
             let Some(strip) = grid.strip_of(layer, head) else { continue };
-            draw_strip(state, &grid, factors, (layer, head), strip, pane.buffer);
+            draw_strip(state, &grid, factors, (layers.clone(), head), strip, pane.buffer);
         }
-        let y = grid.area.y
-            + ((layer - grid.layers.start) / grid.merged) as u16 * (grid.rows + grid.gap);
+        let y = grid.y_of(line);
         if y < grid.area.bottom() {
             put(
                 pane.buffer,
@@ -271,21 +277,21 @@ fn draw_strip(
     state: &State,
     grid: &Grid,
     factors: &Importance,
-    (layer, head): (usize, usize),
+    (layers, head): (Range<usize>, usize),
     strip: Rect,
     buffer: &mut Buffer,
 ) {
     let pairs = grid.shape.pairs();
-    let last = grid.shape.layers - 1;
+    let layer = layers.start;
     let mean = |layer: usize, channels: &mut dyn Iterator<Item = usize>| {
         let values = factors.head(layer, head);
         let (mut sum, mut number) = (0.0, 0_usize);
         channels.for_each(|channel| (sum, number) = (sum + values[channel], number + 1));
         Shade::Share(sum / number.max(1) as f32)
     };
-    let pixel = |x: u16, y: u16| match grid.merged {
+    let pixel = |x: u16, y: u16| match layers.len() {
         2 => mean(
-            (layer + usize::from(y)).min(last),
+            layer + usize::from(y),
             &mut grid.pairs_at(x).flat_map(|pair| [pair, pair + pairs]),
         ),
         _ => mean(
@@ -296,8 +302,8 @@ fn draw_strip(
     let is_dropped = |layer: usize| {
         state.screens.learn.cut.as_ref().is_some_and(|cut| cut.kept_count(layer, head) == 0)
     };
-    let crossed = (layer..layer + grid.merged).all(|layer| is_dropped(layer.min(last)));
-    Heatmap::new(&state.theme, pixel).crossed(crossed).render(strip, buffer);
+    let (top, bottom) = (is_dropped(layer), is_dropped(layers.end - 1));
+    Heatmap::new(&state.theme, pixel).crossed_halves(top, bottom).render(strip, buffer);
 }
 
 /// Distillation and regularisation over the updates of both stages.
@@ -305,8 +311,8 @@ fn losses(state: &State, rows: u16, pane: &mut Pane<'_>) {
     let updates = &state.screens.learn.updates;
     let theme = &state.theme;
     let parts: [(&str, Role, Vec<f64>); 2] = [
-        ("distill", Role::First, updates.iter().map(|update| update.distill).collect()),
-        ("reg", Role::Second, updates.iter().map(|update| update.reg).collect()),
+        ("distill", Role::Loss, updates.iter().map(|update| update.distill).collect()),
+        ("reg", Role::Dim, updates.iter().map(|update| update.reg).collect()),
     ];
     for (name, role, values) in parts {
         let chart = Chart::new(&values, theme.style(role));

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::mask::Shape;
 use crate::tui::app::areas::areas;
+use crate::tui::app::place::Place;
 use crate::tui::app::state::State;
 use crate::tui::app::strips::{LABEL, columns, pairs_at, window};
 use crate::tui::screen::map::state::Level;
@@ -25,14 +26,12 @@ pub struct Grid {
     pub area: Rect,
     /// Columns of a strip.
     pub strip: u16,
-    /// Layers that are shown.
-    pub layers: Range<usize>,
+    /// Layers of each text row: one, or two with a half-pixel each.
+    pub lines: Vec<Range<usize>>,
     /// KV heads that are shown.
     pub heads: Range<usize>,
     /// Text rows of a layer.
     pub rows: u16,
-    /// Layers that share a text row, one half-pixel each (2), or 1.
-    pub merged: usize,
     /// Blank rows between layers.
     pub gap: u16,
 }
@@ -48,47 +47,110 @@ pub fn grid(state: &State, main: Rect, shape: Shape) -> Grid {
 
     let height = inner.height.max(1);
     let layers = shape.layers as u16;
-    let (rows, merged, gap) = if layers > height {
-        (1, 2, 0)
+    let (rows, gap) = if layers > height {
+        (1, 0)
     } else {
         let each = height / layers;
         let gap = u16::from(each >= 3);
-        ((each - gap).clamp(1, MOST_ROWS), 1, gap)
+        ((each - gap).clamp(1, MOST_ROWS), gap)
     };
-    let fit = match merged {
-        2 => usize::from(height) * 2,
-        _ => usize::from((height + gap) / (rows + gap)),
-    };
-    // Merged layers come in pairs, so the window begins with an even one.
-    let layers = window(state.at.layer, fit, shape.layers);
-    let start = layers.start / merged * merged;
-    let layers = start..(start + fit).min(shape.layers);
+    let lines = lines(state, usize::from((height + gap) / (rows + gap)), shape);
     Grid {
         shape,
         labels,
         area: Rect { x: inner.x + LABEL, width: wide, ..inner },
         strip,
-        layers,
+        lines,
         heads,
         rows,
-        merged,
         gap,
     }
+}
+
+/// The layers of each of `fit` text rows. Where there are more layers than rows, as few as can be
+/// share one: first those whose neighbour drops the same heads. Of more than two layers a row, a part
+/// is shown.
+fn lines(state: &State, fit: usize, shape: Shape) -> Vec<Range<usize>> {
+    let fit = fit.max(1);
+    let layers = window(state.at.layer, 2 * fit, shape.layers);
+    // Where all rows hold two layers, pairs begin with an even one.
+    let start = if layers.len() < shape.layers { layers.start / 2 * 2 } else { layers.start };
+    let layers = start..(start + 2 * fit).min(shape.layers);
+    let wanted = layers.len().saturating_sub(fit);
+    let model = state.model.as_ref().filter(|model| model.shape() == shape);
+    let differs = |layer: usize| {
+        let dropped = |layer, head| model.is_some_and(|model| model.kept(layer, head) == 0);
+        (0..shape.kv_heads).filter(|&h| dropped(layer, h) != dropped(layer + 1, h)).count()
+    };
+    let shared = cheapest_pairs(layers.clone(), wanted, differs);
+    let mut rows = Vec::new();
+    let mut layer = layers.start;
+    while layer < layers.end {
+        let end = layer + 1 + usize::from(shared.contains(&layer));
+        rows.push(layer..end);
+        layer = end;
+    }
+    rows
+}
+
+/// The first items of `wanted` disjoint pairs of neighbours whose costs have the smallest sum; of
+/// equal ones the later.
+fn cheapest_pairs(items: Range<usize>, wanted: usize, cost: impl Fn(usize) -> usize) -> Vec<usize> {
+    // `best[n][k]`: least cost of k pairs among the first n items.
+    let mut best = vec![vec![usize::MAX; wanted + 1]; items.len() + 1];
+    best[0][0] = 0;
+    for n in 1..=items.len() {
+        for k in 0..=wanted {
+            best[n][k] = best[n - 1][k];
+            if k > 0 && n > 1 && best[n - 2][k - 1] < usize::MAX {
+                let paired = best[n - 2][k - 1] + cost(items.start + n - 2);
+                best[n][k] = best[n][k].min(paired);
+            }
+        }
+    }
+    let (mut n, mut k) = (items.len(), wanted);
+    let mut pairs = Vec::with_capacity(wanted);
+    while k > 0 && n > 1 {
+        let before = best[n - 2][k - 1];
+        if before < usize::MAX && best[n][k] == before + cost(items.start + n - 2) {
+            pairs.push(items.start + n - 2);
+            (n, k) = (n - 2, k - 1);
+        } else {
+            n -= 1;
+        }
+    }
+    pairs
 }
 
 impl Grid {
     /// Rectangle of the strip of a head; `None` where it is not shown. Layers that share a row
     /// share the rectangle.
     pub fn strip_of(&self, layer: usize, head: usize) -> Option<Rect> {
-        if !self.layers.contains(&layer) || !self.heads.contains(&head) {
+        if !self.heads.contains(&head) {
             return None;
         }
-        let line = ((layer - self.layers.start) / self.merged) as u16;
-        let y = self.area.y + line * (self.rows + self.gap);
+        let line = self.lines.iter().position(|line| line.contains(&layer))?;
+        let y = self.y_of(line);
         let x = self.area.x + (head - self.heads.start) as u16 * (self.strip + 1);
         let strip = Rect { x, y, width: self.strip, height: self.rows };
         (strip.bottom() <= self.area.bottom() && strip.right() <= self.area.right())
             .then_some(strip)
+    }
+
+    /// The first screen row of a text row.
+    pub fn y_of(&self, line: usize) -> u16 {
+        self.area.y + line as u16 * (self.rows + self.gap)
+    }
+
+    /// Layers that are shown.
+    pub fn layers(&self) -> Range<usize> {
+        let start = self.lines.first().map_or(0, |line| line.start);
+        start..self.lines.last().map_or(start, |line| line.end)
+    }
+
+    /// Whether layers share rows.
+    pub fn is_merged(&self) -> bool {
+        self.lines.iter().any(|line| line.len() > 1)
     }
 
     /// The pairs in a column of a strip.
@@ -98,13 +160,15 @@ impl Grid {
 
     /// Layer, head and channel under a cell.
     pub fn hit(&self, x: u16, y: u16) -> Option<(usize, usize, usize)> {
-        for layer in self.layers.clone() {
+        for layers in &self.lines {
+            let layer = layers.start;
             for head in self.heads.clone() {
                 let Some(strip) = self.strip_of(layer, head) else { continue };
                 if strip.contains((x, y).into()) {
                     let pair = self.pairs_at(x - strip.x).start;
-                    let lower =
-                        self.merged == 1 && (y - strip.y) >= self.rows.div_ceil(2) && self.rows > 1;
+                    let lower = layers.len() == 1
+                        && (y - strip.y) >= self.rows.div_ceil(2)
+                        && self.rows > 1;
                     return Some((layer, head, pair + if lower { self.shape.pairs() } else { 0 }));
                 }
             }
@@ -173,4 +237,10 @@ pub fn map_hit(state: &State, x: u16, y: u16) -> Option<(usize, usize, usize)> {
             .hit(x, y, shape)
             .map(|(head, channel)| (state.at.layer, head, channel)),
     }
+}
+
+/// The place under the mouse.
+pub fn hovered(state: &State, x: u16, y: u16) -> Option<Place> {
+    let (layer, head, channel) = map_hit(state, x, y)?;
+    Some(Place { layer, head, channel })
 }

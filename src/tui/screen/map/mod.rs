@@ -2,13 +2,14 @@
 
 mod layer;
 pub mod layout;
+pub mod pixels;
 mod side;
 pub mod state;
 mod table;
 #[cfg(test)]
 mod tests;
 mod update;
-mod view;
+pub mod view;
 
 use crate::tui::app::explain;
 use crate::tui::export;
@@ -25,6 +26,8 @@ pub const SCREEN: ScreenParts = ScreenParts {
     typing: None,
     wheel: update::wheel,
     press: update::press,
+    hover: layout::hovered,
+    splits: |_, _| Vec::new(),
     after: None,
     render: view::render,
     side: Some(side::render),

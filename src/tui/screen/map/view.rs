@@ -1,5 +1,7 @@
 //! The map: a row per layer, a strip per KV head, fast to slow frequencies from left to right.
 
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
@@ -9,12 +11,14 @@ use crate::tui::app::shader::Shader;
 use crate::tui::app::state::State;
 use crate::tui::app::widths::letter;
 use crate::tui::color::Role;
-use crate::tui::paint::{placeholder, put};
+use crate::tui::graphics;
+use crate::tui::paint::{fitted, placeholder, put};
 use crate::tui::screen::head;
 use crate::tui::screen::map::layout::Grid;
 use crate::tui::screen::map::state::Level;
-use crate::tui::screen::map::{layer, layout};
+use crate::tui::screen::map::{layer, layout, pixels};
 use crate::tui::widget::Heatmap;
+use crate::tui::widget::pane::Pane;
 
 /// Rows below the strips from which on the selected head is drawn there.
 const HEAD_ROWS: u16 = 16;
@@ -35,17 +39,37 @@ pub fn crumbs(state: &State) -> Vec<String> {
     }
 }
 
+/// Draws the map of what decodes now in what is left of a pane of another screen, which has nothing
+/// of its own to show there yet.
+pub fn at_work(state: &State, pane: &mut Pane<'_>) {
+    /// Fewest rows that show anything.
+    const LEAST: u16 = 6;
+    let Some(model) = &state.model else { return };
+    if pane.area.height < LEAST {
+        return;
+    }
+    let label = model.info.mask.as_ref().map_or("dense", |mask| mask.label.as_str());
+    let room = usize::from(pane.area.width).saturating_sub(12);
+    pane.title("at work", &fitted(format!("{label} {}", model.stored(true)), room));
+    let area = pane.area;
+    all_layers(state, area, pane.buffer);
+}
+
 /// Draws the map, and the selected head below it where there is space.
 fn all_layers(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(shader) = Shader::of(state) else { return placeholder(state, area, buffer) };
     let grid = layout::grid(state, area, shader.model.shape());
-    for layer in grid.layers.clone().step_by(grid.merged) {
-        label(state, &grid, layer, area, buffer);
+    let picture = pixels::picture(state).filter(|picture| picture.area == grid.area);
+    for (line, layers) in grid.lines.iter().enumerate() {
+        label(state, &grid, line, area, buffer);
         for head in grid.heads.clone() {
-            let Some(strip) = grid.strip_of(layer, head) else { continue };
-            draw_strip(state, &shader, &grid, layer, head, strip, buffer);
-            value_width(state, &grid, layer, head, strip, buffer);
-            hand_marks(state, &grid, layer, head, strip, buffer);
+            let Some(strip) = grid.strip_of(layers.start, head) else { continue };
+            match picture {
+                Some(picture) => graphics::place(picture.id, strip, picture.area, buffer),
+                None => draw_strip(state, &shader, &grid, layers.clone(), head, strip, buffer),
+            }
+            value_width(state, &grid, layers.clone(), head, strip, buffer);
+            hand_marks(state, &grid, layers.clone(), head, strip, buffer);
         }
     }
     head_labels(state, &grid, buffer);
@@ -63,8 +87,7 @@ fn all_layers(state: &State, area: Rect, buffer: &mut Buffer) {
 
 /// The part of the area below the strips and their axis.
 fn below(grid: &Grid, area: Rect) -> Rect {
-    let lines = grid.layers.len().div_ceil(grid.merged) as u16;
-    let strips = (lines * (grid.rows + grid.gap)).saturating_sub(grid.gap);
+    let strips = (grid.lines.len() as u16 * (grid.rows + grid.gap)).saturating_sub(grid.gap);
     let y = (grid.area.y + strips + 1).min(area.bottom());
     let rest = area.bottom() - y;
     // Too little space for the head: the axis stays at the bottom.
@@ -79,22 +102,21 @@ fn draw_strip(
     state: &State,
     shader: &Shader<'_>,
     grid: &Grid,
-    layer: usize,
+    layers: Range<usize>,
     head: usize,
     strip: Rect,
     buffer: &mut Buffer,
 ) {
-    let shape = grid.shape;
-    let pairs = shape.pairs();
-    if grid.merged == 2 {
+    let pairs = grid.shape.pairs();
+    let layer = layers.start;
+    if layers.len() > 1 {
         // One half-pixel per layer: the channels of a pair are pooled.
         let pixel = |x: u16, y: u16| {
-            let layer = (layer + usize::from(y)).min(shape.layers - 1);
+            let layer = layer + usize::from(y);
             shader.pool(layer, head, grid.pairs_at(x).flat_map(|pair| [pair, pair + pairs]))
         };
-        let dropped = shader.is_dropped(layer, head)
-            && (layer + 1 >= shape.layers || shader.is_dropped(layer + 1, head));
-        Heatmap::new(&state.theme, pixel).crossed(dropped).render(strip, buffer);
+        let [top, bottom] = [layer, layer + 1].map(|layer| shader.is_dropped(layer, head));
+        Heatmap::new(&state.theme, pixel).crossed_halves(top, bottom).render(strip, buffer);
         return;
     }
     let pixel = |x: u16, y: u16| {
@@ -108,14 +130,13 @@ fn draw_strip(
 fn value_width(
     state: &State,
     grid: &Grid,
-    layer: usize,
+    layers: Range<usize>,
     head: usize,
     strip: Rect,
     buffer: &mut Buffer,
 ) {
     let Some(model) = state.model.as_ref().filter(|model| model.widths.is_some()) else { return };
     let plan = model.plan();
-    let layers = layer..(layer + grid.merged).min(grid.shape.layers);
     let gap = (strip.right(), strip.y);
     if gap.0 < grid.area.right() {
         let letter = letter(layers.map(|layer| plan.v(layer, head)));
@@ -128,14 +149,13 @@ fn value_width(
 fn hand_marks(
     state: &State,
     grid: &Grid,
-    layer: usize,
+    layers: Range<usize>,
     head: usize,
     strip: Rect,
     buffer: &mut Buffer,
 ) {
     let Some(tuning) = &state.screens.tune else { return };
     let (draft, shape) = (tuning.draft(), grid.shape);
-    let layers = layer..(layer + grid.merged).min(shape.layers);
     if layers.clone().any(|layer| draft.pinned(shape, layer, head) > 0) {
         let pairs = shape.pairs();
         for x in 0..strip.width {
@@ -174,14 +194,14 @@ fn hand_marks(
     }
 }
 
-fn label(state: &State, grid: &Grid, layer: usize, area: Rect, buffer: &mut Buffer) {
-    let line = ((layer - grid.layers.start) / grid.merged) as u16;
-    let y = grid.area.y + line * (grid.rows + grid.gap) + (grid.rows - 1) / 2;
+fn label(state: &State, grid: &Grid, line: usize, area: Rect, buffer: &mut Buffer) {
+    let layers = &grid.lines[line];
+    let y = grid.y_of(line) + (grid.rows - 1) / 2;
     if y >= grid.area.bottom() {
         return;
     }
-    let holds = (layer..layer + grid.merged).contains(&state.at.layer);
-    let shown = if holds { state.at.layer } else { layer };
+    let holds = layers.contains(&state.at.layer);
+    let shown = if holds { state.at.layer } else { layers.start };
     let style = if holds { state.theme.style(Role::Accent) } else { state.theme.style(Role::Dim) };
     let mark = if holds { "▸" } else { " " };
     put(buffer, area, 0, y - area.y, Line::styled(format!("{mark}L{shown:02}"), style));
@@ -232,15 +252,17 @@ fn axis(state: &State, grid: &Grid, area: Rect, buffer: &mut Buffer) {
         0 | 1 => String::new(),
         fold => format!(" · {fold} pairs a column"),
     };
-    let halves =
-        if grid.merged == 2 { "two layers a row" } else { "top: channel i, bottom: partner" };
-    let scrolled = match grid.layers.len() < grid.shape.layers {
-        true => format!(
-            " · layers {}–{} of {}",
-            grid.layers.start,
-            grid.layers.end - 1,
-            grid.shape.layers
-        ),
+    let layers = grid.layers();
+    let shared = grid.lines.iter().filter(|line| line.len() > 1).count();
+    let halves = match shared {
+        0 => "top: channel i, bottom: partner".to_owned(),
+        all if all == grid.lines.len() => "two layers a row, ˣ ₓ one dropped".to_owned(),
+        some => format!("{some} rows of two layers, ˣ ₓ one dropped"),
+    };
+    let scrolled = match layers.len() < grid.shape.layers {
+        true => {
+            format!(" · layers {}–{} of {}", layers.start, layers.end - 1, grid.shape.layers)
+        }
         false => String::new(),
     };
     let text = format!("fast ← frequency → slow · {halves}{each}{scrolled}");

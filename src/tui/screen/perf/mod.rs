@@ -1,5 +1,7 @@
 //! Memory and speed.
 
+mod gauge;
+mod layout;
 mod sheet;
 mod table;
 #[cfg(test)]
@@ -19,7 +21,9 @@ pub const SCREEN: ScreenParts = ScreenParts {
     typing: None,
     wheel: |_, _| None,
     press: |_, _| Vec::new(),
-    after: None,
+    hover: |_, _, _| None,
+    splits: layout::splits,
+    after: Some(gauge::ask),
     render: view::render,
     side: None,
     crumbs: None,

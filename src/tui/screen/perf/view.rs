@@ -9,22 +9,23 @@ use crate::tui::app::memory::{bar_row, memory_now, saved};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::Step;
 use crate::tui::app::state::State;
+use crate::tui::app::strips;
 use crate::tui::color::Role;
-use crate::tui::paint::placeholder;
+use crate::tui::paint::{placeholder, put};
+use crate::tui::screen::perf::{gauge, layout};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{BarPart, Chart, stacked};
 
 /// Draws the screen: memory on the left and speed on the right, or one below the other.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(model) = &state.model else { return placeholder(state, area, buffer) };
-    let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
-    let half = area.width / 2 - 1;
-    let left = Rect { width: half, ..area };
-    let right = Rect { x: area.x + half + 2, width: area.width - half - 2, ..area };
+    let (left, right) = layout::parts(state, area);
     let mut pane = Pane::new(left, &state.theme, buffer);
     memory_now(state, model, &mut pane);
     allocator(state, model, &mut pane);
     forecast(state, model, &mut pane);
+    gauge::render(state, model, &mut pane);
+    layers(state, model, &mut pane);
     let mut pane = Pane::new(right, &state.theme, buffer);
     speed(state, &mut pane);
     curves(state, &mut pane);
@@ -96,6 +97,38 @@ fn forecast(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
     );
 }
 
+/// K and V bytes of a middle token by layer, where there is space: stored of dense.
+fn layers(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
+    /// Fewest layers that are worth a title.
+    const LEAST: u16 = 3;
+    let shape = model.shape();
+    if pane.area.height < LEAST + 2 {
+        return;
+    }
+    pane.title("bytes of a middle token", "by layer, stored of dense");
+    let shown = strips::window(state.at.layer, usize::from(pane.area.height), shape.layers);
+    for layer in shown {
+        let mut sums = [0.0; 3];
+        for head in 0..shape.kv_heads {
+            let ([k, v], dense) = model.head_bytes(layer, head);
+            sums = [sums[0] + k, sums[1] + v, sums[2] + (dense.k + dense.v) as f64];
+        }
+        let Some(area) = pane.take(1) else { return };
+        let theme = &state.theme;
+        let own = layer == state.at.layer;
+        let role = if own { Role::Accent } else { Role::Dim };
+        put(pane.buffer, area, 0, 0, Line::styled(format!("L{layer:02}"), theme.style(role)));
+        let bar = Rect { x: area.x + 8, width: area.width.saturating_sub(25), ..area };
+        let part = |size, glyph, role| BarPart { size, glyph, color: theme.color(role) };
+        let [k, v, dense] = sums;
+        stacked(&[part(k, "█", Role::Keys), part(v, "▓", Role::Values)], dense, bar, pane.buffer);
+        let text = format!("{:>7.0} of {dense:.0}", k + v);
+        let width = text.chars().count() as u16;
+        let x = area.width.saturating_sub(width);
+        put(pane.buffer, area, x, 0, Line::styled(text, theme.style(Role::Text)));
+    }
+}
+
 fn speed(state: &State, pane: &mut Pane<'_>) {
     let run = &state.run;
     pane.title("speed", "measured");
@@ -128,10 +161,10 @@ fn step_parts(state: &State, pane: &mut Pane<'_>) {
     let mean =
         |part: fn(&Step) -> f64| last.iter().map(part).sum::<f64>() / last.len().max(1) as f64;
     let parts = [
-        ("attention", mean(|step| step.ms.attention), "█", Role::First),
-        ("projections", mean(|step| step.ms.projections), "▓", Role::Second),
-        ("logits", mean(|step| step.ms.logits), "▒", Role::Third),
-        ("rest", mean(|step| step.ms.rest), "░", Role::Good),
+        ("attention", mean(|step| step.ms.attention), "█", Role::Attention),
+        ("projections", mean(|step| step.ms.projections), "▓", Role::Dim),
+        ("logits", mean(|step| step.ms.logits), "▒", Role::Loss),
+        ("rest", mean(|step| step.ms.rest), "░", Role::Border),
     ];
     let whole: f64 = parts.iter().map(|part| part.1).sum();
     if let Some(area) = pane.take(1) {
@@ -140,31 +173,33 @@ fn step_parts(state: &State, pane: &mut Pane<'_>) {
         stacked(&bars, whole, area, pane.buffer);
     }
     let legend = parts.map(|(name, size, glyph, role)| {
-        Span::styled(
-            format!("{glyph} {name} {:.0} %  ", 100.0 * size / whole.max(1e-9)),
-            theme.style(role),
-        )
+        let share = 100.0 * size / whole.max(1e-9);
+        [
+            Span::styled(glyph, theme.style(role)),
+            Span::styled(format!(" {name} {share:.0} %  "), theme.style(Role::Dim)),
+        ]
     });
     let each = if pane.area.width < 60 { 2 } else { 4 };
     for line in legend.chunks(each) {
-        pane.line(Line::from(line.to_vec()));
+        pane.line(Line::from(line.concat()));
     }
 }
 
 /// Speed, attention share and bytes over the steps of the run.
 fn curves(state: &State, pane: &mut Pane<'_>) {
     let steps = &state.run.steps;
-    let rows = (pane.area.height / 3).saturating_sub(2).clamp(2, 8);
+    // A title, an axis and a blank row come with each.
+    let rows = (pane.area.height / 3).saturating_sub(3).max(2);
     let rates: Vec<f64> = steps.iter().map(|step| 1e3 / step.ms.total.max(1e-6)).collect();
-    curve(state, pane, rows, ("decode tok/s", Role::Good), &rates, rate);
+    curve(state, pane, rows, ("decode tok/s", Role::Speed), &rates, rate);
     if steps.is_empty() || state.run.attention_share().is_some() {
         let attention: Vec<f64> = steps.iter().map(|step| step.ms.attention).collect();
-        curve(state, pane, rows, ("attention ms", Role::First), &attention, |ms| {
+        curve(state, pane, rows, ("attention ms", Role::Attention), &attention, |ms| {
             format!("{ms:.3} ms")
         });
     }
     let bytes: Vec<f64> = steps.iter().map(|step| step.kv as f64).collect();
-    curve(state, pane, rows, ("KV stored", Role::Second), &bytes, |bytes| {
+    curve(state, pane, rows, ("KV stored", Role::Text), &bytes, |bytes| {
         numbers::bytes(bytes as u64)
     });
 }
@@ -180,11 +215,56 @@ fn curve(
     if pane.area.height < rows + 1 {
         return;
     }
+    let axis = pane.area.height > rows + 2 && !values.is_empty();
     let chart = Chart::new(values, state.theme.style(role));
     let note =
         if values.is_empty() { String::new() } else { format!("up to {}", show(chart.highest())) };
     pane.title(name, &note);
     if let Some(area) = pane.take(rows) {
         chart.render(area, pane.buffer);
+    }
+    if axis && let Some(area) = pane.take(1) {
+        time_axis(state, area, pane.buffer);
+    }
+}
+
+/// When the steps above it were made, in decode time since the first one: the charts have a step in
+/// every column, or several.
+fn time_axis(state: &State, area: Rect, buffer: &mut Buffer) {
+    let style = state.theme.style(Role::Dim);
+    let steps = &state.run.steps;
+    let dots = usize::from(area.width) * 2;
+    let shown = steps.len().min(dots).max(1);
+    let mut sums: Vec<f64> = Vec::with_capacity(steps.len());
+    for step in steps {
+        sums.push(sums.last().copied().unwrap_or(0.0) + step.ms.total);
+    }
+    let ticks = usize::from(area.width / 20).clamp(1, 6);
+    let mut free = 0;
+    for tick in 0..=ticks {
+        // The newest step is at the right edge.
+        let dot = dots - shown + (shown - 1) * tick / ticks;
+        let step = ((shown - 1) * tick / ticks + 1) * steps.len() / shown;
+        let ms = sums[step.clamp(1, sums.len()) - 1];
+        let text = format!("{} · {}", seconds(ms), count(steps[step.max(1) - 1].cached));
+        let text = if tick == 0 { format!("{text} tokens") } else { text };
+        let width = text.chars().count() as u16;
+        let x = ((dot / 2) as u16).min(area.width.saturating_sub(width));
+        // The last one goes before those that leave it no space.
+        let last = tick == ticks;
+        if x < free || !last && x + 2 * width + 2 > area.width {
+            continue;
+        }
+        put(buffer, area, x, 0, Line::styled(text, style));
+        free = x + width + 2;
+    }
+}
+
+/// A time in few characters.
+fn seconds(ms: f64) -> String {
+    match ms / 1e3 {
+        s if s < 1.0 => format!("{ms:.0} ms"),
+        s if s < 100.0 => format!("{s:.1} s"),
+        s => format!("{:.0}:{:02.0} min", (s / 60.0).floor(), (s % 60.0).floor()),
     }
 }

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
+use crate::tui::app::splits::Split;
 use crate::tui::app::state::State;
 use crate::tui::screen::plan::state::Knob;
 use crate::tui::screen::{Press, Wheel};
@@ -26,11 +27,23 @@ pub(super) struct PlanAreas {
 const KNOB_ROWS: u16 = Knob::ALL.len() as u16 + 1;
 const COST_ROWS: u16 = 14;
 
+/// The line right of the knobs.
+const KNOBS: &str = "plan.knobs";
+
+/// The lines that can be moved.
+pub fn splits(state: &State, main: Rect) -> Vec<Split> {
+    let parts = parts(state, main, state.screens.plan.more);
+    let whole = Rect { width: main.right().saturating_sub(parts.answers.x + 1), ..parts.answers };
+    vec![Split::upright(KNOBS, Rect { height: main.height, ..parts.knobs }, whole)]
+}
+
 /// Two columns, or three on a wide screen. Between these, the cost stands below the knobs. With
 /// `more` a small screen shows other things in the second column.
-pub(super) fn parts(area: Rect, more: bool) -> PlanAreas {
+pub(super) fn parts(state: &State, area: Rect, more: bool) -> PlanAreas {
     let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     let left = if area.width < 100 { 34 } else { 46 }.min(area.width);
+    // The line is two columns wide.
+    let left = (state.splits.first(KNOBS, area.width, left - 2) + 2).min(area.width);
     let rest = Rect { x: area.x + left, width: area.width - left, ..area };
     let knobs = Rect { width: left.saturating_sub(2), ..area };
     if rest.width >= 110 {
@@ -55,14 +68,14 @@ pub(super) fn shown(area: Rect, selected: usize) -> Range<usize> {
 
 /// The wheel moves through the knobs.
 pub fn wheel(state: &State, wheel: Wheel) -> Option<Command> {
-    let area = parts(areas::areas(state).main, false).knobs;
+    let area = parts(state, areas::areas(state).main, false).knobs;
     let command = if wheel.up { Command::Up } else { Command::Down };
     area.contains((wheel.x, wheel.y).into()).then_some(command)
 }
 
 /// A press selects a knob.
 pub fn press(state: &mut State, press: Press) -> Vec<Effect> {
-    let area = parts(areas::areas(state).main, false).knobs;
+    let area = parts(state, areas::areas(state).main, false).knobs;
     let shown = shown(area, state.screens.plan.knob as usize);
     let row = usize::from(press.y.saturating_sub(area.y + 1));
     if area.contains((press.x, press.y).into()) && press.y > area.y && row < shown.len() {

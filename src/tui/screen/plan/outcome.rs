@@ -46,10 +46,10 @@ fn pair(dense: usize, stored: usize) -> String {
 pub(super) fn answers(state: &State, report: &CapacityReport, pane: &mut Pane<'_>) {
     let Some(row) = report.rows.first() else { return };
     pane.title("K/V cache", &format!("computed · {} × {}", count(row.ctx), count(row.batch)));
-    bar(state, pane, "dense", row.kv_bytes_dense, row.kv_bytes_dense, Role::Second);
-    bar(state, pane, "stored", row.kv_bytes, row.kv_bytes_dense, Role::First);
+    bar(state, pane, "dense", row.kv_bytes_dense, row.kv_bytes_dense, Role::Dim);
+    bar(state, pane, "stored", row.kv_bytes, row.kv_bytes_dense, Role::Text);
     for plain in &report.plainer {
-        bar(state, pane, plain.cache, plain.kv_bytes, row.kv_bytes_dense, Role::Third);
+        bar(state, pane, plain.cache, plain.kv_bytes, row.kv_bytes_dense, Role::Loss);
     }
     pane.title(&format!("fits {}", row.gpu), "computed");
     let word = |fits: bool| if fits { "yes" } else { "no" };
@@ -117,9 +117,9 @@ pub(super) fn grid(state: &State, request: &CapacityRequest, pane: &mut Pane<'_>
             let fits = |store| batch <= memory.max_batch(store, ctx);
             let (glyph, role) = match (fits(&dense), fits(&stored), fits(&coded)) {
                 (true, ..) => ("●", Role::Good),
-                (false, true, true) => ("◐", Role::First),
-                (false, true, false) => ("○", Role::First),
-                (false, false, true) => ("8", Role::Third),
+                (false, true, true) => ("◐", Role::Text),
+                (false, true, false) => ("○", Role::Text),
+                (false, false, true) => ("8", Role::Loss),
                 (false, false, false) => ("·", Role::Neutral),
             };
             let is_here = ctx == here && batch == request.batch[0];

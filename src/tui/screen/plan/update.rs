@@ -24,7 +24,7 @@ pub fn update(state: &mut State, command: Command) -> Option<Vec<Effect>> {
             return Some(Vec::new());
         }
         Command::Panel => {
-            let shows_all = layout::parts(areas::areas(state).main, false).cost.is_some();
+            let shows_all = layout::parts(state, areas::areas(state).main, false).cost.is_some();
             let planning = &mut state.screens.plan;
             planning.more = !planning.more && !shows_all;
             return Some(Vec::new());

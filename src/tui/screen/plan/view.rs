@@ -7,9 +7,11 @@ use ratatui::text::{Line, Span};
 use crate::capacity;
 use crate::printable::wrapped;
 use crate::tui::app::model::ModelView;
+use crate::tui::app::side;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::{fitted, placeholder, put};
+use crate::tui::screen::map;
 use crate::tui::screen::plan::layout;
 use crate::tui::screen::plan::state::Knob;
 use crate::tui::screen::plan::{cost, outcome};
@@ -22,7 +24,7 @@ const NAMES: usize = 15;
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(model) = &state.model else { return placeholder(state, area, buffer) };
     let more = state.screens.plan.more;
-    let parts = layout::parts(area, more);
+    let parts = layout::parts(state, area, more);
     knobs(state, model, parts.knobs, buffer);
     let made = state
         .screens
@@ -44,7 +46,9 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         Some(area) => {
             outcome::answers(state, &report, &mut pane);
             outcome::grid(state, &request, &mut pane);
-            if !parts.is_wide {
+            if parts.is_wide {
+                map::view::at_work(state, &mut pane);
+            } else {
                 outcome::assumed(&report, &mut pane);
             }
             let mut pane = Pane::new(area, &state.theme, buffer);
@@ -52,6 +56,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
             if parts.is_wide {
                 outcome::assumed(&report, &mut pane);
             }
+            side::tail(state, &mut pane);
         }
         None if more => {
             outcome::grid(state, &request, &mut pane);
@@ -88,6 +93,7 @@ fn knobs(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer) {
         };
         put(pane.buffer, row, 0, 0, line);
     }
+    side::tail(state, &mut pane);
 }
 
 /// The last characters of a text.

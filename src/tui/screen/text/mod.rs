@@ -1,5 +1,6 @@
 //! The text, the prompt, and the sampling of the next run.
 
+mod layout;
 pub mod settings;
 mod sheet;
 pub mod state;
@@ -23,6 +24,8 @@ pub const SCREEN: ScreenParts = ScreenParts {
     typing: Some(Typing { focus: update::focus, take: update::typed }),
     wheel: update::wheel,
     press: |_, _| Vec::new(),
+    hover: |_, _, _| None,
+    splits: layout::splits,
     after: Some(update::count),
     render: view::render,
     side: None,

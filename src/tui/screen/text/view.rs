@@ -14,15 +14,13 @@ use crate::tui::app::text_lines::{wrap, wrapped};
 use crate::tui::color::Role;
 use crate::tui::paint::{put, tame};
 use crate::tui::screen::Screen;
+use crate::tui::screen::text::layout;
 use crate::tui::screen::text::settings::SETTINGS;
 use crate::tui::widget::pane::Pane;
 
 /// Draws the screen.
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
-    let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
-    let side = if area.width >= 90 { 36 } else { 30 };
-    let main = Rect { width: area.width.saturating_sub(side + 2), ..area };
-    let right = Rect { x: main.right() + 2, width: side, ..area };
+    let (main, right) = layout::parts(state, area);
     let asking = state.screens.text.asking.is_some();
     let editor_rows = if asking {
         (area.height / 3).clamp(3, 8)

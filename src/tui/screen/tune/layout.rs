@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::mask::Shape;
 use crate::tui::app::areas::PANEL_FROM;
+use crate::tui::app::splits::Split;
 use crate::tui::app::state::State;
 use crate::tui::app::strips::window;
 
@@ -34,6 +35,20 @@ const PLOT_FRAME: (u16, u16, u16) = (9, 1, 3);
 /// From this width on controls, layers and figures stand side by side.
 const THREE_COLUMNS_FROM: u16 = 116;
 
+/// The lines right of the controls and of the layers.
+const CONTROLS: &str = "tune.controls";
+const LAYERS: &str = "tune.layers";
+
+/// The lines that can be moved.
+pub fn splits(state: &State, main: Rect) -> Vec<Split> {
+    let areas = tune(state, main);
+    let effect = Rect { height: areas.controls.height, ..areas.effect };
+    let layers = areas.layers.filter(|layers| layers.x < effect.x);
+    let whole = |right: Rect| Rect { width: effect.right() - right.x, ..right };
+    let first = Split::upright(CONTROLS, areas.controls, whole(layers.unwrap_or(effect)));
+    std::iter::once(first).chain(layers.map(|at| Split::upright(LAYERS, at, effect))).collect()
+}
+
 /// Divides the tune screen. A narrow screen shows the layers in place of the plot when the panel is
 /// on.
 pub fn tune(state: &State, main: Rect) -> Tune {
@@ -57,10 +72,13 @@ pub fn tune(state: &State, main: Rect) -> Tune {
         PANEL_FROM.. => 36,
         _ => 31,
     };
+    let left = state.splits.first(CONTROLS, area.width, left);
     let controls = Rect { width: left.min(area.width), ..area };
     let column = |x: u16, width: u16| Rect { x, width, ..area };
     let (layers, right) = if wide {
         let width = if main.width >= 160 { 40 } else { 24 };
+        let rest = area.right().saturating_sub(controls.right() + 2);
+        let width = state.splits.first(LAYERS, rest, width.min(rest));
         let layers = column(controls.right() + 2, width);
         (Some(layers), column(layers.right() + 2, area.right().saturating_sub(layers.right() + 2)))
     } else {

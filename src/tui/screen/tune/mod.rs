@@ -25,6 +25,8 @@ pub const SCREEN: ScreenParts = ScreenParts {
     typing: None,
     wheel: mouse::wheel,
     press: mouse::press,
+    hover: mouse::hovered,
+    splits: layout::splits,
     after: None,
     render: view::render,
     side: None,

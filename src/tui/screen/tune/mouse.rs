@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
 use crate::tui::app::dispatch::run;
+use crate::tui::app::place::Place;
 use crate::tui::app::state::State;
 use crate::tui::screen::tune::layout;
 use crate::tui::screen::tune::state::{Control, Spot};
@@ -23,6 +24,16 @@ pub fn wheel(state: &State, wheel: Wheel) -> Option<Command> {
         (false, true, false) => Some(Command::Down),
         (false, false, _) => None,
     }
+}
+
+/// The layer or head under the mouse.
+pub fn hovered(state: &State, x: u16, y: u16) -> Option<Place> {
+    let shape = state.shape()?;
+    let area = layout::tune(state, areas::areas(state).main).layers?;
+    let row = usize::from(y.checked_sub(area.y + 1)?);
+    let rows = layout::tune_layers(area, shape, state.at.layer);
+    let &(layer, head) = rows.get(row).filter(|_| area.contains((x, y).into()))?;
+    Some(Place { layer, head: head.unwrap_or(state.at.head), ..state.at })
 }
 
 /// A press of the left button.

@@ -86,7 +86,7 @@ fn slide(state: &State, share: f64, area: Rect, buffer: &mut Buffer) {
     for x in 0..area.width {
         let (symbol, role) = match x {
             x if x == knob => ("●", Role::Accent),
-            x if x < knob => ("━", Role::First),
+            x if x < knob => ("━", Role::Accent),
             _ => ("─", Role::Border),
         };
         buffer[(area.x + x, area.y)].set_symbol(symbol).set_fg(state.theme.color(role));

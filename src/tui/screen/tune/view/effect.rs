@@ -75,7 +75,7 @@ fn computed(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
         "",
         dim,
         heads,
-        [theme.style(Role::Good), theme.style(Role::Warn), theme.style(Role::Third), dim],
+        [theme.style(Role::Good), theme.style(Role::Warn), theme.style(Role::Saved), dim],
     );
     let saved = tuning.saved();
     let sparsity = model.info.mask.as_ref().and_then(|mask| mask.sparsity);

@@ -12,6 +12,7 @@ use crate::tui::app::state::State;
 use crate::tui::app::widths;
 use crate::tui::color::Role;
 use crate::tui::paint::put;
+use crate::tui::screen::map;
 use crate::tui::screen::tune::layout;
 use crate::tui::screen::tune::state::Tuning;
 use crate::tui::widget::pane::Pane;
@@ -61,6 +62,7 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
         let shares = (share(&counts), share(&now));
         draw(state, tuning, (layer, head), shares, row, pane.buffer);
     }
+    map::view::at_work(state, &mut pane);
 }
 
 /// One bar: label, lock, bar with marks for the floor and the mask in use, share.
@@ -76,7 +78,7 @@ fn draw(
     let (draft, shape) = (tuning.draft(), tuning.sources().shape);
     label(state, tuning, (layer, head), row, buffer);
     let bar = Rect { x: row.x + LEFT, width: row.width.saturating_sub(LEFT + RIGHT), ..row };
-    meter(share, theme.style(if head.is_none() { Role::First } else { Role::Second }), bar, buffer);
+    meter(share, theme.style(if head.is_none() { Role::Keys } else { Role::Partner }), bar, buffer);
     let mut tick = |share: f64, symbol: &str, role| {
         let x = bar.x
             + (share * f64::from(bar.width)).floor().min(f64::from(bar.width.saturating_sub(1)))

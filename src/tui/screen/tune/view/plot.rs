@@ -76,8 +76,8 @@ fn glyph(kind: PointKind) -> &'static str {
 fn role(kind: PointKind, stale: bool) -> Role {
     match kind {
         _ if stale => Role::Dim,
-        PointKind::Mask(32) => Role::Second,
-        PointKind::Mask(_) | PointKind::Own => Role::First,
+        PointKind::Mask(32) => Role::Loss,
+        PointKind::Mask(_) | PointKind::Own => Role::Text,
         PointKind::Plan => Role::Accent,
         PointKind::Rival(_) => Role::Text,
     }
@@ -95,7 +95,7 @@ fn marks(state: &State, tuning: &Tuning, plot: &Plot, best: &[(f64, f64)]) -> Ve
         mark(spot.place, glyph(spot.kind), style)
     });
     let named = [
-        (plot.saved, "■", Role::Third),
+        (plot.saved, "■", Role::Saved),
         (plot.now, "●", Role::Good),
         (plot.proposed, "○", Role::Warn),
     ];
@@ -251,10 +251,10 @@ fn readout(state: &State, tuning: &Tuning, plot: &Plot, width: u16) -> Line<'sta
         (is_drawn(plot.now), "● now ", Role::Good),
         (!is_drawn(plot.now), "now: not measured ", Role::Dim),
         (plot.proposed.is_some(), "set: not measured ", Role::Dim),
-        (is_drawn(plot.saved), "■ saved ", Role::Third),
+        (is_drawn(plot.saved), "■ saved ", Role::Saved),
         (!is_drawn(plot.saved), "saved: not measured ", Role::Dim),
-        (has(|kind| kind == PointKind::Mask(8)), "+ mask ", Role::First),
-        (has(|kind| kind == PointKind::Mask(32)), "× of 32 ", Role::Second),
+        (has(|kind| kind == PointKind::Mask(8)), "+ mask ", Role::Text),
+        (has(|kind| kind == PointKind::Mask(32)), "× of 32 ", Role::Loss),
         (has(|kind| kind == PointKind::Plan), "◇ plan ", Role::Accent),
         (has(|kind| matches!(kind, PointKind::Rival(_))), "▲ named ", Role::Text),
         (!plot.spots.is_empty(), "· best", Role::Dim),

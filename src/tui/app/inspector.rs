@@ -1,0 +1,114 @@
+//! One line about a place of the model: layer, head, pair, width, importance, bytes. It follows the
+//! cursor, or the mouse where that points at a place.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::numbers::count;
+use crate::tui::app::model::ModelView;
+use crate::tui::app::place::Place;
+use crate::tui::app::shader::bar_metric;
+use crate::tui::app::state::State;
+use crate::tui::color::Role;
+use crate::tui::paint::{fitted, number, put, wavelength};
+
+/// Draws the line.
+pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some(model) = &state.model else { return };
+    let shape = model.shape();
+    let hover = state.hover.filter(|at| {
+        at.layer < shape.layers && at.head < shape.kv_heads && at.channel < shape.head_dim
+    });
+    let at = hover.unwrap_or(state.at);
+    let (mark, role) = if hover.is_some() { ("◇ ", Role::Accent) } else { ("▸ ", Role::Dim) };
+    let room = usize::from(area.width).saturating_sub(4);
+    let line = Line::from(vec![
+        Span::styled(mark, state.theme.style(role)),
+        Span::styled(fitted(about(state, model, at), room), state.theme.style(Role::Dim)),
+    ]);
+    put(buffer, area, 1, 0, line);
+}
+
+/// What there is to say, the most important first.
+fn about(state: &State, model: &ModelView, at: Place) -> String {
+    let Place { layer, head, channel } = at;
+    let pairs = model.shape().pairs();
+    let pair = channel % pairs;
+    let half = if channel < pairs { "first" } else { "partner" };
+    let mut facts = vec![
+        format!("L{layer} h{head}"),
+        format!("pair {pair} {half} (ch {channel})"),
+        match model.kept(layer, head) {
+            0 => "head dropped".to_owned(),
+            _ => model.stored_as(layer, head, channel).to_string(),
+        },
+    ];
+    if let Some((metric, table)) = bar_metric(state, model) {
+        let values = table.head(layer, head);
+        let own = values[channel];
+        let rank = values.iter().filter(|&&value| value > own).count() + 1;
+        let of = count(values.len());
+        facts.push(match own.is_finite() {
+            true => format!("{} {}, {rank} of {of}", metric.name(), number(own)),
+            false => format!("{} not known", metric.name()),
+        });
+    }
+    let ([k, v], dense) = model.head_bytes(layer, head);
+    facts.push(format!("head K {k:.0}/{} V {v:.0}/{} B a token", dense.k, dense.v));
+    facts.push(format!("λ {} tokens", wavelength(model.info.wavelengths[pair])));
+    facts.join(" · ")
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::crossterm::event::MouseEventKind;
+
+    use super::*;
+    use crate::tui::app::areas::areas;
+    use crate::tui::color::ColorDepth;
+    use crate::tui::screen::Screen;
+    use crate::tui::testing::{LARGE, SMALL, draw, mouse, session, text};
+
+    fn line(state: &State) -> String {
+        let row = areas(state).inspector.expect("a row of its own").y;
+        text(&draw(state)).lines().nth(usize::from(row)).unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn every_screen_says_what_the_cursor_is_on() {
+        let mut state = session(SMALL, ColorDepth::None);
+        (state.at.layer, state.at.head, state.at.channel) = (2, 1, 40);
+        for size in [(80, 24), (120, 40), (200, 60)] {
+            for screen in Screen::ALL {
+                (state.size, state.screen) = (size, screen);
+                if areas(&state).inspector.is_none() {
+                    let small = size == (80, 24) && screen >= Screen::Perf;
+                    assert!(small, "{screen:?} at {size:?} has no line");
+                    continue;
+                }
+                let line = line(&state);
+                let wanted = ["L2 h1", "pair 8 partner (ch 40)"];
+                assert!(wanted.iter().all(|word| line.contains(word)), "{screen:?}: {line}");
+                assert!(size.0 < 120 || line.contains("B a token"), "{screen:?}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_mouse_on_the_map_shows_what_it_points_at_and_leaves_the_cursor() {
+        let mut state = session(LARGE, ColorDepth::None);
+        state.size = (120, 40);
+        let before = state.at;
+        let main = areas(&state).main;
+        mouse(&mut state, MouseEventKind::Moved, (main.x + 20, main.y + 8));
+        let place = state.hover.expect("a strip");
+        assert_ne!(place, before);
+        let shown = line(&state);
+        assert!(shown.contains(&format!("◇ L{} h{}", place.layer, place.head)), "{shown}");
+        assert_eq!(state.at, before);
+        mouse(&mut state, MouseEventKind::Moved, (main.x + 20, 0));
+        assert_eq!(state.hover, None);
+        assert!(line(&state).contains("▸ L0 h0"), "{}", line(&state));
+    }
+}

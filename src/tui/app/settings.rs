@@ -1,0 +1,222 @@
+//! Every option with its value and where that comes from, and what changes when the files are read
+//! again.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use crate::Result;
+use crate::tui::app::keys::KeyTable;
+use crate::tui::app::palette::{Does, Entry};
+use crate::tui::app::state::State;
+use crate::tui::color::Theme;
+
+/// Where the value of an option comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingSource {
+    /// Nobody said anything.
+    Default,
+    /// The configuration file.
+    File,
+    /// The command line.
+    Flag,
+    /// A variable of the environment.
+    Environment,
+    /// The terminal, which was asked.
+    Terminal,
+}
+
+impl SettingSource {
+    /// A word for the list.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::Flag => "flag",
+            Self::Environment => "environment",
+            Self::Terminal => "terminal",
+        }
+    }
+}
+
+/// An option.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Setting {
+    /// Its name in the file, or with dashes that of a flag.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Where that comes from.
+    pub source: SettingSource,
+    /// What it does.
+    pub about: String,
+}
+
+/// What the configuration, the flags and the terminal make of the screen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// Colours and what the terminal can show.
+    pub theme: Theme,
+    /// The keys.
+    pub keys: KeyTable,
+    /// Whether the mouse is used.
+    pub mouse: bool,
+    /// Whether the story of the demo may be told.
+    pub story: bool,
+    /// Every option.
+    pub settings: Vec<Setting>,
+    /// Names of all themes.
+    pub themes: Vec<String>,
+    /// The files that it was read from, there or not.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads the configuration once more when a file of it changes.
+pub struct Reload {
+    load: Box<dyn Fn() -> Result<Look>>,
+    seen: Vec<(PathBuf, Option<SystemTime>)>,
+}
+
+impl Reload {
+    /// Watches the files of `first`, which `load` reads again.
+    pub fn new(first: &Look, load: Box<dyn Fn() -> Result<Look>>) -> Self {
+        Self { load, seen: first.files.iter().map(|path| (path.clone(), changed(path))).collect() }
+    }
+
+    /// What the files say now, if one of them has changed since the last call.
+    pub fn poll(&mut self) -> Option<Result<Look>> {
+        let is_new = self.seen.iter().any(|(path, seen)| changed(path) != *seen);
+        if !is_new {
+            return None;
+        }
+        let look = (self.load)();
+        let files = match &look {
+            Ok(look) => look.files.clone(),
+            Err(_) => self.seen.iter().map(|(path, _)| path.clone()).collect(),
+        };
+        self.seen = files.into_iter().map(|path| (path.clone(), changed(&path))).collect();
+        Some(look)
+    }
+}
+
+fn changed(path: &PathBuf) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|about| about.modified()).ok()
+}
+
+/// Takes what the files say now; the map's colours stay as they were chosen by key.
+pub fn take(state: &mut State, look: std::result::Result<Look, String>) {
+    match look {
+        Ok(look) => {
+            (state.theme, state.keys) = (look.theme, look.keys);
+            (state.settings, state.themes) = (look.settings, look.themes);
+            state.tell("the configuration was read again", false);
+        }
+        Err(sentence) => state.tell(sentence, true),
+    }
+}
+
+/// The list: name, source, value, and what it does.
+pub fn entries(state: &State) -> Vec<Entry> {
+    let theme = &state.theme;
+    let entry = |setting: &Setting| {
+        let now = match setting.name.as_str() {
+            "theme" => Some(theme.palette.name.clone()),
+            "colormap" => Some(theme.colormap.name().to_owned()),
+            _ => None,
+        };
+        let is_changed = now.as_ref().is_some_and(|now| *now != setting.value);
+        let value = now.unwrap_or_else(|| setting.value.clone());
+        Entry {
+            title: setting.name.clone(),
+            about: format!("{value} — {}", setting.about),
+            keys: if is_changed { "changed here" } else { setting.source.name() }.to_owned(),
+            does: match setting.name.as_str() {
+                "theme" | "colormap" => Does::Type("theme "),
+                _ => Does::Nothing,
+            },
+        }
+    };
+    state.settings.iter().map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::app::action::{Action, Command};
+    use crate::tui::app::update::update;
+    use crate::tui::color::{ColorDepth, Colormap, Palette};
+    use crate::tui::testing::{SMALL, act, draw, session, text};
+
+    fn setting(name: &str, value: &str, source: SettingSource) -> Setting {
+        let about = format!("what {name} does");
+        Setting { name: name.to_owned(), value: value.to_owned(), source, about }
+    }
+
+    fn look(theme: &str) -> Look {
+        let palette = Palette::built_in(theme).expect("known");
+        Look {
+            theme: Theme::of(ColorDepth::True, palette, Colormap::Cividis),
+            keys: KeyTable::new(&Default::default()).expect("the defaults"),
+            mouse: true,
+            story: true,
+            settings: vec![setting("theme", theme, SettingSource::File)],
+            themes: vec![theme.to_owned()],
+            files: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_option_is_listed_with_value_and_source() {
+        let mut state = session(SMALL, ColorDepth::None);
+        state.size = (120, 40);
+        state.settings = vec![
+            setting("theme", "dark", SettingSource::Terminal),
+            setting("mouse", "true", SettingSource::File),
+            setting("--model", "demo", SettingSource::Flag),
+        ];
+        act(&mut state, Command::Settings);
+        let frame = text(&draw(&state));
+        for (name, value, source) in
+            [("theme", "dark", "terminal"), ("mouse", "true", "file"), ("--model", "demo", "flag")]
+        {
+            let line = frame.lines().find(|line| line.contains(&format!("what {name} does")));
+            let line = line.unwrap_or_else(|| panic!("{name}: {frame}"));
+            assert!(line.contains(value) && line.contains(source), "{line}");
+        }
+        update(&mut state, Action::Themed(Ok(Palette::built_in("light").expect("known"))));
+        let frame = text(&draw(&state));
+        assert!(frame.contains("changed here") && frame.contains("light"), "{frame}");
+    }
+
+    #[test]
+    fn a_file_that_changes_is_read_again_and_a_broken_one_leaves_all_as_it_is() {
+        let mut state = session(SMALL, ColorDepth::True);
+        update(&mut state, Action::Configured(Box::new(Ok(look("high-contrast")))));
+        assert_eq!(state.theme.palette.name, "high-contrast");
+        let before = (state.theme.clone(), state.keys.clone());
+        let sentence = "config.toml: line 3: expected a value".to_owned();
+        update(&mut state, Action::Configured(Box::new(Err(sentence.clone()))));
+        assert_eq!((state.theme.clone(), state.keys.clone()), before);
+        assert!(state.toast.as_ref().is_some_and(|told| told.failed && told.sentence == sentence));
+        let broken = Action::Themed(Err("mine.toml: bad: expected a colour".to_owned()));
+        update(&mut state, broken);
+        assert_eq!(state.theme, before.0);
+        assert!(state.toast.as_ref().is_some_and(|told| told.sentence.contains("mine.toml")));
+    }
+
+    #[test]
+    fn only_a_changed_file_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config.toml");
+        let files = vec![path.clone()];
+        let first = Look { files: files.clone(), ..look("dark") };
+        let again = Look { files, ..look("light") };
+        let mut reload = Reload::new(&first, Box::new(move || Ok(again.clone())));
+        assert!(reload.poll().is_none());
+        std::fs::write(&path, "mouse = false").expect("written");
+        let read = reload.poll().expect("changed").expect("whole");
+        assert_eq!(read.theme.palette.name, "light");
+        assert!(reload.poll().is_none());
+        std::fs::remove_file(&path).expect("removed");
+        assert!(reload.poll().is_some());
+    }
+}

@@ -1,0 +1,332 @@
+//! The lines between parts of a screen, which keys and the mouse move, and the file that remembers
+//! where they were.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+use serde::{Deserialize, Serialize};
+
+use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::areas;
+use crate::tui::app::state::State;
+use crate::tui::color::Role;
+use crate::{Error, Result, input_file};
+
+/// Fewest columns or rows of a part.
+const LEAST: u16 = 6;
+/// Columns and rows that a key moves a line by.
+const STEP: (i32, i32) = (2, 1);
+
+/// A line between two parts of a screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split {
+    /// Its name in the file: the screen and the part before the line.
+    pub name: &'static str,
+    /// The cells that the mouse takes it by.
+    pub line: Rect,
+    /// First column or row of what it divides, and how many there are.
+    pub whole: (u16, u16),
+    /// Whether it stands upright, between a left and a right part.
+    pub is_upright: bool,
+}
+
+impl Split {
+    /// A line that stands upright right of `left`, before `right`.
+    pub fn upright(name: &'static str, left: Rect, right: Rect) -> Self {
+        let line = Rect {
+            x: left.right(),
+            width: right.x.saturating_sub(left.right()).max(1),
+            height: left.height.min(right.height),
+            ..left
+        };
+        Self { name, line, whole: (left.x, right.right() - left.x), is_upright: true }
+    }
+
+    /// A line that lies below `upper`; `lower` begins with a title, which is taken as the line.
+    pub fn lying(name: &'static str, upper: Rect, lower: Rect) -> Self {
+        let line = Rect { height: 1, ..lower };
+        Self { name, line, whole: (upper.y, lower.bottom() - upper.y), is_upright: false }
+    }
+}
+
+/// Where the lines are, as far as they were moved.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Splits {
+    /// The share of the part before each line.
+    shares: BTreeMap<String, f64>,
+    /// The line that keys move, by its place on the screen.
+    selected: usize,
+    /// Whether that line is shown in colour: keys have just moved it.
+    pub is_lit: bool,
+    /// The line that the mouse holds.
+    held: Option<&'static str>,
+}
+
+impl Splits {
+    /// Columns or rows of the part before a line, of `whole`: where it was moved to, or else
+    /// `default`.
+    pub fn first(&self, name: &str, whole: u16, default: u16) -> u16 {
+        let Some(share) = self.shares.get(name) else { return default };
+        let wanted = (share * f64::from(whole)).round() as u16;
+        wanted.clamp(LEAST.min(whole), whole.saturating_sub(LEAST).max(LEAST.min(whole)))
+    }
+
+    /// Puts a line at a column or row.
+    fn put(&mut self, split: &Split, at: i32) {
+        let (start, length) = (i32::from(split.whole.0), i32::from(split.whole.1));
+        let least = i32::from(LEAST).min(length / 2);
+        let first = (at - start).clamp(least, (length - least).max(least));
+        self.shares.insert(split.name.to_owned(), f64::from(first) / f64::from(length.max(1)));
+    }
+}
+
+/// The lines of the current screen: that of the side panel first.
+pub fn of(state: &State) -> Vec<Split> {
+    let areas = areas::areas(state);
+    let side = areas.side.filter(|_| areas.main.width > 0).map(|side| {
+        let line = Rect { width: 1, ..side };
+        let whole = (areas.main.x, side.right() - areas.main.x);
+        Split { name: state.screen.side_name(), line, whole, is_upright: true }
+    });
+    side.into_iter().chain((state.screen.parts().splits)(state, areas.main)).collect()
+}
+
+/// Commands that move lines; `None` for others.
+pub fn run(state: &mut State, command: Command) -> Option<Vec<Effect>> {
+    let by = match command {
+        Command::SplitLess => -1,
+        Command::SplitMore => 1,
+        Command::SplitNext => 0,
+        Command::SplitReset => {
+            let names: Vec<&str> = of(state).iter().map(|split| split.name).collect();
+            state.splits.shares.retain(|name, _| !names.contains(&name.as_str()));
+            state.splits.is_lit = false;
+            return Some(vec![remember(state)]);
+        }
+        _ => return None,
+    };
+    let all = of(state);
+    if all.is_empty() {
+        state.tell("this screen has one part at this size: nothing to resize", false);
+        return Some(Vec::new());
+    }
+    let lit = state.splits.is_lit;
+    let next = usize::from(by == 0 && lit);
+    let selected = (state.splits.selected + next) % all.len();
+    (state.splits.selected, state.splits.is_lit) = (selected, true);
+    if by == 0 {
+        return Some(Vec::new());
+    }
+    let split = all[selected];
+    let (at, step) = match split.is_upright {
+        true => (split.line.x, STEP.0),
+        false => (split.line.y, STEP.1),
+    };
+    state.splits.put(&split, i32::from(at) + by * step);
+    Some(vec![remember(state)])
+}
+
+/// Takes the line under the mouse; gives whether there is one.
+pub fn grab(state: &mut State, x: u16, y: u16) -> bool {
+    let hit = of(state).into_iter().find(|split| split.line.contains((x, y).into()));
+    state.splits.held = hit.map(|split| split.name);
+    hit.is_some()
+}
+
+/// Moves the line that the mouse holds; gives whether it holds one.
+pub fn drag(state: &mut State, x: u16, y: u16) -> bool {
+    let Some(held) = state.splits.held else { return false };
+    if let Some(split) = of(state).into_iter().find(|split| split.name == held) {
+        state.splits.put(&split, i32::from(if split.is_upright { x } else { y }));
+    }
+    true
+}
+
+/// Lets the line go, and remembers where it is.
+pub fn release(state: &mut State) -> Vec<Effect> {
+    match state.splits.held.take() {
+        Some(_) => vec![remember(state)],
+        None => Vec::new(),
+    }
+}
+
+/// Shows the line that keys move.
+pub fn render(state: &State, buffer: &mut Buffer) {
+    if !state.splits.is_lit {
+        return;
+    }
+    let all = of(state);
+    let Some(split) = all.get(state.splits.selected) else { return };
+    let style = state.theme.style(Role::Accent).add_modifier(Modifier::REVERSED);
+    let line = split.line.intersection(buffer.area);
+    for y in line.top()..line.bottom() {
+        for x in line.left()..line.right() {
+            buffer[(x, y)].set_style(style);
+        }
+    }
+}
+
+/// What the file holds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct Remembered {
+    /// Whether the side panel is shown, where the user has said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    panel: Option<bool>,
+    /// The share of the part before each line.
+    splits: BTreeMap<String, f64>,
+}
+
+/// The effect that writes the layout down.
+pub fn remember(state: &State) -> Effect {
+    let kept = Remembered { panel: state.panel, splits: state.splits.shares.clone() };
+    Effect::Remember(toml::to_string(&kept).expect("a map of numbers is TOML"))
+}
+
+/// The file of the layout: `kscope/layout.toml` in the XDG state folder.
+pub fn path() -> Option<PathBuf> {
+    let base = etcetera::choose_base_strategy().ok()?;
+    let folder = base.state_dir().unwrap_or_else(|| base.cache_dir());
+    Some(folder.join("kscope").join("layout.toml"))
+}
+
+/// Puts the parts where they were. A file that cannot be read, or says what cannot be, changes
+/// nothing but the log.
+pub fn recall(state: &mut State, path: &Path) {
+    match read(path) {
+        Ok(kept) => (state.panel, state.splits.shares) = (kept.panel, kept.splits),
+        Err(error) => tracing::warn!("the layout is not remembered: {error}"),
+    }
+}
+
+fn read(path: &Path) -> Result<Remembered> {
+    let found = input_file::if_there(path, input_file::SETTINGS, input_file::read_text)?;
+    let Some(text) = found else { return Ok(Remembered::default()) };
+    let wrong = |what: String| Error::input(format!("{}: {what}", path.display()));
+    let kept: Remembered =
+        toml::from_str(&text).map_err(|cause| wrong(cause.message().to_owned()))?;
+    match kept.splits.iter().find(|(_, share)| !(0.0..=1.0).contains(*share)) {
+        Some((name, share)) => {
+            Err(wrong(format!("{name}: expected a share from 0 to 1, found {share}")))
+        }
+        None => Ok(kept),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::crossterm::event::{MouseButton, MouseEventKind};
+
+    use super::*;
+    use crate::tui::color::ColorDepth;
+    use crate::tui::screen::Screen;
+    use crate::tui::testing::{SMALL, act, draw, mouse, session, text};
+
+    fn on(screen: Screen, size: (u16, u16)) -> State {
+        let mut state = session(SMALL, ColorDepth::None);
+        (state.screen, state.size) = (screen, size);
+        // The screen's own questions to the engine are asked before the test begins.
+        crate::tui::app::update::update(&mut state, crate::tui::app::action::Action::Tick(0.0));
+        state
+    }
+
+    #[test]
+    fn every_line_of_every_screen_moves_with_the_mouse_to_the_cell_it_is_dragged_to() {
+        let mut seen = 0;
+        for screen in Screen::ALL {
+            for size in [(120, 40), (200, 60)] {
+                for number in 0..of(&on(screen, size)).len() {
+                    let mut state = on(screen, size);
+                    let split = of(&state)[number];
+                    let from = (split.line.x, split.line.y + split.line.height / 2);
+                    let to = match split.is_upright {
+                        true => (from.0 - 3, from.1),
+                        false => (from.0, from.1 + 2),
+                    };
+                    let press = MouseEventKind::Down(MouseButton::Left);
+                    assert_eq!(mouse(&mut state, press, from), [], "{split:?}");
+                    mouse(&mut state, MouseEventKind::Drag(MouseButton::Left), to);
+                    let moved = of(&state)[number];
+                    let at = (moved.line.x, moved.line.y);
+                    match split.is_upright {
+                        true => assert_eq!(at.0, to.0, "{screen:?} {size:?} {split:?}"),
+                        false => assert_eq!(at.1, to.1, "{screen:?} {size:?} {split:?}"),
+                    }
+                    let effects = mouse(&mut state, MouseEventKind::Up(MouseButton::Left), to);
+                    assert!(
+                        matches!(&effects[..], [Effect::Remember(text)]
+                        if text.contains(split.name)),
+                        "{effects:?}"
+                    );
+                    assert!(
+                        mouse(&mut state, MouseEventKind::Drag(MouseButton::Left), from).is_empty()
+                    );
+                    assert_eq!(of(&state)[number], moved, "what is let go stays");
+                    text(&draw(&state));
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 10, "{seen}");
+    }
+
+    #[test]
+    fn keys_move_the_line_at_hand_and_another_key_takes_the_next() {
+        let mut state = on(Screen::Ab, (120, 40));
+        let before = of(&state);
+        assert!(before.len() > 1);
+        let effects = act(&mut state, Command::SplitLess);
+        assert!(matches!(&effects[..], [Effect::Remember(_)]));
+        let after = of(&state);
+        assert_ne!(after[0], before[0]);
+        act(&mut state, Command::SplitNext);
+        act(&mut state, Command::SplitMore);
+        assert_ne!(of(&state)[1], after[1]);
+        act(&mut state, Command::SplitReset);
+        assert_eq!(of(&state), before);
+    }
+
+    #[test]
+    fn no_part_is_dragged_away() {
+        let mut state = on(Screen::Map, (120, 40));
+        let split = of(&state)[0];
+        for x in [0, 119] {
+            let from = of(&state)[0].line;
+            mouse(&mut state, MouseEventKind::Down(MouseButton::Left), (from.x, from.y + 3));
+            mouse(&mut state, MouseEventKind::Drag(MouseButton::Left), (x, split.line.y + 3));
+            mouse(&mut state, MouseEventKind::Up(MouseButton::Left), (x, split.line.y + 3));
+            let areas = areas::areas(&state);
+            let side = areas.side.expect("shown");
+            assert!(areas.main.width >= LEAST && side.width >= LEAST, "{areas:?}");
+            text(&draw(&state));
+        }
+    }
+
+    #[test]
+    fn the_layout_is_read_back_and_a_broken_file_changes_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("layout.toml");
+        let mut state = on(Screen::Map, (120, 40));
+        act(&mut state, Command::SplitLess);
+        let moved = of(&state);
+        let Effect::Remember(text) = remember(&state) else { panic!("the effect") };
+        std::fs::write(&path, text).expect("written");
+        let mut again = on(Screen::Map, (120, 40));
+        recall(&mut again, &path);
+        assert_eq!(of(&again), moved);
+        let fresh = on(Screen::Map, (120, 40));
+        for broken in ["splits = 3", "[splits]\n\"map.side\" = 7.5", "\u{1}", "panel = [1]"] {
+            std::fs::write(&path, broken).expect("written");
+            let mut state = on(Screen::Map, (120, 40));
+            recall(&mut state, &path);
+            assert_eq!((&state.splits, state.panel), (&fresh.splits, None), "{broken}");
+        }
+        let mut state = on(Screen::Map, (120, 40));
+        recall(&mut state, &folder.path().join("missing"));
+        assert_eq!(of(&state), of(&fresh));
+    }
+}

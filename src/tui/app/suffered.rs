@@ -1,0 +1,146 @@
+//! Which tokens suffered: those of the run by how far dense and pruned are apart there, with the
+//! text around each.
+
+use crate::numbers::{count, nats};
+use crate::tui::app::pairs::{ComparedSide, voice};
+use crate::tui::app::palette::{Does, Entry};
+use crate::tui::app::run::RunView;
+use crate::tui::app::state::State;
+use crate::tui::screen::Screen;
+
+/// Most tokens of the list.
+const MOST: usize = 200;
+/// Tokens before and after that are shown with each.
+const BEFORE: usize = 10;
+const AFTER: usize = 5;
+
+/// The tokens measured under the mask at work with their divergence in nats, the largest first;
+/// tokens that nobody compared are not among them.
+pub fn ranked(run: &RunView) -> Vec<(usize, f64)> {
+    let pairs = &run.pairs;
+    let measured = (pairs.since + 1..=pairs.len())
+        .filter_map(|n| Some((n, pairs.get(n)?.divergence?.kld)))
+        .filter(|(_, kld)| kld.is_finite());
+    let mut all: Vec<(usize, f64)> = measured.collect();
+    all.sort_by(|x, y| y.1.total_cmp(&x.1));
+    all
+}
+
+/// The list: token, KLD, what each side would have said, and the text around it.
+pub fn entries(state: &State) -> Vec<Entry> {
+    let all = ranked(&state.run);
+    let entry = |&(n, kld): &(usize, f64)| Entry {
+        title: nats(kld),
+        about: format!("{} · {}", choices(state, n), around(&state.run, n)),
+        keys: count(n),
+        does: Does::Token(n),
+    };
+    all.iter().take(MOST).map(entry).collect()
+}
+
+/// What the list covers.
+pub fn about(state: &State) -> String {
+    let pairs = &state.run.pairs;
+    let all = ranked(&state.run).len();
+    let of = if all > MOST { format!("{} of ", count(MOST)) } else { String::new() };
+    let since = match pairs.since {
+        0 => String::new(),
+        since => format!(" since token {}", count(since)),
+    };
+    format!("KLD in nats · {of}{} measured tokens{since} · ⏎ shows one in A/B", count(all))
+}
+
+/// Why the list is empty.
+pub fn nothing(state: &State) -> &'static str {
+    match &state.model {
+        Some(model) if model.info.solo => "the cache runs alone: nothing is compared",
+        _ => "no token is compared under this mask yet",
+    }
+}
+
+/// Shows a token on A/B.
+pub fn show(state: &mut State, n: usize) {
+    state.screen = Screen::Ab;
+    state.screens.ab.cursor = Some(n);
+}
+
+/// The likeliest token of either side.
+pub fn choices(state: &State, n: usize) -> String {
+    let pair = state.run.pairs.get(n);
+    let own = |side| {
+        let first = pair.and_then(|pair| voice(pair, side)?.top.first());
+        first.map_or_else(|| "–".to_owned(), |top| top.text.escape_debug().to_string())
+    };
+    let (a, b) = (own(ComparedSide::A), own(ComparedSide::B));
+    if a == b { format!("both «{a}»") } else { format!("A «{a}» B «{b}»") }
+}
+
+/// The dense side's text around a token, on one line, with the token marked.
+fn around(run: &RunView, n: usize) -> String {
+    let text = |at: usize| {
+        let pair = run.pairs.get(at)?;
+        let said = voice(pair, ComparedSide::A).or_else(|| voice(pair, ComparedSide::B))?;
+        Some(said.text.replace('\n', "↵"))
+    };
+    let joined =
+        |range: std::ops::RangeInclusive<usize>| range.filter_map(text).collect::<String>();
+    let first = n.saturating_sub(BEFORE).max(1);
+    let before = joined(first..=n - 1);
+    let more = if first > 1 { "…" } else { "" };
+    format!("{more}{before}▸{}◂{}", joined(n..=n), joined(n + 1..=n + AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+    use super::*;
+    use crate::decode::worker::event::Event;
+    use crate::tui::app::action::{Action, Command};
+    use crate::tui::app::update::update;
+    use crate::tui::color::ColorDepth;
+    use crate::tui::testing::{SMALL, act, draw, session, text};
+
+    #[test]
+    fn the_worst_token_is_first_and_enter_shows_it() {
+        let mut state = session(SMALL, ColorDepth::None);
+        state.size = (120, 40);
+        let all = ranked(&state.run);
+        let (n, worst) = all[0];
+        assert!(all.len() > 2 && all.iter().all(|(_, kld)| *kld <= worst));
+        let measured =
+            state.run.pairs.all().iter().filter(|pair| pair.divergence.is_some()).count();
+        assert_eq!(all.len(), measured, "the first token has no divergence and is not listed");
+        let key = KeyEvent::new(KeyCode::Char('W'), KeyModifiers::SHIFT);
+        update(&mut state, Action::Key(key));
+        let list = text(&draw(&state));
+        assert!(list.contains("tokens that suffered") && list.contains(&nats(worst)), "{list}");
+        act(&mut state, Command::Open);
+        assert_eq!((state.screen, state.screens.ab.cursor), (Screen::Ab, Some(n)));
+        assert!(state.overlay.is_none());
+    }
+
+    #[test]
+    fn a_changed_mask_empties_the_list_of_what_it_did_not_measure() {
+        let mut state = session(SMALL, ColorDepth::None);
+        state.size = (120, 40);
+        state.run.pairs.retuned();
+        assert!(ranked(&state.run).is_empty());
+        act(&mut state, Command::Suffered);
+        let list = text(&draw(&state));
+        assert!(list.contains("no token is compared under this mask yet"), "{list}");
+    }
+
+    #[test]
+    fn what_is_typed_filters_by_text() {
+        let mut state = session(SMALL, ColorDepth::None);
+        act(&mut state, Command::Suffered);
+        let all = crate::tui::app::palette::entries(&state).len();
+        let list = state.list_mut().expect("open");
+        list.input = tui_input::Input::from("no such text anywhere".to_owned());
+        assert!(all > 0 && crate::tui::app::palette::entries(&state).is_empty());
+        // A list that is open while the run goes back still has only tokens that are there.
+        crate::tui::testing::send(&mut state, Event::Rewound(3));
+        assert!(ranked(&state.run).iter().all(|(n, _)| *n <= 3));
+    }
+}

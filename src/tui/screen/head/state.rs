@@ -1,0 +1,87 @@
+//! State of the head screen: the picture of its attention.
+
+use crate::decode::attended::{AskedRange, Attended};
+
+/// What the head screen shows besides the head at hand.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HeadView {
+    is_open: bool,
+    /// What the engine was asked last.
+    asked: Option<AskedRange>,
+    /// Its answers, the newest step first.
+    rows: Vec<Attended>,
+    /// Why there are none.
+    refused: Option<String>,
+}
+
+impl HeadView {
+    /// Opens the picture; where it is open already, the newest steps are asked for.
+    pub fn open(&mut self) {
+        self.is_open = true;
+        self.forget();
+    }
+
+    /// Closes the picture.
+    pub fn close(&mut self) {
+        self.is_open = false;
+    }
+
+    /// Whether it is open.
+    pub fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// What the engine was asked.
+    pub fn asked(&self) -> Option<AskedRange> {
+        self.asked
+    }
+
+    /// The steps so far, the newest first.
+    pub fn rows(&self) -> &[Attended] {
+        &self.rows
+    }
+
+    /// Why there is no picture.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+
+    /// Whether the engine has to be asked for this. New tokens alone are no reason: the picture
+    /// stands still until it is asked for again.
+    pub fn ask(&mut self, wanted: AskedRange) -> bool {
+        let is_same = self
+            .asked
+            .is_some_and(|asked| (asked.layer, asked.head) == (wanted.layer, wanted.head));
+        if !self.is_open || is_same {
+            return false;
+        }
+        self.asked = Some(wanted);
+        self.rows.clear();
+        self.refused = None;
+        true
+    }
+
+    /// Takes one more step.
+    pub fn take(&mut self, row: Attended) {
+        let belongs = self.asked.is_some_and(|asked| {
+            let (from, to) = asked.steps;
+            (asked.layer, asked.head) == (row.asked.layer, row.asked.head)
+                && (from..=to).contains(&row.asked.n)
+        });
+        let is_new = self.rows.last().is_none_or(|last| row.asked.n < last.asked.n);
+        if belongs && is_new {
+            self.rows.push(row);
+        }
+    }
+
+    /// Notes why there is no picture.
+    pub fn refuse(&mut self, sentence: String) {
+        self.refused = Some(sentence);
+    }
+
+    /// Forgets what was asked: the mask or the text is another.
+    pub fn forget(&mut self) {
+        (self.asked, self.refused) = (None, None);
+        self.rows.clear();
+    }
+}

@@ -1,0 +1,173 @@
+//! The bandwidth gauge: what a step reads, how fast it reads it, what the machine could, and the
+//! ceiling of speed that follows.
+
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+use crate::decode::worker::EngineOrder;
+use crate::decode::worker::event::Bandwidth;
+use crate::numbers::{self, rate};
+use crate::tui::app::action::Effect;
+use crate::tui::app::model::ModelView;
+use crate::tui::app::run::{Phase, RunView};
+use crate::tui::app::state::{Gauge, State};
+use crate::tui::color::Role;
+use crate::tui::paint::put;
+use crate::tui::widget::meter;
+use crate::tui::widget::pane::Pane;
+
+/// Asks the engine once for the machine's bandwidth, as soon as there are steps to compare with it.
+pub fn ask(state: &mut State) -> Vec<Effect> {
+    let on_cpu = state.model.as_ref().is_some_and(|model| is_cpu(model));
+    let stands = matches!(state.phase, Phase::Running | Phase::Paused | Phase::Finished(_));
+    if state.bandwidth != Gauge::Unknown || state.replay || !on_cpu || !stands {
+        return Vec::new();
+    }
+    if state.run.rate().is_none() {
+        return Vec::new();
+    }
+    state.bandwidth = Gauge::Asked;
+    vec![Effect::Engine(EngineOrder::Bandwidth)]
+}
+
+fn is_cpu(model: &ModelView) -> bool {
+    model.info.device == "cpu"
+}
+
+/// What the last steps read, and how that compares with the machine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reached {
+    /// Bytes that a step reads: weights, and the cache as it is now.
+    pub bytes: f64,
+    /// 1e9 bytes a second over the last steps.
+    pub gbps: f64,
+    /// Of what the machine can read, 1 is all.
+    pub share: f64,
+    /// Tokens a second if steps read at the machine's speed and did nothing else.
+    pub ceiling: f64,
+    /// The same with a dense cache.
+    pub dense_ceiling: f64,
+}
+
+/// Compares the last steps with the machine; `None` before the first step.
+pub fn reached(run: &RunView, dense_kv: usize, machine: &Bandwidth) -> Option<Reached> {
+    let bytes = machine.weights as f64 + run.kv.total() as f64;
+    let gbps = bytes * run.rate()? / 1e9;
+    let ceiling = |bytes: f64| machine.gbps * 1e9 / bytes.max(1.0);
+    Some(Reached {
+        bytes,
+        gbps,
+        share: gbps / machine.gbps.max(1e-9),
+        ceiling: ceiling(bytes),
+        dense_ceiling: ceiling(machine.weights as f64 + dense_kv as f64),
+    })
+}
+
+/// Draws the gauge.
+pub fn render(state: &State, model: &ModelView, pane: &mut Pane<'_>) {
+    let machine = match &state.bandwidth {
+        Gauge::Known(machine) => machine,
+        other => {
+            pane.title("memory bandwidth", "");
+            pane.note(match other {
+                Gauge::Refused(sentence) => sentence.clone(),
+                Gauge::Asked => "measuring once; decode waits a moment".to_owned(),
+                _ if !is_cpu(model) => "measured on the CPU only".to_owned(),
+                _ if state.replay => "the recording does not say".to_owned(),
+                _ => "measured once, with the first decode steps".to_owned(),
+            });
+            return;
+        }
+    };
+    let threads = match machine.threads {
+        1 => "1 thread".to_owned(),
+        n => format!("{n} threads"),
+    };
+    pane.title("memory bandwidth", &format!("measured · {threads}"));
+    pane.row("machine", format!("{:.1} GB/s read", machine.gbps));
+    let dense = model.bytes_at(state.run.cached).1.total();
+    let Some(now) = reached(&state.run, dense, machine) else { return };
+    bar(state, pane, now.share);
+    pane.row("this step", format!("{:.1} GB/s · {:.0} %", now.gbps, 100.0 * now.share));
+    pane.row(
+        "reads",
+        format!(
+            "{} weights + {} K/V",
+            numbers::bytes(machine.weights),
+            numbers::bytes(state.run.kv.total() as u64)
+        ),
+    );
+    if now.share > 1.0 {
+        pane.note("above 100 %: what it reads stays in the processor's caches");
+    }
+    pane.row("ceiling", format!("{} for these bytes, computed", rate(now.ceiling)));
+    if model.is_masked() {
+        pane.row("dense", format!("{} at most", rate(now.dense_ceiling)));
+    }
+}
+
+fn bar(state: &State, pane: &mut Pane<'_>, share: f64) {
+    let Some(area) = pane.take(1) else { return };
+    let theme = &state.theme;
+    let bar = Rect { x: area.x + 11, width: area.width.saturating_sub(11), ..area };
+    for x in bar.left()..bar.right() {
+        pane.buffer[(x, bar.y)].set_symbol("─").set_style(theme.style(Role::Border));
+    }
+    put(pane.buffer, area, 0, 0, Line::styled("reached", theme.style(Role::Dim)));
+    meter(share, theme.style(Role::Speed), bar, pane.buffer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::worker::event::{Event, Wish};
+    use crate::tui::app::action::Command;
+    use crate::tui::color::ColorDepth;
+    use crate::tui::screen::Screen;
+    use crate::tui::testing::{SMALL, act, draw, send, session, text};
+
+    fn machine() -> Bandwidth {
+        Bandwidth { gbps: 20.0, threads: 2, weights: 300_000_000, ms: 400.0 }
+    }
+
+    #[test]
+    fn the_engine_is_asked_once_and_only_where_the_gauge_is() {
+        let mut state = session(SMALL, ColorDepth::None);
+        state.bandwidth = Gauge::Unknown;
+        assert_eq!(act(&mut state, Command::Show(Screen::Ab)).len(), 1, "a step is explained");
+        let asked = Effect::Engine(EngineOrder::Bandwidth);
+        assert_eq!(act(&mut state, Command::Show(Screen::Perf)), [asked]);
+        assert_eq!(act(&mut state, Command::More), []);
+        send(&mut state, Event::Bandwidth(Box::new(machine())));
+        assert_eq!(act(&mut state, Command::More), []);
+        let mut replay = session(SMALL, ColorDepth::None);
+        (replay.bandwidth, replay.replay) = (Gauge::Unknown, true);
+        assert_eq!(act(&mut replay, Command::Show(Screen::Perf)), []);
+    }
+
+    #[test]
+    fn the_ceiling_follows_from_bytes_and_bandwidth() {
+        let mut state = session(SMALL, ColorDepth::None);
+        let kv = state.run.kv.total() as f64;
+        let now = reached(&state.run, 100_000_000, &machine()).expect("steps");
+        assert_eq!(now.bytes, 3e8 + kv);
+        assert!((now.ceiling - 20e9 / (3e8 + kv)).abs() < 1e-6);
+        assert!((now.dense_ceiling - 50.0).abs() < 1e-9);
+        let speed = state.run.rate().expect("steps");
+        assert!((now.gbps - (3e8 + kv) * speed / 1e9).abs() < 1e-9);
+        assert!((now.share - now.gbps / 20.0).abs() < 1e-12);
+        assert!((speed / now.ceiling - now.share).abs() < 1e-12, "one share, either way");
+        state.run.steps.clear();
+        assert_eq!(reached(&state.run, 1, &machine()), None);
+    }
+
+    #[test]
+    fn a_refusal_is_shown_in_place_of_numbers() {
+        let mut state = session(SMALL, ColorDepth::None);
+        (state.size, state.screen) = ((120, 40), Screen::Perf);
+        let sentence = "measuring the bandwidth needs 512 MiB".to_owned();
+        send(&mut state, Event::Refused { wish: Wish::Bandwidth, sentence: sentence.clone() });
+        let frame = text(&draw(&state));
+        assert!(frame.contains(&sentence) && !frame.contains("ceiling"), "{frame}");
+    }
+}
