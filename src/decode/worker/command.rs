@@ -34,6 +34,13 @@ pub enum EngineOrder {
     Feed(Mode),
     /// Time each side alone over the last tokens; decode pauses meanwhile.
     Time,
+    /// Choose the next tokens so, and treat end tokens so; a run that an end token ended goes on.
+    GoOn {
+        /// How tokens are chosen; `None` leaves it.
+        sampling: Option<Sampling>,
+        /// Whether end tokens are tokens like any other.
+        ignore_end: bool,
+    },
     /// Rewind to this many generated tokens.
     Rewind(usize),
     /// Go on with another turn of the conversation.
@@ -79,6 +86,8 @@ pub struct Start {
     pub sampling: Sampling,
     /// Most tokens to generate.
     pub max_new: usize,
+    /// Whether end tokens are tokens like any other.
+    pub ignore_end: bool,
 }
 
 /// Another turn of the conversation.

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::command::{Ask, EngineOrder, Queued, Retune, Trial};
 use super::event::{Event, Retuned, Wish};
+use super::kept::Kept;
 use super::mailbox::Mailbox;
 use super::outbox::{Outbox, milliseconds};
 use super::run::Run;
 use super::setup::{Loader, Setup};
 use crate::cache::CacheSpec;
 use crate::decode::comparison::Mode;
+use crate::decode::sampler::Sampling;
 use crate::{Error, Result};
 
 /// Loads, then runs commands until it is told to stop.
@@ -35,7 +37,7 @@ pub fn serve(loader: Loader, inbox: &Receiver<Queued>, mailbox: &Mailbox, outbox
         Err(error) => return outbox.state(failed(&error)),
     };
     outbox.state(Event::Loaded(Box::new(setup.info())));
-    let mut desk = Desk { setup, dense, pruned, revision: 0, waiting: None, run: None };
+    let mut desk = Desk { setup, dense, pruned, revision: 0, waiting: None, run: None, kept: None };
     loop {
         desk.take_mail(mailbox, outbox);
         let order = match desk.run.as_ref().is_some_and(Run::is_busy) {
@@ -82,6 +84,8 @@ struct Desk {
     /// A change that the current run could not take; the next one begins with it.
     waiting: Option<Retune>,
     run: Option<Run>,
+    /// The prompt of the last run, until another one is read.
+    kept: Option<Kept>,
 }
 
 impl Desk {
@@ -145,8 +149,11 @@ impl Desk {
     fn obey(&mut self, command: EngineOrder, outbox: &mut Outbox) {
         match command {
             EngineOrder::Start(start) => {
-                // The old run's memory is freed before the new one's is allocated.
-                self.run = None;
+                // The old run's memory is freed before the new one's is allocated, all but its
+                // prompt's.
+                if let Some(run) = self.run.take() {
+                    self.kept = run.into_kept();
+                }
                 outbox.generation = start.generation;
                 if let Some(retune) = self.waiting.take() {
                     self.retune(retune, outbox);
@@ -156,6 +163,7 @@ impl Desk {
                     [&self.dense, &self.pruned],
                     self.revision,
                     *start,
+                    &mut self.kept,
                     outbox,
                 ) {
                     Ok(run) => Some(run),
@@ -170,6 +178,7 @@ impl Desk {
             EngineOrder::Resume => self.pace(None, outbox),
             EngineOrder::Step(steps) => self.pace(Some(steps), outbox),
             EngineOrder::Feed(mode) => self.feed(mode, outbox),
+            EngineOrder::GoOn { sampling, ignore_end } => self.go_on(sampling, ignore_end, outbox),
             EngineOrder::Rewind(generated) => self.rewind(generated, outbox),
             EngineOrder::Sweep(trials) => self.sweep(trials, outbox),
             EngineOrder::Time => self.time(outbox),
@@ -190,6 +199,23 @@ impl Desk {
         };
         run.steps_left = steps;
         outbox.state(if steps == Some(0) { Event::Paused } else { Event::Resumed });
+    }
+
+    /// Changes how the next tokens are chosen, and goes on past an end token.
+    fn go_on(&mut self, sampling: Option<Sampling>, ignore_end: bool, outbox: &mut Outbox) {
+        let Some(run) = &mut self.run else { return };
+        let before = run.sides.finish();
+        match run.sides.go_on(sampling, ignore_end) {
+            Ok(sampling) => {
+                outbox.state(Event::WentOn { sampling, ignore_end });
+                if before.is_some() && run.sides.finish().is_none() {
+                    run.steps_left = None;
+                    outbox.state(Event::Resumed);
+                }
+                self.tell_end(outbox);
+            }
+            Err(error) => outbox.state(refused(Wish::GoOn, &error)),
+        }
     }
 
     fn retune(&mut self, retune: Retune, outbox: &mut Outbox) {

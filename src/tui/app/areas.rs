@@ -24,6 +24,8 @@ pub struct Areas {
     pub side: Option<Rect>,
     /// The log.
     pub log: Option<Rect>,
+    /// Where a recording is.
+    pub timeline: Option<Rect>,
     /// Keys and toast.
     pub footer: Rect,
 }
@@ -33,11 +35,14 @@ pub fn areas(state: &State) -> Areas {
     let (width, height) = state.size;
     let row = |y: u16| Rect::new(0, y, width, 1);
     let log_rows = if state.log_open { (height / 4).clamp(3, 12) } else { 0 };
-    let body_rows = height.saturating_sub(3 + log_rows);
+    let below = 1 + u16::from(state.playback.is_some());
+    let body_rows = height.saturating_sub(2 + below + log_rows);
     let body = Rect::new(0, 2, width, body_rows);
     let log = (log_rows > 0).then(|| Rect::new(0, 2 + body_rows, width, log_rows));
     let (main, side) = split(state, body);
-    Areas { header: row(0), tabs: row(1), main, side, log, footer: row(height.saturating_sub(1)) }
+    let timeline = state.playback.map(|_| row(height.saturating_sub(2)));
+    let footer = row(height.saturating_sub(1));
+    Areas { header: row(0), tabs: row(1), main, side, log, timeline, footer }
 }
 
 /// Divides the body between screen and side panel. A screen without a panel has the full width.

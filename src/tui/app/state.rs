@@ -5,10 +5,13 @@ use tui_input::Input;
 use crate::decode::comparison::Mode;
 use crate::decode::worker::Prompt;
 use crate::mask::CachePlan;
+use crate::tui::app::action::Playback;
 use crate::tui::app::keys::{KeyContext, KeyTable};
 use crate::tui::app::log::LogBuffer;
 use crate::tui::app::model::ModelView;
+use crate::tui::app::path_prompt::PathPrompt;
 use crate::tui::app::place::Place;
+use crate::tui::app::question::Question;
 use crate::tui::app::run::{NextRun, Phase, RunView};
 use crate::tui::app::table::{Metric, Scale};
 use crate::tui::color::Theme;
@@ -27,6 +30,20 @@ pub enum Overlay {
     Palette(List),
     /// Heads that match what is typed.
     Find(List),
+    /// A path that is typed.
+    Path(PathPrompt),
+    /// A question.
+    Question(Question),
+}
+
+/// Files of this session and earlier ones, the last first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Recent {
+    /// Masks and plans.
+    pub plans: Vec<String>,
+    /// Models.
+    pub models: Vec<String>,
 }
 
 /// A list with a filter.
@@ -103,6 +120,10 @@ pub struct State {
     pub model: Option<ModelView>,
     /// The name of the model while it loads.
     pub loading_name: String,
+    /// Another model that is being loaded beside it, and the share done.
+    pub loading: Option<(String, f32)>,
+    /// Recent files.
+    pub recent: Recent,
     /// The current run.
     pub run: RunView,
     /// What the next run will be started with.
@@ -113,6 +134,8 @@ pub struct State {
     pub dropped: u64,
     /// Whether a recording is shown instead of an engine.
     pub replay: bool,
+    /// Where its playback is.
+    pub playback: Option<Playback>,
     /// A short message.
     pub toast: Option<Toast>,
     /// Where exports go.
@@ -158,6 +181,8 @@ impl State {
     pub fn list_mut(&mut self) -> Option<&mut List> {
         match self.overlay.as_mut()? {
             Overlay::Help(list) | Overlay::Palette(list) | Overlay::Find(list) => Some(list),
+            Overlay::Path(prompt) => Some(&mut prompt.list),
+            Overlay::Question(_) => None,
         }
     }
 
@@ -191,11 +216,14 @@ impl State {
             phase: Phase::Loading(0.0),
             model: None,
             loading_name,
+            loading: None,
+            recent: Recent::default(),
             run: RunView::new(0),
             plan,
             target_context: 0,
             dropped: 0,
             replay,
+            playback: None,
             toast: None,
             export_folder,
             last_click: None,
@@ -205,7 +233,11 @@ impl State {
 
     /// The focused part, which decides what keys mean.
     pub fn context(&self) -> KeyContext {
-        if self.overlay.is_some() { KeyContext::List } else { self.context_below() }
+        match self.overlay {
+            Some(Overlay::Question(_)) => KeyContext::Confirm,
+            Some(_) => KeyContext::List,
+            None => self.context_below(),
+        }
     }
 
     /// The focused part of the screen, even under an overlay.

@@ -21,7 +21,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     typing: Some(Typing { focus: update::focus, take: update::typed }),
     wheel: update::wheel,
     press: update::press,
-    after: None,
+    after: Some(update::after),
     render: view::render,
     side: None,
     crumbs: None,
