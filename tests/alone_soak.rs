@@ -129,8 +129,12 @@ impl Soak {
     fn new() -> Self {
         let model = demo();
         let (engine, events) = Engine::spawn(loader(Arc::clone(&model), false)).unwrap();
-        let plan =
-            NextRun { prompt: Prompt::Tokens(vec![1]), sampling: Sampling::default(), max_new: 1 };
+        let plan = NextRun {
+            prompt: Prompt::Tokens(vec![1]),
+            sampling: Sampling::default(),
+            max_new: 1,
+            ignore_end: false,
+        };
         let state = State::new(Beginning {
             theme: Theme::new(ColorDepth::True, false, Colormap::Viridis),
             keys: KeyTable::new(&Default::default()).unwrap(),
@@ -170,7 +174,8 @@ impl Soak {
         self.prompt = self.model.tokenizer.as_ref().unwrap().encode(&text).unwrap();
         let room = self.model.config().max_context - self.prompt.len();
         let (prompt, max_new) = (Prompt::Facts { text }, most.min(room));
-        self.state.plan = NextRun { prompt, sampling: Sampling::default(), max_new };
+        self.state.plan =
+            NextRun { prompt, sampling: Sampling::default(), max_new, ignore_end: false };
     }
 
     fn act(&mut self, action: Action) {

@@ -7,14 +7,16 @@ use std::time::Instant;
 
 use super::args::{
     CacheArgs, ForceArg, GivenPlan, ModeArg, ModelArgs, OnePromptArgs, SamplingArgs, fitting,
-    read_plan,
+    read_plan, refuse_coded,
 };
 use super::look;
 use super::output;
 use super::values;
+use crate::decode::worker::event::MaskInfo;
 use crate::decode::worker::{Engine, Event, Loader, Prompt, Setup};
 use crate::mask::files::{self, Split};
-use crate::mask::{Sensitivity, fingerprint};
+use crate::mask::{CachePlan, Sensitivity, Window, fingerprint};
+use crate::model::config::Config;
 use crate::model::demo::generator::{DemoSpec, DemoText};
 use crate::model::device::Placement;
 use crate::model::load::Source as ModelSource;
@@ -23,6 +25,7 @@ use crate::tui::app::ask_terminal;
 use crate::tui::app::ask_terminal::{Answered, Questions, Stray};
 use crate::tui::app::config::Background;
 use crate::tui::app::log::LogBuffer;
+use crate::tui::app::opening::{NewModel, Openers};
 use crate::tui::app::record::Recorder;
 use crate::tui::app::run::{NextRun, Phase};
 use crate::tui::app::runner;
@@ -232,6 +235,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         prompt: args.prompt.prompt()?.unwrap_or_else(|| default_prompt(&source)),
         sampling,
         max_new: args.max_new.unwrap_or(most),
+        ignore_end: false,
     };
     let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {
@@ -252,15 +256,16 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     }
     (state.settings, state.themes) = (look.settings.clone(), look.themes.clone());
     state.graphics = args.screen.graphics(answered);
+    let asked = Asked::of(args);
     let exit = if interactive {
         let outside = args.screen.outside(&look, &[], answered);
         let guard = TerminalGuard::enter(look.mouse)?;
         let model = SharedModel::default();
         let (engine, events) =
-            Engine::spawn(loader(args, source, SharedModel::clone(&model), placement))?;
+            Engine::spawn(loader(asked.clone(), source, SharedModel::clone(&model), placement))?;
         runner::run(
             &mut state,
-            EventSource::Engine(engine, events, model),
+            EventSource::Engine(engine, events, model, openers(asked)),
             recorder,
             guard,
             args.panic,
@@ -269,7 +274,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         )?
     } else {
         let (engine, events) =
-            Engine::spawn(loader(args, source, SharedModel::default(), placement))?;
+            Engine::spawn(loader(asked, source, SharedModel::default(), placement))?;
         headless(&mut state, engine, events, recorder)?
     };
     finish(&args.screen, &state, exit, interactive)
@@ -354,17 +359,81 @@ fn demo_text() -> DemoText {
     DemoText::draw(&wanted).expect("sixteen facts are within the grammar")
 }
 
+/// What a session decodes and compares with, as the arguments ask for it.
+#[derive(Debug, Clone)]
+struct Asked {
+    model: ModelArgs,
+    cache: CacheArgs,
+    diff: Option<String>,
+    sensitivity: Option<PathBuf>,
+    solo: bool,
+    mode: ModeArg,
+    panic: Option<runner::PanicIn>,
+}
+
+impl Asked {
+    fn of(args: &InspectArgs) -> Self {
+        Self {
+            model: args.model.clone(),
+            cache: args.cache.clone(),
+            diff: args.diff.clone(),
+            sensitivity: args.sensitivity.clone(),
+            solo: args.solo,
+            mode: args.mode,
+            panic: args.panic,
+        }
+    }
+
+    /// The same for another model: what belonged to the one before is left out.
+    fn of_another(&self) -> Self {
+        let cache = CacheArgs { mask: None, plan: Vec::new(), ctx: None, ..self.cache.clone() };
+        Self { cache, diff: None, sensitivity: None, panic: None, ..self.clone() }
+    }
+}
+
+/// How the screen opens masks and models.
+fn openers(asked: Asked) -> Openers {
+    let (device, cache) = (asked.model.device, asked.cache.clone());
+    let plan = move |text: &str, config: &Config| {
+        if text == "none" {
+            let full = CachePlan::full(config.mask_shape());
+            return Ok((MaskInfo::named("dense", full), cache.window(Window::default())?));
+        }
+        let given = read_plan(text, config).map_err(|error| {
+            // On the screen no option was typed.
+            let sentence = error.to_string();
+            let plain = sentence.strip_prefix("--plan ").map(str::to_owned);
+            plain.map_or(error, Error::input)
+        })?;
+        refuse_coded(device, &given.name, &given.plan)?;
+        let window = cache.window(given.window)?;
+        Ok((given.into_info(), window))
+    };
+    let model = move |text: &str| {
+        let mut asked = asked.of_another();
+        let source = match text.strip_prefix("--random-weights") {
+            Some(geometry) => ModelSource::random(geometry.trim(), None, 0)?,
+            None => ModelSource::resolve(text)?,
+        };
+        asked.model.layers = None;
+        let prompt = default_prompt(&source);
+        let placement = device.placement()?;
+        let model = SharedModel::default();
+        let loader = loader(asked, source, SharedModel::clone(&model), placement);
+        Ok(NewModel { loader, model, prompt })
+    };
+    Openers { plan: Box::new(plan), model: Box::new(model) }
+}
+
 /// Loads the model, on the thread of the engine.
 fn loader(
-    args: &InspectArgs,
+    asked: Asked,
     source: ModelSource,
     shared: SharedModel,
     placement: Option<Placement>,
 ) -> Loader {
-    let (model_args, cache, diff, panic) =
-        (args.model.clone(), args.cache.clone(), args.diff.clone(), args.panic);
-    let asked = args.sensitivity.clone();
-    let (solo, feed) = (args.solo, args.mode.into());
+    let Asked { model: model_args, cache, diff, sensitivity: given, solo, mode, panic } = asked;
+    let feed = mode.into();
     Box::new(move |progress| {
         let opened = model_args.open(&source)?;
         // Masks are read before the weights, so that a wrong mask is reported at once.
@@ -382,7 +451,7 @@ fn loader(
         let context = cache.context(&config)?;
         let other = diff.as_deref().map(|text| read_plan(text, &config)).transpose()?;
         let other = other.map(GivenPlan::into_info);
-        let sensitivity = sensitivity(asked.as_deref(), choice.given.as_ref(), &opened)?;
+        let sensitivity = sensitivity(given.as_deref(), choice.given.as_ref(), &opened)?;
         let of_files = opened.warnings.clone();
         let model = Arc::new(opened.load_on(model_args.dtype, placement, progress)?);
         // Cannot be set already: a loader runs once.

@@ -12,7 +12,7 @@ use super::progress::{ProgressArgs, ProgressLine};
 use super::values;
 use crate::learn::check::CheckRow;
 use crate::learn::data::Task;
-use crate::learn::estimate::{Rates, estimate};
+use crate::learn::estimate::{ANSWER_ROWS, Rates, estimate};
 use crate::learn::run::{self, CheckpointFolder, LearnEvent, LearnRequest, LearnStart, Outcome};
 use crate::learn::train::{Settings, Stage, Variant};
 use crate::mask::files::{self, Contents, Format, Split};
@@ -422,7 +422,7 @@ fn row(row: &CheckRow) -> String {
 const CONTEXTS: [usize; 5] = [4096, 16_384, 32_768, 65_536, 98_304];
 
 /// Answer rows of the estimate's samples, and its updates.
-const ESTIMATE: (usize, usize) = (40, 310);
+const ESTIMATE: (usize, usize) = (ANSWER_ROWS, 310);
 
 fn print_estimate(args: &LearnArgs) -> Result<()> {
     let config: Config = match Source::random("llama-3.1-8b", None, 0)? {

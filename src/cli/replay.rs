@@ -51,6 +51,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
             prompt: Prompt::Tokens(Vec::new()),
             sampling: Sampling::default(),
             max_new: 0,
+            ignore_end: false,
         },
         replay: true,
         log,

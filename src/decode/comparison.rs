@@ -55,6 +55,27 @@ pub struct ComparisonSetup {
     pub context: usize,
 }
 
+impl ComparisonSetup {
+    /// Refuses prompts without room for a token after them, and sampling that cannot be.
+    fn check(&self, model: &Model) -> Result<()> {
+        self.sampling.check()?;
+        let context = self.context.min(model.config().max_context);
+        self.prompts.iter().try_for_each(|prompt| check_room(prompt.len(), context))
+    }
+}
+
+/// Refuses a prompt of `tokens` tokens that leaves no room for a token in the context.
+pub fn check_room(tokens: usize, context: usize) -> Result<()> {
+    if tokens < context {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "a prompt of {} tokens leaves no room in the context of {}",
+        count(tokens),
+        count(context)
+    )))
+}
+
 /// One side of a comparison, all sequences of it.
 #[derive(Debug)]
 pub struct Side {
@@ -117,57 +138,82 @@ impl Comparison {
         setup: ComparisonSetup,
         hooks: PrefillHooks<'_>,
     ) -> Result<Self> {
-        let ComparisonSetup { prompts, dense, pruned, sampling, mode, context } = setup;
-        sampling.check()?;
+        setup.check(&model)?;
         let began = Instant::now();
-        let config = model.config();
-        let context = context.min(config.max_context);
-        let side = |spec: &Arc<CacheSpec>| Side {
-            caches: prompts
-                .iter()
-                .map(|prompt| SequenceCache::with_capacity(Arc::clone(spec), prompt.len()))
-                .collect(),
-            prompts: prompts.clone(),
-            generated: Vec::new(),
-            step_times: Vec::new(),
-            samplers: (0..prompts.len() as u64)
-                .map(|i| {
-                    Sampler::new(Sampling {
-                        seed: sampling.seed.wrapping_add(i),
-                        ..sampling.clone()
-                    })
-                })
-                .collect(),
-            buffers: StepBuffers::new(config, prompts.len()),
-        };
-        let (mut a, mut b) = (side(&dense), side(&pruned));
-        for (i, prompt) in prompts.iter().enumerate() {
-            if prompt.len() >= context {
-                return Err(Error::input(format!(
-                    "a prompt of {} tokens leaves no room in the context of {}",
-                    count(prompt.len()),
-                    count(context)
-                )));
-            }
+        let (config, all) = (model.config(), setup.prompts.len() as f32);
+        let mut read = Vec::with_capacity(setup.prompts.len());
+        for (i, prompt) in setup.prompts.iter().enumerate() {
+            let empty = |spec| SequenceCache::with_capacity(Arc::clone(spec), prompt.len());
+            let (mut a, mut b) = (empty(&setup.dense), empty(&setup.pruned));
             let hooks = PrefillHooks {
                 chunk: hooks.chunk,
-                progress: &mut |share| (hooks.progress)((i as f32 + share) / prompts.len() as f32),
+                progress: &mut |share| (hooks.progress)((i as f32 + share) / all),
                 keep_going: hooks.keep_going,
                 observe: hooks.observe,
             };
-            let states =
-                model.decoder.prefill(prompt, &mut [&mut a.caches[i], &mut b.caches[i]], hooks)?;
+            let states = model.decoder.prefill(prompt, &mut [&mut a, &mut b], hooks)?;
             let logits = model.decoder.logits(&states[states.len() - config.hidden..])?;
+            read.push(([a, b], logits));
+        }
+        Ok(Self::after(model, setup, read, began))
+    }
+
+    /// The same beginning without a prefill: `prompt` is a dense cache of the one prompt, and
+    /// `logits` those after its last token.
+    ///
+    /// # Errors
+    /// For a batch, for a cache of other tokens than the prompt's, and where B's cache cannot be
+    /// gathered from it.
+    pub fn resume(
+        model: Arc<Model>,
+        setup: ComparisonSetup,
+        prompt: SequenceCache,
+        logits: Vec<f32>,
+    ) -> Result<Self> {
+        setup.check(&model)?;
+        let began = Instant::now();
+        if setup.prompts.len() != 1 || setup.prompts[0].len() != prompt.tokens() {
+            return Err(Error::run("a kept cache is that of one prompt, and of all its tokens"));
+        }
+        let pruned = prompt.retuned(Arc::clone(&setup.pruned))?;
+        Ok(Self::after(model, setup, vec![([prompt, pruned], logits)], began))
+    }
+
+    /// A comparison right after its prompts: caches of both sides, and the logits after each.
+    fn after(
+        model: Arc<Model>,
+        setup: ComparisonSetup,
+        read: Vec<([SequenceCache; 2], Vec<f32>)>,
+        began: Instant,
+    ) -> Self {
+        let ComparisonSetup { prompts, sampling, mode, context, .. } = setup;
+        let config = model.config();
+        let context = context.min(config.max_context);
+        let sampler = |i: usize| {
+            let seed = sampling.seed.wrapping_add(i as u64);
+            Sampler::new(Sampling { seed, ..sampling.clone() })
+        };
+        let side = || Side {
+            caches: Vec::new(),
+            prompts: prompts.clone(),
+            generated: Vec::new(),
+            step_times: Vec::new(),
+            samplers: (0..prompts.len()).map(sampler).collect(),
+            buffers: StepBuffers::new(config, prompts.len()),
+        };
+        let (mut a, mut b) = (side(), side());
+        for (i, (caches, logits)) in read.into_iter().enumerate() {
             // Both samplers draw, so that their random numbers stay in step while the sides agree.
-            for side in [&mut a, &mut b] {
+            let mut first = 0;
+            for (side, cache) in [&mut b, &mut a].into_iter().zip(caches.into_iter().rev()) {
+                side.caches.push(cache);
                 side.buffers.logits[i * config.vocab..][..config.vocab].copy_from_slice(&logits);
+                first = side.samplers[i].sample(&logits, &prompts[i]);
             }
-            let first = a.samplers[i].sample(&logits, prompt);
-            b.samplers[i].sample(&logits, prompt);
             a.generated.push(vec![first]);
             b.generated.push(vec![first]);
         }
-        Ok(Self {
+        Self {
             steps: vec![Vec::new(); prompts.len()],
             first: None,
             model,
@@ -176,12 +222,17 @@ impl Comparison {
             b,
             prefill_time: began.elapsed(),
             context,
-        })
+        }
     }
 
     /// The model.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
+    }
+
+    /// The dense side alone.
+    pub fn into_dense(self) -> Side {
+        self.a
     }
 
     /// How side B is fed.
@@ -312,6 +363,25 @@ impl Comparison {
     fn is_together(&self, sequence: usize) -> bool {
         let Self { a, b, .. } = self;
         a.generated[sequence] == b.generated[sequence] && a.prompts[sequence] == b.prompts[sequence]
+    }
+
+    /// Chooses the next tokens of both sides so, with equal draws from here on; gives the sampling
+    /// of the first sequence.
+    ///
+    /// # Errors
+    /// Settings out of range; nothing has then changed.
+    pub fn resample(&mut self, sampling: Option<Sampling>) -> Result<Sampling> {
+        if let Some(sampling) = sampling {
+            sampling.check()?;
+            for side in [&mut self.a, &mut self.b] {
+                for (i, sampler) in side.samplers.iter_mut().enumerate() {
+                    let seed = sampling.seed.wrapping_add(i as u64);
+                    *sampler = Sampler::new(Sampling { seed, ..sampling.clone() });
+                }
+            }
+        }
+        let first = self.a.samplers.first();
+        Ok(first.map(|sampler| sampler.sampling().clone()).unwrap_or_default())
     }
 
     /// Changes which tokens B is fed from the next step on. When it is to be fed A's, its text is

@@ -6,6 +6,7 @@ pub mod baked;
 pub mod comparison;
 pub mod divergence;
 pub(crate) mod follow;
+pub mod looping;
 pub mod lost;
 pub mod replay;
 pub mod sampler;

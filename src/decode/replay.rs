@@ -90,6 +90,15 @@ impl Stretch {
         &self.steps
     }
 
+    /// A checksum of the steps' tokens and of their place (32-bit FNV-1a): equal for measurements
+    /// over the same tokens, and hardly ever otherwise.
+    pub fn checksum(&self) -> u32 {
+        let place = self.dense.tokens() as u32;
+        let tokens = self.steps.iter().flat_map(|step| [step.fed, step.next]);
+        let bytes = std::iter::once(place).chain(tokens).flat_map(u32::to_le_bytes);
+        bytes.fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    }
+
     /// The specification of the dense cache.
     pub fn dense_spec(&self) -> &Arc<CacheSpec> {
         self.dense.spec()

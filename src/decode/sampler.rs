@@ -63,6 +63,11 @@ impl Sampler {
         Self { rng: StdRng::seed_from_u64(sampling.seed), sampling, scratch: Vec::new() }
     }
 
+    /// How it chooses.
+    pub fn sampling(&self) -> &Sampling {
+        &self.sampling
+    }
+
     /// The next token after `history` (prompt and generated tokens).
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> u32 {
         let greedy = self.sampling.temperature == 0.0;

@@ -76,6 +76,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// Most tokens that a sequence generates.
+    fn most(&self) -> usize {
+        self.forced.as_ref().map_or(self.max_new, Vec::len)
+    }
+
     /// Refuses a prompt of this many tokens if it does not fit the context, alone or with the
     /// forced tokens after it.
     fn check_fits(&self, prompt: usize, context: usize, config: &Config) -> Result<()> {
@@ -165,7 +170,7 @@ impl Session {
         request.sampling.check()?;
         let config = model.config();
         let context = request.context.min(config.max_context);
-        let max_new = request.forced.as_ref().map_or(request.max_new, Vec::len);
+        let max_new = request.most();
         for tokens in request.prompts.iter().chain(&request.forced) {
             model.check_tokens(tokens)?;
         }
@@ -176,6 +181,7 @@ impl Session {
         let mut sequences = Vec::with_capacity(prompts.len());
         let mut all_prompt_logprobs = Vec::new();
         let mut first = Vec::new();
+        let mut buffers = StepBuffers::new(config, prompts.len());
         for (index, prompt) in prompts.into_iter().enumerate() {
             request.check_fits(prompt.len(), context, config)?;
             let started = Instant::now();
@@ -198,38 +204,69 @@ impl Session {
                 all_prompt_logprobs.push(logprobs_of_prompt(&model, &states, &prompt)?);
             }
             let logits = model.decoder.logits(&states[states.len() - config.hidden..])?;
-            debug_assert_eq!(logits.len(), config.vocab);
+            buffers.logits[index * config.vocab..][..config.vocab].copy_from_slice(&logits);
             let mut sequence = request.sequence(index, prompt, cache);
-            if max_new == 0 {
-                sequence.finish = Some(Finish::MaxNew);
-            } else {
-                let (id, logprob) = sequence.choose(&logits);
-                sequence.settle(
-                    id,
-                    config.eos.contains(&id),
-                    max_new,
-                    context,
-                    request.forced.is_some() || request.ignore_end,
-                );
-                first.push(NewToken { sequence: index, id, logprob });
-            }
+            first.extend(sequence.begin(index, &logits, config, &request));
             sequence.ttft = started.elapsed();
             sequences.push(sequence);
         }
-        let session = Self {
-            buffers: StepBuffers::new(config, sequences.len()),
+        let mut session = Self::over(&model, sequences, buffers, &request, began);
+        session.prompt_logprobs = all_prompt_logprobs;
+        Ok((session, first))
+    }
+
+    /// The same beginning without a prefill: `cache` holds the request's one prompt, and `logits`
+    /// are those after its last token.
+    ///
+    /// # Errors
+    /// For a batch, and for a cache of other tokens than the prompt's.
+    pub fn resume(
+        model: &Arc<Model>,
+        mut request: Request,
+        cache: SequenceCache,
+        logits: &[f32],
+    ) -> Result<(Self, Vec<NewToken>)> {
+        request.sampling.check()?;
+        let began = Instant::now();
+        let config = model.config();
+        let prompts = std::mem::take(&mut request.prompts);
+        let Ok([prompt]) = <[Vec<u32>; 1]>::try_from(prompts) else {
+            return Err(Error::run("a kept cache is that of one prompt"));
+        };
+        if prompt.len() != cache.tokens() {
+            return Err(Error::run("a kept cache holds all tokens of its prompt"));
+        }
+        request.check_fits(prompt.len(), request.context.min(config.max_context), config)?;
+        let mut buffers = StepBuffers::new(config, 1);
+        buffers.logits.copy_from_slice(logits);
+        let mut sequence = request.sequence(0, prompt, cache);
+        let first = sequence.begin(0, logits, config, &request);
+        sequence.ttft = began.elapsed();
+        let session = Self::over(model, vec![sequence], buffers, &request, began);
+        Ok((session, first.into_iter().collect()))
+    }
+
+    /// A session whose sequences have their first tokens.
+    fn over(
+        model: &Arc<Model>,
+        sequences: Vec<Sequence>,
+        buffers: StepBuffers,
+        request: &Request,
+        began: Instant,
+    ) -> Self {
+        Self {
+            buffers,
             buffers_batch: sequences.len(),
             sequences,
-            max_new,
-            context,
+            max_new: request.most(),
+            context: request.context.min(model.config().max_context),
             ignore_end: request.ignore_end,
             prefill_time: began.elapsed(),
             step_times: Vec::new(),
             parts: StepTimes::default(),
-            prompt_logprobs: all_prompt_logprobs,
-            model,
-        };
-        Ok((session, first))
+            prompt_logprobs: Vec::new(),
+            model: Arc::clone(model),
+        }
     }
 
     /// The sequences.
@@ -324,6 +361,29 @@ impl Session {
         Ok(NewToken { sequence: 0, id, logprob })
     }
 
+    /// Chooses the next tokens so, and treats end tokens so: a sequence that an end token ended goes
+    /// on where they are ignored. Gives the sampling from then on.
+    ///
+    /// # Errors
+    /// Settings out of range; nothing has then changed.
+    pub fn go_on(&mut self, sampling: Option<Sampling>, ignore_end: bool) -> Result<Sampling> {
+        if let Some(sampling) = sampling {
+            sampling.check()?;
+            for (index, sequence) in self.sequences.iter_mut().enumerate() {
+                let seed = sampling.seed.wrapping_add(index as u64);
+                sequence.sampler = Sampler::new(Sampling { seed, ..sampling.clone() });
+            }
+        }
+        self.ignore_end = ignore_end;
+        let ended = self.sequences.iter_mut().filter(|one| one.finish == Some(Finish::EndToken));
+        for sequence in ended.filter(|_| ignore_end) {
+            let generated = sequence.tokens.len() - sequence.prompt_len;
+            sequence.finish = sequence.length_end(generated, self.max_new, self.context);
+        }
+        let first = self.sequences.first();
+        Ok(first.map(|sequence| sequence.sampler.sampling().clone()).unwrap_or_default())
+    }
+
     /// Prunes every sequence further, from the next token on; see [`SequenceCache::narrowed`].
     pub fn narrow(&mut self, spec: &Arc<CacheSpec>) -> Result<()> {
         let narrowed =
@@ -335,13 +395,34 @@ impl Session {
         Ok(())
     }
 
-    /// Logits of the last step's `row`-th running sequence.
+    /// Logits of the last step's `row`-th running sequence; before the first step, those after the
+    /// `row`-th prompt.
     pub fn last_logits(&self, row: usize) -> &[f32] {
         self.buffers.logits_of(row, self.model.config().vocab)
     }
 }
 
 impl Sequence {
+    /// Chooses the token after the prompt, unless none is asked for.
+    fn begin(
+        &mut self,
+        index: usize,
+        logits: &[f32],
+        config: &Config,
+        request: &Request,
+    ) -> Option<NewToken> {
+        let max_new = request.most();
+        if max_new == 0 {
+            self.finish = Some(Finish::MaxNew);
+            return None;
+        }
+        let (id, logprob) = self.choose(logits);
+        let context = request.context.min(config.max_context);
+        let goes_on = request.forced.is_some() || request.ignore_end;
+        self.settle(id, config.eos.contains(&id), max_new, context, goes_on);
+        Some(NewToken { sequence: index, id, logprob })
+    }
+
     /// The forced or sampled next token and its log-probability.
     fn choose(&mut self, logits: &[f32]) -> (u32, f32) {
         let id = self.forced.pop().unwrap_or_else(|| self.sampler.sample(logits, &self.tokens));
@@ -353,15 +434,21 @@ impl Sequence {
     fn settle(&mut self, id: u32, is_end: bool, max_new: usize, context: usize, goes_on: bool) {
         self.tokens.push(id);
         let generated = self.tokens.len() - self.prompt_len;
-        self.finish = if is_end && !goes_on {
-            Some(Finish::EndToken)
-        } else if generated >= max_new {
+        self.finish = match is_end && !goes_on {
+            true => Some(Finish::EndToken),
+            false => self.length_end(generated, max_new, context),
+        };
+    }
+
+    /// Why its length ends the sequence, if it does.
+    fn length_end(&self, generated: usize, max_new: usize, context: usize) -> Option<Finish> {
+        if generated >= max_new {
             Some(Finish::MaxNew)
         } else if self.tokens.len() >= context {
             Some(Finish::Context)
         } else {
             None
-        };
+        }
     }
 }
 

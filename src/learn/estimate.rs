@@ -1,7 +1,11 @@
-//! The cost of learning on a large model and one GPU, computed from the model's sizes. It counts
-//! what the engine (`learn/engine/device`) and prefill (`model/device`) allocate and compute.
+//! The cost of learning, computed from the model's sizes: on a large model and one GPU at assumed
+//! rates, and on this machine at rates that a session measured. It counts what the engine
+//! (`learn/engine/device`) and prefill (`model/device`) allocate and compute.
 
+use crate::learn::check::answer_steps;
 use crate::learn::engine::MOST_BYTES;
+use crate::learn::run::VALIDATION;
+use crate::learn::train::Settings;
 use crate::model::config::Config;
 
 /// Assumed sustained rates.
@@ -114,5 +118,122 @@ pub fn estimate(
         sample_bytes: sample_bytes as u64,
         kept_bytes: (4 * config.layers * rows * kept) as u64,
         working_bytes: step_bytes.max(prefill_bytes) as u64,
+    }
+}
+
+/// Answer rows of a sample: about what the recall tasks ask for.
+pub const ANSWER_ROWS: usize = 40;
+
+/// What a session measured of this machine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// Tokens of its prompt.
+    pub prompt_tokens: usize,
+    /// Seconds of the prefill.
+    pub prefill_seconds: f64,
+    /// Seconds of a decode step.
+    pub step_seconds: f64,
+    /// Bytes of the weights in memory.
+    pub weight_bytes: u64,
+}
+
+impl Pace {
+    /// The rates that the session reached: all operations of its prefill in its time, and all
+    /// weights in the time of a step.
+    pub fn rates(&self, config: &Config) -> Rates {
+        let (h, ff, q, kv) =
+            (config.hidden, config.intermediate, config.q_width(), config.kv_width());
+        let linear = (h * (q + 2 * kv) + q * h + 3 * h * ff) as f64;
+        let (n, layers) = (self.prompt_tokens as f64, config.layers as f64);
+        let attention = 4.0 * (config.heads * config.head_dim) as f64 * n * n / 2.0;
+        let flops = layers * (2.0 * linear * n + attention) / self.prefill_seconds.max(1e-9);
+        Rates {
+            flops,
+            flops_tf32: flops,
+            flops_f32: flops,
+            bandwidth: self.weight_bytes as f64 / self.step_seconds.max(1e-9),
+            // There is no bus between the host and itself.
+            bus: f64::INFINITY,
+        }
+    }
+}
+
+/// About what a run of learning takes on this machine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RunEstimate {
+    /// Seconds of all prefills, of all updates, and of the check.
+    pub seconds: [f64; 3],
+    /// Bytes besides the weights.
+    pub bytes: u64,
+}
+
+impl RunEstimate {
+    /// Seconds of the whole.
+    pub fn total(&self) -> f64 {
+        self.seconds.iter().sum()
+    }
+}
+
+/// Estimates a run on this machine: prefills of a pool, updates, and a check of so many prompts. The
+/// time to read and cut texts is left out.
+pub fn estimate_run(
+    config: &Config,
+    pace: &Pace,
+    settings: &Settings,
+    lengths: (usize, usize),
+    pool: usize,
+    prompts: usize,
+) -> RunEstimate {
+    let (rates, samples) = (pace.rates(config), pool + VALIDATION);
+    let passes = settings.steps + settings.mask_steps * settings.accumulate;
+    let at = |tokens: usize| estimate(config, rates, tokens, ANSWER_ROWS, passes, samples);
+    let mean = at((lengths.0 + lengths.1) / 2);
+    let longest = at(lengths.1);
+    // Prompts of the check have two fifths and four fifths of the longest context.
+    let checked = at((lengths.1 * 3 / 5).max(lengths.0)).prefill_seconds;
+    let steps = answer_steps(prompts) as f64;
+    let seconds = [
+        mean.prefill_seconds * samples as f64,
+        mean.step_seconds * passes as f64,
+        checked * prompts as f64 + steps * pace.step_seconds,
+    ];
+    let bytes = mean.sample_bytes * samples as u64 + longest.kept_bytes + longest.working_bytes;
+    RunEstimate { seconds, bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::arch;
+
+    const PACE: Pace = Pace {
+        prompt_tokens: 1000,
+        prefill_seconds: 2.0,
+        step_seconds: 0.02,
+        weight_bytes: 270_000_000,
+    };
+
+    #[test]
+    fn a_prompt_as_long_as_the_measured_one_takes_as_long() {
+        let config = arch::known_config("llama-3.2-1b").expect("a known shape");
+        let one = estimate(&config, PACE.rates(&config), 1000, ANSWER_ROWS, 1, 1);
+        // The passes over the scores come on top of the operations.
+        assert!((2.0..4.0).contains(&one.prefill_seconds), "{}", one.prefill_seconds);
+    }
+
+    #[test]
+    fn more_of_anything_takes_longer_and_a_longer_context_more_memory() {
+        let config = arch::known_config("llama-3.2-1b").expect("a known shape");
+        let settings = Settings::for_sparsity(0.7);
+        let of = |pool, most, prompts| {
+            estimate_run(&config, &PACE, &settings, (most / 4, most), pool, prompts)
+        };
+        let base = of(96, 2048, 60);
+        let [more, longer, checked] = [of(192, 2048, 60), of(96, 4096, 60), of(96, 2048, 120)];
+        assert!(more.seconds[0] > 1.8 * base.seconds[0] && more.seconds[1] == base.seconds[1]);
+        assert!(longer.total() > base.total() && longer.bytes > base.bytes);
+        assert!(more.bytes > base.bytes && checked.bytes == base.bytes);
+        assert!(checked.seconds[2] > 1.5 * base.seconds[2]);
+        assert_eq!(of(96, 2048, 0).seconds[2], 0.0, "without a check there is none");
     }
 }

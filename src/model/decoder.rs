@@ -5,6 +5,8 @@ pub use crate::model::buffers::StepBuffers;
 pub use crate::model::hooks::{LayerView, PrefillHooks, StepObserver, with_quiet_hooks};
 pub use crate::model::times::StepTimes;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::cache::SequenceCache;
 use crate::element::Dtype;
 use crate::model::backend::{Backend, BackendWeights, Blueprint};
@@ -23,6 +25,7 @@ pub struct Decoder {
     dtype: Dtype,
     rope: Rope,
     backend: Box<dyn Backend>,
+    prefilled: AtomicU64,
 }
 
 impl Decoder {
@@ -39,7 +42,8 @@ impl Decoder {
     }
 
     fn over(config: Config, dtype: Dtype, backend: Box<dyn Backend>) -> Result<Self> {
-        Ok(Self { rope: Rope::new(&config)?, config, dtype, backend })
+        let prefilled = AtomicU64::new(0);
+        Ok(Self { rope: Rope::new(&config)?, config, dtype, backend, prefilled })
     }
 
     fn blueprint(&self) -> Blueprint<'_> {
@@ -139,7 +143,20 @@ impl Decoder {
             let what = format!("the prefill of {} tokens", count(tokens.len()));
             machine::check_memory(&what, bytes as u64)?;
         }
-        self.backend.prefill(self.blueprint(), tokens, caches, hooks)
+        let states = self.backend.prefill(self.blueprint(), tokens, caches, hooks)?;
+        self.prefilled.fetch_add(tokens.len() as u64, Ordering::Relaxed);
+        Ok(states)
+    }
+
+    /// Makes every token an end token, for tests of ends.
+    #[cfg(test)]
+    pub(crate) fn end_everywhere(&mut self) {
+        self.config.eos = (0..self.config.vocab as u32).collect();
+    }
+
+    /// Prompt tokens that [`Self::prefill`] has read since the model was loaded.
+    pub fn prefilled(&self) -> u64 {
+        self.prefilled.load(Ordering::Relaxed)
     }
 
     /// The cache with these tokens after its own, and the logits after the last, `[vocab]`. Every

@@ -56,7 +56,7 @@ fn loader(model: Arc<Model>) -> Loader {
 fn start(generation: u64, tokens: u32, max_new: usize) -> EngineOrder {
     let prompt = Prompt::Tokens((10..10 + tokens).collect());
     let sampling = Sampling::default();
-    EngineOrder::Start(Box::new(Start { generation, prompt, sampling, max_new }))
+    EngineOrder::Start(Box::new(Start { generation, prompt, sampling, max_new, ignore_end: false }))
 }
 
 /// The next event, within a while.

@@ -306,7 +306,7 @@ pub fn short_names(given: &[GivenPlan]) -> Vec<String> {
 }
 
 /// Refuses a plan with codes where a GPU is to hold the cache.
-fn refuse_coded(device: DeviceChoice, name: &str, plan: &CachePlan) -> Result<()> {
+pub fn refuse_coded(device: DeviceChoice, name: &str, plan: &CachePlan) -> Result<()> {
     match device {
         DeviceChoice::Cuda(_) if !plan.is_mask() => Err(Error::input(format!(
             "--device {device}: the plan {name} has channels of 2, 4 or 8 bits, which only the CPU stores; masks, that is plans of 16 and 0 bits, work on a GPU"

@@ -10,7 +10,8 @@ mod sampling;
 mod session;
 
 pub use cache::{
-    CacheArgs, GivenPlan, PlanChoice, fitting, read_mask, read_plan, short_names, stem,
+    CacheArgs, GivenPlan, PlanChoice, fitting, read_mask, read_plan, refuse_coded, short_names,
+    stem,
 };
 pub use device::{DeviceChoice, without_cuda};
 pub use force::ForceArg;

@@ -42,6 +42,13 @@ pub enum EngineOrder {
     Attend(AskedRange),
     /// Measure once how fast this machine reads memory; decode waits meanwhile.
     Bandwidth,
+    /// Choose the next tokens so, and treat end tokens so; a run that an end token ended goes on.
+    GoOn {
+        /// How tokens are chosen; `None` leaves it.
+        sampling: Option<Sampling>,
+        /// Whether end tokens are tokens like any other.
+        ignore_end: bool,
+    },
     /// Rewind to this many generated tokens.
     Rewind(usize),
     /// Go on with another turn of the conversation.
@@ -87,6 +94,8 @@ pub struct Start {
     pub sampling: Sampling,
     /// Most tokens to generate.
     pub max_new: usize,
+    /// Whether end tokens are tokens like any other.
+    pub ignore_end: bool,
 }
 
 /// Another turn of the conversation.

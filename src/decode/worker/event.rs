@@ -69,6 +69,13 @@ pub enum Event {
     Timed(Box<Timed>),
     /// The pruned side is fed these tokens from now on.
     Fed(Mode),
+    /// The next tokens are chosen so, and end tokens treated so.
+    WentOn {
+        /// How tokens are chosen.
+        sampling: Sampling,
+        /// Whether end tokens are tokens like any other.
+        ignore_end: bool,
+    },
     /// The run went back to this many generated tokens.
     Rewound(usize),
     /// The loss of one step.
@@ -219,10 +226,13 @@ pub struct Started {
     pub max_new: usize,
     /// How tokens are chosen.
     pub sampling: Sampling,
-    /// Time of the prefill.
+    /// Time of the prefill, milliseconds: of the one that read this prompt, where it is kept.
     pub prefill_ms: f64,
-    /// Time from the start to the first token.
+    /// Time from the start of that prefill to its first token, milliseconds.
     pub ttft_ms: f64,
+    /// Whether the prompt was kept from a run before, so that nothing was read again.
+    #[serde(default)]
+    pub kept: bool,
 }
 
 /// Another turn of the conversation.
@@ -307,6 +317,8 @@ pub enum Wish {
     Attend,
     /// A measurement of the bandwidth.
     Bandwidth,
+    /// Other sampling, or to go on past an end token.
+    GoOn,
 }
 
 /// One step on both sides. After one side has ended the other one continues alone.
@@ -390,6 +402,9 @@ pub struct Measured {
     pub dense_kv: usize,
     /// Trials that are still waiting.
     pub left: usize,
+    /// A checksum of the tokens that it covers and of their place; 0 in older recordings.
+    #[serde(default)]
+    pub over: u32,
 }
 
 /// The times of both sides over the same tokens, one after the other.

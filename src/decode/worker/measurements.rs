@@ -158,5 +158,6 @@ fn measured(subject: Subject, stretch: &Stretch, replay: &Replay, left: usize) -
         kv: replay.kv_bytes(),
         dense_kv: stretch.dense_bytes(),
         left,
+        over: stretch.checksum(),
     }))
 }

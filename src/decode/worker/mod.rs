@@ -7,6 +7,7 @@
 pub mod command;
 mod engine;
 pub mod event;
+mod kept;
 mod mailbox;
 mod measurements;
 mod outbox;

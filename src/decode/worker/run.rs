@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::command::{Ask, Prompt, Start};
 use super::event::{Event, Rules, Started, Turn};
+use super::kept::{Kept, ReadPrompt};
 use super::mailbox::Mailbox;
 use super::measurements::Measurements;
 use super::outbox::{Outbox, milliseconds};
@@ -12,6 +13,7 @@ use super::setup::Setup;
 use super::sides::{Both, Followed, RunSides, Solo};
 use super::statistics::{Watcher, memory};
 use crate::cache::CacheSpec;
+use crate::decode::comparison::check_room;
 use crate::decode::session::Request;
 use crate::decode::squares::Squares;
 use crate::mask::{Needs, Rule};
@@ -37,41 +39,40 @@ pub struct Run {
     pub pace: Option<Duration>,
     /// When the last step was made.
     stepped: Option<Instant>,
+    /// What the prompt gave.
+    prompt: ReadPrompt,
 }
 
 impl Run {
-    /// Prefills, and reports the start and the first token.
+    /// Prefills, unless `kept` is the prompt's, and reports the start and the first token. Another
+    /// prompt takes the place of the one that is kept.
     pub fn begin(
         setup: &Setup,
         specs: [&Arc<CacheSpec>; 2],
         revision: u64,
         start: Start,
+        kept: &mut Option<Kept>,
         outbox: &mut Outbox,
     ) -> Result<Self> {
         outbox.check()?;
         let model = &setup.model;
         let config = model.config();
-        let [dense, pruned] = specs;
         let began = std::time::Instant::now();
-        let (prompt, tokens, talk) = encode(model, start.prompt.clone())?;
-        let prompt_tokens = tokens.len();
-        let reach = prompt_tokens.saturating_add(start.max_new).min(setup.context);
-        let (name, specs) = if setup.solo {
-            ("the cache", &specs[1..])
-        } else {
-            ("a dense and a pruned cache", &specs[..])
-        };
-        machine::check_memory(
-            name,
-            specs.iter().map(|spec| spec.bytes_at(reach).total() as u64).sum(),
-        )?;
+        let (text, tokens, talk) = encode(model, start.prompt.clone())?;
+        let alone = setup.solo.then_some(specs[1]);
+        if alone.is_none() {
+            check_room(tokens.len(), setup.context.min(config.max_context))?;
+        }
+        check_memory(setup, specs, &start, tokens.len(), kept.as_ref())?;
+        // From here on it is the run's, or no longer wanted.
+        let (known, cache) = kept.take().and_then(|kept| kept.serve(&tokens, alone)).unzip();
         let request = Request {
-            prompts: vec![tokens],
+            prompts: vec![tokens.clone()],
             sampling: start.sampling.clone(),
             max_new: start.max_new,
             forced: None,
             context: setup.context,
-            ignore_end: matches!(start.prompt, Prompt::Facts { .. }),
+            ignore_end: start.ignore_end || matches!(start.prompt, Prompt::Facts { .. }),
         };
         let mut squares = Squares::new(config);
         let keep_going = outbox.wanted();
@@ -85,27 +86,33 @@ impl Run {
             observe: &mut |view| squares.add(&view),
         };
         let prefill = std::time::Instant::now();
+        let at_hand = cache.zip(known.as_ref().map(|prompt: &ReadPrompt| &prompt.logits[..]));
         let (sides, events) = if setup.solo {
-            let (solo, events) = Solo::start(Arc::clone(model), pruned, request, hooks)?;
+            let (solo, events) = Solo::start(model, specs[1], request, at_hand, hooks)?;
             (RunSides::Solo(Box::new(solo)), events)
         } else {
-            let (both, events) =
-                Both::start(Arc::clone(model), [dense, pruned], setup.feed, request, hooks)?;
+            let (both, events) = Both::start(model, specs, setup.feed, request, at_hand, hooks)?;
             (RunSides::Pair(Box::new(both)), events)
         };
-        outbox.state(Event::Started(Box::new(Started {
-            prompt,
-            prompt_tokens,
-            max_new: start.max_new,
-            sampling: start.sampling,
+        let is_kept = known.is_some();
+        let prompt = known.unwrap_or_else(|| ReadPrompt {
+            tokens,
+            logits: sides.logits().to_vec(),
+            rules: rules_of(&squares),
             prefill_ms: milliseconds(prefill.elapsed()),
             ttft_ms: milliseconds(began.elapsed()),
+        });
+        outbox.state(Event::Started(Box::new(Started {
+            prompt: text,
+            prompt_tokens: prompt.tokens.len(),
+            max_new: start.max_new,
+            sampling: start.sampling,
+            prefill_ms: prompt.prefill_ms,
+            ttft_ms: prompt.ttft_ms,
+            kept: is_kept,
         })));
-        // Values out of range give no importance; the maps of these rules are then missing.
-        let scored = Rule::ALL.into_iter().filter(|rule| rule.needs == Needs::Text);
-        let scored = scored.map(|rule| Ok((rule, squares.importance(rule)?.scores().to_vec())));
-        if let Ok(scores) = scored.collect::<Result<Vec<_>>>() {
-            outbox.state(Event::Rules(Box::new(Rules::new(scores))));
+        if let Some(rules) = prompt.rules.clone() {
+            outbox.state(Event::Rules(Box::new(rules)));
         }
         let mut run = Self {
             sides,
@@ -116,12 +123,20 @@ impl Run {
             heads: config.heads,
             pace: None,
             stepped: None,
+            prompt,
         };
         run.measurements.want_now(revision);
         outbox.statistic(Event::Memory(memory(run.sides.cache())));
         events.into_iter().for_each(|event| outbox.state(event));
         run.tell_end(outbox);
         Ok(run)
+    }
+
+    /// The prompt with its keys and values, for another run of it. Everything else goes.
+    pub fn into_kept(self) -> Option<Kept> {
+        let Self { sides, prompt, .. } = self;
+        let cache = sides.into_prompt(&prompt.tokens)?;
+        Some(Kept { prompt, cache })
     }
 
     /// Reads another turn of the conversation and reports it with the first token of its answer.
@@ -241,6 +256,33 @@ impl Run {
             outbox.state(Event::Finished(finish));
         }
     }
+}
+
+/// Refuses a run whose caches have no memory to grow to. The memory of `kept` becomes theirs, or
+/// is freed.
+fn check_memory(
+    setup: &Setup,
+    specs: [&Arc<CacheSpec>; 2],
+    start: &Start,
+    prompt: usize,
+    kept: Option<&Kept>,
+) -> Result<()> {
+    let reach = prompt.saturating_add(start.max_new).min(setup.context);
+    let (name, specs) = match setup.solo {
+        true => ("the cache", &specs[1..]),
+        false => ("a dense and a pruned cache", &specs[..]),
+    };
+    let bytes: usize = specs.iter().map(|spec| spec.bytes_at(reach).total()).sum();
+    let there = kept.map_or(0, |kept| kept.cache.bytes().total());
+    machine::check_memory(name, bytes.saturating_sub(there) as u64)
+}
+
+/// Importance by the rules that need a text. Values out of range give none; the maps of these rules
+/// are then missing.
+fn rules_of(squares: &Squares) -> Option<Rules> {
+    let scored = Rule::ALL.into_iter().filter(|rule| rule.needs == Needs::Text);
+    let scored = scored.map(|rule| Ok((rule, squares.importance(rule)?.scores().to_vec())));
+    scored.collect::<Result<Vec<_>>>().ok().map(Rules::new)
 }
 
 /// The number of tokens of a prompt, chat template included.

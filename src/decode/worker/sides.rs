@@ -12,7 +12,7 @@ use crate::decode::divergence::top;
 use crate::decode::follow;
 use crate::decode::lost::{Asked, Lost, lost};
 use crate::decode::replay::{DenseStep, Recent};
-use crate::decode::sampler::logprob;
+use crate::decode::sampler::{Sampling, logprob};
 use crate::decode::session::{Finish, NewToken, Request, Session};
 use crate::model::Model;
 use crate::model::decoder::{PrefillHooks, StepObserver, StepTimes};
@@ -83,6 +83,30 @@ impl RunSides {
         }
     }
 
+    /// The logits of the last step; before the first step, those after the prompt.
+    pub fn logits(&self) -> &[f32] {
+        match self {
+            Self::Solo(solo) => solo.session.last_logits(0),
+            Self::Pair(both) => both.comparison.a.logits(0, both.comparison.model().config().vocab),
+        }
+    }
+
+    /// The cache of the first `tokens` tokens, if that is the prompt that is still at hand: the
+    /// dense one where there is one. Everything else of the run goes.
+    pub fn into_prompt(self, tokens: &[u32]) -> Option<SequenceCache> {
+        match self {
+            Self::Solo(solo) => solo.prompt,
+            Self::Pair(both) => {
+                let Side { caches, prompts, .. } = both.comparison.into_dense();
+                // A template that rewrote earlier turns may have rewritten the prompt.
+                let is_its = prompts[0].starts_with(tokens);
+                let mut cache = caches.into_iter().next().filter(|_| is_its)?;
+                cache.truncate(tokens.len(), None).ok()?;
+                Some(cache)
+            }
+        }
+    }
+
     /// Both sides, where there are two.
     pub fn pair(&mut self) -> Option<&mut Both> {
         match self {
@@ -107,6 +131,20 @@ impl RunSides {
         }
     }
 
+    /// Changes how the next tokens are chosen and whether end tokens end the run; gives the sampling
+    /// from then on.
+    pub fn go_on(&mut self, sampling: Option<Sampling>, ignore_end: bool) -> Result<Sampling> {
+        match self {
+            Self::Solo(solo) => solo.session.go_on(sampling, ignore_end),
+            Self::Pair(both) => {
+                let sampling = both.comparison.resample(sampling)?;
+                both.ignore_end = ignore_end;
+                both.settle();
+                Ok(sampling)
+            }
+        }
+    }
+
     /// Gives the pruned side another mask or window.
     pub fn retune(&mut self, spec: &Arc<CacheSpec>) -> Result<()> {
         match self {
@@ -123,19 +161,30 @@ pub struct Solo {
     parts: StepTimes,
     /// Tokens of the answers before this one.
     earlier: usize,
+    /// The cache right after the prompt, where it costs next to nothing.
+    prompt: Option<SequenceCache>,
 }
 
 impl Solo {
     /// Prefills and reports the first token.
+    ///
+    /// With a kept prompt, the request's, nothing is prefilled.
     pub fn start(
-        model: Arc<Model>,
+        model: &Arc<Model>,
         spec: &Arc<CacheSpec>,
         request: Request,
+        kept: Option<(SequenceCache, &[f32])>,
         hooks: PrefillHooks<'_>,
     ) -> Result<(Self, Vec<Event>)> {
         let stream = model.tokenizer.clone().map(Detokenizer::new);
-        let (session, first) = Session::start(model, spec, request, false, hooks)?;
-        let mut solo = Self { session, stream, parts: StepTimes::default(), earlier: 0 };
+        let (session, first) = match kept {
+            Some((cache, logits)) => Session::resume(model, request, cache, logits)?,
+            None => Session::start(Arc::clone(model), spec, request, false, hooks)?,
+        };
+        let cache = &session.sequences()[0].cache;
+        // A device has nothing to share between the two.
+        let prompt = cache.remote().is_none().then(|| cache.clone());
+        let mut solo = Self { session, stream, parts: StepTimes::default(), earlier: 0, prompt };
         let events = first.iter().map(|token| solo.token(token, None)).collect();
         Ok((solo, events))
     }
@@ -208,14 +257,17 @@ pub struct Both {
 }
 
 impl Both {
-    /// Prefills once and reports the first token.
+    /// Prefills once and reports the first token. With a kept prompt, the request's, nothing is
+    /// prefilled.
     pub fn start(
-        model: Arc<Model>,
+        model: &Arc<Model>,
         [dense, pruned]: [&Arc<CacheSpec>; 2],
         mode: Mode,
         request: Request,
+        kept: Option<(SequenceCache, &[f32])>,
         hooks: PrefillHooks<'_>,
     ) -> Result<(Self, Vec<Event>)> {
+        let model = Arc::clone(model);
         let Request { prompts, sampling, max_new, context, ignore_end, .. } = request;
         let context = context.min(model.config().max_context);
         let setup = comparison::ComparisonSetup {
@@ -226,7 +278,10 @@ impl Both {
             mode,
             context,
         };
-        let comparison = Comparison::start(model, setup, hooks)?;
+        let comparison = match kept {
+            Some((cache, logits)) => Comparison::resume(model, setup, cache, logits.to_vec())?,
+            None => Comparison::start(model, setup, hooks)?,
+        };
         let mut both = Self {
             comparison,
             recent: Recent::new(STRETCH),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::command::{Ask, EngineOrder, Queued, Retune, Trial};
 use super::event::{Bandwidth, Event, Retuned, Wish};
+use super::kept::Kept;
 use super::mailbox::Mailbox;
 use super::outbox::{Outbox, milliseconds};
 use super::run::Run;
@@ -15,6 +16,7 @@ use crate::cache::CacheSpec;
 use crate::decode::attended::{AskedRange, MOST_STEPS, positions_a_column};
 use crate::decode::comparison::Mode;
 use crate::decode::lost::Asked;
+use crate::decode::sampler::Sampling;
 use crate::{Error, Result, machine};
 
 /// Bytes and passes of a measurement of the bandwidth: more than caches hold, and soon done.
@@ -51,6 +53,7 @@ pub fn serve(loader: Loader, inbox: &Receiver<Queued>, mailbox: &Mailbox, outbox
         pace: None,
         run: None,
         attending: None,
+        kept: None,
     };
     loop {
         desk.take_mail(mailbox, outbox);
@@ -104,6 +107,8 @@ struct Desk {
     run: Option<Run>,
     /// Steps whose attention is still to be reported.
     attending: Option<Attending>,
+    /// The prompt of the last run, until another one is read.
+    kept: Option<Kept>,
 }
 
 /// Steps whose attention is to be reported, from the last one on.
@@ -223,8 +228,11 @@ impl Desk {
         match command {
             EngineOrder::Start(start) => {
                 self.attending = None;
-                // The old run's memory is freed before the new one's is allocated.
-                self.run = None;
+                // The old run's memory is freed before the new one's is allocated, all but its
+                // prompt's.
+                if let Some(run) = self.run.take() {
+                    self.kept = run.into_kept();
+                }
                 outbox.generation = start.generation;
                 if let Some(retune) = self.waiting.take() {
                     self.retune(retune, outbox);
@@ -234,6 +242,7 @@ impl Desk {
                     [&self.dense, &self.pruned],
                     self.revision,
                     *start,
+                    &mut self.kept,
                     outbox,
                 ) {
                     Ok(mut run) => {
@@ -257,6 +266,7 @@ impl Desk {
                 }
             }
             EngineOrder::Feed(mode) => self.feed(mode, outbox),
+            EngineOrder::GoOn { sampling, ignore_end } => self.go_on(sampling, ignore_end, outbox),
             EngineOrder::Rewind(generated) => self.rewind(generated, outbox),
             EngineOrder::Sweep(trials) => self.sweep(trials, outbox),
             EngineOrder::Time => self.time(outbox),
@@ -279,6 +289,23 @@ impl Desk {
         };
         run.steps_left = steps;
         outbox.state(if steps == Some(0) { Event::Paused } else { Event::Resumed });
+    }
+
+    /// Changes how the next tokens are chosen, and goes on past an end token.
+    fn go_on(&mut self, sampling: Option<Sampling>, ignore_end: bool, outbox: &mut Outbox) {
+        let Some(run) = &mut self.run else { return };
+        let before = run.sides.finish();
+        match run.sides.go_on(sampling, ignore_end) {
+            Ok(sampling) => {
+                outbox.state(Event::WentOn { sampling, ignore_end });
+                if before.is_some() && run.sides.finish().is_none() {
+                    run.steps_left = None;
+                    outbox.state(Event::Resumed);
+                }
+                self.tell_end(outbox);
+            }
+            Err(error) => outbox.state(refused(Wish::GoOn, &error)),
+        }
     }
 
     fn retune(&mut self, retune: Retune, outbox: &mut Outbox) {

@@ -5,6 +5,7 @@ use super::decode::CheckPlan;
 use crate::learn::data::{
     Draw, Haystack, HaystackPart, HaystackPiece, Task, Tokens, draw_of_length, window_of,
 };
+use crate::mask::{Needs, Rule};
 use crate::model::Model;
 use crate::random::SplitMix64;
 use crate::{Error, Result, numbers};
@@ -32,6 +33,25 @@ const FORCED: usize = 128;
 /// Lengths of text windows, where the model's context allows them.
 const WINDOW: (usize, usize) = (1024, 1536);
 
+/// Questions per prompt that the training-free rules answer.
+const RULE_QUESTIONS: usize = 2;
+
+/// About the decode steps of a check of so many prompts with every rule: answers of eight tokens,
+/// and the windows of two texts.
+pub fn answer_steps(prompts: usize) -> usize {
+    if prompts == 0 {
+        return 0;
+    }
+    let rules = Rule::ALL.into_iter().filter(|rule| rule.needs != Needs::File).count();
+    let answers = prompts * (2 * CODES + 2 * rules * RULE_QUESTIONS);
+    answers * 8 + 2 * windows_of(prompts) * FORCED * (2 + 2 * rules)
+}
+
+/// Windows of each text.
+fn windows_of(prompts: usize) -> usize {
+    (prompts / 12).clamp(2, 12)
+}
+
 /// Makes the plan; also returns the number of texts that are of the kind trained on.
 pub fn plan(
     model: &Model,
@@ -54,7 +74,7 @@ pub fn plan(
         };
         prompts.push(draw_of_length(model, Task::Codes, &draw)?);
     }
-    let windows_each = (extent.prompts / 12).clamp(2, 12);
+    let windows_each = windows_of(extent.prompts);
     let own: Vec<HaystackPiece> = match haystack.pieces.is_empty() {
         true => vec![HaystackPiece::new(
             "sentences".to_owned(),
@@ -73,7 +93,7 @@ pub fn plan(
             texts.push((piece.name.clone(), windows));
         }
     }
-    Ok((CheckPlan { prompts, texts, forced: FORCED, rule_questions: 2 }, own.len()))
+    Ok((CheckPlan { prompts, texts, forced: FORCED, rule_questions: RULE_QUESTIONS }, own.len()))
 }
 
 /// Recall prompts of nearly `tokens` tokens from held-out text, with seven questions each.

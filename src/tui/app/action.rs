@@ -3,11 +3,16 @@
 
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
-use crate::decode::worker::Envelope;
+use crate::decode::worker::event::MaskInfo;
+use crate::decode::worker::{Envelope, Prompt};
 use crate::eval::worker::{EvalNews, EvalOrder};
+use crate::learn::estimate::{Pace, RunEstimate};
 use crate::learn::sensitivity::worker::Sensed;
 use crate::learn::worker::{Notice, Order};
+use crate::mask::Window;
+use crate::tui::app::path_prompt::Listing;
 use crate::tui::app::settings::Look;
+use crate::tui::app::state::Recent;
 use crate::tui::color::Palette;
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::state::Draft;
@@ -29,12 +34,16 @@ pub enum Action {
     Engine(Box<Envelope>),
     /// A notice from a learning run.
     Learning(Box<Notice>),
+    /// About what a run of learning takes, and the free memory where it is known.
+    Estimated(RunEstimate, Option<u64>),
     /// News from a measurement of sensitivity.
     Sensing(Box<Sensed>),
     /// News of an evaluation.
     Evaluating(Box<EvalNews>),
     /// A recording has no more events.
     ReplayEnded,
+    /// The playback of a recording is here.
+    Played(Playback),
     /// A command, whichever key it is bound to.
     Do(Command),
     /// A mask was written to a file.
@@ -46,14 +55,45 @@ pub enum Action {
         /// Tokens with the chat template, or why there are none.
         tokens: std::result::Result<usize, String>,
     },
-    /// A file of this name is there already. The palette asks with this text.
-    Taken(String),
     /// The configuration was read again, or why it cannot be.
     Configured(Box<std::result::Result<Look, String>>),
     /// A theme was read from its file, or why it cannot be.
     Themed(std::result::Result<Palette, String>),
     /// The message just told is about this file.
     Linked(std::path::PathBuf),
+    /// A file is there already; with this effect it is replaced.
+    Taken {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Writes it all the same.
+        then: Box<Effect>,
+        /// What is done where it shall stay.
+        otherwise: Option<Box<Effect>>,
+    },
+    /// What a typed folder holds.
+    Listed(String, Listing),
+    /// The recent files of earlier sessions.
+    Recalled(Recent),
+    /// A mask or plan was read; the text is what was typed for it.
+    PlanRead {
+        /// What it is.
+        info: Box<MaskInfo>,
+        /// Its window.
+        window: Window,
+        /// What it is for.
+        to: PlanUse,
+    },
+    /// Share of another model that is loaded.
+    ModelLoading(String, f32),
+    /// Another model is not loaded: the one at work stays.
+    ModelRefused(String),
+    /// Another model is there.
+    ModelChanged {
+        /// Its name.
+        name: String,
+        /// The prompt to begin with, where the last one does not suit it.
+        prompt: Prompt,
+    },
     /// A message for the user, such as the result of an effect.
     Tell {
         /// One sentence.
@@ -135,6 +175,16 @@ commands! {
     StepForward = "step-forward",
     /// One step back in a recording.
     StepBack = "step-back",
+    /// Sample where the text loops, go on where it ended early.
+    GoOn = "go-on",
+    /// Some tokens on in a recording.
+    SeekOn = "seek-on",
+    /// Some tokens back in a recording.
+    SeekBack = "seek-back",
+    /// Play a recording faster.
+    Faster = "faster",
+    /// Play a recording slower.
+    Slower = "slower",
     /// Start the same prompt again.
     Rerun = "rerun",
     /// Up.
@@ -193,6 +243,18 @@ commands! {
     Suffered = "suffered",
     /// Write the screen's data or picture to a file.
     Export = "export",
+    /// Open a mask or plan from a file.
+    OpenFile = "open-file",
+    /// Compare with a mask or plan from a file.
+    DiffFile = "diff-file",
+    /// Load another model.
+    ChangeModel = "change-model",
+    /// Complete the path that is typed.
+    Complete = "complete",
+    /// Answer a question with yes.
+    Yes = "yes",
+    /// Answer a question with no.
+    No = "no",
     /// Type a prompt.
     EditPrompt = "edit-prompt",
     /// Type another turn of the conversation.
@@ -299,6 +361,14 @@ pub enum Effect {
     Engine(crate::decode::worker::EngineOrder),
     /// Learn a mask on a thread of its own.
     Learn(Box<Order>),
+    /// Learn, and replace the file that is there.
+    LearnOver(Box<Order>),
+    /// The run of this number does not begin.
+    LeaveLearning(u64, String),
+    /// Estimate what a run of learning takes on this machine.
+    EstimateLearning(Box<(Order, Pace)>),
+    /// Ring the terminal's bell.
+    Bell,
     /// Stop the current learning run.
     CancelLearning,
     /// Measure sensitivity on a thread of its own; the text is for models without fetched texts.
@@ -339,6 +409,14 @@ pub enum Effect {
     },
     /// Write a mask file and report the result.
     Save(Box<Saving>),
+    /// Read a typed folder for completion.
+    ListFolder(String),
+    /// Read a mask or plan.
+    ReadPlan(String, PlanUse),
+    /// Load another model beside the one at work.
+    LoadModel(String),
+    /// Stop loading it.
+    CancelModel,
     /// Control the playback of a recording.
     Replay(ReplayOrder),
 }
@@ -356,11 +434,20 @@ pub struct Saving {
     pub replaces: bool,
 }
 
+/// What a mask or plan is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanUse {
+    /// To decode with.
+    AtWork,
+    /// To compare with on the map.
+    Diff,
+}
+
 /// What happens to an export where a file of its name is there already.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// The palette asks with this text.
-    Ask(String),
+    /// A question asks first.
+    Ask,
     /// A number is added to the name.
     Number,
     /// It is replaced.
@@ -380,4 +467,26 @@ pub enum ReplayOrder {
     Back,
     /// From the beginning.
     Restart,
+    /// To this token, counted from 1 over the whole recording; as it stands at the last where there
+    /// are fewer.
+    Seek(usize),
+    /// So many tokens on, or back.
+    By(isize),
+    /// To this share of its time, in thousandths.
+    Share(u16),
+    /// At this percentage of its speed.
+    Speed(u32),
+}
+
+/// Where the playback of a recording is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Playback {
+    /// Tokens shown, over all runs of it.
+    pub token: usize,
+    /// Tokens of the whole.
+    pub tokens: usize,
+    /// Time in it and its length, in milliseconds, without idle stretches.
+    pub at_ms: (f64, f64),
+    /// Percentage of its speed.
+    pub speed: u32,
 }

@@ -36,6 +36,8 @@ pub struct Areas {
     pub inspector: Option<Rect>,
     /// The log.
     pub log: Option<Rect>,
+    /// Where a recording is.
+    pub timeline: Option<Rect>,
     /// Keys and toast.
     pub footer: Rect,
 }
@@ -50,7 +52,9 @@ pub fn areas(state: &State) -> Areas {
     let from = if is_about_places { INSPECTOR_FROM.0 } else { INSPECTOR_FROM.1 };
     let inspected = u16::from(height >= from && state.model.is_some());
     let story_rows = if state.story.is_some() { story::ROWS } else { 0 };
-    let body_rows = height.saturating_sub(3 + log_rows + inspected + story_rows);
+    let timeline_rows = u16::from(state.playback.is_some());
+    let around = 3 + inspected + log_rows + story_rows + timeline_rows;
+    let body_rows = height.saturating_sub(around);
     let body = Rect::new(0, 2, width, body_rows);
     // Each takes its rows below the one before.
     let mut below = 2 + body_rows;
@@ -61,8 +65,9 @@ pub fn areas(state: &State) -> Areas {
     };
     let (inspector, log, story) = (rows(inspected), rows(log_rows), rows(story_rows));
     let (main, side) = split(state, body);
+    let timeline = rows(timeline_rows);
     let footer = row(height.saturating_sub(1));
-    Areas { header: row(0), tabs: row(1), main, side, inspector, story, log, footer }
+    Areas { header: row(0), tabs: row(1), main, side, inspector, story, log, timeline, footer }
 }
 
 /// Divides the body between screen and side panel. A screen without a panel has the full width.

@@ -1,10 +1,11 @@
 //! Running a command: the current screen is asked first, then what all screens share.
 
 use crate::decode::worker::EngineOrder;
-use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::action::{Command, Effect, ReplayOrder};
 use crate::tui::app::palette::Chosen;
+use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::state::{List, Overlay, State};
-use crate::tui::app::{areas, cursor, palette, splits, steer, story};
+use crate::tui::app::{areas, cursor, palette, question, splits, steer, story};
 use crate::tui::export::take;
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::{edit, outcome};
@@ -20,6 +21,9 @@ pub fn run(state: &mut State, command: Command) -> Vec<Effect> {
     let quits = matches!(command, Command::Quit | Command::QuitWithSummary);
     if !quits {
         state.quit_asked = false;
+    }
+    if matches!(state.overlay, Some(Overlay::Question(_))) && command != Command::Quit {
+        return question::answer(state, command);
     }
     if state.overlay.is_some() && command != Command::Quit {
         return match palette::run_in_list(state, command) {
@@ -43,6 +47,9 @@ pub fn run(state: &mut State, command: Command) -> Vec<Effect> {
     if command == Command::Back && state.run.reads_turn && !state.context().takes_text() {
         return vec![Effect::Engine(EngineOrder::StopAsk(state.run.asked))];
     }
+    if command == Command::Back && state.loading.is_some() && !state.context().takes_text() {
+        return vec![Effect::CancelModel];
+    }
     let own = (state.screen.parts().update)(state, command);
     own.unwrap_or_else(|| shared(state, command))
 }
@@ -57,6 +64,9 @@ fn shared(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Palette => state.overlay = Some(Overlay::Palette(List::default())),
         Command::Suffered => state.overlay = Some(Overlay::Suffered(List::default())),
         Command::Settings => state.overlay = Some(Overlay::Settings(List::default())),
+        Command::OpenFile => state.type_path(PathFor::Open, ""),
+        Command::DiffFile => state.type_path(PathFor::Diff, ""),
+        Command::ChangeModel => state.type_path(PathFor::Model, ""),
         Command::Export => {
             let input = tui_input::Input::from("export ".to_owned());
             state.overlay = Some(Overlay::Palette(List { input, selected: 0 }));
@@ -76,6 +86,12 @@ fn shared(state: &mut State, command: Command) -> Vec<Effect> {
         Command::Pause => return steer::pause(state),
         Command::StepForward => return steer::step(state),
         Command::StepBack => return steer::step_back(state),
+        Command::SeekBack => return steer::replay(state, ReplayOrder::By(-steer::JUMP)),
+        Command::SeekOn => return steer::replay(state, ReplayOrder::By(steer::JUMP)),
+        Command::Faster | Command::Slower => {
+            return steer::speed(state, command == Command::Faster);
+        }
+        Command::GoOn => return steer::go_on(state),
         Command::Rerun => return state.rerun(),
         Command::Colormap => {
             state.theme = state.theme.with_colormap(state.theme.colormap.next());

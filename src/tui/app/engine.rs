@@ -2,14 +2,17 @@
 
 use crate::Error;
 use crate::decode::comparison::Mode;
+use crate::decode::session::Finish;
 use crate::decode::worker::event::{Subject, Wish};
 use crate::decode::worker::{Envelope, Event};
-use crate::tui::app::action::Effect;
+use crate::numbers::count;
+use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::{Dirty, Gauge, OtherMask, State};
-use crate::tui::app::story;
 use crate::tui::app::table::Metric;
+use crate::tui::app::{steer, story};
 use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::tune::outcome;
 use crate::tui::screen::tune::state::Tuning;
@@ -66,7 +69,10 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
                 model.take_rules(&rules);
             }
         }
-        Event::Token(token) => state.run.take(*token),
+        Event::Token(token) => {
+            state.run.take(*token);
+            steer::tell_loop(state);
+        }
         Event::Live(live) => {
             if let Some(model) = &mut state.model {
                 model.take_live(*live);
@@ -129,7 +135,20 @@ pub fn take(state: &mut State, envelope: Envelope) -> Vec<Effect> {
         Event::Bandwidth(measured) => state.bandwidth = Gauge::Known(*measured),
         Event::Paused => state.phase = Phase::Paused,
         Event::Resumed => state.phase = Phase::Running,
-        Event::Finished(finish) => state.phase = Phase::Finished(finish),
+        Event::Finished(finish) => {
+            state.phase = Phase::Finished(finish);
+            let key = state.keys.key_of(KeyContext::Global, Command::GoOn);
+            if let (Finish::EndToken, Some(key), false) = (finish, key, state.replay) {
+                let n = count(state.run.generated());
+                state.tell(
+                    format!("the model ended the text after {n} tokens: {key} goes on past it"),
+                    false,
+                );
+            }
+        }
+        Event::WentOn { sampling, ignore_end } => {
+            (state.plan.sampling, state.plan.ignore_end) = (sampling, ignore_end);
+        }
         Event::Failed { sentence, code } => return failed(state, sentence, code),
         Event::Panicked(message) => {
             state.tell("the engine ran into a bug; what it told so far stays on screen", true);

@@ -4,7 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::text::Line;
 
 use crate::tui::app::state::State;
-use crate::tui::app::{areas, explain, header, inspector, lists, log_pane, splits, story};
+use crate::tui::app::{
+    areas, explain, header, inspector, lists, log_pane, question, splits, story, timeline,
+};
 use crate::tui::paint::put;
 
 /// Draws the whole frame.
@@ -37,9 +39,13 @@ pub fn render(state: &State, buffer: &mut Buffer) {
     if let Some(area) = areas.story {
         story::render(state, area, buffer);
     }
+    if let Some(area) = areas.timeline {
+        timeline::render(state, area, buffer);
+    }
     header::footer(state, areas.footer, buffer);
     explain::render(state, areas.footer, buffer);
     lists::render(state, buffer.area, buffer);
+    question::render(state, buffer.area, buffer);
     state.theme.depth.convert(buffer);
 }
 

@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 use crate::decode::session::Finish;
 use crate::numbers::{count, rate};
 use crate::tui::app::action::Command;
+use crate::tui::app::keys::KeyContext;
 use crate::tui::app::link;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
@@ -89,6 +90,18 @@ fn badge(state: &State, wide: bool) -> Vec<String> {
 fn status(state: &State, wide: bool) -> Line<'static> {
     let theme = &state.theme;
     let mut spans = Vec::new();
+    if let Some((name, share)) = &state.loading {
+        let what = if wide { format!("loading {name}") } else { "loading".to_owned() };
+        let text = format!("{what} {:.0} %, esc stops  ", share * 100.0);
+        spans.push(Span::styled(text, theme.style(Role::Warn)));
+    }
+    if let Some(looping) = state.run.looping() {
+        let text = match wide {
+            true => format!("loops every {}{}  ", looping.period, goes_on(state, "samples")),
+            false => "loops  ".to_owned(),
+        };
+        spans.push(Span::styled(text, theme.style(Role::Warn)));
+    }
     if state.dropped > 0 {
         spans.push(Span::styled(format!("{} dropped  ", state.dropped), theme.style(Role::Warn)));
     }
@@ -101,6 +114,9 @@ fn status(state: &State, wide: bool) -> Line<'static> {
         Phase::Prefill(share) => (format!("prefill {:.0} %", share * 100.0), Role::Warn),
         Phase::Running => (format!("● {replay}"), Role::Good),
         Phase::Paused => ("▮▮ PAUSED".to_owned(), Role::Warn),
+        Phase::Finished(Finish::EndToken) if wide && !state.replay => {
+            (format!("■ DONE (end of text{})", goes_on(state, "goes on")), Role::Dim)
+        }
         Phase::Finished(finish) if wide => {
             (format!("■ DONE ({})", finish_words(*finish)), Role::Dim)
         }
@@ -113,6 +129,12 @@ fn status(state: &State, wide: bool) -> Line<'static> {
     }
     spans.push(Span::raw(" "));
     Line::from(spans)
+}
+
+/// The key that goes on, where there is something to go on with, and what it does.
+fn goes_on(state: &State, what: &str) -> String {
+    let key = state.keys.key_of(KeyContext::Global, Command::GoOn).filter(|_| !state.replay);
+    key.map_or_else(String::new, |key| format!(", {key} {what}"))
 }
 
 /// Why a run ended.

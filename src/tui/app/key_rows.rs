@@ -40,7 +40,16 @@ pub const LIST: &[KeyBinding] = &[
     (C::Down, "down ctrl-n", "", "entry below"),
     (C::HalfUp, "pageup", "", "ten entries up"),
     (C::HalfDown, "pagedown", "", "ten entries down"),
+    (C::Complete, "tab", "complete", "complete a path, or select the next one that fits"),
     (C::Back, "esc", "close", "close"),
+    (C::Quit, "ctrl-c", "", "quit"),
+];
+
+/// Keys while a question waits for an answer.
+pub const CONFIRM: &[KeyBinding] = &[
+    (C::Yes, "y", "yes", "do it"),
+    (C::No, "n", "no", "leave it"),
+    (C::Back, "esc", "", "leave it"),
     (C::Quit, "ctrl-c", "", "quit"),
 ];
 
@@ -49,6 +58,16 @@ pub const GLOBAL_FIRST: &[KeyBinding] = &[
     (C::Pause, "space", "pause", "pause or go on"),
     (C::StepForward, ">", "step", "pause and make one step"),
     (C::StepBack, "<", "", "one token back, in a recording or beside a dense side"),
+    (C::SeekBack, "(", "", "ten tokens back in a recording; :seek goes to any"),
+    (C::SeekOn, ")", "", "ten tokens on in a recording"),
+    (C::Slower, ",", "", "play a recording slower"),
+    (C::Faster, ".", "", "play a recording faster; :speed takes any"),
+    (
+        C::GoOn,
+        "E",
+        "",
+        "where the text loops, sample from here; where it ended early, go on past the end",
+    ),
     (C::Rerun, "r", "rerun", "run the prompt again"),
     (C::NextLayer, "J", "", "next layer"),
     (C::PrevLayer, "K", "", "previous layer"),
@@ -57,6 +76,9 @@ pub const GLOBAL_FIRST: &[KeyBinding] = &[
     (C::Undo, "u", "undo", "take the last change back"),
     (C::Redo, "ctrl-r", "", "make it again"),
     (C::SaveMask, "w", "save", "save the mask or plan under a name"),
+    (C::OpenFile, "ctrl-o", "", "open a mask or plan from a file"),
+    (C::DiffFile, "D", "", "show on the map what a mask or plan from a file keeps otherwise"),
+    (C::ChangeModel, "M", "", "load another model; the one at work stays until it is there"),
     (C::Panel, "tab z", "panel", "show or hide the side panel"),
     (
         C::SplitLess,

@@ -27,15 +27,24 @@ pub enum KeyContext {
     Question,
     /// While a field of a form is typed; other keys are text.
     Field,
-    /// While a list is filtered (help, palette, find); other keys are text.
+    /// While a list is filtered (help, palette, find) or a path is typed; other keys are text.
     List,
+    /// While a question waits for yes or no; other keys do nothing.
+    Confirm,
 }
 
 impl KeyContext {
     /// All contexts, in the order of the help.
     pub fn all() -> impl Iterator<Item = Self> {
-        let others =
-            [Self::Global, Self::Story, Self::Prompt, Self::Question, Self::Field, Self::List];
+        let others = [
+            Self::Global,
+            Self::Story,
+            Self::Prompt,
+            Self::Question,
+            Self::Field,
+            Self::List,
+            Self::Confirm,
+        ];
         Screen::ALL.into_iter().map(Self::Screen).chain(others)
     }
 
@@ -49,12 +58,13 @@ impl KeyContext {
             Self::Question => "question",
             Self::Field => "field",
             Self::List => "list",
+            Self::Confirm => "confirm",
         }
     }
 
-    /// Whether keys that are not bound here are typed text.
+    /// Whether keys that are not bound here are typed text, or nothing, and no global command.
     pub fn takes_text(self) -> bool {
-        matches!(self, Self::Prompt | Self::Question | Self::Field | Self::List)
+        matches!(self, Self::Prompt | Self::Question | Self::Field | Self::List | Self::Confirm)
     }
 }
 
@@ -75,6 +85,7 @@ fn defaults() -> impl Iterator<Item = (KeyContext, KeyBinding)> {
         .chain(of(KeyContext::Question, key_rows::QUESTION))
         .chain(of(KeyContext::Field, key_rows::FIELD))
         .chain(of(KeyContext::List, key_rows::LIST))
+        .chain(of(KeyContext::Confirm, key_rows::CONFIRM))
         .chain(of(KeyContext::Global, key_rows::GLOBAL_FIRST))
         .chain(Screen::ALL.into_iter().map(show))
         .chain(of(KeyContext::Global, key_rows::GLOBAL_LAST))

@@ -31,6 +31,11 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
             ("settings", "type to search · the file is read again when it changes".to_owned(), list)
         }
         Overlay::Suffered(list) => ("tokens that suffered", suffered::about(state), list),
+        Overlay::Path(prompt) => {
+            let hint = "tab completes · ⏎ takes a file, opens a folder";
+            (prompt.purpose.title(), hint.to_owned(), &prompt.list)
+        }
+        Overlay::Question(_) => return,
     };
     // Its rows hold text, which takes more columns than a command.
     let most = if matches!(overlay, Overlay::Suffered(_)) { 140 } else { 92 };
@@ -118,6 +123,17 @@ fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Bu
         _ => "",
     };
     let style = |role| if selected { theme.selected() } else { theme.style(role) };
+    if let Does::Path(..) = entry.does {
+        // Of a path its end says most.
+        let about = entry.about.chars().count().min(usize::from(area.width) / 2) as u16;
+        let room = usize::from(area.width.saturating_sub(about + 2));
+        let skip = entry.title.chars().count().saturating_sub(room);
+        let path: String = entry.title.chars().skip(skip).collect();
+        put(buffer, area, 0, 0, Line::styled(path, style(Role::Text)));
+        let about_at = area.width.saturating_sub(about);
+        put(buffer, area, about_at, 0, Line::styled(entry.about.clone(), style(Role::Dim)));
+        return;
+    }
     put(buffer, area, 0, 0, Line::styled(format!("{:<8}", context), style(Role::Dim)));
     put(buffer, area, 8, 0, Line::styled(format!("{:<15}", entry.keys), style(Role::Accent)));
     let title = entry.title.clone();
@@ -136,7 +152,8 @@ fn row(state: &State, entry: &Entry, selected: bool, area: Rect, buffer: &mut Bu
     }
 }
 
-fn border(state: &State, frame: Rect, title: &str, hint: &str, buffer: &mut Buffer) {
+/// Draws the frame of a box over the screen, with words in its upper and lower edge.
+pub fn border(state: &State, frame: Rect, title: &str, hint: &str, buffer: &mut Buffer) {
     let style = state.theme.style(Role::Border);
     let (left, right, top, bottom) =
         (frame.left(), frame.right() - 1, frame.top(), frame.bottom() - 1);

@@ -5,7 +5,7 @@ use ratatui::crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEven
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::dispatch::run;
 use crate::tui::app::state::{Dirty, State};
-use crate::tui::app::{areas, splits, tabs};
+use crate::tui::app::{areas, splits, tabs, timeline};
 use crate::tui::screen::{Press, Wheel};
 
 /// Two presses on one cell within this time, in milliseconds, are a double click.
@@ -67,6 +67,9 @@ fn press(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
     if areas::areas(state).tabs.contains((x, y).into()) {
         return tabs::tab_at(state, x)
             .map_or_else(Vec::new, |screen| run(state, Command::Show(screen)));
+    }
+    if let Some(line) = areas::areas(state).timeline.filter(|line| line.contains((x, y).into())) {
+        return timeline::press(state, line, x);
     }
     if splits::grab(state, x, y) {
         return Vec::new();

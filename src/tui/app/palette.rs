@@ -3,12 +3,15 @@
 use crate::mask::select::{ALIGNMENTS, Budget};
 use crate::mask::{Rule, Width};
 use crate::numbers::{self, count};
-use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::action::{Command, Effect, ReplayOrder};
+use crate::tui::app::files;
 use crate::tui::app::find::Query;
 use crate::tui::app::glossary::WORDS;
 use crate::tui::app::keys::{KeyContext, KeyRow};
+use crate::tui::app::path_prompt::{Candidate, PathFor, PathPrompt};
 use crate::tui::app::place::Place;
 use crate::tui::app::state::{List, Overlay, State};
+use crate::tui::app::steer;
 use crate::tui::app::table::{Metric, Scale};
 use crate::tui::app::{settings, suffered};
 use crate::tui::color::{Colormap, Palette};
@@ -56,12 +59,16 @@ pub enum Does {
     Tune(Set),
     /// Set one width for a part of the plan at hand.
     Width(EditedPart, Width),
-    /// Save the mask or plan as it is set; and whether a file that is there is replaced.
-    Save(std::path::PathBuf, bool),
+    /// Save the mask or plan as it is set, over a file that is there.
+    Save(std::path::PathBuf),
     /// Nothing: a word and its meaning.
     Nothing,
     /// Put this into the palette, so that the rest is typed.
     Type(&'static str),
+    /// Steer the playback of a recording.
+    Replay(ReplayOrder),
+    /// Take a path, or go into a folder.
+    Path(PathFor, Candidate),
 }
 
 /// The entries of the open list that match what is typed, best first.
@@ -77,8 +84,21 @@ pub fn entries(state: &State) -> Vec<Entry> {
         Some(Overlay::Find(list)) => found(state, list.input.value()),
         Some(Overlay::Settings(list)) => matching(list.input.value(), settings::entries(state)),
         Some(Overlay::Suffered(list)) => matching(list.input.value(), suffered::entries(state)),
-        None => Vec::new(),
+        Some(Overlay::Path(prompt)) => paths(state, prompt),
+        Some(Overlay::Question(_)) | None => Vec::new(),
     }
+}
+
+/// What is typed as a path, and what it can become.
+fn paths(state: &State, prompt: &PathPrompt) -> Vec<Entry> {
+    let all = prompt.typed().into_iter().chain(prompt.candidates(&state.recent));
+    let entry = |one: Candidate| Entry {
+        title: one.text.clone(),
+        about: one.about.clone(),
+        keys: String::new(),
+        does: Does::Path(prompt.purpose, one),
+    };
+    all.map(entry).collect()
 }
 
 fn of_row(row: &KeyRow) -> Entry {
@@ -164,7 +184,12 @@ const TYPED: &[(&str, &str, &str)] = &[
     ("chunk ", "TOKENS", "tokens that leave the recent window at once"),
     ("width ", "ch|k|v|layer BITS", "bits of a part around the cursor"),
     ("context ", "TOKENS", "forecast memory at this context, as context 32k"),
-    ("save ", "FILE", "save what is set; save! replaces a file that is there"),
+    ("open ", "FILE", "decode with a mask or plan: a file, a name such as k8v4, or none"),
+    ("diff ", "FILE", "show on the map what a mask or plan keeps otherwise"),
+    ("save-as ", "FILE", "save what is set; save! replaces a file that is there"),
+    ("model ", "NAME|FOLDER|FILE", "load another model; the one at work stays until it is there"),
+    ("seek ", "TOKEN|PERCENT%", "go there in a recording, as seek 120 or seek 50%"),
+    ("speed ", "TIMES", "play a recording so many times as fast, as speed 0.5"),
     ("l", "LAYER hHEAD cCHANNEL", "go there, as l14 h3"),
 ];
 
@@ -191,11 +216,31 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
             let tokens = numbers::parse_tokens(words.next()?).filter(|&tokens| tokens > 0)?;
             (Does::Context(tokens), "forecast memory at this context".to_owned())
         }
-        "save" | "save!" => {
+        "save!" => {
             let path = typed.split_once(char::is_whitespace)?.1.trim();
-            let replaces = first.ends_with('!');
-            let what = if replaces { "replace" } else { "save what is set as" };
-            (Does::Save(path.into(), replaces), format!("{what} {path}"))
+            (Does::Save(path.into()), format!("replace {path}"))
+        }
+        "seek" => {
+            let to = words.next()?;
+            let share = to.strip_suffix('%').and_then(|share| share.parse::<f64>().ok());
+            if let Some(share) = share.filter(|share| (0.0..=100.0).contains(share)) {
+                let order = ReplayOrder::Share((share * 10.0).round() as u16);
+                return Some(Entry {
+                    title: typed.to_owned(),
+                    about: format!("go to {share} % of the recording"),
+                    keys: String::new(),
+                    does: Does::Replay(order),
+                });
+            }
+            let token = numbers::parse_tokens(to).filter(|&token| token > 0)?;
+            let about = format!("go to token {} of the recording", count(token));
+            (Does::Replay(ReplayOrder::Seek(token)), about)
+        }
+        "speed" => {
+            let times: f64 = words.next()?.trim_end_matches(['x', '×']).parse().ok()?;
+            let times = Some(times).filter(|times| (0.01..=1000.0).contains(times))?;
+            let order = ReplayOrder::Speed((times * 100.0).round() as u32);
+            (Does::Replay(order), format!("play the recording at {times} times its speed"))
         }
         "fit" => {
             let (set, about) = fit(state, typed.split_once(char::is_whitespace)?.1)?;
@@ -219,12 +264,10 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
             let (set, about) = setting(state, first, words.next()?, words.next())?;
             (Does::Tune(set), about)
         }
-        "export" | "export!" => {
+        "export!" => {
             let format = ExportFormat::from_name(words.next()?)?;
             let path = typed.splitn(3, char::is_whitespace).nth(2)?.trim();
-            let replaces = first.ends_with('!');
-            let what = if replaces { "replace" } else { "write" };
-            (Does::Export(format, Some(path.into()), replaces), format!("{what} {path}"))
+            (Does::Export(format, Some(path.into()), true), format!("replace {path}"))
         }
         _ => {
             let place = place(state, typed)?;
@@ -399,6 +442,11 @@ pub fn run_in_list(state: &mut State, command: Command) -> Chosen {
         Command::HalfDown => list.selected = (list.selected + 10).min(last),
         Command::Back => state.overlay = None,
         Command::Open => return choose(state),
+        Command::Complete => {
+            if let Some(Overlay::Path(prompt)) = &mut state.overlay {
+                prompt.complete(&state.recent);
+            }
+        }
         _ => {}
     }
     Chosen::NOTHING
@@ -413,7 +461,11 @@ fn choose(state: &mut State) -> Chosen {
     | Overlay::Palette(List { input, selected })
     | Overlay::Find(List { input, selected })
     | Overlay::Suffered(List { input, selected })
-    | Overlay::Settings(List { input, selected })) = &overlay;
+    | Overlay::Settings(List { input, selected })
+    | Overlay::Path(PathPrompt { list: List { input, selected }, .. })) = &overlay
+    else {
+        return Chosen::NOTHING;
+    };
     let chosen = entries.get((*selected).min(entries.len().saturating_sub(1))).cloned();
     if matches!(overlay, Overlay::Find(_)) && Query::parse(input.value()).is_some() {
         state.screens.map.find = input.value().trim().to_owned();
@@ -463,7 +515,12 @@ fn perform(state: &mut State, does: Does) -> Chosen {
         Does::Width(part, width) => {
             return Chosen::Done(edit::set_width(state, part, width));
         }
-        Does::Save(path, replaces) => return Chosen::Done(edit::save(state, path, replaces)),
+        Does::Replay(order) => return Chosen::Done(steer::replay(state, order)),
+        Does::Save(path) => return Chosen::Done(edit::save(state, path, true)),
+        Does::Path(purpose, one) if one.is_folder => state.type_path(purpose, &one.text),
+        Does::Path(purpose, one) => {
+            return Chosen::Done(files::take_path(state, purpose, one.text));
+        }
     }
     Chosen::NOTHING
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::decode::worker::{Envelope, Event};
 use crate::mask::files::check_writable;
 use crate::numbers::count;
+use crate::tui::app::action::Playback;
 use crate::{Error, Result, error, input_file};
 
 /// Writes events to a file. The file begins with the model: until then nothing on disk is touched,
@@ -92,6 +93,10 @@ pub struct Player {
     since_ms: f64,
     playing: bool,
     is_cut: bool,
+    /// Percentage of the original speed.
+    speed: u32,
+    /// Index of every token's event.
+    tokens: Vec<usize>,
 }
 
 /// Bytes of the longest line that is read. An event of a large model takes less than a hundredth.
@@ -146,7 +151,19 @@ impl Player {
             played += gap;
             envelope.at_ms = played;
         }
-        Ok(Self { events, next: 0, at_ms: 0.0, since_ms: 0.0, playing: true, is_cut })
+        let is_token =
+            |(at, event): (usize, &Envelope)| matches!(event.event, Event::Token(_)).then_some(at);
+        let tokens = events.iter().enumerate().filter_map(is_token).collect();
+        Ok(Self {
+            events,
+            next: 0,
+            at_ms: 0.0,
+            since_ms: 0.0,
+            playing: true,
+            is_cut,
+            speed: 100,
+            tokens,
+        })
     }
 
     /// Whether the last line was cut off.
@@ -157,7 +174,7 @@ impl Player {
     /// When the next event is due, in the program's time; `None` while paused or at the end.
     pub fn due_ms(&self) -> Option<f64> {
         let envelope = self.events.get(self.next).filter(|_| self.playing)?;
-        Some(self.since_ms + envelope.at_ms - self.at_ms)
+        Some(self.since_ms + (envelope.at_ms - self.at_ms) * 100.0 / f64::from(self.speed))
     }
 
     /// The events that are due.
@@ -174,6 +191,11 @@ impl Player {
         self.next == self.events.len()
     }
 
+    /// Whether it is paused.
+    pub fn is_paused(&self) -> bool {
+        !self.playing
+    }
+
     /// Pauses.
     pub fn pause(&mut self) {
         self.playing = false;
@@ -186,27 +208,92 @@ impl Player {
         self.at_ms = self.events[..self.next].last().map_or(0.0, |envelope| envelope.at_ms);
     }
 
-    /// Pauses and returns everything up to and including the next token.
+    /// Pauses and returns everything up to and including the next token; without one, all that is
+    /// left.
     pub fn forward(&mut self) -> Vec<Envelope> {
         self.pause();
         let first = self.next;
-        let token = self.events[first..]
-            .iter()
-            .position(|envelope| matches!(envelope.event, Event::Token(_)));
-        self.next = token.map_or(self.events.len(), |at| first + at + 1);
+        self.next = self.tokens.get(self.shown()).map_or(self.events.len(), |at| at + 1);
         self.events[first..self.next].to_vec()
     }
 
-    /// Pauses and returns everything from the start up to the token before the last one shown.
+    /// Pauses and returns everything from the start up to the token before the last one shown, at
+    /// least the first.
     pub fn back(&mut self) -> Vec<Envelope> {
         self.pause();
-        let is_token = |envelope: &Envelope| matches!(envelope.event, Event::Token(_));
-        let shown = self.events[..self.next].iter().rposition(is_token);
-        let before = shown.and_then(|shown| self.events[..shown].iter().rposition(is_token));
-        // Without an earlier token, the player stays at the start: everything up to the first
-        // token.
-        self.next = before.or(shown).map_or(self.next, |at| at + 1);
+        let to = self.shown().saturating_sub(1).max(1);
+        self.next = self.tokens.get(to - 1).map_or(self.next, |at| at + 1);
         self.events[..self.next].to_vec()
+    }
+
+    /// Tokens shown so far.
+    fn shown(&self) -> usize {
+        self.tokens.partition_point(|&at| at < self.next)
+    }
+
+    /// Goes to a token, counted from 1; playing or paused as before. Gives what has to be played for
+    /// it: from the start where it lies behind.
+    pub fn seek(&mut self, token: usize, now_ms: f64) -> Vec<Envelope> {
+        let last = self.tokens.len();
+        let to = self.tokens.get(token.clamp(1, last.max(1)) - 1).map_or(0, |at| at + 1);
+        self.go(to, now_ms)
+    }
+
+    /// Goes so many tokens on, or back.
+    pub fn seek_by(&mut self, tokens: isize, now_ms: f64) -> Vec<Envelope> {
+        self.seek(self.shown().saturating_add_signed(tokens), now_ms)
+    }
+
+    /// Goes to the last event up to this share of the time, 0 to 1.
+    pub fn seek_share(&mut self, share: f64, now_ms: f64) -> Vec<Envelope> {
+        let until = share * self.length_ms();
+        let to = self.events.partition_point(|envelope| envelope.at_ms <= until);
+        // Before the model there is nothing to show.
+        let model = self.events.iter().position(|one| matches!(one.event, Event::Loaded(_)));
+        self.go(to.max(model.map_or(0, |at| at + 1)), now_ms)
+    }
+
+    fn go(&mut self, to: usize, now_ms: f64) -> Vec<Envelope> {
+        let from = if to >= self.next { self.next } else { 0 };
+        self.next = to;
+        let playing = self.playing;
+        self.resume(now_ms);
+        self.playing = playing;
+        self.events[from..to].to_vec()
+    }
+
+    /// Plays at this percentage of the speed from now on.
+    pub fn set_speed(&mut self, percent: u32, now_ms: f64) {
+        self.at_ms = self.position_ms(now_ms);
+        self.since_ms = now_ms;
+        self.speed = percent.clamp(1, 100_000);
+    }
+
+    fn length_ms(&self) -> f64 {
+        self.events.last().map_or(0.0, |envelope| envelope.at_ms)
+    }
+
+    /// The time in the recording.
+    fn position_ms(&self, now_ms: f64) -> f64 {
+        let shown = self.events[..self.next].last().map_or(0.0, |envelope| envelope.at_ms);
+        let next = self.events.get(self.next).map_or(shown, |envelope| envelope.at_ms);
+        match self.playing {
+            true => {
+                let run = (now_ms - self.since_ms) * f64::from(self.speed) / 100.0;
+                (self.at_ms + run).clamp(shown, next)
+            }
+            false => shown,
+        }
+    }
+
+    /// Where it is.
+    pub fn playback(&self, now_ms: f64) -> Playback {
+        Playback {
+            token: self.shown(),
+            tokens: self.tokens.len(),
+            at_ms: (self.position_ms(now_ms), self.length_ms()),
+            speed: self.speed,
+        }
     }
 
     /// Starts again from the beginning.
@@ -303,5 +390,43 @@ mod tests {
         assert_eq!(tokens(&player.forward()), 1);
         player.restart(0.0);
         assert_eq!(tokens(&player.take_due(f64::INFINITY)), 4);
+    }
+
+    #[test]
+    fn any_token_is_gone_to_and_playing_goes_on_there() {
+        let mut player = player();
+        assert_eq!(tokens(&player.seek(3, 0.0)), 3);
+        assert_eq!(player.playback(0.0).token, 3);
+        // Back is played from the model on.
+        let again = player.seek(2, 5.0);
+        assert!(matches!(again[0].event, Event::Loaded(_)) && tokens(&again) == 2);
+        assert_eq!(tokens(&player.seek_by(1, 5.0)), 1, "on is played from here");
+        assert_eq!(tokens(&player.seek_by(-10, 5.0)), 1);
+        assert_eq!((tokens(&player.seek(99, 5.0)), player.playback(5.0).token), (3, 4));
+        assert!(player.is_at_end());
+        // It still plays: the second token comes ten milliseconds after the first.
+        player.seek(1, 100.0);
+        assert_eq!((tokens(&player.take_due(109.0)), tokens(&player.take_due(111.0))), (0, 1));
+        // A paused one stays paused.
+        player.pause();
+        player.seek(1, 200.0);
+        assert_eq!(player.due_ms(), None);
+        let whole = player.playback(200.0).at_ms.1;
+        player.seek_share(0.0, 200.0);
+        assert_eq!((player.playback(200.0).token, player.playback(200.0).at_ms.0), (0, 0.0));
+        player.seek_share(1.0, 200.0);
+        assert_eq!((player.playback(200.0).token, player.playback(200.0).at_ms.0), (4, whole));
+    }
+
+    #[test]
+    fn a_speed_counts_from_where_it_was_set() {
+        let mut player = player();
+        assert_eq!(tokens(&player.take_due(5.0)), 0);
+        player.set_speed(50, 5.0);
+        // Five milliseconds of it are left to the first token, and take ten.
+        assert_eq!((tokens(&player.take_due(14.0)), tokens(&player.take_due(15.5))), (0, 1));
+        player.set_speed(1000, 15.0);
+        assert_eq!(tokens(&player.take_due(16.5)), 1);
+        assert_eq!(player.playback(16.5).speed, 1000);
     }
 }

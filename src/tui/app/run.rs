@@ -3,6 +3,7 @@
 use hdrhistogram::Histogram;
 
 use crate::cache::CacheBytes;
+use crate::decode::looping::{Looping, looping};
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
 use crate::decode::worker::event::{HeadDetail, Memory, Started, StepMs, Token, Turn};
@@ -54,6 +55,8 @@ pub struct RunView {
     pub started: Option<Started>,
     /// The text so far.
     pub pieces: Vec<TextPiece>,
+    /// The tokens of the pruned side.
+    ids: Vec<u32>,
     /// Every decode step.
     pub steps: Vec<Step>,
     /// Step times in microseconds.
@@ -74,8 +77,12 @@ pub struct RunView {
     pub asked: u64,
     /// Whether that turn is being read.
     pub reads_turn: bool,
+    /// Whether the loop at the end of the text was told.
+    pub loop_told: bool,
 }
 
+/// Number of tokens at the end in which a loop is looked for.
+const LOOKS_BACK: usize = 512;
 /// Number of steps that the current speed is computed over.
 const RECENT: usize = 32;
 
@@ -86,6 +93,7 @@ impl RunView {
             generation,
             started: None,
             pieces: Vec::new(),
+            ids: Vec::new(),
             steps: Vec::new(),
             times: Histogram::new_with_bounds(1, 3_600_000_000, 3)
                 .expect("constant bounds are valid"),
@@ -97,6 +105,7 @@ impl RunView {
             turns: Vec::new(),
             asked: 0,
             reads_turn: false,
+            loop_told: false,
         }
     }
 
@@ -104,6 +113,7 @@ impl RunView {
     pub fn take(&mut self, token: Token) {
         self.cached = token.cached;
         self.kv = token.kv;
+        self.ids.push(token.id);
         self.pieces.push(TextPiece { text: token.text, logprob: token.logprob });
         if let Some(ms) = token.step.filter(|ms| ms.total.is_finite()) {
             self.steps.push(Step { cached: token.cached, ms, kv: token.kv.total() });
@@ -114,6 +124,7 @@ impl RunView {
     /// Goes back to `n` tokens. The measured times stay.
     pub fn rewind(&mut self, n: usize) {
         self.pieces.truncate(n);
+        self.ids.truncate(n);
         self.turns.retain(|turn| turn.from < n);
         self.steps.truncate(self.steps_of(n));
         self.pairs.rewind(n);
@@ -135,6 +146,23 @@ impl RunView {
                 piece.logprob = f32::NAN;
             }
         }
+    }
+
+    /// The loop that the answer at hand ends in: that of the dense side where there is one, because
+    /// both read its text unless they are fed their own.
+    pub fn looping(&self) -> Option<Looping> {
+        let from = self.turns.last().map_or(0, |turn| turn.from);
+        let last = |n: usize| n.saturating_sub(LOOKS_BACK).max(from.min(n))..n;
+        let pairs = self.pairs.all();
+        if pairs.is_empty() {
+            return looping(&self.ids[last(self.ids.len())]);
+        }
+        let voices = pairs[last(pairs.len())].iter();
+        let ids: Vec<u32> = voices
+            .filter_map(|pair| pair.a.as_ref().or(pair.b.as_ref()))
+            .map(|one| one.id)
+            .collect();
+        looping(&ids)
     }
 
     /// Decode steps that gave the first `n` tokens: the first token of every answer comes from
@@ -195,4 +223,6 @@ pub struct NextRun {
     pub sampling: Sampling,
     /// Most tokens to generate.
     pub max_new: usize,
+    /// Whether end tokens are tokens like any other.
+    pub ignore_end: bool,
 }

@@ -2,7 +2,6 @@
 //! effects go out.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -14,21 +13,24 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::decode::worker::{Engine, Envelope, Prompt, prompt_tokens};
 use crate::eval::worker::{EvalNews, EvalOrder, EvalTold, Evaluator};
+use crate::learn::estimate::{Pace, estimate_run};
 use crate::learn::sensitivity::worker::{Sensed, Sensing};
 use crate::learn::worker::{Learner, Notice, Order, Told};
-use crate::mask::files;
-use crate::mask::files::Contents;
 use crate::model::Model;
-use crate::tui::app::action::{Action, Effect, ReplayOrder, Taken};
+use crate::tui::app::action::{Action, Effect, PlanUse, ReplayOrder};
 use crate::tui::app::ask_terminal::Stray;
+use crate::tui::app::folders;
+use crate::tui::app::folders::expanded_path;
+use crate::tui::app::opening::{Loaded, LoadingModel, Openers, next_of_loading};
 use crate::tui::app::record::{Player, Recorder};
 use crate::tui::app::settings::Reload;
 use crate::tui::app::signals::{Signal, Signals};
-use crate::tui::app::state::{Dirty, State};
+use crate::tui::app::state::{Dirty, Recent, State};
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
+use crate::tui::app::writing::{save, write};
 use crate::tui::app::{splits, themes};
-use crate::{Error, Result};
+use crate::{Error, Result, machine};
 
 /// Most frames in a second.
 const FRAMES: usize = 30;
@@ -48,8 +50,8 @@ pub type SharedModel = Arc<OnceLock<Arc<Model>>>;
 
 /// Where events come from.
 pub enum EventSource {
-    /// A running engine, and its model once it is loaded.
-    Engine(Engine, Receiver<Envelope>, SharedModel),
+    /// A running engine, its model once it is loaded, and how other files are opened.
+    Engine(Engine, Receiver<Envelope>, SharedModel, Openers),
     /// A recording.
     Replay(Player),
 }
@@ -113,6 +115,8 @@ pub fn run(
         evaluating: None,
         outside,
         next_poll: Instant::now() + POLL,
+        loading: None,
+        engine_open: true,
         exit: None,
     };
     let exit = runtime.block_on(runner.serve());
@@ -138,6 +142,10 @@ struct Runner<'a> {
     outside: Outside,
     /// When the files of the configuration are looked at next.
     next_poll: Instant,
+    /// Another model that is being loaded.
+    loading: Option<LoadingModel>,
+    /// Whether the engine still sends events.
+    engine_open: bool,
     exit: Option<Exit>,
 }
 
@@ -147,7 +155,11 @@ impl Runner<'_> {
         let mut signals = Signals::new()?;
         let mut batch = Vec::new();
         let mut next_batch = Instant::now();
-        let mut engine_open = true;
+        update(self.state, Action::Recalled(folders::recent()));
+        if let EventSource::Replay(player) = &self.source {
+            let playback = player.playback(self.now_ms());
+            update(self.state, Action::Played(playback));
+        }
         self.draw()?;
         loop {
             if let Some(exit) = self.exit.take() {
@@ -168,8 +180,8 @@ impl Runner<'_> {
                     Signal::Suspend => self.perform(vec![Effect::Suspend])?,
                 },
                 () = sleep_until(draw_at), if draw_at.is_some_and(|at| at <= now) => self.draw()?,
-                count = engine_events(&mut self.source, &mut batch), if engine_open && next_batch <= now => {
-                    engine_open = count > 0;
+                count = engine_events(&mut self.source, &mut batch), if self.engine_open && next_batch <= now => {
+                    self.engine_open = count > 0;
                     next_batch = Instant::now() + BATCH;
                     for envelope in batch.drain(..) {
                         self.engine_event(envelope)?;
@@ -192,8 +204,9 @@ impl Runner<'_> {
                     Some(news) => self.act(Action::Evaluating(Box::new(news)))?,
                     None => self.evaluating = None,
                 },
+                event = next_of_loading(&mut self.loading) => self.loading_event(event)?,
                 () = sleep_until(draw_at) => self.draw()?,
-                () = tokio::time::sleep_until(next_batch.into()), if engine_open && next_batch > now => {}
+                () = tokio::time::sleep_until(next_batch.into()), if self.engine_open && next_batch > now => {}
                 () = sleep_until(wake_at) => self.tick()?,
                 () = tokio::time::sleep_until(self.next_poll.into()), if self.outside.reload.is_some() => {
                     self.next_poll = Instant::now() + POLL;
@@ -313,9 +326,11 @@ impl Runner<'_> {
         let EventSource::Replay(player) = &mut self.source else { return Ok(()) };
         let due = player.take_due(now);
         let ended = !due.is_empty() && player.is_at_end();
+        let playback = player.playback(now);
         for envelope in due {
             self.act(Action::Engine(Box::new(envelope)))?;
         }
+        self.act(Action::Played(playback))?;
         if ended { self.act(Action::ReplayEnded) } else { Ok(()) }
     }
 
@@ -332,7 +347,15 @@ impl Runner<'_> {
                         );
                     }
                 }
-                Effect::Learn(order) => self.learn(*order),
+                Effect::Learn(order) => self.learn(*order, false),
+                Effect::LearnOver(order) => self.learn(*order, true),
+                Effect::LeaveLearning(generation, sentence) => {
+                    let told = Told::Failed(sentence);
+                    let notice = Notice { generation, dropped: 0, told };
+                    update(self.state, Action::Learning(Box::new(notice)));
+                }
+                Effect::EstimateLearning(asked) => self.estimate(&asked.0, &asked.1),
+                Effect::Bell => self.guard.ring()?,
                 Effect::CancelLearning => {
                     if let Some((learner, _)) = &self.learning {
                         learner.cancel();
@@ -382,39 +405,36 @@ impl Runner<'_> {
                     copied.map_err(|cause| Error::run(format!("the terminal: {cause}")))?;
                 }
                 Effect::Write { path, bytes, taken } => {
-                    let path = match taken {
-                        Taken::Ask(typed) if path.exists() => {
-                            update(self.state, Action::Taken(typed));
-                            continue;
-                        }
-                        Taken::Number => free_name(path),
-                        Taken::Ask(_) | Taken::Replace => path,
-                    };
-                    let (sentence, failed) = match crate::mask::files::overwrite(&path, &bytes) {
-                        Ok(()) => (format!("wrote {}", path.display()), false),
-                        Err(error) => (error.to_string(), true),
-                    };
-                    tracing::info!("{sentence}");
-                    update(self.state, Action::Tell { sentence, failed });
-                    if !failed {
+                    let (action, written) = write(expanded_path(&path), bytes, taken);
+                    update(self.state, action);
+                    if let Some(path) = written {
                         update(self.state, Action::Linked(path));
                     }
                 }
-                Effect::Save(saving) if saving.path.exists() && !saving.replaces => {
-                    let typed = format!("save! {}", saving.path.display());
-                    update(self.state, Action::Taken(typed));
-                }
                 Effect::Save(saving) => {
-                    let written =
-                        files::save(&saving.path, &Contents::Mask(saving.file.clone()), false);
-                    let saved = written.is_ok().then(|| saving.path.clone());
-                    let action = match written {
-                        Ok(()) => Action::Saved(saving),
-                        Err(error) => Action::Tell { sentence: error.to_string(), failed: true },
+                    let action = save(*saving);
+                    let saved = match &action {
+                        Action::Saved(saving) => Some(saving.path.clone()),
+                        _ => None,
                     };
+                    if let Some(path) = &saved {
+                        self.remember(|recent| &mut recent.plans, &path.to_string_lossy());
+                    }
                     update(self.state, action);
                     if let Some(path) = saved {
                         update(self.state, Action::Linked(path));
+                    }
+                }
+                Effect::ListFolder(folder) => {
+                    let listing = folders::list(&folder);
+                    update(self.state, Action::Listed(folder, listing));
+                }
+                Effect::ReadPlan(typed, to) => self.read_plan(&typed, to)?,
+                Effect::LoadModel(typed) => self.load_model(typed),
+                Effect::CancelModel => {
+                    if let Some(loading) = self.loading.take() {
+                        let sentence = format!("loading {} was stopped", loading.typed);
+                        update(self.state, Action::ModelRefused(sentence));
                     }
                 }
                 Effect::Replay(how) => self.steer(how)?,
@@ -423,22 +443,89 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Starts a learning run. If it cannot start, the notice is the same as for one that failed.
-    fn learn(&mut self, order: Order) {
-        let generation = order.generation;
-        // Of a run that is gone on from, nothing was written there.
-        let is_taken = order.out.is_file();
-        let free = match is_taken {
-            true => Err(Error::input(format!(
-                "{} is there already: type another name under out",
-                order.out.display()
-            ))),
-            false => Ok(()),
+    /// Reads a mask or plan for the model at work.
+    fn read_plan(&mut self, typed: &str, to: PlanUse) -> Result<()> {
+        let name = folders::expanded(typed).to_string_lossy().into_owned();
+        let model = self.model("open a mask for");
+        let EventSource::Engine(.., openers) = &self.source else { return Ok(()) };
+        let action = match model.and_then(|model| (openers.plan)(&name, model.config())) {
+            Ok((info, window)) => {
+                if name.contains(['/', '.']) {
+                    self.remember(|recent| &mut recent.plans, typed);
+                }
+                Action::PlanRead { info: Box::new(info), window, to }
+            }
+            Err(error) => Action::Tell { sentence: error.to_string(), failed: true },
         };
-        match free
-            .and_then(|()| self.model("learn on"))
-            .and_then(|model| Learner::spawn(model, order))
-        {
+        self.act(action)
+    }
+
+    /// Begins to load another model; one that is being loaded is given up.
+    fn load_model(&mut self, typed: String) {
+        self.loading = None;
+        let EventSource::Engine(.., openers) = &self.source else { return };
+        let name = folders::expanded(&typed).to_string_lossy().into_owned();
+        let begun = (openers.model)(&name).and_then(|new| LoadingModel::begin(typed.clone(), new));
+        let action = match begun {
+            Ok(loading) => {
+                self.loading = Some(loading);
+                Action::ModelLoading(typed, 0.0)
+            }
+            Err(error) => Action::ModelRefused(error.to_string()),
+        };
+        update(self.state, action);
+    }
+
+    /// Takes an event of a model that is being loaded; once it is there, it takes the place of the
+    /// one at work.
+    fn loading_event(&mut self, envelope: Option<Envelope>) -> Result<()> {
+        let Some(loading) = &self.loading else { return Ok(()) };
+        match loading.take(envelope) {
+            Loaded::Going(action) => self.act(action),
+            Loaded::Failed(action) => {
+                self.loading = None;
+                self.act(action)
+            }
+            Loaded::There(action, first) => {
+                let new = self.loading.take();
+                if let (Some(new), EventSource::Engine(engine, events, model, _)) =
+                    (new, &mut self.source)
+                {
+                    (*engine, *events, *model) = (new.engine, new.events, new.model);
+                    self.engine_open = true;
+                    self.remember(|recent| &mut recent.models, &new.typed);
+                }
+                self.sensing = None;
+                self.act(action)?;
+                self.engine_event(*first)
+            }
+        }
+    }
+
+    /// Puts a file or model first among the recent ones of its kind.
+    fn remember(&mut self, kind: impl Fn(&mut Recent) -> &mut Vec<String>, typed: &str) {
+        let mut recent = self.state.recent.clone();
+        Recent::add(kind(&mut recent), folders::lasting(typed));
+        if let Err(error) = folders::remember(&recent) {
+            tracing::warn!("{error}");
+        }
+        update(self.state, Action::Recalled(recent));
+    }
+
+    /// Starts a learning run. If it cannot start, the notice is the same as for one that failed.
+    fn learn(&mut self, mut order: Order, replaces: bool) {
+        let generation = order.generation;
+        order.out = expanded_path(&order.out);
+        order.haystack.iter_mut().for_each(|path| *path = expanded_path(path));
+        if order.out.is_file() && !replaces {
+            let path = order.out.clone();
+            let sentence = format!("{} stays: type another name under out", path.display());
+            let otherwise = Some(Box::new(Effect::LeaveLearning(generation, sentence)));
+            let then = Box::new(Effect::LearnOver(Box::new(order)));
+            update(self.state, Action::Taken { path, then, otherwise });
+            return;
+        }
+        match self.model("learn on").and_then(|model| Learner::spawn(model, order)) {
             Ok(learning) => self.learning = Some(learning),
             Err(error) => {
                 let notice =
@@ -446,6 +533,15 @@ impl Runner<'_> {
                 update(self.state, Action::Learning(Box::new(notice)));
             }
         }
+    }
+
+    /// Estimates what a run of learning takes.
+    fn estimate(&mut self, order: &Order, pace: &Pace) {
+        let Ok(model) = self.model("learn on") else { return };
+        let Order { settings, lengths, pool, check_prompts, .. } = order;
+        let (config, free) = (model.config(), machine::available_bytes());
+        let estimate = estimate_run(config, pace, settings, *lengths, *pool, *check_prompts);
+        update(self.state, Action::Estimated(estimate, free));
     }
 
     /// Starts an evaluation. If it cannot start, the news is that it failed.
@@ -463,7 +559,7 @@ impl Runner<'_> {
     /// The loaded model.
     fn model(&self, wanted: &str) -> Result<Arc<Model>> {
         let model = match &self.source {
-            EventSource::Engine(_, _, model) => model.get().cloned(),
+            EventSource::Engine(_, _, model, _) => model.get().cloned(),
             EventSource::Replay(_) => None,
         };
         model.ok_or_else(|| Error::run(format!("there is no model to {wanted}")))
@@ -502,14 +598,23 @@ impl Runner<'_> {
             }
             ReplayOrder::Forward => player.forward(),
             ReplayOrder::Back => player.back(),
+            ReplayOrder::Seek(token) => player.seek(token, now),
+            ReplayOrder::By(tokens) => player.seek_by(tokens, now),
+            ReplayOrder::Share(share) => player.seek_share(f64::from(share) / 1e3, now),
+            ReplayOrder::Speed(percent) => {
+                player.set_speed(percent, now);
+                Vec::new()
+            }
         };
-        let stepped = !events.is_empty();
+        let playback = player.playback(now);
+        let stepped = !events.is_empty() && player.is_paused();
         for envelope in events {
             update(self.state, Action::Engine(Box::new(envelope)));
         }
         if stepped {
             update(self.state, Action::Engine(Box::new(paused(self.state.run.generation))));
         }
+        update(self.state, Action::Played(playback));
         self.state.dirty = Dirty::Now;
         Ok(())
     }
@@ -522,15 +627,6 @@ fn write_layout(path: &std::path::Path, layout: &str) -> Result<()> {
             .map_err(|cause| Error::run(format!("{}: {cause}", folder.display())))?;
     }
     crate::mask::files::overwrite(path, layout.as_bytes())
-}
-
-/// The path, or the first like it with a number that is not taken.
-fn free_name(path: PathBuf) -> PathBuf {
-    let (stem, extension) = (path.file_stem(), path.extension());
-    let (Some(stem), Some(extension)) = (stem, extension) else { return path };
-    let (stem, extension) = (stem.to_string_lossy(), extension.to_string_lossy());
-    let numbered = (2..).map(|n| path.with_file_name(format!("{stem}-{n}.{extension}")));
-    std::iter::once(path.clone()).chain(numbered).find(|path| !path.exists()).unwrap_or(path)
 }
 
 /// A recording that was stepped through is paused, whatever its last event says.
@@ -548,7 +644,7 @@ async fn sleep_until(at: Option<Instant>) {
 /// Takes all waiting events, and waits for the first; 0 when the engine has ended.
 async fn engine_events(source: &mut EventSource, batch: &mut Vec<Envelope>) -> usize {
     match source {
-        EventSource::Engine(_, events, _) => events.recv_many(batch, 4096).await,
+        EventSource::Engine(_, events, ..) => events.recv_many(batch, 4096).await,
         EventSource::Replay(_) => std::future::pending().await,
     }
 }
@@ -558,21 +654,5 @@ async fn next_of<Thread, T>(running: &mut Option<(Thread, Receiver<T>)>) -> Opti
     match running {
         Some((_, notices)) => notices.recv().await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_export_without_a_name_never_replaces_an_earlier_one() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("kscope-demo-map.csv");
-        for name in ["kscope-demo-map.csv", "kscope-demo-map-2.csv", "kscope-demo-map-3.csv"] {
-            let free = free_name(path.clone());
-            assert_eq!(free, folder.path().join(name));
-            std::fs::write(&free, "").expect("written");
-        }
     }
 }

@@ -6,10 +6,13 @@ use crate::decode::comparison::Mode;
 use crate::decode::worker::Prompt;
 use crate::decode::worker::event::Bandwidth;
 use crate::mask::CachePlan;
+use crate::tui::app::action::Playback;
 use crate::tui::app::keys::{KeyContext, KeyTable};
 use crate::tui::app::log::LogBuffer;
 use crate::tui::app::model::ModelView;
+use crate::tui::app::path_prompt::PathPrompt;
 use crate::tui::app::place::Place;
+use crate::tui::app::question::Question;
 use crate::tui::app::run::{NextRun, Phase, RunView};
 use crate::tui::app::settings::Setting;
 use crate::tui::app::splits::Splits;
@@ -36,6 +39,20 @@ pub enum Overlay {
     Suffered(List),
     /// Every option.
     Settings(List),
+    /// A path that is typed.
+    Path(PathPrompt),
+    /// A question.
+    Question(Question),
+}
+
+/// Files of this session and earlier ones, the last first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Recent {
+    /// Masks and plans.
+    pub plans: Vec<String>,
+    /// Models.
+    pub models: Vec<String>,
 }
 
 /// A list with a filter.
@@ -128,6 +145,10 @@ pub struct State {
     pub model: Option<ModelView>,
     /// The name of the model while it loads.
     pub loading_name: String,
+    /// Another model that is being loaded beside it, and the share done.
+    pub loading: Option<(String, f32)>,
+    /// Recent files.
+    pub recent: Recent,
     /// The current run.
     pub run: RunView,
     /// What the next run will be started with.
@@ -150,6 +171,8 @@ pub struct State {
     pub dropped: u64,
     /// Whether a recording is shown instead of an engine.
     pub replay: bool,
+    /// Where its playback is.
+    pub playback: Option<Playback>,
     /// A short message.
     pub toast: Option<Toast>,
     /// What the first prompt asks, where that is known.
@@ -205,6 +228,8 @@ impl State {
             | Overlay::Find(list)
             | Overlay::Suffered(list)
             | Overlay::Settings(list) => Some(list),
+            Overlay::Path(prompt) => Some(&mut prompt.list),
+            Overlay::Question(_) => None,
         }
     }
 
@@ -238,6 +263,8 @@ impl State {
             phase: Phase::Loading(0.0),
             model: None,
             loading_name,
+            loading: None,
+            recent: Recent::default(),
             run: RunView::new(0),
             plan,
             target_context: 0,
@@ -249,6 +276,7 @@ impl State {
             hover: None,
             dropped: 0,
             replay,
+            playback: None,
             toast: None,
             quiz: None,
             tells_story: false,
@@ -261,7 +289,11 @@ impl State {
 
     /// The focused part, which decides what keys mean.
     pub fn context(&self) -> KeyContext {
-        if self.overlay.is_some() { KeyContext::List } else { self.context_below() }
+        match self.overlay {
+            Some(Overlay::Question(_)) => KeyContext::Confirm,
+            Some(_) => KeyContext::List,
+            None => self.context_below(),
+        }
     }
 
     /// The focused part of the screen, even under an overlay.

@@ -1,7 +1,10 @@
 //! Controlling the current run, or the playback of a recording.
 
+use crate::decode::sampler::Sampling;
+use crate::decode::session::Finish;
 use crate::decode::worker::{EngineOrder as Order, Start};
-use crate::tui::app::action::{Effect, ReplayOrder};
+use crate::tui::app::action::{Command, Effect, ReplayOrder};
+use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::{Phase, RunView};
 use crate::tui::app::state::State;
 use crate::tui::app::story;
@@ -45,6 +48,81 @@ pub fn step_back(state: &mut State) -> Vec<Effect> {
     rewind(state, state.run.pairs.len().saturating_sub(1))
 }
 
+/// Temperature and repeat penalty that lead a greedy text out of a loop.
+const LOOSE: (f32, f32) = (0.8, 1.1);
+
+/// Goes on past an end token, or samples from here on where the text loops.
+pub fn go_on(state: &mut State) -> Vec<Effect> {
+    if state.replay {
+        state.tell("a recording has no model to go on with", false);
+        return Vec::new();
+    }
+    if state.phase == Phase::Finished(Finish::EndToken) {
+        state.plan.ignore_end = true;
+        return vec![Effect::Engine(Order::GoOn { sampling: None, ignore_end: true })];
+    }
+    if state.run.looping().is_none() {
+        state.tell("the text neither loops nor ended early: Text (7) has the sampling", false);
+        return Vec::new();
+    }
+    let (temperature, repeat_penalty) = LOOSE;
+    let now = &state.plan.sampling;
+    let sampling = Sampling {
+        temperature: now.temperature.max(temperature),
+        repeat_penalty: now.repeat_penalty.max(repeat_penalty),
+        ..now.clone()
+    };
+    let ignore_end = state.plan.ignore_end;
+    let go_on = Order::GoOn { sampling: Some(sampling), ignore_end };
+    match state.phase {
+        Phase::Paused => vec![Effect::Engine(go_on), Effect::Engine(Order::Resume)],
+        _ => vec![Effect::Engine(go_on)],
+    }
+}
+
+/// Says once for every loop that the text repeats itself.
+pub fn tell_loop(state: &mut State) {
+    let looping = state.run.looping();
+    if looping.is_some() == state.run.loop_told {
+        return;
+    }
+    state.run.loop_told = looping.is_some();
+    let key = state.keys.key_of(KeyContext::Global, Command::GoOn);
+    if let (Some(looping), Some(key), false) = (looping, key, state.replay) {
+        let what = match looping.period {
+            1 => "the text repeats one token".to_owned(),
+            period => format!("the text repeats the same {period} tokens"),
+        };
+        state
+            .tell(format!("{what}, which makes losses look small: {key} samples from here"), false);
+    }
+}
+
+/// Tokens that one key goes on or back in a recording.
+pub const JUMP: isize = 10;
+
+/// Percentages of a recording's speed that keys go through.
+const SPEEDS: [u32; 8] = [10, 25, 50, 100, 200, 400, 800, 1600];
+
+/// Steers the playback; without a recording there is none.
+pub fn replay(state: &mut State, order: ReplayOrder) -> Vec<Effect> {
+    if !state.replay {
+        state.tell("only a recording can be gone through: < goes a token back", false);
+        return Vec::new();
+    }
+    vec![Effect::Replay(order)]
+}
+
+/// Plays at the next speed that keys go through.
+pub fn speed(state: &mut State, faster: bool) -> Vec<Effect> {
+    let now = state.playback.map_or(100, |playback| playback.speed);
+    let next = match faster {
+        true => SPEEDS.into_iter().find(|&speed| speed > now),
+        false => SPEEDS.into_iter().rev().find(|&speed| speed < now),
+    };
+    replay(state, ReplayOrder::Speed(next.unwrap_or(now)))
+}
+
 impl State {
     /// Starts the planned run. Events of the previous run are stale from then on.
     pub fn rerun(&mut self) -> Vec<Effect> {
@@ -73,8 +151,12 @@ impl State {
             prompt: plan.prompt,
             sampling: plan.sampling,
             max_new: plan.max_new,
+            ignore_end: plan.ignore_end,
         };
         effects.push(Effect::Engine(Order::Start(Box::new(start))));
         effects
     }
 }
+
+#[cfg(test)]
+mod tests;

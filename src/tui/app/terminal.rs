@@ -10,6 +10,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{
     DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
 };
+use ratatui::crossterm::style::Print;
 use ratatui::crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
     disable_raw_mode, enable_raw_mode,
@@ -110,6 +111,11 @@ impl TerminalGuard {
         // arrive in the event stream.
         let (width, height) = self.size()?;
         self.terminal.resize(Rect::new(0, 0, width, height)).map_err(lost)
+    }
+
+    /// Rings the terminal's bell.
+    pub fn ring(&mut self) -> Result<()> {
+        execute!(stdout(), Print('\u{7}')).map_err(lost)
     }
 
     /// Stops the process, as Ctrl-Z does in any program, and returns when the shell continues it.

@@ -7,9 +7,11 @@ use crate::decode::worker::EngineOrder as Order;
 use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::dispatch::run;
 use crate::tui::app::keys::KeyContext;
+use crate::tui::app::path_prompt::{PathFor, PathPrompt};
+use crate::tui::app::question::Question;
 use crate::tui::app::run::Phase;
-use crate::tui::app::state::{Dirty, List, Overlay, State};
-use crate::tui::app::{engine, mouse, settings};
+use crate::tui::app::state::{Dirty, Overlay, State};
+use crate::tui::app::{engine, files, mouse, settings};
 use crate::tui::screen::bench::state::MaskBench;
 use crate::tui::screen::tune::outcome;
 use crate::tui::screen::{Typed, eval, learn};
@@ -28,7 +30,21 @@ pub fn update(state: &mut State, action: Action) -> Vec<Effect> {
     if let Some(after) = state.screen.parts().after {
         effects.extend(after(state));
     }
+    effects.extend(complete(state));
     effects
+}
+
+/// A palette in which a path is being typed becomes the prompt for paths, and its folder is read.
+fn complete(state: &mut State) -> Option<Effect> {
+    if let Some(Overlay::Palette(list)) = &state.overlay
+        && let Some((purpose, rest)) = PathFor::of(list.input.value())
+    {
+        state.overlay = Some(Overlay::Path(PathPrompt::new(purpose, rest)));
+    }
+    match &mut state.overlay {
+        Some(Overlay::Path(prompt)) => prompt.ask().map(Effect::ListFolder),
+        _ => None,
+    }
 }
 
 fn apply(state: &mut State, action: Action) -> Vec<Effect> {
@@ -42,8 +58,10 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::Engine(envelope) => engine::take(state, *envelope),
-        Action::Learning(notice) => {
-            learn::update::take(state, *notice);
+        Action::Learning(notice) => learn::update::take(state, *notice),
+        Action::Estimated(estimate, free) => {
+            state.screens.learn.estimate = Some((estimate, free));
+            state.dirty = Dirty::Now;
             Vec::new()
         }
         Action::Evaluating(news) => {
@@ -57,6 +75,11 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
         Action::ReplayEnded => {
             state.phase = Phase::Paused;
             state.tell("end of the recording", false);
+            Vec::new()
+        }
+        Action::Played(playback) => {
+            state.playback = Some(playback);
+            state.dirty = state.dirty.max(Dirty::Soon);
             Vec::new()
         }
         Action::Resize(width, height) => {
@@ -73,9 +96,39 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
             state.dirty = Dirty::Now;
             Vec::new()
         }
-        Action::Taken(typed) => {
-            state.tell("that file is there already: enter replaces it, esc leaves it", true);
-            state.overlay = Some(Overlay::Palette(List { input: typed.into(), selected: 0 }));
+        Action::Taken { path, then, otherwise } => {
+            state.dirty = Dirty::Now;
+            state.overlay = Some(Overlay::Question(Question {
+                sentence: format!("{} is there already. Replace it?", path.display()),
+                then: vec![*then],
+                otherwise: otherwise.into_iter().map(|effect| *effect).collect(),
+            }));
+            Vec::new()
+        }
+        Action::Listed(folder, listing) => {
+            if let Some(Overlay::Path(prompt)) = &mut state.overlay {
+                prompt.take(folder, listing);
+                state.dirty = Dirty::Now;
+            }
+            Vec::new()
+        }
+        Action::Recalled(recent) => {
+            state.recent = recent;
+            Vec::new()
+        }
+        Action::PlanRead { info, window, to } => files::opened(state, *info, window, to),
+        Action::ModelLoading(name, share) => {
+            state.loading = Some((name, share));
+            state.dirty = state.dirty.max(Dirty::Soon);
+            Vec::new()
+        }
+        Action::ModelRefused(sentence) => {
+            state.loading = None;
+            state.tell(sentence, true);
+            Vec::new()
+        }
+        Action::ModelChanged { name, prompt } => {
+            files::changed_model(state, name, prompt);
             Vec::new()
         }
         Action::Configured(look) => {
@@ -113,7 +166,9 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
                     list.input.handle(tui_input::InputRequest::InsertChar(c));
                 });
                 list.selected = 0;
-            } else if let Some(typing) = &state.screen.parts().typing {
+            } else if state.overlay.is_none()
+                && let Some(typing) = &state.screen.parts().typing
+            {
                 (typing.take)(state, Typed::Paste(text));
             }
             Vec::new()
@@ -149,6 +204,7 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
             list.selected = 0;
         }
     } else if context.takes_text()
+        && context != KeyContext::Confirm
         && let Some(typing) = &state.screen.parts().typing
     {
         (typing.take)(state, Typed::Key(key));

@@ -39,7 +39,7 @@ pub fn write(
     let taken = match &path {
         _ if replaces => Taken::Replace,
         None => Taken::Number,
-        Some(path) => Taken::Ask(format!("export! {} {}", format.name(), path.display())),
+        Some(_) => Taken::Ask,
     };
     let path = path.unwrap_or_else(|| {
         let model = state.model.as_ref().map_or("model", |model| model.info.name.as_str());

@@ -46,6 +46,7 @@ pub fn blank(depth: ColorDepth) -> State {
             prompt: Prompt::Text { text: "Say something.".to_owned(), raw: false },
             sampling: Sampling::default(),
             max_new: 256,
+            ignore_end: false,
         },
         replay: false,
         log: LogBuffer::default(),
@@ -248,6 +249,7 @@ fn session_of(info: ModelInfo, depth: ColorDepth) -> State {
             sampling: Sampling::default(),
             prefill_ms: 81.5,
             ttft_ms: 83.25,
+            kept: false,
         })),
     );
     let table = |seed: usize| -> Vec<f32> {
@@ -334,5 +336,6 @@ pub fn measured(subject: Subject, kld: f64, left: usize) -> Event {
         kv: 1_000_000,
         dense_kv: 1_500_000,
         left,
+        over: 0x5eed,
     }))
 }

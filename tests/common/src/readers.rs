@@ -170,8 +170,12 @@ fn settings(bytes: &[u8]) -> bool {
 fn recording(bytes: &[u8]) -> bool {
     let path = file("recording.jsonl", bytes, empty);
     let Ok(mut player) = Player::open(&path) else { return false };
-    let plan =
-        NextRun { prompt: Prompt::Tokens(vec![1]), sampling: Sampling::default(), max_new: 1 };
+    let plan = NextRun {
+        prompt: Prompt::Tokens(vec![1]),
+        sampling: Sampling::default(),
+        max_new: 1,
+        ignore_end: false,
+    };
     let mut state = State::new(Beginning {
         theme: Theme::new(ColorDepth::True, false, Colormap::Viridis),
         keys: KeyTable::new(&Default::default()).expect("the default keys"),

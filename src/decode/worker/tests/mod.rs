@@ -1,5 +1,6 @@
 //! The engine on the embedded model.
 
+mod kept;
 mod runs;
 mod sides;
 mod turns;
@@ -54,6 +55,7 @@ fn start(generation: u64, tokens: u32, max_new: usize) -> EngineOrder {
         prompt,
         sampling: Sampling::default(),
         max_new,
+        ignore_end: false,
     }))
 }
 

@@ -180,3 +180,106 @@ fn a_head_can_be_looked_at_after_the_end() {
         assert!(detail.q_energy.iter().all(|energy| *energy > 0.0));
     }
 }
+
+/// An engine on which every token ends the text.
+fn ends_at_once(solo: bool) -> (Engine, Receiver<Envelope>) {
+    let load = Box::new(move |progress: &mut dyn FnMut(f32) -> crate::Result<()>| {
+        let mut setup = loader()(progress)?;
+        setup.solo = solo;
+        let Some(model) = Arc::get_mut(&mut setup.model) else { panic!("the only one") };
+        model.decoder.end_everywhere();
+        Ok(setup)
+    });
+    let (engine, mut events) = Engine::spawn(load).expect("a thread");
+    until(&mut events, |envelope| matches!(envelope.event, Event::Loaded(_)));
+    (engine, events)
+}
+
+#[test]
+fn a_text_that_ended_goes_on_past_its_end() {
+    for solo in [false, true] {
+        let (engine, mut events) = ends_at_once(solo);
+        engine.send(start(1, 40, 12)).expect("taken");
+        let is_end = |envelope: &Envelope| matches!(envelope.event, Event::Finished(_));
+        let seen = until(&mut events, is_end);
+        assert_eq!(seen.last().map(|one| &one.event), Some(&Event::Finished(Finish::EndToken)));
+        assert_eq!(tokens(&seen), 1);
+        engine.send(EngineOrder::GoOn { sampling: None, ignore_end: true }).expect("taken");
+        let seen = until(&mut events, is_end);
+        assert_eq!(seen.last().map(|one| &one.event), Some(&Event::Finished(Finish::MaxNew)));
+        assert_eq!(tokens(&seen), 11, "solo {solo}: the rest of the twelve");
+        let went = seen.iter().find_map(|one| match &one.event {
+            Event::WentOn { sampling, ignore_end } => Some((sampling.temperature, *ignore_end)),
+            _ => None,
+        });
+        assert_eq!(went, Some((0.0, true)));
+    }
+}
+
+#[test]
+fn sampling_changes_from_the_next_token_on() {
+    let (engine, mut events) = loaded();
+    engine.send(start(1, 40, 60)).expect("taken");
+    engine.send(EngineOrder::Pause).expect("taken");
+    until(&mut events, |envelope| envelope.event == Event::Paused);
+    let hot = Sampling { temperature: 50.0, ..Sampling::default() };
+    let wrong = Sampling { temperature: -1.0, ..Sampling::default() };
+    let go_on = |sampling| EngineOrder::GoOn { sampling: Some(sampling), ignore_end: false };
+    engine.send(go_on(wrong)).expect("taken");
+    assert!(next(&mut events, refusal).contains("temperature"));
+    engine.send(go_on(hot.clone())).expect("taken");
+    engine.send(EngineOrder::Resume).expect("taken");
+    let seen = until(&mut events, |envelope| matches!(envelope.event, Event::Finished(_)));
+    assert!(
+        seen.iter().any(|one| {
+            matches!(&one.event, Event::WentOn { sampling, .. } if *sampling == hot)
+        })
+    );
+    // At such a temperature the likeliest token is hardly ever drawn.
+    let greedy = |pair: &crate::decode::worker::event::Pair| {
+        pair.a.as_ref().is_some_and(|a| a.top[0].id == a.id)
+    };
+    let drawn = seen.iter().filter_map(|one| match &one.event {
+        Event::Pair(pair) => Some(greedy(pair)),
+        _ => None,
+    });
+    let drawn: Vec<bool> = drawn.collect();
+    assert!(
+        drawn.len() > 10 && drawn.iter().filter(|is_greedy| **is_greedy).count() <= drawn.len() / 2
+    );
+}
+
+#[test]
+fn measurements_of_equal_length_over_other_tokens_can_be_told_apart() {
+    let (engine, mut events) = loaded();
+    let is_end = |envelope: &Envelope| matches!(envelope.event, Event::Finished(_));
+    let trial = |id| {
+        let window = Window { sink: 2, recent: 8, chunk: 2 };
+        let plan = even_of("trial", 4).plan;
+        EngineOrder::Sweep(vec![super::super::Trial { id, plan, window }])
+    };
+    let measure = |events: &mut Receiver<Envelope>, id| {
+        engine.send(trial(id)).expect("taken");
+        next(events, |event| match event {
+            Event::Measured(measured)
+                if measured.subject == crate::decode::worker::event::Subject::Trial(id) =>
+            {
+                Some((measured.over, measured.dense_kv))
+            }
+            _ => None,
+        })
+    };
+    engine.send(start(1, 40, 80)).expect("taken");
+    until(&mut events, is_end);
+    let first = measure(&mut events, 1);
+    assert_eq!(measure(&mut events, 2), first, "the same tokens");
+    engine.send(EngineOrder::Rewind(40)).expect("taken");
+    until(&mut events, |envelope| envelope.event == Event::Paused);
+    let hot = Sampling { temperature: 50.0, ..Sampling::default() };
+    engine.send(EngineOrder::GoOn { sampling: Some(hot), ignore_end: false }).expect("taken");
+    engine.send(EngineOrder::Resume).expect("taken");
+    until(&mut events, is_end);
+    let (over, dense_kv) = measure(&mut events, 3);
+    assert_eq!(dense_kv, first.1, "as many tokens as before");
+    assert_ne!(over, first.0, "but not the same ones");
+}

@@ -49,6 +49,7 @@ fn control_characters_reach_neither_a_screen_nor_an_export() {
         sampling: Default::default(),
         prefill_ms: 1.0,
         ttft_ms: 1.0,
+        kept: false,
     };
     send(&mut state, Event::Started(Box::new(started)));
     for n in 1..=9 {

@@ -174,7 +174,7 @@ fn the_form_is_set_by_keys_and_ordered_as_set() {
         letters(&mut state, "j");
     }
     letters(&mut state, "i");
-    assert_eq!(state.context(), KeyContext::Field);
+    assert_eq!(state.context(), KeyContext::List, "a path is typed");
     // Letters are text now, whatever they do elsewhere.
     letters(&mut state, "a.txt, sx9");
     key(&mut state, KeyCode::Enter);

@@ -12,6 +12,7 @@ use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
+use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::screen::eval::layout;
 use crate::tui::screen::eval::results;
@@ -98,11 +99,12 @@ fn edit(state: &mut State, command: Command) {
         Command::Less | Command::More if !eval.field.is_text() => {
             eval.form.step(eval.field, command == Command::More, most);
         }
+        Command::EditField if eval.field.is_text() => {
+            let (field, text) = (eval.field, eval.form.text_of(eval.field));
+            state.type_path(PathFor::Eval(field), &text);
+        }
         Command::EditField if eval.field.is_typed() => {
             eval.typing = Some(Input::from(eval.form.text_of(eval.field)));
-            if eval.field == EvalField::Text {
-                state.tell("several texts are separated by commas", false);
-            }
         }
         // A chosen value goes on to the next, and after the last to the first.
         Command::EditField => {
@@ -114,11 +116,17 @@ fn edit(state: &mut State, command: Command) {
         }
         Command::Submit => {
             let Some(input) = eval.typing.take() else { return };
-            if let Err(sentence) = eval.form.take(eval.field, input.value().trim(), most) {
-                state.tell(sentence, true);
-            }
+            set(state, state.screens.eval.field, input.value().trim());
         }
         _ => {}
+    }
+}
+
+/// Takes a typed value for a field, or says what it should have been.
+pub fn set(state: &mut State, field: EvalField, typed: &str) {
+    let most = state.model.as_ref().map_or(usize::MAX, |model| model.info.max_context);
+    if let Err(sentence) = state.screens.eval.form.take(field, typed, most) {
+        state.tell(sentence, true);
     }
 }
 

@@ -23,7 +23,7 @@ pub const SCREEN: ScreenParts = ScreenParts {
     press: update::press,
     hover: |_, _, _| None,
     splits: layout::splits,
-    after: None,
+    after: Some(update::after),
     render: view::render,
     side: None,
     crumbs: None,

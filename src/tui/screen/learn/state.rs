@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tui_input::Input;
 
 use crate::learn::data::Task;
+use crate::learn::estimate::RunEstimate;
 use crate::learn::run::{CHECK_PROMPTS, POOL};
 use crate::learn::train::{Dense, Settings, Stage, Update};
 use crate::learn::worker::{Done, Order};
@@ -126,6 +127,12 @@ impl Form {
             steps: self.steps.unwrap_or(base.steps),
             ..base
         }
+    }
+
+    /// What the time and the memory of a run depend on.
+    pub fn extent(&self) -> [usize; 5] {
+        let steps = self.steps.unwrap_or_default();
+        [self.percent as usize, self.context, self.pool, steps, self.check]
     }
 
     /// Shortest and longest context in tokens.
@@ -305,6 +312,10 @@ pub struct Learning {
     pub validated: Option<(f32, f32)>,
     /// The result.
     pub done: Option<Box<Done>>,
+    /// About what a run of the form takes, and the free memory.
+    pub estimate: Option<(RunEstimate, Option<u64>)>,
+    /// What an estimate was asked for.
+    pub estimated_for: Option<[usize; 5]>,
     /// Progress notices that were dropped because the channel was full.
     pub dropped: u64,
 }
@@ -326,6 +337,8 @@ impl Default for Learning {
             cut: None,
             validated: None,
             done: None,
+            estimate: None,
+            estimated_for: None,
             dropped: 0,
         }
     }

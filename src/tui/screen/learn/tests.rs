@@ -50,7 +50,7 @@ fn ordered(effects: &[Effect]) -> &Learn {
 fn the_form_is_set_by_keys_and_ordered_as_set() {
     let mut state = on_screen();
     key(&mut state, KeyCode::Enter);
-    assert_eq!(state.context(), KeyContext::Field);
+    assert_eq!(state.context(), KeyContext::List, "a path is typed");
     // Letters are text now, whatever they do elsewhere.
     press(&mut state, " notes.mq");
     key(&mut state, KeyCode::Backspace);
@@ -286,7 +286,8 @@ fn the_mouse_selects_and_changes_fields() {
     assert_eq!(state.screens.learn.form.percent, 75, "a double click takes the next value");
     click(&mut state, 8);
     click(&mut state, 8);
-    assert_eq!(state.context(), KeyContext::Field, "and types a text");
+    assert_eq!(state.context(), KeyContext::List, "and types a path");
+    key(&mut state, KeyCode::Esc);
     click(&mut state, 2);
     assert_eq!(
         (state.context(), state.screens.learn.field),
@@ -380,4 +381,39 @@ fn numbers_are_typed_and_what_cannot_be_stays_out() {
     type_in(Field::Haystack, "a.txt, ~/texts ,b.md");
     let paths = state.screens.learn.haystack();
     assert_eq!(paths, ["a.txt", "~/texts", "b.md"].map(std::path::PathBuf::from));
+}
+
+#[test]
+fn a_run_is_estimated_once_for_every_form_before_it_starts() {
+    let mut state = session(SMALL, ColorDepth::True);
+    let asked = |effects: &[Effect]| {
+        effects.iter().filter(|effect| matches!(effect, Effect::EstimateLearning(_))).count()
+    };
+    let effects = press(&mut state, "6");
+    let [Effect::EstimateLearning(of)] = &effects[..] else { panic!("{effects:?}") };
+    let (order, pace) = &**of;
+    assert_eq!((order.pool, order.lengths), (96, (512, 2048)));
+    assert_eq!(pace.prefill_seconds, 0.0815, "the measured prefill of the session");
+    assert!(pace.step_seconds > 0.0);
+    assert_eq!(asked(&press(&mut state, "j")), 0, "moving changes no form");
+    let estimate =
+        crate::learn::estimate::RunEstimate { seconds: [60.0, 120.0, 30.0], bytes: 3 << 30 };
+    update(&mut state, Action::Estimated(estimate, Some(2 << 30)));
+    let shown = crate::tui::testing::text(&crate::tui::testing::draw(&state));
+    assert!(shown.contains("about 3:30") && shown.contains("more than is free"), "{shown}");
+    state.screens.learn.field = Field::Pool;
+    assert_eq!(asked(&press(&mut state, "[")), 1, "another pool takes another time");
+}
+
+#[test]
+fn the_bell_rings_at_the_end_and_at_no_other_time() {
+    let mut state = session(SMALL, ColorDepth::True);
+    learning(&mut state, 3);
+    let generation = state.screens.learn.generation;
+    let mut told = |told| {
+        let notice = Notice { generation, dropped: 0, told };
+        update(&mut state, Action::Learning(Box::new(notice)))
+    };
+    assert_eq!(told(Told::Going(LearnEvent::Check(0.5))), []);
+    assert_eq!(told(Told::Failed("no".to_owned())).first(), Some(&Effect::Bell));
 }

@@ -5,6 +5,7 @@ use tui_input::backend::crossterm::EventHandler;
 use tui_input::{Input, InputRequest};
 
 use crate::decode::worker::event::MaskInfo;
+use crate::learn::estimate::Pace;
 use crate::learn::run::LearnEvent;
 use crate::learn::train::Stage;
 use crate::learn::worker::{Notice, Order, Told};
@@ -12,6 +13,8 @@ use crate::mask::select;
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
 use crate::tui::app::keys::KeyContext;
+use crate::tui::app::model::ModelView;
+use crate::tui::app::path_prompt::PathFor;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::screen::learn::layout;
 use crate::tui::screen::learn::state::{Field, Learning, LearningPart};
@@ -76,22 +79,28 @@ fn edit(state: &mut State, command: Command) {
         Command::Less | Command::More if !learning.field.is_text() => {
             learning.form.step(learning.field, command == Command::More, most);
         }
+        Command::EditField if learning.field.is_text() => {
+            let (field, text) = (learning.field, learning.form.text_of(learning.field));
+            state.type_path(PathFor::Learn(field), &text);
+        }
         Command::EditField => {
             learning.typing = Some(Input::from(learning.form.text_of(learning.field)));
-            if learning.field == Field::Haystack {
-                state.tell("files and folders, separated by commas", false);
-            }
         }
-        Command::Submit => submit(state, most),
+        Command::Submit => submit(state),
         _ => {}
     }
 }
 
 /// Accepts the typed value.
-fn submit(state: &mut State, most: usize) {
-    let learning = &mut state.screens.learn;
-    let Some(input) = learning.typing.take() else { return };
-    if let Err(sentence) = learning.form.set(learning.field, input.value().trim(), most) {
+fn submit(state: &mut State) {
+    let Some(input) = state.screens.learn.typing.take() else { return };
+    set(state, state.screens.learn.field, input.value().trim());
+}
+
+/// Takes a typed value for a field, or says what it should have been.
+pub fn set(state: &mut State, field: Field, typed: &str) {
+    let most = state.model.as_ref().map_or(usize::MAX, |model| model.info.max_context);
+    if let Err(sentence) = state.screens.learn.form.set(field, typed, most) {
         state.tell(sentence, true);
     }
 }
@@ -113,22 +122,14 @@ fn order(state: &mut State, command: Command) -> Vec<Effect> {
         state.tell("the model is not there yet", false);
         return Vec::new();
     };
-    let form = &state.screens.learn.form;
-    let most = model.info.max_context;
-    let order = Order {
-        generation: state.screens.learn.generation + 1,
-        haystack: state.screens.learn.haystack(),
-        settings: form.settings(model.info.window),
-        lengths: (form.context.min(most) / 4, form.context.min(most)),
-        pool: form.pool,
-        check_prompts: form.check,
-        resume: command == Command::ResumeLearning,
-        out: form.out.clone().into(),
-    };
+    let order = planned(state, model, command == Command::ResumeLearning);
     let refused = order.settings.check().err().map(|error| error.to_string());
     let refused = refused.or_else(|| match crate::mask::files::Format::of_path(&order.out) {
         Ok(crate::mask::files::Format::Safetensors) => None,
-        _ => Some(format!("{}: expected a kscope file, which ends in .safetensors", form.out)),
+        _ => Some(format!(
+            "{}: expected a kscope file, which ends in .safetensors",
+            order.out.display()
+        )),
     });
     if let Some(sentence) = refused {
         state.tell(sentence, true);
@@ -166,12 +167,14 @@ fn apply(state: &mut State) -> Vec<Effect> {
     adopt(state, mask, window)
 }
 
-/// Takes a notice of a learning run. Notices of an earlier run change nothing.
-pub fn take(state: &mut State, notice: Notice) {
+/// Takes a notice of a learning run. Notices of an earlier run change nothing. At the end the
+/// terminal's bell rings.
+pub fn take(state: &mut State, notice: Notice) -> Vec<Effect> {
     let Notice { generation, dropped, told } = notice;
     if generation != state.screens.learn.generation {
-        return;
+        return Vec::new();
     }
+    let ended = !matches!(told, Told::Going(_) | Told::Cancelled { .. });
     state.dirty = state.dirty.max(Dirty::Soon);
     let now = state.now_ms;
     let learning = &mut state.screens.learn;
@@ -208,6 +211,47 @@ pub fn take(state: &mut State, notice: Notice) {
                 .enter(LearningPart::Failed(format!("learning ran into a bug: {message}")), now);
             state.tell("learning ran into a bug; the rest of the program goes on", true);
         }
+    }
+    if ended { vec![Effect::Bell] } else { Vec::new() }
+}
+
+/// Asks what a run as the form stands would take, once for every form.
+pub fn after(state: &mut State) -> Vec<Effect> {
+    let learning = &state.screens.learn;
+    if state.replay || learning.runs() || learning.estimated_for == Some(learning.form.extent()) {
+        return Vec::new();
+    }
+    let (Some(model), Some(started), Some(step_ms)) =
+        (&state.model, &state.run.started, state.run.tpot(0.5))
+    else {
+        return Vec::new();
+    };
+    let pace = Pace {
+        prompt_tokens: started.prompt_tokens,
+        prefill_seconds: started.prefill_ms / 1e3,
+        step_seconds: step_ms / 1e3,
+        weight_bytes: model.info.weight_bytes,
+    };
+    let order = planned(state, model, false);
+    let extent = learning.form.extent();
+    let learning = &mut state.screens.learn;
+    (learning.estimated_for, learning.estimate) = (Some(extent), None);
+    vec![Effect::EstimateLearning(Box::new((order, pace)))]
+}
+
+/// The run that the form describes.
+fn planned(state: &State, model: &ModelView, resume: bool) -> Order {
+    let learning = &state.screens.learn;
+    let (form, most) = (&learning.form, model.info.max_context);
+    Order {
+        generation: learning.generation + 1,
+        haystack: learning.haystack(),
+        settings: form.settings(model.info.window),
+        lengths: (form.context.min(most) / 4, form.context.min(most)),
+        pool: form.pool,
+        check_prompts: form.check,
+        resume,
+        out: form.out.clone().into(),
     }
 }
 

@@ -103,6 +103,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     if learning.part == LearningPart::Idle {
         pane.title(&words, "");
         pane.note("nothing is learned yet");
+        estimate(state, &mut pane);
         side::tail(state, &mut pane);
         return;
     }
@@ -161,8 +162,39 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     for (task, dense) in &learning.dense {
         pane.row("dense", format!("{} {} of {}", task_words(*task), dense.right, dense.asked));
     }
+    if !learning.runs()
+        && let Some((estimate, _)) = &learning.estimate
+    {
+        pane.row("next run", format!("about {}", time(estimate.total())));
+    }
     if learning.dropped > 0 {
         pane.note(format!("{} progress notices dropped", count(learning.dropped as usize)));
+    }
+}
+
+/// About what a run of the form takes on this machine.
+fn estimate(state: &State, pane: &mut Pane<'_>) {
+    let Some((estimate, free)) = &state.screens.learn.estimate else {
+        if !state.replay {
+            pane.note("an estimate comes with the first decode steps");
+        }
+        return;
+    };
+    pane.title("a run takes", "from this session's pace");
+    pane.row("time", format!("about {}", time(estimate.total())));
+    let [pool, updates, check] = estimate.seconds;
+    pane.row("prefills", format!("about {}", time(pool)));
+    pane.row("updates", format!("about {}", time(updates)));
+    if check > 0.0 {
+        pane.row("check", format!("about {}", time(check)));
+    }
+    let bytes = numbers::bytes(estimate.bytes);
+    let free_words =
+        free.map_or_else(String::new, |free| format!(", {} free", numbers::bytes(free)));
+    pane.row("memory", format!("about {bytes}{free_words}"));
+    if free.is_some_and(|free| free < estimate.bytes) {
+        let words = "more than is free: a shorter context or a smaller pool needs less";
+        wrapped(words, pane, state.theme.style(Role::Bad));
     }
 }
 

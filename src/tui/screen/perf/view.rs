@@ -135,8 +135,14 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
     if let (Some(started), Some(prefill)) = (&run.started, run.prefill_rate()) {
         let tokens = count(started.prompt_tokens);
         pane.row("prefill", rate(prefill));
-        pane.row("prompt", format!("{tokens} tokens in {:.0} ms", started.prefill_ms));
-        pane.row("TTFT", format!("{:.1} ms", started.ttft_ms));
+        let kept = if started.kept { ", before this run" } else { "" };
+        pane.row("prompt", format!("{tokens} tokens in {:.0} ms{kept}", started.prefill_ms));
+        pane.row("TTFT", format!("{:.1} ms{kept}", started.ttft_ms));
+        if let Some(model) = state.model.as_ref().filter(|model| !model.info.solo) {
+            // It takes no memory besides the dense side.
+            let bytes = model.bytes_at(started.prompt_tokens).1.total() as u64;
+            pane.row("kept", format!("{} of the dense side, for r", numbers::bytes(bytes)));
+        }
     }
     let Some(now) = run.rate() else {
         pane.note("decode figures come with the first steps");

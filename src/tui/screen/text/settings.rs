@@ -20,10 +20,12 @@ pub enum SamplingSetting {
     Seed,
     /// Most tokens to generate.
     MaxNew,
+    /// What an end token does.
+    End,
 }
 
 /// All settings, in the order of the screen.
-pub const SETTINGS: [SamplingSetting; 7] = [
+pub const SETTINGS: [SamplingSetting; 8] = [
     SamplingSetting::Temperature,
     SamplingSetting::TopP,
     SamplingSetting::TopK,
@@ -31,6 +33,7 @@ pub const SETTINGS: [SamplingSetting; 7] = [
     SamplingSetting::RepeatPenalty,
     SamplingSetting::Seed,
     SamplingSetting::MaxNew,
+    SamplingSetting::End,
 ];
 
 impl SamplingSetting {
@@ -44,6 +47,7 @@ impl SamplingSetting {
             Self::RepeatPenalty => "repeat penalty",
             Self::Seed => "seed",
             Self::MaxNew => "max new tokens",
+            Self::End => "end of text",
         }
     }
 
@@ -64,6 +68,8 @@ impl SamplingSetting {
             Self::Seed => (seed.to_string(), ""),
             Self::MaxNew if state.plan.max_new > MOST_NEW => ("all".to_owned(), "fit"),
             Self::MaxNew => (state.plan.max_new.to_string(), ""),
+            Self::End if state.plan.ignore_end => ("ignore".to_owned(), "go on"),
+            Self::End => ("stops".to_owned(), ""),
         }
     }
 }
@@ -100,6 +106,7 @@ pub fn change(state: &mut State, direction: i8) {
             sampling.seed =
                 if up { sampling.seed.wrapping_add(1) } else { sampling.seed.wrapping_sub(1) }
         }
+        SamplingSetting::End => state.plan.ignore_end = up,
         SamplingSetting::MaxNew => {
             let now = state.plan.max_new;
             state.plan.max_new = match up {

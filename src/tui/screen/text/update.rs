@@ -88,6 +88,13 @@ pub fn count(state: &mut State) -> Vec<Effect> {
     vec![Effect::CountPrompt(prompt(state, typed))]
 }
 
+/// Most tokens of a prompt: beside a dense side a token has to follow.
+pub fn room(state: &State) -> usize {
+    state.model.as_ref().map_or(usize::MAX, |model| {
+        model.info.context.saturating_sub(usize::from(!model.info.solo))
+    })
+}
+
 /// The prompt that the editor's text stands for.
 fn prompt(state: &State, text: String) -> Prompt {
     let raw = matches!(state.plan.prompt, Prompt::Text { raw: true, .. } | Prompt::Facts { .. });
@@ -145,10 +152,10 @@ fn submit(state: &mut State) -> Vec<Effect> {
     }
     // Refused here, before the run that is on screen is dropped.
     if let Some(tokens) = state.screens.text.tokens_of(&text) {
-        let most = state.model.as_ref().map_or(usize::MAX, |model| model.info.context);
+        let most = room(state);
         let refusal = match tokens {
             Ok(tokens) if *tokens > most => Some(format!(
-                "the prompt has {} tokens, the context holds {}: shorten it, or start with a larger --ctx",
+                "the prompt has {} tokens, the context has room for {}: shorten it, or start with a larger --ctx",
                 count_words(*tokens),
                 count_words(most)
             )),

@@ -16,6 +16,7 @@ use crate::tui::paint::{put, tame};
 use crate::tui::screen::Screen;
 use crate::tui::screen::text::layout;
 use crate::tui::screen::text::settings::SETTINGS;
+use crate::tui::screen::text::update;
 use crate::tui::widget::pane::Pane;
 
 /// Draws the screen.
@@ -55,7 +56,7 @@ fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
             false => (KeyContext::Prompt, "prompt", &state.screens.text.editor),
         };
         let key = state.keys.key_of(context, Command::Submit).unwrap_or_default();
-        let most = state.model.as_ref().map_or(0, |model| model.info.context);
+        let most = update::room(state);
         let counted = state.screens.text.tokens_of(&state.screens.text.typed());
         let tokens = match counted.filter(|_| !asking) {
             Some(Ok(tokens)) if *tokens > most => {
@@ -92,7 +93,7 @@ fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
 fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
     let theme = &state.theme;
     let mut pane = Pane::new(area, theme, buffer);
-    pane.title("next run", "");
+    pane.title(if state.replay { "recorded with" } else { "next run" }, "");
     for (index, setting) in SETTINGS.into_iter().enumerate() {
         let (value, meaning) = setting.value(state);
         let style = if index == state.screens.text.setting && !state.screens.text.editing {
@@ -107,6 +108,7 @@ fn settings(state: &State, area: Rect, buffer: &mut Buffer) {
     let changed = started
         .is_some_and(|s| s.sampling != state.plan.sampling || s.max_new != state.plan.max_new);
     if changed
+        && !state.replay
         && let Some(key) = state.keys.key_of(KeyContext::Screen(Screen::Text), Command::Rerun)
     {
         pane.line(Line::styled(format!("{key} runs with these"), theme.style(Role::Warn)));

@@ -10,7 +10,8 @@ use crate::mask::files::Format;
 use crate::mask::{Width, Window};
 use crate::tui::app::action::{Command, Effect, Saving};
 use crate::tui::app::model::ModelView;
-use crate::tui::app::state::{List, Overlay, State};
+use crate::tui::app::path_prompt::PathFor;
+use crate::tui::app::state::State;
 use crate::tui::screen::tune::by_hand;
 use crate::tui::screen::tune::by_hand::EditedPart;
 use crate::tui::screen::tune::state::{Base, Draft, Set, Tuning, lock};
@@ -59,8 +60,8 @@ pub fn edit(state: &mut State, command: Command) -> Vec<Effect> {
     match command {
         Command::Undo | Command::Redo => return travel(state, command == Command::Redo),
         Command::SaveMask => {
-            let input = tui_input::Input::from(format!("save {}", file_name(model, tuning)));
-            state.overlay = Some(Overlay::Palette(List { input, selected: 0 }));
+            let offered = file_name(model, tuning);
+            state.type_path(PathFor::Save, &offered);
             return Vec::new();
         }
         Command::Reset => {

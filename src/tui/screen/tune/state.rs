@@ -60,10 +60,11 @@ pub enum Freshness<'a> {
     Stale(&'a Measured),
 }
 
-/// Whether two masks were measured over the same tokens of one run: the dense cache had the same
-/// length after the last token.
+/// Whether two masks were measured over the same tokens at the same place.
 pub fn is_comparable(one: &Measured, other: &Measured) -> bool {
-    one.dense_kv == other.dense_kv && one.divergence.steps == other.divergence.steps
+    one.over == other.over
+        && one.dense_kv == other.dense_kv
+        && one.divergence.steps == other.divergence.steps
 }
 
 /// State of the tune screen.

@@ -87,7 +87,7 @@ fn help_searches_and_runs_what_counts_here() {
 #[test]
 fn every_command_that_takes_more_is_listed_and_waits_for_the_rest() {
     let mut state = ready();
-    for word in ["keep", "fit", "rule", "sink", "context", "save"] {
+    for word in ["keep", "fit", "rule", "sink", "context", "save-as", "open", "model"] {
         act(&mut state, Command::Palette);
         letters(&mut state, word);
         let listed = crate::tui::app::palette::entries(&state);
@@ -111,18 +111,30 @@ fn every_command_that_takes_more_is_listed_and_waits_for_the_rest() {
 }
 
 #[test]
-fn a_name_that_is_taken_is_asked_about_and_replaced_only_on_enter() {
+fn a_name_that_is_taken_is_asked_about_and_replaced_only_after_yes() {
     let mut state = ready();
-    update(&mut state, Action::Taken("save! mine.safetensors".to_owned()));
-    assert!(state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("there already")));
-    let mut left = state.clone();
-    assert_eq!(key(&mut left, KeyCode::Esc), []);
+    act(&mut state, Command::Palette);
+    letters(&mut state, "export csv a.csv");
     let effects = key(&mut state, KeyCode::Enter);
-    assert!(
-        matches!(&effects[..], [Effect::Save(saving)] if saving.replaces && saving.path.to_str() == Some("mine.safetensors")),
-        "{effects:?}"
-    );
-    let mut state = ready();
+    let [Effect::Write { path, bytes, taken: Taken::Ask }] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    let (path, bytes) = (path.clone(), bytes.clone());
+    let over = Effect::Write { path: path.clone(), bytes, taken: Taken::Replace };
+    update(&mut state, Action::Taken { path, then: Box::new(over.clone()), otherwise: None });
+    let Some(Overlay::Question(question)) = &state.overlay else { panic!("{:?}", state.overlay) };
+    assert!(question.sentence.contains("a.csv is there already"), "{}", question.sentence);
+    for no in [KeyCode::Esc, KeyCode::Char('n')] {
+        let mut left = state.clone();
+        assert_eq!((key(&mut left, no), left.overlay.is_none()), (Vec::new(), true));
+    }
+    // What is neither yes nor no answers nothing, and no command runs meanwhile.
+    for other in [KeyCode::Char('q'), KeyCode::Enter, KeyCode::Char('5')] {
+        assert_eq!(key(&mut state, other), []);
+        assert!(matches!(state.overlay, Some(Overlay::Question(_))), "{other:?}");
+    }
+    assert_eq!(key(&mut state, KeyCode::Char('y')), [over]);
+    assert!(state.overlay.is_none());
     act(&mut state, Command::Palette);
     letters(&mut state, "export! csv a.csv");
     let effects = key(&mut state, KeyCode::Enter);

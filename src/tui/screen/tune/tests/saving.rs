@@ -21,13 +21,11 @@ fn a_saved_mask_is_the_same_when_it_is_read_again() {
     send(&mut state, measured(Subject::Now(revision), 0.0625, 0));
     assert!(matches!(tuning(&state).figures(1), Freshness::Measured(_)));
     let effects = press(&mut state, 'w');
-    assert_eq!(effects, []);
-    let Some(Overlay::Palette(list)) = &state.overlay else {
-        panic!("the palette asks for a name")
-    };
-    let offered = list.input.value().to_owned();
+    assert_eq!(effects, [Effect::ListFolder(String::new())]);
+    let Some(Overlay::Path(prompt)) = &state.overlay else { panic!("a name is asked for") };
+    let offered = prompt.list.input.value().to_owned();
     assert!(
-        offered.starts_with("save test-model-keep") && offered.ends_with(".safetensors"),
+        offered.starts_with("test-model-keep") && offered.ends_with(".safetensors"),
         "{offered}"
     );
     key(&mut state, KeyCode::Esc);

@@ -1,0 +1,148 @@
+//! Folders, homes and recent files: the I/O behind the prompt for paths.
+
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+
+use crate::mask::files;
+use crate::tui::app::path_prompt::Listing;
+use crate::tui::app::state::Recent;
+use crate::{Error, Result, error, input_file};
+
+/// Most names of a folder that are read.
+const MOST_NAMES: usize = 10_000;
+/// Most recent files of a kind that are remembered.
+const MOST_RECENT: usize = 8;
+
+/// A typed path with `~` as the home folder.
+pub fn expanded(typed: &str) -> PathBuf {
+    let home = || etcetera::home_dir().ok();
+    let rest = match typed {
+        "~" => Some(""),
+        _ => typed.strip_prefix("~/"),
+    };
+    match rest.and_then(|rest| Some(home()?.join(rest))) {
+        Some(path) => path,
+        None => PathBuf::from(typed),
+    }
+}
+
+/// [`expanded`] for a path.
+pub fn expanded_path(path: &Path) -> PathBuf {
+    path.to_str().map_or_else(|| path.to_owned(), expanded)
+}
+
+/// What a typed folder holds: names that are text, in order.
+pub fn list(typed: &str) -> Listing {
+    let path = match typed {
+        "" => PathBuf::from("."),
+        typed => expanded(typed),
+    };
+    match read(&path) {
+        Ok(listing) => listing,
+        Err(error) => Listing { trouble: Some(error.to_string()), ..Listing::default() },
+    }
+}
+
+fn read(path: &Path) -> Result<Listing> {
+    let entries = std::fs::read_dir(path).map_err(|cause| error::io("reading", path, &cause))?;
+    let mut listing = Listing::default();
+    for entry in entries.take(MOST_NAMES).flatten() {
+        // A link to a folder is one.
+        let is_folder = std::fs::metadata(entry.path()).is_ok_and(|meta| meta.is_dir());
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name.chars().any(char::is_control) {
+            continue;
+        }
+        if is_folder { listing.folders.push(name) } else { listing.files.push(name) }
+    }
+    listing.folders.sort();
+    listing.files.sort();
+    Ok(listing)
+}
+
+/// The recent files of earlier sessions; none where they cannot be read.
+pub fn recent() -> Recent {
+    let read = || {
+        let text = input_file::read_text(&recent_path()?, input_file::SETTINGS)?;
+        serde_json::from_str(&text).map_err(|cause| Error::input(cause.to_string()))
+    };
+    read().unwrap_or_default()
+}
+
+/// Remembers the recent files for later sessions.
+///
+/// # Errors
+/// Where the state folder cannot be written.
+pub fn remember(recent: &Recent) -> Result<()> {
+    let path = recent_path()?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;
+    }
+    let text = serde_json::to_vec(recent).map_err(|cause| Error::run(cause.to_string()))?;
+    files::overwrite(&path, &text)
+}
+
+fn recent_path() -> Result<PathBuf> {
+    let base = etcetera::choose_base_strategy()
+        .map_err(|cause| Error::run(format!("finding the state folder: {cause}")))?;
+    let folder = base.state_dir().unwrap_or_else(|| base.data_dir());
+    Ok(folder.join("kscope").join("recent.json"))
+}
+
+/// A typed path as other sessions can use it: with its folder.
+pub fn lasting(typed: &str) -> String {
+    let path = expanded(typed);
+    let full = if path.exists() { std::path::absolute(&path).ok() } else { None };
+    full.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| typed.to_owned())
+}
+
+impl Recent {
+    /// Puts a path first among those of its kind.
+    pub fn add(list: &mut Vec<String>, path: String) {
+        list.retain(|other| *other != path);
+        list.insert(0, path);
+        list.truncate(MOST_RECENT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_listed_with_links_and_without_names_that_are_no_text() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("texts")).expect("made");
+        std::fs::write(at("b.txt"), "").expect("written");
+        std::fs::write(at("a.txt"), "").expect("written");
+        std::fs::write(at("line\nbreak"), "").expect("written");
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(at("texts"), at("linked")).expect("linked");
+        let listing = list(&format!("{}/", folder.path().display()));
+        assert_eq!(listing.files, ["a.txt", "b.txt"]);
+        #[cfg(unix)]
+        assert_eq!(listing.folders, ["linked", "texts"]);
+        let missing = list(&format!("{}/none/", folder.path().display()));
+        assert!(missing.trouble.is_some_and(|trouble| trouble.contains("none")));
+    }
+
+    #[test]
+    fn a_tilde_is_the_home_folder_only_at_the_beginning() {
+        let home = etcetera::home_dir().expect("a home");
+        assert_eq!(expanded("~/a/b"), home.join("a/b"));
+        assert_eq!(expanded("~"), home);
+        assert_eq!(expanded("a/~b"), PathBuf::from("a/~b"));
+        assert_eq!(expanded("~other/x"), PathBuf::from("~other/x"));
+    }
+
+    #[test]
+    fn the_last_recent_files_are_kept_each_once() {
+        let mut list = Vec::new();
+        for n in [1, 2, 3, 1, 4, 5, 6, 7, 8, 9] {
+            Recent::add(&mut list, n.to_string());
+        }
+        assert_eq!(list, ["9", "8", "7", "6", "5", "4", "1", "3"]);
+    }
+}

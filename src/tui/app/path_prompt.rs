@@ -1,0 +1,392 @@
+//! The one prompt for paths: what is typed, what a folder offers for it, and how it is completed.
+//! The runner reads folders; here is no I/O.
+
+use tui_input::Input;
+
+use crate::mask::CachePlan;
+use crate::model::arch;
+use crate::model::load::FETCHABLE;
+use crate::tui::app::state::{List, Overlay, Recent, State};
+use crate::tui::export::ExportFormat;
+use crate::tui::screen::eval::state::EvalField;
+use crate::tui::screen::learn::state::Field;
+
+/// What a path is typed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathFor {
+    /// A mask or plan to decode with.
+    Open,
+    /// A mask or plan to compare with on the map.
+    Diff,
+    /// The file that what is set is saved to.
+    Save,
+    /// Another model.
+    Model,
+    /// The file of an export.
+    Export(ExportFormat),
+    /// A field of the form of learning.
+    Learn(Field),
+    /// A field of the form of evaluation.
+    Eval(EvalField),
+}
+
+/// The commands of the palette that take a path, with the blank behind them.
+pub const WORDS: [(&str, PathFor); 5] = [
+    ("open ", PathFor::Open),
+    ("diff ", PathFor::Diff),
+    ("save-as ", PathFor::Save),
+    ("save ", PathFor::Save),
+    ("model ", PathFor::Model),
+];
+
+impl PathFor {
+    /// The purpose that a text in the palette begins with, and the rest of the text.
+    pub fn of(typed: &str) -> Option<(Self, &str)> {
+        let word =
+            WORDS.iter().find_map(|(word, purpose)| Some((*purpose, typed.strip_prefix(word)?)));
+        word.or_else(|| {
+            let (format, rest) = typed.strip_prefix("export ")?.split_once(' ')?;
+            Some((Self::Export(ExportFormat::from_name(format)?), rest))
+        })
+    }
+
+    /// What is asked for, as a title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Open => "open a mask or plan",
+            Self::Diff => "compare with a mask or plan",
+            Self::Save => "save what is set as",
+            Self::Model => "change the model",
+            Self::Export(_) => "export to",
+            Self::Learn(Field::Haystack) => "texts and folders of texts, commas between them",
+            Self::Eval(EvalField::Text) => "texts, commas between them",
+            Self::Eval(_) => "folder of the results",
+            Self::Learn(_) => "write the learned mask to",
+        }
+    }
+
+    /// What taking a typed text does.
+    fn about(self) -> &'static str {
+        match self {
+            Self::Open => "decode with it from the next token on",
+            Self::Diff => "show on the map what it keeps otherwise",
+            Self::Save | Self::Export(_) => "write this file",
+            Self::Model => "load this model; the one at work stays until it is there",
+            Self::Learn(Field::Haystack) | Self::Eval(EvalField::Text) => "take these",
+            Self::Learn(_) | Self::Eval(_) => "take this name",
+        }
+    }
+
+    /// Whether several paths can be typed, with commas between them.
+    fn is_many(self) -> bool {
+        matches!(self, Self::Learn(Field::Haystack) | Self::Eval(EvalField::Text))
+    }
+
+    /// Whether nothing can be meant.
+    fn may_be_empty(self) -> bool {
+        self.is_many() || self == Self::Eval(EvalField::Out)
+    }
+
+    /// Whether a file of this name can be meant.
+    fn takes(self, name: &str) -> bool {
+        let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+        match self {
+            Self::Open | Self::Diff => ends(&[".safetensors", ".pth", ".npy", ".tsv"]),
+            Self::Save => ends(&[".safetensors"]),
+            Self::Model => ends(&[".gguf"]),
+            Self::Export(format) => name.rsplit('.').next() == Some(format.name()),
+            Self::Learn(Field::Haystack) | Self::Eval(EvalField::Text) => true,
+            Self::Eval(_) => false,
+            Self::Learn(_) => ends(&[".safetensors"]),
+        }
+    }
+
+    /// What can be typed besides paths, and what each is.
+    fn names(self) -> Vec<(String, &'static str)> {
+        match self {
+            Self::Open => {
+                let named =
+                    CachePlan::NAMES.iter().map(|named| (named.name.to_owned(), "a plan by name"));
+                std::iter::once(("none".to_owned(), "dense decode")).chain(named).collect()
+            }
+            Self::Diff => CachePlan::NAMES
+                .iter()
+                .map(|named| (named.name.to_owned(), "a plan by name"))
+                .collect(),
+            Self::Model => {
+                let demo = std::iter::once(("demo".to_owned(), "the model inside the program"));
+                let fetched = FETCHABLE.iter().map(|known| {
+                    let is_here = known.path().is_ok_and(|path| path.exists());
+                    (known.name.to_owned(), if is_here { "fetched" } else { "not fetched yet" })
+                });
+                let random = arch::known_names().into_iter();
+                let random =
+                    random.map(|name| (format!("--random-weights {name}"), "its shape alone"));
+                demo.chain(fetched).chain(random).collect()
+            }
+            Self::Save | Self::Export(_) | Self::Learn(_) | Self::Eval(_) => Vec::new(),
+        }
+    }
+}
+
+/// What a folder holds, in order, folders first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Names of folders.
+    pub folders: Vec<String>,
+    /// Names of files.
+    pub files: Vec<String>,
+    /// Why there is nothing, where the folder cannot be read.
+    pub trouble: Option<String>,
+}
+
+/// A path that can be taken, or gone into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// What would be typed.
+    pub text: String,
+    /// What it is.
+    pub about: String,
+    /// Whether it is gone into and not taken.
+    pub is_folder: bool,
+}
+
+/// A path that is being typed.
+#[derive(Debug, Clone)]
+pub struct PathPrompt {
+    /// What for.
+    pub purpose: PathFor,
+    /// What is typed, and which candidate is selected; the first is what is typed itself.
+    pub list: List,
+    /// The folder that was read last, as it was typed, and what it holds.
+    listed: Option<(String, Listing)>,
+    /// The folder that was asked for last.
+    asked: Option<String>,
+}
+
+impl PathPrompt {
+    /// A prompt that begins with this text.
+    pub fn new(purpose: PathFor, typed: &str) -> Self {
+        let list = List { input: Input::from(typed.to_owned()), selected: 0 };
+        Self { purpose, list, listed: None, asked: None }
+    }
+
+    /// What is typed before the path at hand, and that path.
+    fn split(&self) -> (&str, &str) {
+        let typed = self.list.input.value();
+        let comma = typed.rfind(',').filter(|_| self.purpose.is_many());
+        let at = comma.map_or(0, |comma| comma + 1);
+        let blanks = typed[at..].len() - typed[at..].trim_start().len();
+        typed.split_at(at + blanks)
+    }
+
+    /// The folder of the path at hand as it is typed, with its slash, and the beginning of a name.
+    fn parts(&self) -> (&str, &str) {
+        let path = self.split().1;
+        path.split_at(path.rfind('/').map_or(0, |slash| slash + 1))
+    }
+
+    /// The folder to read for what is typed, once for each.
+    pub fn ask(&mut self) -> Option<String> {
+        let folder = self.parts().0.to_owned();
+        let is_new = self.asked.as_ref() != Some(&folder);
+        is_new.then(|| self.asked.insert(folder).clone())
+    }
+
+    /// Takes what a folder holds.
+    pub fn take(&mut self, folder: String, listing: Listing) {
+        if self.asked.as_ref() == Some(&folder) {
+            self.listed = Some((folder, listing));
+        }
+    }
+
+    /// What fits what is typed: known names and recent files while no folder is typed, then what
+    /// the folder holds.
+    pub fn candidates(&self, recent: &Recent) -> Vec<Candidate> {
+        let (before, _) = self.split();
+        let (folder, stem) = self.parts();
+        let mut all = Vec::new();
+        let candidate = |text: &str, about: &str, is_folder| Candidate {
+            text: format!("{before}{text}"),
+            about: about.to_owned(),
+            is_folder,
+        };
+        let of_recent = match self.purpose {
+            PathFor::Open | PathFor::Diff => &recent.plans[..],
+            PathFor::Model => &recent.models[..],
+            _ => &[],
+        };
+        let typed = self.split().1;
+        all.extend(
+            of_recent
+                .iter()
+                .filter(|path| path.contains(typed))
+                .map(|path| candidate(path, "recent", false)),
+        );
+        if folder.is_empty() {
+            let names = self.purpose.names();
+            let fitting = names.iter().filter(|(name, _)| name.starts_with(stem));
+            all.extend(fitting.map(|(name, about)| candidate(name, about, false)));
+        }
+        let Some((_, listing)) = self.listed.as_ref().filter(|(listed, _)| listed == folder) else {
+            return all;
+        };
+        // Hidden names are meant only where the dot is typed.
+        let fits = |name: &&String| {
+            name.starts_with(stem) && (stem.starts_with('.') || !name.starts_with('.'))
+        };
+        for name in listing.folders.iter().filter(fits) {
+            all.push(candidate(&format!("{folder}{name}/"), "folder", true));
+        }
+        for name in listing.files.iter().filter(fits).filter(|name| self.purpose.takes(name)) {
+            all.push(candidate(&format!("{folder}{name}"), "", false));
+        }
+        all.dedup_by(|a, b| a.text == b.text);
+        all
+    }
+
+    /// What is typed, as the first row of the list; `None` before anything is.
+    pub fn typed(&self) -> Option<Candidate> {
+        let text = self.list.input.value().trim();
+        (!text.is_empty() || self.purpose.may_be_empty()).then(|| Candidate {
+            text: text.to_owned(),
+            about: match self.listed.as_ref().and_then(|(_, listing)| listing.trouble.as_ref()) {
+                Some(trouble) => trouble.clone(),
+                None if text.is_empty() && self.purpose.is_many() => "the default texts".to_owned(),
+                None if text.is_empty() => "nothing is written".to_owned(),
+                None => self.purpose.about().to_owned(),
+            },
+            is_folder: false,
+        })
+    }
+
+    /// Completes what is typed as far as all candidates agree. Where that adds nothing, the next
+    /// candidate is selected.
+    pub fn complete(&mut self, recent: &Recent) {
+        let all = self.candidates(recent);
+        let typed = self.list.input.value();
+        let paths: Vec<&str> = all
+            .iter()
+            .map(|one| one.text.as_str())
+            .filter(|text| text.starts_with(typed))
+            .collect();
+        let common = common_start(&paths);
+        if common.len() > typed.len() {
+            self.list = List { input: Input::from(common.to_owned()), selected: 0 };
+        } else if !all.is_empty() {
+            let first = usize::from(self.typed().is_some());
+            let rows = all.len() + first;
+            let next = self.list.selected + 1;
+            self.list.selected = if next < rows { next } else { first };
+        }
+    }
+}
+
+impl State {
+    /// Opens the prompt for a path.
+    pub fn type_path(&mut self, purpose: PathFor, typed: &str) {
+        self.overlay = Some(Overlay::Path(PathPrompt::new(purpose, typed)));
+    }
+}
+
+/// The longest text that all begin with, cut at a character.
+fn common_start<'a>(texts: &[&'a str]) -> &'a str {
+    let Some((first, others)) = texts.split_first() else { return "" };
+    let end = others.iter().fold(first.len(), |end, other| {
+        let same = first.char_indices().zip(other.chars()).find(|((_, a), b)| a != b);
+        let most =
+            first.char_indices().nth(other.chars().count()).map_or(first.len(), |(at, _)| at);
+        end.min(same.map_or(most, |((at, _), _)| at))
+    });
+    &first[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing() -> Listing {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        Listing {
+            folders: names(&[".git", "masks", "models"]),
+            files: names(&["mask-a.safetensors", "mask-b.safetensors", "märz.tsv", "notes.txt"]),
+            trouble: None,
+        }
+    }
+
+    fn prompt(purpose: PathFor, typed: &str) -> PathPrompt {
+        let mut prompt = PathPrompt::new(purpose, typed);
+        let folder = prompt.ask().expect("the first time");
+        assert_eq!(prompt.ask(), None, "a folder is read once");
+        prompt.take(folder, listing());
+        prompt
+    }
+
+    fn texts(prompt: &PathPrompt) -> Vec<String> {
+        prompt.candidates(&Recent::default()).into_iter().map(|one| one.text).collect()
+    }
+
+    #[test]
+    fn folders_and_files_that_can_be_meant_are_offered() {
+        assert_eq!(
+            texts(&prompt(PathFor::Open, "x/ma")),
+            ["x/masks/", "x/mask-a.safetensors", "x/mask-b.safetensors"]
+        );
+        assert_eq!(texts(&prompt(PathFor::Open, "x/.")), ["x/.git/"]);
+        assert_eq!(texts(&prompt(PathFor::Save, "~/mä")), [""; 0], "no .tsv is saved here");
+        let many = prompt(PathFor::Learn(Field::Haystack), "a.txt, x/n");
+        assert_eq!(texts(&many), ["a.txt, x/notes.txt"]);
+    }
+
+    #[test]
+    fn tab_completes_what_all_agree_on_and_then_selects() {
+        let mut open = prompt(PathFor::Open, "x/mas");
+        open.complete(&Recent::default());
+        assert_eq!(open.list.input.value(), "x/mask");
+        let selects = |open: &mut PathPrompt| {
+            open.complete(&Recent::default());
+            open.list.selected
+        };
+        // The typed text, a folder, two files, and around again.
+        assert_eq!([(); 4].map(|()| selects(&mut open)), [1, 2, 3, 1]);
+        let mut many = prompt(PathFor::Learn(Field::Haystack), "a.txt, x/n");
+        many.complete(&Recent::default());
+        assert_eq!(many.list.input.value(), "a.txt, x/notes.txt");
+        let mut accents = prompt(PathFor::Open, "x/m\u{e4}");
+        accents.complete(&Recent::default());
+        assert_eq!(accents.list.input.value(), "x/m\u{e4}rz.tsv");
+    }
+
+    #[test]
+    fn what_another_folder_holds_is_not_offered() {
+        let mut open = PathPrompt::new(PathFor::Open, "a/");
+        let folder = open.ask().expect("new");
+        open.list.input = Input::from("b/".to_owned());
+        open.ask();
+        open.take(folder, listing());
+        assert_eq!(texts(&open), [""; 0]);
+    }
+
+    #[test]
+    fn recent_files_come_first_and_names_are_completed() {
+        let recent = Recent { plans: vec!["/far/k.safetensors".to_owned()], models: Vec::new() };
+        let mut open = prompt(PathFor::Open, "k");
+        let all = open.candidates(&recent);
+        assert_eq!(all[0].text, "/far/k.safetensors");
+        assert!(all.iter().any(|one| one.text == "k8v4"));
+        open.list.input = Input::from("non".to_owned());
+        open.complete(&recent);
+        assert_eq!(open.list.input.value(), "none");
+        let model = prompt(PathFor::Model, "smol");
+        assert!(texts(&model).contains(&"smollm2-135m".to_owned()), "{:?}", texts(&model));
+    }
+
+    #[test]
+    fn words_of_the_palette_lead_here() {
+        assert_eq!(PathFor::of("open ~/a b"), Some((PathFor::Open, "~/a b")));
+        assert_eq!(PathFor::of("save-as x"), Some((PathFor::Save, "x")));
+        assert_eq!(PathFor::of("export svg "), Some((PathFor::Export(ExportFormat::Svg), "")));
+        assert_eq!(PathFor::of("export gif x"), None);
+        assert_eq!(PathFor::of("open"), None);
+    }
+}

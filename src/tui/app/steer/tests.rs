@@ -1,0 +1,125 @@
+use super::*;
+use crate::decode::worker::Event;
+use crate::tui::app::action::{Action, Playback};
+use crate::tui::app::areas;
+use crate::tui::app::state::Overlay;
+use crate::tui::app::update::update;
+use crate::tui::color::ColorDepth;
+use crate::tui::testing::{SMALL, act, draw, key, letters, send, session, text, token};
+use ratatui::crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+
+fn ready() -> State {
+    session(SMALL, ColorDepth::True)
+}
+
+fn recording() -> State {
+    let mut state = ready();
+    state.replay = true;
+    let playback = Playback { token: 75, tokens: 206, at_ms: (12_400.0, 43_000.0), speed: 100 };
+    update(&mut state, Action::Played(playback));
+    state
+}
+
+fn say(state: &mut State, words: &str) -> Vec<Effect> {
+    act(state, Command::Palette);
+    letters(state, words);
+    key(state, KeyCode::Enter)
+}
+
+#[test]
+fn a_recording_is_gone_through_by_keys_words_and_mouse() {
+    let mut state = recording();
+    let order = |order| vec![Effect::Replay(order)];
+    assert_eq!(key(&mut state, KeyCode::Char(')')), order(ReplayOrder::By(10)));
+    assert_eq!(key(&mut state, KeyCode::Char('(')), order(ReplayOrder::By(-10)));
+    assert_eq!(key(&mut state, KeyCode::Char('.')), order(ReplayOrder::Speed(200)));
+    assert_eq!(key(&mut state, KeyCode::Char(',')), order(ReplayOrder::Speed(50)));
+    assert_eq!(say(&mut state, "seek 120"), order(ReplayOrder::Seek(120)));
+    assert_eq!(say(&mut state, "seek 12.5%"), order(ReplayOrder::Share(125)));
+    assert_eq!(say(&mut state, "speed 0.3"), order(ReplayOrder::Speed(30)));
+    for wrong in ["seek 0", "seek 101%", "speed 0", "speed x"] {
+        assert_eq!(say(&mut state, wrong), [], "{wrong}");
+        state.overlay = None;
+    }
+    // The line at the bottom says where it is, and takes a press.
+    let line = areas::areas(&state).timeline.expect("a line");
+    let shown = text(&draw(&state));
+    let row = shown.lines().nth(usize::from(line.y)).expect("on the screen");
+    assert!(row.contains("token 75 of 206 · 0:12 of 0:43") && row.contains("1×"), "{row}");
+    let press = MouseEvent {
+        kind: MouseEventKind::Down(MouseButton::Left),
+        column: row.chars().position(|c| c == '━').expect("a bar") as u16,
+        row: line.y,
+        modifiers: KeyModifiers::NONE,
+    };
+    assert_eq!(update(&mut state, Action::Mouse(press)), order(ReplayOrder::Share(0)));
+    // A live session has neither the line nor anything to go through.
+    let mut live = ready();
+    assert!(areas::areas(&live).timeline.is_none());
+    assert_eq!(key(&mut live, KeyCode::Char(')')), []);
+    assert!(live.toast.is_some_and(|toast| toast.sentence.contains("recording")));
+}
+
+#[test]
+fn a_recording_says_nothing_of_runs_that_it_cannot_start() {
+    let mut state = recording();
+    state.screen = crate::tui::screen::Screen::Text;
+    act(&mut state, Command::More);
+    let shown = text(&draw(&state));
+    assert!(!shown.contains("runs with these") && shown.contains("recorded with"), "{shown}");
+    assert_eq!(act(&mut state, Command::GoOn), []);
+}
+
+/// Tokens of the pruned side alone.
+fn say_tokens(state: &mut State, ids: impl Iterator<Item = u32>) {
+    let model = state.model.as_ref().expect("a model").info.clone();
+    for id in ids {
+        let n = state.run.generated() + 1;
+        let Event::Token(mut one) = token(&model, n, 100 + n) else { panic!("a token") };
+        one.id = id;
+        send(state, Event::Token(one));
+    }
+}
+
+#[test]
+fn a_text_that_loops_is_told_once_and_one_key_samples() {
+    let mut state = ready();
+    state.rerun();
+    say_tokens(&mut state, (0..30).map(|n| n * n));
+    assert_eq!(act(&mut state, Command::GoOn), [], "nothing loops yet");
+    state.toast = None;
+    say_tokens(&mut state, (0..60).map(|n| 5 + n % 9));
+    let told = |state: &mut State| state.toast.take().map(|toast| toast.sentence);
+    let sentence = told(&mut state).expect("the loop is told");
+    assert!(sentence.contains("the same 9 tokens") && sentence.contains("E samples"), "{sentence}");
+    say_tokens(&mut state, (60..64).map(|n| 5 + n % 9));
+    assert_eq!(told(&mut state), None, "once");
+    assert!(text(&draw(&state)).contains("loops every 9, E samples"));
+    state.phase = Phase::Running;
+    let effects = key(&mut state, KeyCode::Char('E'));
+    let [Effect::Engine(Order::GoOn { sampling: Some(sampling), ignore_end: false })] =
+        &effects[..]
+    else {
+        panic!("{effects:?}")
+    };
+    assert!(sampling.temperature > 0.0 && sampling.check().is_ok());
+    let went = Event::WentOn { sampling: sampling.clone(), ignore_end: false };
+    send(&mut state, went);
+    assert_eq!(state.plan.sampling, *sampling, "the next run samples too");
+    say_tokens(&mut state, (0..9).map(|n| 1000 + n));
+    assert!(!text(&draw(&state)).contains("loops every"));
+}
+
+#[test]
+fn a_text_that_ended_early_goes_on_past_its_end_by_the_same_key() {
+    let mut state = ready();
+    send(&mut state, Event::Finished(Finish::EndToken));
+    assert!(state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("E goes on")));
+    assert!(text(&draw(&state)).contains("end of text, E goes on"));
+    let effects = key(&mut state, KeyCode::Char('E'));
+    assert_eq!(effects, [Effect::Engine(Order::GoOn { sampling: None, ignore_end: true })]);
+    assert!(!matches!(state.overlay, Some(Overlay::Palette(_))));
+    // The end of the limit is no early end.
+    send(&mut state, Event::Finished(Finish::MaxNew));
+    assert_eq!(key(&mut state, KeyCode::Char('E')), []);
+}
