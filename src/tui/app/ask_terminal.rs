@@ -153,8 +153,7 @@ impl Stray {
         match key.code {
             KeyCode::Char('\\') if alt => self.left = 0,
             KeyCode::Char('g') if ctrl => self.left = 0,
-            KeyCode::Char(c)
-                if !ctrl && !alt && (c.is_ascii_hexdigit() || "rgba:/;".contains(c)) => {}
+            KeyCode::Char(c) if !ctrl && !alt && is_of_answer(c) => {}
             // Not an answer after all.
             _ => {
                 self.left = 0;
