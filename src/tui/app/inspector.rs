@@ -35,12 +35,11 @@ fn about(state: &State, model: &ModelView, at: Place) -> String {
     let Place { layer, head, channel } = at;
     let pairs = model.shape().pairs();
     let pair = channel % pairs;
-    let half = if channel < pairs { "first" } else { "partner" };
     let mut facts = vec![
         format!("L{layer} h{head}"),
-        format!("pair {pair} {half} (ch {channel})"),
+        format!("pair {pair} ch {channel}"),
         match model.kept(layer, head) {
-            0 => "head dropped".to_owned(),
+            0 => "dropped".to_owned(),
             _ => model.stored_as(layer, head, channel).to_string(),
         },
     ];
@@ -50,12 +49,12 @@ fn about(state: &State, model: &ModelView, at: Place) -> String {
         let rank = values.iter().filter(|&&value| value > own).count() + 1;
         let of = count(values.len());
         facts.push(match own.is_finite() {
-            true => format!("{} {}, {rank} of {of}", metric.name(), number(own)),
+            true => format!("{} {} ({rank}/{of})", metric.name(), number(own)),
             false => format!("{} not known", metric.name()),
         });
     }
     let ([k, v], dense) = model.head_bytes(layer, head);
-    facts.push(format!("head K {k:.0}/{} V {v:.0}/{} B a token", dense.k, dense.v));
+    facts.push(format!("K {k:.0}/{} V {v:.0}/{} B a token", dense.k, dense.v));
     facts.push(format!("λ {} tokens", wavelength(model.info.wavelengths[pair])));
     facts.join(" · ")
 }
@@ -88,7 +87,7 @@ mod tests {
                     continue;
                 }
                 let line = line(&state);
-                let wanted = ["L2 h1", "pair 8 partner (ch 40)"];
+                let wanted = ["L2 h1", "pair 8 ch 40"];
                 assert!(wanted.iter().all(|word| line.contains(word)), "{screen:?}: {line}");
                 assert!(size.0 < 120 || line.contains("B a token"), "{screen:?}: {line}");
             }

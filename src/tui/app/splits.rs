@@ -23,7 +23,7 @@ const STEP: (i32, i32) = (2, 1);
 
 /// A line between two parts of a screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Split {
+pub struct Divider {
     /// Its name in the file: the screen and the part before the line.
     pub name: &'static str,
     /// The cells that the mouse takes it by.
@@ -34,7 +34,7 @@ pub struct Split {
     pub is_upright: bool,
 }
 
-impl Split {
+impl Divider {
     /// A line that stands upright right of `left`, before `right`.
     pub fn upright(name: &'static str, left: Rect, right: Rect) -> Self {
         let line = Rect {
@@ -76,7 +76,7 @@ impl Splits {
     }
 
     /// Puts a line at a column or row.
-    fn put(&mut self, split: &Split, at: i32) {
+    fn put(&mut self, split: &Divider, at: i32) {
         let (start, length) = (i32::from(split.whole.0), i32::from(split.whole.1));
         let least = i32::from(LEAST).min(length / 2);
         let first = (at - start).clamp(least, (length - least).max(least));
@@ -85,12 +85,12 @@ impl Splits {
 }
 
 /// The lines of the current screen: that of the side panel first.
-pub fn of(state: &State) -> Vec<Split> {
+pub fn of(state: &State) -> Vec<Divider> {
     let areas = areas::areas(state);
     let side = areas.side.filter(|_| areas.main.width > 0).map(|side| {
         let line = Rect { width: 1, ..side };
         let whole = (areas.main.x, side.right() - areas.main.x);
-        Split { name: state.screen.side_name(), line, whole, is_upright: true }
+        Divider { name: state.screen.side_name(), line, whole, is_upright: true }
     });
     side.into_iter().chain((state.screen.parts().splits)(state, areas.main)).collect()
 }

@@ -53,7 +53,7 @@ screens! {
     /// All layers and heads, or one layer.
     Map => map(map::state::MapState),
     /// One head.
-    Head => head(head::state::HeadView),
+    Head => head(head::state::HeadLook),
     /// Dense against masked.
     Ab => ab(ab::state::AbView),
     /// Another mask while the model decodes; its state exists once a model is loaded.

@@ -10,7 +10,7 @@ use crate::tui::app::key_rows::KeyBinding;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::place::Place;
-use crate::tui::app::splits::Split;
+use crate::tui::app::splits::Divider;
 use crate::tui::app::state::State;
 use crate::tui::export::{ExportFormat, Sheet};
 
@@ -36,7 +36,7 @@ pub struct ScreenParts {
     /// The place of the model under the mouse, where a cell stands for one.
     pub hover: fn(&State, u16, u16) -> Option<Place>,
     /// The lines between its parts, within its main area, which keys and the mouse move.
-    pub splits: fn(&State, Rect) -> Vec<Split>,
+    pub splits: fn(&State, Rect) -> Vec<Divider>,
     /// Questions to the engine after each action.
     pub after: Option<fn(&mut State) -> Vec<Effect>>,
     /// Draws it.

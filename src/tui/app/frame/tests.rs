@@ -1,17 +1,22 @@
 //! Every screen, as text and colours.
 
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier};
+
+use crate::decode::worker::EngineOrder;
 use crate::decode::worker::event::{Event, Started};
 use crate::mask::Shape;
 use crate::printable::is_obeyed;
-use crate::tui::app::action::Command;
+use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::state::State;
 use crate::tui::app::summary;
-use crate::tui::color::ColorDepth;
+use crate::tui::color::{BUILT_IN, ColorDepth, Colormap, Palette, Role, Theme, contrast, rgb};
 use crate::tui::export::{self, ExportFormat};
 use crate::tui::screen::Screen;
 use crate::tui::screen::map::state::Level;
 use crate::tui::testing::{
-    LARGE, SMALL, act, blank, draw, info, letters, pair, send, session, text, token,
+    LARGE, SMALL, act, blank, draw, info, letters, lost, pair, send, session, text, token,
 };
 
 #[test]
@@ -214,4 +219,92 @@ fn why_a_run_failed_stays_in_sight() {
         frame.contains("FAILED") && frame.contains(sentence) && frame.contains("help"),
         "{frame}"
     );
+}
+
+/// The largest rectangle of cells that show nothing, as columns and rows.
+fn largest_blank(buffer: &Buffer, area: Rect) -> (u16, u16) {
+    let is_blank = |x: u16, y: u16| {
+        let cell = &buffer[(x, y)];
+        cell.symbol() == " " && cell.bg == Color::Reset
+    };
+    let mut best = (0, 0);
+    let mut heights = vec![0_u16; usize::from(area.width)];
+    for y in area.top()..area.bottom() {
+        for (at, height) in heights.iter_mut().enumerate() {
+            *height = if is_blank(area.x + at as u16, y) { *height + 1 } else { 0 };
+        }
+        for start in 0..heights.len() {
+            let mut least = u16::MAX;
+            for (at, height) in heights.iter().enumerate().skip(start) {
+                least = least.min(*height);
+                let width = (at - start + 1) as u16;
+                if u32::from(width) * u32::from(least) > u32::from(best.0) * u32::from(best.1) {
+                    best = (width, least);
+                }
+            }
+        }
+    }
+    best
+}
+
+/// A panel is about half of a screen, so a third of one is a sixth of the screen.
+#[test]
+fn no_screen_has_a_third_of_a_panel_empty() {
+    for shape in [SMALL, LARGE] {
+        for size in [(120, 40), (200, 60)] {
+            for screen in Screen::ALL {
+                let mut state = session(shape, ColorDepth::True);
+                (state.size, state.screen) = (size, screen);
+                // The engine answers what A/B asks it.
+                let tick = crate::tui::app::action::Action::Tick(0.0);
+                let asked = crate::tui::app::update::update(&mut state, tick);
+                for effect in asked {
+                    if let Effect::Engine(EngineOrder::Explain(asked)) = effect {
+                        send(&mut state, lost(asked));
+                    }
+                }
+                let main = Rect::new(0, 2, size.0, size.1 - 4);
+                let (width, height) = largest_blank(&draw(&state), main);
+                let share = f64::from(width) * f64::from(height)
+                    / (f64::from(main.width) * f64::from(main.height));
+                assert!(
+                    share < 1.0 / 6.0,
+                    "{screen:?} at {size:?}, {shape}: {width}x{height} blank cells\n{}",
+                    text(&draw(&state))
+                );
+            }
+        }
+    }
+}
+
+/// Every text on every screen, in every theme, against its own ground.
+#[test]
+fn every_text_on_every_screen_is_legible_in_every_theme() {
+    // Blocks, lines, dots and marks show quantities and borders, which are not read as text.
+    let is_text = |symbol: &str| symbol.chars().all(|c| c.is_alphanumeric());
+    for (name, _) in BUILT_IN {
+        for screen in Screen::ALL {
+            let mut state = session(SMALL, ColorDepth::True);
+            let palette = Palette::built_in(name).expect("known");
+            let ground = rgb(palette.ground);
+            state.theme = Theme::of(ColorDepth::True, palette, Colormap::Viridis);
+            (state.size, state.screen) = ((160, 50), screen);
+            let frame = draw(&state);
+            for (at, cell) in frame.content.iter().enumerate() {
+                if !is_text(cell.symbol()) || cell.modifier.contains(Modifier::REVERSED) {
+                    continue;
+                }
+                let over = |color, other| if color == Color::Reset { other } else { color };
+                let own =
+                    over(cell.fg, rgb(Palette::built_in(name).expect("known").color(Role::Text)));
+                let found = contrast(own, over(cell.bg, ground));
+                let (x, y) = (at % 160, at / 160);
+                assert!(
+                    found >= 4.5 || cell.symbol() == "ˣ" || cell.symbol() == "ₓ",
+                    "{name}, {screen:?} at {x}, {y}: {:?} has {found:.2}",
+                    cell.symbol()
+                );
+            }
+        }
+    }
 }

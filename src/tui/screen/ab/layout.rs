@@ -8,7 +8,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::decode::comparison::Mode;
 use crate::decode::worker::event::Pair;
 use crate::tui::app::pairs::{ComparedSide, voice};
-use crate::tui::app::splits::Split;
+use crate::tui::app::splits::Divider;
 use crate::tui::app::state::State;
 use crate::tui::app::text_lines::wrap;
 
@@ -42,14 +42,14 @@ const LOWER: &str = "ab.texts";
 const TOP: &str = "ab.likeliest";
 
 /// The lines that can be moved.
-pub fn splits(state: &State, main: Rect) -> Vec<Split> {
+pub fn splits(state: &State, main: Rect) -> Vec<Divider> {
     let areas = ab(state, main);
     if areas.top.height == 0 || state.model.as_ref().is_none_or(|model| model.info.solo) {
         return Vec::new();
     }
     let lower = Rect { width: main.width, ..areas.top };
     let upper = Rect { height: areas.top.y - main.y, ..main };
-    vec![Split::lying(LOWER, upper, lower), Split::upright(TOP, areas.top, areas.lost)]
+    vec![Divider::lying(LOWER, upper, lower), Divider::upright(TOP, areas.top, areas.lost)]
 }
 
 /// Divides the screen's main area.

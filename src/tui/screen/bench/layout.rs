@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
-use crate::tui::app::splits::Split;
+use crate::tui::app::splits::Divider;
 use crate::tui::app::state::State;
 use crate::tui::screen::bench::view;
 use crate::tui::screen::{Press, Wheel};
@@ -26,9 +26,9 @@ pub(super) struct BenchAreas {
 const TABLE: &str = "bench.table";
 
 /// The lines that can be moved.
-pub fn splits(state: &State, main: Rect) -> Vec<Split> {
+pub fn splits(state: &State, main: Rect) -> Vec<Divider> {
     let parts = view::areas(state, main);
-    parts.plot.map(|plot| Split::lying(TABLE, parts.table, plot)).into_iter().collect()
+    parts.plot.map(|plot| Divider::lying(TABLE, parts.table, plot)).into_iter().collect()
 }
 
 /// The table above, the plot below. A short table leaves the plot more.

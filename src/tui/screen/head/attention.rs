@@ -47,7 +47,7 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
     }
     let Some(newest) = view.rows().first() else { return };
     let elsewhere = format!(
-        "under the mask at least {} of the weight is elsewhere, mean of the steps",
+        "at least {} of the weight is elsewhere under the mask",
         percent(moved(view.rows()), 1)
     );
     put(buffer, area, 1, 2, Line::styled(elsewhere, state.theme.style(Role::Text)));
@@ -235,6 +235,22 @@ mod tests {
         let sentence = "the two texts differ before this token".to_owned();
         send(&mut state, Event::Refused { wish: Wish::Attend, sentence: sentence.clone() });
         assert!(text(&draw(&state)).contains(&sentence));
+    }
+
+    #[test]
+    fn a_picture_of_few_steps_grows_until_it_is_full() {
+        let range = |to| crate::decode::attended::AskedRange { layer: 0, head: 0, steps: (2, to) };
+        let mut view = crate::tui::screen::head::state::HeadLook::default();
+        assert!(!view.ask(range(3)), "it is closed");
+        view.open();
+        assert!(view.ask(range(3)));
+        assert!(!view.ask(range(30)), "the answers are still to come");
+        for n in [3, 2] {
+            view.take(row(Asked { n, layer: 0, head: 0 }, 100));
+        }
+        assert!(!view.ask(range(6)), "too little is new");
+        assert!(view.ask(range(30)));
+        assert_eq!(view.rows().len(), 0);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::decode::attended::{AskedRange, Attended};
 
 /// What the head screen shows besides the head at hand.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct HeadView {
+pub struct HeadLook {
     is_open: bool,
     /// What the engine was asked last.
     asked: Option<AskedRange>,
@@ -14,7 +14,7 @@ pub struct HeadView {
     refused: Option<String>,
 }
 
-impl HeadView {
+impl HeadLook {
     /// Opens the picture; where it is open already, the newest steps are asked for.
     pub fn open(&mut self) {
         self.is_open = true;
@@ -47,12 +47,17 @@ impl HeadView {
     }
 
     /// Whether the engine has to be asked for this. New tokens alone are no reason: the picture
-    /// stands still until it is asked for again.
+    /// stands still until it is asked for again, except where it began with few steps.
     pub fn ask(&mut self, wanted: AskedRange) -> bool {
-        let is_same = self
-            .asked
-            .is_some_and(|asked| (asked.layer, asked.head) == (wanted.layer, wanted.head));
-        if !self.is_open || is_same {
+        /// New steps that are worth another picture while it is not full.
+        const WORTH: usize = 8;
+        let steps = |asked: AskedRange| asked.steps.1 + 1 - asked.steps.0;
+        let stands = self.asked.is_some_and(|asked| {
+            let is_same = (asked.layer, asked.head) == (wanted.layer, wanted.head);
+            let is_whole = self.rows.len() == steps(asked) || self.refused.is_some();
+            is_same && (!is_whole || steps(wanted) < steps(asked) + WORTH)
+        });
+        if !self.is_open || stands {
             return false;
         }
         self.asked = Some(wanted);

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use crate::tui::app::areas::PANEL_FROM;
-use crate::tui::app::splits::Split;
+use crate::tui::app::splits::Divider;
 use crate::tui::app::state::State;
 use crate::tui::screen::learn::state::Field;
 
@@ -22,10 +22,10 @@ pub struct Learn {
 const FORM: &str = "learn.form";
 
 /// The lines that can be moved.
-pub fn splits(state: &State, main: Rect) -> Vec<Split> {
+pub fn splits(state: &State, main: Rect) -> Vec<Divider> {
     let parts = learn(state, main);
     let left = Rect { height: main.height, ..parts.form };
-    vec![Split::upright(FORM, left, parts.right)]
+    vec![Divider::upright(FORM, left, parts.right)]
 }
 
 /// Divides the learn screen.

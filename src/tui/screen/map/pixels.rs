@@ -19,7 +19,7 @@ const CELL: (usize, usize) = (8, 16);
 
 /// Where the picture is and which one it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MapPicture {
+pub struct PlacedMap {
     /// Its number: another content has another.
     pub id: u32,
     /// The cells that it covers.
@@ -27,7 +27,7 @@ pub struct MapPicture {
 }
 
 /// The picture of the current screen; `None` where cells show everything.
-pub fn picture(state: &State) -> Option<MapPicture> {
+pub fn picture(state: &State) -> Option<PlacedMap> {
     let shows = state.graphics != Graphics::Cells
         // The number of a picture is a colour, which fewer colours would change.
         && state.theme.depth == ColorDepth::True
@@ -42,7 +42,7 @@ pub fn picture(state: &State) -> Option<MapPicture> {
 }
 
 /// The picture of a grid.
-pub fn of_grid(state: &State, shader: &Shader<'_>, grid: &Grid) -> Option<MapPicture> {
+pub fn of_grid(state: &State, shader: &Shader<'_>, grid: &Grid) -> Option<PlacedMap> {
     // A list over the map would have to cut holes into it.
     let covered =
         state.overlay.as_ref().is_some_and(|overlay| !matches!(overlay, Overlay::Find(_)));
@@ -68,7 +68,7 @@ pub fn of_grid(state: &State, shader: &Shader<'_>, grid: &Grid) -> Option<MapPic
             }
         }
     }
-    Some(MapPicture { id: number_of(content.finish()), area })
+    Some(PlacedMap { id: number_of(content.finish()), area })
 }
 
 /// A shade in as few numbers as it has colours.
@@ -154,7 +154,7 @@ mod tests {
     }
 
     /// What the terminal gets, decoded.
-    fn received(state: &State, picture: MapPicture) -> Raster {
+    fn received(state: &State, picture: PlacedMap) -> Raster {
         use base64::Engine;
         let raster = raster(state).expect("pixels");
         let cells = (picture.area.width, picture.area.height);

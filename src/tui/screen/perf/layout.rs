@@ -2,7 +2,7 @@
 
 use ratatui::layout::Rect;
 
-use crate::tui::app::splits::Split;
+use crate::tui::app::splits::Divider;
 use crate::tui::app::state::State;
 
 /// The line between memory and speed.
@@ -18,7 +18,7 @@ pub(super) fn parts(state: &State, area: Rect) -> (Rect, Rect) {
 }
 
 /// The lines that can be moved.
-pub fn splits(state: &State, main: Rect) -> Vec<Split> {
+pub fn splits(state: &State, main: Rect) -> Vec<Divider> {
     let (left, right) = parts(state, main);
-    vec![Split::upright(MEMORY, left, right)]
+    vec![Divider::upright(MEMORY, left, right)]
 }

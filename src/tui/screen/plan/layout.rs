@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::areas;
-use crate::tui::app::splits::Split;
+use crate::tui::app::splits::Divider;
 use crate::tui::app::state::State;
 use crate::tui::screen::plan::state::Knob;
 use crate::tui::screen::{Press, Wheel};
@@ -31,10 +31,10 @@ const COST_ROWS: u16 = 14;
 const KNOBS: &str = "plan.knobs";
 
 /// The lines that can be moved.
-pub fn splits(state: &State, main: Rect) -> Vec<Split> {
+pub fn splits(state: &State, main: Rect) -> Vec<Divider> {
     let parts = parts(state, main, state.screens.plan.more);
     let whole = Rect { width: main.right().saturating_sub(parts.answers.x + 1), ..parts.answers };
-    vec![Split::upright(KNOBS, Rect { height: main.height, ..parts.knobs }, whole)]
+    vec![Divider::upright(KNOBS, Rect { height: main.height, ..parts.knobs }, whole)]
 }
 
 /// Two columns, or three on a wide screen. Between these, the cost stands below the knobs. With

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::mask::Shape;
 use crate::tui::app::areas::PANEL_FROM;
-use crate::tui::app::splits::Split;
+use crate::tui::app::splits::Divider;
 use crate::tui::app::state::State;
 use crate::tui::app::strips::window;
 
@@ -40,13 +40,13 @@ const CONTROLS: &str = "tune.controls";
 const LAYERS: &str = "tune.layers";
 
 /// The lines that can be moved.
-pub fn splits(state: &State, main: Rect) -> Vec<Split> {
+pub fn splits(state: &State, main: Rect) -> Vec<Divider> {
     let areas = tune(state, main);
     let effect = Rect { height: areas.controls.height, ..areas.effect };
     let layers = areas.layers.filter(|layers| layers.x < effect.x);
     let whole = |right: Rect| Rect { width: effect.right() - right.x, ..right };
-    let first = Split::upright(CONTROLS, areas.controls, whole(layers.unwrap_or(effect)));
-    std::iter::once(first).chain(layers.map(|at| Split::upright(LAYERS, at, effect))).collect()
+    let first = Divider::upright(CONTROLS, areas.controls, whole(layers.unwrap_or(effect)));
+    std::iter::once(first).chain(layers.map(|at| Divider::upright(LAYERS, at, effect))).collect()
 }
 
 /// Divides the tune screen. A narrow screen shows the layers in place of the plot when the panel is
