@@ -69,7 +69,7 @@ impl PathFor {
     fn about(self) -> &'static str {
         match self {
             Self::Open => "decode with it from the next token on",
-            Self::Diff => "show on the map what it keeps otherwise",
+            Self::Diff => "show on the map where it differs",
             Self::Save | Self::Export(_) => "write this file",
             Self::Model => "load this model; the one at work stays until it is there",
             Self::Learn(Field::Haystack) | Self::Eval(EvalField::Text) => "take these",
@@ -200,8 +200,8 @@ impl PathPrompt {
         }
     }
 
-    /// What fits what is typed: known names and recent files while no folder is typed, then what
-    /// the folder holds.
+    /// What fits what is typed: recent files, what the folder holds, and known names
+    /// while no folder is typed.
     pub fn candidates(&self, recent: &Recent) -> Vec<Candidate> {
         let (before, _) = self.split();
         let (folder, stem) = self.parts();
@@ -223,25 +223,28 @@ impl PathPrompt {
                 .filter(|path| path.contains(typed))
                 .map(|path| candidate(path, "recent", false)),
         );
+        let listed = self.listed.as_ref().filter(|(listed, _)| listed == folder);
+        if let Some((_, listing)) = listed {
+            // Hidden names are meant only where the dot is typed.
+            let fits = |name: &&String| {
+                name.starts_with(stem) && (stem.starts_with('.') || !name.starts_with('.'))
+            };
+            for name in listing.folders.iter().filter(fits) {
+                all.push(candidate(&format!("{folder}{name}/"), "folder", true));
+            }
+            for name in listing.files.iter().filter(fits).filter(|name| self.purpose.takes(name)) {
+                all.push(candidate(&format!("{folder}{name}"), "", false));
+            }
+        }
         if folder.is_empty() {
             let names = self.purpose.names();
             let fitting = names.iter().filter(|(name, _)| name.starts_with(stem));
             all.extend(fitting.map(|(name, about)| candidate(name, about, false)));
         }
-        let Some((_, listing)) = self.listed.as_ref().filter(|(listed, _)| listed == folder) else {
-            return all;
-        };
-        // Hidden names are meant only where the dot is typed.
-        let fits = |name: &&String| {
-            name.starts_with(stem) && (stem.starts_with('.') || !name.starts_with('.'))
-        };
-        for name in listing.folders.iter().filter(fits) {
-            all.push(candidate(&format!("{folder}{name}/"), "folder", true));
-        }
-        for name in listing.files.iter().filter(fits).filter(|name| self.purpose.takes(name)) {
-            all.push(candidate(&format!("{folder}{name}"), "", false));
-        }
-        all.dedup_by(|a, b| a.text == b.text);
+        // What is typed is a row of its own.
+        all.retain(|one| one.text != self.list.input.value().trim());
+        let mut seen = std::collections::HashSet::new();
+        all.retain(|one| seen.insert(one.text.clone()));
         all
     }
 

@@ -60,7 +60,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         height,
     };
     clear(buffer, frame, theme.bar());
-    lists::border(state, frame, "?", "", buffer);
+    lists::border(state, frame, "?", "esc leaves it", buffer);
     for (line, y) in lines.iter().zip(1..) {
         put(buffer, frame, 2, y, line.clone());
     }
