@@ -11,7 +11,7 @@ use crate::learn::sensitivity::worker::Sensed;
 use crate::learn::worker::{Notice, Order};
 use crate::mask::Window;
 use crate::tui::app::path_prompt::Listing;
-use crate::tui::app::state::Recent;
+use crate::tui::app::state::RecentFiles;
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::state::Draft;
 
@@ -65,7 +65,7 @@ pub enum Action {
     /// What a typed folder holds.
     Listed(String, Listing),
     /// The recent files of earlier sessions.
-    Recalled(Recent),
+    Recalled(RecentFiles),
     /// A mask or plan was read; the text is what was typed for it.
     PlanRead {
         /// What it is.

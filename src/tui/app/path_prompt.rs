@@ -6,7 +6,7 @@ use tui_input::Input;
 use crate::mask::CachePlan;
 use crate::model::arch;
 use crate::model::load::FETCHABLE;
-use crate::tui::app::state::{List, Overlay, Recent, State};
+use crate::tui::app::state::{List, Overlay, RecentFiles, State};
 use crate::tui::export::ExportFormat;
 use crate::tui::screen::eval::state::EvalField;
 use crate::tui::screen::learn::state::Field;
@@ -202,7 +202,7 @@ impl PathPrompt {
 
     /// What fits what is typed: recent files, what the folder holds, and known names
     /// while no folder is typed.
-    pub fn candidates(&self, recent: &Recent) -> Vec<Candidate> {
+    pub fn candidates(&self, recent: &RecentFiles) -> Vec<Candidate> {
         let (before, _) = self.split();
         let (folder, stem) = self.parts();
         let mut all = Vec::new();
@@ -265,7 +265,7 @@ impl PathPrompt {
 
     /// Completes what is typed as far as all candidates agree. Where that adds nothing, the next
     /// candidate is selected.
-    pub fn complete(&mut self, recent: &Recent) {
+    pub fn complete(&mut self, recent: &RecentFiles) {
         let all = self.candidates(recent);
         let typed = self.list.input.value();
         let paths: Vec<&str> = all
@@ -326,7 +326,7 @@ mod tests {
     }
 
     fn texts(prompt: &PathPrompt) -> Vec<String> {
-        prompt.candidates(&Recent::default()).into_iter().map(|one| one.text).collect()
+        prompt.candidates(&RecentFiles::default()).into_iter().map(|one| one.text).collect()
     }
 
     #[test]
@@ -344,19 +344,19 @@ mod tests {
     #[test]
     fn tab_completes_what_all_agree_on_and_then_selects() {
         let mut open = prompt(PathFor::Open, "x/mas");
-        open.complete(&Recent::default());
+        open.complete(&RecentFiles::default());
         assert_eq!(open.list.input.value(), "x/mask");
         let selects = |open: &mut PathPrompt| {
-            open.complete(&Recent::default());
+            open.complete(&RecentFiles::default());
             open.list.selected
         };
         // The typed text, a folder, two files, and around again.
         assert_eq!([(); 4].map(|()| selects(&mut open)), [1, 2, 3, 1]);
         let mut many = prompt(PathFor::Learn(Field::Haystack), "a.txt, x/n");
-        many.complete(&Recent::default());
+        many.complete(&RecentFiles::default());
         assert_eq!(many.list.input.value(), "a.txt, x/notes.txt");
         let mut accents = prompt(PathFor::Open, "x/m\u{e4}");
-        accents.complete(&Recent::default());
+        accents.complete(&RecentFiles::default());
         assert_eq!(accents.list.input.value(), "x/m\u{e4}rz.tsv");
     }
 
@@ -372,7 +372,8 @@ mod tests {
 
     #[test]
     fn recent_files_come_first_and_names_are_completed() {
-        let recent = Recent { plans: vec!["/far/k.safetensors".to_owned()], models: Vec::new() };
+        let recent =
+            RecentFiles { plans: vec!["/far/k.safetensors".to_owned()], models: Vec::new() };
         let mut open = prompt(PathFor::Open, "k");
         let all = open.candidates(&recent);
         assert_eq!(all[0].text, "/far/k.safetensors");

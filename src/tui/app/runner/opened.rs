@@ -6,7 +6,7 @@ use crate::decode::worker::Envelope;
 use crate::tui::app::action::{Action, PlanUse};
 use crate::tui::app::folders;
 use crate::tui::app::opening::{Loaded, LoadingModel};
-use crate::tui::app::state::Recent;
+use crate::tui::app::state::RecentFiles;
 use crate::tui::app::update::update;
 
 impl Runner<'_> {
@@ -70,9 +70,13 @@ impl Runner<'_> {
     }
 
     /// Puts a file or model first among the recent ones of its kind.
-    pub(super) fn remember(&mut self, kind: impl Fn(&mut Recent) -> &mut Vec<String>, typed: &str) {
+    pub(super) fn remember(
+        &mut self,
+        kind: impl Fn(&mut RecentFiles) -> &mut Vec<String>,
+        typed: &str,
+    ) {
         let mut recent = self.state.recent.clone();
-        Recent::add(kind(&mut recent), folders::lasting(typed));
+        RecentFiles::add(kind(&mut recent), folders::lasting(typed));
         if let Err(error) = folders::remember(&recent) {
             tracing::warn!("{error}");
         }
