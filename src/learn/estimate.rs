@@ -2,7 +2,7 @@
 //! rates, and on this machine at rates that a session measured. It counts what the engine
 //! (`learn/engine/device`) and prefill (`model/device`) allocate and compute.
 
-use crate::learn::check::answer_steps;
+use crate::learn::check::{answer_steps, text_windows};
 use crate::learn::engine::MOST_BYTES;
 use crate::learn::run::VALIDATION;
 use crate::learn::train::Settings;
@@ -124,6 +124,13 @@ pub fn estimate(
 /// Answer rows of a sample: about what the recall tasks ask for.
 pub const ANSWER_ROWS: usize = 40;
 
+/// Times as long as at the rates of a prefill that an update takes on the CPU: its products have few
+/// rows. Measured: 2.2 with SmolLM2 at 1,266 tokens, 2.5 with the demo at 320.
+const HOST_UPDATE: f64 = 2.3;
+/// Times as long as its context's prefill that a sample takes, questions and teacher included.
+/// Measured with SmolLM2 at 1,266 tokens.
+const SAMPLE: f64 = 1.12;
+
 /// What a session measured of this machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
@@ -189,13 +196,18 @@ pub fn estimate_run(
     let at = |tokens: usize| estimate(config, rates, tokens, ANSWER_ROWS, passes, samples);
     let mean = at((lengths.0 + lengths.1) / 2);
     let longest = at(lengths.1);
-    // Prompts of the check have two fifths and four fifths of the longest context.
-    let checked = at((lengths.1 * 3 / 5).max(lengths.0)).prefill_seconds;
-    let steps = answer_steps(prompts) as f64;
+    // Prompts of the check have two fifths and four fifths of the longest context, its windows of
+    // text about 1,280 tokens.
+    let prompt = at((lengths.1 * 3 / 5).max(lengths.0)).prefill_seconds;
+    let window = at(1280.min(config.max_context)).prefill_seconds;
+    // Every update of stage 2 is validated by forward passes, which are half of an update's.
+    let validations = (VALIDATION * (settings.mask_steps + 1)) as f64 / 2.0;
     let seconds = [
-        mean.prefill_seconds * samples as f64,
-        mean.step_seconds * passes as f64,
-        checked * prompts as f64 + steps * pace.step_seconds,
+        SAMPLE * mean.prefill_seconds * samples as f64,
+        HOST_UPDATE * mean.step_seconds * (passes as f64 + validations),
+        prompt * prompts as f64
+            + window * text_windows(prompts) as f64
+            + answer_steps(prompts) as f64 * pace.step_seconds,
     ];
     let bytes = mean.sample_bytes * samples as u64 + longest.kept_bytes + longest.working_bytes;
     RunEstimate { seconds, bytes }

@@ -202,9 +202,11 @@ fn a_mask_is_retuned_measured_saved_and_loaded_again() {
     terminal.keys(&["q"]);
     terminal.wait("the question", |screen| screen.contains("is not saved"));
     terminal.keys(&["w"]);
-    terminal.wait("the offered name", |screen| screen.contains("save demo-keep"));
+    terminal.wait("the offered name", |screen| {
+        screen.contains("save what is set as") && screen.contains("demo-keep")
+    });
     terminal.keys(&["C-u"]);
-    terminal.keys(&["-l", "save mine.safetensors"]);
+    terminal.keys(&["-l", "mine.safetensors"]);
     terminal.keys(&["Enter"]);
     terminal.wait("the file", |screen| {
         screen.contains("saved mine.safetensors") && !screen.contains("* unsaved")
@@ -227,6 +229,62 @@ fn a_mask_is_retuned_measured_saved_and_loaded_again() {
     terminal.wait("its last mask", |screen| {
         screen.contains("tuned keeps") && screen.contains("at work, applied in")
     });
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.assert_sane();
+}
+
+#[test]
+fn files_are_completed_opened_and_asked_about_inside() {
+    let Some(terminal) = Terminal::new(120, 40) else { return };
+    terminal.start("--record session.jsonl");
+    terminal.keys(&["4", "}"]);
+    terminal.wait("another mask", |screen| screen.contains("* unsaved"));
+    let save = |what: &str| {
+        terminal.keys(&["w"]);
+        terminal.wait("the prompt for a path", |screen| screen.contains("save what is set as"));
+        terminal.keys(&["C-u"]);
+        terminal.keys(&["-l", what]);
+        terminal.keys(&["Enter"]);
+    };
+    save("mine.safetensors");
+    terminal.wait("the file", |screen| screen.contains("saved mine.safetensors"));
+    terminal.keys(&["}"]);
+    terminal.wait("another mask", |screen| screen.contains("* unsaved"));
+    save("mine.safetensors");
+    terminal.wait("the question", |screen| screen.contains("mine.safetensors is there already"));
+    terminal.keys(&["n"]);
+    terminal.wait("no question", |screen| !screen.contains("Replace it?"));
+    // A path is completed; what is not saved is asked about.
+    terminal.keys(&["C-o"]);
+    terminal.wait("the prompt for a path", |screen| screen.contains("open a mask or plan"));
+    terminal.keys(&["-l", "mi"]);
+    terminal.keys(&["Tab"]);
+    terminal.wait("the completed path", |screen| screen.contains("› mine.safetensors"));
+    terminal.keys(&["Enter"]);
+    terminal.wait("the question", |screen| screen.contains("opening mine.safetensors"));
+    terminal.keys(&["y"]);
+    terminal.wait("the mask of the file", |screen| {
+        screen.contains("mine is at work") && !screen.contains("* unsaved")
+    });
+    // A model that cannot be loaded leaves the one at work.
+    terminal.keys(&[":"]);
+    terminal.keys(&["-l", "model nothing-here"]);
+    terminal.keys(&["Enter"]);
+    let screen = terminal.wait("the reason", |screen| screen.contains("no model `nothing-here`"));
+    assert!(screen.contains("demo") && !screen.contains("FAILED"), "{screen}");
+    terminal.keys(&["q"]);
+    terminal.wait("the shell", |screen| screen.contains("code=0"));
+    terminal.line("clear");
+    // The recording is gone through.
+    terminal.line(&format!("{} replay session.jsonl; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
+    terminal.wait("the line", |screen| screen.contains(" token ") && screen.contains("1×"));
+    terminal.keys(&["Space", ":"]);
+    terminal.keys(&["-l", "seek 7"]);
+    terminal.keys(&["Enter"]);
+    terminal.wait("the seventh token", |screen| screen.contains(" token 7 of "));
+    terminal.keys(&[")"]);
+    terminal.wait("ten on", |screen| screen.contains(" token 17 of "));
     terminal.keys(&["q"]);
     terminal.wait("the shell", |screen| screen.contains("code=0"));
     terminal.assert_sane();

@@ -2,6 +2,7 @@
 //! on.
 
 use super::decode::CheckPlan;
+use super::plain::PLAIN;
 use crate::learn::data::{
     Draw, Haystack, HaystackPart, HaystackPiece, Task, Tokens, draw_of_length, window_of,
 };
@@ -36,15 +37,21 @@ const WINDOW: (usize, usize) = (1024, 1536);
 /// Questions per prompt that the training-free rules answer.
 const RULE_QUESTIONS: usize = 2;
 
-/// About the decode steps of a check of so many prompts with every rule: answers of eight tokens,
-/// and the windows of two texts.
+/// Texts that a check is taken to have: the fetched ones are as many.
+const TEXTS: usize = 3;
+
+/// About the decode steps of a check of so many prompts, with every rule and plain cache: answers of
+/// eight tokens, and the windows of a few texts.
 pub fn answer_steps(prompts: usize) -> usize {
-    if prompts == 0 {
-        return 0;
-    }
     let rules = Rule::ALL.into_iter().filter(|rule| rule.needs != Needs::File).count();
-    let answers = prompts * (2 * CODES + 2 * rules * RULE_QUESTIONS);
-    answers * 8 + 2 * windows_of(prompts) * FORCED * (2 + 2 * rules)
+    let others = 2 * rules + PLAIN.len();
+    let answers = prompts * (2 * CODES + others * RULE_QUESTIONS);
+    answers * 8 + text_windows(prompts) * FORCED * (2 + others)
+}
+
+/// About the text windows of a check of so many prompts.
+pub fn text_windows(prompts: usize) -> usize {
+    if prompts == 0 { 0 } else { TEXTS * windows_of(prompts) }
 }
 
 /// Windows of each text.

@@ -12,7 +12,7 @@ use crate::learn::worker::{Notice, Order};
 use crate::mask::Window;
 use crate::tui::app::path_prompt::Listing;
 use crate::tui::app::settings::Look;
-use crate::tui::app::state::Recent;
+use crate::tui::app::state::RecentFiles;
 use crate::tui::color::Palette;
 use crate::tui::screen::Screen;
 use crate::tui::screen::tune::state::Draft;
@@ -73,7 +73,7 @@ pub enum Action {
     /// What a typed folder holds.
     Listed(String, Listing),
     /// The recent files of earlier sessions.
-    Recalled(Recent),
+    Recalled(RecentFiles),
     /// A mask or plan was read; the text is what was typed for it.
     PlanRead {
         /// What it is.

@@ -6,7 +6,7 @@ use etcetera::BaseStrategy;
 
 use crate::mask::files;
 use crate::tui::app::path_prompt::Listing;
-use crate::tui::app::state::Recent;
+use crate::tui::app::state::RecentFiles;
 use crate::{Error, Result, error, input_file};
 
 /// Most names of a folder that are read.
@@ -62,7 +62,7 @@ fn read(path: &Path) -> Result<Listing> {
 }
 
 /// The recent files of earlier sessions; none where they cannot be read.
-pub fn recent() -> Recent {
+pub fn recent() -> RecentFiles {
     let read = || {
         let text = input_file::read_text(&recent_path()?, input_file::SETTINGS)?;
         serde_json::from_str(&text).map_err(|cause| Error::input(cause.to_string()))
@@ -74,7 +74,7 @@ pub fn recent() -> Recent {
 ///
 /// # Errors
 /// Where the state folder cannot be written.
-pub fn remember(recent: &Recent) -> Result<()> {
+pub fn remember(recent: &RecentFiles) -> Result<()> {
     let path = recent_path()?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;
@@ -97,7 +97,7 @@ pub fn lasting(typed: &str) -> String {
     full.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| typed.to_owned())
 }
 
-impl Recent {
+impl RecentFiles {
     /// Puts a path first among those of its kind.
     pub fn add(list: &mut Vec<String>, path: String) {
         list.retain(|other| *other != path);
@@ -141,7 +141,7 @@ mod tests {
     fn the_last_recent_files_are_kept_each_once() {
         let mut list = Vec::new();
         for n in [1, 2, 3, 1, 4, 5, 6, 7, 8, 9] {
-            Recent::add(&mut list, n.to_string());
+            RecentFiles::add(&mut list, n.to_string());
         }
         assert_eq!(list, ["9", "8", "7", "6", "5", "4", "1", "3"]);
     }

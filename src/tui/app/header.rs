@@ -95,8 +95,11 @@ fn status(state: &State, wide: bool) -> Line<'static> {
         let text = format!("{what} {:.0} %, esc stops  ", share * 100.0);
         spans.push(Span::styled(text, theme.style(Role::Warn)));
     }
-    if let Some(looping) = state.run.looping() {
+    if let Some(looping) = state.run.looping().filter(|_| state.loading.is_none()) {
         let text = match wide {
+            true if matches!(state.phase, Phase::Finished(_)) => {
+                format!("loops every {}  ", looping.period)
+            }
             true => format!("loops every {}{}  ", looping.period, goes_on(state, "samples")),
             false => "loops  ".to_owned(),
         };

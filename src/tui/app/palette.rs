@@ -220,27 +220,9 @@ fn parsed(state: &State, typed: &str) -> Option<Entry> {
             let path = typed.split_once(char::is_whitespace)?.1.trim();
             (Does::Save(path.into()), format!("replace {path}"))
         }
-        "seek" => {
-            let to = words.next()?;
-            let share = to.strip_suffix('%').and_then(|share| share.parse::<f64>().ok());
-            if let Some(share) = share.filter(|share| (0.0..=100.0).contains(share)) {
-                let order = ReplayOrder::Share((share * 10.0).round() as u16);
-                return Some(Entry {
-                    title: typed.to_owned(),
-                    about: format!("go to {share} % of the recording"),
-                    keys: String::new(),
-                    does: Does::Replay(order),
-                });
-            }
-            let token = numbers::parse_tokens(to).filter(|&token| token > 0)?;
-            let about = format!("go to token {} of the recording", count(token));
-            (Does::Replay(ReplayOrder::Seek(token)), about)
-        }
-        "speed" => {
-            let times: f64 = words.next()?.trim_end_matches(['x', '×']).parse().ok()?;
-            let times = Some(times).filter(|times| (0.01..=1000.0).contains(times))?;
-            let order = ReplayOrder::Speed((times * 100.0).round() as u32);
-            (Does::Replay(order), format!("play the recording at {times} times its speed"))
+        "seek" | "speed" => {
+            let (order, about) = steer::parse(first, words.next()?)?;
+            (Does::Replay(order), about)
         }
         "fit" => {
             let (set, about) = fit(state, typed.split_once(char::is_whitespace)?.1)?;

@@ -6,7 +6,7 @@ use tui_input::Input;
 use crate::mask::CachePlan;
 use crate::model::arch;
 use crate::model::load::FETCHABLE;
-use crate::tui::app::state::{List, Overlay, Recent, State};
+use crate::tui::app::state::{List, Overlay, RecentFiles, State};
 use crate::tui::export::ExportFormat;
 use crate::tui::screen::eval::state::EvalField;
 use crate::tui::screen::learn::state::Field;
@@ -69,7 +69,7 @@ impl PathFor {
     fn about(self) -> &'static str {
         match self {
             Self::Open => "decode with it from the next token on",
-            Self::Diff => "show on the map what it keeps otherwise",
+            Self::Diff => "show on the map where it differs",
             Self::Save | Self::Export(_) => "write this file",
             Self::Model => "load this model; the one at work stays until it is there",
             Self::Learn(Field::Haystack) | Self::Eval(EvalField::Text) => "take these",
@@ -200,9 +200,9 @@ impl PathPrompt {
         }
     }
 
-    /// What fits what is typed: known names and recent files while no folder is typed, then what
-    /// the folder holds.
-    pub fn candidates(&self, recent: &Recent) -> Vec<Candidate> {
+    /// What fits what is typed: recent files, what the folder holds, and known names
+    /// while no folder is typed.
+    pub fn candidates(&self, recent: &RecentFiles) -> Vec<Candidate> {
         let (before, _) = self.split();
         let (folder, stem) = self.parts();
         let mut all = Vec::new();
@@ -223,25 +223,28 @@ impl PathPrompt {
                 .filter(|path| path.contains(typed))
                 .map(|path| candidate(path, "recent", false)),
         );
+        let listed = self.listed.as_ref().filter(|(listed, _)| listed == folder);
+        if let Some((_, listing)) = listed {
+            // Hidden names are meant only where the dot is typed.
+            let fits = |name: &&String| {
+                name.starts_with(stem) && (stem.starts_with('.') || !name.starts_with('.'))
+            };
+            for name in listing.folders.iter().filter(fits) {
+                all.push(candidate(&format!("{folder}{name}/"), "folder", true));
+            }
+            for name in listing.files.iter().filter(fits).filter(|name| self.purpose.takes(name)) {
+                all.push(candidate(&format!("{folder}{name}"), "", false));
+            }
+        }
         if folder.is_empty() {
             let names = self.purpose.names();
             let fitting = names.iter().filter(|(name, _)| name.starts_with(stem));
             all.extend(fitting.map(|(name, about)| candidate(name, about, false)));
         }
-        let Some((_, listing)) = self.listed.as_ref().filter(|(listed, _)| listed == folder) else {
-            return all;
-        };
-        // Hidden names are meant only where the dot is typed.
-        let fits = |name: &&String| {
-            name.starts_with(stem) && (stem.starts_with('.') || !name.starts_with('.'))
-        };
-        for name in listing.folders.iter().filter(fits) {
-            all.push(candidate(&format!("{folder}{name}/"), "folder", true));
-        }
-        for name in listing.files.iter().filter(fits).filter(|name| self.purpose.takes(name)) {
-            all.push(candidate(&format!("{folder}{name}"), "", false));
-        }
-        all.dedup_by(|a, b| a.text == b.text);
+        // What is typed is a row of its own.
+        all.retain(|one| one.text != self.list.input.value().trim());
+        let mut seen = std::collections::HashSet::new();
+        all.retain(|one| seen.insert(one.text.clone()));
         all
     }
 
@@ -262,7 +265,7 @@ impl PathPrompt {
 
     /// Completes what is typed as far as all candidates agree. Where that adds nothing, the next
     /// candidate is selected.
-    pub fn complete(&mut self, recent: &Recent) {
+    pub fn complete(&mut self, recent: &RecentFiles) {
         let all = self.candidates(recent);
         let typed = self.list.input.value();
         let paths: Vec<&str> = all
@@ -323,7 +326,7 @@ mod tests {
     }
 
     fn texts(prompt: &PathPrompt) -> Vec<String> {
-        prompt.candidates(&Recent::default()).into_iter().map(|one| one.text).collect()
+        prompt.candidates(&RecentFiles::default()).into_iter().map(|one| one.text).collect()
     }
 
     #[test]
@@ -341,19 +344,19 @@ mod tests {
     #[test]
     fn tab_completes_what_all_agree_on_and_then_selects() {
         let mut open = prompt(PathFor::Open, "x/mas");
-        open.complete(&Recent::default());
+        open.complete(&RecentFiles::default());
         assert_eq!(open.list.input.value(), "x/mask");
         let selects = |open: &mut PathPrompt| {
-            open.complete(&Recent::default());
+            open.complete(&RecentFiles::default());
             open.list.selected
         };
         // The typed text, a folder, two files, and around again.
         assert_eq!([(); 4].map(|()| selects(&mut open)), [1, 2, 3, 1]);
         let mut many = prompt(PathFor::Learn(Field::Haystack), "a.txt, x/n");
-        many.complete(&Recent::default());
+        many.complete(&RecentFiles::default());
         assert_eq!(many.list.input.value(), "a.txt, x/notes.txt");
         let mut accents = prompt(PathFor::Open, "x/m\u{e4}");
-        accents.complete(&Recent::default());
+        accents.complete(&RecentFiles::default());
         assert_eq!(accents.list.input.value(), "x/m\u{e4}rz.tsv");
     }
 
@@ -369,7 +372,8 @@ mod tests {
 
     #[test]
     fn recent_files_come_first_and_names_are_completed() {
-        let recent = Recent { plans: vec!["/far/k.safetensors".to_owned()], models: Vec::new() };
+        let recent =
+            RecentFiles { plans: vec!["/far/k.safetensors".to_owned()], models: Vec::new() };
         let mut open = prompt(PathFor::Open, "k");
         let all = open.candidates(&recent);
         assert_eq!(all[0].text, "/far/k.safetensors");

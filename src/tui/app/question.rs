@@ -14,7 +14,7 @@ use crate::tui::paint::{clear, put};
 
 /// A question, and what yes does.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Question {
+pub struct Confirmation {
     /// The question in a sentence.
     pub sentence: String,
     /// What happens after yes.
@@ -27,7 +27,7 @@ impl State {
     /// Asks before these effects are performed.
     pub fn ask_first(&mut self, sentence: impl Into<String>, then: Vec<Effect>) {
         let (sentence, otherwise) = (sentence.into(), Vec::new());
-        self.overlay = Some(Overlay::Question(Question { sentence, then, otherwise }));
+        self.overlay = Some(Overlay::Question(Confirmation { sentence, then, otherwise }));
     }
 }
 
@@ -60,7 +60,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         height,
     };
     clear(buffer, frame, theme.bar());
-    lists::border(state, frame, "?", "", buffer);
+    lists::border(state, frame, "?", "esc leaves it", buffer);
     for (line, y) in lines.iter().zip(1..) {
         put(buffer, frame, 2, y, line.clone());
     }

@@ -1,6 +1,9 @@
 //! The one place with I/O: terminal events, engine events, signals and time come in; frames and
 //! effects go out.
 
+mod opened;
+mod threads;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -12,25 +15,24 @@ use ratatui::crossterm::execute;
 use tokio::sync::mpsc::Receiver;
 
 use crate::decode::worker::{Engine, Envelope, Prompt, prompt_tokens};
-use crate::eval::worker::{EvalNews, EvalOrder, EvalTold, Evaluator};
-use crate::learn::estimate::{Pace, estimate_run};
+use crate::eval::worker::{EvalNews, Evaluator};
 use crate::learn::sensitivity::worker::{Sensed, Sensing};
-use crate::learn::worker::{Learner, Notice, Order, Told};
+use crate::learn::worker::{Learner, Notice, Told};
 use crate::model::Model;
-use crate::tui::app::action::{Action, Effect, PlanUse, ReplayOrder};
+use crate::tui::app::action::{Action, Effect, ReplayOrder};
 use crate::tui::app::ask_terminal::Stray;
 use crate::tui::app::folders;
 use crate::tui::app::folders::expanded_path;
-use crate::tui::app::opening::{Loaded, LoadingModel, Openers, next_of_loading};
+use crate::tui::app::opening::{LoadingModel, Openers, next_of_loading};
 use crate::tui::app::record::{Player, Recorder};
 use crate::tui::app::settings::Reload;
 use crate::tui::app::signals::{Signal, Signals};
-use crate::tui::app::state::{Dirty, Recent, State};
+use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
 use crate::tui::app::writing::{save, write};
 use crate::tui::app::{splits, themes};
-use crate::{Error, Result, machine};
+use crate::{Error, Result};
 
 /// Most frames in a second.
 const FRAMES: usize = 30;
@@ -443,119 +445,6 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Reads a mask or plan for the model at work.
-    fn read_plan(&mut self, typed: &str, to: PlanUse) -> Result<()> {
-        let name = folders::expanded(typed).to_string_lossy().into_owned();
-        let model = self.model("open a mask for");
-        let EventSource::Engine(.., openers) = &self.source else { return Ok(()) };
-        let action = match model.and_then(|model| (openers.plan)(&name, model.config())) {
-            Ok((info, window)) => {
-                if name.contains(['/', '.']) {
-                    self.remember(|recent| &mut recent.plans, typed);
-                }
-                Action::PlanRead { info: Box::new(info), window, to }
-            }
-            Err(error) => Action::Tell { sentence: error.to_string(), failed: true },
-        };
-        self.act(action)
-    }
-
-    /// Begins to load another model; one that is being loaded is given up.
-    fn load_model(&mut self, typed: String) {
-        self.loading = None;
-        let EventSource::Engine(.., openers) = &self.source else { return };
-        let name = folders::expanded(&typed).to_string_lossy().into_owned();
-        let begun = (openers.model)(&name).and_then(|new| LoadingModel::begin(typed.clone(), new));
-        let action = match begun {
-            Ok(loading) => {
-                self.loading = Some(loading);
-                Action::ModelLoading(typed, 0.0)
-            }
-            Err(error) => Action::ModelRefused(error.to_string()),
-        };
-        update(self.state, action);
-    }
-
-    /// Takes an event of a model that is being loaded; once it is there, it takes the place of the
-    /// one at work.
-    fn loading_event(&mut self, envelope: Option<Envelope>) -> Result<()> {
-        let Some(loading) = &self.loading else { return Ok(()) };
-        match loading.take(envelope) {
-            Loaded::Going(action) => self.act(action),
-            Loaded::Failed(action) => {
-                self.loading = None;
-                self.act(action)
-            }
-            Loaded::There(action, first) => {
-                let new = self.loading.take();
-                if let (Some(new), EventSource::Engine(engine, events, model, _)) =
-                    (new, &mut self.source)
-                {
-                    (*engine, *events, *model) = (new.engine, new.events, new.model);
-                    self.engine_open = true;
-                    self.remember(|recent| &mut recent.models, &new.typed);
-                }
-                self.sensing = None;
-                self.act(action)?;
-                self.engine_event(*first)
-            }
-        }
-    }
-
-    /// Puts a file or model first among the recent ones of its kind.
-    fn remember(&mut self, kind: impl Fn(&mut Recent) -> &mut Vec<String>, typed: &str) {
-        let mut recent = self.state.recent.clone();
-        Recent::add(kind(&mut recent), folders::lasting(typed));
-        if let Err(error) = folders::remember(&recent) {
-            tracing::warn!("{error}");
-        }
-        update(self.state, Action::Recalled(recent));
-    }
-
-    /// Starts a learning run. If it cannot start, the notice is the same as for one that failed.
-    fn learn(&mut self, mut order: Order, replaces: bool) {
-        let generation = order.generation;
-        order.out = expanded_path(&order.out);
-        order.haystack.iter_mut().for_each(|path| *path = expanded_path(path));
-        if order.out.is_file() && !replaces {
-            let path = order.out.clone();
-            let sentence = format!("{} stays: type another name under out", path.display());
-            let otherwise = Some(Box::new(Effect::LeaveLearning(generation, sentence)));
-            let then = Box::new(Effect::LearnOver(Box::new(order)));
-            update(self.state, Action::Taken { path, then, otherwise });
-            return;
-        }
-        match self.model("learn on").and_then(|model| Learner::spawn(model, order)) {
-            Ok(learning) => self.learning = Some(learning),
-            Err(error) => {
-                let notice =
-                    Notice { generation, dropped: 0, told: Told::Failed(error.to_string()) };
-                update(self.state, Action::Learning(Box::new(notice)));
-            }
-        }
-    }
-
-    /// Estimates what a run of learning takes.
-    fn estimate(&mut self, order: &Order, pace: &Pace) {
-        let Ok(model) = self.model("learn on") else { return };
-        let Order { settings, lengths, pool, check_prompts, .. } = order;
-        let (config, free) = (model.config(), machine::available_bytes());
-        let estimate = estimate_run(config, pace, settings, *lengths, *pool, *check_prompts);
-        update(self.state, Action::Estimated(estimate, free));
-    }
-
-    /// Starts an evaluation. If it cannot start, the news is that it failed.
-    fn evaluate(&mut self, order: EvalOrder) {
-        let generation = order.generation;
-        match self.model("evaluate").and_then(|model| Evaluator::spawn(model, order)) {
-            Ok(evaluating) => self.evaluating = Some(evaluating),
-            Err(error) => {
-                let news = EvalNews { generation, told: EvalTold::Failed(error.to_string()) };
-                update(self.state, Action::Evaluating(Box::new(news)));
-            }
-        }
-    }
-
     /// The loaded model.
     fn model(&self, wanted: &str) -> Result<Arc<Model>> {
         let model = match &self.source {
@@ -563,17 +452,6 @@ impl Runner<'_> {
             EventSource::Replay(_) => None,
         };
         model.ok_or_else(|| Error::run(format!("there is no model to {wanted}")))
-    }
-
-    /// Starts a measurement of sensitivity. If it cannot start, the news is that it failed.
-    fn sense(&mut self, text: String) {
-        match self.model("measure").and_then(|model| Sensing::spawn(model, text)) {
-            Ok(sensing) => self.sensing = Some(sensing),
-            Err(error) => {
-                let failed = Sensed::Failed(error.to_string());
-                update(self.state, Action::Sensing(Box::new(failed)));
-            }
-        }
     }
 
     fn steer(&mut self, how: ReplayOrder) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::tui::app::log::LogBuffer;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::path_prompt::PathPrompt;
 use crate::tui::app::place::Place;
-use crate::tui::app::question::Question;
+use crate::tui::app::question::Confirmation;
 use crate::tui::app::run::{NextRun, Phase, RunView};
 use crate::tui::app::settings::Setting;
 use crate::tui::app::splits::Splits;
@@ -42,13 +42,13 @@ pub enum Overlay {
     /// A path that is typed.
     Path(PathPrompt),
     /// A question.
-    Question(Question),
+    Question(Confirmation),
 }
 
 /// Files of this session and earlier ones, the last first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
-pub struct Recent {
+pub struct RecentFiles {
     /// Masks and plans.
     pub plans: Vec<String>,
     /// Models.
@@ -147,8 +147,8 @@ pub struct State {
     pub loading_name: String,
     /// Another model that is being loaded beside it, and the share done.
     pub loading: Option<(String, f32)>,
-    /// Recent files.
-    pub recent: Recent,
+    /// RecentFiles files.
+    pub recent: RecentFiles,
     /// The current run.
     pub run: RunView,
     /// What the next run will be started with.
@@ -264,7 +264,7 @@ impl State {
             model: None,
             loading_name,
             loading: None,
-            recent: Recent::default(),
+            recent: RecentFiles::default(),
             run: RunView::new(0),
             plan,
             target_context: 0,

@@ -3,6 +3,7 @@
 use crate::decode::sampler::Sampling;
 use crate::decode::session::Finish;
 use crate::decode::worker::{EngineOrder as Order, Start};
+use crate::numbers;
 use crate::tui::app::action::{Command, Effect, ReplayOrder};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::run::{Phase, RunView};
@@ -65,6 +66,10 @@ pub fn go_on(state: &mut State) -> Vec<Effect> {
         state.tell("the text neither loops nor ended early: Text (7) has the sampling", false);
         return Vec::new();
     }
+    if let Phase::Finished(_) = state.phase {
+        state.tell("the run ended at its length: < goes back, r begins again", false);
+        return Vec::new();
+    }
     let (temperature, repeat_penalty) = LOOSE;
     let now = &state.plan.sampling;
     let sampling = Sampling {
@@ -111,6 +116,24 @@ pub fn replay(state: &mut State, order: ReplayOrder) -> Vec<Effect> {
         return Vec::new();
     }
     vec![Effect::Replay(order)]
+}
+
+/// What `seek` or `speed` with a value does to the playback, and in words.
+pub fn parse(word: &str, value: &str) -> Option<(ReplayOrder, String)> {
+    if word == "speed" {
+        let times: f64 = value.trim_end_matches(['x', '×']).parse().ok()?;
+        let times = Some(times).filter(|times| (0.01..=1000.0).contains(times))?;
+        let order = ReplayOrder::Speed((times * 100.0).round() as u32);
+        return Some((order, format!("play the recording at {times} times its speed")));
+    }
+    if let Some(share) = value.strip_suffix('%') {
+        let share = share.parse().ok().filter(|share: &f64| (0.0..=100.0).contains(share))?;
+        let order = ReplayOrder::Share((share * 10.0).round() as u16);
+        return Some((order, format!("go to {share} % of the recording")));
+    }
+    let token = numbers::parse_tokens(value).filter(|&token| token > 0)?;
+    let about = format!("go to token {} of the recording", numbers::count(token));
+    Some((ReplayOrder::Seek(token), about))
 }
 
 /// Plays at the next speed that keys go through.

@@ -8,7 +8,7 @@ use crate::tui::app::action::{Action, Command, Effect};
 use crate::tui::app::dispatch::run;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::path_prompt::{PathFor, PathPrompt};
-use crate::tui::app::question::Question;
+use crate::tui::app::question::Confirmation;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::{Dirty, Overlay, State};
 use crate::tui::app::{engine, files, mouse, settings};
@@ -98,7 +98,7 @@ fn apply(state: &mut State, action: Action) -> Vec<Effect> {
         }
         Action::Taken { path, then, otherwise } => {
             state.dirty = Dirty::Now;
-            state.overlay = Some(Overlay::Question(Question {
+            state.overlay = Some(Overlay::Question(Confirmation {
                 sentence: format!("{} is there already. Replace it?", path.display()),
                 then: vec![*then],
                 otherwise: otherwise.into_iter().map(|effect| *effect).collect(),

@@ -400,7 +400,7 @@ fn a_run_is_estimated_once_for_every_form_before_it_starts() {
         crate::learn::estimate::RunEstimate { seconds: [60.0, 120.0, 30.0], bytes: 3 << 30 };
     update(&mut state, Action::Estimated(estimate, Some(2 << 30)));
     let shown = crate::tui::testing::text(&crate::tui::testing::draw(&state));
-    assert!(shown.contains("about 3:30") && shown.contains("more than is free"), "{shown}");
+    assert!(shown.contains("about 4 min") && shown.contains("more than is free"), "{shown}");
     state.screens.learn.field = Field::Pool;
     assert_eq!(asked(&press(&mut state, "[")), 1, "another pool takes another time");
 }

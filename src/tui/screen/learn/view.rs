@@ -165,7 +165,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     if !learning.runs()
         && let Some((estimate, _)) = &learning.estimate
     {
-        pane.row("next run", format!("about {}", time(estimate.total())));
+        pane.row("next run", format!("about {}", roughly(estimate.total())));
     }
     if learning.dropped > 0 {
         pane.note(format!("{} progress notices dropped", count(learning.dropped as usize)));
@@ -181,12 +181,12 @@ fn estimate(state: &State, pane: &mut Pane<'_>) {
         return;
     };
     pane.title("a run takes", "from this session's pace");
-    pane.row("time", format!("about {}", time(estimate.total())));
+    pane.row("time", format!("about {}", roughly(estimate.total())));
     let [pool, updates, check] = estimate.seconds;
-    pane.row("prefills", format!("about {}", time(pool)));
-    pane.row("updates", format!("about {}", time(updates)));
+    pane.row("prefills", format!("about {}", roughly(pool)));
+    pane.row("updates", format!("about {}", roughly(updates)));
     if check > 0.0 {
-        pane.row("check", format!("about {}", time(check)));
+        pane.row("check", format!("about {}", roughly(check)));
     }
     let bytes = numbers::bytes(estimate.bytes);
     let free_words =
@@ -243,6 +243,16 @@ fn part_words(learning: &Learning) -> (String, Role) {
 fn time(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+/// A duration as one says it of an estimate: 40 s, 7 min, 1 h 30 min.
+fn roughly(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match seconds {
+        ..100.0 => format!("{:.0} s", (seconds / 5.0).ceil() * 5.0),
+        ..6000.0 => format!("{minutes} min"),
+        _ => format!("{} h {} min", minutes / 60, minutes % 60 / 10 * 10),
+    }
 }
 
 /// A sentence wrapped over as many lines as it needs.
@@ -400,5 +410,17 @@ fn verdict(state: &State, rows: &[CheckRow], pane: &mut Pane<'_>) {
             _ => Role::Dim,
         };
         pane.line(Line::from(Span::styled(text, theme.style(role))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn estimates_are_said_in_round_numbers() {
+        let words = [3.0, 41.0, 99.0, 100.0, 400.0, 5700.0, 11_500.0].map(roughly);
+        let wanted = ["5 s", "45 s", "100 s", "2 min", "7 min", "95 min", "3 h 10 min"];
+        assert_eq!(words, wanted);
     }
 }
