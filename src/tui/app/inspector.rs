@@ -39,7 +39,7 @@ fn about(state: &State, model: &ModelView, at: Place) -> String {
         format!("L{layer} h{head}"),
         format!("pair {pair} ch {channel}"),
         match model.kept(layer, head) {
-            0 => "dropped".to_owned(),
+            0 => "head dropped".to_owned(),
             _ => model.stored_as(layer, head, channel).to_string(),
         },
     ];
@@ -49,7 +49,7 @@ fn about(state: &State, model: &ModelView, at: Place) -> String {
         let rank = values.iter().filter(|&&value| value > own).count() + 1;
         let of = count(values.len());
         facts.push(match own.is_finite() {
-            true => format!("{} {} ({rank}/{of})", metric.name(), number(own)),
+            true => format!("{} {} ({rank} of {of})", metric.name(), number(own)),
             false => format!("{} not known", metric.name()),
         });
     }

@@ -16,6 +16,9 @@ use crate::tui::widget::Heatmap;
 /// The smallest weight that has a colour of its own; the scale is logarithmic up to 1.
 const LOW: f32 = 1e-4;
 
+/// The weights of one side of a step.
+type Weights = fn(&Attended) -> &[f32];
+
 /// Draws both pictures and what they cover, below the title of the head.
 pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer) {
     let view = &state.screens.head;
@@ -57,7 +60,7 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
     let left = Rect { x: area.x + 1, y: area.y + 4, width: half, height: rows };
     let right = Rect { x: area.x + 3 + half, ..left };
     let name = if planned { "under the plan" } else { "under the mask" };
-    let sides: [(&str, Rect, fn(&Attended) -> &[f32]); 2] =
+    let sides: [(&str, Rect, Weights); 2] =
         [("exact", left, |row| &row.exact), (name, right, |row| &row.pruned)];
     for (title, place, weights) in sides {
         let head = Rect { y: area.y + 3, height: 1, ..place };
@@ -75,7 +78,7 @@ fn picture(
     rows: &[Attended],
     newest: &Attended,
     area: Rect,
-    weights: fn(&Attended) -> &[f32],
+    weights: Weights,
     buffer: &mut Buffer,
 ) {
     let pixels = usize::from(area.height) * 2;

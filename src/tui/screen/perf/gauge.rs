@@ -18,7 +18,7 @@ use crate::tui::widget::pane::Pane;
 
 /// Asks the engine once for the machine's bandwidth, as soon as there are steps to compare with it.
 pub fn ask(state: &mut State) -> Vec<Effect> {
-    let on_cpu = state.model.as_ref().is_some_and(|model| is_cpu(model));
+    let on_cpu = state.model.as_ref().is_some_and(is_cpu);
     let stands = matches!(state.phase, Phase::Running | Phase::Paused | Phase::Finished(_));
     if state.bandwidth != Gauge::Unknown || state.replay || !on_cpu || !stands {
         return Vec::new();
