@@ -10,7 +10,7 @@ use crate::Result;
 use crate::tui::app::config;
 use crate::tui::app::config::{Background, UserConfig};
 use crate::tui::app::keys::KeyTable;
-use crate::tui::app::settings::{Look, Setting, SettingSource};
+use crate::tui::app::settings::{Look, OptionShown, SettingSource};
 use crate::tui::app::themes;
 use crate::tui::color::{ColorDepth, Theme};
 
@@ -39,7 +39,7 @@ pub fn look(args: &ScreenArgs, path: &[&str], terminal: Option<Background>) -> R
     let mouse = !args.no_mouse && config.mouse.unwrap_or(true);
     let mut files: Vec<_> = config::path().into_iter().collect();
     files.extend(folder.as_deref().and_then(|folder| themes::file(folder, &name)));
-    let setting = |name: &str, value: String, source, about: &str| Setting {
+    let setting = |name: &str, value: String, source, about: &str| OptionShown {
         name: name.to_owned(),
         value,
         source,
@@ -119,7 +119,7 @@ fn theme_name(
 }
 
 /// Every flag of a command, with the value that it has on this command line.
-fn flags(path: &[&str]) -> Vec<Setting> {
+fn flags(path: &[&str]) -> Vec<OptionShown> {
     let grouped = help::grouped();
     let Ok(matches) = grouped.clone().try_get_matches_from(std::env::args_os()) else {
         return Vec::new();
@@ -138,7 +138,7 @@ fn flags(path: &[&str]) -> Vec<Setting> {
     shown.map(|arg| flag(arg, given)).collect()
 }
 
-fn flag(arg: &clap::Arg, given: &ArgMatches) -> Setting {
+fn flag(arg: &clap::Arg, given: &ArgMatches) -> OptionShown {
     let id = arg.get_id().as_str();
     let raw = given.try_get_raw(id).ok().flatten();
     let values: Vec<String> =
@@ -148,7 +148,7 @@ fn flag(arg: &clap::Arg, given: &ArgMatches) -> Setting {
         Some(ValueSource::EnvVariable) => SettingSource::Environment,
         _ => SettingSource::Default,
     };
-    Setting {
+    OptionShown {
         name: arg.get_long().map_or_else(|| id.to_owned(), |long| format!("--{long}")),
         value: if values.is_empty() { "not given".to_owned() } else { values.join(" ") },
         source,

@@ -249,7 +249,7 @@ fn files_are_completed_opened_and_asked_about_inside() {
     };
     save("mine.safetensors");
     terminal.wait("the file", |screen| screen.contains("saved mine.safetensors"));
-    terminal.keys(&["}"]);
+    terminal.keys(&["{"]);
     terminal.wait("another mask", |screen| screen.contains("* unsaved"));
     save("mine.safetensors");
     terminal.wait("the question", |screen| screen.contains("mine.safetensors is there already"));

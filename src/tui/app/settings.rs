@@ -40,7 +40,7 @@ impl SettingSource {
 
 /// An option.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Setting {
+pub struct OptionShown {
     /// Its name in the file, or with dashes that of a flag.
     pub name: String,
     /// Its value.
@@ -63,7 +63,7 @@ pub struct Look {
     /// Whether the story of the demo may be told.
     pub story: bool,
     /// Every option.
-    pub settings: Vec<Setting>,
+    pub settings: Vec<OptionShown>,
     /// Names of all themes.
     pub themes: Vec<String>,
     /// The files that it was read from, there or not.
@@ -117,7 +117,7 @@ pub fn take(state: &mut State, look: std::result::Result<Look, String>) {
 /// The list: name, source, value, and what it does.
 pub fn entries(state: &State) -> Vec<Entry> {
     let theme = &state.theme;
-    let entry = |setting: &Setting| {
+    let entry = |setting: &OptionShown| {
         let now = match setting.name.as_str() {
             "theme" => Some(theme.palette.name.clone()),
             "colormap" => Some(theme.colormap.name().to_owned()),
@@ -146,9 +146,9 @@ mod tests {
     use crate::tui::color::{ColorDepth, Colormap, Palette};
     use crate::tui::testing::{SMALL, act, draw, session, text};
 
-    fn setting(name: &str, value: &str, source: SettingSource) -> Setting {
+    fn setting(name: &str, value: &str, source: SettingSource) -> OptionShown {
         let about = format!("what {name} does");
-        Setting { name: name.to_owned(), value: value.to_owned(), source, about }
+        OptionShown { name: name.to_owned(), value: value.to_owned(), source, about }
     }
 
     fn look(theme: &str) -> Look {

@@ -14,9 +14,9 @@ use crate::tui::app::path_prompt::PathPrompt;
 use crate::tui::app::place::Place;
 use crate::tui::app::question::Confirmation;
 use crate::tui::app::run::{NextRun, Phase, RunView};
-use crate::tui::app::settings::Setting;
+use crate::tui::app::settings::OptionShown;
 use crate::tui::app::splits::Splits;
-use crate::tui::app::story::{Quiz, Story};
+use crate::tui::app::story::{DemoStory, Quiz};
 use crate::tui::app::table::{Metric, Scale};
 use crate::tui::color::{BUILT_IN, Palette, Theme};
 use crate::tui::graphics::Graphics;
@@ -160,7 +160,7 @@ pub struct State {
     /// Where the lines between parts of a screen are.
     pub splits: Splits,
     /// Every option.
-    pub settings: Vec<Setting>,
+    pub settings: Vec<OptionShown>,
     /// Names of all themes.
     pub themes: Vec<String>,
     /// How pictures get to the terminal.
@@ -180,7 +180,7 @@ pub struct State {
     /// Whether the story is told once the model is there.
     pub tells_story: bool,
     /// The story that is being told.
-    pub story: Option<Story>,
+    pub story: Option<DemoStory>,
     /// Where exports go.
     pub export_folder: std::path::PathBuf,
     /// Time and place of the last mouse press, to detect double clicks.

@@ -93,7 +93,9 @@ pub fn tell_loop(state: &mut State) {
     }
     state.run.loop_told = looping.is_some();
     let key = state.keys.key_of(KeyContext::Global, Command::GoOn);
-    if let (Some(looping), Some(key), false) = (looping, key, state.replay) {
+    // The header says so as well; a message about what the user did is more important.
+    let is_free = !state.replay && state.toast.is_none();
+    if let (Some(looping), Some(key), true) = (looping, key, is_free) {
         let what = match looping.period {
             1 => "the text repeats one token".to_owned(),
             period => format!("the text repeats the same {period} tokens"),

@@ -44,7 +44,7 @@ impl Quiz {
     }
 }
 
-impl Story {
+impl DemoStory {
     /// Whether it is about this prompt.
     pub fn is_of(&self, prompt: &Prompt) -> bool {
         self.quiz.is_of(prompt)
@@ -70,7 +70,7 @@ impl Chapter {
 
 /// A story that is being told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Story {
+pub struct DemoStory {
     quiz: Quiz,
     chapter: Chapter,
 }
@@ -83,7 +83,7 @@ pub fn begin(state: &mut State) -> Vec<Effect> {
         state.tell("the story is told of the demo model beside its dense side", false);
         return Vec::new();
     };
-    state.story = Some(Story { quiz, chapter: Chapter::Answer });
+    state.story = Some(DemoStory { quiz, chapter: Chapter::Answer });
     state.screen = Screen::Ab;
     let mut effects = vec![pace(Some(READING)), Effect::Engine(Order::Feed(Mode::Free))];
     effects.extend(state.rerun());
@@ -148,7 +148,7 @@ fn answered(state: &State, side: ComparedSide) -> Option<String> {
 }
 
 /// What a side says of the question, and whether that is right; `None` while it is not known.
-fn verdict(state: &State, story: &Story, side: ComparedSide) -> (String, Option<bool>) {
+fn verdict(state: &State, story: &DemoStory, side: ComparedSide) -> (String, Option<bool>) {
     match answered(state, side) {
         None => ("is answering".to_owned(), None),
         Some(said) if said == story.quiz.value => (format!("says {said}: right"), Some(true)),
@@ -157,7 +157,7 @@ fn verdict(state: &State, story: &Story, side: ComparedSide) -> (String, Option<
 }
 
 /// The two sentences of a chapter; each fits a terminal of 80 columns.
-fn sentences(state: &State, story: &Story) -> [String; 2] {
+fn sentences(state: &State, story: &DemoStory) -> [String; 2] {
     let kept = state.model.as_ref().map_or(0.0, |model| 100.0 * model.mask.kept_ratio());
     let Quiz { question, value } = &story.quiz;
     let global = |command| key(state, KeyContext::Global, command);
