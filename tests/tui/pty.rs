@@ -278,8 +278,9 @@ fn files_are_completed_opened_and_asked_about_inside() {
     terminal.line("clear");
     // The recording is gone through.
     terminal.line(&format!("{} replay session.jsonl; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
-    terminal.wait("the line", |screen| screen.contains(" token ") && screen.contains("1×"));
-    terminal.keys(&["Space", ":"]);
+    // It stands still at its end.
+    terminal.wait("the end", |screen| screen.contains(" token ") && screen.contains("▮▮ 1×"));
+    terminal.keys(&[":"]);
     terminal.keys(&["-l", "seek 7"]);
     terminal.keys(&["Enter"]);
     terminal.wait("the seventh token", |screen| screen.contains(" token 7 of "));

@@ -21,11 +21,13 @@ fn asks(state: &mut State) {
 }
 
 fn orders(effects: &[Effect]) -> Vec<&Order> {
-    let order = |effect| match effect {
-        &Effect::Engine(ref order) => Some(order),
-        _ => None,
-    };
-    effects.iter().filter_map(order).collect()
+    let mut orders = Vec::new();
+    for effect in effects {
+        if let Effect::Engine(order) = effect {
+            orders.push(order);
+        }
+    }
+    orders
 }
 
 /// The sides answer, a piece of text a step.
