@@ -5,3 +5,5 @@ mod plain;
 mod pty;
 #[cfg(target_os = "linux")]
 mod resize;
+#[cfg(target_os = "linux")]
+mod terminal;

@@ -1,5 +1,7 @@
 //! The sequence that a run decodes: the pruned side alone, or a dense side beside it.
 
+mod solo;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -13,12 +15,14 @@ use crate::decode::follow;
 use crate::decode::lost::{Asked, Lost, lost};
 use crate::decode::replay::{DenseStep, Recent};
 use crate::decode::sampler::{Sampling, logprob};
-use crate::decode::session::{Finish, NewToken, Request, Session};
+use crate::decode::session::{Finish, Request};
 use crate::model::Model;
 use crate::model::decoder::{PrefillHooks, StepObserver, StepTimes};
 use crate::model::tokenizer::{Conversation, Detokenizer, NextTurn};
 use crate::numbers::count;
 use crate::{Error, Result};
+
+pub use solo::Solo;
 
 /// Number of likeliest tokens reported per side.
 const LIKELIEST: usize = 5;
@@ -151,92 +155,6 @@ impl RunSides {
             Self::Solo(solo) => solo.session.narrow(spec),
             Self::Pair(both) => both.retune(spec),
         }
-    }
-}
-
-/// The pruned side alone.
-pub struct Solo {
-    session: Session,
-    stream: Option<Detokenizer>,
-    parts: StepTimes,
-    /// Tokens of the answers before this one.
-    earlier: usize,
-    /// The cache right after the prompt, where it costs next to nothing.
-    prompt: Option<SequenceCache>,
-}
-
-impl Solo {
-    /// Prefills and reports the first token.
-    ///
-    /// With a kept prompt, the request's, nothing is prefilled.
-    pub fn start(
-        model: &Arc<Model>,
-        spec: &Arc<CacheSpec>,
-        request: Request,
-        kept: Option<(SequenceCache, &[f32])>,
-        hooks: PrefillHooks<'_>,
-    ) -> Result<(Self, Vec<Event>)> {
-        let stream = model.tokenizer.clone().map(Detokenizer::new);
-        let (session, first) = match kept {
-            Some((cache, logits)) => Session::resume(model, request, cache, logits)?,
-            None => Session::start(Arc::clone(model), spec, request, false, hooks)?,
-        };
-        let cache = &session.sequences()[0].cache;
-        // A device has nothing to share between the two.
-        let prompt = cache.remote().is_none().then(|| cache.clone());
-        let mut solo = Self { session, stream, parts: StepTimes::default(), earlier: 0, prompt };
-        let events = first.iter().map(|token| solo.token(token, None)).collect();
-        Ok((solo, events))
-    }
-
-    fn follow(
-        &mut self,
-        talk: &Conversation,
-        text: &str,
-        hooks: PrefillHooks<'_>,
-    ) -> Result<Followed> {
-        let sequence = &self.session.sequences()[0];
-        let before = &sequence.tokens[..sequence.prompt_len];
-        let (talk, turn) = talk.next(before, sequence.spoken(), text)?;
-        let (said, cached) = (sequence.generated().len(), sequence.cache.tokens());
-        let first = self.session.follow(&turn, hooks)?;
-        self.earlier += said;
-        self.stream = self.session.model().tokenizer.clone().map(Detokenizer::new);
-        let all = self.session.sequences()[0].prompt_len;
-        let read = if turn.again.is_some() { all } else { all - cached };
-        let events = vec![self.token(&first, None)];
-        Ok(Followed { talks: [talk.clone(), talk], read, again: turn.again, events })
-    }
-
-    fn step(&mut self, observe: &mut StepObserver<'_>) -> Result<Vec<Event>> {
-        let new = self.session.step(observe)?;
-        let total = self.session.step_times.last().copied().unwrap_or_default();
-        let (now, before) =
-            (self.session.parts, std::mem::replace(&mut self.parts, self.session.parts));
-        let parts = StepTimes {
-            attention: now.attention - before.attention,
-            projections: now.projections - before.projections,
-            logits: now.logits - before.logits,
-            rest: now.rest - before.rest,
-        };
-        Ok(new
-            .iter()
-            .map(|token| self.token(token, Some(step_ms(milliseconds(total), parts))))
-            .collect())
-    }
-
-    fn token(&mut self, token: &NewToken, step: Option<StepMs>) -> Event {
-        let sequence = &self.session.sequences()[0];
-        let is_end = self.session.model().config().eos.contains(&token.id);
-        Event::Token(Box::new(Token {
-            n: self.earlier + sequence.generated().len(),
-            id: token.id,
-            text: push(&mut self.stream, token.id, is_end),
-            logprob: token.logprob,
-            cached: sequence.cache.tokens(),
-            kv: sequence.cache.bytes(),
-            step,
-        }))
     }
 }
 

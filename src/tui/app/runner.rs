@@ -1,7 +1,9 @@
 //! The one place with I/O: terminal events, engine events, signals and time come in; frames and
 //! effects go out.
 
+mod effects;
 mod opened;
+mod playback;
 mod threads;
 
 use std::collections::VecDeque;
@@ -9,29 +11,25 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use ratatui::crossterm::clipboard::CopyToClipboard;
 use ratatui::crossterm::event::{Event as TerminalEvent, EventStream};
-use ratatui::crossterm::execute;
 use tokio::sync::mpsc::Receiver;
 
-use crate::decode::worker::{Engine, Envelope, Prompt, prompt_tokens};
+use crate::decode::worker::{Engine, Envelope};
 use crate::eval::worker::{EvalNews, Evaluator};
 use crate::learn::sensitivity::worker::{Sensed, Sensing};
-use crate::learn::worker::{Learner, Notice, Told};
+use crate::learn::worker::{Learner, Notice};
 use crate::model::Model;
-use crate::tui::app::action::{Action, Effect, ReplayOrder};
+use crate::tui::app::action::{Action, Effect};
 use crate::tui::app::ask_terminal::Stray;
 use crate::tui::app::folders;
-use crate::tui::app::folders::expanded_path;
 use crate::tui::app::opening::{LoadingModel, Openers, next_of_loading};
 use crate::tui::app::record::{Player, Recorder};
 use crate::tui::app::settings::Reload;
 use crate::tui::app::signals::{Signal, Signals};
+use crate::tui::app::splits;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
-use crate::tui::app::writing::{save, write};
-use crate::tui::app::{splits, themes};
 use crate::{Error, Result};
 
 /// Most frames in a second.
@@ -336,115 +334,6 @@ impl Runner<'_> {
         if ended { self.act(Action::ReplayEnded) } else { Ok(()) }
     }
 
-    fn perform(&mut self, effects: Vec<Effect>) -> Result<()> {
-        for effect in effects {
-            match effect {
-                Effect::Engine(command) => {
-                    if let EventSource::Engine(engine, ..) = &self.source
-                        && let Err(error) = engine.send(command)
-                    {
-                        update(
-                            self.state,
-                            Action::Tell { sentence: error.to_string(), failed: true },
-                        );
-                    }
-                }
-                Effect::Learn(order) => self.learn(*order, false),
-                Effect::LearnOver(order) => self.learn(*order, true),
-                Effect::LeaveLearning(generation, sentence) => {
-                    let told = Told::Failed(sentence);
-                    let notice = Notice { generation, dropped: 0, told };
-                    update(self.state, Action::Learning(Box::new(notice)));
-                }
-                Effect::EstimateLearning(asked) => self.estimate(&asked.0, &asked.1),
-                Effect::Bell => self.guard.ring()?,
-                Effect::CancelLearning => {
-                    if let Some((learner, _)) = &self.learning {
-                        learner.cancel();
-                    }
-                }
-                Effect::Sense(text) => self.sense(text),
-                Effect::CancelSensing => self.sensing = None,
-                Effect::Evaluate(order) => self.evaluate(*order),
-                Effect::CancelEvaluation => {
-                    if let Some((evaluator, _)) = &self.evaluating {
-                        evaluator.cancel();
-                    }
-                }
-                Effect::Quit { summary } => self.exit = Some(Exit::Quit(summary)),
-                Effect::Fail(error) => self.exit = Some(Exit::Failed(error)),
-                Effect::Suspend => {
-                    #[cfg(unix)]
-                    self.guard.suspend()?;
-                    self.state.dirty = Dirty::Now;
-                }
-                Effect::Redraw => {
-                    self.guard.clear()?;
-                    self.state.dirty = Dirty::Now;
-                }
-                Effect::CountPrompt(prompt) => {
-                    let Prompt::Text { text, .. } = &prompt else { continue };
-                    let text = text.clone();
-                    let tokens =
-                        self.model("count for").and_then(|model| prompt_tokens(&model, prompt));
-                    let tokens = tokens.map_err(|error| error.to_string());
-                    update(self.state, Action::Counted { text, tokens });
-                }
-                Effect::Theme(name) => {
-                    let palette = themes::load(themes::folder().as_deref(), &name);
-                    update(self.state, Action::Themed(palette.map_err(|error| error.to_string())));
-                }
-                Effect::Remember(layout) => {
-                    if let Some(path) = splits::path()
-                        && let Err(error) = write_layout(&path, &layout)
-                    {
-                        tracing::warn!("the layout is not remembered: {error}");
-                    }
-                }
-                Effect::Copy(text) => {
-                    let copied =
-                        execute!(std::io::stdout(), CopyToClipboard::to_clipboard_from(text));
-                    copied.map_err(|cause| Error::run(format!("the terminal: {cause}")))?;
-                }
-                Effect::Write { path, bytes, taken } => {
-                    let (action, written) = write(expanded_path(&path), bytes, taken);
-                    update(self.state, action);
-                    if let Some(path) = written {
-                        update(self.state, Action::Linked(path));
-                    }
-                }
-                Effect::Save(saving) => {
-                    let action = save(*saving);
-                    let saved = match &action {
-                        Action::Saved(saving) => Some(saving.path.clone()),
-                        _ => None,
-                    };
-                    if let Some(path) = &saved {
-                        self.remember(|recent| &mut recent.plans, &path.to_string_lossy());
-                    }
-                    update(self.state, action);
-                    if let Some(path) = saved {
-                        update(self.state, Action::Linked(path));
-                    }
-                }
-                Effect::ListFolder(folder) => {
-                    let listing = folders::list(&folder);
-                    update(self.state, Action::Listed(folder, listing));
-                }
-                Effect::ReadPlan(typed, to) => self.read_plan(&typed, to)?,
-                Effect::LoadModel(typed) => self.load_model(typed),
-                Effect::CancelModel => {
-                    if let Some(loading) = self.loading.take() {
-                        let sentence = format!("loading {} was stopped", loading.typed);
-                        update(self.state, Action::ModelRefused(sentence));
-                    }
-                }
-                Effect::Replay(how) => self.steer(how)?,
-            }
-        }
-        Ok(())
-    }
-
     /// The loaded model.
     fn model(&self, wanted: &str) -> Result<Arc<Model>> {
         let model = match &self.source {
@@ -453,63 +342,6 @@ impl Runner<'_> {
         };
         model.ok_or_else(|| Error::run(format!("there is no model to {wanted}")))
     }
-
-    fn steer(&mut self, how: ReplayOrder) -> Result<()> {
-        let now = self.now_ms();
-        let EventSource::Replay(player) = &mut self.source else { return Ok(()) };
-        let events = match how {
-            ReplayOrder::Pause => {
-                player.pause();
-                Vec::new()
-            }
-            ReplayOrder::Resume => {
-                if player.is_at_end() {
-                    player.restart(now);
-                } else {
-                    player.resume(now);
-                }
-                Vec::new()
-            }
-            ReplayOrder::Restart => {
-                player.restart(now);
-                Vec::new()
-            }
-            ReplayOrder::Forward => player.forward(),
-            ReplayOrder::Back => player.back(),
-            ReplayOrder::Seek(token) => player.seek(token, now),
-            ReplayOrder::By(tokens) => player.seek_by(tokens, now),
-            ReplayOrder::Share(share) => player.seek_share(f64::from(share) / 1e3, now),
-            ReplayOrder::Speed(percent) => {
-                player.set_speed(percent, now);
-                Vec::new()
-            }
-        };
-        let playback = player.playback(now);
-        let stepped = !events.is_empty() && player.is_paused();
-        for envelope in events {
-            update(self.state, Action::Engine(Box::new(envelope)));
-        }
-        if stepped {
-            update(self.state, Action::Engine(Box::new(paused(self.state.run.generation))));
-        }
-        update(self.state, Action::Played(playback));
-        self.state.dirty = Dirty::Now;
-        Ok(())
-    }
-}
-
-/// Writes the layout down; its folder may not be there yet.
-fn write_layout(path: &std::path::Path, layout: &str) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
-            .map_err(|cause| Error::run(format!("{}: {cause}", folder.display())))?;
-    }
-    crate::mask::files::overwrite(path, layout.as_bytes())
-}
-
-/// A recording that was stepped through is paused, whatever its last event says.
-fn paused(generation: u64) -> Envelope {
-    Envelope { generation, at_ms: 0.0, dropped: 0, event: crate::decode::worker::Event::Paused }
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -1,0 +1,227 @@
+//! Loading the model of a session, and opening other masks and models in it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{InspectArgs, default_prompt};
+use crate::cli::args::{
+    CacheArgs, GivenPlan, ModeArg, ModelArgs, fitting, read_plan, refuse_coded,
+};
+use crate::decode::worker::event::MaskInfo;
+use crate::decode::worker::{Loader, Setup};
+use crate::mask::files::{self, Split};
+use crate::mask::{CachePlan, Sensitivity, Window, fingerprint};
+use crate::model::config::Config;
+use crate::model::device::Placement;
+use crate::model::load::Source as ModelSource;
+use crate::tui::app::opening::{NewModel, Openers};
+use crate::tui::app::runner;
+use crate::tui::app::runner::SharedModel;
+use crate::{Error, Result};
+
+/// What a session decodes and compares with, as the arguments ask for it.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    model: ModelArgs,
+    cache: CacheArgs,
+    diff: Option<String>,
+    sensitivity: Option<PathBuf>,
+    solo: bool,
+    mode: ModeArg,
+    panic: Option<runner::PanicIn>,
+}
+
+impl Asked {
+    pub(super) fn of(args: &InspectArgs) -> Self {
+        Self {
+            model: args.model.clone(),
+            cache: args.cache.clone(),
+            diff: args.diff.clone(),
+            sensitivity: args.sensitivity.clone(),
+            solo: args.solo,
+            mode: args.mode,
+            panic: args.panic,
+        }
+    }
+
+    /// The same for another model: what belonged to the one before is left out.
+    fn of_another(&self) -> Self {
+        let cache = CacheArgs { mask: None, plan: Vec::new(), ctx: None, ..self.cache.clone() };
+        Self { cache, diff: None, sensitivity: None, panic: None, ..self.clone() }
+    }
+}
+
+/// How the screen opens masks and models.
+pub(super) fn openers(asked: Asked) -> Openers {
+    let (device, cache) = (asked.model.device, asked.cache.clone());
+    let plan = move |text: &str, config: &Config| {
+        if text == "none" {
+            let full = CachePlan::full(config.mask_shape());
+            return Ok((MaskInfo::named("dense", full), cache.window(Window::default())?));
+        }
+        let given = read_plan(text, config).map_err(|error| {
+            // On the screen no option was typed.
+            let sentence = error.to_string();
+            let plain = sentence.strip_prefix("--plan ").map(str::to_owned);
+            plain.map_or(error, Error::input)
+        })?;
+        refuse_coded(device, &given.name, &given.plan)?;
+        let window = cache.window(given.window)?;
+        Ok((given.into_info(), window))
+    };
+    let model = move |text: &str| {
+        let mut asked = asked.of_another();
+        let source = match text.strip_prefix("--random-weights") {
+            Some(geometry) => ModelSource::random(geometry.trim(), None, 0)?,
+            None => ModelSource::resolve(text)?,
+        };
+        asked.model.layers = None;
+        let prompt = default_prompt(&source);
+        let placement = device.placement()?;
+        let model = SharedModel::default();
+        let loader = loader(asked, source, SharedModel::clone(&model), placement);
+        Ok(NewModel { loader, model, prompt })
+    };
+    Openers { plan: Box::new(plan), model: Box::new(model) }
+}
+
+/// Loads the model, on the thread of the engine.
+pub(super) fn loader(
+    asked: Asked,
+    source: ModelSource,
+    shared: SharedModel,
+    placement: Option<Placement>,
+) -> Loader {
+    let Asked { model: model_args, cache, diff, sensitivity: given, solo, mode, panic } = asked;
+    let feed = mode.into();
+    Box::new(move |progress| {
+        let opened = model_args.open(&source)?;
+        // Masks are read before the weights, so that a wrong mask is reported at once.
+        let config = opened.config.clone();
+        let mut choice = cache.choice(&config, model_args.device)?;
+        let shipped = match choice.given {
+            None if !cache.is_dense() => shipped_mask(&opened)?,
+            _ => None,
+        };
+        if let Some(shipped) = shipped {
+            // Flags go before the file's own window.
+            choice.window = cache.window(shipped.window)?;
+            choice.given = Some(shipped);
+        }
+        let context = cache.context(&config)?;
+        let other = diff.as_deref().map(|text| read_plan(text, &config)).transpose()?;
+        let other = other.map(GivenPlan::into_info);
+        let sensitivity = sensitivity(given.as_deref(), choice.given.as_ref(), &opened)?;
+        let of_files = opened.warnings.clone();
+        let model = Arc::new(opened.load_on(model_args.dtype, placement, progress)?);
+        // Cannot be set already: a loader runs once.
+        let _ = shared.set(Arc::clone(&model));
+        assert!(panic != Some(runner::PanicIn::Engine), "on purpose: --panic engine");
+        if panic == Some(runner::PanicIn::Stack) {
+            fill_the_stack(1);
+        }
+        let warnings = [&of_files, choice.warnings()].concat();
+        let mask = choice.given.map(GivenPlan::into_info);
+        let (window, kv_dtype) = (choice.window, cache.kv_dtype);
+        Ok(Setup {
+            model,
+            mask,
+            other,
+            window,
+            kv_dtype,
+            context,
+            solo,
+            feed,
+            sensitivity,
+            warnings,
+        })
+    })
+}
+
+/// Calls itself until there is no stack left.
+fn fill_the_stack(depth: u64) -> u64 {
+    let here = std::hint::black_box([depth; 64]);
+    if depth == u64::MAX { 0 } else { fill_the_stack(depth + 1) + here[(depth % 64) as usize] }
+}
+
+/// The sensitivity of a file that is asked for, of the plan's own file, or of the file called
+/// `MODEL-sensitivity.safetensors` beside it.
+fn sensitivity(
+    asked: Option<&Path>,
+    given: Option<&GivenPlan>,
+    opened: &crate::model::load::Opened,
+) -> Result<Option<Arc<Sensitivity>>> {
+    let read = |path: &Path| {
+        let config = &opened.config;
+        let contents = files::read(path, &Split::of(config.mask_shape()))?;
+        let file = path.display().to_string();
+        contents.origin().expect_model(&file, &opened.name, &fingerprint(&config.geometry()))?;
+        let held = contents.expect_sensitivity(&file)?.clone();
+        match held.shape() == config.mask_shape() {
+            true => Ok(Some(Arc::new(held))),
+            false => Err(Error::input(format!(
+                "{file}: expected sensitivity of shape {}, found {}",
+                config.mask_shape(),
+                held.shape()
+            ))),
+        }
+    };
+    let file = given.and_then(|given| given.file.as_ref());
+    match (asked, file) {
+        (Some(path), _) => read(path),
+        (None, Some(file)) if file.sensitivity.is_some() => {
+            Ok(file.sensitivity.clone().map(Arc::new))
+        }
+        (None, Some(_)) => {
+            let beside = given.map(|given| Path::new(&given.name)).and_then(Path::parent);
+            let beside =
+                beside.map(|at| at.join(format!("{}-sensitivity.safetensors", opened.name)));
+            beside.filter(|path| path.is_file()).map_or(Ok(None), |path| read(&path))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+/// Masks inside the program, which their models open with where none is given.
+const SHIPPED: [(&str, &[u8]); 2] = [
+    ("masks/demo.safetensors", include_bytes!("../../../masks/demo.safetensors")),
+    (
+        "masks/smollm2-135m-0.5.safetensors",
+        include_bytes!("../../../masks/smollm2-135m-0.5.safetensors"),
+    ),
+];
+
+/// The mask inside the program that was made for this model, by its name and sizes.
+fn shipped_mask(opened: &crate::model::load::Opened) -> Result<Option<GivenPlan>> {
+    let config = &opened.config;
+    let fingerprint = fingerprint(&config.geometry());
+    for (name, bytes) in SHIPPED {
+        let contents = files::parse(bytes, name, &Split::default())?;
+        let origin = contents.origin();
+        if origin.fingerprint == fingerprint && origin.model == opened.name {
+            let mut given = fitting(contents, name, config)?;
+            if opened.name != "demo" {
+                given.warnings.push(format!(
+                    "decoding with the mask that comes with {}, {name}: --mask none decodes dense",
+                    opened.name
+                ));
+            }
+            return Ok(Some(given));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_inside_the_program_are_read_and_bound_to_a_model() {
+        for (name, bytes) in SHIPPED {
+            let contents = files::parse(bytes, name, &Split::default()).expect(name);
+            let origin = contents.origin();
+            assert!(!origin.model.is_empty() && origin.fingerprint.len() == 64, "{name}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! How the screen looks and what the terminal can show: arguments, and what comes of them.
+
+use std::io::IsTerminal;
+
+use crate::Result;
+use crate::cli::look;
+use crate::cli::output;
+use crate::tui::app::ask_terminal;
+use crate::tui::app::ask_terminal::{Answered, Questions, Stray};
+use crate::tui::app::config::Background;
+use crate::tui::app::runner::Outside;
+use crate::tui::app::settings::{Look, Reload};
+use crate::tui::app::state::State;
+use crate::tui::app::summary;
+use crate::tui::graphics;
+use crate::tui::graphics::Graphics;
+
+/// When the map is a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum GraphicsArg {
+    /// Where the terminal says so.
+    Auto,
+    /// Always.
+    Kitty,
+    /// Never.
+    None,
+}
+
+/// How the screen looks.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ScreenArgs {
+    /// Colours: auto, truecolor, 256, 16, none or ascii
+    #[arg(long, default_value = "auto", value_name = "DEPTH")]
+    pub(in crate::cli) color: String,
+    /// The terminal's background [default: what the terminal says, COLORFGBG, or dark]
+    #[arg(long, value_name = "dark|light")]
+    pub(in crate::cli) background: Option<Background>,
+    /// Colours: dark, light, colour-blind, high-contrast, or a file in kscope/themes of the
+    /// configuration folder
+    #[arg(long, value_name = "NAME", conflicts_with = "background")]
+    pub(in crate::cli) theme: Option<String>,
+    /// The map in real pixels: where the terminal says that it shows Kitty's pictures (auto), always
+    /// (kitty; through tmux it needs `allow-passthrough on`), or never
+    #[arg(long, value_enum, default_value = "auto", value_name = "HOW")]
+    graphics: GraphicsArg,
+    /// Leave the mouse to the terminal, so that it selects text
+    #[arg(long)]
+    pub(in crate::cli) no_mouse: bool,
+    /// Print the summary instead of opening a screen; so it is where standard output is no terminal or
+    /// TERM is dumb or not set
+    #[arg(long)]
+    plain: bool,
+    /// The same summary as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl ScreenArgs {
+    /// Whether there is a screen to open.
+    pub fn is_interactive(&self) -> bool {
+        !self.plain
+            && !self.json
+            && std::io::stdout().is_terminal()
+            && std::io::stdin().is_terminal()
+            && output::terminal_draws()
+    }
+
+    /// What the screen looks like, and where every option comes from. Flags override the
+    /// configuration, which overrides what the terminal says of itself.
+    pub fn look(&self, path: &[&str], terminal: Option<Background>) -> Result<Look> {
+        look::look(self, path, terminal)
+    }
+
+    /// Asks the terminal what nothing else says: its background, and whether it shows pictures.
+    pub fn ask_terminal(&self) -> Result<Option<Answered>> {
+        let config = look::configuration()?;
+        let is_said = self.theme.is_some()
+            || self.background.is_some()
+            || config.theme.is_some()
+            || config.background.is_some();
+        let lookup = |name: &str| std::env::var(name).ok();
+        let asked = Questions {
+            background: !is_said,
+            // tmux passes pictures on, but no answers.
+            graphics: self.graphics == GraphicsArg::Auto
+                && lookup("TMUX").is_none()
+                && graphics::may_know_placeholders(lookup),
+        };
+        let term = lookup("TERM").unwrap_or_default();
+        let asks = (asked.background || asked.graphics)
+            && self.is_interactive()
+            && ask_terminal::can_be_asked(&term);
+        Ok(asks.then(|| ask_terminal::ask(asked)))
+    }
+
+    /// How pictures get to the terminal.
+    pub fn graphics(&self, answered: Option<Answered>) -> Graphics {
+        let through_tmux = std::env::var_os("TMUX").is_some();
+        match self.graphics {
+            GraphicsArg::Kitty => Graphics::Kitty { through_tmux },
+            GraphicsArg::Auto if answered.is_some_and(|answered| answered.graphics) => {
+                Graphics::Kitty { through_tmux }
+            }
+            GraphicsArg::Auto | GraphicsArg::None => Graphics::Cells,
+        }
+    }
+
+    /// What the look is read from again when the configuration changes, and a late answer of the
+    /// terminal.
+    pub fn outside(
+        &self,
+        first: &Look,
+        path: &'static [&'static str],
+        answered: Option<Answered>,
+    ) -> Outside {
+        let (args, background) = (self.clone(), answered.and_then(|answered| answered.background));
+        let reload = Reload::new(first, Box::new(move || args.look(path, background)));
+        Outside { reload: Some(reload), stray: answered.map(Stray::new).unwrap_or_default() }
+    }
+
+    /// Prints the summary of a session.
+    pub fn print(&self, state: &State) -> Result<()> {
+        if self.json {
+            output::json("session", &summary::json(state))
+        } else {
+            output::line(&summary::text(state))
+        }
+    }
+}
