@@ -23,7 +23,7 @@ use crate::tui::app::story::Quiz;
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
 use crate::{Error, Result};
-use loading::{Asked, loader, openers};
+use loading::{AskedSession, loader, openers};
 pub use screen::ScreenArgs;
 
 /// Tokens to generate without a screen.
@@ -129,7 +129,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     }
     (state.settings, state.themes) = (look.settings.clone(), look.themes.clone());
     state.graphics = args.screen.graphics(answered);
-    let asked = Asked::of(args);
+    let asked = AskedSession::of(args);
     let exit = if interactive {
         let outside = args.screen.outside(&look, &[], answered);
         let guard = TerminalGuard::enter(look.mouse)?;

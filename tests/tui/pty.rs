@@ -135,10 +135,16 @@ fn files_are_completed_opened_and_asked_about_inside() {
     terminal.keys(&["q"]);
     terminal.wait("the shell", |screen| screen.contains("code=0"));
     terminal.line("clear");
-    // The recording plays to its end.
+    // The recording is gone through, from its end where it stands still.
     terminal.line(&format!("{} replay session.jsonl; echo code=$?", env!("CARGO_BIN_EXE_kscope")));
     // It stands still at its end.
     terminal.wait("the end", |screen| screen.contains(" token ") && screen.contains("▮▮ 1×"));
+    terminal.keys(&[":"]);
+    terminal.keys(&["-l", "seek 7"]);
+    terminal.keys(&["Enter"]);
+    terminal.wait("the seventh token", |screen| screen.contains(" token 7 of "));
+    terminal.keys(&[")"]);
+    terminal.wait("ten on", |screen| screen.contains(" token 17 of "));
     terminal.keys(&["q"]);
     terminal.wait("the shell", |screen| screen.contains("code=0"));
     terminal.assert_sane();

@@ -21,7 +21,7 @@ use crate::{Error, Result};
 
 /// What a session decodes and compares with, as the arguments ask for it.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct AskedSession {
     model: ModelArgs,
     cache: CacheArgs,
     diff: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct Asked {
     panic: Option<runner::PanicIn>,
 }
 
-impl Asked {
+impl AskedSession {
     pub(super) fn of(args: &InspectArgs) -> Self {
         Self {
             model: args.model.clone(),
@@ -52,7 +52,7 @@ impl Asked {
 }
 
 /// How the screen opens masks and models.
-pub(super) fn openers(asked: Asked) -> Openers {
+pub(super) fn openers(asked: AskedSession) -> Openers {
     let (device, cache) = (asked.model.device, asked.cache.clone());
     let plan = move |text: &str, config: &Config| {
         if text == "none" {
@@ -87,12 +87,13 @@ pub(super) fn openers(asked: Asked) -> Openers {
 
 /// Loads the model, on the thread of the engine.
 pub(super) fn loader(
-    asked: Asked,
+    asked: AskedSession,
     source: ModelSource,
     shared: SharedModel,
     placement: Option<Placement>,
 ) -> Loader {
-    let Asked { model: model_args, cache, diff, sensitivity: given, solo, mode, panic } = asked;
+    let AskedSession { model: model_args, cache, diff, sensitivity: given, solo, mode, panic } =
+        asked;
     let feed = mode.into();
     Box::new(move |progress| {
         let opened = model_args.open(&source)?;

@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 use crate::decode::session::Finish;
 use crate::numbers::{count, rate};
 use crate::tui::app::action::Command;
+use crate::tui::app::chord::Chord;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::link;
 use crate::tui::app::run::Phase;
@@ -215,7 +216,15 @@ pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
     let room = usize::from(area.width - reserved);
     let context = state.context();
     // Help is always shown. The other keys follow in the order of the table, as far as they fit.
-    let labelled = state.keys.of(context).filter(|row| !row.label.is_empty());
+    // A key that the story takes is not the screen's.
+    let of_story = |key: &Chord| {
+        let mut rows = state.keys.rows().iter().filter(|row| row.context == KeyContext::Story);
+        state.story.is_some() && rows.any(|row| row.keys.contains(key))
+    };
+    let labelled = state
+        .keys
+        .of(context)
+        .filter(|row| !row.label.is_empty() && !row.keys.first().is_some_and(of_story));
     let hints: Vec<(String, &str, bool)> = labelled
         .filter_map(|row| {
             let is_help = row.command == Command::Help;

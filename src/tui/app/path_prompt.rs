@@ -82,6 +82,15 @@ impl PathFor {
         matches!(self, Self::Learn(Field::Haystack) | Self::Eval(EvalField::Text))
     }
 
+    /// Whether only a file can be meant, so that a folder is one to go into.
+    fn is_file(self) -> bool {
+        match self {
+            Self::Open | Self::Diff | Self::Save | Self::Export(_) => true,
+            Self::Learn(field) => field != Field::Haystack,
+            Self::Model | Self::Eval(_) => false,
+        }
+    }
+
     /// Whether nothing can be meant.
     fn may_be_empty(self) -> bool {
         self.is_many() || self == Self::Eval(EvalField::Out)
@@ -251,15 +260,17 @@ impl PathPrompt {
     /// What is typed, as the first row of the list; `None` before anything is.
     pub fn typed(&self) -> Option<Candidate> {
         let text = self.list.input.value().trim();
+        let is_folder = self.purpose.is_file() && text.ends_with('/');
         (!text.is_empty() || self.purpose.may_be_empty()).then(|| Candidate {
             text: text.to_owned(),
             about: match self.listed.as_ref().and_then(|(_, listing)| listing.trouble.as_ref()) {
                 Some(trouble) => trouble.clone(),
                 None if text.is_empty() && self.purpose.is_many() => "the default texts".to_owned(),
                 None if text.is_empty() => "nothing is written".to_owned(),
+                None if is_folder => "a folder: type on, or take a file of it".to_owned(),
                 None => self.purpose.about().to_owned(),
             },
-            is_folder: false,
+            is_folder,
         })
     }
 

@@ -177,12 +177,13 @@ impl Player {
         Some(self.since_ms + (envelope.at_ms - self.at_ms) * 100.0 / f64::from(self.speed))
     }
 
-    /// The events that are due.
+    /// The events that are due. At its end a recording stands still.
     pub fn take_due(&mut self, now_ms: f64) -> Vec<Envelope> {
         let first = self.next;
         while self.due_ms().is_some_and(|due| due <= now_ms) {
             self.next += 1;
         }
+        self.playing &= !self.is_at_end();
         self.events[first..self.next].to_vec()
     }
 
@@ -348,7 +349,9 @@ mod tests {
         player.resume(5_000.0);
         assert_eq!(player.due_ms(), Some(7_000.0));
         assert_eq!(tokens(&player.take_due(7_000.0)), 2);
-        assert!(player.is_at_end());
+        assert!(player.is_at_end() && player.is_paused());
+        player.seek(1, 8_000.0);
+        assert_eq!(player.due_ms(), None, "from the end it is gone to and not played");
     }
 
     #[test]

@@ -85,6 +85,9 @@ fn a_folder_is_gone_into_and_a_file_in_it_taken() {
     key(&mut state, KeyCode::Down);
     let effects = key(&mut state, KeyCode::Enter);
     assert_eq!(effects, [Effect::ListFolder("masks/".to_owned())]);
+    // A folder itself is nothing to open.
+    assert_eq!(key(&mut state, KeyCode::Enter), [Effect::ListFolder("masks/".to_owned())]);
+    assert!(state.overlay.is_some());
     let there = Listing { files: vec!["a.safetensors".to_owned()], ..Listing::default() };
     update(&mut state, Action::Listed("masks/".to_owned(), there));
     key(&mut state, KeyCode::Tab);

@@ -91,6 +91,8 @@ fn a_key_goes_on_to_the_end_and_the_mask_is_as_before() {
     assert!(matches!(orders_of_map[..], [Order::Retune(_), Order::Start(_)]), "{effects:?}");
     assert_eq!(state.screens.tune.as_ref().expect("loaded").proposal().plan, before);
     assert_eq!(state.screen, Screen::Map);
+    let footer = |state: &State| text(&draw(state)).lines().last().unwrap_or_default().to_owned();
+    assert!(!footer(&state).contains('⏎'), "the key is the story's: {}", footer(&state));
     key(&mut state, KeyCode::Enter);
     assert_eq!(state.screen, Screen::Tune);
     let effects = key(&mut state, KeyCode::Enter);
@@ -100,6 +102,7 @@ fn a_key_goes_on_to_the_end_and_the_mask_is_as_before() {
         "{effects:?}"
     );
     // The key has its own meaning again.
+    assert!(footer(&state).contains('⏎'), "{}", footer(&state));
     key(&mut state, KeyCode::Enter);
     assert!(state.story.is_none());
 }
