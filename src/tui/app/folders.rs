@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use etcetera::BaseStrategy;
-
-use crate::mask::files;
 use crate::tui::app::path_prompt::Listing;
 use crate::tui::app::state::RecentFiles;
+use crate::tui::app::state_folder;
 use crate::{Error, Result, error, input_file};
 
+/// The file of the recent files, in the state folder.
+const RECENT: &str = "recent.json";
 /// Most names of a folder that are read.
 const MOST_NAMES: usize = 10_000;
 /// Most recent files of a kind that are remembered.
@@ -64,7 +64,7 @@ fn read(path: &Path) -> Result<Listing> {
 /// The recent files of earlier sessions; none where they cannot be read.
 pub fn recent() -> RecentFiles {
     let read = || {
-        let text = input_file::read_text(&recent_path()?, input_file::SETTINGS)?;
+        let text = input_file::read_text(&state_folder::path(RECENT)?, input_file::SETTINGS)?;
         serde_json::from_str(&text).map_err(|cause| Error::input(cause.to_string()))
     };
     read().unwrap_or_default()
@@ -75,19 +75,8 @@ pub fn recent() -> RecentFiles {
 /// # Errors
 /// Where the state folder cannot be written.
 pub fn remember(recent: &RecentFiles) -> Result<()> {
-    let path = recent_path()?;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;
-    }
     let text = serde_json::to_vec(recent).map_err(|cause| Error::run(cause.to_string()))?;
-    files::overwrite(&path, &text)
-}
-
-fn recent_path() -> Result<PathBuf> {
-    let base = etcetera::choose_base_strategy()
-        .map_err(|cause| Error::run(format!("finding the state folder: {cause}")))?;
-    let folder = base.state_dir().unwrap_or_else(|| base.data_dir());
-    Ok(folder.join("kscope").join("recent.json"))
+    state_folder::write(RECENT, &text)
 }
 
 /// A typed path as other sessions can use it: with its folder.

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use etcetera::BaseStrategy;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::{Error, Result, error};
+use crate::tui::app::state_folder;
+use crate::{Result, error};
 
 /// Lines that the pane can show.
 const LINES: usize = 500;
@@ -86,12 +86,7 @@ fn open() -> Result<(
     tracing_appender::non_blocking::NonBlocking,
     tracing_appender::non_blocking::WorkerGuard,
 )> {
-    let base = etcetera::choose_base_strategy()
-        .map_err(|cause| Error::run(format!("finding the state folder: {cause}")))?;
-    let folder = base.state_dir().unwrap_or_else(|| base.data_dir()).join("kscope");
-    std::fs::create_dir_all(&folder)
-        .map_err(|cause| error::io("making the log folder", &folder, &cause))?;
-    let path = folder.join("kscope.log");
+    let path = state_folder::made("kscope.log")?;
     let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
     let file = file.map_err(|cause| error::io("opening the log", &path, &cause))?;
     Ok(tracing_appender::non_blocking(file))

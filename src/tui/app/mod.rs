@@ -42,6 +42,7 @@ pub mod side;
 mod signals;
 pub mod splits;
 pub mod state;
+mod state_folder;
 pub mod steer;
 pub mod story;
 pub mod strips;

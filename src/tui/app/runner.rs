@@ -26,10 +26,10 @@ use crate::tui::app::opening::{LoadingModel, Openers, next_of_loading};
 use crate::tui::app::record::{Player, Recorder};
 use crate::tui::app::settings::Reload;
 use crate::tui::app::signals::{Signal, Signals};
-use crate::tui::app::splits;
 use crate::tui::app::state::{Dirty, State};
 use crate::tui::app::terminal::TerminalGuard;
 use crate::tui::app::update::update;
+use crate::tui::app::{splits, state_folder};
 use crate::{Error, Result};
 
 /// Most frames in a second.
@@ -99,7 +99,7 @@ pub fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|cause| Error::run(format!("starting the interface: {cause}")))?;
-    if let Some(path) = splits::path() {
+    if let Ok(path) = state_folder::path(splits::FILE) {
         splits::recall(state, &path);
     }
     let mut runner = Runner {

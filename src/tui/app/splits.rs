@@ -2,9 +2,8 @@
 //! where they were.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use etcetera::BaseStrategy;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
@@ -187,12 +186,8 @@ pub fn remember(state: &State) -> Effect {
     Effect::Remember(toml::to_string(&kept).expect("a map of numbers is TOML"))
 }
 
-/// The file of the layout: `kscope/layout.toml` in the XDG state folder.
-pub fn path() -> Option<PathBuf> {
-    let base = etcetera::choose_base_strategy().ok()?;
-    let folder = base.state_dir().unwrap_or_else(|| base.cache_dir());
-    Some(folder.join("kscope").join("layout.toml"))
-}
+/// The file of the layout, in the state folder.
+pub const FILE: &str = "layout.toml";
 
 /// Puts the parts where they were. A file that cannot be read, or says what cannot be, changes
 /// nothing but the log.

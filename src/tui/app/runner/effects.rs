@@ -12,7 +12,7 @@ use crate::tui::app::folders::expanded_path;
 use crate::tui::app::state::Dirty;
 use crate::tui::app::update::update;
 use crate::tui::app::writing::{save, write};
-use crate::tui::app::{splits, themes};
+use crate::tui::app::{splits, state_folder, themes};
 use crate::{Error, Result};
 
 impl Runner<'_> {
@@ -75,9 +75,7 @@ impl Runner<'_> {
                     update(self.state, Action::Themed(palette.map_err(|error| error.to_string())));
                 }
                 Effect::Remember(layout) => {
-                    if let Some(path) = splits::path()
-                        && let Err(error) = write_layout(&path, &layout)
-                    {
+                    if let Err(error) = state_folder::write(splits::FILE, layout.as_bytes()) {
                         tracing::warn!("the layout is not remembered: {error}");
                     }
                 }
@@ -124,13 +122,4 @@ impl Runner<'_> {
         }
         Ok(())
     }
-}
-
-/// Writes the layout down; its folder may not be there yet.
-fn write_layout(path: &std::path::Path, layout: &str) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
-            .map_err(|cause| Error::run(format!("{}: {cause}", folder.display())))?;
-    }
-    crate::mask::files::overwrite(path, layout.as_bytes())
 }
