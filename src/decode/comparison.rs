@@ -189,10 +189,7 @@ impl Comparison {
         let ComparisonSetup { prompts, sampling, mode, context, .. } = setup;
         let config = model.config();
         let context = context.min(config.max_context);
-        let sampler = |i: usize| {
-            let seed = sampling.seed.wrapping_add(i as u64);
-            Sampler::new(Sampling { seed, ..sampling.clone() })
-        };
+        let sampler = |i: usize| Sampler::new(sampling.of_sequence(i));
         let side = || Side {
             caches: Vec::new(),
             prompts: prompts.clone(),
@@ -375,8 +372,7 @@ impl Comparison {
             sampling.check()?;
             for side in [&mut self.a, &mut self.b] {
                 for (i, sampler) in side.samplers.iter_mut().enumerate() {
-                    let seed = sampling.seed.wrapping_add(i as u64);
-                    *sampler = Sampler::new(Sampling { seed, ..sampling.clone() });
+                    *sampler = Sampler::new(sampling.of_sequence(i));
                 }
             }
         }

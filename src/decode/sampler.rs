@@ -31,6 +31,12 @@ impl Default for Sampling {
 }
 
 impl Sampling {
+    /// The sampling of one sequence of a batch: with a seed of its own, so that equal prompts get
+    /// different answers.
+    pub fn of_sequence(&self, index: usize) -> Self {
+        Self { seed: self.seed.wrapping_add(index as u64), ..self.clone() }
+    }
+
     /// Refuses values outside their range, naming the first.
     pub fn check(&self) -> Result<()> {
         let ranges = [

@@ -110,8 +110,7 @@ impl Request {
 
     /// The sequence of prompt `index`, whose keys and values are in `cache`.
     fn sequence(&self, index: usize, prompt: Vec<u32>, cache: SequenceCache) -> Sequence {
-        let seed = self.sampling.seed.wrapping_add(index as u64);
-        let sampling = Sampling { seed, ..self.sampling.clone() };
+        let sampling = self.sampling.of_sequence(index);
         let mut forced = self.forced.clone().unwrap_or_default();
         forced.reverse();
         Sequence {
@@ -370,8 +369,7 @@ impl Session {
         if let Some(sampling) = sampling {
             sampling.check()?;
             for (index, sequence) in self.sequences.iter_mut().enumerate() {
-                let seed = sampling.seed.wrapping_add(index as u64);
-                sequence.sampler = Sampler::new(Sampling { seed, ..sampling.clone() });
+                sequence.sampler = Sampler::new(sampling.of_sequence(index));
             }
         }
         self.ignore_end = ignore_end;

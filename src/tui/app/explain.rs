@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::numbers::count;
 use crate::tui::app::model::ModelView;
-use crate::tui::app::shader::bar_metric;
+use crate::tui::app::shader::{bar_metric, rank};
 use crate::tui::app::state::State;
 use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
@@ -56,13 +56,12 @@ fn value(state: &State, model: &ModelView) -> Option<String> {
     if !own.is_finite() {
         return Some(format!("; it has no {}, because it is not stored.", metric.name()));
     }
-    let rank = values.iter().filter(|&&value| value > own).count() + 1;
     Some(format!(
         "; its {} ({}) is {}, number {} of {} in the head.",
         metric.name(),
         metric.unit(),
         number(own),
-        count(rank),
+        count(rank(values, own)),
         count(values.len())
     ))
 }

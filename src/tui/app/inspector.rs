@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use crate::numbers::count;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::place::Place;
-use crate::tui::app::shader::bar_metric;
+use crate::tui::app::shader::{bar_metric, rank};
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::{fitted, number, put, wavelength};
@@ -46,10 +46,9 @@ fn about(state: &State, model: &ModelView, at: Place) -> String {
     if let Some((metric, table)) = bar_metric(state, model) {
         let values = table.head(layer, head);
         let own = values[channel];
-        let rank = values.iter().filter(|&&value| value > own).count() + 1;
         let of = count(values.len());
         facts.push(match own.is_finite() {
-            true => format!("{} {} ({rank} of {of})", metric.name(), number(own)),
+            true => format!("{} {} ({} of {of})", metric.name(), number(own), rank(values, own)),
             false => format!("{} not known", metric.name()),
         });
     }

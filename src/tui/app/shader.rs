@@ -125,6 +125,11 @@ impl<'a> Shader<'a> {
     }
 }
 
+/// The place of a value among those of its head, 1 for the largest.
+pub fn rank(values: &[f32], own: f32) -> usize {
+    values.iter().filter(|&&value| value > own).count() + 1
+}
+
 /// The metric for the bars: that of the map, or, for the mask, the importance it was made from.
 pub fn bar_metric<'a>(state: &State, model: &'a ModelView) -> Option<(Metric, &'a Table)> {
     let order = [state.metric, Metric::Importance, Metric::KeyNorm];
