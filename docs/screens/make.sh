@@ -77,7 +77,7 @@ evaluation() {
     keys 9; shoot demo-eval-form
     keys s
     for _ in $(seq 600); do
-        tmux -L $socket capture-pane -p -t s | grep -q 'DONE\|done' && break
+        tmux -L $socket capture-pane -p -t s | grep -q '^ done ──' && break
         sleep 0.5
     done
     shoot demo-eval; keys q
