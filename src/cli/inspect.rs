@@ -113,6 +113,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {
         theme: look.theme.clone(),
+        terminal_light: look.terminal_light,
         keys: look.keys.clone(),
         loading_name: name(args),
         plan,

@@ -36,6 +36,9 @@ pub fn look(args: &ScreenArgs, path: &[&str], terminal: Option<Background>) -> R
     let palette = themes::load(folder.as_deref(), &name)?;
     let colormap = config.colormap.unwrap_or(palette.colormap);
     let theme = Theme::of(depth, palette, colormap);
+    // A theme that is named says nothing of the terminal.
+    let own = args.background.or(config.background).or(terminal);
+    let terminal_light = own.unwrap_or_else(|| Background::detect(lookup)) == Background::Light;
     let mouse = !args.no_mouse && config.mouse.unwrap_or(true);
     let mut files: Vec<_> = config::path().into_iter().collect();
     files.extend(folder.as_deref().and_then(|folder| themes::file(folder, &name)));
@@ -86,7 +89,7 @@ pub fn look(args: &ScreenArgs, path: &[&str], terminal: Option<Background>) -> R
     }
     settings.extend(flags(path));
     let keys = KeyTable::new(&config.keys)?;
-    Ok(Look { theme, keys, mouse, story, settings, themes, files })
+    Ok(Look { theme, terminal_light, keys, mouse, story, settings, themes, files })
 }
 
 /// The name of the theme, and who said so.

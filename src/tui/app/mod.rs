@@ -25,6 +25,7 @@ pub mod lists;
 pub mod log;
 pub mod log_pane;
 pub mod memory;
+pub mod message;
 pub mod model;
 pub mod mouse;
 pub mod opening;

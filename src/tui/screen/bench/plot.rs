@@ -9,8 +9,7 @@ use crate::numbers;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::{number, put};
-use crate::tui::screen::bench::{layout, pins, view};
-use crate::tui::screen::map;
+use crate::tui::screen::bench::{candidates, layout, pins, view};
 use crate::tui::screen::tune::state::{Against, Plot, PlotPoint};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Mark, Scatter};
@@ -64,7 +63,6 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         Against::Bytes => "KLD against KV bytes",
         Against::Time => "KLD against TPOT",
     };
-    Pane::new(Rect { height: 1.min(area.height), ..area }, theme, buffer).title(what, "");
     let curves = curves(state);
     let places: Vec<PlotPoint> =
         curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.2)).collect();
@@ -72,13 +70,12 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let plot = Plot::of(places);
     let points = layout::points(area);
     let Some(scatter) = Scatter::of(plot.x_range(), plot.y_range(), points) else {
-        let note = Line::styled("points come with what is measured", theme.style(Role::Dim));
-        put(buffer, area, 2, 1, note);
-        let below = area.height.saturating_sub(3);
-        let below = Rect { y: area.y + area.height - below, height: below, ..area };
-        map::view::at_work(state, &mut Pane::new(below, theme, buffer));
+        if let Some(tuning) = &state.screens.tune {
+            candidates::render(state, tuning, area, buffer);
+        }
         return;
     };
+    Pane::new(Rect { height: 1.min(area.height), ..area }, theme, buffer).title(what, "");
     let mut marks = Vec::new();
     for (at, curve) in curves.iter().enumerate() {
         let (glyph, role) = LOOKS[at % LOOKS.len()];

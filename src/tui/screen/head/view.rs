@@ -13,7 +13,6 @@ use crate::tui::app::state::State;
 use crate::tui::app::table::{Metric, Table};
 use crate::tui::app::widths;
 use crate::tui::color::{ColorDepth, Role};
-use crate::tui::export::ExportFormat;
 use crate::tui::paint::{number, placeholder, put, wavelength};
 use crate::tui::screen::Screen;
 use crate::tui::screen::head::layout::{HEAD_LABEL, HeadChart};
@@ -62,13 +61,9 @@ pub fn crumbs(state: &State) -> Vec<String> {
     vec![format!("L{}", at.layer), format!("h{}", at.head), format!("ch {}", at.channel)]
 }
 
-/// File name of an export. Pictures show the whole map.
-pub fn file_stem(state: &State, format: ExportFormat) -> String {
-    if format.is_picture() {
-        "map".to_owned()
-    } else {
-        format!("l{}h{}", state.at.layer, state.at.head)
-    }
+/// File name of an export.
+pub fn file_stem(state: &State) -> String {
+    format!("l{}h{}", state.at.layer, state.at.head)
 }
 
 fn title(state: &State, model: &ModelView) -> Line<'static> {

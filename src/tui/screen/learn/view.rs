@@ -62,6 +62,7 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
     let key =
         |command| state.keys.key_of(KeyContext::Screen(Screen::Learn), command).unwrap_or_default();
     let note = match learning.runs() {
+        _ if state.replay => "not in a recording".to_owned(),
         true => format!("{} cancels", key(Command::CancelLearning)),
         false => format!("{} starts", key(Command::Learn)),
     };

@@ -30,6 +30,7 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     let key =
         state.keys.key_of(KeyContext::Screen(Screen::Tune), Command::Sweep).unwrap_or_default();
     let note = match (done, all) {
+        _ if state.replay => "not in a recording".to_owned(),
         (_, 0) => format!("{key} sweeps"),
         (done, all) if tuning.sweep.is_running() => format!("{done} of {all} · {key} stops"),
         _ if tuning.sweep.is_stale(generation) => {
