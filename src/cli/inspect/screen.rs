@@ -37,7 +37,7 @@ pub struct ScreenArgs {
     pub(in crate::cli) background: Option<Background>,
     /// Colours: dark, light, colour-blind, high-contrast, or a file in kscope/themes of the
     /// configuration folder
-    #[arg(long, value_name = "NAME", conflicts_with = "background")]
+    #[arg(long, value_name = "NAME")]
     pub(in crate::cli) theme: Option<String>,
     /// The map in real pixels: where the terminal says that it shows Kitty's pictures (auto), always
     /// (kitty; through tmux it needs `allow-passthrough on`), or never

@@ -46,12 +46,7 @@ pub fn render(state: &State, buffer: &mut Buffer) {
         timeline::render(state, area, buffer);
     }
     header::footer(state, areas.footer, buffer);
-    message::render(
-        state,
-        areas.footer,
-        header::message_room(state, areas.footer),
-        buffer,
-    );
+    message::render(state, areas.footer, header::message_room(state, areas.footer), buffer);
     explain::render(state, areas.footer, buffer);
     lists::render(state, buffer.area, buffer);
     question::render(state, buffer.area, buffer);

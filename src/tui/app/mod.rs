@@ -32,6 +32,7 @@ pub mod opening;
 pub mod pairs;
 pub mod palette;
 pub mod path_prompt;
+pub mod pictures;
 pub mod place;
 pub mod question;
 pub mod record;

@@ -80,9 +80,14 @@ pub fn entries(state: &State) -> Vec<Entry> {
         Some(Overlay::Help(list)) => matching(list.input.value(), help(state)),
         Some(Overlay::Palette(list)) => {
             let typed = list.input.value().trim();
+            let own = parsed(state, typed);
+            // What such a command takes stands there instead of what is only like it.
+            if own.is_none() && expected(state, typed).is_some() {
+                return Vec::new();
+            }
             let all =
                 commands(state).into_iter().chain(words(state)).chain(typed_words(typed)).collect();
-            parsed(state, typed).into_iter().chain(matching(typed, all)).collect()
+            own.into_iter().chain(matching(typed, all)).collect()
         }
         Some(Overlay::Find(list)) => found(state, list.input.value()),
         Some(Overlay::Settings(list)) => matching(list.input.value(), settings::entries(state)),

@@ -302,6 +302,9 @@ fn rooms(shape: Shape) -> Vec<(String, State)> {
             send(&mut state, pair(&info, n, 399 + n));
             send(&mut state, token(&info, n, 399 + n));
         }
+        if let Some(started) = &mut state.run.started {
+            started.prompt = "The harbour was quiet that morning, and the keeper ".repeat(300);
+        }
         state.screen = screen;
         all.push((format!("{screen:?}"), state.clone()));
         match screen {

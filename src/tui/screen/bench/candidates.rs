@@ -13,6 +13,7 @@ use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::state::State;
 use crate::tui::app::strips::{LABEL, columns};
+use crate::tui::app::text_lines;
 use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
 use crate::tui::paint::{fitted, put};
@@ -88,9 +89,24 @@ pub(super) fn render(state: &State, tuning: &Tuning, area: Rect, buffer: &mut Bu
         map::view::at_work(state, &mut Pane::new(beside, &state.theme, buffer));
     }
     let used = bars(state, tuning, list, buffer);
-    if area.width < BESIDE {
-        let below = Rect { y: area.y + used, height: area.height - used, ..area };
-        map::view::at_work(state, &mut Pane::new(below, &state.theme, buffer));
+    let below = Rect { y: list.y + used, height: list.height - used, ..list };
+    let mut pane = Pane::new(below, &state.theme, buffer);
+    match area.width < BESIDE {
+        true => map::view::at_work(state, &mut pane),
+        false => tokens(state, &mut pane),
+    }
+}
+
+/// The text so far, over which the rows are measured.
+fn tokens(state: &State, pane: &mut Pane<'_>) {
+    if pane.area.height < 3 {
+        return;
+    }
+    let steps = state.run.pairs.len();
+    pane.title("measured over", &format!("the {} tokens so far", count(steps)));
+    let area = pane.area;
+    for line in text_lines::tail(state, usize::from(area.width), usize::from(area.height)) {
+        pane.line(line);
     }
 }
 

@@ -93,34 +93,19 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
             curve.points.iter().filter_map(|(_, _, place)| Some((place.x, place.y?))).collect();
         scatter.join(&line, "·", theme.style(LOOKS[at % LOOKS.len()].1), buffer);
     }
-    axes(state, &plot, &scatter, points, area, buffer);
+    axes(state, &scatter, points, area, buffer);
     legend(state, &curves, area, buffer);
 }
 
-fn axes(
-    state: &State,
-    plot: &Plot,
-    scatter: &Scatter,
-    points: Rect,
-    area: Rect,
-    buffer: &mut Buffer,
-) {
-    let dim = state.theme.style(Role::Dim);
-    for (share, y) in [(1.0, points.y), (0.0, points.bottom().saturating_sub(1))] {
-        let text = format!("{:>7}", number(scatter.y_at(share) as f32));
-        put(buffer, area, 0, y - area.y, Line::styled(text, dim));
-    }
+fn axes(state: &State, scatter: &Scatter, points: Rect, area: Rect, buffer: &mut Buffer) {
+    let down = |value: f64| number(value as f32);
     let across = |value: f64| match state.screens.bench.against {
         Against::Bytes => numbers::bytes(value as u64),
         Against::Time => format!("{value:.2} ms"),
     };
-    if let Some((low, high)) = plot.x_range() {
-        let y = points.bottom() + 1 - area.y;
-        let high = across(high);
-        put(buffer, area, points.x - area.x, y, Line::styled(across(low), dim));
-        let right = area.width.saturating_sub(high.chars().count() as u16);
-        put(buffer, area, right, y, Line::styled(high, dim));
-    }
+    let before = points.x - area.x;
+    scatter.labels(before, down, across, state.theme.style(Role::Dim), buffer);
+    scatter.grid(state.theme.style(Role::Border), buffer);
 }
 
 /// The curves by name in the last row, as many as fit, then how many do not.

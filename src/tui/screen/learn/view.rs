@@ -177,7 +177,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
 fn estimate(state: &State, pane: &mut Pane<'_>) {
     let Some((estimate, free)) = &state.screens.learn.estimate else {
         if !state.replay {
-            pane.note("an estimate comes with the first decode steps");
+            pane.note("an estimate comes with decode steps");
         }
         return;
     };
