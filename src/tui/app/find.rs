@@ -30,11 +30,13 @@ impl Query {
     pub fn parse(text: &str) -> Option<Self> {
         let number = |text: &str| text.parse().ok();
         let term = |word: &str| {
+            // The beginning of a word will do; a letter and a number are a place.
+            let begins = |whole: &str| word.len() > 1 && whole.starts_with(word);
             Some(match word {
-                "dropped" => Term::Dropped,
-                "full" => Term::Full,
-                "edited" => Term::Edited,
-                "locked" => Term::Locked,
+                _ if begins("dropped") => Term::Dropped,
+                _ if begins("full") => Term::Full,
+                _ if begins("edited") => Term::Edited,
+                _ if begins("locked") => Term::Locked,
                 _ => {
                     let kept = word.strip_prefix("kept");
                     let after = |sign: char| kept.and_then(|rest| number(rest.strip_prefix(sign)?));

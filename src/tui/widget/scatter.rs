@@ -141,7 +141,7 @@ impl Scatter {
                 _ => own.saturating_sub(wide / 2),
             };
             // The last one has its place before those between.
-            let touches = at != last && x + wide + 1 > end.saturating_sub(rightmost);
+            let touches = at != last && x + wide + 2 > end.saturating_sub(rightmost);
             if x >= free && !touches {
                 put(buffer, below, x, 0, Line::styled(text, style));
                 free = x + wide + 2;

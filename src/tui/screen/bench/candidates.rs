@@ -53,10 +53,7 @@ pub(super) fn keys(state: &State, tuning: &Tuning, pane: &mut Pane<'_>) {
         Rule::ALL.into_iter().filter(|&rule| sources.has(rule)).map(|rule| rule.words).collect();
     for (command, does) in [
         (Command::Pin, format!("pins what is set in Tune: {set}")),
-        (
-            Command::PinRules,
-            format!("pins a mask of every rule with these bytes: {}", rules.join(", ")),
-        ),
+        (Command::PinRules, format!("pins every rule at these bytes: {}", rules.join(", "))),
         (Command::PinNamed, "pins the plans that other programs offer".to_owned()),
         (Command::PinSweep, "pins the points of Tune's sweep".to_owned()),
         (Command::Sweep, "then measures all rows over the tokens so far".to_owned()),

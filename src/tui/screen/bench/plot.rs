@@ -93,8 +93,28 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
             curve.points.iter().filter_map(|(_, _, place)| Some((place.x, place.y?))).collect();
         scatter.join(&line, "·", theme.style(LOOKS[at % LOOKS.len()].1), buffer);
     }
+    for curve in curves.iter().filter(|curve| curve.rule == pins::NAMED) {
+        curve.points.iter().for_each(|(_, name, place)| {
+            named(name, scatter.cell(place.x, place.y), points, state, buffer);
+        });
+    }
     axes(state, &scatter, points, area, buffer);
     legend(state, &curves, area, buffer);
+}
+
+/// The name of a point beside it, where it covers nothing.
+fn named(name: &str, at: Option<(u16, u16)>, points: Rect, state: &State, buffer: &mut Buffer) {
+    let Some((x, y)) = at else { return };
+    let wide = name.chars().count() as u16;
+    let right = x + 2;
+    let left = x.checked_sub(wide + 1).filter(|left| *left >= points.x);
+    let is_free = |from: u16| {
+        from + wide <= points.right() && (from..from + wide).all(|x| buffer[(x, y)].symbol() == " ")
+    };
+    let place = Some(right).filter(|from| is_free(*from)).or(left.filter(|from| is_free(*from)));
+    if let Some(from) = place {
+        buffer.set_string(from, y, name, state.theme.style(Role::Dim));
+    }
 }
 
 fn axes(state: &State, scatter: &Scatter, points: Rect, area: Rect, buffer: &mut Buffer) {

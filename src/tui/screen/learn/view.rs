@@ -181,7 +181,7 @@ fn estimate(state: &State, pane: &mut Pane<'_>) {
         }
         return;
     };
-    pane.title("a run takes", "from this session's pace");
+    pane.title("a run takes", "by this session");
     pane.row("time", format!("about {}", roughly(estimate.total())));
     let [pool, updates, check] = estimate.seconds;
     pane.row("prefills", format!("about {}", roughly(pool)));
@@ -190,9 +190,14 @@ fn estimate(state: &State, pane: &mut Pane<'_>) {
         pane.row("check", format!("about {}", roughly(check)));
     }
     let bytes = numbers::bytes(estimate.bytes);
-    let free_words =
-        free.map_or_else(String::new, |free| format!(", {} free", numbers::bytes(free)));
-    pane.row("memory", format!("about {bytes}{free_words}"));
+    let free_words = free.map(numbers::bytes);
+    let long = free_words.as_ref().map(|free| format!("about {bytes}, {free} free"));
+    let memory = match (long, free_words) {
+        (Some(long), _) if long.chars().count() <= pane.room() => long,
+        (_, Some(free)) => format!("{bytes} of {free}"),
+        _ => format!("about {bytes}"),
+    };
+    pane.row("memory", memory);
     if free.is_some_and(|free| free < estimate.bytes) {
         let words = "more than is free: a shorter context or a smaller pool needs less";
         wrapped(words, pane, state.theme.style(Role::Bad));

@@ -142,7 +142,14 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
         if let Some(model) = state.model.as_ref().filter(|model| !model.info.solo) {
             // It takes no memory besides the dense side.
             let bytes = model.bytes_at(started.prompt_tokens).1.total() as u64;
-            pane.row("kept", format!("{} of the dense side, for r", numbers::bytes(bytes)));
+            let bytes = numbers::bytes(bytes);
+            pane.row(
+                "kept",
+                match pane.room() {
+                    30.. => format!("{bytes} of the dense side, for r"),
+                    _ => format!("{bytes} dense, for r"),
+                },
+            );
         }
     }
     let Some(now) = run.rate() else {
