@@ -107,3 +107,22 @@ pub fn next(state: &mut State, direction: isize) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_a_word_finds_what_the_word_finds() {
+        for (typed, whole) in
+            [("drop", "dropped"), ("fu", "full"), ("edit", "edited"), ("lock", "locked")]
+        {
+            assert!(Query::parse(whole).is_some());
+            assert_eq!(Query::parse(typed), Query::parse(whole), "{typed}");
+        }
+        for wrong in ["d", "l", "droppped", "fullest", "kept"] {
+            assert_eq!(Query::parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(Query::parse("l3"), Some(Query { terms: vec![Term::Layer(3)] }));
+    }
+}
