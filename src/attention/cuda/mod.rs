@@ -6,6 +6,7 @@
 
 mod batch;
 mod cache;
+mod codes;
 mod device;
 #[cfg(feature = "cuda-types")]
 mod driver;

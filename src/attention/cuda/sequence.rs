@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::codes::{coded_bytes, coded_rows};
 use super::device::{Device, check_memory};
 use super::layout::{DeviceMask, Layout, SLAB};
 use super::params::{RebuildParams, SequenceState};
 use crate::cache::CacheBytes;
-use crate::element::Dtype;
 use crate::numbers::count;
 use crate::{Error, Result};
 
@@ -26,13 +26,13 @@ pub struct DeviceSequence<D: Device> {
     capacity: usize,
 }
 
-/// One token of one head, bits of 16-bit elements.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One token of one head, as the numbers that are stored.
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoredRow {
-    /// The stored channels of the key, padding included.
-    pub key: Vec<u16>,
+    /// The stored channels of the key, ascending; of a head without codes its padding too.
+    pub key: Vec<f32>,
     /// The value.
-    pub value: Vec<u16>,
+    pub value: Vec<f32>,
     /// Whether the token is in the middle.
     pub in_middle: bool,
 }
@@ -164,11 +164,6 @@ impl<D: Device> DeviceSequence<D> {
         Ok(())
     }
 
-    /// Waits until all earlier operations of the device are done.
-    pub(super) fn wait(&self, device: &D) -> Result<()> {
-        device.read(&self.states, 0, &mut [0; 4])
-    }
-
     fn upload(&mut self, device: &D) -> Result<()> {
         device.write(&mut self.states, 0, bytemuck::bytes_of(&self.state))
     }
@@ -187,6 +182,8 @@ impl<D: Device> DeviceSequence<D> {
             kv_heads: 0,
             head_dim: 0,
             keep_middle: 0,
+            infinity: 0,
+            pad: 0,
         };
         let count = match source {
             FillSource::Rows { layer, k, v } => {
@@ -220,11 +217,26 @@ impl<D: Device> DeviceSequence<D> {
                 layers
             }
         };
-        if self.is_empty() {
-            Ok(())
-        } else {
-            device.launch(&self.layout().geometry().rebuild(self.len(), count, params))
+        if self.is_empty() { Ok(()) } else { self.rebuild(device, count, params) }
+    }
+
+    /// Launches what `params` asks for, on `layers` layers of this sequence.
+    fn rebuild(&self, device: &D, layers: usize, params: RebuildParams) -> Result<()> {
+        let geometry = self.layout().geometry();
+        device.launch(&geometry.rebuild(self.len(), layers, params))?;
+        let middle = self.state.middle as usize;
+        if self.layout().is_coded() && middle > 0 {
+            device.launch(&geometry.code_middle(middle, layers, params))?;
         }
+        Ok(())
+    }
+
+    /// Whether a fill since the last [`Self::begin`] met a number that is stored as no finite one.
+    /// Waits for the device.
+    pub(super) fn misfits(&self, device: &D) -> Result<bool> {
+        let mut state = SequenceState::default();
+        device.read(&self.states, 0, bytemuck::bytes_of_mut(&mut state))?;
+        Ok(state.misfits != 0)
     }
 
     /// Rewinds to the first `len` tokens. Where pruned tokens need all their channels again, the
@@ -259,12 +271,10 @@ impl<D: Device> DeviceSequence<D> {
                 kv_heads: 0,
                 head_dim: 0,
                 keep_middle: 1,
+                infinity: 0,
+                pad: 0,
             };
-            return device.launch(&self.layout().geometry().rebuild(
-                len,
-                self.layout().spec().shape().layers,
-                params,
-            ));
+            return self.rebuild(device, self.layout().spec().shape().layers, params);
         }
         match dense.filter(|dense| dense.len() == len) {
             Some(dense) => self.fill(device, &FillSource::Dense(dense)),
@@ -283,11 +293,7 @@ impl<D: Device> DeviceSequence<D> {
         let geometry = self.layout().geometry();
         let row = geometry.kv_heads() * geometry.head_dim();
         let splits = (self.state.middle as usize / 64).clamp(1, MOST_SPLITS);
-        let bits: Vec<u16> = match geometry.dtype() {
-            Dtype::Bf16 => q.iter().map(|&q| half::bf16::from_f32(q).to_bits()).collect(),
-            Dtype::F16 => q.iter().map(|&q| half::f16::from_f32(q).to_bits()).collect(),
-            Dtype::F32 => unreachable!("a cache on a GPU stores two bytes an element"),
-        };
+        let bits = geometry.dtype().round_bits(q);
         let mut queries = device.allocate(bits.len() * 2)?;
         device.write(&mut queries, 0, bytemuck::cast_slice(&bits))?;
         let mut state = device.allocate(size_of::<SequenceState>())?;
@@ -323,15 +329,17 @@ impl<D: Device> DeviceSequence<D> {
         kv_head: usize,
     ) -> Result<Vec<Option<StoredRow>>> {
         let shape = self.layout().spec().shape();
+        let dtype = self.layout().spec().dtype();
         let read = |memory: &D::Memory, start: usize, elements: usize| {
             let mut bits = vec![0u16; elements];
             device.read(memory, start, bytemuck::cast_slice_mut(&mut bits))?;
-            Ok::<_, Error>(bits)
+            Ok::<_, Error>(dtype.widen_bits(&bits))
         };
         let (sink, ring, middle) =
             (self.state.sink as usize, self.state.ring as usize, self.state.middle as usize);
         let head = self.layout().head(layer, kv_head);
-        let row = |bits: &[u16], at: usize, width: usize| bits[at * width..][..width].to_vec();
+        let row =
+            |numbers: &[f32], at: usize, width: usize| numbers[at * width..][..width].to_vec();
 
         let elements = (sink + ring) * shape.head_dim;
         let block = 2 * (layer * shape.kv_heads + kv_head) * elements * 2;
@@ -339,11 +347,22 @@ impl<D: Device> DeviceSequence<D> {
             read(&self.window, block, elements)?,
             read(&self.window, block + elements * 2, elements)?,
         ];
+        let coded = self.layout().spec().layout(layer, kv_head);
         let mut slabs = Vec::new();
         for slab in self.slabs.iter().filter(|_| head.kept > 0) {
-            let keys = read(slab, head.keys as usize, SLAB * head.padded as usize)?;
-            slabs.push([keys, read(slab, head.values as usize, SLAB * shape.head_dim)?]);
+            slabs.push(match coded {
+                Some(of) => {
+                    let mut bytes = vec![0; coded_bytes(head)];
+                    device.read(slab, head.keys as usize, &mut bytes)?;
+                    coded_rows(head, of.channels(), dtype, shape.head_dim, &bytes)
+                }
+                None => {
+                    let keys = read(slab, head.keys as usize, SLAB * head.padded as usize)?;
+                    [keys, read(slab, head.values as usize, SLAB * shape.head_dim)?]
+                }
+            });
         }
+        let width = if coded.is_some() { head.kept } else { head.padded } as usize;
         let stored = |position: usize| {
             if position < sink || position >= sink + middle {
                 let slot = if position < sink { position } else { sink + (position - sink) % ring };
@@ -353,9 +372,8 @@ impl<D: Device> DeviceSequence<D> {
             }
             let token = position - sink;
             let [keys, values] = slabs.get(token / SLAB)?;
-            let key = row(keys, token % SLAB, head.padded as usize);
             Some(StoredRow {
-                key,
+                key: row(keys, token % SLAB, width),
                 value: row(values, token % SLAB, shape.head_dim),
                 in_middle: true,
             })
