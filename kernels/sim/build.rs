@@ -174,12 +174,12 @@ const DEFECTS: &[Defect] = &[
         "head.values + token % SLAB / head.group *",
         "head.values + token % SLAB / 64 * 64 / head.group *",
     ),
-    // The minimum is rounded to nearest, so that a number may lie below it.
+    // The scale is rounded to nearest, so that the largest number may lie past the last code.
     (
-        "nearest_minimum",
+        "nearest_scale",
         "coded.cuh",
-        "const u16 minimum = f16_down(low);",
-        "const u16 minimum = (u16)kx_pack<F16>(low, 0.0f);",
+        "f16_up((high - kx_widen<F16>(minimum)) / (float)((1u << bits) - 1))",
+        "(u16)kx_pack<F16>((high - kx_widen<F16>(minimum)) / (float)((1u << bits) - 1), 0.0f)",
     ),
     // Codes are cut off, not rounded.
     (

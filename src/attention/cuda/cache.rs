@@ -123,10 +123,14 @@ where
     fn rows(&self, layer: usize, kv_head: usize) -> Result<HeadRows> {
         let spec = self.sequence.layout().spec();
         let (head_dim, kept) = (spec.shape().head_dim, spec.kept(layer, kv_head).len());
-        let mut rows = HeadRows::default();
+        let is_coded = spec.layout(layer, kv_head).is_some();
+        let blocks = self.sequence.blocks(&*self.device, layer, kv_head)?;
+        let mut rows = HeadRows { blocks, ..HeadRows::default() };
         for stored in self.sequence.stored_rows(&*self.device, layer, kv_head)? {
             let (key, value) = match &stored {
                 None => (StoredKey::Dropped, None),
+                // It is in a block.
+                Some(row) if row.in_middle && is_coded => (StoredKey::Dropped, None),
                 Some(row) if !row.in_middle || spec.is_whole(layer, kv_head) => {
                     (StoredKey::Whole(row.key[..head_dim].to_vec()), Some(row.value.clone()))
                 }

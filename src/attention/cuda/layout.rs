@@ -20,7 +20,7 @@ use super::launch::{KernelShape, TILE, code_stage};
 use super::params::HeadLayout;
 use crate::cache::coded::BlockLayout;
 use crate::cache::{CacheBytes, CacheSpec};
-use crate::mask::{Coding, Width};
+use crate::mask::{CachePlan, Coding, Width, group_tokens};
 use crate::{Error, Result};
 
 /// Tokens of the middle per slab.
@@ -164,6 +164,30 @@ impl Layout {
     }
 }
 
+/// Refuses codes that the kernels cannot store, for a middle that grows by `chunk` tokens.
+pub fn check_codes(plan: &CachePlan, chunk: usize) -> Result<()> {
+    if plan.is_mask() {
+        return Ok(());
+    }
+    if let Coding::Blocks { .. } = plan.coding() {
+        return Err(Error::input(
+            "a GPU stores no blocks per token (q8_0, q4_0): with --device cuda a plan has bits per channel, such as k8v8",
+        ));
+    }
+    if !group_tokens(chunk).is_multiple_of(TILE) {
+        return Err(Error::input(format!(
+            "a GPU codes whole tiles of {TILE} tokens: with --device cuda a plan needs a chunk that is a multiple of {TILE}, not {chunk}"
+        )));
+    }
+    let v_group = plan.coding().v_group(plan.shape().head_dim);
+    if !v_group.is_multiple_of(TILE) {
+        return Err(Error::input(format!(
+            "a GPU codes values in groups of a multiple of {TILE} channels: with --device cuda a plan cannot have groups of {v_group}"
+        )));
+    }
+    Ok(())
+}
+
 /// A head whose middle is at the element type, offsets from its start, and its bytes in a slab.
 fn plain_head(spec: &CacheSpec, kept: usize) -> (HeadLayout, usize) {
     let row = spec.dtype().bytes() * SLAB;
@@ -180,27 +204,12 @@ fn plain_head(spec: &CacheSpec, kept: usize) -> (HeadLayout, usize) {
 
 /// A head whose middle holds codes, offsets from its start, and its bytes in a slab.
 fn coded_head(spec: &CacheSpec, of: &BlockLayout) -> Result<(HeadLayout, usize)> {
-    if let Coding::Blocks { .. } = of.coding() {
-        return Err(Error::input(
-            "a GPU stores no blocks per token (q8_0, q4_0): with --device cuda a plan has bits per channel, such as k8v8",
-        ));
-    }
+    check_codes(spec.plan(), spec.window().chunk)?;
     let (head_dim, group) = (of.head_dim(), of.group_tokens());
-    if !group.is_multiple_of(TILE) {
-        return Err(Error::input(format!(
-            "a GPU codes whole tiles of {TILE} tokens: with --device cuda a plan needs a chunk that is a multiple of {TILE}, not {}",
-            spec.window().chunk
-        )));
-    }
     let v_bits = spec.dtype().bytes() * 8;
     let (v_bits, v_group) = of
         .value_codes()
         .map_or((v_bits, head_dim), |codes| (usize::from(codes.width.bits()), codes.group));
-    if !v_group.is_multiple_of(TILE) {
-        return Err(Error::input(format!(
-            "a GPU codes values in groups of a multiple of {TILE} channels, not {v_group}"
-        )));
-    }
     let widths =
         [of.full_channels(), of.runs()[0].channels, of.runs()[1].channels, of.runs()[2].channels];
     let bits = [Width::Sixteen, Width::Eight, Width::Four, Width::Two].map(Width::bits);
@@ -280,7 +289,7 @@ impl<D: Device> DeviceMask<D> {
 mod tests {
     use super::*;
     use crate::element::Dtype;
-    use crate::mask::{CachePlan, ChannelMask, Shape, Window};
+    use crate::mask::{ChannelMask, Shape, Window};
 
     fn layout(plan: CachePlan, chunk: usize) -> Result<Layout> {
         let window = Window { chunk, ..Window::CODED };

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::codes::{coded_bytes, coded_rows};
+use super::codes::{coded_blocks, coded_bytes};
 use super::device::{Device, check_memory};
 use super::layout::{DeviceMask, Layout, SLAB};
 use super::params::{RebuildParams, SequenceState};
-use crate::cache::CacheBytes;
+use crate::cache::{BLOCK, CacheBytes};
+use crate::element::with_element;
 use crate::numbers::count;
 use crate::{Error, Result};
 
@@ -320,6 +321,23 @@ impl<D: Device> DeviceSequence<D> {
         Ok(copy)
     }
 
+    /// The middle of one head in blocks as a cache in host memory has them; none where nothing is
+    /// coded. Waits for the device.
+    pub(super) fn blocks(&self, device: &D, layer: usize, kv_head: usize) -> Result<Vec<Vec<u8>>> {
+        let Some(layout) = self.layout().spec().layout(layer, kv_head) else {
+            return Ok(Vec::new());
+        };
+        let head = self.layout().head(layer, kv_head);
+        let mut blocks = Vec::new();
+        for slab in &self.slabs {
+            let mut bytes = vec![0; coded_bytes(head)];
+            device.read(slab, head.keys as usize, &mut bytes)?;
+            blocks.extend(coded_blocks(head, layout, &bytes));
+        }
+        blocks.truncate((self.state.middle as usize).div_ceil(BLOCK));
+        Ok(blocks)
+    }
+
     /// Every token of one head as stored in the device's memory; `None` where the head dropped it.
     /// Waits for the device.
     pub fn stored_rows(
@@ -347,22 +365,13 @@ impl<D: Device> DeviceSequence<D> {
             read(&self.window, block, elements)?,
             read(&self.window, block + elements * 2, elements)?,
         ];
+        let blocks = self.blocks(device, layer, kv_head)?;
         let coded = self.layout().spec().layout(layer, kv_head);
         let mut slabs = Vec::new();
-        for slab in self.slabs.iter().filter(|_| head.kept > 0) {
-            slabs.push(match coded {
-                Some(of) => {
-                    let mut bytes = vec![0; coded_bytes(head)];
-                    device.read(slab, head.keys as usize, &mut bytes)?;
-                    coded_rows(head, of.channels(), dtype, shape.head_dim, &bytes)
-                }
-                None => {
-                    let keys = read(slab, head.keys as usize, SLAB * head.padded as usize)?;
-                    [keys, read(slab, head.values as usize, SLAB * shape.head_dim)?]
-                }
-            });
+        for slab in self.slabs.iter().filter(|_| head.kept > 0 && coded.is_none()) {
+            let keys = read(slab, head.keys as usize, SLAB * head.padded as usize)?;
+            slabs.push([keys, read(slab, head.values as usize, SLAB * shape.head_dim)?]);
         }
-        let width = if coded.is_some() { head.kept } else { head.padded } as usize;
         let stored = |position: usize| {
             if position < sink || position >= sink + middle {
                 let slot = if position < sink { position } else { sink + (position - sink) % ring };
@@ -371,9 +380,22 @@ impl<D: Device> DeviceSequence<D> {
                 return Some(StoredRow { key, value, in_middle: false });
             }
             let token = position - sink;
+            if let Some(of) = coded {
+                let block = &blocks[token / BLOCK];
+                let (mut key, mut value) =
+                    (vec![0.0; of.channels().len()], vec![0.0; shape.head_dim]);
+                with_element!(dtype, E => {
+                    of.read_key::<E>(block, token % BLOCK, &mut key);
+                    of.read_value::<E>(block, token % BLOCK, &mut value);
+                });
+                let mut key: Vec<_> = of.channels().iter().zip(key).collect();
+                key.sort_by_key(|(channel, _)| **channel);
+                let key = key.into_iter().map(|(_, x)| x).collect();
+                return Some(StoredRow { key, value, in_middle: true });
+            }
             let [keys, values] = slabs.get(token / SLAB)?;
             Some(StoredRow {
-                key: row(keys, token % SLAB, width),
+                key: row(keys, token % SLAB, head.padded as usize),
                 value: row(values, token % SLAB, shape.head_dim),
                 in_middle: true,
             })
