@@ -4,7 +4,7 @@ use super::launch::TILE;
 use super::layout::{SLAB, scale_row};
 use super::params::HeadLayout;
 use crate::cache::BLOCK;
-use crate::cache::coded::{BlockLayout, Stored};
+use crate::cache::coded::{BlockLayout, Piece};
 
 /// Bytes of a coded head in a slab.
 pub(super) fn coded_bytes(head: &HeadLayout) -> usize {
@@ -33,19 +33,19 @@ pub(super) fn coded_blocks(head: &HeadLayout, layout: &BlockLayout, slab: &[u8])
         };
         let mut block = vec![0; layout.bytes()];
         layout.fill(&mut block, |stored| match stored {
-            Stored::Key { at, token } => {
+            Piece::Key { at, token } => {
                 let (start, bits) = starts[at];
                 code(tile(token), start, token % TILE, bits)
             }
-            Stored::KeyPair { at, group } => {
+            Piece::KeyPair { at, group } => {
                 let group = index * BLOCK / head.group as usize + group;
                 word(scales, group * scale_row(head) + 4 * at)
             }
-            Stored::Value { channel, token } => {
+            Piece::Value { channel, token } => {
                 let start = values + token % TILE * head_dim * v_bits / 8;
                 code(tile(token), start, channel, v_bits)
             }
-            Stored::ValuePair { group, token } => {
+            Piece::ValuePair { group, token } => {
                 let groups = head_dim / usize::from(head.v_group);
                 let start = values + TILE * head_dim * v_bits / 8;
                 word(tile(token), start + 4 * (token % TILE * groups + group))

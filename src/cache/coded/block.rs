@@ -13,7 +13,7 @@ use crate::mask::{Coding, Width};
 
 /// What is stored in a block, by what it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stored {
+pub enum Piece {
     /// The code, or the element of 16 bits, of a token's key in the stored channel `at`.
     Key {
         /// Place among [`BlockLayout::channels`].
@@ -47,7 +47,7 @@ pub enum Stored {
 impl BlockLayout {
     /// Fills a block with what is laid out otherwise elsewhere, such as on a GPU: `bits` gives each
     /// piece. For bits per channel, and elements of 16 bits.
-    pub fn fill(&self, block: &mut [u8], bits: impl Fn(Stored) -> u32) {
+    pub fn fill(&self, block: &mut [u8], bits: impl Fn(Piece) -> u32) {
         let element = |block: &mut [u8], at: usize, bits: u32| {
             block[2 * at..2 * at + 2].copy_from_slice(&(bits as u16).to_le_bytes());
         };
@@ -56,13 +56,13 @@ impl BlockLayout {
             put_f16(block, minimum, f16::from_bits((bits >> 16) as u16));
         };
         for (at, token) in (0..self.full).flat_map(|at| (0..BLOCK).map(move |token| (at, token))) {
-            element(block, at * BLOCK + token, bits(Stored::Key { at, token }));
+            element(block, at * BLOCK + token, bits(Piece::Key { at, token }));
         }
         for run in &self.runs {
             for (at, token) in
                 (0..run.channels).flat_map(|at| (0..BLOCK).map(move |token| (at, token)))
             {
-                let code = bits(Stored::Key { at: self.full + run.first + at, token });
+                let code = bits(Piece::Key { at: self.full + run.first + at, token });
                 put(block, run.place(at, token), run.width, code as u8);
             }
         }
@@ -70,12 +70,12 @@ impl BlockLayout {
             let places = self.k_scales(group);
             for at in 0..self.coded_channels() {
                 let places = [places[0].start + 2 * at, places[1].start + 2 * at];
-                pair(block, places, bits(Stored::KeyPair { at, group }));
+                pair(block, places, bits(Piece::KeyPair { at, group }));
             }
         }
         for token in 0..BLOCK {
             for channel in 0..self.head_dim {
-                let stored = bits(Stored::Value { channel, token });
+                let stored = bits(Piece::Value { channel, token });
                 match &self.codes {
                     Some(codes) => {
                         put(block, codes.place(channel, token), codes.width, stored as u8);
@@ -90,7 +90,7 @@ impl BlockLayout {
             for group in 0..self.head_dim / codes.group {
                 let places = self.v_scales(codes, group);
                 let places = [places[0].start + 2 * token, places[1].start + 2 * token];
-                pair(block, places, bits(Stored::ValuePair { group, token }));
+                pair(block, places, bits(Piece::ValuePair { group, token }));
             }
         }
     }
