@@ -220,7 +220,7 @@ fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTi
     DecodeRow {
         model: model.name.clone(),
         device: model.decoder.device_name().to_owned(),
-        dtype: model.dtype().to_string(),
+        dtype: model.weight_types().to_string(),
         kv_dtype: spec.dtype().to_string(),
         depth: 0,
         threads: 0,
