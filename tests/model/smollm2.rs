@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use kscope::decode::sampler::argmax;
 use kscope::decode::session::{Request, Session};
 use kscope::element::Dtype;
 use kscope::mask::Window;

@@ -387,10 +387,13 @@ impl Matrix {
         debug_assert_eq!(y.len(), batch * self.rows);
         let kernel = DotKernel::detect();
         let pieces = self.pieces();
+        // With one thread, handing tasks over to it takes longer than some of them.
+        let alone = rayon::current_num_threads() == 1;
+        let most = |piece: &Self| if alone { piece.rows } else { piece.rows_per_task() };
         let lengths: Vec<(usize, usize)> =
-            pieces.iter().map(|piece| (piece.rows, piece.rows_per_task())).collect();
+            pieces.iter().map(|piece| (piece.rows, most(piece))).collect();
         let tasks = Outputs::split(y, batch, self.rows, &lengths);
-        tasks.into_par_iter().for_each(|(piece, mut out)| {
+        let run = |(piece, mut out): (usize, Outputs<'_>)| {
             let range = out.first * self.cols..(out.first + out.rows) * self.cols;
             match &pieces[piece].elements {
                 Elements::F32(e) => kernel.rows(&e[range], x, self.cols, &mut out),
@@ -400,7 +403,11 @@ impl Matrix {
                 // A piece is never stacked itself.
                 Elements::Stacked(_) => {}
             }
-        });
+        };
+        match alone {
+            true => tasks.into_iter().for_each(run),
+            false => tasks.into_par_iter().for_each(run),
+        }
     }
 
     /// Rows that a task multiplies: about 64 KiB of weights, long enough to pay for the hand-over,

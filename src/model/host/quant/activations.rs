@@ -1,5 +1,8 @@
 //! Activations of 8 bits: the inputs of a product, rounded once for all of a matrix's rows.
 
+use super::lanes::TileLanes;
+use super::level::{LaneWork, TileLevel};
+
 /// Columns of a unit.
 pub const UNIT: usize = 32;
 
@@ -30,7 +33,9 @@ impl Activations {
     /// the even number. What is no finite number makes its 32 no numbers.
     pub fn new(x: &[f32], cols: usize) -> Self {
         debug_assert!(cols.is_multiple_of(UNIT) && x.len().is_multiple_of(cols));
-        Self { units: x.chunks_exact(UNIT).map(rounded).collect(), units_per_row: cols / UNIT }
+        let mut units = Vec::with_capacity(x.len() / UNIT);
+        TileLevel::detect().run(Round { x, units: &mut units });
+        Self { units, units_per_row: cols / UNIT }
     }
 
     /// The units of one row.
@@ -39,24 +44,48 @@ impl Activations {
     }
 }
 
-fn rounded(x: &[f32]) -> UnitActivations {
-    // Added and taken away again this leaves a whole number, ties to even: the sum has no more bits.
+/// Rounding, as work that is compiled for an instruction set.
+struct Round<'a> {
+    x: &'a [f32],
+    units: &'a mut Vec<UnitActivations>,
+}
+
+impl LaneWork for Round<'_> {
+    #[inline(always)]
+    fn run<L: TileLanes>(self, _: L) {
+        for x in self.x.as_chunks().0 {
+            self.units.push(rounded(x));
+        }
+    }
+}
+
+#[inline(always)]
+fn rounded(x: &[f32; UNIT]) -> UnitActivations {
+    // Added to a small number this leaves it rounded to a whole one, ties to even, in the low bits.
     const WHOLE: f32 = 12_582_912.0;
-    let largest = x.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-    let finite = x.iter().all(|x| x.is_finite());
-    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-    // A tiny largest magnitude has no finite inverse; such values are as good as zero.
+    const FINITE: u32 = 0x7f80_0000;
+    // Bits of magnitudes have the order of the magnitudes, and those of what is no number are above.
+    let mut largest = 0;
+    for x in x {
+        largest = largest.max(x.to_bits() & 0x7fff_ffff);
+    }
+    let (finite, largest) = (largest < FINITE, f32::from_bits(largest));
+    let inverse = 127.0 / largest;
+    // Nothing, or so little that it has no finite inverse.
     let inverse = if inverse.is_finite() { inverse } else { 0.0 };
-    let mut codes = [0_i8; UNIT];
-    for (code, x) in codes.iter_mut().zip(x) {
-        *code = ((x * inverse + WHOLE) - WHOLE) as i8;
+    let mut codes = [0_u8; UNIT];
+    let mut sums = [0; 2];
+    for half in 0..2 {
+        for at in 16 * half..16 * half + 16 {
+            let code = (x[at] * inverse + WHOLE).to_bits() as u8;
+            codes[at] = code;
+            sums[half] += i32::from(code as i8);
+        }
     }
     let mut words = [0; 8];
-    for (word, four) in words.iter_mut().zip(codes.chunks_exact(4)) {
-        *word = i32::from_le_bytes([four[0] as u8, four[1] as u8, four[2] as u8, four[3] as u8]);
+    for (word, four) in words.iter_mut().zip(codes.as_chunks().0) {
+        *word = i32::from_le_bytes(*four);
     }
-    let sum = |codes: &[i8]| codes.iter().map(|&code| i32::from(code)).sum::<i32>();
-    let sums = [sum(&codes[..16]), sum(&codes[16..])];
     let scale = if finite { largest / 127.0 } else { f32::NAN };
     UnitActivations {
         words,
