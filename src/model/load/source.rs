@@ -163,9 +163,12 @@ impl Source {
                 )));
             }
         };
-        if let Some(layers) = layers {
-            config.layers = config.layers.min(layers);
+        // A model that is cut short is another one: its name says so wherever it is shown.
+        let mut name = geometry.to_owned();
+        if let Some(layers) = layers.filter(|&layers| layers < config.layers) {
+            config.layers = layers;
             config.check()?;
+            name = format!("{geometry} of {layers} layers");
         }
         if let Some(kind) = weights {
             let widths = [config.hidden, config.q_width(), config.intermediate];
@@ -177,7 +180,7 @@ impl Source {
             }
         }
         Ok(Self::Random {
-            name: format!("{geometry} (random weights)"),
+            name: format!("{name} (random weights)"),
             config: Box::new(config),
             seed,
             weights,
