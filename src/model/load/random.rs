@@ -77,7 +77,7 @@ impl Tensors for Random {
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
         if let Some(kind) = self.kind {
             let stored = self.blocks(kind, name, rows, cols);
-            let tiles = Tiles::pack(kind, rows, cols, &stored);
+            let tiles = Tiles::pack(kind, rows, cols, &stored)?;
             return Matrix::new(rows, cols, Elements::Quantised(tiles));
         }
         let bound = (3.0 / cols as f32).sqrt();

@@ -78,6 +78,14 @@ fn products<L: TileLanes, F: TileFormat, const B: usize>(
     sums
 }
 
+/// The whole products of both sixteen columns, each times its scale of the activations.
+#[inline(always)]
+fn of_both<L: TileLanes>(lanes: L, sums: [L::Ints; 2], scales: [f32; 2]) -> L::Floats {
+    let first = lanes.mul(lanes.floats(sums[0]), lanes.splat(scales[0]));
+    let second = lanes.mul(lanes.floats(sums[1]), lanes.splat(scales[1]));
+    lanes.add(first, second)
+}
+
 fn put_half(header: &mut [u8], at: usize, bits: u16) {
     header[at..at + 2].copy_from_slice(&bits.to_le_bytes());
 }
@@ -132,9 +140,8 @@ impl<const MINIMUM: bool> TileScales for HalfScales<MINIMUM> {
         let scale = lanes.halves(record);
         let mut b = 0;
         while b < B {
-            let product = lanes.floats(lanes.add_ints(sums[b][0], sums[b][1]));
-            let scaled = lanes.mul(product, lanes.mul(scale, lanes.splat(x[b].scale)));
-            totals[b] = lanes.add(totals[b], scaled);
+            let product = of_both(lanes, sums[b], x[b].scales);
+            totals[b] = lanes.add(totals[b], lanes.mul(scale, product));
             if MINIMUM {
                 let minimum = lanes.halves(&record[32..]);
                 let added = lanes.mul(minimum, lanes.splat(x[b].scaled_sum));
@@ -182,9 +189,8 @@ impl TileScales for PowerScales {
         let scale = lanes.half_powers(record);
         let mut b = 0;
         while b < B {
-            let product = lanes.floats(lanes.add_ints(sums[b][0], sums[b][1]));
-            let scaled = lanes.mul(product, lanes.mul(scale, lanes.splat(x[b].scale)));
-            totals[b] = lanes.add(totals[b], scaled);
+            let product = of_both(lanes, sums[b], x[b].scales);
+            totals[b] = lanes.add(totals[b], lanes.mul(scale, product));
             b += 1;
         }
     }
@@ -340,9 +346,8 @@ impl<N: BlockFactors> TileScales for NestedScales<N> {
                 let factor = N::factors(lanes, factors, unit);
                 let mut b = 0;
                 while b < B {
-                    let product = lanes.floats(lanes.add_ints(sums[b][0], sums[b][1]));
-                    let factor = lanes.mul(factor, lanes.splat(here[b].scale));
-                    scaled[b] = lanes.add(scaled[b], lanes.mul(product, factor));
+                    let product = of_both(lanes, sums[b], here[b].scales);
+                    scaled[b] = lanes.add(scaled[b], lanes.mul(factor, product));
                     if N::MINIMUM {
                         let offset = N::offsets(lanes, factors, unit);
                         let sum = lanes.splat(here[b].scaled_sum);
@@ -356,9 +361,9 @@ impl<N: BlockFactors> TileScales for NestedScales<N> {
                     let factor = N::factors(lanes, factors, 2 * unit + half);
                     let mut b = 0;
                     while b < B {
-                        let product = lanes.floats(sums[b][half]);
-                        let factor = lanes.mul(factor, lanes.splat(here[b].scale));
-                        scaled[b] = lanes.add(scaled[b], lanes.mul(product, factor));
+                        let scale = lanes.splat(here[b].scales[half]);
+                        let product = lanes.mul(lanes.floats(sums[b][half]), scale);
+                        scaled[b] = lanes.add(scaled[b], lanes.mul(factor, product));
                         if N::MINIMUM {
                             let offset = N::offsets(lanes, factors, 2 * unit + half);
                             let sum = lanes.splat(here[b].scaled[half]);

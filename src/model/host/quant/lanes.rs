@@ -35,8 +35,6 @@ pub trait TileLanes: Copy {
     /// `sum` plus the products of each row's four codes with the four signed bytes of `x`, which
     /// are -127 to 127. Codes of 64 and more need `WIDE`.
     fn dot<const WIDE: bool>(self, sum: Self::Ints, codes: Self::Bytes, x: i32) -> Self::Ints;
-    /// The sum of both.
-    fn add_ints(self, a: Self::Ints, b: Self::Ints) -> Self::Ints;
     /// As floats.
     fn floats(self, a: Self::Ints) -> Self::Floats;
 
@@ -123,10 +121,6 @@ impl TileLanes for PlainLanes {
             }
         }
         sum
-    }
-    #[inline(always)]
-    fn add_ints(self, a: [i32; ROWS], b: [i32; ROWS]) -> [i32; ROWS] {
-        std::array::from_fn(|row| a[row] + b[row])
     }
     #[inline(always)]
     fn floats(self, a: [i32; ROWS]) -> [f32; ROWS] {

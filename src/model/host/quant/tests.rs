@@ -84,7 +84,7 @@ fn packed_blocks_widen_to_the_values_that_ggml_gives_them() {
     for kind in QuantKind::ALL {
         for (rows, cols) in SHAPES {
             let stored = random(kind, rows, cols);
-            let tiles = Tiles::pack(kind, rows, cols, &stored);
+            let tiles = Tiles::pack(kind, rows, cols, &stored).unwrap();
             let expected = widened(kind, rows, cols, &stored);
             let mut all = vec![f32::NAN; rows * cols];
             tiles.widen(&mut all);
@@ -100,7 +100,7 @@ fn packed_blocks_widen_to_the_values_that_ggml_gives_them() {
 fn packed_blocks_take_hardly_more_than_the_file() {
     for kind in QuantKind::ALL {
         let stored = random(kind, 64, 512);
-        let packed = Tiles::pack(kind, 64, 512, &stored).storage().len();
+        let packed = Tiles::pack(kind, 64, 512, &stored).storage().len().unwrap();
         assert!(packed as f64 <= 1.04 * stored.len() as f64, "{kind:?}: {packed} {}", stored.len());
     }
 }
@@ -133,7 +133,7 @@ fn products_are_the_same_on_every_instruction_set_and_in_every_batch() {
     for kind in QuantKind::ALL {
         for (rows, cols) in SHAPES {
             let stored = random(kind, rows, cols);
-            let tiles = Tiles::pack(kind, rows, cols, &stored);
+            let tiles = Tiles::pack(kind, rows, cols, &stored).unwrap();
             let mut x: Vec<f32> = (0..6 * cols).map(|_| rng.random_range(-1.0..1.0)).collect();
             // The largest whole numbers of one sign everywhere, and nothing at all.
             x[..cols].fill(-1.0);
@@ -156,7 +156,7 @@ fn products_are_the_same_on_every_instruction_set_and_in_every_batch() {
 
 #[test]
 fn an_activation_that_is_no_number_makes_its_products_none() {
-    let tiles = Tiles::pack(QuantKind::Q4_0, 16, 64, &random(QuantKind::Q4_0, 16, 64));
+    let tiles = Tiles::pack(QuantKind::Q4_0, 16, 64, &random(QuantKind::Q4_0, 16, 64)).unwrap();
     for bad in [f32::NAN, f32::INFINITY] {
         let mut x = vec![0.5; 64];
         x[40] = bad;
@@ -173,7 +173,7 @@ fn a_scale_that_is_no_number_is_found_and_rows_become_zero() {
         let (rows, cols) = (40, 512);
         let mut stored = random(kind, rows, cols);
         let blocks = cols / kind.block_len();
-        let mut tiles = Tiles::pack(kind, rows, cols, &stored);
+        let mut tiles = Tiles::pack(kind, rows, cols, &stored).unwrap();
         assert_eq!(tiles.first_non_finite(), None, "{kind:?}");
 
         let at = (19 * blocks + 1) * kind.block_bytes();
@@ -181,7 +181,7 @@ fn a_scale_that_is_no_number_is_found_and_rows_become_zero() {
             (None, _) => stored[at] = 255,
             (Some(scale), minimum) => stored[at + minimum.unwrap_or(scale) + 1] = 0x7c,
         }
-        let bad = Tiles::pack(kind, rows, cols, &stored);
+        let bad = Tiles::pack(kind, rows, cols, &stored).unwrap();
         assert_eq!(bad.first_non_finite(), Some((19, kind.block_len())), "{kind:?}");
 
         let zeroed = tiles.zero_rows([3, 17, 18].into_iter());

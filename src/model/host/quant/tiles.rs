@@ -14,6 +14,7 @@ use super::lanes::{PlainLanes, ROWS, TileLanes};
 use super::level::{LaneWork, TileLevel};
 use super::planes::{CodePlanes, UnitCodes, VECTORS};
 use super::product::Multiply;
+use crate::Result;
 use crate::model::host::storage::Storage;
 
 /// `[rows, cols]` in tiles of sixteen rows, the last one filled up with zeros. A tile holds one
@@ -29,15 +30,16 @@ pub struct Tiles {
 impl Tiles {
     /// Packs the blocks of a matrix, row-major as in a file. `cols` must be a multiple of the
     /// kind's block, and `stored` as long as the shape says.
-    pub fn pack(kind: QuantKind, rows: usize, cols: usize, stored: &[u8]) -> Self {
+    pub fn pack(kind: QuantKind, rows: usize, cols: usize, stored: &[u8]) -> Result<Self> {
         let tile_bytes = tile_bytes(kind, cols);
         let row_bytes = cols / kind.block_len() * kind.block_bytes();
-        let mut bytes = vec![0; rows.div_ceil(ROWS) * tile_bytes];
-        bytes
-            .par_chunks_mut(tile_bytes)
-            .zip(stored.par_chunks(ROWS * row_bytes))
-            .for_each(|(to, rows)| with_format!(kind, F => pack::<F>(kind, rows, row_bytes, to)));
-        Self { kind, rows, cols, bytes: bytes.into() }
+        let bytes = Storage::filled(packed_bytes(kind, rows, cols), |bytes| {
+            let tiles = bytes.par_chunks_mut(tile_bytes).zip(stored.par_chunks(ROWS * row_bytes));
+            tiles.for_each(
+                |(to, rows)| with_format!(kind, F => pack::<F>(kind, rows, row_bytes, to)),
+            );
+        })?;
+        Ok(Self { kind, rows, cols, bytes })
     }
 
     /// The kind.

@@ -76,10 +76,6 @@ impl TileLanes for Avx512Tiles {
         unsafe { _mm512_dpbusd_epi32(sum, codes, self.avx512f._mm512_set1_epi32(x)) }
     }
     #[inline(always)]
-    fn add_ints(self, a: __m512i, b: __m512i) -> __m512i {
-        self.avx512f._mm512_add_epi32(a, b)
-    }
-    #[inline(always)]
     fn floats(self, a: __m512i) -> __m512 {
         self.avx512f._mm512_cvtepi32_ps(a)
     }
@@ -267,11 +263,6 @@ impl<H: HalfTiles> TileLanes for H {
         x: i32,
     ) -> [__m256i; 2] {
         [HalfTiles::dot::<WIDE>(self, a, low, x), HalfTiles::dot::<WIDE>(self, b, high, x)]
-    }
-    #[inline(always)]
-    fn add_ints(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-        let avx2 = self.avx2().avx2;
-        [avx2._mm256_add_epi32(a[0], b[0]), avx2._mm256_add_epi32(a[1], b[1])]
     }
     #[inline(always)]
     fn floats(self, [a, b]: [__m256i; 2]) -> [__m256; 2] {

@@ -3,6 +3,7 @@
 use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 
+use crate::Result;
 use crate::element::Dtype;
 use crate::model::host::matrix::Elements;
 use crate::model::host::quant::{QuantKind, Tiles, packed_bytes};
@@ -155,16 +156,16 @@ impl GgufElement {
 
     /// The elements of a matrix from its stored bytes, whose number its shape gives. Eight-byte
     /// floats become f32, all others stay as they are.
-    pub fn elements(self, rows: usize, cols: usize, raw: &[u8]) -> Elements {
-        match self {
+    pub fn elements(self, rows: usize, cols: usize, raw: &[u8]) -> Result<Elements> {
+        Ok(match self {
             Self::F32 => Elements::F32(decoded(raw, f32::from_le_bytes).into()),
             Self::F16 => Elements::F16(decoded(raw, f16::from_le_bytes).into()),
             Self::Bf16 => Elements::Bf16(decoded(raw, bf16::from_le_bytes).into()),
             Self::F64 => {
                 Elements::F32(decoded(raw, |eight| f64::from_le_bytes(eight) as f32).into())
             }
-            Self::Quantised(kind) => Elements::Quantised(Tiles::pack(kind, rows, cols, raw)),
-        }
+            Self::Quantised(kind) => Elements::Quantised(Tiles::pack(kind, rows, cols, raw)?),
+        })
     }
 }
 
@@ -179,7 +180,8 @@ mod tests {
         assert_eq!(readable.len(), 17);
         for element in readable {
             let (bytes, len) = (vec![0; element.block_bytes()], element.block_len());
-            let matrix = Matrix::new(1, len, element.elements(1, len, &bytes)).unwrap();
+            let elements = element.elements(1, len, &bytes).unwrap();
+            let matrix = Matrix::new(1, len, elements).unwrap();
             assert_eq!(matrix.widened(), vec![0.0; len], "{element:?}");
         }
     }

@@ -4,6 +4,7 @@
 //! brought to rotate-half order here by moving whole stored rows, so quantised values do not
 //! change.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
@@ -316,12 +317,12 @@ impl Gguf {
         name: &str,
         shape: &[usize],
         interleaved: bool,
-    ) -> Result<(Vec<u8>, GgufElement, [usize; 2])> {
+    ) -> Result<(Cow<'_, [u8]>, GgufElement, [usize; 2])> {
         let Span { element, rows, cols, row_bytes, stored, .. } = self.span(name, shape)?;
         let raw = if interleaved {
-            rotate_half_rows(stored, row_bytes, rows, self.head_dim()?)
+            Cow::Owned(rotate_half_rows(stored, row_bytes, rows, self.head_dim()?))
         } else {
-            stored.to_vec()
+            Cow::Borrowed(stored)
         };
         Ok((raw, element, [rows, cols]))
     }
@@ -359,7 +360,7 @@ impl Gguf {
     /// One tensor under its GGUF name.
     fn read(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<Matrix> {
         let (raw, element, [rows, cols]) = self.raw(name, shape, interleaved)?;
-        Matrix::new(rows, cols, element.elements(rows, cols, &raw))
+        Matrix::new(rows, cols, element.elements(rows, cols, &raw)?)
     }
 
     fn head_dim(&self) -> Result<usize> {
