@@ -114,7 +114,7 @@ impl Decoder {
     /// learning widen those.
     pub fn step_weights(&self) -> String {
         match self.types.is_quantised() {
-            true => format!("{}, steps with 8-bit activations", self.types),
+            true => format!("{}, steps in whole numbers", self.types),
             false => self.types.to_string(),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Decode multiplies one or a few rows: every weight is read once, so it is as fast as memory can be
 //! read. Floats are widened in registers and accumulated in f32; quantised weights are multiplied in
-//! whole numbers with activations of 8 bits. Prefill multiplies hundreds of rows: the matrix is
-//! widened once and passed to a blocked f32 product.
+//! whole numbers with activations of two terms of 8 bits. Prefill multiplies hundreds of rows: the
+//! matrix is widened once and passed to a blocked f32 product.
 
 use candle_core::{Device, Tensor};
 use half::slice::HalfFloatSliceExt;
