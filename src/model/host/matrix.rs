@@ -116,6 +116,23 @@ impl Matrix {
         Self { elements, ..self }
     }
 
+    /// The matrix of these rows, in their order; a row that is not there is refused.
+    pub fn with_rows(self, rows: &[usize]) -> Result<Self> {
+        fn picked<T: Copy>(elements: &[T], cols: usize, rows: &[usize]) -> Storage<T> {
+            let each = rows.iter().flat_map(|&row| &elements[row * cols..][..cols]);
+            each.copied().collect::<Vec<T>>().into()
+        }
+        if let Some(row) = rows.iter().find(|&&row| row >= self.rows) {
+            return Err(Error::run(format!("row {row} of a matrix of {} rows", self.rows)));
+        }
+        let elements = match &self.elements {
+            Elements::F32(elements) => Elements::F32(picked(elements, self.cols, rows)),
+            Elements::F16(elements) => Elements::F16(picked(elements, self.cols, rows)),
+            Elements::Bf16(elements) => Elements::Bf16(picked(elements, self.cols, rows)),
+        };
+        Self::new(rows.len(), self.cols, elements)
+    }
+
     /// The rows of several matrices under one another; all must have the same width and element
     /// type.
     pub fn stacked(parts: Vec<Self>) -> Result<Self> {

@@ -24,6 +24,10 @@ impl Tensors for Zeroed {
         self.tensors.stored_bytes()
     }
 
+    fn is_checkpoint(&self) -> bool {
+        self.tensors.is_checkpoint()
+    }
+
     fn intact(&self) -> Result<()> {
         self.tensors.intact()
     }
