@@ -40,6 +40,30 @@ impl Dtype {
         }
     }
 
+    /// The numbers of elements of 16 bits.
+    ///
+    /// # Panics
+    /// For f32, whose elements have 32.
+    pub fn widen_bits(self, bits: &[u16]) -> Vec<f32> {
+        match self {
+            Self::F16 => bits.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect(),
+            Self::Bf16 => bits.iter().map(|&bits| bf16::from_bits(bits).to_f32()).collect(),
+            Self::F32 => unreachable!("an element of f32 has 32 bits"),
+        }
+    }
+
+    /// The elements of 16 bits that numbers round to, to nearest even.
+    ///
+    /// # Panics
+    /// For f32, whose elements have 32.
+    pub fn round_bits(self, numbers: &[f32]) -> Vec<u16> {
+        match self {
+            Self::F16 => numbers.iter().map(|&x| f16::from_f32(x).to_bits()).collect(),
+            Self::Bf16 => numbers.iter().map(|&x| bf16::from_f32(x).to_bits()).collect(),
+            Self::F32 => unreachable!("an element of f32 has 32 bits"),
+        }
+    }
+
     /// Whether every value is stored as a number. One pass without a branch, so that the compiler
     /// makes vector code of it.
     pub fn holds(self, values: &[f32]) -> bool {

@@ -136,6 +136,7 @@ impl Soak {
             ignore_end: false,
         };
         let state = State::new(Beginning {
+            terminal_light: false,
             theme: Theme::new(ColorDepth::True, false, Colormap::Viridis),
             keys: KeyTable::new(&Default::default()).unwrap(),
             loading_name: "demo".to_owned(),

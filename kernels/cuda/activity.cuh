@@ -1,6 +1,6 @@
 // Live importance: mean |q_c k_c| over the middle tokens and the query heads of each group.
 #pragma once
-#include "layout.cuh"
+#include "coded.cuh"
 
 constexpr int ACTIVITY_THREADS = 256;
 
@@ -15,9 +15,16 @@ KX_DEVICE void activity_sums(const ActivityParams& params) {
     const u32 channel = threadIdx.x;
     if (channel >= head.kept) return;
     float sum = 0.0f;
-    for (u32 token = split; token < state.middle; token += params.splits) {
-        const float k = kx_widen<T>(middle_key(state, head, token)[channel]);
-        sum += fabsf(k);
+    if (head.tile != 0) {
+        const Codes codes = key_codes(head, channel);
+        for (u32 token = split; token < state.middle; token += params.splits) {
+            const u32 pair = codes.bits < 16 ? key_scales(state, head, token)[channel - head.widths[0]] : 0;
+            sum += fabsf(coded_number<T>(coded_tile(state, head, token), codes, token % ROWS, pair));
+        }
+    } else {
+        for (u32 token = split; token < state.middle; token += params.splits) {
+            sum += fabsf(kx_widen<T>(middle_key(state, head, token)[channel]));
+        }
     }
     sums[channel] = sum;
 }

@@ -10,18 +10,19 @@
 // A key or a value is read from memory once for all of them, and group 1 costs as much as group 8.
 // Groups of 9 to 16 take kernels with two octets. There the queries are in shared memory, because
 // twice the sums leave no registers for them.
+//
+// Kernels for caches with codes copy a coded tile as it is stored and widen it in shared memory, keys channel by channel; from
+// there on it goes the way of every tile. Rows of plain elements, those of the window among them, skip that step.
 #pragma once
-#include "layout.cuh"
+#include "coded.cuh"
 
 // Query heads of an octet.
 constexpr int HEADS = 8;
-// Rows of a tile.
-constexpr int ROWS = 16;
 // Softmax weights are scaled by 2^LIFT before they are rounded, away from the small numbers for
 // which f16 has fewer digits. The factor cancels in the quotient.
 constexpr float LIFT = 8.0f;
 
-template <int D, int OCTETS>
+template <int D, int OCTETS, bool CODED>
 struct DecodeShape {
     static constexpr int WARPS = D > 128 ? 2 : 4;
     static constexpr int THREADS = WARPS * 32;
@@ -30,7 +31,14 @@ struct DecodeShape {
     // Bytes from row to row: an odd number of 16-byte units, so that 8 rows of one column lie in 8 different bank groups.
     static constexpr int PITCH = (D / 8 | 1) * 16;
     static constexpr int STAGE = ROWS * 2 * PITCH;
-    static constexpr int WARP = STAGES * STAGE;
+    // A widened tile: keys [channel][16 rows], then values with PITCH bytes a row.
+    static constexpr int WIDE_KEYS = D * ROWS * 2;
+    static constexpr int WIDE = WIDE_KEYS + ROWS * PITCH;
+    // A coded tile with the pairs of its keys: keys and values of 8 bits, pairs for every channel and for 32 channels of a value.
+    static constexpr int CODES = ROWS * 2 * D + 4 * D + ROWS * D / 8;
+    static constexpr int CODED_WARP = WIDE + 2 * CODES;
+    static constexpr int PLAIN_WARP = STAGES * STAGE;
+    static constexpr int WARP = CODED && CODED_WARP > PLAIN_WARP ? CODED_WARP : PLAIN_WARP;
     // The queries of two octets, [head][channel], after the warps' stages.
     static constexpr int QUERIES = WARPS * WARP;
     static constexpr int SHARED = QUERIES + (OCTETS > 1 ? OCTETS * HEADS * PITCH : 0);
@@ -71,12 +79,52 @@ KX_DEVICE void load_tile(u8* stage, const Rows& rows, u32 first, u32 count, u32 
         const u32 slot = rows.middle ? row : row_slot(rows, first + min(row, count - 1));
         kx_copy16_async(stage + row * pitch + unit * 16, keys + (u64)slot * rows.channels + unit * 8, row < count);
     }
-    constexpr u32 PITCH = DecodeShape<D, 1>::PITCH;
+    constexpr u32 PITCH = DecodeShape<D, 1, false>::PITCH;
     u8* to = stage + ROWS * PITCH;
     for (u32 i = lane; i < ROWS * VALUE_UNITS; i += 32) {
         const u32 row = i / VALUE_UNITS, unit = i % VALUE_UNITS;
         const u32 slot = rows.middle ? row : row_slot(rows, first + min(row, count - 1));
         kx_copy16_async(to + row * PITCH + unit * 16, values + (u64)slot * D + unit * 8, row < count);
+    }
+}
+
+// Starts the copies of one coded tile into a stage: the tile, then the pairs of its keys.
+KX_DEVICE void load_codes(u8* stage, const Rows& rows, u32 first, u32 lane) {
+    const u8* tile = coded_tile(*rows.state, *rows.head, first);
+    for (u32 at = lane * 16; at < rows.head->tile; at += 32 * 16) kx_copy16_async(stage + at, tile + at, true);
+    const u8* pairs = (const u8*)key_scales(*rows.state, *rows.head, first);
+    stage += rows.head->tile;
+    for (u32 at = lane * 16; at < scale_row(*rows.head); at += 32 * 16) kx_copy16_async(stage + at, pairs + at, true);
+}
+
+// Where 8 rows of a channel of a widened tile are. The halves of every other four channels are swapped, so that one half of 8
+// channels lies in 8 different bank groups.
+KX_DEVICE u32 wide_key(u32 channel, u32 half) { return channel * ROWS * 2 + (half ^ (channel / 4 & 1)) * 16; }
+
+// Widens a coded tile. Channels between the last one that is kept and the next multiple of 16 become zeros.
+template <class T, int D>
+KX_DEVICE void widen_tile(u8* wide, u8* stage, const HeadLayout& head, u32 lane) {
+    using Shape = DecodeShape<D, 1, true>;
+    const u32* pairs = (const u32*)(stage + head.tile);
+    for (u32 at = lane; at < head.padded; at += 32) {
+        u32 key[8] = {};
+        if (at < head.kept) {
+            const Codes codes = key_codes(head, at);
+            widen<T>(key, stage, codes, codes.bits < 16 ? pairs[at - head.widths[0]] : 0);
+        }
+        *(Words*)(wide + wide_key(at, 0)) = {{key[0], key[1], key[2], key[3]}};
+        *(Words*)(wide + wide_key(at, 1)) = {{key[4], key[5], key[6], key[7]}};
+    }
+    constexpr u32 PARTS = D / 16;
+    const u32* scales = value_scales(stage, head, D);
+    const u32 groups = D / head.v_group;
+    for (u32 i = lane; i < ROWS * PARTS; i += 32) {
+        const u32 row = i / PARTS, part = i % PARTS;
+        u32 value[8];
+        widen<T>(value, stage, value_codes(head, row, part, D), head.v_bits < 16 ? scales[row * groups + part * 16 / head.v_group] : 0);
+        Words* to = (Words*)(wide + Shape::WIDE_KEYS + row * Shape::PITCH + part * 32);
+        to[0] = {{value[0], value[1], value[2], value[3]}};
+        to[1] = {{value[4], value[5], value[6], value[7]}};
     }
 }
 
@@ -120,9 +168,9 @@ struct Queries {
     }
 };
 
-template <class T, int D, int OCTETS>
+template <class T, int D, int OCTETS, bool CODED>
 KX_DEVICE void decode_item(const DecodeParams& params, u32 index) {
-    using Shape = DecodeShape<D, OCTETS>;
+    using Shape = DecodeShape<D, OCTETS, CODED>;
     constexpr int STEPS = D / 16;
     const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const WorkItem item = ((const WorkItem*)params.items)[index];
@@ -149,8 +197,19 @@ KX_DEVICE void decode_item(const DecodeParams& params, u32 index) {
     u8* own = kx_shared() + warp * Shape::WARP;
     constexpr u32 STRIDE = Shape::WARPS * ROWS;
     u32 tile = item.first + warp * ROWS;
-    if (tile < end) load_tile<D>(own, rows, tile, min((u32)ROWS, end - tile), pitch, lane);
-    kx_copies_commit();
+    const bool coded = CODED && rows.middle && head.tile != 0;
+    // Two stages behind the widened tile; a tile of many bytes takes both.
+    u8* stages = own + Shape::WIDE;
+    const u32 ahead = coded && head.tile + scale_row(head) > Shape::CODES ? 1 : 2;
+    if (coded) {
+        for (u32 turn = 0; turn < ahead; turn++) {
+            if (tile + turn * STRIDE < end) load_codes(stages + turn * Shape::CODES, rows, tile + turn * STRIDE, lane);
+            kx_copies_commit();
+        }
+    } else {
+        if (tile < end) load_tile<D>(own, rows, tile, min(ROWS, end - tile), pitch, lane);
+        kx_copies_commit();
+    }
 
     Queries q;
     q.q = (const u16*)params.q + (u64)(item.sequence * params.kv_heads + item.kv_head) * params.group * D;
@@ -196,14 +255,32 @@ KX_DEVICE void decode_item(const DecodeParams& params, u32 index) {
     }
 
     for (u32 turn = 0; tile < end; turn++, tile += STRIDE) {
-        const u32 next = tile + STRIDE;
-        if (next < end) load_tile<D>(own + (turn + 1) % 2 * Shape::STAGE, rows, next, min((u32)ROWS, end - next), pitch, lane);
-        kx_copies_commit();
-        kx_copies_wait<1>();
-        __syncwarp();
-
-        const u8* keys = own + turn % 2 * Shape::STAGE;
-        const u8* values = keys + ROWS * Shape::PITCH;
+        const u8 *keys, *values;
+        if (coded) {
+            u8* stage = stages + turn % ahead * Shape::CODES;
+            // Copies of this tile are in; those of the next one may be under way in the other stage.
+            if (ahead == 1) {
+                kx_copies_wait<0>();
+            } else {
+                kx_copies_wait<1>();
+            }
+            __syncwarp();
+            widen_tile<T, D>(own, stage, head, lane);
+            __syncwarp();
+            const u32 next = tile + ahead * STRIDE;
+            if (next < end) load_codes(stage, rows, next, lane);
+            kx_copies_commit();
+            keys = own;
+            values = own + Shape::WIDE_KEYS;
+        } else {
+            const u32 next = tile + STRIDE;
+            if (next < end) load_tile<D>(own + (turn + 1) % 2 * Shape::STAGE, rows, next, min(ROWS, end - next), pitch, lane);
+            kx_copies_commit();
+            kx_copies_wait<1>();
+            __syncwarp();
+            keys = own + turn % 2 * Shape::STAGE;
+            values = keys + ROWS * Shape::PITCH;
+        }
         float scores[OCTETS][4];
 #pragma unroll
         for (int octet = 0; octet < OCTETS; octet++) {
@@ -214,9 +291,13 @@ KX_DEVICE void decode_item(const DecodeParams& params, u32 index) {
         for (int step = 0; step < STEPS; step++) {
             if (step < steps) {
                 u32 a[4];
-                kx_load_matrices(a, keys + lane % 16 * pitch + (2 * step + lane / 16) * 16);
-                // A row of an odd number of units ends in the middle of the last step; what follows it is another row.
-                if (step * 16 + 8 >= rows.channels) a[2] = a[3] = 0;
+                if (coded) {
+                    kx_load_matrices_transposed(a, keys + wide_key(step * 16 + lane % 8 + lane / 16 * 8, lane / 8 % 2));
+                } else {
+                    kx_load_matrices(a, keys + lane % 16 * pitch + (2 * step + lane / 16) * 16);
+                    // A row of an odd number of units ends in the middle of the last step; what follows it is another row.
+                    if (step * 16 + 8 >= rows.channels) a[2] = a[3] = 0;
+                }
                 if constexpr (OCTETS == 1) {
                     kx_mma<T>(scores[0], a, queries[step]);
                 } else {
@@ -325,11 +406,11 @@ KX_DEVICE void decode_item(const DecodeParams& params, u32 index) {
     }
 }
 
-template <class T, int D, int OCTETS>
+template <class T, int D, int OCTETS, bool CODED>
 KX_DEVICE void decode(const DecodeParams& params) {
     const u32 items = *(const u32*)params.count;
     for (u32 index = blockIdx.x; index < items; index += gridDim.x) {
-        decode_item<T, D, OCTETS>(params, index);
+        decode_item<T, D, OCTETS, CODED>(params, index);
         // The copies of the next item overwrite what other warps may still add up.
         __syncthreads();
     }

@@ -4,9 +4,12 @@
 #include "store.cuh"
 
 #define KX_DECODE_HEADS(name, T, D, HEADS)                                                    \
-    KX_KERNEL((DecodeShape<D, HEADS / 8>::THREADS), (DecodeShape<D, HEADS / 8>::BLOCKS))      \
-    decode_##name##_##D##_##HEADS(const DecodeParams params) {                                \
-        decode<T, D, HEADS / 8>(params);                                                      \
+    KX_DECODE_KERNEL(decode_##name##_##D##_##HEADS, T, D, HEADS, false)                       \
+    KX_DECODE_KERNEL(decode_##name##_##D##_##HEADS##_coded, T, D, HEADS, true)
+#define KX_DECODE_KERNEL(kernel, T, D, HEADS, CODED)                                          \
+    KX_KERNEL((DecodeShape<D, HEADS / 8, CODED>::THREADS), (DecodeShape<D, HEADS / 8, CODED>::BLOCKS)) \
+    kernel(const DecodeParams params) {                                                       \
+        decode<T, D, HEADS / 8, CODED>(params);                                               \
     }
 #define KX_DECODE(name, T, D)                                                                 \
     KX_DECODE_HEADS(name, T, D, 8)                                                            \
@@ -32,6 +35,7 @@ KX_DECODES(f16, F16)
 
 KX_KERNEL(STORE_THREADS, 1) append_token(const AppendParams params) { append(params); }
 KX_KERNEL(STORE_THREADS, 1) rebuild_cache(const RebuildParams params) { rebuild(params); }
+KX_KERNEL(STORE_THREADS, 1) code_middle_tokens(const RebuildParams params) { code_middle(params); }
 KX_KERNEL(ACTIVITY_THREADS, 1) activity_sums_bf16(const ActivityParams params) { activity_sums<Bf16>(params); }
 KX_KERNEL(ACTIVITY_THREADS, 1) activity_sums_f16(const ActivityParams params) { activity_sums<F16>(params); }
 KX_KERNEL(ACTIVITY_THREADS, 1) activity_means_bf16(const ActivityParams params) { activity_means<Bf16>(params); }

@@ -5,14 +5,23 @@
 
 // Tokens of the middle in one slab, a multiple of every tile. A slab holds all layers and heads of these tokens.
 constexpr u32 SLAB = 256;
+// Tokens of a tile, which a warp works on at a time.
+constexpr u32 ROWS = 16;
 
-// One KV head of one layer in every slab: keys `[SLAB][padded]`, values `[SLAB][head_dim]`. A dropped head has neither.
+// One KV head of one layer in every slab: keys `[SLAB][padded]`, values `[SLAB][head_dim]`; or, where `tile` is not 0, codes of
+// both (coded.cuh). A dropped head has neither.
 struct HeadLayout {
-    u64 keys;      // bytes from the slab's start
-    u64 values;    // bytes from the slab's start
-    u64 channels;  // address of the kept channels, u8[padded], ascending, then zeros
-    u32 kept;      // channels kept; 0 drops the head
-    u32 padded;    // kept rounded up to a multiple of 8; the columns in between hold zeros
+    u64 keys;       // bytes from the slab's start; of a coded head to its tiles
+    u64 values;     // bytes from the slab's start; of a coded head to the scales of its keys
+    u64 channels;   // address of the kept channels, u8[padded]: ascending, where coded by width; then zeros
+    u32 kept;       // channels kept; 0 drops the head
+    u32 padded;     // kept rounded up to a multiple of 8, where coded of 16; plain columns in between hold zeros
+    u32 tile;       // bytes of a coded tile; 0: plain elements
+    u32 tile_values;  // bytes from a coded tile's start to its values
+    u16 widths[4];  // coded: channels of 16, 8, 4 and 2 bits
+    u16 v_bits;     // coded: 16, 8, 4 or 2
+    u16 v_group;    // coded: channels of a value that share a scale, a multiple of 16
+    u32 group;      // coded: middle tokens of a K channel that share a scale, a multiple of 16
 };
 
 // One sequence. Its window, everything outside the middle, is `[layer][kv head][keys, values][sink + ring][head_dim]`: the sink
@@ -26,7 +35,7 @@ struct SequenceState {
     u32 moved;   // how many of them, the last ones, are new in the middle with the current token
     u32 sink;    // slots of the sink
     u32 ring;    // slots of the ring
-    u32 misfits; // not 0 once a key or value of the current token is stored as no finite number
+    u32 misfits; // not 0 once a key or value is stored as no finite number
 };
 
 // Query heads of one KV head of one sequence over rows first .. end of one part.
@@ -79,6 +88,8 @@ struct RebuildParams {
     u32 kv_heads;
     u32 head_dim;
     u32 keep_middle;  // 1: the middle is in place already (a rewind)
+    u32 infinity;     // infinity in the element type: all bits of its exponent
+    u32 pad;
 };
 
 struct ActivityParams {

@@ -10,15 +10,25 @@ type Defect = (&'static str, &'static str, &'static str, &'static str);
 
 const DEFECTS: &[Defect] = &[
     // The stage is read before its copies have landed.
-    ("no_wait", "decode.cuh", "kx_copies_wait<1>();", ""),
+    (
+        "no_wait",
+        "decode.cuh",
+        "kx_copies_wait<1>();\n            __syncwarp();\n            keys = own",
+        "__syncwarp();\n            keys = own",
+    ),
     // One group of copies too many may still be under way.
-    ("late_wait", "decode.cuh", "kx_copies_wait<1>();", "kx_copies_wait<2>();"),
+    (
+        "late_wait",
+        "decode.cuh",
+        "kx_copies_wait<1>();\n            __syncwarp();\n            keys = own",
+        "kx_copies_wait<2>();\n            __syncwarp();\n            keys = own",
+    ),
     // Other lanes' copies may not have landed.
     (
         "no_syncwarp",
         "decode.cuh",
-        "kx_copies_wait<1>();\n        __syncwarp();",
-        "kx_copies_wait<1>();",
+        "kx_copies_wait<1>();\n            __syncwarp();\n            keys = own",
+        "kx_copies_wait<1>();\n            keys = own",
     ),
     // Warps read each other's parts before they are written.
     ("no_syncthreads", "decode.cuh", "    __syncthreads();\n\n    for (u32 i", "    for (u32 i"),
@@ -74,8 +84,8 @@ const DEFECTS: &[Defect] = &[
     (
         "no_barrier_between_items",
         "decode.cuh",
-        "decode_item<T, D, OCTETS>(params, index);\n        // The copies of the next item overwrite what other warps may still add up.\n        __syncthreads();",
-        "decode_item<T, D, OCTETS>(params, index);",
+        "decode_item<T, D, OCTETS, CODED>(params, index);\n        // The copies of the next item overwrite what other warps may still add up.\n        __syncthreads();",
+        "decode_item<T, D, OCTETS, CODED>(params, index);",
     ),
     // A block takes one item only.
     ("one_item_a_block", "decode.cuh", "index += gridDim.x", "index = items"),
@@ -127,6 +137,59 @@ const DEFECTS: &[Defect] = &[
         "at < head.kept ? key[channels[at]] : (u16)0",
         "at < head.kept ? key[channels[at]] : (u16)0x7fc1",
     ),
+    // Codes are read before their copies have landed.
+    (
+        "codes_no_wait",
+        "decode.cuh",
+        "                kx_copies_wait<0>();\n            } else {\n                kx_copies_wait<1>();\n",
+        "            } else {\n",
+    ),
+    // Other lanes' codes may not have landed.
+    (
+        "codes_no_syncwarp",
+        "decode.cuh",
+        "            __syncwarp();\n            widen_tile<T, D>",
+        "            widen_tile<T, D>",
+    ),
+    // The next codes may arrive, and the tile be read, before all lanes have widened theirs.
+    (
+        "codes_overwritten",
+        "decode.cuh",
+        "widen_tile<T, D>(own, stage, head, lane);\n            __syncwarp();",
+        "widen_tile<T, D>(own, stage, head, lane);",
+    ),
+    // A tile of many bytes takes one stage of two.
+    (
+        "large_tile",
+        "decode.cuh",
+        "head.tile + scale_row(head) > Shape::CODES ? 1 : 2",
+        "head.tile == 0 ? 1 : 2",
+    ),
+    // Scales are counted from the first channel, not from the first coded one.
+    ("shifted_scales", "decode.cuh", "pairs[at - head.widths[0]]", "pairs[at]"),
+    // All groups of a block of tokens read the first one's scales.
+    (
+        "first_group",
+        "coded.cuh",
+        "head.values + token % SLAB / head.group *",
+        "head.values + token % SLAB / 64 * 64 / head.group *",
+    ),
+    // The scale is rounded to nearest, so that the largest number may lie past the last code.
+    (
+        "nearest_scale",
+        "coded.cuh",
+        "f16_up((high - kx_widen<F16>(minimum)) / (float)((1u << bits) - 1))",
+        "(u16)kx_pack<F16>((high - kx_widen<F16>(minimum)) / (float)((1u << bits) - 1), 0.0f)",
+    ),
+    // Codes are cut off, not rounded.
+    (
+        "cut_codes",
+        "coded.cuh",
+        "rintf((x - scale.low) / scale.step)",
+        "(float)(u32)((x - scale.low) / scale.step)",
+    ),
+    // Only the first group of a chunk is coded.
+    ("one_group", "coded.cuh", "i < count / head.group * head.kept", "i < head.kept"),
 ];
 
 fn main() {

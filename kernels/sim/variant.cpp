@@ -17,7 +17,12 @@ struct Named {
 };
 
 #define KX_NAMED(kernel, Params) {#kernel, sizeof(Params), call<const Params, kernel>},
-#define KX_NAMED_DECODE(of) KX_NAMED(decode_##of##_8, DecodeParams) KX_NAMED(decode_##of##_16, DecodeParams) KX_NAMED(combine_##of, CombineParams)
+#define KX_NAMED_DECODE(of)                      \
+    KX_NAMED(decode_##of##_8, DecodeParams)        \
+    KX_NAMED(decode_##of##_16, DecodeParams)       \
+    KX_NAMED(decode_##of##_8_coded, DecodeParams)  \
+    KX_NAMED(decode_##of##_16_coded, DecodeParams) \
+    KX_NAMED(combine_##of, CombineParams)
 #define KX_NAMED_DECODES(of)   \
     KX_NAMED_DECODE(of##_64)   \
     KX_NAMED_DECODE(of##_80)   \
@@ -34,6 +39,7 @@ const Named KERNELS[] = {
 #endif
     KX_NAMED(append_token, AppendParams)
     KX_NAMED(rebuild_cache, RebuildParams)
+    KX_NAMED(code_middle_tokens, RebuildParams)
     KX_NAMED(activity_sums_bf16, ActivityParams)
     KX_NAMED(activity_sums_f16, ActivityParams)
     KX_NAMED(activity_means_bf16, ActivityParams)

@@ -77,7 +77,7 @@ pub struct Occupancy {
 
 /// The kernel for groups of up to 8 query heads.
 fn decode_kernel(head_dim: usize) -> Kernel {
-    Kernel::Decode(DecodeKernel::new(Dtype::Bf16, head_dim, 8))
+    Kernel::Decode(DecodeKernel::new(Dtype::Bf16, head_dim, 8, false))
 }
 
 /// Occupancy of the decode kernel on a GPU.

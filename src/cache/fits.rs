@@ -77,6 +77,7 @@ impl SequenceCache {
             (0..shape.layers).flat_map(|at| (0..shape.kv_heads).map(move |head| (at, head)));
         for (layer, kv_head) in heads {
             let head = self.head(layer, kv_head);
+            let is_coded = self.spec().layout(layer, kv_head).is_some();
             for position in 0..head.len() {
                 let (channels, key) = match head.key(position) {
                     StoredKey::Whole(key) => (None, key),
@@ -87,6 +88,14 @@ impl SequenceCache {
                 for (what, channels, values) in [("key", channels, key), ("value", None, value)] {
                     if let Some(at) = values.iter().position(|x| !x.is_finite()) {
                         let channel = channels.map_or(at, |channels| channels[at]);
+                        if is_coded && head.parts().middle.contains(&position) {
+                            return Some(Error::input(format!(
+                                "layer {layer}, KV head {kv_head}, channel {channel}: the {what} of the token at position {position}, or of one that shares its \
+                                 scale, is beyond {} or no number, which codes cannot hold: give it {} bits",
+                                f16::MAX,
+                                Width::Sixteen
+                            )));
+                        }
                         let place = [layer, kv_head, channel, position];
                         return Some(refusal(what, place, values[at], head.dtype()));
                     }

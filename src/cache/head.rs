@@ -42,7 +42,7 @@ impl HeadStore {
         }
     }
 
-    /// Builds a head from rows that are stored elsewhere, where nothing is coded.
+    /// Builds a head from what is stored elsewhere.
     pub(super) fn from_rows<E: Element>(
         spec: &CacheSpec,
         layer: usize,
@@ -56,7 +56,7 @@ impl HeadStore {
             let (blocks, key) = match (key, &mut store.middle) {
                 (StoredKey::Whole(key), _) => (&mut store.whole, key),
                 (StoredKey::Packed(key), Middle::Packed(packed)) => (packed, key),
-                (StoredKey::Packed(_), _) => panic!("a device stores no codes"),
+                (StoredKey::Packed(_), _) => panic!("coded keys come in blocks"),
                 (StoredKey::Dropped, _) => continue,
             };
             let stored: &mut [E] = bytemuck::cast_slice_mut(blocks.get_mut(block));
@@ -68,6 +68,11 @@ impl HeadStore {
             let Some(value) = value else { continue };
             let stored: &mut [E] = bytemuck::cast_slice_mut(store.values.get_mut(position / BLOCK));
             E::round(value, &mut stored[position % BLOCK * head_dim..][..head_dim]);
+        }
+        if let Middle::Coded(blocks) = &mut store.middle {
+            for (at, block) in rows.blocks.iter().enumerate() {
+                blocks.get_mut(at).copy_from_slice(block);
+            }
         }
         store
     }

@@ -11,11 +11,14 @@ pub enum StoredKey {
     Dropped,
 }
 
-/// Everything that is stored of one head, per token.
+/// Everything that is stored of one head, per token. Middle tokens of a head with codes are in
+/// blocks instead.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct HeadRows {
     /// Key of each token.
     pub keys: Vec<StoredKey>,
     /// Value of each token; `None` where the head dropped its middle.
     pub values: Vec<Option<Vec<f32>>>,
+    /// Blocks of the middle, in the layout of a head with codes; none without.
+    pub blocks: Vec<Vec<u8>>,
 }

@@ -27,10 +27,11 @@ pub struct Beside {
     pub reason: String,
 }
 
-/// Measures the plan, called `name`, and plain caches; `None` on a GPU, which stores no codes.
+/// Measures the plan, called `name`, and plain caches, on a GPU those that it can store; `None`
+/// where nothing was decoded yet.
 pub fn beside(name: &str, comparison: &Comparison, recent: &Recent) -> Result<Option<Beside>> {
     let model = comparison.model();
-    if !model.decoder.is_on_host() || recent.is_empty() {
+    if recent.is_empty() {
         return Ok(None);
     }
     let dense = &comparison.a.caches[0];
@@ -43,7 +44,8 @@ pub fn beside(name: &str, comparison: &Comparison, recent: &Recent) -> Result<Op
     };
     let spec = comparison.b.caches[0].spec();
     let plan = measure(name, spec)?;
-    let caches = check::plain_caches(spec.shape(), spec.window(), spec.dtype())?;
+    let caches =
+        check::plain_caches(spec.shape(), spec.window(), spec.dtype(), model.decoder.is_on_host())?;
     let plain = caches
         .iter()
         .filter(|cache| cache.spec.plan() != spec.plan())

@@ -113,8 +113,9 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {
         theme: look.theme.clone(),
+        terminal_light: look.terminal_light,
         keys: look.keys.clone(),
-        loading_name: name(args),
+        loading_name: name(args, &source),
         plan,
         replay: false,
         log,
@@ -201,8 +202,12 @@ fn headless(
     Ok(Exit::Quit(true))
 }
 
-fn name(args: &InspectArgs) -> String {
-    args.model.random_weights.clone().unwrap_or_else(|| args.model.model.clone())
+fn name(args: &InspectArgs, source: &ModelSource) -> String {
+    match source {
+        // With the number of layers, where the shape is cut short.
+        ModelSource::Random { name, .. } => name.clone(),
+        _ => args.model.model.clone(),
+    }
 }
 
 /// The prompt where the user gives none: long enough that the middle of the cache is not empty.

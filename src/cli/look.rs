@@ -36,6 +36,15 @@ pub fn look(args: &ScreenArgs, path: &[&str], terminal: Option<Background>) -> R
     let palette = themes::load(folder.as_deref(), &name)?;
     let colormap = config.colormap.unwrap_or(palette.colormap);
     let theme = Theme::of(depth, palette, colormap);
+    // A theme that is named says nothing of the terminal.
+    let own = args.background.or(config.background).or(terminal);
+    let terminal_light = own.unwrap_or_else(|| Background::detect(lookup)) == Background::Light;
+    let of_background = match own {
+        Some(_) if args.background.is_some() => SettingSource::Flag,
+        Some(_) if config.background.is_some() => SettingSource::File,
+        Some(_) => SettingSource::Terminal,
+        None => of_environment(lookup),
+    };
     let mouse = !args.no_mouse && config.mouse.unwrap_or(true);
     let mut files: Vec<_> = config::path().into_iter().collect();
     files.extend(folder.as_deref().and_then(|folder| themes::file(folder, &name)));
@@ -57,9 +66,9 @@ pub fn look(args: &ScreenArgs, path: &[&str], terminal: Option<Background>) -> R
         ),
         setting(
             "background",
-            if theme.light { "light" } else { "dark" }.to_owned(),
-            source,
-            "what the theme is made for, where none is named: dark or light",
+            if terminal_light { "light" } else { "dark" }.to_owned(),
+            of_background,
+            "the terminal's: it chooses the theme where none is named, and a theme of the other kind paints its own",
         ),
         setting(
             "mouse",
@@ -86,7 +95,7 @@ pub fn look(args: &ScreenArgs, path: &[&str], terminal: Option<Background>) -> R
     }
     settings.extend(flags(path));
     let keys = KeyTable::new(&config.keys)?;
-    Ok(Look { theme, keys, mouse, story, settings, themes, files })
+    Ok(Look { theme, terminal_light, keys, mouse, story, settings, themes, files })
 }
 
 /// The name of the theme, and who said so.
@@ -111,11 +120,15 @@ fn theme_name(
     if let Some(background) = terminal {
         return (of(background), SettingSource::Terminal);
     }
-    let source = match lookup("COLORFGBG").is_some_and(|value| !value.is_empty()) {
+    (of(Background::detect(&lookup)), of_environment(lookup))
+}
+
+/// Who says what the terminal's background is where nothing else does.
+fn of_environment(lookup: impl Fn(&str) -> Option<String>) -> SettingSource {
+    match lookup("COLORFGBG").is_some_and(|value| !value.is_empty()) {
         true => SettingSource::Environment,
         false => SettingSource::Default,
-    };
-    (of(Background::detect(lookup)), source)
+    }
 }
 
 /// Every flag of a command, with the value that it has on this command line.

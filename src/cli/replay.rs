@@ -45,6 +45,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let (log, _guard) = if interactive { log::start() } else { (LogBuffer::default(), None) };
     let mut state = State::new(Beginning {
         theme: look.theme.clone(),
+        terminal_light: look.terminal_light,
         keys: look.keys.clone(),
         loading_name: args.file.display().to_string(),
         plan: NextRun {

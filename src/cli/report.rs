@@ -42,7 +42,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
         args.force.check(path)?;
     }
     let runs = args.results.iter().map(|path| {
-        let path = if path.is_dir() { path.join("results.jsonl") } else { path.clone() };
+        let path = if path.is_dir() { path.join(crate::eval::run::RESULTS) } else { path.clone() };
         let results = read_results(&path)?;
         let name = path.display().to_string();
         match results.records.is_empty() {

@@ -211,7 +211,7 @@ fn evaluate(model: &Arc<Model>, order: &EvalOrder, outbox: &Outbox) -> Result<Fi
     outbox.check()?;
     let mut so_far = Results { header: header.clone(), records: Vec::new() };
     // What an interrupted run left is shown from the beginning.
-    let held = order.out.as_ref().map(|folder| folder.join("results.jsonl"));
+    let held = order.out.as_ref().map(|folder| folder.join(crate::eval::run::RESULTS));
     if let Some(held) = held.filter(|path| path.exists()) {
         so_far.records = read_results(&held)?.records;
     }

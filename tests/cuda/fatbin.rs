@@ -58,10 +58,11 @@ fn usages(report: &str) -> BTreeMap<(String, String), Usage> {
 /// Most registers per thread, so that as many blocks fit on a multiprocessor as the launch geometry
 /// assumes. The loads of the queries are all under way at once, each in a register of its own.
 fn budget(kernel: Kernel) -> usize {
-    let Kernel::Decode(DecodeKernel { head_dim, heads, .. }) = kernel else { return 64 };
+    let Kernel::Decode(DecodeKernel { head_dim, heads, coded, .. }) = kernel else { return 64 };
     match (head_dim, heads) {
         (64, 8) => 96,
-        (80 | 96, 8) => 112,
+        (80 | 96, 8) if !coded => 112,
+        (80, 8) => 168,
         (256, 8) => 168,
         (256, _) => 240,
         _ => 152,
@@ -178,7 +179,7 @@ fn uses_tensor_cores(kernels: &[Kernel], functions: &BTreeMap<String, Vec<&str>>
                 "{} for {architecture} uses local memory",
                 kernel.name()
             );
-            if let Kernel::Decode(DecodeKernel { dtype, head_dim, heads }) = kernel {
+            if let Kernel::Decode(DecodeKernel { dtype, head_dim, heads, .. }) = kernel {
                 let product = if dtype.to_string() == "bf16" {
                     "HMMA.16816.F32.BF16"
                 } else {

@@ -6,7 +6,7 @@
 use std::process::Command;
 
 use kscope::attention::cuda::{DecodeKernel, HEAD_DIMS, Kernel, MOST_GROUP};
-use kscope::bench::verify::{Case, Story, cases, compare_kernels as run};
+use kscope::bench::verify::{Bits, Case, Story, cases, compare_kernels as run};
 use kscope::element::Dtype;
 use kscope::mask::Window;
 use kscope_sim::Schedule;
@@ -91,6 +91,11 @@ fn cuda_sim_cases_cover_the_shapes() {
         cases.iter().any(|case| case.prompts.iter().any(|&prompt| prompt > 256)),
         "more than a slab"
     );
+    for bits in [Bits::Eight, Bits::Mixed] {
+        for head_dim in HEAD_DIMS {
+            assert!(cases.iter().any(|case| (case.bits, case.head_dim) == (bits, head_dim)));
+        }
+    }
 }
 
 #[test]
@@ -118,11 +123,14 @@ proptest! {
         counts in prop::collection::vec(0.0..1.0f64, 3),
         steps in 1..4usize,
         story in prop::sample::select(vec![Story::Decode, Story::Retune, Story::Rewind(1)]),
+        bits in prop::sample::select(vec![Bits::Elements, Bits::Eight, Bits::Mixed]),
         seed: u64,
     ) {
+        // Whole tiles are coded.
+        let chunk = if bits == Bits::Elements { chunk } else { chunk.next_multiple_of(16) };
         // A quarter of the heads is dropped, a quarter is whole, the rest is in between.
         let counts = counts.iter().map(|x| ((x * 2.0 - 0.5).clamp(0.0, 1.0) * head_dim as f64).round() as usize).collect();
-        let case = Case { head_dim, group, kv_heads, dtype, window: Window { sink, recent, chunk }, prompts, counts, steps, story, seed };
+        let case = Case { head_dim, group, kv_heads, dtype, window: Window { sink, recent, chunk }, prompts, counts, bits, steps, story, seed };
         let schedules = [Schedule::Random(seed), Schedule::Forward, Schedule::Backward];
         run(&Simulator::new("kscope", &schedules), &case).map_err(|error| TestCaseError::fail(error.to_string()))?;
     }
@@ -143,7 +151,7 @@ fn cuda_sim_too_little_shared_memory_is_an_error() {
             ..Case::new(head_dim, group, Dtype::Bf16)
         };
         let error = run(&device, &case).unwrap_err().to_string();
-        let kernel = DecodeKernel::new(Dtype::Bf16, head_dim, group);
+        let kernel = DecodeKernel::new(Dtype::Bf16, head_dim, group, false);
         let needed = Kernel::Decode(kernel).shared_bytes() - 32;
         assert!(error.contains(&format!("{needed} bytes of shared memory")), "{error}");
     }
@@ -163,11 +171,22 @@ fn cuda_sim_planted_defects_are_caught() {
         Case { group: 11, ..case(&[19, 64, 8]) },
         Case { window: Window { sink: 3, recent: 0, chunk: 5 }, steps: 12, ..case(&[19, 64, 8]) },
         Case { window: Window { sink: 0, recent: 0, chunk: 1 }, steps: 3, ..case(&[24]) },
+        Case {
+            bits: Bits::Eight,
+            window: Window { sink: 3, recent: 5, chunk: 64 },
+            ..case(&[64, 19])
+        },
+        Case {
+            bits: Bits::Mixed,
+            window: Window { sink: 0, recent: 3, chunk: 48 },
+            prompts: vec![280, 140],
+            ..case(&[64, 40])
+        },
     ];
     for case in &base {
         run(&Simulator::new("kscope", &SCHEDULES), case).unwrap();
     }
-    assert!(kscope_sim::DEFECTS.len() >= 24);
+    assert!(kscope_sim::DEFECTS.len() >= 33);
     for defect in kscope_sim::DEFECTS {
         let mut seen =
             SCHEDULES.iter().flat_map(|&schedule| base.iter().map(move |case| (schedule, case)));

@@ -21,6 +21,14 @@ fn dense_decode_agrees_with_its_own_base_within_its_sixteen_bits() {
     assert_eq!((ctx, chunks), (128, 2));
     let row = vocab.div_ceil(2) * 2 + 4;
     assert_eq!(size, 20 + 4 * ctx * chunks + chunks * 63 * row * 2);
+    // A file that is there is left alone, unless it may be replaced.
+    let again = [&text[..], &["--save-base", &base]].concat();
+    let output = eval(&again);
+    let found = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && found.contains("--force replaces it"), "{found}");
+    assert_eq!(std::fs::read(&base).unwrap(), bytes);
+    success(eval(&[&again[..], &["--force"]].concat()));
+    assert_eq!(std::fs::read(&base).unwrap(), bytes, "the same logits");
 
     let read: Value = serde_json::from_str(&success(eval(&[
         "--suite", "text", "--chunks", "2", "--json", "--base", &base,

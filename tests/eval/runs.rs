@@ -51,13 +51,22 @@ fn an_interrupted_run_goes_on_to_the_same_file_and_parts_make_the_whole() {
     };
     let json: Value = serde_json::from_str(&success(merge(&[&two, &one]))).unwrap();
     assert_eq!(read(&folder.path().join("merged")), whole);
+    // What is there is replaced only where that is asked for.
+    let kept = folder.path().join("merged/results.jsonl");
+    std::fs::write(&kept, "mine").unwrap();
+    let output = merge(&[&two, &one]);
+    let found = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && found.contains("--force replaces it"), "{found}");
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "mine");
+    success(merge(&["--force", &two, &one]));
+    assert_eq!(read(&folder.path().join("merged")), whole);
     assert_eq!(json["rows"][0]["task"], "control");
     for (parts, sentence) in [
         (vec![&*one], "part 2/2 is missing"),
         (vec![&*one, &*one], "is there twice"),
         (vec![&*at("whole")], "is a whole run, not a part"),
     ] {
-        let output = merge(&parts);
+        let output = merge(&[&["--force"], &parts[..]].concat());
         let found = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(2) && found.contains(sentence), "{found}");
     }

@@ -181,7 +181,7 @@ fn refusals_are_one_sentence() {
         ),
         (
             &[&make[..], &["--rule", "random", "o.safetensors"]].concat(),
-            "expected --model or --counts-of",
+            "expected --model, --random-weights or --counts-of",
         ),
         (
             &[&make[..], &["--importance", "mask-f32.pth", "o.safetensors"]].concat(),
@@ -215,7 +215,12 @@ fn a_press_that_was_changed_is_not_replaced() {
     let at = folder.path();
     let export = ["mask", "export", "mask-f32.pth", "--kvpress", "press", "--kv-heads", "2"];
     stdout(at, &export);
-    // The same once more, perhaps with another mask.
+    // The same once more, perhaps with another mask; it replaces the mask only where that is asked
+    // for.
+    let plain = kscope().current_dir(at).args(export).output().unwrap();
+    let sentence = String::from_utf8(plain.stderr).unwrap();
+    let asks = "press/mask.safetensors: expected a name that is free, found a file: --force";
+    assert!(plain.status.code() == Some(2) && sentence.contains(asks), "{sentence}");
     stdout(at, &export);
     let press = at.join("press/kscope_press.py");
     let own = std::fs::read_to_string(&press).unwrap() + "# mine\n";
@@ -233,6 +238,32 @@ fn a_press_that_was_changed_is_not_replaced() {
         sentence.contains("writing none/out.npy: expected a folder none, found none"),
         "{sentence}"
     );
+}
+
+#[test]
+fn a_mask_is_made_for_what_random_weights_makes_of_a_shape() {
+    let folder = workplace();
+    let at = folder.path();
+    let make = ["mask", "make", "--rule", "frequency", "--sparsity", "0.5"];
+    let shape = ["--random-weights", "llama-3.1-8b"];
+    let made = |more: &[&str], out: &str| {
+        stdout(at, &[&make[..], &shape, more, &["--json", out]].concat())
+    };
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let whole = json(&made(&[], "whole.safetensors"));
+    let two = json(&made(&["--layers", "2"], "two.safetensors"));
+    assert_eq!((&whole["layers"], &two["layers"]), (&32.into(), &2.into()));
+    assert_eq!(two["model"], "llama-3.1-8b of 2 layers (random weights)");
+    // The same sizes by its name, so the same fingerprint.
+    let named = [&make[..], &["--model", "llama-3.1-8b", "--json", "named.safetensors"]].concat();
+    assert_eq!(json(&stdout(at, &named))["model_fingerprint"], whole["model_fingerprint"]);
+    // A plan by name needs sizes as well.
+    let plan = [&["mask", "make", "--plan", "k8v4"][..], &shape, &["--layers", "2"]].concat();
+    stdout(at, &[&plan[..], &["plan.safetensors"]].concat());
+    let sentence = refusal(at, &["mask", "make", "--plan", "k8v4", "none.safetensors"]);
+    assert!(sentence.contains("expected --model or --random-weights, found neither"), "{sentence}");
+    let both = [&make[..], &shape, &["--model", "demo", "none.safetensors"]].concat();
+    assert!(refusal(at, &both).contains("--random-weights"));
 }
 
 #[test]

@@ -21,6 +21,12 @@ fn a_prompt_that_cannot_be_used() {
     let file = text.to_str().unwrap();
     refuses(run().args(["--prompt-file", file]), &["prompt.txt", "UTF-8", "byte 4"]);
     refuses(run().write_stdin(&b"the \xff"[..]), &["standard input", "UTF-8"]);
+    for nothing in ["", " \n\t\n"] {
+        refuses(run().write_stdin(nothing), &["standard input", "found nothing", "--prompt"]);
+    }
+    let mut compare = kscope();
+    compare.args(["compare", "--model", model, "--plan", "k8v4"]).write_stdin("");
+    refuses(&mut compare, &["standard input", "found nothing", "--prompt"]);
     refuses(run().args(["--prompt-file", "/nowhere.txt"]), &["/nowhere.txt"]);
     refuses(run().args(["--prompt-file", model]), &[model, "found a folder"]);
     refuses(run().args(["--token-ids", "1,96"]), &["96", "vocabulary"]);

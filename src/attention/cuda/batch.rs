@@ -30,6 +30,8 @@ pub struct Batch<D: Device> {
     launches_id: u64,
     /// Items for which there is room in every layer.
     most_items: usize,
+    /// Whether a middle holds codes.
+    coded: bool,
     items: Room<D>,
     ranges: Room<D>,
     partials: Room<D>,
@@ -106,6 +108,7 @@ impl<D: Device> Batch<D> {
             plan: WorkPlan { items: Vec::new(), ranges: Vec::new(), layers: Vec::new() },
             launches_id: 0,
             most_items: 0,
+            coded: false,
             items: Room::EMPTY,
             ranges: Room::EMPTY,
             partials: Room::EMPTY,
@@ -155,9 +158,10 @@ impl<D: Device> Batch<D> {
     }
 
     /// What the launches of a step depend on, besides the geometry.
-    fn addresses(&self) -> ([u64; 4], usize, usize) {
+    fn addresses(&self) -> ([u64; 4], usize, usize, bool) {
         let rooms = [&self.state_memory, &self.items, &self.ranges, &self.partials];
-        (rooms.map(|room| room.address), self.most_items, self.planned_for.len())
+        let addresses = rooms.map(|room| room.address);
+        (addresses, self.most_items, self.planned_for.len(), self.coded)
     }
 
     fn make_plan(&mut self, device: &D, wanted: Vec<PlannedFor<D>>) -> Result<()> {
@@ -167,6 +171,7 @@ impl<D: Device> Batch<D> {
             .collect();
         let blocks = self.geometry.blocks(device.multiprocessors());
         self.plan = plan(&shares, blocks, self.balance);
+        self.coded = wanted.iter().any(|of| of.mask.layout().is_coded());
         self.planned_for = wanted;
         // Room for half as many again, so that a growing cache needs new buffers rarely.
         let most = self.plan.most_items();
@@ -223,7 +228,8 @@ impl<D: Device> Batch<D> {
         // The last bound is the number of items.
         let count = ranges + (heads * size_of::<u32>()) as u64;
         let blocks = self.geometry.blocks(device.multiprocessors()).min(self.most_items);
-        device.launch(&self.geometry.decode(layer, blocks, [q, states, items, count, partials]))?;
+        let places = [q, states, items, count, partials];
+        device.launch(&self.geometry.decode(layer, (blocks, self.coded), places))?;
         device.launch(&self.geometry.combine(self.states.len(), [partials, ranges, out]))
     }
 }

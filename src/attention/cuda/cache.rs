@@ -8,7 +8,6 @@ use super::device::Device;
 use super::layout::{DeviceMask, Layout};
 use super::sequence::{DeviceSequence, FillSource};
 use crate::cache::{CacheBytes, CacheSpec, HeadRows, Remote, StoredKey};
-use crate::element::Dtype;
 use crate::{Error, Result};
 
 /// A sequence with the device that it is on.
@@ -56,6 +55,11 @@ impl<D: Device> DeviceCache<D> {
     fn refill_from(&mut self, wider: &Self) -> Result<()> {
         let device = &*wider.device;
         let spec = wider.sequence.layout().spec();
+        if wider.sequence.layout().is_coded() {
+            return Err(Error::input(
+                "a coded cache on a GPU becomes no other one: codes would be coded again. Keep the dense side, or run the prompt anew",
+            ));
+        }
         let (shape, tokens) = (spec.shape(), wider.sequence.len());
         let (row, d) = (shape.kv_heads * shape.head_dim, shape.head_dim);
         self.sequence.begin(device, tokens)?;
@@ -63,7 +67,7 @@ impl<D: Device> DeviceCache<D> {
             return Ok(());
         }
         for layer in 0..shape.layers {
-            let (mut keys, mut values) = (vec![0u16; tokens * row], vec![0u16; tokens * row]);
+            let (mut keys, mut values) = (vec![0.0; tokens * row], vec![0.0; tokens * row]);
             for kv_head in 0..shape.kv_heads {
                 let kept = spec.kept(layer, kv_head);
                 for (token, stored) in
@@ -75,7 +79,7 @@ impl<D: Device> DeviceCache<D> {
                     if stored.in_middle {
                         kept.iter()
                             .zip(&stored.key)
-                            .for_each(|(&channel, &bits)| keys[own.start + channel] = bits);
+                            .for_each(|(&channel, &x)| keys[own.start + channel] = x);
                     } else {
                         keys[own].copy_from_slice(&stored.key);
                     }
@@ -84,7 +88,7 @@ impl<D: Device> DeviceCache<D> {
             let mut places =
                 [device.allocate(tokens * row * 2)?, device.allocate(tokens * row * 2)?];
             for (place, rows) in places.iter_mut().zip([&keys, &values]) {
-                device.write(place, 0, bytemuck::cast_slice(rows))?;
+                device.write(place, 0, bytemuck::cast_slice(&spec.dtype().round_bits(rows)))?;
             }
             let [k, v] = [device.address(&places[0]), device.address(&places[1])];
             self.sequence.fill(device, &FillSource::Rows { layer, k, v })?;
@@ -119,27 +123,18 @@ where
     fn rows(&self, layer: usize, kv_head: usize) -> Result<HeadRows> {
         let spec = self.sequence.layout().spec();
         let (head_dim, kept) = (spec.shape().head_dim, spec.kept(layer, kv_head).len());
-        let widened = |bits: &[u16]| -> Vec<f32> {
-            match spec.dtype() {
-                Dtype::Bf16 => {
-                    bits.iter().map(|&bits| half::bf16::from_bits(bits).to_f32()).collect()
-                }
-                Dtype::F16 => {
-                    bits.iter().map(|&bits| half::f16::from_bits(bits).to_f32()).collect()
-                }
-                Dtype::F32 => unreachable!("a cache on a GPU stores two bytes an element"),
-            }
-        };
-        let mut rows = HeadRows::default();
+        let is_coded = spec.layout(layer, kv_head).is_some();
+        let blocks = self.sequence.blocks(&*self.device, layer, kv_head)?;
+        let mut rows = HeadRows { blocks, ..HeadRows::default() };
         for stored in self.sequence.stored_rows(&*self.device, layer, kv_head)? {
             let (key, value) = match &stored {
                 None => (StoredKey::Dropped, None),
-                Some(row) if !row.in_middle || kept == head_dim => {
-                    (StoredKey::Whole(widened(&row.key[..head_dim])), Some(widened(&row.value)))
+                // It is in a block.
+                Some(row) if row.in_middle && is_coded => (StoredKey::Dropped, None),
+                Some(row) if !row.in_middle || spec.is_whole(layer, kv_head) => {
+                    (StoredKey::Whole(row.key[..head_dim].to_vec()), Some(row.value.clone()))
                 }
-                Some(row) => {
-                    (StoredKey::Packed(widened(&row.key[..kept])), Some(widened(&row.value)))
-                }
+                Some(row) => (StoredKey::Packed(row.key[..kept].to_vec()), Some(row.value.clone())),
             };
             rows.keys.push(key);
             rows.values.push(value);
@@ -164,7 +159,12 @@ where
         } else {
             cache.refill_from(self)?;
         }
-        cache.sequence.wait(&*self.device)?;
+        if cache.sequence.misfits(&*self.device)? {
+            return Err(Error::input(format!(
+                "keys or values of this prompt are beyond ±{}, which no codes hold: give their channels 16 bits",
+                half::f16::MAX
+            )));
+        }
         Ok(Box::new(cache))
     }
 

@@ -18,6 +18,8 @@ pub const MOST_GROUP: usize = 2 * OCTET;
 pub const TILE: usize = 16;
 /// Tokens per block of the rebuild kernel.
 const REBUILD_TOKENS: usize = 32;
+/// Middle tokens per block of the kernel that codes a whole middle.
+const CODED_TOKENS: usize = 64;
 /// Threads of the kernels that only copy.
 const STORE_THREADS: u32 = 128;
 /// Threads of the kernels of live importance; at least the largest head.
@@ -41,8 +43,10 @@ pub enum Kernel {
     Combine(Dtype, usize),
     /// The new token into the window, a chunk into the middle.
     Append,
-    /// A whole sequence from full keys and values.
+    /// A whole sequence from full keys and values, but for codes.
     Rebuild,
+    /// The codes of a whole sequence from full keys and values.
+    CodeMiddle,
     /// Sums of |k|.
     ActivitySums(Dtype),
     /// Live importance from the sums.
@@ -58,17 +62,27 @@ pub struct DecodeKernel {
     pub head_dim: usize,
     /// Most query heads per KV head: 8 or 16.
     pub heads: usize,
+    /// Whether the middle may hold codes.
+    pub coded: bool,
+}
+
+/// Bytes of a stage of codes: a tile of keys and values of 8 bits, with scale and minimum for every
+/// channel of the keys and for every 32 channels of a value. Larger tiles take both stages of a warp.
+pub(super) fn code_stage(head_dim: usize) -> usize {
+    TILE * 2 * head_dim + 4 * head_dim + TILE * head_dim / 8
 }
 
 impl DecodeKernel {
-    /// The one for groups of this many query heads.
-    pub fn new(dtype: Dtype, head_dim: usize, group: usize) -> Self {
-        Self { dtype, head_dim, heads: group.next_multiple_of(OCTET) }
+    /// The one for groups of this many query heads, over a middle that may hold codes or not.
+    pub fn new(dtype: Dtype, head_dim: usize, group: usize, coded: bool) -> Self {
+        Self { dtype, head_dim, heads: group.next_multiple_of(OCTET), coded }
     }
 
     fn all() -> impl Iterator<Item = Self> {
-        let of =
-            |dtype, head_dim| [OCTET, MOST_GROUP].map(|heads| Self::new(dtype, head_dim, heads));
+        let of = |dtype, head_dim| {
+            [(OCTET, false), (OCTET, true), (MOST_GROUP, false), (MOST_GROUP, true)]
+                .map(|(heads, coded)| Self::new(dtype, head_dim, heads, coded))
+        };
         [Dtype::F16, Dtype::Bf16]
             .into_iter()
             .flat_map(move |dtype| HEAD_DIMS.into_iter().flat_map(move |d| of(dtype, d)))
@@ -83,11 +97,18 @@ impl DecodeKernel {
         if self.head_dim > 128 { 2 } else { 4 }
     }
 
-    /// Two stages per warp of 16 keys and 16 values with all channels; then, for more than one
+    /// Per warp two stages of 16 keys and 16 values with all channels, or one such tile, keys
+    /// channel by channel, and two stages of codes, whichever is more; then, for more than one
     /// octet, the queries.
     fn shared_bytes(self) -> usize {
         let queries = if self.heads > OCTET { self.heads } else { 0 };
-        (self.warps() * 2 * TILE * 2 + queries) * self.pitch()
+        let plain = 2 * TILE * 2 * self.pitch();
+        let wide = TILE * (2 * self.head_dim + self.pitch());
+        let warp = match self.coded {
+            true => plain.max(wide + 2 * code_stage(self.head_dim)),
+            false => plain,
+        };
+        self.warps() * warp + queries * self.pitch()
     }
 }
 
@@ -98,7 +119,7 @@ impl Kernel {
         let combine = halves
             .into_iter()
             .flat_map(|dtype| HEAD_DIMS.map(|head_dim| Self::Combine(dtype, head_dim)));
-        let store = [Self::Append, Self::Rebuild];
+        let store = [Self::Append, Self::Rebuild, Self::CodeMiddle];
         let activity = halves
             .into_iter()
             .flat_map(|dtype| [Self::ActivitySums(dtype), Self::ActivityMeans(dtype)]);
@@ -108,12 +129,14 @@ impl Kernel {
     /// The name of the entry point.
     pub fn name(self) -> String {
         match self {
-            Self::Decode(DecodeKernel { dtype, head_dim, heads }) => {
-                format!("decode_{dtype}_{head_dim}_{heads}")
+            Self::Decode(DecodeKernel { dtype, head_dim, heads, coded }) => {
+                let coded = if coded { "_coded" } else { "" };
+                format!("decode_{dtype}_{head_dim}_{heads}{coded}")
             }
             Self::Combine(dtype, head_dim) => format!("combine_{dtype}_{head_dim}"),
             Self::Append => "append_token".to_owned(),
             Self::Rebuild => "rebuild_cache".to_owned(),
+            Self::CodeMiddle => "code_middle_tokens".to_owned(),
             Self::ActivitySums(dtype) => format!("activity_sums_{dtype}"),
             Self::ActivityMeans(dtype) => format!("activity_means_{dtype}"),
         }
@@ -144,7 +167,7 @@ impl Kernel {
                     256
                 }
             }
-            Self::Append | Self::Rebuild => STORE_THREADS,
+            Self::Append | Self::Rebuild | Self::CodeMiddle => STORE_THREADS,
             Self::ActivitySums(_) | Self::ActivityMeans(_) => ACTIVITY_THREADS,
         }
     }
@@ -168,7 +191,7 @@ pub enum Params {
     Combine(CombineParams),
     /// Parameters of [`Kernel::Append`].
     Append(AppendParams),
-    /// Parameters of [`Kernel::Rebuild`].
+    /// Parameters of [`Kernel::Rebuild`] and [`Kernel::CodeMiddle`].
     Rebuild(RebuildParams),
     /// Parameters of [`Kernel::ActivitySums`] and [`Kernel::ActivityMeans`].
     Activity(ActivityParams),
@@ -242,9 +265,9 @@ impl KernelShape {
         self.head_dim
     }
 
-    /// The kernel of decode attention.
-    pub fn decode_kernel(&self) -> Kernel {
-        Kernel::Decode(DecodeKernel::new(self.dtype, self.head_dim, self.group))
+    /// The kernel of decode attention, over a middle that may hold codes or not.
+    pub fn decode_kernel(&self, coded: bool) -> Kernel {
+        Kernel::Decode(DecodeKernel::new(self.dtype, self.head_dim, self.group, coded))
     }
 
     /// Numbers (f32) that the decode kernel writes per item: per query head the largest score, the
@@ -255,15 +278,15 @@ impl KernelShape {
 
     /// Blocks of the decode kernel that run at once on a device of so many multiprocessors.
     pub fn blocks(&self, multiprocessors: usize) -> usize {
-        multiprocessors * self.decode_kernel().resident_blocks()
+        multiprocessors * self.decode_kernel(false).resident_blocks()
     }
 
     /// Launches attention of the items at `items`, whose number is at `count`, with `blocks` blocks
-    /// that take items in turn.
+    /// that take items in turn; `coded` if a middle among them may hold codes.
     pub(super) fn decode(
         &self,
         layer: usize,
-        blocks: usize,
+        (blocks, coded): (usize, bool),
         [q, states, items, count, partials]: [u64; 5],
     ) -> Launch {
         let params = DecodeParams {
@@ -278,7 +301,7 @@ impl KernelShape {
             scale: AttentionScale::of(self.head_dim).base_two(),
         };
         Launch {
-            kernel: self.decode_kernel(),
+            kernel: self.decode_kernel(coded),
             grid: [blocks as u32, 1, 1],
             params: Params::Decode(params),
         }
@@ -312,10 +335,7 @@ impl KernelShape {
                 layer: layer as u32,
                 kv_heads,
                 head_dim,
-                infinity: match self.dtype {
-                    Dtype::Bf16 => bf16::INFINITY.to_bits().into(),
-                    _ => f16::INFINITY.to_bits().into(),
-                },
+                infinity: self.infinity(),
             }),
         }
     }
@@ -323,14 +343,37 @@ impl KernelShape {
     /// Launches the rebuild of one sequence of `len` tokens, for `layers` layers from the first one
     /// on.
     pub(super) fn rebuild(&self, len: usize, layers: usize, params: RebuildParams) -> Launch {
+        self.fill(Kernel::Rebuild, len.div_ceil(REBUILD_TOKENS), layers, params)
+    }
+
+    /// Launches the coding of `middle` tokens, at least one, as [`Self::rebuild`] does.
+    pub(super) fn code_middle(
+        &self,
+        middle: usize,
+        layers: usize,
+        params: RebuildParams,
+    ) -> Launch {
+        self.fill(Kernel::CodeMiddle, middle.div_ceil(CODED_TOKENS), layers, params)
+    }
+
+    fn fill(&self, kernel: Kernel, blocks: usize, layers: usize, params: RebuildParams) -> Launch {
         Launch {
-            kernel: Kernel::Rebuild,
-            grid: [len.div_ceil(REBUILD_TOKENS) as u32, self.kv_heads as u32, layers as u32],
+            kernel,
+            grid: [blocks as u32, self.kv_heads as u32, layers as u32],
             params: Params::Rebuild(RebuildParams {
                 kv_heads: self.kv_heads as u32,
                 head_dim: self.head_dim as u32,
+                infinity: self.infinity(),
                 ..params
             }),
+        }
+    }
+
+    /// Infinity in the element type: all bits of its exponent.
+    fn infinity(&self) -> u32 {
+        match self.dtype {
+            Dtype::Bf16 => bf16::INFINITY.to_bits().into(),
+            _ => f16::INFINITY.to_bits().into(),
         }
     }
 

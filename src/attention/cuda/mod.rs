@@ -6,6 +6,7 @@
 
 mod batch;
 mod cache;
+mod codes;
 mod device;
 #[cfg(feature = "cuda-types")]
 mod driver;
@@ -21,6 +22,6 @@ pub use device::{Device, FreeMemory};
 #[cfg(feature = "cuda-types")]
 pub use driver::{Gpu, unusable};
 pub use launch::{DecodeKernel, HEAD_DIMS, Kernel, KernelShape, Launch, MOST_GROUP, Params};
-pub use layout::{DeviceMask, Layout, SLAB};
+pub use layout::{DeviceMask, Layout, SLAB, check_codes};
 pub use plan::{Balance, Planned, Share, WorkPlan, plan};
 pub use sequence::{DeviceSequence, FillSource, StoredRow};

@@ -5,18 +5,31 @@ use bytemuck::{Pod, Zeroable};
 
 /// `HeadLayout`: one KV head of one layer in every slab.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct HeadLayout {
-    /// Keys `[SLAB][padded]`, bytes from the slab's start.
+    /// Keys `[SLAB][padded]`, bytes from the slab's start; of a coded head its tiles.
     pub keys: u64,
-    /// Values `[SLAB][head_dim]`, bytes from the slab's start.
+    /// Values `[SLAB][head_dim]`, bytes from the slab's start; of a coded head the scales of its
+    /// keys.
     pub values: u64,
     /// Address of the kept channels, `padded` bytes.
     pub channels: u64,
     /// Channels kept; 0 drops the head.
     pub kept: u32,
-    /// `kept` rounded up to a multiple of 8.
+    /// `kept` rounded up to a multiple of 8, of a coded head to one of 16.
     pub padded: u32,
+    /// Bytes of a coded tile of 16 tokens; 0 where everything is at the element type.
+    pub tile: u32,
+    /// Bytes from a coded tile's start to its values.
+    pub tile_values: u32,
+    /// K channels of 16, 8, 4 and 2 bits of a coded head.
+    pub widths: [u16; 4],
+    /// Bits of V of a coded head.
+    pub v_bits: u16,
+    /// Channels of V of a coded head that share a scale.
+    pub v_group: u16,
+    /// Middle tokens of a K channel of a coded head that share a scale.
+    pub group: u32,
 }
 
 /// `SequenceState`: the location and number of one sequence's keys and values.
@@ -39,7 +52,7 @@ pub struct SequenceState {
     pub sink: u32,
     /// Slots of the ring behind it.
     pub ring: u32,
-    /// Not 0 once a key or value of the current token is stored as no finite number.
+    /// Not 0 once a key or value is stored as no finite number.
     pub misfits: u32,
 }
 
@@ -144,6 +157,10 @@ pub struct RebuildParams {
     pub head_dim: u32,
     /// 1 if the middle is in place already.
     pub keep_middle: u32,
+    /// Infinity in the element type: all bits of its exponent.
+    pub infinity: u32,
+    /// Unused.
+    pub pad: u32,
 }
 
 /// `ActivityParams`: live importance of one layer.

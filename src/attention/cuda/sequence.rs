@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::codes::{coded_blocks, coded_bytes};
 use super::device::{Device, check_memory};
 use super::layout::{DeviceMask, Layout, SLAB};
 use super::params::{RebuildParams, SequenceState};
-use crate::cache::CacheBytes;
-use crate::element::Dtype;
+use crate::cache::{BLOCK, CacheBytes};
+use crate::element::with_element;
 use crate::numbers::count;
 use crate::{Error, Result};
 
@@ -26,13 +27,13 @@ pub struct DeviceSequence<D: Device> {
     capacity: usize,
 }
 
-/// One token of one head, bits of 16-bit elements.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One token of one head, as the numbers that are stored.
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoredRow {
-    /// The stored channels of the key, padding included.
-    pub key: Vec<u16>,
+    /// The stored channels of the key, ascending; of a head without codes its padding too.
+    pub key: Vec<f32>,
     /// The value.
-    pub value: Vec<u16>,
+    pub value: Vec<f32>,
     /// Whether the token is in the middle.
     pub in_middle: bool,
 }
@@ -164,11 +165,6 @@ impl<D: Device> DeviceSequence<D> {
         Ok(())
     }
 
-    /// Waits until all earlier operations of the device are done.
-    pub(super) fn wait(&self, device: &D) -> Result<()> {
-        device.read(&self.states, 0, &mut [0; 4])
-    }
-
     fn upload(&mut self, device: &D) -> Result<()> {
         device.write(&mut self.states, 0, bytemuck::bytes_of(&self.state))
     }
@@ -187,6 +183,8 @@ impl<D: Device> DeviceSequence<D> {
             kv_heads: 0,
             head_dim: 0,
             keep_middle: 0,
+            infinity: 0,
+            pad: 0,
         };
         let count = match source {
             FillSource::Rows { layer, k, v } => {
@@ -220,11 +218,26 @@ impl<D: Device> DeviceSequence<D> {
                 layers
             }
         };
-        if self.is_empty() {
-            Ok(())
-        } else {
-            device.launch(&self.layout().geometry().rebuild(self.len(), count, params))
+        if self.is_empty() { Ok(()) } else { self.rebuild(device, count, params) }
+    }
+
+    /// Launches what `params` asks for, on `layers` layers of this sequence.
+    fn rebuild(&self, device: &D, layers: usize, params: RebuildParams) -> Result<()> {
+        let geometry = self.layout().geometry();
+        device.launch(&geometry.rebuild(self.len(), layers, params))?;
+        let middle = self.state.middle as usize;
+        if self.layout().is_coded() && middle > 0 {
+            device.launch(&geometry.code_middle(middle, layers, params))?;
         }
+        Ok(())
+    }
+
+    /// Whether a fill since the last [`Self::begin`] met a number that is stored as no finite one.
+    /// Waits for the device.
+    pub(super) fn misfits(&self, device: &D) -> Result<bool> {
+        let mut state = SequenceState::default();
+        device.read(&self.states, 0, bytemuck::bytes_of_mut(&mut state))?;
+        Ok(state.misfits != 0)
     }
 
     /// Rewinds to the first `len` tokens. Where pruned tokens need all their channels again, the
@@ -259,12 +272,10 @@ impl<D: Device> DeviceSequence<D> {
                 kv_heads: 0,
                 head_dim: 0,
                 keep_middle: 1,
+                infinity: 0,
+                pad: 0,
             };
-            return device.launch(&self.layout().geometry().rebuild(
-                len,
-                self.layout().spec().shape().layers,
-                params,
-            ));
+            return self.rebuild(device, self.layout().spec().shape().layers, params);
         }
         match dense.filter(|dense| dense.len() == len) {
             Some(dense) => self.fill(device, &FillSource::Dense(dense)),
@@ -283,11 +294,7 @@ impl<D: Device> DeviceSequence<D> {
         let geometry = self.layout().geometry();
         let row = geometry.kv_heads() * geometry.head_dim();
         let splits = (self.state.middle as usize / 64).clamp(1, MOST_SPLITS);
-        let bits: Vec<u16> = match geometry.dtype() {
-            Dtype::Bf16 => q.iter().map(|&q| half::bf16::from_f32(q).to_bits()).collect(),
-            Dtype::F16 => q.iter().map(|&q| half::f16::from_f32(q).to_bits()).collect(),
-            Dtype::F32 => unreachable!("a cache on a GPU stores two bytes an element"),
-        };
+        let bits = geometry.dtype().round_bits(q);
         let mut queries = device.allocate(bits.len() * 2)?;
         device.write(&mut queries, 0, bytemuck::cast_slice(&bits))?;
         let mut state = device.allocate(size_of::<SequenceState>())?;
@@ -314,6 +321,23 @@ impl<D: Device> DeviceSequence<D> {
         Ok(copy)
     }
 
+    /// The middle of one head in blocks as a cache in host memory has them; none where nothing is
+    /// coded. Waits for the device.
+    pub(super) fn blocks(&self, device: &D, layer: usize, kv_head: usize) -> Result<Vec<Vec<u8>>> {
+        let Some(layout) = self.layout().spec().layout(layer, kv_head) else {
+            return Ok(Vec::new());
+        };
+        let head = self.layout().head(layer, kv_head);
+        let mut blocks = Vec::new();
+        for slab in &self.slabs {
+            let mut bytes = vec![0; coded_bytes(head)];
+            device.read(slab, head.keys as usize, &mut bytes)?;
+            blocks.extend(coded_blocks(head, layout, &bytes));
+        }
+        blocks.truncate((self.state.middle as usize).div_ceil(BLOCK));
+        Ok(blocks)
+    }
+
     /// Every token of one head as stored in the device's memory; `None` where the head dropped it.
     /// Waits for the device.
     pub fn stored_rows(
@@ -323,15 +347,17 @@ impl<D: Device> DeviceSequence<D> {
         kv_head: usize,
     ) -> Result<Vec<Option<StoredRow>>> {
         let shape = self.layout().spec().shape();
+        let dtype = self.layout().spec().dtype();
         let read = |memory: &D::Memory, start: usize, elements: usize| {
             let mut bits = vec![0u16; elements];
             device.read(memory, start, bytemuck::cast_slice_mut(&mut bits))?;
-            Ok::<_, Error>(bits)
+            Ok::<_, Error>(dtype.widen_bits(&bits))
         };
         let (sink, ring, middle) =
             (self.state.sink as usize, self.state.ring as usize, self.state.middle as usize);
         let head = self.layout().head(layer, kv_head);
-        let row = |bits: &[u16], at: usize, width: usize| bits[at * width..][..width].to_vec();
+        let row =
+            |numbers: &[f32], at: usize, width: usize| numbers[at * width..][..width].to_vec();
 
         let elements = (sink + ring) * shape.head_dim;
         let block = 2 * (layer * shape.kv_heads + kv_head) * elements * 2;
@@ -339,8 +365,10 @@ impl<D: Device> DeviceSequence<D> {
             read(&self.window, block, elements)?,
             read(&self.window, block + elements * 2, elements)?,
         ];
+        let blocks = self.blocks(device, layer, kv_head)?;
+        let coded = self.layout().spec().layout(layer, kv_head);
         let mut slabs = Vec::new();
-        for slab in self.slabs.iter().filter(|_| head.kept > 0) {
+        for slab in self.slabs.iter().filter(|_| head.kept > 0 && coded.is_none()) {
             let keys = read(slab, head.keys as usize, SLAB * head.padded as usize)?;
             slabs.push([keys, read(slab, head.values as usize, SLAB * shape.head_dim)?]);
         }
@@ -352,10 +380,22 @@ impl<D: Device> DeviceSequence<D> {
                 return Some(StoredRow { key, value, in_middle: false });
             }
             let token = position - sink;
+            if let Some(of) = coded {
+                let block = &blocks[token / BLOCK];
+                let (mut key, mut value) =
+                    (vec![0.0; of.channels().len()], vec![0.0; shape.head_dim]);
+                with_element!(dtype, E => {
+                    of.read_key::<E>(block, token % BLOCK, &mut key);
+                    of.read_value::<E>(block, token % BLOCK, &mut value);
+                });
+                let mut key: Vec<_> = of.channels().iter().zip(key).collect();
+                key.sort_by_key(|(channel, _)| **channel);
+                let key = key.into_iter().map(|(_, x)| x).collect();
+                return Some(StoredRow { key, value, in_middle: true });
+            }
             let [keys, values] = slabs.get(token / SLAB)?;
-            let key = row(keys, token % SLAB, head.padded as usize);
             Some(StoredRow {
-                key,
+                key: row(keys, token % SLAB, head.padded as usize),
                 value: row(values, token % SLAB, shape.head_dim),
                 in_middle: true,
             })

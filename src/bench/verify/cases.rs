@@ -24,6 +24,17 @@ pub enum Story {
     Remask,
 }
 
+/// What the pruned sequences store of the channels that they keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bits {
+    /// Elements: a mask.
+    Elements,
+    /// 8 bits, of values too.
+    Eight,
+    /// Any width for each channel, and one for each head's values.
+    Mixed,
+}
+
 /// One configuration that is run and compared.
 #[derive(Debug, Clone)]
 pub struct Case {
@@ -41,6 +52,8 @@ pub struct Case {
     pub prompts: Vec<usize>,
     /// Kept channels of the heads, taken in turn over sequences, layers and heads.
     pub counts: Vec<usize>,
+    /// What is stored of them.
+    pub bits: Bits,
     /// Decode steps.
     pub steps: usize,
     /// What happens to the sequences.
@@ -54,12 +67,13 @@ impl std::fmt::Display for Case {
         let Window { sink, recent, chunk } = self.window;
         write!(
             f,
-            "{} d {} group {} x {} KV heads, kept {:?}, window {sink}/{recent}/{chunk}, prompts {:?} + {} steps, {:?}, seed {}",
+            "{} d {} group {} x {} KV heads, kept {:?} as {:?}, window {sink}/{recent}/{chunk}, prompts {:?} + {} steps, {:?}, seed {}",
             self.dtype,
             self.head_dim,
             self.group,
             self.kv_heads,
             self.counts,
+            self.bits,
             self.prompts,
             self.steps,
             self.story,
@@ -79,6 +93,7 @@ impl Case {
             window: Window { sink: 4, recent: 40, chunk: 16 },
             prompts: vec![150, 71],
             counts: vec![head_dim * 3 / 10, 0, head_dim, 8, head_dim / 2 + 3],
+            bits: Bits::Elements,
             steps: 2,
             story: Story::Decode,
             seed: (head_dim * 100 + group) as u64,
@@ -97,6 +112,70 @@ impl Case {
     pub(super) fn geometry(&self) -> Result<KernelShape> {
         KernelShape::new(self.shape(), self.heads(), self.dtype)
     }
+}
+
+/// Cases of caches with codes.
+fn coded_cases(dtype: Dtype) -> Vec<Case> {
+    let window = |sink, recent, chunk| Window { sink, recent, chunk };
+    let base = Case {
+        bits: Bits::Eight,
+        window: window(4, 40, 64),
+        prompts: vec![300, 71],
+        ..Case::new(64, 3, dtype)
+    };
+    let mut cases = Vec::new();
+    for head_dim in HEAD_DIMS {
+        for (group, bits) in
+            [(1, Bits::Eight), (8, Bits::Mixed), (4, Bits::Mixed), (13, Bits::Eight)]
+        {
+            let counts = Case::new(head_dim, group, dtype).counts;
+            let seed = (head_dim * 100 + group) as u64;
+            cases.push(Case { head_dim, group, bits, counts, seed, ..base.clone() });
+        }
+    }
+    cases.extend([
+        // A chunk is coded while it decodes; groups of 16 and of 32 tokens; a slab is opened.
+        Case { prompts: vec![107, 300], steps: 70, counts: vec![64, 19], ..base.clone() },
+        Case {
+            window: window(3, 20, 16),
+            prompts: vec![280, 40],
+            steps: 20,
+            bits: Bits::Mixed,
+            counts: vec![64, 24, 0],
+            ..base.clone()
+        },
+        Case { window: window(0, 0, 32), prompts: vec![33, 95], steps: 35, ..base.clone() },
+        Case {
+            window: window(4, 8, 48),
+            prompts: vec![99, 300],
+            bits: Bits::Mixed,
+            ..base.clone()
+        },
+        // A chunk of several blocks of tokens.
+        Case { window: window(4, 8, 192), prompts: vec![203, 500], steps: 3, ..base.clone() },
+        // Every count of channels, at any widths.
+        Case {
+            kv_heads: 4,
+            bits: Bits::Mixed,
+            counts: (1..=64).collect(),
+            prompts: vec![150; 8],
+            steps: 1,
+            ..base.clone()
+        },
+        Case { story: Story::Retune, prompts: vec![331, 80], steps: 3, ..base.clone() },
+        Case {
+            story: Story::Retune,
+            bits: Bits::Mixed,
+            head_dim: 128,
+            group: 4,
+            counts: vec![32, 0, 128, 41],
+            ..base.clone()
+        },
+        Case { story: Story::Rewind(50), prompts: vec![290], steps: 5, ..base.clone() },
+        Case { story: Story::Rewind(1), prompts: vec![100], steps: 20, ..base.clone() },
+        Case { story: Story::Remask, bits: Bits::Mixed, counts: vec![0, 40, 64], ..base },
+    ]);
+    cases
 }
 
 /// The cases that the tests run on the simulator and that `kscope selftest` repeats on a GPU.
@@ -175,8 +254,14 @@ pub fn cases() -> Vec<Case> {
                 ..base.clone()
             },
             // Heads that are dropped in one mask and kept in the next one.
-            Case { story: Story::Remask, counts: vec![0, 40], prompts: vec![150, 71], ..base },
+            Case {
+                story: Story::Remask,
+                counts: vec![0, 40],
+                prompts: vec![150, 71],
+                ..base.clone()
+            },
         ]);
+        cases.extend(coded_cases(dtype));
     }
     cases
 }

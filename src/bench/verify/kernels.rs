@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use half::{bf16, f16};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::CaseOutcome;
-use super::cases::{Case, LAYERS, Story};
+use super::cases::{Bits, Case, LAYERS, Story};
 use crate::attention::cuda::{
     Batch, Device, DeviceMask, DeviceSequence, FillSource, Layout, StoredRow,
 };
 use crate::attention::{channel_activity, oracle};
 use crate::cache::{CacheSpec, SequenceCache, StoredKey};
 use crate::element::Dtype;
-use crate::mask::ChannelMask;
+use crate::mask::{CachePlan, ChannelMask, Coding, Width};
 use crate::{Error, Result};
 
 /// One sequence, dense or pruned, on both sides.
@@ -78,8 +77,8 @@ fn remask<D: Device>(
     random: &mut StdRng,
 ) -> Result<()> {
     let [dense, pruned] = two else { unreachable!("chunks of two") };
-    let mask = mask(case, index * case.shape().heads() + shift, random)?;
-    let spec = Arc::new(CacheSpec::new(case.shape(), case.window, case.dtype, mask)?);
+    let plan = plan(case, index * case.shape().heads() + shift, random)?;
+    let spec = Arc::new(CacheSpec::planned(case.window, case.dtype, plan)?);
     let capacity = pruned.device.capacity();
     // The old memory goes first: a small sequence takes its place until the new one is made.
     let small = DeviceMask::new(device, Layout::new(Arc::clone(dense.cpu.spec()), case.heads())?)?;
@@ -89,6 +88,21 @@ fn remask<D: Device>(
     pruned.device.fill(device, &FillSource::Dense(&dense.device))?;
     pruned.cpu = dense.cpu.retuned(spec)?;
     Ok(())
+}
+
+/// A plan with the counts of a case, from number `first` on, and its widths.
+fn plan(case: &Case, first: usize, random: &mut StdRng) -> Result<CachePlan> {
+    let mask = mask(case, first, random)?;
+    let mut of = |kept: bool| match case.bits {
+        _ if !kept => Width::Zero,
+        Bits::Elements => Width::Sixteen,
+        Bits::Eight => Width::Eight,
+        // All widths but that of nothing.
+        Bits::Mixed => Width::ALL[random.random_range(1..Width::ALL.len())],
+    };
+    let k = mask.bits().iter().map(|&kept| of(kept)).collect();
+    let v = mask.kept_counts().into_iter().map(|count| of(count > 0)).collect();
+    CachePlan::new(case.shape(), k, v, Coding::best(case.head_dim))
 }
 
 /// A mask with the counts of a case, from number `first` on.
@@ -116,9 +130,9 @@ fn prompt<D: Device>(
 ) -> Result<[Pair<D>; 2]> {
     let (shape, tokens) = (case.shape(), case.prompts[index]);
     let row = shape.kv_heads * shape.head_dim;
-    let mask = mask(case, index * shape.heads(), random)?;
+    let plan = plan(case, index * shape.heads(), random)?;
     let dense = CacheSpec::dense(shape, case.window, case.dtype)?;
-    let pruned = CacheSpec::new(shape, case.window, case.dtype, mask)?;
+    let pruned = CacheSpec::planned(case.window, case.dtype, plan)?;
     let pair = |spec: CacheSpec| -> Result<Pair<D>> {
         let spec = Arc::new(spec);
         let mask = DeviceMask::new(device, Layout::new(Arc::clone(&spec), case.heads())?)?;
@@ -203,7 +217,8 @@ fn step<D: Device>(
     Ok(())
 }
 
-/// Compares every stored key and value, bit for bit, with the CPU's cache.
+/// Compares every stored key and value with the CPU's cache: the numbers are the same to the last
+/// bit.
 fn check_stored<D: Device>(device: &D, case: &Case, pairs: &[Pair<D>]) -> Result<()> {
     for (index, Pair { cpu, device: sequence }) in pairs.iter().enumerate() {
         let exact = cpu.bytes();
@@ -221,11 +236,13 @@ fn check_stored<D: Device>(device: &D, case: &Case, pairs: &[Pair<D>]) -> Result
             for (position, stored) in stored.into_iter().enumerate() {
                 let expected = match (view.key(position), view.value(position)) {
                     (StoredKey::Whole(key) | StoredKey::Packed(key), Some(value)) => {
-                        let mut key = bits(case.dtype, &key);
-                        // A key in the middle is stored with zero padding.
-                        key.resize(key.len().next_multiple_of(8), 0);
+                        let mut key = key;
                         let in_middle = view.parts().middle.contains(&position);
-                        Some(StoredRow { key, value: bits(case.dtype, &value), in_middle })
+                        // A key in the middle is stored with zero padding, unless it is coded.
+                        if cpu.spec().layout(layer, head).is_none() {
+                            key.resize(key.len().next_multiple_of(8), 0.0);
+                        }
+                        Some(StoredRow { key, value, in_middle })
                     }
                     _ => None,
                 };
@@ -245,30 +262,13 @@ fn numbers(random: &mut StdRng, len: usize, size: f32) -> Vec<f32> {
     (0..len).map(|_| size * (random.random::<f32>() * 2.0 - 1.0)).collect()
 }
 
-/// Bits of the elements, rounded to nearest.
-fn bits(dtype: Dtype, x: &[f32]) -> Vec<u16> {
-    match dtype {
-        Dtype::Bf16 => x.iter().map(|&x| bf16::from_f32(x).to_bits()).collect(),
-        Dtype::F16 => x.iter().map(|&x| f16::from_f32(x).to_bits()).collect(),
-        Dtype::F32 => unreachable!("the kernels store two bytes an element"),
-    }
-}
-
-fn widened(dtype: Dtype, bits: &[u16]) -> Vec<f32> {
-    match dtype {
-        Dtype::Bf16 => bits.iter().map(|&bits| bf16::from_bits(bits).to_f32()).collect(),
-        Dtype::F16 => bits.iter().map(|&bits| f16::from_bits(bits).to_f32()).collect(),
-        Dtype::F32 => unreachable!("the kernels store two bytes an element"),
-    }
-}
-
 fn rounded(dtype: Dtype, x: &[f32]) -> Vec<f32> {
-    widened(dtype, &bits(dtype, x))
+    dtype.widen_bits(&dtype.round_bits(x))
 }
 
 fn upload<D: Device>(device: &D, dtype: Dtype, x: &[f32]) -> Result<D::Memory> {
     let mut memory = device.allocate(x.len() * dtype.bytes())?;
-    device.write(&mut memory, 0, bytemuck::cast_slice(&bits(dtype, x)))?;
+    device.write(&mut memory, 0, bytemuck::cast_slice(&dtype.round_bits(x)))?;
     Ok(memory)
 }
 
@@ -280,7 +280,7 @@ fn download<D: Device>(
 ) -> Result<Vec<f32>> {
     let mut found = vec![0u16; len];
     device.read(memory, 0, bytemuck::cast_slice_mut(&mut found))?;
-    Ok(widened(dtype, &found))
+    Ok(dtype.widen_bits(&found))
 }
 
 /// Largest difference, relative to the largest expected number; NaN where any number is NaN.

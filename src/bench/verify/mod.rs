@@ -6,7 +6,7 @@ mod kernels;
 mod outcome;
 mod whole_model;
 
-pub use cases::{Case, Story, cases};
+pub use cases::{Bits, Case, Story, cases};
 pub use kernels::compare_kernels;
 pub use outcome::CaseOutcome;
 pub use whole_model::{compare_models, compare_recording};

@@ -6,5 +6,6 @@ mod ggml;
 mod group;
 mod layout;
 
+pub use block::Piece;
 pub use group::Group;
 pub use layout::{BlockLayout, CodedRun, ValueCodes};

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::device::DeviceChoice;
+use crate::attention::cuda::check_codes;
 use crate::cache::CacheSpec;
 use crate::cli::output;
 use crate::cli::values::{self, DtypeOf};
@@ -159,8 +160,8 @@ impl CacheArgs {
         let plans = self.plan.iter().map(|text| read_plan(text, config));
         let given = |given: Result<GivenPlan>| {
             let given = given?;
-            refuse_coded(device, &given.name, &given.plan)?;
             let given = GivenPlan { window: self.window(given.window)?, ..given };
+            check_device(device, &given.plan, given.window)?;
             note_scales(&given);
             Ok(given)
         };
@@ -306,12 +307,10 @@ pub fn short_names(given: &[GivenPlan]) -> Vec<String> {
     names.collect()
 }
 
-/// Refuses a plan with codes where a GPU is to hold the cache.
-pub fn refuse_coded(device: DeviceChoice, name: &str, plan: &CachePlan) -> Result<()> {
+/// Refuses a plan with codes that a GPU cannot store, where one is to hold the cache.
+pub fn check_device(device: DeviceChoice, plan: &CachePlan, window: Window) -> Result<()> {
     match device {
-        DeviceChoice::Cuda(_) if !plan.is_mask() => Err(Error::input(format!(
-            "--device {device}: the plan {name} has channels of 2, 4 or 8 bits, which only the CPU stores; masks, that is plans of 16 and 0 bits, work on a GPU"
-        ))),
+        DeviceChoice::Cuda(_) => check_codes(plan, window.chunk),
         _ => Ok(()),
     }
 }
@@ -322,14 +321,18 @@ mod tests {
     use crate::mask::{ChannelMask, Shape};
 
     #[test]
-    fn a_gpu_takes_masks_and_refuses_codes_by_name() {
+    fn a_gpu_takes_masks_and_bits_per_channel_and_refuses_other_codes() {
         let shape = Shape { layers: 1, kv_heads: 1, head_dim: 64 };
-        let coded = CachePlan::named("k8v4", shape).unwrap();
+        let named = |name: &str| CachePlan::named(name, shape).unwrap();
         let mask = CachePlan::of_mask(&ChannelMask::from_fn(shape, |_, _, channel| channel < 8));
         let gpu = DeviceChoice::Cuda(1);
-        let sentence = refuse_coded(gpu, "k8v4", &coded).unwrap_err().to_string();
-        assert!(sentence.starts_with("--device cuda:1: the plan k8v4 has"), "{sentence}");
-        assert!(refuse_coded(gpu, "mask", &mask).is_ok());
-        assert!(refuse_coded(DeviceChoice::Cpu, "k8v4", &coded).is_ok());
+        let single = Window { chunk: 1, ..Window::CODED };
+        assert!(check_device(gpu, &mask, single).is_ok());
+        assert!(check_device(gpu, &named("k8v4"), Window::CODED).is_ok());
+        for (plan, window) in [("q8_0", Window::CODED), ("k8v4", single)] {
+            let sentence = check_device(gpu, &named(plan), window).unwrap_err().to_string();
+            assert!(sentence.contains("with --device cuda"), "{sentence}");
+            assert!(check_device(DeviceChoice::Cpu, &named(plan), window).is_ok());
+        }
     }
 }

@@ -10,7 +10,7 @@ mod sampling;
 mod session;
 
 pub use cache::{
-    CacheArgs, GivenPlan, PlanChoice, fitting, read_mask, read_plan, refuse_coded, short_names,
+    CacheArgs, GivenPlan, PlanChoice, check_device, fitting, read_mask, read_plan, short_names,
     stem,
 };
 pub use device::{DeviceChoice, without_cuda};

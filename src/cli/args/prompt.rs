@@ -104,7 +104,14 @@ impl OnePromptArgs {
 
 fn standard_input() -> Result<String> {
     let name = Path::new("standard input");
-    text_of(input_file::read_stream(std::io::stdin(), name, input_file::PROMPT)?, name)
+    let text = text_of(input_file::read_stream(std::io::stdin(), name, input_file::PROMPT)?, name)?;
+    match text.trim().is_empty() {
+        // Nobody asks nothing on purpose this way; a pipe whose first program failed does.
+        true => Err(Error::input(
+            "standard input: expected a prompt, found nothing: give it with --prompt or a pipe",
+        )),
+        false => Ok(text),
+    }
 }
 
 /// Reads a text file.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::tables::{PrintArgs, print};
 use crate::cache::CacheSpec;
-use crate::cli::args::{CacheArgs, ModelArgs, short_names, stem};
+use crate::cli::args::{CacheArgs, ForceArg, ModelArgs, short_names, stem};
 use crate::cli::output;
 use crate::cli::progress::{ProgressArgs, ProgressLine};
 use crate::cli::values::{self, DtypeOf};
@@ -90,6 +90,8 @@ pub struct MeasureArgs {
     /// Write dense decode's logits of one text as llama-perplexity does
     #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "shard"])]
     pub(super) save_base: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) force: ForceArg,
     /// Seed of all draws
     #[arg(long, default_value_t = 42, value_name = "N")]
     pub(super) seed: u64,
@@ -187,6 +189,9 @@ impl MeasureArgs {
         }
         if !args.data.is_empty() && !args.has(Suite::Data) {
             return Err(Error::input("--data is read by --suite data and --suite all"));
+        }
+        if let Some(path) = &args.save_base {
+            args.force.check(path)?;
         }
         let with_text = [("--base", &args.base), ("--save-base", &args.save_base)];
         if let Some((flag, _)) =

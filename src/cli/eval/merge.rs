@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::tables::{PrintArgs, print};
 use crate::Result;
-use crate::eval::run::{Figures, merge};
+use crate::cli::args::ForceArg;
+use crate::eval::run::{Figures, RESULTS, merge};
 
 /// Arguments of `kscope eval merge`.
 #[derive(Debug, clap::Args)]
@@ -16,11 +17,14 @@ pub struct MergeArgs {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
+    force: ForceArg,
+    #[command(flatten)]
     print: PrintArgs,
 }
 
 /// Runs `kscope eval merge`.
 pub fn run(args: &MergeArgs) -> Result<()> {
+    args.force.check(&args.out.join(RESULTS))?;
     let results = merge(&args.parts, &args.out)?;
     print(&args.print, &results, &Figures::of(&results), &[])
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{InspectArgs, default_prompt};
 use crate::cli::args::{
-    CacheArgs, GivenPlan, ModeArg, ModelArgs, fitting, read_plan, refuse_coded,
+    CacheArgs, GivenPlan, ModeArg, ModelArgs, check_device, fitting, read_plan,
 };
 use crate::decode::worker::event::MaskInfo;
 use crate::decode::worker::{Loader, Setup};
@@ -65,8 +65,8 @@ pub(super) fn openers(asked: AskedSession) -> Openers {
             let plain = sentence.strip_prefix("--plan ").map(str::to_owned);
             plain.map_or(error, Error::input)
         })?;
-        refuse_coded(device, &given.name, &given.plan)?;
         let window = cache.window(given.window)?;
+        check_device(device, &given.plan, window)?;
         Ok((given.into_info(), window))
     };
     let model = move |text: &str| {

@@ -37,7 +37,7 @@ pub struct ScreenArgs {
     pub(in crate::cli) background: Option<Background>,
     /// Colours: dark, light, colour-blind, high-contrast, or a file in kscope/themes of the
     /// configuration folder
-    #[arg(long, value_name = "NAME", conflicts_with = "background")]
+    #[arg(long, value_name = "NAME")]
     pub(in crate::cli) theme: Option<String>,
     /// The map in real pixels: where the terminal says that it shows Kitty's pictures (auto), always
     /// (kitty; through tmux it needs `allow-passthrough on`), or never
@@ -74,10 +74,8 @@ impl ScreenArgs {
     /// Asks the terminal what nothing else says: its background, and whether it shows pictures.
     pub fn ask_terminal(&self) -> Result<Option<Answered>> {
         let config = look::configuration()?;
-        let is_said = self.theme.is_some()
-            || self.background.is_some()
-            || config.theme.is_some()
-            || config.background.is_some();
+        // Also where a theme is named: whether it paints its own ground depends on the terminal's.
+        let is_said = self.background.is_some() || config.background.is_some();
         let lookup = |name: &str| std::env::var(name).ok();
         let asked = Questions {
             background: !is_said,

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::geometry::{NamedGeometry, model_geometry};
+use super::geometry::NamedGeometry;
 use super::make::{Inherited, MakeArgs, MakeSettings, binding, shown, texts};
 use super::report;
 use super::values::{Fit, HeldAt, LockSpec};
@@ -41,7 +41,7 @@ pub(super) fn by_sensitivity(args: &MakeArgs, path: &Path) -> Result<()> {
     let source = args.split.read(path)?;
     let sensitivity = source.expect_sensitivity(&shown(Some(path)))?;
     let shape = sensitivity.shape();
-    let model = args.model.as_deref().map(model_geometry).transpose()?;
+    let model = args.model.geometry()?;
     expect_shape(path, shape, model.as_ref())?;
     let settings =
         MakeSettings::resolve(args, Some((source.origin(), "sensitivity file")), Window::CODED);
@@ -70,8 +70,8 @@ pub(super) fn by_sensitivity(args: &MakeArgs, path: &Path) -> Result<()> {
 
 /// The plan of a name, for the sizes of a model.
 pub(super) fn by_name(args: &MakeArgs, name: &str) -> Result<()> {
-    let Some(model) = args.model.as_deref().map(model_geometry).transpose()? else {
-        return Err(Error::input("a plan by name needs sizes: expected --model, found none"));
+    let Some(model) = args.model.geometry()? else {
+        return Err(Error::input("a plan by name needs sizes: expected --model or --random-weights, found neither"));
     };
     let plan = CachePlan::named(name, model.geometry.shape())?;
     if let Coding::Blocks { .. } = plan.coding() {

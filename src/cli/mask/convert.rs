@@ -160,7 +160,7 @@ pub(super) fn import(args: &ImportArgs) -> Result<()> {
 pub(super) fn export(args: &ExportArgs) -> Result<()> {
     let contents = args.split.read(&args.input)?;
     if let Some(folder) = &args.kvpress {
-        let mask = kvpress::export(&args.input, contents.clone(), folder)?;
+        let mask = kvpress::export(&args.input, contents.clone(), folder, args.force)?;
         return Report::new(&args.input, &mask, &contents, false).print(args.json);
     }
     let output = args.output.as_ref().expect("an output is required without --kvpress");

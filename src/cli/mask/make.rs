@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::allocate;
-use super::geometry::{NamedGeometry, model_geometry};
+use super::geometry::{ModelShapeArgs, NamedGeometry};
 use super::report;
 use super::split::SplitArgs;
 use super::values::{self, Fit, HeadSpec, HeldAt, LockSpec};
@@ -42,13 +42,13 @@ pub(super) struct MakeArgs {
     #[arg(long, value_name = "FILE",
           conflicts_with_all = ["sparsity", "counts_of", "budget", "upstream_ties"])]
     pub(super) sensitivity: Option<PathBuf>,
-    /// Write the plan of this name: k8v8, k8v4, k4v8 or k4v4; needs --model
-    #[arg(long, value_name = "NAME", requires = "model",
+    /// Write the plan of this name: k8v8, k8v4, k4v8 or k4v4; needs --model or
+    /// --random-weights
+    #[arg(long, value_name = "NAME",
           conflicts_with_all = ["align", "budget", "upstream_ties", "pair_closed", "floor", "lock"])]
     pub(super) plan: Option<String>,
-    /// The model to bind the file to; its sizes are needed for a rule without --counts-of
-    #[arg(long, value_name = "MODEL")]
-    pub(super) model: Option<String>,
+    #[command(flatten)]
+    pub(super) model: ModelShapeArgs,
     /// Share of channels to prune, 0 to 1
     #[arg(long, value_name = "S")]
     sparsity: Option<f64>,
@@ -222,7 +222,7 @@ pub(super) fn run(args: &MakeArgs) -> Result<()> {
     }
     let source = args.importance.as_deref().map(|path| args.split.read(path)).transpose()?;
     let counts = args.counts_of.as_deref().map(|path| args.split.read_mask(path)).transpose()?;
-    let model = args.model.as_deref().map(model_geometry).transpose()?;
+    let model = args.model.geometry()?;
     let shape = agreed_shape(args, source.as_ref(), counts.as_ref(), model.as_ref())?;
     let importance = match (&source, args.rule) {
         (Some(source), _) => source.expect_importance(&shown(args.importance.as_deref()))?.clone(),
@@ -276,7 +276,7 @@ fn agreed_shape(
     ];
     let mut known = known.into_iter().flatten();
     let (first, shape) = known.next().ok_or_else(|| {
-        Error::input("a rule needs sizes: expected --model or --counts-of, found neither")
+        Error::input("a rule needs sizes: expected --model, --random-weights or --counts-of, found none")
     })?;
     match known.find(|(_, other)| *other != shape) {
         Some((name, other)) => Err(Error::input(format!(

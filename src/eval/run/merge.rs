@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::header::RunHeader;
-use super::stream::{Results, line, read_results};
+use super::stream::{RESULTS, Results, line, read_results};
 use crate::{Error, Result, error};
 
 /// Puts the parts of one run together, in any order. The file is the one that the run would have
@@ -15,9 +15,9 @@ pub fn merge(parts: &[PathBuf], into: &Path) -> Result<Results> {
     let mut all: Option<(RunHeader, usize, Vec<bool>)> = None;
     let mut records = Vec::new();
     for path in parts {
-        let path = if path.is_dir() { path.join("results.jsonl") } else { path.clone() };
+        let path = if path.is_dir() { path.join(RESULTS) } else { path.clone() };
         let name = path.display().to_string();
-        let target = into.join("results.jsonl").canonicalize();
+        let target = into.join(RESULTS).canonicalize();
         if target.is_ok_and(|target| path.canonicalize().is_ok_and(|path| path == target)) {
             return Err(Error::input(format!("{name} is a part: give --out another folder")));
         }
@@ -60,7 +60,7 @@ pub fn merge(parts: &[PathBuf], into: &Path) -> Result<Results> {
         text.push_str(&line(record)?);
     }
     std::fs::create_dir_all(into).map_err(|cause| error::io("making", into, &cause))?;
-    let path = into.join("results.jsonl");
+    let path = into.join(RESULTS);
     let whole = tempfile::NamedTempFile::new_in(into)
         .and_then(|file| std::fs::write(file.path(), &text).map(|()| file))
         .map_err(|cause| error::io("writing in", into, &cause))?;

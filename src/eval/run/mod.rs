@@ -21,4 +21,4 @@ pub use merge::merge;
 pub use record::{CONTROL, DENSE, GivenAnswer, Record};
 pub use rows::{Average, ControlFigures, Depths, Figures, Row};
 pub use runner::{EvalPlan, Mask, Newest, Suite, TextPlan, run};
-pub use stream::{FORMAT, Results, VERSION, read_results};
+pub use stream::{FORMAT, RESULTS, Results, VERSION, read_results};

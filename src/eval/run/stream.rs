@@ -63,6 +63,9 @@ pub const FORMAT: &str = "kscope-eval";
 /// Its version.
 pub const VERSION: u32 = 1;
 
+/// The file of a run's results in its folder.
+pub const RESULTS: &str = "results.jsonl";
+
 /// Reads a whole file of results; a last line that was cut off is left out.
 pub fn read_results(path: &Path) -> Result<Results> {
     let text = input_file::read_text(path, input_file::RESULTS)?;
@@ -94,7 +97,7 @@ impl Stream {
             return Ok((Self { file: None }, Vec::new()));
         };
         std::fs::create_dir_all(folder).map_err(|cause| error::io("making", folder, &cause))?;
-        let path = folder.join("results.jsonl");
+        let path = folder.join(RESULTS);
         let io = |cause: &std::io::Error| error::io("writing", &path, cause);
         let opened = OpenOptions::new().read(true).append(true).create(true).open(&path);
         let mut file = opened.map_err(|cause| io(&cause))?;

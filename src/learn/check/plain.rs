@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::Result;
+use crate::attention::cuda::check_codes;
 use crate::cache::CacheSpec;
 use crate::element::Dtype;
 use crate::mask::{CachePlan, Shape, Window};
@@ -22,10 +23,17 @@ pub struct PlainCache {
 }
 
 /// The plain caches of a model of this shape, with the window of what they are compared with.
-/// Blocks are left out where they do not divide a head.
-pub fn plain_caches(shape: Shape, window: Window, dtype: Dtype) -> Result<Vec<PlainCache>> {
+/// Blocks are left out where they do not divide a head, and, where caches are not in host memory,
+/// what a GPU does not store.
+pub fn plain_caches(
+    shape: Shape,
+    window: Window,
+    dtype: Dtype,
+    on_host: bool,
+) -> Result<Vec<PlainCache>> {
     let plans = PLAIN.iter().filter_map(|&name| Some((name, CachePlan::named(name, shape).ok()?)));
     plans
+        .filter(|(_, plan)| on_host || check_codes(plan, window.chunk).is_ok())
         .map(|(name, plan)| {
             let spec = Arc::new(CacheSpec::planned(window, dtype, plan)?);
             Ok(PlainCache { name, spec })

@@ -40,10 +40,9 @@ pub(super) fn checked(
 ) -> Result<Checked> {
     let Settings { window, align, seed, .. } = request.settings;
     let (contenders, plan, own_texts) = prepare(model, request, mask, window, align, seed)?;
-    // A GPU stores no codes.
-    let plain = match model.decoder.is_on_host() && !request.baked {
-        true => check::plain_caches(mask.shape(), window, Dtype::F16)?,
-        false => Vec::new(),
+    let plain = match request.baked {
+        true => Vec::new(),
+        false => check::plain_caches(mask.shape(), window, Dtype::F16, model.decoder.is_on_host())?,
     };
     // The dense and the learned contender and the plain caches answer every question.
     let (first, rules) = contenders.split_at(COMPLETE);

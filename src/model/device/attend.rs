@@ -297,7 +297,10 @@ impl Attend {
                     };
                     let [(k_fits, narrow_k), (v_fits, narrow_v)] =
                         [narrow(k).map_err(failed)?, narrow(v).map_err(failed)?];
-                    if !(k_fits && v_fits) {
+                    // What fits bf16 may be beyond what codes hold.
+                    let codes_hold =
+                        cache.spec().dtype() == Dtype::F16 || cache.spec().plan().is_mask();
+                    if !(k_fits && v_fits && codes_hold) {
                         cache.check_fits(layer, 0, &rows(k)?, &rows(v)?)?;
                     }
                     device.fill(remote(cache)?, layer, &narrow_k, &narrow_v)?;

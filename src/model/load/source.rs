@@ -193,12 +193,15 @@ impl Source {
                 )));
             }
         };
-        if let Some(layers) = layers {
-            config.layers = config.layers.min(layers);
+        // A model that is cut short is another one: its name says so wherever it is shown.
+        let mut name = geometry.to_owned();
+        if let Some(layers) = layers.filter(|&layers| layers < config.layers) {
+            config.layers = layers;
             config.check()?;
+            name = format!("{geometry} of {layers} layers");
         }
         Ok(Self::Random {
-            name: format!("{geometry} (random weights)"),
+            name: format!("{name} (random weights)"),
             config: Box::new(config),
             seed,
             warnings,

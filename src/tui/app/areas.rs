@@ -51,7 +51,7 @@ pub fn areas(state: &State) -> Areas {
         matches!(state.screen, Screen::Map | Screen::Head | Screen::Ab | Screen::Tune);
     let from = if is_about_places { INSPECTOR_FROM.0 } else { INSPECTOR_FROM.1 };
     let inspected = u16::from(height >= from && state.model.is_some());
-    let story_rows = if state.story.is_some() { story::ROWS } else { 0 };
+    let story_rows = story::rows(state);
     let timeline_rows = u16::from(state.playback.is_some());
     let around = 3 + inspected + log_rows + story_rows + timeline_rows;
     let body_rows = height.saturating_sub(around);

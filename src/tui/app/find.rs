@@ -30,11 +30,13 @@ impl Query {
     pub fn parse(text: &str) -> Option<Self> {
         let number = |text: &str| text.parse().ok();
         let term = |word: &str| {
+            // The beginning of a word will do; a letter and a number are a place.
+            let begins = |whole: &str| word.len() > 1 && whole.starts_with(word);
             Some(match word {
-                "dropped" => Term::Dropped,
-                "full" => Term::Full,
-                "edited" => Term::Edited,
-                "locked" => Term::Locked,
+                _ if begins("dropped") => Term::Dropped,
+                _ if begins("full") => Term::Full,
+                _ if begins("edited") => Term::Edited,
+                _ if begins("locked") => Term::Locked,
                 _ => {
                     let kept = word.strip_prefix("kept");
                     let after = |sign: char| kept.and_then(|rest| number(rest.strip_prefix(sign)?));
@@ -103,5 +105,24 @@ pub fn next(state: &mut State, direction: isize) {
             let sentence = format!("no head fits `{}`", state.screens.map.find);
             state.tell(sentence, false);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_a_word_finds_what_the_word_finds() {
+        for (typed, whole) in
+            [("drop", "dropped"), ("fu", "full"), ("edit", "edited"), ("lock", "locked")]
+        {
+            assert!(Query::parse(whole).is_some());
+            assert_eq!(Query::parse(typed), Query::parse(whole), "{typed}");
+        }
+        for wrong in ["d", "l", "droppped", "fullest", "kept"] {
+            assert_eq!(Query::parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(Query::parse("l3"), Some(Query { terms: vec![Term::Layer(3)] }));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::model::load::{FETCHABLE, Fetchable};
 use crate::tui::app::path_prompt::Listing;
 use crate::tui::app::state::RecentFiles;
 use crate::tui::app::state_folder;
@@ -38,10 +39,13 @@ pub fn list(typed: &str) -> Listing {
         "" => PathBuf::from("."),
         typed => expanded(typed),
     };
-    match read(&path) {
+    let listing = match read(&path) {
         Ok(listing) => listing,
         Err(error) => Listing { trouble: Some(error.to_string()), ..Listing::default() },
-    }
+    };
+    let is_here = |known: &&Fetchable| known.path().is_ok_and(|path| path.exists());
+    let fetched = FETCHABLE.iter().filter(is_here).map(|known| known.name.to_owned());
+    Listing { fetched: fetched.collect(), ..listing }
 }
 
 fn read(path: &Path) -> Result<Listing> {

@@ -1,12 +1,14 @@
 //! The whole frame around the current screen: state in, cells out. Nothing here changes the state.
 
 use ratatui::buffer::Buffer;
+use ratatui::style::Color;
 use ratatui::text::Line;
 
 use crate::tui::app::state::State;
 use crate::tui::app::{
-    areas, explain, header, inspector, lists, log_pane, question, splits, story, timeline,
+    areas, explain, header, inspector, lists, log_pane, message, question, splits, story, timeline,
 };
+use crate::tui::color::{Role, rgb};
 use crate::tui::paint::put;
 
 /// Draws the whole frame.
@@ -17,6 +19,7 @@ pub fn render(state: &State, buffer: &mut Buffer) {
         let sentence =
             format!("kscope needs {least_width}x{least_height}, this is {width}x{height}");
         put(buffer, buffer.area, 0, 0, Line::from(sentence));
+        ground(state, buffer);
         state.theme.depth.convert(buffer);
         return;
     }
@@ -43,10 +46,30 @@ pub fn render(state: &State, buffer: &mut Buffer) {
         timeline::render(state, area, buffer);
     }
     header::footer(state, areas.footer, buffer);
+    message::render(state, areas.footer, header::message_room(state, areas.footer), buffer);
     explain::render(state, areas.footer, buffer);
     lists::render(state, buffer.area, buffer);
     question::render(state, buffer.area, buffer);
+    ground(state, buffer);
     state.theme.depth.convert(buffer);
+}
+
+/// Paints the theme's own ground where the terminal's is of the other kind: dark text on a dark
+/// terminal could not be read.
+fn ground(state: &State, buffer: &mut Buffer) {
+    let theme = &state.theme;
+    if theme.light == state.terminal_light || !theme.depth.has_map_colours() {
+        return;
+    }
+    let (ground, text) = (rgb(theme.palette.ground), theme.color(Role::Text));
+    for cell in &mut buffer.content {
+        if cell.bg == Color::Reset {
+            cell.bg = ground;
+        }
+        if cell.fg == Color::Reset {
+            cell.fg = text;
+        }
+    }
 }
 
 #[cfg(test)]

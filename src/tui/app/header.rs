@@ -10,11 +10,11 @@ use crate::numbers::{count, rate};
 use crate::tui::app::action::Command;
 use crate::tui::app::chord::Chord;
 use crate::tui::app::keys::KeyContext;
-use crate::tui::app::link;
+use crate::tui::app::message;
 use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::app::tabs::tab_places;
-use crate::tui::color::{ColorDepth, Role};
+use crate::tui::color::Role;
 use crate::tui::paint::{clear, put};
 
 /// From this width on, the header uses its long forms.
@@ -202,29 +202,21 @@ pub fn tabs(state: &State, area: Rect, buffer: &mut Buffer) {
 pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
     clear(buffer, area, state.theme.bar());
     let theme = &state.theme;
-    // A toast disappears; the reason of a failed run stays.
-    let said = match (&state.toast, &state.phase) {
-        (Some(toast), _) => Some((toast.sentence.as_str(), toast.failed)),
-        (None, Phase::Failed(sentence)) => Some((sentence.as_str(), true)),
-        _ => None,
-    };
-    let toast = said.map(|(sentence, failed)| {
-        let role = if failed { Role::Bad } else { Role::Warn };
-        Line::styled(format!(" {sentence} "), theme.style(role).add_modifier(Modifier::BOLD))
-    });
+    let context = state.context();
+    let toast = message::in_footer(state, message_room(state, area));
     let reserved = toast.as_ref().map_or(0, |line| line.width() as u16).min(area.width);
     let room = usize::from(area.width - reserved);
-    let context = state.context();
     // Help is always shown. The other keys follow in the order of the table, as far as they fit.
     // A key that the story takes is not the screen's.
     let of_story = |key: &Chord| {
         let mut rows = state.keys.rows().iter().filter(|row| row.context == KeyContext::Story);
         state.story.is_some() && rows.any(|row| row.keys.contains(key))
     };
-    let labelled = state
-        .keys
-        .of(context)
-        .filter(|row| !row.label.is_empty() && !row.keys.first().is_some_and(of_story));
+    let labelled = state.keys.of(context).filter(|row| {
+        !row.label.is_empty()
+            && !row.keys.first().is_some_and(of_story)
+            && (!state.replay || row.works_in_recording())
+    });
     let hints: Vec<(String, &str, bool)> = labelled
         .filter_map(|row| {
             let is_help = row.command == Command::Help;
@@ -248,21 +240,18 @@ pub fn footer(state: &State, area: Rect, buffer: &mut Buffer) {
     }
     put(buffer, Rect { width: room as u16, ..area }, 0, 0, Line::from(spans));
     if let Some(toast) = toast {
+        let text: String = toast.spans.iter().map(|span| span.content.as_ref()).collect();
         put(buffer, area, area.width - reserved, 0, toast);
-        link_path(state, Rect { x: area.right() - reserved, width: reserved, ..area }, buffer);
+        let own = Rect { x: area.right() - reserved, width: reserved, ..area };
+        message::link_path(state, &text, own, buffer);
     }
 }
 
-/// Makes the path in the message a link, where all of it is shown.
-fn link_path(state: &State, area: Rect, buffer: &mut Buffer) {
-    let Some(toast) = &state.toast else { return };
-    let Some(path) = &toast.link else { return };
-    let shown = path.display().to_string();
-    let Some((before, _)) = toast.sentence.split_once(&shown) else { return };
-    // One blank is before the sentence.
-    let (from, width) = (Span::raw(before).width() + 1, Span::raw(&shown).width());
-    if from + width <= usize::from(area.width) && state.theme.depth > ColorDepth::Ascii {
-        let place = Rect { x: area.x + from as u16, width: width as u16, height: 1, ..area };
-        link::mark(path, place, buffer);
-    }
+/// Columns of the footer that a message can have: the key of the help stays.
+pub fn message_room(state: &State, area: Rect) -> u16 {
+    let context = state.context();
+    let help = state.keys.of(context).find(|row| row.command == Command::Help);
+    let key = help.and_then(|row| Some((row.keys.first()?.to_string(), row.label)));
+    let taken = key.map_or(0, |(keys, label)| keys.chars().count() + label.chars().count() + 4);
+    area.width.saturating_sub(taken as u16)
 }

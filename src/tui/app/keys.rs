@@ -106,6 +106,31 @@ pub struct KeyRow {
     pub about: &'static str,
 }
 
+impl KeyRow {
+    /// Whether it does anything in a recording, which has no model to decode, learn or measure with.
+    pub fn works_in_recording(&self) -> bool {
+        use Command as C;
+        let on = |screens: &[Screen]| {
+            screens.iter().any(|screen| self.context == KeyContext::Screen(*screen))
+        };
+        match self.command {
+            C::Ask | C::EditPrompt | C::Feed | C::Time | C::RewindHere | C::GoOn => false,
+            C::Learn | C::CancelLearning | C::ResumeLearning | C::ApplyLearned => false,
+            C::Evaluate | C::CancelEvaluation | C::Sweep | C::Sense | C::PinSweep => false,
+            C::OpenFile | C::DiffFile | C::ChangeModel | C::Story => false,
+            C::Open => !on(&[Screen::Tune, Screen::Bench, Screen::Head, Screen::Eval]),
+            // Points of a sweep, and samples of an evaluation.
+            C::FindNext | C::FindPrev => !on(&[Screen::Tune, Screen::Eval]),
+            // Forms of what cannot be started, and questions about steps.
+            C::EditField => !on(&[Screen::Learn, Screen::Eval]),
+            C::Less | C::More => {
+                !on(&[Screen::Learn, Screen::Eval, Screen::Text, Screen::Ab, Screen::Head])
+            }
+            _ => true,
+        }
+    }
+}
+
 /// All rows, with the changes from the configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyTable {

@@ -2,9 +2,9 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
 
 use crate::tui::app::state::State;
+use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
 use crate::tui::widget::pane::Pane;
 
@@ -13,7 +13,9 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     let mut pane = Pane::new(area, &state.theme, buffer);
     pane.title("log", "newest below");
-    for text in state.log.last(usize::from(pane.area.height)) {
+    let (rows, width) = (usize::from(pane.area.height), usize::from(pane.area.width));
+    let mut lines = Vec::new();
+    for text in state.log.last(rows) {
         let role = if text.contains("ERROR") {
             Role::Bad
         } else if text.contains("WARN") {
@@ -21,6 +23,9 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         } else {
             Role::Dim
         };
-        pane.line(Line::styled(text, state.theme.style(role)));
+        let text = (text.as_str(), state.theme.style(role));
+        lines.extend(wrap(std::iter::once(text), width, 4_000));
     }
+    let skip = lines.len().saturating_sub(rows);
+    lines.into_iter().skip(skip).for_each(|line| pane.line(line));
 }

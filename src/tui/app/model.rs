@@ -41,6 +41,11 @@ pub struct ModelView {
 const MOST_HEADS: usize = 1 << 16;
 
 impl ModelView {
+    /// Whether the model's caches are in a GPU's memory.
+    pub fn is_on_gpu(&self) -> bool {
+        self.info.device != "cpu"
+    }
+
     /// Builds the view of a loaded model. Fails where the information is inconsistent, as it can be
     /// in a recording.
     pub fn new(info: ModelInfo) -> crate::Result<Self> {

@@ -20,6 +20,7 @@ use crate::tui::screen::tune::by_hand::EditedPart;
 use crate::tui::screen::tune::edit;
 use crate::tui::screen::tune::state::Set;
 
+pub use typed::expected;
 use typed::{parsed, typed_words};
 
 /// One line of a list.
@@ -79,9 +80,14 @@ pub fn entries(state: &State) -> Vec<Entry> {
         Some(Overlay::Help(list)) => matching(list.input.value(), help(state)),
         Some(Overlay::Palette(list)) => {
             let typed = list.input.value().trim();
+            let own = parsed(state, typed);
+            // What such a command takes stands there instead of what is only like it.
+            if own.is_none() && expected(state, typed).is_some() {
+                return Vec::new();
+            }
             let all =
                 commands(state).into_iter().chain(words(state)).chain(typed_words(typed)).collect();
-            parsed(state, typed).into_iter().chain(matching(typed, all)).collect()
+            own.into_iter().chain(matching(typed, all)).collect()
         }
         Some(Overlay::Find(list)) => found(state, list.input.value()),
         Some(Overlay::Settings(list)) => matching(list.input.value(), settings::entries(state)),
@@ -115,8 +121,10 @@ fn of_row(row: &KeyRow) -> Entry {
 
 /// The keys that work now, then the words on the screens, then the keys of other screens.
 fn help(state: &State) -> Vec<Entry> {
-    let of =
-        |context: KeyContext| state.keys.rows().iter().filter(move |row| row.context == context);
+    let works = |row: &&KeyRow| !state.replay || row.works_in_recording();
+    let of = |context: KeyContext| {
+        state.keys.rows().iter().filter(move |row| row.context == context).filter(works)
+    };
     let here = [state.context_below(), KeyContext::Global];
     let others = KeyContext::all().filter(|context| !here.contains(context));
     let words = WORDS.iter().map(|&(word, meaning)| Entry {
@@ -130,7 +138,8 @@ fn help(state: &State) -> Vec<Entry> {
 }
 
 fn commands(state: &State) -> Vec<Entry> {
-    state.keys.of(state.context_below()).map(of_row).collect()
+    let works = |row: &&KeyRow| !state.replay || row.works_in_recording();
+    state.keys.of(state.context_below()).filter(works).map(of_row).collect()
 }
 
 /// Commands of two words.
@@ -268,8 +277,13 @@ fn choose(state: &mut State) -> Chosen {
         state.screens.map.find = input.value().trim().to_owned();
     }
     let Some(entry) = chosen else {
-        let sentence = format!("nothing fits `{}`", input.value());
-        state.tell(sentence, false);
+        let typed = input.value().to_owned();
+        let takes = expected(state, &typed).filter(|_| matches!(overlay, Overlay::Palette(_)));
+        if takes.is_some() {
+            // What was typed stays, to be corrected.
+            state.overlay = Some(overlay);
+        }
+        state.tell(takes.unwrap_or_else(|| format!("nothing fits `{typed}`")), false);
         return Chosen::NOTHING;
     };
     if let Does::Command(context, command) = entry.does

@@ -110,8 +110,9 @@ impl PathFor {
         }
     }
 
-    /// What can be typed besides paths, and what each is.
-    fn names(self) -> Vec<(String, &'static str)> {
+    /// What can be typed besides paths, and what each is. `fetched` are the models that are here,
+    /// once that is known.
+    fn names(self, fetched: Option<&[String]>) -> Vec<(String, &'static str)> {
         match self {
             Self::Open => {
                 let named =
@@ -125,8 +126,13 @@ impl PathFor {
             Self::Model => {
                 let demo = std::iter::once(("demo".to_owned(), "the model inside the program"));
                 let fetched = FETCHABLE.iter().map(|known| {
-                    let is_here = known.path().is_ok_and(|path| path.exists());
-                    (known.name.to_owned(), if is_here { "fetched" } else { "not fetched yet" })
+                    let is_here = fetched.map(|names| names.iter().any(|name| name == known.name));
+                    let about = match is_here {
+                        None => "a model that kscope fetches",
+                        Some(true) => "fetched",
+                        Some(false) => "not fetched yet",
+                    };
+                    (known.name.to_owned(), about)
                 });
                 let random = arch::known_names().into_iter();
                 let random =
@@ -145,6 +151,8 @@ pub struct Listing {
     pub folders: Vec<String>,
     /// Names of files.
     pub files: Vec<String>,
+    /// Names of the models that were fetched, wherever they are.
+    pub fetched: Vec<String>,
     /// Why there is nothing, where the folder cannot be read.
     pub trouble: Option<String>,
 }
@@ -246,7 +254,7 @@ impl PathPrompt {
             }
         }
         if folder.is_empty() {
-            let names = self.purpose.names();
+            let names = self.purpose.names(listed.map(|(_, listing)| &listing.fetched[..]));
             let fitting = names.iter().filter(|(name, _)| name.starts_with(stem));
             all.extend(fitting.map(|(name, about)| candidate(name, about, false)));
         }
@@ -324,6 +332,7 @@ mod tests {
         Listing {
             folders: names(&[".git", "masks", "models"]),
             files: names(&["mask-a.safetensors", "mask-b.safetensors", "märz.tsv", "notes.txt"]),
+            fetched: names(&["smollm2-135m"]),
             trouble: None,
         }
     }
@@ -394,6 +403,23 @@ mod tests {
         assert_eq!(open.list.input.value(), "none");
         let model = prompt(PathFor::Model, "smol");
         assert!(texts(&model).contains(&"smollm2-135m".to_owned()), "{:?}", texts(&model));
+    }
+
+    #[test]
+    fn which_models_are_fetched_is_told_by_who_reads_folders() {
+        let mut model = PathPrompt::new(PathFor::Model, "smollm2-135m");
+        let about = |prompt: &PathPrompt| {
+            let all = PathPrompt { list: List::default(), ..prompt.clone() };
+            let all = all.candidates(&RecentFiles::default());
+            let own = all.into_iter().find(|one| one.text == "smollm2-135m");
+            own.expect("a name that is known").about
+        };
+        assert_eq!(about(&model), "a model that kscope fetches", "nobody has looked yet");
+        let folder = model.ask().expect("the first time");
+        model.take(folder.clone(), Listing::default());
+        assert_eq!(about(&model), "not fetched yet");
+        model.take(folder, listing());
+        assert_eq!(about(&model), "fetched");
     }
 
     #[test]

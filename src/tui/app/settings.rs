@@ -56,6 +56,8 @@ pub struct OptionShown {
 pub struct Look {
     /// Colours and what the terminal can show.
     pub theme: Theme,
+    /// Whether the terminal's own background is light.
+    pub terminal_light: bool,
     /// The keys.
     pub keys: KeyTable,
     /// Whether the mouse is used.
@@ -107,6 +109,7 @@ pub fn take(state: &mut State, look: std::result::Result<Look, String>) {
     match look {
         Ok(look) => {
             (state.theme, state.keys) = (look.theme, look.keys);
+            state.terminal_light = look.terminal_light;
             (state.settings, state.themes) = (look.settings, look.themes);
             state.tell("the configuration was read again", false);
         }
@@ -154,6 +157,7 @@ mod tests {
     fn look(theme: &str) -> Look {
         let palette = Palette::built_in(theme).expect("known");
         Look {
+            terminal_light: false,
             theme: Theme::of(ColorDepth::True, palette, Colormap::Cividis),
             keys: KeyTable::new(&Default::default()).expect("the defaults"),
             mouse: true,

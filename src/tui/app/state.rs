@@ -23,8 +23,10 @@ use crate::tui::graphics::Graphics;
 use crate::tui::screen::text::state::TextState;
 use crate::tui::screen::{Screen, ScreenStates};
 
-/// How long a message is shown, in milliseconds.
+/// How long a message is shown, in milliseconds, at least.
 const TOAST_MS: f64 = 4_000.0;
+/// What a letter adds from the sixtieth on.
+const LETTER_MS: f64 = 60.0;
 
 /// A list that is drawn over the screen.
 #[derive(Debug, Clone)]
@@ -109,6 +111,8 @@ pub struct State {
     pub now_ms: f64,
     /// Colours and what the terminal can show.
     pub theme: Theme,
+    /// Whether the terminal's own background is light.
+    pub terminal_light: bool,
     /// The keys.
     pub keys: KeyTable,
     /// The current screen.
@@ -205,6 +209,8 @@ pub enum Dirty {
 pub struct Beginning {
     /// Colours and what the terminal can show.
     pub theme: Theme,
+    /// Whether the terminal's own background is light.
+    pub terminal_light: bool,
     /// The keys.
     pub keys: KeyTable,
     /// What the model is called while it loads.
@@ -235,7 +241,16 @@ impl State {
 
     /// The initial state.
     pub fn new(beginning: Beginning) -> Self {
-        let Beginning { theme, keys, loading_name, plan, replay, log, export_folder } = beginning;
+        let Beginning {
+            theme,
+            terminal_light,
+            keys,
+            loading_name,
+            plan,
+            replay,
+            log,
+            export_folder,
+        } = beginning;
         let text = match &plan.prompt {
             Prompt::Text { text, .. } | Prompt::Facts { text } => text.as_str(),
             Prompt::Tokens(_) => "",
@@ -245,6 +260,7 @@ impl State {
             size: (80, 24),
             now_ms: 0.0,
             theme,
+            terminal_light,
             keys,
             screen: Screen::Map,
             screens,
@@ -325,7 +341,9 @@ impl State {
         if failed {
             tracing::error!("{sentence}");
         }
-        self.toast = Some(Toast { sentence, failed, until_ms: self.now_ms + TOAST_MS, link: None });
+        let letters = sentence.chars().count().saturating_sub(60);
+        let until_ms = self.now_ms + TOAST_MS + LETTER_MS * letters as f64;
+        self.toast = Some(Toast { sentence, failed, until_ms, link: None });
         self.dirty = Dirty::Now;
     }
 

@@ -13,6 +13,7 @@ use crate::tui::app::action::{Command, Effect};
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::pairs::{ComparedSide, voice};
 use crate::tui::app::state::State;
+use crate::tui::app::text_lines::wrap;
 use crate::tui::color::Role;
 use crate::tui::paint::{clear, put};
 use crate::tui::screen::Screen;
@@ -24,9 +25,6 @@ const READING: u32 = 8;
 
 /// What the mask that is too sharp keeps, in tenths of a percent of the channels.
 const TOO_SHARP: u16 = 10;
-
-/// Rows of the story on the screen.
-pub const ROWS: u16 = 3;
 
 /// The question that the story is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,7 +154,7 @@ fn verdict(state: &State, story: &DemoStory, side: ComparedSide) -> (String, Opt
     }
 }
 
-/// The two sentences of a chapter; each fits a terminal of 80 columns.
+/// The two sentences of a chapter.
 fn sentences(state: &State, story: &DemoStory) -> [String; 2] {
     let kept = state.model.as_ref().map_or(0.0, |model| 100.0 * model.mask.kept_ratio());
     let Quiz { question, value } = &story.quiz;
@@ -197,46 +195,69 @@ fn key(state: &State, context: KeyContext, command: Command) -> String {
     state.keys.key_of(context, command).unwrap_or_else(|| command.name().to_owned())
 }
 
-/// The rows of the story that is being told.
-pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
-    let Some(story) = &state.story else { return };
+/// Columns before the sentences.
+const INDENT: usize = 5;
+
+/// Rows that the story takes on this screen.
+pub fn rows(state: &State) -> u16 {
+    state.story.as_ref().map_or(0, |story| lines(state, story).len() as u16)
+}
+
+/// The story that is being told, in lines of the screen's width.
+fn lines(state: &State, story: &DemoStory) -> Vec<Line<'static>> {
     let theme = &state.theme;
-    clear(buffer, area, theme.bar());
-    let [first, second] = sentences(state, story);
+    let width = usize::from(state.size.0);
+    let bold = |role: Role| theme.style(role).add_modifier(Modifier::BOLD);
     let number = Chapter::ALL.iter().take_while(|chapter| **chapter != story.chapter).count() + 1;
     let place = format!(" {number}/{} ", Chapter::ALL.len());
-    let bold = |role: Role| theme.style(role).add_modifier(Modifier::BOLD);
-    put(
-        buffer,
-        area,
-        0,
-        0,
-        Line::from(vec![
-            Span::styled(place, bold(Role::Accent)),
-            Span::styled(first, bold(Role::Title)),
-        ]),
-    );
-    put(buffer, area, 5, 1, Line::styled(second, theme.style(Role::Text)));
-    let mut spans = vec![Span::raw("     ")];
+    let mut before = Span::styled(place, bold(Role::Accent));
+    let blank = || Span::raw(" ".repeat(INDENT));
+    let mut lines = Vec::new();
+    let styles = [bold(Role::Title), theme.style(Role::Text)];
+    for (sentence, style) in sentences(state, story).iter().zip(styles) {
+        let text = std::iter::once((sentence.as_str(), style));
+        for mut line in wrap(text, width.saturating_sub(INDENT), 4_000) {
+            line.spans.insert(0, std::mem::replace(&mut before, blank()));
+            lines.push(line);
+        }
+    }
+    let mut said = Vec::new();
     if matches!(story.chapter, Chapter::Answer | Chapter::TooSharp) {
         for (name, side) in [("A", ComparedSide::A), ("B", ComparedSide::B)] {
-            let (said, is_right) = verdict(state, story, side);
+            let (answer, is_right) = verdict(state, story, side);
             let role = match is_right {
                 None => Role::Dim,
                 Some(true) => Role::Good,
                 Some(false) => Role::Bad,
             };
-            spans.push(Span::styled(format!("{name} {said}   "), bold(role)));
+            said.push(Span::styled(format!("{name} {answer}   "), bold(role)));
         }
     }
     let all = [(Command::StoryNext, "goes on"), (Command::StoryEnd, "ends the story")];
+    let mut keys = Vec::new();
     // In the last chapter both mean the same.
     for (command, label) in &all[usize::from(number == Chapter::ALL.len())..] {
-        let (command, label) = (*command, *label);
-        spans.push(Span::styled(key(state, KeyContext::Story, command), theme.style(Role::Accent)));
-        spans.push(Span::styled(format!(" {label}  "), theme.style(Role::Dim)));
+        let gap = if keys.is_empty() { "" } else { "  " };
+        let name = format!("{gap}{}", key(state, KeyContext::Story, *command));
+        keys.push(Span::styled(name, theme.style(Role::Accent)));
+        keys.push(Span::styled(format!(" {label}"), theme.style(Role::Dim)));
     }
-    put(buffer, area, 0, 2, Line::from(spans));
+    let wide = |spans: &[Span<'_>]| spans.iter().map(Span::width).sum::<usize>();
+    // The keys have a line of their own where both do not fit one.
+    if INDENT + wide(&said) + wide(&keys) > width {
+        lines.push(std::iter::once(blank()).chain(std::mem::take(&mut said)).collect());
+    }
+    lines.push(std::iter::once(blank()).chain(said).chain(keys).collect());
+    lines
+}
+
+/// The rows of the story that is being told.
+pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
+    let Some(story) = &state.story else { return };
+    clear(buffer, area, state.theme.bar());
+    for (line, y) in lines(state, story).into_iter().zip(0..) {
+        put(buffer, area, 0, y, line);
+    }
 }
 
 #[cfg(test)]

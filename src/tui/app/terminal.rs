@@ -19,10 +19,9 @@ use ratatui::crossterm::{cursor, execute, queue};
 use ratatui::layout::Rect;
 
 use crate::tui::app::state::State;
-use crate::tui::app::{fatal, frame};
+use crate::tui::app::{fatal, frame, pictures};
 use crate::tui::graphics;
-use crate::tui::graphics::Graphics;
-use crate::tui::screen::map::pixels;
+use crate::tui::graphics::{Graphics, PlacedPicture};
 use crate::{Error, Result};
 
 /// The terminal in the modes that the inspector needs; dropping it restores the terminal.
@@ -37,7 +36,7 @@ pub struct TerminalGuard {
 }
 
 /// Most pictures that the terminal keeps.
-const PICTURES: usize = 4;
+const PICTURES: usize = 6;
 
 fn lost(cause: std::io::Error) -> Error {
     Error::run(format!("the terminal: {cause}"))
@@ -76,13 +75,16 @@ impl TerminalGuard {
         Ok((size.width, size.height))
     }
 
-    /// Sends the picture of the screen, where it has one that the terminal does not have yet.
-    fn send_picture(&mut self, state: &State) -> Result<()> {
-        let Some(picture) = pixels::picture(state) else { return Ok(()) };
+    /// Sends the pictures of the screen that the terminal does not have yet.
+    fn send_pictures(&mut self, state: &State) -> Result<()> {
+        pictures::placed(state).into_iter().try_for_each(|picture| self.send(state, picture))
+    }
+
+    fn send(&mut self, state: &State, picture: PlacedPicture) -> Result<()> {
         if self.pictures.contains(&picture.id) {
             return Ok(());
         }
-        let Some(raster) = pixels::raster(state) else { return Ok(()) };
+        let Some(raster) = pictures::raster(state, picture) else { return Ok(()) };
         let cells = (picture.area.width, picture.area.height);
         let mut sent = graphics::transmit(picture.id, &raster, cells, state.graphics)?;
         self.graphics = state.graphics;
@@ -97,7 +99,7 @@ impl TerminalGuard {
 
     /// Draws a frame as one synchronized update, where the terminal supports it.
     pub fn draw(&mut self, state: &State) -> Result<()> {
-        self.send_picture(state)?;
+        self.send_pictures(state)?;
         queue!(stdout(), BeginSynchronizedUpdate).map_err(lost)?;
         let drawn =
             self.terminal.draw(|frame| frame::render(state, frame.buffer_mut())).map(|_| ());

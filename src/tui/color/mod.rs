@@ -9,7 +9,7 @@ mod shade;
 mod tests;
 mod theme;
 
-pub use depth::{ColorDepth, parts};
+pub use depth::{ColorDepth, of_256, parts};
 pub use lut::{Colormap, DIVERGING, Rgb, STEPS};
 pub use palette::{BUILT_IN, Palette};
 pub use shade::{Shade, paint};

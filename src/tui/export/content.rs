@@ -1,8 +1,9 @@
 //! The kinds of export and the content of each.
 
 use crate::tui::app::state::State;
-use crate::tui::export::{picture, sheet};
+use crate::tui::export::{picture, screen, sheet};
 use crate::tui::screen::Screen;
+use crate::tui::screen::map::state::Level;
 use crate::{Error, Result};
 
 /// A kind of export.
@@ -16,9 +17,9 @@ pub enum ExportFormat {
     Md,
     /// A table in LaTeX, for `booktabs`.
     Tex,
-    /// A vector picture of the map with axes and legend.
+    /// A vector picture of the screen; of the map with every channel.
     Svg,
-    /// A pixel picture of the map.
+    /// The same in pixels.
     Png,
 }
 
@@ -45,19 +46,14 @@ impl ExportFormat {
             Self::Json => "the screen's data as one JSON object",
             Self::Md => "the screen's data as a table in Markdown",
             Self::Tex => "the screen's data as a table in LaTeX",
-            Self::Svg => "the map as a vector picture, on its screen",
-            Self::Png => "the map as a pixel picture, on its screen",
+            Self::Svg => "the screen as a vector picture in the colours of the theme",
+            Self::Png => "the screen as a picture in the colours of the theme",
         }
     }
 
     /// The kind called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)
-    }
-
-    /// Whether it is a picture of the map.
-    pub fn is_picture(self) -> bool {
-        matches!(self, Self::Svg | Self::Png)
     }
 }
 
@@ -67,19 +63,17 @@ pub fn make(state: &State, format: ExportFormat) -> Result<Vec<u8>> {
         .model
         .as_ref()
         .ok_or_else(|| Error::run("there is nothing to export before the model is loaded"))?;
-    if format.is_picture() && state.screen != Screen::Map {
-        return Err(Error::run(format!(
-            "{} shows the map: go there to export it; csv and json export this screen",
-            format.name()
-        )));
-    }
+    // The map has a picture with every channel of every head, whatever fits the terminal.
+    let is_map = state.screen == Screen::Map && state.screens.map.level == Level::Model;
     match format {
         ExportFormat::Csv => Ok(sheet::csv(&(state.screen.parts().sheet)(state, model))),
         ExportFormat::Md => Ok(sheet::markdown(&(state.screen.parts().sheet)(state, model))),
         ExportFormat::Tex => Ok(sheet::latex(&(state.screen.parts().sheet)(state, model))),
         ExportFormat::Json => sheet::json(state, model),
-        ExportFormat::Svg => Ok(picture::svg(state, model)?.into_bytes()),
-        ExportFormat::Png => picture::png(state, model),
+        ExportFormat::Svg if is_map => Ok(picture::svg(state, model)?.into_bytes()),
+        ExportFormat::Png if is_map => picture::png(state, model),
+        ExportFormat::Svg => Ok(screen::svg(state, model).into_bytes()),
+        ExportFormat::Png => screen::png(state, model),
     }
 }
 

@@ -1,13 +1,12 @@
 //! The map as a picture for reports: every channel of every head, axes, legend and caption.
 
-use std::fmt::Write;
-
 use crate::mask::Shape;
-use crate::printable::without_markup;
 use crate::tui::app::model::ModelView;
 use crate::tui::app::shader::Shader;
 use crate::tui::app::state::State;
-use crate::tui::color::{STEPS, Shade, paint, parts};
+use crate::tui::color::{Role, STEPS, Shade, paint};
+use crate::tui::export::canvas::{Anchor, Bitmap, Canvas, LETTER, Svg, TextLook};
+use crate::tui::export::screen;
 use crate::{Error, Result};
 
 /// Size of a channel in pixels.
@@ -65,134 +64,153 @@ impl PictureGrid {
     }
 }
 
-fn shader<'a>(state: &'a State) -> Result<Shader<'a>> {
-    Shader::of(state).ok_or_else(|| Error::run("there is no map to export yet"))
+/// Columns left of the strips, rows above them, and what is below and at the right.
+const LEFT: f32 = 56.0;
+const RIGHT: f32 = 24.0;
+/// Height of a line of small letters, and their size.
+const LINE: f32 = 15.0;
+const SMALL: f32 = 11.0;
+const LARGE: f32 = 15.0;
+/// The legend: its width and the rows that it takes.
+const LEGEND: f32 = 256.0;
+const BELOW: f32 = 64.0;
+/// The least width of a picture, in which its texts have few lines.
+const LEAST: f32 = 560.0;
+
+/// The map with its texts, and where each is.
+struct MapPicture<'a> {
+    state: &'a State,
+    model: &'a ModelView,
+    shader: Shader<'a>,
+    grid: PictureGrid,
+    /// Lines above the strips, and whether each is of the title.
+    lines: Vec<(String, bool)>,
+    width: f32,
+}
+
+impl<'a> MapPicture<'a> {
+    fn of(state: &'a State, model: &'a ModelView) -> Result<Self> {
+        let shader =
+            Shader::of(state).ok_or_else(|| Error::run("there is no map to export yet"))?;
+        let grid = PictureGrid::new(model.shape());
+        let width = (grid.size().0 as f32 + LEFT + RIGHT).max(LEAST);
+        let shape = model.shape();
+        let title = format!("{} · {}", screen::title(model), shader.title());
+        let caption = format!(
+            "{}, {} scale · {} layers from top to bottom, {} KV heads from left to right · in a strip fast rotation is left, slow right · upper half: channels 0–{}, lower half: their partners",
+            shader.unit(),
+            shader.scale.name(),
+            shape.layers,
+            shape.kv_heads,
+            shape.pairs().saturating_sub(1)
+        );
+        let columns = |size: f32| ((width - LEFT - RIGHT) / (size * LETTER)) as usize;
+        let mut lines = screen::lines_of(&title, columns(LARGE), true);
+        lines.extend(screen::lines_of(&caption, columns(SMALL), false));
+        Ok(Self { state, model, shader, grid, lines, width })
+    }
+
+    /// Rows above the strips: the texts, and the names of the heads.
+    fn top(&self) -> f32 {
+        let tall = |(_, is_title): &(String, bool)| if *is_title { LARGE + 5.0 } else { LINE };
+        12.0 + self.lines.iter().map(tall).sum::<f32>() + LINE + 8.0
+    }
+
+    fn size(&self) -> (f32, f32) {
+        (self.width, self.top() + self.grid.size().1 as f32 + BELOW)
+    }
+
+    fn draw(&self, canvas: &mut impl Canvas) {
+        let palette = &self.state.theme.palette;
+        let look = |role: Role, anchor| TextLook {
+            size: SMALL,
+            color: palette.color(role),
+            bold: false,
+            anchor,
+        };
+        let mut y = 12.0;
+        for (line, is_title) in &self.lines {
+            let (size, bold) = if *is_title { (LARGE, true) } else { (SMALL, false) };
+            y += if *is_title { LARGE + 5.0 } else { LINE };
+            let role = if *is_title { Role::Title } else { Role::Dim };
+            canvas.text(
+                (LEFT, y - 3.0),
+                line,
+                TextLook { size, bold, ..look(role, Anchor::Start) },
+            );
+        }
+        let (shape, top) = (self.model.shape(), self.top());
+        let (wide, tall) = self.grid.strip();
+        for head in 0..shape.kv_heads {
+            let x = LEFT + (head * (wide + GAP)) as f32;
+            canvas.text((x, top - 6.0), &format!("h{head}"), look(Role::Dim, Anchor::Start));
+        }
+        // Layers whose labels would touch have one every few rows.
+        let every = (LINE / (tall + GAP) as f32).ceil().max(1.0) as usize;
+        for layer in (0..shape.layers).step_by(every) {
+            let y = top + (layer * (tall + GAP)) as f32 + tall as f32 / 2.0 + 4.0;
+            canvas.text((LEFT - 6.0, y), &format!("L{layer}"), look(Role::Dim, Anchor::End));
+        }
+        let (cell_wide, cell_tall) = self.grid.cell;
+        self.grid.each(&self.shader, |(x, y), shade| {
+            canvas.rect(
+                (LEFT + x as f32, top + y as f32),
+                (cell_wide as f32, cell_tall as f32),
+                paint(shade, &self.state.theme),
+            );
+        });
+        let ink = palette.color(Role::Text);
+        self.grid.each_dropped(&self.shader, |(x, y)| {
+            let (left, upper) = (LEFT + x as f32, top + y as f32);
+            let (right, lower) = (left + wide as f32, upper + tall as f32);
+            canvas.line((left, upper), (right, lower), ink);
+            canvas.line((left, lower), (right, upper), ink);
+        });
+        self.legend(top + self.grid.size().1 as f32 + 20.0, canvas);
+    }
+
+    fn legend(&self, y: f32, canvas: &mut impl Canvas) {
+        let theme = &self.state.theme;
+        let color = theme.palette.color(Role::Text);
+        let look = |anchor| TextLook { size: SMALL, color, bold: false, anchor };
+        let each = LEGEND / STEPS as f32;
+        for step in 0..STEPS {
+            let share = (step as f32 + 0.5) / STEPS as f32;
+            let shade = match self.shader.other.is_some() {
+                true => Shade::Difference(share),
+                false => Shade::Share(share),
+            };
+            canvas.rect((LEFT + step as f32 * each, y), (each, 12.0), paint(shade, theme));
+        }
+        for (share, anchor) in [(0.0, Anchor::Start), (0.5, Anchor::Middle), (1.0, Anchor::End)] {
+            let x = LEFT + share * LEGEND;
+            canvas.text((x, y + 26.0), &self.shader.legend(share), look(anchor));
+        }
+        let x = LEFT + LEGEND + 20.0;
+        canvas.line((x, y), (x + 12.0, y + 12.0), color);
+        canvas.line((x, y + 12.0), (x + 12.0, y), color);
+        canvas.text((x + 20.0, y + 10.0), "dropped head", look(Anchor::Start));
+    }
 }
 
 /// The map as SVG.
+///
+/// # Errors
+/// Before there is a map.
 pub fn svg(state: &State, model: &ModelView) -> Result<String> {
-    const LEFT: usize = 48;
-    const TOP: usize = 64;
-    let shader = shader(state)?;
-    let plan = PictureGrid::new(model.shape());
-    let ((width, height), (strip_width, strip_height)) = (plan.size(), plan.strip());
-    let (back, ink) =
-        if state.theme.light { ("#ffffff", "#24292f") } else { ("#101014", "#d8dee9") };
-    let (whole_width, whole_height) = ((width + LEFT + 24).max(420), height + TOP + 72);
-    let mut out = String::new();
-    let mut line = |text: std::fmt::Arguments<'_>| {
-        // Writing to a string cannot fail.
-        let _ = out.write_fmt(text);
-        out.push('\n');
-    };
-    line(format_args!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" width="{whole_width}" height="{whole_height}" font-family="sans-serif" font-size="11" fill="{ink}" shape-rendering="crispEdges">"#
-    ));
-    line(format_args!(r#"<rect width="100%" height="100%" fill="{back}"/>"#));
-    let mask = model.info.mask.as_ref().map_or("no mask", |mask| mask.label.as_str());
-    line(format_args!(
-        r#"<text x="{LEFT}" y="20" font-size="14" font-weight="bold">{}</text>"#,
-        without_markup(&format!("{} · {mask} · {}", model.info.name, shader.title()))
-    ));
-    let caption = format!(
-        "{}, {} scale · a row per layer, a strip per KV head · left: fast rotation, right: slow · upper half: channels 0–{}, lower: their partners",
-        shader.unit(),
-        shader.scale.name(),
-        model.shape().pairs().saturating_sub(1)
-    );
-    line(format_args!(r#"<text x="{LEFT}" y="36">{}</text>"#, without_markup(&caption)));
-    for head in 0..model.shape().kv_heads {
-        line(format_args!(
-            r#"<text x="{}" y="{}">h{head}</text>"#,
-            LEFT + head * (strip_width + GAP),
-            TOP - 6
-        ));
-    }
-    for layer in 0..model.shape().layers {
-        let y = TOP + layer * (strip_height + GAP) + strip_height.min(14).max(strip_height / 2 + 4);
-        line(format_args!(r#"<text x="{}" y="{y}" text-anchor="end">L{layer}</text>"#, LEFT - 6));
-    }
-    let (cell_width, cell_height) = plan.cell;
-    plan.each(&shader, |(x, y), shade| {
-        line(format_args!(
-            r##"<rect x="{}" y="{}" width="{cell_width}" height="{cell_height}" fill="#{:06x}"/>"##,
-            LEFT + x,
-            TOP + y,
-            paint(shade, &state.theme)
-        ));
-    });
-    plan.each_dropped(&shader, |(x, y)| {
-        let (x, y) = (LEFT + x, TOP + y);
-        line(format_args!(
-            r#"<path d="M{x} {y}l{strip_width} {strip_height}m0 -{strip_height}l-{strip_width} {strip_height}" stroke="{ink}" stroke-width="1.5" fill="none"/>"#
-        ));
-    });
-    let y = TOP + height + 24;
-    for step in 0..STEPS {
-        let share = (step as f32 + 0.5) / STEPS as f32;
-        let shade =
-            if shader.other.is_some() { Shade::Difference(share) } else { Shade::Share(share) };
-        line(format_args!(
-            r##"<rect x="{}" y="{y}" width="8" height="12" fill="#{:06x}"/>"##,
-            LEFT + step * 8,
-            paint(shade, &state.theme)
-        ));
-    }
-    for (share, anchor) in [(0.0, "start"), (0.5, "middle"), (1.0, "end")] {
-        let x = LEFT as f32 + share * (STEPS * 8) as f32;
-        line(format_args!(
-            r#"<text x="{x}" y="{}" text-anchor="{anchor}">{}</text>"#,
-            y + 26,
-            without_markup(&shader.legend(share))
-        ));
-    }
-    line(format_args!(
-        r#"<text x="{}" y="{}">✕ dropped head</text>"#,
-        LEFT + STEPS * 8 + 16,
-        y + 10
-    ));
-    line(format_args!("</svg>"));
-    Ok(out)
+    let picture = MapPicture::of(state, model)?;
+    let mut canvas = Svg::new(picture.size(), state.theme.palette.ground);
+    picture.draw(&mut canvas);
+    Ok(canvas.finish())
 }
 
-/// The map as PNG: the pixels alone, with a margin.
+/// The map as PNG.
+///
+/// # Errors
+/// Before there is a map, and when it is too large.
 pub fn png(state: &State, model: &ModelView) -> Result<Vec<u8>> {
-    const MARGIN: usize = 12;
-    let shader = shader(state)?;
-    let plan = PictureGrid::new(model.shape());
-    let (width, height) = plan.size();
-    let (width, height) = (width + 2 * MARGIN, height + 2 * MARGIN);
-    let back = parts(if state.theme.light { 0xffffff } else { 0x101014 });
-    let mut pixels: Vec<u8> = back.iter().copied().cycle().take(width * height * 3).collect();
-    let mut fill = |x: usize, y: usize, (wide, tall): (usize, usize), color: [u8; 3]| {
-        for row in y..y + tall {
-            for pixel in
-                pixels[(row * width + x) * 3..(row * width + x + wide) * 3].chunks_exact_mut(3)
-            {
-                pixel.copy_from_slice(&color);
-            }
-        }
-    };
-    plan.each(&shader, |(x, y), shade| {
-        fill(MARGIN + x, MARGIN + y, plan.cell, parts(paint(shade, &state.theme)))
-    });
-    let (strip_width, strip_height) = plan.strip();
-    let ink = parts(if state.theme.light { 0x24292f } else { 0xd8dee9 });
-    plan.each_dropped(&shader, |(x, y)| {
-        for column in 0..strip_width {
-            let down = column * (strip_height - 1) / strip_width.max(1);
-            for row in [down, strip_height - 1 - down] {
-                fill(MARGIN + x + column, MARGIN + y + row, (1, 1), ink);
-            }
-        }
-    });
-    let fail = |cause: png::EncodingError| Error::run(format!("writing PNG: {cause}"));
-    let mut out = Vec::new();
-    let mut encoder = png::Encoder::new(&mut out, width as u32, height as u32);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header().map_err(fail)?;
-    writer.write_image_data(&pixels).map_err(fail)?;
-    writer.finish().map_err(fail)?;
-    Ok(out)
+    let picture = MapPicture::of(state, model)?;
+    let mut canvas = Bitmap::new(picture.size(), state.theme.palette.ground)?;
+    picture.draw(&mut canvas);
+    canvas.finish()
 }

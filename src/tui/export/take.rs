@@ -44,7 +44,7 @@ pub fn write(
     let path = path.unwrap_or_else(|| {
         let model = state.model.as_ref().map_or("model", |model| model.info.name.as_str());
         let own = state.screen.parts().file_stem;
-        let what = own.map_or_else(|| state.screen.name().to_owned(), |stem| stem(state, format));
+        let what = own.map_or_else(|| state.screen.name().to_owned(), |stem| stem(state));
         let name = format!("kscope {model} {what}")
             .replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "-");
         state.export_folder.join(format!("{name}.{}", format.name()))

@@ -30,6 +30,15 @@ pub enum Graphics {
     },
 }
 
+/// Where a picture is and which one it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedPicture {
+    /// Its number: another content has another.
+    pub id: u32,
+    /// The cells that it covers.
+    pub area: Rect,
+}
+
 /// The character that stands for a piece of a picture.
 const PLACEHOLDER: char = '\u{10eeee}';
 /// Most characters of a piece of the data.

@@ -12,7 +12,7 @@ use crate::tui::app::model::ModelView;
 use crate::tui::app::place::Place;
 use crate::tui::app::splits::Divider;
 use crate::tui::app::state::State;
-use crate::tui::export::{ExportFormat, Sheet};
+use crate::tui::export::Sheet;
 
 /// One screen. No field has a default, so that a new screen has to fill in each.
 pub struct ScreenParts {
@@ -52,7 +52,7 @@ pub struct ScreenParts {
     /// Its data as a table.
     pub sheet: fn(&State, &ModelView) -> Sheet,
     /// File name of its exports; by default the name of the screen.
-    pub file_stem: Option<fn(&State, ExportFormat) -> String>,
+    pub file_stem: Option<fn(&State) -> String>,
 }
 
 /// How text is typed on a screen.

@@ -40,6 +40,7 @@ pub fn noise(n: usize) -> f32 {
 pub fn blank(depth: ColorDepth) -> State {
     let mut state = State::new(Beginning {
         theme: Theme::new(depth, false, Colormap::Viridis),
+        terminal_light: false,
         keys: KeyTable::new(&Default::default()).expect("the defaults are consistent"),
         loading_name: "demo".to_owned(),
         plan: NextRun {

@@ -40,6 +40,7 @@ impl<'a> Pane<'a> {
             self.take(1);
         }
         let width = usize::from(self.area.width);
+        let note = fitted(note.to_owned(), width.saturating_sub(text.chars().count() + 2));
         let used =
             text.chars().count() + note.chars().count() + if note.is_empty() { 1 } else { 2 };
         let rule = "─".repeat(width.saturating_sub(used));
@@ -48,7 +49,7 @@ impl<'a> Pane<'a> {
         spans.push(Span::styled(rule, self.theme.style(Role::Border)));
         if !note.is_empty() {
             spans.push(Span::raw(" "));
-            spans.push(Span::styled(note.to_owned(), self.theme.style(Role::Dim)));
+            spans.push(Span::styled(note, self.theme.style(Role::Dim)));
         }
         self.line(Line::from(spans));
     }

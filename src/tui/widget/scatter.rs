@@ -3,6 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::tui::paint::put;
 
 /// One point.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +62,91 @@ impl Scatter {
     /// The value at a share of the y axis, 0 at the bottom.
     pub fn y_at(&self, share: f64) -> f64 {
         self.y.0 * (self.y.1 / self.y.0).powf(share)
+    }
+
+    /// The rows that have a label and a line of the grid, from the top, with their values: both ends,
+    /// and some between them where there is room.
+    pub fn rows(&self) -> Vec<(u16, f64)> {
+        let parts = match self.area.height {
+            ..7 => 1,
+            7..16 => 2,
+            _ => 4,
+        };
+        let last = self.area.height - 1;
+        let row = |part: u16| (f64::from(last) * f64::from(part) / f64::from(parts)).round() as u16;
+        let value = |row: u16| self.y_at(1.0 - f64::from(row) / f64::from(last));
+        (0..=parts).map(|part| (self.area.y + row(part), value(row(part)))).collect()
+    }
+
+    /// The columns that have a label and a line of the grid, from the left, with their values.
+    pub fn columns(&self) -> Vec<(u16, f64)> {
+        let parts = if self.area.width < 44 { 1 } else { 4 };
+        let last = self.area.width - 1;
+        let column =
+            |part: u16| (f64::from(last) * f64::from(part) / f64::from(parts)).round() as u16;
+        let value =
+            |column: u16| self.x.0 + (self.x.1 - self.x.0) * f64::from(column) / f64::from(last);
+        (0..=parts).map(|part| (self.area.x + column(part), value(column(part)))).collect()
+    }
+
+    /// Draws lines between the labels of both axes, where nothing else is drawn.
+    pub fn grid(&self, style: Style, buffer: &mut Buffer) {
+        let Rect { x, y, width, height } = self.area;
+        let mut set = |at: (u16, u16), glyph: &str| {
+            if buffer.area.contains(at.into()) && buffer[at].symbol() == " " {
+                buffer[at].set_symbol(glyph).set_style(style);
+            }
+        };
+        for (row, _) in self.rows().into_iter().take_while(|(row, _)| row + 1 < y + height) {
+            (x..x + width).for_each(|column| set((column, row), "┄"));
+        }
+        for (column, _) in self.columns().into_iter().skip(1) {
+            (y..y + height).for_each(|row| set((column, row), "┊"));
+        }
+    }
+
+    /// Writes the values of the rows at the left of the plot, right-aligned at the axis, and those of
+    /// the columns below it, as far as they do not touch. `left` are the columns before the axis.
+    pub fn labels(
+        &self,
+        left: u16,
+        down: impl Fn(f64) -> String,
+        across: impl Fn(f64) -> String,
+        style: Style,
+        buffer: &mut Buffer,
+    ) {
+        let before = Rect {
+            x: self.area.x.saturating_sub(left),
+            width: left.saturating_sub(1),
+            ..self.area
+        };
+        for (row, value) in self.rows() {
+            let text = down(value);
+            let wide = Span::raw(&text).width() as u16;
+            let x = before.width.saturating_sub(wide);
+            put(buffer, before, x, row - before.y, Line::styled(text, style));
+        }
+        let below = Rect { y: self.area.bottom() + 1, height: 1, ..self.area };
+        let mut free = 0;
+        let all = self.columns();
+        let (last, end) = (all.len() - 1, self.area.width);
+        let rightmost = all.last().map_or(0, |(_, value)| across(*value).chars().count() as u16);
+        for (at, (column, value)) in all.into_iter().enumerate() {
+            let text = across(value);
+            let wide = Span::raw(&text).width() as u16;
+            let own = column - self.area.x;
+            let x = match at {
+                0 => 0,
+                at if at == last => end.saturating_sub(wide),
+                _ => own.saturating_sub(wide / 2),
+            };
+            // The last one has its place before those between.
+            let touches = at != last && x + wide + 2 > end.saturating_sub(rightmost);
+            if x >= free && !touches {
+                put(buffer, below, x, 0, Line::styled(text, style));
+                free = x + wide + 2;
+            }
+        }
     }
 
     /// Joins places by a line of glyphs, where nothing else is drawn.

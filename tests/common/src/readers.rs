@@ -177,6 +177,7 @@ fn recording(bytes: &[u8]) -> bool {
         ignore_end: false,
     };
     let mut state = State::new(Beginning {
+        terminal_light: false,
         theme: Theme::new(ColorDepth::True, false, Colormap::Viridis),
         keys: KeyTable::new(&Default::default()).expect("the default keys"),
         loading_name: "input".to_owned(),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cli::args::ForceArg;
 use crate::mask::files::{self, Contents};
 use crate::{Error, Result};
 
@@ -12,11 +13,12 @@ const PRESS: &str = include_str!("kscope_press.py");
 ///
 /// # Errors
 /// A plan, which kvpress cannot show; importance or sensitivity alone; a folder that cannot be
-/// written or holds another press.
+/// written, or holds another press or, without `force`, a mask.
 pub(in crate::cli::mask) fn export(
     input: &Path,
     contents: Contents,
     folder: &Path,
+    force: ForceArg,
 ) -> Result<PathBuf> {
     let name = input.display().to_string();
     let mask = contents.into_mask(&name)?;
@@ -25,6 +27,8 @@ pub(in crate::cli::mask) fn export(
             "{name}: expected a mask, found a plan: kvpress zeroes channels and has no widths"
         )));
     }
+    let path = folder.join("mask.safetensors");
+    force.check(&path)?;
     std::fs::create_dir_all(folder).map_err(|error| {
         Error::run(format!("{}: the folder cannot be made: {error}", folder.display()))
     })?;
@@ -38,7 +42,6 @@ pub(in crate::cli::mask) fn export(
         }
         _ => files::overwrite(&press, PRESS.as_bytes())?,
     }
-    let path = folder.join("mask.safetensors");
     files::save(&path, &Contents::Mask(mask), false)?;
     Ok(path)
 }

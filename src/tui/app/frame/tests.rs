@@ -9,6 +9,7 @@ use crate::decode::worker::event::{Event, Started};
 use crate::mask::Shape;
 use crate::printable::is_obeyed;
 use crate::tui::app::action::{Command, Effect};
+use crate::tui::app::run::Phase;
 use crate::tui::app::state::State;
 use crate::tui::app::summary;
 use crate::tui::color::{BUILT_IN, ColorDepth, Colormap, Palette, Role, Theme, contrast, rgb};
@@ -16,7 +17,7 @@ use crate::tui::export::{self, ExportFormat};
 use crate::tui::screen::Screen;
 use crate::tui::screen::map::state::Level;
 use crate::tui::testing::{
-    LARGE, SMALL, act, blank, draw, info, letters, lost, pair, send, session, text, token,
+    LARGE, SMALL, act, blank, draw, info, learning, letters, lost, pair, send, session, text, token,
 };
 
 #[test]
@@ -77,10 +78,6 @@ fn control_characters_reach_neither_a_screen_nor_an_export() {
             check(&state, false);
         }
         for format in ExportFormat::ALL.into_iter().filter(|format| *format != ExportFormat::Png) {
-            // Pictures are of the map alone.
-            if format.is_picture() && screen != Screen::Map {
-                continue;
-            }
             let made = String::from_utf8(export::make(&state, format).unwrap()).unwrap();
             assert!(!made.contains(is_obeyed), "{format:?} of {screen:?}: {made:?}");
         }
@@ -221,6 +218,53 @@ fn why_a_run_failed_stays_in_sight() {
     );
 }
 
+#[test]
+fn a_theme_of_the_other_kind_than_the_terminal_paints_its_ground() {
+    for (name, _) in BUILT_IN {
+        for terminal_light in [false, true] {
+            let mut state = session(SMALL, ColorDepth::True);
+            let palette = Palette::built_in(name).expect("known");
+            let ground = rgb(palette.ground);
+            let differs = palette.is_light() != terminal_light;
+            state.theme = Theme::of(ColorDepth::True, palette, Colormap::Viridis);
+            state.terminal_light = terminal_light;
+            for screen in Screen::ALL {
+                state.screen = screen;
+                let frame = draw(&state);
+                let bare = frame.content.iter().filter(|cell| cell.bg == Color::Reset).count();
+                let painted = frame.content.iter().filter(|cell| cell.bg == ground).count();
+                let as_expected = if differs { bare == 0 && painted > 0 } else { bare > 0 };
+                assert!(as_expected, "{name}, {terminal_light}, {screen:?}: {bare}, {painted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_recording_shows_no_key_that_needs_a_model() {
+    let mut state = session(SMALL, ColorDepth::None);
+    state.size = (200, 60);
+    state.replay = true;
+    let footer = |state: &State| text(&draw(state)).lines().last().unwrap_or_default().to_owned();
+    for screen in Screen::ALL {
+        state.screen = screen;
+        let shown = footer(&state);
+        for row in state.keys.of(state.context()) {
+            if row.works_in_recording() || row.label.is_empty() {
+                continue;
+            }
+            let key = row.keys.first().expect("a key");
+            let hint = format!("{key} {}  ", row.label);
+            assert!(!shown.contains(&hint), "{screen:?} shows {hint}: {shown}");
+        }
+        assert!(shown.contains("pause") && shown.contains("? help"), "{screen:?}: {shown}");
+    }
+    // The same keys are there with a model.
+    state.replay = false;
+    state.screen = Screen::Learn;
+    assert!(footer(&state).contains("s start"), "{}", footer(&state));
+}
+
 /// The largest rectangle of cells that show nothing, as columns and rows.
 fn largest_blank(buffer: &Buffer, area: Rect) -> (u16, u16) {
     let is_blank = |x: u16, y: u16| {
@@ -247,33 +291,73 @@ fn largest_blank(buffer: &Buffer, area: Rect) -> (u16, u16) {
     best
 }
 
+/// The screens as they are at first and at work, by name.
+fn rooms(shape: Shape) -> Vec<(String, State)> {
+    let mut all = Vec::new();
+    for screen in Screen::ALL {
+        let mut state = session(shape, ColorDepth::True);
+        // A text as long as a minute of speech.
+        let info = info(shape);
+        for n in 121..=600 {
+            send(&mut state, pair(&info, n, 399 + n));
+            send(&mut state, token(&info, n, 399 + n));
+        }
+        if let Some(started) = &mut state.run.started {
+            started.prompt = "The harbour was quiet that morning, and the keeper ".repeat(300);
+        }
+        state.screen = screen;
+        all.push((format!("{screen:?}"), state.clone()));
+        match screen {
+            Screen::Learn => learning(&mut state, 60),
+            Screen::Bench => {
+                state.phase = Phase::Paused;
+                act(&mut state, Command::PinRules);
+                act(&mut state, Command::PinNamed);
+                state.toast = None;
+            }
+            Screen::Eval => {
+                act(&mut state, Command::Evaluate);
+                state.toast = None;
+            }
+            _ => continue,
+        }
+        all.push((format!("{screen:?} at work"), state));
+    }
+    all
+}
+
 /// A panel is about half of a screen, so a third of one is a sixth of the screen.
 #[test]
 fn no_screen_has_a_third_of_a_panel_empty() {
-    // The text of a run is as long as it is, and the bench is empty until something is pinned.
-    let fills = |screen: &Screen| !matches!(screen, Screen::Text | Screen::Bench);
-    let (shape, size) = (SMALL, (120, 40));
-    for screen in Screen::ALL.into_iter().filter(fills) {
-        let mut state = session(shape, ColorDepth::True);
-        (state.size, state.screen) = (size, screen);
-        // The engine answers what A/B asks it.
-        let tick = crate::tui::app::action::Action::Tick(0.0);
-        let asked = crate::tui::app::update::update(&mut state, tick);
-        for effect in asked {
-            if let Effect::Engine(EngineOrder::Explain(asked)) = effect {
-                send(&mut state, lost(asked));
+    let mut wrong = Vec::new();
+    for (shape, size) in [SMALL, LARGE]
+        .into_iter()
+        .flat_map(|shape| [(120, 40), (200, 60)].map(|size| (shape, size)))
+    {
+        for (name, mut state) in rooms(shape) {
+            state.size = size;
+            // The engine answers what A/B asks it.
+            let tick = crate::tui::app::action::Action::Tick(state.now_ms);
+            let asked = crate::tui::app::update::update(&mut state, tick);
+            for effect in asked {
+                if let Effect::Engine(EngineOrder::Explain(asked)) = effect {
+                    send(&mut state, lost(asked));
+                }
+            }
+            let main = Rect::new(0, 2, size.0, size.1 - 4);
+            let frame = draw(&state);
+            let (width, height) = largest_blank(&frame, main);
+            let share = f64::from(width) * f64::from(height)
+                / (f64::from(main.width) * f64::from(main.height));
+            if share >= 1.0 / 6.0 {
+                wrong.push(format!(
+                    "{name} at {size:?}, {shape}: {width}x{height} blank cells\n{}",
+                    text(&frame)
+                ));
             }
         }
-        let main = Rect::new(0, 2, size.0, size.1 - 4);
-        let (width, height) = largest_blank(&draw(&state), main);
-        let share =
-            f64::from(width) * f64::from(height) / (f64::from(main.width) * f64::from(main.height));
-        assert!(
-            share < 1.0 / 6.0,
-            "{screen:?} at {size:?}, {shape}: {width}x{height} blank cells\n{}",
-            text(&draw(&state))
-        );
     }
+    assert!(wrong.is_empty(), "{} screens:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// Every text on every screen, in every theme, against its own ground.

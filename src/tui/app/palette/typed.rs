@@ -48,6 +48,50 @@ pub(super) fn typed_words(typed: &str) -> impl Iterator<Item = Entry> {
     })
 }
 
+/// What a command of this list takes, where something is typed behind its word that it does not
+/// take; `None` for other texts.
+pub fn expected(state: &State, typed: &str) -> Option<String> {
+    let typed = typed.trim();
+    let shape = state.model.as_ref().map(|model| model.shape());
+    let (word, rest) = typed.split_once(char::is_whitespace).unwrap_or((typed, ""));
+    let takes = match word {
+        "keep" => "0 to 100, in per cent".to_owned(),
+        "bytes" => "0.1 to 100, in per cent".to_owned(),
+        "fit" => "a size with a unit, and a context: 1.5GiB@32k".to_owned(),
+        "rule" | "blend" => {
+            let sources = state.screens.tune.as_ref()?.sources();
+            let known = Rule::ALL.into_iter().filter(|&rule| sources.has(rule));
+            let names: Vec<&str> = known.map(|rule| rule.name).collect();
+            let share = if word == "blend" { ", and 0 to 100" } else { "" };
+            format!("one of {}{share}", names.join(", "))
+        }
+        "align" => "1, 2, 4, 8, 16 or 32".to_owned(),
+        "split" => "global or exact".to_owned(),
+        "floor" => format!("0 to {} channels", shape?.head_dim),
+        "sink" => "a number of tokens, 0 or more".to_owned(),
+        "recent" | "chunk" | "context" => "a number of tokens, 1 or more: 512, 32k".to_owned(),
+        "width" => "ch, k, v or layer, and 16, 8, 4, 2 or 0 bits".to_owned(),
+        "seek" => "a token from 1 on, or 0% to 100%".to_owned(),
+        "speed" => "0.01 to 1000".to_owned(),
+        _ => {
+            let is_place = |word: &str| {
+                let (axis, number) = word.split_at_checked(1)?;
+                let is_axis = matches!(axis, "l" | "h" | "c") && !number.is_empty();
+                (is_axis && number.bytes().all(|digit| digit.is_ascii_digit())).then_some(())
+            };
+            is_place(word)?;
+            let shape = shape?;
+            return Some(format!(
+                "{typed}: expected l0 to l{}, h0 to h{}, c0 to c{}",
+                shape.layers - 1,
+                shape.kv_heads - 1,
+                shape.head_dim - 1
+            ));
+        }
+    };
+    (!rest.trim().is_empty()).then(|| format!("{word} {}: expected {takes}", rest.trim()))
+}
+
 /// What a command with a number or a path means: `l14 h3 c86`, `context 32768`, `export svg
 /// out.svg`.
 pub(super) fn parsed(state: &State, typed: &str) -> Option<Entry> {

@@ -31,13 +31,19 @@ pub fn splits(state: &State, main: Rect) -> Vec<Divider> {
     parts.plot.map(|plot| Divider::lying(TABLE, parts.table, plot)).into_iter().collect()
 }
 
+/// Rows of the table's place while nothing is pinned: what a pin is, and the keys.
+const EMPTY: u16 = 9;
+
 /// The table above, the plot below. A short table leaves the plot more.
 pub(super) fn parts(state: &State, area: Rect, rows: usize, wants_plot: bool) -> BenchAreas {
     let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
     if !wants_plot || area.height < PLOT_FROM {
         return BenchAreas { table: area, plot: None };
     }
-    let wanted = (rows.max(3) as u16).saturating_add(HEAD + 1);
+    let wanted = match rows {
+        0 => EMPTY,
+        rows => (rows.max(3) as u16).saturating_add(HEAD + 1),
+    };
     let height = wanted.min(area.height * 11 / 20);
     let height = state.splits.first(TABLE, area.height, height);
     let plot = Rect { y: area.y + height, height: area.height - height, ..area };

@@ -1,5 +1,6 @@
 //! The bench of masks: any number of masks and plans side by side, measured over the same tokens.
 
+mod candidates;
 mod layout;
 mod pins;
 mod plot;

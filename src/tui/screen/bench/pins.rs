@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::attention::cuda::check_codes;
 use crate::decode::worker::event::MaskInfo;
 use crate::mask::{CachePlan, Rule};
 use crate::tui::app::model::ModelView;
@@ -49,6 +50,9 @@ pub fn named(bench: &mut MaskBench, tuning: &Tuning, model: &ModelView) -> usize
     let window = tuning.draft().window;
     let added = RIVALS.into_iter().filter(|&name| {
         CachePlan::named(name, model.shape()).is_ok_and(|plan| {
+            if model.is_on_gpu() && check_codes(&plan, window.chunk).is_err() {
+                return false;
+            }
             let info = Arc::new(MaskInfo::named(name, plan.clone()));
             bench.add(name.to_owned(), NAMED.to_owned(), Draft::verbatim(info, window), plan)
         })

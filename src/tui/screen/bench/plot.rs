@@ -9,8 +9,7 @@ use crate::numbers;
 use crate::tui::app::state::State;
 use crate::tui::color::Role;
 use crate::tui::paint::{number, put};
-use crate::tui::screen::bench::{layout, pins, view};
-use crate::tui::screen::map;
+use crate::tui::screen::bench::{candidates, layout, pins, view};
 use crate::tui::screen::tune::state::{Against, Plot, PlotPoint};
 use crate::tui::widget::pane::Pane;
 use crate::tui::widget::{Mark, Scatter};
@@ -64,7 +63,6 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         Against::Bytes => "KLD against KV bytes",
         Against::Time => "KLD against TPOT",
     };
-    Pane::new(Rect { height: 1.min(area.height), ..area }, theme, buffer).title(what, "");
     let curves = curves(state);
     let places: Vec<PlotPoint> =
         curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.2)).collect();
@@ -72,13 +70,12 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let plot = Plot::of(places);
     let points = layout::points(area);
     let Some(scatter) = Scatter::of(plot.x_range(), plot.y_range(), points) else {
-        let note = Line::styled("points come with what is measured", theme.style(Role::Dim));
-        put(buffer, area, 2, 1, note);
-        let below = area.height.saturating_sub(3);
-        let below = Rect { y: area.y + area.height - below, height: below, ..area };
-        map::view::at_work(state, &mut Pane::new(below, theme, buffer));
+        if let Some(tuning) = &state.screens.tune {
+            candidates::render(state, tuning, area, buffer);
+        }
         return;
     };
+    Pane::new(Rect { height: 1.min(area.height), ..area }, theme, buffer).title(what, "");
     let mut marks = Vec::new();
     for (at, curve) in curves.iter().enumerate() {
         let (glyph, role) = LOOKS[at % LOOKS.len()];
@@ -96,34 +93,39 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
             curve.points.iter().filter_map(|(_, _, place)| Some((place.x, place.y?))).collect();
         scatter.join(&line, "·", theme.style(LOOKS[at % LOOKS.len()].1), buffer);
     }
-    axes(state, &plot, &scatter, points, area, buffer);
+    for curve in curves.iter().filter(|curve| curve.rule == pins::NAMED) {
+        curve.points.iter().for_each(|(_, name, place)| {
+            named(name, scatter.cell(place.x, place.y), points, state, buffer);
+        });
+    }
+    axes(state, &scatter, points, area, buffer);
     legend(state, &curves, area, buffer);
 }
 
-fn axes(
-    state: &State,
-    plot: &Plot,
-    scatter: &Scatter,
-    points: Rect,
-    area: Rect,
-    buffer: &mut Buffer,
-) {
-    let dim = state.theme.style(Role::Dim);
-    for (share, y) in [(1.0, points.y), (0.0, points.bottom().saturating_sub(1))] {
-        let text = format!("{:>7}", number(scatter.y_at(share) as f32));
-        put(buffer, area, 0, y - area.y, Line::styled(text, dim));
+/// The name of a point beside it, where it covers nothing.
+fn named(name: &str, at: Option<(u16, u16)>, points: Rect, state: &State, buffer: &mut Buffer) {
+    let Some((x, y)) = at else { return };
+    let wide = name.chars().count() as u16;
+    let right = x + 2;
+    let left = x.checked_sub(wide + 1).filter(|left| *left >= points.x);
+    let is_free = |from: u16| {
+        from + wide <= points.right() && (from..from + wide).all(|x| buffer[(x, y)].symbol() == " ")
+    };
+    let place = Some(right).filter(|from| is_free(*from)).or(left.filter(|from| is_free(*from)));
+    if let Some(from) = place {
+        buffer.set_string(from, y, name, state.theme.style(Role::Dim));
     }
+}
+
+fn axes(state: &State, scatter: &Scatter, points: Rect, area: Rect, buffer: &mut Buffer) {
+    let down = |value: f64| number(value as f32);
     let across = |value: f64| match state.screens.bench.against {
         Against::Bytes => numbers::bytes(value as u64),
         Against::Time => format!("{value:.2} ms"),
     };
-    if let Some((low, high)) = plot.x_range() {
-        let y = points.bottom() + 1 - area.y;
-        let high = across(high);
-        put(buffer, area, points.x - area.x, y, Line::styled(across(low), dim));
-        let right = area.width.saturating_sub(high.chars().count() as u16);
-        put(buffer, area, right, y, Line::styled(high, dim));
-    }
+    let before = points.x - area.x;
+    scatter.labels(before, down, across, state.theme.style(Role::Dim), buffer);
+    scatter.grid(state.theme.style(Role::Border), buffer);
 }
 
 /// The curves by name in the last row, as many as fit, then how many do not.

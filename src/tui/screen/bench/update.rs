@@ -114,13 +114,6 @@ fn pin(state: &mut State, command: Command) -> Vec<Effect> {
             too_large = left_out;
             added
         }
-        Command::PinNamed if model.info.device != "cpu" => {
-            state.tell(
-                "a cache on this device holds no codes: named plans cannot be measured",
-                true,
-            );
-            return Vec::new();
-        }
         Command::PinNamed => pins::named(bench, tuning, model),
         _ => pins::swept(bench, tuning),
     };

@@ -16,7 +16,7 @@ use crate::tui::paint::{fitted, number, placeholder, put};
 use crate::tui::screen::Screen;
 use crate::tui::screen::bench::layout::BenchAreas;
 use crate::tui::screen::bench::state::{BenchColumn, Pinned};
-use crate::tui::screen::bench::{layout, plot};
+use crate::tui::screen::bench::{candidates, layout, plot};
 use crate::tui::screen::tune::state::Tuning;
 use crate::tui::widget::pane::Pane;
 
@@ -159,19 +159,7 @@ fn table(state: &State, tuning: &Tuning, area: Rect, buffer: &mut Buffer) {
     let mut pane = Pane::new(area, theme, buffer);
     pane.title("bench", &note(state));
     if bench.pins().is_empty() {
-        for line in [
-            format!("{} pins what is set in Tune", key(state, Command::Pin)),
-            format!(
-                "{} pins a mask of every rule with the bytes of what is set",
-                key(state, Command::PinRules)
-            ),
-            format!("{} pins the plans that other programs offer", key(state, Command::PinNamed)),
-            format!("{} pins the points of Tune's sweep", key(state, Command::PinSweep)),
-            format!("{} then measures all rows over the tokens so far", key(state, Command::Sweep)),
-        ] {
-            pane.note(line);
-        }
-        return;
+        return candidates::keys(state, tuning, &mut pane);
     }
     let rows = shown(state);
     let all: Vec<[String; 13]> = rows.iter().map(|pin| cells(state, tuning, pin)).collect();
@@ -221,6 +209,9 @@ fn table(state: &State, tuning: &Tuning, area: Rect, buffer: &mut Buffer) {
 fn note(state: &State) -> String {
     let bench = &state.screens.bench;
     let mut parts = Vec::new();
+    if bench.pins().is_empty() {
+        parts.push("nothing is pinned yet".to_owned());
+    }
     if let Some(typed) = &bench.typing {
         parts.push(format!("filter {typed}▏"));
     } else if !bench.filter.is_empty() {

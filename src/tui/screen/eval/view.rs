@@ -12,6 +12,7 @@ use crate::tui::app::action::Command;
 use crate::tui::app::keys::KeyContext;
 use crate::tui::app::side;
 use crate::tui::app::state::State;
+use crate::tui::app::text_lines::wrap;
 use crate::tui::color::{Role, Shade};
 use crate::tui::paint::{fitted, put};
 use crate::tui::screen::Screen;
@@ -59,6 +60,7 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
     let eval = &state.screens.eval;
     let mut pane = Pane::new(area, theme, buffer);
     let note = match eval.runs() {
+        _ if state.replay => "not in a recording".to_owned(),
         true => format!("{} cancels", key(state, Command::CancelEvaluation)),
         false => format!("{} starts", key(state, Command::Evaluate)),
     };
@@ -117,6 +119,7 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
     if eval.part == EvalPart::Idle {
         pane.title(&words, "");
         pane.note("nothing is evaluated yet");
+        meanings(state, &mut pane);
         side::tail(state, &mut pane);
         return;
     }
@@ -156,6 +159,36 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
             }
         }
     }
+    meanings(state, &mut pane);
+    side::tail(state, &mut pane);
+}
+
+/// The words of the tables on the right.
+const WORDS: [(&str, &str); 5] = [
+    ("score", "per cent of the answers that are right; dense decode's is beside it"),
+    ("−lost +won", "answers that dense has right and the mask wrong, and the other way round"),
+    ("p", "how likely an equally good cache would lose as much by chance; red below .05"),
+    ("depth", "where in the prompt the answer is hidden; a column is a fifth of it"),
+    ("control", "dense beside itself: what differs there is no loss"),
+];
+
+/// What the words of the tables mean, where there is room for all of them.
+fn meanings(state: &State, pane: &mut Pane<'_>) {
+    let theme = &state.theme;
+    let width = usize::from(pane.area.width);
+    let lines: Vec<Line<'static>> = (WORDS.iter())
+        .flat_map(|(word, meaning)| {
+            let meaning = format!(" {meaning}");
+            let pieces =
+                [(*word, theme.style(Role::Text)), (meaning.as_str(), theme.style(Role::Dim))];
+            wrap(pieces.into_iter(), width, 4_000)
+        })
+        .collect();
+    if usize::from(pane.area.height) < lines.len() + 2 {
+        return;
+    }
+    pane.title("words", "");
+    lines.into_iter().for_each(|line| pane.line(line));
 }
 
 /// Columns of a fifth of the depth, and of the labels before them.

@@ -1,16 +1,24 @@
 //! The attention of the last steps in one query head, tokens against tokens: exact at the left,
 //! under the mask at the right.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::decode::attended::Attended;
 use crate::numbers::{count, percent};
+use crate::tui::app::areas::areas;
 use crate::tui::app::model::ModelView;
+use crate::tui::app::pictures;
+use crate::tui::app::pictures::CELL;
 use crate::tui::app::state::State;
-use crate::tui::color::{Role, Shade};
+use crate::tui::color::{Role, Shade, paint};
+use crate::tui::graphics;
+use crate::tui::graphics::{PlacedPicture, Raster, number_of};
 use crate::tui::paint::put;
+use crate::tui::screen::Screen;
 use crate::tui::widget::Heatmap;
 
 /// The smallest weight that has a colour of its own; the scale is logarithmic up to 1.
@@ -18,6 +26,8 @@ const LOW: f32 = 1e-4;
 
 /// The weights of one side of a step.
 type Weights = fn(&Attended) -> &[f32];
+const EXACT: Weights = |row| &row.exact;
+const PRUNED: Weights = |row| &row.pruned;
 
 /// Draws both pictures and what they cover, below the title of the head.
 pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer) {
@@ -54,55 +64,104 @@ pub fn render(state: &State, model: &ModelView, area: Rect, buffer: &mut Buffer)
         percent(moved(view.rows()), 1)
     );
     put(buffer, area, 1, 2, Line::styled(elsewhere, state.theme.style(Role::Text)));
-    let planned = model.widths.is_some();
-    let half = area.width.saturating_sub(4) / 2;
-    let rows = area.height.saturating_sub(6);
-    let left = Rect { x: area.x + 1, y: area.y + 4, width: half, height: rows };
-    let right = Rect { x: area.x + 3 + half, ..left };
-    let name = if planned { "under the plan" } else { "under the mask" };
-    let sides: [(&str, Rect, Weights); 2] =
-        [("exact", left, |row| &row.exact), (name, right, |row| &row.pruned)];
-    for (title, place, weights) in sides {
+    let name = if model.widths.is_some() { "under the plan" } else { "under the mask" };
+    let [left, right] = sides(area);
+    let shown = pictures(state);
+    for (title, place, weights) in [("exact", left, EXACT), (name, right, PRUNED)] {
         let head = Rect { y: area.y + 3, height: 1, ..place };
         put(buffer, head, 0, 0, Line::styled(title.to_owned(), state.theme.style(Role::Title)));
-        picture(state, view.rows(), newest, place, weights, buffer);
+        match shown.iter().find(|picture| picture.area == place) {
+            Some(picture) => graphics::place(picture.id, place, place, buffer),
+            None => in_cells(state, view.rows(), place, weights, buffer),
+        }
         axis(state, newest, Rect { y: place.bottom(), height: 1, ..place }, buffer);
     }
     let foot = Rect { y: area.bottom().saturating_sub(1), height: 1, ..area };
     put(buffer, foot, 1, 0, legend(state, view.rows()));
 }
 
-/// One picture: a step in every half row or more, the newest at the bottom.
-fn picture(
-    state: &State,
-    rows: &[Attended],
-    newest: &Attended,
-    area: Rect,
-    weights: Weights,
-    buffer: &mut Buffer,
-) {
-    let pixels = usize::from(area.height) * 2;
-    let Some((from, to)) = state.screens.head.asked().map(|asked| asked.steps) else { return };
-    let steps = to - from + 1;
-    // Fewer steps than half rows: every step gets several. More: the newest ones are shown.
-    let tall = (pixels / steps).max(1);
-    let used = (steps.min(pixels) * tall).min(pixels);
-    let columns = weights(newest).len();
-    let pixel = |x: u16, y: u16| {
-        let Some(y) = usize::from(y).checked_sub(pixels - used) else { return Shade::Absent };
-        let Some(row) = rows.get((used - 1 - y) / tall) else { return Shade::Absent };
-        let own = weights(row);
-        let at = |x: usize| x * columns / usize::from(area.width.max(1));
-        let (first, last) = (at(usize::from(x)), at(usize::from(x) + 1));
-        // The largest of several: a sum would depend on the width of the screen.
-        let values = own.get(first..last.max(first + 1).min(own.len()));
-        match values.filter(|values| !values.is_empty()) {
-            Some(values) => Shade::Share(share(values.iter().copied().fold(0.0, f32::max))),
-            // The step did not see these tokens yet.
-            None => Shade::Absent,
+/// Where the two pictures are in the area of the screen.
+fn sides(area: Rect) -> [Rect; 2] {
+    let half = area.width.saturating_sub(4) / 2;
+    let rows = area.height.saturating_sub(6);
+    let left = Rect { x: area.x + 1, y: area.y + 4, width: half, height: rows };
+    [left, Rect { x: area.x + 3 + half, ..left }]
+}
+
+/// The pictures with real pixels, once all their steps are there; none where cells show them.
+pub fn pictures(state: &State) -> Vec<PlacedPicture> {
+    let view = &state.screens.head;
+    let is_whole = view.asked().is_some_and(|asked| {
+        view.rows().len() == asked.steps.1 + 1 - asked.steps.0 && view.refused().is_none()
+    });
+    let is_open = view.is_open() && state.screen == Screen::Head && state.model.is_some();
+    if !is_open || !is_whole || !pictures::are_shown(state) {
+        return Vec::new();
+    }
+    let one = |(area, weights): (Rect, Weights)| {
+        let mut content = DefaultHasher::new();
+        (area.x, area.y, area.width, area.height, state.theme.light).hash(&mut content);
+        state.theme.colormap.name().hash(&mut content);
+        for row in view.rows() {
+            weights(row).iter().for_each(|weight| weight.to_bits().hash(&mut content));
         }
+        PlacedPicture { id: number_of(content.finish()), area }
     };
+    let places = sides(areas(state).main).into_iter().zip([EXACT, PRUNED]);
+    places.filter(|(area, _)| pictures::fits(*area)).map(one).collect()
+}
+
+/// The pixels of one of them.
+pub fn raster(state: &State, picture: PlacedPicture) -> Option<Raster> {
+    let places = sides(areas(state).main).into_iter().zip([EXACT, PRUNED]);
+    let (area, weights) = places.into_iter().find(|(area, _)| *area == picture.area)?;
+    let size = (usize::from(area.width) * CELL.0, usize::from(area.height) * CELL.1);
+    let steps = steps(state)?;
+    let rows = state.screens.head.rows();
+    let pixel = |x, y| paint(shade(rows, steps, weights, size, (x, y)), &state.theme);
+    Some(Raster::of(size.0, size.1, pixel))
+}
+
+/// Steps that were asked for.
+fn steps(state: &State) -> Option<usize> {
+    let (from, to) = state.screens.head.asked()?.steps;
+    Some(to + 1 - from)
+}
+
+/// One picture in cells: a step in every half row or more, the newest at the bottom.
+fn in_cells(state: &State, rows: &[Attended], area: Rect, weights: Weights, buffer: &mut Buffer) {
+    let Some(steps) = steps(state) else { return };
+    let size = (usize::from(area.width), usize::from(area.height) * 2);
+    let pixel =
+        |x: u16, y: u16| shade(rows, steps, weights, size, (usize::from(x), usize::from(y)));
     Heatmap::new(&state.theme, pixel).render(area, buffer);
+}
+
+/// A pixel of a picture of this size.
+fn shade(
+    rows: &[Attended],
+    steps: usize,
+    weights: Weights,
+    size: (usize, usize),
+    (x, y): (usize, usize),
+) -> Shade {
+    let (width, height) = size;
+    // Fewer steps than pixels: every step gets several. More: the newest ones are shown.
+    let tall = (height / steps.max(1)).max(1);
+    let used = (steps.min(height) * tall).min(height);
+    let Some(y) = y.checked_sub(height - used) else { return Shade::Absent };
+    let Some(row) = rows.get((used - 1 - y) / tall) else { return Shade::Absent };
+    let columns = rows.first().map_or(0, |newest| weights(newest).len());
+    let own = weights(row);
+    let at = |x: usize| x * columns / width.max(1);
+    let (first, last) = (at(x), at(x + 1));
+    // The largest of several: a sum would depend on the width of the screen.
+    let values = own.get(first..last.max(first + 1).min(own.len()));
+    match values.filter(|values| !values.is_empty()) {
+        Some(values) => Shade::Share(share(values.iter().copied().fold(0.0, f32::max))),
+        // The step did not see these tokens yet.
+        None => Shade::Absent,
+    }
 }
 
 /// The place of a weight on the scale, 0 to 1.
@@ -254,6 +313,42 @@ mod tests {
         assert!(!view.ask(range(6)), "too little is new");
         assert!(view.ask(range(30)));
         assert_eq!(view.rows().len(), 0);
+    }
+
+    #[test]
+    fn whole_pictures_are_shown_in_pixels_where_the_terminal_has_them() {
+        let (mut state, asked) = opened(ColorDepth::True);
+        state.graphics = crate::tui::graphics::Graphics::Kitty { through_tmux: false };
+        let (from, to) = asked.steps;
+        for n in (from..=to).rev() {
+            assert_eq!(pictures(&state), [], "the steps are still coming");
+            let step = Asked { n, layer: asked.layer, head: asked.head };
+            send(&mut state, Event::Attended(Box::new(row(step, 400 + n))));
+        }
+        let cells = {
+            let mut state = state.clone();
+            state.graphics = crate::tui::graphics::Graphics::Cells;
+            draw(&state)
+        };
+        let shown = pictures(&state);
+        assert_eq!(shown.len(), 2);
+        assert_ne!(shown[0].id, shown[1].id, "both sides have their own");
+        assert_eq!(crate::tui::app::pictures::placed(&state), shown);
+        let frame = draw(&state);
+        for picture in shown {
+            let area = picture.area;
+            assert!(frame[(area.x, area.y)].symbol().starts_with('\u{10eeee}'));
+            let pixels = raster(&state, picture).expect("pixels");
+            let size = (usize::from(area.width) * CELL.0, usize::from(area.height) * CELL.1);
+            assert_eq!((pixels.width, pixels.height), size);
+            // All exact weight is on the first token, half of the pruned on the last.
+            let color = |x: usize| crate::tui::color::rgb(pixels.at(x, size.1 - 1));
+            let bottom = |x: u16| cells[(area.x + x, area.bottom() - 1)].bg;
+            assert_eq!(color(0), bottom(0));
+            assert_eq!(color(size.0 - 1), bottom(area.width - 1));
+        }
+        act(&mut state, Command::Back);
+        assert_eq!(pictures(&state), [], "the picture is closed");
     }
 
     #[test]

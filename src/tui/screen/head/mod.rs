@@ -1,6 +1,6 @@
 //! One head in detail.
 
-mod attention;
+pub mod attention;
 pub mod layout;
 mod side;
 pub mod state;

@@ -13,8 +13,7 @@ use crate::tui::app::state::State;
 use crate::tui::app::table::{Metric, Table};
 use crate::tui::app::widths;
 use crate::tui::color::{ColorDepth, Role};
-use crate::tui::export::ExportFormat;
-use crate::tui::paint::{number, placeholder, put, wavelength};
+use crate::tui::paint::{fitted, number, placeholder, put, wavelength};
 use crate::tui::screen::Screen;
 use crate::tui::screen::head::layout::{HEAD_LABEL, HeadChart};
 use crate::tui::screen::head::{attention, layout};
@@ -24,14 +23,20 @@ use crate::tui::widget::{Bar, columns};
 pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     let Some(model) = &state.model else { return placeholder(state, area, buffer) };
     if state.screens.head.is_open() && state.screen == Screen::Head {
-        put(buffer, area, 0, 0, title(state, model));
+        put(buffer, area, 0, 0, shortened(title(state, model), area.width));
         return attention::render(state, model, area, buffer);
     }
     let chart = layout::head_chart(state, area, model.shape());
-    put(buffer, area, 0, 0, title(state, model));
+    put(buffer, area, 0, 0, shortened(title(state, model), area.width));
     match head_metric(state, model) {
         Some((metric, table)) => {
-            put(buffer, area, 1, 1, subtitle(state, metric));
+            put(
+                buffer,
+                area,
+                1,
+                1,
+                shortened(subtitle(state, metric), area.width.saturating_sub(1)),
+            );
             // The bars have this head's own scale: heads differ by orders of magnitude.
             if let Some(own) = table.of_head(state.at.layer, state.at.head) {
                 bars(state, model, metric, &own, &chart, buffer);
@@ -56,19 +61,30 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     cursor(state, model, &chart, area, buffer);
 }
 
+/// The line without the parts at its end that do not fit: a word that is cut says nothing.
+fn shortened(mut line: Line<'static>, width: u16) -> Line<'static> {
+    while line.width() > usize::from(width) {
+        let Some(mut last) = line.spans.pop() else { break };
+        let before = line.width();
+        let room = usize::from(width).saturating_sub(before);
+        if room > 3 {
+            last.content = fitted(last.content.into_owned(), room).into();
+            line.spans.push(last);
+            break;
+        }
+    }
+    line
+}
+
 /// Breadcrumbs of the selected place.
 pub fn crumbs(state: &State) -> Vec<String> {
     let at = state.at;
     vec![format!("L{}", at.layer), format!("h{}", at.head), format!("ch {}", at.channel)]
 }
 
-/// File name of an export. Pictures show the whole map.
-pub fn file_stem(state: &State, format: ExportFormat) -> String {
-    if format.is_picture() {
-        "map".to_owned()
-    } else {
-        format!("l{}h{}", state.at.layer, state.at.head)
-    }
+/// File name of an export.
+pub fn file_stem(state: &State) -> String {
+    format!("l{}h{}", state.at.layer, state.at.head)
 }
 
 fn title(state: &State, model: &ModelView) -> Line<'static> {

@@ -62,6 +62,7 @@ fn form(state: &State, area: Rect, buffer: &mut Buffer) {
     let key =
         |command| state.keys.key_of(KeyContext::Screen(Screen::Learn), command).unwrap_or_default();
     let note = match learning.runs() {
+        _ if state.replay => "not in a recording".to_owned(),
         true => format!("{} cancels", key(Command::CancelLearning)),
         false => format!("{} starts", key(Command::Learn)),
     };
@@ -176,11 +177,11 @@ fn progress(state: &State, area: Rect, buffer: &mut Buffer) {
 fn estimate(state: &State, pane: &mut Pane<'_>) {
     let Some((estimate, free)) = &state.screens.learn.estimate else {
         if !state.replay {
-            pane.note("an estimate comes with the first decode steps");
+            pane.note("an estimate comes with decode steps");
         }
         return;
     };
-    pane.title("a run takes", "from this session's pace");
+    pane.title("a run takes", "by this session");
     pane.row("time", format!("about {}", roughly(estimate.total())));
     let [pool, updates, check] = estimate.seconds;
     pane.row("prefills", format!("about {}", roughly(pool)));
@@ -189,9 +190,14 @@ fn estimate(state: &State, pane: &mut Pane<'_>) {
         pane.row("check", format!("about {}", roughly(check)));
     }
     let bytes = numbers::bytes(estimate.bytes);
-    let free_words =
-        free.map_or_else(String::new, |free| format!(", {} free", numbers::bytes(free)));
-    pane.row("memory", format!("about {bytes}{free_words}"));
+    let free_words = free.map(numbers::bytes);
+    let long = free_words.as_ref().map(|free| format!("about {bytes}, {free} free"));
+    let memory = match (long, free_words) {
+        (Some(long), _) if long.chars().count() <= pane.room() => long,
+        (_, Some(free)) => format!("{bytes} of {free}"),
+        _ => format!("about {bytes}"),
+    };
+    pane.row("memory", memory);
     if free.is_some_and(|free| free < estimate.bytes) {
         let words = "more than is free: a shorter context or a smaller pool needs less";
         wrapped(words, pane, state.theme.style(Role::Bad));

@@ -2,38 +2,22 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use ratatui::layout::Rect;
-
 use crate::tui::app::areas::areas;
+use crate::tui::app::pictures;
+use crate::tui::app::pictures::CELL;
 use crate::tui::app::shader::Shader;
-use crate::tui::app::state::{Overlay, State};
-use crate::tui::color::{ColorDepth, Rgb, Role, STEPS, Shade, paint};
-use crate::tui::graphics::{Graphics, MOST_CELLS, Raster, number_of};
+use crate::tui::app::state::State;
+use crate::tui::color::{Rgb, Role, STEPS, Shade, paint};
+use crate::tui::graphics::{PlacedPicture, Raster, number_of};
 use crate::tui::screen::Screen;
 use crate::tui::screen::map::layout;
 use crate::tui::screen::map::layout::Grid;
 use crate::tui::screen::map::state::Level;
 
-/// Pixels of a cell: as high as twice as wide.
-const CELL: (usize, usize) = (8, 16);
-
-/// Where the picture is and which one it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlacedMap {
-    /// Its number: another content has another.
-    pub id: u32,
-    /// The cells that it covers.
-    pub area: Rect,
-}
-
-/// The picture of the current screen; `None` where cells show everything.
-pub fn picture(state: &State) -> Option<PlacedMap> {
-    let shows = state.graphics != Graphics::Cells
-        // The number of a picture is a colour, which fewer colours would change.
-        && state.theme.depth == ColorDepth::True
-        && state.screen == Screen::Map
-        && state.screens.map.level == Level::Model;
-    if !shows {
+/// The picture of the map, where that is the current screen; `None` where cells show everything.
+pub fn picture(state: &State) -> Option<PlacedPicture> {
+    let is_map = state.screen == Screen::Map && state.screens.map.level == Level::Model;
+    if !is_map || !pictures::are_shown(state) {
         return None;
     }
     let shader = Shader::of(state)?;
@@ -42,17 +26,9 @@ pub fn picture(state: &State) -> Option<PlacedMap> {
 }
 
 /// The picture of a grid.
-pub fn of_grid(state: &State, shader: &Shader<'_>, grid: &Grid) -> Option<PlacedMap> {
-    // A list over the map would have to cut holes into it.
-    let covered =
-        state.overlay.as_ref().is_some_and(|overlay| !matches!(overlay, Overlay::Find(_)));
+fn of_grid(state: &State, shader: &Shader<'_>, grid: &Grid) -> Option<PlacedPicture> {
     let area = grid.area;
-    if state.graphics == Graphics::Cells
-        || covered
-        || area.is_empty()
-        || area.width > MOST_CELLS
-        || area.height > MOST_CELLS
-    {
+    if !pictures::fits(area) {
         return None;
     }
     let mut content = DefaultHasher::new();
@@ -68,7 +44,7 @@ pub fn of_grid(state: &State, shader: &Shader<'_>, grid: &Grid) -> Option<Placed
             }
         }
     }
-    Some(PlacedMap { id: number_of(content.finish()), area })
+    Some(PlacedPicture { id: number_of(content.finish()), area })
 }
 
 /// A shade in as few numbers as it has colours.
@@ -141,8 +117,8 @@ mod tests {
 
     use super::*;
     use crate::mask::Shape;
-    use crate::tui::color::rgb;
-    use crate::tui::graphics::transmit;
+    use crate::tui::color::{ColorDepth, rgb};
+    use crate::tui::graphics::{Graphics, transmit};
     use crate::tui::testing::{LARGE, SMALL, act, draw, session};
 
     const KITTY: Graphics = Graphics::Kitty { through_tmux: false };
@@ -154,7 +130,7 @@ mod tests {
     }
 
     /// What the terminal gets, decoded.
-    fn received(state: &State, picture: PlacedMap) -> Raster {
+    fn received(state: &State, picture: PlacedPicture) -> Raster {
         use base64::Engine;
         let raster = raster(state).expect("pixels");
         let cells = (picture.area.width, picture.area.height);

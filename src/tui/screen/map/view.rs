@@ -10,6 +10,7 @@ use ratatui::text::Line;
 use crate::model::additions::{LayerKind, Rotation};
 use crate::tui::app::shader::Shader;
 use crate::tui::app::state::State;
+use crate::tui::app::strips::LABEL;
 use crate::tui::app::widths::letter;
 use crate::tui::color::Role;
 use crate::tui::graphics;
@@ -18,8 +19,8 @@ use crate::tui::screen::head;
 use crate::tui::screen::map::layout::Grid;
 use crate::tui::screen::map::state::Level;
 use crate::tui::screen::map::{layer, layout, pixels};
-use crate::tui::widget::Heatmap;
 use crate::tui::widget::pane::Pane;
+use crate::tui::widget::{Heatmap, meter};
 
 /// Rows below the strips from which on the selected head is drawn there.
 const HEAD_ROWS: u16 = 16;
@@ -54,6 +55,43 @@ pub fn at_work(state: &State, pane: &mut Pane<'_>) {
     pane.title("at work", &fitted(format!("{label} {}", model.stored(true)), room));
     let area = pane.area;
     all_layers(state, area, pane.buffer);
+    layer_bars(state, area, pane.buffer);
+}
+
+/// The share of channels that every layer keeps, right of its strips, where those leave room.
+fn layer_bars(state: &State, area: Rect, buffer: &mut Buffer) {
+    /// Columns of the figure, and the fewest of a bar.
+    const FIGURE: u16 = 6;
+    const BAR: u16 = 10;
+    let Some(model) = &state.model else { return };
+    let shape = model.shape();
+    let grid = layout::grid(state, area, shape);
+    let last = grid.heads.end.saturating_sub(1);
+    let Some(corner) = grid.lines.first().and_then(|line| grid.strip_of(line.start, last)) else {
+        return;
+    };
+    let x = corner.right() + 3;
+    let wide = area.right().saturating_sub(x);
+    if wide < FIGURE + BAR {
+        return;
+    }
+    let dim = state.theme.style(Role::Dim);
+    let head = Rect { x, y: area.y, width: wide, height: 1 };
+    put(buffer, head, 0, 0, Line::styled(fitted("kept, by layer".to_owned(), wide.into()), dim));
+    for layers in &grid.lines {
+        let Some(strip) = grid.strip_of(layers.start, last) else { continue };
+        let heads = layers.clone().flat_map(|layer| (0..shape.kv_heads).map(move |h| (layer, h)));
+        let kept: usize = heads.map(|(layer, head)| model.kept(layer, head)).sum();
+        let share = kept as f64 / (layers.len() * shape.kv_heads * shape.head_dim).max(1) as f64;
+        let row = Rect { x, y: strip.y + (strip.height - 1) / 2, width: wide, height: 1 };
+        let bar = Rect { width: wide - FIGURE, ..row };
+        for column in bar.left()..bar.right() {
+            buffer[(column, row.y)].set_symbol("─").set_style(state.theme.style(Role::Border));
+        }
+        meter(share, state.theme.style(Role::Keys), bar, buffer);
+        let text = format!("{:>4.0} %", share * 100.0);
+        put(buffer, row, wide - FIGURE, 0, Line::styled(text, state.theme.style(Role::Text)));
+    }
 }
 
 /// Draws the map, and the selected head below it where there is space.
@@ -274,5 +312,6 @@ fn axis(state: &State, grid: &Grid, area: Rect, buffer: &mut Buffer) {
         false => String::new(),
     };
     let text = format!("fast ← frequency → slow · {halves}{each}{scrolled}");
-    put(buffer, area, 5, y, Line::styled(text, state.theme.style(Role::Dim)));
+    let text = fitted(text, usize::from(area.width.saturating_sub(LABEL)));
+    put(buffer, area, LABEL, y, Line::styled(text, state.theme.style(Role::Dim)));
 }

@@ -31,7 +31,7 @@ pub fn ask(state: &mut State) -> Vec<Effect> {
 }
 
 fn is_cpu(model: &ModelView) -> bool {
-    model.info.device == "cpu"
+    !model.is_on_gpu()
 }
 
 /// What the last steps read, and how that compares with the machine.

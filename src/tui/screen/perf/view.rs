@@ -9,7 +9,7 @@ use crate::tui::app::memory::{bar_row, memory_now, saved};
 use crate::tui::app::model::ModelView;
 use crate::tui::app::run::Step;
 use crate::tui::app::state::State;
-use crate::tui::app::strips;
+use crate::tui::app::{side, strips};
 use crate::tui::color::Role;
 use crate::tui::paint::{placeholder, put};
 use crate::tui::screen::perf::{gauge, layout};
@@ -26,6 +26,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     forecast(state, model, &mut pane);
     gauge::render(state, model, &mut pane);
     layers(state, model, &mut pane);
+    side::tail(state, &mut pane);
     let mut pane = Pane::new(right, &state.theme, buffer);
     speed(state, &mut pane);
     curves(state, &mut pane);
@@ -141,7 +142,14 @@ fn speed(state: &State, pane: &mut Pane<'_>) {
         if let Some(model) = state.model.as_ref().filter(|model| !model.info.solo) {
             // It takes no memory besides the dense side.
             let bytes = model.bytes_at(started.prompt_tokens).1.total() as u64;
-            pane.row("kept", format!("{} of the dense side, for r", numbers::bytes(bytes)));
+            let bytes = numbers::bytes(bytes);
+            pane.row(
+                "kept",
+                match pane.room() {
+                    30.. => format!("{bytes} of the dense side, for r"),
+                    _ => format!("{bytes} dense, for r"),
+                },
+            );
         }
     }
     let Some(now) = run.rate() else {

@@ -28,7 +28,7 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
     } else if state.screens.text.editing {
         (area.height / 2).clamp(4, 14)
     } else {
-        5.min(area.height / 3)
+        prompt_rows(state, main)
     };
     prompt(state, Rect { height: editor_rows, ..main }, buffer);
     let below = Rect { y: main.y + editor_rows, height: main.height - editor_rows, ..main };
@@ -45,6 +45,25 @@ pub fn render(state: &State, area: Rect, buffer: &mut Buffer) {
         pane.line(line);
     }
     settings(state, right, buffer);
+}
+
+/// Rows of the prompt with its title: what the text leaves, as far as the prompt needs it.
+fn prompt_rows(state: &State, area: Rect) -> u16 {
+    let least = 5.min(area.height / 3);
+    let width = usize::from(area.width);
+    let rows = |lines: usize| u16::try_from(lines + 1).unwrap_or(u16::MAX);
+    let left = area.height.saturating_sub(rows(wrapped(state, width).len()));
+    left.min(rows(prompt_lines(state, width).len())).max(least)
+}
+
+/// The prompt in lines.
+fn prompt_lines(state: &State, width: usize) -> Vec<Line<'static>> {
+    /// Most bytes of it that are shown.
+    const MOST: usize = 24_000;
+    let started = state.run.started.as_ref();
+    let text = started.map_or("", |started| started.prompt.as_str());
+    let text = if text.is_empty() && started.is_some() { "(token ids)" } else { text };
+    wrap(std::iter::once((text, state.theme.style(Role::Dim))), width, MOST)
 }
 
 fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
@@ -78,11 +97,8 @@ fn prompt(state: &State, area: Rect, buffer: &mut Buffer) {
     let note = started
         .map_or_else(String::new, |started| format!("{} tokens", count(started.prompt_tokens)));
     pane.title("prompt", &note);
-    let text = started.map_or("", |started| started.prompt.as_str());
-    let text = if text.is_empty() && started.is_some() { "(token ids)" } else { text };
     let rows = usize::from(pane.area.height);
-    let style = state.theme.style(Role::Dim);
-    let lines = wrap(std::iter::once((text, style)), usize::from(pane.area.width), 4_000);
+    let lines = prompt_lines(state, usize::from(pane.area.width));
     // The end is shown, because a long prompt has its question there.
     let skip = lines.len().saturating_sub(rows);
     for line in lines.into_iter().skip(skip) {

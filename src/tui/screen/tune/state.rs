@@ -286,9 +286,8 @@ impl Tuning {
     /// Begins a sweep of the current rule, in the run of this number.
     pub fn begin_sweep(&mut self, model: &ModelView, generation: u64) -> Vec<Trial> {
         let saved = Draft::verbatim(Arc::clone(&self.saved.mask), self.saved.window);
-        let coded = model.info.device == "cpu";
         let others = vec![self.draft.clone(), saved];
-        self.sweep.begin(&self.draft, others, &self.sources, generation, coded)
+        self.sweep.begin(&self.draft, others, &self.sources, generation, model.is_on_gpu())
     }
 
     /// The saved mask as a trial, unless it was already measured over the same tokens as the mask

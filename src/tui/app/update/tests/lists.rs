@@ -152,14 +152,31 @@ fn the_help_has_the_words_and_shows_a_selected_entry_in_whole() {
 }
 
 #[test]
-fn pictures_are_of_the_map_and_elsewhere_that_is_said() {
+fn a_value_that_a_command_does_not_take_is_answered_with_what_it_takes() {
     let mut state = ready();
-    for screen in Screen::ALL {
-        state.screen = screen;
-        let effects = crate::tui::export::take::write(&mut state, ExportFormat::Svg, None, false);
-        assert_eq!(effects.len(), usize::from(screen == Screen::Map), "{screen:?}");
-        if screen != Screen::Map {
-            assert!(state.toast.as_ref().is_some_and(|toast| toast.sentence.contains("the map")));
-        }
+    for (typed, takes) in [
+        ("seek 999%", "seek 999%: expected a token from 1 on, or 0% to 100%"),
+        ("seek 0", "seek 0: expected a token from 1 on, or 0% to 100%"),
+        ("speed 0", "speed 0: expected 0.01 to 1000"),
+        ("keep 101", "keep 101: expected 0 to 100, in per cent"),
+        ("bytes 0", "bytes 0: expected 0.1 to 100, in per cent"),
+        ("align 3", "align 3: expected 1, 2, 4, 8, 16 or 32"),
+        ("split all", "split all: expected global or exact"),
+        ("floor 65", "floor 65: expected 0 to 64 channels"),
+        ("recent 0", "recent 0: expected a number of tokens, 1 or more: 512, 32k"),
+        ("rule thin", "rule thin: expected one of"),
+        ("width ch 5", "width ch 5: expected ch, k, v or layer, and 16, 8, 4, 2 or 0 bits"),
+        ("fit 3", "fit 3: expected a size with a unit, and a context: 1.5GiB@32k"),
+        ("context 0", "context 0: expected a number of tokens, 1 or more"),
+        ("l5 h0", "l5 h0: expected l0 to l4, h0 to h1, c0 to c63"),
+    ] {
+        act(&mut state, Command::Palette);
+        letters(&mut state, typed);
+        let list = crate::tui::testing::text(&crate::tui::testing::draw(&state));
+        assert!(list.contains(takes), "{typed}: {list}");
+        assert_eq!(key(&mut state, KeyCode::Enter), []);
+        let told = state.toast.take().expect("told").sentence;
+        assert!(told.starts_with(takes), "{typed}: {told}");
+        assert!(state.overlay.take().is_some(), "{typed}: what was typed is gone");
     }
 }

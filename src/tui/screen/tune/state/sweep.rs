@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::attention::cuda::check_codes;
 use crate::decode::worker::Trial;
 use crate::decode::worker::event::{MaskInfo, Measured};
 use crate::mask::{CachePlan, Window};
@@ -71,7 +72,7 @@ pub struct Sweep {
 impl Sweep {
     /// Begins a sweep around a draft: its rule, split, pairs, floors, locks and window at every
     /// size and alignment, then `others` unchanged, so that they are measured over the same tokens,
-    /// then, where the cache can hold codes (`coded`), plans of several sizes and the named ones.
+    /// then plans of several sizes and the named ones, on a GPU (`on_gpu`) those that it can store.
     /// What floors, locks or the model's sizes make impossible is skipped.
     pub fn begin(
         &mut self,
@@ -79,7 +80,7 @@ impl Sweep {
         others: Vec<Draft>,
         sources: &Sources,
         generation: u64,
-        coded: bool,
+        on_gpu: bool,
     ) -> Vec<Trial> {
         self.points.clear();
         self.generation = generation;
@@ -101,8 +102,11 @@ impl Sweep {
         let masks = ALIGNS.into_iter().flat_map(mask);
         let others = others.into_iter().map(|draft| (PointKind::Own, draft));
         let plans = SHARES.map(plan).into_iter().chain(RIVALS.into_iter().filter_map(rival));
-        for (kind, draft) in masks.chain(others).chain(plans.filter(|_| coded)) {
+        for (kind, draft) in masks.chain(others).chain(plans) {
             let Ok(proposal) = propose(&draft, sources) else { continue };
+            if on_gpu && check_codes(&proposal.plan, draft.window.chunk).is_err() {
+                continue;
+            }
             let id = self.take_id();
             self.points.push(Point { id, kind, draft, plan: proposal.plan, measured: None });
         }

@@ -164,7 +164,12 @@ fn the_sweep_has_plans_and_named_plans_where_the_cache_can_hold_codes() {
     let mut gpu = blank(ColorDepth::True);
     send(&mut gpu, Event::Loaded(Box::new(on_gpu)));
     gpu.screen = Screen::Tune;
-    assert!(trials(&press(&mut gpu, 's')).iter().all(|trial| trial.plan.is_mask()));
+    let sent = trials(&press(&mut gpu, 's'));
+    for name in named {
+        let plan = CachePlan::named(name, SMALL).unwrap();
+        let per_channel = matches!(plan.coding(), Coding::Channels { .. });
+        assert_eq!(sent.iter().any(|trial| trial.plan == plan), per_channel, "{name}");
+    }
 }
 
 #[test]

@@ -213,7 +213,10 @@ fn measured(state: &State, model: &ModelView, tuning: &Tuning, full: bool, pane:
     let (figures, is_fresh) = match tuning.figures(generation) {
         Freshness::None => {
             pane.title("quality and speed", "not measured yet");
-            pane.note("comes with the next 64 tokens; Enter asks again");
+            pane.note(match state.replay {
+                true => "comes with the tokens, where it was measured",
+                false => "comes with the next 64 tokens; Enter asks again",
+            });
             return;
         }
         Freshness::Measured(figures) => {

@@ -30,6 +30,7 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     let key =
         state.keys.key_of(KeyContext::Screen(Screen::Tune), Command::Sweep).unwrap_or_default();
     let note = match (done, all) {
+        _ if state.replay => "not in a recording".to_owned(),
         (_, 0) => format!("{key} sweeps"),
         (done, all) if tuning.sweep.is_running() => format!("{done} of {all} · {key} stops"),
         _ if tuning.sweep.is_stale(generation) => {
@@ -57,7 +58,7 @@ pub fn render(state: &State, model: &ModelView, tuning: &Tuning, area: Rect, buf
     scatter.render(marks(state, tuning, &plot, &best), theme.style(Role::Border), buffer);
     scatter.join(&best, "·", theme.style(Role::Dim), buffer);
     names(state, tuning, &scatter, &plot, points, buffer);
-    labels(state, tuning, &scatter, &plot, points, area, buffer);
+    labels(state, tuning, &scatter, points, area, buffer);
     let last = Rect { y: area.bottom().saturating_sub(1), height: 1.min(area.height), ..area };
     put(buffer, last, 0, 0, readout(state, tuning, &plot, last.width));
 }
@@ -187,36 +188,15 @@ fn labels(
     state: &State,
     tuning: &Tuning,
     scatter: &Scatter,
-    plot: &Plot,
     points: Rect,
     area: Rect,
     buffer: &mut Buffer,
 ) {
-    let dim = state.theme.style(Role::Dim);
-    for (share, y) in [
-        (1.0, points.y),
-        (0.5, points.y + (points.height - 1) / 2),
-        (0.0, points.bottom().saturating_sub(1)),
-    ] {
-        if share == 0.5 && points.height.is_multiple_of(2) {
-            // There is no row exactly in the middle.
-            continue;
-        }
-        let text = format!("{:>7}", number(scatter.y_at(share) as f32));
-        put(buffer, area, 0, y - area.y, Line::styled(text, dim));
-    }
-    if let Some((low, high)) = plot.x_range() {
-        let y = points.bottom() + 1 - area.y;
-        let high = across(tuning.against, high);
-        put(buffer, area, points.x - area.x, y, Line::styled(across(tuning.against, low), dim));
-        put(
-            buffer,
-            area,
-            area.width.saturating_sub(high.chars().count() as u16),
-            y,
-            Line::styled(high, dim),
-        );
-    }
+    let down = |value: f64| number(value as f32);
+    let across = |value: f64| across(tuning.against, value);
+    let before = points.x - area.x;
+    scatter.labels(before, down, across, state.theme.style(Role::Dim), buffer);
+    scatter.grid(state.theme.style(Role::Border), buffer);
 }
 
 /// The values of the point under the cursor, or a legend of the signs. What does not fit is left
