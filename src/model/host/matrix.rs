@@ -185,6 +185,31 @@ impl Matrix {
         Self { elements, ..self }
     }
 
+    /// The matrix of these rows, in their order; a row that is not there is refused. Quantised rows
+    /// become floats: a tile's rows share its bytes.
+    pub fn with_rows(self, rows: &[usize]) -> Result<Self> {
+        fn picked<T: Copy>(elements: &[T], cols: usize, rows: &[usize]) -> Storage<T> {
+            let each = rows.iter().flat_map(|&row| &elements[row * cols..][..cols]);
+            each.copied().collect::<Vec<T>>().into()
+        }
+        if let Some(row) = rows.iter().find(|&&row| row >= self.rows) {
+            return Err(Error::run(format!("row {row} of a matrix of {} rows", self.rows)));
+        }
+        let elements = match &self.elements {
+            Elements::F32(elements) => Elements::F32(picked(elements, self.cols, rows)),
+            Elements::F16(elements) => Elements::F16(picked(elements, self.cols, rows)),
+            Elements::Bf16(elements) => Elements::Bf16(picked(elements, self.cols, rows)),
+            Elements::Quantised(_) | Elements::Stacked(_) => {
+                let fits_f16 = self.pieces().iter().all(|piece| {
+                    matches!(piece.elements, Elements::F16(_) | Elements::Quantised(_))
+                });
+                let dtype = if fits_f16 { Dtype::F16 } else { Dtype::F32 };
+                return self.into_dtype(dtype).with_rows(rows);
+            }
+        };
+        Self::new(rows.len(), self.cols, elements)
+    }
+
     /// The rows of several matrices of one width under one another. Where their types differ, each
     /// keeps its own.
     pub fn stacked(mut parts: Vec<Self>) -> Result<Self> {
