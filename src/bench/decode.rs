@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::masks::BenchPlan;
 use super::{fill, threads};
+use crate::attention::read_bandwidth;
 use crate::cache::{CacheSpec, SequenceCache};
 use crate::element::Dtype;
 use crate::mask::Window;
@@ -13,10 +14,14 @@ use crate::model::Model;
 use crate::model::decoder::{StepBuffers, StepTimes};
 use crate::numbers::count;
 use crate::spread::median;
-use crate::{Error, Result};
+use crate::{Error, Result, machine};
 
 /// Steps that warm up each depth.
 const WARM_UP: usize = 2;
+
+/// Bytes that are read to measure the machine's bandwidth, more than caches hold, and how often.
+const WORKING_SET: usize = 512 << 20;
+const PASSES: usize = 3;
 
 /// Gathers that are timed.
 const RETUNES: usize = 7;
@@ -73,6 +78,12 @@ pub struct DecodeRow {
     pub logits_ms: Option<f64>,
     /// Median time of everything else.
     pub rest_ms: Option<f64>,
+    /// Bytes of the weights that a step reads.
+    pub weight_bytes: u64,
+    /// How fast it reads them: those bytes over the time of projections and logits, in GB/s.
+    pub weight_gbps: Option<f64>,
+    /// How fast this machine read memory just before, in GB/s.
+    pub read_gbps: Option<f64>,
     /// Bytes of the cache.
     pub kv_bytes: usize,
     /// Dense bytes over these bytes.
@@ -122,6 +133,13 @@ pub fn run(
         let mut sides = filled(model, &specs, depth, options.batch)?;
         for &threads in threads {
             let pool = threads::pool(threads)?;
+            let read_gbps = match model.decoder.is_on_host() {
+                true => {
+                    machine::check_memory("measuring the bandwidth", WORKING_SET as u64)?;
+                    Some(pool.install(|| read_bandwidth(WORKING_SET, PASSES)))
+                }
+                false => None,
+            };
             let times = pool.install(|| measure(model, &mut sides, options))?;
             let dense_bytes = stored(&sides[0]);
             for ((side, own), plan) in sides.iter().zip(&times).zip(&plans) {
@@ -137,6 +155,7 @@ pub fn run(
                     plan: plan.name.clone(),
                     byte_ratio: dense_bytes as f64 / stored(side) as f64,
                     retune_ms,
+                    read_gbps,
                     ..row(model, side, own, &times[0])
                 });
             }
@@ -213,6 +232,8 @@ fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTi
     let part = |part: fn(&StepTimes) -> Duration| model.decoder.is_on_host().then(|| ms(part));
     let spec = side[0].spec();
     let median_ms = ms(StepTimes::total);
+    let weight_bytes = model.decoder.step_weight_bytes();
+    let reading = part(|times| times.projections + times.logits);
     let ratios = dense
         .iter()
         .zip(own)
@@ -220,7 +241,7 @@ fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTi
     DecodeRow {
         model: model.name.clone(),
         device: model.decoder.device_name().to_owned(),
-        dtype: model.dtype().to_string(),
+        dtype: model.weight_types().to_string(),
         kv_dtype: spec.dtype().to_string(),
         depth: 0,
         threads: 0,
@@ -234,6 +255,9 @@ fn row(model: &Model, side: &[SequenceCache], own: &[StepTimes], dense: &[StepTi
         projections_ms: part(|times| times.projections),
         logits_ms: part(|times| times.logits),
         rest_ms: part(|times| times.rest),
+        weight_bytes,
+        weight_gbps: reading.map(|ms| weight_bytes as f64 / ms / 1e6),
+        read_gbps: None,
         kv_bytes: stored(side),
         byte_ratio: 0.0,
         time_ratio: median(&mut ratios.collect::<Vec<_>>()),

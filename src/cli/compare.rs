@@ -59,6 +59,7 @@ pub struct CompareArgs {
 #[derive(Debug, Serialize)]
 struct Report {
     model: String,
+    weights: String,
     mode: Mode,
     mask: Option<String>,
     plan: Option<String>,
@@ -263,6 +264,7 @@ fn report(
     let spec = comparison.b.caches[0].spec();
     Ok(Report {
         model: model.name.clone(),
+        weights: model.decoder.step_weights(),
         mode: comparison.mode(),
         mask,
         plan,
@@ -326,7 +328,8 @@ fn table(report: &Report) -> String {
         "A dense   {:>8.2} ms a token   KV {:>10}\n{}\n\nB masked  {:>8.2} ms a token   KV {:>10}   saved {}\n{}\n\n\
          {}\n\
          KLD mean {} ± {} nats, p50 {}, p99 {}, p99.9 {}, max {} over {} steps (± over steps)\n\
-         same top token {:.1} %, RMS Δp {:.2} %, {divergence}{alone}{lost}{beside}",
+         same top token {:.1} %, RMS Δp {:.2} %, {divergence}{alone}{lost}{beside}\n\
+         weights {}",
         report.a.tpot_ms,
         numbers::bytes(report.a.kv_bytes as u64),
         text(&report.a),
@@ -344,6 +347,7 @@ fn table(report: &Report) -> String {
         numbers::count(report.compared_steps),
         report.top1_agreement * 100.0,
         report.rms_delta_p * 100.0,
+        report.weights,
     )
 }
 

@@ -13,6 +13,7 @@ use crate::model::arch;
 use crate::model::config::Config;
 use crate::model::load::{self, Opened, Source};
 use crate::model::rope::Rope;
+use crate::model::weight_types::WeightTypes;
 use crate::{Error, Result, numbers};
 
 /// Arguments of `kscope model`.
@@ -57,6 +58,7 @@ fn show(args: &Show) -> Result<()> {
     let (spec, dense) = args.cache.specs(config, &choice)?;
     let context = args.cache.context(config)?;
     let element = args.cache.kv_dtype.bytes();
+    let weights = opened.weight_types(args.model.dtype);
     let dense_token = crate::mask::bytes::dense_token(config.mask_shape(), element).total();
     let middle_token = middle_token(&spec);
     let stored = PlanReport::of(spec.plan(), spec.window());
@@ -69,6 +71,8 @@ fn show(args: &Show) -> Result<()> {
                 "name": opened.name,
                 "fingerprint": fingerprint(&config.geometry()),
                 "parameters": config.parameters(),
+                "weights": weights.as_ref().map(ToString::to_string),
+                "weight_bytes": weights.as_ref().map(WeightTypes::bytes),
                 "config": config,
                 "group": config.group(),
                 "kv_dtype": args.cache.kv_dtype.to_string(),
@@ -89,13 +93,16 @@ fn show(args: &Show) -> Result<()> {
     }
     choice.warn();
     let mut text = format!(
-        "{} · {} · {} parameters\n\
+        "{} · {} · {} parameters{}\n\
          {} layers · hidden {} · MLP {} · {} query heads on {} KV heads of {} channels · vocabulary {}\n\
          context {} · rope theta {} · {}\n\
          K/V cache in {}: {} a token dense",
         opened.name,
         config.architecture,
         numbers::count(config.parameters()),
+        weights.as_ref().map_or_else(String::new, |types| {
+            format!(" · weights {types}, {} in memory", numbers::bytes(types.bytes()))
+        }),
         config.layers,
         numbers::count(config.hidden),
         numbers::count(config.intermediate),
@@ -142,7 +149,7 @@ fn source(args: &Show) -> Result<Option<Source>> {
     };
     let name = args.model.random_weights.as_ref().unwrap_or(&args.model.model);
     if arch::known_config(name).is_some() {
-        return Source::random(name, args.model.layers, 0).map(Some);
+        return Source::random_of(name, args.model.layers, 0, args.model.weights).map(Some);
     }
     if arch::planned(name).is_some() { Ok(None) } else { Err(error) }
 }

@@ -68,7 +68,7 @@ impl RunSetting {
         Self {
             model: model.name.clone(),
             device: model.decoder.device_name().to_owned(),
-            dtype: model.dtype().to_string(),
+            dtype: model.decoder.step_weights(),
             kv_dtype: spec.dtype().to_string(),
             mask,
             plan,
@@ -227,7 +227,7 @@ fn figures(report: &Report) -> String {
         _ => "no decode step".to_owned(),
     };
     format!(
-        "{} · {} · {} weights, {} cache · prompt {} tokens, prefill {:.0} ms, TTFT {:.0} ms · {speed} · KV {} of {} dense",
+        "{} · {} · weights {} · {} cache · prompt {} tokens, prefill {:.0} ms, TTFT {:.0} ms · {speed} · KV {} of {} dense",
         report.setting.model,
         report.setting.device,
         report.setting.dtype,

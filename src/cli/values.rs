@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use crate::element::Dtype;
 use crate::machine::MOST_THREADS;
 use crate::mask::{Needs, Rule};
+use crate::model::host::quant::QuantKind;
 use crate::numbers;
 
 /// A number of tokens, at least one: `32768`, `32k` (1024 each) or `1m`.
@@ -38,6 +39,11 @@ pub fn threads(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&threads| threads <= MOST_THREADS).ok_or_else(|| {
         format!("expected a number of threads of at most {}", numbers::count(MOST_THREADS))
     })
+}
+
+/// A quantised type of weights.
+pub fn quant_kind(text: &str) -> Result<QuantKind, String> {
+    text.parse().map_err(|error: crate::Error| error.to_string())
 }
 
 /// Parses the name of a rule, among those whose needs can be met.

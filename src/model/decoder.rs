@@ -14,6 +14,7 @@ use crate::model::config::Config;
 use crate::model::device::{DeviceBackend, TensorDecoder};
 use crate::model::host::HostBackend;
 use crate::model::rope::Rope;
+use crate::model::weight_types::WeightTypes;
 use crate::model::weights::Weights;
 use crate::numbers::count;
 use crate::{Error, Result, machine};
@@ -22,7 +23,8 @@ use crate::{Error, Result, machine};
 #[derive(Debug)]
 pub struct Decoder {
     config: Config,
-    dtype: Dtype,
+    types: WeightTypes,
+    step_bytes: u64,
     rope: Rope,
     backend: Box<dyn Backend>,
     prefilled: AtomicU64,
@@ -31,19 +33,25 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder over weights in this process's memory.
     pub fn new(config: Config, weights: Weights) -> Result<Self> {
-        Self::over(config, weights.dtype(), Box::new(HostBackend::new(weights)))
+        let (types, step_bytes) = (weights.types(), weights.step_bytes());
+        Self::over(config, (types, step_bytes), Box::new(HostBackend::new(weights)))
     }
 
     /// A decoder over a device's tensors. Of the host's weights only the embedding is kept.
     pub fn on_device(config: Config, weights: Weights, tensors: TensorDecoder) -> Result<Self> {
-        let dtype = weights.dtype();
+        let sizes = (weights.types(), weights.step_bytes());
         let embedding = weights.into_embedding()?;
-        Self::over(config, dtype, Box::new(DeviceBackend::new(embedding, tensors)))
+        Self::over(config, sizes, Box::new(DeviceBackend::new(embedding, tensors)))
     }
 
-    fn over(config: Config, dtype: Dtype, backend: Box<dyn Backend>) -> Result<Self> {
+    fn over(
+        config: Config,
+        (types, step_bytes): (WeightTypes, usize),
+        backend: Box<dyn Backend>,
+    ) -> Result<Self> {
+        let (rope, step_bytes) = (Rope::new(&config)?, step_bytes as u64);
         let prefilled = AtomicU64::new(0);
-        Ok(Self { rope: Rope::new(&config)?, config, dtype, backend, prefilled })
+        Ok(Self { config, types, step_bytes, rope, backend, prefilled })
     }
 
     fn blueprint(&self) -> Blueprint<'_> {
@@ -92,9 +100,31 @@ impl Decoder {
         }
     }
 
-    /// Element type of the weights, as they were read.
-    pub fn dtype(&self) -> Dtype {
-        self.dtype
+    /// The types of the weights in memory, with the bytes of each.
+    pub fn weight_types(&self) -> &WeightTypes {
+        &self.types
+    }
+
+    /// Bytes of the weights that a decode step reads.
+    pub fn step_weight_bytes(&self) -> u64 {
+        self.step_bytes
+    }
+
+    /// The types of the weights, and what decode steps do with quantised ones. Prefill, scoring and
+    /// learning widen those.
+    pub fn step_weights(&self) -> String {
+        match self.types.is_quantised() {
+            true => format!("{}, steps in whole numbers", self.types),
+            false => self.types.to_string(),
+        }
+    }
+
+    /// The types of the weights as learning and scoring see them.
+    pub fn learning_weights(&self) -> String {
+        match self.types.is_quantised() {
+            true => format!("{}, widened to f32", self.types),
+            false => self.types.to_string(),
+        }
     }
 
     /// The rotary embedding.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::element::Dtype;
 use crate::model::config::Config;
 use crate::model::decoder::Decoder;
 use crate::model::tokenizer::Tokenizer;
+use crate::model::weight_types::WeightTypes;
 use crate::{Error, Result};
 
 /// A model in memory, ready to run.
@@ -54,8 +54,8 @@ impl Model {
         self.tokenizer.as_ref().map_or_else(|| id.to_string(), |tokenizer| tokenizer.token_text(id))
     }
 
-    /// Element type of the weights, as they were read.
-    pub fn dtype(&self) -> Dtype {
-        self.decoder.dtype()
+    /// The types of the weights in memory, with the bytes of each.
+    pub fn weight_types(&self) -> &WeightTypes {
+        self.decoder.weight_types()
     }
 }

@@ -19,6 +19,7 @@ pub mod rope_scaling;
 pub mod served;
 mod times;
 pub mod tokenizer;
+pub mod weight_types;
 pub mod weights;
 
 pub use loaded::Model;

@@ -11,21 +11,8 @@ use crate::model::config::Config;
 use crate::model::host::matrix::{Matrix, Wide};
 use crate::model::host::ops;
 use crate::model::rope::rotate;
+use crate::model::weight_types::{WeightType, WeightTypes};
 use crate::{Error, Result};
-
-/// A matrix as stored in a file.
-pub struct Stored {
-    /// The values without loss: floats in their stored type, quantised ones widened to f32.
-    pub matrix: Matrix,
-    /// The element type to keep it in by default: the stored one, f16 for quantised values.
-    pub usual: Dtype,
-}
-
-impl From<Matrix> for Stored {
-    fn from(matrix: Matrix) -> Self {
-        Self { usual: matrix.dtype(), matrix }
-    }
-}
 
 /// Weights by their Hugging Face names, for every kind of file. Shapes are checked, errors name the
 /// tensor.
@@ -44,8 +31,13 @@ pub trait Tensors {
     fn stored_name(&self, name: &str) -> String {
         name.to_owned()
     }
-    /// A `[rows, cols]` matrix.
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored>;
+    /// The types of all matrices, with the bytes of each in memory, without reading them; `None`
+    /// where that is not known.
+    fn kept_types(&self, _config: &Config) -> Option<WeightTypes> {
+        None
+    }
+    /// A `[rows, cols]` matrix in its stored type.
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix>;
     /// A vector of `len`, in f32.
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>>;
     /// A `[rows, cols]` matrix in the blocks that the file stores, on `device`; `None` where it
@@ -71,7 +63,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// `x W^T + b` for a few rows, over the stored weights.
+    /// `x W^T + b` for a few rows of a decode step, over the stored weights.
     pub fn apply(&self, x: &[f32], y: &mut [f32]) {
         self.weight.apply(x, y);
         if let Some(bias) = &self.bias {
@@ -120,6 +112,10 @@ impl Layer {
             }
             rotate(x, cos, sin);
         }
+    }
+
+    fn matrices(&self) -> [&Matrix; 4] {
+        [&self.qkv.weight, &self.output.weight, &self.gate_up.weight, &self.down.weight]
     }
 
     fn matrices_mut(&mut self) -> [&mut Matrix; 4] {
@@ -189,9 +185,16 @@ impl Weights {
         Ok(embedding)
     }
 
-    /// Element type of the blocks' matrices.
-    pub fn dtype(&self) -> Dtype {
-        self.layers.first().map_or(self.embedding.dtype(), |layer| layer.qkv.weight.dtype())
+    /// The types of all matrices, with the bytes of each.
+    pub fn types(&self) -> WeightTypes {
+        let mut types = WeightTypes::default();
+        self.matrices().for_each(|matrix| matrix.count_types(&mut types));
+        types
+    }
+
+    fn matrices(&self) -> impl Iterator<Item = &Matrix> {
+        let layers = self.layers.iter().flat_map(Layer::matrices);
+        std::iter::once(&self.embedding).chain(&self.head).chain(layers)
     }
 
     /// The output projection, `[vocab, hidden]`.
@@ -201,11 +204,12 @@ impl Weights {
 
     /// Sha256 of every matrix and vector, in a fixed order. Equal parts mean equal weights.
     pub fn sha256_parts(&self) -> Vec<[u8; 32]> {
-        let mut parts = vec![self.embedding.raw(), bytemuck::cast_slice(&self.norm)];
-        parts.extend(self.head.as_ref().map(Matrix::raw));
+        let mut parts = self.embedding.raw();
+        parts.push(bytemuck::cast_slice(&self.norm));
+        parts.extend(self.head.iter().flat_map(Matrix::raw));
         for layer in &self.layers {
             for linear in [&layer.qkv, &layer.output, &layer.gate_up, &layer.down] {
-                parts.push(linear.weight.raw());
+                parts.extend(linear.weight.raw());
                 parts.extend(linear.bias.as_deref().map(bytemuck::cast_slice));
             }
             parts.push(bytemuck::cast_slice(&layer.attention_norm));
@@ -216,14 +220,11 @@ impl Weights {
         parts.par_iter().map(|part| Sha256::digest(part).into()).collect()
     }
 
-    /// Bytes of all matrices in memory.
-    pub fn bytes(&self) -> usize {
-        let layer = |l: &Layer| {
-            [&l.qkv, &l.output, &l.gate_up, &l.down].iter().map(|m| m.weight.bytes()).sum::<usize>()
-        };
-        self.embedding.bytes()
-            + self.head.as_ref().map_or(0, Matrix::bytes)
-            + self.layers.iter().map(layer).sum::<usize>()
+    /// Bytes of the matrices that a decode step reads: all but an embedding that is no output
+    /// projection too.
+    pub fn step_bytes(&self) -> usize {
+        let all: usize = self.matrices().map(Matrix::bytes).sum();
+        all - self.head.as_ref().map_or(0, |_| self.embedding.bytes())
     }
 }
 
@@ -234,7 +235,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
-        let Stored { matrix: stored, usual } = self.tensors.matrix(name, rows, cols)?;
+        let stored = self.tensors.matrix(name, rows, cols)?;
         self.tensors.intact()?;
         let (origin, name) = (self.tensors.origin(), self.tensors.stored_name(name));
         if let Some((row, col)) = stored.first_non_finite() {
@@ -242,8 +243,8 @@ impl Reader<'_> {
                 "{origin}: tensor `{name}` is not finite at row {row}, column {col}"
             )));
         }
-        let dtype = self.dtype.unwrap_or(usual);
-        if stored.dtype() == dtype {
+        let Some(dtype) = self.dtype else { return Ok(stored) };
+        if stored.element_type() == Some(WeightType::Float(dtype)) {
             return Ok(stored);
         }
         let converted = stored.into_dtype(dtype);
@@ -279,11 +280,6 @@ impl Reader<'_> {
                 biases.extend(self.vector(&format!("{module}.bias"), part.outputs)?);
             }
         }
-        // Files may quantise parts of a stack differently; the widest type holds all of them.
-        let widest =
-            weights.iter().map(Matrix::dtype).reduce(|a, b| if a == b { a } else { Dtype::F32 });
-        let weights =
-            weights.into_iter().map(|w| w.into_dtype(widest.expect("at least one part"))).collect();
         Ok(Linear { weight: Matrix::stacked(weights)?, bias: spec.bias.then_some(biases) })
     }
 

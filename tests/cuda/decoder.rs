@@ -186,7 +186,7 @@ fn quantised_weights_stay_quantised_and_give_close_logits() {
                 .unwrap();
             assert_eq!(
                 there,
-                file.matrix(name, config.q_width(), config.hidden).unwrap().matrix.widened(),
+                file.matrix(name, config.q_width(), config.hidden).unwrap().widened(),
                 "{}",
                 path.display()
             );

@@ -82,7 +82,7 @@ fn masked_decode_of_2000_tokens_of_smollm2_equals_full_keys_multiplied_by_the_ma
     if !require("model") {
         return;
     }
-    let model = load(&smollm2().unwrap(), None);
+    let model = load(&smollm2().unwrap(), Some(Dtype::F16));
     let text = std::fs::read_to_string(vectors().join("smollm2_text.txt")).unwrap();
     let prompt = &model.tokenizer.as_ref().unwrap().encode(&text).unwrap()[..2000];
     let mask = random_mask(&model, 1);

@@ -123,7 +123,7 @@ fn with_a_mask_that_keeps_everything_turns_equal_one_long_prefill() {
         talk_and_check(&model, Dtype::F32, turns, 12, 1e-3);
     }
     if require("model") {
-        let model = load(&smollm2().unwrap(), None);
+        let model = load(&smollm2().unwrap(), Some(Dtype::F16));
         let tokenizer = model.tokenizer.as_ref().unwrap();
         let says = ["Name three rivers of Europe.", "Which of them is longest?", "And shortest?"];
         // The texts between the answers, as the template has them.

@@ -82,7 +82,8 @@ fn smollm2_loses_beside_llama_cpp_what_its_caches_lose() {
     let (ctx, chunks) = (smollm2["ctx"].to_string(), smollm2["chunks"].to_string());
     let output = success(
         kscope()
-            .args(["eval", "--model", "smollm2-135m", "--plan", "q8_0", "q4_0", "k8v8"])
+            .args(["eval", "--model", "smollm2-135m", "--dtype", "f16"])
+            .args(["--plan", "q8_0", "q4_0", "k8v8"])
             .args(["--sink", "0", "--recent", "0", "--suite", "text", "--text", &text])
             .args(["--ctx", &ctx, "--chunks", &chunks, "--out", &out, "--json"])
             .output()

@@ -12,8 +12,8 @@ use kscope::model::decoder::Decoder;
 use kscope::model::device::{Placement, TensorDecoder, TensorWeights};
 use kscope::model::host::matrix::{Elements, Matrix};
 use kscope::model::load::random::Random;
+use kscope::model::weights::Tensors;
 use kscope::model::weights::Weights;
-use kscope::model::weights::{Stored, Tensors};
 use kscope_testing::models::*;
 
 const WINDOW: Window = Window { sink: 2, recent: 6, chunk: 2 };
@@ -63,8 +63,8 @@ impl Tensors for Planted {
         "planted"
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> kscope::Result<Stored> {
-        let matrix = self.random.matrix(name, rows, cols)?.matrix;
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> kscope::Result<Matrix> {
+        let matrix = self.random.matrix(name, rows, cols)?;
         let mut wide = matrix.widened();
         if name.contains("q_proj") || name.contains("k_proj") {
             for (row, weights) in wide.chunks_exact_mut(cols).enumerate() {
@@ -72,7 +72,7 @@ impl Tensors for Planted {
                 weights.iter_mut().for_each(|w| *w *= if dead { 0.0 } else { 2.0 });
             }
         }
-        Ok(Matrix::new(rows, cols, Elements::F32(wide.into()))?.into())
+        Matrix::new(rows, cols, Elements::F32(wide.into()))
     }
 
     fn vector(&mut self, name: &str, len: usize) -> kscope::Result<Vec<f32>> {

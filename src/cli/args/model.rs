@@ -8,6 +8,7 @@ use crate::cli::progress::ProgressLine;
 use crate::cli::values::{self, DtypeOf};
 use crate::element::Dtype;
 use crate::model::Model;
+use crate::model::host::quant::QuantKind;
 use crate::model::load::{Opened, Source, ZeroRows};
 use crate::{Result, machine};
 
@@ -25,10 +26,13 @@ pub struct ModelArgs {
     /// With --random-weights: at most this many layers
     #[arg(long, value_name = "N", requires = "random_weights", value_parser = values::number)]
     pub layers: Option<usize>,
+    /// With --random-weights: matrices of this quantised type, such as q4_k, instead of f16
+    #[arg(long, value_name = "TYPE", requires = "random_weights", value_parser = values::quant_kind)]
+    pub weights: Option<QuantKind>,
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// Element type of the weights [default: as stored; quantised weights become f16]
+    /// Float type that the weights are widened or rounded to [default: as stored, quantised or not]
     #[arg(long, value_name = "f32|f16|bf16", value_parser = DtypeOf::WEIGHTS,
           hide_possible_values = true)]
     pub dtype: Option<Dtype>,
@@ -41,7 +45,7 @@ impl ModelArgs {
     /// The model that the arguments name.
     pub fn source(&self) -> Result<Source> {
         match &self.random_weights {
-            Some(geometry) => Source::random(geometry, self.layers, 0),
+            Some(geometry) => Source::random_of(geometry, self.layers, 0, self.weights),
             None => Source::resolve(&self.model),
         }
     }
@@ -56,7 +60,7 @@ impl ModelArgs {
         let opened = Opened::open(source)?;
         machine::check_memory(
             &format!("the model {}", opened.name),
-            opened.weight_bytes(self.dtype) as u64,
+            opened.weight_bytes(self.dtype),
         )?;
         Ok(opened)
     }

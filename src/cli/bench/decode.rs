@@ -87,8 +87,12 @@ pub(super) fn run(args: &BenchDecodeArgs) -> Result<()> {
 }
 
 fn table(report: &decode::DecodeReport) -> String {
-    let mut text = format!(
-        "{:<18} {:>7} {:>7} {:>5} {:>7} {:>10} {:>9} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10} {:>10} {:>9}",
+    let mut text = match report.rows.first() {
+        Some(row) => weights(row),
+        None => String::new(),
+    };
+    text += &format!(
+        "{:<18} {:>7} {:>7} {:>5} {:>7} {:>10} {:>9} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10} {:>10} {:>9} {:>12} {:>10}",
         "plan",
         "depth",
         "threads",
@@ -103,12 +107,14 @@ fn table(report: &decode::DecodeReport) -> String {
         "KV cache",
         "byte ratio",
         "time ratio",
-        "retune ms"
+        "retune ms",
+        "weights GB/s",
+        "read GB/s"
     );
     let part = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.2}"));
     for row in &report.rows {
         text += &format!(
-            "\n{:<18} {:>7} {:>7} {:>5} {:>5.1} % {:>10.2} {:>9.1} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10.3} {:>10.3} {:>9.1}",
+            "\n{:<18} {:>7} {:>7} {:>5} {:>5.1} % {:>10.2} {:>9.1} {:>10} {:>12} {:>8} {:>7} {:>9} {:>10.3} {:>10.3} {:>9.1} {:>12} {:>10}",
             row.plan,
             numbers::count(row.depth),
             row.threads,
@@ -123,8 +129,15 @@ fn table(report: &decode::DecodeReport) -> String {
             numbers::bytes(row.kv_bytes as u64),
             row.byte_ratio,
             row.time_ratio,
-            row.retune_ms
+            row.retune_ms,
+            part(row.weight_gbps),
+            part(row.read_gbps)
         );
     }
     text
+}
+
+/// What the weights are, and how many bytes of them a step reads.
+fn weights(row: &decode::DecodeRow) -> String {
+    format!("{} weights, {} read by a step\n", row.dtype, numbers::bytes(row.weight_bytes))
 }

@@ -116,8 +116,8 @@ pub struct ModelInfo {
     pub architecture: String,
     /// The device that it runs on.
     pub device: String,
-    /// Element type of the weights in memory.
-    pub dtype: Dtype,
+    /// The types of the weights in memory.
+    pub dtype: String,
     /// Bytes of the weights in memory.
     pub weight_bytes: u64,
     /// Layers, KV heads, channels.

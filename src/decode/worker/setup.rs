@@ -56,15 +56,16 @@ impl Setup {
 
     pub(super) fn info(&self) -> ModelInfo {
         let config = self.model.config();
-        let weight_bytes = (config.parameters() * self.model.dtype().bytes()) as u64;
+        let types = self.model.weight_types();
+        let weight_bytes = types.bytes();
         let mut served = ServedModel::of_config(&self.model.name, config, "the loaded model");
-        let origin = format!("loaded in {}", self.model.dtype());
+        let origin = format!("loaded in {types}");
         served.weights = served.weights.in_bytes(weight_bytes as f64, origin);
         ModelInfo {
             name: self.model.name.clone(),
             architecture: config.architecture.to_string(),
             device: self.model.decoder.device_name().to_owned(),
-            dtype: self.model.dtype(),
+            dtype: types.to_string(),
             weight_bytes,
             shape: config.mask_shape(),
             heads: config.heads,

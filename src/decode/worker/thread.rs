@@ -429,12 +429,10 @@ impl Desk {
         }
         let began = Instant::now();
         let gbps = read_bandwidth(WORKING_SET, PASSES);
-        let config = model.config();
-        let lookup = if config.tied { 0 } else { config.vocab * config.hidden };
         outbox.state(Event::Bandwidth(Box::new(Bandwidth {
             gbps,
             threads: rayon::current_num_threads(),
-            weights: ((config.parameters() - lookup) * model.dtype().bytes()) as u64,
+            weights: model.decoder.step_weight_bytes(),
             ms: milliseconds(began.elapsed()),
         })));
     }

@@ -95,7 +95,7 @@ pub struct RunHeader {
     pub model: String,
     /// Sha256 of its geometry.
     pub model_fingerprint: String,
-    /// Element type of its weights.
+    /// The types of its weights, and what decode steps do with quantised ones.
     pub weights: String,
     /// Element type of cached keys and values.
     pub kv_dtype: String,
@@ -141,7 +141,7 @@ impl RunHeader {
             command,
             model: plan.model.name.clone(),
             model_fingerprint: fingerprint(&plan.model.config().geometry()),
-            weights: plan.model.dtype().to_string(),
+            weights: plan.model.decoder.step_weights(),
             kv_dtype: plan.dense.dtype().to_string(),
             seed: plan.seed,
             protocol: plan.protocol,

@@ -141,7 +141,7 @@ pub(super) fn recipe(
     json!({
         "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")),
         "rule": "learned",
-        "weights": model.dtype().to_string(),
+        "weights": model.decoder.learning_weights(),
         "settings": request.settings,
         "data": {
             "haystack": names(&request.haystack.pieces),

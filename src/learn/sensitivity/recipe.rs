@@ -21,7 +21,7 @@ pub fn recipe(
     json!({
         "tool": concat!("kscope ", env!("CARGO_PKG_VERSION")),
         "rule": super::SENSITIVITY,
-        "weights": model.dtype().to_string(),
+        "weights": model.decoder.learning_weights(),
         "texts": texts,
         "settings": settings,
         "text_rows": measured.text_rows,

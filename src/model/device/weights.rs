@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Module, Tensor};
 
 use super::{failed, product};
 use crate::Result;
+use crate::element::Dtype;
 use crate::model::arch::{BlockSpec, LinearSpec, PartSpec};
 use crate::model::config::Config;
 use crate::model::host::matrix::{Elements, Matrix};
@@ -250,6 +251,10 @@ fn dense(matrix: &Matrix, device: &Device) -> Result<Tensor> {
     let shape = (matrix.rows(), matrix.cols());
     let tensor = match matrix.elements() {
         _ if device.is_cpu() => Tensor::from_vec(matrix.widened(), shape, device),
+        // Blocks that the device cannot multiply, and an embedding, of which rows are read.
+        Elements::Quantised(_) | Elements::Stacked(_) => {
+            return dense(&matrix.clone().into_dtype(Dtype::F16), device);
+        }
         Elements::F32(elements) => Tensor::from_slice(elements, shape, device),
         Elements::F16(elements) => Tensor::from_slice(elements, shape, device),
         Elements::Bf16(elements) => Tensor::from_slice(elements, shape, device),

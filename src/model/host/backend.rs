@@ -70,7 +70,7 @@ impl Backend for HostBackend {
 
     fn logits(&self, config: &Config, hidden: &[f32]) -> Result<Vec<f32>> {
         let mut logits = vec![0.0; hidden.len() / config.hidden * config.vocab];
-        self.weights.head().apply(hidden, &mut logits);
+        self.weights.head().apply_exact(hidden, &mut logits);
         Ok(logits)
     }
 

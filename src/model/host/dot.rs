@@ -21,23 +21,30 @@ pub struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// Cuts `y` (`[batch, rows]`) into pieces of at most `piece` outputs, each over the whole
-    /// batch.
-    pub fn split(y: &'a mut [f32], batch: usize, rows: usize, piece: usize) -> Vec<Self> {
-        let mut pieces: Vec<Self> = (0..rows)
-            .step_by(piece)
-            .map(|first| Self {
-                first,
-                rows: piece.min(rows - first),
-                batch: Vec::with_capacity(batch),
-            })
-            .collect();
-        for row in y.chunks_exact_mut(rows) {
-            for (slice, out) in row.chunks_mut(piece).zip(&mut pieces) {
-                out.batch.push(slice);
+    /// Cuts `y` (`[batch, rows]`) into pieces and those into tasks, each over the whole batch.
+    /// `pieces` has the rows of every piece and the most that a task of it takes. A task comes with
+    /// the number of its piece, and its first output counts from the beginning of that.
+    pub fn split(
+        y: &'a mut [f32],
+        batch: usize,
+        rows: usize,
+        pieces: &[(usize, usize)],
+    ) -> Vec<(usize, Self)> {
+        let task =
+            |piece, first, rows| (piece, Self { first, rows, batch: Vec::with_capacity(batch) });
+        let mut tasks: Vec<(usize, Self)> = Vec::new();
+        for (piece, &(rows, most)) in pieces.iter().enumerate() {
+            let firsts = (0..rows).step_by(most);
+            tasks.extend(firsts.map(|first| task(piece, first, most.min(rows - first))));
+        }
+        for mut row in y.chunks_exact_mut(rows) {
+            for (_, out) in &mut tasks {
+                let (own, rest) = row.split_at_mut(out.rows);
+                out.batch.push(own);
+                row = rest;
             }
         }
-        pieces
+        tasks
     }
 }
 
@@ -394,8 +401,8 @@ mod tests {
                     let product = |x: &[f32]| {
                         let batch = x.len() / cols;
                         let mut y = vec![f32::NAN; batch * rows];
-                        let mut outs = Outputs::split(&mut y, batch, rows, rows);
-                        kernel.rows(&w, x, cols, &mut outs[0]);
+                        let mut outs = Outputs::split(&mut y, batch, rows, &[(rows, rows)]);
+                        kernel.rows(&w, x, cols, &mut outs[0].1);
                         y
                     };
                     let together = product(&x);

@@ -49,7 +49,7 @@ impl HostBackend {
         ops::rms_norm_in_place(&mut last, &self.weights.norm, config.rms_eps);
         (hooks.progress)(1.0)?;
         let mut logits = vec![0.0; config.vocab];
-        self.weights.head().apply(&last, &mut logits);
+        self.weights.head().apply_exact(&last, &mut logits);
         Ok(logits)
     }
 }

@@ -1,8 +1,9 @@
-//! Weight matrices as stored (f32, f16 or bf16) and the two products that a decoder needs.
+//! Weight matrices as stored (f32, f16, bf16 or quantised) and the products that a decoder needs.
 //!
-//! Decode multiplies one or a few rows: every weight is read once, widened in registers and
-//! accumulated in f32, so it is as fast as memory can be read. Prefill multiplies hundreds of rows:
-//! the matrix is widened once and passed to a blocked f32 product.
+//! Decode multiplies one or a few rows: every weight is read once, so it is as fast as memory can be
+//! read. Floats are widened in registers and accumulated in f32; quantised weights are multiplied in
+//! whole numbers with activations of two terms of 8 bits. Prefill multiplies hundreds of rows: the
+//! matrix is widened once and passed to a blocked f32 product.
 
 use candle_core::{Device, Tensor};
 use half::slice::HalfFloatSliceExt;
@@ -10,11 +11,13 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use crate::element::Dtype;
-use crate::model::host::dot;
+use crate::model::host::dot::{DotKernel, Outputs};
+use crate::model::host::quant::{Activations, TILE_ROWS, TileLevel, Tiles};
 use crate::model::host::storage::{Filling, Storage};
+use crate::model::weight_types::{WeightType, WeightTypes};
 use crate::{Error, Result};
 
-/// Elements of a matrix, row-major.
+/// Elements of a matrix; floats are row-major.
 #[derive(Debug, Clone)]
 pub enum Elements {
     /// Single precision.
@@ -23,6 +26,27 @@ pub enum Elements {
     F16(Storage<f16>),
     /// Brain float.
     Bf16(Storage<bf16>),
+    /// Quantised blocks, packed.
+    Quantised(Tiles),
+    /// Matrices of different types under one another.
+    Stacked(Vec<Matrix>),
+}
+
+/// Runs `$body` with the storage of a piece as `$storage`.
+macro_rules! in_storage {
+    ($piece:expr, $storage:ident => $body:expr) => {
+        match &mut $piece.elements {
+            Elements::F32($storage) => $body,
+            Elements::F16($storage) => $body,
+            Elements::Bf16($storage) => $body,
+            Elements::Quantised(tiles) => {
+                let $storage = tiles.storage_mut();
+                $body
+            }
+            // A piece is never stacked itself.
+            Elements::Stacked(_) => {}
+        }
+    };
 }
 
 /// A dense `[rows, cols]` matrix; a linear layer stores `[outputs, inputs]`.
@@ -40,6 +64,8 @@ impl Matrix {
             Elements::F32(e) => e.len(),
             Elements::F16(e) => e.len(),
             Elements::Bf16(e) => e.len(),
+            Elements::Quantised(tiles) => tiles.rows() * tiles.cols(),
+            Elements::Stacked(parts) => parts.iter().map(|part| part.rows * part.cols).sum(),
         };
         if len != rows * cols {
             return Err(Error::input(format!(
@@ -60,12 +86,36 @@ impl Matrix {
         self.cols
     }
 
-    /// Element type in memory.
-    pub fn dtype(&self) -> Dtype {
-        match self.elements {
-            Elements::F32(_) => Dtype::F32,
-            Elements::F16(_) => Dtype::F16,
-            Elements::Bf16(_) => Dtype::Bf16,
+    /// The type of the elements; `None` where there are several.
+    pub fn element_type(&self) -> Option<WeightType> {
+        Some(match &self.elements {
+            Elements::F32(_) => WeightType::Float(Dtype::F32),
+            Elements::F16(_) => WeightType::Float(Dtype::F16),
+            Elements::Bf16(_) => WeightType::Float(Dtype::Bf16),
+            Elements::Quantised(tiles) => WeightType::Quantised(tiles.kind()),
+            Elements::Stacked(_) => return None,
+        })
+    }
+
+    /// Adds the bytes of each type.
+    pub fn count_types(&self, types: &mut WeightTypes) {
+        for part in self.pieces() {
+            part.element_type().into_iter().for_each(|kind| types.add(kind, part.bytes() as u64));
+        }
+    }
+
+    /// The matrices that this one is made of; itself where it is one piece.
+    fn pieces(&self) -> &[Self] {
+        match &self.elements {
+            Elements::Stacked(parts) => parts,
+            _ => std::slice::from_ref(self),
+        }
+    }
+
+    fn pieces_mut(&mut self) -> &mut [Self] {
+        match self {
+            Self { elements: Elements::Stacked(parts), .. } => parts,
+            whole => std::slice::from_mut(whole),
         }
     }
 
@@ -74,14 +124,14 @@ impl Matrix {
         &self.elements
     }
 
-    /// Bytes of the elements.
+    /// Bytes in memory.
     pub fn bytes(&self) -> usize {
-        self.rows * self.cols * self.dtype().bytes()
+        self.raw().iter().map(|bytes| bytes.len()).sum()
     }
 
-    /// The matrix with elements of another type, rounded to nearest.
+    /// The matrix with floats of this type, rounded to nearest.
     pub fn into_dtype(self, dtype: Dtype) -> Self {
-        if self.dtype() == dtype {
+        if self.element_type() == Some(WeightType::Float(dtype)) {
             return self;
         }
         let wide = self.widened();
@@ -98,7 +148,7 @@ impl Matrix {
     }
 
     /// The matrix with these rows set to zero.
-    pub fn with_zero_rows(self, rows: impl Iterator<Item = usize>) -> Self {
+    pub fn with_zero_rows(self, rows: impl Iterator<Item = usize> + Clone) -> Self {
         fn zeroed<T: bytemuck::Pod>(
             elements: &[T],
             cols: usize,
@@ -108,39 +158,74 @@ impl Matrix {
             rows.for_each(|row| elements[row * cols..][..cols].fill(T::zeroed()));
             elements.into()
         }
-        let elements = match &self.elements {
-            Elements::F32(elements) => Elements::F32(zeroed(elements, self.cols, rows)),
-            Elements::F16(elements) => Elements::F16(zeroed(elements, self.cols, rows)),
-            Elements::Bf16(elements) => Elements::Bf16(zeroed(elements, self.cols, rows)),
+        let elements = match self.elements {
+            Elements::F32(elements) => Elements::F32(zeroed(&elements, self.cols, rows)),
+            Elements::F16(elements) => Elements::F16(zeroed(&elements, self.cols, rows)),
+            Elements::Bf16(elements) => Elements::Bf16(zeroed(&elements, self.cols, rows)),
+            Elements::Quantised(mut tiles) => match tiles.zero_rows(rows.clone()) {
+                true => Elements::Quantised(tiles),
+                // No scale of this kind is zero.
+                false => {
+                    let whole = Self { elements: Elements::Quantised(tiles), ..self };
+                    return whole.into_dtype(Dtype::F16).with_zero_rows(rows);
+                }
+            },
+            Elements::Stacked(parts) => {
+                let mut first = 0;
+                let part = |part: Self| {
+                    let own = first..first + part.rows;
+                    first = own.end;
+                    let inside = rows.clone().filter(|row| own.contains(row));
+                    let inside: Vec<usize> = inside.map(|row| row - own.start).collect();
+                    part.with_zero_rows(inside.into_iter())
+                };
+                Elements::Stacked(parts.into_iter().map(part).collect())
+            }
         };
         Self { elements, ..self }
     }
 
-    /// The rows of several matrices under one another; all must have the same width and element
-    /// type.
-    pub fn stacked(parts: Vec<Self>) -> Result<Self> {
-        let (cols, dtype) = (parts[0].cols, parts[0].dtype());
-        if let Some(odd) = parts.iter().find(|part| part.cols != cols || part.dtype() != dtype) {
+    /// The rows of several matrices of one width under one another. Where their types differ, each
+    /// keeps its own.
+    pub fn stacked(mut parts: Vec<Self>) -> Result<Self> {
+        let (cols, kind) = (parts[0].cols, parts[0].element_type());
+        if let Some(odd) = parts.iter().find(|part| part.cols != cols) {
             return Err(Error::input(format!(
-                "cannot stack a {} matrix of {} columns on one of {dtype} and {cols}",
-                odd.dtype(),
+                "cannot stack a matrix of {} columns on one of {cols}",
                 odd.cols
             )));
         }
+        if parts.len() == 1 {
+            return Ok(parts.remove(0));
+        }
         let rows = parts.iter().map(|part| part.rows).sum();
-        let elements = match dtype {
-            Dtype::F32 => Elements::F32(joined(&parts, |elements| match elements {
-                Elements::F32(e) => Some(&**e),
-                _ => None,
-            })),
-            Dtype::F16 => Elements::F16(joined(&parts, |elements| match elements {
-                Elements::F16(e) => Some(&**e),
-                _ => None,
-            })),
-            Dtype::Bf16 => Elements::Bf16(joined(&parts, |elements| match elements {
-                Elements::Bf16(e) => Some(&**e),
-                _ => None,
-            })),
+        let alike = parts.iter().all(|part| part.element_type() == kind);
+        let elements = match kind.filter(|_| alike) {
+            Some(WeightType::Float(Dtype::F32)) => {
+                Elements::F32(joined(&parts, |elements| match elements {
+                    Elements::F32(e) => Some(&**e),
+                    _ => None,
+                }))
+            }
+            Some(WeightType::Float(Dtype::F16)) => {
+                Elements::F16(joined(&parts, |elements| match elements {
+                    Elements::F16(e) => Some(&**e),
+                    _ => None,
+                }))
+            }
+            Some(WeightType::Float(Dtype::Bf16)) => {
+                Elements::Bf16(joined(&parts, |elements| match elements {
+                    Elements::Bf16(e) => Some(&**e),
+                    _ => None,
+                }))
+            }
+            Some(WeightType::Quantised(_)) | None => {
+                let pieces = |part: Self| match part.elements {
+                    Elements::Stacked(pieces) => pieces,
+                    elements => vec![Self { elements, ..part }],
+                };
+                Elements::Stacked(parts.into_iter().flat_map(pieces).collect())
+            }
         };
         Self::new(rows, cols, elements)
     }
@@ -152,6 +237,16 @@ impl Matrix {
             Elements::F32(e) => out.copy_from_slice(&e[range]),
             Elements::F16(e) => e[range].convert_to_f32_slice(out),
             Elements::Bf16(e) => e[range].convert_to_f32_slice(out),
+            Elements::Quantised(tiles) => tiles.row(row, out),
+            Elements::Stacked(parts) => {
+                let mut first = 0;
+                for part in parts {
+                    if row < first + part.rows {
+                        return part.row(row - first, out);
+                    }
+                    first += part.rows;
+                }
+            }
         }
     }
 
@@ -162,22 +257,47 @@ impl Matrix {
         }
     }
 
-    /// The first element that is not a finite number, as (row, column).
+    /// The first element that is not a finite number, as (row, column); of a quantised block, the
+    /// first of the block.
     pub fn first_non_finite(&self) -> Option<(usize, usize)> {
         let at = match &self.elements {
             Elements::F32(e) => e.par_iter().position_first(|x| !x.is_finite()),
             Elements::F16(e) => e.par_iter().position_first(|x| !x.is_finite()),
             Elements::Bf16(e) => e.par_iter().position_first(|x| !x.is_finite()),
+            Elements::Quantised(tiles) => return tiles.first_non_finite(),
+            Elements::Stacked(parts) => {
+                let mut first = 0;
+                return parts.iter().find_map(|part| {
+                    let found = part.first_non_finite().map(|(row, col)| (first + row, col));
+                    first += part.rows;
+                    found
+                });
+            }
         }?;
         Some((at / self.cols, at % self.cols))
     }
 
     /// All elements in f32, row-major.
     pub fn widened(&self) -> Vec<f32> {
+        let mut out = vec![0.0; self.rows * self.cols];
+        self.widen(&mut out);
+        out
+    }
+
+    fn widen(&self, out: &mut [f32]) {
         match &self.elements {
-            Elements::F32(e) => e.to_vec(),
-            Elements::F16(e) => widened(e, |from, to| from.convert_to_f32_slice(to)),
-            Elements::Bf16(e) => widened(e, |from, to| from.convert_to_f32_slice(to)),
+            Elements::F32(e) => out.copy_from_slice(e),
+            Elements::F16(e) => widened(e, out, |from, to| from.convert_to_f32_slice(to)),
+            Elements::Bf16(e) => widened(e, out, |from, to| from.convert_to_f32_slice(to)),
+            Elements::Quantised(tiles) => tiles.widen(out),
+            Elements::Stacked(parts) => {
+                let mut rest = out;
+                for part in parts {
+                    let (own, after) = rest.split_at_mut(part.rows * part.cols);
+                    part.widen(own);
+                    rest = after;
+                }
+            }
         }
     }
 
@@ -190,59 +310,118 @@ impl Matrix {
 
     /// Moves the elements of several matrices together into memory on large pages.
     pub fn place_together(matrices: &mut [&mut Self]) -> Result<()> {
-        let mut filling = Filling::new(matrices.iter().map(|matrix| matrix.bytes()))?;
-        let mut starts = Vec::with_capacity(matrices.len());
-        for matrix in matrices.iter_mut() {
-            starts.push(filling.add(matrix.raw()));
+        let mut filling = Filling::new(matrices.iter().flat_map(|m| m.raw()).map(<[u8]>::len))?;
+        let mut places = Vec::new();
+        for piece in matrices.iter_mut().flat_map(|matrix| matrix.pieces_mut()) {
+            let start = piece.raw().first().map_or(0, |bytes| filling.add(bytes));
             // The vector is freed as soon as it is copied: a model is never in memory twice.
-            match &mut matrix.elements {
-                Elements::F32(e) => *e = Vec::new().into(),
-                Elements::F16(e) => *e = Vec::new().into(),
-                Elements::Bf16(e) => *e = Vec::new().into(),
-            }
+            in_storage!(piece, storage => {
+                places.push((start, storage.len()));
+                *storage = Vec::new().into();
+            });
         }
         let memory = filling.finish()?;
-        for (matrix, start) in matrices.iter_mut().zip(starts) {
-            let (memory, len) = (memory.clone(), matrix.rows * matrix.cols);
-            match &mut matrix.elements {
-                Elements::F32(e) => *e = Storage::Placed { memory, start, len },
-                Elements::F16(e) => *e = Storage::Placed { memory, start, len },
-                Elements::Bf16(e) => *e = Storage::Placed { memory, start, len },
-            }
+        let pieces = matrices.iter_mut().flat_map(|matrix| matrix.pieces_mut());
+        for (piece, (start, len)) in pieces.zip(places) {
+            let memory = memory.clone();
+            in_storage!(piece, storage => *storage = Storage::Placed { memory, start, len });
         }
         Ok(())
     }
 
-    /// The elements as bytes of this machine.
-    pub(in crate::model) fn raw(&self) -> &[u8] {
+    /// The elements as bytes of this machine, those of each piece.
+    pub(in crate::model) fn raw(&self) -> Vec<&[u8]> {
         match &self.elements {
-            Elements::F32(e) => bytemuck::cast_slice(e),
-            Elements::F16(e) => bytemuck::cast_slice(e),
-            Elements::Bf16(e) => bytemuck::cast_slice(e),
+            Elements::F32(e) => vec![bytemuck::cast_slice(e)],
+            Elements::F16(e) => vec![bytemuck::cast_slice(e)],
+            Elements::Bf16(e) => vec![bytemuck::cast_slice(e)],
+            Elements::Quantised(tiles) => vec![tiles.storage()],
+            Elements::Stacked(parts) => parts.iter().flat_map(Self::raw).collect(),
         }
     }
 
-    /// `y[b] = W x[b]` for a few rows: `x` is `[batch, cols]`, `y` is `[batch, rows]`.
+    /// `y[b] = W x[b]` for a few rows of a decode step: `x` is `[batch, cols]`, `y` is `[batch,
+    /// rows]`. Where weights are quantised, `x` is rounded to 8 bits for all of them.
     ///
-    /// Each output is one dot product with a fixed order of additions, so a row's result does not
-    /// depend on the batch around it or on the number of threads.
+    /// Each output is one sum with a fixed order of additions, so a row's result does not depend on
+    /// the batch around it or on the number of threads.
     pub fn apply(&self, x: &[f32], y: &mut [f32]) {
+        let rounds = |piece: &Self| matches!(piece.elements, Elements::Quantised(_));
+        let rounded = self.pieces().iter().any(rounds).then(|| Activations::new(x, self.cols));
+        let level = TileLevel::detect();
+        self.each_task(x, y, |tiles, out| {
+            let first = out.first / TILE_ROWS;
+            if let Some(x) = &rounded {
+                let tasks = first..first + out.rows.div_ceil(TILE_ROWS);
+                tiles.multiply(level, tasks, x, &mut out.batch);
+            }
+        });
+    }
+
+    /// [`Self::apply`] over f32 activations, for what is not a decode step: quantised weights are
+    /// widened, sixteen rows at a time.
+    pub fn apply_exact(&self, x: &[f32], y: &mut [f32]) {
+        let (cols, kernel) = (self.cols, DotKernel::detect());
+        self.each_task(x, y, |tiles, out| {
+            let mut wide = vec![0.0; TILE_ROWS * cols];
+            let (first, rows) = (out.first, out.rows);
+            for start in (0..rows).step_by(TILE_ROWS) {
+                let rows = TILE_ROWS.min(rows - start);
+                let wide = &mut wide[..rows * cols];
+                tiles.widen_tile((first + start) / TILE_ROWS, wide);
+                let batch = out.batch.iter_mut().map(|y| &mut y[start..start + rows]).collect();
+                kernel.rows(wide, x, cols, &mut Outputs { first: start, rows, batch });
+            }
+        });
+    }
+
+    /// Cuts the outputs into tasks for all threads. Rows of floats are multiplied here, those of
+    /// tiles by `quantised`; both see the rows of a task counted from the beginning of its piece.
+    fn each_task(
+        &self,
+        x: &[f32],
+        y: &mut [f32],
+        quantised: impl Fn(&Tiles, &mut Outputs<'_>) + Sync,
+    ) {
         let batch = x.len() / self.cols;
         debug_assert_eq!(y.len(), batch * self.rows);
-        // A task reads about 64 KiB of weights: long enough to pay for the hand-over, short enough
-        // to balance.
-        let rows_per_task =
-            (65_536 / (self.cols * self.dtype().bytes())).clamp(4, 256).next_multiple_of(4);
-        let kernel = dot::DotKernel::detect();
-        let outputs = dot::Outputs::split(y, batch, self.rows, rows_per_task);
-        outputs.into_par_iter().for_each(|mut out| {
+        let kernel = DotKernel::detect();
+        let pieces = self.pieces();
+        // With one thread, handing tasks over to it takes longer than some of them.
+        let alone = rayon::current_num_threads() == 1;
+        let most = |piece: &Self| if alone { piece.rows } else { piece.rows_per_task() };
+        let lengths: Vec<(usize, usize)> =
+            pieces.iter().map(|piece| (piece.rows, most(piece))).collect();
+        let tasks = Outputs::split(y, batch, self.rows, &lengths);
+        let run = |(piece, mut out): (usize, Outputs<'_>)| {
             let range = out.first * self.cols..(out.first + out.rows) * self.cols;
-            match &self.elements {
+            match &pieces[piece].elements {
                 Elements::F32(e) => kernel.rows(&e[range], x, self.cols, &mut out),
                 Elements::F16(e) => kernel.rows(&e[range], x, self.cols, &mut out),
                 Elements::Bf16(e) => kernel.rows(&e[range], x, self.cols, &mut out),
+                Elements::Quantised(tiles) => quantised(tiles, &mut out),
+                // A piece is never stacked itself.
+                Elements::Stacked(_) => {}
             }
-        });
+        };
+        match alone {
+            true => tasks.into_iter().for_each(run),
+            false => tasks.into_par_iter().for_each(run),
+        }
+    }
+
+    /// Rows that a task multiplies: about 64 KiB of weights, long enough to pay for the hand-over,
+    /// short enough to balance.
+    fn rows_per_task(&self) -> usize {
+        const BYTES: usize = 65_536;
+        match &self.elements {
+            Elements::Quantised(tiles) => (BYTES / tiles.tile_bytes()).clamp(1, 16) * TILE_ROWS,
+            _ => {
+                let bytes =
+                    self.cols * if matches!(self.elements, Elements::F32(_)) { 4 } else { 2 };
+                (BYTES / bytes).clamp(4, 256).next_multiple_of(4)
+            }
+        }
     }
 }
 
@@ -292,12 +471,10 @@ fn joined<'a, T: Copy + 'a>(
 
 const CONVERT_CHUNK: usize = 1 << 16;
 
-fn widened<T: Copy + Sync>(from: &[T], convert: impl Fn(&[T], &mut [f32]) + Sync) -> Vec<f32> {
-    let mut to = vec![0.0; from.len()];
+fn widened<T: Copy + Sync>(from: &[T], to: &mut [f32], convert: impl Fn(&[T], &mut [f32]) + Sync) {
     to.par_chunks_mut(CONVERT_CHUNK)
         .zip(from.par_chunks(CONVERT_CHUNK))
         .for_each(|(to, from)| convert(from, to));
-    to
 }
 
 fn narrowed<T: Copy + Send + Default>(

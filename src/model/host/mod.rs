@@ -7,6 +7,7 @@ mod extend;
 pub mod matrix;
 pub mod ops;
 mod prefill;
+pub mod quant;
 mod step;
 mod storage;
 

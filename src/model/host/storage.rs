@@ -43,6 +43,26 @@ impl<T: Pod> Deref for Storage<T> {
     }
 }
 
+impl Storage<u8> {
+    /// Bytes in memory of their own, which `fill` writes; zeros where it does not. What is large and
+    /// lives for a while is not taken from the heap, which keeps much of it when it is given back.
+    pub fn filled(len: usize, fill: impl FnOnce(&mut [u8])) -> Result<Self> {
+        let mut memory = mapped(len)?;
+        fill(&mut memory[..len]);
+        Ok(Self::Placed { memory: sealed(memory)?, start: 0, len })
+    }
+}
+
+fn mapped(bytes: usize) -> Result<MmapMut> {
+    MmapMut::map_anon(bytes.max(1))
+        .map_err(|cause| Error::run(format!("taking {} bytes: {cause}", count(bytes))))
+}
+
+fn sealed(memory: MmapMut) -> Result<Arc<Mmap>> {
+    let sealed = memory.make_read_only();
+    sealed.map(Arc::new).map_err(|cause| Error::run(format!("sealing the weights: {cause}")))
+}
+
 impl<T> From<Vec<T>> for Storage<T> {
     fn from(elements: Vec<T>) -> Self {
         Self::Own(elements)
@@ -62,8 +82,7 @@ impl Filling {
     /// Memory for pieces of these sizes in bytes, on large pages where the system has them.
     pub fn new(sizes: impl IntoIterator<Item = usize>) -> Result<Self> {
         let bytes: usize = sizes.into_iter().map(|size| size.next_multiple_of(ALIGN)).sum();
-        let memory = MmapMut::map_anon(bytes.max(1))
-            .map_err(|cause| Error::run(format!("taking {} bytes: {cause}", count(bytes))))?;
+        let memory = mapped(bytes)?;
         // Only a hint: it also works on a system without large pages.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(memmap2::Advice::HugePage);
@@ -80,10 +99,6 @@ impl Filling {
 
     /// The filled memory, read-only from now on.
     pub fn finish(self) -> Result<Arc<Mmap>> {
-        let memory = self
-            .memory
-            .make_read_only()
-            .map_err(|cause| Error::run(format!("sealing the weights: {cause}")))?;
-        Ok(Arc::new(memory))
+        sealed(self.memory)
     }
 }

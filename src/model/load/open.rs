@@ -14,6 +14,7 @@ use crate::model::config::Config;
 use crate::model::decoder::Decoder;
 use crate::model::device::{Placement, TensorDecoder, TensorWeights};
 use crate::model::tokenizer::{GgufTokenizer, Tokenizer};
+use crate::model::weight_types::{WeightType, WeightTypes};
 use crate::model::weights::{Tensors, Weights};
 
 /// A model whose configuration and tokenizer are read, but not its weights.
@@ -35,12 +36,12 @@ impl Opened {
             Source::Demo => embedded::open(),
             Source::Folder(folder) => folder::open(folder),
             Source::Gguf(path) => open_gguf(path),
-            Source::Random { name, config, seed, warnings } => Ok(Self {
+            Source::Random { name, config, seed, weights, warnings } => Ok(Self {
                 name: name.clone(),
                 config: (**config).clone(),
                 warnings: warnings.clone(),
                 tokenizer: None,
-                tensors: Box::new(random::Random { seed: *seed }),
+                tensors: Box::new(random::Random { seed: *seed, kind: *weights }),
             }),
         }
     }
@@ -68,9 +69,21 @@ impl Opened {
         Self { tensors: Box::new(Zeroed { tensors: self.tensors, rows }), ..self }
     }
 
-    /// Bytes that the matrices take in memory with elements of `dtype`.
-    pub fn weight_bytes(&self, dtype: Option<Dtype>) -> usize {
-        self.config.parameters() * dtype.map_or(2, Dtype::bytes)
+    /// The types of the matrices in memory, with the bytes of each; as stored, or with elements of
+    /// `dtype`. `None` where only reading them would tell.
+    pub fn weight_types(&self, dtype: Option<Dtype>) -> Option<WeightTypes> {
+        let Some(dtype) = dtype else { return self.tensors.kept_types(&self.config) };
+        let mut types = WeightTypes::default();
+        let bytes = self.config.parameters() * dtype.bytes();
+        types.add(WeightType::Float(dtype), bytes as u64);
+        Some(types)
+    }
+
+    /// Bytes that the matrices take in memory.
+    pub fn weight_bytes(&self, dtype: Option<Dtype>) -> u64 {
+        let stored = || self.tensors.stored_bytes();
+        let by_types = self.weight_types(dtype).map(|types| types.bytes());
+        by_types.or_else(stored).unwrap_or(2 * self.config.parameters() as u64)
     }
 
     /// Bytes of the tensors as the files store them; `None` for random weights.
@@ -78,8 +91,8 @@ impl Opened {
         self.tensors.stored_bytes()
     }
 
-    /// Reads the weights. `dtype` converts the matrices; without it, floats keep their stored type
-    /// and quantised values become f16. `progress` receives the share done and may cancel.
+    /// Reads the weights. `dtype` converts the matrices; without it they keep their stored type,
+    /// quantised ones too. `progress` receives the share done and may cancel.
     pub fn load(
         self,
         dtype: Option<Dtype>,

@@ -12,7 +12,7 @@ use super::hf_shapes::Reasons;
 use super::{Bytes, Zeros, file_kind, instead};
 use crate::error::shortened;
 use crate::model::host::matrix::{Elements, Matrix};
-use crate::model::weights::{Stored as StoredMatrix, Tensors};
+use crate::model::weights::Tensors;
 use crate::numbers::count;
 use crate::{Error, Result, json_keys};
 
@@ -303,7 +303,8 @@ fn other_size(bytes: &[u8]) -> Option<String> {
     }
 }
 
-fn decoded<T, const N: usize>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
+/// Values of `N` bytes each.
+pub(super) fn decoded<T, const N: usize>(bytes: &[u8], from: impl Fn([u8; N]) -> T) -> Vec<T> {
     bytes.as_chunks::<N>().0.iter().map(|&chunk| from(chunk)).collect()
 }
 
@@ -320,8 +321,8 @@ impl Tensors for Checkpoint {
         self.files.iter().try_for_each(|file| file.bytes.intact())
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<StoredMatrix> {
-        Ok(Matrix::new(rows, cols, self.elements(name, &[rows, cols])?)?.into())
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
+        Matrix::new(rows, cols, self.elements(name, &[rows, cols])?)
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {

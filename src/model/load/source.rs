@@ -7,6 +7,7 @@ use etcetera::BaseStrategy;
 
 use crate::model::arch;
 use crate::model::config::Config;
+use crate::model::host::quant::QuantKind;
 use crate::{Error, Result, error, input_file};
 
 /// Where a model's configuration, weights and tokenizer come from.
@@ -26,6 +27,8 @@ pub enum Source {
         config: Box<Config>,
         /// Seed of the weights.
         seed: u64,
+        /// The quantised kind that the matrices are of; f16 without it.
+        weights: Option<QuantKind>,
         /// What a user should know of the file that has the shape, one sentence each.
         warnings: Vec<String>,
     },
@@ -131,6 +134,19 @@ impl Source {
 
     /// A named geometry or a `config.json`, filled with random weights; `layers` caps the depth.
     pub fn random(geometry: &str, layers: Option<usize>, seed: u64) -> Result<Self> {
+        Self::random_of(geometry, layers, seed, None)
+    }
+
+    /// [`Self::random`] with matrices of a quantised kind, where there is one.
+    ///
+    /// # Errors
+    /// Also where a matrix has rows that are no multiple of the kind's blocks.
+    pub fn random_of(
+        geometry: &str,
+        layers: Option<usize>,
+        seed: u64,
+        weights: Option<QuantKind>,
+    ) -> Result<Self> {
         let (mut config, warnings) = match arch::known_config(geometry) {
             Some(config) => (config, Vec::new()),
             None if Path::new(geometry).exists() => super::hf_config::open(Path::new(geometry))?,
@@ -154,10 +170,20 @@ impl Source {
             config.check()?;
             name = format!("{geometry} of {layers} layers");
         }
+        if let Some(kind) = weights {
+            let widths = [config.hidden, config.q_width(), config.intermediate];
+            if let Some(width) = widths.into_iter().find(|w| !w.is_multiple_of(kind.block_len())) {
+                return Err(Error::input(format!(
+                    "{geometry} has matrices with rows of {width}, no multiple of the blocks of {} values of {kind}",
+                    kind.block_len()
+                )));
+            }
+        }
         Ok(Self::Random {
             name: format!("{name} (random weights)"),
             config: Box::new(config),
             seed,
+            weights,
             warnings,
         })
     }

@@ -81,7 +81,7 @@ pub fn info(shape: Shape) -> ModelInfo {
         name: "test-model".to_owned(),
         architecture: "llama".to_owned(),
         device: "cpu".to_owned(),
-        dtype: Dtype::F16,
+        dtype: "f16".to_owned(),
         weight_bytes: 5_210_112,
         shape,
         heads: shape.kv_heads * 2,

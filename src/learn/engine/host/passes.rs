@@ -38,7 +38,7 @@ impl<'a> OnHost<'a> {
         ops::rms_norm(&x, norm, eps, &mut states);
         let head = self.weights.head();
         let mut probabilities = vec![0.0; pass.rows.count * config.vocab];
-        head.apply(&states, &mut probabilities);
+        head.apply_exact(&states, &mut probabilities);
         for row in probabilities.chunks_exact_mut(config.vocab) {
             let (_, _, sum) = ops::softmax_tile(row, f32::NEG_INFINITY);
             ops::scale(row, 1.0 / sum);

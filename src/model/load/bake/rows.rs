@@ -32,7 +32,7 @@ impl Zeros {
     }
 
     /// The numbers of the rows that become zero.
-    pub fn each(&self) -> impl Iterator<Item = usize> {
+    pub fn each(&self) -> impl Iterator<Item = usize> + Clone {
         self.rows.iter().enumerate().filter_map(|(row, &zero)| zero.then_some(row))
     }
 }

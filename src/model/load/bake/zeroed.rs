@@ -5,7 +5,10 @@ use candle_core::quantized::QTensor;
 
 use super::ZeroRows;
 use crate::Result;
-use crate::model::weights::{Stored, Tensors};
+use crate::model::config::Config;
+use crate::model::host::matrix::Matrix;
+use crate::model::weight_types::WeightTypes;
+use crate::model::weights::Tensors;
 
 /// Tensors of files, and the rows of them that are read as zero.
 pub(in crate::model::load) struct Zeroed {
@@ -24,14 +27,18 @@ impl Tensors for Zeroed {
         self.tensors.stored_bytes()
     }
 
+    fn kept_types(&self, config: &Config) -> Option<WeightTypes> {
+        self.tensors.kept_types(config)
+    }
+
     fn intact(&self) -> Result<()> {
         self.tensors.intact()
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored> {
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
         let stored = self.tensors.matrix(name, rows, cols)?;
         Ok(match self.rows.of(name) {
-            Some(zeros) => Stored { matrix: stored.matrix.with_zero_rows(zeros.each()), ..stored },
+            Some(zeros) => stored.with_zero_rows(zeros.each()),
             None => stored,
         })
     }

@@ -1,22 +1,28 @@
-//! The element types of GGUF files: those that candle widens, those that are widened here, and the
-//! names of all others, for errors.
+//! The element types of GGUF files: those that are read, and the names of all others, for errors.
 
 use candle_core::quantized::GgmlDType;
-use half::f16;
+use half::{bf16, f16};
+
+use crate::Result;
+use crate::element::Dtype;
+use crate::model::host::matrix::Elements;
+use crate::model::host::quant::{QuantKind, Tiles, packed_bytes};
+use crate::model::load::safetensors::decoded;
+use crate::model::weight_types::WeightType;
 
 /// An element type that can be read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum GgufElement {
-    /// Widened by candle.
-    Candle(GgmlDType),
+    /// Single precision.
+    F32,
+    /// Half precision.
+    F16,
+    /// Brain floats.
+    Bf16,
     /// Eight-byte floats.
     F64,
-    /// 32 values: an f16 scale, then indices into a table of sixteen levels.
-    Iq4Nl,
-    /// 256 values in eight groups, each with a six-bit scale of its own, over the same levels.
-    Iq4Xs,
-    /// 32 values: an exponent of two, then floats of four bits.
-    Mxfp4,
+    /// Quantised blocks.
+    Quantised(QuantKind),
 }
 
 /// Every type that ggml numbers or has numbered.
@@ -65,36 +71,29 @@ const NAMES: &[(u32, &str)] = &[
     (41, "Q1_0"),
 ];
 
-/// The levels of the IQ4 types.
-const IQ4_LEVELS: [i8; 16] =
-    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
-
-/// Twice the values of a float with two bits of exponent and one of mantissa.
-const E2M1_DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
-
 impl GgufElement {
     /// The type that ggml gives this number; `None` where it cannot be read.
     pub fn of(kind: u32) -> Option<Self> {
-        Some(match kind {
-            0 => Self::Candle(GgmlDType::F32),
-            1 => Self::Candle(GgmlDType::F16),
-            2 => Self::Candle(GgmlDType::Q4_0),
-            3 => Self::Candle(GgmlDType::Q4_1),
-            6 => Self::Candle(GgmlDType::Q5_0),
-            7 => Self::Candle(GgmlDType::Q5_1),
-            8 => Self::Candle(GgmlDType::Q8_0),
-            10 => Self::Candle(GgmlDType::Q2K),
-            11 => Self::Candle(GgmlDType::Q3K),
-            12 => Self::Candle(GgmlDType::Q4K),
-            13 => Self::Candle(GgmlDType::Q5K),
-            14 => Self::Candle(GgmlDType::Q6K),
-            20 => Self::Iq4Nl,
-            23 => Self::Iq4Xs,
-            28 => Self::F64,
-            30 => Self::Candle(GgmlDType::BF16),
-            39 => Self::Mxfp4,
+        Some(Self::Quantised(match kind {
+            0 => return Some(Self::F32),
+            1 => return Some(Self::F16),
+            28 => return Some(Self::F64),
+            30 => return Some(Self::Bf16),
+            2 => QuantKind::Q4_0,
+            3 => QuantKind::Q4_1,
+            6 => QuantKind::Q5_0,
+            7 => QuantKind::Q5_1,
+            8 => QuantKind::Q8_0,
+            10 => QuantKind::Q2K,
+            11 => QuantKind::Q3K,
+            12 => QuantKind::Q4K,
+            13 => QuantKind::Q5K,
+            14 => QuantKind::Q6K,
+            20 => QuantKind::Iq4Nl,
+            23 => QuantKind::Iq4Xs,
+            39 => QuantKind::Mxfp4,
             _ => return None,
-        })
+        }))
     }
 
     /// What a tensor of an unreadable type is said to be.
@@ -111,77 +110,69 @@ impl GgufElement {
     /// Values in one block.
     pub fn block_len(self) -> usize {
         match self {
-            Self::Candle(dtype) => dtype.block_size(),
-            Self::F64 => 1,
-            Self::Iq4Nl | Self::Mxfp4 => 32,
-            Self::Iq4Xs => 256,
+            Self::Quantised(kind) => kind.block_len(),
+            _ => 1,
         }
     }
 
     /// Bytes of one block.
     pub fn block_bytes(self) -> usize {
         match self {
-            Self::Candle(dtype) => dtype.type_size(),
+            Self::F16 | Self::Bf16 => 2,
+            Self::F32 => 4,
             Self::F64 => 8,
-            Self::Iq4Nl => 18,
-            Self::Mxfp4 => 17,
-            Self::Iq4Xs => 136,
+            Self::Quantised(kind) => kind.block_bytes(),
         }
     }
 
-    #[expect(clippy::indexing_slicing, reason = "a block has as many bytes as its type says")]
-    /// The values of whole blocks of a type that is widened here; `None` for candle's.
-    pub fn widen(self, blocks: &[u8]) -> Option<Vec<f32>> {
-        let mut out = Vec::with_capacity(blocks.len() / self.block_bytes() * self.block_len());
-        for block in blocks.chunks_exact(self.block_bytes()) {
-            match self {
-                Self::Candle(_) => return None,
-                Self::F64 => {
-                    out.extend(block.first_chunk().map(|eight| f64::from_le_bytes(*eight) as f32));
-                }
-                Self::Iq4Nl => nibbles(half_at(block, 0), &IQ4_LEVELS, &block[2..], &mut out),
-                Self::Iq4Xs => {
-                    let high = u16::from_le_bytes([block[2], block[3]]);
-                    for (group, indices) in block[8..].chunks_exact(16).enumerate() {
-                        let low = block[4 + group / 2] >> (4 * (group % 2)) & 15;
-                        let scale = i32::from(low) | i32::from(high >> (2 * group) & 3) << 4;
-                        let scale = half_at(block, 0) * (scale - 32) as f32;
-                        nibbles(scale, &IQ4_LEVELS, indices, &mut out);
-                    }
-                }
-                Self::Mxfp4 => nibbles(half_power(block[0]), &E2M1_DOUBLED, &block[1..], &mut out),
+    /// The type that candle multiplies on a device; `None` for floats and what it does not know.
+    pub fn candle(self) -> Option<GgmlDType> {
+        let Self::Quantised(kind) = self else { return None };
+        Some(match kind {
+            QuantKind::Q4_0 => GgmlDType::Q4_0,
+            QuantKind::Q4_1 => GgmlDType::Q4_1,
+            QuantKind::Q5_0 => GgmlDType::Q5_0,
+            QuantKind::Q5_1 => GgmlDType::Q5_1,
+            QuantKind::Q8_0 => GgmlDType::Q8_0,
+            QuantKind::Q2K => GgmlDType::Q2K,
+            QuantKind::Q3K => GgmlDType::Q3K,
+            QuantKind::Q4K => GgmlDType::Q4K,
+            QuantKind::Q5K => GgmlDType::Q5K,
+            QuantKind::Q6K => GgmlDType::Q6K,
+            QuantKind::Iq4Nl | QuantKind::Iq4Xs | QuantKind::Mxfp4 => return None,
+        })
+    }
+
+    /// What it is in memory, and the bytes that a matrix of it takes there.
+    pub fn kept(self, rows: usize, cols: usize) -> (WeightType, u64) {
+        let (kind, bytes) = match self {
+            Self::F32 | Self::F64 => (WeightType::Float(Dtype::F32), 4 * rows * cols),
+            Self::F16 => (WeightType::Float(Dtype::F16), 2 * rows * cols),
+            Self::Bf16 => (WeightType::Float(Dtype::Bf16), 2 * rows * cols),
+            Self::Quantised(kind) => (WeightType::Quantised(kind), packed_bytes(kind, rows, cols)),
+        };
+        (kind, bytes as u64)
+    }
+
+    /// The elements of a matrix from its stored bytes, whose number its shape gives. Eight-byte
+    /// floats become f32, all others stay as they are.
+    pub fn elements(self, rows: usize, cols: usize, raw: &[u8]) -> Result<Elements> {
+        Ok(match self {
+            Self::F32 => Elements::F32(decoded(raw, f32::from_le_bytes).into()),
+            Self::F16 => Elements::F16(decoded(raw, f16::from_le_bytes).into()),
+            Self::Bf16 => Elements::Bf16(decoded(raw, bf16::from_le_bytes).into()),
+            Self::F64 => {
+                Elements::F32(decoded(raw, |eight| f64::from_le_bytes(eight) as f32).into())
             }
-        }
-        Some(out)
+            Self::Quantised(kind) => Elements::Quantised(Tiles::pack(kind, rows, cols, raw)?),
+        })
     }
-}
-
-#[expect(clippy::indexing_slicing, reason = "inside a block")]
-fn half_at(block: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
-}
-
-/// Half of the power of two that this exponent stands for; the levels are doubled.
-fn half_power(exponent: u8) -> f32 {
-    match exponent {
-        0 | 1 => f32::from_bits(0x0020_0000 << exponent),
-        _ => f32::from_bits(u32::from(exponent - 1) << 23),
-    }
-}
-
-#[expect(clippy::indexing_slicing, reason = "four bits name one of 16 levels")]
-/// A block's levels times its scale: the low halves of all bytes, then the high ones.
-fn nibbles(scale: f32, levels: &[i8; 16], indices: &[u8], out: &mut Vec<f32>) {
-    out.extend(indices.iter().map(|byte| scale * f32::from(levels[usize::from(byte & 15)])));
-    out.extend(indices.iter().map(|byte| scale * f32::from(levels[usize::from(byte >> 4)])));
 }
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-    use candle_core::quantized::ggml_file::qtensor_from_ggml;
-
     use super::*;
+    use crate::model::host::matrix::Matrix;
 
     #[test]
     fn a_block_of_zero_bytes_is_a_block_of_zeros() {
@@ -189,15 +180,9 @@ mod tests {
         assert_eq!(readable.len(), 17);
         for element in readable {
             let (bytes, len) = (vec![0; element.block_bytes()], element.block_len());
-            let values = match element {
-                GgufElement::Candle(dtype) => {
-                    let tensor = qtensor_from_ggml(dtype, &bytes, vec![1, len], &Device::Cpu);
-                    let wide = tensor.unwrap().dequantize(&Device::Cpu).unwrap();
-                    wide.flatten_all().unwrap().to_vec1::<f32>().unwrap()
-                }
-                _ => element.widen(&bytes).unwrap(),
-            };
-            assert_eq!(values, vec![0.0; len], "{element:?}");
+            let elements = element.elements(1, len, &bytes).unwrap();
+            let matrix = Matrix::new(1, len, elements).unwrap();
+            assert_eq!(matrix.widened(), vec![0.0; len], "{element:?}");
         }
     }
 }

@@ -4,13 +4,14 @@
 //! brought to rotate-half order here by moving whole stored rows, so quantised values do not
 //! change.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 
+use candle_core::Device;
+use candle_core::quantized::QTensor;
 use candle_core::quantized::ggml_file::qtensor_from_ggml;
-use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{DType, Device};
 
 use super::element::GgufElement;
 use super::header::TensorInfo;
@@ -18,14 +19,14 @@ use super::keys::{self, Rotation};
 use super::metadata::{Metadata, Section};
 use super::order::{interleaved_row, rotate_half_rows};
 use super::parts::{self, Part};
-use crate::element::Dtype;
 use crate::error::shortened;
 use crate::model::arch::{Architecture, BiasRule, Spelling};
 use crate::model::config::Config;
-use crate::model::host::matrix::{Elements, Matrix};
+use crate::model::host::matrix::Matrix;
 use crate::model::load::instead;
 use crate::model::load::{Zeros, unread};
-use crate::model::weights::{Stored, Tensors};
+use crate::model::weight_types::WeightTypes;
+use crate::model::weights::Tensors;
 use crate::numbers::count;
 use crate::{Error, Result};
 
@@ -238,7 +239,7 @@ impl Gguf {
             return Err(self.changes_the_result(name));
         }
         let pairs = self.head_dim()? / 2;
-        Ok(Some(self.read(name, &[pairs], false)?.matrix.widened()))
+        Ok(Some(self.read(name, &[pairs], false)?.widened()))
     }
 
     /// What a user should know of the metadata; keys that change the result and are not supported
@@ -316,12 +317,12 @@ impl Gguf {
         name: &str,
         shape: &[usize],
         interleaved: bool,
-    ) -> Result<(Vec<u8>, GgufElement, [usize; 2])> {
+    ) -> Result<(Cow<'_, [u8]>, GgufElement, [usize; 2])> {
         let Span { element, rows, cols, row_bytes, stored, .. } = self.span(name, shape)?;
         let raw = if interleaved {
-            rotate_half_rows(stored, row_bytes, rows, self.head_dim()?)
+            Cow::Owned(rotate_half_rows(stored, row_bytes, rows, self.head_dim()?))
         } else {
-            stored.to_vec()
+            Cow::Borrowed(stored)
         };
         Ok((raw, element, [rows, cols]))
     }
@@ -357,26 +358,9 @@ impl Gguf {
     }
 
     /// One tensor under its GGUF name.
-    fn read(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<Stored> {
+    fn read(&self, name: &str, shape: &[usize], interleaved: bool) -> Result<Matrix> {
         let (raw, element, [rows, cols]) = self.raw(name, shape, interleaved)?;
-        let broken = |what: String| Error::input(format!("{}: tensor `{name}` {what}", self.name));
-        let by_candle = |dtype| {
-            let tensor = qtensor_from_ggml(dtype, &raw, vec![rows, cols], &Device::Cpu)?
-                .dequantize(&Device::Cpu)?;
-            tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()
-        };
-        let wide = match element {
-            GgufElement::Candle(dtype) => by_candle(dtype)
-                .map_err(|cause| broken(format!("cannot be read: {}", first_line(&cause))))?,
-            _ => element.widen(&raw).ok_or_else(|| broken("cannot be read".to_owned()))?,
-        };
-        let matrix = Matrix::new(rows, cols, Elements::F32(wide.into()))?;
-        Ok(match element {
-            GgufElement::Candle(GgmlDType::F16) => matrix.into_dtype(Dtype::F16).into(),
-            GgufElement::Candle(GgmlDType::BF16) => matrix.into_dtype(Dtype::Bf16).into(),
-            GgufElement::Candle(GgmlDType::F32) | GgufElement::F64 => matrix.into(),
-            _ => Stored { matrix, usual: Dtype::F16 },
-        })
+        Matrix::new(rows, cols, element.elements(rows, cols, &raw)?)
     }
 
     fn head_dim(&self) -> Result<usize> {
@@ -409,6 +393,20 @@ impl Tensors for Gguf {
         Some(self.parts.iter().map(data).sum())
     }
 
+    fn kept_types(&self, _config: &Config) -> Option<WeightTypes> {
+        let mut types = WeightTypes::default();
+        for (name, info) in self.parts.iter().flat_map(|part| &part.header.tensors) {
+            let shape = info.shape.dims();
+            if shape.len() == 2
+                && let Ok(span) = self.span(name, shape)
+            {
+                let (kind, bytes) = span.element.kept(span.rows, span.cols);
+                types.add(kind, bytes);
+            }
+        }
+        Some(types)
+    }
+
     fn intact(&self) -> Result<()> {
         self.parts.iter().try_for_each(|part| part.bytes.intact())
     }
@@ -417,13 +415,13 @@ impl Tensors for Gguf {
         self.known(name).unwrap_or_else(|_| name.to_owned())
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Stored> {
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> Result<Matrix> {
         self.read(&self.known(name)?, &[rows, cols], self.is_interleaved(name))
     }
 
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
         let stored = self.known(name)?;
-        let mut vector = self.read(&stored, &[len], false)?.matrix.widened();
+        let mut vector = self.read(&stored, &[len], false)?.widened();
         if self.is_interleaved(name) {
             vector = rotate_half_rows(&vector, 1, len, self.head_dim()?);
         }
@@ -439,14 +437,8 @@ impl Tensors for Gguf {
     ) -> Result<Option<QTensor>> {
         let (raw, element, [rows, cols]) =
             self.raw(&self.known(name)?, &[rows, cols], self.is_interleaved(name))?;
-        let dtype = match element {
-            GgufElement::Candle(GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) => {
-                return Ok(None);
-            }
-            GgufElement::Candle(dtype) => dtype,
-            // A device has no product over these blocks; the host's widened weights are copied.
-            _ => return Ok(None),
-        };
+        // A device has no product over other blocks; the host's widened weights are copied.
+        let Some(dtype) = element.candle() else { return Ok(None) };
         let broken = |cause| {
             Error::run(format!(
                 "{}: tensor `{name}` on the device: {}",

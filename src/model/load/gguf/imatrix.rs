@@ -55,7 +55,7 @@ impl Opened {
                 tokens = tokens.min(count);
                 let name = format!("{}{}.weight", names.block_prefix(layer), part.hf);
                 let rows = heads * config.head_dim;
-                let weights = tensors.matrix(&name, rows, config.hidden)?.matrix.widened();
+                let weights = tensors.matrix(&name, rows, config.hidden)?.widened();
                 let heads = weights.chunks(config.head_dim * config.hidden);
                 heads.for_each(|head| all.extend(turns.mean_squares(head, &inputs)));
             }
