@@ -195,8 +195,9 @@ fn steps_over_quantised_weights_stay_near_those_over_widened_ones() {
     let worst = klds.iter().copied().fold(0.0, f64::max);
     let same = wide.iter().zip(&kept).filter(|(p, q)| argmax(p) == argmax(q)).count();
     println!("KLD of 128 steps: mean {mean:.2e}, largest {worst:.2e}; same top token in {same}");
-    assert!(mean < 2e-3, "KLD {mean:e} over 128 steps");
-    assert!(mean > 1e-9, "the steps are those over widened weights");
+    // Whole-number products must not drown what is measured over them: a cache of 8 bits costs 1e-5.
+    assert!(mean < 2e-6, "KLD {mean:e} over 128 steps");
+    assert_ne!(kept, wide, "the steps are those over widened weights");
 }
 
 fn hex(bytes: &[u8]) -> String {
