@@ -278,9 +278,11 @@ mod tests {
     use super::*;
     use crate::model::load::hf_config;
 
-    /// Keys whose null says something that their absence does not: no window, or as many KV heads as
-    /// query heads. What they give is compared in `tests/model/configuration_keys.rs`.
-    const NULL_SAYS_MORE: [&str; 2] = ["sliding_window", "num_key_value_heads"];
+    /// Keys whose null says something that their absence does not: no window, as many KV heads as
+    /// query heads, or no cap. What the first two give is compared in
+    /// `tests/model/configuration_keys.rs`.
+    const NULL_SAYS_MORE: [&str; 4] =
+        ["sliding_window", "num_key_value_heads", Gemma::SCORE_CAP, Gemma::LOGIT_CAP];
 
     #[test]
     fn a_null_is_a_key_that_is_not_given_or_is_named() {

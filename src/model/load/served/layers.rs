@@ -156,6 +156,8 @@ mod tests {
             ("model_type", Value::from("gemma3_text")),
             ("layer_types", Value::Null),
             ("num_hidden_layers", 7.into()),
+            ("num_local_experts", Value::Null),
+            ("num_experts_per_tok", Value::Null),
         ];
         let gemma = read(with(&gemma)).unwrap();
         assert_eq!(windows(&gemma)[5], None);
@@ -180,7 +182,12 @@ mod tests {
         assert_eq!(windows(&mistral(Some(Value::Null)).unwrap()), vec![None; 4]);
         assert_eq!(mistral(Some(512.into())).unwrap().max_context, 131_072);
         // Without a word on it, Gemma has transformers' window; Qwen's experts' flag turns it off.
-        let unsaid = with(&[("model_type", "gemma3_text".into()), ("sliding_window", Value::Null)]);
+        let unsaid = with(&[
+            ("model_type", "gemma3_text".into()),
+            ("sliding_window", Value::Null),
+            ("num_local_experts", Value::Null),
+            ("num_experts_per_tok", Value::Null),
+        ]);
         assert_eq!(windows(&read(without(unsaid, "sliding_window")).unwrap())[0], Some(4096));
         let off = [
             ("model_type", Value::from("qwen2_moe")),
