@@ -6,14 +6,14 @@ use crate::model::host::ops;
 
 /// The norms around a branch `f` of a block: `x + factor * after(f(before(x)))`.
 #[derive(Debug)]
-pub struct Branch {
+pub struct BranchNorms {
     /// RMS norm of what goes in, `[hidden]`, where there is one.
     pub before: Option<Vec<f32>>,
     /// RMS norm of what comes out, `[hidden]`, where there is one.
     pub after: Option<Vec<f32>>,
 }
 
-impl Branch {
+impl BranchNorms {
     /// `out = before(x)`, both `[n, hidden]`.
     pub fn enter(&self, config: &Config, x: &[f32], out: &mut [f32]) {
         match &self.before {

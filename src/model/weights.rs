@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::element::Dtype;
 use crate::model::arch::{BlockSpec, BranchSpec, LinearSpec, NormSpec};
-use crate::model::branch::Branch;
+use crate::model::branch::BranchNorms;
 use crate::model::config::Config;
 use crate::model::host::matrix::{Matrix, Wide};
 use crate::model::host::ops;
@@ -91,7 +91,7 @@ impl Linear {
 #[derive(Debug)]
 pub struct Layer {
     /// RMS norms around attention.
-    pub attention: Branch,
+    pub attention: BranchNorms,
     /// q, k and v rows under one another, `[(heads + 2 kv_heads) head_dim, hidden]`.
     pub qkv: Linear,
     /// RMS norm of each query head, `[head_dim]` (Qwen3), or of all together, `[heads head_dim]`
@@ -102,7 +102,7 @@ pub struct Layer {
     /// `[hidden, heads head_dim]`.
     pub output: Linear,
     /// RMS norms around the MLP.
-    pub mlp: Branch,
+    pub mlp: BranchNorms,
     /// gate and up rows under one another, `[2 intermediate, hidden]`.
     pub gate_up: Linear,
     /// `[hidden, intermediate]`.
@@ -323,10 +323,10 @@ impl Reader<'_> {
         Ok(norm)
     }
 
-    fn branch(&mut self, prefix: &str, spec: &BranchSpec) -> Result<Branch> {
+    fn branch(&mut self, prefix: &str, spec: &BranchSpec) -> Result<BranchNorms> {
         let mut norm =
             |spec: &Option<NormSpec>| spec.as_ref().map(|spec| self.norm(prefix, spec)).transpose();
-        Ok(Branch { before: norm(&spec.before)?, after: norm(&spec.after)? })
+        Ok(BranchNorms { before: norm(&spec.before)?, after: norm(&spec.after)? })
     }
 
     fn layer(&mut self, block: &BlockSpec, prefix: &str) -> Result<Layer> {

@@ -5,17 +5,17 @@ use candle_nn::ops::rms_norm;
 
 use super::weights::vector;
 use crate::Result;
-use crate::model::branch::Branch;
+use crate::model::branch::BranchNorms;
 use crate::model::config::Config;
 
-/// A [`Branch`] on a device.
+/// A [`BranchNorms`] on a device.
 pub(crate) struct TensorBranch {
     pub(crate) before: Option<Tensor>,
     pub(crate) after: Option<Tensor>,
 }
 
 impl TensorBranch {
-    pub(super) fn new(host: &Branch, device: &Device) -> Result<Self> {
+    pub(super) fn new(host: &BranchNorms, device: &Device) -> Result<Self> {
         let norm =
             |norm: &Option<Vec<f32>>| norm.as_deref().map(|norm| vector(norm, device)).transpose();
         Ok(Self { before: norm(&host.before)?, after: norm(&host.after)? })

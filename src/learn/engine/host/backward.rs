@@ -6,7 +6,7 @@ use super::attention::{BackwardView, HeadJob, each_head, scatter};
 use super::forward::{HostActivations, Tape};
 use crate::Result;
 use crate::learn::engine::rows::{Pass, Rows};
-use crate::model::branch::Branch;
+use crate::model::branch::BranchNorms;
 use crate::model::config::Config;
 use crate::model::host::ops;
 use crate::model::weights::Layer;
@@ -54,7 +54,7 @@ fn mlp(config: &Config, layer: &Layer, saved: &HostActivations, dx: &mut [f32]) 
 /// from that of the residual stream.
 fn leave(
     config: &Config,
-    branch: &Branch,
+    branch: &BranchNorms,
     (which, saved): (usize, &HostActivations),
     dx: &[f32],
 ) -> Vec<f32> {
@@ -73,7 +73,7 @@ fn leave(
 }
 
 /// Adds the gradient of what goes into a branch to that of the residual stream `x` before it.
-fn enter(config: &Config, branch: &Branch, x: &[f32], d_entered: &[f32], dx: &mut [f32]) {
+fn enter(config: &Config, branch: &BranchNorms, x: &[f32], d_entered: &[f32], dx: &mut [f32]) {
     match &branch.before {
         Some(norm) => rms_norm(x, norm, config.rms_eps, d_entered, dx),
         None => ops::add(dx, d_entered),

@@ -15,7 +15,7 @@ use candle_core::quantized::ggml_file::qtensor_from_ggml;
 
 use super::element::GgufElement;
 use super::header::TensorInfo;
-use super::keys::{self, Rotation};
+use super::keys::{self, GgufRotation};
 use super::metadata::{Metadata, Section};
 use super::order::{interleaved_row, rotate_half_rows};
 use super::parts::{self, Part};
@@ -134,7 +134,8 @@ impl Gguf {
         let embedding =
             self.info(&format!("{}.weight", tensors.embedding.gguf))?.shape.dims().to_vec();
         let trained_context = single(keys.context.gguf)?;
-        let Rotation { scaling, magnitude: rope_magnitude } = Rotation::read(own, trained_context)?;
+        let GgufRotation { scaling, magnitude: rope_magnitude } =
+            GgufRotation::read(own, trained_context)?;
         let pairs = partial.unwrap_or(head_dim) / 2;
         let rope_scaling = self.longrope(pairs, trained_context)?.unwrap_or(scaling);
         let mut max_context = rope_scaling.context(trained_context);

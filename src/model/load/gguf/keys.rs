@@ -145,13 +145,13 @@ pub(super) fn types(family: &str) -> impl Iterator<Item = (String, Type)> {
 }
 
 /// The rotation of a file.
-pub(super) struct Rotation {
+pub(super) struct GgufRotation {
     pub(super) scaling: RopeScaling,
     /// Factor on cos and sin beside that of the scaling.
     pub(super) magnitude: f64,
 }
 
-impl Rotation {
+impl GgufRotation {
     /// As llama.cpp reads it: a type that is not given is linear, a factor that is not given is 1,
     /// `rope.scale_linear` is the factor's old name, and the attention factor holds for every type.
     pub(super) fn read(own: Section<'_>, trained: usize) -> Result<Self> {
